@@ -176,6 +176,7 @@ Result<void> MutantKernels::run(const Attention& op, const HostFrame& frame) {
   const MatrixView<float> q = frame.value(op.q);
   const MatrixView<float> out = frame.value(op.out);
   const std::int64_t head_dim = op.heads.head_dim;
+  const std::int64_t value_dim = op.heads.value_dim();
   const Batch& batch = frame.batch;
   reference::KvPool& cache = pool(frame);
   const std::int32_t page_tokens = cache.spec().page_tokens;
@@ -204,12 +205,12 @@ Result<void> MutantKernels::run(const Attention& op, const HostFrame& frame) {
         const double largest = *std::ranges::max_element(scores);
         double sum = op.sinks ? std::exp(static_cast<double>(weights().values(*op.sinks)[index(head)]) - largest) : 0.0;
         for (double& score : scores) sum += score = std::exp(score - largest);
-        for (std::int64_t d = 0; d < head_dim; ++d) {
+        for (std::int64_t d = 0; d < value_dim; ++d) {
           double value = 0.0;
           for (std::size_t j = 0; j < slots.size(); ++j) {
             value += scores[j] * static_cast<double>(cache.value(op.layer, kv_head, slots[j])[index(d)]);
           }
-          out(t, head * head_dim + d) = static_cast<float>(value / sum);
+          out(t, head * value_dim + d) = static_cast<float>(value / sum);
         }
       }
     }

@@ -5,9 +5,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "backend/module.h"
 #include "conformance/cases.h"
@@ -50,6 +52,10 @@ int run_planted(const char* what) {
   return ran ? 0 : 1;
 }
 
+/// Families of operations that the GPU backends refuse by name (docs/backends.md).
+constexpr std::array<std::string_view, 5> kRefusedFamilies = {"latent_append", "attention_latent", "kv_copy_latents",
+                                                              "head_matmul", "route_groups"};
+
 int run_cases(int n_cases) {
   constexpr std::array kOrders = {"forward", "reverse", "seeded"};
   constexpr int kTriesPerCase = 8;
@@ -71,9 +77,11 @@ int run_cases(int n_cases) {
       ++n_failed;
       fmt::print("{} seed {} in {} order: {}\n", family.name, seed, order, trace.error().message);
     }
-    if (n_of_family == n_cases) continue;
+    const bool is_refused = std::ranges::find(kRefusedFamilies, family.name) != kRefusedFamilies.end();
+    const int n_expected = is_refused ? 0 : n_cases;
+    if (n_of_family == n_expected) continue;
     ++n_failed;
-    fmt::print("{}: expected {} cases that the kernels take, found {}\n", family.name, n_cases, n_of_family);
+    fmt::print("{}: expected {} cases that the kernels take, found {}\n", family.name, n_expected, n_of_family);
   }
   fmt::print("{} cases, {} failed\n", n_run, n_failed);
   return n_failed == 0 ? 0 : 1;
