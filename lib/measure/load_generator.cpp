@@ -35,19 +35,15 @@ class Generator {
       SS_TRY_VOID(system_.poll(next_wake_ns(), events_));
       const std::int64_t received_ns = now_ns();
       for (const SystemToken& event : events_.tokens) timer_.on_token(event, received_ns);
-      bool stays_empty = false;
-      for (const RequestEnd& end : events_.ends) stays_empty = note_end(end) || stays_empty;
-      if (!to_cancel_.empty()) {
-        SS_TRY(const bool cancelled_last, cancel_due());
-        stays_empty = stays_empty || cancelled_last;
-      }
+      for (const RequestEnd& end : events_.ends) note_end(end);
+      if (!to_cancel_.empty()) SS_TRY_VOID(cancel_due());
       // A system that hangs does not return from poll(), so the count stops.
       progress.fetch_add(1, std::memory_order_relaxed);
-      if (stays_empty && result.full_until_ns == 0) result.full_until_ns = last_token_of_ended_ns();
       result.stopped = watch_.verdict(timer_.n_waiting());
       if (result.stopped) break;
     }
     result.end_ns = now_ns();
+    result.full_until_ns = full_until_ns_.value_or(0);
     if (result.stopped) SS_TRY_VOID(system_.abandon());
     result.requests = timer_.take();
     result.n_abandoned = static_cast<std::int64_t>(
@@ -58,21 +54,17 @@ class Generator {
  private:
   [[nodiscard]] std::size_t n_ended() const { return timer_.n_ended(); }
 
-  /// The time at which the requests of the last poll ended: that of the last token, by the system's own stamps.
-  [[nodiscard]] std::int64_t last_token_of_ended_ns() const {
-    return events_.tokens.empty() ? now_ns() : events_.tokens.back().at_ns;
-  }
-
   [[nodiscard]] std::int64_t next_wake_ns() const {
     return std::min(now_ns() + kLongestPollNs, schedule_->next_due_ns());
   }
 
-  /// True if the place of the request stays empty from here on.
-  bool note_end(const RequestEnd& end) {
+  /// A request ends with its own last token, by the system's own stamp; one poll may bring tokens of others as well.
+  void note_end(const RequestEnd& end) {
     const ObservedRequest& request = timer_.on_end(end);
     watch_.on_end(request);
     const std::int64_t answered_ns = request.token_ns.empty() ? now_ns() : request.token_ns.back();
-    return schedule_->on_end(static_cast<std::size_t>(end.tag), answered_ns);
+    const bool stays_empty = schedule_->on_end(static_cast<std::size_t>(end.tag), answered_ns);
+    if (stays_empty) full_until_ns_ = std::min(full_until_ns_.value_or(answered_ns), answered_ns);
   }
 
   Result<void> send_due() {
@@ -84,10 +76,8 @@ class Generator {
     }
   }
 
-  /// Cancels the requests that have their last wanted token; those that ended in this poll have ended. True if the place of one of
-  /// them stays empty.
-  Result<bool> cancel_due() {
-    bool stays_empty = false;
+  /// Cancels the requests that have their last wanted token; those that ended in this poll have ended.
+  Result<void> cancel_due() {
     for (const RequestEnd& end : events_.ends) to_cancel_.erase(end.tag);
     for (const SystemToken& event : events_.tokens) {
       const auto left = to_cancel_.find(event.tag);
@@ -102,9 +92,9 @@ class Generator {
       next = to_cancel_.erase(next);
       if (!end) continue;
       events_.ends.push_back(*end);
-      stays_empty = note_end(*end) || stays_empty;
+      note_end(*end);
     }
-    return stays_empty;
+    return {};
   }
 
   Result<void> send(const TimedRequest& request, std::int64_t scheduled_ns, std::int64_t sent_ns) {
@@ -126,6 +116,7 @@ class Generator {
   SystemEvents events_;
   std::map<std::int64_t, std::int32_t> to_cancel_;  ///< by tag: the tokens that are still wanted
   std::optional<RequestSchedule> schedule_;         ///< once the load has begun
+  std::optional<std::int64_t> full_until_ns_;       ///< when the first place stayed empty
 };
 
 }  // namespace

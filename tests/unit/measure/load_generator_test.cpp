@@ -120,9 +120,12 @@ class AlteredSystem final : public SystemUnderTest {
     return inner_.submit(request);
   }
   Result<void> poll(std::int64_t until_ns, SystemEvents& events) override {
+    std::this_thread::sleep_for(poll_delay);
     SS_TRY_VOID(inner_.poll(until_ns, events));
     // Like a real system, stamps the time when the token is known, not the scheduled time.
-    for (SystemToken& token : events.tokens) token.at_ns = now_ns();
+    if (!keeps_scheduled_times) {
+      for (SystemToken& token : events.tokens) token.at_ns = now_ns();
+    }
     alter_(events);
     return {};
   }
@@ -135,12 +138,30 @@ class AlteredSystem final : public SystemUnderTest {
   }
   std::int64_t stall_at_tag = -1;
   std::int64_t n_compiled_each_time = 0;
+  std::chrono::milliseconds poll_delay{0};
+  bool keeps_scheduled_times = false;
 
  private:
   NullSystem inner_;
   Alter alter_;
   mutable std::int64_t n_asked_ = 0;
 };
+
+TEST_CASE("a load is full until the request that leaves its place empty ends, whatever else the same poll brings") {
+  // Every poll is late, so that one poll brings the end of the first request and a later token of the second.
+  AlteredSystem system({.first_token_ns = 1 * kMs, .token_gap_ns = 1 * kMs}, [](SystemEvents&) {});
+  system.poll_delay = std::chrono::milliseconds(20);
+  system.keeps_scheduled_times = true;
+  std::vector<TimedRequest> requests = requests_of(2, 1);
+  requests[1].n_output_tokens = 4;
+  const InterruptFlag never;
+  ProgressCount progress{0};
+  const auto load = generate_load(system, requests, {.in_flight = 2}, never, progress);
+  REQUIRE_OK(load);
+  REQUIRE(load->requests.size() == 2);
+  CHECK(load->requests[0].token_ns.back() < load->requests[1].token_ns.back());
+  CHECK(load->full_until_ns == load->requests[0].token_ns.back());
+}
 
 /// Returns the names of the checks that are invalid for a repetition of `n_requests` in an open loop of 20 requests/s
 /// on an undisturbed host.
