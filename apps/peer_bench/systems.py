@@ -19,7 +19,7 @@ RECIPES = HERE.parents[1] / "bundles/recipes"
 @dataclasses.dataclass(frozen=True)
 class Case:
     shape: str
-    precision: str  # bf16, int8, int8-g32, int8-g32-w8a8, int4
+    precision: str  # bf16, int8, int8-g32, int8-g32-w8a8, int4, int4-w8a8
     batch: int
     context: int  # tokens that a sequence has before the measured decode steps
     prompt: int = 512
@@ -165,7 +165,8 @@ class LlamaCpp:
     tuning = ""
     TRIES = 3
     # What its quantizer calls them; all are groups of 32, our int8 has a scale for each channel.
-    TYPES = {"bf16": "BF16", "int8": "Q8_0", "int8-g32": "Q8_0", "int8-g32-w8a8": "Q8_0", "int4": "Q4_0"}
+    TYPES = {"bf16": "BF16", "int8": "Q8_0", "int8-g32": "Q8_0", "int8-g32-w8a8": "Q8_0", "int4": "Q4_0",
+             "int4-w8a8": "Q4_0"}
     environment = {}
 
     def __init__(self, build="", programs=None):

@@ -75,10 +75,8 @@ Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
 }
 
 Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const {
-  if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow &&
-      encoding != WeightEncoding::kInt8Group32) {
-    return Support::no("int8 activations need int8 weights");
-  }
+  const bool is_integer = scales_per_row(encoding, 1) > 0;
+  if (act == ActQuant::kInt8PerRow && !is_integer) return Support::no("int8 activations need int8 or int4 weights");
   return supports_act(act);
 }
 

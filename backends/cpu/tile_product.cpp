@@ -22,7 +22,7 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
     case WeightEncoding::kInt8Group32:
       return act == ActQuant::kInt8PerRow ? Product::kInt8GroupQuantized : Product::kInt8Group;
     case WeightEncoding::kInt4Group32:
-      return Product::kInt4;
+      return act == ActQuant::kInt8PerRow ? Product::kInt4Quantized : Product::kInt4;
   }
   return Product::kF32;
 }

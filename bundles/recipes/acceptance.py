@@ -23,7 +23,7 @@ MOST_UNSTEADY = 0.5
 LIMITS = {"kl_mean": 0.05, "top1_agreement": 0.95}
 
 # Opportunistic by definition, however good the figures are.
-NEVER_BLESSED = ("int4",)
+NEVER_BLESSED = ("int4", "int4-w8a8")
 
 # Lookup accuracy is reported for contexts up to each of these lengths (and above the one before).
 LENGTHS = (1024, 2048, 8192, 16384, 32768)

@@ -63,7 +63,7 @@ def in_groups(w, limit):
 
 MATMUL = {"f32": lambda w: w, "bf16": bf16, "f16": f16, "int8": in_rows, "int8-w8a8": in_rows,
           "int8-g32": lambda w: in_groups(w, 127), "int8-g32-w8a8": lambda w: in_groups(w, 127),
-          "int4": lambda w: in_groups(w, 7)}
+          "int4": lambda w: in_groups(w, 7), "int4-w8a8": lambda w: in_groups(w, 7)}
 OTHER = {"bf16": bf16, "f16": f16}
 
 

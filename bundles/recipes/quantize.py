@@ -6,8 +6,8 @@ int8-g32: weights only, symmetric, groups of 32 along K.
     s = max|w| / 127, rounded to FP16 first;  q = clamp(round-half-even(w / s), -127, 127);  s = 0 gives q = 0.
 int4: weights only, symmetric, groups of 32 along K.
     s = max|w| / 7, rounded to FP16 first;  q = clamp(round-half-even(w / s), -7, 7);  s = 0 gives q = 0.
-int8-w8a8, int8-g32-w8a8: int8 or int8-g32 weights, and every matmul input quantized per row (token) in the
-    same way as int8, in prefill and decode alike.
+int8-w8a8, int8-g32-w8a8, int4-w8a8: int8, int8-g32 or int4 weights, and every matmul input quantized per row (token)
+    in the same way as int8, in prefill and decode alike.
 
 Which tensors: every matmul weight of the layers, and the output head. A tied head is quantized as
 a matmul weight, while the embedding LOOKUP keeps the stored BF16 values. Norm weights are never
@@ -17,7 +17,7 @@ quantized. K that is no multiple of 32 leaves a shorter last group in int8-g32 a
 import torch
 from torch import nn
 
-VARIANTS = ("bf16", "f16", "int8", "int8-g32", "int4", "int8-w8a8", "int8-g32-w8a8")
+VARIANTS = ("bf16", "f16", "int8", "int8-g32", "int4", "int8-w8a8", "int8-g32-w8a8", "int4-w8a8")
 
 
 def quantizes_activations(variant):
@@ -93,7 +93,7 @@ def stored(w, variant):
         return quantize_int8(w)
     if variant in ("int8-g32", "int8-g32-w8a8"):
         return quantize_int8_groups(w)
-    if variant == "int4":
+    if variant in ("int4", "int4-w8a8"):
         return quantize_int4(w)
     raise ValueError(f"unknown variant {variant!r}; known: {', '.join(VARIANTS)}")
 

@@ -5,9 +5,9 @@ tensors the variant's rule names. E is what a right backend may make of the same
 
 - `bf16`: every matmul input, K, V and the softmax weights rounded to BF16. Both operands of a matmul count,
   so a weight that dequantizes to more than eight bits of mantissa is rounded too. A mixture's router is such a
-  matmul: where two experts are nearly as good, E may choose another than R (routing.py). In `int8-w8a8` and
-  `int8-g32-w8a8` the operands of the linear layers are integers after the row quantization, which both R and E have; there E
-  rounds what is quantized.
+  matmul: where two experts are nearly as good, E may choose another than R (routing.py). In the variants
+  with `w8a8` in their names the operands of the linear layers are integers after the row quantization, which both R and E
+  have; there E rounds what is quantized.
 - `f64`: the sums of the matrix products in FP64, in the variants with quantized activations. There the last bit of
   a sum decides now and then to which of two steps a value rounds.
 
@@ -126,6 +126,7 @@ MATMUL_WEIGHT = {
     "int8-g32": quantize.quantize_int8_groups,
     "int8-g32-w8a8": quantize.quantize_int8_groups,
     "int4": quantize.quantize_int4,
+    "int4-w8a8": quantize.quantize_int4,
 }
 
 # The embedding, the norms, the biases and the router are never quantized. The integer variants keep them as the checkpoint

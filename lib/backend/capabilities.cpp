@@ -76,7 +76,8 @@ Capabilities probe_capabilities(const Backend& backend) {
         WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
     capabilities.weights.push_back({encoding, ActQuant::kNone, backend.supports_weight(encoding, ActQuant::kNone)});
   }
-  for (const WeightEncoding encoding : {WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32}) {
+  for (const WeightEncoding encoding :
+       {WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
     capabilities.weights.push_back(
         {encoding, ActQuant::kInt8PerRow, backend.supports_weight(encoding, ActQuant::kInt8PerRow)});
   }

@@ -22,7 +22,7 @@ struct WeightSupport {
 
 struct Capabilities {
   std::vector<OperationSupport> operations;  ///< in the order of the alternatives of Op
-  std::vector<WeightSupport> weights;        ///< every encoding with kNone, then int8 and int8-g32 with kInt8PerRow
+  std::vector<WeightSupport> weights;        ///< every encoding with kNone, then the integer ones with kInt8PerRow
 };
 
 /// Asks the backend about one ordinary instance of every operation. compile() may still refuse the shapes of a

@@ -200,7 +200,7 @@ Tier tier_without_quality(std::string_view variant_name) {
 }
 
 Tier tier_with_quality(std::string_view variant_name, const Quality& quality) {
-  return variant_name != "int4" && quality.outside_limits().empty() ? Tier::kBlessed : Tier::kOpportunistic;
+  return !has_int4_weights(variant_name) && quality.outside_limits().empty() ? Tier::kBlessed : Tier::kOpportunistic;
 }
 
 bool is_sha256(std::string_view text) {

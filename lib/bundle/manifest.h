@@ -76,7 +76,7 @@ struct ManifestVariant {
 /// The tier of a variant whose quality nobody measured: only the types in which models are trained are blessed.
 [[nodiscard]] Tier tier_without_quality(std::string_view variant_name);
 
-/// The tier of a variant whose quality was measured: blessed within its limits, but for int4, which is opportunistic by
+/// The tier of a variant whose quality was measured: blessed within its limits, but for int4 weights, which are opportunistic by
 /// definition.
 [[nodiscard]] Tier tier_with_quality(std::string_view variant_name, const Quality& quality);
 

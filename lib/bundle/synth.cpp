@@ -40,7 +40,8 @@ Manifest manifest_of(const SynthOptions& options, const ModelConfig& config) {
   manifest.source_description =
       fmt::format("random weights, seed {}, in the shape of {}", options.seed, options.source);
   manifest.chat_template = "chatml";
-  for (const std::string_view name : {"bf16", "f16", "int8", "int8-w8a8", "int8-g32", "int8-g32-w8a8", "int4"}) {
+  for (const std::string_view name :
+       {"bf16", "f16", "int8", "int8-w8a8", "int8-g32", "int8-g32-w8a8", "int4", "int4-w8a8"}) {
     ManifestVariant variant;
     variant.name = name;
     variant.tier = tier_without_quality(name);

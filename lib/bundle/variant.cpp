@@ -22,6 +22,9 @@ Result<Variant> variant_from_name(std::string_view name) {
         .name = "int8-g32-w8a8", .matmul = kInt8Group32, .rest = std::nullopt, .quantizes_activations = true};
   }
   if (name == "int4") return Variant{.name = "int4", .matmul = kInt4Group32, .rest = std::nullopt};
+  if (name == "int4-w8a8") {
+    return Variant{.name = "int4-w8a8", .matmul = kInt4Group32, .rest = std::nullopt, .quantizes_activations = true};
+  }
   return Error{ErrorCode::kInvalidInput,
                fmt::format("variant: expected one of {}, found {}", fmt::join(kVariantNames, ", "), printable(name))};
 }

@@ -7,8 +7,13 @@
 namespace secondsource {
 
 /// The variants in which every bundle can be run.
-inline constexpr std::array<std::string_view, 8> kVariantNames = {"f32",       "bf16",     "f16",           "int8",
-                                                                  "int8-w8a8", "int8-g32", "int8-g32-w8a8", "int4"};
+inline constexpr std::array<std::string_view, 9> kVariantNames = {
+    "f32", "bf16", "f16", "int8", "int8-w8a8", "int8-g32", "int8-g32-w8a8", "int4", "int4-w8a8"};
+
+/// True if the variant's matmul weights have four bits, by which it is opportunistic whatever its quality.
+[[nodiscard]] constexpr bool has_int4_weights(std::string_view variant) {
+  return variant.starts_with("int4");
+}
 
 /// True if the variant's matmuls multiply 8-bit integers, so that the int8 peak of the device is their limit.
 [[nodiscard]] constexpr bool quantizes_activations(std::string_view variant) {

@@ -78,7 +78,7 @@ std::string_view consequence_of(Bottleneck bottleneck) {
     case Bottleneck::kBandwidth:
       return "fewer bytes a weight (int8, int4) make it faster in proportion, and more requests at once cost little";
     case Bottleneck::kCompute:
-      return "fewer bytes a weight only save memory; 8-bit products (int8-w8a8, int8-g32-w8a8) are what is faster";
+      return "fewer bytes a weight only save memory; 8-bit products (int8-w8a8, int8-g32-w8a8, int4-w8a8) are what is faster";
     case Bottleneck::kOverhead:
       return "fixed costs of a step take the rest; fewer bytes save memory, not time; more requests or tokens in a step "
              "do";

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/variant_name.h"
 #include "measure/capacity_search.h"
 #include "systems/workload.h"
 
@@ -25,7 +26,7 @@ double bytes_per_weight(std::string_view variant) {
   if (variant == "f32") return 4;
   if (variant.starts_with("int8-g32")) return 1.06;
   if (variant.starts_with("int8")) return 1;
-  if (variant == "int4") return 0.56;
+  if (has_int4_weights(variant)) return 0.56;
   return 2;
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "record/roofline.h"
 
@@ -13,8 +14,10 @@ namespace secondsource {
 namespace {
 
 constexpr const char* kAll = "all";
-constexpr const char* kQuantizedActivations = "_w8a8";
-constexpr const char* kGroupsQuantizedActivations = "_g32_w8a8";
+
+/// Conformance families of matmuls with quantized activations end with the first of these that fits, and judge that variant.
+constexpr std::pair<std::string_view, std::string_view> kQuantizedFamilies[] = {
+    {"_g32_w8a8", "int8-g32-w8a8"}, {"_int4_w8a8", "int4-w8a8"}, {"_w8a8", "int8-w8a8"}};
 
 /// Sums of the measurements of one operation on one platform.
 struct Sum {
@@ -247,9 +250,9 @@ class MatrixBuilder {
   /// True if a conformance family judges the row: "matmul_w8a8" judges matmuls with quantized activations,
   /// "attention_long" judges attention, and every family, such as "protocol" or "layer", judges the row "all".
   static bool judges(const std::string& family, const Key& key) {
-    const bool in_groups = family.ends_with(kGroupsQuantizedActivations);
-    if (in_groups && key.type != "int8-g32-w8a8") return false;
-    if (!in_groups && family.ends_with(kQuantizedActivations) && key.type != "int8-w8a8") return false;
+    const auto* const quantized =
+        std::ranges::find_if(kQuantizedFamilies, [&family](const auto& one) { return family.ends_with(one.first); });
+    if (quantized != std::end(kQuantizedFamilies) && key.type != quantized->second) return false;
     return key.operation == kAll || family == key.operation || family.starts_with(key.operation + "_");
   }
 

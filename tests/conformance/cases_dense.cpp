@@ -312,6 +312,10 @@ Case make_quantized_group_matmul_case(std::uint64_t seed) {
   return make_product("matmul_g32_w8a8", seed, WeightEncoding::kInt8Group32, kAllExtents);
 }
 
+Case make_quantized_int4_matmul_case(std::uint64_t seed) {
+  return make_product("matmul_int4_w8a8", seed, WeightEncoding::kInt4Group32, kAllExtents);
+}
+
 Case make_gated_bias_case(std::uint64_t seed) {
   ProductExtents extents = kAllExtents;
   extents.has_gated_bias = true;

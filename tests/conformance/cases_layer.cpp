@@ -294,6 +294,8 @@ std::span<const Family> families() {
       {"kv_copy_latents", make_latent_copy_case, 6},
       {"head_matmul", make_head_matmul_case, 30},
       {"route_groups", make_grouped_route_case, 30},
+      {"matmul_int4_w8a8", make_quantized_int4_matmul_case, 30},
+      {"grouped_matmul_int4_w8a8", make_quantized_int4_mixture_case, 12},
   };
   return kFamilies;
 }

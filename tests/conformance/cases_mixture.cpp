@@ -303,4 +303,10 @@ Case make_quantized_group_mixture_case(std::uint64_t seed) {
   return wide_mixture(std::move(b), WeightEncoding::kInt8Group32, ActQuant::kInt8PerRow);
 }
 
+Case make_quantized_int4_mixture_case(std::uint64_t seed) {
+  CaseBuilder b("grouped_matmul_int4_w8a8", seed);
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
+  return wide_mixture(std::move(b), WeightEncoding::kInt4Group32, ActQuant::kInt8PerRow);
+}
+
 }  // namespace secondsource::conformance

@@ -46,7 +46,7 @@ std::string add_product(CaseBuilder& b, float bad) {
   const auto act = b.dice.one_of({ActQuant::kNone, ActQuant::kInt8PerRow});
   const auto encoding =
       act == ActQuant::kInt8PerRow
-          ? b.dice.one_of({WeightEncoding::kInt8PerRow, WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32})
+          ? b.dice.one_of({WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32})
           : b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16,
                            WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32});
   const auto epilogue =

@@ -159,7 +159,7 @@ class PeerBench(unittest.TestCase):
             self.assertIn("--llama: expected NAME=FOLDER", run.stderr)
         run = self.bench("--precision", "int3")
         self.assertEqual(run.returncode, 2)
-        self.assertIn("--precision: expected bf16, int8, int8-g32, int8-g32-w8a8, int4, found int3", run.stderr)
+        self.assertIn("--precision: expected bf16, int8, int8-g32, int8-g32-w8a8, int4, int4-w8a8, found int3", run.stderr)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,19 @@ inline KernelTable vnni_table() {
   KernelTable table = widening_table("avx512_vnni");
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
-  table.products[int(Product::kInt8GroupQuantized)] = {
-      ActType::kU8, 4, kGroupColumns, kRowBlock, multiply_quantized_groups<DotU8>, "matmul_int8g32_int8_f32acc"};
+  table.products[int(Product::kInt8GroupQuantized)] = {ActType::kU8,
+                                                       4,
+                                                       kGroupColumns,
+                                                       kRowBlock,
+                                                       multiply_quantized_groups<DotU8, Int8Groups>,
+                                                       "matmul_int8g32_int8_f32acc"};
+  table.products[int(Product::kInt4Quantized)] = {
+      ActType::kU8Nibbles,      8, kGroupColumns, kRowBlock, multiply_quantized_groups<DotU8, Int4Groups>,
+      "matmul_int4_int8_f32acc"};
   table.products[int(Product::kInt8GroupOffset)] = {
       ActType::kU8, 4, kGroupColumns, kOffsetGroupRows, multiply_offset_groups, "matmul_int8g32_int8_f32acc"};
   table.unpack[int(Product::kInt8GroupQuantized)] = {Product::kInt8GroupOffset, int8_group_tile_with_offsets};
+  table.unpack[int(Product::kInt4Quantized)] = {Product::kInt8GroupOffset, int4_tile_with_offsets};
   return table;
 }
 

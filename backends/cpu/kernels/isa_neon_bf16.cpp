@@ -15,8 +15,15 @@ inline KernelTable dot_table() {
   table.unpack[int(Product::kBf16)] = {};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
-  table.products[int(Product::kInt8GroupQuantized)] = {
-      ActType::kU8, 4, kGroupColumns, kRowBlock, multiply_quantized_groups<DotU8>, "matmul_int8g32_int8_f32acc"};
+  table.products[int(Product::kInt8GroupQuantized)] = {ActType::kU8,
+                                                       4,
+                                                       kGroupColumns,
+                                                       kRowBlock,
+                                                       multiply_quantized_groups<DotU8, Int8Groups>,
+                                                       "matmul_int8g32_int8_f32acc"};
+  table.products[int(Product::kInt4Quantized)] = {
+      ActType::kU8Nibbles,      8, kGroupColumns, kRowBlock, multiply_quantized_groups<DotU8, Int4Groups>,
+      "matmul_int4_int8_f32acc"};
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
   return table;
 }

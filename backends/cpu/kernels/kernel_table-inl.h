@@ -39,8 +39,15 @@ inline KernelTable widening_table(const char* isa) {
                                          "matmul_int4_f32acc"};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kI16, 4, 4, kRowBlock, multiply<Int8ByI16>, "matmul_int8_int8_i32acc"};
-  table.products[int(Product::kInt8GroupQuantized)] = {
-      ActType::kI16, 4, kGroupColumns, kRowBlock, multiply_quantized_groups<Int8ByI16>, "matmul_int8g32_int8_f32acc"};
+  table.products[int(Product::kInt8GroupQuantized)] = {ActType::kI16,
+                                                       4,
+                                                       kGroupColumns,
+                                                       kRowBlock,
+                                                       multiply_quantized_groups<Int8ByI16, Int8Groups>,
+                                                       "matmul_int8g32_int8_f32acc"};
+  table.products[int(Product::kInt4Quantized)] = {
+      ActType::kI16Nibbles,     8, kGroupColumns, kRowBlock, multiply_quantized_groups<Int8ByI16, Int4Groups>,
+      "matmul_int4_int8_f32acc"};
   table.unpack[int(Product::kBf16)] = {Product::kF32, bf16_tile_to_f32};
   table.unpack[int(Product::kInt8)] = {Product::kF32, int8_tile_to_f32};
   table.unpack[int(Product::kInt8Group)] = {Product::kF32, int8_group_tile_to_f32};

@@ -33,8 +33,8 @@ static inline int row_block_begin(int n_rows, int max_rows, int index) {
   return index * (n_rows / n_blocks) + (index < longer ? index : longer);
 }
 
-/// The packed format of the weight that a matmul kernel reads and, for int8, whether its activations are quantized.
-/// kInt8GroupOffset is not a format of stored weights: kInt8GroupQuantized may be unpacked to it.
+/// The packed format of the weight that a matmul kernel reads and, for integers, whether its activations are quantized.
+/// kInt8GroupOffset is not a format of stored weights: kInt8GroupQuantized and kInt4Quantized may be unpacked to it.
 enum class Product : std::uint8_t {
   kF32,
   kBf16,
@@ -44,21 +44,28 @@ enum class Product : std::uint8_t {
   kInt4,
   kInt8Quantized,
   kInt8GroupQuantized,
-  kInt8GroupOffset
+  kInt8GroupOffset,
+  kInt4Quantized
 };
-inline constexpr int kProducts = 9;
+inline constexpr int kProducts = 10;
 
 /// Element type in which a kernel reads its activations.
 enum class ActType : std::uint8_t {
   kF32,
   kBf16,
-  kU8,   ///< quantized value + 128, quads in column order
-  kI16,  ///< quantized value, quads in the order 0, 2, 1, 3
+  kU8,         ///< quantized value + 128, in column order
+  kI16,        ///< quantized value, quads in the order 0, 2, 1, 3
+  kU8Nibbles,  ///< as kU8, but eight columns in the order of an int4 tile's nibbles: 0, 4, 1, 5, 2, 6, 3, 7
+  kI16Nibbles  ///< as kI16, but the quads are 0, 4, 1, 5 and 2, 6, 3, 7, so that the order is 0, 1, 4, 5, 2, 3, 6, 7
 };
+
+static inline bool is_quantized(ActType act) {
+  return act != ActType::kF32 && act != ActType::kBf16;
+}
 
 /// Bytes of one packed activation.
 static inline std::int64_t act_bytes(ActType act) {
-  return act == ActType::kF32 ? 4 : act == ActType::kU8 ? 1 : 2;
+  return act == ActType::kF32 ? 4 : act == ActType::kU8 || act == ActType::kU8Nibbles ? 1 : 2;
 }
 
 /// One row block of activations times `n_tiles` weight tiles:
@@ -66,7 +73,7 @@ static inline std::int64_t act_bytes(ActType act) {
 ///   c[m, 16 t + r] = sum_k a[m, k] * tile_t[r, k]
 ///
 /// c is f32. It is not yet scaled for int8 (the epilogue multiplies by the row's scale) and is scaled for int8-g32 and
-/// int4. Terms are added in the order of k into f32, or exactly into int32 for quantized activations. c overlaps
+/// int4, except by the activations' row scales. Terms are added in the order of k into f32, or exactly into int32 for quantized activations. c overlaps
 /// neither operand.
 struct TileArgs {
   const void* a = nullptr;           ///< packed activations, [k_padded / vec][n_rows][vec]
@@ -105,7 +112,7 @@ struct Unpacking {
   void (*unpack)(const std::byte* tile, std::int64_t k, std::byte* out) = nullptr;
 };
 
-/// Packs `n_rows` rows of x into [k_padded / vec][n_rows][vec], with zeros in the columns from k on. For kU8 and kI16:
+/// Packs `n_rows` rows of x into [k_padded / vec][n_rows][vec], with zeros in the columns from k on. For quantized types:
 /// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0. A vec has 4, 8, 16 or 64 bytes.
 struct PackArgs {
   const float* x = nullptr;
@@ -116,7 +123,7 @@ struct PackArgs {
   int vec = 1;
   ActType act = ActType::kF32;
   void* out = nullptr;          ///< does not overlap x
-  float* row_scales = nullptr;  ///< [n_rows]: s, written for kU8 and kI16; NaN if any x of the row is not finite
+  float* row_scales = nullptr;  ///< [n_rows]: s, written for quantized types; NaN if any x of the row is not finite
 };
 
 enum class Finish : std::uint8_t { kNone, kBias, kAdd, kGelu, kGatedSilu, kGatedGelu, kGatedClampedSwish };

@@ -41,6 +41,32 @@ inline void int8_group_tile_with_offsets(const std::byte* tile, std::int64_t k, 
   }
 }
 
+/// Unpacks int4 to kInt8GroupOffset in column order. The values are 16 times those of the tile and the scales a sixteenth.
+/// out: 64-byte aligned.
+inline void int4_tile_with_offsets(const std::byte* tile, std::int64_t k, std::byte* out) {
+  const __m512i offset = _mm512_set1_epi8(static_cast<char>(0x80));
+  // Bytes 0, 2, 1, 3 of each lane, so that the columns 0, 4, 1, 5 become 0, 1, 4, 5.
+  const __m512i swap = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15));
+  constexpr __mmask32 kUpperHalves = 0xaaaaaaaaU;
+  for (std::int64_t group = 0; group < k / kGroupColumns; ++group, tile += kInt4GroupBytes, out += kOffsetGroupBytes) {
+    __m512i sum = _mm512_setzero_si512();
+    for (int vector = 0; vector < Int4Groups::kVectors; ++vector) {
+      prefetch(tile + kPrefetchBytes + vector * 64);
+      I32 quads[Int4Groups::kQuads];
+      Int4Groups::load_quads(tile + vector * 64, quads);
+      sum = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum, offset, quads[0].v), offset, quads[1].v);
+      const __m512i low = _mm512_shuffle_epi8(quads[0].v, swap);   // columns 0, 1, 4, 5
+      const __m512i high = _mm512_shuffle_epi8(quads[1].v, swap);  // columns 2, 3, 6, 7
+      const __m512i first = _mm512_mask_blend_epi16(kUpperHalves, low, _mm512_slli_epi32(high, 16));
+      const __m512i second = _mm512_mask_blend_epi16(kUpperHalves, _mm512_srli_epi32(low, 16), high);
+      _mm512_store_si512(out + vector * 128, first);
+      _mm512_store_si512(out + vector * 128 + 64, second);
+    }
+    _mm512_store_ps(out + 64 * kInt8GroupVectors, Int4Groups::load_scale(tile + 64 * Int4Groups::kVectors).v);
+    _mm512_store_si512(out + 64 * kInt8GroupVectors + 64, _mm512_sub_epi32(_mm512_setzero_si512(), sum));
+  }
+}
+
 /// Rows of a block: with two tiles that is 12 group sums and 12 totals, which stay in registers.
 inline constexpr int kOffsetGroupRows = 6;
 

@@ -53,18 +53,26 @@ inline void row_to_bf16(const float* x, std::int64_t n, std::uint16_t* out) {
   __builtin_memcpy(out + i, rest, static_cast<std::size_t>(n - i) * sizeof(std::uint16_t));
 }
 
-/// Stores 16 activations in the element type `act`. `scale`: the row's s, read for kU8 and kI16 only.
+/// The column of eight adjacent ones that is stored at each place of the quantized types (ActType).
+inline constexpr int kColumnAt[4][8] = {
+    {0, 1, 2, 3, 4, 5, 6, 7}, {0, 2, 1, 3, 4, 6, 5, 7}, {0, 4, 1, 5, 2, 6, 3, 7}, {0, 1, 4, 5, 2, 3, 6, 7}};
+
+/// Stores 16 activations in the element type `act`. `scale`: the row's s, read for quantized types only.
 inline void store_activations(const F32& x, ActType act, float scale, std::byte* out) {
   if (act == ActType::kF32) return store(reinterpret_cast<float*>(out), x);
   if (act == ActType::kBf16) return store_bf16(reinterpret_cast<std::uint16_t*>(out), x);
   std::int32_t q[16];
   store_i32(q, to_i32(quantized(x, scale)));
-  if (act == ActType::kU8) {
-    for (int i = 0; i < 16; ++i) write(out + i, static_cast<std::uint8_t>(q[i] + 128));
-    return;
+  const int* const column_at = kColumnAt[int(act) - int(ActType::kU8)];
+  const bool is_i16 = act_bytes(act) == 2;
+  for (int i = 0; i < 16; ++i) {
+    const std::int32_t value = q[i / 8 * 8 + column_at[i % 8]];
+    if (is_i16) {
+      write(out + 2 * i, static_cast<std::int16_t>(value));
+    } else {
+      write(out + i, static_cast<std::uint8_t>(value + 128));
+    }
   }
-  constexpr int kOrder[4] = {0, 2, 1, 3};
-  for (int i = 0; i < 16; ++i) write(out + 2 * i, static_cast<std::int16_t>(q[i / 4 * 4 + kOrder[i % 4]]));
 }
 
 /// Scatters the vecs of one row to their places between those of the other rows: out[i * stride_bytes] = vecs[i].
@@ -96,9 +104,9 @@ inline void interleave(const std::byte* vecs, std::int64_t n_bytes, std::int64_t
 inline constexpr std::int64_t kPackColumns = 64;
 
 inline void pack_rows(const PackArgs& args) {
-  const bool is_quantized = args.act == ActType::kU8 || args.act == ActType::kI16;
+  const bool has_scale = is_quantized(args.act);
   // s = max|x| / 127. A row that is not finite has s = NaN, which makes its outputs NaN.
-  for (int m = 0; m < args.n_rows && is_quantized; ++m) {
+  for (int m = 0; m < args.n_rows && has_scale; ++m) {
     args.row_scales[m] = abs_max(args.x + m * args.x_stride, args.k) / 127.0F;
   }
   const std::int64_t value_bytes = act_bytes(args.act);
@@ -115,7 +123,7 @@ inline void pack_rows(const PackArgs& args) {
       for (std::int64_t i = 0; i < n_columns; i += 16) {
         prefetch(x + k + i + 2 * kPackColumns);
         const F32 values = k + i < args.k ? load_some(x + k + i, args.k - k - i) : zero();
-        store_activations(values, args.act, is_quantized ? args.row_scales[m] : 0.0F, vecs + i * value_bytes);
+        store_activations(values, args.act, has_scale ? args.row_scales[m] : 0.0F, vecs + i * value_bytes);
       }
       if (!in_place) interleave(vecs, n_columns * value_bytes, vec_bytes, args.n_rows, out + m * vec_bytes);
     }

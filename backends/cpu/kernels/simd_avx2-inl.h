@@ -137,6 +137,14 @@ inline F32 nibble_at(const I32& x) {
   return to_f32(
       {_mm256_and_si256(_mm256_slli_epi32(x.a, kLeft), top), _mm256_and_si256(_mm256_slli_epi32(x.b, kLeft), top)});
 }
+/// Four columns of a vector of int4 tiles as int8, 16 times their value, so that the nibble is at the top of its byte:
+/// columns 0, 4, 1, 5 from the low nibbles (kHigh false), 2, 6, 3, 7 from the high ones.
+template <bool kHigh>
+inline I32 nibble_bytes(const I32& x) {
+  const __m256i top = _mm256_set1_epi8(static_cast<char>(0xf0));
+  if constexpr (kHigh) return {_mm256_and_si256(x.a, top), _mm256_and_si256(x.b, top)};
+  return {_mm256_and_si256(_mm256_slli_epi32(x.a, 4), top), _mm256_and_si256(_mm256_slli_epi32(x.b, 4), top)};
+}
 /// 16 FP16 values.
 inline F32 load_f16(const void* p) {
   const auto* from = static_cast<const __m128i*>(p);

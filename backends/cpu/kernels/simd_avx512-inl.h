@@ -116,6 +116,14 @@ inline F32 nibble_at(const I32& x) {
   const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
   return {_mm512_permutexvar_ps(_mm512_srli_epi32(x.v, kLow), values)};
 }
+/// Four columns of a vector of int4 tiles as int8, 16 times their value, so that the nibble is at the top of its byte:
+/// columns 0, 4, 1, 5 from the low nibbles (kHigh false), 2, 6, 3, 7 from the high ones.
+template <bool kHigh>
+inline I32 nibble_bytes(const I32& x) {
+  const __m512i top = _mm512_set1_epi8(static_cast<char>(0xf0));
+  if constexpr (kHigh) return {_mm512_and_si512(x.v, top)};
+  return {_mm512_and_si512(_mm512_slli_epi32(x.v, 4), top)};
+}
 /// 16 FP16 values.
 inline F32 load_f16(const void* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};

@@ -121,6 +121,13 @@ template <int kLow>
 inline F32 nibble_at(const I32& x) {
   return field<kLow, 4>(x);
 }
+/// Four columns of a vector of int4 tiles as int8, 16 times their value, so that the nibble is at the top of its byte:
+/// columns 0, 4, 1, 5 from the low nibbles (kHigh false), 2, 6, 3, 7 from the high ones.
+template <bool kHigh>
+inline I32 nibble_bytes(const I32& x) {
+  const int32x4_t top = vdupq_n_s32(static_cast<std::int32_t>(0xf0f0f0f0U));
+  return of_four<I32>([&](int i) { return vandq_s32(kHigh ? x.v[i] : vshlq_n_s32(x.v[i], 4), top); });
+}
 /// 16 FP16 values.
 inline F32 load_f16(const void* p) {
   const auto* from = static_cast<const char*>(p);

@@ -152,6 +152,15 @@ inline F32 nibble_at(const I32& x) {
   return field<kLow, 4>(x);
 }
 
+/// Four columns of a vector of int4 tiles as int8, 16 times their value, so that the nibble is at the top of its byte:
+/// columns 0, 4, 1, 5 from the low nibbles (kHigh false), 2, 6, 3, 7 from the high ones.
+template <bool kHigh>
+inline I32 nibble_bytes(const I32& x) {
+  constexpr int kLeft = kHigh ? 0 : 4;
+  const auto top = static_cast<std::int32_t>(0xf0f0f0f0U);
+  return {(x.a << kLeft) & top, (x.b << kLeft) & top, (x.c << kLeft) & top, (x.d << kLeft) & top};
+}
+
 inline float f16_to_f32(std::uint16_t h) {
   const std::uint32_t sign = static_cast<std::uint32_t>(h & 0x8000U) << 16;
   const std::uint32_t magnitude = static_cast<std::uint32_t>(h & 0x7fffU) << 13;

@@ -131,6 +131,14 @@ template <int kLow>
 inline F32 nibble_at(const I32& x) {
   return field<kLow, 4>(x);
 }
+/// Four columns of a vector of int4 tiles as int8, 16 times their value, so that the nibble is at the top of its byte:
+/// columns 0, 4, 1, 5 from the low nibbles (kHigh false), 2, 6, 3, 7 from the high ones.
+template <bool kHigh>
+inline I32 nibble_bytes(const I32& x) {
+  constexpr auto kTop = static_cast<std::int32_t>(0xf0f0f0f0U);
+  return of_two<I32>(
+      [&](int i) { return svand_n_s32_x(all(), kHigh ? x.v[i] : svlsl_n_s32_x(all(), x.v[i], 4), kTop); });
+}
 /// 16 FP16 values.
 inline F32 load_f16(const void* p) {
   const auto* from = static_cast<const std::uint16_t*>(p);

@@ -161,6 +161,17 @@ TEST_CASE("the soft cap keeps small values to full precision and bounds large on
   }
 }
 
+/// Where column `k` of one row is stored among the `vec` adjacent columns of its step, as ActType defines it.
+std::int64_t place_in_vec(ActType act, std::int64_t vec, std::int64_t k) {
+  constexpr int kI16[4] = {0, 2, 1, 3};
+  constexpr int kU8Nibbles[8] = {0, 2, 4, 6, 1, 3, 5, 7};
+  constexpr int kI16Nibbles[8] = {0, 1, 4, 5, 2, 3, 6, 7};
+  if (act == ActType::kI16) return k % vec / 4 * 4 + kI16[k % 4];
+  if (act == ActType::kU8Nibbles) return k % vec / 8 * 8 + kU8Nibbles[k % 8];
+  if (act == ActType::kI16Nibbles) return k % vec / 8 * 8 + kI16Nibbles[k % 8];
+  return k % vec;
+}
+
 TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zero rows give zero") {
   for (const Isa isa : usable_isas()) {
     const KernelTable& table = kernel_table(isa);
@@ -182,7 +193,6 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
                   .out = packed.data(),
                   .row_scales = &scale});
       CHECK(scale == 1.0F);
-      constexpr int kOrder[4] = {0, 2, 1, 3};
       for (std::int64_t i = 0; i < padded; ++i) {
         const float value = i < n ? x.data()[i] : 0.0F;
         std::int64_t found = 0;
@@ -190,7 +200,7 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
           found = std::int64_t{std::to_integer<std::uint8_t>(packed[static_cast<std::size_t>(i)])} - 128;
         } else {
           std::int16_t q = 0;
-          std::memcpy(&q, packed.data() + 2 * (i / 4 * 4 + kOrder[i % 4]), sizeof(q));
+          std::memcpy(&q, packed.data() + 2 * place_in_vec(ActType::kI16, padded, i), sizeof(q));
           found = q;
         }
         CHECK(found == std::lrint(value));
@@ -228,8 +238,10 @@ float packed_value(const std::vector<std::byte>& packed, ActType act, std::int64
       std::memcpy(&bf16, at, sizeof(bf16));
       return to_float(bf16);
     case ActType::kU8:
+    case ActType::kU8Nibbles:
       return static_cast<float>(std::to_integer<int>(*at) - 128);
     case ActType::kI16:
+    case ActType::kI16Nibbles:
       std::memcpy(&i16, at, sizeof(i16));
       return i16;
   }
@@ -239,7 +251,6 @@ float packed_value(const std::vector<std::byte>& packed, ActType act, std::int64
 }  // namespace
 
 TEST_CASE("activations are packed vec by vec with the rows side by side, padded with zeros") {
-  constexpr int kOrder[4] = {0, 2, 1, 3};  // of kI16
   for (const Isa isa : usable_isas()) {
     for (const ProductKernel& product : kernel_table(isa).products) {
       for (const std::int64_t n : {1, 5, 63, 64, 65, 130, 200}) {
@@ -266,12 +277,10 @@ TEST_CASE("activations are packed vec by vec with the rows side by side, padded 
           for (int m = 0; m < n_rows; ++m) {
             for (std::int64_t k = 0; k < padded; ++k) {
               const float value = k < n ? x.data()[m * n + k] : 0.0F;
-              const bool is_i16 = product.act == ActType::kI16;
-              const std::int64_t in_vec = is_i16 ? kOrder[k % 4] : k % product.vec;
-              const std::int64_t index = (k / product.vec * n_rows + m) * product.vec + in_vec;
+              const std::int64_t index =
+                  (k / product.vec * n_rows + m) * product.vec + place_in_vec(product.act, product.vec, k);
               const float found = packed_value(packed, product.act, index);
-              const bool is_quantized = is_i16 || product.act == ActType::kU8;
-              const float expected = is_quantized                    ? std::nearbyint(value / static_cast<float>(m + 1))
+              const float expected = is_quantized(product.act)       ? std::nearbyint(value / static_cast<float>(m + 1))
                                      : product.act == ActType::kBf16 ? round_to_bf16(value)
                                                                      : value;
               all_equal = all_equal && found == expected;
@@ -402,7 +411,7 @@ struct GroupTile {
 void check_group_product(const KernelTable& table, const ProductKernel& product, const GroupTile& weight,
                          const std::byte* tile, std::int64_t tile_bytes) {
   const std::int64_t n_cols = weight.n_cols;
-  const bool is_quantized = product.act == ActType::kU8 || product.act == ActType::kI16;
+  const bool has_quantized_rows = is_quantized(product.act);
   REQUIRE(weight.k_padded % product.k_multiple == 0);
   for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
     CAPTURE(product.name, n_cols, n_rows);
@@ -411,9 +420,9 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
     // is that of the sums.
     for (std::int64_t i = 0; i < n_cols * n_rows; ++i) {
       float& value = x.data()[i];
-      value = is_quantized ? std::clamp(std::nearbyint(60.0F * value), -127.0F, 127.0F)
-                           : std::nearbyint(8.0F * value) / 8.0F;
-      if (is_quantized && i % n_cols == 0) value = i % 2 == 0 ? 127.0F : -127.0F;
+      value = has_quantized_rows ? std::clamp(std::nearbyint(60.0F * value), -127.0F, 127.0F)
+                                 : std::nearbyint(8.0F * value) / 8.0F;
+      if (has_quantized_rows && i % n_cols == 0) value = i % 2 == 0 ? 127.0F : -127.0F;
     }
     std::vector<float> packed(static_cast<std::size_t>(weight.k_padded * n_rows));
     std::vector<float> row_scales(static_cast<std::size_t>(n_rows), 1.0F);
@@ -457,7 +466,8 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
 TEST_CASE("products with a scale for 32 columns are those of the scaled weights, for every row count of a block") {
   const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8Group},
                                                         {WeightEncoding::kInt8Group32, Product::kInt8GroupQuantized},
-                                                        {WeightEncoding::kInt4Group32, Product::kInt4}};
+                                                        {WeightEncoding::kInt4Group32, Product::kInt4},
+                                                        {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
   for (const auto& [encoding, index] : formats) {
     for (const std::int64_t n_cols : {1, 31, 32, 33, 64, 100, 224}) {
       GroupTile weight(encoding, n_cols);
@@ -471,19 +481,24 @@ TEST_CASE("products with a scale for 32 columns are those of the scaled weights,
 }
 
 TEST_CASE("groups with offsets give the same products as the groups that they were unpacked from") {
-  for (const std::int64_t n_cols : {1, 32, 77, 160}) {
-    GroupTile weight(WeightEncoding::kInt8Group32, n_cols);
-    const std::int64_t tile_bytes = weight.k_padded / kGroupColumns * kOffsetGroupBytes;
-    for (const Isa isa : usable_isas()) {
-      const KernelTable& table = kernel_table(isa);
-      const Unpacking& unpacking = table.unpack[int(Product::kInt8GroupQuantized)];
-      if (unpacking.unpack == nullptr) continue;
-      CAPTURE(std::string(to_string(isa)));
-      REQUIRE(unpacking.into == Product::kInt8GroupOffset);
-      std::vector<std::byte> storage(static_cast<std::size_t>(tile_bytes) + 64);
-      auto* const out = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
-      unpacking.unpack(weight.tile(), weight.k_padded, out);
-      check_group_product(table, table.products[int(Product::kInt8GroupOffset)], weight, out, tile_bytes);
+  const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8GroupQuantized},
+                                                        {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
+  for (const auto& [encoding, index] : formats) {
+    for (const std::int64_t n_cols : {1, 32, 77, 160}) {
+      GroupTile weight(encoding, n_cols);
+      const std::int64_t tile_bytes = weight.k_padded / kGroupColumns * kOffsetGroupBytes;
+      for (const Isa isa : usable_isas()) {
+        const KernelTable& table = kernel_table(isa);
+        const Unpacking& unpacking = table.unpack[int(index)];
+        if (unpacking.unpack == nullptr) continue;
+        CAPTURE(to_string(encoding), std::string(to_string(isa)));
+        REQUIRE(unpacking.into == Product::kInt8GroupOffset);
+        std::vector<std::byte> storage(static_cast<std::size_t>(tile_bytes) + 64);
+        auto* const out =
+            reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
+        unpacking.unpack(weight.tile(), weight.k_padded, out);
+        check_group_product(table, table.products[int(Product::kInt8GroupOffset)], weight, out, tile_bytes);
+      }
     }
   }
 }
