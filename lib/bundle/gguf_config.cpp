@@ -42,9 +42,14 @@ constexpr std::array kArchitectures = {
     GgufArchitecture{"gpt-oss", "GptOssForCausalLM"},
     GgufArchitecture{"cohere2", "Cohere2ForCausalLM"},
     GgufArchitecture{"starcoder2", "Starcoder2ForCausalLM"},
+    GgufArchitecture{"deepseek2", "DeepseekV2ForCausalLM"},
 };
 /// A llama with experts.
 constexpr GgufArchitecture kMixtral{"llama", "MixtralForCausalLM", true};
+/// A deepseek2 whose scores of experts are sigmoids.
+constexpr GgufArchitecture kDeepseekV3{"deepseek2", "DeepseekV3ForCausalLM"};
+/// llama.cpp's number for that function (expert_gating_func).
+constexpr std::int64_t kSigmoidGating = 2;
 
 /// Reads the keys of a file that begin with the name of its architecture.
 class ArchitectureKeys {
@@ -117,6 +122,10 @@ struct ConfigParts {
   [[nodiscard]] bool is(std::string_view name) const { return architecture.name == name; }
 };
 
+bool is_deepseek(const ConfigParts& parts) {
+  return parts.is("deepseek2");
+}
+
 bool is_gemma(const ConfigParts& parts) {
   return parts.is("gemma") || parts.is("gemma2") || parts.is("gemma3");
 }
@@ -151,6 +160,19 @@ Result<void> add_sizes(const ConfigParts& parts) {
   SS_TRY(json["num_hidden_layers"], keys.integer("block_count"));
   SS_TRY(const std::int64_t n_heads, keys.integer("attention.head_count"));
   json["num_attention_heads"] = n_heads;
+  SS_TRY(json["max_position_embeddings"], keys.integer("context_length"));
+  const bool is_layer_norm = parts.config_class.norms_center;
+  SS_TRY(json[std::string(parts.config_class.norm_eps_key)],
+         keys.number(is_layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"));
+  json["tie_word_embeddings"] = parts.files.find("output.weight") == nullptr;
+  return {};
+}
+
+/// The widths of heads, and how many have keys and values of their own.
+Result<void> add_heads(const ConfigParts& parts) {
+  const ArchitectureKeys& keys = parts.keys;
+  OrderedJson& json = parts.json;
+  const auto n_heads = json["num_attention_heads"].get<std::int64_t>();
   SS_TRY(const std::optional<std::int64_t> n_kv_heads, keys.optional_integer("attention.head_count_kv"));
   json["num_key_value_heads"] = n_kv_heads.value_or(n_heads);
   SS_TRY(const std::optional<std::int64_t> head_dim, keys.optional_integer("attention.key_length"));
@@ -161,11 +183,51 @@ Result<void> add_sizes(const ConfigParts& parts) {
   if (value_dim.value_or(json["head_dim"]) != json["head_dim"]) {
     return keys.unsupported("attention.value_length", "values and keys of different lengths are not supported");
   }
-  SS_TRY(json["max_position_embeddings"], keys.integer("context_length"));
-  const bool is_layer_norm = parts.config_class.norms_center;
-  SS_TRY(json[std::string(parts.config_class.norm_eps_key)],
-         keys.number(is_layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"));
-  json["tie_word_embeddings"] = parts.files.find("output.weight") == nullptr;
+  return {};
+}
+
+/// The sizes of latent attention. Where key_length is that of the latent (files since April 2025), the lengths of a head have
+/// keys of their own.
+Result<void> add_latent(const ConfigParts& parts) {
+  const ArchitectureKeys& keys = parts.keys;
+  OrderedJson& json = parts.json;
+  const bool has_own_keys = keys.has("attention.key_length_mla");
+  SS_TRY(const std::int64_t qk_dim, keys.integer(has_own_keys ? "attention.key_length_mla" : "attention.key_length"));
+  SS_TRY(const std::int64_t rotary_dim, keys.integer("rope.dimension_count"));
+  if (rotary_dim < 1 || qk_dim <= rotary_dim) {
+    return keys.mismatch("rope.dimension_count", "1 up to less than the length of a key");
+  }
+  SS_TRY(json["kv_lora_rank"], keys.integer("attention.kv_lora_rank"));
+  SS_TRY(const std::optional<std::int64_t> q_rank, keys.optional_integer("attention.q_lora_rank"));
+  json["q_lora_rank"] = q_rank && *q_rank > 0 ? OrderedJson(*q_rank) : OrderedJson(nullptr);
+  json["qk_nope_head_dim"] = qk_dim - rotary_dim;
+  json["qk_rope_head_dim"] = rotary_dim;
+  SS_TRY(json["v_head_dim"], keys.integer(has_own_keys ? "attention.value_length_mla" : "attention.value_length"));
+  json["head_dim"] = rotary_dim;
+  json["num_key_value_heads"] = json["num_attention_heads"];
+  return {};
+}
+
+/// DeepSeek's experts. A file that says nothing of groups is computed without them, as llama.cpp does.
+Result<void> add_grouped_experts(const ConfigParts& parts) {
+  const ArchitectureKeys& keys = parts.keys;
+  OrderedJson& json = parts.json;
+  SS_TRY(json["n_routed_experts"], keys.integer("expert_count"));
+  SS_TRY(json["num_experts_per_tok"], keys.integer("expert_used_count"));
+  SS_TRY(json["moe_intermediate_size"], keys.integer("expert_feed_forward_length"));
+  SS_TRY(json["n_shared_experts"], keys.integer("expert_shared_count"));
+  SS_TRY(json["first_k_dense_replace"], keys.integer("leading_dense_block_count"));
+  SS_TRY(const std::optional<double> scale, keys.optional_number("expert_weights_scale"));
+  json["routed_scaling_factor"] = scale.value_or(1.0);
+  SS_TRY(const std::optional<std::int64_t> renormalizes, keys.optional_integer("expert_weights_norm"));
+  json["norm_topk_prob"] = renormalizes.value_or(0) != 0;
+  SS_TRY(const std::optional<std::int64_t> n_groups, keys.optional_integer("expert_group_count"));
+  SS_TRY(const std::optional<std::int64_t> n_top_groups, keys.optional_integer("expert_group_used_count"));
+  json["n_group"] = n_groups.value_or(1);
+  json["topk_group"] = n_top_groups.value_or(1);
+  if (&parts.architecture != &kDeepseekV3) {
+    json["topk_method"] = n_groups.value_or(1) > 1 ? "group_limited_greedy" : "greedy";
+  }
   return {};
 }
 
@@ -178,6 +240,7 @@ Result<void> add_feed_forward(const ConfigParts& parts) {
   if (!ffn_dim && !is_qwen_mixture) return keys.mismatch("feed_forward_length", "an integer");
   if (ffn_dim) json["intermediate_size"] = *ffn_dim;
   if (!is_mixture) return {};
+  if (is_deepseek(parts)) return add_grouped_experts(parts);
   SS_TRY(json[is_qwen_mixture ? "num_experts" : "num_local_experts"], keys.integer("expert_count"));
   SS_TRY(json["num_experts_per_tok"], keys.integer("expert_used_count"));
   if (!is_qwen_mixture) return {};
@@ -324,6 +387,9 @@ Result<OrderedJson> rope_of(const ConfigParts& parts, std::int64_t rotary_dim) {
   }
   // The metadata has no key for it: every gpt-oss is published without rounding the range in which YaRN blends.
   if (parts.is("gpt-oss")) rope["truncate"] = false;
+  // A tenth of mscale_all_dim, which in every published model is mscale, too.
+  SS_TRY(const std::optional<double> log_multiplier, keys.optional_number("rope.scaling.yarn_log_multiplier"));
+  if (is_deepseek(parts) && log_multiplier) rope["mscale"] = rope["mscale_all_dim"] = 10.0 * *log_multiplier;
   return rope;
 }
 
@@ -358,7 +424,8 @@ Result<void> add_rope(const ConfigParts& parts) {
 Result<void> refuse_other_layers(const ConfigParts& parts) {
   for (const std::string_view key : {"nextn_predict_layers", "leading_dense_block_count", "ssm.conv_kernel",
                                      "attention.causal", "attention.chunk_size"}) {
-    if (!parts.keys.has(key)) continue;
+    const bool is_read = is_deepseek(parts) && key == "leading_dense_block_count";
+    if (is_read || !parts.keys.has(key)) continue;
     if (const Result<std::int64_t> value = parts.keys.integer(key); value) {
       if (*value == (key == "attention.causal" ? 1 : 0)) continue;
     }
@@ -384,7 +451,10 @@ Result<const GgufArchitecture*> gguf_architecture(const GgufFiles& files) {
   }
   const auto* n_experts = files.header().find<std::int64_t>(fmt::format("{}.expert_count", *name));
   const bool is_mixture = *name == "llama" && n_experts != nullptr && *n_experts > 0;
-  return is_mixture ? &kMixtral : found;
+  if (is_mixture) return &kMixtral;
+  const auto* gating = files.header().find<std::int64_t>(fmt::format("{}.expert_gating_func", *name));
+  const bool has_sigmoids = *name == kDeepseekV3.name && gating != nullptr && *gating == kSigmoidGating;
+  return has_sigmoids ? &kDeepseekV3 : found;
 }
 
 Result<std::string> gguf_model_config(const GgufFiles& files, const GgufArchitecture& architecture,
@@ -399,6 +469,7 @@ Result<std::string> gguf_model_config(const GgufFiles& files, const GgufArchitec
   const ConfigParts parts{files, architecture, *config_class, keys, json};
   SS_TRY_VOID(refuse_other_layers(parts));
   SS_TRY_VOID(add_sizes(parts));
+  SS_TRY_VOID(is_deepseek(parts) ? add_latent(parts) : add_heads(parts));
   SS_TRY_VOID(add_feed_forward(parts));
   SS_TRY_VOID(add_window(parts));
   if (is_gemma(parts)) {

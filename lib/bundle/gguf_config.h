@@ -21,7 +21,7 @@ struct GgufArchitecture {
   bool norms_hold_one = false;  ///< norms are stored as 1 + weight
 };
 
-/// The architecture of a file; that of a llama with experts is another class. Errors: kInvalidInput without
+/// The architecture of a file; that of a llama with experts, or of a deepseek2 with sigmoids, is another class. Errors: kInvalidInput without
 /// general.architecture; kUnsupported for one that is not in the table, by its name.
 Result<const GgufArchitecture*> gguf_architecture(const GgufFiles& files);
 

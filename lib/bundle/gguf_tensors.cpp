@@ -47,6 +47,15 @@ constexpr std::array kModules = {
     NamePair{"mlp.shared_expert.up_proj", "ffn_up_shexp"},
     NamePair{"mlp.shared_expert.down_proj", "ffn_down_shexp"},
     NamePair{"mlp.shared_expert_gate", "ffn_gate_inp_shexp"},
+    NamePair{"mlp.shared_experts.gate_proj", "ffn_gate_shexp"},
+    NamePair{"mlp.shared_experts.up_proj", "ffn_up_shexp"},
+    NamePair{"mlp.shared_experts.down_proj", "ffn_down_shexp"},
+    NamePair{"self_attn.q_a_proj", "attn_q_a"},
+    NamePair{"self_attn.q_a_layernorm", "attn_q_a_norm"},
+    NamePair{"self_attn.q_b_proj", "attn_q_b"},
+    NamePair{"self_attn.kv_a_proj_with_mqa", "attn_kv_a_mqa"},
+    NamePair{"self_attn.kv_a_layernorm", "attn_kv_a_norm"},
+    NamePair{"self_attn.kv_b_proj", "attn_kv_b"},
 };
 
 /// Matrices of one expert, behind "experts.N.".
@@ -110,6 +119,7 @@ class TensorPlanner {
  private:
   [[nodiscard]] GgufChange change_of(const TensorSpec& spec) const {
     if (joined_experts(spec) != nullptr) return GgufChange::kExpertsTurned;
+    if (has_heads_apart(spec)) return GgufChange::kHeadKeysTurned;
     if (spec.role == TensorRole::kNorm) {
       return architecture_->norms_hold_one ? GgufChange::kOneAdded : GgufChange::kNone;
     }
@@ -151,6 +161,8 @@ class TensorPlanner {
     const ModuleName name = split_kind(rest);
     if (name.module == "block_sparse_moe.input_linear") return joined_expert_rows(layer, spec);
     if (const JoinedExperts* joined = joined_experts(spec)) return turned_expert_rows(layer, *joined, spec);
+    if (has_heads_apart(spec)) return head_rows(layer, spec);
+    if (spec.role == TensorRole::kChoiceBias) return take_whole(layer + "exp_probs_b.bias", spec);
     if (rest == kSinks) return take_whole(layer + "attn_sinks.weight", spec);
     if (const std::size_t experts = name.module.find(".experts."); experts != std::string_view::npos) {
       return expert_rows(layer, name.module.substr(experts + std::string_view(".experts.").size()), spec);
@@ -227,6 +239,29 @@ class TensorPlanner {
     return rows;
   }
 
+  /// Whether the file has the two parts of kv_b_proj apart, as llama.cpp's converter writes them since April 2025.
+  [[nodiscard]] bool has_heads_apart(const TensorSpec& spec) const {
+    constexpr std::string_view kJoined = ".self_attn.kv_b_proj.weight";
+    return spec.name.ends_with(kJoined) && files_->find("blk.0.attn_k_b.weight") != nullptr;
+  }
+
+  /// Of each head kv_rank rows, whose columns make its keys, and value_dim rows, which make its values.
+  Result<std::vector<GgufRows>> head_rows(const std::string& layer, const TensorSpec& spec) {
+    const LatentAttention& latent = config_->latent;
+    const std::int64_t n_heads = config_->n_heads;
+    const std::int64_t kv_rank = spec.shape.extent(1);
+    std::vector<GgufRows> rows;
+    for (std::int64_t head = 0; head < n_heads; ++head) {
+      SS_TRY(const GgufRows keys,
+             take(layer + "attn_k_b.weight", head * kv_rank, kv_rank, n_heads * kv_rank, latent.plain_dim));
+      SS_TRY(const GgufRows values, take(layer + "attn_v_b.weight", head * latent.value_dim, latent.value_dim,
+                                         n_heads * latent.value_dim, kv_rank));
+      rows.push_back(keys);
+      rows.push_back(values);
+    }
+    return rows;
+  }
+
   const GgufFiles* files_;
   const GgufArchitecture* architecture_;
   const ModelConfig* config_;
@@ -240,49 +275,72 @@ std::int64_t interleaved_place(std::int64_t index, std::int64_t head_dim) {
   return index - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
 }
 
-/// One expert's matrices [part][output][input] in FP32.
-struct ExpertParts {
+/// Matrices of the same shape, [part][output][input] in FP32.
+struct MatrixParts {
   std::int64_t n_outputs = 0;
   std::int64_t n_inputs = 0;
   std::vector<std::vector<float>> parts;
 };
 
-Result<ExpertParts> read_expert(std::span<const GgufRows> parts, bool is_bias) {
-  ExpertParts expert;
+Result<MatrixParts> read_parts(std::span<const GgufRows> parts, bool is_bias) {
+  MatrixParts read;
   std::vector<std::byte> scratch;
   for (const GgufRows& part : parts) {
     const std::int64_t n_values = part.weight->row_values;
-    expert.n_outputs = is_bias ? n_values : part.n_rows;
-    expert.n_inputs = is_bias ? 1 : n_values;
-    std::vector<float>& values = expert.parts.emplace_back(static_cast<std::size_t>(part.n_rows * n_values));
+    read.n_outputs = is_bias ? n_values : part.n_rows;
+    read.n_inputs = is_bias ? 1 : n_values;
+    std::vector<float>& values = read.parts.emplace_back(static_cast<std::size_t>(part.n_rows * n_values));
     for (std::int64_t row = 0; row < part.n_rows; ++row) {
       const auto of_row =
           std::span(values).subspan(static_cast<std::size_t>(row * n_values), static_cast<std::size_t>(n_values));
       SS_TRY_VOID(GgufFiles::read_row(*part.weight, part.first_row + row, scratch, of_row));
     }
   }
-  return expert;
+  return read;
 }
 
-/// Rows of all experts' columns, GgufChange::kExpertsTurned.
-Result<void> for_each_turned_row(const GgufTensorPlan& plan, const ModelConfig& config,
-                                 const std::function<Result<void>(std::span<const float>)>& use) {
+using UseRow = std::function<Result<void>(std::span<const float>)>;
+
+/// The columns of the matrices as rows: of each column one row, in which the values of the parts alternate.
+Result<void> for_each_column(std::span<const GgufRows> rows, bool is_bias, const UseRow& use) {
   // Rows that are written at once, so that every cache line of the matrices is read once.
   constexpr std::int64_t kRowsAtOnce = 16;
-  const bool is_bias = plan.spec.role == TensorRole::kBias;
+  SS_TRY(const MatrixParts matrices, read_parts(rows, is_bias));
+  const std::size_t n_parts = rows.size();
+  const std::size_t n_columns = static_cast<std::size_t>(matrices.n_outputs) * n_parts;
+  std::vector<float> turned(n_columns * kRowsAtOnce);
+  for (std::int64_t input = 0; input < matrices.n_inputs; input += kRowsAtOnce) {
+    const auto n = static_cast<std::size_t>(std::min(kRowsAtOnce, matrices.n_inputs - input));
+    for (std::size_t column = 0; column < n_columns; ++column) {
+      const float* from = matrices.parts[column % n_parts].data() +
+                          static_cast<std::int64_t>(column / n_parts) * matrices.n_inputs + input;
+      for (std::size_t i = 0; i < n; ++i) turned[i * n_columns + column] = from[i];
+    }
+    for (std::size_t i = 0; i < n; ++i) SS_TRY_VOID(use(std::span(turned).subspan(i * n_columns, n_columns)));
+  }
+  return {};
+}
+
+/// GgufChange::kExpertsTurned.
+Result<void> for_each_expert_row(const GgufTensorPlan& plan, const ModelConfig& config, const UseRow& use) {
   const std::size_t n_parts = plan.rows.size() / static_cast<std::size_t>(config.n_experts);
   for (std::size_t first = 0; first < plan.rows.size(); first += n_parts) {
-    SS_TRY(const ExpertParts expert, read_expert(std::span(plan.rows).subspan(first, n_parts), is_bias));
-    const std::size_t n_columns = static_cast<std::size_t>(expert.n_outputs) * n_parts;
-    std::vector<float> turned(n_columns * kRowsAtOnce);
-    for (std::int64_t input = 0; input < expert.n_inputs; input += kRowsAtOnce) {
-      const auto n = static_cast<std::size_t>(std::min(kRowsAtOnce, expert.n_inputs - input));
-      for (std::size_t column = 0; column < n_columns; ++column) {
-        const float* from = expert.parts[column % n_parts].data() +
-                            static_cast<std::int64_t>(column / n_parts) * expert.n_inputs + input;
-        for (std::size_t i = 0; i < n; ++i) turned[i * n_columns + column] = from[i];
-      }
-      for (std::size_t i = 0; i < n; ++i) SS_TRY_VOID(use(std::span(turned).subspan(i * n_columns, n_columns)));
+    SS_TRY_VOID(
+        for_each_column(std::span(plan.rows).subspan(first, n_parts), plan.spec.role == TensorRole::kBias, use));
+  }
+  return {};
+}
+
+/// GgufChange::kHeadKeysTurned.
+Result<void> for_each_head_row(const GgufTensorPlan& plan, const UseRow& use) {
+  std::vector<std::byte> scratch;
+  std::vector<float> values(static_cast<std::size_t>(plan.spec.shape.extent(1)));
+  for (std::size_t head = 0; head + 1 < plan.rows.size(); head += 2) {
+    SS_TRY_VOID(for_each_column(std::span(plan.rows).subspan(head, 1), false, use));
+    const GgufRows& of_values = plan.rows[head + 1];
+    for (std::int64_t row = 0; row < of_values.n_rows; ++row) {
+      SS_TRY_VOID(GgufFiles::read_row(*of_values.weight, of_values.first_row + row, scratch, values));
+      SS_TRY_VOID(use(values));
     }
   }
   return {};
@@ -304,7 +362,8 @@ Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, co
 
 Result<void> for_each_gguf_row(const GgufTensorPlan& plan, const ModelConfig& config,
                                const std::function<Result<void>(std::span<const float>)>& use) {
-  if (plan.change == GgufChange::kExpertsTurned) return for_each_turned_row(plan, config, use);
+  if (plan.change == GgufChange::kExpertsTurned) return for_each_expert_row(plan, config, use);
+  if (plan.change == GgufChange::kHeadKeysTurned) return for_each_head_row(plan, use);
   std::vector<std::byte> scratch;
   std::vector<float> values(static_cast<std::size_t>(plan.spec.shape.extent(plan.spec.shape.rank() - 1)));
   std::vector<float> moved(plan.change == GgufChange::kValuesInterleaved ? values.size() : 0);

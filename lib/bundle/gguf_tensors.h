@@ -32,11 +32,14 @@ enum class GgufChange : std::uint8_t {
   /// Experts are matrices of rows, while the model has them turned: as columns, those of gate and up alternating. A bias is a
   /// matrix of one column.
   kExpertsTurned,
+  /// Of each head of latent attention, what makes keys of the latent is turned, and lies apart from what makes values.
+  kHeadKeysTurned,
 };
 
 struct GgufTensorPlan {
   TensorSpec spec;
-  std::vector<GgufRows> rows;  ///< kExpertsTurned: of each expert one or two (gate, up)
+  /// kExpertsTurned: of each expert one or two (gate, up). kHeadKeysTurned: of each head two (keys, values).
+  std::vector<GgufRows> rows;
   GgufChange change = GgufChange::kNone;
 };
 
@@ -46,7 +49,7 @@ Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, co
                                                       const ModelConfig& config);
 
 /// Calls `use` with the values of each row of the planned tensor, in order. Holds one row in memory, of kExpertsTurned one
-/// expert in FP32. Errors: kIo and those of `use`.
+/// expert in FP32, of kHeadKeysTurned one head. Errors: kIo and those of `use`.
 Result<void> for_each_gguf_row(const GgufTensorPlan& plan, const ModelConfig& config,
                                const std::function<Result<void>(std::span<const float>)>& use);
 

@@ -26,6 +26,11 @@ constexpr std::string_view kGpt4o =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
     R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kThreeNumbers = R"(\p{N}{1,3})";
+constexpr std::string_view kHanAndKana = "[一-龥\u3040-ゟ゠-ヿ]+";
+constexpr std::string_view kDeepseekV3 =
+    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|)"
+    R"( ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kDefaultPunctuation = R"([\p{P}\$\+<=>\^~\|]+)";
 constexpr std::string_view kFalconPunctuation = R"([\p{P}\$\+<=>\^~\|`]+)";
 constexpr std::string_view kThreeDigits = "[0-9][0-9][0-9]";
@@ -38,6 +43,7 @@ constexpr std::array kStarcoderSteps = {kDigit, kGpt2};
 constexpr std::array kTekkenSteps = {kTekken};
 constexpr std::array kGpt4oSteps = {kGpt4o};
 constexpr std::array kFalconSteps = {kFalconPunctuation, kGpt2, kThreeDigits};
+constexpr std::array kDeepseekV3Steps = {kThreeNumbers, kHanAndKana, kDeepseekV3};
 constexpr std::array kDefaultSteps = {kDefaultPunctuation, kGpt2, kDigits, kThreeDigits};
 
 using Entry = GgufPrePatterns;
@@ -63,6 +69,7 @@ constexpr std::array kEntries = {
     Entry{"tekken", kTekkenSteps, true, true},
     Entry{"gpt-4o", kGpt4oSteps},
     Entry{"falcon", kFalconSteps},
+    Entry{"deepseek-v3", kDeepseekV3Steps},
 };
 
 }  // namespace

@@ -6,11 +6,13 @@ transformers' own classes make each model (bundles/recipes/tiny_models.py and MO
 converter does: names from the package's table, experts stacked, Q and K permuted, norms of Gemma plus 1, factors of the
 rotation as tensors. The bundle that comes out must have every weight bit for bit (norms of Gemma to the rounding of the
 sum), and a configuration that means the same, frequencies of the rotation to 1e-6. Every type of block is held against
-the package's dequantization, and damaged files must be refused in one line with status 2. Ends with 77 where a package is
+the package's dequantization, a pre-tokenizer that a file names against the package `tokenizers` with the patterns of the
+model's own tokenizer.json, and damaged files must be refused in one line with status 2. Ends with 77 where a package is
 missing.
 """
 
 import json
+import random
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from pathlib import Path
 try:
     import gguf
     import numpy as np
+    import tokenizers
     import torch
     import transformers
     from safetensors.torch import load_file
@@ -60,6 +63,14 @@ MORE = {
         "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0}}),
     "starcoder2-gguf": (transformers.Starcoder2Config, {"sliding_window": None}),
 }
+# The metadata has one mscale for both. The second file is as it was written before April 2025, with kv_b_proj as one tensor.
+DEEPSEEK_V2 = {
+    **tiny_models.LATENT, "first_k_dense_replace": 1, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 3,
+    "topk_method": "group_limited_greedy", "routed_scaling_factor": 4.0,
+    "rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 40.0, "beta_fast": 32.0, "beta_slow": 1.0,
+                        "mscale": 0.707, "mscale_all_dim": 0.707, "original_max_position_embeddings": 32}}
+MORE["deepseek_v2-gguf"] = (transformers.DeepseekV2Config, DEEPSEEK_V2)
+MORE["deepseek_v2-joined"] = (transformers.DeepseekV2Config, DEEPSEEK_V2)
 # Name of the model: llama.cpp's architecture.
 ARCHITECTURES = {
     "llama": "llama", "llama-tied": "llama", "llama-biases": "llama", "llama-llama3": "llama", "llama-linear": "llama",
@@ -68,8 +79,17 @@ ARCHITECTURES = {
     "seed_oss": "seed_oss", "ernie4_5": "ernie4_5", "ernie4_5-biases": "ernie4_5", "phi3": "phi3",
     "phi3-partial": "phi3", "phi3-longrope": "phi3", "gemma": "gemma", "gemma2-gguf": "gemma2", "gemma3-gguf": "gemma3",
     "olmo2": "olmo2", "gpt_oss": "gpt-oss", "cohere2-gguf": "cohere2", "starcoder2-gguf": "starcoder2",
-    "starcoder2-plain": "starcoder2",
+    "starcoder2-plain": "starcoder2", "deepseek_v2-gguf": "deepseek2", "deepseek_v2-joined": "deepseek2",
+    "deepseek_v2-lite": "deepseek2", "deepseek_v3": "deepseek2",
 }
+# Name in tokenizer.ggml.pre: the patterns by which the tokenizer.json of DeepSeek-V3 splits a text.
+PRE_TOKENIZERS = {"deepseek-v3": [
+    r"\p{N}{1,3}", "[一-龥\u3040-ゟ゠-ヿ]+",
+    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"""
+    r"""|\s*[\r\n]+|\s+(?!\S)|\s+"""]}
+# What random texts are made of: letters, marks, numbers, signs and spaces of several scripts, and what patterns look for.
+PIECES = [*"aZéßЖ中文字ひらカナ한กัا٣५Ⅻ²½0123456789", *" \t\n\r\u00a0\u3000\u200b", *"!'.,-_/\\(){}$€+=«»—…。、", "e\u0301", "n\u0303",
+          "😀", "👩\u200d🚀", "'s", "'LL", " the", "ing", "  ", "\r\n", "\U00020000", "１２"]
 PERMUTED = ("llama", "granite", "granitemoe", "smollm3")
 
 
@@ -97,16 +117,48 @@ def llama3_factors(config) -> list[float]:
     return factors
 
 
+def add_latent_metadata(writer: gguf.GGUFWriter, config, name: str) -> None:
+    """As the converter has it since April 2025: one key and value for all heads, of the length of the latent."""
+    qk_dim = config.qk_nope_head_dim + config.qk_rope_head_dim
+    writer.add_kv_lora_rank(config.kv_lora_rank)
+    if config.q_lora_rank is not None:
+        writer.add_q_lora_rank(config.q_lora_rank)
+    if name.endswith("-joined"):
+        writer.add_head_count_kv(config.num_attention_heads)
+        writer.add_key_length(qk_dim)
+        writer.add_value_length(config.v_head_dim)
+    else:
+        writer.add_head_count_kv(1)
+        writer.add_key_length(config.kv_lora_rank + config.qk_rope_head_dim)
+        writer.add_value_length(config.kv_lora_rank)
+        writer.add_key_length_mla(qk_dim)
+        writer.add_value_length_mla(config.v_head_dim)
+    writer.add_leading_dense_block_count(config.first_k_dense_replace)
+    writer.add_expert_shared_count(config.n_shared_experts)
+    writer.add_expert_weights_scale(config.routed_scaling_factor)
+    if config.norm_topk_prob:
+        writer.add_expert_weights_norm(True)
+    if config.n_group is not None:
+        writer.add_expert_group_count(config.n_group)
+        writer.add_expert_group_used_count(config.topk_group)
+    is_third = config.model_type == "deepseek_v3"
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID if is_third else gguf.ExpertGatingFuncType.SOFTMAX)
+
+
 def add_metadata(writer: gguf.GGUFWriter, config, name: str) -> None:
+    is_latent = hasattr(config, "kv_lora_rank")
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(head_dim)
-    writer.add_value_length(head_dim)
+    if is_latent:
+        add_latent_metadata(writer, config, name)
+    else:
+        writer.add_head_count_kv(config.num_key_value_heads)
+        writer.add_key_length(head_dim)
+        writer.add_value_length(head_dim)
     if hasattr(config, "rms_norm_eps"):
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     else:
@@ -115,12 +167,15 @@ def add_metadata(writer: gguf.GGUFWriter, config, name: str) -> None:
     rope = config.rope_parameters
     own = rope.get("full_attention", rope)
     writer.add_rope_freq_base(own["rope_theta"])
-    writer.add_rope_dimension_count(int(head_dim * own.get("partial_rotary_factor", 1.0)))
+    writer.add_rope_dimension_count(config.qk_rope_head_dim if is_latent else
+                                    int(head_dim * own.get("partial_rotary_factor", 1.0)))
     if own["rope_type"] in ("linear", "yarn"):
         writer.add_rope_scaling_type(gguf.RopeScalingType(own["rope_type"]))
         writer.add_rope_scaling_factor(own["factor"])
     if own["rope_type"] == "yarn":
         writer.add_rope_scaling_orig_ctx_len(own["original_max_position_embeddings"])
+    if "mscale_all_dim" in own:
+        writer.add_rope_scaling_yarn_log_mul(0.1 * own["mscale_all_dim"])
     if own["rope_type"] == "llama3":
         writer.add_tensor("rope_freqs.weight", np.array(llama3_factors(config), np.float32))
     if own["rope_type"] == "longrope":
@@ -130,7 +185,8 @@ def add_metadata(writer: gguf.GGUFWriter, config, name: str) -> None:
         writer.add_rope_scaling_attn_factors(float(np.sqrt(1 + np.log(scale) / np.log(original))))
         for kind in ("long", "short"):
             writer.add_tensor(f"rope_factors_{kind}.weight", np.array(own[f"{kind}_factor"], np.float32))
-    experts = getattr(config, "num_experts", None) or getattr(config, "num_local_experts", None)
+    experts = next((count for key in ("n_routed_experts", "num_experts", "num_local_experts")
+                    if (count := getattr(config, key, None))), None)
     if experts:
         writer.add_expert_count(experts)
         writer.add_expert_used_count(config.num_experts_per_tok)
@@ -153,7 +209,7 @@ def add_metadata(writer: gguf.GGUFWriter, config, name: str) -> None:
     writer.add_tokenizer_model("no_vocab")
 
 
-def converted(tensors: dict[str, torch.Tensor], config, architecture: str) -> dict[str, torch.Tensor]:
+def converted(tensors: dict[str, torch.Tensor], config, architecture: str, joins_heads: bool = False) -> dict[str, torch.Tensor]:
     """Names and values as in GGUF."""
     names = gguf.get_tensor_name_map({v: k for k, v in gguf.MODEL_ARCH_NAMES.items()}[architecture],
                                      config.num_hidden_layers)
@@ -168,6 +224,15 @@ def converted(tensors: dict[str, torch.Tensor], config, architecture: str) -> di
                 out[f"blk.{layer}.ffn_up_exps.{kind}"] = columns[:, 1::2]
             else:
                 out[f"blk.{layer}.ffn_down_exps.{kind}"] = columns
+            continue
+        if suffix == tiny_models.CHOICE_BIAS:
+            out[f"blk.{name.split('.')[2]}.exp_probs_b.bias"] = tensor
+            continue
+        if base.endswith("kv_b_proj") and not joins_heads:
+            heads = tensor.view(config.num_attention_heads, -1, tensor.shape[1])
+            keys, values = heads.split([config.qk_nope_head_dim, config.v_head_dim], dim=1)
+            out[names.get_name(base.replace("kv_b_proj", "k_b_proj")) + ".weight"] = keys.transpose(1, 2)
+            out[names.get_name(base.replace("kv_b_proj", "v_b_proj")) + ".weight"] = values
             continue
         if suffix == "sinks":
             out[f"blk.{name.split('.')[2]}.attn_sinks.weight"] = tensor
@@ -204,7 +269,8 @@ def write_file(path: Path, folder: Path, name: str, **split) -> None:
     architecture = ARCHITECTURES[name]
     writer = gguf.GGUFWriter(str(path), architecture, **split)
     add_metadata(writer, config, name)
-    for tensor_name, tensor in converted(load_file(folder / "model.safetensors"), config, architecture).items():
+    tensors = converted(load_file(folder / "model.safetensors"), config, architecture, name.endswith("-joined"))
+    for tensor_name, tensor in tensors.items():
         if tensor.dim() == 1:
             writer.add_tensor(tensor_name, tensor.float().numpy())
         else:
@@ -340,6 +406,39 @@ def check_blocks(checks: Checks, scratch: Path) -> None:
         print(f"{kind}: stored as {sorted({str(t.dtype) for t in found.values()})}")
 
 
+def check_pre_tokenizer(checks: Checks, pre: str, patterns: list[str], scratch: Path) -> None:
+    """The ids of random texts, with a vocabulary whose merges go as far as the pre-tokenizer lets them."""
+    dice = random.Random(pre)
+    texts = ["".join(dice.choices(PIECES, k=dice.randint(1, 40))) for _ in range(3000)]
+    steps = [tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated") for pattern in patterns]
+    byte_level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    theirs = tokenizers.Tokenizer(tokenizers.models.BPE())
+    theirs.pre_tokenizer = tokenizers.pre_tokenizers.Sequence([*steps, byte_level])
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=1500, initial_alphabet=byte_level.alphabet(), show_progress=False)
+    theirs.train_from_iterator(texts, trainer)
+    model = json.loads(theirs.to_str())["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].get)
+    file = scratch / f"{pre}.gguf"
+    writer = gguf.GGUFWriter(str(file), "llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list(tokens)
+    writer.add_token_types([gguf.TokenType.NORMAL] * len(tokens))
+    writer.add_token_merges([" ".join(merge) for merge in model["merges"]])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    done = subprocess.run([checks.program, "tokenize", str(file), "--no-add-special"], capture_output=True, text=True,
+                          input="".join(json.dumps({"text": text}) + "\n" for text in texts))
+    checks.expect(done.returncode == 0, f"{pre}: {done.stderr.strip()}")
+    answers = [json.loads(line)["ids"] for line in done.stdout.splitlines()]
+    checks.expect(len(answers) == len(texts), f"{pre}: {len(answers)} answers to {len(texts)} texts")
+    for text, ids in zip(texts, answers):
+        expected = theirs.encode(text).ids
+        checks.expect(ids == expected, f"{pre}: {text!r}: expected {expected}, found {ids}")
+    print(f"{pre}: {len(texts)} texts with {len(tokens)} tokens")
+
+
 def check_damaged(checks: Checks, scratch: Path) -> None:
     folder = scratch / "damaged"
     tiny_models.write_model(folder, "llama")
@@ -378,6 +477,8 @@ def main() -> int:
         if not sys.argv[3:]:
             check_split(checks, scratch)
             check_blocks(checks, scratch)
+            for pre, patterns in PRE_TOKENIZERS.items():
+                check_pre_tokenizer(checks, pre, patterns, scratch)
             check_damaged(checks, scratch)
     print(f"{checks.n_failed} failed")
     return 1 if checks.n_failed else 0

@@ -98,8 +98,9 @@ def fp8_blocks(source, shape):
     values = plain(weight, lambda row, col: scales[row // rows, col // cols].item())
     # The same for the whole blocks of it, by transformers.
     whole = weight[:shape[0] // rows * rows, :shape[1] // cols * cols]
-    theirs = Fp8Dequantize(None)._dequantize_one(whole, scales[:shape[0] // rows, :shape[1] // cols], torch.float32)
-    assert torch.equal(theirs, values[:whole.shape[0], :whole.shape[1]])
+    if whole.numel() > 0:
+        theirs = Fp8Dequantize(None)._dequantize_one(whole, scales[:shape[0] // rows, :shape[1] // cols], torch.float32)
+        assert torch.equal(theirs, values[:whole.shape[0], :whole.shape[1]])
     return {"weight": weight, "weight_scale_inv": scales}, values
 
 
@@ -260,6 +261,63 @@ def make_mxfp4(folder: Path) -> dict[str, str]:
     return values
 
 
+LATENT = {"q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 12, "qk_rope_head_dim": 4, "v_head_dim": 10}
+DEEPSEEK = {key: value for key, value in CONFIG.items() if key != "head_dim"} | LATENT | {
+    "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "num_hidden_layers": 2,
+    "num_key_value_heads": 2, "n_routed_experts": EXPERTS, "num_experts_per_tok": 2, "n_shared_experts": 1,
+    "moe_intermediate_size": 20, "first_k_dense_replace": 1, "n_group": 1, "topk_group": 1, "norm_topk_prob": True,
+    "routed_scaling_factor": 2.5, "scoring_func": "sigmoid", "topk_method": "noaux_tc", "num_nextn_predict_layers": 1}
+
+
+def feed_forward(module: str, width: int) -> dict[str, tuple]:
+    return {f"{module}.gate_proj": (width, HIDDEN), f"{module}.up_proj": (width, HIDDEN),
+            f"{module}.down_proj": (HIDDEN, width)}
+
+
+def make_deepseek(folder: Path) -> dict[str, str]:
+    """A DeepSeek-V3 as it is published: FP8 in blocks but for embeddings, norms, routers and head, and a layer behind the last
+    that predicts a further token, which nobody computes here."""
+    source, tensors, values = Source("fp8-deepseek"), {}, {}
+    n_heads, qk_dim, v_dim = 2, LATENT["qk_nope_head_dim"] + LATENT["qk_rope_head_dim"], LATENT["v_head_dim"]
+    plain_shapes = {"model.embed_tokens": (VOCAB, HIDDEN), "model.norm": (HIDDEN,), "lm_head": (VOCAB, HIDDEN)}
+    quantized = {}
+    for number in range(3):
+        layer = f"model.layers.{number}."
+        plain_shapes |= {layer + "input_layernorm": (HIDDEN,), layer + "post_attention_layernorm": (HIDDEN,),
+                         layer + "self_attn.q_a_layernorm": (LATENT["q_lora_rank"],),
+                         layer + "self_attn.kv_a_layernorm": (LATENT["kv_lora_rank"],)}
+        quantized |= {layer + "self_attn.q_a_proj": (LATENT["q_lora_rank"], HIDDEN),
+                      layer + "self_attn.q_b_proj": (n_heads * qk_dim, LATENT["q_lora_rank"]),
+                      layer + "self_attn.kv_a_proj_with_mqa": (LATENT["kv_lora_rank"] + LATENT["qk_rope_head_dim"], HIDDEN),
+                      layer + "self_attn.kv_b_proj": (n_heads * (LATENT["qk_nope_head_dim"] + v_dim), LATENT["kv_lora_rank"]),
+                      layer + "self_attn.o_proj": (HIDDEN, n_heads * v_dim)}
+        if number == 0:
+            quantized |= feed_forward(layer + "mlp", FFN)
+            continue
+        plain_shapes[layer + "mlp.gate"] = (EXPERTS, HIDDEN)
+        quantized |= feed_forward(layer + "mlp.shared_experts", 20)
+        for expert in range(EXPERTS):
+            quantized |= feed_forward(f"{layer}mlp.experts.{expert}", 20)
+        bias = f"{layer}mlp.gate.e_score_correction_bias"
+        tensors[bias] = torch.from_numpy(source.random.normal(0, 1, (EXPERTS,)).astype(np.float32))
+        values[bias] = digest(tensors[bias])
+    plain_shapes |= {"model.layers.2.enorm": (HIDDEN,), "model.layers.2.hnorm": (HIDDEN,),
+                     "model.layers.2.shared_head.norm": (HIDDEN,), "model.layers.2.shared_head.head": (VOCAB, HIDDEN)}
+    quantized["model.layers.2.eh_proj"] = (HIDDEN, 2 * HIDDEN)
+    for name, shape in plain_shapes.items():
+        weight = torch.from_numpy(source.random.normal(0, 1, shape).astype(np.float32)).to(torch.bfloat16)
+        tensors[f"{name}.weight"], values[f"{name}.weight"] = weight, digest(weight)
+    for name, shape in quantized.items():
+        parts, weight = fp8_blocks(source, shape)
+        tensors |= {f"{name}.{ending}": part.contiguous() for ending, part in parts.items()}
+        values[f"{name}.weight"] = digest(weight)
+    folder.mkdir(exist_ok=True)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    config = DEEPSEEK | {"quantization_config": CHECKPOINTS["fp8-blocks"][0]}
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    return {name: value for name, value in values.items() if not name.startswith("model.layers.2.")}
+
+
 def digest(values: torch.Tensor) -> str:
     return hashlib.sha256(values.float().numpy().astype("<f4").tobytes()).hexdigest()
 
@@ -288,6 +346,7 @@ def make(folder: Path) -> None:
         (folder / name / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         expected[name] = values
     expected["mxfp4"] = make_mxfp4(folder / "mxfp4")
+    expected["fp8-deepseek"] = make_deepseek(folder / "fp8-deepseek")
     (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
 
 

@@ -60,7 +60,7 @@ TEST_CASE("a bundle of a quantized checkpoint has the values, bit for bit, that 
   const auto text = read_file(checkpoints() / "expected.json");
   REQUIRE_OK(text);
   const json expected = json::parse(*text);
-  REQUIRE(expected.size() == 13);
+  REQUIRE(expected.size() == 14);
   const test::ScratchFolder scratch;
   SilentProgress progress;
   const InterruptFlag interrupt;
@@ -88,7 +88,8 @@ TEST_CASE("the manifest says how the source of a bundle was quantized") {
       {"gptq-8-act-order", "GPTQ, 8 bits, groups of 16, act order (7 tensors), BF16 (5)"},
       {"gptq-2-whole", "GPTQ, 2 bits, a scale for each output (7 tensors), BF16 (5)"},
       {"awq", "AWQ, 4 bits, groups of 16 (7 tensors), BF16 (5)"},
-      {"mxfp4", "MXFP4 (2 tensors), BF16 (18)"}};
+      {"mxfp4", "MXFP4 (2 tensors), BF16 (18)"},
+      {"fp8-deepseek", "FP8 E4M3, blocks of 12 x 20 (25 tensors), BF16 (12), F32 (1)"}};
   const test::ScratchFolder scratch;
   SilentProgress progress;
   const InterruptFlag interrupt;
