@@ -31,6 +31,30 @@ std::string without_marks(std::string_view text) {
   return result;
 }
 
+/// Characters that NmtNormalizer removes; tokenizers, normalizers/unicode.rs.
+bool is_removed_by_nmt(char32_t c) {
+  return (c >= 0x01 && c <= 0x08) || c == 0x0b || (c >= 0x0e && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f;
+}
+/// Those that it makes spaces.
+bool is_space_to_nmt(char32_t c) {
+  return c == 0x09 || c == 0x0a || c == 0x0c || c == 0x0d || c == 0x1680 || (c >= 0x200b && c <= 0x200f) ||
+         c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff || c == 0xfffd;
+}
+
+std::string normalize_nmt(std::string_view text) {
+  std::string result;
+  for (std::size_t offset = 0; offset < text.size();) {
+    const Character character = character_at(text, offset);
+    if (is_space_to_nmt(character.code_point)) {
+      result += ' ';
+    } else if (!is_removed_by_nmt(character.code_point)) {
+      result.append(text.substr(offset, character.length));
+    }
+    offset += character.length;
+  }
+  return result;
+}
+
 struct Apply {
   std::string_view text;
   RegexScratch& scratch;
@@ -48,6 +72,8 @@ struct Apply {
   Result<std::string> operator()(const LowercaseNormalizer&) const { return to_lower(text); }
   Result<std::string> operator()(const StripAccentsNormalizer&) const { return without_marks(text); }
   Result<std::string> operator()(const StripNormalizer& step) const { return strip(text, step); }
+  Result<std::string> operator()(const PrecompiledNormalizer& step) const { return step.map->normalize(text); }
+  Result<std::string> operator()(const NmtNormalizer&) const { return normalize_nmt(text); }
 };
 
 }  // namespace

@@ -1,12 +1,14 @@
 #pragma once
 // The normalizers of Hugging Face tokenizers: steps that change a text before it is split into words.
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
 #include "core/result.h"
+#include "tokenizer/character_map.h"
 #include "tokenizer/pattern.h"
 #include "tokenizer/unicode.h"
 
@@ -34,9 +36,16 @@ struct StripNormalizer {
   bool right = true;
 };
 
+/// Replaces characters by the map of a SentencePiece model.
+struct PrecompiledNormalizer {
+  std::shared_ptr<const CharacterMap> map;  ///< never null
+};
+/// Removes control characters and makes spaces of other white space, by the rules of SentencePiece's `nmt`.
+struct NmtNormalizer {};
+
 /// A Sequence becomes several steps.
 using NormalizerStep = std::variant<UnicodeNormalizer, PrependNormalizer, ReplaceNormalizer, LowercaseNormalizer,
-                                    StripAccentsNormalizer, StripNormalizer>;
+                                    StripAccentsNormalizer, StripNormalizer, PrecompiledNormalizer, NmtNormalizer>;
 
 /// Runs all steps in order and returns the text. Errors: those of Regex::find, and kInvalidInput if the steps make the
 /// text larger by more than `scratch` has left for it.

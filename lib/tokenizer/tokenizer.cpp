@@ -6,6 +6,7 @@
 #include <array>
 #include <mutex>
 #include <utility>
+#include <variant>
 
 #include "core/utf8.h"
 #include "tokenizer/tokenizer_parts.h"
@@ -16,6 +17,7 @@ using tokenizer::AddedToken;
 using tokenizer::AddedTokenSpan;
 using tokenizer::BpeModel;
 using tokenizer::TokenizerParts;
+using tokenizer::UnigramModel;
 
 namespace {
 
@@ -26,24 +28,37 @@ constexpr std::array<std::string_view, 9> kEndTokenNames = {
     "</s>",       "<|endoftext|>", "<|im_end|>", "<|end_of_text|>", "<|eot_id|>",
     "<|eom_id|>", "<|end|>",       "<eos>",      "<end_of_turn>"};
 
-/// Encodes each word with the model.
-class ModelSink final : public tokenizer::WordSink {
- public:
-  ModelSink(const BpeModel& model, tokenizer::BpeScratch& scratch, std::vector<std::int32_t>& ids)
-      : model_(model), scratch_(scratch), ids_(ids) {}
-  void word(std::string_view text) override { model_.encode(text, scratch_, ids_); }
-
- private:
-  const BpeModel& model_;
-  tokenizer::BpeScratch& scratch_;
-  std::vector<std::int32_t>& ids_;
-};
+using Model = std::variant<BpeModel, UnigramModel>;
 
 struct EncoderScratch {
   tokenizer::PreTokenizerScratch pre_tokenizer;
   tokenizer::BpeScratch bpe;
+  tokenizer::UnigramScratch unigram;
   std::vector<AddedTokenSpan> spans;
   std::vector<AddedTokenSpan> normalized_spans;
+};
+
+/// Encodes each word with the model.
+class ModelSink final : public tokenizer::WordSink {
+ public:
+  ModelSink(const Model& model, EncoderScratch& scratch, std::vector<std::int32_t>& ids)
+      : bpe_(std::get_if<BpeModel>(&model)),
+        unigram_(std::get_if<UnigramModel>(&model)),
+        scratch_(scratch),
+        ids_(ids) {}
+  void word(std::string_view text) override {
+    if (bpe_ != nullptr) return bpe_->encode(text, scratch_.bpe, ids_);
+    if (result_) result_ = unigram_->encode(text, scratch_.unigram, ids_);
+  }
+  /// The error of the first word that has one.
+  [[nodiscard]] const Result<void>& result() const { return result_; }
+
+ private:
+  const BpeModel* bpe_;
+  const UnigramModel* unigram_;
+  EncoderScratch& scratch_;
+  std::vector<std::int32_t>& ids_;
+  Result<void> result_;
 };
 
 /// Working memory for concurrent calls; it holds as many pieces as there were calls at the same time.
@@ -71,8 +86,12 @@ class ScratchPool {
 namespace tokenizer {
 
 struct TokenizerState {
-  TokenizerState(TokenizerParts all_parts, BpeModel bpe_model)
-      : parts(std::move(all_parts)), model(std::move(bpe_model)) {}
+  TokenizerState(TokenizerParts all_parts, Model all_words)
+      : parts(std::move(all_parts)), model(std::move(all_words)) {}
+
+  [[nodiscard]] const Vocabulary& vocabulary() const {
+    return std::visit([](const auto& one) -> const Vocabulary& { return one.vocabulary(); }, model);
+  }
 
   Result<void> encode_text(std::string_view text, const EncodeOptions& options, EncoderScratch& scratch,
                            std::vector<std::int32_t>& ids) const;
@@ -80,11 +99,11 @@ struct TokenizerState {
                                  EncoderScratch& scratch, std::vector<std::int32_t>& ids) const;
   [[nodiscard]] std::optional<std::string_view> token(std::int32_t id) const {
     const std::optional<std::string_view> added = parts.added_tokens.text_of(id);
-    return added ? added : model.vocabulary().text_of(id);
+    return added ? added : vocabulary().text_of(id);
   }
 
-  TokenizerParts parts;  // without vocabulary and merges, which are in `model`
-  BpeModel model;
+  TokenizerParts parts;  // without vocabulary, merges and scores, which are in `model`
+  Model model;
   std::int64_t n_merges = 0;
   AddedTokenMatcher plain_matcher;       // run before the normalizer
   AddedTokenMatcher normalized_matcher;  // run after the normalizer
@@ -93,9 +112,10 @@ struct TokenizerState {
 
 Result<void> TokenizerState::encode_normalized(std::string_view text, bool is_at_start, const EncodeOptions& options,
                                                EncoderScratch& scratch, std::vector<std::int32_t>& ids) const {
-  ModelSink sink(model, scratch.bpe, ids);
+  ModelSink sink(model, scratch, ids);
   if (normalized_matcher.empty()) {
-    return pre_tokenize(text, is_at_start, parts.pre_tokenizer, scratch.pre_tokenizer, sink);
+    SS_TRY_VOID(pre_tokenize(text, is_at_start, parts.pre_tokenizer, scratch.pre_tokenizer, sink));
+    return sink.result();
   }
   scratch.normalized_spans.clear();
   normalized_matcher.split(text, options.parse_special, scratch.normalized_spans);
@@ -107,7 +127,7 @@ Result<void> TokenizerState::encode_normalized(std::string_view text, bool is_at
     const std::string_view piece = text.substr(span.begin, span.end - span.begin);
     SS_TRY_VOID(pre_tokenize(piece, is_at_start && span.begin == 0, parts.pre_tokenizer, scratch.pre_tokenizer, sink));
   }
-  return {};
+  return sink.result();
 }
 
 Result<void> TokenizerState::encode_text(std::string_view text, const EncodeOptions& options, EncoderScratch& scratch,
@@ -159,6 +179,22 @@ std::string StreamingDecoder::finish() {
   return state_->chain.take();
 }
 
+namespace {
+
+Result<Model> make_model(TokenizerParts& parts) {
+  if (parts.unigram) {
+    if (parts.bpe.byte_level) {
+      return Error{ErrorCode::kUnsupported, "pre_tokenizer: ByteLevel before a Unigram model is not supported"};
+    }
+    SS_TRY(UnigramModel model, UnigramModel::create(std::move(parts.vocabulary), *std::move(parts.unigram)));
+    return Model(std::move(model));
+  }
+  SS_TRY(BpeModel model, BpeModel::create(std::move(parts.vocabulary), std::move(parts.merges), parts.bpe));
+  return Model(std::move(model));
+}
+
+}  // namespace
+
 Result<Tokenizer> Tokenizer::from_parts(TokenizerParts parts) {
   for (const AddedToken& token : parts.added_tokens.tokens()) {
     const auto refuse = [&](std::string_view expected, std::string_view found) {
@@ -177,7 +213,7 @@ Result<Tokenizer> Tokenizer::from_parts(TokenizerParts parts) {
   parts.bpe.byte_level =
       !parts.pre_tokenizer.empty() && std::holds_alternative<tokenizer::ByteLevelStep>(parts.pre_tokenizer.back());
   const auto n_merges = static_cast<std::int64_t>(parts.merges.size());
-  SS_TRY(BpeModel model, BpeModel::create(std::move(parts.vocabulary), std::move(parts.merges), parts.bpe));
+  SS_TRY(Model model, make_model(parts));
   auto state = std::make_unique<tokenizer::TokenizerState>(std::move(parts), std::move(model));
   state->n_merges = n_merges;
   tokenizer::RegexScratch regex_scratch;
@@ -242,7 +278,7 @@ StreamingDecoder Tokenizer::stream(const DecodeOptions& options) const {
 }
 
 std::int64_t Tokenizer::vocab_size() const {
-  return std::max(state_->model.vocabulary().id_end(), state_->parts.added_tokens.vocabulary().id_end());
+  return std::max(state_->vocabulary().id_end(), state_->parts.added_tokens.vocabulary().id_end());
 }
 
 std::optional<std::string_view> Tokenizer::token(std::int32_t id) const {
@@ -251,7 +287,7 @@ std::optional<std::string_view> Tokenizer::token(std::int32_t id) const {
 
 std::optional<std::int32_t> Tokenizer::id_of(std::string_view token) const {
   const std::optional<std::int32_t> added = state_->parts.added_tokens.vocabulary().id_of(token);
-  return added ? added : state_->model.vocabulary().id_of(token);
+  return added ? added : state_->vocabulary().id_of(token);
 }
 
 bool Tokenizer::is_special(std::int32_t id) const {
@@ -292,7 +328,9 @@ std::vector<std::int32_t> Tokenizer::end_ids() const {
 }
 
 std::string_view Tokenizer::kind() const {
-  return state_->model.options().byte_level ? "byte-level BPE" : "SentencePiece-style BPE";
+  const auto* const bpe = std::get_if<BpeModel>(&state_->model);
+  if (bpe == nullptr) return "Unigram";
+  return bpe->options().byte_level ? "byte-level BPE" : "SentencePiece-style BPE";
 }
 
 std::int64_t Tokenizer::n_merges() const {

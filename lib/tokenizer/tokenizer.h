@@ -1,6 +1,6 @@
 #pragma once
-// Text to token ids and back: byte-level BPE (GPT-2, Llama 3, Qwen, ...) and SentencePiece-style BPE (Llama 2, Phi-3,
-// ...), from a Hugging Face tokenizer.json or from the vocabulary of a GGUF file. encode() gives the same ids as the
+// Text to token ids and back: byte-level BPE (GPT-2, Llama 3, Qwen, ...), SentencePiece-style BPE (Llama 2, Phi-3, ...) and
+// Unigram (T5, ALBERT, XLM-RoBERTa, ...), from a Hugging Face tokenizer.json or from the vocabulary of a GGUF file. encode() gives the same ids as the
 // Hugging Face `tokenizers` package. Parts of a file that this reader does not support are refused by name.
 //
 //   SS_TRY(const Tokenizer tokenizer, Tokenizer::from_json(json_text, "tokenizer.json"));
@@ -109,7 +109,7 @@ class Tokenizer {
   /// configuration.
   [[nodiscard]] std::vector<std::int32_t> end_ids() const;
 
-  /// "byte-level BPE" or "SentencePiece-style BPE", for messages to users.
+  /// "byte-level BPE", "SentencePiece-style BPE" or "Unigram", for messages to users.
   [[nodiscard]] std::string_view kind() const;
   /// The number of merges, for messages to users.
   [[nodiscard]] std::int64_t n_merges() const;

@@ -99,21 +99,46 @@ Result<void> read_merges(const JsonFields& model, TokenizerParts& parts) {
   return {};
 }
 
-/// A phrase for the type of a tokenizer model that is not BPE. Old files do not name it, but only Unigram has scores.
-std::string description_of_type(std::string_view type, const JsonFields& model) {
-  if (type == "Unigram" || (type.empty() && model.has("unk_id"))) {
-    return "Unigram, the SentencePiece model of T5, ALBERT, XLM-RoBERTa and their like";
+/// Reads the pieces of a Unigram model with their scores; ids are their places.
+Result<void> read_unigram(const JsonFields& model, TokenizerParts& parts) {
+  const Json* pieces = model.find("vocab");
+  if (pieces == nullptr || !pieces->is_array()) return model.mismatch("vocab", "an array of [piece, score]");
+  tokenizer::UnigramOptions& unigram = parts.unigram.emplace();
+  for (std::size_t id = 0; id < pieces->size(); ++id) {
+    const Json& piece = (*pieces)[id];
+    if (!piece.is_array() || piece.size() != 2 || !piece[0].is_string() || !piece[1].is_number()) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: vocab[{}]: expected [piece, score], found {}", model.name(), id,
+                               piece.is_array() ? "another array" : piece.type_name())};
+    }
+    const Result<void> added =
+        parts.vocabulary.add(piece[0].get_ref<const std::string&>(), static_cast<std::int64_t>(id));
+    if (!added) return added.error().with_context(fmt::format("{}: vocab", model.name()));
+    unigram.scores.push_back(piece[1].get<double>());
   }
+  if (model.has("unk_id")) {
+    SS_TRY(const std::int64_t unk_id, model.integer("unk_id", {.min = 0, .max = tokenizer::kMaxTokenId}));
+    unigram.unk_id = static_cast<std::int32_t>(unk_id);
+  }
+  SS_TRY(unigram.byte_fallback, model.boolean_or("byte_fallback", false));
+  return {};
+}
+
+/// A phrase for the type of a tokenizer model that is not read.
+std::string description_of_type(std::string_view type) {
   if (type == "WordPiece") return "WordPiece, the model of BERT and its like";
   return type.empty() ? "no type" : fmt::format("\"{}\"", printable(type.substr(0, 80)));
 }
 
 Result<void> read_model(const JsonFields& model, TokenizerParts& parts) {
-  // Files from before the field existed are BPE if they have merges, because no other model type has them.
-  SS_TRY(const std::string type, model.string_or("type", model.has("merges") ? "BPE" : ""));
+  // Files from before the field existed are BPE if they have merges and Unigram if they have an unk_id, because no other
+  // type has them.
+  const std::string_view unnamed = model.has("merges") ? "BPE" : model.has("unk_id") ? "Unigram" : "";
+  SS_TRY(const std::string type, model.string_or("type", unnamed));
+  if (type == "Unigram") return read_unigram(model, parts);
   if (type != "BPE") {
     return Error{ErrorCode::kUnsupported,
-                 fmt::format("{} type: expected BPE, found {}", model.name(), description_of_type(type, model))};
+                 fmt::format("{} type: expected BPE or Unigram, found {}", model.name(), description_of_type(type))};
   }
   for (const std::string_view key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"}) {
     SS_TRY_VOID(refuse_if_set(model, key));

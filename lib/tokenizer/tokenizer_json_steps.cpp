@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/base64.h"
 #include "core/json_fields.h"
 #include "core/utf8.h"
 
@@ -95,6 +96,19 @@ Result<NormalizerStep> read_one_normalizer(const JsonFields& fields, std::string
   if (type == "NFKC") return NormalizerStep(UnicodeNormalizer{UnicodeForm::kNfkc});
   if (type == "NFKD") return NormalizerStep(UnicodeNormalizer{UnicodeForm::kNfkd});
   if (type == "Lowercase") return NormalizerStep(LowercaseNormalizer{});
+  if (type == "Nmt") return NormalizerStep(NmtNormalizer{});
+  if (type == "Precompiled") {
+    constexpr std::string_view kMap = "precompiled_charsmap";
+    SS_TRY(const std::string text, fields.string(kMap));
+    const auto in_context = [&](const Error& error) {
+      return error.with_context(fmt::format("{}.{}", fields.name(), kMap));
+    };
+    const Result<std::string> bytes = decode_base64(text);
+    if (!bytes) return in_context(bytes.error());
+    Result<CharacterMap> map = CharacterMap::create(*bytes);
+    if (!map) return in_context(map.error());
+    return NormalizerStep(PrecompiledNormalizer{std::make_shared<const CharacterMap>(std::move(map).value())});
+  }
   if (type == "StripAccents") return NormalizerStep(StripAccentsNormalizer{});
   if (type == "Prepend") {
     SS_TRY(std::string text, fields.string("prepend"));
@@ -111,7 +125,9 @@ Result<NormalizerStep> read_one_normalizer(const JsonFields& fields, std::string
     SS_TRY(step.right, fields.boolean_or("strip_right", true));
     return NormalizerStep(step);
   }
-  return unsupported(fields, type, "Sequence, NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Prepend, Replace, Strip");
+  return unsupported(
+      fields, type,
+      "Sequence, NFC, NFD, NFKC, NFKD, Nmt, Lowercase, StripAccents, Prepend, Replace, Strip, Precompiled");
 }
 
 Result<PreTokenizerStep> read_one_pre_tokenizer(const JsonFields& fields, std::string_view type) {

@@ -11,6 +11,7 @@
 #include "tokenizer/merge_table.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/pre_tokenizer.h"
+#include "tokenizer/unigram_model.h"
 #include "tokenizer/vocabulary.h"
 
 namespace secondsource::tokenizer {
@@ -18,7 +19,8 @@ namespace secondsource::tokenizer {
 struct TokenizerParts {
   Vocabulary vocabulary;
   MergeTable merges;
-  BpeOptions bpe;  // byte_level is set by from_parts()
+  BpeOptions bpe;                         // byte_level is set by from_parts()
+  std::optional<UnigramOptions> unigram;  // of a Unigram model; then merges and bpe are not used
   AddedTokens added_tokens;
   std::vector<NormalizerStep> normalizer;
   std::vector<PreTokenizerStep> pre_tokenizer;

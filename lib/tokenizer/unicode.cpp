@@ -205,6 +205,23 @@ std::string to_lower(std::string_view text) {
   return result;
 }
 
+std::string_view GraphemeFinder::next() {
+  const std::size_t begin = offset_;
+  Character previous = character_at(text_, offset_);
+  offset_ += previous.length;
+  utf8proc_int32_t state = 0;
+  while (offset_ < text_.size()) {
+    const Character character = character_at(text_, offset_);
+    if (utf8proc_grapheme_break_stateful(static_cast<utf8proc_int32_t>(previous.code_point),
+                                         static_cast<utf8proc_int32_t>(character.code_point), &state)) {
+      break;
+    }
+    previous = character;
+    offset_ += character.length;
+  }
+  return text_.substr(begin, offset_ - begin);
+}
+
 Result<std::string> normalize_unicode(std::string_view text, UnicodeForm form) {
   if (text.empty() || is_ascii(text)) return std::string(text);
   int options = UTF8PROC_STABLE;

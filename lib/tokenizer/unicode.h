@@ -65,6 +65,19 @@ std::size_t append_lossy(std::string& text, std::string_view bytes, bool is_last
 /// Converts each character to upper case, one character for one except that U+00DF becomes "SS".
 [[nodiscard]] std::string to_upper(std::string_view text);
 
+/// Cuts a text into extended grapheme clusters (UAX 29): what a reader takes for one character.
+class GraphemeFinder {
+ public:
+  explicit GraphemeFinder(std::string_view text) : text_(text) {}
+  [[nodiscard]] bool at_end() const { return offset_ == text_.size(); }
+  /// The next cluster; not at the end.
+  std::string_view next();
+
+ private:
+  std::string_view text_;
+  std::size_t offset_ = 0;
+};
+
 enum class UnicodeForm { kNfc, kNfd, kNfkc, kNfkd };
 /// The given normalization form of a text, through utf8proc. Errors: kOutOfMemory.
 Result<std::string> normalize_unicode(std::string_view text, UnicodeForm form);

@@ -31,17 +31,31 @@ TEST_CASE("a tokenizer of three tokens merges") {
 }
 
 TEST_CASE("what a tokenizer.json may not say is refused with one line") {
+  std::string long_replacement = "BAAAAAAAAAB4";  // a trie of one unit, and 301 times "x"
+  for (int i = 0; i < 100; ++i) long_replacement += "eHh4";
+  long_replacement += "AA==";
   const struct {
     std::string json;
     ErrorCode code;
     std::string message;
   } cases[] = {
       {R"({"model": {"type": "WordPiece", "vocab": {}}})", ErrorCode::kUnsupported,
-       "t.json: model type: expected BPE, found WordPiece, the model of BERT and its like"},
-      {R"({"model": {"type": "Unigram", "unk_id": 2, "vocab": [["<pad>", 0.0]]}})", ErrorCode::kUnsupported,
-       "t.json: model type: expected BPE, found Unigram, the SentencePiece model of T5, ALBERT, XLM-RoBERTa and their like"},
-      {R"({"model": {"unk_id": 2, "vocab": [["<pad>", 0.0]]}})", ErrorCode::kUnsupported, "found Unigram"},
-      {R"({"model": {"vocab": {}}})", ErrorCode::kUnsupported, "model type: expected BPE, found no type"},
+       "t.json: model type: expected BPE or Unigram, found WordPiece, the model of BERT and its like"},
+      {R"({"model": {"vocab": {}}})", ErrorCode::kUnsupported, "model type: expected BPE or Unigram, found no type"},
+      {R"({"model": {"type": "Unigram", "unk_id": 2, "vocab": [["<pad>", 0.0]]}})", ErrorCode::kInvalidInput,
+       "t.json: unk_id: expected an id of the vocabulary, found 2"},
+      {R"({"model": {"unk_id": 0, "vocab": {"a": 0}}})", ErrorCode::kInvalidInput,
+       "t.json: model: vocab: expected an array of [piece, score]"},
+      {R"({"model": {"type": "Unigram", "vocab": [["a", 0.0], ["b"]]}})", ErrorCode::kInvalidInput,
+       "t.json: model: vocab[1]: expected [piece, score], found another array"},
+      {R"({"model": {"type": "Unigram", "vocab": [["a", "0"]]}})", ErrorCode::kInvalidInput,
+       "vocab[0]: expected [piece, score]"},
+      {R"({"model": {"type": "Unigram", "vocab": [["a", 0], ["a", 1]]}})", ErrorCode::kInvalidInput,
+       "model: vocab: token \"a\""},
+      {fmt::format(R"({{"model": {{"type": "Unigram", "vocab": [["a", 0], ["{}", 1]]}}}})", std::string(1025, 'x')),
+       ErrorCode::kInvalidInput, "t.json: piece 1: expected at most 1024 bytes, found 1025"},
+      {R"({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["a", 0]]}, "pre_tokenizer": {"type": "ByteLevel"}})",
+       ErrorCode::kUnsupported, "t.json: pre_tokenizer: ByteLevel before a Unigram model is not supported"},
       {"[]", ErrorCode::kInvalidInput, "t.json: expected an object"},
       {"{}", ErrorCode::kInvalidInput, "t.json: model: expected an object"},
       {"{\"model\": \"\xff\"}", ErrorCode::kInvalidInput, "expected UTF-8"},
@@ -69,7 +83,24 @@ TEST_CASE("what a tokenizer.json may not say is refused with one line") {
       {tiny("", R"(, "end_of_word_suffix": "</w>")"), ErrorCode::kUnsupported, "end_of_word_suffix"},
       {tiny("", R"(, "continuing_subword_prefix": "##")"), ErrorCode::kUnsupported, "continuing_subword_prefix"},
       {tiny("", R"(, "fuse_unk": 1)"), ErrorCode::kInvalidInput, "fuse_unk: expected"},
-      {tiny(R"(, "normalizer": {"type": "Precompiled"})"), ErrorCode::kUnsupported, "normalizer type \"Precompiled\""},
+      {tiny(R"(, "normalizer": {"type": "Precompiled"})"), ErrorCode::kInvalidInput,
+       "t.json: normalizer: precompiled_charsmap: expected a string"},
+      {tiny(R"(, "normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAA"})"), ErrorCode::kInvalidInput,
+       "t.json: normalizer.precompiled_charsmap: expected base64, found 3 characters"},
+      {tiny(R"(, "normalizer": {"type": "Precompiled", "precompiled_charsmap": "AA=A"})"), ErrorCode::kInvalidInput,
+       "expected base64"},
+      {tiny(R"(, "normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA "})"), ErrorCode::kInvalidInput,
+       "expected base64"},
+      {tiny(R"(, "normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"})"), ErrorCode::kInvalidInput,
+       "a map of characters: expected the size of a trie within 3 bytes, found 0"},
+      {tiny(R"(, "normalizer": {"type": "Precompiled", "precompiled_charsmap": "CAAAAGE="})"), ErrorCode::kInvalidInput,
+       "expected the size of a trie within 5 bytes, found 8"},
+      {tiny(R"(, "normalizer": {"type": "Precompiled", "precompiled_charsmap": "AwAAAAAAAAA="})"),
+       ErrorCode::kInvalidInput, "expected the size of a trie within 8 bytes, found 3"},
+      {tiny(R"(, "normalizer": {"type": "Precompiled", "precompiled_charsmap": "BAAAAAAAAABh/wA="})"),
+       ErrorCode::kInvalidInput, "expected replacements in UTF-8, found an invalid byte at 1"},
+      {tiny(R"(, "normalizer": {"type": "Precompiled", "precompiled_charsmap": ")" + long_replacement + "\"}"),
+       ErrorCode::kInvalidInput, "a map of characters: expected replacements of at most 256 bytes, found 301"},
       {tiny(R"(, "pre_tokenizer": {"type": "UnicodeScripts"})"), ErrorCode::kUnsupported,
        "pre_tokenizer type \"UnicodeScripts\""},
       {tiny(

@@ -1,5 +1,6 @@
 // Compares every normalizer, pre-tokenizer, decoder and kind of added token with the output of the Hugging Face
-// `tokenizers` package 0.23.3 for the same file: tests/data/tokenizer/vectors.json, made by make_vectors.py beside it.
+// `tokenizers` package 0.23.3 for the same file: vectors.json and unigram_vectors.json in tests/data/tokenizer, made by
+// make_vectors.py and make_unigram.py beside them.
 #include "core/file.h"
 #include "support/source_path.h"
 #include "vector_file.h"
@@ -7,11 +8,11 @@
 namespace secondsource {
 namespace {
 
-TEST_CASE("each part of a tokenizer.json does what Hugging Face tokenizers do") {
-  const Result<std::string> text = read_file(test::data_file("tokenizer/vectors.json"));
+/// Returns the number of cases in a file of vectors, all of which must come out.
+std::size_t check_vectors(const std::string& name) {
+  const Result<std::string> text = read_file(test::data_file("tokenizer/" + name));
   REQUIRE_OK(text);
   const auto vectors = nlohmann::json::parse(*text);
-  REQUIRE(vectors["cases"].size() > 40);
   for (const nlohmann::json& one : vectors["cases"]) {
     const std::string file = one["file"];
     const Result<std::string> base = read_file(test::data_file("tokenizer/" + file));
@@ -23,6 +24,15 @@ TEST_CASE("each part of a tokenizer.json does what Hugging Face tokenizers do") 
     REQUIRE_OK(tokenizer);
     test::check_rows(*tokenizer, one);
   }
+  return vectors["cases"].size();
+}
+
+TEST_CASE("each part of a tokenizer.json does what Hugging Face tokenizers do") {
+  CHECK(check_vectors("vectors.json") > 40);
+}
+
+TEST_CASE("Unigram models and the maps of characters of SentencePiece do what Hugging Face tokenizers do") {
+  CHECK(check_vectors("unigram_vectors.json") == 3);
 }
 
 }  // namespace
