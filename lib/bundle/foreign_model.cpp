@@ -52,7 +52,7 @@ constexpr std::array kTokenizerFormats = {
            "a vocabulary without tokenizer.json; write that with AutoTokenizer.from_pretrained(FOLDER)"
            ".save_pretrained(FOLDER) of transformers"},
     Format{"", ".tiktoken", kTiktokenAdvice},
-    Format{"vocab", ".txt", "a WordPiece vocabulary (BERT); only BPE is read"},
+    Format{"vocab", ".txt", "a WordPiece vocabulary (BERT); only BPE and Unigram are read"},
 };
 
 std::vector<std::string> names_in(const fs::path& folder) {
