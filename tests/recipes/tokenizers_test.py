@@ -50,7 +50,7 @@ def unigram_files(folder: Path) -> list[Path]:
         return []
     lines = (ROOT / "bundles/recipes/documents.py").read_text(encoding="utf-8").split("\n")
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, vocab_size=120,
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, vocab_size=400,
                                              model_type="unigram", normalization_rule_name="nmt_nfkc", minloglevel=2)
     proto = sentencepiece_model_pb2.ModelProto.FromString(model.getvalue())
     precompiled = json.loads(tokenizers.normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap).__getstate__())
