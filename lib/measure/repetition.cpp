@@ -93,6 +93,7 @@ class Measurement {
     record_.repetition = plan_.repetition;
     record_.load_ns = plan_.load_ns;
     record_.compile_ns = plan_.compile_ns;
+    (void)system_.take_server_clock(0);  // what was seen before this repetition
     SS_TRY_VOID(warm_up());
     reset_peak_rss();
     if (context_.telemetry != nullptr) (void)context_.telemetry->take();
@@ -180,6 +181,9 @@ class Measurement {
       pending_.clear();
     }
     record_.window_end_ns = clock_ns;
+    record_.server_clock = system_.take_server_clock(0);
+    // The clock of this repetition stood still between requests, so that its times say nothing of moments.
+    if (record_.server_clock) record_.server_clock->turns.clear();
     return {};
   }
 
@@ -188,6 +192,7 @@ class Measurement {
     const SteadyWindow window = steady_window(plan_.scenario.kind, load, plan_.scenario.turns);
     record_.window_start_ns = window.start_ns - load.start_ns;
     record_.window_end_ns = window.end_ns - load.start_ns;
+    record_.server_clock = system_.take_server_clock(load.start_ns);
     record_.window_output_tokens = window.n_output_tokens;
     for (const ObservedRequest& request : load.requests) {
       add_sample(request, static_cast<std::int32_t>(request.tag), load.start_ns);

@@ -105,6 +105,14 @@ std::string Scenario::name() const {
   return name;
 }
 
+std::string why_not_divided(const Scenario& scenario) {
+  if (scenario.kind == ScenarioKind::kSingleStream) return "one request at a time, which needs no second client";
+  if (scenario.kind == ScenarioKind::kSwap) return "models that take turns, which one client decides";
+  if (scenario.seeks_slo_rate) return "a search for a rate, whose steps one client decides";
+  if (scenario.arrivals == ArrivalKind::kTrace) return "recorded arrivals, which are not divided";
+  return "";
+}
+
 ThroughputBasis basis_of(const Scenario& scenario) {
   const bool is_closed_loop = scenario.kind != ScenarioKind::kServer;
   if (is_closed_loop && scenario.has_conversations() && scenario.think_s > 0) return ThroughputBasis::kOfferedLoad;

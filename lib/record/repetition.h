@@ -11,6 +11,8 @@
 #include "backend/backend.h"
 #include "core/enum_names.h"
 #include "core/fields.h"
+#include "record/load_client.h"
+#include "record/server_clock.h"
 #include "record/swap.h"
 
 namespace secondsource {
@@ -86,12 +88,14 @@ struct Repetition {
   std::vector<TelemetryReading> telemetry;
   std::vector<CheckRecord> checks;
   std::optional<SwapRecord> swap{};  ///< present for the scenario `swap`
+  std::optional<ServerClock> server_clock{};  ///< absent where no response had a Date, and in merged runs
+  std::vector<ClientShift> clients{};         ///< of a merged run: in the order of the clients; else empty
 };
 SS_FIELDS(Repetition, cell, repetition, window_start_ns, window_end_ns, window_output_tokens, prefill, decode, mixed,
           host_ns, warmup_windows, warmup_settled, warmup_ns_per_token, load_ns, compile_ns, memory, host_memory,
           process_cpu_s, wall_s, others_cpu_share, involuntary_switches, major_faults, rate_per_s, achieved_rate_per_s,
-          telemetry, checks, swap)
-SS_ADDED_FIELDS(Repetition, swap)
+          telemetry, checks, swap, server_clock, clients)
+SS_ADDED_FIELDS(Repetition, swap, server_clock, clients)
 
 /// Names of the readings in Repetition::telemetry that tell what the machine could do right after the repetition
 /// (host/machine_probe.h).

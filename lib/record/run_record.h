@@ -14,6 +14,7 @@
 #include "cost/price.h"
 #include "record/adapter_system.h"
 #include "record/format_version.h"
+#include "record/load_client.h"
 #include "record/machine_limits.h"
 #include "record/run_settings.h"
 #include "record/scenario.h"
@@ -86,6 +87,16 @@ SS_FIELDS(HostFact, name, value, why_not)
 /// The value of a fact; nullopt if it is absent or could not be read.
 [[nodiscard]] std::optional<std::string> fact(const std::vector<HostFact>& facts, std::string_view name);
 
+/// A client whose run is part of a merged one.
+struct MergedClient {
+  std::int32_t client = 0;  ///< LoadClient::index
+  std::string run_id;
+  std::string started_utc;
+  std::vector<std::string> command;
+  std::vector<HostFact> host;
+};
+SS_FIELDS(MergedClient, client, run_id, started_utc, command, host)
+
 struct PlannedCell {
   CellKey key;
   Scenario scenario;
@@ -117,10 +128,12 @@ struct RunRecord {
   std::optional<MachineLimits> second_limits;  ///< the next best looks, by which a limit is known to be certain
   std::string suite;
   RunSettings settings;
+  std::optional<LoadClient> client{};    ///< of a run that is one of several clients of its servers
+  std::vector<MergedClient> clients{};  ///< of a merged run, in their order; else empty
 };
 SS_FIELDS(RunRecord, schema_version, method_version, run_id, started_utc, resumed_utc, command, seed, program_version,
           commit, compiler, build_type, host, bundles, backends, cells, price, slo, limits, second_limits, suite,
-          settings)
-SS_ADDED_FIELDS(RunRecord, second_limits)
+          settings, client, clients)
+SS_ADDED_FIELDS(RunRecord, second_limits, client, clients)
 
 }  // namespace secondsource

@@ -65,6 +65,9 @@ SS_FIELDS(Scenario, kind, batch, rate_per_s, n_requests, n_prompt_tokens, n_outp
           cancel_share, cancel_after, turns, think_s, think)
 SS_ADDED_FIELDS(Scenario, swap, trace_context, n_too_long, cancel_share, cancel_after, turns, think_s, think)
 
+/// Why several clients cannot send this load together, so that their runs could be merged; empty if they can.
+[[nodiscard]] std::string why_not_divided(const Scenario& scenario);
+
 /// What the throughput of a cell says of the system.
 enum class ThroughputBasis : std::uint8_t {
   kSaturation,  ///< a capacity: a closed loop keeps the system, or as many slots as it has requests, full

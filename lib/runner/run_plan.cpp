@@ -91,6 +91,7 @@ class Planner {
     SS_TRY_VOID(choose_backends());
     set_price();
     SS_TRY_VOID(choose_scenarios());
+    SS_TRY_VOID(check_client());
     SS_TRY_VOID(check_served_bundles());
     for (const OpenedBundle& opened : bundles_) SS_TRY_VOID(add_cells(opened));
     SS_TRY_VOID(note_shortened());
@@ -110,6 +111,7 @@ class Planner {
     record.started_utc = utc_timestamp();
     record.command = identity.command;
     record.seed = request_.seed;
+    record.client = request_.client;
     record.program_version = identity.version;
     record.commit = identity.commit;
     record.compiler = identity.compiler;
@@ -389,6 +391,28 @@ class Planner {
                        fmt::format("scenario {}: given twice; one run has one length of it", scenario.name())};
         }
         scenarios_.push_back(scenario);
+      }
+    }
+    return {};
+  }
+
+  /// One of several clients measures servers that are there already, by loads that can be divided.
+  Result<void> check_client() const {
+    if (!request_.client) return {};
+    for (const BackendRecord& backend : plan_.record.backends) {
+      if (backend.served && !backend.served->managed) continue;
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("--client: expected only servers that run already (--system NAME=URL), found {} {}",
+                               backend.name,
+                               backend.served    ? "which this run would start for itself"
+                               : backend.adapter ? "behind an adapter on this machine"
+                                                 : "which is a backend of this machine")};
+    }
+    for (const Scenario& scenario : scenarios_) {
+      if (const std::string why = why_not_divided(scenario); !why.empty()) {
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("--client: scenario {}: expected offline:BATCH or server:RATE, found {}",
+                                 scenario.name(), why)};
       }
     }
     return {};

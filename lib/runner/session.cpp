@@ -373,6 +373,7 @@ class Session {
     job.options = backend.options;
     job.suite = run_.record().suite;
     job.seed = run_.record().seed;
+    job.client = run_.record().client.value_or(LoadClient());
     job.step_deadline_ns = deadlines().step_ns;
     for (const PlannedCell* cell : stint.cells) job.scenarios.push_back(cell->scenario);
     for (const std::string& model : stint.bundle->models) {

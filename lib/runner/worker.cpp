@@ -9,6 +9,7 @@
 #include "host/perf_counters.h"
 #include "measure/swap_repetition.h"
 #include "runner/line_pipe.h"
+#include "systems/workload.h"
 
 namespace secondsource {
 namespace {
@@ -61,6 +62,7 @@ class Worker {
 
   Result<void> handle(const LoadCommand& command) {
     const std::int64_t started_ns = now_ns();
+    client_ = command.job.client;
     // Reports progress while the weights are loaded, which can take minutes.
     start_sampler({&host_telemetry_});
     SS_TRY(system_, load_(command.job, progress_));
@@ -101,6 +103,7 @@ class Worker {
         command.plan.seed + (has_conversations ? static_cast<std::uint64_t>(command.plan.repetition) : 0);
     SS_TRY(const PreparedWork work, system_->prepare(command.plan.scenario, own_seed));
     RepetitionPlan plan = command.plan;
+    plan.seed = arrivals_seed(client_, plan.seed);
     plan.load_ns = load_ns_;
     plan.compile_ns = work.compile_ns;
     const MeasurementContext context{
@@ -152,6 +155,7 @@ class Worker {
   LinePipe pipe_;
   std::unique_ptr<LoadedSystem> system_;
   std::int64_t load_ns_ = 0;
+  LoadClient client_;
   HostTelemetry host_telemetry_;
   std::unique_ptr<TelemetrySampler> sampler_;  ///< last member, so that it stops before the device that it reads is
                                                ///< destroyed

@@ -57,6 +57,11 @@ struct Transfer {
   bool is_too_long = false;
   HttpHeaders head_lines;
   bool* has_progress = nullptr;
+  ServerDates* dates = nullptr;
+  std::int64_t sent_ns = 0;
+  std::optional<std::int64_t> date_s;  ///< of the head that is being read
+  std::int64_t date_read_ns = 0;
+  bool is_from_cache = false;
 };
 
 /// Keeps the lines of the response's head that the caller wants.
@@ -67,6 +72,37 @@ void keep_headers(Transfer& transfer) {
       transfer.head_lines[name] = line->value;
     }
   }
+}
+
+/// The value of a line of a head, if the line has this name.
+std::optional<std::string_view> value_in(std::string_view line, std::string_view name) {
+  if (line.size() <= name.size() || line[name.size()] != ':') return std::nullopt;
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  if (!std::ranges::equal(line.substr(0, name.size()), name, {}, lower)) return std::nullopt;
+  line.remove_prefix(name.size() + 1);
+  constexpr std::string_view kSpace = " \t\r\n";
+  const std::size_t begin = std::min(line.find_first_not_of(kSpace), line.size());
+  const std::size_t end = line.find_last_not_of(kSpace) + 1;
+  return line.substr(begin, std::max(begin, end) - begin);
+}
+
+/// Called for each line of a head, as it is read.
+std::size_t take_head_line(char* bytes, std::size_t, std::size_t n, void* user) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  const std::string_view line(bytes, n);
+  if (const auto date = value_in(line, "date")) {
+    transfer.date_read_ns = now_ns();
+    transfer.date_s = parse_http_date(*date);
+  } else if (const auto age = value_in(line, "age")) {
+    transfer.is_from_cache = !is_fresh_age(*age);
+  } else if (line == "\r\n" || line == "\n") {
+    if (transfer.date_s && !transfer.is_from_cache) {
+      transfer.dates->add(transfer.sent_ns, transfer.date_read_ns, *transfer.date_s);
+    }
+    transfer.date_s.reset();
+    transfer.is_from_cache = false;
+  }
+  return n;
 }
 
 std::size_t take_body(char* bytes, std::size_t, std::size_t n, void* user) {
@@ -166,6 +202,7 @@ struct HttpClient::State {
   std::vector<std::unique_ptr<CURL, CleanEasy>> spare;  ///< handles of requests that ended, to be used again
   bool has_progress = false;
   ConnectionTotals connections;
+  ServerDates dates;
 };
 
 HttpClient::HttpClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -212,6 +249,10 @@ const ApiKey& HttpClient::key() const {
 
 const ConnectionTotals& HttpClient::connections() const {
   return state_->connections;
+}
+
+ServerDates& HttpClient::dates() {
+  return state_->dates;
 }
 
 void HttpClient::State::set_options(Transfer& transfer) const {
@@ -264,6 +305,8 @@ void HttpClient::State::set_options(Transfer& transfer) const {
   transfer.headers.reset(headers);
   set(CURLOPT_HTTPHEADER, headers);
   set(CURLOPT_ERRORBUFFER, transfer.error.data());
+  set(CURLOPT_HEADERFUNCTION, &take_head_line);
+  set(CURLOPT_HEADERDATA, &transfer);
   set(CURLOPT_WRITEFUNCTION, &take_body);
   set(CURLOPT_WRITEDATA, &transfer);
   set(CURLOPT_PRIVATE, &transfer);
@@ -282,8 +325,10 @@ Result<void> HttpClient::start(std::int64_t id, HttpCall call) {
   transfer->id = id;
   transfer->call = std::move(call);
   transfer->has_progress = &state_->has_progress;
+  transfer->dates = &state_->dates;
   state_->set_options(*transfer);
   SS_TRY(transfer->lane, state_->lane_for(transfer->call));
+  transfer->sent_ns = now_ns();
   const CURLMcode added = curl_multi_add_handle(transfer->lane->multi.get(), transfer->easy.get());
   if (added != CURLM_OK) return Error{ErrorCode::kOutOfMemory, curl_multi_strerror(added)};
   ++transfer->lane->n_open;

@@ -19,6 +19,7 @@ Error no_servers() {
 struct HttpClient::State {
   ApiKey key;
   ConnectionTotals totals;
+  ServerDates dates;
 };
 
 HttpClient::HttpClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -44,6 +45,9 @@ const ApiKey& HttpClient::key() const {
 }
 const ConnectionTotals& HttpClient::connections() const {
   return state_->totals;
+}
+ServerDates& HttpClient::dates() {
+  return state_->dates;
 }
 
 Result<ServerUrl> parse_server_url(std::string_view, std::string_view, const UrlWording&) {

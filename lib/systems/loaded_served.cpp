@@ -84,7 +84,7 @@ class LoadedServed final : public LoadedSystem {
 
   Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
     SS_TRY(const std::optional<ArrivalTrace> trace, trace_of(scenario));
-    PreparedWork work{prompts_->workload.items(scenario, seed, trace ? &*trace : nullptr)};
+    PreparedWork work{prompts_->workload.items(scenario, seed, trace ? &*trace : nullptr, job_.client)};
     for (WorkItem& item : work.items) {
       if (item.request.prompt == nullptr || endpoint_->remember(*item.request.prompt)) continue;
       // The server gets another prompt than the reference had, so that its answer cannot be judged.

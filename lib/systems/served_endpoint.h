@@ -34,6 +34,9 @@ class ServedEndpoint final : public SystemUnderTest {
   Result<void> abandon() override;
   [[nodiscard]] MemoryUse memory() const override { return {}; }
   [[nodiscard]] StepTotals step_totals() const override { return {}; }
+  [[nodiscard]] std::optional<ServerClock> take_server_clock(std::int64_t origin_ns) override {
+    return client_.dates().take(origin_ns, wall_clock_origin_ns());
+  }
 
   /// Works out in advance in which form a prompt is sent, which must outlive this object. False if the server cannot be
   /// given exactly its ids; something near them is sent then.

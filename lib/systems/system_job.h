@@ -12,6 +12,7 @@
 #include "core/enum_names.h"
 #include "core/fields.h"
 #include "record/adapter_system.h"
+#include "record/load_client.h"
 #include "record/scenario.h"
 #include "record/served_system.h"
 #include "serving/api_key.h"
@@ -73,9 +74,10 @@ struct SystemJob {
   std::optional<ServedJob> served{};    ///< for kServed
   std::optional<AdapterJob> adapter{};  ///< for kAdapter
   std::vector<ModelJob> models{};       ///< of the scenario `swap`; empty: the one in `bundle`
+  LoadClient client{};                  ///< whose share of the requests is sent; alone: all of them
 };
 SS_FIELDS(SystemJob, system, program, bundle, bundle_name, variant, backend, options, suite, seed, scenarios,
-          step_deadline_ns, served, adapter, models)
+          step_deadline_ns, served, adapter, models, client)
 
 /// Greedy answers of an oracle to short prompts. A bundle without expected outputs is compared with them.
 struct OracleAnswers {

@@ -17,11 +17,13 @@ constexpr std::int32_t kPrefixIndex = -1;
 constexpr std::uint64_t kBlocksSeed = 0x6d6f6f6e63616b65ULL;
 // Keeps the draws of cancelled requests apart from those of prompts and arrivals.
 constexpr std::uint64_t kCancelStream = 0x63616e63656cULL;
+// And those of the arrivals at several clients from one another.
+constexpr std::uint64_t kClientStream = 0x636c69656e74ULL;
 
 /// After how many tokens the client cancels this request; 0: it does not. Requests that are shorter run to their end.
-std::int32_t cancel_after(const Scenario& scenario, std::uint64_t seed, const TimedRequest& request) {
+std::int32_t cancel_after(const Scenario& scenario, std::uint64_t seed, std::int32_t index, const TimedRequest& request) {
   if (!(scenario.cancel_share > 0) || scenario.cancel_after >= request.n_output_tokens) return 0;
-  const double drawn = random_unit(random_bits(seed, kCancelStream), static_cast<std::uint64_t>(request.tag));
+  const double drawn = random_unit(random_bits(seed, kCancelStream), static_cast<std::uint64_t>(index));
   return drawn < scenario.cancel_share ? scenario.cancel_after : 0;
 }
 
@@ -66,17 +68,27 @@ std::int64_t tokens_of_turn(const Scenario& scenario, std::int32_t turn) {
   return turn * (question + scenario.n_output_tokens) + question;
 }
 
-std::vector<WorkItem> Workload::conversations(const Scenario& scenario, std::uint64_t seed) const {
+std::int32_t index_of_all(const LoadClient& client, std::int32_t index) {
+  return index * client.count + client.index - 1;
+}
+
+std::uint64_t arrivals_seed(const LoadClient& client, std::uint64_t seed) {
+  return client.count == 1 ? seed : random_bits(random_bits(seed, kClientStream), static_cast<std::uint64_t>(client.index));
+}
+
+std::vector<WorkItem> Workload::conversations(const Scenario& scenario, std::uint64_t seed,
+                                              const LoadClient& client) const {
   std::vector<WorkItem> items;
   const auto add = [&](std::int32_t conversation, std::int32_t turn) {
     WorkItem& item = items.emplace_back();
     item.request.tag = static_cast<std::int64_t>(items.size()) - 1;
     item.request.n_output_tokens = scenario.n_output_tokens;
-    item.request.seed = random_bits(seed, static_cast<std::uint64_t>(item.request.tag));
+    const std::int32_t of_all = index_of_all(client, conversation);
+    item.request.seed = random_bits(seed, static_cast<std::uint64_t>(of_all * scenario.turns + turn));
     // A row of ids begins the same, however many of them are drawn.
     const auto n_tokens = static_cast<std::int32_t>(tokens_of_turn(scenario, turn));
     item.prompt = fmt::format("random-{}-{}", seed, n_tokens);
-    item.request.ids = random_prompt(seed, conversation, n_tokens, vocab_size_);
+    item.request.ids = random_prompt(seed, of_all, n_tokens, vocab_size_);
     for (std::int32_t before = 0; before < turn; ++before) {
       const auto question_ends = static_cast<std::int32_t>(tokens_of_turn(scenario, before));
       item.request.part_ends.push_back(question_ends);
@@ -91,8 +103,9 @@ std::vector<WorkItem> Workload::conversations(const Scenario& scenario, std::uin
   return items;
 }
 
-std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t seed, const ArrivalTrace* trace) const {
-  if (scenario.has_conversations()) return conversations(scenario, seed);
+std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t seed, const ArrivalTrace* trace,
+                                      const LoadClient& client) const {
+  if (scenario.has_conversations()) return conversations(scenario, seed, client);
   std::vector<const EncodedPrompt*> timed;
   for (const EncodedPrompt& prompt : prompts_) timed.push_back(&prompt);
   // std::shuffle is not used here because its result differs between standard libraries.
@@ -104,21 +117,22 @@ std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t se
   std::vector<WorkItem> items(static_cast<std::size_t>(scenario.n_requests));
   for (std::int32_t index = 0; index < scenario.n_requests; ++index) {
     WorkItem& item = items[static_cast<std::size_t>(index)];
+    const std::int32_t of_all = index_of_all(client, index);
     item.request.tag = index;
     item.request.n_output_tokens = scenario.n_output_tokens;
-    item.request.seed = random_bits(seed, static_cast<std::uint64_t>(index));
+    item.request.seed = random_bits(seed, static_cast<std::uint64_t>(of_all));
     if (trace != nullptr) {
       const TraceEntry& entry = trace->entries[static_cast<std::size_t>(index)];
       item.arrival_ns = std::llround(static_cast<double>(entry.at_ns) / scenario.trace_speed);
       item.request.n_output_tokens = std::min(entry.n_output_tokens, scenario.n_output_tokens);
-      make_random(item, scenario, seed, std::min(entry.n_prompt_tokens, n_random), entry.blocks);
+      make_random(item, scenario, seed, of_all, std::min(entry.n_prompt_tokens, n_random), entry.blocks);
       continue;
     }
     if (is_random) {
-      make_random(item, scenario, seed, n_random);
+      make_random(item, scenario, seed, of_all, n_random);
       continue;
     }
-    const EncodedPrompt& prompt = *timed[static_cast<std::size_t>(index) % timed.size()];
+    const EncodedPrompt& prompt = *timed[static_cast<std::size_t>(of_all) % timed.size()];
     item.prompt = prompt.id;
     item.request.prompt = &prompt;
     item.request.texts = prompt.texts;
@@ -128,7 +142,10 @@ std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t se
     if (found != expected_.end()) item.expected = &*found;
     item.near_tie_tau = near_tie_tau_;
   }
-  for (WorkItem& item : items) item.request.cancel_after = cancel_after(scenario, seed, item.request);
+  for (WorkItem& item : items) {
+    const std::int32_t of_all = index_of_all(client, static_cast<std::int32_t>(item.request.tag));
+    item.request.cancel_after = cancel_after(scenario, seed, of_all, item.request);
+  }
   return items;
 }
 
@@ -152,9 +169,8 @@ Result<std::optional<ArrivalTrace>> trace_of(const Scenario& scenario) {
   return std::optional(std::move(trace));
 }
 
-void Workload::make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens,
-                           std::span<const std::int64_t> blocks) const {
-  const auto index = static_cast<std::int32_t>(item.request.tag);
+void Workload::make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t index,
+                           std::int32_t n_tokens, std::span<const std::int64_t> blocks) const {
   item.prompt = fmt::format("random-{}-{}", seed, n_tokens);
   item.request.ids = random_prompt(seed, index, n_tokens, vocab_size_);
   fill_blocks(item.request.ids, blocks, random_bits(seed, kBlocksSeed), vocab_size_);

@@ -14,6 +14,7 @@
 #include "bundle/prompt_suite.h"
 #include "measure/arrival_trace.h"
 #include "measure/repetition.h"
+#include "record/load_client.h"
 
 namespace secondsource {
 
@@ -27,19 +28,22 @@ class Workload {
   Workload(PromptSuite suite, const ModelConfig& config);
 
   /// Returns the first `scenario.n_requests` requests; for a recorded load, those of `trace`. The items point into this
-  /// object, which must outlive them.
+  /// object, which must outlive them. Of several clients, each has every count-th request (or conversation) of those that a
+  /// single client with the load of all would send; a recorded load is never divided.
   /// The turns of a conversation are the beginnings of one row of random ids: a question, a recorded answer, and so on; behind the
   /// requests come as many last turns of other conversations as the scenario has users, for the warm-up.
   [[nodiscard]] std::vector<WorkItem> items(const Scenario& scenario, std::uint64_t seed,
-                                            const ArrivalTrace* trace = nullptr) const;
+                                            const ArrivalTrace* trace = nullptr, const LoadClient& client = {}) const;
   /// Number of prompt tokens of the longest request that the scenario can send.
   [[nodiscard]] std::int64_t longest_prompt(const Scenario& scenario) const;
 
  private:
-  [[nodiscard]] std::vector<WorkItem> conversations(const Scenario& scenario, std::uint64_t seed) const;
-  /// Blocks of a trace with one name get the same tokens; what is behind the blocks belongs to this request alone.
-  void make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens,
-                   std::span<const std::int64_t> blocks = {}) const;
+  [[nodiscard]] std::vector<WorkItem> conversations(const Scenario& scenario, std::uint64_t seed,
+                                                    const LoadClient& client) const;
+  /// `index` is that of the request among those of all clients. Blocks of a trace with one name get the same tokens; what is
+  /// behind the blocks belongs to this request alone.
+  void make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t index,
+                   std::int32_t n_tokens, std::span<const std::int64_t> blocks = {}) const;
 
   std::vector<EncodedPrompt> prompts_;  ///< only prompts that are short enough to be timed
   std::vector<ExpectedOutput> expected_;
@@ -56,6 +60,13 @@ class Workload {
 /// The recorded load that a scenario follows, without the requests that are longer than its context, and with at least as many
 /// as it sends; nullopt if it follows none. Errors: kInvalidInput, kIo.
 Result<std::optional<ArrivalTrace>> trace_of(const Scenario& scenario);
+
+/// The place of a client's request (or conversation) among those of all clients together.
+[[nodiscard]] std::int32_t index_of_all(const LoadClient& client, std::int32_t index);
+
+/// The seed of a client's arrivals and pauses, which are independent of those of other clients; for a client alone that of the
+/// run.
+[[nodiscard]] std::uint64_t arrivals_seed(const LoadClient& client, std::uint64_t seed);
 
 /// Token ids drawn uniformly from the vocabulary. The result depends on the arguments alone.
 [[nodiscard]] std::vector<std::int32_t> random_prompt(std::uint64_t seed, std::int32_t index, std::int32_t n_tokens,
