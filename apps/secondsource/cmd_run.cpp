@@ -51,6 +51,7 @@ struct RunOptions {
   std::vector<std::string> bundles;
   std::string config;
   std::string resume;
+  std::string client;
   std::string out;
   std::string baseline;
   std::string waivers;
@@ -126,6 +127,9 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
   }
   if (options.repetitions > 0) request.repetitions = options.repetitions;
   if (options.seed) request.seed = *options.seed;
+  if (!options.client.empty()) {
+    SS_TRY(request.client, parse_client_flag(options.client));
+  }
   for (const std::string& text : options.faults) {
     SS_TRY(auto fault, parse_fault_flag(text));
     request.faults.push_back(std::move(fault));
@@ -479,10 +483,10 @@ Result<ModuleSurvey> survey_modules_of(const RunRecord& record, const CommandCon
 Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& identity, CommandContext& context) {
   if (!options.bundles.empty() || !options.out.empty() || !options.backends.empty() || !options.variants.empty() ||
       !options.scenarios.empty() || !options.suite.empty() || options.repetitions > 0 || options.seed ||
-      options.dry_run || !options.faults.empty() || !options.devices.empty() || !options.backend_options.empty()) {
+      !options.client.empty() || options.dry_run || !options.faults.empty() || !options.devices.empty() || !options.backend_options.empty()) {
     return Error{ErrorCode::kInvalidInput,
                  "--resume: the plan is the one in the run's run.json; expected no bundle, --out, --suite, "
-                 "--backend, --device, --variant, --scenario, --repetitions, --seed, --fault, --backend-option or "
+                 "--backend, --device, --variant, --scenario, --repetitions, --seed, --client, --fault, --backend-option or "
                  "--dry-run beside it"};
   }
   std::vector<std::filesystem::path> modules;
@@ -647,6 +651,9 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
   command->add_option("--repetitions", options->repetitions, "Of each cell (default: 3)")
       ->check(Range(kRepetitionsRange.min, kRepetitionsRange.max));
   command->add_option("--seed", options->seed, "Of arrivals, order and random prompts (default: 1)");
+  command->add_option("--client", options->client,
+                      "INDEX/COUNT: this machine is one of several that load the same servers at the same time, each with "
+                      "requests of its own; `merge` makes one run of theirs (docs/systems.md)");
   command->add_option("--out", options->out, "Run directory (default: runs/TIME)");
   command->add_option("--resume", options->resume, "Go on with an interrupted run");
   command->add_flag("--retry-failed", options->retry_failed, "With --resume: also measure the cells that failed");

@@ -18,6 +18,11 @@ struct LoadClient {
 };
 SS_FIELDS(LoadClient, index, count)
 
+/// The place of a client's request, or of its conversation, among those of all clients together.
+[[nodiscard]] constexpr std::int32_t index_of_all(const LoadClient& client, std::int32_t index) {
+  return index * client.count + client.index - 1;
+}
+
 /// How one client's repetition became part of a merged one.
 struct ClientShift {
   std::int32_t client = 0;      ///< LoadClient::index

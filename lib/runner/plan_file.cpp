@@ -384,6 +384,18 @@ Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view te
   return std::pair(std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)));
 }
 
+Result<LoadClient> parse_client_flag(std::string_view text) {
+  const auto slash = text.find('/');
+  LoadClient client;
+  const bool is_read = slash != std::string_view::npos && read_number(text.substr(0, slash), client.index) &&
+                       read_number(text.substr(slash + 1), client.count) && kClientsRange.contains(client.count) &&
+                       client.index >= 1 && client.index <= client.count;
+  if (is_read) return client;
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("--client {}: expected INDEX/COUNT, for example 2/4 for the second of four clients, with {} to {} of them",
+                           in_quotes(text), kClientsRange.min, kClientsRange.max)};
+}
+
 Result<std::pair<std::string, std::string>> parse_device_flag(std::string_view text) {
   const auto equals = text.find('=');
   const std::string_view id = equals == std::string_view::npos ? text : text.substr(equals + 1);

@@ -53,6 +53,8 @@ Result<std::int64_t> parse_bytes(std::string_view text);
 Result<double> parse_seconds(std::string_view text);
 /// Parses "cpu=slow:50" to {"cpu", "slow:50"}. Errors: kInvalidInput.
 Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view text);
+/// "2/4": the second of four clients that load the same servers at the same time. Errors: kInvalidInput.
+Result<LoadClient> parse_client_flag(std::string_view text);
 /// Parses an option like "cpu:kv=int8". Errors: kInvalidInput, also for an option that has a flag of its own.
 Result<BackendOption> parse_backend_option_flag(std::string_view text);
 

@@ -206,6 +206,17 @@ Result<void> check_orders(const RunRecord& record, const fs::path& folder, const
     SS_TRY_VOID(check_options(backend, settings));
     SS_TRY_VOID(check_served(backend));
   }
+  if (!record.clients.empty()) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("run {}: it was merged of {} clients: expected a run that was measured, since only such a run goes on",
+                             shown(record.run_id), record.clients.size())};
+  }
+  if (record.client) {
+    Orders orders("client");
+    orders.in_range("count", record.client->count, kClientsRange);
+    orders.in_range("index", record.client->index, Bounds<std::int32_t>{1, record.client->count});
+    SS_TRY_VOID(orders.result());
+  }
   SS_TRY_VOID(check_files(folder));
   return check_trace_file(settings.trace_file, folder, confirmed_trace);
 }

@@ -68,10 +68,6 @@ std::int64_t tokens_of_turn(const Scenario& scenario, std::int32_t turn) {
   return turn * (question + scenario.n_output_tokens) + question;
 }
 
-std::int32_t index_of_all(const LoadClient& client, std::int32_t index) {
-  return index * client.count + client.index - 1;
-}
-
 std::uint64_t arrivals_seed(const LoadClient& client, std::uint64_t seed) {
   return client.count == 1 ? seed : random_bits(random_bits(seed, kClientStream), static_cast<std::uint64_t>(client.index));
 }

@@ -61,9 +61,6 @@ class Workload {
 /// as it sends; nullopt if it follows none. Errors: kInvalidInput, kIo.
 Result<std::optional<ArrivalTrace>> trace_of(const Scenario& scenario);
 
-/// The place of a client's request (or conversation) among those of all clients together.
-[[nodiscard]] std::int32_t index_of_all(const LoadClient& client, std::int32_t index);
-
 /// The seed of a client's arrivals and pauses, which are independent of those of other clients; for a client alone that of the
 /// run.
 [[nodiscard]] std::uint64_t arrivals_seed(const LoadClient& client, std::uint64_t seed);

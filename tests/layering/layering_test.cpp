@@ -36,6 +36,7 @@ const std::map<Folder, std::set<Folder>> kMayInclude = {
     {"serving", {"core", "record"}},
     {"hub", {"core", "bundle", "serving"}},
     {"summary", {"core", "stats", "cost", "record"}},
+    {"clients", {"core", "record", "summary"}},
     {"host", {"core", "stats", "backend", "backend_kit", "record"}},
     {"golden", {"core", "backend", "bundle", "engine", "record"}},
     {"profile", {"core", "stats", "backend", "engine", "record"}},
