@@ -10,6 +10,7 @@
 #include "output.h"
 #include "report/annotations.h"
 #include "report/csv.h"
+#include "report/clock_tables.h"
 #include "report/detail_tables.h"
 #include "report/disturbances.h"
 #include "report/history_page.h"
@@ -47,7 +48,7 @@ std::string render_table(const std::vector<SummarizedRun>& runs, const Portabili
   for (const SummarizedRun& run : runs) text += terminal_lines(run_header(run));
   text += "\n" + render_terminal(results_table(runs));
   for (const TextTable& table :
-       {bound_table(runs), load_table(runs), turn_table(runs), swap_table(runs), swap_models_table(runs),
+       {bound_table(runs), load_table(runs), client_table(runs), turn_table(runs), swap_table(runs), swap_models_table(runs),
         ttft_parts_table(runs), machine_table(runs, SensorChoice::kMain), golden_table(runs)}) {
     if (!table.rows.empty()) text += "\n" + render_terminal(table);
   }

@@ -315,7 +315,8 @@ Result<ExitStatus> finish(const RunDirectory& directory, const PlanFile& plan, c
   SS_TRY(RunSummary summary, directory.write_summary());
   // The record is read back from the disk, so that the gate here and `gate` on the stored run cannot differ.
   SS_TRY(RunRecord record, RunDirectory::read_record(directory.folder()));
-  const SummarizedRun run{std::move(record), std::move(summary)};
+  SummarizedRun run{std::move(record), std::move(summary)};
+  run.clocks = repetition_clocks(run.record, directory.lines());
   const bool is_gated = !plan.gate.baseline.empty();
   const RunHealth health = judge_run(run.record, directory.lines(), run.summary, !is_gated || plan.gate.opportunistic);
   SS_TRY(const std::optional<GateReport> gate, judge_against(plan.gate, run));

@@ -24,6 +24,7 @@ CommandNode* add_history_command(CommandNode& app, CommandAction& action);
 CommandNode* add_init_command(CommandNode& app, CommandAction& action);
 CommandNode* add_inspect_command(CommandNode& app, CommandAction& action);
 CommandNode* add_manual_command(CommandNode& app, CommandAction& action);
+CommandNode* add_merge_command(CommandNode& app, CommandAction& action);
 CommandNode* add_prices_command(CommandNode& app, CommandAction& action);
 CommandNode* add_prompts_command(CommandNode& app, CommandAction& action);
 CommandNode* add_report_command(CommandNode& app, CommandAction& action);

@@ -14,6 +14,7 @@
 #include "report/chart/resident_set.h"
 #include "report/chart/roofline.h"
 #include "report/chart/timeline.h"
+#include "report/clock_tables.h"
 #include "report/detail_tables.h"
 #include "report/disturbances.h"
 #include "report/document.h"
@@ -246,9 +247,15 @@ void add_bounds(Document& document, std::span<const SummarizedRun> runs) {
 
 void add_loads(Document& document, std::span<const SummarizedRun> runs) {
   const TextTable loads = load_table(runs);
-  if (loads.rows.empty()) return;
+  const TextTable clients = client_table(runs);
+  if (loads.rows.empty() && clients.rows.empty()) return;
   document.add(Section{"loads", "Loads and promises"});
-  document.add(CaptionedTable{"What was asked for, what was sent, and which requests kept the SLO", loads});
+  if (!loads.rows.empty()) {
+    document.add(CaptionedTable{"What was asked for, what was sent, and which requests kept the SLO", loads});
+  }
+  if (!clients.rows.empty()) {
+    document.add(CaptionedTable{"Clients: by how much their times were moved, and how closely that is known", clients});
+  }
   if (const TextTable turns = turn_table(runs); !turns.rows.empty()) {
     document.add(
         CaptionedTable{"Conversations: the time to the first token by turn, from when the turn was due", turns});

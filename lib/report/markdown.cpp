@@ -7,6 +7,7 @@
 
 #include "core/utf8.h"
 #include "report/change_bars.h"
+#include "report/clock_tables.h"
 #include "report/detail_tables.h"
 #include "report/disturbances.h"
 #include "report/loss_table.h"
@@ -139,6 +140,7 @@ std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport
   table_if_any("What limits each cell", bound_table(runs));
   out.list(bound_lines(runs), 0.4, "lines");
   table_if_any("Loads and promises", load_table(runs));
+  table_if_any("Clients: by how much their times were moved, and how closely that is known", client_table(runs));
   table_if_any("Turns of conversations", turn_table(runs));
   table_if_any("Many models on one device", swap_table(runs));
   table_if_any("Each model of a mix: memory, starts to the first token, cost", swap_models_table(runs));

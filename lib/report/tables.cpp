@@ -11,6 +11,7 @@
 #include "core/units.h"
 #include "record/roofline.h"
 #include "report/cell_text.h"
+#include "report/clock_tables.h"
 #include "report/disturbances.h"
 
 namespace secondsource {
@@ -336,6 +337,8 @@ std::vector<std::string> run_header(const SummarizedRun& run) {
     lines.push_back(fmt::format("{}: {}{}", backend.name, backend.device.name,
                                 backend.is_foreign() ? "; " + identity_text(backend) : ""));
   }
+  for (const std::string& line : client_lines(record)) lines.push_back(line);
+  for (const std::string& line : clock_lines(run)) lines.push_back(line);
   const auto cost = [&](const char* name) { return fact(record.host, name).value_or("?"); };
   if (fact(record.host, "harness_ns_per_request")) {
     lines.push_back(fmt::format("harness: {} ns a request, {} ns a step and {} ns a token of its own (null system)",

@@ -34,6 +34,7 @@ Result<SummarizedRun> read_summarized_run(const std::filesystem::path& folder) {
   run.has_samples = summary.is_from_samples;
   run.has_checksums = stored.has_checksums && summary.has_checksum;
   run.series = cell_series(stored.record, stored.journal);
+  run.clocks = repetition_clocks(stored.record, stored.journal.lines);
   for (JournalLine& line : stored.journal.lines) {
     if (auto* times = std::get_if<OperationTimes>(&line)) run.operations.push_back(std::move(*times));
   }

@@ -8,6 +8,7 @@
 #include "record/record_json.h"
 #include "record/records.h"
 #include "summary/cell_series.h"
+#include "summary/repetition_clocks.h"
 #include "summary/summarize.h"
 
 namespace secondsource {
@@ -17,6 +18,7 @@ struct SummarizedRun {
   RunSummary summary;
   std::vector<CellSeries> series{};          ///< derived from the samples; empty if only the summary is known
   std::vector<OperationTimes> operations{};  ///< from traced passes
+  std::vector<RepetitionClock> clocks{};     ///< from the ends of repetitions
   bool has_checksums = true;                 ///< of all files that were read
   /// False: the folder has no samples.jsonl, as in an archive of runs. The summary is that of summary.json, which
   /// nothing here can derive again.

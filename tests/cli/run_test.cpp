@@ -177,7 +177,8 @@ TEST_CASE("worker: the null system answers over the pipes as a backend would") {
                               {"step_deadline_ns", 0},
                               {"served", nullptr},
                               {"adapter", nullptr},
-                              {"models", nlohmann::json::array()}};
+                              {"models", nlohmann::json::array()},
+                              {"client", {{"index", 1}, {"count", 1}}}};
   const nlohmann::json scenario = {{"kind", "single-stream"},
                                    {"batch", 1},
                                    {"rate_per_s", 0},

@@ -447,6 +447,40 @@ class SwapRecord:
 
 
 @dataclass(frozen=True)
+class DateTurn:
+    """A moment at which the server's Date became unix_s or later, between two times of the repetition."""
+
+    unix_s: int
+    after_ns: int
+    until_ns: int
+
+
+@dataclass(frozen=True)
+class ServerClock:
+    """What the Dates of a server's responses show of its clock."""
+
+    n_responses: int
+    ahead_low_ns: Optional[int]
+    ahead_high_ns: Optional[int]
+    why_not: str
+    n_contradicted: int
+    turns: Tuple[DateTurn, ...]
+
+
+@dataclass(frozen=True)
+class ClientShift:
+    """How one client's repetition became part of a merged one."""
+
+    client: int
+    repetition: int
+    offset_ns: int
+    bound_ns: int
+    n_turns: int
+    window_start_ns: int
+    window_end_ns: int
+
+
+@dataclass(frozen=True)
 class Repetition:
     """The end of one repetition of a cell: its steady window, its memory and what its checks found."""
 
@@ -476,6 +510,8 @@ class Repetition:
     telemetry: Tuple[TelemetryReading, ...]
     checks: Tuple[Check, ...]
     swap: Optional[SwapRecord] = None
+    server_clock: Optional[ServerClock] = None
+    clients: Tuple[ClientShift, ...] = ()  # of a merged run
 
 
 @dataclass(frozen=True)
@@ -483,6 +519,23 @@ class HostFact:
     name: str
     value: Optional[str]
     why_not: str
+
+
+@dataclass(frozen=True)
+class LoadClient:
+    """Which of several clients of its servers a run is, from 1."""
+
+    index: int
+    count: int
+
+
+@dataclass(frozen=True)
+class MergedClient:
+    client: int
+    run_id: str
+    started_utc: str
+    command: Tuple[str, ...]
+    host: Tuple[HostFact, ...]
 
 
 @dataclass(frozen=True)
@@ -574,3 +627,5 @@ class RunRecord:
     suite: str
     settings: Mapping[str, str]
     second_limits: Optional[Mapping[str, Any]] = None
+    client: Optional[LoadClient] = None  # of a run that is one of several clients of its servers
+    clients: Tuple[MergedClient, ...] = ()  # of a merged run

@@ -14,12 +14,12 @@ using namespace secondsource;
 
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
-constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr std::int64_t kMillisecond = 1'000'000;
+constexpr std::int64_t kWholeSecond = 1'000'000'000;
 
 /// Rounds down, for negative times too.
 std::int64_t whole_seconds(std::int64_t ns) {
-  return ns / kSecond - (ns % kSecond < 0 ? 1 : 0);
+  return ns / kWholeSecond - (ns % kWholeSecond < 0 ? 1 : 0);
 }
 
 }  // namespace
@@ -58,45 +58,45 @@ TEST_CASE("without a Date there is nothing to tell") {
 TEST_CASE("one response bounds the clock to a second and its own time") {
   ServerDates dates;
   // Sent 10 ms and read 30 ms after the start of this machine's clock, whose wall clock then showed 1000 s.
-  dates.add(10 * kMs, 30 * kMs, 1005);
-  const auto clock = dates.take(0, 1000 * kSecond);
+  dates.add(10 * kMillisecond, 30 * kMillisecond, 1005);
+  const auto clock = dates.take(0, 1000 * kWholeSecond);
   REQUIRE(clock);
   CHECK(clock->n_responses == 1);
   CHECK(clock->turns.empty());
   CHECK(clock->why_not.empty());
   // At 30 ms at the latest it showed 1005 s, at 10 ms at the earliest less than 1006 s; and a drift of 0.0001 * 20 ms.
-  CHECK(clock->ahead_low_ns == 5 * kSecond - 30 * kMs - 2000);
-  CHECK(clock->ahead_high_ns == 6 * kSecond - 10 * kMs + 2000);
+  CHECK(clock->ahead_low_ns == 5 * kWholeSecond - 30 * kMillisecond - 2000);
+  CHECK(clock->ahead_high_ns == 6 * kWholeSecond - 10 * kMillisecond + 2000);
   CHECK_FALSE(dates.take(0, 0));  // each call tells of what came since the last one
 }
 
 TEST_CASE("a turn of the second lies between the last request before it and the first response behind it") {
   ServerDates dates;
-  dates.add(100 * kMs, 110 * kMs, 50);
-  dates.add(190 * kMs, 200 * kMs, 50);
-  dates.add(195 * kMs, 207 * kMs, 51);
-  dates.add(180 * kMs, 215 * kMs, 51);
-  dates.add(3200 * kMs, 3210 * kMs, 54);
-  const auto clock = dates.take(100 * kMs, 0);
+  dates.add(100 * kMillisecond, 110 * kMillisecond, 50);
+  dates.add(190 * kMillisecond, 200 * kMillisecond, 50);
+  dates.add(195 * kMillisecond, 207 * kMillisecond, 51);
+  dates.add(180 * kMillisecond, 215 * kMillisecond, 51);
+  dates.add(3200 * kMillisecond, 3210 * kMillisecond, 54);
+  const auto clock = dates.take(100 * kMillisecond, 0);
   REQUIRE(clock);
   CHECK(clock->n_responses == 5);
   CHECK(clock->n_contradicted == 0);
   // Counted from 100 ms. Nothing shows when 52 and 53 began.
-  CHECK(clock->turns == std::vector<DateTurn>{{51, 90 * kMs, 107 * kMs}, {54, 95 * kMs, 3110 * kMs}});
+  CHECK(clock->turns == std::vector<DateTurn>{{51, 90 * kMillisecond, 107 * kMillisecond}, {54, 95 * kMillisecond, 3110 * kMillisecond}});
 }
 
 TEST_CASE("Dates that cannot all have been true are told, and turns that cannot have happened are not") {
   ServerDates dates;
-  dates.add(0, 10 * kMs, 70);
-  dates.add(20 * kMs, 30 * kMs, 75);  // five seconds in 30 ms: the clock was set
+  dates.add(0, 10 * kMillisecond, 70);
+  dates.add(20 * kMillisecond, 30 * kMillisecond, 75);  // five seconds in 30 ms: the clock was set
   const auto stepped = dates.take(0, 0);
   REQUIRE(stepped);
   CHECK_FALSE(stepped->ahead_low_ns);
   CHECK_FALSE(stepped->ahead_high_ns);
   CHECK_THAT(stepped->why_not, Catch::Matchers::ContainsSubstring("contradict"));
   CHECK(stepped->turns.size() == 1);
-  dates.add(0, 10 * kMs, 75);
-  dates.add(20 * kMs, 30 * kMs, 70);  // and back: two servers behind one name, perhaps
+  dates.add(0, 10 * kMillisecond, 75);
+  dates.add(20 * kMillisecond, 30 * kMillisecond, 70);  // and back: two servers behind one name, perhaps
   const auto back = dates.take(0, 0);
   REQUIRE(back);
   CHECK(back->n_contradicted == 1);
@@ -108,17 +108,17 @@ TEST_CASE("the true offset lies inside, and the turns are where they were, for a
     CAPTURE(seed);
     RandomStream random(seed);
     const auto below = [&](std::int64_t bound) { return static_cast<std::int64_t>(random.next_below(static_cast<std::uint64_t>(bound))); };
-    const std::int64_t ahead_ns = below(20 * kSecond) - 10 * kSecond;
-    const std::int64_t wall_ns = 1'700'000'000 * kSecond + below(kSecond);
+    const std::int64_t ahead_ns = below(20 * kWholeSecond) - 10 * kWholeSecond;
+    const std::int64_t wall_ns = 1'700'000'000 * kWholeSecond + below(kWholeSecond);
     const double drift = 0.9 * kClockDrift * (2 * random.next_unit() - 1);
-    const std::int64_t longest_ns = 1 + below(300 * kMs);
+    const std::int64_t longest_ns = 1 + below(300 * kMillisecond);
     const auto server_clock = [&](std::int64_t at_ns) {
       return wall_ns + at_ns + ahead_ns + static_cast<std::int64_t>(drift * static_cast<double>(at_ns));
     };
     ServerDates dates;
     const std::int64_t n = 1 + below(400);
     for (std::int64_t i = 0; i < n; ++i) {
-      const std::int64_t sent_ns = below(8 * kSecond);
+      const std::int64_t sent_ns = below(8 * kWholeSecond);
       const std::int64_t made_ns = sent_ns + below(longest_ns);
       dates.add(sent_ns, made_ns + below(longest_ns), whole_seconds(server_clock(made_ns)));
     }
@@ -128,7 +128,7 @@ TEST_CASE("the true offset lies inside, and the turns are where they were, for a
     CHECK(*clock->ahead_low_ns <= ahead_ns);
     CHECK(*clock->ahead_high_ns >= ahead_ns);
     CHECK(clock->n_contradicted == 0);
-    if (n > 200) CHECK(*clock->ahead_high_ns - *clock->ahead_low_ns < 2 * longest_ns + 200 * kMs);
+    if (n > 200) CHECK(*clock->ahead_high_ns - *clock->ahead_low_ns < 2 * longest_ns + 200 * kMillisecond);
     for (const DateTurn& turn : clock->turns) {
       CHECK(whole_seconds(server_clock(turn.after_ns)) < turn.unix_s);
       CHECK(whole_seconds(server_clock(turn.until_ns)) >= turn.unix_s);
@@ -139,18 +139,18 @@ TEST_CASE("the true offset lies inside, and the turns are where they were, for a
 TEST_CASE("turns hold for a Date that a server refreshes now and then, by which its clock cannot be told") {
   // As a server that writes a new Date every 1.07 s: what it sends is up to that much too old.
   ServerDates dates;
-  const auto shown_at = [](std::int64_t at_ns) { return whole_seconds(at_ns / (1070 * kMs) * (1070 * kMs) + 400 * kSecond); };
+  const auto shown_at = [](std::int64_t at_ns) { return whole_seconds(at_ns / (1070 * kMillisecond) * (1070 * kMillisecond) + 400 * kWholeSecond); };
   for (std::int64_t i = 0; i < 1000; ++i) {
-    const std::int64_t sent_ns = i * 8 * kMs;
-    dates.add(sent_ns, sent_ns + 6 * kMs, shown_at(sent_ns + 3 * kMs));
+    const std::int64_t sent_ns = i * 8 * kMillisecond;
+    dates.add(sent_ns, sent_ns + 6 * kMillisecond, shown_at(sent_ns + 3 * kMillisecond));
   }
-  const auto clock = dates.take(0, 400 * kSecond);
+  const auto clock = dates.take(0, 400 * kWholeSecond);
   REQUIRE(clock);
   CHECK_FALSE(clock->ahead_low_ns);
   REQUIRE(clock->turns.size() == 7);
   for (const DateTurn& turn : clock->turns) {
     CHECK(shown_at(turn.after_ns) < turn.unix_s);
     CHECK(shown_at(turn.until_ns) >= turn.unix_s);
-    CHECK(turn.until_ns - turn.after_ns <= 20 * kMs);
+    CHECK(turn.until_ns - turn.after_ns <= 20 * kMillisecond);
   }
 }
