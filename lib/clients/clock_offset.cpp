@@ -29,21 +29,29 @@ double span_ns(const Repetition& repetition) {
 }  // namespace
 
 Result<std::optional<OffsetBounds>> clock_offset(const Repetition& first, const Repetition& other) {
-  // Times of a stored run may be any 64 bits; their differences are taken where they cannot overflow.
-  using Wide = __int128;
+  // Times of a stored run may be any 64 bits; only of smaller ones can differences be taken.
+  constexpr std::int64_t kMost = INT64_MAX / 8;
+  const auto is_time = [](std::int64_t ns) { return ns > -kMost && ns < kMost; };
+  for (const Repetition* one : {&first, &other}) {
+    const bool all_are = is_time(one->window_start_ns) && is_time(one->window_end_ns) &&
+                         std::ranges::all_of(turns_of(*one), [&](const DateTurn& turn) {
+                           return is_time(turn.after_ns) && is_time(turn.until_ns);
+                         });
+    if (!all_are) return Error{ErrorCode::kInvalidInput, "the turns of the server's Date have times that no clock shows"};
+  }
   std::map<std::int64_t, const DateTurn*> turn_of;
   for (const DateTurn& turn : turns_of(first)) turn_of[turn.unix_s] = &turn;
   // No moment of a repetition is farther from a turn than this.
   const double longest_ns = std::max(span_ns(first), span_ns(other));
-  const auto drift_ns = static_cast<Wide>(std::ceil(kClockDrift * longest_ns));
-  Wide low = 0;
-  Wide high = 0;
+  const auto drift_ns = static_cast<std::int64_t>(std::ceil(kClockDrift * longest_ns));
+  std::int64_t low = 0;
+  std::int64_t high = 0;
   std::int32_t n_turns = 0;
   for (const DateTurn& turn : turns_of(other)) {
     const auto same = turn_of.find(turn.unix_s);
     if (same == turn_of.end()) continue;
-    const Wide at_least = static_cast<Wide>(same->second->after_ns) - turn.until_ns - drift_ns;
-    const Wide at_most = static_cast<Wide>(same->second->until_ns) - turn.after_ns + drift_ns;
+    const std::int64_t at_least = same->second->after_ns - turn.until_ns - drift_ns;
+    const std::int64_t at_most = same->second->until_ns - turn.after_ns + drift_ns;
     low = n_turns == 0 ? at_least : std::max(low, at_least);
     high = n_turns == 0 ? at_most : std::min(high, at_most);
     ++n_turns;
@@ -55,11 +63,7 @@ Result<std::optional<OffsetBounds>> clock_offset(const Repetition& first, const 
                              "meanwhile, or they were not served by one server",
                              1e-6 * static_cast<double>(low - high))};
   }
-  constexpr Wide kMost = INT64_MAX / 4;
-  if (low < -kMost || high > kMost) {
-    return Error{ErrorCode::kInvalidInput, "the turns of the server's Date have times that no clock shows"};
-  }
-  return std::optional(OffsetBounds{static_cast<std::int64_t>(low), static_cast<std::int64_t>(high), n_turns});
+  return std::optional(OffsetBounds{low, high, n_turns});
 }
 
 }  // namespace secondsource

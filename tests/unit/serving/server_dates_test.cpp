@@ -93,7 +93,7 @@ TEST_CASE("Dates that cannot all have been true are told, and turns that cannot 
   REQUIRE(stepped);
   CHECK_FALSE(stepped->ahead_low_ns);
   CHECK_FALSE(stepped->ahead_high_ns);
-  CHECK_THAT(stepped->why_not, Catch::Matchers::ContainsSubstring("contradict"));
+  CHECK(stepped->why_not.find("contradict each other by") != std::string::npos);
   CHECK(stepped->turns.size() == 1);
   dates.add(0, 10 * kMillisecond, 75);
   dates.add(20 * kMillisecond, 30 * kMillisecond, 70);  // and back: two servers behind one name, perhaps
