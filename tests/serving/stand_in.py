@@ -599,7 +599,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.event(self.piece(body, prompt, ids, index, decoder))
             # Before the client knows that the answer has ended, so that it finds the line.
             write_down({"n_prompt": self.n_prompt(prompt), "arrived_ns": arrived_ns, "sent_ns": sent,
-                        "messages": body.get("messages")})
+                        "begins": prompt[:8] if isinstance(prompt, list) else [], "messages": body.get("messages")})
             self.end(body, prompt, ids, ended, fault)
         except OSError:
             pass  # the client has gone
