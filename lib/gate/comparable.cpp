@@ -84,6 +84,13 @@ std::optional<std::string> why_runs_differ(const RunRecord& base, const RunRecor
   if (base.method_version != candidate.method_version) {
     return differ("measurement method version", base.method_version, candidate.method_version);
   }
+  if (base.clients.size() != candidate.clients.size()) {
+    return differ("number of merged clients", base.clients.size(), candidate.clients.size());
+  }
+  const auto part_of = [](const RunRecord& record) {
+    return record.client ? fmt::format("client {} of {}", record.client->index, record.client->count) : "all of it";
+  };
+  if (base.client != candidate.client) return differ("part of the load", part_of(base), part_of(candidate));
   for (const std::string_view name : {"cpu_model", "logical_cpus", "affinity_cpus", "memory_bytes", "kernel"}) {
     const auto value_of = [&](const RunRecord& record) {
       const HostFact* fact = find_named(record.host, name);

@@ -212,6 +212,17 @@ const std::vector<CsvColumn>& context_columns() {
   return kColumns;
 }
 
+/// Context that came later, behind the figures that did.
+const std::vector<CsvColumn>& later_context_columns() {
+  static const std::vector<CsvColumn> kColumns = {
+      {"clients",
+       [](const SummarizedRun& run, const CellSummary&) {
+         return fmt::to_string(std::max<std::size_t>(1, run.record.clients.size()));
+       }},
+  };
+  return kColumns;
+}
+
 std::string field_text(const std::string& text) {
   return csv_text(text);
 }
@@ -233,7 +244,8 @@ std::string write_csv(std::span<const SummarizedRun> runs) {
   const std::vector<std::string> sensors = sensors_of(runs);
   const auto append_line = [&](const auto& text_of, const auto& text_of_sensor) {
     bool first = true;
-    for (const auto* columns : {&identity_columns(), &figure_columns(), &context_columns(), &later_figure_columns()}) {
+    for (const auto* columns : {&identity_columns(), &figure_columns(), &context_columns(), &later_figure_columns(),
+                                &later_context_columns()}) {
       const bool are_figures = columns == &figure_columns() || columns == &later_figure_columns();
       for (const CsvColumn& column : *columns) {
         if (!first) out += ",";

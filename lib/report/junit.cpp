@@ -113,7 +113,8 @@ std::string write_junit(std::span<const SummarizedRun> runs, const GateReport* g
       test.ends(Outcome::kSkipped, "summary-only", summary_only_note(run));
       tests.push_back(std::move(test));
     }
-    append_suite(out, "run " + run.summary.run_id, tests);
+    const std::size_t n_clients = run.record.clients.size();
+    append_suite(out, "run " + run.summary.run_id + (n_clients > 0 ? fmt::format(" of {} clients", n_clients) : ""), tests);
   }
   if (gate != nullptr) {
     std::vector<TestCase> tests;

@@ -255,13 +255,14 @@ std::string write_openmetrics(std::span<const SummarizedRun> runs) {
   for (const SummarizedRun& run : runs) {
     const RunRecord& record = run.record;
     const std::string machine = machine_of(record);
-    infos.add(labels_of({{"machine", machine},
-                         {"run_id", record.run_id},
-                         {"program_version", record.program_version},
-                         {"commit", record.commit},
-                         {"suite", record.suite},
-                         {"method_version", fmt::to_string(record.method_version)}}),
-              1);
+    std::string info = labels_of({{"machine", machine},
+                                  {"run_id", record.run_id},
+                                  {"program_version", record.program_version},
+                                  {"commit", record.commit},
+                                  {"suite", record.suite},
+                                  {"method_version", fmt::to_string(record.method_version)}});
+    if (!record.clients.empty()) info += "," + labels_of({{"clients", fmt::to_string(record.clients.size())}});
+    infos.add(info, 1);
     for (const BackendRecord& backend : record.backends) {
       if (!backend.unavailable.empty()) continue;
       backends.add(labels_of({{"machine", machine}, {"device", backend.device.name}, {"backend", backend.name}}), 1);

@@ -18,8 +18,8 @@ namespace {
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 // Of one repetition; a server that sends ever other Dates does not fill the memory.
 constexpr std::size_t kMostSeconds = 4000;
-// Later Dates than this, of the years behind 2043, would come near the end of 64 bits in nanoseconds.
-constexpr std::int64_t kLastSecond = std::numeric_limits<std::int64_t>::max() / (4 * kNsPerSecond);
+// Later Dates than this, of the years behind 2115, would come near the end of 64 bits in nanoseconds.
+constexpr std::int64_t kLastSecond = std::numeric_limits<std::int64_t>::max() / (2 * kNsPerSecond);
 
 constexpr std::array<std::string_view, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};

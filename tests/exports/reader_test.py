@@ -204,7 +204,7 @@ class Reading(WithRuns):
             rows = list(csv.DictReader(io.StringIO(program("report", folder, "--format", "csv"), newline="")))
             frame = run.to_frame()
             self.assertEqual(len(frame), len(rows))
-            self.assertEqual(set(rows[0]) - set(frame.columns), {"device", "figures_from"} & set(rows[0]))
+            self.assertEqual(set(rows[0]) - set(frame.columns), {"device", "figures_from", "clients"} & set(rows[0]))
             for i, row in enumerate(rows):
                 for name in set(rows[0]) & set(frame.columns):
                     value = frame[name][i]
