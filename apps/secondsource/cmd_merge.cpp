@@ -47,7 +47,8 @@ CommandNode* add_merge_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<MergeOptions>();
   CommandNode* command =
       app.add_subcommand("merge", "Make one run of the runs of several clients that loaded the same servers together");
-  command->add_option("runs", options->runs, "Run directories of all clients, each measured with run --client INDEX/COUNT")
+  command
+      ->add_option("runs", options->runs, "Run directories of all clients, each measured with run --client INDEX/COUNT")
       ->required();
   command->add_option("--out", options->out, "Run directory to be written")->required();
   command->footer(

@@ -9,8 +9,8 @@
 #include "gate_output.h"
 #include "output.h"
 #include "report/annotations.h"
-#include "report/csv.h"
 #include "report/clock_tables.h"
+#include "report/csv.h"
 #include "report/detail_tables.h"
 #include "report/disturbances.h"
 #include "report/history_page.h"
@@ -47,9 +47,9 @@ std::string render_table(const std::vector<SummarizedRun>& runs, const Portabili
     text = terminal_lines({&sentence, 1}) + "\n";
   for (const SummarizedRun& run : runs) text += terminal_lines(run_header(run));
   text += "\n" + render_terminal(results_table(runs));
-  for (const TextTable& table :
-       {bound_table(runs), load_table(runs), client_table(runs), turn_table(runs), swap_table(runs), swap_models_table(runs),
-        ttft_parts_table(runs), machine_table(runs, SensorChoice::kMain), golden_table(runs)}) {
+  for (const TextTable& table : {bound_table(runs), load_table(runs), client_table(runs), turn_table(runs),
+                                 swap_table(runs), swap_models_table(runs), ttft_parts_table(runs),
+                                 machine_table(runs, SensorChoice::kMain), golden_table(runs)}) {
     if (!table.rows.empty()) text += "\n" + render_terminal(table);
   }
   if (!matrix.rows.empty()) text += "\n" + render_table(matrix);

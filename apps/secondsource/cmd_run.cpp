@@ -484,11 +484,13 @@ Result<ModuleSurvey> survey_modules_of(const RunRecord& record, const CommandCon
 Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& identity, CommandContext& context) {
   if (!options.bundles.empty() || !options.out.empty() || !options.backends.empty() || !options.variants.empty() ||
       !options.scenarios.empty() || !options.suite.empty() || options.repetitions > 0 || options.seed ||
-      !options.client.empty() || options.dry_run || !options.faults.empty() || !options.devices.empty() || !options.backend_options.empty()) {
-    return Error{ErrorCode::kInvalidInput,
-                 "--resume: the plan is the one in the run's run.json; expected no bundle, --out, --suite, "
-                 "--backend, --device, --variant, --scenario, --repetitions, --seed, --client, --fault, --backend-option or "
-                 "--dry-run beside it"};
+      !options.client.empty() || options.dry_run || !options.faults.empty() || !options.devices.empty() ||
+      !options.backend_options.empty()) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        "--resume: the plan is the one in the run's run.json; expected no bundle, --out, --suite, "
+        "--backend, --device, --variant, --scenario, --repetitions, --seed, --client, --fault, --backend-option or "
+        "--dry-run beside it"};
   }
   std::vector<std::filesystem::path> modules;
   std::vector<SystemRequest> said;
@@ -652,9 +654,10 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
   command->add_option("--repetitions", options->repetitions, "Of each cell (default: 3)")
       ->check(Range(kRepetitionsRange.min, kRepetitionsRange.max));
   command->add_option("--seed", options->seed, "Of arrivals, order and random prompts (default: 1)");
-  command->add_option("--client", options->client,
-                      "INDEX/COUNT: this machine is one of several that load the same servers at the same time, each with "
-                      "requests of its own; `merge` makes one run of theirs (docs/systems.md)");
+  command->add_option(
+      "--client", options->client,
+      "INDEX/COUNT: this machine is one of several that load the same servers at the same time, each with "
+      "requests of its own; `merge` makes one run of theirs (docs/systems.md)");
   command->add_option("--out", options->out, "Run directory (default: runs/TIME)");
   command->add_option("--resume", options->resume, "Go on with an interrupted run");
   command->add_flag("--retry-failed", options->retry_failed, "With --resume: also measure the cells that failed");

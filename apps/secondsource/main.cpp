@@ -69,8 +69,8 @@ void add_commands(CommandNode& app, CommandAction& action) {
       {"A gate in CI", {add_init_command, add_ab_command, add_gate_command, add_waiver_command, add_history_command}},
       {"Costs and decisions", {add_fit_command, add_prices_command, add_brief_command}},
       {"A closer look",
-       {add_profile_command, add_merge_command, add_verify_command, add_selftest_command, add_up_command, add_cache_command,
-        add_completion_command, add_manual_command}},
+       {add_profile_command, add_merge_command, add_verify_command, add_selftest_command, add_up_command,
+        add_cache_command, add_completion_command, add_manual_command}},
       {"", {add_worker_command}}};  // hidden
   for (const auto& [name, add] : groups) {
     for (const AddCommand add_command : add) add_command(app, action)->group(name);

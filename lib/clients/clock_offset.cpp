@@ -37,7 +37,8 @@ Result<std::optional<OffsetBounds>> clock_offset(const Repetition& first, const 
                          std::ranges::all_of(turns_of(*one), [&](const DateTurn& turn) {
                            return is_time(turn.after_ns) && is_time(turn.until_ns);
                          });
-    if (!all_are) return Error{ErrorCode::kInvalidInput, "the turns of the server's Date have times that no clock shows"};
+    if (!all_are)
+      return Error{ErrorCode::kInvalidInput, "the turns of the server's Date have times that no clock shows"};
   }
   std::map<std::int64_t, const DateTurn*> turn_of;
   for (const DateTurn& turn : turns_of(first)) turn_of[turn.unix_s] = &turn;
@@ -58,10 +59,11 @@ Result<std::optional<OffsetBounds>> clock_offset(const Repetition& first, const 
   }
   if (n_turns == 0) return std::optional<OffsetBounds>();
   if (low > high) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("the turns of the server's Date that both saw contradict each other by {:.3g} ms: a clock was set "
-                             "meanwhile, or they were not served by one server",
-                             1e-6 * static_cast<double>(low - high))};
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("the turns of the server's Date that both saw contradict each other by {:.3g} ms: a clock was set "
+                    "meanwhile, or they were not served by one server",
+                    1e-6 * static_cast<double>(low - high))};
   }
   return std::optional(OffsetBounds{low, high, n_turns});
 }

@@ -106,7 +106,8 @@ std::string why_alone(const ClientRepetition& first, const CellOfClient& other) 
   };
   for (const ClientRepetition* one : {&first, &other.repetitions.front()}) {
     if (has_turns(*one)) continue;
-    return fmt::format("client {} saw no second of the server's Date turn, by which clocks are related", one->client.index);
+    return fmt::format("client {} saw no second of the server's Date turn, by which clocks are related",
+                       one->client.index);
   }
   return fmt::format("none of client {} was measured at the same time", other.client.index);
 }
@@ -176,7 +177,8 @@ class Merger {
     std::vector<CellOfClient> clients;
     for (std::size_t run = 0; run < runs_.size(); ++run) {
       const auto found = lines_[run].find(id);
-      clients.push_back(cell_of_client(*runs_[run].record.client, found == lines_[run].end() ? nullptr : &found->second));
+      clients.push_back(
+          cell_of_client(*runs_[run].record.client, found == lines_[run].end() ? nullptr : &found->second));
     }
     std::string why_none;
     std::int32_t n_merged = 0;
@@ -189,7 +191,8 @@ class Merger {
         if (!*match) why = why_alone(first, clients[other]);
         if (*match) together.push_back(**std::move(match));
       }
-      if (why.empty() && common_window(together).is_empty()) why = "there is no moment at which all clients were measuring";
+      if (why.empty() && common_window(together).is_empty())
+        why = "there is no moment at which all clients were measuring";
       if (!why.empty()) {
         why_none = fmt::format("cell {}: repetition {} of client {}: {}", shown(id), first.repetition->repetition,
                                first.client.index, why);
@@ -207,7 +210,8 @@ class Merger {
     if (n_merged > 0) return {};
     const bool any = std::ranges::any_of(clients, [](const CellOfClient& one) { return !one.repetitions.empty(); });
     if (!any) return {};  // the cell failed at all of them
-    if (why_none.empty()) why_none = fmt::format("cell {}: client {} has no repetition", shown(id), clients.front().client.index);
+    if (why_none.empty())
+      why_none = fmt::format("cell {}: client {} has no repetition", shown(id), clients.front().client.index);
     return Error{ErrorCode::kInvalidInput,
                  why_none + ": expected repetitions that all clients measured at the same time"};
   }
@@ -217,7 +221,8 @@ class Merger {
     for (const StoredRun& run : runs_) {
       for (FailureRecord failure : summarize(run.record, run.journal).failures) {
         failure.message = fmt::format("client {}: {}", run.record.client->index, failure.message);
-        if (const auto merged = merged_id_.find(failure.cell); merged != merged_id_.end()) failure.cell = merged->second;
+        if (const auto merged = merged_id_.find(failure.cell); merged != merged_id_.end())
+          failure.cell = merged->second;
         merged_.lines.emplace_back(std::move(failure));
       }
     }

@@ -125,11 +125,12 @@ Result<std::vector<JournalLine>> merge_repetition(std::span<const ClientRepetiti
     if (static_cast<double>(client.offset.half_ns()) <= kMostBoundShare * window_ns) continue;
     return Error{
         ErrorCode::kInvalidInput,
-        fmt::format("cell {}, repetition {} of client {}: its clock is known to ±{:.3g} ms against that of client {}: expected at most "
-                    "{:g} % of their common window, {:.3g} ms; longer repetitions, or more requests in each second, bound it closer",
-                    cell, client.repetition->repetition, client.client.index,
-                    1e-6 * static_cast<double>(client.offset.half_ns()), clients.front().client.index,
-                    100 * kMostBoundShare, 1e-6 * kMostBoundShare * window_ns)};
+        fmt::format(
+            "cell {}, repetition {} of client {}: its clock is known to ±{:.3g} ms against that of client {}: expected at most "
+            "{:g} % of their common window, {:.3g} ms; longer repetitions, or more requests in each second, bound it closer",
+            cell, client.repetition->repetition, client.client.index,
+            1e-6 * static_cast<double>(client.offset.half_ns()), clients.front().client.index, 100 * kMostBoundShare,
+            1e-6 * kMostBoundShare * window_ns)};
   }
   // No time is negative: the first request of any client comes at 0 or later.
   std::int64_t first_ns = 0;

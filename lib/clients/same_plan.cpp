@@ -81,7 +81,8 @@ Result<void> check_one(const StoredRun& run) {
   };
   const RunRecord& record = run.record;
   if (!record.clients.empty()) {
-    return refuse(fmt::format("expected the run of one client, found one that was merged of {}", record.clients.size()));
+    return refuse(
+        fmt::format("expected the run of one client, found one that was merged of {}", record.clients.size()));
   }
   for (const BackendRecord& backend : record.backends) {
     if (backend.served) continue;
@@ -137,9 +138,8 @@ Result<void> check_same_plan(std::span<const StoredRun> runs) {
     if (of_client[index] == nullptr) absent.push_back(index + 1);
   }
   if (!absent.empty()) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("expected the runs of all {} clients, found none of client {}", of_client.size(),
-                             fmt::join(absent, ", "))};
+    return Error{ErrorCode::kInvalidInput, fmt::format("expected the runs of all {} clients, found none of client {}",
+                                                       of_client.size(), fmt::join(absent, ", "))};
   }
   for (const StoredRun& run : runs.subspan(1)) SS_TRY_VOID(check_alike(runs.front(), run));
   return {};

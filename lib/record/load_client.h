@@ -29,8 +29,8 @@ struct ClientShift {
   std::int32_t repetition = 0;  ///< of the client's own run
   /// Was added to its times: the middle of the values that the turns of the server's Date allow. 0 for the first client.
   std::int64_t offset_ns = 0;
-  std::int64_t bound_ns = 0;  ///< the true offset differs from it by at most this
-  std::int32_t n_turns = 0;   ///< turns of the server's Date that this client and the first one both saw
+  std::int64_t bound_ns = 0;         ///< the true offset differs from it by at most this
+  std::int32_t n_turns = 0;          ///< turns of the server's Date that this client and the first one both saw
   std::int64_t window_start_ns = 0;  ///< of its own steady window, on the first client's clock
   std::int64_t window_end_ns = 0;
   friend bool operator==(const ClientShift&, const ClientShift&) = default;

@@ -15,7 +15,7 @@ struct Bounds {
 inline constexpr Bounds<std::int32_t> kThreadsRange{1, 4096};
 inline constexpr Bounds<std::int32_t> kRepetitionsRange{1, 10'000};
 inline constexpr Bounds<std::int32_t> kBatchRange{1, 1024};
-inline constexpr Bounds<std::int32_t> kClientsRange{2, 1000};  ///< machines that load one server together
+inline constexpr Bounds<std::int32_t> kClientsRange{2, 1000};    ///< machines that load one server together
 inline constexpr Bounds<std::int32_t> kTokensRange{1, 1 << 20};  ///< of a prompt, of an output, of a shared prefix
 inline constexpr Bounds<std::int32_t> kRequestsRange{1, 1'000'000};
 inline constexpr double kFastestRatePerS = 1e5;               ///< rates are above 0

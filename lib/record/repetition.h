@@ -87,7 +87,7 @@ struct Repetition {
   std::optional<double> achieved_rate_per_s;  ///< open loop: arrivals per second that were sent
   std::vector<TelemetryReading> telemetry;
   std::vector<CheckRecord> checks;
-  std::optional<SwapRecord> swap{};  ///< present for the scenario `swap`
+  std::optional<SwapRecord> swap{};           ///< present for the scenario `swap`
   std::optional<ServerClock> server_clock{};  ///< absent where no response had a Date, and in merged runs
   std::vector<ClientShift> clients{};         ///< of a merged run: in the order of the clients; else empty
 };

@@ -128,7 +128,7 @@ struct RunRecord {
   std::optional<MachineLimits> second_limits;  ///< the next best looks, by which a limit is known to be certain
   std::string suite;
   RunSettings settings;
-  std::optional<LoadClient> client{};    ///< of a run that is one of several clients of its servers
+  std::optional<LoadClient> client{};   ///< of a run that is one of several clients of its servers
   std::vector<MergedClient> clients{};  ///< of a merged run, in their order; else empty
 };
 SS_FIELDS(RunRecord, schema_version, method_version, run_id, started_utc, resumed_utc, command, seed, program_version,

@@ -29,7 +29,8 @@ struct ServerClock {
   std::optional<std::int64_t> ahead_high_ns{};
   std::string why_not{};            ///< why there are no bounds; empty if there are
   std::int64_t n_contradicted = 0;  ///< turns that cannot have happened: an earlier Date came after a later one
-  std::vector<DateTurn> turns{};    ///< ascending, with times as those of the repetition's samples; none for single-stream
+  std::vector<DateTurn>
+      turns{};  ///< ascending, with times as those of the repetition's samples; none for single-stream
   friend bool operator==(const ServerClock&, const ServerClock&) = default;
 };
 SS_FIELDS(ServerClock, n_responses, ahead_low_ns, ahead_high_ns, why_not, n_contradicted, turns)

@@ -16,15 +16,17 @@ std::string clock_line(const std::string& backend, const ServerClock& clock) {
   if (!clock.ahead_low_ns || !clock.ahead_high_ns) {
     return fmt::format("{}: its clock is not known: {}", backend, clock.why_not);
   }
-  return fmt::format("{}: its clock is between {:.1f} and {:.1f} ms ahead of this machine's, by the Dates of {} responses",
-                     backend, in_ms(*clock.ahead_low_ns), in_ms(*clock.ahead_high_ns), clock.n_responses);
+  return fmt::format(
+      "{}: its clock is between {:.1f} and {:.1f} ms ahead of this machine's, by the Dates of {} responses", backend,
+      in_ms(*clock.ahead_low_ns), in_ms(*clock.ahead_high_ns), clock.n_responses);
 }
 
 /// True if `one` says more than `other`.
 bool is_closer(const ServerClock& one, const ServerClock& other) {
   if (!one.ahead_low_ns || !one.ahead_high_ns) return false;
   if (!other.ahead_low_ns || !other.ahead_high_ns) return true;
-  return in_ms(*one.ahead_high_ns) - in_ms(*one.ahead_low_ns) < in_ms(*other.ahead_high_ns) - in_ms(*other.ahead_low_ns);
+  return in_ms(*one.ahead_high_ns) - in_ms(*one.ahead_low_ns) <
+         in_ms(*other.ahead_high_ns) - in_ms(*other.ahead_low_ns);
 }
 
 }  // namespace
@@ -68,14 +70,16 @@ std::vector<std::string> clock_lines(const SummarizedRun& run) {
 std::vector<std::string> client_lines(const RunRecord& record) {
   std::vector<std::string> lines;
   if (record.client) {
-    lines.push_back(fmt::format("client {} of {}: a part of the load; `secondsource merge` makes one run of all clients'",
-                                record.client->index, record.client->count));
+    lines.push_back(
+        fmt::format("client {} of {}: a part of the load; `secondsource merge` makes one run of all clients'",
+                    record.client->index, record.client->count));
   }
   if (record.clients.empty()) return lines;
-  lines.push_back(fmt::format("merged: the load of {} clients, whose requests are counted together", record.clients.size()));
+  lines.push_back(
+      fmt::format("merged: the load of {} clients, whose requests are counted together", record.clients.size()));
   for (const MergedClient& client : record.clients) {
-    lines.push_back(fmt::format("client {}: run {} of {}, {}, {} CPUs", client.client, client.run_id, client.started_utc,
-                                fact(client.host, "cpu_model").value_or("an unknown CPU"),
+    lines.push_back(fmt::format("client {}: run {} of {}, {}, {} CPUs", client.client, client.run_id,
+                                client.started_utc, fact(client.host, "cpu_model").value_or("an unknown CPU"),
                                 fact(client.host, "cpus_usable").value_or("?")));
   }
   return lines;

@@ -114,7 +114,8 @@ std::string write_junit(std::span<const SummarizedRun> runs, const GateReport* g
       tests.push_back(std::move(test));
     }
     const std::size_t n_clients = run.record.clients.size();
-    append_suite(out, "run " + run.summary.run_id + (n_clients > 0 ? fmt::format(" of {} clients", n_clients) : ""), tests);
+    append_suite(out, "run " + run.summary.run_id + (n_clients > 0 ? fmt::format(" of {} clients", n_clients) : ""),
+                 tests);
   }
   if (gate != nullptr) {
     std::vector<TestCase> tests;

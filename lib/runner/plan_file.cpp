@@ -391,9 +391,11 @@ Result<LoadClient> parse_client_flag(std::string_view text) {
                        read_number(text.substr(slash + 1), client.count) && kClientsRange.contains(client.count) &&
                        client.index >= 1 && client.index <= client.count;
   if (is_read) return client;
-  return Error{ErrorCode::kInvalidInput,
-               fmt::format("--client {}: expected INDEX/COUNT, for example 2/4 for the second of four clients, with {} to {} of them",
-                           in_quotes(text), kClientsRange.min, kClientsRange.max)};
+  return Error{
+      ErrorCode::kInvalidInput,
+      fmt::format(
+          "--client {}: expected INDEX/COUNT, for example 2/4 for the second of four clients, with {} to {} of them",
+          in_quotes(text), kClientsRange.min, kClientsRange.max)};
 }
 
 Result<std::pair<std::string, std::string>> parse_device_flag(std::string_view text) {

@@ -401,12 +401,12 @@ class Planner {
     if (!request_.client) return {};
     for (const BackendRecord& backend : plan_.record.backends) {
       if (backend.served && !backend.served->managed) continue;
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("--client: expected only servers that run already (--system NAME=URL), found {} {}",
-                               backend.name,
-                               backend.served    ? "which this run would start for itself"
-                               : backend.adapter ? "behind an adapter on this machine"
-                                                 : "which is a backend of this machine")};
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("--client: expected only servers that run already (--system NAME=URL), found {} {}", backend.name,
+                      backend.served    ? "which this run would start for itself"
+                      : backend.adapter ? "behind an adapter on this machine"
+                                        : "which is a backend of this machine")};
     }
     for (const Scenario& scenario : scenarios_) {
       if (const std::string why = why_not_divided(scenario); !why.empty()) {

@@ -41,7 +41,7 @@ struct RunRequest {
   std::optional<Slo> slo;
   std::int32_t repetitions = 3;
   std::uint64_t seed = 1;
-  std::optional<LoadClient> client{};  ///< the run is one of several clients of its servers
+  std::optional<LoadClient> client{};                       ///< the run is one of several clients of its servers
   std::vector<std::pair<std::string, std::string>> faults;  ///< pairs of a backend and a fault (fault/fault.h)
   std::vector<BackendOption> backend_options;
   /// Pairs of a backend and a DeviceInfo::id. An empty backend stands for the only backend in `backends`. Default: the

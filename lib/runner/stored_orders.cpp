@@ -207,9 +207,11 @@ Result<void> check_orders(const RunRecord& record, const fs::path& folder, const
     SS_TRY_VOID(check_served(backend));
   }
   if (!record.clients.empty()) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("run {}: it was merged of {} clients: expected a run that was measured, since only such a run goes on",
-                             shown(record.run_id), record.clients.size())};
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format(
+            "run {}: it was merged of {} clients: expected a run that was measured, since only such a run goes on",
+            shown(record.run_id), record.clients.size())};
   }
   if (record.client) {
     Orders orders("client");

@@ -36,7 +36,8 @@ std::optional<std::int64_t> parse_http_date(std::string_view text) {
   }
   const auto month = std::ranges::find(kMonths, text.substr(8, 3));
   if (month == kMonths.end()) return std::nullopt;
-  const std::string day = fmt::format("{}-{:02}-{}", text.substr(12, 4), month - kMonths.begin() + 1, text.substr(5, 2));
+  const std::string day =
+      fmt::format("{}-{:02}-{}", text.substr(12, 4), month - kMonths.begin() + 1, text.substr(5, 2));
   const auto days = days_since_1970(day);
   if (!days || *days < 0 || kDays[static_cast<std::size_t>(*days % 7)] != text.substr(0, 3)) return std::nullopt;
   return seconds_since_1970(fmt::format("{}T{}Z", day, text.substr(17, 8)));

@@ -21,7 +21,8 @@ constexpr std::uint64_t kCancelStream = 0x63616e63656cULL;
 constexpr std::uint64_t kClientStream = 0x636c69656e74ULL;
 
 /// After how many tokens the client cancels this request; 0: it does not. Requests that are shorter run to their end.
-std::int32_t cancel_after(const Scenario& scenario, std::uint64_t seed, std::int32_t index, const TimedRequest& request) {
+std::int32_t cancel_after(const Scenario& scenario, std::uint64_t seed, std::int32_t index,
+                          const TimedRequest& request) {
   if (!(scenario.cancel_share > 0) || scenario.cancel_after >= request.n_output_tokens) return 0;
   const double drawn = random_unit(random_bits(seed, kCancelStream), static_cast<std::uint64_t>(index));
   return drawn < scenario.cancel_share ? scenario.cancel_after : 0;
@@ -69,7 +70,8 @@ std::int64_t tokens_of_turn(const Scenario& scenario, std::int32_t turn) {
 }
 
 std::uint64_t arrivals_seed(const LoadClient& client, std::uint64_t seed) {
-  return client.count == 1 ? seed : random_bits(random_bits(seed, kClientStream), static_cast<std::uint64_t>(client.index));
+  return client.count == 1 ? seed
+                           : random_bits(random_bits(seed, kClientStream), static_cast<std::uint64_t>(client.index));
 }
 
 std::vector<WorkItem> Workload::conversations(const Scenario& scenario, std::uint64_t seed,

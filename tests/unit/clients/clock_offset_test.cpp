@@ -37,8 +37,10 @@ TEST_CASE("one turn that both saw bounds the offset by both of its intervals") {
 }
 
 TEST_CASE("each further turn bounds it closer, and the drift of the window widens it") {
-  const Repetition first = with_turns({{100, 0, 20 * kOffsetMs}, {101, 1000 * kOffsetMs, 1010 * kOffsetMs}}, 2000 * kOffsetMs);
-  const Repetition other = with_turns({{100, 5 * kOffsetMs, 15 * kOffsetMs}, {101, 1000 * kOffsetMs, 1004 * kOffsetMs}, {102, 0, 1}});
+  const Repetition first =
+      with_turns({{100, 0, 20 * kOffsetMs}, {101, 1000 * kOffsetMs, 1010 * kOffsetMs}}, 2000 * kOffsetMs);
+  const Repetition other =
+      with_turns({{100, 5 * kOffsetMs, 15 * kOffsetMs}, {101, 1000 * kOffsetMs, 1004 * kOffsetMs}, {102, 0, 1}});
   const auto bounds = clock_offset(first, other);
   REQUIRE_OK(bounds);
   REQUIRE(*bounds);
@@ -68,7 +70,9 @@ TEST_CASE("the true offset lies inside whatever the clients saw of the turns") {
   for (std::uint64_t seed = 0; seed < 500; ++seed) {
     CAPTURE(seed);
     RandomStream random(seed);
-    const auto below = [&](std::int64_t bound) { return static_cast<std::int64_t>(random.next_below(static_cast<std::uint64_t>(bound))); };
+    const auto below = [&](std::int64_t bound) {
+      return static_cast<std::int64_t>(random.next_below(static_cast<std::uint64_t>(bound)));
+    };
     const std::int64_t offset_ns = below(100'000 * kOffsetMs) - 50'000 * kOffsetMs;
     const double drift = 0.99 * kClockDrift * (2 * random.next_unit() - 1);  // of the other clock against the first
     std::vector<DateTurn> seen_first, seen_other;
@@ -77,8 +81,10 @@ TEST_CASE("the true offset lies inside whatever the clients saw of the turns") {
       // Seconds of any length: the server's clock may be what it wants.
       const std::int64_t at_ns = turn * 1000 * kOffsetMs + below(900 * kOffsetMs);
       const std::int64_t there_ns = at_ns - offset_ns + static_cast<std::int64_t>(drift * static_cast<double>(at_ns));
-      if (below(10) > 0) seen_first.push_back({500 + turn, at_ns - below(30 * kOffsetMs), at_ns + below(30 * kOffsetMs)});
-      if (below(10) > 0) seen_other.push_back({500 + turn, there_ns - below(30 * kOffsetMs), there_ns + below(30 * kOffsetMs)});
+      if (below(10) > 0)
+        seen_first.push_back({500 + turn, at_ns - below(30 * kOffsetMs), at_ns + below(30 * kOffsetMs)});
+      if (below(10) > 0)
+        seen_other.push_back({500 + turn, there_ns - below(30 * kOffsetMs), there_ns + below(30 * kOffsetMs)});
     }
     const auto bounds = clock_offset(with_turns(seen_first, n_turns * 1000 * kOffsetMs), with_turns(seen_other));
     REQUIRE_OK(bounds);

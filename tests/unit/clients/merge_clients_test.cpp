@@ -226,7 +226,8 @@ TEST_CASE("the figures of a merged run are those of all clients in true time") {
   CHECK(cell.status == CellStatus::kComplete);
   CHECK(cell.golden == GoldenVerdict::kPassed);
   CHECK(cell.n_samples == 2 * kRequests);
-  CHECK(*cell.output_tok_per_s.value == Approx(1e9 * static_cast<double>(n_tokens) / static_cast<double>(window_end_ns - window_start_ns)));
+  CHECK(*cell.output_tok_per_s.value ==
+        Approx(1e9 * static_cast<double>(n_tokens) / static_cast<double>(window_end_ns - window_start_ns)));
   CHECK(*cell.ttft_e2e_p50_ns.value == Approx(20.5e6));  // 20 ms at client 1 and 21 ms at client 2, of each the half
 }
 
@@ -273,9 +274,10 @@ TEST_CASE("the checks of all clients are kept, with one more on what they have i
     return merge_clients({made_run(kOne), made_run(two)});
   };
   // The windows are 5.2 s long.
-  const auto [later_ns, outcome] = GENERATE(table<std::int64_t, CheckOutcome>({{300 * kMergeMs, CheckOutcome::kPassed},
-                                                                               {1500 * kMergeMs, CheckOutcome::kSuspect},
-                                                                               {2800 * kMergeMs, CheckOutcome::kInvalid}}));
+  const auto [later_ns, outcome] =
+      GENERATE(table<std::int64_t, CheckOutcome>({{300 * kMergeMs, CheckOutcome::kPassed},
+                                                  {1500 * kMergeMs, CheckOutcome::kSuspect},
+                                                  {2800 * kMergeMs, CheckOutcome::kInvalid}}));
   const auto merged = with_start(later_ns);
   REQUIRE_OK(merged);
   const std::vector<CheckRecord> checks = ends_of(*merged).at(0).checks;
@@ -347,8 +349,10 @@ TEST_CASE("what is no load of several clients is refused in one line") {
   refuses([](Runs& runs) { runs.pop_back(); }, "expected the runs of all 2 clients, found none of client 2");
   refuses([](Runs& runs) { runs[1].record.client->index = 1; },
           "runs/client-1 and runs/client-2: both are client 1 of 2: expected each once");
-  refuses([](Runs& runs) { runs[1].record.client->count = 3; }, "the number of clients: expected 2 as the first has it, found 3");
-  refuses([](Runs& runs) { runs[1].record.client.reset(); }, "runs/client-2: expected the run of a client that knows its number");
+  refuses([](Runs& runs) { runs[1].record.client->count = 3; },
+          "the number of clients: expected 2 as the first has it, found 3");
+  refuses([](Runs& runs) { runs[1].record.client.reset(); },
+          "runs/client-2: expected the run of a client that knows its number");
   refuses([](Runs& runs) { runs[1].record.client = LoadClient{5, 2}; }, "found 5/2");
   refuses([](Runs& runs) { runs[0].record.clients.resize(2); }, "found one that was merged of 2");
   refuses([](Runs& runs) { runs[1].record.program_version = "0.2.0"; },
@@ -359,8 +363,10 @@ TEST_CASE("what is no load of several clients is refused in one line") {
   refuses([](Runs& runs) { runs[1].record.backends[0].served->version = "9"; }, "system vllm: expected");
   refuses([](Runs& runs) { runs[1].record.cells.clear(); }, "cell tiny/vllm/bf16/offline-b4: expected");
   refuses([](Runs& runs) { runs[1].record.cells[0].repetitions = 2; }, "cell tiny/vllm/bf16/offline-b4: expected");
-  refuses([](Runs& runs) { runs[0].record.backends[0].served.reset(); }, "expected servers behind URLs alone, found vllm");
-  refuses([](Runs& runs) { runs[0].record.cells[0].scenario.kind = ScenarioKind::kSingleStream; }, "found one request at a time");
+  refuses([](Runs& runs) { runs[0].record.backends[0].served.reset(); },
+          "expected servers behind URLs alone, found vllm");
+  refuses([](Runs& runs) { runs[0].record.cells[0].scenario.kind = ScenarioKind::kSingleStream; },
+          "found one request at a time");
   refuses(
       [](Runs& runs) {
         runs[0].record.cells[0].scenario.kind = ScenarioKind::kServer;
@@ -369,13 +375,16 @@ TEST_CASE("what is no load of several clients is refused in one line") {
       "found a search for a rate");
   refuses([](Runs& runs) { runs[0].record.cells[0].scenario.n_requests = INT32_MAX; }, "a load out of range");
   const auto sample_of = [](StoredRun& run) -> RequestSample& { return std::get<RequestSample>(run.journal.lines[1]); };
-  refuses([&](Runs& runs) { sample_of(runs[1]).scheduled_ns = INT64_MIN; }, "samples.jsonl:2: expected times that a clock shows");
+  refuses([&](Runs& runs) { sample_of(runs[1]).scheduled_ns = INT64_MIN; },
+          "samples.jsonl:2: expected times that a clock shows");
   refuses([&](Runs& runs) { sample_of(runs[1]).itl_ns[0] = -1; }, "samples.jsonl:2: expected times that a clock shows");
-  refuses([&](Runs& runs) { sample_of(runs[1]).request = INT32_MAX; }, "samples.jsonl:2: expected times that a clock shows");
+  refuses([&](Runs& runs) { sample_of(runs[1]).request = INT32_MAX; },
+          "samples.jsonl:2: expected times that a clock shows");
   const auto end_of = [](StoredRun& run) -> Repetition& { return std::get<Repetition>(run.journal.lines.back()); };
   refuses([&](Runs& runs) { end_of(runs[1]).server_clock.reset(); },
           "client 2 saw no second of the server's Date turn, by which clocks are related");
-  refuses([&](Runs& runs) { end_of(runs[1]).server_clock->turns[2].until_ns = INT64_MAX; }, "expected times that a clock shows");
+  refuses([&](Runs& runs) { end_of(runs[1]).server_clock->turns[2].until_ns = INT64_MAX; },
+          "expected times that a clock shows");
   refuses(
       [&](Runs& runs) {
         DateTurn& turn = end_of(runs[1]).server_clock->turns[2];

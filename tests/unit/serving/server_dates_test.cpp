@@ -30,12 +30,12 @@ TEST_CASE("a Date is read in the one form that servers write") {
   CHECK(parse_http_date("Thu, 01 Jan 1970 00:00:00 GMT") == 0);
   CHECK(parse_http_date("Mon, 23 Nov 2026 17:30:00 GMT") == 1'795'455'000);
   CHECK(parse_http_date("Thu, 29 Feb 2024 23:59:59 GMT") == 1'709'251'199);
-  const auto text = GENERATE(as<std::string>(), "", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
-                             "Mon, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 UTC",
-                             "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 Nov 1994 08:49:60 GMT",
-                             "Sun, 6 Nov 1994 08:49:37 GMT ", "Sun, 31 Nov 1994 08:49:37 GMT",
-                             "Sun, 06 nov 1994 08:49:37 GMT", "Wed, 31 Dec 1969 23:59:59 GMT",
-                             "Sun, 06 Nov 1994 08:49:37 GMTx", "Thu, 29 Feb 2023 23:59:59 GMT", "Sun, 06 Nov +994 08:49:37 GMT");
+  const auto text =
+      GENERATE(as<std::string>(), "", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
+               "Mon, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 06 Nov 1994 24:49:37 GMT",
+               "Sun, 06 Nov 1994 08:49:60 GMT", "Sun, 6 Nov 1994 08:49:37 GMT ", "Sun, 31 Nov 1994 08:49:37 GMT",
+               "Sun, 06 nov 1994 08:49:37 GMT", "Wed, 31 Dec 1969 23:59:59 GMT", "Sun, 06 Nov 1994 08:49:37 GMTx",
+               "Thu, 29 Feb 2023 23:59:59 GMT", "Sun, 06 Nov +994 08:49:37 GMT");
   CAPTURE(text);
   CHECK_FALSE(parse_http_date(text));
 }
@@ -82,7 +82,8 @@ TEST_CASE("a turn of the second lies between the last request before it and the 
   CHECK(clock->n_responses == 5);
   CHECK(clock->n_contradicted == 0);
   // Counted from 100 ms. Nothing shows when 52 and 53 began.
-  CHECK(clock->turns == std::vector<DateTurn>{{51, 90 * kMillisecond, 107 * kMillisecond}, {54, 95 * kMillisecond, 3110 * kMillisecond}});
+  CHECK(clock->turns == std::vector<DateTurn>{{51, 90 * kMillisecond, 107 * kMillisecond},
+                                              {54, 95 * kMillisecond, 3110 * kMillisecond}});
 }
 
 TEST_CASE("Dates that cannot all have been true are told, and turns that cannot have happened are not") {
@@ -107,7 +108,9 @@ TEST_CASE("the true offset lies inside, and the turns are where they were, for a
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     CAPTURE(seed);
     RandomStream random(seed);
-    const auto below = [&](std::int64_t bound) { return static_cast<std::int64_t>(random.next_below(static_cast<std::uint64_t>(bound))); };
+    const auto below = [&](std::int64_t bound) {
+      return static_cast<std::int64_t>(random.next_below(static_cast<std::uint64_t>(bound)));
+    };
     const std::int64_t ahead_ns = below(20 * kWholeSecond) - 10 * kWholeSecond;
     const std::int64_t wall_ns = 1'700'000'000 * kWholeSecond + below(kWholeSecond);
     const double drift = 0.9 * kClockDrift * (2 * random.next_unit() - 1);
@@ -139,7 +142,9 @@ TEST_CASE("the true offset lies inside, and the turns are where they were, for a
 TEST_CASE("turns hold for a Date that a server refreshes now and then, by which its clock cannot be told") {
   // As a server that writes a new Date every 1.07 s: what it sends is up to that much too old.
   ServerDates dates;
-  const auto shown_at = [](std::int64_t at_ns) { return whole_seconds(at_ns / (1070 * kMillisecond) * (1070 * kMillisecond) + 400 * kWholeSecond); };
+  const auto shown_at = [](std::int64_t at_ns) {
+    return whole_seconds(at_ns / (1070 * kMillisecond) * (1070 * kMillisecond) + 400 * kWholeSecond);
+  };
   for (std::int64_t i = 0; i < 1000; ++i) {
     const std::int64_t sent_ns = i * 8 * kMillisecond;
     dates.add(sent_ns, sent_ns + 6 * kMillisecond, shown_at(sent_ns + 3 * kMillisecond));
