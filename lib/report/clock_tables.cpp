@@ -80,7 +80,7 @@ std::vector<std::string> client_lines(const RunRecord& record) {
   for (const MergedClient& client : record.clients) {
     lines.push_back(fmt::format("client {}: run {} of {}, {}, {} CPUs", client.client, client.run_id,
                                 client.started_utc, fact(client.host, "cpu_model").value_or("an unknown CPU"),
-                                fact(client.host, "cpus_usable").value_or("?")));
+                                fact(client.host, "logical_cpus").value_or("?")));
   }
   return lines;
 }
