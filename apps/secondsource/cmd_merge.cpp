@@ -52,10 +52,10 @@ CommandNode* add_merge_command(CommandNode& app, CommandAction& action) {
       ->required();
   command->add_option("--out", options->out, "Run directory to be written")->required();
   command->footer(
-      "A load that one machine cannot send is sent by several: the same `run`, at the same time, against the same\n"
-      "--system NAME=URL, on each with a --client of its own. The merged run has the load of all of them: offline:16 at\n"
-      "four clients is offline-b64. Clocks are related by the Date of the server's responses; by how much, and how closely\n"
-      "that is known, stands in the run. Runs that are not the clients of one load end with 2, and so do clocks that are\n"
+      "A load that one machine cannot send is sent by several: the same `run`, at the same time, against the same "
+      "--system NAME=URL, on each with a --client of its own. The merged run has the load of all of them: offline:16 at "
+      "four clients is offline-b64. Clocks are related by the Date of the server's responses; by how much, and how closely "
+      "that is known, stands in the run. Runs that are not the clients of one load end with 2, and so do clocks that are "
       "not known to 1 % of the window.\n"
       "Example: secondsource merge runs/client-1 runs/client-2 --out runs/both");
   command->callback(
