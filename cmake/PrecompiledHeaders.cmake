@@ -7,6 +7,8 @@
 # they do not fit it says so.
 #   ss_add_precompiled_headers(<name> <option> HEADERS <more> DEPENDS <libraries of those>)
 #   ss_precompile(<target> [<name>])   those of that name; by default `program` or `library`, by the kind of the target
+#   ss_compile_with(OPTIONS <option>... SOURCES <file>...)   sources with options that the headers were not made with: they go
+#                                                            without, since g++ 12 takes them and may then crash
 
 if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES "ccache$")
   # What ccache has to be told (its manual, "Precompiled headers"); without it nothing would be found in the cache.
@@ -29,6 +31,11 @@ function(ss_add_precompiled_headers name option)
   target_compile_options(${target} PRIVATE ${option} -fpch-preprocess)
   target_link_libraries(${target} PRIVATE fmt::fmt secondsource_flags ${arg_DEPENDS})
   target_precompile_headers(${target} PRIVATE ${ss_common_headers} ${arg_HEADERS})
+endfunction()
+
+function(ss_compile_with)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "" "OPTIONS;SOURCES")
+  set_source_files_properties(${arg_SOURCES} PROPERTIES COMPILE_OPTIONS "${arg_OPTIONS}" SKIP_PRECOMPILE_HEADERS ON)
 endfunction()
 
 function(ss_precompile target)
