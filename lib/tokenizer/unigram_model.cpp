@@ -67,27 +67,28 @@ Result<void> UnigramModel::encode(std::string_view word, UnigramScratch& scratch
 
 Result<void> UnigramModel::find_cuts(std::string_view word, std::vector<UnigramScratch::Cut>& cuts) const {
   cuts.assign(word.size() + 1, {});
-  const auto offer = [&cuts](std::size_t end, double score, std::int32_t id, std::size_t length) {
-    UnigramScratch::Cut& cut = cuts[end];
-    // Of equal sums the one that was found first, whose last piece begins first, stays.
-    if (cut.id < 0 || score > cut.score) cut = {score, id, static_cast<std::uint32_t>(length)};
-  };
+  // Of equal sums the one that was found first, whose last piece begins first, stays.
+  const auto is_better = [&cuts](std::size_t end, double score) { return cuts[end].id < 0 || score > cuts[end].score; };
   for (std::size_t begin = 0; begin < word.size();) {
     const double score = cuts[begin].score;
     const std::size_t character = character_length(word[begin]);
     bool has_character = false;
     trie_.for_each_prefix(word.substr(begin), [&](std::int32_t id, std::size_t length) {
-      offer(begin + length, score + options_.scores[static_cast<std::size_t>(id)], id, length);
+      const double with_piece = score + options_.scores[static_cast<std::size_t>(id)];
+      if (is_better(begin + length, with_piece)) {
+        cuts[begin + length] = {with_piece, id, static_cast<std::uint32_t>(length)};
+      }
       has_character = has_character || length == character;
     });
-    if (!has_character) {
+    const std::size_t end = begin + character;
+    if (!has_character && is_better(end, score + unk_score_)) {
       if (!options_.unk_id) {
         return wrong("text", fmt::format("characters of the vocabulary, which has no unknown token, found {}",
                                          in_quotes(word.substr(begin, character))));
       }
-      offer(begin + character, score + unk_score_, *options_.unk_id, character);
+      cuts[end] = {score + unk_score_, *options_.unk_id, static_cast<std::uint32_t>(character)};
     }
-    begin += character;
+    begin = end;
   }
   return {};
 }

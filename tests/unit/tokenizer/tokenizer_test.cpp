@@ -30,6 +30,17 @@ TEST_CASE("a tokenizer of three tokens merges") {
   CHECK(tokenizer->kind() == "SentencePiece-style BPE");
 }
 
+TEST_CASE("a Unigram model without an unknown token fails only where the best way needs one") {
+  // As the package tokenizers 0.23.3 has it: ["ab"], an error, and ["ab", "a"].
+  const auto tokenizer =
+      Tokenizer::from_json(R"({"model": {"type": "Unigram", "vocab": [["a", -1], ["ab", -1]]}})", "t.json");
+  REQUIRE_OK(tokenizer);
+  CHECK(*tokenizer->encode("ab") == Ids{1});
+  CHECK_ERROR(tokenizer->encode("b"), ErrorCode::kInvalidInput,
+              "characters of the vocabulary, which has no unknown token");
+  CHECK(*tokenizer->encode("aba") == Ids{1, 0});
+}
+
 TEST_CASE("what a tokenizer.json may not say is refused with one line") {
   std::string long_replacement = "BAAAAAAAAAB4";  // a trie of one unit, and 301 times "x"
   for (int i = 0; i < 100; ++i) long_replacement += "eHh4";
