@@ -82,7 +82,8 @@ std::vector<WorkItem> Workload::conversations(const Scenario& scenario, std::uin
     item.request.tag = static_cast<std::int64_t>(items.size()) - 1;
     item.request.n_output_tokens = scenario.n_output_tokens;
     const std::int32_t of_all = index_of_all(client, conversation);
-    item.request.seed = random_bits(seed, static_cast<std::uint64_t>(of_all * scenario.turns + turn));
+    const std::int64_t request_of_all = std::int64_t{of_all} * scenario.turns + turn;
+    item.request.seed = random_bits(seed, static_cast<std::uint64_t>(request_of_all));
     // A row of ids begins the same, however many of them are drawn.
     const auto n_tokens = static_cast<std::int32_t>(tokens_of_turn(scenario, turn));
     item.prompt = fmt::format("random-{}-{}", seed, n_tokens);
