@@ -32,6 +32,7 @@
 #include "noise_limit.h"
 #include "record/ranges.h"
 #include "record/slo.h"
+#include "report/detail_tables.h"
 #include "report/swap_tables.h"
 #include "report/tables.h"
 #include "runner/plan_file.h"

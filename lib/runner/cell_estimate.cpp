@@ -74,10 +74,10 @@ double estimate_seconds(const PlannedCell& cell, const ModelSize& size, std::str
   }
   double repetition_s = scenario.n_requests * request_s;
   if (scenario.kind == ScenarioKind::kServer && scenario.rate_per_s > 0)
-    repetition_s = std::max(repetition_s, scenario.n_requests / scenario.turns / scenario.rate_per_s);
+    repetition_s = std::max(repetition_s, 1.0 * scenario.n_requests / scenario.turns / scenario.rate_per_s);
   // All users think at once, and the server's last conversation has its pauses to itself.
   const double n_pauses =
-      scenario.kind == ScenarioKind::kServer ? scenario.turns : scenario.n_requests / scenario.batch;
+      scenario.kind == ScenarioKind::kServer ? scenario.turns : 1.0 * scenario.n_requests / scenario.batch;
   if (scenario.has_conversations()) repetition_s += n_pauses * scenario.think_s;
   const double repetitions = std::max(1, cell.repetitions);
   if (scenario.kind == ScenarioKind::kSingleStream && cell_budget_s > 0) {
