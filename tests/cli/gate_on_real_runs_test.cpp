@@ -78,6 +78,14 @@ bool has_control_regressed(const nlohmann::json& verdicts) {
   });
 }
 
+/// True if no regressed figure is over the ceiling of waiver_file(). A busy machine can add as much to one sitting as was
+/// planted, or more.
+bool is_within_ceiling(const nlohmann::json& verdicts) {
+  return std::ranges::none_of(verdicts, [](const nlohmann::json& verdict) {
+    return verdict["decision"] == "regressed" && verdict["change_percent"].get<double>() > 100;
+  });
+}
+
 std::string waiver_file(const std::filesystem::path& path, const std::string& expires) {
   REQUIRE_OK(write_file(
       path,
@@ -146,8 +154,8 @@ TEST_CASE("the gate does not fail a build against itself, and finds the backend 
     const ProgramRun waived =
         gate(base, slow,
              {"--allow-inconclusive", "--waivers", waiver_file(scratch.path() / "valid.yaml", days_from_today(300))});
-    CHECK(waived.status == 0);
-    CHECK(contains(waived.out, "waived by W-1"));
+    CHECK(waived.status == (is_within_ceiling(found) ? 0 : 1));
+    CHECK(contains(waived.out, is_within_ceiling(found) ? "waived by W-1" : "exceeds its ceiling of 100 %"));
     const ProgramRun expired = gate(
         base, slow, {"--allow-inconclusive", "--waivers", waiver_file(scratch.path() / "expired.yaml", "2020-01-01")});
     CHECK((expired.status == 1 || expired.status == 2));
