@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "cuda/nvml.h"
+#include "sensors/nvml.h"
 
 namespace secondsource::cuda {
 

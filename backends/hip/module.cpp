@@ -10,7 +10,7 @@
 
 #include "gpu/kernels/tables.h"
 #include "gpu/runtime/runtime_backend.h"
-#include "hip/amd_sensors.h"
+#include "sensors/amd_sensors.h"
 #include "hip/device_list.h"
 #include "hip/hipblaslt.h"
 

@@ -37,9 +37,11 @@ struct AdapterSystem {
   AdapterTokens tokens = AdapterTokens::kIds;
   AdapterForced forced = AdapterForced::kNone;
   std::int32_t max_in_flight = 0;  ///< requests that it works on at once; it queues the others
+  std::string telemetry{};         ///< the GPUs whose sensors are read: "local", "local:ID+ID"; empty: none
   friend bool operator==(const AdapterSystem&, const AdapterSystem&) = default;
 };
 SS_FIELDS(AdapterSystem, adapter, start, env, options, start_deadline_s, runtime, versions, settings, tokens, forced,
-          max_in_flight)
+          max_in_flight, telemetry)
+SS_ADDED_FIELDS(AdapterSystem, telemetry)
 
 }  // namespace secondsource

@@ -106,8 +106,9 @@ struct ServedSystem {
   std::string version;                                        ///< the server's own; empty: it does not say
   std::vector<std::pair<std::string, std::string>> settings;  ///< as far as the server tells them, by name
   std::optional<ManagedStart> managed{};                      ///< absent: the server was there already
-  std::string metrics{};    ///< URL of its own metrics, which are sampled beside each repetition; empty: none
-  std::string telemetry{};  ///< URL of an exporter of its devices' sensors; empty: none
+  std::string metrics{};  ///< URL of its own metrics, which are sampled beside each repetition; empty: none
+  std::string
+      telemetry{};  ///< URL of an exporter of its devices' sensors, or GPUs of this machine ("local", "local:ID+ID"); empty: none
   std::optional<ServedFeatures> features{};  ///< absent in runs of programs that did not ask
   std::vector<ServedModel> models{};         ///< of a system that holds several, in the order of the run's bundles
   friend bool operator==(const ServedSystem&, const ServedSystem&) = default;

@@ -168,8 +168,8 @@ Result<std::optional<ManagedStart>> read_managed(const YamlNode& node, const std
 
 /// A system behind an adapter, which this program starts.
 Result<SystemRequest> read_adapter(const YamlNode& node, const std::filesystem::path& path) {
-  SS_TRY_VOID(node.expect_keys(
-      {"name", "adapter", "python", "start", "options", "env", "start_deadline", "variant", "bundle", "devices"}));
+  SS_TRY_VOID(node.expect_keys({"name", "adapter", "python", "start", "options", "env", "start_deadline", "variant",
+                                "bundle", "devices", "telemetry"}));
   SS_TRY(const std::string name, node.string("name"));
   SS_TRY(const std::string adapter, node.string("adapter"));
   SS_TRY(const std::string python, node.string_or("python", ""));
@@ -177,7 +177,7 @@ Result<SystemRequest> read_adapter(const YamlNode& node, const std::filesystem::
   if (!start.empty()) start.front() = program_beside(path, start.front());
   SS_TRY(auto options, read_texts(node, "options"));
   std::vector<std::pair<std::string, std::string>> parts;
-  for (const std::string_view key : {"variant", "bundle", "devices"}) {
+  for (const std::string_view key : {"variant", "bundle", "devices", "telemetry"}) {
     if (!node.has(key)) continue;
     SS_TRY(std::string value, node.string(key));
     parts.emplace_back(key, std::move(value));
@@ -191,7 +191,8 @@ Result<SystemRequest> read_adapter(const YamlNode& node, const std::filesystem::
   if (node.has("start_deadline")) {
     SS_TRY(made->start_deadline_s, parsed(node, "start_deadline", parse_seconds));
   }
-  request->adapter = *std::move(made);
+  const Result<void> added = add_adapter(*request, *std::move(made));
+  if (!added) return added.error().with_context(node.document());
   return request;
 }
 

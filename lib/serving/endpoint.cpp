@@ -10,13 +10,13 @@
 #include "core/utf8.h"
 #include "serving/preset.h"
 #include "serving/server_url.h"
+#include "serving/telemetry_place.h"
 
 namespace secondsource {
 namespace {
 
 constexpr double kLongestTimeoutS = 86'400;
 constexpr std::int32_t kMostDevices = 100'000;
-constexpr std::string_view kMetricsPath = "/metrics";
 
 template <NamedEnum E>
 Result<E> enum_of(std::string_view what, std::string_view text) {
@@ -84,9 +84,9 @@ Result<void> assign(SystemRequest& request, const std::string& key, const std::s
     }
     request.metrics = value;
   } else if (key == "telemetry") {
-    const Result<ServerUrl> url = parse_server_url(value, kMetricsPath);
-    if (!url) return url.error().with_context(what);
-    request.telemetry = url->base;
+    auto place = parse_telemetry_place(value);
+    if (!place) return place.error().with_context(what);
+    request.telemetry = *std::move(place);
   } else if (key == "speculative" || key == "prefix_cache" || key == "kv_cache") {
     auto planned = planned_feature(key, value);
     if (!planned) return planned.error().with_context("system " + request.name);
@@ -108,7 +108,7 @@ Result<SystemRequest> with_adapter(SystemRequest request, std::string_view adapt
   std::string python;
   std::vector<std::pair<std::string, std::string>> options;
   for (const auto& [key, value] : parts) {
-    if (key == "variant" || key == "bundle" || key == "devices") {
+    if (key == "variant" || key == "bundle" || key == "devices" || key == "telemetry") {
       SS_TRY_VOID(assign(request, key, value));
     } else if (key == "python") {
       python = value;
@@ -118,7 +118,7 @@ Result<SystemRequest> with_adapter(SystemRequest request, std::string_view adapt
   }
   auto made = adapter_request_of(adapter, python, {}, std::move(options));
   if (!made) return made.error().with_context("system " + request.name);
-  request.adapter = *std::move(made);
+  SS_TRY_VOID(add_adapter(request, *std::move(made)));
   return request;
 }
 
@@ -132,6 +132,18 @@ std::string metrics_url(const SystemRequest& request) {
   if (facts.metrics.empty()) return "";
   const Result<ServerUrl> url = parse_server_url(request.url, facts.base_path);
   return url ? url->root + std::string(facts.metrics) : "";
+}
+
+Result<void> add_adapter(SystemRequest& request, AdapterSystem adapter) {
+  if (!request.telemetry.empty() && !local_gpu_ids(request.telemetry)) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("system {}: telemetry: an adapter runs on this machine: expected local or local:ID+ID, found {}",
+                    request.name, in_quotes(request.telemetry))};
+  }
+  adapter.telemetry = request.telemetry;
+  request.adapter = std::move(adapter);
+  return {};
 }
 
 Result<void> add_served_model(SystemRequest& request, std::string_view bundle, std::string_view name_or_url) {

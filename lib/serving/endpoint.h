@@ -35,7 +35,7 @@ struct SystemRequest {
   /// Present: the server holds several models, each that of a bundle of the run, and takes turns with them.
   std::vector<ServedModel> models{};
   std::string metrics{};    ///< a path of the server, a URL, or "none"; empty: as the preset knows
-  std::string telemetry{};  ///< URL of an exporter of its devices' sensors; empty: none
+  std::string telemetry{};  ///< where the sensors of its devices are (telemetry_place.h); empty: nowhere
   PlannedFeatures features{};
   std::optional<ManagedStart> managed{};  ///< present: this program starts the server
   /// Present: no server, but an adapter that this program starts. What the adapter says of itself is still empty, and
@@ -49,14 +49,17 @@ inline constexpr std::string_view kAdaptersPlace = "{adapters}";
 inline constexpr double kDefaultAdapterDeadlineS = 600;
 
 /// Parses NAME=URL[,KEY=VALUE]... with the keys preset, api, http, model, models (BUNDLE:MODEL+BUNDLE:MODEL), variant, bundle,
-/// timeout, devices, key_env, key_file, metrics, telemetry, speculative, prefix_cache and kv_cache; or NAME=adapter:RUNTIME[,KEY=VALUE]... with the keys variant, bundle, devices and python, and others that are
-/// options of the runtime. Errors: kInvalidInput, naming what was expected.
+/// timeout, devices, key_env, key_file, metrics, telemetry, speculative, prefix_cache and kv_cache; or NAME=adapter:RUNTIME[,KEY=VALUE]... with the keys variant,
+/// bundle, devices, telemetry and python, and others that are options of the runtime. Errors: kInvalidInput, naming what was expected.
 Result<SystemRequest> parse_system_flag(std::string_view text);
 
 /// Builds a request from its parts; `parts` has the keys of parse_system_flag(). Without a URL, that of a server which
 /// this program will start: it is chosen then (runner/managed_server.h). Errors: kInvalidInput.
 Result<SystemRequest> system_request_of(std::string_view name, std::string_view url,
                                         const std::vector<std::pair<std::string, std::string>>& parts);
+
+/// Makes it the request of an adapter. Errors: kInvalidInput if its telemetry is that of another machine.
+Result<void> add_adapter(SystemRequest& request, AdapterSystem adapter);
 
 /// Adds one of several models that the server holds: its name, or the URL of a server of its own. Errors: kInvalidInput.
 Result<void> add_served_model(SystemRequest& request, std::string_view bundle, std::string_view name_or_url);

@@ -9,6 +9,9 @@
 
 namespace secondsource {
 
+/// Where a server or an exporter publishes its metrics by custom.
+inline constexpr std::string_view kMetricsPath = "/metrics";
+
 struct ServerUrl {
   std::string base;  ///< where the OpenAI API is: "http://host:8000/v1"
   std::string root;  ///< the same without the last part of its path: "http://host:8000"

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "systems/adapter_token_source.h"
 #include "systems/foreign_golden.h"
 #include "systems/loaded_prompts.h"
+#include "systems/local_devices.h"
 
 namespace secondsource {
 namespace {
@@ -70,7 +72,11 @@ class LoadedAdapter final : public LoadedSystem {
   }
 
   SystemUnderTest& system() override { return *endpoint_; }
-  std::vector<TelemetrySource*> telemetry() override { return {&*telemetry_}; }
+  std::vector<TelemetrySource*> telemetry() override {
+    std::vector<TelemetrySource*> sources = {&*telemetry_};
+    if (local_devices_) sources.push_back(local_devices_.get());
+    return sources;
+  }
 
   Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
     AdapterTokenSource tokens(*endpoint_, bundle_.config().eos_ids, progress);
@@ -109,6 +115,7 @@ class LoadedAdapter final : public LoadedSystem {
     endpoint_.emplace(std::move(process), static_cast<std::int32_t>(bundle_.config().vocab_size),
                       job_.step_deadline_ns);
     telemetry_.emplace(*endpoint_);
+    local_devices_ = local_devices_of(job_.adapter->system.telemetry);
     return {};
   }
 
@@ -126,6 +133,7 @@ class LoadedAdapter final : public LoadedSystem {
   std::optional<LoadedPrompts> prompts_;
   std::optional<AdapterEndpoint> endpoint_;
   std::optional<AdapterTelemetry> telemetry_;
+  std::unique_ptr<LocalDevices> local_devices_;
 };
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "serving/server_url.h"
 #include "systems/foreign_golden.h"
 #include "systems/loaded_prompts.h"
+#include "systems/local_devices.h"
 #include "systems/polled_metrics.h"
 #include "systems/served_endpoint.h"
 #include "systems/served_tokens.h"
@@ -69,6 +70,7 @@ class LoadedServed final : public LoadedSystem {
     for (const auto& polled : {server_metrics_.get(), device_metrics_.get()}) {
       if (polled != nullptr) sources.push_back(polled);
     }
+    if (local_devices_) sources.push_back(local_devices_.get());
     if (processes_) sources.push_back(&*processes_);
     return sources;
   }
@@ -108,7 +110,10 @@ class LoadedServed final : public LoadedSystem {
     telemetry_.emplace(endpoint_->connections());
     const ServedSystem& system = endpoint_->system();
     SS_TRY(server_metrics_, polled(system.metrics, known_server_metrics(), "server_metrics"));
-    SS_TRY(device_metrics_, polled(system.telemetry, known_device_metrics(), "device_metrics"));
+    local_devices_ = local_devices_of(system.telemetry);
+    if (!local_devices_) {
+      SS_TRY(device_metrics_, polled(system.telemetry, known_device_metrics(), "device_metrics"));
+    }
     if (job_.served->process > 0) processes_.emplace(HostFiles(), job_.served->process, job_.served->is_container);
     return {};
   }
@@ -132,7 +137,8 @@ class LoadedServed final : public LoadedSystem {
   std::optional<ServedEndpoint> endpoint_;
   std::optional<ConnectionTelemetry> telemetry_;
   std::unique_ptr<PolledMetrics> server_metrics_;
-  std::unique_ptr<PolledMetrics> device_metrics_;
+  std::unique_ptr<PolledMetrics> device_metrics_;  ///< by an exporter
+  std::unique_ptr<LocalDevices> local_devices_;    ///< by their vendors' libraries
   std::optional<ProcessTreeTelemetry> processes_;
 };
 

@@ -1,6 +1,7 @@
 // `run --system`: servers as rows, from the command line to every report. The servers are stand-ins that answer from the
 // bundle's expected outputs (tests/serving/stand_in.py), so that their tokens are right unless a test plants wrong ones.
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -271,6 +272,45 @@ TEST_CASE("a run goes on with the pages and the settings that it began with") {
   const test::ProgramRun other = test::run_program({"run", "--resume", folder});
   CHECK(other.status == 6);
   CHECK(test::contains(other.err, "kv_cache: the plan says auto, the server says fp8"));
+}
+
+TEST_CASE("the GPUs of this machine are read beside a row whose server computes on them") {
+  const test::StandIn server(with_bundle({"--dialect", "vllm"}));
+  const test::ScratchFolder libraries;
+  std::filesystem::create_symlink(SS_FAKE_NVML, libraries.path() / "libnvidia-ml.so.1");
+  test::ProgramOptions options;
+  options.environment = {{"LD_LIBRARY_PATH", libraries.path().string()}};
+  const SystemRun measured("it=" + server.url() + ",preset=vllm,telemetry=local:GPU-0000+GPU-1111+GPU-0000", {},
+                           options);
+  CAPTURE(measured.run().out, measured.run().err);
+  CHECK(measured.run().status == 0);
+  std::map<std::string, double> readings;
+  const nlohmann::json summary = measured.summary();
+  for (const nlohmann::json& reading : summary.at("cells").at(0).at("telemetry")) {
+    if (reading.at("value").is_number()) readings[reading.at("name")] = reading.at("value");
+  }
+  CHECK(readings["device_power_w"] == Approx(3 * 432.1));
+  CHECK(readings["device_clock_hz"] == Approx(1.755e9));
+  CHECK(readings["device_temperature_c"] == 66);
+  CHECK_FALSE(readings.contains("process_device_memory_bytes"));
+}
+
+TEST_CASE("a row is measured where the sensors of its GPUs cannot be read, and the reason is kept") {
+  const test::StandIn server(with_bundle({"--dialect", "vllm"}));
+  const SystemRun measured("it=" + server.url() + ",preset=vllm,telemetry=local:GPU-of-nobody");
+  CAPTURE(measured.run().out, measured.run().err);
+  CHECK(measured.run().status == 0);
+  int n_found = 0;
+  for (const JournalLine& line : measured.stored().journal.lines) {
+    const auto* const repetition = std::get_if<Repetition>(&line);
+    if (repetition == nullptr) continue;
+    const auto power = std::ranges::find(repetition->telemetry, "device_power_w", &TelemetryReading::name);
+    REQUIRE(power != repetition->telemetry.end());
+    CHECK_FALSE(power->value);
+    CHECK(test::contains(power->why_not, "not available: "));
+    ++n_found;
+  }
+  CHECK(n_found == 1);
 }
 
 TEST_CASE("what a server says of itself is beside each row") {

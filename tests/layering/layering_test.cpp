@@ -18,12 +18,13 @@ namespace {
 using Folder = std::string;
 
 /// The folders that each folder of lib may include besides itself. apps may include all of them, backends only core,
-/// backend and backend_kit. lib/README.md has the same table with a sentence about each folder.
+/// backend, backend_kit and sensors. lib/README.md has the same table with a sentence about each folder.
 const std::map<Folder, std::set<Folder>> kMayInclude = {
     {"core", {}},
     {"stats", {"core"}},
     {"backend", {"core"}},
     {"backend_kit", {"core", "backend"}},
+    {"sensors", {"core", "backend", "backend_kit"}},
     {"fault", {"core", "backend", "backend_kit"}},
     {"tokenizer", {"core"}},
     {"jinja", {"core", "tokenizer"}},
@@ -43,7 +44,7 @@ const std::map<Folder, std::set<Folder>> kMayInclude = {
     {"measure", {"core", "stats", "backend", "bundle", "host", "record"}},
     {"systems",
      {"core", "stats", "backend", "bundle", "tokenizer", "engine", "fault", "golden", "host", "measure", "profile",
-      "record", "serving"}},
+      "record", "sensors", "serving"}},
     {"runner",
      {"core", "backend", "bundle", "engine", "fault", "host", "measure", "profile", "record", "serving", "summary",
       "systems"}},
@@ -107,7 +108,7 @@ TEST_CASE("a backend knows the boundary and nothing else of lib, nor any other b
     if (include.to.find('/') == std::string::npos) continue;
     // Code that CUDA and HIP share is in the folder gpu, which is not a backend.
     const bool shared = to == "gpu" && (own == "cuda" || own == "hip");
-    REQUIRE((to == own || to == "core" || to == "backend" || to == "backend_kit" || shared));
+    REQUIRE((to == own || to == "core" || to == "backend" || to == "backend_kit" || to == "sensors" || shared));
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "support/catch.h"
 
+using namespace secondsource;
 using namespace secondsource::cuda;
 
 namespace {

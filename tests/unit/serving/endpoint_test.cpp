@@ -4,6 +4,7 @@
 
 #include "serving/preset.h"
 #include "serving/server_url.h"
+#include "serving/telemetry_place.h"
 #include "support/catch.h"
 #include "support/result.h"
 
@@ -75,6 +76,10 @@ TEST_CASE("a system that cannot be one is refused in one line") {
       {"a=http://h,key_env=A,key_file=B", "found both"},
       {"a=http://h,metrics=there", "expected a URL, a path such as /metrics, or none"},
       {"a=http://h,telemetry=http://me:s3cret@h", "no user, password"},
+      {"a=http://h,telemetry=local:", "expected local, local:ID+ID"},
+      {"a=http://h,telemetry=local:GPU-1++GPU-2", "expected local, local:ID+ID"},
+      {"a=http://h,telemetry=localhost:9400", "expected an address"},
+      {"a=adapter:transformers,telemetry=http://g:9400", "an adapter runs on this machine"},
       {"a=http://h,prefix_cache=maybe", "prefix_cache: expected on or off"},
   }));
   CAPTURE(text);
@@ -82,6 +87,18 @@ TEST_CASE("a system that cannot be one is refused in one line") {
   CHECK_ERROR(system, ErrorCode::kInvalidInput, part);
   CHECK(system.error().message.find("s3cret") == std::string::npos);
   CHECK(system.error().message.find('\n') == std::string::npos);
+}
+
+TEST_CASE("the GPUs of this machine are all of them, or those that are named") {
+  CHECK(local_gpu_ids("local") == std::vector<std::string>{});
+  CHECK(local_gpu_ids("local:GPU-1+0000:c1:00.0") == std::vector<std::string>{"GPU-1", "0000:c1:00.0"});
+  CHECK(local_gpu_ids("") == std::nullopt);
+  CHECK(local_gpu_ids("http://g:9400/metrics") == std::nullopt);
+  CHECK(parse_system_flag("it=http://h:9,telemetry=local:GPU-1")->telemetry == "local:GPU-1");
+  const auto adapter = parse_system_flag("it=adapter:transformers,device=cuda,telemetry=local");
+  REQUIRE_OK(adapter);
+  CHECK(adapter->adapter->telemetry == "local");
+  CHECK(adapter->adapter->options == std::vector<std::pair<std::string, std::string>>{{"device", "cuda"}});
 }
 
 TEST_CASE("the root of a URL is what stands in front of the API's path") {

@@ -1,4 +1,4 @@
-#include "hip/rocm_smi.h"
+#include "sensors/rocm_smi.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -8,9 +8,9 @@
 #include <cstdint>
 #include <cstring>
 
-#include "hip/smi_sensors.h"
+#include "sensors/smi_sensors.h"
 
-namespace secondsource::hip {
+namespace secondsource {
 namespace {
 
 using Device = std::uint32_t;
@@ -178,4 +178,4 @@ Result<std::unique_ptr<DeviceSensors>> open_rocm_smi(const std::string& pci_bus_
   return std::unique_ptr<DeviceSensors>(std::move(sensors));
 }
 
-}  // namespace secondsource::hip
+}  // namespace secondsource

@@ -1,6 +1,6 @@
-#include "hip/amd_sensors.h"
+#include "sensors/amd_sensors.h"
 
-namespace secondsource::hip {
+namespace secondsource {
 
 std::unique_ptr<DeviceSensors> open_amd_sensors(const std::string& pci_bus_id, const SensorLibraries& libraries) {
   auto newer = open_amd_smi(pci_bus_id, libraries.amd_smi);
@@ -11,4 +11,4 @@ std::unique_ptr<DeviceSensors> open_amd_sensors(const std::string& pci_bus_id, c
   return absent_sensors(newer.error().message + "; " + older.error().message);
 }
 
-}  // namespace secondsource::hip
+}  // namespace secondsource

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "backend_kit/device_sensors.h"
-#include "hip/amd_smi.h"
-#include "hip/rocm_smi.h"
+#include "sensors/amd_smi.h"
+#include "sensors/rocm_smi.h"
 
-namespace secondsource::hip {
+namespace secondsource {
 
 struct SensorLibraries {
   std::vector<std::string> amd_smi = amd_smi_names();
@@ -21,4 +21,4 @@ struct SensorLibraries {
 [[nodiscard]] std::unique_ptr<DeviceSensors> open_amd_sensors(const std::string& pci_bus_id,
                                                               const SensorLibraries& libraries = {});
 
-}  // namespace secondsource::hip
+}  // namespace secondsource

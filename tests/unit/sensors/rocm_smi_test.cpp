@@ -1,14 +1,13 @@
 // The reader of ROCm SMI against stand-in libraries (fake_rocm_smi.cpp), which were written from the declarations
 // of two versions of rocm_smi.h.
 
-#include "hip/rocm_smi.h"
+#include "sensors/rocm_smi.h"
 
 #include "core/shared_library.h"
 #include "support/device_readings.h"
 #include "support/result.h"
 
 using namespace secondsource;
-using namespace secondsource::hip;
 using namespace secondsource::test;
 
 namespace {

@@ -1,4 +1,4 @@
-#include "cuda/nvml.h"
+#include "sensors/nvml.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -6,7 +6,7 @@
 #include <array>
 #include <cstdint>
 
-namespace secondsource::cuda {
+namespace secondsource {
 namespace {
 
 using Handle = struct nvmlDevice_st*;
@@ -278,4 +278,4 @@ std::unique_ptr<DeviceSensors> open_nvml_sensors(const std::string& uuid, const 
   return sensors ? std::move(sensors).value() : absent_sensors(sensors.error().message);
 }
 
-}  // namespace secondsource::cuda
+}  // namespace secondsource

@@ -1,10 +1,10 @@
-#include "hip/smi_sensors.h"
+#include "sensors/smi_sensors.h"
 
 #include <fmt/format.h>
 
 #include <cstdio>
 
-namespace secondsource::hip {
+namespace secondsource {
 
 Result<BusPlace> parse_bus_place(const std::string& pci_bus_id) {
   unsigned domain = 0, bus = 0, device = 0, function = 0;
@@ -38,4 +38,4 @@ Throttling throttling_of_bits(const Result<std::uint64_t>& bits) {
   return {.power = any_of(kPower), .thermal = any_of(kThermal), .hardware = any_of(kHardware)};
 }
 
-}  // namespace secondsource::hip
+}  // namespace secondsource

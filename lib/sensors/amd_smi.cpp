@@ -1,4 +1,4 @@
-#include "hip/amd_smi.h"
+#include "sensors/amd_smi.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -10,9 +10,9 @@
 #include <limits>
 #include <optional>
 
-#include "hip/smi_sensors.h"
+#include "sensors/smi_sensors.h"
 
-namespace secondsource::hip {
+namespace secondsource {
 namespace {
 
 using Device = void*;
@@ -222,4 +222,4 @@ Result<std::unique_ptr<DeviceSensors>> open_amd_smi(const std::string& pci_bus_i
   return std::unique_ptr<DeviceSensors>(std::make_unique<AmdSensors>(std::move(library), device, std::move(text)));
 }
 
-}  // namespace secondsource::hip
+}  // namespace secondsource

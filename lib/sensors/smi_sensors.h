@@ -11,7 +11,7 @@
 #include "backend_kit/device_sensors.h"
 #include "core/shared_library.h"
 
-namespace secondsource::hip {
+namespace secondsource {
 
 /// A GPU's place on the PCI bus.
 struct BusPlace {
@@ -144,4 +144,4 @@ class SmiSensors : public DeviceSensors {
   double degree_;
 };
 
-}  // namespace secondsource::hip
+}  // namespace secondsource

@@ -11,7 +11,7 @@
 #include "core/result.h"
 #include "core/shared_library.h"
 
-namespace secondsource::cuda {
+namespace secondsource {
 
 /// A whole GPU, or a MIG instance.
 struct NvmlDevice {
@@ -45,4 +45,4 @@ class Nvml {
 [[nodiscard]] std::unique_ptr<DeviceSensors> open_nvml_sensors(const std::string& uuid,
                                                                const std::string& library = "libnvidia-ml.so.1");
 
-}  // namespace secondsource::cuda
+}  // namespace secondsource

@@ -1,12 +1,11 @@
 // The reader of AMD SMI against a stand-in library (fake_amd_smi.cpp), which was written from the declarations of
 // amdsmi.h, and which of the two libraries is taken.
 
-#include "hip/amd_sensors.h"
+#include "sensors/amd_sensors.h"
 #include "support/device_readings.h"
 #include "support/result.h"
 
 using namespace secondsource;
-using namespace secondsource::hip;
 using namespace secondsource::test;
 
 namespace {
@@ -16,8 +15,8 @@ const SensorLibraries kBoth = {.amd_smi = kAmdSmi, .rocm_smi = {SS_FAKE_ROCM_6}}
 constexpr const char* kPlace = "0000:c1:00.0";
 constexpr const char* kOther = "0001:25:01.0";
 
-struct Faults : EnvironmentVariable {
-  explicit Faults(const char* faults) : EnvironmentVariable("SS_FAKE_AMD_SMI", faults) {}
+struct AmdSmiFaults : EnvironmentVariable {
+  explicit AmdSmiFaults(const char* faults) : EnvironmentVariable("SS_FAKE_AMD_SMI", faults) {}
 };
 
 std::unique_ptr<DeviceSensors> open(const char* place = kPlace) {
@@ -68,7 +67,7 @@ TEST_CASE("AMD SMI's fingerprint has versions, partition modes, ECC and the powe
 }
 
 TEST_CASE("throttling is a share of the firmware's samples since the last reading") {
-  const Faults faults("hot");
+  const AmdSmiFaults faults("hot");
   const auto sensors = open();
   CHECK(by_name(sensors->read()).at("device_throttled_power").why_not ==
         "not available: the first sample: a rate needs two");
@@ -79,7 +78,7 @@ TEST_CASE("throttling is a share of the firmware's samples since the last readin
 }
 
 TEST_CASE("a GPU without those counters is throttled as the driver's bits say") {
-  const Faults faults("hot,idle-counters");
+  const AmdSmiFaults faults("hot,idle-counters");
   check_readings(by_name(open()->read()),
                  {{"device_throttled_power", 1}, {"device_throttled_thermal", 1}, {"device_throttled_hardware", 0}});
 }
@@ -88,7 +87,7 @@ TEST_CASE("what AMD SMI's driver does not have says so") {
   const auto other = by_name(open(kOther)->read());
   CHECK(other.at("device_memory_busy").why_not == "not available: amdsmi_get_gpu_activity: the driver has no value");
   CHECK(other.at("device_utilisation").value == Approx(0.88));
-  const Faults faults("no-throttle,average-power,ecc-fails,alone");
+  const AmdSmiFaults faults("no-throttle,average-power,ecc-fails,alone");
   const auto readings = by_name(open()->read());
   CHECK(readings.at("device_throttled_thermal").why_not == "not available: this GPU's metrics have no throttle status");
   CHECK(readings.at("device_power_w").value == Approx(298));
@@ -121,7 +120,7 @@ TEST_CASE("AMD SMI is taken where it is, else ROCm SMI, and the properties say w
   const std::string older = SS_FAKE_AMD_SMI_25;
   CHECK(without({older}).at("amd_smi") ==
         "not available: " + older + " is AMD SMI 25.3: only the structs of 26 are known");
-  const Faults faults("no-driver");
+  const AmdSmiFaults faults("no-driver");
   CHECK(without(kAmdSmi).at("amd_smi") ==
         "not available: amdsmi_init: AMDSMI_STATUS_DRIVER_NOT_LOADED: The driver is not loaded.");
 }

@@ -1,12 +1,11 @@
 // The reader of NVIDIA's sensors against a stand-in library (fake_nvml.cpp), which was written from the API reference.
 
-#include "cuda/nvml.h"
+#include "sensors/nvml.h"
 
 #include "support/device_readings.h"
 #include "support/result.h"
 
 using namespace secondsource;
-using namespace secondsource::cuda;
 using namespace secondsource::test;
 
 namespace {
@@ -14,8 +13,8 @@ namespace {
 constexpr const char* kFull = SS_FAKE_NVML;
 constexpr const char* kOld = SS_FAKE_NVML_OLD;
 
-struct Faults : EnvironmentVariable {
-  explicit Faults(const char* faults) : EnvironmentVariable("SS_FAKE_NVML", faults) {}
+struct NvmlFaults : EnvironmentVariable {
+  explicit NvmlFaults(const char* faults) : EnvironmentVariable("SS_FAKE_NVML", faults) {}
 };
 
 }  // namespace
@@ -57,7 +56,7 @@ TEST_CASE("the fingerprint has what does not change while a run lasts") {
 }
 
 TEST_CASE("throttling is told apart by its reason") {
-  const Faults faults("hot");
+  const NvmlFaults faults("hot");
   const auto readings = by_name(open_nvml_sensors("GPU-0000", kFull)->read());
   CHECK(readings.at("device_throttled_power").value == 1.0);
   CHECK(readings.at("device_throttled_thermal").value == 1.0);
@@ -75,13 +74,13 @@ TEST_CASE("what a library lacks or refuses says why, and the rest is read") {
     CHECK(readings.at("device_power_w").value == Approx(432.1));
   }
   SECTION("a call that fails") {
-    const Faults faults("power-fails");
+    const NvmlFaults faults("power-fails");
     const auto readings = by_name(open_nvml_sensors("GPU-0000", kFull)->read());
     CHECK(readings.at("device_power_w").why_not == "not available: nvmlDeviceGetPowerUsage: Unknown Error");
     CHECK(readings.at("device_energy_j_max").value);
   }
   SECTION("a process that the driver does not list") {
-    const Faults faults("alone");
+    const NvmlFaults faults("alone");
     const auto readings = by_name(open_nvml_sensors("GPU-0000", kFull)->read());
     CHECK(readings.at("process_device_memory_bytes").why_not.find("lists no memory of process") != std::string::npos);
   }
@@ -100,7 +99,7 @@ TEST_CASE("without a library, a driver or the device every reading says why") {
   };
   all_say("GPU-0000", "libnvidia-ml-that-is-not-there.so.1", "libnvidia-ml-that-is-not-there.so.1 not found");
   all_say("GPU-9999", kFull, "nvmlDeviceGetHandleByUUID: Not Found");
-  const Faults faults("no-driver");
+  const NvmlFaults faults("no-driver");
   all_say("GPU-0000", kFull, "nvmlInit_v2: Driver Not Loaded");
   CHECK_ERROR(Nvml::open(kFull), ErrorCode::kUnavailable, "nvmlInit_v2: Driver Not Loaded");
 }
@@ -119,13 +118,13 @@ TEST_CASE("GPUs are listed, with the instances of one whose MIG mode is on") {
     return result;
   };
   CHECK(uuids() == std::vector<std::string>{"GPU-0000", "GPU-1111"});
-  const Faults faults("mig");
+  const NvmlFaults faults("mig");
   CHECK(uuids() ==
         std::vector<std::string>{"GPU-0000", "GPU-1111 (parted)", "MIG-aaaa of GPU-1111", "MIG-bbbb of GPU-1111"});
 }
 
 TEST_CASE("a MIG instance has memory of its own, and the whole GPU's power") {
-  const Faults faults("mig");
+  const NvmlFaults faults("mig");
   const auto sensors = open_nvml_sensors("MIG-aaaa", kFull);
   const auto readings = by_name(sensors->read());
   CHECK(readings.at("device_memory_used_bytes").value == Approx(1.0 * (1 << 30)));

@@ -8,7 +8,7 @@
 
 #include "backend_kit/device_sensors.h"
 
-namespace secondsource::hip {
+namespace secondsource {
 
 /// Sonames, newest first; Debian 12 has ".1".
 [[nodiscard]] std::vector<std::string> rocm_smi_names();
@@ -19,4 +19,4 @@ namespace secondsource::hip {
                                                                    const std::vector<std::string>& libraries,
                                                                    const std::string& why_not_amd_smi);
 
-}  // namespace secondsource::hip
+}  // namespace secondsource

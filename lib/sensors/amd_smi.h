@@ -9,7 +9,7 @@
 
 #include "backend_kit/device_sensors.h"
 
-namespace secondsource::hip {
+namespace secondsource {
 
 /// Sonames. The number is AMD SMI's major version, which changes with its structs.
 [[nodiscard]] std::vector<std::string> amd_smi_names();
@@ -19,4 +19,4 @@ namespace secondsource::hip {
 [[nodiscard]] Result<std::unique_ptr<DeviceSensors>> open_amd_smi(const std::string& pci_bus_id,
                                                                   const std::vector<std::string>& libraries);
 
-}  // namespace secondsource::hip
+}  // namespace secondsource
