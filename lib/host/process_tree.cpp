@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/number.h"
 #include "host/proc_stat.h"
+#include "host/process_memory.h"
 
 namespace secondsource {
 namespace {
@@ -137,22 +138,19 @@ void ProcessTreeTelemetry::add_memory_and_cpu(std::vector<TelemetryReading>& rea
 }
 
 TelemetryReading ProcessTreeTelemetry::proportional_memory() const {
-  constexpr double kKibibyte = 1024;
-  double bytes = 0;
+  double sum = 0;
   std::string why = "no process is left";
   bool any = false;
   for (const std::int64_t pid : processes_) {
-    const auto text = files_.read(fmt::format("proc/{}/smaps_rollup", pid));
-    if (!text) {
-      why = text.error().message;
+    const auto bytes = proportional_bytes(files_, pid);
+    if (!bytes) {
+      why = bytes.error().message;
       continue;
     }
-    const auto kibibytes = parse_number_prefix<std::int64_t>(value_of_line(*text, "Pss"));
-    if (!kibibytes) continue;
-    bytes += kKibibyte * static_cast<double>(kibibytes->value);
+    sum += static_cast<double>(*bytes);
     any = true;
   }
-  return any ? reading_of("server_pss_bytes", bytes) : not_available("server_pss_bytes", why);
+  return any ? reading_of("server_pss_bytes", sum) : not_available("server_pss_bytes", why);
 }
 
 Result<std::string> ProcessTreeTelemetry::group_file(const char* name) const {

@@ -56,7 +56,7 @@ class LlamaRouter final : public ModelHost {
       SS_TRY(const Json entry, entry_in(list, models_[model].model));
       // A sleeping one takes requests, and wakes up for them.
       if (status_of(entry) == "loaded" || status_of(entry) == "sleeping") {
-        loaded.push_back({.model = static_cast<std::int32_t>(model)});
+        loaded.push_back({.model = static_cast<std::int32_t>(model), .bytes = {}, .command = command_of(entry)});
       }
     }
     return loaded;
@@ -95,6 +95,18 @@ class LlamaRouter final : public ModelHost {
                  fmt::format("/models: expected {} with a status, as a router lists it, found none: was llama-server "
                              "started without a model?",
                              name)};
+  }
+
+  /// The command of the model's process, if it runs on this machine.
+  [[nodiscard]] std::vector<std::string> command_of(const Json& entry) const {
+    std::vector<std::string> command;
+    const Json words = entry.at("status").value("args", Json::array());
+    if (!calls_.is_on_this_machine() || !words.is_array()) return command;
+    for (const Json& word : words) {
+      if (!word.is_string()) return {};
+      command.push_back(word.get<std::string>());
+    }
+    return command;
   }
 
   static std::string status_of(const Json& entry) {

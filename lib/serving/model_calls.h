@@ -20,6 +20,7 @@ class ModelCalls {
   /// Asks `is_done` until it says yes, at intervals of 2 % of the time so far, between 1 and 100 ms. Errors: those of
   /// `is_done`; kDeadline after the system's timeout, in which `what` stands.
   Result<void> wait_until(const std::function<Result<bool>()>& is_done, const std::string& what);
+  [[nodiscard]] bool is_on_this_machine() const;
   /// The paths of files on the server's machine, if that is this one and they can be read. Errors: kUnavailable.
   [[nodiscard]] Result<std::vector<std::filesystem::path>> local_files(const std::filesystem::path& path) const;
 

@@ -77,8 +77,12 @@ Result<void> ModelCalls::wait_until(const std::function<Result<bool>()>& is_done
   }
 }
 
+bool ModelCalls::is_on_this_machine() const {
+  return is_this_machine(root_);
+}
+
 Result<std::vector<std::filesystem::path>> ModelCalls::local_files(const std::filesystem::path& path) const {
-  if (!is_this_machine(root_)) {
+  if (!is_on_this_machine()) {
     return Error{ErrorCode::kUnavailable, "the page cache of another machine cannot be seen"};
   }
   std::error_code failed;

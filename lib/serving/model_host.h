@@ -25,6 +25,7 @@ struct LoadedModel {
   std::int32_t model = 0;  ///< index in ServedSystem::models
   std::optional<std::int64_t>
       bytes{};  ///< all that it takes, on devices and on the host; absent: the server does not say
+  std::vector<std::string> command{};  ///< of the process that holds it alone, on this machine; empty: not known
 };
 
 /// Where the weights are after a model was unloaded.

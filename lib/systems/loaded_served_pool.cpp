@@ -38,9 +38,7 @@ class LoadedServedPool final : public LoadedSystem {
     }
     const auto tell = [&progress, n_waits = std::int64_t{0}]() mutable { progress.update(++n_waits); };
     SS_TRY(parts.host, make_model_host(in_order, job.served->key, tell));
-    if (!facts_of(system.preset).tells_model_bytes) {
-      parts.why_no_memory = fmt::format("{} does not say what a model takes", facts_of(system.preset).title);
-    }
+    parts.why_no_memory = fmt::format("{} does not say what a model takes", facts_of(system.preset).title);
     SS_TRY(loaded->pool_, make_served_pool(std::move(parts)));
     return std::unique_ptr<LoadedSystem>(std::move(loaded));
   }

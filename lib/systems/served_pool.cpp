@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/units.h"
 #include "host/page_cache.h"
+#include "host/process_memory.h"
 #include "systems/resident_set.h"
 #include "systems/wait_until.h"
 
@@ -26,7 +27,7 @@ class ServedPool final : public ModelPool {
     SS_TRY(const std::vector<LoadedModel> loaded, parts_.host->loaded());
     for (const LoadedModel& one : loaded) {
       resident_.add(one.model);
-      if (one.bytes) resident_.note_bytes(one.model, *one.bytes);
+      note_bytes(one);
     }
     return {};
   }
@@ -126,7 +127,7 @@ class ServedPool final : public ModelPool {
   }
 
   [[nodiscard]] std::string why_no_host_memory() const override { return parts_.host->why_no_host_memory(); }
-  [[nodiscard]] std::string why_no_memory() const override { return parts_.why_no_memory; }
+  [[nodiscard]] std::string why_no_memory() const override { return why_no_memory_; }
   [[nodiscard]] std::vector<PoolEvent> take_events() override { return std::exchange(events_, {}); }
 
  private:
@@ -148,6 +149,24 @@ class ServedPool final : public ModelPool {
     return {};
   }
 
+  /// What the server says that the model takes, else the memory of its process.
+  [[nodiscard]] Result<std::int64_t> bytes_of(const LoadedModel& one) const {
+    if (one.bytes) return *one.bytes;
+    if (one.command.empty()) return Error{ErrorCode::kUnavailable, parts_.why_no_memory};
+    SS_TRY(const std::int64_t process, find_process(files_, one.command));
+    SS_TRY(const bool is_on_gpu, uses_gpu(files_, process));
+    if (is_on_gpu) {
+      return Error{ErrorCode::kUnavailable, parts_.why_no_memory + ", and its process has memory on a GPU, too"};
+    }
+    return proportional_bytes(files_, process);
+  }
+
+  void note_bytes(const LoadedModel& one) {
+    const auto bytes = bytes_of(one);
+    why_no_memory_ = bytes ? "" : bytes.error().message;
+    if (bytes) resident_.note_bytes(one.model, *bytes);
+  }
+
   /// Takes the sizes, and finds out whether the server evicted a model by a rule of its own, whose time nobody would know.
   Result<void> look_at_server() {
     SS_TRY(const std::vector<LoadedModel> loaded, parts_.host->loaded());
@@ -155,7 +174,7 @@ class ServedPool final : public ModelPool {
     for (const std::int32_t model : resident()) {
       const auto found = std::ranges::find(loaded, model, &LoadedModel::model);
       if (found == loaded.end()) gone.push_back(name_of(model));
-      if (found != loaded.end() && found->bytes) resident_.note_bytes(model, *found->bytes);
+      if (found != loaded.end()) note_bytes(*found);
     }
     if (gone.empty()) return {};
     return Error{
@@ -166,10 +185,12 @@ class ServedPool final : public ModelPool {
   }
 
   ServedPoolParts parts_;
+  HostFiles files_;
   ResidentSet resident_;
   std::set<std::int32_t> in_host_memory_;
   std::vector<PoolEvent> events_;
   std::optional<std::int32_t> serving_;
+  std::string why_no_memory_;  ///< of the model that was looked at last
 };
 
 }  // namespace

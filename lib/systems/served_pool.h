@@ -17,7 +17,7 @@ struct ServedPoolParts {
   std::vector<std::string> models;          ///< names of the bundles
   std::vector<SystemUnderTest*> endpoints;  ///< one for each model; they outlive the pool
   std::unique_ptr<ModelHost> host;
-  std::string why_no_memory;  ///< why the server does not say what a model takes; empty: it does
+  std::string why_no_memory;  ///< why nobody knows what a model takes, where neither the server nor a process tells
 };
 
 /// Asks the server what is loaded. Errors: those of the host.

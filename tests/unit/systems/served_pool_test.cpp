@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "host/host_files.h"
 #include "support/catch.h"
 #include "support/result.h"
 #include "systems/null_system.h"
@@ -21,6 +22,7 @@ struct Told {
   std::vector<std::string> calls;
   std::vector<std::int32_t> loaded;
   std::map<std::int32_t, std::int64_t> bytes;
+  std::map<std::int32_t, std::vector<std::string>> commands;  ///< of the processes that hold one model each
   bool keeps_in_host_memory = false;
   std::int32_t evicts_at = 99;  ///< the server evicts another model by itself when it has so many
 };
@@ -46,7 +48,10 @@ class HostInMemory final : public ModelHost {
     std::vector<LoadedModel> loaded;
     for (const std::int32_t model : told_.loaded) {
       const auto size = told_.bytes.find(model);
-      loaded.push_back({model, size == told_.bytes.end() ? std::nullopt : std::optional(size->second)});
+      const auto command = told_.commands.find(model);
+      loaded.push_back({.model = model,
+                        .bytes = size == told_.bytes.end() ? std::nullopt : std::optional(size->second),
+                        .command = command == told_.commands.end() ? std::vector<std::string>() : command->second});
     }
     return loaded;
   }
@@ -113,6 +118,28 @@ TEST_CASE("what a server has loaded from before is known, and counts") {
   CHECK(told.calls.empty());
   REQUIRE_OK(pool->evict_all());
   CHECK(told.calls == std::vector<std::string>{"unload 1"});
+}
+
+TEST_CASE("where the server does not tell a size, the process that holds the model does") {
+  Told told;
+  const auto own = HostFiles().read("proc/self/cmdline");
+  REQUIRE_OK(own);
+  std::vector<std::string> command;
+  for (std::size_t begin = 0; begin < own->size(); begin = own->find('\0', begin) + 1) {
+    command.emplace_back(own->c_str() + begin);
+  }
+  told.commands = {{0, command}, {1, {"a-process-that-is-not-there"}}};
+  NullSystem endpoint;
+  const auto pool = pool_of(told, endpoint, "it does not say");
+  pool->set_budget(two_models());
+  REQUIRE_OK(pool->make_resident(0, 0));
+  REQUIRE(pool->footprint(0).resident_bytes);
+  CHECK(*pool->footprint(0).resident_bytes > 1 << 20);
+  CHECK(pool->why_no_memory().empty());
+  CHECK(pool->take_events().back().resident_bytes == pool->footprint(0).resident_bytes);
+  REQUIRE_OK(pool->make_resident(1, 1));
+  CHECK_FALSE(pool->footprint(1).resident_bytes);
+  CHECK(pool->why_no_memory() == "no process of this machine has that command");
 }
 
 TEST_CASE("sizes are those that the server tells, and a model above the budget is named with its size") {
