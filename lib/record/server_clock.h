@@ -1,6 +1,6 @@
 #pragma once
-// What the Date headers of a server show of its clock, and how the clocks of several clients of one server were related by
-// them (docs/metrics.md).
+// What the times in a server's responses show of its clock, and how the clocks of several clients of one server were related
+// by them (docs/metrics.md).
 
 #include <cstdint>
 #include <optional>
@@ -11,29 +11,37 @@
 
 namespace secondsource {
 
-/// The moment at which the server's Date became `unix_s` or later, between two times of a client's clock.
+/// Where a response says the time, in whole seconds.
+enum class ServerTime : std::uint8_t {
+  kDate,     ///< its Date header
+  kCreated,  ///< `created` of the first event of its stream, where it has no Date
+};
+SS_ENUM_NAMES(ServerTime, "date", "created")
+
+/// The moment at which the server's time became `unix_s` or later, between two times of a client's clock.
 struct DateTurn {
   std::int64_t unix_s = 0;    ///< seconds since 1970
-  std::int64_t after_ns = 0;  ///< a request that was sent then was still answered with an earlier Date
-  std::int64_t until_ns = 0;  ///< a response that came then had this Date or a later one
+  std::int64_t after_ns = 0;  ///< a request that was sent then was still answered with an earlier time
+  std::int64_t until_ns = 0;  ///< a response that came then had this time or a later one
   friend bool operator==(const DateTurn&, const DateTurn&) = default;
 };
 SS_FIELDS(DateTurn, unix_s, after_ns, until_ns)
 
-/// The Dates of one repetition, from its first warm-up request to its end.
+/// The times of one repetition, from its first warm-up request to its end.
 struct ServerClock {
-  std::int64_t n_responses = 0;  ///< whose Date counts: those with an Age above 0 came from a cache
-  /// By how much the server's wall clock is ahead of this machine's, at least and at most, if each Date was true when it was
-  /// sent. Both are empty if not all of them can have been.
+  ServerTime source = ServerTime::kDate;
+  std::int64_t n_responses = 0;  ///< whose time counts: those with an Age above 0 came from a cache
+  /// By how much the server's wall clock is ahead of this machine's, at least and at most, if each time was true at some
+  /// moment between the request and the response. Both are empty if not all of them can have been.
   std::optional<std::int64_t> ahead_low_ns{};
   std::optional<std::int64_t> ahead_high_ns{};
   std::string why_not{};            ///< why there are no bounds; empty if there are
-  std::int64_t n_contradicted = 0;  ///< turns that cannot have happened: an earlier Date came after a later one
+  std::int64_t n_contradicted = 0;  ///< turns that cannot have happened: an earlier time came after a later one
   std::vector<DateTurn>
       turns{};  ///< ascending, with times as those of the repetition's samples; none for single-stream
   friend bool operator==(const ServerClock&, const ServerClock&) = default;
 };
-SS_FIELDS(ServerClock, n_responses, ahead_low_ns, ahead_high_ns, why_not, n_contradicted, turns)
+SS_FIELDS(ServerClock, source, n_responses, ahead_low_ns, ahead_high_ns, why_not, n_contradicted, turns)
 
 /// Two clocks are taken to drift apart by at most so much. Quartz is specified to 20 to 50 millionths; a clock that is being
 /// set faster contradicts itself, and that is recorded.

@@ -57,7 +57,7 @@ struct Transfer {
   bool is_too_long = false;
   HttpHeaders head_lines;
   bool* has_progress = nullptr;
-  ServerDates* dates = nullptr;
+  ServerTimes* dates = nullptr;
   std::int64_t sent_ns = 0;
   std::optional<std::int64_t> date_s;  ///< of the head that is being read
   std::int64_t date_read_ns = 0;
@@ -202,7 +202,7 @@ struct HttpClient::State {
   std::vector<std::unique_ptr<CURL, CleanEasy>> spare;  ///< handles of requests that ended, to be used again
   bool has_progress = false;
   ConnectionTotals connections;
-  ServerDates dates;
+  ServerTimes dates;
 };
 
 HttpClient::HttpClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -251,7 +251,7 @@ const ConnectionTotals& HttpClient::connections() const {
   return state_->connections;
 }
 
-ServerDates& HttpClient::dates() {
+ServerTimes& HttpClient::dates() {
   return state_->dates;
 }
 

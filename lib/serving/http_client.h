@@ -19,7 +19,7 @@
 #include "core/result.h"
 #include "record/served_system.h"
 #include "serving/api_key.h"
-#include "serving/server_dates.h"
+#include "serving/server_times.h"
 
 namespace secondsource {
 
@@ -117,7 +117,7 @@ class HttpClient {
   [[nodiscard]] const ApiKey& key() const;
   [[nodiscard]] const ConnectionTotals& connections() const;
   /// The Date headers of all responses so far, without those of a cache; their bodies may still be open.
-  [[nodiscard]] ServerDates& dates();
+  [[nodiscard]] ServerTimes& dates();
 
  private:
   struct State;

@@ -13,6 +13,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kEvent = "event";
+constexpr JsonLimits kChunkLimits{.max_bytes = std::int64_t{8} << 20};
 // A larger count or id means that the stream is damaged.
 constexpr std::int64_t kMostTokens = 1 << 30;
 
@@ -140,8 +141,17 @@ Result<void> read_choice(const Json& choice, ServedChunk& chunk) {
 
 }  // namespace
 
+std::optional<std::int64_t> created_of(std::string_view json) {
+  const auto tree = parse_json(json, kEvent, kChunkLimits);
+  if (!tree) return std::nullopt;
+  const Json* created = member(*tree, "created");
+  if (created == nullptr || !created->is_number_unsigned()) return std::nullopt;
+  const auto seconds = created->get<std::uint64_t>();
+  return seconds <= INT64_MAX ? std::optional(static_cast<std::int64_t>(seconds)) : std::nullopt;
+}
+
 Result<ServedChunk> parse_served_chunk(std::string_view json) {
-  SS_TRY(const Json tree, parse_json(json, kEvent, {.max_bytes = std::int64_t{8} << 20}));
+  SS_TRY(const Json tree, parse_json(json, kEvent, kChunkLimits));
   if (!tree.is_object()) return expected("an object", tree);
   if (const Json* error = member(tree, "error")) {
     const Json* message = member(*error, "message");

@@ -43,6 +43,10 @@ struct ServedChunk {
 /// The data of one event that ends a stream without an error.
 inline constexpr std::string_view kStreamEnd = "[DONE]";
 
+/// `created` of a chunk or response: when the server began the answer or wrote this chunk, in seconds since 1970. nullopt where
+/// it has none, or no such number.
+[[nodiscard]] std::optional<std::int64_t> created_of(std::string_view json);
+
 /// Parses one chunk or response of either API. Errors: kInvalidInput for something else; kUnavailable with the server's
 /// own sentence if it reports an error.
 Result<ServedChunk> parse_served_chunk(std::string_view json);

@@ -19,7 +19,7 @@ Error no_servers() {
 struct HttpClient::State {
   ApiKey key;
   ConnectionTotals totals;
-  ServerDates dates;
+  ServerTimes dates;
 };
 
 HttpClient::HttpClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -46,7 +46,7 @@ const ApiKey& HttpClient::key() const {
 const ConnectionTotals& HttpClient::connections() const {
   return state_->totals;
 }
-ServerDates& HttpClient::dates() {
+ServerTimes& HttpClient::dates() {
   return state_->dates;
 }
 

@@ -40,7 +40,11 @@ struct ServedEndpoint::Stream {
   std::optional<ServedUsage> usage{};
   ServedFinish finish = ServedFinish::kNone;
   std::optional<std::int64_t> connect_ns{};
-  ServedChunk chunk{};  ///< the last one, whose memory is used again
+  std::int64_t sent_ns = 0;
+  bool has_begun = false;      ///< bytes of the stream have come
+  bool wants_created = false;  ///< until the first event
+  std::optional<std::int64_t> created_s{};  ///< of the first event
+  ServedChunk chunk{};                      ///< the last one, whose memory is used again
 
   Result<void> push(std::string_view bytes, std::int64_t at_ns, std::vector<SystemToken>& arrived);
   Result<void> take(std::string_view data, std::int64_t at_ns, std::vector<SystemToken>& arrived);
@@ -69,6 +73,7 @@ Result<void> ServedEndpoint::Stream::take(std::string_view data, std::int64_t at
     is_done = true;
     return {};
   }
+  if (std::exchange(wants_created, false)) created_s = created_of(data);
   if (!read_token_event(data, chunk)) {
     SS_TRY(chunk, parse_served_chunk(data));
   }
@@ -154,7 +159,7 @@ Result<void> ServedEndpoint::submit(const TimedRequest& request) {
   stream->n_asked = request.n_output_tokens;
   stream->n_prompt_tokens =
       static_cast<std::int32_t>(request.prompt != nullptr ? request.prompt->ids.size() : request.ids.size());
-  stream->last_token_ns = now_ns();
+  stream->sent_ns = stream->last_token_ns = now_ns();
   HttpCall call;
   call.url = system_.url + std::string(path_of(system_.api));
   call.body = openai_body(system_, {std::move(prompt), request.n_output_tokens, AnswerLength::kExact, true,
@@ -167,13 +172,26 @@ Result<void> ServedEndpoint::submit(const TimedRequest& request) {
       open->refusal += bytes.substr(0, kKeptRefusal - std::min(kKeptRefusal, open->refusal.size()));
       return true;
     }
+    // By then the head was read, so that a server which sends Dates has shown one.
+    if (!std::exchange(open->has_begun, true)) open->wants_created = client_.dates().is_empty();
     const Result<void> parsed = open->push(bytes, at_ns, arrived_);
+    if (const auto created_s = std::exchange(open->created_s, std::nullopt)) {
+      created_.add(open->sent_ns, at_ns, *created_s);
+    }
     if (!parsed) open->error = parsed.error().message;
     return parsed.has_value();
   };
   if (open_.empty()) last_sign_ns_ = now_ns();
   open_[request.tag] = std::move(stream);
   return client_.start(request.tag, std::move(call));
+}
+
+std::optional<ServerClock> ServedEndpoint::take_server_clock(std::int64_t origin_ns) {
+  const std::int64_t wall_ns = wall_clock_origin_ns();
+  auto created = created_.take(origin_ns, wall_ns);
+  if (auto dates = client_.dates().take(origin_ns, wall_ns)) return dates;
+  if (created) created->source = ServerTime::kCreated;
+  return created;
 }
 
 Result<void> ServedEndpoint::poll(std::int64_t until_ns, SystemEvents& events) {

@@ -13,6 +13,7 @@
 #include "record/served_system.h"
 #include "serving/http_client.h"
 #include "serving/openai_request.h"
+#include "serving/server_times.h"
 #include "tokenizer/tokenizer.h"
 
 namespace secondsource {
@@ -34,9 +35,8 @@ class ServedEndpoint final : public SystemUnderTest {
   Result<void> abandon() override;
   [[nodiscard]] MemoryUse memory() const override { return {}; }
   [[nodiscard]] StepTotals step_totals() const override { return {}; }
-  [[nodiscard]] std::optional<ServerClock> take_server_clock(std::int64_t origin_ns) override {
-    return client_.dates().take(origin_ns, wall_clock_origin_ns());
-  }
+  /// By the server's Dates, or where it sends none by `created` of its answers.
+  [[nodiscard]] std::optional<ServerClock> take_server_clock(std::int64_t origin_ns) override;
 
   /// Works out in advance in which form a prompt is sent, which must outlive this object. False if the server cannot be
   /// given exactly its ids; something near them is sent then.
@@ -61,6 +61,7 @@ class ServedEndpoint final : public SystemUnderTest {
   std::int64_t stall_ns_;
   std::map<const EncodedPrompt*, ServedPrompt> remembered_;
   std::map<std::int64_t, std::unique_ptr<Stream>> open_;  ///< by tag
+  ServerTimes created_;                                   ///< of answers whose responses had no Date
   std::vector<SystemToken> arrived_;
   std::int64_t last_sign_ns_ = 0;  ///< of life: a token of any request, or the first request after none was open
   std::int64_t next_stall_check_ns_ = 0;

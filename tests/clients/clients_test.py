@@ -48,25 +48,33 @@ class Clients(unittest.TestCase):
     def setUpClass(cls):
         cls.scratch = tempfile.TemporaryDirectory(prefix="secondsource-clients-")
         cls.folder = pathlib.Path(cls.scratch.name)
-        cls.server = subprocess.Popen(
-            [sys.executable, SOURCE / "tests/serving/stand_in.py", "--dialect", "vllm", "--bundle", BUNDLE, "--gap-ms", "8",
-             "--log", cls.folder / "log.jsonl"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        cls.url = "http://127.0.0.1:" + cls.server.stdout.readline().strip()
-        cls.run_clients(("one", "two"), "server:40")
+        cls.server, cls.url = cls.start_server("--log", cls.folder / "log.jsonl")
+        cls.run_clients(("one", "two"), "server:40", cls.url)
 
     @classmethod
     def tearDownClass(cls):
-        cls.server.stdin.close()
-        cls.server.wait()
-        cls.server.stdout.close()
+        cls.stop_server(cls.server)
         cls.scratch.cleanup()
 
     @classmethod
-    def run_clients(cls, names, load):
+    def start_server(cls, *options):
+        server = subprocess.Popen(
+            [sys.executable, SOURCE / "tests/serving/stand_in.py", "--dialect", "vllm", "--bundle", BUNDLE, "--gap-ms", "8", *options],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return server, "http://127.0.0.1:" + server.stdout.readline().strip()
+
+    @classmethod
+    def stop_server(cls, server):
+        server.stdin.close()
+        server.wait()
+        server.stdout.close()
+
+    @classmethod
+    def run_clients(cls, names, load, url):
         """Starts all clients and waits for them. 6: a machine so busy that a measurement refuses itself."""
         running = []
         for index, name in enumerate(names):
-            command = [PROGRAM, "run", BUNDLE, "--system", f"it={cls.url},preset=vllm", "--variant", "bf16", "--no-golden",
+            command = [PROGRAM, "run", BUNDLE, "--system", f"it={url},preset=vllm", "--variant", "bf16", "--no-golden",
                        "--scenario", f"{load}+requests={N_REQUESTS}@{N_PROMPT}/{N_OUTPUT}", "--repetitions", "1", "--seed", SEED,
                        "--client", f"{index + 1}/{len(names)}", "--out", cls.folder / name]
             running.append(subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
@@ -77,6 +85,24 @@ class Clients(unittest.TestCase):
     def lines(self, run, kind):
         lines = [json.loads(line) for line in (self.folder / run / "samples.jsonl").read_text().splitlines()]
         return [line for line in lines if line["type"] == kind and not line.get("warmup")]
+
+    def check_offset(self, log, samples, end):
+        """Each client had the prompts of its own, and its times moved to where the server saw them."""
+        vocabulary = json.loads((BUNDLE / "config.json").read_text())["vocab_size"]
+        arrived_of = {}
+        for line in (self.folder / log).read_text().splitlines():
+            one = json.loads(line)
+            arrived_of[tuple(one["begins"])] = one["arrived_ns"]  # the last one: warm-up requests come before
+        late_of = {0: [], 1: []}
+        for one in samples:
+            begins = tuple(prompt_begins(one["request"], vocabulary))
+            self.assertIn(begins, arrived_of)
+            late_of[one["request"] % 2].append(arrived_of[begins] - one["sent_ns"])
+        self.assertEqual([len(late) for late in late_of.values()], [N_REQUESTS, N_REQUESTS])
+        apart_ns = statistics.median(late_of[1]) - statistics.median(late_of[0])
+        bound_ns = end["clients"][1]["bound_ns"]
+        self.assertLessEqual(bound_ns, 0.01 * (end["window_end_ns"] - end["window_start_ns"]))
+        self.assertLessEqual(abs(apart_ns), bound_ns + 5_000_000, "beyond what a request takes to arrive")
 
     def refuses(self, message, *arguments):
         run = program(*arguments, statuses=(2,))
@@ -111,24 +137,10 @@ class Clients(unittest.TestCase):
                 at += gap
                 inside += end["window_start_ns"] < at <= end["window_end_ns"]
         self.assertEqual(end["window_output_tokens"], inside)
+        self.assertEqual([clock["source"] for clock in (self.lines(name, "repetition")[0]["server_clock"] for name in ("one", "two"))],
+                         ["date", "date"])
 
-        # Each client had the prompts of its own, and its times moved to where the server saw them.
-        vocabulary = json.loads((BUNDLE / "config.json").read_text())["vocab_size"]
-        arrived_of = {}
-        for line in (self.folder / "log.jsonl").read_text().splitlines():
-            one = json.loads(line)
-            arrived_of[tuple(one["begins"])] = one["arrived_ns"]  # the last one: warm-up requests come before
-        late_of = {0: [], 1: []}
-        for one in samples:
-            begins = tuple(prompt_begins(one["request"], vocabulary))
-            self.assertIn(begins, arrived_of)
-            late_of[one["request"] % 2].append(arrived_of[begins] - one["sent_ns"])
-        self.assertEqual([len(late) for late in late_of.values()], [N_REQUESTS, N_REQUESTS])
-        apart_ns = statistics.median(late_of[1]) - statistics.median(late_of[0])
-        bound_ns = end["clients"][1]["bound_ns"]
-        window_ns = end["window_end_ns"] - end["window_start_ns"]
-        self.assertLessEqual(bound_ns, 0.01 * window_ns)
-        self.assertLessEqual(abs(apart_ns), bound_ns + 5_000_000, "beyond what a request takes to arrive")
+        self.check_offset("log.jsonl", samples, end)
 
         run = secondsource.read_run(self.folder / "both")
         self.assertEqual([client.client for client in run.record.clients], [1, 2])
@@ -143,6 +155,13 @@ class Clients(unittest.TestCase):
                 if form in ("table", "markdown", "html"):
                     self.assertIn("the load of 2 clients", out)
         program("gate", self.folder / "both", self.folder / "both", "--allow-unverified", statuses=(0, 5, 6))
+        junit = program("report", self.folder / "both", "--format", "junit").stdout
+        self.assertIn("of 2 clients\"", junit)
+        self.assertIn("server-r80", junit)
+        for base, candidate, why in (("one", "both", 'number of merged clients: the base has "0", the candidate "2"'),
+                                     ("one", "two", 'part of the load: the base has "client 1 of 2", the candidate "client 2 of 2"')):
+            refused = program("gate", self.folder / base, self.folder / candidate, "--allow-unverified", statuses=(6,))
+            self.assertIn("not comparable: " + why, refused.stdout)
         program("history", "add", self.folder / "both", "--db", self.folder / "history.db")
 
     def test_3_what_is_no_load_of_several_clients_is_refused(self):
@@ -158,7 +177,24 @@ class Clients(unittest.TestCase):
         self.refuses("run.json", "merge", one, self.folder / "absent", "--out", out)
         self.assertFalse(out.exists())
 
-    def test_4_only_loads_of_servers_are_divided(self):
+    def test_4_a_server_without_dates_is_related_by_when_it_answered(self):
+        server, url = self.start_server("--no-date", "--log", self.folder / "without-dates.jsonl")
+        try:
+            self.run_clients(("early", "late"), "server:40", url)
+        finally:
+            self.stop_server(server)
+        for name in ("early", "late"):
+            (end,) = self.lines(name, "repetition")
+            clock = end["server_clock"]
+            self.assertEqual(clock["source"], "created")
+            self.assertLessEqual(clock["ahead_low_ns"], 0)
+            self.assertGreaterEqual(clock["ahead_high_ns"], 0)
+            self.assertGreater(len(clock["turns"]), 2)
+        program("merge", self.folder / "early", self.folder / "late", "--out", self.folder / "without-dates")
+        (end,) = self.lines("without-dates", "repetition")
+        self.check_offset("without-dates.jsonl", self.lines("without-dates", "sample"), end)
+
+    def test_5_only_loads_of_servers_are_divided(self):
         run = ("run", BUNDLE, "--out", self.folder / "never", "--client")
         system = ("--system", f"it={self.url},preset=vllm")
         self.refuses("expected only servers that run already", *run, "1/2", "--backend", "reference", "--scenario", "offline:2")

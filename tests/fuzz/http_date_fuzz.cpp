@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "serving/server_dates.h"
+#include "serving/server_times.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace secondsource;
@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // From 1970 to the end of the year 9999.
   if (seconds && (*seconds < 0 || *seconds > 253'402'300'799 || text.size() != 29)) std::abort();
   (void)is_fresh_age(text);
-  ServerDates dates;
+  ServerTimes dates;
   std::int64_t n_added = 0;
   for (std::size_t at = 0; at + 3 <= size; at += 3, ++n_added) {
     const std::int64_t sent_ns = 1'000'000 * static_cast<std::int64_t>(data[at]);

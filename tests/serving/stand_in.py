@@ -51,6 +51,7 @@ parser.add_argument("--model", default="")  # a model folder, which must be one 
 parser.add_argument("--at-start", default="")  # crash, hang or out-of-memory
 parser.add_argument("--after", type=int, default=1)  # with the streamed request of this number:
 parser.add_argument("--then", default="")  # exit, killed, out-of-memory or hang
+parser.add_argument("--no-date", action="store_true")  # no Date in responses, but `created` in events, as llama-server has it
 parser.add_argument("--ignore-sigterm", action="store_true")
 parser.add_argument("--child", default="")  # starts a process of its own, and writes its id into this file
 options = parser.parse_args()
@@ -279,6 +280,10 @@ class Handler(BaseHTTPRequestHandler):
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    def send_header(self, keyword, value):
+        if not (options.no_date and keyword == "Date"):
+            super().send_header(keyword, value)
+
     def answer_json(self, tree, status=200, headers=()):
         body = (tree if isinstance(tree, str) else json.dumps(tree)).encode()
         self.send_response(status)
@@ -482,6 +487,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def event(self, tree):
+        if options.no_date and isinstance(tree, dict):
+            tree = {**tree, "created": int(time.time())}
         self.chunk(b"data: " + (tree if isinstance(tree, bytes) else json.dumps(tree).encode()) + b"\n\n")
 
     def begin(self, content_type="text/event-stream; charset=utf-8", headers=()):

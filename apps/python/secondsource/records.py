@@ -457,8 +457,9 @@ class DateTurn:
 
 @dataclass(frozen=True)
 class ServerClock:
-    """What the Dates of a server's responses show of its clock."""
+    """What the times in a server's responses show of its clock."""
 
+    source: str  # "date", or "created" where the responses have no Date
     n_responses: int
     ahead_low_ns: Optional[int]
     ahead_high_ns: Optional[int]

@@ -1,4 +1,4 @@
-#include "serving/server_dates.h"
+#include "serving/server_times.h"
 
 #include <fmt/format.h>
 
@@ -16,9 +16,9 @@ namespace secondsource {
 namespace {
 
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-// Of one repetition; a server that sends ever other Dates does not fill the memory.
+// Of one repetition; a server that sends ever other times does not fill the memory.
 constexpr std::size_t kMostSeconds = 4000;
-// Later Dates than this, of the years behind 2115, would come near the end of 64 bits in nanoseconds.
+// Later times than this, of the years behind 2115, would come near the end of 64 bits in nanoseconds.
 constexpr std::int64_t kLastSecond = std::numeric_limits<std::int64_t>::max() / (2 * kNsPerSecond);
 
 constexpr std::array<std::string_view, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -47,7 +47,7 @@ bool is_fresh_age(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c == '0'; });
 }
 
-void ServerDates::add(std::int64_t sent_ns, std::int64_t read_ns, std::int64_t unix_s) {
+void ServerTimes::add(std::int64_t sent_ns, std::int64_t read_ns, std::int64_t unix_s) {
   if (read_ns < sent_ns || unix_s < 0 || unix_s >= kLastSecond) return;
   const auto known = seconds_.find(unix_s);
   if (known == seconds_.end() && seconds_.size() >= kMostSeconds) return;
@@ -59,8 +59,8 @@ void ServerDates::add(std::int64_t sent_ns, std::int64_t read_ns, std::int64_t u
   ++n_responses_;
 }
 
-std::optional<ServerClock> ServerDates::take(std::int64_t origin_ns, std::int64_t wall_ns) {
-  const ServerDates seen = std::exchange(*this, ServerDates());
+std::optional<ServerClock> ServerTimes::take(std::int64_t origin_ns, std::int64_t wall_ns) {
+  const ServerTimes seen = std::exchange(*this, ServerTimes());
   if (seen.n_responses_ == 0) return std::nullopt;
   ServerClock clock;
   clock.n_responses = seen.n_responses_;
@@ -95,7 +95,7 @@ std::optional<ServerClock> ServerDates::take(std::int64_t origin_ns, std::int64_
     return clock;
   }
   clock.why_not = fmt::format(
-      "its Dates contradict each other by {:.3g} ms: a clock that was set, a Date that is not written anew for each response, or several servers behind one name",
+      "its times contradict each other by {:.3g} ms: a clock that was set, a time that is not written anew for each response, or several servers behind one name",
       1e-6 * static_cast<double>(low_ns - high_ns));
   return clock;
 }

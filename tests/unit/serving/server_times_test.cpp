@@ -1,7 +1,7 @@
 // Expected bounds are worked out by hand from the statement that a response proves: at some moment between sending and reading,
 // the server's clock showed its Date. The random clocks know the true offset, which must lie inside whatever the delays were.
 
-#include "serving/server_dates.h"
+#include "serving/server_times.h"
 
 #include <algorithm>
 #include <string>
@@ -47,7 +47,7 @@ TEST_CASE("an Age above 0 says that the response waited in a cache") {
 }
 
 TEST_CASE("without a Date there is nothing to tell") {
-  ServerDates dates;
+  ServerTimes dates;
   CHECK_FALSE(dates.take(0, 0));
   dates.add(20, 10, 100);  // read before it was sent
   dates.add(10, 20, -1);
@@ -56,7 +56,7 @@ TEST_CASE("without a Date there is nothing to tell") {
 }
 
 TEST_CASE("one response bounds the clock to a second and its own time") {
-  ServerDates dates;
+  ServerTimes dates;
   // Sent 10 ms and read 30 ms after the start of this machine's clock, whose wall clock then showed 1000 s.
   dates.add(10 * kMillisecond, 30 * kMillisecond, 1005);
   const auto clock = dates.take(0, 1000 * kWholeSecond);
@@ -71,7 +71,7 @@ TEST_CASE("one response bounds the clock to a second and its own time") {
 }
 
 TEST_CASE("a turn of the second lies between the last request before it and the first response behind it") {
-  ServerDates dates;
+  ServerTimes dates;
   dates.add(100 * kMillisecond, 110 * kMillisecond, 50);
   dates.add(190 * kMillisecond, 200 * kMillisecond, 50);
   dates.add(195 * kMillisecond, 207 * kMillisecond, 51);
@@ -87,7 +87,7 @@ TEST_CASE("a turn of the second lies between the last request before it and the 
 }
 
 TEST_CASE("Dates that cannot all have been true are told, and turns that cannot have happened are not") {
-  ServerDates dates;
+  ServerTimes dates;
   dates.add(0, 10 * kMillisecond, 70);
   dates.add(20 * kMillisecond, 30 * kMillisecond, 75);  // five seconds in 30 ms: the clock was set
   const auto stepped = dates.take(0, 0);
@@ -118,7 +118,7 @@ TEST_CASE("the true offset lies inside, and the turns are where they were, for a
     const auto server_clock = [&](std::int64_t at_ns) {
       return wall_ns + at_ns + ahead_ns + static_cast<std::int64_t>(drift * static_cast<double>(at_ns));
     };
-    ServerDates dates;
+    ServerTimes dates;
     const std::int64_t n = 1 + below(400);
     for (std::int64_t i = 0; i < n; ++i) {
       const std::int64_t sent_ns = below(8 * kWholeSecond);
@@ -141,7 +141,7 @@ TEST_CASE("the true offset lies inside, and the turns are where they were, for a
 
 TEST_CASE("turns hold for a Date that a server refreshes now and then, by which its clock cannot be told") {
   // As a server that writes a new Date every 1.07 s: what it sends is up to that much too old.
-  ServerDates dates;
+  ServerTimes dates;
   const auto shown_at = [](std::int64_t at_ns) {
     return whole_seconds(at_ns / (1070 * kMillisecond) * (1070 * kMillisecond) + 400 * kWholeSecond);
   };
