@@ -109,9 +109,10 @@ std::string why_alone(const ClientRepetition& first, const CellOfClient& other) 
     return one->repetition->server_clock
                ? fmt::format("client {} saw no second of the server's clock turn, by which clocks are related",
                              one->client.index)
-               : fmt::format("client {} was told no time by the server, by which clocks are related: neither a Date in its "
-                             "responses nor created in its answers",
-                             one->client.index);
+               : fmt::format(
+                     "client {} was told no time by the server, by which clocks are related: neither a Date in its "
+                     "responses nor created in its answers",
+                     one->client.index);
   }
   return fmt::format("none of client {} was measured at the same time", other.client.index);
 }

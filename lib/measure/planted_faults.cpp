@@ -54,6 +54,10 @@ void send_late(Samples& samples) {
   for (RequestSample& sample : samples) sample.sent_ns += (sample.scheduled_ns - first_ns) / 3;
 }
 
+void reuse_half(Samples& samples) {
+  for (RequestSample& sample : samples) sample.n_cached_prompt_tokens = sample.n_prompt_tokens / 2;
+}
+
 void grow_queue(Samples& samples) {
   for (RequestSample& sample : samples) {
     if (sample.first_token_ns) *sample.first_token_ns += sample.scheduled_ns / 5;
@@ -150,6 +154,7 @@ std::vector<CheckRecord> judge_planted_faults(const StoredRepetition& stored) {
               check_timestamps(with(stored, run_clock_fast)),
               check_rate(stored.scenario, with(stored, send_late)),
               check_queue(stored.scenario, with(stored, grow_queue)),
+              check_prompt_cache(stored.scenario, with(stored, reuse_half)),
               check_warm_up(with(stored, warm_up_slowly), true)};
   }
   checks.push_back(check_compiled(1));

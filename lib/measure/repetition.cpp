@@ -130,14 +130,14 @@ class Measurement {
   /// be compared.
   Result<void> warm_up() {
     if (!plan_.warm_up) return {};
+    const auto n_measured = static_cast<std::size_t>(plan_.scenario.n_requests);
     const std::size_t n_requests = plan_.scenario.kind == ScenarioKind::kOffline
-                                       ? std::min(items_.size(), static_cast<std::size_t>(plan_.scenario.batch))
+                                       ? std::min(n_measured, static_cast<std::size_t>(plan_.scenario.batch))
                                        : 1;
     std::vector<TimedRequest> requests;
     for (std::size_t index = 0; index < n_requests; ++index) {
-      // A server with a prefix cache must not know the first conversations from here: theirs are behind those that are measured.
-      const auto n_measured = static_cast<std::size_t>(plan_.scenario.n_requests);
-      const bool has_own = plan_.scenario.has_conversations() && n_measured + index < items_.size();
+      // A server with a prefix cache must not know prompts from here: those of the warm-up are behind those that are measured.
+      const bool has_own = n_measured + index < items_.size();
       requests.push_back(items_[has_own ? n_measured + index : index].request);
       requests.back().n_output_tokens = std::min(requests.back().n_output_tokens, kWarmUpTokens);
       requests.back().cancel_after = 0;
@@ -270,6 +270,7 @@ class Measurement {
                       check_timestamps(taken_),
                       check_rate(plan_.scenario, arrived),
                       check_queue(plan_.scenario, arrived),
+                      check_prompt_cache(plan_.scenario, taken_),
                       check_warm_up(taken_, record_.warmup_settled),
                       check_compiled(n_compiled)};
     if (!given_up_) return;

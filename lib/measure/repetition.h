@@ -24,7 +24,7 @@ namespace secondsource {
 /// A request, its origin, and what is known of its answer.
 struct WorkItem {
   TimedRequest request;
-  std::string prompt;                        ///< id of the golden prompt, or "random-SEED-LENGTH"
+  std::string prompt;                        ///< id of the golden prompt, or "random-SEED-REPETITION-LENGTH"
   const ExpectedOutput* expected = nullptr;  ///< null if unverified; must outlive the measurement
   double near_tie_tau = 0;
   std::int64_t arrival_ns = 0;  ///< for a recorded load: offset from the start

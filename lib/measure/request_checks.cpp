@@ -227,6 +227,33 @@ CheckRecord check_warm_up(std::span<const RequestSample> samples, bool settled) 
   return {"warm_up", kPassed, figures};
 }
 
+CheckRecord check_prompt_cache(const Scenario& scenario, std::span<const RequestSample> samples) {
+  const std::string name = "prompt_cache";
+  if (scenario.n_shared_prefix > 0) return {name, kNotAvailable, "the scenario shares a prefix"};
+  if (scenario.arrivals == ArrivalKind::kTrace) {
+    return {name, kNotAvailable, "recorded prompts may have shared a prefix"};
+  }
+  std::int64_t n_tokens = 0;
+  std::int64_t n_cached = 0;
+  for (const RequestSample& sample : samples) {
+    if (!sample.error.empty() || sample.turn.value_or(1) > 1) continue;
+    n_tokens += sample.n_prompt_tokens;
+    n_cached += sample.n_cached_prompt_tokens;
+  }
+  if (n_tokens == 0) return {name, kNotAvailable, "no request has a prompt"};
+  const double share = static_cast<double>(n_cached) / static_cast<double>(n_tokens);
+  if (share <= kPromptCacheSuspect) {
+    return {name, kPassed,
+            fmt::format("the system says of {} of {} prompt tokens that they came from a cache", n_cached, n_tokens)};
+  }
+  return {name, share > kPromptCacheInvalid ? kInvalid : kSuspect,
+          fmt::format(
+              "{:.0f} % of the prompt tokens came from the system's cache, although the prompts share nothing: golden "
+              "prompts are sent again, and a run with the same seed before sent the same random ones; turn the prefix "
+              "cache off, or start the server again, or take random prompts (@256/32) and another --seed",
+              100 * share)};
+}
+
 CheckRecord check_compiled(std::int64_t n_compiled) {
   if (n_compiled == 0) return {"compiled", kPassed, "all steps were compiled before"};
   return {"compiled", kInvalid, fmt::format("{} steps were compiled while requests waited for them", n_compiled)};

@@ -34,6 +34,11 @@ inline constexpr std::int64_t kStampToleranceNs = 100'000;
 /// load generator that loses its CPU notes the arrival of some tokens too late, on a busy machine those of most requests.
 inline constexpr double kStampQuantile = 0.10;
 
+/// Shares of the prompt tokens that a system may take from a cache although the scenario shares none: above the first the cell
+/// is suspect; above the second as much of the prefill is missing as the gate would call a change.
+inline constexpr double kPromptCacheSuspect = 0.01;
+inline constexpr double kPromptCacheInvalid = 0.10;
+
 /// "requests": checks that all of them ended without an error.
 [[nodiscard]] CheckRecord check_requests(std::span<const RequestSample> samples);
 /// "tokens": checks that each request got the tokens that it asked for, by the number of tokens that arrived and by the
@@ -53,6 +58,9 @@ inline constexpr std::string_view kFewReadings = "few readings: ";
 /// `growth` seconds per second.
 [[nodiscard]] CheckRecord check_queue(const Scenario& scenario, std::span<const RequestSample> samples,
                                       double growth = kQueueGrowth);
+/// "prompt_cache": checks that the system computed the prompts, as far as it says, of requests whose prompts share nothing by the
+/// scenario: of conversations the first turns. Not available where the scenario or a recorded load shares prompts.
+[[nodiscard]] CheckRecord check_prompt_cache(const Scenario& scenario, std::span<const RequestSample> samples);
 /// "warm_up": checks that the time per token has no trend over the repetition; not available for one that is too short for
 /// a trend. Whether the warm-up before it settled is only said: its windows last milliseconds, and on a shared machine few
 /// agree within 5 %, so that it would accuse measurements which are right.

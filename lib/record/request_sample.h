@@ -38,7 +38,7 @@ struct RequestSample {
   std::int32_t repetition = 0;
   std::int32_t request = 0;
   bool warmup = false;
-  std::string prompt;  ///< id of the golden prompt, or "random-SEED-LENGTH"
+  std::string prompt;  ///< id of the golden prompt, or "random-SEED-REPETITION-LENGTH"
   std::int32_t n_prompt_tokens = 0;
   std::int32_t n_output_tokens = 0;  ///< tokens that arrived
   std::int64_t scheduled_ns = 0;     ///< scheduled arrival; in a closed loop equal to sent_ns

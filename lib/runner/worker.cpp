@@ -97,11 +97,8 @@ class Worker {
 
   Result<void> handle(const MeasureCommand& command) {
     SS_TRY_VOID(check_loaded());
-    // A prefix cache must not know a repetition's conversations from the one before it.
-    const bool has_conversations = command.plan.scenario.has_conversations();
-    const auto own_seed =
-        command.plan.seed + (has_conversations ? static_cast<std::uint64_t>(command.plan.repetition) : 0);
-    SS_TRY(const PreparedWork work, system_->prepare(command.plan.scenario, own_seed));
+    SS_TRY(const PreparedWork work,
+           system_->prepare(command.plan.scenario, LoadSeed(command.plan.seed, command.plan.repetition)));
     RepetitionPlan plan = command.plan;
     plan.seed = arrivals_seed(client_, plan.seed);
     plan.load_ns = load_ns_;

@@ -87,7 +87,7 @@ class LoadedAdapter final : public LoadedSystem {
     return Error{ErrorCode::kUnsupported, "an adapter is no oracle"};
   }
 
-  Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
+  Result<PreparedWork> prepare(const Scenario& scenario, const LoadSeed& seed) override {
     SS_TRY(const std::optional<ArrivalTrace> trace, trace_of(scenario));
     return PreparedWork{prompts_->workload.items(scenario, seed, trace ? &*trace : nullptr)};
   }

@@ -84,7 +84,7 @@ class LoadedEngine final : public LoadedSystem {
     return answers;
   }
 
-  Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
+  Result<PreparedWork> prepare(const Scenario& scenario, const LoadSeed& seed) override {
     Engine& engine = session_->engine();
     SchedulerOptions options = engine.scheduler().options();
     options.max_seqs = scenario.batch;

@@ -33,7 +33,7 @@ class LoadedNullSystem final : public LoadedSystem {
     return Error{ErrorCode::kUnsupported, "the null system has no operations"};
   }
 
-  Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t) override {
+  Result<PreparedWork> prepare(const Scenario& scenario, const LoadSeed&) override {
     std::vector<WorkItem> items(static_cast<std::size_t>(scenario.n_requests));
     for (std::size_t index = 0; index < items.size(); ++index) {
       items[index].prompt = "null";

@@ -58,7 +58,7 @@ class LoadedPool final : public LoadedSystem {
   }
 
   /// The requests of each model are those of its own bundle, in their order; the mix decides whose turn it is.
-  Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
+  Result<PreparedWork> prepare(const Scenario& scenario, const LoadSeed& seed) override {
     if (!scenario.swap) {
       return Error{ErrorCode::kInternal, fmt::format("scenario {}: expected one of several models", scenario.name())};
     }
@@ -66,7 +66,8 @@ class LoadedPool final : public LoadedSystem {
     std::vector<std::vector<WorkItem>> items_of;
     for (const LoadedPrompts& prompts : prompts_) items_of.push_back(prompts.workload.items(scenario, seed));
     PreparedWork work;
-    work.items = mixed_items(std::move(items_of), draw_models(mix_shares(*scenario.swap), scenario.n_requests, seed));
+    work.items =
+        mixed_items(std::move(items_of), draw_models(mix_shares(*scenario.swap), scenario.n_requests, seed.run));
     return work;
   }
 

@@ -84,7 +84,7 @@ class LoadedServed final : public LoadedSystem {
     return Error{ErrorCode::kUnsupported, "a server is no oracle"};
   }
 
-  Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
+  Result<PreparedWork> prepare(const Scenario& scenario, const LoadSeed& seed) override {
     SS_TRY(const std::optional<ArrivalTrace> trace, trace_of(scenario));
     PreparedWork work{prompts_->workload.items(scenario, seed, trace ? &*trace : nullptr, job_.client)};
     for (WorkItem& item : work.items) {

@@ -73,7 +73,7 @@ class LoadedServedPool final : public LoadedSystem {
     return Error{ErrorCode::kUnsupported, "a server is no oracle"};
   }
 
-  Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
+  Result<PreparedWork> prepare(const Scenario& scenario, const LoadSeed& seed) override {
     if (!scenario.swap) {
       return Error{ErrorCode::kInternal, fmt::format("scenario {}: expected one of several models", scenario.name())};
     }
@@ -84,7 +84,7 @@ class LoadedServedPool final : public LoadedSystem {
       items_of.push_back(std::move(work.items));
     }
     return PreparedWork{
-        mixed_items(std::move(items_of), draw_models(mix_shares(*scenario.swap), scenario.n_requests, seed))};
+        mixed_items(std::move(items_of), draw_models(mix_shares(*scenario.swap), scenario.n_requests, seed.run))};
   }
 
   Result<OperationTimes> time_operations(const TimeOperationsCommand&, ProgressCount&) override {

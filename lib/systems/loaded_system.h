@@ -13,6 +13,7 @@
 #include "measure/repetition.h"
 #include "measure/system_under_test.h"
 #include "systems/system_job.h"
+#include "systems/workload.h"
 
 namespace secondsource {
 
@@ -35,7 +36,7 @@ class LoadedSystem {
   virtual Result<OracleAnswers> oracle_answers(Progress& progress) = 0;
   /// Prepares for a scenario (batch limits, compiled steps) and returns its requests, which are the same for every
   /// system given the same scenario and seed. The result is valid until the next call.
-  virtual Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) = 0;
+  virtual Result<PreparedWork> prepare(const Scenario& scenario, const LoadSeed& seed) = 0;
   /// Measures where the time of a scenario goes, by operation, and appends the spans to the command's trace file.
   virtual Result<OperationTimes> time_operations(const TimeOperationsCommand& command, ProgressCount& progress) = 0;
   /// Its sensors, those of its device and what it says of itself; they live as long as this.

@@ -41,8 +41,8 @@ struct ServedEndpoint::Stream {
   ServedFinish finish = ServedFinish::kNone;
   std::optional<std::int64_t> connect_ns{};
   std::int64_t sent_ns = 0;
-  bool has_begun = false;      ///< bytes of the stream have come
-  bool wants_created = false;  ///< until the first event
+  bool has_begun = false;                   ///< bytes of the stream have come
+  bool wants_created = false;               ///< until the first event
   std::optional<std::int64_t> created_s{};  ///< of the first event
   ServedChunk chunk{};                      ///< the last one, whose memory is used again
 

@@ -15,10 +15,17 @@ constexpr std::int32_t kDefaultRandomPrompt = 256;
 constexpr std::int32_t kPrefixIndex = -1;
 // Added to the seed of a repetition for the blocks of a trace, whose names are numbers as those of requests are.
 constexpr std::uint64_t kBlocksSeed = 0x6d6f6f6e63616b65ULL;
+// Keeps the prompts of a repetition apart from those of runs whose seeds are near.
+constexpr std::uint64_t kRepetitionStream = 0x72657065746974ULL;
 // Keeps the draws of cancelled requests apart from those of prompts and arrivals.
 constexpr std::uint64_t kCancelStream = 0x63616e63656cULL;
 // And those of the arrivals at several clients from one another.
 constexpr std::uint64_t kClientStream = 0x636c69656e74ULL;
+
+/// The id of a prompt of random ids.
+std::string random_name(const LoadSeed& seed, std::int32_t n_tokens) {
+  return fmt::format("random-{}-{}-{}", seed.run, seed.repetition, n_tokens);
+}
 
 /// After how many tokens the client cancels this request; 0: it does not. Requests that are shorter run to their end.
 std::int32_t cancel_after(const Scenario& scenario, std::uint64_t seed, std::int32_t index,
@@ -74,7 +81,12 @@ std::uint64_t arrivals_seed(const LoadClient& client, std::uint64_t seed) {
                            : random_bits(random_bits(seed, kClientStream), static_cast<std::uint64_t>(client.index));
 }
 
-std::vector<WorkItem> Workload::conversations(const Scenario& scenario, std::uint64_t seed,
+std::uint64_t LoadSeed::of_prompts() const {
+  return repetition == 0 ? run
+                         : random_bits(random_bits(run, kRepetitionStream), static_cast<std::uint64_t>(repetition));
+}
+
+std::vector<WorkItem> Workload::conversations(const Scenario& scenario, const LoadSeed& seed,
                                               const LoadClient& client) const {
   std::vector<WorkItem> items;
   const auto add = [&](std::int32_t conversation, std::int32_t turn) {
@@ -83,11 +95,11 @@ std::vector<WorkItem> Workload::conversations(const Scenario& scenario, std::uin
     item.request.n_output_tokens = scenario.n_output_tokens;
     const std::int32_t of_all = index_of_all(client, conversation);
     const std::int64_t request_of_all = std::int64_t{of_all} * scenario.turns + turn;
-    item.request.seed = random_bits(seed, static_cast<std::uint64_t>(request_of_all));
+    item.request.seed = random_bits(seed.run, static_cast<std::uint64_t>(request_of_all));
     // A row of ids begins the same, however many of them are drawn.
     const auto n_tokens = static_cast<std::int32_t>(tokens_of_turn(scenario, turn));
-    item.prompt = fmt::format("random-{}-{}", seed, n_tokens);
-    item.request.ids = random_prompt(seed, of_all, n_tokens, vocab_size_);
+    item.prompt = random_name(seed, n_tokens);
+    item.request.ids = random_prompt(seed.of_prompts(), of_all, n_tokens, vocab_size_);
     for (std::int32_t before = 0; before < turn; ++before) {
       const auto question_ends = static_cast<std::int32_t>(tokens_of_turn(scenario, before));
       item.request.part_ends.push_back(question_ends);
@@ -102,14 +114,14 @@ std::vector<WorkItem> Workload::conversations(const Scenario& scenario, std::uin
   return items;
 }
 
-std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t seed, const ArrivalTrace* trace,
+std::vector<WorkItem> Workload::items(const Scenario& scenario, const LoadSeed& seed, const ArrivalTrace* trace,
                                       const LoadClient& client) const {
   if (scenario.has_conversations()) return conversations(scenario, seed, client);
   std::vector<const EncodedPrompt*> timed;
   for (const EncodedPrompt& prompt : prompts_) timed.push_back(&prompt);
   // std::shuffle is not used here because its result differs between standard libraries.
   for (std::size_t left = timed.size(); left > 1; --left) {
-    std::swap(timed[left - 1], timed[random_bits(seed, left) % left]);
+    std::swap(timed[left - 1], timed[random_bits(seed.run, left) % left]);
   }
   const bool is_random = scenario.n_prompt_tokens > 0 || timed.empty();
   const std::int32_t n_random = scenario.n_prompt_tokens > 0 ? scenario.n_prompt_tokens : kDefaultRandomPrompt;
@@ -119,7 +131,7 @@ std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t se
     const std::int32_t of_all = index_of_all(client, index);
     item.request.tag = index;
     item.request.n_output_tokens = scenario.n_output_tokens;
-    item.request.seed = random_bits(seed, static_cast<std::uint64_t>(of_all));
+    item.request.seed = random_bits(seed.run, static_cast<std::uint64_t>(of_all));
     if (trace != nullptr) {
       const TraceEntry& entry = trace->entries[static_cast<std::size_t>(index)];
       item.arrival_ns = std::llround(static_cast<double>(entry.at_ns) / scenario.trace_speed);
@@ -143,7 +155,21 @@ std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t se
   }
   for (WorkItem& item : items) {
     const std::int32_t of_all = index_of_all(client, static_cast<std::int32_t>(item.request.tag));
-    item.request.cancel_after = cancel_after(scenario, seed, of_all, item.request);
+    item.request.cancel_after = cancel_after(scenario, seed.run, of_all, item.request);
+  }
+  if (is_random || trace != nullptr) {
+    const std::int32_t n_warm_up =
+        scenario.kind == ScenarioKind::kOffline ? std::min(scenario.batch, scenario.n_requests) : 1;
+    for (std::int32_t index = 0; index < n_warm_up; ++index) {
+      WorkItem item;
+      const std::int32_t of_all = index_of_all(client, scenario.n_requests + index);
+      item.request.tag = scenario.n_requests + index;
+      item.request.n_output_tokens = items[static_cast<std::size_t>(index)].request.n_output_tokens;
+      item.request.seed = random_bits(seed.run, static_cast<std::uint64_t>(of_all));
+      const auto n_tokens = static_cast<std::int32_t>(items[static_cast<std::size_t>(index)].request.ids.size());
+      make_random(item, scenario, seed, of_all, n_tokens);
+      items.push_back(std::move(item));
+    }
   }
   return items;
 }
@@ -168,15 +194,17 @@ Result<std::optional<ArrivalTrace>> trace_of(const Scenario& scenario) {
   return std::optional(std::move(trace));
 }
 
-void Workload::make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t index,
+void Workload::make_random(WorkItem& item, const Scenario& scenario, const LoadSeed& seed, std::int32_t index,
                            std::int32_t n_tokens, std::span<const std::int64_t> blocks) const {
-  item.prompt = fmt::format("random-{}-{}", seed, n_tokens);
-  item.request.ids = random_prompt(seed, index, n_tokens, vocab_size_);
-  fill_blocks(item.request.ids, blocks, random_bits(seed, kBlocksSeed), vocab_size_);
+  const std::uint64_t of_prompts = seed.of_prompts();
+  item.prompt = random_name(seed, n_tokens);
+  item.request.ids = random_prompt(of_prompts, index, n_tokens, vocab_size_);
+  fill_blocks(item.request.ids, blocks, random_bits(of_prompts, kBlocksSeed), vocab_size_);
   // At least one id of the prompt is not shared.
   item.request.n_shared_prefix = std::min(scenario.n_shared_prefix, n_tokens - 1);
   if (item.request.n_shared_prefix <= 0) return;
-  const std::vector<std::int32_t> prefix = random_prompt(seed, kPrefixIndex, item.request.n_shared_prefix, vocab_size_);
+  const std::vector<std::int32_t> prefix =
+      random_prompt(seed.run, kPrefixIndex, item.request.n_shared_prefix, vocab_size_);
   std::copy(prefix.begin(), prefix.end(), item.request.ids.begin());
 }
 

@@ -22,6 +22,7 @@ std::vector<RequestSample> steady_samples(const std::string& cell) {
     sample.sent_ns = sample.scheduled_ns + 10'000;
     sample.first_token_ns = sample.sent_ns + 20 * kMs;
     sample.itl_ns.assign(10, 8 * kMs);
+    sample.n_prompt_tokens = 16;
     sample.n_output_tokens = 11;
     sample.engine_tokens = 11;
     sample.last_token_ns = *sample.first_token_ns + 80 * kMs;
@@ -84,8 +85,8 @@ TEST_CASE("each fault that is planted in a stored repetition is found by its che
     (is_alarm ? found : silent).push_back(check.name);
   }
   CHECK(silent.empty());
-  for (const char* const name : {"requests", "tokens", "timestamps", "rate", "queue", "warm_up", "compiled", "roofline",
-                                 "machine", "harness", "frequency"}) {
+  for (const char* const name : {"requests", "tokens", "timestamps", "rate", "queue", "prompt_cache", "warm_up",
+                                 "compiled", "roofline", "machine", "harness", "frequency"}) {
     CAPTURE(name);
     CHECK(std::ranges::count(found, name) == 1);
   }

@@ -41,6 +41,7 @@ std::vector<RequestSample> steady_load() {
     sample.scheduled_ns = static_cast<std::int64_t>(index) * 100 * kMs;
     sample.sent_ns = sample.scheduled_ns + kMs / 10;
     sample.first_token_ns = sample.sent_ns + 30 * kMs;
+    sample.n_prompt_tokens = 16;
     sample.n_output_tokens = 8;
     // Small variations, the same for every request.
     for (const std::int64_t extra_us : {0, 20, -20, 10, -10, 5, -5}) sample.itl_ns.push_back(5 * kMs + extra_us * 1000);
@@ -58,9 +59,9 @@ const Scenario kOpenLoop{.kind = ScenarioKind::kServer, .rate_per_s = 10, .n_req
 std::vector<CheckRecord> request_checks(const std::vector<RequestSample>& samples, bool settled = true,
                                         std::int64_t n_compiled = 0) {
   const std::vector<std::int32_t> asked(samples.size(), 8);
-  return {check_requests(samples),        check_tokens(samples, asked),    check_timestamps(samples),
-          check_rate(kOpenLoop, samples), check_queue(kOpenLoop, samples), check_warm_up(samples, settled),
-          check_compiled(n_compiled)};
+  return {check_requests(samples),         check_tokens(samples, asked),    check_timestamps(samples),
+          check_rate(kOpenLoop, samples),  check_queue(kOpenLoop, samples), check_prompt_cache(kOpenLoop, samples),
+          check_warm_up(samples, settled), check_compiled(n_compiled)};
 }
 
 /// Multiplies the gaps of request i by factor(i) and recomputes what depends on them.
@@ -93,6 +94,7 @@ TEST_CASE("each fault that is planted in the requests fires the one check that i
     const char* expected;
   };
   const Fault faults[] = {
+      {"prompts that were in a cache", [](auto& samples) { samples[3].n_cached_prompt_tokens = 15; }, "prompt_cache: suspect"},
       {"a request that failed",
        [](auto& samples) {
          samples[3].error = "finished early: stop";
@@ -207,6 +209,32 @@ TEST_CASE("a fall of the time per token within less than a second is no verdict 
   few_steps.resize(10);
   for (RequestSample& sample : few_steps) *sample.first_token_ns *= 10;
   CHECK(check_warm_up(few_steps, true).outcome == kNotAvailable);
+}
+
+TEST_CASE("a prompt that a system did not compute counts where nothing is shared, and by its share") {
+  std::vector<RequestSample> samples = steady_load();  // 40 prompts of 16 tokens
+  const auto outcome = [&](std::int32_t n_cached, const Scenario& scenario = kOpenLoop) {
+    samples[3].n_cached_prompt_tokens = std::min(n_cached, 16);
+    samples[4].n_cached_prompt_tokens = std::min(n_cached - samples[3].n_cached_prompt_tokens, 16);
+    samples[5].n_cached_prompt_tokens =
+        n_cached - samples[3].n_cached_prompt_tokens - samples[4].n_cached_prompt_tokens;
+    return check_prompt_cache(scenario, samples).outcome;
+  };
+  CHECK(outcome(6) == kPassed);
+  CHECK(outcome(7) == kSuspect);
+  CHECK(outcome(48) == kSuspect);
+  samples[6].n_cached_prompt_tokens = 16;
+  CHECK(outcome(48) == kSuspect);  // 64 of 640, a tenth
+  CHECK(outcome(49) == kInvalid);
+  Scenario shared = kOpenLoop;
+  shared.n_shared_prefix = 8;
+  CHECK(outcome(48, shared) == kNotAvailable);
+  Scenario recorded = kOpenLoop;
+  recorded.arrivals = ArrivalKind::kTrace;
+  CHECK(outcome(48, recorded) == kNotAvailable);
+  for (RequestSample& sample : samples) sample.turn = 2;
+  samples.front().turn = 1;
+  CHECK(outcome(48) == kPassed);
 }
 
 TEST_CASE("too little to tell is said, and never passed") {

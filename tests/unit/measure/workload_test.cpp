@@ -3,8 +3,11 @@
 
 #include "systems/workload.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 
 #include "support/assets.h"
 #include "support/result.h"
@@ -37,7 +40,7 @@ std::int64_t n_equal(const std::vector<std::int32_t>& a, const std::vector<std::
 
 /// Every two prompts begin with the same tokens as far as their blocks have the same names, and no further.
 void check_prefixes(const ArrivalTrace& trace, const std::vector<WorkItem>& items) {
-  for (std::size_t i = 0; i < items.size(); ++i) {
+  for (std::size_t i = 0; i < trace.entries.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       const auto& a = trace.entries[i].blocks;
       const auto& b = trace.entries[j].blocks;
@@ -63,14 +66,15 @@ TEST_CASE("prompts of a trace have the tokens in common that the names of their 
   const Workload workload = workload_of_many_ids();
   for (const std::int32_t longest : {100, 600, 100'000}) {
     const auto items = workload.items(scenario_of(6, longest), 5, &*trace);
-    REQUIRE(items.size() == 6);
+    REQUIRE(items.size() == 6 + 1);  // one for the warm-up
     CHECK(items[0].request.ids.size() == static_cast<std::size_t>(std::min(longest, 1300)));
     check_prefixes(*trace, items);
   }
   const auto items = workload.items(scenario_of(6, 2000), 5, &*trace);
-  // The same again; and nothing of it in the next repetition, which has another seed.
+  // The same again; and nothing of it in the next repetition.
   CHECK(workload.items(scenario_of(6, 2000), 5, &*trace)[1].request.ids == items[1].request.ids);
-  CHECK(n_equal(workload.items(scenario_of(6, 2000), 6, &*trace)[0].request.ids, items[0].request.ids) == 0);
+  CHECK(n_equal(workload.items(scenario_of(6, 2000), LoadSeed(5, 1), &*trace)[0].request.ids, items[0].request.ids) ==
+        0);
 }
 
 TEST_CASE("the cancelled requests are a share of all, the same ones in every system, and none that ends before") {
@@ -90,6 +94,32 @@ TEST_CASE("the cancelled requests are a share of all, the same ones in every sys
   scenario.n_output_tokens = 5;
   const std::vector<WorkItem> shorter = workload_of_many_ids().items(scenario, 3);
   CHECK(std::ranges::none_of(shorter, [](const WorkItem& item) { return item.request.cancel_after > 0; }));
+}
+
+TEST_CASE(
+    "random prompts share nothing with those of the warm-up, of other repetitions and of runs with a seed near by") {
+  const Scenario scenario{
+      .kind = ScenarioKind::kOffline, .batch = 3, .n_requests = 8, .n_prompt_tokens = 64, .n_output_tokens = 2};
+  const Workload workload = workload_of_many_ids();
+  std::vector<WorkItem> all;
+  for (const LoadSeed& seed : {LoadSeed(7), LoadSeed(7, 1), LoadSeed(7, 2), LoadSeed(8), LoadSeed(8, 1), LoadSeed(9)}) {
+    std::vector<WorkItem> items = workload.items(scenario, seed);
+    REQUIRE(items.size() == 8 + 3);
+    CHECK(items[8].request.tag == 8);
+    CHECK(items[8].request.ids.size() == 64);
+    CHECK(items[8].prompt == fmt::format("random-{}-{}-64", seed.run, seed.repetition));
+    CHECK(workload.items(scenario, seed)[5].request.ids == items[5].request.ids);
+    std::ranges::move(items, std::back_inserter(all));
+  }
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) REQUIRE(n_equal(all[i].request.ids, all[j].request.ids) <= 1);
+  }
+  // A shared prefix is the same in all of them, or no cache of it would be warm.
+  Scenario shared = scenario;
+  shared.n_shared_prefix = 16;
+  const auto first = workload.items(shared, LoadSeed(7));
+  const auto second = workload.items(shared, LoadSeed(7, 1));
+  CHECK(n_equal(first.front().request.ids, second.back().request.ids) == 16);
 }
 
 TEST_CASE(
@@ -117,8 +147,8 @@ TEST_CASE(
     }
   }
   CHECK(workload_of_many_ids().longest_prompt(scenario) == 21);
-  // No prompt of another repetition, which has another seed, begins like one of these.
-  const std::vector<WorkItem> others = workload_of_many_ids().items(scenario, 12);
+  // No prompt of another repetition begins like one of these.
+  const std::vector<WorkItem> others = workload_of_many_ids().items(scenario, LoadSeed(11, 1));
   for (const WorkItem& one : items) {
     for (const WorkItem& other : others) REQUIRE(n_equal(one.request.ids, other.request.ids) == 0);
   }
