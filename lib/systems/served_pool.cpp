@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <optional>
 #include <set>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "core/clock.h"
@@ -153,11 +155,15 @@ class ServedPool final : public ModelPool {
   [[nodiscard]] Result<std::int64_t> bytes_of(const LoadedModel& one) const {
     if (one.bytes) return *one.bytes;
     if (one.command.empty()) return Error{ErrorCode::kUnavailable, parts_.why_no_memory};
-    SS_TRY(const std::int64_t process, find_process(files_, one.command));
+    const auto bytes = bytes_of_process(one.command);
+    if (bytes) return *bytes;
+    return Error{ErrorCode::kUnavailable, fmt::format("{}, and {}", parts_.why_no_memory, bytes.error().message)};
+  }
+
+  [[nodiscard]] Result<std::int64_t> bytes_of_process(std::span<const std::string> command) const {
+    SS_TRY(const std::int64_t process, find_process(files_, command));
     SS_TRY(const bool is_on_gpu, uses_gpu(files_, process));
-    if (is_on_gpu) {
-      return Error{ErrorCode::kUnavailable, parts_.why_no_memory + ", and its process has memory on a GPU, too"};
-    }
+    if (is_on_gpu) return Error{ErrorCode::kUnavailable, "a part of its process's memory is on a GPU"};
     return proportional_bytes(files_, process);
   }
 

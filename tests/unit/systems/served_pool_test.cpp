@@ -139,7 +139,7 @@ TEST_CASE("where the server does not tell a size, the process that holds the mod
   CHECK(pool->take_events().back().resident_bytes == pool->footprint(0).resident_bytes);
   REQUIRE_OK(pool->make_resident(1, 1));
   CHECK_FALSE(pool->footprint(1).resident_bytes);
-  CHECK(pool->why_no_memory() == "no process of this machine has that command");
+  CHECK(pool->why_no_memory() == "it does not say, and no process of this machine has that command");
 }
 
 TEST_CASE("sizes are those that the server tells, and a model above the budget is named with its size") {
