@@ -10,9 +10,9 @@
 
 #include "gpu/kernels/tables.h"
 #include "gpu/runtime/runtime_backend.h"
-#include "sensors/amd_sensors.h"
 #include "hip/device_list.h"
 #include "hip/hipblaslt.h"
+#include "sensors/amd_sensors.h"
 
 namespace secondsource::hip {
 namespace {

@@ -94,7 +94,8 @@ TEST_CASE("each fault that is planted in the requests fires the one check that i
     const char* expected;
   };
   const Fault faults[] = {
-      {"prompts that were in a cache", [](auto& samples) { samples[3].n_cached_prompt_tokens = 15; }, "prompt_cache: suspect"},
+      {"prompts that were in a cache", [](auto& samples) { samples[3].n_cached_prompt_tokens = 15; },
+       "prompt_cache: suspect"},
       {"a request that failed",
        [](auto& samples) {
          samples[3].error = "finished early: stop";
