@@ -40,8 +40,8 @@ std::vector<GpuId> amd_gpus(const std::filesystem::path& driver) {
 }  // namespace
 
 Result<std::vector<GpuId>> local_gpus(const GpuPlaces& places) {
-  Result<std::vector<GpuId>> nvidia = nvidia_gpus(places.nvml);
-  std::vector<GpuId> ids = nvidia ? *std::move(nvidia) : std::vector<GpuId>();
+  const Result<std::vector<GpuId>> nvidia = nvidia_gpus(places.nvml);
+  std::vector<GpuId> ids = nvidia ? *nvidia : std::vector<GpuId>();
   std::ranges::move(amd_gpus(places.amd_driver), std::back_inserter(ids));
   if (!ids.empty()) return ids;
   return Error{ErrorCode::kUnavailable,
