@@ -26,6 +26,7 @@ SYSTEMS = {
                              "logits"),
     "ctranslate2": ("ctranslate2", ["ctranslate2", "torch", "transformers"], {}, "logits"),
     "onnxruntime-genai": ("onnxruntime-genai", ["onnxruntime_genai", "onnx_ir", "torch", "transformers"], {}, "logits"),
+    "iree": ("iree", ["iree.compiler", "iree.runtime", "iree.turbine", "torch", "transformers"], {}, "logits"),
     "mlx": ("mlx", ["mlx", "mlx_lm"], {}, "logits"),
     "optimum-onnx": ("optimum-onnx", ["optimum.onnxruntime", "onnxruntime", "torch", "transformers"], {}, "logits"),
     "openvino-genai": ("openvino-genai", ["openvino_genai", "optimum.intel", "torch", "transformers"], {}, "logprob"),
