@@ -187,6 +187,7 @@ class Clients(unittest.TestCase):
             (end,) = self.lines(name, "repetition")
             clock = end["server_clock"]
             self.assertEqual(clock["source"], "created")
+            self.assertIn("by the times in the answers of", program("report", self.folder / name).stdout)
             self.assertLessEqual(clock["ahead_low_ns"], 0)
             self.assertGreaterEqual(clock["ahead_high_ns"], 0)
             self.assertGreater(len(clock["turns"]), 2)
