@@ -16,8 +16,8 @@ std::string clock_line(const std::string& backend, const ServerClock& clock) {
   if (!clock.ahead_low_ns || !clock.ahead_high_ns) {
     return fmt::format("{}: its clock is not known: {}", backend, clock.why_not);
   }
-  return fmt::format("{}: its clock is between {:.1f} and {:.1f} ms ahead of this machine's, by {} {} responses", backend,
-                     in_ms(*clock.ahead_low_ns), in_ms(*clock.ahead_high_ns),
+  return fmt::format("{}: its clock is between {:.1f} and {:.1f} ms ahead of this machine's, by {} {} responses",
+                     backend, in_ms(*clock.ahead_low_ns), in_ms(*clock.ahead_high_ns),
                      clock.source == ServerTime::kDate ? "the Dates of" : "the times in the answers of",
                      clock.n_responses);
 }
