@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "core/check.h"
 #include "core/clock.h"
@@ -43,7 +44,7 @@ class Generator {
       if (result.stopped) break;
     }
     result.end_ns = now_ns();
-    result.full_until_ns = full_until_ns_.value_or(0);
+    result.full_until_ns = full_until();
     if (result.stopped) SS_TRY_VOID(system_.abandon());
     result.requests = timer_.take();
     result.n_abandoned = static_cast<std::int64_t>(
@@ -63,8 +64,19 @@ class Generator {
     const ObservedRequest& request = timer_.on_end(end);
     watch_.on_end(request);
     const std::int64_t answered_ns = request.token_ns.empty() ? now_ns() : request.token_ns.back();
-    const bool stays_empty = schedule_->on_end(static_cast<std::size_t>(end.tag), answered_ns);
-    if (stays_empty) full_until_ns_ = std::min(full_until_ns_.value_or(answered_ns), answered_ns);
+    if (schedule_->on_end(static_cast<std::size_t>(end.tag), answered_ns)) freed_ns_.push_back(answered_ns);
+  }
+
+  /// Each request that does not begin at once takes the place of one that ended, in the order in which places became free; the next
+  /// place stays empty. So it is of no account which ends one poll brings together, and in which order.
+  [[nodiscard]] std::int64_t full_until() {
+    if (!shape_.arrival_offsets_ns.empty()) return 0;
+    const std::size_t n_to_begin = requests_.size() / static_cast<std::size_t>(shape_.turns);
+    const std::size_t n_taken = n_to_begin - std::min(n_to_begin, static_cast<std::size_t>(shape_.in_flight));
+    if (freed_ns_.size() <= n_taken) return 0;
+    const auto stays_empty = freed_ns_.begin() + static_cast<std::ptrdiff_t>(n_taken);
+    std::ranges::nth_element(freed_ns_, stays_empty);
+    return *stays_empty;
   }
 
   Result<void> send_due() {
@@ -116,7 +128,7 @@ class Generator {
   SystemEvents events_;
   std::map<std::int64_t, std::int32_t> to_cancel_;  ///< by tag: the tokens that are still wanted
   std::optional<RequestSchedule> schedule_;         ///< once the load has begun
-  std::optional<std::int64_t> full_until_ns_;       ///< when the first place stayed empty
+  std::vector<std::int64_t> freed_ns_;              ///< when each place became free
 };
 
 }  // namespace

@@ -36,7 +36,8 @@ struct LoadResult {
   std::int64_t end_ns = 0;          ///< when the last request ended
   std::optional<LoadStop> stopped;  ///< why the load was given up before all requests ended; nullopt if it was not
   std::int64_t n_abandoned = 0;     ///< requests that were sent and then given up
-  /// Closed loop: when a request (a conversation, if they have several) ended for the first time with none left to begin.
+  /// Closed loop: when a request (a conversation, if they have several) ended for the first time with none left to take its place. 0 if
+  /// that did not happen.
   std::int64_t full_until_ns = 0;
 };
 

@@ -56,7 +56,7 @@ bool RequestSchedule::on_end(std::size_t index, std::int64_t answered_ns) {
     return false;
   }
   --n_open_;
-  return !any_left_to_begin();
+  return true;
 }
 
 std::vector<std::int64_t> think_times_ns(const Scenario& scenario, std::uint64_t seed) {

@@ -39,7 +39,7 @@ class RequestSchedule {
   /// The request that is due first, if one is due by `now_ns`; it counts as sent. What a closed loop begins is due now.
   [[nodiscard]] std::optional<DueRequest> take_due(std::int64_t now_ns);
   /// A request has ended: its answer was complete, or it failed, at `answered_ns`. `index` is needed only for conversations. True if
-  /// its place stays empty from here on, because nothing is left to begin.
+  /// that leaves its place free: false for all but the last turn of a conversation.
   bool on_end(std::size_t index, std::int64_t answered_ns);
   /// When the next request is due, as far as that is known; INT64_MAX if it depends on an answer.
   [[nodiscard]] std::int64_t next_due_ns() const;

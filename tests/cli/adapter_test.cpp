@@ -91,9 +91,9 @@ TEST_CASE("wrong tokens behind an adapter are found, whatever it shows") {
 }
 
 TEST_CASE("run.json says what is behind the adapter, and the reports show the row beside our own") {
-  const test::SystemRun measured =
-      adapter_run(options_of("in_flight: 3") + "    env: {STAND_IN: yes}\n    devices: 2\n",
-                  {"--backend", "reference", "--price", "2"});
+  const test::SystemRun measured = adapter_run(
+      options_of("in_flight: 3") + "    env: {STAND_IN: yes}\n    devices: 2\n    telemetry: local:GPU-of-nobody\n",
+      {"--backend", "reference", "--price", "2"});
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 0);
   const SummarizedRun stored = measured.stored();
@@ -106,11 +106,13 @@ TEST_CASE("run.json says what is behind the adapter, and the reports show the ro
   CHECK(it.adapter->settings == std::vector<std::pair<std::string, std::string>>{{"forced", "logits"}});
   CHECK(it.adapter->options == std::vector<std::pair<std::string, std::string>>{{"in_flight", "3"}});
   CHECK(it.adapter->max_in_flight == 3);
+  CHECK(it.adapter->telemetry == "local:GPU-of-nobody");
   CHECK(it.n_units_used == 2);
   CHECK_FALSE(it.served);
   const std::string telemetry = read_file(measured.folder() / "samples.jsonl").value();
   CHECK(test::contains(telemetry, "adapter_line_delay_ns_max"));
   CHECK(test::contains(telemetry, "adapter_rss_bytes"));
+  CHECK(test::contains(telemetry, R"({"name":"device_power_w","value":null,"why_not":"not available: )"));
   for (const char* format : {"markdown", "html", "csv", "junit", "json"}) {
     const test::ProgramRun report = test::run_program({"report", measured.folder().string(), "--format", format});
     CAPTURE(format, report.err);

@@ -40,7 +40,7 @@ std::int64_t n_equal(const std::vector<std::int32_t>& a, const std::vector<std::
 
 /// Every two prompts begin with the same tokens as far as their blocks have the same names, and no further.
 void check_prefixes(const ArrivalTrace& trace, const std::vector<WorkItem>& items) {
-  for (std::size_t i = 0; i < trace.entries.size(); ++i) {
+  for (std::size_t i = 0; i + 1 < items.size(); ++i) {  // behind them is the one of the warm-up
     for (std::size_t j = 0; j < i; ++j) {
       const auto& a = trace.entries[i].blocks;
       const auto& b = trace.entries[j].blocks;
