@@ -19,6 +19,7 @@
 #include "measure/arrival_trace.h"
 #include "record/ranges.h"
 #include "runner/cell_estimate.h"
+#include "runner/scenario_defaults.h"
 #include "runner/scenario_text.h"
 #include "serving/preset.h"
 #include "systems/overhead.h"
@@ -29,19 +30,7 @@
 namespace secondsource {
 namespace {
 
-constexpr std::int32_t kDefaultOutputTokens = 32;
-constexpr std::int32_t kDefaultPromptTokens = 256;
-constexpr std::int32_t kQuestionTokens = 64;  ///< of each turn of a conversation
-// Three repetitions of 25 requests suffice for a 95th percentile with its confidence interval.
-constexpr std::int32_t kSingleStreamRequests = 25;
-constexpr double kServerSeconds = 2.0;
-constexpr std::int32_t kServerBatch = 16;
 constexpr double kTraceSeconds = 10.0;
-// Upper limits for the lengths that a trace asks for.
-constexpr std::int32_t kTracePromptTokens = 1024;
-constexpr std::int32_t kTraceOutputTokens = 256;
-constexpr std::int32_t kSwapRequestsPerModel = 16;
-constexpr std::int32_t kOracleRequests = 2;
 // For a model with more parameters, one request takes minutes in the oracle's plain loops.
 constexpr std::int64_t kOracleLargestModel = 20'000'000;
 // For a model with more parameters, even the few tokens that check a bundle without expected outputs take minutes.
@@ -683,9 +672,7 @@ class Planner {
           }
           PlannedCell cell;
           cell.scenario = with_defaults(scenario, has_prompts, is_oracle, opened.bundle.config());
-          SS_TRY_VOID(leave_out_too_long(cell.scenario, opened));
-          SS_TRY_VOID(check_cancelled(cell.scenario));
-          SS_TRY_VOID(check_conversations(cell.scenario, opened));
+          SS_TRY_VOID(fit_into_context(cell.scenario, opened.record.name, opened.bundle.config()));
           cell.key = {opened.record.name, backend.name, variant, cell.scenario.name()};
           cell.repetitions = is_oracle ? 1 : request_.repetitions;
           const bool is_slow = backend.name == request_.settings.oracle;
@@ -696,55 +683,6 @@ class Planner {
       }
     }
     return {};
-  }
-
-  /// A request is cancelled in its middle.
-  static Result<void> check_cancelled(const Scenario& scenario) {
-    if (scenario.cancel_share > 0 && scenario.cancel_after >= scenario.n_output_tokens) {
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("scenario {}: expected requests to be cancelled before their {} output tokens are there",
-                               scenario.name(), scenario.n_output_tokens)};
-    }
-    if (scenario.cancel_share > 0 && scenario.n_shared_prefix > 0) {
-      return Error{
-          ErrorCode::kInvalidInput,
-          fmt::format("scenario {}: expected +cancel or +prefix: the cache of a cancelled request cannot be shared",
-                      scenario.name())};
-    }
-    return {};
-  }
-
-  /// The last turn of a conversation has all of it, which the model's positions must hold.
-  static Result<void> check_conversations(const Scenario& scenario, const OpenedBundle& opened) {
-    if (!scenario.has_conversations()) return {};
-    // The engine keeps room for one token more than a request has.
-    const std::int64_t context = opened.bundle.config().max_seq_len - 1;
-    const std::int64_t longest = tokens_of_turn(scenario, scenario.turns - 1) + scenario.n_output_tokens;
-    if (longest <= context) return {};
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("scenario {}: expected conversations of at most {} tokens, which the context of {} holds, "
-                             "found {} turns of {} + {} tokens, {} in all",
-                             scenario.name(), context, opened.record.name, scenario.turns, scenario.n_prompt_tokens,
-                             scenario.n_output_tokens, longest)};
-  }
-
-  /// Counts the recorded requests that the model's context cannot hold, even with their lengths limited, and leaves them out.
-  static Result<void> leave_out_too_long(Scenario& scenario, const OpenedBundle& opened) {
-    if (scenario.arrivals != ArrivalKind::kTrace) return {};
-    SS_TRY(const ArrivalTrace trace, read_arrival_trace(scenario.trace));
-    // The engine keeps room for one token more than a request has.
-    scenario.trace_context = static_cast<std::int32_t>(opened.bundle.config().max_seq_len - 1);
-    const auto n_recorded = std::min<std::size_t>(trace.entries.size(), static_cast<std::size_t>(scenario.n_requests));
-    scenario.n_too_long = static_cast<std::int32_t>(std::ranges::count_if(
-        std::span(trace.entries).first(n_recorded),
-        [&](const TraceEntry& entry) { return is_too_long(entry, scenario, scenario.trace_context); }));
-    scenario.n_requests -= scenario.n_too_long;
-    if (scenario.n_requests > 0) return {};
-    return Error{
-        ErrorCode::kInvalidInput,
-        fmt::format("scenario {}: expected recorded requests that fit into the context of {}, {} tokens, found none of "
-                    "{}; @PROMPT/OUTPUT limits their lengths",
-                    scenario.name(), opened.record.name, opened.bundle.config().max_seq_len, n_recorded)};
   }
 
   /// Says how many requests of a trace are left out, and how many are sent shorter than they were recorded.
@@ -776,52 +714,6 @@ class Planner {
     }
     for (std::string& note : notes) plan_.notes.push_back(std::move(note));
     return {};
-  }
-
-  static Scenario with_defaults(Scenario scenario, bool has_prompts, bool is_oracle, const ModelConfig& config) {
-    const auto max_seq_len = static_cast<std::int32_t>(config.max_seq_len);
-    const bool is_trace = scenario.arrivals == ArrivalKind::kTrace;
-    if (scenario.n_output_tokens == 0) {
-      scenario.n_output_tokens = std::min(is_trace ? kTraceOutputTokens : kDefaultOutputTokens, max_seq_len / 4);
-      if (scenario.has_conversations()) {
-        scenario.n_output_tokens = std::max(1, std::min(scenario.n_output_tokens, max_seq_len / (2 * scenario.turns)));
-      }
-    }
-    const bool has_random_prompts =
-        !has_prompts || is_trace || scenario.n_shared_prefix > 0 || scenario.has_conversations();
-    if (scenario.n_prompt_tokens == 0 && has_random_prompts) {
-      const std::int32_t wanted = is_trace ? kTracePromptTokens : scenario.n_shared_prefix + kDefaultPromptTokens;
-      scenario.n_prompt_tokens = std::min(wanted, max_seq_len / 2);
-      if (scenario.has_conversations()) {
-        const std::int32_t of_turn = max_seq_len / scenario.turns - scenario.n_output_tokens;
-        scenario.n_prompt_tokens = std::max(1, std::min(kQuestionTokens, of_turn - 1));
-      }
-    }
-    if (scenario.kind == ScenarioKind::kServer) scenario.batch = kServerBatch;
-    // What it counts are conversations.
-    if (scenario.n_requests == 0) {
-      scenario.n_requests =
-          std::min(requests_of(scenario, has_prompts, is_oracle), kRequestsRange.max / scenario.turns);
-      scenario.n_requests *= scenario.turns;
-    }
-    return scenario;
-  }
-
-  static std::int32_t requests_of(const Scenario& scenario, bool has_prompts, bool is_oracle) {
-    switch (scenario.kind) {
-      case ScenarioKind::kSingleStream:
-        return is_oracle ? kOracleRequests : kSingleStreamRequests;
-      case ScenarioKind::kOffline:
-        // A second wave of requests keeps the batch full for longer. Bundles without prompts do without it, since it
-        // can take minutes.
-        return has_prompts ? std::max(8, 2 * scenario.batch) : scenario.batch;
-      case ScenarioKind::kServer:
-        if (scenario.seeks_slo_rate) return 0;  // as many as the attempts last
-        return std::max(8, static_cast<std::int32_t>(kServerSeconds * scenario.rate_per_s));
-      case ScenarioKind::kSwap:
-        return kSwapRequestsPerModel * static_cast<std::int32_t>(scenario.swap->models.size());
-    }
-    return 0;
   }
 
   const RunRequest& request_;
