@@ -71,9 +71,13 @@ CheckRecord check_page_faults(const HostState& before, const HostState& after, d
                               const HostCheckLimits& limits) {
   return with_both("page_faults", before.major_faults, after.major_faults,
                    [&](std::int64_t a, std::int64_t b) -> Verdict {
-                     const double per_s = wall_s > 0 ? static_cast<double>(b - a) / wall_s : 0;
-                     return {outcome_of(per_s, 0, limits.major_faults_per_s),
-                             fmt::format("{} pages were read from a disk, {:.3g} a second", b - a, per_s)};
+                     const std::int64_t faults = b - a;
+                     const double per_s = wall_s > 0 ? static_cast<double>(faults) / wall_s : 0;
+                     const bool often = per_s > limits.major_faults_per_s && faults >= limits.fewest_major_faults;
+                     return {often        ? kInvalid
+                             : faults > 0 ? kSuspect
+                                          : kPassed,
+                             fmt::format("{} pages were read from a disk, {:.3g} a second", faults, per_s)};
                    });
 }
 

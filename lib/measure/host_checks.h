@@ -27,11 +27,14 @@ struct HostCheckLimits {
   std::int64_t fewest_steal_ticks = 3;
   double quota_suspect = 0.01;
   double major_faults_per_s = 10;
+  /// Fewer pages read from a disk than this are suspect at most: one in a repetition of 50 ms is a rate of 20 per second by
+  /// chance, and the other repetitions show how much it cost.
+  std::int64_t fewest_major_faults = 10;
   double frequency_suspect = 0.03;
   double frequency_invalid = 0.10;
 };
 SS_FIELDS(HostCheckLimits, noise_suspect, noise_invalid, steal_suspect, steal_invalid, fewest_steal_ticks,
-          quota_suspect, major_faults_per_s, frequency_suspect, frequency_invalid)
+          quota_suspect, major_faults_per_s, fewest_major_faults, frequency_suspect, frequency_invalid)
 
 /// "foreign_cpu", "steal", "cpu_quota", "page_faults", "swap", "throttling", "clock_settings" and "frequency".
 /// `telemetry` holds the snapshots taken between the two states.

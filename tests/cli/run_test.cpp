@@ -193,9 +193,10 @@ TEST_CASE("worker: the null system answers over the pipes as a backend would") {
                                    {"seeks_slo_rate", false},
                                    {"n_shared_prefix", 0},
                                    {"batching", "continuous"}};
-  const nlohmann::json host_limits = {{"noise_suspect", 0.02},    {"noise_invalid", 0.9},    {"steal_suspect", 0.01},
-                                      {"steal_invalid", 0.25},    {"fewest_steal_ticks", 3}, {"quota_suspect", 0.01},
-                                      {"major_faults_per_s", 10}, {"frequency_suspect", 1},  {"frequency_invalid", 1}};
+  const nlohmann::json host_limits = {{"noise_suspect", 0.02},    {"noise_invalid", 0.9},      {"steal_suspect", 0.01},
+                                      {"steal_invalid", 0.25},    {"fewest_steal_ticks", 3},   {"quota_suspect", 0.01},
+                                      {"major_faults_per_s", 10}, {"fewest_major_faults", 10}, {"frequency_suspect", 1},
+                                      {"frequency_invalid", 1}};
   const nlohmann::json plan = {{"cell", "b/null/bf16/single-stream"},
                                {"scenario", scenario},
                                {"repetition", 0},

@@ -273,6 +273,24 @@ std::vector<TelemetrySnapshot> frequencies(std::initializer_list<double> ghz) {
 
 const auto kSteadyClock = frequencies({1.0, 3.6, 3.6, 3.59, 3.6, 3.6});
 
+TEST_CASE("a few pages from a disk make a short repetition suspect, and many make it invalid") {
+  const auto outcome = [](std::int64_t n_pages) {
+    const HostTree tree;
+    write_quiet_host(tree);
+    const HostState before = read_host_state(tree.files(), kCpus);
+    HostState after = before;
+    REQUIRE(after.major_faults.has_value());
+    *after.major_faults += n_pages;
+    constexpr double kWallS = 0.05;  // a single page is a rate of 20 per second
+    const std::vector<CheckRecord> checks = check_host(before, after, kWallS, {}, HostCheckLimits());
+    return std::ranges::find(checks, "page_faults", &CheckRecord::name)->outcome;
+  };
+  CHECK(outcome(0) == kPassed);
+  CHECK(outcome(1) == kSuspect);
+  CHECK(outcome(9) == kSuspect);
+  CHECK(outcome(10) == kInvalid);
+}
+
 TEST_CASE("a quiet host fires no check") {
   const std::vector<CheckRecord> checks = host_checks([](const HostTree&) {}, kSteadyClock);
   CHECK(fired(checks).empty());
