@@ -48,6 +48,19 @@ class Score:
             return cls(math.nan, int(logprobs.argmax()), [math.nan] * len(wanted))
         return cls(float(logprobs[given]), int(logprobs.argmax()), [float(logprobs[one]) for one in wanted])
 
+    @classmethod
+    def of_each(cls, logprobs, given, wanted):
+        """Makes the scores that Runtime.score() returns. Row i of `logprobs`, a NumPy array, holds the log-probabilities of the
+        whole vocabulary at the position of given[i]."""
+        return [cls.of(logprobs[index], one, wanted[index] if wanted else ()) for index, one in enumerate(given)]
+
+    @classmethod
+    def of_logits(cls, logits, given, wanted):
+        """Makes the scores that Runtime.score() returns from logits of the same shape, which are normalized in float64."""
+        import numpy
+        logits = numpy.asarray(logits, dtype=numpy.float64)
+        return cls.of_each(logits - numpy.logaddexp.reduce(logits, axis=-1, keepdims=True), given, wanted)
+
 
 class Runtime:
     """What an adapter drives. The options of the plan are texts; check_options() refuses those that are not known."""

@@ -67,5 +67,4 @@ class Adapter(StaticBatches):
         if self.options["device"] != "cpu":
             out = out.to_device(self._library.Device.cpu)
         logprobs = numpy.asarray(out.to(self._library.DataType.float32))[0, n_prompt - 1:]
-        return [Score.of(logprobs[index], given, wanted[index] if wanted else ())
-                for index, given in enumerate(ids[n_prompt:])]
+        return Score.of_each(logprobs, ids[n_prompt:], wanted)

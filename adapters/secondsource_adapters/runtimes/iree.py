@@ -63,14 +63,15 @@ class Adapter(StaticBatches):
                     self.model = model
 
                 def forward(self, ids):
-                    # The mask is given, because what transformers makes of none cannot be imported.
+                    # The causal mask is an argument, because IREE cannot import the operations with which transformers makes one.
                     places = torch.arange(ids.shape[1])
                     mask = torch.where(places[:, None] >= places[None, :], 0.0, torch.finfo(model.dtype).min).to(model.dtype)
                     return self.model(input_ids=ids, attention_mask=mask[None, None], position_ids=places[None],
                                       use_cache=False).logits.float()
 
             length = torch.export.Dim("length", min=2, max=self._context)
-            # Regions without autocast, as around the rotation, cannot be imported either; there is no autocast to be left.
+            # transformers computes the rotary embedding with autocast off, a region that IREE cannot import. Autocast is off
+            # here anyway, so that nothing is lost by leaving the region out.
             with mock.patch.object(torch, "autocast", lambda *_, **__: contextlib.nullcontext()):
                 exported = torch.export.export(Logits(), (torch.zeros((1, 16), dtype=torch.long),),
                                                dynamic_shapes={"ids": {1: length}}, strict=False)
@@ -101,8 +102,4 @@ class Adapter(StaticBatches):
             yield {0: ids[-1]}
 
     def score(self, ids, n_prompt, wanted):
-        import numpy
-        logits = self._logits(ids)[n_prompt - 1:-1]
-        logprobs = logits - numpy.logaddexp.reduce(logits, axis=-1, keepdims=True)
-        return [Score.of(logprobs[index], given, wanted[index] if wanted else ())
-                for index, given in enumerate(ids[n_prompt:])]
+        return Score.of_logits(self._logits(ids)[n_prompt - 1:-1], ids[n_prompt:], wanted)

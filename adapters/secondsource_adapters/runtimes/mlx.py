@@ -65,7 +65,4 @@ class Adapter(StaticBatches):
     def score(self, ids, n_prompt, wanted):
         import numpy
         logits = self._model(self._mx.array([ids[:-1]]))[0, n_prompt - 1:].astype(self._mx.float32)
-        logits = numpy.array(logits, dtype=numpy.float64)
-        logprobs = logits - numpy.logaddexp.reduce(logits, axis=-1, keepdims=True)
-        return [Score.of(logprobs[index], given, wanted[index] if wanted else ())
-                for index, given in enumerate(ids[n_prompt:])]
+        return Score.of_logits(numpy.array(logits), ids[n_prompt:], wanted)

@@ -61,10 +61,7 @@ class Adapter(StaticBatches):
             yield {0: int(generator.get_next_tokens()[0])}
 
     def score(self, ids, n_prompt, wanted):
-        import numpy
         generator = self._generator(len(ids) + 1)
         generator.append_tokens(ids[:-1])
-        logits = numpy.asarray(generator.get_output("logits"), dtype=numpy.float64)[0, n_prompt - 1:]
-        logprobs = logits - numpy.logaddexp.reduce(logits, axis=-1, keepdims=True)
-        return [Score.of(logprobs[index], given, wanted[index] if wanted else ())
-                for index, given in enumerate(ids[n_prompt:])]
+        logits = generator.get_output("logits")[0, n_prompt - 1:]
+        return Score.of_logits(logits, ids[n_prompt:], wanted)

@@ -61,7 +61,5 @@ class Adapter(StaticBatches):
             yield {0: ids[0]}
 
     def score(self, ids, n_prompt, wanted):
-        logits = self._step(ids[:-1], 0, None).logits[0, n_prompt - 1:].double()
-        logprobs = logits.log_softmax(-1).numpy()
-        return [Score.of(logprobs[index], given, wanted[index] if wanted else ())
-                for index, given in enumerate(ids[n_prompt:])]
+        logits = self._step(ids[:-1], 0, None).logits[0, n_prompt - 1:]
+        return Score.of_logits(logits.float().numpy(), ids[n_prompt:], wanted)

@@ -48,7 +48,8 @@ class Adapter(Runtime):
         from tensorrt_llm import LLM, SamplingParams
         from tensorrt_llm.llmapi import KvCacheConfig
         self._params_of = SamplingParams
-        # Without reuse of prefixes: a prompt that was sent before would cost nothing, and the logits of its prefix would be missing.
+        # Prefix reuse is off, since it would skip the prefill of a prompt that was sent before, and with it the logits of
+        # its prefix, which score() needs.
         cache = KvCacheConfig(enable_block_reuse=False, free_gpu_memory_fraction=self._kv_cache_share)
         self._llm = LLM(model=folder, skip_tokenizer_init=True, dtype=self.options["dtype"], tensor_parallel_size=self._n_devices,
                         max_batch_size=self.max_in_flight, kv_cache_config=cache)
@@ -99,12 +100,8 @@ class Adapter(Runtime):
         self._found = [one for one in self._found if one[0] != number]
 
     def score(self, ids, n_prompt, wanted):
-        import numpy
         output = self._loop.run_until_complete(self._answer(ids[:-1], 1, return_context_logits=True))
-        logits = output.context_logits.float().cpu().numpy().astype(numpy.float64)
+        logits = output.context_logits.float().cpu().numpy()
         if len(logits) != len(ids) - 1:
             raise Refusal("error", f"expected logits of {len(ids) - 1} ids, found those of {len(logits)}")
-        logits = logits[n_prompt - 1:]
-        logprobs = logits - numpy.logaddexp.reduce(logits, axis=-1, keepdims=True)
-        return [Score.of(logprobs[index], given, wanted[index] if wanted else ())
-                for index, given in enumerate(ids[n_prompt:])]
+        return Score.of_logits(logits[n_prompt - 1:], ids[n_prompt:], wanted)

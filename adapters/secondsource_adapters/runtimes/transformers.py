@@ -96,5 +96,4 @@ class Adapter(StaticBatches):
             row = torch.tensor([ids[:-1]], device=self._device)
             logits = self._model(input_ids=row, use_cache=False, logits_to_keep=n_scored).logits[0].float()
             logprobs = logits.log_softmax(-1).cpu().numpy()
-        return [Score.of(logprobs[index], given, wanted[index] if wanted else ())
-                for index, given in enumerate(ids[n_prompt:])]
+        return Score.of_each(logprobs, ids[n_prompt:], wanted)
