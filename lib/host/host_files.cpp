@@ -14,8 +14,6 @@
 namespace secondsource {
 namespace {
 
-constexpr std::size_t kLimitBytes = 1 << 20;
-
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos) return {};
@@ -33,8 +31,8 @@ Result<std::string> HostFiles::read(const std::filesystem::path& path) const {
   }
   std::string content;
   char buffer[8192];
-  while (content.size() < kLimitBytes) {
-    const ssize_t n_read = ::read(descriptor.get(), buffer, sizeof buffer);
+  while (content.size() < kMostBytes) {
+    const ssize_t n_read = ::read(descriptor.get(), buffer, std::min(sizeof buffer, kMostBytes - content.size()));
     if (n_read < 0 && errno == EINTR) continue;
     if (n_read < 0) {
       return Error{ErrorCode::kUnavailable, fmt::format("/{}: {}", path.string(), std::strerror(errno))};

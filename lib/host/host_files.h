@@ -14,8 +14,11 @@ namespace secondsource {
 
 class HostFiles {
  public:
+  /// How much of a file is read. What stops there may be longer.
+  static constexpr std::size_t kMostBytes = 1 << 20;
+
   explicit HostFiles(std::filesystem::path root = "/") : root_(std::move(root)) {}
-  /// Reads at most 1 MiB, without trailing white space. `path` is relative, such as "proc/meminfo". Errors:
+  /// Reads at most kMostBytes, without trailing white space. `path` is relative, such as "proc/meminfo". Errors:
   /// kUnavailable with the system's reason.
   [[nodiscard]] Result<std::string> read(const std::filesystem::path& path) const;
   /// The names in a folder, sorted; empty if the folder does not exist.

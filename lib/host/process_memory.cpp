@@ -39,7 +39,14 @@ Result<std::int64_t> find_process(const HostFiles& files, std::span<const std::s
 Result<bool> uses_gpu(const HostFiles& files, std::int64_t pid) {
   constexpr std::array<std::string_view, 3> kDevices = {"/dev/nvidia", "/dev/kfd", "/dev/dri/"};
   SS_TRY(const std::string maps, files.read(fmt::format("proc/{}/maps", pid)));
-  return std::ranges::any_of(kDevices, [&](std::string_view device) { return maps.find(device) != std::string::npos; });
+  if (std::ranges::any_of(kDevices, [&](std::string_view device) { return maps.find(device) != std::string::npos; }))
+    return true;
+  // The last line break is not in the text.
+  if (maps.size() + 1 >= HostFiles::kMostBytes) {
+    return Error{ErrorCode::kUnavailable,
+                 fmt::format("/proc/{}/maps is longer than the {} bytes that were read", pid, HostFiles::kMostBytes)};
+  }
+  return false;
 }
 
 }  // namespace secondsource

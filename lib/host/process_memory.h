@@ -1,5 +1,5 @@
 #pragma once
-// The memory of one process of somebody else, from /proc.
+// The memory of another process, and whether it may have more on a GPU, from /proc.
 
 #include <cstdint>
 #include <span>
@@ -10,14 +10,15 @@
 
 namespace secondsource {
 
-/// Its own pages, and its share of those that other processes use too (Pss of smaps_rollup). The kernel holds the memory map
-/// of the process meanwhile. Errors: kUnavailable.
+/// Bytes of the pages that only this process uses, and its share of those that it has in common with others (Pss of
+/// smaps_rollup). The kernel locks the process's memory map while it counts. Errors: kUnavailable.
 Result<std::int64_t> proportional_bytes(const HostFiles& files, std::int64_t pid);
 
-/// The process with exactly this command line. Errors: kUnavailable if there is none, or more than one.
+/// The id of the process with exactly this command line. Errors: kUnavailable if there is none, or more than one.
 Result<std::int64_t> find_process(const HostFiles& files, std::span<const std::string> command);
 
-/// True if it has a device of a GPU mapped, so that memory which /proc does not show may belong to it. Errors: kUnavailable.
+/// True if the process has mapped a GPU's device file, so that it may own memory which /proc does not count. Errors:
+/// kUnavailable, also if the map is longer than what HostFiles reads and no device was found in its beginning.
 Result<bool> uses_gpu(const HostFiles& files, std::int64_t pid);
 
 }  // namespace secondsource

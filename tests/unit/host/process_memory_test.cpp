@@ -1,4 +1,4 @@
-// One process of somebody else, in a recorded tree of /proc and in that of this test itself.
+// Another process, in a recorded tree of /proc, and this test itself.
 
 #include "host/process_memory.h"
 
@@ -41,6 +41,17 @@ TEST_CASE("the memory of a process is its proportional share, and a mapped GPU i
   CHECK(uses_gpu(root.files(), 100).value());
   CHECK_FALSE(uses_gpu(root.files(), 101).value());
   CHECK_ERROR(uses_gpu(root.files(), 102), ErrorCode::kUnavailable, "maps");
+}
+
+TEST_CASE("whether a GPU is mapped is not known where the map was not read to its end") {
+  const HostTree root;
+  const std::string line = "7f00-7f01 r-xp 00000000 08:01 42 /usr/lib/libc.so.6\n";
+  std::string maps;
+  while (maps.size() < HostFiles::kMostBytes) maps += line;
+  root.write("proc/100/maps", maps + "7f02-7f03 rw-s 00000000 00:05 600 /dev/nvidia0\n");
+  root.write("proc/101/maps", "7f02-7f03 rw-s 00000000 00:05 600 /dev/kfd\n" + maps);
+  CHECK_ERROR(uses_gpu(root.files(), 100), ErrorCode::kUnavailable, "/proc/100/maps is longer than");
+  CHECK(uses_gpu(root.files(), 101).value());
 }
 
 TEST_CASE("what this process allocates and writes is in its memory") {
