@@ -147,36 +147,34 @@ class AlteredSystem final : public SystemUnderTest {
   mutable std::int64_t n_asked_ = 0;
 };
 
-TEST_CASE("a load is full until the request that leaves its place empty ends, whatever else the same poll brings") {
-  // Every poll is late, so that one poll brings the end of the first request and a later token of the second.
+/// The load of a closed loop with two places, whose polls are so late that each brings several ends and tokens.
+LoadResult load_with_late_polls(const std::vector<TimedRequest>& requests) {
   AlteredSystem system({.first_token_ns = 1 * kMs, .token_gap_ns = 1 * kMs}, [](SystemEvents&) {});
   system.poll_delay = std::chrono::milliseconds(20);
   system.keeps_scheduled_times = true;
-  std::vector<TimedRequest> requests = requests_of(2, 1);
-  requests[1].n_output_tokens = 4;
   const InterruptFlag never;
   ProgressCount progress{0};
-  const auto load = generate_load(system, requests, {.in_flight = 2}, never, progress);
+  auto load = generate_load(system, requests, {.in_flight = 2}, never, progress);
   REQUIRE_OK(load);
-  REQUIRE(load->requests.size() == 2);
-  CHECK(load->requests[0].token_ns.back() < load->requests[1].token_ns.back());
-  CHECK(load->full_until_ns == load->requests[0].token_ns.back());
+  REQUIRE(load->requests.size() == requests.size());
+  return *std::move(load);
+}
+
+TEST_CASE("a load is full until the request that leaves its place empty ends, whatever else the same poll brings") {
+  std::vector<TimedRequest> requests = requests_of(2, 1);
+  requests[1].n_output_tokens = 4;
+  const LoadResult load = load_with_late_polls(requests);
+  CHECK(load.requests[0].token_ns.back() < load.requests[1].token_ns.back());
+  CHECK(load.full_until_ns == load.requests[0].token_ns.back());
 }
 
 TEST_CASE("of two places that become free together with one request left to begin, the later one stays empty") {
-  AlteredSystem system({.first_token_ns = 1 * kMs, .token_gap_ns = 1 * kMs}, [](SystemEvents&) {});
-  system.poll_delay = std::chrono::milliseconds(20);
-  system.keeps_scheduled_times = true;
   std::vector<TimedRequest> requests = requests_of(3, 3);
   requests[1].n_output_tokens = 5;
   requests[2].n_output_tokens = 40;
-  const InterruptFlag never;
-  ProgressCount progress{0};
-  const auto load = generate_load(system, requests, {.in_flight = 2}, never, progress);
-  REQUIRE_OK(load);
-  REQUIRE(load->requests.size() == 3);
-  CHECK(load->requests[2].sent_ns > load->requests[1].token_ns.back());  // one poll brought both ends
-  CHECK(load->full_until_ns == load->requests[1].token_ns.back());
+  const LoadResult load = load_with_late_polls(requests);
+  CHECK(load.requests[2].sent_ns > load.requests[1].token_ns.back());  // one poll brought both ends
+  CHECK(load.full_until_ns == load.requests[1].token_ns.back());
 }
 
 /// Returns the names of the checks that are invalid for a repetition of `n_requests` in an open loop of 20 requests/s
