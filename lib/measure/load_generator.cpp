@@ -67,8 +67,8 @@ class Generator {
     if (schedule_->on_end(static_cast<std::size_t>(end.tag), answered_ns)) freed_ns_.push_back(answered_ns);
   }
 
-  /// Each request that does not begin at once takes the place of one that ended, in the order in which places became free; the next
-  /// place stays empty. So it is of no account which ends one poll brings together, and in which order.
+  /// The time from which a closed loop is no longer full. Of N requests on B places, N-B begin where another one ended, so that
+  /// the place of the (N-B+1)-th request to end stays empty. This holds also where one poll reports several ends at once.
   [[nodiscard]] std::int64_t full_until() {
     if (!shape_.arrival_offsets_ns.empty()) return 0;
     const std::size_t n_to_begin = requests_.size() / static_cast<std::size_t>(shape_.turns);

@@ -126,8 +126,8 @@ class Measurement {
   }
 
  private:
-  /// Runs warm-up windows with the scenario's own kind of work. The requests are always the same, so that windows can
-  /// be compared.
+  /// Runs warm-up windows with the scenario's own kind of work. Every window sends the same requests, so that windows can be
+  /// compared.
   Result<void> warm_up() {
     if (!plan_.warm_up) return {};
     const auto n_measured = static_cast<std::size_t>(plan_.scenario.n_requests);
@@ -136,7 +136,8 @@ class Measurement {
                                        : 1;
     std::vector<TimedRequest> requests;
     for (std::size_t index = 0; index < n_requests; ++index) {
-      // A server with a prefix cache must not know prompts from here: those of the warm-up are behind those that are measured.
+      // Where there are enough items, the warm-up has prompts of its own, from behind the measured ones: a server with a prefix
+      // cache would otherwise know the measured prompts already.
       const bool has_own = n_measured + index < items_.size();
       requests.push_back(items_[has_own ? n_measured + index : index].request);
       requests.back().n_output_tokens = std::min(requests.back().n_output_tokens, kWarmUpTokens);

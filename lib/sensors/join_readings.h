@@ -1,5 +1,5 @@
 #pragma once
-// The readings of several GPUs as those of one device, as a system that computes on all of them has them.
+// Joins the readings of several GPUs into one set, for a system that computes on all of them.
 
 #include <span>
 #include <vector>

@@ -18,7 +18,7 @@ Result<std::vector<GpuId>> nvidia_gpus(const std::string& library) {
   SS_TRY(const std::vector<NvmlDevice> devices, nvml->devices());
   std::vector<GpuId> ids;
   for (const NvmlDevice& device : devices) {
-    // The instances of a partitioned GPU follow it, and work runs on them alone.
+    // A GPU in MIG mode is left out: it runs no work itself, and its instances are in the list behind it.
     if (!device.has_instances) ids.push_back(device.uuid);
   }
   return ids;

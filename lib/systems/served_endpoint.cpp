@@ -172,7 +172,7 @@ Result<void> ServedEndpoint::submit(const TimedRequest& request) {
       open->refusal += bytes.substr(0, kKeptRefusal - std::min(kKeptRefusal, open->refusal.size()));
       return true;
     }
-    // By then the head was read, so that a server which sends Dates has shown one.
+    // The head of the response was read before its body, so that a server which sends Dates has shown one by now.
     if (!std::exchange(open->has_begun, true)) open->wants_created = client_.dates().is_empty();
     const Result<void> parsed = open->push(bytes, at_ns, arrived_);
     if (const auto created_s = std::exchange(open->created_s, std::nullopt)) {

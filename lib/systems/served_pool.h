@@ -17,7 +17,8 @@ struct ServedPoolParts {
   std::vector<std::string> models;          ///< names of the bundles
   std::vector<SystemUnderTest*> endpoints;  ///< one for each model; they outlive the pool
   std::unique_ptr<ModelHost> host;
-  std::string why_no_memory;  ///< why nobody knows what a model takes, where neither the server nor a process tells
+  std::string
+      why_no_memory;  ///< the reason to report where neither the server nor a process says how much memory a model takes
 };
 
 /// Asks the server what is loaded. Errors: those of the host.

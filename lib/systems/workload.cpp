@@ -15,11 +15,11 @@ constexpr std::int32_t kDefaultRandomPrompt = 256;
 constexpr std::int32_t kPrefixIndex = -1;
 // Added to the seed of a repetition for the blocks of a trace, whose names are numbers as those of requests are.
 constexpr std::uint64_t kBlocksSeed = 0x6d6f6f6e63616b65ULL;
-// Keeps the prompts of a repetition apart from those of runs whose seeds are near.
+// Mixed into the run's seed, so that a repetition's prompts are not those of a run whose seed is a few higher.
 constexpr std::uint64_t kRepetitionStream = 0x72657065746974ULL;
-// Keeps the draws of cancelled requests apart from those of prompts and arrivals.
+// Makes the choice of cancelled requests independent of the prompts and arrivals, which the same seed draws.
 constexpr std::uint64_t kCancelStream = 0x63616e63656cULL;
-// And those of the arrivals at several clients from one another.
+// Makes the arrivals at several clients independent of one another.
 constexpr std::uint64_t kClientStream = 0x636c69656e74ULL;
 
 /// The id of a prompt of random ids.

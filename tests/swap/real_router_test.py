@@ -74,7 +74,7 @@ def main():
         swap = repetition["swap"]
         loads = [event for event in swap["events"] if event["action"] == "load"]
         assert len(loads) >= 3 and all(event["duration_ns"] > 0 for event in loads), swap
-        # One or two processes, of which each has at least the weights of its model (5.5 MB) and less than a gigabyte.
+        # At most two models are loaded at once. The process of each holds at least its weights, 5.5 MB, and less than a gigabyte.
         assert all(5_000_000 < event["resident_bytes"] < 2_000_000_000 for event in loads), swap
         for start in swap["starts"]:
             assert start["first_token_ns"] or start["why_not"], start
