@@ -71,10 +71,16 @@ class OnednnBackend final : public HostBackend<KvPool> {
         weights_(engine_, account_, products_, has_fast_bf16()),
         kernels_(engine_, account_, products_, weights_, pools_, n_threads) {}
 
-  [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc>) const override {
+  [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc> values) const override {
     return visit_op(
         op,
-        [](const Matmul& matmul) {
+        [values](const Matmul& matmul) {
+          constexpr std::int32_t kInt8sOfALane = 4;
+          const std::int32_t n_inputs = values[static_cast<std::size_t>(index_of(matmul.x))].cols;
+          if (matmul.act == ActQuant::kInt8PerRow && n_inputs % kInt8sOfALane != 0 && has_unsafe_int8_tails()) {
+            return Support::no(
+                "oneDNN 2 may crash in int8 products whose rows are no multiple of 4 long, on a CPU with AMX");
+          }
           if (matmul.epilogue == Epilogue::kGatedClampedSwish) {
             return Support::no("oneDNN has no product with the clamped SwiGLU of mixtures of experts");
           }

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "backend/op_visit.h"
+#include "core/check.h"
 #include "onednn/row_kernels.h"
 
 namespace secondsource::onednn {
@@ -76,6 +77,7 @@ Result<void> Kernels::prepare(const StepGraph& graph, const Bucket& bucket) {
   SS_TRY_VOID(grow(input_scratch_, need.input));
   SS_TRY_VOID(grow(up_scratch_, need.up));
   SS_TRY_VOID(grow(row_scales_, need.row_scales));
+  SS_TRY_VOID(grow(padded_output_, need.padded_output));
   return grow(attention_scratch_, need.attention);
 }
 
@@ -91,11 +93,15 @@ Result<void> Kernels::prepare_matmul(const Matmul& op, const StepGraph& graph, c
     SS_TRY_VOID(products_.make(key));
     if (is_gated(key.epilogue)) SS_TRY_VOID(products_.make(up_key(key)));
   }
-  const auto n = static_cast<std::size_t>(max_rows);
+  const Product* const fewest = products_.at_least(key_of(op, 1));
+  const auto n = static_cast<std::size_t>(std::max(max_rows, fewest->n_rows));
   need.input = std::max(need.input, n * static_cast<std::size_t>(weight.spec.n_cols) * size_of(weight.product));
   const std::size_t output_bytes = n * static_cast<std::size_t>(key_of(op, 1).n_outputs) * sizeof(float);
   if (is_gated(op.epilogue)) need.up = std::max(need.up, output_bytes);
   if (weight.product == ProductType::kInt8) need.row_scales = std::max(need.row_scales, output_bytes);
+  if (fewest->pads_one_row) {
+    need.padded_output = std::max(need.padded_output, output_bytes / n * static_cast<std::size_t>(fewest->n_rows));
+  }
   return {};
 }
 
@@ -112,14 +118,17 @@ Result<void> Kernels::run(const Matmul& op, const HostFrame& frame) {
   const MatrixView<float> x = frame.value(op.x);
   const MatrixView<float> out = frame.value(op.out);
   if (op.aux && *op.aux != op.out) std::copy_n(frame.value(*op.aux).data(), x.rows() * out.cols(), out.data());
+  float* const dst = product->pads_one_row ? padded_output_.as<float>().data() : out.data();
+  if (product->pads_one_row && op.aux) std::copy_n(out.data(), out.cols(), dst);
   return guarded("a product", [&]() -> Result<void> {
     const memory src = read_input(x, weight.product, *product);
-    auto arguments = arguments_of(*product, weight, 0, src, out.data());
+    auto arguments = arguments_of(*product, weight, 0, src, dst);
     const float* const bias = op.bias ? weights_.at(*op.bias).vector.data() : nullptr;
     if (op.bias) arguments.emplace(product->bias_argument, borrow(product->columns, bias, engine_));
     if (is_gated(op.epilogue)) {
       float* const up = up_scratch_.as<float>().data();
-      const Product* const plain = products_.at_least(up_key(key_of(op, product->n_rows)));
+      const Product* const plain = products_.at_least(up_key(key_of(op, n_real)));
+      SS_CHECK(plain->n_rows == product->n_rows, "both halves of a gated product have the same rows");
       auto up_arguments = arguments_of(*plain, weight, 1, src, up);
       if (op.bias) up_arguments.emplace(plain->bias_argument, borrow(plain->columns, bias + out.cols(), engine_));
       plain->primitive.execute(stream_, up_arguments);
@@ -127,6 +136,7 @@ Result<void> Kernels::run(const Matmul& op, const HostFrame& frame) {
     }
     product->primitive.execute(stream_, arguments);
     stream_.wait();
+    if (product->pads_one_row) std::copy_n(dst, out.cols(), out.data());
     return {};
   });
 }

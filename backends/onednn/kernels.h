@@ -62,6 +62,7 @@ class Kernels final : public HostKernels {
     std::size_t input = 0;
     std::size_t up = 0;
     std::size_t row_scales = 0;
+    std::size_t padded_output = 0;
     std::size_t attention = 0;
   };
   /// Makes the primitives of one matmul and raises `need` to what it uses. Errors: as Products::make().
@@ -79,6 +80,7 @@ class Kernels final : public HostKernels {
   HostBuffer input_scratch_;  ///< [rows, K] as BF16 or int8
   HostBuffer up_scratch_;     ///< [rows, N] f32
   HostBuffer row_scales_;     ///< [rows, N] f32
+  HostBuffer padded_output_;  ///< [2, N] f32, of products that multiply one row as two
   HostBuffer attention_scratch_;
 };
 

@@ -61,6 +61,28 @@ dnnl::post_ops post_ops_of(const ProductKey& key, Product& product) {
   return post_ops;
 }
 
+/// The product of key, for `n_rows` rows.
+Product make_product(const dnnl::engine& engine, const ProductKey& key, std::int64_t n_rows,
+                     const memory::desc& weights) {
+  Product product;
+  product.n_rows = n_rows;
+  product.src = memory::desc({n_rows, key.n_inputs}, dnnl_type(key.type), memory::format_tag::ab);
+  product.dst = f32_matrix(n_rows, key.n_outputs);
+  product.columns = f32_matrix(1, key.n_outputs);
+  // Not [M, 1], because oneDNN 2.6.3 and 3.2 run a product with that in their reference code.
+  product.row_scales = f32_matrix(n_rows, n_rows == 1 ? 1 : key.n_outputs);
+  dnnl::primitive_attr attributes;
+  attributes.set_post_ops(post_ops_of(key, product));
+  const auto description = make_matmul_desc(engine, product.src, weights, product.dst, attributes);
+  product.primitive = dnnl::matmul(description);
+  product.implementation = description.impl_info_str();
+  return product;
+}
+
+bool is_reference_code(const Product& product) {
+  return product.implementation.starts_with("ref");
+}
+
 }  // namespace
 
 memory::data_type dnnl_type(ProductType type) {
@@ -108,19 +130,15 @@ memory::desc Products::weights_layout(ProductType type, std::int64_t n_inputs, s
 Result<void> Products::make(const ProductKey& key) {
   if (products_.contains(key)) return {};
   return guarded("making a product", [&]() -> Result<void> {
-    Product product;
-    product.n_rows = key.n_rows;
-    product.src = memory::desc({key.n_rows, key.n_inputs}, dnnl_type(key.type), memory::format_tag::ab);
-    product.dst = f32_matrix(key.n_rows, key.n_outputs);
-    product.columns = f32_matrix(1, key.n_outputs);
-    // Not [M, 1], because oneDNN 2.6.3 and 3.2 run a product with that in their reference code.
-    product.row_scales = f32_matrix(key.n_rows, key.n_rows == 1 ? 1 : key.n_outputs);
-    dnnl::primitive_attr attributes;
-    attributes.set_post_ops(post_ops_of(key, product));
     const memory::desc weights = weights_layout(key.type, key.n_inputs, key.n_outputs);
-    const auto description = make_matmul_desc(engine_, product.src, weights, product.dst, attributes);
-    product.primitive = dnnl::matmul(description);
-    product.implementation = description.impl_info_str();
+    Product product = make_product(engine_, key, key.n_rows, weights);
+    // With AMX, oneDNN 2.6.3 has tiles for two rows of int8 and only its reference code for one.
+    if (key.n_rows == 1 && is_reference_code(product)) {
+      constexpr std::int64_t kPaddedRows = 2;
+      Product padded = make_product(engine_, key, kPaddedRows, weights);
+      padded.pads_one_row = true;
+      if (!is_reference_code(padded)) product = std::move(padded);
+    }
     products_.emplace(key, std::move(product));
     return {};
   });
@@ -134,7 +152,7 @@ const Product* Products::at_least(const ProductKey& key) const {
 bool Products::has_reference_code(ProductKey key) const {
   key.n_rows = 0;
   for (auto at = products_.lower_bound(key); at != products_.end() && is_same_but_rows(at->first, key); ++at) {
-    if (at->second.implementation.starts_with("ref")) return true;
+    if (is_reference_code(at->second)) return true;
   }
   return false;
 }

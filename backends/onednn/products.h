@@ -48,7 +48,9 @@ struct Product {
   int column_scales_argument = 0;
   int row_scales_argument = 0;
   int bias_argument = 0;
-  int up_argument = 0;         ///< the other half of a gated epilogue, laid out as dst
+  int up_argument = 0;  ///< the other half of a gated epilogue, laid out as dst
+  /// One row is multiplied as two, because oneDNN has no fast code for one; the caller's memory may end behind the first.
+  bool pads_one_row = false;
   std::string implementation;  ///< oneDNN's name of its kernel: "brg:avx512_core_bf16"
 };
 
