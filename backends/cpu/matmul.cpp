@@ -60,16 +60,21 @@ ScratchNeed MatmulRunner::scratch_need(const Matmul& op, const StepGraph& graph,
   const PackedWeight& weight = weights_.at(op.weight);
   const std::int64_t most_rows = max_rows(graph.values[static_cast<std::size_t>(index_of(op.x))].rows, bucket);
   ScratchNeed need;
-  // A step of fewer rows than its bucket may take the other kernel.
-  for (const std::int64_t n_rows : {std::int64_t{1}, most_rows}) {
+  // A step of fewer rows than its bucket may take another kernel, or be cut into other blocks.
+  std::vector<std::int64_t> row_counts = {1, most_rows};
+  for (std::int64_t rows = kMaxRowBlock; rows <= std::min<std::int64_t>(most_rows, kMaxGroupBlocks * kMaxRowBlock);
+       rows += kMaxRowBlock) {
+    row_counts.push_back(rows);
+  }
+  for (const std::int64_t n_rows : row_counts) {
     const Plan plan = make_plan(op, weight, n_rows);
     const auto k =
         static_cast<std::size_t>(weight.is_vector ? weight.spec.n_cols : packed_columns(weight.k_padded, plan.kernel));
-    need.activations = std::max(need.activations, row_scales_bytes(most_rows) + static_cast<std::size_t>(most_rows) *
-                                                                                    k * bytes_of(plan.kernel.act));
+    need.activations = std::max(need.activations, activation_bytes(most_rows, k * bytes_of(plan.kernel.act)));
     need.per_thread = std::max({need.per_thread, ScratchCutter::bytes_for<float>(weight.is_vector ? k : 0),
-                                ScratchCutter::bytes_for<std::byte>(panel_bytes(plan, weight)) +
-                                    ScratchCutter::bytes_for<float>(pass_sums(plan, n_rows))});
+                                plan.in_blocks ? block_scratch_bytes(plan, weight, n_rows)
+                                               : ScratchCutter::bytes_for<std::byte>(panel_bytes(plan, weight)) +
+                                                     ScratchCutter::bytes_for<float>(pass_sums(plan, n_rows))});
   }
   return need;
 }
@@ -85,8 +90,17 @@ MatmulRunner::Plan MatmulRunner::make_plan(const Matmul& op, const PackedWeight&
   const Product product = product_of(weight.spec.encoding, op.act);
   const bool is_many = n_rows >= kUnpackFromRows && !weight.is_vector;
   Unpacking unpacking{.into = product};
-  if (is_many && table_.unpack[int(product)].unpack != nullptr) unpacking = table_.unpack[int(product)];
+  const Unpacking& of_table = table_.unpack[int(product)];
+  if (n_rows >= of_table.from_rows && !weight.is_vector && of_table.unpack != nullptr) unpacking = of_table;
   Plan plan{.kernel = table_.products[int(unpacking.into)], .unpacking = unpacking};
+  // A single block of rows streams weights from memory, unless they have to be unpacked on their way.
+  const bool has_several_blocks = n_rows > plan.kernel.max_rows;
+  plan.in_blocks =
+      plan.kernel.blocks != nullptr && !weight.is_vector && (has_several_blocks || unpacking.unpack != nullptr);
+  // Outputs that the cache cannot hold until the next operation would displace the activations, and reading their lines first
+  // takes as much of the memory's time as writing them. A residual's lines have been read anyway.
+  plan.writes_past_caches = plan.in_blocks && op.epilogue != Epilogue::kAddResidual &&
+                            n_rows * weight.spec.n_rows * std::int64_t{sizeof(float)} > second_level_cache_bytes();
   plan.is_many = is_many;
   plan.in_passes = is_many && unpacking.into == Product::kF32;
   plan.panel_tiles = n_rows == 1 ? kOneRowTiles : kTilePair;
@@ -170,7 +184,7 @@ void MatmulRunner::finish_block(const Call& call, const TileSums& sums, const Ro
   const std::int64_t column = sums.first_tile / tiles_per_column * kTileRows;
   FinishArgs finish{
       .c = sums.c,
-      .c_stride = sums.n_tiles * kTileRows,
+      .c_stride = sums.c_stride,
       .n_rows = block.n_rows,
       .n_cols = std::min(sums.n_tiles / tiles_per_column * kTileRows, out.cols() - column),
       .out = out.data() + block.first * out.stride() + column,
@@ -178,7 +192,8 @@ void MatmulRunner::finish_block(const Call& call, const TileSums& sums, const Ro
       .weight_scales = weight.scales.empty() ? nullptr : weight.scales.data() + sums.first_tile * kTileRows,
       .row_scales = quantized ? call.activations.row_scales + block.first : nullptr,
       .finish = finish_of(call.op.epilogue),
-      .softcap = call.op.softcap};
+      .softcap = call.op.softcap,
+      .past_caches = call.plan.writes_past_caches};
   if (call.op.bias) finish.bias = weights_.at(*call.op.bias).vector.data() + column;
   if (call.op.bias && is_gated(call.op.epilogue)) finish.up_bias = finish.bias + out.cols();
   if (call.aux) {
@@ -225,7 +240,7 @@ void MatmulRunner::multiply_panel(const Call& call, const Panel& panel, RowBlock
       prefetch_outputs(call, panel, block);
     }
     call.plan.kernel.multiply(args);
-    finish_block(call, {sums, first_tile, n_tiles}, block);
+    finish_block(call, {sums, first_tile, n_tiles, n_tiles * kTileRows}, block);
   }
 }
 
@@ -264,7 +279,7 @@ void MatmulRunner::multiply_in_passes(const Call& call, const Panel& panel, RowB
                                  .c_stride = c_stride,
                                  .accumulate = k > 0,
                                  .next_a = activations_of(next, next_k)});
-      if (is_last_pass) finish_block(call, {c, first_tile, n_tiles}, block);
+      if (is_last_pass) finish_block(call, {c, first_tile, n_tiles, c_stride}, block);
     }
   }
 }
@@ -307,6 +322,10 @@ void MatmulRunner::run(const Matmul& op, const HostFrame& frame) {
             .aux = {}};
   if (op.aux) call.aux = frame.value(*op.aux);
   pack_activations(x, call);
+  if (plan.in_blocks) {
+    run_in_blocks(call);
+    return;
+  }
   const int n_blocks = n_row_blocks(x.rows(), plan.kernel.max_rows);
   const auto multiply_tiles = [&](std::int64_t first_tile, std::int64_t end_tile, RowBlocks blocks, int thread) {
     for (std::int64_t tile = first_tile; tile < end_tile; tile += plan.panel_tiles) {

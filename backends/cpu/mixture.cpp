@@ -86,8 +86,8 @@ MixtureRunner::ExpertTiles MixtureRunner::expert_tiles(WeightId weights, ActQuan
 MixtureRunner::GroupKernel MixtureRunner::kernel_for(const ExpertTiles& weight, std::int64_t n_rows) const {
   Unpacking unpacking{.into = weight.product};
   const Unpacking& of_table = table_.unpack[int(weight.product)];
-  if (n_rows >= kUnpackFromRows && of_table.unpack != nullptr) unpacking = of_table;
-  const bool in_passes = n_rows >= kUnpackFromRows && unpacking.into == Product::kF32;
+  if (n_rows >= of_table.from_rows && of_table.unpack != nullptr) unpacking = of_table;
+  const bool in_passes = n_rows >= unpacking.from_rows && unpacking.into == Product::kF32;
   return {table_.products[int(unpacking.into)], unpacking,
           in_passes ? std::min(kPassColumns, weight.k_padded) : weight.k_padded};
 }
@@ -297,7 +297,8 @@ void MixtureRunner::multiply_group(const RoutedMatmul& matmul, const Plan& plan,
                          .accumulate = k > 0,
                          .row_sums = weight.row_sums == nullptr ? nullptr : weight.row_sums + packed_tile * kTileRows});
         if (k + n_columns < weight.k_padded) continue;
-        finish_block(matmul, plan, activations.row_scales, group, {sums, tile, n_tiles}, {first, end - first, rows});
+        finish_block(matmul, plan, activations.row_scales, group, {sums, tile, n_tiles, c_stride},
+                     {first, end - first, rows});
       }
     }
   }
@@ -313,8 +314,8 @@ void MixtureRunner::finish_block(const RoutedMatmul& matmul, const Plan& plan, c
   // Adjacent rows of the plan are not adjacent in the output, so each is finished by a call of its own.
   for (int row = 0; row < block.n_rows; ++row) {
     const std::int64_t at = group.first + block.first + row;
-    table_.finish({.c = sums.c + row * sums.n_tiles * kTileRows,
-                   .c_stride = sums.n_tiles * kTileRows,
+    table_.finish({.c = sums.c + row * sums.c_stride,
+                   .c_stride = sums.c_stride,
                    .n_rows = 1,
                    .n_cols = std::min(sums.n_tiles / weight.tiles_per_column * kTileRows, matmul.out.cols() - column),
                    .out = matmul.out.row(plan.rows[static_cast<std::size_t>(at)]).data() + column,

@@ -74,6 +74,11 @@ std::size_t row_scales_bytes(std::int64_t n_rows) {
   return ScratchCutter::bytes_for<float>(static_cast<std::size_t>(n_rows));
 }
 
+std::size_t activation_bytes(std::int64_t n_rows, std::size_t row_bytes) {
+  constexpr std::size_t kLineBytes = 64;
+  return row_scales_bytes(n_rows) + static_cast<std::size_t>(n_rows) * row_bytes + kLineBytes;
+}
+
 PackedActivations place_activations(std::span<std::byte> scratch, std::int64_t n_rows) {
   return {reinterpret_cast<float*>(scratch.data()), scratch.data() + row_scales_bytes(n_rows)};
 }

@@ -18,8 +18,6 @@ inline constexpr std::int64_t kOneRowTiles = 64;
 /// Tiles that a kernel call takes otherwise: gate and up are finished together, and for several rows the kernels are
 /// fastest with two.
 inline constexpr std::int64_t kTilePair = 2;
-/// From this many rows on, tiles are unpacked first: at least three row blocks share the cost.
-inline constexpr std::int64_t kUnpackFromRows = 25;
 /// Many rows in f32 go through the columns in passes of this many: 64 KiB of a tile, 48 KiB of a block of 12 rows.
 inline constexpr std::int64_t kPassColumns = 1024;
 
@@ -68,6 +66,10 @@ struct PackedActivations {
 /// Bytes before PackedActivations::rows: one scale per row.
 [[nodiscard]] std::size_t row_scales_bytes(std::int64_t n_rows);
 
+/// Bytes of the scratch memory for n_rows packed rows of `row_bytes` each: with their scales, and one line behind them, which
+/// kernels with tile registers may read.
+[[nodiscard]] std::size_t activation_bytes(std::int64_t n_rows, std::size_t row_bytes);
+
 /// Where the activations of `n_rows` rows lie in `scratch`.
 [[nodiscard]] PackedActivations place_activations(std::span<std::byte> scratch, std::int64_t n_rows);
 
@@ -83,6 +85,7 @@ struct TileSums {
   const float* c = nullptr;
   std::int64_t first_tile = 0;
   std::int64_t n_tiles = 0;
+  std::int64_t c_stride = 0;  ///< floats
 };
 
 }  // namespace secondsource::cpu

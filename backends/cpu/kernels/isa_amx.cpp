@@ -4,6 +4,7 @@
 #define SS_CPU_SIMD_AVX512
 
 #include "cpu/kernels/matmul_amx-inl.h"
+#include "cpu/kernels/matmul_amx_blocks-inl.h"
 #include "cpu/kernels/matmul_bf16_dot-inl.h"
 #include "cpu/kernels/matmul_vnni-inl.h"
 
@@ -14,6 +15,7 @@ namespace amx {
 struct Tiles {
   static void configure(const TileConfig& config) { _tile_loadconfig(&config); }
   static void release() { _tile_release(); }
+  static void fence_stores() { _mm_sfence(); }
   template <int kTile>
   static void zero() {
     static_assert(kTile <= kSum11);
@@ -29,6 +31,29 @@ struct Tiles {
     if constexpr (kTile == 5) _tile_loadd(5, from, kLineBytes);
     if constexpr (kTile == 6) _tile_loadd(6, from, kLineBytes);
     if constexpr (kTile == 7) _tile_loadd(7, from, kLineBytes);
+  }
+  /// By the load that leaves the first-level cache as it is.
+  template <int kTile>
+  static void stream_load(const std::byte* from) {
+    static_assert(kTile == kRows0 || kTile == kRows1);
+    if constexpr (kTile == 4) _tile_stream_loadd(4, from, kLineBytes);
+    if constexpr (kTile == 5) _tile_stream_loadd(5, from, kLineBytes);
+  }
+  template <int kTile>
+  static void load_sum(const float* from, std::int64_t stride_bytes) {
+    static_assert(kTile <= kSum11);
+    if constexpr (kTile == 0) _tile_loadd(0, from, stride_bytes);
+    if constexpr (kTile == 1) _tile_loadd(1, from, stride_bytes);
+    if constexpr (kTile == 2) _tile_loadd(2, from, stride_bytes);
+    if constexpr (kTile == 3) _tile_loadd(3, from, stride_bytes);
+  }
+  template <int kTile>
+  static void store_sum(float* to, std::int64_t stride_bytes) {
+    static_assert(kTile <= kSum11);
+    if constexpr (kTile == 0) _tile_stored(0, to, stride_bytes);
+    if constexpr (kTile == 1) _tile_stored(1, to, stride_bytes);
+    if constexpr (kTile == 2) _tile_stored(2, to, stride_bytes);
+    if constexpr (kTile == 3) _tile_stored(3, to, stride_bytes);
   }
   template <int kTile>
   static void store(std::byte* to) {
@@ -65,15 +90,25 @@ struct Tiles {
   }
 };
 
+inline constexpr int kUnpackFromAmxRows = 9;
+
+inline constexpr BlockKernel kBf16Blocks = {configure_blocks<Tiles>, multiply_blocks<Tiles, AmxBf16>, nullptr,
+                                            release_blocks<Tiles>};
+inline constexpr BlockKernel kU8Blocks = {configure_blocks<Tiles>, multiply_blocks<Tiles, AmxU8>, convert_sums<DotU8>,
+                                          release_blocks<Tiles>};
+
 inline KernelTable table_over(const KernelTable& base) {
   KernelTable table = base;
   table.isa = "amx";
   table.products[int(Product::kBf16)] = {
-      ActType::kBf16, 32, 2, kAmxRows, multiply_amx<Tiles, AmxBf16, DotBf16>, "matmul_bf16_bf16_f32acc"};
+      ActType::kBf16, 32, 2, kAmxRows, multiply_amx<Tiles, AmxBf16, DotBf16>, "matmul_bf16_bf16_f32acc", "",
+      &kBf16Blocks};
   table.products[int(Product::kInt8Quantized)] = {
-      ActType::kU8, 64, 4, kAmxRows, multiply_amx<Tiles, AmxU8, DotU8>, "matmul_int8_int8_i32acc"};
+      ActType::kU8, 64, 4, kAmxRows, multiply_amx<Tiles, AmxU8, DotU8>, "matmul_int8_int8_i32acc", "", &kU8Blocks};
   // Tiles multiply BF16 so much faster than vdpbf16ps that unpacking int4 for many rows pays, too.
-  table.unpack[int(Product::kInt4)] = {Product::kBf16, int4_tile_to_bf16};
+  table.unpack[int(Product::kInt4)] = {Product::kBf16, int4_tile_to_bf16, kUnpackFromAmxRows};
+  table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16, kUnpackFromAmxRows};
+  table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16, kUnpackFromAmxRows};
   return table;
 }
 

@@ -92,6 +92,45 @@ struct TileArgs {
   std::int64_t next_tiles_step = 0;
 };
 
+/// Packed activations of adjacent rows, [steps][n_rows][64 bytes].
+struct ActivationBlock {
+  const std::byte* rows = nullptr;
+  int n_rows = 0;
+};
+
+/// The most row blocks of one call of BlockKernel::multiply, and the values of the sums of each: 32 rows x 2 tiles.
+inline constexpr int kMaxGroupBlocks = 16;
+inline constexpr int kBlockSumStride = 2 * kTileRows;
+inline constexpr int kBlockSums = kMaxRowBlock * kBlockSumStride;
+
+/// Several row blocks times a pair of weight tiles, over a slice of the columns:
+///
+///   c[block][m][16 t + r] (+)= sum_{k in slice} a[block][m, k] * tile_t[r, k]
+///
+/// c: [n_blocks][32][32], f32 or (of quantized activations) int32. The sums of the rows that a block lacks are undefined. One
+/// line behind the last block is read. c overlaps neither operand.
+struct BlockArgs {
+  const ActivationBlock* blocks = nullptr;  ///< at the first column of the slice; the rows of two differ by at most one
+  int n_blocks = 0;
+  int block_rows = 0;                   ///< of the largest block, for which the tiles were configured
+  const std::byte* tiles[2] = {};       ///< the slice of each weight tile; the second may be null
+  std::int64_t slice_bytes = 0;         ///< of one weight tile
+  float* c = nullptr;                   ///< 64-byte aligned
+  bool accumulate = false;              ///< add to c instead of replacing it
+  const std::byte* next_tiles[2] = {};  ///< prefetched into the second-level cache meanwhile; null: nothing
+  std::int64_t next_bytes = 0;          ///< of each
+};
+
+/// The kernel of a product for many rows on CPUs with tile registers. One thread calls configure(), then multiply() any number
+/// of times, then release().
+struct BlockKernel {
+  void (*configure)(int block_rows) = nullptr;
+  void (*multiply)(const BlockArgs&) = nullptr;
+  /// Turns int32 sums of a block into f32 in place. row_sums: sum_k of each weight row of the pair. Null: they are f32.
+  void (*convert)(float* c, int n_rows, int n_tiles, const std::int32_t* row_sums) = nullptr;
+  void (*release)() = nullptr;
+};
+
 struct ProductKernel {
   ActType act = ActType::kF32;
   int vec = 1;         ///< adjacent activations of one row in the packed order
@@ -100,16 +139,24 @@ struct ProductKernel {
   void (*multiply)(const TileArgs&) = nullptr;
   const char* name = "";  ///< "bf16_f32acc"
   const char* isa = "";   ///< of a kernel that comes from another table (product_choice.h); else empty
+  const BlockKernel* blocks =
+      nullptr;  ///< multiplies several row blocks at once; null: multiply() does one after the other
 };
+
+/// From this many rows on, tiles are unpacked first unless an instruction set has another number: at least three row blocks
+/// share the cost.
+inline constexpr int kUnpackFromRows = 25;
 
 /// Converts the tiles of one product to those of another, which for many rows is cheaper than decoding them again for
 /// every row block: to f32 [k][16] or to BF16 [k / 2][16][2], multiplied by the scales of groups and rounded half to
 /// even where BF16 cannot hold the product; or to kInt8GroupOffset, whose offsets every row would otherwise compute.
 struct Unpacking {
   Product into = Product::kF32;
+
   /// `tile`: k columns of one tile, k a multiple of the product's k_multiple. out: 64-byte aligned, does not overlap
   /// the tile. Null: this product is multiplied from its own tiles.
   void (*unpack)(const std::byte* tile, std::int64_t k, std::byte* out) = nullptr;
+  int from_rows = kUnpackFromRows;  ///< fewer rows are multiplied from the tile as it is
 };
 
 /// Packs `n_rows` rows of x into [k_padded / vec][n_rows][vec], with zeros in the columns from k on. For quantized types:
@@ -156,6 +203,8 @@ struct FinishArgs {
   std::int64_t aux_stride = 0;
   Finish finish = Finish::kNone;
   float softcap = 0.0F;
+  /// Where it can, writes out to memory and not to a cache; for BlockKernel, whose release() makes other threads see it.
+  bool past_caches = false;
 };
 
 /// Tokens of one attention block: 8 tiles of 16 tokens.

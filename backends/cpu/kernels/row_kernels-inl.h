@@ -131,6 +131,11 @@ inline void pack_rows(const PackArgs& args) {
   }
 }
 
+inline bool is_line_aligned(const float* p) {
+  constexpr unsigned kLine = 64;
+  return reinterpret_cast<unsigned long>(p) % kLine == 0;
+}
+
 inline F32 scaled_tile(const FinishArgs& args, int m, std::int64_t tile) {
   F32 value = load(args.c + m * args.c_stride + tile * kTileRows);
   if (args.weight_scales != nullptr) value = mul(value, load(args.weight_scales + tile * kTileRows));
@@ -165,7 +170,12 @@ inline void finish_rows(const FinishArgs& args) {
       } else if (args.finish == Finish::kAdd) {
         value = add(value, load_some(args.aux + m * args.aux_stride + column, left));
       }
-      store_some(out + column, soft_cap(value, args.softcap), left);
+      value = soft_cap(value, args.softcap);
+      if (args.past_caches && left >= kTileRows && is_line_aligned(out + column)) {
+        store_past_caches(out + column, value);
+      } else {
+        store_some(out + column, value, left);
+      }
     }
   }
 }

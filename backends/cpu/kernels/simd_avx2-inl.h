@@ -31,6 +31,11 @@ inline void store(float* p, const F32& x) {
   _mm256_storeu_ps(p, x.a);
   _mm256_storeu_ps(p + 8, x.b);
 }
+/// Stores to memory and not to a cache, at a 64-byte aligned address. Other threads see it after a store fence.
+inline void store_past_caches(float* p, const F32& x) {
+  _mm256_stream_ps(p, x.a);
+  _mm256_stream_ps(p + 8, x.b);
+}
 inline F32 add(const F32& x, const F32& y) {
   return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)};
 }

@@ -30,6 +30,10 @@ inline F32 load(const float* p) {
 inline void store(float* p, const F32& x) {
   _mm512_storeu_ps(p, x.v);
 }
+/// Stores to memory and not to a cache, at a 64-byte aligned address. Other threads see it after a store fence.
+inline void store_past_caches(float* p, const F32& x) {
+  _mm512_stream_ps(p, x.v);
+}
 inline F32 add(const F32& x, const F32& y) {
   return {_mm512_add_ps(x.v, y.v)};
 }

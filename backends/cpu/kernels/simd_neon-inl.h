@@ -36,6 +36,10 @@ inline F32 load(const float* p) {
 inline void store(float* p, const F32& x) {
   for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, x.v[i]);
 }
+/// A plain store: no kernel for many rows of this instruction set asks for more.
+inline void store_past_caches(float* p, const F32& x) {
+  store(p, x);
+}
 inline F32 add(const F32& x, const F32& y) {
   return of_four<F32>([&](int i) { return vaddq_f32(x.v[i], y.v[i]); });
 }

@@ -36,6 +36,10 @@ inline F32 load(const float* p) {
 inline void store(float* p, const F32& x) {
   write(p, x);
 }
+/// A plain store: no kernel for many rows of this instruction set asks for more.
+inline void store_past_caches(float* p, const F32& x) {
+  store(p, x);
+}
 inline F32 add(const F32& x, const F32& y) {
   return {x.a + y.a, x.b + y.b, x.c + y.c, x.d + y.d};
 }

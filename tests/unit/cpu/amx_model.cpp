@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/half.h"
 #include "cpu/kernels/matmul_amx-inl.h"
+#include "cpu/kernels/matmul_amx_blocks-inl.h"
 #include "cpu/kernels/row_kernels-inl.h"
 
 namespace secondsource::cpu {
@@ -39,6 +40,7 @@ struct ModelTiles {
     state = State{.configured = true, .config = config, .tile = {}};
   }
   static void release() { state.configured = false; }
+  static void fence_stores() {}
   template <int kTile>
   static void zero() {
     check(kTile);
@@ -50,6 +52,28 @@ struct ModelTiles {
     std::memset(state.tile[kTile], 0, sizeof(state.tile[kTile]));
     for (int row = 0; row < state.config.rows[kTile]; ++row) {
       std::memcpy(state.tile[kTile][row], from + row * kLineBytes, state.config.bytes_per_row[kTile]);
+    }
+  }
+  /// TILELOADDT1 differs from TILELOADD in what stays in the caches alone.
+  template <int kTile>
+  static void stream_load(const std::byte* from) {
+    load<kTile>(from);
+  }
+  template <int kTile>
+  static void load_sum(const float* from, std::int64_t stride_bytes) {
+    check(kTile);
+    std::memset(state.tile[kTile], 0, sizeof(state.tile[kTile]));
+    for (int row = 0; row < state.config.rows[kTile]; ++row) {
+      std::memcpy(state.tile[kTile][row], reinterpret_cast<const std::byte*>(from) + row * stride_bytes,
+                  state.config.bytes_per_row[kTile]);
+    }
+  }
+  template <int kTile>
+  static void store_sum(float* to, std::int64_t stride_bytes) {
+    check(kTile);
+    for (int row = 0; row < state.config.rows[kTile]; ++row) {
+      std::memcpy(reinterpret_cast<std::byte*>(to) + row * stride_bytes, state.tile[kTile][row],
+                  state.config.bytes_per_row[kTile]);
     }
   }
   template <int kTile>
@@ -139,13 +163,20 @@ struct OneRowU8 : Int8ByI16 {
   }
 };
 
+constexpr BlockKernel kBf16Blocks = {configure_blocks<ModelTiles>, multiply_blocks<ModelTiles, AmxBf16>, nullptr,
+                                     release_blocks<ModelTiles>};
+constexpr BlockKernel kU8Blocks = {configure_blocks<ModelTiles>, multiply_blocks<ModelTiles, AmxU8>,
+                                   convert_sums<OneRowU8>, release_blocks<ModelTiles>};
+
 KernelTable model_table() {
   KernelTable table;
   table.isa = "amx-model";
   table.products[int(Product::kBf16)] = {
-      ActType::kBf16, 32, 2, kAmxRows, multiply_amx<ModelTiles, AmxBf16, OneRowBf16>, "matmul_bf16_bf16_f32acc"};
+      ActType::kBf16, 32, 2, kAmxRows, multiply_amx<ModelTiles, AmxBf16, OneRowBf16>, "matmul_bf16_bf16_f32acc", "",
+      &kBf16Blocks};
   table.products[int(Product::kInt8Quantized)] = {
-      ActType::kU8, 64, 4, kAmxRows, multiply_amx<ModelTiles, AmxU8, OneRowU8>, "matmul_int8_int8_i32acc"};
+      ActType::kU8, 64,        4, kAmxRows, multiply_amx<ModelTiles, AmxU8, OneRowU8>, "matmul_int8_int8_i32acc",
+      "",           &kU8Blocks};
   table.pack = pack_rows;
   return table;
 }

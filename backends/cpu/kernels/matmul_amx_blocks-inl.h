@@ -1,0 +1,178 @@
+#pragma once
+// Matmul of many rows with Intel's Advanced Matrix Extensions, cut so that memory keeps up with the tiles:
+//
+//   c[m, n] (+)= sum_{k in slice} a[m, k] * w[n, k]
+//
+// One call multiplies a pair of weight tiles with several blocks of up to 32 rows, over a slice of the columns. The slice of
+// the two weight tiles (32 KiB) stays in the first-level cache and meets all blocks; activations stream from the
+// second-level cache, by the load that does not displace what the first level holds (TILELOADDT1). A pair of sums is a block
+// of 32 x 32 values, 4 KiB that are adjacent in memory, so that neither its lines nor those of the operands meet in few sets
+// of a cache. Between two slices sums stay in that memory.
+//
+// One core of a Xeon with AMX (2 MiB of second-level cache, November 2026) multiplies at 3.87 Tflop/s from registers. Operands
+// that both stream from its second-level cache, which gives about 32 bytes a cycle, allow 1.9; this order reaches 3.0 where
+// activations and sums are in that cache. The plain load instead of TILELOADDT1 makes it 2.2, because the activations then
+// displace the weights.
+//
+// Formats and the template parameters `Tiles` and `Product` are those of matmul_amx-inl.h. The blocks of one call differ by at
+// most one row, and the tiles are configured for the largest, once for many calls. For a block that has one row less, the last
+// line of its tile is whatever follows: the next step, or one line behind the activations. That line's sums are never used.
+
+#include "cpu/kernels/matmul_amx-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+static_assert(kAmxRows == kMaxRowBlock);
+inline constexpr std::int64_t kTileBytes = std::int64_t{kTileLines} * kLineBytes;
+
+/// Where the two weight tiles of a step begin.
+struct StepTiles {
+  const std::byte* first = nullptr;
+  const std::byte* second = nullptr;
+};
+
+/// One step: 32 rows x 32 weight rows x 64 bytes of columns. Weights are loaded in between, since a product needs one of
+/// each operand only.
+template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles>
+inline void multiply_step(const std::byte* x, const StepTiles& w) {
+  Tiles::template stream_load<kRows0>(x);
+  Tiles::template load<kWeights0>(w.first);
+  Product::template dot<Tiles, kSum00, kRows0, kWeights0>();
+  if constexpr (kTwoWeightTiles) {
+    Tiles::template load<kWeights1>(w.second);
+    Product::template dot<Tiles, kSum01, kRows0, kWeights1>();
+  }
+  if constexpr (kTwoRowTiles) {
+    Tiles::template stream_load<kRows1>(x + kTileBytes);
+    Product::template dot<Tiles, kSum10, kRows1, kWeights0>();
+    if constexpr (kTwoWeightTiles) Product::template dot<Tiles, kSum11, kRows1, kWeights1>();
+  }
+}
+
+/// The sums of a block: all zero, or as the slice before left them.
+template <typename Tiles, bool kTwoRowTiles, bool kTwoWeightTiles>
+inline void load_sums(const float* c, bool accumulate) {
+  if (!accumulate) {
+    Tiles::template zero<kSum00>();
+    if constexpr (kTwoWeightTiles) Tiles::template zero<kSum01>();
+    if constexpr (kTwoRowTiles) Tiles::template zero<kSum10>();
+    if constexpr (kTwoRowTiles && kTwoWeightTiles) Tiles::template zero<kSum11>();
+    return;
+  }
+  constexpr std::int64_t kStrideBytes = kBlockSumStride * 4;
+  const float* const second_rows = c + kTileLines * kBlockSumStride;
+  Tiles::template load_sum<kSum00>(c, kStrideBytes);
+  if constexpr (kTwoWeightTiles) Tiles::template load_sum<kSum01>(c + kTileRows, kStrideBytes);
+  if constexpr (kTwoRowTiles) Tiles::template load_sum<kSum10>(second_rows, kStrideBytes);
+  if constexpr (kTwoRowTiles && kTwoWeightTiles) {
+    Tiles::template load_sum<kSum11>(second_rows + kTileRows, kStrideBytes);
+  }
+}
+
+template <typename Tiles, bool kTwoRowTiles, bool kTwoWeightTiles>
+inline void store_sums(float* c) {
+  constexpr std::int64_t kStrideBytes = kBlockSumStride * 4;
+  float* const second_rows = c + kTileLines * kBlockSumStride;
+  Tiles::template store_sum<kSum00>(c, kStrideBytes);
+  if constexpr (kTwoWeightTiles) Tiles::template store_sum<kSum01>(c + kTileRows, kStrideBytes);
+  if constexpr (kTwoRowTiles) Tiles::template store_sum<kSum10>(second_rows, kStrideBytes);
+  if constexpr (kTwoRowTiles && kTwoWeightTiles) {
+    Tiles::template store_sum<kSum11>(second_rows + kTileRows, kStrideBytes);
+  }
+}
+
+/// Prefetches the next slices of both weight tiles into the second-level cache, an equal share of their lines at each step.
+class SlicePrefetcher {
+ public:
+  SlicePrefetcher(const BlockArgs& args, std::int64_t n_steps)
+      : first_(args.next_tiles[0]), second_(args.next_tiles[1] == nullptr ? first_ : args.next_tiles[1]) {
+    if (first_ == nullptr) return;
+    n_lines_ = (args.next_bytes + kLineBytes - 1) / kLineBytes;
+    per_step_ = (n_lines_ + n_steps - 1) / n_steps;
+  }
+  void next_step() {
+    for (std::int64_t i = 0; i < per_step_ && line_ < n_lines_; ++i, ++line_) {
+      prefetch_far(first_ + line_ * kLineBytes);
+      prefetch_far(second_ + line_ * kLineBytes);
+    }
+  }
+
+ private:
+  const std::byte* first_;
+  const std::byte* second_;
+  std::int64_t n_lines_ = 0;
+  std::int64_t per_step_ = 0;
+  std::int64_t line_ = 0;
+};
+
+template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles>
+void multiply_blocks_of(const BlockArgs& args) {
+  const std::int64_t n_whole = args.slice_bytes / kTileBytes;
+  const std::int64_t left = args.slice_bytes - n_whole * kTileBytes;
+  // Columns that do not fill a step are read from a copy that is padded with zeros: behind them is another tile, and a NaN in
+  // it times a zero of the activations would be a NaN.
+  alignas(64) std::byte padded[2 * kTileBytes];
+  if (left > 0) {
+    __builtin_memset(padded, 0, sizeof(padded));
+    for (int t = 0; t < (kTwoWeightTiles ? 2 : 1); ++t) {
+      __builtin_memcpy(padded + t * kTileBytes, args.tiles[t] + n_whole * kTileBytes, static_cast<std::size_t>(left));
+    }
+  }
+  const std::int64_t n_steps = n_whole + (left > 0 ? 1 : 0);
+  SlicePrefetcher prefetcher(args, n_steps * args.n_blocks);
+  const std::int64_t sum_lines_per_step = (kBlockSums * 4 / kLineBytes + n_steps - 1) / n_steps;
+  for (int block = 0; block < args.n_blocks; ++block) {
+    const std::byte* x = args.blocks[block].rows;
+    const std::int64_t step_bytes = std::int64_t{args.blocks[block].n_rows} * kLineBytes;
+    float* const c = args.c + block * kBlockSums;
+    load_sums<Tiles, kTwoRowTiles, kTwoWeightTiles>(c, args.accumulate);
+    const auto* next_sums = reinterpret_cast<const std::byte*>(c + kBlockSums);
+    for (std::int64_t step = 0; step < n_whole; ++step, x += step_bytes) {
+      prefetcher.next_step();
+      if (args.accumulate) {
+        for (std::int64_t i = 0; i < sum_lines_per_step; ++i, next_sums += kLineBytes) prefetch(next_sums);
+      }
+      multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(
+          x, {args.tiles[0] + step * kTileBytes, args.tiles[1] + step * kTileBytes});
+    }
+    if (left > 0) {
+      multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(x, {padded, padded + kTileBytes});
+    }
+    store_sums<Tiles, kTwoRowTiles, kTwoWeightTiles>(c);
+  }
+}
+
+template <typename Tiles, typename Product>
+void multiply_blocks(const BlockArgs& args) {
+  const bool two_row_tiles = args.block_rows > kTileLines;
+  const bool two_weight_tiles = args.tiles[1] != nullptr;
+  if (two_row_tiles && two_weight_tiles) return multiply_blocks_of<Tiles, Product, true, true>(args);
+  if (two_row_tiles) return multiply_blocks_of<Tiles, Product, true, false>(args);
+  if (two_weight_tiles) return multiply_blocks_of<Tiles, Product, false, true>(args);
+  multiply_blocks_of<Tiles, Product, false, false>(args);
+}
+
+template <typename Tiles>
+void configure_blocks(int block_rows) {
+  Tiles::configure(config_for(block_rows));
+}
+template <typename Tiles>
+void release_blocks() {
+  Tiles::release();
+  Tiles::fence_stores();
+}
+
+/// Turns the int32 sums of a block into f32, by a policy's result(), which takes out what the activations' offset added.
+template <typename OneRow>
+void convert_sums(float* c, int n_rows, int n_tiles, const std::int32_t* row_sums) {
+  for (int m = 0; m < n_rows; ++m) {
+    for (int t = 0; t < n_tiles; ++t) {
+      float* const at = c + m * kBlockSumStride + t * kTileRows;
+      typename OneRow::Acc sum;
+      __builtin_memcpy(&sum, at, kLineBytes);
+      store(at, OneRow::result(sum, row_sums + t * kTileRows));
+    }
+  }
+}
+
+}  // namespace secondsource::cpu::SS_CPU_ISA
