@@ -142,6 +142,9 @@ void AddedTokenMatcher::split(std::string_view text, bool parse_special, std::ve
 
 Result<void> AddedTokens::add(AddedToken token) {
   if (token.content.empty()) return Error{ErrorCode::kInvalidInput, "expected a content that is not empty"};
+  if (tokens_.size() >= kMaxAddedTokens) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("expected at most {} added tokens", kMaxAddedTokens)};
+  }
   content_bytes_ += token.content.size();
   if (content_bytes_ > kMaxAddedBytes) {
     return Error{ErrorCode::kInvalidInput,

@@ -20,6 +20,9 @@ namespace secondsource::tokenizer {
 /// the matcher stays small.
 inline constexpr std::size_t kMaxAddedBytes = std::size_t{4} << 20;
 
+/// Limit for the number of added tokens; the largest vocabularies in use (2026) have about 7000.
+inline constexpr std::size_t kMaxAddedTokens = 65536;
+
 struct AddedToken {
   std::int32_t id = 0;
   std::string content;
@@ -84,8 +87,8 @@ class AddedTokenMatcher {
 /// All added tokens of a tokenizer.
 class AddedTokens {
  public:
-  /// Errors: kInvalidInput for an empty content or for more than 4 MiB of contents in total, and those of
-  /// Vocabulary::add.
+  /// Errors: kInvalidInput for an empty content, for more than kMaxAddedTokens tokens or 4 MiB of contents in total, and
+  /// those of Vocabulary::add.
   Result<void> add(AddedToken token);
 
   /// Says what the normalizer makes of the content of a token that is matched in normalized text. From then on this is

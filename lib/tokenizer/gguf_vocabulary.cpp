@@ -17,6 +17,7 @@ namespace {
 using tokenizer::AddedToken;
 using tokenizer::Merge;
 using tokenizer::TokenizerParts;
+using tokenizer::Vocabulary;
 
 enum TokenType : std::int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
 
@@ -146,6 +147,16 @@ Result<void> add_merges_by_score(const GgufVocabulary& vocabulary, TokenizerPart
   return {};
 }
 
+/// Refuses an id that names a later one of several tokens with one text. A text has one id, the first one, in a
+/// tokenizer.json and where the unknown token is looked up by its text, so that the other id would get lost there.
+Result<void> check_is_first(const Vocabulary& tokens, std::string_view key, std::int64_t id) {
+  const std::string_view text = *tokens.text_of(static_cast<std::int32_t>(id));
+  const std::int32_t first = *tokens.id_of(text);
+  if (first == id) return {};
+  return invalid(fmt::format("tokenizer.ggml.{}: expected the first token with the text {}, which is {}, found {}", key,
+                             in_quotes(text), first, id));
+}
+
 Result<void> make_gpt2(const GgufVocabulary& vocabulary, TokenizerParts& parts, bool& add_bos) {
   Result<tokenizer::GgufPreTokenizer> pre = tokenizer::gguf_pre_tokenizer(vocabulary.pre);
   if (!pre) return pre.error();
@@ -163,12 +174,30 @@ Result<void> make_llama(const GgufVocabulary& vocabulary, TokenizerParts& parts)
       tokenizer::ReplaceNormalizer{tokenizer::Pattern(std::string(" ")), std::string(kSpaceMark)});
   parts.bpe.byte_fallback = true;
   parts.bpe.fuse_unk = true;
-  if (vocabulary.unk_id) parts.bpe.unk_token = vocabulary.tokens[static_cast<std::size_t>(*vocabulary.unk_id)];
+  if (vocabulary.unk_id) {
+    SS_TRY_VOID(check_is_first(parts.vocabulary, "unknown_token_id", *vocabulary.unk_id));
+    parts.bpe.unk_token = vocabulary.tokens[static_cast<std::size_t>(*vocabulary.unk_id)];
+  }
   parts.decoder.emplace_back(tokenizer::ReplaceDecoder{tokenizer::Pattern(std::string(kSpaceMark)), std::string(" ")});
   parts.decoder.emplace_back(tokenizer::ByteFallbackDecoder{});
   parts.decoder.emplace_back(tokenizer::FuseDecoder{});
   if (prepends) parts.decoder.emplace_back(tokenizer::StripDecoder{.content = U' ', .start = 1, .stop = 0});
   return add_merges_by_score(vocabulary, parts);
+}
+
+/// The ids that stand around every text.
+Result<void> set_frame(const GgufVocabulary& vocabulary, bool adds_bos, TokenizerParts& parts) {
+  if (vocabulary.bos_id) parts.bos_id = static_cast<std::int32_t>(*vocabulary.bos_id);
+  if (vocabulary.eos_id) parts.end_ids.push_back(static_cast<std::int32_t>(*vocabulary.eos_id));
+  if (vocabulary.add_bos.value_or(adds_bos) && vocabulary.bos_id) {
+    SS_TRY_VOID(check_is_first(parts.vocabulary, "bos_token_id", *vocabulary.bos_id));
+    parts.prefix_ids.push_back(*parts.bos_id);
+  }
+  if (vocabulary.add_eos.value_or(false) && vocabulary.eos_id) {
+    SS_TRY_VOID(check_is_first(parts.vocabulary, "eos_token_id", *vocabulary.eos_id));
+    parts.suffix_ids = parts.end_ids;
+  }
+  return {};
 }
 
 Result<Tokenizer> make_tokenizer(const GgufVocabulary& vocabulary) {
@@ -186,10 +215,7 @@ Result<Tokenizer> make_tokenizer(const GgufVocabulary& vocabulary) {
   } else {
     SS_TRY_VOID(make_llama(vocabulary, parts));
   }
-  if (vocabulary.bos_id) parts.bos_id = static_cast<std::int32_t>(*vocabulary.bos_id);
-  if (vocabulary.eos_id) parts.end_ids.push_back(static_cast<std::int32_t>(*vocabulary.eos_id));
-  if (vocabulary.add_bos.value_or(add_bos) && parts.bos_id) parts.prefix_ids.push_back(*parts.bos_id);
-  if (vocabulary.add_eos.value_or(false) && vocabulary.eos_id) parts.suffix_ids = parts.end_ids;
+  SS_TRY_VOID(set_frame(vocabulary, add_bos, parts));
   return Tokenizer::from_parts(std::move(parts));
 }
 

@@ -29,8 +29,10 @@ struct GgufVocabulary {
   std::optional<bool> add_space_prefix;  ///< llama; absent: true
 };
 
-/// The tokenizer; it gives the same ids as llama.cpp. Every error line begins with `name_for_messages`.
-/// Errors: kInvalidInput for values that do not fit together; kUnsupported for another model or pre-tokenizer.
+/// The tokenizer; it gives the same ids as llama.cpp. Every error line begins with `name_for_messages`. Several tokens may
+/// have one text; the first of them stands for it.
+/// Errors: kInvalidInput for values that do not fit together, among them a later one of several tokens with one text where
+/// it is the unknown token or stands around every text; kUnsupported for another model or pre-tokenizer.
 Result<Tokenizer> tokenizer_from_gguf(const GgufVocabulary& vocabulary, std::string_view name_for_messages);
 
 }  // namespace secondsource

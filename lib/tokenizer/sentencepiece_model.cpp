@@ -5,8 +5,8 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 
 #include "core/utf8.h"
@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kMaxPieces = std::size_t{1} << 24;
 constexpr std::int32_t kLastType = 6;
 constexpr std::int32_t kNormalType = 1;
+constexpr std::int32_t kUnknownType = 2;
 
 /// protobuf.dev/programming-guides/encoding: how a field's value is stored.
 enum class WireType : std::uint8_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
@@ -160,9 +161,6 @@ Result<void> read_trainer(std::string_view message, std::string_view name, Sente
       case 24:
         model.whitespace_is_suffix = integer != 0;
         return WireType::kVarint;
-      case 40:
-        model.unk_id = integer;
-        return WireType::kVarint;
       case 41:
         model.bos_id = integer;
         return WireType::kVarint;
@@ -205,6 +203,31 @@ Result<void> read_normalizer(std::string_view message, std::string_view name, Se
   });
 }
 
+/// Checks what SentencePiece itself checks when it loads a model: no text is that of two pieces, and one piece is the unknown
+/// one, whose id goes into `model`. A tokenizer.json could not hold two pieces of one text, because there a text has one id.
+Result<void> check_pieces(std::string_view name, SentencePieceModel& model) {
+  const auto refuse = [&](std::size_t id, std::string_view expected) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: SentencePiece model: piece {}: expected {}, found {}", name,
+                                                       id, expected, in_quotes(model.pieces[id]))};
+  };
+  std::unordered_map<std::string_view, std::size_t> ids;
+  ids.reserve(model.pieces.size());
+  std::optional<std::size_t> unknown;
+  for (std::size_t id = 0; id < model.pieces.size(); ++id) {
+    const auto [first, is_new] = ids.try_emplace(model.pieces[id], id);
+    if (!is_new) return refuse(id, fmt::format("another text than that of piece {}", first->second));
+    if (model.types[id] != kUnknownType) continue;
+    if (unknown) return refuse(id, fmt::format("one unknown piece, which is piece {}", *unknown));
+    unknown = id;
+  }
+  if (!unknown) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: SentencePiece model: expected an unknown piece (type 2), found none", name)};
+  }
+  model.unk_id = static_cast<std::int64_t>(*unknown);
+  return {};
+}
+
 /// The piece with this id; none for -1.
 Result<std::optional<std::int64_t>> piece_id(const SentencePieceModel& model, std::int64_t id, std::string_view what,
                                              std::string_view name) {
@@ -233,6 +256,7 @@ Result<SentencePieceModel> parse_sentencepiece_model(std::string_view content, s
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("{}: SentencePiece model: expected pieces, found none", name_for_messages)};
   }
+  SS_TRY_VOID(check_pieces(name_for_messages, model));
   return model;
 }
 
@@ -257,7 +281,7 @@ Result<GgufVocabulary> sentencepiece_vocabulary(const SentencePieceModel& model,
   vocabulary.tokens = model.pieces;
   vocabulary.scores = model.scores;
   vocabulary.token_types = model.types;
-  SS_TRY(vocabulary.unk_id, piece_id(model, model.unk_id, "the unknown piece", name_for_messages));
+  vocabulary.unk_id = model.unk_id;
   SS_TRY(vocabulary.bos_id, piece_id(model, model.bos_id, "the first piece of a text", name_for_messages));
   SS_TRY(vocabulary.eos_id, piece_id(model, model.eos_id, "the last piece of a text", name_for_messages));
   vocabulary.add_space_prefix = model.adds_dummy_prefix;

@@ -17,13 +17,13 @@ namespace secondsource {
 enum class SentencePieceAlgorithm : std::uint8_t { kUnigram = 1, kBpe = 2, kWord = 3, kCharacter = 4 };
 
 struct SentencePieceModel {
-  std::vector<std::string> pieces;  ///< the text of each id, a space written as U+2581
+  std::vector<std::string> pieces;  ///< the text of each id, a space written as U+2581; no text twice
   std::vector<float> scores;        ///< one per piece, finite; of a BPE the pair that forms the best one merges first
   std::vector<std::int32_t> types;  ///< as GgufVocabulary::token_types, which has taken SentencePiece's numbers
   SentencePieceAlgorithm algorithm = SentencePieceAlgorithm::kUnigram;
   bool whitespace_is_suffix = false;
-  std::int64_t unk_id = 0;  ///< -1, as the next two, for none
-  std::int64_t bos_id = 1;
+  std::int64_t unk_id = 0;  ///< the piece of the unknown type, of which there is one
+  std::int64_t bos_id = 1;  ///< -1, as the next one, for none
   std::int64_t eos_id = 2;
   std::string normalizer;     ///< "identity", "nmt_nfkc"
   bool has_charsmap = false;  ///< the normalizer replaces characters by a compiled table
@@ -34,7 +34,7 @@ struct SentencePieceModel {
 
 /// Reads the content of a tokenizer.model. Error messages begin with `name_for_messages`. Errors: kInvalidInput for
 /// content that is no such message: truncated, without pieces, of more than 2^24 of them, with scores that are not
-/// finite or types that are unknown.
+/// finite or types that are unknown, with two pieces of one text, or with another number of unknown pieces than one.
 Result<SentencePieceModel> parse_sentencepiece_model(std::string_view content, std::string_view name_for_messages);
 
 /// The vocabulary of a BPE model, which gguf_tokenizer_json() writes as a tokenizer.json: the same ids as SentencePiece's,

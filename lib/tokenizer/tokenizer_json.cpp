@@ -20,7 +20,6 @@ using tokenizer::AddedToken;
 using tokenizer::Merge;
 using tokenizer::TokenizerParts;
 
-constexpr std::size_t kMaxAddedTokens = 65536;
 constexpr std::size_t kMaxTemplatePieces = 64;
 
 /// Refuses a part that would change the ids and is not implemented. Absent, null or empty is accepted.
@@ -171,9 +170,6 @@ Result<void> read_added_tokens(const JsonFields& root, TokenizerParts& parts) {
   const Json* tokens = root.find("added_tokens");
   if (tokens == nullptr) return {};
   if (!tokens->is_array()) return root.mismatch("added_tokens", "an array");
-  if (tokens->size() > kMaxAddedTokens) {
-    return root.mismatch("added_tokens", fmt::format("at most {} tokens", kMaxAddedTokens));
-  }
   for (std::size_t i = 0; i < tokens->size(); ++i) {
     SS_TRY(const JsonFields fields, JsonFields::of((*tokens)[i], fmt::format("{}: added_tokens[{}]", root.name(), i)));
     SS_TRY(AddedToken token, read_added_token(fields));

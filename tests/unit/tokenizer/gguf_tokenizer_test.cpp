@@ -160,6 +160,48 @@ TEST_CASE("a vocabulary that does not fit together is refused with one line") {
       ErrorCode::kInvalidInput, "merges[1]: expected two tokens that make a third, found \"a x\"");
 }
 
+TEST_CASE("of several tokens with one text the first stands for it") {
+  GgufVocabulary vocabulary = tiny();
+  for (const std::string text : {"a", "<s>", "</s>", "<unk>"}) {
+    vocabulary.tokens.push_back(text);
+    vocabulary.scores.push_back(0);
+    vocabulary.token_types.push_back(1);
+  }
+  const auto taken = [&] {
+    const auto json = gguf_tokenizer_json(vocabulary, "t.gguf");
+    REQUIRE_OK(json);
+    const auto tokenizer = Tokenizer::from_json(*json, "tokenizer.json");
+    REQUIRE_OK(tokenizer);
+    CHECK(*tokenizer->encode("a") == *tokenizer_from_gguf(vocabulary, "t.gguf")->encode("a"));
+    return *tokenizer->encode("a");
+  };
+  CHECK(taken() == Ids{1, 3, 4});
+  const auto refused = [&](const char* part) {
+    CHECK_ERROR(tokenizer_from_gguf(vocabulary, "t.gguf"), ErrorCode::kInvalidInput, part);
+    CHECK_ERROR(gguf_tokenizer_json(vocabulary, "t.gguf"), ErrorCode::kInvalidInput, part);
+  };
+  vocabulary.bos_id = 10;
+  refused("bos_token_id: expected the first token with the text \"<s>\", which is 1, found 10");
+  vocabulary.add_bos = false;
+  CHECK(taken() == Ids{3, 4});
+  vocabulary.eos_id = 11;
+  CHECK(taken() == Ids{3, 4});
+  vocabulary.add_eos = true;
+  refused("eos_token_id: expected the first token with the text \"</s>\", which is 2, found 11");
+  vocabulary.eos_id = 2;
+  CHECK(taken() == Ids{3, 4, 2});
+  vocabulary.unk_id = 12;
+  refused("unknown_token_id: expected the first token with the text \"<unk>\", which is 0, found 12");
+}
+
+TEST_CASE("a vocabulary with more control tokens than a tokenizer.json may add is refused") {
+  GgufVocabulary vocabulary;
+  vocabulary.model = "gpt2";
+  for (int i = 0; i <= 65536; ++i) vocabulary.tokens.push_back("<" + std::to_string(i) + ">");
+  vocabulary.token_types.assign(vocabulary.tokens.size(), 3);
+  CHECK_ERROR(tokenizer_from_gguf(vocabulary, "t.gguf"), ErrorCode::kInvalidInput, "at most 65536 added tokens");
+}
+
 TEST_CASE("the metadata of a GGUF file must have the types of its keys") {
   GgufHeader header;
   CHECK_ERROR(gguf_vocabulary_of(header), ErrorCode::kInvalidInput, "expected a tokenizer");

@@ -134,6 +134,10 @@ TEST_CASE("a file that is no SentencePiece model is refused in one line") {
   refused(piece("\xff", 0), "expected UTF-8");
   refused(piece("a", std::numeric_limits<float>::quiet_NaN()), "a finite score");
   refused(piece("a", std::numeric_limits<float>::infinity()), "a finite score");
+  refused(kPieces + piece("a", -2), "piece 4: expected another text than that of piece 3, found \"a\"");
+  refused(kPieces + piece("<unk>", 0, 6), "piece 4: expected another text than that of piece 0, found \"<unk>\"");
+  refused(kPieces + piece("<unknown>", 0, 2), "piece 4: expected one unknown piece, which is piece 0");
+  refused(piece("a", 0), "expected an unknown piece (type 2), found none");
   refused(piece("a", 0, 7), "a type of 1 to 6, found 7");
   refused(piece("a", 0, std::numeric_limits<std::uint64_t>::max()), "found -1");
   refused(kPieces + bytes_field(2, integer_field(3, 9)), "a model type of 1 to 4, found 9");
