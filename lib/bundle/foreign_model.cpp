@@ -42,12 +42,10 @@ constexpr std::array kWeightFormats = {
     Format{"", ".safetensors", "safetensors of another name; rename the file, or bring model.safetensors.index.json"},
 };
 
-constexpr std::string_view kSentencePieceAdvice =
-    "a SentencePiece model; write tokenizer.json with AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) of "
-    "transformers";
 constexpr std::array kTokenizerFormats = {
-    Format{"spiece", ".model", kSentencePieceAdvice},
-    Format{"sentencepiece", ".model", kSentencePieceAdvice},
+    Format{"sentencepiece", ".model",
+           "the SentencePiece model of a class that gives its pieces other ids; write tokenizer.json with "
+           "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) of transformers"},
     Format{"vocab", ".json",
            "a vocabulary without tokenizer.json; write that with AutoTokenizer.from_pretrained(FOLDER)"
            ".save_pretrained(FOLDER) of transformers"},

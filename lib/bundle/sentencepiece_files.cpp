@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -86,30 +87,78 @@ Result<void> add_tokens_to(GgufVocabulary& vocabulary, const LaterTokens& later,
   return {};
 }
 
+// Classes of transformers (5.23, convert_slow_tokenizer.py) for which the model alone is not the tokenizer: they give the pieces
+// other ids, or lower, unaccent or cut the text first.
+constexpr std::array<std::string_view, 19> kClassesOfTheirOwn = {
+    "AlbertTokenizer",      "BarthezTokenizer", "BigBirdTokenizer",    "CamembertTokenizer", "CpmTokenizer",
+    "DebertaV2Tokenizer",   "FNetTokenizer",    "LayoutXLMTokenizer",  "M2M100Tokenizer",    "MBart50Tokenizer",
+    "MBartTokenizer",       "MarianTokenizer",  "NllbTokenizer",       "PegasusTokenizer",   "RemBertTokenizer",
+    "SeamlessM4TTokenizer", "XGLMTokenizer",    "XLMRobertaTokenizer", "XLNetTokenizer"};
+
+/// The class of transformers that reads the folder, without the "Fast" of its second form; empty if none is named.
+Result<std::string> read_class(const JsonFields& config) {
+  SS_TRY(std::string name, config.string_or("tokenizer_class", ""));
+  if (name.ends_with("Fast")) name.resize(name.size() - 4);
+  if (std::ranges::find(kClassesOfTheirOwn, name) == kClassesOfTheirOwn.end()) return name;
+  return Error{
+      ErrorCode::kUnsupported,
+      fmt::format(
+          "{}: tokenizer_class: expected one that takes ids and text as the SentencePiece model has them, found "
+          "{}; write tokenizer.json with AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) of "
+          "transformers",
+          config.name(), name)};
+}
+
+/// Appends the tokens <extra_id_99> ... <extra_id_0> that T5 has behind its pieces.
+Result<void> add_extra_ids(const JsonFields& config, GgufVocabulary& vocabulary) {
+  constexpr std::int64_t kMostExtraIds = 1000;
+  SS_TRY(const std::int64_t n_extra, config.integer_or("extra_ids", 100, {.min = 0, .max = kMostExtraIds}));
+  for (std::int64_t i = n_extra - 1; i >= 0; --i) {
+    vocabulary.tokens.push_back(fmt::format("<extra_id_{}>", i));
+    vocabulary.scores.push_back(0.0F);
+    vocabulary.token_types.push_back(kControlPiece);
+  }
+  return {};
+}
+
+/// What tokenizer_config.json says of ids around a text, and its added tokens. `has_tokens` becomes true if it lists them.
+Result<void> apply_config(const std::string& text, const std::string& name, const std::string& folder_name,
+                          GgufVocabulary& vocabulary, bool& has_tokens) {
+  SS_TRY(const nlohmann::json document, parse_json(text, name, {.allow_duplicate_keys = true}));
+  SS_TRY(const JsonFields fields, JsonFields::of(document, name));
+  SS_TRY(const std::string tokenizer_class, read_class(fields));
+  const bool is_t5 = tokenizer_class == "T5Tokenizer";
+  if (is_t5) {
+    vocabulary.add_bos = false;
+    vocabulary.add_eos = true;
+  }
+  // A null is the class's own default, which but for T5 is to begin with <s> and not to end with </s>.
+  for (const auto& [key, setting] :
+       {std::pair("add_bos_token", &vocabulary.add_bos), std::pair("add_eos_token", &vocabulary.add_eos)}) {
+    if (!fields.has(key)) continue;
+    SS_TRY(*setting, fields.boolean_or(key, false));
+  }
+  has_tokens = fields.has("added_tokens_decoder");
+  if (has_tokens) {
+    SS_TRY(const LaterTokens later, read_decoder(fields));
+    return add_tokens_to(vocabulary, later, folder_name);
+  }
+  return is_t5 ? add_extra_ids(fields, vocabulary) : Result<void>();
+}
+
 /// What tokenizer_config.json, or added_tokens.json in older folders, adds to the pieces.
 Result<void> apply_settings(const ChatFileReader& read, const std::string& folder_name, GgufVocabulary& vocabulary) {
   SS_TRY(const std::optional<std::string> config_text, read(kConfigFile));
-  LaterTokens later;
+  bool has_tokens = false;
   if (config_text) {
     const std::string name = fmt::format("{}/{}", folder_name, kConfigFile);
-    SS_TRY(const nlohmann::json document, parse_json(*config_text, name, {.allow_duplicate_keys = true}));
-    SS_TRY(const JsonFields fields, JsonFields::of(document, name));
-    // A null is the class's own default, which for these models is to begin with <s> and not to end with </s>.
-    for (const auto& [key, setting] :
-         {std::pair("add_bos_token", &vocabulary.add_bos), std::pair("add_eos_token", &vocabulary.add_eos)}) {
-      if (!fields.has(key)) continue;
-      SS_TRY(*setting, fields.boolean_or(key, false));
-    }
-    if (fields.has("added_tokens_decoder")) {
-      SS_TRY(later, read_decoder(fields));
-      return add_tokens_to(vocabulary, later, folder_name);
-    }
+    SS_TRY_VOID(apply_config(*config_text, name, folder_name, vocabulary, has_tokens));
   }
   SS_TRY(const std::optional<std::string> added_text, read(kAddedTokensFile));
-  if (!added_text) return {};
+  if (has_tokens || !added_text) return {};
   const std::string name = fmt::format("{}/{}", folder_name, kAddedTokensFile);
   SS_TRY(const nlohmann::json document, parse_json(*added_text, name, {}));
-  SS_TRY(later, read_added_tokens(document, name));
+  SS_TRY(const LaterTokens later, read_added_tokens(document, name));
   return add_tokens_to(vocabulary, later, folder_name);
 }
 
@@ -127,9 +176,14 @@ bool is_tiktoken(std::string_view content) {
 
 Result<std::optional<std::string>> tokenizer_json_of_sentencepiece(const ChatFileReader& read,
                                                                    const std::string& folder_name) {
-  SS_TRY(const std::optional<std::string> content, read(kSentencePieceFile));
+  std::string_view file = kSentencePieceFile;
+  SS_TRY(std::optional<std::string> content, read(file));
+  if (!content) {
+    file = kOtherSentencePieceFile;
+    SS_TRY(content, read(file));
+  }
   if (!content) return std::optional<std::string>();
-  const std::string name = fmt::format("{}/{}", folder_name, kSentencePieceFile);
+  const std::string name = fmt::format("{}/{}", folder_name, file);
   if (is_tiktoken(*content)) {
     return Error{ErrorCode::kUnsupported,
                  fmt::format("{}: expected a SentencePiece model, found {}", name, kTiktokenAdvice)};

@@ -1,6 +1,6 @@
 #pragma once
-// The tokenizer of a folder that has SentencePiece's tokenizer.model and no tokenizer.json, as transformers makes one of it:
-// the pieces, the tokens that were added to them later, and the ids that stand around every text.
+// The tokenizer of a folder that has SentencePiece's model (tokenizer.model, or spiece.model as T5 names it) and no tokenizer.json,
+// as transformers makes one of it: the pieces, the tokens that were added to them later, and the ids that stand around every text.
 
 #include <optional>
 #include <string>
@@ -12,10 +12,13 @@
 namespace secondsource {
 
 inline constexpr std::string_view kSentencePieceFile = "tokenizer.model";
+/// Looked for where there is no tokenizer.model.
+inline constexpr std::string_view kOtherSentencePieceFile = "spiece.model";
 
-/// The text of the tokenizer.json that stands for tokenizer.model, with the added tokens and the settings add_bos_token and
-/// add_eos_token of tokenizer_config.json (or added_tokens.json); nullopt if the folder has no tokenizer.model. Errors:
-/// kInvalidInput for a damaged file and for added tokens whose ids have gaps; kUnsupported for a model that is no BPE.
+/// The text of the tokenizer.json that stands for the model, with the added tokens and the settings add_bos_token and
+/// add_eos_token of tokenizer_config.json (or added_tokens.json), and what its tokenizer_class adds; nullopt if the folder has
+/// neither file. Errors: kInvalidInput for a damaged file and for added tokens whose ids have gaps; kUnsupported for a model
+/// that is neither BPE nor Unigram, and for a class that gives the pieces other ids or changes the text before the model does.
 Result<std::optional<std::string>> tokenizer_json_of_sentencepiece(const ChatFileReader& read,
                                                                    const std::string& folder_name);
 

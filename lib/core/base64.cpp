@@ -29,4 +29,22 @@ Result<std::string> decode_base64(std::string_view text) {
   return bytes;
 }
 
+std::string encode_base64(std::string_view bytes) {
+  constexpr std::size_t kGroupBytes = 3;
+  // Parts of whole groups, because OpenSSL counts in int.
+  constexpr std::size_t kPartBytes = kGroupBytes << 20U;
+  std::string text;
+  text.reserve((bytes.size() + kGroupBytes - 1) / kGroupBytes * 4);
+  for (std::size_t begin = 0; begin < bytes.size(); begin += kPartBytes) {
+    const std::string_view part = bytes.substr(begin, kPartBytes);
+    // With room for the zero that OpenSSL writes behind the text.
+    std::string encoded((part.size() + kGroupBytes - 1) / kGroupBytes * 4 + 1, '\0');
+    EVP_EncodeBlock(reinterpret_cast<unsigned char*>(encoded.data()),
+                    reinterpret_cast<const unsigned char*>(part.data()), static_cast<int>(part.size()));
+    encoded.pop_back();
+    text += encoded;
+  }
+  return text;
+}
+
 }  // namespace secondsource

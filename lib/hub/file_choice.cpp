@@ -18,10 +18,10 @@ namespace secondsource {
 namespace {
 
 constexpr std::string_view kConfigFile = "config.json";
-constexpr std::array<std::string_view, 10> kDescriptionFiles = {
-    kConfigFile,          "generation_config.json", "tokenizer.json",          "tokenizer.model",
-    "added_tokens.json",  "tokenizer_config.json",  "special_tokens_map.json", "chat_template.jinja",
-    "chat_template.json", kWeightIndexFile};
+constexpr std::array<std::string_view, 11> kDescriptionFiles = {
+    kConfigFile,           "generation_config.json", "tokenizer.json",        "tokenizer.model",
+    "spiece.model",        "added_tokens.json",      "tokenizer_config.json", "special_tokens_map.json",
+    "chat_template.jinja", "chat_template.json",     kWeightIndexFile};
 constexpr std::string_view kTemplates = "additional_chat_templates/";
 // The largest that any of these may be when it is read (docs/bundle-format.md).
 constexpr std::int64_t kLargestDescription = std::int64_t{64} << 20;
@@ -72,7 +72,8 @@ Result<std::vector<HubFile>> description_files(const HubListing& listing, const 
   const bool has_tokenizer = listing.find("tokenizer.json") != nullptr;
   std::vector<HubFile> files;
   for (const HubFile& file : listing.files) {
-    if (has_tokenizer && file.path == kSentencePieceFile) continue;
+    const bool is_sentencepiece = file.path == kSentencePieceFile || file.path == kOtherSentencePieceFile;
+    if (has_tokenizer && is_sentencepiece) continue;
     const bool is_template = file.path.starts_with(kTemplates) && file.path.ends_with(".jinja") &&
                              file.path.find('/', kTemplates.size()) == std::string::npos;
     if (!is_template && std::ranges::find(kDescriptionFiles, file.path) == kDescriptionFiles.end()) continue;
@@ -134,7 +135,10 @@ Result<std::vector<HubFile>> gguf_model_files(const HubListing& listing, const s
 }
 
 std::string remark_on_tokenizer(const HubListing& listing) {
-  if (listing.find("tokenizer.json") != nullptr || listing.find(kSentencePieceFile) != nullptr) return "";
+  for (const std::string_view file :
+       {std::string_view("tokenizer.json"), kSentencePieceFile, kOtherSentencePieceFile}) {
+    if (listing.find(file) != nullptr) return "";
+  }
   const auto foreign = foreign_tokenizer_among(top_names(listing));
   if (!foreign) return "no tokenizer.json: the bundle takes prompts with ids alone";
   return fmt::format("no tokenizer.json, but {}: {}", printable(foreign->file), foreign->advice);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tokenizer/gguf_pre_tokenizer.h"
+#include "tokenizer/sentencepiece_steps.h"
 #include "tokenizer/unicode.h"
 
 namespace secondsource {
@@ -19,8 +20,6 @@ namespace {
 using OrderedJson = nlohmann::ordered_json;
 
 enum GgufTokenKind : std::int32_t { kUnknownToken = 2, kControlToken = 3, kUserToken = 4, kByteToken = 6 };
-
-constexpr std::string_view kWordMark = "\xe2\x96\x81";  // U+2581
 
 std::int32_t kind_of(const GgufVocabulary& vocabulary, std::size_t id) {
   return vocabulary.token_types.empty() ? 1 : vocabulary.token_types[id];
@@ -119,23 +118,47 @@ OrderedJson byte_level() {
   return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
 }
 
-OrderedJson replace(std::string_view type, std::string_view text, std::string_view content) {
-  return {{"type", type}, {"pattern", {{"String", text}}}, {"content", content}};
-}
-
-/// The parts that differ between byte-level BPE and a SentencePiece model.
+/// The parts that differ between the kinds of models.
 struct TokenizerSteps {
   OrderedJson normalizer = nullptr;
   OrderedJson pre_tokenizer = nullptr;
   OrderedJson decoder = nullptr;
-  OrderedJson merges = nullptr;
+  OrderedJson model = nullptr;
+  bool adds_bos = true;
+};
+
+/// The vocabulary of a BPE: {"token": id, ...}.
+OrderedJson vocabulary_object(const GgufVocabulary& vocabulary, const IdsByText& ids) {
+  OrderedJson vocab = OrderedJson::object();
+  OrderedJson::object_t& entries = vocab.get_ref<OrderedJson::object_t&>();
+  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    // Not by operator[], which searches an ordered object from its beginning.
+    if (ids.at(vocabulary.tokens[id]) == id) entries.emplace_back(vocabulary.tokens[id], id);
+  }
+  return vocab;
+}
+
+struct BpeSettings {
   OrderedJson unk_token = nullptr;
   bool is_from_scores = false;
   bool ignore_merges = false;
-  bool adds_bos = false;
 };
 
-Result<TokenizerSteps> byte_level_steps(const GgufVocabulary& vocabulary) {
+OrderedJson bpe_model(BpeSettings settings, OrderedJson vocab, OrderedJson merges) {
+  OrderedJson model = {{"type", "BPE"},
+                       {"dropout", nullptr},
+                       {"unk_token", std::move(settings.unk_token)},
+                       {"continuing_subword_prefix", nullptr},
+                       {"end_of_word_suffix", nullptr},
+                       {"fuse_unk", settings.is_from_scores},
+                       {"byte_fallback", settings.is_from_scores},
+                       {"ignore_merges", settings.ignore_merges}};
+  model["vocab"] = std::move(vocab);
+  model["merges"] = std::move(merges);
+  return model;
+}
+
+Result<TokenizerSteps> byte_level_steps(const GgufVocabulary& vocabulary, const IdsByText& ids) {
   SS_TRY(const tokenizer::GgufPrePatterns pre, tokenizer::gguf_pre_patterns(vocabulary.pre));
   OrderedJson steps = OrderedJson::array();
   for (const std::string_view pattern : pre.patterns) {
@@ -145,28 +168,34 @@ Result<TokenizerSteps> byte_level_steps(const GgufVocabulary& vocabulary) {
   steps.push_back(byte_level());
   return TokenizerSteps{.pre_tokenizer = {{"type", "Sequence"}, {"pretokenizers", steps}},
                         .decoder = byte_level(),
-                        .merges = merges_as_listed(vocabulary),
-                        .ignore_merges = pre.ignore_merges,
+                        .model = bpe_model({.ignore_merges = pre.ignore_merges}, vocabulary_object(vocabulary, ids),
+                                           merges_as_listed(vocabulary)),
                         .adds_bos = pre.add_bos};
 }
 
-TokenizerSteps sentence_piece_steps(const GgufVocabulary& vocabulary, const IdsByText& ids) {
-  const bool prepends = vocabulary.add_space_prefix.value_or(true);
-  OrderedJson normalizers = OrderedJson::array();
-  if (prepends) normalizers.push_back({{"type", "Prepend"}, {"prepend", kWordMark}});
-  normalizers.push_back(replace("Replace", " ", kWordMark));
-  OrderedJson decoders = OrderedJson::array();
-  decoders.push_back(replace("Replace", kWordMark, " "));
-  decoders.push_back({{"type", "ByteFallback"}});
-  decoders.push_back({{"type", "Fuse"}});
-  if (prepends) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
-  TokenizerSteps steps{.normalizer = {{"type", "Sequence"}, {"normalizers", normalizers}},
-                       .decoder = {{"type", "Sequence"}, {"decoders", decoders}},
-                       .merges = merges_by_score(vocabulary, ids),
-                       .is_from_scores = true,
-                       .adds_bos = true};
-  if (vocabulary.unk_id) steps.unk_token = vocabulary.tokens[static_cast<std::size_t>(*vocabulary.unk_id)];
-  return steps;
+TokenizerSteps sentencepiece_bpe_steps(const GgufVocabulary& vocabulary, const IdsByText& ids) {
+  BpeSettings settings{.is_from_scores = true};
+  if (vocabulary.unk_id) settings.unk_token = vocabulary.tokens[static_cast<std::size_t>(*vocabulary.unk_id)];
+  return {
+      .normalizer = tokenizer::sentencepiece_normalizer(vocabulary),
+      .decoder = tokenizer::sentencepiece_decoder(vocabulary, true),
+      .model = bpe_model(std::move(settings), vocabulary_object(vocabulary, ids), merges_by_score(vocabulary, ids))};
+}
+
+TokenizerSteps unigram_steps(const GgufVocabulary& vocabulary) {
+  const bool has_bytes = has_byte_tokens(vocabulary);
+  OrderedJson pieces = OrderedJson::array();
+  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    // As a double, whose shortest text is not that of the float, but the same number.
+    pieces.push_back(OrderedJson::array({vocabulary.tokens[id], double{vocabulary.scores[id]}}));
+  }
+  OrderedJson model = {{"type", "Unigram"}, {"unk_id", nullptr}, {"byte_fallback", has_bytes}};
+  if (vocabulary.unk_id) model["unk_id"] = *vocabulary.unk_id;
+  model["vocab"] = std::move(pieces);
+  return {.normalizer = tokenizer::sentencepiece_normalizer(vocabulary),
+          .pre_tokenizer = tokenizer::sentencepiece_pre_tokenizer(vocabulary),
+          .decoder = tokenizer::sentencepiece_decoder(vocabulary, has_bytes),
+          .model = std::move(model)};
 }
 
 }  // namespace
@@ -177,33 +206,17 @@ Result<std::string> gguf_tokenizer_json(const GgufVocabulary& vocabulary, std::s
   const IdsByText ids = ids_by_text(vocabulary);
   TokenizerSteps steps;
   if (vocabulary.model == "gpt2") {
-    SS_TRY(steps, byte_level_steps(vocabulary));
+    SS_TRY(steps, byte_level_steps(vocabulary, ids));
   } else {
-    steps = sentence_piece_steps(vocabulary, ids);
+    steps = vocabulary.model == "unigram" ? unigram_steps(vocabulary) : sentencepiece_bpe_steps(vocabulary, ids);
   }
-  OrderedJson vocab = OrderedJson::object();
-  OrderedJson::object_t& entries = vocab.get_ref<OrderedJson::object_t&>();
-  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
-    // Not by operator[], which searches an ordered object from its beginning.
-    if (ids.at(vocabulary.tokens[id]) == id) entries.emplace_back(vocabulary.tokens[id], id);
-  }
-  OrderedJson model = {{"type", "BPE"},
-                       {"dropout", nullptr},
-                       {"unk_token", std::move(steps.unk_token)},
-                       {"continuing_subword_prefix", nullptr},
-                       {"end_of_word_suffix", nullptr},
-                       {"fuse_unk", steps.is_from_scores},
-                       {"byte_fallback", steps.is_from_scores},
-                       {"ignore_merges", steps.ignore_merges}};
-  model["vocab"] = std::move(vocab);
-  model["merges"] = std::move(steps.merges);
   OrderedJson root = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
   root["added_tokens"] = added_tokens(vocabulary, ids);
   root["normalizer"] = std::move(steps.normalizer);
   root["pre_tokenizer"] = std::move(steps.pre_tokenizer);
   root["post_processor"] = post_processor(vocabulary, steps.adds_bos);
   root["decoder"] = std::move(steps.decoder);
-  root["model"] = std::move(model);
+  root["model"] = std::move(steps.model);
   return root.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 

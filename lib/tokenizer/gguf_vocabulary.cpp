@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "core/utf8.h"
 #include "tokenizer/gguf_pre_tokenizer.h"
+#include "tokenizer/sentencepiece_steps.h"
+#include "tokenizer/tokenizer_json_steps.h"
 #include "tokenizer/tokenizer_parts.h"
 #include "tokenizer/unicode.h"
 
@@ -21,7 +24,6 @@ using tokenizer::Vocabulary;
 
 enum TokenType : std::int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
 
-constexpr std::string_view kSpaceMark = "\xe2\x96\x81";  // U+2581
 // Limit on the bytes hashed to cut every token in two at every position; the largest real vocabulary needs about 2^26.
 constexpr std::uint64_t kMaxCutBytes = std::uint64_t{1} << 31;
 
@@ -43,7 +45,7 @@ Result<void> check_sizes(const GgufVocabulary& vocabulary) {
     return invalid(fmt::format("tokenizer.ggml.token_type: expected {} values, found {}", n_tokens,
                                vocabulary.token_types.size()));
   }
-  if (vocabulary.model == "llama" && vocabulary.scores.size() != n_tokens) {
+  if (vocabulary.model != "gpt2" && vocabulary.scores.size() != n_tokens) {
     return invalid(
         fmt::format("tokenizer.ggml.scores: expected {} values, found {}", n_tokens, vocabulary.scores.size()));
   }
@@ -64,7 +66,9 @@ Result<void> add_tokens(const GgufVocabulary& vocabulary, TokenizerParts& parts)
       return invalid(
           fmt::format("tokenizer.ggml.tokens[{}]: expected UTF-8, found an invalid byte at offset {}", id, *offset));
     }
-    const Result<void> added = parts.vocabulary.add(text, static_cast<std::int64_t>(id), true);
+    // A Unigram in a tokenizer.json is a list of pieces, of which each is there once.
+    const bool may_repeat = vocabulary.model != "unigram";
+    const Result<void> added = parts.vocabulary.add(text, static_cast<std::int64_t>(id), may_repeat);
     if (!added) return added.error().with_context(fmt::format("tokenizer.ggml.tokens[{}]", id));
     const std::int32_t type = type_of(vocabulary, id);
     if (type < kNormal || type > kByte) {
@@ -167,22 +171,35 @@ Result<void> make_gpt2(const GgufVocabulary& vocabulary, TokenizerParts& parts, 
   return add_merges(vocabulary, parts);
 }
 
+/// The steps around the model, read from what a tokenizer.json would have, so that both are the same.
+Result<void> add_sentencepiece_steps(const GgufVocabulary& vocabulary, bool has_bytes, TokenizerParts& parts) {
+  using Json = nlohmann::json;
+  SS_TRY_VOID(tokenizer::read_normalizer(Json(tokenizer::sentencepiece_normalizer(vocabulary)), "normalizer",
+                                         parts.normalizer));
+  return tokenizer::read_decoder(Json(tokenizer::sentencepiece_decoder(vocabulary, has_bytes)), "decoder",
+                                 parts.decoder);
+}
+
 Result<void> make_llama(const GgufVocabulary& vocabulary, TokenizerParts& parts) {
-  const bool prepends = vocabulary.add_space_prefix.value_or(true);
-  if (prepends) parts.normalizer.emplace_back(tokenizer::PrependNormalizer{std::string(kSpaceMark)});
-  parts.normalizer.emplace_back(
-      tokenizer::ReplaceNormalizer{tokenizer::Pattern(std::string(" ")), std::string(kSpaceMark)});
+  SS_TRY_VOID(add_sentencepiece_steps(vocabulary, true, parts));
   parts.bpe.byte_fallback = true;
   parts.bpe.fuse_unk = true;
   if (vocabulary.unk_id) {
     SS_TRY_VOID(check_is_first(parts.vocabulary, "unknown_token_id", *vocabulary.unk_id));
     parts.bpe.unk_token = vocabulary.tokens[static_cast<std::size_t>(*vocabulary.unk_id)];
   }
-  parts.decoder.emplace_back(tokenizer::ReplaceDecoder{tokenizer::Pattern(std::string(kSpaceMark)), std::string(" ")});
-  parts.decoder.emplace_back(tokenizer::ByteFallbackDecoder{});
-  parts.decoder.emplace_back(tokenizer::FuseDecoder{});
-  if (prepends) parts.decoder.emplace_back(tokenizer::StripDecoder{.content = U' ', .start = 1, .stop = 0});
   return add_merges_by_score(vocabulary, parts);
+}
+
+Result<void> make_unigram(const GgufVocabulary& vocabulary, TokenizerParts& parts) {
+  tokenizer::UnigramOptions& unigram = parts.unigram.emplace();
+  unigram.byte_fallback = has_byte_tokens(vocabulary);
+  unigram.scores.assign(vocabulary.scores.begin(), vocabulary.scores.end());
+  if (vocabulary.unk_id) unigram.unk_id = static_cast<std::int32_t>(*vocabulary.unk_id);
+  SS_TRY_VOID(add_sentencepiece_steps(vocabulary, unigram.byte_fallback, parts));
+  const nlohmann::json pre_tokenizer = tokenizer::sentencepiece_pre_tokenizer(vocabulary);
+  if (pre_tokenizer.is_null()) return {};
+  return tokenizer::read_pre_tokenizer(pre_tokenizer, "pre_tokenizer", parts.pre_tokenizer);
 }
 
 /// The ids that stand around every text.
@@ -201,7 +218,7 @@ Result<void> set_frame(const GgufVocabulary& vocabulary, bool adds_bos, Tokenize
 }
 
 Result<Tokenizer> make_tokenizer(const GgufVocabulary& vocabulary) {
-  if (vocabulary.model != "gpt2" && vocabulary.model != "llama") {
+  if (vocabulary.model != "gpt2" && vocabulary.model != "llama" && vocabulary.model != "unigram") {
     return Error{ErrorCode::kUnsupported,
                  fmt::format("tokenizer.ggml.model {}: expected gpt2 or llama", in_quotes(vocabulary.model))};
   }
@@ -212,6 +229,8 @@ Result<Tokenizer> make_tokenizer(const GgufVocabulary& vocabulary) {
   bool add_bos = true;
   if (vocabulary.model == "gpt2") {
     SS_TRY_VOID(make_gpt2(vocabulary, parts, add_bos));
+  } else if (vocabulary.model == "unigram") {
+    SS_TRY_VOID(make_unigram(vocabulary, parts));
   } else {
     SS_TRY_VOID(make_llama(vocabulary, parts));
   }
@@ -220,6 +239,10 @@ Result<Tokenizer> make_tokenizer(const GgufVocabulary& vocabulary) {
 }
 
 }  // namespace
+
+bool has_byte_tokens(const GgufVocabulary& vocabulary) {
+  return std::ranges::find(vocabulary.token_types, kByte) != vocabulary.token_types.end();
+}
 
 Result<Tokenizer> tokenizer_from_gguf(const GgufVocabulary& vocabulary, std::string_view name_for_messages) {
   Result<Tokenizer> tokenizer = make_tokenizer(vocabulary);

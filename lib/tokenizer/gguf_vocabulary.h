@@ -14,22 +14,32 @@
 namespace secondsource {
 
 struct GgufVocabulary {
-  std::string model;                ///< "gpt2" (byte-level BPE) or "llama" (SentencePiece-style BPE)
+  /// "gpt2" (byte-level BPE), "llama" (SentencePiece-style BPE) or "unigram" (SentencePiece's Unigram, which no GGUF file names
+  /// so; it comes from a tokenizer.model).
+  std::string model;
   std::string pre;                  ///< gpt2: name of the pre-tokenizer; empty means "default"
   std::vector<std::string> tokens;  ///< the text of each id
-  std::vector<float> scores;  ///< llama: one per token; the pair that forms the token with the best score merges first
+  /// llama, unigram: one per token. The pair that forms the token with the best score merges first; of a Unigram the pieces with
+  /// the best sum are taken.
+  std::vector<float> scores;
   /// One per token, or empty: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
   std::vector<std::int32_t> token_types;
   std::vector<std::string> merges;  ///< gpt2: "left right", first merges first
   std::optional<std::int64_t> bos_id;
   std::optional<std::int64_t> eos_id;
   std::optional<std::int64_t> unk_id;
-  std::optional<bool> add_bos;           ///< absent: true for llama, otherwise implied by `pre`
+  std::optional<bool> add_bos;           ///< absent: true for llama and unigram, otherwise implied by `pre`
   std::optional<bool> add_eos;           ///< absent: false
-  std::optional<bool> add_space_prefix;  ///< llama; absent: true
+  std::optional<bool> add_space_prefix;  ///< llama, unigram; absent: true
+  // llama and unigram, from a tokenizer.model; a GGUF file of "llama" has neither.
+  std::string character_map;          ///< SentencePiece's compiled map (character_map.h); empty: characters stay
+  bool removes_extra_spaces = false;  ///< at both ends of a text, and all but one of several in a row
 };
 
-/// The tokenizer; it gives the same ids as llama.cpp. Every error line begins with `name_for_messages`. Several tokens may
+/// Whether tokens stand for single bytes, by their types.
+[[nodiscard]] bool has_byte_tokens(const GgufVocabulary& vocabulary);
+
+/// The tokenizer; for gpt2 and llama it gives the same ids as llama.cpp. Every error line begins with `name_for_messages`. Several tokens may
 /// have one text; the first of them stands for it.
 /// Errors: kInvalidInput for values that do not fit together, among them a later one of several tokens with one text where
 /// it is the unknown token or stands around every text; kUnsupported for another model or pre-tokenizer.

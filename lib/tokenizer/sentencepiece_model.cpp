@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -18,6 +19,8 @@ constexpr std::size_t kMaxPieces = std::size_t{1} << 24;
 constexpr std::int32_t kLastType = 6;
 constexpr std::int32_t kNormalType = 1;
 constexpr std::int32_t kUnknownType = 2;
+constexpr std::int32_t kUnusedType = 5;
+constexpr std::int32_t kByteType = 6;
 
 /// protobuf.dev/programming-guides/encoding: how a field's value is stored.
 enum class WireType : std::uint8_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
@@ -182,11 +185,8 @@ Result<void> read_trainer(std::string_view message, std::string_view name, Sente
 Result<void> read_normalizer(std::string_view message, std::string_view name, SentencePieceModel& model) {
   return for_each_field(message, name, [&](const WireField& field) -> std::optional<WireType> {
     switch (field.number) {
-      case 1:
-        model.normalizer = field.bytes;
-        return WireType::kBytes;
       case 2:
-        model.has_charsmap = !field.bytes.empty();
+        model.character_map = field.bytes;
         return WireType::kBytes;
       case 3:
         model.adds_dummy_prefix = field.integer != 0;
@@ -228,6 +228,23 @@ Result<void> check_pieces(std::string_view name, SentencePieceModel& model) {
   return {};
 }
 
+/// Checks that pieces for bytes, if there are any, are those of all 256, since only then every text can fall back to them.
+Result<void> check_byte_pieces(std::string_view name, const SentencePieceModel& model) {
+  if (std::ranges::find(model.types, kByteType) == model.types.end()) return {};
+  const auto refuse = [&](std::string_view what) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: SentencePiece model: {}", name, what)};
+  };
+  std::set<std::string, std::less<>> missing;
+  for (unsigned byte = 0; byte < 256; ++byte) missing.insert(fmt::format("<0x{:02X}>", byte));
+  for (std::size_t id = 0; id < model.pieces.size(); ++id) {
+    if (model.types[id] != kByteType || missing.erase(model.pieces[id]) == 1) continue;
+    return refuse(fmt::format("piece {}: expected a byte such as \"<0x0A>\", found {}", id,
+                              in_quotes(std::string_view(model.pieces[id]).substr(0, 80))));
+  }
+  if (missing.empty()) return {};
+  return refuse(fmt::format("expected pieces for all bytes or for none, found none for {}", *missing.begin()));
+}
+
 /// The piece with this id; none for -1.
 Result<std::optional<std::int64_t>> piece_id(const SentencePieceModel& model, std::int64_t id, std::string_view what,
                                              std::string_view name) {
@@ -257,6 +274,7 @@ Result<SentencePieceModel> parse_sentencepiece_model(std::string_view content, s
                  fmt::format("{}: SentencePiece model: expected pieces, found none", name_for_messages)};
   }
   SS_TRY_VOID(check_pieces(name_for_messages, model));
+  SS_TRY_VOID(check_byte_pieces(name_for_messages, model));
   return model;
 }
 
@@ -264,20 +282,21 @@ Result<GgufVocabulary> sentencepiece_vocabulary(const SentencePieceModel& model,
   const auto unsupported = [&](std::string_view what) {
     return Error{ErrorCode::kUnsupported, fmt::format("{}: SentencePiece model: {}", name_for_messages, what)};
   };
-  if (model.algorithm != SentencePieceAlgorithm::kBpe) {
-    constexpr std::array<std::string_view, 4> kNames = {"Unigram", "BPE", "word", "character"};
-    return unsupported(
-        fmt::format("expected a BPE, found a {} model", kNames[static_cast<std::size_t>(model.algorithm) - 1]));
+  const bool is_unigram = model.algorithm == SentencePieceAlgorithm::kUnigram;
+  if (!is_unigram && model.algorithm != SentencePieceAlgorithm::kBpe) {
+    return unsupported(fmt::format("expected a BPE or Unigram model, found a {} model",
+                                   model.algorithm == SentencePieceAlgorithm::kWord ? "word" : "character"));
   }
-  if (model.has_charsmap) {
-    return unsupported(fmt::format("expected text as it is, found the normalizer {}", in_quotes(model.normalizer)));
+  const auto unused = std::ranges::find(model.types, kUnusedType);
+  if (is_unigram && unused != model.types.end()) {
+    return unsupported(fmt::format("piece {}: expected a piece that is used, since a tokenizer.json cannot forbid one",
+                                   unused - model.types.begin()));
   }
-  if (model.removes_extra_whitespace) return unsupported("expected every space to count, found that some are removed");
   if (!model.escapes_whitespace || model.whitespace_is_suffix) {
     return unsupported("expected spaces as marks before words, found them otherwise");
   }
   GgufVocabulary vocabulary;
-  vocabulary.model = "llama";
+  vocabulary.model = is_unigram ? "unigram" : "llama";
   vocabulary.tokens = model.pieces;
   vocabulary.scores = model.scores;
   vocabulary.token_types = model.types;
@@ -285,6 +304,8 @@ Result<GgufVocabulary> sentencepiece_vocabulary(const SentencePieceModel& model,
   SS_TRY(vocabulary.bos_id, piece_id(model, model.bos_id, "the first piece of a text", name_for_messages));
   SS_TRY(vocabulary.eos_id, piece_id(model, model.eos_id, "the last piece of a text", name_for_messages));
   vocabulary.add_space_prefix = model.adds_dummy_prefix;
+  vocabulary.removes_extra_spaces = model.removes_extra_whitespace;
+  vocabulary.character_map = model.character_map;
   return vocabulary;
 }
 

@@ -25,8 +25,7 @@ struct SentencePieceModel {
   std::int64_t unk_id = 0;  ///< the piece of the unknown type, of which there is one
   std::int64_t bos_id = 1;  ///< -1, as the next one, for none
   std::int64_t eos_id = 2;
-  std::string normalizer;     ///< "identity", "nmt_nfkc"
-  bool has_charsmap = false;  ///< the normalizer replaces characters by a compiled table
+  std::string character_map;  ///< by which characters are replaced, as CharacterMap reads it; empty for none
   bool adds_dummy_prefix = true;
   bool removes_extra_whitespace = true;
   bool escapes_whitespace = true;
@@ -34,12 +33,14 @@ struct SentencePieceModel {
 
 /// Reads the content of a tokenizer.model. Error messages begin with `name_for_messages`. Errors: kInvalidInput for
 /// content that is no such message: truncated, without pieces, of more than 2^24 of them, with scores that are not
-/// finite or types that are unknown, with two pieces of one text, or with another number of unknown pieces than one.
+/// finite or types that are unknown, with two pieces of one text, another number of unknown pieces than one, or pieces for some
+/// bytes only.
 Result<SentencePieceModel> parse_sentencepiece_model(std::string_view content, std::string_view name_for_messages);
 
-/// The vocabulary of a BPE model, which gguf_tokenizer_json() writes as a tokenizer.json: the same ids as SentencePiece's,
-/// where user-defined pieces are matched first. Errors: kUnsupported for Unigram and for text that is normalized before it
-/// is split; kInvalidInput for ids that are no pieces.
+/// The vocabulary of a BPE or Unigram model, which gguf_tokenizer_json() writes as a tokenizer.json with the same ids as
+/// SentencePiece's (lib/tokenizer/README.md lists the exceptions). Errors: kUnsupported for models of words or characters, for
+/// spaces that are not marks before words, and for a Unigram with pieces that are not used; kInvalidInput for ids that are no
+/// pieces.
 Result<GgufVocabulary> sentencepiece_vocabulary(const SentencePieceModel& model, std::string_view name_for_messages);
 
 }  // namespace secondsource

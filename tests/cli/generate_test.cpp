@@ -116,8 +116,9 @@ TEST_CASE("generate refuses in one line what it cannot do") {
                 "expected config.json, found pytorch_model.bin: weights as pickled Python objects, which are not read");
   check_refused(run_program({"generate", folder_with("model-q4.gguf"), "--prompt", "x"}),
                 "expected config.json, found model-q4.gguf: a GGUF file; make a bundle of it with");
-  check_refused(run_program({"tokenize", folder_with("spiece.model")}),
-                "expected tokenizer.json, found spiece.model: a SentencePiece model");
+  check_refused(run_program({"tokenize", folder_with("sentencepiece.bpe.model")}),
+                "expected tokenizer.json, found sentencepiece.bpe.model: the SentencePiece model of a class that");
+  check_refused(run_program({"tokenize", folder_with("spiece.model")}), "spiece.model: SentencePiece model: byte");
   const ProgramRun absent = run_program({"generate", kDefaultBundle, "--prompt", "x", "--backend", "tpu"});
   CHECK(absent.status == 4);
   CHECK(contains(absent.err, "modules here: "));

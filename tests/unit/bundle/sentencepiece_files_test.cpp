@@ -25,6 +25,13 @@ FolderFiles llama_folder(FolderFiles files) {
   return files;
 }
 
+/// The Unigram model like T5's, of 300 pieces, under the name that T5 gives it.
+FolderFiles t5_folder(std::string config) {
+  const auto model = read_file(data_file("tokenizer/sentencepiece/t5.model"));
+  REQUIRE_OK(model);
+  return {{std::string(kOtherSentencePieceFile), *model}, {"tokenizer_config.json", std::move(config)}};
+}
+
 Result<std::optional<std::string>> json_of(const FolderFiles& files) {
   const ChatFileReader read = [&](std::string_view path) -> Result<std::optional<std::string>> {
     const auto found = files.find(path);
@@ -83,6 +90,28 @@ TEST_CASE("added tokens have the ids behind the pieces") {
   // Folders from before transformers 4.34.
   CHECK(ids_of(llama_folder({{"added_tokens.json", R"({"<tool>": 701, "<pad>": 700})"}}), "<pad><tool>") ==
         std::vector<std::int32_t>{1, 700, 701});
+}
+
+TEST_CASE("a folder of T5 ends a text with </s> and has extra ids behind the pieces") {
+  using Ids = std::vector<std::int32_t>;
+  const auto plain = ids_of(t5_folder("{}"), "the king");
+  Ids ended = plain;
+  ended.push_back(1);
+  CHECK(ids_of(t5_folder(R"({"tokenizer_class": "T5TokenizerFast"})"), "the king") == ended);
+  CHECK(ids_of(t5_folder(R"({"tokenizer_class": "T5Tokenizer", "add_eos_token": false})"), "the king") == plain);
+  const char* const symbols = "<extra_id_0><extra_id_99>";
+  CHECK(ids_of(t5_folder(R"({"tokenizer_class": "T5Tokenizer"})"), symbols) == Ids{399, 300, 1});
+  CHECK(ids_of(t5_folder(R"({"tokenizer_class": "T5Tokenizer", "extra_ids": 100, "added_tokens_decoder": {
+      "300": {"content": "<extra_id_0>"}, "301": {"content": "<extra_id_99>"}}})"),
+               symbols) == Ids{300, 301, 1});
+  const auto refused = [](const char* config, ErrorCode code, const char* part) {
+    CHECK_ERROR(json_of(t5_folder(config)), code, part);
+  };
+  refused(R"({"tokenizer_class": "T5Tokenizer", "extra_ids": 1001})", ErrorCode::kInvalidInput, "extra_ids");
+  refused(
+      R"({"tokenizer_class": "XLMRobertaTokenizerFast"})", ErrorCode::kUnsupported,
+      "tokenizer_class: expected one that takes ids and text as the SentencePiece model has them, found XLMRoberta");
+  refused(R"({"tokenizer_class": 5})", ErrorCode::kInvalidInput, "tokenizer_class");
 }
 
 TEST_CASE("added tokens that do not fit the pieces are refused in one line") {
