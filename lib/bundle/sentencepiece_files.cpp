@@ -8,13 +8,14 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "bundle/foreign_model.h"
+#include "bundle/tiktoken_files.h"
 #include "core/json.h"
 #include "core/json_fields.h"
 #include "core/number.h"
 #include "core/utf8.h"
 #include "tokenizer/gguf_tokenizer_json.h"
 #include "tokenizer/sentencepiece_model.h"
+#include "tokenizer/tiktoken_file.h"
 
 namespace secondsource {
 namespace {
@@ -162,35 +163,40 @@ Result<void> apply_settings(const ChatFileReader& read, const std::string& folde
   return add_tokens_to(vocabulary, later, folder_name);
 }
 
-/// Whether a file of this name is one of tiktoken (Llama 3 as Meta publishes it): lines of a token in base64 and its rank.
-bool is_tiktoken(std::string_view content) {
-  const std::string_view line = content.substr(0, content.find('\n'));
-  const std::size_t space = line.find(' ');
-  constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
-  return space != std::string_view::npos && space % 4 == 0 && space > 0 &&
-         line.substr(0, space).find_first_not_of(kBase64) == std::string_view::npos &&
-         parse_number<std::int64_t>(line.substr(space + 1)).has_value();
+struct ModelFile {
+  std::string_view name;
+  std::string content;
+};
+
+/// The first of the files under whose names a model may be; nullopt if there is none.
+Result<std::optional<ModelFile>> find_model_file(const ChatFileReader& read) {
+  std::vector<std::string_view> names = {kSentencePieceFile, kOtherSentencePieceFile};
+  names.insert(names.end(), kTiktokenFiles.begin(), kTiktokenFiles.end());
+  for (const std::string_view name : names) {
+    SS_TRY(std::optional<std::string> content, read(name));
+    if (content) return std::optional(ModelFile{name, *std::move(content)});
+  }
+  return std::optional<ModelFile>();
+}
+
+Result<GgufVocabulary> vocabulary_of_sentencepiece(std::string_view content, const std::string& name) {
+  SS_TRY(const SentencePieceModel model, parse_sentencepiece_model(content, name));
+  return sentencepiece_vocabulary(model, name);
 }
 
 }  // namespace
 
 Result<std::optional<std::string>> tokenizer_json_of_sentencepiece(const ChatFileReader& read,
                                                                    const std::string& folder_name) {
-  std::string_view file = kSentencePieceFile;
-  SS_TRY(std::optional<std::string> content, read(file));
-  if (!content) {
-    file = kOtherSentencePieceFile;
-    SS_TRY(content, read(file));
-  }
-  if (!content) return std::optional<std::string>();
-  const std::string name = fmt::format("{}/{}", folder_name, file);
-  if (is_tiktoken(*content)) {
-    return Error{ErrorCode::kUnsupported,
-                 fmt::format("{}: expected a SentencePiece model, found {}", name, kTiktokenAdvice)};
-  }
-  SS_TRY(const SentencePieceModel model, parse_sentencepiece_model(*content, name));
-  SS_TRY(GgufVocabulary vocabulary, sentencepiece_vocabulary(model, name));
+  SS_TRY(const std::optional<ModelFile> file, find_model_file(read));
+  if (!file) return std::optional<std::string>();
+  const std::string name = fmt::format("{}/{}", folder_name, file->name);
+  // Llama 3 has its tiktoken file under SentencePiece's name.
+  const bool is_tiktoken = is_tiktoken_file(file->content) || file->name.ends_with(".tiktoken");
+  SS_TRY(GgufVocabulary vocabulary, is_tiktoken ? tiktoken_vocabulary_of(read, folder_name, file->content, name)
+                                                : vocabulary_of_sentencepiece(file->content, name));
   SS_TRY_VOID(apply_settings(read, folder_name, vocabulary));
+  if (is_tiktoken) SS_TRY_VOID(set_first_and_last_token(read, folder_name, vocabulary));
   SS_TRY(std::string json, gguf_tokenizer_json(vocabulary, name));
   return std::optional(std::move(json));
 }

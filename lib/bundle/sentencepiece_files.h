@@ -11,6 +11,7 @@
 
 namespace secondsource {
 
+// A tiktoken file under the same name, or one of its own, is taken where its family is known (tiktoken_files.h).
 inline constexpr std::string_view kSentencePieceFile = "tokenizer.model";
 /// Looked for where there is no tokenizer.model.
 inline constexpr std::string_view kOtherSentencePieceFile = "spiece.model";

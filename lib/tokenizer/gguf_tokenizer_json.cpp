@@ -168,8 +168,8 @@ Result<TokenizerSteps> byte_level_steps(const GgufVocabulary& vocabulary, const 
   steps.push_back(byte_level());
   return TokenizerSteps{.pre_tokenizer = {{"type", "Sequence"}, {"pretokenizers", steps}},
                         .decoder = byte_level(),
-                        .model = bpe_model({.ignore_merges = pre.ignore_merges}, vocabulary_object(vocabulary, ids),
-                                           merges_as_listed(vocabulary)),
+                        .model = bpe_model({.ignore_merges = pre.ignore_merges || vocabulary.takes_whole_words},
+                                           vocabulary_object(vocabulary, ids), merges_as_listed(vocabulary)),
                         .adds_bos = pre.add_bos};
 }
 

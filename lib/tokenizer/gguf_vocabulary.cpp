@@ -165,7 +165,7 @@ Result<void> make_gpt2(const GgufVocabulary& vocabulary, TokenizerParts& parts, 
   Result<tokenizer::GgufPreTokenizer> pre = tokenizer::gguf_pre_tokenizer(vocabulary.pre);
   if (!pre) return pre.error();
   parts.pre_tokenizer = std::move(pre->steps);
-  parts.bpe.ignore_merges = pre->ignore_merges;
+  parts.bpe.ignore_merges = pre->ignore_merges || vocabulary.takes_whole_words;
   add_bos = pre->add_bos;
   parts.decoder.emplace_back(tokenizer::ByteLevelDecoder{});
   return add_merges(vocabulary, parts);

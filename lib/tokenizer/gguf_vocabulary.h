@@ -25,6 +25,7 @@ struct GgufVocabulary {
   /// One per token, or empty: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
   std::vector<std::int32_t> token_types;
   std::vector<std::string> merges;  ///< gpt2: "left right", first merges first
+  bool takes_whole_words = false;   ///< gpt2: a word that is a token is taken before any merge, whatever `pre` says
   std::optional<std::int64_t> bos_id;
   std::optional<std::int64_t> eos_id;
   std::optional<std::int64_t> unk_id;

@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "core/base64.h"
 #include "core/file.h"
 #include "support/catch.h"
 #include "support/result.h"
@@ -63,10 +64,48 @@ TEST_CASE("a folder without tokenizer.model has no such tokenizer") {
   CHECK_FALSE(json->has_value());
 }
 
-TEST_CASE("a tiktoken file under the same name is refused for what it is") {
+TEST_CASE("a tiktoken file of a family that is not known is refused for what it is") {
   // The first lines of Llama 3's: "!" and "\"".
   CHECK_ERROR(json_of({{"tokenizer.model", "IQ== 0\nIg== 1\n"}}), ErrorCode::kUnsupported, "a tiktoken file");
   CHECK_ERROR(json_of({{"tokenizer.model", "IQ== zero\n"}}), ErrorCode::kInvalidInput, "SentencePiece model");
+}
+
+TEST_CASE("a tiktoken file of a known family needs its number of tokens and the special tokens beside it") {
+  // The single bytes, all pairs of "a" to "z", and then three bytes that no text in UTF-8 has.
+  std::string ranks;
+  int n_ranks = 0;
+  const auto add = [&](const std::string& token) {
+    ranks += encode_base64(token) + " " + std::to_string(n_ranks++) + "\n";
+  };
+  for (int byte = 0; byte < 256; ++byte) add(std::string(1, static_cast<char>(byte)));
+  for (char first = 'a'; first <= 'z'; ++first) {
+    for (char second = 'a'; second <= 'z'; ++second) add({first, second});
+  }
+  for (int i = 0; n_ranks < 128000; ++i)
+    add({'\xff', static_cast<char>(i & 0xff), static_cast<char>(i >> 8 & 0xff), static_cast<char>(i >> 16)});
+  const std::string config = R"({"model_type": "llama"})";
+  const std::string settings = R"({"bos_token": "<|begin|>", "added_tokens_decoder": {
+      "128000": {"content": "<|begin|>", "special": true}, "128001": {"content": "<|end|>", "special": true}}})";
+  const FolderFiles files = {{"tokenizer.model", ranks}, {"config.json", config}, {"tokenizer_config.json", settings}};
+  CHECK(ids_of(files, "abc<|end|>Z") == std::vector<std::int32_t>{128000, 257, 'c', 128001, 'Z'});
+  const auto refused = [&](const std::string& file, const std::string& content, ErrorCode code, const char* part) {
+    FolderFiles changed = files;
+    changed[file] = content;
+    CHECK_ERROR(json_of(changed), code, part);
+  };
+  refused("config.json", R"({"model_type": "gpt_oss"})", ErrorCode::kUnsupported,
+          "expected the 199998 tokens for which the pattern of gpt_oss");
+  refused("config.json", R"({"model_type": "olmo2"})", ErrorCode::kUnsupported,
+          "found model_type \"olmo2\" and a tiktoken file");
+  refused("tokenizer_config.json", "{}", ErrorCode::kUnsupported,
+          "expected added_tokens_decoder in tokenizer_config.json");
+  refused("tokenizer.model", ranks + "IQ==", ErrorCode::kInvalidInput,
+          "line 128001: expected a token in base64 and its rank");
+  refused("tokenizer.model", ranks + "YWI= 128000\n", ErrorCode::kInvalidInput,
+          "line 128001: expected another token than that of rank 257");
+  refused("tokenizer.model", "IQ== 1\n", ErrorCode::kInvalidInput, "line 1: expected rank 0, found 1");
+  refused("tokenizer.model", "IQ== 0\n", ErrorCode::kInvalidInput,
+          "expected a token for each byte, found none for 0x00");
 }
 
 TEST_CASE("a text begins with the model's first id unless the settings say otherwise") {

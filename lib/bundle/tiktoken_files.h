@@ -1,0 +1,29 @@
+#pragma once
+// The tokenizer of a folder that has a tiktoken file and no tokenizer.json. Such a file has neither the pattern by which a text is
+// split nor the special tokens: the pattern is known of some families, and the special tokens are those of tokenizer_config.json.
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "bundle/chat_files.h"
+#include "core/result.h"
+#include "tokenizer/gguf_vocabulary.h"
+
+namespace secondsource {
+
+/// Looked for where there is neither a tokenizer.model nor a spiece.model.
+inline constexpr std::array<std::string_view, 3> kTiktokenFiles = {"qwen.tiktoken", "cl100k_base.tiktoken",
+                                                                   "o200k_base.tiktoken"};
+
+/// The vocabulary of a tiktoken file, without the added tokens. The pattern follows from model_type in config.json and the number of
+/// tokens in the file; both must be those of a published family (docs/bundle-format.md has the table). Errors: kUnsupported for
+/// another family or number and where tokenizer_config.json lists no added tokens; kInvalidInput for damaged files.
+Result<GgufVocabulary> tiktoken_vocabulary_of(const ChatFileReader& read, const std::string& folder_name,
+                                              std::string_view content, const std::string& name);
+
+/// Looks up bos_token and eos_token of the folder's settings among the tokens of a vocabulary that has its added tokens.
+Result<void> set_first_and_last_token(const ChatFileReader& read, const std::string& folder_name,
+                                      GgufVocabulary& vocabulary);
+
+}  // namespace secondsource
