@@ -12,8 +12,8 @@ namespace {
 // the outputs. With 256 rows of 2048 BF16 columns (1 MiB of 2) a Xeon with AMX reached 2.56 Tflop/s of one core's 3.87, with
 // 320 rows 2.1 and with 384 rows 1.9 (November 2026).
 constexpr std::int64_t kActivationShare = 2;
-// Fewer blocks would read the weights too often: a group of 6 blocks takes 341 bytes of weights a step of 64 cycles.
-constexpr std::int64_t kLeastGroupBlocks = 6;
+// Fewer blocks would read the weights too often: a group of 5 blocks takes 410 bytes of weights a step of 64 cycles.
+constexpr std::int64_t kLeastGroupBlocks = 5;
 constexpr std::int64_t kPanelTiles = 16;
 // With fewer chunks a thread that finishes early would wait too long for the others.
 constexpr std::int64_t kChunksPerThread = 4;

@@ -61,7 +61,9 @@ ScratchNeed MatmulRunner::scratch_need(const Matmul& op, const StepGraph& graph,
   const std::int64_t most_rows = max_rows(graph.values[static_cast<std::size_t>(index_of(op.x))].rows, bucket);
   ScratchNeed need;
   // A step of fewer rows than its bucket may take another kernel, or be cut into other blocks.
-  std::vector<std::int64_t> row_counts = {1, most_rows};
+  const Product product = product_of(weight.spec.encoding, op.act);
+  const std::int64_t most_packed_rows = std::min<std::int64_t>(most_rows, table_.unpack[int(product)].from_rows - 1);
+  std::vector<std::int64_t> row_counts = {1, most_packed_rows, most_rows};
   for (std::int64_t rows = kMaxRowBlock; rows <= std::min<std::int64_t>(most_rows, kMaxGroupBlocks * kMaxRowBlock);
        rows += kMaxRowBlock) {
     row_counts.push_back(rows);
@@ -70,7 +72,7 @@ ScratchNeed MatmulRunner::scratch_need(const Matmul& op, const StepGraph& graph,
     const Plan plan = make_plan(op, weight, n_rows);
     const auto k =
         static_cast<std::size_t>(weight.is_vector ? weight.spec.n_cols : packed_columns(weight.k_padded, plan.kernel));
-    need.activations = std::max(need.activations, activation_bytes(most_rows, k * bytes_of(plan.kernel.act)));
+    need.activations = std::max(need.activations, activation_bytes(n_rows, k * bytes_of(plan.kernel.act)));
     need.per_thread = std::max({need.per_thread, ScratchCutter::bytes_for<float>(weight.is_vector ? k : 0),
                                 plan.in_blocks ? block_scratch_bytes(plan, weight, n_rows)
                                                : ScratchCutter::bytes_for<std::byte>(panel_bytes(plan, weight)) +

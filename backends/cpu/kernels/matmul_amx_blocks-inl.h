@@ -118,6 +118,7 @@ void multiply_blocks_of(const BlockArgs& args) {
       __builtin_memcpy(padded + t * kTileBytes, args.tiles[t] + n_whole * kTileBytes, static_cast<std::size_t>(left));
     }
   }
+  fence_compiler();
   const std::int64_t n_steps = n_whole + (left > 0 ? 1 : 0);
   SlicePrefetcher prefetcher(args, n_steps * args.n_blocks);
   const std::int64_t sum_lines_per_step = (kBlockSums * 4 / kLineBytes + n_steps - 1) / n_steps;
@@ -140,6 +141,7 @@ void multiply_blocks_of(const BlockArgs& args) {
     }
     store_sums<Tiles, kTwoRowTiles, kTwoWeightTiles>(c);
   }
+  fence_compiler();
 }
 
 template <typename Tiles, typename Product>
