@@ -58,6 +58,7 @@ void merge_softmax(float* parts, std::int64_t stride, std::int32_t n_parts, cons
   }
 }
 
+/// For fewer than kManyQueryRows rows.
 const AttendKernel& kernel_for(const KernelTable& table, DType kv_dtype) {
   switch (kv_dtype) {
     case DType::kF32:
@@ -71,6 +72,23 @@ const AttendKernel& kernel_for(const KernelTable& table, DType kv_dtype) {
   }
 }
 
+const AttendKernel& kernel_for_many_rows(const KernelTable& table, DType kv_dtype) {
+  if (kv_dtype == DType::kBf16 && table.attend_many_bf16.attend != nullptr) return table.attend_many_bf16;
+  if (kv_dtype == DType::kI8 && table.attend_many_int8.attend != nullptr) return table.attend_many_int8;
+  return kernel_for(table, kv_dtype);
+}
+
+/// Floats of one row of packed queries: those of the cache's dimensions in f32, or in BF16 padded for the kernel.
+std::size_t packed_row_floats(const KvPool& cache, const AttendKernel& many_rows) {
+  return static_cast<std::size_t>(round_up<std::int64_t>(cache.padded_head_dim(), many_rows.vec));
+}
+
+/// Bytes of Buffers::operands.
+std::size_t operand_bytes(const KvPool& cache, const AttendKernel& many_rows) {
+  if (many_rows.operand_bytes == nullptr) return 0;
+  return static_cast<std::size_t>(many_rows.operand_bytes(cache.padded_head_dim(), cache.n_dim_tiles()));
+}
+
 /// Bytes of Buffers::values.
 std::size_t value_bytes(const KvPool& cache) {
   return static_cast<std::size_t>(cache.v_block_bytes()) * (cache.has_latents() ? kBlockTiles : 1);
@@ -82,13 +100,14 @@ std::string AttentionRunner::kernel_name(DType kv_dtype) const {
   return fmt::format("{}_{}", kernel_for(table_, kv_dtype).name, table_.isa);
 }
 
-AttentionRunner::Buffers AttentionRunner::cut(std::span<std::byte> scratch, const KvPool& cache) {
+AttentionRunner::Buffers AttentionRunner::cut(std::span<std::byte> scratch, const KvPool& cache,
+                                              const AttendKernel& many_rows) {
   const auto head_dim = static_cast<std::size_t>(cache.padded_head_dim());
   const auto n_dim_tiles = static_cast<std::size_t>(cache.n_dim_tiles());
   ScratchCutter cutter(scratch);
   Buffers buffers;
   buffers.query = cutter.take<float>(kMaxQueryRows * head_dim);
-  buffers.packed = cutter.take<float>(kMaxQueryRows * head_dim);
+  buffers.packed = cutter.take<float>(kMaxQueryRows * packed_row_floats(cache, many_rows));
   buffers.scores = cutter.take<float>(kMaxQueryRows * kBlockTokens);
   buffers.weights = cutter.take<float>(kMaxQueryRows * kBlockTokens);
   buffers.state.o = cutter.take<float>(kMaxQueryRows * n_dim_tiles * kTileRows).data();
@@ -97,18 +116,21 @@ AttentionRunner::Buffers AttentionRunner::cut(std::span<std::byte> scratch, cons
   buffers.first_visible = cutter.take<std::int64_t>(kMaxQueryRows);
   buffers.last_visible = cutter.take<std::int64_t>(kMaxQueryRows);
   buffers.values = cutter.take<std::byte>(value_bytes(cache));
+  buffers.operands = cutter.take<std::byte>(operand_bytes(cache, many_rows));
   return buffers;
 }
 
-std::size_t AttentionRunner::buffer_bytes(const KvPool& cache) {
+std::size_t AttentionRunner::buffer_bytes(const KvPool& cache, const AttendKernel& many_rows) {
   using Cutter = ScratchCutter;
   const auto head_dim = static_cast<std::size_t>(cache.padded_head_dim());
   const auto n_dim_tiles = static_cast<std::size_t>(cache.n_dim_tiles());
-  return 2 * Cutter::bytes_for<float>(kMaxQueryRows * head_dim) +
+  return Cutter::bytes_for<float>(kMaxQueryRows * head_dim) +
+         Cutter::bytes_for<float>(kMaxQueryRows * packed_row_floats(cache, many_rows)) +
          2 * Cutter::bytes_for<float>(kMaxQueryRows * kBlockTokens) +
          Cutter::bytes_for<float>(kMaxQueryRows * n_dim_tiles * kTileRows) +
          2 * Cutter::bytes_for<float>(kMaxQueryRows) + 2 * Cutter::bytes_for<std::int64_t>(kMaxQueryRows) +
-         Cutter::bytes_for<std::byte>(value_bytes(cache));
+         Cutter::bytes_for<std::byte>(value_bytes(cache)) +
+         Cutter::bytes_for<std::byte>(operand_bytes(cache, many_rows));
 }
 
 ScratchNeed AttentionRunner::scratch_need(const Attention& op, const Bucket& bucket, const KvPool& cache) const {
@@ -118,7 +140,8 @@ ScratchNeed AttentionRunner::scratch_need(const Attention& op, const Bucket& buc
   // many.
   const std::int64_t partial_rows = 2 * kItemsPerThread * pool_.n_threads() * item_rows;
   const std::int64_t n_floats = partial_rows * state_floats(cache.n_dim_tiles());
-  return {.partials = static_cast<std::size_t>(n_floats) * sizeof(float), .per_thread = buffer_bytes(cache)};
+  return {.partials = static_cast<std::size_t>(n_floats) * sizeof(float),
+          .per_thread = buffer_bytes(cache, kernel_for_many_rows(table_, cache.spec().dtype))};
 }
 
 Result<void> AttentionRunner::check_pages(const Attention& op, const Batch& batch, const KvPool& cache) {
@@ -202,9 +225,10 @@ AttentionRunner::RowPlace AttentionRunner::place_of(const Call& call, const Item
 }
 
 void AttentionRunner::pack_query(const Call& call, const Item& item, const Buffers& buffers) const {
-  const AttendKernel& kernel = call.kernel;
+  const AttendKernel& kernel = call.kernel_of(item);
   const std::int64_t head_dim = call.op.heads.head_dim;
-  const std::int64_t padded_dim = call.cache.padded_head_dim();
+  const std::int64_t padded_dim = round_up<std::int64_t>(call.cache.padded_head_dim(), kernel.vec);
+  const int n_rows = round_up(item.n_rows, kernel.row_multiple);
   for (std::int32_t row = 0; row < item.n_rows; ++row) {
     const RowPlace place = place_of(call, item, row);
     std::memcpy(buffers.query.data() + row * head_dim, call.q.row(place.token).data() + place.head * head_dim,
@@ -213,12 +237,13 @@ void AttentionRunner::pack_query(const Call& call, const Item& item, const Buffe
     buffers.last_visible[static_cast<std::size_t>(row)] = position;
     buffers.first_visible[static_cast<std::size_t>(row)] = call.op.window > 0 ? position - call.op.window + 1 : 0;
   }
+  std::fill_n(buffers.query.data() + item.n_rows * head_dim, (n_rows - item.n_rows) * head_dim, 0.0F);
   const std::int64_t element_bytes = kernel.act == ActType::kBf16 ? 2 : 4;
-  for (int block = 0; block < ceil_divide(item.n_rows, kernel.max_rows); ++block) {
-    const int first = row_block_begin(item.n_rows, kernel.max_rows, block);
+  for (int block = 0; block < ceil_divide(n_rows, kernel.max_rows); ++block) {
+    const int first = row_block_begin(n_rows, kernel.max_rows, block);
     table_.pack({.x = buffers.query.data() + first * head_dim,
                  .x_stride = head_dim,
-                 .n_rows = row_block_begin(item.n_rows, kernel.max_rows, block + 1) - first,
+                 .n_rows = row_block_begin(n_rows, kernel.max_rows, block + 1) - first,
                  .k = head_dim,
                  .k_padded = padded_dim,
                  .vec = kernel.vec,
@@ -231,6 +256,7 @@ void AttentionRunner::attend_blocks(const Call& call, const Item& item, const Bu
   const Attention& op = call.op;
   const Batch& batch = call.batch;
   const KvPool& cache = call.cache;
+  const AttendKernel& kernel = call.kernel_of(item);
   const std::byte* k_tiles[kBlockTiles];
   const std::byte* v_tiles[kBlockTiles];
   const float* k_scales[kBlockTiles];
@@ -239,7 +265,8 @@ void AttentionRunner::attend_blocks(const Call& call, const Item& item, const Bu
   const std::byte* k_slices[kBlockTiles];
   AttendArgs args{.q = buffers.packed.data(),
                   .n_rows = item.n_rows,
-                  .head_dim = cache.padded_head_dim(),
+                  .head_dim = round_up<std::int64_t>(cache.padded_head_dim(), kernel.vec),
+                  .k_dim = cache.padded_head_dim(),
                   .n_dim_tiles = cache.n_dim_tiles(),
                   .k_tiles = k_tiles,
                   .v_tiles = v_tiles,
@@ -252,7 +279,8 @@ void AttentionRunner::attend_blocks(const Call& call, const Item& item, const Bu
                   .softcap = op.softcap,
                   .state = buffers.state,
                   .scores = buffers.scores.data(),
-                  .weights = buffers.weights.data()};
+                  .weights = buffers.weights.data(),
+                  .operands = buffers.operands.data()};
   // Each tile needs two divisions. They have 32 bits because those of 64 bits are several times as slow on CPUs before
   // Ice Lake.
   const auto page_tokens = static_cast<std::uint32_t>(cache.spec().page_tokens);
@@ -308,14 +336,14 @@ void AttentionRunner::attend_blocks(const Call& call, const Item& item, const Bu
         v_scales[tile] = cache.copy_value_scales(v_scales[tile], static_cast<int>(n_cached - at), buffers.values);
       }
     }
-    call.kernel.attend(args);
+    kernel.attend(args);
   }
 }
 
 void AttentionRunner::attend(const Call& call, const Item& item, int thread) const {
   const KvPool& cache = call.cache;
   const std::int64_t o_stride = std::int64_t{cache.n_dim_tiles()} * kTileRows;
-  const Buffers buffers = cut(scratch_.of_thread(thread), cache);
+  const Buffers buffers = cut(scratch_.of_thread(thread), cache, call.many_rows);
   const SoftmaxState& state = buffers.state;
   pack_query(call, item, buffers);
   std::fill_n(state.m, item.n_rows, kInitialRowMax);
@@ -360,7 +388,8 @@ Result<void> AttentionRunner::run(const Attention& op, const HostFrame& frame, c
   const Call call{.op = op,
                   .batch = frame.batch,
                   .cache = cache,
-                  .kernel = kernel_for(table_, cache.spec().dtype),
+                  .few_rows = kernel_for(table_, cache.spec().dtype),
+                  .many_rows = kernel_for_many_rows(table_, cache.spec().dtype),
                   .q = frame.value(op.q),
                   .out = frame.value(op.out),
                   .sinks = op.sinks ? weights_.at(*op.sinks).vector.data() : nullptr,

@@ -61,11 +61,15 @@ class AttentionRunner {
     const Attention& op;
     const Batch& batch;
     const KvPool& cache;
-    const AttendKernel& kernel;
+    const AttendKernel& few_rows;
+    const AttendKernel& many_rows;
     MatrixView<float> q;
     MatrixView<float> out;
     const float* sinks = nullptr;
     std::int32_t heads_per_kv = 1;
+    [[nodiscard]] const AttendKernel& kernel_of(const Item& item) const {
+      return item.n_rows < kManyQueryRows ? few_rows : many_rows;
+    }
     [[nodiscard]] const float* sink_of(std::int64_t head) const { return sinks == nullptr ? nullptr : sinks + head; }
   };
   /// One thread's arrays, cut from its scratch memory.
@@ -79,6 +83,7 @@ class AttentionRunner {
     std::span<std::int64_t> last_visible;
     /// The last tile of V, with zeros behind its tokens; of a cache of latents, every tile of V of a block.
     std::span<std::byte> values;
+    std::span<std::byte> operands;  ///< AttendArgs::operands
   };
   /// Token (of the batch) and head of one row of an item.
   struct RowPlace {
@@ -86,8 +91,8 @@ class AttentionRunner {
     std::int64_t head = 0;
   };
 
-  [[nodiscard]] static Buffers cut(std::span<std::byte> scratch, const KvPool& cache);
-  [[nodiscard]] static std::size_t buffer_bytes(const KvPool& cache);
+  [[nodiscard]] static Buffers cut(std::span<std::byte> scratch, const KvPool& cache, const AttendKernel& many_rows);
+  [[nodiscard]] static std::size_t buffer_bytes(const KvPool& cache, const AttendKernel& many_rows);
   static Result<void> check_pages(const Attention& op, const Batch& batch, const KvPool& cache);
   void make_plan(const Attention& op, const Batch& batch, Plan& plan) const;
   [[nodiscard]] static RowPlace place_of(const Call& call, const Item& item, std::int64_t row);

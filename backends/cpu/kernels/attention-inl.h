@@ -15,6 +15,8 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
+inline constexpr float kLog2E = 1.44269504F;
+
 /// Tiles multiplied at once: as many as fit in registers, since consecutive additions to one accumulator wait for each
 /// other. kWide as in multiply().
 template <int kRows, bool kWide>
@@ -48,6 +50,9 @@ class Prefetcher {
     if (at_ < list_.slice_bytes) return;
     at_ = 0;
     ++slice_;
+  }
+  void next_lines(int n) {
+    for (int i = 0; i < n; ++i) next_line();
   }
 
  private:
@@ -102,7 +107,6 @@ void score_rows(const AttendArgs& args, int first_row, Prefetcher& v_prefetcher)
 /// Turns one row of scores into softmax weights and updates its m and d. Returns `rescale`, the factor for the row's o.
 template <typename Weight>
 inline float softmax_row(const AttendArgs& args, int row, Weight* weights) {
-  constexpr float kLog2E = 1.44269504F;
   float* scores = args.scores + row * kBlockTokens;
   const int n = args.n_tiles * kTileRows;
   const std::int64_t first = args.first_visible[row] - args.first_token;

@@ -3,6 +3,7 @@
 #define SS_CPU_ISA amx
 #define SS_CPU_SIMD_AVX512
 
+#include "cpu/kernels/attention_amx-inl.h"
 #include "cpu/kernels/matmul_amx-inl.h"
 #include "cpu/kernels/matmul_amx_blocks-inl.h"
 #include "cpu/kernels/matmul_bf16_dot-inl.h"
@@ -97,6 +98,40 @@ inline constexpr BlockKernel kBf16Blocks = {configure_blocks<Tiles>, multiply_bl
 inline constexpr BlockKernel kU8Blocks = {configure_blocks<Tiles>, multiply_blocks<Tiles, AmxU8>, convert_sums<DotU8>,
                                           release_blocks<Tiles>};
 
+/// The instructions as attention uses them: any registers, and rows that are not adjacent. Assembly instead of intrinsics,
+/// because GCC's take the numbers of registers as literals only and do not tell the compiler that a load reads memory,
+/// which here was written just before.
+struct AttentionTiles {
+  static void configure(const TileConfig& config) { _tile_loadconfig(&config); }
+  static void release() { _tile_release(); }
+  template <int kTile>
+  static void zero() {
+    __asm__ volatile("tilezero %%tmm%c0" : : "i"(kTile));
+  }
+  template <int kTile>
+  static void load(const void* from, std::int64_t row_bytes) {
+    __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(row_bytes), "i"(kTile) : "memory");
+  }
+  template <int kTile>
+  static void store(void* to, std::int64_t row_bytes) {
+    __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(row_bytes), "i"(kTile) : "memory");
+  }
+  template <int kSum, int kLeftTile, int kRightTile>
+  static void dot_bf16() {
+    __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeftTile), "i"(kRightTile));
+  }
+};
+
+inline void use_attention_tiles(KernelTable& table) {
+  table.attend_many_bf16 = {.act = ActType::kBf16,
+                            .vec = kOperandDepth,
+                            .max_rows = kTileLines,
+                            .attend = attend_amx<AttentionTiles, Bf16Cache>,
+                            .name = table.attend_bf16.name,
+                            .row_multiple = kTileLines,
+                            .operand_bytes = attention_operand_bytes};
+}
+
 inline KernelTable table_over(const KernelTable& base) {
   KernelTable table = base;
   table.isa = "amx";
@@ -109,6 +144,7 @@ inline KernelTable table_over(const KernelTable& base) {
   table.unpack[int(Product::kInt4)] = {Product::kBf16, int4_tile_to_bf16, kUnpackFromAmxRows};
   table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16, kUnpackFromAmxRows};
   table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16, kUnpackFromAmxRows};
+  use_attention_tiles(table);
   return table;
 }
 

@@ -212,6 +212,8 @@ inline constexpr int kBlockTiles = 8;
 inline constexpr int kBlockTokens = kBlockTiles * kTileRows;
 /// Query rows (tokens x heads that share a KV head) of one attention call; a multiple of every row block size.
 inline constexpr int kMaxQueryRows = 48;
+/// From this number of query rows on, a table's kernels for many rows are used.
+inline constexpr int kManyQueryRows = 9;
 
 /// The online softmax of some rows over the keys j that they have seen so far (arXiv:2205.14135, algorithm 1), with
 /// s_j = log2(e) * score_j:
@@ -243,9 +245,10 @@ struct PrefetchList {
 struct AttendArgs {
   const void* q = nullptr;  ///< packed like activations, row blocks of at most max_rows, one after the other
   int n_rows = 0;
-  std::int64_t head_dim = 0;                  ///< padded to a multiple of the kernel's vec
+  std::int64_t head_dim = 0;                  ///< of q, padded to a multiple of the kernel's vec
+  std::int64_t k_dim = 0;                     ///< of the tiles of K
   int n_dim_tiles = 0;                        ///< of V: ceil(head_dim / 16), or of latents ceil(latent_dim / 16)
-  const std::byte* const* k_tiles = nullptr;  ///< [n_tiles]: 16 tokens, [head_dim / vec][16 tokens][vec]
+  const std::byte* const* k_tiles = nullptr;  ///< [n_tiles]: 16 tokens, [k_dim / vec][16 tokens][vec]
   const std::byte* const* v_tiles = nullptr;  ///< [n_tiles]: 16 tokens, [16 / vec][16 dims][vec]
   std::int64_t v_dim_stride = 0;              ///< bytes from one 16-dim tile of V to the next
   const float* const* k_scales = nullptr;     ///< [n_tiles]: scales of 16 tokens each; null: 1
@@ -259,8 +262,9 @@ struct AttendArgs {
   float scale = 1.0F;
   float softcap = 0.0F;
   SoftmaxState state = {};
-  float* scores = nullptr;  ///< scratch: n_rows * kBlockTokens floats, 64-byte aligned
-  void* weights = nullptr;  ///< scratch: n_rows * kBlockTokens of the type of q, 64-byte aligned
+  float* scores = nullptr;        ///< scratch: n_rows * kBlockTokens floats, 64-byte aligned
+  void* weights = nullptr;        ///< scratch: n_rows * kBlockTokens of the type of q, 64-byte aligned
+  std::byte* operands = nullptr;  ///< scratch of kernels that have operand_bytes, 64-byte aligned
 };
 
 struct AttendKernel {
@@ -269,6 +273,10 @@ struct AttendKernel {
   int max_rows = 1;
   void (*attend)(const AttendArgs&) = nullptr;
   const char* name = "";
+  /// Rows of q, of the state and of scratch memory are padded to a multiple of this; what padding rows hold is not used.
+  int row_multiple = 1;
+  /// Bytes of AttendArgs::operands for these sizes; null: none.
+  std::int64_t (*operand_bytes)(std::int64_t head_dim, int n_dim_tiles) = nullptr;
 };
 
 /// RMSNorm of a row, arXiv:1910.07467, eq. 4: sum = x + add; out = residual + sum * weight / sqrt(mean(sum^2) + eps), [n]
@@ -297,6 +305,9 @@ struct KernelTable {
   AttendKernel attend_f32;      ///< f32 cache
   AttendKernel attend_f16;      ///< FP16 cache
   AttendKernel attend_int8;     ///< int8 cache with a scale per token
+  /// The same for at least kManyQueryRows rows; without `attend`: the kernels above take any number.
+  AttendKernel attend_many_bf16;
+  AttendKernel attend_many_int8;
   void (*pack)(const PackArgs&) = nullptr;
   void (*finish)(const FinishArgs&) = nullptr;
   void (*rms_norm)(const NormArgs&) = nullptr;

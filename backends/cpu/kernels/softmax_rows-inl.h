@@ -1,0 +1,155 @@
+#pragma once
+// One step of the online softmax (attention-inl.h) for up to 16 rows of scores together. Row by row, as attend() does it,
+// each row would wait for its maximum and its sum across lanes; here those of all rows are under way at once, and one
+// exponential makes the factors of 16 rows. Tokens that a row does not see are neither scaled nor exponentiated.
+
+#include "cpu/kernels/attention-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+/// Tokens [begin, end) of a block; none if they are equal.
+struct TokenRange {
+  int begin = 0;
+  int end = 0;
+  [[nodiscard]] int first_vector() const { return begin / kTileRows * kTileRows; }
+};
+
+inline TokenRange visible_tokens(const AttendArgs& args, int row) {
+  const std::int64_t n = std::int64_t{args.n_tiles} * kTileRows;
+  std::int64_t begin = args.first_visible[row] - args.first_token;
+  std::int64_t end = args.last_visible[row] - args.first_token + 1;
+  if (begin < 0) begin = 0;
+  if (end > n) end = n;
+  if (begin >= end) return {};
+  return {static_cast<int>(begin), static_cast<int>(end)};
+}
+
+/// Calls body(i) for the vectors of 16 tokens that begin at i = first, first + 16, ... below end. Those of a whole block are
+/// a loop of constant length, which is unrolled.
+template <typename Body>
+inline void for_vectors(int first, int end, const Body& body) {
+  if (first == 0 && end == kBlockTokens) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kBlockTokens; i += kTileRows) body(i);
+    return;
+  }
+  for (int i = first; i < end; i += kTileRows) body(i);
+}
+
+/// -inf, infinity, -inf, 16 of each: from any place they bound the lanes before, in and behind a range.
+struct MaskBounds {
+  alignas(64) float values[3 * kTileRows];
+};
+constexpr MaskBounds make_mask_bounds() {
+  MaskBounds bounds{};
+  for (int i = 0; i < 3 * kTileRows; ++i) {
+    bounds.values[i] = i / kTileRows == 1 ? __builtin_inff() : -__builtin_inff();
+  }
+  return bounds;
+}
+inline constexpr MaskBounds kMaskBounds = make_mask_bounds();
+
+/// Sets the scores of the first and of the last vector that are not visible to -inf, also where they are NaN, which min()
+/// would return if it were its second operand.
+inline void mask_edges(float* scores, TokenRange visible) {
+  const int n_before = visible.begin % kTileRows;
+  const int n_behind = (kTileRows - visible.end % kTileRows) % kTileRows;
+  const float* const inside = kMaskBounds.values + kTileRows;
+  float* const first = scores + visible.begin - n_before;
+  float* const last = scores + visible.end + n_behind - kTileRows;
+  if (n_before > 0) store(first, min(load(first), load(inside - n_before)));
+  if (n_behind > 0) store(last, min(load(last), load(inside + n_behind)));
+}
+
+/// The rows from `first` on of a block, and what is known of them between the passes.
+class SoftmaxRows {
+ public:
+  SoftmaxRows(const AttendArgs& args, int first)
+      : args_(args),
+        first_(first),
+        n_(args.n_rows - first < kTileRows ? args.n_rows - first : kTileRows),
+        is_final_(args.softcap > 0.0F || !(args.scale > 0.0F)),
+        factor_(is_final_ ? 1.0F : args.scale * kLog2E) {}
+
+  [[nodiscard]] int n() const { return n_; }
+  /// The factor for o of row `first` + i, after update_maxima().
+  [[nodiscard]] float rescale(int i) const { return rescale_[i]; }
+
+  /// First pass: the largest s of row `first` + i. Leaves scores that times factor_ are s, masked.
+  void find_max(int i) {
+    float* const scores = scores_of(i);
+    const TokenRange visible = visible_tokens(args_, first_ + i);
+    visible_[i] = visible;
+    if (visible.begin == visible.end) {
+      max_[i] = kInitialRowMax;
+      return;
+    }
+    scale(scores, visible);
+    mask_edges(scores, visible);
+    F32 lane_max = load(scores + visible.first_vector());
+    for_vectors(visible.first_vector(), visible.end, [&](int at) { lane_max = max(lane_max, load(scores + at)); });
+    max_[i] = reduce_max(lane_max) * factor_;
+  }
+
+  /// m and rescale of all rows.
+  void update_maxima() {
+    float* const m = args_.state.m + first_;
+    const F32 before = load(m);
+    const F32 after = max(load(max_), before);  // this order of operands ignores NaN, which d will get
+    store(m, after);
+    store(rescale_, exponential2(sub(before, after)));
+  }
+
+  /// Second pass: the weights of row `first` + i in BF16, zero for tokens that it does not see, and their sum.
+  void weigh(int i, std::uint16_t* weights) {
+    const float* const scores = scores_of(i);
+    const TokenRange visible = visible_[i];
+    const F32 factor = broadcast(factor_);
+    const F32 shift = broadcast(-args_.state.m[first_ + i]);
+    F32 sum = zero();
+    for (int at = 0; at < visible.first_vector(); at += kTileRows) store_bf16(weights + at, zero());
+    for_vectors(visible.first_vector(), visible.end, [&](int at) {
+      F32 weight = exponential2(fma(load(scores + at), factor, shift));
+      sum = add(sum, weight);
+      if (args_.v_scales != nullptr) weight = mul(weight, load(args_.v_scales[at / kTileRows]));
+      store_bf16(weights + at, weight);
+    });
+    const int end = (visible.end + kTileRows - 1) / kTileRows * kTileRows;
+    for (int at = end; at < args_.n_tiles * kTileRows; at += kTileRows) store_bf16(weights + at, zero());
+    sum_[i] = reduce_add(sum);
+  }
+
+  /// d of all rows.
+  void update_sums() {
+    float* const d = args_.state.d + first_;
+    store(d, fma(load(d), load(rescale_), load(sum_)));
+  }
+
+ private:
+  [[nodiscard]] float* scores_of(int i) const { return args_.scores + (first_ + i) * kBlockTokens; }
+
+  /// Where scores are capped, or the scale is not positive and would make the largest the smallest, s itself is stored.
+  void scale(float* scores, TokenRange visible) const {
+    if (args_.k_scales != nullptr) {
+      for_vectors(visible.first_vector(), visible.end,
+                  [&](int at) { store(scores + at, mul(load(scores + at), load(args_.k_scales[at / kTileRows]))); });
+    }
+    if (!is_final_) return;
+    for (int at = visible.first_vector(); at < visible.end; at += kTileRows) {
+      const F32 capped = soft_cap(mul(load(scores + at), broadcast(args_.scale)), args_.softcap);
+      store(scores + at, mul(broadcast(kLog2E), capped));
+    }
+  }
+
+  const AttendArgs& args_;
+  int first_;
+  int n_;
+  bool is_final_;
+  float factor_;
+  TokenRange visible_[kTileRows];
+  alignas(64) float max_[kTileRows] = {};
+  alignas(64) float rescale_[kTileRows] = {};
+  alignas(64) float sum_[kTileRows] = {};
+};
+
+}  // namespace secondsource::cpu::SS_CPU_ISA
