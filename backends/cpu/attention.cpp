@@ -58,7 +58,7 @@ void merge_softmax(float* parts, std::int64_t stride, std::int32_t n_parts, cons
   }
 }
 
-/// For fewer than kManyQueryRows rows.
+/// For any number of rows.
 const AttendKernel& kernel_for(const KernelTable& table, DType kv_dtype) {
   switch (kv_dtype) {
     case DType::kF32:
@@ -72,6 +72,7 @@ const AttendKernel& kernel_for(const KernelTable& table, DType kv_dtype) {
   }
 }
 
+/// For many rows: whether a number is enough is AttendKernel::from_rows.
 const AttendKernel& kernel_for_many_rows(const KernelTable& table, DType kv_dtype) {
   if (kv_dtype == DType::kBf16 && table.attend_many_bf16.attend != nullptr) return table.attend_many_bf16;
   if (kv_dtype == DType::kI8 && table.attend_many_int8.attend != nullptr) return table.attend_many_int8;

@@ -68,7 +68,7 @@ class AttentionRunner {
     const float* sinks = nullptr;
     std::int32_t heads_per_kv = 1;
     [[nodiscard]] const AttendKernel& kernel_of(const Item& item) const {
-      return item.n_rows < kManyQueryRows ? few_rows : many_rows;
+      return item.n_rows < many_rows.from_rows ? few_rows : many_rows;
     }
     [[nodiscard]] const float* sink_of(std::int64_t head) const { return sinks == nullptr ? nullptr : sinks + head; }
   };

@@ -154,6 +154,37 @@ struct Bf16Cache {
   }
 };
 
+/// A cache in int8: all operands of a block are made once for all its rows. kUnpack: Unpacking::unpack of int8 to BF16; the
+/// integers stay as they are, and the softmax applies the scales of the tokens.
+template <void (*kUnpack)(const std::byte* tile, std::int64_t k, std::byte* out)>
+struct Int8Cache {
+  static void keys(const AttendArgs& args, std::byte* to, RightOperands* out) {
+    const std::int64_t tile_bytes = args.k_dim * kTileRows * std::int64_t{sizeof(std::uint16_t)};
+    const std::int64_t padded_bytes = args.head_dim * kTileRows * std::int64_t{sizeof(std::uint16_t)};
+    for (int tile = 0; tile < args.n_tiles; ++tile, to += padded_bytes) {
+      kUnpack(args.k_tiles[tile], args.k_dim, to);
+      __builtin_memset(to + tile_bytes, 0, static_cast<std::size_t>(padded_bytes - tile_bytes));
+      out[tile] = {.first = to};
+    }
+  }
+
+  static void values(const AttendArgs& args, std::byte* to, RightOperands* out) {
+    constexpr std::int64_t kHalf = kOperandBytes / 2;
+    for (int pair = 0; 2 * pair < args.n_tiles; ++pair) {
+      out[pair] = {.first = to};
+      for (int dim_tile = 0; dim_tile < args.n_dim_tiles; ++dim_tile, to += kOperandBytes) {
+        const std::int64_t offset = dim_tile * args.v_dim_stride;
+        kUnpack(args.v_tiles[2 * pair] + offset, kTileRows, to);
+        if (2 * pair + 1 < args.n_tiles) {
+          kUnpack(args.v_tiles[2 * pair + 1] + offset, kTileRows, to + kHalf);
+        } else {
+          __builtin_memset(to + kHalf, 0, kHalf);
+        }
+      }
+    }
+  }
+};
+
 /// o *= rescale for the rows whose maximum has grown.
 inline void rescale_row(const AttendArgs& args, int row, float rescale) {
   if (rescale == 1.0F) return;

@@ -128,8 +128,13 @@ inline void use_attention_tiles(KernelTable& table) {
                             .max_rows = kTileLines,
                             .attend = attend_amx<AttentionTiles, Bf16Cache>,
                             .name = table.attend_bf16.name,
+                            .from_rows = 4,
                             .row_multiple = kTileLines,
                             .operand_bytes = attention_operand_bytes};
+  table.attend_many_int8 = table.attend_many_bf16;
+  table.attend_many_int8.attend = attend_amx<AttentionTiles, Int8Cache<int8_tile_to_bf16>>;
+  table.attend_many_int8.name = table.attend_int8.name;
+  table.attend_many_int8.from_rows = 8;
 }
 
 inline KernelTable table_over(const KernelTable& base) {

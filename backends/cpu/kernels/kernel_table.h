@@ -212,8 +212,6 @@ inline constexpr int kBlockTiles = 8;
 inline constexpr int kBlockTokens = kBlockTiles * kTileRows;
 /// Query rows (tokens x heads that share a KV head) of one attention call; a multiple of every row block size.
 inline constexpr int kMaxQueryRows = 48;
-/// From this number of query rows on, a table's kernels for many rows are used.
-inline constexpr int kManyQueryRows = 9;
 
 /// The online softmax of some rows over the keys j that they have seen so far (arXiv:2205.14135, algorithm 1), with
 /// s_j = log2(e) * score_j:
@@ -273,6 +271,7 @@ struct AttendKernel {
   int max_rows = 1;
   void (*attend)(const AttendArgs&) = nullptr;
   const char* name = "";
+  int from_rows = 1;  ///< fewer rows are left to the table's other kernel
   /// Rows of q, of the state and of scratch memory are padded to a multiple of this; what padding rows hold is not used.
   int row_multiple = 1;
   /// Bytes of AttendArgs::operands for these sizes; null: none.
@@ -305,7 +304,7 @@ struct KernelTable {
   AttendKernel attend_f32;      ///< f32 cache
   AttendKernel attend_f16;      ///< FP16 cache
   AttendKernel attend_int8;     ///< int8 cache with a scale per token
-  /// The same for at least kManyQueryRows rows; without `attend`: the kernels above take any number.
+  /// The same for at least `from_rows` rows; without `attend`: the kernels above take any number.
   AttendKernel attend_many_bf16;
   AttendKernel attend_many_int8;
   void (*pack)(const PackArgs&) = nullptr;
