@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/half.h"
+#include "cpu/kernels/attention_amx-inl.h"
 #include "cpu/kernels/matmul_amx-inl.h"
 #include "cpu/kernels/matmul_amx_blocks-inl.h"
 #include "cpu/kernels/row_kernels-inl.h"
@@ -48,10 +49,15 @@ struct ModelTiles {
   }
   template <int kTile>
   static void load(const std::byte* from) {
+    load<kTile>(from, kLineBytes);
+  }
+  template <int kTile>
+  static void load(const void* from, std::int64_t row_bytes) {
     check(kTile);
     std::memset(state.tile[kTile], 0, sizeof(state.tile[kTile]));
     for (int row = 0; row < state.config.rows[kTile]; ++row) {
-      std::memcpy(state.tile[kTile][row], from + row * kLineBytes, state.config.bytes_per_row[kTile]);
+      const auto* const line = static_cast<const std::byte*>(from) + row * row_bytes;
+      std::memcpy(state.tile[kTile][row], line, state.config.bytes_per_row[kTile]);
     }
   }
   /// TILELOADDT1 differs from TILELOADD in what stays in the caches alone.
@@ -60,27 +66,15 @@ struct ModelTiles {
     load<kTile>(from);
   }
   template <int kTile>
-  static void load_sum(const float* from, std::int64_t stride_bytes) {
-    check(kTile);
-    std::memset(state.tile[kTile], 0, sizeof(state.tile[kTile]));
-    for (int row = 0; row < state.config.rows[kTile]; ++row) {
-      std::memcpy(state.tile[kTile][row], reinterpret_cast<const std::byte*>(from) + row * stride_bytes,
-                  state.config.bytes_per_row[kTile]);
-    }
-  }
-  template <int kTile>
-  static void store_sum(float* to, std::int64_t stride_bytes) {
-    check(kTile);
-    for (int row = 0; row < state.config.rows[kTile]; ++row) {
-      std::memcpy(reinterpret_cast<std::byte*>(to) + row * stride_bytes, state.tile[kTile][row],
-                  state.config.bytes_per_row[kTile]);
-    }
-  }
-  template <int kTile>
   static void store(std::byte* to) {
+    store<kTile>(to, kLineBytes);
+  }
+  template <int kTile>
+  static void store(void* to, std::int64_t row_bytes) {
     check(kTile);
     for (int row = 0; row < state.config.rows[kTile]; ++row) {
-      std::memcpy(to + row * kLineBytes, state.tile[kTile][row], state.config.bytes_per_row[kTile]);
+      auto* const line = static_cast<std::byte*>(to) + row * row_bytes;
+      std::memcpy(line, state.tile[kTile][row], state.config.bytes_per_row[kTile]);
     }
   }
   /// TDPBF16PS: even and odd elements are summed separately with fused multiply-adds that flush denormals, then added.
@@ -168,6 +162,17 @@ constexpr BlockKernel kBf16Blocks = {configure_blocks<ModelTiles>, multiply_bloc
 constexpr BlockKernel kU8Blocks = {configure_blocks<ModelTiles>, multiply_blocks<ModelTiles, AmxU8>,
                                    convert_sums<OneRowU8>, release_blocks<ModelTiles>};
 
+/// int8 [k / 4][16][4] to BF16 [k / 2][16][2].
+void int8_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
+  for (std::int64_t i = 0; i < k * kTileRows; ++i) {
+    const std::int64_t column = i / (4 * kTileRows) * 4 + i % 4;
+    const std::int64_t row = i / 4 % kTileRows;
+    const std::int64_t at = (column / 2 * kTileRows + row) * 2 + column % 2;
+    const auto value = static_cast<float>(static_cast<std::int8_t>(tile[i]));
+    write(out + 2 * at, to_bf16(value).bits);
+  }
+}
+
 KernelTable model_table() {
   KernelTable table;
   table.isa = "amx-model";
@@ -177,6 +182,14 @@ KernelTable model_table() {
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 64,        4, kAmxRows, multiply_amx<ModelTiles, AmxU8, OneRowU8>, "matmul_int8_int8_i32acc",
       "",           &kU8Blocks};
+  table.attend_many_bf16 = {.act = ActType::kBf16,
+                            .vec = kOperandDepth,
+                            .max_rows = kTileLines,
+                            .attend = attend_amx<ModelTiles, Bf16Cache>,
+                            .row_multiple = kTileLines,
+                            .operand_bytes = attention_operand_bytes};
+  table.attend_many_int8 = table.attend_many_bf16;
+  table.attend_many_int8.attend = attend_amx<ModelTiles, Int8Cache<int8_to_bf16>>;
   table.pack = pack_rows;
   return table;
 }
