@@ -51,9 +51,11 @@ class Prefetcher {
     at_ = 0;
     ++slice_;
   }
-  void next_lines(int n) {
-    for (int i = 0; i < n; ++i) next_line();
+  void next_lines(std::int64_t n) {
+    for (std::int64_t i = 0; i < n; ++i) next_line();
   }
+  /// Lines in each of `n` equal parts of the list.
+  [[nodiscard]] std::int64_t lines_per_part(int n) const { return list_.n_slices * list_.slice_bytes / (64 * n) + 1; }
 
  private:
   PrefetchList list_;

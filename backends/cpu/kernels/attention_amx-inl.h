@@ -11,9 +11,9 @@
 // last operand is zero on both sides, since a NaN in the cache beside it would not be removed by a factor of zero.
 //
 // `Tiles` stands for the instructions, as in matmul_amx-inl.h. Registers 0 to 5 hold sums of up to three row tiles by two
-// tiles of the cache (or one by four), so that each operand from the cache is loaded once for all rows; one register for each side is enough,
-// because the CPU renames tile registers (3.87 TFLOP/s with operands in the first-level cache and 3.86 without loads, on
-// a Sapphire Rapids, November 2026).
+// tiles of the cache (or one by four), so that each operand from the cache is loaded once for all rows. One register for
+// each side is enough, because the CPU renames tile registers (3.87 TFLOP/s with operands in the first-level cache and 3.86
+// without loads, on a Sapphire Rapids, November 2026).
 
 #include "cpu/kernels/attention-inl.h"
 #include "cpu/kernels/matmul_amx-inl.h"
@@ -24,7 +24,7 @@ namespace secondsource::cpu::SS_CPU_ISA {
 inline constexpr std::int64_t kOperandBytes = std::int64_t{kTileLines} * kLineBytes;
 /// Dimensions (of q and k) or tokens (of w and v) of one operand.
 inline constexpr int kOperandDepth = 32;
-inline constexpr int kMaxRowTiles = kMaxQueryRows / kTileLines;
+static_assert(kMaxQueryRows == 3 * kTileLines);
 inline constexpr int kMaxPairs = kBlockTiles / 2;
 inline constexpr int kLeft = 6;
 inline constexpr int kRight = 7;
@@ -56,6 +56,23 @@ struct LeftOperands {
   std::int64_t tile_bytes = 0;  ///< from one row tile to the next
 };
 
+/// What is prefetched meanwhile: V of the block, then K of the next. Few rows wait for memory, so that the products of K and V
+/// do it, each the other's. With more rows the softmax takes most of the time and little memory, and prefetches all: 512
+/// tokens after 3584 took 0.87 of the time (heads of 64), but 8 rows 1.2 to 1.6 of it (Sapphire Rapids, November 2026).
+struct BlockPrefetch {
+  BlockPrefetch(const AttendArgs& args, bool in_softmax)
+      : v(args.v_prefetch),
+        k(args.k_prefetch),
+        n_by_operand(in_softmax ? 0 : kTileLines),
+        n_v_by_row(in_softmax ? v.lines_per_part(args.n_rows) : 0),
+        n_k_by_row(in_softmax ? k.lines_per_part(args.n_rows) : 0) {}
+  Prefetcher v;
+  Prefetcher k;
+  std::int64_t n_by_operand;  ///< lines
+  std::int64_t n_v_by_row;
+  std::int64_t n_k_by_row;
+};
+
 /// sum[m][t] += left[m] * right[t], in registers m * kColumnTiles + t. Neighbouring products share the left operand.
 template <typename Tiles, int kRowTiles, int kColumnTiles>
 inline void add_products(const LeftOperands& left, const std::byte* const* right) {
@@ -72,7 +89,7 @@ inline void add_products(const LeftOperands& left, const std::byte* const* right
 
 /// scores[:, 16 * (first + t) + j] = q . k for all rows and kTokenTiles tiles of 16 tokens, not yet scaled.
 template <typename Tiles, int kRowTiles, int kTokenTiles>
-inline void score_operands(const AttendArgs& args, const RightOperands* keys, int first, Prefetcher& v_prefetcher) {
+inline void score_operands(const AttendArgs& args, const RightOperands* keys, int first, BlockPrefetch& prefetch) {
   unrolled<kRowTiles * kTokenTiles>([]<int sum>() { Tiles::template zero<sum>(); });
   const std::int64_t n_steps = args.head_dim / kOperandDepth;
   const auto* const q = static_cast<const std::byte*>(args.q);
@@ -81,7 +98,7 @@ inline void score_operands(const AttendArgs& args, const RightOperands* keys, in
     for (int t = 0; t < kTokenTiles; ++t) right[t] = keys[first + t].at(step);
     add_products<Tiles, kRowTiles, kTokenTiles>(
         {.first = q + step * kOperandBytes, .tile_bytes = n_steps * kOperandBytes}, right);
-    v_prefetcher.next_lines(kTokenTiles * kTileLines);
+    prefetch.v.next_lines(kTokenTiles * prefetch.n_by_operand);
   }
   unrolled<kRowTiles * kTokenTiles>([&]<int sum>() {
     constexpr int m = sum / kTokenTiles;
@@ -93,7 +110,7 @@ inline void score_operands(const AttendArgs& args, const RightOperands* keys, in
 
 /// o[:, 16 * (first + t) + i] += w . v for all rows and kDimTiles tiles of 16 dimensions.
 template <typename Tiles, int kRowTiles, int kDimTiles>
-inline void value_operands(const AttendArgs& args, const RightOperands* values, int first, Prefetcher& k_prefetcher) {
+inline void value_operands(const AttendArgs& args, const RightOperands* values, int first, BlockPrefetch& prefetch) {
   constexpr std::int64_t kWeightRowBytes = kBlockTokens * std::int64_t{sizeof(std::uint16_t)};
   const std::int64_t o_stride = std::int64_t{args.n_dim_tiles} * kTileRows;
   float* const out = args.state.o + first * kTileRows;
@@ -107,7 +124,7 @@ inline void value_operands(const AttendArgs& args, const RightOperands* values, 
     for (int t = 0; t < kDimTiles; ++t) right[t] = values[pair].at(first + t);
     add_products<Tiles, kRowTiles, kDimTiles>(
         {.first = weights, .row_bytes = kWeightRowBytes, .tile_bytes = kTileLines * kWeightRowBytes}, right);
-    k_prefetcher.next_lines(kDimTiles * kTileLines);
+    prefetch.k.next_lines(kDimTiles * prefetch.n_by_operand);
   }
   unrolled<kRowTiles * kDimTiles>([&]<int sum>() {
     float* const to = out + sum / kDimTiles * kTileLines * o_stride + sum % kDimTiles * kTileRows;
@@ -194,14 +211,18 @@ inline void rescale_row(const AttendArgs& args, int row, float rescale) {
 }
 
 /// Softmax weights of the row tile that begins at row `first`, and what follows from them for its state.
-inline void weigh_rows(const AttendArgs& args, int first, std::uint16_t* weights) {
+inline void weigh_rows(const AttendArgs& args, int first, std::uint16_t* weights, BlockPrefetch& prefetch) {
   SoftmaxRows rows(args, first);
-  for (int i = 0; i < rows.n(); ++i) rows.find_max(i);
+  for (int i = 0; i < rows.n(); ++i) {
+    rows.find_max(i);
+    prefetch.v.next_lines(prefetch.n_v_by_row);
+  }
   rows.update_maxima();
   const std::int64_t n_tokens = std::int64_t{args.n_tiles} * kTileRows;
   for (int i = 0; i < rows.n(); ++i) {
     std::uint16_t* const of_row = weights + (first + i) * kBlockTokens;
     rows.weigh(i, of_row);
+    prefetch.k.next_lines(prefetch.n_k_by_row);
     rescale_row(args, first + i, rows.rescale(i));
     if (args.n_tiles % 2 != 0) store_bf16(of_row + n_tokens, zero());
   }
@@ -216,17 +237,16 @@ void attend_row_tiles(const AttendArgs& args) {
   RightOperands values[kMaxPairs];
   std::byte* const operands = args.operands;
   const std::int64_t n_key_steps = args.head_dim / kOperandDepth;
-  Prefetcher v_prefetcher(args.v_prefetch);
+  BlockPrefetch prefetch(args, kRowTiles > 1);
   Cache::keys(args, operands, keys);
   dispatch_tiles<kColumnTiles>(args.n_tiles, [&]<int kTokenTiles>(int tile) {
-    score_operands<Tiles, kRowTiles, kTokenTiles>(args, keys, tile, v_prefetcher);
+    score_operands<Tiles, kRowTiles, kTokenTiles>(args, keys, tile, prefetch);
   });
   Cache::values(args, operands + kBlockTiles * n_key_steps * kOperandBytes, values);
   auto* const weights = static_cast<std::uint16_t*>(args.weights);
-  for (int first = 0; first < args.n_rows; first += kTileLines) weigh_rows(args, first, weights);
-  Prefetcher k_prefetcher(args.k_prefetch);
+  for (int first = 0; first < args.n_rows; first += kTileLines) weigh_rows(args, first, weights, prefetch);
   dispatch_tiles<kColumnTiles>(args.n_dim_tiles, [&]<int kDimTiles>(int tile) {
-    value_operands<Tiles, kRowTiles, kDimTiles>(args, values, tile, k_prefetcher);
+    value_operands<Tiles, kRowTiles, kDimTiles>(args, values, tile, prefetch);
   });
 }
 

@@ -128,7 +128,7 @@ inline void use_attention_tiles(KernelTable& table) {
                             .max_rows = kTileLines,
                             .attend = attend_amx<AttentionTiles, Bf16Cache>,
                             .name = table.attend_bf16.name,
-                            .from_rows = 4,
+                            .from_rows = 7,
                             .row_multiple = kTileLines,
                             .operand_bytes = attention_operand_bytes};
   table.attend_many_int8 = table.attend_many_bf16;
