@@ -239,8 +239,8 @@ class AttentionProblem {
   std::vector<float> o_, m_, d_;
 };
 
-/// Softmax weights are rounded to BF16, by at most 2^-8 of each (half a unit of eight bits). The rest is f32: scores of some tens with sums of up to 256
-/// products change a weight by less than 2^-13 of itself.
+/// Softmax weights are rounded to BF16, by at most 2^-8 of each (half a unit of eight bits). The rest is f32: scores of some
+/// tens with sums of up to 256 products change a weight by less than 2^-13 of itself.
 void check_attention(const AttentionShape& shape) {
   CAPTURE(shape.head_dim, shape.n_rows, shape.first_token, shape.end_token, shape.window, shape.softcap,
           shape.page_tokens, shape.is_int8);
