@@ -12,8 +12,10 @@ namespace {
 // the outputs. With 256 rows of 2048 BF16 columns (1 MiB of 2) a Xeon with AMX reached 2.56 Tflop/s of one core's 3.87, with
 // 320 rows 2.1 and with 384 rows 1.9 (November 2026).
 constexpr std::int64_t kActivationShare = 2;
-// Fewer blocks would read the weights too often: a group of 5 blocks takes 410 bytes of weights a step of 64 cycles.
+// A group of n blocks reads 2048 / n bytes of weights in the 64 cycles of a step. Five blocks are few, but several slices would need
+// memory for sums and read the activations once per panel; with several slices, eight blocks make up for that.
 constexpr std::int64_t kLeastGroupBlocks = 5;
+constexpr std::int64_t kSlicedGroupBlocks = 8;
 constexpr std::int64_t kPanelTiles = 16;
 // With fewer chunks a thread that finishes early would wait too long for the others.
 constexpr std::int64_t kChunksPerThread = 4;
@@ -27,10 +29,11 @@ BlockCut cut_blocks(std::int64_t n_rows, std::int64_t n_steps, std::int64_t n_ti
   cut.n_blocks = n_row_blocks(static_cast<int>(n_rows), kMaxRowBlock);
   cut.block_rows = static_cast<int>(ceil_divide<std::int64_t>(n_rows, cut.n_blocks));
   const std::int64_t step_blocks = std::max<std::int64_t>(1, cache_bytes / kActivationShare / kBlockStepBytes);
-  const std::int64_t wanted_blocks = std::min<std::int64_t>(cut.n_blocks, kLeastGroupBlocks);
-  const std::int64_t most_steps =
-      round_up(std::max(kPassSteps, step_blocks / wanted_blocks - kPassSteps + 1), kPassSteps);
-  cut.n_slices = ceil_divide(n_steps, most_steps);
+  const auto steps_of = [step_blocks, &cut](std::int64_t n_blocks) {
+    return step_blocks / std::min<std::int64_t>(cut.n_blocks, n_blocks);
+  };
+  const std::int64_t sliced_steps = std::max(kPassSteps, steps_of(kSlicedGroupBlocks) / kPassSteps * kPassSteps);
+  cut.n_slices = n_steps <= steps_of(kLeastGroupBlocks) ? 1 : ceil_divide(n_steps, sliced_steps);
   cut.slice_steps = cut.n_slices == 1 ? n_steps : round_up(ceil_divide(n_steps, cut.n_slices), kPassSteps);
   cut.n_slices = ceil_divide(n_steps, cut.slice_steps);
   const std::int64_t group_blocks =

@@ -56,12 +56,6 @@ inline TileConfig config_for(int n_rows) {
   return config;
 }
 
-/// Keeps plain accesses to memory before it, and those after it, on their sides: the tile instructions of g++ 12 do not tell the
-/// compiler that they read or write memory.
-inline void fence_compiler() {
-  __asm__ volatile("" ::: "memory");
-}
-
 struct AmxBf16 {
   static constexpr int kColumns = 32;  ///< per step
   template <typename Tiles, int kSum, int kLeft, int kRight>
@@ -97,7 +91,6 @@ inline void multiply_amx_tiles(const TileArgs& args, std::int64_t first_tile, st
       __builtin_memset(padded, 0, sizeof(padded));
       __builtin_memcpy(padded, from0, static_cast<std::size_t>(left));
       if constexpr (kTwoWeightTiles) __builtin_memcpy(padded + kStepBytes, from1, static_cast<std::size_t>(left));
-      fence_compiler();
       from0 = padded;
       from1 = padded + kStepBytes;
     }
@@ -117,7 +110,6 @@ inline void multiply_amx_tiles(const TileArgs& args, std::int64_t first_tile, st
   if constexpr (kTwoRowTiles) Tiles::template store<kSum10>(sums + kStepBytes);
   if constexpr (kTwoWeightTiles) Tiles::template store<kSum01>(sums + kSumBytes);
   if constexpr (kTwoRowTiles && kTwoWeightTiles) Tiles::template store<kSum11>(sums + kSumBytes + kStepBytes);
-  fence_compiler();
 }
 
 /// `OneRow`: the policy for a single row, which is bound by memory and gains nothing from tiles.

@@ -61,11 +61,11 @@ inline void load_sums(const float* c, bool accumulate) {
   }
   constexpr std::int64_t kStrideBytes = kBlockSumStride * 4;
   const float* const second_rows = c + kTileLines * kBlockSumStride;
-  Tiles::template load_sum<kSum00>(c, kStrideBytes);
-  if constexpr (kTwoWeightTiles) Tiles::template load_sum<kSum01>(c + kTileRows, kStrideBytes);
-  if constexpr (kTwoRowTiles) Tiles::template load_sum<kSum10>(second_rows, kStrideBytes);
+  Tiles::template load<kSum00>(c, kStrideBytes);
+  if constexpr (kTwoWeightTiles) Tiles::template load<kSum01>(c + kTileRows, kStrideBytes);
+  if constexpr (kTwoRowTiles) Tiles::template load<kSum10>(second_rows, kStrideBytes);
   if constexpr (kTwoRowTiles && kTwoWeightTiles) {
-    Tiles::template load_sum<kSum11>(second_rows + kTileRows, kStrideBytes);
+    Tiles::template load<kSum11>(second_rows + kTileRows, kStrideBytes);
   }
 }
 
@@ -73,11 +73,11 @@ template <typename Tiles, bool kTwoRowTiles, bool kTwoWeightTiles>
 inline void store_sums(float* c) {
   constexpr std::int64_t kStrideBytes = kBlockSumStride * 4;
   float* const second_rows = c + kTileLines * kBlockSumStride;
-  Tiles::template store_sum<kSum00>(c, kStrideBytes);
-  if constexpr (kTwoWeightTiles) Tiles::template store_sum<kSum01>(c + kTileRows, kStrideBytes);
-  if constexpr (kTwoRowTiles) Tiles::template store_sum<kSum10>(second_rows, kStrideBytes);
+  Tiles::template store<kSum00>(c, kStrideBytes);
+  if constexpr (kTwoWeightTiles) Tiles::template store<kSum01>(c + kTileRows, kStrideBytes);
+  if constexpr (kTwoRowTiles) Tiles::template store<kSum10>(second_rows, kStrideBytes);
   if constexpr (kTwoRowTiles && kTwoWeightTiles) {
-    Tiles::template store_sum<kSum11>(second_rows + kTileRows, kStrideBytes);
+    Tiles::template store<kSum11>(second_rows + kTileRows, kStrideBytes);
   }
 }
 
@@ -118,7 +118,6 @@ void multiply_blocks_of(const BlockArgs& args) {
       __builtin_memcpy(padded + t * kTileBytes, args.tiles[t] + n_whole * kTileBytes, static_cast<std::size_t>(left));
     }
   }
-  fence_compiler();
   const std::int64_t n_steps = n_whole + (left > 0 ? 1 : 0);
   SlicePrefetcher prefetcher(args, n_steps * args.n_blocks);
   const std::int64_t sum_lines_per_step = (kBlockSums * 4 / kLineBytes + n_steps - 1) / n_steps;
@@ -141,7 +140,6 @@ void multiply_blocks_of(const BlockArgs& args) {
     }
     store_sums<Tiles, kTwoRowTiles, kTwoWeightTiles>(c);
   }
-  fence_compiler();
 }
 
 template <typename Tiles, typename Product>

@@ -48,11 +48,7 @@ struct ModelTiles {
     std::memset(state.tile[kTile], 0, sizeof(state.tile[kTile]));
   }
   template <int kTile>
-  static void load(const std::byte* from) {
-    load<kTile>(from, kLineBytes);
-  }
-  template <int kTile>
-  static void load(const void* from, std::int64_t row_bytes) {
+  static void load(const void* from, std::int64_t row_bytes = kLineBytes) {
     check(kTile);
     std::memset(state.tile[kTile], 0, sizeof(state.tile[kTile]));
     for (int row = 0; row < state.config.rows[kTile]; ++row) {
@@ -62,15 +58,11 @@ struct ModelTiles {
   }
   /// TILELOADDT1 differs from TILELOADD in what stays in the caches alone.
   template <int kTile>
-  static void stream_load(const std::byte* from) {
+  static void stream_load(const void* from) {
     load<kTile>(from);
   }
   template <int kTile>
-  static void store(std::byte* to) {
-    store<kTile>(to, kLineBytes);
-  }
-  template <int kTile>
-  static void store(void* to, std::int64_t row_bytes) {
+  static void store(void* to, std::int64_t row_bytes = kLineBytes) {
     check(kTile);
     for (int row = 0; row < state.config.rows[kTile]; ++row) {
       auto* const line = static_cast<std::byte*>(to) + row * row_bytes;
