@@ -1,7 +1,7 @@
 #pragma once
 // The arithmetic in which weights are multiplied where a CPU has two for the same product: their values and the
 // activations as BF16 pairs, or both widened to f32. Which is faster is a property of the CPU and not of its flags:
-// vdpbf16ps does twice as many multiply-adds as the f32 instruction on a Zen 4 and half as many on a Sapphire Rapids.
+// vdpbf16ps does twice as many multiply-adds as the f32 instruction on a Zen 4 and half as many on Intel's CPUs with AMX.
 //
 //   SS_TRY(const ProductChoice choice, choose_products(isa, {}));
 //   const KernelTable table = kernels_of(isa, choice);
@@ -54,10 +54,12 @@ inline constexpr const char* kProductsVariable = "SECONDSOURCE_CPU_PRODUCTS";
 /// kInvalidInput for another text, kUnavailable for an instruction set without a choice.
 [[nodiscard]] Result<ProductChoice> parse_products(Isa isa, std::string_view text, ChoiceBasis basis);
 
-/// The maker and family of a CPU as CPUID tells them; empty and 0 where there is no CPUID.
+/// The maker and family of a CPU as CPUID tells them, and whether it has AMX, permitted or not; empty, 0 and false where there is no
+/// CPUID.
 struct CpuFamily {
   std::string vendor;
   int family = 0;
+  bool has_amx = false;
 };
 [[nodiscard]] CpuFamily this_cpu_family();
 

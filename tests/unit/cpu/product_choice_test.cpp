@@ -90,6 +90,7 @@ TEST_CASE("CPUs on which both were measured are known by their family, and no ot
   CHECK(known_arithmetic({"AuthenticAMD", 25}) == Arithmetic::kBf16);
   CHECK(known_arithmetic({"AuthenticAMD", 26}) == Arithmetic::kBf16);
   CHECK_FALSE(known_arithmetic({"AuthenticAMD", 23}));
+  CHECK(known_arithmetic({"GenuineIntel", 6, true}) == Arithmetic::kF32);
   CHECK_FALSE(known_arithmetic({"GenuineIntel", 6}));
   CHECK_FALSE(known_arithmetic({"", 0}));
 #ifdef __x86_64__
