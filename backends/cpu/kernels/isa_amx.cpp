@@ -79,7 +79,6 @@ inline KernelTable table_over(const KernelTable& base) {
       &kBf16Blocks};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 64, 4, kAmxRows, multiply_amx<Tiles, AmxU8, DotU8>, "matmul_int8_int8_i32acc", "", &kU8Blocks};
-  // Tiles multiply BF16 so much faster than vdpbf16ps that unpacking int4 for many rows pays, too.
   table.unpack[int(Product::kInt4)] = {Product::kBf16, int4_tile_to_bf16, kUnpackFromAmxRows};
   table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16, kUnpackFromAmxRows};
   table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16, kUnpackFromAmxRows};

@@ -28,7 +28,7 @@ TEST_CASE("the last-level cache is the largest that /sys has, and unknown where 
   CHECK(last_level_cache_bytes(HostFiles(scratch.path())) == std::int64_t{32} << 20);
 }
 
-TEST_CASE("buffers grow with the last-level cache, and never beyond an eighth of the memory") {
+TEST_CASE("buffers grow with the last-level cache, to 256 and 512 MiB and never beyond an eighth of the memory") {
   struct Host {
     const char* cache;
     const char* available;
@@ -38,10 +38,10 @@ TEST_CASE("buffers grow with the last-level cache, and never beyond an eighth of
   const Host hosts[] = {
       {"32768K", "MemAvailable:   16777216 kB\n", 128, 256},         // a client CPU
       {"98304K", "MemAvailable:   16777216 kB\n", 256, 512},         // 2 * 96 and 4 * 96 MiB
-      {"307200K", "MemAvailable:  16777216 kB\n", 1024, 2048},       // 2 * 300 and 4 * 300 MiB
-      {"307200K", "MemAvailable:   4194304 kB\n", 512, 512},         // an eighth of 4 GiB
+      {"307200K", "MemAvailable:  16777216 kB\n", 256, 512},         // as far as they grow
+      {"307200K", "MemAvailable:   2097152 kB\n", 256, 256},         // an eighth of 2 GiB
       {"307200K", "MemAvailable:    262144 kB\n", 128, 256},         // no more than on any other host
-      {"307200K", "MemAvailable: 9999999999999999 kB\n", 512, 512},  // no size: 4 GiB are assumed
+      {"307200K", "MemAvailable: 9999999999999999 kB\n", 256, 512},  // no size: 4 GiB are assumed
       {nullptr, nullptr, 128, 256},
   };
   for (const Host& host : hosts) {
