@@ -13,8 +13,10 @@ namespace secondsource {
 
 /// Sizes of the buffers from which read rates are measured; powers of two.
 struct ReadBufferSizes {
-  std::int64_t probe = std::int64_t{128} << 20;    ///< beside each repetition: twice the last-level cache or more, up to 256 MiB
-  std::int64_t largest = std::int64_t{256} << 20;  ///< of the limits: four times the last-level cache or more, up to 512 MiB
+  std::int64_t probe =
+      std::int64_t{128} << 20;  ///< beside each repetition: twice the last-level cache or more, up to 256 MiB
+  std::int64_t largest = std::int64_t{256}
+                         << 20;  ///< of the limits: four times the last-level cache or more, up to 512 MiB
 };
 
 /// The sizes for this host. Server CPUs with hundreds of MiB of cache get larger buffers, of at most 256 and 512 MiB and at most an
