@@ -58,7 +58,7 @@ void merge_softmax(float* parts, std::int64_t stride, std::int32_t n_parts, cons
   }
 }
 
-/// For any number of rows.
+/// The kernel that takes any number of query rows.
 const AttendKernel& kernel_for(const KernelTable& table, DType kv_dtype) {
   switch (kv_dtype) {
     case DType::kF32:
@@ -72,7 +72,7 @@ const AttendKernel& kernel_for(const KernelTable& table, DType kv_dtype) {
   }
 }
 
-/// For many rows: whether a number is enough is AttendKernel::from_rows.
+/// The kernel for at least AttendKernel::from_rows query rows; where there is none, the one for any number.
 const AttendKernel& kernel_for_many_rows(const KernelTable& table, DType kv_dtype) {
   if (kv_dtype == DType::kBf16 && table.attend_many_bf16.attend != nullptr) return table.attend_many_bf16;
   if (kv_dtype == DType::kI8 && table.attend_many_int8.attend != nullptr) return table.attend_many_int8;

@@ -95,7 +95,8 @@ MatmulRunner::Plan MatmulRunner::make_plan(const Matmul& op, const PackedWeight&
   const Unpacking& of_table = table_.unpack[int(product)];
   if (n_rows >= of_table.from_rows && !weight.is_vector && of_table.unpack != nullptr) unpacking = of_table;
   Plan plan{.kernel = table_.products[int(unpacking.into)], .unpacking = unpacking};
-  // A single block of rows streams weights from memory, unless they have to be unpacked on their way.
+  // With a single row block a product is bound by reading weights, which multiply() streams; weights that have to be unpacked
+  // take the blocks, which unpack a pass at a time.
   const bool has_several_blocks = n_rows > plan.kernel.max_rows;
   plan.in_blocks =
       plan.kernel.blocks != nullptr && !weight.is_vector && (has_several_blocks || unpacking.unpack != nullptr);

@@ -29,7 +29,7 @@ constexpr std::array kFamilies = {
     Family{"phi3small", 100256, "dbrx"},   // cl100k_base
 };
 
-/// A value of a JSON file of the folder; empty if the file or the key is absent.
+/// `model_type` of config.json; empty if the file or the key is absent.
 Result<std::string> model_type_of(const ChatFileReader& read, const std::string& folder_name) {
   SS_TRY(const std::optional<std::string> text, read("config.json"));
   if (!text) return std::string();

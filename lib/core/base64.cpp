@@ -37,7 +37,7 @@ std::string encode_base64(std::string_view bytes) {
   text.reserve((bytes.size() + kGroupBytes - 1) / kGroupBytes * 4);
   for (std::size_t begin = 0; begin < bytes.size(); begin += kPartBytes) {
     const std::string_view part = bytes.substr(begin, kPartBytes);
-    // With room for the zero that OpenSSL writes behind the text.
+    // The buffer has room for the zero that OpenSSL writes behind the text.
     std::string encoded((part.size() + kGroupBytes - 1) / kGroupBytes * 4 + 1, '\0');
     EVP_EncodeBlock(reinterpret_cast<unsigned char*>(encoded.data()),
                     reinterpret_cast<const unsigned char*>(part.data()), static_cast<int>(part.size()));

@@ -17,7 +17,8 @@
 namespace secondsource {
 namespace {
 
-// As for a SentencePiece vocabulary: a limit on the bytes that are hashed to cut every token at every position.
+// Every token is cut at every position and both parts are hashed; this limits the sum of their bytes, as for a SentencePiece
+// vocabulary.
 constexpr std::uint64_t kMaxCutBytes = std::uint64_t{1} << 31;
 
 struct Line {

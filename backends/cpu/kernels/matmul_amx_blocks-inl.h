@@ -31,8 +31,8 @@ struct StepTiles {
   const std::byte* second = nullptr;
 };
 
-/// One step: 32 rows x 32 weight rows x 64 bytes of columns. Weights are loaded in between, since a product needs one of
-/// each operand only.
+/// One step: 32 rows x 32 weight rows x 64 bytes of columns. Loads alternate with products, because the first product needs
+/// only one operand of each side.
 template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles>
 inline void multiply_step(const std::byte* x, const StepTiles& w) {
   Tiles::template stream_load<kRows0>(x);
