@@ -167,7 +167,7 @@ std::optional<Arithmetic> known_arithmetic(const CpuFamily& cpu) {
   constexpr int kZen4 = 25;
   constexpr int kZen5 = 26;
   if (cpu.vendor == "AuthenticAMD" && (cpu.family == kZen4 || cpu.family == kZen5)) return Arithmetic::kBf16;
-  // On two shared Xeons with AMX: 173 in BF16 and 346 in f32, two cores of a Sapphire Rapids; 105 and 248, one core of a later one
+  // On two shared Xeons with AMX: 173 in BF16 and 346 in f32, two cores of a Sapphire Rapids; 93 and 248, one core of another one
   // (November 2026). A measurement beside builds chose BF16 for int8-g32 twice in 20 times.
   if (cpu.vendor == "GenuineIntel" && cpu.has_amx) return Arithmetic::kF32;
   return std::nullopt;

@@ -47,8 +47,8 @@ struct Tiles {
   }
 };
 
-/// From this many rows on, unpacking weights for tiles is faster than multiplying them in f32: one thread of a Xeon with AMX took
-/// 0.52 to 0.76 of the time for 16 rows of int8, int8-g32 and int4, and 0.8 to 1.2 for 8 (November 2026).
+/// From this many rows on, weights are unpacked for tiles instead of being multiplied in f32: one thread of a Xeon with AMX took
+/// 0.52 to 0.77 of the time for 16 rows of int8, int8-g32 and int4, and 0.8 to 1.25 for 8 (November 2026).
 inline constexpr int kUnpackFromAmxRows = 9;
 
 inline constexpr BlockKernel kBf16Blocks = {configure_blocks<Tiles>, multiply_blocks<Tiles, AmxBf16>, nullptr,
