@@ -29,22 +29,25 @@ constexpr std::array kFamilies = {
     Family{"phi3small", 100256, "dbrx"},   // cl100k_base
 };
 
+/// An object of a JSON file of the folder; an empty one if the file is absent.
+Result<nlohmann::json> read_object(const ChatFileReader& read, std::string_view file, const std::string& name) {
+  SS_TRY(const std::optional<std::string> text, read(file));
+  if (!text) return nlohmann::json::object();
+  return parse_json(*text, name, {.allow_duplicate_keys = true});
+}
+
 /// `model_type` of config.json; empty if the file or the key is absent.
 Result<std::string> model_type_of(const ChatFileReader& read, const std::string& folder_name) {
-  SS_TRY(const std::optional<std::string> text, read("config.json"));
-  if (!text) return std::string();
   const std::string name = fmt::format("{}/config.json", folder_name);
-  SS_TRY(const nlohmann::json document, parse_json(*text, name, {.allow_duplicate_keys = true}));
-  SS_TRY(const JsonFields fields, JsonFields::of(document, name));
+  SS_TRY(const nlohmann::json config, read_object(read, "config.json", name));
+  SS_TRY(const JsonFields fields, JsonFields::of(config, name));
   return fields.string_or("model_type", "");
 }
 
 Result<bool> lists_added_tokens(const ChatFileReader& read, const std::string& folder_name) {
-  SS_TRY(const std::optional<std::string> text, read("tokenizer_config.json"));
-  if (!text) return false;
   const std::string name = fmt::format("{}/tokenizer_config.json", folder_name);
-  SS_TRY(const nlohmann::json document, parse_json(*text, name, {.allow_duplicate_keys = true}));
-  SS_TRY(const JsonFields fields, JsonFields::of(document, name));
+  SS_TRY(const nlohmann::json config, read_object(read, "tokenizer_config.json", name));
+  SS_TRY(const JsonFields fields, JsonFields::of(config, name));
   return fields.has("added_tokens_decoder");
 }
 
