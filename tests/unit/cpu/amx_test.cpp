@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "core/half.h"
@@ -62,29 +63,78 @@ std::vector<float> multiplied(const ProductKernel& product, const Activations& x
   return c;
 }
 
+/// Random BF16 tiles, [k / 2][16][2] each.
+struct Bf16Tiles {
+  Bf16Tiles(int n_tiles, std::int64_t columns) : k(columns), bits(static_cast<std::size_t>(n_tiles * columns * 16)) {
+    for (std::size_t i = 0; i < bits.size(); ++i) {
+      bits[i] = to_bf16(static_cast<float>(random_value(6, static_cast<std::int64_t>(i)))).bits;
+    }
+  }
+  /// The value of weight row n at column i.
+  [[nodiscard]] double at(std::int64_t n, std::int64_t i) const {
+    const std::int64_t place = n / 16 * k * 16 + (i / 2 * 16 + n % 16) * 2 + i % 2;
+    return static_cast<double>(to_float(Bf16{bits[static_cast<std::size_t>(place)]}));
+  }
+  std::int64_t k;
+  std::vector<std::uint16_t> bits;
+};
+
+/// Random int8 tiles, [k / 4][16][4] each, and the sum of each weight row.
+struct Int8Tiles {
+  Int8Tiles(int n_tiles, std::int64_t columns)
+      : k(columns),
+        values(static_cast<std::size_t>(n_tiles * columns * 16)),
+        row_sums(static_cast<std::size_t>(n_tiles) * 16) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values[i] = static_cast<std::int8_t>(std::lrint(63.0 * random_value(7, static_cast<std::int64_t>(i))));
+    }
+    for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
+      for (std::int64_t i = 0; i < k; ++i) row_sums[static_cast<std::size_t>(n)] += at(n, i);
+    }
+  }
+  [[nodiscard]] int at(std::int64_t n, std::int64_t i) const {
+    return int{values[static_cast<std::size_t>(n / 16 * k * 16 + (i / 4 * 16 + n % 16) * 4 + i % 4)]};
+  }
+  std::int64_t k;
+  std::vector<std::int8_t> values;
+  std::vector<std::int32_t> row_sums;
+};
+
+/// sum_i x[m, i] * w[n, i] of BF16 products, in f64. x: [rows, k] f32, rounded here.
+double bf16_sum(std::span<const float> x, const Bf16Tiles& tiles, std::int64_t m, std::int64_t n) {
+  double sum = 0.0;
+  for (std::int64_t i = 0; i < tiles.k; ++i) {
+    sum += static_cast<double>(round_to_bf16(x[static_cast<std::size_t>(m * tiles.k + i)])) * tiles.at(n, i);
+  }
+  return sum;
+}
+
+/// The same of quantized activations, exact. scales: of the rows.
+std::int64_t int8_sum(std::span<const float> x, std::span<const float> scales, const Int8Tiles& tiles, std::int64_t m,
+                      std::int64_t n) {
+  std::int64_t sum = 0;
+  for (std::int64_t i = 0; i < tiles.k; ++i) {
+    const float scale = scales[static_cast<std::size_t>(m)];
+    sum += std::lrint(x[static_cast<std::size_t>(m * tiles.k + i)] / scale) * tiles.at(n, i);
+  }
+  return sum;
+}
+
 }  // namespace
 
 TEST_CASE("BF16 products over tiles are those of plain loops, whatever the rows, columns and weight tiles") {
   const ProductKernel& product = kernels_amx_model().products[int(Product::kBf16)];
   for (const std::int64_t k : {2, 30, 32, 34, 64, 130}) {
     for (const int n_tiles : {1, 2, 3}) {
-      std::vector<std::uint16_t> tiles(static_cast<std::size_t>(n_tiles * k * 16));
-      for (std::size_t i = 0; i < tiles.size(); ++i) {
-        tiles[i] = to_bf16(static_cast<float>(random_value(6, static_cast<std::int64_t>(i)))).bits;
-      }
+      const Bf16Tiles tiles(n_tiles, k);
       for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
         CAPTURE(k, n_tiles, n_rows);
         const Activations x(product, n_rows, k);
-        const std::vector<float> c = multiplied(product, x, tiles.data(), k * 32, n_tiles, k, nullptr);
+        const std::vector<float> c = multiplied(product, x, tiles.bits.data(), k * 32, n_tiles, k, nullptr);
         double worst = 0.0;
         for (int m = 0; m < n_rows; ++m) {
           for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
-            double sum = 0.0;
-            for (std::int64_t i = 0; i < k; ++i) {
-              const std::int64_t at = n / 16 * k * 16 + (i / 2 * 16 + n % 16) * 2 + i % 2;
-              sum += static_cast<double>(round_to_bf16(x.values[static_cast<std::size_t>(m * k + i)])) *
-                     static_cast<double>(to_float(Bf16{tiles[static_cast<std::size_t>(at)]}));
-            }
+            const double sum = bf16_sum(x.values, tiles, m, n);
             const double found = c[static_cast<std::size_t>(m * n_tiles * 16 + n)];
             worst = std::max(worst, std::fabs(found - sum) / (1.0 + std::fabs(sum)));
           }
@@ -99,29 +149,16 @@ TEST_CASE("int8 products over tiles are exact, whatever the rows, columns and we
   const ProductKernel& product = kernels_amx_model().products[int(Product::kInt8Quantized)];
   for (const std::int64_t k : {4, 60, 64, 68, 128, 200}) {
     for (const int n_tiles : {1, 2, 3}) {
-      std::vector<std::int8_t> tiles(static_cast<std::size_t>(n_tiles * k * 16));
-      for (std::size_t i = 0; i < tiles.size(); ++i) {
-        tiles[i] = static_cast<std::int8_t>(std::lrint(63.0 * random_value(7, static_cast<std::int64_t>(i))));
-      }
-      const auto weight = [&](std::int64_t n, std::int64_t i) {
-        return int{tiles[static_cast<std::size_t>(n / 16 * k * 16 + (i / 4 * 16 + n % 16) * 4 + i % 4)]};
-      };
-      std::vector<std::int32_t> row_sums(static_cast<std::size_t>(n_tiles) * 16);
-      for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
-        for (std::int64_t i = 0; i < k; ++i) row_sums[static_cast<std::size_t>(n)] += weight(n, i);
-      }
+      const Int8Tiles tiles(n_tiles, k);
       for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
         CAPTURE(k, n_tiles, n_rows);
         const Activations x(product, n_rows, k);
-        const std::vector<float> c = multiplied(product, x, tiles.data(), k * 16, n_tiles, k, row_sums.data());
+        const std::vector<float> c =
+            multiplied(product, x, tiles.values.data(), k * 16, n_tiles, k, tiles.row_sums.data());
         int n_wrong = 0;
         for (int m = 0; m < n_rows; ++m) {
           for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
-            std::int64_t sum = 0;
-            for (std::int64_t i = 0; i < k; ++i) {
-              const float scale = x.scales[static_cast<std::size_t>(m)];
-              sum += std::lrint(x.values[static_cast<std::size_t>(m * k + i)] / scale) * weight(n, i);
-            }
+            const std::int64_t sum = int8_sum(x.values, x.scales, tiles, m, n);
             if (c[static_cast<std::size_t>(m * n_tiles * 16 + n)] != static_cast<float>(sum)) ++n_wrong;
           }
         }
@@ -223,23 +260,15 @@ TEST_CASE("BF16 products in blocks are those of plain loops, whatever the rows, 
   const ProductKernel& product = kernels_amx_model().products[int(Product::kBf16)];
   for (const std::int64_t k : {2, 32, 34, 96, 130}) {
     for (const int n_tiles : {1, 2}) {
-      std::vector<std::uint16_t> tiles(static_cast<std::size_t>(n_tiles * k * 16));
-      for (std::size_t i = 0; i < tiles.size(); ++i) {
-        tiles[i] = to_bf16(static_cast<float>(random_value(6, static_cast<std::int64_t>(i)))).bits;
-      }
+      const Bf16Tiles tiles(n_tiles, k);
       for (const int n_rows : {1, 2, 15, 16, 17, 31, 32, 33, 64, 65, 100}) {
         CAPTURE(k, n_tiles, n_rows);
         const Blocks x(product, n_rows, k);
-        const std::vector<float> c = multiplied_in_slices(product, x, reinterpret_cast<const std::byte*>(tiles.data()),
-                                                          k * 32, n_tiles, k, nullptr);
+        const std::vector<float> c = multiplied_in_slices(
+            product, x, reinterpret_cast<const std::byte*>(tiles.bits.data()), k * 32, n_tiles, k, nullptr);
         double worst = 0.0;
         for_each_sum(x, c, n_tiles, [&](int m, int n, float found) {
-          double sum = 0.0;
-          for (std::int64_t i = 0; i < k; ++i) {
-            const std::int64_t at = n / 16 * k * 16 + (i / 2 * 16 + n % 16) * 2 + i % 2;
-            sum += static_cast<double>(round_to_bf16(x.values[static_cast<std::size_t>(m * k + i)])) *
-                   static_cast<double>(to_float(Bf16{tiles[static_cast<std::size_t>(at)]}));
-          }
+          const double sum = bf16_sum(x.values, tiles, m, n);
           worst = std::max(worst, std::fabs(static_cast<double>(found) - sum) / (1.0 + std::fabs(sum)));
         });
         CHECK(worst < 1e-5);
@@ -252,29 +281,16 @@ TEST_CASE("int8 products in blocks are exact, whatever the rows, columns, slices
   const ProductKernel& product = kernels_amx_model().products[int(Product::kInt8Quantized)];
   for (const std::int64_t k : {4, 64, 68, 192, 200}) {
     for (const int n_tiles : {1, 2}) {
-      std::vector<std::int8_t> tiles(static_cast<std::size_t>(n_tiles * k * 16));
-      for (std::size_t i = 0; i < tiles.size(); ++i) {
-        tiles[i] = static_cast<std::int8_t>(std::lrint(63.0 * random_value(7, static_cast<std::int64_t>(i))));
-      }
-      const auto weight = [&](std::int64_t n, std::int64_t i) {
-        return int{tiles[static_cast<std::size_t>(n / 16 * k * 16 + (i / 4 * 16 + n % 16) * 4 + i % 4)]};
-      };
-      std::vector<std::int32_t> row_sums(static_cast<std::size_t>(n_tiles) * 16);
-      for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
-        for (std::int64_t i = 0; i < k; ++i) row_sums[static_cast<std::size_t>(n)] += weight(n, i);
-      }
+      const Int8Tiles tiles(n_tiles, k);
       for (const int n_rows : {2, 16, 17, 33, 40, 65}) {
         CAPTURE(k, n_tiles, n_rows);
         const Blocks x(product, n_rows, k);
-        const std::vector<float> c = multiplied_in_slices(product, x, reinterpret_cast<const std::byte*>(tiles.data()),
-                                                          k * 16, n_tiles, k, row_sums.data());
+        const std::vector<float> c =
+            multiplied_in_slices(product, x, reinterpret_cast<const std::byte*>(tiles.values.data()), k * 16, n_tiles,
+                                 k, tiles.row_sums.data());
         int n_wrong = 0;
         for_each_sum(x, c, n_tiles, [&](int m, int n, float found) {
-          std::int64_t sum = 0;
-          for (std::int64_t i = 0; i < k; ++i) {
-            const float scale = x.scales[static_cast<std::size_t>(m)];
-            sum += std::lrint(x.values[static_cast<std::size_t>(m * k + i)] / scale) * weight(n, i);
-          }
+          const std::int64_t sum = int8_sum(x.values, x.scales, tiles, m, n);
           if (found != static_cast<float>(sum)) ++n_wrong;
         });
         CHECK(n_wrong == 0);
