@@ -146,7 +146,11 @@ MODELS: dict[str, tuple[Callable, dict]] = {
 def build(name: str, seed: int = 1) -> transformers.PreTrainedModel:
     """The model in BF16, with random weights."""
     config_class, settings = MODELS[name]
-    config = config_class(**{**COMMON, **settings})
+    return with_random_weights(config_class(**{**COMMON, **settings}), seed)
+
+
+def with_random_weights(config: transformers.PreTrainedConfig, seed: int = 1) -> transformers.PreTrainedModel:
+    """The model of a configuration in BF16."""
     has_pictures = hasattr(config, "text_config")
     kind = transformers.AutoModelForImageTextToText if has_pictures else transformers.AutoModelForCausalLM
     model = kind.from_config(config, dtype=torch.float32)

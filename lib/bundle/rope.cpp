@@ -1,9 +1,13 @@
+// Frequencies are computed in f32, step by step as transformers does it: the angle at position p has p times the error of a
+// frequency, so that at 128K positions a few units in the last place already turn a pair by a hundredth of a radian.
+
 #include "bundle/rope.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "core/check.h"
 
@@ -22,34 +26,44 @@ constexpr std::array kTypeNames = {
 
 constexpr double kTwoPi = 2.0 * std::numbers::pi;
 
-/// Unscaled frequencies: theta^(-2i / rotary_dim) for pair i.
-std::vector<double> plain_frequencies(double theta, std::int64_t rotary_dim) {
-  std::vector<double> frequencies(static_cast<std::size_t>(rotary_dim / 2));
-  for (std::size_t i = 0; i < frequencies.size(); ++i) {
-    frequencies[i] = 1.0 / std::pow(theta, 2.0 * static_cast<double>(i) / static_cast<double>(rotary_dim));
+/// theta^(2i / rotary_dim) for pair i, whose inverse is its frequency.
+std::vector<float> plain_wavelengths(double theta, std::int64_t rotary_dim) {
+  std::vector<float> wavelengths(static_cast<std::size_t>(rotary_dim / 2));
+  for (std::size_t i = 0; i < wavelengths.size(); ++i) {
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(rotary_dim);
+    const double base = static_cast<float>(theta);
+    wavelengths[i] = static_cast<float>(std::pow(base, static_cast<double>(exponent)));
   }
-  return frequencies;
+  return wavelengths;
+}
+
+std::vector<float> inverses(std::vector<float> wavelengths) {
+  for (float& value : wavelengths) value = 1.0F / value;
+  return wavelengths;
 }
 
 /// Scales as Llama 3.1 does: long wavelengths are divided by `factor`, short ones stay, and those between are blended.
-void scale_llama3(const RopeConfig& rope, std::vector<double>& frequencies) {
-  const auto original = static_cast<double>(rope.original_max_seq_len);
-  const double low_freq_wavelength = original / rope.low_freq_factor;
-  const double high_freq_wavelength = original / rope.high_freq_factor;
-  for (double& frequency : frequencies) {
-    const double wavelength = kTwoPi / frequency;
-    if (wavelength > low_freq_wavelength) {
-      frequency /= rope.factor;
-    } else if (wavelength >= high_freq_wavelength) {
-      const double smooth =
-          (original / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
-      frequency = (1.0 - smooth) * frequency / rope.factor + smooth * frequency;
+void scale_llama3(const RopeConfig& rope, std::vector<float>& frequencies) {
+  const auto original = static_cast<float>(rope.original_max_seq_len);
+  const auto low = static_cast<float>(rope.low_freq_factor);
+  const auto longest = static_cast<float>(static_cast<double>(rope.original_max_seq_len) / rope.low_freq_factor);
+  const auto shortest = static_cast<float>(static_cast<double>(rope.original_max_seq_len) / rope.high_freq_factor);
+  const auto range = static_cast<float>(rope.high_freq_factor - rope.low_freq_factor);
+  const auto factor = static_cast<float>(rope.factor);
+  for (float& frequency : frequencies) {
+    const float wavelength = static_cast<float>(kTwoPi) / frequency;
+    if (wavelength > longest) {
+      frequency /= factor;
+    } else if (wavelength >= shortest) {
+      const float smooth = (original / wavelength - low) / range;
+      frequency = (1.0F - smooth) * frequency / factor + smooth * frequency;
     }
   }
 }
 
-/// Scales as YaRN does (arXiv:2309.00071): a ramp over the pairs, from unchanged to divided by `factor`.
-void scale_yarn(const RopeConfig& rope, std::int64_t rotary_dim, std::vector<double>& frequencies) {
+/// The frequencies as YaRN scales them (arXiv:2309.00071): a ramp over the pairs, from unchanged to divided by `factor`.
+std::vector<float> yarn_frequencies(const RopeConfig& rope, std::int64_t rotary_dim,
+                                    const std::vector<float>& wavelengths) {
   const auto dim = static_cast<double>(rotary_dim);
   const auto correction_dim = [&](double n_rotations) {
     return dim * std::log(static_cast<double>(rope.original_max_seq_len) / (n_rotations * kTwoPi)) /
@@ -64,10 +78,14 @@ void scale_yarn(const RopeConfig& rope, std::int64_t rotary_dim, std::vector<dou
   low = std::max(low, 0.0);
   high = std::min(high, dim - 1.0);
   if (low == high) high += 0.001;
+  std::vector<float> frequencies(wavelengths.size());
   for (std::size_t i = 0; i < frequencies.size(); ++i) {
-    const double ramp = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
-    frequencies[i] = frequencies[i] / rope.factor * ramp + frequencies[i] * (1.0 - ramp);
+    const float along = (static_cast<float>(i) - static_cast<float>(low)) / static_cast<float>(high - low);
+    const float unchanged = 1.0F - std::clamp(along, 0.0F, 1.0F);
+    const float divided = 1.0F / (static_cast<float>(rope.factor) * wavelengths[i]);
+    frequencies[i] = divided * (1.0F - unchanged) + 1.0F / wavelengths[i] * unchanged;
   }
+  return frequencies;
 }
 
 double yarn_attention_factor(const RopeConfig& rope) {
@@ -79,11 +97,11 @@ double yarn_attention_factor(const RopeConfig& rope) {
   return mscale_of(1.0);
 }
 
-/// Divides each frequency as LongRoPE does (arXiv:2402.13753), by one list of factors or the other.
-void scale_longrope(const RopeConfig& rope, std::int64_t seq_len, std::vector<double>& frequencies) {
+/// Multiplies each wavelength as LongRoPE does (arXiv:2402.13753), by one list of factors or the other.
+void scale_longrope(const RopeConfig& rope, std::int64_t seq_len, std::vector<float>& wavelengths) {
   const std::vector<double>& factors = seq_len > rope.original_max_seq_len ? rope.long_factors : rope.short_factors;
-  SS_CHECK(factors.size() == frequencies.size(), "parse_model_config checks the lists");
-  for (std::size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= factors[i];
+  SS_CHECK(factors.size() == wavelengths.size(), "parse_model_config checks the lists");
+  for (std::size_t i = 0; i < wavelengths.size(); ++i) wavelengths[i] *= static_cast<float>(factors[i]);
 }
 
 double longrope_attention_factor(const RopeConfig& rope) {
@@ -117,31 +135,32 @@ std::optional<RopeType> rope_type_from_name(std::string_view name) {
 RopeTable make_rope_table(const RopeConfig& rope, std::int64_t rotary_dim, RopeLengths lengths) {
   SS_CHECK(rotary_dim >= 2 && rotary_dim % 2 == 0, "a rotary embedding needs pairs");
   const double theta = rope.type == RopeType::kDynamic ? dynamic_theta(rope, rotary_dim, lengths) : rope.theta;
-  std::vector<double> frequencies = plain_frequencies(theta, rotary_dim);
+  std::vector<float> wavelengths = plain_wavelengths(theta, rotary_dim);
+  RopeTable table;
   double attention_factor = 1.0;
   switch (rope.type) {
     case RopeType::kDefault:
     case RopeType::kDynamic:
+      table.inv_freq = inverses(std::move(wavelengths));
       break;
     case RopeType::kLinear:
-      for (double& frequency : frequencies) frequency /= rope.factor;
+      table.inv_freq = inverses(std::move(wavelengths));
+      for (float& frequency : table.inv_freq) frequency /= static_cast<float>(rope.factor);
       break;
     case RopeType::kLlama3:
-      scale_llama3(rope, frequencies);
+      table.inv_freq = inverses(std::move(wavelengths));
+      scale_llama3(rope, table.inv_freq);
       break;
     case RopeType::kYarn:
-      scale_yarn(rope, rotary_dim, frequencies);
+      table.inv_freq = yarn_frequencies(rope, rotary_dim, wavelengths);
       attention_factor = yarn_attention_factor(rope);
       break;
     case RopeType::kLongRope:
-      scale_longrope(rope, lengths.seq_len, frequencies);
+      scale_longrope(rope, lengths.seq_len, wavelengths);
+      table.inv_freq = inverses(std::move(wavelengths));
       attention_factor = longrope_attention_factor(rope);
       break;
   }
-  RopeTable table;
-  table.inv_freq.assign(frequencies.size(), 0.0F);
-  std::transform(frequencies.begin(), frequencies.end(), table.inv_freq.begin(),
-                 [](double frequency) { return static_cast<float>(frequency); });
   table.attention_factor = static_cast<float>(attention_factor);
   return table;
 }

@@ -115,7 +115,7 @@ class Program:
             return []
         if done.returncode != 0:
             raise RuntimeError(done.stderr.strip())
-        return [[torch.tensor(rows) for rows in json.loads(line)] for line in done.stdout.splitlines()]
+        return [[torch.tensor(rows) for rows in json.loads(line)["logits"]] for line in done.stdout.splitlines()]
 
 
 def expected_logits(folder: Path, jobs: list[dict]) -> list:

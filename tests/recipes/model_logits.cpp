@@ -1,10 +1,17 @@
-// Computes logits of a model folder on one backend: architectures_test.py compares them with transformers.
+// Computes logits of a model folder on one backend: architectures_test.py and long_context_test.py compare them with
+// transformers.
 //
 //   model_logits FOLDER BACKEND VARIANT [OPTION=VALUE...]
 //
 // Each line of stdin is a job: {"max_tokens_per_step": 7, "sequences": [{"ids": [5, 9, 2], "n_prompt": 2}]}. Its sequences
-// are run together; the ids behind the first n_prompt are forced one by one. Each line of stdout has, for every sequence,
-// the logits after n_prompt ids, after n_prompt + 1, ..., after all: [[[...], ...], ...].
+// are run together; the ids behind the first n_prompt are forced one by one. With "scores": true the ids of the prompts are
+// scored too. With "cache_tokens" the cache has the pages of so many tokens; without it, the engine's default. Each line of
+// stdout is an object:
+//
+//   logits  for every sequence, the logits after n_prompt ids, after n_prompt + 1, ..., after all: [[[...], ...], ...]
+//   scores  for every sequence, the log-probabilities of its prompt's second id, third id, ...: [[...], ...]
+//   memory  bytes: what the backend counts at the end, the most that it counted, and by how much the largest resident set
+//           of the process grew during the job beyond what was resident before
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -17,8 +24,10 @@
 
 #include "backend/module.h"
 #include "bundle/bundle.h"
+#include "core/checked.h"
 #include "core/progress.h"
 #include "engine/model_session.h"
+#include "host/host_usage.h"
 
 using namespace secondsource;
 using Json = nlohmann::json;
@@ -32,18 +41,36 @@ Result<Json> run_job(Engine& engine, const Json& job) {
     const auto n_prompt = sequence.at("n_prompt").get<std::ptrdiff_t>();
     Request request{.prompt_ids = {ids.begin(), ids.begin() + n_prompt},
                     .forced_ids = {ids.begin() + n_prompt, ids.end()},
-                    .want_logits = true};
+                    .want_logits = true,
+                    .score_prompt = job.value("scores", false)};
     request.forced_ids.push_back(0);  // for the logits after the last id
     request.max_new_tokens = static_cast<std::int32_t>(request.forced_ids.size());
     SS_TRY(const RequestId id, engine.submit(std::move(request)));
     sequence_of.emplace(id, sequence_of.size());
   }
   std::vector<std::vector<std::vector<float>>> logits(sequence_of.size());
+  std::vector<std::vector<float>> scores(sequence_of.size());
   while (engine.has_work()) {
     SS_TRY(std::vector<TokenEvent> events, engine.step());
-    for (TokenEvent& event : events) logits[sequence_of.at(event.request)].push_back(std::move(event.logits));
+    for (TokenEvent& event : events) {
+      const std::size_t sequence = sequence_of.at(event.request);
+      if (event.of_prompt) {
+        scores[sequence].push_back(event.logprob);
+      } else {
+        logits[sequence].push_back(std::move(event.logits));
+      }
+    }
   }
-  return Json(logits);
+  return Json::object({{"logits", logits}, {"scores", scores}});
+}
+
+Json memory_of(const Backend& backend, std::int64_t resident_before, std::int64_t largest_resident) {
+  const MemoryUse use = backend.memory();
+  return {{"weights_bytes", use.weights_bytes},
+          {"kv_bytes", use.kv_bytes},
+          {"workspace_bytes", use.workspace_bytes},
+          {"peak_bytes", use.peak_bytes},
+          {"resident_bytes", largest_resident - resident_before}};
 }
 
 Result<void> run_jobs(const std::vector<std::string>& arguments) {
@@ -59,12 +86,18 @@ Result<void> run_jobs(const std::vector<std::string>& arguments) {
     const Json job = Json::parse(line);
     EngineOptions engine;
     engine.scheduler.max_tokens_per_step = job.value("max_tokens_per_step", 512);
+    engine.max_context = job.value("cache_tokens", std::int64_t{0});
+    reset_peak_rss();
+    SS_TRY(const std::int64_t resident_before, rss_bytes(HostFiles{}));
     SS_TRY(auto backend, create_backend(modules, arguments.at(1), options));
+    engine.kv_pages = ceil_divide<std::int64_t>(engine.max_context, backend->device().page_tokens);
     SilentProgress progress;
     SS_TRY(const auto session, ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(),
                                                   arguments.at(2), engine, progress));
-    SS_TRY(const Json logits, run_job(session->engine(), job));
-    std::cout << logits.dump() << "\n";
+    SS_TRY(Json done, run_job(session->engine(), job));
+    SS_TRY(const std::int64_t largest_resident, peak_rss_bytes(HostFiles{}));
+    done["memory"] = memory_of(session->backend(), resident_before, largest_resident);
+    std::cout << done.dump() << "\n" << std::flush;
   }
   return {};
 }

@@ -6,7 +6,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "bundle/model_tensors.h"
@@ -47,6 +49,49 @@ TEST_CASE("rotary frequencies are those of transformers") {
     for (std::size_t i = 0; i < table.inv_freq.size(); ++i) {
       CAPTURE(i);
       CHECK(table.inv_freq[i] == Approx(entry["inv_freq"][i].get<double>()).epsilon(5e-5));
+    }
+  }
+}
+
+// Values of transformers 5.23.0 (modeling_rope_utils.py and LlamaRotaryEmbedding) with PyTorch 2.13.0, rotary dimension 24, as f32
+// in hexadecimal. Of its f32 steps PyTorch rounds the power alone not always to the nearest value: hence 2 units in the last place.
+TEST_CASE("rotary frequencies are those of transformers to the last bits, since positions multiply their errors") {
+  struct Case {
+    RopeConfig rope;
+    std::vector<float> inv_freq;
+  };
+  std::vector<double> long_factors(12);
+  for (std::size_t i = 0; i < 12; ++i) long_factors[i] = 1.0 + 0.7 * static_cast<double>(i);
+  const std::vector<Case> cases = {
+      {{.theta = 1e6},
+       {0x1.000000p+0F, 0x1.43d136p-2F, 0x1.999998p-4F, 0x1.030dc6p-5F, 0x1.47ae12p-7F, 0x1.9e7c72p-9F, 0x1.0624dep-10F,
+        0x1.4b96c4p-12F, 0x1.a36e26p-14F, 0x1.094564p-15F, 0x1.4f8b60p-17F, 0x1.a86f02p-19F}},
+      {{.type = RopeType::kLinear, .theta = 1e6, .factor = 3.0},
+       {0x1.555556p-2F, 0x1.afc19ep-4F, 0x1.111110p-5F, 0x1.5967b2p-7F, 0x1.b4e818p-9F, 0x1.1452f6p-10F,
+        0x1.5d867ep-12F, 0x1.ba1e5ap-14F, 0x1.179ec4p-15F, 0x1.61b1dap-17F, 0x1.bf6480p-19F, 0x1.1af4acp-20F}},
+      {{.type = RopeType::kLlama3, .theta = 5e5, .factor = 8.0, .original_max_seq_len = 8192},
+       {0x1.000000p+0F, 0x1.571288p-2F, 0x1.cbc2aap-4F, 0x1.341190p-5F, 0x1.9cd9d2p-7F, 0x1.14a2e4p-8F, 0x1.132ba4p-11F,
+        0x1.f0d270p-15F, 0x1.4ce6ecp-16F, 0x1.be2188p-18F, 0x1.2aefa4p-19F, 0x1.909caap-21F}},
+      {{.type = RopeType::kYarn, .theta = 150000.0, .factor = 32.0, .original_max_seq_len = 4096, .truncate = false},
+       {0x1.000000p+0F, 0x1.7b4778p-2F, 0x1.18f65ap-3F, 0x1.a04328p-5F, 0x1.c375dep-7F, 0x1.9f33bap-9F, 0x1.dea878p-12F,
+        0x1.f56624p-16F, 0x1.736d10p-17F, 0x1.132518p-18F, 0x1.97a4c4p-20F, 0x1.2df954p-21F}},
+      {{.type = RopeType::kLongRope,
+        .theta = 1e4,
+        .factor = 32.0,
+        .original_max_seq_len = 4096,
+        .short_factors = std::vector<double>(12, 1.0),
+        .long_factors = long_factors},
+       {0x1.000000p+0F, 0x1.179664p-2F, 0x1.6fb0aep-4F, 0x1.084210p-5F, 0x1.904060p-7F, 0x1.39c326p-8F, 0x1.f81f82p-10F,
+        0x1.9c7670p-11F, 0x1.56493cp-12F, 0x1.1f47f6p-13F, 0x1.e6b4b8p-15F, 0x1.9f76e6p-16F}},
+  };
+  for (const Case& one : cases) {
+    CAPTURE(to_string(one.rope.type));
+    const RopeTable table = make_rope_table(one.rope, 24, {.max_seq_len = 131072, .seq_len = 131072});
+    REQUIRE(table.inv_freq.size() == one.inv_freq.size());
+    for (std::size_t i = 0; i < one.inv_freq.size(); ++i) {
+      CAPTURE(i);
+      const auto bits = std::bit_cast<std::int32_t>(table.inv_freq[i]);
+      CHECK(std::abs(bits - std::bit_cast<std::int32_t>(one.inv_freq[i])) <= 2);
     }
   }
 }
