@@ -141,7 +141,7 @@ void add_prompts_import(CommandNode& prompts, CommandAction& action) {
   command->add_option("files", options->files, "Recorded conversations, requests or texts")->required();
   command->add_option("--format", options->format, "Of the files")
       ->required()
-      ->check(OneOf({"sharegpt", "openai", "litellm", "text"}));
+      ->check(OneOf({"sharegpt", "openai", "litellm", "vllm", "text"}));
   command->add_option("--out", options->out, "The suite to write instead of stdout, as mine.yaml");
   command->add_option("--tokenizer", options->tokenizer,
                       "A bundle, model folder, tokenizer.json or GGUF file, whose tokens the lengths are counted in");
@@ -176,6 +176,7 @@ void add_prompts_import(CommandNode& prompts, CommandAction& action) {
       "Names are not looked for: read the suite before you share it. Nothing leaves this machine.\n"
       "Example: secondsource prompts import requests.jsonl --format openai --tokenizer bundles/default --sample 200 --out "
       "mine.yaml\n"
+      "Example: secondsource prompts import server.log --format vllm --out requests.yaml\n"
       "Example: secondsource prompts import chats.json --format sharegpt --redact 'CUST-[0-9]+' --review review.jsonl "
       "--out chats.yaml");
   command->callback([options, &action] {

@@ -11,6 +11,8 @@
 #include "core/json.h"
 #include "core/json_fields.h"
 #include "core/utf8.h"
+#include "recorded/lines.h"
+#include "recorded/vllm_log.h"
 
 namespace secondsource {
 namespace {
@@ -19,7 +21,6 @@ using Json = nlohmann::json;
 using Messages = std::vector<ChatMessage>;
 
 constexpr std::int64_t kLargestArray = std::int64_t{256} << 20;
-constexpr std::int64_t kMostAnswerTokens = 1 << 20;
 
 /// A record that is well-formed and cannot become a prompt.
 struct LeftOut {
@@ -236,19 +237,6 @@ void Reader::add_text(std::string text, const std::string& place) {
   }
 }
 
-/// Calls `take(line, number)` for each line, without its end.
-template <typename Take>
-Result<void> for_each_line(std::string_view text, const Take& take) {
-  for (std::int64_t number = 1; !text.empty(); ++number) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    SS_TRY_VOID(take(line, number));
-  }
-  return {};
-}
-
 Result<void> read_text(std::string_view text, const std::string& name, const std::string& separator, Reader& reader) {
   if (separator.empty()) {
     reader.add_text(std::string(text), name);
@@ -278,6 +266,7 @@ Result<RecordedFile> read_recorded(std::string_view text, const std::string& nam
                  fmt::format("{}: expected UTF-8, found another byte at offset {}", name, *offset)};
   }
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  if (options.format == RecordedFormat::kVllm) return read_vllm_log(text, name);
   Reader reader(name, options);
   if (options.format == RecordedFormat::kText) {
     SS_TRY_VOID(read_text(text, name, options.separator, reader));

@@ -19,15 +19,18 @@ enum class RecordedFormat : std::uint8_t {
   kShareGpt,  ///< {"conversations": [{"from": "human", "value": "..."}, ...]}
   kOpenAi,    ///< bodies of requests of the OpenAI API, lines of its Batch API, and its fine-tuning files
   kLiteLlm,   ///< what a LiteLLM proxy logs of each request (StandardLoggingPayload)
+  kVllm,      ///< what a vLLM server logs of each request (recorded/vllm_log.h)
   kText,      ///< one prompt a file, or several with a line between them
 };
 
-SS_ENUM_NAMES(RecordedFormat, "sharegpt", "openai", "litellm", "text")
+SS_ENUM_NAMES(RecordedFormat, "sharegpt", "openai", "litellm", "vllm", "text")
 
 /// Which answer of a conversation is the one to be generated.
 enum class RecordedTurn : std::uint8_t { kFirst, kLast };
 
 SS_ENUM_NAMES(RecordedTurn, "first", "last")
+
+inline constexpr std::int64_t kMostAnswerTokens = 1 << 20;  ///< what a log says at most
 
 struct RecordedPrompt {
   std::string place;  ///< "chats.jsonl:12"

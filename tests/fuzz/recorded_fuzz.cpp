@@ -1,5 +1,5 @@
-// Fuzzes the readers of recorded conversations, with the redaction and the suite that is made of them. The first byte chooses
-// the format.
+// Fuzzes the readers of recorded conversations, with the redaction and the suite that is made of them. Of the first byte
+// three bits choose the format and one the turn.
 
 #include <cstdint>
 #include <cstdlib>
@@ -13,8 +13,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace secondsource;
   if (size == 0) return 0;
   ReadRecordedOptions options;
-  options.format = static_cast<RecordedFormat>(data[0] % names_of(RecordedFormat()).size());
-  options.turn = static_cast<RecordedTurn>(data[0] / 4 % 2);
+  if (data[0] % 8 >= names_of(RecordedFormat()).size()) return 0;
+  options.format = static_cast<RecordedFormat>(data[0] % 8);
+  options.turn = static_cast<RecordedTurn>(data[0] / 8 % 2);
   options.separator = "---";
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   Result<RecordedFile> file = read_recorded(text, "fuzz", options);

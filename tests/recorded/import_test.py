@@ -141,6 +141,68 @@ class Import(unittest.TestCase):
         prompts = self.good(self.write([good]), "litellm", "--tokenizer", TOKENIZER)
         self.assertEqual(prompts[0]["max_new_tokens"], self.n_tokens("Hello") + 1)
 
+    # The lines are what vLLM's versions write: their format strings, with Python's own repr of the texts.
+
+    OLDEST = "INFO 02-01 06:36:05 async_llm_engine.py:436] Received request %s: prompt: %r, prefix_pos: None,sampling_params: %s, " \
+             "prompt_token_ids: %s, lora_request: None."
+    OLD = "\x1b[32mINFO\x1b[0m 12-06 14:09:27 logger.py:37] Received request %s: prompt: %r, params: %s, prompt_token_ids: %s, " \
+          "lora_request: None, prompt_adapter_request: None."
+    PROMPT = "(APIServer pid=7) DEBUG 03-24 10:00:00 [entrypoints/logger.py:51] Request %s details: prompt: %r, prompt_token_ids: %s, " \
+             "prompt_embeds shape: None."
+    PARAMS = "(APIServer pid=7) INFO 03-24 10:00:00 [entrypoints/logger.py:60] Received request %s: params: %s, lora_request: None."
+    RESPONSE = "INFO 03-24 10:00:01 [entrypoints/logger.py:90] Generated response %s%s: output: %r, output_token_ids: %s, finish_reason: stop"
+    SAMPLING = "SamplingParams(n=1, temperature=0.7, stop=['\\n', \"it's\"], max_tokens=512)"
+    POOLING = "PoolingParams(task='embed', normalize=True)"
+
+    def test_the_log_of_a_vllm_server(self):
+        tricky = "It's \"quoted\"', params: SamplingParams(), Received request x: prompt: 'y' \\n\n\r\t\x07 ü漢🙂\u2028"
+        lines = [
+            "INFO:     127.0.0.1:5000 - \"POST /v1/completions HTTP/1.1\" 200 OK",
+            self.OLDEST % ("a", "The oldest", self.SAMPLING, [1, 2, 3]),
+            self.OLD % ("cmpl-b-0", tricky, self.SAMPLING, None),
+            self.PROMPT % ("chatcmpl-c", "<|im_start|>user\nHi<|im_end|>\n", list(range(12))),
+            self.PARAMS % ("chatcmpl-c", self.SAMPLING),
+            self.PROMPT % ("chatcmpl-d", "A stream", [4, 5]), self.PARAMS % ("chatcmpl-d", self.SAMPLING),
+            self.PROMPT % ("chatcmpl-e", "A stream that nobody kept", [4, 5]), self.PARAMS % ("chatcmpl-e", self.SAMPLING),
+            self.RESPONSE % ("cmpl-b", "", "Received request z: prompt: 'no'", (7, 8, 9)),
+            self.RESPONSE % ("chatcmpl-c", "", "Hello", [7]),
+            self.RESPONSE % ("chatcmpl-c", "", "Another choice, which does not count", [7] * 40),
+            self.RESPONSE % ("chatcmpl-d", " (streaming delta)", "Four", [7]),
+            self.RESPONSE % ("chatcmpl-d", " (streaming complete)", "Four words of answer", None),
+            self.RESPONSE % ("chatcmpl-e", " (streaming complete)", "<streaming_complete: 77 tokens>", None),
+            self.OLD % ("f", None, self.SAMPLING, [1, 2, 3]),
+            self.OLD % ("g", "embed me", self.POOLING, [1, 2, 3]),
+            self.PROMPT % ("h", "embed me, too", [4, 5]), self.PARAMS % ("h", self.POOLING),
+            self.PARAMS % ("i", self.SAMPLING),
+            (self.OLD % ("j", "a line that a logger cut", self.SAMPLING, None))[:90],
+            self.OLD % ("k", "lone \ud800", self.SAMPLING, None), self.OLD % ("l", "zero \0", self.SAMPLING, None), self.OLD % ("m", "", self.SAMPLING, [])]
+        prompts = self.good(self.write("\r\n".join(lines), "server.log"), "vllm", "--no-redaction")
+        self.assertEqual([prompt["text"] for prompt in prompts],
+                         ["The oldest", tricky, "<|im_start|>user\nHi<|im_end|>\n", "A stream", "A stream that nobody kept"])
+        self.assertEqual([prompt["max_new_tokens"] for prompt in prompts], [64, 3, 1, 64, 77])
+        self.assertIn("5 prompts of 13 records", self.messages)
+        for reason in ("2: a request that generates nothing", "1: a request of token ids, whose text was not logged",
+                       "1: a request whose prompt was not logged (VLLM_LOGGING_LEVEL=DEBUG logs it)", "1: a line that ends within its text",
+                       "1: a text that is not Unicode", "1: a text with a zero byte", "1: an empty prompt"):
+            self.assertIn("left out " + reason, self.messages)
+        prompts = self.good(self.write("\n".join(lines), "server.log"), "vllm", "--no-redaction", "--tokenizer", TOKENIZER)
+        counted = [self.n_tokens(answer) + 1 for answer in ("Received request z: prompt: 'no'", "Hello", "Four words of answer")]
+        self.assertEqual([prompt["max_new_tokens"] for prompt in prompts], [64, *counted, 77])
+
+    def test_prompts_that_a_vllm_server_cut_in_its_log(self):
+        lines = [self.OLD % (f"r{i}", text[:40], self.SAMPLING, ids[:40])
+                 for i, (text, ids) in enumerate([("short", [1, 2]), ("long " * 30, list(range(60))), ("words " * 10, list(range(12)))])]
+        prompts = self.good(self.write("\n".join(lines), "server.log"), "vllm")
+        self.assertEqual([prompt["text"] for prompt in prompts], ["short"])
+        self.assertIn("left out 2: a prompt that --max-log-len cut", self.messages)
+
+    def test_a_log_of_vllm_is_redacted_and_one_without_requests_refused(self):
+        line = self.OLD % ("r", "Write to a_b@c.de", self.SAMPLING, None)
+        self.assertNotIn("a_b@c.de", self.good(self.write(line, "server.log"), "vllm")[0]["text"])
+        self.out.unlink()
+        self.refused("server.log: expected requests in the log of a vLLM server", self.write("INFO nothing\n", "server.log"), "--format", "vllm")
+        self.refused("expected at least one prompt", self.write(self.PARAMS % ("r", self.SAMPLING), "server.log"), "--format", "vllm")
+
     def test_texts(self):
         path = self.write("one\ntwo\n---\nthree\n---\n\n---\nfour", "in.txt")
         self.assertEqual([p["text"] for p in self.good(path, "text", "--separator", "---")], ["one\ntwo", "three", "four"])
