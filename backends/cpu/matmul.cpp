@@ -106,7 +106,7 @@ MatmulRunner::Plan MatmulRunner::make_plan(const Matmul& op, const PackedWeight&
                             n_rows * weight.spec.n_rows * std::int64_t{sizeof(float)} > second_level_cache_bytes();
   plan.is_many = is_many;
   plan.in_passes = is_many && unpacking.into == Product::kF32;
-  plan.panel_tiles = n_rows == 1 ? kOneRowTiles : kTilePair;
+  plan.panel_tiles = n_rows == 1 ? kOneRowTiles : has_several_blocks ? kTilePair : kMaxPanelTiles;
   if (is_many) {
     plan.panel_tiles = panel_tiles_for(multiplied_tile_bytes(plan, weight), weight.n_tiles, pool_.n_threads());
   }
@@ -182,7 +182,6 @@ void MatmulRunner::prefetch_outputs(const Call& call, const Panel& panel, const 
 void MatmulRunner::finish_block(const Call& call, const TileSums& sums, const RowBlock& block) const {
   const PackedWeight& weight = call.weight;
   const MatrixView<float>& out = call.out;
-  const bool quantized = call.op.act == ActQuant::kInt8PerRow;
   const std::int64_t tiles_per_column = weight.tiles_per_column();
   const std::int64_t column = sums.first_tile / tiles_per_column * kTileRows;
   FinishArgs finish{
@@ -193,7 +192,7 @@ void MatmulRunner::finish_block(const Call& call, const TileSums& sums, const Ro
       .out = out.data() + block.first * out.stride() + column,
       .out_stride = out.stride(),
       .weight_scales = weight.scales.empty() ? nullptr : weight.scales.data() + sums.first_tile * kTileRows,
-      .row_scales = quantized ? call.activations.row_scales + block.first : nullptr,
+      .row_scales = has_row_scale(call.plan.kernel.act) ? call.activations.row_scales + block.first : nullptr,
       .finish = finish_of(call.op.epilogue),
       .softcap = call.op.softcap,
       .past_caches = call.plan.writes_past_caches};
@@ -240,8 +239,8 @@ void MatmulRunner::multiply_panel(const Call& call, const Panel& panel, RowBlock
     next_tiles += step_bytes * n_steps;
     if (call.plan.is_many) {
       args.next_a = row_block(call, index + 1 < blocks.end ? index + 1 : blocks.first).activations;
-      prefetch_outputs(call, panel, block);
     }
+    if (call.n_rows > 1) prefetch_outputs(call, panel, block);
     call.plan.kernel.multiply(args);
     finish_block(call, {sums, first_tile, n_tiles, n_tiles * kTileRows}, block);
   }

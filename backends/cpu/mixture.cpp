@@ -78,7 +78,6 @@ MixtureRunner::ExpertTiles MixtureRunner::expert_tiles(WeightId weights, ActQuan
           .k_padded = weight.k_padded,
           .scales = weight.scales.empty() ? nullptr : weight.scales.data(),
           .row_sums = weight.row_sums.empty() ? nullptr : weight.row_sums.data(),
-          .is_quantized = act == ActQuant::kInt8PerRow,
           .tiles_per_column = weight.tiles_per_column(),
           .product = product_of(weight.spec.encoding, act)};
 }
@@ -90,6 +89,10 @@ MixtureRunner::GroupKernel MixtureRunner::kernel_for(const ExpertTiles& weight, 
   const bool in_passes = n_rows >= unpacking.from_rows && unpacking.into == Product::kF32;
   return {table_.products[int(unpacking.into)], unpacking,
           in_passes ? std::min(kPassColumns, weight.k_padded) : weight.k_padded};
+}
+
+MixtureRunner::GroupKernel MixtureRunner::kernel_of_many(const ExpertTiles& weight) const {
+  return kernel_for(weight, std::max(kUnpackFromRows, table_.unpack[int(weight.product)].from_rows));
 }
 
 const float* MixtureRunner::bias_of(const std::optional<WeightId>& bias) const {
@@ -117,7 +120,7 @@ std::string MixtureRunner::kernel_name(const HeadMatmul& op, std::int64_t n_toke
 
 std::size_t MixtureRunner::row_bytes(const ExpertTiles& weight) const {
   return std::max(packed_row_bytes(kernel_for(weight, 1).kernel, weight.k_padded),
-                  packed_row_bytes(kernel_for(weight, kUnpackFromRows).kernel, weight.k_padded));
+                  packed_row_bytes(kernel_of_many(weight).kernel, weight.k_padded));
 }
 
 std::size_t MixtureRunner::panel_bytes(const GroupKernel& kernel) {
@@ -126,10 +129,10 @@ std::size_t MixtureRunner::panel_bytes(const GroupKernel& kernel) {
 }
 
 ScratchNeed MixtureRunner::routed_need(const ExpertTiles& weight, std::int64_t n_rows, std::int64_t k) const {
-  const GroupKernel many = kernel_for(weight, kUnpackFromRows);
+  const GroupKernel many = kernel_of_many(weight);
   const auto gathered = static_cast<std::size_t>(kMaxRowBlock * k);
   const auto sums = static_cast<std::size_t>(n_rows * kTilePair * kTileRows);
-  return {.activations = row_scales_bytes(n_rows) + static_cast<std::size_t>(n_rows) * row_bytes(weight),
+  return {.activations = activation_bytes(n_rows, row_bytes(weight)),
           .per_thread =
               std::max(ScratchCutter::bytes_for<float>(gathered),
                        ScratchCutter::bytes_for<std::byte>(panel_bytes(many)) + ScratchCutter::bytes_for<float>(sums))};
@@ -307,6 +310,7 @@ void MixtureRunner::multiply_group(const RoutedMatmul& matmul, const Plan& plan,
 void MixtureRunner::finish_block(const RoutedMatmul& matmul, const Plan& plan, const float* row_scales,
                                  const ExpertGroup& group, const TileSums& sums, const RowBlock& block) const {
   const ExpertTiles& weight = matmul.weight;
+  const bool is_scaled = has_row_scale(kernel_for(weight, group.n_rows).kernel.act);
   const std::int64_t column = sums.first_tile / weight.tiles_per_column * kTileRows;
   const std::int64_t packed_row = (group.expert * weight.n_tiles + sums.first_tile) * kTileRows;
   const float* bias = matmul.bias;
@@ -321,7 +325,7 @@ void MixtureRunner::finish_block(const RoutedMatmul& matmul, const Plan& plan, c
                    .out = matmul.out.row(plan.rows[static_cast<std::size_t>(at)]).data() + column,
                    .out_stride = matmul.out.stride(),
                    .weight_scales = weight.scales == nullptr ? nullptr : weight.scales + packed_row,
-                   .row_scales = weight.is_quantized ? row_scales + at : nullptr,
+                   .row_scales = is_scaled ? row_scales + at : nullptr,
                    .bias = bias,
                    .up_bias = bias == nullptr ? nullptr : bias + matmul.out.cols(),
                    .finish = matmul.finish});

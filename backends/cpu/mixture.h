@@ -51,7 +51,6 @@ class MixtureRunner {
     std::int64_t k_padded = 0;
     const float* scales = nullptr;           ///< one per row, in the order of the tiles; null: none
     const std::int32_t* row_sums = nullptr;  ///< likewise
-    bool is_quantized = false;               ///< the activations
     std::int64_t tiles_per_column = 1;       ///< 2: gate and up alternate
     Product product = Product::kF32;
   };
@@ -96,6 +95,8 @@ class MixtureRunner {
   /// Null without a bias.
   [[nodiscard]] const float* bias_of(const std::optional<WeightId>& bias) const;
   [[nodiscard]] GroupKernel kernel_for(const ExpertTiles& weight, std::int64_t n_rows) const;
+  /// The kernel of as many rows as unpack tiles.
+  [[nodiscard]] GroupKernel kernel_of_many(const ExpertTiles& weight) const;
   [[nodiscard]] ScratchNeed routed_need(const ExpertTiles& weight, std::int64_t n_rows, std::int64_t k) const;
   /// Bytes of a packed row of x: the larger of what the two kernels need, so that a row's place does not depend on the
   /// router.

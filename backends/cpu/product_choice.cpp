@@ -15,8 +15,6 @@
 namespace secondsource::cpu {
 namespace {
 
-// AMX multiplies BF16 weights of more than one row in tiles, and one row is bound by memory in either arithmetic.
-constexpr std::array kOfAmx{Product::kInt8, Product::kInt8Group, Product::kInt4};
 constexpr std::array kOfBf16{Product::kBf16, Product::kInt8, Product::kInt8Group, Product::kInt4};
 
 /// The instruction set whose kernels multiply in f32.
@@ -102,7 +100,6 @@ class TimedOperands {
 
 std::span<const Product> choosable_products(Isa isa) {
   if (isa == Isa::kAvx512Bf16) return kOfBf16;
-  if (isa == Isa::kAmx) return kOfAmx;
   return {};
 }
 
@@ -227,10 +224,7 @@ KernelTable kernels_of(Isa isa, const ProductChoice& choice) {
     const KernelTable& widening = kernel_table(kWidening);
     table.products[int(product)] = widening.products[int(product)];
     table.products[int(product)].isa = widening.isa;
-    // Many rows stay in the tiles of AMX, which are faster than either.
-    if (isa != Isa::kAmx || table.unpack[int(product)].unpack == nullptr) {
-      table.unpack[int(product)] = widening.unpack[int(product)];
-    }
+    table.unpack[int(product)] = widening.unpack[int(product)];
   }
   return table;
 }

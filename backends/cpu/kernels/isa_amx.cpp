@@ -6,6 +6,7 @@
 #include "cpu/kernels/attention_amx-inl.h"
 #include "cpu/kernels/matmul_amx-inl.h"
 #include "cpu/kernels/matmul_amx_blocks-inl.h"
+#include "cpu/kernels/matmul_amx_digits-inl.h"
 #include "cpu/kernels/matmul_bf16_dot-inl.h"
 #include "cpu/kernels/matmul_vnni-inl.h"
 
@@ -13,9 +14,10 @@ namespace secondsource::cpu {
 namespace amx {
 
 /// The AMX instructions. Assembly instead of intrinsics, because those of g++ 12 take the numbers of registers as literals only
-/// and do not tell the compiler that a load reads memory, which may have been written just before.
+/// and do not tell the compiler that a load reads memory, which may have been written just before, or that a configuration has
+/// more than eight bytes.
 struct Tiles {
-  static void configure(const TileConfig& config) { _tile_loadconfig(&config); }
+  static void configure(const TileConfig& config) { __asm__ volatile("ldtilecfg %0" : : "m"(config)); }
   static void release() { _tile_release(); }
   static void fence_stores() { _mm_sfence(); }
   template <int kTile>
@@ -42,14 +44,20 @@ struct Tiles {
     __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
   }
   template <int kSum, int kLeft, int kRight>
+  static void dot_i8_i8() {
+    __asm__ volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
+  }
+  template <int kSum, int kLeft, int kRight>
   static void dot_u8_i8() {
     __asm__ volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
   }
 };
 
-/// From this many rows on, weights are unpacked for tiles instead of being multiplied in f32: one thread of a Xeon with AMX took
-/// 0.52 to 0.77 of the time for 16 rows of int8, int8-g32 and int4, and 0.8 to 1.25 for 8 (November 2026).
-inline constexpr int kUnpackFromAmxRows = 9;
+/// From these numbers of rows on, weights are unpacked to BF16 instead of being multiplied with digits: one thread of a Xeon with
+/// AMX took 0.8 of the time for 16 rows of int8 and 1.06 for 24 by digits, and for 12 rows of int8-g32 and int4 1.06 and 1.0
+/// (November 2026).
+inline constexpr int kUnpackInt8FromRows = kDigitRows + 1;
+inline constexpr int kUnpackGroupsFromRows = 9;
 
 inline constexpr BlockKernel kBf16Blocks = {configure_blocks<Tiles>, multiply_blocks<Tiles, AmxBf16>, nullptr,
                                             release_blocks<Tiles>};
@@ -71,6 +79,42 @@ inline void use_attention_tiles(KernelTable& table) {
   table.attend_many_int8.from_rows = 8;
 }
 
+inline void pack_as_base(const PackArgs& args) {
+  kernels_avx512_bf16().pack(args);
+}
+
+inline void use_digits(KernelTable& table) {
+  table.pack = pack_with_digits<pack_as_base>;
+  table.products[int(Product::kInt8)] = {ActType::kDigits,           64, 4, kDigitRows, multiply_int8_digits<Tiles>,
+                                         "matmul_int8_digits_f32acc"};
+  table.products[int(Product::kInt8Group)] = {ActType::kDigits,
+                                              kGroupColumns,
+                                              kGroupColumns,
+                                              kDigitRows,
+                                              multiply_digit_groups<Tiles, DotU8, Int8Groups, kActivationDigits>,
+                                              "matmul_int8g32_digits_f32acc"};
+  table.products[int(Product::kInt4)] = {ActType::kDigitsNibbles,
+                                         kGroupColumns,
+                                         kGroupColumns,
+                                         kDigitRows,
+                                         multiply_digit_groups<Tiles, DotU8, Int4Groups, kActivationDigits>,
+                                         "matmul_int4_digits_f32acc"};
+  table.products[int(Product::kInt8GroupQuantized)] = {ActType::kI8,
+                                                       kGroupColumns,
+                                                       kGroupColumns,
+                                                       kAmxRows,
+                                                       multiply_digit_groups<Tiles, DotU8, Int8Groups, 1>,
+                                                       "matmul_int8g32_int8_f32acc"};
+  table.products[int(Product::kInt4Quantized)] = {ActType::kI8Nibbles,
+                                                  kGroupColumns,
+                                                  kGroupColumns,
+                                                  kAmxRows,
+                                                  multiply_digit_groups<Tiles, DotU8, Int4Groups, 1>,
+                                                  "matmul_int4_int8_f32acc"};
+  table.unpack[int(Product::kInt8GroupQuantized)] = {};
+  table.unpack[int(Product::kInt4Quantized)] = {};
+}
+
 inline KernelTable table_over(const KernelTable& base) {
   KernelTable table = base;
   table.isa = "amx";
@@ -79,9 +123,10 @@ inline KernelTable table_over(const KernelTable& base) {
       &kBf16Blocks};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 64, 4, kAmxRows, multiply_amx<Tiles, AmxU8, DotU8>, "matmul_int8_int8_i32acc", "", &kU8Blocks};
-  table.unpack[int(Product::kInt4)] = {Product::kBf16, int4_tile_to_bf16, kUnpackFromAmxRows};
-  table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16, kUnpackFromAmxRows};
-  table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16, kUnpackFromAmxRows};
+  table.unpack[int(Product::kInt4)] = {Product::kBf16, int4_tile_to_bf16, kUnpackGroupsFromRows};
+  table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16, kUnpackInt8FromRows};
+  table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16, kUnpackGroupsFromRows};
+  use_digits(table);
   use_attention_tiles(table);
   return table;
 }

@@ -53,19 +53,40 @@ inline constexpr int kProducts = 10;
 enum class ActType : std::uint8_t {
   kF32,
   kBf16,
-  kU8,         ///< quantized value + 128, in column order
-  kI16,        ///< quantized value, quads in the order 0, 2, 1, 3
-  kU8Nibbles,  ///< as kU8, but eight columns in the order of an int4 tile's nibbles: 0, 4, 1, 5, 2, 6, 3, 7
-  kI16Nibbles  ///< as kI16, but the quads are 0, 4, 1, 5 and 2, 6, 3, 7, so that the order is 0, 1, 4, 5, 2, 3, 6, 7
+  kU8,          ///< quantized value + 128, in column order
+  kI16,         ///< quantized value, quads in the order 0, 2, 1, 3
+  kU8Nibbles,   ///< as kU8, but eight columns in the order of an int4 tile's nibbles: 0, 4, 1, 5, 2, 6, 3, 7
+  kI16Nibbles,  ///< as kI16, but the quads are 0, 4, 1, 5 and 2, 6, 3, 7, so that the order is 0, 1, 4, 5, 2, 3, 6, 7
+  kI8,          ///< quantized value, in column order
+  kI8Nibbles,   ///< as kI8, but in the order of kU8Nibbles
+  kDigits,  ///< not quantized: three int8 digits (activation_digits-inl.h), those of the same place of a vec side by side
+  kDigitsNibbles  ///< as kDigits, but in the order of kU8Nibbles
 };
 
-static inline bool is_quantized(ActType act) {
+static inline bool has_digits(ActType act) {
+  return act == ActType::kDigits || act == ActType::kDigitsNibbles;
+}
+
+/// Whether packed activations are to be multiplied by a scale of their row.
+static inline bool has_row_scale(ActType act) {
   return act != ActType::kF32 && act != ActType::kBf16;
 }
 
 /// Bytes of one packed activation.
 static inline std::int64_t act_bytes(ActType act) {
-  return act == ActType::kF32 ? 4 : act == ActType::kU8 || act == ActType::kU8Nibbles ? 1 : 2;
+  switch (act) {
+    case ActType::kF32:
+      return 4;
+    case ActType::kDigits:
+    case ActType::kDigitsNibbles:
+      return 3;
+    case ActType::kBf16:
+    case ActType::kI16:
+    case ActType::kI16Nibbles:
+      return 2;
+    default:
+      return 1;
+  }
 }
 
 /// One row block of activations times `n_tiles` weight tiles:
@@ -160,7 +181,8 @@ struct Unpacking {
 };
 
 /// Packs `n_rows` rows of x into [k_padded / vec][n_rows][vec], with zeros in the columns from k on. For quantized types:
-/// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0. A vec has 4, 8, 16 or 64 bytes.
+/// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0. A vec has 4, 8, 16 or 64 bytes; of int8
+/// and of digits 32 or 64 columns.
 struct PackArgs {
   const float* x = nullptr;
   std::int64_t x_stride = 0;
@@ -170,7 +192,7 @@ struct PackArgs {
   int vec = 1;
   ActType act = ActType::kF32;
   void* out = nullptr;          ///< does not overlap x
-  float* row_scales = nullptr;  ///< [n_rows]: s, written for quantized types; NaN if any x of the row is not finite
+  float* row_scales = nullptr;  ///< [n_rows]: s, written if has_row_scale(act); NaN if any x of the row is not finite
 };
 
 enum class Finish : std::uint8_t { kNone, kBias, kAdd, kGelu, kGatedSilu, kGatedGelu, kGatedClampedSwish };

@@ -104,7 +104,7 @@ inline void interleave(const std::byte* vecs, std::int64_t n_bytes, std::int64_t
 inline constexpr std::int64_t kPackColumns = 64;
 
 inline void pack_rows(const PackArgs& args) {
-  const bool has_scale = is_quantized(args.act);
+  const bool has_scale = has_row_scale(args.act);
   // s = max|x| / 127. A row that is not finite has s = NaN, which makes its outputs NaN.
   for (int m = 0; m < args.n_rows && has_scale; ++m) {
     args.row_scales[m] = abs_max(args.x + m * args.x_stride, args.k) / 127.0F;

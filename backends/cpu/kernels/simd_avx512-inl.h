@@ -87,6 +87,15 @@ inline I32 load_i32(const void* p) {
 inline void store_i32(void* p, const I32& x) {
   _mm512_storeu_si512(p, x.v);
 }
+/// Stores the low byte of each lane. kNibbleOrder: of each eight, in the order 0, 4, 1, 5, 2, 6, 3, 7.
+template <bool kNibbleOrder>
+inline void store_bytes(std::byte* p, const I32& x) {
+  __m128i bytes = _mm512_cvtepi32_epi8(x.v);
+  if constexpr (kNibbleOrder) {
+    bytes = _mm_shuffle_epi8(bytes, _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15));
+  }
+  _mm_storeu_si128(static_cast<__m128i*>(static_cast<void*>(p)), bytes);
+}
 inline I32 add_i32(const I32& x, const I32& y) {
   return {_mm512_add_epi32(x.v, y.v)};
 }

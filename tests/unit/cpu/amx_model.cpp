@@ -10,6 +10,7 @@
 #include "cpu/kernels/attention_amx-inl.h"
 #include "cpu/kernels/matmul_amx-inl.h"
 #include "cpu/kernels/matmul_amx_blocks-inl.h"
+#include "cpu/kernels/matmul_amx_digits-inl.h"
 #include "cpu/kernels/row_kernels-inl.h"
 
 namespace secondsource::cpu {
@@ -85,26 +86,35 @@ struct ModelTiles {
       }
     }
   }
-  /// TDPBUSD: unsigned left, signed right, int32 sums that wrap.
+  /// TDPBUSD: unsigned left, signed right.
   template <int kSum, int kLeft, int kRight>
   static void dot_u8_i8() {
-    check_product(kSum, kLeft, kRight);
-    for (int m = 0; m < state.config.rows[kSum]; ++m) {
-      for (int n = 0; n < state.config.bytes_per_row[kSum] / 4; ++n) {
-        auto sum = element<std::uint32_t>(kSum, m, n);
-        for (int k = 0; k < state.config.bytes_per_row[kLeft] / 4; ++k) {
-          for (int i = 0; i < 4; ++i) {
-            const int product =
-                int{element<std::uint8_t>(kLeft, m, 4 * k + i)} * int{element<std::int8_t>(kRight, k, 4 * n + i)};
-            sum += static_cast<std::uint32_t>(product);
-          }
-        }
-        put(kSum, m, n, sum);
-      }
-    }
+    dot_bytes<std::uint8_t>(kSum, kLeft, kRight);
+  }
+  /// TDPBSSD: both signed.
+  template <int kSum, int kLeft, int kRight>
+  static void dot_i8_i8() {
+    dot_bytes<std::int8_t>(kSum, kLeft, kRight);
   }
 
  private:
+  /// int32 sums that wrap.
+  template <typename Left>
+  static void dot_bytes(int sum_tile, int left, int right) {
+    check_product(sum_tile, left, right);
+    for (int m = 0; m < state.config.rows[sum_tile]; ++m) {
+      for (int n = 0; n < state.config.bytes_per_row[sum_tile] / 4; ++n) {
+        auto sum = element<std::uint32_t>(sum_tile, m, n);
+        for (int k = 0; k < state.config.bytes_per_row[left] / 4; ++k) {
+          for (int i = 0; i < 4; ++i) {
+            const int product = int{element<Left>(left, m, 4 * k + i)} * int{element<std::int8_t>(right, k, 4 * n + i)};
+            sum += static_cast<std::uint32_t>(product);
+          }
+        }
+        put(sum_tile, m, n, sum);
+      }
+    }
+  }
   static void check(int tile) {
     SS_CHECK(state.configured, "tiles are configured before they are used");
     SS_CHECK(state.config.rows[tile] > 0, "a tile that is used has rows");
@@ -139,6 +149,7 @@ struct OneRowBf16 : WidenBf16 {
 };
 struct OneRowU8 : Int8ByI16 {
   using Act = std::uint8_t;
+  static constexpr int kActOffset = 128;
   static void step(Acc& acc, const Weights& w, const Act* x) {
     const std::int16_t quad[4] = {x[0], x[2], x[1], x[3]};
     acc = dot_int8_i16(acc, w, quad);
@@ -165,6 +176,16 @@ void int8_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
   }
 }
 
+template <typename Groups, int kDigits>
+ProductKernel group_product(ActType act) {
+  return {.act = act,
+          .vec = kGroupColumns,
+          .k_multiple = kGroupColumns,
+          .max_rows = kDigits == 1 ? kAmxRows : kDigitRows,
+          .multiply = multiply_digit_groups<ModelTiles, OneRowU8, Groups, kDigits>,
+          .name = "matmul_groups"};
+}
+
 KernelTable model_table() {
   KernelTable table;
   table.isa = "amx-model";
@@ -182,7 +203,13 @@ KernelTable model_table() {
                             .operand_bytes = attention_operand_bytes};
   table.attend_many_int8 = table.attend_many_bf16;
   table.attend_many_int8.attend = attend_amx<ModelTiles, Int8Cache<int8_to_bf16>>;
-  table.pack = pack_rows;
+  table.products[int(Product::kInt8)] = {
+      ActType::kDigits, 64, 4, kDigitRows, multiply_int8_digits<ModelTiles>, "matmul_int8_digits_f32acc"};
+  table.products[int(Product::kInt8Group)] = group_product<Int8Groups, kActivationDigits>(ActType::kDigits);
+  table.products[int(Product::kInt4)] = group_product<Int4Groups, kActivationDigits>(ActType::kDigitsNibbles);
+  table.products[int(Product::kInt8GroupQuantized)] = group_product<Int8Groups, 1>(ActType::kI8);
+  table.products[int(Product::kInt4Quantized)] = group_product<Int4Groups, 1>(ActType::kI8Nibbles);
+  table.pack = pack_with_digits<pack_rows>;
   return table;
 }
 }  // namespace amx_model

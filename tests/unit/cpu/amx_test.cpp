@@ -10,6 +10,7 @@
 
 #include "core/half.h"
 #include "core/random.h"
+#include "cpu/tile_packing.h"
 #include "support/catch.h"
 #include "unit/cpu/amx_model.h"
 
@@ -28,7 +29,7 @@ struct Activations {
       values[i] = static_cast<float>(random_value(5, static_cast<std::int64_t>(i)));
     }
     const std::int64_t padded = (k + product.vec - 1) / product.vec * product.vec;
-    packed.resize(static_cast<std::size_t>(padded * n_rows) * 2);
+    packed.resize(static_cast<std::size_t>(padded * n_rows) * 3 + 64);
     kernels_amx_model().pack({.x = values.data(),
                               .x_stride = k,
                               .n_rows = n_rows,
@@ -163,6 +164,117 @@ TEST_CASE("int8 products over tiles are exact, whatever the rows, columns and we
           }
         }
         CHECK(n_wrong == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("int8 products by digits are those of plain loops, whatever the rows, columns and weight tiles") {
+  const ProductKernel& product = kernels_amx_model().products[int(Product::kInt8)];
+  for (const std::int64_t k : {4, 60, 64, 68, 128, 200}) {
+    for (const int n_tiles : {1, 3}) {
+      const Int8Tiles tiles(n_tiles, k);
+      for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
+        CAPTURE(k, n_tiles, n_rows);
+        const Activations x(product, n_rows, k);
+        const std::vector<float> c = multiplied(product, x, tiles.values.data(), k * 16, n_tiles, k, nullptr);
+        double worst = 0.0;
+        for (int m = 0; m < n_rows; ++m) {
+          const double scale = x.scales[static_cast<std::size_t>(m)];
+          for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
+            double sum = 0.0;
+            double magnitude = 0.0;
+            for (std::int64_t i = 0; i < k; ++i) {
+              sum += double{x.values[static_cast<std::size_t>(m * k + i)]} * tiles.at(n, i);
+              magnitude += std::abs(tiles.at(n, i));
+            }
+            // What digits leave out, 2^-23 of the row's largest value 127 s each, and three roundings of the sum.
+            const double bound = (0x1p-23 + 3 * 0x1p-24) * 127.0 * scale * magnitude;
+            const double found = double{c[static_cast<std::size_t>(m * n_tiles * 16 + n)]} * scale;
+            worst = std::max(worst, std::fabs(found - sum) / bound);
+          }
+        }
+        CHECK(worst <= 1.0);
+      }
+    }
+  }
+}
+
+namespace {
+
+/// Random tiles of int8-g32 or int4, packed as weights are, and their scaled values.
+struct GroupTiles {
+  GroupTiles(WeightEncoding encoding, int n_tiles, std::int64_t columns) : k(columns) {
+    const TileLayout layout = tile_layout(encoding);
+    tile_bytes = k / layout.k_multiple * layout.bytes_per_multiple;
+    storage.resize(static_cast<std::size_t>(n_tiles * tile_bytes) + 64);
+    const int largest = encoding == WeightEncoding::kInt4Group32 ? 7 : 127;
+    TilePacker packer(encoding, k);
+    for (int tile = 0; tile < n_tiles; ++tile) {
+      const std::span<std::byte> values = packer.values(kTileRows);
+      const std::span<float> scales = packer.scales(kTileRows);
+      for (std::size_t i = 0; i < scales.size(); ++i) {
+        scales[i] = to_float(
+            to_f16(static_cast<float>(0.01 + random_unit(41, i + scales.size() * static_cast<std::size_t>(tile)))));
+      }
+      for (std::int64_t i = 0; i < kTileRows * k; ++i) {
+        const double unit = random_value(42, tile * kTileRows * k + i) / 2.0;
+        const auto q = static_cast<std::int8_t>(std::lrint(unit * largest));
+        values[static_cast<std::size_t>(i)] = static_cast<std::byte>(q);
+        const std::int64_t group = i / k * (k / kGroupColumns) + i % k / kGroupColumns;
+        weights.push_back(double{scales[static_cast<std::size_t>(group)]} * q);
+      }
+      packer.pack(kTileRows, tiles() + tile * tile_bytes);
+    }
+  }
+  [[nodiscard]] std::byte* tiles() {
+    return reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
+  }
+  std::int64_t k;
+  std::int64_t tile_bytes = 0;
+  std::vector<double> weights;  ///< [16 * n_tiles, k]
+  std::vector<std::byte> storage;
+};
+
+}  // namespace
+
+TEST_CASE("products of groups over tiles are those of plain loops, with digits and with quantized activations") {
+  const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8Group},
+                                                        {WeightEncoding::kInt8Group32, Product::kInt8GroupQuantized},
+                                                        {WeightEncoding::kInt4Group32, Product::kInt4},
+                                                        {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
+  for (const auto& [encoding, index] : formats) {
+    const ProductKernel& product = kernels_amx_model().products[int(index)];
+    // One group to two chunks of four and one group.
+    for (const std::int64_t k : {32, 96, 128, 160, 288}) {
+      for (const int n_tiles : {1, 2}) {
+        GroupTiles tiles(encoding, n_tiles, k);
+        for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
+          CAPTURE(int(index), k, n_tiles, n_rows);
+          const Activations x(product, n_rows, k);
+          const std::vector<float> c = multiplied(product, x, tiles.tiles(), tiles.tile_bytes, n_tiles, k, nullptr);
+          double worst = 0.0;
+          for (int m = 0; m < n_rows; ++m) {
+            const double scale = x.scales[static_cast<std::size_t>(m)];
+            for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
+              double sum = 0.0;
+              double magnitude = 0.0;
+              for (std::int64_t i = 0; i < k; ++i) {
+                double value = x.values[static_cast<std::size_t>(m * k + i)];
+                if (!has_digits(product.act)) value = scale * std::nearbyint(value / scale);
+                const double w = tiles.weights[static_cast<std::size_t>(n * k + i)];
+                sum += value * w;
+                magnitude += std::fabs(w);
+              }
+              // As for int8, with a rounding for each group and digit.
+              const double bound =
+                  (0x1p-23 + 4.0 * static_cast<double>(k / kGroupColumns) * 0x1p-24) * 127.0 * scale * magnitude;
+              const double found = double{c[static_cast<std::size_t>(m * n_tiles * 16 + n)]} * scale;
+              worst = std::max(worst, std::fabs(found - sum) / bound);
+            }
+          }
+          CHECK(worst <= 1.0);
+        }
       }
     }
   }

@@ -167,7 +167,9 @@ std::int64_t place_in_vec(ActType act, std::int64_t vec, std::int64_t k) {
   constexpr int kU8Nibbles[8] = {0, 2, 4, 6, 1, 3, 5, 7};
   constexpr int kI16Nibbles[8] = {0, 1, 4, 5, 2, 3, 6, 7};
   if (act == ActType::kI16) return k % vec / 4 * 4 + kI16[k % 4];
-  if (act == ActType::kU8Nibbles) return k % vec / 8 * 8 + kU8Nibbles[k % 8];
+  if (act == ActType::kU8Nibbles || act == ActType::kI8Nibbles || act == ActType::kDigitsNibbles) {
+    return k % vec / 8 * 8 + kU8Nibbles[k % 8];
+  }
   if (act == ActType::kI16Nibbles) return k % vec / 8 * 8 + kI16Nibbles[k % 8];
   return k % vec;
 }
@@ -224,28 +226,45 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
 
 namespace {
 
-/// Packed activation `index` as a number, without the scale of quantized ones.
-float packed_value(const std::vector<std::byte>& packed, ActType act, std::int64_t index) {
-  const std::byte* const at = packed.data() + index * act_bytes(act);
+/// Activation `k` of row m of a packed block of n_rows rows as a number, without the scale of its row.
+double packed_value(const std::vector<std::byte>& packed, const ProductKernel& product, int n_rows, int m,
+                    std::int64_t k) {
+  const ActType act = product.act;
+  const std::int64_t vec = product.vec;
+  const std::int64_t step_row = k / vec * n_rows + m;
+  const std::int64_t place = place_in_vec(act, vec, k);
+  if (has_digits(act)) {
+    double value = 0.0;
+    const int bias = vec == kGroupColumns && n_rows <= 2 ? 128 : 0;
+    for (int digit = 0; digit < 3; ++digit) {
+      const std::byte byte = packed[static_cast<std::size_t>((step_row * 3 + digit) * vec + place)];
+      const int d = bias == 0 ? int{static_cast<std::int8_t>(byte)} : std::to_integer<int>(byte) - bias;
+      CHECK(std::abs(d) <= 127);
+      value += d / std::pow(254.0, digit);
+    }
+    return value;
+  }
+  const std::byte* const at = packed.data() + (step_row * vec + place) * act_bytes(act);
   float value = 0.0F;
   Bf16 bf16;
   std::int16_t i16 = 0;
   switch (act) {
     case ActType::kF32:
       std::memcpy(&value, at, sizeof(value));
-      return value;
+      return double{value};
     case ActType::kBf16:
       std::memcpy(&bf16, at, sizeof(bf16));
-      return to_float(bf16);
+      return double{to_float(bf16)};
     case ActType::kU8:
     case ActType::kU8Nibbles:
-      return static_cast<float>(std::to_integer<int>(*at) - 128);
-    case ActType::kI16:
-    case ActType::kI16Nibbles:
+      return std::to_integer<int>(*at) - 128;
+    case ActType::kI8:
+    case ActType::kI8Nibbles:
+      return n_rows <= 4 ? std::to_integer<int>(*at) - 128 : int{static_cast<std::int8_t>(*at)};
+    default:
       std::memcpy(&i16, at, sizeof(i16));
       return i16;
   }
-  return value;
 }
 
 }  // namespace
@@ -277,17 +296,81 @@ TEST_CASE("activations are packed vec by vec with the rows side by side, padded 
           for (int m = 0; m < n_rows; ++m) {
             for (std::int64_t k = 0; k < padded; ++k) {
               const float value = k < n ? x.data()[m * n + k] : 0.0F;
-              const std::int64_t index =
-                  (k / product.vec * n_rows + m) * product.vec + place_in_vec(product.act, product.vec, k);
-              const float found = packed_value(packed, product.act, index);
-              const float expected = is_quantized(product.act)       ? std::nearbyint(value / static_cast<float>(m + 1))
+              const double found = packed_value(packed, product, n_rows, m, k);
+              const float expected = has_digits(product.act)         ? value / static_cast<float>(m + 1)
+                                     : has_row_scale(product.act)    ? std::nearbyint(value / static_cast<float>(m + 1))
                                      : product.act == ActType::kBf16 ? round_to_bf16(value)
                                                                      : value;
-              all_equal = all_equal && found == expected;
+              // Digits: the bound of activation_digits-inl.h, and the rounding of the quotient here.
+              const double tolerance = has_digits(product.act) ? 127.0 * 0x1p-22 : 0.0;
+              all_equal = all_equal && std::fabs(found - double{expected}) <= tolerance;
             }
           }
           CHECK(all_equal);
         }
+      }
+    }
+  }
+}
+
+TEST_CASE("three digits hold an activation to 2^-23 of the largest of its row, whatever its size") {
+  for (const Isa isa : usable_isas()) {
+    const KernelTable& table = kernel_table(isa);
+    for (const ProductKernel& product : table.products) {
+      if (!has_digits(product.act)) continue;
+      for (const float size : {1.0F, 1e-45F, 1e-40F, 1e-30F, 1e-20F, 1e20F, 1.6e38F}) {
+        for (const int n_rows : {1, 3}) {
+          CAPTURE(std::string(to_string(isa)), product.name, size, n_rows);
+          constexpr std::int64_t kColumns = 192;
+          Values x(kColumns * n_rows, 31);
+          double most = 0.0;
+          for (std::int64_t i = 0; i < kColumns * n_rows; ++i) {
+            // Values that lie between sizes apart by up to 2^20, as those of language models do.
+            x.data()[i] = std::ldexp(x.data()[i], -static_cast<int>(i % 21)) * size;
+            most = std::max(most, std::fabs(double{x.data()[i]}));
+          }
+          std::vector<std::byte> packed(static_cast<std::size_t>(kColumns * n_rows * act_bytes(product.act)));
+          std::vector<float> scales(static_cast<std::size_t>(n_rows));
+          table.pack({.x = x.data(),
+                      .x_stride = kColumns,
+                      .n_rows = n_rows,
+                      .k = kColumns,
+                      .k_padded = kColumns,
+                      .vec = product.vec,
+                      .act = product.act,
+                      .out = packed.data(),
+                      .row_scales = scales.data()});
+          double worst = 0.0;
+          for (int m = 0; m < n_rows; ++m) {
+            const double scale = scales[static_cast<std::size_t>(m)];
+            for (std::int64_t k = 0; k < kColumns; ++k) {
+              const double found = scale * packed_value(packed, product, n_rows, m, k);
+              worst = std::max(worst, std::fabs(found - double{x.data()[m * kColumns + k]}));
+            }
+          }
+          CHECK(worst <= std::max(most * 0x1p-23, 0x1p-116));
+        }
+      }
+      std::vector<float> x(kGroupColumns * 2);
+      std::vector<std::byte> packed(static_cast<std::size_t>(kGroupColumns) * 2 * 3, std::byte{1});
+      const auto pack = [&] {
+        float scale = 0.0F;
+        table.pack({.x = x.data(),
+                    .x_stride = 2 * kGroupColumns,
+                    .n_rows = 1,
+                    .k = 2 * kGroupColumns,
+                    .k_padded = 2 * kGroupColumns,
+                    .vec = product.vec,
+                    .act = product.act,
+                    .out = packed.data(),
+                    .row_scales = &scale});
+        return scale;
+      };
+      CHECK(std::isfinite(pack()));
+      for (std::int64_t k = 0; k < 2 * kGroupColumns; ++k) CHECK(packed_value(packed, product, 1, 0, k) == 0.0);
+      for (const float bad : {NAN, INFINITY, -INFINITY}) {
+        x[17] = bad;
+        CHECK(std::isnan(pack()));
       }
     }
   }
@@ -411,7 +494,7 @@ struct GroupTile {
 void check_group_product(const KernelTable& table, const ProductKernel& product, const GroupTile& weight,
                          const std::byte* tile, std::int64_t tile_bytes) {
   const std::int64_t n_cols = weight.n_cols;
-  const bool has_quantized_rows = is_quantized(product.act);
+  const bool has_quantized_rows = has_row_scale(product.act) && !has_digits(product.act);
   REQUIRE(weight.k_padded % product.k_multiple == 0);
   for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
     CAPTURE(product.name, n_cols, n_rows);
@@ -445,19 +528,24 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
                       .c = c.data(),
                       .c_stride = 16});
     for (int m = 0; m < n_rows; ++m) {
-      REQUIRE(row_scales[static_cast<std::size_t>(m)] == 1.0F);
+      const float row_scale = row_scales[static_cast<std::size_t>(m)];
+      if (!has_digits(product.act)) REQUIRE(row_scale == 1.0F);
+      // What digits leave out of each activation (activation_digits-inl.h).
+      const double rest = has_digits(product.act) ? 127.0 * double{row_scale} * 0x1p-23 : 0.0;
       for (std::int64_t row = 0; row < 16; ++row) {
         double sum = 0.0;
         double magnitude = 0.0;
+        double weights_sum = 0.0;
         for (std::int64_t k = 0; k < n_cols; ++k) {
           const double term =
               double{x.data()[m * n_cols + k]} * double{weight.weights[static_cast<std::size_t>(row * n_cols + k)]};
           sum += term;
           magnitude += std::fabs(term);
+          weights_sum += std::fabs(double{weight.weights[static_cast<std::size_t>(row * n_cols + k)]});
         }
         // The error of an f32 sum of n terms is at most n rounding errors of the sum of their magnitudes.
-        const double found = c[static_cast<std::size_t>(m * 16 + row)];
-        CHECK(std::fabs(found - sum) <= double(n_cols + 2) * 0x1p-24 * magnitude);
+        const double found = double{c[static_cast<std::size_t>(m * 16 + row)]} * double{row_scale};
+        CHECK(std::fabs(found - sum) <= double(n_cols + 2) * 0x1p-24 * magnitude + rest * weights_sum);
       }
     }
   }

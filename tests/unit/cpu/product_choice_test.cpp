@@ -114,9 +114,8 @@ TEST_CASE("a list of products is read, and anything else is refused in one line"
     CHECK(refused.error().code == ErrorCode::kInvalidInput);
     CHECK(refused.error().message.ends_with(fmt::format("of bf16, int8, int8-g32, int4, found {}", bad)));
   }
-  // AMX multiplies BF16 weights in tiles, and a CPU without BF16 instructions has nothing to choose.
-  CHECK_FALSE(parse_products(Isa::kAmx, "bf16=f32", ChoiceBasis::kOption).has_value());
-  CHECK(to_text(parse_products(Isa::kAmx, "f32", ChoiceBasis::kOption).value()) == "int8=f32,int8-g32=f32,int4=f32");
+  // AMX multiplies all weights in tiles, and a CPU without BF16 instructions has nothing to choose.
+  CHECK_FALSE(parse_products(Isa::kAmx, "f32", ChoiceBasis::kOption).has_value());
   const auto without = parse_products(Isa::kAvx2, "f32", ChoiceBasis::kEnvironment);
   REQUIRE_FALSE(without.has_value());
   CHECK(without.error().code == ErrorCode::kUnavailable);
@@ -124,7 +123,7 @@ TEST_CASE("a list of products is read, and anything else is refused in one line"
         "cpu: SECONDSOURCE_CPU_PRODUCTS: instruction set avx2 multiplies each product in one way only");
 }
 
-TEST_CASE("a product in f32 has the kernels of AVX-512, and many rows stay in the tiles of AMX") {
+TEST_CASE("a product in f32 has the kernels of AVX-512") {
   if (!can_choose()) return;  // a CPU without BF16 instructions
   const KernelTable& widening = kernel_table(Isa::kAvx512);
   const KernelTable table =
@@ -135,13 +134,6 @@ TEST_CASE("a product in f32 has the kernels of AVX-512, and many rows stay in th
   const KernelTable& own = kernel_table(Isa::kAvx512Bf16);
   CHECK(table.products[int(Product::kInt4)].multiply == own.products[int(Product::kInt4)].multiply);
   CHECK(table.unpack[int(Product::kInt8Group)].unpack == own.unpack[int(Product::kInt8Group)].unpack);
-#ifdef __x86_64__
-  const KernelTable amx = kernels_of(Isa::kAmx, parse_products(Isa::kAmx, "f32", ChoiceBasis::kOption).value());
-  for (const Product product : choosable_products(Isa::kAmx)) {
-    CHECK(amx.products[int(product)].multiply == widening.products[int(product)].multiply);
-    CHECK(amx.unpack[int(product)].into == Product::kBf16);
-  }
-#endif
 }
 
 TEST_CASE("both kernels of every product are timed") {
