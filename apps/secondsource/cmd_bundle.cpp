@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "bundle/bundle.h"
+#include "bundle/bundle_text.h"
 #include "bundle/create.h"
 #include "bundle/named_shape.h"
 #include "bundle/outputs.h"
@@ -14,9 +15,12 @@
 #include "bundle/verify.h"
 #include "commands.h"
 #include "core/file.h"
+#include "core/hash.h"
 #include "core/units.h"
+#include "engine/activation_maxima.h"
 #include "hub/pull.h"
 #include "installed_data.h"
+#include "model_flags.h"
 
 namespace secondsource {
 namespace {
@@ -113,7 +117,37 @@ struct CreateCommandOptions {
   std::string from;
   std::string gguf;
   std::string url;
+  std::string smooth_text;
+  double smooth_alpha = 0.5;
+  std::int64_t smooth_tokens = std::int64_t{64} << 10;
 };
+
+/// Runs the model over the text, on the first backend that is no oracle, in the type in which its weights are stored.
+Result<SmoothingPlan> calibrate(const CreateCommandOptions& options, CommandContext& context) {
+  constexpr std::int64_t kMostTextBytes = std::int64_t{64} << 20;
+  constexpr std::int64_t kWindow = 512;
+  SS_TRY(const Bundle model, Bundle::open_model_folder(options.from));
+  SS_TRY_VOID(check_can_be_smoothed(model.config(), model.tensors()));
+  SS_TRY(const std::string text, read_file(options.smooth_text, kMostTextBytes));
+  SS_TRY(const BundleText encoder, BundleText::load(model));
+  SS_TRY(std::vector<std::int32_t> ids, encoder.encode(text));
+  ids.resize(std::min(ids.size(), static_cast<std::size_t>(options.smooth_tokens)));
+  EngineOptions engine;
+  engine.scheduler.max_seqs = 1;
+  engine.max_context = kWindow;
+  engine.observe_all = true;
+  SS_TRY(const auto session, open_session(model, ModelFlags{}, engine, context));
+  SmoothingPlan plan{.record = {.alpha = options.smooth_alpha,
+                                .text_sha256 = sha256_hex(text),
+                                .n_tokens = static_cast<std::int64_t>(ids.size())},
+                     .maxima = {}};
+  const std::int64_t window = std::min(kWindow, model.config().max_seq_len);
+  auto maxima =
+      measure_activation_maxima(session->engine(), model.config(), ids, window, context.progress, context.interrupt);
+  if (!maxima) return maxima.error().with_context(options.smooth_text);
+  plan.maxima = *std::move(maxima);
+  return plan;
+}
 
 Result<ExitStatus> run_create(const CreateCommandOptions& options, CommandContext& context) {
   if (options.from.empty() == options.gguf.empty()) {
@@ -123,6 +157,13 @@ Result<ExitStatus> run_create(const CreateCommandOptions& options, CommandContex
   create.model_folder = options.from;
   create.gguf_file = options.gguf;
   create.source_url = options.url;
+  if (!options.smooth_text.empty()) {
+    if (options.from.empty()) {
+      return Error{ErrorCode::kUnsupported,
+                   "--smooth-text reads a folder (--from-hf); make a bundle of the GGUF file first, and smooth that"};
+    }
+    SS_TRY(create.smoothing, calibrate(options, context));
+  }
   return create_and_report(create, options.bundle.out, context);
 }
 
@@ -136,7 +177,17 @@ void add_create_command(CommandNode& bundle, CommandAction& action) {
                       "A GGUF file, or the first part of a split one; its weights are dequantized exactly");
   options->bundle.add_to(*command, "the folder's or the file's", "unknown");
   command->add_option("--url", options->url, "Where the weights come from");
-  command->footer("Example: secondsource bundle create --from-hf SmolLM2-135M --prompts prompts --out smollm2");
+  command->add_option("--smooth-text", options->smooth_text,
+                      "A text by whose activations the weights are smoothed (SmoothQuant) for variants with w8a8");
+  command->add_option("--smooth-alpha", options->smooth_alpha, "How much moves from activations into weights")
+      ->check(Range(0.01, 0.99))
+      ->capture_default_str();
+  command->add_option("--smooth-tokens", options->smooth_tokens, "At most so many tokens of the text")
+      ->check(Range(1, 1 << 24))
+      ->capture_default_str();
+  command->footer(
+      "Example: secondsource bundle create --from-hf SmolLM2-135M --prompts prompts --out smollm2\n"
+      "Example: secondsource bundle create --from-hf smollm2 --smooth-text calibration.txt --out smollm2-smooth");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_create(*options, context); }; });
 }
@@ -216,6 +267,10 @@ std::string describe(const Bundle& bundle) {
   if (!manifest->source_quantization.empty()) {
     text += fmt::format("  quantized at its source: {}; the weights here are the dequantized values\n",
                         manifest->source_quantization);
+  }
+  if (manifest->smoothing) {
+    text += fmt::format("  smoothed by alpha {}, from {} tokens of the text {}\n", manifest->smoothing->alpha,
+                        manifest->smoothing->n_tokens, manifest->smoothing->text_sha256);
   }
   for (const ManifestVariant& variant : manifest->variants) {
     text += fmt::format("  variant {}: {}, {}, {}\n", variant.name, to_string(variant.tier),

@@ -210,18 +210,33 @@ Result<void> create_from_folder(const CreateOptions& options, const fs::path& ta
   SS_TRY_VOID(add_model_files(options, std::array{std::string_view("config.json")}, writer));
   SS_TRY_VOID(add_text_files(options, writer, progress));
   SS_TRY_VOID(add_model_files(options, std::array{kWeightIndexFile}, writer));
-  const std::vector<std::string>& files = model.tensors().files();
-  SS_TRY_VOID(add_model_files(options, std::vector<std::string_view>(files.begin(), files.end()), writer));
+  if (options.smoothing) {
+    SS_TRY_VOID(check_can_be_smoothed(model.config(), model.tensors()));
+    SS_TRY_VOID(write_smoothed_weights(options.model_folder, model.config(), model.tensors(), *options.smoothing,
+                                       writer, progress, interrupt));
+    manifest.smoothing = options.smoothing->record;
+  } else {
+    const std::vector<std::string>& files = model.tensors().files();
+    SS_TRY_VOID(add_model_files(options, std::vector<std::string_view>(files.begin(), files.end()), writer));
+  }
   SS_TRY_VOID(finish_bundle(options, model, options.model_folder, std::move(manifest), writer, progress));
   return folder.commit();
+}
+
+Error smooths_folders_only() {
+  return {
+      ErrorCode::kUnsupported,
+      "smoothing reads a folder with weights in BF16 or F32: make a bundle of the quantized model first, and smooth that"};
 }
 
 }  // namespace
 
 Result<void> create_bundle(const CreateOptions& options, const fs::path& target, Progress& progress,
                            const InterruptFlag& interrupt) {
+  if (options.smoothing && !options.gguf_file.empty()) return smooths_folders_only();
   if (!options.gguf_file.empty()) return create_from_gguf(options, target, progress, interrupt);
   SS_TRY(const bool is_quantized, has_quantized_weights(options.model_folder));
+  if (options.smoothing && is_quantized) return smooths_folders_only();
   return is_quantized ? create_from_quantized(options, target, progress, interrupt)
                       : create_from_folder(options, target, progress, interrupt);
 }

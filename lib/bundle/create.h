@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bundle/smoothing.h"
 #include "chat/chat_template.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
@@ -29,6 +30,7 @@ struct CreateOptions {
   std::optional<std::filesystem::path> prompts;  ///< a folder of suites (*.yaml) with their documents
   /// A name (chat/named_templates.h), the path of a Jinja file, or "none"; absent: the model's own.
   std::optional<std::string> chat_template = std::nullopt;
+  std::optional<SmoothingPlan> smoothing = std::nullopt;  ///< of a model_folder with weights in BF16 or F32
   std::string chat_date = std::string(kDefaultChatDate);  ///< YYYY-MM-DD: today for the template
 };
 

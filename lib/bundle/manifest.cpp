@@ -158,6 +158,15 @@ Result<ExpectedFrom> parse_expected_from(const YamlNode& node) {
   return from;
 }
 
+Result<Smoothing> parse_smoothing(const YamlNode& node) {
+  SS_TRY_VOID(node.expect_keys({"alpha", "text_sha256", "tokens"}));
+  Smoothing smoothing;
+  SS_TRY(smoothing.alpha, node.number("alpha", kShare));
+  SS_TRY(smoothing.text_sha256, sha256_at(node, "text_sha256"));
+  SS_TRY(smoothing.n_tokens, node.integer("tokens", 1, kMaxFileBytes));
+  return smoothing;
+}
+
 Result<void> check_format(const YamlNode& root) {
   SS_TRY(const YamlNode format, root.at("format"));
   SS_TRY(const std::string format_name, format.as_string());
@@ -230,10 +239,13 @@ Result<Manifest> parse_manifest(std::string_view text, std::string_view name) {
   SS_TRY(manifest.family, word_at(root, "family"));
   SS_TRY(manifest.license, root.string("license"));
   SS_TRY(const YamlNode source, root.at("source"));
-  SS_TRY_VOID(source.expect_keys({"description", "url", "quantization"}));
+  SS_TRY_VOID(source.expect_keys({"description", "url", "quantization", "smoothing"}));
   SS_TRY(manifest.source_description, source.string("description"));
   SS_TRY(manifest.source_url, source.string_or("url", ""));
   SS_TRY(manifest.source_quantization, source.string_or("quantization", ""));
+  if (const auto smoothing = source.find("smoothing")) {
+    SS_TRY(manifest.smoothing, parse_smoothing(*smoothing));
+  }
   SS_TRY(manifest.files, parse_files(root));
   if (manifest.find_file("config.json") == nullptr) return root.fault("files: expected config.json, found none");
   if (root.has("chat_template")) {

@@ -89,6 +89,13 @@ struct ExpectedFrom {
   std::string dtype;
 };
 
+/// How the weights were smoothed (bundle/smoothing.h).
+struct Smoothing {
+  double alpha = 0.5;         ///< in (0, 1): how much of the difficulty moves from activations into weights
+  std::string text_sha256;    ///< of the text whose activations were measured
+  std::int64_t n_tokens = 0;  ///< of it
+};
+
 struct Manifest {
   std::string name;
   std::string family;
@@ -97,7 +104,8 @@ struct Manifest {
   std::string source_url;
   /// How the source was quantized, whose dequantized values are the weights here: "Q4_1 (211 tensors), F32 (61)". Empty: not.
   std::string source_quantization;
-  std::vector<ManifestFile> files;  ///< every file except manifest.yaml, sorted by path
+  std::optional<Smoothing> smoothing;  ///< absent: the weights are those of the source
+  std::vector<ManifestFile> files;     ///< every file except manifest.yaml, sorted by path
   /// A Jinja file of the bundle ("chat_template.jinja"), the name of a template of this program, or "none".
   std::string chat_template = "none";
   std::optional<std::string> chat_date;  ///< YYYY-MM-DD: today for the template; absent: kDefaultChatDate

@@ -75,6 +75,10 @@ std::string write_manifest(const Manifest& manifest) {
   if (!manifest.source_quantization.empty()) {
     fmt::format_to(out, "  quantization: {}\n", quoted(manifest.source_quantization));
   }
+  if (manifest.smoothing) {
+    fmt::format_to(out, "  smoothing: {{alpha: {}, text_sha256: \"{}\", tokens: {}}}\n", manifest.smoothing->alpha,
+                   manifest.smoothing->text_sha256, manifest.smoothing->n_tokens);
+  }
   fmt::format_to(out, "files:\n");
   for (const ManifestFile& file : manifest.files) {
     fmt::format_to(out, "  - {{path: {}, bytes: {}, sha256: \"{}\"}}\n", quoted(file.path), file.size_bytes,

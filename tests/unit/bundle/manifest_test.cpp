@@ -85,7 +85,9 @@ TEST_CASE("a written manifest reads back as the same manifest") {
   manifest->chat_date = "2024-07-26";
   manifest->source_description = "a \"quoted\" text: with # and\nlines, é and \xf0\x9f\x98\x80";
   CHECK(write_manifest(*manifest).find("quantization") == std::string::npos);
+  CHECK(write_manifest(*manifest).find("smoothing") == std::string::npos);
   manifest->source_quantization = "Q4_1 (210 tensors), F32 (61)";
+  manifest->smoothing = Smoothing{.alpha = 0.45, .text_sha256 = std::string(kHash), .n_tokens = 1300};
   Quality& quality = *manifest->variants.front().quality;
   quality.perplexity_ratio = 1.25;
   quality.limits = {.kl_mean = 0.05,
@@ -98,6 +100,9 @@ TEST_CASE("a written manifest reads back as the same manifest") {
   REQUIRE_OK(again);
   CHECK(again->source_description == manifest->source_description);
   CHECK(again->source_quantization == manifest->source_quantization);
+  CHECK(again->smoothing->alpha == 0.45);
+  CHECK(again->smoothing->text_sha256 == kHash);
+  CHECK(again->smoothing->n_tokens == 1300);
   CHECK(again->chat_date == "2024-07-26");
   CHECK(write_manifest(*again) == text);
   CHECK(again->find_variant("bf16")->quality->perplexity == 12.3);
@@ -108,6 +113,11 @@ TEST_CASE("a written manifest reads back as the same manifest") {
 
 TEST_CASE("a manifest is refused for what is wrong in it") {
   const auto [from, to, part] = GENERATE(table<std::string, std::string, std::string>({
+      {"  url: \"\"", "  smoothing: {alpha: 1.5, text_sha256: x, tokens: 1}",
+       "smoothing.alpha: expected a number from 0 to 1"},
+      {"  url: \"\"", "  smoothing: {alpha: 0.5, text_sha256: x, tokens: 1}", "64 lower-case hexadecimal digits"},
+      {"  url: \"\"", "  smoothing: {alpha: 0.5, tokens: 1}", "expected the key \"text_sha256\""},
+      {"  url: \"\"", "  smoothing: {beta: 0.5}", "found \"beta\""},
       {"chat_template: chatml", "chat_template: chat_template.jinja",
        "chat_template: expected one of the files, found chat_template.jinja"},
       {"chat_template: chatml", "chat_template: chatml\nchat_date: soon",

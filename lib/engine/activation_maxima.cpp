@@ -1,0 +1,78 @@
+#include "engine/activation_maxima.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace secondsource {
+namespace {
+
+/// Where the maxima of a product's inputs go, by the product's label in the graph.
+using Places = std::map<std::string, std::vector<float>*, std::less<>>;
+
+Places places_of(const ModelConfig& config, ActivationMaxima& maxima) {
+  maxima.layers.resize(static_cast<std::size_t>(config.n_layers));
+  Places places = {{"head", &maxima.head}};
+  for (std::size_t layer = 0; layer < maxima.layers.size(); ++layer) {
+    LayerActivations& of_layer = maxima.layers[layer];
+    places[fmt::format("layers.{}.attention.qkv", layer)] = &of_layer.qkv;
+    places[fmt::format("layers.{}.attention.out", layer)] = &of_layer.attention_out;
+    places[fmt::format("layers.{}.ffn.gate_up", layer)] = &of_layer.gate_up;
+    places[fmt::format("layers.{}.ffn.down", layer)] = &of_layer.down;
+  }
+  return places;
+}
+
+/// Takes the maxima of the last step, which had `n_rows` tokens.
+Result<void> take_maxima(const Engine& engine, std::size_t n_rows, const Places& places) {
+  const StepGraph graph = engine.graph();
+  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+    const auto place = places.find(graph.labels[i]);
+    const auto* const product = std::get_if<Matmul>(&graph.ops[i]);
+    if (place == places.end() || product == nullptr) continue;
+    SS_TRY(const std::vector<float> values, engine.read_value(product->x));
+    const auto n_columns = static_cast<std::size_t>(graph.values[static_cast<std::size_t>(index_of(product->x))].cols);
+    std::vector<float>& most = *place->second;
+    most.resize(n_columns, 0.0F);
+    // Rows behind those of the tokens are padding.
+    for (std::size_t k = 0; k < std::min(values.size(), n_rows * n_columns); ++k) {
+      if (!std::isfinite(values[k])) {
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("{}: expected finite inputs, found a NaN or an infinity", graph.labels[i])};
+      }
+      float& of_column = most[k % n_columns];
+      of_column = std::max(of_column, std::abs(values[k]));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<ActivationMaxima> measure_activation_maxima(Engine& engine, const ModelConfig& config,
+                                                   std::span<const std::int32_t> ids, std::int64_t window,
+                                                   Progress& progress, const InterruptFlag& interrupt) {
+  if (ids.empty()) return Error{ErrorCode::kInvalidInput, "expected a text of at least one token, found none"};
+  ActivationMaxima maxima;
+  const Places places = places_of(config, maxima);
+  progress.begin("calibration (tokens)", static_cast<std::int64_t>(ids.size()));
+  for (std::size_t begin = 0; begin < ids.size(); begin += static_cast<std::size_t>(window)) {
+    const auto part = ids.subspan(begin, std::min(static_cast<std::size_t>(window), ids.size() - begin));
+    Request request{.prompt_ids = {part.begin(), part.end()}, .score_prompt = true};
+    SS_TRY_VOID(engine.submit(std::move(request)));
+    while (engine.has_work()) {
+      SS_TRY_VOID(interrupt.check());
+      SS_TRY_VOID(engine.step());
+      SS_TRY_VOID(take_maxima(engine, static_cast<std::size_t>(engine.last_step().n_prefill_tokens), places));
+    }
+    progress.update(static_cast<std::int64_t>(begin + part.size()));
+  }
+  return maxima;
+}
+
+}  // namespace secondsource
