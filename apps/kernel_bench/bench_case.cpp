@@ -45,7 +45,8 @@ const std::vector<ProductVariant>& all_variants() {
       {"int4", WeightEncoding::kInt4Group32, ActQuant::kNone},
       {"int8-w8a8", WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow},
       {"int8-g32-w8a8", WeightEncoding::kInt8Group32, ActQuant::kInt8PerRow},
-      {"int4-w8a8", WeightEncoding::kInt4Group32, ActQuant::kInt8PerRow}};
+      {"int4-w8a8", WeightEncoding::kInt4Group32, ActQuant::kInt8PerRow},
+      {"fp8", WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow}};
   return variants;
 }
 

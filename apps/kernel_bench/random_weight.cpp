@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/e4m3.h"
 #include "core/half.h"
 #include "core/random.h"
 
@@ -25,9 +26,11 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
   pool_.resize(static_cast<std::size_t>(kPoolValues) * transfer_bytes_per_value(encoding));
   const float deviation = 1.0F / std::sqrt(static_cast<float>(n_cols));
   const float half_width = deviation * std::sqrt(3.0F);  // a uniform distribution with that deviation
-  const int largest = encoding == WeightEncoding::kInt4Group32 ? 7 : 127;
+  const float largest = encoding == WeightEncoding::kInt4Group32 ? 7.0F
+                        : encoding == WeightEncoding::kFp8PerRow ? kE4m3Max
+                                                                 : 127.0F;
   // The scales of groups are stored as FP16.
-  scale_ = round_to_f16(half_width / static_cast<float>(largest));
+  scale_ = round_to_f16(half_width / largest);
   for (std::int64_t i = 0; i < kPoolValues; ++i) {
     const auto unit = static_cast<float>(2.0 * random_unit(seed, static_cast<std::uint64_t>(i)) - 1.0);
     switch (encoding) {
@@ -43,7 +46,10 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
       case WeightEncoding::kInt8PerRow:
       case WeightEncoding::kInt8Group32:
       case WeightEncoding::kInt4Group32:
-        put(pool_, i, static_cast<std::int8_t>(std::lround(unit * static_cast<float>(largest))));
+        put(pool_, i, static_cast<std::int8_t>(std::lround(unit * largest)));
+        break;
+      case WeightEncoding::kFp8PerRow:
+        put(pool_, i, to_e4m3(unit * kE4m3Max));
         break;
     }
   }

@@ -17,7 +17,7 @@ namespace {
 /// Operations/s at best for products of this dtype.
 std::optional<double> peak_of(const MachineLimits& limits, std::string_view dtype) {
   if (!limits.unmeasured.empty()) return std::nullopt;
-  if (quantizes_activations(dtype) && limits.int8_ops) return limits.int8_ops;
+  if (multiplies_int8(dtype) && limits.int8_ops) return limits.int8_ops;
   if (dtype != "f16" && dtype != "f32") return std::max(limits.f32_flops, limits.bf16_flops.value_or(0));
   return limits.f32_flops;
 }

@@ -35,11 +35,6 @@ DeviceInfo describe_device(const Options& options) {
   return device;
 }
 
-Support supports_act(ActQuant act) {
-  if (act == ActQuant::kFp8PerRow) return Support::no("no kernel takes FP8 activations yet");
-  return Support::yes();
-}
-
 }  // namespace
 
 Result<std::vector<DeviceInfo>> devices() {
@@ -68,16 +63,18 @@ CpuBackend::CpuBackend(const Options& options, std::optional<WeightCache> cache)
 
 Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
   return visit_op(
-      op, [](const OneOf<Matmul, GroupedMatmul> auto& matmul) { return supports_act(matmul.act); },
-      [](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample,
-                     Route> auto&) { return Support::yes(); },
+      op,
+      [](const OneOf<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample, Route,
+                     GroupedMatmul> auto&) { return Support::yes(); },
       [](const AllReduce&) { return Support::no("one device only"); });
 }
 
 Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const {
-  const bool is_integer = scales_per_row(encoding, 1) > 0;
+  const bool is_fp8 = encoding == WeightEncoding::kFp8PerRow;
+  const bool is_integer = scales_per_row(encoding, 1) > 0 && !is_fp8;
   if (act == ActQuant::kInt8PerRow && !is_integer) return Support::no("int8 activations need int8 or int4 weights");
-  return supports_act(act);
+  if (act == ActQuant::kFp8PerRow && !is_fp8) return Support::no("fp8 activations need fp8 weights");
+  return Support::yes();
 }
 
 Result<WeightId> CpuBackend::prepare_weight(const WeightSpec& spec) {

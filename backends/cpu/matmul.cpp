@@ -8,6 +8,7 @@
 #include "backend_kit/workspace_plan.h"
 #include "core/check.h"
 #include "core/checked.h"
+#include "core/e4m3.h"
 #include "cpu/cpu_features.h"
 #include "cpu/tile_packing.h"
 
@@ -94,7 +95,7 @@ MatmulRunner::Plan MatmulRunner::make_plan(const Matmul& op, const PackedWeight&
   Unpacking unpacking{.into = product};
   const Unpacking& of_table = table_.unpack[int(product)];
   if (n_rows >= of_table.from_rows && !weight.is_vector && of_table.unpack != nullptr) unpacking = of_table;
-  Plan plan{.kernel = table_.products[int(unpacking.into)], .unpacking = unpacking};
+  Plan plan{.kernel = kernel_of(table_, unpacking.into, op.act), .unpacking = unpacking};
   // With a single row block a product is bound by reading weights, which multiply() streams; weights that have to be unpacked
   // take the blocks, which unpack a pass at a time.
   const bool has_several_blocks = n_rows > plan.kernel.max_rows;
@@ -371,16 +372,17 @@ void MatmulRunner::run_vector(const Matmul& op, const PackedWeight& weight, cons
   const auto k = static_cast<std::size_t>(x.cols());
   for (std::int64_t row = 0; row < x.rows(); ++row) {
     std::span<const float> inputs = x.row(row);
-    if (op.act == ActQuant::kInt8PerRow) {
+    if (op.act != ActQuant::kNone) {
       const std::span<float> rounded = ScratchCutter(scratch_.of_thread(0)).take<float>(k);
       float row_max = 0.0F;
       for (const float value : inputs) {
         if (std::fabs(value) > row_max || std::isnan(value)) row_max = std::fabs(value);
       }
-      const float scale = row_max / 127.0F;
+      const bool is_fp8 = op.act == ActQuant::kFp8PerRow;
+      const float scale = row_max / (is_fp8 ? kE4m3Max : 127.0F);
       for (std::size_t i = 0; i < k; ++i) {
-        const float quotient = scale == 0.0F ? 0.0F : std::nearbyint(inputs[i] / scale);
-        rounded[i] = scale * std::clamp(quotient, -127.0F, 127.0F);
+        const float quotient = scale == 0.0F ? 0.0F : inputs[i] / scale;
+        rounded[i] = scale * (is_fp8 ? round_to_e4m3(quotient) : std::clamp(std::nearbyint(quotient), -127.0F, 127.0F));
       }
       inputs = rounded;
     }

@@ -39,7 +39,7 @@ class MatmulRunner {
  private:
   /// How one number of rows is multiplied.
   struct Plan {
-    const ProductKernel& kernel;
+    ProductKernel kernel;
     Unpacking unpacking;
     bool is_many = false;    ///< rows: enough to unpack tiles for, and to prefetch
     bool in_passes = false;  ///< over the columns, kPassColumns at a time

@@ -78,6 +78,7 @@ MixtureRunner::ExpertTiles MixtureRunner::expert_tiles(WeightId weights, ActQuan
           .k_padded = weight.k_padded,
           .scales = weight.scales.empty() ? nullptr : weight.scales.data(),
           .row_sums = weight.row_sums.empty() ? nullptr : weight.row_sums.data(),
+          .act = act,
           .tiles_per_column = weight.tiles_per_column(),
           .product = product_of(weight.spec.encoding, act)};
 }
@@ -87,7 +88,7 @@ MixtureRunner::GroupKernel MixtureRunner::kernel_for(const ExpertTiles& weight, 
   const Unpacking& of_table = table_.unpack[int(weight.product)];
   if (n_rows >= of_table.from_rows && of_table.unpack != nullptr) unpacking = of_table;
   const bool in_passes = n_rows >= unpacking.from_rows && unpacking.into == Product::kF32;
-  return {table_.products[int(unpacking.into)], unpacking,
+  return {kernel_of(table_, unpacking.into, weight.act), unpacking,
           in_passes ? std::min(kPassColumns, weight.k_padded) : weight.k_padded};
 }
 

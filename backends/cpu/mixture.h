@@ -51,7 +51,8 @@ class MixtureRunner {
     std::int64_t k_padded = 0;
     const float* scales = nullptr;           ///< one per row, in the order of the tiles; null: none
     const std::int32_t* row_sums = nullptr;  ///< likewise
-    std::int64_t tiles_per_column = 1;       ///< 2: gate and up alternate
+    ActQuant act = ActQuant::kNone;
+    std::int64_t tiles_per_column = 1;  ///< 2: gate and up alternate
     Product product = Product::kF32;
   };
   /// A matmul of routed rows. Row number token * n_top + slot belongs to a token and one of its experts.
@@ -84,7 +85,7 @@ class MixtureRunner {
   };
   /// How a group of some number of rows is multiplied.
   struct GroupKernel {
-    const ProductKernel& kernel;
+    ProductKernel kernel;
     Unpacking unpacking;
     std::int64_t pass_columns = 0;  ///< columns of one pass
   };

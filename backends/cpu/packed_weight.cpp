@@ -12,6 +12,7 @@
 #include "backend_kit/weight_rows.h"
 #include "core/check.h"
 #include "core/checked.h"
+#include "core/e4m3.h"
 #include "core/half.h"
 #include "cpu/tile_packing.h"
 
@@ -117,15 +118,19 @@ Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
   std::vector<std::span<std::byte>> buffers = {bytes};
   float* scales = nullptr;
   std::int32_t* row_sums = nullptr;
-  if (spec.encoding == WeightEncoding::kInt8PerRow) {
-    const auto n = static_cast<std::size_t>(weight.n_tiles * kTileRows);
-    SS_TRY(const std::span<std::byte> scale_bytes, arena_.allocate(n * sizeof(float)));
-    SS_TRY(const std::span<std::byte> sum_bytes, arena_.allocate(n * sizeof(std::int32_t)));
+  const auto n_packed_rows = static_cast<std::size_t>(weight.n_tiles * kTileRows);
+  const bool is_int8 = spec.encoding == WeightEncoding::kInt8PerRow;
+  if (is_int8 || spec.encoding == WeightEncoding::kFp8PerRow) {
+    SS_TRY(const std::span<std::byte> scale_bytes, arena_.allocate(n_packed_rows * sizeof(float)));
     scales = reinterpret_cast<float*>(scale_bytes.data());
+    weight.scales = {scales, n_packed_rows};
+    buffers.push_back(scale_bytes);
+  }
+  if (is_int8) {
+    SS_TRY(const std::span<std::byte> sum_bytes, arena_.allocate(n_packed_rows * sizeof(std::int32_t)));
     row_sums = reinterpret_cast<std::int32_t*>(sum_bytes.data());
-    weight.scales = {scales, n};
-    weight.row_sums = {row_sums, n};
-    buffers.insert(buffers.end(), {scale_bytes, sum_bytes});
+    weight.row_sums = {row_sums, n_packed_rows};
+    buffers.push_back(sum_bytes);
   }
   // The same division among threads as in a matmul of one row.
   for (const std::span<std::byte> buffer : buffers) nodes_.place(buffer, weight.n_tiles / weight.tiles_per_column());
@@ -173,7 +178,7 @@ Result<void> PackedWeights::fill_tiles(const WeightSpec& spec, const PackedWeigh
     if (scales == nullptr) return;
     for (std::int64_t row = 0; row < n_rows; ++row) {
       scales[packed + row] = row_scales[static_cast<std::size_t>(row)];
-      row_sums[packed + row] = packer.row_sum(row);
+      if (row_sums != nullptr) row_sums[packed + row] = packer.row_sum(row);
     }
   });
   return failed.result();
@@ -202,6 +207,10 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
       case WeightEncoding::kInt8PerRow:
         value = weight.scales[static_cast<std::size_t>(packed)] *
                 static_cast<float>(read<std::int8_t>(tile, (k / 4 * kTileRows + lane) * 4 + k % 4));
+        break;
+      case WeightEncoding::kFp8PerRow:
+        value = weight.scales[static_cast<std::size_t>(packed)] *
+                to_float(read<E4m3>(tile, (k / 4 * kTileRows + lane) * 4 + k % 4));
         break;
       case WeightEncoding::kInt8Group32: {
         const std::byte* const group = tile + k / kGroupColumns * kInt8GroupBytes;

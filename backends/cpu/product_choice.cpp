@@ -15,7 +15,7 @@
 namespace secondsource::cpu {
 namespace {
 
-constexpr std::array kOfBf16{Product::kBf16, Product::kInt8, Product::kInt8Group, Product::kInt4};
+constexpr std::array kOfBf16{Product::kBf16, Product::kInt8, Product::kInt8Group, Product::kInt4, Product::kFp8};
 
 /// The instruction set whose kernels multiply in f32.
 constexpr Isa kWidening = Isa::kAvx512;
@@ -30,6 +30,8 @@ std::string_view name_of(Product product) {
       return "int8-g32";
     case Product::kInt4:
       return "int4";
+    case Product::kFp8:
+      return "fp8";
     default:
       return "";
   }
@@ -52,6 +54,7 @@ std::string known_names(Isa isa) {
 std::int64_t tile_bytes_of(Product product, std::int64_t k) {
   switch (product) {
     case Product::kInt8:
+    case Product::kFp8:
       return k * kTileRows;
     case Product::kInt8Group:
       return k / kGroupColumns * kInt8GroupBytes;

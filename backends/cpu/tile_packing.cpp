@@ -127,6 +127,7 @@ TileLayout tile_layout(WeightEncoding encoding) {
     case WeightEncoding::kF16:
       return {1, 32};
     case WeightEncoding::kInt8PerRow:
+    case WeightEncoding::kFp8PerRow:
       return {4, 64};
     case WeightEncoding::kInt8Group32:
       return {kGroupColumns, kInt8GroupBytes};
@@ -177,6 +178,7 @@ void TilePacker::pack(std::int64_t n_rows, std::byte* tile) {
     case WeightEncoding::kF32:
     case WeightEncoding::kBf16:
     case WeightEncoding::kInt8PerRow:
+    case WeightEncoding::kFp8PerRow:
       return pack_words(rows, padded_row_bytes_, static_cast<std::size_t>(n_words_), tile);
     case WeightEncoding::kF16:
       return pack_halves(rows, padded_row_bytes_, static_cast<std::size_t>(n_cols_), tile);

@@ -23,8 +23,16 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
       return act == ActQuant::kInt8PerRow ? Product::kInt8GroupQuantized : Product::kInt8Group;
     case WeightEncoding::kInt4Group32:
       return act == ActQuant::kInt8PerRow ? Product::kInt4Quantized : Product::kInt4;
+    case WeightEncoding::kFp8PerRow:
+      return Product::kFp8;
   }
   return Product::kF32;
+}
+
+ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act) {
+  ProductKernel kernel = table.products[int(product)];
+  if (act == ActQuant::kFp8PerRow) kernel.act = with_e4m3(kernel.act);
+  return kernel;
 }
 
 std::int64_t unpacked_column_bytes(Product into) {

@@ -17,11 +17,6 @@ Result<DType> cache_type(std::string_view name) {
   return Error{ErrorCode::kInvalidInput, fmt::format("option kv: expected f32, f16, bf16 or int8, found {}", name)};
 }
 
-Support supports_act(ActQuant act) {
-  if (act == ActQuant::kFp8PerRow) return Support::no("no kernel takes FP8 activations yet");
-  return Support::yes();
-}
-
 }  // namespace
 
 DeviceInfo describe_device(DType kv_dtype) {
@@ -67,14 +62,14 @@ ReferenceBackend::ReferenceBackend(DeviceInfo device, EagerOptions options)
 
 Support ReferenceBackend::supports(const Op& op, std::span<const ValueDesc>) const {
   return visit_op(
-      op, [](const OneOf<Matmul, GroupedMatmul> auto& matmul) { return supports_act(matmul.act); },
-      [](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample,
-                     Route> auto&) { return Support::yes(); },
+      op,
+      [](const OneOf<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample, Route,
+                     GroupedMatmul> auto&) { return Support::yes(); },
       [](const AllReduce&) { return Support::no("one device only"); });
 }
 
-Support ReferenceBackend::supports_weight(WeightEncoding, ActQuant act) const {
-  return supports_act(act);
+Support ReferenceBackend::supports_weight(WeightEncoding, ActQuant) const {
+  return Support::yes();
 }
 
 Result<WeightId> ReferenceBackend::prepare_weight(const WeightSpec& spec) {

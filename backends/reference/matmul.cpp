@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/e4m3.h"
 #include "reference/kernels.h"
 
 namespace secondsource::reference {
@@ -80,10 +81,12 @@ void read_activations(std::span<const float> x, ActQuant act, std::span<double> 
   for (const float value : x) {
     if (std::fabs(value) > row_max || std::isnan(value)) row_max = std::fabs(value);
   }
-  const float scale = row_max / 127.0F;
+  const bool is_fp8 = act == ActQuant::kFp8PerRow;
+  const float scale = row_max / (is_fp8 ? kE4m3Max : 127.0F);
   for (std::size_t i = 0; i < x.size(); ++i) {
+    const float ratio = scale == 0.0F ? 0.0F : x[i] / scale;
     // nearbyint rounds half to even in the default rounding mode.
-    const float q = scale == 0.0F ? 0.0F : std::clamp(std::nearbyint(x[i] / scale), -127.0F, 127.0F);
+    const float q = is_fp8 ? round_to_e4m3(ratio) : std::clamp(std::nearbyint(ratio), -127.0F, 127.0F);
     out[i] = static_cast<double>(scale) * static_cast<double>(q);
   }
 }

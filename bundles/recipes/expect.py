@@ -12,7 +12,7 @@ last finished prompt. A model that does not fit into memory is read layer by lay
 --device), all prompts together; memory, disk and time are said before it starts, and --resume
 goes on at the layer where it stopped. --check computes everything again and compares, and writes nothing. --add leaves
 the files of the other variants as they are: it checks them, as --check does, and where they come out
-again the manifest's program is this one, though an earlier version wrote them. Those in w8a8 are kept
+again the manifest's program is this one, though an earlier version wrote them. Those in w8a8 and fp8 are kept
 unchecked: there the last bit of a sum, which differs from CPU to CPU, moves an activation by a step.
 --only says which prompts are checked.
 

@@ -48,6 +48,19 @@ def round_to_steps(x, scale, limit):
     return np.where(scale == 0, np.float32(0), np.clip(np.rint(x / divisor), -limit, limit) * scale)
 
 
+def e4m3(x):
+    """The nearest numbers of sign, four bits of exponent and three of mantissa, half to even, at most 448."""
+    _, exponent = np.frexp(x)  # |x| is in [2^(exponent - 1), 2^exponent)
+    place = np.ldexp(np.float32(1), np.maximum(exponent - 1, -6) - 3)
+    return np.clip(np.rint(x / place) * place, np.float32(-448), np.float32(448))
+
+
+def in_e4m3_rows(x):
+    scale = np.abs(x).max(-1, keepdims=True) / np.float32(448)
+    divisor = np.where(scale == 0, np.float32(1), scale)
+    return np.where(scale == 0, np.float32(0), e4m3(x / divisor) * scale)
+
+
 def in_rows(x, limit=127):
     return round_to_steps(x, np.abs(x).max(-1, keepdims=True) / np.float32(limit), np.float32(limit))
 
@@ -63,7 +76,8 @@ def in_groups(w, limit):
 
 MATMUL = {"f32": lambda w: w, "bf16": bf16, "f16": f16, "int8": in_rows, "int8-w8a8": in_rows,
           "int8-g32": lambda w: in_groups(w, 127), "int8-g32-w8a8": lambda w: in_groups(w, 127),
-          "int4": lambda w: in_groups(w, 7), "int4-w8a8": lambda w: in_groups(w, 7)}
+          "int4": lambda w: in_groups(w, 7), "int4-w8a8": lambda w: in_groups(w, 7),
+          "fp8": in_e4m3_rows}
 OTHER = {"bf16": bf16, "f16": f16}
 
 
@@ -82,7 +96,7 @@ class Plain:
     def __init__(self, folder: Path, variant: str, envelope: bool = False) -> None:
         self.config, self.stored = read_model(folder)
         self.variant, self.envelope = variant, envelope
-        self.row_steps = variant.endswith("-w8a8")
+        self.row_steps = in_e4m3_rows if variant == "fp8" else in_rows if variant.endswith("-w8a8") else None
         self.is_deepseek = self.config["model_type"].startswith("deepseek")
         self.is_gemma = self.config["model_type"].startswith("gemma")
         self.size = self.config.get("head_dim") or self.config["hidden_size"] // self.config["num_attention_heads"]
@@ -96,7 +110,7 @@ class Plain:
         x = np.asarray(x, np.float32)
         if self.envelope:
             x = bf16(x)
-        return in_rows(x) if self.row_steps else x
+        return self.row_steps(x) if self.row_steps else x
 
     def matmul(self, x, name, rows=slice(None)):
         """x times these rows of a matrix, and its bias."""

@@ -8,6 +8,8 @@ int4: weights only, symmetric, groups of 32 along K.
     s = max|w| / 7, rounded to FP16 first;  q = clamp(round-half-even(w / s), -7, 7);  s = 0 gives q = 0.
 int8-w8a8, int8-g32-w8a8, int4-w8a8: int8, int8-g32 or int4 weights, and every matmul input quantized per row (token)
     in the same way as int8, in prefill and decode alike.
+fp8: weights per output channel and every matmul input per row, in E4M3 (torch.float8_e4m3fn), in prefill and decode alike.
+    s = max|w| / 448, kept in FP32;  q = w / s rounded to E4M3, half to even, at most 448;  s = 0 gives q = 0.
 
 Which tensors: every matmul weight of the layers, and the output head. A tied head is quantized as
 a matmul weight, while the embedding LOOKUP keeps the stored BF16 values. Norm weights are never
@@ -17,11 +19,11 @@ quantized. K that is no multiple of 32 leaves a shorter last group in int8-g32 a
 import torch
 from torch import nn
 
-VARIANTS = ("bf16", "f16", "int8", "int8-g32", "int4", "int8-w8a8", "int8-g32-w8a8", "int4-w8a8")
+VARIANTS = ("bf16", "f16", "int8", "int8-g32", "int4", "int8-w8a8", "int8-g32-w8a8", "int4-w8a8", "fp8")
 
 
 def quantizes_activations(variant):
-    return variant.endswith("-w8a8")
+    return variant.endswith("-w8a8") or variant == "fp8"
 
 
 def _quantize(w, scale, limit):
@@ -76,10 +78,42 @@ def quantize_int4(w, group=32):
     return _spread(*int4_codes(w, group), group)
 
 
+def _rows_in_e4m3(x):
+    """(q, s): q as float8_e4m3fn, s as FP32 [..., 1]."""
+    scale = x.abs().amax(dim=-1, keepdim=True) / 448
+    ratio = torch.where(scale == 0, torch.zeros_like(x), x / torch.where(scale == 0, torch.ones_like(scale), scale))
+    # PyTorch rounds half to even and makes NaN of what is too large.
+    return ratio.clamp(-448, 448).to(torch.float8_e4m3fn), scale
+
+
+def fp8_codes(w):
+    """(q, s): q as float8_e4m3fn [N, K], s as FP32 [N]."""
+    codes, scale = _rows_in_e4m3(w.float())
+    return codes, scale.squeeze(-1)
+
+
+def quantize_fp8(w):
+    codes, scale = fp8_codes(w)
+    return codes.float() * scale.unsqueeze(-1)
+
+
 def fake_quant_rows_int8(x):
     """The input of a matmul after int8 quantization per row, dequantized."""
     scale = x.abs().amax(dim=-1, keepdim=True) / 127
     return _quantize(x, scale, 127) * scale
+
+
+def fake_quant_rows_fp8(x):
+    """The input of a matmul after E4M3 quantization per row, dequantized."""
+    codes, scale = _rows_in_e4m3(x)
+    return codes.float() * scale
+
+
+def row_quantizer(variant):
+    """What the variant makes of the inputs of its matmuls; None: nothing."""
+    if not quantizes_activations(variant):
+        return None
+    return fake_quant_rows_fp8 if variant == "fp8" else fake_quant_rows_int8
 
 
 def stored(w, variant):
@@ -95,23 +129,26 @@ def stored(w, variant):
         return quantize_int8_groups(w)
     if variant in ("int4", "int4-w8a8"):
         return quantize_int4(w)
+    if variant == "fp8":
+        return quantize_fp8(w)
     raise ValueError(f"unknown variant {variant!r}; known: {', '.join(VARIANTS)}")
 
 
 @torch.no_grad()
 def apply(model, variant):
     """Turn a model.Model holding the bundle's weights into the reference of a variant, in place."""
+    of_rows = row_quantizer(variant)
     dtype = torch.float16 if variant == "f16" else torch.bfloat16
     embedding = model.model.embed_tokens.weight
     model.head = stored(embedding, variant)
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             module.weight.copy_(stored(module.weight, variant))
-            if quantizes_activations(variant):
-                module.register_forward_pre_hook(lambda _, inputs: (fake_quant_rows_int8(inputs[0]), *inputs[1:]))
+            if of_rows:
+                module.register_forward_pre_hook(lambda _, inputs: (of_rows(inputs[0]), *inputs[1:]))
         elif isinstance(module, nn.Embedding) or name.endswith("norm"):
             module.weight.copy_(module.weight.bfloat16().to(dtype).float())
-    if quantizes_activations(variant):
+    if of_rows:
         plain = model.logits
-        model.logits = lambda hidden: plain(fake_quant_rows_int8(hidden))
+        model.logits = lambda hidden: plain(of_rows(hidden))
     return model

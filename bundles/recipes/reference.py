@@ -5,9 +5,9 @@ tensors the variant's rule names. E is what a right backend may make of the same
 
 - `bf16`: every matmul input, K, V and the softmax weights rounded to BF16. Both operands of a matmul count,
   so a weight that dequantizes to more than eight bits of mantissa is rounded too. A mixture's router is such a
-  matmul: where two experts are nearly as good, E may choose another than R (routing.py). In the variants
-  with `w8a8` in their names the operands of the linear layers are integers after the row quantization, which both R and E
-  have; there E rounds what is quantized.
+  matmul: where two experts are nearly as good, E may choose another than R (routing.py). In `fp8` and
+  the variants with `w8a8` in their names the operands of the linear layers are codes after the row quantization, which both
+  R and E have; there E rounds what is quantized.
 - `f64`: the sums of the matrix products in FP64, in the variants with quantized activations. There the last bit of
   a sum decides now and then to which of two steps a value rounds.
 
@@ -127,6 +127,7 @@ MATMUL_WEIGHT = {
     "int8-g32-w8a8": quantize.quantize_int8_groups,
     "int4": quantize.quantize_int4,
     "int4-w8a8": quantize.quantize_int4,
+    "fp8": quantize.quantize_fp8,
 }
 
 # The embedding, the norms, the biases and the router are never quantized. The integer variants keep them as the checkpoint
@@ -137,8 +138,8 @@ OTHER_WEIGHT = {name: MATMUL_WEIGHT[name] if name in ("bf16", "f16") else lambda
 class Products:
     """How the matrix products of a model are computed; every module that multiplies calls this one object."""
 
-    def __init__(self, quantizes_rows: bool) -> None:
-        self.quantizes_rows = quantizes_rows
+    def __init__(self, variant: str) -> None:
+        self.quantize_rows = quantize.row_quantizer(variant)
         self.rounds_to_bf16 = False
         self.sums_in_f64 = False
         self.used: set[str] = set()  # names of the weights that were multiplied with
@@ -147,8 +148,8 @@ class Products:
         self.used.add(name)
         if self.rounds_to_bf16:
             x = to_bf16(x)
-        if self.quantizes_rows:
-            x = quantize.fake_quant_rows_int8(x)
+        if self.quantize_rows:
+            x = self.quantize_rows(x)
         if not self.sums_in_f64:
             return nn.functional.linear(x, weight, bias)
         wide = nn.functional.linear(x.double(), weight.double(), None if bias is None else bias.double())
@@ -239,7 +240,7 @@ class Reference:
         self._rope = self._prepare_long_rope()
         self._has_rotation = False
         self.roles = weights.roles(self.config, dict(self.model.named_parameters()))
-        self.products = Products(quantize.quantizes_activations(variant))
+        self.products = Products(variant)
         self.routing = Routing()
         self._multiply_by_products()
         self._take_weights()

@@ -111,6 +111,9 @@ def test_codes_and_scales_are_those_of_the_vectors_bit_for_bit():
             row = torch.tensor(expected["bits"]).to(integer).view(floating).float()[None]
             codes, scale = quantize.int8_codes(row)
             assert codes[0].tolist() == expected["int8"]["q"] and bits(scale) == [expected["int8"]["scale"]], case["name"]
+            codes, scale = quantize.fp8_codes(row)
+            assert codes[0].view(torch.uint8).tolist() == expected["fp8"]["q"], (case["name"], dtype)
+            assert bits(scale) == [expected["fp8"]["scale"]], (case["name"], dtype)
             for variant, quantizer in (("int8-g32", quantize.int8_group_codes), ("int4", quantize.int4_codes)):
                 codes, scales = quantizer(row)
                 assert codes[0].tolist() == expected[variant]["q"], (case["name"], dtype, variant)
@@ -123,6 +126,10 @@ def test_activations_are_quantized_by_row():
     rows = torch.tensor([[1.27, 0.005, 0.015], [0.0, 0.0, 0.0]])
     found = quantize.fake_quant_rows_int8(rows)
     assert torch.allclose(found[0], torch.tensor([1.27, 0.0, 0.02]), atol=1e-6) and found[1].tolist() == [0, 0, 0]
+    # 17 is between 16 and 18, 19 between 18 and 20: to the even mantissa. The smallest number is 2^-9.
+    rows = torch.tensor([[448.0, 17.0, -19.0, 2 ** -10, -3 * 2 ** -10], [0.0, 0.0, -0.0, 0.0, 0.0]])
+    found = quantize.fake_quant_rows_fp8(rows)
+    assert found[0].tolist() == [448.0, 16.0, -20.0, 0.0, -(2 ** -8)] and found[1].tolist() == [0, 0, 0, 0, 0]
 
 
 def test_documents_are_the_same_every_time_and_splits_share_no_key():
@@ -352,6 +359,7 @@ def test_every_tensor_that_a_variant_names_is_what_its_rule_makes_of_it_and_no_o
 
 
 def test_r_and_e_are_those_of_a_second_implementation_for_every_class_and_variant():
+    same_in_fp8 = []
     for family in MODELS:
         same_in_e = []
         with random_model(family) as folder:
@@ -367,11 +375,17 @@ def test_r_and_e_are_those_of_a_second_implementation_for_every_class_and_varian
                 # Where rows are quantized, the last bit of a sum sometimes moves a value to the next step.
                 is_steep = quantize.quantizes_activations(variant)
                 typical = float(numpy.median(apart)) if is_steep else float(apart.max())
+                typical_of_e = float(numpy.median(of_envelope))
+                if variant == "fp8":
+                    # A step is up to an eighth of a value: once one moved, every later position that attends to it differs.
+                    same_in_fp8 += [float((one < 1e-4).mean()) for one in (apart, of_envelope)]
+                    typical, typical_of_e = float(apart.min()), float(of_envelope.min())
                 assert typical < 1e-4, (family, variant, typical)
                 # The same holds for E, whose steps are those of BF16; the difference is far below E - R.
-                assert numpy.median(of_envelope) < numpy.median(rounding) / 2, (family, variant)
+                assert typical_of_e < numpy.median(rounding) / 2, (family, variant)
                 same_in_e.append(float((of_envelope < 1e-4).mean()))
         assert sum(same_in_e) / len(same_in_e) > 0.6, (family, same_in_e)
+    assert sum(same_in_fp8) / len(same_in_fp8) > 0.8, same_in_fp8
 
 
 def test_a_model_with_a_tensor_that_no_rule_names_is_refused():

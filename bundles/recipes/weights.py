@@ -13,7 +13,7 @@ import torch
 
 
 class Role(enum.Enum):
-    MATMUL = "matmul"  # quantized in the integer variants, and so are its inputs in those with w8a8
+    MATMUL = "matmul"  # quantized in the integer variants and fp8, and so are its inputs in fp8 and those with w8a8
     ROUTER = "router"  # multiplied like a matrix, but never quantized; E rounds its operands
     LATENT = "latent"  # as ROUTER: what makes keys and values of DeepSeek's latents
     OTHER = "other"    # embedding, norms, biases

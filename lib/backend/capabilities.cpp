@@ -81,13 +81,14 @@ Capabilities probe_capabilities(const Backend& backend) {
     capabilities.weights.push_back(
         {encoding, ActQuant::kInt8PerRow, backend.supports_weight(encoding, ActQuant::kInt8PerRow)});
   }
+  capabilities.weights.push_back({WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow,
+                                  backend.supports_weight(WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow)});
   return capabilities;
 }
 
 std::string weight_support_name(WeightEncoding encoding, ActQuant act) {
   std::string name(to_string(encoding));
   if (act == ActQuant::kInt8PerRow) name += "-w8a8";
-  if (act == ActQuant::kFp8PerRow) name += "-fp8";
   return name;
 }
 

@@ -16,20 +16,20 @@ struct OperationSupport {
 
 struct WeightSupport {
   WeightEncoding encoding{};
-  ActQuant act{};  ///< kNone, or kInt8PerRow for W8A8
+  ActQuant act{};  ///< kNone, kInt8PerRow for W8A8, or kFp8PerRow for fp8
   Support support;
 };
 
 struct Capabilities {
   std::vector<OperationSupport> operations;  ///< in the order of the alternatives of Op
-  std::vector<WeightSupport> weights;        ///< every encoding with kNone, then the integer ones with kInt8PerRow
+  std::vector<WeightSupport> weights;        ///< as variants combine them: kNone, then kInt8PerRow, then fp8
 };
 
 /// Asks the backend about one ordinary instance of every operation. compile() may still refuse the shapes of a
 /// particular model.
 [[nodiscard]] Capabilities probe_capabilities(const Backend& backend);
 
-/// "bf16", or "int8-w8a8" when activations are quantized as well.
+/// "bf16", or "int8-w8a8" when activations are quantized as well, as they always are in "fp8".
 [[nodiscard]] std::string weight_support_name(WeightEncoding encoding, ActQuant act);
 
 }  // namespace secondsource

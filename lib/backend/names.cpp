@@ -30,6 +30,8 @@ std::string_view to_string(WeightEncoding encoding) {
       return "int8-g32";
     case WeightEncoding::kInt4Group32:
       return "int4";
+    case WeightEncoding::kFp8PerRow:
+      return "fp8";
   }
   return "unknown";
 }
@@ -44,6 +46,7 @@ std::size_t transfer_bytes_per_value(WeightEncoding encoding) {
     case WeightEncoding::kInt8PerRow:
     case WeightEncoding::kInt8Group32:
     case WeightEncoding::kInt4Group32:
+    case WeightEncoding::kFp8PerRow:
       return 1;
   }
   return 0;
@@ -52,6 +55,7 @@ std::size_t transfer_bytes_per_value(WeightEncoding encoding) {
 std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
   switch (encoding) {
     case WeightEncoding::kInt8PerRow:
+    case WeightEncoding::kFp8PerRow:
       return 1;
     case WeightEncoding::kInt8Group32:
     case WeightEncoding::kInt4Group32:
@@ -64,7 +68,8 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
 double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols) {
   const double value_bytes =
       encoding == WeightEncoding::kInt4Group32 ? 0.5 : static_cast<double>(transfer_bytes_per_value(encoding));
-  const double scale_bytes = encoding == WeightEncoding::kInt8PerRow ? 4 : 2;
+  const bool has_row_scales = encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
+  const double scale_bytes = has_row_scales ? 4 : 2;
   const auto n_scales = static_cast<double>(scales_per_row(encoding, n_cols));
   return static_cast<double>(n_rows) * (static_cast<double>(n_cols) * value_bytes + n_scales * scale_bytes);
 }

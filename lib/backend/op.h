@@ -74,7 +74,7 @@ struct RopeSpec {
 enum class ActQuant : std::uint8_t {
   kNone,
   kInt8PerRow,  ///< s = max|x| / 127, NaN if any x is NaN; q = clamp(round-half-even(x / s), +-127); s = 0 gives q = 0
-  kFp8PerRow,   ///< E4M3, one scale per row; no backend has a kernel for it yet
+  kFp8PerRow,   ///< s = max|x| / 448, NaN if any x is NaN; q = x / s rounded to E4M3 (core/e4m3.h); s = 0 gives q = 0
 };
 
 enum class Epilogue : std::uint8_t {

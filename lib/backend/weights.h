@@ -24,6 +24,7 @@ enum class WeightEncoding : std::uint8_t {
   kInt8PerRow,   ///< w[n, k] = scale[n] * q[n, k], q in [-127, 127], scale f32
   kInt8Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-127, 127], scale FP16 (passed as f32, exactly)
   kInt4Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-7, 7], scale FP16 (passed as f32, exactly)
+  kFp8PerRow,    ///< w[n, k] = scale[n] * q[n, k], q in E4M3 (core/e4m3.h), scale f32
 };
 
 [[nodiscard]] std::string_view to_string(WeightEncoding encoding);
@@ -31,11 +32,12 @@ enum class WeightEncoding : std::uint8_t {
 /// Number of columns that share one scale in kInt8Group32 and kInt4Group32; the last group of a row may be shorter.
 inline constexpr std::int64_t kScaleGroupSize = 32;
 
-/// Bytes of one value as a WeightSource delivers it: f32 4, bf16 and f16 2, int8 and int4 1 (one int8 per value).
+/// Bytes of one value as a WeightSource delivers it: f32 4, bf16 and f16 2, int8, int4 (one int8 per value) and
+/// fp8 1.
 [[nodiscard]] std::size_t transfer_bytes_per_value(WeightEncoding encoding);
 
-/// Number of scales per row of `n_cols` values: 0 if unquantized, 1 for kInt8PerRow, ceil(n_cols / 32) for groups of
-/// 32.
+/// Number of scales per row of `n_cols` values: 0 if unquantized, 1 for kInt8PerRow and kFp8PerRow, ceil(n_cols / 32) for
+/// groups of 32.
 [[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
 
 /// The fewest bytes that a matrix takes wherever it is stored: its values, half a byte for an int4, and its scales, f32

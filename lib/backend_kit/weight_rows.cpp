@@ -5,6 +5,7 @@
 
 #include "backend/check_graph.h"
 #include "core/check.h"
+#include "core/e4m3.h"
 #include "core/half.h"
 
 namespace secondsource {
@@ -95,6 +96,11 @@ void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const Weig
       }
       return;
     }
+    case WeightEncoding::kFp8PerRow:
+      for (std::size_t i = 0; i < n; ++i) {
+        out[i] = rows.scales[i / static_cast<std::size_t>(n_cols)] * to_float(load<E4m3>(bytes, i));
+      }
+      return;
   }
 }
 

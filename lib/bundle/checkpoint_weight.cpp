@@ -12,6 +12,7 @@
 
 #include "core/check.h"
 #include "core/checked.h"
+#include "core/e4m3.h"
 #include "core/half.h"
 #include "core/utf8.h"
 
@@ -51,20 +52,6 @@ float number_at(const StoredTensor& tensor, std::int64_t index) {
 bool has_numbers(const StoredTensor& tensor) {
   const auto dtype = tensor.info.dtype;
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
-}
-
-/// The E4M3 numbers of the OCP 8-bit floating point specification (revision 1.0): bias 7, no infinities, one NaN.
-std::array<float, 256> e4m3_numbers() {
-  std::array<float, 256> numbers{};
-  for (int code = 0; code < 256; ++code) {
-    const int exponent = code >> 3 & 15;
-    const int fraction = code & 7;
-    float value = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -9)
-                                : std::ldexp(static_cast<float>(8 + fraction), exponent - 10);
-    if (exponent == 15 && fraction == 7) value = std::numeric_limits<float>::quiet_NaN();
-    numbers[static_cast<std::size_t>(code)] = (code & 128) != 0 ? -value : value;
-  }
-  return numbers;
 }
 
 /// The E8M0 scales of the OCP microscaling specification: powers of two, and one NaN.
@@ -361,7 +348,6 @@ void CheckpointWeight::read_mxfp4_row(std::int64_t row, std::span<float> values)
 }
 
 void CheckpointWeight::read_codes(std::int64_t row, std::span<float> values) const {
-  static const std::array<float, 256> kE4m3 = e4m3_numbers();
   const std::int64_t n_codes = scheme_.codes_of_word();
   const int bits = scheme_.bits;
   const std::int32_t middle = 1 << (bits - 1);
@@ -369,7 +355,7 @@ void CheckpointWeight::read_codes(std::int64_t row, std::span<float> values) con
     float& value = values[static_cast<std::size_t>(col)];
     switch (scheme_.layout) {
       case CodeLayout::kFp8:
-        value = kE4m3[element_at<std::uint8_t>(*codes_, row * n_cols_ + col)];
+        value = to_float(E4m3{element_at<std::uint8_t>(*codes_, row * n_cols_ + col)});
         break;
       case CodeLayout::kInt8:
         value = static_cast<float>(element_at<std::int8_t>(*codes_, row * n_cols_ + col));

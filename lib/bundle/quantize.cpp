@@ -65,6 +65,13 @@ using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_
                 __builtin_shufflevector(fours[0], fours[1], 4, 5, 6, 7, 12, 13, 14, 15));
 }
 
+/// The largest magnitude of a row, as an integer.
+[[gnu::always_inline]] inline std::int32_t largest_magnitude_bits(std::span<const float> row) {
+  std::int32_t largest = 0;
+  for (const float value : row) largest = std::max(largest, std::bit_cast<std::int32_t>(value) & 0x7fffffff);
+  return largest;
+}
+
 /// The divisor for a scale. Dividing by infinity makes every finite value 0, as a scale of 0 requires.
 [[gnu::always_inline]] inline float divisor_of(float scale) {
   return scale == 0.0F ? std::numeric_limits<float>::infinity() : scale;
@@ -135,8 +142,7 @@ using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_
 
 SS_VECTOR_CLONES RowScale quantize_row_int8(std::span<const float> row, std::span<std::int8_t> q) {
   SS_CHECK(row.size() == q.size(), "one q a value");
-  std::int32_t largest = 0;
-  for (const float value : row) largest = std::max(largest, std::bit_cast<std::int32_t>(value) & 0x7fffffff);
+  const std::int32_t largest = largest_magnitude_bits(row);
   if (largest >= kInfinityBits) return {.finite = false};
   const float scale = std::bit_cast<float>(largest) / 127.0F;
   std::size_t first = 0;
@@ -149,6 +155,17 @@ SS_VECTOR_CLONES RowScale quantize_row_int8(std::span<const float> row, std::spa
   std::copy(row.begin() + static_cast<std::ptrdiff_t>(first), row.end(), values.begin());
   divide_and_round(values.data(), divisor_of(scale), 127, last.data());
   std::copy_n(last.begin(), row.size() - first, &q[first]);
+  return {.finite = true, .scale = scale};
+}
+
+SS_VECTOR_CLONES RowScale quantize_row_fp8(std::span<const float> row, std::span<E4m3> q) {
+  SS_CHECK(row.size() == q.size(), "one q a value");
+  const std::int32_t largest = largest_magnitude_bits(row);
+  if (largest >= kInfinityBits) return {.finite = false};
+  const float scale = std::bit_cast<float>(largest) / kE4m3Max;
+  const float divisor = divisor_of(scale);
+  for (std::size_t i = 0; i < row.size(); ++i) q[i] = to_e4m3(row[i] / divisor);
+  if (scale == 0.0F) std::ranges::fill(q, E4m3{});  // and not -0
   return {.finite = true, .scale = scale};
 }
 

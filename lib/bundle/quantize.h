@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "core/e4m3.h"
+
 namespace secondsource {
 
 /// One scale s for the whole row: s = max|w| / 127; q = clamp(round(w / s), -127, 127); s = 0 gives q = 0. Returns s,
@@ -14,6 +16,10 @@ struct RowScale {
   float scale = 0.0F;
 };
 [[nodiscard]] RowScale quantize_row_int8(std::span<const float> row, std::span<std::int8_t> q);
+
+/// One scale s for the whole row: s = max|w| / 448; q = w / s rounded to E4M3, half to even, at most 448; s = 0 gives q = 0.
+/// Returns as quantize_row_int8() does.
+[[nodiscard]] RowScale quantize_row_fp8(std::span<const float> row, std::span<E4m3> q);
 
 /// Per group of 32 columns: s = FP16(max|w| / 127); q = clamp(round(w / s), -127, 127) with the rounded s; s = 0 gives
 /// q = 0. scales: [ceil(row.size() / 32)], each exactly an FP16 value. Returns false if a value or a scale is not

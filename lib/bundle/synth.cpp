@@ -41,7 +41,7 @@ Manifest manifest_of(const SynthOptions& options, const ModelConfig& config) {
       fmt::format("random weights, seed {}, in the shape of {}", options.seed, options.source);
   manifest.chat_template = "chatml";
   for (const std::string_view name :
-       {"bf16", "f16", "int8", "int8-w8a8", "int8-g32", "int8-g32-w8a8", "int4", "int4-w8a8"}) {
+       {"bf16", "f16", "int8", "int8-w8a8", "int8-g32", "int8-g32-w8a8", "int4", "int4-w8a8", "fp8"}) {
     ManifestVariant variant;
     variant.name = name;
     variant.tier = tier_without_quality(name);

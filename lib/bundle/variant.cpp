@@ -14,16 +14,21 @@ Result<Variant> variant_from_name(std::string_view name) {
   if (name == "f16") return Variant{.name = "f16", .matmul = kF16, .rest = kF16};
   if (name == "int8") return Variant{.name = "int8", .matmul = kInt8PerRow, .rest = std::nullopt};
   if (name == "int8-w8a8") {
-    return Variant{.name = "int8-w8a8", .matmul = kInt8PerRow, .rest = std::nullopt, .quantizes_activations = true};
+    return Variant{
+        .name = "int8-w8a8", .matmul = kInt8PerRow, .rest = std::nullopt, .activations = ActQuant::kInt8PerRow};
   }
   if (name == "int8-g32") return Variant{.name = "int8-g32", .matmul = kInt8Group32, .rest = std::nullopt};
   if (name == "int8-g32-w8a8") {
     return Variant{
-        .name = "int8-g32-w8a8", .matmul = kInt8Group32, .rest = std::nullopt, .quantizes_activations = true};
+        .name = "int8-g32-w8a8", .matmul = kInt8Group32, .rest = std::nullopt, .activations = ActQuant::kInt8PerRow};
   }
   if (name == "int4") return Variant{.name = "int4", .matmul = kInt4Group32, .rest = std::nullopt};
   if (name == "int4-w8a8") {
-    return Variant{.name = "int4-w8a8", .matmul = kInt4Group32, .rest = std::nullopt, .quantizes_activations = true};
+    return Variant{
+        .name = "int4-w8a8", .matmul = kInt4Group32, .rest = std::nullopt, .activations = ActQuant::kInt8PerRow};
+  }
+  if (name == "fp8") {
+    return Variant{.name = "fp8", .matmul = kFp8PerRow, .rest = std::nullopt, .activations = ActQuant::kFp8PerRow};
   }
   return Error{ErrorCode::kInvalidInput,
                fmt::format("variant: expected one of {}, found {}", fmt::join(kVariantNames, ", "), printable(name))};

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "backend/op.h"
 #include "backend/weights.h"
 #include "bundle/model_tensors.h"
 #include "core/dtype.h"
@@ -20,8 +21,9 @@ struct Variant {
   WeightEncoding matmul = WeightEncoding::kBf16;
   /// Encoding of all other weights; nullopt means as the tensor is stored.
   std::optional<WeightEncoding> rest;
-  /// True for the variants with "w8a8" in their name. Scales are s = max|x| / 127 per row, in prefill and in decode.
-  bool quantizes_activations = false;
+  /// How the inputs of matmuls are quantized, in prefill and in decode: kInt8PerRow in the variants with "w8a8" in their name,
+  /// kFp8PerRow in fp8.
+  ActQuant activations = ActQuant::kNone;
 };
 
 /// Returns the variant of that name. Errors: kInvalidInput for an unknown name.

@@ -109,6 +109,11 @@ bool encode_row(WeightEncoding encoding, std::span<const float> row, std::span<s
       scales[0] = result.scale;
       return result.finite;
     }
+    case WeightEncoding::kFp8PerRow: {
+      const RowScale result = quantize_row_fp8(row, {reinterpret_cast<E4m3*>(values.data()), row.size()});
+      scales[0] = result.scale;
+      return result.finite;
+    }
     case WeightEncoding::kInt8Group32:
       return quantize_row_int8_groups(row, q, scales);
     case WeightEncoding::kInt4Group32:

@@ -4,7 +4,7 @@
 //
 //   SS_TRY(const ModelWeights weights,
 //          prepare_model_weights(*backend, config, bundle.tensors(), variant, name, progress));
-//   SS_TRY(auto engine, Engine::create(*backend, config, weights, {.act = activation_quantization(variant)}));
+//   SS_TRY(auto engine, Engine::create(*backend, config, weights, {.act = variant.activations}));
 //   SS_TRY(const RequestId id,
 //          engine->submit({.prompt_ids = ids, .max_new_tokens = 32, .stop_ids = config.eos_ids}));
 //   while (engine->has_work()) {
@@ -30,7 +30,7 @@
 namespace secondsource {
 
 struct EngineOptions {
-  ActQuant act = ActQuant::kNone;  ///< activation_quantization(variant)
+  ActQuant act = ActQuant::kNone;  ///< Variant::activations
   SchedulerOptions scheduler{};    ///< max_seqs and max_tokens_per_step are upper limits for set_scheduler()
   std::int64_t max_context = 0;    ///< tokens per sequence; 0 means the model's own limit
   /// Bytes of the KV cache. 0 means max_seqs sequences of max_context, but at most the larger of 1 GiB and one sequence

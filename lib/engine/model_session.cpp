@@ -15,7 +15,7 @@ Result<std::unique_ptr<ModelSession>> ModelSession::open(std::unique_ptr<Backend
   SS_TRY(session->weights_,
          prepare_model_weights(*session->backend_, session->config_, tensors, session->variant_, "model", progress));
   session->load_ns_ = now_ns() - started_ns;
-  options.act = activation_quantization(session->variant_);
+  options.act = session->variant_.activations;
   SS_TRY(session->engine_, Engine::create(*session->backend_, session->config_, session->weights_, options));
   return session;
 }

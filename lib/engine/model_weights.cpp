@@ -326,15 +326,10 @@ Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config
 
 }  // namespace
 
-ActQuant activation_quantization(const Variant& variant) {
-  return variant.quantizes_activations ? ActQuant::kInt8PerRow : ActQuant::kNone;
-}
-
 Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& config, const TensorStore& tensors,
                                            const Variant& variant, std::string_view name, Progress& progress) {
   SS_TRY_VOID(check_tensors(config, tensors, name));
-  if (const Support support = backend.supports_weight(variant.matmul, activation_quantization(variant));
-      !support.supported) {
+  if (const Support support = backend.supports_weight(variant.matmul, variant.activations); !support.supported) {
     return Error{ErrorCode::kUnsupported,
                  fmt::format("backend {}: variant {}: {}", backend.device().backend, variant.name, support.reason)};
   }

@@ -93,7 +93,4 @@ struct ModelWeights {
 Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& config, const TensorStore& tensors,
                                            const Variant& variant, std::string_view name, Progress& progress);
 
-/// How the variant quantizes the inputs of its matmuls.
-[[nodiscard]] ActQuant activation_quantization(const Variant& variant);
-
 }  // namespace secondsource

@@ -28,7 +28,7 @@ std::optional<double> read_limit(const MachineLimits& limits, double working_set
 std::optional<double> operations_limit(const MachineLimits& limits, std::string_view variant) {
   if (!limits.unmeasured.empty() || !(limits.f32_flops > 0)) return std::nullopt;
   double limit = std::max(limits.f32_flops, limits.bf16_flops.value_or(0));
-  if (quantizes_activations(variant)) limit = std::max(limit, limits.int8_ops.value_or(0));
+  if (multiplies_int8(variant)) limit = std::max(limit, limits.int8_ops.value_or(0));
   return limit;
 }
 

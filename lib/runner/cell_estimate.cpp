@@ -25,7 +25,7 @@ constexpr double kTypicalAttempts = 8;
 double bytes_per_weight(std::string_view variant) {
   if (variant == "f32") return 4;
   if (variant.starts_with("int8-g32")) return 1.06;
-  if (variant.starts_with("int8")) return 1;
+  if (variant.starts_with("int8") || variant == "fp8") return 1;
   if (has_int4_weights(variant)) return 0.56;
   return 2;
 }

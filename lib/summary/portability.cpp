@@ -17,7 +17,7 @@ constexpr const char* kAll = "all";
 
 /// Conformance families of matmuls with quantized activations end with the first of these that fits, and judge that variant.
 constexpr std::pair<std::string_view, std::string_view> kQuantizedFamilies[] = {
-    {"_g32_w8a8", "int8-g32-w8a8"}, {"_int4_w8a8", "int4-w8a8"}, {"_w8a8", "int8-w8a8"}};
+    {"_g32_w8a8", "int8-g32-w8a8"}, {"_int4_w8a8", "int4-w8a8"}, {"_w8a8", "int8-w8a8"}, {"_fp8", "fp8"}};
 
 /// Sums of the measurements of one operation on one platform.
 struct Sum {

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/checked.h"
+#include "core/e4m3.h"
 #include "core/half.h"
 
 namespace secondsource::conformance {
@@ -63,6 +64,34 @@ void quantize_row(std::span<const float> row, std::int64_t group, float largest_
   }
 }
 
+/// The exponent e of the numbers in E4M3 that are 2^(e - 3) apart around `value`; the subnormal ones are as far apart as those
+/// of the smallest exponent, -6.
+int e4m3_exponent(float value) {
+  return value == 0.0F ? -6 : std::max(std::ilogb(value), -6);
+}
+
+/// The nearest number in E4M3, half to even, by the definition of the type and not by core/e4m3.h.
+float nearest_e4m3(float value) {
+  const float place = std::ldexp(1.0F, e4m3_exponent(value) - 3);
+  return std::clamp(std::nearbyint(value / place) * place, -448.0F, 448.0F);
+}
+
+/// Quantizes one row as w[k] = scale * q[k] with q in E4M3.
+void quantize_row_fp8(std::span<const float> row, std::vector<std::byte>& values, std::vector<float>& scales) {
+  float largest = 0.0F;
+  for (const float w : row) largest = std::max(largest, std::fabs(w));
+  const float scale = largest / 448.0F;
+  scales.push_back(scale);
+  for (const float w : row) {
+    const float q = scale == 0.0F ? 0.0F : std::fabs(nearest_e4m3(w / scale));
+    const int exponent = e4m3_exponent(q);
+    // Eighths of 2^exponent: 8 to 15 of a normal number, of which the first bit is not stored, 0 to 7 of a subnormal one.
+    const int eighths = static_cast<int>(std::ldexp(q, 3 - exponent));
+    const int code = eighths < 8 ? eighths : (exponent + 7) * 8 + eighths - 8;
+    store(values, static_cast<std::uint8_t>(code + (std::signbit(w) ? 128 : 0)));
+  }
+}
+
 std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::int64_t n_rows, std::int64_t n_cols,
                                            WeightEncoding encoding) {
   std::vector<std::byte> bytes;
@@ -88,6 +117,9 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
       case WeightEncoding::kInt4Group32:
         quantize_row(w, kScaleGroupSize, 7.0F, true, bytes, scales);
         break;
+      case WeightEncoding::kFp8PerRow:
+        quantize_row_fp8(w, bytes, scales);
+        break;
     }
   }
   return std::make_shared<MemorySource>(std::move(bytes), std::move(scales), n_rows);
@@ -100,15 +132,18 @@ void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, Weight
     for (float& value : values) value = round_to_f16(round_to_bf16(value));
     return;
   }
-  const float largest_q = encoding == WeightEncoding::kInt4Group32 ? 7.0F : 127.0F;
-  const std::int64_t group = encoding == WeightEncoding::kInt8PerRow ? n_cols : kScaleGroupSize;
+  const bool is_fp8 = encoding == WeightEncoding::kFp8PerRow;
+  const float largest_q = is_fp8 ? kE4m3Max : encoding == WeightEncoding::kInt4Group32 ? 7.0F : 127.0F;
+  const std::int64_t group = encoding == WeightEncoding::kInt8PerRow || is_fp8 ? n_cols : kScaleGroupSize;
   for (std::int64_t at = 0; at < static_cast<std::int64_t>(values.size());) {
     const std::int64_t n = std::min(group, n_cols - at % n_cols);
     const auto part = values.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n));
     float largest = 0.0F;
     for (const float value : part) largest = std::max(largest, std::fabs(value));
-    const float scale = std::exp2(std::ceil(std::log2(largest / largest_q)));
-    for (float& value : part) value = scale * std::nearbyint(value / scale);
+    float scale = std::exp2(std::ceil(std::log2(largest / largest_q)));
+    // In some rows of E4M3 one value is so much larger than the others that many of these are subnormal.
+    if (is_fp8) scale *= std::exp2(static_cast<float>(dice.one_of({0, 0, 6, 12})));
+    for (float& value : part) value = scale * (is_fp8 ? nearest_e4m3(value / scale) : std::nearbyint(value / scale));
     part[static_cast<std::size_t>(dice.between(0, static_cast<std::int32_t>(n) - 1))] = scale * largest_q;
     at += n;
   }

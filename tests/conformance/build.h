@@ -39,6 +39,11 @@ class Dice {
                                      std::vector<std::int64_t> part_rows = {}, Join join = Join::kNone,
                                      std::int64_t n_experts = 1);
 
+/// How activations are quantized that are multiplied with quantized weights of this encoding.
+[[nodiscard]] constexpr ActQuant activations_for(WeightEncoding encoding) {
+  return encoding == WeightEncoding::kFp8PerRow ? ActQuant::kFp8PerRow : ActQuant::kInt8PerRow;
+}
+
 /// Builds the graphs of one case and collects its weights.
 class CaseBuilder {
  public:

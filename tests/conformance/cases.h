@@ -22,6 +22,7 @@ Case make_long_matmul_case(std::uint64_t seed);
 Case make_quantized_matmul_case(std::uint64_t seed);
 Case make_quantized_group_matmul_case(std::uint64_t seed);
 Case make_quantized_int4_matmul_case(std::uint64_t seed);
+Case make_fp8_matmul_case(std::uint64_t seed);
 Case make_rope_append_case(std::uint64_t seed);
 Case make_attention_case(std::uint64_t seed);
 Case make_wide_attention_case(std::uint64_t seed);
@@ -50,12 +51,14 @@ Case make_mixture_case(std::uint64_t seed);
 Case make_wide_mixture_case(std::uint64_t seed);
 Case make_quantized_group_mixture_case(std::uint64_t seed);
 Case make_quantized_int4_mixture_case(std::uint64_t seed);
+Case make_fp8_mixture_case(std::uint64_t seed);
 Case make_window_case(std::uint64_t seed);
 Case make_layer_case(std::uint64_t seed);
 Case make_model_case(std::uint64_t seed);
 Case make_page_copy_case(std::uint64_t seed);
 Case make_in_flight_case(std::uint64_t seed);
 Case make_not_finite_case(std::uint64_t seed);
+Case make_not_finite_fp8_case(std::uint64_t seed);
 
 /// All families. New ones are appended, so that the seeds of the others stay the same.
 [[nodiscard]] std::span<const Family> families();

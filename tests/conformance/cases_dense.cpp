@@ -48,6 +48,27 @@ std::string_view epilogue_name(Epilogue epilogue) {
   return "unknown";
 }
 
+/// Rows in which s = max|x| / 448 is a power of two and every second value is half-way between two neighbours in E4M3, down to
+/// those of the subnormal numbers.
+ValueId input_of_fp8_ties(CaseBuilder& b, std::int32_t cols) {
+  std::vector<float> values;
+  for (std::int32_t id = 0; id < kIds; ++id) {
+    const float scale = std::exp2(static_cast<float>(b.dice.between(-8, 2)));
+    for (std::int32_t col = 0; col < cols; ++col) {
+      // The last place of a number in [2^e, 2^(e + 1)) is 2^(e - 3); below 2^-6 it is 2^-9.
+      const std::int32_t exponent = b.dice.between(-7, 7);
+      const float half_place = std::exp2(static_cast<float>(std::max(exponent, -6) - 4));
+      const std::int32_t halves = exponent < -6 ? b.dice.between(0, 15) : b.dice.between(16, 31);
+      const float sign = b.dice.chance(0.5) ? 1.0F : -1.0F;
+      values.push_back(sign * scale * half_place * static_cast<float>(halves));
+    }
+    values[static_cast<std::size_t>(id * cols + b.dice.between(0, cols - 1))] = scale * 448.0F;
+  }
+  const ValueId out = b.value(cols);
+  b.add(Embed{.table = b.weight(make_weight("ties", values, kIds, cols, WeightEncoding::kF32)), .out = out}, "ties");
+  return out;
+}
+
 /// Rows in which s = max|x| / 127 is a power of two and all values are multiples of s / 2, so that half of them are
 /// ties of the quantizer.
 ValueId input_of_ties(CaseBuilder& b, std::int32_t cols) {
@@ -80,7 +101,9 @@ constexpr ProductExtents kAllExtents{
 Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEncoding> quantized,
                   const ProductExtents& extents) {
   CaseBuilder b(family, seed);
-  const ActQuant act = quantized ? ActQuant::kInt8PerRow : ActQuant::kNone;
+  ActQuant act = quantized ? activations_for(*quantized) : ActQuant::kNone;
+  // No variant combines weights in E4M3 with activations as they are, but the boundary can.
+  if (act == ActQuant::kFp8PerRow && b.dice.chance(0.2)) act = ActQuant::kNone;
   const WeightEncoding encoding = quantized ? *quantized : pick_encoding(b.dice);
   const auto epilogue = extents.is_gelu ? Epilogue::kGelu
                         : extents.has_gated_bias
@@ -96,7 +119,7 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
 
   b.is_exact_in_bf16 = b.dice.chance(0.5);
   const ValueId x = act != ActQuant::kNone && b.is_exact_in_bf16
-                        ? input_of_ties(b, n_inputs)
+                        ? (act == ActQuant::kFp8PerRow ? input_of_fp8_ties(b, n_inputs) : input_of_ties(b, n_inputs))
                         : b.input(n_inputs, kIds, b.dice.one_of({0.1F, 1.0F, 10.0F}));
   const std::int64_t weight_rows = gated ? 2 * n_outputs : n_outputs;
   std::vector<std::int64_t> parts = {weight_rows};
@@ -119,14 +142,17 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   // The contract allows out and aux to be the same value.
   const bool in_place = op.aux && b.dice.chance(0.5);
   op.out = in_place ? *op.aux : b.value(n_outputs);
-  if ((!gated || extents.has_gated_bias) && b.dice.chance(0.2)) op.softcap = 1.5F;
+  // Of E4M3 the inputs without roundings are in the hundreds. The tolerance for f32 sums is taken from the outputs, which a cap
+  // of sums in the thousands would make far too small.
+  const bool has_large_sums = act == ActQuant::kFp8PerRow && b.is_exact_in_bf16;
+  if ((!gated || extents.has_gated_bias) && !has_large_sums && b.dice.chance(0.2)) op.softcap = 1.5F;
   b.add(op, "product");
   const std::int32_t n_padding = b.dice.chance(0.2) ? b.dice.between(1, 3) : 0;
   b.submit(plain_batch(b, n_rows, kIds, n_padding));
-  b.result.name =
-      fmt::format("{}{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding), b.is_exact_in_bf16 ? " exact" : "",
-                  n_rows, n_padding, n_inputs, n_outputs, epilogue_name(epilogue), op.softcap > 0.0F ? " softcap" : "",
-                  in_place ? " in place" : "", parts.size());
+  b.result.name = fmt::format("{}{}{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding),
+                              quantized && act == ActQuant::kNone ? " weights" : "", b.is_exact_in_bf16 ? " exact" : "",
+                              n_rows, n_padding, n_inputs, n_outputs, epilogue_name(epilogue),
+                              op.softcap > 0.0F ? " softcap" : "", in_place ? " in place" : "", parts.size());
   return std::move(b.result);
 }
 
@@ -314,6 +340,10 @@ Case make_quantized_group_matmul_case(std::uint64_t seed) {
 
 Case make_quantized_int4_matmul_case(std::uint64_t seed) {
   return make_product("matmul_int4_w8a8", seed, WeightEncoding::kInt4Group32, kAllExtents);
+}
+
+Case make_fp8_matmul_case(std::uint64_t seed) {
+  return make_product("matmul_fp8", seed, WeightEncoding::kFp8PerRow, kAllExtents);
 }
 
 Case make_gated_bias_case(std::uint64_t seed) {

@@ -296,6 +296,9 @@ std::span<const Family> families() {
       {"route_groups", make_grouped_route_case, 30},
       {"matmul_int4_w8a8", make_quantized_int4_matmul_case, 30},
       {"grouped_matmul_int4_w8a8", make_quantized_int4_mixture_case, 12},
+      {"matmul_fp8", make_fp8_matmul_case, 40},
+      {"grouped_matmul_fp8", make_fp8_mixture_case, 12},
+      {"not_finite_fp8", make_not_finite_fp8_case, 20},
   };
   return kFamilies;
 }

@@ -309,4 +309,10 @@ Case make_quantized_int4_mixture_case(std::uint64_t seed) {
   return wide_mixture(std::move(b), WeightEncoding::kInt4Group32, ActQuant::kInt8PerRow);
 }
 
+Case make_fp8_mixture_case(std::uint64_t seed) {
+  CaseBuilder b("grouped_matmul_fp8", seed);
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
+  return wide_mixture(std::move(b), WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow);
+}
+
 }  // namespace secondsource::conformance

@@ -42,13 +42,7 @@ std::string add_norm(CaseBuilder& b, float bad) {
   return fmt::format("norm cols={}{}", cols, in_add ? " in add" : "");
 }
 
-std::string add_product(CaseBuilder& b, float bad) {
-  const auto act = b.dice.one_of({ActQuant::kNone, ActQuant::kInt8PerRow});
-  const auto encoding =
-      act == ActQuant::kInt8PerRow
-          ? b.dice.one_of({WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32})
-          : b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16,
-                           WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32});
+std::string add_product(CaseBuilder& b, float bad, WeightEncoding encoding, ActQuant act) {
   const auto epilogue =
       b.dice.one_of({Epilogue::kNone, Epilogue::kAddResidual, Epilogue::kGatedSilu, Epilogue::kGatedGelu});
   const bool gated = epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
@@ -64,9 +58,19 @@ std::string add_product(CaseBuilder& b, float bad) {
   op.out = b.value(n_outputs);
   if (!gated && b.dice.chance(0.2)) op.softcap = 1.5F;
   b.add(op, "product");
-  return fmt::format("product {}{} k={} n={}{}{}{}", to_string(encoding), act == ActQuant::kNone ? "" : " w8a8",
+  return fmt::format("product {}{} k={} n={}{}{}{}", to_string(encoding), act == ActQuant::kInt8PerRow ? " w8a8" : "",
                      n_inputs, n_outputs, gated ? " gated" : "", op.softcap > 0.0F ? " softcap" : "",
                      in_aux ? " in aux" : "");
+}
+
+std::string add_product(CaseBuilder& b, float bad) {
+  const auto act = b.dice.one_of({ActQuant::kNone, ActQuant::kInt8PerRow});
+  const auto encoding =
+      act == ActQuant::kInt8PerRow
+          ? b.dice.one_of({WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32})
+          : b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16,
+                           WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32});
+  return add_product(b, bad, encoding, act);
 }
 
 /// One of several sequences gets a bad token that is alone in its step. In a prefill with other tokens, a softmax
@@ -113,6 +117,15 @@ Case make_not_finite_case(std::uint64_t seed) {
     what = kind == 1 ? add_norm(b, bad) : add_product(b, bad);
     b.submit(mixed_batch(b));
   }
+  b.result.name = fmt::format("{} {}", bad, what);
+  return std::move(b.result);
+}
+
+Case make_not_finite_fp8_case(std::uint64_t seed) {
+  CaseBuilder b("not_finite_fp8", seed);
+  const float bad = b.dice.one_of({NAN, NAN, INFINITY, -INFINITY});
+  const std::string what = add_product(b, bad, WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow);
+  b.submit(mixed_batch(b));
   b.result.name = fmt::format("{} {}", bad, what);
   return std::move(b.result);
 }

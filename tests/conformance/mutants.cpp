@@ -6,6 +6,7 @@
 #include <numbers>
 #include <utility>
 
+#include "core/e4m3.h"
 #include "core/half.h"
 #include "reference/backend.h"
 #include "reference/matmul.h"
@@ -61,6 +62,25 @@ void quantize_away_from_zero(std::span<float> row) {
   for (float& value : row) value = scale == 0.0F ? 0.0F : scale * std::round(value / scale);
 }
 
+/// Changes what is left of each activation once it is divided by the scale of E4M3.
+template <typename Change>
+void change_ratios_to_e4m3(std::span<float> row, const Change& change) {
+  float largest = 0.0F;
+  for (const float value : row) largest = std::max(largest, std::fabs(value));
+  const float scale = largest / kE4m3Max;
+  for (float& value : row) value = scale == 0.0F ? 0.0F : scale * change(value / scale);
+}
+
+/// 0 for what E4M3 has subnormal numbers for.
+float flushed(float ratio) {
+  return std::fabs(ratio) < 0x1p-6F ? 0.0F : ratio;
+}
+
+/// Cuts off what E4M3 has no bits for.
+float truncated_to_e4m3(float ratio) {
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(ratio) & 0xfff00000U);
+}
+
 class MutantKernels final : public ReferenceKernels {
  public:
   MutantKernels(Bug bug, const Weights& weights, std::vector<KvPool>& pools)
@@ -93,7 +113,8 @@ class MutantKernels final : public ReferenceKernels {
       changed.epilogue = Epilogue::kNone;
       changed.aux = {};
     }
-    const bool quantized = op.act == ActQuant::kInt8PerRow;
+    const bool quantized = op.act != ActQuant::kNone;
+    const bool is_fp8 = op.act == ActQuant::kFp8PerRow;
     if (!quantized && (bug_ == Bug::kSumsInF16 || (bug_ == Bug::kGeluExact && op.epilogue == Epilogue::kGatedGelu))) {
       run_own_product(op, frame);
       return {};
@@ -107,7 +128,7 @@ class MutantKernels final : public ReferenceKernels {
       std::rotate(swapped.begin(), swapped.begin() + static_cast<std::ptrdiff_t>(swapped.size() / 2), swapped.end());
       return done;
     }
-    if (bug_ == Bug::kTiesAwayFromZero) changed.act = ActQuant::kNone;
+    if (bug_ == Bug::kTiesAwayFromZero && !is_fp8) changed.act = ActQuant::kNone;
     const MatrixView<float> x = frame.value(op.x);
     const std::vector<float> exact(x.data(), x.data() + x.rows() * x.cols());
     for (std::int64_t row = 0; row < x.rows(); ++row) {
@@ -115,7 +136,9 @@ class MutantKernels final : public ReferenceKernels {
       if (bug_ == Bug::kActivationsTruncated && !quantized) {
         std::ranges::transform(x.row(row), x.row(row).begin(), truncated_to_bf16);
       }
-      if (bug_ == Bug::kTiesAwayFromZero && quantized) quantize_away_from_zero(x.row(row));
+      if (bug_ == Bug::kTiesAwayFromZero && quantized && !is_fp8) quantize_away_from_zero(x.row(row));
+      if (bug_ == Bug::kFp8InputsFlushed && is_fp8) change_ratios_to_e4m3(x.row(row), flushed);
+      if (bug_ == Bug::kFp8InputsTruncated && is_fp8) change_ratios_to_e4m3(x.row(row), truncated_to_e4m3);
       if (bug_ == Bug::kNanDropped && quantized) {
         std::ranges::replace_if(
             x.row(row), [](float value) { return std::isnan(value); }, 0.0F);
@@ -491,6 +514,22 @@ class ShiftedScales final : public WeightSource {
   std::shared_ptr<const WeightSource> inner_;
 };
 
+/// A source in E4M3 without its subnormal numbers.
+class FlushedCodes final : public WeightSource {
+ public:
+  explicit FlushedCodes(std::shared_ptr<const WeightSource> inner) : inner_(std::move(inner)) {}
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    SS_TRY_VOID(inner_->read_rows(first_row, n_rows, values, scales));
+    std::ranges::replace_if(
+        values, [](std::byte code) { return (code & std::byte{0x7f}) < std::byte{8}; }, std::byte{0});
+    return {};
+  }
+
+ private:
+  std::shared_ptr<const WeightSource> inner_;
+};
+
 /// Changes the batches that submit() gets.
 class MutantStep final : public Step {
  public:
@@ -541,6 +580,9 @@ class MutantBackend final : public ReferenceBackend {
     if ((bug_ == Bug::kInt8GroupOffByOne && spec.encoding == WeightEncoding::kInt8Group32) ||
         (bug_ == Bug::kInt4GroupOffByOne && spec.encoding == WeightEncoding::kInt4Group32)) {
       for (WeightPart& part : changed.parts) part.source = std::make_shared<ShiftedScales>(part.source);
+    }
+    if (bug_ == Bug::kFp8WeightsFlushed && spec.encoding == WeightEncoding::kFp8PerRow) {
+      for (WeightPart& part : changed.parts) part.source = std::make_shared<FlushedCodes>(part.source);
     }
     if (bug_ == Bug::kGateAndUpSwapped && spec.join == Join::kInterleaveGateUp) {
       for (std::size_t i = 0; i + 1 < changed.parts.size(); i += 2) std::swap(changed.parts[i], changed.parts[i + 1]);
@@ -598,7 +640,8 @@ std::span<const Mutant> mutants() {
       {Bug::kMaskHidesOwnToken, "a mask that hides the token itself", "attention layer model"},
       {Bug::kMaskShowsNextToken, "a mask that shows the next token", "attention attention_wide layer"},
       {Bug::kLastPageDropped, "the last page dropped", "attention attention_long layer"},
-      {Bug::kSwappedScaleRows, "scales of neighbouring rows swapped", "matmul matmul_w8a8 embed"},
+      {Bug::kSwappedScaleRows, "scales of neighbouring rows swapped",
+       "matmul matmul_w8a8 embed matmul_fp8 grouped_matmul_fp8"},
       {Bug::kStaleKvSlot, "the newest key and value not written", "rope_append attention layer"},
       {Bug::kWindowOffByOne, "a sliding window one token too wide", "attention"},
       {Bug::kResidualLost, "the residual not added", "matmul layer"},
@@ -613,8 +656,8 @@ std::span<const Mutant> mutants() {
       {Bug::kForbiddenIdTaken, "a forbidden id taken", "sample sample_wide"},
       {Bug::kExpertWeightsSwapped, "weights of the two best experts swapped",
        "route grouped_matmul grouped_matmul_wide"},
-      {Bug::kActivationsNotQuantized, "activations left unquantized in W8A8",
-       "matmul_w8a8 matmul_g32_w8a8 matmul_int4_w8a8"},
+      {Bug::kActivationsNotQuantized, "activations left unquantized",
+       "matmul_w8a8 matmul_g32_w8a8 matmul_int4_w8a8 matmul_fp8"},
       {Bug::kLastInputDropped, "the last input of a product dropped", "matmul matmul_w8a8"},
       {Bug::kSumsInF16, "products summed in FP16", "matmul matmul_long"},
       {Bug::kActivationsTruncated, "activations truncated to BF16, not rounded", "matmul layer"},
@@ -625,7 +668,7 @@ std::span<const Mutant> mutants() {
       {Bug::kInt4GroupOffByOne, "scales of neighbouring INT4 groups exchanged",
        "matmul matmul_int4_w8a8 grouped_matmul_int4_w8a8 embed"},
       {Bug::kTiesAwayFromZero, "activations quantized half away from zero", "matmul_w8a8"},
-      {Bug::kNanDropped, "NaN dropped by the quantizer of activations", "not_finite"},
+      {Bug::kNanDropped, "NaN dropped by the quantizer of activations", "not_finite not_finite_fp8"},
       {Bug::kNanLeaks, "NaN in the next row as well", "not_finite"},
       {Bug::kAttentionScaleOff, "scores scaled 1 % too large", "attention attention_wide attention_long"},
       {Bug::kPageOfAnother, "one page of another sequence", "attention attention_long attention_chunks layer"},
@@ -660,6 +703,9 @@ std::span<const Mutant> mutants() {
       {Bug::kGroupsIgnored, "the groups of experts ignored", "route_groups"},
       {Bug::kGroupByLargest, "a group judged by its best expert alone", "route_groups"},
       {Bug::kRouteScaleIgnored, "the scale of the weights of experts ignored", "route_groups"},
+      {Bug::kFp8InputsFlushed, "subnormal E4M3 activations taken for zero", "matmul_fp8"},
+      {Bug::kFp8WeightsFlushed, "subnormal E4M3 weights taken for zero", "matmul_fp8"},
+      {Bug::kFp8InputsTruncated, "activations truncated to E4M3, not rounded", "matmul_fp8"},
   };
   return kMutants;
 }

@@ -74,6 +74,9 @@ enum class Bug : std::uint8_t {
   kGroupsIgnored,
   kGroupByLargest,
   kRouteScaleIgnored,
+  kFp8InputsFlushed,
+  kFp8WeightsFlushed,
+  kFp8InputsTruncated,
 };
 
 struct Mutant {

@@ -58,6 +58,8 @@ struct Tiles {
 /// (November 2026).
 inline constexpr int kUnpackInt8FromRows = kDigitRows + 1;
 inline constexpr int kUnpackGroupsFromRows = 9;
+/// fp8 is widened to f32 with fewer rows.
+inline constexpr int kUnpackFp8FromRows = 9;
 
 inline constexpr BlockKernel kBf16Blocks = {configure_blocks<Tiles>, multiply_blocks<Tiles, AmxBf16>, nullptr,
                                             release_blocks<Tiles>};
@@ -125,7 +127,11 @@ inline KernelTable table_over(const KernelTable& base) {
       ActType::kU8, 64, 4, kAmxRows, multiply_amx<Tiles, AmxU8, DotU8>, "matmul_int8_int8_i32acc", "", &kU8Blocks};
   table.unpack[int(Product::kInt4)] = {Product::kBf16, int4_tile_to_bf16, kUnpackGroupsFromRows};
   table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16, kUnpackInt8FromRows};
+  table.unpack[int(Product::kFp8)] = {Product::kBf16, fp8_tile_to_bf16, kUnpackFp8FromRows};
   table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16, kUnpackGroupsFromRows};
+  // CPUs with AMX do twice as many multiply-adds in f32 as by vdpbf16ps (product_choice.cpp).
+  table.products[int(Product::kFp8)] = kernels_avx512().products[int(Product::kFp8)];
+  table.products[int(Product::kFp8)].isa = kernels_avx512().isa;
   use_digits(table);
   use_attention_tiles(table);
   return table;

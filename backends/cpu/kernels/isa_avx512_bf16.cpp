@@ -19,6 +19,7 @@ inline KernelTable dot_table() {
   table.products[int(Product::kF16)] = {ActType::kF32, 1, 1, kRowBlock, multiply<WidenF16>, "matmul_f16_f32acc"};
   table.products[int(Product::kInt8)] = {ActType::kBf16,           4, 4, kRowBlock, multiply_int8_by_dot,
                                          "matmul_int8_bf16_f32acc"};
+  table.products[int(Product::kFp8)] = {ActType::kBf16, 4, 4, kRowBlock, multiply_fp8_by_dot, "matmul_fp8_bf16_f32acc"};
   table.products[int(Product::kInt8Group)] = {
       ActType::kBf16, 4, kGroupColumns, kInt8GroupRows, multiply_int8_group_by_dot, "matmul_int8g32_bf16_f32acc"};
   table.products[int(Product::kInt4)] = {ActType::kBf16,           2, kGroupColumns, kRowBlock, multiply_int4_by_dot,
@@ -37,6 +38,7 @@ inline KernelTable dot_table() {
   table.products[int(Product::kInt8GroupOffset)] = {
       ActType::kU8, 4, kGroupColumns, kOffsetGroupRows, multiply_offset_groups, "matmul_int8g32_int8_f32acc"};
   table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16};
+  table.unpack[int(Product::kFp8)] = {Product::kBf16, fp8_tile_to_bf16};
   table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16};
   table.unpack[int(Product::kInt8GroupQuantized)] = {Product::kInt8GroupOffset, int8_group_tile_with_offsets};
   table.unpack[int(Product::kInt4Quantized)] = {Product::kInt8GroupOffset, int4_tile_with_offsets};

@@ -33,6 +33,7 @@ inline KernelTable widening_table(const char* isa) {
   table.products[int(Product::kF16)] = {ActType::kF32, 1, 1, kRowBlock, multiply<WidenF16>, "matmul_f16_f32acc"};
   table.products[int(Product::kInt8)] = {ActType::kF32,       4, 4, kRowBlock, multiply<WidenInt8, false>,
                                          "matmul_int8_f32acc"};
+  table.products[int(Product::kFp8)] = {ActType::kF32, 4, 4, kRowBlock, multiply<WidenFp8, false>, "matmul_fp8_f32acc"};
   table.products[int(Product::kInt8Group)] = {ActType::kF32,          4, kGroupColumns, kRowBlock, multiply_int8_group,
                                               "matmul_int8g32_f32acc"};
   table.products[int(Product::kInt4)] = {ActType::kF32,       1, kGroupColumns, kRowBlock, multiply_int4,
@@ -50,6 +51,7 @@ inline KernelTable widening_table(const char* isa) {
       "matmul_int4_int8_f32acc"};
   table.unpack[int(Product::kBf16)] = {Product::kF32, bf16_tile_to_f32};
   table.unpack[int(Product::kInt8)] = {Product::kF32, int8_tile_to_f32};
+  table.unpack[int(Product::kFp8)] = {Product::kF32, fp8_tile_to_f32};
   table.unpack[int(Product::kInt8Group)] = {Product::kF32, int8_group_tile_to_f32};
   table.unpack[int(Product::kInt4)] = {Product::kF32, int4_tile_to_f32};
   table.attend_bf16 = {ActType::kF32, 2, kRowBlock, attend<WidenBf16>, "attention_bf16_f32acc"};

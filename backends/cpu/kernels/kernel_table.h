@@ -45,14 +45,17 @@ enum class Product : std::uint8_t {
   kInt8Quantized,
   kInt8GroupQuantized,
   kInt8GroupOffset,
-  kInt4Quantized
+  kInt4Quantized,
+  kFp8
 };
-inline constexpr int kProducts = 10;
+inline constexpr int kProducts = 11;
 
 /// Element type in which a kernel reads its activations.
 enum class ActType : std::uint8_t {
   kF32,
   kBf16,
+  kE4m3InF32,   ///< value quantized to E4M3, as f32
+  kE4m3InBf16,  ///< value quantized to E4M3, as BF16, which holds it exactly
   kU8,          ///< quantized value + 128, in column order
   kI16,         ///< quantized value, quads in the order 0, 2, 1, 3
   kU8Nibbles,   ///< as kU8, but eight columns in the order of an int4 tile's nibbles: 0, 4, 1, 5, 2, 6, 3, 7
@@ -72,15 +75,22 @@ static inline bool has_row_scale(ActType act) {
   return act != ActType::kF32 && act != ActType::kBf16;
 }
 
+/// In which type a kernel that reads `act` gets activations quantized to E4M3: every E4M3 number is exact in both.
+static inline ActType with_e4m3(ActType act) {
+  return act == ActType::kBf16 ? ActType::kE4m3InBf16 : ActType::kE4m3InF32;
+}
+
 /// Bytes of one packed activation.
 static inline std::int64_t act_bytes(ActType act) {
   switch (act) {
     case ActType::kF32:
+    case ActType::kE4m3InF32:
       return 4;
     case ActType::kDigits:
     case ActType::kDigitsNibbles:
       return 3;
     case ActType::kBf16:
+    case ActType::kE4m3InBf16:
     case ActType::kI16:
     case ActType::kI16Nibbles:
       return 2;
@@ -93,7 +103,7 @@ static inline std::int64_t act_bytes(ActType act) {
 ///
 ///   c[m, 16 t + r] = sum_k a[m, k] * tile_t[r, k]
 ///
-/// c is f32. It is not yet scaled for int8 (the epilogue multiplies by the row's scale) and is scaled for int8-g32 and
+/// c is f32. It is not yet scaled for int8 and fp8 (the epilogue multiplies by the row's scale) and is scaled for int8-g32 and
 /// int4, except by the activations' row scales. Terms are added in the order of k into f32, or exactly into int32 for quantized activations. c overlaps
 /// neither operand.
 struct TileArgs {
@@ -181,8 +191,8 @@ struct Unpacking {
 };
 
 /// Packs `n_rows` rows of x into [k_padded / vec][n_rows][vec], with zeros in the columns from k on. For quantized types:
-/// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0. A vec has 4, 8, 16 or 64 bytes; of int8
-/// and of digits 32 or 64 columns.
+/// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0; for those of E4M3 s = max|x| / 448 and
+/// q = x / s rounded to E4M3, half to even. A vec has 4, 8, 16 or 64 bytes; of int8 and of digits 32 or 64 columns.
 struct PackArgs {
   const float* x = nullptr;
   std::int64_t x_stride = 0;

@@ -78,6 +78,14 @@ struct WidenInt8 : PlainF32 {
   }
 };
 
+/// E4M3 weights widened in registers, exactly; the row's scale comes in the epilogue. Tile: [k / 4][16][4].
+struct WidenFp8 : WidenInt8 {
+  static Weights decode(const std::byte* p) {
+    const I32 quads = load_i32(p);
+    return {e4m3_at<0>(quads), e4m3_at<8>(quads), e4m3_at<16>(quads), e4m3_at<24>(quads)};
+  }
+};
+
 /// int8 weights, int8 activations in 16 bits: exact in int32 up to 2^16 columns.
 struct Int8ByI16 {
   using Act = std::int16_t;

@@ -1,6 +1,6 @@
 #pragma once
-// Matmul of BF16, int8, int8-g32 and int4 weights and BF16 activations with the AVX-512 instruction vdpbf16ps, which adds
-// the two exact products of a pair of BF16 to each f32 lane. int8 and int4 values are exact in BF16, so apart from the
+// Matmul of BF16, int8, int8-g32, int4 and fp8 weights and BF16 activations with the AVX-512 instruction vdpbf16ps, which adds
+// the two exact products of a pair of BF16 to each f32 lane. int8, int4 and E4M3 values are exact in BF16, so apart from the
 // accumulation in f32 only the activations are rounded. Formulas, shapes and aliasing: matmul-inl.h, matmul_groups-inl.h.
 
 #ifndef SS_CPU_ISA  // opened by itself: target-inl.h
@@ -114,16 +114,66 @@ inline void multiply_int8_by_dot(const TileArgs& args) {
   multiply<DotInt8, false>(args);
 }
 
-/// Unpacks int8 [k / 4][16][4] to BF16 [k / 2][16][2], exactly; the row's scale is applied by the epilogue.
-inline void int8_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
+/// The BF16 bits of the E4M3 codes 0 to 127 (core/e4m3.h), low and high bytes apart, for vpermi2b, which ignores the sign in
+/// the last bit of its index.
+constexpr ByteTables make_e4m3_tables() {
+  ByteTables tables{};
+  for (unsigned code = 1; code < 128; ++code) {
+    unsigned exponent = (code >> 3) + 120U;
+    unsigned fraction = (code & 7U) << 4;
+    if (code < 8) {  // subnormal: code * 2^-9
+      unsigned place = 0;
+      while ((code >> (place + 1)) != 0) ++place;
+      exponent = 118U + place;
+      fraction = (code << (7 - place)) & 0x7fU;
+    }
+    const unsigned bits = code == 0x7fU ? 0x7fc0U : (exponent << 7) | fraction;
+    tables.low[code] = static_cast<std::uint8_t>(bits & 0xffU);
+    tables.high[code] = static_cast<std::uint8_t>(bits >> 8);
+  }
+  return tables;
+}
+inline constexpr ByteTables kE4m3Tables = make_e4m3_tables();
+
+/// E4M3 weights, converted to BF16 by table lookup in registers, exactly, and BF16 activations. Tile: [k / 4][16][4].
+struct DotFp8 : DotInt8 {
+  static Weights decode(const std::byte* p) {
+    const __m512i q = _mm512_loadu_si512(p);
+    const __m512i low =
+        _mm512_permutex2var_epi8(_mm512_load_si512(kE4m3Tables.low), q, _mm512_load_si512(kE4m3Tables.low + 64));
+    const __m512i high =
+        _mm512_permutex2var_epi8(_mm512_load_si512(kE4m3Tables.high), q, _mm512_load_si512(kE4m3Tables.high + 64));
+    const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
+    const __m512i signed_high = _mm512_ternarylogic_epi32(high, q, sign, 0xf8);  // high | (q & sign)
+    return {_mm512_unpacklo_epi8(low, signed_high), _mm512_unpackhi_epi8(low, signed_high)};
+  }
+};
+
+inline void multiply_fp8_by_dot(const TileArgs& args) {
+  if (args.n_rows == 1) return multiply_few_rows<DotFp8, 1, 4>(args);
+  // As for int8, more accumulators a row would not fit in registers beside the tables.
+  if (args.n_rows == 2) return multiply_few_rows<DotFp8, 2, 2>(args);
+  if (args.n_rows == 3) return multiply_few_rows<DotFp8, 3, 2>(args);
+  multiply<DotFp8, false>(args);
+}
+
+/// Unpacks int8 or E4M3 [k / 4][16][4] to BF16 [k / 2][16][2], exactly; the row's scale is applied by the epilogue.
+template <typename Policy>
+inline void byte_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
   for (std::int64_t step = 0; step < k / 4; ++step, tile += 64, out += 128) {
     prefetch(tile + kPrefetchBytes);
-    const DotInt8::Weights w = DotInt8::decode(tile);
+    const typename Policy::Weights w = Policy::decode(tile);
     const __m512 low = _mm512_castsi512_ps(w.low);
     const __m512 high = _mm512_castsi512_ps(w.high);
     _mm512_store_ps(out, _mm512_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)));
     _mm512_store_ps(out + 64, _mm512_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)));
   }
+}
+inline void int8_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
+  byte_tile_to_bf16<DotInt8>(tile, k, out);
+}
+inline void fp8_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
+  byte_tile_to_bf16<DotFp8>(tile, k, out);
 }
 
 /// Rows of a block. Each takes two registers for a group's sum and two for its total, so with more rows they would spill.

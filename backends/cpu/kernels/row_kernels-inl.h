@@ -44,6 +44,16 @@ inline F32 quantized(const F32& x, float scale) {
   return round_even(min(broadcast(127.0F), max(broadcast(-127.0F), divide(x, broadcast(scale)))));
 }
 
+/// q = x / s rounded to E4M3, half to even, at most 448; 0 where s is 0 or NaN.
+inline F32 e4m3_quantized(const F32& x, float scale) {
+  if (!(scale > 0.0F)) return zero();
+  const F32 ratio = min(broadcast(448.0F), max(broadcast(-448.0F), divide(x, broadcast(scale))));
+  // Beside a number 2^20 times as large as the power of two at or below the ratio, an f32 has room for three bits behind the
+  // first, so that the addition rounds to E4M3; below 2^-6 the last place stays 2^-9.
+  const F32 room = mul(max(power_below(ratio), broadcast(0x1p-6F)), broadcast(0x1.8p20F));
+  return sub(add(ratio, room), room);
+}
+
 inline void row_to_bf16(const float* x, std::int64_t n, std::uint16_t* out) {
   std::int64_t i = 0;
   for (; i + 16 <= n; i += 16) store_bf16(out + i, load(x + i));
@@ -61,6 +71,10 @@ inline constexpr int kColumnAt[4][8] = {
 inline void store_activations(const F32& x, ActType act, float scale, std::byte* out) {
   if (act == ActType::kF32) return store(reinterpret_cast<float*>(out), x);
   if (act == ActType::kBf16) return store_bf16(reinterpret_cast<std::uint16_t*>(out), x);
+  if (act == ActType::kE4m3InF32) return store(reinterpret_cast<float*>(out), e4m3_quantized(x, scale));
+  if (act == ActType::kE4m3InBf16) {
+    return store_bf16(reinterpret_cast<std::uint16_t*>(out), e4m3_quantized(x, scale));
+  }
   std::int32_t q[16];
   store_i32(q, to_i32(quantized(x, scale)));
   const int* const column_at = kColumnAt[int(act) - int(ActType::kU8)];
@@ -105,9 +119,11 @@ inline constexpr std::int64_t kPackColumns = 64;
 
 inline void pack_rows(const PackArgs& args) {
   const bool has_scale = has_row_scale(args.act);
-  // s = max|x| / 127. A row that is not finite has s = NaN, which makes its outputs NaN.
+  // s = max|x| / 127, or / 448 for E4M3. A row that is not finite has s = NaN, which makes its outputs NaN.
+  const bool is_e4m3 = args.act == ActType::kE4m3InF32 || args.act == ActType::kE4m3InBf16;
+  const float largest_q = is_e4m3 ? 448.0F : 127.0F;
   for (int m = 0; m < args.n_rows && has_scale; ++m) {
-    args.row_scales[m] = abs_max(args.x + m * args.x_stride, args.k) / 127.0F;
+    args.row_scales[m] = abs_max(args.x + m * args.x_stride, args.k) / largest_q;
   }
   const std::int64_t value_bytes = act_bytes(args.act);
   const std::int64_t vec_bytes = args.vec * value_bytes;

@@ -62,6 +62,11 @@ inline F32 absolute(const F32& x) {
   const __m256 sign = _mm256_set1_ps(-0.0F);
   return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
 }
+/// The power of two at or below |x|; 0 for magnitudes below 2^-126.
+inline F32 power_below(const F32& x) {
+  const __m256 exponent = _mm256_castsi256_ps(_mm256_set1_epi32(0x7f800000));
+  return {_mm256_and_ps(exponent, x.a), _mm256_and_ps(exponent, x.b)};
+}
 /// x where |test| < limit, else y.
 inline F32 select_small(const F32& test, float limit, const F32& x, const F32& y) {
   const F32 size = absolute(test);
@@ -130,6 +135,16 @@ inline F32 field(const I32& x) {
   constexpr int kRight = 32 - kBits;
   return to_f32({_mm256_srai_epi32(_mm256_slli_epi32(x.a, kLeft), kRight),
                  _mm256_srai_epi32(_mm256_slli_epi32(x.b, kLeft), kRight)});
+}
+/// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
+/// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
+template <int kLow>
+inline F32 e4m3_at(const I32& x) {
+  const __m256i places = _mm256_set1_epi32(static_cast<int>(0x87f00000U));
+  const auto small = [places](__m256i lanes) {
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_srai_epi32(_mm256_slli_epi32(lanes, 24 - kLow), 4), places));
+  };
+  return mul({small(x.a), small(x.b)}, broadcast(0x1p120F));
 }
 /// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit.
 /// The bits stay at the top of the lane, so that one

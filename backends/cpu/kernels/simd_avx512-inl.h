@@ -59,6 +59,10 @@ inline F32 min(const F32& x, const F32& y) {
 inline F32 absolute(const F32& x) {
   return {_mm512_abs_ps(x.v)};
 }
+/// The power of two at or below |x|; 0 for magnitudes below 2^-126.
+inline F32 power_below(const F32& x) {
+  return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x.v), _mm512_set1_epi32(0x7f800000)))};
+}
 /// x where |test| < limit, else y.
 inline F32 select_small(const F32& test, float limit, const F32& x, const F32& y) {
   const __mmask16 small = _mm512_cmp_ps_mask(_mm512_abs_ps(test.v), _mm512_set1_ps(limit), _CMP_LT_OQ);
@@ -119,6 +123,14 @@ inline F32 field(const I32& x) {
   constexpr int kRight = 32 - kBits;
   if constexpr (kLeft == 0) return to_f32({_mm512_srai_epi32(x.v, kRight)});
   return to_f32({_mm512_srai_epi32(_mm512_slli_epi32(x.v, kLeft), kRight)});
+}
+/// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
+/// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
+template <int kLow>
+inline F32 e4m3_at(const I32& x) {
+  const __m512i places = _mm512_set1_epi32(static_cast<int>(0x87f00000U));
+  const __m512i small = _mm512_and_si512(_mm512_srai_epi32(_mm512_slli_epi32(x.v, 24 - kLow), 4), places);
+  return mul({_mm512_castsi512_ps(small)}, broadcast(0x1p120F));
 }
 /// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit.
 /// They are looked up in a table: one permutation

@@ -65,6 +65,11 @@ inline F32 min(const F32& x, const F32& y) {
 inline F32 absolute(const F32& x) {
   return of_four<F32>([&](int i) { return vabsq_f32(x.v[i]); });
 }
+/// The power of two at or below |x|; 0 for magnitudes below 2^-126.
+inline F32 power_below(const F32& x) {
+  return of_four<F32>(
+      [&](int i) { return vreinterpretq_f32_s32(vandq_s32(vreinterpretq_s32_f32(x.v[i]), vdupq_n_s32(0x7f800000))); });
+}
 /// x where |test| < limit, else y.
 inline F32 select_small(const F32& test, float limit, const F32& x, const F32& y) {
   return of_four<F32>([&](int i) { return vbslq_f32(vcaltq_f32(test.v[i], vdupq_n_f32(limit)), x.v[i], y.v[i]); });
@@ -118,6 +123,17 @@ inline F32 field(const I32& x) {
   constexpr int kLeft = 32 - kLow - kBits;
   constexpr int kRight = 32 - kBits;
   return to_f32(of_four<I32>([&](int i) { return vshrq_n_s32(vshlq_n_s32(x.v[i], kLeft), kRight); }));
+}
+/// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
+/// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
+template <int kLow>
+inline F32 e4m3_at(const I32& x) {
+  constexpr int kLeft = 24 - kLow;
+  const int32x4_t places = vdupq_n_s32(static_cast<std::int32_t>(0x87f00000U));
+  return of_four<F32>([&](int i) {
+    const int32x4_t small = vandq_s32(vshrq_n_s32(vshlq_n_s32(x.v[i], kLeft), 4), places);
+    return vmulq_n_f32(vreinterpretq_f32_s32(small), 0x1p120F);
+  });
 }
 /// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit.
 inline constexpr float kNibbleUnit = 1.0F;

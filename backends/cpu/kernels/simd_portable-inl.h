@@ -74,6 +74,13 @@ inline Float4 abs4(const Float4& x) {
 inline F32 absolute(const F32& x) {
   return {abs4(x.a), abs4(x.b), abs4(x.c), abs4(x.d)};
 }
+inline Float4 power_below4(const Float4& x) {
+  return read<Float4>(&static_cast<const Int4x&>(read<Int4x>(&x) & 0x7f800000));
+}
+/// The power of two at or below |x|; 0 for magnitudes below 2^-126.
+inline F32 power_below(const F32& x) {
+  return {power_below4(x.a), power_below4(x.b), power_below4(x.c), power_below4(x.d)};
+}
 /// x where |test| < limit, else y.
 inline Float4 select4(const Float4& test, float limit, const Float4& x, const Float4& y) {
   return abs4(test) < splat4(limit) ? x : y;
@@ -158,6 +165,16 @@ inline F32 field(const I32& x) {
   constexpr int kRight = 32 - kBits;
   return to_f32(
       {(x.a << kLeft) >> kRight, (x.b << kLeft) >> kRight, (x.c << kLeft) >> kRight, (x.d << kLeft) >> kRight});
+}
+/// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
+/// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
+template <int kLow>
+inline F32 e4m3_at(const I32& x) {
+  constexpr auto kPlaces = static_cast<std::int32_t>(0x87f00000U);
+  constexpr int kLeft = 24 - kLow;
+  const I32 small = {((x.a << kLeft) >> 4) & kPlaces, ((x.b << kLeft) >> 4) & kPlaces, ((x.c << kLeft) >> 4) & kPlaces,
+                     ((x.d << kLeft) >> 4) & kPlaces};
+  return mul(bits_as_f32(small), broadcast(0x1p120F));
 }
 /// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit.
 inline constexpr float kNibbleUnit = 1.0F;

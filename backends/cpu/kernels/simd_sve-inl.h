@@ -73,6 +73,11 @@ inline F32 min(const F32& x, const F32& y) {
 inline F32 absolute(const F32& x) {
   return of_two<F32>([&](int i) { return svabs_f32_x(all(), x.v[i]); });
 }
+/// The power of two at or below |x|; 0 for magnitudes below 2^-126.
+inline F32 power_below(const F32& x) {
+  return of_two<F32>(
+      [&](int i) { return svreinterpret_f32_s32(svand_n_s32_x(all(), svreinterpret_s32_f32(x.v[i]), 0x7f800000)); });
+}
 /// x where |test| < limit, else y.
 inline F32 select_small(const F32& test, float limit, const F32& x, const F32& y) {
   return of_two<F32>([&](int i) { return svsel_f32(svaclt_n_f32(all(), test.v[i], limit), x.v[i], y.v[i]); });
@@ -128,6 +133,16 @@ inline I32 whole_field(const I32& x) {
 template <int kLow, int kBits>
 inline F32 field(const I32& x) {
   return to_f32(whole_field<kLow, kBits>(x));
+}
+/// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
+/// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
+template <int kLow>
+inline F32 e4m3_at(const I32& x) {
+  constexpr auto kPlaces = static_cast<std::int32_t>(0x87f00000U);
+  return of_two<F32>([&](int i) {
+    const svint32_t high = svasr_n_s32_x(all(), svlsl_n_s32_x(all(), x.v[i], 24 - kLow), 4);
+    return svmul_n_f32_x(all(), svreinterpret_f32_s32(svand_n_s32_x(all(), high, kPlaces)), 0x1p120F);
+  });
 }
 /// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit.
 inline constexpr float kNibbleUnit = 1.0F;

@@ -44,6 +44,10 @@ inline void int8_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* o
   widen_steps<WidenInt8>(tile, k, out, store_quads);
 }
 
+inline void fp8_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  widen_steps<WidenFp8>(tile, k, out, store_quads);
+}
+
 inline void int8_group_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
   for (std::int64_t group = 0; group < k / kGroupColumns; ++group, tile += kInt8GroupBytes) {
     const F32 scale = load_f16(tile + 64 * kInt8GroupVectors);

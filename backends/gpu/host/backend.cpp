@@ -29,7 +29,9 @@ class GpuBackend final : public Backend {
   [[nodiscard]] const DeviceInfo& device() const noexcept override { return info_; }
   [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc> values) const override;
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
-    if (act == ActQuant::kFp8PerRow) return Support::no("no kernel takes FP8 activations yet");
+    if (act == ActQuant::kFp8PerRow || encoding == WeightEncoding::kFp8PerRow) {
+      return Support::no("there are no FP8 kernels");
+    }
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow &&
         encoding != WeightEncoding::kInt8Group32) {
       return Support::no("int8 activations need int8 weights");

@@ -61,6 +61,9 @@ void pack_scales(const WeightView& view, std::span<const float> scales, std::byt
 
 Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   SS_TRY_VOID(check_weight_spec(spec));
+  if (spec.encoding == WeightEncoding::kFp8PerRow) {
+    return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no FP8 kernels", spec.name)};
+  }
   Weight weight;
   WeightView& view = weight.view;
   view.encoding = spec.encoding;

@@ -29,6 +29,24 @@ def groups(row, limit):
     return np.array(scales, np.float32), np.concatenate(codes)
 
 
+# The numbers of E4M3 by their codes 0 to 126, by the formula of the OCP 8-bit Floating Point Specification.
+E4M3 = [(code % 8) * 2.0 ** -9 if code < 8 else (8 + code % 8) * 2.0 ** (code // 8 - 10) for code in range(127)]
+
+
+def e4m3_code(value):
+    """The nearest number, of two the one whose last bit is 0. FP64 holds all differences exactly."""
+    size = abs(float(value))
+    code = min(range(127), key=lambda code: (abs(size - E4M3[code]), code % 2))
+    return code + (128 if np.signbit(value) else 0)
+
+
+def fp8(row):
+    scale = np.float32(np.abs(row).max()) / np.float32(448)
+    if scale == 0:
+        return scale, [0] * len(row)
+    return scale, [e4m3_code(ratio) for ratio in row / scale]
+
+
 def to_bf16_bits(row):
     """Round half to even on the bits; finite input only."""
     bits = row.astype(np.float32).view(np.uint32).astype(np.uint64)
@@ -53,6 +71,10 @@ def rows():
     yield "int8-g32 scale rounds down by a third: clamped", np.array([1.09e-5, -1.09e-5, 4e-6, 0], np.float32)
     yield "ties of int8-g32: the scale of 127.03 rounds down", np.concatenate(
         [[127], np.arange(-15.5, 15.5), [127.03], np.arange(-15.5, 15.5)]).astype(np.float32)
+    steps = [448] + [sign * (8 + k / 2) * 2.0 ** e for sign in (1, -1) for e in (-10, -9, -8, 0, 4) for k in range(16)]
+    yield "ties of fp8: max 448, halves of the last place", np.array(steps, np.float32)
+    halves = [448] + [k * 2.0 ** -10 for k in range(-18, 19)]
+    yield "fp8: subnormal numbers and their halves", np.array(halves, np.float32)
     yield "large", np.array([60000.0, -45000.0, 123.0, 0.5], np.float32)
 
 
@@ -71,6 +93,7 @@ def main():
                 scale8, q8 = int8(values)
                 scales4, q4 = groups(values, 7)
                 scales8, q8_groups = groups(values, 127)
+                scale_fp8, q_fp8 = fp8(values)
                 as_f16 = values.astype(np.float16)
                 case[dtype] = {
                     "bits": [int(b) for b in bits],
@@ -79,6 +102,7 @@ def main():
                     "int8": {"scale": int(np.float32(scale8).view(np.uint32)), "q": [int(v) for v in q8]},
                     "int8-g32": {"scales": [int(s) for s in scales8.view(np.uint32)], "q": [int(v) for v in q8_groups]},
                     "int4": {"scales": [int(s) for s in scales4.view(np.uint32)], "q": [int(v) for v in q4]},
+                    "fp8": {"scale": int(np.float32(scale_fp8).view(np.uint32)), "q": q_fp8},
                 }
         cases.append(case)
     print(json.dumps({"made_by": "tests/data/quantizers/make_vectors.py", "cases": cases}, separators=(",", ":")))

@@ -79,6 +79,12 @@ std::vector<int> codes(const Rows& rows) {
   return q;
 }
 
+std::vector<int> unsigned_codes(const Rows& rows) {
+  std::vector<int> q;
+  for (const std::byte value : rows.values) q.push_back(std::to_integer<int>(value));
+  return q;
+}
+
 std::vector<std::uint32_t> scale_bits(const Rows& rows) {
   std::vector<std::uint32_t> bits;
   for (const float scale : rows.scales) bits.push_back(std::bit_cast<std::uint32_t>(scale));
@@ -104,6 +110,9 @@ TEST_CASE("rows of every stored type are encoded bit for bit as NumPy does") {
       const Rows int8 = read_all(tensor, WeightEncoding::kInt8PerRow);
       CHECK(codes(int8) == expected["int8"]["q"].get<std::vector<int>>());
       CHECK(scale_bits(int8) == std::vector<std::uint32_t>{expected["int8"]["scale"].get<std::uint32_t>()});
+      const Rows fp8 = read_all(tensor, WeightEncoding::kFp8PerRow);
+      CHECK(unsigned_codes(fp8) == expected["fp8"]["q"].get<std::vector<int>>());
+      CHECK(scale_bits(fp8) == std::vector<std::uint32_t>{expected["fp8"]["scale"].get<std::uint32_t>()});
       const std::pair<const char*, WeightEncoding> in_groups[] = {{"int8-g32", WeightEncoding::kInt8Group32},
                                                                   {"int4", WeightEncoding::kInt4Group32}};
       for (const auto& [name, encoding] : in_groups) {
@@ -200,7 +209,7 @@ TEST_CASE("any range of rows is the same as that part of all rows") {
   const StoredTensor tensor = stored_tensor(scratch, "BF16", bits, 7);
   for (const WeightEncoding encoding :
        {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
-        WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
+        WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kFp8PerRow}) {
     const Rows all = read_all(tensor, encoding);
     const auto source = make_weight_source(tensor, encoding);
     REQUIRE_OK(source);
@@ -239,6 +248,8 @@ TEST_CASE("a weight that is not finite or does not fit is refused in every encod
   const auto [value, encoding] = GENERATE(table<float, WeightEncoding>({
       {INFINITY, WeightEncoding::kInt8PerRow},
       {NAN, WeightEncoding::kInt8PerRow},
+      {INFINITY, WeightEncoding::kFp8PerRow},
+      {NAN, WeightEncoding::kFp8PerRow},
       {INFINITY, WeightEncoding::kInt8Group32},
       {NAN, WeightEncoding::kInt8Group32},
       {1e7F, WeightEncoding::kInt8Group32},  // the scale is too large for FP16
@@ -311,10 +322,13 @@ TEST_CASE("a variant's rule says how each tensor is encoded") {
       {"int8-w8a8", WeightEncoding::kInt8PerRow, WeightEncoding::kF32},
       {"int8-g32", WeightEncoding::kInt8Group32, WeightEncoding::kF32},
       {"int4", WeightEncoding::kInt4Group32, WeightEncoding::kF32},
+      {"fp8", WeightEncoding::kFp8PerRow, WeightEncoding::kF32},
   }));
   const auto variant = variant_from_name(name);
   REQUIRE_OK(variant);
-  CHECK(variant->quantizes_activations == (name == "int8-w8a8"));
+  CHECK(variant->activations == (name == "int8-w8a8" ? ActQuant::kInt8PerRow
+                                 : name == "fp8"     ? ActQuant::kFp8PerRow
+                                                     : ActQuant::kNone));
   CHECK(encoding_of(*variant, TensorRole::kMatmul, DType::kF32).value() == matmul);
   CHECK(encoding_of(*variant, TensorRole::kNorm, DType::kF32).value() == norm);
   CHECK(encoding_of(*variant, TensorRole::kEmbedding, DType::kF32).value() == norm);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "core/e4m3.h"
 #include "core/half.h"
 #include "core/random.h"
 #include "cpu/cpu_features.h"
@@ -250,9 +251,11 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
   std::int16_t i16 = 0;
   switch (act) {
     case ActType::kF32:
+    case ActType::kE4m3InF32:
       std::memcpy(&value, at, sizeof(value));
       return double{value};
     case ActType::kBf16:
+    case ActType::kE4m3InBf16:
       std::memcpy(&bf16, at, sizeof(bf16));
       return double{to_float(bf16)};
     case ActType::kU8:
@@ -379,13 +382,14 @@ TEST_CASE("three digits hold an activation to 2^-23 of the largest of its row, w
 TEST_CASE("a NaN or an infinity anywhere in a row makes the scale of its quantized activations NaN") {
   for (const Isa isa : usable_isas()) {
     const KernelTable& table = kernel_table(isa);
-    const ActType act = table.products[int(Product::kInt8Quantized)].act;
+    const ActType int8 = table.products[int(Product::kInt8Quantized)].act;
     for (const float bad : {NAN, INFINITY, -INFINITY}) {
-      for (std::int64_t at = 0; at < 33; ++at) {
+      for (std::int64_t at = 0; at < 66; ++at) {
+        const ActType act = at < 33 ? int8 : with_e4m3(table.products[int(Product::kFp8)].act);
         CAPTURE(std::string(to_string(isa)), bad, at);
         Values x(33, 11);
-        x.data()[at] = bad;
-        std::vector<std::byte> packed(72);
+        x.data()[at % 33] = bad;
+        std::vector<std::byte> packed(144);
         float scale = 0.0F;
         table.pack({.x = x.data(),
                     .n_rows = 1,
@@ -396,6 +400,108 @@ TEST_CASE("a NaN or an infinity anywhere in a row makes the scale of its quantiz
                     .out = packed.data(),
                     .row_scales = &scale});
         CHECK(std::isnan(scale));
+      }
+    }
+  }
+}
+
+TEST_CASE("activations are rounded to E4M3 with s = max|x| / 448, half to even, in whatever type they are packed") {
+  // s = 1: the first value is the largest. The others are half-way between two neighbours, and the floats beside these.
+  std::vector<float> values = {448.0F, 0x1p-10F, 0x1p-11F, -0x1p-30F, 0.0F};
+  for (std::uint8_t code = 0; code < 126; ++code) {
+    const float middle = (to_float(E4m3{code}) + to_float(E4m3{static_cast<std::uint8_t>(code + 1)})) / 2.0F;
+    values.insert(values.end(), {middle, -std::nextafter(middle, 0.0F), std::nextafter(middle, 448.0F)});
+  }
+  const auto n = static_cast<std::int64_t>(values.size());
+  const std::int64_t padded = (n + 3) / 4 * 4;
+  for (const Isa isa : usable_isas()) {
+    for (const ActType act : {ActType::kE4m3InF32, ActType::kE4m3InBf16}) {
+      for (const float scale : {1.0F, 0x1p-40F, 0.0F}) {
+        std::vector<float> x = values;
+        for (float& value : x) value *= scale;
+        std::vector<std::byte> packed(static_cast<std::size_t>(padded * act_bytes(act)), std::byte{7});
+        float found_scale = -1.0F;
+        kernel_table(isa).pack({.x = x.data(),
+                                .n_rows = 1,
+                                .k = n,
+                                .k_padded = padded,
+                                .vec = 4,
+                                .act = act,
+                                .out = packed.data(),
+                                .row_scales = &found_scale});
+        CHECK(found_scale == scale);
+        int n_wrong = 0;
+        for (std::int64_t i = 0; i < padded; ++i) {
+          const float expected = i < n && scale > 0.0F ? round_to_e4m3(values[static_cast<std::size_t>(i)]) : 0.0F;
+          n_wrong += packed_value(packed, {.act = act, .vec = 4}, 1, 0, i) == expected ? 0 : 1;
+        }
+        CAPTURE(std::string(to_string(isa)), int(act), scale);
+        CHECK(n_wrong == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("every E4M3 weight is multiplied by its value, for every row count of a block, and unpacked to it") {
+  // A tile of 16 columns has every number once; rows of activations with a single 1 pick out one column each.
+  constexpr std::int64_t kColumns = 16;
+  alignas(64) std::byte tile[kColumns * 16] = {};
+  float expected[kColumns][16];
+  for (std::int64_t k = 0; k < kColumns; ++k) {
+    for (std::int64_t row = 0; row < 16; ++row) {
+      const auto code = static_cast<std::uint8_t>(row * kColumns + k);
+      const E4m3 number{static_cast<std::uint8_t>((code & 0x7fU) == 0x7fU ? code - 1 : code)};
+      tile[(k / 4 * 16 + row) * 4 + k % 4] = static_cast<std::byte>(number.bits);
+      expected[k][row] = to_float(number);
+    }
+  }
+  for (const Isa isa : usable_isas()) {
+    const KernelTable& table = kernel_table(isa);
+    const ProductKernel& product = table.products[int(Product::kFp8)];
+    for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
+      CAPTURE(std::string(to_string(isa)), n_rows);
+      std::vector<float> x(static_cast<std::size_t>(n_rows) * kColumns);
+      for (int m = 0; m < n_rows; ++m) x[static_cast<std::size_t>(m * kColumns + (5 * m + n_rows) % kColumns)] = 1.0F;
+      std::vector<std::byte> packed(x.size() * sizeof(float));
+      table.pack({.x = x.data(),
+                  .x_stride = kColumns,
+                  .n_rows = n_rows,
+                  .k = kColumns,
+                  .k_padded = kColumns,
+                  .vec = product.vec,
+                  .act = product.act,
+                  .out = packed.data()});
+      std::vector<float> c(static_cast<std::size_t>(n_rows) * 16);
+      product.multiply({.a = packed.data(),
+                        .n_rows = n_rows,
+                        .tiles = tile,
+                        .tile_bytes = sizeof tile,
+                        .n_tiles = 1,
+                        .k = kColumns,
+                        .c = c.data(),
+                        .c_stride = 16});
+      for (int m = 0; m < n_rows; ++m) {
+        const std::int64_t k = (5 * m + n_rows) % kColumns;
+        CHECK(std::equal(expected[k], expected[k] + 16, c.begin() + m * 16));
+      }
+    }
+    const Unpacking& unpacking = table.unpack[int(Product::kFp8)];
+    REQUIRE(unpacking.unpack != nullptr);
+    alignas(64) std::byte unpacked[kColumns * 16 * sizeof(float)];
+    unpacking.unpack(tile, kColumns, unpacked);
+    for (std::int64_t k = 0; k < kColumns; ++k) {
+      for (std::int64_t row = 0; row < 16; ++row) {
+        float value = 0.0F;
+        Bf16 half;
+        if (unpacking.into == Product::kF32) {
+          std::memcpy(&value, unpacked + (k * 16 + row) * 4, sizeof value);
+        } else {
+          REQUIRE(unpacking.into == Product::kBf16);
+          std::memcpy(&half, unpacked + ((k / 2 * 16 + row) * 2 + k % 2) * 2, sizeof half);
+          value = to_float(half);
+        }
+        CAPTURE(std::string(to_string(isa)), k, row);
+        CHECK(value == expected[k][row]);
       }
     }
   }

@@ -101,9 +101,9 @@ TEST_CASE("CPUs on which both were measured are known by their family, and no ot
 
 TEST_CASE("a list of products is read, and anything else is refused in one line") {
   const auto read = [](std::string_view text) { return parse_products(Isa::kAvx512Bf16, text, ChoiceBasis::kOption); };
-  CHECK(to_text(read("f32").value()) == "bf16=f32,int8=f32,int8-g32=f32,int4=f32");
-  CHECK(to_text(read("bf16").value()) == "bf16=bf16,int8=bf16,int8-g32=bf16,int4=bf16");
-  CHECK(to_text(read("int8=f32,int4=f32").value()) == "bf16=bf16,int8=f32,int8-g32=bf16,int4=f32");
+  CHECK(to_text(read("f32").value()) == "bf16=f32,int8=f32,int8-g32=f32,int4=f32,fp8=f32");
+  CHECK(to_text(read("bf16").value()) == "bf16=bf16,int8=bf16,int8-g32=bf16,int4=bf16,fp8=bf16");
+  CHECK(to_text(read("int8=f32,int4=f32").value()) == "bf16=bf16,int8=f32,int8-g32=bf16,int4=f32,fp8=bf16");
   CHECK(to_text(read(to_text(read("int8-g32=f32").value())).value()) == to_text(read("int8-g32=f32").value()));
   CHECK(read("f32").value().basis == ChoiceBasis::kOption);
   for (const std::string_view bad :
@@ -112,7 +112,7 @@ TEST_CASE("a list of products is read, and anything else is refused in one line"
     const auto refused = read(bad);
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().code == ErrorCode::kInvalidInput);
-    CHECK(refused.error().message.ends_with(fmt::format("of bf16, int8, int8-g32, int4, found {}", bad)));
+    CHECK(refused.error().message.ends_with(fmt::format("of bf16, int8, int8-g32, int4, fp8, found {}", bad)));
   }
   // AMX multiplies all weights in tiles, and a CPU without BF16 instructions has nothing to choose.
   CHECK_FALSE(parse_products(Isa::kAmx, "f32", ChoiceBasis::kOption).has_value());
@@ -160,7 +160,7 @@ TEST_CASE("the device says what was chosen and why, and hands on what another pr
     CHECK(property(*by_option, "products_basis") == "option");
     CHECK(by_option->device().environment.empty());
     const auto forced = backend_with({{"isa", "avx512_bf16"}}).value();
-    CHECK(property(*forced, "products") == "bf16=bf16,int8=bf16,int8-g32=bf16,int4=bf16");
+    CHECK(property(*forced, "products") == "bf16=bf16,int8=bf16,int8-g32=bf16,int4=bf16,fp8=bf16");
     CHECK(property(*forced, "products_basis") == "instruction set");
     CHECK(property(*backend_with({{"isa", "avx512"}}).value(), "products") == "absent");
     const auto chosen = backend_with({}).value();

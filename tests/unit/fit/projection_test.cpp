@@ -87,5 +87,10 @@ TEST_CASE("without a peak nothing is projected that it could bind") {
   CHECK_FALSE(prefill_ceiling(config, *memory, rates, 100).has_value());
   CHECK(rates_of(kDevice, 1, "int8-w8a8").flops == 200e12);
   CHECK(rates_of(kDevice, 1, "int8").flops == 100e12);
+  // Without FP8 products E4M3 is multiplied in BF16.
+  CHECK(rates_of(kDevice, 1, "fp8").flops == 100e12);
+  Hardware with_fp8 = kDevice;
+  with_fp8.peaks.fp8 = 210e12;
+  CHECK(rates_of(with_fp8, 1, "fp8").flops == 210e12);
   CHECK_FALSE(rates_of(kDevice, 1, "f32").flops.has_value());
 }
