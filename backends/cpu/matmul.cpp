@@ -95,7 +95,7 @@ MatmulRunner::Plan MatmulRunner::make_plan(const Matmul& op, const PackedWeight&
   Unpacking unpacking{.into = product};
   const Unpacking& of_table = table_.unpack[int(product)];
   if (n_rows >= of_table.from_rows && !weight.is_vector && of_table.unpack != nullptr) unpacking = of_table;
-  Plan plan{.kernel = kernel_of(table_, unpacking.into, op.act), .unpacking = unpacking};
+  Plan plan{.kernel = kernel_of(table_, unpacking.into, op.act, n_rows), .unpacking = unpacking};
   // With a single row block a product is bound by reading weights, which multiply() streams; weights that have to be unpacked
   // take the blocks, which unpack a pass at a time.
   const bool has_several_blocks = n_rows > plan.kernel.max_rows;

@@ -88,7 +88,7 @@ MixtureRunner::GroupKernel MixtureRunner::kernel_for(const ExpertTiles& weight, 
   const Unpacking& of_table = table_.unpack[int(weight.product)];
   if (n_rows >= of_table.from_rows && of_table.unpack != nullptr) unpacking = of_table;
   const bool in_passes = n_rows >= unpacking.from_rows && unpacking.into == Product::kF32;
-  return {kernel_of(table_, unpacking.into, weight.act), unpacking,
+  return {kernel_of(table_, unpacking.into, weight.act, n_rows), unpacking,
           in_passes ? std::min(kPassColumns, weight.k_padded) : weight.k_padded};
 }
 
@@ -120,8 +120,10 @@ std::string MixtureRunner::kernel_name(const HeadMatmul& op, std::int64_t n_toke
 }
 
 std::size_t MixtureRunner::row_bytes(const ExpertTiles& weight) const {
-  return std::max(packed_row_bytes(kernel_for(weight, 1).kernel, weight.k_padded),
-                  packed_row_bytes(kernel_of_many(weight).kernel, weight.k_padded));
+  const std::int64_t most_packed_rows = table_.unpack[int(weight.product)].from_rows - 1;
+  return std::max({packed_row_bytes(kernel_for(weight, 1).kernel, weight.k_padded),
+                   packed_row_bytes(kernel_for(weight, most_packed_rows).kernel, weight.k_padded),
+                   packed_row_bytes(kernel_of_many(weight).kernel, weight.k_padded)});
 }
 
 std::size_t MixtureRunner::panel_bytes(const GroupKernel& kernel) {

@@ -29,8 +29,8 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
   return Product::kF32;
 }
 
-ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act) {
-  ProductKernel kernel = table.products[int(product)];
+ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act, std::int64_t n_rows) {
+  ProductKernel kernel = kernel_for_rows(table.products[int(product)], n_rows);
   if (act == ActQuant::kFp8PerRow) kernel.act = with_e4m3(kernel.act);
   return kernel;
 }

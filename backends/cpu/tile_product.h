@@ -24,8 +24,8 @@ inline constexpr std::int64_t kPassColumns = 1024;
 /// The kernel for a weight of this encoding.
 [[nodiscard]] Product product_of(WeightEncoding encoding, ActQuant act);
 
-/// The table's kernel for a product. Activations quantized to E4M3 are packed in the type that it reads anyway.
-[[nodiscard]] ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act);
+/// The table's kernel for a product of this many rows. Activations quantized to E4M3 are packed in the type that it reads anyway.
+[[nodiscard]] ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act, std::int64_t n_rows);
 
 /// Bytes per column of a tile that was unpacked for this product.
 [[nodiscard]] std::int64_t unpacked_column_bytes(Product into);

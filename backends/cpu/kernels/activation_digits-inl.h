@@ -5,8 +5,8 @@
 //
 // The base is 254, so that a rest of half a unit is at most 127 of the next. |e| is at most 2^-23 max|x|: half a unit of d2 is
 // 2^-24, and rounding in f32 adds as much. Hence |sum_k w e| <= 2^-23 max|x| sum_k |w|. For comparison, rounding x to BF16
-// adds up to 2^-9 sum_k |w| |x|. As max|x| <= sqrt(k) rms(x), the Euclidean norm of e is at most sqrt(k) 2^-23 |x|, which for
-// 2^14 columns is 2^-16 |x|: 2^-7 of BF16's bound 2^-9 |x|. Where max|x| is below 2^-93, s is 2^-100 and e is at most 2^-117.
+// adds up to 2^-8 sum_k |w| |x|. As max|x| <= sqrt(k) rms(x), the Euclidean norm of e is at most sqrt(k) 2^-23 |x|, which for
+// 2^14 columns is 2^-16 |x|: 2^-8 of BF16's bound 2^-8 |x|. Where max|x| is below 2^-93, s is 2^-100 and e is at most 2^-117.
 
 #include "cpu/kernels/row_kernels-inl.h"
 
@@ -76,7 +76,7 @@ inline void pack_digits(const PackArgs& args) {
   }
 }
 
-/// Packs digits here, and other types by kOthers.
+/// Packs int8 here, and other types by kOthers.
 template <void (*kOthers)(const PackArgs&)>
 void pack_with_digits(const PackArgs& args) {
   switch (args.act) {

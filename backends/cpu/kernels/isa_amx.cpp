@@ -7,6 +7,7 @@
 #include "cpu/kernels/matmul_amx-inl.h"
 #include "cpu/kernels/matmul_amx_blocks-inl.h"
 #include "cpu/kernels/matmul_amx_digits-inl.h"
+#include "cpu/kernels/matmul_amx_pieces-inl.h"
 #include "cpu/kernels/matmul_bf16_dot-inl.h"
 #include "cpu/kernels/matmul_vnni-inl.h"
 
@@ -54,12 +55,13 @@ struct Tiles {
 };
 
 /// From these numbers of rows on, weights are unpacked to BF16 instead of being multiplied with digits: one thread of a Xeon with
-/// AMX took 0.8 of the time for 16 rows of int8 and 1.06 for 24 by digits, and for 12 rows of int8-g32 and int4 1.06 and 1.0
-/// (November 2026).
+/// AMX took 0.8 of the time for 16 rows of int8 and 1.06 for 24 by digits, for 12 rows of int8-g32 1.06, and for 16 of int4 in
+/// pieces 0.85 (November 2026).
 inline constexpr int kUnpackInt8FromRows = kDigitRows + 1;
 inline constexpr int kUnpackGroupsFromRows = 9;
 /// fp8 is widened to f32 with fewer rows.
 inline constexpr int kUnpackFp8FromRows = 9;
+inline constexpr int kUnpackInt4FromRows = kPieceRows + 1;
 
 inline constexpr BlockKernel kBf16Blocks = {configure_blocks<Tiles>, multiply_blocks<Tiles, AmxBf16>, nullptr,
                                             release_blocks<Tiles>};
@@ -82,8 +84,19 @@ inline void use_attention_tiles(KernelTable& table) {
 }
 
 inline void pack_as_base(const PackArgs& args) {
+  if (args.act == ActType::kBf16Pieces) return pack_pieces(args);
   kernels_avx512_bf16().pack(args);
 }
+
+/// From this many rows on, int4 is multiplied in BF16 pieces: one thread of a Xeon with AMX took 0.65 of the time of digits for 8
+/// rows, and 1.05 for 5 (November 2026).
+inline constexpr int kInt4PiecesFromRows = 6;
+inline constexpr ProductKernel kInt4Pieces = {ActType::kBf16Pieces,
+                                              kGroupColumns,
+                                              kGroupColumns,
+                                              kPieceRows,
+                                              multiply_int4_pieces<Tiles, int4_group_values>,
+                                              "matmul_int4_bf16pieces_f32acc"};
 
 inline void use_digits(KernelTable& table) {
   table.pack = pack_with_digits<pack_as_base>;
@@ -100,7 +113,11 @@ inline void use_digits(KernelTable& table) {
                                          kGroupColumns,
                                          kDigitRows,
                                          multiply_digit_groups<Tiles, DotU8, Int4Groups, kActivationDigits>,
-                                         "matmul_int4_digits_f32acc"};
+                                         "matmul_int4_digits_f32acc",
+                                         "",
+                                         nullptr,
+                                         &kInt4Pieces,
+                                         kInt4PiecesFromRows};
   table.products[int(Product::kInt8GroupQuantized)] = {ActType::kI8,
                                                        kGroupColumns,
                                                        kGroupColumns,
@@ -125,7 +142,7 @@ inline KernelTable table_over(const KernelTable& base) {
       &kBf16Blocks};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 64, 4, kAmxRows, multiply_amx<Tiles, AmxU8, DotU8>, "matmul_int8_int8_i32acc", "", &kU8Blocks};
-  table.unpack[int(Product::kInt4)] = {Product::kBf16, int4_tile_to_bf16, kUnpackGroupsFromRows};
+  table.unpack[int(Product::kInt4)] = {Product::kBf16, int4_tile_to_bf16, kUnpackInt4FromRows};
   table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16, kUnpackInt8FromRows};
   table.unpack[int(Product::kFp8)] = {Product::kBf16, fp8_tile_to_bf16, kUnpackFp8FromRows};
   table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16, kUnpackGroupsFromRows};

@@ -63,7 +63,8 @@ enum class ActType : std::uint8_t {
   kI8,          ///< quantized value, in column order
   kI8Nibbles,   ///< as kI8, but in the order of kU8Nibbles
   kDigits,  ///< not quantized: three int8 digits (activation_digits-inl.h), those of the same place of a vec side by side
-  kDigitsNibbles  ///< as kDigits, but in the order of kU8Nibbles
+  kDigitsNibbles,  ///< as kDigits, but in the order of kU8Nibbles
+  kBf16Pieces      ///< two BF16 whose sum is the value (matmul_amx_pieces-inl.h), side by side as digits are
 };
 
 static inline bool has_digits(ActType act) {
@@ -72,7 +73,7 @@ static inline bool has_digits(ActType act) {
 
 /// Whether packed activations are to be multiplied by a scale of their row.
 static inline bool has_row_scale(ActType act) {
-  return act != ActType::kF32 && act != ActType::kBf16;
+  return act != ActType::kF32 && act != ActType::kBf16 && act != ActType::kBf16Pieces;
 }
 
 /// In which type a kernel that reads `act` gets activations quantized to E4M3: every E4M3 number is exact in both.
@@ -85,6 +86,7 @@ static inline std::int64_t act_bytes(ActType act) {
   switch (act) {
     case ActType::kF32:
     case ActType::kE4m3InF32:
+    case ActType::kBf16Pieces:
       return 4;
     case ActType::kDigits:
     case ActType::kDigitsNibbles:
@@ -172,7 +174,15 @@ struct ProductKernel {
   const char* isa = "";   ///< of a kernel that comes from another table (product_choice.h); else empty
   const BlockKernel* blocks =
       nullptr;  ///< multiplies several row blocks at once; null: multiply() does one after the other
+  /// Another kernel for products of at least so many rows; null: this one takes any number.
+  const ProductKernel* many = nullptr;
+  int many_from_rows = 0;
 };
+
+/// The kernel of a product for n_rows rows in all.
+static inline const ProductKernel& kernel_for_rows(const ProductKernel& kernel, std::int64_t n_rows) {
+  return kernel.many != nullptr && n_rows >= kernel.many_from_rows ? *kernel.many : kernel;
+}
 
 /// From this many rows on, tiles are unpacked first unless an instruction set has another number: at least three row blocks
 /// share the cost.

@@ -137,48 +137,48 @@ void multiply_int8_digits(const TileArgs& args) {
 
 /// Groups that are multiplied one after the other before any of their sums is read, so that nothing waits for a store.
 inline constexpr int kChunkGroups = 4;
-inline constexpr std::int64_t kGroupOperandBytes = std::int64_t{kTileRows} * kGroupColumns;
 
-/// The right-hand operands of a chunk of groups.
-template <typename Groups>
-struct ChunkOperands {
-  /// int8-g32: the packed group.
-  static constexpr bool kCopies = false;
-  static void fill(const std::byte* /*groups*/, int /*n_groups*/, std::byte* /*to*/) {}
-};
-template <>
-struct ChunkOperands<Int4Groups> {
-  static constexpr bool kCopies = true;
-  static void fill(const std::byte* groups, int n_groups, std::byte* to) {
-    for (int group = 0; group < n_groups; ++group, groups += Int4Groups::kBytes) {
-#pragma GCC unroll 4
-      for (int vector = 0; vector < Int4Groups::kVectors; ++vector, to += 2 * kLineBytes) {
-        I32 quads[Int4Groups::kQuads];
-        Int4Groups::load_quads(groups + vector * kLineBytes, quads);
-        store_i32(to, quads[0]);
-        store_i32(to + kLineBytes, quads[1]);
-      }
+/// How a group's sums are made of int8 digits: kDigits lines of a tile for a row, each of 32 columns.
+template <typename Groups, int kDigitsOfRow>
+struct DigitProducts {
+  static constexpr int kLines = kDigitsOfRow;
+  static constexpr int kLineColumnBytes = kGroupColumns;
+  static constexpr int kRowBytes = kDigitsOfRow * kGroupColumns;
+  /// Of the right-hand operand: as int8-g32 has it in memory, or nibbles as bytes.
+  static constexpr bool kCopies = Groups::kQuads > 1;
+  static constexpr std::int64_t kOperandBytes = std::int64_t{kTileRows} * kGroupColumns;
+  static void make_operand(const std::byte* group, std::byte* to) {
+#pragma GCC unroll 8
+    for (int vector = 0; vector < Groups::kVectors; ++vector) {
+      I32 quads[Groups::kQuads];
+      Groups::load_quads(group + vector * kLineBytes, quads);
+#pragma GCC unroll 2
+      for (int quad = 0; quad < Groups::kQuads; ++quad, to += kLineBytes) store_i32(to, quads[quad]);
     }
+  }
+  template <typename Tiles, int kSum>
+  static void multiply(const std::byte* x, const std::byte* operand) {
+    constexpr int kLeftTile = kFirstLines + kSum % 2;
+    constexpr int kRightTile = kFirstWeights + kSum % 2;
+    Tiles::template zero<kSum>();
+    Tiles::template load<kRightTile>(operand);
+    Tiles::template load<kLeftTile>(x, kLineColumnBytes);
+    Tiles::template dot_i8_i8<kSum, kLeftTile, kRightTile>();
+  }
+  static F32 load_sum(const std::byte* p) {
+    return to_f32(load_i32(p));
+  }
+  /// The scales by which sums are multiplied.
+  static F32 load_scale(const std::byte* p) {
+    return Groups::load_scale(p);
   }
 };
 
-/// The int32 sums of group kGroup of a chunk for the lines of one register, in register kGroup.
-template <typename Tiles, int kGroup>
-inline void multiply_digit_group(const std::byte* x, const std::byte* w) {
-  constexpr int kSum = kFirstSum + kGroup;
-  constexpr int kLines = kFirstLines + kGroup % 2;
-  constexpr int kWeights = kFirstWeights + kGroup % 2;
-  Tiles::template zero<kSum>();
-  Tiles::template load<kWeights>(w);
-  Tiles::template load<kLines>(x, kGroupColumns);
-  Tiles::template dot_i8_i8<kSum, kLines, kWeights>();
-}
-
-/// The tile registers and buffers of one call, and where it is in the weights.
-template <typename Tiles, typename Groups, int kDigits>
-class DigitGroups {
+/// Rows times tiles whose columns have scales in groups: the buffers of one call. Products: as DigitProducts.
+template <typename Tiles, typename Groups, typename Products>
+class GroupedTiles {
  public:
-  explicit DigitGroups(const TileArgs& args)
+  explicit GroupedTiles(const TileArgs& args)
       : args_(args),
         lines_(line_tiles<kDigits>(args.n_rows)),
         sum_bytes_(std::int64_t{lines_.n_tiles} * lines_.n_lines * kLineBytes) {}
@@ -204,6 +204,7 @@ class DigitGroups {
   }
 
  private:
+  static constexpr int kDigits = Products::kLines;
   static int groups_of(std::int64_t chunk, std::int64_t n_groups) {
     const std::int64_t left = n_groups - chunk * kChunkGroups;
     return static_cast<int>(left < kChunkGroups ? left : kChunkGroups);
@@ -212,15 +213,20 @@ class DigitGroups {
     const std::byte* const first = w + chunk * kChunkGroups * Groups::kBytes;
 #pragma GCC unroll 40
     for (int at = 0; at < kChunkGroups * Groups::kBytes; at += kLineBytes) prefetch_far(first + kFarPrefetchBytes + at);
-    ChunkOperands<Groups>::fill(first, groups_of(chunk, n_groups), operands_[chunk % 2]);
+    if constexpr (Products::kCopies) {
+      const int n = groups_of(chunk, n_groups);
+      for (int group = 0; group < n; ++group) {
+        Products::make_operand(first + group * Groups::kBytes, operands_[chunk % 2] + group * Products::kOperandBytes);
+      }
+    }
   }
   template <int kGroup>
   void multiply_group(const std::byte* groups, std::int64_t chunk, int line_tile) {
-    const std::byte* const w = ChunkOperands<Groups>::kCopies ? operands_[chunk % 2] + kGroup * kGroupOperandBytes
-                                                              : groups + kGroup * Groups::kBytes;
+    const std::byte* const operand =
+        Products::kCopies ? operands_[chunk % 2] + kGroup * Products::kOperandBytes : groups + kGroup * Groups::kBytes;
     const auto* const x = static_cast<const std::byte*>(args_.a) + (chunk * kChunkGroups + kGroup) * step_bytes();
     const std::int64_t first_line = std::int64_t{line_tile} * lines_.n_lines;
-    multiply_digit_group<Tiles, kGroup>(x + first_line * kGroupColumns, w);
+    Products::template multiply<Tiles, kGroup>(x + first_line * Products::kLineColumnBytes, operand);
   }
   /// One register of lines after the other; the sums of the last one stay in registers.
   void multiply_chunk(const std::byte* w, std::int64_t chunk, std::int64_t n_groups) {
@@ -256,7 +262,7 @@ class DigitGroups {
   void add_groups(const std::byte* scales, const std::byte* sums) {
     F32 scale[kGroups];
 #pragma GCC unroll 4
-    for (int group = 0; group < kGroups; ++group) scale[group] = Groups::load_scale(scales + group * Groups::kBytes);
+    for (int group = 0; group < kGroups; ++group) scale[group] = Products::load_scale(scales + group * Groups::kBytes);
     for (int m = 0; m < args_.n_rows; ++m) {
       const std::byte* const of_row = sums + m * kDigits * kLineBytes;
       F32 total = load(totals_ + m * kTileRows);
@@ -265,27 +271,27 @@ class DigitGroups {
         F32 sum = digit == 0 ? total : zero();
 #pragma GCC unroll 4
         for (int group = 0; group < kGroups; ++group) {
-          sum = fma(to_f32(load_i32(of_row + group * sum_bytes_ + digit * kLineBytes)), scale[group], sum);
+          sum = fma(Products::load_sum(of_row + group * sum_bytes_ + digit * kLineBytes), scale[group], sum);
         }
         total = digit == 0 ? sum : fma(sum, broadcast(kDigitUnits[digit]), total);
       }
       store(totals_ + m * kTileRows, total);
     }
   }
-  /// The sums of a group, [line][16] int32. They are as dense as can be, so that they do not meet in few sets of the cache.
+  /// The sums of a group, [line][16]. They are as dense as can be, so that they do not meet in few sets of the cache.
   [[nodiscard]] std::byte* sums_of(std::int64_t chunk, int group) {
     return sums_ + (chunk % 2 * kChunkGroups + group) * sum_bytes_;
   }
   /// Bytes of the activations of a group.
   [[nodiscard]] std::int64_t step_bytes() const {
-    return std::int64_t{args_.n_rows} * kDigits * kGroupColumns;
+    return std::int64_t{args_.n_rows} * Products::kRowBytes;
   }
 
   const TileArgs& args_;
   const LineTiles lines_;
   const std::int64_t sum_bytes_;  ///< of a group
   alignas(64) float totals_[kAmxRows * kTileRows];
-  alignas(64) std::byte operands_[2][ChunkOperands<Groups>::kCopies ? kChunkGroups * kGroupOperandBytes : 1];
+  alignas(64) std::byte operands_[2][Products::kCopies ? kChunkGroups * Products::kOperandBytes : 1];
   alignas(64) std::byte sums_[2 * kChunkGroups * kMostDigitLines * kLineBytes];
 };
 
@@ -349,7 +355,7 @@ void multiply_digit_groups(const TileArgs& args) {
   }
   const TileConfig config = digit_config(line_tiles<kDigits>(args.n_rows).n_lines, kGroupColumns);
   Tiles::configure(config);
-  DigitGroups<Tiles, Groups, kDigits>(args).multiply();
+  GroupedTiles<Tiles, Groups, DigitProducts<Groups, kDigits>>(args).multiply();
   Tiles::release();
 }
 

@@ -333,6 +333,19 @@ inline void int4_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* 
   }
 }
 
+/// Unpacks a group of int4 to BF16 [k / 2][16][2], exactly and without its scales. to: 64-byte aligned.
+inline void int4_group_values(const std::byte* group, std::byte* to) {
+  const __m512i table = _mm512_load_si512(kNibbleTable);
+#pragma GCC unroll 4
+  for (int vector = 0; vector < 4; ++vector) {
+    const __m512i lanes = _mm512_loadu_si512(group + vector * 64);
+#pragma GCC unroll 4
+    for (unsigned pair = 0; pair < 4; ++pair, to += 64) {
+      _mm512_store_si512(to, _mm512_permutexvar_epi16(_mm512_srli_epi16(lanes, 4 * pair), table));
+    }
+  }
+}
+
 inline void multiply_int4_by_dot(const TileArgs& args) {
   dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_dot<kRows>(args); });
 }

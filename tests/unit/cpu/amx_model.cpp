@@ -11,6 +11,7 @@
 #include "cpu/kernels/matmul_amx-inl.h"
 #include "cpu/kernels/matmul_amx_blocks-inl.h"
 #include "cpu/kernels/matmul_amx_digits-inl.h"
+#include "cpu/kernels/matmul_amx_pieces-inl.h"
 #include "cpu/kernels/row_kernels-inl.h"
 
 namespace secondsource::cpu {
@@ -176,6 +177,30 @@ void int8_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
   }
 }
 
+/// The values of a group of int4 as BF16 [k / 2][16][2], by arithmetic on single nibbles.
+void int4_group_to_bf16(const std::byte* group, std::byte* to) {
+  for (int column = 0; column < kGroupColumns; ++column) {
+    for (int row = 0; row < kTileRows; ++row) {
+      const auto lane = read<std::uint32_t>(group + column / 8 * 64 + row * 4);
+      const int nibble = static_cast<int>(lane >> (16 * (column % 2) + 4 * (column % 8 / 2)) & 0xfU);
+      const auto value = static_cast<float>(nibble < 8 ? nibble : nibble - 16);
+      write(to + ((column / 2 * kTileRows + row) * 2 + column % 2) * 2, to_bf16(value).bits);
+    }
+  }
+}
+
+constexpr ProductKernel kInt4Pieces = {ActType::kBf16Pieces,
+                                       kGroupColumns,
+                                       kGroupColumns,
+                                       kPieceRows,
+                                       multiply_int4_pieces<ModelTiles, int4_group_to_bf16>,
+                                       "matmul_int4_pieces"};
+
+void pack_as_base(const PackArgs& args) {
+  if (args.act == ActType::kBf16Pieces) return pack_pieces(args);
+  pack_rows(args);
+}
+
 template <typename Groups, int kDigits>
 ProductKernel group_product(ActType act) {
   return {.act = act,
@@ -207,9 +232,10 @@ KernelTable model_table() {
       ActType::kDigits, 64, 4, kDigitRows, multiply_int8_digits<ModelTiles>, "matmul_int8_digits_f32acc"};
   table.products[int(Product::kInt8Group)] = group_product<Int8Groups, kActivationDigits>(ActType::kDigits);
   table.products[int(Product::kInt4)] = group_product<Int4Groups, kActivationDigits>(ActType::kDigitsNibbles);
+  table.products[int(Product::kInt4)].many = &kInt4Pieces;
   table.products[int(Product::kInt8GroupQuantized)] = group_product<Int8Groups, 1>(ActType::kI8);
   table.products[int(Product::kInt4Quantized)] = group_product<Int4Groups, 1>(ActType::kI8Nibbles);
-  table.pack = pack_with_digits<pack_rows>;
+  table.pack = pack_with_digits<pack_as_base>;
   return table;
 }
 }  // namespace amx_model

@@ -29,7 +29,7 @@ struct Activations {
       values[i] = static_cast<float>(random_value(5, static_cast<std::int64_t>(i)));
     }
     const std::int64_t padded = (k + product.vec - 1) / product.vec * product.vec;
-    packed.resize(static_cast<std::size_t>(padded * n_rows) * 3 + 64);
+    packed.resize(static_cast<std::size_t>(padded * n_rows) * 4 + 64);
     kernels_amx_model().pack({.x = values.data(),
                               .x_stride = k,
                               .n_rows = n_rows,
@@ -238,37 +238,49 @@ struct GroupTiles {
 
 }  // namespace
 
-TEST_CASE("products of groups over tiles are those of plain loops, with digits and with quantized activations") {
+TEST_CASE("products of groups over tiles are those of plain loops, with digits, pieces and quantized activations") {
   const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8Group},
                                                         {WeightEncoding::kInt8Group32, Product::kInt8GroupQuantized},
                                                         {WeightEncoding::kInt4Group32, Product::kInt4},
                                                         {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
+  std::vector<std::pair<WeightEncoding, const ProductKernel*>> products;
   for (const auto& [encoding, index] : formats) {
     const ProductKernel& product = kernels_amx_model().products[int(index)];
+    products.emplace_back(encoding, &product);
+    if (product.many != nullptr) products.emplace_back(encoding, product.many);
+  }
+  REQUIRE(products.size() == 5);
+  for (const auto& [encoding, kernel] : products) {
+    const ProductKernel& product = *kernel;
     // One group to two chunks of four and one group.
     for (const std::int64_t k : {32, 96, 128, 160, 288}) {
       for (const int n_tiles : {1, 2}) {
         GroupTiles tiles(encoding, n_tiles, k);
         for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
-          CAPTURE(int(index), k, n_tiles, n_rows);
+          CAPTURE(product.name, int(product.act), k, n_tiles, n_rows);
           const Activations x(product, n_rows, k);
           const std::vector<float> c = multiplied(product, x, tiles.tiles(), tiles.tile_bytes, n_tiles, k, nullptr);
           double worst = 0.0;
           for (int m = 0; m < n_rows; ++m) {
-            const double scale = x.scales[static_cast<std::size_t>(m)];
+            // Activations are in [-2, 2].
+            const bool is_scaled = has_row_scale(product.act);
+            const double scale = is_scaled ? double{x.scales[static_cast<std::size_t>(m)]} : 1.0;
+            const double most = is_scaled ? 127.0 * scale : 2.0;
             for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
               double sum = 0.0;
               double magnitude = 0.0;
               for (std::int64_t i = 0; i < k; ++i) {
                 double value = x.values[static_cast<std::size_t>(m * k + i)];
-                if (!has_digits(product.act)) value = scale * std::nearbyint(value / scale);
+                if (is_scaled && !has_digits(product.act)) value = scale * std::nearbyint(value / scale);
                 const double w = tiles.weights[static_cast<std::size_t>(n * k + i)];
                 sum += value * w;
                 magnitude += std::fabs(w);
               }
-              // As for int8, with a rounding for each group and digit.
-              const double bound =
-                  (0x1p-23 + 4.0 * static_cast<double>(k / kGroupColumns) * 0x1p-24) * 127.0 * scale * magnitude;
+              // Of digits as for int8, with a rounding for each group and digit; pieces leave out 2^-16, and the f32 sum of
+              // k terms has k roundings for each piece.
+              const double roundings =
+                  is_scaled ? 4.0 * static_cast<double>(k / kGroupColumns) : 2.0 * static_cast<double>(k);
+              const double bound = ((is_scaled ? 0x1p-23 : 0x1p-16) + roundings * 0x1p-24) * most * magnitude;
               const double found = double{c[static_cast<std::size_t>(m * n_tiles * 16 + n)]} * scale;
               worst = std::max(worst, std::fabs(found - sum) / bound);
             }

@@ -162,6 +162,16 @@ TEST_CASE("the soft cap keeps small values to full precision and bounds large on
   }
 }
 
+/// The kernels of a table, with those for more rows.
+std::vector<ProductKernel> kernels_of_table(const KernelTable& table) {
+  std::vector<ProductKernel> kernels;
+  for (const ProductKernel& kernel : table.products) {
+    kernels.push_back(kernel);
+    if (kernel.many != nullptr) kernels.push_back(*kernel.many);
+  }
+  return kernels;
+}
+
 /// Where column `k` of one row is stored among the `vec` adjacent columns of its step, as ActType defines it.
 std::int64_t place_in_vec(ActType act, std::int64_t vec, std::int64_t k) {
   constexpr int kI16[4] = {0, 2, 1, 3};
@@ -248,6 +258,13 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
   const std::byte* const at = packed.data() + (step_row * vec + place) * act_bytes(act);
   float value = 0.0F;
   Bf16 bf16;
+  if (act == ActType::kBf16Pieces) {
+    const std::byte* const first = packed.data() + (step_row * vec * 2 + place) * 2;
+    std::memcpy(&bf16, first, sizeof(bf16));
+    value = to_float(bf16);
+    std::memcpy(&bf16, first + vec * 2, sizeof(bf16));
+    return double{value} + double{to_float(bf16)};
+  }
   std::int16_t i16 = 0;
   switch (act) {
     case ActType::kF32:
@@ -274,7 +291,7 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
 
 TEST_CASE("activations are packed vec by vec with the rows side by side, padded with zeros") {
   for (const Isa isa : usable_isas()) {
-    for (const ProductKernel& product : kernel_table(isa).products) {
+    for (const ProductKernel& product : kernels_of_table(kernel_table(isa))) {
       for (const std::int64_t n : {1, 5, 63, 64, 65, 130, 200}) {
         for (const int n_rows : {1, 2, 5, 12, 16}) {
           CAPTURE(std::string(to_string(isa)), product.name, n, n_rows);
@@ -304,8 +321,10 @@ TEST_CASE("activations are packed vec by vec with the rows side by side, padded 
                                      : has_row_scale(product.act)    ? std::nearbyint(value / static_cast<float>(m + 1))
                                      : product.act == ActType::kBf16 ? round_to_bf16(value)
                                                                      : value;
-              // Digits: the bound of activation_digits-inl.h, and the rounding of the quotient here.
-              const double tolerance = has_digits(product.act) ? 127.0 * 0x1p-22 : 0.0;
+              // Digits: the bound of activation_digits-inl.h, and the rounding of the quotient here. Two BF16: two roundings.
+              const double tolerance = has_digits(product.act)               ? 127.0 * 0x1p-22
+                                       : product.act == ActType::kBf16Pieces ? std::fabs(double{value}) * 0x1p-16
+                                                                             : 0.0;
               all_equal = all_equal && std::fabs(found - double{expected}) <= tolerance;
             }
           }
@@ -635,7 +654,7 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
                       .c_stride = 16});
     for (int m = 0; m < n_rows; ++m) {
       const float row_scale = row_scales[static_cast<std::size_t>(m)];
-      if (!has_digits(product.act)) REQUIRE(row_scale == 1.0F);
+      if (!has_digits(product.act)) REQUIRE(row_scale == 1.0F);  // set before, where there is none
       // What digits leave out of each activation (activation_digits-inl.h).
       const double rest = has_digits(product.act) ? 127.0 * double{row_scale} * 0x1p-23 : 0.0;
       for (std::int64_t row = 0; row < 16; ++row) {
@@ -668,7 +687,9 @@ TEST_CASE("products with a scale for 32 columns are those of the scaled weights,
       for (const Isa isa : usable_isas()) {
         CAPTURE(to_string(encoding), std::string(to_string(isa)));
         const KernelTable& table = kernel_table(isa);
-        check_group_product(table, table.products[int(index)], weight, weight.tile(), weight.bytes);
+        const ProductKernel& product = table.products[int(index)];
+        check_group_product(table, product, weight, weight.tile(), weight.bytes);
+        if (product.many != nullptr) check_group_product(table, *product.many, weight, weight.tile(), weight.bytes);
       }
     }
   }

@@ -1,0 +1,74 @@
+#pragma once
+// Matmul of int4 weights with AMX's BF16 instruction, for more rows than digits are good for (matmul_amx_digits-inl.h) and up
+// to 16:
+//
+//   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k],   groups of 32 columns
+//
+// q is exact in BF16. An activation is two BF16 pieces, x = p0 + p1 + e with |e| <= 2^-16 |x|, whose products add up in the tile,
+// so that a row leaves one f32 vector for each group where three digits leave three of int32. That takes fewer
+// instructions for vectors, which are slow beside tiles, but more to unpack a group.
+//
+// a: [k / 32][n_rows][2][32] BF16. Tiles and c: as there. Accumulated in f32.
+
+#include "cpu/kernels/matmul_amx_digits-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+inline constexpr int kActivationPieces = 2;
+/// Rows of activations multiplied at once: those of a tile register.
+inline constexpr int kPieceRows = kTileLines;
+
+/// How a group's sums are made of BF16 pieces. kUnpack: the values of a group of int4 as BF16 [k / 2][16][2], not scaled.
+template <void (*kUnpack)(const std::byte* group, std::byte* to)>
+struct PieceProducts {
+  static constexpr int kLines = 1;
+  static constexpr int kLineColumnBytes = kActivationPieces * kLineBytes;
+  static constexpr int kRowBytes = kLineColumnBytes;
+  static constexpr bool kCopies = true;
+  static constexpr std::int64_t kOperandBytes = std::int64_t{kTileRows} * kLineBytes;
+  static void make_operand(const std::byte* group, std::byte* to) { kUnpack(group, to); }
+  template <typename Tiles, int kSum>
+  static void multiply(const std::byte* x, const std::byte* operand) {
+    constexpr int kRightTile = kFirstWeights + kSum % 2;
+    Tiles::template zero<kSum>();
+    Tiles::template load<kRightTile>(operand);
+    Tiles::template load<kFirstLines>(x, kLineColumnBytes);
+    Tiles::template dot_bf16<kSum, kFirstLines, kRightTile>();
+    Tiles::template load<kFirstLines + 1>(x + kLineBytes, kLineColumnBytes);
+    Tiles::template dot_bf16<kSum, kFirstLines + 1, kRightTile>();
+  }
+  static F32 load_sum(const std::byte* p) { return load(reinterpret_cast<const float*>(p)); }
+  static F32 load_scale(const std::byte* p) { return load_f16(p); }
+};
+
+template <typename Tiles, void (*kUnpack)(const std::byte* group, std::byte* to)>
+void multiply_int4_pieces(const TileArgs& args) {
+  const TileConfig config = digit_config(args.n_rows, kLineBytes);
+  Tiles::configure(config);
+  GroupedTiles<Tiles, Int4Groups, PieceProducts<kUnpack>>(args).multiply();
+  Tiles::release();
+}
+
+/// 16 BF16 values as f32.
+inline F32 load_bf16(const std::uint16_t* p) {
+  std::uint32_t bits[16];
+  for (int i = 0; i < 16; ++i) bits[i] = static_cast<std::uint32_t>(p[i]) << 16;
+  return load(reinterpret_cast<const float*>(bits));
+}
+
+/// Packs rows into [k_padded / 32][n_rows][2][32] BF16.
+inline void pack_pieces(const PackArgs& args) {
+  auto* out = static_cast<std::uint16_t*>(args.out);
+  for (std::int64_t k = 0; k < args.k_padded; k += kGroupColumns) {
+    for (int m = 0; m < args.n_rows; ++m, out += kActivationPieces * kGroupColumns) {
+      for (std::int64_t i = 0; i < kGroupColumns; i += 16) {
+        const std::int64_t left = args.k - k - i;
+        const F32 x = left > 0 ? load_some(args.x + m * args.x_stride + k + i, left) : zero();
+        store_bf16(out + i, x);
+        store_bf16(out + kGroupColumns + i, sub(x, load_bf16(out + i)));
+      }
+    }
+  }
+}
+
+}  // namespace secondsource::cpu::SS_CPU_ISA
