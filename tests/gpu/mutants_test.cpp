@@ -69,8 +69,14 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
   // With what has to be found: wrong numbers, an error, or a fault.
   const std::vector<std::pair<GpuMutant, std::string>> mutants = {
       {{"missing_barrier_tiles", "sm_80", "matmul"}, "nan"},
-      {{"missing_barrier_softmax", "sm_80", "attention_long"}, ""},
+      {{"missing_barrier_queries", "sm_80", "attention"}, ""},
+      {{"missing_barrier_sums", "gfx90a", "attention"}, ""},
       {{"short_split", "sm_80", "attention_deep"}, "outside"},
+      {{"rows_past_end", "sm_90a", "attention"}, "outside"},
+      {{"split_not_rescaled", "gfx942", "attention_deep"}, "outside"},
+      {{"lost_last_split", "gfx1100", "attention_deep"}, "outside"},
+      {{"combined_too_early", "sm_80", "attention_deep"}, ""},
+      {{"count_not_reset", "sm_80", "attention_long"}, ""},
       {{"early_read", "sm_80", "layer"}, "copies are under way"},
       {{"swapped_fragment_mma", "sm_80", "matmul"}, "outside"},
       {{"swapped_matrices", "sm_80", "matmul"}, "outside"},
@@ -132,6 +138,9 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"half_group", "gfx1100", "matmul_g32_w8a8"}, "outside"},
       {{"scale_read_past_end", "gfx942", "matmul_g32_w8a8"}, ""},
       {{"scale_of_first_row", "sm_90a", "matmul_g32_w8a8"}, "outside"},
+      {{"x_not_stored", "sm_80", "matmul"}, ""},
+      {{"lost_column_warp", "gfx90a", "matmul"}, "outside"},
+      {{"requested_again", "gfx1100", "matmul"}, "outside"},
       {{"stale_graph", "sm_80", ""}, "memory that was freed since"},
   };
   for (const auto& [mutant, expected] : mutants) {

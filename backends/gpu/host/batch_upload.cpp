@@ -51,19 +51,19 @@ Result<void> check_pages(const Batch& batch, std::int32_t seq, const BatchLimits
 
 }  // namespace
 
-Result<BatchUpload> BatchUpload::create(DeviceMemory& memory, const Bucket& bucket) {
+Result<BatchUpload> BatchUpload::create(DeviceMemory& memory, const Bucket& bucket, const DecodeSplitPlan& splits) {
   BatchUpload upload;
   upload.bucket_ = bucket;
   // The last tile of each sequence with several tokens may be partial, and so may that of the padding.
   upload.max_query_tiles_ = bucket.max_tokens / kQueryTileTokens + std::min(bucket.max_seqs, bucket.max_tokens / 2) + 1;
-  upload.max_decodes_ = std::min(bucket.max_seqs, bucket.max_tokens);
+  upload.splits_ = splits;
   std::size_t bytes = 0;
   const auto reserve = [&](std::int64_t n, std::size_t each) {
     const std::size_t offset = bytes;
     bytes += round_up(static_cast<std::size_t>(n) * each, kAlignment);
     return offset;
   };
-  constexpr std::int64_t kCounts = 5;
+  constexpr std::int64_t kCounts = 4;
   const std::int64_t n_tokens = bucket.max_tokens;
   const std::size_t counts = reserve(kCounts, sizeof(std::int32_t));
   std::size_t of_token[5];
@@ -71,7 +71,7 @@ Result<BatchUpload> BatchUpload::create(DeviceMemory& memory, const Bucket& buck
   const std::size_t logit_rows = reserve(bucket.max_logit_rows, sizeof(std::int32_t));
   const std::size_t samples = reserve(bucket.max_logit_rows, sizeof(SampleRow));
   const std::size_t query_tiles = reserve(upload.max_query_tiles_, sizeof(QueryTile));
-  const std::size_t decode_tokens = reserve(upload.max_decodes_, sizeof(std::int32_t));
+  const std::size_t decode_splits = reserve(splits.max_splits, sizeof(DecodeSplit));
   // Last, because only the rows of the step's sequences are copied.
   const std::size_t block_table =
       reserve(std::int64_t{bucket.max_seqs} * bucket.max_pages_per_seq, sizeof(std::int32_t));
@@ -83,11 +83,10 @@ Result<BatchUpload> BatchUpload::create(DeviceMemory& memory, const Bucket& buck
   const auto ints = [&](std::size_t offset) {
     return reinterpret_cast<const std::int32_t*>(upload.device_.data() + offset);
   };
-  upload.n_seqs_ = ints(counts) + 4;
+  upload.n_seqs_ = ints(counts) + 3;
   upload.view_ = {.n_tokens = ints(counts),
                   .n_logit_rows = ints(counts) + 1,
                   .n_query_tiles = ints(counts) + 2,
-                  .n_decodes = ints(counts) + 3,
                   .token_ids = ints(of_token[0]),
                   .token_slots = ints(of_token[1]),
                   .positions = ints(of_token[2]),
@@ -97,9 +96,35 @@ Result<BatchUpload> BatchUpload::create(DeviceMemory& memory, const Bucket& buck
                   .logit_rows = ints(logit_rows),
                   .samples = reinterpret_cast<const SampleRow*>(upload.device_.data() + samples),
                   .query_tiles = reinterpret_cast<const QueryTile*>(upload.device_.data() + query_tiles),
-                  .decode_tokens = ints(decode_tokens),
+                  .decode_splits = reinterpret_cast<const DecodeSplit*>(upload.device_.data() + decode_splits),
                   .max_pages_per_seq = bucket.max_pages_per_seq};
   return upload;
+}
+
+void BatchUpload::divide_decodes(const Batch& batch, const BatchLimits& limits, std::span<const std::int32_t> tokens,
+                                 std::span<DecodeSplit> list) const {
+  if (list.empty()) return;  // the graph does not attend
+  std::vector<std::int32_t> lengths;
+  for (const std::int32_t token : tokens) {
+    const std::int32_t length = batch.positions[static_cast<std::size_t>(token)] + 1;
+    lengths.push_back(limits.max_window > 0 ? std::min(length, limits.max_window) : length);
+  }
+  const std::int32_t split_tokens = splits_.split_tokens(lengths);
+  std::size_t n_listed = 0;
+  std::int32_t seq = 0;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    while (batch.q_starts[static_cast<std::size_t>(seq) + 1] <= tokens[i]) ++seq;
+    const std::int32_t n_splits = n_decode_splits(lengths[i], split_tokens);
+    for (std::int32_t index = 0; index < n_splits; ++index) {
+      list[n_listed++] = {.seq = seq,
+                          .token = tokens[i],
+                          .position = batch.positions[static_cast<std::size_t>(tokens[i])],
+                          .index = index,
+                          .n_splits = n_splits,
+                          .by_splits = make_divisor(n_splits)};
+    }
+  }
+  std::ranges::fill(list.subspan(n_listed), DecodeSplit{});
 }
 
 Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, const BatchLimits& limits,
@@ -109,6 +134,7 @@ Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, 
   const auto at = [&](const auto* on_device) { return staged(on_device, device_, staging); };
   const std::int32_t n_tokens = batch.n_tokens();
   Work work;
+  std::vector<std::int32_t> decode_tokens;
 
   std::int32_t* const token_seqs = at(view_.token_seqs);
   std::int32_t* const token_slots = at(view_.token_slots);
@@ -126,7 +152,7 @@ Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, 
     std::fill(token_seqs + begin, token_seqs + end, seq);
     std::fill(token_slots + begin, token_slots + end, batch.seq_slots[s]);
     if (end - begin == 1) {
-      at(view_.decode_tokens)[work.n_decodes++] = begin;
+      decode_tokens.push_back(begin);
     } else {
       add_tiles(begin, end, seq);
     }
@@ -135,6 +161,9 @@ Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, 
                 at(view_.block_table) + std::ptrdiff_t{seq} * bucket_.max_pages_per_seq);
   }
   add_tiles(batch.q_starts.back(), n_tokens, -1);
+
+  work.n_decodes = static_cast<std::int32_t>(decode_tokens.size());
+  divide_decodes(batch, limits, decode_tokens, {at(view_.decode_splits), static_cast<std::size_t>(splits_.max_splits)});
 
   const auto n_slots = static_cast<std::int32_t>(sampled.size());
   for (std::int32_t t = 0; t < n_tokens; ++t) {
@@ -187,7 +216,6 @@ Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, 
   *at(view_.n_tokens) = n_tokens;
   *at(view_.n_logit_rows) = batch.n_logit_rows();
   *at(view_.n_query_tiles) = work.n_query_tiles;
-  *at(view_.n_decodes) = work.n_decodes;
   *at(n_seqs_) = batch.n_seqs();
   const auto table_offset =
       static_cast<std::size_t>(reinterpret_cast<const std::byte*>(view_.block_table) - device_.data());

@@ -2,10 +2,12 @@
 // Sends a Batch to the device: one pinned copy per step, to addresses that never change, together with what the host
 // derives from it (the sequence of each token, the work lists of the attention kernels).
 
+#include <algorithm>
 #include <span>
 #include <vector>
 
 #include "backend/batch.h"
+#include "gpu/host/decode_splits.h"
 #include "gpu/host/device_memory.h"
 #include "gpu/kernels/kernels.h"
 
@@ -26,18 +28,22 @@ class BatchUpload {
  public:
   static constexpr int kInFlight = 2;
 
-  static Result<BatchUpload> create(DeviceMemory& memory, const Bucket& bucket);
+  /// `splits`: for a batch of as many sequences with one token as fit the bucket, max_decodes(bucket).
+  static Result<BatchUpload> create(DeviceMemory& memory, const Bucket& bucket, const DecodeSplitPlan& splits);
+  [[nodiscard]] static std::int32_t max_decodes(const Bucket& bucket) {
+    return std::min(bucket.max_seqs, bucket.max_tokens);
+  }
 
   [[nodiscard]] const BatchView& view() const { return view_; }
   [[nodiscard]] const std::int32_t* n_seqs() const { return n_seqs_; }
   [[nodiscard]] std::int32_t max_query_tiles() const { return max_query_tiles_; }
-  [[nodiscard]] std::int32_t max_decodes() const { return max_decodes_; }
+  [[nodiscard]] std::int32_t max_decode_splits() const { return splits_.max_splits; }
   [[nodiscard]] std::size_t device_bytes() const { return device_.size_bytes(); }
 
   /// Work of the attention kernels in one step.
   struct Work {
     std::int32_t n_query_tiles = 0;
-    std::int32_t n_decodes = 0;
+    std::int32_t n_decodes = 0;  ///< sequences with one token
   };
 
   /// Checks every index that a kernel would follow, fills staging buffer `place`, which no pending copy may use, records
@@ -47,13 +53,17 @@ class BatchUpload {
                     int place, Event& before);
 
  private:
+  /// Fills the list of shares for the sequences whose only token is one of `tokens`.
+  void divide_decodes(const Batch& batch, const BatchLimits& limits, std::span<const std::int32_t> tokens,
+                      std::span<DecodeSplit> list) const;
+
   Bucket bucket_;
   DeviceBuffer device_;
   DeviceBuffer staging_[kInFlight];
   BatchView view_;
   const std::int32_t* n_seqs_ = nullptr;
   std::int32_t max_query_tiles_ = 0;
-  std::int32_t max_decodes_ = 0;
+  DecodeSplitPlan splits_;
 };
 
 }  // namespace secondsource::gpu

@@ -42,7 +42,8 @@ KvView KvPool::view(std::int32_t layer) const {
           .values = reinterpret_cast<Bf16*>(half(layer, true)),
           .n_kv_heads = spec_.n_kv_heads,
           .page_tokens = spec_.page_tokens,
-          .head_dim = spec_.head_dim};
+          .head_dim = spec_.head_dim,
+          .by_page = make_divisor(spec_.page_tokens)};
 }
 
 Result<void> KvPool::copy_pages(DeviceMemory& memory, std::span<const PageCopy> copies) {

@@ -16,9 +16,6 @@ namespace {
 
 constexpr std::size_t kGuardBytes = 256;
 constexpr std::uint8_t kGuardByte = 0xA5;
-/// Decode attention: the fewest positions per split, and the most splits.
-constexpr std::int32_t kMinSplitTokens = 256;
-constexpr std::int32_t kMaxSplits = 64;
 
 }  // namespace
 
@@ -50,9 +47,11 @@ Result<std::unique_ptr<GpuStep>> GpuStep::create(Shared& shared, const Weights& 
 
 Result<void> GpuStep::set_up(std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs) {
   inv_freqs_ = std::move(inv_freqs);
-  attention_ = plan_attention();
+  const DeviceProperties& device = shared_.memory->device().properties();
+  prefill_ = shared_.options.prefill.value_or(device.has_warpgroups ? PrefillBy::kWarpgroups : PrefillBy::kWarps);
   SS_TRY_VOID(plan_ops());
-  SS_TRY(upload_, BatchUpload::create(*shared_.memory, bucket_));
+  SS_TRY(upload_, BatchUpload::create(*shared_.memory, bucket_, plan_decode_splits()));
+  SS_TRY_VOID(create_split_counters());
   workspace_bytes_ = values_.values_bytes() + plan_scratch();
   if (sample_ != nullptr) {
     SS_TRY(samples_, SampleResults::create(*shared_.memory, *sample_, bucket_, limits_.n_logits));
@@ -86,8 +85,11 @@ Result<void> GpuStep::plan_ops() {
         has_unlimited_window |= op.window <= 0;
         limits_.max_window = std::max(limits_.max_window, op.window);
         OpGroup group = named(op);
-        group.kernel =
-            attention_.prefill == PrefillBy::kWarpgroups ? "attention_wgmma_bf16_f32acc" : "attention_bf16_f32acc";
+        group.kernel = prefill_ == PrefillBy::kWarpgroups ? "attention_wgmma_bf16_f32acc" : "attention_bf16_f32acc";
+        most_blocks_per_split_ = std::max(most_blocks_per_split_, blocks_per_split(op.heads));
+        fewest_blocks_per_split_ = fewest_blocks_per_split_ == 0
+                                       ? blocks_per_split(op.heads)
+                                       : std::min(fewest_blocks_per_split_, blocks_per_split(op.heads));
         return group;
       },
       [&](const SelectRows& op) -> Result<OpGroup> { return named(op); },
@@ -110,14 +112,19 @@ Result<void> GpuStep::plan_ops() {
   return {};
 }
 
-AttentionPlan GpuStep::plan_attention() const {
-  const bool has_warpgroups = shared_.memory->device().properties().has_warpgroups;
+DecodeSplitPlan GpuStep::plan_decode_splits() const {
+  if (!limits_.attends) return {};
   const std::int64_t length = std::int64_t{bucket_.max_pages_per_seq} * pool_.spec().page_tokens;
-  const auto n_splits = static_cast<std::int32_t>(
-      std::clamp<std::int64_t>(ceil_divide<std::int64_t>(length, kMinSplitTokens), 1, kMaxSplits));
-  return {.prefill = shared_.options.prefill.value_or(has_warpgroups ? PrefillBy::kWarpgroups : PrefillBy::kWarps),
-          .n_splits = n_splits,
-          .split_tokens = static_cast<std::int32_t>(ceil_divide<std::int64_t>(length, n_splits))};
+  return DecodeSplitPlan::make(shared_.memory->device().properties().n_processors, fewest_blocks_per_split_,
+                               BatchUpload::max_decodes(bucket_), length);
+}
+
+Result<void> GpuStep::create_split_counters() {
+  const std::size_t bytes = static_cast<std::size_t>(upload_.max_decode_splits()) *
+                            static_cast<std::size_t>(most_blocks_per_split_) * sizeof(std::uint32_t);
+  SS_TRY(split_counters_, shared_.memory->allocate(MemoryPurpose::kWorkspace, bytes));
+  if (bytes == 0) return {};
+  return shared_.memory->stream().fill(split_counters_.data(), 0, bytes);
 }
 
 std::size_t GpuStep::plan_scratch() const {
@@ -129,9 +136,7 @@ std::size_t GpuStep::plan_scratch() const {
       [](const LatentAppend&) -> std::size_t { return 0; },
       [](const HeadMatmul&) -> std::size_t { return 0; },
       [&](const Attention& op) -> std::size_t {
-        const std::int64_t floats =
-            std::int64_t{upload_.max_decodes()} * op.heads.n_heads * attention_.n_splits * (op.heads.head_dim + 2);
-        return static_cast<std::size_t>(floats) * sizeof(float);
+        return partial_attention_bytes(upload_.max_decode_splits(), op.heads);
       },
       [](const SelectRows&) -> std::size_t { return 0; },
       [&](const Sample&) -> std::size_t {
@@ -158,7 +163,8 @@ void GpuStep::bind() {
                             .upload = upload_,
                             .inv_freqs = inv_freqs_,
                             .samples = samples_,
-                            .attention = attention_,
+                            .prefill = prefill_,
+                            .split_counters = split_counters_,
                             .n_logits = limits_.n_logits,
                             .max_logit_rows = bucket_.max_logit_rows};
   launches_.clear();

@@ -39,7 +39,8 @@ class GpuStep final : public Step {
   Result<void> set_up(std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs);
   /// Collects what the graph's operations say about batches, and chooses the kernel of each.
   Result<void> plan_ops();
-  [[nodiscard]] AttentionPlan plan_attention() const;
+  [[nodiscard]] DecodeSplitPlan plan_decode_splits() const;
+  Result<void> create_split_counters();
   /// Bytes of scratch that the neediest operation takes.
   [[nodiscard]] std::size_t plan_scratch() const;
   /// Binds the launches of all operations to the workspace where it is now, and drops the graphs of the old place.
@@ -68,11 +69,14 @@ class GpuStep final : public Step {
   BatchLimits limits_;
   const Sample* sample_ = nullptr;  ///< the graph's Sample operation, or null
   std::vector<OpGroup> groups_;
-  AttentionPlan attention_;
+  PrefillBy prefill_ = PrefillBy::kWarps;
+  std::int32_t fewest_blocks_per_split_ = 0;  ///< of the graph's attention operations
+  std::int32_t most_blocks_per_split_ = 0;
   std::size_t workspace_bytes_ = 0;
 
   // What batches pass through.
   BatchUpload upload_;
+  DeviceBuffer split_counters_;  ///< AttentionArguments::n_arrived
   SampleResults samples_;
   Flights flights_;
   std::array<std::int32_t, 3> last_rows_{};  ///< rows of the last submitted batch, indexed by Rows

@@ -56,26 +56,27 @@ StepLaunch LaunchBinder::operator()(const RopeAppend& op) const {
 }
 
 StepLaunch LaunchBinder::operator()(const Attention& op) const {
+  const PartialAttention partial = partial_attention(values.scratch(), upload.max_decode_splits(), op.heads);
   const AttentionArguments arguments{.batch = upload.view(),
                                      .q = values.address(op.q),
                                      .out = values.address(op.out),
                                      .kv = pool.view(op.layer),
                                      .sinks = op.sinks ? weights.vector(*op.sinks) : nullptr,
-                                     .partial = reinterpret_cast<float*>(values.scratch()),
+                                     .partial = partial.sums,
+                                     .partial_softmax = partial.softmax,
+                                     .n_arrived = split_counters.as<std::uint32_t>(),
                                      .scale = op.scale,
                                      .softcap = op.softcap,
                                      .window = op.window,
                                      .n_heads = op.heads.n_heads,
-                                     .n_splits = attention.n_splits,
-                                     .split_tokens = attention.split_tokens,
                                      .max_query_tiles = upload.max_query_tiles(),
-                                     .max_decodes = upload.max_decodes(),
-                                     .prefill = attention.prefill};
+                                     .max_decode_splits = upload.max_decode_splits(),
+                                     .prefill = prefill};
   // Kernels without work in this batch are not launched: see StepGraphs.
   return [launch = shared.kernels.attention, arguments](const LaunchContext& context, const BatchUpload::Work& work) {
     AttentionArguments needed = arguments;
     if (work.n_query_tiles == 0) needed.max_query_tiles = 0;
-    if (work.n_decodes == 0) needed.max_decodes = 0;
+    if (work.n_decodes == 0) needed.max_decode_splits = 0;
     return launch(context, needed);
   };
 }

@@ -9,13 +9,6 @@
 
 namespace secondsource::gpu {
 
-/// How a step runs attention.
-struct AttentionPlan {
-  PrefillBy prefill = PrefillBy::kWarps;
-  std::int32_t n_splits = 1;      ///< of decode attention, along the cache
-  std::int32_t split_tokens = 1;  ///< positions per split
-};
-
 /// Visits an Op (std::visit) and returns its launch, over the workspace where it is now. There is no catch-all: a new
 /// operation does not compile until it is bound here. The references must outlive the launches.
 struct LaunchBinder {
@@ -28,7 +21,8 @@ struct LaunchBinder {
   const BatchUpload& upload;
   std::span<const std::shared_ptr<DeviceBuffer>> inv_freqs;  ///< one per rope of the graph
   const SampleResults& samples;
-  AttentionPlan attention;
+  PrefillBy prefill = PrefillBy::kWarps;
+  const DeviceBuffer& split_counters;  ///< of decode attention: AttentionArguments::n_arrived
   std::int32_t n_logits = 0;
   std::int32_t max_logit_rows = 0;
 

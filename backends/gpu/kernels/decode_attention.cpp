@@ -1,27 +1,31 @@
 // Decode attention, one new token per sequence, split along the KV cache so that one long sequence fills the device
 // (Flash-Decoding).
 //
-//   split s:  m_s = max_j score_j,  d_s = sum_j exp(score_j - m_s),  o_s = sum_j exp(score_j - m_s) v_j
-//   combine:  m = max_s m_s,  out = sum_s exp(m_s - m) o_s / (exp(sink - m) + sum_s exp(m_s - m) d_s), without sinks 0
-//             in the place of exp(sink - m)
-//   score_j = softcap(scale * q . k_j), over positions j <= position, and j > position - window when window > 0
+//   split s:  m_s = max_j score_j,  d_s = sum_j 2^(score_j - m_s),  o_s = sum_j 2^(score_j - m_s) v_j
+//   combine:  m = max_s m_s,  out = sum_s 2^(m_s - m) o_s / (2^(sink - m) + sum_s 2^(m_s - m) d_s), without sinks 0 in the
+//             place of 2^(sink - m)
+//   score_j = log2(e) * softcap(scale * q . k_j), over positions j <= position, and j > position - window when window > 0
 //
 // Shapes       q, out: [T, n_heads, head_dim]; KV cache: [n_pages, n_kv_heads, page_tokens, head_dim];
-//              partial: [decodes, n_heads, n_splits, head_dim + 2] = o_s, m_s, d_s
+//              partial: [splits, n_heads, head_dim] = o_s; partial_softmax: [splits, n_heads, 2] = m_s, d_s
 // Dtypes       q, out, partial: f32; KV cache: BF16, widened to f32
 // Accumulator  f32, in an order that does not depend on timing
-// Aliasing     out may be q: it is written by the second kernel
+// Aliasing     out may be q: the last block of the heads writes it, after all of them have read q
 // Alignment    cache rows to 16 bytes, as head_dim is a multiple of 8
 // Source       Flash-Decoding (Dao, Haziza, Massa, Sizov, 2023); online softmax: arXiv:1805.02867
 //
-// A block takes one split for up to kHeads query heads of one KV head, so the cache is read once for all of them. No
-// block waits for another.
+// A block takes one split for up to kHeads query heads of one KV head, so the cache is read once for all of them. Neighbouring
+// lanes, kLanes of them, take one position, each 8 dimensions of its key and of its value; such a group of lanes asks for
+// the keys of the next four positions as soon as it has multiplied the last ones, then for their values, so that up to eight loads
+// of 16 bytes are in flight (four of eight heads at least). Groups have a softmax each, so that nothing waits for another warp before the end.
+// The last block to finish its split combines them all.
 
-#include "core/checked.h"
-#include "gpu/kernels/epilogue.h"
+#include "gpu/kernels/divide.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/kernels/softmax_state.h"
 #include "gpu/kernels/weight_code.h"
+#include "gpu/portable/fast_math.h"
+#include "gpu/portable/last_block.h"
 #include "gpu/portable/launch.h"
 #include "gpu/portable/warp.h"
 
@@ -31,238 +35,413 @@ namespace {
 
 constexpr int kMaxThreads = 256;
 constexpr int kWarps = 4;
-constexpr int kKvTile = 128;     ///< positions of one KV tile, the work between two barriers
-constexpr int kLanesPerKey = 8;  ///< lanes that read one key together, 16 bytes each
-
-/// Shared memory of a block that takes kHeads query heads of one KV head.
+constexpr int kDims = 8;  ///< dimensions of a lane: 16 bytes of a row of the cache
+/// Positions of a group of lanes at a time. With eight heads, four would take more registers than gfx1100 has.
 template <int kHeads>
-struct Shared {
-  float queries[kHeads][kMaxHeadDim];
-  float scores[kHeads][kKvTile];
-  float sums[kHeads][kMaxHeadDim];
-  float row_max[kHeads];
-  float sum[kHeads];
-  float rescale[kHeads];
+inline constexpr int kPositions = kHeads < 8 ? 4 : 2;
+constexpr int kPartsAtOnce = 8;  ///< splits whose sums are loaded together by a lane that combines them
+constexpr float kLog2E = 1.4426950409F;
+
+struct DecodeAttentionArguments {
+  AttentionArguments attention;
+  std::int32_t group_heads;  ///< query heads of one KV head
+  std::int32_t n_parts;      ///< blocks that share a KV head
+  Divisor by_parts;          ///< by n_parts
+  std::int32_t n_blocks;     ///< of a split
 };
 
+/// Four values of f32, one 16-byte access.
+struct alignas(16) Quad {
+  float value[4];
+};
+
+/// Shared memory of a block that takes kHeads query heads.
+template <int kHeads, int kLanes>
+struct Shared {
+  /// The first four dimensions of every lane, then the other four: neighbouring lanes read neighbouring 16 bytes.
+  Quad queries[kHeads][2][kLanes];
+  float sums[kWarps][kHeads][kLanes * kDims];
+  float row_max[kWarps][kHeads];
+  float sum[kWarps][kHeads];
+  float weights[kHeads][kMaxDecodeSplits];
+  int flag;
+};
+
+/// What a token sees, and the part of it that is one split.
 struct Span {
+  int seen;     ///< the first position
+  int visible;  ///< positions
+  int step;     ///< positions of a split
   int begin;
   int end;
 };
 
-/// The positions of one split that the token at `position` may see.
-SS_DEVICE Span split_span(const AttentionArguments& a, int position, int split) {
-  const int seen = a.window > 0 && position >= a.window ? position - a.window + 1 : 0;
-  const int begin = split * a.split_tokens;
-  const int end = begin + a.split_tokens;
-  return {begin > seen ? begin : seen, end < position + 1 ? end : position + 1};
+SS_DEVICE Span span_of(const DecodeSplit& split, int window) {
+  Span span{};
+  const int n_positions = split.position + 1;
+  span.visible = window > 0 && window < n_positions ? window : n_positions;
+  span.seen = n_positions - span.visible;
+  const int step = divide(span.visible + split.n_splits - 1, split.by_splits);
+  span.step = (step + kDecodeSplitStep - 1) / kDecodeSplitStep * kDecodeSplitStep;
+  span.begin = span.seen + split.index * span.step;
+  span.end = span.begin + span.step < n_positions ? span.begin + span.step : n_positions;
+  return span;
 }
 
-/// Offset of the first element of a position's cache row.
-SS_DEVICE std::int64_t cached_row(const AttentionArguments& a, const std::int32_t* pages, int kv_head, int position) {
-  const std::int64_t page = pages[position / a.kv.page_tokens];
-  return ((page * a.kv.n_kv_heads + kv_head) * a.kv.page_tokens + position % a.kv.page_tokens) * a.kv.head_dim;
-}
-
-SS_DEVICE void load_bf16(const Bf16* from, float* values) {
-  unpack<WeightEncoding::kBf16>(load_chunk(from), values);
-}
-
-/// scores[h][i] = q[h] . k[first + i], without the scale, for i < n.
+/// The softmax of kHeads rows of scores over some positions, and this lane's dimensions of the sums of values.
 template <int kHeads>
-SS_DEVICE void score_kv_tile(const AttentionArguments& a, Shared<kHeads>& shared, const std::int32_t* pages,
-                             int kv_head, int first, int n) {
-  const int n_chunks = a.kv.head_dim / 8;
-  const int part = thread_x() % kLanesPerKey;
-  const int n_at_once = n_threads() / kLanesPerKey;
-  for (int base = 0; base < n; base += n_at_once) {
-    const int i = base + thread_x() / kLanesPerKey;
-    float sums[kHeads] = {};
-    if (i < n) {
-      const Bf16* const key = a.kv.keys + cached_row(a, pages, kv_head, first + i);
-      for (int chunk = part; chunk < n_chunks; chunk += kLanesPerKey) {
-        float values[8];
-        load_bf16(key + chunk * 8, values);
+struct Sums {
+  float row_max[kHeads];
+  float sum[kHeads];
+  float values[kHeads][kDims];
+};
+
+/// The rows of the cache that a lane reads.
+template <int kHeads>
+struct Rows {
+  std::int64_t offset[kPositions<kHeads>];
+};
+
+template <int kHeads, int kLanes>
+class SplitReader {
+ public:
+  static constexpr int kGroups = kWarps * kWarpSize / kLanes;
+  static constexpr int kBatch = kGroups * kPositions<kHeads>;  ///< positions that the block takes at a time
+
+  SS_DEVICE SplitReader(const AttentionArguments& a, const std::int32_t* pages, int kv_head, int end)
+      : a_(a),
+        pages_(pages),
+        kv_head_(kv_head),
+        end_(end),
+        group_(thread_x() / kLanes),
+        dim_(thread_x() % kLanes * kDims),
+        holds_(dim_ < a.kv.head_dim) {}
+
+  SS_DEVICE int position(int first, int i) const { return first + i * kGroups + group_; }
+
+  /// Rows past the end repeat the last one.
+  SS_DEVICE void find(int first, Rows<kHeads>& rows) const {
+    SS_UNROLL
+    for (int i = 0; i < kPositions<kHeads>; ++i) {
+      const int wanted = position(first, i);
+      const int at = wanted < end_ ? wanted : end_ - 1;
+      const int page = divide(at, a_.kv.by_page);
+      const std::int64_t line = (std::int64_t{pages_[page]} * a_.kv.n_kv_heads + kv_head_) * a_.kv.page_tokens +
+                                (at - page * a_.kv.page_tokens);
+      rows.offset[i] = line * a_.kv.head_dim + (holds_ ? dim_ : 0);
+    }
+  }
+
+  /// Lanes past head_dim load what others load, too: a load that may not happen would be a branch on AMD.
+  SS_DEVICE void load(const Bf16* cache, const Rows<kHeads>& rows, Chunk (&chunks)[kPositions<kHeads>]) const {
+    SS_UNROLL
+    for (int i = 0; i < kPositions<kHeads>; ++i) chunks[i] = load_chunk(cache + rows.offset[i]);
+  }
+
+  /// scores[h][i] = log2(e) * softcap(scale * q[h] . k[i]) in every lane of the group; -inf past the end.
+  SS_DEVICE void score(const Shared<kHeads, kLanes>& shared, const Chunk (&keys)[kPositions<kHeads>], int first,
+                       float (&scores)[kHeads][kPositions<kHeads>]) const {
+    float key[kPositions<kHeads>][kDims];
+    SS_UNROLL
+    for (int i = 0; i < kPositions<kHeads>; ++i) unpack<WeightEncoding::kBf16>(keys[i], key[i]);
+    SS_UNROLL
+    for (int h = 0; h < kHeads; ++h) {
+      float query[kDims];
+      SS_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        const Quad quad = shared.queries[h][half][thread_x() % kLanes];
         SS_UNROLL
-        for (int h = 0; h < kHeads; ++h) {
-          SS_UNROLL
-          for (int d = 0; d < 8; ++d) sums[h] += values[d] * shared.queries[h][chunk * 8 + d];
-        }
+        for (int d = 0; d < 4; ++d) query[half * 4 + d] = quad.value[d];
+      }
+      SS_UNROLL
+      for (int i = 0; i < kPositions<kHeads>; ++i) {
+        float product = 0.0F;
+        SS_UNROLL
+        for (int d = 0; d < kDims; ++d) product += query[d] * key[i][d];
+        product = sum_lanes(holds_ ? product : 0.0F, kLanes);
+        scores[h][i] = a_.scale * product;
       }
     }
-    SS_UNROLL
-    for (int h = 0; h < kHeads; ++h) {
-      const float product = sum_lanes(sums[h], kLanesPerKey);
-      if (part == 0 && i < n) shared.scores[h][i] = product;
-    }
-  }
-}
-
-/// Online softmax over one KV tile, one warp per head: replaces scores by exp(score - row_max) and updates the running
-/// maximum and sum. shared.rescale is the factor for the older outputs.
-template <int kHeads>
-SS_DEVICE void update_softmax(const AttentionArguments& a, Shared<kHeads>& shared, int n) {
-  for (int h = warp(); h < kHeads; h += n_warps()) {
-    SoftmaxState state{.m = shared.row_max[h]};
-    float row_max = state.m;
-    for (int i = lane(); i < n; i += kWarpSize) {
-      const float score = soft_cap(a.scale * shared.scores[h][i], a.softcap);
-      shared.scores[h][i] = score;
-      row_max = larger(score, row_max);
-    }
-    row_max = max_lanes(row_max);
-    const float shift = SoftmaxState::shift(row_max);
-    float sum = 0.0F;
-    for (int i = lane(); i < n; i += kWarpSize) {
-      const float weight = expf(shared.scores[h][i] - shift);
-      shared.scores[h][i] = weight;
-      sum += weight;
-    }
-    sum = sum_lanes(sum);
-    if (lane() == 0) {
-      const float rescale = state.rescale_to(row_max);
-      shared.rescale[h] = rescale;
-      state.d = shared.sum[h];
-      state.merge(row_max, rescale, [&] { return sum; });
-      shared.sum[h] = state.d;
-      shared.row_max[h] = state.m;
-    }
-  }
-}
-
-template <int kHeads>
-SS_KERNEL(kMaxThreads)
-split_attention_kernel(AttentionArguments a) {
-  const int decode = block_z();
-  if (decode >= *a.batch.n_decodes) return;
-  const int token = a.batch.decode_tokens[decode];
-  const int group = a.n_heads / a.kv.n_kv_heads;
-  const int parts = (group + kHeads - 1) / kHeads;  // blocks per KV head
-  const int kv_head = block_y() / parts;
-  const int first_head = kv_head * group + block_y() % parts * kHeads;
-  const int n_heads = group - block_y() % parts * kHeads < kHeads ? group - block_y() % parts * kHeads : kHeads;
-  const int head_dim = a.kv.head_dim;
-  const Span span = split_span(a, a.batch.positions[token], block_x());
-  const std::int32_t* const pages =
-      a.batch.block_table + std::int64_t{a.batch.token_seqs[token]} * a.batch.max_pages_per_seq;
-  const auto partial = [&](int h) {
-    return a.partial + ((std::int64_t{decode} * a.n_heads + first_head + h) * a.n_splits + block_x()) * (head_dim + 2);
-  };
-
-  auto& shared = shared_memory<Shared<kHeads>>();
-  for (int i = thread_x(); i < kHeads * head_dim; i += n_threads()) {
-    const int h = i / head_dim;
-    const std::int64_t at = (std::int64_t{token} * a.n_heads + first_head + h) * head_dim + i % head_dim;
-    shared.queries[h][i % head_dim] = h < n_heads ? a.q[at] : 0.0F;
-    shared.sums[h][i % head_dim] = 0.0F;
-  }
-  if (thread_x() < kHeads) {
-    shared.row_max[thread_x()] = kNegInf;
-    shared.sum[thread_x()] = 0.0F;
-  }
-  // For P V a thread takes 8 dimensions of every n_workers-th position.
-  const int n_chunks = head_dim / 8;
-  const int dim = thread_x() % n_chunks * 8;
-  const int worker = thread_x() / n_chunks;
-  const int n_workers = n_threads() / n_chunks;
-  float sums[kHeads][8] = {};
-  for (int first = span.begin; first < span.end; first += kKvTile) {
-    const int n = span.end - first < kKvTile ? span.end - first : kKvTile;
-    sync_block();  // queries are stored, and all reads of the last tile's scores are done
-    score_kv_tile<kHeads>(a, shared, pages, kv_head, first, n);
-    sync_block();  // scores are stored
-    update_softmax<kHeads>(a, shared, n);
-    sync_block();  // probabilities are stored
-    SS_UNROLL
-    for (int h = 0; h < kHeads; ++h) {
-      SS_UNROLL
-      for (int d = 0; d < 8; ++d) sums[h][d] *= shared.rescale[h];
-    }
-    if (worker >= n_workers) continue;
-    for (int i = worker; i < n; i += n_workers) {
-      float values[8];
-      load_bf16(a.kv.values + cached_row(a, pages, kv_head, first + i) + dim, values);
+    if (a_.softcap > 0.0F) {
       SS_UNROLL
       for (int h = 0; h < kHeads; ++h) {
         SS_UNROLL
-        for (int d = 0; d < 8; ++d) sums[h][d] += shared.scores[h][i] * values[d];
+        for (int i = 0; i < kPositions<kHeads>; ++i)
+          scores[h][i] = a_.softcap * fast_tanh(fast_divide(scores[h][i], a_.softcap));
       }
     }
-  }
-  // One worker after another, so that the order of the sum is fixed.
-  for (int turn = 0; turn < n_workers; ++turn) {
-    sync_block();
-    if (worker != turn) continue;
     SS_UNROLL
     for (int h = 0; h < kHeads; ++h) {
       SS_UNROLL
-      for (int d = 0; d < 8; ++d) shared.sums[h][dim + d] += sums[h][d];
+      for (int i = 0; i < kPositions<kHeads>; ++i)
+        scores[h][i] = position(first, i) < end_ ? kLog2E * scores[h][i] : kNegInf;
     }
   }
-  sync_block();
-  for (int i = thread_x(); i < n_heads * head_dim; i += n_threads()) {
-    partial(i / head_dim)[i % head_dim] = shared.sums[i / head_dim][i % head_dim];
-  }
-  if (thread_x() < n_heads) {
-    partial(thread_x())[head_dim] = shared.row_max[thread_x()];
-    partial(thread_x())[head_dim + 1] = shared.sum[thread_x()];
-  }
-}
 
-/// exp(m_split - m_max), this split's weight; 1 if all its scores are -inf: its sums are then 0, or NaN, which must
-/// propagate.
-SS_DEVICE float split_weight(const float* partial, int head_dim, float row_max) {
-  return partial[head_dim] == kNegInf ? 1.0F : expf(partial[head_dim] - row_max);
-}
+  SS_DEVICE bool holds() const { return holds_; }
+  SS_DEVICE int dim() const { return dim_; }
 
-SS_KERNEL(kMaxThreads) combine_attention_kernel(AttentionArguments a) {
-  const int decode = block_y();
-  const int head = block_x();
-  if (decode >= *a.batch.n_decodes) return;
-  const int head_dim = a.kv.head_dim;
-  const int stride = head_dim + 2;
-  const float* const partial = a.partial + (std::int64_t{decode} * a.n_heads + head) * a.n_splits * stride;
-  float row_max = kNegInf;
-  for (int s = 0; s < a.n_splits; ++s) row_max = larger(partial[s * stride + head_dim], row_max);
-  float total = weight_of_sink(a.sinks, head, row_max);
-  for (int s = 0; s < a.n_splits; ++s) {
-    total += split_weight(partial + s * stride, head_dim, row_max) * partial[s * stride + head_dim + 1];
-  }
-  float* const out = a.out + (std::int64_t{a.batch.decode_tokens[decode]} * a.n_heads + head) * head_dim;
-  for (int d = thread_x(); d < head_dim; d += n_threads()) {
+ private:
+  const AttentionArguments& a_;
+  const std::int32_t* pages_;
+  int kv_head_;
+  int end_;
+  int group_;
+  int dim_;
+  bool holds_;
+};
+
+/// Replaces scores by 2^(score - row_max), and rescales what was summed before.
+template <int kHeads>
+SS_DEVICE void update_softmax(float (&scores)[kHeads][kPositions<kHeads>], Sums<kHeads>& sums) {
+  SS_UNROLL
+  for (int h = 0; h < kHeads; ++h) {
+    float row_max = sums.row_max[h];
+    SS_UNROLL
+    for (int i = 0; i < kPositions<kHeads>; ++i) row_max = larger(scores[h][i], row_max);
+    const float shift = SoftmaxState::shift(row_max);
+    const float rescale = fast_exp2(sums.row_max[h] - shift);
     float sum = 0.0F;
-    for (int s = 0; s < a.n_splits; ++s) {
-      sum += split_weight(partial + s * stride, head_dim, row_max) * partial[s * stride + d];
+    SS_UNROLL
+    for (int i = 0; i < kPositions<kHeads>; ++i) {
+      scores[h][i] = fast_exp2(scores[h][i] - shift);
+      sum += scores[h][i];
     }
-    out[d] = sum / total;
+    sums.row_max[h] = row_max;
+    sums.sum[h] = sums.sum[h] * rescale + sum;
+    SS_UNROLL
+    for (int d = 0; d < kDims; ++d) sums.values[h][d] *= rescale;
   }
+}
+
+template <int kHeads>
+SS_DEVICE void add_values(const float (&weights)[kHeads][kPositions<kHeads>], const Chunk (&chunks)[kPositions<kHeads>],
+                          Sums<kHeads>& sums) {
+  SS_UNROLL
+  for (int i = 0; i < kPositions<kHeads>; ++i) {
+    float value[kDims];
+    unpack<WeightEncoding::kBf16>(chunks[i], value);
+    SS_UNROLL
+    for (int h = 0; h < kHeads; ++h) {
+      SS_UNROLL
+      for (int d = 0; d < kDims; ++d) sums.values[h][d] += weights[h][i] * value[d];
+    }
+  }
+}
+
+/// Adds up the groups of a warp; every lane has its dimensions of the whole.
+template <int kHeads, int kLanes>
+SS_DEVICE void add_groups(Sums<kHeads>& sums) {
+  SS_UNROLL
+  for (int mask = kLanes; mask < kWarpSize; mask *= 2) {
+    SS_UNROLL
+    for (int h = 0; h < kHeads; ++h) {
+      const float row_max = larger(sums.row_max[h], shuffle_xor(sums.row_max[h], mask));
+      const float rescale = fast_exp2(sums.row_max[h] - SoftmaxState::shift(row_max));
+      sums.row_max[h] = row_max;
+      sums.sum[h] *= rescale;
+      sums.sum[h] += shuffle_xor(sums.sum[h], mask);
+      SS_UNROLL
+      for (int d = 0; d < kDims; ++d) {
+        sums.values[h][d] *= rescale;
+        sums.values[h][d] += shuffle_xor(sums.values[h][d], mask);
+      }
+    }
+  }
+}
+
+/// 2^(m - row_max), the weight of a part of the positions; 1 if all scores are -inf: its sums are then 0, or NaN, which must
+/// propagate.
+SS_DEVICE float weight_of_part(float m, float row_max) {
+  return m == kNegInf ? 1.0F : fast_exp2(m - row_max);
+}
+
+/// 2^(sink - m), what a head's sink adds to the sum of exponentials; 0 without sinks.
+SS_DEVICE float weight_of_sink_in_base_2(const AttentionArguments& a, int head, float m) {
+  return a.sinks == nullptr ? 0.0F : fast_exp2(kLog2E * a.sinks[head] - SoftmaxState::shift(m));
+}
+
+/// Adds up the splits of one head, whose first is `first_split`, by one warp.
+SS_DEVICE void combine_splits(const AttentionArguments& a, const DecodeSplit& split, const Span& span, int first_split,
+                              int head, float* weights) {
+  const auto softmax_of = [&](int s) {
+    return a.partial_softmax + (std::int64_t{first_split + s} * a.n_heads + head) * 2;
+  };
+  const auto has_positions = [&](int s) { return s < split.n_splits && s * span.step < span.visible; };
+  float row_max = kNegInf;
+  for (int s = lane(); has_positions(s); s += kWarpSize) row_max = larger(softmax_of(s)[0], row_max);
+  row_max = max_lanes(row_max);
+  float total = 0.0F;
+  int n = 0;  // splits with positions
+  // The weights are filled up with zeros to a multiple of kPartsAtOnce, which kMaxDecodeSplits is.
+  for (int s = lane(); s < kMaxDecodeSplits; s += kWarpSize) {
+    float weight = 0.0F;
+    if (has_positions(s)) {
+      weight = weight_of_part(softmax_of(s)[0], row_max);
+      total += weight * softmax_of(s)[1];
+      ++n;
+    }
+    weights[s] = weight;
+  }
+  total = sum_lanes(total) + weight_of_sink_in_base_2(a, head, row_max);
+  n = sum_lanes(n);
+  sync_warp();  // the weights are stored
+  const int head_dim = a.kv.head_dim;
+  for (int dim = lane() * 4; dim < head_dim; dim += kWarpSize * 4) {
+    float sum[4] = {};
+    for (int first = 0; first < n; first += kPartsAtOnce) {
+      Quad part[kPartsAtOnce];
+      SS_UNROLL
+      for (int i = 0; i < kPartsAtOnce; ++i) {
+        const int s = first + i < n ? first + i : n - 1;
+        part[i] = load_words<Quad>(a.partial + (std::int64_t{first_split + s} * a.n_heads + head) * head_dim + dim);
+      }
+      SS_UNROLL
+      for (int i = 0; i < kPartsAtOnce; ++i) {
+        SS_UNROLL
+        for (int d = 0; d < 4; ++d) sum[d] += weights[first + i] * part[i].value[d];
+      }
+    }
+    float* const out = a.out + (std::int64_t{split.token} * a.n_heads + head) * head_dim + dim;
+    store_chunk(out, bits_as<Chunk>(Quad{{sum[0] / total, sum[1] / total, sum[2] / total, sum[3] / total}}));
+  }
+}
+
+template <int kHeads, int kLanes>
+SS_KERNEL(kMaxThreads)
+split_attention_kernel(DecodeAttentionArguments arguments) {
+  const AttentionArguments& a = arguments.attention;
+  const DecodeSplit split = a.batch.decode_splits[block_y()];
+  if (split.seq < 0) return;
+  const int kv_head = divide(block_x(), arguments.by_parts);
+  const int before = (block_x() - kv_head * arguments.n_parts) * kHeads;  // heads of the KV head that others take
+  const int first_head = kv_head * arguments.group_heads + before;
+  const int n_heads = arguments.group_heads - before < kHeads ? arguments.group_heads - before : kHeads;
+  const int head_dim = a.kv.head_dim;
+  const Span span = span_of(split, a.window);
+  auto& shared = shared_memory<Shared<kHeads, kLanes>>();
+
+  if (span.begin < span.end) {
+    const SplitReader<kHeads, kLanes> reader(
+        a, a.batch.block_table + std::int64_t{split.seq} * a.batch.max_pages_per_seq, kv_head, span.end);
+    constexpr int kBatch = SplitReader<kHeads, kLanes>::kBatch;
+    Rows<kHeads> rows;
+    Chunk keys[kPositions<kHeads>];
+    Chunk values[kPositions<kHeads>];
+    reader.find(span.begin, rows);
+    reader.load(a.kv.keys, rows, keys);
+    reader.load(a.kv.values, rows, values);
+    if (span.begin + kBatch < span.end) reader.find(span.begin + kBatch, rows);
+
+    for (int h = warp(); h < kHeads; h += kWarps) {
+      const float* const query = a.q + (std::int64_t{split.token} * a.n_heads + first_head + h) * head_dim;
+      for (int i = lane(); i < 2 * kLanes; i += kWarpSize) {
+        const bool is_there = h < n_heads && 4 * i < head_dim;
+        shared.queries[h][i % 2][i / 2] = is_there ? load_words<Quad>(query + 4 * i) : Quad{};
+      }
+    }
+    Sums<kHeads> sums;
+    SS_UNROLL
+    for (int h = 0; h < kHeads; ++h) {
+      sums.row_max[h] = kNegInf;
+      sums.sum[h] = 0.0F;
+      SS_UNROLL
+      for (int d = 0; d < kDims; ++d) sums.values[h][d] = 0.0F;
+    }
+    sync_block();  // queries are stored
+    for (int first = span.begin; first < span.end; first += kBatch) {
+      const bool more = first + kBatch < span.end;
+      float weights[kHeads][kPositions<kHeads>];
+      reader.score(shared, keys, first, weights);
+      if (more) reader.load(a.kv.keys, rows, keys);
+      update_softmax<kHeads>(weights, sums);
+      add_values<kHeads>(weights, values, sums);
+      if (more) reader.load(a.kv.values, rows, values);
+      if (first + 2 * kBatch < span.end) reader.find(first + 2 * kBatch, rows);
+    }
+
+    add_groups<kHeads, kLanes>(sums);
+    if (lane() < kLanes) {
+      SS_UNROLL
+      for (int h = 0; h < kHeads; ++h) {
+        SS_UNROLL
+        for (int d = 0; d < kDims; ++d) shared.sums[warp()][h][reader.dim() + d] = sums.values[h][d];
+        if (lane() == 0) shared.row_max[warp()][h] = sums.row_max[h];
+        if (lane() == 0) shared.sum[warp()][h] = sums.sum[h];
+      }
+    }
+    sync_block();  // the sums of every warp are stored
+    const bool is_whole = split.n_splits == 1;
+    for (int h = warp(); h < n_heads; h += kWarps) {
+      const int head = first_head + h;
+      float row_max = kNegInf;
+      for (int w = 0; w < kWarps; ++w) row_max = larger(shared.row_max[w][h], row_max);
+      float total = 0.0F;
+      float weights[kWarps];
+      SS_UNROLL
+      for (int w = 0; w < kWarps; ++w) {
+        weights[w] = weight_of_part(shared.row_max[w][h], row_max);
+        total += weights[w] * shared.sum[w][h];
+      }
+      const float divisor = is_whole ? total + weight_of_sink_in_base_2(a, head, row_max) : 1.0F;
+      const std::int64_t row = std::int64_t{is_whole ? split.token : block_y()} * a.n_heads + head;
+      float* const out = (is_whole ? a.out : a.partial) + row * head_dim;
+      for (int dim = lane() * 4; dim < head_dim; dim += kWarpSize * 4) {
+        Quad sum{};
+        SS_UNROLL
+        for (int w = 0; w < kWarps; ++w) {
+          SS_UNROLL
+          for (int d = 0; d < 4; ++d) sum.value[d] += weights[w] * shared.sums[w][h][dim + d];
+        }
+        SS_UNROLL
+        for (int d = 0; d < 4; ++d) sum.value[d] /= divisor;
+        store_chunk(out + dim, bits_as<Chunk>(sum));
+      }
+      if (is_whole || lane() != 0) continue;
+      store_pair(a.partial_softmax + row * 2, row_max, total);
+    }
+  }
+  if (split.n_splits == 1) return;
+  const int first_split = block_y() - split.index;
+  std::uint32_t* const n_arrived = a.n_arrived + std::int64_t{first_split} * arguments.n_blocks + block_x();
+  if (!is_last_block(n_arrived, split.n_splits, shared.flag)) return;
+  for (int h = warp(); h < n_heads; h += kWarps) {
+    combine_splits(a, split, span, first_split, first_head + h, shared.weights[h]);
+  }
+}
+
+template <int kHeads, int kLanes>
+Result<void> launch_with(const LaunchContext& context, const AttentionArguments& arguments) {
+  const std::int32_t group_heads = arguments.n_heads / arguments.kv.n_kv_heads;
+  const std::int32_t n_parts = (group_heads + kHeads - 1) / kHeads;
+  return launch(context.stream, "split_attention", split_attention_kernel<kHeads, kLanes>,
+                {.grid = {static_cast<std::uint32_t>(arguments.kv.n_kv_heads * n_parts),
+                          static_cast<std::uint32_t>(arguments.max_decode_splits)},
+                 .threads = static_cast<std::uint32_t>(kWarps * context.warp_size),
+                 .shared_bytes = sizeof(Shared<kHeads, kLanes>)},
+                DecodeAttentionArguments{.attention = arguments,
+                                         .group_heads = group_heads,
+                                         .n_parts = n_parts,
+                                         .by_parts = make_divisor(n_parts),
+                                         .n_blocks = arguments.kv.n_kv_heads * n_parts});
 }
 
 template <int kHeads>
 Result<void> launch_for(const LaunchContext& context, const AttentionArguments& arguments) {
-  const std::int32_t group = arguments.n_heads / arguments.kv.n_kv_heads;
-  const auto n_parts = static_cast<std::uint32_t>(arguments.kv.n_kv_heads * ceil_divide(group, kHeads));
-  return launch(context.stream, "split_attention", split_attention_kernel<kHeads>,
-                {.grid = {static_cast<std::uint32_t>(arguments.n_splits), n_parts,
-                          static_cast<std::uint32_t>(arguments.max_decodes)},
-                 .threads = static_cast<std::uint32_t>(kWarps * context.warp_size),
-                 .shared_bytes = sizeof(Shared<kHeads>)},
-                arguments);
+  if (arguments.kv.head_dim <= 8 * kDims) return launch_with<kHeads, 8>(context, arguments);
+  if (arguments.kv.head_dim <= 16 * kDims) return launch_with<kHeads, 16>(context, arguments);
+  return launch_with<kHeads, 32>(context, arguments);
 }
 
 }  // namespace
 
 Result<void> launch_decode_attention(const LaunchContext& context, const AttentionArguments& arguments) {
-  const std::int32_t group = arguments.n_heads / arguments.kv.n_kv_heads;
-  SS_TRY_VOID(group == 1   ? launch_for<1>(context, arguments)
-              : group == 2 ? launch_for<2>(context, arguments)
-              : group <= 4 ? launch_for<4>(context, arguments)
-                           : launch_for<8>(context, arguments));
-  return launch(
-      context.stream, "combine_attention", combine_attention_kernel,
-      {.grid = {static_cast<std::uint32_t>(arguments.n_heads), static_cast<std::uint32_t>(arguments.max_decodes)},
-       .threads = static_cast<std::uint32_t>(2 * context.warp_size)},
-      arguments);
+  const std::int32_t group_heads = arguments.n_heads / arguments.kv.n_kv_heads;
+  static_assert(kMaxDecodeHeads == 8 && kMaxHeadDim <= 32 * kDims && kMaxDecodeSplits % kPartsAtOnce == 0);
+  return group_heads == 1   ? launch_for<1>(context, arguments)
+         : group_heads == 2 ? launch_for<2>(context, arguments)
+         : group_heads <= 4 ? launch_for<4>(context, arguments)
+                            : launch_for<8>(context, arguments);
 }
 
 }  // namespace SS_GPU_TARGET

@@ -3,6 +3,7 @@
 // value, and a function that launches it. Shapes are those of backend/op.h; values are f32, row-major, unless said
 // otherwise. This header says what a kernel computes; its file says how. All pointers are device memory.
 
+#include <bit>
 #include <cstdint>
 
 #include "backend/batch.h"
@@ -30,6 +31,19 @@ struct WeightView {
 /// Rows are padded to a multiple of this many columns: 16 bytes of the smallest type, and the K step of matrix tiles.
 inline constexpr std::int32_t kWeightColumnStep = 32;
 
+/// Divides by a number that only the host knows, with one multiplication (Granlund and Montgomery, 1994, theorem 4.2).
+struct Divisor {
+  std::uint32_t multiplier = 0x80000001U;  ///< floor(2^shift / divisor) + 1
+  std::int32_t shift = 31;                 ///< 31 + ceil(log2(divisor))
+};
+
+/// `divisor` is at least 1. The device divides numbers below 2^31 by it (divide.h).
+[[nodiscard]] constexpr Divisor make_divisor(std::int32_t divisor) {
+  const auto d = static_cast<std::uint64_t>(divisor);
+  const int shift = 31 + static_cast<int>(std::bit_width(d - 1));
+  return {.multiplier = static_cast<std::uint32_t>((std::uint64_t{1} << shift) / d + 1), .shift = shift};
+}
+
 /// The paged cache of one layer: keys and values, each [n_pages, n_kv_heads, page_tokens, head_dim] BF16.
 struct KvView {
   Bf16* keys = nullptr;
@@ -37,6 +51,7 @@ struct KvView {
   std::int32_t n_kv_heads = 0;
   std::int32_t page_tokens = 0;
   std::int32_t head_dim = 0;
+  Divisor by_page = {};  ///< by page_tokens
 };
 
 inline constexpr std::int32_t kMaxHeadDim = 256;
@@ -50,6 +65,24 @@ struct QueryTile {
   std::int32_t n_tokens = 0;
   std::int32_t seq = 0;
 };
+
+/// One share of the cache that the only new token of a sequence attends to (host/decode_splits.h). All shares of a
+/// sequence follow each other. A layer with a window divides what it sees into as many shares. seq -1: padding.
+struct alignas(16) DecodeSplit {
+  std::int32_t seq = -1;
+  std::int32_t token = 0;
+  std::int32_t position = 0;  ///< of the token
+  std::int32_t index = 0;     ///< of this share, in [0, n_splits)
+  std::int32_t n_splits = 1;
+  Divisor by_splits = {};  ///< by n_splits
+  std::int32_t padding = 0;
+};
+/// The most shares of one sequence.
+inline constexpr std::int32_t kMaxDecodeSplits = 128;
+/// Shares begin at multiples of this many positions from the first one that is seen.
+inline constexpr std::int32_t kDecodeSplitStep = 8;
+/// Query heads of one KV head that one block takes, at most.
+inline constexpr std::int32_t kMaxDecodeHeads = 8;
 
 /// Parameters of sampling one row: SamplingParams, and where the id is stored.
 struct SampleRow {
@@ -68,17 +101,16 @@ struct BatchView {
   const std::int32_t* n_tokens = nullptr;  ///< one number each
   const std::int32_t* n_logit_rows = nullptr;
   const std::int32_t* n_query_tiles = nullptr;
-  const std::int32_t* n_decodes = nullptr;
-  const std::int32_t* token_ids = nullptr;      ///< [T]; -1: last_sampled[token_slots[t]]
-  const std::int32_t* token_slots = nullptr;    ///< [T]
-  const std::int32_t* positions = nullptr;      ///< [T]
-  const std::int32_t* kv_slots = nullptr;       ///< [T]; -1: padding
-  const std::int32_t* token_seqs = nullptr;     ///< [T]; -1: padding
-  const std::int32_t* block_table = nullptr;    ///< [S, max_pages_per_seq]
-  const std::int32_t* logit_rows = nullptr;     ///< [L]
-  const SampleRow* samples = nullptr;           ///< [L]
-  const QueryTile* query_tiles = nullptr;       ///< tokens of sequences with more than one token, and padding (seq -1)
-  const std::int32_t* decode_tokens = nullptr;  ///< tokens of sequences with one token
+  const std::int32_t* token_ids = nullptr;     ///< [T]; -1: last_sampled[token_slots[t]]
+  const std::int32_t* token_slots = nullptr;   ///< [T]
+  const std::int32_t* positions = nullptr;     ///< [T]
+  const std::int32_t* kv_slots = nullptr;      ///< [T]; -1: padding
+  const std::int32_t* token_seqs = nullptr;    ///< [T]; -1: padding
+  const std::int32_t* block_table = nullptr;   ///< [S, max_pages_per_seq]
+  const std::int32_t* logit_rows = nullptr;    ///< [L]
+  const SampleRow* samples = nullptr;          ///< [L]
+  const QueryTile* query_tiles = nullptr;      ///< tokens of sequences with more than one token, and padding (seq -1)
+  const DecodeSplit* decode_splits = nullptr;  ///< of sequences with one token, and padding (seq -1)
   std::int32_t max_pages_per_seq = 0;
 };
 
@@ -197,22 +229,23 @@ struct RopeAppendArguments {
 /// warpgroup_attention (wgmma).
 enum class PrefillBy : std::uint8_t { kWarps, kWarpgroups };
 
-/// op.h's Attention. Sequences with one token go through split_attention and combine_attention.
+/// op.h's Attention. Sequences with one token go through split_attention.
 struct AttentionArguments {
   BatchView batch;
   const float* q;
   float* out;  ///< may be q
   KvView kv;
-  const float* sinks;  ///< [n_heads] or null
-  float* partial;      ///< [decodes, n_heads, n_splits, head_dim + 2]: output sum, maximum score, sum of exponentials
+  const float* sinks;      ///< [n_heads] or null
+  float* partial;          ///< [max_decode_splits, n_heads, head_dim]: sums of values
+  float* partial_softmax;  ///< [max_decode_splits, n_heads, 2]: largest score, in powers of 2, and sum of exponentials
+  std::uint32_t*
+      n_arrived;  ///< [max_decode_splits, blocks of a share]: blocks that have stored their share; 0 between launches
   float scale;
   float softcap;
   std::int32_t window;
   std::int32_t n_heads;
-  std::int32_t n_splits;
-  std::int32_t split_tokens;  ///< positions per split
   std::int32_t max_query_tiles;
-  std::int32_t max_decodes;
+  std::int32_t max_decode_splits;
   PrefillBy prefill;  ///< kWarpgroups only on devices that have them
 };
 

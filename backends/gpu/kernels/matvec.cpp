@@ -4,81 +4,313 @@
 //
 // Shapes       x: [rows, K]; weight: [N, K]; out: [rows, N], or [rows, N/2] for gated epilogues; rows <= kMatvecRows
 // Dtypes       x: f32, or int8 with one f32 scale per row; weight: any encoding; out: f32
-// Accumulator  f32; int8 by int8 in int32, per row or, with group scales, per 16 columns and then f32
+// Accumulator  f32 per lane, then over lanes and warps in a fixed order; int8 by int8 in int32, per row or, with group
+//              scales, per 16 columns and then f32
 // Aliasing     aux may be out
 // Alignment    weight rows and int8 x to 16 bytes; f32 x is read 16 bytes at a time where K is a multiple of 4
-// Source       dot_product.h
+// Source       own
 //
-// A warp computes two neighbouring rows of the weight, so the gate and up values of a gated epilogue meet in one lane.
+// A warp computes kOutputs neighbouring rows of the weight, so that x is read from shared memory once for all of them: no
+// more bytes than of the weight. It has 128 bytes of the weight per lane in flight: a vector is asked for again as soon as
+// the last one in its registers has been multiplied, also while the block stores the next part of x. Where N is small,
+// several warps of a block share the columns of the same rows, so that the device has enough warps.
 
 #include <algorithm>
 
 #include "core/checked.h"
+#include "gpu/kernels/activation_tile.h"
 #include "gpu/kernels/dot_product.h"
 #include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/residency.h"
 
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 namespace {
 
-constexpr int kMaxThreads = 256;
 constexpr int kWarps = 4;
-constexpr int kOutputs = 2;  ///< rows of the weight per warp
+constexpr int kLoads = 8;           ///< 16-byte loads of the weight that a lane has in flight
+constexpr int kEnoughWarps = 2048;  ///< of a grid: 16 on each of 128 processors
+constexpr int kMaxColumnWarps = 4;  ///< that share the columns of a row
 
-/// Takes kRows rows of x at a time. Rows of x or of the weight past the last one repeat it and are not stored.
+/// One product by one kernel.
+template <WeightEncoding kEncodingOf, bool kIsQuantized, int kRowsOf>
+struct Matvec {
+  static constexpr WeightEncoding kEncoding = kEncodingOf;
+  static constexpr bool kQuantized = kIsQuantized;
+  static constexpr int kRows = kRowsOf;                       ///< of x, at a time
+  static constexpr int kValues = kChunkValues<kEncoding>;     ///< of a 16-byte vector of the weight
+  static constexpr int kVecs = kQuantized ? 1 : kValues / 4;  ///< vectors of x that are multiplied with it
+  /// Rows of the weight of a warp. With as many, one row of x takes no more bytes than they; more rows of x with eight of
+  /// int4 would not fit the registers of AMD.
+  static constexpr int kOutputs = kVecs == 8 && kRows == 1 ? 8 : 4;
+  static constexpr int kXVecs = kRows == 1 ? 1024 : 2048;  ///< 16-byte vectors of x in shared memory
+  using Sum = std::conditional_t<kQuantized, QuantizedSum<kEncoding>, float>;
+
+  /// A step is the columns of one vector per lane. The steps of x that fit into shared memory:
+  static constexpr int kSteps = kXVecs / (kRows * kVecs * kWarpSize);
+  /// Vectors of one row of the weight in flight. Every part of x has a multiple of them.
+  static constexpr int kDepth = kLoads / kOutputs < kSteps ? kLoads / kOutputs : kSteps;
+  static_assert(kDepth > 0 && kSteps % kDepth == 0);
+
+  struct Shared {
+    Chunk x[kXVecs];
+    Sum sums[kWarps][kOutputs][kRows];
+  };
+};
+
+struct MatvecArguments {
+  MatmulArguments product;
+  std::int32_t column_warps_log2;  ///< of the number of warps that share the columns of a row
+};
+
+/// The weight's vectors that a lane has in flight, with their scales.
+template <typename M>
+struct InFlight {
+  Chunk chunk[M::kDepth][M::kOutputs];
+  F16 scale[M::kDepth][M::kOutputs];
+};
+
+/// One warp's share of the weight.
+template <typename M>
+class WeightReader {
+ public:
+  /// The warp takes step `first_step` and every n_apart-th after it.
+  SS_DEVICE WeightReader(const WeightView& weight, int first_output, int first_step, int n_apart)
+      : weight_(weight), first_step_(first_step), n_apart_(n_apart) {
+    SS_UNROLL
+    for (int o = 0; o < M::kOutputs; ++o) {
+      // Rows past the last one repeat it and are not stored.
+      row_[o] = first_output + o < weight.n_rows ? first_output + o : weight.n_rows - 1;
+    }
+  }
+
+  /// Asks for one vector per row: those of the warp's `index`-th step. Past the last column they are the last ones again,
+  /// which x has zeros for: a load that may not happen would be a branch on AMD, with a wait for the load in it.
+  SS_DEVICE void request(int index, Chunk (&chunks)[M::kOutputs], F16 (&scales)[M::kOutputs]) const {
+    const int wanted = (first_step_ + index * n_apart_) * kWarpSize + lane();
+    const int last = (weight_.n_cols - 1) / M::kValues;
+    const int chunk = wanted < last ? wanted : last;
+    SS_UNROLL
+    for (int o = 0; o < M::kOutputs; ++o) {
+      chunks[o] = load_chunk(weight_.values + row_[o] * weight_.row_bytes + std::int64_t{chunk} * 16);
+      if constexpr (kHasGroups<M::kEncoding>) {
+        constexpr int kColumns = static_cast<int>(kScaleGroupSize);
+        scales[o] = weight_.group_scales[row_[o] * (weight_.padded_cols / kColumns) + chunk * M::kValues / kColumns];
+      }
+    }
+  }
+
+ private:
+  const WeightView& weight_;
+  std::int64_t row_[M::kOutputs];
+  int first_step_;
+  int n_apart_;
+};
+
+/// Stores the part of x that is n_steps from `first_step` on, by all threads of the block. Zeros past the last column.
+template <typename M>
+SS_DEVICE void store_x(const MatmulArguments& a, int first_row, int n_rows, int first_step, int n_steps,
+                       typename M::Shared& shared) {
+  constexpr int kStepVecs = M::kVecs * kWarpSize;
+  const bool aligned = a.weight.n_cols % 4 == 0;
+  SS_UNROLL
+  for (int m = 0; m < M::kRows; ++m) {
+    const std::int64_t row = first_row + m < n_rows ? first_row + m : n_rows - 1;
+    for (int i = thread_x(); i < n_steps * kStepVecs; i += n_threads()) {
+      const int vec = first_step * kStepVecs + i;
+      Chunk chunk{};
+      if constexpr (M::kQuantized) {
+        if (vec * 16 < a.weight.padded_cols) chunk = load_chunk(a.quantized_x + row * a.weight.padded_cols + vec * 16);
+      } else {
+        float values[4];
+        load_activations<4>(a.x + row * a.weight.n_cols, vec * 4, a.weight.n_cols, aligned, values);
+        SS_UNROLL
+        for (int j = 0; j < 4; ++j) chunk.word[j] = bits_as<std::uint32_t>(values[j]);
+      }
+      const int in_step = i % kStepVecs;
+      const int place = activation_place<M::kVecs>(in_step % M::kVecs, in_step / M::kVecs, kWarpSize);
+      store_chunk(&shared.x[(m * M::kSteps + i / kStepVecs) * kStepVecs + place], chunk);
+    }
+  }
+}
+
+/// Values `part * n ... part * n + n` of a vector of the weight, without their scale: n is 8 for int4, else 4.
+template <WeightEncoding kEncoding>
+inline constexpr int kPartValues = kEncoding == WeightEncoding::kInt4Group32 ? 8 : 4;
+template <WeightEncoding kEncoding>
+SS_DEVICE void unpack_part(const Chunk& chunk, int part, float* values) {
+  if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
+    unpack_int4(chunk.word[part], values);
+  } else if constexpr (kIsInt8<kEncoding>) {
+    unpack_int8(chunk.word[part], values);
+  } else if constexpr (kEncoding == WeightEncoding::kF32) {
+    unpack<kEncoding>(chunk, values);
+  } else {
+    using Stored = std::conditional_t<kEncoding == WeightEncoding::kBf16, Bf16, F16>;
+    SS_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      values[i] = widen(Stored{static_cast<std::uint16_t>(chunk.word[2 * part + i / 2] >> (16 * (i % 2)))});
+    }
+  }
+}
+
+/// sums[o][m] += chunk[o] . x[m], where `step` is the step's place in shared memory.
+template <typename M>
+SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const Chunk (&chunks)[M::kOutputs],
+                             const F16 (&scales)[M::kOutputs], typename M::Sum (&sums)[M::kOutputs][M::kRows]) {
+  constexpr int kStepVecs = M::kVecs * kWarpSize;
+  const auto load_x = [&](int m, int vec) {
+    return load_chunk(shared.x + (m * M::kSteps + step) * kStepVecs +
+                      activation_place<M::kVecs>(vec, lane(), kWarpSize));
+  };
+  if constexpr (M::kQuantized) {
+    SS_UNROLL
+    for (int m = 0; m < M::kRows; ++m) {
+      const Chunk values = load_x(m, 0);
+      SS_UNROLL
+      for (int o = 0; o < M::kOutputs; ++o) {
+        int sum = 0;
+        SS_UNROLL
+        for (int i = 0; i < 4; ++i) sum = dot4(chunks[o].word[i], values.word[i], sum);
+        if constexpr (kHasGroups<M::kEncoding>) {
+          sums[o][m] += widen(scales[o]) * static_cast<float>(sum);
+        } else {
+          sums[o][m] += sum;
+        }
+      }
+    }
+  } else {
+    // Part by part, and each weight is decoded once for all rows of x: whole vectors would not fit the registers.
+    constexpr int kPart = kPartValues<M::kEncoding>;
+    SS_UNROLL
+    for (int part = 0; part < M::kValues / kPart; ++part) {
+      float x[M::kRows][kPart];
+      SS_UNROLL
+      for (int m = 0; m < M::kRows; ++m) {
+        SS_UNROLL
+        for (int v = 0; v < kPart / 4; ++v) {
+          const Chunk vec = load_x(m, part * (kPart / 4) + v);
+          SS_UNROLL
+          for (int j = 0; j < 4; ++j) x[m][4 * v + j] = bits_as<float>(vec.word[j]);
+        }
+      }
+      SS_UNROLL
+      for (int o = 0; o < M::kOutputs; ++o) {
+        float w[kPart];
+        unpack_part<M::kEncoding>(chunks[o], part, w);
+        SS_UNROLL
+        for (int m = 0; m < M::kRows; ++m) {
+          float sum = 0.0F;
+          SS_UNROLL
+          for (int i = 0; i < kPart; ++i) sum += w[i] * x[m][i];
+          if constexpr (kHasGroups<M::kEncoding>) sum *= widen(scales[o]);
+          sums[o][m] += sum;
+        }
+      }
+    }
+  }
+}
+
+/// The product with every scale, from the sums of the warps that share its columns.
+template <typename M>
+SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& shared, int first_warp, int n_warps,
+                          int o, int m, int row, int output) {
+  typename M::Sum sum = shared.sums[first_warp][o][m];
+  for (int w = 1; w < n_warps; ++w) sum += shared.sums[first_warp + w][o][m];
+  const float scale = M::kEncoding == WeightEncoding::kInt8PerRow ? a.weight.row_scales[output] : 1.0F;
+  if constexpr (M::kQuantized) return static_cast<float>(sum) * (a.x_scales[row] * scale);
+  return scale * static_cast<float>(sum);
+}
+
 template <WeightEncoding kEncoding, bool kQuantized, int kRows>
-SS_KERNEL(kMaxThreads)
-matvec_kernel(MatmulArguments a) {
+SS_KERNEL_RESIDENT(kWarps, kRows == 1 && kEncoding != WeightEncoding::kInt4Group32 ? 4 : 3)
+matvec_kernel(MatvecArguments arguments) {
+  using M = Matvec<kEncoding, kQuantized, kRows>;
+  const MatmulArguments& a = arguments.product;
   const int n_rows = *a.n_rows;
   const int first_row = block_y() * kRows;
-  const int first_output = (block_x() * n_warps() + warp()) * kOutputs;
-  if (first_row >= n_rows || first_output >= a.weight.n_rows) return;
-  float sums[kOutputs][kRows];
-  const std::int64_t second = first_output + 1 < a.weight.n_rows ? first_output + 1 : first_output;
-  const std::int64_t weight_rows[kOutputs] = {first_output, second};
-  if constexpr (kQuantized) {
-    const std::int8_t* x[kRows];
-    float x_scales[kRows];
-    SS_UNROLL
-    for (int m = 0; m < kRows; ++m) {
-      const int row = first_row + m < n_rows ? first_row + m : n_rows - 1;
-      x[m] = a.quantized_x + std::int64_t{row} * a.weight.padded_cols;
-      x_scales[m] = a.x_scales[row];
-    }
-    dot_quantized_rows<kEncoding, kOutputs, kRows>(a.weight, weight_rows, x, x_scales, sums);
-  } else {
-    const float* x[kRows];
-    SS_UNROLL
-    for (int m = 0; m < kRows; ++m) {
-      const int row = first_row + m < n_rows ? first_row + m : n_rows - 1;
-      x[m] = a.x + std::int64_t{row} * a.weight.n_cols;
-    }
-    dot_rows<kEncoding, kOutputs, kRows>(a.weight, weight_rows, x, sums);
-  }
-  if (lane() != 0) return;
+  if (first_row >= n_rows) return;
+  auto& shared = shared_memory<typename M::Shared>();
+  const int column_warps = 1 << arguments.column_warps_log2;
+  const int n_outputs = (kWarps * M::kOutputs) >> arguments.column_warps_log2;  // of the block
+  const int first_output = block_x() * n_outputs;
+  const int of_warp = (warp() >> arguments.column_warps_log2) * M::kOutputs;
+  const WeightReader<M> reader(a.weight, first_output + of_warp, warp() & (column_warps - 1), column_warps);
+  InFlight<M> in_flight;
   SS_UNROLL
-  for (int m = 0; m < kRows; ++m) {
-    if (first_row + m >= n_rows) continue;
-    if (is_gated_on_device(a.epilogue)) {
-      store_gated(a, first_row + m, first_output / 2, sums[0][m], sums[1][m]);
-      continue;
-    }
-    store_product(a, first_row + m, first_output, sums[0][m]);
-    if (first_output + 1 < a.weight.n_rows) store_product(a, first_row + m, first_output + 1, sums[1][m]);
+  for (int d = 0; d < M::kDepth; ++d) reader.request(d, in_flight.chunk[d], in_flight.scale[d]);
+
+  typename M::Sum sums[M::kOutputs][kRows];
+  SS_UNROLL
+  for (int o = 0; o < M::kOutputs; ++o) {
+    SS_UNROLL
+    for (int m = 0; m < kRows; ++m) sums[o][m] = 0;
   }
+  const int n_steps = (a.weight.n_cols + M::kValues * kWarpSize - 1) / (M::kValues * kWarpSize);
+  int index = 0;  // of the warp's step that is multiplied next
+  for (int first = 0; first < n_steps; first += M::kSteps) {
+    if (first > 0) sync_block();  // every warp has multiplied the last part of x
+    const int end = first + M::kSteps < n_steps ? M::kSteps : n_steps - first;
+    store_x<M>(a, first_row, n_rows, first, end, shared);
+    sync_block();  // this part of x is stored
+    for (int step = warp() & (column_warps - 1); step < end;) {
+      SS_UNROLL
+      for (int d = 0; d < M::kDepth; ++d) {
+        if (step < end) multiply_step<M>(shared, step, in_flight.chunk[d], in_flight.scale[d], sums);
+        reader.request(index + d + M::kDepth, in_flight.chunk[d], in_flight.scale[d]);
+        step += column_warps;
+      }
+      index += M::kDepth;
+    }
+  }
+
+  SS_UNROLL
+  for (int o = 0; o < M::kOutputs; ++o) {
+    SS_UNROLL
+    for (int m = 0; m < kRows; ++m) {
+      const auto sum = sum_lanes(sums[o][m]);
+      if (lane() == 0) shared.sums[warp()][o][m] = sum;
+    }
+  }
+  sync_block();  // the sums of every warp are stored
+  // One thread for each product, or pair of products that are a gate and its value.
+  const int m = thread_x() % kRows;
+  const int row = first_row + m;
+  const bool is_gated = is_gated_on_device(a.epilogue);
+  const int o = thread_x() / kRows * (is_gated ? 2 : 1);
+  const int output = first_output + o;
+  if (o >= n_outputs || output >= a.weight.n_rows || row >= n_rows) return;
+  const int first_warp = o / M::kOutputs << arguments.column_warps_log2;
+  const float sum = whole_sum<M>(a, shared, first_warp, column_warps, o % M::kOutputs, m, row, output);
+  if (!is_gated) {
+    store_product(a, row, output, sum);
+    return;
+  }
+  const float up = whole_sum<M>(a, shared, first_warp, column_warps, o % M::kOutputs + 1, m, row, output + 1);
+  store_gated(a, row, output / 2, sum, up);
 }
 
 template <WeightEncoding kEncoding, bool kQuantized, int kRows>
 Result<void> launch_for_rows(const LaunchContext& context, const MatmulArguments& arguments) {
-  const auto n_outputs = static_cast<std::uint32_t>(arguments.weight.n_rows);
-  const auto n_rows = static_cast<std::uint32_t>(arguments.max_rows);
+  using M = Matvec<kEncoding, kQuantized, kRows>;
+  const std::int32_t n_steps = ceil_divide(arguments.weight.n_cols, M::kValues * context.warp_size);
+  const std::int32_t n_warps = ceil_divide(arguments.weight.n_rows, M::kOutputs);
+  const std::int32_t n_steps_of_x = M::kXVecs / (kRows * M::kVecs * context.warp_size);
+  // As kSteps and kDepth, which the host has for another width of a warp.
+  const std::int32_t depth = std::min(kLoads / M::kOutputs, n_steps_of_x);
+  // A part of x has a number of steps for every warp that is a multiple of kDepth.
+  const std::int32_t most = std::min({kMaxColumnWarps, n_steps_of_x / depth, n_steps});
+  std::int32_t log2 = 0;
+  while (2 << log2 <= most && n_warps << log2 < kEnoughWarps) ++log2;
+  const auto n_outputs = static_cast<std::uint32_t>(kWarps * M::kOutputs >> log2);
   return launch(context.stream, "matvec", matvec_kernel<kEncoding, kQuantized, kRows>,
-                {.grid = {ceil_divide(n_outputs, std::uint32_t{kWarps * kOutputs}),
-                          ceil_divide(n_rows, static_cast<std::uint32_t>(kRows))},
-                 .threads = static_cast<std::uint32_t>(kWarps * context.warp_size)},
-                arguments);
+                {.grid = {ceil_divide(static_cast<std::uint32_t>(arguments.weight.n_rows), n_outputs),
+                          ceil_divide(static_cast<std::uint32_t>(arguments.max_rows), std::uint32_t{kRows})},
+                 .threads = static_cast<std::uint32_t>(kWarps * context.warp_size),
+                 .shared_bytes = sizeof(typename M::Shared)},
+                MatvecArguments{.product = arguments, .column_warps_log2 = log2});
 }
 
 }  // namespace

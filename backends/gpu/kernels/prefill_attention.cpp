@@ -253,7 +253,7 @@ Result<void> launch_attention(const LaunchContext& context, const AttentionArgum
     SS_TRY_VOID(arguments.prefill == PrefillBy::kWarpgroups ? launch_warpgroup_attention(context, arguments)
                                                             : launch_prefill_attention(context, arguments));
   }
-  if (arguments.max_decodes > 0) SS_TRY_VOID(launch_decode_attention(context, arguments));
+  if (arguments.max_decode_splits > 0) SS_TRY_VOID(launch_decode_attention(context, arguments));
   return {};
 }
 

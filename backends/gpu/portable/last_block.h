@@ -1,0 +1,50 @@
+#pragma once
+// Finds the last of several blocks to finish their shares of a result, which then combines them: no second kernel, and no
+// block waits for another.
+//
+//   store(own share);                                             // in device memory, by any threads of the block
+//   if (!is_last_block(counter, n_blocks, shared.flag)) return;   // all threads together
+//   combine(all shares);                                          // what the others stored is visible
+//
+// The counter is 0 before the first block comes and after the last one. On NVIDIA this is the pattern of the CUDA C++
+// Programming Guide, "Memory Fence Functions"; on AMD, fences of the scope "agent" (LLVM's "Memory Model" for AMDGPU). The
+// shim's atomic operation orders blocks that run on different threads of the CPU, but cannot see that a fence is missing:
+// tests/codegen looks for them.
+
+#include "gpu/portable/target.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+
+/// Orders this thread's accesses to device memory before and after it, for all blocks of the device.
+SS_DEVICE void fence_device() {
+#if defined(SS_GPU_CUDA)
+  __threadfence();
+#elif defined(SS_GPU_HIP)
+  __builtin_amdgcn_fence(__ATOMIC_ACQ_REL, "agent");
+#endif
+}
+
+/// True, in every thread of the block, if all other of `n_blocks` blocks have called this with the same counter. `flag` is
+/// in shared memory; it may not be accessed otherwise between the block's first and last call.
+SS_DEVICE bool is_last_block(std::uint32_t* counter, int n_blocks, int& flag) {
+  fence_device();
+  sync_block();
+  if (thread_x() == 0) {
+#if defined(SS_GPU_SHIM)
+    const std::uint32_t n_before = __atomic_fetch_add(counter, 1U, __ATOMIC_ACQ_REL);
+#else
+    const std::uint32_t n_before = atomicAdd(counter, 1U);
+#endif
+    const bool is_last = n_before + 1 == static_cast<std::uint32_t>(n_blocks);
+    if (is_last) *counter = 0;  // for the next launch
+    flag = is_last ? 1 : 0;
+  }
+  sync_block();
+  if (flag == 0) return false;
+  fence_device();
+  return true;
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

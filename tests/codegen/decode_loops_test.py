@@ -1,0 +1,255 @@
+"""Reads the machine code of the kernels that decode spends its time in: loads of 16 bytes in flight, divisions, atomics.
+
+    python3 decode_loops_test.py GPU_CODE [--cuobjdump PROGRAM]
+
+GPU_CODE is the folder that a build leaves (cmake/GpuKernels.cmake). NVIDIA's machine code is read with cuobjdump (the Python
+wheel nvidia-cuda-cuobjdump, or a toolkit); AMD's compilers leave assembly. Prints, for each kernel, the loop with the most
+16-byte loads, and the bytes that a processor has in flight for the products of three models. This counts what the compiler
+made; it says nothing of how fast it runs.
+"""
+
+import argparse
+import dataclasses
+import math
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+ENCODINGS = ("f32", "bf16", "f16", "int8", "int8-g32", "int4")  # WeightEncoding, in its order
+VALUES = {"f32": 4, "bf16": 8, "f16": 8, "int8": 16, "int8-g32": 16, "int4": 32}  # of 16 bytes
+WARPS = 4  # of a block of either kernel
+
+
+@dataclasses.dataclass
+class Kernel:
+    target: str
+    symbol: str
+    code: list  # (address or label or None, instruction)
+
+    @property
+    def name(self):
+        matvec = re.search(r"matvec_kernelILNS_14WeightEncodingE(\d)ELb(\d)ELi(\d)E", self.symbol)
+        if matvec:
+            encoding, quantized, rows = matvec.groups()
+            return f"matvec {ENCODINGS[int(encoding)]}{'-w8a8' if quantized == '1' else ''} rows={rows}"
+        attention = re.search(r"split_attention_kernelILi(\d+)ELi(\d+)E", self.symbol)
+        return f"split_attention heads={attention[1]} lanes={attention[2]}" if attention else None
+
+
+@dataclasses.dataclass
+class Loop:
+    instructions: list
+    n_loads: int
+    in_flight: int  # 16-byte loads that are under way when one of them is needed first; the most over the loop's waits
+
+
+def nvidia_kernels(cuobjdump, file):
+    text = subprocess.run([cuobjdump, "-sass", file], check=True, capture_output=True, text=True).stdout
+    kernels = []
+    target = ""
+    for line in text.splitlines():
+        if found := re.search(r"code for (sm_\w+)", line):
+            target = found[1]
+        elif found := re.search(r"Function : (\S+)", line):
+            kernels.append(Kernel(target, found[1], []))
+        elif found := re.match(r"\s*/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;", line):
+            kernels[-1].code.append((int(found[1], 16), found[2]))
+    return kernels
+
+
+def nvidia_loops(kernel):
+    """Every backward branch, with the loads of two trips followed by their registers."""
+    index = {address: i for i, (address, _) in enumerate(kernel.code)}
+    for i, (_, instruction) in enumerate(kernel.code):
+        branch = re.search(r"\bBRA\b.*?(0x[0-9a-f]+)", instruction)
+        if not branch or index.get(int(branch[1], 16), i + 1) > i:
+            continue
+        body = [text for _, text in kernel.code[index[int(branch[1], 16)]:i + 1]]
+        pending = set()
+        most = 0
+        for text in body * 2:
+            registers = {int(number) for number in re.findall(r"\bR(\d+)\b", text)}
+            if load := re.match(r"(?:@!?U?P\d+\s+)?LDG\.E\.128\S*\s+R(\d+)", text):
+                pending.add(int(load[1]))
+                continue
+            used = {first for first in pending if registers & set(range(first, first + 4))}
+            # Registers are set to zero before a load that may not happen.
+            if used and not re.match(r"(?:@!?U?P\d+\s+)?(CS2R|MOV|IMAD\.MOV\S*)\s.*(RZ|SRZ)$", text):
+                most = max(most, len(pending))
+            pending -= used
+        yield Loop(body, sum("LDG.E.128" in text for text in body), most)
+
+
+def amd_kernels(file, target):
+    kernels = []
+    inside = False
+    for line in file.read_text().splitlines():
+        if found := re.match(r"(_Z\w+):", line):
+            kernels.append(Kernel(target, found[1], []))
+            inside = True
+        elif line.startswith(".Lfunc_end"):
+            inside = False
+        elif inside and (found := re.match(r"(\.LBB\w+):", line)):
+            kernels[-1].code.append((found[1], ""))
+        elif inside and (found := re.match(r"\t([a-z]\w*.*?)\s*(;.*)?$", line)):
+            kernels[-1].code.append((None, found[1]))
+    return kernels
+
+
+def amd_loops(kernel):
+    """Every backward branch. The counter of loads says how many may still be under way after a wait."""
+    index = {label: i for i, (label, _) in enumerate(kernel.code) if label}
+    for i, (_, instruction) in enumerate(kernel.code):
+        branch = re.match(r"s_c?branch\w*\s+(\.LBB\w+)", instruction)
+        if not branch or index[branch[1]] > i:
+            continue
+        body = [text for _, text in kernel.code[index[branch[1]]:i + 1]]
+        pending = []  # True: of 16 bytes
+        most = 0
+        for text in body * 2:
+            if re.match(r"(global|flat)_load_", text):
+                pending.append(bool(re.match(r"(global|flat)_load_(dwordx4|b128)", text)))
+            elif wait := re.search(r"vmcnt\((\d+)\)", text):
+                if len(pending) > int(wait[1]):
+                    most = max(most, sum(pending))
+                    pending = pending[len(pending) - int(wait[1]):]
+        yield Loop(body, sum(bool(re.match(r"(global|flat)_load_(dwordx4|b128)", text)) for text in body), most)
+
+
+def main_loop(loops, needed=""):
+    """The innermost loop with loads of 16 bytes and an instruction that matches `needed`."""
+    fitting = [loop for loop in loops if loop.n_loads >= 4 and any(re.search(needed, text) for text in loop.instructions)]
+    return min(fitting, key=lambda loop: len(loop.instructions))
+
+
+def ptxas(log):
+    """{(target, symbol): registers} of nvcc's log."""
+    registers = {}
+    key = None
+    for line in log.read_text().splitlines():
+        if found := re.search(r"Compiling entry function '(\w+)' for '(\w+)'", line):
+            key = (found[2], found[1])
+        elif found := re.search(r"Used (\d+) registers", line):
+            registers[key] = int(found[1])
+    return registers
+
+
+# Products of one token: rows and columns of the weight.
+SHAPES = {
+    "1B": {"qkv": (3072, 2048), "out": (2048, 2048), "gate and up": (16384, 2048), "down": (2048, 8192),
+           "logits": (128256, 2048)},
+    "8B": {"qkv": (6144, 4096), "out": (4096, 4096), "gate and up": (28672, 4096), "down": (4096, 14336),
+           "logits": (128256, 4096)},
+    "70B": {"qkv": (10240, 8192), "out": (8192, 8192), "gate and up": (57344, 8192), "down": (8192, 28672),
+            "logits": (128256, 8192)},
+}
+# Small weights that fall short: four warps that share the columns have one vector of each of four rows left in the first two,
+# and warps of eight rows are few in the third.
+SHORT_OF_40_KB = {("1B", "qkv", "int8"), ("1B", "out", "int8"), ("1B", "down", "int4")}
+# Processors, registers and shared memory of each (CUDA C++ Programming Guide, "Technical Specifications per Compute
+# Capability"; 1 KiB of shared memory of every block is the system's).
+DEVICES = {"sm_80": (108, 65536, 164), "sm_90a": (132, 65536, 228)}
+
+
+def blocks_held(registers, shared_bytes, device):
+    """Blocks of four warps that a processor holds at the same time."""
+    _, all_registers, shared_kib = DEVICES[device]
+    of_warp = math.ceil(registers * 32 / 256) * 256
+    return min(all_registers // (of_warp * WARPS), shared_kib * 1024 // (shared_bytes + 1024), 64 // WARPS)
+
+
+def launch_of(encoding, quantized, shape):
+    """(blocks, steps of a warp): launch_for_rows() of matvec.cpp for one row of x, written again."""
+    n_rows, n_cols = shape
+    vecs = 1 if quantized else VALUES[encoding] // 4
+    outputs = 8 if vecs == 8 else 4
+    depth = 8 // outputs
+    steps = -(-n_cols // (VALUES[encoding] * 32))
+    most = min(4, 1024 // (vecs * 32) // depth, steps)
+    log2 = 0
+    while 2 << log2 <= most and -(-n_rows // outputs) << log2 < 2048:
+        log2 += 1
+    return -(-n_rows // (WARPS * outputs >> log2)), steps / (1 << log2), outputs
+
+
+class DecodeLoops(unittest.TestCase):
+    def kernels(self, stem):
+        """Kernels of `stem`.cpp with their loops, of every target that was built and can be read."""
+        found = []
+        built = CODE / "cuda" / f"{stem}.o"
+        if built.exists() and CUOBJDUMP:
+            found += [(kernel, list(nvidia_loops(kernel))) for kernel in nvidia_kernels(CUOBJDUMP, built)]
+        assembly = {"gfx90a": CODE / "hip" / f"{stem}-hip-amdgcn-amd-amdhsa-gfx90a.s"}
+        assembly |= {target: CODE / target / f"{stem}.s" for target in ("gfx942", "gfx950", "gfx1100")}
+        for target, file in assembly.items():
+            if file.exists():
+                found += [(kernel, list(amd_loops(kernel))) for kernel in amd_kernels(file, target)]
+        found = [(kernel, loops) for kernel, loops in found if kernel.name]
+        return found
+
+    def show(self, kernel, loop):
+        print(f"{kernel.target:8} {kernel.name:36} {loop.in_flight:3} of {loop.n_loads:3} loads in flight at the first use, "
+              f"{len(loop.instructions)} instructions")
+
+    def test_attention_keeps_four_loads_in_flight_and_divides_no_integer(self):
+        for kernel, loops in self.kernels("decode_attention"):
+            with self.subTest(target=kernel.target, kernel=kernel.name):
+                loop = main_loop(loops, r"MUFU\.EX2|v_exp_f32")  # the splits are combined in another loop
+                self.show(kernel, loop)
+                self.assertGreaterEqual(loop.in_flight, 4)
+                code = [text for _, text in kernel.code]
+                # What compilers make of an integer division: the reciprocal of a converted integer.
+                self.assertFalse([text for text in code if re.search(r"I2F\.U?\S*RP|v_rcp_iflag_f32", text)])
+                atomics = [text for text in code if re.search(r"\bATOMG?\b|global_atomic_|flat_atomic_", text)]
+                self.assertEqual(len(atomics), 1)
+                self.assertFalse([loop for loop in loops if atomics[0] in loop.instructions], "an atomic in a loop")
+                fences = [text for text in code
+                          if re.search(r"MEMBAR|buffer_wbinvl1|buffer_wbl2|buffer_inv|buffer_gl1_inv", text)]
+                self.assertGreaterEqual(len(fences), 2)
+
+    def test_products_keep_128_bytes_of_the_weight_in_flight_for_each_lane(self):
+        for kernel, loops in self.kernels("matvec"):
+            with self.subTest(target=kernel.target, kernel=kernel.name):
+                loop = main_loop(loops)
+                self.show(kernel, loop)
+                self.assertGreaterEqual(loop.in_flight, 8 if kernel.target.startswith("sm_") else 4)
+
+    def test_every_product_of_three_models_has_40_kb_in_flight_on_a_processor(self):
+        log = CODE / "cuda" / "matvec.log"
+        registers = ptxas(log) if log.exists() else {}
+        for device, (n_processors, _, _) in DEVICES.items():
+            for model, products in SHAPES.items():
+                for product, shape in products.items():
+                    for encoding, quantized in (("bf16", False), ("int8", False), ("int4", False), ("int8", True)):
+                        symbol = (f"matvec_kernelILNS_14WeightEncodingE{ENCODINGS.index(encoding)}ELb{int(quantized)}"
+                                  "ELi1E")
+                        used = next((n for (target, name), n in registers.items()
+                                     if target == device and symbol in name), None)
+                        if used is None:
+                            continue
+                        blocks, steps, outputs = launch_of(encoding, quantized, shape)
+                        held = min(blocks_held(used, 1024 * 16 + WARPS * outputs * 4, device), blocks / n_processors)
+                        of_lane = min(8, steps * outputs) * 16
+                        in_flight = held * WARPS * 32 * of_lane
+                        whole = shape[0] * shape[1] * 16 / VALUES[encoding] / n_processors  # of the weight
+                        name = f"{encoding}{'-w8a8' if quantized else ''}"
+                        print(f"{device:7} {model:4} {product:12} {name:10} {used:4} registers {in_flight / 1000:7.1f} KB "
+                              f"of {whole / 1000:8.1f}")
+                        with self.subTest(device=device, model=model, product=product, encoding=name):
+                            # All of a small weight is in flight at once, but for the processors that have a block less.
+                            wanted = 30_000 if (model, product, name) in SHORT_OF_40_KB else 40_000
+                            self.assertGreaterEqual(in_flight, min(wanted, 0.99 * whole))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("code", type=pathlib.Path)
+    parser.add_argument("--cuobjdump")
+    arguments = parser.parse_args()
+    CODE, CUOBJDUMP = arguments.code, arguments.cuobjdump
+    if not any(CODE.glob("*/matvec*")):
+        print("skipped: the kernels were not built here")
+        sys.exit(0)
+    unittest.main(argv=sys.argv[:1])

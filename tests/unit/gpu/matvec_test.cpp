@@ -1,0 +1,219 @@
+// Products for few rows whose x is longer than what a block keeps of it, on every target, beside sums in double precision;
+// and how many wavefronts of shared memory x takes. A wavefront is one pass over the 32 banks of four bytes: eight lanes
+// with 16 bytes each, if no two of them have other addresses in the same banks (CUDA C++ Programming Guide, "Shared Memory").
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "gpu/kernels/activation_tile.h"
+#include "gpu/kernels/tables.h"
+#include "gpu/shim/device.h"
+#include "support/catch.h"
+#include "support/result.h"
+
+namespace secondsource::gpu {
+namespace {
+
+struct FewRowsTarget {
+  const char* name;
+  const KernelTable& (*kernels)();
+};
+
+/// A weight as it is stored, and its values.
+struct Stored {
+  std::vector<std::byte> bytes;
+  std::vector<float> row_scales;
+  std::vector<F16> group_scales;
+  std::vector<double> values;  ///< [n_rows, n_cols]
+  WeightView view;
+};
+
+template <typename T>
+void append(std::vector<std::byte>& bytes, T value) {
+  const auto* const begin = reinterpret_cast<const std::byte*>(&value);
+  bytes.insert(bytes.end(), begin, begin + sizeof(T));
+}
+
+Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, std::mt19937& random) {
+  Stored stored;
+  const std::int32_t padded = (n_cols + kWeightColumnStep - 1) / kWeightColumnStep * kWeightColumnStep;
+  const auto integer = [&](int bits) { return static_cast<int>(random() % (1U << bits)) - (1 << (bits - 1)); };
+  for (std::int32_t row = 0; row < n_rows; ++row) {
+    stored.row_scales.push_back(static_cast<float>(1 + random() % 4) / 128.0F);
+    int low = 0;
+    for (std::int32_t col = 0; col < padded; ++col) {
+      if (col % 32 == 0) stored.group_scales.push_back(to_f16(static_cast<float>(1 + random() % 4) / 128.0F));
+      const bool is_there = col < n_cols;
+      const double group = static_cast<double>(to_float(stored.group_scales.back()));
+      double value = 0.0;
+      const float real = is_there ? static_cast<float>(integer(8)) / 64.0F : 0.0F;  // exact in every type
+      if (encoding == WeightEncoding::kF32) {
+        append(stored.bytes, real);
+        value = static_cast<double>(real);
+      } else if (encoding == WeightEncoding::kBf16) {
+        append(stored.bytes, to_bf16(real).bits);
+        value = static_cast<double>(real);
+      } else if (encoding == WeightEncoding::kF16) {
+        append(stored.bytes, to_f16(real).bits);
+        value = static_cast<double>(real);
+      } else if (encoding == WeightEncoding::kInt4Group32) {
+        const int q = is_there ? integer(4) : 0;
+        if (col % 2 == 0) low = q + 8;
+        if (col % 2 == 1) append(stored.bytes, static_cast<std::uint8_t>(low | (q + 8) << 4));
+        value = group * q;
+      } else {
+        const int q = is_there ? integer(8) : 0;
+        append(stored.bytes, static_cast<std::int8_t>(q));
+        value = (encoding == WeightEncoding::kInt8Group32 ? group : static_cast<double>(stored.row_scales.back())) * q;
+      }
+      if (is_there) stored.values.push_back(value);
+    }
+  }
+  stored.view = {.row_bytes = static_cast<std::int64_t>(stored.bytes.size()) / n_rows,
+                 .n_rows = n_rows,
+                 .n_cols = n_cols,
+                 .padded_cols = padded,
+                 .encoding = encoding};
+  return stored;
+}
+
+/// Wavefronts of one access of 16 bytes by each of 32 lanes, at vectors place[lane].
+int wavefronts(const std::vector<int>& place) {
+  int total = 0;
+  for (std::size_t first = 0; first < place.size(); first += 8) {
+    int most = 0;
+    for (int bank = 0; bank < 8; ++bank) {
+      std::vector<int> addresses;
+      for (std::size_t i = first; i < first + 8; ++i) {
+        if (place[i] % 8 == bank) addresses.push_back(place[i]);
+      }
+      std::ranges::sort(addresses);
+      const auto repeated = std::ranges::unique(addresses);
+      most = std::max(most, static_cast<int>(addresses.size() - repeated.size()));
+    }
+    total += most;
+  }
+  return total;
+}
+
+}  // namespace
+
+TEST_CASE("x takes no more wavefronts of shared memory than the weight that it is multiplied with") {
+  const auto check = [](auto vecs, int n_outputs) {
+    constexpr int kVecs = decltype(vecs)::value;
+    CAPTURE(kVecs);
+    const int n_lanes = 32;
+    int reading = 0;
+    int as_stored_in_x = 0;
+    for (int vec = 0; vec < kVecs; ++vec) {
+      std::vector<int> place(n_lanes);
+      std::vector<int> plain(n_lanes);
+      for (int lane = 0; lane < n_lanes; ++lane) {
+        place[static_cast<std::size_t>(lane)] = shim_sm_80::activation_place<kVecs>(vec, lane, n_lanes);
+        plain[static_cast<std::size_t>(lane)] = lane * kVecs + vec;
+      }
+      reading += wavefronts(place);
+      as_stored_in_x += wavefronts(plain);
+    }
+    int storing = 0;
+    std::vector<bool> taken(static_cast<std::size_t>(n_lanes) * kVecs);
+    for (int first = 0; first < n_lanes * kVecs; first += n_lanes) {
+      std::vector<int> place(n_lanes);
+      for (int i = 0; i < n_lanes; ++i) {
+        const int vec = first + i;  // neighbouring threads store neighbouring vectors of x
+        place[static_cast<std::size_t>(i)] = shim_sm_80::activation_place<kVecs>(vec % kVecs, vec / kVecs, n_lanes);
+        taken[static_cast<std::size_t>(place[static_cast<std::size_t>(i)])] = true;
+      }
+      storing += wavefronts(place);
+    }
+    CHECK(std::ranges::all_of(taken, [](bool is_taken) { return is_taken; }));
+    const int without_conflicts = n_lanes * kVecs / 8;
+    CHECK(reading == without_conflicts);
+    CHECK(storing == without_conflicts);
+    CHECK(as_stored_in_x == without_conflicts * std::min(kVecs, 8));  // what the layout is there for
+    // n_outputs rows of the weight, 512 bytes each, are multiplied with it.
+    CHECK(reading <= n_outputs * n_lanes / 8);
+  };
+  check(std::integral_constant<int, 1>{}, 4);  // f32, and int8 by int8
+  check(std::integral_constant<int, 2>{}, 4);  // bf16, f16
+  check(std::integral_constant<int, 4>{}, 4);  // int8
+  check(std::integral_constant<int, 8>{}, 8);  // int4
+}
+
+TEST_CASE("products of few rows are dot products, however long the rows") {
+  struct Extent {
+    std::int32_t n_rows;
+    std::int32_t n_cols;
+  };
+  const std::vector<FewRowsTarget> targets = {{"sm_80", shim_sm_80::kernel_table},
+                                              {"gfx90a", shim_gfx90a::kernel_table},
+                                              {"gfx1100", shim_gfx1100::kernel_table}};
+  std::mt19937 random(11);
+  std::int32_t n_products = 0;
+  for (const FewRowsTarget& target : targets) {
+    for (const bool quantized : {false, true}) {
+      for (const WeightEncoding encoding :
+           {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
+            WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
+        if (quantized && encoding != WeightEncoding::kInt8PerRow && encoding != WeightEncoding::kInt8Group32) continue;
+        for (const Extent extent : {Extent{37, 4200}, Extent{12, 9001}, Extent{3, 640}, Extent{2, 33}}) {
+          const std::int32_t n_x = 1 + n_products++ % 4;
+          CAPTURE(target.name, encoding, quantized, extent.n_rows, extent.n_cols, n_x);
+          const auto device = shim::make_shim_device({.target = target.name});
+          const auto stream = device->create_stream().value();
+          const auto copy_of = [&]<typename T>(const std::vector<T>& content) {
+            auto* const memory = static_cast<T*>(device->allocate(content.size() * sizeof(T)).value());
+            std::copy(content.begin(), content.end(), memory);
+            return memory;
+          };
+          Stored weight = store(encoding, extent.n_rows, extent.n_cols, random);
+          weight.view.values = copy_of(weight.bytes);
+          weight.view.row_scales = copy_of(weight.row_scales);
+          weight.view.group_scales = copy_of(weight.group_scales);
+          const auto n_cols = static_cast<std::size_t>(extent.n_cols);
+          const auto padded = static_cast<std::size_t>(weight.view.padded_cols);
+          std::vector<float> x(static_cast<std::size_t>(n_x) * n_cols);
+          std::vector<std::int8_t> q(static_cast<std::size_t>(n_x) * padded);
+          const float scale = 1.0F / 64.0F;
+          for (std::size_t i = 0; i < x.size(); ++i) {
+            const auto drawn = static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127);
+            x[i] = scale * static_cast<float>(drawn);
+            q[i / n_cols * padded + i % n_cols] = drawn;
+          }
+          MatmulArguments arguments{};
+          arguments.n_rows = copy_of(std::vector<std::int32_t>{n_x});
+          arguments.x = copy_of(x);
+          if (quantized) arguments.quantized_x = copy_of(q);
+          arguments.x_scales = copy_of(std::vector<float>(static_cast<std::size_t>(n_x), scale));
+          arguments.weight = weight.view;
+          const std::size_t n_out = static_cast<std::size_t>(n_x) * static_cast<std::size_t>(extent.n_rows);
+          arguments.out = copy_of(std::vector<float>(n_out));
+          arguments.epilogue = Epilogue::kNone;
+          arguments.max_rows = n_x;
+          const LaunchContext context{.stream = *stream, .warp_size = device->properties().warp_size};
+          REQUIRE_OK(target.kernels().matmul(context, arguments));
+          REQUIRE_OK(stream->synchronize());
+          double worst = 0.0;  // error beside the sum of magnitudes
+          for (std::size_t i = 0; i < n_out; ++i) {
+            const double* const w = weight.values.data() + i % static_cast<std::size_t>(extent.n_rows) * n_cols;
+            const float* const row = x.data() + i / static_cast<std::size_t>(extent.n_rows) * n_cols;
+            double sum = 0.0;
+            double magnitude = 0.0;
+            for (std::size_t k = 0; k < n_cols; ++k) {
+              sum += w[k] * static_cast<double>(row[k]);
+              magnitude += std::fabs(w[k] * static_cast<double>(row[k]));
+            }
+            const double error = std::fabs(static_cast<double>(arguments.out[i]) - sum) / magnitude;
+            worst = error <= worst ? worst : error;  // NaN is the worst
+          }
+          // A lane adds up at most ceil(9001 / 32) products, then 5 + 2 sums of others: fewer than 300 roundings of 2^-24.
+          CHECK(worst <= 300 * 0x1p-24);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace secondsource::gpu
