@@ -112,6 +112,19 @@ inline void append_soft_cap(dnnl::post_ops& post_ops, float c) {
 #endif
 }
 
+/// Lets a product of BF16 rows take int8 weights, which oneDNN widens to BF16 inside its kernel ("weights decompression").
+/// Returns false, and changes nothing, for a oneDNN older than 3.7, the oldest one that this was tried with.
+inline bool allow_int8_weights(dnnl::primitive_attr& attributes) {
+#if DNNL_VERSION_MAJOR > 3 || (DNNL_VERSION_MAJOR == 3 && DNNL_VERSION_MINOR >= 7)
+  constexpr bool kAppliesToIntegers = true;
+  attributes.set_fpmath_mode(dnnl::fpmath_mode::bf16, kAppliesToIntegers);
+  return true;
+#else
+  (void)attributes;
+  return false;
+#endif
+}
+
 /// Runs `call` and turns exceptions of oneDNN and std::bad_alloc into an Error.
 template <typename Call>
 [[nodiscard]] auto guarded(const char* what, const Call& call) -> decltype(call()) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <string_view>
 #include <unordered_map>
 
 #include "backend/op_visit.h"
@@ -27,6 +28,20 @@ ProductKey up_key(ProductKey key) {
 /// A oneDNN handle to memory that it does not own. The constructor takes no const pointer, but oneDNN writes to dst only.
 memory borrow(const memory::desc& layout, const void* data, const dnnl::engine& engine) {
   return {layout, engine, const_cast<void*>(data)};
+}
+
+std::string_view name_of(ProductType type) {
+  switch (type) {
+    case ProductType::kF32:
+      return "matmul_f32_f32acc";
+    case ProductType::kBf16:
+      return "matmul_bf16_f32acc";
+    case ProductType::kBf16ByInt8:
+      return "matmul_bf16s8_f32acc";
+    case ProductType::kInt8:
+      return "matmul_s8s8_s32acc";
+  }
+  return "";
 }
 
 }  // namespace
@@ -95,7 +110,8 @@ Result<void> Kernels::prepare_matmul(const Matmul& op, const StepGraph& graph, c
   }
   const Product* const fewest = products_.at_least(key_of(op, 1));
   const auto n = static_cast<std::size_t>(std::max(max_rows, fewest->n_rows));
-  need.input = std::max(need.input, n * static_cast<std::size_t>(weight.spec.n_cols) * size_of(weight.product));
+  const auto stride = static_cast<std::size_t>(activation_stride(weight.product, weight.spec.n_cols));
+  need.input = std::max(need.input, n * stride * size_of(activation_type(weight.product)));
   const std::size_t output_bytes = n * static_cast<std::size_t>(key_of(op, 1).n_outputs) * sizeof(float);
   if (is_gated(op.epilogue)) need.up = std::max(need.up, output_bytes);
   if (weight.product == ProductType::kInt8) need.row_scales = std::max(need.row_scales, output_bytes);
@@ -153,17 +169,20 @@ memory Kernels::read_input(const MatrixView<float>& x, ProductType type, const P
   auto* const quantized = input_scratch_.as<std::int8_t>().data();
   auto* const row_scales = row_scales_.as<float>().data();
   const auto n_scales = static_cast<std::size_t>(dims_of(product.row_scales)[1]);
+  const auto stride = static_cast<std::size_t>(activation_stride(type, x.cols()));
 #pragma omp parallel for num_threads(n_threads_) schedule(static)
   for (std::int64_t row = 0; row < n_rows; ++row) {
     const auto at = static_cast<std::size_t>(row);
     const bool is_real = row < x.rows();
-    if (type == ProductType::kBf16) {
-      Bf16* const to = rounded + at * n_cols;
+    if (activation_type(type) == memory::data_type::bf16) {
+      Bf16* const to = rounded + at * stride;
       if (is_real) round_row(x.row(row), to);
-      if (!is_real) std::fill_n(to, n_cols, Bf16{});
+      const std::size_t n_values = is_real ? n_cols : 0;
+      std::fill_n(to + n_values, stride - n_values, Bf16{});
     } else {
-      std::int8_t* const to = quantized + at * n_cols;
-      if (!is_real) std::fill_n(to, n_cols, std::int8_t{0});
+      std::int8_t* const to = quantized + at * stride;
+      const std::size_t n_values = is_real ? n_cols : 0;
+      std::fill_n(to + n_values, stride - n_values, std::int8_t{0});
       std::fill_n(row_scales + at * n_scales, n_scales, is_real ? quantize_row(x.row(row), to) : 0.0F);
     }
   }
@@ -175,9 +194,11 @@ std::unordered_map<int, memory> Kernels::arguments_of(const Product& product, co
   std::unordered_map<int, memory> arguments = {{DNNL_ARG_SRC, src},
                                                {DNNL_ARG_WEIGHTS, weight.parts[part].memory},
                                                {DNNL_ARG_DST, borrow(product.dst, dst, engine_)}};
-  if (weight.product == ProductType::kInt8) {
+  if (product.column_scales_argument != 0) {
     const std::size_t first = part * static_cast<std::size_t>(dims_of(product.columns)[1]);
     arguments.emplace(product.column_scales_argument, borrow(product.columns, weight.scales.data() + first, engine_));
+  }
+  if (product.row_scales_argument != 0) {
     arguments.emplace(product.row_scales_argument, borrow(product.row_scales, row_scales_.data(), engine_));
   }
   return arguments;
@@ -336,9 +357,7 @@ OpGroup Kernels::describe(const Op& op, std::int32_t op_index, std::int64_t /*n_
 OpGroup Kernels::describe_matmul(const Matmul& op, std::int32_t op_index) const {
   const Weight& weight = weights_.at(op.weight);
   const ProductKey key = key_of(op, 1);
-  const char* const name = weight.product == ProductType::kF32    ? "matmul_f32_f32acc"
-                           : weight.product == ProductType::kBf16 ? "matmul_bf16_f32acc"
-                                                                  : "matmul_s8s8_s32acc";
+  const std::string_view name = name_of(weight.product);
   const Product* const product = products_.at_least(key);
   std::string fallback = weight.fallback;
   if (fallback.empty() && products_.has_reference_code(key)) {

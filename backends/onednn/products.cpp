@@ -30,8 +30,10 @@ int append_binary(dnnl::post_ops& post_ops, dnnl::algorithm algorithm, const mem
 /// The post-ops after the sums, in order. Sets the indices of their arguments in `product`.
 dnnl::post_ops post_ops_of(const ProductKey& key, Product& product) {
   dnnl::post_ops post_ops;
-  if (key.type == ProductType::kInt8) {
+  if (weight_type(key.type) == memory::data_type::s8) {
     product.column_scales_argument = append_binary(post_ops, dnnl::algorithm::binary_mul, product.columns);
+  }
+  if (activation_type(key.type) == memory::data_type::s8) {
     product.row_scales_argument = append_binary(post_ops, dnnl::algorithm::binary_mul, product.row_scales);
   }
   if (key.has_bias) product.bias_argument = append_binary(post_ops, dnnl::algorithm::binary_add, product.columns);
@@ -61,17 +63,23 @@ dnnl::post_ops post_ops_of(const ProductKey& key, Product& product) {
   return post_ops;
 }
 
+dnnl::primitive_attr attributes_of(ProductType type) {
+  dnnl::primitive_attr attributes;
+  if (type == ProductType::kBf16ByInt8) allow_int8_weights(attributes);
+  return attributes;
+}
+
 /// The product of key, for `n_rows` rows.
 Product make_product(const dnnl::engine& engine, const ProductKey& key, std::int64_t n_rows,
                      const memory::desc& weights) {
   Product product;
   product.n_rows = n_rows;
-  product.src = memory::desc({n_rows, key.n_inputs}, dnnl_type(key.type), memory::format_tag::ab);
+  product.src = activation_rows(key.type, n_rows, key.n_inputs);
   product.dst = f32_matrix(n_rows, key.n_outputs);
   product.columns = f32_matrix(1, key.n_outputs);
   // Not [M, 1], because oneDNN 2.6.3 and 3.2 run a product with that in their reference code.
   product.row_scales = f32_matrix(n_rows, n_rows == 1 ? 1 : key.n_outputs);
-  dnnl::primitive_attr attributes;
+  dnnl::primitive_attr attributes = attributes_of(key.type);
   attributes.set_post_ops(post_ops_of(key, product));
   const auto description = make_matmul_desc(engine, product.src, weights, product.dst, attributes);
   product.primitive = dnnl::matmul(description);
@@ -85,11 +93,12 @@ bool is_reference_code(const Product& product) {
 
 }  // namespace
 
-memory::data_type dnnl_type(ProductType type) {
+memory::data_type activation_type(ProductType type) {
   switch (type) {
     case ProductType::kF32:
       return memory::data_type::f32;
     case ProductType::kBf16:
+    case ProductType::kBf16ByInt8:
       return memory::data_type::bf16;
     case ProductType::kInt8:
       return memory::data_type::s8;
@@ -97,8 +106,40 @@ memory::data_type dnnl_type(ProductType type) {
   return memory::data_type::undef;
 }
 
-std::size_t size_of(ProductType type) {
-  return type == ProductType::kF32 ? 4 : type == ProductType::kBf16 ? 2 : 1;
+memory::data_type weight_type(ProductType type) {
+  return type == ProductType::kBf16ByInt8 ? memory::data_type::s8 : activation_type(type);
+}
+
+std::size_t size_of(memory::data_type type) {
+  return memory::data_type_size(type);
+}
+
+std::int64_t activation_stride(ProductType type, std::int64_t n_inputs) {
+  if (activation_type(type) != memory::data_type::bf16) return n_inputs;
+  constexpr std::int64_t kVector = 32;
+  return (n_inputs + kVector - 1) / kVector * kVector;
+}
+
+memory::desc activation_rows(ProductType type, std::int64_t n_rows, std::int64_t n_inputs) {
+  return {{n_rows, n_inputs}, activation_type(type), {activation_stride(type, n_inputs), 1}};
+}
+
+bool multiplies_bf16_by_int8(const dnnl::engine& engine) {
+  dnnl::primitive_attr attributes;
+  if (!has_fast_bf16() || !allow_int8_weights(attributes)) return false;
+  constexpr memory::dim kExtent = 256;
+  for (const memory::dim n_rows : {memory::dim{1}, kExtent}) {
+    const memory::desc src({n_rows, kExtent}, memory::data_type::bf16, memory::format_tag::ab);
+    const memory::desc weights({kExtent, kExtent}, memory::data_type::s8, memory::format_tag::any);
+    try {
+      const std::string name =
+          make_matmul_desc(engine, src, weights, f32_matrix(n_rows, kExtent), attributes).impl_info_str();
+      if (name.starts_with("ref")) return false;
+    } catch (const dnnl::error&) {
+      return false;
+    }
+  }
+  return true;
 }
 
 bool has_exact_int8(const dnnl::engine& engine) {
@@ -121,10 +162,10 @@ bool has_exact_int8(const dnnl::engine& engine) {
 
 memory::desc Products::weights_layout(ProductType type, std::int64_t n_inputs, std::int64_t n_outputs) const {
   constexpr memory::dim kRows = 256;
-  const memory::desc src({kRows, n_inputs}, dnnl_type(type), memory::format_tag::ab);
-  const memory::desc any({n_inputs, n_outputs}, dnnl_type(type), memory::format_tag::any);
+  const memory::desc src = activation_rows(type, kRows, n_inputs);
+  const memory::desc any({n_inputs, n_outputs}, weight_type(type), memory::format_tag::any);
   const memory::desc dst({kRows, n_outputs}, memory::data_type::f32, memory::format_tag::ab);
-  return make_matmul_desc(engine_, src, any, dst, {}).weights_desc();
+  return make_matmul_desc(engine_, src, any, dst, attributes_of(type)).weights_desc();
 }
 
 Result<void> Products::make(const ProductKey& key) {

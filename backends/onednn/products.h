@@ -11,16 +11,25 @@
 
 namespace secondsource::onednn {
 
-/// The type of a product's inputs.
+/// The types of a product's inputs.
 enum class ProductType : std::uint8_t {
   kF32,
   kBf16,
-  kInt8,  ///< both weights and quantized activations
+  kBf16ByInt8,  ///< BF16 activations, int8 weights
+  kInt8,        ///< both weights and quantized activations
 };
 
-/// The same type in oneDNN's terms.
-[[nodiscard]] dnnl::memory::data_type dnnl_type(ProductType type);
-[[nodiscard]] std::size_t size_of(ProductType type);
+[[nodiscard]] dnnl::memory::data_type activation_type(ProductType type);
+[[nodiscard]] dnnl::memory::data_type weight_type(ProductType type);
+/// Bytes of one value.
+[[nodiscard]] std::size_t size_of(dnnl::memory::data_type type);
+
+/// Values from one row of activations to the next: n_inputs, for BF16 rounded up to whole vectors of 64 bytes, filled with zeros.
+/// oneDNN 3 multiplies what lies behind a row by weights of zero; if that were the next row's first values, a NaN or an infinity
+/// there would make both rows' results NaN (3.7.2 and 3.12.1 with AMX, rows of an odd number of BF16 values).
+[[nodiscard]] std::int64_t activation_stride(ProductType type, std::int64_t n_inputs);
+/// [n_rows, n_inputs] activations at that stride.
+[[nodiscard]] dnnl::memory::desc activation_rows(ProductType type, std::int64_t n_rows, std::int64_t n_inputs);
 
 /// What identifies a primitive.
 struct ProductKey {
@@ -36,7 +45,7 @@ struct ProductKey {
 };
 
 /// dst [M, N] = softcap(epilogue(row_scales * column_scales * src [M, K] x weights [K, N])). All of it is done by oneDNN:
-/// what follows the sums are post-ops. Scales are used with kInt8 only.
+/// what follows the sums are post-ops. Only int8 weights have column scales, and only int8 activations have row scales.
 struct Product {
   std::int64_t n_rows = 0;
   dnnl::matmul primitive;
@@ -57,6 +66,9 @@ struct Product {
 /// Whether oneDNN's int8 products are exact here. On CPUs without VNNI it adds pairs in 16 bits, which saturate without an
 /// error. Throws what oneDNN throws.
 [[nodiscard]] bool has_exact_int8(const dnnl::engine& engine);
+
+/// Whether oneDNN has a kernel, and not only reference code, for kBf16ByInt8.
+[[nodiscard]] bool multiplies_bf16_by_int8(const dnnl::engine& engine);
 
 /// Not thread-safe.
 class Products {

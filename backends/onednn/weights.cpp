@@ -31,7 +31,7 @@ WeightRows raw_rows(const Weight& weight, std::int64_t first_row, std::int64_t n
 
 /// Whether the product reads the transferred values as they are.
 bool is_stored_as_multiplied(const Weight& weight) {
-  return weight.product == ProductType::kInt8 ||
+  return weight.product == ProductType::kInt8 || weight.product == ProductType::kBf16ByInt8 ||
          (weight.product == ProductType::kF32 && weight.spec.encoding == WeightEncoding::kF32) ||
          (weight.product == ProductType::kBf16 && weight.spec.encoding == WeightEncoding::kBf16);
 }
@@ -128,6 +128,8 @@ Result<void> Weights::pack(Weight& weight, ActQuant act) {
     weight.product = ProductType::kF32;
     if (encoding != WeightEncoding::kF32)
       weight.fallback = "this CPU has no BF16 instructions: weights are kept in f32";
+  } else if (encoding == WeightEncoding::kInt8PerRow && widens_int8_) {
+    weight.product = ProductType::kBf16ByInt8;
   } else {
     weight.product = ProductType::kBf16;
     if (encoding != WeightEncoding::kBf16) {
@@ -146,8 +148,8 @@ Result<void> Weights::pack(Weight& weight, ActQuant act) {
 
 Result<void> Weights::pack_part(Weight& weight, std::int64_t first_row, std::int64_t n_rows) {
   // Row n holds the inputs of output n, so as [K, N] the matrix is column-major: "ba".
-  const memory::desc plain({weight.spec.n_cols, n_rows}, dnnl_type(weight.product), memory::format_tag::ba);
-  const std::size_t row_bytes = static_cast<std::size_t>(weight.spec.n_cols) * size_of(weight.product);
+  const memory::desc plain({weight.spec.n_cols, n_rows}, weight_type(weight.product), memory::format_tag::ba);
+  const std::size_t row_bytes = static_cast<std::size_t>(weight.spec.n_cols) * size_of(weight_type(weight.product));
   HostBuffer converted;
   std::byte* stored = weight.rows.data() + static_cast<std::size_t>(first_row) * row_bytes;
   if (!is_stored_as_multiplied(weight)) {
@@ -176,7 +178,7 @@ void Weights::convert_rows(const Weight& weight, std::int64_t first_row, std::in
   std::vector<float> row(n_cols);
   for (std::int64_t r = 0; r < n_rows; ++r) {
     decode_weight_rows(weight.spec.encoding, weight.spec.n_cols, raw_rows(weight, first_row + r, 1), row);
-    std::byte* const to = out + static_cast<std::size_t>(r) * n_cols * size_of(weight.product);
+    std::byte* const to = out + static_cast<std::size_t>(r) * n_cols * size_of(weight_type(weight.product));
     if (weight.product == ProductType::kF32) {
       std::memcpy(to, row.data(), n_cols * sizeof(float));
     } else {
@@ -213,7 +215,7 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) const {
   std::size_t at_value = 0;
   for (const PackedMatrix& part : weight.parts) {
     const memory::dims dims = dims_of(part.layout);
-    const memory::desc plain(dims, dnnl_type(weight.product), memory::format_tag::ba);
+    const memory::desc plain(dims, weight_type(weight.product), memory::format_tag::ba);
     std::vector<std::byte> bytes(plain.get_size());
     SS_TRY_VOID(guarded("unpacking a weight", [&]() -> Result<void> {
       memory from = part.memory;
@@ -232,7 +234,7 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) const {
         std::memcpy(&half, bytes.data() + i * 2, 2);
         value = to_float(half);
       }
-      if (weight.product == ProductType::kInt8) {
+      if (weight_type(weight.product) == memory::data_type::s8) {
         value = static_cast<float>(static_cast<std::int8_t>(bytes[i])) * weight.scales[row];
       }
       out[at_value++] = value;

@@ -40,7 +40,12 @@ class Weights {
  public:
   /// `account` and `products` must outlive this.
   Weights(dnnl::engine engine, MemoryAccount& account, const Products& products, bool fast_bf16)
-      : engine_(std::move(engine)), stream_(engine_), account_(account), products_(products), fast_bf16_(fast_bf16) {}
+      : engine_(std::move(engine)),
+        stream_(engine_),
+        account_(account),
+        products_(products),
+        fast_bf16_(fast_bf16),
+        widens_int8_(multiplies_bf16_by_int8(engine_)) {}
 
   Result<WeightId> prepare(const WeightSpec& spec);
   /// Packs the weights that the graph multiplies. Errors: kUnsupported, kOutOfMemory.
@@ -63,6 +68,7 @@ class Weights {
   MemoryAccount& account_;
   const Products& products_;
   bool fast_bf16_;
+  bool widens_int8_;  ///< products of BF16 rows take int8 weights as they are
   std::vector<Weight> weights_;
   std::vector<WeightSpec> specs_;
 };
