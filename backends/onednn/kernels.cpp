@@ -170,11 +170,12 @@ memory Kernels::read_input(const MatrixView<float>& x, ProductType type, const P
   auto* const row_scales = row_scales_.as<float>().data();
   const auto n_scales = static_cast<std::size_t>(dims_of(product.row_scales)[1]);
   const auto stride = static_cast<std::size_t>(activation_stride(type, x.cols()));
+  const bool is_bf16 = activation_type(type) == memory::data_type::bf16;
 #pragma omp parallel for num_threads(n_threads_) schedule(static)
   for (std::int64_t row = 0; row < n_rows; ++row) {
     const auto at = static_cast<std::size_t>(row);
     const bool is_real = row < x.rows();
-    if (activation_type(type) == memory::data_type::bf16) {
+    if (is_bf16) {
       Bf16* const to = rounded + at * stride;
       if (is_real) round_row(x.row(row), to);
       const std::size_t n_values = is_real ? n_cols : 0;

@@ -102,7 +102,7 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
                   const ProductExtents& extents) {
   CaseBuilder b(family, seed);
   ActQuant act = quantized ? activations_for(*quantized) : ActQuant::kNone;
-  // No variant combines weights in E4M3 with activations as they are, but the boundary can.
+  // No variant multiplies E4M3 weights by activations that are not quantized, but a graph may ask for it.
   if (act == ActQuant::kFp8PerRow && b.dice.chance(0.2)) act = ActQuant::kNone;
   const WeightEncoding encoding = quantized ? *quantized : pick_encoding(b.dice);
   const auto epilogue = extents.is_gelu ? Epilogue::kGelu

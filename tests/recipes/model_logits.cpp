@@ -5,7 +5,7 @@
 //
 // Each line of stdin is a job: {"max_tokens_per_step": 7, "sequences": [{"ids": [5, 9, 2], "n_prompt": 2}]}. Its sequences
 // are run together; the ids behind the first n_prompt are forced one by one. With "scores": true the ids of the prompts are
-// scored too. With "cache_tokens" the cache has the pages of so many tokens; without it, the engine's default. Each line of
+// scored too. "cache_tokens" is the number of tokens that the cache has room for; without it, the engine chooses. Each line of
 // stdout is an object:
 //
 //   logits  for every sequence, the logits after n_prompt ids, after n_prompt + 1, ..., after all: [[[...], ...], ...]

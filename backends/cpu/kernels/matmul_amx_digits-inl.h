@@ -1,17 +1,18 @@
 #pragma once
-// Matmul of int8, int8-g32 and int4 weights with AMX's int8 instruction, for up to 16 rows, which are bound by reading weights:
+// Matmul of int8, int8-g32 and int4 weights by AMX's int8 instruction. It is for up to 16 rows, whose products are limited by how
+// fast weights are read:
 //
 //   c[m, n] = sum_k a[m, k] * q[n, k]                                      int8
 //   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k]     int8-g32, int4: groups of 32 columns
 //
-// Activations are int8 digits (activation_digits-inl.h): kDigits lines of a tile are one row, so that 16 rows are three tiles.
-// The products of each digit are exact in int32 (of int8: up to 2^17 columns), over all columns or over a group; then the
-// digits, and the groups in the order of k, are added in f32. Weights have the order of AMX's right-hand operand as they are
-// packed: 16 lines of 64 bytes are 64 columns of int8, 8 lines a group of int8-g32. The nibbles of int4 become int8 of 16
-// times their value in registers, on their way through a buffer in the first-level cache.
+// Activations are int8 digits (activation_digits-inl.h). Each row takes kDigits lines of a tile, so that 16 rows with three digits
+// fill three tiles. The sums of each digit are exact in int32, over all columns of int8 (up to 2^17 of them) or over a group of 32;
+// then digits, and groups in the order of k, are added in f32. Packed weights already have the layout of AMX's right-hand
+// operand: 16 lines of 64 bytes hold 64 columns of int8, and 8 lines hold a group of int8-g32. The nibbles of int4 are widened
+// in registers to int8 numbers of 16 times their value, and stored in a buffer that stays in the first-level cache.
 //
-// a: [k / vec][n_rows][kDigits][vec] int8, vec 64 for int8 and 32 for groups, of int4 in the order of its nibbles; one line
-// behind it is read. Tiles: kernel_table.h, 64-byte aligned. c: [n_rows, 16 * n_tiles] f32. Nothing overlaps.
+// a: [k / vec][n_rows][kDigits][vec] int8, with vec 64 for int8 and 32 for groups; for int4 the columns have the order of its
+// nibbles. One line past its end is read. Tiles: kernel_table.h, 64-byte aligned. c: [n_rows, 16 * n_tiles] f32. Nothing overlaps.
 
 #include "cpu/kernels/activation_digits-inl.h"
 #include "cpu/kernels/matmul_amx-inl.h"

@@ -182,7 +182,8 @@ SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const C
       }
     }
   } else {
-    // Part by part, and each weight is decoded once for all rows of x: whole vectors would not fit the registers.
+    // A vector of the weight is decoded in parts, since all of its values beside those of x would not fit the registers. Each part
+    // is decoded once and multiplied by all rows of x.
     constexpr int kPart = kPartValues<M::kEncoding>;
     SS_UNROLL
     for (int part = 0; part < M::kValues / kPart; ++part) {

@@ -6,9 +6,9 @@
 //   if (!is_last_block(counter, n_blocks, shared.flag)) return;   // all threads together
 //   combine(all shares);                                          // what the others stored is visible
 //
-// The counter is 0 before the first block comes and after the last one. On NVIDIA this is the pattern of the CUDA C++
-// Programming Guide, "Memory Fence Functions"; on AMD, fences of the scope "agent" (LLVM's "Memory Model" for AMDGPU). The
-// shim's atomic operation orders blocks that run on different threads of the CPU, but cannot see that a fence is missing:
+// The counter is 0 before the first block arrives and after the last one has left. The pattern is that of the CUDA C++ Programming
+// Guide, section "Memory Fence Functions". On AMD the fences have the scope "agent", which is the whole device (LLVM's User
+// Guide for AMDGPU, section "Memory Model"). The shim's atomic operation orders blocks that run on different threads of the CPU, but cannot see that a fence is missing:
 // tests/codegen looks for them.
 
 #include "gpu/portable/target.h"

@@ -237,6 +237,27 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
 
 namespace {
 
+/// A block of n_rows rows of k activations, packed for `product` with zeros up to k_padded; checks that nothing is written behind it.
+struct PackedRows {
+  PackedRows(const KernelTable& table, const ProductKernel& product, const float* x, int n_rows, std::int64_t k,
+             std::int64_t k_padded)
+      : bytes(static_cast<std::size_t>(k_padded * n_rows * act_bytes(product.act)) + 1, std::byte{0x5a}),
+        scales(static_cast<std::size_t>(n_rows), -1.0F) {
+    table.pack({.x = x,
+                .x_stride = k,
+                .n_rows = n_rows,
+                .k = k,
+                .k_padded = k_padded,
+                .vec = product.vec,
+                .act = product.act,
+                .out = bytes.data(),
+                .row_scales = scales.data()});
+    CHECK(bytes.back() == std::byte{0x5a});
+  }
+  std::vector<std::byte> bytes;
+  std::vector<float> scales;
+};
+
 /// Activation `k` of row m of a packed block of n_rows rows as a number, without the scale of its row.
 double packed_value(const std::vector<std::byte>& packed, const ProductKernel& product, int n_rows, int m,
                     std::int64_t k) {
@@ -299,29 +320,18 @@ TEST_CASE("activations are packed vec by vec with the rows side by side, padded 
           const std::int64_t padded = (n + multiple - 1) / multiple * multiple;
           Values x(n * n_rows, 14);
           for (int m = 0; m < n_rows; ++m) x.data()[m * n] = static_cast<float>(127 * (m + 1));  // s = m + 1
-          std::vector<std::byte> packed(static_cast<std::size_t>(padded * n_rows * act_bytes(product.act)) + 1,
-                                        std::byte{0x5a});
-          std::vector<float> scales(static_cast<std::size_t>(n_rows));
-          kernel_table(isa).pack({.x = x.data(),
-                                  .x_stride = n,
-                                  .n_rows = n_rows,
-                                  .k = n,
-                                  .k_padded = padded,
-                                  .vec = product.vec,
-                                  .act = product.act,
-                                  .out = packed.data(),
-                                  .row_scales = scales.data()});
-          CHECK(packed.back() == std::byte{0x5a});
+          const PackedRows packed(kernel_table(isa), product, x.data(), n_rows, n, padded);
           bool all_equal = true;
           for (int m = 0; m < n_rows; ++m) {
             for (std::int64_t k = 0; k < padded; ++k) {
               const float value = k < n ? x.data()[m * n + k] : 0.0F;
-              const double found = packed_value(packed, product, n_rows, m, k);
+              const double found = packed_value(packed.bytes, product, n_rows, m, k);
               const float expected = has_digits(product.act)         ? value / static_cast<float>(m + 1)
                                      : has_row_scale(product.act)    ? std::nearbyint(value / static_cast<float>(m + 1))
                                      : product.act == ActType::kBf16 ? round_to_bf16(value)
                                                                      : value;
-              // Digits: the bound of activation_digits-inl.h, and the rounding of the quotient here. Two BF16: two roundings.
+              // For digits, the bound of activation_digits-inl.h and the rounding of the quotient above; for two BF16 pieces, the
+              // rounding of each of them.
               const double tolerance = has_digits(product.act)               ? 127.0 * 0x1p-22
                                        : product.act == ActType::kBf16Pieces ? std::fabs(double{value}) * 0x1p-16
                                                                              : 0.0;
@@ -351,48 +361,26 @@ TEST_CASE("three digits hold an activation to 2^-23 of the largest of its row, w
             x.data()[i] = std::ldexp(x.data()[i], -static_cast<int>(i % 21)) * size;
             most = std::max(most, std::fabs(double{x.data()[i]}));
           }
-          std::vector<std::byte> packed(static_cast<std::size_t>(kColumns * n_rows * act_bytes(product.act)));
-          std::vector<float> scales(static_cast<std::size_t>(n_rows));
-          table.pack({.x = x.data(),
-                      .x_stride = kColumns,
-                      .n_rows = n_rows,
-                      .k = kColumns,
-                      .k_padded = kColumns,
-                      .vec = product.vec,
-                      .act = product.act,
-                      .out = packed.data(),
-                      .row_scales = scales.data()});
+          const PackedRows packed(table, product, x.data(), n_rows, kColumns, kColumns);
           double worst = 0.0;
           for (int m = 0; m < n_rows; ++m) {
-            const double scale = scales[static_cast<std::size_t>(m)];
+            const double scale = packed.scales[static_cast<std::size_t>(m)];
             for (std::int64_t k = 0; k < kColumns; ++k) {
-              const double found = scale * packed_value(packed, product, n_rows, m, k);
+              const double found = scale * packed_value(packed.bytes, product, n_rows, m, k);
               worst = std::max(worst, std::fabs(found - double{x.data()[m * kColumns + k]}));
             }
           }
           CHECK(worst <= std::max(most * 0x1p-23, 0x1p-116));
         }
       }
-      std::vector<float> x(kGroupColumns * 2);
-      std::vector<std::byte> packed(static_cast<std::size_t>(kGroupColumns) * 2 * 3, std::byte{1});
-      const auto pack = [&] {
-        float scale = 0.0F;
-        table.pack({.x = x.data(),
-                    .x_stride = 2 * kGroupColumns,
-                    .n_rows = 1,
-                    .k = 2 * kGroupColumns,
-                    .k_padded = 2 * kGroupColumns,
-                    .vec = product.vec,
-                    .act = product.act,
-                    .out = packed.data(),
-                    .row_scales = &scale});
-        return scale;
-      };
-      CHECK(std::isfinite(pack()));
-      for (std::int64_t k = 0; k < 2 * kGroupColumns; ++k) CHECK(packed_value(packed, product, 1, 0, k) == 0.0);
+      constexpr std::int64_t kColumns = 2 * kGroupColumns;
+      std::vector<float> x(kColumns);
+      const PackedRows zeros(table, product, x.data(), 1, kColumns, kColumns);
+      CHECK(std::isfinite(zeros.scales[0]));
+      for (std::int64_t k = 0; k < kColumns; ++k) CHECK(packed_value(zeros.bytes, product, 1, 0, k) == 0.0);
       for (const float bad : {NAN, INFINITY, -INFINITY}) {
         x[17] = bad;
-        CHECK(std::isnan(pack()));
+        CHECK(std::isnan(PackedRows(table, product, x.data(), 1, kColumns, kColumns).scales[0]));
       }
     }
   }
@@ -408,24 +396,15 @@ TEST_CASE("a NaN or an infinity anywhere in a row makes the scale of its quantiz
         CAPTURE(std::string(to_string(isa)), bad, at);
         Values x(33, 11);
         x.data()[at % 33] = bad;
-        std::vector<std::byte> packed(144);
-        float scale = 0.0F;
-        table.pack({.x = x.data(),
-                    .n_rows = 1,
-                    .k = 33,
-                    .k_padded = 36,
-                    .vec = 4,
-                    .act = act,
-                    .out = packed.data(),
-                    .row_scales = &scale});
-        CHECK(std::isnan(scale));
+        CHECK(std::isnan(PackedRows(table, {.act = act, .vec = 4}, x.data(), 1, 33, 36).scales[0]));
       }
     }
   }
 }
 
 TEST_CASE("activations are rounded to E4M3 with s = max|x| / 448, half to even, in whatever type they are packed") {
-  // s = 1: the first value is the largest. The others are half-way between two neighbours, and the floats beside these.
+  // The first value is the largest, so that s = 1. Of the others, three each are the midpoint of two neighbouring E4M3 numbers, the
+  // float below it (negated) and the float above it.
   std::vector<float> values = {448.0F, 0x1p-10F, 0x1p-11F, -0x1p-30F, 0.0F};
   for (std::uint8_t code = 0; code < 126; ++code) {
     const float middle = (to_float(E4m3{code}) + to_float(E4m3{static_cast<std::uint8_t>(code + 1)})) / 2.0F;
@@ -438,21 +417,13 @@ TEST_CASE("activations are rounded to E4M3 with s = max|x| / 448, half to even, 
       for (const float scale : {1.0F, 0x1p-40F, 0.0F}) {
         std::vector<float> x = values;
         for (float& value : x) value *= scale;
-        std::vector<std::byte> packed(static_cast<std::size_t>(padded * act_bytes(act)), std::byte{7});
-        float found_scale = -1.0F;
-        kernel_table(isa).pack({.x = x.data(),
-                                .n_rows = 1,
-                                .k = n,
-                                .k_padded = padded,
-                                .vec = 4,
-                                .act = act,
-                                .out = packed.data(),
-                                .row_scales = &found_scale});
-        CHECK(found_scale == scale);
+        const ProductKernel product{.act = act, .vec = 4};
+        const PackedRows packed(kernel_table(isa), product, x.data(), 1, n, padded);
+        CHECK(packed.scales[0] == scale);
         int n_wrong = 0;
         for (std::int64_t i = 0; i < padded; ++i) {
           const float expected = i < n && scale > 0.0F ? round_to_e4m3(values[static_cast<std::size_t>(i)]) : 0.0F;
-          n_wrong += packed_value(packed, {.act = act, .vec = 4}, 1, 0, i) == expected ? 0 : 1;
+          n_wrong += packed_value(packed.bytes, product, 1, 0, i) == expected ? 0 : 1;
         }
         CAPTURE(std::string(to_string(isa)), int(act), scale);
         CHECK(n_wrong == 0);

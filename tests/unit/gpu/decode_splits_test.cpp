@@ -98,7 +98,8 @@ TEST_CASE("the shares of any batch fit the grid and cover every position once") 
     for (std::size_t s = 0; s < lengths.size(); ++s) {
       CHECK(shares[s] >= 1);
       CHECK(shares[s] <= kMaxDecodeSplits);
-      // The kernel's step, also for a layer whose window is shorter than the sequence.
+      // The kernel divides the positions that a layer sees by the shares and rounds up to whole steps. The shares must cover them,
+      // also in a layer whose window is shorter than the sequence.
       for (const std::int32_t visible : {lengths[s], (lengths[s] + 2) / 3}) {
         const std::int32_t step = (visible + shares[s] - 1) / shares[s];
         CHECK((step + kDecodeSplitStep - 1) / kDecodeSplitStep * kDecodeSplitStep * shares[s] >= visible);
