@@ -536,12 +536,19 @@ Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& ide
   return OpenRun{std::move(directory), std::move(modules), std::move(keys), std::move(servers), std::move(adapters)};
 }
 
-/// Records the machine's limits. They are measured until two looks of any process on this host agree; later looks are
-/// taken where a speed seems to exceed a limit, and beside each repetition.
+/// Records the machine's limits, unless all that runs is on other devices or behind a server. They are measured until two
+/// looks of any process on this host agree, and once where the run takes any noise; later looks are taken where a speed
+/// seems to exceed a limit, and beside each repetition.
 Result<void> look_at_limits(const RunSettings& settings, RunRecord& record, Progress& progress) {
+  if (std::ranges::none_of(record.backends, [](const BackendRecord& backend) { return backend.device.is_host; })) {
+    return {};
+  }
   LimitStore store = LimitStore::for_host(cache_folder(), record.host, settings.threads, settings.cpus);
-  if (!is_settled(store.looks())) {
-    SS_TRY(const MachineLimits look, measure_machine_limits(settings.threads, settings.cpus, HostFiles()));
+  const bool was_measured = store.looks().best.n_threads > 0;
+  if (!(settings.takes_any_noise() ? was_measured : is_settled(store.looks()))) {
+    const auto when_disturbed = settings.takes_any_noise() ? WhenDisturbed::kAccept : WhenDisturbed::kMeasureAgain;
+    SS_TRY(const MachineLimits look,
+           measure_machine_limits(settings.threads, settings.cpus, HostFiles(), when_disturbed));
     if (const Result<void> added = store.add(look); !added) {
       progress.note("the machine's limits are not kept for later runs: " + added.error().message);
     }

@@ -25,7 +25,7 @@ constexpr std::size_t kBytesPerTiming = std::size_t{64} << 20;
 constexpr int kSteadyRepetitions = 3;
 constexpr int kMostRepetitions = 16;
 constexpr double kSteady = 0.01;
-// How often to measure again while other processes have the CPUs: one undisturbed moment is enough.
+// WhenDisturbed::kMeasureAgain
 constexpr int kMostRemeasurements = 3;
 constexpr std::int64_t kRemeasureForNs = 2'000'000'000;
 
@@ -98,13 +98,14 @@ Result<MachineLimits> measure_once(std::int32_t n_threads, std::size_t largest_r
 }  // namespace
 
 Result<MachineLimits> measure_machine_limits(std::int32_t n_threads, const std::vector<std::int32_t>& cpus,
-                                             const HostFiles& files) {
+                                             const HostFiles& files, WhenDisturbed when_disturbed) {
+  const int n_most_again = when_disturbed == WhenDisturbed::kMeasureAgain ? kMostRemeasurements : 0;
   const auto largest_read = static_cast<std::size_t>(read_buffer_sizes(files).largest);
   Result<MachineLimits> limits = MachineLimits();
   on_cpus(cpus, [&] {
     limits = measure_once(n_threads, largest_read);
     const std::int64_t until_ns = now_ns() + kRemeasureForNs;
-    for (int n_more = 0; limits && limits->disturbed > kLimitsDisturbed && n_more < kMostRemeasurements; ++n_more) {
+    for (int n_more = 0; limits && limits->disturbed > kLimitsDisturbed && n_more < n_most_again; ++n_more) {
       if (now_ns() >= until_ns) break;
       const Result<MachineLimits> again = measure_once(n_threads, largest_read);
       if (again) limits = add_look({.best = *limits, .second = {}}, *again).best;

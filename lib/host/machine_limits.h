@@ -14,11 +14,17 @@
 
 namespace secondsource {
 
+/// What one look does when other processes had the CPUs meanwhile.
+enum class WhenDisturbed : std::uint8_t {
+  kMeasureAgain,  ///< up to three times more, for two seconds at most: one undisturbed moment is enough
+  kAccept,        ///< the look says how much it was disturbed, and that is all
+};
+
 /// One look: read rates over buffers of 256 KiB to read_buffer_sizes().largest in powers of two, and the peaks of
 /// operations; each loop is repeated until it becomes no faster. `n_threads` 0: one per available CPU; `cpus` empty: all
-/// that this process may use. Takes about half a second, and up to four times that while other processes have the CPUs.
-/// Errors: kOutOfMemory.
+/// that this process may use. Takes about half a second. Errors: kOutOfMemory.
 Result<MachineLimits> measure_machine_limits(std::int32_t n_threads, const std::vector<std::int32_t>& cpus,
-                                             const HostFiles& files);
+                                             const HostFiles& files,
+                                             WhenDisturbed when_disturbed = WhenDisturbed::kMeasureAgain);
 
 }  // namespace secondsource

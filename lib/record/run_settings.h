@@ -26,6 +26,9 @@ struct RunSettings {
   bool golden = true;        ///< false: tokens are not judged, and the run must not be taken for a verified one
   std::string trace_file;    ///< Chrome trace of the operations of every cell; empty means none
   double noise_limit = 0.9;  ///< HostCheckLimits::noise_invalid
+  /// True if no noise of the machine makes a repetition invalid (`--noise-limit 100`), as in the processes of `ab` and on shared
+  /// runners. More looks at the machine's limits would show the neighbours there and not the machine.
+  [[nodiscard]] bool takes_any_noise() const { return noise_limit >= 1; }
   friend bool operator==(const RunSettings&, const RunSettings&) = default;
 };
 

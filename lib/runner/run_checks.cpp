@@ -104,7 +104,8 @@ Result<CheckRecord> RunChecks::roofline_of(const Repetition& repetition) {
   const std::string_view variant = cell == nullptr ? "" : std::string_view(cell->key.variant);
   if (!run_.record().limits || !is_on_host(repetition)) return check_roofline(repetition, nullptr, variant);
   CheckRecord check = check_roofline(repetition, &limits_.looks(), variant);
-  for (int n_looks = 0; n_looks < kMoreLooks && seems_too_fast(check); ++n_looks) {
+  const int n_more_looks = settings_.takes_any_noise() ? 0 : kMoreLooks;
+  for (int n_looks = 0; n_looks < n_more_looks && seems_too_fast(check); ++n_looks) {
     SS_TRY(const MachineLimits look, measure_machine_limits(settings_.threads, settings_.cpus, HostFiles()));
     SS_TRY_VOID(add_look(look));
     check = check_roofline(repetition, &limits_.looks(), variant);

@@ -256,5 +256,35 @@ TEST_CASE("run: --threads and --cpus reach the worker and the record") {
   CHECK(std::find(options.begin(), options.end(), std::pair<std::string, std::string>("cpus", "0")) != options.end());
 }
 
+TEST_CASE("run: where any noise is taken, one look at the machine's limits is enough for all runs") {
+  const test::ScratchFolder scratch;
+  const std::filesystem::path cache = scratch.path() / "cache";
+  const test::ProgramOptions options{
+      .environment = {{"XDG_CACHE_HOME", cache.string()}, {"SECONDSOURCE_NOISE_LIMIT", "100"}}};
+  for (const char* name : {"first", "second"}) {
+    const auto out = scratch.path() / name;
+    const test::ProgramRun run =
+        test::run_program({"run", kTinyBundle, "--backend", "reference", "--variant", "bf16", "--scenario",
+                           "single-stream@/2", "--repetitions", "1", "--out", out.string()},
+                          options);
+    CAPTURE(run.err);
+    REQUIRE(run.status == 0);
+    const auto stored = read_run(out);
+    REQUIRE(stored);
+    CHECK(stored->record.limits);
+  }
+  // A look at the limits measures all sizes of buffers, the short one beside a repetition only one of them.
+  int n_looks = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(cache / "secondsource/limits")) {
+    std::ifstream file(entry.path());
+    for (std::string line; std::getline(file, line);) {
+      if (line.empty()) continue;
+      const auto reads = nlohmann::json::parse(line)["reads"];
+      n_looks += std::ranges::all_of(reads, [](const auto& read) { return read["bytes_per_s"] > 0; }) ? 1 : 0;
+    }
+  }
+  CHECK(n_looks == 1);
+}
+
 }  // namespace
 }  // namespace secondsource
