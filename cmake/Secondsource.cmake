@@ -5,6 +5,8 @@
 #     with FOR_PROOF it is tested like any other, but not installed and not put beside the program, so that no run uses it
 #   ss_backend_option(<name> <needs>), ss_leave_out_backend(<name> <why>)   for a backend whose toolkit may be missing
 #   ss_add_test(<name> SOURCES ... DEPENDS ... LABELS ...)   one Catch2 program, one CTest entry
+#   ss_tests_wait(<name>...)   these tests wait for more than two thirds of their time, so that others compute beside them
+#     (tests/slots)
 
 add_library(secondsource_flags INTERFACE)
 target_compile_options(secondsource_flags INTERFACE
@@ -125,4 +127,8 @@ function(ss_add_test name)
   endif()
   # Tests run beside each other and beside other work, which must not make their runs invalid.
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "SECONDSOURCE_NOISE_LIMIT=100;${arg_ENVIRONMENT}")
+endfunction()
+
+function(ss_tests_wait)
+  set_property(GLOBAL APPEND PROPERTY SECONDSOURCE_WAITING_TESTS ${ARGN})
 endfunction()

@@ -278,7 +278,7 @@ TEST_CASE("two processes cannot write one run") {
   const test::ScratchFolder scratch;
   const std::filesystem::path folder = scratch.path() / "run";
   test::StartedProgram program(run_arguments(folder), scratch.path());
-  while (!std::filesystem::exists(folder / "samples.jsonl") && !program.wait_for(5)) {
+  while (!std::filesystem::exists(folder / "run.json") && !program.wait_for(5)) {  // it has the journal's lock before
   }
   const test::ProgramRun second = test::run_program(resume_arguments(folder));
   CHECK(second.status == 2);
