@@ -38,27 +38,37 @@ RopeSpec plain_rope(std::int32_t head_dim) {
   return rope;
 }
 
-StepGraph fill_graph(const HeadShape& heads, WeightId table) {
+/// Writes the same keys and values into every layer of the cache.
+StepGraph fill_graph(const HeadShape& heads, WeightId table, std::int32_t n_layers) {
   StepGraph graph;
   const std::int32_t width = (heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim;
-  graph.values = {{.cols = width}, {.cols = heads.n_heads * heads.head_dim}};
+  graph.values = {{.cols = width}};
   graph.ropes = {plain_rope(heads.head_dim)};
   graph.ops.emplace_back(Embed{table, ValueId{0}, std::sqrt(static_cast<float>(width))});
-  RopeAppend append{.qkv = ValueId{0}, .q_out = ValueId{1}, .layer = 0, .heads = heads, .rope = RopeId{0}};
-  graph.ops.emplace_back(append);
-  graph.labels = {"inputs", "append"};
+  graph.labels = {"inputs"};
+  for (std::int32_t layer = 0; layer < n_layers; ++layer) {
+    graph.values.push_back({.cols = heads.n_heads * heads.head_dim});
+    graph.ops.emplace_back(
+        RopeAppend{.qkv = ValueId{0}, .q_out = ValueId{layer + 1}, .layer = layer, .heads = heads, .rope = RopeId{0}});
+    graph.labels.emplace_back("append");
+  }
   return graph;
 }
 
-StepGraph attend_graph(const HeadShape& heads, WeightId table) {
+/// Attends once in every layer of the cache; the first one's results can be read.
+StepGraph attend_graph(const HeadShape& heads, WeightId table, std::int32_t n_layers) {
   StepGraph graph;
   const std::int32_t width = heads.n_heads * heads.head_dim;
-  graph.values = {{.cols = width}, {.cols = width, .observed = true}};
+  graph.values = {{.cols = width}};
   graph.ops.emplace_back(Embed{table, ValueId{0}, std::sqrt(static_cast<float>(width))});
-  Attention attention{.q = ValueId{0}, .out = ValueId{1}, .layer = 0, .heads = heads};
-  attention.scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim));
-  graph.ops.emplace_back(attention);
-  graph.labels = {"inputs", "attention"};
+  graph.labels = {"inputs"};
+  for (std::int32_t layer = 0; layer < n_layers; ++layer) {
+    graph.values.push_back({.cols = width, .observed = layer == 0});
+    Attention attention{.q = ValueId{0}, .out = ValueId{layer + 1}, .layer = layer, .heads = heads};
+    attention.scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim));
+    graph.ops.emplace_back(attention);
+    graph.labels.emplace_back("attention");
+  }
   return graph;
 }
 
@@ -84,12 +94,29 @@ std::vector<std::int32_t> range(std::int32_t begin, std::int32_t end) {
   return values;
 }
 
-/// Fills a cache with the sequences `seqs` of the shape; the batch attends from `positions` of each.
+/// Bytes of the keys and values of all sequences in one layer.
+double layer_bytes(const Backend& backend, const AttentionShape& shape) {
+  const auto row_bytes = static_cast<double>(kv_row_bytes(backend.device().kv_dtype, shape.heads.head_dim));
+  return 2.0 * row_bytes * shape.n_seqs * shape.n_cached * shape.heads.n_kv_heads;
+}
+
+/// Layers in turn: on a device so many that its caches cannot hold them, as those of a model are read; on a host one, whose
+/// limit is that of a buffer of its size.
+std::int32_t layers_in_turn(const Backend& backend, const AttentionShape& shape) {
+  constexpr double kMostLayers = 256;
+  if (backend.device().is_host) return 1;
+  return static_cast<std::int32_t>(std::clamp(
+      std::ceil(static_cast<double>(kMinRotatedDeviceBytes) / layer_bytes(backend, shape)), 1.0, kMostLayers));
+}
+
+/// Fills the layers of a cache with the sequences `seqs` of the shape; the batch attends from `positions` of each. Results
+/// are compared with those of a single layer.
 Result<Attending> prepare_attending(const MakeBackend& make, const AttentionShape& shape,
                                     const std::vector<std::int32_t>& seqs, const std::vector<std::int32_t>& positions) {
   Attending attending;
   SS_TRY(attending.backend, make());
   Backend& backend = *attending.backend;
+  const std::int32_t n_layers = layers_in_turn(backend, shape);
   const HeadShape& heads = shape.heads;
   const std::int32_t page_tokens = backend.device().page_tokens;
   const std::int32_t pages_per_seq = ceil_divide(shape.n_cached, page_tokens);
@@ -99,7 +126,7 @@ Result<Attending> prepare_attending(const MakeBackend& make, const AttentionShap
   };
   SS_TRY(const WeightId qkv_table, table((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, 1));
   SS_TRY(const WeightId q_table, table(heads.n_heads * heads.head_dim, 2));
-  SS_TRY(attending.pool, backend.create_kv_pool({.n_layers = 1,
+  SS_TRY(attending.pool, backend.create_kv_pool({.n_layers = n_layers,
                                                  .n_kv_heads = heads.n_kv_heads,
                                                  .head_dim = heads.head_dim,
                                                  .page_tokens = page_tokens,
@@ -108,7 +135,7 @@ Result<Attending> prepare_attending(const MakeBackend& make, const AttentionShap
   const Bucket fill_bucket{
       .max_tokens = kFillTokens, .max_seqs = 1, .max_logit_rows = 0, .max_pages_per_seq = pages_per_seq};
   SS_TRY(const std::unique_ptr<Step> fill,
-         backend.compile(fill_graph(heads, qkv_table), fill_bucket, attending.pool, GroupTiming::kOff));
+         backend.compile(fill_graph(heads, qkv_table, n_layers), fill_bucket, attending.pool, GroupTiming::kOff));
   attending.batch.max_pages_per_seq = pages_per_seq;
   for (std::size_t i = 0; i < seqs.size(); ++i) {
     const auto index = static_cast<std::int32_t>(i);
@@ -122,7 +149,7 @@ Result<Attending> prepare_attending(const MakeBackend& make, const AttentionShap
     }
     add_sequence(attending.batch, seqs[i], index, positions, shape.n_cached, page_tokens);
   }
-  attending.graph = attend_graph(heads, q_table);
+  attending.graph = attend_graph(heads, q_table, n_layers);
   return attending;
 }
 
@@ -163,14 +190,15 @@ Result<void> verify(const MakeBackend& reference, const AttentionShape& shape, c
 
 OperationWork work_of(const Backend& backend, const AttentionShape& shape) {
   const HeadShape& heads = shape.heads;
-  const auto row_bytes = static_cast<double>(kv_row_bytes(backend.device().kv_dtype, heads.head_dim));
   // The mean number of keys that a query sees. Each of them takes head_dim multiply-adds for the score and as many for
   // the weighted sum of values.
   const double mean_seen = shape.n_cached - (shape.n_queries - 1) / 2.0;
-  const double bytes = 2.0 * row_bytes * shape.n_seqs * shape.n_cached * heads.n_kv_heads;
+  const double bytes = layer_bytes(backend, shape);
+  const std::int32_t n_layers = layers_in_turn(backend, shape);
   return {.bytes = bytes,
           .flops = 4.0 * shape.n_seqs * shape.n_queries * mean_seen * heads.n_heads * heads.head_dim,
-          .working_set_bytes = bytes};
+          .working_set_bytes = bytes * n_layers,
+          .n_per_step = n_layers};
 }
 
 }  // namespace

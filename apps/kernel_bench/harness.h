@@ -51,6 +51,10 @@ class PreparedCase {
   OperationWork work_;
 };
 
+/// On a device with its own memory, repetitions of a product or of attention read at least this much in turn: twice the
+/// largest last-level cache of a GPU (256 MiB, MI300X).
+inline constexpr std::int64_t kMinRotatedDeviceBytes = std::int64_t{512} << 20;
+
 /// Copies of one product's weight, which are multiplied in turn: together at least `min_bytes`, so that a small matrix
 /// is read from memory and not from a cache. All row counts share them.
 class MatmulWeights {
@@ -84,7 +88,8 @@ Result<std::unique_ptr<PreparedCase>> prepare_mixture(const MakeBackend& make, c
                                                       const ProductVariant& variant, std::int32_t m,
                                                       const MakeBackend& reference);
 
-/// The same for attention over a cache filled through RopeAppend; up to 4 tokens of a sequence are compared.
+/// The same for attention over a cache filled through RopeAppend; up to 4 tokens of a sequence are compared. On a device the
+/// cache has so many layers that they are read from memory.
 Result<std::unique_ptr<PreparedCase>> prepare_attention(const MakeBackend& make, const AttentionShape& shape,
                                                         const MakeBackend& reference);
 

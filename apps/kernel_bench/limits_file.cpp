@@ -38,8 +38,9 @@ Result<MachineLimits> read_limits(const std::filesystem::path& file) {
   return json_codec::from_tree<MachineLimits>(json["limits"], file.string());
 }
 
-std::string limits_to_text(const MachineLimits& limits) {
-  std::string text = fmt::format("{} threads, {} loops\n", limits.n_threads, limits.instruction_set);
+namespace {
+
+std::string limits_to_text(const MachineLimits& limits, std::string text) {
   for (const ReadLimit& read : limits.reads) {
     text += fmt::format("  read of {:>6} KiB {:8.1f} GB/s\n", read.buffer_bytes >> 10, read.bytes_per_s / 1e9);
   }
@@ -54,6 +55,16 @@ std::string limits_to_text(const MachineLimits& limits) {
   }
   if (const std::string caveat = limits_caveat(limits); !caveat.empty()) text += fmt::format("  {}\n", caveat);
   return text;
+}
+
+}  // namespace
+
+std::string limits_to_text(const MachineLimits& limits) {
+  return limits_to_text(limits, fmt::format("{} threads, {} loops\n", limits.n_threads, limits.instruction_set));
+}
+
+std::string device_limits_to_text(const MachineLimits& limits) {
+  return limits_to_text(limits, fmt::format("{} processors, {}\n", limits.n_threads, limits.instruction_set));
 }
 
 std::string details_to_text(const LimitDetails& details) {
@@ -72,7 +83,10 @@ std::string details_to_text(const LimitDetails& details) {
 std::string device_limits_to_json(const std::vector<DeviceLimits>& limits) {
   nlohmann::json devices = nlohmann::json::array();
   for (const DeviceLimits& one : limits) {
-    devices.push_back({{"backend", one.backend}, {"device", one.device}, {"read_bytes_per_s", one.read_bytes_per_s}});
+    devices.push_back({{"backend", one.backend},
+                       {"device", one.device},
+                       {"read_bytes_per_s", one.read_bytes_per_s},
+                       {"limits", nlohmann::json(json_codec::to_tree(one.limits))}});
   }
   return nlohmann::json{{"schema", "secondsource.device-limits.v1"}, {"devices", devices}}.dump(2) + "\n";
 }

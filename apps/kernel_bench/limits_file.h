@@ -18,12 +18,15 @@ Result<MachineLimits> read_limits(const std::filesystem::path& file);
 [[nodiscard]] std::string limits_to_text(const MachineLimits& limits);
 [[nodiscard]] std::string details_to_text(const LimitDetails& details);
 
-/// The rate at which a backend's device reads its own memory.
+/// What a backend's device does at best.
 struct DeviceLimits {
   std::string backend;
-  std::string device;  ///< its name
-  double read_bytes_per_s = 0;
+  std::string device;           ///< its name
+  double read_bytes_per_s = 0;  ///< from its memory
+  MachineLimits limits = {};    ///< with its caches and peaks
 };
+/// For people: one line per limit, of a device.
+[[nodiscard]] std::string device_limits_to_text(const MachineLimits& limits);
 [[nodiscard]] std::string device_limits_to_json(const std::vector<DeviceLimits>& limits);
 
 [[nodiscard]] std::string moment_to_json(const MachineMoment& moment);

@@ -15,6 +15,7 @@
 #include "case_cache.h"
 #include "core/file.h"
 #include "harness.h"
+#include "host/device_limits.h"
 #include "host/limit_details.h"
 #include "host/machine_limits.h"
 #include "host/machine_probe.h"
@@ -30,7 +31,6 @@ namespace {
 constexpr double kMinTimeS = 0.1;
 // Bytes of all copies of one weight: several times the last-level cache of a CPU, and of a GPU (256 MiB, MI300X).
 constexpr std::int64_t kMinRotatedBytes = std::int64_t{128} << 20;
-constexpr std::int64_t kMinRotatedDeviceBytes = std::int64_t{512} << 20;
 
 struct Flags {
   bool machine_only = false;
@@ -58,9 +58,9 @@ struct Bench {
   std::vector<Module> modules;
   std::optional<MachineLimits> limits;
   std::optional<MachineProbe> probe;
-  /// Bytes/s at which the devices of backends read their own memory; nullopt where a backend does not measure it.
-  /// Backends that use host memory are not in it.
-  std::map<std::string, std::optional<double>> device_read_per_s;
+  /// What the devices of backends do at best; nullopt where a backend does not measure it. Backends that use host memory
+  /// are not in it.
+  std::map<std::string, std::optional<MachineLimits>> device_limits;
   /// Kept cases by the memory that they are in: kHostMemory, or the name of a backend with a device.
   std::map<std::string, CaseCache> caches;
   /// Weights that kept cases share, by backend, variant and shape.
@@ -97,8 +97,8 @@ void run_benchmark(benchmark::State& state, Bench& bench, CaseCache& cache, cons
     state.SkipWithError(prepared.error().message.c_str());
     return;
   }
-  const auto device_read = bench.device_read_per_s.find(row.target);
-  const bool is_host = device_read == bench.device_read_per_s.end();
+  const auto device = bench.device_limits.find(row.target);
+  const bool is_host = device == bench.device_limits.end();
   const MachineMoment before = is_host ? bench.probe->look() : MachineMoment();
   std::vector<double> ns_per_operation;
   const auto repeat = [&](bool sets_time) {
@@ -120,7 +120,7 @@ void run_benchmark(benchmark::State& state, Bench& bench, CaseCache& cache, cons
   }
   const RateLimits limits =
       is_host ? host_rate_limits(*bench.limits, before, bench.probe->look(), (*prepared)->work(), row.dtype)
-              : RateLimits{.read_bytes_per_s = device_read->second, .operations_per_s = std::nullopt};
+              : device_rate_limits(device->second, (*prepared)->work(), row.dtype);
   RowCounters counters = row_counters(ns_per_operation, (*prepared)->work(), limits, (*prepared)->kernel());
   for (const auto& [name, value] : counters.counters) state.counters[name] = value;
   state.SetLabel(counters.label);
@@ -132,7 +132,7 @@ Result<std::shared_ptr<MatmulWeights>> find_or_prepare_weights(Bench& bench, con
   std::weak_ptr<MatmulWeights>& kept =
       bench.weights[fmt::format("{}/{}/k:{}/n:{}", row.target, row.dtype, shape.k, shape.n)];
   if (std::shared_ptr<MatmulWeights> weights = kept.lock()) return weights;
-  const bool is_host = !bench.device_read_per_s.contains(row.target);
+  const bool is_host = !bench.device_limits.contains(row.target);
   SS_TRY(std::shared_ptr<MatmulWeights> weights,
          MatmulWeights::prepare(maker(bench, row.target), shape, variant_named(row.dtype),
                                 is_host ? kMinRotatedBytes : kMinRotatedDeviceBytes));
@@ -227,11 +227,12 @@ Result<void> register_all(Bench& bench) {
     const DeviceInfo& device = backend->device();
     benchmark::AddCustomContext("backend." + name, device.name);
     if (!device.is_host) {
-      const Result<double> rate = backend->measure_read_rate();
-      if (!rate && rate.error().code != ErrorCode::kUnsupported) return rate.error();
-      bench.device_read_per_s[name] = rate ? std::optional(*rate) : std::nullopt;
-      benchmark::AddCustomContext("read." + name,
-                                  rate ? fmt::format("{:.1f} GB/s", *rate / 1e9) : rate.error().message);
+      const Result<DeviceRates> rates = backend->measure_rates(RateEffort::kAll);
+      if (!rates && rates.error().code != ErrorCode::kUnsupported) return rates.error();
+      bench.device_limits[name] = rates ? std::optional(limits_of_device(*rates)) : std::nullopt;
+      benchmark::AddCustomContext(
+          "read." + name,
+          rates ? fmt::format("{:.1f} GB/s", rates->reads.back().bytes_per_s / 1e9) : rates.error().message);
     }
     SS_TRY(CaseCache* const cache, find_or_make_cache(bench, device, name));
     const std::vector<std::string> variants = supported_variants(bench, *backend, name);
@@ -265,15 +266,17 @@ Result<void> find_limits(Bench& bench) {
   return {};
 }
 
-/// For --machine with --backend: prints the rates at which the named backends' devices read their memory. Errors: those
-/// of create_backend(); kUnsupported for a backend that uses host memory.
+/// For --machine with --backend: prints what the named backends' devices do at best. Errors: those of create_backend();
+/// kUnsupported for a backend that uses host memory.
 Result<void> print_device_limits(const Bench& bench) {
   std::vector<DeviceLimits> limits;
   for (const std::string& name : bench.flags.backends) {
     SS_TRY(const std::unique_ptr<Backend> backend, maker(bench, name)());
-    SS_TRY(const double rate, backend->measure_read_rate());
-    limits.push_back({name, backend->device().name, rate});
-    fmt::print("{}: {}: reads its memory at {:.1f} GB/s\n", name, backend->device().name, rate / 1e9);
+    SS_TRY(const DeviceRates rates, backend->measure_rates(RateEffort::kAll));
+    const double rate = rates.reads.back().bytes_per_s;
+    limits.push_back({name, backend->device().name, rate, limits_of_device(rates)});
+    fmt::print("{}: {}: reads its memory at {:.1f} GB/s\n{}", name, backend->device().name, rate / 1e9,
+               device_limits_to_text(limits.back().limits));
   }
   if (!bench.flags.save_limits.empty()) {
     SS_TRY_VOID(write_file(bench.flags.save_limits, device_limits_to_json(limits)));

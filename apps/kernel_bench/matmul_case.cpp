@@ -70,8 +70,9 @@ Result<std::shared_ptr<MatmulWeights>> MatmulWeights::prepare(const MakeBackend&
   if (const Support support = weights->backend_->supports_weight(variant.encoding, variant.act); !support.supported) {
     return Error{ErrorCode::kUnsupported, support.reason};
   }
+  const std::int64_t most = weights->backend_->device().is_host ? 64 : 1024;
   const std::int64_t n_copies = std::clamp<std::int64_t>(
-      ceil_divide(min_bytes, static_cast<std::int64_t>(encoded_bytes(variant.encoding, shape.n, shape.k))), 1, 64);
+      ceil_divide(min_bytes, static_cast<std::int64_t>(encoded_bytes(variant.encoding, shape.n, shape.k))), 1, most);
   for (std::int64_t copy = 0; copy < n_copies; ++copy) {
     const auto source =
         std::make_shared<RandomWeight>(variant.encoding, shape.k, 100 + static_cast<std::uint64_t>(copy));

@@ -53,6 +53,14 @@ RateLimits host_rate_limits(const MachineLimits& limits, const MachineMoment& be
   return now;
 }
 
+RateLimits device_rate_limits(const std::optional<MachineLimits>& limits, const OperationWork& work,
+                              std::string_view dtype) {
+  if (!limits) return {};
+  // A GPU rounds f32 and FP16 to BF16 on its matrix cores (docs/correctness.md).
+  const std::optional<double> peak = peak_of(*limits, multiplies_int8(dtype) ? dtype : "bf16");
+  return {.read_bytes_per_s = read_limit(*limits, work.working_set_bytes), .operations_per_s = peak};
+}
+
 RowCounters row_counters(std::span<const double> ns_per_operation, const OperationWork& work, const RateLimits& limits,
                          const std::string& kernel) {
   const double median_ns = *median(ns_per_operation);

@@ -37,6 +37,10 @@ struct RateLimits {
                                           const MachineMoment& after, const OperationWork& work,
                                           std::string_view dtype);
 
+/// The limits of a device as it measured them; of nothing where it did not.
+[[nodiscard]] RateLimits device_rate_limits(const std::optional<MachineLimits>& limits, const OperationWork& work,
+                                            std::string_view dtype);
+
 struct RowCounters {
   /// Name and value (README.md says what they mean). A counter whose limit is unknown is left out.
   std::vector<std::pair<std::string, double>> counters;

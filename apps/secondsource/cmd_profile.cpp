@@ -12,6 +12,7 @@
 #include "core/units.h"
 #include "fault/fault.h"
 #include "fault/faulty_backend.h"
+#include "host/device_limits.h"
 #include "host/machine_limits.h"
 #include "installed_data.h"
 #include "model_flags.h"
@@ -76,6 +77,10 @@ Result<OperationProfile> profile(const ProfileOptions& options, const Bundle& bu
          load_backend_with_fault(module_folders(context.program), backend_name, backend_options));
   if (backend->device().is_host) {
     SS_TRY(plan.limits, measure_machine_limits(backend_options.n_threads, backend_options.cpus, HostFiles()));
+  } else if (const Result<DeviceRates> rates = backend->measure_rates(RateEffort::kAll)) {
+    plan.limits = limits_of_device(*rates);
+  } else {
+    context.progress.note("the limits of the device are not known: " + rates.error().message);
   }
   EngineOptions engine;
   engine.scheduler.max_seqs = plan.scenario.batch;

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "backend/batch.h"
+#include "backend/device_rates.h"
 #include "backend/op.h"
 #include "backend/weights.h"
 #include "core/result.h"
@@ -180,10 +181,13 @@ class Backend {
   /// Blocks until the step is complete. Up to two tickets may be in flight; they complete in order.
   virtual Result<StepResult> wait(Ticket ticket, Deadline deadline) = 0;
   [[nodiscard]] virtual MemoryUse memory() const = 0;
-  /// The rate in bytes/s at which the device reads its own memory: the best of many passes of a loop that only reads.
-  /// It limits every step that reads weights. The measurement takes about a second and gigabytes of device memory.
-  /// Errors: kUnsupported if the backend does not measure it (for host memory see host/machine_limits.h); kOutOfMemory.
-  virtual Result<double> measure_read_rate() { return Error{ErrorCode::kUnsupported, "not measured by this backend"}; }
+  /// What the device does at best: how fast it reads its memory and caches, and how much it computes. These limit every
+  /// step. The memory that it takes, a gigabyte or more, is freed again and in no count of memory(); no step may be in flight.
+  /// Errors: kUnsupported if the backend does not measure it (for the host see host/machine_limits.h); kOutOfMemory if what
+  /// is larger than every cache does not fit beside what is loaded.
+  virtual Result<DeviceRates> measure_rates([[maybe_unused]] RateEffort effort) {
+    return Error{ErrorCode::kUnsupported, "not measured by this backend"};
+  }
   /// Reads the device's sensors; not called on the measuring thread. Host devices return nothing, because the telemetry
   /// of the host covers them.
   [[nodiscard]] virtual std::vector<TelemetryReading> read_telemetry() const { return {}; }

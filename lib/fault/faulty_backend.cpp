@@ -194,7 +194,7 @@ class FaultyBackend final : public Backend {
     return result;
   }
   [[nodiscard]] MemoryUse memory() const override { return inner_->memory(); }
-  Result<double> measure_read_rate() override { return inner_->measure_read_rate(); }
+  Result<DeviceRates> measure_rates(RateEffort effort) override { return inner_->measure_rates(effort); }
   [[nodiscard]] std::vector<TelemetryReading> read_telemetry() const override { return inner_->read_telemetry(); }
 
  private:

@@ -45,21 +45,18 @@ void count_alarms(const RunRecord& record, std::span<const JournalLine> lines, C
       samples[{sample->cell, sample->repetition}].push_back(*sample);
     }
   }
-  const LimitLooks looks{.best = record.limits.value_or(MachineLimits()),
-                         .second = record.second_limits.value_or(MachineLimits())};
   for (const JournalLine& line : lines) {
     const auto* repetition = std::get_if<Repetition>(&line);
     if (repetition == nullptr) continue;
     const auto cell =
         std::ranges::find(record.cells, repetition->cell, [](const PlannedCell& planned) { return planned.key.id(); });
     if (cell == record.cells.end()) continue;
-    const auto backend = std::ranges::find(record.backends, cell->key.backend, &BackendRecord::name);
-    const bool is_host = backend != record.backends.end() && backend->device.is_host;
+    const std::optional<LimitLooks> looks = limits_of(record, cell->key.backend);
     const StoredRepetition stored{.repetition = repetition,
                                   .samples = samples[{repetition->cell, repetition->repetition}],
                                   .scenario = cell->scenario,
                                   .variant = cell->key.variant,
-                                  .limits = is_host && record.limits ? &looks : nullptr};
+                                  .limits = looks ? &*looks : nullptr};
     if (std::ranges::all_of(stored.samples, is_right)) count(stored, alarms);
   }
 }

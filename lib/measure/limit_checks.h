@@ -19,7 +19,8 @@ inline constexpr double kOverheadInvalid = 0.05;
 
 /// "roofline": prefill, decode and all steps together read no more bytes a second and do no more operations a second
 /// than the machine can. More than that is INVALID only if two looks at the limit agree and other processes left the CPUs
-/// to one of them; otherwise it is suspect. `looks` null: not available, as for a device that is not the host.
+/// to one of them; otherwise it is suspect. `looks` are those of the device that computes; null: not
+/// available.
 [[nodiscard]] CheckRecord check_roofline(const Repetition& repetition, const LimitLooks* looks,
                                          std::string_view variant);
 

@@ -16,7 +16,7 @@ struct StoredRepetition {
   std::vector<RequestSample> samples;
   Scenario scenario;
   std::string_view variant;
-  /// The looks at the limits of the machine; null for a device that is not the host.
+  /// The looks at the limits of the machine, or of the device; null where they were not measured.
   const LimitLooks* limits = nullptr;
 };
 

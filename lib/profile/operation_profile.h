@@ -64,7 +64,7 @@ struct ProfilePlan {
   std::uint64_t seed = 1;
   std::int64_t budget_ns = 1'000'000'000;  ///< batches are run until this time is used up, but at least two
   std::int64_t step_deadline_ns = 120'000'000'000;
-  std::optional<MachineLimits> limits{};  ///< of the machine, for a backend that runs on it
+  std::optional<MachineLimits> limits{};  ///< of the machine, or of the backend's own device
   /// What is done with each token that comes out, such as turning it into text; timed as the gap "text". May be empty.
   std::function<void(std::int32_t id)> on_token{};
 };

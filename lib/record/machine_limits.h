@@ -1,5 +1,6 @@
 #pragma once
-// What a machine can do at best, as runs record it and kernel_bench compares with (host/machine_limits.h measures it).
+// What a machine, or a device of its own, can do at best, as runs record it and kernel_bench compares with.
+// host/machine_limits.h measures it for the host, backend/device_rates.h for any other device.
 
 #include <cstdint>
 #include <optional>
@@ -20,8 +21,9 @@ SS_FIELDS(ReadLimit, buffer_bytes, bytes_per_s)
 /// The highest rates of all threads together that any measurement of this machine gave. A run measures when it begins,
 /// and again whenever a speed seems to exceed a limit, and reads what earlier runs measured on this host.
 struct MachineLimits {
-  std::int32_t n_threads = 0;
-  std::string instruction_set;   ///< of the measuring loops: "avx512", "avx2", "portable"
+  std::int32_t n_threads = 0;  ///< of a device: its multiprocessors, or compute units
+  std::string
+      instruction_set;  ///< of the measuring loops: "avx512", "avx2", "portable"; of a device: "sm_90", "gfx942"
   std::vector<ReadLimit> reads;  ///< by ascending size
   double f32_flops = 0;          ///< operations/s; a multiply-add counts as two
   std::optional<double> bf16_flops;

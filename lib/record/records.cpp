@@ -17,6 +17,19 @@ std::optional<std::string> fact(const std::vector<HostFact>& facts, std::string_
   return std::nullopt;
 }
 
+std::optional<LimitLooks> limits_of(const RunRecord& record, const BackendRecord& backend) {
+  // Only what computes in the host's memory can be bound by it, whatever else was measured there.
+  const std::optional<MachineLimits>& best = backend.device.is_host ? record.limits : backend.limits;
+  const std::optional<MachineLimits>& second = backend.device.is_host ? record.second_limits : backend.second_limits;
+  if (!best) return std::nullopt;
+  return LimitLooks{.best = *best, .second = second.value_or(MachineLimits())};
+}
+
+std::optional<LimitLooks> limits_of(const RunRecord& record, std::string_view backend) {
+  const auto found = std::ranges::find(record.backends, backend, &BackendRecord::name);
+  return found == record.backends.end() ? std::nullopt : limits_of(record, *found);
+}
+
 namespace {
 
 std::string identity_text(const AdapterSystem& adapter) {

@@ -59,12 +59,17 @@ struct BackendRecord {
   std::optional<ServedSystem> served{};
   /// Present for a runtime behind an adapter, which has no module either.
   std::optional<AdapterSystem> adapter{};
+  /// What its device does at best, for a device that is not the host and measures itself (backend/device_rates.h): the best
+  /// and the next best looks of this run, as RunRecord::limits are of the host.
+  std::optional<MachineLimits> limits{};
+  std::optional<MachineLimits> second_limits{};
 
   /// True for a system that is not one of our backends.
   [[nodiscard]] bool is_foreign() const { return served || adapter; }
 };
-SS_FIELDS(BackendRecord, name, module_sha256, device, options, n_units_used, unavailable, served, adapter)
-SS_ADDED_FIELDS(BackendRecord, served, adapter)
+SS_FIELDS(BackendRecord, name, module_sha256, device, options, n_units_used, unavailable, served, adapter, limits,
+          second_limits)
+SS_ADDED_FIELDS(BackendRecord, served, adapter, limits, second_limits)
 
 /// By what the measured program of a backend is known: "module sha256 ...", or what a server says of itself and where it
 /// is, or an adapter and how it was started.
@@ -135,5 +140,11 @@ SS_FIELDS(RunRecord, schema_version, method_version, run_id, started_utc, resume
           commit, compiler, build_type, host, bundles, backends, cells, price, slo, limits, second_limits, suite,
           settings, client, clients)
 SS_ADDED_FIELDS(RunRecord, second_limits, client, clients)
+
+/// The looks at the limits that a backend's cells are held against: those of the machine for a backend that computes on it,
+/// those of its own device for any other. nullopt where they were not measured, as for a system that is not ours.
+[[nodiscard]] std::optional<LimitLooks> limits_of(const RunRecord& record, const BackendRecord& backend);
+/// The same for the backend of this name; nullopt also if there is none.
+[[nodiscard]] std::optional<LimitLooks> limits_of(const RunRecord& record, std::string_view backend);
 
 }  // namespace secondsource

@@ -218,21 +218,37 @@ void add_memory(Document& document, const Drawing& drawing) {
 void add_roofline(Document& document, std::span<const SummarizedRun> runs, const Drawing& drawing) {
   document.add(Section{"roofline", "Roofline"});
   document.add(Paragraph{
-      "Each point is what the steps of one kind did; the lines are what this machine does at best, measured before the "
-      "run: rising, by reading memory (dotted: a cache); level, by arithmetic. A dashed line is drawn where a step did "
+      "Each point is what the steps of one kind did; the lines are what this machine, or this device, does at best, "
+      "measured before the run: rising, by reading memory (dotted: a cache); level, by arithmetic. A dashed line is drawn where a step did "
       "more than was measured: the machine can do that, and the limits are too low."});
   std::vector<Chart> charts;
-  for (const SummarizedRun& run : runs) {
-    if (!run.record.limits) continue;
+  const auto add_chart = [&](const SummarizedRun& run, const std::string& of, const MachineLimits& limits,
+                             const auto& has_cell) {
     std::vector<RooflinePoint> points;
     for (const Drawn& drawn : drawing.cells()) {
-      if (drawn.run != &run || drawn.series == nullptr) continue;
+      if (drawn.run != &run || drawn.series == nullptr || !has_cell(drawn.cell->key.backend)) continue;
       for (const StepRate& rate : drawn.series->step_rates) {
         points.push_back({drawn.label, drawn.cell->key.scenario + ", " + rate.kind, drawn.look, rate.flops_per_byte,
                           rate.flops_per_s});
       }
     }
-    charts.push_back(roofline_chart("run " + run.summary.run_id.substr(0, 8), *run.record.limits, points));
+    charts.push_back(roofline_chart("run " + run.summary.run_id.substr(0, 8) + of, limits, points));
+  };
+  for (const SummarizedRun& run : runs) {
+    const auto is_device = [&run](const std::string& name) {
+      const auto found = std::ranges::find(run.record.backends, name, &BackendRecord::name);
+      return found != run.record.backends.end() && !found->device.is_host;
+    };
+    const bool has_host = run.record.backends.empty() ||
+                          std::ranges::any_of(run.record.backends, [](const auto& one) { return one.device.is_host; });
+    if (run.record.limits && has_host) {
+      add_chart(run, "", *run.record.limits, [&](const std::string& name) { return !is_device(name); });
+    }
+    for (const BackendRecord& backend : run.record.backends) {
+      if (backend.device.is_host || !backend.limits) continue;
+      add_chart(run, ", " + backend.name, *backend.limits,
+                [&](const std::string& name) { return name == backend.name; });
+    }
   }
   add_charts(document, charts,
              "Not drawn: the runs have no measured limits of the machine, or no record of the work in their steps.");

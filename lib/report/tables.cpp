@@ -220,7 +220,8 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
     for (const CellSummary& cell : run.summary.cells) {
       for (const std::string& note : other_notes(cell)) add(fmt::format("{}: {}", cell.key.id(), note));
     }
-    if (const std::string caveat = limits_caveat(run.record.limits); !caveat.empty()) add(caveat);
+    const bool uses_host = std::ranges::any_of(run.record.backends, [](const auto& one) { return one.device.is_host; });
+    if (const std::string caveat = limits_caveat(run.record.limits); uses_host && !caveat.empty()) add(caveat);
     if (!run.record.price) add("$/1M and $/1K: no price was given (--price)");
   }
   for (std::string& line : disturbance_lines(runs)) add(std::move(line));

@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "host/device_limits.h"
 #include "host/limit_looks.h"
 #include "host/machine_limits.h"
 #include "host/machine_probe.h"
@@ -44,7 +45,7 @@ bool seems_too_fast(const CheckRecord& roofline) {
 }
 
 /// The limits of this host with the settings' threads and CPUs; the run's own looks are among them.
-LimitStore limits_of(const RunRecord& record, const RunSettings& settings) {
+LimitStore host_limits(const RunRecord& record, const RunSettings& settings) {
   return LimitStore::for_host(cache_folder(), record.host, settings.threads, settings.cpus,
                               LimitLooks{.best = record.limits.value_or(MachineLimits()),
                                          .second = record.second_limits.value_or(MachineLimits())});
@@ -55,13 +56,43 @@ LimitStore limits_of(const RunRecord& record, const RunSettings& settings) {
 RunChecks::RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs)
     : run_(run),
       settings_(std::move(settings)),
-      limits_(limits_of(run.record(), settings_)),
+      limits_(host_limits(run.record(), settings_)),
       watch_(std::move(inputs)) {}
 
-Result<void> RunChecks::add_to(Repetition& repetition, std::int64_t n_requests) {
-  if (is_on_host(repetition)) SS_TRY_VOID(look_at_machine(repetition));
+struct RunChecks::Limited {
+  const BackendRecord* backend = nullptr;  ///< null: the repetition is of no backend in the record
+  const AskRates& ask;
+
+  [[nodiscard]] bool is_on_host() const { return backend != nullptr && backend->device.is_host; }
+  /// A device of its own that a worker may tell about.
+  [[nodiscard]] bool is_device() const {
+    return backend != nullptr && !backend->device.is_host && !backend->is_foreign() && ask;
+  }
+};
+
+Result<void> RunChecks::look_at_device(const BackendRecord& backend, const AskRates& ask) {
+  const Limited limited{&backend, ask};
+  if (!limited.is_device()) return {};
+  for (int n_looks = 0; n_looks < kMoreLooks; ++n_looks) {
+    if (const auto looks = looks_at(limited); looks && is_settled(*looks)) return {};
+    SS_TRY(const std::optional<MachineLimits> look, another_look(limited));
+    if (!look) return {};
+    SS_TRY_VOID(add_look(limited, *look));
+  }
+  return {};
+}
+
+Result<void> RunChecks::add_to(Repetition& repetition, std::int64_t n_requests, const AskRates& ask) {
+  const PlannedCell* const cell = cell_of(run_.record(), repetition);
+  Limited limited{nullptr, ask};
+  if (cell != nullptr) {
+    const auto found = std::ranges::find(run_.record().backends, cell->key.backend, &BackendRecord::name);
+    if (found != run_.record().backends.end()) limited.backend = &*found;
+  }
+  SS_TRY_VOID(look_at_machine(limited, repetition));
   excuse_by_neighbours(repetition.checks);
-  SS_TRY(CheckRecord roofline, roofline_of(repetition));
+  SS_TRY(CheckRecord roofline,
+         roofline_of(limited, repetition, cell == nullptr ? "" : std::string_view(cell->key.variant)));
   repetition.checks.push_back(std::move(roofline));
   const HarnessCost cost{.ns_per_request = number_of(run_.record(), "harness_ns_per_request"),
                          .ns_per_poll = number_of(run_.record(), "harness_ns_per_poll"),
@@ -71,46 +102,80 @@ Result<void> RunChecks::add_to(Repetition& repetition, std::int64_t n_requests) 
   return {};
 }
 
-bool RunChecks::is_on_host(const Repetition& repetition) const {
-  const PlannedCell* const cell = cell_of(run_.record(), repetition);
-  return cell != nullptr && std::ranges::any_of(run_.record().backends, [cell](const BackendRecord& backend) {
-           return backend.name == cell->key.backend && backend.device.is_host;
-         });
-}
-
-Result<void> RunChecks::look_at_machine(Repetition& repetition) {
-  if (!run_.record().limits) return {};
-  if (!moment_ || now_ns() - looked_ns_ >= kLookPeriodNs) {
-    SS_TRY(const MachineProbe probe, MachineProbe::create(settings_.threads, settings_.cpus, HostFiles()));
-    moment_ = probe.look();
-    looked_ns_ = now_ns();
-    SS_TRY_VOID(add_look(look_of(*moment_, limits_.looks().best)));
+Result<void> RunChecks::look_at_machine(const Limited& limited, Repetition& repetition) {
+  std::optional<LimitLooks> looks = looks_at(limited);
+  if (!looks) return {};
+  const std::string key = limited.is_on_host() ? "" : limited.backend->name;
+  auto moment = moments_.find(key);
+  if (moment == moments_.end() || now_ns() - moment->second.looked_ns >= kLookPeriodNs) {
+    SS_TRY(const std::optional<MachineMoment> rates, moment_of(limited));
+    if (!rates) return {};
+    moment = moments_.insert_or_assign(key, Moment{*rates, now_ns()}).first;
+    SS_TRY_VOID(add_look(limited, look_of(*rates, looks->best)));
+    looks = looks_at(limited);
   }
-  repetition.telemetry.push_back({std::string(kMachineReadReading), moment_->read_bytes_per_s, ""});
-  repetition.telemetry.push_back({std::string(kMachineF32Reading), moment_->f32_flops, ""});
-  repetition.checks.push_back(check_machine(*moment_, limits_.looks().best, all_steps(repetition)));
+  const MachineMoment& rates = moment->second.rates;
+  repetition.telemetry.push_back({std::string(kMachineReadReading), rates.read_bytes_per_s, ""});
+  repetition.telemetry.push_back({std::string(kMachineF32Reading), rates.f32_flops, ""});
+  repetition.checks.push_back(check_machine(rates, looks->best, all_steps(repetition)));
   return {};
 }
 
-Result<void> RunChecks::add_look(const MachineLimits& look) {
+Result<CheckRecord> RunChecks::roofline_of(const Limited& limited, const Repetition& repetition,
+                                           std::string_view variant) {
+  const auto check = [&] {
+    const std::optional<LimitLooks> looks = looks_at(limited);
+    return check_roofline(repetition, looks ? &*looks : nullptr, variant);
+  };
+  CheckRecord roofline = check();
+  // The neighbours that a run takes slow the host, and not a device of its own.
+  const int n_more_looks = limited.is_on_host() && settings_.takes_any_noise() ? 0 : kMoreLooks;
+  for (int n_looks = 0; n_looks < n_more_looks && seems_too_fast(roofline); ++n_looks) {
+    SS_TRY(const std::optional<MachineLimits> look, another_look(limited));
+    if (!look) break;
+    SS_TRY_VOID(add_look(limited, *look));
+    roofline = check();
+  }
+  return roofline;
+}
+
+std::optional<LimitLooks> RunChecks::looks_at(const Limited& limited) const {
+  if (limited.backend == nullptr) return std::nullopt;
+  // The store also has what other processes measured on this host.
+  if (limited.is_on_host() && run_.record().limits) return limits_.looks();
+  return limits_of(run_.record(), *limited.backend);
+}
+
+Result<void> RunChecks::add_look(const Limited& limited, const MachineLimits& look) {
+  if (!limited.is_on_host()) {
+    const LimitLooks looks = looks_at(limited).value_or(LimitLooks());
+    if (!adds_to(looks, look)) return {};
+    return run_.set_device_limits(limited.backend->name, secondsource::add_look(looks, look));
+  }
   if (!adds_to(limits_.looks(), look)) return {};
   // The run's own record has the look. That the cache cannot be written was noted when the run began.
   (void)limits_.add(look);
   return run_.set_limits(limits_.looks());
 }
 
-Result<CheckRecord> RunChecks::roofline_of(const Repetition& repetition) {
-  const PlannedCell* const cell = cell_of(run_.record(), repetition);
-  const std::string_view variant = cell == nullptr ? "" : std::string_view(cell->key.variant);
-  if (!run_.record().limits || !is_on_host(repetition)) return check_roofline(repetition, nullptr, variant);
-  CheckRecord check = check_roofline(repetition, &limits_.looks(), variant);
-  const int n_more_looks = settings_.takes_any_noise() ? 0 : kMoreLooks;
-  for (int n_looks = 0; n_looks < n_more_looks && seems_too_fast(check); ++n_looks) {
-    SS_TRY(const MachineLimits look, measure_machine_limits(settings_.threads, settings_.cpus, HostFiles()));
-    SS_TRY_VOID(add_look(look));
-    check = check_roofline(repetition, &limits_.looks(), variant);
+Result<std::optional<MachineMoment>> RunChecks::moment_of(const Limited& limited) const {
+  if (limited.is_on_host()) {
+    SS_TRY(const MachineProbe probe, MachineProbe::create(settings_.threads, settings_.cpus, HostFiles()));
+    return std::optional(probe.look());
   }
-  return check;
+  if (!limited.is_device()) return std::optional<MachineMoment>();
+  SS_TRY(const std::optional<DeviceRates> rates, limited.ask(RateEffort::kMoment));
+  return rates ? std::optional(moment_of_device(*rates)) : std::nullopt;
+}
+
+Result<std::optional<MachineLimits>> RunChecks::another_look(const Limited& limited) const {
+  if (limited.is_on_host()) {
+    SS_TRY(const MachineLimits look, measure_machine_limits(settings_.threads, settings_.cpus, HostFiles()));
+    return std::optional(look);
+  }
+  if (!limited.is_device()) return std::optional<MachineLimits>();
+  SS_TRY(const std::optional<DeviceRates> rates, limited.ask(RateEffort::kAll));
+  return rates ? std::optional(limits_of_device(*rates)) : std::nullopt;
 }
 
 }  // namespace secondsource

@@ -1,13 +1,18 @@
 #pragma once
 // The checks of a repetition that the parent process makes because the worker that measured it cannot (docs/checks.md):
-// that the result stays within the machine's limits, that the harness costs little, and that bundle and module are
-// still the same files.
+// that the result stays within the limits of what computed it, that the harness costs little, and that bundle and module
+// are still the same files. A backend on the host is held against the machine, any other against its own device, which only
+// the worker can ask.
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "backend/device_rates.h"
 #include "core/result.h"
 #include "host/limit_store.h"
 #include "host/machine_probe.h"
@@ -17,29 +22,44 @@
 
 namespace secondsource {
 
+/// Asks the device that a worker holds for its rates; nullopt where it does not tell.
+using AskRates = std::function<Result<std::optional<DeviceRates>>(RateEffort effort)>;
+
 class RunChecks {
  public:
   /// `inputs` are the files and folders that must not change. `run` must outlive this object.
   RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs);
 
+  /// Looks at the limits of the backend's own device, until two looks agree, twice at most; does nothing for a backend on
+  /// the host, whose limits the run's record has. Errors: kIo; those of `ask`.
+  Result<void> look_at_device(const BackendRecord& backend, const AskRates& ask);
+
   /// Adds the checks "machine", "roofline", "harness" and "inputs" to a repetition with `n_requests` requests, and adds
-  /// to its telemetry the rates that the machine reached within three seconds of it, which are a look at its limits as well. A limit
-  /// that the repetition seems to exceed is measured again first, because other load may have lowered the earlier looks.
-  /// If neighbours disturbed the repetition, they may explain why its time per token fell, so "warm_up" is then at most
-  /// suspect. Errors: kIo, kOutOfMemory.
-  Result<void> add_to(Repetition& repetition, std::int64_t n_requests);
+  /// to its telemetry the rates that the machine, or the device, reached within three seconds of it, which are a look at its limits
+  /// as well. A limit that the repetition seems to exceed is measured again first, because other load may have lowered the
+  /// earlier looks. If neighbours disturbed the repetition, they may explain why its time per token fell, so "warm_up" is then
+  /// at most suspect. `ask` may be empty for a worker without a device. Errors: kIo, kOutOfMemory; those of `ask`.
+  Result<void> add_to(Repetition& repetition, std::int64_t n_requests, const AskRates& ask);
 
  private:
-  [[nodiscard]] bool is_on_host(const Repetition& repetition) const;
-  Result<void> look_at_machine(Repetition& repetition);
-  Result<void> add_look(const MachineLimits& look);
-  Result<CheckRecord> roofline_of(const Repetition& repetition);
+  struct Moment {
+    MachineMoment rates;
+    std::int64_t looked_ns = 0;  ///< when the look ended
+  };
+  /// What a repetition's backend is held against, and how another look is taken.
+  struct Limited;
+
+  Result<void> look_at_machine(const Limited& limited, Repetition& repetition);
+  Result<CheckRecord> roofline_of(const Limited& limited, const Repetition& repetition, std::string_view variant);
+  [[nodiscard]] std::optional<LimitLooks> looks_at(const Limited& limited) const;
+  Result<void> add_look(const Limited& limited, const MachineLimits& look);
+  Result<std::optional<MachineMoment>> moment_of(const Limited& limited) const;
+  Result<std::optional<MachineLimits>> another_look(const Limited& limited) const;
   RunDirectory& run_;
   RunSettings settings_;
-  LimitStore limits_;
+  LimitStore limits_;  ///< those of the host
   InputWatch watch_;
-  std::optional<MachineMoment> moment_;  ///< the last look at the machine
-  std::int64_t looked_ns_ = 0;           ///< when it ended
+  std::map<std::string, Moment> moments_;  ///< the last look, by backend; backends on the host share that of ""
 };
 
 }  // namespace secondsource

@@ -99,6 +99,14 @@ Result<void> RunDirectory::set_limits(const LimitLooks& looks) {
   return write_record(folder_ / kRunFile, record_);
 }
 
+Result<void> RunDirectory::set_device_limits(std::string_view backend, const LimitLooks& looks) {
+  const auto found = std::ranges::find(record_.backends, backend, &BackendRecord::name);
+  if (found == record_.backends.end()) return {};
+  found->limits = looks.best;
+  found->second_limits = looks.second;
+  return write_record(folder_ / kRunFile, record_);
+}
+
 Result<void> RunDirectory::append_telemetry(std::string_view stint, const TelemetrySnapshot& snapshot) {
   const std::filesystem::path path = folder_ / "telemetry.jsonl";
   if (!telemetry_.is_open()) {

@@ -36,6 +36,8 @@ class RunDirectory {
   Result<void> append(std::span<const JournalLine> lines);
   /// Into run.json: the looks at the machine's limits after one more. Errors: kIo.
   Result<void> set_limits(const LimitLooks& looks);
+  /// The same for the limits of the device of a backend, which the record has. Errors: kIo.
+  Result<void> set_device_limits(std::string_view backend, const LimitLooks& looks);
   /// Beside the journal; never flushed: telemetry may be lost, samples not. Errors: kIo.
   Result<void> append_telemetry(std::string_view stint, const TelemetrySnapshot& snapshot);
   /// The file that receives the stderr of the stint's workers.

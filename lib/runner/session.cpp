@@ -134,9 +134,11 @@ class Session {
     if (failure) return failure;
     SS_TRY(WorkerClient started, start_process(stint.id, *stint.backend));
     worker.emplace(std::move(started));
-    const WorkerListener listener = listener_for(stint.id);
+    const WorkerListener listener = listener_for(stint.id, *worker);
     SS_TRY(failure, worker->load(job_for(stint, *stint.backend), listener));
-    if (failure || !golden_needed_) return with_cause(std::move(failure));
+    if (failure) return with_cause(std::move(failure));
+    SS_TRY_VOID(checks_.look_at_device(*stint.backend, ask_rates(*worker)));
+    if (!golden_needed_) return with_cause(std::move(failure));
     say(fmt::format("{}: golden prompts", stint.id));
     GoldenRecord record;
     SS_TRY(failure, worker->golden(answers, listener, record));
@@ -238,7 +240,7 @@ class Session {
     plan.n_done = partial.n_done;
     plan.clock_ns = partial.clock_ns;
     plan.n_done_tokens = partial.n_tokens;
-    SS_TRY(WorkerOutcome outcome, worker.measure({plan}, listener_for(stint_id(cell.key))));
+    SS_TRY(WorkerOutcome outcome, worker.measure({plan}, listener_for(stint_id(cell.key), worker)));
     if (outcome) return outcome;
     warm_cells_.insert(id);
     weight_done_ += weight_of(cell);
@@ -263,9 +265,9 @@ class Session {
     CapacityRun::Hooks hooks;
     hooks.measure = [&](const MeasureCommand& command, std::vector<JournalLine>& lines) -> Result<WorkerOutcome> {
       SS_TRY_VOID(interrupt_.check());
-      WorkerListener listener = listener_for(stint_id(cell.key));
+      WorkerListener listener = listener_for(stint_id(cell.key), worker);
       listener.on_lines = [&](std::span<const JournalLine> measured) -> Result<void> {
-        SS_TRY(std::vector<JournalLine> checked, with_checks(measured));
+        SS_TRY(std::vector<JournalLine> checked, with_checks(measured, worker));
         lines.insert(lines.end(), std::make_move_iterator(checked.begin()), std::make_move_iterator(checked.end()));
         return {};
       };
@@ -297,7 +299,7 @@ class Session {
     command.file = settings_.trace_file;
     command.process = &cell - run_.record().cells.data() + 1;
     command.origin_ns = started_ns_;
-    return worker.time_operations(command, listener_for(stint_id(cell.key)));
+    return worker.time_operations(command, listener_for(stint_id(cell.key), worker));
   }
 
   /// The time budget of one repetition.
@@ -387,8 +389,20 @@ class Session {
             static_cast<std::int64_t>(1e9 * settings_.cell_deadline_s)};
   }
 
-  WorkerListener listener_for(const std::string& stint) {
-    return {.on_lines = [this](std::span<const JournalLine> lines) { return keep(lines); },
+  /// Asks a worker's device for its rates, and says each reason why it does not tell once.
+  AskRates ask_rates(WorkerClient& worker) {
+    return [this, &worker](RateEffort effort) -> Result<std::optional<DeviceRates>> {
+      std::string why_not;
+      SS_TRY(std::optional<DeviceRates> rates, worker.rates(effort, why_not));
+      if (!rates && silent_.insert(why_not).second) {
+        progress_.note("the limits of a device are not known: " + why_not);
+      }
+      return rates;
+    };
+  }
+
+  WorkerListener listener_for(const std::string& stint, WorkerClient& worker) {
+    return {.on_lines = [this, &worker](std::span<const JournalLine> lines) { return keep(lines, worker); },
             .on_telemetry =
                 [this, stint](const TelemetrySnapshot& snapshot) {
                   // The error is ignored, since lost telemetry does not end a run. A full disk will fail the next
@@ -407,13 +421,13 @@ class Session {
   }
 
   /// Appends the lines to the journal.
-  Result<void> keep(std::span<const JournalLine> lines) {
-    SS_TRY(const std::vector<JournalLine> checked, with_checks(lines));
+  Result<void> keep(std::span<const JournalLine> lines, WorkerClient& worker) {
+    SS_TRY(const std::vector<JournalLine> checked, with_checks(lines, worker));
     return run_.append(checked);
   }
 
   /// Adds to each repetition the checks that the worker cannot make.
-  Result<std::vector<JournalLine>> with_checks(std::span<const JournalLine> lines) {
+  Result<std::vector<JournalLine>> with_checks(std::span<const JournalLine> lines, WorkerClient& worker) {
     std::vector<JournalLine> checked(lines.begin(), lines.end());
     for (JournalLine& line : checked) {
       auto* repetition = std::get_if<Repetition>(&line);
@@ -423,7 +437,7 @@ class Session {
         return sample != nullptr && sample->cell == repetition->cell && sample->repetition == repetition->repetition;
       };
       const auto n_requests = std::ranges::count_if(run_.lines(), is_of_it) + std::ranges::count_if(lines, is_of_it);
-      SS_TRY_VOID(checks_.add_to(*repetition, n_requests));
+      SS_TRY_VOID(checks_.add_to(*repetition, n_requests, ask_rates(worker)));
     }
     return checked;
   }
@@ -455,6 +469,7 @@ class Session {
   RunChecks checks_;
   std::map<std::string, std::optional<OracleAnswers>> oracle_answers_;
   std::unique_ptr<ManagedServer> server_;  ///< of the stint that runs
+  std::set<std::string> silent_;           ///< why devices did not tell their rates
   std::set<std::string> warm_cells_;       ///< those that the worker has warmed up for
   std::string task_;
   bool golden_needed_ = false;

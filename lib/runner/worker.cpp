@@ -126,15 +126,27 @@ class Worker {
     return say(DoneMessage{});
   }
 
+  Result<void> handle(const RatesCommand& command) {
+    SS_TRY_VOID(check_loaded());
+    Result<DeviceRates> rates = system_->measure_rates(command.effort);
+    count_.fetch_add(1, std::memory_order_relaxed);
+    if (!rates) return say(RatesMessage{std::nullopt, rates.error().message});
+    return say(RatesMessage{std::move(*rates), ""});
+  }
+
   Result<void> handle(const KeptCommand&) { return Error{ErrorCode::kInternal, "worker: nothing was kept"}; }
   Result<void> handle(const QuitCommand&) { return {}; }
 
-  /// Sends lines to the parent and waits until they are on the disk.
+  /// Sends lines to the parent and waits until they are on the disk; meanwhile it may ask for rates of the device.
   Result<void> keep(std::span<const JournalLine> lines) {
     SS_TRY_VOID(say(LinesMessage{{lines.begin(), lines.end()}}));
-    SS_TRY(const WorkerRequest answer, next_request());
-    if (std::holds_alternative<KeptCommand>(answer)) return {};
-    return Error{ErrorCode::kInterrupted, "worker: the run is over"};
+    while (true) {
+      SS_TRY(const WorkerRequest answer, next_request());
+      if (std::holds_alternative<KeptCommand>(answer)) return {};
+      const auto* const rates = std::get_if<RatesCommand>(&answer);
+      if (rates == nullptr) return Error{ErrorCode::kInterrupted, "worker: the run is over"};
+      SS_TRY_VOID(handle(*rates));
+    }
   }
 
   Result<void> say(const WorkerMessage& message) { return pipe_.send(to_line(message)); }

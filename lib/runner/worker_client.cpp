@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/clock.h"
 #include "core/interrupt.h"
@@ -68,6 +69,22 @@ Result<WorkerOutcome> WorkerClient::time_operations(const TimeOperationsCommand&
   return answer.failure;
 }
 
+Result<std::optional<DeviceRates>> WorkerClient::rates(RateEffort effort, std::string& why_not) {
+  SS_TRY(Answer answer, ask(RatesCommand{effort}, {}));
+  if (answer.failure) {
+    lost_ = std::move(answer.failure);
+    why_not = lost_->message;
+    return std::optional<DeviceRates>();
+  }
+  auto* const message = std::get_if<RatesMessage>(&*answer.message);
+  if (message == nullptr) {
+    why_not = "the worker answered something else";
+    return std::optional<DeviceRates>();
+  }
+  why_not = std::move(message->why_not);
+  return std::move(message->rates);
+}
+
 void WorkerClient::quit() {
   if (!alive_) return;
   alive_ = false;
@@ -81,6 +98,7 @@ void WorkerClient::quit() {
 }
 
 Result<WorkerClient::Answer> WorkerClient::ask(const WorkerRequest& request, const WorkerListener& listener) {
+  if (lost_) return Answer{std::nullopt, std::exchange(lost_, std::nullopt)};
   const std::int64_t paused_ns = interrupt_.paused_ns();
   if (!process_.send(to_line(request))) return closed();
   WatchedTime since_start;
@@ -117,6 +135,7 @@ Result<WorkerClient::Answer> WorkerClient::ask(const WorkerRequest& request, con
         }
       }
       SS_TRY_VOID(keep(*lines, listener));
+      if (lost_) return Answer{std::nullopt, std::exchange(lost_, std::nullopt)};
     } else if (const auto* failure = std::get_if<FailedMessage>(&message)) {
       return failed(failure->error);
     } else {
@@ -127,6 +146,7 @@ Result<WorkerClient::Answer> WorkerClient::ask(const WorkerRequest& request, con
 
 Result<void> WorkerClient::keep(const LinesMessage& lines, const WorkerListener& listener) {
   if (listener.on_lines) SS_TRY_VOID(listener.on_lines(lines.lines));
+  if (lost_) return {};
   // If the worker has died meanwhile, the next receive() reports it.
   (void)process_.send(to_line(KeptCommand{}));
   return {};

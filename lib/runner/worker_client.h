@@ -48,6 +48,9 @@ class WorkerClient {
   Result<WorkerOutcome> answers(const WorkerListener& listener, OracleAnswers& result);
   Result<WorkerOutcome> time_operations(const TimeOperationsCommand& command, const WorkerListener& listener);
   Result<WorkerOutcome> measure(const MeasureCommand& command, const WorkerListener& listener);
+  /// What the device of the loaded system does at best. May also be called by WorkerListener::on_lines, during another
+  /// command: that one then has the failure. nullopt, and `why_not`, where the device does not tell.
+  Result<std::optional<DeviceRates>> rates(RateEffort effort, std::string& why_not);
   /// Asks the worker to end, and kills it if it does not end soon.
   void quit();
 
@@ -83,6 +86,7 @@ class WorkerClient {
   WorkerDeadlines deadlines_;
   const InterruptFlag& interrupt_;
   ChildWatch watch_;
+  std::optional<WorkerFailure> lost_;               ///< that of a worker that failed while it was asked for rates
   FailureKind kind_of_loss_ = FailureKind::kError;  ///< what it is if the system that was loaded is lost
   bool alive_ = true;
   std::optional<PausedWithUs> paused_with_us_;  ///< while the process exists

@@ -7,6 +7,7 @@
 //   answers         -> answers ANSWERS | failed       (the oracle's greedy ids of a few short prompts)
 //   measure PLAN    -> (lines LINES -> kept)* , done | failed
 //   time operations -> lines LINES -> kept , done | failed
+//   rates EFFORT    -> rates LOOK                      (also instead of `kept`, before it)
 //   quit
 // At any time after `load`, the sampler's thread sends: alive PROGRESS READINGS
 
@@ -17,6 +18,8 @@
 #include <variant>
 #include <vector>
 
+#include "backend/device_rates.h"
+#include "core/enum_names.h"
 #include "core/fields.h"
 #include "core/result.h"
 #include "core/variant_tags.h"
@@ -46,6 +49,13 @@ struct MeasureCommand {
 };
 SS_FIELDS(MeasureCommand, plan, probe)
 
+/// Asks what the device of the loaded system does at best.
+struct RatesCommand {
+  RateEffort effort = RateEffort::kAll;
+};
+SS_ENUM_NAMES(RateEffort, "all", "moment")
+SS_FIELDS(RatesCommand, effort)
+
 struct KeptCommand {};
 SS_FIELDS(KeptCommand)
 
@@ -53,8 +63,8 @@ struct QuitCommand {};
 SS_FIELDS(QuitCommand)
 
 using WorkerRequest = std::variant<LoadCommand, GoldenCommand, AnswersCommand, MeasureCommand, TimeOperationsCommand,
-                                   KeptCommand, QuitCommand>;
-SS_VARIANT_TAGS(WorkerRequest, "do", "load", "golden", "answers", "measure", "time operations", "kept", "quit")
+                                   RatesCommand, KeptCommand, QuitCommand>;
+SS_VARIANT_TAGS(WorkerRequest, "do", "load", "golden", "answers", "measure", "time operations", "rates", "kept", "quit")
 
 struct LoadedMessage {
   std::string system;  ///< SystemUnderTest::name()
@@ -77,6 +87,15 @@ struct LinesMessage {
 };
 SS_FIELDS(LinesMessage, lines)
 
+/// The answer to RatesCommand. A device that does not measure itself, or has no memory left for it, ends no worker.
+struct RatesMessage {
+  std::optional<DeviceRates> rates;
+  std::string why_not;  ///< where there are none
+};
+SS_FIELDS(DeviceReadRate, buffer_bytes, bytes_per_s)
+SS_FIELDS(DeviceRates, n_processors, loops, reads, f32_flops, bf16_flops, int8_ops, unmeasured)
+SS_FIELDS(RatesMessage, rates, why_not)
+
 struct DoneMessage {};
 SS_FIELDS(DoneMessage)
 
@@ -93,9 +112,9 @@ struct AliveMessage {
 SS_FIELDS(TelemetrySnapshot, at_ns, readings)
 SS_FIELDS(AliveMessage, progress, snapshot)
 
-using WorkerMessage =
-    std::variant<LoadedMessage, GoldenMessage, AnswersMessage, LinesMessage, DoneMessage, FailedMessage, AliveMessage>;
-SS_VARIANT_TAGS(WorkerMessage, "say", "loaded", "golden", "answers", "lines", "done", "failed", "alive")
+using WorkerMessage = std::variant<LoadedMessage, GoldenMessage, AnswersMessage, LinesMessage, RatesMessage,
+                                   DoneMessage, FailedMessage, AliveMessage>;
+SS_VARIANT_TAGS(WorkerMessage, "say", "loaded", "golden", "answers", "lines", "rates", "done", "failed", "alive")
 
 [[nodiscard]] std::string to_line(const WorkerRequest& request);
 [[nodiscard]] std::string to_line(const WorkerMessage& message);

@@ -73,8 +73,10 @@ class MatrixBuilder {
       if (key.operation == kAll) note_fallbacks(key, sums);
     }
     for (const SummarizedRun& run : runs_) {
+      const bool uses_host =
+          std::ranges::any_of(run.record.backends, [](const auto& one) { return one.device.is_host; });
       const std::string caveat = limits_caveat(run.record.limits);
-      if (!caveat.empty() && !run.operations.empty()) matrix_.notes.push_back(caveat);
+      if (uses_host && !caveat.empty() && !run.operations.empty()) matrix_.notes.push_back(caveat);
     }
     return std::move(matrix_);
   }
@@ -117,6 +119,7 @@ class MatrixBuilder {
     const BackendRecord* const backend = backend_of(run, cell->key.backend);
     if (backend == nullptr) return;
     const std::size_t platform = platform_of(run, *backend);
+    const std::optional<LimitLooks> looks = limits_of(run.record, *backend);
     double bytes = 0;
     for (const OperationTime& time : times.operations) bytes += time.bytes;
     const double working_set = bytes / static_cast<double>(std::max<std::int64_t>(1, times.n_steps));
@@ -128,7 +131,7 @@ class MatrixBuilder {
         sum->kernels.insert(time.kernel);
         if (!time.fallback.empty()) sum->fallbacks.insert(time.fallback);
         if (cell->golden == GoldenVerdict::kFailed) sum->wrong = times.cell;
-        add_best(time, *backend, run.record.limits, cell->key.variant, working_set, *sum);
+        add_best(time, looks, cell->key.variant, working_set, *sum);
       }
       time_[{cell->key.variant, platform}] += time.ns;
     }
@@ -139,18 +142,18 @@ class MatrixBuilder {
     }
   }
 
-  static void add_best(const OperationTime& time, const BackendRecord& backend,
-                       const std::optional<MachineLimits>& limits, const std::string& variant, double working_set,
-                       Sum& sum) {
-    if (!backend.device.is_host || !limits) {
+  static void add_best(const OperationTime& time, const std::optional<LimitLooks>& looks, const std::string& variant,
+                       double working_set, Sum& sum) {
+    if (!looks) {
       sum.no_best = "the limits of this device were not measured";
       return;
     }
-    const auto read = read_limit(*limits, working_set);
-    const auto operations = operations_limit(*limits, variant);
+    const MachineLimits& limits = looks->best;
+    const auto read = read_limit(limits, working_set);
+    const auto operations = operations_limit(limits, variant);
     if (!read || (time.flops > 0 && !operations)) {
-      sum.no_best = limits->unmeasured.empty() ? "the machine's limits were not measured"
-                                               : "the peak of " + limits->unmeasured + " was not measured";
+      sum.no_best = limits.unmeasured.empty() ? "the machine's limits were not measured"
+                                              : "the peak of " + limits.unmeasured + " was not measured";
       return;
     }
     sum.best_ns += 1e9 * std::max(time.bytes / *read, time.flops > 0 ? time.flops / *operations : 0);

@@ -234,17 +234,17 @@ std::optional<LimitShare> first_token_of_limit(const StepWork& prefill, const Ce
 
 /// Computes the shares of the machine's limits, and which limit binds the kind of steps that took most of the time.
 void summarize_bound(const RunRecord& record, std::span<const Repetition* const> repetitions, CellSummary& cell) {
-  const auto backend = std::ranges::find(record.backends, cell.key.backend, &BackendRecord::name);
-  const bool is_host = backend != record.backends.end() && backend->device.is_host;
-  if (!record.limits || !is_host) return;
+  const std::optional<LimitLooks> looks = limits_of(record, cell.key.backend);
+  if (!looks) return;
+  const MachineLimits& limits = looks->best;
   StepWork prefill, decode, mixed;
   for (const Repetition* repetition : repetitions) {
     prefill += repetition->prefill;
     decode += repetition->decode;
     mixed += repetition->mixed;
   }
-  const RooflineUse decode_use = roofline_use(decode, *record.limits, cell.key.variant);
-  const RooflineUse prefill_use = roofline_use(prefill, *record.limits, cell.key.variant);
+  const RooflineUse decode_use = roofline_use(decode, limits, cell.key.variant);
+  const RooflineUse prefill_use = roofline_use(prefill, limits, cell.key.variant);
   cell.read_fraction = decode_use.read;
   cell.flops_fraction = prefill_use.operations;
   cell.decode_of_limit = nearer_limit(decode_use);
@@ -253,7 +253,7 @@ void summarize_bound(const RunRecord& record, std::span<const Repetition* const>
   const std::pair<const char*, const StepWork*> kinds[] = {
       {"prefill", &prefill}, {"decode", &decode}, {"mixed", &mixed}};
   const auto& [name, longest] = *std::ranges::max_element(kinds, {}, [](const auto& kind) { return kind.second->ns; });
-  Bound bound = bound_of(*longest, *record.limits, cell.key.variant, name, cell.others_cpu_share.value_or(0));
+  Bound bound = bound_of(*longest, limits, cell.key.variant, name, cell.others_cpu_share.value_or(0));
   cell.bound = bound.bottleneck;
   cell.bound_why = std::move(bound.why);
 }

@@ -57,6 +57,11 @@ class LoadedEngine final : public LoadedSystem {
   }
 
   SystemUnderTest& system() override { return *system_; }
+  Result<DeviceRates> measure_rates(RateEffort effort) override {
+    Backend& backend = session_->backend();
+    if (backend.device().is_host) return LoadedSystem::measure_rates(effort);
+    return backend.measure_rates(effort);
+  }
   std::vector<TelemetrySource*> telemetry() override { return {&*device_telemetry_}; }
 
   Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "backend/device_rates.h"
 #include "core/progress.h"
 #include "core/result.h"
 #include "host/telemetry.h"
@@ -39,6 +40,11 @@ class LoadedSystem {
   virtual Result<PreparedWork> prepare(const Scenario& scenario, const LoadSeed& seed) = 0;
   /// Measures where the time of a scenario goes, by operation, and appends the spans to the command's trace file.
   virtual Result<OperationTimes> time_operations(const TimeOperationsCommand& command, ProgressCount& progress) = 0;
+  /// What its device does at best, measured now; nothing of the system may be in flight. Errors: kUnsupported for a system
+  /// on the host, or one that does not measure its device; else as Backend::measure_rates().
+  virtual Result<DeviceRates> measure_rates([[maybe_unused]] RateEffort effort) {
+    return Error{ErrorCode::kUnsupported, "the limits of this device were not measured"};
+  }
   /// Its sensors, those of its device and what it says of itself; they live as long as this.
   [[nodiscard]] virtual std::vector<TelemetrySource*> telemetry() = 0;
 };

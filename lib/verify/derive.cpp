@@ -429,9 +429,12 @@ void derive_limits(const Json& record, const Json& key, const CellLines& lines, 
     cell[name] = nullptr;
   }
   cell["bound"] = "";
-  const Json& limits = record.at("limits");
   const Json* backend = backend_of(record, key);
-  if (limits.is_null() || backend == nullptr || !backend->at("device").at("is_host").get<bool>()) return;
+  if (backend == nullptr) return;
+  // A device of its own is held against what was measured on it, and runs from before that was done have nothing.
+  const Json limits =
+      backend->at("device").at("is_host").get<bool>() ? record.at("limits") : backend->value("limits", Json());
+  if (limits.is_null()) return;
   const std::string variant = key.at("variant");
   const Steps prefill = steps_of(lines, "prefill", limits, variant);
   const Steps decode = steps_of(lines, "decode", limits, variant);

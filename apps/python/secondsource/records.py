@@ -577,6 +577,8 @@ class BackendRecord:
     unavailable: str
     served: Optional[Mapping[str, Any]] = None  # of a server behind a URL, as in run.json
     adapter: Optional[Mapping[str, Any]] = None  # of a runtime behind an adapter, as in run.json
+    limits: Optional[Mapping[str, Any]] = None  # measured by a device that is not the host, as in run.json
+    second_limits: Optional[Mapping[str, Any]] = None
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,9 @@ class GpuBackend final : public Backend {
     shared_.memory->count_runtime();
     return shared_.memory->account().use();
   }
-  Result<double> measure_read_rate() override {
+  Result<DeviceRates> measure_rates(RateEffort effort) override {
     SS_TRY_VOID(shared_.poison.healthy());
-    return best_read_rate(*shared_.memory, shared_.kernels, shared_.options.read_rate_bytes);
+    return measure_device_rates(*shared_.memory, shared_.kernels, shared_.options.rates, effort);
   }
   [[nodiscard]] std::vector<TelemetryReading> read_telemetry() const override {
     if (!shared_.options.read_telemetry) return {};

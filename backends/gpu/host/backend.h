@@ -2,7 +2,6 @@
 // The backend that CUDA, HIP and the shim share: everything above a Device and a KernelTable. A vendor's module opens a
 // device, fills in GpuOptions, and calls make_backend().
 
-#include <array>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -10,9 +9,9 @@
 #include "backend/backend.h"
 #include "backend_kit/poison.h"
 #include "gpu/host/device_memory.h"
+#include "gpu/host/device_rates.h"
 #include "gpu/host/kv_pool.h"
 #include "gpu/host/library_matmul.h"
-#include "gpu/host/read_rate.h"
 #include "gpu/host/weights.h"
 #include "gpu/kernels/kernels.h"
 
@@ -37,7 +36,7 @@ struct GpuOptions {
   std::shared_ptr<LibraryMatmul> vendor_library = {};  ///< null: not available
   std::string vendor_library_missing = {};             ///< why it is not available
   std::function<std::vector<TelemetryReading>()> read_telemetry = {};
-  std::array<std::size_t, 3> read_rate_bytes = kReadRateBytes;  ///< buffer sizes of measure_read_rate()
+  RateExtents rates = {};  ///< what measure_rates() reads and computes
 };
 
 /// Parses one of BackendOptions::extra: graphs, guards, tiles, attention, matmul, matmul_library. Returns false for another

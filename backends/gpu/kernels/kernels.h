@@ -327,15 +327,75 @@ struct GroupedMatmulArguments {
   float* partial;  ///< second product by tiles: [max_rows, n_top, n_expert_rows]
 };
 
-/// Sums the 32-bit words of [memory, memory + n_vecs * 16), each read once, to measure read bandwidth. Every thread writes
-/// the sum of the words it read, modulo 2^32, to sums [n_blocks * kReadMemoryThreads].
+/// Sums the 32-bit words of [memory, memory + n_vecs * 16), each read n_passes times, to measure read bandwidth. Every thread
+/// writes the sum of the words it read, modulo 2^32, to sums [n_blocks * kReadMemoryThreads].
 struct ReadMemoryArguments {
   const std::byte* memory = nullptr;
   std::uint32_t* sums = nullptr;
   std::int64_t n_vecs = 0;
   std::int32_t n_blocks = 0;
+  std::int32_t n_passes = 1;
 };
 inline constexpr std::int32_t kReadMemoryThreads = 256;
+
+/// The units whose peak is measured.
+enum class ComputeUnit : std::uint8_t {
+  kF32,           ///< multiply-adds of f32, by threads
+  kBf16,          ///< matrix cores, BF16 to f32, by warps
+  kInt8,          ///< matrix cores, int8 to int32, by warps
+  kBf16Together,  ///< the same by warpgroups (sm_90a)
+  kInt8Together,
+};
+
+/// Multiplies without reading memory, to measure a peak. Every multiply-add adds 1; every thread writes the total of its
+/// sums, n_steps * compute_of_thread(), to results [n_blocks * kComputeThreads].
+struct ComputeArguments {
+  ComputeUnit unit = ComputeUnit::kF32;
+  float* results = nullptr;
+  std::int32_t n_blocks = 0;
+  std::int32_t n_steps = 0;
+  float one = 1;  ///< a value that the compiler must not know
+};
+inline constexpr std::int32_t kComputeThreads = 256;
+inline constexpr std::int32_t kF32Chains = 16;            ///< sums of a thread
+inline constexpr std::int32_t kF32Depth = 16;             ///< multiply-adds of one sum in a step
+inline constexpr std::int32_t kComputeTiles = 8;          ///< tiles of 16 x 16 sums of a warp
+inline constexpr std::int32_t kComputeDepth = 32;         ///< K of a warp's step
+inline constexpr std::int32_t kTogetherDepthBytes = 128;  ///< K of a step of 64 x 128 sums of a warpgroup, in bytes
+
+/// Multiply-adds that are added to one sum in a step.
+[[nodiscard]] constexpr std::int32_t compute_depth(ComputeUnit unit) {
+  switch (unit) {
+    case ComputeUnit::kF32:
+      return kF32Depth;
+    case ComputeUnit::kBf16:
+    case ComputeUnit::kInt8:
+      return kComputeDepth;
+    case ComputeUnit::kBf16Together:
+      return kTogetherDepthBytes / 2;
+    case ComputeUnit::kInt8Together:
+      return kTogetherDepthBytes;
+  }
+  return 0;
+}
+/// Sums of a thread.
+[[nodiscard]] constexpr std::int32_t compute_sums(ComputeUnit unit, int warp_size) {
+  switch (unit) {
+    case ComputeUnit::kF32:
+      return kF32Chains;
+    case ComputeUnit::kBf16:
+    case ComputeUnit::kInt8:
+      return kComputeTiles * 16 * 16 / warp_size;
+    case ComputeUnit::kBf16Together:
+    case ComputeUnit::kInt8Together:
+      return 64 * 128 / 128;
+  }
+  return 0;
+}
+/// Multiply-adds of a thread in a step.
+[[nodiscard]] constexpr double compute_of_thread(ComputeUnit unit, int warp_size) {
+  return static_cast<double>(compute_sums(unit, warp_size)) * compute_depth(unit);
+}
 
 /// The launchers of one target.
 struct KernelTable {
@@ -352,6 +412,7 @@ struct KernelTable {
   Result<void> (*route)(const LaunchContext&, const RouteArguments&);
   Result<void> (*grouped_matmul)(const LaunchContext&, const GroupedMatmulArguments&);
   Result<void> (*read_memory)(const LaunchContext&, const ReadMemoryArguments&);
+  Result<void> (*compute)(const LaunchContext&, const ComputeArguments&);
 };
 
 }  // namespace secondsource::gpu

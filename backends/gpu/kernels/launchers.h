@@ -31,6 +31,7 @@ Result<void> launch_grouped_matmul(const LaunchContext& context, const GroupedMa
 Result<void> launch_grouped_matvec(const LaunchContext& context, const GroupedMatmulArguments& arguments);
 Result<void> launch_grouped_tiles(const LaunchContext& context, const GroupedMatmulArguments& arguments);
 Result<void> launch_read_memory(const LaunchContext& context, const ReadMemoryArguments& arguments);
+Result<void> launch_compute(const LaunchContext& context, const ComputeArguments& arguments);
 
 const KernelTable& kernel_table();
 

@@ -16,7 +16,8 @@ const KernelTable& kernel_table() {
                                      .sample = launch_sample,
                                      .route = launch_route,
                                      .grouped_matmul = launch_grouped_matmul,
-                                     .read_memory = launch_read_memory};
+                                     .read_memory = launch_read_memory,
+                                     .compute = launch_compute};
   return table;
 }
 

@@ -66,8 +66,12 @@ Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
   shim.n_threads = std::max(options.n_threads, 1);
   GpuOptions gpu;
   gpu.backend = kName;
-  gpu.read_rate_bytes = {std::size_t{1} << 14, std::size_t{1} << 15,
-                         std::size_t{1} << 16};  // smaller than on a GPU: the shim would take hours
+  // Smaller than on a GPU: the shim would take hours.
+  gpu.rates = {.cached_bytes = {std::size_t{1} << 13},
+               .memory_bytes = {std::size_t{1} << 14, std::size_t{1} << 15},
+               .pass_bytes = std::size_t{1} << 14,
+               .compute_steps = 1,
+               .n_passes = 3};
   for (const auto& [key, value] : options.extra) SS_TRY_VOID(read_option(key, value, shim, gpu));
   const auto no_library = [](const std::string&) -> Result<std::shared_ptr<LibraryMatmul>> {
     return Error{ErrorCode::kUnavailable, "gpu-shim has no library of products"};

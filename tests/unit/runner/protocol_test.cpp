@@ -52,6 +52,33 @@ TEST_CASE("requests to a worker arrive as they were sent") {
   CHECK(std::get<GoldenCommand>(*golden).answers->answers == answers.answers);
 }
 
+TEST_CASE("what a device does at best arrives as it was measured, or why it was not") {
+  const auto asked = worker_request_from_line(to_line(RatesCommand{RateEffort::kMoment}));
+  REQUIRE_OK(asked);
+  CHECK(std::get<RatesCommand>(*asked).effort == RateEffort::kMoment);
+  const DeviceRates rates{.n_processors = 132,
+                          .loops = "sm_90",
+                          .reads = {{1 << 20, 5e12}, {1 << 30, 3e12}},
+                          .f32_flops = 6e13,
+                          .bf16_flops = 9e14,
+                          .unmeasured = "units"};
+  const auto told = worker_message_from_line(to_line(RatesMessage{rates, ""}));
+  REQUIRE_OK(told);
+  const RatesMessage& back = std::get<RatesMessage>(*told);
+  REQUIRE(back.rates);
+  CHECK(back.rates->n_processors == 132);
+  CHECK(back.rates->loops == "sm_90");
+  REQUIRE(back.rates->reads.size() == 2);
+  CHECK(back.rates->reads[1].bytes_per_s == 3e12);
+  CHECK(back.rates->bf16_flops == 9e14);
+  CHECK_FALSE(back.rates->int8_ops);
+  CHECK(back.rates->unmeasured == "units");
+  const auto silent = worker_message_from_line(to_line(RatesMessage{std::nullopt, "no memory"}));
+  REQUIRE_OK(silent);
+  CHECK_FALSE(std::get<RatesMessage>(*silent).rates);
+  CHECK(std::get<RatesMessage>(*silent).why_not == "no memory");
+}
+
 TEST_CASE("messages of a worker arrive as they were sent, whatever bytes are in them") {
   RequestSample sample;
   sample.cell = "b/cpu/int8/single-stream";
