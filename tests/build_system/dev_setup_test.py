@@ -24,6 +24,8 @@ class Dev(unittest.TestCase):
             self.program(name)
         self.program("dpkg-query", "echo ok installed")
         self.program("python3", 'mkdir -p "${@: -1}" build/toolchains/cuda')
+        for name in ("cuobjdump", "nvdisasm"):
+            self.program(name)
 
     def program(self, name, script="exit 0", folder="tools"):
         path = self.folder / folder / name
@@ -92,6 +94,22 @@ class DevSetup(Dev):
         self.assertEqual(run.returncode, 0, run.stdout)
         self.assertIn("python3 -m pip install --quiet --no-deps --target build/toolchains/cuda nvidia-cuda-nvcc==13.0.88",
                       self.called)
+
+    def test_what_reads_machine_code_comes_as_wheels_where_either_is_missing(self):
+        self.nvcc("13.0")
+        installs = ("python3 -m pip install --quiet --no-deps --upgrade --target build/toolchains/cuda-readers "
+                    "nvidia-cuda-cuobjdump==13.2.51 nvidia-cuda-nvdisasm==13.2.51")
+        self.setup_gpu()
+        self.assertNotIn("pip install", self.called)
+        (self.folder / "tools/nvdisasm").unlink()
+        run = self.setup_gpu()
+        self.assertEqual(run.returncode, 0, run.stdout)
+        self.assertIn(installs, self.called)
+        self.assertIn("4.8 MB to fetch", run.stdout)
+        for name in ("cuobjdump", "nvdisasm"):
+            self.program(name, folder="build/toolchains/cuda-readers/nvidia/cu13/bin")
+        self.setup_gpu()
+        self.assertNotIn("pip install", self.called)
 
     def test_an_nvcc_without_c_plus_plus_20_is_none(self):
         self.nvcc("11.8")

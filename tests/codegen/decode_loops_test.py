@@ -3,7 +3,7 @@
     python3 decode_loops_test.py GPU_CODE [--cuobjdump PROGRAM]
 
 GPU_CODE is the folder that a build leaves (cmake/GpuKernels.cmake). NVIDIA's machine code is read with cuobjdump (the Python
-wheel nvidia-cuda-cuobjdump, or a toolkit); AMD's compilers leave assembly. Prints, for each kernel, the loop with the most
+wheels nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm, which ./dev setup gpu installs, or a toolkit); AMD's compilers leave assembly. Prints, for each kernel, the loop with the most
 16-byte loads, and the bytes that a processor has in flight for the products of three models. This counts what the compiler
 made; it says nothing of how fast it runs.
 """
@@ -252,4 +252,6 @@ if __name__ == "__main__":
     if not any(CODE.glob("*/matvec*")):
         print("skipped: the kernels were not built here")
         sys.exit(0)
+    if any((CODE / "cuda").glob("*.o")) and not CUOBJDUMP:
+        print("NVIDIA's machine code was not read: there is no cuobjdump (./dev setup gpu installs it)")
     unittest.main(argv=sys.argv[:1])
