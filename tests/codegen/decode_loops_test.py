@@ -1,4 +1,4 @@
-"""Reads the machine code of the kernels that decode spends its time in: loads of 16 bytes in flight, divisions, atomics.
+"""Reads the machine code of the kernels that decode spends its time in: loads of 16 bytes in flight, divisions, atomics that spin.
 
     python3 decode_loops_test.py GPU_CODE [--cuobjdump PROGRAM]
 
@@ -35,7 +35,10 @@ class Kernel:
             encoding, quantized, rows = matvec.groups()
             return f"matvec {ENCODINGS[int(encoding)]}{'-w8a8' if quantized == '1' else ''} rows={rows}"
         attention = re.search(r"split_attention_kernelILi(\d+)ELi(\d+)E", self.symbol)
-        return f"split_attention heads={attention[1]} lanes={attention[2]}" if attention else None
+        if attention:
+            return f"split_attention heads={attention[1]} lanes={attention[2]}"
+        sample = re.search(r"(sample_kernel|sample_pieces_kernel)E", self.symbol)
+        return sample[1] if sample else None
 
 
 @dataclasses.dataclass
@@ -208,6 +211,16 @@ class DecodeLoops(unittest.TestCase):
                 fences = [text for text in code
                           if re.search(r"MEMBAR|buffer_wbinvl1|buffer_wbl2|buffer_inv|buffer_gl1_inv", text)]
                 self.assertGreaterEqual(len(fences), 2)
+
+    def test_sampling_adds_by_native_atomics(self):
+        for kernel, _ in self.kernels("sample"):
+            with self.subTest(target=kernel.target, kernel=kernel.name):
+                code = [text for _, text in kernel.code]
+                # A loop until no other thread came between; on NVIDIA ATOMS.CAST.SPIN.64 is one such.
+                self.assertFalse([text for text in code if re.search(r"\bATOMS?G?\.\S*(CAS|SPIN)|_cmpst|_cmpswap", text)])
+                added = [text for text in code if re.search(r"\bATOM|\bRED\b|ds_add|ds_inc|(global|flat)_atomic_add", text)]
+                print(f"{kernel.target:8} {kernel.name:36} {len(added):3} atomic additions, {len(code)} instructions")
+                self.assertEqual(kernel.name == "sample_kernel", bool(added))
 
     def test_products_keep_128_bytes_of_the_weight_in_flight_for_each_lane(self):
         for kernel, loops in self.kernels("matvec"):

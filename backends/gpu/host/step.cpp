@@ -139,11 +139,7 @@ std::size_t GpuStep::plan_scratch() const {
         return partial_attention_bytes(upload_.max_decode_splits(), op.heads);
       },
       [](const SelectRows&) -> std::size_t { return 0; },
-      [&](const Sample&) -> std::size_t {
-        const std::int64_t n_pieces =
-            std::int64_t{bucket_.max_logit_rows} * ceil_divide(limits_.n_logits, kSamplePieceLogits);
-        return static_cast<std::size_t>(n_pieces) * sizeof(SamplePiece);
-      },
+      [&](const Sample&) -> std::size_t { return sample_scratch_bytes(bucket_.max_logit_rows, limits_.n_logits); },
       [](const Route&) -> std::size_t { return 0; },
       [&](const GroupedMatmul& op) -> std::size_t { return products_.scratch_bytes(op); },
       [](const AllReduce&) -> std::size_t { return 0; },

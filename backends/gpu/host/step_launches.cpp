@@ -1,6 +1,7 @@
 #include "gpu/host/step_launches.h"
 
 #include "core/check.h"
+#include "core/checked.h"
 
 namespace secondsource::gpu {
 namespace {
@@ -90,10 +91,18 @@ StepLaunch LaunchBinder::operator()(const SelectRows& op) const {
                                             .max_rows = values.max_rows_of(op.out)});
 }
 
+std::size_t sample_scratch_bytes(std::int32_t max_rows, std::int32_t n_logits) {
+  const std::int64_t n_pieces = std::int64_t{max_rows} * ceil_divide(n_logits, kSamplePieceLogits);
+  return static_cast<std::size_t>(max_rows) * sizeof(SampleBins) +
+         static_cast<std::size_t>(n_pieces) * sizeof(SamplePiece);
+}
+
 StepLaunch LaunchBinder::operator()(const Sample& op) const {
+  const std::size_t bins_bytes = static_cast<std::size_t>(max_logit_rows) * sizeof(SampleBins);
   return bound(shared.kernels.sample, {.batch = upload.view(),
                                        .logits = values.address(op.logits),
-                                       .pieces = reinterpret_cast<SamplePiece*>(values.scratch()),
+                                       .pieces = reinterpret_cast<SamplePiece*>(values.scratch() + bins_bytes),
+                                       .bins = reinterpret_cast<SampleBins*>(values.scratch()),
                                        .sampled = samples.rows(),
                                        .top = samples.top(),
                                        .last_sampled = shared.last_sampled.as<std::int32_t>(),

@@ -9,6 +9,9 @@
 
 namespace secondsource::gpu {
 
+/// Scratch of Sample: SampleBins of each row, then its pieces.
+[[nodiscard]] std::size_t sample_scratch_bytes(std::int32_t max_rows, std::int32_t n_logits);
+
 /// Visits an Op (std::visit) and returns its launch, over the workspace where it is now. There is no catch-all: a new
 /// operation does not compile until it is bound here. The references must outlive the launches.
 struct LaunchBinder {

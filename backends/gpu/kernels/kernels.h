@@ -264,11 +264,22 @@ struct SamplePiece {
   double sum;               ///< sum of exp(logit - that token's logit)
 };
 
+/// The tokens of a row that is drawn from, counted by how far their logits are below the largest. Its content matters from
+/// one kernel of the operation to the next alone.
+inline constexpr std::int32_t kSampleBins = 256;
+struct SampleBins {
+  unsigned long long mass[kSampleBins];
+  std::uint32_t count[kSampleBins];
+  std::uint32_t n_arrived;  ///< blocks whose tokens are counted
+  std::uint32_t padding;
+};
+
 /// op.h's Sample, by backend_kit/sampling.h's rule.
 struct SampleArguments {
   BatchView batch;
   const float* logits;
   SamplePiece* pieces;  ///< [L, ceil(vocab_size / kSamplePieceLogits)]
+  SampleBins* bins;     ///< [L]
   SampledRow* sampled;
   TokenLogprob* top;  ///< [L, n_top]
   std::int32_t* last_sampled;

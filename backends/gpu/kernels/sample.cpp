@@ -6,7 +6,8 @@
 //   logprob = logit - log(sum exp(logits))
 //
 // Shapes       logits: [L, vocab_size]; sampled: [L]; top: [L, n_top];
-//              pieces: [L, ceil(vocab_size / kSamplePieceLogits)], a piece being 4096 neighbouring logits of one row
+//              pieces: [L, ceil(vocab_size / kSamplePieceLogits)], a piece being 4096 neighbouring logits of one row;
+//              bins: [L]
 // Dtypes       logits, logprob: f32; ids: int32
 // Accumulator  f64 for log-probabilities; 64-bit integers in units of 2^-40 of the largest mass for draws, so that sums
 //              are exact and independent of the order of threads
@@ -15,12 +16,18 @@
 // Source       own: radix select over masses instead of counts
 //
 // sample_pieces_kernel reads the logits once, into registers, and finds per piece the first token and the sum of
-// exponentials. sample_kernel takes one block per row and merges the pieces in a fixed order, which is all that a greedy
-// row needs; each further of the n_top tokens rereads one piece. A draw sorts nothing: the token at which the running sum
-// passes a target is found digit by digit of its key, from histograms of mass.
+// exponentials. sample_kernel merges the pieces in a fixed order, which is all that a greedy row needs; each further of the
+// n_top tokens rereads one piece.
+//
+// A draw sorts nothing. All blocks of a row count its tokens and their masses by how far they are below the largest logit, in
+// 256 bins that are ordered as the tokens are; the last block to arrive looks for the bin in which a running sum passes its
+// target, and gathers the tokens of that one bin. Among them the token is found digit by digit of its key. So top_k, top_p and
+// the draw itself each take one more pass over the row at most. A bin with more tokens than kGathered is not gathered: the
+// digits are then taken from the row. Sums of 64 bits are made of native additions (warp.h); nothing spins.
 
 #include "core/checked.h"
 #include "gpu/kernels/launchers.h"
+#include "gpu/portable/last_block.h"
 #include "gpu/portable/launch.h"
 #include "gpu/portable/storage.h"
 #include "gpu/portable/warp.h"
@@ -33,7 +40,10 @@ constexpr int kThreads = 256;
 constexpr int kAtOnce = 4;  ///< logits of one 16-byte load
 constexpr int kLoads = kSamplePieceLogits / (kThreads * kAtOnce);
 static_assert(kLoads * kThreads * kAtOnce == kSamplePieceLogits);
-constexpr int kDigits = 256;           ///< values of one 8-bit radix digit
+constexpr int kDigits = 256;       ///< values of one 8-bit radix digit
+constexpr int kGathered = 2048;    ///< tokens of one bin that fit into shared memory
+constexpr float kBinsPerE = 8.0F;  ///< bins in which masses fall to a part of 1/e: the last bins have masses of 0
+static_assert(kDigits == kThreads && kSampleBins == kThreads, "each thread has one of either");
 constexpr double kMassUnits = 0x1p40;  ///< integer mass of the most likely token; 2^23 such tokens fit 64 bits
 using Count = unsigned long long;
 
@@ -45,11 +55,16 @@ struct PieceShared {
 struct Shared {
   BlockScratch<double> of_double;
   BlockScratch<Count> of_count;
-  Count histogram[kDigits];
+  BlockScratch<int> of_int;
+  WideSum sums[kThreads];  ///< by bin, then by digit
+  std::uint32_t counts[kSampleBins];
+  Count gathered[kGathered];  ///< ranks
+  std::uint32_t n_gathered;
   int n_ties[kThreads];
-  std::uint32_t key;
+  int place;
   Count above;
   int id;
+  int flag;
 };
 
 /// Order-preserving key: larger logits have larger unsigned keys; -0 and 0 have the same.
@@ -100,23 +115,29 @@ SS_DEVICE void load_logits(const Row& row, int first, float (&values)[kAtOnce]) 
 }
 
 /// Calls visit(id, logit) for every token of [begin, end), each on one thread of the block. `begin` is a multiple of
-/// kAtOnce.
-template <typename Visit>
+/// kAtOnce; each thread has `kInFlight` loads in flight.
+template <int kInFlight, typename Visit>
 SS_DEVICE void visit_tokens(const Row& row, int begin, int end, const Visit& visit) {
-  for (int first = begin + kAtOnce * thread_x(); first < end; first += kAtOnce * kThreads) {
-    float values[kAtOnce];
-    load_logits(row, first, values);
+  constexpr int kStride = kAtOnce * kThreads;
+  for (int first = begin + kAtOnce * thread_x(); first < end; first += kInFlight * kStride) {
+    float values[kInFlight][kAtOnce];
     SS_UNROLL
-    for (int i = 0; i < kAtOnce; ++i) {
-      if (first + i < end) visit(first + i, values[i]);
+    for (int load = 0; load < kInFlight; ++load) load_logits(row, first + load * kStride, values[load]);
+    SS_UNROLL
+    for (int load = 0; load < kInFlight; ++load) {
+      SS_UNROLL
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int id = first + load * kStride + i;
+        if (id < end) visit(id, values[load][i]);
+      }
     }
   }
 }
 
 /// The same for all tokens of the row except the forbidden one.
-template <typename Visit>
+template <int kInFlight, typename Visit>
 SS_DEVICE void visit_allowed(const Row& row, const Visit& visit) {
-  visit_tokens(row, 0, row.n, [&](int id, float logit) {
+  visit_tokens<kInFlight>(row, 0, row.n, [&](int id, float logit) {
     if (id != row.forbidden_id) visit(id, logit);
   });
 }
@@ -139,7 +160,7 @@ SS_DEVICE Count next_rank(const Row& row, Count before, Shared& shared) {
   const int begin = piece * kSamplePieceLogits;
   const int end = begin + kSamplePieceLogits < row.n ? begin + kSamplePieceLogits : row.n;
   Count best = 0;
-  visit_tokens(row, begin, end, [&](int id, float logit) {
+  visit_tokens<kLoads>(row, begin, end, [&](int id, float logit) {
     const Count rank = rank_of(logit, id);
     if (rank < before) best = max_rank(best, rank);
   });
@@ -149,53 +170,115 @@ SS_DEVICE Count next_rank(const Row& row, Count before, Shared& shared) {
   return first_rank(row, shared);
 }
 
-/// The token at which a running sum over the tokens, in their order, reaches a target.
+/// How a row is drawn from.
+struct Draw {
+  const SampleRow& params;
+  float row_max;  ///< the largest allowed logit
+
+  /// Monotone: a token with a larger logit is never in a later bin.
+  [[nodiscard]] SS_DEVICE int bin_of(float logit) const {
+    const float per_logit = kBinsPerE / params.temperature;
+    constexpr float kMost = 1e30F;  // 0 times infinity is no number
+    const float at = (row_max - logit) * (per_logit < kMost ? per_logit : kMost);
+    return at < kSampleBins - 1 ? static_cast<int>(at) : kSampleBins - 1;
+  }
+  [[nodiscard]] SS_DEVICE Count mass_of(std::uint32_t key) const {
+    return static_cast<Count>(kMassUnits * exp((static_cast<double>(logit_of(key)) - static_cast<double>(row_max)) /
+                                               static_cast<double>(params.temperature)));
+  }
+};
+
+/// The place, among kThreads that are in order, at which a running sum is first >= target (> if `strictly`).
+struct Place {
+  int index;
+  Count above;  ///< sum before it, and `above` of the call
+};
+
+/// `own`: what this thread's place adds to the sum, which begins at `above`. If rounding puts the target past the total, it
+/// is the last place that adds anything.
+SS_DEVICE Place find_place(Count own, Count above, double target, bool strictly, Shared& shared) {
+  const Count before = above + exclusive_sum(own, shared.of_count);
+  const auto reached = static_cast<double>(before + own);
+  const bool is_reached = own > 0 && (strictly ? reached > target : reached >= target);
+  const int first =
+      reduce_block(is_reached ? thread_x() : kThreads, shared.of_int, [](int a, int b) { return a < b ? a : b; });
+  const int last = reduce_block(own > 0 ? thread_x() : 0, shared.of_int, [](int a, int b) { return a > b ? a : b; });
+  if (thread_x() == (first < kThreads ? first : last)) {
+    shared.place = thread_x();
+    shared.above = before;
+  }
+  sync_block();
+  const Place place{shared.place, shared.above};
+  sync_block();
+  return place;
+}
+
+/// The tokens of one bin: their ranks in shared memory, or where they are too many, the row.
+struct Candidates {
+  int bin = -1;
+  int n = 0;
+  bool is_gathered = false;
+};
+
+/// Calls visit(key) for every candidate, each on one thread of the block.
+template <typename Visit>
+SS_DEVICE void visit_candidates(const Row& row, const Draw& draw, const Candidates& from, Shared& shared,
+                                const Visit& visit) {
+  if (from.is_gathered) {
+    for (int i = thread_x(); i < from.n; i += kThreads) visit(static_cast<std::uint32_t>(shared.gathered[i] >> 32));
+    return;
+  }
+  visit_allowed<1>(row, [&](int, float logit) {
+    if (draw.bin_of(logit) == from.bin) visit(key_of(logit));
+  });
+}
+
+SS_DEVICE Candidates gather(const Row& row, const Draw& draw, int bin, Shared& shared) {
+  const Candidates found{bin, static_cast<int>(shared.counts[bin]), shared.counts[bin] <= kGathered};
+  if (!found.is_gathered) return found;
+  sync_block();
+  if (thread_x() == 0) shared.n_gathered = 0;
+  sync_block();
+  visit_allowed<2 * kLoads>(row, [&](int id, float logit) {
+    if (draw.bin_of(logit) == bin) shared.gathered[fetch_add_shared(&shared.n_gathered, 1)] = rank_of(logit, id);
+  });
+  sync_block();
+  return found;
+}
+
+/// The key at which a running sum over tokens, in their order, reaches a target.
 struct Crossing {
-  std::uint32_t key;  ///< the token's key; other tokens may share it
+  std::uint32_t key;  ///< other tokens may share it
   Count above;        ///< sum over all tokens with a larger key
 };
 
-/// Radix select: finds the key at which the running sum of weigh(key) is first >= target (> if `strictly`).
-template <typename Weigh>
-SS_DEVICE Crossing find_crossing(const Row& row, double target, bool strictly, Shared& shared, const Weigh& weigh) {
+/// What a running sum adds up.
+enum class Weight : std::uint8_t { kCount, kMass };
+
+/// Radix select among the candidates: the key at which the running sum, which begins at `above`, is first >= target (> if
+/// `strictly`).
+SS_DEVICE Crossing find_crossing(const Row& row, const Draw& draw, const Candidates& from, Weight weight, Count above,
+                                 double target, bool strictly, Shared& shared) {
   std::uint32_t prefix = 0;
-  Count above = 0;
   for (int shift = 24; shift >= 0; shift -= 8) {
     sync_block();
-    shared.histogram[thread_x()] = 0;
+    shared.sums[thread_x()] = {0, 0};
     sync_block();
-    visit_allowed(row, [&](int, float logit) {
-      const std::uint32_t key = key_of(logit);
-      if (shift == 24 || key >> (shift + 8) == prefix) add_shared(&shared.histogram[key >> shift & 255U], weigh(key));
+    visit_candidates(row, draw, from, shared, [&](std::uint32_t key) {
+      if (shift < 24 && key >> (shift + 8) != prefix) return;
+      add_shared(&shared.sums[key >> shift & 255U], weight == Weight::kCount ? 1 : draw.mass_of(key));
     });
     sync_block();
-    if (thread_x() == 0) {
-      Count sum = above;
-      int digit = kDigits - 1;
-      int last = 0;  // last digit with any weight, used if rounding puts the target past the total
-      Count above_last = above;
-      for (; digit >= 0; --digit) {
-        const Count own = shared.histogram[digit];
-        const auto reached = static_cast<double>(sum + own);
-        if (own > 0 && (strictly ? reached > target : reached >= target)) break;
-        if (own > 0) {
-          last = digit;
-          above_last = sum;
-        }
-        sum += own;
-      }
-      shared.key = prefix << 8 | static_cast<std::uint32_t>(digit >= 0 ? digit : last);
-      shared.above = digit >= 0 ? sum : above_last;
-    }
-    sync_block();
-    prefix = shared.key;
-    above = shared.above;
+    // Larger digits come first.
+    const Place place = find_place(shared.sums[kDigits - 1 - thread_x()].value(), above, target, strictly, shared);
+    prefix = prefix << 8 | static_cast<std::uint32_t>(kDigits - 1 - place.index);
+    above = place.above;
   }
   return {prefix, above};
 }
 
-/// The id of the index-th token with this key, by rising id; the last one if there are fewer.
-SS_DEVICE int find_tie(const Row& row, std::uint32_t key, Count index, Shared& shared) {
+/// The id of the index-th token of the row with this key, by rising id; the last one if there are fewer.
+SS_DEVICE int find_tie_in_row(const Row& row, std::uint32_t key, Count index, Shared& shared) {
   const int n_each = (row.n + kThreads - 1) / kThreads;
   const int begin = thread_x() * n_each;
   const int end = begin + n_each < row.n ? begin + n_each : row.n;
@@ -221,6 +304,24 @@ SS_DEVICE int find_tie(const Row& row, std::uint32_t key, Count index, Shared& s
   return shared.id;
 }
 
+/// The same of the candidates, which have all tokens with this key.
+SS_DEVICE int find_tie(const Row& row, const Candidates& from, std::uint32_t key, Count index, Shared& shared) {
+  if (!from.is_gathered) return find_tie_in_row(row, key, index, shared);
+  const auto has_key = [&](int i) { return static_cast<std::uint32_t>(shared.gathered[i] >> 32) == key; };
+  int n_mine = 0;
+  for (int i = thread_x(); i < from.n; i += kThreads) n_mine += has_key(i) ? 1 : 0;
+  const int n_ties = reduce_block(n_mine, shared.of_int, [](int a, int b) { return a + b; });
+  if (index >= static_cast<Count>(n_ties)) index = static_cast<Count>(n_ties - 1);
+  for (int i = thread_x(); i < from.n; i += kThreads) {
+    if (!has_key(i)) continue;
+    Count before = 0;  // ties with a lower id have a larger rank
+    for (int j = 0; j < from.n; ++j) before += has_key(j) && shared.gathered[j] > shared.gathered[i] ? 1 : 0;
+    if (before == index) shared.id = id_of(shared.gathered[i]);
+  }
+  sync_block();
+  return shared.id;
+}
+
 /// The smallest n >= 1 with above + n * each >= target (> if `strictly`).
 SS_DEVICE Count ties_to_reach(Count above, Count each, double target, bool strictly) {
   Count n = 1;
@@ -236,36 +337,52 @@ SS_DEVICE Count ties_to_reach(Count above, Count each, double target, bool stric
   return n;
 }
 
-SS_DEVICE int draw(const Row& row, const SampleRow& params, float row_max, Shared& shared) {
-  const double temperature = static_cast<double>(params.temperature);
-  const auto mass = [&](std::uint32_t key) {
-    return static_cast<Count>(kMassUnits *
-                              exp((static_cast<double>(logit_of(key)) - static_cast<double>(row_max)) / temperature));
-  };
+SS_DEVICE Count sum_counts(Count value, Shared& shared) {
+  return reduce_block(value, shared.of_count, [](Count a, Count b) { return a + b; });
+}
+
+/// The three sums that a draw looks for, in this order.
+enum class Phase : std::uint8_t { kTopK, kTopP, kToken };
+
+/// Called by the block that has the row's `bins`, complete.
+SS_DEVICE int draw_token(const Row& row, const Draw& draw, const SampleBins& bins, Shared& shared) {
+  const SampleRow& params = draw.params;
+  const Count bin_mass = bins.mass[thread_x()];
+  const Count bin_count = bins.count[thread_x()];
+  sync_block();
+  shared.counts[thread_x()] = static_cast<std::uint32_t>(bin_count);
+  sync_block();
   const int n_candidates = row.n - (params.forbidden_id >= 0 && params.forbidden_id < row.n ? 1 : 0);
-  Count total = 0;
-  if (params.top_k > 0 && params.top_k < n_candidates) {
-    const Crossing kth =
-        find_crossing(row, static_cast<double>(params.top_k), false, shared, [](std::uint32_t) -> Count { return 1; });
-    visit_allowed(row, [&](int, float logit) {
-      const std::uint32_t key = key_of(logit);
-      if (key > kth.key) total += mass(key);
-    });
-    total = reduce_block(total, shared.of_count, [](Count a, Count b) { return a + b; });
-    total += (static_cast<Count>(params.top_k) - kth.above) * mass(kth.key);
-  } else {
-    visit_allowed(row, [&](int, float logit) { total += mass(key_of(logit)); });
-    total = reduce_block(total, shared.of_count, [](Count a, Count b) { return a + b; });
+  const bool has_top_k = params.top_k > 0 && params.top_k < n_candidates;
+  Candidates candidates;
+  Count kept = has_top_k ? 0 : sum_counts(bin_mass, shared);  // mass of the tokens that are drawn from
+  Crossing crossing{0, 0};
+  Count n_ties = 0;
+  // One loop, so that its code is there once.
+  for (int i = has_top_k ? 0 : 1; i < 3; ++i) {
+    const auto phase = static_cast<Phase>(i);
+    if (phase == Phase::kTopP && !(params.top_p < 1.0F)) continue;
+    const bool counts = phase == Phase::kTopK;
+    const bool strictly = phase == Phase::kToken;
+    const double share = strictly ? params.uniform : static_cast<double>(params.top_p);
+    const double target = counts ? static_cast<double>(params.top_k) : share * static_cast<double>(kept);
+    const Place place = find_place(counts ? bin_count : bin_mass, 0, target, strictly, shared);
+    if (candidates.bin != place.index) candidates = gather(row, draw, place.index, shared);
+    crossing = find_crossing(row, draw, candidates, counts ? Weight::kCount : Weight::kMass, place.above, target,
+                             strictly, shared);
+    const Count each = draw.mass_of(crossing.key);
+    if (counts) {
+      Count larger = thread_x() < place.index ? bin_mass : 0;
+      visit_candidates(row, draw, candidates, shared, [&](std::uint32_t key) {
+        if (key > crossing.key) larger += draw.mass_of(key);
+      });
+      kept = sum_counts(larger, shared) + (static_cast<Count>(params.top_k) - crossing.above) * each;
+      continue;
+    }
+    n_ties = ties_to_reach(crossing.above, each, target, strictly);
+    if (phase == Phase::kTopP) kept = crossing.above + n_ties * each;
   }
-  Count kept = total;
-  if (params.top_p < 1.0F) {
-    const double wanted = static_cast<double>(params.top_p) * static_cast<double>(total);
-    const Crossing last = find_crossing(row, wanted, false, shared, mass);
-    kept = last.above + ties_to_reach(last.above, mass(last.key), wanted, false) * mass(last.key);
-  }
-  const double target = params.uniform * static_cast<double>(kept);
-  const Crossing chosen = find_crossing(row, target, true, shared, mass);
-  return find_tie(row, chosen.key, ties_to_reach(chosen.above, mass(chosen.key), target, true) - 1, shared);
+  return find_tie(row, candidates, crossing.key, n_ties - 1, shared);
 }
 
 SS_DEVICE Row row_of(const SampleArguments& a, int index) {
@@ -308,6 +425,11 @@ SS_KERNEL(kThreads) sample_pieces_kernel(SampleArguments a) {
   }
   sum = reduce_block(sum, shared.of_double, [](double p, double q) { return p + q; });
   if (thread_x() == 0) row.pieces[block_x()] = {best, sum};
+  if (block_x() != 0) return;
+  SampleBins& bins = a.bins[index];
+  bins.mass[thread_x()] = 0;
+  bins.count[thread_x()] = 0;
+  if (thread_x() == 0) bins.n_arrived = 0;
 }
 
 /// log(sum(exp(logits))) of the whole row, merged from its pieces; `row_max` is the row's maximum.
@@ -320,13 +442,61 @@ SS_DEVICE double log_sum_exp(const Row& row, double row_max, Shared& shared) {
   return row_max + log(reduce_block(sum, shared.of_double, [](double p, double q) { return p + q; }));
 }
 
+/// The largest rank among the allowed tokens, of which `best` is the largest at all; 0 if none. Leaves the pieces as they are.
+SS_DEVICE Count allowed_rank(const Row& row, Count best, Shared& shared) {
+  if (id_of(best) != row.forbidden_id) return best;
+  const int forbidden_piece = id_of(best) / kSamplePieceLogits;
+  const int begin_rest = forbidden_piece * kSamplePieceLogits;
+  const int end_rest = begin_rest + kSamplePieceLogits < row.n ? begin_rest + kSamplePieceLogits : row.n;
+  Count rest = 0;
+  for (int other = thread_x(); other < row.n_pieces; other += kThreads) {
+    if (other != forbidden_piece) rest = max_rank(rest, row.pieces[other].best);
+  }
+  visit_tokens<kLoads>(row, begin_rest, end_rest, [&](int id, float logit) {
+    if (id != row.forbidden_id) rest = max_rank(rest, rank_of(logit, id));
+  });
+  return reduce_block(rest, shared.of_count, max_rank);
+}
+
+/// Adds the tokens of this block's piece to the row's bins.
+SS_DEVICE void count_piece(const Row& row, const Draw& draw, SampleBins& bins, Shared& shared) {
+  const int first = block_x() * kSamplePieceLogits;
+  const int end = first + kSamplePieceLogits < row.n ? first + kSamplePieceLogits : row.n;
+  sync_block();
+  shared.sums[thread_x()] = {0, 0};
+  shared.counts[thread_x()] = 0;
+  sync_block();
+  visit_tokens<kLoads>(row, first, end, [&](int id, float logit) {
+    if (id == row.forbidden_id) return;
+    const int bin = draw.bin_of(logit);
+    add_shared(&shared.counts[bin], 1);
+    add_shared(&shared.sums[bin], draw.mass_of(key_of(logit)));
+  });
+  sync_block();
+  const std::uint32_t count = shared.counts[thread_x()];
+  if (count == 0) return;
+  add_device(&bins.count[thread_x()], count);
+  add_device(&bins.mass[thread_x()], shared.sums[thread_x()].value());
+}
+
 SS_KERNEL(kThreads) sample_kernel(SampleArguments a) {
-  const int index = block_x();
+  const int index = block_y();
   if (index >= *a.batch.n_logit_rows) return;
   auto& shared = shared_memory<Shared>();
   const SampleRow params = a.batch.samples[index];
+  const bool draws = params.forced_id < 0 && params.temperature > 0.0F;
+  // One block is enough for a row that is not drawn from.
+  if (!draws && block_x() > 0) return;
   const Row row = row_of(a, index);
   const Count best = first_rank(row, shared);
+  const Count allowed = best == kNotFinite ? best : allowed_rank(row, best, shared);
+  const bool has_tokens = best != kNotFinite && allowed != 0;
+  if (draws && !has_tokens && block_x() > 0) return;
+  const Draw draw{params, has_tokens ? row.logits[id_of(allowed)] : 0.0F};
+  if (draws && has_tokens) {
+    count_piece(row, draw, a.bins[index], shared);
+    if (!is_last_block(&a.bins[index].n_arrived, row.n_pieces, shared.flag)) return;
+  }
   SampledRow& sampled = a.sampled[index];
   if (best == kNotFinite) {
     if (thread_x() != 0) return;
@@ -339,9 +509,8 @@ SS_KERNEL(kThreads) sample_kernel(SampleArguments a) {
 
   int id = params.forced_id;
   if (id < 0) {
-    const Count allowed = id_of(best) == params.forbidden_id ? next_rank(row, best, shared) : best;
     id = allowed == 0 ? -1 : id_of(allowed);
-    if (params.temperature > 0.0F && allowed != 0) id = draw(row, params, row.logits[id], shared);
+    if (draws && allowed != 0) id = draw_token(row, draw, a.bins[index], shared);
   }
   if (thread_x() == 0) {
     const float logprob = id < 0 ? 0.0F : static_cast<float>(static_cast<double>(row.logits[id]) - normalizer);
@@ -366,7 +535,7 @@ Result<void> launch_sample(const LaunchContext& context, const SampleArguments& 
                      {.grid = {n_pieces, n_rows}, .threads = kThreads, .shared_bytes = sizeof(PieceShared)},
                      arguments));
   return launch(context.stream, "sample", sample_kernel,
-                {.grid = {n_rows}, .threads = kThreads, .shared_bytes = sizeof(Shared)}, arguments);
+                {.grid = {n_pieces, n_rows}, .threads = kThreads, .shared_bytes = sizeof(Shared)}, arguments);
 }
 
 }  // namespace SS_GPU_TARGET

@@ -76,6 +76,41 @@ SS_DEVICE void add_shared(T* number, std::type_identity_t<T> value) {
 #endif
 }
 
+/// The same, and the number before it.
+SS_DEVICE std::uint32_t fetch_add_shared(std::uint32_t* number, std::uint32_t value) {
+#if defined(SS_GPU_SHIM)
+  return __atomic_fetch_add(number, value, __ATOMIC_RELAXED);
+#else
+  return atomicAdd(number, value);
+#endif
+}
+
+/// A 64-bit sum in shared memory to which threads add by two additions of 32 bits, which every GPU has; NVIDIA's make one of
+/// 64 bits by a loop that compares and swaps until no other thread came between.
+struct WideSum {
+  std::uint32_t low;
+  std::uint32_t high;
+  [[nodiscard]] SS_DEVICE unsigned long long value() const { return static_cast<unsigned long long>(high) << 32 | low; }
+};
+SS_DEVICE void add_shared(WideSum* sum, unsigned long long value) {
+  const auto low = static_cast<std::uint32_t>(value);
+  const std::uint32_t before = fetch_add_shared(&sum->low, low);
+  // Exactly one addition carries each time that the lower half wraps, in whatever order they come.
+  const std::uint32_t carry = before + low < before ? 1U : 0U;
+  const std::uint32_t high = static_cast<std::uint32_t>(value >> 32) + carry;
+  if (high != 0) add_shared(&sum->high, high);
+}
+
+/// Atomic addition to a number in device memory, whose result no thread needs before the kernel ends or last_block.h.
+template <typename T>
+SS_DEVICE void add_device(T* number, std::type_identity_t<T> value) {
+#if defined(SS_GPU_SHIM)
+  __atomic_fetch_add(number, value, __ATOMIC_RELAXED);
+#else
+  atomicAdd(number, value);
+#endif
+}
+
 /// The most warps of a block.
 inline constexpr int kMaxWarps = 32;
 
@@ -99,11 +134,12 @@ SS_DEVICE T reduce_block(T value, BlockScratch<T>& scratch, Combine combine) {
 }
 
 /// Exclusive prefix sum over the threads of the block. The scratch may be reused immediately.
-SS_DEVICE int exclusive_sum(int value, BlockScratch<int>& scratch) {
-  int before = 0;
-  int total = value;  // sum over this lane's group of `mask` lanes, which doubles each time
+template <typename T>
+SS_DEVICE T exclusive_sum(T value, BlockScratch<T>& scratch) {
+  T before = 0;
+  T total = value;  // sum over this lane's group of `mask` lanes, which doubles each time
   for (int mask = 1; mask < kWarpSize; mask *= 2) {
-    const int other = shuffle_xor(total, mask);
+    const T other = shuffle_xor(total, mask);
     if ((lane() & mask) != 0) before += other;
     total += other;
   }
