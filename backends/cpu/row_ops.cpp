@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backend_kit/query_growth.h"
+
 namespace secondsource::cpu {
 namespace {
 
@@ -129,11 +131,18 @@ void RowOpRunner::update_rotations(const RopeSpec& rope, std::span<const std::in
             });
 }
 
+void RowOpRunner::enlarge_queries(const QueryGrowth& growth, std::int32_t position, std::span<float> queries) const {
+  const float scale = query_scale(growth, position);
+  if (scale == 1.0F) return;
+  table_.scale_into(queries.data(), scale, static_cast<std::int64_t>(queries.size()), queries.data());
+}
+
 Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPool& cache) {
   const MatrixView<float> qkv = frame.value(op.qkv);
   const MatrixView<float> q_out = frame.value(op.q_out);
   SS_TRY_VOID(check_slots(frame.batch.kv_slots, cache));
-  update_rotations(frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))], frame.batch.positions);
+  const RopeSpec& rope = frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))];
+  update_rotations(rope, frame.batch.positions);
   const std::int64_t head_dim = op.heads.head_dim;
   const std::int64_t half = head_dim / 2;
   over_rows(pool_, qkv.rows(), qkv.cols(), [&](std::int64_t first, std::int64_t end, int thread) {
@@ -164,6 +173,7 @@ Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPo
       for (std::int64_t head = 0; head < op.heads.n_heads; ++head) {
         rotate(queries + head * head_dim, q_out.row(t).data() + head * head_dim);
       }
+      enlarge_queries(rope.query_growth, frame.batch.positions[static_cast<std::size_t>(t)], q_out.row(t));
       const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
       if (slot < 0) continue;  // a padding row
       const float* const values = row + (op.heads.n_heads + op.heads.n_kv_heads) * head_dim;
@@ -183,7 +193,8 @@ Result<void> RowOpRunner::run(const LatentAppend& op, const HostFrame& frame, Kv
   const MatrixView<float> q = frame.value(op.q);
   const MatrixView<float> q_out = frame.value(op.q_out);
   SS_TRY_VOID(check_slots(frame.batch.kv_slots, cache));
-  update_rotations(frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))], frame.batch.positions);
+  const RopeSpec& rope = frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))];
+  update_rotations(rope, frame.batch.positions);
   const std::int64_t head_dim = op.heads.head_dim;
   const std::int64_t latent_dim = op.heads.latent_dim;
   const std::int64_t half = (head_dim - latent_dim) / 2;
@@ -203,6 +214,7 @@ Result<void> RowOpRunner::run(const LatentAppend& op, const HostFrame& frame, Kv
         rotate(part, rotated);
         std::copy_n(rotated, 2 * half, part);
       }
+      enlarge_queries(rope.query_growth, frame.batch.positions[static_cast<std::size_t>(t)], q_out.row(t));
       const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
       if (slot < 0) continue;  // a padding row
       const float* const row = latent.row(t).data();

@@ -34,6 +34,7 @@ class RowOpRunner {
 
  private:
   void update_rotations(const RopeSpec& rope, std::span<const std::int32_t> positions);
+  void enlarge_queries(const QueryGrowth& growth, std::int32_t position, std::span<float> queries) const;
 
   const KernelTable& table_;
   ThreadPool& pool_;

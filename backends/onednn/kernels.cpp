@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "backend/op_visit.h"
+#include "backend_kit/query_growth.h"
 #include "core/check.h"
 #include "onednn/row_kernels.h"
 
@@ -305,6 +306,10 @@ Result<void> Kernels::run(const RopeAppend& op, const HostFrame& frame) {
     const float q_factor = factor_of_all(queries, op.q_norm);
     for (std::size_t at = 0; at < q_dim; at += head_dim) {
       transform(queries, at, op.q_norm, q_factor, q_out.row(t).subspan(at, head_dim));
+    }
+    const float scale = query_scale(rope.query_growth, frame.batch.positions[static_cast<std::size_t>(t)]);
+    if (scale != 1.0F) {
+      for (float& value : q_out.row(t)) value *= scale;
     }
     if (slot < 0) continue;  // a padding row
     const std::span<const float> keys = qkv.row(t).subspan(q_dim, kv_dim);

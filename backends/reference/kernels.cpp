@@ -48,6 +48,16 @@ std::vector<std::complex<double>> rotations(const RopeSpec& rope, std::int32_t p
   return result;
 }
 
+/// By what queries at one position are multiplied.
+double query_scale(const QueryGrowth& growth, std::int32_t position) {
+  if (growth.period == 0) return 1.0;
+  return 1.0 + static_cast<double>(growth.beta) * std::log1p(static_cast<double>(position / growth.period));
+}
+
+void multiply(std::span<float> values, double factor) {
+  for (float& value : values) value = static_cast<float>(static_cast<double>(value) * factor);
+}
+
 /// Rotates one head in place: (a, b) = (x[i], x[i + half]) -> (a cos - b sin, b cos + a sin).
 void rotate_head(std::span<float> head, std::span<const std::complex<double>> rotations) {
   const std::size_t half = head.size() / 2;
@@ -125,12 +135,14 @@ Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame)
   };
   std::vector<float> keys(kv_width);
   for (std::int64_t t = 0; t < qkv.rows(); ++t) {
-    turns = rotations(rope, frame.batch.positions[static_cast<std::size_t>(t)]);
+    const std::int32_t position = frame.batch.positions[static_cast<std::size_t>(t)];
+    turns = rotations(rope, position);
     const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
     const std::span<const float> row = qkv.row(t);
     const std::span<float> q = q_out.row(t);
     std::ranges::copy(row.first(q.size()), q.begin());
     transform(q, op.q_norm);
+    multiply(q, query_scale(rope.query_growth, position));
     if (slot < 0) continue;  // a padding row
     if (slot >= cache.n_slots()) {
       return Error{ErrorCode::kInvalidInput,
@@ -163,12 +175,14 @@ Result<void> ReferenceKernels::run(const LatentAppend& op, const HostFrame& fram
   KvPool& cache = pool(frame);
   std::vector<float> key(head_dim);
   for (std::int64_t t = 0; t < latent.rows(); ++t) {
-    const std::vector<std::complex<double>> turns = rotations(rope, frame.batch.positions[static_cast<std::size_t>(t)]);
+    const std::int32_t position = frame.batch.positions[static_cast<std::size_t>(t)];
+    const std::vector<std::complex<double>> turns = rotations(rope, position);
     const std::span<float> queries = q_out.row(t);
     if (op.q != op.q_out) std::ranges::copy(q.row(t), queries.begin());
     for (std::size_t first = 0; first < queries.size(); first += head_dim) {
       rotate_head(queries.subspan(first + latent_dim, head_dim - latent_dim), turns);
     }
+    multiply(queries, query_scale(rope.query_growth, position));
     const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
     if (slot < 0) continue;  // a padding row
     if (slot >= cache.n_slots()) {

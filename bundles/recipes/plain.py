@@ -153,7 +153,7 @@ class Plain:
     def window(self, layer, positions):
         """How many positions a token sees, itself included."""
         config = self.config
-        if config["model_type"] in ("mistral", "mixtral", "phi3", "starcoder2"):
+        if config["model_type"] in ("mistral", "mixtral", "phi3", "starcoder2", "ministral3"):
             return config.get("sliding_window") or positions
         if config["model_type"] in ("gpt_oss", "cohere2"):
             return config["sliding_window"] if config["layer_types"][layer] == "sliding_attention" else positions
@@ -263,6 +263,10 @@ class Plain:
         query, key, value = (one.reshape(positions, -1, size) for one in (query, key, value))
         if self.is_rotated(layer):
             query, key = self.rotate(query, layer), self.rotate(key, layer)
+        if config["model_type"] == "ministral3":  # queries grow by steps
+            rope = config["rope_parameters"]
+            step = np.arange(positions) // rope["original_max_position_embeddings"]
+            query = query * (1 + rope["llama_4_scaling_beta"] * np.log(1 + step))[:, None, None]
         if self.envelope:
             query, key, value = bf16(query), bf16(key), bf16(value)
         window = self.window(layer, positions)

@@ -42,6 +42,11 @@ def _mistral3(tie_word_embeddings: bool = False, **text) -> transformers.Mistral
                                        tie_word_embeddings=tie_word_embeddings)
 
 
+# Of Ministral 3: queries grow with every 24 positions.
+GROWING = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 16.0, "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0,
+           "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 24}
+
+
 # Name of the model: its configuration class, or a function that makes a configuration, and what it sets beyond COMMON.
 MODELS: dict[str, tuple[Callable, dict]] = {
     "llama-biases": (transformers.LlamaConfig, {"attention_bias": True, "mlp_bias": True}),
@@ -98,6 +103,14 @@ MODELS: dict[str, tuple[Callable, dict]] = {
     "mistral3-modules": (_mistral3, {
         "sliding_window": 24, "tie_word_embeddings": True,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0}}),
+    "ministral3": (transformers.Ministral3Config, {
+        "head_dim": 16, "max_position_embeddings": 384, "rope_parameters": GROWING}),
+    "ministral3-windows": (transformers.Ministral3Config, {
+        "head_dim": 20, "num_key_value_heads": 1, "sliding_window": 40, "tie_word_embeddings": True,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0, "llama_4_scaling_beta": 0.5,
+                            "original_max_position_embeddings": 7}}),
+    "mistral3-ministral": (_mistral3, {
+        "model_type": "ministral3", "head_dim": 16, "max_position_embeddings": 384, "rope_parameters": GROWING}),
     "gpt_oss": (transformers.GptOssConfig, {
         "head_dim": 16, "intermediate_size": 40, "num_local_experts": 6, "num_experts_per_tok": 2, "sliding_window": 24,
         "rope_parameters": {"rope_type": "yarn", "rope_theta": 150000.0, "factor": 8.0, "beta_fast": 32.0, "beta_slow": 1.0,

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "backend/op_access.h"
 
 namespace secondsource {
@@ -215,6 +217,11 @@ class StructureChecker {
     const auto rope = static_cast<std::size_t>(index_of(id));
     if (index_of(id) < 0 || rope >= graph_.ropes.size()) {
       return bad(fmt::format("expected a rope in [0, {}), found {}", graph_.ropes.size(), index_of(id)));
+    }
+    const QueryGrowth& growth = graph_.ropes[rope].query_growth;
+    if (growth.period < 0 || !std::isfinite(growth.beta)) {
+      return bad(fmt::format("rope {}: expected a finite beta and a period of at least 0, found {} and {}", rope,
+                             growth.beta, growth.period));
     }
     const auto expected = static_cast<std::size_t>(n_rotated / 2);
     if (graph_.ropes[rope].inv_freq.size() == expected) return {};

@@ -61,6 +61,13 @@ struct HeadShape {
   friend bool operator==(const HeadShape&, const HeadShape&) = default;
 };
 
+/// Queries of later positions are larger: after the rotation every element of a query head is multiplied by
+/// 1 + beta * ln(1 + floor(position / period)). Keys are not (Ministral 3; the rule is that of Llama 4).
+struct QueryGrowth {
+  float beta = 0.0F;
+  std::int32_t period = 0;  ///< in positions; 0: all queries stay as they are
+};
+
 /// Rotary embedding, arXiv:2104.09864, in the half-rotation layout of Hugging Face: element i < head_dim/2 is paired
 /// with element i + head_dim/2. The angle is position * inv_freq[i], with the product rounded to f32 as PyTorch rounds
 /// it (0.001 radian at position 30000). Its cos and sin are multiplied by attention_factor (used by YaRN and LongRoPE,
@@ -68,6 +75,7 @@ struct HeadShape {
 struct RopeSpec {
   std::vector<float> inv_freq;  ///< [head_dim / 2]; for LatentAppend [(head_dim - latent_dim) / 2]
   float attention_factor = 1.0F;
+  QueryGrowth query_growth = {};
 };
 
 /// Whether activations are quantized before the matmul. The variant decides this, never the backend.
@@ -147,7 +155,8 @@ enum class NormOver : std::uint8_t {
   kAllHeads,  ///< those of all heads, with weights [1, n_heads * head_dim] of q and [1, n_kv_heads * head_dim] of k
 };
 
-/// Splits qkv, optionally RMS-normalizes q and k, rotates both, and writes k and v into the cache at Batch::kv_slots.
+/// Splits qkv, optionally RMS-normalizes q and k, rotates both, and writes k and v into the cache at Batch::kv_slots. The
+/// RopeSpec may enlarge rotated queries by their position.
 /// qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q heads, k heads, v heads; q_out: [T, n_heads * head_dim]
 struct RopeAppend {
   ValueId qkv;
@@ -163,8 +172,8 @@ struct RopeAppend {
 
 /// Writes the latents of multi-head latent attention into the cache at Batch::kv_slots, and rotates the queries:
 ///   key[t] = (latent[t, :R] * norm / sqrt(mean(latent[t, :R]^2) + norm_eps), rotated latent[t, R:])   R = latent_dim
-/// and the elements of each query head from R on are rotated, too. Its first R elements stay as they are: they are queries
-/// to latents already (HeadMatmul).
+/// and the elements of each query head from R on are rotated, too. Its first R elements are queries to latents already
+/// (HeadMatmul) and are not rotated; the RopeSpec's query_growth is about all elements.
 /// latent: [T, head_dim]; q, q_out: [T, n_heads * head_dim]; q_out may be q. There is one KV head.
 struct LatentAppend {
   ValueId latent;

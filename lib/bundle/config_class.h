@@ -68,6 +68,8 @@ struct ConfigClass {
   std::string_view class_name;
   /// Of a class for text and pictures: the model_type of the part for text, whose keys are in text_config. Else empty.
   std::string_view text_model_type = {};
+  /// The model_type of another class that the part for text may be; that class then reads its keys. Else empty.
+  std::string_view other_text_model_type = {};
   // The values of absent keys.
   std::int64_t vocab_size;
   std::int64_t hidden_size = 4096;
@@ -120,6 +122,7 @@ struct ConfigClass {
   double attn_logit_softcapping = 0.0;     ///< 0: none
   double final_logit_softcapping = 0.0;
   double rope_local_base_freq = 0.0;   ///< of layers with a window; 0: all layers have the same rotation
+  bool grows_queries = false;          ///< reads llama_4_scaling_beta among the parameters of the rotation
   std::string_view rope_scaling = {};  ///< what an absent rope_parameters means, as JSON; empty: no scaling
 };
 
@@ -414,6 +417,7 @@ inline constexpr std::array kConfigClasses = {
                 .family = "mistral3",
                 .class_name = "Mistral3ForConditionalGeneration",
                 .text_model_type = "mistral",
+                .other_text_model_type = "ministral3",
                 .vocab_size = 32000,
                 .intermediate_size = 14336,
                 .num_key_value_heads = 8,
@@ -552,6 +556,23 @@ inline constexpr std::array kConfigClasses = {
                            .v_head_dim = 128,
                            .reads_rope_interleave = true},
                 .rotary_pairs = RotaryPairs::kNeighbours},
+    ConfigClass{.architecture = Architecture::kMinistral3,
+                .family = "ministral3",
+                .class_name = "Ministral3ForCausalLM",
+                .vocab_size = 131072,
+                .intermediate_size = 14336,
+                .num_hidden_layers = 34,
+                .num_key_value_heads = 8,
+                .head_dim = 128,
+                .max_position_embeddings = 262144,
+                .rms_norm_eps = 1e-5,
+                .bos_token_id = 1,
+                .eos_token_id = 2,
+                .windows = WindowRule::kAll,
+                .grows_queries = true,
+                .rope_scaling = R"({"rope_type": "yarn", "rope_theta": 1000000.0, "factor": 16.0, "beta_fast": 32.0,
+                                    "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0,
+                                    "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 16384})"},
 };
 
 inline constexpr std::int64_t kMaxWindowLayers = 28;

@@ -84,7 +84,11 @@ Result<void> parse_rope_scaling(const ConfigSource& source, const JsonFields& sc
   const std::int64_t own = source.defaults.original_max_position_embeddings;
   const bool is_of_kind = source.defaults.rope_local_base_freq > 0.0;
   // Beside the object it takes precedence, but where there is one for each kind of layer.
-  const bool is_beside = !is_of_kind && (fields.has(kOriginal) || own != kDerived);
+  const bool is_scaled_by_length =
+      rope.type == RopeType::kYarn || rope.type == RopeType::kLlama3 || rope.type == RopeType::kLongRope;
+  const bool grows = source.defaults.grows_queries;
+  if (grows && !is_scaled_by_length && !scaling.has(kOriginal)) return scaling.mismatch(kOriginal, "an integer");
+  const bool is_beside = !is_of_kind && (fields.has(kOriginal) || own != kDerived) && !(grows && !is_scaled_by_length);
   SS_TRY(rope.original_max_seq_len,
          (is_beside ? fields : scaling)
              .integer_or(kOriginal, own != kDerived ? own : config.max_seq_len, {.min = 1, .max = kMaxSeqLen}));
@@ -103,6 +107,11 @@ Result<void> parse_rope_scaling(const ConfigSource& source, const JsonFields& sc
   SS_TRY(rope.truncate, scaling.boolean_or("truncate", true));
   SS_TRY(rope.mscale, scaling.number_or("mscale", 0.0));
   SS_TRY(rope.mscale_all_dim, scaling.number_or("mscale_all_dim", 0.0));
+  if (grows) {
+    constexpr std::string_view kBeta = "llama_4_scaling_beta";
+    SS_TRY(rope.query_beta, scaling.number(kBeta));
+    if (rope.query_beta < 0.0 || rope.query_beta > 100.0) return scaling.mismatch(kBeta, "a number from 0 to 100");
+  }
   if (scaling.has("attention_factor")) {
     SS_TRY(rope.attention_factor, scaling.number("attention_factor"));
   }
@@ -238,6 +247,8 @@ Result<void> parse_rope(const ConfigSource& source, ModelConfig& config) {
   SS_TRY(const std::optional<JsonFields> scaling, find_rope_parameters(fields, absent));
   if (scaling) {
     SS_TRY_VOID(parse_rope_scaling(source, *scaling, config, rope));
+  } else if (source.defaults.grows_queries) {
+    return fields.mismatch("rope_parameters", "an object with llama_4_scaling_beta");
   }
   if (!is_theta(rope.theta)) return bad_theta(fields, "rope_theta");
   if (config.latent.is_present()) {

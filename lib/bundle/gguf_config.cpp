@@ -43,6 +43,7 @@ constexpr std::array kArchitectures = {
     GgufArchitecture{"cohere2", "Cohere2ForCausalLM"},
     GgufArchitecture{"starcoder2", "Starcoder2ForCausalLM"},
     GgufArchitecture{"deepseek2", "DeepseekV2ForCausalLM"},
+    GgufArchitecture{"mistral3", "Ministral3ForCausalLM", true},
 };
 /// A llama with experts.
 constexpr GgufArchitecture kMixtral{"llama", "MixtralForCausalLM", true};
@@ -390,6 +391,10 @@ Result<OrderedJson> rope_of(const ConfigParts& parts, std::int64_t rotary_dim) {
   // A tenth of mscale_all_dim, which in every published model is mscale, too.
   SS_TRY(const std::optional<double> log_multiplier, keys.optional_number("rope.scaling.yarn_log_multiplier"));
   if (is_deepseek(parts) && log_multiplier) rope["mscale"] = rope["mscale_all_dim"] = 10.0 * *log_multiplier;
+  if (parts.is("mistral3") && log_multiplier) {  // mscale_all_dim itself; llama.cpp takes an mscale of 1
+    rope["mscale"] = 1.0;
+    rope["mscale_all_dim"] = *log_multiplier;
+  }
   return rope;
 }
 
@@ -403,6 +408,11 @@ Result<void> add_rope(const ConfigParts& parts) {
   SS_TRY(const std::optional<double> theta, keys.optional_number("rope.freq_base"));
   SS_TRY(OrderedJson rope, rope_of(parts, rotary_dim));
   rope["rope_theta"] = theta.value_or(10000.0);
+  if (parts.config_class.grows_queries) {
+    SS_TRY(const std::optional<double> beta, keys.optional_number("attention.temperature_scale"));
+    rope["llama_4_scaling_beta"] = beta.value_or(0.0);
+    SS_TRY(rope["original_max_position_embeddings"], original_length(parts));
+  }
   if (rotary_dim != head_dim) {
     const double share = static_cast<double>(rotary_dim) / static_cast<double>(head_dim);
     rope["partial_rotary_factor"] = share;

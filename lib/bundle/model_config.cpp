@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -63,19 +64,26 @@ Error quantized(const JsonFields& fields) {
                      "BUNDLE` makes such ones of FP8, GPTQ, AWQ, compressed-tensors and MXFP4");
 }
 
-/// The keys of the part for text of a model that has another for pictures: those of text_config, and what the file says of
-/// the whole model.
-Result<Json> text_part(const JsonFields& file, const ConfigClass& defaults) {
+/// The part for text of a model that has another for pictures.
+struct TextPart {
+  Json keys;  ///< those of text_config, and what the file says of the whole model
+  const ConfigClass* config_class = nullptr;
+};
+
+Result<TextPart> text_part(const JsonFields& file, const ConfigClass& defaults) {
   if (file.has("quantization_config")) return quantized(file);
   SS_TRY(const JsonFields fields, file.object("text_config"));
   SS_TRY(const std::string model_type, fields.string_or("model_type", defaults.text_model_type));
-  if (model_type != defaults.text_model_type) {
+  TextPart part{.keys = *file.find("text_config"), .config_class = &defaults};
+  if (model_type == defaults.other_text_model_type) {
+    part.config_class = std::ranges::find(kConfigClasses, defaults.other_text_model_type, &ConfigClass::family);
+  } else if (model_type != defaults.text_model_type) {
     return unsupported(fields, "model_type",
-                       fmt::format("expected {}, found {}", defaults.text_model_type, printable(model_type)));
+                       fmt::format("expected {} or {}, found {}", defaults.text_model_type,
+                                   defaults.other_text_model_type, printable(model_type)));
   }
-  Json part = *file.find("text_config");
   for (const std::string_view key : {"tie_word_embeddings", "dtype", "torch_dtype"}) {
-    if (file.has(key)) part[key] = *file.find(key);
+    if (file.has(key)) part.keys[key] = *file.find(key);
   }
   return part;
 }
@@ -349,14 +357,14 @@ Result<ModelConfig> parse_model_config(std::string_view text, std::string_view n
   SS_TRY(const JsonFields file, JsonFields::of(root, std::string(name)));
   SS_TRY(const ConfigClass* defaults, parse_class(file));
   const bool is_text_part = !defaults->text_model_type.empty();
-  Json part;
+  TextPart part{.keys = {}, .config_class = defaults};
   if (is_text_part) {
     SS_TRY(part, text_part(file, *defaults));
   }
-  const Json& object = is_text_part ? part : root;
+  const Json& object = is_text_part ? part.keys : root;
   SS_TRY(const JsonFields fields,
          JsonFields::of(object, is_text_part ? fmt::format("{}: text_config", name) : std::string(name)));
-  const ConfigSource source{fields, object, *defaults};
+  const ConfigSource source{fields, object, *part.config_class};
   ModelConfig config;
   config.architecture = defaults->architecture;
   config.is_text_part = is_text_part;

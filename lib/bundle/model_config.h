@@ -42,6 +42,7 @@ enum class Architecture : std::uint8_t {
   kStarcoder2,
   kDeepseekV2,
   kDeepseekV3,
+  kMinistral3,
 };
 
 /// "llama", "qwen3_moe", ...: transformers' model_type, and the `family` of a manifest.

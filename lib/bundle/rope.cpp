@@ -162,6 +162,10 @@ RopeTable make_rope_table(const RopeConfig& rope, std::int64_t rotary_dim, RopeL
       break;
   }
   table.attention_factor = static_cast<float>(attention_factor);
+  if (rope.query_beta != 0.0) {
+    table.query_growth = {.beta = static_cast<float>(rope.query_beta),
+                          .period = static_cast<std::int32_t>(rope.original_max_seq_len)};
+  }
   return table;
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/op.h"
 #include "core/result.h"
 
 namespace secondsource {
@@ -31,6 +32,8 @@ struct RopeConfig {
   std::optional<double> attention_factor{};  ///< kYarn, kLongRope; if absent, computed from factor and mscales
   double mscale = 0.0;                       ///< kYarn; 0 if not given
   double mscale_all_dim = 0.0;               ///< kYarn; 0 if not given
+  /// How much queries grow with each original_max_seq_len positions (Ministral 3: llama_4_scaling_beta); 0: they do not
+  double query_beta = 0.0;
   /// kLongRope: [rotary_dim / 2], by which frequencies are divided, up to original_max_seq_len tokens and beyond
   std::vector<double> short_factors{};
   std::vector<double> long_factors{};
@@ -39,6 +42,7 @@ struct RopeConfig {
 struct RopeTable {
   std::vector<float> inv_freq;    ///< one per pair: the angle of pair i at a position is position * inv_freq[i]
   float attention_factor = 1.0F;  ///< cos and sin are multiplied by it
+  QueryGrowth query_growth = {};
 };
 
 struct RopeLengths {

@@ -24,7 +24,8 @@ class GraphBuilder {
 
   StepGraph build() {
     for (const RopeTable& table : options_.long_rope ? config_.long_rope_tables : config_.rope_tables) {
-      graph_.ropes.push_back({table.inv_freq, table.attention_factor});
+      graph_.ropes.push_back(
+          {.inv_freq = table.inv_freq, .attention_factor = table.attention_factor, .query_growth = table.query_growth});
     }
     Hidden x{.sum = value(Rows::kTokens, config_.dim)};
     add("embedding", Embed{.table = weights_.embedding,

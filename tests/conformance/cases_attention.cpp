@@ -61,12 +61,18 @@ struct Layer {
   Attention attend;
 };
 
+/// Periods so short that every case with a few tokens has queries of several sizes.
+QueryGrowth pick_growth(Dice& dice) {
+  return {.beta = dice.one_of({0.1F, 0.3F, 1.0F}), .period = dice.one_of<std::int32_t>({1, 3, 16, 4096})};
+}
+
 /// A LatentAppend of random latents and queries. Returns its queries.
-ValueId add_latents(CaseBuilder& b, const HeadShape& heads, std::int32_t layer) {
+ValueId add_latents(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, const QueryGrowth& growth = {}) {
   const ValueId latent = b.input(heads.head_dim, kIds, 1.2F);
   const ValueId q = b.input(heads.n_heads * heads.head_dim, kIds, 1.2F);
   const bool in_place = b.dice.chance(0.5);  // which the contract allows
   const RopeId rope = b.rope(heads.head_dim - heads.latent_dim, b.dice.one_of({1.0F, 1.0F, 1.2F}));
+  b.graph().ropes.back().query_growth = growth;
   const LatentAppend append{.latent = latent,
                             .q = q,
                             .q_out = in_place ? q : b.value(heads.n_heads * heads.head_dim),
@@ -209,6 +215,8 @@ struct RopeForm {
   /// Some pairs at the end have no frequency, as where a part of a head is rotated, or none of it.
   bool leaves_pairs = false;
   NormOver norm_over = NormOver::kHead;
+  /// Queries are larger at later positions.
+  bool grows = false;
 };
 
 Case rope_append_case(CaseBuilder b, const RopeForm& form) {
@@ -232,6 +240,7 @@ Case rope_append_case(CaseBuilder b, const RopeForm& form) {
     const std::int32_t n_rotated = b.dice.between(0, heads.head_dim / 2 - 1);
     std::fill(inv_freq.begin() + n_rotated, inv_freq.end(), 0.0F);
   }
+  if (form.grows) b.graph().ropes.back().query_growth = pick_growth(b.dice);
   const bool is_over_all = form.norm_over == NormOver::kAllHeads;
   const double share = is_over_all ? 0.8 : 0.5;
   if (b.dice.chance(share)) op.q_norm = b.vector(heads.head_dim * (is_over_all ? heads.n_heads : 1), 1.0F, 0.5F);
@@ -243,7 +252,9 @@ Case rope_append_case(CaseBuilder b, const RopeForm& form) {
   const std::int32_t n_padding = b.dice.between(0, 3);
   sequences.finish(batch, n_padding);
   // Positions may be far from the start, since without attention they are independent of the cache's length.
-  const std::int32_t offset = b.dice.one_of<std::int32_t>({0, 1000, 30000});
+  // With growth, at least one is in a period after the first, whatever the period.
+  const std::int32_t offset = form.grows ? b.dice.one_of<std::int32_t>({4090, 8192 - n_tokens, 30000})
+                                         : b.dice.one_of<std::int32_t>({0, 1000, 30000});
   for (std::int32_t t = 0; t < n_tokens; ++t) batch.positions[static_cast<std::size_t>(t)] += offset;
   b.submit(std::move(batch));
   b.result.name = fmt::format("{} page={} m={}+{} position={}{}{}", describe_heads(heads), page_tokens, n_tokens,
@@ -263,6 +274,10 @@ Case make_partial_rope_case(std::uint64_t seed) {
 
 Case make_all_heads_norm_case(std::uint64_t seed) {
   return rope_append_case(CaseBuilder("rope_norm_all_heads", seed), {.norm_over = NormOver::kAllHeads});
+}
+
+Case make_query_growth_case(std::uint64_t seed) {
+  return rope_append_case(CaseBuilder("query_growth", seed), {.grows = true});
 }
 
 Case make_attention_case(std::uint64_t seed) {
@@ -346,26 +361,39 @@ Case make_deep_attention_case(std::uint64_t seed) {
   return std::move(b.result);
 }
 
-Case make_latent_append_case(std::uint64_t seed) {
-  CaseBuilder b("latent_append", seed);
+namespace {
+
+Case latent_append_case(CaseBuilder b, bool grows) {
   b.result.cache_is_rounded_once = true;
   const HeadShape heads = pick_latents(b.dice);
   const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({16, 32});
   b.result.kv = cache_of(heads, 2, page_tokens);
   const std::int32_t n_tokens = b.dice.between(1, 40);
   b.result.n_pages = ceil_divide(n_tokens, page_tokens) + 3;
-  add_latents(b, heads, b.dice.between(0, 1));
+  const std::int32_t layer = b.dice.between(0, 1);
+  add_latents(b, heads, layer, grows ? pick_growth(b.dice) : QueryGrowth());
   Sequences sequences(b.dice, b.result.n_pages, page_tokens, 2);
   BatchStorage batch;
   sequences.append(batch, sequences.add(), n_tokens, kIds);
   const std::int32_t n_padding = b.dice.between(0, 3);
   sequences.finish(batch, n_padding);
-  const std::int32_t offset = b.dice.one_of<std::int32_t>({0, 1000, 30000});
+  const std::int32_t offset =
+      grows ? b.dice.one_of<std::int32_t>({4096, 30000}) : b.dice.one_of<std::int32_t>({0, 1000, 30000});
   for (std::int32_t t = 0; t < n_tokens; ++t) batch.positions[static_cast<std::size_t>(t)] += offset;
   b.submit(std::move(batch));
   b.result.name =
       fmt::format("{} page={} m={}+{} position={}", describe_heads(heads), page_tokens, n_tokens, n_padding, offset);
   return std::move(b.result);
+}
+
+}  // namespace
+
+Case make_latent_append_case(std::uint64_t seed) {
+  return latent_append_case(CaseBuilder("latent_append", seed), false);
+}
+
+Case make_latent_growth_case(std::uint64_t seed) {
+  return latent_append_case(CaseBuilder("latent_growth", seed), true);
 }
 
 Case make_latent_attention_case(std::uint64_t seed) {

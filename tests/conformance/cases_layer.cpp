@@ -299,6 +299,8 @@ std::span<const Family> families() {
       {"matmul_fp8", make_fp8_matmul_case, 40},
       {"grouped_matmul_fp8", make_fp8_mixture_case, 12},
       {"not_finite_fp8", make_not_finite_fp8_case, 20},
+      {"query_growth", make_query_growth_case, 30},
+      {"latent_growth", make_latent_growth_case, 12},
   };
   return kFamilies;
 }

@@ -103,10 +103,11 @@ def rotate_half(x):
 
 
 def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0, norms=False, factor=1.0, still=0,
-                   all_heads=False, with_sinks=False):
+                   all_heads=False, with_sinks=False, growth=None):
     """`all_heads`: norms are over all heads of q, and of k, as in OLMo 2. `still`: how many pairs at the end have no
     frequency. As in models that rotate a part of a head, they stay as they are, without the factor. `with_sinks`: a score
-    more a head, which is dropped after the softmax, as in gpt-oss."""
+    more a head, which is dropped after the softmax, as in gpt-oss. `growth`: beta and period of queries that are larger at
+    later positions, as in Ministral 3."""
     qkv = draw(tokens, (n_heads + 2 * n_kv_heads) * head_dim)
     inv_freq = torch.tensor([10000.0 ** (-2 * i / head_dim) for i in range(head_dim // 2)]).float()
     inv_freq[len(inv_freq) - still:] = 0
@@ -129,6 +130,9 @@ def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0,
     size = torch.where(torch.cat((inv_freq, inv_freq)) == 0, 1.0, factor)
     cos, sin = angles.cos() * size, angles.sin() * size
     q, k = q * cos + rotate_half(q) * sin, k * cos + rotate_half(k) * sin
+    if growth is not None:
+        case["query_beta"], case["query_period"] = growth
+        q = q * query_scales(tokens, *growth)[:, None, None]
     case["q_out"], case["keys"], case["values"] = listed(q), listed(k), listed(v)
     keys = k.repeat_interleave(n_heads // n_kv_heads, dim=1).transpose(0, 1)
     values = v.repeat_interleave(n_heads // n_kv_heads, dim=1).transpose(0, 1)
@@ -147,6 +151,12 @@ def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0,
     weights = torch.softmax(scores, dim=-1)[..., :tokens]
     case["out"] = listed((weights @ values).transpose(0, 1).reshape(tokens, -1))
     return case
+
+
+def query_scales(tokens, beta, period):
+    """As get_llama_4_attn_scale of transformers, of modeling_ministral3.py."""
+    beta = float(torch.tensor(beta).float())  # what a backend is given
+    return 1 + beta * torch.log(1 + torch.floor(torch.arange(tokens).double() / period))
 
 
 def clamped_swiglu(gate, up):
@@ -300,6 +310,7 @@ def main():
     cases += [latent_case(6, 3, 8, 5, 4, 7), latent_case(4, 2, 6, 4, 6, 3),
               groups_case(4, 6, 4, 3, 2, 3, True, True, 2.5), groups_case(3, 5, 2, 4, 1, 4, True, False, 1.0),
               groups_case(4, 6, 4, 2, 2, 3, False, False, 16.0)]
+    cases += [attention_case(7, 2, 1, 8, growth=(0.25, 2)), attention_case(6, 4, 2, 4, window=4, norms=True, growth=(1.0, 3))]
     path = pathlib.Path(__file__).parent.parent / "data" / "conformance" / "vectors.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)

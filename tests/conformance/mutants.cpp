@@ -181,12 +181,14 @@ class MutantKernels final : public ReferenceKernels {
         if (frequency == 0.0F) frequency = 1e-30F;  // an angle of 0, and the attention factor
       }
     }
+    const QueryGrowth growth = take_growth(op.rope, graph);
     SS_TRY_VOID(ReferenceKernels::run(changed, {.graph = graph,
                                                 .batch = view.batch,
                                                 .pool = view.pool,
                                                 .token_ids = view.token_ids,
                                                 .values = view.values,
                                                 .rows = view.rows}));
+    grow_without_steps(growth, op.q_out, frame);
     for (const std::int32_t slot : frame.batch.kv_slots) {
       if (bug_ != Bug::kCacheTruncated || slot < 0) continue;
       for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {
@@ -204,15 +206,19 @@ class MutantKernels final : public ReferenceKernels {
           op.norm, [](std::span<float> norm) { std::ranges::fill(norm, 1.0F); },
           [&] { return ReferenceKernels::run(op, frame); });
     }
-    if (bug_ != Bug::kLatentNotRotated) return ReferenceKernels::run(op, frame);
     StepGraph graph = frame.graph;
-    std::ranges::fill(graph.ropes[static_cast<std::size_t>(index_of(op.rope))].inv_freq, 0.0F);
-    return ReferenceKernels::run(op, {.graph = graph,
-                                      .batch = frame.batch,
-                                      .pool = frame.pool,
-                                      .token_ids = frame.token_ids,
-                                      .values = frame.values,
-                                      .rows = frame.rows});
+    if (bug_ == Bug::kLatentNotRotated) {
+      std::ranges::fill(graph.ropes[static_cast<std::size_t>(index_of(op.rope))].inv_freq, 0.0F);
+    }
+    const QueryGrowth growth = take_growth(op.rope, graph);
+    SS_TRY_VOID(ReferenceKernels::run(op, {.graph = graph,
+                                           .batch = frame.batch,
+                                           .pool = frame.pool,
+                                           .token_ids = frame.token_ids,
+                                           .values = frame.values,
+                                           .rows = frame.rows}));
+    grow_without_steps(growth, op.q_out, frame);
+    return {};
   }
 
   Result<void> run(const HeadMatmul& op, const HostFrame& frame) override {
@@ -394,6 +400,23 @@ class MutantKernels final : public ReferenceKernels {
           results[i] = 0.5 * sums[i] * std::erfc(-sums[i] / std::numbers::sqrt2) * sums[results.size() + i];
         out.row(row)[i] = static_cast<float>(reference::soft_cap(results[i], op.softcap));
       }
+    }
+  }
+
+  /// With a bug of the growth of queries, takes the growth away from the graph and returns what it was.
+  QueryGrowth take_growth(RopeId rope, StepGraph& graph) const {
+    if (bug_ != Bug::kQueryGrowthIgnored && bug_ != Bug::kQueryGrowthWithoutSteps) return {};
+    return std::exchange(graph.ropes[static_cast<std::size_t>(index_of(rope))].query_growth, QueryGrowth());
+  }
+
+  /// Multiplies queries by 1 + beta * ln(1 + position / period), without the floor.
+  void grow_without_steps(const QueryGrowth& growth, ValueId q, const HostFrame& frame) const {
+    if (bug_ != Bug::kQueryGrowthWithoutSteps || growth.period == 0) return;
+    const MatrixView<float> queries = frame.value(q);
+    for (std::int64_t t = 0; t < queries.rows(); ++t) {
+      const auto position = static_cast<float>(frame.batch.positions[static_cast<std::size_t>(t)]);
+      const float scale = 1.0F + growth.beta * std::log1p(position / static_cast<float>(growth.period));
+      for (float& value : queries.row(t)) value *= scale;
     }
   }
 
@@ -706,6 +729,8 @@ std::span<const Mutant> mutants() {
       {Bug::kFp8InputsFlushed, "subnormal E4M3 activations taken for zero", "matmul_fp8"},
       {Bug::kFp8WeightsFlushed, "subnormal E4M3 weights taken for zero", "matmul_fp8"},
       {Bug::kFp8InputsTruncated, "activations truncated to E4M3, not rounded", "matmul_fp8"},
+      {Bug::kQueryGrowthIgnored, "queries of all positions of one size", "query_growth latent_growth"},
+      {Bug::kQueryGrowthWithoutSteps, "queries that grow within a period", "query_growth latent_growth"},
   };
   return kMutants;
 }

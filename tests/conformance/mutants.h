@@ -77,6 +77,8 @@ enum class Bug : std::uint8_t {
   kFp8InputsFlushed,
   kFp8WeightsFlushed,
   kFp8InputsTruncated,
+  kQueryGrowthIgnored,
+  kQueryGrowthWithoutSteps,
 };
 
 struct Mutant {

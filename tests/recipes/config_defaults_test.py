@@ -32,7 +32,8 @@ CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": t
            "GraniteMoeForCausalLM": transformers.GraniteMoeConfig, "GptOssForCausalLM": transformers.GptOssConfig,
            "Cohere2ForCausalLM": transformers.Cohere2Config, "Starcoder2ForCausalLM": transformers.Starcoder2Config,
            "Mistral3ForConditionalGeneration": transformers.Mistral3Config,
-           "DeepseekV2ForCausalLM": transformers.DeepseekV2Config, "DeepseekV3ForCausalLM": transformers.DeepseekV3Config}
+           "DeepseekV2ForCausalLM": transformers.DeepseekV2Config, "DeepseekV3ForCausalLM": transformers.DeepseekV3Config,
+           "Ministral3ForCausalLM": transformers.Ministral3Config}
 
 # Of models with a part for pictures, one of those that are quick to make.
 PICTURES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -131,10 +132,20 @@ def configuration(source: random.Random) -> dict:
         config |= {"rope_scaling": {"type": "longrope", "short_factor": [1.0 + i / 8 for i in range(pairs)],
                                     "long_factor": [2.0 + i for i in range(pairs)]}, "head_dim": 2 * pairs}
         config.pop("rope_parameters", None)
+    is_ministral = name.startswith("Ministral3") or (name.startswith("Mistral3") and source.random() < 0.3)
+    if is_ministral:
+        for key in ("head_dim", "num_key_value_heads"):
+            if config.get(key, 0) is None:
+                del config[key]  # transformers' types forbid it
+        for key in ("rope_scaling", "rope_parameters"):
+            if config.get(key) and source.random() < 0.9:
+                config[key]["llama_4_scaling_beta"] = source.choice([0.1, 0.5])
+                config[key].setdefault("original_max_position_embeddings", 256)
     if name.startswith("Mistral3"):
         # The class ties unless it is told otherwise; the program goes by the part for text, and by what is stored.
         tied = config.pop("tie_word_embeddings", False)
-        part = {**({"model_type": "mistral"} if source.random() < 0.5 else {}), **config, "pad_token_id": 0}
+        kind = {"model_type": "ministral3"} if is_ministral else {"model_type": "mistral"} if source.random() < 0.5 else {}
+        part = {**kind, **config, "pad_token_id": 0}
         return {"architectures": [name], "tie_word_embeddings": tied, "text_config": part, "vision_config": PICTURES}
     return {"architectures": [name], "pad_token_id": 0, **config}
 
@@ -153,6 +164,9 @@ def in_transformers(config: dict) -> dict:
         read.text_config.tie_word_embeddings = read.tie_word_embeddings
         read, model.model = read.text_config, model.model.language_model
     rotary = type(model.model.rotary_emb)(read)
+    growth = [read.rope_parameters.get(key) for key in ("llama_4_scaling_beta", "original_max_position_embeddings")]
+    if read.model_type == "ministral3" and None in growth:
+        raise ValueError("queries that do not grow")  # what the model cannot compute with in its first step
     found = {key: getattr(read, key) for key in SIZES if hasattr(read, key)}
     if name in ("Gemma2ForCausalLM", "Gemma3ForCausalLM"):
         found["hidden_act"] = read.hidden_activation
@@ -160,13 +174,14 @@ def in_transformers(config: dict) -> dict:
         found["hidden_act"] = "clamped_swish"  # whatever the key says
     if name in ("Cohere2ForCausalLM", "Starcoder2ForCausalLM"):
         found["rms_norm_eps"] = read.layer_norm_eps if name.startswith("Cohere2") else read.norm_epsilon
+    found["llama_4_scaling_beta"], found["query_period"] = growth if read.model_type == "ministral3" else (0.0, 0)
     found["head_dim"] = getattr(read, "head_dim", None) or read.hidden_size // read.num_attention_heads
     layers = model.model.layers
     is_deepseek = name.startswith("Deepseek")
     if is_deepseek:  # what is cached of a token
         found |= {"head_dim": read.kv_lora_rank + read.qk_rope_head_dim, "num_key_value_heads": 1}
     if name in ("MistralForCausalLM", "MixtralForCausalLM", "Phi3ForCausalLM", "Mistral3ForConditionalGeneration",
-                "Starcoder2ForCausalLM"):
+                "Starcoder2ForCausalLM", "Ministral3ForCausalLM"):
         found["windows"] = [read.sliding_window] * read.num_hidden_layers
     else:
         found["windows"] = [getattr(layer.self_attn, "sliding_window", None) for layer in layers]

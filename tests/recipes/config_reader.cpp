@@ -52,6 +52,8 @@ Json described(const ModelConfig& config) {
           {"num_experts_per_tok", config.n_experts_per_token},
           {"inv_freq", config.rope_tables.front().inv_freq},
           {"attention_factor", config.rope_tables.front().attention_factor},
+          {"llama_4_scaling_beta", config.rope.query_beta},
+          {"query_period", config.rope_tables.front().query_growth.period},
           {"rotated", rotated},
           {"mixture_layers", config.mixture_layers},
           {"moe_intermediate_size", config.expert_ffn_dim},

@@ -62,6 +62,9 @@ MORE = {
         "num_hidden_layers": 5, "sliding_window": 24, "logit_scale": 0.25,
         "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0}}),
     "starcoder2-gguf": (transformers.Starcoder2Config, {"sliding_window": None}),
+    "ministral3-plain": (transformers.Ministral3Config, {"head_dim": 16, "rope_parameters": {
+        "rope_type": "default", "rope_theta": 10000.0, "llama_4_scaling_beta": 0.2,
+        "original_max_position_embeddings": 512}}),
 }
 # The metadata has one mscale for both. The second file is as it was written before April 2025, with kv_b_proj as one tensor.
 DEEPSEEK_V2 = {
@@ -80,7 +83,7 @@ ARCHITECTURES = {
     "phi3-partial": "phi3", "phi3-longrope": "phi3", "gemma": "gemma", "gemma2-gguf": "gemma2", "gemma3-gguf": "gemma3",
     "olmo2": "olmo2", "gpt_oss": "gpt-oss", "cohere2-gguf": "cohere2", "starcoder2-gguf": "starcoder2",
     "starcoder2-plain": "starcoder2", "deepseek_v2-gguf": "deepseek2", "deepseek_v2-joined": "deepseek2",
-    "deepseek_v2-lite": "deepseek2", "deepseek_v3": "deepseek2",
+    "deepseek_v2-lite": "deepseek2", "deepseek_v3": "deepseek2", "ministral3": "mistral3", "ministral3-plain": "mistral3",
 }
 # Name in tokenizer.ggml.pre: the patterns by which the tokenizer.json of DeepSeek-V3 splits a text.
 PRE_TOKENIZERS = {"deepseek-v3": [
@@ -90,7 +93,7 @@ PRE_TOKENIZERS = {"deepseek-v3": [
 # What random texts are made of: letters, marks, numbers, signs and spaces of several scripts, and what patterns look for.
 PIECES = [*"aZéßЖ中文字ひらカナ한กัا٣५Ⅻ²½0123456789", *" \t\n\r\u00a0\u3000\u200b", *"!'.,-_/\\(){}$€+=«»—…。、", "e\u0301", "n\u0303",
           "😀", "👩\u200d🚀", "'s", "'LL", " the", "ing", "  ", "\r\n", "\U00020000", "１２"]
-PERMUTED = ("llama", "granite", "granitemoe", "smollm3")
+PERMUTED = ("llama", "granite", "granitemoe", "smollm3", "mistral3")
 
 
 def interleaved(weight: torch.Tensor, heads: int) -> torch.Tensor:
@@ -175,7 +178,11 @@ def add_metadata(writer: gguf.GGUFWriter, config, name: str) -> None:
     if own["rope_type"] == "yarn":
         writer.add_rope_scaling_orig_ctx_len(own["original_max_position_embeddings"])
     if "mscale_all_dim" in own:
-        writer.add_rope_scaling_yarn_log_mul(0.1 * own["mscale_all_dim"])
+        writer.add_rope_scaling_yarn_log_mul((1 if name.startswith("ministral3") else 0.1) * own["mscale_all_dim"])
+    if "llama_4_scaling_beta" in own:
+        writer.add_attn_temperature_scale(own["llama_4_scaling_beta"])
+        if own["rope_type"] == "default":
+            writer.add_rope_scaling_orig_ctx_len(own["original_max_position_embeddings"])
     if own["rope_type"] == "llama3":
         writer.add_tensor("rope_freqs.weight", np.array(llama3_factors(config), np.float32))
     if own["rope_type"] == "longrope":

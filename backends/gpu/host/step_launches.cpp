@@ -51,6 +51,8 @@ StepLaunch LaunchBinder::operator()(const RopeAppend& op) const {
                                             .k_norm = op.k_norm ? weights.vector(*op.k_norm) : nullptr,
                                             .norm_over_all = op.norm_over == NormOver::kAllHeads ? 1 : 0,
                                             .attention_factor = graph.ropes[rope].attention_factor,
+                                            .query_beta = graph.ropes[rope].query_growth.beta,
+                                            .query_period = graph.ropes[rope].query_growth.period,
                                             .norm_eps = op.norm_eps,
                                             .n_heads = op.heads.n_heads,
                                             .max_rows = values.max_rows_of(op.qkv)});

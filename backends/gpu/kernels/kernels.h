@@ -220,6 +220,8 @@ struct RopeAppendArguments {
   const float* k_norm;
   std::int32_t norm_over_all;  ///< 1: NormOver::kAllHeads
   float attention_factor;
+  float query_beta;           ///< of op.h's QueryGrowth
+  std::int32_t query_period;  ///< 0: queries do not grow
   float norm_eps;
   std::int32_t n_heads;
   std::int32_t max_rows;

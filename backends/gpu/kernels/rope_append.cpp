@@ -4,6 +4,7 @@
 //   angle = position * inv_freq[i],   c = attention_factor * cos(angle),   s = attention_factor * sin(angle), but without
 //   the factor where inv_freq[i] is 0
 //   out[i] = x[i] c - x[i + head_dim/2] s,   out[i + head_dim/2] = x[i + head_dim/2] c + x[i] s
+//   With query_period > 0, q_out is out * (1 + query_beta * ln(1 + floor(position / query_period))).
 //
 // Shapes       qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q, k, v heads; q_out: [T, n_heads * head_dim];
 //              inv_freq: [head_dim / 2]; q_norm, k_norm: null, [head_dim], or over all heads [n_heads * head_dim] and
@@ -68,7 +69,10 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
     norm += begin;
   }
   const int half = head_dim / 2;
-  const auto position = static_cast<float>(a.batch.positions[token]);
+  const int at = a.batch.positions[token];
+  const auto position = static_cast<float>(at);
+  const bool grows = is_query && a.query_period > 0;
+  const float scale = grows ? 1.0F + a.query_beta * logf(static_cast<float>(1 + at / a.query_period)) : 1.0F;
   for (int i = lane(); i < half; i += kWarpSize) {
     // Before x is read: with more values alive, nvcc puts the reduction of large angles on the stack.
     const float angle = position * a.inv_freq[i];
@@ -85,8 +89,8 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
     const float turned_second = second * c + first * s;
     if (is_query) {
       float* const out = a.q_out + (std::int64_t{token} * a.n_heads + head) * head_dim;
-      out[i] = turned_first;
-      out[i + half] = turned_second;
+      out[i] = turned_first * scale;
+      out[i + half] = turned_second * scale;
     } else {
       cached[i] = narrow(turned_first);
       cached[i + half] = narrow(turned_second);

@@ -89,6 +89,10 @@ TEST_CASE("a malformed graph is refused by the label of its operation") {
       {"rope (rope_append): expected a rope in [0, 1), found 1",
        [](ExampleGraph& e) { e.op<RopeAppend>(3).rope = RopeId{1}; }},
       {"expected 2 frequencies, found 1", [](ExampleGraph& e) { e.graph.ropes[0].inv_freq.pop_back(); }},
+      {"rope 0: expected a finite beta and a period of at least 0, found 0.1 and -1",
+       [](ExampleGraph& e) {
+         e.graph.ropes[0].query_growth = {0.1F, -1};
+       }},
       {"multiple of KV heads",
        [](ExampleGraph& e) {
          e.op<Attention>(4).heads = {3, 2, 4};

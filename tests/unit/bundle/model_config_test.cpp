@@ -142,6 +142,10 @@ TEST_CASE("shapes of published models have as many parameters as in transformers
         "hidden_size": 5120, "intermediate_size": 32768, "model_type": "mistral", "num_attention_heads": 32,
         "num_hidden_layers": 40, "num_key_value_heads": 8, "sliding_window": null, "vocab_size": 131072}})",
        23'572'403'200},
+      {"Ministral 3 8B", R"({"architectures": ["Mistral3ForConditionalGeneration"], "text_config": {
+        "hidden_size": 4096, "intermediate_size": 14336, "model_type": "ministral3", "num_attention_heads": 32,
+        "num_hidden_layers": 34, "num_key_value_heads": 8, "vocab_size": 131072}})",
+       8'489'553'920},
   }));
   CAPTURE(name);
   const auto config = parse_model_config(config_json, "config.json");
@@ -476,8 +480,8 @@ TEST_CASE("of a model for text and pictures the part for text is read") {
   CHECK_FALSE(mistral3_of("{}", R"({"tie_word_embeddings": false})")->tied_embeddings);
   CHECK(mistral3_of(R"({"tie_word_embeddings": false})", R"({"tie_word_embeddings": true})")->tied_embeddings);
 
-  CHECK_ERROR(mistral3_of(R"({"model_type": "ministral3"})", "{}"), ErrorCode::kUnsupported,
-              "c: text_config: model_type: expected mistral, found ministral3");
+  CHECK_ERROR(mistral3_of(R"({"model_type": "llama"})", "{}"), ErrorCode::kUnsupported,
+              "c: text_config: model_type: expected mistral or ministral3, found llama");
   CHECK_ERROR(mistral3_of(R"({"hidden_size": 66})", "{}"), ErrorCode::kInvalidInput, "c: text_config: hidden_size");
   CHECK_ERROR(mistral3_of("{}", R"({"text_config": 7})"), ErrorCode::kInvalidInput,
               "c: text_config: expected an object");
@@ -486,6 +490,41 @@ TEST_CASE("of a model for text and pictures the part for text is read") {
               "c: quantization_config: expected weights in F32");
   CHECK_ERROR(mistral3_of(R"({"quantization_config": {"quant_method": "fp8"}})", "{}"), ErrorCode::kUnsupported,
               "c: text_config: quantization_config: expected weights in F32");
+}
+
+TEST_CASE("queries of Ministral 3 grow with the position, by the parameters of its rotation") {
+  const auto absent = parse_model_config(R"({"architectures": ["Ministral3ForCausalLM"]})", "c");
+  REQUIRE_OK(absent);
+  CHECK(to_string(absent->architecture) == "ministral3");
+  CHECK(absent->rope.type == RopeType::kYarn);
+  CHECK(absent->rope.theta == 1e6);
+  REQUIRE(absent->rope_tables.size() == 1);
+  CHECK(absent->rope_tables[0].query_growth.beta == 0.1F);
+  CHECK(absent->rope_tables[0].query_growth.period == 16384);
+  CHECK(absent->rope_tables[0].attention_factor == 1.0F);
+  CHECK(absent->windows == std::vector<std::int64_t>(34, 0));
+
+  const std::string rope = R"({"rope_parameters": {"rope_type": "default", "llama_4_scaling_beta": 0.25,
+                               "original_max_position_embeddings": 64}, "model_type": "ministral3"})";
+  const auto part = mistral3_of(rope, "{}");
+  REQUIRE_OK(part);
+  CHECK(part->architecture == Architecture::kMistral3);
+  CHECK(part->is_text_part);
+  CHECK(part->rope_tables[0].query_growth.beta == 0.25F);
+  CHECK(part->rope_tables[0].query_growth.period == 64);
+  // A Mistral reads no such key.
+  CHECK(config_of("MistralForCausalLM", rope)->rope_tables[0].query_growth.period == 0);
+
+  const auto refused = [](std::string_view parameters) {
+    return config_of("Ministral3ForCausalLM", fmt::format(R"({{"rope_parameters": {}}})", parameters));
+  };
+  CHECK_ERROR(refused(R"({"rope_type": "default", "llama_4_scaling_beta": 0.25})"), ErrorCode::kInvalidInput,
+              "c: rope_parameters: original_max_position_embeddings: expected an integer");
+  CHECK_ERROR(refused(R"({"rope_type": "yarn", "factor": 2.0})"), ErrorCode::kInvalidInput,
+              "c: rope_parameters: llama_4_scaling_beta: expected a number");
+  CHECK_ERROR(refused(R"({"rope_type": "yarn", "factor": 2.0, "llama_4_scaling_beta": -1})"), ErrorCode::kInvalidInput,
+              "c: rope_parameters: llama_4_scaling_beta: expected a number from 0 to 100");
+  CHECK_ERROR(refused("{}"), ErrorCode::kInvalidInput, "c: rope_parameters: expected an object with llama_4");
 }
 
 TEST_CASE("a part of a head is rotated, by factors of the length, in the order of the boundary") {

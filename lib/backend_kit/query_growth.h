@@ -1,0 +1,17 @@
+#pragma once
+// By what queries at a position are multiplied, for backends that compute in f32.
+
+#include <cmath>
+#include <cstdint>
+
+#include "backend/op.h"
+
+namespace secondsource {
+
+/// The factor of op.h's QueryGrowth at `position` >= 0; 1 where queries stay as they are.
+[[nodiscard]] inline float query_scale(const QueryGrowth& growth, std::int32_t position) {
+  if (growth.period == 0) return 1.0F;
+  return 1.0F + growth.beta * std::log(static_cast<float>(1 + position / growth.period));
+}
+
+}  // namespace secondsource
