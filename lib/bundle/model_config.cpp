@@ -75,7 +75,7 @@ Result<TextPart> text_part(const JsonFields& file, const ConfigClass& defaults) 
   SS_TRY(const JsonFields fields, file.object("text_config"));
   SS_TRY(const std::string model_type, fields.string_or("model_type", defaults.text_model_type));
   TextPart part{.keys = *file.find("text_config"), .config_class = &defaults};
-  if (model_type == defaults.other_text_model_type) {
+  if (!defaults.other_text_model_type.empty() && model_type == defaults.other_text_model_type) {
     part.config_class = std::ranges::find(kConfigClasses, defaults.other_text_model_type, &ConfigClass::family);
   } else if (model_type != defaults.text_model_type) {
     return unsupported(fields, "model_type",
