@@ -26,12 +26,19 @@ struct Exponents {
 };
 using ExponentsByTensor = std::map<std::string, Exponents, std::less<>>;
 
+/// The elements of a vector, or the rows of a matrix, that are channels: first, first + step, ...
+struct Channels {
+  std::string tensor;
+  std::int64_t first = 0;
+  std::int64_t step = 1;
+};
+
 /// One product whose input is smoothed.
 struct Fold {
-  std::span<const float> activations;            ///< [inputs]
-  std::vector<std::string> multiplied;           ///< weights [outputs, inputs]
-  std::vector<std::string> divided_vectors{};    ///< norms and biases, one element a channel
-  std::optional<std::string> divided_rows = {};  ///< a weight whose output is a channel
+  std::span<const float> activations;     ///< [n_inputs], if they are of this model
+  std::int64_t n_inputs = 0;              ///< that the model has
+  std::vector<std::string> multiplied{};  ///< weights [..., outputs, inputs]; all their rows read this input
+  std::vector<Channels> divided{};        ///< norms, biases, and rows of a weight whose outputs are the channels
   /// For heads that share values: consecutive inputs of one head, and how many heads are one channel. 0: each input is one.
   std::int64_t head_dim = 0;
   std::int64_t heads_per_channel = 1;
@@ -41,36 +48,85 @@ struct Fold {
     const auto size = static_cast<std::size_t>(head_dim);
     return input / size / static_cast<std::size_t>(heads_per_channel) * size + input % size;
   }
-  [[nodiscard]] std::size_t n_channels() const { return channel_of(activations.size() - 1) + 1; }
+  [[nodiscard]] std::size_t n_channels() const { return channel_of(static_cast<std::size_t>(n_inputs) - 1) + 1; }
+  void multiply(const TensorRows& rows) {
+    if (std::ranges::find(multiplied, rows.tensor) == multiplied.end()) multiplied.push_back(rows.tensor);
+  }
+  void divide_norm(const ModelConfig& config, std::string norm) {
+    if (config.norm_biases) divided.push_back({.tensor = bias_name(norm)});
+    divided.push_back({.tensor = std::move(norm)});
+  }
+  void divide_outputs(const TensorRows& rows, bool has_bias) {
+    divided.push_back({.tensor = rows.tensor, .first = rows.first_row, .step = rows.step});
+    if (has_bias) divided.push_back({.tensor = bias_name(rows.tensor), .first = rows.first_row, .step = rows.step});
+  }
 };
+
+/// Adds the weights that read the input of a layer's network; false where they are stored by columns.
+bool multiply_network(const ModelConfig& config, std::int64_t layer, Fold& fold) {
+  const auto multiply_gated = [&](const FfnTensors& tensors) {
+    if (config.gated_ffn) fold.multiply(tensors.gate);
+    fold.multiply(tensors.up);
+  };
+  if (!config.is_mixture_layer(layer)) {
+    multiply_gated(ffn_tensors(config, layer));
+    return true;
+  }
+  fold.multiplied.push_back(router_tensor_name(config, layer));
+  for (std::int64_t expert = 0; expert < config.n_experts; ++expert) {
+    const FfnTensors tensors = expert_tensors(config, layer, expert);
+    if (tensors.gate.transposed_matrix) return false;
+    multiply_gated(tensors);
+  }
+  if (config.shared_ffn_dim > 0) multiply_gated(shared_expert_tensors(config, layer));
+  if (config.shared_gate) fold.multiplied.push_back(shared_gate_tensor_name(layer));
+  return true;
+}
+
+void add_attention_folds(const ModelConfig& config, std::int64_t layer, const LayerActivations& activations,
+                         std::vector<Fold>& folds) {
+  const AttentionTensors attention = attention_tensors(config, layer);
+  if (config.has_norms_before() && !config.norms_add_one) {
+    Fold input{.activations = activations.qkv, .n_inputs = config.dim};
+    for (const TensorRows* rows : {&attention.q, &attention.k, &attention.v}) input.multiply(*rows);
+    input.divide_norm(config, layer_tensor_name(layer, kAttentionNorm));
+    if (!config.parallel_blocks || multiply_network(config, layer, input)) folds.push_back(std::move(input));
+  }
+  Fold values{.activations = activations.attention_out,
+              .n_inputs = config.q_dim(),
+              .multiplied = {layer_tensor_name(layer, "self_attn.o_proj.weight")},
+              .head_dim = config.head_dim,
+              .heads_per_channel = config.n_heads / config.n_kv_heads};
+  values.divide_outputs(attention.v, config.qkv_bias);
+  folds.push_back(std::move(values));
+}
+
+void add_network_folds(const ModelConfig& config, std::int64_t layer, const LayerActivations& activations,
+                       std::vector<Fold>& folds) {
+  if (config.has_norms_before() && !config.norms_add_one && !config.parallel_blocks) {
+    Fold input{.activations = activations.gate_up, .n_inputs = config.dim};
+    input.divide_norm(config, layer_tensor_name(layer, ffn_norm_name(config)));
+    if (multiply_network(config, layer, input)) folds.push_back(std::move(input));
+  }
+  // Only a gated product is proportional to its up.
+  if (config.is_mixture_layer(layer) || !config.gated_ffn) return;
+  const FfnTensors ffn = ffn_tensors(config, layer);
+  Fold hidden{.activations = activations.down, .n_inputs = config.ffn_dim, .multiplied = {ffn.down.tensor}};
+  hidden.divide_outputs(ffn.up, config.ffn_bias);
+  folds.push_back(std::move(hidden));
+}
 
 std::vector<Fold> folds_of(const ModelConfig& config, const ActivationMaxima& maxima) {
   std::vector<Fold> folds;
   for (std::int64_t layer = 0; layer < config.n_layers; ++layer) {
     const LayerActivations& activations = maxima.layers[static_cast<std::size_t>(layer)];
-    const AttentionTensors attention = attention_tensors(config, layer);
-    const FfnTensors ffn = ffn_tensors(config, layer);
-    folds.push_back({.activations = activations.qkv,
-                     .multiplied = {attention.q.tensor, attention.k.tensor, attention.v.tensor},
-                     .divided_vectors = {layer_tensor_name(layer, kAttentionNorm)}});
-    Fold values{.activations = activations.attention_out,
-                .multiplied = {layer_tensor_name(layer, "self_attn.o_proj.weight")},
-                .divided_rows = attention.v.tensor,
-                .head_dim = config.head_dim,
-                .heads_per_channel = config.n_heads / config.n_kv_heads};
-    if (config.qkv_bias) values.divided_vectors.push_back(bias_name(attention.v.tensor));
-    folds.push_back(std::move(values));
-    folds.push_back({.activations = activations.gate_up,
-                     .multiplied = {ffn.gate.tensor, ffn.up.tensor},
-                     .divided_vectors = {layer_tensor_name(layer, ffn_norm_name(config))}});
-    Fold hidden{.activations = activations.down, .multiplied = {ffn.down.tensor}, .divided_rows = ffn.up.tensor};
-    if (config.ffn_bias) hidden.divided_vectors.push_back(bias_name(ffn.up.tensor));
-    folds.push_back(std::move(hidden));
+    add_attention_folds(config, layer, activations, folds);
+    add_network_folds(config, layer, activations, folds);
   }
-  if (!config.tied_embeddings) {
-    folds.push_back({.activations = maxima.head,
-                     .multiplied = {std::string(kHeadTensor)},
-                     .divided_vectors = {std::string(kFinalNormTensor)}});
+  if (!config.tied_embeddings && !config.norms_add_one) {
+    Fold head{.activations = maxima.head, .n_inputs = config.dim, .multiplied = {std::string(kHeadTensor)}};
+    head.divide_norm(config, std::string(kFinalNormTensor));
+    folds.push_back(std::move(head));
   }
   return folds;
 }
@@ -134,11 +190,6 @@ std::vector<int> exponents_of(const Fold& fold, const TensorStore& tensors, doub
   return exponents;
 }
 
-std::vector<int> negated(std::vector<int> exponents) {
-  for (int& exponent : exponents) exponent = -exponent;
-  return exponents;
-}
-
 ExponentsByTensor exponents_by_tensor(const ModelConfig& config, const TensorStore& tensors,
                                       const SmoothingPlan& plan) {
   ExponentsByTensor found;
@@ -147,8 +198,16 @@ ExponentsByTensor exponents_by_tensor(const ModelConfig& config, const TensorSto
     std::vector<int> of_inputs(fold.activations.size());
     for (std::size_t input = 0; input < of_inputs.size(); ++input) of_inputs[input] = exponents[fold.channel_of(input)];
     for (const std::string& name : fold.multiplied) found[name].columns = of_inputs;
-    for (const std::string& name : fold.divided_vectors) found[name].columns = negated(exponents);
-    if (fold.divided_rows) found[*fold.divided_rows].rows = negated(exponents);
+    for (const Channels& channels : fold.divided) {
+      const Shape& shape = tensors.find(channels.tensor)->info.shape;
+      Exponents& of_tensor = found[channels.tensor];
+      std::vector<int>& divided = shape.rank() == 1 ? of_tensor.columns : of_tensor.rows;
+      divided.resize(static_cast<std::size_t>(shape.extent(0)), 0);
+      for (std::size_t channel = 0; channel < exponents.size(); ++channel) {
+        divided[static_cast<std::size_t>(channels.first) + channel * static_cast<std::size_t>(channels.step)] =
+            -exponents[channel];
+      }
+    }
   }
   return found;
 }
@@ -172,15 +231,10 @@ Result<std::vector<std::byte>> scaled(const StoredTensor& tensor, const Exponent
 }
 
 Result<void> check_maxima(const ModelConfig& config, const ActivationMaxima& maxima) {
-  const auto has = [](const std::vector<float>& values, std::int64_t n) {
-    return std::cmp_equal(values.size(), n) && n > 0;
-  };
-  const bool fits = std::cmp_equal(maxima.layers.size(), config.n_layers) && has(maxima.head, config.dim) &&
-                    std::ranges::all_of(maxima.layers, [&](const LayerActivations& layer) {
-                      return has(layer.qkv, config.dim) && has(layer.attention_out, config.q_dim()) &&
-                             has(layer.gate_up, config.dim) && has(layer.down, config.ffn_dim);
-                    });
-  if (fits) return {};
+  const auto fits = [](const Fold& fold) { return std::cmp_equal(fold.activations.size(), fold.n_inputs); };
+  if (std::cmp_equal(maxima.layers.size(), config.n_layers) && std::ranges::all_of(folds_of(config, maxima), fits)) {
+    return {};
+  }
   return Error{ErrorCode::kInvalidInput, "smoothing: expected the activations of this model, found those of another"};
 }
 
@@ -190,15 +244,8 @@ Result<void> check_can_be_smoothed(const ModelConfig& config, const TensorStore&
   const auto refused = [&](std::string_view what) {
     return Error{ErrorCode::kUnsupported, fmt::format("smoothing: {}: {}", to_string(config.architecture), what)};
   };
-  if (config.n_experts > 0) return refused("mixtures of experts are not smoothed");
   if (config.is_text_part) return refused("models with a part for pictures are not smoothed");
   if (config.latent.is_present()) return refused("latent attention is not smoothed");
-  if (!config.gated_ffn || config.fused_projections || config.parallel_blocks) {
-    return refused("expected q, k, v, gate and up as tensors of their own, behind norms of their own");
-  }
-  if (config.norms_center || config.norms_add_one || config.has_norms_after() || !config.has_norms_before()) {
-    return refused("expected RMS norms before the blocks that multiply by their weight");
-  }
   for (const TensorSpec& spec : model_tensors(config)) {
     const StoredTensor* const tensor = tensors.find(spec.name);
     if (tensor == nullptr || (tensor->info.dtype != DType::kBf16 && tensor->info.dtype != DType::kF32)) {

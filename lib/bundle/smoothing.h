@@ -5,8 +5,11 @@
 //   s_j = 2^round(log2(max|x_j|^alpha / max|w_j|^(1 - alpha)))
 //
 // with maxima over the tokens of a text and over all rows of the weights, divided by the median of all s_j of the product. The
-// division is folded into what makes the channel: the norm in front of q, k and v, of gate and up, and of a head that is not tied;
-// the rows of v in front of the output projection, where heads that share a value share its s; the rows of up in front of down.
+// division is folded into what makes the channel: the norm in front of q, k and v, of gate and up (of all experts, and of their
+// router), and of a head that is not tied; the rows of v in front of the output projection, where heads that share a value share
+// its s; the rows of up in front of down. A product stays as it is where no power of two can be folded exactly: behind norms that
+// multiply by 1 + weight (Gemma) or without a norm (OLMo 2), the down projections of experts and of a network without a gate, and
+// experts that are stored by columns (gpt-oss).
 // Powers of two instead of the published quotients make every product and sum of floating-point numbers the same as before, bit for
 // bit: only variants in which weights or activations become integers change.
 
@@ -27,8 +30,8 @@ namespace secondsource {
 struct LayerActivations {
   std::vector<float> qkv;            ///< [dim]
   std::vector<float> attention_out;  ///< [n_heads * head_dim]
-  std::vector<float> gate_up;        ///< [dim]
-  std::vector<float> down;           ///< [ffn_dim]
+  std::vector<float> gate_up;        ///< [dim]; of experts, too, and of a network without a gate
+  std::vector<float> down;           ///< [ffn_dim]; empty of experts
 };
 
 struct ActivationMaxima {
@@ -42,8 +45,8 @@ struct SmoothingPlan {
   ActivationMaxima maxima;
 };
 
-/// Errors: kUnsupported for a model that is not a plain gated network with norms before its blocks, all of whose projections are
-/// tensors of their own, or that has no weights in BF16 or F32.
+/// Errors: kUnsupported for a model with latent attention or with a part for pictures, or with a weight that is neither BF16 nor
+/// F32.
 Result<void> check_can_be_smoothed(const ModelConfig& config, const TensorStore& tensors);
 
 /// Writes the weight files of `folder` with the same names, types and shapes. check_can_be_smoothed() must have passed. Errors:

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -23,9 +24,18 @@ Places places_of(const ModelConfig& config, ActivationMaxima& maxima) {
     places[fmt::format("layers.{}.attention.qkv", layer)] = &of_layer.qkv;
     places[fmt::format("layers.{}.attention.out", layer)] = &of_layer.attention_out;
     places[fmt::format("layers.{}.ffn.gate_up", layer)] = &of_layer.gate_up;
+    places[fmt::format("layers.{}.ffn.up", layer)] = &of_layer.gate_up;  // without a gate
     places[fmt::format("layers.{}.ffn.down", layer)] = &of_layer.down;
   }
   return places;
+}
+
+/// The value that a product multiplies, if all tokens multiply it by the same weights or by experts that share its channels.
+std::optional<ValueId> input_of(const Op& op) {
+  if (const auto* const product = std::get_if<Matmul>(&op)) return product->x;
+  const auto* const of_experts = std::get_if<GroupedMatmul>(&op);
+  if (of_experts != nullptr && !of_experts->weight) return of_experts->x;
+  return std::nullopt;
 }
 
 /// Takes the maxima of the last step, which had `n_rows` tokens.
@@ -33,10 +43,10 @@ Result<void> take_maxima(const Engine& engine, std::size_t n_rows, const Places&
   const StepGraph graph = engine.graph();
   for (std::size_t i = 0; i < graph.ops.size(); ++i) {
     const auto place = places.find(graph.labels[i]);
-    const auto* const product = std::get_if<Matmul>(&graph.ops[i]);
-    if (place == places.end() || product == nullptr) continue;
-    SS_TRY(const std::vector<float> values, engine.read_value(product->x));
-    const auto n_columns = static_cast<std::size_t>(graph.values[static_cast<std::size_t>(index_of(product->x))].cols);
+    const std::optional<ValueId> input = input_of(graph.ops[i]);
+    if (place == places.end() || !input) continue;
+    SS_TRY(const std::vector<float> values, engine.read_value(*input));
+    const auto n_columns = static_cast<std::size_t>(graph.values[static_cast<std::size_t>(index_of(*input))].cols);
     std::vector<float>& most = *place->second;
     most.resize(n_columns, 0.0F);
     // Rows behind those of the tokens are padding.

@@ -55,30 +55,47 @@ MODELS = {
     "seed_oss": transformers.SeedOssConfig(**SIZES, attention_out_bias=True),
     "ernie4_5": transformers.Ernie4_5Config(**SIZES, use_bias=True, tie_word_embeddings=False),
     "granite": transformers.GraniteConfig(**SIZES, residual_multiplier=0.5, attention_multiplier=0.2, tie_word_embeddings=False),
+    "ministral3": transformers.Ministral3Config(**SIZES, rope_parameters={**tiny_models.GROWING, "factor": 8.0, "original_max_position_embeddings": 128}),
+    "phi3": transformers.Phi3Config(**SIZES),
+    "gemma": transformers.GemmaConfig(**SIZES),
+    "gemma2": transformers.Gemma2Config(**SIZES, sliding_window=40, query_pre_attn_scalar=24),
+    "gemma3": transformers.Gemma3TextConfig(**SIZES, sliding_window=40, query_pre_attn_scalar=24),
+    "olmo2": transformers.Olmo2Config(**SIZES),
+    "cohere2": transformers.Cohere2Config(**SIZES, sliding_window=40, tie_word_embeddings=False),
+    "starcoder2": transformers.Starcoder2Config(**SIZES, sliding_window=None, tie_word_embeddings=False),
+    "mixtral": transformers.MixtralConfig(**SIZES, num_local_experts=4, num_experts_per_tok=2),
+    "qwen2_moe": transformers.Qwen2MoeConfig(**SIZES, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=64,
+                                             shared_expert_intermediate_size=72, mlp_only_layers=[1]),
+    "granite_moe": transformers.GraniteMoeConfig(**SIZES, num_local_experts=4, num_experts_per_tok=2),
+    "gpt_oss": transformers.GptOssConfig(**SIZES, num_local_experts=4, num_experts_per_tok=2, sliding_window=40,
+                                         rope_parameters={"rope_type": "default", "rope_theta": 150000.0}),
 }
+ADD_ONE = ("gemma", "gemma2", "gemma3_text")  # model types whose norms multiply by 1 + weight
 JOBS = [{"sequences": [{"ids": [(37 * i + 5) % 2000 + 4 for i in range(90)], "n_prompt": n}]} for n in (3, 88)]
 
 
 def write_model(name: str, folder: Path) -> None:
     model = tiny_models.with_random_weights(MODELS[name])
     with torch.no_grad():
-        for layer in model.model.layers:  # channels with large inputs and small weights, as trained models have them
-            attention, network = layer.self_attn, layer.mlp
-            enlarge(layer.input_layernorm, [attention.q_proj, attention.k_proj, attention.v_proj], {5: 64, 17: 32})
-            enlarge(layer.post_attention_layernorm, [network.gate_proj, network.up_proj], {40: 128})
-            enlarge(network.up_proj, [network.down_proj], {11: 64, 90: 16})
+        # Channels with large inputs and small weights, as trained models have them, where each product is smoothed.
+        weights = dict(model.named_parameters())
+        for module, multiplied, divided, group in folds(model.config, tied=True, stored=False):
+            channels = {5: 64, 17: 32} if "o_proj" not in module else {}
+            if "down" in module:  # where it is the only one, by more
+                channels = {11: 512, 90: 128} if model.config.model_type in ADD_ONE else {11: 64, 90: 16}
+            enlarge(weights, multiplied, divided, channels)
     model.save_pretrained(str(folder), max_shard_size="150KB")
     shutil.copy(TOKENIZER, folder / "tokenizer.json")
 
 
-def enlarge(before: torch.nn.Module, behind: list[torch.nn.Linear], factors: dict[int, int]) -> None:
+def enlarge(weights: dict, multiplied: list[str], divided: list[tuple[str, int]], factors: dict[int, int]) -> None:
     """Channels that are larger by a power of two, with weights that are smaller by it: the model stays the same."""
     for channel, factor in factors.items():
-        before.weight[channel] *= factor
-        if getattr(before, "bias", None) is not None:
-            before.bias[channel] *= factor
-        for one in behind:
-            one.weight[:, channel] /= factor
+        for name, first in divided:
+            if name in weights:
+                weights[name][first + channel] *= factor
+        for name in multiplied:
+            weights[name][..., channel] /= factor
 
 
 def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -97,7 +114,7 @@ def maxima(folder: Path, ids: list[int]) -> dict[str, np.ndarray]:
         return hook
 
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear):
+        if isinstance(module, torch.nn.Linear) or name.endswith(("mlp.gate", "router")):
             module.register_forward_pre_hook(note(name))
     with torch.no_grad():
         for start in range(0, len(ids), WINDOW):
@@ -105,18 +122,57 @@ def maxima(folder: Path, ids: list[int]) -> dict[str, np.ndarray]:
     return found
 
 
-def folds(config, tied: bool):
-    """For each product: its module, the weights whose columns it multiplies, what is divided, and heads that share a value."""
-    group = config.num_attention_heads // config.num_key_value_heads
+def folds(config, tied: bool, stored: bool = True):
+    """For each product: the module with its input, the weights whose columns it multiplies, what is divided (a tensor and where
+    its channels begin), and heads that share a value. Names are those of the files, or of transformers' parameters."""
+    kind, group = config.model_type, config.num_attention_heads // config.num_key_value_heads
+    width = config.head_dim * config.num_key_value_heads
     for number in range(config.num_hidden_layers):
         layer = f"model.layers.{number}."
         attention, network = layer + "self_attn.", layer + "mlp."
-        yield attention + "q_proj", [attention + one + "_proj" for one in "qkv"], [layer + "input_layernorm.weight"], 1
-        yield attention + "o_proj", [attention + "o_proj"], [attention + "v_proj.weight", attention + "v_proj.bias"], group
-        yield network + "gate_proj", [network + "gate_proj", network + "up_proj"], [layer + "post_attention_layernorm.weight"], 1
-        yield network + "down_proj", [network + "down_proj"], [network + "up_proj.weight", network + "up_proj.bias"], 1
-    if not tied:
-        yield "lm_head", ["lm_head"], ["model.norm.weight"], 1
+        mixture = inputs_of_experts(config, number, stored)
+        if kind == "phi3":
+            projections, value = ["qkv_proj"], ("qkv_proj", config.head_dim * config.num_attention_heads + width)
+            inputs, up = ["gate_up_proj"], ("gate_up_proj", config.intermediate_size)
+        else:
+            projections, value, inputs, up = ["q_proj", "k_proj", "v_proj"], ("v_proj", 0), ["gate_proj", "up_proj"], ("up_proj", 0)
+        if kind == "starcoder2":
+            inputs = ["c_fc"]
+        readers = [f"{attention}{one}.weight" for one in projections]
+        in_network = mixture[1] if mixture else [f"{network}{one}.weight" for one in inputs]
+        norm = lambda name: [(f"{layer}{name}.weight", 0), (f"{layer}{name}.bias", 0)]
+        if kind == "cohere2":
+            yield attention + projections[0], readers + in_network, norm("input_layernorm"), 1
+        elif kind not in (*ADD_ONE, "olmo2"):
+            yield attention + projections[0], readers, norm("input_layernorm"), 1
+        yield attention + "o_proj", [attention + "o_proj.weight"], [
+            (f"{attention}{value[0]}.{part}", value[1]) for part in ("weight", "bias")], group
+        if kind not in (*ADD_ONE, "olmo2", "cohere2", "gpt_oss"):
+            yield mixture[0] if mixture else network + inputs[0], in_network, norm("post_attention_layernorm"), 1
+        if not mixture and kind != "starcoder2":
+            yield network + "down_proj", [network + "down_proj.weight"], [
+                (f"{network}{up[0]}.{part}", up[1]) for part in ("weight", "bias")], 1
+    if not tied and kind not in ADD_ONE:
+        yield "lm_head", ["lm_head.weight"], [("model.norm.weight", 0), ("model.norm.bias", 0)], 1
+
+
+def inputs_of_experts(config, number: int, stored: bool) -> tuple[str, list[str]] | None:
+    """The router of a mixture, and all weights of the layer that read what it reads."""
+    kind, layer = config.model_type, f"model.layers.{number}."
+    if kind in ("mixtral", "qwen2_moe"):
+        if number in (getattr(config, "mlp_only_layers", None) or ()):
+            return None
+        module, matrices = ("block_sparse_moe", ("w1", "w3")) if kind == "mixtral" else ("mlp", ("gate_proj", "up_proj"))
+        experts = [f"{layer}{module}.experts.{one}.{matrix}.weight" for one in range(4) for matrix in matrices]
+        if not stored:
+            module, experts = "mlp", [f"{layer}mlp.experts.gate_up_proj"]
+        shared = [f"{layer}mlp.{one}.weight" for one in (
+            "shared_expert.gate_proj", "shared_expert.up_proj", "shared_expert_gate")] if kind == "qwen2_moe" else []
+        return f"{layer}mlp.gate", [f"{layer}{module}.gate.weight", *experts, *shared]
+    if kind == "granitemoe":
+        names = ("router.layer.weight", "input_linear.weight") if stored else ("router.weight", "experts.gate_up_proj")
+        return f"{layer}block_sparse_moe.router", [f"{layer}block_sparse_moe.{name}" for name in names]
+    return (f"{layer}mlp.router", []) if kind == "gpt_oss" else None
 
 
 def by_channel(values: np.ndarray, group: int, head_dim: int) -> np.ndarray:
@@ -126,16 +182,19 @@ def by_channel(values: np.ndarray, group: int, head_dim: int) -> np.ndarray:
 
 def check_powers(name: str, given: dict, found: dict, activations: dict, config) -> None:
     powers = {key: np.zeros(tensor.shape) for key, tensor in given.items()}
+    every = list(folds(config, "lm_head.weight" not in given))
+    columns: dict[str, np.ndarray] = {}  # by which powers the columns of a matrix were multiplied
     worst = 0.0
-    for module, multiplied, divided, group in folds(config, "lm_head.weight" not in given):
-        x = by_channel(activations[module], group, config.head_dim)
-        w = by_channel(np.max([given[one + ".weight"].abs().amax(0).double().numpy() for one in multiplied], 0), group, config.head_dim)
+    for module, multiplied, divided, group in every:
+        n_channels = by_channel(activations[module], group, config.head_dim).size
+        largest = [np.abs(given[one].double().numpy()).reshape(-1, given[one].shape[-1]).max(0) for one in multiplied]
+        x, w = (by_channel(one, group, config.head_dim) for one in (activations[module], np.max(largest, 0)))
         logs = ALPHA * np.log2(x) - (1 - ALPHA) * np.log2(w)
         logs -= np.sort(np.rint(logs))[(len(logs) - 1) // 2]
-        target = divided[0]
-        step = found[target].double().numpy() / given[target].double().numpy()
-        if step.ndim == 2:  # rows of a matrix, whose columns another product multiplies
-            step = np.median(step / 2 ** powers_of_columns(target, given, found, folds(config, "lm_head.weight" not in given)), 1)
+        target, first = divided[0]
+        step = ratio(found[target], given[target])[first:first + n_channels]
+        if step.ndim == 2:  # rows of a matrix, whose columns another product may multiply
+            step = np.median(step / 2 ** columns.get(target, np.zeros(step.shape[1])), 1)
         exponents = -np.log2(step)
         if not np.array_equal(exponents, np.rint(exponents)):
             raise AssertionError(f"{name}: {target}: expected powers of two, found {step}")
@@ -144,30 +203,31 @@ def check_powers(name: str, given: dict, found: dict, activations: dict, config)
         worst = max(worst, float(np.abs(logs - exponents - shift).max()))
         of_inputs = exponents if group == 1 else np.repeat(exponents.reshape(-1, 1, config.head_dim), group, 1).reshape(-1)
         for one in multiplied:
-            powers[one + ".weight"] += of_inputs
-        for one in divided:
+            columns[one] = of_inputs
+            powers[one] += of_inputs
+        for one, first in divided:
             if one in given:
-                powers[one] -= exponents if given[one].dim() == 1 else exponents[:, None]
+                powers[one][first:first + n_channels] -= exponents if given[one].dim() == 1 else exponents[:, None]
     for key, tensor in given.items():
         expected = (tensor.double() * torch.tensor(2.0 ** powers[key])).to(tensor.dtype)
         if not torch.equal(expected, found[key]):
             raise AssertionError(f"{name}: {key}: not the given values times these powers of two")
-    print(f"{name:12} {len(given)} tensors, exponents within {worst:.3f} of the formula's logarithm")
+    print(f"{name:12} {len(every)} products, {len(given)} tensors, exponents within {worst:.3f} of the formula's logarithm")
     if worst > 0.52:
         raise AssertionError(f"{name}: expected exponents within half a step")
 
 
-def powers_of_columns(target: str, given: dict, found: dict, all_folds) -> np.ndarray:
-    """By which powers the columns of a matrix were multiplied: those of the norm in front of it."""
-    module = target.removesuffix(".weight")
-    norm = next(divided[0] for _, multiplied, divided, _ in all_folds if module in multiplied)
-    return -np.log2(found[norm].double().numpy() / given[norm].double().numpy())
+def ratio(found: torch.Tensor, given: torch.Tensor) -> np.ndarray:
+    """found / given, and 1 for zeros."""
+    found, given = found.double().numpy(), given.double().numpy()
+    return np.where(given == 0, 1.0, found / np.where(given == 0, 1.0, given))
 
 
 def logits(folder: Path, backend: str, variant: str) -> list[torch.Tensor] | None:
     done = subprocess.run([MODEL_LOGITS, str(folder), backend, variant], input="".join(json.dumps(job) + "\n" for job in JOBS),
                           capture_output=True, text=True)
-    if done.returncode != 0 and ("no backend module" in done.stderr or "CPU without VNNI" in done.stderr):
+    reasons = ("no backend module", "CPU without VNNI", "no router for mixtures", "no clamped SwiGLU")
+    if done.returncode != 0 and any(reason in done.stderr for reason in reasons):
         return None
     if done.returncode != 0:
         raise RuntimeError(done.stderr)
@@ -214,8 +274,7 @@ def check_model(name: str, scratch: Path) -> None:
 
 
 def check_refusals(scratch: Path) -> None:
-    for name, says in (("gemma", "multiply by their weight"), ("qwen3_moe", "mixtures of experts"), ("phi3", "tensors of their own"),
-                       ("cohere2", "norms of their own"), ("deepseek_v2-lite", "mixtures of experts"), ("mistral3", "for pictures")):
+    for name, says in (("deepseek_v2-lite", "latent attention"), ("mistral3", "for pictures")):
         folder = scratch / name
         tiny_models.write_model(folder, name)
         shutil.copy(TOKENIZER, folder / "tokenizer.json")
