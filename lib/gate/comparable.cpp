@@ -108,7 +108,15 @@ std::optional<std::string> why_cells_differ(const RunRecord& base, const RunReco
   const BundleRecord* bundle_a = find_named(base.bundles, a.key.bundle);
   const BundleRecord* bundle_b = find_named(candidate.bundles, b.key.bundle);
   if (bundle_a == nullptr || bundle_b == nullptr) return "a run does not describe the bundle";
-  if (bundle_a->content_sha256 != bundle_b->content_sha256) return "the bundle's content differs";
+  if (bundle_a->content_sha256 != bundle_b->content_sha256) {
+    if (bundle_a->source_quantization == bundle_b->source_quantization) return "the bundle's content differs";
+    const auto scheme_of = [](const BundleRecord& bundle) {
+      return bundle.source_quantization.empty() ? std::string("none is recorded")
+                                                : fmt::format("\"{}\"", bundle.source_quantization);
+    };
+    return fmt::format("the bundle's content differs, and how its weights were quantized at their source: {} and {}",
+                       scheme_of(*bundle_a), scheme_of(*bundle_b));
+  }
   const BackendRecord* backend_a = find_named(base.backends, a.key.backend);
   const BackendRecord* backend_b = find_named(candidate.backends, b.key.backend);
   if (backend_a == nullptr || backend_b == nullptr) return "a run does not describe the backend";

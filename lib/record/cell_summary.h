@@ -180,6 +180,7 @@ struct CellSummary {
   std::optional<std::int64_t> n_cancelled{};
   std::optional<double> freed_tok_per_s{}, unwanted_tokens{};
   std::optional<ConversationSummary> conversation{};  ///< present for conversations
+  std::string source_quantization{};                  ///< as in BundleRecord
 };
 SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_samples, n_errors, mean_prompt_tokens,
           mean_output_tokens, ttft_e2e_p50_ns, ttft_e2e_p95_ns, ttft_visible_p50_ns, ttft_kernel_p50_ns,
@@ -193,12 +194,13 @@ SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_sa
           tpot_p50_ns_by_repetition, tier, outside_limits, ttft_queue_p50_ns, ttft_tokenize_p50_ns,
           ttft_transfer_p50_ns, ttft_prefill_p50_ns, ttft_sample_p50_ns, busy_vcpus, telemetry, tpot_mean_ns,
           tpot_p90_ns, tpot_p95_ns, itl_mean_ns, itl_p90_ns, itl_p95_ns, throughput_basis, golden_level, swap,
-          late_send_share, latest_send_ns, n_cancelled, freed_tok_per_s, unwanted_tokens, conversation)
+          late_send_share, latest_send_ns, n_cancelled, freed_tok_per_s, unwanted_tokens, conversation,
+          source_quantization)
 SS_ADDED_FIELDS(CellSummary, time_lost, tpot_p50_ns_by_repetition, tier, outside_limits, ttft_queue_p50_ns,
                 ttft_tokenize_p50_ns, ttft_transfer_p50_ns, ttft_prefill_p50_ns, ttft_sample_p50_ns, busy_vcpus,
                 telemetry, tpot_mean_ns, tpot_p90_ns, tpot_p95_ns, itl_mean_ns, itl_p90_ns, itl_p95_ns,
                 throughput_basis, golden_level, swap, late_send_share, latest_send_ns, n_cancelled, freed_tok_per_s,
-                unwanted_tokens, conversation)
+                unwanted_tokens, conversation, source_quantization)
 
 /// True if the cell's speed counts. It does not if its tokens are wrong or its own checks reject the measurement: such
 /// a row shows its verdict and no figures, and no chart draws it.

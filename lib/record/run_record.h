@@ -44,9 +44,12 @@ struct BundleRecord {
   /// The names of the bundles that this stands for, in a run of `swap`, whose cells are of several together. It then has no
   /// path, and content_sha256 is that of the lines "NAME CONTENT_SHA256\n" of them.
   std::vector<std::string> models{};
+  /// How the weights were quantized where they came from, as the manifest says it: "Q4_1, F32 (GGUF)". Empty if they were not,
+  /// or if nobody knows.
+  std::string source_quantization{};
 };
-SS_FIELDS(BundleRecord, name, path, content_sha256, verified, variants, models)
-SS_ADDED_FIELDS(BundleRecord, variants, models)
+SS_FIELDS(BundleRecord, name, path, content_sha256, verified, variants, models, source_quantization)
+SS_ADDED_FIELDS(BundleRecord, variants, models, source_quantization)
 
 struct BackendRecord {
   std::string name;

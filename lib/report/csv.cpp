@@ -223,6 +223,14 @@ const std::vector<CsvColumn>& later_context_columns() {
   return kColumns;
 }
 
+/// Context that stands behind all of these where any run has it.
+const std::vector<CsvColumn>& source_columns() {
+  static const std::vector<CsvColumn> kColumns = {
+      {"source_quantization", [](const SummarizedRun&, const CellSummary& c) { return c.source_quantization; }},
+  };
+  return kColumns;
+}
+
 std::string field_text(const std::string& text) {
   return csv_text(text);
 }
@@ -242,10 +250,12 @@ std::string field_text(E value) {
 std::string write_csv(std::span<const SummarizedRun> runs) {
   std::string out;
   const std::vector<std::string> sensors = sensors_of(runs);
+  const bool names_sources = any_quantized_at_source(runs);
   const auto append_line = [&](const auto& text_of, const auto& text_of_sensor) {
     bool first = true;
     for (const auto* columns : {&identity_columns(), &figure_columns(), &context_columns(), &later_figure_columns(),
-                                &later_context_columns()}) {
+                                &later_context_columns(), &source_columns()}) {
+      if (columns == &source_columns() && !names_sources) continue;
       const bool are_figures = columns == &figure_columns() || columns == &later_figure_columns();
       for (const CsvColumn& column : *columns) {
         if (!first) out += ",";

@@ -87,6 +87,11 @@ TextTable results_table(std::span<const SummarizedRun> runs) {
     table.columns.emplace_back("settings");
     table.right_aligned.push_back(false);
   }
+  const bool names_sources = any_quantized_at_source(runs);
+  if (names_sources) {
+    table.columns.emplace_back("quantized at source");
+    table.right_aligned.push_back(false);
+  }
   for (const SummarizedRun& run : runs) {
     for (const CellSummary& cell : run.summary.cells) {
       const bool credit = has_credit(cell);
@@ -105,6 +110,7 @@ TextTable results_table(std::span<const SummarizedRun> runs) {
       if (several) row.insert(row.begin(), run.summary.run_id.substr(0, 8));
       if (names_devices) row.push_back(device_of(run, cell.key.backend));
       if (names_features) row.push_back(features_of(run, cell.key.backend));
+      if (names_sources) row.push_back(cell.source_quantization.empty() ? kUnknown : cell.source_quantization);
       table.rows.push_back(std::move(row));
     }
   }
@@ -301,6 +307,13 @@ bool devices_differ(std::span<const SummarizedRun> runs) {
     }
   }
   return false;
+}
+
+bool any_quantized_at_source(std::span<const SummarizedRun> runs) {
+  return std::ranges::any_of(runs, [](const SummarizedRun& run) {
+    return std::ranges::any_of(run.summary.cells,
+                               [](const CellSummary& cell) { return !cell.source_quantization.empty(); });
+  });
 }
 
 std::string_view source_of_figures(const SummarizedRun& run) {

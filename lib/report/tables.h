@@ -35,6 +35,8 @@ namespace secondsource {
 [[nodiscard]] bool features_differ(std::span<const SummarizedRun> runs);
 /// True if a backend ran on devices with different names, as in runs of two machines.
 [[nodiscard]] bool devices_differ(std::span<const SummarizedRun> runs);
+/// True if the weights of any bundle were quantized where they came from.
+[[nodiscard]] bool any_quantized_at_source(std::span<const SummarizedRun> runs);
 /// The file of the run directory from which the figures come: "samples.jsonl", or "summary.json" if it has no samples.
 [[nodiscard]] std::string_view source_of_figures(const SummarizedRun& run);
 /// The mark of a run of which only the summary is stored.

@@ -56,6 +56,7 @@ Result<BundleRecord> record_of(const Bundle& bundle, const std::filesystem::path
   record.path = std::filesystem::absolute(path).lexically_normal().string();
   SS_TRY(record.content_sha256, check_content(bundle, progress, interrupt));
   if (bundle.manifest() != nullptr) {
+    record.source_quantization = bundle.manifest()->source_quantization;
     const auto& variants = bundle.manifest()->variants;
     record.verified = std::any_of(variants.begin(), variants.end(),
                                   [](const ManifestVariant& one) { return one.expected.has_value(); });
@@ -139,9 +140,9 @@ class Planner {
                         settings_.oracle, n_parameters / 1'000'000));
         settings_.oracle.clear();
       }
-      if (const Manifest* manifest = bundle.manifest(); manifest && !manifest->source_quantization.empty()) {
+      if (!record.source_quantization.empty()) {
         plan_.notes.push_back(fmt::format("{}: quantized at its source: {}; what runs are the dequantized values",
-                                          record.name, manifest->source_quantization));
+                                          record.name, record.source_quantization));
       }
       plan_.record.bundles.push_back(record);
       bundles_.push_back({std::move(bundle), std::move(record)});
@@ -482,6 +483,9 @@ class Planner {
       mix.models.push_back(opened.record.name);
       contents += fmt::format("{} {}\n", opened.record.name, opened.record.content_sha256);
       mix.verified = mix.verified && opened.record.verified;
+      if (opened.record.source_quantization.empty()) continue;
+      mix.source_quantization += fmt::format("{}{}: {}", mix.source_quantization.empty() ? "" : "; ",
+                                             opened.record.name, opened.record.source_quantization);
     }
     mix.name = fmt::format("{}", fmt::join(mix.models, "+"));
     mix.content_sha256 = sha256_hex(contents);

@@ -345,10 +345,11 @@ void note_wrong_tokens(const CellLines& lines, CellSummary& cell) {
   cell.notes.push_back(fmt::format("{} of {} timed requests left the reference", n_wrong, lines.samples.size()));
 }
 
-/// Takes over what the bundle says of the cell's variant; a run that does not record it counts as blessed.
-void summarize_tier(const RunRecord& record, CellSummary& cell) {
+/// Takes over what the bundle says of itself and of the cell's variant; one that a run does not record counts as blessed.
+void summarize_bundle(const RunRecord& record, CellSummary& cell) {
   const auto bundle = std::ranges::find(record.bundles, cell.key.bundle, &BundleRecord::name);
   if (bundle == record.bundles.end()) return;
+  cell.source_quantization = bundle->source_quantization;
   const auto variant = std::ranges::find(bundle->variants, cell.key.variant, &VariantRecord::name);
   if (variant == bundle->variants.end()) return;
   cell.tier = variant->tier;
@@ -360,7 +361,7 @@ CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, 
   cell.key = planned.key;
   cell.scenario = planned.scenario;
   cell.throughput_basis = basis_of(planned.scenario);
-  summarize_tier(record, cell);
+  summarize_bundle(record, cell);
   cell.n_repetitions = static_cast<std::int32_t>(lines.repetitions.size());
   cell.status = lines.repetitions.empty()                  ? CellStatus::kMissing
                 : cell.n_repetitions < planned.repetitions ? CellStatus::kPartial

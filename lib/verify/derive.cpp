@@ -295,12 +295,15 @@ void derive_machine(const CellLines& lines, Json& cell) {
   }
 }
 
-/// What run.json says of the cell's variant. A run of an earlier version says nothing, and it counts as blessed.
-void derive_tier(const Json& record, const Json& key, Json& cell) {
+/// What run.json says of the cell's bundle and variant. A run of an earlier version says nothing, and it counts as blessed.
+void derive_bundle(const Json& record, const Json& key, Json& cell) {
   cell["tier"] = "blessed";
   cell["outside_limits"] = "";
+  cell["source_quantization"] = "";
   for (const Json& bundle : record.at("bundles")) {
-    if (bundle.at("name") != key.at("bundle") || !bundle.contains("variants")) continue;
+    if (bundle.at("name") != key.at("bundle")) continue;
+    cell["source_quantization"] = bundle.value("source_quantization", "");
+    if (!bundle.contains("variants")) continue;
     for (const Json& variant : bundle.at("variants")) {
       if (variant.at("name") != key.at("variant")) continue;
       cell["tier"] = variant.at("tier");
@@ -648,7 +651,7 @@ Json derive_cell(const RawRun& run, const CellLines& lines) {
   derive_latencies(samples, lines, cell);
   derive_rates(lines, cell);
   derive_machine(lines, cell);
-  derive_tier(run.record, key, cell);
+  derive_bundle(run.record, key, cell);
   derive_slo(run.record, samples, lines, cell);
   derive_cost(run.record, key, cell);
   derive_load(samples, lines, cell);

@@ -16,12 +16,13 @@ namespace {
 constexpr std::array<std::string_view, 4> kSentences = {"notes", "why_not", "bound_why", "detail"};
 
 /// Members that summaries of earlier versions lack (docs/results-format.md).
-constexpr std::array<std::string_view, 45> kAddedLater = {"time_lost",
+constexpr std::array<std::string_view, 46> kAddedLater = {"time_lost",
                                                           "throughput_basis",
                                                           "tpot_p50_ns_by_repetition",
                                                           "lost",
                                                           "tier",
                                                           "outside_limits",
+                                                          "source_quantization",
                                                           "ttft_queue_p50_ns",
                                                           "ttft_tokenize_p50_ns",
                                                           "ttft_transfer_p50_ns",

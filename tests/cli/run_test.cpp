@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "core/file.h"
 #include "expectations.h"
 #include "record/record_json.h"
 #include "support/bundles.h"
@@ -69,6 +70,27 @@ TEST_CASE("run: --dry-run prints the cells and a time, and measures nothing") {
     CHECK(run.out.find(part) != std::string::npos);
   }
   CHECK_FALSE(std::filesystem::exists(out));
+}
+
+TEST_CASE(
+    "run: how the weights were quantized at their source is in the record, the table, the CSV and the verification") {
+  const test::ScratchFolder scratch;
+  const auto bundle = scratch.path() / "bundle";
+  std::filesystem::copy(kTinyBundle, bundle, std::filesystem::copy_options::recursive);
+  std::string manifest = read_file(bundle / "manifest.yaml").value();
+  manifest.replace(manifest.find("source:\n"), 8, "source:\n  quantization: Q4_1, F32\n");
+  REQUIRE_OK(write_file(bundle / "manifest.yaml", manifest));
+  const std::string out = scratch.path() / "run";
+  const test::ProgramRun run = test::run_program({"run", bundle.string(), "--backend", "reference", "--variant", "bf16",
+                                                  "--scenario", "offline:2@/2", "--repetitions", "1", "--out", out});
+  CAPTURE(run.err);
+  CHECK(run.status == 0);
+  CHECK(test::contains(run.out, "quantized at source"));
+  CHECK(test::contains(run.out, "Q4_1, F32"));
+  const auto record = nlohmann::json::parse(read_file(std::filesystem::path(out) / "run.json").value());
+  CHECK(record.at("bundles").at(0).at("source_quantization") == "Q4_1, F32");
+  CHECK(test::contains(test::run_program({"report", out, "--format", "csv"}).out, ",\"Q4_1, F32\""));
+  CHECK(test::run_program({"verify", out}).status == 0);
 }
 
 TEST_CASE("run: a whole run leaves its record, its samples and its summary, and prints the table") {

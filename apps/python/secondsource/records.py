@@ -275,6 +275,7 @@ class Cell:
     freed_tok_per_s: Optional[float] = None
     unwanted_tokens: Optional[float] = None
     conversation: Optional[ConversationSummary] = None
+    source_quantization: str = ""
 
     @property
     def id(self) -> str:
@@ -554,6 +555,7 @@ class BundleRecord:
     verified: bool
     variants: Tuple[VariantRecord, ...] = ()
     models: Tuple[str, ...] = ()  # of a mix, which stands for several bundles
+    source_quantization: str = ""
 
 
 @dataclass(frozen=True)

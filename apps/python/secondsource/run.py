@@ -200,7 +200,8 @@ def _plain(value: Any) -> Any:
 
 # What the columns of `report --format csv` call otherwise than the fields of a cell.
 _RENAMED = {"n_repetitions": "repetitions", "n_samples": "samples", "n_errors": "errors"}
-_ALWAYS = {"golden", "golden_level", "status", "n_repetitions", "n_samples", "n_errors", "tier", "outside_limits", "notes"}
+_ALWAYS = {"golden", "golden_level", "status", "n_repetitions", "n_samples", "n_errors", "tier", "outside_limits", "notes",
+           "source_quantization"}
 
 # Of the scenario `swap`; what is one per model has no column.
 _SWAP_COLUMNS = {"memory_budget_bytes": "swap_budget_bytes", **{part: f"swap_{part}" for part in (

@@ -225,6 +225,14 @@ TEST_CASE("what differs in bundle, device, options, host or method is refused, a
   };
   const auto has = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
   CHECK(has(reason([](auto& run) { run.record.bundles[0].content_sha256 = "b"; }), "bundle's content"));
+  // Whichever of the two it is, and whatever an older run does not say.
+  const auto other_scheme = [](auto& run) {
+    run.record.bundles[0].content_sha256 = "b";
+    run.record.bundles[0].source_quantization = "Q4_K, Q6_K";
+  };
+  CHECK(has(reason(other_scheme), "content differs, and how its weights were quantized at their source"));
+  CHECK(has(reason(other_scheme), "\"Q4_K, Q6_K\""));
+  CHECK(has(reason(other_scheme), "none is recorded"));
   CHECK(has(reason([](auto& run) { run.record.backends[0].device.name = "other"; }), "device differs"));
   CHECK(has(reason([](auto& run) { run.record.backends[0].options = {{"threads", "1"}}; }), "options differ"));
   CHECK(has(reason([](auto& run) { run.record.host[0].value = "Other CPU"; }), "cpu_model"));

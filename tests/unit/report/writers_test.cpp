@@ -326,6 +326,24 @@ TEST_CASE("two machines' runs are told apart by run and device") {
   CHECK(devices_differ(runs));
 }
 
+TEST_CASE("how weights were quantized at their source is a column where any bundle's were") {
+  std::vector<SummarizedRun> runs = {hand_made_run(), hand_made_run()};
+  CHECK_FALSE(any_quantized_at_source(runs));
+  CHECK_FALSE(contains(render_terminal(results_table(runs)), "quantized at source"));
+  CHECK_FALSE(contains(write_csv(runs), "source_quantization"));
+  runs[1].summary.cells[0].source_quantization = "Q4_K, Q6_K";
+  const TextTable table = results_table(runs);
+  CHECK(table.columns.back() == "quantized at source");
+  CHECK(table.rows.front().back() == "-");
+  CHECK(table.rows[runs[0].summary.cells.size()].back() == "Q4_K, Q6_K");
+  for (const std::string& text : {write_markdown(runs, nullptr), write_html(runs, {}), to_json(runs[1].summary)}) {
+    CHECK(contains(text, "Q4_K, Q6_K"));
+  }
+  const std::string csv = write_csv(runs);
+  CHECK(contains(csv.substr(0, csv.find("\r\n")), "clients,source_quantization"));
+  CHECK(contains(csv, ",\"Q4_K, Q6_K\""));
+}
+
 TEST_CASE("the parts of the first token, vCPUs, power and sensors stand in every report") {
   SummarizedRun run = hand_made_run();
   CellSummary& cell = run.summary.cells[0];

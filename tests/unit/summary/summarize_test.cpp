@@ -153,6 +153,7 @@ TEST_CASE("what the machine could do beside a cell is the median of the looks af
 TEST_CASE("a cell has the parts of its first token, its vCPUs, its sensors, and its variant's tier") {
   RunRecord record = hand_made_record(2);
   record.bundles[0].variants = {{"bf16", Tier::kOpportunistic, "mean KL 0.07, at most 0.05 allowed"}};
+  record.bundles[0].source_quantization = "Q4_1, F32";
   Journal journal = hand_made_journal(2, 16);
   std::int32_t n_repetitions = 0;
   for (JournalLine& line : journal.lines) {
@@ -180,4 +181,5 @@ TEST_CASE("a cell has the parts of its first token, its vCPUs, its sensors, and 
   CHECK(cell.telemetry[1].why_not == "not available: no sensor");
   CHECK(cell.tier == Tier::kOpportunistic);
   CHECK(cell.outside_limits == "mean KL 0.07, at most 0.05 allowed");
+  CHECK(cell.source_quantization == "Q4_1, F32");
 }
