@@ -225,7 +225,7 @@ class DecodeLoops(unittest.TestCase):
     def test_products_keep_128_bytes_of_the_weight_in_flight_for_each_lane(self):
         for kernel, loops in self.kernels("matvec"):
             with self.subTest(target=kernel.target, kernel=kernel.name):
-                loop = main_loop(loops)
+                loop = main_loop(loops, r"\bLDS\b|ds_read|ds_load")  # x is stored in another loop
                 self.show(kernel, loop)
                 self.assertGreaterEqual(loop.in_flight, 8 if kernel.target.startswith("sm_") else 4)
 

@@ -1,7 +1,9 @@
 // What a step of the GPU backends reports about itself, on the shim's device.
 
+#include <cmath>
 #include <map>
 
+#include "conformance/build.h"
 #include "gpu/host/backend.h"
 #include "gpu/kernels/tables.h"
 #include "gpu/shim/device.h"
@@ -108,15 +110,96 @@ class CountingDevice final : public Device {
   std::map<void*, std::int64_t> sizes_;
 };
 
-Result<std::unique_ptr<Backend>> backend_on(std::unique_ptr<Device> device, bool use_graphs) {
+Result<std::unique_ptr<Backend>> backend_on(std::unique_ptr<Device> device, bool use_graphs, bool fuse = true) {
   return make_backend(std::move(device), shim_sm_80::kernel_table(),
-                      {.backend = "gpu-shim", .use_graphs = use_graphs, .matmul = MatmulBy::kOwn});
+                      {.backend = "gpu-shim", .use_graphs = use_graphs, .fuse = fuse, .matmul = MatmulBy::kOwn});
 }
 
 bool made_ready(StepCase& model) {
   const Result<StepResult> result = model.run();
   REQUIRE_OK(result);
   return result->made_ready;
+}
+
+/// A decode step of a Llama with `n_layers` layers, `n_rows` sequences and weights of this encoding. `observed`: the result of
+/// the first norm can be read, too.
+conformance::Case decoding_model(std::int32_t n_layers, std::int32_t n_rows, WeightEncoding encoding,
+                                 bool observed = false) {
+  constexpr std::int32_t kDim = 96;
+  constexpr std::int32_t kFfnDim = 200;
+  constexpr std::int32_t kVocab = 97;
+  constexpr HeadShape kHeads{.n_heads = 4, .n_kv_heads = 2, .head_dim = 32};
+  constexpr std::int32_t kQueries = 4 * 32;
+  constexpr std::int32_t kKeys = 2 * 32;
+  conformance::CaseBuilder b("decode", 7);
+  b.result.kv = {.n_layers = n_layers, .n_kv_heads = 2, .head_dim = 32, .page_tokens = 16};
+  b.result.n_pages = 40;
+  const ValueId hidden = b.input(kDim, kVocab, 5.0F);
+  std::vector<ValueId> kept;
+  const auto norm = [&] {
+    const ValueId out = b.value(kDim);
+    b.add(RmsNorm{.x = hidden, .add = {}, .weight = b.vector(kDim, 1.0F, 0.2F), .sum_out = {}, .out = out}, "norm");
+    return out;
+  };
+  const auto product = [&](ValueId x, ValueId out, WeightId weight, Epilogue epilogue) {
+    Matmul op{.x = x, .weight = weight, .out = out, .epilogue = epilogue, .aux = {}, .bias = {}};
+    if (epilogue == Epilogue::kAddResidual) op.aux = hidden;
+    b.add(op, "product");
+  };
+  for (std::int32_t layer = 0; layer < n_layers; ++layer) {
+    const ValueId qkv = b.value(kQueries + 2 * kKeys);
+    const ValueId normed = norm();
+    if (observed && layer == 0) kept.push_back(normed);
+    product(normed, qkv, b.matrix(kQueries + 2 * kKeys, kDim, encoding, {kQueries, kKeys, kKeys}, Join::kConcatRows),
+            Epilogue::kNone);
+    const ValueId q = b.value(kQueries);
+    b.add(
+        RopeAppend{
+            .qkv = qkv, .q_out = q, .layer = layer, .heads = kHeads, .rope = b.rope(32), .q_norm = {}, .k_norm = {}},
+        "rope");
+    b.add(Attention{.q = q, .out = q, .layer = layer, .heads = kHeads, .scale = 0.2F}, "attention");
+    product(q, hidden, b.matrix(kDim, kQueries, encoding), Epilogue::kAddResidual);
+    const ValueId activated = b.value(kFfnDim);
+    product(norm(), activated, b.matrix(2 * kFfnDim, kDim, encoding, {kFfnDim, kFfnDim}, Join::kInterleaveGateUp),
+            Epilogue::kGatedSilu);
+    product(activated, hidden, b.matrix(kDim, kFfnDim, encoding), Epilogue::kAddResidual);
+  }
+  const ValueId logits = b.value(kVocab);
+  product(norm(), logits, b.matrix(kVocab, kDim, encoding), Epilogue::kNone);
+  kept.push_back(logits);
+  b.observe_only(kept);
+  conformance::Sequences sequences(b.dice, 40, 16, 2);
+  BatchStorage batch;
+  for (std::int32_t row = 0; row < n_rows; ++row) sequences.append(batch, sequences.add(), 1, kVocab);
+  sequences.finish(batch, 0);
+  b.submit(std::move(batch));
+  return std::move(b.result);
+}
+
+struct Decoded {
+  std::vector<float> logits = {};
+  std::int64_t n_launches = 0;
+  std::vector<std::string> kernels = {};
+};
+
+Decoded decoded(const conformance::Case& c, bool fuse) {
+  const auto backend = backend_on(std::make_unique<CountingDevice>(), false, fuse);
+  REQUIRE_OK(backend);
+  auto model = StepCase::make(**backend, c);
+  REQUIRE_OK(model);
+  const Result<StepResult> result = model->run();
+  REQUIRE_OK(result);
+  Decoded found{.n_launches = result->device_ns / kWorkNs};
+  for (const OpGroup& group : model->step().groups()) found.kernels.push_back(group.kernel);
+  const StepGraph graph = model->graph();
+  for (std::size_t v = graph.values.size(); v-- > 0;) {
+    if (!graph.values[v].observed) continue;
+    const auto values = model->step().read_value(ValueId{static_cast<std::int32_t>(v)});
+    REQUIRE_OK(values);
+    found.logits = *values;
+    break;
+  }
+  return found;
 }
 
 }  // namespace
@@ -147,7 +230,7 @@ TEST_CASE("a step's copies are its transfer, and its operations the rest, with a
     for (const GroupTiming group_timing : {GroupTiming::kOff, GroupTiming::kOn}) {
       auto model = StepCase::make(**backend, conformance::make_model_case(3), group_timing);
       REQUIRE_OK(model);
-      const auto n_operations = static_cast<std::int64_t>(model->graph().ops.size());
+      const auto n_operations = static_cast<std::int64_t>(model->step().groups().size());
       const Result<StepResult> result = model->run();
       REQUIRE_OK(result);
       CAPTURE(use_graphs, group_timing);
@@ -203,4 +286,49 @@ TEST_CASE("without graphs there is nothing to make ready") {
   auto model = StepCase::make(**backend, conformance::make_model_case(3));
   REQUIRE_OK(model);
   CHECK_FALSE(made_ready(*model));
+}
+
+TEST_CASE("a layer of decode takes six launches, and eight where products do not normalize their x") {
+  const auto launches_of_layer = [](bool fuse) {
+    const auto of = [fuse](std::int32_t n_layers) {
+      return decoded(decoding_model(n_layers, 2, WeightEncoding::kBf16), fuse).n_launches;
+    };
+    return of(3) - of(2);
+  };
+  CHECK(launches_of_layer(false) == 8);
+  CHECK(launches_of_layer(true) == 6);
+}
+
+TEST_CASE("products that normalize their x give what a norm and a product give") {
+  for (const WeightEncoding encoding :
+       {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
+        WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
+    for (std::int32_t n_rows = 1; n_rows <= kMatvecRows; ++n_rows) {
+      CAPTURE(encoding, n_rows);
+      const conformance::Case c = decoding_model(1, n_rows, encoding);
+      const Decoded apart = decoded(c, false);
+      const Decoded together = decoded(c, true);
+      REQUIRE(apart.logits.size() == together.logits.size());
+      REQUIRE(apart.logits.size() == static_cast<std::size_t>(n_rows) * 97);
+      double squares = 0;
+      double differences = 0;
+      for (std::size_t i = 0; i < apart.logits.size(); ++i) {
+        const auto difference = static_cast<double>(apart.logits[i]) - static_cast<double>(together.logits[i]);
+        differences += difference * difference;
+        squares += static_cast<double>(apart.logits[i]) * static_cast<double>(apart.logits[i]);
+      }
+      CHECK(squares > 0);
+      // Both round in f32, in another order, and keys and values to BF16, where a value may round to its neighbour.
+      CHECK(std::sqrt(differences / squares) < 2e-3);
+      CHECK(together.kernels[1].starts_with("rms_norm_matvec_"));
+    }
+  }
+}
+
+TEST_CASE("a norm that something else needs, or of too many rows, is a launch of its own") {
+  const Decoded observed = decoded(decoding_model(1, 1, WeightEncoding::kBf16, true), true);
+  CHECK(observed.kernels[1] == "rms_norm");
+  CHECK(observed.kernels[2].starts_with("matvec_"));
+  const Decoded many = decoded(decoding_model(1, kMatvecRows + 1, WeightEncoding::kBf16), true);
+  CHECK(many.kernels[1] == "rms_norm");
 }

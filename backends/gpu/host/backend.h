@@ -29,6 +29,7 @@ struct GpuOptions {
   std::string backend;     ///< "cuda"
   bool use_graphs = true;  ///< capture each step once and replay it; else launch kernel by kernel
   bool guards = false;     ///< no place in the workspace is reused, and a write outside of a value fails the step
+  bool fuse = true;        ///< products for few rows normalize their x themselves, where they can
   std::optional<MatmulTiles> tiles = {};  ///< for every product by tiles; empty: plan_matmul() chooses
   std::optional<PrefillBy> prefill = {};  ///< empty: by warpgroups if the device has them
   MatmulBy matmul = MatmulBy::kEither;
@@ -39,7 +40,7 @@ struct GpuOptions {
   RateExtents rates = {};  ///< what measure_rates() reads and computes
 };
 
-/// Parses one of BackendOptions::extra: graphs, guards, tiles, attention, matmul, matmul_library. Returns false for another
+/// Parses one of BackendOptions::extra: graphs, guards, fuse, tiles, attention, matmul, matmul_library. Returns false for another
 /// key. Errors: kInvalidInput for an invalid value.
 Result<bool> read_option(const std::string& key, const std::string& value, GpuOptions& options);
 

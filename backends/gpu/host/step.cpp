@@ -106,10 +106,28 @@ Result<void> GpuStep::plan_ops() {
   for (std::size_t i = 0; i < graph_.ops.size(); ++i) {
     SS_TRY(OpGroup group, visit_op(graph_.ops[i], plan));
     group.ops = {static_cast<std::int32_t>(i)};
+    if (normalizes_itself(i)) {
+      group.ops = {static_cast<std::int32_t>(i) - 1, static_cast<std::int32_t>(i)};
+      group.kernel = "rms_norm_" + group.kernel;
+      groups_.pop_back();
+    }
     groups_.push_back(std::move(group));
   }
   if (has_unlimited_window) limits_.max_window = 0;
   return {};
+}
+
+bool GpuStep::normalizes_itself(std::size_t op) const {
+  if (!shared_.options.fuse || op == 0) return false;
+  const auto* const norm = std::get_if<RmsNorm>(&graph_.ops[op - 1]);
+  const auto* const product = std::get_if<Matmul>(&graph_.ops[op]);
+  if (norm == nullptr || product == nullptr || product->x != norm->out) return false;
+  if (graph_.values[static_cast<std::size_t>(index_of(norm->out))].observed) return false;
+  const auto reads_it = [&](const Op& other) {
+    const OpAccess access = op_access(other);
+    return std::ranges::find(access.reads, norm->out) != access.reads.end();
+  };
+  return std::ranges::count_if(graph_.ops, reads_it) == 1 && products_.may_normalize(*norm, *product);
 }
 
 DecodeSplitPlan GpuStep::plan_decode_splits() const {
@@ -164,7 +182,15 @@ void GpuStep::bind() {
                             .n_logits = limits_.n_logits,
                             .max_logit_rows = bucket_.max_logit_rows};
   launches_.clear();
-  for (const Op& op : graph_.ops) launches_.push_back(visit_op(op, binder));
+  for (const OpGroup& group : groups_) {
+    const Op& op = graph_.ops[static_cast<std::size_t>(group.ops.back())];
+    if (group.ops.size() == 1) {
+      launches_.push_back(visit_op(op, binder));
+    } else {
+      const Op& norm = graph_.ops[static_cast<std::size_t>(group.ops.front())];
+      launches_.push_back(products_.bind(std::get<RmsNorm>(norm), std::get<Matmul>(op), upload_));
+    }
+  }
   graphs_.reset();
   bound_generation_ = shared_.workspace_generation;
 }
@@ -233,7 +259,7 @@ Result<void> GpuStep::launch_all(const BatchUpload::Work& work, std::span<const 
   const LaunchContext context = shared_.context();
   for (std::size_t i = 0; i < launches_.size(); ++i) {
     if (auto launched = launches_[i](context, work); !launched) {
-      return launched.error().with_context(op_label(graph_, i));
+      return launched.error().with_context(op_label(graph_, static_cast<std::size_t>(groups_[i].ops.back())));
     }
     if (!after_group.empty()) SS_TRY_VOID(context.stream.record(*after_group[i]));
   }

@@ -39,6 +39,8 @@ class GpuStep final : public Step {
   Result<void> set_up(std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs);
   /// Collects what the graph's operations say about batches, and chooses the kernel of each.
   Result<void> plan_ops();
+  /// Whether this operation is a product that normalizes its x in the same kernel, so that the norm before it is no launch.
+  [[nodiscard]] bool normalizes_itself(std::size_t op) const;
   [[nodiscard]] DecodeSplitPlan plan_decode_splits() const;
   Result<void> create_split_counters();
   /// Bytes of scratch that the neediest operation takes.
@@ -82,7 +84,7 @@ class GpuStep final : public Step {
   std::array<std::int32_t, 3> last_rows_{};  ///< rows of the last submitted batch, indexed by Rows
 
   // Bound to the workspace of generation bound_generation_.
-  std::vector<StepLaunch> launches_;
+  std::vector<StepLaunch> launches_;  ///< one per group
   StepGraphs graphs_;
   std::uint64_t bound_generation_ = 0;
 };

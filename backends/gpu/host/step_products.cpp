@@ -235,22 +235,43 @@ StepLaunch StepProducts::bind_product(ProductLauncher<Arguments> multiply, Argum
   };
 }
 
+bool StepProducts::may_normalize(const RmsNorm& norm, const Matmul& op) const {
+  if (norm.add || norm.sum_out || norm.residual || norm.bias || norm.centers) return false;
+  if (op.act != ActQuant::kNone || values_.max_rows_of(op.x) > kMatvecRows) return false;
+  // Blocks that have finished write while others still read.
+  return !values_.overlap(norm.x, op.out);
+}
+
+MatmulArguments StepProducts::arguments_of(const Matmul& op, const BatchUpload& upload) const {
+  return {.n_rows = StepValues::n_rows(upload, values_.desc(op.x).rows),
+          .x = values_.address(op.x),
+          .narrow_x = nullptr,
+          .quantized_x = nullptr,
+          .x_scales = nullptr,
+          .weight = weights_.view(op.weight),
+          .out = values_.address(op.out),
+          .aux = op.aux ? values_.address(*op.aux) : nullptr,
+          .bias = op.bias ? weights_.vector(*op.bias) : nullptr,
+          .softcap = op.softcap,
+          .epilogue = op.epilogue,
+          .max_rows = values_.max_rows_of(op.x),
+          .plan = {},
+          .partial = nullptr};
+}
+
+StepLaunch StepProducts::bind(const RmsNorm& norm, const Matmul& op, const BatchUpload& upload) const {
+  MatmulArguments a = arguments_of(op, upload);
+  a.x = values_.address(norm.x);
+  a.norm_weight = weights_.vector(norm.weight);
+  a.norm_eps = norm.eps;
+  return [multiply = shared_.kernels.matmul, a](const LaunchContext& context, const BatchUpload::Work&) {
+    return multiply(context, a);
+  };
+}
+
 StepLaunch StepProducts::bind(const Matmul& op, const BatchUpload& upload) const {
   const WeightView& weight = weights_.view(op.weight);
-  MatmulArguments a{.n_rows = StepValues::n_rows(upload, values_.desc(op.x).rows),
-                    .x = values_.address(op.x),
-                    .narrow_x = nullptr,
-                    .quantized_x = nullptr,
-                    .x_scales = nullptr,
-                    .weight = weight,
-                    .out = values_.address(op.out),
-                    .aux = op.aux ? values_.address(*op.aux) : nullptr,
-                    .bias = op.bias ? weights_.vector(*op.bias) : nullptr,
-                    .softcap = op.softcap,
-                    .epilogue = op.epilogue,
-                    .max_rows = values_.max_rows_of(op.x),
-                    .plan = {},
-                    .partial = nullptr};
+  MatmulArguments a = arguments_of(op, upload);
   if (const auto use = library_uses_.find(&op); use != library_uses_.end()) return bind_library(op, use->second, a);
   const ProductScratch layout = own_scratch(op);
   a.plan = tile_plan(op);

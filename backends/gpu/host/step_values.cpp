@@ -14,6 +14,13 @@ float* StepValues::address(ValueId id) const {
   return reinterpret_cast<float*>(shared_.workspace.data() + plan_.offsets[static_cast<std::size_t>(index_of(id))]);
 }
 
+bool StepValues::overlap(ValueId a, ValueId b) const {
+  const auto first = static_cast<std::size_t>(index_of(a));
+  const auto second = static_cast<std::size_t>(index_of(b));
+  return plan_.offsets[first] < plan_.offsets[second] + plan_.sizes[second] &&
+         plan_.offsets[second] < plan_.offsets[first] + plan_.sizes[first];
+}
+
 std::byte* StepValues::scratch() const {
   return shared_.workspace.data() + values_bytes();
 }

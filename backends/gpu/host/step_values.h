@@ -23,6 +23,8 @@ class StepValues {
   [[nodiscard]] std::int32_t max_rows_of(ValueId id) const { return max_rows(desc(id).rows, bucket_); }
   /// Device address of the value in the workspace as it is now.
   [[nodiscard]] float* address(ValueId id) const;
+  /// Whether two values share a byte of the workspace.
+  [[nodiscard]] bool overlap(ValueId a, ValueId b) const;
   /// Device address of the scratch of one operation, which the next operation may overwrite.
   [[nodiscard]] std::byte* scratch() const;
   /// Device address of the number of rows that the current batch has.

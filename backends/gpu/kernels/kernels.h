@@ -199,6 +199,9 @@ struct MatmulArguments {
   std::int32_t max_rows;
   MatmulPlan plan;        ///< for tiles; matvec ignores it
   std::int32_t* partial;  ///< [n_splits, max_rows, N] f32, or int32 with quantized_x; unused with one split
+  /// Of matvec with f32 x: its rows are normalized first, x * norm_weight / sqrt(mean(x^2) + norm_eps); null: they are not.
+  const float* norm_weight = nullptr;
+  float norm_eps = 0;
 };
 
 /// Epilogue after the library's sums: product.out = epilogue(scales * sums). The scales are the product's x_scales, if not

@@ -2,6 +2,10 @@
 //
 //   out[m, n] = epilogue(sum_k x[m, k] * weight[n, k])
 //
+// or with the norm of x before it, in one kernel instead of two:
+//
+//   out[m, n] = epilogue(sum_k x[m, k] * norm_weight[k] * weight[n, k] / sqrt(mean_k(x[m, k]^2) + norm_eps))
+//
 // Shapes       x: [rows, K]; weight: [N, K]; out: [rows, N], or [rows, N/2] for gated epilogues; rows <= kMatvecRows
 // Dtypes       x: f32, or int8 with one f32 scale per row; weight: any encoding; out: f32
 // Accumulator  f32 per lane, then over lanes and warps in a fixed order; int8 by int8 in int32, per row or, with group
@@ -12,7 +16,8 @@
 //
 // A warp computes kOutputs neighbouring rows of the weight, so that x is read from shared memory once for all of them: no
 // more bytes than of the weight. It has 128 bytes of the weight per lane in flight: a vector is asked for again as soon as
-// the last one in its registers has been multiplied, also while the block stores the next part of x. Where N is small,
+// the last one in its registers has been multiplied, also while the block stores the next part of x. Every block sees all of x, so
+// that it has the sum of its squares, by which whole sums are divided, when it has them. Where N is small,
 // several warps of a block share the columns of the same rows, so that the device has enough warps.
 
 #include <algorithm>
@@ -57,6 +62,7 @@ struct Matvec {
   struct Shared {
     Chunk x[kXVecs];
     Sum sums[kWarps][kOutputs][kRows];
+    float squares[kWarps][kRows];  ///< of x, where it is normalized
   };
 };
 
@@ -109,10 +115,11 @@ class WeightReader {
   int n_apart_;
 };
 
-/// Stores the part of x that is n_steps from `first_step` on, by all threads of the block. Zeros past the last column.
+/// Stores the part of x that is n_steps from `first_step` on, by all threads of the block. Zeros past the last column. Where x
+/// is normalized, it is multiplied by the norm's weight, and this thread's squares are added to `squares`.
 template <typename M>
 SS_DEVICE void store_x(const MatmulArguments& a, int first_row, int n_rows, int first_step, int n_steps,
-                       typename M::Shared& shared) {
+                       typename M::Shared& shared, float (&squares)[M::kRows]) {
   constexpr int kStepVecs = M::kVecs * kWarpSize;
   const bool aligned = a.weight.n_cols % 4 == 0;
   SS_UNROLL
@@ -126,6 +133,15 @@ SS_DEVICE void store_x(const MatmulArguments& a, int first_row, int n_rows, int 
       } else {
         float values[4];
         load_activations<4>(a.x + row * a.weight.n_cols, vec * 4, a.weight.n_cols, aligned, values);
+        if (a.norm_weight != nullptr) {
+          float norm[4];
+          load_activations<4>(a.norm_weight, vec * 4, a.weight.n_cols, aligned, norm);
+          SS_UNROLL
+          for (int j = 0; j < 4; ++j) {
+            squares[m] += values[j] * values[j];
+            values[j] *= norm[j];
+          }
+        }
         SS_UNROLL
         for (int j = 0; j < 4; ++j) chunk.word[j] = bits_as<std::uint32_t>(values[j]);
       }
@@ -220,7 +236,14 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
                           int o, int m, int row, int output) {
   typename M::Sum sum = shared.sums[first_warp][o][m];
   for (int w = 1; w < n_warps; ++w) sum += shared.sums[first_warp + w][o][m];
-  const float scale = M::kEncoding == WeightEncoding::kInt8PerRow ? a.weight.row_scales[output] : 1.0F;
+  float scale = M::kEncoding == WeightEncoding::kInt8PerRow ? a.weight.row_scales[output] : 1.0F;
+  if constexpr (!M::kQuantized) {
+    if (a.norm_weight != nullptr) {
+      float squares = 0.0F;
+      for (int w = 0; w < kWarps; ++w) squares += shared.squares[w][m];
+      scale /= sqrtf(squares / static_cast<float>(a.weight.n_cols) + a.norm_eps);
+    }
+  }
   if constexpr (M::kQuantized) return static_cast<float>(sum) * (a.x_scales[row] * scale);
   return scale * static_cast<float>(sum);
 }
@@ -249,12 +272,13 @@ matvec_kernel(MatvecArguments arguments) {
     SS_UNROLL
     for (int m = 0; m < kRows; ++m) sums[o][m] = 0;
   }
+  float squares[kRows] = {};
   const int n_steps = (a.weight.n_cols + M::kValues * kWarpSize - 1) / (M::kValues * kWarpSize);
   int index = 0;  // of the warp's step that is multiplied next
   for (int first = 0; first < n_steps; first += M::kSteps) {
     if (first > 0) sync_block();  // every warp has multiplied the last part of x
     const int end = first + M::kSteps < n_steps ? M::kSteps : n_steps - first;
-    store_x<M>(a, first_row, n_rows, first, end, shared);
+    store_x<M>(a, first_row, n_rows, first, end, shared, squares);
     sync_block();  // this part of x is stored
     for (int step = warp() & (column_warps - 1); step < end;) {
       SS_UNROLL
@@ -273,6 +297,13 @@ matvec_kernel(MatvecArguments arguments) {
     for (int m = 0; m < kRows; ++m) {
       const auto sum = sum_lanes(sums[o][m]);
       if (lane() == 0) shared.sums[warp()][o][m] = sum;
+    }
+  }
+  if (!kQuantized && a.norm_weight != nullptr) {
+    SS_UNROLL
+    for (int m = 0; m < kRows; ++m) {
+      const float sum = sum_lanes(squares[m]);
+      if (lane() == 0) shared.squares[warp()][m] = sum;
     }
   }
   sync_block();  // the sums of every warp are stored

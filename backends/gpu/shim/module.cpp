@@ -51,7 +51,7 @@ Result<void> read_option(const std::string& key, const std::string& value, ShimO
     if (known) return {};
     return Error{
         ErrorCode::kInvalidInput,
-        fmt::format("option {}: gpu-shim knows target, order, seed, processors, graphs, guards, tiles, attention "
+        fmt::format("option {}: gpu-shim knows target, order, seed, processors, graphs, guards, fuse, tiles, attention "
                     "and matmul",
                     key)};
   }
