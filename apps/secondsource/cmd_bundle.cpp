@@ -79,6 +79,7 @@ struct NewBundleFlags {
   std::string prompts;
   std::string chat_template;
   std::string chat_date;
+  bool dequantizes = false;
 
   void add_to(CommandNode& command, const std::string& default_name, const std::string& default_license);
   [[nodiscard]] CreateOptions to_options() const;
@@ -93,6 +94,7 @@ void NewBundleFlags::add_to(CommandNode& command, const std::string& default_nam
                      "What the template takes for today, so that ids stay the same; default: 2024-07-26");
   command.add_option("--name", name, "The bundle's name; default: " + default_name);
   command.add_option("--license", license, "Licence of the weights; default: " + default_license);
+  command.add_flag("--dequantize", dequantizes, "Store the values of quantized weights, not their codes");
 }
 
 CreateOptions NewBundleFlags::to_options() const {
@@ -102,6 +104,7 @@ CreateOptions NewBundleFlags::to_options() const {
   if (!prompts.empty()) options.prompts = prompts;
   if (!chat_template.empty()) options.chat_template = chat_template;
   if (!chat_date.empty()) options.chat_date = chat_date;
+  if (dequantizes) options.quantized_weights = QuantizedWeights::kAsValues;
   return options;
 }
 
@@ -170,11 +173,9 @@ Result<ExitStatus> run_create(const CreateCommandOptions& options, CommandContex
 void add_create_command(CommandNode& bundle, CommandAction& action) {
   auto options = std::make_shared<CreateCommandOptions>();
   CommandNode* command = bundle.add_subcommand("create", "Make a bundle from a Hugging Face folder or a GGUF file");
-  command->add_option(
-      "--from-hf", options->from,
-      "The model's folder; weights in FP8, GPTQ, AWQ, compressed-tensors or MXFP4 are dequantized exactly");
-  command->add_option("--from-gguf", options->gguf,
-                      "A GGUF file, or the first part of a split one; its weights are dequantized exactly");
+  command->add_option("--from-hf", options->from,
+                      "The model's folder; quantized weights keep their codes or are dequantized exactly");
+  command->add_option("--from-gguf", options->gguf, "A GGUF file, or the first part of a split one; likewise");
   options->bundle.add_to(*command, "the folder's or the file's", "unknown");
   command->add_option("--url", options->url, "Where the weights come from");
   command->add_option("--smooth-text", options->smooth_text,
@@ -265,8 +266,7 @@ std::string describe(const Bundle& bundle) {
   text += fmt::format("  {} files, {}; licence {}; {}\n", manifest->files.size(), format_bytes(total_bytes),
                       manifest->license, manifest->source_description);
   if (!manifest->source_quantization.empty()) {
-    text += fmt::format("  quantized at its source: {}; the weights here are the dequantized values\n",
-                        manifest->source_quantization);
+    text += fmt::format("  quantized at its source: {}; {}\n", manifest->source_quantization, manifest->what_is_kept());
   }
   if (manifest->smoothing) {
     text += fmt::format("  smoothed by alpha {}, from {} tokens of the text {}\n", manifest->smoothing->alpha,

@@ -127,9 +127,10 @@ CommandNode* add_fit_command(CommandNode& app, CommandAction& action) {
   command->add_option("--on", options->on, "Devices by id, as h100-sxm,mi300x (default: all whose memory is known)")
       ->delimiter(',');
   options->variants = {"bf16", "int8", "int4"};
-  command->add_option("--variant", options->variants, "Variants (default: bf16, int8, int4)")
-      ->delimiter(',')
-      ->check(OneOf({kVariantNames.begin(), kVariantNames.end()}));
+  command
+      ->add_option("--variant", options->variants,
+                   "Variants, also published ones such as gptq-int4-g128 (default: bf16, int8, int4)")
+      ->delimiter(',');
   command->add_option("--context", options->context,
                       "Tokens of a sequence, prompt and answer (default: 8192, or what the model has)");
   command->add_option("--sequences", options->n_sequences, "Sequences that must fit at once")->capture_default_str();

@@ -643,7 +643,7 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
       ->add_option("--device", options->devices,
                    "[BACKEND=]ID, as `backends` lists it: an index, a GPU's or a MIG instance's UUID")
       ->delimiter(',');
-  command->add_option("--variant", options->variants, "bf16, f16, int8, int8-g32, int4, ... (default: bf16,int8)")
+  command->add_option("--variant", options->variants, "bf16, int8, int4, ... (default: a published one, bf16, int8)")
       ->delimiter(',');
   command
       ->add_option(

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import nn
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import (
@@ -24,6 +23,7 @@ from transformers.core_model_loading import (
 from transformers.initialization import no_init_weights
 from transformers.modeling_utils import LoadStateDictConfig
 
+from published import WeightFile
 from reference import TEXT_PART_NAMES
 
 
@@ -91,18 +91,15 @@ class Checkpoint:
 
     @staticmethod
     def _keys(file: Path) -> list[str]:
-        with safe_open(file, framework="pt") as tensors:
-            return list(tensors.keys())
+        return WeightFile(file).keys()
 
     def read_into(self, model, names: list[str]) -> None:
         """Gives the named parameters of the model the checkpoint's values, in FP32."""
         # A tied tensor is given by the parameter's own name, which no conversion changes.
         keys = {key: key for name in names if name not in self.tied for key in self.sources[name]}
         keys |= {name: self.tied[name] for name in names if name in self.tied}
-        with contextlib.ExitStack() as stack:
-            opened = {file: stack.enter_context(safe_open(file, framework="pt"))
-                      for file in {self.file_of[key] for key in keys.values()}}
-            tensors = {given: opened[self.file_of[key]].get_tensor(key) for given, key in keys.items()}
+        opened = {file: WeightFile(file) for file in {self.file_of[key] for key in keys.values()}}
+        tensors = {given: opened[self.file_of[key]].get_tensor(key) for given, key in keys.items()}
         settings = LoadStateDictConfig(dtype=torch.float32, weight_mapping=self.conversions)
         found, _ = convert_and_load_state_dict_in_model(model, tensors, settings)
         if found.mismatched_keys or found.conversion_errors:
@@ -113,6 +110,6 @@ def fits_into_memory(folder: Path) -> bool:
     """Whether Reference could hold the folder's weights in FP32, with a quarter of the free memory left."""
     n_bytes = 0
     for file in weight_files(folder):
-        with safe_open(file, framework="pt") as tensors:
-            n_bytes += sum(4 * math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())
+        tensors = WeightFile(file)
+        n_bytes += sum(4 * math.prod(tensors.shape(key)) for key in tensors.keys())
     return n_bytes <= 0.75 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -15,8 +15,8 @@ from yaml_text import to_yaml
 RECIPES = Path(__file__).resolve().parent
 
 # What decides the expected outputs; their hash names the program in the manifest.
-PROGRAM = ("expect.py", "acceptance.py", "chat_template.py", "checkpoint.py", "prompt_suites.py", "quantize.py",
-           "reference.py", "routing.py", "streamed.py", "weights.py")
+PROGRAM = ("expect.py", "acceptance.py", "chat_template.py", "checkpoint.py", "prompt_suites.py", "published.py",
+           "quantize.py", "reference.py", "routing.py", "streamed.py", "weights.py")
 
 MODEL_FILES = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json",
                "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",

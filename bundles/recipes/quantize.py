@@ -23,7 +23,12 @@ VARIANTS = ("bf16", "f16", "int8", "int8-g32", "int4", "int8-w8a8", "int8-g32-w8
 
 
 def quantizes_activations(variant):
-    return variant.endswith("-w8a8") or variant == "fp8"
+    return variant.endswith("-w8a8") or multiplies_fp8(variant)
+
+
+def multiplies_fp8(variant):
+    """fp8, and published variants such as compressed-tensors-fp8."""
+    return variant == "fp8" or variant.endswith("-fp8")
 
 
 def _quantize(w, scale, limit):
@@ -113,7 +118,7 @@ def row_quantizer(variant):
     """What the variant makes of the inputs of its matmuls; None: nothing."""
     if not quantizes_activations(variant):
         return None
-    return fake_quant_rows_fp8 if variant == "fp8" else fake_quant_rows_int8
+    return fake_quant_rows_fp8 if multiplies_fp8(variant) else fake_quant_rows_int8
 
 
 def stored(w, variant):

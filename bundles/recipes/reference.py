@@ -32,6 +32,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.utils import logging
 
+import published
 import quantize
 import weights
 from routing import Routing
@@ -138,8 +139,9 @@ OTHER_WEIGHT = {name: MATMUL_WEIGHT[name] if name in ("bf16", "f16") else lambda
 class Products:
     """How the matrix products of a model are computed; every module that multiplies calls this one object."""
 
-    def __init__(self, variant: str) -> None:
-        self.quantize_rows = quantize.row_quantizer(variant)
+    def __init__(self, variant: str, plain: set[str]) -> None:
+        """`plain`: names of weights that a published variant leaves as they were, whose inputs are not quantized either."""
+        self.quantize_rows, self.plain = quantize.row_quantizer(variant), plain
         self.rounds_to_bf16 = False
         self.sums_in_f64 = False
         self.used: set[str] = set()  # names of the weights that were multiplied with
@@ -148,7 +150,7 @@ class Products:
         self.used.add(name)
         if self.rounds_to_bf16:
             x = to_bf16(x)
-        if self.quantize_rows:
+        if self.quantize_rows and name not in self.plain:
             x = self.quantize_rows(x)
         if not self.sums_in_f64:
             return nn.functional.linear(x, weight, bias)
@@ -212,6 +214,12 @@ def text_config(folder: Path):
 def load(folder: Path):
     """The model in FP32; of one for text and pictures the part for text, as a model of its own."""
     options = {"dtype": torch.float32, "attn_implementation": ATTENTION}
+    if published.variant_of(folder):
+        from checkpoint import Checkpoint  # which needs this file
+        config = text_config(folder)
+        model = AutoModelForCausalLM.from_config(config, **options)
+        Checkpoint(folder, model, bool(config.tie_word_embeddings)).read_into(model, list(model.state_dict()))
+        return model.eval()
     if not hasattr(AutoConfig.from_pretrained(str(folder)), "text_config"):
         return AutoModelForCausalLM.from_pretrained(str(folder), **options).eval()
     verbosity = logging.get_verbosity()
@@ -230,8 +238,11 @@ class Reference:
     computes_together = False  # whether many sequences are computed in the time of one
 
     def __init__(self, folder: Path, variant: str) -> None:
-        if variant not in MATMUL_WEIGHT:
-            raise ValueError(f"variant: expected one of {', '.join(MATMUL_WEIGHT)}, found {variant}")
+        weight_file = published.weight_file(folder)
+        self.is_published = weight_file is not None and weight_file.variant == variant
+        if variant not in MATMUL_WEIGHT and not self.is_published:
+            also = f", {weight_file.variant}" if weight_file else ""
+            raise ValueError(f"variant: expected one of {', '.join(MATMUL_WEIGHT)}{also}, found {variant}")
         self.folder, self.variant = folder, variant
         self.checkpoint_is_bf16 = True
         self.largest_change = 0.0  # of any weight, against the checkpoint
@@ -240,7 +251,13 @@ class Reference:
         self._rope = self._prepare_long_rope()
         self._has_rotation = False
         self.roles = weights.roles(self.config, dict(self.model.named_parameters()))
-        self.products = Products(variant)
+        self.plain = set(self.roles)
+        if self.is_published:
+            self.plain -= published.coded_parameters(self.roles, weight_file.coded)
+            if self.config.tie_word_embeddings and "lm_head.weight" in self.roles:
+                tied = "model.embed_tokens.weight"
+                self.plain = self.plain | {"lm_head.weight"} if tied in self.plain else self.plain - {"lm_head.weight"}
+        self.products = Products(variant, self.plain if self.is_published else set())
         self.routing = Routing()
         self._multiply_by_products()
         self._take_weights()
@@ -260,7 +277,9 @@ class Reference:
 
     def _store(self, name: str, weight: torch.Tensor) -> None:
         """Makes of a weight of the checkpoint what the variant stores, dequantized; in parts, which takes less memory."""
-        rule = (MATMUL_WEIGHT if self.roles[name] is Role.MATMUL else OTHER_WEIGHT)[self.variant]
+        # Of a published variant the values that were read are those of its codes.
+        rules = MATMUL_WEIGHT if self.roles[name] is Role.MATMUL else OTHER_WEIGHT
+        rule = rules["f32" if self.is_published else self.variant]
         if weights.is_transposed(self.config, name):
             of_rows = rule
             rule = lambda part: of_rows(part.transpose(1, 2).contiguous()).transpose(1, 2)
@@ -275,7 +294,8 @@ class Reference:
 
     def _of_envelope(self, name: str, stored: torch.Tensor) -> torch.Tensor:
         """A stored weight as an operand of E's products."""
-        is_integer = self.roles[name] is Role.MATMUL and quantize.quantizes_activations(self.variant)
+        is_integer = (self.roles[name] is Role.MATMUL and quantize.quantizes_activations(self.variant)
+                      and not (self.is_published and name in self.plain))
         return stored if self.roles[name] is Role.OTHER or is_integer else to_bf16(stored)
 
     def _multiply_by_products(self) -> None:

@@ -16,14 +16,15 @@
 
 namespace secondsource {
 
-/// How a weight's values are encoded. The quantizers are defined in docs/bundle-format.md.
+/// How a weight's values are encoded. The quantizers are defined in docs/bundle-format.md; they never make the least code of an
+/// integer type, while published checkpoints have it.
 enum class WeightEncoding : std::uint8_t {
   kF32,
   kBf16,
   kF16,
-  kInt8PerRow,   ///< w[n, k] = scale[n] * q[n, k], q in [-127, 127], scale f32
-  kInt8Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-127, 127], scale FP16 (passed as f32, exactly)
-  kInt4Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-7, 7], scale FP16 (passed as f32, exactly)
+  kInt8PerRow,   ///< w[n, k] = scale[n] * q[n, k], q in [-128, 127], scale f32
+  kInt8Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-128, 127], scale FP16 (passed as f32, exactly)
+  kInt4Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-8, 7], scale FP16 (passed as f32, exactly)
   kFp8PerRow,    ///< w[n, k] = scale[n] * q[n, k], q in E4M3 (core/e4m3.h), scale f32
 };
 

@@ -114,6 +114,13 @@ Result<void> Bundle::load_model() {
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("{}: {}: expected it in the manifest's files", folder_.string(), file)};
     }
+    for (const ManifestVariant& variant : manifest_->variants) {
+      if (!is_published_variant(variant.name) || variant.name == tensors_.published_variant()) continue;
+      const std::string& found = tensors_.published_variant();
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: variant {}: expected weights that are stored so, found {}", folder_.string(),
+                               variant.name, found.empty() ? "none" : found)};
+    }
   }
   SS_TRY_VOID(name_tensors_as_the_model(folder_.string(), config_, tensors_));
   return check_tensors(config_, tensors_, folder_.string());
@@ -240,7 +247,11 @@ Result<GoldenPrompts> Bundle::prompts() const {
 
 std::vector<std::string> Bundle::variants() const {
   std::vector<std::string> names;
-  if (!manifest_) return {kVariantNames.begin(), kVariantNames.end()};
+  if (!manifest_) {
+    if (!tensors_.published_variant().empty()) names.push_back(tensors_.published_variant());
+    names.insert(names.end(), kVariantNames.begin(), kVariantNames.end());
+    return names;
+  }
   for (const ManifestVariant& variant : manifest_->variants) names.push_back(variant.name);
   return names;
 }

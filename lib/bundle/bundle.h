@@ -81,7 +81,8 @@ class Bundle {
   /// The golden prompts; empty if there is no prompts folder. Errors: kInvalidInput, kIo.
   Result<GoldenPrompts> prompts() const;
 
-  /// The variants in which the model can run: those of the manifest, or all variants for a plain folder.
+  /// The variants in which the model can run: those of the manifest, or for a plain folder all variants, a published one
+  /// first.
   [[nodiscard]] std::vector<std::string> variants() const;
 
   /// The reference's outputs in this variant; nullopt if the variant is unverified. Errors: kInvalidInput, kIo.

@@ -62,7 +62,8 @@ Result<ScaleBlock> two_extents(const JsonFields& fields, std::string_view key) {
 
 /// FP8 of DeepSeek (blocks), of fbgemm (a scale for each output) and of AutoFP8 (one for all).
 Result<CheckpointScheme> fp8_scheme(const JsonFields& fields) {
-  CheckpointScheme scheme{.layout = CodeLayout::kFp8, .description = "FP8 E4M3", .quantizes_activations = true};
+  CheckpointScheme scheme{
+      .layout = CodeLayout::kFp8, .description = "FP8 E4M3", .activations = CheckpointActivations::kOther};
   SS_TRY_VOID(known_text(fields, "fmt", {"e4m3", "float8_e4m3fn"}));
   if (fields.has("weight_block_size")) {
     SS_TRY(scheme.block, two_extents(fields, "weight_block_size"));
@@ -74,11 +75,11 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields) {
 Result<CheckpointScheme> modelopt_scheme(const JsonFields& fields) {
   SS_TRY_VOID(known_text(fields, "quant_algo", {"fp8"}));
   return CheckpointScheme{
-      .layout = CodeLayout::kFp8, .description = "FP8 E4M3 of ModelOpt", .quantizes_activations = true};
+      .layout = CodeLayout::kFp8, .description = "FP8 E4M3 of ModelOpt", .activations = CheckpointActivations::kOther};
 }
 
 Result<CheckpointScheme> gptq_scheme(const JsonFields& fields) {
-  CheckpointScheme scheme{.layout = CodeLayout::kGptqWords, .has_zero_points = true};
+  CheckpointScheme scheme{.method = "gptq-", .layout = CodeLayout::kGptqWords, .has_zero_points = true};
   SS_TRY(scheme.bits, bits_of_words(fields, "bits", {2, 4, 8}));
   SS_TRY(scheme.block, groups_of(fields));
   SS_TRY(scheme.has_input_groups, fields.boolean_or("desc_act", false));
@@ -119,6 +120,30 @@ Result<Json> weights_of_groups(const JsonFields& fields) {
   return weights;
 }
 
+/// What all groups of modules make of their inputs; kOther where they differ.
+Result<CheckpointActivations> activations_of_groups(const JsonFields& fields) {
+  using enum CheckpointActivations;
+  std::optional<CheckpointActivations> all;
+  for (const auto& [name, group] : fields.find("config_groups")->items()) {
+    CheckpointActivations own = kAsTheyAre;
+    if (group.contains("input_activations") && !group["input_activations"].is_null()) {
+      const std::string at = fmt::format("{}: config_groups: {}", fields.name(), printable(name));
+      SS_TRY(const JsonFields group_fields, JsonFields::of(group, at));
+      SS_TRY(const JsonFields inputs, group_fields.object("input_activations"));
+      SS_TRY(const std::string strategy, inputs.string_or("strategy", "tensor"));
+      SS_TRY(const std::string type, inputs.string_or("type", "int"));
+      SS_TRY(const bool is_symmetric, inputs.boolean_or("symmetric", true));
+      SS_TRY(const std::int64_t bits, inputs.integer("num_bits", {.min = 1, .max = 32}));
+      const Json* dynamic = inputs.find("dynamic");
+      const bool is_dynamic = dynamic != nullptr && dynamic->is_boolean() && dynamic->get<bool>();
+      const bool is_by_token = is_dynamic && strategy == "token" && is_symmetric && bits == 8;
+      own = !is_by_token ? kOther : type == "int" ? kInt8PerToken : type == "float" ? kFp8PerToken : kOther;
+    }
+    all = !all || *all == own ? own : kOther;
+  }
+  return all.value_or(kAsTheyAre);
+}
+
 /// Which weights share a scale, by the name of the strategy.
 Result<void> take_strategy(const JsonFields& weights, CheckpointScheme& scheme) {
   SS_TRY(const std::string strategy, known_text(weights, "strategy", {"tensor", "channel", "group", "block"}));
@@ -148,7 +173,7 @@ Result<CheckpointScheme> compressed_scheme(const JsonFields& fields) {
   SS_TRY(const Json description, weights_of_groups(fields));
   SS_TRY(const JsonFields weights, JsonFields::of(description, fmt::format("{}: weights", fields.name())));
   SS_TRY(const std::string type, known_text(weights, "type", {"int", "float"}));
-  CheckpointScheme scheme;
+  CheckpointScheme scheme{.method = "compressed-tensors-"};
   if (format == "pack-quantized") {
     scheme.layout = CodeLayout::kInputWords;
     SS_TRY(scheme.bits, bits_of_words(weights, "num_bits", {2, 4, 8}));
@@ -164,10 +189,7 @@ Result<CheckpointScheme> compressed_scheme(const JsonFields& fields) {
   scheme.description = fmt::format("compressed-tensors, {} {}{}", type == "float" ? "FP" : "INT", scheme.bits,
                                    symmetric ? "" : " with zero points");
   SS_TRY_VOID(take_strategy(weights, scheme));
-  for (const auto& [name, group] : fields.find("config_groups")->items()) {
-    const bool has_inputs = group.contains("input_activations") && !group["input_activations"].is_null();
-    scheme.quantizes_activations = scheme.quantizes_activations || has_inputs;
-  }
+  SS_TRY(scheme.activations, activations_of_groups(fields));
   return scheme;
 }
 

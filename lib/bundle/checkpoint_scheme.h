@@ -30,7 +30,16 @@ struct ScaleBlock {
   std::int64_t cols = 0;
 };
 
+/// What the runtimes of a checkpoint make of the inputs of its products.
+enum class CheckpointActivations : std::uint8_t {
+  kAsTheyAre,
+  kInt8PerToken,  ///< a scale for each token, found at run time
+  kFp8PerToken,   ///< the same in E4M3
+  kOther,         ///< fixed scales, a scale for all tokens or for blocks, an upper bound
+};
+
 struct CheckpointScheme {
+  std::string_view method = {};  ///< as names of published variants begin: "gptq-"; empty: they have none
   CodeLayout layout = CodeLayout::kFp8;
   int bits = 8;  ///< of a code: 2, 4 or 8 in words
   /// Absent where the shape of each tensor of scales says whether it has one for all or one for each output.
@@ -39,7 +48,7 @@ struct CheckpointScheme {
   bool stores_zero_points_less_one = false;  ///< as AutoGPTQ does in its first format
   bool has_input_groups = false;             ///< `g_idx` names the group of each input (act order)
   std::string description = {};              ///< "GPTQ, 4 bits, groups of 128, act order"
-  bool quantizes_activations = false;        ///< its runtimes do, which is not part of the weights
+  CheckpointActivations activations = CheckpointActivations::kAsTheyAre;
 
   /// Codes in one 32-bit word.
   [[nodiscard]] int codes_of_word() const { return 32 / bits; }

@@ -382,6 +382,92 @@ void CheckpointWeight::read_codes(std::int64_t row, std::span<float> values) con
   }
 }
 
+bool CheckpointWeight::has_zero_points_beside_middle() const {
+  const std::int32_t middle = scheme_.layout == CodeLayout::kGptqWords ? 1 << (scheme_.bits - 1) : 0;
+  for (std::int64_t row = 0; row < n_rows_; ++row) {
+    for (std::int64_t group = 0; group < n_groups_; ++group) {
+      if (zero_point(row, group) != middle) return true;
+    }
+  }
+  return false;
+}
+
+bool CheckpointWeight::has_scales_in_f16() const {
+  for (std::int64_t i = 0; i < scales_->info.shape.n_elements().value_or(0); ++i) {
+    const float scale = number_at(*scales_, i);
+    if (round_to_f16(scale) != scale) return false;  // NaN among them
+  }
+  return true;
+}
+
+Result<PublishedForm> CheckpointWeight::published_form() const {
+  using enum WeightEncoding;
+  const auto no = [](std::string reason) { return Error{ErrorCode::kUnsupported, std::move(reason)}; };
+  const bool is_fp8 = scheme_.layout == CodeLayout::kFp8;
+  if (scheme_.activations == CheckpointActivations::kOther) {
+    return no("activations that are not quantized for each token at run time");
+  }
+  if (scheme_.layout == CodeLayout::kMxfp4) return no("codes in E2M1");
+  if (scheme_.bits != 4 && scheme_.bits != 8) return no(fmt::format("codes of {} bits", scheme_.bits));
+  if (rows_of_scale_ > 1 && n_groups_ > 1) return no("scales of blocks");
+  if (scheme_.layout == CodeLayout::kAwqWords || has_zero_points_beside_middle()) return no("zero points");
+  const std::int64_t cols = scheme_.block && scheme_.block->cols > 0 ? scheme_.block->cols : n_cols_;
+  for (std::int64_t col = 0; col < n_cols_; ++col) {
+    if (group_of_input_[static_cast<std::size_t>(col)] != col / cols) return no("act order");
+  }
+  const bool is_by_row = n_groups_ == 1 && (!scheme_.block || scheme_.block->cols == 0);
+  PublishedForm form{.encoding = kInt4Group32, .group = is_by_row ? 0 : cols};
+  if (form.group % kScaleGroupSize != 0)
+    return no(fmt::format("groups of {}, no multiple of {}", cols, kScaleGroupSize));
+  if (is_fp8) {
+    form.encoding = kFp8PerRow;
+  } else if (scheme_.bits == 8) {
+    form.encoding = is_by_row ? kInt8PerRow : kInt8Group32;
+  } else if (n_cols_ % 2 != 0) {
+    return no("an odd number of inputs");
+  }
+  const CheckpointActivations expected = is_fp8                         ? CheckpointActivations::kFp8PerToken
+                                         : form.encoding == kInt8PerRow ? CheckpointActivations::kInt8PerToken
+                                                                        : CheckpointActivations::kAsTheyAre;
+  const bool is_plain_int8 = form.encoding == kInt8PerRow && scheme_.activations == CheckpointActivations::kAsTheyAre;
+  if (scheme_.activations != expected && !is_plain_int8) {
+    return no(is_fp8 ? "codes in E4M3 beside activations that are not" : "codes of these bits beside such activations");
+  }
+  const bool has_f16 = form.encoding == kInt4Group32 || form.encoding == kInt8Group32;
+  if (has_f16 && !has_scales_in_f16()) return no("scales that FP16 does not hold");
+  return form;
+}
+
+std::int32_t CheckpointWeight::signed_code(std::int64_t row, std::int64_t col) const {
+  const std::int64_t n_codes = scheme_.codes_of_word();
+  const std::int32_t middle = 1 << (scheme_.bits - 1);
+  switch (scheme_.layout) {
+    case CodeLayout::kInputWords: {
+      const auto word = element_at<std::uint32_t>(*codes_, row * ceil_divide(n_cols_, n_codes) + col / n_codes);
+      return code_of_word(word, col % n_codes, scheme_.bits) - middle;
+    }
+    case CodeLayout::kGptqWords: {
+      const auto word = element_at<std::uint32_t>(*codes_, col / n_codes * n_rows_ + row);
+      return code_of_word(word, col % n_codes, scheme_.bits) - middle;
+    }
+    default:
+      return element_at<std::int8_t>(*codes_, row * n_cols_ + col);
+  }
+}
+
+void CheckpointWeight::read_coded_row(std::int64_t row, const PublishedForm& form, std::span<std::int8_t> codes,
+                                      std::span<float> scales) const {
+  SS_CHECK(row >= 0 && row < n_rows_ && static_cast<std::int64_t>(codes.size()) == n_cols_ &&
+               static_cast<std::int64_t>(scales.size()) == stored_scales_per_row(form, n_cols_),
+           "a row of the weight, and room for it");
+  for (std::int64_t col = 0; col < n_cols_; ++col) {
+    codes[static_cast<std::size_t>(col)] = static_cast<std::int8_t>(signed_code(row, col));
+  }
+  for (std::size_t group = 0; group < scales.size(); ++group) {
+    scales[group] = number_at(*scales_, place_of_scale(row, static_cast<std::int64_t>(group)));
+  }
+}
+
 void CheckpointWeight::read_row(std::int64_t row, std::span<float> values) const {
   SS_CHECK(row >= 0 && row < n_rows_ && static_cast<std::int64_t>(values.size()) == n_cols_,
            "a row of the weight, and room for it");

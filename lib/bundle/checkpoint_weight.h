@@ -12,6 +12,7 @@
 
 #include "bundle/checkpoint_scheme.h"
 #include "bundle/model_tensors.h"
+#include "bundle/published_weights.h"
 #include "bundle/tensor_store.h"
 #include "core/result.h"
 
@@ -31,11 +32,21 @@ class CheckpointWeight {
   /// Writes the values of one row, as many as the tensor's innermost extent.
   void read_row(std::int64_t row, std::span<float> values) const;
 
+  /// The form in which codes and scales of a quantized weight can be kept unchanged (published_weights.h). kUnsupported with the
+  /// reason, as a phrase such as "zero points", where there is none yet.
+  [[nodiscard]] Result<PublishedForm> published_form() const;
+  /// Writes the codes of one row and its scales as they are stored in published_form(), which is there.
+  void read_coded_row(std::int64_t row, const PublishedForm& form, std::span<std::int8_t> codes,
+                      std::span<float> scales) const;
+
  private:
   struct Finder;
 
   [[nodiscard]] std::int64_t place_of_scale(std::int64_t row, std::int64_t group) const;
   [[nodiscard]] std::int32_t zero_point(std::int64_t row, std::int64_t group) const;
+  [[nodiscard]] std::int32_t signed_code(std::int64_t row, std::int64_t col) const;
+  [[nodiscard]] bool has_zero_points_beside_middle() const;
+  [[nodiscard]] bool has_scales_in_f16() const;
   void read_codes(std::int64_t row, std::span<float> values) const;
   void read_mxfp4_row(std::int64_t row, std::span<float> values) const;
 

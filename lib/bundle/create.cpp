@@ -38,8 +38,9 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 4> kTextFiles = {"generation_config.json", "tokenizer.json",
                                                         "tokenizer_config.json", "special_tokens_map.json"};
 
-/// The stored type that takes the most bytes, as a variant's name.
+/// The stored type that takes the most bytes, as a variant's name. FP32 alone holds the values of published codes.
 std::string stored_variant(const Bundle& model) {
+  if (!model.tensors().published_variant().empty()) return "f32";
   std::map<DType, std::size_t> bytes;
   for (const TensorSpec& spec : model_tensors(model.config())) {
     const TensorInfo& info = model.tensors().find(spec.name)->info;
@@ -50,8 +51,12 @@ std::string stored_variant(const Bundle& model) {
   return std::string(to_string(most->first));
 }
 
-std::vector<ManifestVariant> variants_of(const std::string& stored) {
+/// All variants that the weights have: first the published one, which is the model as it is deployed.
+std::vector<ManifestVariant> variants_of(const std::string& stored, const std::string& published) {
   std::vector<ManifestVariant> variants;
+  if (!published.empty()) {
+    variants.push_back({.name = published, .tier = tier_without_quality(published), .is_stored = true});
+  }
   for (const std::string_view name : kVariantNames) {
     if (name == "f32" && stored != "f32") continue;
     ManifestVariant variant;
@@ -164,7 +169,7 @@ Result<void> finish_bundle(const CreateOptions& options, const Bundle& model, co
   manifest.license = options.license;
   manifest.source_url = options.source_url;
   if (!options.source_description.empty()) manifest.source_description = options.source_description;
-  manifest.variants = variants_of(stored_variant(model));
+  manifest.variants = variants_of(stored_variant(model), model.tensors().published_variant());
   SS_TRY_VOID(add_chat_template(options, template_folder, writer, manifest, progress));
   if (options.prompts) SS_TRY_VOID(add_prompts(*options.prompts, writer));
   return writer.finish(std::move(manifest));
@@ -174,7 +179,8 @@ Result<void> create_from_gguf(const CreateOptions& options, const fs::path& targ
                               const InterruptFlag& interrupt) {
   SS_TRY(StagedFolder folder, StagedFolder::create(target));
   BundleWriter writer(folder.path(), progress, interrupt);
-  SS_TRY(const GgufOrigin origin, write_gguf_model(options.gguf_file, writer, progress, interrupt));
+  SS_TRY(const GgufOrigin origin,
+         write_gguf_model(options.gguf_file, options.quantized_weights, writer, progress, interrupt));
   SS_TRY(const Bundle model, Bundle::open_model_folder(folder.path()));
   Manifest manifest;
   manifest.name = origin.model_name;
@@ -189,7 +195,8 @@ Result<void> create_from_quantized(const CreateOptions& options, const fs::path&
   SS_TRY(StagedFolder folder, StagedFolder::create(target));
   BundleWriter writer(folder.path(), progress, interrupt);
   Manifest manifest;
-  SS_TRY(manifest.source_quantization, write_quantized_model(options.model_folder, writer, progress, interrupt));
+  SS_TRY(manifest.source_quantization,
+         write_quantized_model(options.model_folder, options.quantized_weights, writer, progress, interrupt));
   SS_TRY_VOID(add_text_files(options, writer, progress));
   SS_TRY(const Bundle model, Bundle::open_model_folder(folder.path()));
   manifest.name = model_folder_name(options.model_folder);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bundle/smoothing.h"
+#include "bundle/weight_conversion.h"
 #include "chat/chat_template.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
@@ -31,6 +32,7 @@ struct CreateOptions {
   /// A name (chat/named_templates.h), the path of a Jinja file, or "none"; absent: the model's own.
   std::optional<std::string> chat_template = std::nullopt;
   std::optional<SmoothingPlan> smoothing = std::nullopt;  ///< of a model_folder with weights in BF16 or F32
+  QuantizedWeights quantized_weights = QuantizedWeights::kAsCodes;
   std::string chat_date = std::string(kDefaultChatDate);  ///< YYYY-MM-DD: today for the template
 };
 

@@ -14,6 +14,11 @@ namespace {
 
 constexpr std::int64_t kPieceBytes = std::int64_t{1} << 20;
 
+/// Of the values in the tensor's type, also where they are stored as codes.
+std::int64_t bytes_of(const StoredTensor& tensor) {
+  return tensor.info.shape.n_elements().value() * static_cast<std::int64_t>(size_of(*tensor.info.dtype));
+}
+
 }  // namespace
 
 Result<void> check_finite_weights(const ModelConfig& config, const TensorStore& tensors, Progress& progress,
@@ -21,7 +26,7 @@ Result<void> check_finite_weights(const ModelConfig& config, const TensorStore& 
   std::int64_t total_bytes = 0;
   const std::vector<TensorSpec> specs = model_tensors(config);
   for (const TensorSpec& spec : specs) {
-    total_bytes += static_cast<std::int64_t>(tensors.find(spec.name)->info.size_bytes);
+    total_bytes += bytes_of(*tensors.find(spec.name));
   }
   progress.begin("weights (MiB)", total_bytes >> 20);
   std::int64_t n_bytes = 0;
@@ -31,7 +36,7 @@ Result<void> check_finite_weights(const ModelConfig& config, const TensorStore& 
     SS_TRY(const WeightEncoding encoding, encoding_as_stored(*stored.info.dtype));
     SS_TRY(const std::shared_ptr<const WeightSource> source, make_weight_source(stored, encoding));
     const std::int64_t n_rows = n_rows_of(spec.shape);
-    const std::int64_t row_bytes = static_cast<std::int64_t>(stored.info.size_bytes) / n_rows;
+    const std::int64_t row_bytes = bytes_of(stored) / n_rows;
     const std::int64_t piece = std::max<std::int64_t>(1, kPieceBytes / row_bytes);
     for (std::int64_t row = 0; row < n_rows; row += piece) {
       SS_TRY_VOID(interrupt.check());

@@ -239,6 +239,19 @@ constexpr std::array kFormats = {
 
 }  // namespace
 
+bool has_symmetric_codes(const GgufBlockFormat& format) {
+  return format.dequantize == blocks_q4_0 || format.dequantize == blocks_q8_0;
+}
+
+float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block, std::span<std::int8_t, 32> codes) {
+  SS_CHECK(has_symmetric_codes(format), "a block of Q4_0 or Q8_0");
+  for (int i = 0; i < kSmallBlock; ++i) {
+    const int code = format.dequantize == blocks_q8_0 ? signed_at(block, 2 + i) : nibble(block + 2, i) - 8;
+    codes[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(code);
+  }
+  return half_at(block, 0);
+}
+
 std::span<const GgufBlockFormat> gguf_block_formats() {
   return kFormats;
 }

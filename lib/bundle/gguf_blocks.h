@@ -21,6 +21,11 @@ struct GgufBlockFormat {
   void (*dequantize)(const std::byte* block, float* values) = nullptr;
 };
 
+/// Writes the codes of a block of Q4_0 or Q8_0, whose values are its scale times them, and returns the scale, an FP16 number.
+float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block, std::span<std::int8_t, 32> codes);
+/// Whether the format is one of these two.
+[[nodiscard]] bool has_symmetric_codes(const GgufBlockFormat& format);
+
 /// All types that can be read.
 [[nodiscard]] std::span<const GgufBlockFormat> gguf_block_formats();
 

@@ -133,14 +133,17 @@ const GgufWeight* GgufFiles::find(std::string_view tensor) const {
   return found == weights_.end() ? nullptr : &found->second;
 }
 
+Result<void> GgufFiles::read_blocks(const GgufWeight& weight, std::int64_t row, std::vector<std::byte>& blocks) {
+  SS_CHECK(row >= 0 && row < weight.n_rows, "a row of the tensor");
+  const auto row_values = static_cast<std::size_t>(weight.row_values);
+  blocks.resize(row_values / weight.format->block_values * weight.format->block_bytes);
+  return weight.file->read_at(weight.tensor->offset_bytes + static_cast<std::size_t>(row) * blocks.size(), blocks);
+}
+
 Result<void> GgufFiles::read_row(const GgufWeight& weight, std::int64_t row, std::vector<std::byte>& scratch,
                                  std::span<float> values) {
-  SS_CHECK(row >= 0 && row < weight.n_rows && static_cast<std::int64_t>(values.size()) == weight.row_values,
-           "a row of the tensor, and room for it");
-  const std::size_t row_bytes = values.size() / weight.format->block_values * weight.format->block_bytes;
-  scratch.resize(row_bytes);
-  const std::size_t offset = weight.tensor->offset_bytes + static_cast<std::size_t>(row) * row_bytes;
-  SS_TRY_VOID(weight.file->read_at(offset, scratch));
+  SS_CHECK(static_cast<std::int64_t>(values.size()) == weight.row_values, "room for a row of the tensor");
+  SS_TRY_VOID(read_blocks(weight, row, scratch));
   dequantize_blocks(*weight.format, scratch, values);
   return {};
 }

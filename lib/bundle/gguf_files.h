@@ -42,6 +42,8 @@ class GgufFiles {
   /// nullptr if there is no such tensor.
   [[nodiscard]] const GgufWeight* find(std::string_view tensor) const;
 
+  /// Reads the blocks of one row. Errors: kIo.
+  static Result<void> read_blocks(const GgufWeight& weight, std::int64_t row, std::vector<std::byte>& blocks);
   /// Writes the values of one row, `weight.row_values` of them. `scratch` is reused from call to call. Errors: kIo.
   static Result<void> read_row(const GgufWeight& weight, std::int64_t row, std::vector<std::byte>& scratch,
                                std::span<float> values);

@@ -91,6 +91,42 @@ std::string quantization_of(const GgufFiles& files) {
   return text;
 }
 
+/// What is kept as codes: all tensors of Q4_0 and Q8_0 of a file whose matrices mostly are one of these. What else the file
+/// quantizes, and a file of other blocks, is said.
+PublishedSource published_gguf(const std::vector<GgufTensorPlan>& plans, const ModelConfig& config,
+                               Progress& progress) {
+  std::map<std::string_view, std::int64_t> values;
+  PublishedSource source;
+  std::string others;
+  for (const GgufTensorPlan& plan : plans) {
+    source.forms.push_back(published_form_of(plan));
+    const GgufBlockFormat& format = *plan.rows.front().weight->format;
+    if (plan.spec.role == TensorRole::kMatmul) values[format.name] += plan.spec.shape.n_elements().value_or(0);
+    const bool is_other = !source.forms.back() && format.block_values > 1;
+    if (is_other && others.find(format.name) == std::string::npos) {
+      others += fmt::format("{}{}", others.empty() ? "" : ", ", format.name);
+    }
+  }
+  const auto most = std::ranges::max_element(values, {}, [](const auto& entry) { return entry.second; });
+  if (most != values.end() && (most->first == "Q4_0" || most->first == "Q8_0")) {
+    source.variant = most->first == "Q4_0" ? "gguf-q4_0" : "gguf-q8_0";
+    source.read_rows = [&plans, &config](std::size_t tensor, const CodedRowUser& use) {
+      return for_each_gguf_coded_row(plans[tensor], config, use);
+    };
+    if (!others.empty()) {
+      progress.note(
+          fmt::format("{} has the values of tensors in {}, whose codes are not kept", source.variant, others));
+    }
+    return source;
+  }
+  if (!others.empty()) {
+    progress.note(fmt::format(
+        "the published weights are no variant of the bundle, which has their values alone: codes of {} are not kept",
+        others));
+  }
+  return {};
+}
+
 /// The name with nothing in it that a manifest refuses.
 std::string as_word(std::string_view name) {
   std::string word;
@@ -124,8 +160,8 @@ Result<std::vector<std::int64_t>> write_tokenizer(const GgufFiles& files, Bundle
 
 }  // namespace
 
-Result<GgufOrigin> write_gguf_model(const std::filesystem::path& file, BundleWriter& writer, Progress& progress,
-                                    const InterruptFlag& interrupt) {
+Result<GgufOrigin> write_gguf_model(const std::filesystem::path& file, QuantizedWeights form, BundleWriter& writer,
+                                    Progress& progress, const InterruptFlag& interrupt) {
   SS_TRY(const GgufFiles files, GgufFiles::open(file));
   SS_TRY(const GgufArchitecture* architecture, gguf_architecture(files));
   // The type is not known yet; nothing that is checked here depends on it.
@@ -138,7 +174,9 @@ Result<GgufOrigin> write_gguf_model(const std::filesystem::path& file, BundleWri
   const RowReader read_rows = [&](std::size_t tensor, const RowUser& use) {
     return for_each_gguf_row(plans[tensor], config, use);
   };
-  WeightConversion conversion(files.name(), specs, read_rows, progress, interrupt);
+  const PublishedSource published =
+      form == QuantizedWeights::kAsCodes ? published_gguf(plans, config, progress) : PublishedSource();
+  WeightConversion conversion(files.name(), specs, read_rows, published, progress, interrupt);
   SS_TRY(const std::vector<TensorToWrite> tensors, conversion.find_types());
   SS_TRY(const std::string config_text,
          gguf_model_config(files, *architecture, {.eos_ids = end_ids, .stored_type = torch_type_of_most(tensors)}));

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "bundle/bundle_writer.h"
+#include "bundle/weight_conversion.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
@@ -20,7 +21,7 @@ struct GgufOrigin {
 };
 
 /// `writer` writes into a folder that exists. Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.
-Result<GgufOrigin> write_gguf_model(const std::filesystem::path& file, BundleWriter& writer, Progress& progress,
-                                    const InterruptFlag& interrupt);
+Result<GgufOrigin> write_gguf_model(const std::filesystem::path& file, QuantizedWeights form, BundleWriter& writer,
+                                    Progress& progress, const InterruptFlag& interrupt);
 
 }  // namespace secondsource

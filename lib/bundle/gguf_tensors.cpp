@@ -360,6 +360,41 @@ Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, co
   return plans;
 }
 
+std::optional<PublishedForm> published_form_of(const GgufTensorPlan& plan) {
+  const bool is_matrix = plan.spec.role == TensorRole::kMatmul || plan.spec.role == TensorRole::kEmbedding;
+  const bool keeps_rows = plan.change == GgufChange::kNone || plan.change == GgufChange::kRowsInterleaved;
+  if (!is_matrix || !keeps_rows || plan.rows.empty() || plan.spec.is_transposed) return std::nullopt;
+  const GgufBlockFormat* const format = plan.rows.front().weight->format;
+  const bool is_alike =
+      std::ranges::all_of(plan.rows, [&](const GgufRows& rows) { return rows.weight->format == format; });
+  if (!is_alike || !has_symmetric_codes(*format)) return std::nullopt;
+  return PublishedForm{format->name == "Q4_0" ? WeightEncoding::kInt4Group32 : WeightEncoding::kInt8Group32,
+                       kScaleGroupSize};
+}
+
+Result<void> for_each_gguf_coded_row(const GgufTensorPlan& plan, const ModelConfig& config, const CodedRowUser& use) {
+  std::vector<std::byte> bytes;
+  std::vector<std::int8_t> codes;
+  std::vector<float> scales;
+  for (const GgufRows& rows : plan.rows) {
+    const GgufBlockFormat& format = *rows.weight->format;
+    for (std::int64_t row = 0; row < rows.n_rows; ++row) {
+      const bool is_moved = plan.change == GgufChange::kRowsInterleaved;
+      const std::int64_t source = rows.first_row + (is_moved ? interleaved_place(row, config.head_dim) : row);
+      SS_TRY_VOID(GgufFiles::read_blocks(*rows.weight, source, bytes));
+      const std::size_t n_blocks = bytes.size() / format.block_bytes;
+      codes.resize(n_blocks * format.block_values);
+      scales.resize(n_blocks);
+      for (std::size_t block = 0; block < n_blocks; ++block) {
+        const auto of_block = std::span(codes).subspan(block * format.block_values).first<kScaleGroupSize>();
+        scales[block] = codes_of_gguf_block(format, bytes.data() + block * format.block_bytes, of_block);
+      }
+      SS_TRY_VOID(use(codes, scales));
+    }
+  }
+  return {};
+}
+
 Result<void> for_each_gguf_row(const GgufTensorPlan& plan, const ModelConfig& config,
                                const std::function<Result<void>(std::span<const float>)>& use) {
   if (plan.change == GgufChange::kExpertsTurned) return for_each_expert_row(plan, config, use);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "bundle/gguf_files.h"
 #include "bundle/model_config.h"
 #include "bundle/model_tensors.h"
+#include "bundle/published_weights.h"
+#include "bundle/weight_conversion.h"
 #include "core/result.h"
 
 namespace secondsource {
@@ -47,6 +50,13 @@ struct GgufTensorPlan {
 /// or has other sizes; kUnsupported for one that is there and belongs to none, by its name.
 Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, const GgufArchitecture& architecture,
                                                       const ModelConfig& config);
+
+/// The form in which the codes of the planned tensor are kept (published_weights.h): of matrices and embeddings whose rows all are
+/// Q4_0, or all Q8_0. nullopt: they are not.
+[[nodiscard]] std::optional<PublishedForm> published_form_of(const GgufTensorPlan& plan);
+/// Calls `use` with the codes and scales of each row of a planned tensor that has a published form, in order. Errors: kIo and those
+/// of `use`.
+Result<void> for_each_gguf_coded_row(const GgufTensorPlan& plan, const ModelConfig& config, const CodedRowUser& use);
 
 /// Calls `use` with the values of each row of the planned tensor, in order. Holds one row in memory, of kExpertsTurned one
 /// expert in FP32, of kHeadKeysTurned one head. Errors: kIo and those of `use`.

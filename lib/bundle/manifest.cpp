@@ -120,8 +120,9 @@ Result<Quality> parse_quality(const YamlNode& node) {
 }
 
 Result<ManifestVariant> parse_variant(const std::string& name, const YamlNode& node, const Manifest& manifest) {
-  if (std::find(kVariantNames.begin(), kVariantNames.end(), name) == kVariantNames.end()) {
-    return node.fault(fmt::format("expected one of the variants {}", fmt::join(kVariantNames, ", ")));
+  if (!variant_from_name(name)) {
+    return node.fault(
+        fmt::format("expected one of the variants {}, or a published one", fmt::join(kVariantNames, ", ")));
   }
   SS_TRY_VOID(node.expect_keys({"tier", "weights", "expected", "acceptance", "quality"}));
   ManifestVariant variant;
@@ -205,16 +206,26 @@ std::string Quality::outside_limits() const {
 
 Tier tier_without_quality(std::string_view variant_name) {
   const bool is_trained_in = variant_name == "f32" || variant_name == "bf16" || variant_name == "f16";
-  return is_trained_in ? Tier::kBlessed : Tier::kOpportunistic;
+  return is_trained_in || is_published_variant(variant_name) ? Tier::kBlessed : Tier::kOpportunistic;
 }
 
 Tier tier_with_quality(std::string_view variant_name, const Quality& quality) {
-  return !has_int4_weights(variant_name) && quality.outside_limits().empty() ? Tier::kBlessed : Tier::kOpportunistic;
+  const bool is_own_int4 = has_int4_weights(variant_name) && !is_published_variant(variant_name);
+  return !is_own_int4 && quality.outside_limits().empty() ? Tier::kBlessed : Tier::kOpportunistic;
 }
 
 bool is_sha256(std::string_view text) {
   return text.size() == 64 &&
          std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
+
+std::string Manifest::what_is_kept() const {
+  for (const ManifestVariant& variant : variants) {
+    if (is_published_variant(variant.name)) {
+      return fmt::format("{} has its codes, other variants their values", variant.name);
+    }
+  }
+  return "variants have the dequantized values";
 }
 
 const ManifestFile* Manifest::find_file(std::string_view path) const {

@@ -59,7 +59,7 @@ struct Quality {
 };
 
 struct ManifestVariant {
-  std::string name;  ///< one of kVariantNames
+  std::string name;  ///< as variant_from_name() takes it
   Tier tier = Tier::kOpportunistic;
   /// The weights are stored in this variant; otherwise they are made from the stored ones by its rule.
   bool is_stored = false;
@@ -73,11 +73,12 @@ struct ManifestVariant {
   [[nodiscard]] Tier effective_tier() const { return outside_limits().empty() ? tier : Tier::kOpportunistic; }
 };
 
-/// The tier of a variant whose quality nobody measured: only the types in which models are trained are blessed.
+/// The tier of a variant whose quality nobody measured: only the types in which models are trained, and weights as they were
+/// published, are blessed.
 [[nodiscard]] Tier tier_without_quality(std::string_view variant_name);
 
-/// The tier of a variant whose quality was measured: blessed within its limits, but for int4 weights, which are opportunistic by
-/// definition.
+/// The tier of a variant whose quality was measured: blessed within its limits, but for weights that this project rounds to int4,
+/// which are opportunistic by definition.
 [[nodiscard]] Tier tier_with_quality(std::string_view variant_name, const Quality& quality);
 
 /// The program and libraries that produced the expected outputs.
@@ -102,7 +103,7 @@ struct Manifest {
   std::string license;
   std::string source_description;
   std::string source_url;
-  /// How the source was quantized, whose dequantized values are the weights here: "Q4_1 (211 tensors), F32 (61)". Empty: not.
+  /// How the source was quantized, whose values are the weights here: "Q4_1 (211 tensors), F32 (61)". Empty: not.
   std::string source_quantization;
   std::optional<Smoothing> smoothing;  ///< absent: the weights are those of the source
   std::vector<ManifestFile> files;     ///< every file except manifest.yaml, sorted by path
@@ -112,6 +113,8 @@ struct Manifest {
   std::vector<ManifestVariant> variants;
   std::optional<ExpectedFrom> expected_from;
 
+  /// What runs of a quantized source, as a phrase: its codes in the published variant, or its values alone.
+  [[nodiscard]] std::string what_is_kept() const;
   /// True if chat_template is a file of the bundle.
   [[nodiscard]] bool has_chat_template_file() const { return chat_template.ends_with(".jinja"); }
   [[nodiscard]] const ManifestFile* find_file(std::string_view path) const;

@@ -6,15 +6,19 @@
 #include <array>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bundle/checkpoint_scheme.h"
 #include "bundle/checkpoint_weight.h"
 #include "bundle/model_config.h"
 #include "bundle/model_names.h"
+#include "bundle/published_weights.h"
 #include "bundle/tensor_store.h"
+#include "bundle/variant.h"
 #include "bundle/weight_conversion.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -104,6 +108,44 @@ class QuantizedModel {
     return {};
   }
 
+  /// What is kept as codes: every quantized matrix, or nothing where one of them cannot be, which is said.
+  PublishedSource published(const CheckpointScheme& scheme, Progress& progress) const {
+    PublishedSource source;
+    source.forms.resize(weights_.size());
+    std::optional<PublishedForm> common;
+    const auto keep_nothing = [&](const TensorSpec& spec, std::string_view why) {
+      progress.note(fmt::format(
+          "{}: the published weights are no variant of the bundle, which has their values alone, because {} has {}",
+          scheme.description, spec.name, why));
+      return PublishedSource();
+    };
+    for (std::size_t i = 0; i < weights_.size(); ++i) {
+      if (!weights_[i].is_quantized() || specs_[i].role != TensorRole::kMatmul) continue;
+      const Result<PublishedForm> form = weights_[i].published_form();
+      if (!form) return keep_nothing(specs_[i], form.error().message);
+      if (common && *common != *form) return keep_nothing(specs_[i], "another form than the weights before it");
+      common = *form;
+      source.forms[i] = *form;
+    }
+    if (!common) return PublishedSource();
+    const ActQuant act = scheme.activations == CheckpointActivations::kInt8PerToken  ? ActQuant::kInt8PerRow
+                         : scheme.activations == CheckpointActivations::kFp8PerToken ? ActQuant::kFp8PerRow
+                                                                                     : ActQuant::kNone;
+    source.variant = published_variant_name(scheme.method, common->encoding, common->group, act);
+    source.read_rows = [this](std::size_t tensor, const CodedRowUser& use) -> Result<void> {
+      const Shape& shape = specs_[tensor].shape;
+      const PublishedForm form = *weights_[tensor].published_form();
+      std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.extent(1)));
+      std::vector<float> scales(static_cast<std::size_t>(stored_scales_per_row(form, shape.extent(1))));
+      for (std::int64_t row = 0; row < shape.extent(0); ++row) {
+        weights_[tensor].read_coded_row(row, form, codes, scales);
+        SS_TRY_VOID(use(codes, scales));
+      }
+      return {};
+    };
+    return source;
+  }
+
   /// "GPTQ, 4 bits, groups of 128 (224 tensors), F16 (67)"
   [[nodiscard]] std::string description(const CheckpointScheme& scheme) const {
     std::int64_t n_quantized = 0;
@@ -177,19 +219,22 @@ Result<void> check_model_description(std::string_view text, std::string_view nam
   return {};
 }
 
-Result<std::string> write_quantized_model(const fs::path& folder, BundleWriter& writer, Progress& progress,
-                                          const InterruptFlag& interrupt) {
+Result<std::string> write_quantized_model(const fs::path& folder, QuantizedWeights form, BundleWriter& writer,
+                                          Progress& progress, const InterruptFlag& interrupt) {
   const std::string name = (folder / "config.json").string();
   SS_TRY(const QuantizedConfig quantized, read_config(folder));
   SS_TRY(const CheckpointScheme scheme, parse_checkpoint_scheme(quantized.quantization, name));
   SS_TRY(const ModelConfig config, parse_model_config(quantized.plain.dump(), name));
   SS_TRY(const QuantizedModel model, QuantizedModel::open(folder, scheme, config));
   const RowReader read_rows = [&](std::size_t tensor, const RowUser& use) { return model.read_rows(tensor, use); };
-  WeightConversion conversion(folder.string(), model.specs(), read_rows, progress, interrupt);
+  PublishedSource published =
+      form == QuantizedWeights::kAsCodes ? model.published(scheme, progress) : PublishedSource();
+  const bool keeps_codes = !published.variant.empty();
+  WeightConversion conversion(folder.string(), model.specs(), read_rows, std::move(published), progress, interrupt);
   SS_TRY(const std::vector<TensorToWrite> tensors, conversion.find_types());
   SS_TRY_VOID(writer.add_text("config.json", config_text(quantized.plain, torch_type_of_most(tensors))));
   SS_TRY_VOID(conversion.write(tensors, writer));
-  if (scheme.quantizes_activations) {
+  if (scheme.activations != CheckpointActivations::kAsTheyAre && !keeps_codes) {
     progress.note(
         fmt::format("{}: runtimes of this checkpoint quantize activations, too; the bundle has its weights alone",
                     scheme.description));

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "bundle/bundle_writer.h"
+#include "bundle/weight_conversion.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
@@ -24,7 +25,7 @@ Result<void> check_model_description(std::string_view config, std::string_view n
 
 /// Writes config.json without its quantization_config, and model.safetensors; returns what the manifest says of the source:
 /// "GPTQ, 4 bits, groups of 128 (224 tensors), F16 (67)". Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.
-Result<std::string> write_quantized_model(const std::filesystem::path& folder, BundleWriter& writer, Progress& progress,
-                                          const InterruptFlag& interrupt);
+Result<std::string> write_quantized_model(const std::filesystem::path& folder, QuantizedWeights form,
+                                          BundleWriter& writer, Progress& progress, const InterruptFlag& interrupt);
 
 }  // namespace secondsource

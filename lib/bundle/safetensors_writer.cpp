@@ -25,8 +25,9 @@ Result<SafetensorsWriter> SafetensorsWriter::create(const std::filesystem::path&
       return Error{ErrorCode::kInvalidInput, fmt::format("{}: tensor {}: expected it once, found it twice",
                                                          path.string(), printable(tensor.name))};
     }
-    header[tensor.name] = {
-        {"dtype", safetensors_name(tensor.dtype)}, {"shape", tensor.shape.extents()}, {"data_offsets", {offset, end}}};
+    header[tensor.name] = {{"dtype", tensor.type_name.empty() ? safetensors_name(tensor.dtype) : tensor.type_name},
+                           {"shape", tensor.shape.extents()},
+                           {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string text = header.dump();

@@ -7,6 +7,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/dtype.h"
@@ -21,6 +22,7 @@ struct TensorToWrite {
   std::string name;
   DType dtype = DType::kBf16;
   Shape shape;
+  std::string_view type_name = {};  ///< what the header says instead, of a type as large: "F8_E4M3" for kU8
 };
 
 /// Size and hash of a written file, for the manifest.

@@ -244,6 +244,9 @@ Result<void> check_can_be_smoothed(const ModelConfig& config, const TensorStore&
   const auto refused = [&](std::string_view what) {
     return Error{ErrorCode::kUnsupported, fmt::format("smoothing: {}: {}", to_string(config.architecture), what)};
   };
+  if (!tensors.published_variant().empty()) {
+    return refused("the bundle has published codes; make one of the source with --dequantize, and smooth that");
+  }
   if (config.is_text_part) return refused("models with a part for pictures are not smoothed");
   if (config.latent.is_present()) return refused("latent attention is not smoothed");
   for (const TensorSpec& spec : model_tensors(config)) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "bundle/foreign_model.h"
+#include "bundle/published_weights.h"
 #include "bundle/relative_path.h"
 #include "core/check.h"
 #include "core/json.h"
@@ -50,6 +51,9 @@ Result<void> TensorStore::add_file(const std::filesystem::path& path) {
   SS_TRY(MappedFile mapped, MappedFile::map(path));
   const auto file = std::make_shared<const MappedFile>(std::move(mapped));
   SS_TRY(SafetensorsHeader header, parse_safetensors(file->bytes(), path.string()));
+  if (const auto named = header.metadata.find(std::string(kPublishedKey)); named != header.metadata.end()) {
+    published_variant_ = named->second;
+  }
   for (TensorInfo& info : header.tensors) {
     const std::string name = info.name;
     const auto [entry, is_new] = tensors_.try_emplace(name, StoredTensor{std::move(info), file});
@@ -66,6 +70,9 @@ Result<TensorStore> TensorStore::open_file(const std::filesystem::path& path) {
   TensorStore store;
   SS_TRY_VOID(store.add_file(path));
   store.files_.push_back(path.filename().string());
+  if (!store.published_variant_.empty()) {
+    SS_TRY_VOID(join_published_weights(store.published_variant_, store.tensors_, path.string()));
+  }
   return store;
 }
 
@@ -84,6 +91,10 @@ Result<TensorStore> TensorStore::open(const std::filesystem::path& folder) {
   for (const std::string& file : files_of(shards)) {
     SS_TRY_VOID(store.add_file(folder / file));
     store.files_.push_back(file);
+  }
+  if (!store.published_variant_.empty()) {
+    return Error{ErrorCode::kUnsupported, fmt::format("{}: expected published codes in {} alone, found them in shards",
+                                                      index_path.string(), kSingleWeightFile)};
   }
   for (const auto& [tensor, shard] : shards) {
     const StoredTensor* found = store.find(tensor);

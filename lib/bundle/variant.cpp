@@ -3,9 +3,57 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "bundle/published_weights.h"
+#include "core/number.h"
 #include "core/utf8.h"
 
 namespace secondsource {
+namespace {
+
+/// The variant of a published name; nullopt for a name that is none.
+std::optional<Variant> published_from_name(std::string_view name) {
+  using enum WeightEncoding;
+  if (name == "gguf-q4_0") return Variant{.name = "gguf-q4_0", .matmul = kInt4Group32, .rest = {}, .group = 32};
+  if (name == "gguf-q8_0") return Variant{.name = "gguf-q8_0", .matmul = kInt8Group32, .rest = {}, .group = 32};
+  for (const std::string_view method : kPublishedMethods) {
+    if (!name.starts_with(method) || method == "gguf-") continue;
+    const std::string_view codes = name.substr(method.size());
+    Variant variant{.name = std::string(name), .rest = std::nullopt};
+    const bool is_int4 = codes == "int4" || codes.starts_with("int4-g");
+    if (is_int4 || codes.starts_with("int8-g")) {
+      variant.matmul = is_int4 ? kInt4Group32 : kInt8Group32;
+      if (codes == "int4") return variant;
+      const std::string_view digits = codes.substr(std::string_view("int4-g").size());
+      const auto group = parse_number<std::int64_t>(digits);
+      if (!group || *group < 1 || *group > (std::int64_t{1} << 20) || *group % kScaleGroupSize != 0)
+        return std::nullopt;
+      variant.group = *group;
+      return published_variant_name(method, variant.matmul, variant.group, variant.activations) == name
+                 ? std::optional(variant)
+                 : std::nullopt;
+    }
+    if (codes == "int8" || codes == "int8-w8a8") {
+      variant.matmul = kInt8PerRow;
+      if (codes == "int8-w8a8") variant.activations = ActQuant::kInt8PerRow;
+      return variant;
+    }
+    if (codes == "fp8") {
+      variant.matmul = kFp8PerRow;
+      variant.activations = ActQuant::kFp8PerRow;
+      return variant;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string published_variant_name(std::string_view method, WeightEncoding encoding, std::int64_t group,
+                                   ActQuant activations) {
+  if (encoding == WeightEncoding::kFp8PerRow) return fmt::format("{}fp8", method);
+  return fmt::format("{}{}{}{}", method, encoding == WeightEncoding::kInt4Group32 ? "int4" : "int8",
+                     group == 0 ? "" : fmt::format("-g{}", group), activations == ActQuant::kInt8PerRow ? "-w8a8" : "");
+}
 
 Result<Variant> variant_from_name(std::string_view name) {
   using enum WeightEncoding;
@@ -30,8 +78,10 @@ Result<Variant> variant_from_name(std::string_view name) {
   if (name == "fp8") {
     return Variant{.name = "fp8", .matmul = kFp8PerRow, .rest = std::nullopt, .activations = ActQuant::kFp8PerRow};
   }
+  if (std::optional<Variant> published = published_from_name(name)) return *std::move(published);
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("variant: expected one of {}, found {}", fmt::join(kVariantNames, ", "), printable(name))};
+               fmt::format("variant: expected one of {}, or the published one of a bundle, found {}",
+                           fmt::join(kVariantNames, ", "), printable(name))};
 }
 
 Result<WeightEncoding> encoding_as_stored(DType dtype) {
@@ -52,6 +102,13 @@ Result<WeightEncoding> encoding_of(const Variant& variant, TensorRole role, DTyp
   if (role == TensorRole::kMatmul) return variant.matmul;
   if (variant.rest && role != TensorRole::kChoiceBias) return *variant.rest;
   return encoding_as_stored(stored);
+}
+
+Result<WeightEncoding> encoding_of(const Variant& variant, TensorRole role, const StoredTensor& tensor) {
+  if (!variant.is_published()) return encoding_of(variant, role, tensor.info.dtype.value());
+  const bool takes_codes = role == TensorRole::kMatmul || role == TensorRole::kEmbedding;
+  if (tensor.published && takes_codes) return tensor.published->form.encoding;
+  return encoding_as_stored(tensor.info.dtype.value());
 }
 
 }  // namespace secondsource

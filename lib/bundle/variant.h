@@ -9,6 +9,7 @@
 #include "backend/op.h"
 #include "backend/weights.h"
 #include "bundle/model_tensors.h"
+#include "bundle/tensor_store.h"
 #include "core/dtype.h"
 #include "core/result.h"
 #include "core/variant_name.h"
@@ -24,17 +25,29 @@ struct Variant {
   /// How the inputs of matmuls are quantized, in prefill and in decode: kInt8PerRow in the variants with "w8a8" in their name,
   /// kFp8PerRow in fp8.
   ActQuant activations = ActQuant::kNone;
+  /// Of a published variant, columns that share a stored scale; 0: all of a row.
+  std::int64_t group = 0;
+
+  /// Weights are the codes that the checkpoint's publisher stored; every tensor without codes is as stored.
+  [[nodiscard]] bool is_published() const { return is_published_variant(name); }
 };
 
-/// Returns the variant of that name. Errors: kInvalidInput for an unknown name.
+/// Returns the variant of that name, also a published one: METHOD-int4, METHOD-int8, each with or without -gN for groups of N
+/// columns (a multiple of 32), METHOD-int8-w8a8, METHOD-fp8, gguf-q4_0 and gguf-q8_0. Errors: kInvalidInput for an unknown name.
 Result<Variant> variant_from_name(std::string_view name);
+
+/// The name of the published variant of codes in this encoding, made by this method ("gptq-"). `group` as Variant::group.
+[[nodiscard]] std::string published_variant_name(std::string_view method, WeightEncoding encoding, std::int64_t group,
+                                                 ActQuant activations);
 
 /// The encoding that holds a stored floating-point type unchanged. Errors: kUnsupported for types other than F32, F16
 /// and BF16.
 Result<WeightEncoding> encoding_as_stored(DType dtype);
 
-/// The encoding in this variant of a tensor with this role and stored type. For a tied head pass TensorRole::kMatmul.
-/// Errors: kUnsupported.
+/// The encoding in this variant of a tensor with this role and stored type. For a tied head pass TensorRole::kMatmul. In a
+/// published variant this is the encoding of matmul weights that have codes. Errors: kUnsupported.
 Result<WeightEncoding> encoding_of(const Variant& variant, TensorRole role, DType stored);
+/// The same of a tensor that may have published codes, by which only its rows in a product or in a lookup are given.
+Result<WeightEncoding> encoding_of(const Variant& variant, TensorRole role, const StoredTensor& tensor);
 
 }  // namespace secondsource

@@ -29,6 +29,11 @@ struct ExactTypes {
   [[nodiscard]] DType smallest() const { return bf16 ? DType::kBf16 : f16 ? DType::kF16 : DType::kF32; }
 };
 
+DType type_of_scales(const PublishedForm& form) {
+  const bool is_by_row = scales_per_row(form.encoding, 2 * kScaleGroupSize) == 1;
+  return is_by_row ? DType::kF32 : DType::kF16;
+}
+
 /// Appends the row in the type, which holds every value.
 void append_values(std::span<const float> row, DType dtype, std::vector<std::byte>& out) {
   const auto append = [&](const auto& value) {
@@ -49,8 +54,13 @@ void append_values(std::span<const float> row, DType dtype, std::vector<std::byt
 }  // namespace
 
 WeightConversion::WeightConversion(std::string name, const std::vector<TensorSpec>& specs, const RowReader& read_rows,
-                                   Progress& progress, const InterruptFlag& interrupt)
-    : name_(std::move(name)), specs_(&specs), read_rows_(&read_rows), progress_(&progress), interrupt_(&interrupt) {}
+                                   PublishedSource published, Progress& progress, const InterruptFlag& interrupt)
+    : name_(std::move(name)),
+      specs_(&specs),
+      read_rows_(&read_rows),
+      published_(std::move(published)),
+      progress_(&progress),
+      interrupt_(&interrupt) {}
 
 Result<std::vector<TensorToWrite>> WeightConversion::find_types() {
   begin("reading the weights (MiB of FP32)");
@@ -66,7 +76,7 @@ Result<std::vector<TensorToWrite>> WeightConversion::find_types() {
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("{}: tensor {}: expected finite values, found others", name_, printable(spec.name))};
     }
-    tensors.push_back({spec.name, exact.smallest(), spec.shape});
+    tensors.push_back({spec.name, published_.form_of(i) ? DType::kI8 : exact.smallest(), spec.shape});
   }
   return tensors;
 }
@@ -74,10 +84,31 @@ Result<std::vector<TensorToWrite>> WeightConversion::find_types() {
 Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, BundleWriter& writer) {
   constexpr std::string_view kWeightFile = "model.safetensors";
   SS_TRY(const std::filesystem::path path, writer.place_for(std::string(kWeightFile)));
-  SS_TRY(SafetensorsWriter weights, SafetensorsWriter::create(path, tensors, {{"format", "pt"}}));
+  std::vector<TensorToWrite> header;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const auto form = published_.form_of(i);
+    if (!form) {
+      header.push_back(tensors[i]);
+      continue;
+    }
+    const DType of_codes = form->encoding == WeightEncoding::kInt4Group32 ? DType::kU8 : DType::kI8;
+    header.push_back({tensors[i].name + std::string(kCodesEnding), of_codes,
+                      stored_shape_of_codes(*form, tensors[i].shape), stored_type_of_codes(form->encoding)});
+    header.push_back({tensors[i].name + std::string(kScalesEnding), type_of_scales(*form),
+                      stored_shape_of_scales(*form, tensors[i].shape)});
+  }
+  std::map<std::string, std::string> metadata = {{"format", "pt"}};
+  if (!published_.variant.empty()) metadata = {{std::string(kPublishedKey), published_.variant}};
+  SS_TRY(SafetensorsWriter weights, SafetensorsWriter::create(path, header, metadata));
   begin("writing the weights (MiB of FP32)");
   std::vector<std::byte> bytes;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (const auto form = published_.form_of(i)) {
+      SS_TRY_VOID(weights.write(bytes));
+      bytes.clear();
+      SS_TRY_VOID(write_codes(i, *form, weights));
+      continue;
+    }
     SS_TRY_VOID((*read_rows_)(i, [&](std::span<const float> row) -> Result<void> {
       append_values(row, tensors[i].dtype, bytes);
       if (bytes.size() >= kWriteBytes) {
@@ -91,6 +122,31 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
   SS_TRY(const WrittenFile written, weights.finish());
   writer.add_written(std::string(kWeightFile), written);
   return {};
+}
+
+Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedForm& form, SafetensorsWriter& weights) {
+  std::vector<std::byte> codes;
+  std::vector<std::byte> scales;  // they follow all codes
+  SS_TRY_VOID(published_.read_rows(
+      tensor, [&](std::span<const std::int8_t> row, std::span<const float> of_row) -> Result<void> {
+        if (form.encoding == WeightEncoding::kInt4Group32) {
+          for (std::size_t i = 0; i + 1 < row.size(); i += 2) {
+            const auto low = static_cast<unsigned>(row[i]) & 0xfU;
+            codes.push_back(static_cast<std::byte>(low | (static_cast<unsigned>(row[i + 1]) & 0xfU) << 4U));
+          }
+        } else {
+          const auto bytes = std::as_bytes(row);
+          codes.insert(codes.end(), bytes.begin(), bytes.end());
+        }
+        append_values(of_row, type_of_scales(form), scales);
+        if (codes.size() >= kWriteBytes) {
+          SS_TRY_VOID(weights.write(codes));
+          codes.clear();
+        }
+        return advance(row.size());
+      }));
+  SS_TRY_VOID(weights.write(codes));
+  return weights.write(scales);
 }
 
 void WeightConversion::begin(std::string_view what) {
@@ -109,6 +165,7 @@ Result<void> WeightConversion::advance(std::size_t n_values) {
 std::string torch_type_of_most(const std::vector<TensorToWrite>& tensors) {
   std::map<DType, std::int64_t> bytes;
   for (const TensorToWrite& tensor : tensors) {
+    if (tensor.dtype == DType::kI8) continue;
     bytes[tensor.dtype] += tensor.shape.n_elements().value_or(0) * static_cast<std::int64_t>(size_of(tensor.dtype));
   }
   const auto most = std::ranges::max_element(bytes, {}, [](const auto& entry) { return entry.second; });

@@ -1,15 +1,17 @@
 #pragma once
 // Writes weights that a checkpoint stores in another form as model.safetensors: every tensor in the smallest of BF16, FP16
-// and FP32 that holds all of its values exactly.
+// and FP32 that holds all of its values exactly, or as the codes of the checkpoint (published_weights.h).
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "bundle/bundle_writer.h"
 #include "bundle/model_tensors.h"
+#include "bundle/published_weights.h"
 #include "bundle/safetensors_writer.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
@@ -21,31 +23,52 @@ using RowUser = std::function<Result<void>(std::span<const float>)>;
 /// Calls `use` with the values of each row of a tensor, in order; the tensor is one of those that are converted.
 using RowReader = std::function<Result<void>(std::size_t tensor, const RowUser& use)>;
 
+/// One row: its codes, a byte each, and its scales as they are stored.
+using CodedRowUser = std::function<Result<void>(std::span<const std::int8_t> codes, std::span<const float> scales)>;
+
+/// What of a source is kept as its own codes.
+struct PublishedSource {
+  std::string variant = {};                              ///< its name; empty: nothing is kept
+  std::vector<std::optional<PublishedForm>> forms = {};  ///< of each tensor; nullopt: it is stored by its values
+  /// Calls `use` with each row of a tensor that has a form, in order.
+  std::function<Result<void>(std::size_t tensor, const CodedRowUser& use)> read_rows = {};
+
+  [[nodiscard]] std::optional<PublishedForm> form_of(std::size_t tensor) const {
+    return variant.empty() ? std::nullopt : forms[tensor];
+  }
+};
+
+/// What becomes of weights whose codes can be kept.
+enum class QuantizedWeights : std::uint8_t { kAsCodes, kAsValues };
+
 /// The values of all tensors, read twice: to find the types that hold them, and to write them.
 class WeightConversion {
  public:
   /// `name` is that of the source in messages. The references must outlive the conversion.
   WeightConversion(std::string name, const std::vector<TensorSpec>& specs, const RowReader& read_rows,
-                   Progress& progress, const InterruptFlag& interrupt);
+                   PublishedSource published, Progress& progress, const InterruptFlag& interrupt);
 
-  /// Errors: kInvalidInput for a value that is not finite; kInterrupted; those of the reader.
+  /// The tensors by their values; of those that are kept as codes the type is kI8. Errors: kInvalidInput for a value that is not
+  /// finite; kInterrupted; those of the reader.
   Result<std::vector<TensorToWrite>> find_types();
   /// Writes what find_types() returned. Errors: kIo, kInterrupted, those of the reader.
   Result<void> write(const std::vector<TensorToWrite>& tensors, BundleWriter& writer);
 
  private:
+  Result<void> write_codes(std::size_t tensor, const PublishedForm& form, SafetensorsWriter& weights);
   void begin(std::string_view what);
   Result<void> advance(std::size_t n_values);
 
   std::string name_;
   const std::vector<TensorSpec>* specs_;
   const RowReader* read_rows_;
+  PublishedSource published_;
   Progress* progress_;
   const InterruptFlag* interrupt_;
   std::int64_t n_values_ = 0;
 };
 
-/// The name of the type that takes the most bytes, as torch calls it.
+/// The name of the type that takes the most bytes, as torch calls it; codes have none.
 [[nodiscard]] std::string torch_type_of_most(const std::vector<TensorToWrite>& tensors);
 
 }  // namespace secondsource

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bundle/model_tensors.h"
+#include "bundle/published_weights.h"
 #include "bundle/quantize.h"
 #include "core/check.h"
 #include "core/half.h"
@@ -200,6 +201,41 @@ class StoredRows final : public WeightSource {
   bool as_stored_;
 };
 
+/// Rows of a weight that is stored as published codes.
+class PublishedRows final : public WeightSource {
+ public:
+  PublishedRows(StoredTensor tensor, WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols)
+      : tensor_(std::move(tensor)), encoding_(encoding), n_rows_(n_rows), n_cols_(n_cols) {}
+
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    SS_CHECK(first_row >= 0 && n_rows >= 0 && n_rows <= n_rows_ - first_row, "rows outside the tensor");
+    const PublishedWeight& published = *tensor_.published;
+    if (encoding_ == published.form.encoding) return published.read_rows(n_cols_, first_row, n_rows, values, scales);
+    const auto n_cols = static_cast<std::size_t>(n_cols_);
+    const auto n_scales = static_cast<std::size_t>(scales_per_row(encoding_, n_cols_));
+    const std::size_t row_bytes = n_cols * transfer_bytes_per_value(encoding_);
+    std::vector<float> row(n_cols);
+    std::vector<std::byte> row_codes;
+    std::vector<float> row_scales;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n_rows); ++i) {
+      const std::int64_t at = first_row + static_cast<std::int64_t>(i);
+      SS_TRY_VOID(published.read_values(at, row, row_codes, row_scales));
+      if (!encode_row(encoding_, row, values.subspan(i * row_bytes, row_bytes),
+                      scales.subspan(i * n_scales, n_scales))) {
+        return not_finite(tensor_, encoding_, "row", at);
+      }
+    }
+    return {};
+  }
+
+ private:
+  StoredTensor tensor_;
+  WeightEncoding encoding_;
+  std::int64_t n_rows_;
+  std::int64_t n_cols_;
+};
+
 /// Columns of one matrix of a tensor [matrices, inputs, outputs], as rows.
 class StoredColumns final : public WeightSource {
  public:
@@ -272,6 +308,10 @@ Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTenso
                                                        printable(info.name), info.shape.to_string())};
   }
   const std::int64_t n_cols = info.shape.extent(info.shape.rank() - 1);
+  if (tensor.published) {
+    return std::shared_ptr<const WeightSource>(
+        std::make_shared<PublishedRows>(tensor, encoding, n_rows_of(info.shape), n_cols));
+  }
   return std::shared_ptr<const WeightSource>(
       std::make_shared<StoredRows>(tensor, encoding, n_rows_of(info.shape), n_cols));
 }
@@ -280,6 +320,10 @@ Result<std::shared_ptr<const WeightSource>> make_column_source(const StoredTenso
                                                                WeightEncoding encoding) {
   const TensorInfo& info = tensor.info;
   SS_TRY_VOID(expect_numbers(info));
+  if (tensor.published) {
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("tensor {}: published codes of columns are not read", printable(info.name))};
+  }
   const std::size_t rank = info.shape.rank();
   const std::int64_t n_matrices = rank == 3 ? info.shape.extent(0) : 1;
   const std::int64_t n_stored = rank < 2 ? 0 : info.shape.extent(rank - 2);

@@ -12,7 +12,8 @@ namespace secondsource {
 
 /// Makes a source of the rows of `tensor` ([rows, cols], [n] as one row, or [experts, rows, cols] as the rows of one expert
 /// after the other) in `encoding`. It keeps the file open, and several threads may read from it at once. read_rows fails
-/// with kInvalidInput if a value is not finite as stored, or exceeds the encoding. Errors: kUnsupported if the tensor is not
+/// with kInvalidInput if a value is not finite as stored, or exceeds the encoding. Published codes are given unchanged in their own
+/// encoding, and by their values in any other. Errors: kUnsupported if the tensor is not
 /// stored in F32, F16 or BF16, kInvalidInput for more than three dimensions.
 Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTensor& tensor, WeightEncoding encoding);
 

@@ -10,9 +10,20 @@ namespace secondsource {
 inline constexpr std::array<std::string_view, 10> kVariantNames = {
     "f32", "bf16", "f16", "int8", "int8-w8a8", "int8-g32", "int8-g32-w8a8", "int4", "int4-w8a8", "fp8"};
 
-/// True if the variant's matmul weights have four bits, by which it is opportunistic whatever its quality.
+/// How the names of published variants begin: the weights of a quantized checkpoint as its publisher stored them, with the
+/// method by which they were made ("gptq-int4-g128"). A bundle has at most one, and only where it keeps the codes.
+inline constexpr std::array<std::string_view, 3> kPublishedMethods = {"gptq-", "compressed-tensors-", "gguf-"};
+
+[[nodiscard]] constexpr bool is_published_variant(std::string_view variant) {
+  for (const std::string_view method : kPublishedMethods) {
+    if (variant.starts_with(method)) return true;
+  }
+  return false;
+}
+
+/// True if the variant's matmul weights have four bits.
 [[nodiscard]] constexpr bool has_int4_weights(std::string_view variant) {
-  return variant.starts_with("int4");
+  return variant.starts_with("int4") || variant.find("-int4") != std::string_view::npos || variant == "gguf-q4_0";
 }
 
 /// True if the variant's matmuls multiply 8-bit integers, so that the int8 peak of the device is their limit.

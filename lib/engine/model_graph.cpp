@@ -100,7 +100,7 @@ class GraphBuilder {
 
   /// Adds input W^T to the hidden state, as it is or normalized, or makes it pending with its bias.
   void add_product(const std::string& label, ValueId input, WeightId weight, const Addition& addition, Hidden& x) {
-    Matmul op{.x = input, .weight = weight, .out = {}, .act = options_.act, .aux = {}, .bias = addition.bias};
+    Matmul op{.x = input, .weight = weight, .out = {}, .act = act_of(weight), .aux = {}, .bias = addition.bias};
     if (addition.bias) op.epilogue = Epilogue::kBias;
     if (!addition.bias && !addition.norm) {
       op.epilogue = Epilogue::kAddResidual;
@@ -133,7 +133,7 @@ class GraphBuilder {
     add(std::move(label), Matmul{.x = x,
                                  .weight = weight,
                                  .out = out,
-                                 .act = options_.act,
+                                 .act = act_of(weight),
                                  .epilogue = bias ? Epilogue::kBias : Epilogue::kNone,
                                  .aux = {},
                                  .bias = bias});
@@ -191,7 +191,7 @@ class GraphBuilder {
     add(label("qkv"), Matmul{.x = input,
                              .weight = weights.qkv,
                              .out = qkv,
-                             .act = options_.act,
+                             .act = act_of(weights.qkv),
                              .epilogue = weights.qkv_bias ? Epilogue::kBias : Epilogue::kNone,
                              .aux = {},
                              .bias = weights.qkv_bias});
@@ -247,7 +247,7 @@ class GraphBuilder {
         add(label("shared_gate_up"), Matmul{.x = input,
                                             .weight = weights.shared->gate_up,
                                             .out = hidden,
-                                            .act = options_.act,
+                                            .act = act_of(weights.shared->gate_up),
                                             .epilogue = gated(),
                                             .aux = {},
                                             .bias = weights.shared->gate_up_bias});
@@ -269,7 +269,7 @@ class GraphBuilder {
     add(label(config_.gated_ffn ? "gate_up" : "up"), Matmul{.x = input,
                                                             .weight = weights.gate_up,
                                                             .out = hidden,
-                                                            .act = options_.act,
+                                                            .act = act_of(weights.gate_up),
                                                             .epilogue = config_.gated_ffn ? gated() : Epilogue::kGelu,
                                                             .aux = {},
                                                             .bias = weights.gate_up_bias});
@@ -332,7 +332,7 @@ class GraphBuilder {
                                          .bias = experts.gate_up_bias,
                                          .out = hidden,
                                          .n_top = experts.n_top,
-                                         .act = options_.act,
+                                         .act = act_of(experts.gate_up),
                                          .epilogue = gated(),
                                          .aux = {}});
     const ValueId out = in_place_of(x.sum);
@@ -343,10 +343,18 @@ class GraphBuilder {
                                       .bias = experts.down_bias,
                                       .out = out,
                                       .n_top = experts.n_top,
-                                      .act = options_.act,
+                                      .act = act_of(experts.down),
                                       .epilogue = Epilogue::kAddResidual,
                                       .aux = x.sum});
     x.sum = out;
+  }
+
+  /// How the input of a product with this weight is quantized: in variants that quantize it only where the weight is. A published
+  /// checkpoint leaves some as they were.
+  [[nodiscard]] ActQuant act_of(WeightId weight) const {
+    const auto extent = weights_.extents.find(weight);
+    const bool is_plain = extent != weights_.extents.end() && scales_per_row(extent->second.encoding, 1) == 0;
+    return is_plain ? ActQuant::kNone : options_.act;
   }
 
   [[nodiscard]] Epilogue gated() const {
@@ -369,7 +377,7 @@ class GraphBuilder {
     add("head", Matmul{.x = normed,
                        .weight = weights_.head,
                        .out = logits,
-                       .act = options_.act,
+                       .act = act_of(weights_.head),
                        .aux = {},
                        .bias = {},
                        .softcap = static_cast<float>(config_.logit_softcap)});

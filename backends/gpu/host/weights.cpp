@@ -31,7 +31,7 @@ void pack_row(const WeightView& view, std::span<const std::byte> values, std::sp
     std::memcpy(out.data(), values.data(), values.size());
     return;
   }
-  constexpr int kZero = 8;  // values in [-7, 7] are stored with this offset
+  constexpr int kZero = 8;  // values in [-8, 7] are stored with this offset
   for (std::size_t i = 0; i < out.size(); ++i) {
     const auto nibble = [&](std::size_t col) {
       const int q = col < values.size() ? static_cast<std::int8_t>(values[col]) : 0;

@@ -110,15 +110,18 @@ class Notes final : public Progress {
   std::vector<std::string> lines;
 };
 
-TEST_CASE("that a checkpoint's runtimes quantize activations is said") {
+TEST_CASE("why codes are not kept, and that a checkpoint's runtimes quantize activations, is said") {
   const test::ScratchFolder scratch;
   Notes notes;
   REQUIRE_OK(create(checkpoints() / "fp8-blocks", scratch.path() / "fp8", notes));
-  REQUIRE(notes.lines.size() == 1);
-  CHECK(notes.lines[0].find("quantize activations") != std::string::npos);
+  REQUIRE(notes.lines.size() == 2);
+  CHECK(notes.lines[0].find("q_proj.weight has activations that are not quantized for each token") !=
+        std::string::npos);
+  CHECK(notes.lines[1].find("quantize activations") != std::string::npos);
   notes.lines.clear();
   REQUIRE_OK(create(checkpoints() / "awq", scratch.path() / "awq", notes));
-  CHECK(notes.lines.empty());
+  REQUIRE(notes.lines.size() == 1);
+  CHECK(notes.lines[0].find("q_proj.weight has zero points") != std::string::npos);
 }
 
 /// One of the checkpoints in a folder of its own, to be changed.

@@ -567,8 +567,9 @@ struct GroupTile {
     }
     for (std::int64_t i = 0; i < kTileRows * n_cols; ++i) {
       const std::uint64_t bits = random_bits(22, static_cast<std::uint64_t>(i));
-      // The range includes both ends, which the table of BF16 bits must reach.
-      const std::int64_t q = static_cast<std::int64_t>(bits % static_cast<std::uint64_t>(2 * largest + 1)) - largest;
+      // The range includes both ends, which the table of BF16 bits must reach; published weights have the least code.
+      const std::int64_t q =
+          static_cast<std::int64_t>(bits % static_cast<std::uint64_t>(2 * largest + 2)) - largest - 1;
       values[static_cast<std::size_t>(i)] = static_cast<std::byte>(static_cast<std::int8_t>(q));
       const std::int64_t group = i / n_cols * n_groups + i % n_cols / 32;
       weights.push_back(scales[static_cast<std::size_t>(group)] * static_cast<float>(q));

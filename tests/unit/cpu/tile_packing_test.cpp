@@ -36,7 +36,7 @@ Packed pack_random(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_
     for (std::size_t i = 0; i < values.size(); ++i) {
       const std::uint64_t bits = random_bits(7, i + static_cast<std::uint64_t>(rows));
       values[i] = encoding == WeightEncoding::kInt4Group32
-                      ? static_cast<std::byte>(static_cast<std::int8_t>(static_cast<int>(bits % 15) - 7))
+                      ? static_cast<std::byte>(static_cast<std::int8_t>(static_cast<int>(bits % 16) - 8))
                       : static_cast<std::byte>(bits & 0xffU);
     }
     for (std::size_t i = 0; i < scales.size(); ++i) scales[i] = 0.25F * static_cast<float>(i + 1);

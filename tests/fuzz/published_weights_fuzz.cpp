@@ -1,0 +1,45 @@
+// Fuzzes a safetensors file with published codes. What is accepted must give every row, in its own encoding and in F32, or say why not.
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "bundle/model_tensors.h"
+#include "bundle/published_weights.h"
+#include "bundle/weight_source.h"
+
+namespace {
+
+using namespace secondsource;
+
+void read_all(const StoredTensor& tensor, WeightEncoding encoding) {
+  const auto source = make_weight_source(tensor, encoding);
+  if (!source) std::abort();
+  const std::int64_t n_cols = tensor.info.shape.extent(tensor.info.shape.rank() - 1);
+  std::vector<std::byte> values(static_cast<std::size_t>(n_cols) * transfer_bytes_per_value(encoding));
+  std::vector<float> scales(static_cast<std::size_t>(scales_per_row(encoding, n_cols)));
+  for (std::int64_t row = 0; row < n_rows_of(tensor.info.shape); ++row) {
+    if (!(*source)->read_rows(row, 1, values, scales)) return;
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const int file = memfd_create("weights", MFD_CLOEXEC);
+  if (file < 0) std::abort();
+  if (write(file, data, size) != static_cast<ssize_t>(size)) std::abort();
+  if (const auto tensors = TensorStore::open_file("/proc/self/fd/" + std::to_string(file))) {
+    for (const auto& [name, tensor] : tensors->tensors()) {
+      if (!tensor.published) continue;
+      read_all(tensor, tensor.published->form.encoding);
+      read_all(tensor, WeightEncoding::kF32);
+    }
+  }
+  close(file);
+  return 0;
+}

@@ -1,0 +1,253 @@
+"""Published variants: checkpoints in GPTQ, compressed-tensors and GGUF, from their files to a verdict on the tokens.
+
+    python published_variants_test.py SECONDSOURCE
+
+A tiny Llama is quantized here, with the least code of every type among the codes, and written as its publishers do. `bundle create`
+must keep exactly these codes and scales; the values that bundles/recipes/published.py reads must be those of this file's own
+arithmetic; expect.py computes the expected outputs from them, and every backend of the host that takes the encoding must give
+these tokens. Ends with 77 where a package is missing.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+try:
+    import gguf
+    import numpy as np
+    import torch
+    import transformers
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "bundles/recipes"))
+import published
+import tiny_models
+
+PROMPTS = ROOT / "bundles/tiny-mixtral/prompts"
+MODEL = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4,
+         "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 512, "max_position_embeddings": 1024}
+MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def is_quantized(name: str) -> bool:
+    return name.rsplit(".", 2)[-2] in MATRICES
+
+
+def rounded(weight: torch.Tensor, bits: int, group: int | None, scale_type: torch.dtype):
+    """Codes in [-2^(bits - 1), 2^(bits - 1) - 1] and scales [rows, groups], as llm-compressor makes them: max|w| is 2^(bits - 1) - 1/2
+    steps."""
+    parts = weight.float().split(group or weight.shape[1], dim=1)
+    half = 2 ** (bits - 1)
+    scales = torch.cat([part.abs().amax(1, keepdim=True) / (half - 0.5) for part in parts], 1).to(scale_type)
+    codes = [torch.clamp(torch.round(part / scales[:, n:n + 1].float()), -half, half - 1) for n, part in enumerate(parts)]
+    codes = torch.cat(codes, 1).to(torch.int8)
+    assert int(codes.min()) == -half
+    return codes, scales
+
+
+def words(codes: torch.Tensor, bits: int, dim: int) -> torch.Tensor:
+    """Words of 32 bits of consecutive codes along `dim`, unsigned codes from the low bits on."""
+    unsigned = (codes.to(torch.int64) + 2 ** (bits - 1)).movedim(dim, -1)
+    places = unsigned.unflatten(-1, (-1, 32 // bits)) << torch.arange(0, 32, bits)
+    return places.sum(-1).to(torch.uint32).view(torch.int32).movedim(-1, dim).contiguous()
+
+
+def gptq(weight: torch.Tensor, bits: int, group: int | None):
+    codes, scales = rounded(weight, bits, group, torch.float16)
+    n_outputs, n_inputs = codes.shape
+    zeros = torch.zeros(scales.shape[1], n_outputs, dtype=torch.int8)
+    zeros = words(zeros - 1, bits, 1)  # stored less one, as AutoGPTQ does
+    tensors = {"qweight": words(codes.t(), bits, 0), "qzeros": zeros, "scales": scales.t().contiguous(),
+               "g_idx": torch.arange(n_inputs, dtype=torch.int32) // (group or n_inputs)}
+    return tensors, codes, scales
+
+
+def packed(weight: torch.Tensor, bits: int, group: int | None):
+    codes, scales = rounded(weight, bits, group, torch.bfloat16)
+    return {"weight_packed": words(codes, bits, 1), "weight_scale": scales,
+            "weight_shape": torch.tensor(codes.shape, dtype=torch.int64)}, codes, scales
+
+
+def int8(weight: torch.Tensor):
+    codes, scales = rounded(weight, 8, None, torch.float32)
+    return {"weight": codes, "weight_scale": scales}, codes, scales
+
+
+def fp8(weight: torch.Tensor):
+    scales = weight.float().abs().amax(1, keepdim=True) / 448
+    codes = (weight.float() / scales).clamp(-448, 448).to(torch.float8_e4m3fn)
+    return {"weight": codes, "weight_scale": scales}, codes, scales
+
+
+def compressed(form: str, inputs: dict | None = None, **weights) -> dict:
+    return {"quant_method": "compressed-tensors", "format": form, "quantization_status": "compressed", "ignore": ["lm_head"],
+            "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"symmetric": True, **weights},
+                                          "input_activations": inputs}}}
+
+
+def dynamic(kind: str) -> dict:
+    return {"num_bits": 8, "type": kind, "symmetric": True, "strategy": "token", "dynamic": True}
+
+
+CHECKPOINTS = {
+    "gptq-int4-g128": ({"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False, "sym": True},
+                       lambda weight: gptq(weight, 4, 128)),
+    "gptq-int4": ({"quant_method": "gptq", "bits": 4, "group_size": -1, "desc_act": False, "sym": True},
+                  lambda weight: gptq(weight, 4, None)),
+    "gptq-int8-g32": ({"quant_method": "gptq", "bits": 8, "group_size": 32, "desc_act": False, "sym": True},
+                      lambda weight: gptq(weight, 8, 32)),
+    "gptq-int8": ({"quant_method": "gptq", "bits": 8, "group_size": -1, "desc_act": False, "sym": True},
+                  lambda weight: gptq(weight, 8, None)),
+    "compressed-tensors-int4-g32": (compressed("pack-quantized", num_bits=4, type="int", strategy="group", group_size=32),
+                                    lambda weight: packed(weight, 4, 32)),
+    "compressed-tensors-int8-w8a8": (compressed("int-quantized", dynamic("int"), num_bits=8, type="int", strategy="channel"),
+                                     int8),
+    "compressed-tensors-fp8": (compressed("float-quantized", dynamic("float"), num_bits=8, type="float",
+                                          strategy="channel"), fp8),
+}
+
+
+def run(*command: str | Path, statuses: tuple[int, ...] = (0,)) -> str:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode not in statuses:
+        raise SystemExit(f"{' '.join(map(str, command))}: status {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    return done.stdout + done.stderr
+
+
+def expect(holds: bool, what: str) -> None:
+    if not holds:
+        raise SystemExit(what)
+
+
+def check_codes(bundle: Path, name: str, codes: torch.Tensor, scales: torch.Tensor) -> None:
+    """The stored codes and scales are these, bit for bit."""
+    with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
+        found, of_rows = stored.get_tensor(name + ".codes"), stored.get_tensor(name + ".scales")
+    if found.dtype == torch.uint8:
+        found = torch.stack((found << 4, found), -1).view(torch.int8).flatten(-2) >> 4
+    same = torch.equal(found.view(torch.int8), codes.view(torch.int8)) and torch.equal(of_rows.float(), scales.float())
+    expect(same, f"{bundle.name}: {name}: other codes or scales than those of the checkpoint")
+
+
+def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, torch.Tensor], others: str) -> None:
+    """`values`: of every tensor, computed here."""
+    found = published.load_values(bundle / "model.safetensors")
+    expect(found.keys() == values.keys(), f"{variant}: names: {found.keys() ^ values.keys()}")
+    for name, tensor in values.items():
+        expect(torch.equal(found[name].float(), tensor.float()), f"{variant}: {name}: other values")
+    manifest = (bundle / "manifest.yaml").read_text(encoding="utf-8")
+    expect(f"variants:\n  {variant}:" in manifest, f"{variant}: expected it first in the manifest:\n{manifest}")
+    asked = f"{variant}{others}"
+    run(sys.executable, ROOT / "bundles/recipes/expect.py", "--model", bundle, "--variants", asked)
+    run(program, "bundle", "verify", bundle)
+    backends = "reference,cpu" if variant.endswith("fp8") else "reference,cpu,onednn"  # oneDNN 2 has no FP8 products
+    table = run(program, "check", bundle, "--suite", "full", "--variant", asked, "--backend", backends)
+    rows = [line.split() for line in table.splitlines() if " PASSED " in line]
+    passed = {row[0] for row in rows if row[1] == variant}
+    expect({"reference", "cpu"} <= passed, f"{variant}: expected the tokens of reference and cpu to pass:\n{table}")
+    print(f"{variant}: {', '.join(sorted(passed))} passed")
+
+
+def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str) -> None:
+    quantization, make = CHECKPOINTS[variant]
+    folder, bundle = scratch / variant, scratch / f"{variant}-bundle"
+    shutil.copytree(plain, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"quantization_config": quantization}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    tensors, values, kept = {}, {}, {}
+    for name, weight in load_file(plain / "model.safetensors").items():
+        if not is_quantized(name):
+            tensors[name] = values[name] = weight
+            continue
+        parts, codes, scales = make(weight)
+        tensors |= {f"{name.removesuffix('weight')}{ending}": part for ending, part in parts.items()}
+        columns = torch.arange(codes.shape[1]) * scales.shape[1] // codes.shape[1]
+        values[name], kept[name] = codes.float() * scales.float()[:, columns], (codes, scales)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    said = run(program, "bundle", "create", "--from-hf", folder, "--prompts", PROMPTS, "--out", bundle)
+    expect("no variant of the bundle" not in said, said)
+    for name, (codes, scales) in kept.items():
+        check_codes(bundle, name, codes, scales)
+    size = (bundle / "model.safetensors").stat().st_size
+    expect(size < (plain / "model.safetensors").stat().st_size, f"{variant}: {size} bytes")
+    check_bundle(program, bundle, variant, values, ",int8" if variant == "gptq-int4-g128" else "")
+
+
+def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
+    """All matrices and the embedding in Q4_0 or Q8_0, by the package gguf; values by the same."""
+    variant, file = f"gguf-{kind.lower()}", scratch / f"{kind}.gguf"
+    bundle = scratch / f"{variant}-bundle"
+    config = transformers.AutoConfig.from_pretrained(str(plain))
+    values, quantized = {}, gguf.GGMLQuantizationType[kind]
+    writer = gguf.GGUFWriter(str(file), "llama")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_tokenizer_model("no_vocab")
+    for name, weight in load_file(plain / "model.safetensors").items():
+        if weight.dim() == 1:
+            values[name] = weight.float()
+            writer.add_tensor(gguf_name(name), weight.float().numpy())
+            continue
+        blocks = gguf.quantize(weight.float().numpy(), quantized)
+        values[name] = torch.from_numpy(gguf.dequantize(blocks, quantized).copy())
+        part = name.rsplit(".", 2)[-2]
+        n_heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(part)
+        if n_heads:  # the halves of a head alternate in llama.cpp
+            blocks = blocks.reshape(n_heads, 2, -1, blocks.shape[-1]).swapaxes(1, 2).reshape(blocks.shape)
+        writer.add_tensor(gguf_name(name), np.ascontiguousarray(blocks), raw_dtype=quantized)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    run(program, "bundle", "create", "--from-gguf", file, "--prompts", PROMPTS, "--out", bundle)
+    with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
+        names = {key.removesuffix(".codes") for key in stored.keys() if key.endswith(".codes")}
+    expect(names == {name for name in values if values[name].dim() == 2}, f"{variant}: codes of {sorted(names)}")
+    check_bundle(program, bundle, variant, values, "")
+
+
+def gguf_name(name: str) -> str:
+    parts = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+             "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+             "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+             "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+    module = name.removesuffix(".weight")
+    if module in parts:
+        return f"{parts[module]}.weight"
+    _, _, layer, rest = module.split(".", 3)
+    return f"blk.{layer}.{parts[rest]}.weight"
+
+
+def main() -> int:
+    program = sys.argv[1]
+    transformers.utils.logging.disable_progress_bar()
+    tiny_models.MODELS["llama-published"] = (transformers.LlamaConfig, MODEL)
+    with tempfile.TemporaryDirectory() as place:
+        scratch = Path(place)
+        plain = scratch / "plain"
+        tiny_models.write_model(plain, "llama-published")
+        for variant in sys.argv[2:] or [*CHECKPOINTS, "Q4_0", "Q8_0"]:
+            if variant in CHECKPOINTS:
+                check_checkpoint(program, plain, scratch, variant)
+            else:
+                check_gguf(program, plain, scratch, variant)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

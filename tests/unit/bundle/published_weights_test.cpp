@@ -1,0 +1,318 @@
+// Published codes: their names, their layout in safetensors, and what of a checkpoint can be kept. Expected values are written out by
+// hand or computed from the definition, scale times code.
+#include "bundle/published_weights.h"
+
+#include <array>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "bundle/checkpoint_weight.h"
+#include "bundle/safetensors_writer.h"
+#include "bundle/variant.h"
+#include "bundle/weight_source.h"
+#include "core/e4m3.h"
+#include "core/file.h"
+#include "core/half.h"
+#include "safetensors_bytes.h"
+#include "support/catch.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+namespace secondsource::published_weights_test {
+namespace {
+
+using nlohmann::json;
+using test::HandMadeTensor;
+using enum WeightEncoding;
+
+TEST_CASE("the name of a published variant says its encoding, its groups and its activations") {
+  using Row = std::tuple<const char*, WeightEncoding, std::int64_t, ActQuant>;
+  const auto [name, encoding, group, act] = GENERATE(table<const char*, WeightEncoding, std::int64_t, ActQuant>({
+      Row{"gptq-int4-g128", kInt4Group32, 128, ActQuant::kNone},
+      Row{"gptq-int4", kInt4Group32, 0, ActQuant::kNone},
+      Row{"gptq-int8-g32", kInt8Group32, 32, ActQuant::kNone},
+      Row{"compressed-tensors-int8", kInt8PerRow, 0, ActQuant::kNone},
+      Row{"compressed-tensors-int8-w8a8", kInt8PerRow, 0, ActQuant::kInt8PerRow},
+      Row{"compressed-tensors-fp8", kFp8PerRow, 0, ActQuant::kFp8PerRow},
+      Row{"gguf-q4_0", kInt4Group32, 32, ActQuant::kNone},
+      Row{"gguf-q8_0", kInt8Group32, 32, ActQuant::kNone},
+  }));
+  CAPTURE(name);
+  const auto variant = variant_from_name(name);
+  REQUIRE_OK(variant);
+  CHECK(variant->is_published());
+  CHECK(variant->matmul == encoding);
+  CHECK(variant->group == group);
+  CHECK(variant->activations == act);
+  if (!std::string_view(name).starts_with("gguf-")) {
+    const std::string_view method = std::string_view(name).starts_with("gptq") ? "gptq-" : "compressed-tensors-";
+    CHECK(published_variant_name(method, encoding, group, act) == name);
+  }
+}
+
+TEST_CASE("a name that stands for no published variant is refused") {
+  const char* const name =
+      GENERATE("gptq-", "gptq-int4-g", "gptq-int4-g0", "gptq-int4-g33", "gptq-int4-g0128", "gptq-int4-g-32",
+               "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q4_1", "gguf-int4",
+               "awq-int4-g128", "compressed-tensors-int8-g32-w8a8");
+  CAPTURE(name);
+  CHECK_ERROR(variant_from_name(name), ErrorCode::kInvalidInput, "or the published one of a bundle");
+}
+
+template <typename T>
+std::string bytes_of(const std::vector<T>& values) {
+  std::string bytes(values.size() * sizeof(T), '\0');
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  return bytes;
+}
+
+struct Part {
+  TensorToWrite tensor;
+  std::string data;
+};
+
+Result<TensorStore> opened(const test::ScratchFolder& scratch, const std::string& variant,
+                           const std::vector<Part>& parts) {
+  const auto path = scratch.path() / "model.safetensors";
+  std::vector<TensorToWrite> tensors;
+  for (const Part& part : parts) tensors.push_back(part.tensor);
+  auto writer = SafetensorsWriter::create(path, tensors, {{std::string(kPublishedKey), variant}});
+  REQUIRE_OK(writer);
+  for (const Part& part : parts) REQUIRE_OK(writer->write(std::as_bytes(std::span(part.data))));
+  REQUIRE_OK(writer->finish());
+  return TensorStore::open_file(path);
+}
+
+struct Rows {
+  std::vector<std::byte> values;
+  std::vector<float> scales;
+};
+Rows rows_of(const StoredTensor& tensor, WeightEncoding encoding) {
+  const auto source = make_weight_source(tensor, encoding);
+  REQUIRE_OK(source);
+  const std::int64_t n_rows = tensor.info.shape.extent(0);
+  const std::int64_t n_cols = tensor.info.shape.extent(1);
+  Rows rows;
+  rows.values.resize(static_cast<std::size_t>(n_rows * n_cols) * transfer_bytes_per_value(encoding));
+  rows.scales.resize(static_cast<std::size_t>(n_rows * scales_per_row(encoding, n_cols)));
+  REQUIRE_OK((*source)->read_rows(0, n_rows, rows.values, rows.scales));
+  return rows;
+}
+
+TEST_CASE("int4 codes in groups of 64 are given unchanged with repeated scales, and by their values in f32") {
+  const test::ScratchFolder scratch;
+  constexpr std::int64_t kCols = 96;  // a whole group and half a one
+  std::vector<std::uint8_t> pairs;
+  std::vector<int> codes;
+  for (int i = 0; i < 2 * kCols; i += 2) {
+    codes.push_back(i % 16 - 8);
+    codes.push_back((3 * i + 5) % 16 - 8);
+    pairs.push_back(static_cast<std::uint8_t>((codes[static_cast<std::size_t>(i)] & 15) |
+                                              (codes[static_cast<std::size_t>(i) + 1] & 15) << 4));
+  }
+  const std::vector<float> scales = {0.5F, 0.25F, 3.0F, -0.125F};
+  std::vector<F16> halves;
+  for (const float scale : scales) halves.push_back(to_f16(scale));
+  const auto store = opened(scratch, "gptq-int4-g64",
+                            {{{"m.codes", DType::kU8, {2, kCols / 2}}, bytes_of(pairs)},
+                             {{"m.scales", DType::kF16, {2, 2}}, bytes_of(halves)}});
+  REQUIRE_OK(store);
+  CHECK(store->published_variant() == "gptq-int4-g64");
+  const StoredTensor& tensor = *store->find("m");
+  CHECK(tensor.info.shape == Shape{2, kCols});
+  CHECK(store->find("m.codes") == nullptr);
+  const Rows kept = rows_of(tensor, kInt4Group32);
+  CHECK(kept.scales == std::vector<float>{0.5F, 0.5F, 0.25F, 3.0F, 3.0F, -0.125F});
+  const Rows plain = rows_of(tensor, kF32);
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    CHECK(static_cast<int>(static_cast<std::int8_t>(kept.values[i])) == codes[i]);
+    float value = 0.0F;
+    std::memcpy(&value, plain.values.data() + 4 * i, 4);
+    CHECK(value == static_cast<float>(codes[i]) * scales[i / kCols * 2 + i % kCols / 64]);
+  }
+  const auto published = variant_from_name("gptq-int4-g64");
+  const auto own = variant_from_name("int8");
+  CHECK(encoding_of(*published, TensorRole::kMatmul, tensor).value() == kInt4Group32);
+  CHECK(encoding_of(*published, TensorRole::kLatent, tensor).value() == kF32);
+  CHECK(encoding_of(*own, TensorRole::kMatmul, tensor).value() == kInt8PerRow);
+}
+
+TEST_CASE("codes with a scale for each row are given unchanged, the least of them too") {
+  const test::ScratchFolder scratch;
+  const std::vector<std::int8_t> codes = {-128, 127, 0, 1, -1, 64};
+  const std::vector<float> scales = {0.1F, 1e-7F};
+  const auto int8 = opened(
+      scratch, "gptq-int8",
+      {{{"m.codes", DType::kI8, {2, 3}}, bytes_of(codes)}, {{"m.scales", DType::kF32, {2, 1}}, bytes_of(scales)}});
+  REQUIRE_OK(int8);
+  const Rows kept = rows_of(*int8->find("m"), kInt8PerRow);
+  CHECK(std::memcmp(kept.values.data(), codes.data(), codes.size()) == 0);
+  CHECK(kept.scales == scales);
+  const std::vector<std::uint8_t> numbers = {0x7e, 0xfe, 0x01, 0x80, 0x38, 0x00};
+  const auto fp8 = opened(scratch, "compressed-tensors-fp8",
+                          {{{"m.codes", DType::kU8, {2, 3}, "F8_E4M3"}, bytes_of(numbers)},
+                           {{"m.scales", DType::kF32, {2, 1}}, bytes_of(scales)}});
+  REQUIRE_OK(fp8);
+  const Rows values = rows_of(*fp8->find("m"), kF32);
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    float value = 0.0F;
+    std::memcpy(&value, values.values.data() + 4 * i, 4);
+    CHECK(value == to_float(E4m3{numbers[i]}) * scales[i / 3]);
+  }
+}
+
+TEST_CASE("a scale that is not finite and a code that is no number are errors when they are read") {
+  const test::ScratchFolder scratch;
+  const auto refused = [&](std::vector<std::uint8_t> codes, std::vector<float> scales, const char* part) {
+    const auto store = opened(scratch, "compressed-tensors-fp8",
+                              {{{"m.codes", DType::kU8, {1, 2}, "F8_E4M3"}, bytes_of(codes)},
+                               {{"m.scales", DType::kF32, {1, 1}}, bytes_of(scales)}});
+    REQUIRE_OK(store);
+    const auto source = make_weight_source(*store->find("m"), kFp8PerRow);
+    REQUIRE_OK(source);
+    std::array<std::byte, 2> values{};
+    std::array<float, 1> of_row{};
+    CHECK_ERROR((*source)->read_rows(0, 1, values, of_row), ErrorCode::kInvalidInput, part);
+  };
+  refused({0x10, 0x7f}, {1.0F}, "the code of none");
+  refused({0x10, 0x11}, {INFINITY}, "finite scales");
+}
+
+TEST_CASE("published codes that do not fit each other are refused") {
+  const test::ScratchFolder scratch;
+  const auto codes = [](Shape shape, DType dtype, const char* name = "m.codes") {
+    return Part{{name, dtype, shape},
+                std::string(static_cast<std::size_t>(*shape.n_elements()) * size_of(dtype), '\1')};
+  };
+  const auto refused = [&](const std::string& variant, const std::vector<Part>& parts, const char* part) {
+    CAPTURE(part);
+    CHECK_ERROR(opened(scratch, variant, parts), ErrorCode::kInvalidInput, part);
+  };
+  const Part good = codes({2, 32}, DType::kU8);
+  const Part scales = codes({2, 2}, DType::kF16, "m.scales");
+  refused("int4", {good, scales}, "the name of a published variant");
+  refused("gptq-int5", {good, scales}, "published_variant");
+  refused("gptq-int4-g32", {good}, "scales beside codes");
+  refused("gptq-int4-g32", {scales}, "codes beside scales");
+  refused("gptq-int4-g64", {good, scales}, "scales of [2, 32]");
+  refused("gptq-int4-g32", {good, codes({2, 2}, DType::kF32, "m.scales")}, "codes U8, I8 or F8_E4M3");
+  refused("gptq-int4-g32", {codes({64}, DType::kU8), scales}, "codes U8, I8 or F8_E4M3");
+  refused("gptq-int4-g32", {good, scales, codes({2, 64}, DType::kBf16, "m")}, "its values and its codes");
+}
+
+constexpr std::int64_t kOutputs = 8;
+constexpr std::int64_t kInputs = 64;
+
+/// A matrix [8, 64] of a GPTQ checkpoint with random codes, 4 bits in groups of 32; zero points are stored less one.
+std::vector<HandMadeTensor> gptq_parts(std::uint32_t zeros = 0x77777777U) {
+  std::vector<std::uint32_t> words;
+  for (std::uint32_t i = 0; i < kInputs / 8 * kOutputs; ++i) words.push_back(i * 2654435761U + 12345U);
+  std::vector<F16> scales;
+  for (int i = 0; i < 2 * kOutputs; ++i) scales.push_back(to_f16(0.01F * static_cast<float>(i + 1)));
+  std::vector<std::int32_t> groups;
+  for (int i = 0; i < kInputs; ++i) groups.push_back(i / 32);
+  return {{"m.qweight", "I32", {kInputs / 8, kOutputs}, bytes_of(words)},
+          {"m.qzeros", "I32", {2, 1}, bytes_of(std::vector<std::uint32_t>{0x77777777U, zeros})},
+          {"m.scales", "F16", {2, kOutputs}, bytes_of(scales)},
+          {"m.g_idx", "I32", {kInputs}, bytes_of(groups)}};
+}
+
+/// Calls `use` with the weight of a checkpoint.
+template <typename Use>
+void with_weight(const json& quantization, const std::vector<HandMadeTensor>& tensors, const Use& use) {
+  const test::ScratchFolder scratch;
+  const auto path = scratch.path() / "model.safetensors";
+  REQUIRE_OK(write_file(path, test::safetensors_bytes(tensors)));
+  const auto store = TensorStore::open_file(path);
+  REQUIRE_OK(store);
+  const auto scheme = parse_checkpoint_scheme(quantization, "config.json");
+  REQUIRE_OK(scheme);
+  const TensorSpec spec{"m.weight", {kOutputs, kInputs}, TensorRole::kMatmul};
+  const auto weight = CheckpointWeight::find(*store, *scheme, spec, "folder");
+  REQUIRE_OK(weight);
+  use(*weight);
+}
+
+const json kGptq = {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 32}, {"desc_act", false}};
+
+void check_kept(const json& quantization, const std::vector<HandMadeTensor>& tensors, const PublishedForm& expected) {
+  with_weight(quantization, tensors, [&](const CheckpointWeight& weight) {
+    const auto form = weight.published_form();
+    REQUIRE_OK(form);
+    CHECK(*form == expected);
+    std::vector<std::int8_t> codes(kInputs);
+    std::vector<float> scales(static_cast<std::size_t>(stored_scales_per_row(*form, kInputs)));
+    std::vector<float> values(kInputs);
+    for (std::int64_t row = 0; row < kOutputs; ++row) {
+      weight.read_coded_row(row, *form, codes, scales);
+      weight.read_row(row, values);
+      for (std::size_t i = 0; i < codes.size(); ++i) {
+        const float code = form->encoding == kFp8PerRow ? to_float(E4m3{static_cast<std::uint8_t>(codes[i])})
+                                                        : static_cast<float>(codes[i]);
+        CHECK(code * scales[i * scales.size() / codes.size()] == values[i]);
+      }
+    }
+  });
+}
+
+json compressed(const std::string& format, const json& weights, const json& inputs = nullptr) {
+  json group = {{"weights", weights}, {"input_activations", inputs}};
+  return {{"quant_method", "compressed-tensors"}, {"format", format}, {"config_groups", {{"group_0", group}}}};
+}
+
+TEST_CASE("codes and scales of a symmetric checkpoint are kept, and their products are the weight's values") {
+  check_kept(kGptq, gptq_parts(), {kInt4Group32, 32});
+  const std::vector<float> scales = {0.1F, 0.2F, 0.3F, 0.4F, 0.5F, 0.6F, 0.7F, 0.8F};
+  std::string bytes;
+  for (int i = 0; i < kOutputs * kInputs; ++i)
+    bytes.push_back(static_cast<char>(i * 37 % 127 - (i % 2 == 0 ? 128 : 0)));
+  const json by_token = {{"num_bits", 8}, {"type", "int"}, {"strategy", "token"}, {"dynamic", true}};
+  check_kept(
+      compressed("int-quantized", {{"num_bits", 8}, {"type", "int"}, {"strategy", "channel"}}, by_token),
+      {{"m.weight", "I8", {kOutputs, kInputs}, bytes}, {"m.weight_scale", "F32", {kOutputs, 1}, bytes_of(scales)}},
+      {kInt8PerRow, 0});
+  json floats = by_token;
+  floats["type"] = "float";
+  check_kept(compressed("float-quantized", {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}}, floats),
+             {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, bytes},
+              {"m.weight_scale", "F32", {1}, bytes_of(std::vector<float>{0.3F})}},
+             {kFp8PerRow, 0});
+}
+
+TEST_CASE("what cannot be kept of a checkpoint is named") {
+  const auto refused = [](const json& quantization, const std::vector<HandMadeTensor>& tensors, const char* part) {
+    CAPTURE(part);
+    with_weight(quantization, tensors, [&](const CheckpointWeight& weight) {
+      CHECK_ERROR(weight.published_form(), ErrorCode::kUnsupported, part);
+    });
+  };
+  refused(kGptq, gptq_parts(0x77767777U), "zero points");
+  auto act_order = gptq_parts();
+  std::swap(act_order[3].data[0], act_order[3].data[4 * 40]);  // input 0 has group 1, and input 40 group 0
+  refused(kGptq, act_order, "act order");
+  json small_groups = kGptq;
+  small_groups["group_size"] = 16;
+  auto of_16 = gptq_parts();
+  of_16[1] = {"m.qzeros", "I32", {4, 1}, of_16[1].data + of_16[1].data};
+  of_16[2] = {"m.scales", "F16", {4, kOutputs}, of_16[2].data + of_16[2].data};
+  of_16.pop_back();
+  refused(small_groups, of_16, "groups of 16");
+  std::vector<Bf16> tiny(2 * kOutputs, to_bf16(0x1.02p-24F));  // FP16 has no such number
+  refused(compressed("pack-quantized", {{"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}}),
+          {{"m.weight_packed", "I32", {kOutputs, kInputs / 8}, gptq_parts()[0].data},
+           {"m.weight_scale", "BF16", {kOutputs, 2}, bytes_of(tiny)}},
+          "scales that FP16 does not hold");
+  const std::string numbers(kOutputs * kInputs, '\x11');
+  const std::vector<HandMadeTensor> fp8 = {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, numbers},
+                                           {"m.weight_scale", "F32", {}, bytes_of(std::vector<float>{0.3F})}};
+  refused({{"quant_method", "fp8"}, {"activation_scheme", "dynamic"}}, fp8,
+          "activations that are not quantized for each");
+  const json weights = {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}};
+  refused(compressed("float-quantized", weights), fp8, "codes in E4M3 beside activations that are not");
+  refused(compressed("float-quantized", weights, {{"num_bits", 8}, {"type", "float"}, {"dynamic", false}}), fp8,
+          "activations that are not quantized for each");
+}
+
+}  // namespace
+}  // namespace secondsource::published_weights_test
