@@ -22,7 +22,7 @@ struct DotBf16 : Bf16Pairs {
 
 // The BF16 bits of the magnitudes 1 to 127, low and high bytes apart, for vpermi2b, which ignores the top bit of an index. The
 // entry at 0 is that of 128, the magnitude of the least int8; the lookup of the high byte is masked where a value is 0. From the
-// second-level cache of a Xeon (Sapphire Rapids or later, November 2026) the mask takes 10 % off the rate of one row, 5 % of two, 3 % of four.
+// second-level cache of a Xeon with AMX the mask takes 10 % off the rate of one row, 5 % of two and 3 % of four (November 2026).
 struct ByteTables {
   alignas(64) std::uint8_t low[128];
   alignas(64) std::uint8_t high[128];
