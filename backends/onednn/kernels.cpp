@@ -19,11 +19,16 @@ namespace {
 
 using dnnl::memory;
 
-/// The product whose result a gated epilogue multiplies by: that of the other half, without an epilogue.
-ProductKey up_key(ProductKey key) {
+/// The product without an epilogue but for its bias, as that of the other half, by which a gated epilogue multiplies.
+ProductKey plain_key(ProductKey key) {
   key.epilogue = key.has_bias ? Epilogue::kBias : Epilogue::kNone;
   key.softcap = 0.0F;
   return key;
+}
+
+/// Epilogues that own loops finish: oneDNN's gelu is x/2 (1 + tanh y), which cancels for x < 0.
+bool is_gelu(Epilogue epilogue) {
+  return epilogue == Epilogue::kGelu || epilogue == Epilogue::kGatedGelu;
 }
 
 /// A oneDNN handle to memory that it does not own. The constructor takes no const pointer, but oneDNN writes to dst only.
@@ -67,13 +72,14 @@ Result<void> Kernels::grow(HostBuffer& buffer, std::size_t bytes) {
 
 ProductKey Kernels::key_of(const Matmul& op, std::int64_t n_rows) const {
   const Weight& weight = weights_.at(op.weight);
-  return {.type = weight.product,
-          .n_inputs = weight.spec.n_cols,
-          .n_outputs = dims_of(weight.parts.front().layout)[1],
-          .epilogue = op.epilogue,
-          .has_bias = op.bias.has_value(),
-          .softcap = op.softcap,
-          .n_rows = n_rows};
+  const ProductKey key{.type = weight.product,
+                       .n_inputs = weight.spec.n_cols,
+                       .n_outputs = dims_of(weight.parts.front().layout)[1],
+                       .epilogue = op.epilogue,
+                       .has_bias = op.bias.has_value(),
+                       .softcap = op.softcap,
+                       .n_rows = n_rows};
+  return is_gelu(op.epilogue) ? plain_key(key) : key;
 }
 
 Result<void> Kernels::prepare(const StepGraph& graph, const Bucket& bucket) {
@@ -107,7 +113,7 @@ Result<void> Kernels::prepare_matmul(const Matmul& op, const StepGraph& graph, c
   for (const std::int64_t n_rows : row_counts(max_rows)) {
     const ProductKey key = key_of(op, n_rows);
     SS_TRY_VOID(products_.make(key));
-    if (is_gated(key.epilogue)) SS_TRY_VOID(products_.make(up_key(key)));
+    if (is_gated(op.epilogue)) SS_TRY_VOID(products_.make(plain_key(key)));
   }
   const Product* const fewest = products_.at_least(key_of(op, 1));
   const auto n = static_cast<std::size_t>(std::max(max_rows, fewest->n_rows));
@@ -144,18 +150,30 @@ Result<void> Kernels::run(const Matmul& op, const HostFrame& frame) {
     if (op.bias) arguments.emplace(product->bias_argument, borrow(product->columns, bias, engine_));
     if (is_gated(op.epilogue)) {
       float* const up = up_scratch_.as<float>().data();
-      const Product* const plain = products_.at_least(up_key(key_of(op, n_real)));
+      const Product* const plain = products_.at_least(plain_key(key_of(op, n_real)));
       SS_CHECK(plain->n_rows == product->n_rows, "both halves of a gated product have the same rows");
       auto up_arguments = arguments_of(*plain, weight, 1, src, up);
       if (op.bias) up_arguments.emplace(plain->bias_argument, borrow(plain->columns, bias + out.cols(), engine_));
       plain->primitive.execute(stream_, up_arguments);
-      arguments.emplace(product->up_argument, borrow(product->dst, up, engine_));
+      if (!is_gelu(op.epilogue)) arguments.emplace(product->up_argument, borrow(product->dst, up, engine_));
     }
     product->primitive.execute(stream_, arguments);
     stream_.wait();
     if (product->pads_one_row) std::copy_n(dst, out.cols(), out.data());
+    if (is_gelu(op.epilogue)) finish_gelu(op, out);
     return {};
   });
+}
+
+void Kernels::finish_gelu(const Matmul& op, const MatrixView<float>& out) {
+  const std::span<const float> ups = up_scratch_.as<float>();
+  const auto n = static_cast<std::size_t>(out.cols());
+#pragma omp parallel for num_threads(n_threads_) schedule(static)
+  for (std::int64_t row = 0; row < out.rows(); ++row) {
+    const std::size_t n_ups = is_gated(op.epilogue) ? n : 0;
+    gelu_row(out.row(row), ups.subspan(static_cast<std::size_t>(row) * n_ups, n_ups));
+    if (op.softcap > 0.0F) soft_cap_row(out.row(row), 1.0F, op.softcap);
+  }
 }
 
 memory Kernels::read_input(const MatrixView<float>& x, ProductType type, const Product& product) {
@@ -370,7 +388,8 @@ OpGroup Kernels::describe_matmul(const Matmul& op, std::int32_t op_index) const 
     fallback = "oneDNN leaves this product to its reference code on this CPU";
   }
   return {{op_index},
-          fmt::format("onednn {} {}{}", name, product != nullptr ? product->implementation : "?", weight.note),
+          fmt::format("onednn {} {}{}{}", name, product != nullptr ? product->implementation : "?", weight.note,
+                      is_gelu(op.epilogue) ? ", own gelu" : ""),
           fallback};
 }
 

@@ -183,6 +183,18 @@ SS_VECTOR_CLONES void scale_row(std::span<float> x, float factor) {
   for (float& value : x) value *= factor;
 }
 
+SS_VECTOR_CLONES void gelu_row(std::span<float> x, std::span<const float> up) {
+  float* const out = x.data();
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const float value = out[i];
+    const float two_y = 1.5957691216F * (value + 0.044715F * value * value * value);  // 2 sqrt(2 / pi)
+    const float size = std::fabs(two_y);
+    const float e = size > 87.0F ? 0.0F : exp_nonpositive(-size);
+    out[i] = (two_y < 0.0F ? value * e : value) / (1.0F + e);
+  }
+  for (std::size_t i = 0; i < up.size(); ++i) out[i] *= up[i];
+}
+
 void soft_cap_row(std::span<float> x, float factor, float c) {
   if (c <= 0.0F) {
     scale_row(x, factor);

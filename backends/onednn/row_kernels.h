@@ -66,6 +66,9 @@ float max_row(std::span<const float> x);
 /// x[i] *= factor
 void scale_row(std::span<float> x, float factor);
 
+/// x[i] = gelu(x[i]) * up[i], or gelu(x[i]) without ups: op.h's tanh approximation as x / (1 + e^-2y), which does not cancel.
+void gelu_row(std::span<float> x, std::span<const float> up);
+
 /// x[i] = c * tanh(factor * x[i] / c) for c > 0, else factor * x[i]
 void soft_cap_row(std::span<float> x, float factor, float c);
 

@@ -33,6 +33,10 @@ class ReferenceKernels : public HostKernels {
     return pools_[static_cast<std::size_t>(index_of(frame.pool))];
   }
   [[nodiscard]] const Weights& weights() const { return weights_; }
+  /// Called with the sums of a product that multiply_rows() made of `x` and `weight`, before the epilogue. The oracle leaves
+  /// them as they are, in f64; the envelope adds what sums in f32 may be off by.
+  virtual void round_sums(MatrixView<const double> /*x*/, std::span<const float> /*weight*/, ActQuant /*act*/,
+                          std::span<double> /*sums*/) const {}
   /// Called with the weights exp(score - row_max) of one query and head, before they multiply the values and are divided
   /// by their sum. The oracle does not round them; the envelope of what backends may round does.
   virtual void round_softmax_weights(std::span<double>) const {}

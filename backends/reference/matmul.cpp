@@ -60,8 +60,9 @@ double silu(double a) {
   return a / (1.0 + std::exp(-a));
 }
 
+/// a/2 (1 + tanh y) = a / (1 + e^-2y); the right form does not cancel for a < 0, where f64, too, would end at 0 near a = -7.
 double gelu(double a) {
-  return 0.5 * a * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (a + 0.044715 * a * a * a)));
+  return a / (1.0 + std::exp(-2.0 * std::sqrt(2.0 / std::numbers::pi) * (a + 0.044715 * a * a * a)));
 }
 
 double clamped_swish(double gate, double up) {
@@ -157,6 +158,7 @@ Result<void> ReferenceKernels::run(const Matmul& op, const HostFrame& frame) {
     const MatrixView<double> slice(inputs.data(), n_rows, x.cols());
     for (std::int64_t row = 0; row < n_rows; ++row) read_activations(x.row(first + row), op.act, slice.row(row));
     multiply_rows(slice, weight, sums);
+    round_sums(slice, weight, op.act, std::span(sums).first(static_cast<std::size_t>(n_rows * n_outputs)));
     for (std::int64_t row = 0; row < n_rows; ++row) {
       std::span<const float> other;
       if (op.bias) other = weights().values(*op.bias);

@@ -105,8 +105,9 @@ Result<void> ReferenceKernels::run(const HeadMatmul& op, const HostFrame& frame)
       const std::span<float> to = out.row(row).subspan(head * out_dim, out_dim);
       read_activations(from.first(n_inputs), ActQuant::kNone, input);
       const std::size_t matrix_size = n_products * n_inputs;
-      multiply_rows({input.data(), 1, spec.n_cols},
-                    weights().values(op.weights).subspan(head * matrix_size, matrix_size), sums);
+      const std::span<const float> matrix = weights().values(op.weights).subspan(head * matrix_size, matrix_size);
+      multiply_rows({input.data(), 1, spec.n_cols}, matrix, sums);
+      round_sums({input.data(), 1, spec.n_cols}, matrix, ActQuant::kNone, sums);
       std::ranges::transform(sums, to.begin(), [](double value) { return static_cast<float>(value); });
       std::ranges::copy(from.subspan(n_inputs), to.subspan(n_products).begin());
     }
@@ -138,6 +139,7 @@ Result<void> ReferenceKernels::run(const GroupedMatmul& op, const HostFrame& fra
       const std::span<const float> chosen =
           weights().values(op.weights).subspan(static_cast<std::size_t>(expert(row, j)) * expert_size, expert_size);
       multiply_rows({input.data(), 1, n_inputs}, chosen, sums);
+      round_sums({input.data(), 1, n_inputs}, chosen, op.act, sums);
       std::span<const float> bias;
       if (op.bias) {
         bias = weights().values(*op.bias).subspan(static_cast<std::size_t>(expert(row, j) * n_rows), sums.size());

@@ -1,12 +1,14 @@
 #include "conformance/envelope.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
 #include "backend/op_access.h"
 #include "conformance/tolerance.h"
 #include "core/half.h"
+#include "core/random.h"
 #include "reference/backend.h"
 #include "reference/matmul.h"
 
@@ -53,12 +55,42 @@ bool is_embedded(const StepGraph& graph, ValueId value) {
   return embedded;
 }
 
-class EnvelopeKernels final : public ReferenceKernels {
+/// The reference with sums of products that are off by as much as f32 may be. A sum of k products in f32, one after the other,
+/// rounds k partial sums. Of products of one size s and random signs, the j-th is s sqrt(j), and its rounding u s sqrt(j / 3)
+/// with u = 2^-24 (uniform in one unit roundoff); together that is u s k / sqrt(6), 0.64 u times the sum of the magnitudes
+/// of normal products. A uniform number in [-1, 1] times u times that sum has a root mean square of 0.58 of it.
+class F32SumKernels : public ReferenceKernels {
+ public:
+  F32SumKernels(int draw, const reference::Weights& weights, std::vector<KvPool>& pools)
+      : ReferenceKernels(weights, pools), draw_(draw) {}
+
+ protected:
+  void round_sums(MatrixView<const double> x, std::span<const float> weight, ActQuant act,
+                  std::span<double> sums) const override {
+    if (act == ActQuant::kInt8PerRow) return;  // sums of integers are exact
+    std::vector<double> magnitudes_of_x(x.data(), x.data() + x.rows() * x.cols());
+    std::vector<float> magnitudes_of_weight(weight.begin(), weight.end());
+    for (double& value : magnitudes_of_x) value = std::fabs(value);
+    for (float& value : magnitudes_of_weight) value = std::fabs(value);
+    std::vector<double> magnitudes(sums.size());
+    reference::multiply_rows({magnitudes_of_x.data(), x.rows(), x.cols()}, magnitudes_of_weight, magnitudes);
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      const std::uint64_t counter = random_bits(std::bit_cast<std::uint64_t>(sums[i]), i);
+      const double unit = random_unit(static_cast<std::uint64_t>(draw_), counter);
+      sums[i] += (2.0 * unit - 1.0) * kUnitRoundoffF32 * magnitudes[i];
+    }
+  }
+
+ private:
+  int draw_;
+};
+
+class EnvelopeKernels final : public F32SumKernels {
  public:
   /// `rounded` has the same weights and ids as `weights`, but its matrices are rounded.
-  EnvelopeKernels(const Grid& grid, const reference::Weights& weights, const reference::Weights& rounded,
+  EnvelopeKernels(int draw, const Grid& grid, const reference::Weights& weights, const reference::Weights& rounded,
                   std::vector<KvPool>& pools)
-      : ReferenceKernels(weights, pools), grid_(grid), products_(rounded, pools) {}
+      : F32SumKernels(draw, weights, pools), grid_(grid), products_(draw, rounded, pools) {}
   using ReferenceKernels::run;
 
   Result<void> run(const Matmul& op, const HostFrame& frame) override { return run_product(op, frame); }
@@ -97,7 +129,7 @@ class EnvelopeKernels final : public ReferenceKernels {
   Result<void> run_product(const Product& op, const HostFrame& frame) {
     if (op.act == ActQuant::kNone)
       return with_rounded(grid_, frame.value(op.x), [&] { return products_.run(op, frame); });
-    // Quantized activations are integers with a scale, which leaves nothing to round. But if they were computed rather
+    // Quantized activations are small numbers with a scale, which leaves nothing to round. But if they were computed rather
     // than embedded, the last bit of an input can decide between two integers, so that a backend may differ by one
     // quantum.
     if (is_embedded(frame.graph, op.x)) return ReferenceKernels::run(op, frame);
@@ -105,7 +137,7 @@ class EnvelopeKernels final : public ReferenceKernels {
   }
 
   Grid grid_;
-  ReferenceKernels products_;
+  F32SumKernels products_;
 };
 
 /// A source of existing values, rounded.
@@ -131,7 +163,7 @@ class RoundedSource final : public WeightSource {
 class EnvelopeBackend final : public ReferenceBackend {
  public:
   EnvelopeBackend(const DeviceInfo& device, int draw) : ReferenceBackend(device, {}), grid_(draw) {
-    set_kernels(std::make_unique<EnvelopeKernels>(grid_, weights(), rounded_, pools()));
+    set_kernels(std::make_unique<EnvelopeKernels>(draw, grid_, weights(), rounded_, pools()));
   }
   Result<WeightId> prepare_weight(const WeightSpec& spec) override {
     SS_TRY(const WeightId id, ReferenceBackend::prepare_weight(spec));

@@ -20,7 +20,8 @@
 // 1.1.
 //
 // `floor` is f32 accumulation (u_acc = 2^-24) and f32 functions: kFloorUnits * u_acc * (|R| + rms(R)). Where the inputs
-// of a case are exact in BF16, or quantized, all draws equal R and only the floor is left.
+// of a case are exact in BF16, or quantized, the draws differ from R only by what sums in f32 may be off by, which the floor
+// does not know where a sum cancels and a soft cap, or a product with another sum, follows.
 //
 // NaN and infinity are treated alike: where R is not finite, T must not be finite either, and everywhere else T must be
 // finite (docs/correctness.md).

@@ -12,10 +12,10 @@ SS_DEVICE float soft_cap(float x, float c) {
   return c > 0.0F ? c * tanhf(x / c) : x;
 }
 
-/// gelu(x) in the tanh approximation.
+/// gelu(x) in the tanh approximation: x/2 (1 + tanh y) = x / (1 + e^-2y), which does not cancel for x < 0.
 SS_DEVICE float gelu(float x) {
-  const float inner = 0.7978845608F * (x + 0.044715F * x * x * x);  // sqrt(2 / pi)
-  return 0.5F * x * (1.0F + tanhf(inner));
+  const float minus_2y = -1.5957691216F * (x + 0.044715F * x * x * x);  // -2 sqrt(2 / pi)
+  return x / (1.0F + expf(minus_2y));
 }
 
 /// silu(gate) * up, gelu(gate) * up in the tanh approximation, or op.h's kGatedClampedSwish.

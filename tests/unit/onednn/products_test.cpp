@@ -94,12 +94,11 @@ TEST_CASE("a row count takes the primitive of the next larger one of the same sh
   CHECK(products.at_least(key(48, 1))->n_rows == 32);
 }
 
-TEST_CASE("every epilogue is fused without oneDNN falling back to its reference code") {
+TEST_CASE("every epilogue that oneDNN computes is fused without a fall back to its reference code") {
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   Products products(engine);
   for (const ProductType type : types_here(engine)) {
-    for (const Epilogue epilogue :
-         {Epilogue::kNone, Epilogue::kBias, Epilogue::kAddResidual, Epilogue::kGatedSilu, Epilogue::kGatedGelu}) {
+    for (const Epilogue epilogue : {Epilogue::kNone, Epilogue::kBias, Epilogue::kAddResidual, Epilogue::kGatedSilu}) {
       for (const float softcap : {0.0F, 30.0F}) {
         ProductKey key{.type = type, .n_inputs = 288, .n_outputs = 200, .epilogue = epilogue, .softcap = softcap};
         for (const std::int64_t n_rows : {1, 2, 48, 256}) {

@@ -1,0 +1,37 @@
+#include "onednn/row_kernels.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "support/catch.h"
+
+namespace secondsource::onednn {
+namespace {
+
+// The values are those of x / (1 + e^-2y) in 60 decimal digits, with y = sqrt(2 / pi) (x + 0.044715 x^3), by Python's decimal.
+TEST_CASE("gelu keeps its digits in the negative tail, where 1 + tanh cancels") {
+  std::vector<float> x = {-9.0F, -6.5F, -4.0F, -2.0F, -0.25F, -1e-4F, 0.0F, 1e-4F, 0.5F, 3.0F, 12.0F};
+  const std::vector<double> expected = {
+      -1.33645959e-28, -6.27825877e-13, -7.02459482e-05, -0.0454023059, -0.100324649, -4.99960093e-05, 0.0,
+      5.00039882e-05,  0.34571401,      2.99636261,      12.0};
+  gelu_row(x, {});
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    CAPTURE(i, x[i], expected[i]);
+    // An argument of the exponential is rounded to f32, which its size multiplies: 129 at x = -9.
+    CHECK(std::fabs(static_cast<double>(x[i]) - expected[i]) <= 2e-5 * std::fabs(expected[i]));
+  }
+}
+
+TEST_CASE("gelu multiplies by the ups, ends at 0 and keeps NaN") {
+  std::vector<float> x = {3.0F, -4.0F, -1e20F, std::numeric_limits<float>::quiet_NaN()};
+  const std::vector<float> up = {2.0F, -1.0F, 5.0F, 1.0F};
+  gelu_row(x, up);
+  CHECK(x[0] == Approx(5.99272522));
+  CHECK(x[1] == Approx(7.02459482e-05));
+  CHECK(x[2] == 0.0F);
+  CHECK(std::isnan(x[3]));
+}
+
+}  // namespace
+}  // namespace secondsource::onednn
