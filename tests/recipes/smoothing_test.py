@@ -55,7 +55,8 @@ MODELS = {
     "seed_oss": transformers.SeedOssConfig(**SIZES, attention_out_bias=True),
     "ernie4_5": transformers.Ernie4_5Config(**SIZES, use_bias=True, tie_word_embeddings=False),
     "granite": transformers.GraniteConfig(**SIZES, residual_multiplier=0.5, attention_multiplier=0.2, tie_word_embeddings=False),
-    "ministral3": transformers.Ministral3Config(**SIZES, rope_parameters={**tiny_models.GROWING, "factor": 8.0, "original_max_position_embeddings": 128}),
+    "ministral3": transformers.Ministral3Config(**SIZES, rope_parameters={
+        **tiny_models.GROWING, "factor": 8.0, "original_max_position_embeddings": 128}),
     "phi3": transformers.Phi3Config(**SIZES),
     "gemma": transformers.GemmaConfig(**SIZES),
     "gemma2": transformers.Gemma2Config(**SIZES, sliding_window=40, query_pre_attn_scalar=24),
