@@ -111,8 +111,11 @@ bool is_by_tiles(const KernelCode& kernel) {
 bool is_attention_by_warpgroups(const KernelCode& kernel) {
   return kernel.name.starts_with("warpgroup_attention_kernel<");
 }
+bool is_peak_by_warpgroups(const KernelCode& kernel) {
+  return kernel.name.starts_with("compute_together_kernel<");
+}
 bool is_by_warpgroups(const KernelCode& kernel) {
-  return is_attention_by_warpgroups(kernel) ||
+  return is_attention_by_warpgroups(kernel) || is_peak_by_warpgroups(kernel) ||
          (is_by_tiles(kernel) && (kernel.name.find("_kernel<(gpu::MatmulTiles)3,") != std::string::npos ||
                                   kernel.name.find("_kernel<(gpu::MatmulTiles)4,") != std::string::npos));
 }
@@ -140,6 +143,11 @@ void check_kernels(const std::vector<KernelCode>& kernels, const std::set<std::s
     CHECK(kernel.asked_bytes <= (is_by_warpgroups(kernel) && is_sm_90a ? 227 : 64) << 10);
     CHECK((kernel.asked_bytes > 0 || !kSharing.contains(without_arguments(kernel.name)) ||
            (is_by_warpgroups(kernel) && !is_sm_90a)));
+    if (kernel.name.starts_with("compute_tiles_kernel<")) {  // a peak, with its operands in registers
+      const bool multiplies_int8 = kernel.name.ends_with("<signed char>");
+      CHECK((count_instruction(kernel, matrix_instruction(kernel.target)) > 0) == !multiplies_int8);
+      CHECK((count_instruction(kernel, int8_matrix_instruction(kernel.target)) > 0) == multiplies_int8);
+    }
     if (!kOnMatrixCores.contains(without_arguments(kernel.name)) || is_by_warpgroups(kernel)) continue;
     matrix_kernels.insert(kernel.target + " " + without_arguments(kernel.name));
     // The last template argument tells whether int8 is multiplied by int8.
@@ -173,7 +181,7 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
     if (is_by_warpgroups(kernel)) {
       ++n_by_warpgroups;
       if (kernel.target != "sm_90a") continue;
-      const bool is_int8 = kernel.name.ends_with(", true>");
+      const bool is_int8 = kernel.name.ends_with(", true>") || kernel.name.ends_with("<signed char>");
       const char* const instruction = is_int8 ? "wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8"
                                               : "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16";
       CHECK(count_instruction(kernel, instruction) == n_products);
@@ -182,7 +190,7 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       CHECK(count_instruction(kernel, "wgmma.wait_group.sync.aligned") >= 2);
       CHECK(count_instruction(kernel, "fence.proxy.async.shared::cta") > 0);
       CHECK(count_instruction(kernel, "mma.sync") == 0);
-      CHECK(count_instruction(kernel, "cp.async") > 0);
+      CHECK((count_instruction(kernel, "cp.async") > 0) == !is_peak_by_warpgroups(kernel));
       if (!is_attention_by_warpgroups(kernel)) continue;
       // Q K^T takes both operands from shared memory, and its first product overwrites the sums. P V takes P from registers
       // and V transposed. One wait leaves the younger group pending, so that the softmax runs meanwhile.
@@ -206,8 +214,8 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.trans.shared") > 0);
     }
   }
-  // Products of one weight and of experts: two shapes, six encodings and int8 by int8. Attention: six head widths.
-  constexpr int kKernels = 2 * 2 * 7 + 6;
+  // Products of one weight and of experts: two shapes, six encodings and int8 by int8. Attention: six head widths. Peaks: two.
+  constexpr int kKernels = 2 * 2 * 7 + 6 + 2;
   CHECK(n_by_warpgroups == static_cast<int>(targets.size()) * kKernels);
 }
 

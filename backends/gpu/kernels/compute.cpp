@@ -49,12 +49,15 @@ SS_DEVICE std::uint32_t ones(float one) {
 template <typename Input>
 SS_KERNEL(kComputeThreads)
 compute_tiles_kernel(ComputeArguments a) {
-  constexpr int kWords = static_cast<int>(sizeof(Fragment<Input>) / sizeof(std::uint32_t));
-  std::uint32_t words[kWords];
-  SS_UNROLL
-  for (int i = 0; i < kWords; ++i) words[i] = ones<Input>(a.one);
   Fragment<Input> operand;
-  memcpy(&operand, words, sizeof(operand));
+  SS_UNROLL
+  for (int i = 0; i < kInputs<Input>; ++i) {
+    if constexpr (std::is_same_v<Input, Bf16>) {
+      operand.value[i] = narrow(a.one);
+    } else {
+      operand.value[i] = static_cast<std::int8_t>(a.one);
+    }
+  }
   Accumulator<Input> sums[kComputeTiles] = {};
   for (int step = 0; step < a.n_steps; ++step) {
     SS_UNROLL
@@ -82,8 +85,10 @@ struct ComputeShared {
 template <typename Input>
 SS_KERNEL(kComputeThreads)
 compute_together_kernel(ComputeArguments a) {
-  // Empty on targets without wgmma, where the host never launches it.
-  if constexpr (kHasWarpgroups) {
+  // Without products on targets without wgmma, where the host never launches it.
+  if constexpr (!kHasWarpgroups) {
+    store_result(a, 0.0F);
+  } else {
     auto& shared = shared_memory<ComputeShared>();
     const std::uint32_t word = ones<Input>(a.one);
     for (int at = thread_x() * static_cast<int>(sizeof(Chunk)); at < ComputeShared::kBytes;
