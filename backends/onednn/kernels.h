@@ -50,10 +50,10 @@ class Kernels final : public HostKernels {
   }
   /// The key of the product of `op`; for a gated epilogue that of the gate.
   [[nodiscard]] ProductKey key_of(const Matmul& op, std::int64_t n_rows) const;
-  /// x in the type of the product, padded with rows of zeros to its row count. The scales of quantized rows go to
-  /// row_scales_.
   /// Applies a gelu, the ups of a gated one, and the soft cap to the sums in `out`.
   void finish_gelu(const Matmul& op, const MatrixView<float>& out);
+  /// x in the type of the product, padded with rows of zeros to its row count. The scales of quantized rows go to
+  /// row_scales_.
   [[nodiscard]] dnnl::memory read_input(const MatrixView<float>& x, ProductType type, const Product& product);
   /// The arguments of the product with one part of the weight. The caller adds the operands of the epilogue.
   [[nodiscard]] std::unordered_map<int, dnnl::memory> arguments_of(const Product& product, const Weight& weight,
