@@ -48,16 +48,16 @@ class SequenceCache:
         self.length = self.n_inherited
 
     def read(self, layer: int, length: int) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """K and V of the first positions in FP32, [1, kv_heads, length, head_dim] each."""
+        """K and V of the first positions in FP32, [1, kv_heads, length, key_dim or value_dim]."""
         if length == 0:
             return None
         inherited = self.parent.read(layer, min(length, self.n_inherited)) if self.parent else None
         if length <= self.n_inherited:
             return inherited
-        shape, rows = self._shape(), length - self.n_inherited
-        size = rows * 2 * shape[0] * shape[1]
-        own = torch.from_file(str(self._file(layer)), size=size, dtype=torch.float32).view(rows, 2, *shape)
-        own = [own[:, part].transpose(0, 1)[None] for part in (0, 1)]
+        n_heads, key_dim, value_dim = self._shape()
+        n_rows, sizes = length - self.n_inherited, (n_heads * key_dim, n_heads * value_dim)
+        file = torch.from_file(str(self._file(layer)), size=n_rows * sum(sizes), dtype=torch.float32)
+        own = [part.unflatten(1, (n_heads, -1)).transpose(0, 1)[None] for part in file.view(n_rows, -1).split(sizes, dim=1)]
         if inherited is None:
             return own[0].contiguous(), own[1].contiguous()
         return tuple(torch.cat((before, after), dim=2) for before, after in zip(inherited, own))
@@ -65,16 +65,17 @@ class SequenceCache:
     def write(self, layer: int, start: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """K and V of the positions from `start` on, instead of what the file has from there on."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        shape = keys.shape[1], keys.shape[3]
+        shape = keys.shape[1], keys.shape[3], values.shape[3]
         (self.folder / "shape").write_text(json.dumps(shape), encoding="utf-8")
-        rows = torch.stack((keys[0], values[0])).permute(2, 0, 1, 3).contiguous().cpu()
+        rows = torch.cat([part[0].transpose(0, 1).flatten(1) for part in (keys, values)], dim=1).contiguous().cpu()
         file = self._file(layer)
         with file.open("r+b" if file.exists() else "w+b") as stream:
-            stream.seek((start - self.n_inherited) * 2 * shape[0] * shape[1] * rows.element_size())
+            stream.seek((start - self.n_inherited) * rows.shape[1] * rows.element_size())
             stream.write(rows.numpy())
             stream.truncate()
 
-    def _shape(self) -> tuple[int, int]:
+    def _shape(self) -> tuple[int, int, int]:
+        """The KV heads, and the sizes of their keys and values, which latent attention has different."""
         return tuple(json.loads((self.folder / "shape").read_text(encoding="utf-8")))
 
     def _file(self, layer: int) -> Path:

@@ -202,7 +202,7 @@ SS_DEVICE Place find_place(Count own, Count above, double target, bool strictly,
   const bool is_reached = own > 0 && (strictly ? reached > target : reached >= target);
   const int first =
       reduce_block(is_reached ? thread_x() : kThreads, shared.of_int, [](int a, int b) { return a < b ? a : b; });
-  const int last = reduce_block(own > 0 ? thread_x() : 0, shared.of_int, [](int a, int b) { return a > b ? a : b; });
+  const int last = reduce_block(own > 0 ? thread_x() : 0, shared.of_int, [](int a, int b) { return b > a ? b : a; });
   if (thread_x() == (first < kThreads ? first : last)) {
     shared.place = thread_x();
     shared.above = before;
