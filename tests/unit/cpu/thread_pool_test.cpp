@@ -83,7 +83,9 @@ TEST_CASE("threads read few streams, forwards, even if one does most of the othe
   REQUIRE(n_begun.load() == 2);
   for (const int thread : {0, 1}) {
     const std::vector<std::int64_t>& chunks = taken[static_cast<std::size_t>(thread)];
-    CHECK(chunks.front() == range_of_thread(1000, thread, 2).first);
+    // A worker that is just starting may see the caller's range before it has one itself, and takes half of it.
+    const bool is_stolen = thread == 1 && chunks.front() == 250;
+    CHECK((chunks.front() == range_of_thread(1000, thread, 2).first || is_stolen));
     int n_streams = 1;
     for (std::size_t i = 1; i < chunks.size(); ++i) n_streams += chunks[i] == chunks[i - 1] + 1 ? 0 : 1;
     // Every steal halves what is left.
