@@ -218,19 +218,29 @@ class StreamedReference(Reference):
     def _read(self, stage: str | int) -> None:
         self.checkpoint.read_into(self.model, self.names[stage])
         for name in self.names[stage]:
-            module, _, leaf = name.rpartition(".")
-            parent = self.model.get_submodule(module)
-            weight = parent._parameters[leaf].detach()
-            self._store(name, weight)
-            if self._is_envelope:
-                weight = self._of_envelope(name, weight)
-            parent._parameters[leaf] = nn.Parameter(weight.to(self.device), requires_grad=False)
+            weight = self._held(name).detach()
+            if name in self.roles:  # a buffer has no rule of a variant, and stays as it is stored
+                self._store(name, weight)
+                if self._is_envelope:
+                    weight = self._of_envelope(name, weight)
+            self._hold(name, weight.to(self.device))
 
     def _drop(self, stage: str | int) -> None:
         for name in self.names[stage]:
-            module, _, leaf = name.rpartition(".")
-            parent = self.model.get_submodule(module)
-            parent._parameters[leaf] = nn.Parameter(parent._parameters[leaf].to("meta"), requires_grad=False)
+            self._hold(name, self._held(name).to("meta"))
+
+    def _held(self, name: str) -> torch.Tensor:
+        """The parameter of that name, or the buffer: the bias by which DeepSeek-V3 chooses experts is one."""
+        module, _, leaf = name.rpartition(".")
+        return getattr(self.model.get_submodule(module), leaf)
+
+    def _hold(self, name: str, weight: torch.Tensor) -> None:
+        module, _, leaf = name.rpartition(".")
+        parent = self.model.get_submodule(module)
+        if leaf in parent._buffers:
+            parent._buffers[leaf] = weight
+        else:
+            parent._parameters[leaf] = nn.Parameter(weight, requires_grad=False)
 
     def _weights_by_name(self) -> Iterator[tuple[str, torch.Tensor]]:
         names = sorted(self.model.state_dict())
@@ -238,7 +248,7 @@ class StreamedReference(Reference):
         with self._reading([stage for stage, _ in groups]) as stages:
             for _, group in zip(stages, [group for _, group in groups]):
                 for name in group:
-                    yield name, self.model.get_parameter(name).cpu()
+                    yield name, self._held(name).cpu()
 
     @contextlib.contextmanager
     def _reading(self, stages: list) -> Iterator[Iterator[str | int]]:
