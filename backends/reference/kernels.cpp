@@ -51,7 +51,8 @@ std::vector<std::complex<double>> rotations(const RopeSpec& rope, std::int32_t p
 /// By what queries at one position are multiplied.
 double query_scale(const QueryGrowth& growth, std::int32_t position) {
   if (growth.period == 0) return 1.0;
-  return 1.0 + static_cast<double>(growth.beta) * std::log1p(static_cast<double>(position / growth.period));
+  const std::int32_t n_periods = position / growth.period;
+  return 1.0 + static_cast<double>(growth.beta) * std::log1p(static_cast<double>(n_periods));
 }
 
 void multiply(std::span<float> values, double factor) {

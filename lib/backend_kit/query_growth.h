@@ -11,7 +11,8 @@ namespace secondsource {
 /// The factor of op.h's QueryGrowth at `position` >= 0; 1 where queries stay as they are.
 [[nodiscard]] inline float query_scale(const QueryGrowth& growth, std::int32_t position) {
   if (growth.period == 0) return 1.0F;
-  return 1.0F + growth.beta * std::log(static_cast<float>(1 + position / growth.period));
+  const std::int32_t n_periods = position / growth.period;
+  return 1.0F + growth.beta * std::log(static_cast<float>(1 + n_periods));
 }
 
 }  // namespace secondsource

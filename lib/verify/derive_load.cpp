@@ -65,7 +65,8 @@ void derive_conversations(const std::vector<const Json*>& samples, const CellLin
     std::vector<const Json*> chosen;
     for (const Json* one : samples) {
       const std::int64_t turn = whole(*one, "request") % n_turns + 1;
-      if (one->at("error") == "" && turn >= first && turn <= last) chosen.push_back(one);
+      if (one->at("error").get_ref<const std::string&>().empty() && turn >= first && turn <= last)
+        chosen.push_back(one);
     }
     return chosen;
   };
