@@ -63,6 +63,10 @@ std::string limits_to_text(const MachineLimits& limits) {
   return limits_to_text(limits, fmt::format("{} threads, {} loops\n", limits.n_threads, limits.instruction_set));
 }
 
+double memory_read_rate(const MachineLimits& device) {
+  return device.reads.empty() ? 0.0 : device.reads.back().bytes_per_s;
+}
+
 std::string device_limits_to_text(const MachineLimits& limits) {
   return limits_to_text(limits, fmt::format("{} processors, {}\n", limits.n_threads, limits.instruction_set));
 }
@@ -85,7 +89,7 @@ std::string device_limits_to_json(const std::vector<DeviceLimits>& limits) {
   for (const DeviceLimits& one : limits) {
     devices.push_back({{"backend", one.backend},
                        {"device", one.device},
-                       {"read_bytes_per_s", one.read_bytes_per_s},
+                       {"read_bytes_per_s", memory_read_rate(one.limits)},
                        {"limits", nlohmann::json(json_codec::to_tree(one.limits))}});
   }
   return nlohmann::json{{"schema", "secondsource.device-limits.v1"}, {"devices", devices}}.dump(2) + "\n";

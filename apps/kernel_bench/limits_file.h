@@ -21,11 +21,12 @@ Result<MachineLimits> read_limits(const std::filesystem::path& file);
 /// What a backend's device does at best.
 struct DeviceLimits {
   std::string backend;
-  std::string device;           ///< its name
-  double read_bytes_per_s = 0;  ///< from its memory
-  MachineLimits limits = {};    ///< with its caches and peaks
+  std::string device;  ///< its name
+  MachineLimits limits;
 };
-/// For people: one line per limit, of a device.
+/// The rate at which a device reads its memory: that of the largest buffer.
+[[nodiscard]] double memory_read_rate(const MachineLimits& device);
+/// For people: one line per limit of a device.
 [[nodiscard]] std::string device_limits_to_text(const MachineLimits& limits);
 [[nodiscard]] std::string device_limits_to_json(const std::vector<DeviceLimits>& limits);
 

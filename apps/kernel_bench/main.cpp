@@ -229,10 +229,10 @@ Result<void> register_all(Bench& bench) {
     if (!device.is_host) {
       const Result<DeviceRates> rates = backend->measure_rates(RateEffort::kAll);
       if (!rates && rates.error().code != ErrorCode::kUnsupported) return rates.error();
-      bench.device_limits[name] = rates ? std::optional(limits_of_device(*rates)) : std::nullopt;
+      const auto limits = rates ? std::optional(limits_of_device(*rates)) : std::nullopt;
+      bench.device_limits[name] = limits;
       benchmark::AddCustomContext(
-          "read." + name,
-          rates ? fmt::format("{:.1f} GB/s", rates->reads.back().bytes_per_s / 1e9) : rates.error().message);
+          "read." + name, limits ? fmt::format("{:.1f} GB/s", memory_read_rate(*limits) / 1e9) : rates.error().message);
     }
     SS_TRY(CaseCache* const cache, find_or_make_cache(bench, device, name));
     const std::vector<std::string> variants = supported_variants(bench, *backend, name);
@@ -273,10 +273,10 @@ Result<void> print_device_limits(const Bench& bench) {
   for (const std::string& name : bench.flags.backends) {
     SS_TRY(const std::unique_ptr<Backend> backend, maker(bench, name)());
     SS_TRY(const DeviceRates rates, backend->measure_rates(RateEffort::kAll));
-    const double rate = rates.reads.back().bytes_per_s;
-    limits.push_back({name, backend->device().name, rate, limits_of_device(rates)});
-    fmt::print("{}: {}: reads its memory at {:.1f} GB/s\n{}", name, backend->device().name, rate / 1e9,
-               device_limits_to_text(limits.back().limits));
+    limits.push_back({name, backend->device().name, limits_of_device(rates)});
+    const MachineLimits& found = limits.back().limits;
+    fmt::print("{}: {}: reads its memory at {:.1f} GB/s\n{}", name, backend->device().name,
+               memory_read_rate(found) / 1e9, device_limits_to_text(found));
   }
   if (!bench.flags.save_limits.empty()) {
     SS_TRY_VOID(write_file(bench.flags.save_limits, device_limits_to_json(limits)));

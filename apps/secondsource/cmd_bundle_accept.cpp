@@ -262,10 +262,9 @@ std::string notes_of(const std::vector<MeasuredVariant>& measured, const AcceptC
     if (const std::string outside = one.outside(); !outside.empty()) {
       notes += fmt::format("{}: not accepted: {}\n", one.name, outside);
     } else if (!one.is_base() && one.tier() == Tier::kOpportunistic) {
-      notes += fmt::format("{}: opportunistic: {}\n", one.name,
-                           has_int4_weights(one.name) && !is_published_variant(one.name)
-                               ? "int4 is so by definition"
-                               : "it has no expected outputs of its own");
+      notes +=
+          fmt::format("{}: opportunistic: {}\n", one.name,
+                      rounds_to_int4(one.name) ? "int4 is so by definition" : "it has no expected outputs of its own");
     }
   }
   return notes;

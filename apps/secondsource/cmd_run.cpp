@@ -544,9 +544,11 @@ Result<void> look_at_limits(const RunSettings& settings, RunRecord& record, Prog
     return {};
   }
   LimitStore store = LimitStore::for_host(cache_folder(), record.host, settings.threads, settings.cpus);
+  const bool one_look_is_enough = settings.takes_any_noise();
   const bool was_measured = store.looks().best.n_threads > 0;
-  if (!(settings.takes_any_noise() ? was_measured : is_settled(store.looks()))) {
-    const auto when_disturbed = settings.takes_any_noise() ? WhenDisturbed::kAccept : WhenDisturbed::kMeasureAgain;
+  const bool is_known = one_look_is_enough ? was_measured : is_settled(store.looks());
+  if (!is_known) {
+    const auto when_disturbed = one_look_is_enough ? WhenDisturbed::kAccept : WhenDisturbed::kMeasureAgain;
     SS_TRY(const MachineLimits look,
            measure_machine_limits(settings.threads, settings.cpus, HostFiles(), when_disturbed));
     if (const Result<void> added = store.add(look); !added) {

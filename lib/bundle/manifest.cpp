@@ -210,8 +210,7 @@ Tier tier_without_quality(std::string_view variant_name) {
 }
 
 Tier tier_with_quality(std::string_view variant_name, const Quality& quality) {
-  const bool is_own_int4 = has_int4_weights(variant_name) && !is_published_variant(variant_name);
-  return !is_own_int4 && quality.outside_limits().empty() ? Tier::kBlessed : Tier::kOpportunistic;
+  return !rounds_to_int4(variant_name) && quality.outside_limits().empty() ? Tier::kBlessed : Tier::kOpportunistic;
 }
 
 bool is_sha256(std::string_view text) {

@@ -26,6 +26,11 @@ inline constexpr std::array<std::string_view, 3> kPublishedMethods = {"gptq-", "
   return variant.starts_with("int4") || variant.find("-int4") != std::string_view::npos || variant == "gguf-q4_0";
 }
 
+/// True if this project rounds the variant's weights to four bits, which published ones are not.
+[[nodiscard]] constexpr bool rounds_to_int4(std::string_view variant) {
+  return has_int4_weights(variant) && !is_published_variant(variant);
+}
+
 /// True if the variant's matmuls multiply 8-bit integers, so that the int8 peak of the device is their limit.
 [[nodiscard]] constexpr bool multiplies_int8(std::string_view variant) {
   return variant.ends_with("w8a8");

@@ -1,6 +1,6 @@
 #pragma once
-// What a machine, or a device of its own, can do at best, as runs record it and kernel_bench compares with.
-// host/machine_limits.h measures it for the host, backend/device_rates.h for any other device.
+// The highest rates of reading and computing that a host, or a device with its own memory, reaches: runs record them, and
+// kernel_bench compares kernels with them. host/machine_limits.h measures the host, backend/device_rates.h any other device.
 
 #include <cstdint>
 #include <optional>

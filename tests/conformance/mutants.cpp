@@ -50,6 +50,16 @@ class ChangedFrame {
   Batch batch_;
 };
 
+/// The frame with another graph, which must outlive it.
+HostFrame with_graph(const HostFrame& frame, const StepGraph& graph) {
+  return {.graph = graph,
+          .batch = frame.batch,
+          .pool = frame.pool,
+          .token_ids = frame.token_ids,
+          .values = frame.values,
+          .rows = frame.rows};
+}
+
 float truncated_to_bf16(float x) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & 0xffff0000U);
 }
@@ -182,12 +192,7 @@ class MutantKernels final : public ReferenceKernels {
       }
     }
     const QueryGrowth growth = take_growth(op.rope, graph);
-    SS_TRY_VOID(ReferenceKernels::run(changed, {.graph = graph,
-                                                .batch = view.batch,
-                                                .pool = view.pool,
-                                                .token_ids = view.token_ids,
-                                                .values = view.values,
-                                                .rows = view.rows}));
+    SS_TRY_VOID(ReferenceKernels::run(changed, with_graph(view, graph)));
     grow_without_steps(growth, op.q_out, frame);
     for (const std::int32_t slot : frame.batch.kv_slots) {
       if (bug_ != Bug::kCacheTruncated || slot < 0) continue;
@@ -211,12 +216,7 @@ class MutantKernels final : public ReferenceKernels {
       std::ranges::fill(graph.ropes[static_cast<std::size_t>(index_of(op.rope))].inv_freq, 0.0F);
     }
     const QueryGrowth growth = take_growth(op.rope, graph);
-    SS_TRY_VOID(ReferenceKernels::run(op, {.graph = graph,
-                                           .batch = frame.batch,
-                                           .pool = frame.pool,
-                                           .token_ids = frame.token_ids,
-                                           .values = frame.values,
-                                           .rows = frame.rows}));
+    SS_TRY_VOID(ReferenceKernels::run(op, with_graph(frame, graph)));
     grow_without_steps(growth, op.q_out, frame);
     return {};
   }

@@ -1,4 +1,5 @@
-// Fuzzes a safetensors file with published codes. What is accepted must give every row, in its own encoding and in F32, or say why not.
+// Fuzzes the reader of safetensors files with published codes. Every row of a file that is accepted can be read in its own encoding
+// and in F32, or the reader returns an error.
 
 #include <sys/mman.h>
 #include <unistd.h>

@@ -78,7 +78,8 @@ JOBS = [{"sequences": [{"ids": [(37 * i + 5) % 2000 + 4 for i in range(90)], "n_
 def write_model(name: str, folder: Path) -> None:
     model = tiny_models.with_random_weights(MODELS[name])
     with torch.no_grad():
-        # Channels with large inputs and small weights, as trained models have them, where each product is smoothed.
+        # Trained models have channels with large inputs and small weights. The random model gets some in front of every product
+        # that is smoothed.
         weights = dict(model.named_parameters())
         for module, multiplied, divided, group in folds(model.config, tied=True, stored=False):
             channels = {5: 64, 17: 32} if "o_proj" not in module else {}

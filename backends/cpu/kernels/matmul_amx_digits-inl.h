@@ -6,13 +6,14 @@
 //   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k]     int8-g32, int4: groups of 32 columns
 //
 // Activations are int8 digits (activation_digits-inl.h). Each row takes kDigits lines of a tile, so that 16 rows with three digits
-// fill three tiles. The sums of each digit are exact in int32, over all columns of int8 (up to 2^17 of them) or over a group of 32;
-// then digits, and groups in the order of k, are added in f32. Packed weights already have the layout of AMX's right-hand
-// operand: 16 lines of 64 bytes hold 64 columns of int8, and 8 lines hold a group of int8-g32. The nibbles of int4 are widened
-// in registers to int8 numbers of 16 times their value, and stored in a buffer that stays in the first-level cache.
+// fill three tiles. The products of one digit are summed in int32, which is exact: over all columns of an int8 weight, of which there
+// are at most 2^17, or over a group of 32 columns. The sums of the digits, and those of the groups in the order of k, are added in f32. Packed weights already have the layout of AMX's right-hand
+// operand: 16 lines of 64 bytes hold 64 columns of int8, and 8 lines hold a group of int8-g32. An int4 weight is multiplied by 16,
+// which makes it an int8, in registers, and stored in a buffer that stays in the first-level cache.
 //
 // a: [k / vec][n_rows][kDigits][vec] int8, with vec 64 for int8 and 32 for groups; for int4 the columns have the order of its
-// nibbles. One line past its end is read. Tiles: kernel_table.h, 64-byte aligned. c: [n_rows, 16 * n_tiles] f32. Nothing overlaps.
+// nibbles. The kernel reads up to 64 bytes past the end of a. Tiles of weights are laid out as kernel_table.h says, 64-byte aligned.
+// c: [n_rows, 16 * n_tiles] f32. None of these arrays overlaps another.
 
 #include "cpu/kernels/activation_digits-inl.h"
 #include "cpu/kernels/matmul_amx-inl.h"

@@ -6,7 +6,7 @@
 //   logprob = logit - log(sum exp(logits))
 //
 // Shapes       logits: [L, vocab_size]; sampled: [L]; top: [L, n_top];
-//              pieces: [L, ceil(vocab_size / kSamplePieceLogits)], a piece being 4096 neighbouring logits of one row;
+//              pieces: [L, ceil(vocab_size / kSamplePieceLogits)], where a piece is 4096 neighbouring logits of one row;
 //              bins: [L]
 // Dtypes       logits, logprob: f32; ids: int32
 // Accumulator  f64 for log-probabilities; 64-bit integers in units of 2^-40 of the largest mass for draws, so that sums
@@ -240,7 +240,7 @@ SS_DEVICE Candidates gather(const Row& row, const Draw& draw, int bin, Shared& s
   if (thread_x() == 0) shared.n_gathered = 0;
   sync_block();
   visit_allowed<2 * kLoads>(row, [&](int id, float logit) {
-    if (draw.bin_of(logit) == bin) shared.gathered[fetch_add_shared(&shared.n_gathered, 1)] = rank_of(logit, id);
+    if (draw.bin_of(logit) == bin) shared.gathered[fetch_add(&shared.n_gathered, 1)] = rank_of(logit, id);
   });
   sync_block();
   return found;

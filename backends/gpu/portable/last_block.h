@@ -8,8 +8,8 @@
 //
 // The counter is 0 before the first block arrives and after the last one has left. The pattern is that of the CUDA C++ Programming
 // Guide, section "Memory Fence Functions". On AMD the fences have the scope "agent", which is the whole device (LLVM's User
-// Guide for AMDGPU, section "Memory Model"). The shim's atomic operation orders blocks that run on different threads of the CPU, but cannot see that a fence is missing:
-// tests/codegen looks for them.
+// Guide for AMDGPU, section "Memory Model"). The shim runs blocks on threads of the CPU, where the atomic operation alone orders their
+// accesses, so that a missing fence has no effect there; tests/codegen looks for the fences in the machine code.
 
 #include "gpu/portable/target.h"
 

@@ -66,23 +66,20 @@ SS_DEVICE bool any_lane(bool mine) {
 #endif
 }
 
-/// Atomic addition to a number in shared memory.
+/// Atomic addition to a number in shared or device memory; returns the number before it.
 template <typename T>
-SS_DEVICE void add_shared(T* number, std::type_identity_t<T> value) {
-#if defined(SS_GPU_SHIM)
-  __atomic_fetch_add(number, value, __ATOMIC_RELAXED);
-#else
-  atomicAdd(number, value);
-#endif
-}
-
-/// The same, and the number before it.
-SS_DEVICE std::uint32_t fetch_add_shared(std::uint32_t* number, std::uint32_t value) {
+SS_DEVICE T fetch_add(T* number, std::type_identity_t<T> value) {
 #if defined(SS_GPU_SHIM)
   return __atomic_fetch_add(number, value, __ATOMIC_RELAXED);
 #else
   return atomicAdd(number, value);
 #endif
+}
+
+/// Atomic addition to a number in shared memory.
+template <typename T>
+SS_DEVICE void add_shared(T* number, std::type_identity_t<T> value) {
+  (void)fetch_add(number, value);
 }
 
 /// A 64-bit sum in shared memory to which threads add by two additions of 32 bits, which every GPU has; NVIDIA's make one of
@@ -94,7 +91,7 @@ struct WideSum {
 };
 SS_DEVICE void add_shared(WideSum* sum, unsigned long long value) {
   const auto low = static_cast<std::uint32_t>(value);
-  const std::uint32_t before = fetch_add_shared(&sum->low, low);
+  const std::uint32_t before = fetch_add(&sum->low, low);
   // Exactly one addition carries each time that the lower half wraps, in whatever order they come.
   const std::uint32_t carry = before + low < before ? 1U : 0U;
   const std::uint32_t high = static_cast<std::uint32_t>(value >> 32) + carry;
@@ -104,11 +101,7 @@ SS_DEVICE void add_shared(WideSum* sum, unsigned long long value) {
 /// Atomic addition to a number in device memory, whose result no thread needs before the kernel ends or last_block.h.
 template <typename T>
 SS_DEVICE void add_device(T* number, std::type_identity_t<T> value) {
-#if defined(SS_GPU_SHIM)
-  __atomic_fetch_add(number, value, __ATOMIC_RELAXED);
-#else
-  atomicAdd(number, value);
-#endif
+  (void)fetch_add(number, value);
 }
 
 /// The most warps of a block.

@@ -18,6 +18,7 @@
 #include "support/catch.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
+#include "weight_rows.h"
 
 namespace secondsource::published_weights_test {
 namespace {
@@ -84,22 +85,6 @@ Result<TensorStore> opened(const test::ScratchFolder& scratch, const std::string
   return TensorStore::open_file(path);
 }
 
-struct Rows {
-  std::vector<std::byte> values;
-  std::vector<float> scales;
-};
-Rows rows_of(const StoredTensor& tensor, WeightEncoding encoding) {
-  const auto source = make_weight_source(tensor, encoding);
-  REQUIRE_OK(source);
-  const std::int64_t n_rows = tensor.info.shape.extent(0);
-  const std::int64_t n_cols = tensor.info.shape.extent(1);
-  Rows rows;
-  rows.values.resize(static_cast<std::size_t>(n_rows * n_cols) * transfer_bytes_per_value(encoding));
-  rows.scales.resize(static_cast<std::size_t>(n_rows * scales_per_row(encoding, n_cols)));
-  REQUIRE_OK((*source)->read_rows(0, n_rows, rows.values, rows.scales));
-  return rows;
-}
-
 TEST_CASE("int4 codes in groups of 64 are given unchanged with repeated scales, and by their values in f32") {
   const test::ScratchFolder scratch;
   constexpr std::int64_t kCols = 96;  // a whole group and half a one
@@ -122,9 +107,9 @@ TEST_CASE("int4 codes in groups of 64 are given unchanged with repeated scales, 
   const StoredTensor& tensor = *store->find("m");
   CHECK(tensor.info.shape == Shape{2, kCols});
   CHECK(store->find("m.codes") == nullptr);
-  const Rows kept = rows_of(tensor, kInt4Group32);
+  const test::WeightRows kept = test::rows_of(tensor, kInt4Group32);
   CHECK(kept.scales == std::vector<float>{0.5F, 0.5F, 0.25F, 3.0F, 3.0F, -0.125F});
-  const Rows plain = rows_of(tensor, kF32);
+  const test::WeightRows plain = test::rows_of(tensor, kF32);
   for (std::size_t i = 0; i < codes.size(); ++i) {
     CHECK(static_cast<int>(static_cast<std::int8_t>(kept.values[i])) == codes[i]);
     float value = 0.0F;
@@ -146,7 +131,7 @@ TEST_CASE("codes with a scale for each row are given unchanged, the least of the
       scratch, "gptq-int8",
       {{{"m.codes", DType::kI8, {2, 3}}, bytes_of(codes)}, {{"m.scales", DType::kF32, {2, 1}}, bytes_of(scales)}});
   REQUIRE_OK(int8);
-  const Rows kept = rows_of(*int8->find("m"), kInt8PerRow);
+  const test::WeightRows kept = test::rows_of(*int8->find("m"), kInt8PerRow);
   CHECK(std::memcmp(kept.values.data(), codes.data(), codes.size()) == 0);
   CHECK(kept.scales == scales);
   const std::vector<std::uint8_t> numbers = {0x7e, 0xfe, 0x01, 0x80, 0x38, 0x00};
@@ -154,7 +139,7 @@ TEST_CASE("codes with a scale for each row are given unchanged, the least of the
                           {{{"m.codes", DType::kU8, {2, 3}, "F8_E4M3"}, bytes_of(numbers)},
                            {{"m.scales", DType::kF32, {2, 1}}, bytes_of(scales)}});
   REQUIRE_OK(fp8);
-  const Rows values = rows_of(*fp8->find("m"), kF32);
+  const test::WeightRows values = test::rows_of(*fp8->find("m"), kF32);
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     float value = 0.0F;
     std::memcpy(&value, values.values.data() + 4 * i, 4);

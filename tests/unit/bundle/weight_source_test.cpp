@@ -21,6 +21,7 @@
 #include "support/scratch_folder.h"
 #include "support/source_path.h"
 #include "unit/bundle/safetensors_bytes.h"
+#include "unit/bundle/weight_rows.h"
 
 namespace secondsource {
 namespace {
@@ -47,24 +48,7 @@ StoredTensor stored_tensor(const test::ScratchFolder& scratch, std::string_view 
   return *store->find("t");
 }
 
-struct Rows {
-  std::vector<std::byte> values;
-  std::vector<float> scales;
-};
-
-Rows read_all(const StoredTensor& tensor, WeightEncoding encoding) {
-  const auto source = make_weight_source(tensor, encoding);
-  REQUIRE_OK(source);
-  const std::int64_t n_rows = tensor.info.shape.extent(0);
-  const std::int64_t n_cols = tensor.info.shape.extent(1);
-  Rows rows;
-  rows.values.resize(static_cast<std::size_t>(n_rows * n_cols) * transfer_bytes_per_value(encoding));
-  rows.scales.resize(static_cast<std::size_t>(n_rows * scales_per_row(encoding, n_cols)));
-  REQUIRE_OK((*source)->read_rows(0, n_rows, rows.values, rows.scales));
-  return rows;
-}
-
-std::vector<std::uint32_t> halves(const Rows& rows) {
+std::vector<std::uint32_t> halves(const test::WeightRows& rows) {
   std::vector<std::uint32_t> bits;
   for (std::size_t i = 0; i + 1 < rows.values.size(); i += 2) {
     bits.push_back(std::to_integer<std::uint32_t>(rows.values[i]) | std::to_integer<std::uint32_t>(rows.values[i + 1])
@@ -73,19 +57,19 @@ std::vector<std::uint32_t> halves(const Rows& rows) {
   return bits;
 }
 
-std::vector<int> codes(const Rows& rows) {
+std::vector<int> codes(const test::WeightRows& rows) {
   std::vector<int> q;
   for (const std::byte value : rows.values) q.push_back(static_cast<std::int8_t>(std::to_integer<std::uint8_t>(value)));
   return q;
 }
 
-std::vector<int> unsigned_codes(const Rows& rows) {
+std::vector<int> unsigned_codes(const test::WeightRows& rows) {
   std::vector<int> q;
   for (const std::byte value : rows.values) q.push_back(std::to_integer<int>(value));
   return q;
 }
 
-std::vector<std::uint32_t> scale_bits(const Rows& rows) {
+std::vector<std::uint32_t> scale_bits(const test::WeightRows& rows) {
   std::vector<std::uint32_t> bits;
   for (const float scale : rows.scales) bits.push_back(std::bit_cast<std::uint32_t>(scale));
   return bits;
@@ -102,22 +86,22 @@ TEST_CASE("rows of every stored type are encoded bit for bit as NumPy does") {
       CAPTURE(entry["name"].get<std::string>(), dtype);
       const auto bits = expected["bits"].get<std::vector<std::uint32_t>>();
       const StoredTensor tensor = stored_tensor(scratch, dtype, bits);
-      CHECK(halves(read_all(tensor, WeightEncoding::kBf16)) == expected["bf16"].get<std::vector<std::uint32_t>>());
+      CHECK(halves(test::rows_of(tensor, WeightEncoding::kBf16)) == expected["bf16"].get<std::vector<std::uint32_t>>());
       const auto f16 = expected["f16"].get<std::vector<std::uint32_t>>();
       const bool fits_f16 =
           std::none_of(f16.begin(), f16.end(), [](std::uint32_t b) { return (b & 0x7c00U) == 0x7c00U; });
-      if (fits_f16) CHECK(halves(read_all(tensor, WeightEncoding::kF16)) == f16);
-      const Rows int8 = read_all(tensor, WeightEncoding::kInt8PerRow);
+      if (fits_f16) CHECK(halves(test::rows_of(tensor, WeightEncoding::kF16)) == f16);
+      const test::WeightRows int8 = test::rows_of(tensor, WeightEncoding::kInt8PerRow);
       CHECK(codes(int8) == expected["int8"]["q"].get<std::vector<int>>());
       CHECK(scale_bits(int8) == std::vector<std::uint32_t>{expected["int8"]["scale"].get<std::uint32_t>()});
-      const Rows fp8 = read_all(tensor, WeightEncoding::kFp8PerRow);
+      const test::WeightRows fp8 = test::rows_of(tensor, WeightEncoding::kFp8PerRow);
       CHECK(unsigned_codes(fp8) == expected["fp8"]["q"].get<std::vector<int>>());
       CHECK(scale_bits(fp8) == std::vector<std::uint32_t>{expected["fp8"]["scale"].get<std::uint32_t>()});
       const std::pair<const char*, WeightEncoding> in_groups[] = {{"int8-g32", WeightEncoding::kInt8Group32},
                                                                   {"int4", WeightEncoding::kInt4Group32}};
       for (const auto& [name, encoding] : in_groups) {
         CAPTURE(name);
-        const Rows groups = read_all(tensor, encoding);
+        const test::WeightRows groups = test::rows_of(tensor, encoding);
         CHECK(codes(groups) == expected[name]["q"].get<std::vector<int>>());
         CHECK(scale_bits(groups) == expected[name]["scales"].get<std::vector<std::uint32_t>>());
       }
@@ -210,7 +194,7 @@ TEST_CASE("any range of rows is the same as that part of all rows") {
   for (const WeightEncoding encoding :
        {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
         WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kFp8PerRow}) {
-    const Rows all = read_all(tensor, encoding);
+    const test::WeightRows all = test::rows_of(tensor, encoding);
     const auto source = make_weight_source(tensor, encoding);
     REQUIRE_OK(source);
     const std::size_t row_bytes = all.values.size() / 7;
@@ -360,7 +344,7 @@ TEST_CASE("columns of a matrix are delivered as rows, in every encoding as the s
   for (const WeightEncoding encoding : {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kInt8PerRow,
                                         WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
     CAPTURE(to_string(encoding));
-    const Rows whole = read_all(expected, encoding);
+    const test::WeightRows whole = test::rows_of(expected, encoding);
     const auto source = make_column_source(tensor, kView, encoding);
     REQUIRE_OK(source);
     for (const auto& [first, n] : {std::pair<std::int64_t, std::int64_t>{0, 65}, {63, 2}, {7, 1}}) {

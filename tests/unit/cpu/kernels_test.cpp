@@ -452,17 +452,9 @@ TEST_CASE("every E4M3 weight is multiplied by its value, for every row count of 
       CAPTURE(std::string(to_string(isa)), n_rows);
       std::vector<float> x(static_cast<std::size_t>(n_rows) * kColumns);
       for (int m = 0; m < n_rows; ++m) x[static_cast<std::size_t>(m * kColumns + (5 * m + n_rows) % kColumns)] = 1.0F;
-      std::vector<std::byte> packed(x.size() * sizeof(float));
-      table.pack({.x = x.data(),
-                  .x_stride = kColumns,
-                  .n_rows = n_rows,
-                  .k = kColumns,
-                  .k_padded = kColumns,
-                  .vec = product.vec,
-                  .act = product.act,
-                  .out = packed.data()});
+      const PackedRows packed(table, product, x.data(), n_rows, kColumns, kColumns);
       std::vector<float> c(static_cast<std::size_t>(n_rows) * 16);
-      product.multiply({.a = packed.data(),
+      product.multiply({.a = packed.bytes.data(),
                         .n_rows = n_rows,
                         .tiles = tile,
                         .tile_bytes = sizeof tile,
