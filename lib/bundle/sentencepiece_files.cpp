@@ -170,9 +170,7 @@ struct ModelFile {
 
 /// The first of the files under whose names a model may be; nullopt if there is none.
 Result<std::optional<ModelFile>> find_model_file(const ChatFileReader& read) {
-  std::vector<std::string_view> names = {kSentencePieceFile, kOtherSentencePieceFile};
-  names.insert(names.end(), kTiktokenFiles.begin(), kTiktokenFiles.end());
-  for (const std::string_view name : names) {
+  for (const std::string_view name : kTokenizerModelFiles) {
     SS_TRY(std::optional<std::string> content, read(name));
     if (content) return std::optional(ModelFile{name, *std::move(content)});
   }

@@ -2,6 +2,7 @@
 // The tokenizer of a folder that has SentencePiece's model (tokenizer.model, or spiece.model as T5 names it) and no tokenizer.json,
 // as transformers makes one of it: the pieces, the tokens that were added to them later, and the ids that stand around every text.
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,10 +12,12 @@
 
 namespace secondsource {
 
-// A tiktoken file under the same name, or one of its own, is taken where its family is known (tiktoken_files.h).
 inline constexpr std::string_view kSentencePieceFile = "tokenizer.model";
-/// Looked for where there is no tokenizer.model.
 inline constexpr std::string_view kOtherSentencePieceFile = "spiece.model";
+/// The names of a tokenizer's model in a folder without tokenizer.json; the first that is there is read. A tiktoken file, by the
+/// names of its families or as tokenizer.model, is taken where its family is known (tiktoken_files.h).
+inline constexpr std::array<std::string_view, 5> kTokenizerModelFiles = {
+    kSentencePieceFile, kOtherSentencePieceFile, "qwen.tiktoken", "cl100k_base.tiktoken", "o200k_base.tiktoken"};
 
 /// The text of the tokenizer.json that stands for the model, with the added tokens and the settings add_bos_token and
 /// add_eos_token of tokenizer_config.json (or added_tokens.json), and what its tokenizer_class adds; nullopt if the folder has

@@ -2,7 +2,6 @@
 // The tokenizer of a folder that has a tiktoken file and no tokenizer.json. Such a file has neither the pattern by which a text is
 // split nor the special tokens: the pattern is known of some families, and the special tokens are those of tokenizer_config.json.
 
-#include <array>
 #include <string>
 #include <string_view>
 
@@ -11,10 +10,6 @@
 #include "tokenizer/gguf_vocabulary.h"
 
 namespace secondsource {
-
-/// Looked for where there is neither a tokenizer.model nor a spiece.model.
-inline constexpr std::array<std::string_view, 3> kTiktokenFiles = {"qwen.tiktoken", "cl100k_base.tiktoken",
-                                                                   "o200k_base.tiktoken"};
 
 /// The vocabulary of a tiktoken file, without the added tokens. The pattern follows from model_type in config.json and the number of
 /// tokens in the file; both must be those of a published family (docs/bundle-format.md has the table). Errors: kUnsupported for

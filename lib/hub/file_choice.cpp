@@ -18,9 +18,11 @@ namespace secondsource {
 namespace {
 
 constexpr std::string_view kConfigFile = "config.json";
-constexpr std::array<std::string_view, 11> kDescriptionFiles = {
-    kConfigFile,           "generation_config.json", "tokenizer.json",        "tokenizer.model",
-    "spiece.model",        "added_tokens.json",      "tokenizer_config.json", "special_tokens_map.json",
+constexpr std::string_view kTokenizerFile = "tokenizer.json";
+/// Beside them the model of the tokenizer, where there is no tokenizer.json.
+constexpr std::array<std::string_view, 9> kDescriptionFiles = {
+    kConfigFile,           "generation_config.json", kTokenizerFile,
+    "added_tokens.json",   "tokenizer_config.json",  "special_tokens_map.json",
     "chat_template.jinja", "chat_template.json",     kWeightIndexFile};
 constexpr std::string_view kTemplates = "additional_chat_templates/";
 // The largest that any of these may be when it is read (docs/bundle-format.md).
@@ -51,6 +53,15 @@ std::vector<std::string> gguf_names(const HubListing& listing) {
   return names;
 }
 
+/// The name under which the tokenizer is read: tokenizer.json, or of its model; empty if there is neither.
+std::string_view tokenizer_name(const HubListing& listing) {
+  if (listing.find(kTokenizerFile) != nullptr) return kTokenizerFile;
+  for (const std::string_view name : kTokenizerModelFiles) {
+    if (listing.find(name) != nullptr) return name;
+  }
+  return "";
+}
+
 /// Why nothing can be pulled as a Hugging Face folder.
 Error no_model(const HubListing& listing, const std::string& repository, std::string_view expected) {
   if (const std::vector<std::string> ggufs = gguf_names(listing); !ggufs.empty()) {
@@ -69,14 +80,13 @@ Result<std::vector<HubFile>> description_files(const HubListing& listing, const 
   if (listing.find(kConfigFile) == nullptr) return no_model(listing, repository, kConfigFile);
   const bool has_weights = listing.find(kWeightIndexFile) != nullptr || listing.find(kSingleWeightFile) != nullptr;
   if (!has_weights) return no_model(listing, repository, kSingleWeightFile);
-  const bool has_tokenizer = listing.find("tokenizer.json") != nullptr;
+  const std::string_view tokenizer = tokenizer_name(listing);
   std::vector<HubFile> files;
   for (const HubFile& file : listing.files) {
-    const bool is_sentencepiece = file.path == kSentencePieceFile || file.path == kOtherSentencePieceFile;
-    if (has_tokenizer && is_sentencepiece) continue;
     const bool is_template = file.path.starts_with(kTemplates) && file.path.ends_with(".jinja") &&
                              file.path.find('/', kTemplates.size()) == std::string::npos;
-    if (!is_template && std::ranges::find(kDescriptionFiles, file.path) == kDescriptionFiles.end()) continue;
+    const bool is_description = std::ranges::find(kDescriptionFiles, file.path) != kDescriptionFiles.end();
+    if (!is_template && !is_description && file.path != tokenizer) continue;
     if (file.size_bytes.value_or(0) > kLargestDescription) {
       return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}: expected at most 64 MiB, found {} bytes", repository,
                                                          printable(file.path), *file.size_bytes)};
@@ -135,10 +145,7 @@ Result<std::vector<HubFile>> gguf_model_files(const HubListing& listing, const s
 }
 
 std::string remark_on_tokenizer(const HubListing& listing) {
-  for (const std::string_view file :
-       {std::string_view("tokenizer.json"), kSentencePieceFile, kOtherSentencePieceFile}) {
-    if (listing.find(file) != nullptr) return "";
-  }
+  if (!tokenizer_name(listing).empty()) return "";
   const auto foreign = foreign_tokenizer_among(top_names(listing));
   if (!foreign) return "no tokenizer.json: the bundle takes prompts with ids alone";
   return fmt::format("no tokenizer.json, but {}: {}", printable(foreign->file), foreign->advice);

@@ -148,6 +148,21 @@ class Pull(unittest.TestCase):
         self.assertEqual((self.out / "chat_template.jinja").read_bytes(), files["chat_template.jinja"])
         self.assertTrue((self.out / "additional_chat_templates/tool_use.jinja").exists())
 
+    def test_the_model_of_a_tokenizer_comes_where_there_is_no_tokenizer_json(self):
+        names = ("tokenizer.model", "spiece.model", "qwen.tiktoken", "cl100k_base.tiktoken", "o200k_base.tiktoken")
+        with Hub({**tiny_model(), **dict.fromkeys(names, b"no model")}) as hub:
+            self.good(hub)
+            self.assertFalse(any(hub.asked(name) for name in names))
+        shutil.rmtree(self.out)
+        for first, name in enumerate(names):
+            files = {**tiny_model(), **dict.fromkeys(names[first:], b"no model")}
+            del files["tokenizer.json"]
+            with self.subTest(name), Hub(files) as hub:
+                self.assertIn(name, self.pull(hub).stderr)
+                self.assertEqual([other for other in names if hub.asked(other)], [name])
+                self.assertFalse(self.out.exists())
+            shutil.rmtree(f"{self.out}.pull")
+
     @unittest.skipUnless(STORIES.exists(), "without SECONDSOURCE_ASSETS")
     def test_a_gguf_file_by_its_name(self):
         with Hub({"README.md": b"-", "q/stories260K.gguf": STORIES.read_bytes(), "q/other.gguf": b"GGUF"}) as hub:
