@@ -303,7 +303,8 @@ NextStream MatmulRunner::stream_after(WeightId weight) const {
   const std::int32_t next = next_weight_[static_cast<std::size_t>(index_of(weight))];
   if (next < 0) return {};
   const PackedWeight& tiles = weights_.at(WeightId{next});
-  return {tiles.tiles, tiles.tile_bytes, tiles.n_tiles};
+  const std::int64_t slice = slice_items(tiles.n_tiles, tiles.tile_bytes, pool_.n_threads());
+  return {tiles.tiles, tiles.tile_bytes, tiles.n_tiles, threads_of_loop(tiles.n_tiles, slice, pool_.n_threads())};
 }
 
 void MatmulRunner::run(const Matmul& op, const HostFrame& frame) {

@@ -35,15 +35,6 @@ void pause() {
 #endif
 }
 
-/// Returns once `value` is no longer `old`: spins, then sleeps in the kernel.
-void wait_until_changed(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
-  for (int spin = 0; spin < kSpins; ++spin) {
-    if (value.load(std::memory_order_acquire) != old) return;
-    pause();
-  }
-  value.wait(old, std::memory_order_acquire);
-}
-
 std::uint64_t to_word(std::uint64_t first, std::uint64_t end) {
   return first << 32U | end;
 }
@@ -68,6 +59,7 @@ bool is_pinned_item(std::uint64_t word) {
 ThreadPool::ThreadPool(ThreadPoolOptions options)
     : n_threads_(std::max(1, options.n_threads)),
       cpus_(std::move(options.cpus)),
+      groups_(std::make_unique<Group[]>(static_cast<std::size_t>(n_groups()))),
       slots_(std::make_unique<Slot[]>(static_cast<std::size_t>(n_threads_))) {
   threads_.reserve(static_cast<std::size_t>(n_threads_ - 1));
   try {
@@ -84,8 +76,7 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::end_threads() {
   stopping_.store(true, std::memory_order_release);
-  epoch_.fetch_add(1, std::memory_order_release);
-  epoch_.notify_all();
+  announce_loop(n_groups());
   for (std::thread& thread : threads_) thread.join();
 }
 
@@ -105,16 +96,21 @@ void ThreadPool::pin_caller() {
 }
 
 void ThreadPool::describe_loop(std::int64_t n_items, std::int64_t slice_items, const void* body, Function function) {
-  body_ = body;
-  function_ = function;
-  n_items_ = static_cast<std::uint32_t>(n_items);
-  slice_items_.store(static_cast<std::uint32_t>(slice_items), std::memory_order_relaxed);
-  n_done_.store(0, std::memory_order_relaxed);
+  for (int group = 0; group < n_groups(); ++group) {
+    Group& of = groups_[static_cast<std::size_t>(group)];
+    of.body = body;
+    of.function = function;
+    of.slice_items.store(static_cast<std::uint32_t>(slice_items), std::memory_order_relaxed);
+  }
+  n_announced_ += static_cast<std::uint64_t>(n_items);
 }
 
-void ThreadPool::announce_loop() {
-  epoch_.fetch_add(1, std::memory_order_release);
-  epoch_.notify_all();
+void ThreadPool::announce_loop(int n_groups) {
+  for (int group = 0; group < n_groups; ++group) {
+    std::atomic<std::uint32_t>& epoch = groups_[static_cast<std::size_t>(group)].epoch;
+    epoch.fetch_add(1, std::memory_order_release);
+    epoch.notify_all();
+  }
 }
 
 void ThreadPool::run_each(const void* body, Function function) {
@@ -127,9 +123,36 @@ void ThreadPool::run_each(const void* body, Function function) {
     slot.range.store(to_word(item, item + 1), std::memory_order_release);
   }
   n_backing_off_ = 0;
-  announce_loop();
+  announce_loop(n_groups());
   work(0);
   wait_for_all(Slices::kAny);
+}
+
+std::vector<ItemRange> ThreadPool::store_ranges(std::int64_t n_items, int n_active) {
+  std::vector<ItemRange> displaced;
+  const auto store = [&](int thread, ItemRange range) {
+    const std::uint64_t word = to_word(static_cast<std::uint64_t>(range.first), static_cast<std::uint64_t>(range.end));
+    const std::uint64_t old = slots_[static_cast<std::size_t>(thread)].range.exchange(word, std::memory_order_acq_rel);
+    if (size_of_word(old) > 0) displaced.push_back({first_of(old), end_of(old)});
+  };
+  int active = 0;
+  for (int thread = 0; thread < n_threads_ && active < n_active; ++thread) {
+    if (slots_[static_cast<std::size_t>(thread)].backs_off.load(std::memory_order_relaxed)) continue;
+    ItemRange range = range_of_thread(n_items, active++, n_active);
+    if (thread >= kGroupThreads) {
+      // The first thread of another group gets the ranges of all of its threads, which steal from it.
+      const int end_of_group = (thread / kGroupThreads + 1) * kGroupThreads;
+      for (int other = thread + 1; other < std::min(end_of_group, n_threads_) && active < n_active; ++other) {
+        if (slots_[static_cast<std::size_t>(other)].backs_off.load(std::memory_order_relaxed)) continue;
+        range.end = range_of_thread(n_items, active++, n_active).end;
+      }
+      store(thread, range);
+      thread = end_of_group - 1;
+    } else {
+      store(thread, range);
+    }
+  }
+  return displaced;
 }
 
 void ThreadPool::run_erased(std::int64_t n_items, std::int64_t slice_items, Slices slices, const void* body,
@@ -139,7 +162,7 @@ void ThreadPool::run_erased(std::int64_t n_items, std::int64_t slice_items, Slic
   pin_caller();
   const std::int64_t slice = std::min<std::int64_t>(slice_items, INT32_MAX);
   if (n_backing_off_ > 0) end_backoffs();
-  const int n_active = n_threads_ - n_backing_off_;
+  const int n_active = threads_of_loop(n_items, slice, n_threads_ - n_backing_off_);
   if (n_active == 1 || n_items <= slice) {
     for (std::int64_t first = 0; first < n_items; first += slice) {
       function(body, {first, std::min(n_items, first + slice)}, 0);
@@ -149,40 +172,34 @@ void ThreadPool::run_erased(std::int64_t n_items, std::int64_t slice_items, Slic
   describe_loop(n_items, slice, body, function);
   // A thread that is late from the previous loop may steal as soon as the first range is stored, and may publish the
   // stolen range in its own slot before that slot gets its range here; the caller runs what it displaces.
-  std::vector<ItemRange> displaced;
-  int active = 0;
-  for (int thread = 0; thread < n_threads_; ++thread) {
-    Slot& slot = slots_[static_cast<std::size_t>(thread)];
-    if (slot.backs_off.load(std::memory_order_relaxed)) continue;
-    const ItemRange range = range_of_thread(n_items, active++, n_active);
-    const std::uint64_t word = to_word(static_cast<std::uint64_t>(range.first), static_cast<std::uint64_t>(range.end));
-    const std::uint64_t old = slot.range.exchange(word, std::memory_order_acq_rel);
-    if (size_of_word(old) > 0) displaced.push_back({first_of(old), end_of(old)});
-  }
-  announce_loop();
+  const std::vector<ItemRange> displaced = store_ranges(n_items, n_active);
+  announce_loop(std::min(n_groups(), (n_active + n_backing_off_ + kGroupThreads - 1) / kGroupThreads));
   for (const ItemRange& range : displaced) run_items(range, 0);
   work(0);
   wait_for_all(slices);
 }
 
 void ThreadPool::announce_next(const NextStream& next) {
-  for (int thread = 1; thread < n_threads_; ++thread) {
-    const ItemRange part = range_of_thread(next.n_items, thread, n_threads_);
-    Slot& slot = slots_[static_cast<std::size_t>(thread)];
-    slot.next.store(next.items + part.first * next.item_bytes, std::memory_order_relaxed);
-    slot.next_bytes.store(std::min((part.end - part.first) * next.item_bytes, kPrefetchBytes),
-                          std::memory_order_relaxed);
+  for (int group = 0; group * kGroupThreads < next.n_threads; ++group) {
+    Group& of = groups_[static_cast<std::size_t>(group)];
+    of.next.store(next.items, std::memory_order_relaxed);
+    of.next_item_bytes.store(next.item_bytes, std::memory_order_relaxed);
+    of.next_items.store(next.n_items, std::memory_order_relaxed);
+    of.next_threads.store(next.n_threads, std::memory_order_relaxed);
   }
 }
 
-// A late thread may combine the address of one announcement with the size of another. That is harmless: prefetching an
-// unmapped address does nothing.
+// A late thread may combine parts of two announcements. That is harmless: prefetching an unmapped address does nothing.
 void ThreadPool::prefetch_next(int thread, std::uint32_t epoch, Prefetched& prefetched) const {
-  const Slot& slot = slots_[static_cast<std::size_t>(thread)];
-  const std::byte* const next = slot.next.load(std::memory_order_relaxed);
+  const Group& group = group_of(thread);
+  const int n_threads = group.next_threads.load(std::memory_order_relaxed);
+  if (thread >= n_threads) return;
+  const std::int64_t item_bytes = group.next_item_bytes.load(std::memory_order_relaxed);
+  const ItemRange items = range_of_thread(group.next_items.load(std::memory_order_relaxed), thread, n_threads);
+  const std::byte* const next = group.next.load(std::memory_order_relaxed) + items.first * item_bytes;
   if (next != prefetched.from) prefetched = {next, 0};
-  const std::int64_t end = slot.next_bytes.load(std::memory_order_relaxed);
-  while (prefetched.bytes < end && epoch_.load(std::memory_order_relaxed) == epoch) {
+  const std::int64_t end = std::min((items.end - items.first) * item_bytes, kPrefetchBytes);
+  while (prefetched.bytes < end && group.epoch.load(std::memory_order_relaxed) == epoch) {
     for (std::int64_t at = 0; at < kPrefetchStepBytes; at += kLineBytes) {
       constexpr int kToRead = 0;
       constexpr int kSecondLevel = 2;
@@ -202,14 +219,20 @@ void ThreadPool::end_backoffs() {
   }
 }
 
+bool ThreadPool::is_loop_over() const {
+  // Counters only grow, and together they reach n_announced_ when the last item is done, so it does not matter that they are
+  // read one after the other.
+  std::uint64_t n_done = 0;
+  for (int group = 0; group < n_groups(); ++group) n_done += groups_[static_cast<std::size_t>(group)].n_done.load();
+  return n_done == n_announced_;
+}
+
 void ThreadPool::wait_for_all(Slices slices) {
-  std::uint32_t n_done = n_done_.load(std::memory_order_acquire);
-  if (n_done == n_items_) return;
+  if (is_loop_over()) return;
   const std::int64_t began_ns = now_ns();
   while (now_ns() - began_ns < kPatienceNs) {
     for (int spin = 0; spin < 16; ++spin) pause();
-    n_done = n_done_.load(std::memory_order_acquire);
-    if (n_done == n_items_) return;
+    if (is_loop_over()) return;
   }
   // Nothing is left to take, so a thread that still holds a short slice has lost its CPU.
   std::vector<Slot*> late;
@@ -217,7 +240,15 @@ void ThreadPool::wait_for_all(Slices slices) {
     Slot& slot = slots_[static_cast<std::size_t>(thread)];
     if (slot.holds_slice.load(std::memory_order_acquire)) late.push_back(&slot);
   }
-  for (; n_done != n_items_; n_done = n_done_.load(std::memory_order_acquire)) n_done_.wait(n_done);
+  // A thread counts its items before it looks whether the caller sleeps, and the caller says that it sleeps before it looks at
+  // the counts, so that one of the two sees the other.
+  caller_sleeps_.store(true);
+  for (;;) {
+    const std::uint32_t n_wakes = n_wakes_.load();
+    if (is_loop_over()) break;
+    n_wakes_.wait(n_wakes);
+  }
+  caller_sleeps_.store(false);
   const std::int64_t now = now_ns();
   for (Slot* const slot : late) {
     const bool stays = began_ns - slot->backoff_until_ns < slot->backoff_ns;
@@ -231,9 +262,10 @@ void ThreadPool::wait_for_all(Slices slices) {
 
 bool ThreadPool::take_front(int thread, ItemRange& slice) {
   std::atomic<std::uint64_t>& range = slots_[static_cast<std::size_t>(thread)].range;
+  const std::atomic<std::uint32_t>& slice_items = group_of(thread).slice_items;
   std::uint64_t word = range.load(std::memory_order_acquire);
   while (size_of_word(word) > 0) {
-    const std::uint32_t n = std::min(slice_items_.load(std::memory_order_relaxed), size_of_word(word));
+    const std::uint32_t n = std::min(slice_items.load(std::memory_order_relaxed), size_of_word(word));
     const std::uint32_t first = first_of(word);
     if (range.compare_exchange_weak(word, to_word(first + n, end_of(word)), std::memory_order_acq_rel,
                                     std::memory_order_acquire)) {
@@ -244,30 +276,37 @@ bool ThreadPool::take_front(int thread, ItemRange& slice) {
   return false;
 }
 
+ThreadPool::Victim ThreadPool::longest_range(int first, int end, int thief) const {
+  Victim victim;
+  for (int i = 0; i < end - first; ++i) {
+    const auto candidate = static_cast<std::size_t>(first + (thief - first + i) % (end - first));
+    const std::uint64_t word = slots_[candidate].range.load(std::memory_order_acquire);
+    if (is_pinned_item(word) || size_of_word(word) <= size_of_word(victim.range)) continue;
+    victim = {candidate, word};
+  }
+  return victim;
+}
+
 bool ThreadPool::take(int thread, ItemRange& slice) {
   std::atomic<std::uint64_t>& own = slots_[static_cast<std::size_t>(thread)].range;
+  const int first_of_group = thread / kGroupThreads * kGroupThreads;
+  const int end_of_group = std::min(n_threads_, first_of_group + kGroupThreads);
   for (;;) {
     if (take_front(thread, slice)) return true;
     std::uint64_t empty = own.load(std::memory_order_acquire);
     if (size_of_word(empty) > 0) continue;
-    // Steal from the longest range left: its owner is the most delayed thread.
-    std::size_t victim = 0;
-    std::uint64_t longest = 0;
-    for (int i = 1; i < n_threads_; ++i) {
-      const auto candidate = static_cast<std::size_t>((thread + i) % n_threads_);
-      const std::uint64_t word = slots_[candidate].range.load(std::memory_order_acquire);
-      if (is_pinned_item(word) || size_of_word(word) <= size_of_word(longest)) continue;
-      victim = candidate;
-      longest = word;
-    }
-    if (size_of_word(longest) == 0) return false;
+    // Steal from the longest range left: its owner is the most delayed thread, or gives its group's range to all of them.
+    Victim victim = longest_range(first_of_group, end_of_group, thread);
+    if (size_of_word(victim.range) == 0 && n_threads_ > kGroupThreads) victim = longest_range(0, n_threads_, thread);
+    if (size_of_word(victim.range) == 0) return false;
     // Take half of it, work through it from the front, and let others steal from it in turn. Tails taken slice by slice
     // would be read backwards, which was a fifth slower (Zen 4, November 2026).
-    const std::uint32_t end = end_of(longest);
-    const std::uint32_t slice_items = std::min(slice_items_.load(std::memory_order_relaxed), size_of_word(longest));
-    const std::uint32_t n = std::max(slice_items, size_of_word(longest) / 2);
-    if (!slots_[victim].range.compare_exchange_weak(longest, to_word(first_of(longest), end - n),
-                                                    std::memory_order_acq_rel, std::memory_order_acquire)) {
+    const std::uint32_t end = end_of(victim.range);
+    const std::uint32_t slice_items =
+        std::min(group_of(thread).slice_items.load(std::memory_order_relaxed), size_of_word(victim.range));
+    const std::uint32_t n = std::max(slice_items, size_of_word(victim.range) / 2);
+    if (!slots_[victim.thread].range.compare_exchange_weak(victim.range, to_word(first_of(victim.range), end - n),
+                                                           std::memory_order_acq_rel, std::memory_order_acquire)) {
       continue;
     }
     slice = {end - n, end - n + slice_items};
@@ -283,13 +322,16 @@ bool ThreadPool::take(int thread, ItemRange& slice) {
 void ThreadPool::run_items(ItemRange items, int thread) {
   // The loop cannot end, and its fields cannot change, before these items are counted as done. `items` may be longer than
   // a slice of this loop: it may have been taken with the slice size of the previous one.
-  const auto step = static_cast<std::int64_t>(slice_items_.load(std::memory_order_relaxed));
+  Group& group = group_of(thread);
+  const auto step = static_cast<std::int64_t>(group.slice_items.load(std::memory_order_relaxed));
   for (std::int64_t first = items.first; first < items.end; first += step) {
-    function_(body_, {first, std::min(items.end, first + step)}, thread);
+    group.function(group.body, {first, std::min(items.end, first + step)}, thread);
   }
-  const std::uint32_t n_items = n_items_;
-  const auto n = static_cast<std::uint32_t>(items.end - items.first);
-  if (n_done_.fetch_add(n, std::memory_order_acq_rel) + n == n_items) n_done_.notify_one();
+  group.n_done.fetch_add(static_cast<std::uint64_t>(items.end - items.first));
+  if (thread != 0 && caller_sleeps_.load()) {
+    n_wakes_.fetch_add(1);
+    n_wakes_.notify_one();
+  }
 }
 
 void ThreadPool::work(int thread) {
@@ -301,15 +343,33 @@ void ThreadPool::work(int thread) {
   slot.holds_slice.store(false, std::memory_order_relaxed);
 }
 
+void ThreadPool::wait_for_loop(const Group& group, std::uint32_t seen) const {
+  // A loop that needs few threads is announced to few groups. Threads of the others go on polling as long as loops come, because
+  // waking them for the next long loop would take longer than the short ones do.
+  const std::atomic<std::uint32_t>& loops = groups_[0].epoch;
+  std::uint32_t n_loops = loops.load(std::memory_order_relaxed);
+  for (;;) {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      if (group.epoch.load(std::memory_order_acquire) != seen) return;
+      pause();
+    }
+    const std::uint32_t n_loops_now = loops.load(std::memory_order_relaxed);
+    if (n_loops_now == n_loops) break;
+    n_loops = n_loops_now;
+  }
+  group.epoch.wait(seen, std::memory_order_acquire);
+}
+
 void ThreadPool::worker_loop(int thread) {
   pin(thread);
+  const Group& group = group_of(thread);
   std::uint32_t seen = 0;
   Prefetched prefetched;
   while (!stopping_.load(std::memory_order_acquire)) {
     work(thread);
     prefetch_next(thread, seen, prefetched);
-    wait_until_changed(epoch_, seen);
-    seen = epoch_.load(std::memory_order_acquire);
+    wait_for_loop(group, seen);
+    seen = group.epoch.load(std::memory_order_acquire);
   }
 }
 

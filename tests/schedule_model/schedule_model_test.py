@@ -44,26 +44,41 @@ class Loops(unittest.TestCase):
         loop = model.Loop(64, 1 << 20, 64e3)
         self.assertAlmostEqual(model.simulate(loop, 16, model.Machine(0, 8)), 64 * (1 << 20) / 8)
 
-    def test_one_counter_costs_a_line_a_thread_and_a_tree_its_height(self):
+    def test_announcements_cost_lines_by_their_design(self):
         # Work of no time: 63 ranges are stored, then 63 threads read the announcement one after the other.
-        loop = model.Loop(64, 1 << 20, 0)
-        flat = model.simulate(loop, 64, model.Machine(10, math.inf))
-        self.assertGreaterEqual(flat, (63 + 63) * 10)
-        tree = model.simulate(loop, 64, model.Machine(10, math.inf, fan_out=8))
-        self.assertLess(tree, flat / 2)
+        loop, machine = model.Loop(64, 1 << 20, 0), model.Machine(10, math.inf)
+        one_counter = model.simulate(loop, 64, machine, model.ONE_COUNTER)
+        self.assertGreaterEqual(one_counter, (63 + 63) * 10)
+        self.assertLess(model.simulate(loop, 64, machine, model.GROUPS), one_counter / 2)
+        self.assertLess(model.simulate(loop, 64, machine, model.TREE), one_counter / 2)
+        self.assertEqual(model.starts(3, machine, model.ONE_COUNTER), [20, 30, 40])
+        # 18 threads in three groups: each is described, 7 + 2 ranges are stored, then the groups are announced in turn.
+        groups = model.starts(18, machine, model.GROUPS)
+        self.assertEqual(groups[0:3], [120, 130, 140])
+        self.assertEqual(groups[8:10], [130, 140])
+        self.assertEqual(groups[16], 140)
         # Threads 1 to 8 read the caller's line in turn, 9 to 16 that of thread 1, and so on.
-        self.assertEqual(model.starts(18, model.Machine(10, math.inf, 8))[0:10], [0, 10, 20, 30, 40, 50, 60, 70, 80, 20])
-        self.assertEqual(model.starts(18, model.Machine(10, math.inf, 8))[17], 20 + 10)
-        self.assertEqual(model.starts(3, model.Machine(10, math.inf)), [20, 30, 40])
+        self.assertEqual(model.starts(18, machine, model.TREE)[0:10], [0, 10, 20, 30, 40, 50, 60, 70, 80, 20])
+        self.assertEqual(model.starts(18, machine, model.TREE)[17], 20 + 10)
         # Both children arrive at 100: counted at 110 and 120. A caller that is later waits for nothing.
-        self.assertEqual(model.joined([0, 100, 100], model.Machine(10, math.inf, 2)), 120)
-        self.assertEqual(model.joined([500, 100, 100], model.Machine(10, math.inf, 2)), 500)
+        self.assertEqual(model.joined([0, 100, 100], machine, 2), 120)
+        self.assertEqual(model.joined([500, 100, 100], machine, 2), 500)
 
-    def test_a_small_loop_is_fastest_on_few_threads(self):
+    def test_the_first_thread_of_another_group_gets_the_range_of_all(self):
+        ranges = model.first_ranges(100, 18, model.GROUPS)
+        self.assertEqual(ranges[:3], [[0, 6], [6, 12], [12, 18]])
+        self.assertEqual(ranges[8], [48, 90])  # 10 threads have 6 items and 8 have 5
+        self.assertTrue(all(first == end for first, end in ranges[9:16]))
+        self.assertEqual(ranges[16], [90, 100])
+        self.assertEqual(model.first_ranges(100, 18, model.ONE_COUNTER)[8], [48, 54])
+
+    def test_a_short_loop_takes_few_of_many_threads(self):
         loop = model.Loop(128, 1 << 16, 4000)
         machine = model.Machine(100, math.inf)
-        self.assertLess(model.fastest(loop, 128, machine), model.simulate(loop, 128, machine))
+        self.assertLess(model.fastest(loop, 128, machine, model.ONE_COUNTER), model.simulate(loop, 128, machine, model.ONE_COUNTER))
         self.assertLessEqual(model.fastest(loop, 128, machine), 4000)
+        short = model.Loop(128, 1 << 13, 4000)  # 16 slices of 64 KiB: two groups
+        self.assertEqual(model.simulate(short, 128, machine), model.simulate(short, 16, machine))
 
     def test_slices_are_those_of_the_backend(self):
         # 16 MiB in tiles of 16 KiB: an eighth of a thread's range is 1 MiB, at most 256 KiB are taken; of 1 MiB at least 64 KiB.
@@ -95,7 +110,7 @@ class Profiles(unittest.TestCase):
     def test_bad_input_is_one_line_and_status_2(self):
         for arguments, message in ((["absent", "absent"], "expected what secondsource profile --json prints"),
                                    (["a", "b", "--threads", "16,64"], "expected 2 rates, one for each of --threads"),
-                                   (["a", "b", "--fan-out", "1"], "a fan-out of at least 2")):
+                                   (["a", "b", "--line-ns", "0"], "expected positive times")):
             run = subprocess.run([sys.executable, MODEL, *arguments], stderr=subprocess.PIPE, text=True, check=False)
             self.assertEqual(run.returncode, 2)
             self.assertIn(message, run.stderr)

@@ -12,7 +12,7 @@ namespace secondsource::cpu {
 namespace {
 
 TEST_CASE("every chunk runs exactly once, whatever the number of threads and chunks") {
-  for (const int n_threads : {1, 2, 3, 8}) {
+  for (const int n_threads : {1, 2, 3, 8, 9, 20}) {
     ThreadPool pool({.n_threads = n_threads, .cpus = {}});
     for (const std::int64_t n_chunks : {0, 1, 2, 7, 1000}) {
       CAPTURE(n_threads, n_chunks);
@@ -29,7 +29,7 @@ TEST_CASE("every chunk runs exactly once, whatever the number of threads and chu
 }
 
 TEST_CASE("every item is in exactly one slice, and no slice is too long") {
-  for (const int n_threads : {1, 2, 3, 8}) {
+  for (const int n_threads : {1, 2, 3, 8, 17}) {
     ThreadPool pool({.n_threads = n_threads, .cpus = {}});
     for (const std::int64_t n_items : {0, 1, 5, 64, 1000}) {
       for (const std::int64_t piece : {1, 3, 7, 2000}) {
@@ -64,6 +64,32 @@ TEST_CASE("the threads' ranges are contiguous, in order, and differ by one item 
       CHECK(next == n_items);
     }
   }
+}
+
+TEST_CASE("a loop is shared by whole groups of threads, of which no more have a slice each than it has slices") {
+  CHECK(threads_of_loop(0, 1, 128) == kGroupThreads);
+  CHECK(threads_of_loop(100, 100, 2) == 2);
+  CHECK(threads_of_loop(64, 8, 128) == 8);
+  CHECK(threads_of_loop(65, 8, 128) == 16);
+  CHECK(threads_of_loop(1000, 8, 128) == 125 / kGroupThreads * kGroupThreads + kGroupThreads);
+  CHECK(threads_of_loop(1 << 20, 8, 128) == 128);
+  CHECK(threads_of_loop(1 << 20, 8, 100) == 100);
+}
+
+TEST_CASE("the threads of every group take part in a long loop") {
+  constexpr int kThreads = 20;
+  ThreadPool pool({.n_threads = kThreads, .cpus = {}});
+  std::array<std::atomic<bool>, kThreads> took_part{};
+  std::atomic<int> n_taking_part{0};
+  // Every thread holds its first item until all have one, or gives up after ten seconds.
+  pool.run(1000, [&](std::int64_t, int thread) {
+    if (took_part[static_cast<std::size_t>(thread)].exchange(true)) return;
+    n_taking_part.fetch_add(1);
+    for (int i = 0; i < 10000 && n_taking_part.load() < kThreads; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
+  CHECK(n_taking_part.load() == kThreads);
 }
 
 TEST_CASE("threads read few streams, forwards, even if one does most of the other's work") {
@@ -103,7 +129,9 @@ TEST_CASE("what a loop wrote is seen after it, over many short loops") {
 }
 
 TEST_CASE("loops in quick succession, with more threads than CPUs, lose no item to late thieves") {
-  ThreadPool pool({.n_threads = 8, .cpus = {}});
+  const int n_threads = GENERATE(8, 20);
+  CAPTURE(n_threads);
+  ThreadPool pool({.n_threads = n_threads, .cpus = {}});
   for (int round = 0; round < 20000; ++round) {
     const std::int64_t n_items = 2 + round * 7 % 61;
     std::atomic<std::int64_t> sum{0};
@@ -115,7 +143,7 @@ TEST_CASE("loops in quick succession, with more threads than CPUs, lose no item 
 }
 
 TEST_CASE("a body for each thread runs once on each, between loops in which threads take from each other") {
-  for (const int n_threads : {1, 2, 8}) {
+  for (const int n_threads : {1, 2, 8, 20}) {
     CAPTURE(n_threads);
     ThreadPool pool({.n_threads = n_threads, .cpus = {}});
     std::vector<std::thread::id> ids(static_cast<std::size_t>(n_threads));
@@ -141,7 +169,9 @@ TEST_CASE("a body for each thread runs once on each, between loops in which thre
 }
 
 TEST_CASE("threads that went to sleep between loops wake up") {
-  ThreadPool pool({.n_threads = 3, .cpus = {}});
+  const int n_threads = GENERATE(3, 18);
+  CAPTURE(n_threads);
+  ThreadPool pool({.n_threads = n_threads, .cpus = {}});
   for (int round = 0; round < 5; ++round) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     std::atomic<int> n{0};
