@@ -26,9 +26,7 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
   pool_.resize(static_cast<std::size_t>(kPoolValues) * transfer_bytes_per_value(encoding));
   const float deviation = 1.0F / std::sqrt(static_cast<float>(n_cols));
   const float half_width = deviation * std::sqrt(3.0F);  // a uniform distribution with that deviation
-  const float largest = encoding == WeightEncoding::kInt4Group32 ? 7.0F
-                        : encoding == WeightEncoding::kFp8PerRow ? kE4m3Max
-                                                                 : 127.0F;
+  const float largest = has_int4_codes(encoding) ? 7.0F : encoding == WeightEncoding::kFp8PerRow ? kE4m3Max : 127.0F;
   // The scales of groups are stored as FP16.
   scale_ = round_to_f16(half_width / largest);
   for (std::int64_t i = 0; i < kPoolValues; ++i) {
@@ -46,6 +44,7 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
       case WeightEncoding::kInt8PerRow:
       case WeightEncoding::kInt8Group32:
       case WeightEncoding::kInt4Group32:
+      case WeightEncoding::kInt4Group32Zero:
         put(pool_, i, static_cast<std::int8_t>(std::lround(unit * largest)));
         break;
       case WeightEncoding::kFp8PerRow:
@@ -71,6 +70,13 @@ Result<void> RandomWeight::read_rows(std::int64_t first_row, std::int64_t n_rows
     }
   }
   std::ranges::fill(scales, scale_);
+  if (encoding_ == WeightEncoding::kInt4Group32Zero) {
+    const auto n_floats = static_cast<std::size_t>(scales_per_row(encoding_, n_cols_));
+    for (std::size_t i = 0; i < scales.size(); ++i) {
+      const std::size_t in_row = i % n_floats;
+      if (in_row >= n_floats / 2) scales[i] = static_cast<float>(in_row % 7) - 3.0F;
+    }
+  }
   return {};
 }
 

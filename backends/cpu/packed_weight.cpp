@@ -227,6 +227,14 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
         value = to_float(read<F16>(group + 256, lane)) * static_cast<float>(q);
         break;
       }
+      case WeightEncoding::kInt4Group32Zero: {
+        const std::byte* const group = tile + k / kGroupColumns * kInt4ZeroGroupBytes;
+        const NibblePlace place = nibble_place(k % kGroupColumns, lane);
+        const unsigned nibble = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
+        const int q = static_cast<int>(nibble ^ 8U) - 8 - read<std::int8_t>(group + kInt4GroupBytes, lane);
+        value = to_float(read<F16>(group + 256, lane)) * static_cast<float>(q);
+        break;
+      }
     }
   }
 }

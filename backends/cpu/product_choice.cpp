@@ -65,6 +65,12 @@ std::int64_t tile_bytes_of(Product product, std::int64_t k) {
   }
 }
 
+void take_from(const KernelTable& other, Product product, KernelTable& table) {
+  table.products[int(product)] = other.products[int(product)];
+  table.products[int(product)].isa = other.isa;
+  table.unpack[int(product)] = other.unpack[int(product)];
+}
+
 /// Tiles and activations of zeros: the time of these instructions does not depend on values.
 class TimedOperands {
  public:
@@ -224,10 +230,9 @@ KernelTable kernels_of(Isa isa, const ProductChoice& choice) {
   KernelTable table = kernel_table(isa);
   for (const auto& [product, arithmetic] : choice.products) {
     if (arithmetic == Arithmetic::kBf16) continue;
-    const KernelTable& widening = kernel_table(kWidening);
-    table.products[int(product)] = widening.products[int(product)];
-    table.products[int(product)].isa = widening.isa;
-    table.unpack[int(product)] = widening.unpack[int(product)];
+    take_from(kernel_table(kWidening), product, table);
+    // With zero points int4 is decoded in the same way.
+    if (product == Product::kInt4) take_from(kernel_table(kWidening), Product::kInt4Zero, table);
   }
   return table;
 }

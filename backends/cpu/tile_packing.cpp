@@ -100,7 +100,7 @@ SS_VECTOR_CLONES void store_group(const std::uint32_t* words, const float* scale
                                   WeightEncoding encoding, std::byte* to) {
   auto* const out = reinterpret_cast<std::uint32_t*>(to);
   std::size_t n_words = kGroupColumns / 4;
-  if (encoding == WeightEncoding::kInt4Group32) {
+  if (has_int4_codes(encoding)) {
     n_words = kGroupColumns / 8;
     for (std::size_t word = 0; word < n_words; ++word) {
       const std::uint32_t* const low = words + 2 * word * kRows;
@@ -114,6 +114,13 @@ SS_VECTOR_CLONES void store_group(const std::uint32_t* words, const float* scale
   std::array<F16, kRows> halves;
   for (std::size_t row = 0; row < kRows; ++row) halves[row] = to_f16(of_rows[row]);
   std::memcpy(out + n_words * kRows, halves.data(), sizeof halves);
+}
+
+/// Stores the zero points of a group, which are `stride` apart.
+void store_zeros(const float* zeros, std::size_t stride, std::byte* to) {
+  for (std::size_t row = 0; row < kRows; ++row) {
+    to[row] = static_cast<std::byte>(static_cast<std::int8_t>(zeros[row * stride]));
+  }
 }
 
 }  // namespace
@@ -133,6 +140,8 @@ TileLayout tile_layout(WeightEncoding encoding) {
       return {kGroupColumns, kInt8GroupBytes};
     case WeightEncoding::kInt4Group32:
       return {kGroupColumns, kInt4GroupBytes};
+    case WeightEncoding::kInt4Group32Zero:
+      return {kGroupColumns, kInt4ZeroGroupBytes};
   }
   return {1, 64};
 }
@@ -172,6 +181,7 @@ void TilePacker::pack(std::int64_t n_rows, std::byte* tile) {
     for (std::size_t row = 0; row < kRows; ++row) {
       std::memcpy(padded_.data() + row * padded_row_bytes_, rows + row * row_bytes_, row_bytes_);
     }
+    if (encoding_ == WeightEncoding::kInt4Group32Zero) pad_with_zero_points();
     rows = padded_.data();
   }
   switch (encoding_) {
@@ -184,20 +194,34 @@ void TilePacker::pack(std::int64_t n_rows, std::byte* tile) {
       return pack_halves(rows, padded_row_bytes_, static_cast<std::size_t>(n_cols_), tile);
     case WeightEncoding::kInt8Group32:
     case WeightEncoding::kInt4Group32:
+    case WeightEncoding::kInt4Group32Zero:
       return pack_groups(rows, padded_row_bytes_, tile);
+  }
+}
+
+void TilePacker::pad_with_zero_points() {
+  const auto n_cols = static_cast<std::size_t>(n_cols_);
+  const std::size_t n_padding = round_up(n_cols, std::size_t{kGroupColumns}) - n_cols;
+  for (std::size_t row = 0; row < kRows; ++row) {
+    const float zero = scales_[(row + 1) * row_scales_ - 1];
+    std::byte* const end = padded_.data() + row * padded_row_bytes_ + n_cols;
+    std::fill_n(end, n_padding, static_cast<std::byte>(static_cast<std::int8_t>(zero)));
   }
 }
 
 void TilePacker::pack_groups(const std::byte* rows, std::size_t stride, std::byte* tile) const {
   constexpr std::size_t kGroupWords = kGroupColumns / 4;
   const std::int64_t group_bytes = tile_layout(encoding_).bytes_per_multiple;
+  const bool has_zeros = encoding_ == WeightEncoding::kInt4Group32Zero;
+  const std::size_t n_groups = has_zeros ? row_scales_ / 2 : row_scales_;
   Block block;
   // A cache line of a row holds two groups.
-  for (std::size_t group = 0; group < row_scales_; ++group) {
+  for (std::size_t group = 0; group < n_groups; ++group) {
     const std::size_t in_block = group * kGroupWords % kBlockWords;
     if (in_block == 0) transpose_block(rows + group * kGroupColumns, stride, block.data());
-    store_group(block.data() + in_block * kRows, scales_.data() + group, row_scales_, encoding_,
-                tile + static_cast<std::int64_t>(group) * group_bytes);
+    std::byte* const to = tile + static_cast<std::int64_t>(group) * group_bytes;
+    store_group(block.data() + in_block * kRows, scales_.data() + group, row_scales_, encoding_, to);
+    if (has_zeros) store_zeros(scales_.data() + n_groups + group, row_scales_, to + kInt4GroupBytes);
   }
 }
 

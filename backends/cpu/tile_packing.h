@@ -42,6 +42,8 @@ class TilePacker {
 
  private:
   void pack_groups(const std::byte* rows, std::size_t stride, std::byte* tile) const;
+  /// The columns that are missing in a row's last group get the code that stands for 0.
+  void pad_with_zero_points();
 
   WeightEncoding encoding_;
   std::int64_t n_cols_;

@@ -25,6 +25,8 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
       return act == ActQuant::kInt8PerRow ? Product::kInt4Quantized : Product::kInt4;
     case WeightEncoding::kFp8PerRow:
       return Product::kFp8;
+    case WeightEncoding::kInt4Group32Zero:
+      return Product::kInt4Zero;
   }
   return Product::kF32;
 }

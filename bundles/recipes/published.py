@@ -1,12 +1,13 @@
 """Published variants: weights of a quantized checkpoint as its publisher stored them (docs/bundle-format.md).
 
-The metadata of model.safetensors names the variant, such as gptq-int4-g128, and a matrix NAME is two tensors:
+The metadata of model.safetensors names the variant, such as gptq-int4-g128, and a matrix NAME is two or three tensors:
 
     NAME.codes    U8 [rows, cols / 2], two INT4 numbers a byte, the first in the low bits; I8 or F8_E4M3 [rows, cols]
     NAME.scales   FP16 [rows, groups] of consecutive columns, or F32 [rows, 1]
+    NAME.zeros    of a variant with zero points: I8 [rows, groups]
 
-Its values are scale * code, in FP32. Every other tensor is as it is. This reads the files on its own: the program's reader is
-lib/bundle/published_weights.cpp.
+Its values are scale * code, or scale * (code - zero point), in FP32. Every other tensor is as it is. This reads the files on its own:
+the program's reader is lib/bundle/published_weights.cpp.
 """
 
 import re
@@ -17,7 +18,7 @@ import torch
 from safetensors import safe_open
 
 KEY = "published_variant"
-CODES, SCALES = ".codes", ".scales"
+CODES, SCALES, ZEROS = ".codes", ".scales", ".zeros"
 
 
 def int4(pairs: torch.Tensor) -> torch.Tensor:
@@ -34,13 +35,20 @@ def group_of(variant: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def values(codes: torch.Tensor, scales: torch.Tensor, variant: str) -> torch.Tensor:
+def has_zero_points(variant: str) -> bool:
+    """True of AWQ and of names such as gptq-int4-g128-zp."""
+    return variant.startswith("awq-") or variant.endswith("-zp")
+
+
+def values(codes: torch.Tensor, scales: torch.Tensor, variant: str, zeros: torch.Tensor | None = None) -> torch.Tensor:
     """A weight in FP32."""
     codes = (int4(codes) if codes.dtype == torch.uint8 else codes).float()
-    scales, group = scales.float(), group_of(variant)
-    if scales.shape[-1] > 1:
-        scales = scales.repeat_interleave(group, dim=-1)[..., :codes.shape[-1]]
-    return codes * scales
+
+    def of_columns(groups: torch.Tensor) -> torch.Tensor:
+        groups = groups.float()
+        return groups if groups.shape[-1] == 1 else groups.repeat_interleave(group_of(variant), dim=-1)[..., :codes.shape[-1]]
+
+    return (codes if zeros is None else codes - of_columns(zeros)) * of_columns(scales)
 
 
 class WeightFile:
@@ -53,13 +61,14 @@ class WeightFile:
         self.coded = {key.removesuffix(CODES) for key in self._stored if key.endswith(CODES)} if self.variant else set()
 
     def keys(self) -> list[str]:
-        parts = {name + ending for name in self.coded for ending in (CODES, SCALES)}
+        parts = {name + ending for name in self.coded for ending in (CODES, SCALES, ZEROS)}
         return sorted(self._stored - parts | self.coded)
 
     def get_tensor(self, key: str) -> torch.Tensor:
         if key not in self.coded:
             return self._file.get_tensor(key)
-        return values(self._file.get_tensor(key + CODES), self._file.get_tensor(key + SCALES), self.variant)
+        zeros = self._file.get_tensor(key + ZEROS) if has_zero_points(self.variant) else None
+        return values(self._file.get_tensor(key + CODES), self._file.get_tensor(key + SCALES), self.variant, zeros)
 
     def shape(self, key: str) -> list[int]:
         if key not in self.coded:

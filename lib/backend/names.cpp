@@ -32,6 +32,8 @@ std::string_view to_string(WeightEncoding encoding) {
       return "int4";
     case WeightEncoding::kFp8PerRow:
       return "fp8";
+    case WeightEncoding::kInt4Group32Zero:
+      return "int4-zp";
   }
   return "unknown";
 }
@@ -47,6 +49,7 @@ std::size_t transfer_bytes_per_value(WeightEncoding encoding) {
     case WeightEncoding::kInt8Group32:
     case WeightEncoding::kInt4Group32:
     case WeightEncoding::kFp8PerRow:
+    case WeightEncoding::kInt4Group32Zero:
       return 1;
   }
   return 0;
@@ -60,16 +63,18 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
     case WeightEncoding::kInt8Group32:
     case WeightEncoding::kInt4Group32:
       return ceil_divide(n_cols, kScaleGroupSize);
+    case WeightEncoding::kInt4Group32Zero:
+      return 2 * ceil_divide(n_cols, kScaleGroupSize);
     default:
       return 0;
   }
 }
 
 double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols) {
-  const double value_bytes =
-      encoding == WeightEncoding::kInt4Group32 ? 0.5 : static_cast<double>(transfer_bytes_per_value(encoding));
+  const double value_bytes = has_int4_codes(encoding) ? 0.5 : static_cast<double>(transfer_bytes_per_value(encoding));
   const bool has_row_scales = encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
-  const double scale_bytes = has_row_scales ? 4 : 2;
+  // A scale and a zero point have 2.5 bytes together.
+  const double scale_bytes = has_row_scales ? 4 : encoding == WeightEncoding::kInt4Group32Zero ? 1.25 : 2;
   const auto n_scales = static_cast<double>(scales_per_row(encoding, n_cols));
   return static_cast<double>(n_rows) * (static_cast<double>(n_cols) * value_bytes + n_scales * scale_bytes);
 }

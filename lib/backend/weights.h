@@ -26,23 +26,31 @@ enum class WeightEncoding : std::uint8_t {
   kInt8Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-128, 127], scale FP16 (passed as f32, exactly)
   kInt4Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-8, 7], scale FP16 (passed as f32, exactly)
   kFp8PerRow,    ///< w[n, k] = scale[n] * q[n, k], q in E4M3 (core/e4m3.h), scale f32
+  /// w[n, k] = scale[n, k / 32] * (q[n, k] - zero[n, k / 32]), q and zero in [-8, 7], scale FP16; scale and zero are passed as f32, exactly
+  kInt4Group32Zero,
 };
 
 [[nodiscard]] std::string_view to_string(WeightEncoding encoding);
 
-/// Number of columns that share one scale in kInt8Group32 and kInt4Group32; the last group of a row may be shorter.
+/// Number of columns that share one scale, and a zero point where there are any, in kInt8Group32, kInt4Group32 and kInt4Group32Zero;
+/// the last group of a row may be shorter.
 inline constexpr std::int64_t kScaleGroupSize = 32;
+
+/// True if a code has four bits, of which two are stored in a byte.
+[[nodiscard]] constexpr bool has_int4_codes(WeightEncoding encoding) {
+  return encoding == WeightEncoding::kInt4Group32 || encoding == WeightEncoding::kInt4Group32Zero;
+}
 
 /// Bytes of one value as a WeightSource delivers it: f32 4, bf16 and f16 2, int8, int4 (one int8 per value) and
 /// fp8 1.
 [[nodiscard]] std::size_t transfer_bytes_per_value(WeightEncoding encoding);
 
-/// Number of scales per row of `n_cols` values: 0 if unquantized, 1 for kInt8PerRow and kFp8PerRow, ceil(n_cols / 32) for
-/// groups of 32.
+/// Number of floats beside the codes of a row of `n_cols` values: 0 if unquantized, 1 scale for kInt8PerRow and kFp8PerRow,
+/// ceil(n_cols / 32) scales for groups of 32, and for kInt4Group32Zero as many zero points after them.
 [[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
 
-/// The fewest bytes that a matrix takes wherever it is stored: its values, half a byte for an int4, and its scales, f32
-/// per row or FP16 per group. Weight traffic and memory rates are counted in these bytes.
+/// The fewest bytes that a matrix takes wherever it is stored: its values, half a byte for an int4, its scales, f32
+/// per row or FP16 per group, and half a byte for a zero point. Weight traffic and memory rates are counted in these bytes.
 [[nodiscard]] double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols);
 
 /// The stored bytes from which rows are made.
@@ -59,7 +67,8 @@ class WeightSource {
  public:
   virtual ~WeightSource() = default;
   /// Reads rows [first_row, first_row + n_rows), in the encoding of the WeightSpec that names this source.
-  /// values: n_rows * n_cols * transfer_bytes_per_value bytes, row-major; scales: n_rows * scales_per_row floats.
+  /// values: n_rows * n_cols * transfer_bytes_per_value bytes, row-major; scales: n_rows * scales_per_row floats, those of one row
+  /// after the other.
   /// Errors: kIo.
   virtual Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
                                  std::span<float> scales) const = 0;

@@ -96,6 +96,19 @@ void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const Weig
       }
       return;
     }
+    case WeightEncoding::kInt4Group32Zero: {
+      const std::int64_t n_groups = scales_per_row(encoding, n_cols) / 2;
+      for (std::int64_t row = 0; row < rows.n_rows; ++row) {
+        const auto of_row = rows.scales.subspan(static_cast<std::size_t>(2 * row * n_groups));
+        for (std::int64_t col = 0; col < n_cols; ++col) {
+          const auto i = static_cast<std::size_t>(row * n_cols + col);
+          const auto group = static_cast<std::size_t>(col / kScaleGroupSize);
+          const float zero_point = of_row[static_cast<std::size_t>(n_groups) + group];
+          out[i] = of_row[group] * (static_cast<float>(load<std::int8_t>(bytes, i)) - zero_point);
+        }
+      }
+      return;
+    }
     case WeightEncoding::kFp8PerRow:
       for (std::size_t i = 0; i < n; ++i) {
         out[i] = rows.scales[i / static_cast<std::size_t>(n_cols)] * to_float(load<E4m3>(bytes, i));

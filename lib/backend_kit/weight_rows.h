@@ -36,7 +36,7 @@ Result<void> pull_weight_rows(const WeightSpec& spec, const std::function<Result
 Result<void> read_weight_rows(const WeightSpec& spec, std::int64_t first_row, std::int64_t n_rows,
                               std::span<std::byte> values, std::span<float> scales);
 
-/// Converts the values to f32: w = scale * q for the quantized encodings. out: [n_rows, n_cols].
+/// Converts the values to f32: w = scale * q, or scale * (q - zero), for the quantized encodings. out: [n_rows, n_cols].
 void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const WeightRows& rows, std::span<float> out);
 
 }  // namespace secondsource

@@ -91,7 +91,7 @@ Result<CheckpointScheme> gptq_scheme(const JsonFields& fields) {
 }
 
 Result<CheckpointScheme> awq_scheme(const JsonFields& fields) {
-  CheckpointScheme scheme{.layout = CodeLayout::kAwqWords, .has_zero_points = true};
+  CheckpointScheme scheme{.method = "awq-", .layout = CodeLayout::kAwqWords, .has_zero_points = true};
   SS_TRY(scheme.bits, bits_of_words(fields, fields.has("bits") ? "bits" : "w_bit", {4}));
   SS_TRY(scheme.block, groups_of(fields));
   SS_TRY_VOID(known_text(fields, "version", {"gemm"}));

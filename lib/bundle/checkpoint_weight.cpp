@@ -382,11 +382,15 @@ void CheckpointWeight::read_codes(std::int64_t row, std::span<float> values) con
   }
 }
 
+std::int32_t CheckpointWeight::signed_zero_point(std::int64_t row, std::int64_t group) const {
+  const bool is_unsigned = scheme_.layout == CodeLayout::kGptqWords || scheme_.layout == CodeLayout::kAwqWords;
+  return zero_point(row, group) - (is_unsigned ? 1 << (scheme_.bits - 1) : 0);
+}
+
 bool CheckpointWeight::has_zero_points_beside_middle() const {
-  const std::int32_t middle = scheme_.layout == CodeLayout::kGptqWords ? 1 << (scheme_.bits - 1) : 0;
   for (std::int64_t row = 0; row < n_rows_; ++row) {
     for (std::int64_t group = 0; group < n_groups_; ++group) {
-      if (zero_point(row, group) != middle) return true;
+      if (signed_zero_point(row, group) != 0) return true;
     }
   }
   return false;
@@ -410,13 +414,15 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
   if (scheme_.layout == CodeLayout::kMxfp4) return no("codes in E2M1");
   if (scheme_.bits != 4 && scheme_.bits != 8) return no(fmt::format("codes of {} bits", scheme_.bits));
   if (rows_of_scale_ > 1 && n_groups_ > 1) return no("scales of blocks");
-  if (scheme_.layout == CodeLayout::kAwqWords || has_zero_points_beside_middle()) return no("zero points");
+  // The name of an AWQ variant says that there are zero points.
+  const bool has_zero_points = scheme_.layout == CodeLayout::kAwqWords || has_zero_points_beside_middle();
+  if (has_zero_points && scheme_.bits != 4) return no(fmt::format("zero points of codes of {} bits", scheme_.bits));
   const std::int64_t cols = scheme_.block && scheme_.block->cols > 0 ? scheme_.block->cols : n_cols_;
   for (std::int64_t col = 0; col < n_cols_; ++col) {
     if (group_of_input_[static_cast<std::size_t>(col)] != col / cols) return no("act order");
   }
   const bool is_by_row = n_groups_ == 1 && (!scheme_.block || scheme_.block->cols == 0);
-  PublishedForm form{.encoding = kInt4Group32, .group = is_by_row ? 0 : cols};
+  PublishedForm form{.encoding = has_zero_points ? kInt4Group32Zero : kInt4Group32, .group = is_by_row ? 0 : cols};
   if (form.group % kScaleGroupSize != 0)
     return no(fmt::format("groups of {}, no multiple of {}", cols, kScaleGroupSize));
   if (is_fp8) {
@@ -433,7 +439,7 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
   if (scheme_.activations != expected && !is_plain_int8) {
     return no(is_fp8 ? "codes in E4M3 beside activations that are not" : "codes of these bits beside such activations");
   }
-  const bool has_f16 = form.encoding == kInt4Group32 || form.encoding == kInt8Group32;
+  const bool has_f16 = has_int4_codes(form.encoding) || form.encoding == kInt8Group32;
   if (has_f16 && !has_scales_in_f16()) return no("scales that FP16 does not hold");
   return form;
 }
@@ -450,21 +456,28 @@ std::int32_t CheckpointWeight::signed_code(std::int64_t row, std::int64_t col) c
       const auto word = element_at<std::uint32_t>(*codes_, col / n_codes * n_rows_ + row);
       return code_of_word(word, col % n_codes, scheme_.bits) - middle;
     }
+    case CodeLayout::kAwqWords: {
+      const auto word = element_at<std::uint32_t>(*codes_, (col * n_rows_ + row) / n_codes);
+      return code_of_word(word, awq_place(row), scheme_.bits) - middle;
+    }
     default:
       return element_at<std::int8_t>(*codes_, row * n_cols_ + col);
   }
 }
 
-void CheckpointWeight::read_coded_row(std::int64_t row, const PublishedForm& form, std::span<std::int8_t> codes,
-                                      std::span<float> scales) const {
-  SS_CHECK(row >= 0 && row < n_rows_ && static_cast<std::int64_t>(codes.size()) == n_cols_ &&
-               static_cast<std::int64_t>(scales.size()) == stored_scales_per_row(form, n_cols_),
+void CheckpointWeight::read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const {
+  SS_CHECK(row >= 0 && row < n_rows_ && static_cast<std::int64_t>(to.codes.size()) == n_cols_ &&
+               static_cast<std::int64_t>(to.scales.size()) == stored_scales_per_row(form, n_cols_) &&
+               to.zeros.size() == (form.has_zero_points() ? to.scales.size() : 0),
            "a row of the weight, and room for it");
   for (std::int64_t col = 0; col < n_cols_; ++col) {
-    codes[static_cast<std::size_t>(col)] = static_cast<std::int8_t>(signed_code(row, col));
+    to.codes[static_cast<std::size_t>(col)] = static_cast<std::int8_t>(signed_code(row, col));
   }
-  for (std::size_t group = 0; group < scales.size(); ++group) {
-    scales[group] = number_at(*scales_, place_of_scale(row, static_cast<std::int64_t>(group)));
+  for (std::size_t group = 0; group < to.scales.size(); ++group) {
+    to.scales[group] = number_at(*scales_, place_of_scale(row, static_cast<std::int64_t>(group)));
+  }
+  for (std::size_t group = 0; group < to.zeros.size(); ++group) {
+    to.zeros[group] = static_cast<std::int8_t>(signed_zero_point(row, static_cast<std::int64_t>(group)));
   }
 }
 

@@ -18,6 +18,13 @@
 
 namespace secondsource {
 
+/// Room for one row of a published weight.
+struct CodedRow {
+  std::span<std::int8_t> codes;  ///< one for each column
+  std::span<float> scales;       ///< stored_scales_per_row()
+  std::span<std::int8_t> zeros;  ///< as many, or empty in a form without zero points
+};
+
 class CheckpointWeight {
  public:
   /// Finds the tensors of `spec` in `tensors`, which must outlive the result, and checks their types and shapes, and that
@@ -35,9 +42,9 @@ class CheckpointWeight {
   /// The form in which codes and scales of a quantized weight can be kept unchanged (published_weights.h). kUnsupported with the
   /// reason, as a phrase such as "zero points", where there is none yet.
   [[nodiscard]] Result<PublishedForm> published_form() const;
-  /// Writes the codes of one row and its scales as they are stored in published_form(), which is there.
-  void read_coded_row(std::int64_t row, const PublishedForm& form, std::span<std::int8_t> codes,
-                      std::span<float> scales) const;
+  /// Writes the codes of one row, its scales and, where the form has any, its zero points as they are stored in published_form(), which
+  /// is there, or in the same form with zero points.
+  void read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const;
 
  private:
   struct Finder;
@@ -45,6 +52,7 @@ class CheckpointWeight {
   [[nodiscard]] std::int64_t place_of_scale(std::int64_t row, std::int64_t group) const;
   [[nodiscard]] std::int32_t zero_point(std::int64_t row, std::int64_t group) const;
   [[nodiscard]] std::int32_t signed_code(std::int64_t row, std::int64_t col) const;
+  [[nodiscard]] std::int32_t signed_zero_point(std::int64_t row, std::int64_t group) const;
   [[nodiscard]] bool has_zero_points_beside_middle() const;
   [[nodiscard]] bool has_scales_in_f16() const;
   void read_codes(std::int64_t row, std::span<float> values) const;

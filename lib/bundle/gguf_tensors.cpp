@@ -389,7 +389,7 @@ Result<void> for_each_gguf_coded_row(const GgufTensorPlan& plan, const ModelConf
         const auto of_block = std::span(codes).subspan(block * format.block_values).first<kScaleGroupSize>();
         scales[block] = codes_of_gguf_block(format, bytes.data() + block * format.block_bytes, of_block);
       }
-      SS_TRY_VOID(use(codes, scales));
+      SS_TRY_VOID(use({codes, scales, {}}));
     }
   }
   return {};

@@ -19,6 +19,10 @@
 namespace secondsource {
 namespace {
 
+/// The least and the largest zero point, which are those of the codes.
+constexpr int kLeastZero = -8;
+constexpr int kLargestZero = 7;
+
 bool is_by_row(WeightEncoding encoding) {
   return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
 }
@@ -30,10 +34,11 @@ Shape with_columns(const Shape& shape, std::int64_t n_cols) {
   return Shape(extents);
 }
 
-/// The encoding that codes and scales of these types have; nullopt for other types.
-std::optional<WeightEncoding> encoding_of_types(std::string_view codes, std::string_view scales) {
+/// The encoding that codes and scales of these types have, the latter with or without zero points; nullopt for other types.
+std::optional<WeightEncoding> encoding_of_types(std::string_view codes, std::string_view scales, bool has_zeros) {
   using enum WeightEncoding;
-  if (codes == "U8" && scales == "F16") return kInt4Group32;
+  if (codes == "U8" && scales == "F16") return has_zeros ? kInt4Group32Zero : kInt4Group32;
+  if (has_zeros) return std::nullopt;
   if (codes == "I8" && scales == "F16") return kInt8Group32;
   if (codes == "I8" && scales == "F32") return kInt8PerRow;
   if (codes == "F8_E4M3" && scales == "F32") return kFp8PerRow;
@@ -47,10 +52,29 @@ std::int8_t int4_of(std::byte pair, bool is_second) {
   return static_cast<std::int8_t>(at_top / 16);
 }
 
+/// Rows [first_row, first_row + n_rows) of a tensor whose rows have that many bytes.
+Result<std::vector<std::byte>> stored_rows(const StoredTensor& tensor, std::int64_t first_row, std::int64_t n_rows,
+                                           std::size_t row_bytes) {
+  std::vector<std::byte> rows(row_bytes * static_cast<std::size_t>(n_rows));
+  SS_TRY_VOID(tensor.file->read_at(tensor.info.offset_bytes + static_cast<std::size_t>(first_row) * row_bytes, rows));
+  return rows;
+}
+
+/// Groups of a row as a backend gets them, and how many of these share what is stored once.
+struct GroupSpread {
+  std::size_t n_groups = 0;
+  std::size_t repeats = 1;
+};
+GroupSpread spread_of(const PublishedForm& form, std::int64_t n_cols) {
+  const std::int64_t n_floats = scales_per_row(form.encoding, n_cols);
+  const auto n_groups = static_cast<std::size_t>(form.has_zero_points() ? n_floats / 2 : n_floats);
+  return {n_groups, form.group == 0 ? n_groups : static_cast<std::size_t>(form.group / kScaleGroupSize)};
+}
+
 }  // namespace
 
 std::string_view stored_type_of_codes(WeightEncoding encoding) {
-  if (encoding == WeightEncoding::kInt4Group32) return "U8";
+  if (has_int4_codes(encoding)) return "U8";
   return encoding == WeightEncoding::kFp8PerRow ? "F8_E4M3" : "I8";
 }
 
@@ -60,7 +84,7 @@ std::int64_t stored_scales_per_row(const PublishedForm& form, std::int64_t n_col
 
 Shape stored_shape_of_codes(const PublishedForm& form, const Shape& shape) {
   const std::int64_t n_cols = shape.extent(shape.rank() - 1);
-  return with_columns(shape, form.encoding == WeightEncoding::kInt4Group32 ? n_cols / 2 : n_cols);
+  return with_columns(shape, has_int4_codes(form.encoding) ? n_cols / 2 : n_cols);
 }
 
 Shape stored_shape_of_scales(const PublishedForm& form, const Shape& shape) {
@@ -69,41 +93,48 @@ Shape stored_shape_of_scales(const PublishedForm& form, const Shape& shape) {
 
 Result<void> PublishedWeight::read_rows(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
                                         std::span<std::byte> values, std::span<float> out_scales) const {
-  const bool is_int4 = form.encoding == WeightEncoding::kInt4Group32;
-  const auto n_values = static_cast<std::size_t>(n_rows * n_cols);
-  const auto n_scales = static_cast<std::size_t>(scales_per_row(form.encoding, n_cols));
-  SS_CHECK(values.size() == n_values, "values: wrong size");
-  SS_CHECK(out_scales.size() == n_scales * static_cast<std::size_t>(n_rows), "scales: wrong size");
-  const auto row_bytes = static_cast<std::size_t>(is_int4 ? n_cols / 2 : n_cols);
-  const std::size_t begin = codes.info.offset_bytes + static_cast<std::size_t>(first_row) * row_bytes;
-  if (is_int4) {
-    std::vector<std::byte> pairs(n_values / 2);
-    SS_TRY_VOID(codes.file->read_at(begin, pairs));
+  SS_CHECK(static_cast<std::int64_t>(values.size()) == n_rows * n_cols, "values: wrong size");
+  SS_CHECK(static_cast<std::int64_t>(out_scales.size()) == n_rows * scales_per_row(form.encoding, n_cols),
+           "scales: wrong size");
+  SS_TRY_VOID(read_codes(n_cols, first_row, n_rows, values));
+  SS_TRY_VOID(read_scales(n_cols, first_row, n_rows, out_scales));
+  if (form.has_zero_points()) SS_TRY_VOID(read_zeros(n_cols, first_row, n_rows, out_scales));
+  return {};
+}
+
+Result<void> PublishedWeight::read_codes(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
+                                         std::span<std::byte> values) const {
+  if (has_int4_codes(form.encoding)) {
+    SS_TRY(const std::vector<std::byte> pairs,
+           stored_rows(codes, first_row, n_rows, static_cast<std::size_t>(n_cols / 2)));
     for (std::size_t i = 0; i < pairs.size(); ++i) {
       values[2 * i] = static_cast<std::byte>(int4_of(pairs[i], false));
       values[2 * i + 1] = static_cast<std::byte>(int4_of(pairs[i], true));
     }
-  } else {
-    SS_TRY_VOID(codes.file->read_at(begin, values));
+    return {};
   }
-  if (form.encoding == WeightEncoding::kFp8PerRow) {
-    for (const std::byte code : values) {
-      if (!is_nan(E4m3{static_cast<std::uint8_t>(code)})) continue;
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("tensor {}: expected numbers, found the code of none", printable(codes.info.name))};
-    }
+  const auto row_bytes = static_cast<std::size_t>(n_cols);
+  SS_TRY_VOID(codes.file->read_at(codes.info.offset_bytes + static_cast<std::size_t>(first_row) * row_bytes, values));
+  if (form.encoding != WeightEncoding::kFp8PerRow) return {};
+  for (const std::byte code : values) {
+    if (!is_nan(E4m3{static_cast<std::uint8_t>(code)})) continue;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("tensor {}: expected numbers, found the code of none", printable(codes.info.name))};
   }
+  return {};
+}
 
+Result<void> PublishedWeight::read_scales(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
+                                          std::span<float> out) const {
   const auto n_stored = static_cast<std::size_t>(stored_scales_per_row(form, n_cols));
+  const auto n_floats = static_cast<std::size_t>(scales_per_row(form.encoding, n_cols));
   const bool is_f16 = scales.info.dtype == DType::kF16;
   const std::size_t scale_bytes = is_f16 ? sizeof(F16) : sizeof(float);
-  std::vector<std::byte> stored(n_stored * static_cast<std::size_t>(n_rows) * scale_bytes);
-  SS_TRY_VOID(scales.file->read_at(
-      scales.info.offset_bytes + static_cast<std::size_t>(first_row) * n_stored * scale_bytes, stored));
-  const std::size_t repeats = form.group == 0 ? n_scales : static_cast<std::size_t>(form.group / kScaleGroupSize);
+  SS_TRY(const std::vector<std::byte> stored, stored_rows(scales, first_row, n_rows, n_stored * scale_bytes));
+  const GroupSpread spread = spread_of(form, n_cols);
   for (std::size_t row = 0; row < static_cast<std::size_t>(n_rows); ++row) {
-    for (std::size_t i = 0; i < n_scales; ++i) {
-      const std::byte* const at = stored.data() + (row * n_stored + i / repeats) * scale_bytes;
+    for (std::size_t i = 0; i < spread.n_groups; ++i) {
+      const std::byte* const at = stored.data() + (row * n_stored + i / spread.repeats) * scale_bytes;
       float scale = 0.0F;
       if (is_f16) {
         F16 half;
@@ -117,7 +148,27 @@ Result<void> PublishedWeight::read_rows(std::int64_t n_cols, std::int64_t first_
                      fmt::format("tensor {}: row {}: expected finite scales, found others", printable(scales.info.name),
                                  first_row + static_cast<std::int64_t>(row))};
       }
-      out_scales[row * n_scales + i] = scale;
+      out[row * n_floats + i] = scale;
+    }
+  }
+  return {};
+}
+
+Result<void> PublishedWeight::read_zeros(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
+                                         std::span<float> out) const {
+  const auto n_stored = static_cast<std::size_t>(stored_scales_per_row(form, n_cols));
+  SS_TRY(const std::vector<std::byte> stored, stored_rows(*zeros, first_row, n_rows, n_stored));
+  const GroupSpread spread = spread_of(form, n_cols);
+  for (std::size_t row = 0; row < static_cast<std::size_t>(n_rows); ++row) {
+    for (std::size_t i = 0; i < spread.n_groups; ++i) {
+      const auto zero = static_cast<std::int8_t>(stored[row * n_stored + i / spread.repeats]);
+      if (zero < kLeastZero || zero > kLargestZero) {
+        return Error{
+            ErrorCode::kInvalidInput,
+            fmt::format("tensor {}: row {}: expected zero points from {} to {}, found {}", printable(zeros->info.name),
+                        first_row + static_cast<std::int64_t>(row), kLeastZero, kLargestZero, zero)};
+      }
+      out[(2 * row + 1) * spread.n_groups + i] = static_cast<float>(zero);
     }
   }
   return {};
@@ -131,11 +182,14 @@ Result<void> PublishedWeight::read_values(std::int64_t row, std::span<float> val
   row_scales.resize(static_cast<std::size_t>(n_scales));
   SS_TRY_VOID(read_rows(n_cols, row, 1, row_codes, row_scales));
   const bool is_fp8 = form.encoding == WeightEncoding::kFp8PerRow;
-  const std::size_t columns = n_scales == 1 ? values.size() : static_cast<std::size_t>(kScaleGroupSize);
+  const std::size_t n_groups = spread_of(form, n_cols).n_groups;
+  const std::size_t columns = n_groups == 1 ? values.size() : static_cast<std::size_t>(kScaleGroupSize);
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto bits = static_cast<std::uint8_t>(row_codes[i]);
     const float code = is_fp8 ? to_float(E4m3{bits}) : static_cast<float>(static_cast<std::int8_t>(bits));
-    values[i] = code * row_scales[std::min(i / columns, row_scales.size() - 1)];
+    const std::size_t group = std::min(i / columns, n_groups - 1);
+    const float zero_point = form.has_zero_points() ? row_scales[n_groups + group] : 0.0F;
+    values[i] = (code - zero_point) * row_scales[group];
   }
   return {};
 }
@@ -160,28 +214,40 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
   for (const std::string& base : bases) {
     const auto codes = tensors.find(base + std::string(kCodesEnding));
     const auto scales = tensors.find(base + std::string(kScalesEnding));
+    const auto zeros = tensors.find(base + std::string(kZerosEnding));
     const TensorInfo& info = codes->second.info;
     if (scales == tensors.end()) return refuse(info, "scales beside codes");
     const TensorInfo& of_scales = scales->second.info;
-    const auto encoding = encoding_of_types(info.dtype_name, of_scales.dtype_name);
+    const bool has_zeros = zeros != tensors.end();
+    if (has_zeros != (known->matmul == WeightEncoding::kInt4Group32Zero)) {
+      return refuse(has_zeros ? zeros->second.info : info,
+                    fmt::format("{} zero points in {}", has_zeros ? "no" : "codes beside", variant));
+    }
+    const auto encoding = encoding_of_types(info.dtype_name, of_scales.dtype_name, has_zeros);
     const std::size_t rank = info.shape.rank();
-    if (!encoding || rank < 2 || rank > 3)
-      return refuse(info, "codes U8, I8 or F8_E4M3 of a matrix, with scales F16 or F32");
-    const bool is_int4 = *encoding == WeightEncoding::kInt4Group32;
-    const std::int64_t n_cols = info.shape.extent(rank - 1) * (is_int4 ? 2 : 1);
+    if (!encoding || rank < 2 || rank > 3) {
+      return refuse(info, has_zeros ? "codes U8 of a matrix with zero points, with scales F16"
+                                    : "codes U8, I8 or F8_E4M3 of a matrix, with scales F16 or F32");
+    }
+    const std::int64_t n_cols = info.shape.extent(rank - 1) * (has_int4_codes(*encoding) ? 2 : 1);
     const PublishedForm form{*encoding, is_by_row(*encoding) ? 0 : known->group};
     const Shape shape = with_columns(info.shape, n_cols);
     if (n_cols == 0 || of_scales.shape != stored_shape_of_scales(form, shape)) {
       return refuse(of_scales, fmt::format("scales of {} as {} has them", info.shape.to_string(), variant));
     }
+    if (has_zeros && (zeros->second.info.dtype_name != "I8" || zeros->second.info.shape != of_scales.shape)) {
+      return refuse(zeros->second.info, fmt::format("zero points I8 {}", of_scales.shape.to_string()));
+    }
     const auto n_bytes = checked_multiply<std::int64_t>(*info.shape.n_elements(), 8);
     if (!n_bytes) return refuse(info, "a size that fits");
     StoredTensor joined{.info = {.name = base, .dtype_name = "F32", .dtype = DType::kF32, .shape = shape},
                         .file = codes->second.file};
-    joined.published = std::make_shared<const PublishedWeight>(
-        PublishedWeight{form, std::move(codes->second), std::move(scales->second)});
+    PublishedWeight published{form, std::move(codes->second), std::move(scales->second)};
+    if (has_zeros) published.zeros = std::move(zeros->second);
+    joined.published = std::make_shared<const PublishedWeight>(std::move(published));
     tensors.erase(codes);
     tensors.erase(scales);
+    if (has_zeros) tensors.erase(zeros);
     if (!tensors.try_emplace(base, std::move(joined)).second) {
       return Error{
           ErrorCode::kInvalidInput,
@@ -189,7 +255,9 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     }
   }
   for (const auto& [tensor, stored] : tensors) {
-    if (!stored.published && tensor.ends_with(kScalesEnding)) return refuse(stored.info, "codes beside scales");
+    if (stored.published) continue;
+    if (tensor.ends_with(kScalesEnding)) return refuse(stored.info, "codes beside scales");
+    if (tensor.ends_with(kZerosEnding)) return refuse(stored.info, "codes beside zero points");
   }
   return {};
 }

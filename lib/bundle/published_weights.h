@@ -1,12 +1,13 @@
 #pragma once
 // Weights of a quantized checkpoint as a bundle keeps them: the codes and scales that their publisher stored, in one layout for all
-// methods (docs/bundle-format.md, "Published variants"). A matrix NAME [rows, cols] is two tensors:
+// methods (docs/bundle-format.md, "Published variants"). A matrix NAME [rows, cols] is two tensors or three:
 //
 //   NAME.codes    U8 [rows, cols / 2]: INT4, two's complement, the first of two columns in the low bits;
 //                 I8 [rows, cols]: INT8; F8_E4M3 [rows, cols]
 //   NAME.scales   FP16 [rows, groups] of consecutive columns, or F32 [rows, 1]
+//   NAME.zeros    I8 [rows, groups] in [-8, 7], of INT4 with zero points alone
 //
-// Its values are scale * code in FP32. The file's metadata names the variant under kPublishedKey.
+// Its values are scale * code, or scale * (code - zero point), in FP32. The file's metadata names the variant under kPublishedKey.
 
 #include <cstdint>
 #include <map>
@@ -26,19 +27,21 @@ namespace secondsource {
 inline constexpr std::string_view kPublishedKey = "published_variant";
 inline constexpr std::string_view kCodesEnding = ".codes";
 inline constexpr std::string_view kScalesEnding = ".scales";
+inline constexpr std::string_view kZerosEnding = ".zeros";
 
 /// The form of a published weight.
 struct PublishedForm {
-  /// Holds the codes and scales unchanged: kInt4Group32, kInt8Group32, kInt8PerRow or kFp8PerRow.
+  /// Holds the codes and scales unchanged: kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow or kFp8PerRow.
   WeightEncoding encoding = WeightEncoding::kInt4Group32;
   /// Consecutive columns that share a stored scale: a multiple of kScaleGroupSize, or 0 for all of a row. Scales per row have 0.
   std::int64_t group = 0;
 
+  [[nodiscard]] bool has_zero_points() const { return encoding == WeightEncoding::kInt4Group32Zero; }
   friend bool operator==(const PublishedForm&, const PublishedForm&) = default;
 };
 
-/// The type of the codes as safetensors calls it, and the shapes of both tensors for a matrix of this shape, whose innermost
-/// extent is even for kInt4Group32.
+/// The type of the codes as safetensors calls it, and the shapes of codes and scales for a matrix of this shape, whose innermost
+/// extent is even for codes of four bits. Zero points have the shape of the scales.
 [[nodiscard]] std::string_view stored_type_of_codes(WeightEncoding encoding);
 [[nodiscard]] Shape stored_shape_of_codes(const PublishedForm& form, const Shape& shape);
 [[nodiscard]] Shape stored_shape_of_scales(const PublishedForm& form, const Shape& shape);
@@ -50,19 +53,28 @@ struct PublishedWeight {
   PublishedForm form;
   StoredTensor codes;
   StoredTensor scales;
+  std::optional<StoredTensor> zeros = std::nullopt;  ///< where form.has_zero_points()
 
   /// Reads rows [first_row, first_row + n_rows) of a weight with n_cols columns as a WeightSource delivers them in
-  /// form.encoding. Errors: kIo, kInvalidInput for a scale that is not finite and for a code that is no number.
+  /// form.encoding. Errors: kIo, kInvalidInput for a scale that is not finite, a zero point outside [-8, 7], and a code that is no
+  /// number.
   Result<void> read_rows(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
                          std::span<float> out_scales) const;
   /// Writes the values of one row. `codes` and `row_scales` are reused from call to call. Errors as read_rows().
   Result<void> read_values(std::int64_t row, std::span<float> values, std::vector<std::byte>& row_codes,
                            std::vector<float>& row_scales) const;
+
+ private:
+  Result<void> read_codes(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
+                          std::span<std::byte> values) const;
+  Result<void> read_scales(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
+                           std::span<float> out) const;
+  Result<void> read_zeros(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows, std::span<float> out) const;
 };
 
-/// Puts each pair of codes and scales among `tensors` together as the tensor whose weights they are, with F32 as its type.
-/// `variant` is what the file's metadata names. Errors: kInvalidInput for an unknown variant, a part without the other, and types
-/// and shapes that do not fit each other or the variant.
+/// Puts the codes, scales and zero points of each name among `tensors` together as the tensor whose weights they are, with F32 as its
+/// type. `variant` is what the file's metadata names. Errors: kInvalidInput for an unknown variant, a part without the others, and
+/// types and shapes that do not fit each other or the variant.
 Result<void> join_published_weights(std::string_view variant, std::map<std::string, StoredTensor, std::less<>>& tensors,
                                     std::string_view name);
 

@@ -76,6 +76,12 @@ bool is_of_blocks(std::string_view stored, const std::set<std::string_view>& of_
   });
 }
 
+/// The form with zero points, where it is one of INT4.
+PublishedForm with_zero_points(PublishedForm form) {
+  if (form.encoding == WeightEncoding::kInt4Group32) form.encoding = WeightEncoding::kInt4Group32Zero;
+  return form;
+}
+
 bool is_all_zero(const StoredTensor& tensor) {
   return std::ranges::all_of(tensor.bytes(), [](std::byte byte) { return byte == std::byte{0}; });
 }
@@ -121,25 +127,31 @@ class QuantizedModel {
     };
     for (std::size_t i = 0; i < weights_.size(); ++i) {
       if (!weights_[i].is_quantized() || specs_[i].role != TensorRole::kMatmul) continue;
-      const Result<PublishedForm> form = weights_[i].published_form();
+      Result<PublishedForm> form = weights_[i].published_form();
       if (!form) return keep_nothing(specs_[i], form.error().message);
+      // A matrix without zero points is one whose zero points are 0.
+      if (common && common->has_zero_points()) *form = with_zero_points(*form);
+      if (common && form->has_zero_points()) *common = with_zero_points(*common);
       if (common && *common != *form) return keep_nothing(specs_[i], "another form than the weights before it");
       common = *form;
       source.forms[i] = *form;
     }
     if (!common) return PublishedSource();
+    for (std::optional<PublishedForm>& form : source.forms) {
+      if (form) form = *common;
+    }
     const ActQuant act = scheme.activations == CheckpointActivations::kInt8PerToken  ? ActQuant::kInt8PerRow
                          : scheme.activations == CheckpointActivations::kFp8PerToken ? ActQuant::kFp8PerRow
                                                                                      : ActQuant::kNone;
     source.variant = published_variant_name(scheme.method, common->encoding, common->group, act);
-    source.read_rows = [this](std::size_t tensor, const CodedRowUser& use) -> Result<void> {
+    source.read_rows = [this, form = *common](std::size_t tensor, const CodedRowUser& use) -> Result<void> {
       const Shape& shape = specs_[tensor].shape;
-      const PublishedForm form = *weights_[tensor].published_form();
       std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.extent(1)));
       std::vector<float> scales(static_cast<std::size_t>(stored_scales_per_row(form, shape.extent(1))));
+      std::vector<std::int8_t> zeros(form.has_zero_points() ? scales.size() : 0);
       for (std::int64_t row = 0; row < shape.extent(0); ++row) {
-        weights_[tensor].read_coded_row(row, form, codes, scales);
-        SS_TRY_VOID(use(codes, scales));
+        weights_[tensor].read_coded_row(row, form, {codes, scales, zeros});
+        SS_TRY_VOID(use({codes, scales, zeros}));
       }
       return {};
     };

@@ -3,12 +3,18 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "bundle/published_weights.h"
 #include "core/number.h"
 #include "core/utf8.h"
 
 namespace secondsource {
 namespace {
+
+/// AutoAWQ's checkpoints have zero points, always; the names of others say so.
+constexpr std::string_view kAwqMethod = "awq-";
+constexpr std::string_view kZeroPointEnding = "-zp";
 
 /// The variant of a published name; nullopt for a name that is none.
 std::optional<Variant> published_from_name(std::string_view name) {
@@ -19,15 +25,20 @@ std::optional<Variant> published_from_name(std::string_view name) {
     if (!name.starts_with(method) || method == "gguf-") continue;
     const std::string_view codes = name.substr(method.size());
     Variant variant{.name = std::string(name), .rest = std::nullopt};
-    const bool is_int4 = codes == "int4" || codes.starts_with("int4-g");
+    const bool is_awq = method == kAwqMethod;
+    const bool is_int4 = codes.starts_with("int4");
+    if (is_awq && !is_int4) return std::nullopt;
     if (is_int4 || codes.starts_with("int8-g")) {
-      variant.matmul = is_int4 ? kInt4Group32 : kInt8Group32;
-      if (codes == "int4") return variant;
-      const std::string_view digits = codes.substr(std::string_view("int4-g").size());
-      const auto group = parse_number<std::int64_t>(digits);
-      if (!group || *group < 1 || *group > (std::int64_t{1} << 20) || *group % kScaleGroupSize != 0)
-        return std::nullopt;
-      variant.group = *group;
+      const bool has_zero_points = is_awq || codes.ends_with(kZeroPointEnding);
+      variant.matmul = !is_int4 ? kInt8Group32 : has_zero_points ? kInt4Group32Zero : kInt4Group32;
+      std::string_view rest = codes.substr(std::string_view("int4").size());
+      if (!is_awq && has_zero_points) rest.remove_suffix(kZeroPointEnding.size());
+      if (!rest.empty()) {
+        const auto group = parse_number<std::int64_t>(rest.substr(std::min<std::size_t>(rest.size(), 2)));
+        if (!group || *group < 1 || *group > (std::int64_t{1} << 20) || *group % kScaleGroupSize != 0)
+          return std::nullopt;
+        variant.group = *group;
+      }
       return published_variant_name(method, variant.matmul, variant.group, variant.activations) == name
                  ? std::optional(variant)
                  : std::nullopt;
@@ -51,8 +62,10 @@ std::optional<Variant> published_from_name(std::string_view name) {
 std::string published_variant_name(std::string_view method, WeightEncoding encoding, std::int64_t group,
                                    ActQuant activations) {
   if (encoding == WeightEncoding::kFp8PerRow) return fmt::format("{}fp8", method);
-  return fmt::format("{}{}{}{}", method, encoding == WeightEncoding::kInt4Group32 ? "int4" : "int8",
-                     group == 0 ? "" : fmt::format("-g{}", group), activations == ActQuant::kInt8PerRow ? "-w8a8" : "");
+  const bool says_zero_points = encoding == WeightEncoding::kInt4Group32Zero && method != kAwqMethod;
+  return fmt::format("{}{}{}{}{}", method, has_int4_codes(encoding) ? "int4" : "int8",
+                     group == 0 ? "" : fmt::format("-g{}", group), says_zero_points ? kZeroPointEnding : "",
+                     activations == ActQuant::kInt8PerRow ? "-w8a8" : "");
 }
 
 Result<Variant> variant_from_name(std::string_view name) {

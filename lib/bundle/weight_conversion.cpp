@@ -91,11 +91,14 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
       header.push_back(tensors[i]);
       continue;
     }
-    const DType of_codes = form->encoding == WeightEncoding::kInt4Group32 ? DType::kU8 : DType::kI8;
+    const DType of_codes = has_int4_codes(form->encoding) ? DType::kU8 : DType::kI8;
     header.push_back({tensors[i].name + std::string(kCodesEnding), of_codes,
                       stored_shape_of_codes(*form, tensors[i].shape), stored_type_of_codes(form->encoding)});
     header.push_back({tensors[i].name + std::string(kScalesEnding), type_of_scales(*form),
                       stored_shape_of_scales(*form, tensors[i].shape)});
+    if (!form->has_zero_points()) continue;
+    header.push_back(
+        {tensors[i].name + std::string(kZerosEnding), DType::kI8, stored_shape_of_scales(*form, tensors[i].shape)});
   }
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
   if (!published_.variant.empty()) metadata = {{std::string(kPublishedKey), published_.variant}};
@@ -126,27 +129,32 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
 
 Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedForm& form, SafetensorsWriter& weights) {
   std::vector<std::byte> codes;
-  std::vector<std::byte> scales;  // they follow all codes
-  SS_TRY_VOID(published_.read_rows(
-      tensor, [&](std::span<const std::int8_t> row, std::span<const float> of_row) -> Result<void> {
-        if (form.encoding == WeightEncoding::kInt4Group32) {
-          for (std::size_t i = 0; i + 1 < row.size(); i += 2) {
-            const auto low = static_cast<unsigned>(row[i]) & 0xfU;
-            codes.push_back(static_cast<std::byte>(low | (static_cast<unsigned>(row[i + 1]) & 0xfU) << 4U));
-          }
-        } else {
-          const auto bytes = std::as_bytes(row);
-          codes.insert(codes.end(), bytes.begin(), bytes.end());
-        }
-        append_values(of_row, type_of_scales(form), scales);
-        if (codes.size() >= kWriteBytes) {
-          SS_TRY_VOID(weights.write(codes));
-          codes.clear();
-        }
-        return advance(row.size());
-      }));
+  std::vector<std::byte> scales;  // they follow all codes, and zero points follow them
+  std::vector<std::byte> zeros;
+  const auto append_bytes = [](std::span<const std::int8_t> values, std::vector<std::byte>& to) {
+    const auto bytes = std::as_bytes(values);
+    to.insert(to.end(), bytes.begin(), bytes.end());
+  };
+  SS_TRY_VOID(published_.read_rows(tensor, [&](const PublishedRow& row) -> Result<void> {
+    if (has_int4_codes(form.encoding)) {
+      for (std::size_t i = 0; i + 1 < row.codes.size(); i += 2) {
+        const auto low = static_cast<unsigned>(row.codes[i]) & 0xfU;
+        codes.push_back(static_cast<std::byte>(low | (static_cast<unsigned>(row.codes[i + 1]) & 0xfU) << 4U));
+      }
+    } else {
+      append_bytes(row.codes, codes);
+    }
+    append_values(row.scales, type_of_scales(form), scales);
+    append_bytes(row.zeros, zeros);
+    if (codes.size() >= kWriteBytes) {
+      SS_TRY_VOID(weights.write(codes));
+      codes.clear();
+    }
+    return advance(row.codes.size());
+  }));
   SS_TRY_VOID(weights.write(codes));
-  return weights.write(scales);
+  SS_TRY_VOID(weights.write(scales));
+  return weights.write(zeros);
 }
 
 void WeightConversion::begin(std::string_view what) {

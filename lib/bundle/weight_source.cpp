@@ -119,6 +119,8 @@ bool encode_row(WeightEncoding encoding, std::span<const float> row, std::span<s
       return quantize_row_int8_groups(row, q, scales);
     case WeightEncoding::kInt4Group32:
       return quantize_row_int4(row, q, scales);
+    case WeightEncoding::kInt4Group32Zero:
+      break;  // only of published codes, which are given as they are
   }
   return false;
 }

@@ -12,7 +12,7 @@ inline constexpr std::array<std::string_view, 10> kVariantNames = {
 
 /// How the names of published variants begin: the weights of a quantized checkpoint as its publisher stored them, with the
 /// method by which they were made ("gptq-int4-g128"). A bundle has at most one, and only where it keeps the codes.
-inline constexpr std::array<std::string_view, 3> kPublishedMethods = {"gptq-", "compressed-tensors-", "gguf-"};
+inline constexpr std::array<std::string_view, 4> kPublishedMethods = {"gptq-", "awq-", "compressed-tensors-", "gguf-"};
 
 [[nodiscard]] constexpr bool is_published_variant(std::string_view variant) {
   for (const std::string_view method : kPublishedMethods) {

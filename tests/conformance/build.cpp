@@ -94,6 +94,25 @@ void quantize_row_fp8(std::span<const float> row, std::vector<std::byte>& values
   }
 }
 
+/// INT4 with a scale and a zero point for each group: s = (max - min) / 15 in FP16, with 0 between the two, zero = round(-min / s) - 8.
+void quantize_row_with_zeros(std::span<const float> w, std::vector<std::byte>& values, std::vector<float>& scales) {
+  std::vector<float> zeros;
+  for (std::size_t first = 0; first < w.size(); first += kScaleGroupSize) {
+    const auto group = w.subspan(first, std::min<std::size_t>(kScaleGroupSize, w.size() - first));
+    const float least = std::min(0.0F, *std::ranges::min_element(group));
+    const float largest = std::max(0.0F, *std::ranges::max_element(group));
+    const float scale = round_to_f16((largest - least) / 15.0F);
+    const float zero = scale == 0.0F ? 0.0F : std::clamp(std::nearbyint(-least / scale), 0.0F, 15.0F) - 8.0F;
+    for (const float value : group) {
+      const float q = scale == 0.0F ? zero : std::clamp(std::nearbyint(value / scale) + zero, -8.0F, 7.0F);
+      store(values, static_cast<std::int8_t>(q));
+    }
+    scales.push_back(scale);
+    zeros.push_back(zero);
+  }
+  scales.insert(scales.end(), zeros.begin(), zeros.end());
+}
+
 std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::int64_t n_rows, std::int64_t n_cols,
                                            WeightEncoding encoding) {
   std::vector<std::byte> bytes;
@@ -122,9 +141,33 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
       case WeightEncoding::kFp8PerRow:
         quantize_row_fp8(w, bytes, scales);
         break;
+      case WeightEncoding::kInt4Group32Zero:
+        quantize_row_with_zeros(w, bytes, scales);
+        break;
     }
   }
   return std::make_shared<MemorySource>(std::move(bytes), std::move(scales), n_rows);
+}
+
+/// make_exact() of INT4 with zero points: every group has its least and its largest code, so that both are found again.
+void make_exact_with_zeros(Dice& dice, std::span<float> values, std::int64_t n_cols) {
+  for (std::int64_t at = 0; at < static_cast<std::int64_t>(values.size());) {
+    const std::int64_t n = std::min(kScaleGroupSize, n_cols - at % n_cols);
+    const auto part = values.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n));
+    float largest = 0.0F;
+    for (const float value : part) largest = std::max(largest, std::fabs(value));
+    const float scale = std::exp2(std::ceil(std::log2(largest / 8.0F)));
+    const float zero = n == 1 ? dice.one_of({-8.0F, 7.0F}) : static_cast<float>(dice.between(-8, 7));
+    for (float& value : part) {
+      value = scale * (std::clamp(std::nearbyint(value / scale) + zero, -8.0F, 7.0F) - zero);
+    }
+    const std::int32_t first = dice.between(0, static_cast<std::int32_t>(n) - 1);
+    const std::int32_t second = (first + 1) % static_cast<std::int32_t>(n);
+    // A group of one column has the code that is not its zero point.
+    part[static_cast<std::size_t>(second)] = scale * (7.0F - zero);
+    part[static_cast<std::size_t>(first)] = scale * ((n == 1 && zero == -8.0F ? 7.0F : -8.0F) - zero);
+    at += n;
+  }
 }
 
 /// Changes the values slightly, so that they and their quantized forms are exact in BF16; scales become powers of two.
@@ -134,6 +177,7 @@ void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, Weight
     for (float& value : values) value = round_to_f16(round_to_bf16(value));
     return;
   }
+  if (encoding == WeightEncoding::kInt4Group32Zero) return make_exact_with_zeros(dice, values, n_cols);
   const bool is_fp8 = encoding == WeightEncoding::kFp8PerRow;
   const float largest_q = is_fp8 ? kE4m3Max : encoding == WeightEncoding::kInt4Group32 ? 7.0F : 127.0F;
   const std::int64_t group = encoding == WeightEncoding::kInt8PerRow || is_fp8 ? n_cols : kScaleGroupSize;

@@ -39,8 +39,9 @@ class Dice {
                                      std::vector<std::int64_t> part_rows = {}, Join join = Join::kNone,
                                      std::int64_t n_experts = 1);
 
-/// How activations are quantized that are multiplied with quantized weights of this encoding.
+/// How activations are quantized that are multiplied with quantized weights of this encoding, where they may be.
 [[nodiscard]] constexpr ActQuant activations_for(WeightEncoding encoding) {
+  if (encoding == WeightEncoding::kInt4Group32Zero) return ActQuant::kNone;
   return encoding == WeightEncoding::kFp8PerRow ? ActQuant::kFp8PerRow : ActQuant::kInt8PerRow;
 }
 

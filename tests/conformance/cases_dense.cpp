@@ -146,10 +146,11 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   b.add(op, "product");
   const std::int32_t n_padding = b.dice.chance(0.2) ? b.dice.between(1, 3) : 0;
   b.submit(plain_batch(b, n_rows, kIds, n_padding));
-  b.result.name = fmt::format("{}{}{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding),
-                              quantized && act == ActQuant::kNone ? " weights" : "", b.is_exact_in_bf16 ? " exact" : "",
-                              n_rows, n_padding, n_inputs, n_outputs, epilogue_name(epilogue),
-                              op.softcap > 0.0F ? " softcap" : "", in_place ? " in place" : "", parts.size());
+  b.result.name =
+      fmt::format("{}{}{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding),
+                  act == ActQuant::kNone && encoding == WeightEncoding::kFp8PerRow ? " weights" : "",
+                  b.is_exact_in_bf16 ? " exact" : "", n_rows, n_padding, n_inputs, n_outputs, epilogue_name(epilogue),
+                  op.softcap > 0.0F ? " softcap" : "", in_place ? " in place" : "", parts.size());
   return std::move(b.result);
 }
 
@@ -337,6 +338,10 @@ Case make_quantized_group_matmul_case(std::uint64_t seed) {
 
 Case make_quantized_int4_matmul_case(std::uint64_t seed) {
   return make_product("matmul_int4_w8a8", seed, WeightEncoding::kInt4Group32, kAllExtents);
+}
+
+Case make_int4_zero_matmul_case(std::uint64_t seed) {
+  return make_product("matmul_int4_zp", seed, WeightEncoding::kInt4Group32Zero, kAllExtents);
 }
 
 Case make_fp8_matmul_case(std::uint64_t seed) {

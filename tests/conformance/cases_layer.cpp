@@ -301,6 +301,8 @@ std::span<const Family> families() {
       {"not_finite_fp8", make_not_finite_fp8_case, 20},
       {"query_growth", make_query_growth_case, 30},
       {"latent_growth", make_latent_growth_case, 12},
+      {"matmul_int4_zp", make_int4_zero_matmul_case, 40},
+      {"grouped_matmul_int4_zp", make_int4_zero_mixture_case, 12},
   };
   return kFamilies;
 }

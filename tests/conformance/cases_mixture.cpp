@@ -309,6 +309,12 @@ Case make_quantized_int4_mixture_case(std::uint64_t seed) {
   return wide_mixture(std::move(b), WeightEncoding::kInt4Group32, ActQuant::kInt8PerRow);
 }
 
+Case make_int4_zero_mixture_case(std::uint64_t seed) {
+  CaseBuilder b("grouped_matmul_int4_zp", seed);
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
+  return wide_mixture(std::move(b), WeightEncoding::kInt4Group32Zero, ActQuant::kNone);
+}
+
 Case make_fp8_mixture_case(std::uint64_t seed) {
   CaseBuilder b("grouped_matmul_fp8", seed);
   b.is_exact_in_bf16 = b.dice.chance(0.5);

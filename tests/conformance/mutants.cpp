@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <numbers>
 #include <utility>
 
@@ -537,6 +538,31 @@ class ShiftedScales final : public WeightSource {
   std::shared_ptr<const WeightSource> inner_;
 };
 
+/// A source with zero points, of which those of each row are changed.
+class ChangedZeros final : public WeightSource {
+ public:
+  ChangedZeros(std::shared_ptr<const WeightSource> inner, std::int64_t n_cols, Bug bug)
+      : inner_(std::move(inner)),
+        n_groups_(static_cast<std::size_t>(scales_per_row(WeightEncoding::kInt4Group32Zero, n_cols) / 2)),
+        bug_(bug) {}
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    SS_TRY_VOID(inner_->read_rows(first_row, n_rows, values, scales));
+    for (std::size_t at = n_groups_; at < scales.size(); at += 2 * n_groups_) {
+      const std::span<float> zeros = scales.subspan(at, n_groups_);
+      if (bug_ == Bug::kZeroPointsIgnored) std::ranges::fill(zeros, 0.0F);
+      if (bug_ == Bug::kZeroPointsOffByOne) std::rotate(zeros.begin(), zeros.end() - 1, zeros.end());
+      if (bug_ == Bug::kZeroPointsAdded) std::ranges::transform(zeros, zeros.begin(), std::negate());
+    }
+    return {};
+  }
+
+ private:
+  std::shared_ptr<const WeightSource> inner_;
+  std::size_t n_groups_;
+  Bug bug_;
+};
+
 /// A source in E4M3 without its subnormal numbers.
 class FlushedCodes final : public WeightSource {
  public:
@@ -603,6 +629,11 @@ class MutantBackend final : public ReferenceBackend {
     if ((bug_ == Bug::kInt8GroupOffByOne && spec.encoding == WeightEncoding::kInt8Group32) ||
         (bug_ == Bug::kInt4GroupOffByOne && spec.encoding == WeightEncoding::kInt4Group32)) {
       for (WeightPart& part : changed.parts) part.source = std::make_shared<ShiftedScales>(part.source);
+    }
+    if (spec.encoding == WeightEncoding::kInt4Group32Zero) {
+      for (WeightPart& part : changed.parts) {
+        part.source = std::make_shared<ChangedZeros>(part.source, spec.n_cols, bug_);
+      }
     }
     if (bug_ == Bug::kFp8WeightsFlushed && spec.encoding == WeightEncoding::kFp8PerRow) {
       for (WeightPart& part : changed.parts) part.source = std::make_shared<FlushedCodes>(part.source);
@@ -731,6 +762,10 @@ std::span<const Mutant> mutants() {
       {Bug::kFp8InputsTruncated, "activations truncated to E4M3, not rounded", "matmul_fp8"},
       {Bug::kQueryGrowthIgnored, "queries of all positions of one size", "query_growth latent_growth"},
       {Bug::kQueryGrowthWithoutSteps, "queries that grow within a period", "query_growth latent_growth"},
+      {Bug::kZeroPointsIgnored, "zero points of weights taken for 0", "matmul_int4_zp grouped_matmul_int4_zp"},
+      {Bug::kZeroPointsOffByOne, "zero points of neighbouring groups exchanged",
+       "matmul_int4_zp grouped_matmul_int4_zp"},
+      {Bug::kZeroPointsAdded, "zero points added to codes, not subtracted", "matmul_int4_zp grouped_matmul_int4_zp"},
   };
   return kMutants;
 }

@@ -79,6 +79,9 @@ enum class Bug : std::uint8_t {
   kFp8InputsTruncated,
   kQueryGrowthIgnored,
   kQueryGrowthWithoutSteps,
+  kZeroPointsIgnored,
+  kZeroPointsOffByOne,
+  kZeroPointsAdded,
 };
 
 struct Mutant {

@@ -1,9 +1,9 @@
-"""Published variants: checkpoints in GPTQ, compressed-tensors and GGUF, from their files to a verdict on the tokens.
+"""Published variants: checkpoints in GPTQ, AWQ, compressed-tensors and GGUF, from their files to a verdict on the tokens.
 
     python published_variants_test.py SECONDSOURCE
 
 A tiny Llama is quantized here, with the least code of every type among the codes, and written as its publishers do. `bundle create`
-must keep exactly these codes and scales; the values that bundles/recipes/published.py reads must be those of this file's own
+must keep exactly these codes, scales and zero points; the values that bundles/recipes/published.py reads must be those of this file's own
 arithmetic; expect.py computes the expected outputs from them, and every backend of the host that takes the encoding must give
 these tokens. Ends with 77 where a package is missing.
 """
@@ -53,6 +53,22 @@ def rounded(weight: torch.Tensor, bits: int, group: int | None, scale_type: torc
     return codes, scales
 
 
+def rounded_with_zeros(weight: torch.Tensor, group: int | None, scale_type: torch.dtype):
+    """Codes of four bits from -8 to 7, scales and zero points [rows, groups], as AutoAWQ makes them: the least and the largest value of
+    a group are 15 steps apart, and 0 has a code."""
+    codes, scales, zeros = [], [], []
+    for part in weight.float().split(group or weight.shape[1], dim=1):
+        least = part.amin(1, keepdim=True).clamp(max=0)
+        scale = ((part.amax(1, keepdim=True).clamp(min=0) - least) / 15).to(scale_type)
+        zero = torch.clamp(torch.round(-least / scale.float()), 0, 15)
+        codes.append(torch.clamp(torch.round(part / scale.float()) + zero, 0, 15) - 8)
+        scales.append(scale)
+        zeros.append(zero - 8)
+    codes, scales, zeros = torch.cat(codes, 1).to(torch.int8), torch.cat(scales, 1), torch.cat(zeros, 1).to(torch.int8)
+    assert int(codes.min()) == -8 and int(codes.max()) == 7 and len(zeros.unique()) > 2
+    return codes, scales, zeros
+
+
 def words(codes: torch.Tensor, bits: int, dim: int) -> torch.Tensor:
     """Words of 32 bits of consecutive codes along `dim`, unsigned codes from the low bits on."""
     unsigned = (codes.to(torch.int64) + 2 ** (bits - 1)).movedim(dim, -1)
@@ -68,6 +84,31 @@ def gptq(weight: torch.Tensor, bits: int, group: int | None):
     tensors = {"qweight": words(codes.t(), bits, 0), "qzeros": zeros, "scales": scales.t().contiguous(),
                "g_idx": torch.arange(n_inputs, dtype=torch.int32) // (group or n_inputs)}
     return tensors, codes, scales
+
+
+def gptq_with_zeros(weight: torch.Tensor, group: int | None, version: int = 1):
+    codes, scales, zeros = rounded_with_zeros(weight, group, torch.float16)
+    if version == 1:  # which cannot say 0, since it is stored less one
+        zeros = torch.clamp(zeros, min=-7)
+    stored = words(zeros.t().contiguous() - (1 if version == 1 else 0), 4, 1)
+    tensors = {"qweight": words(codes.t(), 4, 0), "qzeros": stored, "scales": scales.t().contiguous(),
+               "g_idx": torch.arange(codes.shape[1], dtype=torch.int32) // (group or codes.shape[1])}
+    return tensors, codes, scales, zeros
+
+
+def awq(weight: torch.Tensor, group: int):
+    """AutoAWQ's words of eight outputs, in the order 0, 2, 4, 6, 1, 3, 5, 7 from the low bits on."""
+    codes, scales, zeros = rounded_with_zeros(weight, group, torch.float16)
+    order = torch.tensor([0, 2, 4, 6, 1, 3, 5, 7])
+    def of_outputs(numbers: torch.Tensor) -> torch.Tensor:
+        return words(numbers.t().unflatten(1, (-1, 8))[..., order].flatten(1), 4, 1)
+    return {"qweight": of_outputs(codes), "qzeros": of_outputs(zeros), "scales": scales.t().contiguous()}, codes, scales, zeros
+
+
+def packed_with_zeros(weight: torch.Tensor, group: int | None):
+    codes, scales, zeros = rounded_with_zeros(weight, group, torch.bfloat16)
+    return {"weight_packed": words(codes, 4, 1), "weight_scale": scales, "weight_zero_point": words(zeros, 4, 0),
+            "weight_shape": torch.tensor(codes.shape, dtype=torch.int64)}, codes, scales, zeros
 
 
 def packed(weight: torch.Tensor, bits: int, group: int | None):
@@ -108,6 +149,14 @@ CHECKPOINTS = {
                   lambda weight: gptq(weight, 8, None)),
     "compressed-tensors-int4-g32": (compressed("pack-quantized", num_bits=4, type="int", strategy="group", group_size=32),
                                     lambda weight: packed(weight, 4, 32)),
+    "gptq-int4-g64-zp": ({"quant_method": "gptq", "bits": 4, "group_size": 64, "desc_act": False, "sym": False},
+                         lambda weight: gptq_with_zeros(weight, 64)),
+    "gptq-int4-zp": ({"quant_method": "gptq", "bits": 4, "group_size": -1, "desc_act": False, "sym": False,
+                      "checkpoint_format": "gptq_v2"}, lambda weight: gptq_with_zeros(weight, None, 2)),
+    "awq-int4-g128": ({"quant_method": "awq", "bits": 4, "group_size": 128, "version": "gemm", "zero_point": True},
+                      lambda weight: awq(weight, 128)),
+    "compressed-tensors-int4-g32-zp": (compressed("pack-quantized", num_bits=4, type="int", strategy="group", group_size=32,
+                                                  symmetric=False), lambda weight: packed_with_zeros(weight, 32)),
     "compressed-tensors-int8-w8a8": (compressed("int-quantized", dynamic("int"), num_bits=8, type="int", strategy="channel"),
                                      int8),
     "compressed-tensors-fp8": (compressed("float-quantized", dynamic("float"), num_bits=8, type="float",
@@ -127,10 +176,12 @@ def expect(holds: bool, what: str) -> None:
         raise SystemExit(what)
 
 
-def check_codes(bundle: Path, name: str, codes: torch.Tensor, scales: torch.Tensor) -> None:
-    """The stored codes and scales are these, bit for bit."""
+def check_codes(bundle: Path, name: str, codes: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None = None) -> None:
+    """The stored codes, scales and zero points are these, bit for bit."""
     with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
         found, of_rows = stored.get_tensor(name + ".codes"), stored.get_tensor(name + ".scales")
+        expect((zeros is not None) == (name + ".zeros" in stored.keys()), f"{bundle.name}: {name}: zero points")
+        expect(zeros is None or torch.equal(stored.get_tensor(name + ".zeros"), zeros), f"{bundle.name}: {name}: other zero points")
     if found.dtype == torch.uint8:
         found = torch.stack((found << 4, found), -1).view(torch.int8).flatten(-2) >> 4
     same = torch.equal(found.view(torch.int8), codes.view(torch.int8)) and torch.equal(of_rows.float(), scales.float())
@@ -167,15 +218,16 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str) -> 
         if not is_quantized(name):
             tensors[name] = values[name] = weight
             continue
-        parts, codes, scales = make(weight)
+        parts, codes, scales, *zeros = make(weight)
         tensors |= {f"{name.removesuffix('weight')}{ending}": part for ending, part in parts.items()}
         columns = torch.arange(codes.shape[1]) * scales.shape[1] // codes.shape[1]
-        values[name], kept[name] = codes.float() * scales.float()[:, columns], (codes, scales)
+        differences = codes.float() - zeros[0].float()[:, columns] if zeros else codes.float()
+        values[name], kept[name] = differences * scales.float()[:, columns], (codes, scales, *zeros)
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     said = run(program, "bundle", "create", "--from-hf", folder, "--prompts", PROMPTS, "--out", bundle)
     expect("no variant of the bundle" not in said, said)
-    for name, (codes, scales) in kept.items():
-        check_codes(bundle, name, codes, scales)
+    for name, parts in kept.items():
+        check_codes(bundle, name, *parts)
     size = (bundle / "model.safetensors").stat().st_size
     expect(size < (plain / "model.safetensors").stat().st_size, f"{variant}: {size} bytes")
     check_bundle(program, bundle, variant, values, ",int8" if variant == "gptq-int4-g128" else "")

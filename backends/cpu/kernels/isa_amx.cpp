@@ -63,6 +63,8 @@ inline constexpr int kUnpackGroupsFromRows = 9;
 /// 4, 3.7 to 4.0 for 8 and, in tiles, 3.4 to 3.6 for 9; by vdpbf16ps 1.6, 3.3, 5.7 and 6.5 (November 2026).
 inline constexpr int kUnpackFp8FromRows = 9;
 inline constexpr int kUnpackInt4FromRows = kPieceRows + 1;
+/// Of int4 with zero points, which no kernel with tile registers reads, as of fp8; not timed.
+inline constexpr int kUnpackInt4ZeroFromRows = kUnpackFp8FromRows;
 
 inline constexpr BlockKernel kBf16Blocks = {configure_blocks<Tiles>, multiply_blocks<Tiles, AmxBf16>, nullptr,
                                             release_blocks<Tiles>};
@@ -147,9 +149,13 @@ inline KernelTable table_over(const KernelTable& base) {
   table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16, kUnpackInt8FromRows};
   table.unpack[int(Product::kFp8)] = {Product::kBf16, fp8_tile_to_bf16, kUnpackFp8FromRows};
   table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16, kUnpackGroupsFromRows};
+  table.unpack[int(Product::kInt4Zero)] = {Product::kBf16, int4_zero_tile_to_bf16, kUnpackInt4ZeroFromRows};
   // CPUs with AMX do twice as many multiply-adds in f32 as by vdpbf16ps (product_choice.cpp).
-  table.products[int(Product::kFp8)] = kernels_avx512().products[int(Product::kFp8)];
-  table.products[int(Product::kFp8)].isa = kernels_avx512().isa;
+  constexpr Product kInF32[] = {Product::kFp8, Product::kInt4Zero};
+  for (const Product product : kInF32) {
+    table.products[int(product)] = kernels_avx512().products[int(product)];
+    table.products[int(product)].isa = kernels_avx512().isa;
+  }
   use_digits(table);
   use_attention_tiles(table);
   return table;

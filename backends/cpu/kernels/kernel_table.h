@@ -22,6 +22,8 @@ inline constexpr int kMaxRowBlock = 32;
 inline constexpr int kGroupColumns = 32;
 inline constexpr int kInt8GroupBytes = 16 * kGroupColumns + 16 * 2;
 inline constexpr int kInt4GroupBytes = 16 * kGroupColumns / 2 + 16 * 2;
+/// Of int4 with zero points: the group of int4, then 16 zero points in int8.
+inline constexpr int kInt4ZeroGroupBytes = kInt4GroupBytes + 16;
 /// Bytes of one group of Product::kInt8GroupOffset: the values of int8-g32, 16 f32 scales, then 16 int32 offsets.
 inline constexpr int kOffsetGroupBytes = 16 * kGroupColumns + 16 * 4 + 16 * 4;
 
@@ -46,9 +48,10 @@ enum class Product : std::uint8_t {
   kInt8GroupQuantized,
   kInt8GroupOffset,
   kInt4Quantized,
-  kFp8
+  kFp8,
+  kInt4Zero
 };
-inline constexpr int kProducts = 11;
+inline constexpr int kProducts = 12;
 
 /// Element type in which a kernel reads its activations.
 enum class ActType : std::uint8_t {
@@ -105,9 +108,9 @@ static inline std::int64_t act_bytes(ActType act) {
 ///
 ///   c[m, 16 t + r] = sum_k a[m, k] * tile_t[r, k]
 ///
-/// c is f32. It is not yet scaled for int8 and fp8 (the epilogue multiplies by the row's scale) and is scaled for int8-g32 and
-/// int4, except by the activations' row scales. Terms are added in the order of k into f32, or exactly into int32 for quantized activations. c overlaps
-/// neither operand.
+/// c is f32. It is not yet scaled for int8 and fp8 (the epilogue multiplies by the row's scale) and is scaled for int8-g32,
+/// int4 and int4-zp, except by the activations' row scales. Terms are added in the order of k into f32, or exactly into int32 for
+/// quantized activations. c overlaps neither operand.
 struct TileArgs {
   const void* a = nullptr;           ///< packed activations, [k_padded / vec][n_rows][vec]
   int n_rows = 1;                    ///< 1 .. max_rows

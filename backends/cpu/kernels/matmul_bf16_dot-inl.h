@@ -1,7 +1,8 @@
 #pragma once
-// Matmul of BF16, int8, int8-g32, int4 and fp8 weights and BF16 activations with the AVX-512 instruction vdpbf16ps, which adds
-// the two exact products of a pair of BF16 to each f32 lane. int8, int4 and E4M3 values are exact in BF16, so apart from the
-// accumulation in f32 only the activations are rounded. Formulas, shapes and aliasing: matmul-inl.h, matmul_groups-inl.h.
+// Matmul of BF16, int8, int8-g32, int4, int4-zp and fp8 weights and BF16 activations with the AVX-512 instruction vdpbf16ps, which
+// adds the two exact products of a pair of BF16 to each f32 lane. int8, int4 and E4M3 values, and int4 less a zero point, are exact
+// in BF16, so apart from the accumulation in f32 only the activations are rounded. Formulas, shapes and aliasing: matmul-inl.h,
+// matmul_groups-inl.h.
 
 #ifndef SS_CPU_ISA  // opened by itself: target-inl.h
 #define SS_CPU_ISA avx512_bf16
@@ -266,10 +267,50 @@ alignas(64) inline constexpr std::uint16_t kNibbleTable[32] = {
     0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0,
     0x40c0, 0x40e0, 0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80};
 
+/// The values of a group of int4 in BF16, by a table.
+struct Int4Pairs {
+  static constexpr int kGroupBytes = kInt4GroupBytes;
+  static __m512i table() { return _mm512_load_si512(kNibbleTable); }
+  static Int4Pairs of(const std::byte*) { return {}; }
+  /// Column pair kPair of the four in each lane.
+  template <int kPair>
+  [[nodiscard]] __m512i pair(__m512i lanes, __m512i table) const {
+    return _mm512_permutexvar_epi16(_mm512_srli_epi16(lanes, 4 * kPair), table);
+  }
+};
+
+/// The BF16 bits of i - 8 for i from 0 to 23, and of i - 40 from 25 to 31: of all differences of a code and a zero point, by
+/// code + 8 - zero point modulo 32. No two of them are 24.
+alignas(64) inline constexpr std::uint16_t kDifferenceTable[32] = {
+    0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000,
+    0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0, 0x4100, 0x4110, 0x4120, 0x4130, 0x4140, 0x4150,
+    0x4160, 0x4170, 0x0000, 0xc170, 0xc160, 0xc150, 0xc140, 0xc130, 0xc120, 0xc110};
+
+/// The same of int4 with zero points.
+struct Int4ZeroPairs {
+  static constexpr int kGroupBytes = kInt4ZeroGroupBytes;
+  __m512i zeros;  ///< in both halves of each lane
+  static __m512i table() { return _mm512_load_si512(kDifferenceTable); }
+  static Int4ZeroPairs of(const std::byte* group) {
+    const __m128i bytes =
+        _mm_loadu_si128(static_cast<const __m128i*>(static_cast<const void*>(group + kInt4GroupBytes)));
+    const __m512i lanes = _mm512_cvtepi8_epi32(bytes);
+    return {_mm512_mask_blend_epi16(0xaaaaaaaaU, lanes, _mm512_slli_epi32(lanes, 16))};
+  }
+  template <int kPair>
+  [[nodiscard]] __m512i pair(__m512i lanes, __m512i table) const {
+    const __m512i shifted = kPair == 0 ? lanes : _mm512_srli_epi16(lanes, 4 * kPair);
+    // (x ^ 8) & 15 is the nibble plus 8; vpermw reads the last five bits of each index.
+    const __m512i plus_8 = _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi16(8), _mm512_set1_epi16(15), 0x28);
+    return _mm512_permutexvar_epi16(_mm512_sub_epi16(plus_8, zeros), table);
+  }
+};
+
 /// Multiplies column pair kPair of the four in each lane and adds to accumulator kPair % kChains of every row.
-template <int kRows, int kChains, int kPair>
-inline void dot_nibble_pair(__m512 (&sum)[kChains][kRows], __m512i lanes, __m512i table, const std::uint16_t* x) {
-  const auto w = (__m512bh)_mm512_permutexvar_epi16(_mm512_srli_epi16(lanes, 4 * kPair), table);
+template <int kPair, typename Group, int kRows, int kChains>
+inline void dot_nibble_pair(__m512 (&sum)[kChains][kRows], const Group& group, __m512i lanes, __m512i table,
+                            const std::uint16_t* x) {
+  const auto w = (__m512bh)group.template pair<kPair>(lanes, table);
 #pragma GCC unroll 12
   for (int m = 0; m < kRows; ++m) {
     const auto pair = (__m512bh)_mm512_set1_epi32(read<std::int32_t>(x + 2 * (kPair * kRows + m)));
@@ -282,18 +323,19 @@ inline void dot_nibble_pair(__m512 (&sum)[kChains][kRows], __m512i lanes, __m512
 /// second-level cache of a Zen 4 that raised one row from 28 to 35 GB/s, and four rows from 13.2 to 14.8, which is the peak
 /// of vdpbf16ps. One row is bound by the number of instructions: for 64 bytes of weights 3 shifts, 4 permutations and 4
 /// products take 6.7 cycles. Making BF16 by arithmetic instead (the nibble as the mantissa of 136 + q, less 136 times the
-/// activations) takes 6.4, and vpdpbusd with activations in three digits 6.7 (November 2026).
-template <int kRows>
+/// activations) takes 6.4, and vpdpbusd with activations in three digits 6.7 (November 2026). Group: Int4Pairs or Int4ZeroPairs.
+template <typename Group, int kRows>
 void multiply_int4_dot(const TileArgs& args) {
   constexpr int kChains = kRows == 1 ? 4 : kRows <= 5 ? 2 : 1;
-  const __m512i table = _mm512_load_si512(kNibbleTable);
+  const __m512i table = Group::table();
   for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
     const std::byte* w = args.tiles + tile * args.tile_bytes;
     const auto* x = static_cast<const std::uint16_t*>(args.a);
     __m512 total[kRows];
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) total[m] = _mm512_setzero_ps();
-    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += kInt4GroupBytes) {
+    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Group::kGroupBytes) {
+      const Group group = Group::of(w);
       __m512 sum[kChains][kRows];
 #pragma GCC unroll 12
       for (int i = 0; i < kChains * kRows; ++i) sum[i / kRows][i % kRows] = _mm512_setzero_ps();
@@ -301,10 +343,10 @@ void multiply_int4_dot(const TileArgs& args) {
       for (int vector = 0; vector < 4; ++vector, x += 8 * kRows) {
         prefetch(w + kDecodedPrefetchBytes + vector * 64);
         const __m512i lanes = _mm512_loadu_si512(w + vector * 64);
-        dot_nibble_pair<kRows, kChains, 0>(sum, lanes, table, x);
-        dot_nibble_pair<kRows, kChains, 1>(sum, lanes, table, x);
-        dot_nibble_pair<kRows, kChains, 2>(sum, lanes, table, x);
-        dot_nibble_pair<kRows, kChains, 3>(sum, lanes, table, x);
+        dot_nibble_pair<0>(sum, group, lanes, table, x);
+        dot_nibble_pair<1>(sum, group, lanes, table, x);
+        dot_nibble_pair<2>(sum, group, lanes, table, x);
+        dot_nibble_pair<3>(sum, group, lanes, table, x);
       }
       const __m512 scale = load_f16(w + 256).v;
 #pragma GCC unroll 12
@@ -322,21 +364,33 @@ void multiply_int4_dot(const TileArgs& args) {
   }
 }
 
-/// Unpacks int4 to BF16 [k / 2][16][2]: scale * q, exact in f32, then rounded once, half to even.
-inline void int4_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
-  const __m512i table = _mm512_load_si512(kNibbleTable);
+/// Unpacks int4 to BF16 [k / 2][16][2]: scale * q, or scale * (q - zero), exact in f32, then rounded once, half to even.
+template <typename Group>
+inline void int4_groups_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
+  const __m512i table = Group::table();
   const __m512i alternate = _mm512_load_si512(kAlternate);
-  for (std::int64_t group = 0; group < k / kGroupColumns; ++group, tile += kInt4GroupBytes) {
+  for (std::int64_t at = 0; at < k; at += kGroupColumns, tile += Group::kGroupBytes) {
     const F32 scale = load_f16(tile + 256);
-    for (int vector = 0; vector < 4; ++vector) {
+    const Group group = Group::of(tile);
+    const auto store_pair = [&](__m512i pair, std::byte* to) {
+      const I32 q = {pair};
+      store_bf16_pairs(mul(bf16_even(q), scale), mul(bf16_odd(q), scale), alternate, to);
+    };
+    for (int vector = 0; vector < 4; ++vector, out += 256) {
       prefetch(tile + kPrefetchBytes + vector * 64);
       const __m512i lanes = _mm512_loadu_si512(tile + vector * 64);
-      for (unsigned pair = 0; pair < 4; ++pair, out += 64) {
-        const I32 q = {_mm512_permutexvar_epi16(_mm512_srli_epi16(lanes, 4 * pair), table)};
-        store_bf16_pairs(mul(bf16_even(q), scale), mul(bf16_odd(q), scale), alternate, out);
-      }
+      store_pair(group.template pair<0>(lanes, table), out);
+      store_pair(group.template pair<1>(lanes, table), out + 64);
+      store_pair(group.template pair<2>(lanes, table), out + 128);
+      store_pair(group.template pair<3>(lanes, table), out + 192);
     }
   }
+}
+inline void int4_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
+  int4_groups_to_bf16<Int4Pairs>(tile, k, out);
+}
+inline void int4_zero_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
+  int4_groups_to_bf16<Int4ZeroPairs>(tile, k, out);
 }
 
 /// Unpacks a group of int4 to BF16 [k / 2][16][2], exactly and without its scales. to: 64-byte aligned.
@@ -353,7 +407,11 @@ inline void int4_group_values(const std::byte* group, std::byte* to) {
 }
 
 inline void multiply_int4_by_dot(const TileArgs& args) {
-  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_dot<kRows>(args); });
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_dot<Int4Pairs, kRows>(args); });
+}
+
+inline void multiply_int4_zero_by_dot(const TileArgs& args) {
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_dot<Int4ZeroPairs, kRows>(args); });
 }
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

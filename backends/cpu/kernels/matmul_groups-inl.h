@@ -1,10 +1,10 @@
 #pragma once
-// Matmul of int8-g32 and int4 weights, widened to f32 in registers, with f32 activations:
+// Matmul of int8-g32, int4 and int4-zp weights, widened to f32 in registers, with f32 activations:
 //
-//   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k],   groups of 32 columns
+//   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * (q[n, k] - zero[n, g]),   groups of 32 columns
 //
-// a: [k / vec][n_rows][vec] f32, vec 4 for int8 and 1 for int4. Tiles: groups as kernel_table.h lays them out, 64-byte
-// aligned at the tile's start only. c: [n_rows, 16 * n_tiles] f32, overlapping neither. Everything is accumulated in f32.
+// with zero points in int4-zp alone. a: [k / vec][n_rows][vec] f32, vec 4 for int8 and 1 for int4. Tiles: groups as
+// kernel_table.h lays them out, 64-byte aligned at the tile's start only. c: [n_rows, 16 * n_tiles] f32, overlapping neither. Everything is accumulated in f32.
 
 #include "cpu/kernels/matmul-inl.h"
 
@@ -85,8 +85,9 @@ inline void multiply_int8_group(const TileArgs& args) {
   dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int8_group_widened<kRows>(args); });
 }
 
-// int4. A group of 32 columns: 4 vectors of 8 columns x 16 rows, then 16 FP16 scales. Lane r of a vector holds row r:
-// columns 0, 2, 4, 6 in the nibbles of its low half and 1, 3, 5, 7 in those of its high half, two's complement.
+// int4. A group of 32 columns: 4 vectors of 8 columns x 16 rows, then 16 FP16 scales, and in int4-zp 16 zero points in int8.
+// Lane r of a vector holds row r: columns 0, 2, 4, 6 in the nibbles of its low half and 1, 3, 5, 7 in those of its high half,
+// two's complement.
 
 /// Column kColumn (0 to 7) of 16 rows as f32, times kNibbleUnit.
 template <int kColumn>
@@ -102,9 +103,36 @@ inline F32 load_nibble_scale(const void* p) {
   return mul(scale, broadcast(1.0F / kNibbleUnit));
 }
 
-template <int kRows, int kColumn>
-inline void widen_column(F32 (&sum)[kGroupChains<kRows>][kRows], const I32& lanes, const F32& scale, const float* x) {
-  F32 w = nibble<kColumn>(lanes);
+/// A group of int4 without zero points.
+struct SymmetricInt4 {
+  static constexpr int kGroupBytes = kInt4GroupBytes;
+  static SymmetricInt4 of(const std::byte*) { return {}; }
+  /// Column kColumn (0 to 7) of 16 rows less their zero points, times kNibbleUnit.
+  template <int kColumn>
+  [[nodiscard]] F32 column(const I32& lanes) const {
+    return nibble<kColumn>(lanes);
+  }
+};
+
+/// A group of int4 with zero points. The differences are whole numbers from -15 to 15, exact in f32 and in BF16.
+struct ZeroPointInt4 {
+  static constexpr int kGroupBytes = kInt4ZeroGroupBytes;
+  F32 zeros;  ///< times kNibbleUnit
+  static ZeroPointInt4 of(const std::byte* group) {
+    const F32 zeros = load_i8(group + kInt4GroupBytes);
+    if constexpr (kNibbleUnit == 1.0F) return {zeros};
+    return {mul(zeros, broadcast(kNibbleUnit))};
+  }
+  template <int kColumn>
+  [[nodiscard]] F32 column(const I32& lanes) const {
+    return sub(nibble<kColumn>(lanes), zeros);
+  }
+};
+
+template <typename Group, int kRows, int kColumn>
+inline void widen_column(F32 (&sum)[kGroupChains<kRows>][kRows], const Group& group, const I32& lanes, const F32& scale,
+                         const float* x) {
+  F32 w = group.template column<kColumn>(lanes);
   if constexpr (!kScaleSums<kRows>) w = mul(w, scale);
 #pragma GCC unroll 12
   for (int m = 0; m < kRows; ++m) {
@@ -113,8 +141,8 @@ inline void widen_column(F32 (&sum)[kGroupChains<kRows>][kRows], const I32& lane
   }
 }
 
-/// int4 with f32 activations (vec 1).
-template <int kRows>
+/// int4 with f32 activations (vec 1). Group: SymmetricInt4 or ZeroPointInt4.
+template <typename Group, int kRows>
 void multiply_int4_widened(const TileArgs& args) {
   for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
     const std::byte* w = args.tiles + tile * args.tile_bytes;
@@ -122,21 +150,22 @@ void multiply_int4_widened(const TileArgs& args) {
     F32 total[kRows];
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) total[m] = zero();
-    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += kInt4GroupBytes) {
+    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Group::kGroupBytes) {
       const F32 scale = load_nibble_scale(w + 256);
+      const Group group = Group::of(w);
       F32 sum[kGroupChains<kRows>][kRows];
       begin_group<kRows>(sum, total);
       for (int vector = 0; vector < 4; ++vector, x += 8 * kRows) {
         prefetch(w + kPrefetchBytes + vector * 64);
         const I32 lanes = load_i32(w + vector * 64);
-        widen_column<kRows, 0>(sum, lanes, scale, x);
-        widen_column<kRows, 1>(sum, lanes, scale, x);
-        widen_column<kRows, 2>(sum, lanes, scale, x);
-        widen_column<kRows, 3>(sum, lanes, scale, x);
-        widen_column<kRows, 4>(sum, lanes, scale, x);
-        widen_column<kRows, 5>(sum, lanes, scale, x);
-        widen_column<kRows, 6>(sum, lanes, scale, x);
-        widen_column<kRows, 7>(sum, lanes, scale, x);
+        widen_column<Group, kRows, 0>(sum, group, lanes, scale, x);
+        widen_column<Group, kRows, 1>(sum, group, lanes, scale, x);
+        widen_column<Group, kRows, 2>(sum, group, lanes, scale, x);
+        widen_column<Group, kRows, 3>(sum, group, lanes, scale, x);
+        widen_column<Group, kRows, 4>(sum, group, lanes, scale, x);
+        widen_column<Group, kRows, 5>(sum, group, lanes, scale, x);
+        widen_column<Group, kRows, 6>(sum, group, lanes, scale, x);
+        widen_column<Group, kRows, 7>(sum, group, lanes, scale, x);
       }
       end_group<kRows>(sum, scale, total);
     }
@@ -146,7 +175,11 @@ void multiply_int4_widened(const TileArgs& args) {
 }
 
 inline void multiply_int4(const TileArgs& args) {
-  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_widened<kRows>(args); });
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_widened<SymmetricInt4, kRows>(args); });
+}
+
+inline void multiply_int4_zero(const TileArgs& args) {
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_widened<ZeroPointInt4, kRows>(args); });
 }
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

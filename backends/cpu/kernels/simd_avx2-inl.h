@@ -120,6 +120,11 @@ inline F32 to_f32(const I32& x) {
 inline I32 to_i32(const F32& x) {
   return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)};
 }
+/// 16 int8 values.
+inline F32 load_i8(const void* p) {
+  const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
+  return to_f32({_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))});
+}
 /// Both BF16 halves of each lane as f32.
 inline F32 bf16_even(const I32& x) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(x.a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(x.b, 16))};

@@ -109,6 +109,10 @@ inline F32 to_f32(const I32& x) {
 inline I32 to_i32(const F32& x) {
   return {_mm512_cvtps_epi32(x.v)};
 }
+/// 16 int8 values.
+inline F32 load_i8(const void* p) {
+  return to_f32({_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)))});
+}
 /// Both BF16 halves of each lane as f32.
 inline F32 bf16_even(const I32& x) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(x.v, 16))};

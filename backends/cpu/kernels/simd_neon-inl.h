@@ -109,6 +109,14 @@ inline F32 to_f32(const I32& x) {
 inline I32 to_i32(const F32& x) {
   return of_four<I32>([&](int i) { return vcvtnq_s32_f32(x.v[i]); });
 }
+/// 16 int8 values.
+inline F32 load_i8(const void* p) {
+  const int8x16_t bytes = vld1q_s8(static_cast<const std::int8_t*>(p));
+  const int16x8_t low = vmovl_s8(vget_low_s8(bytes));
+  const int16x8_t high = vmovl_s8(vget_high_s8(bytes));
+  return to_f32({{vmovl_s16(vget_low_s16(low)), vmovl_s16(vget_high_s16(low)), vmovl_s16(vget_low_s16(high)),
+                  vmovl_s16(vget_high_s16(high))}});
+}
 /// Both BF16 halves of each lane as f32.
 inline F32 bf16_even(const I32& x) {
   return of_four<F32>([&](int i) { return vreinterpretq_f32_s32(vshlq_n_s32(x.v[i], 16)); });

@@ -147,6 +147,13 @@ inline I32 to_i32(const F32& x) {
   return {__builtin_convertvector(x.a, Int4x), __builtin_convertvector(x.b, Int4x), __builtin_convertvector(x.c, Int4x),
           __builtin_convertvector(x.d, Int4x)};
 }
+/// 16 int8 values.
+inline F32 load_i8(const void* p) {
+  const auto* from = static_cast<const std::int8_t*>(p);
+  float out[16];
+  for (int i = 0; i < 16; ++i) out[i] = static_cast<float>(from[i]);
+  return load(out);
+}
 inline F32 bits_as_f32(const I32& x) {
   return read<F32>(&x);
 }

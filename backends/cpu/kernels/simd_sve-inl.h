@@ -114,6 +114,11 @@ inline F32 to_f32(const I32& x) {
 inline I32 to_i32(const F32& x) {
   return of_two<I32>([&](int i) { return svcvt_s32_f32_x(all(), svrintn_f32_x(all(), x.v[i])); });
 }
+/// 16 int8 values.
+inline F32 load_i8(const void* p) {
+  const auto* from = static_cast<const std::int8_t*>(p);
+  return to_f32(of_two<I32>([from](int i) { return svld1sb_s32(all(), from + 8 * i); }));
+}
 /// Both BF16 halves of each lane as f32.
 inline F32 bf16_even(const I32& x) {
   return of_two<F32>([&](int i) { return svreinterpret_f32_s32(svlsl_n_s32_x(all(), x.v[i], 16)); });

@@ -1,7 +1,7 @@
 #pragma once
 // Unpacking::unpack to f32 tiles [k][16], for matmuls of many rows:
 //
-//   out[k * 16 + r] = scale * w[r, k],   exact in f32; scale: the group's for int8-g32 and int4, else 1
+//   out[k * 16 + r] = scale * w[r, k],   exact in f32; scale: the group's for int8-g32, int4 and int4-zp, else 1; w less the zero point
 //
 // tile: `k` columns in its own layout. out: k * 16 f32, 64-byte aligned, not overlapping the tile.
 
@@ -58,28 +58,38 @@ inline void int8_group_tile_to_f32(const std::byte* tile, std::int64_t k, std::b
   }
 }
 
-template <int kColumn>
-inline void store_nibbles(const I32& lanes, const F32& scale, float* to) {
-  store(to + kColumn * kTileRows, mul(nibble<kColumn>(lanes), scale));
+template <int kColumn, typename Group>
+inline void store_nibbles(const Group& group, const I32& lanes, const F32& scale, float* to) {
+  store(to + kColumn * kTileRows, mul(group.template column<kColumn>(lanes), scale));
 }
 
-inline void int4_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+template <typename Group>
+inline void int4_groups_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
   auto* to = reinterpret_cast<float*>(out);
-  for (std::int64_t group = 0; group < k / kGroupColumns; ++group, tile += kInt4GroupBytes) {
+  for (std::int64_t at = 0; at < k; at += kGroupColumns, tile += Group::kGroupBytes) {
     const F32 scale = load_nibble_scale(tile + 256);
+    const Group group = Group::of(tile);
     for (int vector = 0; vector < 4; ++vector, to += 8 * kTileRows) {
       prefetch(tile + kPrefetchBytes + vector * 64);
       const I32 lanes = load_i32(tile + vector * 64);
-      store_nibbles<0>(lanes, scale, to);
-      store_nibbles<1>(lanes, scale, to);
-      store_nibbles<2>(lanes, scale, to);
-      store_nibbles<3>(lanes, scale, to);
-      store_nibbles<4>(lanes, scale, to);
-      store_nibbles<5>(lanes, scale, to);
-      store_nibbles<6>(lanes, scale, to);
-      store_nibbles<7>(lanes, scale, to);
+      store_nibbles<0>(group, lanes, scale, to);
+      store_nibbles<1>(group, lanes, scale, to);
+      store_nibbles<2>(group, lanes, scale, to);
+      store_nibbles<3>(group, lanes, scale, to);
+      store_nibbles<4>(group, lanes, scale, to);
+      store_nibbles<5>(group, lanes, scale, to);
+      store_nibbles<6>(group, lanes, scale, to);
+      store_nibbles<7>(group, lanes, scale, to);
     }
   }
+}
+
+inline void int4_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  int4_groups_to_f32<SymmetricInt4>(tile, k, out);
+}
+
+inline void int4_zero_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  int4_groups_to_f32<ZeroPointInt4>(tile, k, out);
 }
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

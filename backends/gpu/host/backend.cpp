@@ -32,6 +32,9 @@ class GpuBackend final : public Backend {
     if (act == ActQuant::kFp8PerRow || encoding == WeightEncoding::kFp8PerRow) {
       return Support::no("there are no FP8 kernels");
     }
+    if (encoding == WeightEncoding::kInt4Group32Zero) {
+      return Support::no("there are no kernels for weights with zero points");
+    }
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow &&
         encoding != WeightEncoding::kInt8Group32) {
       return Support::no("int8 activations need int8 weights");

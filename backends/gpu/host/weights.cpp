@@ -64,6 +64,10 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   if (spec.encoding == WeightEncoding::kFp8PerRow) {
     return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no FP8 kernels", spec.name)};
   }
+  if (spec.encoding == WeightEncoding::kInt4Group32Zero) {
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("weight {}: there are no kernels for weights with zero points", spec.name)};
+  }
   Weight weight;
   WeightView& view = weight.view;
   view.encoding = spec.encoding;

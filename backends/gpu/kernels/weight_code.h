@@ -82,6 +82,7 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
     case WeightEncoding::kInt8Group32:
       return group_scale(weight, row, col) * static_cast<float>(reinterpret_cast<const std::int8_t*>(begin)[col]);
     case WeightEncoding::kFp8PerRow:
+    case WeightEncoding::kInt4Group32Zero:
       break;  // refused by Weights::prepare()
   }
   return 0.0F;
@@ -110,7 +111,8 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
     case WeightEncoding::kInt8Group32:
       return call.template operator()<WeightEncoding::kInt8Group32>();
     case WeightEncoding::kInt4Group32:
-    case WeightEncoding::kFp8PerRow:  // refused by Weights::prepare()
+    case WeightEncoding::kFp8PerRow:  // these are refused by Weights::prepare()
+    case WeightEncoding::kInt4Group32Zero:
       break;
   }
   return call.template operator()<WeightEncoding::kInt4Group32>();

@@ -33,6 +33,10 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"gptq-int4-g128", kInt4Group32, 128, ActQuant::kNone},
       Row{"gptq-int4", kInt4Group32, 0, ActQuant::kNone},
       Row{"gptq-int8-g32", kInt8Group32, 32, ActQuant::kNone},
+      Row{"gptq-int4-g128-zp", kInt4Group32Zero, 128, ActQuant::kNone},
+      Row{"gptq-int4-zp", kInt4Group32Zero, 0, ActQuant::kNone},
+      Row{"awq-int4-g128", kInt4Group32Zero, 128, ActQuant::kNone},
+      Row{"awq-int4", kInt4Group32Zero, 0, ActQuant::kNone},
       Row{"compressed-tensors-int8", kInt8PerRow, 0, ActQuant::kNone},
       Row{"compressed-tensors-int8-w8a8", kInt8PerRow, 0, ActQuant::kInt8PerRow},
       Row{"compressed-tensors-fp8", kFp8PerRow, 0, ActQuant::kFp8PerRow},
@@ -47,7 +51,9 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
   CHECK(variant->group == group);
   CHECK(variant->activations == act);
   if (!std::string_view(name).starts_with("gguf-")) {
-    const std::string_view method = std::string_view(name).starts_with("gptq") ? "gptq-" : "compressed-tensors-";
+    const std::string_view method = std::string_view(name).starts_with("gptq")  ? "gptq-"
+                                    : std::string_view(name).starts_with("awq") ? "awq-"
+                                                                                : "compressed-tensors-";
     CHECK(published_variant_name(method, encoding, group, act) == name);
   }
 }
@@ -56,7 +62,8 @@ TEST_CASE("a name that stands for no published variant is refused") {
   const char* const name =
       GENERATE("gptq-", "gptq-int4-g", "gptq-int4-g0", "gptq-int4-g33", "gptq-int4-g0128", "gptq-int4-g-32",
                "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q4_1", "gguf-int4",
-               "awq-int4-g128", "compressed-tensors-int8-g32-w8a8");
+               "awq-int4-g128-zp", "awq-int8-g32", "awq-fp8", "awq-int4-zp", "gptq-int4-zp-g32", "gptq-int8-g32-zp",
+               "gptq-int8-zp", "compressed-tensors-int8-g32-w8a8");
   CAPTURE(name);
   CHECK_ERROR(variant_from_name(name), ErrorCode::kInvalidInput, "or the published one of a bundle");
 }
@@ -184,6 +191,47 @@ TEST_CASE("published codes that do not fit each other are refused") {
   refused("gptq-int4-g32", {good, codes({2, 2}, DType::kF32, "m.scales")}, "codes U8, I8 or F8_E4M3");
   refused("gptq-int4-g32", {codes({64}, DType::kU8), scales}, "codes U8, I8 or F8_E4M3");
   refused("gptq-int4-g32", {good, scales, codes({2, 64}, DType::kBf16, "m")}, "its values and its codes");
+  const Part zeros = codes({2, 2}, DType::kI8, "m.zeros");
+  refused("gptq-int4-g32", {good, scales, zeros}, "no zero points in gptq-int4-g32");
+  refused("awq-int4-g32", {good, scales}, "codes beside zero points in awq-int4-g32");
+  refused("awq-int4-g32", {zeros}, "codes beside zero points");
+  refused("awq-int4-g32", {good, scales, codes({2, 1}, DType::kI8, "m.zeros")}, "zero points I8 [2, 2]");
+  refused("awq-int4-g32", {good, scales, codes({2, 2}, DType::kU8, "m.zeros")}, "zero points I8 [2, 2]");
+  refused("awq-int4-g32", {codes({2, 64}, DType::kI8), scales, zeros}, "codes U8 of a matrix with zero points");
+}
+
+TEST_CASE(
+    "codes with zero points are given unchanged, and by their differences in f32; other zero points are refused") {
+  const test::ScratchFolder scratch;
+  const auto stored_with = [&](const std::vector<std::int8_t>& zeros) {
+    return opened(scratch, "awq-int4-g64",
+                  {{{"m.codes", DType::kU8, {2, 48}}, std::string(96, '\x8f')},  // -1, -8, -1, -8, ...
+                   {{"m.scales", DType::kF16, {2, 2}},
+                    bytes_of(std::vector<F16>{to_f16(0.5F), to_f16(0.25F), to_f16(3.0F), to_f16(-0.125F)})},
+                   {{"m.zeros", DType::kI8, {2, 2}}, bytes_of(zeros)}});
+  };
+  const auto store = stored_with({-8, 7, 0, 3});
+  REQUIRE_OK(store);
+  const StoredTensor& tensor = *store->find("m");
+  const test::WeightRows kept = test::rows_of(tensor, kInt4Group32Zero);
+  CHECK(kept.scales == std::vector<float>{0.5F, 0.5F, 0.25F, -8, -8, 7, 3.0F, 3.0F, -0.125F, 0, 0, 3});
+  const test::WeightRows plain = test::rows_of(tensor, kF32);
+  const float scale[] = {0.5F, 0.25F, 3.0F, -0.125F};
+  const float zero[] = {-8, 7, 0, 3};
+  for (std::size_t i = 0; i < 192; ++i) {
+    const std::size_t group = i / 96 * 2 + i % 96 / 64;
+    float value = 0.0F;
+    std::memcpy(&value, plain.values.data() + 4 * i, 4);
+    CHECK(value == scale[group] * ((i % 2 == 0 ? -1.0F : -8.0F) - zero[group]));
+  }
+  const auto wrong = stored_with({-8, 7, 8, 3});
+  REQUIRE_OK(wrong);
+  const auto source = make_weight_source(*wrong->find("m"), kInt4Group32Zero);
+  REQUIRE_OK(source);
+  std::vector<std::byte> values(192);
+  std::vector<float> scales(12);
+  CHECK_ERROR((*source)->read_rows(0, 2, values, scales), ErrorCode::kInvalidInput,
+              "m.zeros: row 1: expected zero points from -8 to 7, found 8");
 }
 
 constexpr std::int64_t kOutputs = 8;
@@ -228,14 +276,17 @@ void check_kept(const json& quantization, const std::vector<HandMadeTensor>& ten
     CHECK(*form == expected);
     std::vector<std::int8_t> codes(kInputs);
     std::vector<float> scales(static_cast<std::size_t>(stored_scales_per_row(*form, kInputs)));
+    std::vector<std::int8_t> zeros(form->has_zero_points() ? scales.size() : 0);
     std::vector<float> values(kInputs);
     for (std::int64_t row = 0; row < kOutputs; ++row) {
-      weight.read_coded_row(row, *form, codes, scales);
+      weight.read_coded_row(row, *form, {codes, scales, zeros});
       weight.read_row(row, values);
       for (std::size_t i = 0; i < codes.size(); ++i) {
         const float code = form->encoding == kFp8PerRow ? to_float(E4m3{static_cast<std::uint8_t>(codes[i])})
                                                         : static_cast<float>(codes[i]);
-        CHECK(code * scales[i * scales.size() / codes.size()] == values[i]);
+        const std::size_t group = i * scales.size() / codes.size();
+        const float zero = zeros.empty() ? 0.0F : static_cast<float>(zeros[group]);
+        CHECK((code - zero) * scales[group] == values[i]);
       }
     }
   });
@@ -265,6 +316,44 @@ TEST_CASE("codes and scales of a symmetric checkpoint are kept, and their produc
              {kFp8PerRow, 0});
 }
 
+/// A matrix [8, 64] of an AWQ checkpoint with random codes in groups of 32, and zero points of 0 to 15.
+std::vector<HandMadeTensor> awq_parts() {
+  std::vector<std::uint32_t> words;
+  for (std::uint32_t i = 0; i < kInputs * kOutputs / 8; ++i) words.push_back(i * 2654435761U + 54321U);
+  const std::string scales = gptq_parts()[2].data;
+  return {{"m.qweight", "I32", {kInputs, kOutputs / 8}, bytes_of(words)},
+          {"m.qzeros", "I32", {2, 1}, bytes_of(std::vector<std::uint32_t>{0xf0123456U, 0x789abcdeU})},
+          {"m.scales", "F16", {2, kOutputs}, scales}};
+}
+
+TEST_CASE("zero points of four bits are kept, relative to the code 0") {
+  check_kept(kGptq, gptq_parts(0x77767777U), {kInt4Group32Zero, 32});
+  check_kept(kGptq, gptq_parts(0xe0000000U), {kInt4Group32Zero, 32});  // 15 and 1, stored less one
+  const json awq = {
+      {"quant_method", "awq"}, {"bits", 4}, {"group_size", 32}, {"version", "gemm"}, {"zero_point", true}};
+  check_kept(awq, awq_parts(), {kInt4Group32Zero, 32});
+  check_kept(
+      compressed("pack-quantized",
+                 {{"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}, {"symmetric", false}}),
+      {{"m.weight_packed", "I32", {kOutputs, kInputs / 8}, gptq_parts()[0].data},
+       {"m.weight_scale", "F16", {kOutputs, 2}, gptq_parts()[2].data},
+       {"m.weight_zero_point", "I32", {1, 2}, bytes_of(std::vector<std::uint32_t>{0x01234567U, 0x89abcdefU})}},
+      {kInt4Group32Zero, 32});
+  with_weight(awq, awq_parts(), [&](const CheckpointWeight& weight) {
+    std::vector<std::int8_t> codes(kInputs);
+    std::vector<float> scales(2);
+    std::vector<std::int8_t> zeros(2);
+    // Outputs 0 to 7 are at the places 0, 4, 1, 5, 2, 6, 3, 7 of a word.
+    const std::vector<int> of_groups[] = {{6, 2, 5, 1, 4, 0, 3, 15}, {14, 10, 13, 9, 12, 8, 11, 7}};
+    for (std::int64_t row = 0; row < kOutputs; ++row) {
+      weight.read_coded_row(row, {kInt4Group32Zero, 32}, {codes, scales, zeros});
+      for (std::size_t group = 0; group < 2; ++group) {
+        CHECK(static_cast<int>(zeros[group]) == of_groups[group][static_cast<std::size_t>(row)] - 8);
+      }
+    }
+  });
+}
+
 TEST_CASE("what cannot be kept of a checkpoint is named") {
   const auto refused = [](const json& quantization, const std::vector<HandMadeTensor>& tensors, const char* part) {
     CAPTURE(part);
@@ -272,7 +361,15 @@ TEST_CASE("what cannot be kept of a checkpoint is named") {
       CHECK_ERROR(weight.published_form(), ErrorCode::kUnsupported, part);
     });
   };
-  refused(kGptq, gptq_parts(0x77767777U), "zero points");
+  json eight_bits = kGptq;
+  eight_bits["bits"] = 8;
+  std::string wide_codes = gptq_parts()[0].data;
+  wide_codes += wide_codes;
+  refused(eight_bits,
+          {{"m.qweight", "I32", {kInputs / 4, kOutputs}, wide_codes},
+           {"m.qzeros", "I32", {2, 2}, bytes_of(std::vector<std::uint32_t>{0x7f7f7f7eU, 0x7f7f7f7fU, 0, 0})},
+           gptq_parts()[2]},
+          "zero points of codes of 8 bits");
   auto act_order = gptq_parts();
   std::swap(act_order[3].data[0], act_order[3].data[4 * 40]);  // input 0 has group 1, and input 40 group 0
   refused(kGptq, act_order, "act order");

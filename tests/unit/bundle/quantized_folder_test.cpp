@@ -121,7 +121,11 @@ TEST_CASE("why codes are not kept, and that a checkpoint's runtimes quantize act
   notes.lines.clear();
   REQUIRE_OK(create(checkpoints() / "awq", scratch.path() / "awq", notes));
   REQUIRE(notes.lines.size() == 1);
-  CHECK(notes.lines[0].find("q_proj.weight has zero points") != std::string::npos);
+  CHECK(notes.lines[0].find("q_proj.weight has groups of 16, no multiple of 32") != std::string::npos);
+  notes.lines.clear();
+  REQUIRE_OK(create(checkpoints() / "int8-per-channel", scratch.path() / "int8", notes));
+  REQUIRE(notes.lines.size() == 1);
+  CHECK(notes.lines[0].find("q_proj.weight has zero points of codes of 8 bits") != std::string::npos);
 }
 
 /// One of the checkpoints in a folder of its own, to be changed.

@@ -549,13 +549,17 @@ struct GroupTile {
     k_padded = (n_cols + layout.k_multiple - 1) / layout.k_multiple * layout.k_multiple;
     bytes = k_padded / layout.k_multiple * layout.bytes_per_multiple;
     storage.resize(static_cast<std::size_t>(bytes) + 64);
-    const std::int64_t largest = encoding == WeightEncoding::kInt4Group32 ? 7 : 127;
-    const std::int64_t n_groups = scales_per_row(encoding, n_cols);
+    const std::int64_t largest = has_int4_codes(encoding) ? 7 : 127;
+    const bool has_zeros = encoding == WeightEncoding::kInt4Group32Zero;
+    const std::int64_t n_floats = scales_per_row(encoding, n_cols);
+    const std::int64_t n_groups = has_zeros ? n_floats / 2 : n_floats;
     TilePacker packer(encoding, n_cols);
     const std::span<std::byte> values = packer.values(kTileRows);
     const std::span<float> scales = packer.scales(kTileRows);
     for (std::size_t i = 0; i < scales.size(); ++i) {
       scales[i] = to_float(to_f16(static_cast<float>(0.001 + 0.02 * random_unit(21, i))));
+      const bool is_zero = has_zeros && static_cast<std::int64_t>(i) % n_floats >= n_groups;
+      if (is_zero) scales[i] = static_cast<float>(random_bits(24, i) % 16) - 8.0F;
     }
     for (std::int64_t i = 0; i < kTileRows * n_cols; ++i) {
       const std::uint64_t bits = random_bits(22, static_cast<std::uint64_t>(i));
@@ -563,8 +567,9 @@ struct GroupTile {
       const std::int64_t q =
           static_cast<std::int64_t>(bits % static_cast<std::uint64_t>(2 * largest + 2)) - largest - 1;
       values[static_cast<std::size_t>(i)] = static_cast<std::byte>(static_cast<std::int8_t>(q));
-      const std::int64_t group = i / n_cols * n_groups + i % n_cols / 32;
-      weights.push_back(scales[static_cast<std::size_t>(group)] * static_cast<float>(q));
+      const std::int64_t group = i / n_cols * n_floats + i % n_cols / 32;
+      const float zero = has_zeros ? scales[static_cast<std::size_t>(group + n_groups)] : 0.0F;
+      weights.push_back(scales[static_cast<std::size_t>(group)] * (static_cast<float>(q) - zero));
     }
     packer.pack(kTileRows, tile());
   }
@@ -644,6 +649,7 @@ TEST_CASE("products with a scale for 32 columns are those of the scaled weights,
   const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8Group},
                                                         {WeightEncoding::kInt8Group32, Product::kInt8GroupQuantized},
                                                         {WeightEncoding::kInt4Group32, Product::kInt4},
+                                                        {WeightEncoding::kInt4Group32Zero, Product::kInt4Zero},
                                                         {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
   for (const auto& [encoding, index] : formats) {
     for (const std::int64_t n_cols : {1, 31, 32, 33, 64, 100, 224}) {
@@ -688,9 +694,11 @@ TEST_CASE("groups are unpacked to f32 tiles exactly, or to BF16 tiles rounded ha
   if (isas.back() == Isa::kAvx512Bf16) isas.push_back(Isa::kAmx);
   for (const Isa isa : isas) {
     const KernelTable& table = kernel_table(isa);
-    for (const WeightEncoding encoding : {WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
-      const Unpacking& unpacking =
-          table.unpack[int(encoding == WeightEncoding::kInt4Group32 ? Product::kInt4 : Product::kInt8Group)];
+    const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8Group},
+                                                          {WeightEncoding::kInt4Group32, Product::kInt4},
+                                                          {WeightEncoding::kInt4Group32Zero, Product::kInt4Zero}};
+    for (const auto& [encoding, product] : formats) {
+      const Unpacking& unpacking = table.unpack[int(product)];
       if (unpacking.unpack == nullptr) continue;
       for (const std::int64_t n_cols : {1, 32, 77, 160}) {
         CAPTURE(std::string(to_string(isa)), int(encoding), n_cols);

@@ -35,11 +35,17 @@ Packed pack_random(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_
     const std::span<float> scales = packer.scales(rows);
     for (std::size_t i = 0; i < values.size(); ++i) {
       const std::uint64_t bits = random_bits(7, i + static_cast<std::uint64_t>(rows));
-      values[i] = encoding == WeightEncoding::kInt4Group32
+      values[i] = has_int4_codes(encoding)
                       ? static_cast<std::byte>(static_cast<std::int8_t>(static_cast<int>(bits % 16) - 8))
                       : static_cast<std::byte>(bits & 0xffU);
     }
     for (std::size_t i = 0; i < scales.size(); ++i) scales[i] = 0.25F * static_cast<float>(i + 1);
+    if (encoding == WeightEncoding::kInt4Group32Zero) {
+      const std::size_t per_row = scales.size() / static_cast<std::size_t>(rows);
+      for (std::size_t i = 0; i < scales.size(); ++i) {
+        if (i % per_row >= per_row / 2) scales[i] = static_cast<float>(i % 16) - 8.0F;
+      }
+    }
     packer.pack(rows, packed.tile.data());
     packed.values.assign(values.begin(), values.end());
     packed.scales.assign(scales.begin(), scales.end());
@@ -116,24 +122,37 @@ TEST_CASE("an int8-g32 tile has quads of 32 columns, then the group's 16 scales"
   }
 }
 
-TEST_CASE("an int4 tile has nibbles in the order of the kernels, then the group's 16 scales") {
+TEST_CASE("an int4 tile has nibbles in the order of the kernels, then the group's 16 scales and its zero points") {
+  const WeightEncoding encoding = GENERATE(WeightEncoding::kInt4Group32, WeightEncoding::kInt4Group32Zero);
+  const bool has_zeros = encoding == WeightEncoding::kInt4Group32Zero;
+  const std::int64_t group_bytes = has_zeros ? 304 : 288;
   for (const std::int64_t n_rows : {1, 16}) {
     for (const std::int64_t n_cols : {1, 8, 31, 32, 33, 64, 96, 200, 512}) {
-      CAPTURE(n_rows, n_cols);
-      const Packed packed = pack_random(WeightEncoding::kInt4Group32, n_rows, n_cols);
+      CAPTURE(has_zeros, n_rows, n_cols);
+      const Packed packed = pack_random(encoding, n_rows, n_cols);
       const std::int64_t n_groups = (n_cols + 31) / 32;
+      const std::int64_t n_floats = has_zeros ? 2 * n_groups : n_groups;
       std::vector<std::byte> expected(packed.tile.size(), std::byte{0});
       for (std::int64_t row = 0; row < n_rows; ++row) {
-        for (std::int64_t k = 0; k < n_cols; ++k) {
-          const auto q = static_cast<unsigned>(packed.values[static_cast<std::size_t>(row * n_cols + k)]) & 0xfU;
+        for (std::int64_t k = 0; k < (has_zeros ? 32 * n_groups : n_cols); ++k) {
+          // A column that is not there has the zero point as its code.
+          const float zero = packed.scales[static_cast<std::size_t>((row + 1) * n_floats - 1)];
+          const auto code = k < n_cols
+                                ? static_cast<std::int8_t>(packed.values[static_cast<std::size_t>(row * n_cols + k)])
+                                : static_cast<std::int8_t>(zero);
+          const auto q = static_cast<unsigned>(code) & 0xfU;
           // A row's 32-bit lane has the even columns of eight in its lower half and the odd ones in its upper half.
           const std::int64_t bit = k % 2 * 16 + k % 8 / 2 * 4;
-          const std::int64_t lane = k / 32 * kInt4GroupBytes + k % 32 / 8 * 64 + row * 4;
+          const std::int64_t lane = k / 32 * group_bytes + k % 32 / 8 * 64 + row * 4;
           expected[static_cast<std::size_t>(lane + bit / 8)] |= static_cast<std::byte>(q << (bit % 8));
         }
         for (std::int64_t group = 0; group < n_groups; ++group) {
-          const F16 scale = to_f16(packed.scales[static_cast<std::size_t>(row * n_groups + group)]);
-          std::memcpy(expected.data() + group * kInt4GroupBytes + 256 + row * 2, &scale.bits, 2);
+          const F16 scale = to_f16(packed.scales[static_cast<std::size_t>(row * n_floats + group)]);
+          std::memcpy(expected.data() + group * group_bytes + 256 + row * 2, &scale.bits, 2);
+          if (!has_zeros) continue;
+          const float zero = packed.scales[static_cast<std::size_t>(row * n_floats + n_groups + group)];
+          expected[static_cast<std::size_t>(group * group_bytes + 288 + row)] =
+              static_cast<std::byte>(static_cast<std::int8_t>(zero));
         }
       }
       CHECK(packed.tile == expected);
