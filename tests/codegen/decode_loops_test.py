@@ -17,8 +17,8 @@ import subprocess
 import sys
 import unittest
 
-ENCODINGS = ("f32", "bf16", "f16", "int8", "int8-g32", "int4")  # WeightEncoding, in its order
-VALUES = {"f32": 4, "bf16": 8, "f16": 8, "int8": 16, "int8-g32": 16, "int4": 32}  # of 16 bytes
+ENCODINGS = ("f32", "bf16", "f16", "int8", "int8-g32", "int4", "fp8")  # WeightEncoding, in its order
+VALUES = {"f32": 4, "bf16": 8, "f16": 8, "int8": 16, "int8-g32": 16, "int4": 32, "fp8": 16}  # of 16 bytes
 WARPS = 4  # of a block of either kernel
 
 

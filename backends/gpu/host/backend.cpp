@@ -29,8 +29,8 @@ class GpuBackend final : public Backend {
   [[nodiscard]] const DeviceInfo& device() const noexcept override { return info_; }
   [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc> values) const override;
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
-    if (act == ActQuant::kFp8PerRow || encoding == WeightEncoding::kFp8PerRow) {
-      return Support::no("there are no FP8 kernels");
+    if (act == ActQuant::kFp8PerRow && encoding != WeightEncoding::kFp8PerRow) {
+      return Support::no("fp8 activations need fp8 weights");
     }
     if (encoding == WeightEncoding::kInt4Group32Zero) {
       return Support::no("there are no kernels for weights with zero points");
@@ -127,12 +127,10 @@ Support GpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
     return Support::no(fmt::format("head_dim: expected a multiple of {} up to {}, found {}", kHeadDimStep, kMaxHeadDim,
                                    heads.head_dim));
   };
-  // int8 weights support every kind of activations that any encoding does; check_supported() knows the real encoding.
-  const auto check_act = [&](ActQuant act) { return supports_weight(WeightEncoding::kInt8PerRow, act); };
+  // Every kind of activations has weights that it fits; check_supported() knows those of the operation.
   return visit_op(
       op, [](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
-      [&](const Matmul& matmul) { return check_act(matmul.act); },
-      [&](const RopeAppend& rope) { return check_head_dim(rope.heads); },
+      [](const Matmul&) { return Support::yes(); }, [&](const RopeAppend& rope) { return check_head_dim(rope.heads); },
       [](const OneOf<LatentAppend, HeadMatmul> auto&) { return no_latents(); },
       [&](const Attention& attention) {
         return attention.heads.latent_dim > 0 ? no_latents() : check_head_dim(attention.heads);
@@ -142,7 +140,7 @@ Support GpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
         if (route.n_groups == 1 && !route.choice_bias && route.scale == 1.0F) return Support::yes();
         return Support::no("routers with groups, with a bias of the choice or with a scale are not supported");
       },
-      [&](const GroupedMatmul& grouped) { return check_act(grouped.act); },
+      [](const GroupedMatmul&) { return Support::yes(); },
       [](const AllReduce&) { return Support::no("one device only"); });
 }
 

@@ -19,7 +19,13 @@ std::optional<ProductType> library_type(WeightEncoding encoding, ActQuant act) {
 }
 
 const char* accumulator_name(ActQuant act) {
-  return act == ActQuant::kNone ? "f32acc" : "w8a8_i32acc";
+  return act == ActQuant::kInt8PerRow ? "w8a8_i32acc" : act == ActQuant::kFp8PerRow ? "e4m3_f32acc" : "f32acc";
+}
+
+/// Bytes of a value of x in the type that our kernels multiply; 0 where dot products read it as it is.
+std::size_t own_value_bytes(ActQuant act, bool by_tiles) {
+  if (act == ActQuant::kInt8PerRow) return sizeof(std::int8_t);
+  return act == ActQuant::kFp8PerRow || by_tiles ? sizeof(Bf16) : 0;
 }
 
 /// With group scales and int8 activations the int32 sum of each group of 32 columns is scaled separately. wgmma would have
@@ -37,14 +43,15 @@ std::string own_name(std::int32_t n_rows, const MatmulPlan& plan) {
   return name;
 }
 
-/// Arguments of narrow_rows for a.x of MatmulArguments or GroupedMatmulArguments. `scales`: for FP16, else null.
+/// Arguments of narrow_rows for a.x of MatmulArguments or GroupedMatmulArguments. `scales`: null for BF16.
 template <typename Arguments>
 NarrowRowsArguments narrow_x(const Arguments& a, const WeightView& weight, std::int32_t rows_per_token, std::byte* out,
-                             float* scales) {
+                             float* scales, NarrowTo to) {
   return {.n_tokens = a.n_rows,
           .x = a.x,
           .out = reinterpret_cast<std::uint16_t*>(out),
           .scales = scales,
+          .to = to,
           .rows_per_token = rows_per_token,
           .n_cols = weight.n_cols,
           .padded_cols = weight.padded_cols,
@@ -88,8 +95,7 @@ ProductScratch StepProducts::library_scratch(const Matmul& op, const LibraryUse&
 
 MatmulPlan StepProducts::tile_plan(const Matmul& op) const {
   const WeightView& weight = weights_.view(op.weight);
-  const std::size_t row_bytes =
-      static_cast<std::size_t>(weight.padded_cols) * (op.act == ActQuant::kNone ? sizeof(Bf16) : sizeof(std::int8_t));
+  const std::size_t row_bytes = static_cast<std::size_t>(weight.padded_cols) * own_value_bytes(op.act, true);
   const MatmulExtent extent{.n_rows = values_.max_rows_of(op.x),
                             .n_outputs = weight.n_rows,
                             .row_bytes = static_cast<std::int32_t>(row_bytes)};
@@ -120,9 +126,10 @@ std::string StepProducts::why_other_tiles(const WeightView& weight, ActQuant act
 ProductScratch StepProducts::own_scratch(const Matmul& op) const {
   const WeightView& weight = weights_.view(op.weight);
   const std::int32_t rows = values_.max_rows_of(op.x);
-  const bool quantized = op.act != ActQuant::kNone;
-  if (rows <= kMatvecRows) return quantized ? product_scratch(rows, weight) : ProductScratch{};
-  ProductScratch scratch = product_scratch(rows, weight, quantized ? sizeof(std::int8_t) : sizeof(Bf16));
+  const std::size_t value_bytes = own_value_bytes(op.act, rows > kMatvecRows);
+  if (value_bytes == 0) return {};
+  ProductScratch scratch = product_scratch(rows, weight, value_bytes);
+  if (rows <= kMatvecRows) return scratch;
   const MatmulPlan plan = tile_plan(op);
   if (plan.n_splits == 1) return scratch;
   scratch.sums = round_up(scratch.bytes, kWorkspaceAlignment);
@@ -195,8 +202,9 @@ StepLaunch StepProducts::bind_library(const Matmul& op, const LibraryUse& use, M
   auto* const scales = reinterpret_cast<float*>(values_.scratch() + library_scratch(op, use).scales);
   if (use.type != ProductType::kBf16) a.x_scales = scales;
   const QuantizeRowsArguments quantize = quantize_x(a, a.weight, 1, values_.scratch(), scales);
-  const NarrowRowsArguments narrow =
-      narrow_x(a, a.weight, 1, values_.scratch(), use.type == ProductType::kF16 ? scales : nullptr);
+  const NarrowRowsArguments narrow = use.type == ProductType::kF16
+                                         ? narrow_x(a, a.weight, 1, values_.scratch(), scales, NarrowTo::kF16)
+                                         : narrow_x(a, a.weight, 1, values_.scratch(), nullptr, NarrowTo::kBf16);
   const bool is_int8 = use.type == ProductType::kInt8;
   const FinishProductArguments finish{.product = a, .sums = operands.sums, .int32_sums = is_int8 ? 1 : 0};
   return [&kernels, plan = use.plan, is_direct = use.is_direct, is_int8, operands, quantize, narrow, finish](
@@ -214,20 +222,23 @@ StepLaunch StepProducts::bind_product(ProductLauncher<Arguments> multiply, Argum
   if (act == ActQuant::kNone && !by_tiles) {
     return [multiply, a](const LaunchContext& context, const BatchUpload::Work&) { return multiply(context, a); };
   }
-  if (act == ActQuant::kNone) {
+  const ProductScratch layout =
+      product_scratch(std::int64_t{a.max_rows} * rows_per_token, weight, own_value_bytes(act, by_tiles));
+  auto* const scales = reinterpret_cast<float*>(values_.scratch() + layout.scales);
+  if (act != ActQuant::kNone) a.x_scales = scales;
+  if (act != ActQuant::kInt8PerRow) {
     a.narrow_x = reinterpret_cast<const Bf16*>(values_.scratch());
-    const NarrowRowsArguments narrow = narrow_x(a, weight, rows_per_token, values_.scratch(), nullptr);
+    const NarrowRowsArguments narrow =
+        act == ActQuant::kFp8PerRow ? narrow_x(a, weight, rows_per_token, values_.scratch(), scales, NarrowTo::kE4m3)
+                                    : narrow_x(a, weight, rows_per_token, values_.scratch(), nullptr, NarrowTo::kBf16);
     return [narrow_rows = shared_.kernels.narrow_rows, multiply, a, narrow](const LaunchContext& context,
                                                                             const BatchUpload::Work&) -> Result<void> {
       SS_TRY_VOID(narrow_rows(context, narrow));
       return multiply(context, a);
     };
   }
-  const ProductScratch layout = product_scratch(std::int64_t{a.max_rows} * rows_per_token, weight);
-  auto* const scales = reinterpret_cast<float*>(values_.scratch() + layout.scales);
   const QuantizeRowsArguments quantize = quantize_x(a, weight, rows_per_token, values_.scratch(), scales);
   a.quantized_x = quantize.q;
-  a.x_scales = scales;
   return [quantize_rows = shared_.kernels.quantize_rows, multiply, a, quantize](
              const LaunchContext& context, const BatchUpload::Work&) -> Result<void> {
     SS_TRY_VOID(quantize_rows(context, quantize));
@@ -298,11 +309,12 @@ std::optional<MatmulTiles> StepProducts::grouped_tiles(const GroupedMatmul& op) 
 ProductScratch StepProducts::grouped_scratch(const GroupedMatmul& op) const {
   const WeightView& weights = weights_.view(op.weights);
   const GroupedExtent extent = extent_of(op);
-  const bool quantized = op.act != ActQuant::kNone;
   const std::int32_t n_rows_of_x = op.weight ? extent.n_rows : values_.max_rows_of(op.x);
   const std::optional<MatmulTiles> tiles = grouped_tiles(op);
-  if (!tiles) return quantized ? product_scratch(n_rows_of_x, weights) : ProductScratch{};
-  ProductScratch scratch = product_scratch(n_rows_of_x, weights, quantized ? sizeof(std::int8_t) : sizeof(Bf16));
+  const std::size_t value_bytes = own_value_bytes(op.act, tiles.has_value());
+  if (value_bytes == 0) return {};
+  ProductScratch scratch = product_scratch(n_rows_of_x, weights, value_bytes);
+  if (!tiles) return scratch;
   scratch.by_expert = round_up(scratch.bytes, kWorkspaceAlignment);
   const auto max_tiles = static_cast<std::size_t>(max_grouped_tiles(extent, *tiles));
   const std::size_t n_numbers = max_tiles * static_cast<std::size_t>(block_rows(*tiles) + 1) + 1;

@@ -23,8 +23,7 @@ struct ProductScratch {
   std::size_t bytes = 0;      ///< total size
 };
 /// The scratch for x [n_rows, padded_cols] of `value_bytes` per value, and its scales.
-[[nodiscard]] ProductScratch product_scratch(std::int64_t n_rows, const WeightView& weight,
-                                             std::size_t value_bytes = sizeof(std::int8_t));
+[[nodiscard]] ProductScratch product_scratch(std::int64_t n_rows, const WeightView& weight, std::size_t value_bytes);
 
 class StepProducts {
  public:
@@ -79,7 +78,7 @@ class StepProducts {
   /// Tiles of a mixture's product; none with up to kMatvecRows tokens, for which matvec is used.
   [[nodiscard]] std::optional<MatmulTiles> grouped_tiles(const GroupedMatmul& op) const;
   [[nodiscard]] ProductScratch grouped_scratch(const GroupedMatmul& op) const;
-  /// Binds one of our kernels and what has to convert x first: to int8 if `act` says so, else to BF16 for tiles.
+  /// Binds one of our kernels and what has to convert x first: to int8 or E4M3 if `act` says so, else to BF16 for tiles.
   template <typename Arguments>
   [[nodiscard]] StepLaunch bind_product(ProductLauncher<Arguments> multiply, Arguments arguments,
                                         const WeightView& weight, ActQuant act, std::int32_t rows_per_token,

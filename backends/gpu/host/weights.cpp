@@ -41,13 +41,18 @@ void pack_row(const WeightView& view, std::span<const std::byte> values, std::sp
   }
 }
 
+/// One f32 scale per row; the other scales are FP16.
+bool has_row_scales(WeightEncoding encoding) {
+  return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
+}
+
 std::size_t scale_bytes_per_row(const WeightView& view) {
   const auto n_scales = static_cast<std::size_t>(scales_per_row(view.encoding, view.padded_cols));
-  return n_scales * (view.encoding == WeightEncoding::kInt8PerRow ? sizeof(float) : sizeof(F16));
+  return n_scales * (has_row_scales(view.encoding) ? sizeof(float) : sizeof(F16));
 }
 
 void pack_scales(const WeightView& view, std::span<const float> scales, std::byte* out) {
-  if (view.encoding == WeightEncoding::kInt8PerRow) {
+  if (has_row_scales(view.encoding)) {
     std::memcpy(out, scales.data(), sizeof(float));
     return;
   }
@@ -61,9 +66,6 @@ void pack_scales(const WeightView& view, std::span<const float> scales, std::byt
 
 Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   SS_TRY_VOID(check_weight_spec(spec));
-  if (spec.encoding == WeightEncoding::kFp8PerRow) {
-    return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no FP8 kernels", spec.name)};
-  }
   if (spec.encoding == WeightEncoding::kInt4Group32Zero) {
     return Error{ErrorCode::kUnsupported,
                  fmt::format("weight {}: there are no kernels for weights with zero points", spec.name)};
@@ -154,7 +156,7 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) {
                                  values.begin() + static_cast<std::ptrdiff_t>((from + 1) * row_bytes));
     std::vector<float> row_scales;
     const std::byte* const own_scales = scales.data() + from * scale_bytes;
-    if (spec.encoding == WeightEncoding::kInt8PerRow) {
+    if (has_row_scales(spec.encoding)) {
       row_scales.resize(1);
       std::memcpy(row_scales.data(), own_scales, sizeof(float));
     } else {

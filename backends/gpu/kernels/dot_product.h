@@ -3,11 +3,11 @@
 //
 //   sums[o][m] = sum_k weight[rows[o], k] * x[m, k]
 //
-// Shapes       x: [*, n_cols] f32, or [*, padded_cols] int8; weight: [N, padded_cols]
-// Dtypes       x: f32, or int8 with one f32 scale per row; weight: any encoding
+// Shapes       x: [*, n_cols] f32, or [*, padded_cols] int8 or BF16; weight: [N, padded_cols]
+// Dtypes       x: f32, or with one f32 scale per row int8, or E4M3 numbers as BF16; weight: any encoding
 // Accumulator  f32 per lane, then a shuffle reduction; int8 by int8 in int32, per row or, with group scales, per 16
 //              columns and then f32
-// Alignment    weight rows and int8 x to 16 bytes
+// Alignment    weight rows, int8 and BF16 x to 16 bytes
 // Source       own; dp4a on NVIDIA
 //
 // Every lane loads 16 bytes of a weight row at a time, so a warp reads 512 (1024) neighbouring bytes at once, and each
@@ -46,11 +46,19 @@ SS_DEVICE void load_activations(const float* x, int col, int n_cols, bool aligne
   for (int i = 0; i < kValues; ++i) values[i] = col + i < n_cols ? x[col + i] : 0.0F;
 }
 
+/// The same of x in BF16, whose rows begin at multiples of 16 bytes and have zeros from n_cols to their padded end.
+template <int kValues>
+SS_DEVICE void load_activations(const Bf16* x, int col, int, bool, float* values) {
+  static_assert(kValues % 8 == 0);
+  SS_UNROLL
+  for (int i = 0; i < kValues; i += 8) unpack<WeightEncoding::kBf16>(load_chunk(x + col + i), values + i);
+}
+
 /// sums[o][m] += this lane's share of weight[rows[o]] . x[m], with group scales but without row scales. The loads of all
 /// weight rows are in flight together, and x is read once for them.
-template <WeightEncoding kEncoding, int kOutputs, int kRows>
+template <WeightEncoding kEncoding, int kOutputs, int kRows, typename X>
 SS_DEVICE void accumulate_dots(const WeightView& weight, const std::int64_t (&rows)[kOutputs],
-                               const float* const (&x)[kRows], float (&sums)[kOutputs][kRows]) {
+                               const X* const (&x)[kRows], float (&sums)[kOutputs][kRows]) {
   constexpr int kValues = kChunkValues<kEncoding>;
   const bool aligned = weight.n_cols % 4 == 0;
   for (int chunk = lane(); chunk * kValues < weight.n_cols; chunk += kWarpSize) {
@@ -112,9 +120,9 @@ SS_DEVICE void accumulate_int8_dots(const WeightView& weight, const std::int64_t
   }
 }
 
-/// The complete dot products, all scales included, in every lane.
-template <WeightEncoding kEncoding, int kOutputs, int kRows>
-SS_DEVICE void dot_rows(const WeightView& weight, const std::int64_t (&rows)[kOutputs], const float* const (&x)[kRows],
+/// The complete dot products, all scales of the weight included, in every lane.
+template <WeightEncoding kEncoding, int kOutputs, int kRows, typename X>
+SS_DEVICE void dot_rows(const WeightView& weight, const std::int64_t (&rows)[kOutputs], const X* const (&x)[kRows],
                         float (&sums)[kOutputs][kRows]) {
   SS_UNROLL
   for (int o = 0; o < kOutputs; ++o) {
@@ -124,7 +132,7 @@ SS_DEVICE void dot_rows(const WeightView& weight, const std::int64_t (&rows)[kOu
   accumulate_dots<kEncoding, kOutputs, kRows>(weight, rows, x, sums);
   SS_UNROLL
   for (int o = 0; o < kOutputs; ++o) {
-    const float scale = kEncoding == WeightEncoding::kInt8PerRow ? weight.row_scales[rows[o]] : 1.0F;
+    const float scale = kHasRowScales<kEncoding> ? weight.row_scales[rows[o]] : 1.0F;
     SS_UNROLL
     for (int m = 0; m < kRows; ++m) sums[o][m] = scale * sum_lanes(sums[o][m]);
   }

@@ -6,7 +6,7 @@
 // Shapes       x: [T, padded K], in the second product [T, n_top, padded K]; weights: [n_experts * N, padded K];
 //              bias: [n_experts, N] with gates before ups, or null; expert, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
 //              partial: [T, n_top, N], in the second product
-// Dtypes       x: BF16, or int8 with one f32 scale per row; weights: any encoding; expert: int32; out: f32
+// Dtypes       x: BF16, E4M3 numbers as BF16 or int8, the last two with one f32 scale per row; weights: any encoding; expert: int32; out: f32
 // Accumulator  f32; int8 by int8 in int32, per row or, with group scales, per group and then f32
 // Aliasing     in the second product aux may be out
 // Alignment    rows of x and of the weights to 16 bytes
@@ -81,7 +81,7 @@ SS_DEVICE WeightView weight_of(const GroupedMatmulArguments& a, int expert) {
   const std::int64_t first = std::int64_t{expert} * a.n_expert_rows;
   weight.n_rows = a.n_expert_rows;
   weight.values += first * weight.row_bytes;
-  if constexpr (kEncoding == WeightEncoding::kInt8PerRow) weight.row_scales += first;
+  if constexpr (kHasRowScales<kEncoding>) weight.row_scales += first;
   if constexpr (kHasGroups<kEncoding>) {
     weight.group_scales += first * (weight.padded_cols / static_cast<int>(kScaleGroupSize));
   }
@@ -109,8 +109,9 @@ SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
   const int n_outputs = in_pairs ? a.n_expert_rows / 2 : a.n_expert_rows;
   const void* const x = kQuantized ? static_cast<const void*>(a.quantized_x) : a.narrow_x;
   const auto scale_of = [&](int row, int output) {
-    const float x_scale = kQuantized ? a.x_scales[row_of_x(row)] : 1.0F;
-    return kEncoding == WeightEncoding::kInt8PerRow ? x_scale * weight.row_scales[output] : x_scale;
+    const bool is_scaled = kQuantized || (kEncoding == WeightEncoding::kFp8PerRow && a.x_scales != nullptr);
+    const float x_scale = is_scaled ? a.x_scales[row_of_x(row)] : 1.0F;
+    return kHasRowScales<kEncoding> ? x_scale * weight.row_scales[output] : x_scale;
   };
   compute_tile<kTiles, kEncoding, kQuantized>(
       x, x_rows, weight, block_y() * Shape::kCols, {0, steps_of<Shape, kQuantized>(weight)}, in_pairs,

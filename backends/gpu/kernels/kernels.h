@@ -19,7 +19,7 @@ namespace secondsource::gpu {
 /// kInterleaveGateUp row 2 j is gate j and row 2 j + 1 is up j.
 struct WeightView {
   const std::byte* values = nullptr;
-  const float* row_scales = nullptr;  ///< kInt8PerRow: [n_rows]
+  const float* row_scales = nullptr;  ///< kInt8PerRow, kFp8PerRow: [n_rows]
   const F16* group_scales = nullptr;  ///< kInt8Group32, kInt4Group32: [n_rows, padded_cols / 32]
   std::int64_t row_bytes = 0;
   std::int32_t n_rows = 0;
@@ -169,13 +169,20 @@ struct QuantizeRowsArguments {
   std::int32_t max_tokens;
 };
 
-/// Rounds x to the type that tiles or the vendor's library multiply: BF16, or for the library FP16 of x[r] / scales[r],
-/// where the scale is a power of two, 1 unless the row would leave FP16's range. Zeros past n_cols.
+/// The values that narrow_rows makes of a row.
+enum class NarrowTo : std::uint8_t {
+  kBf16,  ///< x[r] in BF16; no scales
+  kF16,   ///< x[r] / scales[r] in FP16, where the scale is a power of two, 1 unless the row would leave FP16's range
+  kE4m3,  ///< op.h's ActQuant::kFp8PerRow: the E4M3 numbers of x[r] / scales[r] as BF16, in which they are exact
+};
+
+/// Rounds x to the type that tiles, products with E4M3 weights or the vendor's library multiply. Zeros past n_cols.
 struct NarrowRowsArguments {
   const std::int32_t* n_tokens;
   const float* x;
   std::uint16_t* out;  ///< [rows, padded_cols]
-  float* scales;       ///< null: BF16
+  float* scales;       ///< [rows]; null for kBf16
+  NarrowTo to;
   std::int32_t rows_per_token;
   std::int32_t n_cols;
   std::int32_t padded_cols;
@@ -183,7 +190,7 @@ struct NarrowRowsArguments {
 };
 
 /// op.h's Matmul: out = epilogue(x W^T). If `quantized_x` is set, it is read with x_scales; else tiles read `narrow_x`,
-/// and matvec reads x.
+/// and matvec reads x. With x_scales alone `narrow_x` has E4M3 numbers, and both read it.
 struct MatmulArguments {
   const std::int32_t* n_rows;
   const float* x;
@@ -320,7 +327,7 @@ struct ExpertRows {
 };
 
 /// op.h's GroupedMatmul: the first product if `share` is null, else the second. If `quantized_x` is set, it is read with
-/// x_scales; else tiles read `narrow_x`, and matvec reads x.
+/// x_scales; else tiles read `narrow_x`, and matvec reads x. With x_scales alone `narrow_x` has E4M3 numbers, and both read it.
 struct GroupedMatmulArguments {
   const std::int32_t* n_rows;
   const float* x;

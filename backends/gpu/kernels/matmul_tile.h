@@ -4,7 +4,7 @@
 //   sums[m, n] = sum_k x[m, k] * weight[n, k],   m in the tile's rows of x, n in its rows of the weight
 //
 // Shapes       x: [*, padded K]; weight: [N, padded K]; tile: ShapeOf<kTiles>::kRows x kCols
-// Dtypes       x: BF16 or int8; weight: any encoding, converted to BF16 (int8 is exact in it), or int8 with int8 x
+// Dtypes       x: BF16 or int8; weight: any encoding, converted to BF16 (int8 and E4M3 are exact in it), or int8 with int8 x
 // Accumulator  f32; int8 by int8 in int32; with group scales each group of 32 columns in int32, then scaled and added in
 //              f32. Row scales are applied to the sums by the caller.
 // Aliasing     none: results go to the caller's store function
@@ -105,7 +105,7 @@ template <WeightEncoding kEncoding, bool kQuantized>
 struct WeightVec {
   static constexpr int kWords = kEncoding == WeightEncoding::kF32           ? 8
                                 : kEncoding == WeightEncoding::kInt4Group32 ? 1
-                                : kIsInt8<kEncoding>                        ? (kQuantized ? 4 : 2)
+                                : kIsByte<kEncoding>                        ? (kQuantized ? 4 : 2)
                                                                             : 4;
   static constexpr bool kNoConversion = kEncoding == WeightEncoding::kBf16 || kQuantized;
   struct alignas(kWords < 4 ? kWords * 4 : 16) Words {
@@ -121,6 +121,8 @@ struct WeightVec {
   [[nodiscard]] SS_DEVICE Chunk narrowed() const {
     if constexpr (kNoConversion) {
       return bits_as<Chunk>(words);
+    } else if constexpr (kEncoding == WeightEncoding::kFp8PerRow) {
+      return e4m3_to_bf16(words.word[0], words.word[1]);
     } else {
       float values[8];
       SS_UNROLL

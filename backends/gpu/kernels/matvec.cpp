@@ -7,11 +7,11 @@
 //   out[m, n] = epilogue(sum_k x[m, k] * norm_weight[k] * weight[n, k] / sqrt(mean_k(x[m, k]^2) + norm_eps))
 //
 // Shapes       x: [rows, K]; weight: [N, K]; out: [rows, N], or [rows, N/2] for gated epilogues; rows <= kMatvecRows
-// Dtypes       x: f32, or int8 with one f32 scale per row; weight: any encoding; out: f32
+// Dtypes       x: f32, or with one f32 scale per row int8, or E4M3 numbers as BF16; weight: any encoding; out: f32
 // Accumulator  f32 per lane, then over lanes and warps in a fixed order; int8 by int8 in int32, per row or, with group
 //              scales, per 16 columns and then f32
 // Aliasing     aux may be out
-// Alignment    weight rows and int8 x to 16 bytes; f32 x is read 16 bytes at a time where K is a multiple of 4
+// Alignment    weight rows, int8 and BF16 x to 16 bytes; f32 x is read 16 bytes at a time where K is a multiple of 4
 // Source       own
 //
 // A warp computes kOutputs neighbouring rows of the weight, so that x is read from shared memory once for all of them: no
@@ -115,6 +115,28 @@ class WeightReader {
   int n_apart_;
 };
 
+/// Whether x is E4M3 numbers as BF16, with a scale per row.
+template <WeightEncoding kEncoding>
+SS_DEVICE bool has_e4m3_inputs(const MatmulArguments& a) {
+  if constexpr (kEncoding == WeightEncoding::kFp8PerRow) return a.x_scales != nullptr;
+  return false;
+}
+
+/// Four values of BF16 as f32; the address is a multiple of 8 bytes.
+SS_DEVICE Chunk widened_vec(const Bf16* values) {
+  struct alignas(8) Pairs {
+    std::uint32_t word[2];
+  };
+  const auto pairs = load_words<Pairs>(values);
+  Chunk chunk;
+  SS_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    chunk.word[2 * i] = pairs.word[i] << 16;
+    chunk.word[2 * i + 1] = pairs.word[i] & 0xffff0000U;
+  }
+  return chunk;
+}
+
 /// Stores the part of x that is n_steps from `first_step` on, by all threads of the block. Zeros past the last column. Where x
 /// is normalized, it is multiplied by the norm's weight, and this thread's squares are added to `squares`.
 template <typename M>
@@ -130,6 +152,8 @@ SS_DEVICE void store_x(const MatmulArguments& a, int first_row, int n_rows, int 
       Chunk chunk{};
       if constexpr (M::kQuantized) {
         if (vec * 16 < a.weight.padded_cols) chunk = load_chunk(a.quantized_x + row * a.weight.padded_cols + vec * 16);
+      } else if (has_e4m3_inputs<M::kEncoding>(a)) {
+        if (vec * 4 < a.weight.padded_cols) chunk = widened_vec(a.narrow_x + row * a.weight.padded_cols + vec * 4);
       } else {
         float values[4];
         load_activations<4>(a.x + row * a.weight.n_cols, vec * 4, a.weight.n_cols, aligned, values);
@@ -161,6 +185,8 @@ SS_DEVICE void unpack_part(const Chunk& chunk, int part, float* values) {
     unpack_int4(chunk.word[part], values);
   } else if constexpr (kIsInt8<kEncoding>) {
     unpack_int8(chunk.word[part], values);
+  } else if constexpr (kEncoding == WeightEncoding::kFp8PerRow) {
+    unpack_e4m3(chunk.word[part], values);
   } else if constexpr (kEncoding == WeightEncoding::kF32) {
     unpack<kEncoding>(chunk, values);
   } else {
@@ -236,7 +262,8 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
                           int o, int m, int row, int output) {
   typename M::Sum sum = shared.sums[first_warp][o][m];
   for (int w = 1; w < n_warps; ++w) sum += shared.sums[first_warp + w][o][m];
-  float scale = M::kEncoding == WeightEncoding::kInt8PerRow ? a.weight.row_scales[output] : 1.0F;
+  float scale = kHasRowScales<M::kEncoding> ? a.weight.row_scales[output] : 1.0F;
+  if (has_e4m3_inputs<M::kEncoding>(a)) scale *= a.x_scales[row];
   if constexpr (!M::kQuantized) {
     if (a.norm_weight != nullptr) {
       float squares = 0.0F;

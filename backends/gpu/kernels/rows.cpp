@@ -4,7 +4,8 @@
 //   embed:          out[t] = scale * table[id of t]
 //   select_rows:    out[r] = x[rows[r]]
 //   quantize_rows:  q[r] = clamp(round-half-even(x[r] / s), +-127),   scales[r] = s = max|x[r]| / 127
-//   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow
+//   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or
+//                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448
 //
 // Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols]; q and narrowed out: [rows, padded_cols], zero beyond
 //              n_cols; scales: [rows]
@@ -12,7 +13,7 @@
 // Accumulator  none but the maximum of |x|, in f32; NaN wins over every number
 // Aliasing     none: outputs are separate buffers
 // Alignment    narrowed out to 16 bytes; x is read 16 bytes at a time where n_cols is a multiple of 4
-// Source       op.h's ActQuant::kInt8PerRow for the int8 rule
+// Source       op.h's ActQuant for the rules of int8 and E4M3
 
 #include "gpu/kernels/dot_product.h"
 #include "gpu/kernels/launchers.h"
@@ -57,14 +58,18 @@ SS_DEVICE float max_abs(const float* x, int n_cols) {
   return reduce_block(row_max, scratch, worst);
 }
 
+/// Whether values can be divided by the scale of their row; else q is 0, and the scale of 0, infinity or NaN decides the product.
+SS_DEVICE bool is_usable_scale(float scale) {
+  return scale > 0.0F && scale * 0.0F == 0.0F;
+}
+
 SS_KERNEL(kThreads) quantize_rows_kernel(QuantizeRowsArguments a) {
   const int row = block_x();
   if (row >= *a.n_tokens * a.rows_per_token) return;
   const float* const x = a.x + std::int64_t{row} * a.n_cols;
   const float scale = max_abs(x, a.n_cols) / 127.0F;
   if (thread_x() == 0) a.scales[row] = scale;
-  const bool usable =
-      scale > 0.0F && scale * 0.0F == 0.0F;  // else q is 0, and the scale of 0, infinity or NaN decides the product
+  const bool usable = is_usable_scale(scale);
   for (int i = thread_x(); i < a.padded_cols; i += kThreads) {
     float q = 0.0F;
     if (usable && i < a.n_cols) q = fminf(fmaxf(rintf(x[i] / scale), -127.0F), 127.0F);
@@ -93,23 +98,34 @@ SS_DEVICE float scale_into_f16(float row_max) {
   return scale;
 }
 
-template <bool kToF16>
+template <NarrowTo kTo>
 SS_KERNEL(kThreads)
 narrow_rows_kernel(NarrowRowsArguments a) {
   const int row = block_x();
   if (row >= *a.n_tokens * a.rows_per_token) return;
   const float* const x = a.x + std::int64_t{row} * a.n_cols;
   [[maybe_unused]] float factor = 1.0F;
-  if constexpr (kToF16) {
+  [[maybe_unused]] float divisor = 1.0F;
+  [[maybe_unused]] bool usable = true;
+  if constexpr (kTo == NarrowTo::kF16) {
     const float scale = scale_into_f16(max_abs(x, a.n_cols));
     if (thread_x() == 0) a.scales[row] = scale;
     factor = 1.0F / scale;
+  }
+  if constexpr (kTo == NarrowTo::kE4m3) {
+    divisor = max_abs(x, a.n_cols) / 448.0F;
+    if (thread_x() == 0) a.scales[row] = divisor;
+    usable = is_usable_scale(divisor);
   }
   for (int vec = thread_x(); vec * kVecValues < a.padded_cols; vec += kThreads) {
     float values[kVecValues];
     load_activations<kVecValues>(x, vec * kVecValues, a.n_cols, a.n_cols % 4 == 0, values);
     Chunk chunk;
-    if constexpr (kToF16) {
+    if constexpr (kTo == NarrowTo::kE4m3) {
+      SS_UNROLL
+      for (int i = 0; i < kVecValues; ++i) values[i] = usable ? nearest_e4m3(values[i] / divisor) : 0.0F;
+    }
+    if constexpr (kTo == NarrowTo::kF16) {
       SS_UNROLL
       for (int i = 0; i < kVecValues / 2; ++i) {
         chunk.word[i] = f16_bits(factor * values[2 * i]) | f16_bits(factor * values[2 * i + 1]) << 16;
@@ -138,10 +154,17 @@ Result<void> launch_select_rows(const LaunchContext& context, const SelectRowsAr
 
 Result<void> launch_narrow_rows(const LaunchContext& context, const NarrowRowsArguments& arguments) {
   const std::int32_t max_rows = arguments.max_tokens * arguments.rows_per_token;
-  if (arguments.scales == nullptr) {
-    return launch(context.stream, "narrow_rows", narrow_rows_kernel<false>, one_block_per_row(max_rows), arguments);
+  switch (arguments.to) {
+    case NarrowTo::kBf16:
+      return launch(context.stream, "narrow_rows", narrow_rows_kernel<NarrowTo::kBf16>, one_block_per_row(max_rows),
+                    arguments);
+    case NarrowTo::kF16:
+      return launch(context.stream, "narrow_rows", narrow_rows_kernel<NarrowTo::kF16>,
+                    one_block_per_row(max_rows, sizeof(BlockScratch<float>)), arguments);
+    case NarrowTo::kE4m3:
+      break;
   }
-  return launch(context.stream, "narrow_rows", narrow_rows_kernel<true>,
+  return launch(context.stream, "narrow_rows", narrow_rows_kernel<NarrowTo::kE4m3>,
                 one_block_per_row(max_rows, sizeof(BlockScratch<float>)), arguments);
 }
 

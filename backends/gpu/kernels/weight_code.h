@@ -1,6 +1,7 @@
 #pragma once
 // Reads prepared weights on the device: decodes values of every encoding to f32.
 
+#include "gpu/kernels/e4m3_code.h"
 #include "gpu/kernels/kernels.h"
 #include "gpu/portable/storage.h"
 
@@ -15,6 +16,18 @@ template <WeightEncoding kEncoding>
 inline constexpr bool kHasGroups =
     kEncoding == WeightEncoding::kInt8Group32 || kEncoding == WeightEncoding::kInt4Group32;
 
+/// Encodings with one scale per row.
+template <WeightEncoding kEncoding>
+inline constexpr bool kHasRowScales =
+    kEncoding == WeightEncoding::kInt8PerRow || kEncoding == WeightEncoding::kFp8PerRow;
+SS_DEVICE bool has_row_scales(WeightEncoding encoding) {
+  return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
+}
+
+/// Encodings of one byte per value.
+template <WeightEncoding kEncoding>
+inline constexpr bool kIsByte = kIsInt8<kEncoding> || kEncoding == WeightEncoding::kFp8PerRow;
+
 /// Accumulator of int8 by int8 products over a whole row: int32, or f32 if each group has a scale.
 template <WeightEncoding kEncoding>
 using QuantizedSum = std::conditional_t<kHasGroups<kEncoding>, float, std::int32_t>;
@@ -22,7 +35,7 @@ using QuantizedSum = std::conditional_t<kHasGroups<kEncoding>, float, std::int32
 /// Values of an encoding per 16 bytes.
 template <WeightEncoding kEncoding>
 inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32           ? 4
-                                    : kIsInt8<kEncoding>                        ? 16
+                                    : kIsByte<kEncoding>                        ? 16
                                     : kEncoding == WeightEncoding::kInt4Group32 ? 32
                                                                                 : 8;
 
@@ -46,6 +59,8 @@ SS_DEVICE void unpack(const Chunk& chunk, float* values) {
       values[w] = bits_as<float>(word);
     } else if constexpr (kIsInt8<kEncoding>) {
       unpack_int8(word, values + 4 * w);
+    } else if constexpr (kEncoding == WeightEncoding::kFp8PerRow) {
+      unpack_e4m3(word, values + 4 * w);
     } else if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
       unpack_int4(word, values + 8 * w);
     } else {
@@ -81,7 +96,11 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
     }
     case WeightEncoding::kInt8Group32:
       return group_scale(weight, row, col) * static_cast<float>(reinterpret_cast<const std::int8_t*>(begin)[col]);
-    case WeightEncoding::kFp8PerRow:
+    case WeightEncoding::kFp8PerRow: {
+      float values[4];
+      unpack_e4m3(static_cast<std::uint32_t>(begin[col]), values);
+      return weight.row_scales[row] * values[0];
+    }
     case WeightEncoding::kInt4Group32Zero:
       break;  // refused by Weights::prepare()
   }
@@ -110,9 +129,10 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
       return call.template operator()<WeightEncoding::kInt8PerRow>();
     case WeightEncoding::kInt8Group32:
       return call.template operator()<WeightEncoding::kInt8Group32>();
+    case WeightEncoding::kFp8PerRow:
+      return call.template operator()<WeightEncoding::kFp8PerRow>();
     case WeightEncoding::kInt4Group32:
-    case WeightEncoding::kFp8PerRow:  // these are refused by Weights::prepare()
-    case WeightEncoding::kInt4Group32Zero:
+    case WeightEncoding::kInt4Group32Zero:  // refused by Weights::prepare()
       break;
   }
   return call.template operator()<WeightEncoding::kInt4Group32>();

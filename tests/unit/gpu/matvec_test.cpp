@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "core/e4m3.h"
 #include "gpu/kernels/activation_tile.h"
 #include "gpu/kernels/tables.h"
 #include "gpu/shim/device.h"
@@ -36,6 +37,12 @@ void append(std::vector<std::byte>& bytes, T value) {
   bytes.insert(bytes.end(), begin, begin + sizeof(T));
 }
 
+/// Any E4M3 number.
+E4m3 e4m3_number(std::mt19937& random) {
+  const E4m3 number{static_cast<std::uint8_t>(random() % 256)};
+  return is_nan(number) ? E4m3{} : number;
+}
+
 Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, std::mt19937& random) {
   Stored stored;
   const std::int32_t padded = (n_cols + kWeightColumnStep - 1) / kWeightColumnStep * kWeightColumnStep;
@@ -63,6 +70,10 @@ Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, 
         if (col % 2 == 0) low = q + 8;
         if (col % 2 == 1) append(stored.bytes, static_cast<std::uint8_t>(low | (q + 8) << 4));
         value = group * q;
+      } else if (encoding == WeightEncoding::kFp8PerRow) {
+        const E4m3 number = is_there ? e4m3_number(random) : E4m3{};
+        append(stored.bytes, number.bits);
+        value = static_cast<double>(stored.row_scales.back()) * static_cast<double>(secondsource::to_float(number));
       } else {
         const int q = is_there ? integer(8) : 0;
         append(stored.bytes, static_cast<std::int8_t>(q));
@@ -156,8 +167,10 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
     for (const bool quantized : {false, true}) {
       for (const WeightEncoding encoding :
            {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
-            WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
-        if (quantized && encoding != WeightEncoding::kInt8PerRow && encoding != WeightEncoding::kInt8Group32) continue;
+            WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kFp8PerRow}) {
+        const bool is_fp8 = encoding == WeightEncoding::kFp8PerRow;
+        const bool is_int8 = encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kInt8Group32;
+        if (quantized && !is_int8 && !is_fp8) continue;
         for (const Extent extent : {Extent{37, 4200}, Extent{12, 9001}, Extent{3, 640}, Extent{2, 33}}) {
           const std::int32_t n_x = 1 + n_products++ % 4;
           CAPTURE(target.name, encoding, quantized, extent.n_rows, extent.n_cols, n_x);
@@ -176,17 +189,26 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
           const auto padded = static_cast<std::size_t>(weight.view.padded_cols);
           std::vector<float> x(static_cast<std::size_t>(n_x) * n_cols);
           std::vector<std::int8_t> q(static_cast<std::size_t>(n_x) * padded);
+          std::vector<Bf16> narrow(q.size());
           const float scale = 1.0F / 64.0F;
           for (std::size_t i = 0; i < x.size(); ++i) {
+            const std::size_t at = i / n_cols * padded + i % n_cols;
+            if (is_fp8) {
+              const float drawn = secondsource::to_float(e4m3_number(random));
+              x[i] = scale * drawn;
+              narrow[at] = to_bf16(drawn);
+              continue;
+            }
             const auto drawn = static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127);
             x[i] = scale * static_cast<float>(drawn);
-            q[i / n_cols * padded + i % n_cols] = drawn;
+            q[at] = drawn;
           }
           MatmulArguments arguments{};
           arguments.n_rows = copy_of(std::vector<std::int32_t>{n_x});
           arguments.x = copy_of(x);
-          if (quantized) arguments.quantized_x = copy_of(q);
-          arguments.x_scales = copy_of(std::vector<float>(static_cast<std::size_t>(n_x), scale));
+          if (quantized && is_int8) arguments.quantized_x = copy_of(q);
+          if (quantized && is_fp8) arguments.narrow_x = copy_of(narrow);
+          if (quantized) arguments.x_scales = copy_of(std::vector<float>(static_cast<std::size_t>(n_x), scale));
           arguments.weight = weight.view;
           const std::size_t n_out = static_cast<std::size_t>(n_x) * static_cast<std::size_t>(extent.n_rows);
           arguments.out = copy_of(std::vector<float>(n_out));

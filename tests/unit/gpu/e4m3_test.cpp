@@ -1,0 +1,58 @@
+// The device's conversions of E4M3 beside core/e4m3.h, which tests/unit/core compares with PyTorch's: every code in every place of a
+// word, and values on and around every number and every half-way point.
+
+#include "core/e4m3.h"
+
+#include <bit>
+#include <cmath>
+#include <vector>
+
+#include "gpu/kernels/e4m3_code.h"
+#include "support/catch.h"
+
+namespace secondsource::gpu {
+namespace {
+
+constexpr std::uint32_t kCodes = 256;
+
+TEST_CASE("every E4M3 code has its value in f32 and in BF16, wherever in a word it is") {
+  for (std::uint32_t code = 0; code < kCodes; ++code) {
+    const E4m3 number{static_cast<std::uint8_t>(code)};
+    if (is_nan(number)) continue;
+    for (int place = 0; place < 8; ++place) {
+      CAPTURE(code, place);
+      std::uint32_t words[2] = {0x38b83c01U, 0x7e80fe00U};  // what is beside it must not matter
+      std::uint32_t& word = words[place / 4];
+      const int shift = place % 4 * 8;
+      word = (word & ~(0xffU << shift)) | code << shift;
+      float values[4];
+      unpack_e4m3(word, values);
+      const Chunk chunk = e4m3_to_bf16(words[0], words[1]);
+      const Bf16 narrow{static_cast<std::uint16_t>(chunk.word[place / 2] >> (place % 2 * 16))};
+      const auto expected = std::bit_cast<std::uint32_t>(secondsource::to_float(number));
+      CHECK(std::bit_cast<std::uint32_t>(values[place % 4]) == expected);
+      CHECK(std::bit_cast<std::uint32_t>(secondsource::to_float(narrow)) == expected);
+    }
+  }
+}
+
+TEST_CASE("values are rounded to the nearest E4M3 number, half to even, and are at most 448") {
+  std::vector<float> values = {0.0F, 1e-30F, 0x1p-149F, 448.1F, 463.9F, 464.0F, 480.0F, 1e30F, 3e38F};
+  for (std::uint32_t code = 0; code < 0x7e; ++code) {
+    const float number = secondsource::to_float(E4m3{static_cast<std::uint8_t>(code)});
+    const float next = secondsource::to_float(E4m3{static_cast<std::uint8_t>(code + 1)});
+    const float middle = (number + next) / 2.0F;  // exact
+    for (const float value : {number, middle, 0.75F * number + 0.25F * next, 0.25F * number + 0.75F * next}) {
+      values.insert(values.end(), {value, std::nextafter(value, 0.0F), std::nextafter(value, 1000.0F)});
+    }
+  }
+  for (const float magnitude : values) {
+    for (const float value : {magnitude, -magnitude}) {
+      CAPTURE(value);
+      CHECK(std::bit_cast<std::uint32_t>(nearest_e4m3(value)) == std::bit_cast<std::uint32_t>(round_to_e4m3(value)));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace secondsource::gpu
