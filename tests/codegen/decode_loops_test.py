@@ -1,4 +1,4 @@
-"""Reads the machine code of the kernels that decode spends its time in: loads of 16 bytes in flight, divisions, atomics that spin.
+"""Reads the machine code of the kernels that decode spends its time in: loads of 16 bytes in flight, divisions, conversions, atomics that spin.
 
     python3 decode_loops_test.py GPU_CODE [--cuobjdump PROGRAM]
 
@@ -228,6 +228,32 @@ class DecodeLoops(unittest.TestCase):
                 loop = main_loop(loops, r"\bLDS\b|ds_read|ds_load")  # x is stored in another loop
                 self.show(kernel, loop)
                 self.assertGreaterEqual(loop.in_flight, 8 if kernel.target.startswith("sm_") else 4)
+
+    def test_weights_of_4_and_8_bits_are_converted_without_conversions_of_integers(self):
+        for kernel, loops in self.kernels("matvec"):
+            found = re.match(r"matvec (int4|int8|int8-g32|fp8) rows=", kernel.name)
+            is_nvidia = kernel.target.startswith("sm_")
+            if not found or (not is_nvidia and found[1].startswith("int8")):  # AMD converts a byte of a register in one instruction
+                continue
+            with self.subTest(target=kernel.target, kernel=kernel.name):
+                loop = main_loop(loops, r"\bLDS\b|ds_read|ds_load")
+                converted = [text for text in loop.instructions if re.search(r"\bI2FP?\b|v_cvt_f32_[iu]|v_cvt_f16_[iu]", text)]
+                self.assertFalse(converted)
+
+    def test_products_of_one_row_take_few_instructions_for_each_weight(self):
+        # Of NVIDIA's, where the loop is in one piece: two for the conversion of int4, int8 and fp8 (from sm_89 on 1.5), one
+        # multiply-add, and what is shared by the weights of a load.
+        most = {"int4": 3.9, "int8": 4.4, "fp8": 5.6}
+        for kernel, loops in self.kernels("matvec"):
+            found = re.fullmatch(r"matvec (int4|int8|fp8) rows=1", kernel.name)
+            if not found or not kernel.target.startswith("sm_"):
+                continue
+            loop = main_loop(loops, r"\bLDS\b")
+            per_weight = len(loop.instructions) / (loop.n_loads * VALUES[found[1]])
+            print(f"{kernel.target:8} {kernel.name:36} {per_weight:.2f} instructions for each weight")
+            limit = 3.9 if found[1] == "fp8" and kernel.target != "sm_80" else most[found[1]]
+            with self.subTest(target=kernel.target, kernel=kernel.name):
+                self.assertLessEqual(per_weight, limit)
 
     def test_every_product_of_three_models_has_40_kb_in_flight_on_a_processor(self):
         log = CODE / "cuda" / "matvec.log"

@@ -138,6 +138,7 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"half_group", "gfx1100", "matmul_g32_w8a8"}, "outside"},
       {{"scale_read_past_end", "gfx942", "matmul_g32_w8a8"}, ""},
       {{"scale_of_first_row", "sm_90a", "matmul_g32_w8a8"}, "outside"},
+      {{"int4_wrong_zero", "sm_80", "matmul"}, "outside"},
       {{"fp8_steps_too_fine", "sm_80", "matmul_fp8"}, "outside"},
       {{"fp8_other_largest", "gfx90a", "matmul_fp8"}, "outside"},
       {{"fp8_sign_lost", "gfx1100", "matmul_fp8"}, "outside"},

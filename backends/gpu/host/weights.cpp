@@ -25,19 +25,23 @@ std::int64_t packed_row(const WeightSpec& spec, std::int64_t row) {
   return row - within + within % half * 2 + within / half;
 }
 
+int int4_shift(std::size_t col) {
+  return static_cast<int>(kInt4Shifts >> (col % 8 * 8) & 31U);
+}
+
 /// Packs one row into its layout in device memory.
 void pack_row(const WeightView& view, std::span<const std::byte> values, std::span<std::byte> out) {
   if (view.encoding != WeightEncoding::kInt4Group32) {
     std::memcpy(out.data(), values.data(), values.size());
     return;
   }
-  constexpr int kZero = 8;  // values in [-8, 7] are stored with this offset
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const auto nibble = [&](std::size_t col) {
+  for (std::size_t i = 0; i < out.size() / sizeof(std::uint32_t); ++i) {
+    std::uint32_t word = 0;
+    for (std::size_t col = 8 * i; col < 8 * i + 8; ++col) {
       const int q = col < values.size() ? static_cast<std::int8_t>(values[col]) : 0;
-      return static_cast<unsigned>(q + kZero);
-    };
-    out[i] = static_cast<std::byte>(nibble(2 * i) | nibble(2 * i + 1) << 4);
+      word |= static_cast<std::uint32_t>(q + kInt4Zero) << int4_shift(col);
+    }
+    std::memcpy(out.data() + i * sizeof(word), &word, sizeof(word));
   }
 }
 
@@ -167,9 +171,11 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) {
       }
     }
     if (spec.encoding == WeightEncoding::kInt4Group32) {
-      std::vector<std::byte> unpacked;
-      for (const std::byte pair : plain) {
-        for (const int shift : {0, 4}) unpacked.push_back(std::byte((std::to_integer<int>(pair) >> shift & 15) - 8));
+      std::vector<std::byte> unpacked(2 * plain.size());
+      for (std::size_t col = 0; col < unpacked.size(); ++col) {
+        std::uint32_t word = 0;
+        std::memcpy(&word, plain.data() + col / 8 * sizeof(word), sizeof(word));
+        unpacked[col] = std::byte(static_cast<int>(word >> int4_shift(col) & 15U) - kInt4Zero);
       }
       plain = std::move(unpacked);
     }

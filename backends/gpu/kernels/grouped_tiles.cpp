@@ -6,7 +6,7 @@
 // Shapes       x: [T, padded K], in the second product [T, n_top, padded K]; weights: [n_experts * N, padded K];
 //              bias: [n_experts, N] with gates before ups, or null; expert, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
 //              partial: [T, n_top, N], in the second product
-// Dtypes       x: BF16, E4M3 numbers as BF16 or int8, the last two with one f32 scale per row; weights: any encoding; expert: int32; out: f32
+// Dtypes       x: BF16, or with one f32 scale per row int8 or E4M3 as BF16; weights: any encoding; expert: int32; out: f32
 // Accumulator  f32; int8 by int8 in int32, per row or, with group scales, per group and then f32
 // Aliasing     in the second product aux may be out
 // Alignment    rows of x and of the weights to 16 bytes

@@ -28,6 +28,11 @@ struct WeightView {
   WeightEncoding encoding = WeightEncoding::kBf16;
 };
 
+/// kInt4Group32 stores q + 8, eight columns in a word of 32 bits: column c at bit kInt4Shifts >> (c % 8 * 8) & 31. Neighbouring
+/// columns lie at one place of the word's halves, so that they become two FP16 numbers together (portable/packed_numbers.h).
+inline constexpr std::uint64_t kInt4Shifts = 0x1c0c180814041000U;
+inline constexpr std::int32_t kInt4Zero = 8;
+
 /// Rows are padded to a multiple of this many columns: 16 bytes of the smallest type, and the K step of matrix tiles.
 inline constexpr std::int32_t kWeightColumnStep = 32;
 

@@ -50,6 +50,8 @@ struct Matvec {
   /// Rows of the weight of a warp. With as many, one row of x takes no more bytes than they; more rows of x with eight of
   /// int4 would not fit the registers of AMD.
   static constexpr int kOutputs = kVecs == 8 && kRows == 1 ? 8 : 4;
+  /// Values of a vector that are decoded at a time: with more than four rows' worth of x beside them there are too few registers.
+  static constexpr int kPart = kVecs == 8 && kRows < 4 ? 8 : 4;
   static constexpr int kXVecs = kRows == 1 ? 1024 : 2048;  ///< 16-byte vectors of x in shared memory
   using Sum = std::conditional_t<kQuantized, QuantizedSum<kEncoding>, float>;
 
@@ -176,13 +178,14 @@ SS_DEVICE void store_x(const MatmulArguments& a, int first_row, int n_rows, int 
   }
 }
 
-/// Values `part * n ... part * n + n` of a vector of the weight, without their scale: n is 8 for int4, else 4.
-template <WeightEncoding kEncoding>
-inline constexpr int kPartValues = kEncoding == WeightEncoding::kInt4Group32 ? 8 : 4;
-template <WeightEncoding kEncoding>
+/// Values kPart * part to kPart * part + kPart - 1 of a vector of the weight, without their scale: kPart is 4, or 8 of int4.
+template <WeightEncoding kEncoding, int kPart>
 SS_DEVICE void unpack_part(const Chunk& chunk, int part, float* values) {
-  if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
+  static_assert(kPart == 4 || (kPart == 8 && kEncoding == WeightEncoding::kInt4Group32));
+  if constexpr (kPart == 8) {
     unpack_int4(chunk.word[part], values);
+  } else if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
+    unpack_half_of_int4(chunk.word[part / 2], part % 2, values);
   } else if constexpr (kIsInt8<kEncoding>) {
     unpack_int8(chunk.word[part], values);
   } else if constexpr (kEncoding == WeightEncoding::kFp8PerRow) {
@@ -226,7 +229,7 @@ SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const C
   } else {
     // A vector of the weight is decoded in parts, since all of its values beside those of x would not fit the registers. Each part
     // is decoded once and multiplied by all rows of x.
-    constexpr int kPart = kPartValues<M::kEncoding>;
+    constexpr int kPart = M::kPart;
     SS_UNROLL
     for (int part = 0; part < M::kValues / kPart; ++part) {
       float x[M::kRows][kPart];
@@ -242,7 +245,7 @@ SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const C
       SS_UNROLL
       for (int o = 0; o < M::kOutputs; ++o) {
         float w[kPart];
-        unpack_part<M::kEncoding>(chunks[o], part, w);
+        unpack_part<M::kEncoding, kPart>(chunks[o], part, w);
         SS_UNROLL
         for (int m = 0; m < M::kRows; ++m) {
           float sum = 0.0F;

@@ -4,7 +4,7 @@
 //
 // Shapes       x: [rows, padded K]; weight: [N, padded K]; out: [rows, N], or [rows, N/2] for gated epilogues;
 //              partial: [n_splits, max_rows, N], for split K
-// Dtypes       x: BF16, E4M3 numbers as BF16 or int8, the last two with one f32 scale per row; weight: any encoding, multiplied as BF16, or as int8; out: f32
+// Dtypes       x: BF16, or with one f32 scale per row int8 or E4M3 as BF16; weight: any encoding, multiplied as BF16, or as int8; out: f32
 // Accumulator  f32; int8 by int8 in int32, per row or, with group scales, per group and then f32
 // Aliasing     aux may be out
 // Alignment    rows of x and of the weight to 16 bytes

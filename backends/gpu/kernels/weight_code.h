@@ -1,8 +1,8 @@
 #pragma once
 // Reads prepared weights on the device: decodes values of every encoding to f32.
 
-#include "gpu/kernels/e4m3_code.h"
 #include "gpu/kernels/kernels.h"
+#include "gpu/portable/packed_numbers.h"
 #include "gpu/portable/storage.h"
 
 namespace secondsource::gpu {
@@ -38,16 +38,6 @@ inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32           
                                     : kIsByte<kEncoding>                        ? 16
                                     : kEncoding == WeightEncoding::kInt4Group32 ? 32
                                                                                 : 8;
-
-/// The four int8 values, or eight int4 values, of a 32-bit word, without their scale.
-SS_DEVICE void unpack_int8(std::uint32_t word, float* values) {
-  SS_UNROLL
-  for (int i = 0; i < 4; ++i) values[i] = static_cast<float>(static_cast<std::int8_t>(word >> (8 * i)));
-}
-SS_DEVICE void unpack_int4(std::uint32_t word, float* values) {
-  SS_UNROLL
-  for (int i = 0; i < 8; ++i) values[i] = static_cast<float>(static_cast<int>(word >> (4 * i) & 15U) - 8);
-}
 
 /// The values of one 16-byte chunk, without their scale.
 template <WeightEncoding kEncoding>
@@ -90,8 +80,8 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
     case WeightEncoding::kInt8PerRow:
       return weight.row_scales[row] * static_cast<float>(reinterpret_cast<const std::int8_t*>(begin)[col]);
     case WeightEncoding::kInt4Group32: {
-      const auto pair = static_cast<unsigned>(begin[col / 2]);
-      const int q = static_cast<int>(pair >> (col % 2 * 4) & 15U) - 8;
+      const std::uint32_t word = reinterpret_cast<const std::uint32_t*>(begin)[col / 8];
+      const int q = static_cast<int>(word >> (kInt4Shifts >> (col % 8 * 8) & 31U) & 15U) - 8;
       return group_scale(weight, row, col) * static_cast<float>(q);
     }
     case WeightEncoding::kInt8Group32:

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "core/e4m3.h"
@@ -49,7 +50,7 @@ Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, 
   const auto integer = [&](int bits) { return static_cast<int>(random() % (1U << bits)) - (1 << (bits - 1)); };
   for (std::int32_t row = 0; row < n_rows; ++row) {
     stored.row_scales.push_back(static_cast<float>(1 + random() % 4) / 128.0F);
-    int low = 0;
+    std::uint32_t word = 0;
     for (std::int32_t col = 0; col < padded; ++col) {
       if (col % 32 == 0) stored.group_scales.push_back(to_f16(static_cast<float>(1 + random() % 4) / 128.0F));
       const bool is_there = col < n_cols;
@@ -67,8 +68,9 @@ Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, 
         value = static_cast<double>(real);
       } else if (encoding == WeightEncoding::kInt4Group32) {
         const int q = is_there ? integer(4) : 0;
-        if (col % 2 == 0) low = q + 8;
-        if (col % 2 == 1) append(stored.bytes, static_cast<std::uint8_t>(low | (q + 8) << 4));
+        // Even columns of a word are in its lower half, odd ones in its upper half.
+        word |= static_cast<std::uint32_t>(q + 8) << (col % 8 / 2 * 4 + col % 2 * 16);
+        if (col % 8 == 7) append(stored.bytes, std::exchange(word, 0U));
         value = group * q;
       } else if (encoding == WeightEncoding::kFp8PerRow) {
         const E4m3 number = is_there ? e4m3_number(random) : E4m3{};

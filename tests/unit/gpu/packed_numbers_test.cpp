@@ -1,19 +1,47 @@
-// The device's conversions of E4M3 beside core/e4m3.h, which tests/unit/core compares with PyTorch's: every code in every place of a
-// word, and values on and around every number and every half-way point.
+// The device's conversions of int4, int8 and E4M3: every code in every place of a word; and its rounding to E4M3, of values on and
+// around every number and every half-way point. E4M3 is that of core/e4m3.h, which tests/unit/core compares with PyTorch's.
 
-#include "core/e4m3.h"
+#include "gpu/portable/packed_numbers.h"
 
 #include <bit>
 #include <cmath>
 #include <vector>
 
-#include "gpu/kernels/e4m3_code.h"
+#include "core/e4m3.h"
+#include "gpu/kernels/kernels.h"
 #include "support/catch.h"
 
 namespace secondsource::gpu {
 namespace {
 
 constexpr std::uint32_t kCodes = 256;
+
+TEST_CASE("every int4 and int8 code has its value in f32, wherever in a word it is") {
+  for (int q = -8; q < 8; ++q) {
+    for (int col = 0; col < 8; ++col) {
+      CAPTURE(q, col);
+      // Even columns are in the lower half of the word, odd ones in its upper half.
+      const int shift = col / 2 * 4 + col % 2 * 16;
+      CHECK(static_cast<int>(kInt4Shifts >> (col * 8) & 31U) == shift);
+      const std::uint32_t word = (0x3f81c62eU & ~(15U << shift)) | static_cast<std::uint32_t>(q + kInt4Zero) << shift;
+      float values[8];
+      unpack_int4(word, values);
+      CHECK(values[col] == static_cast<float>(q));
+      float half[4];
+      unpack_half_of_int4(word, col / 4, half);
+      CHECK(half[col % 4] == static_cast<float>(q));
+    }
+  }
+  for (int q = -128; q < 128; ++q) {
+    for (int place = 0; place < 4; ++place) {
+      CAPTURE(q, place);
+      const std::uint32_t code = static_cast<std::uint8_t>(q);
+      float values[4];
+      unpack_int8((0x7f80c03eU & ~(0xffU << (8 * place))) | code << (8 * place), values);
+      CHECK(values[place] == static_cast<float>(q));
+    }
+  }
+}
 
 TEST_CASE("every E4M3 code has its value in f32 and in BF16, wherever in a word it is") {
   for (std::uint32_t code = 0; code < kCodes; ++code) {

@@ -1,0 +1,178 @@
+#pragma once
+// Numbers of 4 and 8 bits, several in a word, become f32 or BF16: int8, int4, and E4M3 (core/e4m3.h). And the rounding to E4M3.
+//
+// GPUs convert an integer at a quarter of the rate of an addition or slower. So the bits are put behind the exponent of a number whose
+// last place is 1: it is that number plus the code, exactly, and one subtraction takes the number away again. In FP16 one
+// instruction does it for two codes (Kim, Henry, Fahim, Awadalla, "Who Says Elephants Can't Run", arXiv:2211.10017).
+//
+// Every E4M3 number is exact in FP16, BF16 and f32, and a product of two has eight bits, so that it does not matter in which of the
+// types they are multiplied. sm_89 and newer convert two codes to FP16 in one instruction. Elsewhere the bits of exponent and
+// mantissa are moved to their places in FP16 (BF16), where they are a number whose exponent is 8 (120) too small, also where it is
+// subnormal; one exact multiplication for two of them corrects it. The two codes that are no number do not reach a backend.
+
+#include "gpu/portable/storage.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+
+#if defined(__HIP_DEVICE_COMPILE__)
+/// The halves of a word. Without the assembly clang would compute both apart, with two to three times the instructions.
+template <typename Halves>
+SS_DEVICE Halves halves_of(std::uint32_t word) {
+  asm("" : "+v"(word));
+  return __builtin_bit_cast(Halves, word);
+}
+#endif
+
+/// (bits & mask) | set
+SS_DEVICE std::uint32_t and_or(std::uint32_t bits, std::uint32_t mask, std::uint32_t set) {
+#if defined(__CUDA_ARCH__)
+  // nvcc makes two instructions of it if two of the operands are constants.
+  std::uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(result) : "r"(bits), "r"(mask), "r"(set));
+  return result;
+#elif defined(__HIP_DEVICE_COMPILE__)
+  asm("" : "+v"(set));  // v_and_or_b32 takes one scalar operand on gfx9
+  return (bits & mask) | set;
+#else
+  return (bits & mask) | set;
+#endif
+}
+
+/// Both halves of `halves`, multiplied by `factor` and added to `addend`, as f32. All are FP16 numbers, and so must the results be,
+/// without rounding.
+SS_DEVICE void multiply_add_halves(std::uint32_t halves, F16 factor, F16 addend, float& low, float& high) {
+  [[maybe_unused]] const std::uint32_t factors = factor.bits * 0x10001U;
+  [[maybe_unused]] const std::uint32_t addends = addend.bits * 0x10001U;
+#if defined(__CUDA_ARCH__)
+  std::uint32_t results;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(results) : "r"(halves), "r"(factors), "r"(addends));
+  low = widen(F16{static_cast<std::uint16_t>(results)});
+  high = widen(F16{static_cast<std::uint16_t>(results >> 16)});
+#elif defined(__HIP_DEVICE_COMPILE__)
+  using Half2 = __attribute__((ext_vector_type(2))) _Float16;
+  const auto each = [](F16 number) { return Half2{bits_as<_Float16>(number.bits), bits_as<_Float16>(number.bits)}; };
+  const Half2 results = halves_of<Half2>(halves) * each(factor) + each(addend);
+  low = static_cast<float>(results[0]);
+  high = static_cast<float>(results[1]);
+#else
+  low = widen(F16{static_cast<std::uint16_t>(halves)}) * widen(factor) + widen(addend);
+  high = widen(F16{static_cast<std::uint16_t>(halves >> 16)}) * widen(factor) + widen(addend);
+#endif
+}
+
+/// The four int8 values of a word.
+SS_DEVICE void unpack_int8(std::uint32_t word, float* values) {
+#if defined(__CUDA_ARCH__)
+  const std::uint32_t codes = word ^ 0x80808080U;  // values + 128
+  SS_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    values[i] = bits_as<float>(__byte_perm(codes, 0x4b000000U, 0x7540 + i)) - 8388736.0F;  // 2^23 + code - (2^23 + 128)
+  }
+#else
+  SS_UNROLL
+  for (int i = 0; i < 4; ++i) values[i] = static_cast<float>(static_cast<std::int8_t>(word >> (8 * i)));
+#endif
+}
+
+/// The four int4 values of columns 4 * half to 4 * half + 3 of a word, stored as kernels.h's kInt4Shifts says.
+SS_DEVICE void unpack_half_of_int4(std::uint32_t word, int half, float* values) {
+  constexpr std::uint32_t k1024 = 0x64006400U;  // two FP16 numbers whose last place is 1
+  constexpr F16 kOne{0x3c00};
+  constexpr F16 kSixteenth{0x2c00};
+  constexpr F16 kMinus1032{0xe408};
+  constexpr F16 kMinus72{0xd480};
+  const std::uint32_t codes = word >> (8 * half);
+  multiply_add_halves(and_or(codes, 0x000f000fU, k1024), kOne, kMinus1032, values[0], values[1]);
+  // 1024 + 16 code
+  multiply_add_halves(and_or(codes, 0x00f000f0U, k1024), kSixteenth, kMinus72, values[2], values[3]);
+}
+
+/// All eight of them.
+SS_DEVICE void unpack_int4(std::uint32_t word, float* values) {
+  unpack_half_of_int4(word, 0, values);
+  unpack_half_of_int4(word, 1, values + 4);
+}
+
+/// The codes 2 * pair and 2 * pair + 1 of a word, each in the upper byte of a half of the result, whose lower bytes are 0.
+SS_DEVICE std::uint32_t spread_codes(std::uint32_t word, int pair) {
+#if defined(__CUDA_ARCH__)
+  return __byte_perm(word, 0, pair == 0 ? 0x1404 : 0x3424);
+#elif defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_amdgcn_perm(0, word, pair == 0 ? 0x010c000cU : 0x030c020cU);  // 0x0c: a byte of 0
+#else
+  word >>= 16 * pair;
+  return (word & 0xffU) << 8 | (word & 0xff00U) << 16;
+#endif
+}
+
+/// Exponents and mantissas of both halves moved down by kPlaces bits, which is their place behind the sign.
+template <int kPlaces>
+SS_DEVICE std::uint32_t moved_codes(std::uint32_t spread) {
+#if defined(__HIP_DEVICE_COMPILE__)
+  // Both halves are shifted with their signs; of the copies of these the first is kept.
+  using Short2 = __attribute__((ext_vector_type(2))) short;
+  constexpr std::uint32_t kKept = 0x8000U | 0x7f00U >> kPlaces;
+  const Short2 shifted = halves_of<Short2>(spread) >> static_cast<short>(kPlaces);
+  return __builtin_bit_cast(std::uint32_t, shifted) & kKept * 0x10001U;
+#else
+  return (spread & 0x7f007f00U) >> kPlaces | (spread & 0x80008000U);
+#endif
+}
+
+/// The four E4M3 numbers of a word.
+SS_DEVICE void unpack_e4m3(std::uint32_t word, float* values) {
+  SS_UNROLL
+  for (int pair = 0; pair < 2; ++pair) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+    std::uint32_t halves;
+    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(static_cast<std::uint16_t>(word >> (16 * pair))));
+    values[2 * pair] = widen(F16{static_cast<std::uint16_t>(halves)});
+    values[2 * pair + 1] = widen(F16{static_cast<std::uint16_t>(halves >> 16)});
+#else
+    constexpr F16 k256{0x5c00};
+    constexpr F16 kMinusZero{0x8000};  // leaves the sign of a zero
+    multiply_add_halves(moved_codes<1>(spread_codes(word, pair)), k256, kMinusZero, values[2 * pair],
+                        values[2 * pair + 1]);
+#endif
+  }
+}
+
+/// The eight E4M3 numbers of two words as BF16.
+SS_DEVICE Chunk e4m3_to_bf16(std::uint32_t first, std::uint32_t second) {
+  Chunk chunk;
+  SS_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    const std::uint32_t word = i == 0 ? first : second;
+#if defined(__CUDA_ARCH__)
+    SS_UNROLL
+    for (int pair = 0; pair < 2; ++pair) {
+      asm("fma.rn.bf16x2 %0, %1, %2, %3;"  // * 2^120 + -0; mul.bf16x2 exists from sm_90 on
+          : "=r"(chunk.word[2 * i + pair])
+          : "r"(moved_codes<4>(spread_codes(word, pair))), "r"(0x7b807b80U), "r"(0x80008000U));
+    }
+#else
+    float values[4];
+    unpack_e4m3(word, values);
+    SS_UNROLL
+    for (int pair = 0; pair < 2; ++pair) {  // nothing is rounded: the lower halves are 0
+      chunk.word[2 * i + pair] =
+          bits_as<std::uint32_t>(values[2 * pair]) >> 16 | bits_as<std::uint32_t>(values[2 * pair + 1]);
+    }
+#endif
+  }
+  return chunk;
+}
+
+/// The nearest E4M3 number, half to even, of a finite value; at most 448 in magnitude.
+SS_DEVICE float nearest_e4m3(float value) {
+  const float capped = fminf(fabsf(value), 448.0F);
+  // Beside a number 1.5 * 2^20 times as large as the power of two at or below the value, an f32 has room for three bits behind
+  // the first, so that the addition rounds; below 2^-6 the last place stays 2^-9.
+  const std::uint32_t power = bits_as<std::uint32_t>(capped) & 0x7f800000U;
+  const float room = bits_as<float>(power < 0x3c800000U ? 0x3c800000U : power) * 1572864.0F;
+  return copysignf((capped + room) - room, value);
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu
