@@ -171,7 +171,7 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
   for (const KernelCode& kernel : kernels) targets.insert(kernel.target);
   // Without a choice (SECONDSOURCE_CUDA_TARGETS) the oldest target is always there.
   const std::string chosen = SS_CHOSEN_CUDA_TARGETS;
-  CHECK(targets.contains("sm_" + (chosen.empty() ? "80" : chosen.substr(0, chosen.find(';')))));
+  CHECK(targets.contains("sm_" + (chosen.empty() ? "80" : chosen.substr(0, chosen.find(' ')))));
   check_kernels(kernels, targets);
   int n_by_warpgroups = 0;
   for (const KernelCode& kernel : kernels) {
