@@ -12,6 +12,12 @@
 
 #include "gpu/portable/storage.h"
 
+// nvcc 12.0 converts E4M3 for sm_90 alone.
+#if defined(__CUDA_ARCH__) && \
+    (__CUDA_ARCH__ >= 900 || (__CUDA_ARCH__ == 890 && __CUDACC_VER_MAJOR__ * 100 + __CUDACC_VER_MINOR__ >= 1201))
+#define SS_GPU_CONVERTS_E4M3 1
+#endif
+
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
@@ -124,7 +130,7 @@ SS_DEVICE std::uint32_t moved_codes(std::uint32_t spread) {
 SS_DEVICE void unpack_e4m3(std::uint32_t word, float* values) {
   SS_UNROLL
   for (int pair = 0; pair < 2; ++pair) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+#if defined(SS_GPU_CONVERTS_E4M3)
     std::uint32_t halves;
     asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(static_cast<std::uint16_t>(word >> (16 * pair))));
     values[2 * pair] = widen(F16{static_cast<std::uint16_t>(halves)});
