@@ -61,7 +61,7 @@ def kernels(c):
 
 
 def quantized_kernels(c):
-    yield kernel_bench(c, "kernels-quantized", "--model", BIG, "--variant", "int8,int4,int8-w8a8", "--rows", "1,16,64,512",
+    yield kernel_bench(c, "kernels-quantized", "--model", BIG, "--variant", "int8,int4,fp8,int8-w8a8", "--rows", "1,16,64,512",
                        *option(c, "matmul=own"), "--benchmark_filter=BM_matmul")
 
 
@@ -246,7 +246,7 @@ STEPS = (
     Step("attention", 1, 15, 90, "Which kernel of attention is the fastest for which shape?", attentions,
          ("attention-*.json",)),
     Step("tiles", 1, 20, 180, "Which tiles are the fastest for which product?", tiles, ("tiles-*.json",)),
-    Step("kernels-quantized", 1, 20, 150, "How near its limits is each product of INT8 and INT4?", quantized_kernels,
+    Step("kernels-quantized", 1, 20, 150, "How near its limits is each product of INT8, INT4 and FP8?", quantized_kernels,
          ("kernels-quantized.json",)),
     Step("models-1B-beside-pytorch", 2, 40, 240, "How fast is a model of 1B beside PyTorch with fused attention and CUDA graphs?",
          beside_pytorch(MODELS[0]), (f"peers-{MODELS[0]}.json",)),
