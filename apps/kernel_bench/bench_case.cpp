@@ -47,7 +47,8 @@ const std::vector<ProductVariant>& all_variants() {
       {"int8-w8a8", WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow},
       {"int8-g32-w8a8", WeightEncoding::kInt8Group32, ActQuant::kInt8PerRow},
       {"int4-w8a8", WeightEncoding::kInt4Group32, ActQuant::kInt8PerRow},
-      {"fp8", WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow}};
+      {"fp8", WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow},
+      {"fp8-g128", WeightEncoding::kFp8Group128, ActQuant::kFp8PerGroup128}};
   return variants;
 }
 

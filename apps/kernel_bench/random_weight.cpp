@@ -26,7 +26,7 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
   pool_.resize(static_cast<std::size_t>(kPoolValues) * transfer_bytes_per_value(encoding));
   const float deviation = 1.0F / std::sqrt(static_cast<float>(n_cols));
   const float half_width = deviation * std::sqrt(3.0F);  // a uniform distribution with that deviation
-  const float largest = has_int4_codes(encoding) ? 7.0F : encoding == WeightEncoding::kFp8PerRow ? kE4m3Max : 127.0F;
+  const float largest = has_int4_codes(encoding) ? 7.0F : has_fp8_codes(encoding) ? kE4m3Max : 127.0F;
   // The scales of groups are stored as FP16.
   scale_ = round_to_f16(half_width / largest);
   for (std::int64_t i = 0; i < kPoolValues; ++i) {
@@ -48,6 +48,7 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
         put(pool_, i, static_cast<std::int8_t>(std::lround(unit * largest)));
         break;
       case WeightEncoding::kFp8PerRow:
+      case WeightEncoding::kFp8Group128:
         put(pool_, i, to_e4m3(unit * kE4m3Max));
         break;
     }

@@ -70,13 +70,16 @@ Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
 }
 
 Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const {
-  const bool is_fp8 = encoding == WeightEncoding::kFp8PerRow;
-  const bool is_integer = scales_per_row(encoding, 1) > 0 && !is_fp8;
+  const bool is_integer = scales_per_row(encoding, 1) > 0 && !has_fp8_codes(encoding);
   if (act == ActQuant::kInt8PerRow && encoding == WeightEncoding::kInt4Group32Zero) {
     return Support::no("int8 activations with zero points of weights are not multiplied");
   }
   if (act == ActQuant::kInt8PerRow && !is_integer) return Support::no("int8 activations need int8 or int4 weights");
-  if (act == ActQuant::kFp8PerRow && !is_fp8) return Support::no("fp8 activations need fp8 weights");
+  if (act == ActQuant::kFp8PerRow && encoding != WeightEncoding::kFp8PerRow)
+    return Support::no("fp8 activations need fp8 weights");
+  if (act == ActQuant::kFp8PerGroup128 && encoding != WeightEncoding::kFp8Group128) {
+    return Support::no("fp8 activations in groups need fp8 weights in groups");
+  }
   return Support::yes();
 }
 

@@ -47,6 +47,19 @@ Finish finish_of(Epilogue epilogue) {
   return Finish::kNone;
 }
 
+/// Values of one row or group quantized to E4M3 or INT8 with a scale of their own, times that scale.
+void quantize_values(std::span<const float> x, bool is_fp8, std::span<float> out) {
+  float largest = 0.0F;
+  for (const float value : x) {
+    if (std::fabs(value) > largest || std::isnan(value)) largest = std::fabs(value);
+  }
+  const float scale = largest / (is_fp8 ? kE4m3Max : 127.0F);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const float quotient = scale == 0.0F ? 0.0F : x[i] / scale;
+    out[i] = scale * (is_fp8 ? round_to_e4m3(quotient) : std::clamp(std::nearbyint(quotient), -127.0F, 127.0F));
+  }
+}
+
 /// Tiles of a panel for many rows; tile_bytes: of one as it is multiplied.
 std::int64_t panel_tiles_for(std::int64_t tile_bytes, std::int64_t n_tiles, int n_threads) {
   std::int64_t n = std::clamp(second_level_cache_bytes() / kCacheShare / tile_bytes, kTilePair, kMaxPanelTiles);
@@ -375,15 +388,10 @@ void MatmulRunner::run_vector(const Matmul& op, const PackedWeight& weight, cons
     std::span<const float> inputs = x.row(row);
     if (op.act != ActQuant::kNone) {
       const std::span<float> rounded = ScratchCutter(scratch_.of_thread(0)).take<float>(k);
-      float row_max = 0.0F;
-      for (const float value : inputs) {
-        if (std::fabs(value) > row_max || std::isnan(value)) row_max = std::fabs(value);
-      }
-      const bool is_fp8 = op.act == ActQuant::kFp8PerRow;
-      const float scale = row_max / (is_fp8 ? kE4m3Max : 127.0F);
-      for (std::size_t i = 0; i < k; ++i) {
-        const float quotient = scale == 0.0F ? 0.0F : inputs[i] / scale;
-        rounded[i] = scale * (is_fp8 ? round_to_e4m3(quotient) : std::clamp(std::nearbyint(quotient), -127.0F, 127.0F));
+      const std::size_t group = op.act == ActQuant::kFp8PerGroup128 ? static_cast<std::size_t>(kFp8GroupSize) : k;
+      for (std::size_t first = 0; first < k; first += group) {
+        const std::size_t n = std::min(group, k - first);
+        quantize_values(inputs.subspan(first, n), op.act != ActQuant::kInt8PerRow, rounded.subspan(first, n));
       }
       inputs = rounded;
     }

@@ -212,6 +212,13 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
         value = weight.scales[static_cast<std::size_t>(packed)] *
                 to_float(read<E4m3>(tile, (k / 4 * kTileRows + lane) * 4 + k % 4));
         break;
+      case WeightEncoding::kFp8Group128: {
+        const std::byte* const group = tile + k / kFp8GroupColumns * kFp8GroupBytes;
+        const std::int64_t column = k % kFp8GroupColumns;
+        value = read<float>(group + 16 * kFp8GroupColumns, lane) *
+                to_float(read<E4m3>(group, (column / 4 * kTileRows + lane) * 4 + column % 4));
+        break;
+      }
       case WeightEncoding::kInt8Group32: {
         const std::byte* const group = tile + k / kGroupColumns * kInt8GroupBytes;
         const std::int64_t column = k % kGroupColumns;

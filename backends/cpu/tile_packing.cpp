@@ -142,6 +142,8 @@ TileLayout tile_layout(WeightEncoding encoding) {
       return {kGroupColumns, kInt4GroupBytes};
     case WeightEncoding::kInt4Group32Zero:
       return {kGroupColumns, kInt4ZeroGroupBytes};
+    case WeightEncoding::kFp8Group128:
+      return {kFp8GroupColumns, kFp8GroupBytes};
   }
   return {1, 64};
 }
@@ -196,6 +198,8 @@ void TilePacker::pack(std::int64_t n_rows, std::byte* tile) {
     case WeightEncoding::kInt4Group32:
     case WeightEncoding::kInt4Group32Zero:
       return pack_groups(rows, padded_row_bytes_, tile);
+    case WeightEncoding::kFp8Group128:
+      return pack_fp8_groups(rows, padded_row_bytes_, tile);
   }
 }
 
@@ -222,6 +226,21 @@ void TilePacker::pack_groups(const std::byte* rows, std::size_t stride, std::byt
     std::byte* const to = tile + static_cast<std::int64_t>(group) * group_bytes;
     store_group(block.data() + in_block * kRows, scales_.data() + group, row_scales_, encoding_, to);
     if (has_zeros) store_zeros(scales_.data() + n_groups + group, row_scales_, to + kInt4GroupBytes);
+  }
+}
+
+void TilePacker::pack_fp8_groups(const std::byte* rows, std::size_t stride, std::byte* tile) const {
+  constexpr std::size_t kGroup = kFp8GroupColumns;
+  static_assert(kGroup == 2 * kBlockBytes);
+  for (std::size_t group = 0; group < row_scales_; ++group, tile += kFp8GroupBytes) {
+    for (const std::size_t half : {std::size_t{0}, kBlockBytes}) {
+      Block block{};
+      if (group * kGroup + half < stride) transpose_block(rows + group * kGroup + half, stride, block.data());
+      std::memcpy(tile + half * kRows, block.data(), sizeof block);
+    }
+    std::array<float, kRows> of_rows;
+    for (std::size_t row = 0; row < kRows; ++row) of_rows[row] = scales_[row * row_scales_ + group];
+    std::memcpy(tile + kGroup * kRows, of_rows.data(), sizeof of_rows);
   }
 }
 

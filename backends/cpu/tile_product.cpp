@@ -27,6 +27,8 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
       return Product::kFp8;
     case WeightEncoding::kInt4Group32Zero:
       return Product::kInt4Zero;
+    case WeightEncoding::kFp8Group128:
+      return Product::kFp8Group;
   }
   return Product::kF32;
 }
@@ -34,6 +36,7 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
 ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act, std::int64_t n_rows) {
   ProductKernel kernel = kernel_for_rows(table.products[int(product)], n_rows);
   if (act == ActQuant::kFp8PerRow) kernel.act = with_e4m3(kernel.act);
+  if (act == ActQuant::kFp8PerGroup128) kernel.act = ActType::kE4m3Groups;
   return kernel;
 }
 

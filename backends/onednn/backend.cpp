@@ -60,6 +60,10 @@ void pin_threads(std::span<const std::int32_t> cpus, int n_threads) {
   }
 }
 
+bool is_fp8(ActQuant act) {
+  return act == ActQuant::kFp8PerRow || act == ActQuant::kFp8PerGroup128;
+}
+
 /// BF16 products with post-ops for the scales would be exact; they would say nothing about FP8 in oneDNN.
 Support no_fp8() {
   return Support::no("oneDNN 2 has no FP8 products");
@@ -89,7 +93,7 @@ class OnednnBackend final : public HostBackend<KvPool> {
           if (matmul.epilogue == Epilogue::kGatedClampedSwish) {
             return Support::no("oneDNN has no product with the clamped SwiGLU of mixtures of experts");
           }
-          return matmul.act == ActQuant::kFp8PerRow ? no_fp8() : Support::yes();
+          return is_fp8(matmul.act) ? no_fp8() : Support::yes();
         },
         [](const RopeAppend& append) {
           return append.heads.head_dim > kMaxHeadDim
@@ -108,7 +112,7 @@ class OnednnBackend final : public HostBackend<KvPool> {
   }
 
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
-    if (act == ActQuant::kFp8PerRow || encoding == WeightEncoding::kFp8PerRow) return no_fp8();
+    if (is_fp8(act) || has_fp8_codes(encoding)) return no_fp8();
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
       return Support::no("quantized activations go with int8 weights only");
     }

@@ -78,17 +78,21 @@ void read_activations(std::span<const float> x, ActQuant act, std::span<double> 
     std::ranges::copy(x, out.begin());
     return;
   }
-  float row_max = 0.0F;
-  for (const float value : x) {
-    if (std::fabs(value) > row_max || std::isnan(value)) row_max = std::fabs(value);
-  }
-  const bool is_fp8 = act == ActQuant::kFp8PerRow;
-  const float scale = row_max / (is_fp8 ? kE4m3Max : 127.0F);
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const float ratio = scale == 0.0F ? 0.0F : x[i] / scale;
-    // nearbyint rounds half to even in the default rounding mode.
-    const float q = is_fp8 ? round_to_e4m3(ratio) : std::clamp(std::nearbyint(ratio), -127.0F, 127.0F);
-    out[i] = static_cast<double>(scale) * static_cast<double>(q);
+  const bool is_fp8 = act != ActQuant::kInt8PerRow;
+  const std::size_t group = act == ActQuant::kFp8PerGroup128 ? static_cast<std::size_t>(kFp8GroupSize) : x.size();
+  for (std::size_t first = 0; first < x.size(); first += group) {
+    const std::span<const float> part = x.subspan(first, std::min(group, x.size() - first));
+    float largest = 0.0F;
+    for (const float value : part) {
+      if (std::fabs(value) > largest || std::isnan(value)) largest = std::fabs(value);
+    }
+    const float scale = largest / (is_fp8 ? kE4m3Max : 127.0F);
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const float ratio = scale == 0.0F ? 0.0F : part[i] / scale;
+      // nearbyint rounds half to even in the default rounding mode.
+      const float q = is_fp8 ? round_to_e4m3(ratio) : std::clamp(std::nearbyint(ratio), -127.0F, 127.0F);
+      out[first + i] = static_cast<double>(scale) * static_cast<double>(q);
+    }
   }
 }
 

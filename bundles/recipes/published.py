@@ -3,7 +3,7 @@
 The metadata of model.safetensors names the variant, such as gptq-int4-g128, and a matrix NAME is two or three tensors:
 
     NAME.codes    U8 [rows, cols / 2], two INT4 numbers a byte, the first in the low bits; I8 or F8_E4M3 [rows, cols]
-    NAME.scales   FP16 [rows, groups] of consecutive columns, or F32 [rows, 1]
+    NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks
     NAME.zeros    of a variant with zero points: I8 [rows, groups]
 
 Its values are scale * code, or scale * (code - zero point), in FP32. Every other tensor is as it is. This reads the files on its own:
@@ -40,9 +40,20 @@ def has_zero_points(variant: str) -> bool:
     return variant.startswith("awq-") or variant.endswith("-zp")
 
 
+BLOCK = 128
+
+
+def has_blocks(variant: str) -> bool:
+    """True of FP8 with a scale for 128 x 128 weights."""
+    return variant.endswith("fp8-block128")
+
+
 def values(codes: torch.Tensor, scales: torch.Tensor, variant: str, zeros: torch.Tensor | None = None) -> torch.Tensor:
     """A weight in FP32."""
     codes = (int4(codes) if codes.dtype == torch.uint8 else codes).float()
+    if has_blocks(variant):
+        of_values = scales.float().repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
+        return codes * of_values[:codes.shape[0], :codes.shape[1]]
 
     def of_columns(groups: torch.Tensor) -> torch.Tensor:
         groups = groups.float()

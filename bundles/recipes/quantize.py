@@ -27,8 +27,13 @@ def quantizes_activations(variant):
 
 
 def multiplies_fp8(variant):
-    """fp8, and published variants such as compressed-tensors-fp8."""
-    return variant == "fp8" or variant.endswith("-fp8")
+    """fp8, and published variants such as compressed-tensors-fp8 and fp8-block128."""
+    return variant == "fp8" or variant.endswith("-fp8") or multiplies_fp8_blocks(variant)
+
+
+def multiplies_fp8_blocks(variant):
+    """Published variants with a scale for 128 x 128 weights and for 128 inputs of a token."""
+    return variant.endswith("fp8-block128")
 
 
 def _quantize(w, scale, limit):
@@ -114,10 +119,17 @@ def fake_quant_rows_fp8(x):
     return codes.float() * scale
 
 
+def fake_quant_groups_fp8(x, group=128):
+    """The same with a scale for each group of consecutive inputs; the last one may be shorter."""
+    return torch.cat([fake_quant_rows_fp8(part) for part in x.split(group, dim=-1)], dim=-1)
+
+
 def row_quantizer(variant):
     """What the variant makes of the inputs of its matmuls; None: nothing."""
     if not quantizes_activations(variant):
         return None
+    if multiplies_fp8_blocks(variant):
+        return fake_quant_groups_fp8
     return fake_quant_rows_fp8 if multiplies_fp8(variant) else fake_quant_rows_int8
 
 

@@ -83,6 +83,8 @@ Capabilities probe_capabilities(const Backend& backend) {
   }
   capabilities.weights.push_back({WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow,
                                   backend.supports_weight(WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow)});
+  capabilities.weights.push_back({WeightEncoding::kFp8Group128, ActQuant::kFp8PerGroup128,
+                                  backend.supports_weight(WeightEncoding::kFp8Group128, ActQuant::kFp8PerGroup128)});
   return capabilities;
 }
 

@@ -16,7 +16,7 @@ struct OperationSupport {
 
 struct WeightSupport {
   WeightEncoding encoding{};
-  ActQuant act{};  ///< kNone, kInt8PerRow for W8A8, or kFp8PerRow for fp8
+  ActQuant act{};  ///< kNone, kInt8PerRow for W8A8, or kFp8PerRow and kFp8PerGroup128 for fp8
   Support support;
 };
 
@@ -29,7 +29,7 @@ struct Capabilities {
 /// particular model.
 [[nodiscard]] Capabilities probe_capabilities(const Backend& backend);
 
-/// "bf16", or "int8-w8a8" when activations are quantized as well, as they always are in "fp8".
+/// "bf16", or "int8-w8a8" when activations are quantized as well, as they always are in "fp8" and "fp8-g128".
 [[nodiscard]] std::string weight_support_name(WeightEncoding encoding, ActQuant act);
 
 }  // namespace secondsource

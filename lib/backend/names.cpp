@@ -34,6 +34,8 @@ std::string_view to_string(WeightEncoding encoding) {
       return "fp8";
     case WeightEncoding::kInt4Group32Zero:
       return "int4-zp";
+    case WeightEncoding::kFp8Group128:
+      return "fp8-g128";
   }
   return "unknown";
 }
@@ -50,6 +52,7 @@ std::size_t transfer_bytes_per_value(WeightEncoding encoding) {
     case WeightEncoding::kInt4Group32:
     case WeightEncoding::kFp8PerRow:
     case WeightEncoding::kInt4Group32Zero:
+    case WeightEncoding::kFp8Group128:
       return 1;
   }
   return 0;
@@ -65,6 +68,8 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
       return ceil_divide(n_cols, kScaleGroupSize);
     case WeightEncoding::kInt4Group32Zero:
       return 2 * ceil_divide(n_cols, kScaleGroupSize);
+    case WeightEncoding::kFp8Group128:
+      return ceil_divide(n_cols, kFp8GroupSize);
     default:
       return 0;
   }
@@ -72,9 +77,11 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
 
 double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols) {
   const double value_bytes = has_int4_codes(encoding) ? 0.5 : static_cast<double>(transfer_bytes_per_value(encoding));
-  const bool has_row_scales = encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
-  // A scale and a zero point have 2.5 bytes together.
-  const double scale_bytes = has_row_scales ? 4 : encoding == WeightEncoding::kInt4Group32Zero ? 1.25 : 2;
+  double scale_bytes = 2;
+  if (encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow) scale_bytes = 4;
+  if (encoding == WeightEncoding::kInt4Group32Zero) scale_bytes = 1.25;  // of two floats: a scale and a zero point
+  if (encoding == WeightEncoding::kFp8Group128)
+    scale_bytes = 4.0 / static_cast<double>(kFp8GroupSize);  // one for 128 rows
   const auto n_scales = static_cast<double>(scales_per_row(encoding, n_cols));
   return static_cast<double>(n_rows) * (static_cast<double>(n_cols) * value_bytes + n_scales * scale_bytes);
 }

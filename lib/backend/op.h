@@ -83,6 +83,9 @@ enum class ActQuant : std::uint8_t {
   kNone,
   kInt8PerRow,  ///< s = max|x| / 127, NaN if any x is NaN; q = clamp(round-half-even(x / s), +-127); s = 0 gives q = 0
   kFp8PerRow,   ///< s = max|x| / 448, NaN if any x is NaN; q = x / s rounded to E4M3 (core/e4m3.h); s = 0 gives q = 0
+  /// As kFp8PerRow, with an s of its own for each kFp8GroupSize consecutive columns; the sum of a group's products is multiplied by the
+  /// scales of both sides. Goes with WeightEncoding::kFp8Group128.
+  kFp8PerGroup128,
 };
 
 enum class Epilogue : std::uint8_t {

@@ -26,8 +26,10 @@ enum class WeightEncoding : std::uint8_t {
   kInt8Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-128, 127], scale FP16 (passed as f32, exactly)
   kInt4Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-8, 7], scale FP16 (passed as f32, exactly)
   kFp8PerRow,    ///< w[n, k] = scale[n] * q[n, k], q in E4M3 (core/e4m3.h), scale f32
-  /// w[n, k] = scale[n, k / 32] * (q[n, k] - zero[n, k / 32]), q and zero in [-8, 7], scale FP16; scale and zero are passed as f32, exactly
+  /// w[n, k] = scale[n, k / 32] * (q[n, k] - zero[n, k / 32]), q and zero in [-8, 7], scale FP16; scale and zero are passed as f32,
+  /// exactly
   kInt4Group32Zero,
+  kFp8Group128,  ///< w[n, k] = scale[n, k / 128] * q[n, k], q in E4M3, scale f32, which rows of a block of the checkpoint share
 };
 
 [[nodiscard]] std::string_view to_string(WeightEncoding encoding);
@@ -35,6 +37,15 @@ enum class WeightEncoding : std::uint8_t {
 /// Number of columns that share one scale, and a zero point where there are any, in kInt8Group32, kInt4Group32 and kInt4Group32Zero;
 /// the last group of a row may be shorter.
 inline constexpr std::int64_t kScaleGroupSize = 32;
+
+/// Number of columns that share one scale in kFp8Group128, and of activations in ActQuant::kFp8PerGroup128; the last group of a row
+/// may be shorter.
+inline constexpr std::int64_t kFp8GroupSize = 128;
+
+/// True if a code is an E4M3 number (core/e4m3.h).
+[[nodiscard]] constexpr bool has_fp8_codes(WeightEncoding encoding) {
+  return encoding == WeightEncoding::kFp8PerRow || encoding == WeightEncoding::kFp8Group128;
+}
 
 /// True if a code has four bits, of which two are stored in a byte.
 [[nodiscard]] constexpr bool has_int4_codes(WeightEncoding encoding) {
@@ -46,11 +57,13 @@ inline constexpr std::int64_t kScaleGroupSize = 32;
 [[nodiscard]] std::size_t transfer_bytes_per_value(WeightEncoding encoding);
 
 /// Number of floats beside the codes of a row of `n_cols` values: 0 if unquantized, 1 scale for kInt8PerRow and kFp8PerRow,
-/// ceil(n_cols / 32) scales for groups of 32, and for kInt4Group32Zero as many zero points after them.
+/// ceil(n_cols / 32) scales for groups of 32 and ceil(n_cols / 128) for groups of 128, and for kInt4Group32Zero as many zero points
+/// after them.
 [[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
 
 /// The fewest bytes that a matrix takes wherever it is stored: its values, half a byte for an int4, its scales, f32
-/// per row or FP16 per group, and half a byte for a zero point. Weight traffic and memory rates are counted in these bytes.
+/// per row or FP16 per group of 32 or f32 per 128 x 128 values, and half a byte for a zero point. Weight traffic and memory
+/// rates are counted in these bytes.
 [[nodiscard]] double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols);
 
 /// The stored bytes from which rows are made.

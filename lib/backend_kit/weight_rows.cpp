@@ -110,10 +110,16 @@ void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const Weig
       return;
     }
     case WeightEncoding::kFp8PerRow:
+    case WeightEncoding::kFp8Group128: {
+      const std::int64_t group = encoding == WeightEncoding::kFp8PerRow ? n_cols : kFp8GroupSize;
+      const std::int64_t n_groups = scales_per_row(encoding, n_cols);
       for (std::size_t i = 0; i < n; ++i) {
-        out[i] = rows.scales[i / static_cast<std::size_t>(n_cols)] * to_float(load<E4m3>(bytes, i));
+        const auto row = static_cast<std::int64_t>(i) / n_cols;
+        const auto col = static_cast<std::int64_t>(i) % n_cols;
+        out[i] = rows.scales[static_cast<std::size_t>(row * n_groups + col / group)] * to_float(load<E4m3>(bytes, i));
       }
       return;
+    }
   }
 }
 

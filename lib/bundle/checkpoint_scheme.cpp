@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "backend/weights.h"
 #include "core/utf8.h"
 
 namespace secondsource {
@@ -68,6 +69,12 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields) {
   if (fields.has("weight_block_size")) {
     SS_TRY(scheme.block, two_extents(fields, "weight_block_size"));
     scheme.description += fmt::format(", blocks of {} x {}", scheme.block->rows, scheme.block->cols);
+    // Runtimes take the width of a block as that of a group of inputs.
+    SS_TRY(const std::string activations, fields.string_or("activation_scheme", "dynamic"));
+    if (activations == "dynamic" && scheme.block->cols == kFp8GroupSize) {
+      scheme.method = "fp8-";
+      scheme.activations = CheckpointActivations::kFp8PerTokenGroup;
+    }
   }
   return scheme;
 }
@@ -137,7 +144,14 @@ Result<CheckpointActivations> activations_of_groups(const JsonFields& fields) {
       const Json* dynamic = inputs.find("dynamic");
       const bool is_dynamic = dynamic != nullptr && dynamic->is_boolean() && dynamic->get<bool>();
       const bool is_by_token = is_dynamic && strategy == "token" && is_symmetric && bits == 8;
-      own = !is_by_token ? kOther : type == "int" ? kInt8PerToken : type == "float" ? kFp8PerToken : kOther;
+      SS_TRY(const std::int64_t group_size, inputs.integer_or("group_size", 0, {.min = -1, .max = kMaxBlock}));
+      const bool is_by_group =
+          is_dynamic && strategy == "group" && group_size == kFp8GroupSize && is_symmetric && bits == 8;
+      own = is_by_group && type == "float" ? kFp8PerTokenGroup
+            : !is_by_token                 ? kOther
+            : type == "int"                ? kInt8PerToken
+            : type == "float"              ? kFp8PerToken
+                                           : kOther;
     }
     all = !all || *all == own ? own : kOther;
   }

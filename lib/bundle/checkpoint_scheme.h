@@ -33,9 +33,10 @@ struct ScaleBlock {
 /// What the runtimes of a checkpoint make of the inputs of its products.
 enum class CheckpointActivations : std::uint8_t {
   kAsTheyAre,
-  kInt8PerToken,  ///< a scale for each token, found at run time
-  kFp8PerToken,   ///< the same in E4M3
-  kOther,         ///< fixed scales, a scale for all tokens or for blocks, an upper bound
+  kInt8PerToken,      ///< a scale for each token, found at run time
+  kFp8PerToken,       ///< the same in E4M3
+  kFp8PerTokenGroup,  ///< in E4M3 with a scale for each 128 consecutive inputs of a token
+  kOther,             ///< fixed scales, a scale for all tokens or for blocks, an upper bound
 };
 
 struct CheckpointScheme {

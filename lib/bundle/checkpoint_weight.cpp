@@ -404,6 +404,18 @@ bool CheckpointWeight::has_scales_in_f16() const {
   return true;
 }
 
+Result<PublishedForm> CheckpointWeight::published_block() const {
+  const auto no = [](std::string reason) { return Error{ErrorCode::kUnsupported, std::move(reason)}; };
+  if (scheme_.layout != CodeLayout::kFp8 || scheme_.block->rows != kFp8GroupSize ||
+      scheme_.block->cols != kFp8GroupSize) {
+    return no(fmt::format("scales of blocks of {} x {}", scheme_.block->rows, scheme_.block->cols));
+  }
+  if (scheme_.activations != CheckpointActivations::kFp8PerTokenGroup) {
+    return no("blocks of FP8 beside activations that are not quantized in groups of 128");
+  }
+  return PublishedForm{.encoding = WeightEncoding::kFp8Group128, .group = kFp8GroupSize};
+}
+
 Result<PublishedForm> CheckpointWeight::published_form() const {
   using enum WeightEncoding;
   const auto no = [](std::string reason) { return Error{ErrorCode::kUnsupported, std::move(reason)}; };
@@ -413,7 +425,7 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
   }
   if (scheme_.layout == CodeLayout::kMxfp4) return no("codes in E2M1");
   if (scheme_.bits != 4 && scheme_.bits != 8) return no(fmt::format("codes of {} bits", scheme_.bits));
-  if (rows_of_scale_ > 1 && n_groups_ > 1) return no("scales of blocks");
+  if (scheme_.block && scheme_.block->rows != 1) return published_block();
   // The name of an AWQ variant says that there are zero points.
   const bool has_zero_points = scheme_.layout == CodeLayout::kAwqWords || has_zero_points_beside_middle();
   if (has_zero_points && scheme_.bits != 4) return no(fmt::format("zero points of codes of {} bits", scheme_.bits));

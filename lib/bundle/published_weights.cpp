@@ -34,14 +34,15 @@ Shape with_columns(const Shape& shape, std::int64_t n_cols) {
   return Shape(extents);
 }
 
-/// The encoding that codes and scales of these types have, the latter with or without zero points; nullopt for other types.
-std::optional<WeightEncoding> encoding_of_types(std::string_view codes, std::string_view scales, bool has_zeros) {
+/// The encoding that codes and scales of these types have in a variant, the latter with or without zero points; nullopt for other types.
+std::optional<WeightEncoding> encoding_of_types(const Variant& variant, std::string_view codes, std::string_view scales,
+                                                bool has_zeros) {
   using enum WeightEncoding;
   if (codes == "U8" && scales == "F16") return has_zeros ? kInt4Group32Zero : kInt4Group32;
   if (has_zeros) return std::nullopt;
   if (codes == "I8" && scales == "F16") return kInt8Group32;
   if (codes == "I8" && scales == "F32") return kInt8PerRow;
-  if (codes == "F8_E4M3" && scales == "F32") return kFp8PerRow;
+  if (codes == "F8_E4M3" && scales == "F32") return variant.matmul == kFp8Group128 ? kFp8Group128 : kFp8PerRow;
   return std::nullopt;
 }
 
@@ -68,14 +69,15 @@ struct GroupSpread {
 GroupSpread spread_of(const PublishedForm& form, std::int64_t n_cols) {
   const std::int64_t n_floats = scales_per_row(form.encoding, n_cols);
   const auto n_groups = static_cast<std::size_t>(form.has_zero_points() ? n_floats / 2 : n_floats);
-  return {n_groups, form.group == 0 ? n_groups : static_cast<std::size_t>(form.group / kScaleGroupSize)};
+  const std::int64_t of_backend = form.encoding == WeightEncoding::kFp8Group128 ? kFp8GroupSize : kScaleGroupSize;
+  return {n_groups, form.group == 0 ? n_groups : static_cast<std::size_t>(form.group / of_backend)};
 }
 
 }  // namespace
 
 std::string_view stored_type_of_codes(WeightEncoding encoding) {
   if (has_int4_codes(encoding)) return "U8";
-  return encoding == WeightEncoding::kFp8PerRow ? "F8_E4M3" : "I8";
+  return has_fp8_codes(encoding) ? "F8_E4M3" : "I8";
 }
 
 std::int64_t stored_scales_per_row(const PublishedForm& form, std::int64_t n_cols) {
@@ -88,7 +90,9 @@ Shape stored_shape_of_codes(const PublishedForm& form, const Shape& shape) {
 }
 
 Shape stored_shape_of_scales(const PublishedForm& form, const Shape& shape) {
-  return with_columns(shape, stored_scales_per_row(form, shape.extent(shape.rank() - 1)));
+  const std::int64_t n_scales = stored_scales_per_row(form, shape.extent(shape.rank() - 1));
+  if (form.rows_of_scale() == 1) return with_columns(shape, n_scales);
+  return {ceil_divide(shape.extent(0), form.rows_of_scale()), n_scales};
 }
 
 Result<void> PublishedWeight::read_rows(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
@@ -115,7 +119,7 @@ Result<void> PublishedWeight::read_codes(std::int64_t n_cols, std::int64_t first
   }
   const auto row_bytes = static_cast<std::size_t>(n_cols);
   SS_TRY_VOID(codes.file->read_at(codes.info.offset_bytes + static_cast<std::size_t>(first_row) * row_bytes, values));
-  if (form.encoding != WeightEncoding::kFp8PerRow) return {};
+  if (!has_fp8_codes(form.encoding)) return {};
   for (const std::byte code : values) {
     if (!is_nan(E4m3{static_cast<std::uint8_t>(code)})) continue;
     return Error{ErrorCode::kInvalidInput,
@@ -130,11 +134,16 @@ Result<void> PublishedWeight::read_scales(std::int64_t n_cols, std::int64_t firs
   const auto n_floats = static_cast<std::size_t>(scales_per_row(form.encoding, n_cols));
   const bool is_f16 = scales.info.dtype == DType::kF16;
   const std::size_t scale_bytes = is_f16 ? sizeof(F16) : sizeof(float);
-  SS_TRY(const std::vector<std::byte> stored, stored_rows(scales, first_row, n_rows, n_stored * scale_bytes));
+  const std::int64_t first_stored = first_row / form.rows_of_scale();
+  const std::int64_t end_stored = ceil_divide(first_row + n_rows, form.rows_of_scale());
+  SS_TRY(const std::vector<std::byte> stored,
+         stored_rows(scales, first_stored, end_stored - first_stored, n_stored * scale_bytes));
   const GroupSpread spread = spread_of(form, n_cols);
   for (std::size_t row = 0; row < static_cast<std::size_t>(n_rows); ++row) {
+    const std::int64_t block = (first_row + static_cast<std::int64_t>(row)) / form.rows_of_scale() - first_stored;
     for (std::size_t i = 0; i < spread.n_groups; ++i) {
-      const std::byte* const at = stored.data() + (row * n_stored + i / spread.repeats) * scale_bytes;
+      const std::byte* const at =
+          stored.data() + (static_cast<std::size_t>(block) * n_stored + i / spread.repeats) * scale_bytes;
       float scale = 0.0F;
       if (is_f16) {
         F16 half;
@@ -181,9 +190,10 @@ Result<void> PublishedWeight::read_values(std::int64_t row, std::span<float> val
   row_codes.resize(values.size());
   row_scales.resize(static_cast<std::size_t>(n_scales));
   SS_TRY_VOID(read_rows(n_cols, row, 1, row_codes, row_scales));
-  const bool is_fp8 = form.encoding == WeightEncoding::kFp8PerRow;
+  const bool is_fp8 = has_fp8_codes(form.encoding);
   const std::size_t n_groups = spread_of(form, n_cols).n_groups;
-  const std::size_t columns = n_groups == 1 ? values.size() : static_cast<std::size_t>(kScaleGroupSize);
+  const auto of_group = static_cast<std::size_t>(is_fp8 ? kFp8GroupSize : kScaleGroupSize);
+  const std::size_t columns = n_groups == 1 ? values.size() : of_group;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto bits = static_cast<std::uint8_t>(row_codes[i]);
     const float code = is_fp8 ? to_float(E4m3{bits}) : static_cast<float>(static_cast<std::int8_t>(bits));
@@ -223,12 +233,13 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
       return refuse(has_zeros ? zeros->second.info : info,
                     fmt::format("{} zero points in {}", has_zeros ? "no" : "codes beside", variant));
     }
-    const auto encoding = encoding_of_types(info.dtype_name, of_scales.dtype_name, has_zeros);
+    const auto encoding = encoding_of_types(*known, info.dtype_name, of_scales.dtype_name, has_zeros);
     const std::size_t rank = info.shape.rank();
     if (!encoding || rank < 2 || rank > 3) {
       return refuse(info, has_zeros ? "codes U8 of a matrix with zero points, with scales F16"
                                     : "codes U8, I8 or F8_E4M3 of a matrix, with scales F16 or F32");
     }
+    if (*encoding == WeightEncoding::kFp8Group128 && rank != 2) return refuse(info, "codes of a matrix, in blocks");
     const std::int64_t n_cols = info.shape.extent(rank - 1) * (has_int4_codes(*encoding) ? 2 : 1);
     const PublishedForm form{*encoding, is_by_row(*encoding) ? 0 : known->group};
     const Shape shape = with_columns(info.shape, n_cols);

@@ -4,7 +4,7 @@
 //
 //   NAME.codes    U8 [rows, cols / 2]: INT4, two's complement, the first of two columns in the low bits;
 //                 I8 [rows, cols]: INT8; F8_E4M3 [rows, cols]
-//   NAME.scales   FP16 [rows, groups] of consecutive columns, or F32 [rows, 1]
+//   NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks of FP8
 //   NAME.zeros    I8 [rows, groups] in [-8, 7], of INT4 with zero points alone
 //
 // Its values are scale * code, or scale * (code - zero point), in FP32. The file's metadata names the variant under kPublishedKey.
@@ -31,12 +31,17 @@ inline constexpr std::string_view kZerosEnding = ".zeros";
 
 /// The form of a published weight.
 struct PublishedForm {
-  /// Holds the codes and scales unchanged: kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow or kFp8PerRow.
+  /// Holds the codes and scales unchanged: kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow or kFp8Group128.
   WeightEncoding encoding = WeightEncoding::kInt4Group32;
-  /// Consecutive columns that share a stored scale: a multiple of kScaleGroupSize, or 0 for all of a row. Scales per row have 0.
+  /// Consecutive columns that share a stored scale: a multiple of kScaleGroupSize, or 0 for all of a row. Scales per row have 0, and
+  /// blocks of FP8 have kFp8GroupSize.
   std::int64_t group = 0;
 
   [[nodiscard]] bool has_zero_points() const { return encoding == WeightEncoding::kInt4Group32Zero; }
+  /// Consecutive rows that share a stored scale.
+  [[nodiscard]] std::int64_t rows_of_scale() const {
+    return encoding == WeightEncoding::kFp8Group128 ? kFp8GroupSize : 1;
+  }
   friend bool operator==(const PublishedForm&, const PublishedForm&) = default;
 };
 

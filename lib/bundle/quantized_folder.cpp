@@ -76,6 +76,21 @@ bool is_of_blocks(std::string_view stored, const std::set<std::string_view>& of_
   });
 }
 
+ActQuant act_of(CheckpointActivations activations) {
+  switch (activations) {
+    case CheckpointActivations::kInt8PerToken:
+      return ActQuant::kInt8PerRow;
+    case CheckpointActivations::kFp8PerToken:
+      return ActQuant::kFp8PerRow;
+    case CheckpointActivations::kFp8PerTokenGroup:
+      return ActQuant::kFp8PerGroup128;
+    case CheckpointActivations::kAsTheyAre:
+    case CheckpointActivations::kOther:
+      break;
+  }
+  return ActQuant::kNone;
+}
+
 /// The form with zero points, where it is one of INT4.
 PublishedForm with_zero_points(PublishedForm form) {
   if (form.encoding == WeightEncoding::kInt4Group32) form.encoding = WeightEncoding::kInt4Group32Zero;
@@ -140,10 +155,7 @@ class QuantizedModel {
     for (std::optional<PublishedForm>& form : source.forms) {
       if (form) form = *common;
     }
-    const ActQuant act = scheme.activations == CheckpointActivations::kInt8PerToken  ? ActQuant::kInt8PerRow
-                         : scheme.activations == CheckpointActivations::kFp8PerToken ? ActQuant::kFp8PerRow
-                                                                                     : ActQuant::kNone;
-    source.variant = published_variant_name(scheme.method, common->encoding, common->group, act);
+    source.variant = published_variant_name(scheme.method, common->encoding, common->group, act_of(scheme.activations));
     source.read_rows = [this, form = *common](std::size_t tensor, const CodedRowUser& use) -> Result<void> {
       const Shape& shape = specs_[tensor].shape;
       std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.extent(1)));

@@ -15,6 +15,9 @@ namespace {
 /// AutoAWQ's checkpoints have zero points, always; the names of others say so.
 constexpr std::string_view kAwqMethod = "awq-";
 constexpr std::string_view kZeroPointEnding = "-zp";
+/// The method of DeepSeek's checkpoints, whose name says what the codes are.
+constexpr std::string_view kFp8Method = "fp8-";
+constexpr std::string_view kFp8Codes = "fp8-";
 
 /// The variant of a published name; nullopt for a name that is none.
 std::optional<Variant> published_from_name(std::string_view name) {
@@ -26,8 +29,10 @@ std::optional<Variant> published_from_name(std::string_view name) {
     const std::string_view codes = name.substr(method.size());
     Variant variant{.name = std::string(name), .rest = std::nullopt};
     const bool is_awq = method == kAwqMethod;
+    const bool has_fp8_alone = method == kFp8Method;
     const bool is_int4 = codes.starts_with("int4");
     if (is_awq && !is_int4) return std::nullopt;
+    if (has_fp8_alone && (is_int4 || codes.starts_with("int8"))) return std::nullopt;
     if (is_int4 || codes.starts_with("int8-g")) {
       const bool has_zero_points = is_awq || codes.ends_with(kZeroPointEnding);
       variant.matmul = !is_int4 ? kInt8Group32 : has_zero_points ? kInt4Group32Zero : kInt4Group32;
@@ -48,9 +53,15 @@ std::optional<Variant> published_from_name(std::string_view name) {
       if (codes == "int8-w8a8") variant.activations = ActQuant::kInt8PerRow;
       return variant;
     }
-    if (codes == "fp8") {
+    if (codes == "fp8" && method != kFp8Method) {
       variant.matmul = kFp8PerRow;
       variant.activations = ActQuant::kFp8PerRow;
+      return variant;
+    }
+    if (name == published_variant_name(method, kFp8Group128, kFp8GroupSize, ActQuant::kFp8PerGroup128)) {
+      variant.matmul = kFp8Group128;
+      variant.activations = ActQuant::kFp8PerGroup128;
+      variant.group = kFp8GroupSize;
       return variant;
     }
   }
@@ -62,6 +73,9 @@ std::optional<Variant> published_from_name(std::string_view name) {
 std::string published_variant_name(std::string_view method, WeightEncoding encoding, std::int64_t group,
                                    ActQuant activations) {
   if (encoding == WeightEncoding::kFp8PerRow) return fmt::format("{}fp8", method);
+  if (encoding == WeightEncoding::kFp8Group128) {
+    return fmt::format("{}{}block{}", method, method == kFp8Method ? "" : kFp8Codes, kFp8GroupSize);
+  }
   const bool says_zero_points = encoding == WeightEncoding::kInt4Group32Zero && method != kAwqMethod;
   return fmt::format("{}{}{}{}{}", method, has_int4_codes(encoding) ? "int4" : "int8",
                      group == 0 ? "" : fmt::format("-g{}", group), says_zero_points ? kZeroPointEnding : "",

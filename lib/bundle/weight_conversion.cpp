@@ -30,8 +30,8 @@ struct ExactTypes {
 };
 
 DType type_of_scales(const PublishedForm& form) {
-  const bool is_by_row = scales_per_row(form.encoding, 2 * kScaleGroupSize) == 1;
-  return is_by_row ? DType::kF32 : DType::kF16;
+  const bool has_f32 = form.encoding == WeightEncoding::kInt8PerRow || has_fp8_codes(form.encoding);
+  return has_f32 ? DType::kF32 : DType::kF16;
 }
 
 /// Appends the row in the type, which holds every value.
@@ -131,6 +131,7 @@ Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedFo
   std::vector<std::byte> codes;
   std::vector<std::byte> scales;  // they follow all codes, and zero points follow them
   std::vector<std::byte> zeros;
+  std::int64_t n_rows = 0;
   const auto append_bytes = [](std::span<const std::int8_t> values, std::vector<std::byte>& to) {
     const auto bytes = std::as_bytes(values);
     to.insert(to.end(), bytes.begin(), bytes.end());
@@ -144,7 +145,7 @@ Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedFo
     } else {
       append_bytes(row.codes, codes);
     }
-    append_values(row.scales, type_of_scales(form), scales);
+    if (n_rows++ % form.rows_of_scale() == 0) append_values(row.scales, type_of_scales(form), scales);
     append_bytes(row.zeros, zeros);
     if (codes.size() >= kWriteBytes) {
       SS_TRY_VOID(weights.write(codes));

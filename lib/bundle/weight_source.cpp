@@ -120,6 +120,7 @@ bool encode_row(WeightEncoding encoding, std::span<const float> row, std::span<s
     case WeightEncoding::kInt4Group32:
       return quantize_row_int4(row, q, scales);
     case WeightEncoding::kInt4Group32Zero:
+    case WeightEncoding::kFp8Group128:
       break;  // only of published codes, which are given as they are
   }
   return false;

@@ -12,7 +12,8 @@ inline constexpr std::array<std::string_view, 10> kVariantNames = {
 
 /// How the names of published variants begin: the weights of a quantized checkpoint as its publisher stored them, with the
 /// method by which they were made ("gptq-int4-g128"). A bundle has at most one, and only where it keeps the codes.
-inline constexpr std::array<std::string_view, 4> kPublishedMethods = {"gptq-", "awq-", "compressed-tensors-", "gguf-"};
+inline constexpr std::array<std::string_view, 5> kPublishedMethods = {"gptq-", "awq-", "compressed-tensors-", "fp8-",
+                                                                      "gguf-"};
 
 [[nodiscard]] constexpr bool is_published_variant(std::string_view variant) {
   for (const std::string_view method : kPublishedMethods) {
@@ -29,6 +30,11 @@ inline constexpr std::array<std::string_view, 4> kPublishedMethods = {"gptq-", "
 /// True if this project rounds the variant's weights to four bits, which published ones are not.
 [[nodiscard]] constexpr bool rounds_to_int4(std::string_view variant) {
   return has_int4_weights(variant) && !is_published_variant(variant);
+}
+
+/// True if the variant's matmuls multiply E4M3 numbers, so that the FP8 peak of the device is their limit.
+[[nodiscard]] constexpr bool multiplies_fp8(std::string_view variant) {
+  return variant.ends_with("fp8") || variant.ends_with("fp8-block128");
 }
 
 /// True if the variant's matmuls multiply 8-bit integers, so that the int8 peak of the device is their limit.

@@ -51,7 +51,7 @@ std::optional<double> quotient(double work, std::optional<double> rate) {
 
 Rates rates_of(const Hardware& device, std::int64_t n_devices, std::string_view variant) {
   // E4M3 values are exact in BF16, so that a device without FP8 products multiplies them in BF16.
-  const bool has_fp8 = variant.ends_with("fp8") && device.peaks.fp8.has_value();
+  const bool has_fp8 = multiplies_fp8(variant) && device.peaks.fp8.has_value();
   const std::optional<double>& peak = multiplies_int8(variant) ? device.peaks.int8
                                       : has_fp8                ? device.peaks.fp8
                                       : variant == "f16"       ? device.peaks.fp16

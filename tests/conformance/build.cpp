@@ -141,6 +141,12 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
       case WeightEncoding::kFp8PerRow:
         quantize_row_fp8(w, bytes, scales);
         break;
+      case WeightEncoding::kFp8Group128:
+        for (std::size_t first = 0; first < w.size(); first += kFp8GroupSize) {
+          const std::size_t n = std::min<std::size_t>(kFp8GroupSize, w.size() - first);
+          quantize_row_fp8(w.subspan(first, n), bytes, scales);
+        }
+        break;
       case WeightEncoding::kInt4Group32Zero:
         quantize_row_with_zeros(w, bytes, scales);
         break;
@@ -178,9 +184,10 @@ void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, Weight
     return;
   }
   if (encoding == WeightEncoding::kInt4Group32Zero) return make_exact_with_zeros(dice, values, n_cols);
-  const bool is_fp8 = encoding == WeightEncoding::kFp8PerRow;
+  const bool is_fp8 = has_fp8_codes(encoding);
   const float largest_q = is_fp8 ? kE4m3Max : encoding == WeightEncoding::kInt4Group32 ? 7.0F : 127.0F;
-  const std::int64_t group = encoding == WeightEncoding::kInt8PerRow || is_fp8 ? n_cols : kScaleGroupSize;
+  const bool is_by_row = encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
+  const std::int64_t group = is_by_row ? n_cols : is_fp8 ? kFp8GroupSize : kScaleGroupSize;
   for (std::int64_t at = 0; at < static_cast<std::int64_t>(values.size());) {
     const std::int64_t n = std::min(group, n_cols - at % n_cols);
     const auto part = values.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n));

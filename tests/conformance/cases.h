@@ -24,6 +24,7 @@ Case make_quantized_group_matmul_case(std::uint64_t seed);
 Case make_quantized_int4_matmul_case(std::uint64_t seed);
 Case make_fp8_matmul_case(std::uint64_t seed);
 Case make_int4_zero_matmul_case(std::uint64_t seed);
+Case make_fp8_group_matmul_case(std::uint64_t seed);
 Case make_rope_append_case(std::uint64_t seed);
 Case make_attention_case(std::uint64_t seed);
 Case make_wide_attention_case(std::uint64_t seed);
@@ -56,6 +57,7 @@ Case make_quantized_group_mixture_case(std::uint64_t seed);
 Case make_quantized_int4_mixture_case(std::uint64_t seed);
 Case make_fp8_mixture_case(std::uint64_t seed);
 Case make_int4_zero_mixture_case(std::uint64_t seed);
+Case make_fp8_group_mixture_case(std::uint64_t seed);
 Case make_window_case(std::uint64_t seed);
 Case make_layer_case(std::uint64_t seed);
 Case make_model_case(std::uint64_t seed);
@@ -63,6 +65,7 @@ Case make_page_copy_case(std::uint64_t seed);
 Case make_in_flight_case(std::uint64_t seed);
 Case make_not_finite_case(std::uint64_t seed);
 Case make_not_finite_fp8_case(std::uint64_t seed);
+Case make_not_finite_fp8_group_case(std::uint64_t seed);
 
 /// All families. New ones are appended, so that the seeds of the others stay the same.
 [[nodiscard]] std::span<const Family> families();

@@ -48,13 +48,14 @@ std::string_view epilogue_name(Epilogue epilogue) {
   return "unknown";
 }
 
-/// Rows in which s = max|x| / 448 is a power of two and every second value is half-way between two neighbours in E4M3, down to
-/// those of the subnormal numbers.
-ValueId input_of_fp8_ties(CaseBuilder& b, std::int32_t cols) {
+/// Rows in whose groups of `group` columns s = max|x| / 448 is a power of two and every second value is half-way between two neighbours
+/// in E4M3, down to those of the subnormal numbers.
+ValueId input_of_fp8_ties(CaseBuilder& b, std::int32_t cols, std::int32_t group) {
   std::vector<float> values;
-  for (std::int32_t id = 0; id < kIds; ++id) {
+  for (std::int32_t first = 0; first < kIds * cols; first += std::min(group, cols - first % cols)) {
+    const std::int32_t n = std::min(group, cols - first % cols);
     const float scale = std::exp2(static_cast<float>(b.dice.between(-8, 2)));
-    for (std::int32_t col = 0; col < cols; ++col) {
+    for (std::int32_t col = 0; col < n; ++col) {
       // The last place of a number in [2^e, 2^(e + 1)) is 2^(e - 3); below 2^-6 it is 2^-9.
       const std::int32_t exponent = b.dice.between(-7, 7);
       const float half_place = std::exp2(static_cast<float>(std::max(exponent, -6) - 4));
@@ -62,7 +63,7 @@ ValueId input_of_fp8_ties(CaseBuilder& b, std::int32_t cols) {
       const float sign = b.dice.chance(0.5) ? 1.0F : -1.0F;
       values.push_back(sign * scale * half_place * static_cast<float>(halves));
     }
-    values[static_cast<std::size_t>(id * cols + b.dice.between(0, cols - 1))] = scale * 448.0F;
+    values[static_cast<std::size_t>(first + b.dice.between(0, n - 1))] = scale * 448.0F;
   }
   const ValueId out = b.value(cols);
   b.add(Embed{.table = b.weight(make_weight("ties", values, kIds, cols, WeightEncoding::kF32)), .out = out}, "ties");
@@ -103,7 +104,8 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   CaseBuilder b(family, seed);
   ActQuant act = quantized ? activations_for(*quantized) : ActQuant::kNone;
   // No variant multiplies E4M3 weights by activations that are not quantized, but a graph may ask for it.
-  if (act == ActQuant::kFp8PerRow && b.dice.chance(0.2)) act = ActQuant::kNone;
+  const bool is_fp8 = quantized && has_fp8_codes(*quantized);
+  if (is_fp8 && b.dice.chance(0.2)) act = ActQuant::kNone;
   const WeightEncoding encoding = quantized ? *quantized : pick_encoding(b.dice);
   const auto epilogue = extents.is_gelu ? Epilogue::kGelu
                         : extents.has_gated_bias
@@ -119,7 +121,8 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
 
   b.is_exact_in_bf16 = b.dice.chance(0.5);
   const ValueId x = act != ActQuant::kNone && b.is_exact_in_bf16
-                        ? (act == ActQuant::kFp8PerRow ? input_of_fp8_ties(b, n_inputs) : input_of_ties(b, n_inputs))
+                        ? (is_fp8 ? input_of_fp8_ties(b, n_inputs, act == ActQuant::kFp8PerRow ? n_inputs : 128)
+                                  : input_of_ties(b, n_inputs))
                         : b.input(n_inputs, kIds, b.dice.one_of({0.1F, 1.0F, 10.0F}));
   const std::int64_t weight_rows = gated ? 2 * n_outputs : n_outputs;
   std::vector<std::int64_t> parts = {weight_rows};
@@ -146,11 +149,10 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   b.add(op, "product");
   const std::int32_t n_padding = b.dice.chance(0.2) ? b.dice.between(1, 3) : 0;
   b.submit(plain_batch(b, n_rows, kIds, n_padding));
-  b.result.name =
-      fmt::format("{}{}{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding),
-                  act == ActQuant::kNone && encoding == WeightEncoding::kFp8PerRow ? " weights" : "",
-                  b.is_exact_in_bf16 ? " exact" : "", n_rows, n_padding, n_inputs, n_outputs, epilogue_name(epilogue),
-                  op.softcap > 0.0F ? " softcap" : "", in_place ? " in place" : "", parts.size());
+  b.result.name = fmt::format("{}{}{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding),
+                              act == ActQuant::kNone && is_fp8 ? " weights" : "", b.is_exact_in_bf16 ? " exact" : "",
+                              n_rows, n_padding, n_inputs, n_outputs, epilogue_name(epilogue),
+                              op.softcap > 0.0F ? " softcap" : "", in_place ? " in place" : "", parts.size());
   return std::move(b.result);
 }
 
@@ -338,6 +340,15 @@ Case make_quantized_group_matmul_case(std::uint64_t seed) {
 
 Case make_quantized_int4_matmul_case(std::uint64_t seed) {
   return make_product("matmul_int4_w8a8", seed, WeightEncoding::kInt4Group32, kAllExtents);
+}
+
+Case make_fp8_group_matmul_case(std::uint64_t seed) {
+  ProductExtents extents = kAllExtents;
+  // Mostly several groups of 128.
+  extents.inputs = [](Dice& dice) {
+    return dice.one_of<std::int32_t>({1, 33, 127, 128, 129, 200, 256, 257, 384, 512, 640, 1000, 1152, 2049});
+  };
+  return make_product("matmul_fp8_g128", seed, WeightEncoding::kFp8Group128, extents);
 }
 
 Case make_int4_zero_matmul_case(std::uint64_t seed) {

@@ -309,6 +309,12 @@ Case make_quantized_int4_mixture_case(std::uint64_t seed) {
   return wide_mixture(std::move(b), WeightEncoding::kInt4Group32, ActQuant::kInt8PerRow);
 }
 
+Case make_fp8_group_mixture_case(std::uint64_t seed) {
+  CaseBuilder b("grouped_matmul_fp8_g128", seed);
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
+  return wide_mixture(std::move(b), WeightEncoding::kFp8Group128, ActQuant::kFp8PerGroup128);
+}
+
 Case make_int4_zero_mixture_case(std::uint64_t seed) {
   CaseBuilder b("grouped_matmul_int4_zp", seed);
   b.is_exact_in_bf16 = b.dice.chance(0.5);

@@ -121,13 +121,24 @@ Case make_not_finite_case(std::uint64_t seed) {
   return std::move(b.result);
 }
 
-Case make_not_finite_fp8_case(std::uint64_t seed) {
-  CaseBuilder b("not_finite_fp8", seed);
+namespace {
+
+Case not_finite_product(CaseBuilder b, WeightEncoding encoding) {
   const float bad = b.dice.one_of({NAN, NAN, INFINITY, -INFINITY});
-  const std::string what = add_product(b, bad, WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow);
+  const std::string what = add_product(b, bad, encoding, activations_for(encoding));
   b.submit(mixed_batch(b));
   b.result.name = fmt::format("{} {}", bad, what);
   return std::move(b.result);
+}
+
+}  // namespace
+
+Case make_not_finite_fp8_case(std::uint64_t seed) {
+  return not_finite_product(CaseBuilder("not_finite_fp8", seed), WeightEncoding::kFp8PerRow);
+}
+
+Case make_not_finite_fp8_group_case(std::uint64_t seed) {
+  return not_finite_product(CaseBuilder("not_finite_fp8_g128", seed), WeightEncoding::kFp8Group128);
 }
 
 }  // namespace secondsource::conformance

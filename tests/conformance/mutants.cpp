@@ -117,6 +117,7 @@ class MutantKernels final : public ReferenceKernels {
     Matmul changed = op;
     if (bug_ == Bug::kSoftCapIgnored) changed.softcap = 0.0F;
     if (bug_ == Bug::kActivationsNotQuantized) changed.act = ActQuant::kNone;
+    if (bug_ == Bug::kFp8GroupsTakenForRows && op.act == ActQuant::kFp8PerGroup128) changed.act = ActQuant::kFp8PerRow;
     if (bug_ == Bug::kGeluLost && op.epilogue == Epilogue::kGelu) {
       changed.epilogue = op.bias ? Epilogue::kBias : Epilogue::kNone;
     }
@@ -627,7 +628,8 @@ class MutantBackend final : public ReferenceBackend {
       for (WeightPart& part : changed.parts) part.source = std::make_shared<SwappedScales>(part.source);
     }
     if ((bug_ == Bug::kInt8GroupOffByOne && spec.encoding == WeightEncoding::kInt8Group32) ||
-        (bug_ == Bug::kInt4GroupOffByOne && spec.encoding == WeightEncoding::kInt4Group32)) {
+        (bug_ == Bug::kInt4GroupOffByOne && spec.encoding == WeightEncoding::kInt4Group32) ||
+        (bug_ == Bug::kFp8GroupOffByOne && spec.encoding == WeightEncoding::kFp8Group128)) {
       for (WeightPart& part : changed.parts) part.source = std::make_shared<ShiftedScales>(part.source);
     }
     if (spec.encoding == WeightEncoding::kInt4Group32Zero) {
@@ -711,7 +713,7 @@ std::span<const Mutant> mutants() {
       {Bug::kExpertWeightsSwapped, "weights of the two best experts swapped",
        "route grouped_matmul grouped_matmul_wide"},
       {Bug::kActivationsNotQuantized, "activations left unquantized",
-       "matmul_w8a8 matmul_g32_w8a8 matmul_int4_w8a8 matmul_fp8"},
+       "matmul_w8a8 matmul_g32_w8a8 matmul_int4_w8a8 matmul_fp8 matmul_fp8_g128"},
       {Bug::kLastInputDropped, "the last input of a product dropped", "matmul matmul_w8a8"},
       {Bug::kSumsInF16, "products summed in FP16", "matmul matmul_long"},
       {Bug::kActivationsTruncated, "activations truncated to BF16, not rounded", "matmul layer"},
@@ -766,6 +768,9 @@ std::span<const Mutant> mutants() {
       {Bug::kZeroPointsOffByOne, "zero points of neighbouring groups exchanged",
        "matmul_int4_zp grouped_matmul_int4_zp"},
       {Bug::kZeroPointsAdded, "zero points added to codes, not subtracted", "matmul_int4_zp grouped_matmul_int4_zp"},
+      {Bug::kFp8GroupOffByOne, "scales of neighbouring FP8 groups exchanged",
+       "matmul_fp8_g128 grouped_matmul_fp8_g128"},
+      {Bug::kFp8GroupsTakenForRows, "activations of FP8 groups quantized by row", "matmul_fp8_g128"},
   };
   return kMutants;
 }

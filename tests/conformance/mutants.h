@@ -82,6 +82,8 @@ enum class Bug : std::uint8_t {
   kZeroPointsIgnored,
   kZeroPointsOffByOne,
   kZeroPointsAdded,
+  kFp8GroupOffByOne,
+  kFp8GroupsTakenForRows,
 };
 
 struct Mutant {

@@ -1,6 +1,6 @@
 // Fuzzes a quantized weight of a checkpoint: one line with the quantization_config, then a safetensors file with the parts of a
 // matrix of 32 x 32, or of two of them for experts. What is accepted must give every row, and where its codes can be kept, those of
-// every row, whose products with the scales are its values.
+// every row, whose products with the scales, less their zero points, are its values.
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -41,15 +42,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                              : Result<PublishedForm>(Error{ErrorCode::kUnsupported, "no codes"});
       std::array<std::int8_t, 32> codes{};
       std::array<float, 1> scales{};
+      std::array<std::int8_t, 1> zeros{};
       for (std::int64_t row = 0; row < n_rows_of(spec.shape); ++row) {
         weight->read_row(row, values);
         if (!form) continue;
-        weight->read_coded_row(row, *form, codes, scales);
-        const bool is_fp8 = form->encoding == WeightEncoding::kFp8PerRow;
+        const std::span<std::int8_t> of_row = std::span(zeros).first(form->has_zero_points() ? 1 : 0);
+        weight->read_coded_row(row, *form, {codes, scales, of_row});
+        const bool is_fp8 = has_fp8_codes(form->encoding);
         for (std::size_t i = 0; i < codes.size(); ++i) {
           const float code =
               is_fp8 ? to_float(E4m3{static_cast<std::uint8_t>(codes[i])}) : static_cast<float>(codes[i]);
-          if (code * scales[0] != values[i] && !std::isnan(values[i])) std::abort();
+          if ((code - static_cast<float>(zeros[0])) * scales[0] != values[i] && !std::isnan(values[i])) std::abort();
         }
       }
     }

@@ -19,6 +19,10 @@ inline void fill_row_kernels(KernelTable& table) {
   table.scale_into = scale_row;
   table.to_bf16 = row_to_bf16;
   table.unpack[int(Product::kF16)] = {Product::kF32, f16_tile_to_f32};
+  // Activations have a scale for each group, too, with which they are f32.
+  table.products[int(Product::kFp8Group)] = {ActType::kF32,          4, kFp8GroupColumns, kRowBlock, multiply_fp8_group,
+                                             "matmul_fp8g128_f32acc"};
+  table.unpack[int(Product::kFp8Group)] = {Product::kF32, fp8_group_tile_to_f32};
   table.attend_f32 = {ActType::kF32, 1, kRowBlock, attend<PlainF32>, "attention_f32"};
   // FP16 has more bits than BF16 holds, so even where there are BF16 products it is widened to f32.
   table.attend_f16 = {ActType::kF32, 1, kRowBlock, attend<WidenF16>, "attention_f16_f32acc"};

@@ -24,6 +24,9 @@ inline constexpr int kInt8GroupBytes = 16 * kGroupColumns + 16 * 2;
 inline constexpr int kInt4GroupBytes = 16 * kGroupColumns / 2 + 16 * 2;
 /// Of int4 with zero points: the group of int4, then 16 zero points in int8.
 inline constexpr int kInt4ZeroGroupBytes = kInt4GroupBytes + 16;
+/// Columns that share a scale in tiles of fp8-g128, and the bytes of one such group: 16 rows x 128 codes, then 16 f32 scales.
+inline constexpr int kFp8GroupColumns = 128;
+inline constexpr int kFp8GroupBytes = 16 * kFp8GroupColumns + 16 * 4;
 /// Bytes of one group of Product::kInt8GroupOffset: the values of int8-g32, 16 f32 scales, then 16 int32 offsets.
 inline constexpr int kOffsetGroupBytes = 16 * kGroupColumns + 16 * 4 + 16 * 4;
 
@@ -49,9 +52,10 @@ enum class Product : std::uint8_t {
   kInt8GroupOffset,
   kInt4Quantized,
   kFp8,
-  kInt4Zero
+  kInt4Zero,
+  kFp8Group
 };
-inline constexpr int kProducts = 12;
+inline constexpr int kProducts = 13;
 
 /// Element type in which a kernel reads its activations.
 enum class ActType : std::uint8_t {
@@ -59,6 +63,7 @@ enum class ActType : std::uint8_t {
   kBf16,
   kE4m3InF32,   ///< value quantized to E4M3, as f32
   kE4m3InBf16,  ///< value quantized to E4M3, as BF16, which holds it exactly
+  kE4m3Groups,  ///< value quantized to E4M3 in groups of kFp8GroupColumns, times the scale of its group, as f32
   kU8,          ///< quantized value + 128, in column order
   kI16,         ///< quantized value, quads in the order 0, 2, 1, 3
   kU8Nibbles,   ///< as kU8, but eight columns in the order of an int4 tile's nibbles: 0, 4, 1, 5, 2, 6, 3, 7
@@ -76,7 +81,7 @@ static inline bool has_digits(ActType act) {
 
 /// Whether packed activations are to be multiplied by a scale of their row.
 static inline bool has_row_scale(ActType act) {
-  return act != ActType::kF32 && act != ActType::kBf16 && act != ActType::kBf16Pieces;
+  return act != ActType::kF32 && act != ActType::kBf16 && act != ActType::kBf16Pieces && act != ActType::kE4m3Groups;
 }
 
 /// In which type a kernel that reads `act` gets activations quantized to E4M3: every E4M3 number is exact in both.
@@ -89,6 +94,7 @@ static inline std::int64_t act_bytes(ActType act) {
   switch (act) {
     case ActType::kF32:
     case ActType::kE4m3InF32:
+    case ActType::kE4m3Groups:
     case ActType::kBf16Pieces:
       return 4;
     case ActType::kDigits:
@@ -109,7 +115,7 @@ static inline std::int64_t act_bytes(ActType act) {
 ///   c[m, 16 t + r] = sum_k a[m, k] * tile_t[r, k]
 ///
 /// c is f32. It is not yet scaled for int8 and fp8 (the epilogue multiplies by the row's scale) and is scaled for int8-g32,
-/// int4 and int4-zp, except by the activations' row scales. Terms are added in the order of k into f32, or exactly into int32 for
+/// int4, int4-zp and fp8-g128, except by the activations' row scales. Terms are added in the order of k into f32, or exactly into int32 for
 /// quantized activations. c overlaps neither operand.
 struct TileArgs {
   const void* a = nullptr;           ///< packed activations, [k_padded / vec][n_rows][vec]
@@ -205,7 +211,8 @@ struct Unpacking {
 
 /// Packs `n_rows` rows of x into [k_padded / vec][n_rows][vec], with zeros in the columns from k on. For quantized types:
 /// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0; for those of E4M3 s = max|x| / 448 and
-/// q = x / s rounded to E4M3, half to even. A vec has 4, 8, 16 or 64 bytes; of int8 and of digits 32 or 64 columns.
+/// q = x / s rounded to E4M3, half to even, with kE4m3Groups for each group of columns by itself. A vec has 4, 8, 16
+/// or 64 bytes; of int8 and of digits 32 or 64 columns.
 struct PackArgs {
   const float* x = nullptr;
   std::int64_t x_stride = 0;

@@ -1,10 +1,11 @@
 #pragma once
-// Matmul of int8-g32, int4 and int4-zp weights, widened to f32 in registers, with f32 activations:
+// Matmul of int8-g32, int4, int4-zp and fp8-g128 weights, widened to f32 in registers, with f32 activations:
 //
-//   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * (q[n, k] - zero[n, g]),   groups of 32 columns
+//   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * (q[n, k] - zero[n, g]),   groups of 32 or 128 columns
 //
-// with zero points in int4-zp alone. a: [k / vec][n_rows][vec] f32, vec 4 for int8 and 1 for int4. Tiles: groups as
-// kernel_table.h lays them out, 64-byte aligned at the tile's start only. c: [n_rows, 16 * n_tiles] f32, overlapping neither. Everything is accumulated in f32.
+// with zero points in int4-zp alone. a: [k / vec][n_rows][vec] f32, vec 4 for int8 and fp8, and 1 for int4. Tiles: groups as
+// kernel_table.h lays them out, 64-byte aligned at the tile's start only. c: [n_rows, 16 * n_tiles] f32, overlapping neither.
+// Everything is accumulated in f32.
 
 #include "cpu/kernels/matmul-inl.h"
 
@@ -43,29 +44,45 @@ inline void end_group(F32 (&sum)[kGroupChains<kRows>][kRows], const F32& scale, 
   }
 }
 
-// int8 in groups. A group of 32 columns: 8 vectors of 4 columns x 16 rows as WidenInt8 has them, then 16 FP16 scales.
+// Bytes in groups. A group of int8-g32 has 8 vectors of 4 columns x 16 rows as WidenInt8 has them, then 16 FP16 scales; one of
+// fp8-g128 has 32 such vectors of E4M3, then 16 f32 scales.
 inline constexpr int kInt8GroupVectors = kGroupColumns / 4;
 
-/// int8-g32 with f32 activations (vec 4).
-template <int kRows>
-void multiply_int8_group_widened(const TileArgs& args) {
+struct Int8Group32 {
+  using Codes = WidenInt8;
+  static constexpr int kColumns = kGroupColumns;
+  static constexpr int kBytes = kInt8GroupBytes;
+  static F32 scale(const std::byte* group) { return load_f16(group + 16 * kColumns); }
+};
+
+struct Fp8Group128 {
+  using Codes = WidenFp8;
+  static constexpr int kColumns = kFp8GroupColumns;
+  static constexpr int kBytes = kFp8GroupBytes;
+  static F32 scale(const std::byte* group) { return load(reinterpret_cast<const float*>(group + 16 * kColumns)); }
+};
+
+/// Group: Int8Group32 or Fp8Group128, with f32 activations (vec 4).
+template <typename Group, int kRows>
+void multiply_byte_groups_widened(const TileArgs& args) {
+  constexpr int kVectors = Group::kColumns / 4;
   for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
     const std::byte* w = args.tiles + tile * args.tile_bytes;
     const auto* x = static_cast<const float*>(args.a);
     F32 total[kRows];
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) total[m] = zero();
-    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += kInt8GroupBytes) {
-      const F32 scale = load_f16(w + 64 * kInt8GroupVectors);
+    for (std::int64_t k = 0; k < args.k; k += Group::kColumns, w += Group::kBytes) {
+      const F32 scale = Group::scale(w);
       F32 sum[kGroupChains<kRows>][kRows];
       begin_group<kRows>(sum, total);
-      prefetch(w + kPrefetchBytes + 64 * kInt8GroupVectors);
-      for (int half = 0; half < kInt8GroupVectors; half += 4) {
+      prefetch(w + kPrefetchBytes + 64 * kVectors);
+      for (int part = 0; part < kVectors; part += 4) {
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i, x += 4 * kRows) {
-          const std::byte* const vector = w + (half + i) * 64;
+          const std::byte* const vector = w + (part + i) * 64;
           prefetch(vector + kPrefetchBytes);
-          WidenInt8::Weights q = WidenInt8::decode(vector);
+          typename Group::Codes::Weights q = Group::Codes::decode(vector);
           if constexpr (!kScaleSums<kRows>) {
             q = {mul(q.k0, scale), mul(q.k1, scale), mul(q.k2, scale), mul(q.k3, scale)};
           }
@@ -82,7 +99,11 @@ void multiply_int8_group_widened(const TileArgs& args) {
 }
 
 inline void multiply_int8_group(const TileArgs& args) {
-  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int8_group_widened<kRows>(args); });
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_byte_groups_widened<Int8Group32, kRows>(args); });
+}
+
+inline void multiply_fp8_group(const TileArgs& args) {
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_byte_groups_widened<Fp8Group128, kRows>(args); });
 }
 
 // int4. A group of 32 columns: 4 vectors of 8 columns x 16 rows, then 16 FP16 scales, and in int4-zp 16 zero points in int8.

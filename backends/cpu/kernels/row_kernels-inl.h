@@ -67,11 +67,14 @@ inline void row_to_bf16(const float* x, std::int64_t n, std::uint16_t* out) {
 inline constexpr int kColumnAt[4][8] = {
     {0, 1, 2, 3, 4, 5, 6, 7}, {0, 2, 1, 3, 4, 6, 5, 7}, {0, 4, 1, 5, 2, 6, 3, 7}, {0, 1, 4, 5, 2, 3, 6, 7}};
 
-/// Stores 16 activations in the element type `act`. `scale`: the row's s, read for quantized types only.
+/// Stores 16 activations in the element type `act`. `scale`: s of the row or of the group, read for quantized types only.
 inline void store_activations(const F32& x, ActType act, float scale, std::byte* out) {
   if (act == ActType::kF32) return store(reinterpret_cast<float*>(out), x);
   if (act == ActType::kBf16) return store_bf16(reinterpret_cast<std::uint16_t*>(out), x);
   if (act == ActType::kE4m3InF32) return store(reinterpret_cast<float*>(out), e4m3_quantized(x, scale));
+  if (act == ActType::kE4m3Groups) {
+    return store(reinterpret_cast<float*>(out), mul(e4m3_quantized(x, scale), broadcast(scale)));
+  }
   if (act == ActType::kE4m3InBf16) {
     return store_bf16(reinterpret_cast<std::uint16_t*>(out), e4m3_quantized(x, scale));
   }
@@ -117,6 +120,15 @@ inline void interleave(const std::byte* vecs, std::int64_t n_bytes, std::int64_t
 /// their output stays in the first-level cache until every row has written its part of each line.
 inline constexpr std::int64_t kPackColumns = 64;
 
+static_assert(kFp8GroupColumns % kPackColumns == 0, "columns that are packed together are of one group");
+
+/// max|x| / 448 of the group of row m that column k is in; NaN where it is not finite, 0 behind the last column.
+inline float scale_of_group(const PackArgs& args, int m, std::int64_t k) {
+  const std::int64_t first = k / kFp8GroupColumns * kFp8GroupColumns;
+  if (first >= args.k) return 0.0F;
+  return abs_max(args.x + m * args.x_stride + first, smaller(kFp8GroupColumns, args.k - first)) / 448.0F;
+}
+
 inline void pack_rows(const PackArgs& args) {
   const bool has_scale = has_row_scale(args.act);
   // s = max|x| / 127, or / 448 for E4M3. A row that is not finite has s = NaN, which makes its outputs NaN.
@@ -136,10 +148,12 @@ inline void pack_rows(const PackArgs& args) {
       const float* x = args.x + m * args.x_stride;
       alignas(64) std::byte apart[kPackColumns * sizeof(float)];
       std::byte* const vecs = in_place ? out : apart;
+      float scale = has_scale ? args.row_scales[m] : 0.0F;
+      if (args.act == ActType::kE4m3Groups) scale = scale_of_group(args, m, k);
       for (std::int64_t i = 0; i < n_columns; i += 16) {
         prefetch(x + k + i + 2 * kPackColumns);
         const F32 values = k + i < args.k ? load_some(x + k + i, args.k - k - i) : zero();
-        store_activations(values, args.act, has_scale ? args.row_scales[m] : 0.0F, vecs + i * value_bytes);
+        store_activations(values, args.act, scale, vecs + i * value_bytes);
       }
       if (!in_place) interleave(vecs, n_columns * value_bytes, vec_bytes, args.n_rows, out + m * vec_bytes);
     }

@@ -3,6 +3,8 @@
 //
 //   out[k * 16 + r] = scale * w[r, k],   exact in f32; scale: the group's for int8-g32, int4 and int4-zp, else 1; w less the zero point
 //
+// The f32 scales of fp8-g128 make products of 28 bits, which are rounded to f32.
+//
 // tile: `k` columns in its own layout. out: k * 16 f32, 64-byte aligned, not overlapping the tile.
 
 #include "cpu/kernels/matmul-inl.h"
@@ -48,14 +50,24 @@ inline void fp8_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* ou
   widen_steps<WidenFp8>(tile, k, out, store_quads);
 }
 
-inline void int8_group_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
-  for (std::int64_t group = 0; group < k / kGroupColumns; ++group, tile += kInt8GroupBytes) {
-    const F32 scale = load_f16(tile + 64 * kInt8GroupVectors);
-    widen_steps<WidenInt8>(tile, kGroupColumns, out, [&scale](const WidenInt8::Weights& q, float* to) {
+template <typename Group>
+inline void byte_groups_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  using Codes = typename Group::Codes;
+  for (std::int64_t at = 0; at < k; at += Group::kColumns, tile += Group::kBytes) {
+    const F32 scale = Group::scale(tile);
+    widen_steps<Codes>(tile, Group::kColumns, out, [&scale](const typename Codes::Weights& q, float* to) {
       store_quads({mul(q.k0, scale), mul(q.k1, scale), mul(q.k2, scale), mul(q.k3, scale)}, to);
     });
-    out += kGroupColumns * kTileRows * sizeof(float);
+    out += Group::kColumns * kTileRows * sizeof(float);
   }
+}
+
+inline void int8_group_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  byte_groups_to_f32<Int8Group32>(tile, k, out);
+}
+
+inline void fp8_group_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  byte_groups_to_f32<Fp8Group128>(tile, k, out);
 }
 
 template <int kColumn, typename Group>

@@ -29,6 +29,9 @@ class GpuBackend final : public Backend {
   [[nodiscard]] const DeviceInfo& device() const noexcept override { return info_; }
   [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc> values) const override;
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
+    if (act == ActQuant::kFp8PerGroup128 || encoding == WeightEncoding::kFp8Group128) {
+      return Support::no("there are no kernels for FP8 in blocks");
+    }
     if (act == ActQuant::kFp8PerRow && encoding != WeightEncoding::kFp8PerRow) {
       return Support::no("fp8 activations need fp8 weights");
     }

@@ -70,6 +70,9 @@ void pack_scales(const WeightView& view, std::span<const float> scales, std::byt
 
 Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   SS_TRY_VOID(check_weight_spec(spec));
+  if (spec.encoding == WeightEncoding::kFp8Group128) {
+    return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for FP8 in blocks", spec.name)};
+  }
   if (spec.encoding == WeightEncoding::kInt4Group32Zero) {
     return Error{ErrorCode::kUnsupported,
                  fmt::format("weight {}: there are no kernels for weights with zero points", spec.name)};

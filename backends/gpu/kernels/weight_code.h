@@ -91,6 +91,7 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
       unpack_e4m3(static_cast<std::uint32_t>(begin[col]), values);
       return weight.row_scales[row] * values[0];
     }
+    case WeightEncoding::kFp8Group128:
     case WeightEncoding::kInt4Group32Zero:
       break;  // refused by Weights::prepare()
   }
@@ -122,7 +123,8 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
     case WeightEncoding::kFp8PerRow:
       return call.template operator()<WeightEncoding::kFp8PerRow>();
     case WeightEncoding::kInt4Group32:
-    case WeightEncoding::kInt4Group32Zero:  // refused by Weights::prepare()
+    case WeightEncoding::kFp8Group128:  // these are refused by Weights::prepare()
+    case WeightEncoding::kInt4Group32Zero:
       break;
   }
   return call.template operator()<WeightEncoding::kInt4Group32>();

@@ -40,6 +40,8 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"compressed-tensors-int8", kInt8PerRow, 0, ActQuant::kNone},
       Row{"compressed-tensors-int8-w8a8", kInt8PerRow, 0, ActQuant::kInt8PerRow},
       Row{"compressed-tensors-fp8", kFp8PerRow, 0, ActQuant::kFp8PerRow},
+      Row{"fp8-block128", kFp8Group128, 128, ActQuant::kFp8PerGroup128},
+      Row{"compressed-tensors-fp8-block128", kFp8Group128, 128, ActQuant::kFp8PerGroup128},
       Row{"gguf-q4_0", kInt4Group32, 32, ActQuant::kNone},
       Row{"gguf-q8_0", kInt8Group32, 32, ActQuant::kNone},
   }));
@@ -53,6 +55,7 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
   if (!std::string_view(name).starts_with("gguf-")) {
     const std::string_view method = std::string_view(name).starts_with("gptq")  ? "gptq-"
                                     : std::string_view(name).starts_with("awq") ? "awq-"
+                                    : std::string_view(name).starts_with("fp8") ? "fp8-"
                                                                                 : "compressed-tensors-";
     CHECK(published_variant_name(method, encoding, group, act) == name);
   }
@@ -62,7 +65,8 @@ TEST_CASE("a name that stands for no published variant is refused") {
   const char* const name =
       GENERATE("gptq-", "gptq-int4-g", "gptq-int4-g0", "gptq-int4-g33", "gptq-int4-g0128", "gptq-int4-g-32",
                "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q4_1", "gguf-int4",
-               "awq-int4-g128-zp", "awq-int8-g32", "awq-fp8", "awq-int4-zp", "gptq-int4-zp-g32", "gptq-int8-g32-zp",
+               "awq-int4-g128-zp", "awq-int8-g32", "awq-fp8", "awq-int4-zp", "awq-fp8-block128", "fp8-", "fp8-fp8",
+               "fp8-block64", "fp8-int4", "fp8-int8-g32", "fp8-fp8-block128", "gptq-int4-zp-g32", "gptq-int8-g32-zp",
                "gptq-int8-zp", "compressed-tensors-int8-g32-w8a8");
   CAPTURE(name);
   CHECK_ERROR(variant_from_name(name), ErrorCode::kInvalidInput, "or the published one of a bundle");
@@ -200,6 +204,45 @@ TEST_CASE("published codes that do not fit each other are refused") {
   refused("awq-int4-g32", {codes({2, 64}, DType::kI8), scales, zeros}, "codes U8 of a matrix with zero points");
 }
 
+TEST_CASE("blocks of 128 x 128 codes in E4M3 give each of their rows the scale of its block") {
+  const test::ScratchFolder scratch;
+  constexpr std::int64_t kRows = 130;
+  constexpr std::int64_t kCols = 200;
+  std::string codes(kRows * kCols, '\0');
+  for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<char>(i * 31 % 127 + (i % 3 == 0 ? 128 : 0));
+  const std::vector<float> scales = {0.5F, 0.25F, 1e-7F, 3.0F};
+  const Part good{{"m.codes", DType::kI8, {kRows, kCols}, "F8_E4M3"}, codes};
+  const auto store = opened(scratch, "fp8-block128", {good, {{"m.scales", DType::kF32, {2, 2}}, bytes_of(scales)}});
+  REQUIRE_OK(store);
+  const StoredTensor& tensor = *store->find("m");
+  const auto source = make_weight_source(tensor, kFp8Group128);
+  REQUIRE_OK(source);
+  std::vector<std::byte> values(3 * kCols);
+  std::vector<float> of_rows(6);
+  REQUIRE_OK((*source)->read_rows(127, 3, values, of_rows));  // the last row of a block and two of the next
+  CHECK(of_rows == std::vector<float>{0.5F, 0.25F, 1e-7F, 3.0F, 1e-7F, 3.0F});
+  CHECK(std::memcmp(values.data(), codes.data() + 127 * kCols, values.size()) == 0);
+  const test::WeightRows plain = test::rows_of(tensor, kF32);
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    float value = 0.0F;
+    std::memcpy(&value, plain.values.data() + 4 * i, 4);
+    const std::size_t block = i / kCols / 128 * 2 + i % kCols / 128;
+    CHECK(value == to_float(E4m3{static_cast<std::uint8_t>(codes[i])}) * scales[block]);
+  }
+  const auto refused = [&](const char* variant, const std::vector<Part>& parts, const char* part) {
+    CAPTURE(part);
+    CHECK_ERROR(opened(scratch, variant, parts), ErrorCode::kInvalidInput, part);
+  };
+  refused("fp8-block128", {good, {{"m.scales", DType::kF32, {130, 2}}, std::string(1040, '\0')}},
+          "scales of [130, 200]");
+  refused("fp8-block128",
+          {{{"m.codes", DType::kI8, {1, 2, 64}, "F8_E4M3"}, std::string(128, '\0')},
+           {{"m.scales", DType::kF32, {1, 2, 1}}, std::string(8, '\0')}},
+          "codes of a matrix, in blocks");
+  refused("compressed-tensors-fp8", {good, {{"m.scales", DType::kF32, {2, 2}}, bytes_of(scales)}},
+          "scales of [130, 200]");
+}
+
 TEST_CASE(
     "codes with zero points are given unchanged, and by their differences in f32; other zero points are refused") {
   const test::ScratchFolder scratch;
@@ -282,8 +325,8 @@ void check_kept(const json& quantization, const std::vector<HandMadeTensor>& ten
       weight.read_coded_row(row, *form, {codes, scales, zeros});
       weight.read_row(row, values);
       for (std::size_t i = 0; i < codes.size(); ++i) {
-        const float code = form->encoding == kFp8PerRow ? to_float(E4m3{static_cast<std::uint8_t>(codes[i])})
-                                                        : static_cast<float>(codes[i]);
+        const float code = has_fp8_codes(form->encoding) ? to_float(E4m3{static_cast<std::uint8_t>(codes[i])})
+                                                         : static_cast<float>(codes[i]);
         const std::size_t group = i * scales.size() / codes.size();
         const float zero = zeros.empty() ? 0.0F : static_cast<float>(zeros[group]);
         CHECK((code - zero) * scales[group] == values[i]);
@@ -390,6 +433,19 @@ TEST_CASE("what cannot be kept of a checkpoint is named") {
                                            {"m.weight_scale", "F32", {}, bytes_of(std::vector<float>{0.3F})}};
   refused({{"quant_method", "fp8"}, {"activation_scheme", "dynamic"}}, fp8,
           "activations that are not quantized for each");
+  const auto in_blocks = [](std::int64_t rows, std::int64_t cols, const char* activations) {
+    return json{{"quant_method", "fp8"}, {"activation_scheme", activations}, {"weight_block_size", {rows, cols}}};
+  };
+  const std::vector<HandMadeTensor> block = {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, numbers},
+                                             {"m.weight_scale_inv", "F32", {1, 1}, bytes_of(std::vector<float>{0.3F})}};
+  check_kept(in_blocks(128, 128, "dynamic"), block, {kFp8Group128, 128});
+  refused(in_blocks(128, 128, "static"), block, "activations that are not quantized for each");
+  refused(in_blocks(64, 128, "dynamic"), block, "scales of blocks of 64 x 128");
+  refused(in_blocks(128, 64, "dynamic"), block, "activations that are not quantized for each");
+  refused(compressed("float-quantized",
+                     {{"num_bits", 8}, {"type", "float"}, {"strategy", "block"}, {"block_structure", {128, 128}}}),
+          {block[0], {"m.weight_scale", "F32", {1, 1}, block[1].data}},
+          "blocks of FP8 beside activations that are not quantized in groups");
   const json weights = {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}};
   refused(compressed("float-quantized", weights), fp8, "codes in E4M3 beside activations that are not");
   refused(compressed("float-quantized", weights, {{"num_bits", 8}, {"type", "float"}, {"dynamic", false}}), fp8,

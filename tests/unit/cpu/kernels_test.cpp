@@ -542,7 +542,7 @@ TEST_CASE("every row count of a block gives the sums that it gives alone") {
   }
 }
 
-/// One tile of random integers, with a random scale for every row and group of 32 columns.
+/// One tile of random codes, with a random scale for every row and group of 32 or 128 columns.
 struct GroupTile {
   GroupTile(WeightEncoding encoding, std::int64_t n_columns) : n_cols(n_columns) {
     const TileLayout layout = tile_layout(encoding);
@@ -553,6 +553,8 @@ struct GroupTile {
     const bool has_zeros = encoding == WeightEncoding::kInt4Group32Zero;
     const std::int64_t n_floats = scales_per_row(encoding, n_cols);
     const std::int64_t n_groups = has_zeros ? n_floats / 2 : n_floats;
+    const bool is_fp8 = has_fp8_codes(encoding);
+    const std::int64_t columns = is_fp8 ? kFp8GroupSize : kScaleGroupSize;
     TilePacker packer(encoding, n_cols);
     const std::span<std::byte> values = packer.values(kTileRows);
     const std::span<float> scales = packer.scales(kTileRows);
@@ -566,10 +568,17 @@ struct GroupTile {
       // The range includes both ends, which the table of BF16 bits must reach; published weights have the least code.
       const std::int64_t q =
           static_cast<std::int64_t>(bits % static_cast<std::uint64_t>(2 * largest + 2)) - largest - 1;
+      const std::int64_t group = i / n_cols * n_floats + i % n_cols / columns;
+      const float scale = scales[static_cast<std::size_t>(group)];
+      if (is_fp8) {
+        const E4m3 code{static_cast<std::uint8_t>(bits % 127 + (bits & 1024 ? 128 : 0))};
+        values[static_cast<std::size_t>(i)] = static_cast<std::byte>(code.bits);
+        weights.push_back(scale * to_float(code));
+        continue;
+      }
       values[static_cast<std::size_t>(i)] = static_cast<std::byte>(static_cast<std::int8_t>(q));
-      const std::int64_t group = i / n_cols * n_floats + i % n_cols / 32;
       const float zero = has_zeros ? scales[static_cast<std::size_t>(group + n_groups)] : 0.0F;
-      weights.push_back(scales[static_cast<std::size_t>(group)] * (static_cast<float>(q) - zero));
+      weights.push_back(scale * (static_cast<float>(q) - zero));
     }
     packer.pack(kTileRows, tile());
   }
@@ -645,12 +654,12 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
   }
 }
 
-TEST_CASE("products with a scale for 32 columns are those of the scaled weights, for every row count of a block") {
-  const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8Group},
-                                                        {WeightEncoding::kInt8Group32, Product::kInt8GroupQuantized},
-                                                        {WeightEncoding::kInt4Group32, Product::kInt4},
-                                                        {WeightEncoding::kInt4Group32Zero, Product::kInt4Zero},
-                                                        {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
+TEST_CASE(
+    "products with a scale for a group of columns are those of the scaled weights, for every row count of a block") {
+  const std::pair<WeightEncoding, Product> formats[] = {
+      {WeightEncoding::kInt8Group32, Product::kInt8Group}, {WeightEncoding::kInt8Group32, Product::kInt8GroupQuantized},
+      {WeightEncoding::kInt4Group32, Product::kInt4},      {WeightEncoding::kInt4Group32Zero, Product::kInt4Zero},
+      {WeightEncoding::kFp8Group128, Product::kFp8Group},  {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
   for (const auto& [encoding, index] : formats) {
     for (const std::int64_t n_cols : {1, 31, 32, 33, 64, 100, 224}) {
       GroupTile weight(encoding, n_cols);
@@ -696,7 +705,8 @@ TEST_CASE("groups are unpacked to f32 tiles exactly, or to BF16 tiles rounded ha
     const KernelTable& table = kernel_table(isa);
     const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8Group},
                                                           {WeightEncoding::kInt4Group32, Product::kInt4},
-                                                          {WeightEncoding::kInt4Group32Zero, Product::kInt4Zero}};
+                                                          {WeightEncoding::kInt4Group32Zero, Product::kInt4Zero},
+                                                          {WeightEncoding::kFp8Group128, Product::kFp8Group}};
     for (const auto& [encoding, product] : formats) {
       const Unpacking& unpacking = table.unpack[int(product)];
       if (unpacking.unpack == nullptr) continue;

@@ -122,6 +122,29 @@ TEST_CASE("an int8-g32 tile has quads of 32 columns, then the group's 16 scales"
   }
 }
 
+TEST_CASE("an fp8-g128 tile has quads of 128 columns, then the group's 16 scales") {
+  for (const std::int64_t n_rows : {1, 5, 16}) {
+    for (const std::int64_t n_cols : {1, 3, 63, 64, 65, 127, 128, 129, 192, 193, 256, 640}) {
+      CAPTURE(n_rows, n_cols);
+      const Packed packed = pack_random(WeightEncoding::kFp8Group128, n_rows, n_cols);
+      const std::int64_t n_groups = (n_cols + 127) / 128;
+      std::vector<std::byte> expected(packed.tile.size(), std::byte{0});
+      REQUIRE(expected.size() == static_cast<std::size_t>(n_groups * (128 * 16 + 64)));
+      for (std::int64_t row = 0; row < n_rows; ++row) {
+        for (std::int64_t k = 0; k < n_cols; ++k) {
+          const std::int64_t to = k / 128 * 2112 + k % 128 / 4 * 64 + row * 4 + k % 4;
+          expected[static_cast<std::size_t>(to)] = packed.values[static_cast<std::size_t>(row * n_cols + k)];
+        }
+        for (std::int64_t group = 0; group < n_groups; ++group) {
+          const float scale = packed.scales[static_cast<std::size_t>(row * n_groups + group)];
+          std::memcpy(expected.data() + group * 2112 + 2048 + row * 4, &scale, 4);
+        }
+      }
+      CHECK(packed.tile == expected);
+    }
+  }
+}
+
 TEST_CASE("an int4 tile has nibbles in the order of the kernels, then the group's 16 scales and its zero points") {
   const WeightEncoding encoding = GENERATE(WeightEncoding::kInt4Group32, WeightEncoding::kInt4Group32Zero);
   const bool has_zeros = encoding == WeightEncoding::kInt4Group32Zero;
