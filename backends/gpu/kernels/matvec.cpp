@@ -50,8 +50,6 @@ struct Matvec {
   /// Rows of the weight of a warp. With as many, one row of x takes no more bytes than they; more rows of x with eight of
   /// int4 would not fit the registers of AMD.
   static constexpr int kOutputs = kVecs == 8 && kRows == 1 ? 8 : 4;
-  /// Values of a vector that are decoded at a time: with more than four rows' worth of x beside them there are too few registers.
-  static constexpr int kPart = kVecs == 8 && kRows < 4 ? 8 : 4;
   static constexpr int kXVecs = kRows == 1 ? 1024 : 2048;  ///< 16-byte vectors of x in shared memory
   using Sum = std::conditional_t<kQuantized, QuantizedSum<kEncoding>, float>;
 
@@ -229,7 +227,8 @@ SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const C
   } else {
     // A vector of the weight is decoded in parts, since all of its values beside those of x would not fit the registers. Each part
     // is decoded once and multiplied by all rows of x.
-    constexpr int kPart = M::kPart;
+    // Values of a vector that are decoded at a time: with more than four rows' worth of x beside them there are too few registers.
+    constexpr int kPart = M::kVecs == 8 && M::kRows < 4 ? 8 : 4;
     SS_UNROLL
     for (int part = 0; part < M::kValues / kPart; ++part) {
       float x[M::kRows][kPart];
