@@ -286,23 +286,30 @@ alignas(64) inline constexpr std::uint16_t kDifferenceTable[32] = {
     0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0, 0x4100, 0x4110, 0x4120, 0x4130, 0x4140, 0x4150,
     0x4160, 0x4170, 0x0000, 0xc170, 0xc160, 0xc150, 0xc140, 0xc130, 0xc120, 0xc110};
 
-/// The same of int4 with zero points.
+// The row of each byte of a vector of int4: four bytes a row.
+alignas(64) inline constexpr std::uint8_t kRowOfByte[64] = {
+    0,  0,  0,  0,  1,  1,  1,  1,  2,  2,  2,  2,  3,  3,  3,  3,  4,  4,  4,  4,  5,  5,
+    5,  5,  6,  6,  6,  6,  7,  7,  7,  7,  8,  8,  8,  8,  9,  9,  9,  9,  10, 10, 10, 10,
+    11, 11, 11, 11, 12, 12, 12, 12, 13, 13, 13, 13, 14, 14, 14, 14, 15, 15, 15, 15};
+
+/// The same of int4 with zero points. The differences of two of the four nibbles of each 16 bits are made at once, in bytes: 7
+/// instructions before the 4 permutations and 4 products of 64 bytes of weights, where there are 3 without zero points.
 struct Int4ZeroPairs {
   static constexpr int kGroupBytes = kInt4ZeroGroupBytes;
-  __m512i zeros;  ///< in both halves of each lane
+  __m512i zeros;  ///< of the row of each byte
   static __m512i table() { return _mm512_load_si512(kDifferenceTable); }
   static Int4ZeroPairs of(const std::byte* group) {
     const __m128i bytes =
         _mm_loadu_si128(static_cast<const __m128i*>(static_cast<const void*>(group + kInt4GroupBytes)));
-    const __m512i lanes = _mm512_cvtepi8_epi32(bytes);
-    return {_mm512_mask_blend_epi16(0xaaaaaaaaU, lanes, _mm512_slli_epi32(lanes, 16))};
+    return {_mm512_permutexvar_epi8(_mm512_load_si512(kRowOfByte), _mm512_castsi128_si512(bytes))};
   }
   template <int kPair>
   [[nodiscard]] __m512i pair(__m512i lanes, __m512i table) const {
-    const __m512i shifted = kPair == 0 ? lanes : _mm512_srli_epi16(lanes, 4 * kPair);
-    // (x ^ 8) & 15 is the nibble plus 8; vpermw reads the last five bits of each index.
-    const __m512i plus_8 = _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi16(8), _mm512_set1_epi16(15), 0x28);
-    return _mm512_permutexvar_epi16(_mm512_sub_epi16(plus_8, zeros), table);
+    const __m512i shifted = kPair % 2 == 0 ? lanes : _mm512_srli_epi16(lanes, 4);
+    // (x ^ 8) & 15 is the low nibble of a byte plus 8; vpermw reads the last five bits of each 16.
+    const __m512i plus_8 = _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi8(8), _mm512_set1_epi8(15), 0x28);
+    const __m512i differences = _mm512_sub_epi8(plus_8, zeros);
+    return _mm512_permutexvar_epi16(kPair < 2 ? differences : _mm512_srli_epi16(differences, 8), table);
   }
 };
 
