@@ -69,9 +69,12 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields) {
   if (fields.has("weight_block_size")) {
     SS_TRY(scheme.block, two_extents(fields, "weight_block_size"));
     scheme.description += fmt::format(", blocks of {} x {}", scheme.block->rows, scheme.block->cols);
-    // Runtimes take the width of a block as that of a group of inputs.
+    // Runtimes take the width of a block as that of a group of inputs. With a format of scales (DeepSeek-V3.1: ue8m0) they round the
+    // scales of inputs to it.
     SS_TRY(const std::string activations, fields.string_or("activation_scheme", "dynamic"));
-    if (activations == "dynamic" && scheme.block->cols == kFp8GroupSize) {
+    const Json* const format = fields.find("scale_fmt");
+    const bool has_plain_scales = format == nullptr || format->is_null();
+    if (activations == "dynamic" && has_plain_scales && scheme.block->cols == kFp8GroupSize) {
       scheme.method = "fp8-";
       scheme.activations = CheckpointActivations::kFp8PerTokenGroup;
     }

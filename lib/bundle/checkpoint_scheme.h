@@ -36,7 +36,7 @@ enum class CheckpointActivations : std::uint8_t {
   kInt8PerToken,      ///< a scale for each token, found at run time
   kFp8PerToken,       ///< the same in E4M3
   kFp8PerTokenGroup,  ///< in E4M3 with a scale for each 128 consecutive inputs of a token
-  kOther,             ///< fixed scales, a scale for all tokens or for blocks, an upper bound
+  kOther,             ///< fixed scales, a scale for all tokens or for blocks, rounded scales, an upper bound
 };
 
 struct CheckpointScheme {

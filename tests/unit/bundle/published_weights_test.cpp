@@ -439,6 +439,9 @@ TEST_CASE("what cannot be kept of a checkpoint is named") {
   const std::vector<HandMadeTensor> block = {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, numbers},
                                              {"m.weight_scale_inv", "F32", {1, 1}, bytes_of(std::vector<float>{0.3F})}};
   check_kept(in_blocks(128, 128, "dynamic"), block, {kFp8Group128, 128});
+  json rounded = in_blocks(128, 128, "dynamic");
+  rounded["scale_fmt"] = "ue8m0";
+  refused(rounded, block, "activations that are not quantized for each");
   refused(in_blocks(128, 128, "static"), block, "activations that are not quantized for each");
   refused(in_blocks(64, 128, "dynamic"), block, "scales of blocks of 64 x 128");
   refused(in_blocks(128, 64, "dynamic"), block, "activations that are not quantized for each");
