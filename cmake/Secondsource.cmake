@@ -29,6 +29,9 @@ if(SECONDSOURCE_SANITIZE)
   target_compile_options(secondsource_flags INTERFACE
     -fsanitize=${SECONDSOURCE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(secondsource_flags INTERFACE -fsanitize=${SECONDSOURCE_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND SECONDSOURCE_SANITIZE MATCHES "address")
+    target_compile_definitions(secondsource_flags INTERFACE __SANITIZE_ADDRESS__)  # as g++ defines it by itself
+  endif()
 endif()
 
 if(SECONDSOURCE_FUZZ)

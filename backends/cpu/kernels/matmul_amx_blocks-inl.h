@@ -118,6 +118,9 @@ void multiply_blocks_of(const BlockArgs& args) {
       __builtin_memcpy(padded + t * kTileBytes, args.tiles[t] + n_whole * kTileBytes, static_cast<std::size_t>(left));
     }
   }
+  // One tile alone is also given as the second, which is not read then: a null pointer has no offsets.
+  const std::byte* const first = args.tiles[0];
+  const std::byte* const second = kTwoWeightTiles ? args.tiles[1] : first;
   const std::int64_t n_steps = n_whole + (left > 0 ? 1 : 0);
   SlicePrefetcher prefetcher(args, n_steps * args.n_blocks);
   const std::int64_t sum_lines_per_step = (kBlockSums * 4 / kLineBytes + n_steps - 1) / n_steps;
@@ -133,7 +136,7 @@ void multiply_blocks_of(const BlockArgs& args) {
         for (std::int64_t i = 0; i < sum_lines_per_step; ++i, next_sums += kLineBytes) prefetch(next_sums);
       }
       multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(
-          x, {args.tiles[0] + step * kTileBytes, args.tiles[1] + step * kTileBytes});
+          x, {first + step * kTileBytes, second + step * kTileBytes});
     }
     if (left > 0) {
       multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(x, {padded, padded + kTileBytes});

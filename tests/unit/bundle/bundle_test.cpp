@@ -609,7 +609,7 @@ TEST_CASE("verify finds what is wrong with expected outputs") {
   const auto findings = findings_for(line);
   CHECK(n_faults(findings) > 0);
   CHECK(std::any_of(findings.begin(), findings.end(),
-                    [&](const Finding& f) { return f.message.find(part) != std::string::npos; }));
+                    [&text = part](const Finding& f) { return f.message.find(text) != std::string::npos; }));
   // Every reader refuses such ids, not only `verify`, so that no backend is blamed for them.
   if (key == "top") CHECK_ERROR(quiet.open(path)->expected("bf16"), ErrorCode::kInvalidInput, "found 600");
 }
@@ -648,7 +648,7 @@ TEST_CASE("verify finds a changed byte, a file too many, a strange tensor and a 
   const auto findings = quiet.verify(path);
   CHECK(n_faults(findings) >= 1);
   CHECK(std::any_of(findings.begin(), findings.end(),
-                    [&](const Finding& f) { return f.message.find(part) != std::string::npos; }));
+                    [&text = part](const Finding& f) { return f.message.find(text) != std::string::npos; }));
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "core/random.h"
 #include "support/assets.h"
 #include "support/catch.h"
+#include "support/half_by_definition.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 #include "support/source_path.h"
@@ -120,10 +121,11 @@ PlainRule plain_rule(std::span<const float> values, float limit, bool half_scale
   float largest = 0.0F;
   for (const float value : values) largest = std::max(largest, std::abs(value));
   PlainRule rule{.scale = largest / limit};
-  if (half_scale) rule.scale = static_cast<float>(static_cast<_Float16>(rule.scale));
+  if (half_scale) rule.scale = nearest_half(rule.scale);
   for (const float value : values) {
     const float ratio = rule.scale == 0.0F ? 0.0F : std::nearbyint(value / rule.scale);  // ties go to even
-    rule.q.push_back(static_cast<std::int8_t>(std::clamp(ratio, -limit, limit)));
+    // Infinities and NaN have no code; rows with one are refused.
+    rule.q.push_back(std::isnan(ratio) ? std::int8_t{0} : static_cast<std::int8_t>(std::clamp(ratio, -limit, limit)));
   }
   return rule;
 }
