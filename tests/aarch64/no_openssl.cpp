@@ -6,6 +6,15 @@
 
 namespace secondsource {
 
+struct Sha256::State {};
+Sha256::Sha256() = default;
+Sha256::~Sha256() = default;
+void Sha256::update(std::span<const std::byte>) {
+  SS_CHECK(false, "built without OpenSSL");
+}
+std::string Sha256::finish() {
+  SS_CHECK(false, "built without OpenSSL");
+}
 std::string sha256_hex(std::string_view) {
   SS_CHECK(false, "built without OpenSSL");
 }

@@ -160,8 +160,8 @@ inline F32 nibble_at(const I32& x) {
 template <bool kHigh>
 inline I32 nibble_bytes(const I32& x) {
   constexpr auto kTop = static_cast<std::int32_t>(0xf0f0f0f0U);
-  return of_two<I32>(
-      [&](int i) { return svand_n_s32_x(all(), kHigh ? x.v[i] : svlsl_n_s32_x(all(), x.v[i], 4), kTop); });
+  if constexpr (kHigh) return of_two<I32>([&](int i) { return svand_n_s32_x(all(), x.v[i], kTop); });
+  return of_two<I32>([&](int i) { return svand_n_s32_x(all(), svlsl_n_s32_x(all(), x.v[i], 4), kTop); });
 }
 /// 16 FP16 values.
 inline F32 load_f16(const void* p) {
