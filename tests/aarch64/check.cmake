@@ -14,7 +14,8 @@ target_compile_definitions(fmt::fmt INTERFACE FMT_HEADER_ONLY)
 
 set(core ${CMAKE_SOURCE_DIR}/lib/core)
 ss_add_library(core SOURCES ${core}/check.cpp ${core}/clock.cpp ${core}/dtype.cpp ${core}/file.cpp ${core}/folder.cpp
-  ${core}/remembered_hashes.cpp ${core}/result.cpp ${core}/shape.cpp ${core}/shared_library.cpp ${core}/shared_lines.cpp ${core}/staging.cpp ${core}/units.cpp ${core}/utf8.cpp
+  ${core}/remembered_hashes.cpp ${core}/result.cpp ${core}/shape.cpp ${core}/shared_library.cpp ${core}/shared_lines.cpp
+  ${core}/staging.cpp ${core}/units.cpp ${core}/utf8.cpp
   ${CMAKE_SOURCE_DIR}/tests/aarch64/no_openssl.cpp DEPENDS fmt::fmt Threads::Threads)
 add_subdirectory(lib/backend)
 add_subdirectory(lib/backend_kit)
