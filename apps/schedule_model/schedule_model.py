@@ -30,7 +30,7 @@ class Machine:
 class Design:
     """How a loop gets to the threads and how its end gets to the caller. README.md describes the three below."""
     group_threads: int = 0   # threads that share an announcement and a counter; 0: all of them
-    at_most_slices: bool = False  # no more groups than the loop has slices for their threads
+    at_most_slices: bool = False  # one group for each group_threads slices begun
     fan_out: int = 0         # of a tree of announcements and counters instead; 0: none
 
     def group(self, thread):

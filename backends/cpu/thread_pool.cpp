@@ -107,9 +107,10 @@ void ThreadPool::describe_loop(std::int64_t n_items, std::int64_t slice_items, c
 
 void ThreadPool::announce_loop(int n_groups) {
   for (int group = 0; group < n_groups; ++group) {
-    std::atomic<std::uint32_t>& epoch = groups_[static_cast<std::size_t>(group)].epoch;
-    epoch.fetch_add(1, std::memory_order_release);
-    epoch.notify_all();
+    Group& of = groups_[static_cast<std::size_t>(group)];
+    // A thread counts itself as sleeping before it looks at the epoch for the last time, so that one of the two sees the other.
+    of.epoch.fetch_add(1);
+    if (of.n_sleeping.load() > 0) of.epoch.notify_all();
   }
 }
 
@@ -162,6 +163,7 @@ void ThreadPool::run_erased(std::int64_t n_items, std::int64_t slice_items, Slic
   pin_caller();
   const std::int64_t slice = std::min<std::int64_t>(slice_items, INT32_MAX);
   if (n_backing_off_ > 0) end_backoffs();
+  SS_CHECK(n_backing_off_ < n_threads_, "the caller never backs off");
   const int n_active = threads_of_loop(n_items, slice, n_threads_ - n_backing_off_);
   if (n_active == 1 || n_items <= slice) {
     for (std::int64_t first = 0; first < n_items; first += slice) {
@@ -185,7 +187,12 @@ void ThreadPool::announce_next(const NextStream& next) {
     of.next.store(next.items, std::memory_order_relaxed);
     of.next_item_bytes.store(next.item_bytes, std::memory_order_relaxed);
     of.next_items.store(next.n_items, std::memory_order_relaxed);
-    of.next_threads.store(next.n_threads, std::memory_order_relaxed);
+  }
+  // Threads that the loop does not need prefetch nothing.
+  for (int group = 0; group < n_groups(); ++group) {
+    std::atomic<int>& n_threads = groups_[static_cast<std::size_t>(group)].next_threads;
+    if (n_threads.load(std::memory_order_relaxed) != next.n_threads)
+      n_threads.store(next.n_threads, std::memory_order_relaxed);
   }
 }
 
@@ -196,7 +203,9 @@ void ThreadPool::prefetch_next(int thread, std::uint32_t epoch, Prefetched& pref
   if (thread >= n_threads) return;
   const std::int64_t item_bytes = group.next_item_bytes.load(std::memory_order_relaxed);
   const ItemRange items = range_of_thread(group.next_items.load(std::memory_order_relaxed), thread, n_threads);
-  const std::byte* const next = group.next.load(std::memory_order_relaxed) + items.first * item_bytes;
+  const std::byte* const stream = group.next.load(std::memory_order_relaxed);
+  if (stream == nullptr) return;
+  const std::byte* const next = stream + items.first * item_bytes;
   if (next != prefetched.from) prefetched = {next, 0};
   const std::int64_t end = std::min((items.end - items.first) * item_bytes, kPrefetchBytes);
   while (prefetched.bytes < end && group.epoch.load(std::memory_order_relaxed) == epoch) {
@@ -255,7 +264,8 @@ void ThreadPool::wait_for_all(Slices slices) {
     slot->backoff_factor = stays ? std::min(2 * slot->backoff_factor, kMaxBackoffFactor) : kBackoffFactor;
     slot->backoff_ns = slot->backoff_factor * (now - began_ns);
     slot->backoff_until_ns = now + slot->backoff_ns;
-    slot->backs_off.store(true, std::memory_order_relaxed);
+    // A thread that lost its CPU within a loop goes on with the next ones, and may be late again while it already backs off.
+    if (slot->backs_off.exchange(true, std::memory_order_relaxed)) continue;
     ++n_backing_off_;
   }
 }
@@ -279,10 +289,11 @@ bool ThreadPool::take_front(int thread, ItemRange& slice) {
 ThreadPool::Victim ThreadPool::longest_range(int first, int end, int thief) const {
   Victim victim;
   for (int i = 0; i < end - first; ++i) {
-    const auto candidate = static_cast<std::size_t>(first + (thief - first + i) % (end - first));
-    const std::uint64_t word = slots_[candidate].range.load(std::memory_order_acquire);
+    const int candidate = first + (thief - first + i) % (end - first);
+    const auto index = static_cast<std::size_t>(candidate);
+    const std::uint64_t word = slots_[index].range.load(std::memory_order_acquire);
     if (is_pinned_item(word) || size_of_word(word) <= size_of_word(victim.range)) continue;
-    victim = {candidate, word};
+    victim = {index, word};
   }
   return victim;
 }
@@ -343,7 +354,7 @@ void ThreadPool::work(int thread) {
   slot.holds_slice.store(false, std::memory_order_relaxed);
 }
 
-void ThreadPool::wait_for_loop(const Group& group, std::uint32_t seen) const {
+void ThreadPool::wait_for_loop(Group& group, std::uint32_t seen) const {
   // A loop that needs few threads is announced to few groups. Threads of the others go on polling as long as loops come, because
   // waking them for the next long loop would take longer than the short ones do.
   const std::atomic<std::uint32_t>& loops = groups_[0].epoch;
@@ -357,12 +368,14 @@ void ThreadPool::wait_for_loop(const Group& group, std::uint32_t seen) const {
     if (n_loops_now == n_loops) break;
     n_loops = n_loops_now;
   }
-  group.epoch.wait(seen, std::memory_order_acquire);
+  group.n_sleeping.fetch_add(1);
+  group.epoch.wait(seen);
+  group.n_sleeping.fetch_sub(1);
 }
 
 void ThreadPool::worker_loop(int thread) {
   pin(thread);
-  const Group& group = group_of(thread);
+  Group& group = group_of(thread);
   std::uint32_t seen = 0;
   Prefetched prefetched;
   while (!stopping_.load(std::memory_order_acquire)) {

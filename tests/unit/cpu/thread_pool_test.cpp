@@ -1,5 +1,7 @@
 #include "cpu/thread_pool.h"
 
+#include <sched.h>
+
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -66,7 +68,7 @@ TEST_CASE("the threads' ranges are contiguous, in order, and differ by one item 
   }
 }
 
-TEST_CASE("a loop is shared by whole groups of threads, of which no more have a slice each than it has slices") {
+TEST_CASE("a loop is shared by one group of threads for each eight slices begun") {
   CHECK(threads_of_loop(0, 1, 128) == kGroupThreads);
   CHECK(threads_of_loop(100, 100, 2) == 2);
   CHECK(threads_of_loop(64, 8, 128) == 8);
@@ -194,6 +196,35 @@ TEST_CASE("a slow chunk holds up one thread only") {
     n_done.fetch_add(1);
   });
   CHECK(others_went_on.load());
+}
+
+TEST_CASE("threads that are late in every loop, and late again while they back off, leave the caller a thread") {
+  // All on one CPU, so that a thread that sleeps in the middle of a slice goes on with later loops.
+  cpu_set_t before;
+  REQUIRE(sched_getaffinity(0, sizeof(before), &before) == 0);
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(static_cast<std::size_t>(sched_getcpu()), &one);
+  REQUIRE(sched_setaffinity(0, sizeof(one), &one) == 0);
+  {
+    ThreadPool pool({.n_threads = 6, .cpus = {}});
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    std::int64_t n_loops = 0;
+    while (std::chrono::steady_clock::now() < end) {
+      std::atomic<std::int64_t> n_done{0};
+      ++n_loops;
+      pool.run_ranges(200, 1, [&](std::int64_t first, std::int64_t, int thread) {
+        const auto begun = std::chrono::steady_clock::now();
+        while (std::chrono::steady_clock::now() - begun < std::chrono::microseconds(2)) {
+        }
+        if (thread > 0 && (first * 37 + n_loops * 101) % 64 == 0)
+          std::this_thread::sleep_for(std::chrono::microseconds(150));
+        n_done.fetch_add(1);
+      });
+      REQUIRE(n_done.load() == 200);
+    }
+  }
+  CHECK(sched_setaffinity(0, sizeof(before), &before) == 0);
 }
 
 TEST_CASE("a CPU that is not there leaves the thread unpinned and says so") {
