@@ -275,8 +275,9 @@ IDS = [(37 * i) % 500 + 4 for i in range(40)]
 MODELS = (*random_bundle.CLASSES, *tiny_models.MODELS)
 
 # Where rows are quantized, the last bit of a sum moves a value to the next step now and then, and every later position with
-# it. With the other models' seed that happens near the start of these, for one of the two variants.
-SEEDS = {"phi3-partial": 4, "seed_oss": 4, "mistral3": 5, "mistral3-ministral": 5}
+# it. With the other models' seed that happens near the start of these, for one of the two variants. (In E of qwen3_moe-unnormalized in
+# int4-w8a8 at position 6: of six changes of the products by a part in 2^21, one moves it there, too.)
+SEEDS = {"phi3-partial": 4, "seed_oss": 4, "mistral3": 5, "mistral3-ministral": 5, "qwen3_moe-unnormalized": 9}
 
 
 @contextlib.contextmanager
@@ -375,18 +376,14 @@ def test_r_and_e_are_those_of_a_second_implementation_for_every_class_and_varian
                 # Where rows are quantized, the last bit of a sum sometimes moves a value to the next step.
                 is_steep = quantize.quantizes_activations(variant)
                 typical = float(numpy.median(apart)) if is_steep else float(apart.max())
+                typical_of_e = float(numpy.median(of_envelope))
                 if variant == "fp8":
                     # A step is up to an eighth of a value: once one moved, every later position that attends to it differs.
                     same_in_fp8 += [float((one < 1e-4).mean()) for one in (apart, of_envelope)]
-                    typical = float(apart.min())
+                    typical, typical_of_e = float(apart.min()), float(of_envelope.min())
                 assert typical < 1e-4, (family, variant, typical)
-                if is_steep:
-                    # Of E such a step may choose another expert for a token, and then every later position that attends to it
-                    # differs. The positions before are the same, and same_in_e counts how many are.
-                    assert of_envelope.min() < 1e-4, (family, variant)
-                else:
-                    # The same holds for E, whose steps are those of BF16; the difference is far below E - R.
-                    assert numpy.median(of_envelope) < numpy.median(rounding) / 2, (family, variant)
+                # The same holds for E, whose steps are those of BF16; the difference is far below E - R.
+                assert typical_of_e < numpy.median(rounding) / 2, (family, variant)
                 same_in_e.append(float((of_envelope < 1e-4).mean()))
         assert sum(same_in_e) / len(same_in_e) > 0.6, (family, same_in_e)
     assert sum(same_in_fp8) / len(same_in_fp8) > 0.8, same_in_fp8
