@@ -421,7 +421,7 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
   const auto no = [](std::string reason) { return Error{ErrorCode::kUnsupported, std::move(reason)}; };
   const bool is_fp8 = scheme_.layout == CodeLayout::kFp8;
   if (scheme_.activations == CheckpointActivations::kOther) {
-    return no("activations that are not quantized for each token at run time");
+    return no("activations whose scales are fixed, shared by tokens, rounded or bounded");
   }
   if (scheme_.layout == CodeLayout::kMxfp4) return no("codes in E2M1");
   if (scheme_.bits != 4 && scheme_.bits != 8) return no(fmt::format("codes of {} bits", scheme_.bits));
@@ -435,6 +435,7 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
   }
   const bool is_by_row = n_groups_ == 1 && (!scheme_.block || scheme_.block->cols == 0);
   PublishedForm form{.encoding = has_zero_points ? kInt4Group32Zero : kInt4Group32, .group = is_by_row ? 0 : cols};
+  if (is_fp8 && !is_by_row) return no("scales of groups of codes in E4M3");
   if (form.group % kScaleGroupSize != 0)
     return no(fmt::format("groups of {}, no multiple of {}", cols, kScaleGroupSize));
   if (is_fp8) {
@@ -449,7 +450,8 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
                                                                         : CheckpointActivations::kAsTheyAre;
   const bool is_plain_int8 = form.encoding == kInt8PerRow && scheme_.activations == CheckpointActivations::kAsTheyAre;
   if (scheme_.activations != expected && !is_plain_int8) {
-    return no(is_fp8 ? "codes in E4M3 beside activations that are not" : "codes of these bits beside such activations");
+    return no(is_fp8 ? "codes in E4M3 beside activations with scales of another kind"
+                     : "codes of these bits beside such activations");
   }
   const bool has_f16 = has_int4_codes(form.encoding) || form.encoding == kInt8Group32;
   if (has_f16 && !has_scales_in_f16()) return no("scales that FP16 does not hold");

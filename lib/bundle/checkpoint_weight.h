@@ -40,7 +40,7 @@ class CheckpointWeight {
   void read_row(std::int64_t row, std::span<float> values) const;
 
   /// The form in which codes and scales of a quantized weight can be kept unchanged (published_weights.h). kUnsupported with the
-  /// reason, as a phrase such as "zero points", where there is none yet.
+  /// reason, as a phrase such as "act order", where there is none yet.
   [[nodiscard]] Result<PublishedForm> published_form() const;
   /// Writes the codes of one row, its scales and, where the form has any, its zero points as they are stored in published_form(), which
   /// is there, or in the same form with zero points.

@@ -239,6 +239,8 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
       return refuse(info, has_zeros ? "codes U8 of a matrix with zero points, with scales F16"
                                     : "codes U8, I8 or F8_E4M3 of a matrix, with scales F16 or F32");
     }
+    // Any other extent is bounded by the size of the file.
+    if (*info.shape.n_elements() == 0) return refuse(info, "codes of a matrix with rows and columns");
     if (*encoding == WeightEncoding::kFp8Group128 && rank != 2) return refuse(info, "codes of a matrix, in blocks");
     const std::int64_t n_cols = info.shape.extent(rank - 1) * (has_int4_codes(*encoding) ? 2 : 1);
     const PublishedForm form{*encoding, is_by_row(*encoding) ? 0 : known->group};

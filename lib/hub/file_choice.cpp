@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::string_view kConfigFile = "config.json";
 constexpr std::string_view kTokenizerFile = "tokenizer.json";
-/// Beside them the model of the tokenizer, where there is no tokenizer.json.
+/// A repository without tokenizer.json has the tokenizer's model instead (kTokenizerModelFiles).
 constexpr std::array<std::string_view, 9> kDescriptionFiles = {
     kConfigFile,           "generation_config.json", kTokenizerFile,
     "added_tokens.json",   "tokenizer_config.json",  "special_tokens_map.json",

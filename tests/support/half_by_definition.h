@@ -1,4 +1,4 @@
-// FP16 by the definition of binary16 in IEEE 754, in f64 arithmetic: what tests hold core/numbers against, which shifts bits.
+// FP16 by the definition of binary16 in IEEE 754, in f64 arithmetic: what tests hold core/half.h against, which shifts bits.
 #pragma once
 
 #include <algorithm>

@@ -115,7 +115,7 @@ TEST_CASE("why codes are not kept, and that a checkpoint's runtimes quantize act
   Notes notes;
   REQUIRE_OK(create(checkpoints() / "fp8-blocks", scratch.path() / "fp8", notes));
   REQUIRE(notes.lines.size() == 2);
-  CHECK(notes.lines[0].find("q_proj.weight has activations that are not quantized for each token") !=
+  CHECK(notes.lines[0].find("q_proj.weight has activations whose scales are fixed, shared by tokens") !=
         std::string::npos);
   CHECK(notes.lines[1].find("quantize activations") != std::string::npos);
   notes.lines.clear();
