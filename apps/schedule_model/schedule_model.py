@@ -30,7 +30,7 @@ class Machine:
 class Design:
     """How a loop gets to the threads and how its end gets to the caller. README.md describes the three below."""
     group_threads: int = 0   # threads that share an announcement and a counter; 0: all of them
-    at_most_slices: bool = False  # one group for each group_threads slices begun
+    by_slices: bool = False  # one group for each group_threads slices begun
     fan_out: int = 0         # of a tree of announcements and counters instead; 0: none
 
     def group(self, thread):
@@ -38,7 +38,7 @@ class Design:
 
 
 ONE_COUNTER = Design()
-GROUPS = Design(group_threads=8, at_most_slices=True)  # backends/cpu/thread_pool.h
+GROUPS = Design(group_threads=8, by_slices=True)  # backends/cpu/thread_pool.h
 TREE = Design(fan_out=8)
 
 
@@ -65,8 +65,8 @@ def starts(n_threads, machine, design):
             parent, child = divmod(thread - 1, design.fan_out)
             at.append(at[parent] + (child + 1) * machine.line_ns)
         return at
-    # The caller describes the loop to each group and stores a range for each thread of its own and for each other group. Then
-    # it announces the loop to one group after the other, whose threads read the announcement one after the other.
+    # The caller describes the loop to each group, then stores a range for each thread of its own group and one for each other
+    # group. It then announces the loop group by group; within a group the threads read the announcement one after the other.
     n_groups = design.group(n_threads - 1) + 1
     n_own = min(n_threads, design.group_threads or n_threads)
     described = n_groups if design.group_threads else 0
@@ -111,7 +111,7 @@ def counted(own, arrivals, line_ns):
 def simulate(loop, n_threads, machine, design=GROUPS):
     """ns from the caller's beginning of a loop to its knowing that the loop is over."""
     n_slice = loop.slice_items(n_threads)
-    if design.at_most_slices:
+    if design.by_slices:
         n_groups = math.ceil(math.ceil(loop.n_items / n_slice) / (design.group_threads or 1))
         n_threads = min(n_threads, n_groups * (design.group_threads or 1))
     if n_threads == 1 or loop.n_items <= n_slice:

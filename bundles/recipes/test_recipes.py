@@ -275,8 +275,8 @@ IDS = [(37 * i) % 500 + 4 for i in range(40)]
 MODELS = (*random_bundle.CLASSES, *tiny_models.MODELS)
 
 # Where rows are quantized, the last bit of a sum moves a value to the next step now and then, and every later position with
-# it. With the other models' seed that happens near the start of these, for one of the two variants. (In E of qwen3_moe-unnormalized in
-# int4-w8a8 at position 6: of six changes of the products by a part in 2^21, one moves it there, too.)
+# it. With the other models' seed this happens near the start of these models, for one of the variants. For qwen3_moe-unnormalized it
+# happens at position 6 of E in int4-w8a8, where perturbing the products by a part in 2^21 moves the same value in one of six trials.
 SEEDS = {"phi3-partial": 4, "seed_oss": 4, "mistral3": 5, "mistral3-ministral": 5, "qwen3_moe-unnormalized": 9}
 
 

@@ -147,6 +147,13 @@ Case wide_mixture(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
   return std::move(b.result);
 }
 
+/// A mixture of one encoding, whose inputs are exact in BF16 in half of the cases.
+Case quantized_mixture(const char* family, std::uint64_t seed, WeightEncoding encoding, ActQuant act) {
+  CaseBuilder b(family, seed);
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
+  return wide_mixture(std::move(b), encoding, act);
+}
+
 }  // namespace
 
 Case make_route_case(std::uint64_t seed) {
@@ -298,33 +305,23 @@ Case make_wide_mixture_case(std::uint64_t seed) {
 }
 
 Case make_quantized_group_mixture_case(std::uint64_t seed) {
-  CaseBuilder b("grouped_matmul_g32_w8a8", seed);
-  b.is_exact_in_bf16 = b.dice.chance(0.5);
-  return wide_mixture(std::move(b), WeightEncoding::kInt8Group32, ActQuant::kInt8PerRow);
+  return quantized_mixture("grouped_matmul_g32_w8a8", seed, WeightEncoding::kInt8Group32, ActQuant::kInt8PerRow);
 }
 
 Case make_quantized_int4_mixture_case(std::uint64_t seed) {
-  CaseBuilder b("grouped_matmul_int4_w8a8", seed);
-  b.is_exact_in_bf16 = b.dice.chance(0.5);
-  return wide_mixture(std::move(b), WeightEncoding::kInt4Group32, ActQuant::kInt8PerRow);
+  return quantized_mixture("grouped_matmul_int4_w8a8", seed, WeightEncoding::kInt4Group32, ActQuant::kInt8PerRow);
 }
 
 Case make_fp8_group_mixture_case(std::uint64_t seed) {
-  CaseBuilder b("grouped_matmul_fp8_g128", seed);
-  b.is_exact_in_bf16 = b.dice.chance(0.5);
-  return wide_mixture(std::move(b), WeightEncoding::kFp8Group128, ActQuant::kFp8PerGroup128);
+  return quantized_mixture("grouped_matmul_fp8_g128", seed, WeightEncoding::kFp8Group128, ActQuant::kFp8PerGroup128);
 }
 
 Case make_int4_zero_mixture_case(std::uint64_t seed) {
-  CaseBuilder b("grouped_matmul_int4_zp", seed);
-  b.is_exact_in_bf16 = b.dice.chance(0.5);
-  return wide_mixture(std::move(b), WeightEncoding::kInt4Group32Zero, ActQuant::kNone);
+  return quantized_mixture("grouped_matmul_int4_zp", seed, WeightEncoding::kInt4Group32Zero, ActQuant::kNone);
 }
 
 Case make_fp8_mixture_case(std::uint64_t seed) {
-  CaseBuilder b("grouped_matmul_fp8", seed);
-  b.is_exact_in_bf16 = b.dice.chance(0.5);
-  return wide_mixture(std::move(b), WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow);
+  return quantized_mixture("grouped_matmul_fp8", seed, WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow);
 }
 
 }  // namespace secondsource::conformance

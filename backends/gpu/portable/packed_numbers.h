@@ -1,14 +1,15 @@
 #pragma once
-// Numbers of 4 and 8 bits, several in a word, become f32 or BF16: int8, int4, and E4M3 (core/e4m3.h). And the rounding to E4M3.
+// Converts packed int8, int4 and E4M3 (core/e4m3.h) codes to f32 or BF16, and rounds f32 to E4M3.
 //
-// GPUs convert an integer at a quarter of the rate of an addition or slower. So the bits are put behind the exponent of a number whose
-// last place is 1: it is that number plus the code, exactly, and one subtraction takes the number away again. In FP16 one
-// instruction does it for two codes (Kim, Henry, Fahim, Awadalla, "Who Says Elephants Can't Run", arXiv:2211.10017).
+// GPUs convert integers at a quarter of the rate of additions, or slower. Integer codes are therefore written into the low mantissa
+// bits of a constant whose last mantissa bit is worth 1 (1024 in FP16, 2^23 in f32). The result is exactly that constant plus the
+// code, and subtracting the constant leaves the code. In FP16 one instruction does so for two codes (Kim, Henry, Fahim, Awadalla, "Who Says Elephants Can't Run", arXiv:2211.10017).
 //
 // Every E4M3 number is exact in FP16, BF16 and f32, and a product of two has eight bits, so that it does not matter in which of the
-// types they are multiplied. sm_89 and newer convert two codes to FP16 in one instruction. Elsewhere the bits of exponent and
-// mantissa are moved to their places in FP16 (BF16), where they are a number whose exponent is 8 (120) too small, also where it is
-// subnormal; one exact multiplication for two of them corrects it. The two codes that are no number do not reach a backend.
+// types they are multiplied. sm_89 and newer convert two codes to FP16 in one instruction. Elsewhere the exponent and mantissa bits of
+// a code are shifted to their places in FP16 or BF16. Since the exponent biases differ, the result is too small by 2^8 in FP16 and by
+// 2^120 in BF16, for subnormal codes as well; one multiplication corrects two values exactly. The two NaN codes of E4M3 never reach a
+// backend.
 
 #include "gpu/portable/storage.h"
 
@@ -33,7 +34,7 @@ SS_DEVICE Halves halves_of(std::uint32_t word) {
 /// (bits & mask) | set
 SS_DEVICE std::uint32_t and_or(std::uint32_t bits, std::uint32_t mask, std::uint32_t set) {
 #if defined(__CUDA_ARCH__)
-  // nvcc makes two instructions of it if two of the operands are constants.
+  // When two operands are constants, nvcc splits the expression into two instructions, so the single LOP3 is written out.
   std::uint32_t result;
   asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(result) : "r"(bits), "r"(mask), "r"(set));
   return result;

@@ -199,7 +199,7 @@ TEST_CASE("a slow chunk holds up one thread only") {
 }
 
 TEST_CASE("threads that are late in every loop, and late again while they back off, leave the caller a thread") {
-  // All on one CPU, so that a thread that sleeps in the middle of a slice goes on with later loops.
+  // All threads share one CPU, so that a thread that sleeps in the middle of a slice may still be working when later loops begin.
   cpu_set_t before;
   REQUIRE(sched_getaffinity(0, sizeof(before), &before) == 0);
   cpu_set_t one;
