@@ -182,17 +182,16 @@ void ThreadPool::run_erased(std::int64_t n_items, std::int64_t slice_items, Slic
 }
 
 void ThreadPool::announce_next(const NextStream& next) {
-  for (int group = 0; group * kGroupThreads < next.n_threads; ++group) {
-    Group& of = groups_[static_cast<std::size_t>(group)];
-    of.next.store(next.items, std::memory_order_relaxed);
-    of.next_item_bytes.store(next.item_bytes, std::memory_order_relaxed);
-    of.next_items.store(next.n_items, std::memory_order_relaxed);
-  }
-  // Threads that the loop does not need prefetch nothing.
   for (int group = 0; group < n_groups(); ++group) {
-    std::atomic<int>& n_threads = groups_[static_cast<std::size_t>(group)].next_threads;
-    if (n_threads.load(std::memory_order_relaxed) != next.n_threads)
-      n_threads.store(next.n_threads, std::memory_order_relaxed);
+    Group& of = groups_[static_cast<std::size_t>(group)];
+    if (group * kGroupThreads < next.n_threads) {
+      of.next.store(next.items, std::memory_order_relaxed);
+      of.next_item_bytes.store(next.item_bytes, std::memory_order_relaxed);
+      of.next_items.store(next.n_items, std::memory_order_relaxed);
+    }
+    // Threads that the loop does not need prefetch nothing.
+    const bool is_known = of.next_threads.load(std::memory_order_relaxed) == next.n_threads;
+    if (!is_known) of.next_threads.store(next.n_threads, std::memory_order_relaxed);
   }
 }
 

@@ -245,7 +245,7 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     const std::int64_t n_cols = info.shape.extent(rank - 1) * (has_int4_codes(*encoding) ? 2 : 1);
     const PublishedForm form{*encoding, is_by_row(*encoding) ? 0 : known->group};
     const Shape shape = with_columns(info.shape, n_cols);
-    if (n_cols == 0 || of_scales.shape != stored_shape_of_scales(form, shape)) {
+    if (of_scales.shape != stored_shape_of_scales(form, shape)) {
       return refuse(of_scales, fmt::format("scales of {} as {} has them", info.shape.to_string(), variant));
     }
     if (has_zeros && (zeros->second.info.dtype_name != "I8" || zeros->second.info.shape != of_scales.shape)) {
