@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "core/half.h"
 #include "core/random.h"
@@ -26,9 +27,13 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
   pool_.resize(static_cast<std::size_t>(kPoolValues) * transfer_bytes_per_value(encoding));
   const float deviation = 1.0F / std::sqrt(static_cast<float>(n_cols));
   const float half_width = deviation * std::sqrt(3.0F);  // a uniform distribution with that deviation
-  const float largest = has_int4_codes(encoding) ? 7.0F : has_fp8_codes(encoding) ? kE4m3Max : 127.0F;
-  // The scales of groups are stored as FP16.
-  scale_ = round_to_f16(half_width / largest);
+  const bool is_mxfp4 = encoding == WeightEncoding::kMxfp4Group32;
+  const float largest = has_int4_codes(encoding)  ? 7.0F
+                        : is_mxfp4                ? kE2m1Max
+                        : has_fp8_codes(encoding) ? kE4m3Max
+                                                  : 127.0F;
+  // The scales of groups are stored as FP16, those of MXFP4 are powers of two.
+  scale_ = is_mxfp4 ? to_float(to_e8m0(half_width / largest)) : round_to_f16(half_width / largest);
   for (std::int64_t i = 0; i < kPoolValues; ++i) {
     const auto unit = static_cast<float>(2.0 * random_unit(seed, static_cast<std::uint64_t>(i)) - 1.0);
     switch (encoding) {
@@ -46,6 +51,9 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
       case WeightEncoding::kInt4Group32:
       case WeightEncoding::kInt4Group32Zero:
         put(pool_, i, static_cast<std::int8_t>(std::lround(unit * largest)));
+        break;
+      case WeightEncoding::kMxfp4Group32:
+        put(pool_, i, static_cast<std::uint8_t>(random_bits(seed + 2, static_cast<std::uint64_t>(i)) % 16));
         break;
       case WeightEncoding::kFp8PerRow:
       case WeightEncoding::kFp8Group128:

@@ -12,6 +12,7 @@
 #include "backend_kit/weight_rows.h"
 #include "core/check.h"
 #include "core/checked.h"
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "core/half.h"
 #include "cpu/tile_packing.h"
@@ -232,6 +233,13 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
         const unsigned nibble = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
         const int q = static_cast<int>(nibble ^ 8U) - 8;
         value = to_float(read<F16>(group + 256, lane)) * static_cast<float>(q);
+        break;
+      }
+      case WeightEncoding::kMxfp4Group32: {
+        const std::byte* const group = tile + k / kGroupColumns * kMxfp4GroupBytes;
+        const NibblePlace place = nibble_place(k % kGroupColumns, lane);
+        const unsigned nibble = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
+        value = to_float(read<E8m0>(group + 256, lane)) * to_float(E2m1{static_cast<std::uint8_t>(nibble)});
         break;
       }
       case WeightEncoding::kInt4Group32Zero: {

@@ -231,8 +231,10 @@ KernelTable kernels_of(Isa isa, const ProductChoice& choice) {
   for (const auto& [product, arithmetic] : choice.products) {
     if (arithmetic == Arithmetic::kBf16) continue;
     take_from(kernel_table(kWidening), product, table);
-    // With zero points int4 is decoded in the same way.
-    if (product == Product::kInt4) take_from(kernel_table(kWidening), Product::kInt4Zero, table);
+    // With zero points int4 is decoded in the same way, and mxfp4 by other tables of the same size.
+    if (product != Product::kInt4) continue;
+    take_from(kernel_table(kWidening), Product::kInt4Zero, table);
+    take_from(kernel_table(kWidening), Product::kMxfp4, table);
   }
   return table;
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/checked.h"
+#include "core/e2m1.h"
 #include "core/half.h"
 #include "core/vector_clones.h"
 
@@ -95,12 +96,13 @@ void pack_halves(const std::byte* rows, std::size_t stride, std::size_t n_cols, 
   }
 }
 
-/// Stores a group of 32 columns from its transposed words, eight per row, and its scales, which are `stride` apart.
+/// Stores a group of 32 columns from its transposed words, eight per row, and its scales, which are `stride` apart, in FP16 or, of
+/// mxfp4, in E8M0.
 SS_VECTOR_CLONES void store_group(const std::uint32_t* words, const float* scales, std::size_t stride,
                                   WeightEncoding encoding, std::byte* to) {
   auto* const out = reinterpret_cast<std::uint32_t*>(to);
   std::size_t n_words = kGroupColumns / 4;
-  if (has_int4_codes(encoding)) {
+  if (has_four_bit_codes(encoding)) {
     n_words = kGroupColumns / 8;
     for (std::size_t word = 0; word < n_words; ++word) {
       const std::uint32_t* const low = words + 2 * word * kRows;
@@ -111,6 +113,12 @@ SS_VECTOR_CLONES void store_group(const std::uint32_t* words, const float* scale
   }
   std::array<float, kRows> of_rows;
   for (std::size_t row = 0; row < kRows; ++row) of_rows[row] = scales[row * stride];
+  if (encoding == WeightEncoding::kMxfp4Group32) {
+    std::array<E8m0, kRows> exponents;
+    for (std::size_t row = 0; row < kRows; ++row) exponents[row] = to_e8m0(of_rows[row]);
+    std::memcpy(out + n_words * kRows, exponents.data(), sizeof exponents);
+    return;
+  }
   std::array<F16, kRows> halves;
   for (std::size_t row = 0; row < kRows; ++row) halves[row] = to_f16(of_rows[row]);
   std::memcpy(out + n_words * kRows, halves.data(), sizeof halves);
@@ -144,6 +152,8 @@ TileLayout tile_layout(WeightEncoding encoding) {
       return {kGroupColumns, kInt4ZeroGroupBytes};
     case WeightEncoding::kFp8Group128:
       return {kFp8GroupColumns, kFp8GroupBytes};
+    case WeightEncoding::kMxfp4Group32:
+      return {kGroupColumns, kMxfp4GroupBytes};
   }
   return {1, 64};
 }
@@ -197,6 +207,7 @@ void TilePacker::pack(std::int64_t n_rows, std::byte* tile) {
     case WeightEncoding::kInt8Group32:
     case WeightEncoding::kInt4Group32:
     case WeightEncoding::kInt4Group32Zero:
+    case WeightEncoding::kMxfp4Group32:
       return pack_groups(rows, padded_row_bytes_, tile);
     case WeightEncoding::kFp8Group128:
       return pack_fp8_groups(rows, padded_row_bytes_, tile);

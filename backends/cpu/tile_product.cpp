@@ -29,6 +29,8 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
       return Product::kInt4Zero;
     case WeightEncoding::kFp8Group128:
       return Product::kFp8Group;
+    case WeightEncoding::kMxfp4Group32:
+      return Product::kMxfp4;
   }
   return Product::kF32;
 }

@@ -36,6 +36,8 @@ std::string_view to_string(WeightEncoding encoding) {
       return "int4-zp";
     case WeightEncoding::kFp8Group128:
       return "fp8-g128";
+    case WeightEncoding::kMxfp4Group32:
+      return "mxfp4";
   }
   return "unknown";
 }
@@ -53,6 +55,7 @@ std::size_t transfer_bytes_per_value(WeightEncoding encoding) {
     case WeightEncoding::kFp8PerRow:
     case WeightEncoding::kInt4Group32Zero:
     case WeightEncoding::kFp8Group128:
+    case WeightEncoding::kMxfp4Group32:
       return 1;
   }
   return 0;
@@ -65,6 +68,7 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
       return 1;
     case WeightEncoding::kInt8Group32:
     case WeightEncoding::kInt4Group32:
+    case WeightEncoding::kMxfp4Group32:
       return ceil_divide(n_cols, kScaleGroupSize);
     case WeightEncoding::kInt4Group32Zero:
       return 2 * ceil_divide(n_cols, kScaleGroupSize);
@@ -76,10 +80,12 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
 }
 
 double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols) {
-  const double value_bytes = has_int4_codes(encoding) ? 0.5 : static_cast<double>(transfer_bytes_per_value(encoding));
+  const double value_bytes =
+      has_four_bit_codes(encoding) ? 0.5 : static_cast<double>(transfer_bytes_per_value(encoding));
   double scale_bytes = 2;
   if (encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow) scale_bytes = 4;
   if (encoding == WeightEncoding::kInt4Group32Zero) scale_bytes = 1.25;  // of two floats: a scale and a zero point
+  if (encoding == WeightEncoding::kMxfp4Group32) scale_bytes = 1;
   if (encoding == WeightEncoding::kFp8Group128)
     scale_bytes = 4.0 / static_cast<double>(kFp8GroupSize);  // one for 128 rows
   const auto n_scales = static_cast<double>(scales_per_row(encoding, n_cols));

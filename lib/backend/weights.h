@@ -30,12 +30,14 @@ enum class WeightEncoding : std::uint8_t {
   /// exactly
   kInt4Group32Zero,
   kFp8Group128,  ///< w[n, k] = scale[n, k / 128] * q[n, k], q in E4M3, scale f32, which rows of a block of the checkpoint share
+  /// w[n, k] = scale[n, k / 32] * q[n, k], q in E2M1 (core/e2m1.h), scale a power of two from 2^-127 to 2^127 (passed as f32, exactly)
+  kMxfp4Group32,
 };
 
 [[nodiscard]] std::string_view to_string(WeightEncoding encoding);
 
-/// Number of columns that share one scale, and a zero point where there are any, in kInt8Group32, kInt4Group32 and kInt4Group32Zero;
-/// the last group of a row may be shorter.
+/// Number of columns that share one scale, and a zero point where there are any, in kInt8Group32, kInt4Group32, kInt4Group32Zero and
+/// kMxfp4Group32; the last group of a row may be shorter.
 inline constexpr std::int64_t kScaleGroupSize = 32;
 
 /// Number of columns that share one scale in kFp8Group128, and of activations in ActQuant::kFp8PerGroup128; the last group of a row
@@ -47,13 +49,18 @@ inline constexpr std::int64_t kFp8GroupSize = 128;
   return encoding == WeightEncoding::kFp8PerRow || encoding == WeightEncoding::kFp8Group128;
 }
 
-/// True if a code has four bits, of which two are stored in a byte.
+/// True if a code is a two's complement number of four bits.
 [[nodiscard]] constexpr bool has_int4_codes(WeightEncoding encoding) {
   return encoding == WeightEncoding::kInt4Group32 || encoding == WeightEncoding::kInt4Group32Zero;
 }
 
-/// Bytes of one value as a WeightSource delivers it: f32 4, bf16 and f16 2, int8, int4 (one int8 per value) and
-/// fp8 1.
+/// True if a code has four bits, of which two are stored in a byte.
+[[nodiscard]] constexpr bool has_four_bit_codes(WeightEncoding encoding) {
+  return has_int4_codes(encoding) || encoding == WeightEncoding::kMxfp4Group32;
+}
+
+/// Bytes of one value as a WeightSource delivers it: f32 4, bf16 and f16 2, int8, int4 (one int8 per value), fp8 and mxfp4 (an
+/// E2M1 number in the low bits of a byte) 1.
 [[nodiscard]] std::size_t transfer_bytes_per_value(WeightEncoding encoding);
 
 /// Number of floats beside the codes of a row of `n_cols` values: 0 if unquantized, 1 scale for kInt8PerRow and kFp8PerRow,
@@ -61,9 +68,9 @@ inline constexpr std::int64_t kFp8GroupSize = 128;
 /// after them.
 [[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
 
-/// The fewest bytes that a matrix takes wherever it is stored: its values, half a byte for an int4, its scales, f32
-/// per row or FP16 per group of 32 or f32 per 128 x 128 values, and half a byte for a zero point. Weight traffic and memory
-/// rates are counted in these bytes.
+/// The fewest bytes that a matrix takes wherever it is stored: its values, half a byte for a code of four bits, its scales, f32
+/// per row or FP16 per group of 32 (in mxfp4 a byte) or f32 per 128 x 128 values, and half a byte for a zero point. Weight
+/// traffic and memory rates are counted in these bytes.
 [[nodiscard]] double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols);
 
 /// The stored bytes from which rows are made.

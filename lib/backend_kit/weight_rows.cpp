@@ -5,6 +5,7 @@
 
 #include "backend/check_graph.h"
 #include "core/check.h"
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "core/half.h"
 
@@ -106,6 +107,16 @@ void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const Weig
           const float zero_point = of_row[static_cast<std::size_t>(n_groups) + group];
           out[i] = of_row[group] * (static_cast<float>(load<std::int8_t>(bytes, i)) - zero_point);
         }
+      }
+      return;
+    }
+    case WeightEncoding::kMxfp4Group32: {
+      const std::int64_t n_groups = scales_per_row(encoding, n_cols);
+      for (std::size_t i = 0; i < n; ++i) {
+        const auto row = static_cast<std::int64_t>(i) / n_cols;
+        const auto col = static_cast<std::int64_t>(i) % n_cols;
+        const float scale = rows.scales[static_cast<std::size_t>(row * n_groups + col / kScaleGroupSize)];
+        out[i] = scale * to_float(load<E2m1>(bytes, i));
       }
       return;
     }

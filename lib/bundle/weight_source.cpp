@@ -121,6 +121,7 @@ bool encode_row(WeightEncoding encoding, std::span<const float> row, std::span<s
       return quantize_row_int4(row, q, scales);
     case WeightEncoding::kInt4Group32Zero:
     case WeightEncoding::kFp8Group128:
+    case WeightEncoding::kMxfp4Group32:
       break;  // only of published codes, which are given as they are
   }
   return false;

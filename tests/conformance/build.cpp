@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/checked.h"
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "core/half.h"
 
@@ -113,6 +114,30 @@ void quantize_row_with_zeros(std::span<const float> w, std::vector<std::byte>& v
   scales.insert(scales.end(), zeros.begin(), zeros.end());
 }
 
+/// The E2M1 number nearest to a value of at most 6 in magnitude.
+E2m1 nearest_e2m1(float value) {
+  E2m1 nearest;
+  for (std::uint8_t bits = 0; bits < 16; ++bits) {
+    const E2m1 code{bits};
+    if (std::signbit(to_float(code)) != std::signbit(value)) continue;
+    const float distance = std::fabs(to_float(code) - value);
+    if (bits % 8 == 0 || distance < std::fabs(to_float(nearest) - value)) nearest = code;
+  }
+  return nearest;
+}
+
+/// MXFP4: of each group the least power of two by which no value exceeds 6.
+void quantize_row_mxfp4(std::span<const float> w, std::vector<std::byte>& values, std::vector<float>& scales) {
+  for (std::size_t first = 0; first < w.size(); first += kScaleGroupSize) {
+    const auto group = w.subspan(first, std::min<std::size_t>(kScaleGroupSize, w.size() - first));
+    float largest = 0.0F;
+    for (const float value : group) largest = std::max(largest, std::fabs(value));
+    const float scale = largest == 0.0F ? 1.0F : std::exp2(std::ceil(std::log2(largest / kE2m1Max)));
+    for (const float value : group) store(values, nearest_e2m1(value / scale));
+    scales.push_back(scale);
+  }
+}
+
 std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::int64_t n_rows, std::int64_t n_cols,
                                            WeightEncoding encoding) {
   std::vector<std::byte> bytes;
@@ -150,6 +175,9 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
       case WeightEncoding::kInt4Group32Zero:
         quantize_row_with_zeros(w, bytes, scales);
         break;
+      case WeightEncoding::kMxfp4Group32:
+        quantize_row_mxfp4(w, bytes, scales);
+        break;
     }
   }
   return std::make_shared<MemorySource>(std::move(bytes), std::move(scales), n_rows);
@@ -185,7 +213,11 @@ void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, Weight
   }
   if (encoding == WeightEncoding::kInt4Group32Zero) return make_exact_with_zeros(dice, values, n_cols);
   const bool is_fp8 = has_fp8_codes(encoding);
-  const float largest_q = is_fp8 ? kE4m3Max : encoding == WeightEncoding::kInt4Group32 ? 7.0F : 127.0F;
+  const bool is_mxfp4 = encoding == WeightEncoding::kMxfp4Group32;
+  const float largest_q = is_fp8                                     ? kE4m3Max
+                          : is_mxfp4                                 ? kE2m1Max
+                          : encoding == WeightEncoding::kInt4Group32 ? 7.0F
+                                                                     : 127.0F;
   const bool is_by_row = encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
   const std::int64_t group = is_by_row ? n_cols : is_fp8 ? kFp8GroupSize : kScaleGroupSize;
   for (std::int64_t at = 0; at < static_cast<std::int64_t>(values.size());) {
@@ -196,7 +228,10 @@ void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, Weight
     float scale = std::exp2(std::ceil(std::log2(largest / largest_q)));
     // In some rows of E4M3 one value is so much larger than the others that many of these are subnormal.
     if (is_fp8) scale *= std::exp2(static_cast<float>(dice.one_of({0, 0, 6, 12})));
-    for (float& value : part) value = scale * (is_fp8 ? nearest_e4m3(value / scale) : std::nearbyint(value / scale));
+    for (float& value : part) {
+      const float q = value / scale;
+      value = scale * (is_fp8 ? nearest_e4m3(q) : is_mxfp4 ? to_float(nearest_e2m1(q)) : std::nearbyint(q));
+    }
     part[static_cast<std::size_t>(dice.between(0, static_cast<std::int32_t>(n) - 1))] = scale * largest_q;
     at += n;
   }

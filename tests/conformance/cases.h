@@ -57,6 +57,8 @@ Case make_quantized_group_mixture_case(std::uint64_t seed);
 Case make_quantized_int4_mixture_case(std::uint64_t seed);
 Case make_fp8_mixture_case(std::uint64_t seed);
 Case make_int4_zero_mixture_case(std::uint64_t seed);
+Case make_mxfp4_matmul_case(std::uint64_t seed);
+Case make_mxfp4_mixture_case(std::uint64_t seed);
 Case make_fp8_group_mixture_case(std::uint64_t seed);
 Case make_window_case(std::uint64_t seed);
 Case make_layer_case(std::uint64_t seed);

@@ -355,6 +355,10 @@ Case make_int4_zero_matmul_case(std::uint64_t seed) {
   return make_product("matmul_int4_zp", seed, WeightEncoding::kInt4Group32Zero, kAllExtents);
 }
 
+Case make_mxfp4_matmul_case(std::uint64_t seed) {
+  return make_product("matmul_mxfp4", seed, WeightEncoding::kMxfp4Group32, kAllExtents);
+}
+
 Case make_fp8_matmul_case(std::uint64_t seed) {
   return make_product("matmul_fp8", seed, WeightEncoding::kFp8PerRow, kAllExtents);
 }

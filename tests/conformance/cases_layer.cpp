@@ -303,6 +303,8 @@ std::span<const Family> families() {
       {"latent_growth", make_latent_growth_case, 12},
       {"matmul_int4_zp", make_int4_zero_matmul_case, 40},
       {"grouped_matmul_int4_zp", make_int4_zero_mixture_case, 12},
+      {"matmul_mxfp4", make_mxfp4_matmul_case, 40},
+      {"grouped_matmul_mxfp4", make_mxfp4_mixture_case, 12},
       {"matmul_fp8_g128", make_fp8_group_matmul_case, 40},
       {"grouped_matmul_fp8_g128", make_fp8_group_mixture_case, 12},
       {"not_finite_fp8_g128", make_not_finite_fp8_group_case, 20},

@@ -320,6 +320,10 @@ Case make_int4_zero_mixture_case(std::uint64_t seed) {
   return quantized_mixture("grouped_matmul_int4_zp", seed, WeightEncoding::kInt4Group32Zero, ActQuant::kNone);
 }
 
+Case make_mxfp4_mixture_case(std::uint64_t seed) {
+  return quantized_mixture("grouped_matmul_mxfp4", seed, WeightEncoding::kMxfp4Group32, ActQuant::kNone);
+}
+
 Case make_fp8_mixture_case(std::uint64_t seed) {
   return quantized_mixture("grouped_matmul_fp8", seed, WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow);
 }

@@ -1,6 +1,7 @@
 #include "conformance/mutants.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <functional>
@@ -580,6 +581,30 @@ class FlushedCodes final : public WeightSource {
   std::shared_ptr<const WeightSource> inner_;
 };
 
+/// A source in MXFP4, of whose codes some are changed.
+class ChangedE2m1 final : public WeightSource {
+ public:
+  ChangedE2m1(std::shared_ptr<const WeightSource> inner, Bug bug) : inner_(std::move(inner)), bug_(bug) {}
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    SS_TRY_VOID(inner_->read_rows(first_row, n_rows, values, scales));
+    // The codes of 0, 1, 2, 3, 4, 4, 6 and 6: whole numbers that E2M1 has or has nearly.
+    constexpr std::array<std::uint8_t, 8> kWhole = {0, 2, 4, 5, 6, 6, 7, 7};
+    for (std::byte& value : values) {
+      const auto magnitude = static_cast<std::uint8_t>(value & std::byte{7});
+      std::uint8_t changed = magnitude;
+      if (bug_ == Bug::kMxfp4CodesTakenForIntegers) changed = kWhole[magnitude];
+      if (bug_ == Bug::kMxfp4SubnormalDropped && magnitude == 1) changed = 0;
+      value = (value & std::byte{8}) | static_cast<std::byte>(changed);
+    }
+    return {};
+  }
+
+ private:
+  std::shared_ptr<const WeightSource> inner_;
+  Bug bug_;
+};
+
 /// Changes the batches that submit() gets.
 class MutantStep final : public Step {
  public:
@@ -629,6 +654,7 @@ class MutantBackend final : public ReferenceBackend {
     }
     if ((bug_ == Bug::kInt8GroupOffByOne && spec.encoding == WeightEncoding::kInt8Group32) ||
         (bug_ == Bug::kInt4GroupOffByOne && spec.encoding == WeightEncoding::kInt4Group32) ||
+        (bug_ == Bug::kMxfp4GroupOffByOne && spec.encoding == WeightEncoding::kMxfp4Group32) ||
         (bug_ == Bug::kFp8GroupOffByOne && spec.encoding == WeightEncoding::kFp8Group128)) {
       for (WeightPart& part : changed.parts) part.source = std::make_shared<ShiftedScales>(part.source);
     }
@@ -636,6 +662,9 @@ class MutantBackend final : public ReferenceBackend {
       for (WeightPart& part : changed.parts) {
         part.source = std::make_shared<ChangedZeros>(part.source, spec.n_cols, bug_);
       }
+    }
+    if (spec.encoding == WeightEncoding::kMxfp4Group32) {
+      for (WeightPart& part : changed.parts) part.source = std::make_shared<ChangedE2m1>(part.source, bug_);
     }
     if (bug_ == Bug::kFp8WeightsFlushed && spec.encoding == WeightEncoding::kFp8PerRow) {
       for (WeightPart& part : changed.parts) part.source = std::make_shared<FlushedCodes>(part.source);
@@ -771,6 +800,9 @@ std::span<const Mutant> mutants() {
       {Bug::kFp8GroupOffByOne, "scales of neighbouring FP8 groups exchanged",
        "matmul_fp8_g128 grouped_matmul_fp8_g128"},
       {Bug::kFp8GroupsTakenForRows, "activations of FP8 groups quantized by row", "matmul_fp8_g128"},
+      {Bug::kMxfp4GroupOffByOne, "scales of neighbouring MXFP4 groups exchanged", "matmul_mxfp4 grouped_matmul_mxfp4"},
+      {Bug::kMxfp4CodesTakenForIntegers, "E2M1 codes taken for integers", "matmul_mxfp4 grouped_matmul_mxfp4"},
+      {Bug::kMxfp4SubnormalDropped, "the subnormal E2M1 number taken for zero", "matmul_mxfp4 grouped_matmul_mxfp4"},
   };
   return kMutants;
 }

@@ -84,6 +84,9 @@ enum class Bug : std::uint8_t {
   kZeroPointsAdded,
   kFp8GroupOffByOne,
   kFp8GroupsTakenForRows,
+  kMxfp4GroupOffByOne,
+  kMxfp4CodesTakenForIntegers,
+  kMxfp4SubnormalDropped,
 };
 
 struct Mutant {

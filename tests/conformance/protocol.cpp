@@ -223,7 +223,7 @@ Finding check_weights(const MakeBackend& make) {
   for (const WeightEncoding encoding :
        {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
         WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kFp8PerRow,
-        WeightEncoding::kInt4Group32Zero, WeightEncoding::kFp8Group128}) {
+        WeightEncoding::kInt4Group32Zero, WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32}) {
     if (!(*backend)->supports_weight(encoding, ActQuant::kNone).supported) continue;
     for (const bool gated : {false, true}) {
       CaseBuilder b("weights", 3);

@@ -94,12 +94,20 @@ inline void pack_as_base(const PackArgs& args) {
 /// From this many rows on, int4 is multiplied in BF16 pieces: one thread of a Xeon with AMX took 0.65 of the time of digits for 8
 /// rows, and 1.05 for 5 (November 2026).
 inline constexpr int kInt4PiecesFromRows = 6;
-inline constexpr ProductKernel kInt4Pieces = {ActType::kBf16Pieces,
-                                              kGroupColumns,
-                                              kGroupColumns,
-                                              kPieceRows,
-                                              multiply_int4_pieces<Tiles, int4_group_values>,
-                                              "matmul_int4_bf16pieces_f32acc"};
+inline constexpr ProductKernel kInt4Pieces = {
+    ActType::kBf16Pieces,
+    kGroupColumns,
+    kGroupColumns,
+    kPieceRows,
+    multiply_pieces<Tiles, Int4Groups, nibble_group_values<Int4Pairs>, load_f16>,
+    "matmul_int4_bf16pieces_f32acc"};
+inline constexpr ProductKernel kMxfp4Pieces = {
+    ActType::kBf16Pieces,
+    kGroupColumns,
+    kGroupColumns,
+    kPieceRows,
+    multiply_pieces<Tiles, Mxfp4Groups, nibble_group_values<Mxfp4Pairs>, load_e8m0>,
+    "matmul_mxfp4_bf16pieces_f32acc"};
 
 inline void use_digits(KernelTable& table) {
   table.pack = pack_with_digits<pack_as_base>;
@@ -121,6 +129,17 @@ inline void use_digits(KernelTable& table) {
                                          nullptr,
                                          &kInt4Pieces,
                                          kInt4PiecesFromRows};
+  // Its codes are unpacked by as many instructions, so it takes the kernels of int4 for the same numbers of rows; not timed.
+  table.products[int(Product::kMxfp4)] = {ActType::kDigitsNibbles,
+                                          kGroupColumns,
+                                          kGroupColumns,
+                                          kDigitRows,
+                                          multiply_digit_groups<Tiles, DotU8, Mxfp4Groups, kActivationDigits>,
+                                          "matmul_mxfp4_digits_f32acc",
+                                          "",
+                                          nullptr,
+                                          &kMxfp4Pieces,
+                                          kInt4PiecesFromRows};
   table.products[int(Product::kInt8GroupQuantized)] = {ActType::kI8,
                                                        kGroupColumns,
                                                        kGroupColumns,
@@ -146,6 +165,7 @@ inline KernelTable table_over(const KernelTable& base) {
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 64, 4, kAmxRows, multiply_amx<Tiles, AmxU8, DotU8>, "matmul_int8_int8_i32acc", "", &kU8Blocks};
   table.unpack[int(Product::kInt4)] = {Product::kBf16, int4_tile_to_bf16, kUnpackInt4FromRows};
+  table.unpack[int(Product::kMxfp4)] = {Product::kBf16, mxfp4_tile_to_bf16, kUnpackInt4FromRows};
   table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16, kUnpackInt8FromRows};
   table.unpack[int(Product::kFp8)] = {Product::kBf16, fp8_tile_to_bf16, kUnpackFp8FromRows};
   table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16, kUnpackGroupsFromRows};

@@ -26,6 +26,8 @@ inline KernelTable dot_table() {
                                          "matmul_int4_bf16_f32acc"};
   table.products[int(Product::kInt4Zero)] = {
       ActType::kBf16, 2, kGroupColumns, kRowBlock, multiply_int4_zero_by_dot, "matmul_int4zp_bf16_f32acc"};
+  table.products[int(Product::kMxfp4)] = {
+      ActType::kBf16, 2, kGroupColumns, kRowBlock, multiply_mxfp4_by_dot, "matmul_mxfp4_bf16_f32acc"};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
   table.products[int(Product::kInt8GroupQuantized)] = {ActType::kU8,

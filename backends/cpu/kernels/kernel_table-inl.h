@@ -44,6 +44,8 @@ inline KernelTable widening_table(const char* isa) {
                                          "matmul_int4_f32acc"};
   table.products[int(Product::kInt4Zero)] = {ActType::kF32,         1, kGroupColumns, kRowBlock, multiply_int4_zero,
                                              "matmul_int4zp_f32acc"};
+  table.products[int(Product::kMxfp4)] = {ActType::kF32,        1, kGroupColumns, kRowBlock, multiply_mxfp4,
+                                          "matmul_mxfp4_f32acc"};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kI16, 4, 4, kRowBlock, multiply<Int8ByI16>, "matmul_int8_int8_i32acc"};
   table.products[int(Product::kInt8GroupQuantized)] = {ActType::kI16,
@@ -61,6 +63,7 @@ inline KernelTable widening_table(const char* isa) {
   table.unpack[int(Product::kInt8Group)] = {Product::kF32, int8_group_tile_to_f32};
   table.unpack[int(Product::kInt4)] = {Product::kF32, int4_tile_to_f32};
   table.unpack[int(Product::kInt4Zero)] = {Product::kF32, int4_zero_tile_to_f32};
+  table.unpack[int(Product::kMxfp4)] = {Product::kF32, mxfp4_tile_to_f32};
   table.attend_bf16 = {ActType::kF32, 2, kRowBlock, attend<WidenBf16>, "attention_bf16_f32acc"};
   table.attend_int8 = {ActType::kF32, 4, kRowBlock, attend<WidenInt8, false>, "attention_int8_f32acc"};
   fill_row_kernels(table);

@@ -24,6 +24,8 @@ inline constexpr int kInt8GroupBytes = 16 * kGroupColumns + 16 * 2;
 inline constexpr int kInt4GroupBytes = 16 * kGroupColumns / 2 + 16 * 2;
 /// Of int4 with zero points: the group of int4, then 16 zero points in int8.
 inline constexpr int kInt4ZeroGroupBytes = kInt4GroupBytes + 16;
+/// Of mxfp4: nibbles as those of int4, then 16 scales in E8M0.
+inline constexpr int kMxfp4GroupBytes = 16 * kGroupColumns / 2 + 16;
 /// Columns that share a scale in tiles of fp8-g128, and the bytes of one such group: 16 rows x 128 codes, then 16 f32 scales.
 inline constexpr int kFp8GroupColumns = 128;
 inline constexpr int kFp8GroupBytes = 16 * kFp8GroupColumns + 16 * 4;
@@ -53,9 +55,10 @@ enum class Product : std::uint8_t {
   kInt4Quantized,
   kFp8,
   kInt4Zero,
-  kFp8Group
+  kFp8Group,
+  kMxfp4
 };
-inline constexpr int kProducts = 13;
+inline constexpr int kProducts = 14;
 
 /// Element type in which a kernel reads its activations.
 enum class ActType : std::uint8_t {
@@ -115,7 +118,7 @@ static inline std::int64_t act_bytes(ActType act) {
 ///   c[m, 16 t + r] = sum_k a[m, k] * tile_t[r, k]
 ///
 /// c is f32. It is not yet scaled for int8 and fp8 (the epilogue multiplies by the row's scale) and is scaled for int8-g32,
-/// int4, int4-zp and fp8-g128, except by the activations' row scales. Terms are added in the order of k into f32, or exactly into int32 for
+/// int4, int4-zp, fp8-g128 and mxfp4, except by the activations' row scales. Terms are added in the order of k into f32, or exactly into int32 for
 /// quantized activations. c overlaps neither operand.
 struct TileArgs {
   const void* a = nullptr;           ///< packed activations, [k_padded / vec][n_rows][vec]

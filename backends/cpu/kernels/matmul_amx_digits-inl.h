@@ -1,17 +1,17 @@
 #pragma once
-// Matmul of int8, int8-g32 and int4 weights by AMX's int8 instruction. It is for up to 16 rows, whose products are limited by how
+// Matmul of int8, int8-g32, int4 and mxfp4 weights by AMX's int8 instruction. It is for up to 16 rows, whose products are limited by how
 // fast weights are read:
 //
 //   c[m, n] = sum_k a[m, k] * q[n, k]                                      int8
-//   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k]     int8-g32, int4: groups of 32 columns
+//   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k]     int8-g32, int4, mxfp4: groups of 32 columns
 //
 // Activations are int8 digits (activation_digits-inl.h). Each row takes kDigits lines of a tile, so that 16 rows with three digits
 // fill three tiles. The products of one digit are summed in int32, which is exact: over all columns of an int8 weight, of which there
 // are at most 2^17, or over a group of 32 columns. The sums of the digits, and those of the groups in the order of k, are added in f32. Packed weights already have the layout of AMX's right-hand
 // operand: 16 lines of 64 bytes hold 64 columns of int8, and 8 lines hold a group of int8-g32. An int4 weight is multiplied by 16,
-// which makes it an int8, in registers, and stored in a buffer that stays in the first-level cache.
+// and one of mxfp4 by 2, which makes it an int8, in registers, and stored in a buffer that stays in the first-level cache.
 //
-// a: [k / vec][n_rows][kDigits][vec] int8, with vec 64 for int8 and 32 for groups; for int4 the columns have the order of its
+// a: [k / vec][n_rows][kDigits][vec] int8, with vec 64 for int8 and 32 for groups; for int4 and mxfp4 the columns have the order of their
 // nibbles. The kernel reads up to 64 bytes past the end of a. Tiles of weights are laid out as kernel_table.h says, 64-byte aligned.
 // c: [n_rows, 16 * n_tiles] f32. None of these arrays overlaps another.
 
@@ -136,6 +136,19 @@ void multiply_int8_digits(const TileArgs& args) {
   if (lines.n_tiles == 3) multiply_int8_digits_of<Tiles, 3>(args, lines.n_lines);
   Tiles::release();
 }
+
+/// The groups of mxfp4, which become int8 of twice their value, for half of the scale (Int4Groups).
+struct Mxfp4Groups {
+  static constexpr int kBytes = kMxfp4GroupBytes;
+  static constexpr int kVectors = kInt8GroupVectors / 2;
+  static constexpr int kQuads = 2;
+  static void load_quads(const std::byte* p, I32 (&quads)[kQuads]) {
+    const I32 lanes = load_i32(p);
+    quads[0] = doubled_e2m1_bytes<false>(lanes);
+    quads[1] = doubled_e2m1_bytes<true>(lanes);
+  }
+  static F32 load_scale(const std::byte* p) { return mul(load_e8m0(p), broadcast(0.5F)); }
+};
 
 /// Groups that are multiplied one after the other before any of their sums is read, so that nothing waits for a store.
 inline constexpr int kChunkGroups = 4;

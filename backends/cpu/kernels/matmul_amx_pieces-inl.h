@@ -1,5 +1,5 @@
 #pragma once
-// Matmul of int4 weights with AMX's BF16 instruction, for more rows than digits are good for (matmul_amx_digits-inl.h) and up
+// Matmul of int4 and mxfp4 weights with AMX's BF16 instruction, for more rows than digits are good for (matmul_amx_digits-inl.h) and up
 // to 16:
 //
 //   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k],   groups of 32 columns
@@ -18,8 +18,8 @@ inline constexpr int kActivationPieces = 2;
 /// Rows of activations multiplied at once: those of a tile register.
 inline constexpr int kPieceRows = kTileLines;
 
-/// How a group's sums are made of BF16 pieces. kUnpack: the values of a group of int4 as BF16 [k / 2][16][2], not scaled.
-template <void (*kUnpack)(const std::byte* group, std::byte* to)>
+/// How a group's sums are made of BF16 pieces. kUnpack: the values of a group as BF16 [k / 2][16][2], not scaled. kScale: its scales.
+template <void (*kUnpack)(const std::byte* group, std::byte* to), F32 (*kScale)(const void* p)>
 struct PieceProducts {
   static constexpr int kLines = 1;
   static constexpr int kLineColumnBytes = kActivationPieces * kLineBytes;
@@ -38,14 +38,16 @@ struct PieceProducts {
     Tiles::template dot_bf16<kSum, kFirstLines + 1, kRightTile>();
   }
   static F32 load_sum(const std::byte* p) { return load(reinterpret_cast<const float*>(p)); }
-  static F32 load_scale(const std::byte* p) { return load_f16(p); }
+  static F32 load_scale(const std::byte* p) { return kScale(p); }
 };
 
-template <typename Tiles, void (*kUnpack)(const std::byte* group, std::byte* to)>
-void multiply_int4_pieces(const TileArgs& args) {
+/// Groups: Int4Groups or Mxfp4Groups.
+template <typename Tiles, typename Groups, void (*kUnpack)(const std::byte* group, std::byte* to),
+          F32 (*kScale)(const void* p)>
+void multiply_pieces(const TileArgs& args) {
   const TileConfig config = digit_config(args.n_rows, kLineBytes);
   Tiles::configure(config);
-  GroupedTiles<Tiles, Int4Groups, PieceProducts<kUnpack>>(args).multiply();
+  GroupedTiles<Tiles, Groups, PieceProducts<kUnpack, kScale>>(args).multiply();
   Tiles::release();
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// Matmul of BF16, int8, int8-g32, int4, int4-zp and fp8 weights and BF16 activations with the AVX-512 instruction vdpbf16ps, which
-// adds the two exact products of a pair of BF16 to each f32 lane. int8, int4 and E4M3 values, and int4 less a zero point, are exact
-// in BF16, so apart from the accumulation in f32 only the activations are rounded. Formulas, shapes and aliasing: matmul-inl.h,
+// Matmul of BF16, int8, int8-g32, int4, int4-zp, mxfp4 and fp8 weights and BF16 activations with the AVX-512 instruction vdpbf16ps,
+// which adds the two exact products of a pair of BF16 to each f32 lane. int8, int4, E4M3 and E2M1 values, and int4 less a zero point,
+// are exact in BF16, so apart from the accumulation in f32 only the activations are rounded. Formulas, shapes and aliasing: matmul-inl.h,
 // matmul_groups-inl.h.
 
 #ifndef SS_CPU_ISA  // opened by itself: target-inl.h
@@ -272,10 +272,29 @@ struct Int4Pairs {
   static constexpr int kGroupBytes = kInt4GroupBytes;
   static __m512i table() { return _mm512_load_si512(kNibbleTable); }
   static Int4Pairs of(const std::byte*) { return {}; }
+  static F32 scale(const std::byte* group) { return load_f16(group + kNibbleBytes); }
   /// Column pair kPair of the four in each lane.
   template <int kPair>
   [[nodiscard]] __m512i pair(__m512i lanes, __m512i table) const {
     return _mm512_permutexvar_epi16(_mm512_srli_epi16(lanes, 4 * kPair), table);
+  }
+};
+
+// The BF16 bits of the E2M1 numbers, twice as well.
+alignas(64) inline constexpr std::uint16_t kE2m1Table[32] = {
+    0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0, 0x8000, 0xbf00, 0xbf80,
+    0xbfc0, 0xc000, 0xc040, 0xc080, 0xc0c0, 0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040,
+    0x4080, 0x40c0, 0x8000, 0xbf00, 0xbf80, 0xbfc0, 0xc000, 0xc040, 0xc080, 0xc0c0};
+
+/// The same of mxfp4.
+struct Mxfp4Pairs {
+  static constexpr int kGroupBytes = kMxfp4GroupBytes;
+  static __m512i table() { return _mm512_load_si512(kE2m1Table); }
+  static Mxfp4Pairs of(const std::byte*) { return {}; }
+  static F32 scale(const std::byte* group) { return load_e8m0(group + kNibbleBytes); }
+  template <int kPair>
+  [[nodiscard]] __m512i pair(__m512i lanes, __m512i table) const {
+    return Int4Pairs().pair<kPair>(lanes, table);
   }
 };
 
@@ -303,6 +322,7 @@ struct Int4ZeroPairs {
         _mm_loadu_si128(static_cast<const __m128i*>(static_cast<const void*>(group + kInt4GroupBytes)));
     return {_mm512_permutexvar_epi8(_mm512_load_si512(kRowOfByte), _mm512_castsi128_si512(bytes))};
   }
+  static F32 scale(const std::byte* group) { return Int4Pairs::scale(group); }
   template <int kPair>
   [[nodiscard]] __m512i pair(__m512i lanes, __m512i table) const {
     const __m512i shifted = kPair % 2 == 0 ? lanes : _mm512_srli_epi16(lanes, 4);
@@ -325,14 +345,15 @@ inline void dot_nibble_pair(__m512 (&sum)[kChains][kRows], const Group& group, _
   }
 }
 
-/// int4, converted to BF16 by table lookup in registers, with BF16 activations (vec 2); each group's sum is scaled in f32.
+/// int4 or mxfp4, converted to BF16 by table lookup in registers, with BF16 activations (vec 2); each group's sum is scaled in f32.
 /// Few rows have several accumulators each, since the additions to a single one would wait for each other: from the
 /// second-level cache of a Zen 4 that raised one row from 28 to 35 GB/s, and four rows from 13.2 to 14.8, which is the peak
 /// of vdpbf16ps. One row is bound by the number of instructions: for 64 bytes of weights 3 shifts, 4 permutations and 4
 /// products take 6.7 cycles. Making BF16 by arithmetic instead (the nibble as the mantissa of 136 + q, less 136 times the
-/// activations) takes 6.4, and vpdpbusd with activations in three digits 6.7 (November 2026). Group: Int4Pairs or Int4ZeroPairs.
+/// activations) takes 6.4, and vpdpbusd with activations in three digits 6.7 (November 2026). Group: Int4Pairs, Int4ZeroPairs or
+/// Mxfp4Pairs.
 template <typename Group, int kRows>
-void multiply_int4_dot(const TileArgs& args) {
+void multiply_nibbles_dot(const TileArgs& args) {
   constexpr int kChains = kRows == 1 ? 4 : kRows <= 5 ? 2 : 1;
   const __m512i table = Group::table();
   for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
@@ -355,7 +376,7 @@ void multiply_int4_dot(const TileArgs& args) {
         dot_nibble_pair<2>(sum, group, lanes, table, x);
         dot_nibble_pair<3>(sum, group, lanes, table, x);
       }
-      const __m512 scale = load_f16(w + 256).v;
+      const __m512 scale = Group::scale(w).v;
 #pragma GCC unroll 12
       for (int m = 0; m < kRows; ++m) {
         __m512 merged = sum[0][m];
@@ -371,13 +392,14 @@ void multiply_int4_dot(const TileArgs& args) {
   }
 }
 
-/// Unpacks int4 to BF16 [k / 2][16][2]: scale * q, or scale * (q - zero), exact in f32, then rounded once, half to even.
+/// Unpacks int4 or mxfp4 to BF16 [k / 2][16][2]: scale * q, or scale * (q - zero), exact in f32, then rounded once, half to even,
+/// which mxfp4 needs below 2^-126 alone.
 template <typename Group>
-inline void int4_groups_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
+inline void nibble_groups_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
   const __m512i table = Group::table();
   const __m512i alternate = _mm512_load_si512(kAlternate);
   for (std::int64_t at = 0; at < k; at += kGroupColumns, tile += Group::kGroupBytes) {
-    const F32 scale = load_f16(tile + 256);
+    const F32 scale = Group::scale(tile);
     const Group group = Group::of(tile);
     const auto store_pair = [&](__m512i pair, std::byte* to) {
       const I32 q = {pair};
@@ -394,15 +416,20 @@ inline void int4_groups_to_bf16(const std::byte* tile, std::int64_t k, std::byte
   }
 }
 inline void int4_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
-  int4_groups_to_bf16<Int4Pairs>(tile, k, out);
+  nibble_groups_to_bf16<Int4Pairs>(tile, k, out);
 }
 inline void int4_zero_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
-  int4_groups_to_bf16<Int4ZeroPairs>(tile, k, out);
+  nibble_groups_to_bf16<Int4ZeroPairs>(tile, k, out);
+}
+inline void mxfp4_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
+  nibble_groups_to_bf16<Mxfp4Pairs>(tile, k, out);
 }
 
-/// Unpacks a group of int4 to BF16 [k / 2][16][2], exactly and without its scales. to: 64-byte aligned.
-inline void int4_group_values(const std::byte* group, std::byte* to) {
-  const __m512i table = _mm512_load_si512(kNibbleTable);
+/// Unpacks a group of int4 or mxfp4 to BF16 [k / 2][16][2], exactly and without its scales. to: 64-byte aligned. Group: Int4Pairs
+/// or Mxfp4Pairs.
+template <typename Group>
+inline void nibble_group_values(const std::byte* group, std::byte* to) {
+  const __m512i table = Group::table();
 #pragma GCC unroll 4
   for (int vector = 0; vector < 4; ++vector) {
     const __m512i lanes = _mm512_loadu_si512(group + vector * 64);
@@ -414,11 +441,15 @@ inline void int4_group_values(const std::byte* group, std::byte* to) {
 }
 
 inline void multiply_int4_by_dot(const TileArgs& args) {
-  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_dot<Int4Pairs, kRows>(args); });
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_nibbles_dot<Int4Pairs, kRows>(args); });
 }
 
 inline void multiply_int4_zero_by_dot(const TileArgs& args) {
-  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_dot<Int4ZeroPairs, kRows>(args); });
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_nibbles_dot<Int4ZeroPairs, kRows>(args); });
+}
+
+inline void multiply_mxfp4_by_dot(const TileArgs& args) {
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_nibbles_dot<Mxfp4Pairs, kRows>(args); });
 }
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

@@ -1,9 +1,9 @@
 #pragma once
-// Matmul of int8-g32, int4, int4-zp and fp8-g128 weights, widened to f32 in registers, with f32 activations:
+// Matmul of int8-g32, int4, int4-zp, fp8-g128 and mxfp4 weights, widened to f32 in registers, with f32 activations:
 //
 //   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * (q[n, k] - zero[n, g]),   groups of 32 or 128 columns
 //
-// with zero points in int4-zp alone. a: [k / vec][n_rows][vec] f32, vec 4 for int8 and fp8, and 1 for int4. Tiles: groups as
+// with zero points in int4-zp alone. a: [k / vec][n_rows][vec] f32, vec 4 for int8 and fp8, and 1 for int4 and mxfp4. Tiles: groups as
 // kernel_table.h lays them out, 64-byte aligned at the tile's start only. c: [n_rows, 16 * n_tiles] f32, overlapping neither.
 // Everything is accumulated in f32.
 
@@ -108,12 +108,18 @@ inline void multiply_fp8_group(const TileArgs& args) {
 
 // int4. A group of 32 columns: 4 vectors of 8 columns x 16 rows, then 16 FP16 scales, and in int4-zp 16 zero points in int8.
 // Lane r of a vector holds row r: columns 0, 2, 4, 6 in the nibbles of its low half and 1, 3, 5, 7 in those of its high half,
-// two's complement.
+// two's complement. mxfp4 has E2M1 numbers in the same places, and 16 scales in E8M0.
+
+/// Bytes of the nibbles of a group, behind which its scales are.
+inline constexpr int kNibbleBytes = 16 * kGroupColumns / 2;
+/// Where the four bits of column kColumn (0 to 7) begin in a lane.
+template <int kColumn>
+inline constexpr int kNibblePlace = 16 * (kColumn & 1) + 4 * (kColumn >> 1);
 
 /// Column kColumn (0 to 7) of 16 rows as f32, times kNibbleUnit.
 template <int kColumn>
 inline F32 nibble(const I32& lanes) {
-  return nibble_at<16 * (kColumn & 1) + 4 * (kColumn >> 1)>(lanes);
+  return nibble_at<kNibblePlace<kColumn>>(lanes);
 }
 
 /// The 16 scales of a group by which nibble() is to be multiplied. kNibbleUnit is a power of two, so that dividing by it is
@@ -128,6 +134,8 @@ inline F32 load_nibble_scale(const void* p) {
 struct SymmetricInt4 {
   static constexpr int kGroupBytes = kInt4GroupBytes;
   static SymmetricInt4 of(const std::byte*) { return {}; }
+  /// The 16 scales by which column() is to be multiplied.
+  static F32 scale(const std::byte* group) { return load_nibble_scale(group + kNibbleBytes); }
   /// Column kColumn (0 to 7) of 16 rows less their zero points, times kNibbleUnit.
   template <int kColumn>
   [[nodiscard]] F32 column(const I32& lanes) const {
@@ -144,9 +152,21 @@ struct ZeroPointInt4 {
     if constexpr (kNibbleUnit == 1.0F) return {zeros};
     return {mul(zeros, broadcast(kNibbleUnit))};
   }
+  static F32 scale(const std::byte* group) { return SymmetricInt4::scale(group); }
   template <int kColumn>
   [[nodiscard]] F32 column(const I32& lanes) const {
     return sub(nibble<kColumn>(lanes), zeros);
+  }
+};
+
+/// A group of mxfp4.
+struct Mxfp4Group {
+  static constexpr int kGroupBytes = kMxfp4GroupBytes;
+  static Mxfp4Group of(const std::byte*) { return {}; }
+  static F32 scale(const std::byte* group) { return load_e8m0(group + kNibbleBytes); }
+  template <int kColumn>
+  [[nodiscard]] F32 column(const I32& lanes) const {
+    return e2m1_at<kNibblePlace<kColumn>>(lanes);
   }
 };
 
@@ -162,9 +182,9 @@ inline void widen_column(F32 (&sum)[kGroupChains<kRows>][kRows], const Group& gr
   }
 }
 
-/// int4 with f32 activations (vec 1). Group: SymmetricInt4 or ZeroPointInt4.
+/// int4 or mxfp4 with f32 activations (vec 1). Group: SymmetricInt4, ZeroPointInt4 or Mxfp4Group.
 template <typename Group, int kRows>
-void multiply_int4_widened(const TileArgs& args) {
+void multiply_nibbles_widened(const TileArgs& args) {
   for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
     const std::byte* w = args.tiles + tile * args.tile_bytes;
     const auto* x = static_cast<const float*>(args.a);
@@ -172,7 +192,7 @@ void multiply_int4_widened(const TileArgs& args) {
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) total[m] = zero();
     for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Group::kGroupBytes) {
-      const F32 scale = load_nibble_scale(w + 256);
+      const F32 scale = Group::scale(w);
       const Group group = Group::of(w);
       F32 sum[kGroupChains<kRows>][kRows];
       begin_group<kRows>(sum, total);
@@ -196,11 +216,15 @@ void multiply_int4_widened(const TileArgs& args) {
 }
 
 inline void multiply_int4(const TileArgs& args) {
-  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_widened<SymmetricInt4, kRows>(args); });
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_nibbles_widened<SymmetricInt4, kRows>(args); });
 }
 
 inline void multiply_int4_zero(const TileArgs& args) {
-  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_widened<ZeroPointInt4, kRows>(args); });
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_nibbles_widened<ZeroPointInt4, kRows>(args); });
+}
+
+inline void multiply_mxfp4(const TileArgs& args) {
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_nibbles_widened<Mxfp4Group, kRows>(args); });
 }
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

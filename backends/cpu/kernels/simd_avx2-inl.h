@@ -162,6 +162,26 @@ inline F32 nibble_at(const I32& x) {
   return to_f32(
       {_mm256_and_si256(_mm256_slli_epi32(x.a, kLeft), top), _mm256_and_si256(_mm256_slli_epi32(x.b, kLeft), top)});
 }
+/// The E2M1 number in the four bits from kLow on of each lane: its magnitude by a table of eight, whose index has three bits, and
+/// its sign. Bits at the places of an f32 would be subnormal for 0.5, whose product takes more than a hundred cycles on CPUs of Intel.
+template <int kLow>
+inline F32 e2m1_at(const I32& x) {
+  const __m256 magnitudes = _mm256_setr_ps(0, 0.5F, 1, 1.5F, 2, 3, 4, 6);
+  const __m256i sign = _mm256_set1_epi32(static_cast<int>(0x80000000U));
+  const auto number = [magnitudes, sign](__m256i lanes) {
+    const __m256 magnitude = _mm256_permutevar8x32_ps(magnitudes, _mm256_srli_epi32(lanes, kLow));
+    return _mm256_or_ps(magnitude, _mm256_castsi256_ps(_mm256_and_si256(_mm256_slli_epi32(lanes, 28 - kLow), sign)));
+  };
+  return {number(x.a), number(x.b)};
+}
+/// 16 scales in E8M0. The least one, 2^-127, is subnormal in f32.
+inline F32 load_e8m0(const void* p) {
+  const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
+  const auto scales = [](__m256i exponents) {
+    return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_slli_epi32(exponents, 23), _mm256_set1_epi32(0x00400000)));
+  };
+  return {scales(_mm256_cvtepu8_epi32(bytes)), scales(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
+}
 /// Four columns of a vector of int4 tiles as int8, 16 times their value, so that the nibble is at the top of its byte:
 /// columns 0, 4, 1, 5 from the low nibbles (kHigh false), 2, 6, 3, 7 from the high ones.
 template <bool kHigh>

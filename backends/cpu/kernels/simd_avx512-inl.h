@@ -145,6 +145,18 @@ inline F32 nibble_at(const I32& x) {
   const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
   return {_mm512_permutexvar_ps(_mm512_srli_epi32(x.v, kLow), values)};
 }
+/// The E2M1 number in the four bits from kLow on of each lane, by a table as well.
+template <int kLow>
+inline F32 e2m1_at(const I32& x) {
+  const __m512 values = _mm512_setr_ps(0, 0.5F, 1, 1.5F, 2, 3, 4, 6, -0.0F, -0.5F, -1, -1.5F, -2, -3, -4, -6);
+  return {_mm512_permutexvar_ps(_mm512_srli_epi32(x.v, kLow), values)};
+}
+/// 16 scales in E8M0. The least one, 2^-127, is subnormal in f32.
+inline F32 load_e8m0(const void* p) {
+  const __m512i exponents = _mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  const __m512i bits = _mm512_max_epi32(_mm512_slli_epi32(exponents, 23), _mm512_set1_epi32(0x00400000));
+  return {_mm512_castsi512_ps(bits)};
+}
 /// Four columns of a vector of int4 tiles as int8, 16 times their value, so that the nibble is at the top of its byte:
 /// columns 0, 4, 1, 5 from the low nibbles (kHigh false), 2, 6, 3, 7 from the high ones.
 template <bool kHigh>
@@ -152,6 +164,13 @@ inline I32 nibble_bytes(const I32& x) {
   const __m512i top = _mm512_set1_epi8(static_cast<char>(0xf0));
   if constexpr (kHigh) return {_mm512_and_si512(x.v, top)};
   return {_mm512_and_si512(_mm512_slli_epi32(x.v, 4), top)};
+}
+/// The same of mxfp4 tiles, twice their value.
+template <bool kHigh>
+inline I32 doubled_e2m1_bytes(const I32& x) {
+  const __m128i numbers = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+  const __m512i nibbles = _mm512_and_si512(kHigh ? _mm512_srli_epi16(x.v, 4) : x.v, _mm512_set1_epi8(15));
+  return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(numbers), nibbles)};
 }
 /// 16 FP16 values.
 inline F32 load_f16(const void* p) {

@@ -149,6 +149,27 @@ template <int kLow>
 inline F32 nibble_at(const I32& x) {
   return field<kLow, 4>(x);
 }
+/// The E2M1 number in the four bits from kLow on of each lane: its bits at the places of an f32 are a number that is 2^126 times
+/// too small, also where it is subnormal.
+template <int kLow>
+inline F32 e2m1_at(const I32& x) {
+  constexpr int kLeft = 28 - kLow;
+  const int32x4_t places = vdupq_n_s32(static_cast<std::int32_t>(0x81c00000U));
+  return of_four<F32>([&](int i) {
+    const int32x4_t small = vandq_s32(vshrq_n_s32(vshlq_n_s32(x.v[i], kLeft), 6), places);
+    return vmulq_n_f32(vreinterpretq_f32_s32(small), 0x1p126F);
+  });
+}
+/// 16 scales in E8M0. The least one, 2^-127, is subnormal in f32.
+inline F32 load_e8m0(const void* p) {
+  const uint8x16_t bytes = vld1q_u8(static_cast<const std::uint8_t*>(p));
+  const uint16x8_t halves[2] = {vmovl_u8(vget_low_u8(bytes)), vmovl_u8(vget_high_u8(bytes))};
+  return of_four<F32>([&](int i) {
+    const uint16x8_t half = halves[i / 2];
+    const uint32x4_t exponents = vmovl_u16(i % 2 == 0 ? vget_low_u16(half) : vget_high_u16(half));
+    return vreinterpretq_f32_u32(vmaxq_u32(vshlq_n_u32(exponents, 23), vdupq_n_u32(0x00400000)));
+  });
+}
 /// Four columns of a vector of int4 tiles as int8, 16 times their value, so that the nibble is at the top of its byte:
 /// columns 0, 4, 1, 5 from the low nibbles (kHigh false), 2, 6, 3, 7 from the high ones.
 template <bool kHigh>

@@ -189,6 +189,23 @@ template <int kLow>
 inline F32 nibble_at(const I32& x) {
   return field<kLow, 4>(x);
 }
+/// The E2M1 number in the four bits from kLow on of each lane.
+template <int kLow>
+inline F32 e2m1_at(const I32& x) {
+  constexpr float kNumbers[16] = {0, 0.5F, 1, 1.5F, 2, 3, 4, 6, -0.0F, -0.5F, -1, -1.5F, -2, -3, -4, -6};
+  std::int32_t lanes[16];
+  store_i32(lanes, x);
+  float out[16];
+  for (int i = 0; i < 16; ++i) out[i] = kNumbers[lanes[i] >> kLow & 15];
+  return load(out);
+}
+/// 16 scales in E8M0. The least one, 2^-127, is subnormal in f32.
+inline F32 load_e8m0(const void* p) {
+  const auto* from = static_cast<const std::uint8_t*>(p);
+  std::uint32_t bits[16];
+  for (int i = 0; i < 16; ++i) bits[i] = from[i] == 0 ? 0x00400000U : static_cast<std::uint32_t>(from[i]) << 23;
+  return read<F32>(&bits);
+}
 
 /// Four columns of a vector of int4 tiles as int8, 16 times their value, so that the nibble is at the top of its byte:
 /// columns 0, 4, 1, 5 from the low nibbles (kHigh false), 2, 6, 3, 7 from the high ones.
@@ -197,6 +214,15 @@ inline I32 nibble_bytes(const I32& x) {
   constexpr int kLeft = kHigh ? 0 : 4;
   const auto top = static_cast<std::int32_t>(0xf0f0f0f0U);
   return {(x.a << kLeft) & top, (x.b << kLeft) & top, (x.c << kLeft) & top, (x.d << kLeft) & top};
+}
+/// The same of mxfp4 tiles, twice their value.
+template <bool kHigh>
+inline I32 doubled_e2m1_bytes(const I32& x) {
+  constexpr std::int8_t kNumbers[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+  std::int8_t bytes[64];
+  store_i32(bytes, x);
+  for (std::int8_t& byte : bytes) byte = kNumbers[static_cast<std::uint8_t>(byte) >> (kHigh ? 4 : 0) & 15];
+  return load_i32(bytes);
 }
 
 inline float f16_to_f32(std::uint16_t h) {

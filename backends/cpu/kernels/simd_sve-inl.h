@@ -155,6 +155,24 @@ template <int kLow>
 inline F32 nibble_at(const I32& x) {
   return field<kLow, 4>(x);
 }
+/// The E2M1 number in the four bits from kLow on of each lane: its bits at the places of an f32 are a number that is 2^126 times
+/// too small, also where it is subnormal.
+template <int kLow>
+inline F32 e2m1_at(const I32& x) {
+  constexpr auto kPlaces = static_cast<std::int32_t>(0x81c00000U);
+  return of_two<F32>([&](int i) {
+    const svint32_t high = svasr_n_s32_x(all(), svlsl_n_s32_x(all(), x.v[i], 28 - kLow), 6);
+    return svmul_n_f32_x(all(), svreinterpret_f32_s32(svand_n_s32_x(all(), high, kPlaces)), 0x1p126F);
+  });
+}
+/// 16 scales in E8M0. The least one, 2^-127, is subnormal in f32.
+inline F32 load_e8m0(const void* p) {
+  const auto* from = static_cast<const std::uint8_t*>(p);
+  return of_two<F32>([from](int i) {
+    const svuint32_t bits = svlsl_n_u32_x(all(), svld1ub_u32(all(), from + 8 * i), 23);
+    return svreinterpret_f32_u32(svmax_n_u32_x(all(), bits, 0x00400000U));
+  });
+}
 /// Four columns of a vector of int4 tiles as int8, 16 times their value, so that the nibble is at the top of its byte:
 /// columns 0, 4, 1, 5 from the low nibbles (kHigh false), 2, 6, 3, 7 from the high ones.
 template <bool kHigh>

@@ -1,7 +1,7 @@
 #pragma once
 // Unpacking::unpack to f32 tiles [k][16], for matmuls of many rows:
 //
-//   out[k * 16 + r] = scale * w[r, k],   exact in f32; scale: the group's for int8-g32, int4 and int4-zp, else 1; w less the zero point
+//   out[k * 16 + r] = scale * w[r, k],   exact in f32; scale: the group's for int8-g32, int4, int4-zp and mxfp4, else 1; w less the zero point
 //
 // The f32 scales of fp8-g128 make products of 28 bits, which are rounded to f32.
 //
@@ -76,10 +76,10 @@ inline void store_nibbles(const Group& group, const I32& lanes, const F32& scale
 }
 
 template <typename Group>
-inline void int4_groups_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+inline void nibble_groups_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
   auto* to = reinterpret_cast<float*>(out);
   for (std::int64_t at = 0; at < k; at += kGroupColumns, tile += Group::kGroupBytes) {
-    const F32 scale = load_nibble_scale(tile + 256);
+    const F32 scale = Group::scale(tile);
     const Group group = Group::of(tile);
     for (int vector = 0; vector < 4; ++vector, to += 8 * kTileRows) {
       prefetch(tile + kPrefetchBytes + vector * 64);
@@ -97,11 +97,15 @@ inline void int4_groups_to_f32(const std::byte* tile, std::int64_t k, std::byte*
 }
 
 inline void int4_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
-  int4_groups_to_f32<SymmetricInt4>(tile, k, out);
+  nibble_groups_to_f32<SymmetricInt4>(tile, k, out);
 }
 
 inline void int4_zero_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
-  int4_groups_to_f32<ZeroPointInt4>(tile, k, out);
+  nibble_groups_to_f32<ZeroPointInt4>(tile, k, out);
+}
+
+inline void mxfp4_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  nibble_groups_to_f32<Mxfp4Group>(tile, k, out);
 }
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

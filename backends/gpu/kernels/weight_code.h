@@ -93,6 +93,7 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
     }
     case WeightEncoding::kFp8Group128:
     case WeightEncoding::kInt4Group32Zero:
+    case WeightEncoding::kMxfp4Group32:
       break;  // refused by Weights::prepare()
   }
   return 0.0F;
@@ -125,6 +126,7 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
     case WeightEncoding::kInt4Group32:
     case WeightEncoding::kFp8Group128:  // these are refused by Weights::prepare()
     case WeightEncoding::kInt4Group32Zero:
+    case WeightEncoding::kMxfp4Group32:
       break;
   }
   return call.template operator()<WeightEncoding::kInt4Group32>();

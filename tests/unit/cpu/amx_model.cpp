@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/e2m1.h"
 #include "core/half.h"
 #include "cpu/kernels/attention_amx-inl.h"
 #include "cpu/kernels/matmul_amx-inl.h"
@@ -189,11 +190,28 @@ void int4_group_to_bf16(const std::byte* group, std::byte* to) {
   }
 }
 
+/// The same of mxfp4.
+void mxfp4_group_to_bf16(const std::byte* group, std::byte* to) {
+  for (int column = 0; column < kGroupColumns; ++column) {
+    for (int row = 0; row < kTileRows; ++row) {
+      const auto lane = read<std::uint32_t>(group + column / 8 * 64 + row * 4);
+      const auto nibble = static_cast<std::uint8_t>(lane >> (16 * (column % 2) + 4 * (column % 8 / 2)) & 0xfU);
+      write(to + ((column / 2 * kTileRows + row) * 2 + column % 2) * 2, to_bf16(to_float(E2m1{nibble})).bits);
+    }
+  }
+}
+
+constexpr ProductKernel kMxfp4Pieces = {ActType::kBf16Pieces,
+                                        kGroupColumns,
+                                        kGroupColumns,
+                                        kPieceRows,
+                                        multiply_pieces<ModelTiles, Mxfp4Groups, mxfp4_group_to_bf16, load_e8m0>,
+                                        "matmul_mxfp4_pieces"};
 constexpr ProductKernel kInt4Pieces = {ActType::kBf16Pieces,
                                        kGroupColumns,
                                        kGroupColumns,
                                        kPieceRows,
-                                       multiply_int4_pieces<ModelTiles, int4_group_to_bf16>,
+                                       multiply_pieces<ModelTiles, Int4Groups, int4_group_to_bf16, load_f16>,
                                        "matmul_int4_pieces"};
 
 void pack_as_base(const PackArgs& args) {
@@ -233,6 +251,8 @@ KernelTable model_table() {
   table.products[int(Product::kInt8Group)] = group_product<Int8Groups, kActivationDigits>(ActType::kDigits);
   table.products[int(Product::kInt4)] = group_product<Int4Groups, kActivationDigits>(ActType::kDigitsNibbles);
   table.products[int(Product::kInt4)].many = &kInt4Pieces;
+  table.products[int(Product::kMxfp4)] = group_product<Mxfp4Groups, kActivationDigits>(ActType::kDigitsNibbles);
+  table.products[int(Product::kMxfp4)].many = &kMxfp4Pieces;
   table.products[int(Product::kInt8GroupQuantized)] = group_product<Int8Groups, 1>(ActType::kI8);
   table.products[int(Product::kInt4Quantized)] = group_product<Int4Groups, 1>(ActType::kI8Nibbles);
   table.pack = pack_with_digits<pack_as_base>;

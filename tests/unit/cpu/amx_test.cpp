@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "core/e2m1.h"
 #include "core/half.h"
 #include "core/random.h"
 #include "cpu/tile_packing.h"
@@ -202,13 +203,14 @@ TEST_CASE("int8 products by digits are those of plain loops, whatever the rows, 
 
 namespace {
 
-/// Random tiles of int8-g32 or int4, packed as weights are, and their scaled values.
+/// Random tiles of int8-g32, int4 or mxfp4, packed as weights are, and their scaled values.
 struct GroupTiles {
   GroupTiles(WeightEncoding encoding, int n_tiles, std::int64_t columns) : k(columns) {
     const TileLayout layout = tile_layout(encoding);
     tile_bytes = k / layout.k_multiple * layout.bytes_per_multiple;
     storage.resize(static_cast<std::size_t>(n_tiles * tile_bytes) + 64);
     const int largest = encoding == WeightEncoding::kInt4Group32 ? 7 : 127;
+    const bool is_mxfp4 = encoding == WeightEncoding::kMxfp4Group32;
     TilePacker packer(encoding, k);
     for (int tile = 0; tile < n_tiles; ++tile) {
       const std::span<std::byte> values = packer.values(kTileRows);
@@ -216,12 +218,19 @@ struct GroupTiles {
       for (std::size_t i = 0; i < scales.size(); ++i) {
         scales[i] = to_float(
             to_f16(static_cast<float>(0.01 + random_unit(41, i + scales.size() * static_cast<std::size_t>(tile)))));
+        if (is_mxfp4) scales[i] = to_float(to_e8m0(scales[i]));
       }
       for (std::int64_t i = 0; i < kTileRows * k; ++i) {
         const double unit = random_value(42, tile * kTileRows * k + i) / 2.0;
+        const std::int64_t group = i / k * (k / kGroupColumns) + i % k / kGroupColumns;
+        if (is_mxfp4) {
+          const E2m1 code{static_cast<std::uint8_t>(random_bits(43, static_cast<std::uint64_t>(i)) % 16)};
+          values[static_cast<std::size_t>(i)] = static_cast<std::byte>(code.bits);
+          weights.push_back(double{scales[static_cast<std::size_t>(group)]} * to_float(code));
+          continue;
+        }
         const auto q = static_cast<std::int8_t>(i % 19 == 0 ? -largest - 1 : std::lrint(unit * largest));
         values[static_cast<std::size_t>(i)] = static_cast<std::byte>(q);
-        const std::int64_t group = i / k * (k / kGroupColumns) + i % k / kGroupColumns;
         weights.push_back(double{scales[static_cast<std::size_t>(group)]} * q);
       }
       packer.pack(kTileRows, tiles() + tile * tile_bytes);
@@ -242,6 +251,7 @@ TEST_CASE("products of groups over tiles are those of plain loops, with digits, 
   const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8Group},
                                                         {WeightEncoding::kInt8Group32, Product::kInt8GroupQuantized},
                                                         {WeightEncoding::kInt4Group32, Product::kInt4},
+                                                        {WeightEncoding::kMxfp4Group32, Product::kMxfp4},
                                                         {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
   std::vector<std::pair<WeightEncoding, const ProductKernel*>> products;
   for (const auto& [encoding, index] : formats) {
@@ -249,7 +259,7 @@ TEST_CASE("products of groups over tiles are those of plain loops, with digits, 
     products.emplace_back(encoding, &product);
     if (product.many != nullptr) products.emplace_back(encoding, product.many);
   }
-  REQUIRE(products.size() == 5);
+  REQUIRE(products.size() == 7);
   for (const auto& [encoding, kernel] : products) {
     const ProductKernel& product = *kernel;
     // One group to two chunks of four and one group.

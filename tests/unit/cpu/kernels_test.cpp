@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "core/half.h"
 #include "core/random.h"
@@ -560,6 +561,7 @@ struct GroupTile {
     const std::span<float> scales = packer.scales(kTileRows);
     for (std::size_t i = 0; i < scales.size(); ++i) {
       scales[i] = to_float(to_f16(static_cast<float>(0.001 + 0.02 * random_unit(21, i))));
+      if (encoding == WeightEncoding::kMxfp4Group32) scales[i] = to_float(to_e8m0(scales[i]));
       const bool is_zero = has_zeros && static_cast<std::int64_t>(i) % n_floats >= n_groups;
       if (is_zero) scales[i] = static_cast<float>(random_bits(24, i) % 16) - 8.0F;
     }
@@ -572,6 +574,12 @@ struct GroupTile {
       const float scale = scales[static_cast<std::size_t>(group)];
       if (is_fp8) {
         const E4m3 code{static_cast<std::uint8_t>(bits % 127 + (bits & 1024 ? 128 : 0))};
+        values[static_cast<std::size_t>(i)] = static_cast<std::byte>(code.bits);
+        weights.push_back(scale * to_float(code));
+        continue;
+      }
+      if (encoding == WeightEncoding::kMxfp4Group32) {
+        const E2m1 code{static_cast<std::uint8_t>(bits % 16)};
         values[static_cast<std::size_t>(i)] = static_cast<std::byte>(code.bits);
         weights.push_back(scale * to_float(code));
         continue;
@@ -659,7 +667,8 @@ TEST_CASE(
   const std::pair<WeightEncoding, Product> formats[] = {
       {WeightEncoding::kInt8Group32, Product::kInt8Group}, {WeightEncoding::kInt8Group32, Product::kInt8GroupQuantized},
       {WeightEncoding::kInt4Group32, Product::kInt4},      {WeightEncoding::kInt4Group32Zero, Product::kInt4Zero},
-      {WeightEncoding::kFp8Group128, Product::kFp8Group},  {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
+      {WeightEncoding::kFp8Group128, Product::kFp8Group},  {WeightEncoding::kInt4Group32, Product::kInt4Quantized},
+      {WeightEncoding::kMxfp4Group32, Product::kMxfp4}};
   for (const auto& [encoding, index] : formats) {
     for (const std::int64_t n_cols : {1, 31, 32, 33, 64, 100, 224}) {
       GroupTile weight(encoding, n_cols);
@@ -706,7 +715,8 @@ TEST_CASE("groups are unpacked to f32 tiles exactly, or to BF16 tiles rounded ha
     const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8Group},
                                                           {WeightEncoding::kInt4Group32, Product::kInt4},
                                                           {WeightEncoding::kInt4Group32Zero, Product::kInt4Zero},
-                                                          {WeightEncoding::kFp8Group128, Product::kFp8Group}};
+                                                          {WeightEncoding::kFp8Group128, Product::kFp8Group},
+                                                          {WeightEncoding::kMxfp4Group32, Product::kMxfp4}};
     for (const auto& [encoding, product] : formats) {
       const Unpacking& unpacking = table.unpack[int(product)];
       if (unpacking.unpack == nullptr) continue;

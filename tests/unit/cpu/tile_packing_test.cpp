@@ -2,6 +2,7 @@
 
 #include "cpu/tile_packing.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "core/half.h"
@@ -37,9 +38,12 @@ Packed pack_random(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_
       const std::uint64_t bits = random_bits(7, i + static_cast<std::uint64_t>(rows));
       values[i] = has_int4_codes(encoding)
                       ? static_cast<std::byte>(static_cast<std::int8_t>(static_cast<int>(bits % 16) - 8))
-                      : static_cast<std::byte>(bits & 0xffU);
+                      : static_cast<std::byte>(bits & (has_four_bit_codes(encoding) ? 0xfU : 0xffU));
     }
-    for (std::size_t i = 0; i < scales.size(); ++i) scales[i] = 0.25F * static_cast<float>(i + 1);
+    for (std::size_t i = 0; i < scales.size(); ++i) {
+      scales[i] = 0.25F * static_cast<float>(i + 1);
+      if (encoding == WeightEncoding::kMxfp4Group32) scales[i] = std::ldexp(1.0F, static_cast<int>(i % 255) - 127);
+    }
     if (encoding == WeightEncoding::kInt4Group32Zero) {
       const std::size_t per_row = scales.size() / static_cast<std::size_t>(rows);
       for (std::size_t i = 0; i < scales.size(); ++i) {
@@ -138,6 +142,31 @@ TEST_CASE("an fp8-g128 tile has quads of 128 columns, then the group's 16 scales
         for (std::int64_t group = 0; group < n_groups; ++group) {
           const float scale = packed.scales[static_cast<std::size_t>(row * n_groups + group)];
           std::memcpy(expected.data() + group * 2112 + 2048 + row * 4, &scale, 4);
+        }
+      }
+      CHECK(packed.tile == expected);
+    }
+  }
+}
+
+TEST_CASE("an mxfp4 tile has nibbles in the order of the kernels, then the exponents of the group's 16 scales") {
+  for (const std::int64_t n_rows : {1, 16}) {
+    for (const std::int64_t n_cols : {1, 8, 31, 32, 33, 64, 96, 200, 512}) {
+      CAPTURE(n_rows, n_cols);
+      const Packed packed = pack_random(WeightEncoding::kMxfp4Group32, n_rows, n_cols);
+      const std::int64_t n_groups = (n_cols + 31) / 32;
+      REQUIRE(packed.tile.size() == static_cast<std::size_t>(n_groups * 272));
+      std::vector<std::byte> expected(packed.tile.size(), std::byte{0});
+      for (std::int64_t row = 0; row < n_rows; ++row) {
+        for (std::int64_t k = 0; k < n_cols; ++k) {
+          const auto code = static_cast<unsigned>(packed.values[static_cast<std::size_t>(row * n_cols + k)]);
+          const std::int64_t bit = k % 2 * 16 + k % 8 / 2 * 4;
+          const std::int64_t lane = k / 32 * 272 + k % 32 / 8 * 64 + row * 4;
+          expected[static_cast<std::size_t>(lane + bit / 8)] |= static_cast<std::byte>(code << (bit % 8));
+        }
+        for (std::int64_t group = 0; group < n_groups; ++group) {
+          const std::int64_t place = row * n_groups + group;  // pack_random() gives its scale this exponent
+          expected[static_cast<std::size_t>(group * 272 + 256 + row)] = static_cast<std::byte>(place % 255);
         }
       }
       CHECK(packed.tile == expected);

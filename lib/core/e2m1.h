@@ -1,0 +1,50 @@
+#pragma once
+// The numbers of MXFP4 as stored (OCP Microscaling Formats specification, revision 1.0): E2M1 has a sign, two bits of exponent with
+// bias 1 and one of mantissa, no infinities and no NaN; E8M0 is a power of two by its exponent with bias 127, and one NaN. Every
+// E2M1 number and half of its magnitude are exact in FP16, BF16 and f32; every E8M0 number is exact in f32, the least one as a
+// subnormal.
+
+#include <array>
+#include <bit>
+#include <cstdint>
+
+namespace secondsource {
+
+/// In the low four bits; the others are 0.
+struct E2m1 {
+  std::uint8_t bits = 0;
+};
+
+/// The largest E2M1 number.
+inline constexpr float kE2m1Max = 6.0F;
+
+/// Exact.
+[[nodiscard]] constexpr float to_float(E2m1 value) {
+  constexpr std::array<float, 16> kNumbers = {0.0F,  0.5F,  1.0F,  1.5F,  2.0F,  3.0F,  4.0F,  6.0F,
+                                              -0.0F, -0.5F, -1.0F, -1.5F, -2.0F, -3.0F, -4.0F, -6.0F};
+  return kNumbers[value.bits & 0xfU];
+}
+
+struct E8m0 {
+  std::uint8_t bits = 0;  ///< the exponent plus 127
+};
+
+/// True for the one code that is no number.
+[[nodiscard]] constexpr bool is_nan(E8m0 value) {
+  return value.bits == 0xffU;
+}
+
+/// Exact; NaN for the code 0xff.
+[[nodiscard]] constexpr float to_float(E8m0 value) {
+  if (is_nan(value)) return std::bit_cast<float>(0x7fc00000U);
+  const std::uint32_t bits = value.bits == 0 ? 0x00400000U : static_cast<std::uint32_t>(value.bits) << 23;
+  return std::bit_cast<float>(bits);
+}
+
+/// The code of a power of two from 2^-127 to 2^127: its exponent. Of any other number, that of the power of two at or below its
+/// magnitude; infinities and NaN become the NaN.
+[[nodiscard]] constexpr E8m0 to_e8m0(float value) {
+  return E8m0{static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(value) >> 23 & 0xffU)};
+}
+
+}  // namespace secondsource
