@@ -2,11 +2,12 @@
 
 The metadata of model.safetensors names the variant, such as gptq-int4-g128, and a matrix NAME is two or three tensors:
 
-    NAME.codes    U8 [rows, cols / 2], two INT4 numbers a byte, the first in the low bits; I8 or F8_E4M3 [rows, cols]
-    NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks
+    NAME.codes    U8 [rows, cols / 2], two INT4 or E2M1 numbers a byte, the first in the low bits; I8 or F8_E4M3 [rows, cols]
+    NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks; of E2M1
+                  U8 [rows, groups] of 32 columns: the exponents of powers of two, plus 127
     NAME.zeros    of a variant with zero points: I8 [rows, groups]
 
-Its values are scale * code, or scale * (code - zero point), in FP32. Every other tensor is as it is. This reads the files on its own:
+A tensor [matrices, inputs, outputs] has them as NAME.transposed.codes and NAME.transposed.scales, whose rows are its columns. Its values are scale * code, or scale * (code - zero point), in FP32. Every other tensor is as it is. This reads the files on its own:
 the program's reader is lib/bundle/published_weights.cpp.
 """
 
@@ -19,12 +20,26 @@ from safetensors import safe_open
 
 KEY = "published_variant"
 CODES, SCALES, ZEROS = ".codes", ".scales", ".zeros"
+TRANSPOSED = ".transposed"
+# The numbers of E2M1 by their bits, the sign first.
+E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
+
+
+def four_bits(pairs: torch.Tensor) -> torch.Tensor:
+    """Unsigned codes, [rows, cols], from bytes of two."""
+    return torch.stack((pairs & 15, pairs >> 4), dim=-1).flatten(-2).to(torch.int8)
 
 
 def int4(pairs: torch.Tensor) -> torch.Tensor:
-    """Two's complement numbers of four bits, [rows, cols], from bytes of two."""
-    bits = torch.stack((pairs & 15, pairs >> 4), dim=-1).flatten(-2).to(torch.int8)
+    """The same as two's complement numbers."""
+    bits = four_bits(pairs)
     return torch.where(bits > 7, bits - 16, bits)
+
+
+def e8m0(exponents: torch.Tensor) -> torch.Tensor:
+    """Powers of two from 2^-127 to 2^127; 255 is no number."""
+    numbers = torch.exp2(exponents.double() - 127).float()
+    return torch.where(exponents == 255, torch.nan, numbers)
 
 
 def group_of(variant: str) -> int | None:
@@ -50,6 +65,8 @@ def has_blocks(variant: str) -> bool:
 
 def values(codes: torch.Tensor, scales: torch.Tensor, variant: str, zeros: torch.Tensor | None = None) -> torch.Tensor:
     """A weight in FP32."""
+    if scales.dtype == torch.uint8:
+        return E2M1[four_bits(codes).long()] * e8m0(scales).repeat_interleave(32, dim=-1)[..., :2 * codes.shape[-1]]
     codes = (int4(codes) if codes.dtype == torch.uint8 else codes).float()
     if has_blocks(variant):
         of_values = scales.float().repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
@@ -69,24 +86,29 @@ class WeightFile:
         self._file = safe_open(str(file), framework="pt")
         self.variant = (self._file.metadata() or {}).get(KEY)
         self._stored = set(self._file.keys())
-        self.coded = {key.removesuffix(CODES) for key in self._stored if key.endswith(CODES)} if self.variant else set()
+        stems = {key.removesuffix(CODES) for key in self._stored if key.endswith(CODES)} if self.variant else set()
+        self._stems = {stem.removesuffix(TRANSPOSED): stem for stem in stems}
+        self.coded = set(self._stems)
 
     def keys(self) -> list[str]:
-        parts = {name + ending for name in self.coded for ending in (CODES, SCALES, ZEROS)}
+        parts = {stem + ending for stem in self._stems.values() for ending in (CODES, SCALES, ZEROS)}
         return sorted(self._stored - parts | self.coded)
 
     def get_tensor(self, key: str) -> torch.Tensor:
         if key not in self.coded:
             return self._file.get_tensor(key)
-        zeros = self._file.get_tensor(key + ZEROS) if has_zero_points(self.variant) else None
-        return values(self._file.get_tensor(key + CODES), self._file.get_tensor(key + SCALES), self.variant, zeros)
+        stem = self._stems[key]
+        zeros = self._file.get_tensor(stem + ZEROS) if has_zero_points(self.variant) else None
+        found = values(self._file.get_tensor(stem + CODES), self._file.get_tensor(stem + SCALES), self.variant, zeros)
+        return found if stem == key else found.transpose(-1, -2).contiguous()
 
     def shape(self, key: str) -> list[int]:
         if key not in self.coded:
             return list(self._file.get_slice(key).get_shape())
-        shape = list(self._file.get_slice(key + CODES).get_shape())
-        is_int4 = self._file.get_slice(key + CODES).get_dtype() == "U8"
-        return [*shape[:-1], shape[-1] * (2 if is_int4 else 1)]
+        stem = self._stems[key]
+        *others, n_rows, n_codes = self._file.get_slice(stem + CODES).get_shape()
+        n_cols = n_codes * (2 if self._file.get_slice(stem + CODES).get_dtype() == "U8" else 1)
+        return [*others, n_rows, n_cols] if stem == key else [*others, n_cols, n_rows]
 
 
 def weight_file(folder: Path) -> WeightFile | None:

@@ -220,7 +220,8 @@ Result<CheckpointScheme> parse_checkpoint_scheme(const Json& quantization, std::
   if (method == "gptq") return gptq_scheme(fields);
   if (method == "awq") return awq_scheme(fields);
   if (method == "compressed-tensors") return compressed_scheme(fields);
-  if (method == "mxfp4") return CheckpointScheme{.layout = CodeLayout::kMxfp4, .bits = 4, .description = "MXFP4"};
+  if (method == "mxfp4")
+    return CheckpointScheme{.method = "mxfp4", .layout = CodeLayout::kMxfp4, .bits = 4, .description = "MXFP4"};
   return unsupported_setting(
       fields, "quant_method",
       fmt::format("expected one of fp8, fbgemm_fp8, modelopt, gptq, awq, compressed-tensors, mxfp4; "

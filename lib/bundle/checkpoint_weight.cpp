@@ -7,11 +7,11 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <string>
 
 #include "core/check.h"
 #include "core/checked.h"
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "core/half.h"
 #include "core/utf8.h"
@@ -24,11 +24,8 @@ constexpr std::string_view kByteType = "I8";
 constexpr std::string_view kWordType = "I32";
 constexpr std::string_view kUnsignedByteType = "U8";
 /// Inputs that share a scale in MXFP4, and the bytes of their codes.
-constexpr std::int64_t kMxfp4Inputs = 32;
-constexpr std::int64_t kMxfp4Bytes = 16;
-/// The E2M1 numbers of the OCP microscaling specification (revision 1.0).
-constexpr std::array<float, 16> kE2m1 = {0.0F,  0.5F,  1.0F,  1.5F,  2.0F,  3.0F,  4.0F,  6.0F,
-                                         -0.0F, -0.5F, -1.0F, -1.5F, -2.0F, -3.0F, -4.0F, -6.0F};
+constexpr std::int64_t kMxfp4Inputs = kScaleGroupSize;
+constexpr std::int64_t kMxfp4Bytes = kMxfp4Inputs / 2;
 
 template <typename T>
 T element_at(const StoredTensor& tensor, std::int64_t index) {
@@ -52,14 +49,6 @@ float number_at(const StoredTensor& tensor, std::int64_t index) {
 bool has_numbers(const StoredTensor& tensor) {
   const auto dtype = tensor.info.dtype;
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
-}
-
-/// The E8M0 scales of the OCP microscaling specification: powers of two, and one NaN.
-std::array<float, 256> e8m0_numbers() {
-  std::array<float, 256> numbers{};
-  for (int code = 0; code < 255; ++code) numbers[static_cast<std::size_t>(code)] = std::ldexp(1.0F, code - 127);
-  numbers[255] = std::numeric_limits<float>::quiet_NaN();
-  return numbers;
 }
 
 /// The code at place `place` of a word whose codes have `bits` bits.
@@ -335,15 +324,32 @@ std::int32_t CheckpointWeight::zero_point(std::int64_t row, std::int64_t group) 
 }
 
 void CheckpointWeight::read_mxfp4_row(std::int64_t row, std::span<float> values) const {
-  static const std::array<float, 256> kE8m0 = e8m0_numbers();
   const std::int64_t n_blocks = n_inputs_ / kMxfp4Inputs;
   const std::int64_t input = row % n_inputs_;
-  const int shift = input % 2 == 0 ? 0 : 4;  // the first of two inputs is in the low bits
   for (std::int64_t output = 0; output < n_cols_; ++output) {
     const std::int64_t block = (row / n_inputs_ * n_cols_ + output) * n_blocks + input / kMxfp4Inputs;
-    const auto codes = element_at<std::uint8_t>(*codes_, block * kMxfp4Bytes + input % kMxfp4Inputs / 2);
-    const float scale = kE8m0[element_at<std::uint8_t>(*scales_, block)];
-    values[static_cast<std::size_t>(output)] = kE2m1[static_cast<std::size_t>(codes >> shift & 15)] * scale;
+    const float scale = to_float(element_at<E8m0>(*scales_, block));
+    values[static_cast<std::size_t>(output)] = to_float(mxfp4_code(block, input % kMxfp4Inputs)) * scale;
+  }
+}
+
+E2m1 CheckpointWeight::mxfp4_code(std::int64_t block, std::int64_t input) const {
+  const auto pair = element_at<std::uint8_t>(*codes_, block * kMxfp4Bytes + input / 2);
+  const int shift = input % 2 == 0 ? 0 : 4;  // the first of two inputs is in the low bits
+  return E2m1{static_cast<std::uint8_t>(pair >> shift & 15)};
+}
+
+void CheckpointWeight::read_coded_mxfp4_row(std::int64_t row, const CodedRow& to) const {
+  const std::int64_t n_blocks = n_inputs_ / kMxfp4Inputs;
+  SS_CHECK(row >= 0 && row < n_rows_ / n_inputs_ * n_cols_ && static_cast<std::int64_t>(to.codes.size()) == n_inputs_ &&
+               static_cast<std::int64_t>(to.scales.size()) == n_blocks && to.zeros.empty(),
+           "an output of an expert, and room for its inputs");
+  for (std::int64_t input = 0; input < n_inputs_; ++input) {
+    const E2m1 code = mxfp4_code(row * n_blocks + input / kMxfp4Inputs, input % kMxfp4Inputs);
+    to.codes[static_cast<std::size_t>(input)] = static_cast<std::int8_t>(code.bits);
+  }
+  for (std::int64_t block = 0; block < n_blocks; ++block) {
+    to.scales[static_cast<std::size_t>(block)] = to_float(element_at<E8m0>(*scales_, row * n_blocks + block));
   }
 }
 
@@ -423,7 +429,9 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
   if (scheme_.activations == CheckpointActivations::kOther) {
     return no("activations whose scales are fixed, shared by tokens, rounded or bounded");
   }
-  if (scheme_.layout == CodeLayout::kMxfp4) return no("codes in E2M1");
+  if (scheme_.layout == CodeLayout::kMxfp4) {
+    return PublishedForm{.encoding = kMxfp4Group32, .group = kMxfp4Inputs, .is_transposed = true};
+  }
   if (scheme_.bits != 4 && scheme_.bits != 8) return no(fmt::format("codes of {} bits", scheme_.bits));
   if (scheme_.block && scheme_.block->rows != 1) return published_block();
   // The name of an AWQ variant says that there are zero points.
@@ -480,6 +488,7 @@ std::int32_t CheckpointWeight::signed_code(std::int64_t row, std::int64_t col) c
 }
 
 void CheckpointWeight::read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const {
+  if (scheme_.layout == CodeLayout::kMxfp4) return read_coded_mxfp4_row(row, to);
   SS_CHECK(row >= 0 && row < n_rows_ && static_cast<std::int64_t>(to.codes.size()) == n_cols_ &&
                static_cast<std::int64_t>(to.scales.size()) == stored_scales_per_row(form, n_cols_) &&
                to.zeros.size() == (form.has_zero_points() ? to.scales.size() : 0),

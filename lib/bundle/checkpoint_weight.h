@@ -14,6 +14,7 @@
 #include "bundle/model_tensors.h"
 #include "bundle/published_weights.h"
 #include "bundle/tensor_store.h"
+#include "core/e2m1.h"
 #include "core/result.h"
 
 namespace secondsource {
@@ -42,7 +43,7 @@ class CheckpointWeight {
   /// The form in which codes and scales of a quantized weight can be kept unchanged (published_weights.h). kUnsupported with the
   /// reason, as a phrase such as "act order", where there is none yet.
   [[nodiscard]] Result<PublishedForm> published_form() const;
-  /// Writes the codes of one row, its scales and, where the form has any, its zero points as they are stored in published_form(), which
+  /// Writes the codes of one row of shape_of_rows(), its scales and, where the form has any, its zero points as they are stored in published_form(), which
   /// is there, or in the same form with zero points.
   void read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const;
 
@@ -58,6 +59,9 @@ class CheckpointWeight {
   [[nodiscard]] bool has_scales_in_f16() const;
   void read_codes(std::int64_t row, std::span<float> values) const;
   void read_mxfp4_row(std::int64_t row, std::span<float> values) const;
+  /// The code of one of the 32 inputs of a block, of which each output of each expert has those of its inputs.
+  [[nodiscard]] E2m1 mxfp4_code(std::int64_t block, std::int64_t input) const;
+  void read_coded_mxfp4_row(std::int64_t row, const CodedRow& to) const;
 
   CheckpointScheme scheme_;
   const StoredTensor* codes_ = nullptr;        ///< or the numbers of a tensor that is not quantized

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/check.h"
+#include "core/e2m1.h"
 #include "core/half.h"
 #include "core/utf8.h"
 
@@ -239,12 +240,21 @@ constexpr std::array kFormats = {
 
 }  // namespace
 
-bool has_symmetric_codes(const GgufBlockFormat& format) {
-  return format.dequantize == blocks_q4_0 || format.dequantize == blocks_q8_0;
+std::optional<WeightEncoding> encoding_of_codes(const GgufBlockFormat& format) {
+  if (format.dequantize == blocks_q4_0) return WeightEncoding::kInt4Group32;
+  if (format.dequantize == blocks_q8_0) return WeightEncoding::kInt8Group32;
+  if (format.dequantize == blocks_mxfp4) return WeightEncoding::kMxfp4Group32;
+  return std::nullopt;
 }
 
 float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block, std::span<std::int8_t, 32> codes) {
-  SS_CHECK(has_symmetric_codes(format), "a block of Q4_0 or Q8_0");
+  SS_CHECK(encoding_of_codes(format).has_value(), "a block of Q4_0, Q8_0 or MXFP4");
+  if (format.dequantize == blocks_mxfp4) {
+    for (int i = 0; i < kSmallBlock; ++i) {
+      codes[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(nibble(block + 1, i));
+    }
+    return to_float(E8m0{static_cast<std::uint8_t>(byte_at(block, 0))});
+  }
   for (int i = 0; i < kSmallBlock; ++i) {
     const int code = format.dequantize == blocks_q8_0 ? signed_at(block, 2 + i) : nibble(block + 2, i) - 8;
     codes[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(code);

@@ -5,9 +5,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
+#include "backend/weights.h"
 #include "core/result.h"
 
 namespace secondsource {
@@ -21,10 +23,11 @@ struct GgufBlockFormat {
   void (*dequantize)(const std::byte* block, float* values) = nullptr;
 };
 
-/// Writes the codes of a block of Q4_0 or Q8_0, whose values are its scale times them, and returns the scale, an FP16 number.
+/// Writes the codes of a block of Q4_0, Q8_0 or MXFP4, whose values are its scale times them, and returns the scale: an FP16 number, or
+/// of MXFP4, whose codes are E2M1 numbers (core/e2m1.h), a power of two, or NaN for an exponent that is none in E8M0.
 float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block, std::span<std::int8_t, 32> codes);
-/// Whether the format is one of these two.
-[[nodiscard]] bool has_symmetric_codes(const GgufBlockFormat& format);
+/// The encoding of these codes; nullopt for any other format.
+[[nodiscard]] std::optional<WeightEncoding> encoding_of_codes(const GgufBlockFormat& format);
 
 /// All types that can be read.
 [[nodiscard]] std::span<const GgufBlockFormat> gguf_block_formats();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -362,34 +363,72 @@ Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, co
 
 std::optional<PublishedForm> published_form_of(const GgufTensorPlan& plan) {
   const bool is_matrix = plan.spec.role == TensorRole::kMatmul || plan.spec.role == TensorRole::kEmbedding;
-  const bool keeps_rows = plan.change == GgufChange::kNone || plan.change == GgufChange::kRowsInterleaved;
-  if (!is_matrix || !keeps_rows || plan.rows.empty() || plan.spec.is_transposed) return std::nullopt;
+  const bool is_turned = plan.change == GgufChange::kExpertsTurned;
+  const bool keeps_rows = plan.change == GgufChange::kNone || plan.change == GgufChange::kRowsInterleaved || is_turned;
+  if (!is_matrix || !keeps_rows || plan.rows.empty() || plan.spec.is_transposed != is_turned) return std::nullopt;
   const GgufBlockFormat* const format = plan.rows.front().weight->format;
   const bool is_alike =
       std::ranges::all_of(plan.rows, [&](const GgufRows& rows) { return rows.weight->format == format; });
-  if (!is_alike || !has_symmetric_codes(*format)) return std::nullopt;
-  return PublishedForm{format->name == "Q4_0" ? WeightEncoding::kInt4Group32 : WeightEncoding::kInt8Group32,
-                       kScaleGroupSize};
+  const std::optional<WeightEncoding> encoding = encoding_of_codes(*format);
+  if (!is_alike || !encoding) return std::nullopt;
+  return PublishedForm{*encoding, kScaleGroupSize, is_turned};
 }
 
+namespace {
+
+/// The codes and scales of single rows.
+class CodedRowReader {
+ public:
+  Result<void> read(const GgufWeight& weight, std::int64_t row) {
+    const GgufBlockFormat& format = *weight.format;
+    SS_TRY_VOID(GgufFiles::read_blocks(weight, row, bytes_));
+    const std::size_t n_blocks = bytes_.size() / format.block_bytes;
+    codes_.resize(n_blocks * format.block_values);
+    scales_.resize(n_blocks);
+    for (std::size_t block = 0; block < n_blocks; ++block) {
+      const auto of_block = std::span(codes_).subspan(block * format.block_values).first<kScaleGroupSize>();
+      scales_[block] = codes_of_gguf_block(format, bytes_.data() + block * format.block_bytes, of_block);
+      if (!std::isnan(scales_[block])) continue;
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("GGUF: tensor {}: row {}: expected scales that are numbers, found others",
+                               printable(weight.tensor->name), row)};
+    }
+    return {};
+  }
+  [[nodiscard]] PublishedRow row() const { return {codes_, scales_, {}}; }
+
+ private:
+  std::vector<std::byte> bytes_;
+  std::vector<std::int8_t> codes_;
+  std::vector<float> scales_;
+};
+
+/// GgufChange::kExpertsTurned: of each expert, the outputs of its parts alternate.
+Result<void> for_each_expert_output(const GgufTensorPlan& plan, const ModelConfig& config, const CodedRowUser& use) {
+  const std::size_t n_parts = plan.rows.size() / static_cast<std::size_t>(config.n_experts);
+  CodedRowReader reader;
+  for (std::size_t first = 0; first < plan.rows.size(); first += n_parts) {
+    for (std::int64_t row = 0; row < plan.rows[first].n_rows; ++row) {
+      for (const GgufRows& part : std::span(plan.rows).subspan(first, n_parts)) {
+        SS_TRY_VOID(reader.read(*part.weight, part.first_row + row));
+        SS_TRY_VOID(use(reader.row()));
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<void> for_each_gguf_coded_row(const GgufTensorPlan& plan, const ModelConfig& config, const CodedRowUser& use) {
-  std::vector<std::byte> bytes;
-  std::vector<std::int8_t> codes;
-  std::vector<float> scales;
+  if (plan.change == GgufChange::kExpertsTurned) return for_each_expert_output(plan, config, use);
+  CodedRowReader reader;
   for (const GgufRows& rows : plan.rows) {
-    const GgufBlockFormat& format = *rows.weight->format;
     for (std::int64_t row = 0; row < rows.n_rows; ++row) {
       const bool is_moved = plan.change == GgufChange::kRowsInterleaved;
       const std::int64_t source = rows.first_row + (is_moved ? interleaved_place(row, config.head_dim) : row);
-      SS_TRY_VOID(GgufFiles::read_blocks(*rows.weight, source, bytes));
-      const std::size_t n_blocks = bytes.size() / format.block_bytes;
-      codes.resize(n_blocks * format.block_values);
-      scales.resize(n_blocks);
-      for (std::size_t block = 0; block < n_blocks; ++block) {
-        const auto of_block = std::span(codes).subspan(block * format.block_values).first<kScaleGroupSize>();
-        scales[block] = codes_of_gguf_block(format, bytes.data() + block * format.block_bytes, of_block);
-      }
-      SS_TRY_VOID(use({codes, scales, {}}));
+      SS_TRY_VOID(reader.read(*rows.weight, source));
+      SS_TRY_VOID(use(reader.row()));
     }
   }
   return {};

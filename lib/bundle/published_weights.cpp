@@ -12,6 +12,7 @@
 #include "bundle/variant.h"
 #include "core/check.h"
 #include "core/checked.h"
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "core/half.h"
 #include "core/utf8.h"
@@ -38,6 +39,7 @@ Shape with_columns(const Shape& shape, std::int64_t n_cols) {
 std::optional<WeightEncoding> encoding_of_types(const Variant& variant, std::string_view codes, std::string_view scales,
                                                 bool has_zeros) {
   using enum WeightEncoding;
+  if (codes == "U8" && scales == "U8" && !has_zeros && variant.group == kScaleGroupSize) return kMxfp4Group32;
   if (codes == "U8" && scales == "F16") return has_zeros ? kInt4Group32Zero : kInt4Group32;
   if (has_zeros) return std::nullopt;
   if (codes == "I8" && scales == "F16") return kInt8Group32;
@@ -46,9 +48,10 @@ std::optional<WeightEncoding> encoding_of_types(const Variant& variant, std::str
   return std::nullopt;
 }
 
-/// The sign-extended nibble of a column.
-std::int8_t int4_of(std::byte pair, bool is_second) {
+/// The code of a column: a sign-extended nibble, or four bits that are an E2M1 number.
+std::int8_t four_bits_of(std::byte pair, bool is_second, bool is_signed) {
   const auto bits = static_cast<std::uint8_t>(pair);
+  if (!is_signed) return static_cast<std::int8_t>(is_second ? bits >> 4U : bits & 0xfU);
   const auto at_top = static_cast<std::int8_t>(is_second ? bits & 0xf0U : bits << 4U);
   return static_cast<std::int8_t>(at_top / 16);
 }
@@ -75,8 +78,15 @@ GroupSpread spread_of(const PublishedForm& form, std::int64_t n_cols) {
 
 }  // namespace
 
+Shape shape_of_rows(const PublishedForm& form, const Shape& shape) {
+  if (!form.is_transposed) return shape;
+  std::vector<std::int64_t> extents(shape.extents().begin(), shape.extents().end());
+  std::swap(extents[extents.size() - 2], extents.back());
+  return Shape(extents);
+}
+
 std::string_view stored_type_of_codes(WeightEncoding encoding) {
-  if (has_int4_codes(encoding)) return "U8";
+  if (has_four_bit_codes(encoding)) return "U8";
   return has_fp8_codes(encoding) ? "F8_E4M3" : "I8";
 }
 
@@ -85,13 +95,15 @@ std::int64_t stored_scales_per_row(const PublishedForm& form, std::int64_t n_col
 }
 
 Shape stored_shape_of_codes(const PublishedForm& form, const Shape& shape) {
-  const std::int64_t n_cols = shape.extent(shape.rank() - 1);
-  return with_columns(shape, has_int4_codes(form.encoding) ? n_cols / 2 : n_cols);
+  const Shape rows = shape_of_rows(form, shape);
+  const std::int64_t n_cols = rows.extent(rows.rank() - 1);
+  return with_columns(rows, has_four_bit_codes(form.encoding) ? n_cols / 2 : n_cols);
 }
 
 Shape stored_shape_of_scales(const PublishedForm& form, const Shape& shape) {
-  const std::int64_t n_scales = stored_scales_per_row(form, shape.extent(shape.rank() - 1));
-  if (form.rows_of_scale() == 1) return with_columns(shape, n_scales);
+  const Shape rows = shape_of_rows(form, shape);
+  const std::int64_t n_scales = stored_scales_per_row(form, rows.extent(rows.rank() - 1));
+  if (form.rows_of_scale() == 1) return with_columns(rows, n_scales);
   return {ceil_divide(shape.extent(0), form.rows_of_scale()), n_scales};
 }
 
@@ -108,12 +120,13 @@ Result<void> PublishedWeight::read_rows(std::int64_t n_cols, std::int64_t first_
 
 Result<void> PublishedWeight::read_codes(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
                                          std::span<std::byte> values) const {
-  if (has_int4_codes(form.encoding)) {
+  if (has_four_bit_codes(form.encoding)) {
+    const bool is_signed = has_int4_codes(form.encoding);
     SS_TRY(const std::vector<std::byte> pairs,
            stored_rows(codes, first_row, n_rows, static_cast<std::size_t>(n_cols / 2)));
     for (std::size_t i = 0; i < pairs.size(); ++i) {
-      values[2 * i] = static_cast<std::byte>(int4_of(pairs[i], false));
-      values[2 * i + 1] = static_cast<std::byte>(int4_of(pairs[i], true));
+      values[2 * i] = static_cast<std::byte>(four_bits_of(pairs[i], false, is_signed));
+      values[2 * i + 1] = static_cast<std::byte>(four_bits_of(pairs[i], true, is_signed));
     }
     return {};
   }
@@ -132,8 +145,9 @@ Result<void> PublishedWeight::read_scales(std::int64_t n_cols, std::int64_t firs
                                           std::span<float> out) const {
   const auto n_stored = static_cast<std::size_t>(stored_scales_per_row(form, n_cols));
   const auto n_floats = static_cast<std::size_t>(scales_per_row(form.encoding, n_cols));
+  const bool is_e8m0 = form.encoding == WeightEncoding::kMxfp4Group32;
   const bool is_f16 = scales.info.dtype == DType::kF16;
-  const std::size_t scale_bytes = is_f16 ? sizeof(F16) : sizeof(float);
+  const std::size_t scale_bytes = is_e8m0 ? sizeof(E8m0) : is_f16 ? sizeof(F16) : sizeof(float);
   const std::int64_t first_stored = first_row / form.rows_of_scale();
   const std::int64_t end_stored = ceil_divide(first_row + n_rows, form.rows_of_scale());
   SS_TRY(const std::vector<std::byte> stored,
@@ -145,7 +159,9 @@ Result<void> PublishedWeight::read_scales(std::int64_t n_cols, std::int64_t firs
       const std::byte* const at =
           stored.data() + (static_cast<std::size_t>(block) * n_stored + i / spread.repeats) * scale_bytes;
       float scale = 0.0F;
-      if (is_f16) {
+      if (is_e8m0) {
+        scale = to_float(E8m0{static_cast<std::uint8_t>(*at)});
+      } else if (is_f16) {
         F16 half;
         std::memcpy(&half, at, sizeof half);
         scale = to_float(half);
@@ -191,12 +207,15 @@ Result<void> PublishedWeight::read_values(std::int64_t row, std::span<float> val
   row_scales.resize(static_cast<std::size_t>(n_scales));
   SS_TRY_VOID(read_rows(n_cols, row, 1, row_codes, row_scales));
   const bool is_fp8 = has_fp8_codes(form.encoding);
+  const bool is_e2m1 = form.encoding == WeightEncoding::kMxfp4Group32;
   const std::size_t n_groups = spread_of(form, n_cols).n_groups;
   const auto of_group = static_cast<std::size_t>(is_fp8 ? kFp8GroupSize : kScaleGroupSize);
   const std::size_t columns = n_groups == 1 ? values.size() : of_group;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto bits = static_cast<std::uint8_t>(row_codes[i]);
-    const float code = is_fp8 ? to_float(E4m3{bits}) : static_cast<float>(static_cast<std::int8_t>(bits));
+    const float code = is_fp8    ? to_float(E4m3{bits})
+                       : is_e2m1 ? to_float(E2m1{bits})
+                                 : static_cast<float>(static_cast<std::int8_t>(bits));
     const std::size_t group = std::min(i / columns, n_groups - 1);
     const float zero_point = form.has_zero_points() ? row_scales[n_groups + group] : 0.0F;
     values[i] = (code - zero_point) * row_scales[group];
@@ -237,14 +256,16 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     const std::size_t rank = info.shape.rank();
     if (!encoding || rank < 2 || rank > 3) {
       return refuse(info, has_zeros ? "codes U8 of a matrix with zero points, with scales F16"
-                                    : "codes U8, I8 or F8_E4M3 of a matrix, with scales F16 or F32");
+                                    : "codes U8, I8 or F8_E4M3 of a matrix, with scales F16, F32 or U8");
     }
+    const bool is_transposed = base.ends_with(kTransposedEnding);
+    if (is_transposed && rank != 3) return refuse(info, "codes of several matrices where they are transposed");
     // Any other extent is bounded by the size of the file.
     if (*info.shape.n_elements() == 0) return refuse(info, "codes of a matrix with rows and columns");
     if (*encoding == WeightEncoding::kFp8Group128 && rank != 2) return refuse(info, "codes of a matrix, in blocks");
-    const std::int64_t n_cols = info.shape.extent(rank - 1) * (has_int4_codes(*encoding) ? 2 : 1);
-    const PublishedForm form{*encoding, is_by_row(*encoding) ? 0 : known->group};
-    const Shape shape = with_columns(info.shape, n_cols);
+    const std::int64_t n_cols = info.shape.extent(rank - 1) * (has_four_bit_codes(*encoding) ? 2 : 1);
+    const PublishedForm form{*encoding, is_by_row(*encoding) ? 0 : known->group, is_transposed};
+    const Shape shape = shape_of_rows(form, with_columns(info.shape, n_cols));
     if (of_scales.shape != stored_shape_of_scales(form, shape)) {
       return refuse(of_scales, fmt::format("scales of {} as {} has them", info.shape.to_string(), variant));
     }
@@ -253,7 +274,8 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     }
     const auto n_bytes = checked_multiply<std::int64_t>(*info.shape.n_elements(), 8);
     if (!n_bytes) return refuse(info, "a size that fits");
-    StoredTensor joined{.info = {.name = base, .dtype_name = "F32", .dtype = DType::kF32, .shape = shape},
+    const std::string tensor = base.substr(0, base.size() - (is_transposed ? kTransposedEnding.size() : 0));
+    StoredTensor joined{.info = {.name = tensor, .dtype_name = "F32", .dtype = DType::kF32, .shape = shape},
                         .file = codes->second.file};
     PublishedWeight published{form, std::move(codes->second), std::move(scales->second)};
     if (has_zeros) published.zeros = std::move(zeros->second);
@@ -261,10 +283,10 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     tensors.erase(codes);
     tensors.erase(scales);
     if (has_zeros) tensors.erase(zeros);
-    if (!tensors.try_emplace(base, std::move(joined)).second) {
+    if (!tensors.try_emplace(tensor, std::move(joined)).second) {
       return Error{
           ErrorCode::kInvalidInput,
-          fmt::format("{}: tensor {}: expected it once, found its values and its codes", name, printable(base))};
+          fmt::format("{}: tensor {}: expected it once, found its values and its codes", name, printable(tensor))};
     }
   }
   for (const auto& [tensor, stored] : tensors) {

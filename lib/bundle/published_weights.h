@@ -2,12 +2,14 @@
 // Weights of a quantized checkpoint as a bundle keeps them: the codes and scales that their publisher stored, in one layout for all
 // methods (docs/bundle-format.md, "Published variants"). A matrix NAME [rows, cols] is two tensors or three:
 //
-//   NAME.codes    U8 [rows, cols / 2]: INT4, two's complement, the first of two columns in the low bits;
+//   NAME.codes    U8 [rows, cols / 2]: INT4, two's complement, or E2M1, the first of two columns in the low bits;
 //                 I8 [rows, cols]: INT8; F8_E4M3 [rows, cols]
-//   NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks of FP8
+//   NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks of FP8;
+//                 of E2M1 U8 [rows, groups] of 32 columns in E8M0
 //   NAME.zeros    I8 [rows, groups] in [-8, 7], of INT4 with zero points alone
 //
-// Its values are scale * code, or scale * (code - zero point), in FP32. The file's metadata names the variant under kPublishedKey.
+// A tensor [matrices, inputs, outputs], whose rows here are the inputs of one output, has them as NAME.transposed.codes [matrices,
+// outputs, ...] and NAME.transposed.scales. Its values are scale * code, or scale * (code - zero point), in FP32. The file's metadata names the variant under kPublishedKey.
 
 #include <cstdint>
 #include <map>
@@ -28,14 +30,19 @@ inline constexpr std::string_view kPublishedKey = "published_variant";
 inline constexpr std::string_view kCodesEnding = ".codes";
 inline constexpr std::string_view kScalesEnding = ".scales";
 inline constexpr std::string_view kZerosEnding = ".zeros";
+/// Before these, where the codes' rows are columns of the tensor's matrices.
+inline constexpr std::string_view kTransposedEnding = ".transposed";
 
 /// The form of a published weight.
 struct PublishedForm {
-  /// Holds the codes and scales unchanged: kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow or kFp8Group128.
+  /// Holds the codes and scales unchanged: kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow,
+  /// kFp8Group128 or kMxfp4Group32.
   WeightEncoding encoding = WeightEncoding::kInt4Group32;
   /// Consecutive columns that share a stored scale: a multiple of kScaleGroupSize, or 0 for all of a row. Scales per row have 0, and
   /// blocks of FP8 have kFp8GroupSize.
   std::int64_t group = 0;
+  /// The tensor is [matrices, inputs, outputs], and a row of codes has the inputs of one output.
+  bool is_transposed = false;
 
   [[nodiscard]] bool has_zero_points() const { return encoding == WeightEncoding::kInt4Group32Zero; }
   /// Consecutive rows that share a stored scale.
@@ -45,8 +52,11 @@ struct PublishedForm {
   friend bool operator==(const PublishedForm&, const PublishedForm&) = default;
 };
 
-/// The type of the codes as safetensors calls it, and the shapes of codes and scales for a matrix of this shape, whose innermost
-/// extent is even for codes of four bits. Zero points have the shape of the scales.
+/// A tensor's shape as that of rows of codes: itself, or [matrices, outputs, inputs] of a transposed one. A tensor of that shape is
+/// transposed by the same exchange.
+[[nodiscard]] Shape shape_of_rows(const PublishedForm& form, const Shape& shape);
+/// The type of the codes as safetensors calls it, and the shapes of codes and scales for a tensor of this shape, whose rows of codes
+/// are even for codes of four bits. Zero points have the shape of the scales.
 [[nodiscard]] std::string_view stored_type_of_codes(WeightEncoding encoding);
 [[nodiscard]] Shape stored_shape_of_codes(const PublishedForm& form, const Shape& shape);
 [[nodiscard]] Shape stored_shape_of_scales(const PublishedForm& form, const Shape& shape);
@@ -60,7 +70,7 @@ struct PublishedWeight {
   StoredTensor scales;
   std::optional<StoredTensor> zeros = std::nullopt;  ///< where form.has_zero_points()
 
-  /// Reads rows [first_row, first_row + n_rows) of a weight with n_cols columns as a WeightSource delivers them in
+  /// Reads rows [first_row, first_row + n_rows) of shape_of_rows(), which have n_cols columns, as a WeightSource delivers them in
   /// form.encoding. Errors: kIo, kInvalidInput for a scale that is not finite, a zero point outside [-8, 7], and a code that is no
   /// number.
   Result<void> read_rows(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,

@@ -157,11 +157,12 @@ class QuantizedModel {
     }
     source.variant = published_variant_name(scheme.method, common->encoding, common->group, act_of(scheme.activations));
     source.read_rows = [this, form = *common](std::size_t tensor, const CodedRowUser& use) -> Result<void> {
-      const Shape& shape = specs_[tensor].shape;
-      std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.extent(1)));
-      std::vector<float> scales(static_cast<std::size_t>(stored_scales_per_row(form, shape.extent(1))));
+      const Shape shape = shape_of_rows(form, specs_[tensor].shape);
+      const std::int64_t n_cols = shape.extent(shape.rank() - 1);
+      std::vector<std::int8_t> codes(static_cast<std::size_t>(n_cols));
+      std::vector<float> scales(static_cast<std::size_t>(stored_scales_per_row(form, n_cols)));
       std::vector<std::int8_t> zeros(form.has_zero_points() ? scales.size() : 0);
-      for (std::int64_t row = 0; row < shape.extent(0); ++row) {
+      for (std::int64_t row = 0; row < n_rows_of(shape); ++row) {
         weights_[tensor].read_coded_row(row, form, {codes, scales, zeros});
         SS_TRY_VOID(use({codes, scales, zeros}));
       }

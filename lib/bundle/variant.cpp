@@ -18,14 +18,19 @@ constexpr std::string_view kZeroPointEnding = "-zp";
 /// The method of DeepSeek's checkpoints, whose name says what the codes are.
 constexpr std::string_view kFp8Method = "fp8-";
 constexpr std::string_view kFp8Codes = "fp8-";
+/// That of gpt-oss, whose name says all.
+constexpr std::string_view kMxfp4Method = "mxfp4";
 
 /// The variant of a published name; nullopt for a name that is none.
 std::optional<Variant> published_from_name(std::string_view name) {
   using enum WeightEncoding;
   if (name == "gguf-q4_0") return Variant{.name = "gguf-q4_0", .matmul = kInt4Group32, .rest = {}, .group = 32};
   if (name == "gguf-q8_0") return Variant{.name = "gguf-q8_0", .matmul = kInt8Group32, .rest = {}, .group = 32};
+  if (name == kMxfp4Method || name == "gguf-mxfp4") {
+    return Variant{.name = std::string(name), .matmul = kMxfp4Group32, .rest = {}, .group = kScaleGroupSize};
+  }
   for (const std::string_view method : kPublishedMethods) {
-    if (!name.starts_with(method) || method == "gguf-") continue;
+    if (!name.starts_with(method) || method == "gguf-" || method == kMxfp4Method) continue;
     const std::string_view codes = name.substr(method.size());
     Variant variant{.name = std::string(name), .rest = std::nullopt};
     const bool is_awq = method == kAwqMethod;
@@ -72,6 +77,8 @@ std::optional<Variant> published_from_name(std::string_view name) {
 
 std::string published_variant_name(std::string_view method, WeightEncoding encoding, std::int64_t group,
                                    ActQuant activations) {
+  if (encoding == WeightEncoding::kMxfp4Group32)
+    return fmt::format("{}{}", method, method == kMxfp4Method ? "" : "mxfp4");
   if (encoding == WeightEncoding::kFp8PerRow) return fmt::format("{}fp8", method);
   if (encoding == WeightEncoding::kFp8Group128) {
     return fmt::format("{}{}block{}", method, method == kFp8Method ? "" : kFp8Codes, kFp8GroupSize);

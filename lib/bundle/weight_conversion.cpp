@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "core/e2m1.h"
 #include "core/half.h"
 #include "core/utf8.h"
 
@@ -29,7 +30,9 @@ struct ExactTypes {
   [[nodiscard]] DType smallest() const { return bf16 ? DType::kBf16 : f16 ? DType::kF16 : DType::kF32; }
 };
 
+/// kU8 stands for E8M0.
 DType type_of_scales(const PublishedForm& form) {
+  if (form.encoding == WeightEncoding::kMxfp4Group32) return DType::kU8;
   const bool has_f32 = form.encoding == WeightEncoding::kInt8PerRow || has_fp8_codes(form.encoding);
   return has_f32 ? DType::kF32 : DType::kF16;
 }
@@ -45,6 +48,8 @@ void append_values(std::span<const float> row, DType dtype, std::vector<std::byt
       append(to_bf16(value));
     } else if (dtype == DType::kF16) {
       append(to_f16(value));
+    } else if (dtype == DType::kU8) {
+      append(to_e8m0(value));
     } else {
       append(value);
     }
@@ -91,14 +96,14 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
       header.push_back(tensors[i]);
       continue;
     }
-    const DType of_codes = has_int4_codes(form->encoding) ? DType::kU8 : DType::kI8;
-    header.push_back({tensors[i].name + std::string(kCodesEnding), of_codes,
-                      stored_shape_of_codes(*form, tensors[i].shape), stored_type_of_codes(form->encoding)});
-    header.push_back({tensors[i].name + std::string(kScalesEnding), type_of_scales(*form),
-                      stored_shape_of_scales(*form, tensors[i].shape)});
-    if (!form->has_zero_points()) continue;
+    const DType of_codes = has_four_bit_codes(form->encoding) ? DType::kU8 : DType::kI8;
+    const std::string name = tensors[i].name + std::string(form->is_transposed ? kTransposedEnding : "");
+    header.push_back({name + std::string(kCodesEnding), of_codes, stored_shape_of_codes(*form, tensors[i].shape),
+                      stored_type_of_codes(form->encoding)});
     header.push_back(
-        {tensors[i].name + std::string(kZerosEnding), DType::kI8, stored_shape_of_scales(*form, tensors[i].shape)});
+        {name + std::string(kScalesEnding), type_of_scales(*form), stored_shape_of_scales(*form, tensors[i].shape)});
+    if (!form->has_zero_points()) continue;
+    header.push_back({name + std::string(kZerosEnding), DType::kI8, stored_shape_of_scales(*form, tensors[i].shape)});
   }
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
   if (!published_.variant.empty()) metadata = {{std::string(kPublishedKey), published_.variant}};
@@ -137,7 +142,7 @@ Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedFo
     to.insert(to.end(), bytes.begin(), bytes.end());
   };
   SS_TRY_VOID(published_.read_rows(tensor, [&](const PublishedRow& row) -> Result<void> {
-    if (has_int4_codes(form.encoding)) {
+    if (has_four_bit_codes(form.encoding)) {
       for (std::size_t i = 0; i + 1 < row.codes.size(); i += 2) {
         const auto low = static_cast<unsigned>(row.codes[i]) & 0xfU;
         codes.push_back(static_cast<std::byte>(low | (static_cast<unsigned>(row.codes[i + 1]) & 0xfU) << 4U));

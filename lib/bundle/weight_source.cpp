@@ -205,15 +205,14 @@ class StoredRows final : public WeightSource {
   bool as_stored_;
 };
 
-/// Rows of a weight that is stored as published codes.
-class PublishedRows final : public WeightSource {
+/// Rows of published codes, in their own encoding or by their values in another.
+class CodedRows {
  public:
-  PublishedRows(StoredTensor tensor, WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols)
-      : tensor_(std::move(tensor)), encoding_(encoding), n_rows_(n_rows), n_cols_(n_cols) {}
+  CodedRows(StoredTensor tensor, WeightEncoding encoding, std::int64_t n_cols)
+      : tensor_(std::move(tensor)), encoding_(encoding), n_cols_(n_cols) {}
 
-  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
-                         std::span<float> scales) const override {
-    SS_CHECK(first_row >= 0 && n_rows >= 0 && n_rows <= n_rows_ - first_row, "rows outside the tensor");
+  Result<void> read(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                    std::span<float> scales) const {
     const PublishedWeight& published = *tensor_.published;
     if (encoding_ == published.form.encoding) return published.read_rows(n_cols_, first_row, n_rows, values, scales);
     const auto n_cols = static_cast<std::size_t>(n_cols_);
@@ -236,8 +235,24 @@ class PublishedRows final : public WeightSource {
  private:
   StoredTensor tensor_;
   WeightEncoding encoding_;
-  std::int64_t n_rows_;
   std::int64_t n_cols_;
+};
+
+/// Rows of a weight that is stored as published codes.
+class PublishedRows final : public WeightSource {
+ public:
+  PublishedRows(StoredTensor tensor, WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols)
+      : n_rows_(n_rows), rows_(std::move(tensor), encoding, n_cols) {}
+
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    SS_CHECK(first_row >= 0 && n_rows >= 0 && n_rows <= n_rows_ - first_row, "rows outside the tensor");
+    return rows_.read(first_row, n_rows, values, scales);
+  }
+
+ private:
+  std::int64_t n_rows_;
+  CodedRows rows_;
 };
 
 /// Columns of one matrix of a tensor [matrices, inputs, outputs], as rows.
@@ -295,6 +310,37 @@ class StoredColumns final : public WeightSource {
   WeightEncoding encoding_;
 };
 
+/// The same of a tensor that is stored as transposed codes, in which they are rows.
+class PublishedColumns final : public WeightSource {
+ public:
+  PublishedColumns(StoredTensor tensor, const ColumnView& view, WeightEncoding encoding)
+      : first_row_(view.matrix * tensor.info.shape.extent(tensor.info.shape.rank() - 1) + view.first_column),
+        step_(view.step),
+        n_inputs_(view.n_inputs),
+        encoding_(encoding),
+        rows_(std::move(tensor), encoding, view.n_inputs) {}
+
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    if (step_ == 1) return rows_.read(first_row_ + first_row, n_rows, values, scales);
+    const std::size_t row_bytes = static_cast<std::size_t>(n_inputs_) * transfer_bytes_per_value(encoding_);
+    const auto n_scales = static_cast<std::size_t>(scales_per_row(encoding_, n_inputs_));
+    for (std::size_t row = 0; row < static_cast<std::size_t>(n_rows); ++row) {
+      const std::int64_t at = first_row_ + (first_row + static_cast<std::int64_t>(row)) * step_;
+      SS_TRY_VOID(
+          rows_.read(at, 1, values.subspan(row * row_bytes, row_bytes), scales.subspan(row * n_scales, n_scales)));
+    }
+    return {};
+  }
+
+ private:
+  std::int64_t first_row_;
+  std::int64_t step_;
+  std::int64_t n_inputs_;
+  WeightEncoding encoding_;
+  CodedRows rows_;
+};
+
 /// Errors: kUnsupported.
 Result<void> expect_numbers(const TensorInfo& info) {
   if (info.dtype == DType::kF32 || info.dtype == DType::kF16 || info.dtype == DType::kBf16) return {};
@@ -313,6 +359,10 @@ Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTenso
   }
   const std::int64_t n_cols = info.shape.extent(info.shape.rank() - 1);
   if (tensor.published) {
+    if (tensor.published->form.is_transposed) {
+      return Error{ErrorCode::kUnsupported,
+                   fmt::format("tensor {}: rows of transposed codes are not read", printable(info.name))};
+    }
     return std::shared_ptr<const WeightSource>(
         std::make_shared<PublishedRows>(tensor, encoding, n_rows_of(info.shape), n_cols));
   }
@@ -324,9 +374,9 @@ Result<std::shared_ptr<const WeightSource>> make_column_source(const StoredTenso
                                                                WeightEncoding encoding) {
   const TensorInfo& info = tensor.info;
   SS_TRY_VOID(expect_numbers(info));
-  if (tensor.published) {
+  if (tensor.published && !tensor.published->form.is_transposed) {
     return Error{ErrorCode::kUnsupported,
-                 fmt::format("tensor {}: published codes of columns are not read", printable(info.name))};
+                 fmt::format("tensor {}: columns of codes that are not transposed are not read", printable(info.name))};
   }
   const std::size_t rank = info.shape.rank();
   const std::int64_t n_matrices = rank == 3 ? info.shape.extent(0) : 1;
@@ -343,6 +393,13 @@ Result<std::shared_ptr<const WeightSource>> make_column_source(const StoredTenso
         fmt::format("tensor {}: expected [matrices, inputs, outputs] with outputs {} to {} of matrix {}, found {}",
                     printable(info.name), view.first_column, view.first_column + (view.n_columns - 1) * view.step,
                     view.matrix, info.shape.to_string())};
+  }
+  if (tensor.published) {
+    if (whole.n_inputs != n_stored) {
+      return Error{ErrorCode::kUnsupported,
+                   fmt::format("tensor {}: parts of columns of codes are not read", printable(info.name))};
+    }
+    return std::shared_ptr<const WeightSource>(std::make_shared<PublishedColumns>(tensor, whole, encoding));
   }
   return std::shared_ptr<const WeightSource>(std::make_shared<StoredColumns>(tensor, whole, encoding));
 }

@@ -14,7 +14,7 @@ namespace secondsource {
 /// after the other) in `encoding`. It keeps the file open, and several threads may read from it at once. read_rows fails
 /// with kInvalidInput if a value is not finite as stored, or exceeds the encoding. Published codes are given unchanged in their own
 /// encoding, and by their values in any other. Errors: kUnsupported if the tensor is not
-/// stored in F32, F16 or BF16, kInvalidInput for more than three dimensions.
+/// stored in F32, F16 or BF16, or has transposed codes, kInvalidInput for more than three dimensions.
 Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTensor& tensor, WeightEncoding encoding);
 
 /// Columns of one matrix of a tensor [matrices, inputs, outputs], by which some classes store their experts. A tensor
@@ -28,8 +28,8 @@ struct ColumnView {
   std::int64_t n_inputs = 0;  ///< of each column; 0: all from first_input on
 };
 
-/// Makes a source whose rows are columns of `tensor`, as make_weight_source() otherwise. Errors: kUnsupported as there;
-/// kInvalidInput for columns outside the tensor.
+/// Makes a source whose rows are columns of `tensor`, as make_weight_source() otherwise. Errors: kUnsupported for another type, and for
+/// codes that are not transposed, or of which a part of each column is asked for; kInvalidInput for columns outside the tensor.
 Result<std::shared_ptr<const WeightSource>> make_column_source(const StoredTensor& tensor, const ColumnView& view,
                                                                WeightEncoding encoding);
 

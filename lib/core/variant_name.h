@@ -12,8 +12,8 @@ inline constexpr std::array<std::string_view, 10> kVariantNames = {
 
 /// How the names of published variants begin: the weights of a quantized checkpoint as its publisher stored them, with the
 /// method by which they were made ("gptq-int4-g128"). A bundle has at most one, and only where it keeps the codes.
-inline constexpr std::array<std::string_view, 5> kPublishedMethods = {"gptq-", "awq-", "compressed-tensors-", "fp8-",
-                                                                      "gguf-"};
+inline constexpr std::array<std::string_view, 6> kPublishedMethods = {"gptq-", "awq-",  "compressed-tensors-",
+                                                                      "fp8-",  "gguf-", "mxfp4"};
 
 [[nodiscard]] constexpr bool is_published_variant(std::string_view variant) {
   for (const std::string_view method : kPublishedMethods) {
@@ -24,7 +24,8 @@ inline constexpr std::array<std::string_view, 5> kPublishedMethods = {"gptq-", "
 
 /// True if the variant's matmul weights have four bits.
 [[nodiscard]] constexpr bool has_int4_weights(std::string_view variant) {
-  return variant.starts_with("int4") || variant.find("-int4") != std::string_view::npos || variant == "gguf-q4_0";
+  return variant.starts_with("int4") || variant.find("-int4") != std::string_view::npos || variant == "gguf-q4_0" ||
+         variant.ends_with("mxfp4");
 }
 
 /// True if this project rounds the variant's weights to four bits, which published ones are not.

@@ -31,9 +31,14 @@ Result<double> bytes_of(const TensorSpec& tensor, TensorRole role, const Variant
   return encoded_bytes(encoding, n_rows_of(tensor.shape), tensor.shape.extent(rank - 1));
 }
 
-/// Of the head: published checkpoints in safetensors leave it as it was, by their methods' defaults.
+/// Published checkpoints in safetensors leave the head as it was, by their methods' defaults, and those of MXFP4 whatever is no expert.
+TensorRole role_of_matmul(const Variant& variant, bool is_head, bool is_of_expert) {
+  const bool is_as_stored = variant.is_published() && !variant.name.starts_with("gguf-") &&
+                            (is_head || (variant.matmul == WeightEncoding::kMxfp4Group32 && !is_of_expert));
+  return is_as_stored ? TensorRole::kEmbedding : TensorRole::kMatmul;
+}
 TensorRole role_of_head(const Variant& variant) {
-  return variant.is_published() && !variant.name.starts_with("gguf-") ? TensorRole::kEmbedding : TensorRole::kMatmul;
+  return role_of_matmul(variant, true, false);
 }
 
 bool is_of_expert(const TensorSpec& tensor) {
@@ -64,7 +69,9 @@ Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& varia
   ModelMemory memory;
   const double share = config.n_experts > 0 ? real(config.n_experts_per_token) / real(config.n_experts) : 1;
   for (const TensorSpec& tensor : model_tensors(config)) {
-    const TensorRole role = tensor.name == kHeadTensor ? role_of_head(variant) : tensor.role;
+    const TensorRole role = tensor.role != TensorRole::kMatmul
+                                ? tensor.role
+                                : role_of_matmul(variant, tensor.name == kHeadTensor, is_of_expert(tensor));
     SS_TRY(const double bytes, bytes_of(tensor, role, variant, stored));
     const std::int64_t n_values = tensor.shape.n_elements().value();  // the configuration was checked
     memory.n_parameters += n_values;

@@ -17,14 +17,26 @@ namespace {
 
 using namespace secondsource;
 
-void read_all(const StoredTensor& tensor, WeightEncoding encoding) {
-  const auto source = make_weight_source(tensor, encoding);
-  if (!source) std::abort();
-  const std::int64_t n_cols = tensor.info.shape.extent(tensor.info.shape.rank() - 1);
+void read_all(const WeightSource& source, const Shape& shape, WeightEncoding encoding) {
+  const std::int64_t n_cols = shape.extent(shape.rank() - 1);
   std::vector<std::byte> values(static_cast<std::size_t>(n_cols) * transfer_bytes_per_value(encoding));
   std::vector<float> scales(static_cast<std::size_t>(scales_per_row(encoding, n_cols)));
-  for (std::int64_t row = 0; row < n_rows_of(tensor.info.shape); ++row) {
-    if (!(*source)->read_rows(row, 1, values, scales)) return;
+  for (std::int64_t row = 0; row < n_rows_of(shape); ++row) {
+    if (!source.read_rows(row, 1, values, scales)) return;
+  }
+}
+
+void read_all(const StoredTensor& tensor, WeightEncoding encoding) {
+  const Shape& shape = tensor.info.shape;
+  if (!tensor.published->form.is_transposed) {
+    const auto source = make_weight_source(tensor, encoding);
+    if (!source) std::abort();
+    return read_all(**source, shape, encoding);
+  }
+  for (std::int64_t matrix = 0; matrix < shape.extent(0); ++matrix) {
+    const auto source = make_column_source(tensor, {.matrix = matrix, .n_columns = shape.extent(2)}, encoding);
+    if (!source) std::abort();
+    read_all(**source, {shape.extent(2), shape.extent(1)}, encoding);
   }
 }
 

@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include "bundle/checkpoint_weight.h"
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "core/json.h"
 
@@ -46,6 +47,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       for (std::int64_t row = 0; row < n_rows_of(spec.shape); ++row) {
         weight->read_row(row, values);
         if (!form) continue;
+        if (form->is_transposed) {
+          // A row has one input of all outputs of an expert.
+          for (std::size_t output = 0; output < values.size(); ++output) {
+            weight->read_coded_row(row / 32 * 32 + static_cast<std::int64_t>(output), *form, {codes, scales, {}});
+            const E2m1 code{static_cast<std::uint8_t>(codes[static_cast<std::size_t>(row % 32)])};
+            if (to_float(code) * scales[0] != values[output] && !std::isnan(values[output])) std::abort();
+          }
+          continue;
+        }
         const std::span<std::int8_t> of_row = std::span(zeros).first(form->has_zero_points() ? 1 : 0);
         weight->read_coded_row(row, *form, {codes, scales, of_row});
         const bool is_fp8 = has_fp8_codes(form->encoding);

@@ -1,4 +1,4 @@
-"""Published variants: checkpoints in GPTQ, AWQ, compressed-tensors and GGUF, from their files to a verdict on the tokens.
+"""Published variants: checkpoints in GPTQ, AWQ, compressed-tensors, MXFP4 and GGUF, from their files to a verdict on the tokens.
 
     python published_variants_test.py SECONDSOURCE
 
@@ -28,6 +28,7 @@ except ImportError as missing:
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bundles/recipes"))
+import gguf_models_test
 import published
 import tiny_models
 
@@ -217,7 +218,8 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
     asked = f"{variant}{others}"
     run(sys.executable, ROOT / "bundles/recipes/expect.py", "--model", bundle, "--variants", asked)
     run(program, "bundle", "verify", bundle)
-    backends = "reference,cpu" if "fp8" in variant else "reference,cpu,onednn"  # oneDNN 2 has no FP8 products
+    # oneDNN 2 has no FP8 products, and no mixtures of experts.
+    backends = "reference,cpu" if "fp8" in variant or "mxfp4" in variant else "reference,cpu,onednn"
     table = run(program, "check", bundle, "--suite", "full", "--variant", asked, "--backend", backends, *options)
     rows = [line.split() for line in table.splitlines() if " PASSED " in line]
     passed = {row[0] for row in rows if row[1] == variant}
@@ -258,7 +260,7 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, *op
 
 
 def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
-    """All matrices and the embedding in Q4_0 or Q8_0, by the package gguf; values by the same."""
+    """All matrices and the embedding in one type of blocks, by the package gguf; values by the same."""
     variant, file = f"gguf-{kind.lower()}", scratch / f"{kind}.gguf"
     bundle = scratch / f"{variant}-bundle"
     config = transformers.AutoConfig.from_pretrained(str(plain))
@@ -297,6 +299,91 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
     check_bundle(program, bundle, variant, values, "")
 
 
+E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
+
+
+def mxfp4(weight: torch.Tensor):
+    """Of [experts, outputs, inputs]: E2M1 codes and the exponents of their scales plus 127, as the OCP specification makes them: the
+    largest value of 32 inputs has the exponent of the largest E2M1 number, 4."""
+    parts = weight.float().unflatten(-1, (-1, 32))
+    exponents = torch.floor(torch.log2(parts.abs().amax(-1, keepdim=True).clamp(min=2.0 ** -100))) - 2
+    scaled = (parts / torch.exp2(exponents)).clamp(-6, 6)
+    codes = (scaled.abs()[..., None] - E2M1[:8]).abs().argmin(-1)
+    codes = torch.where(scaled < 0, codes + 8, codes).to(torch.uint8)
+    values = E2M1[codes.long()] * torch.exp2(exponents)
+    assert len(codes.unique()) == 16 and len(exponents.unique()) > 1
+    return codes.flatten(-2), (exponents + 127).squeeze(-1).to(torch.uint8), values.flatten(-2)
+
+
+def check_codes_of_experts(bundle: Path, name: str, codes: torch.Tensor, exponents: torch.Tensor) -> None:
+    with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
+        pairs, scales = (stored.get_tensor(f"{name}.transposed.{part}") for part in ("codes", "scales"))
+    found = torch.stack((pairs & 15, pairs >> 4), -1).flatten(-2)
+    expect(torch.equal(found, codes) and torch.equal(scales, exponents), f"{bundle.name}: {name}: other codes or scales")
+
+
+def is_of_experts(name: str) -> bool:
+    return name.endswith(("experts.gate_up_proj", "experts.down_proj"))
+
+
+def check_gpt_oss(program: str, plain: Path, scratch: Path) -> None:
+    """Experts in MXFP4 as OpenAI publishes them, with gates and ups that alternate; everything else in BF16."""
+    folder, bundle = scratch / "gpt-oss-mxfp4", scratch / "gpt-oss-mxfp4-bundle"
+    shutil.copytree(plain, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {"quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    tensors, values, kept = {}, {}, {}
+    for name, weight in load_file(plain / "model.safetensors").items():
+        if not is_of_experts(name):
+            tensors[name] = values[name] = weight
+            continue
+        codes, exponents, rows = mxfp4(weight.transpose(1, 2))
+        kept[name], values[name] = (codes, exponents), rows.transpose(1, 2)
+        pairs = codes.unflatten(-1, (-1, 16, 2))
+        tensors |= {name + "_blocks": (pairs[..., 0] | pairs[..., 1] << 4).contiguous(), name + "_scales": exponents}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    said = run(program, "bundle", "create", "--from-hf", folder, "--prompts", PROMPTS, "--out", bundle)
+    expect("no variant of the bundle" not in said, said)
+    for name, parts in kept.items():
+        check_codes_of_experts(bundle, name, *parts)
+    size = (bundle / "model.safetensors").stat().st_size
+    expect(size < (plain / "model.safetensors").stat().st_size, f"mxfp4: {size} bytes")
+    check_bundle(program, bundle, "mxfp4", values, ",bf16")
+
+
+def check_gpt_oss_gguf(program: str, plain: Path, scratch: Path) -> None:
+    """The same in GGUF, as ggml-org publishes it: experts in MXFP4, all other matrices in Q8_0; both by the package gguf."""
+    file, bundle = scratch / "gpt-oss-mxfp4.gguf", scratch / "gpt-oss-gguf-mxfp4-bundle"
+    config = transformers.AutoConfig.from_pretrained(str(plain))
+    tensors = load_file(plain / "model.safetensors")
+    writer = gguf.GGUFWriter(str(file), "gpt-oss")
+    gguf_models_test.add_metadata(writer, config, "gpt_oss")
+    read = {}
+    for name, weight in gguf_models_test.converted(tensors, config, "gpt-oss").items():
+        kind = gguf.GGMLQuantizationType["MXFP4" if "_exps.weight" in name else "Q8_0"]
+        if weight.dim() == 1 or name.endswith("bias") or "gate_inp" in name:
+            read[name] = weight.float()
+            writer.add_tensor(name, weight.float().numpy())
+            continue
+        blocks = gguf.quantize(weight.float().contiguous().numpy(), kind)
+        read[name] = torch.from_numpy(gguf.dequantize(blocks, kind).copy()).reshape(weight.shape)
+        writer.add_tensor(name, np.ascontiguousarray(blocks), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    run(program, "bundle", "create", "--from-gguf", file, "--prompts", PROMPTS, "--out", bundle)
+    with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
+        experts = {key.removesuffix(".transposed.codes") for key in stored.keys() if key.endswith(".transposed.codes")}
+    expect(experts == {name for name in tensors if is_of_experts(name)}, f"gguf-mxfp4: transposed codes of {sorted(experts)}")
+    values = published.load_values(bundle / "model.safetensors")
+    for name, found in gguf_models_test.converted(values, config, "gpt-oss").items():
+        expect(torch.equal(found.float(), read[name]), f"gguf-mxfp4: {name}: other values")
+    # A choice of experts that is nearly even magnifies the rounding of a cache in BF16, as with the DeepSeek below.
+    check_bundle(program, bundle, "gguf-mxfp4", values, "", "--backend-option", "cpu:kv=f32")
+
+
 def gguf_name(name: str) -> str:
     parts = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
              "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
@@ -313,16 +400,23 @@ def main() -> int:
     program = sys.argv[1]
     transformers.utils.logging.disable_progress_bar()
     tiny_models.MODELS["llama-published"] = (transformers.LlamaConfig, MODEL)
+    of_family, settings = tiny_models.MODELS["gpt_oss"]
+    tiny_models.MODELS["gpt_oss-published"] = (of_family, settings | {"hidden_size": 96, "intermediate_size": 64})
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
         plain = scratch / "plain"
         tiny_models.write_model(plain, "llama-published")
+        gpt_oss = scratch / "gpt-oss"
+        tiny_models.write_model(gpt_oss, "gpt_oss-published")
         deepseek = scratch / "deepseek"
         tiny_models.write_model(deepseek, "deepseek_v3")
-        for variant in sys.argv[2:] or [*CHECKPOINTS, "deepseek", "Q4_0", "Q8_0"]:
+        for variant in sys.argv[2:] or [*CHECKPOINTS, "mxfp4", "deepseek", "Q4_0", "Q8_0"]:
             if variant == "deepseek":
                 # Random weights with latents and experts magnify every rounding: a cache in BF16 changes as much here as in `fp8`.
                 check_checkpoint(program, deepseek, scratch, "fp8-block128", "--backend-option", "cpu:kv=f32")
+            elif variant == "mxfp4":
+                check_gpt_oss(program, gpt_oss, scratch)
+                check_gpt_oss_gguf(program, gpt_oss, scratch)
             elif variant in CHECKPOINTS:
                 check_checkpoint(program, plain, scratch, variant)
             else:

@@ -392,8 +392,8 @@ void multiply_nibbles_dot(const TileArgs& args) {
   }
 }
 
-/// Unpacks int4 or mxfp4 to BF16 [k / 2][16][2]: scale * q, or scale * (q - zero), exact in f32, then rounded once, half to even,
-/// which mxfp4 needs below 2^-126 alone.
+/// Unpacks int4 or mxfp4 to BF16 [k / 2][16][2]: scale * q, or scale * (q - zero), exact in f32, then rounded once, half to even;
+/// mxfp4 is exact, except below 2^-126, where the conversion gives 0.
 template <typename Group>
 inline void nibble_groups_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
   const __m512i table = Group::table();

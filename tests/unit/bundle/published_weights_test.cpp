@@ -11,6 +11,7 @@
 #include "bundle/safetensors_writer.h"
 #include "bundle/variant.h"
 #include "bundle/weight_source.h"
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "core/file.h"
 #include "core/half.h"
@@ -44,6 +45,8 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"compressed-tensors-fp8-block128", kFp8Group128, 128, ActQuant::kFp8PerGroup128},
       Row{"gguf-q4_0", kInt4Group32, 32, ActQuant::kNone},
       Row{"gguf-q8_0", kInt8Group32, 32, ActQuant::kNone},
+      Row{"mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
+      Row{"gguf-mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
   }));
   CAPTURE(name);
   const auto variant = variant_from_name(name);
@@ -56,6 +59,7 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
     const std::string_view method = std::string_view(name).starts_with("gptq")  ? "gptq-"
                                     : std::string_view(name).starts_with("awq") ? "awq-"
                                     : std::string_view(name).starts_with("fp8") ? "fp8-"
+                                    : std::string_view(name) == "mxfp4"         ? "mxfp4"
                                                                                 : "compressed-tensors-";
     CHECK(published_variant_name(method, encoding, group, act) == name);
   }
@@ -241,6 +245,77 @@ TEST_CASE("blocks of 128 x 128 codes in E4M3 give each of their rows the scale o
           "codes of a matrix, in blocks");
   refused("compressed-tensors-fp8", {good, {{"m.scales", DType::kF32, {2, 2}}, bytes_of(scales)}},
           "scales of [130, 200]");
+}
+
+TEST_CASE("transposed codes in E2M1 are rows of their tensor's columns, and their scales are powers of two") {
+  const test::ScratchFolder scratch;
+  constexpr std::int64_t kExperts = 2;
+  constexpr std::int64_t kOutputs = 6;
+  constexpr std::int64_t kInputs = 64;
+  std::string pairs(kExperts * kOutputs * kInputs / 2, '\0');
+  for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = static_cast<char>(i * 37 + i / 16);
+  std::string exponents(kExperts * kOutputs * kInputs / 32, '\0');
+  for (std::size_t i = 0; i < exponents.size(); ++i) exponents[i] = static_cast<char>(i == 3 ? 0 : 118 + i);
+  const Part codes{{"m.transposed.codes", DType::kU8, {kExperts, kOutputs, kInputs / 2}}, pairs};
+  const Part scales{{"m.transposed.scales", DType::kU8, {kExperts, kOutputs, kInputs / 32}}, exponents};
+  const auto store = opened(scratch, "mxfp4", {codes, scales});
+  REQUIRE_OK(store);
+  const StoredTensor& tensor = *store->find("m");
+  CHECK(tensor.info.shape == Shape{kExperts, kInputs, kOutputs});
+  const auto value_of = [&](std::int64_t output, std::int64_t input) {
+    constexpr float kNumbers[] = {0, 0.5F, 1, 1.5F, 2, 3, 4, 6};
+    const auto pair = static_cast<unsigned>(
+        static_cast<unsigned char>(pairs[static_cast<std::size_t>((output * kInputs + input) / 2)]));
+    const unsigned code = input % 2 == 0 ? pair & 15U : pair >> 4U;
+    const auto exponent =
+        static_cast<unsigned char>(exponents[static_cast<std::size_t>((output * kInputs + input) / 32)]);
+    return std::ldexp(code < 8 ? kNumbers[code] : -kNumbers[code - 8], int{exponent} - 127);
+  };
+  // Every other output of the second matrix, as gates are; then all of the first one.
+  for (const ColumnView& view : {ColumnView{.matrix = 1, .first_column = 1, .step = 2, .n_columns = 3},
+                                 ColumnView{.matrix = 0, .n_columns = kOutputs}}) {
+    const auto kept = make_column_source(tensor, view, kMxfp4Group32);
+    REQUIRE_OK(kept);
+    const auto plain = make_column_source(tensor, view, kF32);
+    REQUIRE_OK(plain);
+    std::vector<std::byte> row(kInputs);
+    std::vector<float> of_row(kInputs / 32);
+    std::vector<float> values(kInputs);
+    for (std::int64_t i = 0; i < view.n_columns; ++i) {
+      REQUIRE_OK((*kept)->read_rows(i, 1, row, of_row));
+      REQUIRE_OK((*plain)->read_rows(i, 1, std::as_writable_bytes(std::span(values)), {}));
+      for (std::int64_t input = 0; input < kInputs; ++input) {
+        const auto at = static_cast<std::size_t>(input);
+        const float expected = value_of(view.matrix * kOutputs + view.first_column + i * view.step, input);
+        CHECK(values[at] == expected);
+        CHECK(of_row[at / 32] * to_float(E2m1{static_cast<std::uint8_t>(row[at])}) == expected);
+      }
+    }
+  }
+  CHECK_ERROR(make_weight_source(tensor, kF32), ErrorCode::kUnsupported, "rows of transposed codes");
+  CHECK_ERROR(make_column_source(tensor, {.n_columns = 1, .n_inputs = 32}, kF32), ErrorCode::kUnsupported,
+              "parts of columns");
+  const auto refused = [&](const char* variant, const std::vector<Part>& parts, const char* part) {
+    CAPTURE(part);
+    CHECK_ERROR(opened(scratch, variant, parts), ErrorCode::kInvalidInput, part);
+  };
+  refused("gptq-int4-g64", {codes, scales}, "codes U8, I8 or F8_E4M3");
+  refused("mxfp4", {codes, {{"m.transposed.scales", DType::kU8, {kExperts, kOutputs, 1}}, std::string(12, '\0')}},
+          "scales of [2, 6, 32]");
+  refused("mxfp4",
+          {{{"m.transposed.codes", DType::kU8, {2, 16}}, std::string(32, '\0')},
+           {{"m.transposed.scales", DType::kU8, {2, 1}}, std::string(2, '\0')}},
+          "codes of several matrices");
+  std::string none = exponents;
+  none[5] = '\xff';
+  const auto without =
+      opened(scratch, "mxfp4", {codes, {{"m.transposed.scales", DType::kU8, {kExperts, kOutputs, 2}}, none}});
+  REQUIRE_OK(without);
+  const auto source = make_column_source(*without->find("m"), {.n_columns = kOutputs}, kMxfp4Group32);
+  REQUIRE_OK(source);
+  std::vector<std::byte> values(kOutputs * kInputs);
+  std::vector<float> of_rows(kOutputs * kInputs / 32);
+  CHECK_ERROR((*source)->read_rows(0, kOutputs, values, of_rows), ErrorCode::kInvalidInput, "finite scales");
 }
 
 TEST_CASE(

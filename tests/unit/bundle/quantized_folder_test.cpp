@@ -8,6 +8,7 @@
 
 #include "bundle/bundle.h"
 #include "bundle/create.h"
+#include "bundle/published_weights.h"
 #include "core/file.h"
 #include "core/half.h"
 #include "core/hash.h"
@@ -24,8 +25,27 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using test::HandMadeTensor;
 
+/// The same of experts that are kept as the codes of their columns.
+std::string bytes_of_transposed_codes(const StoredTensor& tensor) {
+  REQUIRE(tensor.published->form == PublishedForm{WeightEncoding::kMxfp4Group32, 32, true});
+  const auto n_inputs = static_cast<std::size_t>(tensor.info.shape.extent(1));
+  const auto n_outputs = static_cast<std::size_t>(tensor.info.shape.extent(2));
+  std::vector<float> values(static_cast<std::size_t>(tensor.info.shape.n_elements().value()));
+  std::vector<float> row(n_inputs);
+  std::vector<std::byte> codes;
+  std::vector<float> scales;
+  for (std::size_t i = 0; i < values.size() / n_inputs; ++i) {
+    REQUIRE(tensor.published->read_values(static_cast<std::int64_t>(i), row, codes, scales));
+    for (std::size_t input = 0; input < n_inputs; ++input) {
+      values[(i / n_outputs * n_inputs + input) * n_outputs + i % n_outputs] = row[input];
+    }
+  }
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
+}
+
 /// The stored values as little-endian FP32.
 std::string bytes_of_values(const StoredTensor& tensor) {
+  if (tensor.published) return bytes_of_transposed_codes(tensor);
   const DType dtype = *tensor.info.dtype;
   std::string bytes;
   for (std::size_t offset = 0; offset < tensor.info.size_bytes; offset += size_of(dtype)) {
