@@ -45,6 +45,8 @@ const std::vector<ProductVariant>& all_variants() {
       {"int4", WeightEncoding::kInt4Group32, ActQuant::kNone},
       {"int4-zp", WeightEncoding::kInt4Group32Zero, ActQuant::kNone},
       {"mxfp4", WeightEncoding::kMxfp4Group32, ActQuant::kNone},
+      {"q4_k", WeightEncoding::kQ4K, ActQuant::kNone},
+      {"q6_k", WeightEncoding::kQ6K, ActQuant::kNone},
       {"int8-w8a8", WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow},
       {"int8-g32-w8a8", WeightEncoding::kInt8Group32, ActQuant::kInt8PerRow},
       {"int4-w8a8", WeightEncoding::kInt4Group32, ActQuant::kInt8PerRow},

@@ -53,7 +53,11 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
         put(pool_, i, static_cast<std::int8_t>(std::lround(unit * largest)));
         break;
       case WeightEncoding::kMxfp4Group32:
+      case WeightEncoding::kQ4K:
         put(pool_, i, static_cast<std::uint8_t>(random_bits(seed + 2, static_cast<std::uint64_t>(i)) % 16));
+        break;
+      case WeightEncoding::kQ6K:
+        put(pool_, i, static_cast<std::int8_t>(std::lround(unit * 31.0F)));
         break;
       case WeightEncoding::kFp8PerRow:
       case WeightEncoding::kFp8Group128:
@@ -79,6 +83,16 @@ Result<void> RandomWeight::read_rows(std::int64_t first_row, std::int64_t n_rows
     }
   }
   std::ranges::fill(scales, scale_);
+  if (has_k_blocks(encoding_)) {
+    // Scales up to four times that of int8 beside whole numbers up to 63, and minima that make the mean of q4_k nearly 0.
+    const bool is_q4_k = encoding_ == WeightEncoding::kQ4K;
+    const auto n_floats = static_cast<std::size_t>(is_q4_k ? kQ4KFloats : kQ6KFloats);
+    for (std::size_t i = 0; i < scales.size(); ++i) {
+      const std::size_t in_block = i % n_floats;
+      if (in_block >= (is_q4_k ? 2U : 1U)) scales[i] = static_cast<float>(16 + in_block % 8);
+      if (is_q4_k && in_block == 1) scales[i] = round_to_f16(7.5F * scale_);
+    }
+  }
   if (encoding_ == WeightEncoding::kInt4Group32Zero) {
     const auto n_floats = static_cast<std::size_t>(scales_per_row(encoding_, n_cols_));
     for (std::size_t i = 0; i < scales.size(); ++i) {

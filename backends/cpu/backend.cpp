@@ -70,8 +70,8 @@ Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
 }
 
 Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const {
-  const bool is_mxfp4 = encoding == WeightEncoding::kMxfp4Group32;
-  const bool is_integer = scales_per_row(encoding, 1) > 0 && !has_fp8_codes(encoding) && !is_mxfp4;
+  const bool is_integer =
+      encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kInt8Group32 || has_int4_codes(encoding);
   if (act == ActQuant::kInt8PerRow && encoding == WeightEncoding::kInt4Group32Zero) {
     return Support::no("int8 activations with zero points of weights are not multiplied");
   }

@@ -242,6 +242,30 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
         value = to_float(read<E8m0>(group + 256, lane)) * to_float(E2m1{static_cast<std::uint8_t>(nibble)});
         break;
       }
+      case WeightEncoding::kQ4K: {
+        const std::byte* const block = tile + k / kBlockColumns * kQ4KBlockBytes;
+        const std::byte* const units = block + kBlockGroups * kQ4KGroupBytes;
+        const std::byte* const group = block + k % kBlockColumns / kGroupColumns * kQ4KGroupBytes;
+        const NibblePlace place = nibble_place(k % kGroupColumns, lane);
+        const unsigned nibble = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
+        const float scale = to_float(read<F16>(units, lane)) * static_cast<float>(read<std::int8_t>(group + 256, lane));
+        const float least =
+            to_float(read<F16>(units + 32, lane)) * static_cast<float>(read<std::int8_t>(group + 272, lane));
+        value = scale * static_cast<float>(nibble) - least;
+        break;
+      }
+      case WeightEncoding::kQ6K: {
+        const std::byte* const block = tile + k / kBlockColumns * kQ6KBlockBytes;
+        const std::byte* const group = block + k % kBlockColumns / kGroupColumns * kQ6KGroupBytes;
+        const std::int64_t half = k % kGroupColumns / 16;
+        const NibblePlace place = nibble_place(k % kGroupColumns, lane);
+        const unsigned nibble = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
+        const unsigned high = read<std::uint32_t>(group + 256 + half * 64, lane) >> (2 * (k % 16)) & 3U;
+        const auto part = static_cast<float>(read<std::int8_t>(group + 384 + half * 16, lane));
+        const float scale = to_float(read<F16>(block + kBlockGroups * kQ6KGroupBytes, lane)) * part;
+        value = scale * static_cast<float>(static_cast<int>(nibble | high << 4U) - 32);
+        break;
+      }
       case WeightEncoding::kInt4Group32Zero: {
         const std::byte* const group = tile + k / kGroupColumns * kInt4ZeroGroupBytes;
         const NibblePlace place = nibble_place(k % kGroupColumns, lane);

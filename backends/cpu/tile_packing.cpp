@@ -96,6 +96,42 @@ void pack_halves(const std::byte* rows, std::size_t stride, std::size_t n_cols, 
   }
 }
 
+/// Stores the low four bits of a group of 32 columns from its transposed words, eight per row.
+SS_VECTOR_CLONES void store_nibbles(const std::uint32_t* words, std::byte* to) {
+  auto* const out = reinterpret_cast<std::uint32_t*>(to);
+  for (std::size_t word = 0; word < kGroupColumns / 8; ++word) {
+    const std::uint32_t* const low = words + 2 * word * kRows;
+    pack_nibbles(low, low + kRows, out + word * kRows);
+  }
+}
+
+/// Stores the bits above those of codes of six bits, plus 32, of a group of q6_k.
+SS_VECTOR_CLONES void store_high_bits(const std::uint32_t* words, std::byte* to) {
+  auto* const out = reinterpret_cast<std::uint32_t*>(to);
+  for (std::size_t half = 0; half < 2; ++half) {
+    for (std::size_t row = 0; row < kRows; ++row) {
+      std::uint32_t lane = 0;
+      for (std::size_t word = 0; word < 4; ++word) {
+        const std::uint32_t high = (words[(4 * half + word) * kRows + row] >> 4U & 0x03030303U) ^ 0x02020202U;
+        lane |= ((high | high >> 6U | high >> 12U | high >> 18U) & 0xffU) << (8 * word);
+      }
+      out[half * kRows + row] = lane;
+    }
+  }
+}
+
+/// Stores the whole numbers or the FP16 numbers of 16 rows, which are `stride` apart.
+void store_bytes(const float* values, std::size_t stride, std::byte* to) {
+  for (std::size_t row = 0; row < kRows; ++row) {
+    to[row] = static_cast<std::byte>(static_cast<std::int8_t>(values[row * stride]));
+  }
+}
+void store_halves(const float* values, std::size_t stride, std::byte* to) {
+  std::array<F16, kRows> halves;
+  for (std::size_t row = 0; row < kRows; ++row) halves[row] = to_f16(values[row * stride]);
+  std::memcpy(to, halves.data(), sizeof halves);
+}
+
 /// Stores a group of 32 columns from its transposed words, eight per row, and its scales, which are `stride` apart, in FP16 or, of
 /// mxfp4, in E8M0.
 SS_VECTOR_CLONES void store_group(const std::uint32_t* words, const float* scales, std::size_t stride,
@@ -104,10 +140,7 @@ SS_VECTOR_CLONES void store_group(const std::uint32_t* words, const float* scale
   std::size_t n_words = kGroupColumns / 4;
   if (has_four_bit_codes(encoding)) {
     n_words = kGroupColumns / 8;
-    for (std::size_t word = 0; word < n_words; ++word) {
-      const std::uint32_t* const low = words + 2 * word * kRows;
-      pack_nibbles(low, low + kRows, out + word * kRows);
-    }
+    store_nibbles(words, to);
   } else {
     std::memcpy(out, words, n_words * kRows * sizeof(std::uint32_t));
   }
@@ -122,13 +155,6 @@ SS_VECTOR_CLONES void store_group(const std::uint32_t* words, const float* scale
   std::array<F16, kRows> halves;
   for (std::size_t row = 0; row < kRows; ++row) halves[row] = to_f16(of_rows[row]);
   std::memcpy(out + n_words * kRows, halves.data(), sizeof halves);
-}
-
-/// Stores the zero points of a group, which are `stride` apart.
-void store_zeros(const float* zeros, std::size_t stride, std::byte* to) {
-  for (std::size_t row = 0; row < kRows; ++row) {
-    to[row] = static_cast<std::byte>(static_cast<std::int8_t>(zeros[row * stride]));
-  }
 }
 
 }  // namespace
@@ -154,6 +180,10 @@ TileLayout tile_layout(WeightEncoding encoding) {
       return {kFp8GroupColumns, kFp8GroupBytes};
     case WeightEncoding::kMxfp4Group32:
       return {kGroupColumns, kMxfp4GroupBytes};
+    case WeightEncoding::kQ4K:
+      return {kBlockColumns, kQ4KBlockBytes};
+    case WeightEncoding::kQ6K:
+      return {kBlockColumns, kQ6KBlockBytes};
   }
   return {1, 64};
 }
@@ -211,6 +241,9 @@ void TilePacker::pack(std::int64_t n_rows, std::byte* tile) {
       return pack_groups(rows, padded_row_bytes_, tile);
     case WeightEncoding::kFp8Group128:
       return pack_fp8_groups(rows, padded_row_bytes_, tile);
+    case WeightEncoding::kQ4K:
+    case WeightEncoding::kQ6K:
+      return pack_k_blocks(rows, padded_row_bytes_, tile);
   }
 }
 
@@ -236,7 +269,7 @@ void TilePacker::pack_groups(const std::byte* rows, std::size_t stride, std::byt
     if (in_block == 0) transpose_block(rows + group * kGroupColumns, stride, block.data());
     std::byte* const to = tile + static_cast<std::int64_t>(group) * group_bytes;
     store_group(block.data() + in_block * kRows, scales_.data() + group, row_scales_, encoding_, to);
-    if (has_zeros) store_zeros(scales_.data() + n_groups + group, row_scales_, to + kInt4GroupBytes);
+    if (has_zeros) store_bytes(scales_.data() + n_groups + group, row_scales_, to + kInt4GroupBytes);
   }
 }
 
@@ -252,6 +285,37 @@ void TilePacker::pack_fp8_groups(const std::byte* rows, std::size_t stride, std:
     std::array<float, kRows> of_rows;
     for (std::size_t row = 0; row < kRows; ++row) of_rows[row] = scales_[row * row_scales_ + group];
     std::memcpy(tile + kGroup * kRows, of_rows.data(), sizeof of_rows);
+  }
+}
+
+void TilePacker::pack_k_blocks(const std::byte* rows, std::size_t stride, std::byte* tile) const {
+  constexpr std::size_t kGroupWords = kGroupColumns / 4;
+  const bool is_q4_k = encoding_ == WeightEncoding::kQ4K;
+  const auto n_floats = static_cast<std::size_t>(is_q4_k ? kQ4KFloats : kQ6KFloats);
+  const std::size_t group_bytes = is_q4_k ? kQ4KGroupBytes : kQ6KGroupBytes;
+  const auto n_blocks = static_cast<std::size_t>(n_cols_ / kBlockColumns);
+  Block block;
+  for (std::size_t at = 0; at < n_blocks; ++at, tile += tile_layout(encoding_).bytes_per_multiple) {
+    const float* const floats = scales_.data() + at * n_floats;
+    for (std::size_t group = 0; group < std::size_t{kBlockGroups}; ++group) {
+      const std::size_t in_block = group * kGroupWords % kBlockWords;
+      const std::size_t column = at * kBlockColumns + group * kGroupColumns;
+      if (in_block == 0) transpose_block(rows + column, stride, block.data());
+      const std::uint32_t* const words = block.data() + in_block * kRows;
+      std::byte* const to = tile + group * group_bytes;
+      store_nibbles(words, to);
+      if (is_q4_k) {
+        store_bytes(floats + 2 + group, row_scales_, to + 256);
+        store_bytes(floats + 10 + group, row_scales_, to + 272);
+      } else {
+        store_high_bits(words, to + 256);
+        store_bytes(floats + 1 + 2 * group, row_scales_, to + 384);
+        store_bytes(floats + 2 + 2 * group, row_scales_, to + 400);
+      }
+    }
+    std::byte* const units = tile + kBlockGroups * group_bytes;
+    store_halves(floats, row_scales_, units);
+    if (is_q4_k) store_halves(floats + 1, row_scales_, units + 32);
   }
 }
 

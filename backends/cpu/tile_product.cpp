@@ -31,6 +31,10 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
       return Product::kFp8Group;
     case WeightEncoding::kMxfp4Group32:
       return Product::kMxfp4;
+    case WeightEncoding::kQ4K:
+      return Product::kQ4K;
+    case WeightEncoding::kQ6K:
+      return Product::kQ6K;
   }
   return Product::kF32;
 }

@@ -38,6 +38,10 @@ std::string_view to_string(WeightEncoding encoding) {
       return "fp8-g128";
     case WeightEncoding::kMxfp4Group32:
       return "mxfp4";
+    case WeightEncoding::kQ4K:
+      return "q4_k";
+    case WeightEncoding::kQ6K:
+      return "q6_k";
   }
   return "unknown";
 }
@@ -56,6 +60,8 @@ std::size_t transfer_bytes_per_value(WeightEncoding encoding) {
     case WeightEncoding::kInt4Group32Zero:
     case WeightEncoding::kFp8Group128:
     case WeightEncoding::kMxfp4Group32:
+    case WeightEncoding::kQ4K:
+    case WeightEncoding::kQ6K:
       return 1;
   }
   return 0;
@@ -74,12 +80,20 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
       return 2 * ceil_divide(n_cols, kScaleGroupSize);
     case WeightEncoding::kFp8Group128:
       return ceil_divide(n_cols, kFp8GroupSize);
+    case WeightEncoding::kQ4K:
+      return ceil_divide(n_cols, kKBlockSize) * kQ4KFloats;
+    case WeightEncoding::kQ6K:
+      return ceil_divide(n_cols, kKBlockSize) * kQ6KFloats;
     default:
       return 0;
   }
 }
 
 double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols) {
+  if (has_k_blocks(encoding)) {
+    const double block_bytes = encoding == WeightEncoding::kQ4K ? 144 : 210;
+    return static_cast<double>(n_rows) * static_cast<double>(ceil_divide(n_cols, kKBlockSize)) * block_bytes;
+  }
   const double value_bytes =
       has_four_bit_codes(encoding) ? 0.5 : static_cast<double>(transfer_bytes_per_value(encoding));
   double scale_bytes = 2;

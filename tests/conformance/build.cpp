@@ -1,6 +1,7 @@
 #include "conformance/build.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -138,6 +139,70 @@ void quantize_row_mxfp4(std::span<const float> w, std::vector<std::byte>& values
   }
 }
 
+/// The FP16 unit of whole numbers up to `most` that make scales up to `largest`: a power of two where `largest` is one, so that scales
+/// that are powers of two are made exactly.
+float unit_of(float largest, float most) {
+  if (largest == 0.0F) return 0.0F;
+  int exponent = 0;
+  if (std::frexp(largest, &exponent) == 0.5F) return std::exp2(std::ceil(std::log2(largest / most)));
+  return round_to_f16(largest / most);
+}
+
+/// Q4_K: of each 32 values the scale (max - min) / 15 and the minimum, with 0 between the two, in units of the block.
+void quantize_row_q4_k(std::span<const float> w, std::vector<std::byte>& values, std::vector<float>& scales) {
+  for (std::size_t first = 0; first < w.size(); first += kKBlockSize) {
+    const auto block = w.subspan(first, kKBlockSize);
+    std::array<float, 8> wanted{};
+    std::array<float, 8> leasts{};
+    for (std::size_t part = 0; part < 8; ++part) {
+      const auto of_part = block.subspan(32 * part, 32);
+      leasts[part] = -std::min(0.0F, *std::ranges::min_element(of_part));
+      wanted[part] = (std::max(0.0F, *std::ranges::max_element(of_part)) + leasts[part]) / 15.0F;
+    }
+    const float unit = unit_of(*std::ranges::max_element(wanted), 63.0F);
+    // In exact cases all scales are one power of two, of which minima are small multiples: a quarter of it is their unit.
+    int exponent = 0;
+    const bool is_exact = std::frexp(wanted[0], &exponent) == 0.5F;
+    const float least_unit = is_exact ? wanted[0] / 4.0F : unit_of(*std::ranges::max_element(leasts), 63.0F);
+    std::array<float, 16> parts{};
+    for (std::size_t part = 0; part < 8; ++part) {
+      parts[part] = unit == 0.0F ? 0.0F : std::clamp(std::nearbyint(wanted[part] / unit), 0.0F, 63.0F);
+      parts[8 + part] = least_unit == 0.0F ? 0.0F : std::clamp(std::nearbyint(leasts[part] / least_unit), 0.0F, 63.0F);
+      const float scale = unit * parts[part];
+      for (const float value : block.subspan(32 * part, 32)) {
+        const float q = scale == 0.0F ? 0.0F : std::nearbyint((value + least_unit * parts[8 + part]) / scale);
+        store(values, static_cast<std::int8_t>(std::clamp(q, 0.0F, 15.0F)));
+      }
+    }
+    scales.push_back(unit);
+    scales.push_back(least_unit);
+    scales.insert(scales.end(), parts.begin(), parts.end());
+  }
+}
+
+/// Q6_K: of each 16 values the scale max|w| / 31 in units of the block, in every other part a negative one.
+void quantize_row_q6_k(std::span<const float> w, std::vector<std::byte>& values, std::vector<float>& scales) {
+  for (std::size_t first = 0; first < w.size(); first += kKBlockSize) {
+    const auto block = w.subspan(first, kKBlockSize);
+    std::array<float, 16> wanted{};
+    for (std::size_t part = 0; part < 16; ++part) {
+      for (const float value : block.subspan(16 * part, 16))
+        wanted[part] = std::max(wanted[part], std::fabs(value) / 31.0F);
+    }
+    const float unit = unit_of(*std::ranges::max_element(wanted), 127.0F);
+    scales.push_back(unit);
+    for (std::size_t part = 0; part < 16; ++part) {
+      const float whole = unit == 0.0F ? 0.0F : std::clamp(std::nearbyint(wanted[part] / unit), 0.0F, 127.0F);
+      const float signed_whole = part % 2 == 0 ? whole : -whole;
+      scales.push_back(signed_whole);
+      for (const float value : block.subspan(16 * part, 16)) {
+        const float q = whole == 0.0F ? 0.0F : std::nearbyint(value / (unit * signed_whole));
+        store(values, static_cast<std::int8_t>(std::clamp(q, -32.0F, 31.0F)));
+      }
+    }
+  }
+}
+
 std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::int64_t n_rows, std::int64_t n_cols,
                                            WeightEncoding encoding) {
   std::vector<std::byte> bytes;
@@ -178,6 +243,12 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
       case WeightEncoding::kMxfp4Group32:
         quantize_row_mxfp4(w, bytes, scales);
         break;
+      case WeightEncoding::kQ4K:
+        quantize_row_q4_k(w, bytes, scales);
+        break;
+      case WeightEncoding::kQ6K:
+        quantize_row_q6_k(w, bytes, scales);
+        break;
     }
   }
   return std::make_shared<MemorySource>(std::move(bytes), std::move(scales), n_rows);
@@ -204,6 +275,30 @@ void make_exact_with_zeros(Dice& dice, std::span<float> values, std::int64_t n_c
   }
 }
 
+/// make_exact() of K-quants: all parts of a block have one scale, a power of two, and their largest codes, which is how they are found
+/// again; values of q4_k are whole multiples of it, from -15 to 15.
+void make_exact_k_blocks(Dice& dice, std::span<float> values, WeightEncoding encoding) {
+  const bool is_q4_k = encoding == WeightEncoding::kQ4K;
+  const std::size_t part_size = is_q4_k ? 32 : 16;
+  for (std::size_t first = 0; first < values.size(); first += kKBlockSize) {
+    const auto block = values.subspan(first, kKBlockSize);
+    float largest = 0.0F;
+    for (const float value : block) largest = std::max(largest, std::fabs(value));
+    const float scale = std::exp2(std::ceil(std::log2(largest / (is_q4_k ? 8.0F : 31.0F))));
+    for (std::size_t at = 0; at < block.size(); at += part_size) {
+      const auto part = block.subspan(at, part_size);
+      const float zero = is_q4_k ? static_cast<float>(dice.between(0, 15)) : 0.0F;
+      for (float& value : part) {
+        const float q = std::nearbyint(value / scale);
+        value = scale * (is_q4_k ? std::clamp(q + zero, 0.0F, 15.0F) - zero : std::clamp(q, -31.0F, 31.0F));
+      }
+      const auto place = static_cast<std::size_t>(dice.between(0, static_cast<std::int32_t>(part_size) - 2));
+      part[place] = scale * (is_q4_k ? 15.0F - zero : 31.0F);
+      if (is_q4_k) part[place + 1] = scale * -zero;
+    }
+  }
+}
+
 /// Changes the values slightly, so that they and their quantized forms are exact in BF16; scales become powers of two.
 void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, WeightEncoding encoding) {
   if (scales_per_row(encoding, n_cols) == 0) {
@@ -212,6 +307,7 @@ void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, Weight
     return;
   }
   if (encoding == WeightEncoding::kInt4Group32Zero) return make_exact_with_zeros(dice, values, n_cols);
+  if (has_k_blocks(encoding)) return make_exact_k_blocks(dice, values, encoding);
   const bool is_fp8 = has_fp8_codes(encoding);
   const bool is_mxfp4 = encoding == WeightEncoding::kMxfp4Group32;
   const float largest_q = is_fp8                                     ? kE4m3Max

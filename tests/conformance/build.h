@@ -41,7 +41,10 @@ class Dice {
 
 /// How activations are quantized that are multiplied with quantized weights of this encoding, where they may be.
 [[nodiscard]] constexpr ActQuant activations_for(WeightEncoding encoding) {
-  if (encoding == WeightEncoding::kInt4Group32Zero || encoding == WeightEncoding::kMxfp4Group32) return ActQuant::kNone;
+  if (encoding == WeightEncoding::kInt4Group32Zero || encoding == WeightEncoding::kMxfp4Group32 ||
+      has_k_blocks(encoding)) {
+    return ActQuant::kNone;
+  }
   if (encoding == WeightEncoding::kFp8Group128) return ActQuant::kFp8PerGroup128;
   return encoding == WeightEncoding::kFp8PerRow ? ActQuant::kFp8PerRow : ActQuant::kInt8PerRow;
 }

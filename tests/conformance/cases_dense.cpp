@@ -355,6 +355,20 @@ Case make_int4_zero_matmul_case(std::uint64_t seed) {
   return make_product("matmul_int4_zp", seed, WeightEncoding::kInt4Group32Zero, kAllExtents);
 }
 
+Case make_k_block_matmul_case(const char* family, std::uint64_t seed, WeightEncoding encoding) {
+  ProductExtents extents = kAllExtents;
+  extents.inputs = [](Dice& dice) { return dice.one_of<std::int32_t>({256, 256, 512, 768, 1024, 2304}); };
+  return make_product(family, seed, encoding, extents);
+}
+
+Case make_q4_k_matmul_case(std::uint64_t seed) {
+  return make_k_block_matmul_case("matmul_q4_k", seed, WeightEncoding::kQ4K);
+}
+
+Case make_q6_k_matmul_case(std::uint64_t seed) {
+  return make_k_block_matmul_case("matmul_q6_k", seed, WeightEncoding::kQ6K);
+}
+
 Case make_mxfp4_matmul_case(std::uint64_t seed) {
   return make_product("matmul_mxfp4", seed, WeightEncoding::kMxfp4Group32, kAllExtents);
 }

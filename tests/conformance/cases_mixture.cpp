@@ -129,6 +129,12 @@ Case wide_mixture(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
   const bool small = shape.n_experts >= 64;  // otherwise making the weights takes most of the time
   shape.dim = small ? b.dice.one_of<std::int32_t>({8, 33}) : b.dice.one_of<std::int32_t>({33, 64, 168});
   shape.ffn_dim = small ? b.dice.one_of<std::int32_t>({5, 32}) : b.dice.one_of<std::int32_t>({24, 72, 136});
+  if (has_k_blocks(encoding)) {  // whose rows have whole blocks
+    shape = {.dim = 256,
+             .ffn_dim = b.dice.one_of<std::int32_t>({256, 512}),
+             .n_experts = std::min(shape.n_experts, 8),
+             .n_top = std::min(shape.n_top, 8)};
+  }
   const auto first = b.dice.one_of({Epilogue::kGatedSilu, Epilogue::kGatedGelu, Epilogue::kNone});
   const auto spread = b.dice.one_of({Spread::kAll, Spread::kFew, Spread::kTied});
   const std::int32_t n_tokens = b.dice.one_of<std::int32_t>({1, 4, 5, 17, 48, 80, 150});
@@ -318,6 +324,14 @@ Case make_fp8_group_mixture_case(std::uint64_t seed) {
 
 Case make_int4_zero_mixture_case(std::uint64_t seed) {
   return quantized_mixture("grouped_matmul_int4_zp", seed, WeightEncoding::kInt4Group32Zero, ActQuant::kNone);
+}
+
+Case make_q4_k_mixture_case(std::uint64_t seed) {
+  return quantized_mixture("grouped_matmul_q4_k", seed, WeightEncoding::kQ4K, ActQuant::kNone);
+}
+
+Case make_q6_k_mixture_case(std::uint64_t seed) {
+  return quantized_mixture("grouped_matmul_q6_k", seed, WeightEncoding::kQ6K, ActQuant::kNone);
 }
 
 Case make_mxfp4_mixture_case(std::uint64_t seed) {

@@ -605,6 +605,38 @@ class ChangedE2m1 final : public WeightSource {
   Bug bug_;
 };
 
+/// A source in K-quants, whose scales of parts or minima are changed in each block.
+class ChangedKBlocks final : public WeightSource {
+ public:
+  ChangedKBlocks(std::shared_ptr<const WeightSource> inner, WeightEncoding encoding, Bug bug)
+      : inner_(std::move(inner)), is_q4_k_(encoding == WeightEncoding::kQ4K), bug_(bug) {}
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    SS_TRY_VOID(inner_->read_rows(first_row, n_rows, values, scales));
+    const auto n_floats = static_cast<std::size_t>(is_q4_k_ ? kQ4KFloats : kQ6KFloats);
+    for (std::size_t at = 0; at < scales.size(); at += n_floats) {
+      const std::span<float> of_parts = scales.subspan(at + (is_q4_k_ ? 2 : 1), is_q4_k_ ? 8 : 16);
+      if (!is_q4_k_) {
+        if (bug_ == Bug::kQ6KScalesOffByOne) std::rotate(of_parts.begin(), of_parts.end() - 1, of_parts.end());
+        if (bug_ == Bug::kQ6KScalesOfPairs) {
+          for (std::size_t part = 0; part < of_parts.size(); part += 2) of_parts[part + 1] = of_parts[part];
+        }
+        continue;
+      }
+      const std::span<float> minima = scales.subspan(at + 10, 8);
+      if (bug_ == Bug::kQ4KMinimaIgnored) std::ranges::fill(minima, 0.0F);
+      if (bug_ == Bug::kQ4KMinimaOffByOne) std::rotate(minima.begin(), minima.end() - 1, minima.end());
+      if (bug_ == Bug::kQ4KScalesOffByOne) std::rotate(of_parts.begin(), of_parts.end() - 1, of_parts.end());
+    }
+    return {};
+  }
+
+ private:
+  std::shared_ptr<const WeightSource> inner_;
+  bool is_q4_k_;
+  Bug bug_;
+};
+
 /// Changes the batches that submit() gets.
 class MutantStep final : public Step {
  public:
@@ -661,6 +693,11 @@ class MutantBackend final : public ReferenceBackend {
     if (spec.encoding == WeightEncoding::kInt4Group32Zero) {
       for (WeightPart& part : changed.parts) {
         part.source = std::make_shared<ChangedZeros>(part.source, spec.n_cols, bug_);
+      }
+    }
+    if (has_k_blocks(spec.encoding)) {
+      for (WeightPart& part : changed.parts) {
+        part.source = std::make_shared<ChangedKBlocks>(part.source, spec.encoding, bug_);
       }
     }
     if (spec.encoding == WeightEncoding::kMxfp4Group32) {
@@ -802,6 +839,11 @@ std::span<const Mutant> mutants() {
       {Bug::kFp8GroupsTakenForRows, "activations of FP8 groups quantized by row", "matmul_fp8_g128"},
       {Bug::kMxfp4GroupOffByOne, "scales of neighbouring MXFP4 groups exchanged", "matmul_mxfp4 grouped_matmul_mxfp4"},
       {Bug::kMxfp4CodesTakenForIntegers, "E2M1 codes taken for integers", "matmul_mxfp4 grouped_matmul_mxfp4"},
+      {Bug::kQ4KMinimaIgnored, "minima of Q4_K taken for 0", "matmul_q4_k grouped_matmul_q4_k"},
+      {Bug::kQ4KMinimaOffByOne, "minima of neighbouring parts of Q4_K exchanged", "matmul_q4_k grouped_matmul_q4_k"},
+      {Bug::kQ4KScalesOffByOne, "scales of neighbouring parts of Q4_K exchanged", "matmul_q4_k grouped_matmul_q4_k"},
+      {Bug::kQ6KScalesOffByOne, "scales of neighbouring parts of Q6_K exchanged", "matmul_q6_k grouped_matmul_q6_k"},
+      {Bug::kQ6KScalesOfPairs, "one scale for two parts of Q6_K", "matmul_q6_k grouped_matmul_q6_k"},
       {Bug::kMxfp4SubnormalDropped, "the subnormal E2M1 number taken for zero", "matmul_mxfp4 grouped_matmul_mxfp4"},
   };
   return kMutants;

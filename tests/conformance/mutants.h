@@ -87,6 +87,11 @@ enum class Bug : std::uint8_t {
   kMxfp4GroupOffByOne,
   kMxfp4CodesTakenForIntegers,
   kMxfp4SubnormalDropped,
+  kQ4KMinimaIgnored,
+  kQ4KMinimaOffByOne,
+  kQ4KScalesOffByOne,
+  kQ6KScalesOffByOne,
+  kQ6KScalesOfPairs,
 };
 
 struct Mutant {

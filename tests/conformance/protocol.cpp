@@ -223,14 +223,16 @@ Finding check_weights(const MakeBackend& make) {
   for (const WeightEncoding encoding :
        {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
         WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kFp8PerRow,
-        WeightEncoding::kInt4Group32Zero, WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32}) {
+        WeightEncoding::kInt4Group32Zero, WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32,
+        WeightEncoding::kQ4K, WeightEncoding::kQ6K}) {
     if (!(*backend)->supports_weight(encoding, ActQuant::kNone).supported) continue;
+    const std::int32_t n_cols = has_k_blocks(encoding) ? 256 : 129;
     for (const bool gated : {false, true}) {
       CaseBuilder b("weights", 3);
       if (gated) {
-        b.matrix(74, 129, encoding, {37, 37}, Join::kInterleaveGateUp);
+        b.matrix(74, n_cols, encoding, {37, 37}, Join::kInterleaveGateUp);
       } else {
-        b.matrix(65, 129, encoding, {40, 5, 20}, Join::kConcatRows);
+        b.matrix(65, n_cols, encoding, {40, 5, 20}, Join::kConcatRows);
       }
       const WeightSpec& spec = b.result.weights[0].spec;
       const auto id = (*backend)->prepare_weight(spec);
@@ -246,7 +248,8 @@ Finding check_weights(const MakeBackend& make) {
         const float bound = static_cast<float>(unit_roundoff(DType::kBf16)) * std::fabs((*expected)[i]);
         if (std::fabs((*found)[i] - (*expected)[i]) <= bound) continue;
         return fmt::format("{}{}: row {}, col {}: expected {}, found {}", to_string(encoding),
-                           gated ? " gate and up" : "", i / 129, i % 129, (*expected)[i], (*found)[i]);
+                           gated ? " gate and up" : "", i / static_cast<std::size_t>(n_cols),
+                           i % static_cast<std::size_t>(n_cols), (*expected)[i], (*found)[i]);
       }
     }
   }

@@ -4,6 +4,7 @@
 #include "cpu/kernels/attention-inl.h"
 #include "cpu/kernels/matmul-inl.h"
 #include "cpu/kernels/matmul_groups-inl.h"
+#include "cpu/kernels/matmul_k_blocks-inl.h"
 #include "cpu/kernels/matmul_quantized_groups-inl.h"
 #include "cpu/kernels/row_kernels-inl.h"
 #include "cpu/kernels/unpack_f32-inl.h"
@@ -23,6 +24,13 @@ inline void fill_row_kernels(KernelTable& table) {
   table.products[int(Product::kFp8Group)] = {ActType::kF32,          4, kFp8GroupColumns, kRowBlock, multiply_fp8_group,
                                              "matmul_fp8g128_f32acc"};
   table.unpack[int(Product::kFp8Group)] = {Product::kF32, fp8_group_tile_to_f32};
+  // A weight less its minimum is no small whole number, which BF16 would hold.
+  table.products[int(Product::kQ4K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q4KBlock>,
+                                        "matmul_q4k_f32acc"};
+  table.products[int(Product::kQ6K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q6KBlock>,
+                                        "matmul_q6k_f32acc"};
+  table.unpack[int(Product::kQ4K)] = {Product::kF32, k_block_tile_to_f32<Q4KBlock>};
+  table.unpack[int(Product::kQ6K)] = {Product::kF32, k_block_tile_to_f32<Q6KBlock>};
   table.attend_f32 = {ActType::kF32, 1, kRowBlock, attend<PlainF32>, "attention_f32"};
   // FP16 has more bits than BF16 holds, so even where there are BF16 products it is widened to f32.
   table.attend_f16 = {ActType::kF32, 1, kRowBlock, attend<WidenF16>, "attention_f16_f32acc"};

@@ -141,6 +141,13 @@ inline F32 field(const I32& x) {
   return to_f32({_mm256_srai_epi32(_mm256_slli_epi32(x.a, kLeft), kRight),
                  _mm256_srai_epi32(_mm256_slli_epi32(x.b, kLeft), kRight)});
 }
+/// The same bits as an unsigned number.
+template <int kLow, int kBits>
+inline F32 unsigned_field(const I32& x) {
+  const __m256i mask = _mm256_set1_epi32((1 << kBits) - 1);
+  return to_f32(
+      {_mm256_and_si256(_mm256_srli_epi32(x.a, kLow), mask), _mm256_and_si256(_mm256_srli_epi32(x.b, kLow), mask)});
+}
 /// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
 /// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
 template <int kLow>

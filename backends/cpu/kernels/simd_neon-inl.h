@@ -132,6 +132,16 @@ inline F32 field(const I32& x) {
   constexpr int kRight = 32 - kBits;
   return to_f32(of_four<I32>([&](int i) { return vshrq_n_s32(vshlq_n_s32(x.v[i], kLeft), kRight); }));
 }
+/// The same bits as an unsigned number.
+template <int kLow, int kBits>
+inline F32 unsigned_field(const I32& x) {
+  const uint32x4_t mask = vdupq_n_u32((1U << kBits) - 1U);
+  return of_four<F32>([&](int i) {
+    const uint32x4_t bits = vreinterpretq_u32_s32(x.v[i]);
+    if constexpr (kLow == 0) return vcvtq_f32_u32(vandq_u32(bits, mask));
+    if constexpr (kLow != 0) return vcvtq_f32_u32(vandq_u32(vshrq_n_u32(bits, kLow == 0 ? 1 : kLow), mask));
+  });
+}
 /// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
 /// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
 template <int kLow>

@@ -173,6 +173,12 @@ inline F32 field(const I32& x) {
   return to_f32(
       {(x.a << kLeft) >> kRight, (x.b << kLeft) >> kRight, (x.c << kLeft) >> kRight, (x.d << kLeft) >> kRight});
 }
+/// The same bits as an unsigned number.
+template <int kLow, int kBits>
+inline F32 unsigned_field(const I32& x) {
+  constexpr std::int32_t kMask = (1 << kBits) - 1;
+  return to_f32({(x.a >> kLow) & kMask, (x.b >> kLow) & kMask, (x.c >> kLow) & kMask, (x.d >> kLow) & kMask});
+}
 /// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
 /// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
 template <int kLow>

@@ -139,6 +139,14 @@ template <int kLow, int kBits>
 inline F32 field(const I32& x) {
   return to_f32(whole_field<kLow, kBits>(x));
 }
+/// The same bits as an unsigned number.
+template <int kLow, int kBits>
+inline F32 unsigned_field(const I32& x) {
+  return of_two<F32>([&](int i) {
+    const svuint32_t bits = svlsr_n_u32_x(all(), svreinterpret_u32_s32(x.v[i]), kLow);
+    return svcvt_f32_u32_x(all(), svand_n_u32_x(all(), bits, (1U << kBits) - 1U));
+  });
+}
 /// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
 /// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
 template <int kLow>

@@ -35,6 +35,7 @@ class GpuBackend final : public Backend {
     if (act == ActQuant::kFp8PerRow && encoding != WeightEncoding::kFp8PerRow) {
       return Support::no("fp8 activations need fp8 weights");
     }
+    if (has_k_blocks(encoding)) return Support::no("there are no kernels for K-quants");
     if (encoding == WeightEncoding::kMxfp4Group32) return Support::no("there are no kernels for MXFP4");
     if (encoding == WeightEncoding::kInt4Group32Zero) {
       return Support::no("there are no kernels for weights with zero points");

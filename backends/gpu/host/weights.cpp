@@ -73,6 +73,9 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   if (spec.encoding == WeightEncoding::kFp8Group128) {
     return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for FP8 in blocks", spec.name)};
   }
+  if (has_k_blocks(spec.encoding)) {
+    return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for K-quants", spec.name)};
+  }
   if (spec.encoding == WeightEncoding::kMxfp4Group32) {
     return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for MXFP4", spec.name)};
   }

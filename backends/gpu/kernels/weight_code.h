@@ -94,6 +94,8 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
     case WeightEncoding::kFp8Group128:
     case WeightEncoding::kInt4Group32Zero:
     case WeightEncoding::kMxfp4Group32:
+    case WeightEncoding::kQ4K:
+    case WeightEncoding::kQ6K:
       break;  // refused by Weights::prepare()
   }
   return 0.0F;
@@ -127,6 +129,8 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
     case WeightEncoding::kFp8Group128:  // these are refused by Weights::prepare()
     case WeightEncoding::kInt4Group32Zero:
     case WeightEncoding::kMxfp4Group32:
+    case WeightEncoding::kQ4K:
+    case WeightEncoding::kQ6K:
       break;
   }
   return call.template operator()<WeightEncoding::kInt4Group32>();

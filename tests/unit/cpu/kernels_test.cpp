@@ -565,6 +565,11 @@ struct GroupTile {
       const bool is_zero = has_zeros && static_cast<std::int64_t>(i) % n_floats >= n_groups;
       if (is_zero) scales[i] = static_cast<float>(random_bits(24, i) % 16) - 8.0F;
     }
+    if (has_k_blocks(encoding)) {
+      fill_k_blocks(encoding, values, scales);
+      packer.pack(kTileRows, tile());
+      return;
+    }
     for (std::int64_t i = 0; i < kTileRows * n_cols; ++i) {
       const std::uint64_t bits = random_bits(22, static_cast<std::uint64_t>(i));
       // The range includes both ends, which the table of BF16 bits must reach; published weights have the least code.
@@ -592,6 +597,26 @@ struct GroupTile {
   }
   std::byte* tile() {
     return reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
+  }
+  /// Codes and whole numbers over their whole ranges, and the values as ggml defines them.
+  void fill_k_blocks(WeightEncoding encoding, std::span<std::byte> values, std::span<float> scales) {
+    const bool is_q4_k = encoding == WeightEncoding::kQ4K;
+    const auto n_floats = static_cast<std::size_t>(is_q4_k ? kQ4KFloats : kQ6KFloats);
+    const std::size_t n_units = is_q4_k ? 2 : 1;
+    for (std::size_t i = 0; i < scales.size(); ++i) {
+      if (i % n_floats < n_units) continue;  // FP16 numbers are there already
+      const auto bits = static_cast<int>(random_bits(25, i) % 256);
+      scales[i] = static_cast<float>(is_q4_k ? bits % 64 : bits - 128);
+    }
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const auto bits = static_cast<int>(random_bits(26, i) % 64);
+      const int q = is_q4_k ? bits % 16 : bits - 32;
+      values[i] = static_cast<std::byte>(static_cast<std::int8_t>(q));
+      const std::span<const float> block = scales.subspan(i / 256 * n_floats, n_floats);
+      const auto code = static_cast<float>(q);
+      weights.push_back(is_q4_k ? block[0] * block[2 + i % 256 / 32] * code - block[1] * block[10 + i % 256 / 32]
+                                : block[0] * block[1 + i % 256 / 16] * code);
+    }
   }
 
   std::int64_t n_cols;
@@ -678,6 +703,33 @@ TEST_CASE(
         const ProductKernel& product = table.products[int(index)];
         check_group_product(table, product, weight, weight.tile(), weight.bytes);
         if (product.many != nullptr) check_group_product(table, *product.many, weight, weight.tile(), weight.bytes);
+      }
+    }
+  }
+}
+
+TEST_CASE("products of blocks of GGUF are those of their values, which are unpacked with the same bits") {
+  const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kQ4K, Product::kQ4K},
+                                                        {WeightEncoding::kQ6K, Product::kQ6K}};
+  for (const auto& [encoding, index] : formats) {
+    for (const std::int64_t n_cols : {256, 768}) {
+      GroupTile weight(encoding, n_cols);
+      for (const Isa isa : usable_isas()) {
+        CAPTURE(to_string(encoding), std::string(to_string(isa)), n_cols);
+        const KernelTable& table = kernel_table(isa);
+        check_group_product(table, table.products[int(index)], weight, weight.tile(), weight.bytes);
+        REQUIRE(table.unpack[int(index)].into == Product::kF32);
+        std::vector<std::byte> storage(static_cast<std::size_t>(n_cols * 64) + 64);
+        auto* const out =
+            reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
+        table.unpack[int(index)].unpack(weight.tile(), n_cols, out);
+        for (std::int64_t row = 0; row < 16; ++row) {
+          for (std::int64_t k = 0; k < n_cols; ++k) {
+            float found = 0.0F;
+            std::memcpy(&found, out + (k * 16 + row) * 4, sizeof found);
+            CHECK(found == weight.weights[static_cast<std::size_t>(row * n_cols + k)]);
+          }
+        }
       }
     }
   }

@@ -1,0 +1,132 @@
+#pragma once
+// Matmul of q4_k and q6_k weights, the blocks of 256 columns of GGUF, with f32 activations, and their unpacking to f32 tiles [k][16]:
+//
+//   w[n, k] = (d * s[k / 32]) * q[n, k] - (dmin * m[k / 32])    q4_k
+//   w[n, k] = (d * s[k / 16]) * q[n, k]                         q6_k
+//
+// The products d * s and dmin * m are exact in f32, and each weight is rounded to f32 once, as ggml dequantizes it, so that the values
+// have the same bits. a: [k][n_rows] f32. Tiles: blocks as kernel_table.h lays them out, 32-byte aligned at the tile's start only. c:
+// [n_rows, 16 * n_tiles] f32, overlapping neither. Everything is accumulated in f32.
+
+#include "cpu/kernels/matmul_groups-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+/// Calls use.operator()<kColumn>(weights) for kColumn 0 to 7 with what weight.operator()<kColumn>() makes.
+template <typename Weight, typename Use>
+inline void use_eight_columns(const Weight& weight, const Use& use) {
+  use.template operator()<0>(weight.template operator()<0>());
+  use.template operator()<1>(weight.template operator()<1>());
+  use.template operator()<2>(weight.template operator()<2>());
+  use.template operator()<3>(weight.template operator()<3>());
+  use.template operator()<4>(weight.template operator()<4>());
+  use.template operator()<5>(weight.template operator()<5>());
+  use.template operator()<6>(weight.template operator()<6>());
+  use.template operator()<7>(weight.template operator()<7>());
+}
+
+struct Q4KBlock {
+  static constexpr int kBytes = kQ4KBlockBytes;
+
+  /// Calls use(weight, first) for each eight columns from column `first` of the block on, as use_eight_columns() takes them.
+  template <typename Use>
+  static void for_each_eight(const std::byte* block, const Use& use) {
+    const F32 scale_unit = load_f16(block + kBlockGroups * kQ4KGroupBytes);
+    const F32 least_unit = mul(load_f16(block + kBlockGroups * kQ4KGroupBytes + 32), broadcast(-1.0F));
+    for (int group = 0; group < kBlockGroups; ++group, block += kQ4KGroupBytes) {
+      const F32 scale = mul(load_i8(block + kNibbleBytes), scale_unit);
+      const F32 least = mul(load_i8(block + kNibbleBytes + 16), least_unit);
+      for (int vector = 0; vector < 4; ++vector) {
+        prefetch(block + kPrefetchBytes + vector * 64);
+        const I32 lanes = load_i32(block + vector * 64);
+        use([&]<int kColumn>() { return fma(unsigned_field<kNibblePlace<kColumn>, 4>(lanes), scale, least); },
+            group * kGroupColumns + vector * 8);
+      }
+    }
+  }
+};
+
+struct Q6KBlock {
+  static constexpr int kBytes = kQ6KBlockBytes;
+
+  template <typename Use>
+  static void for_each_eight(const std::byte* block, const Use& use) {
+    const F32 unit = load_f16(block + kBlockGroups * kQ6KGroupBytes);
+    for (int half = 0; half < 2 * kBlockGroups; ++half) {
+      const std::byte* const group = block + half / 2 * kQ6KGroupBytes;
+      const int odd = half % 2;
+      const F32 scale = mul(load_i8(group + kNibbleBytes + 128 + odd * 16), unit);
+      // The codes are stored plus 32.
+      const F32 offset = mul(scale, broadcast(-32.0F));
+      const I32 high = load_i32(group + kNibbleBytes + odd * 64);
+      prefetch(group + kPrefetchBytes + odd * 192);
+      prefetch(group + kPrefetchBytes + odd * 192 + 64);
+      prefetch(group + kPrefetchBytes + odd * 192 + 128);
+      use_half<0>(load_i32(group + odd * 128), high, scale, offset, half * 16, use);
+      use_half<1>(load_i32(group + odd * 128 + 64), high, scale, offset, half * 16 + 8, use);
+    }
+  }
+
+ private:
+  /// Eight of the 16 columns that share a scale, the first or the second ones.
+  template <int kSecond, typename Use>
+  static void use_half(const I32& lanes, const I32& high, const F32& scale, const F32& offset, int first,
+                       const Use& use) {
+    use(
+        [&]<int kColumn>() {
+          const F32 low = unsigned_field<kNibblePlace<kColumn>, 4>(lanes);
+          const F32 code = fma(unsigned_field<16 * kSecond + 2 * kColumn, 2>(high), broadcast(16.0F), low);
+          return fma(code, scale, offset);
+        },
+        first);
+  }
+};
+
+template <typename Block, int kRows>
+void multiply_k_blocks_of(const TileArgs& args) {
+  constexpr int kChains = kGroupChains<kRows>;
+  for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
+    const std::byte* w = args.tiles + tile * args.tile_bytes;
+    const auto* x = static_cast<const float*>(args.a);
+    F32 sum[kChains][kRows];
+#pragma GCC unroll 20
+    for (int i = 0; i < kChains * kRows; ++i) sum[i / kRows][i % kRows] = zero();
+    for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += Block::kBytes, x += kBlockColumns * kRows) {
+      Block::for_each_eight(w, [&](const auto& weight, int first) {
+        const float* const of_eight = x + first * kRows;
+        use_eight_columns(weight, [&]<int kColumn>(const F32& of_column) {
+#pragma GCC unroll 12
+          for (int m = 0; m < kRows; ++m) {
+            F32& to = sum[kColumn % kChains][m];
+            to = fma(of_column, broadcast(of_eight[kColumn * kRows + m]), to);
+          }
+        });
+      });
+    }
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) {
+      F32 total = sum[0][m];
+#pragma GCC unroll 4
+      for (int i = 1; i < kChains; ++i) total = add(total, sum[i][m]);
+      store(args.c + m * args.c_stride + tile * kTileRows, total);
+    }
+  }
+}
+
+template <typename Block>
+void multiply_k_blocks(const TileArgs& args) {
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_k_blocks_of<Block, kRows>(args); });
+}
+
+template <typename Block>
+void k_block_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  auto* to = reinterpret_cast<float*>(out);
+  for (std::int64_t at = 0; at < k; at += kBlockColumns, tile += Block::kBytes, to += kBlockColumns * kTileRows) {
+    Block::for_each_eight(tile, [&](const auto& weight, int first) {
+      use_eight_columns(
+          weight, [&]<int kColumn>(const F32& of_column) { store(to + (first + kColumn) * kTileRows, of_column); });
+    });
+  }
+}
+
+}  // namespace secondsource::cpu::SS_CPU_ISA
