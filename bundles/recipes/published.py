@@ -7,6 +7,11 @@ The metadata of model.safetensors names the variant, such as gptq-int4-g128, and
                   U8 [rows, groups] of 32 columns: the exponents of powers of two, plus 127
     NAME.zeros    of a variant with zero points: I8 [rows, groups]
 
+or one, with blocks of 256 columns as GGUF has them:
+
+    NAME.q4_k     U8 [rows, 144 cols / 256]
+    NAME.q6_k     U8 [rows, 210 cols / 256]
+
 A tensor [matrices, inputs, outputs] has them as NAME.transposed.codes and NAME.transposed.scales, whose rows are its columns. Its values are scale * code, or scale * (code - zero point), in FP32. Every other tensor is as it is. This reads the files on its own:
 the program's reader is lib/bundle/published_weights.cpp.
 """
@@ -20,6 +25,9 @@ from safetensors import safe_open
 
 KEY = "published_variant"
 CODES, SCALES, ZEROS = ".codes", ".scales", ".zeros"
+Q4_K, Q6_K = ".q4_k", ".q6_k"
+# Bytes of 256 columns.
+BLOCK_BYTES = {Q4_K: 144, Q6_K: 210}
 TRANSPOSED = ".transposed"
 # The numbers of E2M1 by their bits, the sign first.
 E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
@@ -40,6 +48,37 @@ def e8m0(exponents: torch.Tensor) -> torch.Tensor:
     """Powers of two from 2^-127 to 2^127; 255 is no number."""
     numbers = torch.exp2(exponents.double() - 127).float()
     return torch.where(exponents == 255, torch.nan, numbers)
+
+
+def _halves(block_bytes: torch.Tensor) -> torch.Tensor:
+    """FP16 numbers from pairs of bytes."""
+    return block_bytes.contiguous().view(torch.float16).float()
+
+
+def q4_k(rows: torch.Tensor) -> torch.Tensor:
+    """The values of blocks of two FP16 numbers, 12 bytes of 8 scales and 8 minima in six bits, and 128 bytes of codes: of each 64
+    columns the first 32 in the low bits."""
+    blocks = rows.unflatten(-1, (-1, BLOCK_BYTES[Q4_K]))
+    unit, least_unit = _halves(blocks[..., 0:2]), _halves(blocks[..., 2:4])
+    first, second, third = (blocks[..., at:at + 4].int() for at in (4, 8, 12))
+    scales = torch.cat((first & 63, third & 15 | first >> 6 << 4), -1).float() * unit
+    minima = torch.cat((second & 63, third >> 4 | second >> 6 << 4), -1).float() * least_unit
+    pairs = blocks[..., 16:].unflatten(-1, (4, 32))
+    codes = torch.stack((pairs & 15, pairs >> 4), -2).flatten(-3, -2).float()  # [.., 8, 32]
+    return (scales[..., None] * codes - minima[..., None]).flatten(-3)
+
+
+def q6_k(rows: torch.Tensor) -> torch.Tensor:
+    """The values of blocks of 128 bytes with low halves of codes, 64 with their two high bits, 16 int8 scales and an FP16 number. Of each
+    128 columns, the four times 32 are in the low halves of the first and of the second 32 bytes, then in the high ones."""
+    blocks = rows.unflatten(-1, (-1, BLOCK_BYTES[Q6_K]))
+    low = blocks[..., :128].unflatten(-1, (2, 2, 32))
+    high = blocks[..., 128:192].unflatten(-1, (2, 1, 32))
+    low = torch.cat((low & 15, low >> 4), -2)  # [.., 2, 4, 32]
+    high = torch.cat([high >> shift & 3 for shift in (0, 2, 4, 6)], -2)
+    codes = (low | high << 4).flatten(-3).float() - 32
+    scales = blocks[..., 192:208].contiguous().view(torch.int8).float() * _halves(blocks[..., 208:210])
+    return (codes.unflatten(-1, (16, 16)) * scales[..., None]).flatten(-3)
 
 
 def group_of(variant: str) -> int | None:
@@ -86,18 +125,24 @@ class WeightFile:
         self._file = safe_open(str(file), framework="pt")
         self.variant = (self._file.metadata() or {}).get(KEY)
         self._stored = set(self._file.keys())
-        stems = {key.removesuffix(CODES) for key in self._stored if key.endswith(CODES)} if self.variant else set()
-        self._stems = {stem.removesuffix(TRANSPOSED): stem for stem in stems}
+        # The ending of the codes or blocks of each stem.
+        self._kinds = {key.removesuffix(ending): ending for key in self._stored if self.variant
+                       for ending in (CODES, *BLOCK_BYTES) if key.endswith(ending)}
+        self._stems = {stem.removesuffix(TRANSPOSED): stem for stem in self._kinds}
         self.coded = set(self._stems)
 
     def keys(self) -> list[str]:
-        parts = {stem + ending for stem in self._stems.values() for ending in (CODES, SCALES, ZEROS)}
+        parts = {stem + ending for stem in self._stems.values() for ending in (CODES, SCALES, ZEROS, *BLOCK_BYTES)}
         return sorted(self._stored - parts | self.coded)
 
     def get_tensor(self, key: str) -> torch.Tensor:
         if key not in self.coded:
             return self._file.get_tensor(key)
         stem = self._stems[key]
+        if self._kinds[stem] != CODES:
+            rows = self._file.get_tensor(stem + self._kinds[stem])
+            found = q4_k(rows) if self._kinds[stem] == Q4_K else q6_k(rows)
+            return found if stem == key else found.transpose(-1, -2).contiguous()
         zeros = self._file.get_tensor(stem + ZEROS) if has_zero_points(self.variant) else None
         found = values(self._file.get_tensor(stem + CODES), self._file.get_tensor(stem + SCALES), self.variant, zeros)
         return found if stem == key else found.transpose(-1, -2).contiguous()
@@ -106,8 +151,12 @@ class WeightFile:
         if key not in self.coded:
             return list(self._file.get_slice(key).get_shape())
         stem = self._stems[key]
-        *others, n_rows, n_codes = self._file.get_slice(stem + CODES).get_shape()
-        n_cols = n_codes * (2 if self._file.get_slice(stem + CODES).get_dtype() == "U8" else 1)
+        codes = self._file.get_slice(stem + self._kinds[stem])
+        *others, n_rows, n_codes = codes.get_shape()
+        if self._kinds[stem] != CODES:
+            n_cols = n_codes // BLOCK_BYTES[self._kinds[stem]] * 256
+        else:
+            n_cols = n_codes * (2 if codes.get_dtype() == "U8" else 1)
         return [*others, n_rows, n_cols] if stem == key else [*others, n_cols, n_rows]
 
 

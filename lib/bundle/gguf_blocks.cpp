@@ -153,8 +153,8 @@ struct ScaleAndLeast {
   float least;
 };
 
-/// Of the 32 values of one part: 12 bytes hold eight pairs of 6-bit numbers.
-ScaleAndLeast part_of_k(const std::byte* packed, int part, float scale, float least) {
+/// Of the 32 values of one part the whole numbers: 12 bytes hold eight pairs of 6 bits.
+ScaleAndLeast whole_parts_of_k(const std::byte* packed, int part) {
   int part_scale = byte_at(packed, part % 4) & 63;
   int part_least = byte_at(packed, 4 + part % 4) & 63;
   if (part >= 4) {
@@ -162,7 +162,12 @@ ScaleAndLeast part_of_k(const std::byte* packed, int part, float scale, float le
     part_scale = (low_bits & 15) | byte_at(packed, part - 4) >> 6 << 4;
     part_least = low_bits >> 4 | byte_at(packed, part) >> 6 << 4;
   }
-  return {scale * static_cast<float>(part_scale), least * static_cast<float>(part_least)};
+  return {static_cast<float>(part_scale), static_cast<float>(part_least)};
+}
+
+ScaleAndLeast part_of_k(const std::byte* packed, int part, float scale, float least) {
+  const ScaleAndLeast whole = whole_parts_of_k(packed, part);
+  return {scale * whole.scale, least * whole.least};
 }
 
 /// Value i of 4 bits, in parts of 64: low halves of 32 bytes, then the high ones.
@@ -192,15 +197,18 @@ void blocks_q5_k(const std::byte* block, float* values) {
   }
 }
 
+/// Code i of six bits, less 32.
+int q6_k_code(const std::byte* block, int i) {
+  const int low_bits = byte_at(block, i / 128 * 64 + i % 64) >> (i % 128 / 64 * 4) & 15;
+  return (low_bits | two_bits(block + 128, i) << 4) - 32;
+}
+
 void blocks_q6_k(const std::byte* block, float* values) {
-  const std::byte* high = block + 128;
   const float scale = half_at(block, 208);
   for (int part = 0; part < kSuperBlock / 16; ++part) {
     const float part_scale = scale * static_cast<float>(signed_at(block, 192 + part));
     for (int i = 16 * part; i < 16 * part + 16; ++i) {
-      const int low_bits = byte_at(block, i / 128 * 64 + i % 64) >> (i % 128 / 64 * 4) & 15;
-      const int code = (low_bits | two_bits(high, i) << 4) - 32;
-      values[i] = part_scale * static_cast<float>(code);
+      values[i] = part_scale * static_cast<float>(q6_k_code(block, i));
     }
   }
 }
@@ -244,11 +252,14 @@ std::optional<WeightEncoding> encoding_of_codes(const GgufBlockFormat& format) {
   if (format.dequantize == blocks_q4_0) return WeightEncoding::kInt4Group32;
   if (format.dequantize == blocks_q8_0) return WeightEncoding::kInt8Group32;
   if (format.dequantize == blocks_mxfp4) return WeightEncoding::kMxfp4Group32;
+  if (format.dequantize == blocks_q4_k) return WeightEncoding::kQ4K;
+  if (format.dequantize == blocks_q6_k) return WeightEncoding::kQ6K;
   return std::nullopt;
 }
 
 float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block, std::span<std::int8_t, 32> codes) {
-  SS_CHECK(encoding_of_codes(format).has_value(), "a block of Q4_0, Q8_0 or MXFP4");
+  SS_CHECK(encoding_of_codes(format).has_value() && format.block_values == kSmallBlock,
+           "a block of Q4_0, Q8_0 or MXFP4");
   if (format.dequantize == blocks_mxfp4) {
     for (int i = 0; i < kSmallBlock; ++i) {
       codes[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(nibble(block + 1, i));
@@ -260,6 +271,41 @@ float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block,
     codes[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(code);
   }
   return half_at(block, 0);
+}
+
+void parts_of_k_block(WeightEncoding encoding, const std::byte* block, std::span<std::byte, kKBlockSize> codes,
+                      std::span<float> floats) {
+  const bool is_q4_k = encoding == WeightEncoding::kQ4K;
+  SS_CHECK(static_cast<std::int64_t>(floats.size()) == (is_q4_k ? kQ4KFloats : kQ6KFloats),
+           "room for a block's scales");
+  for (int i = 0; i < kSuperBlock; ++i) {
+    const int code = is_q4_k ? nibble_of_64(block + 16, i) : q6_k_code(block, i);
+    codes[static_cast<std::size_t>(i)] = static_cast<std::byte>(static_cast<std::int8_t>(code));
+  }
+  if (!is_q4_k) {
+    floats[0] = half_at(block, 208);
+    for (int part = 0; part < 16; ++part) {
+      floats[static_cast<std::size_t>(1 + part)] = static_cast<float>(signed_at(block, 192 + part));
+    }
+    return;
+  }
+  floats[0] = half_at(block, 0);
+  floats[1] = half_at(block, 2);
+  for (int part = 0; part < 8; ++part) {
+    const ScaleAndLeast whole = whole_parts_of_k(block + 4, part);
+    floats[static_cast<std::size_t>(2 + part)] = whole.scale;
+    floats[static_cast<std::size_t>(10 + part)] = whole.least;
+  }
+}
+
+void values_of_k_block(WeightEncoding encoding, std::span<const std::byte, kKBlockSize> codes,
+                       std::span<const float> floats, std::span<float, kKBlockSize> values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto code = static_cast<float>(static_cast<std::int8_t>(codes[i]));
+    values[i] = encoding == WeightEncoding::kQ4K
+                    ? floats[0] * floats[2 + i / 32] * code - floats[1] * floats[10 + i / 32]
+                    : floats[0] * floats[1 + i / 16] * code;
+  }
 }
 
 std::span<const GgufBlockFormat> gguf_block_formats() {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "bundle/gguf_blocks.h"
 #include "bundle/variant.h"
 #include "core/check.h"
 #include "core/checked.h"
@@ -23,6 +24,14 @@ namespace {
 /// The least and the largest zero point, which are those of the codes.
 constexpr int kLeastZero = -8;
 constexpr int kLargestZero = 7;
+
+constexpr std::string_view kQ4KEnding = ".q4_k";
+constexpr std::string_view kQ6KEnding = ".q6_k";
+
+/// Bytes of a block of kKBlockSize columns.
+std::int64_t k_block_bytes(WeightEncoding encoding) {
+  return static_cast<std::int64_t>(encoded_bytes(encoding, 1, kKBlockSize));
+}
 
 bool is_by_row(WeightEncoding encoding) {
   return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
@@ -85,8 +94,13 @@ Shape shape_of_rows(const PublishedForm& form, const Shape& shape) {
   return Shape(extents);
 }
 
+std::string_view ending_of_codes(WeightEncoding encoding) {
+  if (encoding == WeightEncoding::kQ4K) return kQ4KEnding;
+  return encoding == WeightEncoding::kQ6K ? kQ6KEnding : kCodesEnding;
+}
+
 std::string_view stored_type_of_codes(WeightEncoding encoding) {
-  if (has_four_bit_codes(encoding)) return "U8";
+  if (has_four_bit_codes(encoding) || has_k_blocks(encoding)) return "U8";
   return has_fp8_codes(encoding) ? "F8_E4M3" : "I8";
 }
 
@@ -97,6 +111,7 @@ std::int64_t stored_scales_per_row(const PublishedForm& form, std::int64_t n_col
 Shape stored_shape_of_codes(const PublishedForm& form, const Shape& shape) {
   const Shape rows = shape_of_rows(form, shape);
   const std::int64_t n_cols = rows.extent(rows.rank() - 1);
+  if (has_k_blocks(form.encoding)) return with_columns(rows, n_cols / kKBlockSize * k_block_bytes(form.encoding));
   return with_columns(rows, has_four_bit_codes(form.encoding) ? n_cols / 2 : n_cols);
 }
 
@@ -112,6 +127,7 @@ Result<void> PublishedWeight::read_rows(std::int64_t n_cols, std::int64_t first_
   SS_CHECK(static_cast<std::int64_t>(values.size()) == n_rows * n_cols, "values: wrong size");
   SS_CHECK(static_cast<std::int64_t>(out_scales.size()) == n_rows * scales_per_row(form.encoding, n_cols),
            "scales: wrong size");
+  if (has_k_blocks(form.encoding)) return read_blocks(n_cols, first_row, n_rows, values, out_scales);
   SS_TRY_VOID(read_codes(n_cols, first_row, n_rows, values));
   SS_TRY_VOID(read_scales(n_cols, first_row, n_rows, out_scales));
   if (form.has_zero_points()) SS_TRY_VOID(read_zeros(n_cols, first_row, n_rows, out_scales));
@@ -179,6 +195,27 @@ Result<void> PublishedWeight::read_scales(std::int64_t n_cols, std::int64_t firs
   return {};
 }
 
+Result<void> PublishedWeight::read_blocks(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
+                                          std::span<std::byte> values, std::span<float> floats) const {
+  const auto block_bytes = static_cast<std::size_t>(k_block_bytes(form.encoding));
+  const auto n_blocks = static_cast<std::size_t>(n_cols / kKBlockSize);
+  SS_TRY(const std::vector<std::byte> stored, stored_rows(codes, first_row, n_rows, n_blocks * block_bytes));
+  const std::size_t n_floats = floats.size() / (n_blocks * static_cast<std::size_t>(n_rows));
+  const std::size_t n_units = form.encoding == WeightEncoding::kQ4K ? 2 : 1;
+  for (std::size_t block = 0; block < n_blocks * static_cast<std::size_t>(n_rows); ++block) {
+    const std::span<float> of_block = floats.subspan(block * n_floats, n_floats);
+    parts_of_k_block(form.encoding, stored.data() + block * block_bytes,
+                     values.subspan(block * kKBlockSize).first<kKBlockSize>(), of_block);
+    for (const float unit : of_block.first(n_units)) {
+      if (std::isfinite(unit)) continue;
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("tensor {}: row {}: expected finite scales, found others", printable(codes.info.name),
+                               first_row + static_cast<std::int64_t>(block / n_blocks))};
+    }
+  }
+  return {};
+}
+
 Result<void> PublishedWeight::read_zeros(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
                                          std::span<float> out) const {
   const auto n_stored = static_cast<std::size_t>(stored_scales_per_row(form, n_cols));
@@ -206,6 +243,15 @@ Result<void> PublishedWeight::read_values(std::int64_t row, std::span<float> val
   row_codes.resize(values.size());
   row_scales.resize(static_cast<std::size_t>(n_scales));
   SS_TRY_VOID(read_rows(n_cols, row, 1, row_codes, row_scales));
+  if (has_k_blocks(form.encoding)) {
+    const auto n_floats = static_cast<std::size_t>(n_scales * kKBlockSize / n_cols);
+    for (std::size_t first = 0; first < values.size(); first += kKBlockSize) {
+      values_of_k_block(form.encoding, std::span(row_codes).subspan(first).first<kKBlockSize>(),
+                        std::span(row_scales).subspan(first / kKBlockSize * n_floats, n_floats),
+                        values.subspan(first).first<kKBlockSize>());
+    }
+    return {};
+  }
   const bool is_fp8 = has_fp8_codes(form.encoding);
   const bool is_e2m1 = form.encoding == WeightEncoding::kMxfp4Group32;
   const std::size_t n_groups = spread_of(form, n_cols).n_groups;
@@ -223,6 +269,47 @@ Result<void> PublishedWeight::read_values(std::int64_t row, std::span<float> val
   return {};
 }
 
+namespace {
+
+/// join_published_weights() of the tensors of whole blocks of one encoding. refuse(info, expected): the error.
+template <typename Refuse>
+Result<void> join_blocks(WeightEncoding encoding, const Variant& variant,
+                         std::map<std::string, StoredTensor, std::less<>>& tensors, const Refuse& refuse) {
+  const std::string_view ending = ending_of_codes(encoding);
+  std::vector<std::string> names;
+  for (const auto& [tensor, stored] : tensors) {
+    if (tensor.ends_with(ending)) names.push_back(tensor);
+  }
+  for (const std::string& name : names) {
+    const auto blocks = tensors.find(name);
+    const TensorInfo& info = blocks->second.info;
+    const std::size_t rank = info.shape.rank();
+    std::string tensor = name.substr(0, name.size() - ending.size());
+    const bool is_transposed = tensor.ends_with(kTransposedEnding);
+    if (is_transposed) tensor.resize(tensor.size() - kTransposedEnding.size());
+    if (!variant.name.starts_with("gguf-")) return refuse(info, fmt::format("no blocks of GGUF in {}", variant.name));
+    if (info.dtype_name != "U8" || rank < 2 || rank > 3 || (is_transposed && rank != 3)) {
+      return refuse(info, "blocks U8 of a matrix, or of several where they are transposed");
+    }
+    const std::int64_t row_bytes = info.shape.extent(rank - 1);
+    if (*info.shape.n_elements() == 0 || row_bytes % k_block_bytes(encoding) != 0) {
+      return refuse(info, fmt::format("rows of whole blocks of {} bytes", k_block_bytes(encoding)));
+    }
+    const PublishedForm form{encoding, kScaleGroupSize, is_transposed};
+    const Shape shape =
+        shape_of_rows(form, with_columns(info.shape, row_bytes / k_block_bytes(encoding) * kKBlockSize));
+    if (!checked_multiply<std::int64_t>(*info.shape.n_elements(), 16)) return refuse(info, "a size that fits");
+    StoredTensor joined{.info = {.name = tensor, .dtype_name = "F32", .dtype = DType::kF32, .shape = shape},
+                        .file = blocks->second.file};
+    joined.published = std::make_shared<const PublishedWeight>(PublishedWeight{form, std::move(blocks->second), {}});
+    tensors.erase(blocks);
+    if (!tensors.try_emplace(tensor, joined).second) return refuse(joined.info, "it once, by its values or its blocks");
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<void> join_published_weights(std::string_view variant, std::map<std::string, StoredTensor, std::less<>>& tensors,
                                     std::string_view name) {
   const Result<Variant> known = variant_from_name(variant);
@@ -239,6 +326,9 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
   std::vector<std::string> bases;
   for (const auto& [tensor, stored] : tensors) {
     if (tensor.ends_with(kCodesEnding)) bases.push_back(tensor.substr(0, tensor.size() - kCodesEnding.size()));
+  }
+  for (const WeightEncoding encoding : {WeightEncoding::kQ4K, WeightEncoding::kQ6K}) {
+    SS_TRY_VOID(join_blocks(encoding, *known, tensors, refuse));
   }
   for (const std::string& base : bases) {
     const auto codes = tensors.find(base + std::string(kCodesEnding));

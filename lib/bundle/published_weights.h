@@ -8,8 +8,13 @@
 //                 of E2M1 U8 [rows, groups] of 32 columns in E8M0
 //   NAME.zeros    I8 [rows, groups] in [-8, 7], of INT4 with zero points alone
 //
+// or one, with the blocks of a GGUF file:
+//
+//   NAME.q4_k     U8 [rows, 144 cols / 256]
+//   NAME.q6_k     U8 [rows, 210 cols / 256]
+//
 // A tensor [matrices, inputs, outputs], whose rows here are the inputs of one output, has them as NAME.transposed.codes [matrices,
-// outputs, ...] and NAME.transposed.scales. Its values are scale * code, or scale * (code - zero point), in FP32. The file's metadata names the variant under kPublishedKey.
+// outputs, ...] and NAME.transposed.scales, or NAME.transposed.q4_k. Its values are scale * code, or scale * (code - zero point), in FP32. The file's metadata names the variant under kPublishedKey.
 
 #include <cstdint>
 #include <map>
@@ -36,9 +41,9 @@ inline constexpr std::string_view kTransposedEnding = ".transposed";
 /// The form of a published weight.
 struct PublishedForm {
   /// Holds the codes and scales unchanged: kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow,
-  /// kFp8Group128 or kMxfp4Group32.
+  /// kFp8Group128 or kMxfp4Group32; or kQ4K or kQ6K, whose blocks are stored whole.
   WeightEncoding encoding = WeightEncoding::kInt4Group32;
-  /// Consecutive columns that share a stored scale: a multiple of kScaleGroupSize, or 0 for all of a row. Scales per row have 0, and
+  /// Consecutive columns that share a stored scale, kScaleGroupSize where blocks are stored whole: a multiple of kScaleGroupSize, or 0 for all of a row. Scales per row have 0, and
   /// blocks of FP8 have kFp8GroupSize.
   std::int64_t group = 0;
   /// The tensor is [matrices, inputs, outputs], and a row of codes has the inputs of one output.
@@ -55,7 +60,9 @@ struct PublishedForm {
 /// A tensor's shape as that of rows of codes: itself, or [matrices, outputs, inputs] of a transposed one. A tensor of that shape is
 /// transposed by the same exchange.
 [[nodiscard]] Shape shape_of_rows(const PublishedForm& form, const Shape& shape);
-/// The type of the codes as safetensors calls it, and the shapes of codes and scales for a tensor of this shape, whose rows of codes
+/// How the name of a tensor of whole blocks ends: ".q4_k"; kCodesEnding of any other encoding.
+[[nodiscard]] std::string_view ending_of_codes(WeightEncoding encoding);
+/// The type of the codes or blocks as safetensors calls it, and the shapes of codes and scales for a tensor of this shape, whose rows of codes
 /// are even for codes of four bits. Zero points have the shape of the scales.
 [[nodiscard]] std::string_view stored_type_of_codes(WeightEncoding encoding);
 [[nodiscard]] Shape stored_shape_of_codes(const PublishedForm& form, const Shape& shape);
@@ -66,8 +73,8 @@ struct PublishedForm {
 /// One published weight of an opened file.
 struct PublishedWeight {
   PublishedForm form;
-  StoredTensor codes;
-  StoredTensor scales;
+  StoredTensor codes;                                ///< or the blocks
+  StoredTensor scales;                               ///< of none where blocks are stored whole
   std::optional<StoredTensor> zeros = std::nullopt;  ///< where form.has_zero_points()
 
   /// Reads rows [first_row, first_row + n_rows) of shape_of_rows(), which have n_cols columns, as a WeightSource delivers them in
@@ -85,6 +92,8 @@ struct PublishedWeight {
   Result<void> read_scales(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
                            std::span<float> out) const;
   Result<void> read_zeros(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows, std::span<float> out) const;
+  Result<void> read_blocks(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
+                           std::span<std::byte> values, std::span<float> floats) const;
 };
 
 /// Puts the codes, scales and zero points of each name among `tensors` together as the tensor whose weights they are, with F32 as its

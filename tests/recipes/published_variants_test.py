@@ -259,12 +259,54 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, *op
     check_bundle(program, bundle, variant, values, ",int8" if variant == "gptq-int4-g128" else "", *options)
 
 
+def q4_k(weight: torch.Tensor) -> np.ndarray:
+    """Blocks of Q4_K. Of each 32 columns the least and the largest value are 15 steps apart, and 0 lies between the two."""
+    parts = weight.float().unflatten(-1, (-1, 8, 32))
+    least = -parts.amin(-1).clamp(max=0)
+    wanted = (parts.amax(-1).clamp(min=0) + least) / 15
+    unit, least_unit = ((one.amax(-1, keepdim=True) / 63).half() for one in (wanted, least))
+    scales = torch.round(wanted / unit.float()).clamp(0, 63)
+    minima = torch.round(least / least_unit.float()).clamp(0, 63)
+    steps = (scales * unit.float())[..., None]
+    codes = torch.round((parts + (minima * least_unit.float())[..., None]) / steps.clamp(min=1e-30)).clamp(0, 15).to(torch.uint8)
+    scales, minima = scales.to(torch.uint8), minima.to(torch.uint8)
+    packed = torch.cat((scales[..., :4] | scales[..., 4:] >> 4 << 6, minima[..., :4] | minima[..., 4:] >> 4 << 6,
+                        scales[..., 4:] & 15 | (minima[..., 4:] & 15) << 4), -1)
+    pairs = codes.unflatten(-2, (4, 2))
+    blocks = torch.cat((unit.view(torch.uint8), least_unit.view(torch.uint8), packed,
+                        (pairs[..., 0, :] | pairs[..., 1, :] << 4).flatten(-2)), -1)
+    return blocks.flatten(-2).numpy()
+
+
+def q6_k(weight: torch.Tensor) -> np.ndarray:
+    """Blocks of Q6_K. The largest magnitude of 16 columns is 31 steps; every other part has a negative scale."""
+    parts = weight.float().unflatten(-1, (-1, 16, 16))
+    wanted = parts.abs().amax(-1) / 31
+    unit = (wanted.amax(-1, keepdim=True) / 127).half()
+    scales = torch.round(wanted / unit.float()).clamp(1, 127) * (1 - 2 * (torch.arange(16) % 2))
+    codes = (torch.round(parts / (scales * unit.float())[..., None]).clamp(-32, 31) + 32).to(torch.uint8)
+    quarters = codes.flatten(-2).unflatten(-1, (2, 4, 32))  # of each 128 columns
+    low = torch.cat((quarters[..., 0, :] & 15 | (quarters[..., 2, :] & 15) << 4,
+                     quarters[..., 1, :] & 15 | (quarters[..., 3, :] & 15) << 4), -1).flatten(-2)
+    high = sum(quarters[..., part, :] >> 4 << 2 * part for part in range(4)).flatten(-2)
+    blocks = torch.cat((low, high, scales.to(torch.int8).view(torch.uint8), unit.view(torch.uint8)), -1)
+    return blocks.flatten(-2).numpy()
+
+
+def blocks_of(name: str, weight: torch.Tensor, kind: str) -> tuple[np.ndarray, gguf.GGMLQuantizationType]:
+    """All matrices in one type, or those that llama.cpp's Q4_K_M has in Q6_K in that. The package gguf does not make K-quants."""
+    if kind != "Q4_K":
+        return gguf.quantize(weight.float().numpy(), gguf.GGMLQuantizationType[kind]), gguf.GGMLQuantizationType[kind]
+    is_q6_k = any(part in name for part in ("v_proj", "down_proj", "lm_head"))
+    return (q6_k(weight), gguf.GGMLQuantizationType.Q6_K) if is_q6_k else (q4_k(weight), gguf.GGMLQuantizationType.Q4_K)
+
+
 def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
-    """All matrices and the embedding in one type of blocks, by the package gguf; values by the same."""
+    """All matrices and the embedding in blocks; values by the package gguf."""
     variant, file = f"gguf-{kind.lower()}", scratch / f"{kind}.gguf"
     bundle = scratch / f"{variant}-bundle"
     config = transformers.AutoConfig.from_pretrained(str(plain))
-    values, quantized = {}, gguf.GGMLQuantizationType[kind]
+    values, kept = {}, {}
     writer = gguf.GGUFWriter(str(file), "llama")
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -281,7 +323,8 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
             values[name] = weight.float()
             writer.add_tensor(gguf_name(name), weight.float().numpy())
             continue
-        blocks = gguf.quantize(weight.float().numpy(), quantized)
+        blocks, quantized = blocks_of(name, weight, kind)
+        kept[name] = blocks
         values[name] = torch.from_numpy(gguf.dequantize(blocks, quantized).copy())
         part = name.rsplit(".", 2)[-2]
         n_heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(part)
@@ -294,8 +337,11 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
     writer.close()
     run(program, "bundle", "create", "--from-gguf", file, "--prompts", PROMPTS, "--out", bundle)
     with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
-        names = {key.removesuffix(".codes") for key in stored.keys() if key.endswith(".codes")}
-    expect(names == {name for name in values if values[name].dim() == 2}, f"{variant}: codes of {sorted(names)}")
+        found = {key.rpartition(".")[0]: key for key in stored.keys() if key.endswith((".codes", ".q4_k", ".q6_k"))}
+        expect(found.keys() == kept.keys(), f"{variant}: codes of {sorted(found)}")
+        for name, key in found.items():
+            same = key.endswith(".codes") or np.array_equal(stored.get_tensor(key).numpy(), kept[name])
+            expect(same, f"{variant}: {key}: other blocks than those of the file")
     check_bundle(program, bundle, variant, values, "")
 
 
@@ -400,17 +446,22 @@ def main() -> int:
     program = sys.argv[1]
     transformers.utils.logging.disable_progress_bar()
     tiny_models.MODELS["llama-published"] = (transformers.LlamaConfig, MODEL)
+    # Rows of whole blocks of 256 columns.
+    tiny_models.MODELS["llama-wide"] = (transformers.LlamaConfig, MODEL | {
+        "hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 8})
     of_family, settings = tiny_models.MODELS["gpt_oss"]
     tiny_models.MODELS["gpt_oss-published"] = (of_family, settings | {"hidden_size": 96, "intermediate_size": 64})
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
         plain = scratch / "plain"
         tiny_models.write_model(plain, "llama-published")
+        wide = scratch / "wide"
+        tiny_models.write_model(wide, "llama-wide")
         gpt_oss = scratch / "gpt-oss"
         tiny_models.write_model(gpt_oss, "gpt_oss-published")
         deepseek = scratch / "deepseek"
         tiny_models.write_model(deepseek, "deepseek_v3")
-        for variant in sys.argv[2:] or [*CHECKPOINTS, "mxfp4", "deepseek", "Q4_0", "Q8_0"]:
+        for variant in sys.argv[2:] or [*CHECKPOINTS, "mxfp4", "deepseek", "Q4_0", "Q8_0", "Q4_K"]:
             if variant == "deepseek":
                 # Random weights with latents and experts magnify every rounding: a cache in BF16 changes as much here as in `fp8`.
                 check_checkpoint(program, deepseek, scratch, "fp8-block128", "--backend-option", "cpu:kv=f32")
@@ -420,7 +471,7 @@ def main() -> int:
             elif variant in CHECKPOINTS:
                 check_checkpoint(program, plain, scratch, variant)
             else:
-                check_gguf(program, plain, scratch, variant)
+                check_gguf(program, wide if variant == "Q4_K" else plain, scratch, variant)
     return 0
 
 

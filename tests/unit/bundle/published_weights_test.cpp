@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "bundle/checkpoint_weight.h"
+#include "bundle/gguf_blocks.h"
 #include "bundle/safetensors_writer.h"
 #include "bundle/variant.h"
 #include "bundle/weight_source.h"
@@ -45,6 +46,8 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"compressed-tensors-fp8-block128", kFp8Group128, 128, ActQuant::kFp8PerGroup128},
       Row{"gguf-q4_0", kInt4Group32, 32, ActQuant::kNone},
       Row{"gguf-q8_0", kInt8Group32, 32, ActQuant::kNone},
+      Row{"gguf-q4_k", kQ4K, 32, ActQuant::kNone},
+      Row{"gguf-q6_k", kQ6K, 32, ActQuant::kNone},
       Row{"mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
       Row{"gguf-mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
   }));
@@ -245,6 +248,75 @@ TEST_CASE("blocks of 128 x 128 codes in E4M3 give each of their rows the scale o
           "codes of a matrix, in blocks");
   refused("compressed-tensors-fp8", {good, {{"m.scales", DType::kF32, {2, 2}}, bytes_of(scales)}},
           "scales of [130, 200]");
+}
+
+TEST_CASE("blocks of K-quants are given by their parts, and their values have the bits of ggml's formula") {
+  const test::ScratchFolder scratch;
+  constexpr std::int64_t kRows = 2;
+  constexpr std::int64_t kBlocks = 2;
+  const auto blocks_of = [](std::int64_t block_bytes, std::initializer_list<std::int64_t> halves) {
+    std::string bytes(static_cast<std::size_t>(kRows * kBlocks * block_bytes), '\0');
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 73 + i / 7);
+    for (std::int64_t block = 0; block < kRows * kBlocks; ++block) {
+      for (const std::int64_t at : halves) {
+        const F16 half = to_f16(0.0123F * static_cast<float>(block + at + 1));
+        std::memcpy(bytes.data() + block * block_bytes + at, &half, sizeof half);
+      }
+    }
+    return bytes;
+  };
+  const auto matrix = [](std::string_view name, std::int64_t block_bytes, const std::string& bytes) {
+    return Part{{std::string(name), DType::kU8, {kRows, kBlocks * block_bytes}}, bytes};
+  };
+  const std::string q4_k = blocks_of(144, {0, 2});
+  const std::string q6_k = blocks_of(210, {208});
+  // One file has both.
+  const auto store = opened(scratch, "gguf-q4_k", {matrix("a.q4_k", 144, q4_k), matrix("b.q6_k", 210, q6_k)});
+  REQUIRE_OK(store);
+  for (const auto& [name, encoding, bytes, n_floats] :
+       {std::tuple{"a", kQ4K, &q4_k, 18}, std::tuple{"b", kQ6K, &q6_k, 17}}) {
+    CAPTURE(name);
+    const StoredTensor& tensor = *store->find(name);
+    CHECK(tensor.info.shape == Shape{kRows, kBlocks * 256});
+    const Variant variant = variant_from_name("gguf-q4_k").value();
+    CHECK(encoding_of(variant, TensorRole::kMatmul, tensor).value() == encoding);
+    const test::WeightRows kept = test::rows_of(tensor, encoding);
+    const test::WeightRows plain = test::rows_of(tensor, kF32);
+    const auto format = gguf_block_format(encoding == kQ4K ? "Q4_K" : "Q6_K");
+    REQUIRE_OK(format);
+    std::vector<float> expected(static_cast<std::size_t>(kRows * kBlocks * 256));
+    dequantize_blocks(**format, std::as_bytes(std::span(*bytes)), expected);
+    CHECK(std::memcmp(plain.values.data(), expected.data(), expected.size() * sizeof(float)) == 0);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const float* const block = kept.scales.data() + i / 256 * static_cast<std::size_t>(n_floats);
+      const auto code = static_cast<float>(static_cast<std::int8_t>(kept.values[i]));
+      const std::size_t at = i % 256;
+      const float value = encoding == kQ4K ? block[0] * block[2 + at / 32] * code - block[1] * block[10 + at / 32]
+                                           : block[0] * block[1 + at / 16] * code;
+      CHECK(value == expected[i]);
+    }
+  }
+  const auto refused = [&](const char* variant, const Part& part, const char* expected) {
+    CAPTURE(expected);
+    CHECK_ERROR(opened(scratch, variant, {part}), ErrorCode::kInvalidInput, expected);
+  };
+  refused("mxfp4", matrix("a.q4_k", 144, q4_k), "no blocks of GGUF in mxfp4");
+  refused("gguf-q4_k", {{"a.q4_k", DType::kU8, {2, 145}}, std::string(290, '\0')}, "whole blocks of 144 bytes");
+  refused("gguf-q4_k", {{"a.q6_k", DType::kI8, {2, 210}}, std::string(420, '\0')}, "blocks U8");
+  refused("gguf-q4_k", {{"a.transposed.q6_k", DType::kU8, {2, 210}}, std::string(420, '\0')}, "blocks U8");
+  CHECK_ERROR(
+      opened(scratch, "gguf-q4_k", {matrix("a.q4_k", 144, q4_k), {{"a", DType::kBf16, {1}}, std::string(2, '\0')}}),
+      ErrorCode::kInvalidInput, "by its values or its blocks");
+  std::string infinite = q4_k;
+  infinite[144 + 3] = '\x7c';
+  const auto without = opened(scratch, "gguf-q4_k", {matrix("a.q4_k", 144, infinite)});
+  REQUIRE_OK(without);
+  const auto source = make_weight_source(*without->find("a"), kQ4K);
+  REQUIRE_OK(source);
+  std::vector<std::byte> values(512);
+  std::vector<float> floats(36);
+  CHECK_ERROR((*source)->read_rows(0, 1, values, floats), ErrorCode::kInvalidInput, "finite scales");
+  REQUIRE_OK((*source)->read_rows(1, 1, values, floats));
 }
 
 TEST_CASE("transposed codes in E2M1 are rows of their tensor's columns, and their scales are powers of two") {
