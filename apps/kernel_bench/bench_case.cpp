@@ -46,6 +46,7 @@ const std::vector<ProductVariant>& all_variants() {
       {"int4-zp", WeightEncoding::kInt4Group32Zero, ActQuant::kNone},
       {"mxfp4", WeightEncoding::kMxfp4Group32, ActQuant::kNone},
       {"q4_k", WeightEncoding::kQ4K, ActQuant::kNone},
+      {"q5_k", WeightEncoding::kQ5K, ActQuant::kNone},
       {"q6_k", WeightEncoding::kQ6K, ActQuant::kNone},
       {"int8-w8a8", WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow},
       {"int8-g32-w8a8", WeightEncoding::kInt8Group32, ActQuant::kInt8PerRow},

@@ -56,6 +56,9 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
       case WeightEncoding::kQ4K:
         put(pool_, i, static_cast<std::uint8_t>(random_bits(seed + 2, static_cast<std::uint64_t>(i)) % 16));
         break;
+      case WeightEncoding::kQ5K:
+        put(pool_, i, static_cast<std::uint8_t>(random_bits(seed + 2, static_cast<std::uint64_t>(i)) % 32));
+        break;
       case WeightEncoding::kQ6K:
         put(pool_, i, static_cast<std::int8_t>(std::lround(unit * 31.0F)));
         break;
@@ -85,12 +88,13 @@ Result<void> RandomWeight::read_rows(std::int64_t first_row, std::int64_t n_rows
   std::ranges::fill(scales, scale_);
   if (has_k_blocks(encoding_)) {
     // Scales up to four times that of int8 beside whole numbers up to 63, and minima that make the mean of q4_k nearly 0.
-    const bool is_q4_k = encoding_ == WeightEncoding::kQ4K;
-    const auto n_floats = static_cast<std::size_t>(is_q4_k ? kQ4KFloats : kQ6KFloats);
+    const bool has_minima = has_k_minima(encoding_);
+    const auto n_floats = static_cast<std::size_t>(k_block_floats(encoding_));
     for (std::size_t i = 0; i < scales.size(); ++i) {
       const std::size_t in_block = i % n_floats;
-      if (in_block >= (is_q4_k ? 2U : 1U)) scales[i] = static_cast<float>(16 + in_block % 8);
-      if (is_q4_k && in_block == 1) scales[i] = round_to_f16(7.5F * scale_);
+      if (in_block >= (has_minima ? 2U : 1U)) scales[i] = static_cast<float>(16 + in_block % 8);
+      if (has_minima && in_block == 1)
+        scales[i] = round_to_f16((encoding_ == WeightEncoding::kQ4K ? 7.5F : 15.5F) * scale_);
     }
   }
   if (encoding_ == WeightEncoding::kInt4Group32Zero) {

@@ -242,16 +242,21 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
         value = to_float(read<E8m0>(group + 256, lane)) * to_float(E2m1{static_cast<std::uint8_t>(nibble)});
         break;
       }
-      case WeightEncoding::kQ4K: {
-        const std::byte* const block = tile + k / kBlockColumns * kQ4KBlockBytes;
-        const std::byte* const units = block + kBlockGroups * kQ4KGroupBytes;
-        const std::byte* const group = block + k % kBlockColumns / kGroupColumns * kQ4KGroupBytes;
+      case WeightEncoding::kQ4K:
+      case WeightEncoding::kQ5K: {
+        const bool has_high_bits = weight.spec.encoding == WeightEncoding::kQ5K;
+        const std::int64_t group_bytes = has_high_bits ? kQ5KGroupBytes : kQ4KGroupBytes;
+        const std::byte* const block = tile + k / kBlockColumns * (has_high_bits ? kQ5KBlockBytes : kQ4KBlockBytes);
+        const std::byte* const units = block + kBlockGroups * group_bytes;
+        const std::byte* const group = block + k % kBlockColumns / kGroupColumns * group_bytes;
+        const std::byte* const parts = group + group_bytes - 2 * 16;
         const NibblePlace place = nibble_place(k % kGroupColumns, lane);
-        const unsigned nibble = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
-        const float scale = to_float(read<F16>(units, lane)) * static_cast<float>(read<std::int8_t>(group + 256, lane));
+        unsigned code = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
+        if (has_high_bits) code |= (read<std::uint32_t>(group + 256, lane) >> (k % kGroupColumns) & 1U) << 4U;
+        const float scale = to_float(read<F16>(units, lane)) * static_cast<float>(read<std::int8_t>(parts, lane));
         const float least =
-            to_float(read<F16>(units + 32, lane)) * static_cast<float>(read<std::int8_t>(group + 272, lane));
-        value = scale * static_cast<float>(nibble) - least;
+            to_float(read<F16>(units + 32, lane)) * static_cast<float>(read<std::int8_t>(parts + 16, lane));
+        value = scale * static_cast<float>(code) - least;
         break;
       }
       case WeightEncoding::kQ6K: {

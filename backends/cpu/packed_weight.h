@@ -8,6 +8,7 @@
 //   int4-zp  [k / 32][as int4, then 16 zero points in int8]
 //   mxfp4 [k / 32][nibbles as in int4, 16 scales in E8M0]
 //   q4_k  [k / 256][8 groups of 32 columns: nibbles as in int4, 16 scales, 16 minima in int8; 16 FP16 units of each]
+//   q5_k  [k / 256][as q4_k, with 32 columns x 16 rows of one bit behind the nibbles of a group]
 //   q6_k  [k / 256][8 groups: nibbles, 2 x 16 columns x 16 rows of two bits, 2 x 16 scales in int8; 16 FP16 units]
 //   fp8-g128 [k / 128][32][16][4], after each group of 128 columns its 16 f32 scales
 //

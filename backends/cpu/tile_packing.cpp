@@ -120,6 +120,19 @@ SS_VECTOR_CLONES void store_high_bits(const std::uint32_t* words, std::byte* to)
   }
 }
 
+/// Stores the fifth bits of a group of q5_k.
+SS_VECTOR_CLONES void store_fifth_bits(const std::uint32_t* words, std::byte* to) {
+  auto* const out = reinterpret_cast<std::uint32_t*>(to);
+  for (std::size_t row = 0; row < kRows; ++row) {
+    std::uint32_t lane = 0;
+    for (std::size_t word = 0; word < 8; ++word) {
+      const std::uint32_t high = words[word * kRows + row] >> 4U & 0x01010101U;
+      lane |= ((high | high >> 7U | high >> 14U | high >> 21U) & 0xfU) << (4 * word);
+    }
+    out[row] = lane;
+  }
+}
+
 /// Stores the whole numbers or the FP16 numbers of 16 rows, which are `stride` apart.
 void store_bytes(const float* values, std::size_t stride, std::byte* to) {
   for (std::size_t row = 0; row < kRows; ++row) {
@@ -182,6 +195,8 @@ TileLayout tile_layout(WeightEncoding encoding) {
       return {kGroupColumns, kMxfp4GroupBytes};
     case WeightEncoding::kQ4K:
       return {kBlockColumns, kQ4KBlockBytes};
+    case WeightEncoding::kQ5K:
+      return {kBlockColumns, kQ5KBlockBytes};
     case WeightEncoding::kQ6K:
       return {kBlockColumns, kQ6KBlockBytes};
   }
@@ -242,6 +257,7 @@ void TilePacker::pack(std::int64_t n_rows, std::byte* tile) {
     case WeightEncoding::kFp8Group128:
       return pack_fp8_groups(rows, padded_row_bytes_, tile);
     case WeightEncoding::kQ4K:
+    case WeightEncoding::kQ5K:
     case WeightEncoding::kQ6K:
       return pack_k_blocks(rows, padded_row_bytes_, tile);
   }
@@ -290,9 +306,10 @@ void TilePacker::pack_fp8_groups(const std::byte* rows, std::size_t stride, std:
 
 void TilePacker::pack_k_blocks(const std::byte* rows, std::size_t stride, std::byte* tile) const {
   constexpr std::size_t kGroupWords = kGroupColumns / 4;
-  const bool is_q4_k = encoding_ == WeightEncoding::kQ4K;
-  const auto n_floats = static_cast<std::size_t>(is_q4_k ? kQ4KFloats : kQ6KFloats);
-  const std::size_t group_bytes = is_q4_k ? kQ4KGroupBytes : kQ6KGroupBytes;
+  const bool has_minima = has_k_minima(encoding_);
+  const auto n_floats = static_cast<std::size_t>(k_block_floats(encoding_));
+  const bool has_fifth_bits = encoding_ == WeightEncoding::kQ5K;
+  const std::size_t group_bytes = has_fifth_bits ? kQ5KGroupBytes : has_minima ? kQ4KGroupBytes : kQ6KGroupBytes;
   const auto n_blocks = static_cast<std::size_t>(n_cols_ / kBlockColumns);
   Block block;
   for (std::size_t at = 0; at < n_blocks; ++at, tile += tile_layout(encoding_).bytes_per_multiple) {
@@ -304,9 +321,10 @@ void TilePacker::pack_k_blocks(const std::byte* rows, std::size_t stride, std::b
       const std::uint32_t* const words = block.data() + in_block * kRows;
       std::byte* const to = tile + group * group_bytes;
       store_nibbles(words, to);
-      if (is_q4_k) {
-        store_bytes(floats + 2 + group, row_scales_, to + 256);
-        store_bytes(floats + 10 + group, row_scales_, to + 272);
+      if (has_minima) {
+        if (has_fifth_bits) store_fifth_bits(words, to + 256);
+        store_bytes(floats + 2 + group, row_scales_, to + group_bytes - 32);
+        store_bytes(floats + 10 + group, row_scales_, to + group_bytes - 16);
       } else {
         store_high_bits(words, to + 256);
         store_bytes(floats + 1 + 2 * group, row_scales_, to + 384);
@@ -315,7 +333,7 @@ void TilePacker::pack_k_blocks(const std::byte* rows, std::size_t stride, std::b
     }
     std::byte* const units = tile + kBlockGroups * group_bytes;
     store_halves(floats, row_scales_, units);
-    if (is_q4_k) store_halves(floats + 1, row_scales_, units + 32);
+    if (has_minima) store_halves(floats + 1, row_scales_, units + 32);
   }
 }
 

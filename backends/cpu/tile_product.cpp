@@ -33,6 +33,8 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
       return Product::kMxfp4;
     case WeightEncoding::kQ4K:
       return Product::kQ4K;
+    case WeightEncoding::kQ5K:
+      return Product::kQ5K;
     case WeightEncoding::kQ6K:
       return Product::kQ6K;
   }

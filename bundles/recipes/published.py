@@ -10,6 +10,7 @@ The metadata of model.safetensors names the variant, such as gptq-int4-g128, and
 or one, with blocks of 256 columns as GGUF has them:
 
     NAME.q4_k     U8 [rows, 144 cols / 256]
+    NAME.q5_k     U8 [rows, 176 cols / 256]
     NAME.q6_k     U8 [rows, 210 cols / 256]
 
 A tensor [matrices, inputs, outputs] has them as NAME.transposed.codes and NAME.transposed.scales, whose rows are its columns. Its values are scale * code, or scale * (code - zero point), in FP32. Every other tensor is as it is. This reads the files on its own:
@@ -25,9 +26,9 @@ from safetensors import safe_open
 
 KEY = "published_variant"
 CODES, SCALES, ZEROS = ".codes", ".scales", ".zeros"
-Q4_K, Q6_K = ".q4_k", ".q6_k"
+Q4_K, Q5_K, Q6_K = ".q4_k", ".q5_k", ".q6_k"
 # Bytes of 256 columns.
-BLOCK_BYTES = {Q4_K: 144, Q6_K: 210}
+BLOCK_BYTES = {Q4_K: 144, Q5_K: 176, Q6_K: 210}
 TRANSPOSED = ".transposed"
 # The numbers of E2M1 by their bits, the sign first.
 E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
@@ -55,17 +56,32 @@ def _halves(block_bytes: torch.Tensor) -> torch.Tensor:
     return block_bytes.contiguous().view(torch.float16).float()
 
 
-def q4_k(rows: torch.Tensor) -> torch.Tensor:
-    """The values of blocks of two FP16 numbers, 12 bytes of 8 scales and 8 minima in six bits, and 128 bytes of codes: of each 64
-    columns the first 32 in the low bits."""
-    blocks = rows.unflatten(-1, (-1, BLOCK_BYTES[Q4_K]))
+def _with_minima(blocks: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """The values of codes [.., 8, 32] of blocks that begin with two FP16 numbers and 12 bytes of 8 scales and 8 minima in six bits."""
     unit, least_unit = _halves(blocks[..., 0:2]), _halves(blocks[..., 2:4])
     first, second, third = (blocks[..., at:at + 4].int() for at in (4, 8, 12))
     scales = torch.cat((first & 63, third & 15 | first >> 6 << 4), -1).float() * unit
     minima = torch.cat((second & 63, third >> 4 | second >> 6 << 4), -1).float() * least_unit
-    pairs = blocks[..., 16:].unflatten(-1, (4, 32))
-    codes = torch.stack((pairs & 15, pairs >> 4), -2).flatten(-3, -2).float()  # [.., 8, 32]
-    return (scales[..., None] * codes - minima[..., None]).flatten(-3)
+    return (scales[..., None] * codes.float() - minima[..., None]).flatten(-3)
+
+
+def _nibbles_of_64(pairs: torch.Tensor) -> torch.Tensor:
+    """Of each 64 columns the first 32 are in the low bits of 32 bytes."""
+    pairs = pairs.unflatten(-1, (4, 32))
+    return torch.stack((pairs & 15, pairs >> 4), -2).flatten(-3, -2)
+
+
+def q4_k(rows: torch.Tensor) -> torch.Tensor:
+    """The values of blocks of scales and minima, and 128 bytes of codes."""
+    blocks = rows.unflatten(-1, (-1, BLOCK_BYTES[Q4_K]))
+    return _with_minima(blocks, _nibbles_of_64(blocks[..., 16:]))
+
+
+def q5_k(rows: torch.Tensor) -> torch.Tensor:
+    """The same with 32 bytes of fifth bits before the others: bit j of byte i belongs to column 32 j + i."""
+    blocks = rows.unflatten(-1, (-1, BLOCK_BYTES[Q5_K]))
+    fifth = torch.stack([blocks[..., 16:48] >> part & 1 for part in range(8)], -2)
+    return _with_minima(blocks, _nibbles_of_64(blocks[..., 48:]) | fifth << 4)
 
 
 def q6_k(rows: torch.Tensor) -> torch.Tensor:
@@ -141,7 +157,7 @@ class WeightFile:
         stem = self._stems[key]
         if self._kinds[stem] != CODES:
             rows = self._file.get_tensor(stem + self._kinds[stem])
-            found = q4_k(rows) if self._kinds[stem] == Q4_K else q6_k(rows)
+            found = {Q4_K: q4_k, Q5_K: q5_k, Q6_K: q6_k}[self._kinds[stem]](rows)
             return found if stem == key else found.transpose(-1, -2).contiguous()
         zeros = self._file.get_tensor(stem + ZEROS) if has_zero_points(self.variant) else None
         found = values(self._file.get_tensor(stem + CODES), self._file.get_tensor(stem + SCALES), self.variant, zeros)

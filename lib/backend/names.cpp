@@ -40,6 +40,8 @@ std::string_view to_string(WeightEncoding encoding) {
       return "mxfp4";
     case WeightEncoding::kQ4K:
       return "q4_k";
+    case WeightEncoding::kQ5K:
+      return "q5_k";
     case WeightEncoding::kQ6K:
       return "q6_k";
   }
@@ -61,6 +63,7 @@ std::size_t transfer_bytes_per_value(WeightEncoding encoding) {
     case WeightEncoding::kFp8Group128:
     case WeightEncoding::kMxfp4Group32:
     case WeightEncoding::kQ4K:
+    case WeightEncoding::kQ5K:
     case WeightEncoding::kQ6K:
       return 1;
   }
@@ -81,9 +84,9 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
     case WeightEncoding::kFp8Group128:
       return ceil_divide(n_cols, kFp8GroupSize);
     case WeightEncoding::kQ4K:
-      return ceil_divide(n_cols, kKBlockSize) * kQ4KFloats;
+    case WeightEncoding::kQ5K:
     case WeightEncoding::kQ6K:
-      return ceil_divide(n_cols, kKBlockSize) * kQ6KFloats;
+      return ceil_divide(n_cols, kKBlockSize) * k_block_floats(encoding);
     default:
       return 0;
   }
@@ -91,7 +94,7 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
 
 double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols) {
   if (has_k_blocks(encoding)) {
-    const double block_bytes = encoding == WeightEncoding::kQ4K ? 144 : 210;
+    const double block_bytes = encoding == WeightEncoding::kQ4K ? 144 : encoding == WeightEncoding::kQ5K ? 176 : 210;
     return static_cast<double>(n_rows) * static_cast<double>(ceil_divide(n_cols, kKBlockSize)) * block_bytes;
   }
   const double value_bytes =

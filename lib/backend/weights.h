@@ -35,6 +35,7 @@ enum class WeightEncoding : std::uint8_t {
   /// Blocks of kKBlockSize columns of GGUF (Q4_K): w[n, k] = (d * s[k / 32]) * q[n, k] - (dmin * m[k / 32]), q, s and m whole numbers, q
   /// in [0, 15], s and m in [0, 63], d and dmin FP16. Of each block the floats d, dmin, the eight s and the eight m are passed.
   kQ4K,
+  kQ5K,  ///< the same of Q5_K, with q in [0, 31]
   /// The same of Q6_K: w[n, k] = (d * s[k / 16]) * q[n, k], q in [-32, 31], s in [-128, 127], d FP16; passed as d and the 16 s.
   kQ6K,
 };
@@ -49,15 +50,22 @@ inline constexpr std::int64_t kScaleGroupSize = 32;
 /// may be shorter.
 inline constexpr std::int64_t kFp8GroupSize = 128;
 
-/// Number of columns of a block of kQ4K and kQ6K, of which a row has whole ones.
+/// Number of columns of a block of kQ4K, kQ5K and kQ6K, of which a row has whole ones.
 inline constexpr std::int64_t kKBlockSize = 256;
-/// Floats of such a block.
-inline constexpr std::int64_t kQ4KFloats = 2 + 2 * 8;
-inline constexpr std::int64_t kQ6KFloats = 1 + 16;
 
 /// True if columns come in blocks of kKBlockSize, whose scales have scales.
 [[nodiscard]] constexpr bool has_k_blocks(WeightEncoding encoding) {
-  return encoding == WeightEncoding::kQ4K || encoding == WeightEncoding::kQ6K;
+  return encoding == WeightEncoding::kQ4K || encoding == WeightEncoding::kQ5K || encoding == WeightEncoding::kQ6K;
+}
+
+/// True if the parts of such a block have minima.
+[[nodiscard]] constexpr bool has_k_minima(WeightEncoding encoding) {
+  return encoding == WeightEncoding::kQ4K || encoding == WeightEncoding::kQ5K;
+}
+
+/// Floats of such a block.
+[[nodiscard]] constexpr std::int64_t k_block_floats(WeightEncoding encoding) {
+  return has_k_minima(encoding) ? 2 + 2 * 8 : 1 + 16;
 }
 
 /// True if a code is an E4M3 number (core/e4m3.h).
@@ -76,17 +84,17 @@ inline constexpr std::int64_t kQ6KFloats = 1 + 16;
 }
 
 /// Bytes of one value as a WeightSource delivers it: f32 4, bf16 and f16 2, int8, int4 (one int8 per value), fp8, mxfp4 (an
-/// E2M1 number in the low bits of a byte), q4_k and q6_k (one int8 per value) 1.
+/// E2M1 number in the low bits of a byte), q4_k, q5_k and q6_k (one int8 per value) 1.
 [[nodiscard]] std::size_t transfer_bytes_per_value(WeightEncoding encoding);
 
 /// Number of floats beside the codes of a row of `n_cols` values: 0 if unquantized, 1 scale for kInt8PerRow and kFp8PerRow,
 /// ceil(n_cols / 32) scales for groups of 32 and ceil(n_cols / 128) for groups of 128, and for kInt4Group32Zero as many zero points
-/// after them; kQ4KFloats and kQ6KFloats for each block of kKBlockSize.
+/// after them; k_block_floats() for each block of kKBlockSize.
 [[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
 
 /// The fewest bytes that a matrix takes wherever it is stored: its values, half a byte for a code of four bits, its scales, f32
-/// per row or FP16 per group of 32 (in mxfp4 a byte) or f32 per 128 x 128 values, and half a byte for a zero point; 144
-/// and 210 bytes for a block of q4_k and of q6_k. Weight traffic and memory rates are counted in these bytes.
+/// per row or FP16 per group of 32 (in mxfp4 a byte) or f32 per 128 x 128 values, and half a byte for a zero point; 144,
+/// 176 and 210 bytes for a block of q4_k, of q5_k and of q6_k. Weight traffic and memory rates are counted in these bytes.
 [[nodiscard]] double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols);
 
 /// The stored bytes from which rows are made.

@@ -71,12 +71,12 @@ Result<void> read_weight_rows(const WeightSpec& spec, std::int64_t first_row, st
 
 namespace {
 
-/// The values of kKBlockSize codes, with one rounding of each difference in q4_k.
+/// The values of kKBlockSize codes, with one rounding of each difference in q4_k and q5_k.
 void decode_k_block(WeightEncoding encoding, const std::byte* codes, std::span<const float> floats,
                     std::span<float> out) {
   for (std::size_t i = 0; i < out.size(); ++i) {
     const auto code = static_cast<float>(load<std::int8_t>(codes, i));
-    if (encoding == WeightEncoding::kQ4K) {
+    if (has_k_minima(encoding)) {
       out[i] = floats[0] * floats[2 + i / 32] * code - floats[1] * floats[10 + i / 32];
     } else {
       out[i] = floats[0] * floats[1 + i / 16] * code;
@@ -128,9 +128,10 @@ void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const Weig
       return;
     }
     case WeightEncoding::kQ4K:
+    case WeightEncoding::kQ5K:
     case WeightEncoding::kQ6K:
       for (std::size_t first = 0; first < n; first += kKBlockSize) {
-        const std::size_t floats = static_cast<std::size_t>(encoding == WeightEncoding::kQ4K ? kQ4KFloats : kQ6KFloats);
+        const auto floats = static_cast<std::size_t>(k_block_floats(encoding));
         const auto of_block = rows.scales.subspan(first / kKBlockSize * floats, floats);
         decode_k_block(encoding, bytes + first, of_block, out.subspan(first, kKBlockSize));
       }

@@ -185,14 +185,16 @@ void blocks_q4_k(const std::byte* block, float* values) {
   }
 }
 
+/// Code i of five bits.
+int q5_k_code(const std::byte* block, int i) {
+  return nibble_of_64(block + 48, i) | (byte_at(block + 16, i % 32) >> (i / 32) & 1) << 4;
+}
+
 void blocks_q5_k(const std::byte* block, float* values) {
-  const std::byte* high = block + 16;
-  const std::byte* codes = block + 48;
   for (int begin = 0; begin < kSuperBlock; begin += 32) {
     const ScaleAndLeast part = part_of_k(block + 4, begin / 32, half_at(block, 0), half_at(block, 2));
     for (int i = begin; i < begin + 32; ++i) {
-      const int code = nibble_of_64(codes, i) | (byte_at(high, i % 32) >> (i / 32) & 1) << 4;
-      values[i] = part.scale * static_cast<float>(code) - part.least;
+      values[i] = part.scale * static_cast<float>(q5_k_code(block, i)) - part.least;
     }
   }
 }
@@ -253,6 +255,7 @@ std::optional<WeightEncoding> encoding_of_codes(const GgufBlockFormat& format) {
   if (format.dequantize == blocks_q8_0) return WeightEncoding::kInt8Group32;
   if (format.dequantize == blocks_mxfp4) return WeightEncoding::kMxfp4Group32;
   if (format.dequantize == blocks_q4_k) return WeightEncoding::kQ4K;
+  if (format.dequantize == blocks_q5_k) return WeightEncoding::kQ5K;
   if (format.dequantize == blocks_q6_k) return WeightEncoding::kQ6K;
   return std::nullopt;
 }
@@ -275,14 +278,15 @@ float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block,
 
 void parts_of_k_block(WeightEncoding encoding, const std::byte* block, std::span<std::byte, kKBlockSize> codes,
                       std::span<float> floats) {
-  const bool is_q4_k = encoding == WeightEncoding::kQ4K;
-  SS_CHECK(static_cast<std::int64_t>(floats.size()) == (is_q4_k ? kQ4KFloats : kQ6KFloats),
-           "room for a block's scales");
+  const bool has_minima = has_k_minima(encoding);
+  SS_CHECK(static_cast<std::int64_t>(floats.size()) == k_block_floats(encoding), "room for a block's scales");
   for (int i = 0; i < kSuperBlock; ++i) {
-    const int code = is_q4_k ? nibble_of_64(block + 16, i) : q6_k_code(block, i);
+    const int code = encoding == WeightEncoding::kQ4K ? nibble_of_64(block + 16, i)
+                     : has_minima                     ? q5_k_code(block, i)
+                                                      : q6_k_code(block, i);
     codes[static_cast<std::size_t>(i)] = static_cast<std::byte>(static_cast<std::int8_t>(code));
   }
-  if (!is_q4_k) {
+  if (!has_minima) {
     floats[0] = half_at(block, 208);
     for (int part = 0; part < 16; ++part) {
       floats[static_cast<std::size_t>(1 + part)] = static_cast<float>(signed_at(block, 192 + part));
@@ -302,9 +306,8 @@ void values_of_k_block(WeightEncoding encoding, std::span<const std::byte, kKBlo
                        std::span<const float> floats, std::span<float, kKBlockSize> values) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto code = static_cast<float>(static_cast<std::int8_t>(codes[i]));
-    values[i] = encoding == WeightEncoding::kQ4K
-                    ? floats[0] * floats[2 + i / 32] * code - floats[1] * floats[10 + i / 32]
-                    : floats[0] * floats[1 + i / 16] * code;
+    values[i] = has_k_minima(encoding) ? floats[0] * floats[2 + i / 32] * code - floats[1] * floats[10 + i / 32]
+                                       : floats[0] * floats[1 + i / 16] * code;
   }
 }
 

@@ -26,14 +26,14 @@ struct GgufBlockFormat {
 /// Writes the codes of a block of Q4_0, Q8_0 or MXFP4, whose values are its scale times them, and returns the scale: an FP16 number, or
 /// of MXFP4, whose codes are E2M1 numbers (core/e2m1.h), a power of two, or NaN for an exponent that is none in E8M0.
 float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block, std::span<std::int8_t, 32> codes);
-/// Writes the codes of a block of Q4_K or Q6_K, one int8 each, and its scales and minima as WeightEncoding::kQ4K and kQ6K pass them. The
-/// block has 144 or 210 bytes, `floats` kQ4KFloats or kQ6KFloats elements.
+/// Writes the codes of a block of Q4_K, Q5_K or Q6_K, one int8 each, and its scales and minima as WeightEncoding passes them. The
+/// block has 144, 176 or 210 bytes, `floats` k_block_floats() elements.
 void parts_of_k_block(WeightEncoding encoding, const std::byte* block, std::span<std::byte, kKBlockSize> codes,
                       std::span<float> floats);
 /// Writes the values of these parts, with the bits of the dequantization.
 void values_of_k_block(WeightEncoding encoding, std::span<const std::byte, kKBlockSize> codes,
                        std::span<const float> floats, std::span<float, kKBlockSize> values);
-/// The encoding of the codes of Q4_0, Q8_0 and MXFP4, and of the blocks of Q4_K and Q6_K; nullopt for any other format.
+/// The encoding of the codes of Q4_0, Q8_0 and MXFP4, and of the blocks of Q4_K, Q5_K and Q6_K; nullopt for any other format.
 [[nodiscard]] std::optional<WeightEncoding> encoding_of_codes(const GgufBlockFormat& format);
 
 /// All types that can be read.

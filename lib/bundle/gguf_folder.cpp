@@ -91,7 +91,7 @@ std::string quantization_of(const GgufFiles& files) {
   return text;
 }
 
-/// What is kept as codes: all tensors of Q4_0, Q8_0, MXFP4, Q4_K and Q6_K of a file whose matrices mostly are one of these. What else the file
+/// What is kept as codes: all tensors of Q4_0, Q8_0, MXFP4, Q4_K, Q5_K and Q6_K of a file whose matrices mostly are one of these. What else the file
 /// quantizes, and a file of other blocks, is said.
 PublishedSource published_gguf(const std::vector<GgufTensorPlan>& plans, const ModelConfig& config,
                                Progress& progress) {
@@ -108,10 +108,11 @@ PublishedSource published_gguf(const std::vector<GgufTensorPlan>& plans, const M
     }
   }
   const auto most = std::ranges::max_element(values, {}, [](const auto& entry) { return entry.second; });
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kVariants = {{{"Q4_0", "gguf-q4_0"},
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kVariants = {{{"Q4_0", "gguf-q4_0"},
                                                                                        {"Q8_0", "gguf-q8_0"},
                                                                                        {"MXFP4", "gguf-mxfp4"},
                                                                                        {"Q4_K", "gguf-q4_k"},
+                                                                                       {"Q5_K", "gguf-q5_k"},
                                                                                        {"Q6_K", "gguf-q6_k"}}};
   const auto* variant = most == values.end()
                             ? kVariants.end()

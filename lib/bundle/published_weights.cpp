@@ -26,6 +26,7 @@ constexpr int kLeastZero = -8;
 constexpr int kLargestZero = 7;
 
 constexpr std::string_view kQ4KEnding = ".q4_k";
+constexpr std::string_view kQ5KEnding = ".q5_k";
 constexpr std::string_view kQ6KEnding = ".q6_k";
 
 /// Bytes of a block of kKBlockSize columns.
@@ -96,6 +97,7 @@ Shape shape_of_rows(const PublishedForm& form, const Shape& shape) {
 
 std::string_view ending_of_codes(WeightEncoding encoding) {
   if (encoding == WeightEncoding::kQ4K) return kQ4KEnding;
+  if (encoding == WeightEncoding::kQ5K) return kQ5KEnding;
   return encoding == WeightEncoding::kQ6K ? kQ6KEnding : kCodesEnding;
 }
 
@@ -201,7 +203,7 @@ Result<void> PublishedWeight::read_blocks(std::int64_t n_cols, std::int64_t firs
   const auto n_blocks = static_cast<std::size_t>(n_cols / kKBlockSize);
   SS_TRY(const std::vector<std::byte> stored, stored_rows(codes, first_row, n_rows, n_blocks * block_bytes));
   const std::size_t n_floats = floats.size() / (n_blocks * static_cast<std::size_t>(n_rows));
-  const std::size_t n_units = form.encoding == WeightEncoding::kQ4K ? 2 : 1;
+  const std::size_t n_units = has_k_minima(form.encoding) ? 2 : 1;
   for (std::size_t block = 0; block < n_blocks * static_cast<std::size_t>(n_rows); ++block) {
     const std::span<float> of_block = floats.subspan(block * n_floats, n_floats);
     parts_of_k_block(form.encoding, stored.data() + block * block_bytes,
@@ -327,7 +329,7 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
   for (const auto& [tensor, stored] : tensors) {
     if (tensor.ends_with(kCodesEnding)) bases.push_back(tensor.substr(0, tensor.size() - kCodesEnding.size()));
   }
-  for (const WeightEncoding encoding : {WeightEncoding::kQ4K, WeightEncoding::kQ6K}) {
+  for (const WeightEncoding encoding : {WeightEncoding::kQ4K, WeightEncoding::kQ5K, WeightEncoding::kQ6K}) {
     SS_TRY_VOID(join_blocks(encoding, *known, tensors, refuse));
   }
   for (const std::string& base : bases) {

@@ -11,6 +11,7 @@
 // or one, with the blocks of a GGUF file:
 //
 //   NAME.q4_k     U8 [rows, 144 cols / 256]
+//   NAME.q5_k     U8 [rows, 176 cols / 256]
 //   NAME.q6_k     U8 [rows, 210 cols / 256]
 //
 // A tensor [matrices, inputs, outputs], whose rows here are the inputs of one output, has them as NAME.transposed.codes [matrices,
@@ -41,7 +42,7 @@ inline constexpr std::string_view kTransposedEnding = ".transposed";
 /// The form of a published weight.
 struct PublishedForm {
   /// Holds the codes and scales unchanged: kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow,
-  /// kFp8Group128 or kMxfp4Group32; or kQ4K or kQ6K, whose blocks are stored whole.
+  /// kFp8Group128 or kMxfp4Group32; or kQ4K, kQ5K or kQ6K, whose blocks are stored whole.
   WeightEncoding encoding = WeightEncoding::kInt4Group32;
   /// Consecutive columns that share a stored scale, kScaleGroupSize where blocks are stored whole: a multiple of kScaleGroupSize, or 0 for all of a row. Scales per row have 0, and
   /// blocks of FP8 have kFp8GroupSize.

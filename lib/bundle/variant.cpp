@@ -27,6 +27,7 @@ std::optional<Variant> published_from_name(std::string_view name) {
   if (name == "gguf-q4_0") return Variant{.name = "gguf-q4_0", .matmul = kInt4Group32, .rest = {}, .group = 32};
   if (name == "gguf-q8_0") return Variant{.name = "gguf-q8_0", .matmul = kInt8Group32, .rest = {}, .group = 32};
   if (name == "gguf-q4_k") return Variant{.name = "gguf-q4_k", .matmul = kQ4K, .rest = {}, .group = 32};
+  if (name == "gguf-q5_k") return Variant{.name = "gguf-q5_k", .matmul = kQ5K, .rest = {}, .group = 32};
   if (name == "gguf-q6_k") return Variant{.name = "gguf-q6_k", .matmul = kQ6K, .rest = {}, .group = 32};
   if (name == kMxfp4Method || name == "gguf-mxfp4") {
     return Variant{.name = std::string(name), .matmul = kMxfp4Group32, .rest = {}, .group = kScaleGroupSize};

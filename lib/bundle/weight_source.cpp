@@ -123,6 +123,7 @@ bool encode_row(WeightEncoding encoding, std::span<const float> row, std::span<s
     case WeightEncoding::kFp8Group128:
     case WeightEncoding::kMxfp4Group32:
     case WeightEncoding::kQ4K:
+    case WeightEncoding::kQ5K:
     case WeightEncoding::kQ6K:
       break;  // only of published codes, which are given as they are
   }

@@ -25,6 +25,7 @@ constexpr double kTypicalAttempts = 8;
 double bytes_per_weight(std::string_view variant) {
   if (variant == "f32") return 4;
   if (has_int4_weights(variant)) return 0.56;
+  if (variant == "gguf-q5_k") return 0.69;
   if (variant == "gguf-q6_k") return 0.82;
   if (variant.find("int8-g") != std::string_view::npos || variant == "gguf-q8_0") return 1.06;
   if (variant.find("int8") != std::string_view::npos || multiplies_fp8(variant)) return 1;

@@ -148,8 +148,9 @@ float unit_of(float largest, float most) {
   return round_to_f16(largest / most);
 }
 
-/// Q4_K: of each 32 values the scale (max - min) / 15 and the minimum, with 0 between the two, in units of the block.
-void quantize_row_q4_k(std::span<const float> w, std::vector<std::byte>& values, std::vector<float>& scales) {
+/// Q4_K and Q5_K: of each 32 values the scale (max - min) / most and the minimum, with 0 between the two, in units of the block.
+void quantize_row_with_minima(std::span<const float> w, float most, std::vector<std::byte>& values,
+                              std::vector<float>& scales) {
   for (std::size_t first = 0; first < w.size(); first += kKBlockSize) {
     const auto block = w.subspan(first, kKBlockSize);
     std::array<float, 8> wanted{};
@@ -157,7 +158,7 @@ void quantize_row_q4_k(std::span<const float> w, std::vector<std::byte>& values,
     for (std::size_t part = 0; part < 8; ++part) {
       const auto of_part = block.subspan(32 * part, 32);
       leasts[part] = -std::min(0.0F, *std::ranges::min_element(of_part));
-      wanted[part] = (std::max(0.0F, *std::ranges::max_element(of_part)) + leasts[part]) / 15.0F;
+      wanted[part] = (std::max(0.0F, *std::ranges::max_element(of_part)) + leasts[part]) / most;
     }
     const float unit = unit_of(*std::ranges::max_element(wanted), 63.0F);
     // In exact cases all scales are one power of two, of which minima are small multiples: a quarter of it is their unit.
@@ -171,7 +172,7 @@ void quantize_row_q4_k(std::span<const float> w, std::vector<std::byte>& values,
       const float scale = unit * parts[part];
       for (const float value : block.subspan(32 * part, 32)) {
         const float q = scale == 0.0F ? 0.0F : std::nearbyint((value + least_unit * parts[8 + part]) / scale);
-        store(values, static_cast<std::int8_t>(std::clamp(q, 0.0F, 15.0F)));
+        store(values, static_cast<std::int8_t>(std::clamp(q, 0.0F, most)));
       }
     }
     scales.push_back(unit);
@@ -244,7 +245,10 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
         quantize_row_mxfp4(w, bytes, scales);
         break;
       case WeightEncoding::kQ4K:
-        quantize_row_q4_k(w, bytes, scales);
+        quantize_row_with_minima(w, 15.0F, bytes, scales);
+        break;
+      case WeightEncoding::kQ5K:
+        quantize_row_with_minima(w, 31.0F, bytes, scales);
         break;
       case WeightEncoding::kQ6K:
         quantize_row_q6_k(w, bytes, scales);
@@ -276,25 +280,28 @@ void make_exact_with_zeros(Dice& dice, std::span<float> values, std::int64_t n_c
 }
 
 /// make_exact() of K-quants: all parts of a block have one scale, a power of two, and their largest codes, which is how they are found
-/// again; values of q4_k are whole multiples of it, from -15 to 15.
+/// again; values of q4_k and q5_k are whole multiples of it, from -15 to 31.
 void make_exact_k_blocks(Dice& dice, std::span<float> values, WeightEncoding encoding) {
-  const bool is_q4_k = encoding == WeightEncoding::kQ4K;
-  const std::size_t part_size = is_q4_k ? 32 : 16;
+  const bool has_minima = has_k_minima(encoding);
+  const float most = encoding == WeightEncoding::kQ4K ? 15.0F : 31.0F;
+  const std::size_t part_size = has_minima ? 32 : 16;
   for (std::size_t first = 0; first < values.size(); first += kKBlockSize) {
     const auto block = values.subspan(first, kKBlockSize);
     float largest = 0.0F;
     for (const float value : block) largest = std::max(largest, std::fabs(value));
-    const float scale = std::exp2(std::ceil(std::log2(largest / (is_q4_k ? 8.0F : 31.0F))));
+    const float scale = std::exp2(std::ceil(std::log2(largest / (encoding == WeightEncoding::kQ4K ? 8.0F
+                                                                 : has_minima                     ? 16.0F
+                                                                                                  : 31.0F))));
     for (std::size_t at = 0; at < block.size(); at += part_size) {
       const auto part = block.subspan(at, part_size);
-      const float zero = is_q4_k ? static_cast<float>(dice.between(0, 15)) : 0.0F;
+      const float zero = has_minima ? static_cast<float>(dice.between(0, 15)) : 0.0F;
       for (float& value : part) {
         const float q = std::nearbyint(value / scale);
-        value = scale * (is_q4_k ? std::clamp(q + zero, 0.0F, 15.0F) - zero : std::clamp(q, -31.0F, 31.0F));
+        value = scale * (has_minima ? std::clamp(q + zero, 0.0F, most) - zero : std::clamp(q, -31.0F, 31.0F));
       }
       const auto place = static_cast<std::size_t>(dice.between(0, static_cast<std::int32_t>(part_size) - 2));
-      part[place] = scale * (is_q4_k ? 15.0F - zero : 31.0F);
-      if (is_q4_k) part[place + 1] = scale * -zero;
+      part[place] = scale * (has_minima ? most - zero : 31.0F);
+      if (has_minima) part[place + 1] = scale * -zero;
     }
   }
 }

@@ -59,6 +59,8 @@ Case make_fp8_mixture_case(std::uint64_t seed);
 Case make_int4_zero_mixture_case(std::uint64_t seed);
 Case make_mxfp4_matmul_case(std::uint64_t seed);
 Case make_q4_k_matmul_case(std::uint64_t seed);
+Case make_q5_k_matmul_case(std::uint64_t seed);
+Case make_q5_k_mixture_case(std::uint64_t seed);
 Case make_q6_k_matmul_case(std::uint64_t seed);
 Case make_q4_k_mixture_case(std::uint64_t seed);
 Case make_q6_k_mixture_case(std::uint64_t seed);

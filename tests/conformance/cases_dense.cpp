@@ -365,6 +365,10 @@ Case make_q4_k_matmul_case(std::uint64_t seed) {
   return make_k_block_matmul_case("matmul_q4_k", seed, WeightEncoding::kQ4K);
 }
 
+Case make_q5_k_matmul_case(std::uint64_t seed) {
+  return make_k_block_matmul_case("matmul_q5_k", seed, WeightEncoding::kQ5K);
+}
+
 Case make_q6_k_matmul_case(std::uint64_t seed) {
   return make_k_block_matmul_case("matmul_q6_k", seed, WeightEncoding::kQ6K);
 }

@@ -307,6 +307,8 @@ std::span<const Family> families() {
       {"grouped_matmul_mxfp4", make_mxfp4_mixture_case, 12},
       {"matmul_q4_k", make_q4_k_matmul_case, 40},
       {"grouped_matmul_q4_k", make_q4_k_mixture_case, 12},
+      {"matmul_q5_k", make_q5_k_matmul_case, 40},
+      {"grouped_matmul_q5_k", make_q5_k_mixture_case, 12},
       {"matmul_q6_k", make_q6_k_matmul_case, 40},
       {"grouped_matmul_q6_k", make_q6_k_mixture_case, 12},
       {"matmul_fp8_g128", make_fp8_group_matmul_case, 40},

@@ -330,6 +330,10 @@ Case make_q4_k_mixture_case(std::uint64_t seed) {
   return quantized_mixture("grouped_matmul_q4_k", seed, WeightEncoding::kQ4K, ActQuant::kNone);
 }
 
+Case make_q5_k_mixture_case(std::uint64_t seed) {
+  return quantized_mixture("grouped_matmul_q5_k", seed, WeightEncoding::kQ5K, ActQuant::kNone);
+}
+
 Case make_q6_k_mixture_case(std::uint64_t seed) {
   return quantized_mixture("grouped_matmul_q6_k", seed, WeightEncoding::kQ6K, ActQuant::kNone);
 }

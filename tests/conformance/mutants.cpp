@@ -609,19 +609,24 @@ class ChangedE2m1 final : public WeightSource {
 class ChangedKBlocks final : public WeightSource {
  public:
   ChangedKBlocks(std::shared_ptr<const WeightSource> inner, WeightEncoding encoding, Bug bug)
-      : inner_(std::move(inner)), is_q4_k_(encoding == WeightEncoding::kQ4K), bug_(bug) {}
+      : inner_(std::move(inner)), encoding_(encoding), bug_(bug) {}
   Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
                          std::span<float> scales) const override {
     SS_TRY_VOID(inner_->read_rows(first_row, n_rows, values, scales));
-    const auto n_floats = static_cast<std::size_t>(is_q4_k_ ? kQ4KFloats : kQ6KFloats);
+    const auto n_floats = static_cast<std::size_t>(k_block_floats(encoding_));
     for (std::size_t at = 0; at < scales.size(); at += n_floats) {
-      const std::span<float> of_parts = scales.subspan(at + (is_q4_k_ ? 2 : 1), is_q4_k_ ? 8 : 16);
-      if (!is_q4_k_) {
+      const std::span<float> of_parts =
+          scales.subspan(at + (has_k_minima(encoding_) ? 2 : 1), has_k_minima(encoding_) ? 8 : 16);
+      if (!has_k_minima(encoding_)) {
         if (bug_ == Bug::kQ6KScalesOffByOne) std::rotate(of_parts.begin(), of_parts.end() - 1, of_parts.end());
         if (bug_ == Bug::kQ6KScalesOfPairs) {
           for (std::size_t part = 0; part < of_parts.size(); part += 2) of_parts[part + 1] = of_parts[part];
         }
         continue;
+      }
+      if (bug_ == Bug::kQ5KHighBitsLost) {
+        for (std::byte& code : values) code &= std::byte{15};
+        return {};
       }
       const std::span<float> minima = scales.subspan(at + 10, 8);
       if (bug_ == Bug::kQ4KMinimaIgnored) std::ranges::fill(minima, 0.0F);
@@ -633,7 +638,7 @@ class ChangedKBlocks final : public WeightSource {
 
  private:
   std::shared_ptr<const WeightSource> inner_;
-  bool is_q4_k_;
+  WeightEncoding encoding_;
   Bug bug_;
 };
 
@@ -839,9 +844,12 @@ std::span<const Mutant> mutants() {
       {Bug::kFp8GroupsTakenForRows, "activations of FP8 groups quantized by row", "matmul_fp8_g128"},
       {Bug::kMxfp4GroupOffByOne, "scales of neighbouring MXFP4 groups exchanged", "matmul_mxfp4 grouped_matmul_mxfp4"},
       {Bug::kMxfp4CodesTakenForIntegers, "E2M1 codes taken for integers", "matmul_mxfp4 grouped_matmul_mxfp4"},
-      {Bug::kQ4KMinimaIgnored, "minima of Q4_K taken for 0", "matmul_q4_k grouped_matmul_q4_k"},
-      {Bug::kQ4KMinimaOffByOne, "minima of neighbouring parts of Q4_K exchanged", "matmul_q4_k grouped_matmul_q4_k"},
-      {Bug::kQ4KScalesOffByOne, "scales of neighbouring parts of Q4_K exchanged", "matmul_q4_k grouped_matmul_q4_k"},
+      {Bug::kQ4KMinimaIgnored, "minima of Q4_K taken for 0", "matmul_q4_k grouped_matmul_q4_k matmul_q5_k"},
+      {Bug::kQ4KMinimaOffByOne, "minima of neighbouring parts of Q4_K exchanged",
+       "matmul_q4_k grouped_matmul_q4_k matmul_q5_k"},
+      {Bug::kQ4KScalesOffByOne, "scales of neighbouring parts of Q4_K exchanged",
+       "matmul_q4_k grouped_matmul_q4_k matmul_q5_k"},
+      {Bug::kQ5KHighBitsLost, "the fifth bits of Q5_K lost", "matmul_q5_k grouped_matmul_q5_k"},
       {Bug::kQ6KScalesOffByOne, "scales of neighbouring parts of Q6_K exchanged", "matmul_q6_k grouped_matmul_q6_k"},
       {Bug::kQ6KScalesOfPairs, "one scale for two parts of Q6_K", "matmul_q6_k grouped_matmul_q6_k"},
       {Bug::kMxfp4SubnormalDropped, "the subnormal E2M1 number taken for zero", "matmul_mxfp4 grouped_matmul_mxfp4"},

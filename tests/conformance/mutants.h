@@ -90,6 +90,7 @@ enum class Bug : std::uint8_t {
   kQ4KMinimaIgnored,
   kQ4KMinimaOffByOne,
   kQ4KScalesOffByOne,
+  kQ5KHighBitsLost,
   kQ6KScalesOffByOne,
   kQ6KScalesOfPairs,
 };

@@ -53,7 +53,7 @@ int run_planted(const char* what) {
 }
 
 /// Families of operations that the GPU backends refuse by name (docs/backends.md).
-constexpr std::array<std::string_view, 19> kRefusedFamilies = {"latent_append",
+constexpr std::array<std::string_view, 21> kRefusedFamilies = {"latent_append",
                                                                "attention_latent",
                                                                "kv_copy_latents",
                                                                "head_matmul",
@@ -71,7 +71,9 @@ constexpr std::array<std::string_view, 19> kRefusedFamilies = {"latent_append",
                                                                "matmul_q4_k",
                                                                "grouped_matmul_q4_k",
                                                                "matmul_q6_k",
-                                                               "grouped_matmul_q6_k"};
+                                                               "grouped_matmul_q6_k",
+                                                               "matmul_q5_k",
+                                                               "grouped_matmul_q5_k"};
 
 int run_cases(int n_cases) {
   constexpr std::array kOrders = {"forward", "reverse", "seeded"};

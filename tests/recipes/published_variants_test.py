@@ -259,21 +259,23 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, *op
     check_bundle(program, bundle, variant, values, ",int8" if variant == "gptq-int4-g128" else "", *options)
 
 
-def q4_k(weight: torch.Tensor) -> np.ndarray:
-    """Blocks of Q4_K. Of each 32 columns the least and the largest value are 15 steps apart, and 0 lies between the two."""
+def with_minima(weight: torch.Tensor, bits: int) -> np.ndarray:
+    """Blocks of Q4_K or Q5_K. Of each 32 columns the least and the largest value are 15 or 31 steps apart, and 0 lies between the two."""
+    most = 2 ** bits - 1
     parts = weight.float().unflatten(-1, (-1, 8, 32))
     least = -parts.amin(-1).clamp(max=0)
-    wanted = (parts.amax(-1).clamp(min=0) + least) / 15
+    wanted = (parts.amax(-1).clamp(min=0) + least) / most
     unit, least_unit = ((one.amax(-1, keepdim=True) / 63).half() for one in (wanted, least))
     scales = torch.round(wanted / unit.float()).clamp(0, 63)
     minima = torch.round(least / least_unit.float()).clamp(0, 63)
     steps = (scales * unit.float())[..., None]
-    codes = torch.round((parts + (minima * least_unit.float())[..., None]) / steps.clamp(min=1e-30)).clamp(0, 15).to(torch.uint8)
+    codes = torch.round((parts + (minima * least_unit.float())[..., None]) / steps.clamp(min=1e-30)).clamp(0, most).to(torch.uint8)
     scales, minima = scales.to(torch.uint8), minima.to(torch.uint8)
     packed = torch.cat((scales[..., :4] | scales[..., 4:] >> 4 << 6, minima[..., :4] | minima[..., 4:] >> 4 << 6,
                         scales[..., 4:] & 15 | (minima[..., 4:] & 15) << 4), -1)
-    pairs = codes.unflatten(-2, (4, 2))
-    blocks = torch.cat((unit.view(torch.uint8), least_unit.view(torch.uint8), packed,
+    pairs = (codes & 15).unflatten(-2, (4, 2))
+    fifth = [sum(codes[..., part, :] >> 4 << part for part in range(8))] if bits == 5 else []
+    blocks = torch.cat((unit.view(torch.uint8), least_unit.view(torch.uint8), packed, *fifth,
                         (pairs[..., 0, :] | pairs[..., 1, :] << 4).flatten(-2)), -1)
     return blocks.flatten(-2).numpy()
 
@@ -294,11 +296,11 @@ def q6_k(weight: torch.Tensor) -> np.ndarray:
 
 
 def blocks_of(name: str, weight: torch.Tensor, kind: str) -> tuple[np.ndarray, gguf.GGMLQuantizationType]:
-    """All matrices in one type, or those that llama.cpp's Q4_K_M has in Q6_K in that. The package gguf does not make K-quants."""
-    if kind != "Q4_K":
+    """All matrices in one type, or those that llama.cpp's Q4_K_M and Q5_K_M have in Q6_K in that. The package gguf does not make K-quants."""
+    if kind not in ("Q4_K", "Q5_K"):
         return gguf.quantize(weight.float().numpy(), gguf.GGMLQuantizationType[kind]), gguf.GGMLQuantizationType[kind]
     is_q6_k = any(part in name for part in ("v_proj", "down_proj", "lm_head"))
-    return (q6_k(weight), gguf.GGMLQuantizationType.Q6_K) if is_q6_k else (q4_k(weight), gguf.GGMLQuantizationType.Q4_K)
+    return (q6_k(weight), gguf.GGMLQuantizationType.Q6_K) if is_q6_k else (with_minima(weight, int(kind[1])), gguf.GGMLQuantizationType[kind])
 
 
 def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
@@ -337,7 +339,7 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
     writer.close()
     run(program, "bundle", "create", "--from-gguf", file, "--prompts", PROMPTS, "--out", bundle)
     with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
-        found = {key.rpartition(".")[0]: key for key in stored.keys() if key.endswith((".codes", ".q4_k", ".q6_k"))}
+        found = {key.rpartition(".")[0]: key for key in stored.keys() if key.endswith((".codes", ".q4_k", ".q5_k", ".q6_k"))}
         expect(found.keys() == kept.keys(), f"{variant}: codes of {sorted(found)}")
         for name, key in found.items():
             same = key.endswith(".codes") or np.array_equal(stored.get_tensor(key).numpy(), kept[name])
@@ -461,7 +463,7 @@ def main() -> int:
         tiny_models.write_model(gpt_oss, "gpt_oss-published")
         deepseek = scratch / "deepseek"
         tiny_models.write_model(deepseek, "deepseek_v3")
-        for variant in sys.argv[2:] or [*CHECKPOINTS, "mxfp4", "deepseek", "Q4_0", "Q8_0", "Q4_K"]:
+        for variant in sys.argv[2:] or [*CHECKPOINTS, "mxfp4", "deepseek", "Q4_0", "Q8_0", "Q4_K", "Q5_K"]:
             if variant == "deepseek":
                 # Random weights with latents and experts magnify every rounding: a cache in BF16 changes as much here as in `fp8`.
                 check_checkpoint(program, deepseek, scratch, "fp8-block128", "--backend-option", "cpu:kv=f32")
@@ -471,7 +473,7 @@ def main() -> int:
             elif variant in CHECKPOINTS:
                 check_checkpoint(program, plain, scratch, variant)
             else:
-                check_gguf(program, wide if variant == "Q4_K" else plain, scratch, variant)
+                check_gguf(program, wide if variant.endswith("_K") else plain, scratch, variant)
     return 0
 
 

@@ -29,6 +29,9 @@ inline void fill_row_kernels(KernelTable& table) {
                                         "matmul_q4k_f32acc"};
   table.products[int(Product::kQ6K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q6KBlock>,
                                         "matmul_q6k_f32acc"};
+  table.products[int(Product::kQ5K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q5KBlock>,
+                                        "matmul_q5k_f32acc"};
+  table.unpack[int(Product::kQ5K)] = {Product::kF32, k_block_tile_to_f32<Q5KBlock>};
   table.unpack[int(Product::kQ4K)] = {Product::kF32, k_block_tile_to_f32<Q4KBlock>};
   table.unpack[int(Product::kQ6K)] = {Product::kF32, k_block_tile_to_f32<Q6KBlock>};
   table.attend_f32 = {ActType::kF32, 1, kRowBlock, attend<PlainF32>, "attention_f32"};

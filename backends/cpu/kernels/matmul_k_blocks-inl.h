@@ -1,7 +1,7 @@
 #pragma once
-// Matmul of q4_k and q6_k weights, the blocks of 256 columns of GGUF, with f32 activations, and their unpacking to f32 tiles [k][16]:
+// Matmul of q4_k, q5_k and q6_k weights, the blocks of 256 columns of GGUF, with f32 activations, and their unpacking to f32 tiles [k][16]:
 //
-//   w[n, k] = (d * s[k / 32]) * q[n, k] - (dmin * m[k / 32])    q4_k
+//   w[n, k] = (d * s[k / 32]) * q[n, k] - (dmin * m[k / 32])    q4_k, q5_k
 //   w[n, k] = (d * s[k / 16]) * q[n, k]                         q6_k
 //
 // The products d * s and dmin * m are exact in f32, and each weight is rounded to f32 once, as ggml dequantizes it, so that the values
@@ -25,26 +25,50 @@ inline void use_eight_columns(const Weight& weight, const Use& use) {
   use.template operator()<7>(weight.template operator()<7>());
 }
 
-struct Q4KBlock {
-  static constexpr int kBytes = kQ4KBlockBytes;
+/// Of q4_k, or with kHasHighBits of q5_k.
+template <bool kHasHighBits>
+struct MinimaBlock {
+  static constexpr int kBytes = kHasHighBits ? kQ5KBlockBytes : kQ4KBlockBytes;
 
   /// Calls use(weight, first) for each eight columns from column `first` of the block on, as use_eight_columns() takes them.
   template <typename Use>
   static void for_each_eight(const std::byte* block, const Use& use) {
-    const F32 scale_unit = load_f16(block + kBlockGroups * kQ4KGroupBytes);
-    const F32 least_unit = mul(load_f16(block + kBlockGroups * kQ4KGroupBytes + 32), broadcast(-1.0F));
-    for (int group = 0; group < kBlockGroups; ++group, block += kQ4KGroupBytes) {
-      const F32 scale = mul(load_i8(block + kNibbleBytes), scale_unit);
-      const F32 least = mul(load_i8(block + kNibbleBytes + 16), least_unit);
-      for (int vector = 0; vector < 4; ++vector) {
-        prefetch(block + kPrefetchBytes + vector * 64);
-        const I32 lanes = load_i32(block + vector * 64);
-        use([&]<int kColumn>() { return fma(unsigned_field<kNibblePlace<kColumn>, 4>(lanes), scale, least); },
-            group * kGroupColumns + vector * 8);
-      }
+    const F32 scale_unit = load_f16(block + kBlockGroups * kGroupBytes);
+    const F32 least_unit = mul(load_f16(block + kBlockGroups * kGroupBytes + 32), broadcast(-1.0F));
+    for (int group = 0; group < kBlockGroups; ++group, block += kGroupBytes) {
+      const std::byte* const scales = block + kGroupBytes - 2 * 16;
+      const F32 scale = mul(load_i8(scales), scale_unit);
+      const F32 least = mul(load_i8(scales + 16), least_unit);
+      const I32 high = load_i32(block + (kHasHighBits ? kNibbleBytes : 0));
+      prefetch(block + kPrefetchBytes + kNibbleBytes);
+      use_vector<0>(block, high, scale, least, group * kGroupColumns, use);
+      use_vector<1>(block, high, scale, least, group * kGroupColumns, use);
+      use_vector<2>(block, high, scale, least, group * kGroupColumns, use);
+      use_vector<3>(block, high, scale, least, group * kGroupColumns, use);
     }
   }
+
+ private:
+  static constexpr int kGroupBytes = kHasHighBits ? kQ5KGroupBytes : kQ4KGroupBytes;
+
+  template <int kVector, typename Use>
+  static void use_vector(const std::byte* group, const I32& high, const F32& scale, const F32& least, int first,
+                         const Use& use) {
+    prefetch(group + kPrefetchBytes + kVector * 64);
+    const I32 lanes = load_i32(group + kVector * 64);
+    use(
+        [&]<int kColumn>() {
+          F32 code = unsigned_field<kNibblePlace<kColumn>, 4>(lanes);
+          if constexpr (kHasHighBits) {
+            code = fma(unsigned_field<8 * kVector + kColumn, 1>(high), broadcast(16.0F), code);
+          }
+          return fma(code, scale, least);
+        },
+        first + kVector * 8);
+  }
 };
+using Q4KBlock = MinimaBlock<false>;
+using Q5KBlock = MinimaBlock<true>;
 
 struct Q6KBlock {
   static constexpr int kBytes = kQ6KBlockBytes;

@@ -128,12 +128,13 @@ inline F32 field(const I32& x) {
   if constexpr (kLeft == 0) return to_f32({_mm512_srai_epi32(x.v, kRight)});
   return to_f32({_mm512_srai_epi32(_mm512_slli_epi32(x.v, kLeft), kRight)});
 }
-/// The same bits, two or four, as an unsigned number. They are looked up in a table, which ignores higher bits.
+/// The same bits, one, two or four, as an unsigned number. They are looked up in a table, which ignores higher bits.
 template <int kLow, int kBits>
 inline F32 unsigned_field(const I32& x) {
-  static_assert(kBits == 2 || kBits == 4);
-  const __m512 values = kBits == 4 ? _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-                                   : _mm512_setr_ps(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
+  static_assert(kBits == 1 || kBits == 2 || kBits == 4);
+  const __m512 values = kBits == 4   ? _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+                        : kBits == 2 ? _mm512_setr_ps(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3)
+                                     : _mm512_setr_ps(0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1);
   return {_mm512_permutexvar_ps(_mm512_srli_epi32(x.v, kLow), values)};
 }
 /// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that

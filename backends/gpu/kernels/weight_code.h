@@ -95,6 +95,7 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
     case WeightEncoding::kInt4Group32Zero:
     case WeightEncoding::kMxfp4Group32:
     case WeightEncoding::kQ4K:
+    case WeightEncoding::kQ5K:
     case WeightEncoding::kQ6K:
       break;  // refused by Weights::prepare()
   }
@@ -130,6 +131,7 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
     case WeightEncoding::kInt4Group32Zero:
     case WeightEncoding::kMxfp4Group32:
     case WeightEncoding::kQ4K:
+    case WeightEncoding::kQ5K:
     case WeightEncoding::kQ6K:
       break;
   }

@@ -47,6 +47,7 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"gguf-q4_0", kInt4Group32, 32, ActQuant::kNone},
       Row{"gguf-q8_0", kInt8Group32, 32, ActQuant::kNone},
       Row{"gguf-q4_k", kQ4K, 32, ActQuant::kNone},
+      Row{"gguf-q5_k", kQ5K, 32, ActQuant::kNone},
       Row{"gguf-q6_k", kQ6K, 32, ActQuant::kNone},
       Row{"mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
       Row{"gguf-mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
@@ -270,11 +271,13 @@ TEST_CASE("blocks of K-quants are given by their parts, and their values have th
   };
   const std::string q4_k = blocks_of(144, {0, 2});
   const std::string q6_k = blocks_of(210, {208});
-  // One file has both.
-  const auto store = opened(scratch, "gguf-q4_k", {matrix("a.q4_k", 144, q4_k), matrix("b.q6_k", 210, q6_k)});
+  const std::string q5_k = blocks_of(176, {0, 2});
+  // One file has all of them.
+  const auto store = opened(scratch, "gguf-q4_k",
+                            {matrix("a.q4_k", 144, q4_k), matrix("b.q6_k", 210, q6_k), matrix("c.q5_k", 176, q5_k)});
   REQUIRE_OK(store);
   for (const auto& [name, encoding, bytes, n_floats] :
-       {std::tuple{"a", kQ4K, &q4_k, 18}, std::tuple{"b", kQ6K, &q6_k, 17}}) {
+       {std::tuple{"a", kQ4K, &q4_k, 18}, std::tuple{"b", kQ6K, &q6_k, 17}, std::tuple{"c", kQ5K, &q5_k, 18}}) {
     CAPTURE(name);
     const StoredTensor& tensor = *store->find(name);
     CHECK(tensor.info.shape == Shape{kRows, kBlocks * 256});
@@ -282,7 +285,7 @@ TEST_CASE("blocks of K-quants are given by their parts, and their values have th
     CHECK(encoding_of(variant, TensorRole::kMatmul, tensor).value() == encoding);
     const test::WeightRows kept = test::rows_of(tensor, encoding);
     const test::WeightRows plain = test::rows_of(tensor, kF32);
-    const auto format = gguf_block_format(encoding == kQ4K ? "Q4_K" : "Q6_K");
+    const auto format = gguf_block_format(encoding == kQ4K ? "Q4_K" : encoding == kQ5K ? "Q5_K" : "Q6_K");
     REQUIRE_OK(format);
     std::vector<float> expected(static_cast<std::size_t>(kRows * kBlocks * 256));
     dequantize_blocks(**format, std::as_bytes(std::span(*bytes)), expected);
@@ -291,7 +294,7 @@ TEST_CASE("blocks of K-quants are given by their parts, and their values have th
       const float* const block = kept.scales.data() + i / 256 * static_cast<std::size_t>(n_floats);
       const auto code = static_cast<float>(static_cast<std::int8_t>(kept.values[i]));
       const std::size_t at = i % 256;
-      const float value = encoding == kQ4K ? block[0] * block[2 + at / 32] * code - block[1] * block[10 + at / 32]
+      const float value = encoding != kQ6K ? block[0] * block[2 + at / 32] * code - block[1] * block[10 + at / 32]
                                            : block[0] * block[1 + at / 16] * code;
       CHECK(value == expected[i]);
     }

@@ -600,22 +600,22 @@ struct GroupTile {
   }
   /// Codes and whole numbers over their whole ranges, and the values as ggml defines them.
   void fill_k_blocks(WeightEncoding encoding, std::span<std::byte> values, std::span<float> scales) {
-    const bool is_q4_k = encoding == WeightEncoding::kQ4K;
-    const auto n_floats = static_cast<std::size_t>(is_q4_k ? kQ4KFloats : kQ6KFloats);
-    const std::size_t n_units = is_q4_k ? 2 : 1;
+    const bool has_minima = has_k_minima(encoding);
+    const auto n_floats = static_cast<std::size_t>(k_block_floats(encoding));
+    const std::size_t n_units = has_minima ? 2 : 1;
     for (std::size_t i = 0; i < scales.size(); ++i) {
       if (i % n_floats < n_units) continue;  // FP16 numbers are there already
       const auto bits = static_cast<int>(random_bits(25, i) % 256);
-      scales[i] = static_cast<float>(is_q4_k ? bits % 64 : bits - 128);
+      scales[i] = static_cast<float>(has_minima ? bits % 64 : bits - 128);
     }
     for (std::size_t i = 0; i < values.size(); ++i) {
       const auto bits = static_cast<int>(random_bits(26, i) % 64);
-      const int q = is_q4_k ? bits % 16 : bits - 32;
+      const int q = encoding == WeightEncoding::kQ4K ? bits % 16 : has_minima ? bits % 32 : bits - 32;
       values[i] = static_cast<std::byte>(static_cast<std::int8_t>(q));
       const std::span<const float> block = scales.subspan(i / 256 * n_floats, n_floats);
       const auto code = static_cast<float>(q);
-      weights.push_back(is_q4_k ? block[0] * block[2 + i % 256 / 32] * code - block[1] * block[10 + i % 256 / 32]
-                                : block[0] * block[1 + i % 256 / 16] * code);
+      weights.push_back(has_minima ? block[0] * block[2 + i % 256 / 32] * code - block[1] * block[10 + i % 256 / 32]
+                                   : block[0] * block[1 + i % 256 / 16] * code);
     }
   }
 
@@ -710,6 +710,7 @@ TEST_CASE(
 
 TEST_CASE("products of blocks of GGUF are those of their values, which are unpacked with the same bits") {
   const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kQ4K, Product::kQ4K},
+                                                        {WeightEncoding::kQ5K, Product::kQ5K},
                                                         {WeightEncoding::kQ6K, Product::kQ6K}};
   for (const auto& [encoding, index] : formats) {
     for (const std::int64_t n_cols : {256, 768}) {
