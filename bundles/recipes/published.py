@@ -13,8 +13,9 @@ or one, with blocks of 256 columns as GGUF has them:
     NAME.q5_k     U8 [rows, 176 cols / 256]
     NAME.q6_k     U8 [rows, 210 cols / 256]
 
-A tensor [matrices, inputs, outputs] has them as NAME.transposed.codes and NAME.transposed.scales, whose rows are its columns. Its values are scale * code, or scale * (code - zero point), in FP32. Every other tensor is as it is. This reads the files on its own:
-the program's reader is lib/bundle/published_weights.cpp.
+A tensor [matrices, inputs, outputs] has them as NAME.transposed.codes and NAME.transposed.scales, whose rows are its columns. Its values are
+scale * code, or scale * (code - zero point), or those of its blocks, in FP32. Every other tensor is as it is. This reads the files on
+its own: the program's reader is lib/bundle/published_weights.cpp.
 """
 
 import re

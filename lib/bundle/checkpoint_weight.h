@@ -43,8 +43,8 @@ class CheckpointWeight {
   /// The form in which codes and scales of a quantized weight can be kept unchanged (published_weights.h). kUnsupported with the
   /// reason, as a phrase such as "act order", where there is none yet.
   [[nodiscard]] Result<PublishedForm> published_form() const;
-  /// Writes the codes of one row of shape_of_rows(), its scales and, where the form has any, its zero points as they are stored in published_form(), which
-  /// is there, or in the same form with zero points.
+  /// Writes the codes of one row of shape_of_rows(), its scales and, where the form has any, its zero points as they are stored in
+  /// published_form(), which is there, or in the same form with zero points.
   void read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const;
 
  private:

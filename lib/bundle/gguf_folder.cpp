@@ -91,8 +91,8 @@ std::string quantization_of(const GgufFiles& files) {
   return text;
 }
 
-/// What is kept as codes: all tensors of Q4_0, Q8_0, MXFP4, Q4_K, Q5_K and Q6_K of a file whose matrices mostly are one of these. What else the file
-/// quantizes, and a file of other blocks, is said.
+/// What is kept as codes: all tensors of Q4_0, Q8_0, MXFP4, Q4_K, Q5_K and Q6_K of a file whose matrices mostly are one of these. What
+/// else the file quantizes, and a file of other blocks, is said.
 PublishedSource published_gguf(const std::vector<GgufTensorPlan>& plans, const ModelConfig& config,
                                Progress& progress) {
   std::map<std::string_view, std::int64_t> values;

@@ -54,8 +54,8 @@ Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, co
 /// The form in which the codes of the planned tensor are kept (published_weights.h): of matrices and embeddings whose rows all are
 /// Q4_0, all Q8_0, all MXFP4, all Q4_K, all Q5_K or all Q6_K. nullopt: they are not.
 [[nodiscard]] std::optional<PublishedForm> published_form_of(const GgufTensorPlan& plan);
-/// Calls `use` with the codes and scales, or with the bytes of the blocks, of each row of a planned tensor that has a published form, in the order of shape_of_rows().
-/// Errors: kIo, kInvalidInput for a scale that is no number, and those of `use`.
+/// Calls `use` with the codes and scales, or with the bytes of the blocks, of each row of a planned tensor that has a published
+/// form, in the order of shape_of_rows(). Errors: kIo, kInvalidInput for a scale that is no number, and those of `use`.
 Result<void> for_each_gguf_coded_row(const GgufTensorPlan& plan, const ModelConfig& config, const CodedRowUser& use);
 
 /// Calls `use` with the values of each row of the planned tensor, in order. Holds one row in memory, of kExpertsTurned one

@@ -15,7 +15,8 @@
 //   NAME.q6_k     U8 [rows, 210 cols / 256]
 //
 // A tensor [matrices, inputs, outputs], whose rows here are the inputs of one output, has them as NAME.transposed.codes [matrices,
-// outputs, ...] and NAME.transposed.scales, or NAME.transposed.q4_k. Its values are scale * code, or scale * (code - zero point), in FP32. The file's metadata names the variant under kPublishedKey.
+// outputs, ...] and NAME.transposed.scales, or NAME.transposed.q4_k. Its values are scale * code, scale * (code - zero point), or what
+// ggml makes of a block, in FP32. The file's metadata names the variant under kPublishedKey.
 
 #include <cstdint>
 #include <map>
@@ -44,8 +45,8 @@ struct PublishedForm {
   /// Holds the codes and scales unchanged: kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow,
   /// kFp8Group128 or kMxfp4Group32; or kQ4K, kQ5K or kQ6K, whose blocks are stored whole.
   WeightEncoding encoding = WeightEncoding::kInt4Group32;
-  /// Consecutive columns that share a stored scale, kScaleGroupSize where blocks are stored whole: a multiple of kScaleGroupSize, or 0 for all of a row. Scales per row have 0, and
-  /// blocks of FP8 have kFp8GroupSize.
+  /// Consecutive columns that share a stored scale: a multiple of kScaleGroupSize, or 0 for all of a row. Scales per row have 0, blocks
+  /// of FP8 kFp8GroupSize, and blocks that are stored whole kScaleGroupSize.
   std::int64_t group = 0;
   /// The tensor is [matrices, inputs, outputs], and a row of codes has the inputs of one output.
   bool is_transposed = false;
@@ -63,8 +64,8 @@ struct PublishedForm {
 [[nodiscard]] Shape shape_of_rows(const PublishedForm& form, const Shape& shape);
 /// How the name of a tensor of whole blocks ends: ".q4_k"; kCodesEnding of any other encoding.
 [[nodiscard]] std::string_view ending_of_codes(WeightEncoding encoding);
-/// The type of the codes or blocks as safetensors calls it, and the shapes of codes and scales for a tensor of this shape, whose rows of codes
-/// are even for codes of four bits. Zero points have the shape of the scales.
+/// The type of the codes or blocks as safetensors calls it, and the shapes of codes and scales for a tensor of this shape, whose rows of
+/// codes are even for codes of four bits. Zero points have the shape of the scales.
 [[nodiscard]] std::string_view stored_type_of_codes(WeightEncoding encoding);
 [[nodiscard]] Shape stored_shape_of_codes(const PublishedForm& form, const Shape& shape);
 [[nodiscard]] Shape stored_shape_of_scales(const PublishedForm& form, const Shape& shape);

@@ -23,7 +23,8 @@ using RowUser = std::function<Result<void>(std::span<const float>)>;
 /// Calls `use` with the values of each row of a tensor, in order; the tensor is one of those that are converted.
 using RowReader = std::function<Result<void>(std::size_t tensor, const RowUser& use)>;
 
-/// One row: its codes, a byte each, or its blocks where they are stored whole; its scales and its zero points as they are stored; without zero points an empty span.
+/// One row: its codes, a byte each, or its blocks where they are stored whole; its scales and its zero points as they are
+/// stored; without zero points an empty span.
 struct PublishedRow {
   std::span<const std::int8_t> codes;
   std::span<const float> scales;

@@ -296,11 +296,12 @@ def q6_k(weight: torch.Tensor) -> np.ndarray:
 
 
 def blocks_of(name: str, weight: torch.Tensor, kind: str) -> tuple[np.ndarray, gguf.GGMLQuantizationType]:
-    """All matrices in one type, or those that llama.cpp's Q4_K_M and Q5_K_M have in Q6_K in that. The package gguf does not make K-quants."""
+    """All matrices in one type, or those that llama.cpp's Q4_K_M and Q5_K_M have in Q6_K in that. The package gguf makes no K-quants."""
     if kind not in ("Q4_K", "Q5_K"):
         return gguf.quantize(weight.float().numpy(), gguf.GGMLQuantizationType[kind]), gguf.GGMLQuantizationType[kind]
-    is_q6_k = any(part in name for part in ("v_proj", "down_proj", "lm_head"))
-    return (q6_k(weight), gguf.GGMLQuantizationType.Q6_K) if is_q6_k else (with_minima(weight, int(kind[1])), gguf.GGMLQuantizationType[kind])
+    if any(part in name for part in ("v_proj", "down_proj", "lm_head")):
+        return q6_k(weight), gguf.GGMLQuantizationType.Q6_K
+    return with_minima(weight, int(kind[1])), gguf.GGMLQuantizationType[kind]
 
 
 def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:

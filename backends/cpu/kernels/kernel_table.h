@@ -26,11 +26,11 @@ inline constexpr int kInt4GroupBytes = 16 * kGroupColumns / 2 + 16 * 2;
 inline constexpr int kInt4ZeroGroupBytes = kInt4GroupBytes + 16;
 /// Of mxfp4: nibbles as those of int4, then 16 scales in E8M0.
 inline constexpr int kMxfp4GroupBytes = 16 * kGroupColumns / 2 + 16;
-/// Columns of a block of q4_k, q5_k and q6_k, and its groups of 32 columns, which have nibbles as those of int4. A group of q4_k then has 16
-/// scales and 16 minima in int8, and behind the eighth group are 16 FP16 units of scales and 16 of minima. One of q5_k has the
-/// fifth bits before the scales, of column c in bit c of a row's 32. A group of q6_k has the high
-/// two bits of 16 and of 16 more columns, of column c in bits 2 (c % 16) and 2 (c % 16) + 1 of a row's 32, then 16 int8 scales of the
-/// first 16 columns and 16 of the others; behind the eighth group are 16 FP16 units. Its codes are stored plus 32.
+/// Columns of a block of q4_k, q5_k and q6_k, and its groups of 32 columns, which have nibbles as those of int4. A group of q4_k then
+/// has 16 scales and 16 minima in int8, and behind the eighth group are 16 FP16 units of scales and 16 of minima. One of q5_k has the
+/// fifth bits before the scales, of column c in bit c of a row's 32. A group of q6_k has the high two bits of 16 and of 16 more columns,
+/// of column c in bits 2 (c % 16) and 2 (c % 16) + 1 of a row's 32, then 16 int8 scales of the first 16 columns and 16 of the others;
+/// behind the eighth group are 16 FP16 units. Its codes are stored plus 32.
 inline constexpr int kBlockColumns = 256;
 inline constexpr int kBlockGroups = kBlockColumns / kGroupColumns;
 inline constexpr int kQ4KGroupBytes = 16 * kGroupColumns / 2 + 2 * 16;
@@ -134,8 +134,8 @@ static inline std::int64_t act_bytes(ActType act) {
 ///   c[m, 16 t + r] = sum_k a[m, k] * tile_t[r, k]
 ///
 /// c is f32. It is not yet scaled for int8 and fp8 (the epilogue multiplies by the row's scale) and is scaled for int8-g32,
-/// int4, int4-zp, fp8-g128, mxfp4 and K-quants, except by the activations' row scales. Terms are added in the order of k into f32, or exactly into int32 for
-/// quantized activations. c overlaps neither operand.
+/// int4, int4-zp, fp8-g128, mxfp4 and K-quants, except by the activations' row scales. Terms are added in the order of k into f32, or
+/// exactly into int32 for quantized activations. c overlaps neither operand.
 struct TileArgs {
   const void* a = nullptr;           ///< packed activations, [k_padded / vec][n_rows][vec]
   int n_rows = 1;                    ///< 1 .. max_rows

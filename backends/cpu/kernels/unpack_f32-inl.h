@@ -1,7 +1,8 @@
 #pragma once
 // Unpacking::unpack to f32 tiles [k][16], for matmuls of many rows:
 //
-//   out[k * 16 + r] = scale * w[r, k],   exact in f32; scale: the group's for int8-g32, int4, int4-zp and mxfp4, else 1; w less the zero point
+//   out[k * 16 + r] = scale * w[r, k],   exact in f32; w less the zero point; scale: the group's for int8-g32, int4, int4-zp
+//   and mxfp4, else 1
 //
 // The f32 scales of fp8-g128 make products of 28 bits, which are rounded to f32.
 //
