@@ -29,16 +29,13 @@ class GpuBackend final : public Backend {
   [[nodiscard]] const DeviceInfo& device() const noexcept override { return info_; }
   [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc> values) const override;
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
-    if (act == ActQuant::kFp8PerGroup128 || encoding == WeightEncoding::kFp8Group128) {
-      return Support::no("there are no kernels for FP8 in blocks");
-    }
     if (act == ActQuant::kFp8PerRow && encoding != WeightEncoding::kFp8PerRow) {
       return Support::no("fp8 activations need fp8 weights");
     }
     if (has_k_blocks(encoding)) return Support::no("there are no kernels for K-quants");
     if (encoding == WeightEncoding::kMxfp4Group32) return Support::no("there are no kernels for MXFP4");
-    if (encoding == WeightEncoding::kInt4Group32Zero) {
-      return Support::no("there are no kernels for weights with zero points");
+    if (act == ActQuant::kFp8PerGroup128 && encoding != WeightEncoding::kFp8Group128) {
+      return Support::no("fp8 activations in groups need fp8 weights in groups");
     }
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow &&
         encoding != WeightEncoding::kInt8Group32) {

@@ -19,20 +19,28 @@ std::optional<ProductType> library_type(WeightEncoding encoding, ActQuant act) {
 }
 
 const char* accumulator_name(ActQuant act) {
-  return act == ActQuant::kInt8PerRow ? "w8a8_i32acc" : act == ActQuant::kFp8PerRow ? "e4m3_f32acc" : "f32acc";
+  return act == ActQuant::kInt8PerRow ? "w8a8_i32acc" : act != ActQuant::kNone ? "e4m3_f32acc" : "f32acc";
 }
 
 /// Bytes of a value of x in the type that our kernels multiply; 0 where dot products read it as it is.
 std::size_t own_value_bytes(ActQuant act, bool by_tiles) {
   if (act == ActQuant::kInt8PerRow) return sizeof(std::int8_t);
-  return act == ActQuant::kFp8PerRow || by_tiles ? sizeof(Bf16) : 0;
+  return act != ActQuant::kNone || by_tiles ? sizeof(Bf16) : 0;
 }
 
-/// With group scales and int8 activations the int32 sum of each group of 32 columns is scaled separately. wgmma would have
-/// to be waited for after every group, since it accumulates from step to step. 128 x 128 tiles of mma and its like need a
-/// second set of accumulators, for which gfx1100 has too few registers; on other targets this was not measured.
+/// With group scales and int8 activations the int32 sum of each group of 32 columns is scaled separately, and with kFp8Group128 the f32
+/// sum of each group of 128. wgmma would have to be waited for after every group, since it accumulates from step to step. 128 x 128
+/// tiles of mma and its like need a second set of accumulators, for which gfx1100 has too few registers; on other targets this was not
+/// measured.
 bool may_have_large_tiles(const WeightView& weight, ActQuant act) {
+  if (weight.encoding == WeightEncoding::kFp8Group128) return false;
   return act == ActQuant::kNone || weight.encoding != WeightEncoding::kInt8Group32;
+}
+
+/// What rows of x with these scales become before a product that reads `narrow_x`.
+NarrowTo narrow_to(ActQuant act) {
+  if (act == ActQuant::kFp8PerGroup128) return NarrowTo::kE4m3Groups;
+  return act == ActQuant::kFp8PerRow ? NarrowTo::kE4m3 : NarrowTo::kBf16;
 }
 
 /// The kernel's name in reports: "tiled_matmul_16x64_k4" has four blocks that share K.
@@ -78,7 +86,8 @@ ProductScratch product_scratch(std::int64_t n_rows, const WeightView& weight, st
   const auto rows = static_cast<std::size_t>(n_rows);
   ProductScratch scratch;
   scratch.scales = round_up(rows * static_cast<std::size_t>(weight.padded_cols) * value_bytes, kWorkspaceAlignment);
-  scratch.bytes = scratch.scales + rows * sizeof(float);
+  const std::int32_t n_scales = weight.encoding == WeightEncoding::kFp8Group128 ? n_wide_groups(weight.n_cols) : 1;
+  scratch.bytes = scratch.scales + rows * static_cast<std::size_t>(n_scales) * sizeof(float);
   return scratch;
 }
 
@@ -228,9 +237,8 @@ StepLaunch StepProducts::bind_product(ProductLauncher<Arguments> multiply, Argum
   if (act != ActQuant::kNone) a.x_scales = scales;
   if (act != ActQuant::kInt8PerRow) {
     a.narrow_x = reinterpret_cast<const Bf16*>(values_.scratch());
-    const NarrowRowsArguments narrow =
-        act == ActQuant::kFp8PerRow ? narrow_x(a, weight, rows_per_token, values_.scratch(), scales, NarrowTo::kE4m3)
-                                    : narrow_x(a, weight, rows_per_token, values_.scratch(), nullptr, NarrowTo::kBf16);
+    const NarrowRowsArguments narrow = narrow_x(a, weight, rows_per_token, values_.scratch(),
+                                                act == ActQuant::kNone ? nullptr : scales, narrow_to(act));
     return [narrow_rows = shared_.kernels.narrow_rows, multiply, a, narrow](const LaunchContext& context,
                                                                             const BatchUpload::Work&) -> Result<void> {
       SS_TRY_VOID(narrow_rows(context, narrow));

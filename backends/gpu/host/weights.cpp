@@ -12,7 +12,7 @@ namespace secondsource::gpu {
 namespace {
 
 std::int64_t packed_row_bytes(WeightEncoding encoding, std::int32_t padded_cols) {
-  if (encoding == WeightEncoding::kInt4Group32) return padded_cols / 2;
+  if (has_int4_codes(encoding)) return padded_cols / 2;
   return std::int64_t{padded_cols} * static_cast<std::int64_t>(transfer_bytes_per_value(encoding));
 }
 
@@ -29,35 +29,48 @@ int int4_shift(std::size_t col) {
   return static_cast<int>(kInt4Shifts >> (col % 8 * 8) & 31U);
 }
 
-/// Packs one row into its layout in device memory.
-void pack_row(const WeightView& view, std::span<const std::byte> values, std::span<std::byte> out) {
-  if (view.encoding != WeightEncoding::kInt4Group32) {
+/// Scales of a row in device memory.
+std::size_t scales_in_row(const WeightView& view) {
+  const auto n = static_cast<std::size_t>(scales_per_row(view.encoding, view.padded_cols));
+  return view.encoding == WeightEncoding::kInt4Group32Zero ? n / 2 : n;  // zero points follow
+}
+
+std::size_t zeros_in_row(const WeightView& view) {
+  return view.encoding == WeightEncoding::kInt4Group32Zero ? scales_in_row(view) : 0;
+}
+
+/// Packs one row into its layout in device memory. `zeros`: the row's packed zero points, if there are any.
+void pack_row(const WeightView& view, std::span<const std::byte> values, std::span<const std::byte> zeros,
+              std::span<std::byte> out) {
+  if (!has_int4_codes(view.encoding)) {
     std::memcpy(out.data(), values.data(), values.size());
     return;
   }
+  constexpr auto kGroup = static_cast<std::size_t>(kScaleGroupSize);
   for (std::size_t i = 0; i < out.size() / sizeof(std::uint32_t); ++i) {
     std::uint32_t word = 0;
     for (std::size_t col = 8 * i; col < 8 * i + 8; ++col) {
-      const int q = col < values.size() ? static_cast<std::int8_t>(values[col]) : 0;
-      word |= static_cast<std::uint32_t>(q + kInt4Zero) << int4_shift(col);
+      int code =
+          zeros.empty() ? kInt4Zero : static_cast<int>(zeros[col / kGroup]);  // past the last column a value of 0
+      if (col < values.size()) code = static_cast<std::int8_t>(values[col]) + kInt4Zero;
+      word |= static_cast<std::uint32_t>(code) << int4_shift(col);
     }
     std::memcpy(out.data() + i * sizeof(word), &word, sizeof(word));
   }
 }
 
-/// One f32 scale per row; the other scales are FP16.
-bool has_row_scales(WeightEncoding encoding) {
-  return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
+/// Scales are f32 or, of groups of 32 columns, FP16.
+bool has_f32_scales(WeightEncoding encoding) {
+  return encoding == WeightEncoding::kInt8PerRow || has_fp8_codes(encoding);
 }
 
 std::size_t scale_bytes_per_row(const WeightView& view) {
-  const auto n_scales = static_cast<std::size_t>(scales_per_row(view.encoding, view.padded_cols));
-  return n_scales * (has_row_scales(view.encoding) ? sizeof(float) : sizeof(F16));
+  return scales_in_row(view) * (has_f32_scales(view.encoding) ? sizeof(float) : sizeof(F16));
 }
 
 void pack_scales(const WeightView& view, std::span<const float> scales, std::byte* out) {
-  if (has_row_scales(view.encoding)) {
-    std::memcpy(out, scales.data(), sizeof(float));
+  if (has_f32_scales(view.encoding)) {
+    std::memcpy(out, scales.data(), scales.size_bytes());
     return;
   }
   for (std::size_t i = 0; i < scales.size(); ++i) {
@@ -70,18 +83,11 @@ void pack_scales(const WeightView& view, std::span<const float> scales, std::byt
 
 Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   SS_TRY_VOID(check_weight_spec(spec));
-  if (spec.encoding == WeightEncoding::kFp8Group128) {
-    return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for FP8 in blocks", spec.name)};
-  }
   if (has_k_blocks(spec.encoding)) {
     return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for K-quants", spec.name)};
   }
   if (spec.encoding == WeightEncoding::kMxfp4Group32) {
     return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for MXFP4", spec.name)};
-  }
-  if (spec.encoding == WeightEncoding::kInt4Group32Zero) {
-    return Error{ErrorCode::kUnsupported,
-                 fmt::format("weight {}: there are no kernels for weights with zero points", spec.name)};
   }
   Weight weight;
   WeightView& view = weight.view;
@@ -92,40 +98,50 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   view.row_bytes = packed_row_bytes(spec.encoding, view.padded_cols);
   const auto row_bytes = static_cast<std::size_t>(view.row_bytes);
   const std::size_t scale_bytes = scale_bytes_per_row(view);
+  const std::size_t zero_bytes = zeros_in_row(view);
   const auto n_rows = static_cast<std::size_t>(spec.n_rows);
   const auto with_name = [&](const Error& error) { return error.with_context("weight " + spec.name); };
   auto values = memory_.allocate(MemoryPurpose::kWeights, n_rows * row_bytes);
   if (!values) return with_name(values.error());
   auto scales = memory_.allocate(MemoryPurpose::kWeights, n_rows * scale_bytes);
   if (!scales) return with_name(scales.error());
+  auto zeros = memory_.allocate(MemoryPurpose::kWeights, n_rows * zero_bytes);
+  if (!zeros) return with_name(zeros.error());
 
   std::vector<std::byte> packed;
   std::vector<std::byte> packed_scales;
+  std::vector<std::byte> packed_zeros;
   std::vector<float> decoded;
   const std::size_t value_bytes = static_cast<std::size_t>(spec.n_cols) * transfer_bytes_per_value(spec.encoding);
-  const auto scales_in_row = static_cast<std::size_t>(scales_per_row(spec.encoding, spec.n_cols));
+  const auto n_floats = static_cast<std::size_t>(scales_per_row(spec.encoding, spec.n_cols));
+  const std::size_t n_scales = zero_bytes > 0 ? n_floats / 2 : n_floats;  // zero points follow them
   const bool interleaved = spec.join == Join::kInterleaveGateUp;
   SS_TRY_VOID(pull_weight_rows(spec, [&](const WeightRows& rows) -> Result<void> {
     const auto n = static_cast<std::size_t>(rows.n_rows);
     packed.assign(n * row_bytes, std::byte{0});
     packed_scales.assign(n * scale_bytes, std::byte{0});
+    packed_zeros.assign(n * zero_bytes, std::byte{0});
     for (std::size_t i = 0; i < n; ++i) {
-      pack_row(view, rows.values.subspan(i * value_bytes, value_bytes),
-               std::span(packed).subspan(i * row_bytes, row_bytes));
+      const std::span<std::byte> own_zeros = std::span(packed_zeros).subspan(i * zero_bytes, zero_bytes);
       if (scale_bytes > 0) {
-        pack_scales(view, rows.scales.subspan(i * scales_in_row, scales_in_row),
-                    packed_scales.data() + i * scale_bytes);
+        const std::span<const float> floats = rows.scales.subspan(i * n_floats, n_floats);
+        pack_scales(view, floats.first(n_scales), packed_scales.data() + i * scale_bytes);
+        for (std::size_t g = n_scales; g < n_floats; ++g) {
+          own_zeros[g - n_scales] = static_cast<std::byte>(static_cast<int>(floats[g]) + kInt4Zero);
+        }
       }
+      pack_row(view, rows.values.subspan(i * value_bytes, value_bytes), own_zeros,
+               std::span(packed).subspan(i * row_bytes, row_bytes));
     }
     // All rows of one call are from one part: they are contiguous, or, interleaved, every second row.
     const auto to = static_cast<std::size_t>(packed_row(spec, rows.first_row));
-    if (!interleaved) {
-      SS_TRY_VOID(memory_.upload(values->data() + to * row_bytes, packed.data(), packed.size()));
-      SS_TRY_VOID(memory_.upload(scales->data() + to * scale_bytes, packed_scales.data(), packed_scales.size()));
-    } else {
-      SS_TRY_VOID(memory_.upload_rows(values->data() + to * row_bytes, 2 * row_bytes, packed, row_bytes));
-      SS_TRY_VOID(memory_.upload_rows(scales->data() + to * scale_bytes, 2 * scale_bytes, packed_scales, scale_bytes));
-    }
+    const auto upload = [&](const DeviceBuffer& buffer, const std::vector<std::byte>& from, std::size_t bytes) {
+      if (!interleaved) return memory_.upload(buffer.data() + to * bytes, from.data(), from.size());
+      return memory_.upload_rows(buffer.data() + to * bytes, 2 * bytes, from, bytes);
+    };
+    SS_TRY_VOID(upload(*values, packed, row_bytes));
+    SS_TRY_VOID(upload(*scales, packed_scales, scale_bytes));
+    SS_TRY_VOID(upload(*zeros, packed_zeros, zero_bytes));
     if (spec.n_rows == 1) {
       decoded.resize(static_cast<std::size_t>(spec.n_cols));
       decode_weight_rows(spec.encoding, spec.n_cols, rows, decoded);
@@ -134,9 +150,12 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   }));
   weight.values = std::move(values).value();
   weight.scales = std::move(scales).value();
+  weight.zeros = std::move(zeros).value();
   view.values = weight.values.data();
   view.row_scales = weight.scales.as<float>();
   view.group_scales = weight.scales.as<F16>();
+  view.wide_scales = weight.scales.as<float>();
+  view.group_zeros = weight.zeros.as<std::uint8_t>();
   if (spec.n_rows == 1) {
     auto vector = memory_.allocate(MemoryPurpose::kWeights, decoded.size() * sizeof(float));
     if (!vector) return with_name(vector.error());
@@ -159,6 +178,8 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) {
   std::vector<std::byte> scales(weight.scales.size_bytes());
   SS_TRY_VOID(memory_.download(values.data(), weight.values.data(), values.size()));
   SS_TRY_VOID(memory_.download(scales.data(), weight.scales.data(), scales.size()));
+  std::vector<std::byte> zeros(weight.zeros.size_bytes());
+  SS_TRY_VOID(memory_.download(zeros.data(), weight.zeros.data(), zeros.size()));
   const auto n_cols = static_cast<std::size_t>(spec.n_cols);
   const auto row_bytes = static_cast<std::size_t>(weight.view.row_bytes);
   const std::size_t scale_bytes = scale_bytes_per_row(weight.view);
@@ -169,9 +190,9 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) {
                                  values.begin() + static_cast<std::ptrdiff_t>((from + 1) * row_bytes));
     std::vector<float> row_scales;
     const std::byte* const own_scales = scales.data() + from * scale_bytes;
-    if (has_row_scales(spec.encoding)) {
-      row_scales.resize(1);
-      std::memcpy(row_scales.data(), own_scales, sizeof(float));
+    if (has_f32_scales(spec.encoding)) {
+      row_scales.resize(scale_bytes / sizeof(float));
+      std::memcpy(row_scales.data(), own_scales, scale_bytes);
     } else {
       for (std::size_t i = 0; i < scale_bytes / sizeof(F16); ++i) {
         F16 scale;
@@ -179,7 +200,11 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) {
         row_scales.push_back(to_float(scale));
       }
     }
-    if (spec.encoding == WeightEncoding::kInt4Group32) {
+    const std::size_t n_zeros = zeros_in_row(weight.view);
+    for (std::size_t i = 0; i < n_zeros; ++i) {
+      row_scales.push_back(static_cast<float>(static_cast<int>(zeros[from * n_zeros + i]) - kInt4Zero));
+    }
+    if (has_int4_codes(spec.encoding)) {
       std::vector<std::byte> unpacked(2 * plain.size());
       for (std::size_t col = 0; col < unpacked.size(); ++col) {
         std::uint32_t word = 0;

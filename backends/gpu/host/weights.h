@@ -1,6 +1,6 @@
 #pragma once
 // Prepared weights in device memory. One packed copy serves matvec and tiles: rows in the order of WeightView, padded with
-// zeros, int4 two values per byte, scales in a separate buffer.
+// zeros, int4 two values per byte, scales and zero points in separate buffers.
 
 #include <span>
 #include <vector>
@@ -31,6 +31,7 @@ class Weights {
     WeightView view;
     DeviceBuffer values;
     DeviceBuffer scales;
+    DeviceBuffer zeros;
     DeviceBuffer vector;  ///< f32 copy of weights with one row
   };
   static std::size_t slot(WeightId id) { return static_cast<std::size_t>(index_of(id)); }

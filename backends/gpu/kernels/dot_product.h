@@ -55,20 +55,26 @@ SS_DEVICE void load_activations(const Bf16* x, int col, int, bool, float* values
 }
 
 /// sums[o][m] += this lane's share of weight[rows[o]] . x[m], with group scales but without row scales. The loads of all
-/// weight rows are in flight together, and x is read once for them.
+/// weight rows are in flight together, and x is read once for them. `x_scales`: where groups of kFp8Group128 have scales in x, too,
+/// those of x[0], the only row then; else null.
 template <WeightEncoding kEncoding, int kOutputs, int kRows, typename X>
 SS_DEVICE void accumulate_dots(const WeightView& weight, const std::int64_t (&rows)[kOutputs],
-                               const X* const (&x)[kRows], float (&sums)[kOutputs][kRows]) {
+                               const X* const (&x)[kRows], [[maybe_unused]] const float* x_scales,
+                               float (&sums)[kOutputs][kRows]) {
   constexpr int kValues = kChunkValues<kEncoding>;
   const bool aligned = weight.n_cols % 4 == 0;
   for (int chunk = lane(); chunk * kValues < weight.n_cols; chunk += kWarpSize) {
     Chunk chunks[kOutputs];
-    float scales[kOutputs];
+    ChunkGroup<kEncoding> groups[kOutputs];
     SS_UNROLL
     for (int o = 0; o < kOutputs; ++o) {
       chunks[o] = load_chunk(weight.values + rows[o] * weight.row_bytes + std::int64_t{chunk} * 16);
-      scales[o] = 1.0F;
-      if constexpr (kHasGroups<kEncoding>) scales[o] = group_scale(weight, rows[o], chunk * kValues);
+      groups[o].load(weight, rows[o], chunk * kValues);
+    }
+    float x_scale = 1.0F;
+    if constexpr (kHasWideGroups<kEncoding>) {
+      static_assert(kRows == 1);
+      if (x_scales != nullptr) x_scale = x_scales[chunk * kValues / static_cast<int>(kFp8GroupSize)];
     }
     SS_UNROLL
     for (int m = 0; m < kRows; ++m) {
@@ -77,11 +83,11 @@ SS_DEVICE void accumulate_dots(const WeightView& weight, const std::int64_t (&ro
       SS_UNROLL
       for (int o = 0; o < kOutputs; ++o) {
         float w[kValues];
-        unpack<kEncoding>(chunks[o], w);
+        unpack<kEncoding>(chunks[o], w, groups[o].addends());
         float sum = 0.0F;
         SS_UNROLL
         for (int i = 0; i < kValues; ++i) sum += w[i] * values[i];
-        sums[o][m] += scales[o] * sum;
+        sums[o][m] += x_scale * groups[o].scale() * sum;
       }
     }
   }
@@ -120,16 +126,16 @@ SS_DEVICE void accumulate_int8_dots(const WeightView& weight, const std::int64_t
   }
 }
 
-/// The complete dot products, all scales of the weight included, in every lane.
+/// The complete dot products, all scales of the weight and those of accumulate_dots() for x included, in every lane.
 template <WeightEncoding kEncoding, int kOutputs, int kRows, typename X>
 SS_DEVICE void dot_rows(const WeightView& weight, const std::int64_t (&rows)[kOutputs], const X* const (&x)[kRows],
-                        float (&sums)[kOutputs][kRows]) {
+                        float (&sums)[kOutputs][kRows], const float* x_scales = nullptr) {
   SS_UNROLL
   for (int o = 0; o < kOutputs; ++o) {
     SS_UNROLL
     for (int m = 0; m < kRows; ++m) sums[o][m] = 0.0F;
   }
-  accumulate_dots<kEncoding, kOutputs, kRows>(weight, rows, x, sums);
+  accumulate_dots<kEncoding, kOutputs, kRows>(weight, rows, x, x_scales, sums);
   SS_UNROLL
   for (int o = 0; o < kOutputs; ++o) {
     const float scale = kHasRowScales<kEncoding> ? weight.row_scales[rows[o]] : 1.0F;

@@ -6,7 +6,8 @@
 // Shapes       x: [T, padded K], in the second product [T, n_top, padded K]; weights: [n_experts * N, padded K];
 //              bias: [n_experts, N] with gates before ups, or null; expert, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
 //              partial: [T, n_top, N], in the second product
-// Dtypes       x: BF16, or with one f32 scale per row int8 or E4M3 as BF16; weights: any encoding; expert: int32; out: f32
+// Dtypes       x: BF16, or with one f32 scale per row int8, or with one per row or group E4M3 as BF16; weights: any encoding;
+//              expert: int32; out: f32
 // Accumulator  f32; int8 by int8 in int32, per row or, with group scales, per group and then f32
 // Aliasing     in the second product aux may be out
 // Alignment    rows of x and of the weights to 16 bytes
@@ -71,7 +72,11 @@ group_rows_kernel(GroupedMatmulArguments a) {
 template <int kVecs>
 struct GatheredRows {
   int held[kVecs];
+  const std::int32_t* list;  ///< the tile's (token, slot) pairs, -1: none
+  int n_slots;               ///< of a token that share a row of x: 1 in the second product
   SS_DEVICE int of(int u, int) const { return held[u]; }
+  SS_DEVICE int by_line(int line) const { return row_of_x(list[line]); }
+  SS_DEVICE int row_of_x(int pair) const { return n_slots == 1 || pair < 0 ? pair : pair / n_slots; }
 };
 
 /// The weight of one expert: a view of its rows.
@@ -83,8 +88,11 @@ SS_DEVICE WeightView weight_of(const GroupedMatmulArguments& a, int expert) {
   weight.values += first * weight.row_bytes;
   if constexpr (kHasRowScales<kEncoding>) weight.row_scales += first;
   if constexpr (kHasGroups<kEncoding>) {
-    weight.group_scales += first * (weight.padded_cols / static_cast<int>(kScaleGroupSize));
+    const std::int64_t begin = first * (weight.padded_cols / static_cast<int>(kScaleGroupSize));
+    weight.group_scales += begin;
+    if constexpr (kHasZeros<kEncoding>) weight.group_zeros += begin;
   }
+  if constexpr (kHasWideGroups<kEncoding>) weight.wide_scales += first * n_wide_groups_on_device(weight.n_cols);
   return weight;
 }
 
@@ -96,12 +104,13 @@ SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
   if (tile >= *a.by_expert.n_tiles) return;
   const std::int32_t* const list = a.by_expert.rows + std::int64_t{tile} * Shape::kRows;
   const bool is_second = a.share != nullptr;
-  const auto row_of_x = [&](int row) { return is_second || row < 0 ? row : row / a.n_top; };
   GatheredRows<Loader::kVecs> x_rows;
+  x_rows.list = list;
+  x_rows.n_slots = is_second ? 1 : a.n_top;
   SS_UNROLL
   for (int u = 0; u < Loader::kVecs; ++u) {
     const int line = (thread_x() + u * Loader::kThreads) / Shape::kVecsPerLine;
-    x_rows.held[u] = line < Shape::kRows ? row_of_x(list[line]) : -1;
+    x_rows.held[u] = line < Shape::kRows ? x_rows.by_line(line) : -1;
   }
   const int expert = a.by_expert.experts[tile];
   const WeightView weight = weight_of<kEncoding>(a, expert);
@@ -110,11 +119,11 @@ SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
   const void* const x = kQuantized ? static_cast<const void*>(a.quantized_x) : a.narrow_x;
   const auto scale_of = [&](int row, int output) {
     const bool is_scaled = kQuantized || (kEncoding == WeightEncoding::kFp8PerRow && a.x_scales != nullptr);
-    const float x_scale = is_scaled ? a.x_scales[row_of_x(row)] : 1.0F;
+    const float x_scale = is_scaled ? a.x_scales[x_rows.row_of_x(row)] : 1.0F;
     return kHasRowScales<kEncoding> ? x_scale * weight.row_scales[output] : x_scale;
   };
   compute_tile<kTiles, kEncoding, kQuantized>(
-      x, x_rows, weight, block_y() * Shape::kCols, {0, steps_of<Shape, kQuantized>(weight)}, in_pairs,
+      x, a.x_scales, x_rows, weight, block_y() * Shape::kCols, {0, steps_of<Shape, kQuantized>(weight)}, in_pairs,
       [&](int line, int output, const auto* sums) {
         const int row = list[line];
         if (row < 0) return;  // padding of the expert's last tile
@@ -164,7 +173,7 @@ Result<void> launch_for(const LaunchContext& context, const GroupedMatmulArgumen
                 {.grid = {static_cast<std::uint32_t>(a.by_expert.max_tiles),
                           static_cast<std::uint32_t>(ceil_divide(a.n_expert_rows, Shape::kCols))},
                  .threads = static_cast<std::uint32_t>(Shape::kWarps * context.warp_size),
-                 .shared_bytes = sizeof(TileShared<Shape, kScalesGroups<kEncoding, kQuantized>>)},
+                 .shared_bytes = sizeof(TileShared<Shape, StageOf<Shape, kEncoding, kQuantized>>)},
                 a);
 }
 

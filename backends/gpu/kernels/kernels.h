@@ -20,7 +20,9 @@ namespace secondsource::gpu {
 struct WeightView {
   const std::byte* values = nullptr;
   const float* row_scales = nullptr;  ///< kInt8PerRow, kFp8PerRow: [n_rows]
-  const F16* group_scales = nullptr;  ///< kInt8Group32, kInt4Group32: [n_rows, padded_cols / 32]
+  const F16* group_scales = nullptr;  ///< kInt8Group32, kInt4Group32, kInt4Group32Zero: [n_rows, padded_cols / 32]
+  const std::uint8_t* group_zeros = nullptr;  ///< kInt4Group32Zero: zero points + kInt4Zero, [n_rows, padded_cols / 32]
+  const float* wide_scales = nullptr;         ///< kFp8Group128: [n_rows, n_wide_groups(n_cols)]
   std::int64_t row_bytes = 0;
   std::int32_t n_rows = 0;
   std::int32_t n_cols = 0;
@@ -28,10 +30,17 @@ struct WeightView {
   WeightEncoding encoding = WeightEncoding::kBf16;
 };
 
-/// kInt4Group32 stores q + 8, eight columns in a word of 32 bits: column c at bit kInt4Shifts >> (c % 8 * 8) & 31. Neighbouring
-/// columns lie at one place of the word's halves, so that they become two FP16 numbers together (portable/packed_numbers.h).
+/// kInt4Group32 and kInt4Group32Zero store q + 8, eight columns in a word of 32 bits: column c at bit
+/// kInt4Shifts >> (c % 8 * 8) & 31. Neighbouring columns lie at one place of the word's halves, so that they become two FP16 numbers
+/// together (portable/packed_numbers.h).
 inline constexpr std::uint64_t kInt4Shifts = 0x1c0c180814041000U;
 inline constexpr std::int32_t kInt4Zero = 8;
+
+/// Groups of kFp8GroupSize columns, which have a scale each in kFp8Group128 and in ActQuant::kFp8PerGroup128; the last one may be shorter.
+[[nodiscard]] constexpr std::int32_t n_wide_groups(std::int32_t n_cols) {
+  constexpr auto kColumns = static_cast<std::int32_t>(kFp8GroupSize);
+  return (n_cols + kColumns - 1) / kColumns;
+}
 
 /// Rows are padded to a multiple of this many columns: 16 bytes of the smallest type, and the K step of matrix tiles.
 inline constexpr std::int32_t kWeightColumnStep = 32;
@@ -179,6 +188,7 @@ enum class NarrowTo : std::uint8_t {
   kBf16,  ///< x[r] in BF16; no scales
   kF16,   ///< x[r] / scales[r] in FP16, where the scale is a power of two, 1 unless the row would leave FP16's range
   kE4m3,  ///< op.h's ActQuant::kFp8PerRow: the E4M3 numbers of x[r] / scales[r] as BF16, in which they are exact
+  kE4m3Groups,  ///< the same of ActQuant::kFp8PerGroup128, with a scale for each group of columns: [rows, n_wide_groups(n_cols)]
 };
 
 /// Rounds x to the type that tiles, products with E4M3 weights or the vendor's library multiply. Zeros past n_cols.
@@ -186,7 +196,7 @@ struct NarrowRowsArguments {
   const std::int32_t* n_tokens;
   const float* x;
   std::uint16_t* out;  ///< [rows, padded_cols]
-  float* scales;       ///< [rows]; null for kBf16
+  float* scales;       ///< [rows], or as kE4m3Groups says; null for kBf16
   NarrowTo to;
   std::int32_t rows_per_token;
   std::int32_t n_cols;
@@ -195,7 +205,8 @@ struct NarrowRowsArguments {
 };
 
 /// op.h's Matmul: out = epilogue(x W^T). If `quantized_x` is set, it is read with x_scales; else tiles read `narrow_x`,
-/// and matvec reads x. With x_scales alone `narrow_x` has E4M3 numbers, and both read it.
+/// and matvec reads x. With x_scales alone `narrow_x` has E4M3 numbers, and both read it. x_scales are [rows], or of kFp8Group128
+/// [rows, n_wide_groups(K)].
 struct MatmulArguments {
   const std::int32_t* n_rows;
   const float* x;

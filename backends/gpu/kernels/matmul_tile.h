@@ -6,7 +6,8 @@
 // Shapes       x: [*, padded K]; weight: [N, padded K]; tile: ShapeOf<kTiles>::kRows x kCols
 // Dtypes       x: BF16 or int8; weight: any encoding, converted to BF16 (int8 and E4M3 are exact in it), or int8 with int8 x
 // Accumulator  f32; int8 by int8 in int32; with group scales each group of 32 columns in int32, then scaled and added in
-//              f32. Row scales are applied to the sums by the caller.
+//              f32; with scales of 128 columns each such group in f32, scaled and added in f32. Row scales are applied to the sums by
+//              the caller.
 // Aliasing     none: results go to the caller's store function
 // Alignment    rows of x and of the weight to 16 bytes
 // Source       multistage pipelining along K as in CUTLASS's sm80 (cp.async, mma) and sm90 (wgmma) main loops
@@ -83,14 +84,27 @@ struct ScaledStage : TileStage<Shape> {
   float scales[kGroups][Shape::kCols];
 };
 
+/// A stage with the scales of the group of kFp8GroupSize columns that it lies in, for kFp8Group128.
+template <typename Shape>
+struct WideStage : TileStage<Shape> {
+  static constexpr int kStepsPerGroup = static_cast<int>(kFp8GroupSize) * 2 / Shape::kStepBytes;
+  float weight_scales[Shape::kCols];
+  float x_scales[Shape::kRows];
+};
+
 /// Whether a product needs ScaledStage.
 template <WeightEncoding kEncoding, bool kQuantized>
 inline constexpr bool kScalesGroups = kQuantized ? kHasGroups<kEncoding> : false;
 
+template <typename Shape, WeightEncoding kEncoding, bool kQuantized>
+using StageOf =
+    std::conditional_t<kHasWideGroups<kEncoding>, WideStage<Shape>,
+                       std::conditional_t<kScalesGroups<kEncoding, kQuantized>, ScaledStage<Shape>, TileStage<Shape>>>;
+
 /// Shared memory of a block: the stages, and after the last one the sums of each warp in their place.
-template <typename Shape, bool kScaled>
+template <typename Shape, typename Stage>
 union TileShared {
-  std::conditional_t<kScaled, ScaledStage<Shape>, TileStage<Shape>> stage[Shape::kStages];
+  Stage stage[Shape::kStages];
   std::int32_t sums[Shape::kWarps][Shape::kWarpRows * Shape::kWarpCols];  ///< bits of f32, or int32
 };
 
@@ -103,25 +117,25 @@ SS_DEVICE int sum_index(int row, int col) {
 /// One 16-byte vector of a tile (as BF16 or int8) in the weight's stored encoding, in registers between load and store.
 template <WeightEncoding kEncoding, bool kQuantized>
 struct WeightVec {
-  static constexpr int kWords = kEncoding == WeightEncoding::kF32           ? 8
-                                : kEncoding == WeightEncoding::kInt4Group32 ? 1
-                                : kIsByte<kEncoding>                        ? (kQuantized ? 4 : 2)
-                                                                            : 4;
+  static constexpr int kWords = kEncoding == WeightEncoding::kF32 ? 8
+                                : kIsInt4<kEncoding>              ? 1
+                                : kIsByte<kEncoding>              ? (kQuantized ? 4 : 2)
+                                                                  : 4;
   static constexpr bool kNoConversion = kEncoding == WeightEncoding::kBf16 || kQuantized;
   struct alignas(kWords < 4 ? kWords * 4 : 16) Words {
     std::uint32_t word[kWords];
   } words = {};
-  float scale = 1.0F;
+  ChunkGroup<kEncoding> group = {};
 
   /// Loads vector `vec` of a row: values [vec * n, vec * n + n), where n values of the tile's type are 16 bytes.
   SS_DEVICE void load(const WeightView& weight, int row, int vec) {
     words = load_words<Words>(weight.values + std::int64_t{row} * weight.row_bytes + vec * std::int64_t{sizeof(Words)});
-    if constexpr (kHasGroups<kEncoding> && !kQuantized) scale = group_scale(weight, row, vec * 8);
+    if constexpr (kHasGroups<kEncoding> && !kQuantized) group.load(weight, row, vec * 8);
   }
   [[nodiscard]] SS_DEVICE Chunk narrowed() const {
     if constexpr (kNoConversion) {
       return bits_as<Chunk>(words);
-    } else if constexpr (kEncoding == WeightEncoding::kFp8PerRow) {
+    } else if constexpr (kIsE4m3<kEncoding>) {
       return e4m3_to_bf16(words.word[0], words.word[1]);
     } else {
       float values[8];
@@ -131,15 +145,15 @@ struct WeightVec {
           values[w] = bits_as<float>(words.word[w]);
         } else if constexpr (kIsInt8<kEncoding>) {
           unpack_int8(words.word[w], values + 4 * w);
-        } else if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
-          unpack_int4(words.word[w], values);
+        } else if constexpr (kIsInt4<kEncoding>) {
+          unpack_int4(words.word[w], values, group.addends());
         } else {
           values[2 * w] = widen(F16{static_cast<std::uint16_t>(words.word[w])});
           values[2 * w + 1] = widen(F16{static_cast<std::uint16_t>(words.word[w] >> 16)});
         }
       }
       SS_UNROLL
-      for (int i = 0; i < 8; ++i) values[i] *= scale;
+      for (int i = 0; i < 8; ++i) values[i] *= group.scale();
       return narrow_vec(values);
     }
   }
@@ -150,7 +164,9 @@ struct ContiguousRows {
   int first;
   int end;
   /// Row of line `line`, which is the u-th that this thread loads; -1: past the end.
-  SS_DEVICE int of(int, int line) const { return first + line < end ? first + line : -1; }
+  SS_DEVICE int of(int, int line) const { return by_line(line); }
+  /// The same for a thread that does not load the line.
+  SS_DEVICE int by_line(int line) const { return first + line < end ? first + line : -1; }
 };
 
 /// This thread's part in loading one operand's stage into shared memory. Operands that need no conversion are copied
@@ -224,6 +240,38 @@ struct ScaleLoader {
       if (at < kScales) to.scales[at % Stage::kGroups][at / Stage::kGroups] = held[u];
     }
   }
+};
+
+/// This thread's part in loading the scales of a stage's group: of one row of the weight or of x, through a register.
+template <typename Shape>
+class WideScaleLoader {
+ public:
+  /// `x_scales`: [rows of x, groups], or null for scales of 1.
+  template <typename Rows>
+  SS_DEVICE WideScaleLoader(const WeightView& weight, const ContiguousRows& weight_rows, const float* x_scales,
+                            const Rows& x_rows) {
+    static_assert(Shape::kCols + Shape::kRows <= Shape::kWarps * kWarpSize);
+    const bool is_of_weight = thread_x() < Shape::kCols;
+    if (thread_x() >= Shape::kCols + Shape::kRows) return;
+    const int row = is_of_weight ? weight_rows.by_line(thread_x()) : x_rows.by_line(thread_x() - Shape::kCols);
+    const float* const scales = is_of_weight ? weight.wide_scales : x_scales;
+    if (row >= 0 && scales != nullptr) from_ = scales + std::int64_t{row} * n_wide_groups_on_device(weight.n_cols);
+  }
+  SS_DEVICE void fetch(int step) {
+    if (from_ != nullptr) held_ = from_[step / WideStage<Shape>::kStepsPerGroup];
+  }
+  SS_DEVICE void store(WideStage<Shape>& to) const {
+    if (thread_x() < Shape::kCols) {
+      to.weight_scales[thread_x()] = held_;
+    } else if (thread_x() < Shape::kCols + Shape::kRows) {
+      to.x_scales[thread_x() - Shape::kCols] = held_;
+    }
+  }
+
+ private:
+  const float* from_ =
+      nullptr;  ///< the row's; null: rows outside of the operand, whose sums nobody stores, or no scales
+  float held_ = 1.0F;
 };
 
 /// An int32 sum that starts at these bits, read as f32, is the sum plus kInt32Bias = 3 * 2^22. This replaces an int-to-f32
@@ -306,6 +354,26 @@ SS_DEVICE void multiply_step(const std::byte* x, const std::byte* weight,
   }
 }
 
+/// Adds a group's sums, times the scales of both sides, to the whole sums, and begins the next group's.
+template <typename Shape, int kRowTiles, int kColTiles>
+SS_DEVICE void add_wide_group(const WideStage<Shape>& stage, Accumulator<Bf16> (&group)[kRowTiles][kColTiles],
+                              Accumulator<Bf16> (&sums)[kRowTiles][kColTiles]) {
+  const float* const x_scales = stage.x_scales + warp() / Shape::kWarpsAcross * Shape::kWarpRows;
+  const float* const weight_scales = stage.weight_scales + warp() % Shape::kWarpsAcross * Shape::kWarpCols;
+  SS_UNROLL
+  for (int i = 0; i < kRowTiles; ++i) {
+    SS_UNROLL
+    for (int j = 0; j < kColTiles; ++j) {
+      SS_UNROLL
+      for (int v = 0; v < kAccumulators; ++v) {
+        const float scale = x_scales[i * kTile + accumulator_row(v)] * weight_scales[j * kTile + accumulator_col(v)];
+        sums[i][j].value[v] += scale * group[i][j].value[v];
+        group[i][j].value[v] = 0.0F;
+      }
+    }
+  }
+}
+
 /// Starts the wgmma of one stage for this warpgroup's sums, 128 columns at a time, as one commit group.
 template <typename Shape, typename Input, int kColTiles>
 SS_DEVICE void begin_step(const std::byte* x, const std::byte* weight, Accumulator<Input> (&sums)[kColTiles]) {
@@ -343,20 +411,24 @@ SS_DEVICE int steps_of(const WeightView& weight) {
 
 /// Multiplies rows of x with the rows of the weight from `first_output` on and calls store(line, output, sums) for every
 /// output of every line; with `in_pairs` only for even outputs, sums[0] and sums[1] being theirs and their right
-/// neighbour's. x: BF16 or int8, [rows, padded_cols of the weight]. Row scales are not applied to the sums.
+/// neighbour's. x: BF16 or int8, [rows, padded_cols of the weight]. Row scales are not applied to the sums. `x_scales`: with
+/// kFp8Group128 those of x's groups, [rows, n_wide_groups(n_cols)], or null; else not read.
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized, typename Rows, typename Store>
-SS_DEVICE void compute_tile(const void* x, const Rows& x_rows, const WeightView& weight, int first_output,
-                            const StepRange& steps, bool in_pairs, const Store& store_sum) {
+SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scales, const Rows& x_rows,
+                            const WeightView& weight, int first_output, const StepRange& steps, bool in_pairs,
+                            const Store& store_sum) {
   using Shape = ShapeOf<kTiles>;
   using Input = std::conditional_t<kQuantized, std::int8_t, Bf16>;
   constexpr bool kScaled = kScalesGroups<kEncoding, kQuantized>;
+  constexpr bool kWide = kHasWideGroups<kEncoding>;
+  static_assert(!kWide || !Shape::kByWarpgroups);
   using Sum = std::conditional_t<kQuantized, QuantizedSum<kEncoding>, float>;
   constexpr int kRowTiles = Shape::kWarpRows / kTile;
   constexpr int kColTiles = Shape::kWarpCols / kTile;
   const WeightView x_view{.values = static_cast<const std::byte*>(x),
                           .row_bytes = std::int64_t{weight.padded_cols} * static_cast<int>(sizeof(Input)),
                           .padded_cols = weight.padded_cols};
-  auto& shared = shared_memory<TileShared<Shape, kScaled>>();
+  auto& shared = shared_memory<TileShared<Shape, StageOf<Shape, kEncoding, kQuantized>>>();
   // Sums of scaled groups are f32, like those of BF16 products.
   Accumulator<std::conditional_t<kScaled, Bf16, Input>> sums[kRowTiles][kColTiles] = {};
   XLoader<Shape, kQuantized> x_loader;
@@ -366,17 +438,25 @@ SS_DEVICE void compute_tile(const void* x, const Rows& x_rows, const WeightView&
   constexpr bool kAllCopied = decltype(x_loader)::kAsync && decltype(weight_loader)::kAsync;
   [[maybe_unused]] constexpr bool kFencesStage = Shape::kByWarpgroups && (kFencesCopies || !kAllCopied);
   const ContiguousRows weight_rows{first_output, weight.n_rows};
+  struct Nothing {
+    SS_DEVICE Nothing(const WeightView&, const ContiguousRows&, const float*, const Rows&) {}
+  };
+  [[maybe_unused]] std::conditional_t<kWide, WideScaleLoader<Shape>, Nothing> wide_loader(weight, weight_rows, x_scales,
+                                                                                          x_rows);
+  [[maybe_unused]] Accumulator<Bf16> group_sums[kWide ? kRowTiles : 1][kWide ? kColTiles : 1] = {};
   const auto fetch = [&](int step) {
     auto& stage = shared.stage[step % Shape::kStages];
     weight_loader.fetch(weight, weight_rows, step, stage.weight);
     x_loader.fetch(x_view, x_rows, step, stage.x);
     if constexpr (kScaled) scale_loader.fetch(weight, weight_rows, step);
+    if constexpr (kWide) wide_loader.fetch(step);
   };
   const auto store = [&](int step) {
     auto& stage = shared.stage[step % Shape::kStages];
     weight_loader.store(stage.weight);
     x_loader.store(stage.x);
     if constexpr (kScaled) scale_loader.store(stage);
+    if constexpr (kWide) wide_loader.store(stage);
   };
   constexpr int kStagesAhead = Shape::kStagesAhead;
   for (int step = steps.begin; step < steps.begin + kStagesAhead; ++step) {
@@ -398,6 +478,10 @@ SS_DEVICE void compute_tile(const void* x, const Rows& x_rows, const WeightView&
       begin_step<Shape>(stage.x, stage.weight, sums[0]);
     } else if constexpr (kScaled) {
       multiply_groups<Shape>(stage, sums);
+    } else if constexpr (kWide) {
+      multiply_step<Shape>(stage.x, stage.weight, group_sums);
+      constexpr int kSteps = WideStage<Shape>::kStepsPerGroup;
+      if (step % kSteps == kSteps - 1 || step + 1 == steps.end) add_wide_group<Shape>(stage, group_sums, sums);
     } else {
       multiply_step<Shape>(stage.x, stage.weight, sums);
     }
@@ -440,7 +524,8 @@ constexpr bool is_sound() {
   return Shape::kStagesAhead >= 1 && Shape::kVecsPerLine * kVecBytes == Shape::kStepBytes &&
          (!Shape::kByWarpgroups ||
           (Shape::kWarpsAcross == 1 && Shape::kWarpRows == kTile && Shape::kWarps % kWarpgroupWarps == 0)) &&
-         sizeof(TileShared<Shape, !Shape::kByWarpgroups>) <= (Shape::kByWarpgroups ? kWarpgroupSharedBytes : 64 << 10);
+         sizeof(TileShared<Shape, std::conditional_t<Shape::kByWarpgroups, TileStage<Shape>, ScaledStage<Shape>>>) <=
+             (Shape::kByWarpgroups ? kWarpgroupSharedBytes : 64 << 10);
 }
 
 /// Host code: selects a kernel instantiation by calling call.template operator()<tiles, encoding, quantized>().
@@ -458,7 +543,11 @@ Result<void> with_tile_kernel(MatmulTiles tiles, WeightEncoding encoding, bool q
       });
     }
     return with_encoding(encoding, [&]<WeightEncoding kEncoding>() -> Result<void> {
-      return call.template operator()<kTiles, kEncoding, false>();
+      if constexpr (kHasWideGroups<kEncoding> && is_large(kTiles)) {
+        return Error{ErrorCode::kInternal, "groups of FP8 in large tiles, whose sums have no place for a scale"};
+      } else {
+        return call.template operator()<kTiles, kEncoding, false>();
+      }
     });
   };
   switch (tiles) {

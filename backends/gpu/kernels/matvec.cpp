@@ -7,7 +7,8 @@
 //   out[m, n] = epilogue(sum_k x[m, k] * norm_weight[k] * weight[n, k] / sqrt(mean_k(x[m, k]^2) + norm_eps))
 //
 // Shapes       x: [rows, K]; weight: [N, K]; out: [rows, N], or [rows, N/2] for gated epilogues; rows <= kMatvecRows
-// Dtypes       x: f32, or with one f32 scale per row int8, or E4M3 numbers as BF16; weight: any encoding; out: f32
+// Dtypes       x: f32, or with one f32 scale per row int8, or with one per row or group E4M3 numbers as BF16; weight: any encoding;
+//              out: f32
 // Accumulator  f32 per lane, then over lanes and warps in a fixed order; int8 by int8 in int32, per row or, with group
 //              scales, per 16 columns and then f32
 // Aliasing     aux may be out
@@ -71,11 +72,11 @@ struct MatvecArguments {
   std::int32_t column_warps_log2;  ///< of the number of warps that share the columns of a row
 };
 
-/// The weight's vectors that a lane has in flight, with their scales.
+/// The weight's vectors that a lane has in flight, with what their groups of columns have.
 template <typename M>
 struct InFlight {
   Chunk chunk[M::kDepth][M::kOutputs];
-  F16 scale[M::kDepth][M::kOutputs];
+  ChunkGroup<M::kEncoding> group[M::kDepth][M::kOutputs];
 };
 
 /// One warp's share of the weight.
@@ -94,17 +95,15 @@ class WeightReader {
 
   /// Asks for one vector per row: those of the warp's `index`-th step. Past the last column they are the last ones again,
   /// which x has zeros for: a load that may not happen would be a branch on AMD, with a wait for the load in it.
-  SS_DEVICE void request(int index, Chunk (&chunks)[M::kOutputs], F16 (&scales)[M::kOutputs]) const {
+  SS_DEVICE void request(int index, Chunk (&chunks)[M::kOutputs],
+                         ChunkGroup<M::kEncoding> (&groups)[M::kOutputs]) const {
     const int wanted = (first_step_ + index * n_apart_) * kWarpSize + lane();
     const int last = (weight_.n_cols - 1) / M::kValues;
     const int chunk = wanted < last ? wanted : last;
     SS_UNROLL
     for (int o = 0; o < M::kOutputs; ++o) {
       chunks[o] = load_chunk(weight_.values + row_[o] * weight_.row_bytes + std::int64_t{chunk} * 16);
-      if constexpr (kHasGroups<M::kEncoding>) {
-        constexpr int kColumns = static_cast<int>(kScaleGroupSize);
-        scales[o] = weight_.group_scales[row_[o] * (weight_.padded_cols / kColumns) + chunk * M::kValues / kColumns];
-      }
+      groups[o].load(weight_, row_[o], chunk * M::kValues);
     }
   }
 
@@ -115,10 +114,10 @@ class WeightReader {
   int n_apart_;
 };
 
-/// Whether x is E4M3 numbers as BF16, with a scale per row.
+/// Whether x is E4M3 numbers as BF16, with a scale per row, or per group of columns where the weight has such groups.
 template <WeightEncoding kEncoding>
 SS_DEVICE bool has_e4m3_inputs(const MatmulArguments& a) {
-  if constexpr (kEncoding == WeightEncoding::kFp8PerRow) return a.x_scales != nullptr;
+  if constexpr (kIsE4m3<kEncoding>) return a.x_scales != nullptr;
   return false;
 }
 
@@ -137,8 +136,9 @@ SS_DEVICE Chunk widened_vec(const Bf16* values) {
   return chunk;
 }
 
-/// Stores the part of x that is n_steps from `first_step` on, by all threads of the block. Zeros past the last column. Where x
-/// is normalized, it is multiplied by the norm's weight, and this thread's squares are added to `squares`.
+/// Stores the part of x that is n_steps from `first_step` on, by all threads of the block. Zeros past the last column. E4M3 numbers
+/// with scales of groups are multiplied by these, which rounds to f32 once. Where x is normalized, it is multiplied by the norm's weight,
+/// and this thread's squares are added to `squares`.
 template <typename M>
 SS_DEVICE void store_x(const MatmulArguments& a, int first_row, int n_rows, int first_step, int n_steps,
                        typename M::Shared& shared, float (&squares)[M::kRows]) {
@@ -154,6 +154,14 @@ SS_DEVICE void store_x(const MatmulArguments& a, int first_row, int n_rows, int 
         if (vec * 16 < a.weight.padded_cols) chunk = load_chunk(a.quantized_x + row * a.weight.padded_cols + vec * 16);
       } else if (has_e4m3_inputs<M::kEncoding>(a)) {
         if (vec * 4 < a.weight.padded_cols) chunk = widened_vec(a.narrow_x + row * a.weight.padded_cols + vec * 4);
+        if constexpr (kHasWideGroups<M::kEncoding>) {
+          if (vec * 4 < a.weight.n_cols) {
+            const int group = vec * 4 / static_cast<int>(kFp8GroupSize);
+            const float scale = a.x_scales[row * n_wide_groups_on_device(a.weight.n_cols) + group];
+            SS_UNROLL
+            for (int j = 0; j < 4; ++j) chunk.word[j] = bits_as<std::uint32_t>(scale * bits_as<float>(chunk.word[j]));
+          }
+        }
       } else {
         float values[4];
         load_activations<4>(a.x + row * a.weight.n_cols, vec * 4, a.weight.n_cols, aligned, values);
@@ -178,15 +186,16 @@ SS_DEVICE void store_x(const MatmulArguments& a, int first_row, int n_rows, int 
 
 /// Values kPart * part to kPart * part + kPart - 1 of a vector of the weight, without their scale: kPart is 4, or 8 of int4.
 template <WeightEncoding kEncoding, int kPart>
-SS_DEVICE void unpack_part(const Chunk& chunk, int part, float* values) {
-  static_assert(kPart == 4 || (kPart == 8 && kEncoding == WeightEncoding::kInt4Group32));
+SS_DEVICE void unpack_part(const Chunk& chunk, [[maybe_unused]] const ChunkGroup<kEncoding>& group, int part,
+                           float* values) {
+  static_assert(kPart == 4 || (kPart == 8 && kIsInt4<kEncoding>));
   if constexpr (kPart == 8) {
-    unpack_int4(chunk.word[part], values);
-  } else if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
-    unpack_half_of_int4(chunk.word[part / 2], part % 2, values);
+    unpack_int4(chunk.word[part], values, group.addends());
+  } else if constexpr (kIsInt4<kEncoding>) {
+    unpack_half_of_int4(chunk.word[part / 2], part % 2, values, group.addends());
   } else if constexpr (kIsInt8<kEncoding>) {
     unpack_int8(chunk.word[part], values);
-  } else if constexpr (kEncoding == WeightEncoding::kFp8PerRow) {
+  } else if constexpr (kIsE4m3<kEncoding>) {
     unpack_e4m3(chunk.word[part], values);
   } else if constexpr (kEncoding == WeightEncoding::kF32) {
     unpack<kEncoding>(chunk, values);
@@ -202,7 +211,8 @@ SS_DEVICE void unpack_part(const Chunk& chunk, int part, float* values) {
 /// sums[o][m] += chunk[o] . x[m], where `step` is the step's place in shared memory.
 template <typename M>
 SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const Chunk (&chunks)[M::kOutputs],
-                             const F16 (&scales)[M::kOutputs], typename M::Sum (&sums)[M::kOutputs][M::kRows]) {
+                             const ChunkGroup<M::kEncoding> (&groups)[M::kOutputs],
+                             typename M::Sum (&sums)[M::kOutputs][M::kRows]) {
   constexpr int kStepVecs = M::kVecs * kWarpSize;
   const auto load_x = [&](int m, int vec) {
     return load_chunk(shared.x + (m * M::kSteps + step) * kStepVecs +
@@ -218,7 +228,7 @@ SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const C
         SS_UNROLL
         for (int i = 0; i < 4; ++i) sum = dot4(chunks[o].word[i], values.word[i], sum);
         if constexpr (kHasGroups<M::kEncoding>) {
-          sums[o][m] += widen(scales[o]) * static_cast<float>(sum);
+          sums[o][m] += groups[o].scale() * static_cast<float>(sum);
         } else {
           sums[o][m] += sum;
         }
@@ -244,13 +254,13 @@ SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const C
       SS_UNROLL
       for (int o = 0; o < M::kOutputs; ++o) {
         float w[kPart];
-        unpack_part<M::kEncoding, kPart>(chunks[o], part, w);
+        unpack_part<M::kEncoding, kPart>(chunks[o], groups[o], part, w);
         SS_UNROLL
         for (int m = 0; m < M::kRows; ++m) {
           float sum = 0.0F;
           SS_UNROLL
           for (int i = 0; i < kPart; ++i) sum += w[i] * x[m][i];
-          if constexpr (kHasGroups<M::kEncoding>) sum *= widen(scales[o]);
+          if constexpr (kHasGroups<M::kEncoding> || kHasWideGroups<M::kEncoding>) sum *= groups[o].scale();
           sums[o][m] += sum;
         }
       }
@@ -265,7 +275,7 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
   typename M::Sum sum = shared.sums[first_warp][o][m];
   for (int w = 1; w < n_warps; ++w) sum += shared.sums[first_warp + w][o][m];
   float scale = kHasRowScales<M::kEncoding> ? a.weight.row_scales[output] : 1.0F;
-  if (has_e4m3_inputs<M::kEncoding>(a)) scale *= a.x_scales[row];
+  if (!kHasWideGroups<M::kEncoding> && has_e4m3_inputs<M::kEncoding>(a)) scale *= a.x_scales[row];
   if constexpr (!M::kQuantized) {
     if (a.norm_weight != nullptr) {
       float squares = 0.0F;
@@ -278,7 +288,7 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
 }
 
 template <WeightEncoding kEncoding, bool kQuantized, int kRows>
-SS_KERNEL_RESIDENT(kWarps, kRows == 1 && kEncoding != WeightEncoding::kInt4Group32 ? 4 : 3)
+SS_KERNEL_RESIDENT(kWarps, kRows == 1 && !kIsInt4<kEncoding> ? 4 : 3)
 matvec_kernel(MatvecArguments arguments) {
   using M = Matvec<kEncoding, kQuantized, kRows>;
   const MatmulArguments& a = arguments.product;
@@ -293,7 +303,7 @@ matvec_kernel(MatvecArguments arguments) {
   const WeightReader<M> reader(a.weight, first_output + of_warp, warp() & (column_warps - 1), column_warps);
   InFlight<M> in_flight;
   SS_UNROLL
-  for (int d = 0; d < M::kDepth; ++d) reader.request(d, in_flight.chunk[d], in_flight.scale[d]);
+  for (int d = 0; d < M::kDepth; ++d) reader.request(d, in_flight.chunk[d], in_flight.group[d]);
 
   typename M::Sum sums[M::kOutputs][kRows];
   SS_UNROLL
@@ -312,8 +322,8 @@ matvec_kernel(MatvecArguments arguments) {
     for (int step = warp() & (column_warps - 1); step < end;) {
       SS_UNROLL
       for (int d = 0; d < M::kDepth; ++d) {
-        if (step < end) multiply_step<M>(shared, step, in_flight.chunk[d], in_flight.scale[d], sums);
-        reader.request(index + d + M::kDepth, in_flight.chunk[d], in_flight.scale[d]);
+        if (step < end) multiply_step<M>(shared, step, in_flight.chunk[d], in_flight.group[d], sums);
+        reader.request(index + d + M::kDepth, in_flight.chunk[d], in_flight.group[d]);
         step += column_warps;
       }
       index += M::kDepth;

@@ -8,7 +8,8 @@
 // Shapes       x: [T, K], in the second product [T, n_top, K]; gate: [n_experts, K]; weights: [n_experts * N, K];
 //              expert, weight, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
 //              bias: [n_experts], in the products [n_experts, N] with gates before ups, or null
-// Dtypes       x: f32, or with one f32 scale per row int8, or E4M3 numbers as BF16; weights: any encoding; expert: int32; out: f32
+// Dtypes       x: f32, or with one f32 scale per row int8, or with one per row or group E4M3 numbers as BF16; weights: any encoding;
+//              expert: int32; out: f32
 // Accumulator  f32; int8 by int8 in int32; the softmax's sum is compensated (Kahan)
 // Aliasing     in the second product aux may be out
 // Alignment    as matvec.cpp
@@ -99,9 +100,14 @@ SS_DEVICE void expert_dots(const GroupedMatmulArguments& a, const std::int64_t (
     const float scale[1] = {a.x_scales[row]};
     dot_quantized_rows<kEncoding, kOutputs, 1>(a.weights, weight_rows, x, scale, sums);
   } else {
-    if constexpr (kEncoding == WeightEncoding::kFp8PerRow) {
+    if constexpr (kIsE4m3<kEncoding>) {
       if (a.x_scales != nullptr) {
         const Bf16* const x[1] = {a.narrow_x + row * a.weights.padded_cols};
+        if constexpr (kHasWideGroups<kEncoding>) {
+          const float* const scales = a.x_scales + row * n_wide_groups_on_device(a.weights.n_cols);
+          dot_rows<kEncoding, kOutputs, 1>(a.weights, weight_rows, x, sums, scales);
+          return;
+        }
         dot_rows<kEncoding, kOutputs, 1>(a.weights, weight_rows, x, sums);
         SS_UNROLL
         for (int o = 0; o < kOutputs; ++o) sums[o][0] *= a.x_scales[row];

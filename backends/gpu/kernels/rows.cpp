@@ -5,10 +5,10 @@
 //   select_rows:    out[r] = x[rows[r]]
 //   quantize_rows:  q[r] = clamp(round-half-even(x[r] / s), +-127),   scales[r] = s = max|x[r]| / 127
 //   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or
-//                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448
+//                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448, or so with an s for every 128 columns
 //
 // Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols]; q and narrowed out: [rows, padded_cols], zero beyond
-//              n_cols; scales: [rows]
+//              n_cols; scales: [rows], or [rows, groups of 128 columns]
 // Dtypes       x, scales: f32; table: any weight encoding; q: int8; narrowed out: BF16 or FP16
 // Accumulator  none but the maximum of |x|, in f32; NaN wins over every number
 // Aliasing     none: outputs are separate buffers
@@ -28,6 +28,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kVecValues = 8;  ///< 16-bit values of one 16-byte store
 constexpr float kF16Max = 65504.0F;
+constexpr float kE4m3Largest = 448.0F;
 
 SS_KERNEL(kThreads) embed_kernel(EmbedArguments a) {
   const int token = block_x();
@@ -49,13 +50,17 @@ SS_KERNEL(kThreads) select_rows_kernel(SelectRowsArguments a) {
   for (int col = thread_x(); col < a.n_cols; col += kThreads) a.out[std::int64_t{row} * a.n_cols + col] = from[col];
 }
 
+/// The larger of two numbers; NaN is the largest.
+SS_DEVICE float worst(float p, float q) {
+  return p > q || p != p ? p : q;
+}
+
 /// max|x[i]|, computed by the whole block, whose shared memory is a BlockScratch<float>. NaN wins over every number.
 SS_DEVICE float max_abs(const float* x, int n_cols) {
   auto& scratch = shared_memory<BlockScratch<float>>();
-  const auto worst = [](float p, float q) { return p > q || p != p ? p : q; };
   float row_max = 0.0F;
   for (int i = thread_x(); i < n_cols; i += kThreads) row_max = worst(fabsf(x[i]), row_max);
-  return reduce_block(row_max, scratch, worst);
+  return reduce_block(row_max, scratch, [](float p, float q) { return worst(p, q); });
 }
 
 /// Whether values can be divided by the scale of their row; else q is 0, and the scale of 0, infinity or NaN decides the product.
@@ -113,7 +118,7 @@ narrow_rows_kernel(NarrowRowsArguments a) {
     factor = 1.0F / scale;
   }
   if constexpr (kTo == NarrowTo::kE4m3) {
-    divisor = max_abs(x, a.n_cols) / 448.0F;
+    divisor = max_abs(x, a.n_cols) / kE4m3Largest;
     if (thread_x() == 0) a.scales[row] = divisor;
     usable = is_usable_scale(divisor);
   }
@@ -134,6 +139,33 @@ narrow_rows_kernel(NarrowRowsArguments a) {
       chunk = narrow_vec(values);
     }
     store_chunk(a.out + std::int64_t{row} * a.padded_cols + vec * kVecValues, chunk);
+  }
+}
+
+/// narrow_rows with NarrowTo::kE4m3Groups.
+SS_KERNEL(kThreads) narrow_groups_kernel(NarrowRowsArguments a) {
+  constexpr int kLanes = static_cast<int>(kFp8GroupSize) / kVecValues;  // of a group
+  static_assert(kWarpSize % kLanes == 0);
+  const int row = block_x();
+  if (row >= *a.n_tokens * a.rows_per_token) return;
+  const float* const x = a.x + std::int64_t{row} * a.n_cols;
+  float* const scales = a.scales + std::int64_t{row} * n_wide_groups_on_device(a.n_cols);
+  for (int first = 0; first * kVecValues < a.padded_cols; first += kThreads) {  // every lane takes part in the shuffles
+    const int vec = first + thread_x();
+    float values[kVecValues];
+    load_activations<kVecValues>(x, vec * kVecValues, a.n_cols, a.n_cols % 4 == 0, values);
+    float largest = 0.0F;
+    SS_UNROLL
+    for (int i = 0; i < kVecValues; ++i) largest = worst(fabsf(values[i]), largest);
+    SS_UNROLL
+    for (int mask = kLanes / 2; mask > 0; mask /= 2) largest = worst(shuffle_xor(largest, mask), largest);
+    const float scale = largest / kE4m3Largest;
+    if (vec % kLanes == 0 && vec * kVecValues < a.n_cols) scales[vec / kLanes] = scale;
+    const bool usable = is_usable_scale(scale);
+    SS_UNROLL
+    for (int i = 0; i < kVecValues; ++i) values[i] = usable ? nearest_e4m3(values[i] / scale) : 0.0F;
+    if (vec * kVecValues >= a.padded_cols) continue;
+    store_chunk(a.out + std::int64_t{row} * a.padded_cols + vec * kVecValues, narrow_vec(values));
   }
 }
 
@@ -161,6 +193,8 @@ Result<void> launch_narrow_rows(const LaunchContext& context, const NarrowRowsAr
     case NarrowTo::kF16:
       return launch(context.stream, "narrow_rows", narrow_rows_kernel<NarrowTo::kF16>,
                     one_block_per_row(max_rows, sizeof(BlockScratch<float>)), arguments);
+    case NarrowTo::kE4m3Groups:
+      return launch(context.stream, "narrow_rows", narrow_groups_kernel, one_block_per_row(max_rows), arguments);
     case NarrowTo::kE4m3:
       break;
   }

@@ -4,7 +4,8 @@
 //
 // Shapes       x: [rows, padded K]; weight: [N, padded K]; out: [rows, N], or [rows, N/2] for gated epilogues;
 //              partial: [n_splits, max_rows, N], for split K
-// Dtypes       x: BF16, or with one f32 scale per row int8 or E4M3 as BF16; weight: any encoding, multiplied as BF16, or as int8; out: f32
+// Dtypes       x: BF16, or with one f32 scale per row int8, or with one per row or group E4M3 as BF16; weight: any encoding, multiplied as
+//              BF16, or as int8; out: f32
 // Accumulator  f32; int8 by int8 in int32, per row or, with group scales, per group and then f32
 // Aliasing     aux may be out
 // Alignment    rows of x and of the weight to 16 bytes
@@ -24,7 +25,9 @@ namespace {
 template <bool kQuantized, typename Sum>
 SS_DEVICE void store_sums(const MatmulArguments& a, int row, int output, const Sum* sums) {
   const auto scaled = [&](int j) {
-    float scale = kQuantized || a.x_scales != nullptr ? a.x_scales[row] : 1.0F;
+    // Scales of wide groups are in the sums.
+    const bool is_scaled = kQuantized || (a.x_scales != nullptr && a.weight.encoding != WeightEncoding::kFp8Group128);
+    float scale = is_scaled ? a.x_scales[row] : 1.0F;
     if (has_row_scales(a.weight.encoding)) scale *= a.weight.row_scales[output + j];
     return static_cast<float>(sums[j]) * scale;
   };
@@ -50,7 +53,7 @@ tiled_matmul_kernel(MatmulArguments a) {
     const int end = begin + a.plan.split_steps < n_steps ? begin + a.plan.split_steps : n_steps;
     const void* const x = kQuantized ? static_cast<const void*>(a.quantized_x) : a.narrow_x;
     compute_tile<kTiles, kEncoding, kQuantized>(
-        x, ContiguousRows{first_row, n_rows}, a.weight, block_y() * Shape::kCols, {begin, end},
+        x, a.x_scales, ContiguousRows{first_row, n_rows}, a.weight, block_y() * Shape::kCols, {begin, end},
         a.plan.n_splits == 1 && is_gated_on_device(a.epilogue), [&](int line, int output, const auto* sums) {
           const int row = first_row + line;
           if (row >= n_rows) return;
@@ -91,7 +94,7 @@ Result<void> launch_for(const LaunchContext& context, const MatmulArguments& arg
                      {.grid = {blocks(arguments.max_rows, Shape::kRows), blocks(arguments.weight.n_rows, Shape::kCols),
                                static_cast<std::uint32_t>(arguments.plan.n_splits)},
                       .threads = static_cast<std::uint32_t>(Shape::kWarps * context.warp_size),
-                      .shared_bytes = sizeof(TileShared<Shape, kScalesGroups<kEncoding, kQuantized>>)},
+                      .shared_bytes = sizeof(TileShared<Shape, StageOf<Shape, kEncoding, kQuantized>>)},
                      arguments));
   if (arguments.plan.n_splits == 1) return {};
   const bool in_pairs = is_gated(arguments.epilogue);

@@ -11,10 +11,20 @@ inline namespace SS_GPU_TARGET {
 template <WeightEncoding kEncoding>
 inline constexpr bool kIsInt8 = kEncoding == WeightEncoding::kInt8PerRow || kEncoding == WeightEncoding::kInt8Group32;
 
-/// Encodings with one scale per group of 32 columns; the others have one per row or none.
 template <WeightEncoding kEncoding>
-inline constexpr bool kHasGroups =
-    kEncoding == WeightEncoding::kInt8Group32 || kEncoding == WeightEncoding::kInt4Group32;
+inline constexpr bool kHasZeros = kEncoding == WeightEncoding::kInt4Group32Zero;
+template <WeightEncoding kEncoding>
+inline constexpr bool kIsInt4 = kEncoding == WeightEncoding::kInt4Group32 || kHasZeros<kEncoding>;
+
+/// Encodings with one scale per group of 32 columns.
+template <WeightEncoding kEncoding>
+inline constexpr bool kHasGroups = kEncoding == WeightEncoding::kInt8Group32 || kIsInt4<kEncoding>;
+
+/// Encodings with one f32 scale per group of 128 columns; the others that have no groups have a scale per row or none.
+template <WeightEncoding kEncoding>
+inline constexpr bool kHasWideGroups = kEncoding == WeightEncoding::kFp8Group128;
+template <WeightEncoding kEncoding>
+inline constexpr bool kIsE4m3 = kEncoding == WeightEncoding::kFp8PerRow || kHasWideGroups<kEncoding>;
 
 /// Encodings with one scale per row.
 template <WeightEncoding kEncoding>
@@ -26,7 +36,7 @@ SS_DEVICE bool has_row_scales(WeightEncoding encoding) {
 
 /// Encodings of one byte per value.
 template <WeightEncoding kEncoding>
-inline constexpr bool kIsByte = kIsInt8<kEncoding> || kEncoding == WeightEncoding::kFp8PerRow;
+inline constexpr bool kIsByte = kIsInt8<kEncoding> || kIsE4m3<kEncoding>;
 
 /// Accumulator of int8 by int8 products over a whole row: int32, or f32 if each group has a scale.
 template <WeightEncoding kEncoding>
@@ -34,14 +44,59 @@ using QuantizedSum = std::conditional_t<kHasGroups<kEncoding>, float, std::int32
 
 /// Values of an encoding per 16 bytes.
 template <WeightEncoding kEncoding>
-inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32           ? 4
-                                    : kIsByte<kEncoding>                        ? 16
-                                    : kEncoding == WeightEncoding::kInt4Group32 ? 32
-                                                                                : 8;
+inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32 ? 4
+                                    : kIsByte<kEncoding>              ? 16
+                                    : kIsInt4<kEncoding>              ? 32
+                                                                      : 8;
 
-/// The values of one 16-byte chunk, without their scale.
+/// n_wide_groups() of kernels.h for device code, which the GPU compilers do not let call it.
+SS_DEVICE int n_wide_groups_on_device(int n_cols) {
+  constexpr int kColumns = static_cast<int>(kFp8GroupSize);
+  return (n_cols + kColumns - 1) / kColumns;
+}
+
+/// What belongs to the group of columns that a 16-byte chunk of a weight lies in, as it is stored: fetched with the chunk, and used
+/// when it is multiplied. Encodings without groups have nothing of it.
 template <WeightEncoding kEncoding>
-SS_DEVICE void unpack(const Chunk& chunk, float* values) {
+struct ChunkGroup {
+  struct Nothing {};
+  std::conditional_t<kHasWideGroups<kEncoding>, float, std::conditional_t<kHasGroups<kEncoding>, F16, Nothing>>
+      stored_scale;
+  std::conditional_t<kHasZeros<kEncoding>, std::uint8_t, Nothing> zero;
+
+  /// That of column `col` of a row, which are inside of the weight.
+  SS_DEVICE void load(const WeightView& weight, std::int64_t row, int col) {
+    constexpr int kColumns = static_cast<int>(kHasWideGroups<kEncoding> ? kFp8GroupSize : kScaleGroupSize);
+    if constexpr (kHasGroups<kEncoding>) {
+      const std::int64_t at = row * (weight.padded_cols / kColumns) + col / kColumns;
+      stored_scale = weight.group_scales[at];
+      if constexpr (kHasZeros<kEncoding>) zero = weight.group_zeros[at];
+    } else if constexpr (kHasWideGroups<kEncoding>) {
+      stored_scale = weight.wide_scales[row * n_wide_groups_on_device(weight.n_cols) + col / kColumns];
+    }
+  }
+  /// 1 where there are no groups.
+  [[nodiscard]] SS_DEVICE float scale() const {
+    if constexpr (kHasGroups<kEncoding>) {
+      return widen(stored_scale);
+    } else if constexpr (kHasWideGroups<kEncoding>) {
+      return stored_scale;
+    } else {
+      return 1.0F;
+    }
+  }
+  [[nodiscard]] SS_DEVICE Int4Addends addends() const {
+    if constexpr (kHasZeros<kEncoding>) {
+      return int4_addends(zero);
+    } else {
+      return {};
+    }
+  }
+};
+
+/// The values of one 16-byte chunk, without their scale. `addends`: those of int4, by its zero point.
+template <WeightEncoding kEncoding>
+SS_DEVICE void unpack(const Chunk& chunk, float* values, [[maybe_unused]] const Int4Addends& addends = {}) {
   SS_UNROLL
   for (int w = 0; w < 4; ++w) {
     const std::uint32_t word = chunk.word[w];
@@ -49,10 +104,10 @@ SS_DEVICE void unpack(const Chunk& chunk, float* values) {
       values[w] = bits_as<float>(word);
     } else if constexpr (kIsInt8<kEncoding>) {
       unpack_int8(word, values + 4 * w);
-    } else if constexpr (kEncoding == WeightEncoding::kFp8PerRow) {
+    } else if constexpr (kIsE4m3<kEncoding>) {
       unpack_e4m3(word, values + 4 * w);
-    } else if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
-      unpack_int4(word, values + 8 * w);
+    } else if constexpr (kIsInt4<kEncoding>) {
+      unpack_int4(word, values + 8 * w, addends);
     } else {
       using Stored = std::conditional_t<kEncoding == WeightEncoding::kBf16, Bf16, F16>;
       values[2 * w] = widen(Stored{static_cast<std::uint16_t>(word)});
@@ -79,20 +134,27 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
       return widen(reinterpret_cast<const F16*>(begin)[col]);
     case WeightEncoding::kInt8PerRow:
       return weight.row_scales[row] * static_cast<float>(reinterpret_cast<const std::int8_t*>(begin)[col]);
-    case WeightEncoding::kInt4Group32: {
+    case WeightEncoding::kInt4Group32:
+    case WeightEncoding::kInt4Group32Zero: {
       const std::uint32_t word = reinterpret_cast<const std::uint32_t*>(begin)[col / 8];
-      const int q = static_cast<int>(word >> (kInt4Shifts >> (col % 8 * 8) & 31U) & 15U) - 8;
+      constexpr int kColumns = static_cast<int>(kScaleGroupSize);
+      const int zero = weight.encoding == WeightEncoding::kInt4Group32
+                           ? kInt4Zero
+                           : weight.group_zeros[row * (weight.padded_cols / kColumns) + col / kColumns];
+      const int q = static_cast<int>(word >> (kInt4Shifts >> (col % 8 * 8) & 31U) & 15U) - zero;
       return group_scale(weight, row, col) * static_cast<float>(q);
     }
     case WeightEncoding::kInt8Group32:
       return group_scale(weight, row, col) * static_cast<float>(reinterpret_cast<const std::int8_t*>(begin)[col]);
-    case WeightEncoding::kFp8PerRow: {
+    case WeightEncoding::kFp8PerRow:
+    case WeightEncoding::kFp8Group128: {
       float values[4];
       unpack_e4m3(static_cast<std::uint32_t>(begin[col]), values);
-      return weight.row_scales[row] * values[0];
+      if (weight.encoding == WeightEncoding::kFp8PerRow) return weight.row_scales[row] * values[0];
+      ChunkGroup<WeightEncoding::kFp8Group128> group;
+      group.load(weight, row, col);
+      return group.scale() * values[0];
     }
-    case WeightEncoding::kFp8Group128:
-    case WeightEncoding::kInt4Group32Zero:
     case WeightEncoding::kMxfp4Group32:
     case WeightEncoding::kQ4K:
     case WeightEncoding::kQ5K:
@@ -126,13 +188,15 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
       return call.template operator()<WeightEncoding::kInt8Group32>();
     case WeightEncoding::kFp8PerRow:
       return call.template operator()<WeightEncoding::kFp8PerRow>();
-    case WeightEncoding::kInt4Group32:
-    case WeightEncoding::kFp8Group128:  // these are refused by Weights::prepare()
+    case WeightEncoding::kFp8Group128:
+      return call.template operator()<WeightEncoding::kFp8Group128>();
     case WeightEncoding::kInt4Group32Zero:
+      return call.template operator()<WeightEncoding::kInt4Group32Zero>();
+    case WeightEncoding::kInt4Group32:
     case WeightEncoding::kMxfp4Group32:
     case WeightEncoding::kQ4K:
     case WeightEncoding::kQ5K:
-    case WeightEncoding::kQ6K:
+    case WeightEncoding::kQ6K:  // these are refused by Weights::prepare()
       break;
   }
   return call.template operator()<WeightEncoding::kInt4Group32>();

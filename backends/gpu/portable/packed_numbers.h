@@ -46,11 +46,10 @@ SS_DEVICE std::uint32_t and_or(std::uint32_t bits, std::uint32_t mask, std::uint
 #endif
 }
 
-/// Both halves of `halves`, multiplied by `factor` and added to `addend`, as f32. All are FP16 numbers, and so must the results be,
-/// without rounding.
-SS_DEVICE void multiply_add_halves(std::uint32_t halves, F16 factor, F16 addend, float& low, float& high) {
+/// Both halves of `halves`, multiplied by `factor` and added to the halves of `addends`, as f32. All are FP16 numbers, and so must the
+/// results be, without rounding.
+SS_DEVICE void multiply_add_halves(std::uint32_t halves, F16 factor, std::uint32_t addends, float& low, float& high) {
   [[maybe_unused]] const std::uint32_t factors = factor.bits * 0x10001U;
-  [[maybe_unused]] const std::uint32_t addends = addend.bits * 0x10001U;
 #if defined(__CUDA_ARCH__)
   std::uint32_t results;
   asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(results) : "r"(halves), "r"(factors), "r"(addends));
@@ -58,13 +57,14 @@ SS_DEVICE void multiply_add_halves(std::uint32_t halves, F16 factor, F16 addend,
   high = widen(F16{static_cast<std::uint16_t>(results >> 16)});
 #elif defined(__HIP_DEVICE_COMPILE__)
   using Half2 = __attribute__((ext_vector_type(2))) _Float16;
-  const auto each = [](F16 number) { return Half2{bits_as<_Float16>(number.bits), bits_as<_Float16>(number.bits)}; };
-  const Half2 results = halves_of<Half2>(halves) * each(factor) + each(addend);
+  const Half2 results = halves_of<Half2>(halves) * bits_as<Half2>(factors) + bits_as<Half2>(addends);
   low = static_cast<float>(results[0]);
   high = static_cast<float>(results[1]);
 #else
-  low = widen(F16{static_cast<std::uint16_t>(halves)}) * widen(factor) + widen(addend);
-  high = widen(F16{static_cast<std::uint16_t>(halves >> 16)}) * widen(factor) + widen(addend);
+  low =
+      widen(F16{static_cast<std::uint16_t>(halves)}) * widen(factor) + widen(F16{static_cast<std::uint16_t>(addends)});
+  high = widen(F16{static_cast<std::uint16_t>(halves >> 16)}) * widen(factor) +
+         widen(F16{static_cast<std::uint16_t>(addends >> 16)});
 #endif
 }
 
@@ -82,23 +82,33 @@ SS_DEVICE void unpack_int8(std::uint32_t word, float* values) {
 #endif
 }
 
-/// The four int4 values of columns 4 * half to 4 * half + 3 of a word, stored as kernels.h's kInt4Shifts says.
-SS_DEVICE void unpack_half_of_int4(std::uint32_t word, int half, float* values) {
+/// What is added to stored int4 codes in FP16, which stand behind 1024 or, those of the upper four bits of a byte, behind 64: minus
+/// that constant and the zero point. Both halves are equal.
+struct Int4Addends {
+  std::uint32_t lower = 0xe408e408U;  ///< -1032: the zero point is kernels.h's kInt4Zero
+  std::uint32_t upper = 0xd480d480U;  ///< -72
+};
+
+/// The addends for a stored zero point, which is in [0, 15].
+SS_DEVICE Int4Addends int4_addends(std::uint32_t zero) {
+  return {.lower = zero * 0x10001U + 0xe400e400U, .upper = zero * 0x100010U + 0xd400d400U};
+}
+
+/// The four int4 values of columns 4 * half to 4 * half + 3 of a word, stored as kernels.h's kInt4Shifts says, less the zero point.
+SS_DEVICE void unpack_half_of_int4(std::uint32_t word, int half, float* values, const Int4Addends& addends = {}) {
   constexpr std::uint32_t k1024 = 0x64006400U;  // two FP16 numbers whose last place is 1
   constexpr F16 kOne{0x3c00};
   constexpr F16 kSixteenth{0x2c00};
-  constexpr F16 kMinus1032{0xe408};
-  constexpr F16 kMinus72{0xd480};
   const std::uint32_t codes = word >> (8 * half);
-  multiply_add_halves(and_or(codes, 0x000f000fU, k1024), kOne, kMinus1032, values[0], values[1]);
+  multiply_add_halves(and_or(codes, 0x000f000fU, k1024), kOne, addends.lower, values[0], values[1]);
   // 1024 + 16 code
-  multiply_add_halves(and_or(codes, 0x00f000f0U, k1024), kSixteenth, kMinus72, values[2], values[3]);
+  multiply_add_halves(and_or(codes, 0x00f000f0U, k1024), kSixteenth, addends.upper, values[2], values[3]);
 }
 
 /// All eight of them.
-SS_DEVICE void unpack_int4(std::uint32_t word, float* values) {
-  unpack_half_of_int4(word, 0, values);
-  unpack_half_of_int4(word, 1, values + 4);
+SS_DEVICE void unpack_int4(std::uint32_t word, float* values, const Int4Addends& addends = {}) {
+  unpack_half_of_int4(word, 0, values, addends);
+  unpack_half_of_int4(word, 1, values + 4, addends);
 }
 
 /// The codes 2 * pair and 2 * pair + 1 of a word, each in the upper byte of a half of the result, whose lower bytes are 0.
@@ -138,8 +148,8 @@ SS_DEVICE void unpack_e4m3(std::uint32_t word, float* values) {
     values[2 * pair + 1] = widen(F16{static_cast<std::uint16_t>(halves >> 16)});
 #else
     constexpr F16 k256{0x5c00};
-    constexpr F16 kMinusZero{0x8000};  // leaves the sign of a zero
-    multiply_add_halves(moved_codes<1>(spread_codes(word, pair)), k256, kMinusZero, values[2 * pair],
+    constexpr std::uint32_t kMinusZeros = 0x80008000U;  // leave the sign of a zero
+    multiply_add_halves(moved_codes<1>(spread_codes(word, pair)), k256, kMinusZeros, values[2 * pair],
                         values[2 * pair + 1]);
 #endif
   }

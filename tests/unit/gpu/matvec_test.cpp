@@ -28,6 +28,8 @@ struct Stored {
   std::vector<std::byte> bytes;
   std::vector<float> row_scales;
   std::vector<F16> group_scales;
+  std::vector<std::uint8_t> group_zeros;
+  std::vector<float> wide_scales;
   std::vector<double> values;  ///< [n_rows, n_cols]
   WeightView view;
 };
@@ -53,6 +55,8 @@ Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, 
     std::uint32_t word = 0;
     for (std::int32_t col = 0; col < padded; ++col) {
       if (col % 32 == 0) stored.group_scales.push_back(to_f16(static_cast<float>(1 + random() % 4) / 128.0F));
+      if (col % 32 == 0) stored.group_zeros.push_back(static_cast<std::uint8_t>(random() % 16));
+      if (col % 128 == 0) stored.wide_scales.push_back(static_cast<float>(1 + random() % 4) / 96.0F);
       const bool is_there = col < n_cols;
       const double group = static_cast<double>(to_float(stored.group_scales.back()));
       double value = 0.0;
@@ -66,16 +70,19 @@ Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, 
       } else if (encoding == WeightEncoding::kF16) {
         append(stored.bytes, to_f16(real).bits);
         value = static_cast<double>(real);
-      } else if (encoding == WeightEncoding::kInt4Group32) {
-        const int q = is_there ? integer(4) : 0;
+      } else if (has_int4_codes(encoding)) {
+        const int zero = encoding == WeightEncoding::kInt4Group32Zero ? stored.group_zeros.back() - 8 : 0;
+        const int q = is_there ? integer(4) : zero;
         // Even columns of a word are in its lower half, odd ones in its upper half.
         word |= static_cast<std::uint32_t>(q + 8) << (col % 8 / 2 * 4 + col % 2 * 16);
         if (col % 8 == 7) append(stored.bytes, std::exchange(word, 0U));
-        value = group * q;
-      } else if (encoding == WeightEncoding::kFp8PerRow) {
+        value = group * (q - zero);
+      } else if (has_fp8_codes(encoding)) {
         const E4m3 number = is_there ? e4m3_number(random) : E4m3{};
         append(stored.bytes, number.bits);
-        value = static_cast<double>(stored.row_scales.back()) * static_cast<double>(secondsource::to_float(number));
+        const float scale =
+            encoding == WeightEncoding::kFp8PerRow ? stored.row_scales.back() : stored.wide_scales.back();
+        value = static_cast<double>(scale) * static_cast<double>(secondsource::to_float(number));
       } else {
         const int q = is_there ? integer(8) : 0;
         append(stored.bytes, static_cast<std::int8_t>(q));
@@ -169,8 +176,9 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
     for (const bool quantized : {false, true}) {
       for (const WeightEncoding encoding :
            {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
-            WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kFp8PerRow}) {
-        const bool is_fp8 = encoding == WeightEncoding::kFp8PerRow;
+            WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kFp8PerRow,
+            WeightEncoding::kInt4Group32Zero, WeightEncoding::kFp8Group128}) {
+        const bool is_fp8 = has_fp8_codes(encoding);
         const bool is_int8 = encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kInt8Group32;
         if (quantized && !is_int8 && !is_fp8) continue;
         for (const Extent extent : {Extent{37, 4200}, Extent{12, 9001}, Extent{3, 640}, Extent{2, 33}}) {
@@ -187,13 +195,20 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
           weight.view.values = copy_of(weight.bytes);
           weight.view.row_scales = copy_of(weight.row_scales);
           weight.view.group_scales = copy_of(weight.group_scales);
+          weight.view.group_zeros = copy_of(weight.group_zeros);
+          weight.view.wide_scales = copy_of(weight.wide_scales);
           const auto n_cols = static_cast<std::size_t>(extent.n_cols);
           const auto padded = static_cast<std::size_t>(weight.view.padded_cols);
           std::vector<float> x(static_cast<std::size_t>(n_x) * n_cols);
           std::vector<std::int8_t> q(static_cast<std::size_t>(n_x) * padded);
           std::vector<Bf16> narrow(q.size());
-          const float scale = 1.0F / 64.0F;
+          // One for each row of x, or for each of its groups.
+          const std::size_t scale_cols = encoding == WeightEncoding::kFp8Group128 ? 128 : n_cols;
+          const std::size_t n_scales = (n_cols + scale_cols - 1) / scale_cols;
+          std::vector<float> x_scales(static_cast<std::size_t>(n_x) * n_scales);
+          for (float& scale : x_scales) scale = static_cast<float>(1 + random() % 4) / 96.0F;
           for (std::size_t i = 0; i < x.size(); ++i) {
+            const float scale = x_scales[i / n_cols * n_scales + i % n_cols / scale_cols];
             const std::size_t at = i / n_cols * padded + i % n_cols;
             if (is_fp8) {
               const float drawn = secondsource::to_float(e4m3_number(random));
@@ -210,7 +225,7 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
           arguments.x = copy_of(x);
           if (quantized && is_int8) arguments.quantized_x = copy_of(q);
           if (quantized && is_fp8) arguments.narrow_x = copy_of(narrow);
-          if (quantized) arguments.x_scales = copy_of(std::vector<float>(static_cast<std::size_t>(n_x), scale));
+          if (quantized) arguments.x_scales = copy_of(x_scales);
           arguments.weight = weight.view;
           const std::size_t n_out = static_cast<std::size_t>(n_x) * static_cast<std::size_t>(extent.n_rows);
           arguments.out = copy_of(std::vector<float>(n_out));

@@ -30,6 +30,12 @@ TEST_CASE("every int4 and int8 code has its value in f32, wherever in a word it 
       float half[4];
       unpack_half_of_int4(word, col / 4, half);
       CHECK(half[col % 4] == static_cast<float>(q));
+      for (int zero = 0; zero < 16; ++zero) {
+        unpack_int4(word, values, int4_addends(static_cast<std::uint32_t>(zero)));
+        CHECK(values[col] == static_cast<float>(q + kInt4Zero - zero));
+        unpack_half_of_int4(word, col / 4, half, int4_addends(static_cast<std::uint32_t>(zero)));
+        CHECK(half[col % 4] == static_cast<float>(q + kInt4Zero - zero));
+      }
     }
   }
   for (int q = -128; q < 128; ++q) {
