@@ -96,7 +96,7 @@ struct ChunkGroup {
 
 /// The values of one 16-byte chunk, without their scale. `addends`: those of int4, by its zero point.
 template <WeightEncoding kEncoding>
-SS_DEVICE void unpack(const Chunk& chunk, float* values, [[maybe_unused]] const Int4Addends& addends = {}) {
+SS_DEVICE void unpack(const Chunk& chunk, float* values, [[maybe_unused]] Int4Addends addends = {}) {
   SS_UNROLL
   for (int w = 0; w < 4; ++w) {
     const std::uint32_t word = chunk.word[w];

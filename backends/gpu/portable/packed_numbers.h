@@ -57,7 +57,8 @@ SS_DEVICE void multiply_add_halves(std::uint32_t halves, F16 factor, std::uint32
   high = widen(F16{static_cast<std::uint16_t>(results >> 16)});
 #elif defined(__HIP_DEVICE_COMPILE__)
   using Half2 = __attribute__((ext_vector_type(2))) _Float16;
-  const Half2 results = halves_of<Half2>(halves) * bits_as<Half2>(factors) + bits_as<Half2>(addends);
+  const Half2 results =
+      halves_of<Half2>(halves) * __builtin_bit_cast(Half2, factors) + __builtin_bit_cast(Half2, addends);
   low = static_cast<float>(results[0]);
   high = static_cast<float>(results[1]);
 #else
@@ -95,7 +96,7 @@ SS_DEVICE Int4Addends int4_addends(std::uint32_t zero) {
 }
 
 /// The four int4 values of columns 4 * half to 4 * half + 3 of a word, stored as kernels.h's kInt4Shifts says, less the zero point.
-SS_DEVICE void unpack_half_of_int4(std::uint32_t word, int half, float* values, const Int4Addends& addends = {}) {
+SS_DEVICE void unpack_half_of_int4(std::uint32_t word, int half, float* values, Int4Addends addends = {}) {
   constexpr std::uint32_t k1024 = 0x64006400U;  // two FP16 numbers whose last place is 1
   constexpr F16 kOne{0x3c00};
   constexpr F16 kSixteenth{0x2c00};
@@ -106,7 +107,7 @@ SS_DEVICE void unpack_half_of_int4(std::uint32_t word, int half, float* values, 
 }
 
 /// All eight of them.
-SS_DEVICE void unpack_int4(std::uint32_t word, float* values, const Int4Addends& addends = {}) {
+SS_DEVICE void unpack_int4(std::uint32_t word, float* values, Int4Addends addends = {}) {
   unpack_half_of_int4(word, 0, values, addends);
   unpack_half_of_int4(word, 1, values + 4, addends);
 }
