@@ -5,10 +5,13 @@
 A tiny Llama is quantized here, with the least code of every type among the codes, and written as its publishers do. `bundle create`
 must keep exactly these codes, scales and zero points; the values that bundles/recipes/published.py reads must be those of this file's own
 arithmetic; expect.py computes the expected outputs from them, and every backend of the host that takes the encoding must give
-these tokens. Ends with 77 where a package is missing.
+these tokens; so must the GPU kernels, on the CPU, where SECONDSOURCE_MODULES names the folder with the module gpu-shim (backends/gpu).
+Ends with 77 where a package is missing.
 """
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +35,8 @@ import gguf_models_test
 import published
 import tiny_models
 
+MODULE_FOLDERS = [Path(folder) for folder in os.environ.get("SECONDSOURCE_MODULES", "").split(":") if folder]
+HAS_SHIM = any((folder / "libsecondsource-gpu-shim.so").exists() for folder in MODULE_FOLDERS)
 PROMPTS = ROOT / "bundles/tiny-mixtral/prompts"
 MODEL = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4,
          "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 512, "max_position_embeddings": 1024}
@@ -208,7 +213,7 @@ def check_codes(bundle: Path, name: str, codes: torch.Tensor, scales: torch.Tens
 
 
 def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, torch.Tensor], others: str, *options: str) -> None:
-    """`values`: of every tensor, computed here; `options`: of backends."""
+    """`values`: of every tensor, computed here; `options`: of backends, for a model that the GPU backends do not take."""
     found = published.load_values(bundle / "model.safetensors")
     expect(found.keys() == values.keys(), f"{variant}: names: {found.keys() ^ values.keys()}")
     for name, tensor in values.items():
@@ -218,12 +223,18 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
     asked = f"{variant}{others}"
     run(sys.executable, ROOT / "bundles/recipes/expect.py", "--model", bundle, "--variants", asked)
     run(program, "bundle", "verify", bundle)
-    # oneDNN 2 has no FP8 products, and no mixtures of experts.
-    backends = "reference,cpu" if "fp8" in variant or "mxfp4" in variant else "reference,cpu,onednn"
-    table = run(program, "check", bundle, "--suite", "full", "--variant", asked, "--backend", backends, *options)
+    backends = ["reference", "cpu"]
+    if "fp8" not in variant and "mxfp4" not in variant:  # oneDNN 2 has no FP8 products, and no mixtures of experts, as gpt-oss is one
+        backends.append("onednn")
+    # The GPU backends decline MXFP4 and K-quants.
+    with_shim = HAS_SHIM and not options and "mxfp4" not in variant and not re.search(r"q\d_k", variant)
+    if with_shim:
+        backends.append("gpu-shim")
+    table = run(program, "check", bundle, "--suite", "full", "--variant", asked, "--backend", ",".join(backends), *options)
     rows = [line.split() for line in table.splitlines() if " PASSED " in line]
     passed = {row[0] for row in rows if row[1] == variant}
-    expect({"reference", "cpu"} <= passed, f"{variant}: expected the tokens of reference and cpu to pass:\n{table}")
+    expected = {"reference", "cpu"} | ({"gpu-shim"} if with_shim else set())
+    expect(expected <= passed, f"{variant}: expected the tokens of {', '.join(sorted(expected))} to pass:\n{table}")
     print(f"{bundle.name.removesuffix('-bundle')}: {', '.join(sorted(passed))} passed")
 
 
