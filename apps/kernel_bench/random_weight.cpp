@@ -87,7 +87,7 @@ Result<void> RandomWeight::read_rows(std::int64_t first_row, std::int64_t n_rows
   }
   std::ranges::fill(scales, scale_);
   if (has_k_blocks(encoding_)) {
-    // Scales up to four times that of int8 beside whole numbers up to 63, and minima that make the mean of q4_k nearly 0.
+    // The whole numbers of the parts of a block are 16 to 23; minima of 7.5 or 15.5 scales make the mean of q4_k and q5_k nearly 0.
     const bool has_minima = has_k_minima(encoding_);
     const auto n_floats = static_cast<std::size_t>(k_block_floats(encoding_));
     for (std::size_t i = 0; i < scales.size(); ++i) {

@@ -47,6 +47,7 @@ float number_at(const StoredTensor& tensor, std::int64_t index) {
 }
 
 bool has_numbers(const StoredTensor& tensor) {
+  if (tensor.published) return false;  // its values are codes, and it has no bytes of its own
   const auto dtype = tensor.info.dtype;
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
 }

@@ -49,7 +49,9 @@ Shape with_columns(const Shape& shape, std::int64_t n_cols) {
 std::optional<WeightEncoding> encoding_of_types(const Variant& variant, std::string_view codes, std::string_view scales,
                                                 bool has_zeros) {
   using enum WeightEncoding;
-  if (codes == "U8" && scales == "U8" && !has_zeros && variant.group == kScaleGroupSize) return kMxfp4Group32;
+  // Files of GGUF may mix types, whichever their variant is named for.
+  const bool may_have_e2m1 = variant.matmul == kMxfp4Group32 || variant.name.starts_with("gguf-");
+  if (codes == "U8" && scales == "U8" && !has_zeros && may_have_e2m1) return kMxfp4Group32;
   if (codes == "U8" && scales == "F16") return has_zeros ? kInt4Group32Zero : kInt4Group32;
   if (has_zeros) return std::nullopt;
   if (codes == "I8" && scales == "F16") return kInt8Group32;
@@ -202,7 +204,7 @@ Result<void> PublishedWeight::read_blocks(std::int64_t n_cols, std::int64_t firs
   const auto block_bytes = static_cast<std::size_t>(k_block_bytes(form.encoding));
   const auto n_blocks = static_cast<std::size_t>(n_cols / kKBlockSize);
   SS_TRY(const std::vector<std::byte> stored, stored_rows(codes, first_row, n_rows, n_blocks * block_bytes));
-  const std::size_t n_floats = floats.size() / (n_blocks * static_cast<std::size_t>(n_rows));
+  const auto n_floats = static_cast<std::size_t>(k_block_floats(form.encoding));
   const std::size_t n_units = has_k_minima(form.encoding) ? 2 : 1;
   for (std::size_t block = 0; block < n_blocks * static_cast<std::size_t>(n_rows); ++block) {
     const std::span<float> of_block = floats.subspan(block * n_floats, n_floats);
@@ -337,7 +339,8 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     const auto scales = tensors.find(base + std::string(kScalesEnding));
     const auto zeros = tensors.find(base + std::string(kZerosEnding));
     const TensorInfo& info = codes->second.info;
-    if (scales == tensors.end()) return refuse(info, "scales beside codes");
+    // Blocks of K-quants, which were joined before, are no scales.
+    if (scales == tensors.end() || scales->second.published) return refuse(info, "scales beside codes");
     const TensorInfo& of_scales = scales->second.info;
     const bool has_zeros = zeros != tensors.end();
     if (has_zeros != (known->matmul == WeightEncoding::kInt4Group32Zero)) {

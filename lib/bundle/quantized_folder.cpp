@@ -107,6 +107,13 @@ class QuantizedModel {
   static Result<QuantizedModel> open(const fs::path& folder, const CheckpointScheme& scheme, ModelConfig config) {
     QuantizedModel model;
     SS_TRY(model.store_, TensorStore::open(folder));
+    if (const std::string& kept = model.store_.published_variant(); !kept.empty()) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format(
+              "{}: expected weights as {} stores them, which its quantization_config says, found a bundle's codes of {}",
+              folder.string(), scheme.description, printable(kept))};
+    }
     SS_TRY_VOID(name_tensors_as_the_model(folder.string(), config, model.store_));
     model.specs_ = model_tensors(config);
     for (const TensorSpec& spec : model.specs_) {

@@ -139,6 +139,8 @@ Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedFo
   std::vector<std::byte> scales;  // they follow all codes, and zero points follow them
   std::vector<std::byte> zeros;
   std::int64_t n_rows = 0;
+  const Shape rows = shape_of_rows(form, (*specs_)[tensor].shape);
+  const auto n_values = static_cast<std::size_t>(rows.extent(rows.rank() - 1));  // of each row
   const auto append_bytes = [](std::span<const std::int8_t> values, std::vector<std::byte>& to) {
     const auto bytes = std::as_bytes(values);
     to.insert(to.end(), bytes.begin(), bytes.end());
@@ -158,7 +160,7 @@ Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedFo
       SS_TRY_VOID(weights.write(codes));
       codes.clear();
     }
-    return advance(row.codes.size());
+    return advance(n_values);
   }));
   SS_TRY_VOID(weights.write(codes));
   SS_TRY_VOID(weights.write(scales));

@@ -319,12 +319,14 @@ class PublishedColumns final : public WeightSource {
   PublishedColumns(StoredTensor tensor, const ColumnView& view, WeightEncoding encoding)
       : first_row_(view.matrix * tensor.info.shape.extent(tensor.info.shape.rank() - 1) + view.first_column),
         step_(view.step),
+        n_columns_(view.n_columns),
         n_inputs_(view.n_inputs),
         encoding_(encoding),
         rows_(std::move(tensor), encoding, view.n_inputs) {}
 
   Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
                          std::span<float> scales) const override {
+    SS_CHECK(first_row >= 0 && n_rows >= 0 && n_rows <= n_columns_ - first_row, "rows outside the view");
     if (step_ == 1) return rows_.read(first_row_ + first_row, n_rows, values, scales);
     const std::size_t row_bytes = static_cast<std::size_t>(n_inputs_) * transfer_bytes_per_value(encoding_);
     const auto n_scales = static_cast<std::size_t>(scales_per_row(encoding_, n_inputs_));
@@ -339,6 +341,7 @@ class PublishedColumns final : public WeightSource {
  private:
   std::int64_t first_row_;
   std::int64_t step_;
+  std::int64_t n_columns_;
   std::int64_t n_inputs_;
   WeightEncoding encoding_;
   CodedRows rows_;

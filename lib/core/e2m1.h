@@ -1,7 +1,7 @@
 #pragma once
 // The numbers of MXFP4 as stored (OCP Microscaling Formats specification, revision 1.0): E2M1 has a sign, two bits of exponent with
 // bias 1 and one of mantissa, no infinities and no NaN; E8M0 is a power of two by its exponent with bias 127, and one NaN. Every
-// E2M1 number and half of its magnitude are exact in FP16, BF16 and f32; every E8M0 number is exact in f32, the least one as a
+// E2M1 number is exact in FP16, BF16 and f32, and twice of it is a whole number; every E8M0 number is exact in f32, the least one as a
 // subnormal.
 
 #include <array>
@@ -42,7 +42,7 @@ struct E8m0 {
 }
 
 /// The code of a power of two from 2^-127 to 2^127: its exponent. Of any other number, that of the power of two at or below its
-/// magnitude; infinities and NaN become the NaN.
+/// magnitude, but at least 2^-127; infinities and NaN become the NaN.
 [[nodiscard]] constexpr E8m0 to_e8m0(float value) {
   return E8m0{static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(value) >> 23 & 0xffU)};
 }

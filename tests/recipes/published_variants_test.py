@@ -308,6 +308,8 @@ def q6_k(weight: torch.Tensor) -> np.ndarray:
 
 def blocks_of(name: str, weight: torch.Tensor, kind: str) -> tuple[np.ndarray, gguf.GGMLQuantizationType]:
     """All matrices in one type, or those that llama.cpp's Q4_K_M and Q5_K_M have in Q6_K in that. The package gguf makes no K-quants."""
+    if kind == "Q6_K":
+        return q6_k(weight), gguf.GGMLQuantizationType.Q6_K
     if kind not in ("Q4_K", "Q5_K"):
         return gguf.quantize(weight.float().numpy(), gguf.GGMLQuantizationType[kind]), gguf.GGMLQuantizationType[kind]
     if any(part in name for part in ("v_proj", "down_proj", "lm_head")):
@@ -475,7 +477,7 @@ def main() -> int:
         tiny_models.write_model(gpt_oss, "gpt_oss-published")
         deepseek = scratch / "deepseek"
         tiny_models.write_model(deepseek, "deepseek_v3")
-        for variant in sys.argv[2:] or [*CHECKPOINTS, "mxfp4", "deepseek", "Q4_0", "Q8_0", "Q4_K", "Q5_K"]:
+        for variant in sys.argv[2:] or [*CHECKPOINTS, "mxfp4", "deepseek", "Q4_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]:
             if variant == "deepseek":
                 # Random weights with latents and experts magnify every rounding: a cache in BF16 changes as much here as in `fp8`.
                 check_checkpoint(program, deepseek, scratch, "fp8-block128", "--backend-option", "cpu:kv=f32")

@@ -24,7 +24,7 @@ inline void fill_row_kernels(KernelTable& table) {
   table.products[int(Product::kFp8Group)] = {ActType::kF32,          4, kFp8GroupColumns, kRowBlock, multiply_fp8_group,
                                              "matmul_fp8g128_f32acc"};
   table.unpack[int(Product::kFp8Group)] = {Product::kF32, fp8_group_tile_to_f32};
-  // A weight less its minimum is no small whole number, which BF16 would hold.
+  // In q4_k and q5_k a weight less its minimum is no small whole number, which BF16 would hold; those of q6_k would be.
   table.products[int(Product::kQ4K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q4KBlock>,
                                         "matmul_q4k_f32acc"};
   table.products[int(Product::kQ6K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q6KBlock>,

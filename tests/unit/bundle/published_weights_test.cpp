@@ -202,6 +202,9 @@ TEST_CASE("published codes that do not fit each other are refused") {
   refused("gptq-int4-g64", {good, scales}, "scales of [2, 32]");
   refused("gptq-int4-g32", {good, codes({2, 2}, DType::kF32, "m.scales")}, "codes U8, I8 or F8_E4M3");
   refused("gptq-int4-g32", {codes({64}, DType::kU8), scales}, "codes U8, I8 or F8_E4M3");
+  refused("gptq-int4-g32", {good, codes({2, 2}, DType::kU8, "m.scales")}, "codes U8, I8 or F8_E4M3");
+  refused("gguf-q8_0", {codes({1, 256, 32}, DType::kI8), codes({1, 1, 144}, DType::kU8, "m.scales.transposed.q4_k")},
+          "scales beside codes");
   refused("gptq-int4-g32", {good, scales, codes({2, 64}, DType::kBf16, "m")}, "its values and its codes");
   const Part zeros = codes({2, 2}, DType::kI8, "m.zeros");
   refused("gptq-int4-g32", {good, scales, zeros}, "no zero points in gptq-int4-g32");

@@ -148,6 +148,17 @@ TEST_CASE("why codes are not kept, and that a checkpoint's runtimes quantize act
   CHECK(notes.lines[0].find("q_proj.weight has zero points of codes of 8 bits") != std::string::npos);
 }
 
+TEST_CASE("a bundle's codes are not read as the weights that a quantization_config announces") {
+  const test::ScratchFolder scratch;
+  const fs::path folder = scratch.path() / "codes";
+  REQUIRE_OK(create(checkpoints() / "mxfp4", folder));
+  const auto announced = read_file(checkpoints() / "mxfp4" / "config.json");
+  REQUIRE_OK(announced);
+  REQUIRE_OK(write_file(folder / "config.json", *announced));
+  fs::remove(folder / "manifest.yaml");
+  CHECK_ERROR(create(folder, scratch.path() / "out"), ErrorCode::kInvalidInput, "found a bundle's codes of mxfp4");
+}
+
 /// One of the checkpoints in a folder of its own, to be changed.
 class ChangedCheckpoint {
  public:
