@@ -288,17 +288,20 @@ void parts_of_k_block(WeightEncoding encoding, const std::byte* block, std::span
   }
   if (!has_minima) {
     floats[0] = half_at(block, 208);
+    const std::span<float> scales = floats.subspan(1);
     for (int part = 0; part < 16; ++part) {
-      floats[static_cast<std::size_t>(1 + part)] = static_cast<float>(signed_at(block, 192 + part));
+      scales[static_cast<std::size_t>(part)] = static_cast<float>(signed_at(block, 192 + part));
     }
     return;
   }
   floats[0] = half_at(block, 0);
   floats[1] = half_at(block, 2);
+  const std::span<float> scales = floats.subspan(2, 8);
+  const std::span<float> minima = floats.subspan(10);
   for (int part = 0; part < 8; ++part) {
     const ScaleAndLeast whole = whole_parts_of_k(block + 4, part);
-    floats[static_cast<std::size_t>(2 + part)] = whole.scale;
-    floats[static_cast<std::size_t>(10 + part)] = whole.least;
+    scales[static_cast<std::size_t>(part)] = whole.scale;
+    minima[static_cast<std::size_t>(part)] = whole.least;
   }
 }
 
