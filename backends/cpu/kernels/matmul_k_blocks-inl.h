@@ -5,7 +5,8 @@
 //   w[n, k] = (d * s[k / 16]) * q[n, k]                         q6_k
 //
 // The products d * s and dmin * m are exact in f32, and each weight is rounded to f32 once, as ggml dequantizes it, so that the values
-// have the same bits, but for the sign of a zero in q6_k. a: [k][n_rows] f32. Tiles: blocks as kernel_table.h lays them out, 32-byte aligned at the tile's start only. c:
+// have the same bits, but for the sign of a zero in q6_k. a: [k][n_rows] f32. Tiles: blocks as kernel_table.h lays them out, 32-byte
+// aligned at the tile's start only. c:
 // [n_rows, 16 * n_tiles] f32, overlapping neither. Everything is accumulated in f32.
 
 #include "cpu/kernels/matmul_groups-inl.h"
