@@ -7,9 +7,10 @@
 //   int4  [k / 32][4 x 8 columns x 16 rows of nibbles, 16 FP16 scales]
 //   int4-zp  [k / 32][as int4, then 16 zero points in int8]
 //   mxfp4 [k / 32][nibbles as in int4, 16 scales in E8M0]
-//   q4_k  [k / 256][8 groups of 32 columns: nibbles as in int4, 16 scales, 16 minima in int8; 16 FP16 units of each]
-//   q5_k  [k / 256][as q4_k, with 32 columns x 16 rows of one bit behind the nibbles of a group]
-//   q6_k  [k / 256][8 groups: nibbles, 2 x 16 columns x 16 rows of two bits, 2 x 16 scales in int8; 16 FP16 units]
+//   q4_k  [k / 256][8 groups of 32 columns, each: nibbles as in int4, 16 scales and 16 minima in int8], and after the groups the 16
+//         FP16 numbers d and the 16 dmin by which the scales and the minima of a row are multiplied
+//   q5_k  as q4_k; after the nibbles of a group comes the fifth bit of its 32 columns x 16 rows
+//   q6_k  [k / 256][8 groups, each: nibbles, two bits of 2 x 16 columns x 16 rows, 2 x 16 scales in int8], then 16 FP16 numbers d
 //   fp8-g128 [k / 128][32][16][4], after each group of 128 columns its 16 f32 scales
 //
 // Columns are padded with zeros to whole vecs or groups, rows to whole tiles. Gate and up of a gated layer alternate tile

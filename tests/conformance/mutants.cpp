@@ -1,13 +1,12 @@
 #include "conformance/mutants.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
-#include <functional>
 #include <numbers>
 #include <utility>
 
+#include "conformance/mutant_weights.h"
 #include "core/e4m3.h"
 #include "core/half.h"
 #include "reference/backend.h"
@@ -502,146 +501,6 @@ class MutantKernels final : public ReferenceKernels {
   Bug bug_;
 };
 
-/// Returns rows with the scales of neighbouring rows exchanged.
-class SwappedScales final : public WeightSource {
- public:
-  explicit SwappedScales(std::shared_ptr<const WeightSource> inner) : inner_(std::move(inner)) {}
-  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
-                         std::span<float> scales) const override {
-    SS_TRY_VOID(inner_->read_rows(first_row, n_rows, values, scales));
-    const auto per_row = static_cast<std::ptrdiff_t>(scales.size()) / n_rows;
-    for (std::int64_t row = 0; row + 1 < n_rows; row += 2) {
-      std::swap_ranges(scales.begin() + row * per_row, scales.begin() + (row + 1) * per_row,
-                       scales.begin() + (row + 1) * per_row);
-    }
-    return {};
-  }
-
- private:
-  std::shared_ptr<const WeightSource> inner_;
-};
-
-/// Returns rows with each group's scale in the place of the next one.
-class ShiftedScales final : public WeightSource {
- public:
-  explicit ShiftedScales(std::shared_ptr<const WeightSource> inner) : inner_(std::move(inner)) {}
-  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
-                         std::span<float> scales) const override {
-    SS_TRY_VOID(inner_->read_rows(first_row, n_rows, values, scales));
-    const std::size_t per_row = scales.size() / static_cast<std::size_t>(n_rows);
-    for (std::size_t at = 0; at < scales.size(); at += per_row) {
-      const std::span<float> row = scales.subspan(at, per_row);
-      std::rotate(row.begin(), row.end() - 1, row.end());
-    }
-    return {};
-  }
-
- private:
-  std::shared_ptr<const WeightSource> inner_;
-};
-
-/// A source with zero points, of which those of each row are changed.
-class ChangedZeros final : public WeightSource {
- public:
-  ChangedZeros(std::shared_ptr<const WeightSource> inner, std::int64_t n_cols, Bug bug)
-      : inner_(std::move(inner)),
-        n_groups_(static_cast<std::size_t>(scales_per_row(WeightEncoding::kInt4Group32Zero, n_cols) / 2)),
-        bug_(bug) {}
-  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
-                         std::span<float> scales) const override {
-    SS_TRY_VOID(inner_->read_rows(first_row, n_rows, values, scales));
-    for (std::size_t at = n_groups_; at < scales.size(); at += 2 * n_groups_) {
-      const std::span<float> zeros = scales.subspan(at, n_groups_);
-      if (bug_ == Bug::kZeroPointsIgnored) std::ranges::fill(zeros, 0.0F);
-      if (bug_ == Bug::kZeroPointsOffByOne) std::rotate(zeros.begin(), zeros.end() - 1, zeros.end());
-      if (bug_ == Bug::kZeroPointsAdded) std::ranges::transform(zeros, zeros.begin(), std::negate());
-    }
-    return {};
-  }
-
- private:
-  std::shared_ptr<const WeightSource> inner_;
-  std::size_t n_groups_;
-  Bug bug_;
-};
-
-/// A source in E4M3 without its subnormal numbers.
-class FlushedCodes final : public WeightSource {
- public:
-  explicit FlushedCodes(std::shared_ptr<const WeightSource> inner) : inner_(std::move(inner)) {}
-  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
-                         std::span<float> scales) const override {
-    SS_TRY_VOID(inner_->read_rows(first_row, n_rows, values, scales));
-    std::ranges::replace_if(
-        values, [](std::byte code) { return (code & std::byte{0x7f}) < std::byte{8}; }, std::byte{0});
-    return {};
-  }
-
- private:
-  std::shared_ptr<const WeightSource> inner_;
-};
-
-/// A source in MXFP4, of whose codes some are changed.
-class ChangedE2m1 final : public WeightSource {
- public:
-  ChangedE2m1(std::shared_ptr<const WeightSource> inner, Bug bug) : inner_(std::move(inner)), bug_(bug) {}
-  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
-                         std::span<float> scales) const override {
-    SS_TRY_VOID(inner_->read_rows(first_row, n_rows, values, scales));
-    // The codes of 0, 1, 2, 3, 4, 4, 6 and 6: whole numbers that E2M1 has or has nearly.
-    constexpr std::array<std::uint8_t, 8> kWhole = {0, 2, 4, 5, 6, 6, 7, 7};
-    for (std::byte& value : values) {
-      const auto magnitude = static_cast<std::uint8_t>(value & std::byte{7});
-      std::uint8_t changed = magnitude;
-      if (bug_ == Bug::kMxfp4CodesTakenForIntegers) changed = kWhole[magnitude];
-      if (bug_ == Bug::kMxfp4SubnormalDropped && magnitude == 1) changed = 0;
-      value = (value & std::byte{8}) | static_cast<std::byte>(changed);
-    }
-    return {};
-  }
-
- private:
-  std::shared_ptr<const WeightSource> inner_;
-  Bug bug_;
-};
-
-/// A source in K-quants, whose scales of parts or minima are changed in each block.
-class ChangedKBlocks final : public WeightSource {
- public:
-  ChangedKBlocks(std::shared_ptr<const WeightSource> inner, WeightEncoding encoding, Bug bug)
-      : inner_(std::move(inner)), encoding_(encoding), bug_(bug) {}
-  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
-                         std::span<float> scales) const override {
-    SS_TRY_VOID(inner_->read_rows(first_row, n_rows, values, scales));
-    const auto n_floats = static_cast<std::size_t>(k_block_floats(encoding_));
-    for (std::size_t at = 0; at < scales.size(); at += n_floats) {
-      const std::span<float> of_parts =
-          scales.subspan(at + (has_k_minima(encoding_) ? 2 : 1), has_k_minima(encoding_) ? 8 : 16);
-      if (!has_k_minima(encoding_)) {
-        if (bug_ == Bug::kQ6KScalesOffByOne) std::rotate(of_parts.begin(), of_parts.end() - 1, of_parts.end());
-        if (bug_ == Bug::kQ6KScalesOfPairs) {
-          for (std::size_t part = 0; part < of_parts.size(); part += 2) of_parts[part + 1] = of_parts[part];
-        }
-        continue;
-      }
-      if (bug_ == Bug::kQ5KHighBitsLost) {
-        for (std::byte& code : values) code &= std::byte{15};
-        return {};
-      }
-      const std::span<float> minima = scales.subspan(at + 10, 8);
-      if (bug_ == Bug::kQ4KMinimaIgnored) std::ranges::fill(minima, 0.0F);
-      if (bug_ == Bug::kQ4KMinimaOffByOne) std::rotate(minima.begin(), minima.end() - 1, minima.end());
-      if (bug_ == Bug::kQ4KScalesOffByOne) std::rotate(of_parts.begin(), of_parts.end() - 1, of_parts.end());
-    }
-    return {};
-  }
-
- private:
-  std::shared_ptr<const WeightSource> inner_;
-  WeightEncoding encoding_;
-  Bug bug_;
-};
-
 /// Changes the batches that submit() gets.
 class MutantStep final : public Step {
  public:
@@ -685,32 +544,7 @@ class MutantBackend final : public ReferenceBackend {
   }
 
   Result<WeightId> prepare_weight(const WeightSpec& spec) override {
-    WeightSpec changed = spec;
-    if (bug_ == Bug::kSwappedScaleRows) {
-      for (WeightPart& part : changed.parts) part.source = std::make_shared<SwappedScales>(part.source);
-    }
-    if ((bug_ == Bug::kInt8GroupOffByOne && spec.encoding == WeightEncoding::kInt8Group32) ||
-        (bug_ == Bug::kInt4GroupOffByOne && spec.encoding == WeightEncoding::kInt4Group32) ||
-        (bug_ == Bug::kMxfp4GroupOffByOne && spec.encoding == WeightEncoding::kMxfp4Group32) ||
-        (bug_ == Bug::kFp8GroupOffByOne && spec.encoding == WeightEncoding::kFp8Group128)) {
-      for (WeightPart& part : changed.parts) part.source = std::make_shared<ShiftedScales>(part.source);
-    }
-    if (spec.encoding == WeightEncoding::kInt4Group32Zero) {
-      for (WeightPart& part : changed.parts) {
-        part.source = std::make_shared<ChangedZeros>(part.source, spec.n_cols, bug_);
-      }
-    }
-    if (has_k_blocks(spec.encoding)) {
-      for (WeightPart& part : changed.parts) {
-        part.source = std::make_shared<ChangedKBlocks>(part.source, spec.encoding, bug_);
-      }
-    }
-    if (spec.encoding == WeightEncoding::kMxfp4Group32) {
-      for (WeightPart& part : changed.parts) part.source = std::make_shared<ChangedE2m1>(part.source, bug_);
-    }
-    if (bug_ == Bug::kFp8WeightsFlushed && spec.encoding == WeightEncoding::kFp8PerRow) {
-      for (WeightPart& part : changed.parts) part.source = std::make_shared<FlushedCodes>(part.source);
-    }
+    WeightSpec changed = with_changed_rows(spec, bug_);
     if (bug_ == Bug::kGateAndUpSwapped && spec.join == Join::kInterleaveGateUp) {
       for (std::size_t i = 0; i + 1 < changed.parts.size(); i += 2) std::swap(changed.parts[i], changed.parts[i + 1]);
     }

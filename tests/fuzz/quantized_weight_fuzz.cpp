@@ -48,7 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         weight->read_row(row, values);
         if (!form) continue;
         if (form->is_transposed) {
-          // A row has one input of all outputs of an expert.
+          // A row holds the weights of one input for every output of an expert; a coded row holds those of one output.
           for (std::size_t output = 0; output < values.size(); ++output) {
             weight->read_coded_row(row / 32 * 32 + static_cast<std::int64_t>(output), *form, {codes, scales, {}});
             const E2m1 code{static_cast<std::uint8_t>(codes[static_cast<std::size_t>(row % 32)])};

@@ -51,6 +51,18 @@ TEST_CASE(
   CHECK(asked.fallback.find("tiles=wgmma128x128: sums of warpgroups take no scales") == 0);
 }
 
+TEST_CASE("FP8 in blocks is never multiplied by large tiles, with or without quantized activations") {
+  for (const ActQuant act : {ActQuant::kNone, ActQuant::kFp8PerGroup128}) {
+    const OpGroup chosen = group_of_product(WeightEncoding::kFp8Group128, act, std::nullopt);
+    CHECK(chosen.fallback.empty());
+    for (const MatmulTiles tiles : {MatmulTiles::kWgmma128x128, MatmulTiles::k128x128}) {
+      const OpGroup asked = group_of_product(WeightEncoding::kFp8Group128, act, tiles);
+      CHECK(asked.kernel == chosen.kernel);
+      CHECK(asked.fallback.find("sums of ") != std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("other products get the tiles that were asked for") {
   for (const auto& [encoding, act] : {std::pair{WeightEncoding::kInt8Group32, ActQuant::kNone},
                                       std::pair{WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow}}) {

@@ -1,6 +1,6 @@
 #pragma once
-// Matmul of int4 and mxfp4 weights with AMX's BF16 instruction, for more rows than digits are good for (matmul_amx_digits-inl.h) and up
-// to 16:
+// Matmul of int4 and mxfp4 weights with AMX's BF16 instruction, for at most 16 rows. For few rows matmul_amx_digits-inl.h is faster; the
+// number of rows from which this kernel is chosen was measured (isa_amx.cpp):
 //
 //   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k],   groups of 32 columns
 //

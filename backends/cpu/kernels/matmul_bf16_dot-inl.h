@@ -1,8 +1,8 @@
 #pragma once
 // Matmul of BF16, int8, int8-g32, int4, int4-zp, mxfp4 and fp8 weights and BF16 activations with the AVX-512 instruction vdpbf16ps,
 // which adds the two exact products of a pair of BF16 to each f32 lane. int8, int4, E4M3 and E2M1 values, and int4 less a zero point,
-// are exact in BF16, so apart from the accumulation in f32 only the activations are rounded. Formulas, shapes and aliasing: matmul-inl.h,
-// matmul_groups-inl.h.
+// are exact in BF16. Only the activations are rounded, to BF16, and the sums, which are f32. matmul-inl.h and matmul_groups-inl.h state
+// the formulas, the shapes and what may overlap.
 
 #ifndef SS_CPU_ISA  // opened by itself: target-inl.h
 #define SS_CPU_ISA avx512_bf16

@@ -1,8 +1,10 @@
 #pragma once
 // Unpacking::unpack to f32 tiles [k][16], for matmuls of many rows:
 //
-//   out[k * 16 + r] = scale * w[r, k],   exact in f32; w less the zero point; scale: the group's for int8-g32, int4, int4-zp
-//   and mxfp4, else 1
+//   out[k * 16 + r] = scale * w[r, k],   exact in f32
+//
+// Here w is the code, in int4-zp less its group's zero point. The scale is that of the group in int8-g32, int4, int4-zp and mxfp4; it is
+// 1 in the other types; where these have a scale for each row, the sums are multiplied by it.
 //
 // The f32 scales of fp8-g128 make products of 28 bits, which are rounded to f32.
 //

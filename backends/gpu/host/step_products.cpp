@@ -128,8 +128,8 @@ std::string StepProducts::why_other_tiles(const WeightView& weight, ActQuant act
   const std::optional<MatmulTiles> tiles = shared_.options.tiles;
   if (!tiles || !is_large(*tiles) || may_have_large_tiles(weight, act)) return "";
   return fmt::format("tiles={}: {}", to_string(*tiles),
-                     by_warpgroups(*tiles) ? "sums of warpgroups take no scales of groups with quantized activations"
-                                           : "groups with quantized activations need the registers of smaller tiles");
+                     by_warpgroups(*tiles) ? "sums of warpgroups take no scales of groups"
+                                           : "sums of groups need the registers of smaller tiles");
 }
 
 ProductScratch StepProducts::own_scratch(const Matmul& op) const {

@@ -4,7 +4,8 @@
 //   second product  out[t] = aux[t] + sum_j share[t, j] * (x[t, j] W_e^T + bias_e)
 //
 // Shapes       x: [T, padded K], in the second product [T, n_top, padded K]; weights: [n_experts * N, padded K];
-//              bias: [n_experts, N] with gates before ups, or null; expert, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
+//              bias: [n_experts, N] with gates before ups, or null; expert, share: [T, n_top];
+//              out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
 //              partial: [T, n_top, N], in the second product
 // Dtypes       x: BF16, or with one f32 scale per row int8, or with one per row or group E4M3 as BF16; weights: any encoding;
 //              expert: int32; out: f32

@@ -5,7 +5,7 @@
 //   select_rows:    out[r] = x[rows[r]]
 //   quantize_rows:  q[r] = clamp(round-half-even(x[r] / s), +-127),   scales[r] = s = max|x[r]| / 127
 //   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or
-//                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448, or so with an s for every 128 columns
+//                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448; kE4m3Groups has such an s for every 128 columns
 //
 // Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols]; q and narrowed out: [rows, padded_cols], zero beyond
 //              n_cols; scales: [rows], or [rows, groups of 128 columns]
