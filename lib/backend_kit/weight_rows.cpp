@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backend/check_graph.h"
+#include "backend/k_blocks.h"
 #include "core/check.h"
 #include "core/e2m1.h"
 #include "core/e4m3.h"
@@ -69,23 +70,6 @@ Result<void> read_weight_rows(const WeightSpec& spec, std::int64_t first_row, st
   return {};
 }
 
-namespace {
-
-/// The values of kKBlockSize codes, with one rounding of each difference in q4_k and q5_k.
-void decode_k_block(WeightEncoding encoding, const std::byte* codes, std::span<const float> floats,
-                    std::span<float> out) {
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const auto code = static_cast<float>(load<std::int8_t>(codes, i));
-    if (has_k_minima(encoding)) {
-      out[i] = floats[0] * floats[2 + i / 32] * code - floats[1] * floats[10 + i / 32];
-    } else {
-      out[i] = floats[0] * floats[1 + i / 16] * code;
-    }
-  }
-}
-
-}  // namespace
-
 void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const WeightRows& rows, std::span<float> out) {
   const auto n = static_cast<std::size_t>(rows.n_rows * n_cols);
   SS_CHECK(out.size() == n, "decode_weight_rows: output size");
@@ -133,7 +117,8 @@ void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const Weig
       for (std::size_t first = 0; first < n; first += kKBlockSize) {
         const auto floats = static_cast<std::size_t>(k_block_floats(encoding));
         const auto of_block = rows.scales.subspan(first / kKBlockSize * floats, floats);
-        decode_k_block(encoding, bytes + first, of_block, out.subspan(first, kKBlockSize));
+        values_of_k_block(encoding, rows.values.subspan(first).first<kKBlockSize>(), of_block,
+                          out.subspan(first).first<kKBlockSize>());
       }
       return;
     case WeightEncoding::kMxfp4Group32: {

@@ -30,9 +30,6 @@ float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block,
 /// block has 144, 176 or 210 bytes, `floats` k_block_floats() elements.
 void parts_of_k_block(WeightEncoding encoding, const std::byte* block, std::span<std::byte, kKBlockSize> codes,
                       std::span<float> floats);
-/// Writes the values of these parts, with the bits of the dequantization.
-void values_of_k_block(WeightEncoding encoding, std::span<const std::byte, kKBlockSize> codes,
-                       std::span<const float> floats, std::span<float, kKBlockSize> values);
 /// The encoding of the codes of Q4_0, Q8_0 and MXFP4, and of the blocks of Q4_K, Q5_K and Q6_K; nullopt for any other format.
 [[nodiscard]] std::optional<WeightEncoding> encoding_of_codes(const GgufBlockFormat& format);
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/k_blocks.h"
 #include "bundle/gguf_blocks.h"
 #include "bundle/variant.h"
 #include "core/check.h"
