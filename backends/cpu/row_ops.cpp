@@ -139,6 +139,7 @@ void RowOpRunner::enlarge_queries(const QueryGrowth& growth, std::int32_t positi
 
 Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPool& cache) {
   const MatrixView<float> qkv = frame.value(op.qkv);
+  const MatrixView<float> v = frame.value(op.v.value_or(op.qkv));
   const MatrixView<float> q_out = frame.value(op.q_out);
   SS_TRY_VOID(check_slots(frame.batch.kv_slots, cache));
   const RopeSpec& rope = frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))];
@@ -176,7 +177,7 @@ Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPo
       enlarge_queries(rope.query_growth, frame.batch.positions[static_cast<std::size_t>(t)], q_out.row(t));
       const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
       if (slot < 0) continue;  // a padding row
-      const float* const values = row + (op.heads.n_heads + op.heads.n_kv_heads) * head_dim;
+      const float* const values = v.row(t).last(static_cast<std::size_t>(op.heads.n_kv_heads * head_dim)).data();
       const float* const keys = normalized(row + op.heads.n_heads * head_dim, op.heads.n_kv_heads, op.k_norm);
       for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {
         rotate(keys + head * head_dim, key.data());

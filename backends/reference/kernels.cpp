@@ -117,6 +117,7 @@ Result<void> ReferenceKernels::run(const RmsNorm& op, const HostFrame& frame) {
 
 Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame) {
   const MatrixView<float> qkv = frame.value(op.qkv);
+  const MatrixView<float> v = frame.value(op.v.value_or(op.qkv));
   const MatrixView<float> q_out = frame.value(op.q_out);
   const RopeSpec& rope = frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))];
   const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
@@ -151,7 +152,7 @@ Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame)
     }
     std::ranges::copy(row.subspan(q.size(), kv_width), keys.begin());
     transform(keys, op.k_norm);
-    const std::span<const float> values = row.subspan(q.size() + kv_width, kv_width);
+    const std::span<const float> values = v.row(t).last(kv_width);
     for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {
       const std::size_t at = static_cast<std::size_t>(head) * head_dim;
       const auto store = [&](std::span<const float> exact, std::span<float> stored) {

@@ -61,6 +61,26 @@ struct Layer {
   Attention attend;
 };
 
+/// What a layer has beyond the plain form.
+struct LayerForm {
+  bool has_sinks = false;
+  /// The values of tokens are a value of their own.
+  bool values_apart = false;
+};
+
+/// What RopeAppend reads: random q, k and v, joined or with v apart.
+struct Projections {
+  ValueId qkv;
+  std::optional<ValueId> v = {};
+};
+
+Projections add_projections(CaseBuilder& b, const HeadShape& heads, bool values_apart, float deviation) {
+  const std::int32_t n_joined = heads.n_heads + (values_apart ? 1 : 2) * heads.n_kv_heads;
+  Projections projections{b.input(n_joined * heads.head_dim, kIds, deviation)};
+  if (values_apart) projections.v = b.input(heads.n_kv_heads * heads.head_dim, kIds, deviation);
+  return projections;
+}
+
 /// Periods so short that every case with a few tokens has queries of several sizes.
 QueryGrowth pick_growth(Dice& dice) {
   return {.beta = dice.one_of({0.1F, 0.3F, 1.0F}), .period = dice.one_of<std::int32_t>({1, 3, 16, 4096})};
@@ -96,13 +116,13 @@ Attention add_latent_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t 
 }
 
 Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, const Windows& windows = kNarrowWindows,
-                bool has_sinks = false) {
+                const LayerForm& form = {}) {
   b.result.cache_is_rounded_once = true;
   if (heads.latent_dim > 0) return {.attend = add_latent_layer(b, heads, layer, windows)};
-  const ValueId qkv = b.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, 1.2F);
+  const auto [qkv, v] = add_projections(b, heads, form.values_apart, 1.2F);
   const RopeId rope = b.rope(heads.head_dim, b.dice.one_of({1.0F, 1.0F, 1.2F}));
   const ValueId q = b.value(heads.n_heads * heads.head_dim);
-  RopeAppend append{.qkv = qkv, .q_out = q, .layer = layer, .heads = heads, .rope = rope, .q_norm = {}, .k_norm = {}};
+  RopeAppend append{.qkv = qkv, .v = v, .q_out = q, .layer = layer, .heads = heads, .rope = rope};
   if (b.dice.chance(0.4)) {
     append.q_norm = b.vector(heads.head_dim, 1.0F, 0.3F);
     append.k_norm = b.vector(heads.head_dim, 1.0F, 0.3F);
@@ -115,19 +135,19 @@ Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, cons
   if (b.dice.chance(0.25)) attend.softcap = 2.0F;
   if (b.dice.chance(windows.chance)) attend.window = b.dice.one_of(windows.sizes);
   // From sinks that are lost among the scores to some that take nearly all of the softmax.
-  if (has_sinks) attend.sinks = b.vector(heads.n_heads, 1.0F, 4.0F);
+  if (form.has_sinks) attend.sinks = b.vector(heads.n_heads, 1.0F, 4.0F);
   b.add(attend, "attention");
   return {append.q_norm.has_value(), attend};
 }
 
 /// Sequences of different lengths, then steps that mix prefill chunks with single decode tokens.
-Case ragged_case(CaseBuilder b, const HeadShape& heads, bool has_sinks = false) {
+Case ragged_case(CaseBuilder b, const HeadShape& heads, const LayerForm& form = {}) {
   const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({4, 16, 16, 32});
   b.result.kv = cache_of(heads, 2, page_tokens);
   b.result.n_pages = 1200 / page_tokens;
   const bool dirty = b.dice.chance(0.7);
   if (dirty) dirty_cache(b, heads);
-  const Layer layer = add_layer(b, heads, b.dice.between(0, 1), kNarrowWindows, has_sinks);
+  const Layer layer = add_layer(b, heads, b.dice.between(0, 1), kNarrowWindows, form);
 
   Sequences sequences(b.dice, b.result.n_pages, page_tokens, 3);
   const std::int32_t n_sequences = b.dice.between(1, 5);
@@ -176,7 +196,7 @@ std::int32_t add_fill_graph(CaseBuilder& b, const HeadShape& heads) {
 /// Fills a sequence's cache to `length` without attention. Each following step has `chunks` tokens of this sequence and
 /// a few tokens of another one.
 Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::initializer_list<std::int32_t> chunks,
-               const Windows& windows = kNarrowWindows, bool has_sinks = false) {
+               const Windows& windows = kNarrowWindows, const LayerForm& form = {}) {
   constexpr std::int32_t kPageTokens = 16;
   b.result.kv = cache_of(heads, 1, kPageTokens);
   b.result.n_pages = ceil_divide(length + 200, kPageTokens) + 4;
@@ -192,7 +212,7 @@ Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::
     action.graph = fill_graph;
     action.compare = false;
   }
-  const Layer layer = add_layer(b, heads, 0, windows, has_sinks);
+  const Layer layer = add_layer(b, heads, 0, windows, form);
   const std::int32_t other = sequences.add();
   for (const std::int32_t n_tokens : chunks) {
     BatchStorage batch;
@@ -217,6 +237,8 @@ struct RopeForm {
   NormOver norm_over = NormOver::kHead;
   /// Queries are larger at later positions.
   bool grows = false;
+  /// The values of tokens are a value of their own.
+  bool values_apart = false;
 };
 
 Case rope_append_case(CaseBuilder b, const RopeForm& form) {
@@ -226,8 +248,9 @@ Case rope_append_case(CaseBuilder b, const RopeForm& form) {
   b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};
   const std::int32_t n_tokens = b.dice.between(1, 40);
   b.result.n_pages = ceil_divide(n_tokens, page_tokens) + 3;
-  const ValueId qkv = b.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds);
+  const auto [qkv, v] = add_projections(b, heads, form.values_apart, 1.0F);
   RopeAppend op{.qkv = qkv,
+                .v = v,
                 .q_out = b.value(heads.n_heads * heads.head_dim),
                 .layer = b.dice.between(0, 1),
                 .heads = heads,
@@ -280,6 +303,18 @@ Case make_query_growth_case(std::uint64_t seed) {
   return rope_append_case(CaseBuilder("query_growth", seed), {.grows = true});
 }
 
+Case make_values_apart_case(std::uint64_t seed) {
+  CaseBuilder b("rope_values_apart", seed);
+  const NormOver norm_over = b.dice.chance(0.25) ? NormOver::kAllHeads : NormOver::kHead;
+  return rope_append_case(std::move(b), {.norm_over = norm_over, .values_apart = true});
+}
+
+Case make_attention_values_apart_case(std::uint64_t seed) {
+  CaseBuilder b("attention_values_apart", seed);
+  const HeadShape heads = pick_heads(b.dice);
+  return ragged_case(std::move(b), heads, {.values_apart = true});
+}
+
 Case make_attention_case(std::uint64_t seed) {
   CaseBuilder b("attention", seed);
   const HeadShape heads = pick_heads(b.dice);
@@ -300,10 +335,10 @@ Case make_sinks_case(std::uint64_t seed) {
   // Long ones are cut along the cache, and the sink must join the sum of all parts once.
   const bool is_long = b.dice.chance(0.15);
   const HeadShape heads = pick_heads(b.dice);
-  if (!is_long) return ragged_case(std::move(b), heads, true);
+  if (!is_long) return ragged_case(std::move(b), heads, {.has_sinks = true});
   const std::int32_t length = b.dice.between(1500, 2500);
   return long_case(std::move(b), {.n_heads = b.dice.between(2, 4), .n_kv_heads = 1, .head_dim = 64}, length, {1, 7},
-                   kNarrowWindows, true);
+                   kNarrowWindows, {.has_sinks = true});
 }
 
 Case make_long_attention_case(std::uint64_t seed) {

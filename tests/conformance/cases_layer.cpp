@@ -314,6 +314,8 @@ std::span<const Family> families() {
       {"matmul_fp8_g128", make_fp8_group_matmul_case, 40},
       {"grouped_matmul_fp8_g128", make_fp8_group_mixture_case, 12},
       {"not_finite_fp8_g128", make_not_finite_fp8_group_case, 20},
+      {"rope_values_apart", make_values_apart_case, 30},
+      {"attention_values_apart", make_attention_values_apart_case, 20},
   };
   return kFamilies;
 }

@@ -172,6 +172,7 @@ class MutantKernels final : public ReferenceKernels {
     if (bug_ == Bug::kNormWeightsOfFirstHead && op.norm_over == NormOver::kAllHeads) {
       return run_with_weights_of_first_head(op, frame);
     }
+    if (bug_ == Bug::kValuesFromEndOfQkv && op.v) return run_with_keys_as_values(op, frame);
     RopeAppend changed = op;
     ChangedFrame other(frame);
     if (bug_ == Bug::kRopeOffByOne) {
@@ -458,6 +459,19 @@ class MutantKernels final : public ReferenceKernels {
     return done;
   }
 
+  /// Where q, k and v are joined, the values of a token are the last columns. Without v these are its keys.
+  Result<void> run_with_keys_as_values(const RopeAppend& op, const HostFrame& frame) {
+    const MatrixView<float> qkv = frame.value(op.qkv);
+    const MatrixView<float> v = frame.value(*op.v);
+    const std::vector<float> exact(v.data(), v.data() + v.rows() * v.cols());
+    for (std::int64_t t = 0; t < v.rows(); ++t) {
+      std::ranges::copy(qkv.row(t).last(static_cast<std::size_t>(v.cols())), v.row(t).begin());
+    }
+    const Result<void> done = ReferenceKernels::run(op, frame);
+    std::ranges::copy(exact, v.data());
+    return done;
+  }
+
   void swap_values_of_first_pages(std::int32_t layer, const HostFrame& frame) {
     KvPool& cache = pool(frame);
     const std::int32_t page_tokens = cache.spec().page_tokens;
@@ -687,6 +701,8 @@ std::span<const Mutant> mutants() {
       {Bug::kQ6KScalesOffByOne, "scales of neighbouring parts of Q6_K exchanged", "matmul_q6_k grouped_matmul_q6_k"},
       {Bug::kQ6KScalesOfPairs, "one scale for two parts of Q6_K", "matmul_q6_k grouped_matmul_q6_k"},
       {Bug::kMxfp4SubnormalDropped, "the subnormal E2M1 number taken for zero", "matmul_mxfp4 grouped_matmul_mxfp4"},
+      {Bug::kValuesFromEndOfQkv, "values of their own read from the end of qkv",
+       "rope_values_apart attention_values_apart"},
   };
   return kMutants;
 }

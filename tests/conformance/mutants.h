@@ -93,6 +93,7 @@ enum class Bug : std::uint8_t {
   kQ5KHighBitsLost,
   kQ6KScalesOffByOne,
   kQ6KScalesOfPairs,
+  kValuesFromEndOfQkv,
 };
 
 struct Mutant {

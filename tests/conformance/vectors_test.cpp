@@ -128,7 +128,16 @@ void check_matmul(const json& c) {
   check_close(observed(outputs, op.out), floats(c, "out"));
 }
 
-void check_attention(const json& c) {
+/// Columns [first, end) of a matrix with `n_cols`.
+std::vector<float> columns(const std::vector<float>& matrix, std::int64_t n_cols, std::int64_t first,
+                           std::int64_t end) {
+  std::vector<float> cut;
+  for (auto row = matrix.begin(); row != matrix.end(); row += n_cols) cut.insert(cut.end(), row + first, row + end);
+  return cut;
+}
+
+/// With q, k and v joined, or with v as a value of its own.
+void check_attention(const json& c, bool values_apart) {
   CaseBuilder b("vector", 1);
   const HeadShape heads{number(c, "n_heads"), number(c, "n_kv_heads"), number(c, "head_dim")};
   b.graph().ropes.push_back(
@@ -136,10 +145,15 @@ void check_attention(const json& c) {
   if (c.contains("query_period")) {
     b.graph().ropes.back().query_growth = {c.at("query_beta").get<float>(), number(c, "query_period")};
   }
-  RopeAppend append{.qkv = add_input(b, floats(c, "qkv"), (heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim),
-                    .q_out = b.value(heads.n_heads * heads.head_dim),
-                    .heads = heads,
-                    .rope = RopeId{0}};
+  const std::int32_t n_rotated = (heads.n_heads + heads.n_kv_heads) * heads.head_dim;
+  const std::int32_t n_all = n_rotated + heads.n_kv_heads * heads.head_dim;
+  const std::vector<float> qkv = floats(c, "qkv");
+  RopeAppend append{
+      .qkv = values_apart ? add_input(b, columns(qkv, n_all, 0, n_rotated), n_rotated) : add_input(b, qkv, n_all),
+      .q_out = b.value(heads.n_heads * heads.head_dim),
+      .heads = heads,
+      .rope = RopeId{0}};
+  if (values_apart) append.v = add_input(b, columns(qkv, n_all, n_rotated, n_all), n_all - n_rotated);
   if (c.contains("q_norm")) {
     append.q_norm = add_vector(b, floats(c, "q_norm"));
     append.k_norm = add_vector(b, floats(c, "k_norm"));
@@ -327,7 +341,8 @@ TEST_CASE("the reference gives what PyTorch gives") {
     INFO("case " << index++ << ": " << kind);
     if (kind == "rms_norm") check_rms_norm(c);
     if (kind == "matmul") check_matmul(c);
-    if (kind == "attention") check_attention(c);
+    if (kind == "attention") check_attention(c, false);
+    if (kind == "attention") check_attention(c, true);
     if (kind == "mixture") check_mixture(c);
     if (kind == "latent") check_latent(c);
     if (kind == "groups") check_groups(c);

@@ -42,8 +42,11 @@ StepLaunch LaunchBinder::operator()(const RmsNorm& op) const {
 
 StepLaunch LaunchBinder::operator()(const RopeAppend& op) const {
   const auto rope = static_cast<std::size_t>(index_of(op.rope));
+  const ValueId v = op.v.value_or(op.qkv);  // in whose rows the v heads are last
+  const std::int32_t v_cols = op.heads.n_kv_heads * op.heads.head_dim;
   return bound(shared.kernels.rope_append, {.batch = upload.view(),
                                             .qkv = values.address(op.qkv),
+                                            .v = values.address(v) + (values.desc(v).cols - v_cols),
                                             .q_out = values.address(op.q_out),
                                             .kv = pool.view(op.layer),
                                             .inv_freq = inv_freqs[rope]->as<float>(),
@@ -55,6 +58,8 @@ StepLaunch LaunchBinder::operator()(const RopeAppend& op) const {
                                             .query_period = graph.ropes[rope].query_growth.period,
                                             .norm_eps = op.norm_eps,
                                             .n_heads = op.heads.n_heads,
+                                            .qkv_stride = values.desc(op.qkv).cols,
+                                            .v_stride = values.desc(v).cols,
                                             .max_rows = values.max_rows_of(op.qkv)});
 }
 

@@ -238,7 +238,8 @@ struct FinishProductArguments {
 /// op.h's RopeAppend. Norm weights may be null.
 struct RopeAppendArguments {
   BatchView batch;
-  const float* qkv;
+  const float* qkv;  ///< q heads, then k heads, of the first token
+  const float* v;    ///< v heads of the first token: behind its k heads, or of a value of their own
   float* q_out;
   KvView kv;
   const float* inv_freq;
@@ -250,6 +251,8 @@ struct RopeAppendArguments {
   std::int32_t query_period;  ///< 0: queries do not grow
   float norm_eps;
   std::int32_t n_heads;
+  std::int32_t qkv_stride;  ///< values from one token to the next
+  std::int32_t v_stride;
   std::int32_t max_rows;
 };
 

@@ -6,13 +6,14 @@
 //   out[i] = x[i] c - x[i + head_dim/2] s,   out[i + head_dim/2] = x[i + head_dim/2] c + x[i] s
 //   With query_period > 0, q_out is out * (1 + query_beta * ln(1 + floor(position / query_period))).
 //
-// Shapes       qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q, k, v heads; q_out: [T, n_heads * head_dim];
+// Shapes       qkv: rows of (n_heads + n_kv_heads) * head_dim = q, k heads, qkv_stride apart; v: rows of n_kv_heads * head_dim,
+//              v_stride apart, which may be the ends of longer rows of qkv; q_out: [T, n_heads * head_dim];
 //              inv_freq: [head_dim / 2]; q_norm, k_norm: null, [head_dim], or over all heads [n_heads * head_dim] and
 //              [n_kv_heads * head_dim];
 //              KV cache: [n_pages, n_kv_heads, page_tokens, head_dim]
 // Dtypes       f32; KV cache: BF16, rounded to nearest even
 // Accumulator  f32, for the norm's sum of squares
-// Aliasing     none: q_out and the cache are separate from qkv
+// Aliasing     none: q_out and the cache are separate from qkv and v
 // Alignment    that of the types
 // Source       op.h's RopeSpec, which follows Hugging Face: the product position * inv_freq is rounded to f32
 
@@ -42,9 +43,10 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
   const int head_dim = a.kv.head_dim;
   const int head = block_y() * n_warps() + warp();  // q heads, then k heads, then v heads
   if (token >= *a.batch.n_tokens || head >= a.n_heads + 2 * n_kv_heads) return;
-  const float* const x = a.qkv + (std::int64_t{token} * (a.n_heads + 2 * n_kv_heads) + head) * head_dim;
   const bool is_query = head < a.n_heads;
   const bool is_value = head >= a.n_heads + n_kv_heads;
+  const float* const x = is_value ? a.v + std::int64_t{token} * a.v_stride + (head - a.n_heads - n_kv_heads) * head_dim
+                                  : a.qkv + std::int64_t{token} * a.qkv_stride + head * head_dim;
 
   const int slot = a.batch.kv_slots[token];
   Bf16* cached = nullptr;

@@ -1,5 +1,6 @@
 #include "backend/check_graph.h"
 #include "backend/check_kv.h"
+#include "backend/op_access.h"
 #include "backend_kit/workspace_plan.h"
 #include "support/catch.h"
 #include "support/result.h"
@@ -54,6 +55,82 @@ TEST_CASE("a small transformer is accepted") {
   REQUIRE_OK(check_graph(example.graph));
   REQUIRE_OK(check_graph_weights(example.graph, example.weights));
   REQUIRE_OK(check_graph_cache(example.graph, {.n_layers = 1, .n_kv_heads = 1, .head_dim = 4}));
+}
+
+/// The same with the values of tokens as value 6, of a product of its own: qkv has 2 + 1 heads of 4.
+struct ExampleWithValuesApart : ExampleGraph {
+  ExampleWithValuesApart() {
+    graph.values[2].cols = 12;
+    graph.values.push_back({.cols = 4});
+    op<RopeAppend>(3).v = ValueId{6};
+    graph.ops.insert(graph.ops.begin() + 3, Matmul{.x = ValueId{1}, .weight = WeightId{4}, .out = ValueId{6}});
+    graph.labels.insert(graph.labels.begin() + 3, "v");
+    weights[2].n_rows = 12;
+    weights.push_back(weights[2]);
+    weights[4].name = "v";
+    weights[4].n_rows = 4;
+  }
+};
+
+TEST_CASE("the values of tokens may be a value of their own, which RopeAppend reads") {
+  ExampleWithValuesApart example;
+  REQUIRE_OK(check_graph(example.graph));
+  REQUIRE_OK(check_graph_weights(example.graph, example.weights));
+  REQUIRE_OK(check_graph_cache(example.graph, {.n_layers = 1, .n_kv_heads = 1, .head_dim = 4}));
+  CHECK(op_access(example.graph.ops[4]).reads == std::vector<ValueId>{ValueId{2}, ValueId{6}});
+  // So they lie beside q and k, and are not overwritten by the rotated queries.
+  const WorkspacePlan plan = plan_workspace(example.graph, {16, 2, 2, 4}, 64);
+  for (const std::size_t other : {2U, 3U}) {
+    const bool overlaps = plan.offsets[6] < plan.offsets[other] + plan.sizes[other] &&
+                          plan.offsets[other] < plan.offsets[6] + plan.sizes[6];
+    CHECK_FALSE(overlaps);
+  }
+}
+
+TEST_CASE("values of tokens that do not fit RopeAppend are refused") {
+  struct Change {
+    const char* expected_part;
+    void (*apply)(ExampleWithValuesApart&);
+  };
+  const Change changes[] = {
+      {"rope (rope_append): value 2: expected rows of tokens and 12 columns, found rows of tokens and 16",
+       [](ExampleWithValuesApart& e) { e.graph.values[2].cols = 16; }},
+      {"rope (rope_append): value 2: expected rows of tokens and 16 columns, found rows of tokens and 12",
+       [](ExampleWithValuesApart& e) { e.op<RopeAppend>(4).v = {}; }},
+      {"rope (rope_append): value 6: expected rows of tokens and 4 columns, found rows of tokens and 8",
+       [](ExampleWithValuesApart& e) { e.graph.values[6].cols = 8; }},
+      {"rope (rope_append): value 7: expected rows of tokens and 4 columns, found rows of logits and 4",
+       [](ExampleWithValuesApart& e) {
+         e.graph.values.push_back({.rows = Rows::kLogits, .cols = 4});
+         e.op<RopeAppend>(4).v = ValueId{7};
+         e.graph.ops.insert(e.graph.ops.begin() + 4, SelectRows{.x = ValueId{6}, .out = ValueId{7}});
+         e.graph.labels.insert(e.graph.labels.begin() + 4, "select");
+       }},
+      {"rope (rope_append): value 6: expected f32, found i32",
+       [](ExampleWithValuesApart& e) {
+         e.graph.values[6] = {.dtype = DType::kI32, .cols = 4};
+         e.graph.values.push_back({.cols = 4});
+         e.graph.ops[3] =
+             Route{.x = ValueId{1}, .gate = WeightId{4}, .n_top = 4, .expert = ValueId{6}, .weight = ValueId{7}};
+       }},
+      {"rope (rope_append): value 6 is read before it is written",
+       [](ExampleWithValuesApart& e) {
+         std::swap(e.graph.ops[3], e.graph.ops[4]);
+         std::swap(e.graph.labels[3], e.graph.labels[4]);
+       }},
+      {"rope (rope_append): value 6 may not be read and written in place here",
+       [](ExampleWithValuesApart& e) {
+         e.graph.values[2].cols = 8;
+         e.op<RopeAppend>(4).heads = {1, 1, 4};
+         e.op<RopeAppend>(4).q_out = ValueId{6};
+       }},
+  };
+  for (const Change& change : changes) {
+    ExampleWithValuesApart example;
+    change.apply(example);
+    INFO(change.expected_part);
+    CHECK_ERROR(check_graph(example.graph), ErrorCode::kInvalidInput, change.expected_part);
+  }
 }
 
 TEST_CASE("a malformed graph is refused by the label of its operation") {
