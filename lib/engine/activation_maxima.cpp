@@ -22,6 +22,7 @@ Places places_of(const ModelConfig& config, ActivationMaxima& maxima) {
   for (std::size_t layer = 0; layer < maxima.layers.size(); ++layer) {
     LayerActivations& of_layer = maxima.layers[layer];
     places[fmt::format("layers.{}.attention.qkv", layer)] = &of_layer.qkv;
+    places[fmt::format("layers.{}.attention.qk", layer)] = &of_layer.qkv;  // where v has a product of its own
     places[fmt::format("layers.{}.attention.out", layer)] = &of_layer.attention_out;
     places[fmt::format("layers.{}.ffn.gate_up", layer)] = &of_layer.gate_up;
     places[fmt::format("layers.{}.ffn.up", layer)] = &of_layer.gate_up;  // without a gate

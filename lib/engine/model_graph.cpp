@@ -187,17 +187,14 @@ class GraphBuilder {
     const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.attention.{}", layer, rest); };
     const HeadShape heads{narrow(config_.n_heads), narrow(config_.n_kv_heads), narrow(config_.head_dim)};
     const ValueId input = block_input(label("norm"), x, weights.attention_norm, weights.attention_norm_bias);
-    const ValueId qkv = value(Rows::kTokens, config_.q_dim() + 2 * config_.kv_dim());
-    add(label("qkv"), Matmul{.x = input,
-                             .weight = weights.qkv,
-                             .out = qkv,
-                             .act = act_of(weights.qkv),
-                             .epilogue = weights.qkv_bias ? Epilogue::kBias : Epilogue::kNone,
-                             .aux = {},
-                             .bias = weights.qkv_bias});
+    const std::int64_t n_joined = config_.q_dim() + (weights.v ? 1 : 2) * config_.kv_dim();
+    const ValueId qkv = product(label(weights.v ? "qk" : "qkv"), input, weights.qkv, weights.qkv_bias, n_joined);
+    std::optional<ValueId> v;
+    if (weights.v) v = product(label("v"), input, *weights.v, weights.v_bias, config_.kv_dim());
     const ValueId q = value(Rows::kTokens, config_.q_dim());
     add(label("rope_append"),
         RopeAppend{.qkv = qkv,
+                   .v = v,
                    .q_out = q,
                    .layer = narrow(layer),
                    .heads = heads,

@@ -120,6 +120,15 @@ class Preparer {
                     .parts = {{1, adjust_vector(std::move(source), meaning, shape)}}});
   }
 
+  /// True if queries and keys have one encoding and values another one, as in half of the layers of what llama.cpp calls Q4_K_M.
+  /// Variants that are not published encode all alike.
+  Result<bool> has_values_apart(const AttentionTensors& tensors) const {
+    SS_TRY(const WeightEncoding q, encoding_of(variant_, TensorRole::kMatmul, stored(tensors.q.tensor)));
+    SS_TRY(const WeightEncoding k, encoding_of(variant_, TensorRole::kMatmul, stored(tensors.k.tensor)));
+    SS_TRY(const WeightEncoding v, encoding_of(variant_, TensorRole::kMatmul, stored(tensors.v.tensor)));
+    return q == k && v != q;
+  }
+
   /// True if the variant stores this tensor in the same encoding as an embedding and as a matmul weight.
   Result<bool> is_stored_alike(const std::string& name) const {
     SS_TRY(const WeightEncoding embedded, encoding_of(variant_, TensorRole::kEmbedding, stored(name)));
@@ -279,6 +288,34 @@ Result<LatentWeights> prepare_latent(Preparer& preparer, const ModelConfig& conf
   return weights;
 }
 
+/// The weight of q, k and v, or one of q and k and one of v.
+Result<void> prepare_projections(Preparer& preparer, const ModelConfig& config, std::int64_t layer,
+                                 const HeadOrder& order, LayerWeights& weights) {
+  const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.attention.{}", layer, rest); };
+  const auto name = [&](std::string_view rest) { return layer_tensor_name(layer, rest); };
+  const AttentionTensors projections = attention_tensors(config, layer);
+  std::vector<MatrixPart> joined = {{projections.q, order}, {projections.k, order}};
+  std::vector<VectorPiece> joined_biases = {{name("self_attn.q_proj.bias"), order},
+                                            {name("self_attn.k_proj.bias"), order}};
+  const VectorPiece v_bias{name("self_attn.v_proj.bias")};
+  SS_TRY(const bool has_values_apart, preparer.has_values_apart(projections));
+  if (!has_values_apart) {
+    joined.push_back({projections.v});
+    joined_biases.push_back(v_bias);
+  }
+  SS_TRY(weights.qkv, preparer.matrix(label(has_values_apart ? "qk" : "qkv"), joined, Join::kConcatRows));
+  if (config.qkv_bias) {
+    SS_TRY(weights.qkv_bias,
+           preparer.vector(label(has_values_apart ? "qk_bias" : "qkv_bias"), joined_biases, TensorRole::kBias));
+  }
+  if (!has_values_apart) return {};
+  SS_TRY(weights.v, preparer.matmul(label("v"), projections.v));
+  if (config.qkv_bias) {
+    SS_TRY(weights.v_bias, preparer.vector(label("v_bias"), {v_bias}, TensorRole::kBias));
+  }
+  return {};
+}
+
 Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config, std::int64_t layer) {
   const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.{}", layer, rest); };
   const auto name = [&](std::string_view rest) { return layer_tensor_name(layer, rest); };
@@ -301,17 +338,7 @@ Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config
   if (config.latent.is_present()) {
     SS_TRY(weights.latent, prepare_latent(preparer, config, layer));
   } else {
-    const AttentionTensors projections = attention_tensors(config, layer);
-    SS_TRY(weights.qkv,
-           preparer.matrix(label("attention.qkv"), {{projections.q, order}, {projections.k, order}, {projections.v}},
-                           Join::kConcatRows));
-  }
-  if (config.qkv_bias && !config.latent.is_present()) {
-    SS_TRY(weights.qkv_bias, preparer.vector(label("attention.qkv_bias"),
-                                             {{name("self_attn.q_proj.bias"), order},
-                                              {name("self_attn.k_proj.bias"), order},
-                                              {name("self_attn.v_proj.bias")}},
-                                             TensorRole::kBias));
+    SS_TRY_VOID(prepare_projections(preparer, config, layer, order, weights));
   }
   if (config.qk_norm != QkNorm::kNone) {
     SS_TRY(weights.q_norm, preparer.norm(label("attention.q_norm"), name("self_attn.q_norm.weight"), meaning, order));

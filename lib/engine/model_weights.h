@@ -44,10 +44,13 @@ struct LatentWeights {
 /// Weights of one layer. Shapes are [outputs, inputs].
 struct LayerWeights {
   std::optional<WeightId> attention_norm;  ///< [1, dim]; absent without norms before blocks
-  WeightId qkv{};                          ///< [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v
-  std::optional<LatentWeights> latent;     ///< if present, there is no qkv
-  std::optional<WeightId> qkv_bias;        ///< [1, (n_heads + 2 n_kv_heads) * head_dim]
-  std::optional<WeightId> q_norm;          ///< of RopeAppend
+  /// [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v; those of q and k alone where v is present.
+  WeightId qkv{};
+  std::optional<WeightId> qkv_bias;     ///< [1, rows of qkv]
+  std::optional<WeightId> v;            ///< [n_kv_heads * head_dim, dim]: where it has another encoding than q and k
+  std::optional<WeightId> v_bias;       ///< [1, n_kv_heads * head_dim]; with v
+  std::optional<LatentWeights> latent;  ///< if present, there is neither qkv nor v
+  std::optional<WeightId> q_norm;       ///< of RopeAppend
   std::optional<WeightId> k_norm;
   std::optional<WeightId> sinks;     ///< [1, n_heads]: of Attention
   WeightId attention_out{};          ///< [dim, n_heads * head_dim]; of latent attention [dim, n_heads * value_dim]

@@ -53,8 +53,8 @@ struct Numbered {
     layer.latent = weights_of;
   }
 
-  explicit Numbered(const ModelConfig& config) {
-    const std::int64_t qkv = config.q_dim() + 2 * config.kv_dim();
+  /// With `values_apart`, v has a weight of its own in the first layer.
+  explicit Numbered(const ModelConfig& config, bool values_apart = false) {
     weights.embedding = next(config.vocab_size, config.dim);
     for (std::int64_t i = 0; i < config.n_layers; ++i) {
       LayerWeights layer;
@@ -64,8 +64,12 @@ struct Numbered {
       if (config.latent.is_present()) {
         add_latent(config, layer);
       } else {
-        layer.qkv = next(qkv, config.dim, Join::kConcatRows);
-        if (config.qkv_bias) layer.qkv_bias = next(1, qkv);
+        const bool has_v = values_apart && i == 0;
+        const std::int64_t n_joined = config.q_dim() + (has_v ? 1 : 2) * config.kv_dim();
+        layer.qkv = next(n_joined, config.dim, Join::kConcatRows);
+        if (config.qkv_bias) layer.qkv_bias = next(1, n_joined);
+        if (has_v) layer.v = next(config.kv_dim(), config.dim);
+        if (has_v && config.qkv_bias) layer.v_bias = next(1, config.kv_dim());
       }
       const bool is_over_all = config.qk_norm == QkNorm::kAllHeads;
       const bool has_qk_norm = config.qk_norm != QkNorm::kNone;
@@ -146,9 +150,10 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
       {"DeepseekV3ForCausalLM", R"(, "first_k_dense_replace": 1)"},
   }));
   const bool observe_all = GENERATE(false, true);
-  CAPTURE(architecture, more, observe_all);
+  const bool values_apart = GENERATE(false, true);
+  CAPTURE(architecture, more, observe_all, values_apart);
   const ModelConfig config = config_of(architecture, more);
-  const Numbered numbered(config);
+  const Numbered numbered(config, values_apart);
   const StepGraph graph =
       build_step_graph(config, numbered.weights, {.n_top = 5, .keep_logits = true, .observe_all = observe_all});
   REQUIRE_OK(check_graph(graph));
@@ -165,6 +170,36 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
   CHECK(used.size() == numbered.specs.size());
   CHECK(std::set<std::int32_t>(used.begin(), used.end()).size() == used.size());
   if (observe_all) CHECK(std::set<std::int32_t>(written.begin(), written.end()).size() == written.size());
+}
+
+TEST_CASE("values with a weight of their own have a product of their own, of the same input") {
+  const ModelConfig config = config_of("Qwen2ForCausalLM", "");
+  const Numbered numbered(config, true);
+  const StepGraph graph = build_step_graph(config, numbered.weights, {});
+  const auto at = [&](const std::string& label) {
+    const auto found = std::ranges::find(graph.labels, label);
+    REQUIRE(found != graph.labels.end());
+    return static_cast<std::size_t>(found - graph.labels.begin());
+  };
+  const auto columns = [&](ValueId id) { return graph.values[static_cast<std::size_t>(index_of(id))].cols; };
+  const LayerWeights& weights = numbered.weights.layers[0];
+  const auto joined = std::get<Matmul>(graph.ops[at("layers.0.attention.qk")]);
+  const auto v = std::get<Matmul>(graph.ops[at("layers.0.attention.v")]);
+  const auto append = std::get<RopeAppend>(graph.ops[at("layers.0.attention.rope_append")]);
+  CHECK(v.x == joined.x);
+  CHECK(v.weight == *weights.v);
+  CHECK(v.bias == weights.v_bias);
+  CHECK(joined.weight == weights.qkv);
+  CHECK(joined.bias == weights.qkv_bias);
+  CHECK(append.qkv == joined.out);
+  CHECK(append.v == v.out);
+  CHECK(columns(joined.out) == (4 + 2) * 8);
+  CHECK(columns(v.out) == 2 * 8);
+  // The other layer has one product.
+  const auto qkv = std::get<Matmul>(graph.ops[at("layers.1.attention.qkv")]);
+  CHECK(columns(qkv.out) == (4 + 2 * 2) * 8);
+  CHECK_FALSE(std::get<RopeAppend>(graph.ops[at("layers.1.attention.rope_append")]).v.has_value());
+  CHECK(std::ranges::count(graph.labels, "layers.1.attention.v") == 0);
 }
 
 TEST_CASE("what a family adds is in its graph: biases, head norms, windows") {

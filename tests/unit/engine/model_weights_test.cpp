@@ -1,10 +1,13 @@
 #include "engine/model_weights.h"
 
+#include <algorithm>
+
 #include "bundle/model_tensors.h"
 #include "bundle/safetensors_writer.h"
 #include "bundle/tensor_store.h"
 #include "bundle/variant.h"
 #include "core/progress.h"
+#include "engine/model_graph.h"
 #include "fake_backend.h"
 #include "support/catch.h"
 #include "support/result.h"
@@ -56,6 +59,103 @@ TEST_CASE("a tied head is the embedding's own weight where the variant stores bo
       prepare_model_weights(backend, config, tensors, variant_from_name(variant_name).value(), "test", progress);
   REQUIRE_OK(weights);
   CHECK((weights->head == weights->embedding) == one_weight);
+}
+
+/// Three layers as GGUF files have them: in the first v_proj is of Q6_K and in the second all are of Q4_K, as in what llama.cpp
+/// calls Q4_K_M; in the third k_proj is of Q6_K, too.
+struct MixedModel {
+  ModelConfig config;
+  TensorStore tensors;
+  double matrix_bytes = 0;  ///< of all matrices but those of the third layer's q, k and v
+};
+
+MixedModel mixed_model(const test::ScratchFolder& scratch) {
+  constexpr std::int64_t kBlockCols = 256;
+  const std::string text = R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 256, "intermediate_size": 512,
+      "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64,
+      "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "attention_bias": true})";
+  auto config = parse_model_config(text, "test");
+  REQUIRE_OK(config);
+  MixedModel model{*config, {}};
+  std::vector<TensorToWrite> written;
+  std::int64_t n_bytes = 0;
+  for (const TensorSpec& spec : model_tensors(*config)) {
+    if (spec.shape.rank() == 1) {
+      written.push_back({spec.name, DType::kF32, spec.shape});
+      n_bytes += 4 * spec.shape.extent(0);
+      continue;
+    }
+    const bool is_q6_k =
+        spec.name == "model.layers.0.self_attn.v_proj.weight" || spec.name == "model.layers.2.self_attn.k_proj.weight";
+    const std::int64_t row_bytes = spec.shape.extent(1) / kBlockCols * (is_q6_k ? 210 : 144);
+    const Shape shape{spec.shape.extent(0), row_bytes};
+    written.push_back({spec.name + (is_q6_k ? ".q6_k" : ".q4_k"), DType::kU8, shape});
+    n_bytes += *shape.n_elements();
+    const bool is_joined_in_f32 =
+        spec.name.starts_with("model.layers.2.self_attn.") && spec.name.find("o_proj") == std::string::npos;
+    if (!is_joined_in_f32) model.matrix_bytes += static_cast<double>(*shape.n_elements());
+  }
+  auto writer =
+      SafetensorsWriter::create(scratch.path() / "model.safetensors", written, {{"published_variant", "gguf-q4_k"}});
+  REQUIRE_OK(writer);
+  REQUIRE_OK(writer->write(std::vector<std::byte>(static_cast<std::size_t>(n_bytes))));
+  REQUIRE_OK(writer->finish());
+  auto store = TensorStore::open(scratch.path());
+  REQUIRE_OK(store);
+  model.tensors = std::move(store).value();
+  return model;
+}
+
+TEST_CASE("values of another encoding than queries and keys are a weight and a product of their own") {
+  const test::ScratchFolder scratch;
+  const MixedModel model = mixed_model(scratch);
+  test::FakeLog log;
+  test::FakeBackend backend(log);
+  SilentProgress progress;
+  const auto weights = prepare_model_weights(backend, model.config, model.tensors,
+                                             variant_from_name("gguf-q4_k").value(), "test", progress);
+  REQUIRE_OK(weights);
+  const auto extent = [&](WeightId id) { return weights->extents.at(id); };
+
+  const LayerWeights& apart = weights->layers[0];
+  CHECK(extent(apart.qkv).encoding == WeightEncoding::kQ4K);
+  CHECK(extent(apart.qkv).n_rows == 256 + 128);
+  REQUIRE(apart.v.has_value());
+  CHECK(extent(*apart.v).encoding == WeightEncoding::kQ6K);
+  CHECK(extent(*apart.v).n_rows == 128);
+  CHECK(extent(*apart.v).bytes == 128 * 210);
+  REQUIRE(apart.v_bias.has_value());
+  CHECK(extent(*apart.qkv_bias).bytes == 4 * (256 + 128));
+  CHECK(extent(*apart.v_bias).bytes == 4 * 128);
+
+  const LayerWeights& joined = weights->layers[1];
+  CHECK(extent(joined.qkv).encoding == WeightEncoding::kQ4K);
+  CHECK(extent(joined.qkv).n_rows == 256 + 2 * 128);
+  CHECK(extent(*joined.qkv_bias).bytes == 4 * (256 + 2 * 128));
+  CHECK_FALSE(joined.v.has_value());
+  CHECK_FALSE(joined.v_bias.has_value());
+
+  // Queries and keys of two encodings are still one product, which FP32 holds.
+  const LayerWeights& mixed = weights->layers[2];
+  CHECK(extent(mixed.qkv).encoding == WeightEncoding::kF32);
+  CHECK(extent(mixed.qkv).n_rows == 256 + 2 * 128);
+  CHECK_FALSE(mixed.v.has_value());
+
+  // All other matrices take the bytes that are stored.
+  double bytes = 0;
+  for (const auto& [id, one] : weights->extents) {
+    if (one.n_rows > 1 && id != mixed.qkv) bytes += one.bytes;
+  }
+  CHECK(bytes == model.matrix_bytes);
+
+  const StepGraph graph = build_step_graph(model.config, *weights, {});
+  const auto has = [&](const char* label) { return std::ranges::count(graph.labels, label) == 1; };
+  CHECK(has("layers.0.attention.qk"));
+  CHECK(has("layers.0.attention.v"));
+  CHECK_FALSE(has("layers.0.attention.qkv"));
+  CHECK(has("layers.1.attention.qkv"));
+  CHECK_FALSE(has("layers.1.attention.v"));
+  CHECK(has("layers.2.attention.qkv"));
 }
 
 }  // namespace

@@ -81,6 +81,18 @@ TEST_CASE("the work of each operation, from counts summed over steps") {
   const OpWork rotated = work(
       RopeAppend{.qkv = ValueId{0}, .q_out = ValueId{0}, .heads = {4, 2, 2}, .rope = RopeId{0}, .q_norm = WeightId{1}});
   CHECK(rotated.weight_bytes == 96.0 * 10);
+  // Values with a product of their own take what their rows of a joined product take.
+  weights.extents[WeightId{4}] = {.bytes = 64, .n_rows = 4};
+  weights.extents[WeightId{5}] = {.bytes = 32, .n_rows = 2};
+  graph.values.push_back({.cols = 4});
+  graph.values.push_back({.cols = 2});
+  OpWork apart = work(Matmul{.x = ValueId{0}, .weight = WeightId{4}, .out = ValueId{5}});
+  apart += work(Matmul{.x = ValueId{0}, .weight = WeightId{5}, .out = ValueId{6}});
+  apart +=
+      work(RopeAppend{.qkv = ValueId{5}, .v = ValueId{6}, .q_out = ValueId{0}, .heads = {1, 1, 2}, .rope = RopeId{0}});
+  CHECK(apart.flops == matmul.flops);
+  CHECK(apart.weight_bytes == matmul.weight_bytes);
+  CHECK(apart.kv_bytes == 0);
   const OpWork sampled = work(Sample{.logits = ValueId{3}});
   CHECK(sampled.flops + sampled.weight_bytes + sampled.kv_bytes == 0);
 
