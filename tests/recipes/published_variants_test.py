@@ -311,19 +311,30 @@ def q6_k(weight: torch.Tensor) -> np.ndarray:
     return blocks.flatten(-2).numpy()
 
 
-def blocks_of(name: str, weight: torch.Tensor, kind: str) -> tuple[np.ndarray, gguf.GGMLQuantizationType]:
-    """All matrices in one type, or those that llama.cpp's Q4_K_M and Q5_K_M have in Q6_K in that. The package gguf makes no K-quants."""
+def has_values_apart(kind: str) -> bool:
+    """Whether v_proj of the first layer is of another type than q_proj and k_proj, so that it has a product of its own."""
+    return kind in ("Q4_0", "Q4_K", "Q5_K")
+
+
+def type_of(name: str, kind: str) -> str:
+    """What llama.cpp calls Q4_K_M and Q5_K_M has Q6_K in the head and, in half of the layers, in v_proj and down_proj. Here Q4_0 has
+    v_proj of the first layer in Q8_0."""
+    if kind in ("Q4_K", "Q5_K") and ("lm_head" in name or re.search(r"layers\.0\..*(v|down)_proj", name)):
+        return "Q6_K"
+    return "Q8_0" if kind == "Q4_0" and "layers.0.self_attn.v_proj" in name else kind
+
+
+def blocks_of(weight: torch.Tensor, kind: str) -> np.ndarray:
+    """The package gguf makes no K-quants."""
     if kind == "Q6_K":
-        return q6_k(weight), gguf.GGMLQuantizationType.Q6_K
-    if kind not in ("Q4_K", "Q5_K"):
-        return gguf.quantize(weight.float().numpy(), gguf.GGMLQuantizationType[kind]), gguf.GGMLQuantizationType[kind]
-    if any(part in name for part in ("v_proj", "down_proj", "lm_head")):
-        return q6_k(weight), gguf.GGMLQuantizationType.Q6_K
-    return with_minima(weight, int(kind[1])), gguf.GGMLQuantizationType[kind]
+        return q6_k(weight)
+    if kind in ("Q4_K", "Q5_K"):
+        return with_minima(weight, int(kind[1]))
+    return gguf.quantize(weight.float().numpy(), gguf.GGMLQuantizationType[kind])
 
 
 def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
-    """All matrices and the embedding in blocks; values by the package gguf."""
+    """All matrices and the embedding in blocks; values by the package gguf. Of the first layer v_proj may have a product of its own."""
     variant, file = f"gguf-{kind.lower()}", scratch / f"{kind}.gguf"
     bundle = scratch / f"{variant}-bundle"
     config = transformers.AutoConfig.from_pretrained(str(plain))
@@ -344,7 +355,8 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
             values[name] = weight.float()
             writer.add_tensor(gguf_name(name), weight.float().numpy())
             continue
-        blocks, quantized = blocks_of(name, weight, kind)
+        quantized = gguf.GGMLQuantizationType[type_of(name, kind)]
+        blocks = blocks_of(weight, quantized.name)
         kept[name] = blocks
         values[name] = torch.from_numpy(gguf.dequantize(blocks, quantized).copy())
         part = name.rsplit(".", 2)[-2]
@@ -364,6 +376,18 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
             same = key.endswith(".codes") or np.array_equal(stored.get_tensor(key).numpy(), kept[name])
             expect(same, f"{variant}: {key}: other blocks than those of the file")
     check_bundle(program, bundle, variant, values, "")
+    check_products(program, bundle, variant, config, has_values_apart(kind))
+
+
+def check_products(program: str, bundle: Path, variant: str, config: transformers.PretrainedConfig, values_apart: bool) -> None:
+    """No matrix is multiplied by values in FP32, and v has a product of its own where it is of another type than q and k."""
+    table = run(program, "profile", bundle, "--backend", "cpu", "--variant", variant, "--scenario", "single-stream@8/2", "--budget", "0.1s")
+    products = re.findall(r"x \d+ -> (\d+) +matmul_(\w+?)_", table)
+    queries, keys = (n * config.head_dim for n in (config.num_attention_heads, config.num_key_value_heads))
+    widths = {queries + 2 * keys} | ({queries + keys, keys} if values_apart else set())
+    found = {int(width) for width, _ in products}
+    expect(widths <= found and ({queries + keys} <= found) == values_apart, f"{variant}: products of q, k and v:\n{table}")
+    expect("f32" not in {encoding for _, encoding in products}, f"{variant}: a product in FP32:\n{table}")
 
 
 E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
