@@ -3,20 +3,21 @@
 #define SS_CPU_ISA avx512_bf16
 #define SS_CPU_SIMD_AVX512
 
-#include "cpu/kernels/kernel_table-inl.h"
+#include "cpu/kernels/attention-inl.h"
 #include "cpu/kernels/matmul_bf16_dot-inl.h"
 #include "cpu/kernels/matmul_vnni-inl.h"
+#include "cpu/kernels/row_kernels-inl.h"
 
 namespace secondsource::cpu {
 namespace avx512_bf16 {
 
-inline KernelTable dot_table() {
-  KernelTable table;
+/// `base`: what is multiplied in f32 here, too, among it FP16 weights, which have more bits than BF16 holds, and K-quants.
+inline KernelTable table_over(const KernelTable& base) {
+  KernelTable table = base;
   table.isa = "avx512_bf16";
-  table.products[int(Product::kF32)] = {ActType::kF32, 1, 1, kRowBlock, multiply<PlainF32>, "matmul_f32"};
+  table.pack = pack_rows;
+  table.to_bf16 = row_to_bf16;
   table.products[int(Product::kBf16)] = {ActType::kBf16, 2, 2, kRowBlock, multiply<DotBf16>, "matmul_bf16_bf16_f32acc"};
-  // FP16 weights have more bits than BF16 holds, so they are widened to f32.
-  table.products[int(Product::kF16)] = {ActType::kF32, 1, 1, kRowBlock, multiply<WidenF16>, "matmul_f16_f32acc"};
   table.products[int(Product::kInt8)] = {ActType::kBf16,           4, 4, kRowBlock, multiply_int8_by_dot,
                                          "matmul_int8_bf16_f32acc"};
   table.products[int(Product::kFp8)] = {ActType::kBf16, 4, 4, kRowBlock, multiply_fp8_by_dot, "matmul_fp8_bf16_f32acc"};
@@ -48,14 +49,16 @@ inline KernelTable dot_table() {
   table.unpack[int(Product::kInt4Quantized)] = {Product::kInt8GroupOffset, int4_tile_with_offsets};
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
   table.attend_int8 = {ActType::kBf16, 4, kRowBlock, attend<DotInt8, false>, "attention_int8_bf16_f32acc"};
-  fill_row_kernels(table);
+  // These are multiplied from their own tiles whatever the number of rows.
+  constexpr Product kInPlace[] = {Product::kBf16, Product::kInt4, Product::kInt4Zero, Product::kMxfp4};
+  for (const Product product : kInPlace) table.unpack[int(product)] = {};
   return table;
 }
 
 }  // namespace avx512_bf16
 
 const KernelTable& kernels_avx512_bf16() {
-  static const KernelTable table = avx512_bf16::dot_table();
+  static const KernelTable table = avx512_bf16::table_over(kernels_avx512());
   return table;
 }
 

@@ -3,14 +3,16 @@
 #define SS_CPU_ISA avx512_vnni
 #define SS_CPU_SIMD_AVX512
 
-#include "cpu/kernels/kernel_table-inl.h"
+#include "cpu/kernels/matmul_quantized_groups-inl.h"
 #include "cpu/kernels/matmul_vnni-inl.h"
 
 namespace secondsource::cpu {
 namespace avx512_vnni {
 
-inline KernelTable vnni_table() {
-  KernelTable table = widening_table("avx512_vnni");
+/// `base`: what VNNI changes nothing of.
+inline KernelTable table_over(const KernelTable& base) {
+  KernelTable table = base;
+  table.isa = "avx512_vnni";
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
   table.products[int(Product::kInt8GroupQuantized)] = {ActType::kU8,
@@ -32,7 +34,7 @@ inline KernelTable vnni_table() {
 }  // namespace avx512_vnni
 
 const KernelTable& kernels_avx512_vnni() {
-  static const KernelTable table = avx512_vnni::vnni_table();
+  static const KernelTable table = avx512_vnni::table_over(kernels_avx512());
   return table;
 }
 
