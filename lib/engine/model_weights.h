@@ -46,9 +46,9 @@ struct LayerWeights {
   std::optional<WeightId> attention_norm;  ///< [1, dim]; absent without norms before blocks
   /// [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v; those of q and k alone where v is present.
   WeightId qkv{};
-  std::optional<WeightId> qkv_bias;     ///< [1, rows of qkv]
-  std::optional<WeightId> v;            ///< [n_kv_heads * head_dim, dim]: where it has another encoding than q and k
-  std::optional<WeightId> v_bias;       ///< [1, n_kv_heads * head_dim]; with v
+  std::optional<WeightId> qkv_bias;  ///< [1, rows of qkv]
+  std::optional<WeightId> v;       ///< [n_kv_heads * head_dim, dim]: present where v has another encoding than q and k
+  std::optional<WeightId> v_bias;  ///< [1, n_kv_heads * head_dim]; with v
   std::optional<LatentWeights> latent;  ///< if present, there is neither qkv nor v
   std::optional<WeightId> q_norm;       ///< of RopeAppend
   std::optional<WeightId> k_norm;

@@ -459,7 +459,7 @@ class MutantKernels final : public ReferenceKernels {
     return done;
   }
 
-  /// Where q, k and v are joined, the values of a token are the last columns. Without v these are its keys.
+  /// Reads the values from the last columns of qkv, where they are if q, k and v are joined; with v apart these are the keys.
   Result<void> run_with_keys_as_values(const RopeAppend& op, const HostFrame& frame) {
     const MatrixView<float> qkv = frame.value(op.qkv);
     const MatrixView<float> v = frame.value(*op.v);

@@ -325,7 +325,7 @@ def type_of(name: str, kind: str) -> str:
 
 
 def blocks_of(weight: torch.Tensor, kind: str) -> np.ndarray:
-    """The package gguf makes no K-quants."""
+    """The blocks of a weight. K-quants are made here, because the package gguf makes none."""
     if kind == "Q6_K":
         return q6_k(weight)
     if kind in ("Q4_K", "Q5_K"):

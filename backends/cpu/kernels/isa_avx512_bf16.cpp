@@ -11,7 +11,8 @@
 namespace secondsource::cpu {
 namespace avx512_bf16 {
 
-/// `base`: what is multiplied in f32 here, too, among it FP16 weights, which have more bits than BF16 holds, and K-quants.
+/// `base` is the table of avx512. What is not multiplied in BF16 comes from it: f32, FP16 weights (which have more bits than BF16
+/// holds), FP8 in blocks and K-quants.
 inline KernelTable table_over(const KernelTable& base) {
   KernelTable table = base;
   table.isa = "avx512_bf16";
@@ -49,7 +50,7 @@ inline KernelTable table_over(const KernelTable& base) {
   table.unpack[int(Product::kInt4Quantized)] = {Product::kInt8GroupOffset, int4_tile_with_offsets};
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
   table.attend_int8 = {ActType::kBf16, 4, kRowBlock, attend<DotInt8, false>, "attention_int8_bf16_f32acc"};
-  // These are multiplied from their own tiles whatever the number of rows.
+  // The BF16 kernels read the tiles of these products for any number of rows, so that nothing is unpacked.
   constexpr Product kInPlace[] = {Product::kBf16, Product::kInt4, Product::kInt4Zero, Product::kMxfp4};
   for (const Product product : kInPlace) table.unpack[int(product)] = {};
   return table;

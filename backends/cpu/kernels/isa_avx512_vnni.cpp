@@ -9,7 +9,7 @@
 namespace secondsource::cpu {
 namespace avx512_vnni {
 
-/// `base`: what VNNI changes nothing of.
+/// `base` is the table of avx512, from which everything comes that VNNI does not replace.
 inline KernelTable table_over(const KernelTable& base) {
   KernelTable table = base;
   table.isa = "avx512_vnni";

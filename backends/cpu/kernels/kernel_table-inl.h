@@ -1,5 +1,5 @@
 #pragma once
-// The entries of the table that all instruction sets have in common.
+// The table that every instruction set has or begins with.
 
 #include "cpu/kernels/attention-inl.h"
 #include "cpu/kernels/matmul-inl.h"
@@ -10,34 +10,6 @@
 #include "cpu/kernels/unpack_f32-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
-
-inline void fill_row_kernels(KernelTable& table) {
-  table.pack = pack_rows;
-  table.finish = finish_rows;
-  table.rms_norm = normalize_row;
-  table.rotate = rotate_row;
-  table.dot = dot_row;
-  table.scale_into = scale_row;
-  table.to_bf16 = row_to_bf16;
-  table.unpack[int(Product::kF16)] = {Product::kF32, f16_tile_to_f32};
-  // Activations have a scale for each group, too, with which they are f32.
-  table.products[int(Product::kFp8Group)] = {ActType::kF32,          4, kFp8GroupColumns, kRowBlock, multiply_fp8_group,
-                                             "matmul_fp8g128_f32acc"};
-  table.unpack[int(Product::kFp8Group)] = {Product::kF32, fp8_group_tile_to_f32};
-  // In q4_k and q5_k a weight less its minimum is no small whole number, which BF16 would hold; those of q6_k would be.
-  table.products[int(Product::kQ4K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q4KBlock>,
-                                        "matmul_q4k_f32acc"};
-  table.products[int(Product::kQ6K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q6KBlock>,
-                                        "matmul_q6k_f32acc"};
-  table.products[int(Product::kQ5K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q5KBlock>,
-                                        "matmul_q5k_f32acc"};
-  table.unpack[int(Product::kQ5K)] = {Product::kF32, k_block_tile_to_f32<Q5KBlock>};
-  table.unpack[int(Product::kQ4K)] = {Product::kF32, k_block_tile_to_f32<Q4KBlock>};
-  table.unpack[int(Product::kQ6K)] = {Product::kF32, k_block_tile_to_f32<Q6KBlock>};
-  table.attend_f32 = {ActType::kF32, 1, kRowBlock, attend<PlainF32>, "attention_f32"};
-  // FP16 has more bits than BF16 holds, so even where there are BF16 products it is widened to f32.
-  table.attend_f16 = {ActType::kF32, 1, kRowBlock, attend<WidenF16>, "attention_f16_f32acc"};
-}
 
 /// A table whose matmuls widen weights to f32 in registers, except for quantized activations.
 inline KernelTable widening_table(const char* isa) {
@@ -77,7 +49,31 @@ inline KernelTable widening_table(const char* isa) {
   table.unpack[int(Product::kMxfp4)] = {Product::kF32, mxfp4_tile_to_f32};
   table.attend_bf16 = {ActType::kF32, 2, kRowBlock, attend<WidenBf16>, "attention_bf16_f32acc"};
   table.attend_int8 = {ActType::kF32, 4, kRowBlock, attend<WidenInt8, false>, "attention_int8_f32acc"};
-  fill_row_kernels(table);
+  table.pack = pack_rows;
+  table.finish = finish_rows;
+  table.rms_norm = normalize_row;
+  table.rotate = rotate_row;
+  table.dot = dot_row;
+  table.scale_into = scale_row;
+  table.to_bf16 = row_to_bf16;
+  table.unpack[int(Product::kF16)] = {Product::kF32, f16_tile_to_f32};
+  // Activations have a scale for each group, too, with which they are f32.
+  table.products[int(Product::kFp8Group)] = {ActType::kF32,          4, kFp8GroupColumns, kRowBlock, multiply_fp8_group,
+                                             "matmul_fp8g128_f32acc"};
+  table.unpack[int(Product::kFp8Group)] = {Product::kF32, fp8_group_tile_to_f32};
+  // In q4_k and q5_k a weight less its minimum is no small whole number, which BF16 would hold; those of q6_k would be.
+  table.products[int(Product::kQ4K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q4KBlock>,
+                                        "matmul_q4k_f32acc"};
+  table.products[int(Product::kQ6K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q6KBlock>,
+                                        "matmul_q6k_f32acc"};
+  table.products[int(Product::kQ5K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q5KBlock>,
+                                        "matmul_q5k_f32acc"};
+  table.unpack[int(Product::kQ5K)] = {Product::kF32, k_block_tile_to_f32<Q5KBlock>};
+  table.unpack[int(Product::kQ4K)] = {Product::kF32, k_block_tile_to_f32<Q4KBlock>};
+  table.unpack[int(Product::kQ6K)] = {Product::kF32, k_block_tile_to_f32<Q6KBlock>};
+  table.attend_f32 = {ActType::kF32, 1, kRowBlock, attend<PlainF32>, "attention_f32"};
+  // FP16 has more bits than BF16 holds, so even where there are BF16 products it is widened to f32.
+  table.attend_f16 = {ActType::kF32, 1, kRowBlock, attend<WidenF16>, "attention_f16_f32acc"};
   return table;
 }
 

@@ -42,7 +42,7 @@ StepLaunch LaunchBinder::operator()(const RmsNorm& op) const {
 
 StepLaunch LaunchBinder::operator()(const RopeAppend& op) const {
   const auto rope = static_cast<std::size_t>(index_of(op.rope));
-  const ValueId v = op.v.value_or(op.qkv);  // in whose rows the v heads are last
+  const ValueId v = op.v.value_or(op.qkv);  // the v heads are the last columns of its rows
   const std::int32_t v_cols = op.heads.n_kv_heads * op.heads.head_dim;
   return bound(shared.kernels.rope_append, {.batch = upload.view(),
                                             .qkv = values.address(op.qkv),

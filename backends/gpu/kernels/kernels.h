@@ -239,7 +239,7 @@ struct FinishProductArguments {
 struct RopeAppendArguments {
   BatchView batch;
   const float* qkv;  ///< q heads, then k heads, of the first token
-  const float* v;    ///< v heads of the first token: behind its k heads, or of a value of their own
+  const float* v;    ///< v heads of the first token: in its row of qkv, or in a matrix of their own
   float* q_out;
   KvView kv;
   const float* inv_freq;

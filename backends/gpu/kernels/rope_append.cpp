@@ -6,14 +6,15 @@
 //   out[i] = x[i] c - x[i + head_dim/2] s,   out[i + head_dim/2] = x[i + head_dim/2] c + x[i] s
 //   With query_period > 0, q_out is out * (1 + query_beta * ln(1 + floor(position / query_period))).
 //
-// Shapes       qkv: rows of (n_heads + n_kv_heads) * head_dim = q, k heads, qkv_stride apart; v: rows of n_kv_heads * head_dim,
-//              v_stride apart, which may be the ends of longer rows of qkv; q_out: [T, n_heads * head_dim];
+// Shapes       qkv: [T, qkv_stride], whose first (n_heads + n_kv_heads) * head_dim columns are the q heads and then the k heads;
+//              v: T rows of n_kv_heads * head_dim, v_stride values apart; where q, k and v are one matrix, v points into its rows;
+//              q_out: [T, n_heads * head_dim];
 //              inv_freq: [head_dim / 2]; q_norm, k_norm: null, [head_dim], or over all heads [n_heads * head_dim] and
 //              [n_kv_heads * head_dim];
 //              KV cache: [n_pages, n_kv_heads, page_tokens, head_dim]
 // Dtypes       f32; KV cache: BF16, rounded to nearest even
 // Accumulator  f32, for the norm's sum of squares
-// Aliasing     none: q_out and the cache are separate from qkv and v
+// Aliasing     q_out and the cache overlap neither qkv nor v
 // Alignment    that of the types
 // Source       op.h's RopeSpec, which follows Hugging Face: the product position * inv_freq is rounded to f32
 

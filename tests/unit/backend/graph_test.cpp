@@ -78,7 +78,7 @@ TEST_CASE("the values of tokens may be a value of their own, which RopeAppend re
   REQUIRE_OK(check_graph_weights(example.graph, example.weights));
   REQUIRE_OK(check_graph_cache(example.graph, {.n_layers = 1, .n_kv_heads = 1, .head_dim = 4}));
   CHECK(op_access(example.graph.ops[4]).reads == std::vector<ValueId>{ValueId{2}, ValueId{6}});
-  // So they lie beside q and k, and are not overwritten by the rotated queries.
+  // The plan must give v memory of its own: neither qkv nor the rotated queries may overlap it.
   const WorkspacePlan plan = plan_workspace(example.graph, {16, 2, 2, 4}, 64);
   for (const std::size_t other : {2U, 3U}) {
     const bool overlaps = plan.offsets[6] < plan.offsets[other] + plan.sizes[other] &&

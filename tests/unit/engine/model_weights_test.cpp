@@ -61,8 +61,8 @@ TEST_CASE("a tied head is the embedding's own weight where the variant stores bo
   CHECK((weights->head == weights->embedding) == one_weight);
 }
 
-/// Three layers as GGUF files have them: in the first v_proj is of Q6_K and in the second all are of Q4_K, as in what llama.cpp
-/// calls Q4_K_M; in the third k_proj is of Q6_K, too.
+/// Three layers in Q4_K, but for v_proj of the first, which is Q6_K, as in half of the layers of llama.cpp's Q4_K_M, and k_proj of the
+/// third.
 struct MixedModel {
   ModelConfig config;
   TensorStore tensors;
@@ -135,7 +135,7 @@ TEST_CASE("values of another encoding than queries and keys are a weight and a p
   CHECK_FALSE(joined.v.has_value());
   CHECK_FALSE(joined.v_bias.has_value());
 
-  // Queries and keys of two encodings are still one product, which FP32 holds.
+  // Where q and k differ in encoding, q, k and v are still joined into one weight in FP32.
   const LayerWeights& mixed = weights->layers[2];
   CHECK(extent(mixed.qkv).encoding == WeightEncoding::kF32);
   CHECK(extent(mixed.qkv).n_rows == 256 + 2 * 128);

@@ -81,7 +81,7 @@ TEST_CASE("the work of each operation, from counts summed over steps") {
   const OpWork rotated = work(
       RopeAppend{.qkv = ValueId{0}, .q_out = ValueId{0}, .heads = {4, 2, 2}, .rope = RopeId{0}, .q_norm = WeightId{1}});
   CHECK(rotated.weight_bytes == 96.0 * 10);
-  // Values with a product of their own take what their rows of a joined product take.
+  // A separate product for v costs as many operations and weight bytes as its rows cost in the joined product.
   weights.extents[WeightId{4}] = {.bytes = 64, .n_rows = 4};
   weights.extents[WeightId{5}] = {.bytes = 32, .n_rows = 2};
   graph.values.push_back({.cols = 4});
