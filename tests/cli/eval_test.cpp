@@ -40,8 +40,8 @@ TEST_CASE("eval answers each line of its input with a line, and writes whole log
   const ScratchFolder scratch;
   const std::string bundle = source_path("bundles/tiny-gqa8-hd64");
   const std::string logits = (scratch.path() / "logits.safetensors").string();
-  const ProgramRun run =
-      run_program({"eval", bundle, "--logits", logits}, {.input = "{\"ids\": [1, 2, 3]}\n\n[4, 5]\n"});
+  const std::string input = "{\"ids\": [1, 2, 3]}\n\n[4, 5]\n";
+  const ProgramRun run = run_program({"eval", bundle, "--logits", logits}, {.input = input});
   CAPTURE(run.err);
   REQUIRE(run.status == 0);
   CHECK(std::count(run.out.begin(), run.out.end(), '\n') == 2);
@@ -49,9 +49,11 @@ TEST_CASE("eval answers each line of its input with a line, and writes whole log
   const ProgramRun inspected = run_program({"inspect", logits});
   CHECK(contains(inspected.out, "logits.0 F32 [3, 512]"));
   CHECK(contains(inspected.out, "logits.1 F32 [2, 512]"));
-  REQUIRE_OK(write_file(scratch.path() / "ids.jsonl", "[1, 2, 3]\n"));
-  const ProgramRun from_file = run_program({"eval", bundle, "--input", (scratch.path() / "ids.jsonl").string()});
-  CHECK(from_file.out == run.out.substr(0, run.out.find('\n') + 1));
+  // With logits, too: they add a row to the head's product, and the last bits of its sums depend on how many rows it has.
+  REQUIRE_OK(write_file(scratch.path() / "ids.jsonl", input));
+  const ProgramRun from_file = run_program(
+      {"eval", bundle, "--input", (scratch.path() / "ids.jsonl").string(), "--logits", logits + ".from_file"});
+  CHECK(from_file.out == run.out);
 }
 
 TEST_CASE("eval refuses in one line what it cannot do") {
