@@ -7,6 +7,9 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <map>
 
 #include "backend/module.h"
 #include "conformance/suite.h"
@@ -17,7 +20,7 @@ namespace secondsource::conformance {
 namespace {
 
 struct GpuMutant {
-  std::string name;  ///< folder of its module
+  std::string name;  ///< in CMakeLists.txt; "": none is planted
   std::string target;
   std::string family;  ///< conformance family; empty: check_moved_workspace()
   std::string tiles = "auto";
@@ -33,6 +36,7 @@ std::string search(const std::string& folder, const GpuMutant& mutant, const std
   if (child == 0) {
     close(pipe_ends[0]);
     std::signal(SIGSEGV, SIG_DFL);  // the test program's handler would report a failed test
+    setenv("SECONDSOURCE_PLANTED_BUG", mutant.name.c_str(), 1);
     const std::vector<Module> modules = load_modules({folder});
     const MakeBackend make = [&] {
       return create_backend(
@@ -65,16 +69,26 @@ std::string search(const std::string& folder, const GpuMutant& mutant, const std
   return WIFSIGNALED(status) ? fmt::format("fault: signal {}", WTERMSIG(status)) : finding;
 }
 
+/// The folder of each planted bug's module, by the bug's name.
+std::map<std::string, std::string> planted_modules() {
+  std::ifstream file(SECONDSOURCE_GPU_MUTANTS "/planted.txt");
+  std::map<std::string, std::string> modules;
+  for (std::string name, module; file >> name >> module;) modules[name] = SECONDSOURCE_GPU_MUTANTS "/" + module;
+  return modules;
+}
+
 TEST_CASE("every bug planted in the GPU kernels is found, in every order of threads") {
+  std::map<std::string, std::string> modules = planted_modules();
+  REQUIRE_FALSE(modules.empty());
   // With what has to be found: wrong numbers, an error, or a fault.
   const std::vector<std::pair<GpuMutant, std::string>> mutants = {
       {{"missing_barrier_tiles", "sm_80", "matmul"}, "nan"},
       {{"missing_barrier_queries", "sm_80", "attention"}, ""},
       {{"missing_barrier_sums", "gfx90a", "attention"}, ""},
       {{"short_split", "sm_80", "attention_deep"}, "outside"},
-      {{"rows_past_end", "sm_90a", "attention"}, "outside"},
-      {{"split_not_rescaled", "gfx942", "attention_deep"}, "outside"},
-      {{"lost_last_split", "gfx1100", "attention_deep"}, "outside"},
+      {{"rows_past_end", "sm_80", "attention"}, "outside"},
+      {{"split_not_rescaled", "gfx90a", "attention_deep"}, "outside"},
+      {{"lost_last_split", "gfx90a", "attention_deep"}, "outside"},
       {{"combined_too_early", "sm_80", "attention_deep"}, ""},
       {{"count_not_reset", "sm_80", "attention_long"}, ""},
       {{"early_read", "sm_80", "layer"}, "copies are under way"},
@@ -101,7 +115,7 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"missing_count_barrier", "sm_80", "grouped_matmul_wide"}, ""},
       {{"sum_with_own_warp", "gfx90a", "grouped_matmul_wide"}, ""},
       {{"tiles_rounded_down", "gfx1100", "grouped_matmul_wide"}, ""},
-      {{"expert_offset_off_by_one", "gfx942", "grouped_matmul_wide"}, ""},
+      {{"expert_offset_off_by_one", "gfx90a", "grouped_matmul_wide"}, ""},
       {{"filler_stored", "sm_80", "grouped_matmul_wide"}, ""},
       {{"filler_not_marked", "sm_90a", "grouped_matmul_wide"}, "outside"},
       {{"wrong_expert", "sm_90a", "grouped_matmul_wide", "wgmma128x128"}, "outside"},
@@ -129,15 +143,19 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"sampling_any_of_ties", "gfx1100", "sample_wide"}, ""},
       {{"sampling_not_finite_lost", "sm_80", "sample_wide"}, ""},
       {{"sampling_taken_twice", "sm_90a", "sample_wide"}, ""},
-      {{"sampling_other_piece", "gfx942", "sample_wide"}, ""},
+      {{"sampling_other_piece", "gfx90a", "sample_wide"}, ""},
       {{"sampling_not_aligned", "sm_80", "sample_wide"}, "not a multiple of it"},
       {{"sampling_pieces_overlap", "sm_80", "sample_wide"}, ""},
+      {{"sampling_not_binned", "sm_80", "sample_wide"}, ""},
+      {{"sampling_bins_not_begun", "gfx1100", "sample_wide"}, ""},
+      {{"sampling_gathered_next_bin", "gfx90a", "sample_wide"}, ""},
+      {{"sampling_lost_carry", "sm_90a", "sample_wide"}, ""},
       {{"scales_of_first_group", "gfx90a", "matmul_g32_w8a8"}, "outside"},
       {{"late_scales", "sm_80", "matmul_g32_w8a8"}, ""},
       {{"sums_not_begun", "sm_80", "grouped_matmul_g32_w8a8"}, ""},
       {{"half_group", "gfx1100", "matmul_g32_w8a8"}, "outside"},
       {{"scale_read_past_end", "gfx942", "matmul_g32_w8a8"}, ""},
-      {{"scale_of_first_row", "sm_90a", "matmul_g32_w8a8"}, "outside"},
+      {{"scale_of_first_row", "sm_80", "matmul_g32_w8a8"}, "outside"},
       {{"int4_wrong_zero", "sm_80", "matmul"}, "outside"},
       {{"fp8_steps_too_fine", "sm_80", "matmul_fp8"}, "outside"},
       {{"fp8_other_largest", "gfx90a", "matmul_fp8"}, "outside"},
@@ -148,12 +166,12 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"fp8_inputs_past_end", "gfx90a", "matmul_fp8"}, ""},
       {{"zero_of_first_group", "sm_80", "matmul_int4_zp"}, "outside"},
       {{"zero_of_upper_codes", "gfx90a", "matmul_int4_zp"}, "outside"},
-      {{"zeros_of_first_expert", "gfx942", "grouped_matmul_int4_zp"}, "outside"},
+      {{"zeros_of_first_expert", "gfx90a", "grouped_matmul_int4_zp"}, "outside"},
       {{"zeros_exchanged_at_load", "gfx1100", "matmul_int4_zp"}, "outside"},
       {{"wide_scale_of_first_group", "sm_80", "matmul_fp8_g128"}, "outside"},
       {{"wide_group_lost", "sm_90a", "matmul_fp8_g128"}, "outside"},
       {{"wide_group_not_begun", "gfx90a", "matmul_fp8_g128"}, "outside"},
-      {{"wide_scales_of_first_expert", "gfx942", "grouped_matmul_fp8_g128"}, "outside"},
+      {{"wide_scales_of_first_expert", "gfx90a", "grouped_matmul_fp8_g128"}, "outside"},
       {{"wide_scales_of_other_tokens", "gfx1100", "grouped_matmul_fp8_g128"}, ""},
       {{"wide_inputs_of_half_a_group", "sm_80", "matmul_fp8_g128"}, "outside"},
       {{"wide_input_scale_of_first_group", "sm_90a", "grouped_matmul_fp8_g128"}, "outside"},
@@ -166,14 +184,18 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"stale_graph", "sm_80", ""}, "memory that was freed since"},
   };
   for (const auto& [mutant, expected] : mutants) {
+    CAPTURE(mutant.name);
+    const auto module = modules.extract(mutant.name);
+    REQUIRE(module);
     for (const std::string order : {"forward", "reverse", "seeded"}) {
-      const std::string finding = search(std::string(SECONDSOURCE_GPU_MUTANTS "/") + mutant.name, mutant, order);
+      const std::string finding = search(module.mapped(), mutant, order);
       fmt::print("{} in {} order: {}\n", mutant.name, order, finding.empty() ? "survived" : finding);
-      CAPTURE(mutant.name, order, finding);
+      CAPTURE(order, finding);
       CHECK_FALSE(finding.empty());
       CHECK(finding.find(expected) != std::string::npos);
     }
   }
+  for (const auto& [name, module] : modules) FAIL_CHECK(name << " is planted, and nothing searches for it");
 }
 
 TEST_CASE("the control, the same search on the real module, finds nothing") {
@@ -181,6 +203,12 @@ TEST_CASE("the control, the same search on the real module, finds nothing") {
     CAPTURE(family);
     CHECK(search(SECONDSOURCE_GPU_SHIM_FOLDER, {"", "sm_80", family}, "seeded").empty());
   }
+}
+
+TEST_CASE("the control, a module that holds planted bugs of which none is chosen, finds nothing") {
+  const std::map<std::string, std::string> modules = planted_modules();
+  CHECK(search(modules.at("swapped_matrices"), {"", "sm_80", "matmul"}, "seeded").empty());
+  CHECK(search(modules.at("attention_wrong_half"), {"", "sm_90a", "attention_wide"}, "seeded").empty());
 }
 
 }  // namespace

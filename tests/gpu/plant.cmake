@@ -1,10 +1,18 @@
-# cmake -DFILE= -DOUT= -DFROM= -DTO= -P plant.cmake: a copy of a source file with one place changed. FROM has to occur
-# exactly once: a bug that is planted nowhere would be found by nobody.
+# cmake -DFILE= -DOUT= -DPLANTS= -P plant.cmake: a copy of a source file with the bugs of PLANTS, each a line
+# plant(<name> <from> <to>). <from> has to occur exactly once: a bug that is planted nowhere would be found by nobody.
 file(READ ${FILE} text)
-string(FIND "${text}" "${FROM}" first)
-string(FIND "${text}" "${FROM}" last REVERSE)
-if(first EQUAL -1 OR NOT first EQUAL last)
-  message(FATAL_ERROR "${FILE}: expected exactly one \"${FROM}\"")
-endif()
-string(REPLACE "${FROM}" "${TO}" text "${text}")
-file(WRITE ${OUT} "${text}")
+set(conditions "")
+function(plant name from to)
+  string(FIND "${text}" "${from}" first)
+  string(FIND "${text}" "${from}" last REVERSE)
+  if(first EQUAL -1 OR NOT first EQUAL last)
+    message(FATAL_ERROR "${FILE}: ${name}: expected exactly one \"${from}\"")
+  endif()
+  string(REPLACE "${from}" "${to}" changed "${text}")
+  set(text "${changed}" PARENT_SCOPE)
+  if(to MATCHES "planted_${name}")
+    set(conditions "${conditions}const bool planted_${name} = secondsource::gpu::is_planted(\"${name}\");\n" PARENT_SCOPE)
+  endif()
+endfunction()
+include(${PLANTS})
+file(WRITE ${OUT} "#include \"gpu/planted.h\"\n\nnamespace {\n${conditions}}  // namespace\n\n${text}")

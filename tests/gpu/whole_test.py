@@ -22,8 +22,8 @@ class Whole(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.out = pathlib.Path(scratch.name) / "whole.json"
 
-    def compare(self, *arguments, modules=SHIM):
-        environment = {**os.environ, "SECONDSOURCE_MODULES": str(modules)}
+    def compare(self, *arguments, modules=SHIM, planted=""):
+        environment = {**os.environ, "SECONDSOURCE_MODULES": str(modules), "SECONDSOURCE_PLANTED_BUG": planted}
         run = subprocess.run([PROGRAM, *SHAPE, "--whole-out", self.out, *arguments], env=environment, text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
         cases = json.loads(self.out.read_text())["whole_products"] if self.out.exists() else []
@@ -53,7 +53,7 @@ class Whole(unittest.TestCase):
 
     def test_a_planted_bug_is_found_and_named_by_its_place(self):
         run, cases = self.compare("--backend", "gpu-shim", "--whole", "reference", "--variant", "bf16",
-                                  modules=MUTANTS / "swapped_matrices")
+                                  modules=MUTANTS / "tiled_matmul-sm_80", planted="swapped_matrices")
         self.assertEqual(run.returncode, 3, run.stdout + run.stderr)
         self.assertEqual({case["verdict"] for case in cases}, {"differs"})
         self.assertIn(f"row {cases[0]['worst']['row']}, column {cases[0]['worst']['column']}", run.stdout)
