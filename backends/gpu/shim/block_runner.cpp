@@ -111,22 +111,23 @@ void BlockRunner::run_thread(void* argument) {
   thread.state = State::kDone;
 }
 
-int BlockRunner::place(int i, int n, std::uint64_t round) const {
-  if (order_ == ThreadOrder::kForward) return i;
-  if (order_ == ThreadOrder::kReverse) return n - 1 - i;
+BlockRunner::Turn BlockRunner::next_turn(int n) {
+  const std::uint64_t round = round_++;
+  if (order_ == ThreadOrder::kForward) return {.first = 0, .stride = 1, .n = n};
+  if (order_ == ThreadOrder::kReverse) return {.first = n - 1, .stride = n - 1, .n = n};
   const std::uint64_t bits = random_bits(seed_, round);
   const auto first = static_cast<int>(bits % static_cast<std::uint64_t>(n));
   int stride = 1 + static_cast<int>((bits >> 32) % static_cast<std::uint64_t>(n));
   while (std::gcd(stride, n) != 1) ++stride;
-  return static_cast<int>((first + static_cast<std::int64_t>(i) * stride) % n);
+  return {.first = first, .stride = stride % n, .n = n};
 }
 
 Result<void> BlockRunner::run_threads() {
   const auto n_warps = static_cast<int>(warps_.size());
   while (n_done_ < n_threads_) {
-    const std::uint64_t round = round_++;
     bool progressed = false;
-    for (int i = 0; i < n_warps && failure_.empty(); ++i) progressed |= run_warp(place(i, n_warps, round));
+    Turn turn = next_turn(n_warps);
+    for (int i = 0; i < n_warps && failure_.empty(); ++i) progressed |= run_warp(turn.take());
     if (!failure_.empty()) return Error{ErrorCode::kInternal, failure_};
     if (!release_barrier() && !progressed) return Error{ErrorCode::kInternal, describe_stuck()};
     if (!failure_.empty()) return Error{ErrorCode::kInternal, failure_};
@@ -140,9 +141,9 @@ bool BlockRunner::run_warp(int warp) {
   bool progressed = false;
   for (bool ran = true; ran && failure_.empty();) {
     ran = false;
-    const std::uint64_t round = round_++;
+    Turn turn = next_turn(warp_size_);
     for (int i = 0; i < warp_size_ && failure_.empty(); ++i) {
-      const int index = warp * warp_size_ + place(i, warp_size_, round);
+      const int index = warp * warp_size_ + turn.take();
       Thread& thread = threads_[static_cast<std::size_t>(index)];
       if (thread.state != State::kReady) continue;
       running_ = index;

@@ -78,6 +78,18 @@ class BlockRunner {
     int n_barriers = 0;  ///< barriers that it has reached
     BlockRunner* runner = nullptr;
   };
+  /// All of n numbers, each once, beginning with `first`.
+  struct Turn {
+    int first;
+    int stride;  ///< in [0, n), without a common divisor with n
+    int n;
+    int take() {
+      const int taken = first;
+      first += stride;
+      if (first >= n) first -= n;
+      return taken;
+    }
+  };
   struct Warp {
     std::vector<void*> lanes;
     int n_arrived = 0;
@@ -94,7 +106,8 @@ class BlockRunner {
   bool release_barrier();
   [[nodiscard]] std::string describe_stuck() const;
   void suspend(State state);
-  [[nodiscard]] int place(int i, int n, std::uint64_t round) const;
+  /// The order in which the next round goes through n warps or lanes.
+  [[nodiscard]] Turn next_turn(int n);
 
   ThreadOrder order_;
   std::uint64_t seed_;
