@@ -1,4 +1,4 @@
-// gpu_under_address, gpu_under_thread --cases N | --plant missing-barrier|past-the-end
+// gpu_under_address, gpu_under_thread --cases N | --plant missing-barrier|missing-warp-barrier|past-the-end
 // Runs N conformance cases of every family on the shim, built with a sanitizer, cycling through the three thread orders.
 // Values are not checked here; the suite does that. With --plant a kernel with that mistake runs instead, to verify that
 // the sanitizer reports it.
@@ -16,6 +16,7 @@
 #include "conformance/run_case.h"
 #include "gpu/portable/launch.h"
 #include "gpu/portable/target.h"
+#include "gpu/portable/warp.h"
 #include "gpu/shim/device.h"
 
 extern "C" const secondsource::ModuleInterface* secondsource_backend_module();
@@ -36,16 +37,28 @@ SS_KERNEL(kThreads) missing_barrier_kernel(Arguments a) {
   a.out[i] = row[kThreads - 1 - i];
 }
 
+/// Lanes that meet to exchange registers are not thereby ordered in memory.
+SS_KERNEL(kThreads) missing_warp_barrier_kernel(Arguments a) {
+  auto& row = gpu::shared_memory<std::array<float, kThreads>>();
+  const auto i = static_cast<std::size_t>(gpu::thread_x());
+  row[i] = static_cast<float>(i);
+  const float other = gpu::shuffle_xor(row[i], 1);
+  a.out[i] = row[i ^ 1U] - other;
+}
+
 SS_KERNEL(kThreads) past_the_end_kernel(Arguments a) {
   auto& row = gpu::shared_memory<std::array<float, kThreads>>();
   a.out[gpu::thread_x()] = (&row[0])[gpu::thread_x() + 1];
 }
 
 int run_planted(const char* what) {
-  const auto device = gpu::shim::make_shim_device({});
+  const auto device = gpu::shim::make_shim_device({.target = SS_TESTED_TARGET});
   const auto stream = device->create_stream().value();
   auto* const out = static_cast<float*>(device->allocate(kThreads * sizeof(float)).value());
-  const auto kernel = std::strcmp(what, "missing-barrier") == 0 ? missing_barrier_kernel : past_the_end_kernel;
+  const std::string_view name = what;
+  const auto kernel = name == "missing-barrier"        ? missing_barrier_kernel
+                      : name == "missing-warp-barrier" ? missing_warp_barrier_kernel
+                                                       : past_the_end_kernel;
   const gpu::LaunchShape shape{.grid = {}, .threads = kThreads, .shared_bytes = kThreads * sizeof(float)};
   const bool ran = launch(*stream, what, kernel, shape, Arguments{out}) && stream->synchronize();
   device->free(out);
@@ -96,6 +109,6 @@ int run_cases(int n_cases) {
 int main(int argc, char** argv) {
   if (argc == 3 && std::strcmp(argv[1], "--plant") == 0) return secondsource::run_planted(argv[2]);
   if (argc == 3 && std::strcmp(argv[1], "--cases") == 0) return secondsource::run_cases(std::atoi(argv[2]));
-  fmt::print(stderr, "usage: {} --cases N | --plant missing-barrier|past-the-end\n", argv[0]);
+  fmt::print(stderr, "usage: {} --cases N | --plant missing-barrier|missing-warp-barrier|past-the-end\n", argv[0]);
   return 2;
 }

@@ -90,6 +90,7 @@ void BlockRunner::prepare(const KernelCall& call, const Dim3& block) {
     thread.copies.clear();
     thread.n_groups = 0;
     thread.n_barriers = 0;
+    thread.n_warp_barriers = 0;
     thread.fiber->start(run_thread, &thread);
   }
   warps_.resize(static_cast<std::size_t>(n_threads_ / warp_size_));
@@ -209,20 +210,25 @@ void BlockRunner::meet_warp(int warp_size, void* mine, void (*work)(void* const*
     fail("divergent warp: its lanes wait for different operations");
   }
   warp.lanes[static_cast<std::size_t>(running_ % warp_size_)] = mine;
-  OrderPlace* const place = &warp.met[warp.n_met % 2];
-  release_order(place);
   if (++warp.n_arrived < warp_size_) {
     suspend(State::kInWarp);
-    acquire_order(place);
     return;
   }
-  acquire_order(place);
   work(warp.lanes.data(), warp_size_, argument);
-  release_order(place);
   warp.n_arrived = 0;
-  ++warp.n_met;
   const int first = running_ / warp_size_ * warp_size_;
   for (int i = first; i < first + warp_size_; ++i) threads_[static_cast<std::size_t>(i)].state = State::kReady;
+}
+
+void BlockRunner::sync_warp(int warp_size) {
+  Warp& warp = warps_[static_cast<std::size_t>(running_ / warp_size_)];
+  Thread& thread = threads_[static_cast<std::size_t>(running_)];
+  OrderPlace* const place = &warp.synced[thread.n_warp_barriers++ % 2];
+  release_order(place);
+  char nothing = 0;
+  meet_warp(
+      warp_size, &nothing, [](void* const*, int, int) {}, 0);
+  acquire_order(place);
 }
 
 void* BlockRunner::shared_memory(std::size_t bytes) {
@@ -291,9 +297,7 @@ void sync_block(std::source_location where) {
   BlockRunner::current().sync_block(where);
 }
 void sync_warp(int warp_size) {
-  char nothing = 0;
-  BlockRunner::current().meet_warp(
-      warp_size, &nothing, [](void* const*, int, int) {}, 0);
+  BlockRunner::current().sync_warp(warp_size);
 }
 void* shared_memory(std::size_t bytes) {
   return BlockRunner::current().shared_memory(bytes);

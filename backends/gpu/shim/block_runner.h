@@ -45,6 +45,7 @@ class BlockRunner {
   [[nodiscard]] const Dim3& block_index() const { return block_; }
   [[nodiscard]] int n_threads() const { return n_threads_; }
   void sync_block(std::source_location where);
+  void sync_warp(int warp_size);
   void meet_warp(int warp_size, void* mine, void (*work)(void* const*, int, int), int argument);
   void* shared_memory(std::size_t bytes);
   void check_in_shared(const void* address, std::size_t bytes);
@@ -75,7 +76,8 @@ class BlockRunner {
     std::vector<Copy> copies;
     int n_groups = 0;  ///< committed copy groups
     int index = 0;
-    int n_barriers = 0;  ///< barriers that it has reached
+    int n_barriers = 0;       ///< barriers of the block that it has reached
+    int n_warp_barriers = 0;  ///< and of its warp
     BlockRunner* runner = nullptr;
   };
   /// All of n numbers, each once, beginning with `first`.
@@ -95,8 +97,7 @@ class BlockRunner {
     int n_arrived = 0;
     void (*work)(void* const*, int, int) = nullptr;
     int argument = 0;
-    int n_met = 0;  ///< completed rendezvous
-    OrderPlace met[2];
+    OrderPlace synced[2];
   };
 
   static void run_thread(void* thread);

@@ -11,6 +11,13 @@
 #include "core/half.h"
 #include "gpu/device.h"
 
+// Kernels are compiled with -fsanitize=thread in one test, to which an exchange of registers must not look like one of memory.
+#if defined(__SANITIZE_THREAD__)
+#define SS_EXCHANGES_REGISTERS __attribute__((no_sanitize_thread))
+#else
+#define SS_EXCHANGES_REGISTERS
+#endif
+
 namespace secondsource::gpu::shim {
 
 [[nodiscard]] int thread_index();
@@ -34,7 +41,8 @@ void commit_copies();
 void wait_for_copies(int n_pending_groups);
 
 /// Rendezvous of a warp: each lane waits until all have arrived; the last one runs `work` for all. lanes[i] is the `mine`
-/// of lane i, which stays valid until then.
+/// of lane i, which stays valid until then. As on a GPU, the lanes exchange registers and nothing else: what one of them wrote to
+/// memory before is not ordered before what another one reads after, which sync_warp() is for.
 void meet_warp(int warp_size, void* mine, void (*work)(void* const* lanes, int warp_size, int argument), int argument);
 
 template <typename T>
@@ -46,7 +54,7 @@ T shuffle_xor(T value, int mask, int warp_size) {
   Exchange exchange{value, value};
   meet_warp(
       warp_size, &exchange,
-      [](void* const* lanes, int n_lanes, int lane_mask) {
+      [](void* const* lanes, int n_lanes, int lane_mask) SS_EXCHANGES_REGISTERS {
         for (int i = 0; i < n_lanes; ++i) {
           static_cast<Exchange*>(lanes[i])->taken = static_cast<const Exchange*>(lanes[i ^ lane_mask])->given;
         }
