@@ -10,6 +10,7 @@ made; it says nothing of how fast it runs.
 
 import argparse
 import dataclasses
+import functools
 import math
 import pathlib
 import re
@@ -178,27 +179,28 @@ def launch_of(encoding, quantized, shape):
     return -(-n_rows // (WARPS * outputs >> log2)), steps / (1 << log2), outputs
 
 
-class DecodeLoops(unittest.TestCase):
-    def kernels(self, stem):
-        """Kernels of `stem`.cpp with their loops, of every target that was built and can be read."""
-        found = []
-        built = CODE / "cuda" / f"{stem}.o"
-        if built.exists() and CUOBJDUMP:
-            found += [(kernel, list(nvidia_loops(kernel))) for kernel in nvidia_kernels(CUOBJDUMP, built)]
-        assembly = {"gfx90a": CODE / "hip" / f"{stem}-hip-amdgcn-amd-amdhsa-gfx90a.s"}
-        assembly |= {target: CODE / target / f"{stem}.s" for target in ("gfx942", "gfx950", "gfx1100")}
-        for target, file in assembly.items():
-            if file.exists():
-                found += [(kernel, list(amd_loops(kernel))) for kernel in amd_kernels(file, target)]
-        found = [(kernel, loops) for kernel, loops in found if kernel.name]
-        return found
+@functools.cache
+def kernels_with_loops(stem):
+    """The kernels of `stem`.cpp that have a name here, with their loops, of every target that was built and can be read."""
+    found = []
+    built = CODE / "cuda" / f"{stem}.o"
+    if built.exists() and CUOBJDUMP:
+        found += [(kernel, list(nvidia_loops(kernel))) for kernel in nvidia_kernels(CUOBJDUMP, built) if kernel.name]
+    assembly = {"gfx90a": CODE / "hip" / f"{stem}-hip-amdgcn-amd-amdhsa-gfx90a.s"}
+    assembly |= {target: CODE / target / f"{stem}.s" for target in ("gfx942", "gfx950", "gfx1100")}
+    for target, file in assembly.items():
+        if file.exists():
+            found += [(kernel, list(amd_loops(kernel))) for kernel in amd_kernels(file, target) if kernel.name]
+    return found
 
+
+class DecodeLoops(unittest.TestCase):
     def show(self, kernel, loop):
         print(f"{kernel.target:8} {kernel.name:36} {loop.in_flight:3} of {loop.n_loads:3} loads in flight at the first use, "
               f"{len(loop.instructions)} instructions")
 
     def test_attention_keeps_four_loads_in_flight_and_divides_no_integer(self):
-        for kernel, loops in self.kernels("decode_attention"):
+        for kernel, loops in kernels_with_loops("decode_attention"):
             with self.subTest(target=kernel.target, kernel=kernel.name):
                 loop = main_loop(loops, r"MUFU\.EX2|v_exp_f32")  # the splits are combined in another loop
                 self.show(kernel, loop)
@@ -214,7 +216,7 @@ class DecodeLoops(unittest.TestCase):
                 self.assertGreaterEqual(len(fences), 2)
 
     def test_sampling_adds_by_native_atomics(self):
-        for kernel, _ in self.kernels("sample"):
+        for kernel, _ in kernels_with_loops("sample"):
             with self.subTest(target=kernel.target, kernel=kernel.name):
                 code = [text for _, text in kernel.code]
                 # A loop until no other thread came between; on NVIDIA ATOMS.CAST.SPIN.64 is one such.
@@ -224,14 +226,14 @@ class DecodeLoops(unittest.TestCase):
                 self.assertEqual(kernel.name == "sample_kernel", bool(added))
 
     def test_products_keep_128_bytes_of_the_weight_in_flight_for_each_lane(self):
-        for kernel, loops in self.kernels("matvec"):
+        for kernel, loops in kernels_with_loops("matvec"):
             with self.subTest(target=kernel.target, kernel=kernel.name):
                 loop = main_loop(loops, r"\bLDS\b|ds_read|ds_load")  # x is stored in another loop
                 self.show(kernel, loop)
                 self.assertGreaterEqual(loop.in_flight, 8 if kernel.target.startswith("sm_") else 4)
 
     def test_weights_of_4_and_8_bits_are_converted_without_conversions_of_integers(self):
-        for kernel, loops in self.kernels("matvec"):
+        for kernel, loops in kernels_with_loops("matvec"):
             found = re.match(r"matvec (int4|int4-zp|int8|int8-g32|fp8|fp8-g128) rows=", kernel.name)
             is_nvidia = kernel.target.startswith("sm_")
             if not found or (not is_nvidia and found[1].startswith("int8")):  # AMD converts a byte of a register in one instruction
@@ -246,7 +248,7 @@ class DecodeLoops(unittest.TestCase):
         # multiply-add, and what is shared by the weights of a load.
         most = {"int4": 3.9, "int4-zp": 4.1, "int8": 4.4, "fp8": 5.6, "fp8-g128": 6.1}
         converting = {"fp8": 3.9, "fp8-g128": 4.5}  # sm_89 and newer
-        for kernel, loops in self.kernels("matvec"):
+        for kernel, loops in kernels_with_loops("matvec"):
             found = re.fullmatch(r"matvec (int4|int4-zp|int8|fp8|fp8-g128) rows=1", kernel.name)
             if not found or not kernel.target.startswith("sm_"):
                 continue
