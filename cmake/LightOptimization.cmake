@@ -1,11 +1,21 @@
-# Compiles a target at -O1 where the preset says -O2: a quarter less time for a build from nothing. For rooms that read and
-# write records, decide and render, and for tests: they run for milliseconds. The engine, the kernels, and whatever else
-# is timed or loads weights keeps -O2.
-#   ss_optimize_lightly(<target>)
+# Compiles a target with less optimization than its preset says, where the time of compiling is longer than that of running.
+#   ss_optimize_lightly(<target>)     -O1 instead of -O2: a quarter less time for a build from nothing. For rooms that read and write
+#                                     records, decide and render, and for tests: they run for milliseconds. The engine, the kernels,
+#                                     and whatever else is timed or loads weights keeps -O2.
+#   ss_leave_unoptimized(<target>)    -O0 under the sanitizers of clang, which takes half of the time of -O1 there, since most of it is
+#                                     the optimization of the checks. For tests, and for rooms without a parser that is fuzzed: how many
+#                                     inputs a fuzz target tries depends on how fast its parser is.
 
 set(SECONDSOURCE_LIGHTLY_OPTIMIZED_ROOMS ab brief chat cost fit gate history hub jinja profile record
   recorded report runner setup summary verify)
+set(SECONDSOURCE_UNFUZZED_ROOMS ab brief fit history host profile sensors setup systems verify)
 
 function(ss_optimize_lightly target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo,Release>:-O1>)
+endfunction()
+
+function(ss_leave_unoptimized target)
+  if(SECONDSOURCE_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    target_compile_options(${target} PRIVATE -O0)
+  endif()
 endfunction()
