@@ -1,10 +1,10 @@
-# Compiles a target with less optimization than its preset says, where the time of compiling is longer than that of running.
+# Compiles a target with less optimization than its preset says, where compiling takes longer than running.
 #   ss_optimize_lightly(<target>)     -O1 instead of -O2: a quarter less time for a build from nothing. For rooms that read and write
 #                                     records, decide and render, and for tests: they run for milliseconds. The engine, the kernels,
 #                                     and whatever else is timed or loads weights keeps -O2.
-#   ss_leave_unoptimized(<target>)    -O0 under the sanitizers of clang, which takes half of the time of -O1 there, since most of it is
-#                                     the optimization of the checks. For tests, and for rooms without a parser that is fuzzed: how many
-#                                     inputs a fuzz target tries depends on how fast its parser is.
+#   ss_leave_unoptimized(<target>)    -O0 in a build with clang's sanitizers. It compiles in half of the time of -O1, where clang spends
+#                                     the other half on optimizing the inserted checks. For tests, and for rooms without a fuzzed parser:
+#                                     a slower parser would leave a fuzz target with fewer inputs.
 
 set(SECONDSOURCE_LIGHTLY_OPTIMIZED_ROOMS ab brief chat cost fit gate history hub jinja profile record
   recorded report runner setup summary verify)

@@ -20,7 +20,7 @@ namespace secondsource::conformance {
 namespace {
 
 struct GpuMutant {
-  std::string name;  ///< in CMakeLists.txt; "": none is planted
+  std::string name;  ///< of the planted bug in CMakeLists.txt; empty: none runs
   std::string target;
   std::string family;  ///< conformance family; empty: check_moved_workspace()
   std::string tiles = "auto";

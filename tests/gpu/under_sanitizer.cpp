@@ -1,7 +1,7 @@
-// gpu_under_address, gpu_under_thread --cases N | --plant missing-barrier|missing-warp-barrier|past-the-end
-// Runs N conformance cases of every family on the shim, built with a sanitizer, cycling through the three thread orders.
-// Values are not checked here; the suite does that. With --plant a kernel with that mistake runs instead, to verify that
-// the sanitizer reports it.
+// The programs gpu_under_address and gpu_under_thread. With --cases N each runs N conformance cases of every family on the shim, built
+// with a sanitizer, cycling through the three thread orders. Values are not checked here; the suite does that. With --plant and
+// one of missing-barrier, missing-warp-barrier and past-the-end, a kernel with that mistake runs instead, to verify that the
+// sanitizer reports it.
 
 #include <fmt/format.h>
 
@@ -37,7 +37,7 @@ SS_KERNEL(kThreads) missing_barrier_kernel(Arguments a) {
   a.out[i] = row[kThreads - 1 - i];
 }
 
-/// Lanes that meet to exchange registers are not thereby ordered in memory.
+/// A shuffle does not order the lanes' accesses to memory, so these are a data race.
 SS_KERNEL(kThreads) missing_warp_barrier_kernel(Arguments a) {
   auto& row = gpu::shared_memory<std::array<float, kThreads>>();
   const auto i = static_cast<std::size_t>(gpu::thread_x());

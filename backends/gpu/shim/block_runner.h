@@ -76,11 +76,11 @@ class BlockRunner {
     std::vector<Copy> copies;
     int n_groups = 0;  ///< committed copy groups
     int index = 0;
-    int n_barriers = 0;       ///< barriers of the block that it has reached
-    int n_warp_barriers = 0;  ///< and of its warp
+    int n_barriers = 0;       ///< barriers of the block that this thread has reached
+    int n_warp_barriers = 0;  ///< barriers of its warp that this thread has reached
     BlockRunner* runner = nullptr;
   };
-  /// All of n numbers, each once, beginning with `first`.
+  /// Visits each number in [0, n) once, beginning with `first`.
   struct Turn {
     int first;
     int stride;  ///< in [0, n), without a common divisor with n

@@ -11,7 +11,8 @@
 #include "core/half.h"
 #include "gpu/device.h"
 
-// Kernels are compiled with -fsanitize=thread in one test, to which an exchange of registers must not look like one of memory.
+// Marks a function in which lanes exchange registers. The shim exchanges them through the stacks of its fibers, which ThreadSanitizer
+// would report as data races in the test that compiles the kernels with it.
 #if defined(__SANITIZE_THREAD__)
 #define SS_EXCHANGES_REGISTERS __attribute__((no_sanitize_thread))
 #else
@@ -41,8 +42,8 @@ void commit_copies();
 void wait_for_copies(int n_pending_groups);
 
 /// Rendezvous of a warp: each lane waits until all have arrived; the last one runs `work` for all. lanes[i] is the `mine`
-/// of lane i, which stays valid until then. As on a GPU, the lanes exchange registers and nothing else: what one of them wrote to
-/// memory before is not ordered before what another one reads after, which sync_warp() is for.
+/// of lane i, which stays valid until then. As on a GPU, the lanes exchange registers and nothing else: the rendezvous does not
+/// order what one lane wrote to memory before it and another lane reads after it. sync_warp() does.
 void meet_warp(int warp_size, void* mine, void (*work)(void* const* lanes, int warp_size, int argument), int argument);
 
 template <typename T>
