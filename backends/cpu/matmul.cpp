@@ -119,9 +119,9 @@ MatmulRunner::Plan MatmulRunner::make_plan(const Matmul& op, const PackedWeight&
   plan.writes_past_caches = plan.in_blocks && op.epilogue != Epilogue::kAddResidual &&
                             n_rows * weight.spec.n_rows * std::int64_t{sizeof(float)} > second_level_cache_bytes();
   plan.is_many = is_many;
-  plan.in_passes = is_many && unpacking.into == Product::kF32;
+  plan.in_passes = (is_many || unpacking.unpack != nullptr) && unpacking.into == Product::kF32;
   plan.panel_tiles = n_rows == 1 ? kOneRowTiles : has_several_blocks ? kTilePair : kMaxPanelTiles;
-  if (is_many) {
+  if (is_many || plan.in_passes) {
     plan.panel_tiles = panel_tiles_for(multiplied_tile_bytes(plan, weight), weight.n_tiles, pool_.n_threads());
   }
   return plan;

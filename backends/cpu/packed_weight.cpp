@@ -21,7 +21,7 @@ namespace secondsource::cpu {
 namespace {
 
 /// Version of the packed layouts, part of the cache key. Increase it to invalidate cached weights.
-constexpr std::string_view kLayoutName = "cpu tiles 1";
+constexpr std::string_view kLayoutName = "cpu tiles 2";
 
 template <typename T>
 T read(const std::byte* bytes, std::int64_t index) {
@@ -185,6 +185,16 @@ Result<void> PackedWeights::fill_tiles(const WeightSpec& spec, const PackedWeigh
   return failed.result();
 }
 
+namespace {
+
+/// The `n_bits` above the low four of a code of a K-quant; `lanes` and `first_bit`: those of its vector (kernel_table.h).
+unsigned high_bits(const std::byte* lanes, const NibblePlace& place, int lane, int n_bits, int first_bit) {
+  const auto byte = static_cast<unsigned>(lanes[lane * 4 + place.byte % 4]);
+  return byte >> (first_bit + (place.shift == 0 ? 0 : n_bits)) & ((1U << n_bits) - 1U);
+}
+
+}  // namespace
+
 void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> out) {
   if (weight.is_vector) {
     std::ranges::copy(weight.vector, out.begin());
@@ -252,7 +262,10 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
         const std::byte* const parts = group + group_bytes - 2 * 16;
         const NibblePlace place = nibble_place(k % kGroupColumns, lane);
         unsigned code = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
-        if (has_high_bits) code |= (read<std::uint32_t>(group + 256, lane) >> (k % kGroupColumns) & 1U) << 4U;
+        if (has_high_bits) {
+          const int first_bit = static_cast<int>(k % kGroupColumns / 8) * 2;
+          code |= high_bits(group + 256, place, lane, 1, first_bit) << 4U;
+        }
         const float scale = to_float(read<F16>(units, lane)) * static_cast<float>(read<std::int8_t>(parts, lane));
         const float least =
             to_float(read<F16>(units + 32, lane)) * static_cast<float>(read<std::int8_t>(parts + 16, lane));
@@ -265,7 +278,8 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
         const std::int64_t half = k % kGroupColumns / 16;
         const NibblePlace place = nibble_place(k % kGroupColumns, lane);
         const unsigned nibble = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
-        const unsigned high = read<std::uint32_t>(group + 256 + half * 64, lane) >> (2 * (k % 16)) & 3U;
+        const int first_bit = static_cast<int>(k % 16 / 8) * 4;
+        const unsigned high = high_bits(group + 256 + half * 64, place, lane, 2, first_bit);
         const auto part = static_cast<float>(read<std::int8_t>(group + 384 + half * 16, lane));
         const float scale = to_float(read<F16>(block + kBlockGroups * kQ6KGroupBytes, lane)) * part;
         value = scale * static_cast<float>(static_cast<int>(nibble | high << 4U) - 32);

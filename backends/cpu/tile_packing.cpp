@@ -105,32 +105,39 @@ SS_VECTOR_CLONES void store_nibbles(const std::uint32_t* words, std::byte* to) {
   }
 }
 
+/// The bits above the low four of eight codes of 16 rows, `first_bit` bits above the bottom of each byte of a lane: those of the column
+/// of the byte's low nibble, and `n_bits` above them those of its high nibble's. `words`: as pack_nibbles() takes them.
+[[gnu::always_inline]] inline void add_high_bits(const std::uint32_t* words, unsigned n_bits, unsigned first_bit,
+                                                 std::uint32_t* lanes) {
+  std::array<std::uint32_t, 2 * kRows> high;
+  for (std::size_t i = 0; i < high.size(); ++i) high[i] = words[i] >> 4U & ((1U << n_bits) - 1U) * 0x01010101U;
+  std::array<std::uint32_t, kRows> packed;
+  pack_nibbles(high.data(), high.data() + kRows, packed.data());
+  for (std::size_t row = 0; row < kRows; ++row) {
+    const std::uint32_t of_low_nibbles = packed[row] & 0x0f0f0f0fU;
+    const std::uint32_t of_high_nibbles = packed[row] >> 4U & 0x0f0f0f0fU;
+    lanes[row] |= of_low_nibbles << first_bit | of_high_nibbles << (first_bit + n_bits);
+  }
+}
+
 /// Stores the bits above those of codes of six bits, plus 32, of a group of q6_k.
 SS_VECTOR_CLONES void store_high_bits(const std::uint32_t* words, std::byte* to) {
-  auto* const out = reinterpret_cast<std::uint32_t*>(to);
   for (std::size_t half = 0; half < 2; ++half) {
-    for (std::size_t row = 0; row < kRows; ++row) {
-      std::uint32_t lane = 0;
-      for (std::size_t word = 0; word < 4; ++word) {
-        const std::uint32_t high = (words[(4 * half + word) * kRows + row] >> 4U & 0x03030303U) ^ 0x02020202U;
-        lane |= ((high | high >> 6U | high >> 12U | high >> 18U) & 0xffU) << (8 * word);
-      }
-      out[half * kRows + row] = lane;
-    }
+    std::array<std::uint32_t, kRows> lanes{};
+    add_high_bits(words + 4 * half * kRows, 2, 0, lanes.data());
+    add_high_bits(words + (4 * half + 2) * kRows, 2, 4, lanes.data());
+    for (std::uint32_t& lane : lanes) lane ^= 0xaaaaaaaaU;  // plus 32
+    std::memcpy(to + half * sizeof lanes, lanes.data(), sizeof lanes);
   }
 }
 
 /// Stores the fifth bits of a group of q5_k.
 SS_VECTOR_CLONES void store_fifth_bits(const std::uint32_t* words, std::byte* to) {
-  auto* const out = reinterpret_cast<std::uint32_t*>(to);
-  for (std::size_t row = 0; row < kRows; ++row) {
-    std::uint32_t lane = 0;
-    for (std::size_t word = 0; word < 8; ++word) {
-      const std::uint32_t high = words[word * kRows + row] >> 4U & 0x01010101U;
-      lane |= ((high | high >> 7U | high >> 14U | high >> 21U) & 0xfU) << (4 * word);
-    }
-    out[row] = lane;
+  std::array<std::uint32_t, kRows> lanes{};
+  for (unsigned vector = 0; vector < 4; ++vector) {
+    add_high_bits(words + std::size_t{2} * vector * kRows, 1, 2 * vector, lanes.data());
   }
+  std::memcpy(to, lanes.data(), sizeof lanes);
 }
 
 /// Stores the whole numbers or the FP16 numbers of 16 rows, which are `stride` apart.

@@ -15,7 +15,7 @@ namespace secondsource::cpu::SS_CPU_ISA {
 
 /// Calls use.operator()<kColumn>(weights) for kColumn 0 to 7 with what weight.operator()<kColumn>() makes.
 template <typename Weight, typename Use>
-inline void use_eight_columns(const Weight& weight, const Use& use) {
+[[gnu::always_inline]] inline void use_eight_columns(const Weight& weight, const Use& use) {
   use.template operator()<0>(weight.template operator()<0>());
   use.template operator()<1>(weight.template operator()<1>());
   use.template operator()<2>(weight.template operator()<2>());
@@ -26,6 +26,30 @@ inline void use_eight_columns(const Weight& weight, const Use& use) {
   use.template operator()<7>(weight.template operator()<7>());
 }
 
+/// The codes of eight columns of 16 rows: their low four bits from the nibbles of `lanes`, and above these the kBits bits that begin at
+/// kFirstBit + kBits of each byte of `high` for the columns of its high nibbles, and at kFirstBit for the others.
+template <int kBits, int kFirstBit>
+struct EightCodes {
+  I32 of_low_nibbles, of_high_nibbles;  ///< a code in each byte
+
+  EightCodes(const I32& lanes, const I32& high)
+      : of_low_nibbles(add_i32(shifted_bits<0, kNibbles>(lanes), shifted_bits<kFirstBit - 4, kAbove>(high))),
+        of_high_nibbles(add_i32(shifted_bits<4, kNibbles>(lanes), shifted_bits<kFirstBit + kBits - 4, kAbove>(high))) {}
+
+  template <int kColumn>
+  [[nodiscard]] F32 column() const {
+    constexpr int kPlace = kNibblePlace<kColumn>;
+    return unsigned_field<kPlace / 8 * 8, 8>(kPlace % 8 == 0 ? of_low_nibbles : of_high_nibbles);
+  }
+
+ private:
+  static constexpr std::uint32_t kNibbles = 0x0f0f0f0fU;
+  static constexpr std::uint32_t kAbove = ((1U << kBits) - 1U) * 0x10101010U;
+};
+
+// A compiler that does not inline what follows keeps the accumulators in memory: g++ 12 did so for two rows and more on AVX2, where the
+// products took twice the time.
+
 /// Of q4_k, or with kHasHighBits of q5_k.
 template <bool kHasHighBits>
 struct MinimaBlock {
@@ -33,19 +57,18 @@ struct MinimaBlock {
 
   /// Calls use(weight, first) for each eight columns from column `first` of the block on, as use_eight_columns() takes them.
   template <typename Use>
-  static void for_each_eight(const std::byte* block, const Use& use) {
+  [[gnu::always_inline]] static void for_each_eight(const std::byte* block, const Use& use) {
     const F32 scale_unit = load_f16(block + kBlockGroups * kGroupBytes);
     const F32 least_unit = mul(load_f16(block + kBlockGroups * kGroupBytes + 32), broadcast(-1.0F));
     for (int group = 0; group < kBlockGroups; ++group, block += kGroupBytes) {
       const std::byte* const scales = block + kGroupBytes - 2 * 16;
       const F32 scale = mul(load_i8(scales), scale_unit);
       const F32 least = mul(load_i8(scales + 16), least_unit);
-      const I32 high = load_i32(block + (kHasHighBits ? kNibbleBytes : 0));
       prefetch(block + kPrefetchBytes + kNibbleBytes);
-      use_vector<0>(block, high, scale, least, group * kGroupColumns, use);
-      use_vector<1>(block, high, scale, least, group * kGroupColumns, use);
-      use_vector<2>(block, high, scale, least, group * kGroupColumns, use);
-      use_vector<3>(block, high, scale, least, group * kGroupColumns, use);
+      use_vector<0>(block, scale, least, group * kGroupColumns, use);
+      use_vector<1>(block, scale, least, group * kGroupColumns, use);
+      use_vector<2>(block, scale, least, group * kGroupColumns, use);
+      use_vector<3>(block, scale, least, group * kGroupColumns, use);
     }
   }
 
@@ -53,19 +76,23 @@ struct MinimaBlock {
   static constexpr int kGroupBytes = kHasHighBits ? kQ5KGroupBytes : kQ4KGroupBytes;
 
   template <int kVector, typename Use>
-  static void use_vector(const std::byte* group, const I32& high, const F32& scale, const F32& least, int first,
-                         const Use& use) {
+  [[gnu::always_inline]] static void use_vector(const std::byte* group, const F32& scale, const F32& least, int first,
+                                                const Use& use) {
     prefetch(group + kPrefetchBytes + kVector * 64);
     const I32 lanes = load_i32(group + kVector * 64);
-    use(
-        [&]<int kColumn>() {
-          F32 code = unsigned_field<kNibblePlace<kColumn>, 4>(lanes);
-          if constexpr (kHasHighBits) {
-            code = fma(unsigned_field<8 * kVector + kColumn, 1>(high), broadcast(16.0F), code);
-          }
-          return fma(code, scale, least);
-        },
-        first + kVector * 8);
+    if constexpr (kHasHighBits) {
+      const EightCodes<1, 2 * kVector> codes(lanes, load_i32(group + kNibbleBytes));
+      use(
+          [&]<int kColumn>()
+              __attribute__((always_inline)) { return fma(codes.template column<kColumn>(), scale, least); },
+          first + kVector * 8);
+    } else {
+      use(
+          [&]<int kColumn>() __attribute__((always_inline)) {
+            return fma(unsigned_field<kNibblePlace<kColumn>, 4>(lanes), scale, least);
+          },
+          first + kVector * 8);
+    }
   }
 };
 using Q4KBlock = MinimaBlock<false>;
@@ -75,7 +102,7 @@ struct Q6KBlock {
   static constexpr int kBytes = kQ6KBlockBytes;
 
   template <typename Use>
-  static void for_each_eight(const std::byte* block, const Use& use) {
+  [[gnu::always_inline]] static void for_each_eight(const std::byte* block, const Use& use) {
     const F32 unit = load_f16(block + kBlockGroups * kQ6KGroupBytes);
     for (int half = 0; half < 2 * kBlockGroups; ++half) {
       const std::byte* const group = block + half / 2 * kQ6KGroupBytes;
@@ -95,14 +122,12 @@ struct Q6KBlock {
  private:
   /// Eight of the 16 columns that share a scale, the first or the second ones.
   template <int kSecond, typename Use>
-  static void use_half(const I32& lanes, const I32& high, const F32& scale, const F32& offset, int first,
-                       const Use& use) {
+  [[gnu::always_inline]] static void use_half(const I32& lanes, const I32& high, const F32& scale, const F32& offset,
+                                              int first, const Use& use) {
+    const EightCodes<2, 4 * kSecond> codes(lanes, high);
     use(
-        [&]<int kColumn>() {
-          const F32 low = unsigned_field<kNibblePlace<kColumn>, 4>(lanes);
-          const F32 code = fma(unsigned_field<16 * kSecond + 2 * kColumn, 2>(high), broadcast(16.0F), low);
-          return fma(code, scale, offset);
-        },
+        [&]<int kColumn>()
+            __attribute__((always_inline)) { return fma(codes.template column<kColumn>(), scale, offset); },
         first);
   }
 };
@@ -117,16 +142,18 @@ void multiply_k_blocks_of(const TileArgs& args) {
 #pragma GCC unroll 20
     for (int i = 0; i < kChains * kRows; ++i) sum[i / kRows][i % kRows] = zero();
     for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += Block::kBytes, x += kBlockColumns * kRows) {
-      Block::for_each_eight(w, [&](const auto& weight, int first) {
-        const float* const of_eight = x + first * kRows;
-        use_eight_columns(weight, [&]<int kColumn>(const F32& of_column) {
+      Block::for_each_eight(
+          w, [&](const auto& weight, int first) __attribute__((always_inline)) {
+            const float* const of_eight = x + first * kRows;
+            use_eight_columns(
+                weight, [&]<int kColumn>(const F32& of_column) __attribute__((always_inline)) {
 #pragma GCC unroll 12
-          for (int m = 0; m < kRows; ++m) {
-            F32& to = sum[kColumn % kChains][m];
-            to = fma(of_column, broadcast(of_eight[kColumn * kRows + m]), to);
-          }
-        });
-      });
+                  for (int m = 0; m < kRows; ++m) {
+                    F32& to = sum[kColumn % kChains][m];
+                    to = fma(of_column, broadcast(of_eight[kColumn * kRows + m]), to);
+                  }
+                });
+          });
     }
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) {
@@ -147,10 +174,12 @@ template <typename Block>
 void k_block_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
   auto* to = reinterpret_cast<float*>(out);
   for (std::int64_t at = 0; at < k; at += kBlockColumns, tile += Block::kBytes, to += kBlockColumns * kTileRows) {
-    Block::for_each_eight(tile, [&](const auto& weight, int first) {
-      use_eight_columns(
-          weight, [&]<int kColumn>(const F32& of_column) { store(to + (first + kColumn) * kTileRows, of_column); });
-    });
+    Block::for_each_eight(
+        tile, [&](const auto& weight, int first) __attribute__((always_inline)) {
+          use_eight_columns(
+              weight, [&]<int kColumn>(const F32& of_column)
+                          __attribute__((always_inline)) { store(to + (first + kColumn) * kTileRows, of_column); });
+        });
   }
 }
 

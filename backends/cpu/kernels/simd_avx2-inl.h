@@ -133,6 +133,17 @@ inline F32 bf16_odd(const I32& x) {
   const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000U));
   return {_mm256_castsi256_ps(_mm256_and_si256(x.a, mask)), _mm256_castsi256_ps(_mm256_and_si256(x.b, mask))};
 }
+/// What a shift of each lane to the right by kRight bits, or to the left by -kRight, leaves of the bits in kMask.
+template <int kRight, std::uint32_t kMask>
+inline I32 shifted_bits(const I32& x) {
+  const __m256i mask = _mm256_set1_epi32(static_cast<int>(kMask));
+  const auto shifted = [](__m256i lanes) {
+    if constexpr (kRight > 0) return _mm256_srli_epi32(lanes, kRight);
+    if constexpr (kRight < 0) return _mm256_slli_epi32(lanes, -kRight);
+    return lanes;
+  };
+  return {_mm256_and_si256(shifted(x.a), mask), _mm256_and_si256(shifted(x.b), mask)};
+}
 /// Bits [kLow, kLow + kBits) of each lane, sign-extended, as f32.
 template <int kLow, int kBits>
 inline F32 field(const I32& x) {
@@ -144,9 +155,8 @@ inline F32 field(const I32& x) {
 /// The same bits as an unsigned number.
 template <int kLow, int kBits>
 inline F32 unsigned_field(const I32& x) {
-  const __m256i mask = _mm256_set1_epi32((1 << kBits) - 1);
-  return to_f32(
-      {_mm256_and_si256(_mm256_srli_epi32(x.a, kLow), mask), _mm256_and_si256(_mm256_srli_epi32(x.b, kLow), mask)});
+  if constexpr (kLow + kBits == 32) return to_f32({_mm256_srli_epi32(x.a, kLow), _mm256_srli_epi32(x.b, kLow)});
+  return to_f32(shifted_bits<kLow, (1U << kBits) - 1>(x));
 }
 /// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
 /// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.

@@ -120,6 +120,14 @@ inline F32 bf16_even(const I32& x) {
 inline F32 bf16_odd(const I32& x) {
   return {_mm512_castsi512_ps(_mm512_and_si512(x.v, _mm512_set1_epi32(static_cast<int>(0xffff0000U))))};
 }
+/// What a shift of each lane to the right by kRight bits, or to the left by -kRight, leaves of the bits in kMask.
+template <int kRight, std::uint32_t kMask>
+inline I32 shifted_bits(const I32& x) {
+  const __m512i mask = _mm512_set1_epi32(static_cast<int>(kMask));
+  if constexpr (kRight > 0) return {_mm512_and_si512(_mm512_srli_epi32(x.v, kRight), mask)};
+  if constexpr (kRight < 0) return {_mm512_and_si512(_mm512_slli_epi32(x.v, -kRight), mask)};
+  return {_mm512_and_si512(x.v, mask)};
+}
 /// Bits [kLow, kLow + kBits) of each lane, sign-extended, as f32.
 template <int kLow, int kBits>
 inline F32 field(const I32& x) {
@@ -131,10 +139,9 @@ inline F32 field(const I32& x) {
 /// The same bits, one, two or four, as an unsigned number. They are looked up in a table, which ignores higher bits.
 template <int kLow, int kBits>
 inline F32 unsigned_field(const I32& x) {
-  static_assert(kBits == 1 || kBits == 2 || kBits == 4);
-  const __m512 values = kBits == 4   ? _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-                        : kBits == 2 ? _mm512_setr_ps(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3)
-                                     : _mm512_setr_ps(0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1);
+  if constexpr (kLow + kBits == 32) return to_f32({_mm512_srli_epi32(x.v, kLow)});
+  if constexpr (kBits != 4) return to_f32(shifted_bits<kLow, (1U << kBits) - 1>(x));
+  const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   return {_mm512_permutexvar_ps(_mm512_srli_epi32(x.v, kLow), values)};
 }
 /// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that

@@ -125,6 +125,17 @@ inline F32 bf16_odd(const I32& x) {
   const int32x4_t mask = vdupq_n_s32(static_cast<std::int32_t>(0xffff0000U));
   return of_four<F32>([&](int i) { return vreinterpretq_f32_s32(vandq_s32(x.v[i], mask)); });
 }
+/// What a shift of each lane to the right by kRight bits, or to the left by -kRight, leaves of the bits in kMask.
+template <int kRight, std::uint32_t kMask>
+inline I32 shifted_bits(const I32& x) {
+  const uint32x4_t mask = vdupq_n_u32(kMask);
+  return of_four<I32>([&](int i) {
+    uint32x4_t bits = vreinterpretq_u32_s32(x.v[i]);
+    if constexpr (kRight > 0) bits = vshrq_n_u32(bits, kRight > 0 ? kRight : 1);
+    if constexpr (kRight < 0) bits = vshlq_n_u32(bits, kRight < 0 ? -kRight : 0);
+    return vreinterpretq_s32_u32(vandq_u32(bits, mask));
+  });
+}
 /// Bits [kLow, kLow + kBits) of each lane, sign-extended, as f32.
 template <int kLow, int kBits>
 inline F32 field(const I32& x) {

@@ -127,6 +127,16 @@ inline F32 bf16_odd(const I32& x) {
   constexpr auto kMask = static_cast<std::int32_t>(0xffff0000U);
   return of_two<F32>([&](int i) { return svreinterpret_f32_s32(svand_n_s32_x(all(), x.v[i], kMask)); });
 }
+/// What a shift of each lane to the right by kRight bits, or to the left by -kRight, leaves of the bits in kMask.
+template <int kRight, std::uint32_t kMask>
+inline I32 shifted_bits(const I32& x) {
+  return of_two<I32>([&](int i) {
+    svuint32_t bits = svreinterpret_u32_s32(x.v[i]);
+    if constexpr (kRight > 0) bits = svlsr_n_u32_x(all(), bits, kRight);
+    if constexpr (kRight < 0) bits = svlsl_n_u32_x(all(), bits, -kRight);
+    return svreinterpret_s32_u32(svand_n_u32_x(all(), bits, kMask));
+  });
+}
 /// Bits [kLow, kLow + kBits) of each lane, sign-extended.
 template <int kLow, int kBits>
 inline I32 whole_field(const I32& x) {
