@@ -4,12 +4,35 @@
 #define SS_CPU_SIMD_AVX2
 
 #include "cpu/kernels/kernel_table-inl.h"
+#include "cpu/kernels/matmul_avx2_digits-inl.h"
 
 namespace secondsource::cpu {
 namespace {
 
+/// Leaves one row of a product to `one_row`, and more rows to the kernel that the table has.
+template <Product kProduct>
+void use_digits(KernelTable& table, void (*one_row)(const TileArgs&), const char* name) {
+  static const ProductKernel more_rows = table.products[int(kProduct)];
+  table.products[int(kProduct)] = {.act = ActType::kDigitGroups,
+                                   .vec = kGroupColumns,
+                                   .k_multiple = more_rows.k_multiple,
+                                   .max_rows = 1,
+                                   .multiply = one_row,
+                                   .name = name,
+                                   .many = &more_rows,
+                                   .many_from_rows = 2};
+}
+
 KernelTable table_of_avx2() {
   KernelTable table = avx2::widening_table("avx2");
+  table.pack = avx2::pack_with_digit_groups;
+  use_digits<Product::kInt4>(table, avx2::multiply_nibbles_by_digits<avx2::Int4Codes>, "matmul_int4_digits_f32acc");
+  use_digits<Product::kInt4Zero>(table, avx2::multiply_nibbles_by_digits<avx2::Int4ZeroCodes>,
+                                 "matmul_int4zp_digits_f32acc");
+  use_digits<Product::kMxfp4>(table, avx2::multiply_nibbles_by_digits<avx2::Mxfp4Codes>, "matmul_mxfp4_digits_f32acc");
+  use_digits<Product::kQ4K>(table, avx2::multiply_minima_blocks_by_digits<false>, "matmul_q4k_digits_f32acc");
+  use_digits<Product::kQ5K>(table, avx2::multiply_minima_blocks_by_digits<true>, "matmul_q5k_digits_f32acc");
+  use_digits<Product::kQ6K>(table, avx2::multiply_q6k_by_digits, "matmul_q6k_digits_f32acc");
   // Codes with scales for groups take so many instructions to decode that three row blocks are enough to share the cost. On a Zen 3, 16
   // rows took 0.64 (mxfp4) to 0.91 (q4_k) of the time in which they were decoded anew for each row block (the best of four turns).
   constexpr Product kDecodedByGroups[] = {Product::kInt8Group, Product::kInt4, Product::kInt4Zero, Product::kMxfp4,

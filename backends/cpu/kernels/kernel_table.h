@@ -93,11 +93,12 @@ enum class ActType : std::uint8_t {
   kI8Nibbles,   ///< as kI8, but in the order of kU8Nibbles
   kDigits,  ///< not quantized: three int8 digits (activation_digits-inl.h), those of the same place of a vec side by side
   kDigitsNibbles,  ///< as kDigits, but in the order of kU8Nibbles
+  kDigitGroups,    ///< not quantized: 32 columns are a DigitGroup (matmul_avx2_digits-inl.h)
   kBf16Pieces      ///< two BF16 whose sum is the value (matmul_amx_pieces-inl.h), side by side as digits are
 };
 
 static inline bool has_digits(ActType act) {
-  return act == ActType::kDigits || act == ActType::kDigitsNibbles;
+  return act == ActType::kDigits || act == ActType::kDigitsNibbles || act == ActType::kDigitGroups;
 }
 
 /// Whether packed activations are to be multiplied by a scale of their row.
@@ -117,6 +118,7 @@ static inline std::int64_t act_bytes(ActType act) {
     case ActType::kE4m3InF32:
     case ActType::kE4m3Groups:
     case ActType::kBf16Pieces:
+    case ActType::kDigitGroups:
       return 4;
     case ActType::kDigits:
     case ActType::kDigitsNibbles:

@@ -111,6 +111,17 @@ inline void store_i32(void* p, const I32& x) {
   _mm256_storeu_si256(to, x.a);
   _mm256_storeu_si256(to + 1, x.b);
 }
+/// Stores the low byte of each lane, whose value is that of an int8. kNibbleOrder: of each eight, in the order 0, 4, 1, 5, 2, 6, 3, 7.
+template <bool kNibbleOrder>
+inline void store_bytes(std::byte* p, const I32& x) {
+  const __m256i words = _mm256_packs_epi32(x.a, x.b);
+  const __m256i bytes = _mm256_packs_epi16(words, words);
+  // Each has four bytes of the first eight lanes and four of the others.
+  const __m128i low = _mm256_castsi256_si128(bytes);
+  const __m128i high = _mm256_extracti128_si256(bytes, 1);
+  auto* const to = static_cast<__m128i*>(static_cast<void*>(p));
+  _mm_storeu_si128(to, kNibbleOrder ? _mm_unpacklo_epi8(low, high) : _mm_unpacklo_epi32(low, high));
+}
 inline I32 add_i32(const I32& x, const I32& y) {
   return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
 }

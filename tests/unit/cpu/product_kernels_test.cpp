@@ -33,7 +33,8 @@ std::int64_t place_in_vec(ActType act, std::int64_t vec, std::int64_t k) {
   constexpr int kU8Nibbles[8] = {0, 2, 4, 6, 1, 3, 5, 7};
   constexpr int kI16Nibbles[8] = {0, 1, 4, 5, 2, 3, 6, 7};
   if (act == ActType::kI16) return k % vec / 4 * 4 + kI16[k % 4];
-  if (act == ActType::kU8Nibbles || act == ActType::kI8Nibbles || act == ActType::kDigitsNibbles) {
+  if (act == ActType::kU8Nibbles || act == ActType::kI8Nibbles || act == ActType::kDigitsNibbles ||
+      act == ActType::kDigitGroups) {
     return k % vec / 8 * 8 + kU8Nibbles[k % 8];
   }
   if (act == ActType::kI16Nibbles) return k % vec / 8 * 8 + kI16Nibbles[k % 8];
@@ -122,9 +123,12 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
   const std::int64_t place = place_in_vec(act, vec, k);
   if (has_digits(act)) {
     double value = 0.0;
-    const int bias = vec == kGroupColumns && n_rows <= 2 ? 128 : 0;
+    // A DigitGroup has 128 bytes, and its digits are not biased.
+    const bool is_group = act == ActType::kDigitGroups;
+    const int bias = vec == kGroupColumns && n_rows <= 2 && !is_group ? 128 : 0;
     for (int digit = 0; digit < 3; ++digit) {
-      const std::byte byte = packed[static_cast<std::size_t>((step_row * 3 + digit) * vec + place)];
+      const std::int64_t line = is_group ? step_row * 4 + digit : step_row * 3 + digit;
+      const std::byte byte = packed[static_cast<std::size_t>(line * vec + place)];
       const int d = bias == 0 ? int{static_cast<std::int8_t>(byte)} : std::to_integer<int>(byte) - bias;
       CHECK(std::abs(d) <= 127);
       value += d / std::pow(254.0, digit);
