@@ -13,19 +13,6 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// Calls use.operator()<kColumn>(weights) for kColumn 0 to 7 with what weight.operator()<kColumn>() makes.
-template <typename Weight, typename Use>
-[[gnu::always_inline]] inline void use_eight_columns(const Weight& weight, const Use& use) {
-  use.template operator()<0>(weight.template operator()<0>());
-  use.template operator()<1>(weight.template operator()<1>());
-  use.template operator()<2>(weight.template operator()<2>());
-  use.template operator()<3>(weight.template operator()<3>());
-  use.template operator()<4>(weight.template operator()<4>());
-  use.template operator()<5>(weight.template operator()<5>());
-  use.template operator()<6>(weight.template operator()<6>());
-  use.template operator()<7>(weight.template operator()<7>());
-}
-
 /// The codes of eight columns of 16 rows: their low four bits from the nibbles of `lanes`, and above these the kBits bits that begin at
 /// kFirstBit + kBits of each byte of `high` for the columns of its high nibbles, and at kFirstBit for the others.
 template <int kBits, int kFirstBit>
@@ -47,15 +34,50 @@ struct EightCodes {
   static constexpr std::uint32_t kAbove = ((1U << kBits) - 1U) * 0x10101010U;
 };
 
+/// The same without bits above the nibbles.
+struct EightNibbles {
+  I32 lanes;
+
+  template <int kColumn>
+  [[nodiscard]] F32 column() const {
+    return unsigned_field<kNibblePlace<kColumn>, 4>(lanes);
+  }
+};
+
+/// Eight columns of 16 weights: scale * code + offset.
+template <typename Codes>
+struct EightWeights {
+  Codes codes;
+  F32 scale, offset;
+
+  template <int kColumn>
+  [[nodiscard]] F32 column() const {
+    return fma(codes.template column<kColumn>(), scale, offset);
+  }
+};
+
 // A compiler that does not inline what follows keeps the accumulators in memory: g++ 12 did so for two rows and more on AVX2, where the
 // products took twice the time.
+
+/// Calls use.operator()<kColumn>() with each column of EightWeights.
+template <typename Weights, typename Use>
+[[gnu::always_inline]] inline void use_eight_columns(const Weights& weights, const Use& use) {
+  use.template operator()<0>(weights.template column<0>());
+  use.template operator()<1>(weights.template column<1>());
+  use.template operator()<2>(weights.template column<2>());
+  use.template operator()<3>(weights.template column<3>());
+  use.template operator()<4>(weights.template column<4>());
+  use.template operator()<5>(weights.template column<5>());
+  use.template operator()<6>(weights.template column<6>());
+  use.template operator()<7>(weights.template column<7>());
+}
 
 /// Of q4_k, or with kHasHighBits of q5_k.
 template <bool kHasHighBits>
 struct MinimaBlock {
   static constexpr int kBytes = kHasHighBits ? kQ5KBlockBytes : kQ4KBlockBytes;
 
-  /// Calls use(weight, first) for each eight columns from column `first` of the block on, as use_eight_columns() takes them.
+  /// Calls use(EightWeights, first) for each eight columns, which begin at column `first` of the block.
   template <typename Use>
   [[gnu::always_inline]] static void for_each_eight(const std::byte* block, const Use& use) {
     const F32 scale_unit = load_f16(block + kBlockGroups * kGroupBytes);
@@ -80,18 +102,12 @@ struct MinimaBlock {
                                                 const Use& use) {
     prefetch(group + kPrefetchBytes + kVector * 64);
     const I32 lanes = load_i32(group + kVector * 64);
+    const int first_of_vector = first + kVector * 8;
     if constexpr (kHasHighBits) {
-      const EightCodes<1, 2 * kVector> codes(lanes, load_i32(group + kNibbleBytes));
-      use(
-          [&]<int kColumn>()
-              __attribute__((always_inline)) { return fma(codes.template column<kColumn>(), scale, least); },
-          first + kVector * 8);
+      using Codes = EightCodes<1, 2 * kVector>;
+      use(EightWeights<Codes>{Codes(lanes, load_i32(group + kNibbleBytes)), scale, least}, first_of_vector);
     } else {
-      use(
-          [&]<int kColumn>() __attribute__((always_inline)) {
-            return fma(unsigned_field<kNibblePlace<kColumn>, 4>(lanes), scale, least);
-          },
-          first + kVector * 8);
+      use(EightWeights<EightNibbles>{{lanes}, scale, least}, first_of_vector);
     }
   }
 };
@@ -124,11 +140,8 @@ struct Q6KBlock {
   template <int kSecond, typename Use>
   [[gnu::always_inline]] static void use_half(const I32& lanes, const I32& high, const F32& scale, const F32& offset,
                                               int first, const Use& use) {
-    const EightCodes<2, 4 * kSecond> codes(lanes, high);
-    use(
-        [&]<int kColumn>()
-            __attribute__((always_inline)) { return fma(codes.template column<kColumn>(), scale, offset); },
-        first);
+    using Codes = EightCodes<2, 4 * kSecond>;
+    use(EightWeights<Codes>{Codes(lanes, high), scale, offset}, first);
   }
 };
 
@@ -143,10 +156,10 @@ void multiply_k_blocks_of(const TileArgs& args) {
     for (int i = 0; i < kChains * kRows; ++i) sum[i / kRows][i % kRows] = zero();
     for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += Block::kBytes, x += kBlockColumns * kRows) {
       Block::for_each_eight(
-          w, [&](const auto& weight, int first) __attribute__((always_inline)) {
+          w, [&](const auto& weights, int first) __attribute__((always_inline)) {
             const float* const of_eight = x + first * kRows;
             use_eight_columns(
-                weight, [&]<int kColumn>(const F32& of_column) __attribute__((always_inline)) {
+                weights, [&]<int kColumn>(const F32& of_column) __attribute__((always_inline)) {
 #pragma GCC unroll 12
                   for (int m = 0; m < kRows; ++m) {
                     F32& to = sum[kColumn % kChains][m];
@@ -175,10 +188,10 @@ void k_block_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) 
   auto* to = reinterpret_cast<float*>(out);
   for (std::int64_t at = 0; at < k; at += kBlockColumns, tile += Block::kBytes, to += kBlockColumns * kTileRows) {
     Block::for_each_eight(
-        tile, [&](const auto& weight, int first) __attribute__((always_inline)) {
+        tile, [&](const auto& weights, int first) __attribute__((always_inline)) {
           use_eight_columns(
-              weight, [&]<int kColumn>(const F32& of_column)
-                          __attribute__((always_inline)) { store(to + (first + kColumn) * kTileRows, of_column); });
+              weights, [&]<int kColumn>(const F32& of_column)
+                           __attribute__((always_inline)) { store(to + (first + kColumn) * kTileRows, of_column); });
         });
   }
 }
