@@ -81,18 +81,18 @@ struct DigitSums {
   I32 of_span[kActivationDigits];   ///< two in 16 bits for each row
   I32 of_group[kActivationDigits];  ///< one in 32 bits, without the span
 
-  [[gnu::always_inline]] DigitSums() {
+  SS_ALWAYS_INLINE DigitSums() {
 #pragma GCC unroll 3
     for (int i = 0; i < kActivationDigits; ++i) of_span[i] = of_group[i] = zero_i32();
   }
 
   /// Eight columns, whose digits begin at `digits`.
-  [[gnu::always_inline]] void add(const CodeBytes& codes, const std::int8_t* digits) {
+  SS_ALWAYS_INLINE void add(const CodeBytes& codes, const std::int8_t* digits) {
     add_four(codes.of_low_nibbles, digits);
     add_four(codes.of_high_nibbles, digits + 4);
   }
 
-  [[gnu::always_inline]] void end_span() {
+  SS_ALWAYS_INLINE void end_span() {
     const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 3
     for (int i = 0; i < kActivationDigits; ++i) {
@@ -103,7 +103,7 @@ struct DigitSums {
   }
 
  private:
-  [[gnu::always_inline]] void add_four(const I32& codes, const std::int8_t* digits) {
+  SS_ALWAYS_INLINE void add_four(const I32& codes, const std::int8_t* digits) {
 #pragma GCC unroll 3
     for (int i = 0; i < kActivationDigits; ++i) {
       const __m256i of_four = _mm256_set1_epi32(read<std::int32_t>(digits + i * kGroupColumns));
@@ -118,7 +118,7 @@ struct DigitSums {
 
 /// Calls body(tile, activations) for each tile, which returns its 16 sums.
 template <typename Body>
-[[gnu::always_inline]] inline void for_each_tile(const TileArgs& args, const Body& body) {
+SS_ALWAYS_INLINE inline void for_each_tile(const TileArgs& args, const Body& body) {
   for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
     const F32 total = body(args.tiles + tile * args.tile_bytes, static_cast<const DigitGroup*>(args.a));
     store(args.c + tile * kTileRows, total);
@@ -159,91 +159,87 @@ struct Mxfp4Codes {
 /// int4, int4-zp or mxfp4.
 template <typename Codes>
 void multiply_nibbles_by_digits(const TileArgs& args) {
-  for_each_tile(
-      args, [&args](const std::byte* w, const DigitGroup* x) __attribute__((always_inline)) {
-        F32 total = zero();
-        for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Codes::kGroupBytes, ++x) {
-          DigitSums sums;
+  for_each_tile(args, [&args](const std::byte* w, const DigitGroup* x) SS_ALWAYS_INLINE {
+    F32 total = zero();
+    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Codes::kGroupBytes, ++x) {
+      DigitSums sums;
 #pragma GCC unroll 4
-          for (int vector = 0; vector < 4; ++vector) {
-            prefetch(w + kPrefetchBytes + vector * 64);
-            sums.add(Codes::of(load_i32(w + vector * 64)), x->digits[0] + vector * 8);
-            if (Codes::kHasTwoSpans && vector == 1) sums.end_span();
-          }
-          sums.end_span();
-          const F32 of_codes =
-              fma(Codes::offset(w), broadcast(x->sums[0] + x->sums[1]), value_of_digits(sums.of_group));
-          total = fma(of_codes, Codes::scale(w), total);
-        }
-        return total;
-      });
+      for (int vector = 0; vector < 4; ++vector) {
+        prefetch(w + kPrefetchBytes + vector * 64);
+        sums.add(Codes::of(load_i32(w + vector * 64)), x->digits[0] + vector * 8);
+        if (Codes::kHasTwoSpans && vector == 1) sums.end_span();
+      }
+      sums.end_span();
+      const F32 of_codes = fma(Codes::offset(w), broadcast(x->sums[0] + x->sums[1]), value_of_digits(sums.of_group));
+      total = fma(of_codes, Codes::scale(w), total);
+    }
+    return total;
+  });
 }
 
 /// q4_k, or with kHasHighBits q5_k.
 template <bool kHasHighBits>
 void multiply_minima_blocks_by_digits(const TileArgs& args) {
   constexpr int kGroupBytes = kHasHighBits ? kQ5KGroupBytes : kQ4KGroupBytes;
-  for_each_tile(
-      args, [&args](const std::byte* w, const DigitGroup* x) __attribute__((always_inline)) {
-        F32 total = zero();
-        for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += 64) {
-          const F32 scale_unit = load_f16(w + kBlockGroups * kGroupBytes);
-          const F32 least_unit = mul(load_f16(w + kBlockGroups * kGroupBytes + 32), broadcast(-1.0F));
-          for (int group = 0; group < kBlockGroups; ++group, w += kGroupBytes, ++x) {
-            DigitSums sums;
-            const auto add_vector = [&]<int kVector>() __attribute__((always_inline)) {
-              prefetch(w + kPrefetchBytes + kVector * 64);
-              const I32 lanes = load_i32(w + kVector * 64);
-              if constexpr (kHasHighBits) {
-                const EightCodes<1, 2 * kVector> codes(lanes, load_i32(w + kNibbleBytes));
-                sums.add({codes.of_low_nibbles, codes.of_high_nibbles}, x->digits[0] + kVector * 8);
-              } else {
-                sums.add(unsigned_nibbles(lanes), x->digits[0] + kVector * 8);
-              }
-            };
-            add_vector.template operator()<0>();
-            add_vector.template operator()<1>();
-            if constexpr (kHasHighBits) sums.end_span();
-            add_vector.template operator()<2>();
-            add_vector.template operator()<3>();
-            sums.end_span();
-            prefetch(w + kPrefetchBytes + kNibbleBytes);
-            const std::byte* const scales = w + kGroupBytes - 2 * 16;
-            total = fma(mul(load_i8(scales), scale_unit), value_of_digits(sums.of_group), total);
-            total = fma(mul(load_i8(scales + 16), least_unit), broadcast(x->sums[0] + x->sums[1]), total);
+  for_each_tile(args, [&args](const std::byte* w, const DigitGroup* x) SS_ALWAYS_INLINE {
+    F32 total = zero();
+    for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += 64) {
+      const F32 scale_unit = load_f16(w + kBlockGroups * kGroupBytes);
+      const F32 least_unit = mul(load_f16(w + kBlockGroups * kGroupBytes + 32), broadcast(-1.0F));
+      for (int group = 0; group < kBlockGroups; ++group, w += kGroupBytes, ++x) {
+        DigitSums sums;
+        const auto add_vector = [&]<int kVector>() SS_ALWAYS_INLINE {
+          prefetch(w + kPrefetchBytes + kVector * 64);
+          const I32 lanes = load_i32(w + kVector * 64);
+          if constexpr (kHasHighBits) {
+            const EightCodes<1, 2 * kVector> codes(lanes, load_i32(w + kNibbleBytes));
+            sums.add({codes.of_low_nibbles, codes.of_high_nibbles}, x->digits[0] + kVector * 8);
+          } else {
+            sums.add(unsigned_nibbles(lanes), x->digits[0] + kVector * 8);
           }
-        }
-        return total;
-      });
+        };
+        add_vector.template operator()<0>();
+        add_vector.template operator()<1>();
+        if constexpr (kHasHighBits) sums.end_span();
+        add_vector.template operator()<2>();
+        add_vector.template operator()<3>();
+        sums.end_span();
+        prefetch(w + kPrefetchBytes + kNibbleBytes);
+        const std::byte* const scales = w + kGroupBytes - 2 * 16;
+        total = fma(mul(load_i8(scales), scale_unit), value_of_digits(sums.of_group), total);
+        total = fma(mul(load_i8(scales + 16), least_unit), broadcast(x->sums[0] + x->sums[1]), total);
+      }
+    }
+    return total;
+  });
 }
 
 inline void multiply_q6k_by_digits(const TileArgs& args) {
-  for_each_tile(
-      args, [&args](const std::byte* w, const DigitGroup* x) __attribute__((always_inline)) {
-        F32 total = zero();
-        for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += 32) {
-          const F32 unit = load_f16(w + kBlockGroups * kQ6KGroupBytes);
-          for (int group = 0; group < kBlockGroups; ++group, w += kQ6KGroupBytes, ++x) {
-            for (int half = 0; half < 2; ++half) {
-              const std::int8_t* const digits = x->digits[0] + half * 16;
-              const I32 high = load_i32(w + kNibbleBytes + half * 64);
-              prefetch(w + kPrefetchBytes + half * 192);
-              prefetch(w + kPrefetchBytes + half * 192 + 64);
-              prefetch(w + kPrefetchBytes + half * 192 + 128);
-              DigitSums sums;
-              const EightCodes<2, 0> first(load_i32(w + half * 128), high);
-              sums.add({first.of_low_nibbles, first.of_high_nibbles}, digits);
-              sums.end_span();
-              const EightCodes<2, 4> second(load_i32(w + half * 128 + 64), high);
-              sums.add({second.of_low_nibbles, second.of_high_nibbles}, digits + 8);
-              sums.end_span();
-              const F32 of_codes = fma(broadcast(-32.0F), broadcast(x->sums[half]), value_of_digits(sums.of_group));
-              total = fma(of_codes, mul(load_i8(w + kNibbleBytes + 128 + half * 16), unit), total);
-            }
-          }
+  for_each_tile(args, [&args](const std::byte* w, const DigitGroup* x) SS_ALWAYS_INLINE {
+    F32 total = zero();
+    for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += 32) {
+      const F32 unit = load_f16(w + kBlockGroups * kQ6KGroupBytes);
+      for (int group = 0; group < kBlockGroups; ++group, w += kQ6KGroupBytes, ++x) {
+        for (int half = 0; half < 2; ++half) {
+          const std::int8_t* const digits = x->digits[0] + half * 16;
+          const I32 high = load_i32(w + kNibbleBytes + half * 64);
+          prefetch(w + kPrefetchBytes + half * 192);
+          prefetch(w + kPrefetchBytes + half * 192 + 64);
+          prefetch(w + kPrefetchBytes + half * 192 + 128);
+          DigitSums sums;
+          const EightCodes<2, 0> first(load_i32(w + half * 128), high);
+          sums.add({first.of_low_nibbles, first.of_high_nibbles}, digits);
+          sums.end_span();
+          const EightCodes<2, 4> second(load_i32(w + half * 128 + 64), high);
+          sums.add({second.of_low_nibbles, second.of_high_nibbles}, digits + 8);
+          sums.end_span();
+          const F32 of_codes = fma(broadcast(-32.0F), broadcast(x->sums[half]), value_of_digits(sums.of_group));
+          total = fma(of_codes, mul(load_i8(w + kNibbleBytes + 128 + half * 16), unit), total);
         }
-        return total;
-      });
+      }
+    }
+    return total;
+  });
 }
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

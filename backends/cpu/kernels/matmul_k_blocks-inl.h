@@ -61,7 +61,7 @@ struct EightWeights {
 
 /// Calls use.operator()<kColumn>() with each column of EightWeights.
 template <typename Weights, typename Use>
-[[gnu::always_inline]] inline void use_eight_columns(const Weights& weights, const Use& use) {
+SS_ALWAYS_INLINE inline void use_eight_columns(const Weights& weights, const Use& use) {
   use.template operator()<0>(weights.template column<0>());
   use.template operator()<1>(weights.template column<1>());
   use.template operator()<2>(weights.template column<2>());
@@ -79,7 +79,7 @@ struct MinimaBlock {
 
   /// Calls use(EightWeights, first) for each eight columns, which begin at column `first` of the block.
   template <typename Use>
-  [[gnu::always_inline]] static void for_each_eight(const std::byte* block, const Use& use) {
+  SS_ALWAYS_INLINE static void for_each_eight(const std::byte* block, const Use& use) {
     const F32 scale_unit = load_f16(block + kBlockGroups * kGroupBytes);
     const F32 least_unit = mul(load_f16(block + kBlockGroups * kGroupBytes + 32), broadcast(-1.0F));
     for (int group = 0; group < kBlockGroups; ++group, block += kGroupBytes) {
@@ -98,8 +98,8 @@ struct MinimaBlock {
   static constexpr int kGroupBytes = kHasHighBits ? kQ5KGroupBytes : kQ4KGroupBytes;
 
   template <int kVector, typename Use>
-  [[gnu::always_inline]] static void use_vector(const std::byte* group, const F32& scale, const F32& least, int first,
-                                                const Use& use) {
+  SS_ALWAYS_INLINE static void use_vector(const std::byte* group, const F32& scale, const F32& least, int first,
+                                          const Use& use) {
     prefetch(group + kPrefetchBytes + kVector * 64);
     const I32 lanes = load_i32(group + kVector * 64);
     const int first_of_vector = first + kVector * 8;
@@ -118,7 +118,7 @@ struct Q6KBlock {
   static constexpr int kBytes = kQ6KBlockBytes;
 
   template <typename Use>
-  [[gnu::always_inline]] static void for_each_eight(const std::byte* block, const Use& use) {
+  SS_ALWAYS_INLINE static void for_each_eight(const std::byte* block, const Use& use) {
     const F32 unit = load_f16(block + kBlockGroups * kQ6KGroupBytes);
     for (int half = 0; half < 2 * kBlockGroups; ++half) {
       const std::byte* const group = block + half / 2 * kQ6KGroupBytes;
@@ -138,8 +138,8 @@ struct Q6KBlock {
  private:
   /// Eight of the 16 columns that share a scale, the first or the second ones.
   template <int kSecond, typename Use>
-  [[gnu::always_inline]] static void use_half(const I32& lanes, const I32& high, const F32& scale, const F32& offset,
-                                              int first, const Use& use) {
+  SS_ALWAYS_INLINE static void use_half(const I32& lanes, const I32& high, const F32& scale, const F32& offset,
+                                        int first, const Use& use) {
     using Codes = EightCodes<2, 4 * kSecond>;
     use(EightWeights<Codes>{Codes(lanes, high), scale, offset}, first);
   }
@@ -155,18 +155,16 @@ void multiply_k_blocks_of(const TileArgs& args) {
 #pragma GCC unroll 20
     for (int i = 0; i < kChains * kRows; ++i) sum[i / kRows][i % kRows] = zero();
     for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += Block::kBytes, x += kBlockColumns * kRows) {
-      Block::for_each_eight(
-          w, [&](const auto& weights, int first) __attribute__((always_inline)) {
-            const float* const of_eight = x + first * kRows;
-            use_eight_columns(
-                weights, [&]<int kColumn>(const F32& of_column) __attribute__((always_inline)) {
+      Block::for_each_eight(w, [&](const auto& weights, int first) SS_ALWAYS_INLINE {
+        const float* const of_eight = x + first * kRows;
+        use_eight_columns(weights, [&]<int kColumn>(const F32& of_column) SS_ALWAYS_INLINE {
 #pragma GCC unroll 12
-                  for (int m = 0; m < kRows; ++m) {
-                    F32& to = sum[kColumn % kChains][m];
-                    to = fma(of_column, broadcast(of_eight[kColumn * kRows + m]), to);
-                  }
-                });
-          });
+          for (int m = 0; m < kRows; ++m) {
+            F32& to = sum[kColumn % kChains][m];
+            to = fma(of_column, broadcast(of_eight[kColumn * kRows + m]), to);
+          }
+        });
+      });
     }
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) {
@@ -187,12 +185,10 @@ template <typename Block>
 void k_block_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
   auto* to = reinterpret_cast<float*>(out);
   for (std::int64_t at = 0; at < k; at += kBlockColumns, tile += Block::kBytes, to += kBlockColumns * kTileRows) {
-    Block::for_each_eight(
-        tile, [&](const auto& weights, int first) __attribute__((always_inline)) {
-          use_eight_columns(
-              weights, [&]<int kColumn>(const F32& of_column)
-                           __attribute__((always_inline)) { store(to + (first + kColumn) * kTileRows, of_column); });
-        });
+    Block::for_each_eight(tile, [&](const auto& weights, int first) SS_ALWAYS_INLINE {
+      use_eight_columns(weights, [&]<int kColumn>(const F32& of_column)
+                                     SS_ALWAYS_INLINE { store(to + (first + kColumn) * kTileRows, of_column); });
+    });
   }
 }
 
