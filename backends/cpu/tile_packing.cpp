@@ -105,8 +105,9 @@ SS_VECTOR_CLONES void store_nibbles(const std::uint32_t* words, std::byte* to) {
   }
 }
 
-/// The bits above the low four of eight codes of 16 rows, `first_bit` bits above the bottom of each byte of a lane: those of the column
-/// of the byte's low nibble, and `n_bits` above them those of its high nibble's. `words`: as pack_nibbles() takes them.
+/// Adds to each row's lane the `n_bits` above the low four of eight codes. They go into the byte that pack_nibbles() gives a code's nibble:
+/// from bit `first_bit` on for a low nibble, and from bit `first_bit + n_bits` on for a high one. words: columns 0 to 3 of 16 rows, then
+/// columns 4 to 7.
 [[gnu::always_inline]] inline void add_high_bits(const std::uint32_t* words, unsigned n_bits, unsigned first_bit,
                                                  std::uint32_t* lanes) {
   std::array<std::uint32_t, 2 * kRows> high;

@@ -33,8 +33,8 @@ KernelTable table_of_avx2() {
   use_digits<Product::kQ4K>(table, avx2::multiply_minima_blocks_by_digits<false>, "matmul_q4k_digits_f32acc");
   use_digits<Product::kQ5K>(table, avx2::multiply_minima_blocks_by_digits<true>, "matmul_q5k_digits_f32acc");
   use_digits<Product::kQ6K>(table, avx2::multiply_q6k_by_digits, "matmul_q6k_digits_f32acc");
-  // Codes with scales for groups take so many instructions to decode that three row blocks are enough to share the cost. On a Zen 3, 16
-  // rows took 0.64 (mxfp4) to 0.91 (q4_k) of the time in which they were decoded anew for each row block (the best of four turns).
+  // Weights with scales for groups take so many instructions to decode that unpacking them first pays from three row blocks on. On a
+  // Zen 3, 16 rows took 0.64 (mxfp4) to 0.91 (q4_k) of the time in which every row block decoded them anew (the best of four turns).
   constexpr Product kDecodedByGroups[] = {Product::kInt8Group, Product::kInt4, Product::kInt4Zero, Product::kMxfp4,
                                           Product::kQ4K,       Product::kQ5K,  Product::kQ6K};
   for (const Product product : kDecodedByGroups) {

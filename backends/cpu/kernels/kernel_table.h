@@ -27,12 +27,13 @@ inline constexpr int kInt4ZeroGroupBytes = kInt4GroupBytes + 16;
 /// Of mxfp4: nibbles as those of int4, then 16 scales in E8M0.
 inline constexpr int kMxfp4GroupBytes = 16 * kGroupColumns / 2 + 16;
 /// Columns of a block of q4_k, q5_k and q6_k, and its groups of 32 columns, which have nibbles as those of int4. A group of q4_k then
-/// has 16 scales and 16 minima in int8, and behind the eighth group are 16 FP16 units of scales and 16 of minima. One of q5_k has the
-/// fifth bits before the scales, a lane of 32 bits for each row: in the byte in which its vector has a column's nibble, in bit 2 v of
-/// vector v if it is the low nibble, else in bit 2 v + 1. So a shift puts four columns' bits above their nibbles. A group of q6_k has the
-/// high two bits in this way, in a lane for its first two vectors and one for the others: in bits 4 v and 4 v + 1 of the byte, or in
-/// 4 v + 2 and 4 v + 3, v being 0 or 1. Then follow 16 int8 scales of its first 16 columns and 16 of the others; behind the eighth group
-/// are 16 FP16 units. Its codes are stored plus 32.
+/// has 16 scales and 16 minima in int8, and behind the eighth group are 16 FP16 units of scales and 16 of minima. A group of
+/// q5_k has the fifth bits of its codes before the scales, in one lane of 32 bits for each row. A column's fifth bit is in the same byte
+/// of this lane as its nibble is in the lane of its vector v (0 to 3): in bit 2 v of the byte for a low nibble, and in bit 2 v + 1 for a
+/// high one. One shift therefore puts the fifth bits of four columns above their nibbles. A group of q6_k has the upper two bits in the
+/// same way, in one lane for its first two vectors and in one for the other two. In these lanes v is 0 or 1, and the bits are 4 v and
+/// 4 v + 1 for a low nibble, and 4 v + 2 and 4 v + 3 for a high one. Then follow 16 int8 scales of the first 16 columns and 16 of the
+/// others; behind the eighth group are 16 FP16 units. The codes of q6_k are stored plus 32.
 inline constexpr int kBlockColumns = 256;
 inline constexpr int kBlockGroups = kBlockColumns / kGroupColumns;
 inline constexpr int kQ4KGroupBytes = 16 * kGroupColumns / 2 + 2 * 16;

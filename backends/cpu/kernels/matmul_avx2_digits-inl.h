@@ -1,13 +1,15 @@
 #pragma once
-// Matmul of one row of activations by int4, int4-zp, mxfp4, q4_k, q5_k and q6_k weights with vpmaddubsw, which multiplies 32 codes by
-// int8 in the time in which a multiply-add in f32 takes eight:
+// Matmul of one row of activations by int4, int4-zp, mxfp4, q4_k, q5_k and q6_k weights with vpmaddubsw. This instruction multiplies 32
+// unsigned codes by int8 activations, and takes the time of a multiply-add in f32, which multiplies eight:
 //
 //   c[n] = sum_g scale[n, g] * (sum_{k in g} q[n, k] x[k] + offset[n, g] * sum_{k in g} x[k]) - least[n, g] * sum_{k in g} x[k]
 //
-// The codes q begin at 0; the offset makes them numbers with a sign, and only q4_k and q5_k have a minimum. Each activation is three int8
-// digits (activation_digits-inl.h), so that none is quantized; c is in units of the row's scale. A pair of products has to fit in the 16
-// bits of vpmaddubsw, and so have the sums of a span of columns: 15 * 127 * 16 of int4 and q4_k for 32 columns, 24 * 127 * 8 of mxfp4 and
-// 31 * 127 * 8 of q5_k for 16, and 63 * 127 * 4 of q6_k for 8. Spans are added in 32 bits, and groups in f32.
+// The offset gives the unsigned codes q their sign; q4_k and q5_k have a minimum instead. Each activation is three int8 digits
+// (activation_digits-inl.h), so that none is quantized. c is in units of the row's scale.
+//
+// The products are added in 16 bits over a span of columns. A 16-bit lane gets half of them, and a span is so short that its sum cannot
+// overflow: 32 columns of int4 and q4_k (15 * 127 * 16 at most), 16 of mxfp4 (24 * 127 * 8) and of q5_k (31 * 127 * 8), and 8 of q6_k
+// (63 * 127 * 4). Spans are added in 32 bits, and groups in f32.
 //
 // More rows are multiplied in f32: a code is then decoded once for all rows, while digits take three products for each of them.
 //
@@ -61,16 +63,11 @@ inline void pack_with_digit_groups(const PackArgs& args) {
   pack_rows(args);
 }
 
-/// The codes of eight columns of 16 rows, one in each byte: of columns 0, 4, 1, 5 and of columns 2, 6, 3, 7.
-struct CodeBytes {
-  I32 of_low_nibbles, of_high_nibbles;
-};
-
 inline CodeBytes unsigned_nibbles(const I32& lanes) {
   return {shifted_bits<0, 0x0f0f0f0fU>(lanes), shifted_bits<4, 0x0f0f0f0fU>(lanes)};
 }
 
-/// Two's complement plus 8.
+/// Nibbles in two's complement, plus 8.
 inline CodeBytes signed_nibbles(const I32& lanes) {
   const __m256i signs = _mm256_set1_epi8(static_cast<char>(0x88));
   return unsigned_nibbles({_mm256_xor_si256(lanes.a, signs), _mm256_xor_si256(lanes.b, signs)});
@@ -78,21 +75,21 @@ inline CodeBytes signed_nibbles(const I32& lanes) {
 
 /// The sums of the products of codes with each digit, for 16 rows.
 struct DigitSums {
-  I32 of_span[kActivationDigits];   ///< two in 16 bits for each row
-  I32 of_group[kActivationDigits];  ///< one in 32 bits, without the span
+  I32 of_span[kActivationDigits];   ///< two sums of 16 bits for each row, of the span that has not ended
+  I32 of_group[kActivationDigits];  ///< one sum of 32 bits for each row, of the spans that have ended
 
-  SS_ALWAYS_INLINE DigitSums() {
+  [[gnu::always_inline]] DigitSums() {
 #pragma GCC unroll 3
     for (int i = 0; i < kActivationDigits; ++i) of_span[i] = of_group[i] = zero_i32();
   }
 
   /// Eight columns, whose digits begin at `digits`.
-  SS_ALWAYS_INLINE void add(const CodeBytes& codes, const std::int8_t* digits) {
+  [[gnu::always_inline]] void add(const CodeBytes& codes, const std::int8_t* digits) {
     add_four(codes.of_low_nibbles, digits);
     add_four(codes.of_high_nibbles, digits + 4);
   }
 
-  SS_ALWAYS_INLINE void end_span() {
+  [[gnu::always_inline]] void end_span() {
     const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 3
     for (int i = 0; i < kActivationDigits; ++i) {
@@ -103,14 +100,14 @@ struct DigitSums {
   }
 
  private:
-  SS_ALWAYS_INLINE void add_four(const I32& codes, const std::int8_t* digits) {
+  [[gnu::always_inline]] void add_four(const I32& codes, const std::int8_t* digits) {
 #pragma GCC unroll 3
     for (int i = 0; i < kActivationDigits; ++i) {
       const __m256i of_four = _mm256_set1_epi32(read<std::int32_t>(digits + i * kGroupColumns));
       I32& sum = of_span[i];
       sum = {_mm256_add_epi16(sum.a, _mm256_maddubs_epi16(codes.a, of_four)),
              _mm256_add_epi16(sum.b, _mm256_maddubs_epi16(codes.b, of_four))};
-      // g++ would add the products of a span pairwise, for which they do not fit in the registers.
+      // Without this g++ adds the products of a span in pairs, and has to keep them in memory until then.
       __asm__("" : "+x"(sum.a), "+x"(sum.b));
     }
   }
@@ -118,14 +115,14 @@ struct DigitSums {
 
 /// Calls body(tile, activations) for each tile, which returns its 16 sums.
 template <typename Body>
-SS_ALWAYS_INLINE inline void for_each_tile(const TileArgs& args, const Body& body) {
+[[gnu::always_inline]] inline void for_each_tile(const TileArgs& args, const Body& body) {
   for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
     const F32 total = body(args.tiles + tile * args.tile_bytes, static_cast<const DigitGroup*>(args.a));
     store(args.c + tile * kTileRows, total);
   }
 }
 
-/// How a group of int4 is read: its scale times (code + offset).
+/// Groups of int4. A weight is scale * (code + offset).
 struct Int4Codes {
   static constexpr int kGroupBytes = kInt4GroupBytes;
   static constexpr bool kHasTwoSpans = false;
@@ -159,87 +156,91 @@ struct Mxfp4Codes {
 /// int4, int4-zp or mxfp4.
 template <typename Codes>
 void multiply_nibbles_by_digits(const TileArgs& args) {
-  for_each_tile(args, [&args](const std::byte* w, const DigitGroup* x) SS_ALWAYS_INLINE {
-    F32 total = zero();
-    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Codes::kGroupBytes, ++x) {
-      DigitSums sums;
+  for_each_tile(
+      args, [&args](const std::byte* w, const DigitGroup* x) __attribute__((always_inline)) {
+        F32 total = zero();
+        for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Codes::kGroupBytes, ++x) {
+          DigitSums sums;
 #pragma GCC unroll 4
-      for (int vector = 0; vector < 4; ++vector) {
-        prefetch(w + kPrefetchBytes + vector * 64);
-        sums.add(Codes::of(load_i32(w + vector * 64)), x->digits[0] + vector * 8);
-        if (Codes::kHasTwoSpans && vector == 1) sums.end_span();
-      }
-      sums.end_span();
-      const F32 of_codes = fma(Codes::offset(w), broadcast(x->sums[0] + x->sums[1]), value_of_digits(sums.of_group));
-      total = fma(of_codes, Codes::scale(w), total);
-    }
-    return total;
-  });
+          for (int vector = 0; vector < 4; ++vector) {
+            prefetch(w + kPrefetchBytes + vector * 64);
+            sums.add(Codes::of(load_i32(w + vector * 64)), x->digits[0] + vector * 8);
+            if (Codes::kHasTwoSpans && vector == 1) sums.end_span();
+          }
+          sums.end_span();
+          const F32 of_codes =
+              fma(Codes::offset(w), broadcast(x->sums[0] + x->sums[1]), value_of_digits(sums.of_group));
+          total = fma(of_codes, Codes::scale(w), total);
+        }
+        return total;
+      });
 }
 
 /// q4_k, or with kHasHighBits q5_k.
 template <bool kHasHighBits>
 void multiply_minima_blocks_by_digits(const TileArgs& args) {
   constexpr int kGroupBytes = kHasHighBits ? kQ5KGroupBytes : kQ4KGroupBytes;
-  for_each_tile(args, [&args](const std::byte* w, const DigitGroup* x) SS_ALWAYS_INLINE {
-    F32 total = zero();
-    for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += 64) {
-      const F32 scale_unit = load_f16(w + kBlockGroups * kGroupBytes);
-      const F32 least_unit = mul(load_f16(w + kBlockGroups * kGroupBytes + 32), broadcast(-1.0F));
-      for (int group = 0; group < kBlockGroups; ++group, w += kGroupBytes, ++x) {
-        DigitSums sums;
-        const auto add_vector = [&]<int kVector>() SS_ALWAYS_INLINE {
-          prefetch(w + kPrefetchBytes + kVector * 64);
-          const I32 lanes = load_i32(w + kVector * 64);
-          if constexpr (kHasHighBits) {
-            const EightCodes<1, 2 * kVector> codes(lanes, load_i32(w + kNibbleBytes));
-            sums.add({codes.of_low_nibbles, codes.of_high_nibbles}, x->digits[0] + kVector * 8);
-          } else {
-            sums.add(unsigned_nibbles(lanes), x->digits[0] + kVector * 8);
+  for_each_tile(
+      args, [&args](const std::byte* w, const DigitGroup* x) __attribute__((always_inline)) {
+        F32 total = zero();
+        for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += 64) {
+          const F32 scale_unit = load_f16(w + kBlockGroups * kGroupBytes);
+          const F32 least_unit = mul(load_f16(w + kBlockGroups * kGroupBytes + 32), broadcast(-1.0F));
+          for (int group = 0; group < kBlockGroups; ++group, w += kGroupBytes, ++x) {
+            DigitSums sums;
+            const auto add_vector = [&]<int kVector>() __attribute__((always_inline)) {
+              prefetch(w + kPrefetchBytes + kVector * 64);
+              const I32 lanes = load_i32(w + kVector * 64);
+              if constexpr (kHasHighBits) {
+                const EightCodes<1, 2 * kVector> codes(lanes, load_i32(w + kNibbleBytes));
+                sums.add(codes, x->digits[0] + kVector * 8);
+              } else {
+                sums.add(unsigned_nibbles(lanes), x->digits[0] + kVector * 8);
+              }
+            };
+            add_vector.template operator()<0>();
+            add_vector.template operator()<1>();
+            if constexpr (kHasHighBits) sums.end_span();
+            add_vector.template operator()<2>();
+            add_vector.template operator()<3>();
+            sums.end_span();
+            prefetch(w + kPrefetchBytes + kNibbleBytes);
+            const std::byte* const scales = w + kGroupBytes - 2 * 16;
+            total = fma(mul(load_i8(scales), scale_unit), value_of_digits(sums.of_group), total);
+            total = fma(mul(load_i8(scales + 16), least_unit), broadcast(x->sums[0] + x->sums[1]), total);
           }
-        };
-        add_vector.template operator()<0>();
-        add_vector.template operator()<1>();
-        if constexpr (kHasHighBits) sums.end_span();
-        add_vector.template operator()<2>();
-        add_vector.template operator()<3>();
-        sums.end_span();
-        prefetch(w + kPrefetchBytes + kNibbleBytes);
-        const std::byte* const scales = w + kGroupBytes - 2 * 16;
-        total = fma(mul(load_i8(scales), scale_unit), value_of_digits(sums.of_group), total);
-        total = fma(mul(load_i8(scales + 16), least_unit), broadcast(x->sums[0] + x->sums[1]), total);
-      }
-    }
-    return total;
-  });
+        }
+        return total;
+      });
 }
 
 inline void multiply_q6k_by_digits(const TileArgs& args) {
-  for_each_tile(args, [&args](const std::byte* w, const DigitGroup* x) SS_ALWAYS_INLINE {
-    F32 total = zero();
-    for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += 32) {
-      const F32 unit = load_f16(w + kBlockGroups * kQ6KGroupBytes);
-      for (int group = 0; group < kBlockGroups; ++group, w += kQ6KGroupBytes, ++x) {
-        for (int half = 0; half < 2; ++half) {
-          const std::int8_t* const digits = x->digits[0] + half * 16;
-          const I32 high = load_i32(w + kNibbleBytes + half * 64);
-          prefetch(w + kPrefetchBytes + half * 192);
-          prefetch(w + kPrefetchBytes + half * 192 + 64);
-          prefetch(w + kPrefetchBytes + half * 192 + 128);
-          DigitSums sums;
-          const EightCodes<2, 0> first(load_i32(w + half * 128), high);
-          sums.add({first.of_low_nibbles, first.of_high_nibbles}, digits);
-          sums.end_span();
-          const EightCodes<2, 4> second(load_i32(w + half * 128 + 64), high);
-          sums.add({second.of_low_nibbles, second.of_high_nibbles}, digits + 8);
-          sums.end_span();
-          const F32 of_codes = fma(broadcast(-32.0F), broadcast(x->sums[half]), value_of_digits(sums.of_group));
-          total = fma(of_codes, mul(load_i8(w + kNibbleBytes + 128 + half * 16), unit), total);
+  for_each_tile(
+      args, [&args](const std::byte* w, const DigitGroup* x) __attribute__((always_inline)) {
+        F32 total = zero();
+        for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += 32) {
+          const F32 unit = load_f16(w + kBlockGroups * kQ6KGroupBytes);
+          for (int group = 0; group < kBlockGroups; ++group, w += kQ6KGroupBytes, ++x) {
+            for (int half = 0; half < 2; ++half) {
+              const std::int8_t* const digits = x->digits[0] + half * 16;
+              const I32 high = load_i32(w + kNibbleBytes + half * 64);
+              prefetch(w + kPrefetchBytes + half * 192);
+              prefetch(w + kPrefetchBytes + half * 192 + 64);
+              prefetch(w + kPrefetchBytes + half * 192 + 128);
+              DigitSums sums;
+              const EightCodes<2, 0> first(load_i32(w + half * 128), high);
+              sums.add(first, digits);
+              sums.end_span();
+              const EightCodes<2, 4> second(load_i32(w + half * 128 + 64), high);
+              sums.add(second, digits + 8);
+              sums.end_span();
+              const F32 of_codes = fma(broadcast(-32.0F), broadcast(x->sums[half]), value_of_digits(sums.of_group));
+              total = fma(of_codes, mul(load_i8(w + kNibbleBytes + 128 + half * 16), unit), total);
+            }
+          }
         }
-      }
-    }
-    return total;
-  });
+        return total;
+      });
 }
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

@@ -13,15 +13,19 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// The codes of eight columns of 16 rows: their low four bits from the nibbles of `lanes`, and above these the kBits bits that begin at
-/// kFirstBit + kBits of each byte of `high` for the columns of its high nibbles, and at kFirstBit for the others.
-template <int kBits, int kFirstBit>
-struct EightCodes {
-  I32 of_low_nibbles, of_high_nibbles;  ///< a code in each byte
+/// The codes of eight columns of 16 rows, one in each byte: those in the low nibbles of an int4 tile's vector (columns 0, 4, 1 and 5), and
+/// those in its high nibbles (columns 2, 6, 3 and 7).
+struct CodeBytes {
+  I32 of_low_nibbles, of_high_nibbles;
+};
 
+/// Codes of more than four bits. The low four are the nibbles of `lanes`. The kBits above them are in the byte of `high` at the place of
+/// the nibble's byte: from bit kFirstBit on for a low nibble, and from bit kFirstBit + kBits on for a high one.
+template <int kBits, int kFirstBit>
+struct EightCodes : CodeBytes {
   EightCodes(const I32& lanes, const I32& high)
-      : of_low_nibbles(add_i32(shifted_bits<0, kNibbles>(lanes), shifted_bits<kFirstBit - 4, kAbove>(high))),
-        of_high_nibbles(add_i32(shifted_bits<4, kNibbles>(lanes), shifted_bits<kFirstBit + kBits - 4, kAbove>(high))) {}
+      : CodeBytes{add_i32(shifted_bits<0, kNibbles>(lanes), shifted_bits<kFirstBit - 4, kAbove>(high)),
+                  add_i32(shifted_bits<4, kNibbles>(lanes), shifted_bits<kFirstBit + kBits - 4, kAbove>(high))} {}
 
   template <int kColumn>
   [[nodiscard]] F32 column() const {
@@ -34,7 +38,7 @@ struct EightCodes {
   static constexpr std::uint32_t kAbove = ((1U << kBits) - 1U) * 0x10101010U;
 };
 
-/// The same without bits above the nibbles.
+/// Codes of four bits, which are widened from the nibbles themselves.
 struct EightNibbles {
   I32 lanes;
 
@@ -56,12 +60,12 @@ struct EightWeights {
   }
 };
 
-// A compiler that does not inline what follows keeps the accumulators in memory: g++ 12 did so for two rows and more on AVX2, where the
-// products took twice the time.
+// The functions below have to be inlined, since the accumulators are in memory otherwise. By itself g++ 12 did not inline them for two rows
+// and more on AVX2, and the products took twice the time.
 
 /// Calls use.operator()<kColumn>() with each column of EightWeights.
 template <typename Weights, typename Use>
-SS_ALWAYS_INLINE inline void use_eight_columns(const Weights& weights, const Use& use) {
+[[gnu::always_inline]] inline void use_eight_columns(const Weights& weights, const Use& use) {
   use.template operator()<0>(weights.template column<0>());
   use.template operator()<1>(weights.template column<1>());
   use.template operator()<2>(weights.template column<2>());
@@ -79,7 +83,7 @@ struct MinimaBlock {
 
   /// Calls use(EightWeights, first) for each eight columns, which begin at column `first` of the block.
   template <typename Use>
-  SS_ALWAYS_INLINE static void for_each_eight(const std::byte* block, const Use& use) {
+  [[gnu::always_inline]] static void for_each_eight(const std::byte* block, const Use& use) {
     const F32 scale_unit = load_f16(block + kBlockGroups * kGroupBytes);
     const F32 least_unit = mul(load_f16(block + kBlockGroups * kGroupBytes + 32), broadcast(-1.0F));
     for (int group = 0; group < kBlockGroups; ++group, block += kGroupBytes) {
@@ -98,8 +102,8 @@ struct MinimaBlock {
   static constexpr int kGroupBytes = kHasHighBits ? kQ5KGroupBytes : kQ4KGroupBytes;
 
   template <int kVector, typename Use>
-  SS_ALWAYS_INLINE static void use_vector(const std::byte* group, const F32& scale, const F32& least, int first,
-                                          const Use& use) {
+  [[gnu::always_inline]] static void use_vector(const std::byte* group, const F32& scale, const F32& least, int first,
+                                                const Use& use) {
     prefetch(group + kPrefetchBytes + kVector * 64);
     const I32 lanes = load_i32(group + kVector * 64);
     const int first_of_vector = first + kVector * 8;
@@ -118,7 +122,7 @@ struct Q6KBlock {
   static constexpr int kBytes = kQ6KBlockBytes;
 
   template <typename Use>
-  SS_ALWAYS_INLINE static void for_each_eight(const std::byte* block, const Use& use) {
+  [[gnu::always_inline]] static void for_each_eight(const std::byte* block, const Use& use) {
     const F32 unit = load_f16(block + kBlockGroups * kQ6KGroupBytes);
     for (int half = 0; half < 2 * kBlockGroups; ++half) {
       const std::byte* const group = block + half / 2 * kQ6KGroupBytes;
@@ -138,8 +142,8 @@ struct Q6KBlock {
  private:
   /// Eight of the 16 columns that share a scale, the first or the second ones.
   template <int kSecond, typename Use>
-  SS_ALWAYS_INLINE static void use_half(const I32& lanes, const I32& high, const F32& scale, const F32& offset,
-                                        int first, const Use& use) {
+  [[gnu::always_inline]] static void use_half(const I32& lanes, const I32& high, const F32& scale, const F32& offset,
+                                              int first, const Use& use) {
     using Codes = EightCodes<2, 4 * kSecond>;
     use(EightWeights<Codes>{Codes(lanes, high), scale, offset}, first);
   }
@@ -155,16 +159,18 @@ void multiply_k_blocks_of(const TileArgs& args) {
 #pragma GCC unroll 20
     for (int i = 0; i < kChains * kRows; ++i) sum[i / kRows][i % kRows] = zero();
     for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += Block::kBytes, x += kBlockColumns * kRows) {
-      Block::for_each_eight(w, [&](const auto& weights, int first) SS_ALWAYS_INLINE {
-        const float* const of_eight = x + first * kRows;
-        use_eight_columns(weights, [&]<int kColumn>(const F32& of_column) SS_ALWAYS_INLINE {
+      Block::for_each_eight(
+          w, [&](const auto& weights, int first) __attribute__((always_inline)) {
+            const float* const of_eight = x + first * kRows;
+            use_eight_columns(
+                weights, [&]<int kColumn>(const F32& of_column) __attribute__((always_inline)) {
 #pragma GCC unroll 12
-          for (int m = 0; m < kRows; ++m) {
-            F32& to = sum[kColumn % kChains][m];
-            to = fma(of_column, broadcast(of_eight[kColumn * kRows + m]), to);
-          }
-        });
-      });
+                  for (int m = 0; m < kRows; ++m) {
+                    F32& to = sum[kColumn % kChains][m];
+                    to = fma(of_column, broadcast(of_eight[kColumn * kRows + m]), to);
+                  }
+                });
+          });
     }
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) {
@@ -185,10 +191,12 @@ template <typename Block>
 void k_block_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
   auto* to = reinterpret_cast<float*>(out);
   for (std::int64_t at = 0; at < k; at += kBlockColumns, tile += Block::kBytes, to += kBlockColumns * kTileRows) {
-    Block::for_each_eight(tile, [&](const auto& weights, int first) SS_ALWAYS_INLINE {
-      use_eight_columns(weights, [&]<int kColumn>(const F32& of_column)
-                                     SS_ALWAYS_INLINE { store(to + (first + kColumn) * kTileRows, of_column); });
-    });
+    Block::for_each_eight(
+        tile, [&](const auto& weights, int first) __attribute__((always_inline)) {
+          use_eight_columns(weights, [&]<int kColumn>(const F32& of_column) [[gnu::always_inline]] {
+            store(to + (first + kColumn) * kTileRows, of_column);
+          });
+        });
   }
 }
 

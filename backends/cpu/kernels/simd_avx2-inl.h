@@ -116,7 +116,7 @@ template <bool kNibbleOrder>
 inline void store_bytes(std::byte* p, const I32& x) {
   const __m256i words = _mm256_packs_epi32(x.a, x.b);
   const __m256i bytes = _mm256_packs_epi16(words, words);
-  // Each has four bytes of the first eight lanes and four of the others.
+  // `low` has the bytes of lanes 0 to 3 and 8 to 11, `high` those of lanes 4 to 7 and 12 to 15.
   const __m128i low = _mm256_castsi256_si128(bytes);
   const __m128i high = _mm256_extracti128_si256(bytes, 1);
   auto* const to = static_cast<__m128i*>(static_cast<void*>(p));
@@ -144,7 +144,7 @@ inline F32 bf16_odd(const I32& x) {
   const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000U));
   return {_mm256_castsi256_ps(_mm256_and_si256(x.a, mask)), _mm256_castsi256_ps(_mm256_and_si256(x.b, mask))};
 }
-/// What a shift of each lane to the right by kRight bits, or to the left by -kRight, leaves of the bits in kMask.
+/// Each lane shifted to the right by kRight bits, or to the left by -kRight if that is negative, without the bits outside kMask.
 template <int kRight, std::uint32_t kMask>
 inline I32 shifted_bits(const I32& x) {
   const __m256i mask = _mm256_set1_epi32(static_cast<int>(kMask));

@@ -120,7 +120,7 @@ inline F32 bf16_even(const I32& x) {
 inline F32 bf16_odd(const I32& x) {
   return {_mm512_castsi512_ps(_mm512_and_si512(x.v, _mm512_set1_epi32(static_cast<int>(0xffff0000U))))};
 }
-/// What a shift of each lane to the right by kRight bits, or to the left by -kRight, leaves of the bits in kMask.
+/// Each lane shifted to the right by kRight bits, or to the left by -kRight if that is negative, without the bits outside kMask.
 template <int kRight, std::uint32_t kMask>
 inline I32 shifted_bits(const I32& x) {
   const __m512i mask = _mm512_set1_epi32(static_cast<int>(kMask));
@@ -136,7 +136,7 @@ inline F32 field(const I32& x) {
   if constexpr (kLeft == 0) return to_f32({_mm512_srai_epi32(x.v, kRight)});
   return to_f32({_mm512_srai_epi32(_mm512_slli_epi32(x.v, kLeft), kRight)});
 }
-/// The same bits, one, two or four, as an unsigned number. They are looked up in a table, which ignores higher bits.
+/// The same bits as an unsigned number. Four are looked up in a table, which ignores the bits above them.
 template <int kLow, int kBits>
 inline F32 unsigned_field(const I32& x) {
   if constexpr (kLow + kBits == 32) return to_f32({_mm512_srli_epi32(x.v, kLow)});

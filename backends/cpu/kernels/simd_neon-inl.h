@@ -125,7 +125,7 @@ inline F32 bf16_odd(const I32& x) {
   const int32x4_t mask = vdupq_n_s32(static_cast<std::int32_t>(0xffff0000U));
   return of_four<F32>([&](int i) { return vreinterpretq_f32_s32(vandq_s32(x.v[i], mask)); });
 }
-/// What a shift of each lane to the right by kRight bits, or to the left by -kRight, leaves of the bits in kMask.
+/// Each lane shifted to the right by kRight bits, or to the left by -kRight if that is negative, without the bits outside kMask.
 template <int kRight, std::uint32_t kMask>
 inline I32 shifted_bits(const I32& x) {
   const uint32x4_t mask = vdupq_n_u32(kMask);

@@ -165,7 +165,7 @@ inline F32 bf16_odd(const I32& x) {
   const std::int32_t mask = static_cast<std::int32_t>(0xffff0000U);
   return bits_as_f32({x.a & mask, x.b & mask, x.c & mask, x.d & mask});
 }
-/// What a shift of each lane to the right by kRight bits, or to the left by -kRight, leaves of the bits in kMask.
+/// Each lane shifted to the right by kRight bits, or to the left by -kRight if that is negative, without the bits outside kMask.
 template <int kRight, std::uint32_t kMask>
 inline I32 shifted_bits(const I32& x) {
   static_assert(kRight <= 0 || kMask >> (32 - kRight) == 0, "a signed shift fills the bits above with the sign");

@@ -127,7 +127,7 @@ inline F32 bf16_odd(const I32& x) {
   constexpr auto kMask = static_cast<std::int32_t>(0xffff0000U);
   return of_two<F32>([&](int i) { return svreinterpret_f32_s32(svand_n_s32_x(all(), x.v[i], kMask)); });
 }
-/// What a shift of each lane to the right by kRight bits, or to the left by -kRight, leaves of the bits in kMask.
+/// Each lane shifted to the right by kRight bits, or to the left by -kRight if that is negative, without the bits outside kMask.
 template <int kRight, std::uint32_t kMask>
 inline I32 shifted_bits(const I32& x) {
   return of_two<I32>([&](int i) {

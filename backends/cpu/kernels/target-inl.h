@@ -18,14 +18,6 @@
 #define SS_CPU_ISA scalar
 #endif
 
-/// Of functions and lambdas whose callers keep accumulators in registers. g++ does not inline all of them by itself; clang does, and would
-/// take minutes for the code that its sanitizers make of them.
-#ifdef __clang__
-#define SS_ALWAYS_INLINE
-#else
-#define SS_ALWAYS_INLINE __attribute__((always_inline))
-#endif
-
 namespace secondsource::cpu::SS_CPU_ISA {
 
 /// An unaligned load of any type.

@@ -123,7 +123,7 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
   const std::int64_t place = place_in_vec(act, vec, k);
   if (has_digits(act)) {
     double value = 0.0;
-    // A DigitGroup has 128 bytes, and its digits are not biased.
+    // A DigitGroup has room for four lines of 32 bytes, of which three are digits, and these are stored without a bias.
     const bool is_group = act == ActType::kDigitGroups;
     const int bias = vec == kGroupColumns && n_rows <= 2 && !is_group ? 128 : 0;
     for (int digit = 0; digit < 3; ++digit) {
