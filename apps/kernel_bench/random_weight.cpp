@@ -6,6 +6,7 @@
 
 #include "core/e2m1.h"
 #include "core/e4m3.h"
+#include "core/four_bit_curve.h"
 #include "core/half.h"
 #include "core/random.h"
 
@@ -18,6 +19,32 @@ constexpr std::int64_t kPoolValues = 1'000'003;
 template <typename T>
 void put(std::vector<std::byte>& pool, std::int64_t index, T value) {
   std::memcpy(pool.data() + static_cast<std::size_t>(index) * sizeof(T), &value, sizeof(T));
+}
+
+/// The largest code of an encoding in blocks.
+int largest_code(WeightEncoding encoding) {
+  switch (encoding) {
+    case WeightEncoding::kQ2K:
+    case WeightEncoding::kQ3K:
+      return 3;
+    case WeightEncoding::kQ50:
+      return 15;
+    case WeightEncoding::kQ5K:
+    case WeightEncoding::kQ51:
+    case WeightEncoding::kQ6K:
+      return 31;
+    default:
+      return 15;
+  }
+}
+
+/// One of the codes that an encoding in blocks has.
+std::int8_t code_in_block(WeightEncoding encoding, std::uint64_t bits) {
+  const bool is_on_curve = encoding == WeightEncoding::kIq4Xs || encoding == WeightEncoding::kIq4Nl;
+  if (is_on_curve) return kFourBitCurve[bits % kFourBitCurve.size()];
+  const int largest = largest_code(encoding);
+  if (block_form(encoding).has_minima) return static_cast<std::int8_t>(bits % static_cast<unsigned>(largest + 1));
+  return static_cast<std::int8_t>(static_cast<int>(bits % static_cast<unsigned>(2 * largest + 2)) - largest - 1);
 }
 
 }  // namespace
@@ -53,14 +80,19 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
         put(pool_, i, static_cast<std::int8_t>(std::lround(unit * largest)));
         break;
       case WeightEncoding::kMxfp4Group32:
-      case WeightEncoding::kQ4K:
         put(pool_, i, static_cast<std::uint8_t>(random_bits(seed + 2, static_cast<std::uint64_t>(i)) % 16));
         break;
+      case WeightEncoding::kQ2K:
+      case WeightEncoding::kQ3K:
+      case WeightEncoding::kQ4K:
       case WeightEncoding::kQ5K:
-        put(pool_, i, static_cast<std::uint8_t>(random_bits(seed + 2, static_cast<std::uint64_t>(i)) % 32));
-        break;
       case WeightEncoding::kQ6K:
-        put(pool_, i, static_cast<std::int8_t>(std::lround(unit * 31.0F)));
+      case WeightEncoding::kIq4Xs:
+      case WeightEncoding::kQ41:
+      case WeightEncoding::kQ50:
+      case WeightEncoding::kQ51:
+      case WeightEncoding::kIq4Nl:
+        put(pool_, i, code_in_block(encoding, random_bits(seed + 2, static_cast<std::uint64_t>(i))));
         break;
       case WeightEncoding::kFp8PerRow:
       case WeightEncoding::kFp8Group128:
@@ -86,15 +118,16 @@ Result<void> RandomWeight::read_rows(std::int64_t first_row, std::int64_t n_rows
     }
   }
   std::ranges::fill(scales, scale_);
-  if (has_k_blocks(encoding_)) {
-    // The whole numbers of the parts of a block are 16 to 23; minima of 7.5 or 15.5 scales make the mean of q4_k and q5_k nearly 0.
-    const bool has_minima = has_k_minima(encoding_);
-    const auto n_floats = static_cast<std::size_t>(k_block_floats(encoding_));
+  if (const BlockForm form = block_form(encoding_); form.n_cols > 0) {
+    // The whole numbers of the parts of a block are 8 to 15. A minimum of half of the largest code makes the mean nearly 0.
+    const auto n_floats = static_cast<std::size_t>(form.n_floats());
     for (std::size_t i = 0; i < scales.size(); ++i) {
       const std::size_t in_block = i % n_floats;
-      if (in_block >= (has_minima ? 2U : 1U)) scales[i] = static_cast<float>(16 + in_block % 8);
-      if (has_minima && in_block == 1)
-        scales[i] = round_to_f16((encoding_ == WeightEncoding::kQ4K ? 7.5F : 15.5F) * scale_);
+      if (in_block >= static_cast<std::size_t>(form.n_units())) {
+        scales[i] = static_cast<float>(8 + in_block % 8);
+      } else if (in_block == 1) {
+        scales[i] = round_to_f16(static_cast<float>(largest_code(encoding_)) / 2 * scale_);
+      }
     }
   }
   if (encoding_ == WeightEncoding::kInt4Group32Zero) {

@@ -15,7 +15,9 @@
 #include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "core/half.h"
+#include "cpu/tile_blocks.h"
 #include "cpu/tile_packing.h"
+#include "cpu/tile_words.h"
 
 namespace secondsource::cpu {
 namespace {
@@ -185,16 +187,6 @@ Result<void> PackedWeights::fill_tiles(const WeightSpec& spec, const PackedWeigh
   return failed.result();
 }
 
-namespace {
-
-/// The `n_bits` above the low four of a code of a K-quant; `lanes` and `first_bit`: those of its vector (kernel_table.h).
-unsigned high_bits(const std::byte* lanes, const NibblePlace& place, int lane, int n_bits, int first_bit) {
-  const auto byte = static_cast<unsigned>(lanes[lane * 4 + place.byte % 4]);
-  return byte >> (first_bit + (place.shift == 0 ? 0 : n_bits)) & ((1U << n_bits) - 1U);
-}
-
-}  // namespace
-
 void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> out) {
   if (weight.is_vector) {
     std::ranges::copy(weight.vector, out.begin());
@@ -252,39 +244,6 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
         value = to_float(read<E8m0>(group + 256, lane)) * to_float(E2m1{static_cast<std::uint8_t>(nibble)});
         break;
       }
-      case WeightEncoding::kQ4K:
-      case WeightEncoding::kQ5K: {
-        const bool has_high_bits = weight.spec.encoding == WeightEncoding::kQ5K;
-        const std::int64_t group_bytes = has_high_bits ? kQ5KGroupBytes : kQ4KGroupBytes;
-        const std::byte* const block = tile + k / kBlockColumns * (has_high_bits ? kQ5KBlockBytes : kQ4KBlockBytes);
-        const std::byte* const units = block + kBlockGroups * group_bytes;
-        const std::byte* const group = block + k % kBlockColumns / kGroupColumns * group_bytes;
-        const std::byte* const parts = group + group_bytes - 2 * 16;
-        const NibblePlace place = nibble_place(k % kGroupColumns, lane);
-        unsigned code = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
-        if (has_high_bits) {
-          const int first_bit = static_cast<int>(k % kGroupColumns / 8) * 2;
-          code |= high_bits(group + 256, place, lane, 1, first_bit) << 4U;
-        }
-        const float scale = to_float(read<F16>(units, lane)) * static_cast<float>(read<std::int8_t>(parts, lane));
-        const float least =
-            to_float(read<F16>(units + 32, lane)) * static_cast<float>(read<std::int8_t>(parts + 16, lane));
-        value = scale * static_cast<float>(code) - least;
-        break;
-      }
-      case WeightEncoding::kQ6K: {
-        const std::byte* const block = tile + k / kBlockColumns * kQ6KBlockBytes;
-        const std::byte* const group = block + k % kBlockColumns / kGroupColumns * kQ6KGroupBytes;
-        const std::int64_t half = k % kGroupColumns / 16;
-        const NibblePlace place = nibble_place(k % kGroupColumns, lane);
-        const unsigned nibble = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
-        const int first_bit = static_cast<int>(k % 16 / 8) * 4;
-        const unsigned high = high_bits(group + 256 + half * 64, place, lane, 2, first_bit);
-        const auto part = static_cast<float>(read<std::int8_t>(group + 384 + half * 16, lane));
-        const float scale = to_float(read<F16>(block + kBlockGroups * kQ6KGroupBytes, lane)) * part;
-        value = scale * static_cast<float>(static_cast<int>(nibble | high << 4U) - 32);
-        break;
-      }
       case WeightEncoding::kInt4Group32Zero: {
         const std::byte* const group = tile + k / kGroupColumns * kInt4ZeroGroupBytes;
         const NibblePlace place = nibble_place(k % kGroupColumns, lane);
@@ -293,6 +252,9 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
         value = to_float(read<F16>(group + 256, lane)) * static_cast<float>(q);
         break;
       }
+      default:
+        value = value_in_blocks(weight.spec.encoding, tile, k, lane);
+        break;
     }
   }
 }

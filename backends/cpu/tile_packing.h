@@ -18,13 +18,6 @@ struct TileLayout {
 };
 [[nodiscard]] TileLayout tile_layout(WeightEncoding encoding);
 
-/// The place of the nibble of `column` in a group of int4: its byte within the group, and its shift within the byte.
-struct NibblePlace {
-  std::int64_t byte = 0;
-  int shift = 0;
-};
-[[nodiscard]] NibblePlace nibble_place(std::int64_t column, int lane);
-
 /// Packs one tile after the other on one thread. Layouts: packed_weight.h.
 class TilePacker {
  public:
@@ -43,7 +36,6 @@ class TilePacker {
  private:
   void pack_groups(const std::byte* rows, std::size_t stride, std::byte* tile) const;
   void pack_fp8_groups(const std::byte* rows, std::size_t stride, std::byte* tile) const;
-  void pack_k_blocks(const std::byte* rows, std::size_t stride, std::byte* tile) const;
   /// The columns that are missing in a row's last group get the code that stands for 0.
   void pad_with_zero_points();
 

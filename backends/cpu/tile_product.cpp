@@ -31,6 +31,20 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
       return Product::kFp8Group;
     case WeightEncoding::kMxfp4Group32:
       return Product::kMxfp4;
+    case WeightEncoding::kQ2K:
+      return Product::kQ2K;
+    case WeightEncoding::kQ3K:
+      return Product::kQ3K;
+    case WeightEncoding::kIq4Xs:
+      return Product::kIq4Xs;
+    case WeightEncoding::kQ41:
+      return Product::kQ41;
+    case WeightEncoding::kQ50:
+      return Product::kQ50;
+    case WeightEncoding::kQ51:
+      return Product::kQ51;
+    case WeightEncoding::kIq4Nl:
+      return Product::kIq4Nl;
     case WeightEncoding::kQ4K:
       return Product::kQ4K;
     case WeightEncoding::kQ5K:

@@ -7,11 +7,9 @@ The metadata of model.safetensors names the variant, such as gptq-int4-g128, and
                   U8 [rows, groups] of 32 columns: the exponents of powers of two, plus 127
     NAME.zeros    of a variant with zero points: I8 [rows, groups]
 
-or one, with blocks of 256 columns as GGUF has them:
+or one, with blocks of 256 or 32 columns as GGUF has them, whose type is in the name:
 
-    NAME.q4_k     U8 [rows, 144 cols / 256]
-    NAME.q5_k     U8 [rows, 176 cols / 256]
-    NAME.q6_k     U8 [rows, 210 cols / 256]
+    NAME.q4_k     U8 [rows, 144 cols / 256], and likewise NAME.q2_k, NAME.q5_0 and so on (BLOCKS)
 
 A tensor [matrices, inputs, outputs] has them as NAME.transposed.codes and NAME.transposed.scales, whose rows are its columns. Its values are
 scale * code, or scale * (code - zero point), or those of its blocks, in FP32. Every other tensor is as it is. This reads the files on
@@ -19,17 +17,15 @@ its own: the program's reader is lib/bundle/published_weights.cpp.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import safe_open
 
 KEY = "published_variant"
 CODES, SCALES, ZEROS = ".codes", ".scales", ".zeros"
-Q4_K, Q5_K, Q6_K = ".q4_k", ".q5_k", ".q6_k"
-# Bytes of 256 columns.
-BLOCK_BYTES = {Q4_K: 144, Q5_K: 176, Q6_K: 210}
 TRANSPOSED = ".transposed"
 # The numbers of E2M1 by their bits, the sign first.
 E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
@@ -57,13 +53,17 @@ def _halves(block_bytes: torch.Tensor) -> torch.Tensor:
     return block_bytes.contiguous().view(torch.float16).float()
 
 
+def _signed(block_bytes: torch.Tensor) -> torch.Tensor:
+    return block_bytes.contiguous().view(torch.int8)
+
+
 def _with_minima(blocks: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
     """The values of codes [.., 8, 32] of blocks that begin with two FP16 numbers and 12 bytes of 8 scales and 8 minima in six bits."""
     unit, least_unit = _halves(blocks[..., 0:2]), _halves(blocks[..., 2:4])
     first, second, third = (blocks[..., at:at + 4].int() for at in (4, 8, 12))
     scales = torch.cat((first & 63, third & 15 | first >> 6 << 4), -1).float() * unit
     minima = torch.cat((second & 63, third >> 4 | second >> 6 << 4), -1).float() * least_unit
-    return (scales[..., None] * codes.float() - minima[..., None]).flatten(-3)
+    return (scales[..., None] * codes.float() - minima[..., None]).flatten(-2)
 
 
 def _nibbles_of_64(pairs: torch.Tensor) -> torch.Tensor:
@@ -72,30 +72,114 @@ def _nibbles_of_64(pairs: torch.Tensor) -> torch.Tensor:
     return torch.stack((pairs & 15, pairs >> 4), -2).flatten(-3, -2)
 
 
-def q4_k(rows: torch.Tensor) -> torch.Tensor:
-    """The values of blocks of scales and minima, and 128 bytes of codes."""
-    blocks = rows.unflatten(-1, (-1, BLOCK_BYTES[Q4_K]))
+def _nibbles_of_32(pairs: torch.Tensor) -> torch.Tensor:
+    """Of 32 columns the first 16 are in the low bits of 16 bytes."""
+    return torch.cat((pairs & 15, pairs >> 4), -1)
+
+
+def _pairs_of_bits(pairs: torch.Tensor) -> torch.Tensor:
+    """[.., 8, 32]: of each 128 columns four times 32 are in the pairs of bits of 32 bytes."""
+    pairs = pairs.unflatten(-1, (2, 1, 32))
+    return torch.cat([pairs >> shift & 3 for shift in (0, 2, 4, 6)], -2).flatten(-3, -2)
+
+
+def _bits_of_columns(block_bytes: torch.Tensor) -> torch.Tensor:
+    """[.., 8, 32]: bit j of byte i of 32 bytes belongs to column 32 j + i."""
+    return torch.stack([block_bytes >> part & 1 for part in range(8)], -2)
+
+
+def _bits_of_words(block_bytes: torch.Tensor) -> torch.Tensor:
+    """[.., 32]: the bits of four bytes, the lowest first."""
+    return torch.stack([block_bytes >> bit & 1 for bit in range(8)], -1).flatten(-2)
+
+
+# The numbers that four bits stand for in IQ4_NL and IQ4_XS (kvalues_iq4nl of ggml).
+CURVE = torch.tensor([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], dtype=torch.float32)
+
+
+def q4_k(blocks: torch.Tensor) -> torch.Tensor:
+    """Scales and minima, and 128 bytes of codes."""
     return _with_minima(blocks, _nibbles_of_64(blocks[..., 16:]))
 
 
-def q5_k(rows: torch.Tensor) -> torch.Tensor:
-    """The same with 32 bytes of fifth bits before the others: bit j of byte i belongs to column 32 j + i."""
-    blocks = rows.unflatten(-1, (-1, BLOCK_BYTES[Q5_K]))
-    fifth = torch.stack([blocks[..., 16:48] >> part & 1 for part in range(8)], -2)
-    return _with_minima(blocks, _nibbles_of_64(blocks[..., 48:]) | fifth << 4)
+def q5_k(blocks: torch.Tensor) -> torch.Tensor:
+    """The same with 32 bytes of fifth bits before the others."""
+    return _with_minima(blocks, _nibbles_of_64(blocks[..., 48:]) | _bits_of_columns(blocks[..., 16:48]) << 4)
 
 
-def q6_k(rows: torch.Tensor) -> torch.Tensor:
-    """The values of blocks of 128 bytes with low halves of codes, 64 with their two high bits, 16 int8 scales and an FP16 number. Of each
-    128 columns, the four times 32 are in the low halves of the first and of the second 32 bytes, then in the high ones."""
-    blocks = rows.unflatten(-1, (-1, BLOCK_BYTES[Q6_K]))
+def q6_k(blocks: torch.Tensor) -> torch.Tensor:
+    """128 bytes with low halves of codes, 64 with their two high bits, 16 int8 scales and an FP16 number. Of each 128 columns, the four
+    times 32 are in the low halves of the first and of the second 32 bytes, then in the high ones."""
     low = blocks[..., :128].unflatten(-1, (2, 2, 32))
-    high = blocks[..., 128:192].unflatten(-1, (2, 1, 32))
-    low = torch.cat((low & 15, low >> 4), -2)  # [.., 2, 4, 32]
-    high = torch.cat([high >> shift & 3 for shift in (0, 2, 4, 6)], -2)
-    codes = (low | high << 4).flatten(-3).float() - 32
-    scales = blocks[..., 192:208].contiguous().view(torch.int8).float() * _halves(blocks[..., 208:210])
-    return (codes.unflatten(-1, (16, 16)) * scales[..., None]).flatten(-3)
+    low = torch.cat((low & 15, low >> 4), -2).flatten(-3, -2)
+    codes = (low | _pairs_of_bits(blocks[..., 128:192]) << 4).flatten(-2).float() - 32
+    scales = _signed(blocks[..., 192:208]).float() * _halves(blocks[..., 208:210])
+    return (codes.unflatten(-1, (16, 16)) * scales[..., None]).flatten(-2)
+
+
+def q2_k(blocks: torch.Tensor) -> torch.Tensor:
+    """16 bytes with a scale in the low and a minimum in the high bits, 64 bytes of codes and two FP16 numbers."""
+    unit, least_unit = _halves(blocks[..., 80:82]), _halves(blocks[..., 82:84])
+    scales, minima = (blocks[..., :16] & 15).float() * unit, (blocks[..., :16] >> 4).float() * least_unit
+    codes = _pairs_of_bits(blocks[..., 16:80]).flatten(-2).float().unflatten(-1, (16, 16))
+    return (scales[..., None] * codes - minima[..., None]).flatten(-2)
+
+
+def q3_k(blocks: torch.Tensor) -> torch.Tensor:
+    """32 bytes of third bits, 64 of the lower two, 12 with 16 scales of six bits, and an FP16 number. Codes are stored plus 4, scales
+    plus 32: their low four bits are in eight bytes, first in the low halves, and their high two in four bytes."""
+    codes = (_pairs_of_bits(blocks[..., 32:96]) | _bits_of_columns(blocks[..., :32]) << 2).flatten(-2).float() - 4
+    low, high = blocks[..., 96:104], blocks[..., 104:108]
+    low = torch.cat((low & 15, low >> 4), -1)
+    high = torch.cat([high >> shift & 3 for shift in (0, 2, 4, 6)], -1)
+    scales = ((low | high << 4).float() - 32) * _halves(blocks[..., 108:110])
+    return (codes.unflatten(-1, (16, 16)) * scales[..., None]).flatten(-2)
+
+
+def iq4_xs(blocks: torch.Tensor) -> torch.Tensor:
+    """An FP16 number, two bytes with the high two bits of eight scales, plus 32, four with their low halves, and 128 bytes of codes."""
+    high = torch.stack([blocks[..., 2 + part // 4] >> part % 4 * 2 & 3 for part in range(8)], -1)
+    low = torch.stack([blocks[..., 4 + part // 2] >> part % 2 * 4 & 15 for part in range(8)], -1)
+    scales = ((low | high << 4).float() - 32) * _halves(blocks[..., 0:2])
+    codes = CURVE[_nibbles_of_32(blocks[..., 8:].unflatten(-1, (8, 16))).long()]
+    return (codes * scales[..., None]).flatten(-2)
+
+
+def iq4_nl(blocks: torch.Tensor) -> torch.Tensor:
+    return CURVE[_nibbles_of_32(blocks[..., 2:]).long()] * _halves(blocks[..., 0:2])
+
+
+def q4_1(blocks: torch.Tensor) -> torch.Tensor:
+    return _halves(blocks[..., 0:2]) * _nibbles_of_32(blocks[..., 4:]).float() + _halves(blocks[..., 2:4])
+
+
+def q5_0(blocks: torch.Tensor) -> torch.Tensor:
+    codes = _nibbles_of_32(blocks[..., 6:]) | _bits_of_words(blocks[..., 2:6]) << 4
+    return _halves(blocks[..., 0:2]) * (codes.float() - 16)
+
+
+def q5_1(blocks: torch.Tensor) -> torch.Tensor:
+    codes = _nibbles_of_32(blocks[..., 8:]) | _bits_of_words(blocks[..., 4:8]) << 4
+    return _halves(blocks[..., 0:2]) * codes.float() + _halves(blocks[..., 2:4])
+
+
+class BlockType(NamedTuple):
+    n_bytes: int
+    n_cols: int
+    values: Callable[[torch.Tensor], torch.Tensor]  # [.., n_bytes] to [.., n_cols]
+
+
+# By the ending of a tensor's name.
+BLOCKS = {".q2_k": BlockType(84, 256, q2_k), ".q3_k": BlockType(110, 256, q3_k), ".q4_k": BlockType(144, 256, q4_k),
+          ".q5_k": BlockType(176, 256, q5_k), ".q6_k": BlockType(210, 256, q6_k), ".iq4_xs": BlockType(136, 256, iq4_xs),
+          ".q4_1": BlockType(20, 32, q4_1), ".q5_0": BlockType(22, 32, q5_0), ".q5_1": BlockType(24, 32, q5_1),
+          ".iq4_nl": BlockType(18, 32, iq4_nl)}
+
+
+def values_of_blocks(rows: torch.Tensor, ending: str) -> torch.Tensor:
+    """The values of rows of whole blocks."""
+    kind = BLOCKS[ending]
+    return kind.values(rows.unflatten(-1, (-1, kind.n_bytes))).flatten(-2)
 
 
 def group_of(variant: str) -> int | None:
@@ -144,12 +228,12 @@ class WeightFile:
         self._stored = set(self._file.keys())
         # The ending of the codes or blocks of each stem.
         self._kinds = {key.removesuffix(ending): ending for key in self._stored if self.variant
-                       for ending in (CODES, *BLOCK_BYTES) if key.endswith(ending)}
+                       for ending in (CODES, *BLOCKS) if key.endswith(ending)}
         self._stems = {stem.removesuffix(TRANSPOSED): stem for stem in self._kinds}
         self.coded = set(self._stems)
 
     def keys(self) -> list[str]:
-        parts = {stem + ending for stem in self._stems.values() for ending in (CODES, SCALES, ZEROS, *BLOCK_BYTES)}
+        parts = {stem + ending for stem in self._stems.values() for ending in (CODES, SCALES, ZEROS, *BLOCKS)}
         return sorted(self._stored - parts | self.coded)
 
     def get_tensor(self, key: str) -> torch.Tensor:
@@ -157,8 +241,7 @@ class WeightFile:
             return self._file.get_tensor(key)
         stem = self._stems[key]
         if self._kinds[stem] != CODES:
-            rows = self._file.get_tensor(stem + self._kinds[stem])
-            found = {Q4_K: q4_k, Q5_K: q5_k, Q6_K: q6_k}[self._kinds[stem]](rows)
+            found = values_of_blocks(self._file.get_tensor(stem + self._kinds[stem]), self._kinds[stem])
             return found if stem == key else found.transpose(-1, -2).contiguous()
         zeros = self._file.get_tensor(stem + ZEROS) if has_zero_points(self.variant) else None
         found = values(self._file.get_tensor(stem + CODES), self._file.get_tensor(stem + SCALES), self.variant, zeros)
@@ -171,7 +254,7 @@ class WeightFile:
         codes = self._file.get_slice(stem + self._kinds[stem])
         *others, n_rows, n_codes = codes.get_shape()
         if self._kinds[stem] != CODES:
-            n_cols = n_codes // BLOCK_BYTES[self._kinds[stem]] * 256
+            n_cols = n_codes // BLOCKS[self._kinds[stem]].n_bytes * BLOCKS[self._kinds[stem]].n_cols
         else:
             n_cols = n_codes * (2 if codes.get_dtype() == "U8" else 1)
         return [*others, n_rows, n_cols] if stem == key else [*others, n_cols, n_rows]

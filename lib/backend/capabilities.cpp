@@ -74,7 +74,10 @@ Capabilities probe_capabilities(const Backend& backend) {
   for (const WeightEncoding encoding :
        {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
         WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kInt4Group32Zero,
-        WeightEncoding::kMxfp4Group32, WeightEncoding::kQ4K, WeightEncoding::kQ5K, WeightEncoding::kQ6K}) {
+        WeightEncoding::kMxfp4Group32}) {
+    capabilities.weights.push_back({encoding, ActQuant::kNone, backend.supports_weight(encoding, ActQuant::kNone)});
+  }
+  for (const WeightEncoding encoding : kBlockEncodings) {
     capabilities.weights.push_back({encoding, ActQuant::kNone, backend.supports_weight(encoding, ActQuant::kNone)});
   }
   for (const WeightEncoding encoding :

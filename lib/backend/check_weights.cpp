@@ -145,8 +145,8 @@ Result<void> check_weight_spec(const WeightSpec& spec) {
   if (!n_values || !checked_multiply<std::int64_t>(*n_values, 8)) {
     return wrong(fmt::format("[{}, {}] is too large", spec.n_rows, spec.n_cols));
   }
-  if (has_k_blocks(spec.encoding) && spec.n_cols % kKBlockSize != 0) {
-    return wrong(fmt::format("{}: expected columns in multiples of {}, found {}", to_string(spec.encoding), kKBlockSize,
+  if (const BlockForm form = block_form(spec.encoding); form.n_cols > 0 && spec.n_cols % form.n_cols != 0) {
+    return wrong(fmt::format("{}: expected columns in multiples of {}, found {}", to_string(spec.encoding), form.n_cols,
                              spec.n_cols));
   }
   const auto n_parts = static_cast<std::int64_t>(spec.parts.size());

@@ -38,12 +38,26 @@ std::string_view to_string(WeightEncoding encoding) {
       return "fp8-g128";
     case WeightEncoding::kMxfp4Group32:
       return "mxfp4";
+    case WeightEncoding::kQ2K:
+      return "q2_k";
+    case WeightEncoding::kQ3K:
+      return "q3_k";
     case WeightEncoding::kQ4K:
       return "q4_k";
     case WeightEncoding::kQ5K:
       return "q5_k";
     case WeightEncoding::kQ6K:
       return "q6_k";
+    case WeightEncoding::kIq4Xs:
+      return "iq4_xs";
+    case WeightEncoding::kQ41:
+      return "q4_1";
+    case WeightEncoding::kQ50:
+      return "q5_0";
+    case WeightEncoding::kQ51:
+      return "q5_1";
+    case WeightEncoding::kIq4Nl:
+      return "iq4_nl";
   }
   return "unknown";
 }
@@ -62,15 +76,25 @@ std::size_t transfer_bytes_per_value(WeightEncoding encoding) {
     case WeightEncoding::kInt4Group32Zero:
     case WeightEncoding::kFp8Group128:
     case WeightEncoding::kMxfp4Group32:
+    case WeightEncoding::kQ2K:
+    case WeightEncoding::kQ3K:
     case WeightEncoding::kQ4K:
     case WeightEncoding::kQ5K:
     case WeightEncoding::kQ6K:
+    case WeightEncoding::kIq4Xs:
+    case WeightEncoding::kQ41:
+    case WeightEncoding::kQ50:
+    case WeightEncoding::kQ51:
+    case WeightEncoding::kIq4Nl:
       return 1;
   }
   return 0;
 }
 
 std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
+  if (const BlockForm form = block_form(encoding); form.n_cols > 0) {
+    return ceil_divide(n_cols, form.n_cols) * form.n_floats();
+  }
   switch (encoding) {
     case WeightEncoding::kInt8PerRow:
     case WeightEncoding::kFp8PerRow:
@@ -83,19 +107,14 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
       return 2 * ceil_divide(n_cols, kScaleGroupSize);
     case WeightEncoding::kFp8Group128:
       return ceil_divide(n_cols, kFp8GroupSize);
-    case WeightEncoding::kQ4K:
-    case WeightEncoding::kQ5K:
-    case WeightEncoding::kQ6K:
-      return ceil_divide(n_cols, kKBlockSize) * k_block_floats(encoding);
     default:
       return 0;
   }
 }
 
 double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols) {
-  if (has_k_blocks(encoding)) {
-    const double block_bytes = encoding == WeightEncoding::kQ4K ? 144 : encoding == WeightEncoding::kQ5K ? 176 : 210;
-    return static_cast<double>(n_rows) * static_cast<double>(ceil_divide(n_cols, kKBlockSize)) * block_bytes;
+  if (const BlockForm form = block_form(encoding); form.n_cols > 0) {
+    return static_cast<double>(n_rows) * static_cast<double>(ceil_divide(n_cols, form.n_cols) * form.n_bytes);
   }
   const double value_bytes =
       has_four_bit_codes(encoding) ? 0.5 : static_cast<double>(transfer_bytes_per_value(encoding));

@@ -2,6 +2,7 @@
 // Weights as they cross the boundary: a description, and a source from which the backend pulls rows. The backend copies
 // them once into its own layout; nothing here keeps the bytes of the file alive afterwards.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -32,12 +33,22 @@ enum class WeightEncoding : std::uint8_t {
   kFp8Group128,  ///< w[n, k] = scale[n, k / 128] * q[n, k], q in E4M3, scale f32, which rows of a block of the checkpoint share
   /// w[n, k] = scale[n, k / 32] * q[n, k], q in E2M1 (core/e2m1.h), scale a power of two from 2^-127 to 2^127 (passed as f32, exactly)
   kMxfp4Group32,
-  /// Blocks of kKBlockSize columns of GGUF (Q4_K): w[n, k] = (d * s[k / 32]) * q[n, k] - (dmin * m[k / 32]), q, s and m whole numbers, q
-  /// in [0, 15], s and m in [0, 63], d and dmin FP16. Of each block the floats d, dmin, the eight s and the eight m are passed.
-  kQ4K,
-  kQ5K,  ///< the same of Q5_K, with q in [0, 31]
-  /// The same of Q6_K: w[n, k] = (d * s[k / 16]) * q[n, k], q in [-32, 31], s in [-128, 127], d FP16; passed as d and the 16 s.
-  kQ6K,
+  // Blocks of columns as a file of GGUF has them, whose sizes block_form() says. The columns of a block are in parts:
+  //
+  //   w[n, k] = (d * s[part of k]) * q[n, k] - (dmin * m[part of k])
+  //
+  // d and dmin are FP16 numbers, and s, m and q whole ones. Of each block the floats d, dmin, all s and all m are passed; dmin and m are
+  // missing where there are no minima, and s and m, which are 1, where a block is one part.
+  kQ2K,    ///< q in [0, 3], s and m in [0, 15]
+  kQ3K,    ///< q in [-4, 3], s in [-32, 31], no minima
+  kQ4K,    ///< q in [0, 15], s and m in [0, 63]
+  kQ5K,    ///< q in [0, 31], s and m in [0, 63]
+  kQ6K,    ///< q in [-32, 31], s in [-128, 127], no minima
+  kIq4Xs,  ///< q one of kFourBitCurve (core/four_bit_curve.h), s in [-32, 31], no minima
+  kQ41,    ///< one part: q in [0, 15]; dmin is what Q4_1 adds, with the opposite sign
+  kQ50,    ///< one part: q in [-16, 15], no minimum
+  kQ51,    ///< one part: q in [0, 31]; dmin as in kQ41
+  kIq4Nl,  ///< one part: q one of kFourBitCurve, no minimum
 };
 
 [[nodiscard]] std::string_view to_string(WeightEncoding encoding);
@@ -50,22 +61,55 @@ inline constexpr std::int64_t kScaleGroupSize = 32;
 /// may be shorter.
 inline constexpr std::int64_t kFp8GroupSize = 128;
 
-/// Number of columns of a block of kQ4K, kQ5K and kQ6K, of which a row has whole ones.
-inline constexpr std::int64_t kKBlockSize = 256;
+/// The encodings whose columns come in blocks of GGUF.
+inline constexpr std::array kBlockEncodings = {
+    WeightEncoding::kQ2K,   WeightEncoding::kQ3K, WeightEncoding::kQ4K, WeightEncoding::kQ5K, WeightEncoding::kQ6K,
+    WeightEncoding::kIq4Xs, WeightEncoding::kQ41, WeightEncoding::kQ50, WeightEncoding::kQ51, WeightEncoding::kIq4Nl};
 
-/// True if columns come in blocks of kKBlockSize, whose scales have scales.
-[[nodiscard]] constexpr bool has_k_blocks(WeightEncoding encoding) {
-  return encoding == WeightEncoding::kQ4K || encoding == WeightEncoding::kQ5K || encoding == WeightEncoding::kQ6K;
+/// The sizes of such blocks.
+struct BlockForm {
+  std::int64_t n_cols = 0;     ///< of a block, of which a row has whole ones; 0 where columns do not come in blocks
+  std::int64_t n_bytes = 0;    ///< of a block in the file
+  std::int64_t part_cols = 0;  ///< columns that share s and m; 0 where a block is one part
+  bool has_minima = false;
+
+  [[nodiscard]] constexpr std::int64_t n_parts() const { return part_cols == 0 ? 0 : n_cols / part_cols; }
+  /// d and dmin, or d alone.
+  [[nodiscard]] constexpr std::int64_t n_units() const { return has_minima ? 2 : 1; }
+  /// Floats that are passed with the codes of a block.
+  [[nodiscard]] constexpr std::int64_t n_floats() const { return n_units() * (1 + n_parts()); }
+};
+
+[[nodiscard]] constexpr BlockForm block_form(WeightEncoding encoding) {
+  switch (encoding) {
+    case WeightEncoding::kQ2K:
+      return {.n_cols = 256, .n_bytes = 84, .part_cols = 16, .has_minima = true};
+    case WeightEncoding::kQ3K:
+      return {.n_cols = 256, .n_bytes = 110, .part_cols = 16};
+    case WeightEncoding::kQ4K:
+      return {.n_cols = 256, .n_bytes = 144, .part_cols = 32, .has_minima = true};
+    case WeightEncoding::kQ5K:
+      return {.n_cols = 256, .n_bytes = 176, .part_cols = 32, .has_minima = true};
+    case WeightEncoding::kQ6K:
+      return {.n_cols = 256, .n_bytes = 210, .part_cols = 16};
+    case WeightEncoding::kIq4Xs:
+      return {.n_cols = 256, .n_bytes = 136, .part_cols = 32};
+    case WeightEncoding::kQ41:
+      return {.n_cols = 32, .n_bytes = 20, .has_minima = true};
+    case WeightEncoding::kQ50:
+      return {.n_cols = 32, .n_bytes = 22};
+    case WeightEncoding::kQ51:
+      return {.n_cols = 32, .n_bytes = 24, .has_minima = true};
+    case WeightEncoding::kIq4Nl:
+      return {.n_cols = 32, .n_bytes = 18};
+    default:
+      return {};
+  }
 }
 
-/// True if the parts of such a block have minima.
-[[nodiscard]] constexpr bool has_k_minima(WeightEncoding encoding) {
-  return encoding == WeightEncoding::kQ4K || encoding == WeightEncoding::kQ5K;
-}
-
-/// Floats of such a block.
-[[nodiscard]] constexpr std::int64_t k_block_floats(WeightEncoding encoding) {
-  return has_k_minima(encoding) ? 2 + 2 * 8 : 1 + 16;
+/// True if columns come in blocks of GGUF.
+[[nodiscard]] constexpr bool has_blocks(WeightEncoding encoding) {
+  return block_form(encoding).n_cols > 0;
 }
 
 /// True if a code is an E4M3 number (core/e4m3.h).
@@ -84,17 +128,17 @@ inline constexpr std::int64_t kKBlockSize = 256;
 }
 
 /// Bytes of one value as a WeightSource delivers it: f32 4, bf16 and f16 2, int8, int4 (one int8 per value), fp8, mxfp4 (an
-/// E2M1 number in the low bits of a byte), q4_k, q5_k and q6_k (one int8 per value) 1.
+/// E2M1 number in the low bits of a byte), blocks of GGUF (one int8 per value) 1.
 [[nodiscard]] std::size_t transfer_bytes_per_value(WeightEncoding encoding);
 
 /// Number of floats beside the codes of a row of `n_cols` values: 0 if unquantized, 1 scale for kInt8PerRow and kFp8PerRow,
 /// ceil(n_cols / 32) scales for groups of 32 and ceil(n_cols / 128) for groups of 128, and for kInt4Group32Zero as many zero points
-/// after them; k_block_floats() for each block of kKBlockSize.
+/// after them; BlockForm::n_floats() for each block of GGUF.
 [[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
 
 /// The fewest bytes that a matrix takes wherever it is stored: its values, half a byte for a code of four bits, its scales, f32
-/// per row or FP16 per group of 32 (in mxfp4 a byte) or f32 per 128 x 128 values, and half a byte for a zero point; 144,
-/// 176 and 210 bytes for a block of q4_k, of q5_k and of q6_k. Weight traffic and memory rates are counted in these bytes.
+/// per row or FP16 per group of 32 (in mxfp4 a byte) or f32 per 128 x 128 values, and half a byte for a zero point;
+/// BlockForm::n_bytes for a block of GGUF. Weight traffic and memory rates are counted in these bytes.
 [[nodiscard]] double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols);
 
 /// The stored bytes from which rows are made.

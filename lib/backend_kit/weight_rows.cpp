@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/block_values.h"
 #include "backend/check_graph.h"
-#include "backend/k_blocks.h"
 #include "core/check.h"
 #include "core/e2m1.h"
 #include "core/e4m3.h"
@@ -111,16 +111,24 @@ void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const Weig
       }
       return;
     }
+    case WeightEncoding::kQ2K:
+    case WeightEncoding::kQ3K:
     case WeightEncoding::kQ4K:
     case WeightEncoding::kQ5K:
     case WeightEncoding::kQ6K:
-      for (std::size_t first = 0; first < n; first += kKBlockSize) {
-        const auto floats = static_cast<std::size_t>(k_block_floats(encoding));
-        const auto of_block = rows.scales.subspan(first / kKBlockSize * floats, floats);
-        values_of_k_block(encoding, rows.values.subspan(first).first<kKBlockSize>(), of_block,
-                          out.subspan(first).first<kKBlockSize>());
+    case WeightEncoding::kIq4Xs:
+    case WeightEncoding::kQ41:
+    case WeightEncoding::kQ50:
+    case WeightEncoding::kQ51:
+    case WeightEncoding::kIq4Nl: {
+      const auto block_cols = static_cast<std::size_t>(block_form(encoding).n_cols);
+      const auto n_floats = static_cast<std::size_t>(block_form(encoding).n_floats());
+      for (std::size_t first = 0; first < n; first += block_cols) {
+        values_of_block(encoding, rows.values.subspan(first, block_cols),
+                        rows.scales.subspan(first / block_cols * n_floats, n_floats), out.subspan(first, block_cols));
       }
       return;
+    }
     case WeightEncoding::kMxfp4Group32: {
       const std::int64_t n_groups = scales_per_row(encoding, n_cols);
       for (std::size_t i = 0; i < n; ++i) {

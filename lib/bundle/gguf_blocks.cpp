@@ -10,6 +10,7 @@
 
 #include "core/check.h"
 #include "core/e2m1.h"
+#include "core/four_bit_curve.h"
 #include "core/half.h"
 #include "core/utf8.h"
 
@@ -90,14 +91,14 @@ void blocks_q8_0(const std::byte* block, float* values) {
   for (int i = 0; i < kSmallBlock; ++i) values[i] = scale * static_cast<float>(signed_at(block, 2 + i));
 }
 
-constexpr std::array<float, 16> kFourBitCurve = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                                 1,    13,   25,  38,  53,  69,  89,  113};
+/// The number of the curve that a value's four bits name.
+int on_curve(const std::byte* bytes, int value) {
+  return kFourBitCurve[static_cast<std::size_t>(nibble(bytes, value))];
+}
 
 void blocks_iq4_nl(const std::byte* block, float* values) {
   const float scale = half_at(block, 0);
-  for (int i = 0; i < kSmallBlock; ++i) {
-    values[i] = scale * kFourBitCurve[static_cast<std::size_t>(nibble(block + 2, i))];
-  }
+  for (int i = 0; i < kSmallBlock; ++i) values[i] = scale * static_cast<float>(on_curve(block + 2, i));
 }
 
 /// E2M1 numbers, doubled; the scale is halved for it.
@@ -132,19 +133,25 @@ void blocks_q2_k(const std::byte* block, float* values) {
   }
 }
 
+/// Code i of three bits, less 4. Bit j of byte i: value 32 j + i is not lowered by 4.
+int q3_k_code(const std::byte* block, int i) {
+  const int lowered = (byte_at(block, i % 32) >> (i / 32) & 1) != 0 ? 0 : 4;
+  return two_bits(block + 32, i) - lowered;
+}
+
+/// The whole number of a part: 16 of 6 bits, four low ones in 8 bytes, two high ones in 4.
+int q3_k_part(const std::byte* block, int part) {
+  const std::byte* const parts = block + 96;
+  const int low_bits = byte_at(parts, part % 8) >> (part / 8 * 4) & 15;
+  const int high_bits = byte_at(parts, 8 + part % 4) >> (part / 4 * 2) & 3;
+  return (low_bits | high_bits << 4) - 32;
+}
+
 void blocks_q3_k(const std::byte* block, float* values) {
-  const std::byte* high = block;  // bit j of byte i: value 32 j + i is not lowered by 4
-  const std::byte* codes = block + 32;
-  const std::byte* parts = block + 96;  // 16 numbers of 6 bits: four low ones in 8 bytes, two high ones in 4
   const float scale = half_at(block, 108);
   for (int part = 0; part < kSuperBlock / 16; ++part) {
-    const int low_bits = byte_at(parts, part % 8) >> (part / 8 * 4) & 15;
-    const int high_bits = byte_at(parts, 8 + part % 4) >> (part / 4 * 2) & 3;
-    const float part_scale = scale * static_cast<float>((low_bits | high_bits << 4) - 32);
-    for (int i = 16 * part; i < 16 * part + 16; ++i) {
-      const int lowered = (byte_at(high, i % 32) >> (i / 32) & 1) != 0 ? 0 : 4;
-      values[i] = part_scale * static_cast<float>(two_bits(codes, i) - lowered);
-    }
+    const float part_scale = scale * static_cast<float>(q3_k_part(block, part));
+    for (int i = 16 * part; i < 16 * part + 16; ++i) values[i] = part_scale * static_cast<float>(q3_k_code(block, i));
   }
 }
 
@@ -215,16 +222,23 @@ void blocks_q6_k(const std::byte* block, float* values) {
   }
 }
 
+/// The whole number of a part: four low bits of 8 in 4 bytes, two high ones in 2.
+int iq4_xs_part(const std::byte* block, int part) {
+  const auto high = little_endian<std::uint16_t>(block + 2);
+  const int low_bits = byte_at(block, 4 + part / 2) >> (part % 2 * 4) & 15;
+  return (low_bits | (high >> (2 * part) & 3) << 4) - 32;
+}
+
+int iq4_xs_code(const std::byte* block, int i) {
+  return on_curve(block + 8 + 16 * (i / kSmallBlock), i % kSmallBlock);
+}
+
 void blocks_iq4_xs(const std::byte* block, float* values) {
   const float scale = half_at(block, 0);
-  const auto high = little_endian<std::uint16_t>(block + 2);
   for (int part = 0; part < kSuperBlock / kSmallBlock; ++part) {
-    const int low_bits = byte_at(block, 4 + part / 2) >> (part % 2 * 4) & 15;
-    const int part_scale = (low_bits | (high >> (2 * part) & 3) << 4) - 32;
-    const float scaled = scale * static_cast<float>(part_scale);
-    for (int i = 0; i < kSmallBlock; ++i) {
-      values[part * kSmallBlock + i] =
-          scaled * kFourBitCurve[static_cast<std::size_t>(nibble(block + 8 + 16 * part, i))];
+    const float part_scale = scale * static_cast<float>(iq4_xs_part(block, part));
+    for (int i = kSmallBlock * part; i < kSmallBlock * (part + 1); ++i) {
+      values[i] = part_scale * static_cast<float>(iq4_xs_code(block, i));
     }
   }
 }
@@ -254,15 +268,22 @@ std::optional<WeightEncoding> encoding_of_codes(const GgufBlockFormat& format) {
   if (format.dequantize == blocks_q4_0) return WeightEncoding::kInt4Group32;
   if (format.dequantize == blocks_q8_0) return WeightEncoding::kInt8Group32;
   if (format.dequantize == blocks_mxfp4) return WeightEncoding::kMxfp4Group32;
+  if (format.dequantize == blocks_q2_k) return WeightEncoding::kQ2K;
+  if (format.dequantize == blocks_q3_k) return WeightEncoding::kQ3K;
   if (format.dequantize == blocks_q4_k) return WeightEncoding::kQ4K;
   if (format.dequantize == blocks_q5_k) return WeightEncoding::kQ5K;
   if (format.dequantize == blocks_q6_k) return WeightEncoding::kQ6K;
+  if (format.dequantize == blocks_iq4_xs) return WeightEncoding::kIq4Xs;
+  if (format.dequantize == blocks_q4_1) return WeightEncoding::kQ41;
+  if (format.dequantize == blocks_q5_0) return WeightEncoding::kQ50;
+  if (format.dequantize == blocks_q5_1) return WeightEncoding::kQ51;
+  if (format.dequantize == blocks_iq4_nl) return WeightEncoding::kIq4Nl;
   return std::nullopt;
 }
 
 float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block, std::span<std::int8_t, 32> codes) {
-  SS_CHECK(encoding_of_codes(format).has_value() && format.block_values == kSmallBlock,
-           "a block of Q4_0, Q8_0 or MXFP4");
+  const std::optional<WeightEncoding> encoding = encoding_of_codes(format);
+  SS_CHECK(encoding && !has_blocks(*encoding), "a block of Q4_0, Q8_0 or MXFP4");
   if (format.dequantize == blocks_mxfp4) {
     for (int i = 0; i < kSmallBlock; ++i) {
       codes[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(nibble(block + 1, i));
@@ -276,32 +297,92 @@ float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block,
   return half_at(block, 0);
 }
 
-void parts_of_k_block(WeightEncoding encoding, const std::byte* block, std::span<std::byte, kKBlockSize> codes,
-                      std::span<float> floats) {
-  const bool has_minima = has_k_minima(encoding);
-  SS_CHECK(static_cast<std::int64_t>(floats.size()) == k_block_floats(encoding), "room for a block's scales");
-  for (int i = 0; i < kSuperBlock; ++i) {
-    const int code = encoding == WeightEncoding::kQ4K ? nibble_of_64(block + 16, i)
-                     : has_minima                     ? q5_k_code(block, i)
-                                                      : q6_k_code(block, i);
-    codes[static_cast<std::size_t>(i)] = static_cast<std::byte>(static_cast<std::int8_t>(code));
+namespace {
+
+/// Code i of a block, as WeightEncoding passes it.
+int code_of(WeightEncoding encoding, const std::byte* block, int i) {
+  switch (encoding) {
+    case WeightEncoding::kQ2K:
+      return two_bits(block + 16, i);
+    case WeightEncoding::kQ3K:
+      return q3_k_code(block, i);
+    case WeightEncoding::kQ4K:
+      return nibble_of_64(block + 16, i);
+    case WeightEncoding::kQ5K:
+      return q5_k_code(block, i);
+    case WeightEncoding::kQ6K:
+      return q6_k_code(block, i);
+    case WeightEncoding::kIq4Xs:
+      return iq4_xs_code(block, i);
+    case WeightEncoding::kQ41:
+      return nibble(block + 4, i);
+    case WeightEncoding::kQ50:
+      return five_bits(block + 2, block + 6, i) - 16;
+    case WeightEncoding::kQ51:
+      return five_bits(block + 4, block + 8, i);
+    case WeightEncoding::kIq4Nl:
+      return on_curve(block + 2, i);
+    default:
+      SS_CHECK(false, "code_of: an encoding in blocks");
+      return 0;
   }
-  if (!has_minima) {
-    floats[0] = half_at(block, 208);
-    const std::span<float> scales = floats.subspan(1);
-    for (int part = 0; part < 16; ++part) {
-      scales[static_cast<std::size_t>(part)] = static_cast<float>(signed_at(block, 192 + part));
-    }
-    return;
+}
+
+/// The FP16 numbers of a block: d, and dmin where there are minima.
+ScaleAndLeast units_of(WeightEncoding encoding, const std::byte* block) {
+  switch (encoding) {
+    case WeightEncoding::kQ2K:
+      return {half_at(block, 80), half_at(block, 82)};
+    case WeightEncoding::kQ3K:
+      return {half_at(block, 108), 0.0F};
+    case WeightEncoding::kQ6K:
+      return {half_at(block, 208), 0.0F};
+    case WeightEncoding::kQ41:
+    case WeightEncoding::kQ51:
+      return {half_at(block, 0), -half_at(block, 2)};
+    case WeightEncoding::kQ4K:
+    case WeightEncoding::kQ5K:
+      return {half_at(block, 0), half_at(block, 2)};
+    default:
+      return {half_at(block, 0), 0.0F};
   }
-  floats[0] = half_at(block, 0);
-  floats[1] = half_at(block, 2);
-  const std::span<float> scales = floats.subspan(2, 8);
-  const std::span<float> minima = floats.subspan(10);
-  for (int part = 0; part < 8; ++part) {
-    const ScaleAndLeast whole = whole_parts_of_k(block + 4, part);
-    scales[static_cast<std::size_t>(part)] = whole.scale;
-    minima[static_cast<std::size_t>(part)] = whole.least;
+}
+
+/// The whole numbers of a part of a block.
+ScaleAndLeast whole_numbers_of(WeightEncoding encoding, const std::byte* block, int part) {
+  switch (encoding) {
+    case WeightEncoding::kQ2K:
+      return {static_cast<float>(byte_at(block, part) & 15), static_cast<float>(byte_at(block, part) >> 4)};
+    case WeightEncoding::kQ3K:
+      return {static_cast<float>(q3_k_part(block, part)), 0.0F};
+    case WeightEncoding::kQ6K:
+      return {static_cast<float>(signed_at(block, 192 + part)), 0.0F};
+    case WeightEncoding::kIq4Xs:
+      return {static_cast<float>(iq4_xs_part(block, part)), 0.0F};
+    default:
+      return whole_parts_of_k(block + 4, part);
+  }
+}
+
+}  // namespace
+
+void parts_of_block(WeightEncoding encoding, const std::byte* block, std::span<std::byte> codes,
+                    std::span<float> floats) {
+  const BlockForm form = block_form(encoding);
+  const auto n_units = static_cast<std::size_t>(form.n_units());
+  const auto n_parts = static_cast<std::size_t>(form.n_parts());
+  SS_CHECK(static_cast<std::int64_t>(codes.size()) == form.n_cols, "room for a block's codes");
+  SS_CHECK(static_cast<std::int64_t>(floats.size()) == form.n_floats(), "room for a block's scales");
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    codes[i] = static_cast<std::byte>(static_cast<std::int8_t>(code_of(encoding, block, static_cast<int>(i))));
+  }
+  const ScaleAndLeast units = units_of(encoding, block);
+  floats[0] = units.scale;
+  if (form.has_minima) floats[1] = units.least;
+  for (std::size_t part = 0; part < n_parts; ++part) {
+    const ScaleAndLeast whole = whole_numbers_of(encoding, block, static_cast<int>(part));
+    floats[n_units + part] = whole.scale;
+    if (form.has_minima) floats[n_units + n_parts + part] = whole.least;
   }
 }
 

@@ -91,34 +91,33 @@ std::string quantization_of(const GgufFiles& files) {
   return text;
 }
 
-/// What is kept as codes: all tensors of Q4_0, Q8_0, MXFP4, Q4_K, Q5_K and Q6_K of a file whose matrices mostly are one of these. What
-/// else the file quantizes, and a file of other blocks, is said.
+/// The published variant of a file whose matrices mostly are of this type; empty for a type that has none.
+std::string variant_of_type(const GgufBlockFormat& format) {
+  if (!encoding_of_codes(format)) return "";
+  std::string type(format.name);
+  std::ranges::transform(type, type.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return "gguf-" + type;
+}
+
+/// What is kept as codes: all matrices of types that have codes, of a file whose matrices mostly are of one of these. What else the file
+/// quantizes is said.
 PublishedSource published_gguf(const std::vector<GgufTensorPlan>& plans, const ModelConfig& config,
                                Progress& progress) {
-  std::map<std::string_view, std::int64_t> values;
+  std::map<const GgufBlockFormat*, std::int64_t> values;
   PublishedSource source;
   std::string others;
   for (const GgufTensorPlan& plan : plans) {
     source.forms.push_back(published_form_of(plan));
     const GgufBlockFormat& format = *plan.rows.front().weight->format;
-    if (plan.spec.role == TensorRole::kMatmul) values[format.name] += plan.spec.shape.n_elements().value_or(0);
+    if (plan.spec.role == TensorRole::kMatmul) values[&format] += plan.spec.shape.n_elements().value_or(0);
     const bool is_other = !source.forms.back() && format.block_values > 1;
     if (is_other && others.find(format.name) == std::string::npos) {
       others += fmt::format("{}{}", others.empty() ? "" : ", ", format.name);
     }
   }
   const auto most = std::ranges::max_element(values, {}, [](const auto& entry) { return entry.second; });
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kVariants = {{{"Q4_0", "gguf-q4_0"},
-                                                                                       {"Q8_0", "gguf-q8_0"},
-                                                                                       {"MXFP4", "gguf-mxfp4"},
-                                                                                       {"Q4_K", "gguf-q4_k"},
-                                                                                       {"Q5_K", "gguf-q5_k"},
-                                                                                       {"Q6_K", "gguf-q6_k"}}};
-  const auto* variant = most == values.end()
-                            ? kVariants.end()
-                            : std::ranges::find(kVariants, most->first, &decltype(kVariants)::value_type::first);
-  if (variant != kVariants.end()) {
-    source.variant = variant->second;
+  source.variant = most == values.end() ? "" : variant_of_type(*most->first);
+  if (!source.variant.empty()) {
     source.read_rows = [&plans, &config](std::size_t tensor, const CodedRowUser& use) {
       return for_each_gguf_coded_row(plans[tensor], config, use);
     };

@@ -382,7 +382,7 @@ class CodedRowReader {
   Result<void> read(const GgufWeight& weight, std::int64_t row) {
     const GgufBlockFormat& format = *weight.format;
     SS_TRY_VOID(GgufFiles::read_blocks(weight, row, bytes_));
-    if (encoding_of_codes(format) && has_k_blocks(*encoding_of_codes(format))) {  // which are stored whole
+    if (encoding_of_codes(format) && has_blocks(*encoding_of_codes(format))) {  // which are stored whole
       codes_.assign(reinterpret_cast<const std::int8_t*>(bytes_.data()),
                     reinterpret_cast<const std::int8_t*>(bytes_.data()) + bytes_.size());
       scales_.clear();

@@ -51,8 +51,8 @@ struct GgufTensorPlan {
 Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, const GgufArchitecture& architecture,
                                                       const ModelConfig& config);
 
-/// The form in which the codes of the planned tensor are kept (published_weights.h): of matrices and embeddings whose rows all are
-/// Q4_0, all Q8_0, all MXFP4, all Q4_K, all Q5_K or all Q6_K. nullopt: they are not.
+/// The form in which the codes of the planned tensor are kept (published_weights.h): of matrices and embeddings whose rows all are of one
+/// type of blocks. nullopt: they are not.
 [[nodiscard]] std::optional<PublishedForm> published_form_of(const GgufTensorPlan& plan);
 /// Calls `use` with the codes and scales, or with the bytes of the blocks, of each row of a planned tensor that has a published
 /// form, in the order of shape_of_rows(). Errors: kIo, kInvalidInput for a scale that is no number, and those of `use`.

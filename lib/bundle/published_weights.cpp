@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "backend/k_blocks.h"
+#include "backend/block_values.h"
 #include "bundle/gguf_blocks.h"
 #include "bundle/variant.h"
 #include "core/check.h"
@@ -25,15 +25,6 @@ namespace {
 /// The least and the largest zero point, which are those of the codes.
 constexpr int kLeastZero = -8;
 constexpr int kLargestZero = 7;
-
-constexpr std::string_view kQ4KEnding = ".q4_k";
-constexpr std::string_view kQ5KEnding = ".q5_k";
-constexpr std::string_view kQ6KEnding = ".q6_k";
-
-/// Bytes of a block of kKBlockSize columns.
-std::int64_t k_block_bytes(WeightEncoding encoding) {
-  return static_cast<std::int64_t>(encoded_bytes(encoding, 1, kKBlockSize));
-}
 
 bool is_by_row(WeightEncoding encoding) {
   return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
@@ -98,14 +89,12 @@ Shape shape_of_rows(const PublishedForm& form, const Shape& shape) {
   return Shape(extents);
 }
 
-std::string_view ending_of_codes(WeightEncoding encoding) {
-  if (encoding == WeightEncoding::kQ4K) return kQ4KEnding;
-  if (encoding == WeightEncoding::kQ5K) return kQ5KEnding;
-  return encoding == WeightEncoding::kQ6K ? kQ6KEnding : kCodesEnding;
+std::string ending_of_codes(WeightEncoding encoding) {
+  return has_blocks(encoding) ? fmt::format(".{}", to_string(encoding)) : std::string(kCodesEnding);
 }
 
 std::string_view stored_type_of_codes(WeightEncoding encoding) {
-  if (has_four_bit_codes(encoding) || has_k_blocks(encoding)) return "U8";
+  if (has_four_bit_codes(encoding) || has_blocks(encoding)) return "U8";
   return has_fp8_codes(encoding) ? "F8_E4M3" : "I8";
 }
 
@@ -116,7 +105,9 @@ std::int64_t stored_scales_per_row(const PublishedForm& form, std::int64_t n_col
 Shape stored_shape_of_codes(const PublishedForm& form, const Shape& shape) {
   const Shape rows = shape_of_rows(form, shape);
   const std::int64_t n_cols = rows.extent(rows.rank() - 1);
-  if (has_k_blocks(form.encoding)) return with_columns(rows, n_cols / kKBlockSize * k_block_bytes(form.encoding));
+  if (const BlockForm blocks = block_form(form.encoding); blocks.n_cols > 0) {
+    return with_columns(rows, n_cols / blocks.n_cols * blocks.n_bytes);
+  }
   return with_columns(rows, has_four_bit_codes(form.encoding) ? n_cols / 2 : n_cols);
 }
 
@@ -132,7 +123,7 @@ Result<void> PublishedWeight::read_rows(std::int64_t n_cols, std::int64_t first_
   SS_CHECK(static_cast<std::int64_t>(values.size()) == n_rows * n_cols, "values: wrong size");
   SS_CHECK(static_cast<std::int64_t>(out_scales.size()) == n_rows * scales_per_row(form.encoding, n_cols),
            "scales: wrong size");
-  if (has_k_blocks(form.encoding)) return read_blocks(n_cols, first_row, n_rows, values, out_scales);
+  if (has_blocks(form.encoding)) return read_blocks(n_cols, first_row, n_rows, values, out_scales);
   SS_TRY_VOID(read_codes(n_cols, first_row, n_rows, values));
   SS_TRY_VOID(read_scales(n_cols, first_row, n_rows, out_scales));
   if (form.has_zero_points()) SS_TRY_VOID(read_zeros(n_cols, first_row, n_rows, out_scales));
@@ -202,16 +193,17 @@ Result<void> PublishedWeight::read_scales(std::int64_t n_cols, std::int64_t firs
 
 Result<void> PublishedWeight::read_blocks(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
                                           std::span<std::byte> values, std::span<float> floats) const {
-  const auto block_bytes = static_cast<std::size_t>(k_block_bytes(form.encoding));
-  const auto n_blocks = static_cast<std::size_t>(n_cols / kKBlockSize);
+  const BlockForm blocks = block_form(form.encoding);
+  const auto block_bytes = static_cast<std::size_t>(blocks.n_bytes);
+  const auto block_cols = static_cast<std::size_t>(blocks.n_cols);
+  const auto n_blocks = static_cast<std::size_t>(n_cols / blocks.n_cols);
   SS_TRY(const std::vector<std::byte> stored, stored_rows(codes, first_row, n_rows, n_blocks * block_bytes));
-  const auto n_floats = static_cast<std::size_t>(k_block_floats(form.encoding));
-  const std::size_t n_units = has_k_minima(form.encoding) ? 2 : 1;
+  const auto n_floats = static_cast<std::size_t>(blocks.n_floats());
   for (std::size_t block = 0; block < n_blocks * static_cast<std::size_t>(n_rows); ++block) {
     const std::span<float> of_block = floats.subspan(block * n_floats, n_floats);
-    parts_of_k_block(form.encoding, stored.data() + block * block_bytes,
-                     values.subspan(block * kKBlockSize).first<kKBlockSize>(), of_block);
-    for (const float unit : of_block.first(n_units)) {
+    parts_of_block(form.encoding, stored.data() + block * block_bytes, values.subspan(block * block_cols, block_cols),
+                   of_block);
+    for (const float unit : of_block.first(static_cast<std::size_t>(blocks.n_units()))) {
       if (std::isfinite(unit)) continue;
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("tensor {}: row {}: expected finite scales, found others", printable(codes.info.name),
@@ -248,12 +240,13 @@ Result<void> PublishedWeight::read_values(std::int64_t row, std::span<float> val
   row_codes.resize(values.size());
   row_scales.resize(static_cast<std::size_t>(n_scales));
   SS_TRY_VOID(read_rows(n_cols, row, 1, row_codes, row_scales));
-  if (has_k_blocks(form.encoding)) {
-    const auto n_floats = static_cast<std::size_t>(n_scales * kKBlockSize / n_cols);
-    for (std::size_t first = 0; first < values.size(); first += kKBlockSize) {
-      values_of_k_block(form.encoding, std::span(row_codes).subspan(first).first<kKBlockSize>(),
-                        std::span(row_scales).subspan(first / kKBlockSize * n_floats, n_floats),
-                        values.subspan(first).first<kKBlockSize>());
+  if (const BlockForm blocks = block_form(form.encoding); blocks.n_cols > 0) {
+    const auto block_cols = static_cast<std::size_t>(blocks.n_cols);
+    const auto n_floats = static_cast<std::size_t>(blocks.n_floats());
+    for (std::size_t first = 0; first < values.size(); first += block_cols) {
+      values_of_block(form.encoding, std::span(row_codes).subspan(first, block_cols),
+                      std::span(row_scales).subspan(first / block_cols * n_floats, n_floats),
+                      values.subspan(first, block_cols));
     }
     return {};
   }
@@ -280,7 +273,8 @@ namespace {
 template <typename Refuse>
 Result<void> join_blocks(WeightEncoding encoding, const Variant& variant,
                          std::map<std::string, StoredTensor, std::less<>>& tensors, const Refuse& refuse) {
-  const std::string_view ending = ending_of_codes(encoding);
+  const std::string ending = ending_of_codes(encoding);
+  const BlockForm block = block_form(encoding);
   std::vector<std::string> names;
   for (const auto& [tensor, stored] : tensors) {
     if (tensor.ends_with(ending)) names.push_back(tensor);
@@ -297,12 +291,11 @@ Result<void> join_blocks(WeightEncoding encoding, const Variant& variant,
       return refuse(info, "blocks U8 of a matrix, or of several where they are transposed");
     }
     const std::int64_t row_bytes = info.shape.extent(rank - 1);
-    if (*info.shape.n_elements() == 0 || row_bytes % k_block_bytes(encoding) != 0) {
-      return refuse(info, fmt::format("rows of whole blocks of {} bytes", k_block_bytes(encoding)));
+    if (*info.shape.n_elements() == 0 || row_bytes % block.n_bytes != 0) {
+      return refuse(info, fmt::format("rows of whole blocks of {} bytes", block.n_bytes));
     }
     const PublishedForm form{encoding, kScaleGroupSize, is_transposed};
-    const Shape shape =
-        shape_of_rows(form, with_columns(info.shape, row_bytes / k_block_bytes(encoding) * kKBlockSize));
+    const Shape shape = shape_of_rows(form, with_columns(info.shape, row_bytes / block.n_bytes * block.n_cols));
     if (!checked_multiply<std::int64_t>(*info.shape.n_elements(), 16)) return refuse(info, "a size that fits");
     StoredTensor joined{.info = {.name = tensor, .dtype_name = "F32", .dtype = DType::kF32, .shape = shape},
                         .file = blocks->second.file};
@@ -332,7 +325,7 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
   for (const auto& [tensor, stored] : tensors) {
     if (tensor.ends_with(kCodesEnding)) bases.push_back(tensor.substr(0, tensor.size() - kCodesEnding.size()));
   }
-  for (const WeightEncoding encoding : {WeightEncoding::kQ4K, WeightEncoding::kQ5K, WeightEncoding::kQ6K}) {
+  for (const WeightEncoding encoding : kBlockEncodings) {
     SS_TRY_VOID(join_blocks(encoding, *known, tensors, refuse));
   }
   for (const std::string& base : bases) {
@@ -340,7 +333,7 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     const auto scales = tensors.find(base + std::string(kScalesEnding));
     const auto zeros = tensors.find(base + std::string(kZerosEnding));
     const TensorInfo& info = codes->second.info;
-    // Blocks of K-quants, which were joined before, are no scales.
+    // Blocks of GGUF, which were joined before, are no scales.
     if (scales == tensors.end() || scales->second.published) return refuse(info, "scales beside codes");
     const TensorInfo& of_scales = scales->second.info;
     const bool has_zeros = zeros != tensors.end();

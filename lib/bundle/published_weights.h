@@ -8,11 +8,9 @@
 //                 of E2M1 U8 [rows, groups] of 32 columns in E8M0
 //   NAME.zeros    I8 [rows, groups] in [-8, 7], of INT4 with zero points alone
 //
-// or one, with the blocks of a GGUF file:
+// or one, with the blocks of a GGUF file as they are there, whose encoding (kBlockEncodings) is in the name:
 //
-//   NAME.q4_k     U8 [rows, 144 cols / 256]
-//   NAME.q5_k     U8 [rows, 176 cols / 256]
-//   NAME.q6_k     U8 [rows, 210 cols / 256]
+//   NAME.q4_k     U8 [rows, 144 cols / 256], and likewise NAME.q2_k, NAME.q5_0 and so on
 //
 // A tensor [matrices, inputs, outputs], whose rows here are the inputs of one output, has them as NAME.transposed.codes [matrices,
 // outputs, ...] and NAME.transposed.scales, or NAME.transposed.q4_k. Its values are scale * code, scale * (code - zero point), or what
@@ -43,7 +41,7 @@ inline constexpr std::string_view kTransposedEnding = ".transposed";
 /// The form of a published weight.
 struct PublishedForm {
   /// Holds the codes and scales unchanged: kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow,
-  /// kFp8Group128 or kMxfp4Group32; or kQ4K, kQ5K or kQ6K, whose blocks are stored whole.
+  /// kFp8Group128 or kMxfp4Group32; or one of kBlockEncodings, whose blocks are stored whole.
   WeightEncoding encoding = WeightEncoding::kInt4Group32;
   /// Consecutive columns that share a stored scale: a multiple of kScaleGroupSize, or 0 for all of a row. Scales per row have 0, blocks
   /// of FP8 kFp8GroupSize, and blocks that are stored whole kScaleGroupSize.
@@ -63,7 +61,7 @@ struct PublishedForm {
 /// transposed by the same exchange.
 [[nodiscard]] Shape shape_of_rows(const PublishedForm& form, const Shape& shape);
 /// How the name of a tensor of whole blocks ends: ".q4_k"; kCodesEnding of any other encoding.
-[[nodiscard]] std::string_view ending_of_codes(WeightEncoding encoding);
+[[nodiscard]] std::string ending_of_codes(WeightEncoding encoding);
 /// The type of the codes or blocks as safetensors calls it, and the shapes of codes and scales for a tensor of this shape, whose rows of
 /// codes are even for codes of four bits. Zero points have the shape of the scales.
 [[nodiscard]] std::string_view stored_type_of_codes(WeightEncoding encoding);

@@ -18,6 +18,8 @@ constexpr std::string_view kZeroPointEnding = "-zp";
 /// The method of DeepSeek's checkpoints, whose name says what the codes are.
 constexpr std::string_view kFp8Method = "fp8-";
 constexpr std::string_view kFp8Codes = "fp8-";
+/// That of files of GGUF, whose names end with the type of the blocks.
+constexpr std::string_view kGgufMethod = "gguf-";
 /// That of gpt-oss, whose name says all.
 constexpr std::string_view kMxfp4Method = "mxfp4";
 
@@ -26,14 +28,15 @@ std::optional<Variant> published_from_name(std::string_view name) {
   using enum WeightEncoding;
   if (name == "gguf-q4_0") return Variant{.name = "gguf-q4_0", .matmul = kInt4Group32, .rest = {}, .group = 32};
   if (name == "gguf-q8_0") return Variant{.name = "gguf-q8_0", .matmul = kInt8Group32, .rest = {}, .group = 32};
-  if (name == "gguf-q4_k") return Variant{.name = "gguf-q4_k", .matmul = kQ4K, .rest = {}, .group = 32};
-  if (name == "gguf-q5_k") return Variant{.name = "gguf-q5_k", .matmul = kQ5K, .rest = {}, .group = 32};
-  if (name == "gguf-q6_k") return Variant{.name = "gguf-q6_k", .matmul = kQ6K, .rest = {}, .group = 32};
+  for (const WeightEncoding encoding : kBlockEncodings) {
+    if (!name.starts_with(kGgufMethod) || name.substr(kGgufMethod.size()) != to_string(encoding)) continue;
+    return Variant{.name = std::string(name), .matmul = encoding, .rest = {}, .group = kScaleGroupSize};
+  }
   if (name == kMxfp4Method || name == "gguf-mxfp4") {
     return Variant{.name = std::string(name), .matmul = kMxfp4Group32, .rest = {}, .group = kScaleGroupSize};
   }
   for (const std::string_view method : kPublishedMethods) {
-    if (!name.starts_with(method) || method == "gguf-" || method == kMxfp4Method) continue;
+    if (!name.starts_with(method) || method == kGgufMethod || method == kMxfp4Method) continue;
     const std::string_view codes = name.substr(method.size());
     Variant variant{.name = std::string(name), .rest = std::nullopt};
     const bool is_awq = method == kAwqMethod;

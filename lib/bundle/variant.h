@@ -34,8 +34,8 @@ struct Variant {
 
 /// Returns the variant of that name, also a published one: METHOD-int4, METHOD-int8, each with or without -gN for groups of N
 /// columns (a multiple of 32), METHOD-int4-zp and METHOD-int4-gN-zp with zero points, which awq-int4 and awq-int4-gN always have,
-/// METHOD-int8-w8a8, METHOD-fp8, METHOD-fp8-block128, fp8-block128, mxfp4, gguf-mxfp4, gguf-q4_0, gguf-q8_0, gguf-q4_k,
-/// gguf-q5_k and gguf-q6_k. Errors: kInvalidInput for an unknown name.
+/// METHOD-int8-w8a8, METHOD-fp8, METHOD-fp8-block128, fp8-block128, mxfp4, gguf-mxfp4, gguf-q4_0, gguf-q8_0 and gguf- with the name of
+/// one of kBlockEncodings. Errors: kInvalidInput for an unknown name.
 Result<Variant> variant_from_name(std::string_view name);
 
 /// The name of the published variant of codes in this encoding, made by this method ("gptq-"). `group` as Variant::group.

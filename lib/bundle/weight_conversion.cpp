@@ -96,12 +96,12 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
       header.push_back(tensors[i]);
       continue;
     }
-    const bool has_blocks = has_k_blocks(form->encoding);
-    const DType of_codes = has_four_bit_codes(form->encoding) || has_blocks ? DType::kU8 : DType::kI8;
+    const bool is_whole = has_blocks(form->encoding);
+    const DType of_codes = has_four_bit_codes(form->encoding) || is_whole ? DType::kU8 : DType::kI8;
     const std::string name = tensors[i].name + std::string(form->is_transposed ? kTransposedEnding : "");
-    header.push_back({name + std::string(ending_of_codes(form->encoding)), of_codes,
+    header.push_back({name + ending_of_codes(form->encoding), of_codes,
                       stored_shape_of_codes(*form, tensors[i].shape), stored_type_of_codes(form->encoding)});
-    if (has_blocks) continue;
+    if (is_whole) continue;
     header.push_back(
         {name + std::string(kScalesEnding), type_of_scales(*form), stored_shape_of_scales(*form, tensors[i].shape)});
     if (!form->has_zero_points()) continue;

@@ -122,9 +122,16 @@ bool encode_row(WeightEncoding encoding, std::span<const float> row, std::span<s
     case WeightEncoding::kInt4Group32Zero:
     case WeightEncoding::kFp8Group128:
     case WeightEncoding::kMxfp4Group32:
+    case WeightEncoding::kQ2K:
+    case WeightEncoding::kQ3K:
     case WeightEncoding::kQ4K:
     case WeightEncoding::kQ5K:
     case WeightEncoding::kQ6K:
+    case WeightEncoding::kIq4Xs:
+    case WeightEncoding::kQ41:
+    case WeightEncoding::kQ50:
+    case WeightEncoding::kQ51:
+    case WeightEncoding::kIq4Nl:
       break;  // only of published codes, which are given as they are
   }
   return false;

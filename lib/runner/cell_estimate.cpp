@@ -1,7 +1,10 @@
 #include "runner/cell_estimate.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "backend/weights.h"
 #include "core/variant_name.h"
 #include "measure/capacity_search.h"
 #include "systems/workload.h"
@@ -24,9 +27,13 @@ constexpr double kTypicalAttempts = 8;
 
 double bytes_per_weight(std::string_view variant) {
   if (variant == "f32") return 4;
+  for (const WeightEncoding encoding : kBlockEncodings) {
+    const BlockForm form = block_form(encoding);
+    if (variant == fmt::format("gguf-{}", to_string(encoding))) {
+      return static_cast<double>(form.n_bytes) / static_cast<double>(form.n_cols);
+    }
+  }
   if (has_int4_weights(variant)) return 0.56;
-  if (variant == "gguf-q5_k") return 0.69;
-  if (variant == "gguf-q6_k") return 0.82;
   if (variant.find("int8-g") != std::string_view::npos || variant == "gguf-q8_0") return 1.06;
   if (variant.find("int8") != std::string_view::npos || multiplies_fp8(variant)) return 1;
   return 2;

@@ -10,6 +10,7 @@
 #include "core/checked.h"
 #include "core/e2m1.h"
 #include "core/e4m3.h"
+#include "core/four_bit_curve.h"
 #include "core/half.h"
 
 namespace secondsource::conformance {
@@ -148,59 +149,137 @@ float unit_of(float largest, float most) {
   return round_to_f16(largest / most);
 }
 
-/// Q4_K and Q5_K: of each 32 values the scale (max - min) / most and the minimum, with 0 between the two, in units of the block.
-void quantize_row_with_minima(std::span<const float> w, float most, std::vector<std::byte>& values,
-                              std::vector<float>& scales) {
-  for (std::size_t first = 0; first < w.size(); first += kKBlockSize) {
-    const auto block = w.subspan(first, kKBlockSize);
-    std::array<float, 8> wanted{};
-    std::array<float, 8> leasts{};
-    for (std::size_t part = 0; part < 8; ++part) {
-      const auto of_part = block.subspan(32 * part, 32);
-      leasts[part] = -std::min(0.0F, *std::ranges::min_element(of_part));
-      wanted[part] = (std::max(0.0F, *std::ranges::max_element(of_part)) + leasts[part]) / most;
+/// The codes of an encoding in blocks that the tests make, and the largest whole numbers of parts.
+struct BlockCodes {
+  float largest = 0.0F;          ///< code; the least is 0 with minima, and otherwise -largest, but for codes on the curve
+  float largest_whole = 0.0F;    ///< of the whole numbers of parts
+  bool has_signed_parts = false;
+  bool is_on_curve = false;
+};
+
+BlockCodes block_codes(WeightEncoding encoding) {
+  switch (encoding) {
+    case WeightEncoding::kQ2K:
+      return {.largest = 3.0F, .largest_whole = 15.0F};
+    case WeightEncoding::kQ3K:
+      return {.largest = 3.0F, .largest_whole = 31.0F, .has_signed_parts = true};
+    case WeightEncoding::kQ4K:
+      return {.largest = 15.0F, .largest_whole = 63.0F};
+    case WeightEncoding::kQ5K:
+      return {.largest = 31.0F, .largest_whole = 63.0F};
+    case WeightEncoding::kQ6K:
+      return {.largest = 31.0F, .largest_whole = 127.0F, .has_signed_parts = true};
+    case WeightEncoding::kIq4Xs:
+      return {.largest = 127.0F, .largest_whole = 31.0F, .has_signed_parts = true, .is_on_curve = true};
+    case WeightEncoding::kQ41:
+    case WeightEncoding::kQ50:
+      return {.largest = 15.0F};
+    case WeightEncoding::kQ51:
+      return {.largest = 31.0F};
+    case WeightEncoding::kIq4Nl:
+      return {.largest = 127.0F, .is_on_curve = true};
+    default:
+      return {};
+  }
+}
+
+/// The number of the curve nearest to a value.
+float nearest_on_curve(float value) {
+  float nearest = kFourBitCurve.front();
+  for (const std::int8_t number : kFourBitCurve) {
+    if (std::fabs(static_cast<float>(number) - value) < std::fabs(nearest - value)) nearest = number;
+  }
+  return nearest;
+}
+
+/// The sign of the scale of part `part` of a block: negative in every other part where parts have signs.
+float sign_of_part(const BlockCodes& codes, std::size_t part) {
+  return codes.has_signed_parts && part % 2 == 1 ? -1.0F : 1.0F;
+}
+
+/// Encodings in blocks without minima: of each part the scale max|w| / largest, in units of the block where it has several parts.
+void quantize_row_in_blocks(std::span<const float> w, WeightEncoding encoding, std::vector<std::byte>& values,
+                            std::vector<float>& scales) {
+  const BlockForm form = block_form(encoding);
+  const BlockCodes codes = block_codes(encoding);
+  const auto part_cols = static_cast<std::size_t>(form.n_parts() > 0 ? form.part_cols : form.n_cols);
+  for (std::size_t first = 0; first < w.size(); first += static_cast<std::size_t>(form.n_cols)) {
+    const auto block = w.subspan(first, static_cast<std::size_t>(form.n_cols));
+    std::vector<float> wanted;
+    for (std::size_t at = 0; at < block.size(); at += part_cols) {
+      float largest = 0.0F;
+      for (const float value : block.subspan(at, part_cols)) largest = std::max(largest, std::fabs(value));
+      wanted.push_back(largest / codes.largest);
     }
-    const float unit = unit_of(*std::ranges::max_element(wanted), 63.0F);
+    const float unit =
+        form.n_parts() > 0 ? unit_of(*std::ranges::max_element(wanted), codes.largest_whole) : round_to_f16(wanted[0]);
+    scales.push_back(unit);
+    for (std::size_t part = 0; part < wanted.size(); ++part) {
+      float scale = unit;
+      if (form.n_parts() > 0) {
+        const float whole = unit == 0.0F ? 0.0F : std::nearbyint(wanted[part] / unit);
+        scales.push_back(sign_of_part(codes, part) * std::clamp(whole, 0.0F, codes.largest_whole));
+        scale *= scales.back();
+      }
+      for (const float value : block.subspan(part * part_cols, part_cols)) {
+        const float q = scale == 0.0F ? 0.0F : value / scale;
+        const float code =
+            codes.is_on_curve ? nearest_on_curve(q) : std::clamp(std::nearbyint(q), -codes.largest - 1.0F, codes.largest);
+        store(values, static_cast<std::int8_t>(code));
+      }
+    }
+  }
+}
+
+/// Encodings in blocks with minima: of each part the scale (max - min) / largest and the minimum, with 0 between the two, in units of the
+/// block where it has several parts.
+void quantize_row_with_minima(std::span<const float> w, WeightEncoding encoding, std::vector<std::byte>& values,
+                              std::vector<float>& scales) {
+  const BlockForm form = block_form(encoding);
+  const BlockCodes codes = block_codes(encoding);
+  const bool has_parts = form.n_parts() > 0;
+  const auto part_cols = static_cast<std::size_t>(has_parts ? form.part_cols : form.n_cols);
+  for (std::size_t first = 0; first < w.size(); first += static_cast<std::size_t>(form.n_cols)) {
+    const auto block = w.subspan(first, static_cast<std::size_t>(form.n_cols));
+    std::vector<float> wanted;
+    std::vector<float> leasts;
+    for (std::size_t at = 0; at < block.size(); at += part_cols) {
+      const auto of_part = block.subspan(at, part_cols);
+      leasts.push_back(-std::min(0.0F, *std::ranges::min_element(of_part)));
+      wanted.push_back((std::max(0.0F, *std::ranges::max_element(of_part)) + leasts.back()) / codes.largest);
+    }
     // In exact cases all scales are one power of two, of which minima are small multiples: a quarter of it is their unit.
     int exponent = 0;
     const bool is_exact = std::frexp(wanted[0], &exponent) == 0.5F;
-    const float least_unit = is_exact ? wanted[0] / 4.0F : unit_of(*std::ranges::max_element(leasts), 63.0F);
-    std::array<float, 16> parts{};
-    for (std::size_t part = 0; part < 8; ++part) {
-      parts[part] = unit == 0.0F ? 0.0F : std::clamp(std::nearbyint(wanted[part] / unit), 0.0F, 63.0F);
-      parts[8 + part] = least_unit == 0.0F ? 0.0F : std::clamp(std::nearbyint(leasts[part] / least_unit), 0.0F, 63.0F);
-      const float scale = unit * parts[part];
-      for (const float value : block.subspan(32 * part, 32)) {
-        const float q = scale == 0.0F ? 0.0F : std::nearbyint((value + least_unit * parts[8 + part]) / scale);
-        store(values, static_cast<std::int8_t>(std::clamp(q, 0.0F, most)));
+    float unit = round_to_f16(wanted[0]);
+    float least_unit = round_to_f16(leasts[0]);
+    if (has_parts) {
+      unit = unit_of(*std::ranges::max_element(wanted), codes.largest_whole);
+      least_unit = is_exact ? wanted[0] / 4.0F : unit_of(*std::ranges::max_element(leasts), codes.largest_whole);
+    }
+    const auto whole = [&](float value, float in_units_of) {
+      return in_units_of == 0.0F ? 0.0F : std::clamp(std::nearbyint(value / in_units_of), 0.0F, codes.largest_whole);
+    };
+    std::vector<float> whole_scales;
+    std::vector<float> whole_leasts;
+    for (std::size_t part = 0; part < wanted.size(); ++part) {
+      float scale = unit;
+      float least = least_unit;
+      if (has_parts) {
+        whole_scales.push_back(whole(wanted[part], unit));
+        whole_leasts.push_back(whole(leasts[part], least_unit));
+        scale *= whole_scales.back();
+        least *= whole_leasts.back();
+      }
+      for (const float value : block.subspan(part * part_cols, part_cols)) {
+        const float q = scale == 0.0F ? 0.0F : std::nearbyint((value + least) / scale);
+        store(values, static_cast<std::int8_t>(std::clamp(q, 0.0F, codes.largest)));
       }
     }
     scales.push_back(unit);
     scales.push_back(least_unit);
-    scales.insert(scales.end(), parts.begin(), parts.end());
-  }
-}
-
-/// Q6_K: of each 16 values the scale max|w| / 31 in units of the block, in every other part a negative one.
-void quantize_row_q6_k(std::span<const float> w, std::vector<std::byte>& values, std::vector<float>& scales) {
-  for (std::size_t first = 0; first < w.size(); first += kKBlockSize) {
-    const auto block = w.subspan(first, kKBlockSize);
-    std::array<float, 16> wanted{};
-    for (std::size_t part = 0; part < 16; ++part) {
-      for (const float value : block.subspan(16 * part, 16))
-        wanted[part] = std::max(wanted[part], std::fabs(value) / 31.0F);
-    }
-    const float unit = unit_of(*std::ranges::max_element(wanted), 127.0F);
-    scales.push_back(unit);
-    for (std::size_t part = 0; part < 16; ++part) {
-      const float whole = unit == 0.0F ? 0.0F : std::clamp(std::nearbyint(wanted[part] / unit), 0.0F, 127.0F);
-      const float signed_whole = part % 2 == 0 ? whole : -whole;
-      scales.push_back(signed_whole);
-      for (const float value : block.subspan(16 * part, 16)) {
-        const float q = whole == 0.0F ? 0.0F : std::nearbyint(value / (unit * signed_whole));
-        store(values, static_cast<std::int8_t>(std::clamp(q, -32.0F, 31.0F)));
-      }
-    }
+    scales.insert(scales.end(), whole_scales.begin(), whole_scales.end());
+    scales.insert(scales.end(), whole_leasts.begin(), whole_leasts.end());
   }
 }
 
@@ -244,14 +323,19 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
       case WeightEncoding::kMxfp4Group32:
         quantize_row_mxfp4(w, bytes, scales);
         break;
+      case WeightEncoding::kQ2K:
       case WeightEncoding::kQ4K:
-        quantize_row_with_minima(w, 15.0F, bytes, scales);
-        break;
       case WeightEncoding::kQ5K:
-        quantize_row_with_minima(w, 31.0F, bytes, scales);
+      case WeightEncoding::kQ41:
+      case WeightEncoding::kQ51:
+        quantize_row_with_minima(w, encoding, bytes, scales);
         break;
+      case WeightEncoding::kQ3K:
       case WeightEncoding::kQ6K:
-        quantize_row_q6_k(w, bytes, scales);
+      case WeightEncoding::kIq4Xs:
+      case WeightEncoding::kQ50:
+      case WeightEncoding::kIq4Nl:
+        quantize_row_in_blocks(w, encoding, bytes, scales);
         break;
     }
   }
@@ -279,29 +363,38 @@ void make_exact_with_zeros(Dice& dice, std::span<float> values, std::int64_t n_c
   }
 }
 
-/// make_exact() of K-quants: all parts of a block have one scale, a power of two, and their largest codes, which is how they are found
-/// again; values of q4_k and q5_k are whole multiples of it, from -15 to 31.
-void make_exact_k_blocks(Dice& dice, std::span<float> values, WeightEncoding encoding) {
-  const bool has_minima = has_k_minima(encoding);
-  const float most = encoding == WeightEncoding::kQ4K ? 15.0F : 31.0F;
-  const std::size_t part_size = has_minima ? 32 : 16;
-  for (std::size_t first = 0; first < values.size(); first += kKBlockSize) {
-    const auto block = values.subspan(first, kKBlockSize);
+/// make_exact() of encodings in blocks: all parts of a block have one scale, a power of two, and their largest codes, which is how they
+/// are found again. With minima, values are whole multiples of it that begin below 0.
+void make_exact_blocks(Dice& dice, std::span<float> values, WeightEncoding encoding) {
+  const BlockForm form = block_form(encoding);
+  const BlockCodes codes = block_codes(encoding);
+  const bool has_minima = form.has_minima;
+  const auto part_cols = static_cast<std::size_t>(form.n_parts() > 0 ? form.part_cols : form.n_cols);
+  for (std::size_t first = 0; first < values.size(); first += static_cast<std::size_t>(form.n_cols)) {
+    const auto block = values.subspan(first, static_cast<std::size_t>(form.n_cols));
     float largest = 0.0F;
     for (const float value : block) largest = std::max(largest, std::fabs(value));
-    const float scale = std::exp2(std::ceil(std::log2(largest / (encoding == WeightEncoding::kQ4K ? 8.0F
-                                                                 : has_minima                     ? 16.0F
-                                                                                                  : 31.0F))));
-    for (std::size_t at = 0; at < block.size(); at += part_size) {
-      const auto part = block.subspan(at, part_size);
-      const float zero = has_minima ? static_cast<float>(dice.between(0, 15)) : 0.0F;
-      for (float& value : part) {
-        const float q = std::nearbyint(value / scale);
-        value = scale * (has_minima ? std::clamp(q + zero, 0.0F, most) - zero : std::clamp(q, -31.0F, 31.0F));
+    const float scale =
+        std::exp2(std::ceil(std::log2(largest / (has_minima ? (codes.largest + 1.0F) / 2.0F : codes.largest))));
+    for (std::size_t part = 0; part * part_cols < block.size(); ++part) {
+      const auto of_part = block.subspan(part * part_cols, part_cols);
+      const auto place = static_cast<std::size_t>(dice.between(0, static_cast<std::int32_t>(part_cols) - 2));
+      if (has_minima) {
+        const auto zero = static_cast<float>(dice.between(0, std::min(15, static_cast<std::int32_t>(codes.largest))));
+        for (float& value : of_part) {
+          value = scale * (std::clamp(std::nearbyint(value / scale) + zero, 0.0F, codes.largest) - zero);
+        }
+        of_part[place] = scale * (codes.largest - zero);
+        of_part[place + 1] = scale * -zero;
+        continue;
       }
-      const auto place = static_cast<std::size_t>(dice.between(0, static_cast<std::int32_t>(part_size) - 2));
-      part[place] = scale * (has_minima ? most - zero : 31.0F);
-      if (has_minima) part[place + 1] = scale * -zero;
+      const float signed_scale = scale * sign_of_part(codes, part);
+      for (float& value : of_part) {
+        const float q = value / signed_scale;
+        value = signed_scale * (codes.is_on_curve ? nearest_on_curve(q)
+                                                  : std::clamp(std::nearbyint(q), -codes.largest, codes.largest));
+      }
+      of_part[place] = signed_scale * (codes.is_on_curve ? kFourBitCurve.front() : codes.largest);
     }
   }
 }
@@ -314,7 +407,7 @@ void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, Weight
     return;
   }
   if (encoding == WeightEncoding::kInt4Group32Zero) return make_exact_with_zeros(dice, values, n_cols);
-  if (has_k_blocks(encoding)) return make_exact_k_blocks(dice, values, encoding);
+  if (has_blocks(encoding)) return make_exact_blocks(dice, values, encoding);
   const bool is_fp8 = has_fp8_codes(encoding);
   const bool is_mxfp4 = encoding == WeightEncoding::kMxfp4Group32;
   const float largest_q = is_fp8                                     ? kE4m3Max

@@ -42,11 +42,19 @@ class Dice {
 /// How activations are quantized that are multiplied with quantized weights of this encoding, where they may be.
 [[nodiscard]] constexpr ActQuant activations_for(WeightEncoding encoding) {
   if (encoding == WeightEncoding::kInt4Group32Zero || encoding == WeightEncoding::kMxfp4Group32 ||
-      has_k_blocks(encoding)) {
+      has_blocks(encoding)) {
     return ActQuant::kNone;
   }
   if (encoding == WeightEncoding::kFp8Group128) return ActQuant::kFp8PerGroup128;
   return encoding == WeightEncoding::kFp8PerRow ? ActQuant::kFp8PerRow : ActQuant::kInt8PerRow;
+}
+
+/// The encoding in blocks of GGUF of a case with this seed: one of those that share a family.
+[[nodiscard]] constexpr WeightEncoding other_block_encoding(std::uint64_t seed) {
+  constexpr std::array kOthers = {WeightEncoding::kQ2K, WeightEncoding::kQ3K, WeightEncoding::kIq4Xs,
+                                  WeightEncoding::kQ41, WeightEncoding::kQ50, WeightEncoding::kQ51,
+                                  WeightEncoding::kIq4Nl};
+  return kOthers[seed % kOthers.size()];
 }
 
 /// Builds the graphs of one case and collects its weights.

@@ -64,6 +64,9 @@ Case make_q4_k_matmul_case(std::uint64_t seed);
 Case make_q5_k_matmul_case(std::uint64_t seed);
 Case make_q5_k_mixture_case(std::uint64_t seed);
 Case make_q6_k_matmul_case(std::uint64_t seed);
+/// Of the encodings in blocks of GGUF that have no family of their own.
+Case make_gguf_matmul_case(std::uint64_t seed);
+Case make_gguf_mixture_case(std::uint64_t seed);
 Case make_q4_k_mixture_case(std::uint64_t seed);
 Case make_q6_k_mixture_case(std::uint64_t seed);
 Case make_mxfp4_mixture_case(std::uint64_t seed);

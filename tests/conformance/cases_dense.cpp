@@ -377,6 +377,16 @@ Case make_q6_k_matmul_case(std::uint64_t seed) {
   return make_k_block_matmul_case("matmul_q6_k", seed, WeightEncoding::kQ6K);
 }
 
+Case make_gguf_matmul_case(std::uint64_t seed) {
+  ProductExtents extents = kAllExtents;
+  const WeightEncoding encoding = other_block_encoding(seed);
+  extents.inputs = [](Dice& dice) { return dice.one_of<std::int32_t>({256, 256, 512, 768, 1024, 2304}); };
+  if (block_form(encoding).n_cols == 32) {
+    extents.inputs = [](Dice& dice) { return dice.one_of<std::int32_t>({32, 64, 96, 160, 288, 1056}); };
+  }
+  return make_product("matmul_gguf", seed, encoding, extents);
+}
+
 Case make_mxfp4_matmul_case(std::uint64_t seed) {
   return make_product("matmul_mxfp4", seed, WeightEncoding::kMxfp4Group32, kAllExtents);
 }

@@ -311,6 +311,8 @@ std::span<const Family> families() {
       {"grouped_matmul_q5_k", make_q5_k_mixture_case, 12},
       {"matmul_q6_k", make_q6_k_matmul_case, 40},
       {"grouped_matmul_q6_k", make_q6_k_mixture_case, 12},
+      {"matmul_gguf", make_gguf_matmul_case, 84},
+      {"grouped_matmul_gguf", make_gguf_mixture_case, 28},
       {"matmul_fp8_g128", make_fp8_group_matmul_case, 40},
       {"grouped_matmul_fp8_g128", make_fp8_group_mixture_case, 12},
       {"not_finite_fp8_g128", make_not_finite_fp8_group_case, 20},

@@ -129,8 +129,9 @@ Case wide_mixture(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
   const bool small = shape.n_experts >= 64;  // otherwise making the weights takes most of the time
   shape.dim = small ? b.dice.one_of<std::int32_t>({8, 33}) : b.dice.one_of<std::int32_t>({33, 64, 168});
   shape.ffn_dim = small ? b.dice.one_of<std::int32_t>({5, 32}) : b.dice.one_of<std::int32_t>({24, 72, 136});
-  if (has_k_blocks(encoding)) {  // whose rows have whole blocks
-    shape = {.dim = 256,
+  if (const auto block_cols = static_cast<std::int32_t>(block_form(encoding).n_cols); block_cols > 0) {
+    // Rows have whole blocks.
+    shape = {.dim = block_cols == 32 ? 96 : 256,
              .ffn_dim = b.dice.one_of<std::int32_t>({256, 512}),
              .n_experts = std::min(shape.n_experts, 8),
              .n_top = std::min(shape.n_top, 8)};
@@ -336,6 +337,10 @@ Case make_q5_k_mixture_case(std::uint64_t seed) {
 
 Case make_q6_k_mixture_case(std::uint64_t seed) {
   return quantized_mixture("grouped_matmul_q6_k", seed, WeightEncoding::kQ6K, ActQuant::kNone);
+}
+
+Case make_gguf_mixture_case(std::uint64_t seed) {
+  return quantized_mixture("grouped_matmul_gguf", seed, other_block_encoding(seed), ActQuant::kNone);
 }
 
 Case make_mxfp4_mixture_case(std::uint64_t seed) {

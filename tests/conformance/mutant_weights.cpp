@@ -5,6 +5,8 @@
 #include <functional>
 #include <utility>
 
+#include "core/four_bit_curve.h"
+
 namespace secondsource::conformance {
 namespace {
 
@@ -30,7 +32,7 @@ class ChangedRows final : public WeightSource {
 
 /// Moves each value one place on; the last becomes the first.
 void rotate_by_one(std::span<float> values) {
-  std::rotate(values.begin(), values.end() - 1, values.end());
+  if (!values.empty()) std::rotate(values.begin(), values.end() - 1, values.end());
 }
 
 /// Exchanges the scales of neighbouring rows.
@@ -77,27 +79,32 @@ void change_e2m1(Bug bug, std::span<std::byte> values) {
   }
 }
 
-/// Changes the scales of parts, or the minima, of each block of Q4_K or Q5_K, or the upper bits of all codes.
-void change_blocks_with_minima(Bug bug, std::size_t n_floats, std::span<std::byte> values, std::span<float> scales) {
-  if (bug == Bug::kQ5KHighBitsLost) {
-    for (std::byte& code : values) code &= std::byte{15};
-  }
-  for (std::size_t at = 0; at < scales.size(); at += n_floats) {
-    const std::span<float> minima = scales.subspan(at + 10, 8);
-    if (bug == Bug::kQ4KMinimaIgnored) std::ranges::fill(minima, 0.0F);
-    if (bug == Bug::kQ4KMinimaOffByOne) rotate_by_one(minima);
-    if (bug == Bug::kQ4KScalesOffByOne) rotate_by_one(scales.subspan(at + 2, 8));
+/// Changes the codes of a weight in blocks of GGUF.
+void change_codes_in_blocks(Bug bug, WeightEncoding encoding, std::span<std::byte> values) {
+  const bool has_fifth_bits = encoding == WeightEncoding::kQ5K || encoding == WeightEncoding::kQ51;
+  const bool is_on_curve = encoding == WeightEncoding::kIq4Xs || encoding == WeightEncoding::kIq4Nl;
+  for (std::byte& value : values) {
+    if (bug == Bug::kFifthBitsLost && has_fifth_bits) value &= std::byte{15};
+    if (bug != Bug::kCurveTakenForLine || !is_on_curve) continue;
+    const auto place = std::ranges::find(kFourBitCurve, static_cast<std::int8_t>(value)) - kFourBitCurve.begin();
+    value = static_cast<std::byte>(static_cast<std::int8_t>(16 * (place - 8)));
   }
 }
 
-/// Changes the scales of parts of each block of Q6_K.
-void change_blocks_of_q6_k(Bug bug, std::size_t n_floats, std::span<float> scales) {
-  for (std::size_t at = 0; at < scales.size(); at += n_floats) {
-    const std::span<float> of_parts = scales.subspan(at + 1, 16);
-    if (bug == Bug::kQ6KScalesOffByOne) rotate_by_one(of_parts);
-    if (bug == Bug::kQ6KScalesOfPairs) {
-      for (std::size_t part = 0; part < of_parts.size(); part += 2) of_parts[part + 1] = of_parts[part];
+/// Changes the scales or the minima of each block of GGUF.
+void change_floats_of_blocks(Bug bug, const BlockForm& form, std::span<float> floats) {
+  const auto n_units = static_cast<std::size_t>(form.n_units());
+  const auto n_parts = static_cast<std::size_t>(form.n_parts());
+  for (std::size_t at = 0; at < floats.size(); at += static_cast<std::size_t>(form.n_floats())) {
+    const std::span<float> scales = floats.subspan(at + n_units, n_parts);
+    if (bug == Bug::kPartScalesOffByOne) rotate_by_one(scales);
+    if (bug == Bug::kPartScalesOfPairs) {
+      for (std::size_t part = 0; part < n_parts; part += 2) scales[part + 1] = scales[part];
     }
+    if (!form.has_minima) continue;
+    const std::span<float> minima = floats.subspan(at + n_units + n_parts, n_parts);
+    if (bug == Bug::kMinimaIgnored) floats[at + 1] = 0.0F;
+    if (bug == Bug::kMinimaOffByOne) rotate_by_one(minima);
   }
 }
 
@@ -125,15 +132,10 @@ Change change_of(const WeightSpec& spec, Bug bug) {
     const auto n_groups = static_cast<std::size_t>(scales_per_row(spec.encoding, spec.n_cols) / 2);
     return [=](std::int64_t, std::span<std::byte>, std::span<float> scales) { change_zeros(bug, n_groups, scales); };
   }
-  if (has_k_blocks(spec.encoding)) {
-    const auto n_floats = static_cast<std::size_t>(k_block_floats(spec.encoding));
-    const bool has_minima = has_k_minima(spec.encoding);
-    return [=](std::int64_t, std::span<std::byte> values, std::span<float> scales) {
-      if (has_minima) {
-        change_blocks_with_minima(bug, n_floats, values, scales);
-      } else {
-        change_blocks_of_q6_k(bug, n_floats, scales);
-      }
+  if (const BlockForm form = block_form(spec.encoding); form.n_cols > 0) {
+    return [=, encoding = spec.encoding](std::int64_t, std::span<std::byte> values, std::span<float> scales) {
+      change_codes_in_blocks(bug, encoding, values);
+      change_floats_of_blocks(bug, form, scales);
     };
   }
   if (spec.encoding == WeightEncoding::kMxfp4Group32) {

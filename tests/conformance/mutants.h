@@ -87,12 +87,12 @@ enum class Bug : std::uint8_t {
   kMxfp4GroupOffByOne,
   kMxfp4CodesTakenForIntegers,
   kMxfp4SubnormalDropped,
-  kQ4KMinimaIgnored,
-  kQ4KMinimaOffByOne,
-  kQ4KScalesOffByOne,
-  kQ5KHighBitsLost,
-  kQ6KScalesOffByOne,
-  kQ6KScalesOfPairs,
+  kMinimaIgnored,
+  kMinimaOffByOne,
+  kPartScalesOffByOne,
+  kPartScalesOfPairs,
+  kFifthBitsLost,
+  kCurveTakenForLine,
   kValuesFromEndOfQkv,
 };
 

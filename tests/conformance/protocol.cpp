@@ -224,9 +224,11 @@ Finding check_weights(const MakeBackend& make) {
        {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
         WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kFp8PerRow,
         WeightEncoding::kInt4Group32Zero, WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32,
-        WeightEncoding::kQ4K, WeightEncoding::kQ5K, WeightEncoding::kQ6K}) {
+        WeightEncoding::kQ2K, WeightEncoding::kQ3K, WeightEncoding::kQ4K, WeightEncoding::kQ5K, WeightEncoding::kQ6K,
+        WeightEncoding::kIq4Xs, WeightEncoding::kQ41, WeightEncoding::kQ50, WeightEncoding::kQ51,
+        WeightEncoding::kIq4Nl}) {
     if (!(*backend)->supports_weight(encoding, ActQuant::kNone).supported) continue;
-    const std::int32_t n_cols = has_k_blocks(encoding) ? 256 : 129;
+    const std::int32_t n_cols = has_blocks(encoding) ? 256 : 129;
     for (const bool gated : {false, true}) {
       CaseBuilder b("weights", 3);
       if (gated) {

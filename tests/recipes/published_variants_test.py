@@ -226,8 +226,8 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
     backends = ["reference", "cpu"]
     if "fp8" not in variant and "mxfp4" not in variant:  # oneDNN 2 has no FP8 products, and no mixtures of experts, as gpt-oss is one
         backends.append("onednn")
-    # The GPU backends decline MXFP4 and K-quants.
-    with_shim = HAS_SHIM and not options and "mxfp4" not in variant and not re.search(r"q\d_k", variant)
+    # The GPU backends decline MXFP4 and the blocks of GGUF but Q4_0 and Q8_0.
+    with_shim = HAS_SHIM and not options and "mxfp4" not in variant and not re.search(r"gguf-(?!q[48]_0)", variant)
     if with_shim:
         backends.append("gpu-shim")
     table = run(program, "check", bundle, "--suite", "full", "--variant", asked, "--backend", ",".join(backends), *options)
@@ -311,26 +311,103 @@ def q6_k(weight: torch.Tensor) -> np.ndarray:
     return blocks.flatten(-2).numpy()
 
 
+def in_pairs_of_bits(codes: torch.Tensor) -> torch.Tensor:
+    """Codes of two bits, [.., 256], in 64 bytes: of each 128 columns, those that are 32 apart share a byte."""
+    quarters = codes.unflatten(-1, (2, 4, 32))
+    return sum(quarters[..., part, :] << 2 * part for part in range(4)).flatten(-2)
+
+
+def q2_k(weight: torch.Tensor) -> np.ndarray:
+    """Blocks of Q2_K. Of each 16 columns the least and the largest value are 3 steps apart, and 0 lies between the two."""
+    parts = weight.float().unflatten(-1, (-1, 16, 16))
+    least = -parts.amin(-1).clamp(max=0)
+    wanted = (parts.amax(-1).clamp(min=0) + least) / 3
+    unit, least_unit = ((one.amax(-1, keepdim=True) / 15).half() for one in (wanted, least))
+    scales = torch.round(wanted / unit.float()).clamp(0, 15)
+    minima = torch.round(least / least_unit.float()).clamp(0, 15)
+    steps = (scales * unit.float())[..., None].clamp(min=1e-30)
+    codes = torch.round((parts + (minima * least_unit.float())[..., None]) / steps).clamp(0, 3).to(torch.uint8)
+    of_parts = scales.to(torch.uint8) | minima.to(torch.uint8) << 4
+    blocks = torch.cat((of_parts, in_pairs_of_bits(codes.flatten(-2)), unit.view(torch.uint8), least_unit.view(torch.uint8)), -1)
+    return blocks.flatten(-2).numpy()
+
+
+def signed_parts(parts: torch.Tensor, steps: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """FP16 units of blocks, and whole numbers of their parts from -32 to 31, every other one negative."""
+    wanted = parts.abs().amax(-1) / steps
+    unit = (wanted.amax(-1, keepdim=True) / 31).half()
+    return unit, torch.round(wanted / unit.float()).clamp(1, 31) * (1 - 2 * (torch.arange(parts.shape[-2]) % 2))
+
+
+def q3_k(weight: torch.Tensor) -> np.ndarray:
+    """Blocks of Q3_K. The largest magnitude of 16 columns is 4 steps."""
+    parts = weight.float().unflatten(-1, (-1, 16, 16))
+    unit, scales = signed_parts(parts, 4)
+    codes = (torch.round(parts / (scales * unit.float())[..., None]).clamp(-4, 3) + 4).to(torch.uint8).flatten(-2)
+    eighths = codes.unflatten(-1, (8, 32))
+    third = sum(eighths[..., part, :] >> 2 << part for part in range(8))
+    stored = (scales + 32).to(torch.uint8)
+    low = stored[..., :8] & 15 | (stored[..., 8:] & 15) << 4
+    high = sum(stored[..., 4 * part:4 * part + 4] >> 4 << 2 * part for part in range(4))
+    blocks = torch.cat((third, in_pairs_of_bits(codes & 3), low, high, unit.view(torch.uint8)), -1)
+    return blocks.flatten(-2).numpy()
+
+
+CURVE = torch.tensor([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], dtype=torch.float32)
+
+
+def on_curve(scaled: torch.Tensor) -> torch.Tensor:
+    """The places of the nearest numbers, [.., 32], two a byte: the first 16 in the low bits."""
+    places = (scaled[..., None] - CURVE).abs().argmin(-1).to(torch.uint8)
+    return places[..., :16] | places[..., 16:] << 4
+
+
+def iq4_nl(weight: torch.Tensor) -> np.ndarray:
+    """Blocks of IQ4_NL. The largest magnitude of 32 columns is 127."""
+    parts = weight.float().unflatten(-1, (-1, 32))
+    unit = (parts.abs().amax(-1, keepdim=True) / 127).half()
+    return torch.cat((unit.view(torch.uint8), on_curve(parts / unit.float())), -1).flatten(-2).numpy()
+
+
+def iq4_xs(weight: torch.Tensor) -> np.ndarray:
+    """Blocks of IQ4_XS, likewise."""
+    parts = weight.float().unflatten(-1, (-1, 8, 32))
+    unit, scales = signed_parts(parts, 127)
+    stored = (scales + 32).to(torch.int32)
+    high = sum(stored[..., part] >> 4 << 2 * part for part in range(8))
+    low = (stored[..., 0::2] & 15 | (stored[..., 1::2] & 15) << 4).to(torch.uint8)
+    places = on_curve(parts / (scales * unit.float())[..., None]).flatten(-2)
+    of_high = torch.stack((high & 255, high >> 8), -1).to(torch.uint8)
+    return torch.cat((unit.view(torch.uint8), of_high, low, places), -1).flatten(-2).numpy()
+
+
 def has_values_apart(kind: str) -> bool:
     """Whether v_proj of the first layer is of another type than q_proj and k_proj, so that it has a product of its own."""
-    return kind in ("Q4_0", "Q4_K", "Q5_K")
+    return kind in ("Q4_0", "Q4_K", "Q5_K", "Q3_K", "IQ4_XS")
 
 
 def type_of(name: str, kind: str) -> str:
     """What llama.cpp calls Q4_K_M and Q5_K_M has Q6_K in the head and, in half of the layers, in v_proj and down_proj. Here Q4_0 has
-    v_proj of the first layer in Q8_0."""
+    v_proj of the first layer in Q8_0, and Q3_K and IQ4_XS have it in Q5_K, as in Q3_K_M and IQ4_XS of llama.cpp, and the head in Q6_K."""
+    if kind in ("Q3_K", "IQ4_XS") and ("lm_head" in name or "layers.0.self_attn.v_proj" in name):
+        return "Q6_K" if "lm_head" in name else "Q5_K"
     if kind in ("Q4_K", "Q5_K") and ("lm_head" in name or re.search(r"layers\.0\..*(v|down)_proj", name)):
         return "Q6_K"
     return "Q8_0" if kind == "Q4_0" and "layers.0.self_attn.v_proj" in name else kind
 
 
 def blocks_of(weight: torch.Tensor, kind: str) -> np.ndarray:
-    """The blocks of a weight. K-quants are made here, because the package gguf makes none."""
-    if kind == "Q6_K":
-        return q6_k(weight)
+    """The blocks of a weight. K-quants and IQ4 are made here, because the package gguf makes none."""
+    makers = {"Q2_K": q2_k, "Q3_K": q3_k, "Q6_K": q6_k, "IQ4_NL": iq4_nl, "IQ4_XS": iq4_xs}
+    if kind in makers:
+        return makers[kind](weight)
     if kind in ("Q4_K", "Q5_K"):
         return with_minima(weight, int(kind[1]))
     return gguf.quantize(weight.float().numpy(), gguf.GGMLQuantizationType[kind])
+
+
+# The types that a bundle keeps as whole blocks.
+GGUF_BLOCKS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL")
 
 
 def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
@@ -370,7 +447,8 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
     writer.close()
     run(program, "bundle", "create", "--from-gguf", file, "--prompts", PROMPTS, "--out", bundle)
     with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
-        found = {key.rpartition(".")[0]: key for key in stored.keys() if key.endswith((".codes", ".q4_k", ".q5_k", ".q6_k"))}
+        endings = (".codes", *(f".{one.lower()}" for one in GGUF_BLOCKS))
+        found = {key.rpartition(".")[0]: key for key in stored.keys() if key.endswith(endings)}
         expect(found.keys() == kept.keys(), f"{variant}: codes of {sorted(found)}")
         for name, key in found.items():
             same = key.endswith(".codes") or np.array_equal(stored.get_tensor(key).numpy(), kept[name])
@@ -502,7 +580,7 @@ def main() -> int:
         tiny_models.write_model(gpt_oss, "gpt_oss-published")
         deepseek = scratch / "deepseek"
         tiny_models.write_model(deepseek, "deepseek_v3")
-        for variant in sys.argv[2:] or [*CHECKPOINTS, "mxfp4", "deepseek", "Q4_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]:
+        for variant in sys.argv[2:] or [*CHECKPOINTS, "mxfp4", "deepseek", "Q4_0", "Q8_0", *GGUF_BLOCKS]:
             if variant == "deepseek":
                 # Random weights with latents and experts magnify every rounding: a cache in BF16 changes as much here as in `fp8`.
                 check_checkpoint(program, deepseek, scratch, "fp8-block128", "--backend-option", "cpu:kv=f32")
@@ -512,7 +590,7 @@ def main() -> int:
             elif variant in CHECKPOINTS:
                 check_checkpoint(program, plain, scratch, variant)
             else:
-                check_gguf(program, wide if variant.endswith("_K") else plain, scratch, variant)
+                check_gguf(program, wide if variant.endswith(("_K", "_XS")) else plain, scratch, variant)
     return 0
 
 

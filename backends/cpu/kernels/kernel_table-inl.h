@@ -3,6 +3,7 @@
 
 #include "cpu/kernels/attention-inl.h"
 #include "cpu/kernels/matmul-inl.h"
+#include "cpu/kernels/matmul_gguf_blocks-inl.h"
 #include "cpu/kernels/matmul_groups-inl.h"
 #include "cpu/kernels/matmul_k_blocks-inl.h"
 #include "cpu/kernels/matmul_quantized_groups-inl.h"
@@ -71,6 +72,7 @@ inline KernelTable widening_table(const char* isa) {
   table.unpack[int(Product::kQ5K)] = {Product::kF32, k_block_tile_to_f32<Q5KBlock>};
   table.unpack[int(Product::kQ4K)] = {Product::kF32, k_block_tile_to_f32<Q4KBlock>};
   table.unpack[int(Product::kQ6K)] = {Product::kF32, k_block_tile_to_f32<Q6KBlock>};
+  use_gguf_blocks(table);
   table.attend_f32 = {ActType::kF32, 1, kRowBlock, attend<PlainF32>, "attention_f32"};
   // FP16 has more bits than BF16 holds, so even where there are BF16 products it is widened to f32.
   table.attend_f16 = {ActType::kF32, 1, kRowBlock, attend<WidenF16>, "attention_f16_f32acc"};

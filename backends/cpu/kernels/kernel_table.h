@@ -42,6 +42,31 @@ inline constexpr int kQ5KGroupBytes = 16 * kGroupColumns * 5 / 8 + 2 * 16;
 inline constexpr int kQ5KBlockBytes = kBlockGroups * kQ5KGroupBytes + 2 * 16 * 2;
 inline constexpr int kQ6KGroupBytes = 16 * kGroupColumns * 6 / 8 + 2 * 16;
 inline constexpr int kQ6KBlockBytes = kBlockGroups * kQ6KGroupBytes + 16 * 2;
+/// Of the other blocks of GGUF, those of 32 columns are a group with nibbles as those of int4 (of iq4_nl places in kFourBitCurve), in q5_0
+/// and q5_1 fifth bits as in q5_k, 16 FP16 scales, and in q4_1 and q5_1 16 FP16 minima, which are subtracted. The codes of q5_0 are stored
+/// plus 16.
+inline constexpr int kQ41GroupBytes = 16 * kGroupColumns * 4 / 8 + 2 * 16 * 2;
+inline constexpr int kQ50GroupBytes = 16 * kGroupColumns * 5 / 8 + 16 * 2;
+inline constexpr int kQ51GroupBytes = 16 * kGroupColumns * 5 / 8 + 2 * 16 * 2;
+inline constexpr int kIq4NlGroupBytes = 16 * kGroupColumns * 4 / 8 + 16 * 2;
+/// kFourBitCurve plus 128.
+inline constexpr std::uint8_t kCurvePlus128[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                                   129, 141, 153, 166, 181, 197, 217, 241};
+/// A group of iq4_xs has such nibbles and 16 int8 scales, and behind the eighth group are 16 FP16 units.
+inline constexpr int kIq4XsGroupBytes = 16 * kGroupColumns * 4 / 8 + 16;
+inline constexpr int kIq4XsBlockBytes = kBlockGroups * kIq4XsGroupBytes + 16 * 2;
+/// Blocks of q2_k and q3_k are four quads, which are four parts of 16 columns. A vector has the lower two bits of the codes of a part:
+/// column c of a row in bits 2 (c / 4) and 2 (c / 4) + 1 of byte c % 4 of the row's lane. In q3_k two vectors with the third bits follow,
+/// for parts 0 and 1 and for parts 2 and 3 of the quad: that of column c of part p in bit 4 (p % 2) + c / 4 of the same byte. Then follow
+/// the scales: byte p of a row's lane is that of part p, in q2_k in its lower four bits, with the minimum in the upper ones. The scales of
+/// q3_k are stored plus 32, and its codes plus 4. Behind the fourth quad are 16 FP16 units of scales, and in q2_k 16 of minima.
+inline constexpr int kPartColumns = 16;
+inline constexpr int kQuadParts = 4;
+inline constexpr int kBlockQuads = kBlockColumns / (kQuadParts * kPartColumns);
+inline constexpr int kQ2KQuadBytes = 64 * kQuadParts + 64;
+inline constexpr int kQ2KBlockBytes = kBlockQuads * kQ2KQuadBytes + 2 * 16 * 2;
+inline constexpr int kQ3KQuadBytes = 64 * kQuadParts + 2 * 64 + 64;
+inline constexpr int kQ3KBlockBytes = kBlockQuads * kQ3KQuadBytes + 16 * 2;
 /// Columns that share a scale in tiles of fp8-g128, and the bytes of one such group: 16 rows x 128 codes, then 16 f32 scales.
 inline constexpr int kFp8GroupColumns = 128;
 inline constexpr int kFp8GroupBytes = 16 * kFp8GroupColumns + 16 * 4;
@@ -75,9 +100,16 @@ enum class Product : std::uint8_t {
   kMxfp4,
   kQ4K,
   kQ5K,
-  kQ6K
+  kQ6K,
+  kQ2K,
+  kQ3K,
+  kIq4Xs,
+  kQ41,
+  kQ50,
+  kQ51,
+  kIq4Nl
 };
-inline constexpr int kProducts = 17;
+inline constexpr int kProducts = 24;
 
 /// Element type in which a kernel reads its activations.
 enum class ActType : std::uint8_t {
@@ -139,7 +171,7 @@ static inline std::int64_t act_bytes(ActType act) {
 ///   c[m, 16 t + r] = sum_k a[m, k] * tile_t[r, k]
 ///
 /// c is f32. It is not yet scaled for int8 and fp8 (the epilogue multiplies by the row's scale) and is scaled for int8-g32,
-/// int4, int4-zp, fp8-g128, mxfp4 and K-quants, except by the activations' row scales. Terms are added in the order of k into f32, or
+/// int4, int4-zp, fp8-g128, mxfp4 and blocks of GGUF, except by the activations' row scales. Terms are added in the order of k into f32, or
 /// exactly into int32 for quantized activations. c overlaps neither operand.
 struct TileArgs {
   const void* a = nullptr;           ///< packed activations, [k_padded / vec][n_rows][vec]

@@ -79,6 +79,7 @@ template <typename Weights, typename Use>
 /// Of q4_k, or with kHasHighBits of q5_k.
 template <bool kHasHighBits>
 struct MinimaBlock {
+  static constexpr int kColumns = kBlockColumns;
   static constexpr int kBytes = kHasHighBits ? kQ5KBlockBytes : kQ4KBlockBytes;
 
   /// Calls use(EightWeights, first) for each eight columns, which begin at column `first` of the block.
@@ -119,6 +120,7 @@ using Q4KBlock = MinimaBlock<false>;
 using Q5KBlock = MinimaBlock<true>;
 
 struct Q6KBlock {
+  static constexpr int kColumns = kBlockColumns;
   static constexpr int kBytes = kQ6KBlockBytes;
 
   template <typename Use>
@@ -158,7 +160,7 @@ void multiply_k_blocks_of(const TileArgs& args) {
     F32 sum[kChains][kRows];
 #pragma GCC unroll 20
     for (int i = 0; i < kChains * kRows; ++i) sum[i / kRows][i % kRows] = zero();
-    for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += Block::kBytes, x += kBlockColumns * kRows) {
+    for (std::int64_t k = 0; k < args.k; k += Block::kColumns, w += Block::kBytes, x += Block::kColumns * kRows) {
       Block::for_each_eight(
           w, [&](const auto& weights, int first) __attribute__((always_inline)) {
             const float* const of_eight = x + first * kRows;
@@ -190,7 +192,7 @@ void multiply_k_blocks(const TileArgs& args) {
 template <typename Block>
 void k_block_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
   auto* to = reinterpret_cast<float*>(out);
-  for (std::int64_t at = 0; at < k; at += kBlockColumns, tile += Block::kBytes, to += kBlockColumns * kTileRows) {
+  for (std::int64_t at = 0; at < k; at += Block::kColumns, tile += Block::kBytes, to += Block::kColumns * kTileRows) {
     Block::for_each_eight(
         tile, [&](const auto& weights, int first) __attribute__((always_inline)) {
           use_eight_columns(weights, [&]<int kColumn>(const F32& of_column) [[gnu::always_inline]] {

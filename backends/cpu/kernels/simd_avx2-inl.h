@@ -202,6 +202,12 @@ inline F32 e2m1_at(const I32& x) {
   };
   return {number(x.a), number(x.b)};
 }
+/// The bytes of `table`, which has 16, at the places that the bytes of x are; these are below 16.
+inline I32 look_up(const std::uint8_t* table, const I32& x) {
+  const __m128i numbers = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  const __m256i twice = _mm256_broadcastsi128_si256(numbers);
+  return {_mm256_shuffle_epi8(twice, x.a), _mm256_shuffle_epi8(twice, x.b)};
+}
 /// 16 scales in E8M0. The least one, 2^-127, is subnormal in f32.
 inline F32 load_e8m0(const void* p) {
   const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));

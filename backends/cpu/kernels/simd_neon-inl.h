@@ -181,6 +181,13 @@ inline F32 e2m1_at(const I32& x) {
     return vmulq_n_f32(vreinterpretq_f32_s32(small), 0x1p126F);
   });
 }
+/// The bytes of `table`, which has 16, at the places that the bytes of x are; these are below 16.
+inline I32 look_up(const std::uint8_t* table, const I32& x) {
+  const uint8x16_t numbers = vld1q_u8(table);
+  return of_four<I32>([&](int i) {
+    return vreinterpretq_s32_u8(vqtbl1q_u8(numbers, vreinterpretq_u8_s32(x.v[i])));
+  });
+}
 /// 16 scales in E8M0. The least one, 2^-127, is subnormal in f32.
 inline F32 load_e8m0(const void* p) {
   const uint8x16_t bytes = vld1q_u8(static_cast<const std::uint8_t*>(p));

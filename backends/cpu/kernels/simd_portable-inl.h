@@ -215,6 +215,13 @@ inline F32 e2m1_at(const I32& x) {
   for (int i = 0; i < 16; ++i) out[i] = kNumbers[lanes[i] >> kLow & 15];
   return load(out);
 }
+/// The bytes of `table`, which has 16, at the places that the bytes of x are; these are below 16.
+inline I32 look_up(const std::uint8_t* table, const I32& x) {
+  std::uint8_t bytes[sizeof(I32)];
+  write(bytes, x);
+  for (std::uint8_t& byte : bytes) byte = table[byte];
+  return read<I32>(bytes);
+}
 /// 16 scales in E8M0. The least one, 2^-127, is subnormal in f32.
 inline F32 load_e8m0(const void* p) {
   const auto* from = static_cast<const std::uint8_t*>(p);

@@ -83,8 +83,8 @@ void pack_scales(const WeightView& view, std::span<const float> scales, std::byt
 
 Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   SS_TRY_VOID(check_weight_spec(spec));
-  if (has_k_blocks(spec.encoding)) {
-    return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for K-quants", spec.name)};
+  if (has_blocks(spec.encoding)) {
+    return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for blocks of GGUF", spec.name)};
   }
   if (spec.encoding == WeightEncoding::kMxfp4Group32) {
     return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for MXFP4", spec.name)};

@@ -156,9 +156,16 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
       return group.scale() * values[0];
     }
     case WeightEncoding::kMxfp4Group32:
+    case WeightEncoding::kQ2K:
+    case WeightEncoding::kQ3K:
     case WeightEncoding::kQ4K:
     case WeightEncoding::kQ5K:
     case WeightEncoding::kQ6K:
+    case WeightEncoding::kIq4Xs:
+    case WeightEncoding::kQ41:
+    case WeightEncoding::kQ50:
+    case WeightEncoding::kQ51:
+    case WeightEncoding::kIq4Nl:
       break;  // refused by Weights::prepare()
   }
   return 0.0F;
@@ -194,9 +201,16 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
       return call.template operator()<WeightEncoding::kInt4Group32Zero>();
     case WeightEncoding::kInt4Group32:
     case WeightEncoding::kMxfp4Group32:
+    case WeightEncoding::kQ2K:
+    case WeightEncoding::kQ3K:
     case WeightEncoding::kQ4K:
     case WeightEncoding::kQ5K:
-    case WeightEncoding::kQ6K:  // these are refused by Weights::prepare()
+    case WeightEncoding::kQ6K:
+    case WeightEncoding::kIq4Xs:
+    case WeightEncoding::kQ41:
+    case WeightEncoding::kQ50:
+    case WeightEncoding::kQ51:
+    case WeightEncoding::kIq4Nl:  // these are refused by Weights::prepare()
       break;
   }
   return call.template operator()<WeightEncoding::kInt4Group32>();

@@ -2,6 +2,8 @@
 // hand or computed from the definition, scale times code.
 #include "bundle/published_weights.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -49,6 +51,13 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"gguf-q4_k", kQ4K, 32, ActQuant::kNone},
       Row{"gguf-q5_k", kQ5K, 32, ActQuant::kNone},
       Row{"gguf-q6_k", kQ6K, 32, ActQuant::kNone},
+      Row{"gguf-q2_k", kQ2K, 32, ActQuant::kNone},
+      Row{"gguf-q3_k", kQ3K, 32, ActQuant::kNone},
+      Row{"gguf-iq4_xs", kIq4Xs, 32, ActQuant::kNone},
+      Row{"gguf-q4_1", kQ41, 32, ActQuant::kNone},
+      Row{"gguf-q5_0", kQ50, 32, ActQuant::kNone},
+      Row{"gguf-q5_1", kQ51, 32, ActQuant::kNone},
+      Row{"gguf-iq4_nl", kIq4Nl, 32, ActQuant::kNone},
       Row{"mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
       Row{"gguf-mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
   }));
@@ -72,7 +81,7 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
 TEST_CASE("a name that stands for no published variant is refused") {
   const char* const name =
       GENERATE("gptq-", "gptq-int4-g", "gptq-int4-g0", "gptq-int4-g33", "gptq-int4-g0128", "gptq-int4-g-32",
-               "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q4_1", "gguf-int4",
+               "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q8_1", "gguf-int4",
                "awq-int4-g128-zp", "awq-int8-g32", "awq-fp8", "awq-int4-zp", "awq-fp8-block128", "fp8-", "fp8-fp8",
                "fp8-block64", "fp8-int4", "fp8-int8-g32", "fp8-fp8-block128", "gptq-int4-zp-g32", "gptq-int8-g32-zp",
                "gptq-int8-zp", "compressed-tensors-int8-g32-w8a8");
@@ -254,11 +263,11 @@ TEST_CASE("blocks of 128 x 128 codes in E4M3 give each of their rows the scale o
           "scales of [130, 200]");
 }
 
-TEST_CASE("blocks of K-quants are given by their parts, and their values have the bits of ggml's formula") {
+TEST_CASE("blocks of GGUF are given by their parts, and their values have the bits of ggml's formula") {
   const test::ScratchFolder scratch;
   constexpr std::int64_t kRows = 2;
   constexpr std::int64_t kBlocks = 2;
-  const auto blocks_of = [](std::int64_t block_bytes, std::initializer_list<std::int64_t> halves) {
+  const auto blocks_of = [](std::int64_t block_bytes, const std::vector<std::int64_t>& halves) {
     std::string bytes(static_cast<std::size_t>(kRows * kBlocks * block_bytes), '\0');
     for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 73 + i / 7);
     for (std::int64_t block = 0; block < kRows * kBlocks; ++block) {
@@ -272,36 +281,54 @@ TEST_CASE("blocks of K-quants are given by their parts, and their values have th
   const auto matrix = [](std::string_view name, std::int64_t block_bytes, const std::string& bytes) {
     return Part{{std::string(name), DType::kU8, {kRows, kBlocks * block_bytes}}, bytes};
   };
-  const std::string q4_k = blocks_of(144, {0, 2});
-  const std::string q6_k = blocks_of(210, {208});
-  const std::string q5_k = blocks_of(176, {0, 2});
+  /// A type of blocks, and where its FP16 numbers are.
+  struct Type {
+    WeightEncoding encoding;
+    const char* name;
+    std::vector<std::int64_t> halves;
+  };
+  const Type types[] = {{kQ2K, "Q2_K", {80, 82}}, {kQ3K, "Q3_K", {108}},    {kQ4K, "Q4_K", {0, 2}},
+                        {kQ5K, "Q5_K", {0, 2}},   {kQ6K, "Q6_K", {208}},    {kIq4Xs, "IQ4_XS", {0}},
+                        {kQ41, "Q4_1", {0, 2}},   {kQ50, "Q5_0", {0}},      {kQ51, "Q5_1", {0, 2}},
+                        {kIq4Nl, "IQ4_NL", {0}}};
+  static_assert(std::size(types) == kBlockEncodings.size());
   // One file has all of them.
-  const auto store = opened(scratch, "gguf-q4_k",
-                            {matrix("a.q4_k", 144, q4_k), matrix("b.q6_k", 210, q6_k), matrix("c.q5_k", 176, q5_k)});
+  std::vector<std::string> bytes;
+  std::vector<Part> parts;
+  for (const Type& type : types) {
+    const std::int64_t block_bytes = block_form(type.encoding).n_bytes;
+    bytes.push_back(blocks_of(block_bytes, type.halves));
+    parts.push_back(matrix(fmt::format("of_{0}.{0}", to_string(type.encoding)), block_bytes, bytes.back()));
+  }
+  const auto store = opened(scratch, "gguf-q4_k", parts);
   REQUIRE_OK(store);
-  for (const auto& [name, encoding, bytes, n_floats] :
-       {std::tuple{"a", kQ4K, &q4_k, 18}, std::tuple{"b", kQ6K, &q6_k, 17}, std::tuple{"c", kQ5K, &q5_k, 18}}) {
-    CAPTURE(name);
-    const StoredTensor& tensor = *store->find(name);
-    CHECK(tensor.info.shape == Shape{kRows, kBlocks * 256});
+  for (std::size_t type = 0; type < std::size(types); ++type) {
+    const auto& [encoding, type_name, halves] = types[type];
+    CAPTURE(type_name);
+    const BlockForm form = block_form(encoding);
+    const StoredTensor& tensor = *store->find(fmt::format("of_{}", to_string(encoding)));
+    CHECK(tensor.info.shape == Shape{kRows, kBlocks * form.n_cols});
     const Variant variant = variant_from_name("gguf-q4_k").value();
     CHECK(encoding_of(variant, TensorRole::kMatmul, tensor).value() == encoding);
     const test::WeightRows kept = test::rows_of(tensor, encoding);
     const test::WeightRows plain = test::rows_of(tensor, kF32);
-    const auto format = gguf_block_format(encoding == kQ4K ? "Q4_K" : encoding == kQ5K ? "Q5_K" : "Q6_K");
+    const auto format = gguf_block_format(type_name);
     REQUIRE_OK(format);
-    std::vector<float> expected(static_cast<std::size_t>(kRows * kBlocks * 256));
-    dequantize_blocks(**format, std::as_bytes(std::span(*bytes)), expected);
+    std::vector<float> expected(static_cast<std::size_t>(kRows * kBlocks * form.n_cols));
+    dequantize_blocks(**format, std::as_bytes(std::span(bytes[type])), expected);
     CHECK(std::memcmp(plain.values.data(), expected.data(), expected.size() * sizeof(float)) == 0);
+    const auto block_cols = static_cast<std::size_t>(form.n_cols);
     for (std::size_t i = 0; i < expected.size(); ++i) {
-      const float* const block = kept.scales.data() + i / 256 * static_cast<std::size_t>(n_floats);
+      const float* const block = kept.scales.data() + i / block_cols * static_cast<std::size_t>(form.n_floats());
       const auto code = static_cast<float>(static_cast<std::int8_t>(kept.values[i]));
-      const std::size_t at = i % 256;
-      const float value = encoding != kQ6K ? block[0] * block[2 + at / 32] * code - block[1] * block[10 + at / 32]
-                                           : block[0] * block[1 + at / 16] * code;
-      CHECK(value == expected[i]);
+      const float* const wholes = block + form.n_units();
+      const std::size_t part = form.n_parts() == 0 ? 0 : i % block_cols / static_cast<std::size_t>(form.part_cols);
+      const float scale = form.n_parts() == 0 ? 1.0F : wholes[part];
+      const float minimum = form.n_parts() == 0 ? 1.0F : wholes[static_cast<std::size_t>(form.n_parts()) + part];
+      CHECK((form.has_minima ? block[0] * scale * code - block[1] * minimum : block[0] * scale * code) == expected[i]);
     }
   }
+  const std::string& q4_k = bytes[2];
   const auto refused = [&](const char* variant, const Part& part, const char* expected) {
     CAPTURE(expected);
     CHECK_ERROR(opened(scratch, variant, {part}), ErrorCode::kInvalidInput, expected);

@@ -8,6 +8,7 @@
 
 #include "core/e2m1.h"
 #include "core/e4m3.h"
+#include "core/four_bit_curve.h"
 #include "core/half.h"
 #include "core/random.h"
 #include "cpu/cpu_features.h"
@@ -401,6 +402,35 @@ TEST_CASE("every row count of a block gives the sums that it gives alone") {
   }
 }
 
+/// How many codes an encoding in blocks of GGUF has, and whole numbers of parts.
+struct BlockRanges {
+  int n_codes = 0;
+  int n_whole = 0;
+  bool is_on_curve = false;
+};
+BlockRanges block_ranges(WeightEncoding encoding) {
+  switch (encoding) {
+    case WeightEncoding::kQ2K:
+      return {4, 16};
+    case WeightEncoding::kQ3K:
+      return {8, 64};
+    case WeightEncoding::kQ4K:
+      return {16, 64};
+    case WeightEncoding::kQ5K:
+      return {32, 64};
+    case WeightEncoding::kQ6K:
+      return {64, 256};
+    case WeightEncoding::kIq4Xs:
+      return {16, 64, true};
+    case WeightEncoding::kIq4Nl:
+      return {16, 0, true};
+    case WeightEncoding::kQ41:
+      return {16, 0};
+    default:
+      return {32, 0};
+  }
+}
+
 /// One tile of random codes, with a random scale for every row and group of 32 or 128 columns.
 struct GroupTile {
   GroupTile(WeightEncoding encoding, std::int64_t n_columns) : n_cols(n_columns) {
@@ -423,8 +453,8 @@ struct GroupTile {
       const bool is_zero = has_zeros && static_cast<std::int64_t>(i) % n_floats >= n_groups;
       if (is_zero) scales[i] = static_cast<float>(random_bits(24, i) % 16) - 8.0F;
     }
-    if (has_k_blocks(encoding)) {
-      fill_k_blocks(encoding, values, scales);
+    if (has_blocks(encoding)) {
+      fill_blocks(encoding, values, scales);
       packer.pack(kTileRows, tile());
       return;
     }
@@ -457,23 +487,33 @@ struct GroupTile {
     return reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
   }
   /// Codes and whole numbers over their whole ranges, and the values as ggml defines them.
-  void fill_k_blocks(WeightEncoding encoding, std::span<std::byte> values, std::span<float> scales) {
-    const bool has_minima = has_k_minima(encoding);
-    const auto n_floats = static_cast<std::size_t>(k_block_floats(encoding));
-    const std::size_t n_units = has_minima ? 2 : 1;
+  void fill_blocks(WeightEncoding encoding, std::span<std::byte> values, std::span<float> scales) {
+    const BlockForm form = block_form(encoding);
+    const BlockRanges ranges = block_ranges(encoding);
+    const auto n_floats = static_cast<std::size_t>(form.n_floats());
+    const auto n_units = static_cast<std::size_t>(form.n_units());
     for (std::size_t i = 0; i < scales.size(); ++i) {
       if (i % n_floats < n_units) continue;  // FP16 numbers are there already
-      const auto bits = static_cast<int>(random_bits(25, i) % 256);
-      scales[i] = static_cast<float>(has_minima ? bits % 64 : bits - 128);
+      const auto bits = static_cast<int>(random_bits(25, i) % static_cast<std::uint64_t>(ranges.n_whole));
+      scales[i] = static_cast<float>(form.has_minima ? bits : bits - ranges.n_whole / 2);
     }
+    const auto block_cols = static_cast<std::size_t>(form.n_cols);
+    const auto part_cols = static_cast<std::size_t>(form.n_parts() > 0 ? form.part_cols : form.n_cols);
     for (std::size_t i = 0; i < values.size(); ++i) {
-      const auto bits = static_cast<int>(random_bits(26, i) % 64);
-      const int q = encoding == WeightEncoding::kQ4K ? bits % 16 : has_minima ? bits % 32 : bits - 32;
+      const auto bits = static_cast<int>(random_bits(26, i) % static_cast<std::uint64_t>(ranges.n_codes));
+      const int q = ranges.is_on_curve ? kFourBitCurve[static_cast<std::size_t>(bits)]
+                    : form.has_minima  ? bits
+                                       : bits - ranges.n_codes / 2;
       values[i] = static_cast<std::byte>(static_cast<std::int8_t>(q));
-      const std::span<const float> block = scales.subspan(i / 256 * n_floats, n_floats);
-      const auto code = static_cast<float>(q);
-      weights.push_back(has_minima ? block[0] * block[2 + i % 256 / 32] * code - block[1] * block[10 + i % 256 / 32]
-                                   : block[0] * block[1 + i % 256 / 16] * code);
+      const std::span<const float> block = scales.subspan(i / block_cols * n_floats, n_floats);
+      const std::size_t part = i % block_cols / part_cols;
+      const float scale = form.n_parts() > 0 ? block[0] * block[n_units + part] : block[0];
+      float value = scale * static_cast<float>(q);
+      if (form.has_minima) {
+        const std::size_t place = n_units + static_cast<std::size_t>(form.n_parts()) + part;
+        value -= form.n_parts() > 0 ? block[1] * block[place] : block[1];
+      }
+      weights.push_back(value);
     }
   }
 
@@ -569,9 +609,17 @@ TEST_CASE(
 TEST_CASE("products of blocks of GGUF are those of their values, which are unpacked with the same bits") {
   const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kQ4K, Product::kQ4K},
                                                         {WeightEncoding::kQ5K, Product::kQ5K},
-                                                        {WeightEncoding::kQ6K, Product::kQ6K}};
+                                                        {WeightEncoding::kQ6K, Product::kQ6K},
+                                                        {WeightEncoding::kQ2K, Product::kQ2K},
+                                                        {WeightEncoding::kQ3K, Product::kQ3K},
+                                                        {WeightEncoding::kIq4Xs, Product::kIq4Xs},
+                                                        {WeightEncoding::kQ41, Product::kQ41},
+                                                        {WeightEncoding::kQ50, Product::kQ50},
+                                                        {WeightEncoding::kQ51, Product::kQ51},
+                                                        {WeightEncoding::kIq4Nl, Product::kIq4Nl}};
   for (const auto& [encoding, index] : formats) {
-    for (const std::int64_t n_cols : {256, 768}) {
+    const std::int64_t block_cols = block_form(encoding).n_cols;
+    for (const std::int64_t n_cols : {block_cols, 3 * block_cols}) {
       GroupTile weight(encoding, n_cols);
       for (const Isa isa : usable_isas()) {
         CAPTURE(to_string(encoding), std::string(to_string(isa)), n_cols);

@@ -1,0 +1,40 @@
+#pragma once
+// The steps from which tiles are packed: words of 16 rows are brought side by side, and their codes to the places that kernel_table.h says.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/kernels/kernel_table.h"
+
+namespace secondsource::cpu {
+
+inline constexpr std::size_t kLineWords = 16;  ///< of one cache line of each row
+inline constexpr std::size_t kLineBytes = kLineWords * sizeof(std::uint32_t);
+inline constexpr auto kRows = static_cast<std::size_t>(kTileRows);
+
+/// Transposed words: [word][16 rows].
+using WordBlock = std::array<std::uint32_t, kLineWords * kRows>;
+
+/// The place of the nibble of `column` in a group of int4: its byte within the group, and its shift within the byte.
+struct NibblePlace {
+  std::int64_t byte = 0;
+  int shift = 0;
+};
+[[nodiscard]] NibblePlace nibble_place(std::int64_t column, int lane);
+
+/// out[word][row] = rows[row][word], 16 x 16. Rows are `stride` bytes apart.
+void transpose_block(const std::byte* rows, std::size_t stride, std::uint32_t* out);
+
+/// Stores the low four bits of a group of 32 columns in the order of nibble_place(). words: its transposed words, eight per row.
+void store_nibbles(const std::uint32_t* words, std::byte* to);
+/// Adds to each row's lane the `n_bits` above the low four of eight codes. They go into the byte that store_nibbles() gives a code's nibble:
+/// from bit `first_bit` on for a low nibble, and from bit `first_bit + n_bits` on for a high one. words: columns 0 to 3 of 16 rows, then
+/// columns 4 to 7.
+void add_high_bits(const std::uint32_t* words, unsigned n_bits, unsigned first_bit, std::uint32_t* lanes);
+
+/// Stores the whole numbers or the FP16 numbers of 16 rows, which are `stride` apart.
+void store_bytes(const float* values, std::size_t stride, std::byte* to);
+void store_halves(const float* values, std::size_t stride, std::byte* to);
+
+}  // namespace secondsource::cpu

@@ -1,0 +1,16 @@
+#pragma once
+// The values of a block of a GGUF file, from the parts that a WeightSource delivers.
+
+#include <cstddef>
+#include <span>
+
+#include "backend/weights.h"
+
+namespace secondsource {
+
+/// Writes the values of the codes of one block, int8 each, and its floats. codes, values: BlockForm::n_cols elements, floats: n_floats().
+/// d * s * q and dmin * m are exact in f32, so that each value is rounded once at most: it has the bits of ggml's dequantization.
+void values_of_block(WeightEncoding encoding, std::span<const std::byte> codes, std::span<const float> floats,
+                     std::span<float> values);
+
+}  // namespace secondsource
