@@ -7,7 +7,6 @@
 #include "core/check.h"
 #include "core/four_bit_curve.h"
 #include "core/half.h"
-#include "core/vector_clones.h"
 #include "cpu/kernels/kernel_table.h"
 #include "cpu/tile_words.h"
 
@@ -24,7 +23,7 @@ static_assert(curve_is_that_of_the_kernels());
 
 constexpr std::size_t kGroupWords = kGroupColumns / 4;
 constexpr std::int64_t kNibbleBytes = std::int64_t{kTileRows} * kGroupColumns / 2;
-constexpr std::int64_t kLaneBytes = 64;   // a word of each row
+constexpr std::int64_t kLaneBytes = 64;             // a word of each row
 constexpr std::int64_t kHalfBytes = 2 * kTileRows;  // an FP16 number of each row
 
 /// What codes of groups of 32 columns have beside their nibbles.
@@ -69,25 +68,37 @@ std::int64_t group_bytes(const BlockForm& form, const BlockLayout& layout) {
   return kNibbleBytes + upper_bytes(layout.upper) + parts * form.n_units() * kTileRows;
 }
 
+constexpr CodeBits kLowerTwo = {0, 2};
+constexpr CodeBits kThird = {2, 1};
+constexpr CodeBits kFifth = {4, 1};
+constexpr CodeBits kFifthAndSixth = {4, 2};
+
+/// The lanes of one vector, of 16 rows.
+using Lanes = std::array<std::uint32_t, kRows>;
+
+/// Inverts all bits of `mask`, which adds the number whose bit it is to signed codes, and stores the lanes.
+void store_lanes(Lanes lanes, std::uint32_t mask, std::byte* to) {
+  for (std::uint32_t& lane : lanes) lane ^= mask;
+  std::memcpy(to, lanes.data(), sizeof lanes);
+}
+
 /// Stores the bits above the low four of codes of six bits, plus 32.
-SS_VECTOR_CLONES void store_fifth_and_sixth_bits(const std::uint32_t* words, std::byte* to) {
+void store_fifth_and_sixth_bits(const std::uint32_t* words, std::byte* to) {
   for (std::size_t half = 0; half < 2; ++half) {
-    std::array<std::uint32_t, kRows> lanes{};
-    add_high_bits(words + 4 * half * kRows, 2, 0, lanes.data());
-    add_high_bits(words + (4 * half + 2) * kRows, 2, 4, lanes.data());
-    for (std::uint32_t& lane : lanes) lane ^= 0xaaaaaaaaU;  // plus 32
-    std::memcpy(to + half * sizeof lanes, lanes.data(), sizeof lanes);
+    Lanes lanes{};
+    add_bits(words + 4 * half * kRows, kFifthAndSixth, 0, lanes.data());
+    add_bits(words + (4 * half + 2) * kRows, kFifthAndSixth, 4, lanes.data());
+    store_lanes(lanes, 0xaaaaaaaaU, to + half * sizeof lanes);
   }
 }
 
 /// Stores the fifth bits of codes, or those of codes plus 16.
-SS_VECTOR_CLONES void store_fifth_bits(const std::uint32_t* words, bool plus_16, std::byte* to) {
-  std::array<std::uint32_t, kRows> lanes{};
+void store_fifth_bits(const std::uint32_t* words, bool plus_16, std::byte* to) {
+  Lanes lanes{};
   for (unsigned vector = 0; vector < 4; ++vector) {
-    add_high_bits(words + std::size_t{2} * vector * kRows, 1, 2 * vector, lanes.data());
+    add_bits(words + std::size_t{2} * vector * kRows, kFifth, 2 * vector, lanes.data());
   }
-  for (std::uint32_t& lane : lanes) lane ^= plus_16 ? 0xffffffffU : 0U;
-  std::memcpy(to, lanes.data(), sizeof lanes);
+  store_lanes(lanes, plus_16 ? 0xffffffffU : 0U, to);
 }
 
 /// The places on the curve of the codes in `words`.
@@ -104,20 +115,20 @@ std::array<std::uint32_t, kGroupWords * kRows> places_on_curve(const std::uint32
 }
 
 /// Stores 64 columns of codes of two bits, or with `third_bits` of three, plus 4. words: 16 for each row.
-SS_VECTOR_CLONES void store_quad(const std::uint32_t* words, std::byte* to, std::byte* third_bits) {
-  std::array<std::uint32_t, 2 * kRows> thirds{};
-  for (std::size_t part = 0; part < kQuadParts; ++part) {
-    std::array<std::uint32_t, kRows> lanes{};
-    for (std::size_t four = 0; four < 4; ++four) {
-      const std::uint32_t* const of_four = words + (4 * part + four) * kRows;
-      for (std::size_t row = 0; row < kRows; ++row) {
-        lanes[row] |= (of_four[row] & 0x03030303U) << 2 * four;
-        thirds[part / 2 * kRows + row] |= (~of_four[row] >> 2U & 0x01010101U) << (4 * (part % 2) + four);
-      }
+void store_quad(const std::uint32_t* words, std::byte* to, std::byte* third_bits) {
+  Lanes thirds{};
+  for (unsigned part = 0; part < kQuadParts; ++part) {
+    Lanes lanes{};
+    for (unsigned half = 0; half < 2; ++half) {
+      const std::uint32_t* const of_eight = words + std::size_t{4 * part + 2 * half} * kRows;
+      add_bits(of_eight, kLowerTwo, 4 * half, lanes.data());
+      add_bits(of_eight, kThird, 4 * (part % 2) + 2 * half, thirds.data());
     }
-    std::memcpy(to + part * sizeof lanes, lanes.data(), sizeof lanes);
+    store_lanes(lanes, 0, to + part * sizeof lanes);
+    if (part % 2 == 0) continue;
+    if (third_bits != nullptr) store_lanes(thirds, 0xffffffffU, third_bits + part / 2 * sizeof thirds);
+    thirds = {};
   }
-  if (third_bits != nullptr) std::memcpy(third_bits, thirds.data(), sizeof thirds);
 }
 
 /// Packs the groups of one block, with its scales and minima; `floats`: those of the block in the first row.
@@ -243,12 +254,14 @@ StoredCode code_in_group(const BlockForm& form, const BlockLayout& layout, const
 /// Of column `k` (below 64) of a quad.
 StoredCode code_in_quad(const BlockForm& form, const std::byte* quad, std::int64_t k, int lane) {
   const std::int64_t part = k / kPartColumns;
-  const std::int64_t column = k % kPartColumns;
-  const std::int64_t place = lane * 4 + column % 4;
-  StoredCode stored{.code = bits_of(quad[part * kLaneBytes + place], 2 * (column / 4), 2)};
+  const std::int64_t half = k % kPartColumns / 8;
+  const NibblePlace place = nibble_place(k % 8, lane);
+  const int is_high = place.shift == 0 ? 0 : 1;
+  StoredCode stored{.code = bits_of(quad[part * kLaneBytes + place.byte], 4 * half + 2 * is_high, 2)};
   const std::byte* next = quad + kQuadParts * kLaneBytes;
   if (!form.has_minima) {
-    stored.code |= bits_of(next[part / 2 * kLaneBytes + place], 4 * (part % 2) + column / 4, 1) << 2;
+    const std::byte third_bits = next[part / 2 * kLaneBytes + place.byte];
+    stored.code |= bits_of(third_bits, 4 * (part % 2) + 2 * half + is_high, 1) << 2;
     next += 2 * kLaneBytes;
   }
   const std::byte of_part = next[lane * 4 + part];
@@ -281,7 +294,8 @@ float value_in_blocks(WeightEncoding encoding, const std::byte* tile, std::int64
   const std::byte* const step = block + k % form.n_cols / step_cols * step_bytes;
   const StoredCode stored = layout.has_quads ? code_in_quad(form, step, k % step_cols, lane)
                                              : code_in_group(form, layout, step, k % step_cols, lane);
-  const int code = layout.is_on_curve ? kFourBitCurve[static_cast<std::size_t>(stored.code)] : stored.code - layout.zero;
+  const int code =
+      layout.is_on_curve ? kFourBitCurve[static_cast<std::size_t>(stored.code)] : stored.code - layout.zero;
   const float scale = to_float(read<F16>(units, lane)) * static_cast<float>(stored.scale);
   const float product = scale * static_cast<float>(code);
   if (!form.has_minima) return product;

@@ -74,16 +74,17 @@ SS_VECTOR_CLONES void store_nibbles(const std::uint32_t* words, std::byte* to) {
   }
 }
 
-SS_VECTOR_CLONES void add_high_bits(const std::uint32_t* words, unsigned n_bits, unsigned first_bit,
-                                                 std::uint32_t* lanes) {
-  std::array<std::uint32_t, 2 * kRows> high;
-  for (std::size_t i = 0; i < high.size(); ++i) high[i] = words[i] >> 4U & ((1U << n_bits) - 1U) * 0x01010101U;
+SS_VECTOR_CLONES void add_bits(const std::uint32_t* words, CodeBits bits, unsigned to, std::uint32_t* lanes) {
+  std::array<std::uint32_t, 2 * kRows> taken;
+  for (std::size_t i = 0; i < taken.size(); ++i) {
+    taken[i] = words[i] >> bits.first & ((1U << bits.n) - 1U) * 0x01010101U;
+  }
   std::array<std::uint32_t, kRows> packed;
-  pack_nibbles(high.data(), high.data() + kRows, packed.data());
+  pack_nibbles(taken.data(), taken.data() + kRows, packed.data());
   for (std::size_t row = 0; row < kRows; ++row) {
     const std::uint32_t of_low_nibbles = packed[row] & 0x0f0f0f0fU;
     const std::uint32_t of_high_nibbles = packed[row] >> 4U & 0x0f0f0f0fU;
-    lanes[row] |= of_low_nibbles << first_bit | of_high_nibbles << (first_bit + n_bits);
+    lanes[row] |= of_low_nibbles << to | of_high_nibbles << (to + bits.n);
   }
 }
 

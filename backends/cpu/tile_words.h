@@ -28,10 +28,14 @@ void transpose_block(const std::byte* rows, std::size_t stride, std::uint32_t* o
 
 /// Stores the low four bits of a group of 32 columns in the order of nibble_place(). words: its transposed words, eight per row.
 void store_nibbles(const std::uint32_t* words, std::byte* to);
-/// Adds to each row's lane the `n_bits` above the low four of eight codes. They go into the byte that store_nibbles() gives a code's nibble:
-/// from bit `first_bit` on for a low nibble, and from bit `first_bit + n_bits` on for a high one. words: columns 0 to 3 of 16 rows, then
-/// columns 4 to 7.
-void add_high_bits(const std::uint32_t* words, unsigned n_bits, unsigned first_bit, std::uint32_t* lanes);
+/// Bits of a code: `n` of them, from bit `first` on.
+struct CodeBits {
+  unsigned first = 0;
+  unsigned n = 0;
+};
+/// Adds to each row's lane these bits of eight codes. They go into the byte that store_nibbles() gives a code's nibble: from bit `to` on for
+/// a low nibble, and from bit `to + bits.n` on for a high one. words: columns 0 to 3 of 16 rows, then columns 4 to 7.
+void add_bits(const std::uint32_t* words, CodeBits bits, unsigned to, std::uint32_t* lanes);
 
 /// Stores the whole numbers or the FP16 numbers of 16 rows, which are `stride` apart.
 void store_bytes(const float* values, std::size_t stride, std::byte* to);

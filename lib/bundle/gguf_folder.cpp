@@ -95,7 +95,8 @@ std::string quantization_of(const GgufFiles& files) {
 std::string variant_of_type(const GgufBlockFormat& format) {
   if (!encoding_of_codes(format)) return "";
   std::string type(format.name);
-  std::ranges::transform(type, type.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::ranges::transform(type, type.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return "gguf-" + type;
 }
 

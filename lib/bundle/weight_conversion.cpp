@@ -99,8 +99,8 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
     const bool is_whole = has_blocks(form->encoding);
     const DType of_codes = has_four_bit_codes(form->encoding) || is_whole ? DType::kU8 : DType::kI8;
     const std::string name = tensors[i].name + std::string(form->is_transposed ? kTransposedEnding : "");
-    header.push_back({name + ending_of_codes(form->encoding), of_codes,
-                      stored_shape_of_codes(*form, tensors[i].shape), stored_type_of_codes(form->encoding)});
+    header.push_back({name + ending_of_codes(form->encoding), of_codes, stored_shape_of_codes(*form, tensors[i].shape),
+                      stored_type_of_codes(form->encoding)});
     if (is_whole) continue;
     header.push_back(
         {name + std::string(kScalesEnding), type_of_scales(*form), stored_shape_of_scales(*form, tensors[i].shape)});

@@ -151,8 +151,8 @@ float unit_of(float largest, float most) {
 
 /// The codes of an encoding in blocks that the tests make, and the largest whole numbers of parts.
 struct BlockCodes {
-  float largest = 0.0F;          ///< code; the least is 0 with minima, and otherwise -largest, but for codes on the curve
-  float largest_whole = 0.0F;    ///< of the whole numbers of parts
+  float largest = 0.0F;        ///< code; the least is 0 with minima, and otherwise -largest, but for codes on the curve
+  float largest_whole = 0.0F;  ///< of the whole numbers of parts
   bool has_signed_parts = false;
   bool is_on_curve = false;
 };
@@ -223,8 +223,8 @@ void quantize_row_in_blocks(std::span<const float> w, WeightEncoding encoding, s
       }
       for (const float value : block.subspan(part * part_cols, part_cols)) {
         const float q = scale == 0.0F ? 0.0F : value / scale;
-        const float code =
-            codes.is_on_curve ? nearest_on_curve(q) : std::clamp(std::nearbyint(q), -codes.largest - 1.0F, codes.largest);
+        const float code = codes.is_on_curve ? nearest_on_curve(q)
+                                             : std::clamp(std::nearbyint(q), -codes.largest - 1.0F, codes.largest);
         store(values, static_cast<std::int8_t>(code));
       }
     }

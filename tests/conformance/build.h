@@ -51,8 +51,8 @@ class Dice {
 
 /// The encoding in blocks of GGUF of a case with this seed: one of those that share a family.
 [[nodiscard]] constexpr WeightEncoding other_block_encoding(std::uint64_t seed) {
-  constexpr std::array kOthers = {WeightEncoding::kQ2K, WeightEncoding::kQ3K, WeightEncoding::kIq4Xs,
-                                  WeightEncoding::kQ41, WeightEncoding::kQ50, WeightEncoding::kQ51,
+  constexpr std::array kOthers = {WeightEncoding::kQ2K,  WeightEncoding::kQ3K, WeightEncoding::kIq4Xs,
+                                  WeightEncoding::kQ41,  WeightEncoding::kQ50, WeightEncoding::kQ51,
                                   WeightEncoding::kIq4Nl};
   return kOthers[seed % kOthers.size()];
 }

@@ -66,11 +66,24 @@ int run_planted(const char* what) {
 }
 
 /// Families of operations that the GPU backends refuse by name (docs/backends.md).
-constexpr std::array<std::string_view, 18> kRefusedFamilies = {
-    "latent_append",      "attention_latent",         "kv_copy_latents", "head_matmul",         "route_groups",
-    "matmul_int4_w8a8",   "grouped_matmul_int4_w8a8", "latent_growth",   "matmul_mxfp4",        "grouped_matmul_mxfp4",
-    "matmul_q4_k",        "grouped_matmul_q4_k",      "matmul_q6_k",     "grouped_matmul_q6_k", "matmul_q5_k",
-    "grouped_matmul_q5_k", "matmul_gguf", "grouped_matmul_gguf"};
+constexpr std::array<std::string_view, 18> kRefusedFamilies = {"latent_append",
+                                                               "attention_latent",
+                                                               "kv_copy_latents",
+                                                               "head_matmul",
+                                                               "route_groups",
+                                                               "matmul_int4_w8a8",
+                                                               "grouped_matmul_int4_w8a8",
+                                                               "latent_growth",
+                                                               "matmul_mxfp4",
+                                                               "grouped_matmul_mxfp4",
+                                                               "matmul_q4_k",
+                                                               "grouped_matmul_q4_k",
+                                                               "matmul_q6_k",
+                                                               "grouped_matmul_q6_k",
+                                                               "matmul_q5_k",
+                                                               "grouped_matmul_q5_k",
+                                                               "matmul_gguf",
+                                                               "grouped_matmul_gguf"};
 
 int run_cases(int n_cases) {
   constexpr std::array kOrders = {"forward", "reverse", "seeded"};

@@ -55,10 +55,11 @@ inline constexpr std::uint8_t kCurvePlus128[16] = {1,   24,  45,  63,  79,  93, 
 /// A group of iq4_xs has such nibbles and 16 int8 scales, and behind the eighth group are 16 FP16 units.
 inline constexpr int kIq4XsGroupBytes = 16 * kGroupColumns * 4 / 8 + 16;
 inline constexpr int kIq4XsBlockBytes = kBlockGroups * kIq4XsGroupBytes + 16 * 2;
-/// Blocks of q2_k and q3_k are four quads, which are four parts of 16 columns. A vector has the lower two bits of the codes of a part:
-/// column c of a row in bits 2 (c / 4) and 2 (c / 4) + 1 of byte c % 4 of the row's lane. In q3_k two vectors with the third bits follow,
-/// for parts 0 and 1 and for parts 2 and 3 of the quad: that of column c of part p in bit 4 (p % 2) + c / 4 of the same byte. Then follow
-/// the scales: byte p of a row's lane is that of part p, in q2_k in its lower four bits, with the minimum in the upper ones. The scales of
+/// Blocks of q2_k and q3_k are four quads, which are four parts of 16 columns. A vector has the lower two bits of the codes of a part. Those
+/// of eight columns h (0 or 1) are in the bytes of the row's lane in which nibbles of eight columns would be: from bit 4 h on in the place
+/// of a low nibble, and from bit 4 h + 2 on in that of a high one. In q3_k two vectors with the third bits follow, for parts 0 and 1 and
+/// for parts 2 and 3 of the quad; those of part p are in the same bytes, in bits 4 (p % 2) + 2 h and 4 (p % 2) + 2 h + 1. Then follow the
+/// scales: byte p of a row's lane is that of part p, in q2_k in its lower four bits, with the minimum in the upper ones. The scales of
 /// q3_k are stored plus 32, and its codes plus 4. Behind the fourth quad are 16 FP16 units of scales, and in q2_k 16 of minima.
 inline constexpr int kPartColumns = 16;
 inline constexpr int kQuadParts = 4;

@@ -1,5 +1,5 @@
 #pragma once
-// Matmul of one row of activations by int4, int4-zp, mxfp4, q4_k, q5_k and q6_k weights with vpmaddubsw. This instruction multiplies 32
+// Matmul of one row of activations by weights in nibbles and in blocks of GGUF with vpmaddubsw. This instruction multiplies 32
 // unsigned codes by int8 activations, and takes the time of a multiply-add in f32, which multiplies eight:
 //
 //   c[n] = sum_g scale[n, g] * (sum_{k in g} q[n, k] x[k] + offset[n, g] * sum_{k in g} x[k]) - least[n, g] * sum_{k in g} x[k]
@@ -8,15 +8,16 @@
 // (activation_digits-inl.h), so that none is quantized. c is in units of the row's scale.
 //
 // The products are added in 16 bits over a span of columns. A 16-bit lane gets half of them, and a span is so short that its sum cannot
-// overflow: 32 columns of int4 and q4_k (15 * 127 * 16 at most), 16 of mxfp4 (24 * 127 * 8) and of q5_k (31 * 127 * 8), and 8 of q6_k
-// (63 * 127 * 4). Spans are added in 32 bits, and groups in f32.
+// overflow: 32 columns of int4, q4_1 and q4_k (15 * 127 * 16 at most), 16 of mxfp4 (24 * 127 * 8) and of codes of five bits
+// (31 * 127 * 8), and 8 of q6_k (63 * 127 * 4). Codes of two and three bits have a scale for 16 columns anyway, and those of iq4_nl and
+// iq4_xs are too large: they are multiplied in f32. Spans are added in 32 bits, and groups in f32.
 //
 // More rows are multiplied in f32: a code is then decoded once for all rows, while digits take three products for each of them.
 //
-// a: a DigitGroup for each 32 columns. Tiles, c: as in matmul_groups-inl.h and matmul_k_blocks-inl.h.
+// a: a DigitGroup for each 32 columns. Tiles, c: as in matmul_groups-inl.h, matmul_k_blocks-inl.h and matmul_gguf_blocks-inl.h.
 
 #include "cpu/kernels/activation_digits-inl.h"
-#include "cpu/kernels/matmul_k_blocks-inl.h"
+#include "cpu/kernels/matmul_gguf_blocks-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
@@ -237,6 +238,96 @@ inline void multiply_q6k_by_digits(const TileArgs& args) {
               const F32 of_codes = fma(broadcast(-32.0F), broadcast(x->sums[half]), value_of_digits(sums.of_group));
               total = fma(of_codes, mul(load_i8(w + kNibbleBytes + 128 + half * 16), unit), total);
             }
+          }
+        }
+        return total;
+      });
+}
+
+/// q4_1, or with kHasFifthBits q5_0 and q5_1. Block: GroupBlock of matmul_gguf_blocks-inl.h; without a minimum, codes are stored plus kZero.
+template <typename Block, bool kHasFifthBits, bool kHasMinimum, int kZero>
+void multiply_group_blocks_by_digits(const TileArgs& args) {
+  for_each_tile(
+      args, [&args](const std::byte* w, const DigitGroup* x) __attribute__((always_inline)) {
+        F32 total = zero();
+        for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Block::kBytes, ++x) {
+          DigitSums sums;
+          const auto add_vector = [&]<int kVector>() __attribute__((always_inline)) {
+            prefetch(w + kPrefetchBytes + kVector * 64);
+            const I32 lanes = load_i32(w + kVector * 64);
+            if constexpr (kHasFifthBits) {
+              const EightCodes<1, 2 * kVector> codes(lanes, load_i32(w + kNibbleBytes));
+              sums.add(codes, x->digits[0] + kVector * 8);
+            } else {
+              sums.add(unsigned_nibbles(lanes), x->digits[0] + kVector * 8);
+            }
+          };
+          add_vector.template operator()<0>();
+          add_vector.template operator()<1>();
+          if constexpr (kHasFifthBits) sums.end_span();
+          add_vector.template operator()<2>();
+          add_vector.template operator()<3>();
+          sums.end_span();
+          prefetch(w + kPrefetchBytes + kNibbleBytes);
+          const F32 scale = load_f16(w + Block::kScalesAt);
+          const F32 of_inputs = broadcast(x->sums[0] + x->sums[1]);
+          if constexpr (kHasMinimum) {
+            total = fma(scale, value_of_digits(sums.of_group), total);
+            total = sub(total, mul(load_f16(w + Block::kScalesAt + 32), of_inputs));
+          } else {
+            const F32 zero_point = broadcast(static_cast<float>(-kZero));
+            total = fma(fma(zero_point, of_inputs, value_of_digits(sums.of_group)), scale, total);
+          }
+        }
+        return total;
+      });
+}
+
+/// q2_k, or with kHasThirdBits q3_k.
+template <bool kHasThirdBits>
+void multiply_quads_by_digits(const TileArgs& args) {
+  using Block = QuadBlock<kHasThirdBits>;
+  constexpr int kQuadBytes = kHasThirdBits ? kQ3KQuadBytes : kQ2KQuadBytes;
+  for_each_tile(
+      args, [&args](const std::byte* w, const DigitGroup* x) __attribute__((always_inline)) {
+        F32 total = zero();
+        for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += Block::kBytes - kBlockQuads * kQuadBytes) {
+          const std::byte* const units = w + kBlockQuads * kQuadBytes;
+          const F32 unit = load_f16(units);
+          const F32 least_unit = kHasThirdBits ? zero() : mul(load_f16(units + 32), broadcast(-1.0F));
+          for (int quad = 0; quad < kBlockQuads; ++quad, w += kQuadBytes, x += 2) {
+            const I32 parts = load_i32(w + kQuadBytes - 64);
+            prefetch(w + kPrefetchBytes + kQuadBytes - 64);
+            const auto add_part = [&]<int kPart>() __attribute__((always_inline)) {
+              prefetch(w + kPrefetchBytes + kPart * 64);
+              const I32 lanes = load_i32(w + kPart * 64);
+              const DigitGroup& group = x[kPart / 2];
+              const std::int8_t* const digits = group.digits[0] + kPart % 2 * kPartColumns;
+              const F32 of_inputs = broadcast(group.sums[kPart % 2]);
+              DigitSums sums;
+              if constexpr (kHasThirdBits) {
+                const std::byte* const third_bits = w + 64 * kQuadParts + 64 * (kPart / 2);
+                if constexpr (kPart % 2 == 0) prefetch(third_bits + kPrefetchBytes);
+                const I32 high = load_i32(third_bits);
+                sums.add(ThreeBitCodes<kPart % 2, 0>(lanes, high), digits);
+                sums.add(ThreeBitCodes<kPart % 2, 1>(lanes, high), digits + 8);
+                sums.end_span();
+                const F32 scale = mul(sub(unsigned_field<8 * kPart, 8>(parts), broadcast(32.0F)), unit);
+                total = fma(fma(broadcast(-4.0F), of_inputs, value_of_digits(sums.of_group)), scale, total);
+              } else {
+                sums.add(TwoBitCodes<0>{lanes}.bytes(), digits);
+                sums.add(TwoBitCodes<1>{lanes}.bytes(), digits + 8);
+                sums.end_span();
+                const F32 scale = mul(unsigned_field<8 * kPart, 4>(parts), unit);
+                const F32 least = mul(unsigned_field<8 * kPart + 4, 4>(parts), least_unit);
+                total = fma(scale, value_of_digits(sums.of_group), total);
+                total = fma(least, of_inputs, total);
+              }
+            };
+            add_part.template operator()<0>();
+            add_part.template operator()<1>();
+            add_part.template operator()<2>();
+            add_part.template operator()<3>();
           }
         }
         return total;

@@ -20,8 +20,7 @@ struct CurveCodes : CodeBytes {
 
   template <int kColumn>
   [[nodiscard]] F32 column() const {
-    constexpr int kPlace = kNibblePlace<kColumn>;
-    return unsigned_field<kPlace / 8 * 8, 8>(kPlace % 8 == 0 ? of_low_nibbles : of_high_nibbles);
+    return byte_of_column<kColumn>(*this);
   }
 };
 
@@ -32,24 +31,26 @@ struct TwoBitCodes {
 
   template <int kColumn>
   [[nodiscard]] F32 column() const {
-    return unsigned_field<8 * (kColumn % 4) + 2 * (2 * kHalf + kColumn / 4), 2>(lanes);
+    constexpr int kPlace = kNibblePlace<kColumn>;
+    return unsigned_field<kPlace / 8 * 8 + 4 * kHalf + (kPlace % 8 == 0 ? 0 : 2), 2>(lanes);
+  }
+  [[nodiscard]] CodeBytes bytes() const {
+    return {shifted_bits<4 * kHalf, 0x03030303U>(lanes), shifted_bits<4 * kHalf + 2, 0x03030303U>(lanes)};
   }
 };
 
 /// The same of codes of three bits, whose third ones are in `high`; kPart: 0 or 1, of the two parts whose third bits it has.
 template <int kPart, int kHalf>
-struct ThreeBitCodes {
-  I32 of_first_four, of_last_four;  ///< a code in each byte
-
+struct ThreeBitCodes : CodeBytes {
   ThreeBitCodes(const I32& lanes, const I32& high)
-      : of_first_four(add_i32(shifted_bits<4 * kHalf, 0x03030303U>(lanes),
-                              shifted_bits<4 * kPart + 2 * kHalf - 2, 0x04040404U>(high))),
-        of_last_four(add_i32(shifted_bits<4 * kHalf + 2, 0x03030303U>(lanes),
-                             shifted_bits<4 * kPart + 2 * kHalf - 1, 0x04040404U>(high))) {}
+      : CodeBytes{add_i32(shifted_bits<4 * kHalf, 0x03030303U>(lanes),
+                          shifted_bits<4 * kPart + 2 * kHalf - 2, 0x04040404U>(high)),
+                  add_i32(shifted_bits<4 * kHalf + 2, 0x03030303U>(lanes),
+                          shifted_bits<4 * kPart + 2 * kHalf - 1, 0x04040404U>(high))} {}
 
   template <int kColumn>
   [[nodiscard]] F32 column() const {
-    return unsigned_field<8 * (kColumn % 4), 8>(kColumn < 4 ? of_first_four : of_last_four);
+    return byte_of_column<kColumn>(*this);
   }
 };
 
@@ -170,11 +171,12 @@ struct QuadBlock {
 using Q2KBlock = QuadBlock<false>;
 using Q3KBlock = QuadBlock<true>;
 
-/// The kernel of one row, and how more rows are unpacked, so that each block costs the compiler little.
+/// The kernel of one row, and how three rows and more are unpacked. A kernel for each number of rows, as K-quants have them, would take the
+/// compiler several times as long; two rows are multiplied one by one, which is as fast as unpacking them.
 template <typename Block>
 void use_blocks(KernelTable& table, Product product, const char* name) {
   table.products[int(product)] = {ActType::kF32, 1, Block::kColumns, 1, multiply_k_blocks_of<Block, 1>, name};
-  table.unpack[int(product)] = {.into = Product::kF32, .unpack = k_block_tile_to_f32<Block>, .from_rows = 2};
+  table.unpack[int(product)] = {.into = Product::kF32, .unpack = k_block_tile_to_f32<Block>, .from_rows = 3};
 }
 
 inline void use_gguf_blocks(KernelTable& table) {

@@ -19,6 +19,13 @@ struct CodeBytes {
   I32 of_low_nibbles, of_high_nibbles;
 };
 
+/// Those of one column.
+template <int kColumn>
+inline F32 byte_of_column(const CodeBytes& codes) {
+  constexpr int kPlace = kNibblePlace<kColumn>;
+  return unsigned_field<kPlace / 8 * 8, 8>(kPlace % 8 == 0 ? codes.of_low_nibbles : codes.of_high_nibbles);
+}
+
 /// Codes of more than four bits. The low four are the nibbles of `lanes`. The kBits above them are in the byte of `high` at the place of
 /// the nibble's byte: from bit kFirstBit on for a low nibble, and from bit kFirstBit + kBits on for a high one.
 template <int kBits, int kFirstBit>
@@ -29,8 +36,7 @@ struct EightCodes : CodeBytes {
 
   template <int kColumn>
   [[nodiscard]] F32 column() const {
-    constexpr int kPlace = kNibblePlace<kColumn>;
-    return unsigned_field<kPlace / 8 * 8, 8>(kPlace % 8 == 0 ? of_low_nibbles : of_high_nibbles);
+    return byte_of_column<kColumn>(*this);
   }
 
  private:

@@ -186,9 +186,7 @@ inline F32 e2m1_at(const I32& x) {
 /// The bytes of `table`, which has 16, at the places that the bytes of x are; these are below 16.
 inline I32 look_up(const std::uint8_t* table, const I32& x) {
   const svuint8_t numbers = svld1rq_u8(svptrue_b8(), table);
-  return of_two<I32>([&](int i) {
-    return svreinterpret_s32_u8(svtbl_u8(numbers, svreinterpret_u8_s32(x.v[i])));
-  });
+  return of_two<I32>([&](int i) { return svreinterpret_s32_u8(svtbl_u8(numbers, svreinterpret_u8_s32(x.v[i]))); });
 }
 /// 16 scales in E8M0. The least one, 2^-127, is subnormal in f32.
 inline F32 load_e8m0(const void* p) {

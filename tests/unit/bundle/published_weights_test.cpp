@@ -287,9 +287,9 @@ TEST_CASE("blocks of GGUF are given by their parts, and their values have the bi
     const char* name;
     std::vector<std::int64_t> halves;
   };
-  const Type types[] = {{kQ2K, "Q2_K", {80, 82}}, {kQ3K, "Q3_K", {108}},    {kQ4K, "Q4_K", {0, 2}},
-                        {kQ5K, "Q5_K", {0, 2}},   {kQ6K, "Q6_K", {208}},    {kIq4Xs, "IQ4_XS", {0}},
-                        {kQ41, "Q4_1", {0, 2}},   {kQ50, "Q5_0", {0}},      {kQ51, "Q5_1", {0, 2}},
+  const Type types[] = {{kQ2K, "Q2_K", {80, 82}}, {kQ3K, "Q3_K", {108}}, {kQ4K, "Q4_K", {0, 2}},
+                        {kQ5K, "Q5_K", {0, 2}},   {kQ6K, "Q6_K", {208}}, {kIq4Xs, "IQ4_XS", {0}},
+                        {kQ41, "Q4_1", {0, 2}},   {kQ50, "Q5_0", {0}},   {kQ51, "Q5_1", {0, 2}},
                         {kIq4Nl, "IQ4_NL", {0}}};
   static_assert(std::size(types) == kBlockEncodings.size());
   // One file has all of them.

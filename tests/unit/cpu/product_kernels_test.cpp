@@ -607,16 +607,12 @@ TEST_CASE(
 }
 
 TEST_CASE("products of blocks of GGUF are those of their values, which are unpacked with the same bits") {
-  const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kQ4K, Product::kQ4K},
-                                                        {WeightEncoding::kQ5K, Product::kQ5K},
-                                                        {WeightEncoding::kQ6K, Product::kQ6K},
-                                                        {WeightEncoding::kQ2K, Product::kQ2K},
-                                                        {WeightEncoding::kQ3K, Product::kQ3K},
-                                                        {WeightEncoding::kIq4Xs, Product::kIq4Xs},
-                                                        {WeightEncoding::kQ41, Product::kQ41},
-                                                        {WeightEncoding::kQ50, Product::kQ50},
-                                                        {WeightEncoding::kQ51, Product::kQ51},
-                                                        {WeightEncoding::kIq4Nl, Product::kIq4Nl}};
+  const std::pair<WeightEncoding, Product> formats[] = {
+      {WeightEncoding::kQ4K, Product::kQ4K}, {WeightEncoding::kQ5K, Product::kQ5K},
+      {WeightEncoding::kQ6K, Product::kQ6K}, {WeightEncoding::kQ2K, Product::kQ2K},
+      {WeightEncoding::kQ3K, Product::kQ3K}, {WeightEncoding::kIq4Xs, Product::kIq4Xs},
+      {WeightEncoding::kQ41, Product::kQ41}, {WeightEncoding::kQ50, Product::kQ50},
+      {WeightEncoding::kQ51, Product::kQ51}, {WeightEncoding::kIq4Nl, Product::kIq4Nl}};
   for (const auto& [encoding, index] : formats) {
     const std::int64_t block_cols = block_form(encoding).n_cols;
     for (const std::int64_t n_cols : {block_cols, 3 * block_cols}) {
@@ -624,7 +620,9 @@ TEST_CASE("products of blocks of GGUF are those of their values, which are unpac
       for (const Isa isa : usable_isas()) {
         CAPTURE(to_string(encoding), std::string(to_string(isa)), n_cols);
         const KernelTable& table = kernel_table(isa);
-        check_group_product(table, table.products[int(index)], weight, weight.tile(), weight.bytes);
+        const ProductKernel& product = table.products[int(index)];
+        check_group_product(table, product, weight, weight.tile(), weight.bytes);
+        if (product.many != nullptr) check_group_product(table, *product.many, weight, weight.tile(), weight.bytes);
         REQUIRE(table.unpack[int(index)].into == Product::kF32);
         std::vector<std::byte> storage(static_cast<std::size_t>(n_cols * 64) + 64);
         auto* const out =
