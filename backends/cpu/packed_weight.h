@@ -11,6 +11,10 @@
 //         FP16 numbers d and the 16 dmin by which the scales and the minima of a row are multiplied
 //   q5_k  as q4_k; after the nibbles of a group comes the fifth bit of its 32 columns x 16 rows
 //   q6_k  [k / 256][8 groups, each: nibbles, two bits of 2 x 16 columns x 16 rows, 2 x 16 scales in int8], then 16 FP16 numbers d
+//   iq4_xs  [k / 256][8 groups, each: nibbles, 16 scales in int8], then 16 FP16 numbers d
+//   q2_k, q3_k  [k / 256][4 quads of 4 parts of 16 columns, each: two bits, in q3_k then third bits, a byte of each part and row with
+//         its scale and in q2_k its minimum], then 16 FP16 numbers d and in q2_k 16 dmin
+//   q4_1, q5_0, q5_1, iq4_nl  [k / 32][nibbles, in q5_0 and q5_1 fifth bits, 16 FP16 scales, in q4_1 and q5_1 16 FP16 minima]
 //   fp8-g128 [k / 128][32][16][4], after each group of 128 columns its 16 f32 scales
 //
 // Columns are padded with zeros to whole vecs or groups, rows to whole tiles. Gate and up of a gated layer alternate tile
