@@ -29,8 +29,14 @@ struct FitOptions {
   double reserve_percent = 10;
 };
 
-/// The configuration of a built-in shape, a config.json, or a model folder or bundle.
-Result<ModelConfig> config_of(const FitOptions& options, CommandContext& context) {
+/// What is fitted, and its weights where a published variant is asked for, whose file says in which types they are.
+struct FittedModel {
+  ModelConfig config;
+  TensorStore weights = {};
+};
+
+/// A built-in shape, a config.json, or a model folder or bundle.
+Result<FittedModel> model_of(const FitOptions& options, CommandContext& context) {
   const std::filesystem::path path = options.model;
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) {
@@ -39,17 +45,23 @@ Result<ModelConfig> config_of(const FitOptions& options, CommandContext& context
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("{}: no such file or folder, and {}", options.model, shape.error().message)};
     }
-    return parse_model_config(shape->config_json, shape->name);
+    SS_TRY(ModelConfig config, parse_model_config(shape->config_json, shape->name));
+    return FittedModel{std::move(config)};
   }
   std::filesystem::path config = path;
   if (std::filesystem::is_directory(path, ignored)) config = path / "config.json";
   if (path.extension() != ".json" && !path_exists(path / "config.json")) {
     SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
-    return bundle.config();
+    return FittedModel{bundle.config(), bundle.tensors()};
   }
   constexpr std::int64_t kMostBytes = std::int64_t{1} << 20;
   SS_TRY(const std::string text, read_file(config, kMostBytes));
-  return parse_model_config(text, config.string());
+  FittedModel model;
+  SS_TRY(model.config, parse_model_config(text, config.string()));
+  if (std::ranges::any_of(options.variants, is_published_variant) && path_exists(path / kSingleWeightFile)) {
+    SS_TRY(model.weights, TensorStore::open(path));
+  }
+  return model;
 }
 
 Result<std::vector<Hardware>> devices_of(const FitOptions& options) {
@@ -87,7 +99,9 @@ Result<ExitStatus> run_fit(const FitOptions& options, CommandContext& context) {
   SS_TRY(Output output, Output::open(options.out));
   FitRequest request;
   request.model = options.model;
-  SS_TRY(request.config, config_of(options, context));
+  SS_TRY(const FittedModel model, model_of(options, context));
+  request.config = model.config;
+  request.weights = &model.weights;
   SS_TRY(request.devices, devices_of(options));
   request.variants = options.variants;
   constexpr std::int64_t kUsualContext = 8192;

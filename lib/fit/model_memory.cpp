@@ -22,13 +22,18 @@ Result<DType> stored_type(const ModelConfig& config) {
                                                     in_quotes(config.torch_dtype))};
 }
 
-Result<double> bytes_of(const TensorSpec& tensor, TensorRole role, const Variant& variant, DType stored) {
-  SS_TRY(const WeightEncoding encoding, encoding_of(variant, role, stored));
-  const std::size_t rank = tensor.shape.rank();
+/// The encoding of the tensor in a role. weights: has the codes of the variant; null: nothing is known of them.
+Result<WeightEncoding> encoding_in(const TensorSpec& tensor, TensorRole role, const Variant& variant, DType stored,
+                                   const TensorStore* weights) {
+  const StoredTensor* const found = weights == nullptr ? nullptr : weights->find(tensor.name);
+  return found == nullptr ? encoding_of(variant, role, stored) : encoding_of(variant, role, *found);
+}
+
+double bytes_in(WeightEncoding encoding, const TensorSpec& tensor) {
   if (tensor.is_transposed) {
     return encoded_bytes(encoding, tensor.shape.extent(0) * tensor.shape.extent(2), tensor.shape.extent(1));
   }
-  return encoded_bytes(encoding, n_rows_of(tensor.shape), tensor.shape.extent(rank - 1));
+  return encoded_bytes(encoding, n_rows_of(tensor.shape), tensor.shape.extent(tensor.shape.rank() - 1));
 }
 
 /// Published checkpoints in safetensors leave the head as it was, by their methods' defaults, and those of MXFP4 whatever is no expert.
@@ -64,25 +69,27 @@ double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan) {
 
 }  // namespace
 
-Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& variant, const MemoryPlan& plan) {
+Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& variant, const MemoryPlan& plan,
+                                 const TensorStore* weights) {
   SS_TRY(const DType stored, stored_type(config));
+  if (weights != nullptr && weights->published_variant() != variant.name) weights = nullptr;
   ModelMemory memory;
   const double share = config.n_experts > 0 ? real(config.n_experts_per_token) / real(config.n_experts) : 1;
   for (const TensorSpec& tensor : model_tensors(config)) {
     const TensorRole role = tensor.role != TensorRole::kMatmul
                                 ? tensor.role
                                 : role_of_matmul(variant, tensor.name == kHeadTensor, is_of_expert(tensor));
-    SS_TRY(const double bytes, bytes_of(tensor, role, variant, stored));
+    SS_TRY(const WeightEncoding encoding, encoding_in(tensor, role, variant, stored, weights));
+    const double bytes = bytes_in(encoding, tensor);
     const std::int64_t n_values = tensor.shape.n_elements().value();  // the configuration was checked
     memory.n_parameters += n_values;
     memory.weights_bytes += bytes;
     if (tensor.role == TensorRole::kEmbedding) {
       if (!config.tied_embeddings) continue;
       // A tied head is the same matrix; the variant may keep a copy in the encoding of matmul weights.
-      SS_TRY(const double head_bytes, bytes_of(tensor, role_of_head(variant), variant, stored));
-      SS_TRY(const WeightEncoding embedded, encoding_of(variant, TensorRole::kEmbedding, stored));
-      SS_TRY(const WeightEncoding multiplied, encoding_of(variant, role_of_head(variant), stored));
-      if (embedded != multiplied) memory.weights_bytes += head_bytes;
+      SS_TRY(const WeightEncoding multiplied, encoding_in(tensor, role_of_head(variant), variant, stored, weights));
+      const double head_bytes = bytes_in(multiplied, tensor);
+      if (encoding != multiplied) memory.weights_bytes += head_bytes;
       memory.read_bytes += head_bytes;
       memory.n_active_parameters += real(n_values);
       continue;

@@ -4,8 +4,10 @@
 
 #include "bundle/model_tensors.h"
 #include "bundle/named_shape.h"
+#include "bundle/safetensors_writer.h"
 #include "support/catch.h"
 #include "support/result.h"
+#include "support/scratch_folder.h"
 
 using namespace secondsource;
 
@@ -125,4 +127,48 @@ TEST_CASE("weights that are stored in no floating-point type are refused") {
   ModelConfig config = config_of("Llama-3.2-1B");
   config.torch_dtype = "int8";
   CHECK_ERROR(model_memory(config, *variant_from_name("int8"), {}), ErrorCode::kUnsupported, "torch_dtype");
+}
+
+TEST_CASE("matrices of a file whose blocks are of several types count as they are stored") {
+  const auto config = parse_model_config(R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 256,
+      "intermediate_size": 512, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2,
+      "vocab_size": 64, "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "torch_dtype": "float32"})",
+                                         "test");
+  REQUIRE_OK(config);
+  const test::ScratchFolder scratch;
+  std::vector<TensorToWrite> written;
+  std::size_t n_bytes = 0;
+  for (const TensorSpec& spec : model_tensors(*config)) {
+    const bool is_q6_k = spec.name.find("down_proj") != std::string::npos || spec.name == kHeadTensor;
+    if (spec.shape.rank() == 1) {
+      written.push_back({spec.name, DType::kF32, spec.shape});
+    } else {
+      const std::int64_t row_bytes = spec.shape.extent(1) / 256 * (is_q6_k ? 210 : 144);
+      written.push_back({spec.name + (is_q6_k ? ".q6_k" : ".q4_k"), DType::kU8, {spec.shape.extent(0), row_bytes}});
+    }
+    n_bytes += static_cast<std::size_t>(*written.back().shape.n_elements()) * size_of(written.back().dtype);
+  }
+  auto writer =
+      SafetensorsWriter::create(scratch.path() / "model.safetensors", written, {{"published_variant", "gguf-q4_k"}});
+  REQUIRE_OK(writer);
+  REQUIRE_OK(writer->write(std::vector<std::byte>(n_bytes)));
+  REQUIRE_OK(writer->finish());
+  const auto store = TensorStore::open(scratch.path());
+  REQUIRE_OK(store);
+  const auto counted = [&](const char* variant, const TensorStore* weights) {
+    const auto memory = model_memory(*config, *variant_from_name(variant), {}, weights);
+    REQUIRE_OK(memory);
+    return *memory;
+  };
+  // By hand: rows of 256 inputs but down_proj's, of 512; queries and output 256, keys and values 128, gate and up 512 rows each.
+  const double norms = 4.0 * 3 * 256;
+  const double of_q4_k = 144.0 * (64 + 256 + 128 + 128 + 256 + 512 + 512);
+  const double of_q6_k = 210.0 * (2 * 256 + 64);
+  const ModelMemory stored = counted("gguf-q4_k", &*store);
+  CHECK(stored.weights_bytes == of_q4_k + of_q6_k + norms);
+  CHECK(stored.read_bytes == stored.weights_bytes - 144.0 * 64);
+  // Without the file all are of the type that the variant is named for; an embedding is not known to be in blocks.
+  CHECK(counted("gguf-q4_k", nullptr).read_bytes == of_q4_k - 144.0 * 64 + 144.0 * (2 * 256 + 64) + norms);
+  // Other variants are made from the values.
+  CHECK(counted("bf16", &*store).weights_bytes == counted("bf16", nullptr).weights_bytes);
 }
