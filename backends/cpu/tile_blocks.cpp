@@ -62,7 +62,7 @@ std::int64_t upper_bytes(UpperBits upper) {
   return upper == UpperBits::kNone ? 0 : upper == UpperBits::kFifth ? kLaneBytes : 2 * kLaneBytes;
 }
 
-/// Bytes of 32 columns without what the block has once.
+/// Bytes of 32 columns with the whole numbers of their parts, but without the FP16 numbers of the block.
 std::int64_t group_bytes(const BlockForm& form, const BlockLayout& layout) {
   const std::int64_t parts = form.n_parts() == 0 ? 0 : kGroupColumns / form.part_cols;
   return kNibbleBytes + upper_bytes(layout.upper) + parts * form.n_units() * kTileRows;
@@ -76,7 +76,7 @@ constexpr CodeBits kFifthAndSixth = {4, 2};
 /// The lanes of one vector, of 16 rows.
 using Lanes = std::array<std::uint32_t, kRows>;
 
-/// Inverts all bits of `mask`, which adds the number whose bit it is to signed codes, and stores the lanes.
+/// Stores the lanes with the bits of `mask` inverted. Inverting the sign bit of a code adds its magnitude: 16 to codes of five bits.
 void store_lanes(Lanes lanes, std::uint32_t mask, std::byte* to) {
   for (std::uint32_t& lane : lanes) lane ^= mask;
   std::memcpy(to, lanes.data(), sizeof lanes);
@@ -131,7 +131,7 @@ void store_quad(const std::uint32_t* words, std::byte* to, std::byte* third_bits
   }
 }
 
-/// Packs the groups of one block, with its scales and minima; `floats`: those of the block in the first row.
+/// Packs one block after the other: its codes, then its scales and minima.
 class BlockPacker {
  public:
   BlockPacker(WeightEncoding encoding, const BlockRows& rows)
@@ -205,7 +205,7 @@ class BlockPacker {
   BlockForm form_;
   BlockLayout layout_;
   std::int64_t bytes_;
-  const float* floats_ = nullptr;
+  const float* floats_ = nullptr;  ///< of the block in the first row
   WordBlock words_{};
 };
 
@@ -228,14 +228,14 @@ struct StoredCode {
   int minimum = 1;
 };
 
-/// Of column `k` (below 32) of a group; part: of the group.
+/// The code of column `k`, below 32, of a group, and the whole numbers of its part.
 StoredCode code_in_group(const BlockForm& form, const BlockLayout& layout, const std::byte* group, std::int64_t k,
                          int lane) {
   const NibblePlace place = nibble_place(k, lane);
   StoredCode stored{.code = bits_of(group[place.byte], place.shift, 4)};
   const std::byte* next = group + kNibbleBytes;
   if (layout.upper != UpperBits::kNone) {
-    // kernel_table.h says where: of the fifth bits two are in a byte for each vector of eight columns, of both four.
+    // A byte of the lane has two bits for each vector of eight columns where codes have five bits, and four where they have six.
     const int n_bits = layout.upper == UpperBits::kFifth ? 1 : 2;
     const std::int64_t vectors_of_lane = layout.upper == UpperBits::kFifth ? 4 : 2;
     const std::int64_t vector = k / 8;
@@ -251,7 +251,7 @@ StoredCode code_in_group(const BlockForm& form, const BlockLayout& layout, const
   return stored;
 }
 
-/// Of column `k` (below 64) of a quad.
+/// The same of column `k`, below 64, of a quad.
 StoredCode code_in_quad(const BlockForm& form, const std::byte* quad, std::int64_t k, int lane) {
   const std::int64_t part = k / kPartColumns;
   const std::int64_t half = k % kPartColumns / 8;

@@ -1,5 +1,5 @@
 #pragma once
-// The steps from which tiles are packed: words of 16 rows are brought side by side, and their codes to the places that kernel_table.h says.
+// The steps in which tiles are packed: words of 16 rows are brought side by side, and their codes to the places that kernel_table.h says.
 
 #include <array>
 #include <cstddef>
@@ -28,6 +28,7 @@ void transpose_block(const std::byte* rows, std::size_t stride, std::uint32_t* o
 
 /// Stores the low four bits of a group of 32 columns in the order of nibble_place(). words: its transposed words, eight per row.
 void store_nibbles(const std::uint32_t* words, std::byte* to);
+
 /// Bits of a code: `n` of them, from bit `first` on.
 struct CodeBits {
   unsigned first = 0;

@@ -114,6 +114,27 @@ struct DigitSums {
   }
 };
 
+/// Adds the products of a group of 32 columns, whose unsigned codes are the nibbles at `w`, or have fifth bits behind these, too.
+template <bool kHasFifthBits>
+[[gnu::always_inline]] inline void add_group(DigitSums& sums, const std::byte* w, const DigitGroup& x) {
+  const auto add_vector = [&]<int kVector>() __attribute__((always_inline)) {
+    prefetch(w + kPrefetchBytes + kVector * 64);
+    const I32 lanes = load_i32(w + kVector * 64);
+    if constexpr (kHasFifthBits) {
+      const EightCodes<1, 2 * kVector> codes(lanes, load_i32(w + kNibbleBytes));
+      sums.add(codes, x.digits[0] + kVector * 8);
+    } else {
+      sums.add(unsigned_nibbles(lanes), x.digits[0] + kVector * 8);
+    }
+  };
+  add_vector.template operator()<0>();
+  add_vector.template operator()<1>();
+  if constexpr (kHasFifthBits) sums.end_span();
+  add_vector.template operator()<2>();
+  add_vector.template operator()<3>();
+  sums.end_span();
+}
+
 /// Calls body(tile, activations) for each tile, which returns its 16 sums.
 template <typename Body>
 [[gnu::always_inline]] inline void for_each_tile(const TileArgs& args, const Body& body) {
@@ -189,22 +210,7 @@ void multiply_minima_blocks_by_digits(const TileArgs& args) {
           const F32 least_unit = mul(load_f16(w + kBlockGroups * kGroupBytes + 32), broadcast(-1.0F));
           for (int group = 0; group < kBlockGroups; ++group, w += kGroupBytes, ++x) {
             DigitSums sums;
-            const auto add_vector = [&]<int kVector>() __attribute__((always_inline)) {
-              prefetch(w + kPrefetchBytes + kVector * 64);
-              const I32 lanes = load_i32(w + kVector * 64);
-              if constexpr (kHasHighBits) {
-                const EightCodes<1, 2 * kVector> codes(lanes, load_i32(w + kNibbleBytes));
-                sums.add(codes, x->digits[0] + kVector * 8);
-              } else {
-                sums.add(unsigned_nibbles(lanes), x->digits[0] + kVector * 8);
-              }
-            };
-            add_vector.template operator()<0>();
-            add_vector.template operator()<1>();
-            if constexpr (kHasHighBits) sums.end_span();
-            add_vector.template operator()<2>();
-            add_vector.template operator()<3>();
-            sums.end_span();
+            add_group<kHasHighBits>(sums, w, *x);
             prefetch(w + kPrefetchBytes + kNibbleBytes);
             const std::byte* const scales = w + kGroupBytes - 2 * 16;
             total = fma(mul(load_i8(scales), scale_unit), value_of_digits(sums.of_group), total);
@@ -252,22 +258,7 @@ void multiply_group_blocks_by_digits(const TileArgs& args) {
         F32 total = zero();
         for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Block::kBytes, ++x) {
           DigitSums sums;
-          const auto add_vector = [&]<int kVector>() __attribute__((always_inline)) {
-            prefetch(w + kPrefetchBytes + kVector * 64);
-            const I32 lanes = load_i32(w + kVector * 64);
-            if constexpr (kHasFifthBits) {
-              const EightCodes<1, 2 * kVector> codes(lanes, load_i32(w + kNibbleBytes));
-              sums.add(codes, x->digits[0] + kVector * 8);
-            } else {
-              sums.add(unsigned_nibbles(lanes), x->digits[0] + kVector * 8);
-            }
-          };
-          add_vector.template operator()<0>();
-          add_vector.template operator()<1>();
-          if constexpr (kHasFifthBits) sums.end_span();
-          add_vector.template operator()<2>();
-          add_vector.template operator()<3>();
-          sums.end_span();
+          add_group<kHasFifthBits>(sums, w, *x);
           prefetch(w + kPrefetchBytes + kNibbleBytes);
           const F32 scale = load_f16(w + Block::kScalesAt);
           const F32 of_inputs = broadcast(x->sums[0] + x->sums[1]);
