@@ -324,8 +324,11 @@ TEST_CASE("blocks of GGUF are given by their parts, and their values have the bi
       const float* const wholes = block + form.n_units();
       const std::size_t part = form.n_parts() == 0 ? 0 : i % block_cols / static_cast<std::size_t>(form.part_cols);
       const float scale = form.n_parts() == 0 ? 1.0F : wholes[part];
-      const float minimum = form.n_parts() == 0 ? 1.0F : wholes[static_cast<std::size_t>(form.n_parts()) + part];
-      CHECK((form.has_minima ? block[0] * scale * code - block[1] * minimum : block[0] * scale * code) == expected[i]);
+      float value = block[0] * scale * code;
+      if (form.has_minima) {
+        value -= block[1] * (form.n_parts() == 0 ? 1.0F : wholes[static_cast<std::size_t>(form.n_parts()) + part]);
+      }
+      CHECK(value == expected[i]);
     }
   }
   const std::string& q4_k = bytes[2];
