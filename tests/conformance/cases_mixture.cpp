@@ -129,6 +129,12 @@ Case wide_mixture(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
   const bool small = shape.n_experts >= 64;  // otherwise making the weights takes most of the time
   shape.dim = small ? b.dice.one_of<std::int32_t>({8, 33}) : b.dice.one_of<std::int32_t>({33, 64, 168});
   shape.ffn_dim = small ? b.dice.one_of<std::int32_t>({5, 32}) : b.dice.one_of<std::int32_t>({24, 72, 136});
+  if (encoding == WeightEncoding::kFp8Group128) {  // rows have several groups
+    shape = {.dim = b.dice.one_of<std::int32_t>({168, 256, 392}),
+             .ffn_dim = b.dice.one_of<std::int32_t>({136, 264}),
+             .n_experts = std::min(shape.n_experts, 17),
+             .n_top = std::min(shape.n_top, 8)};
+  }
   if (const auto block_cols = static_cast<std::int32_t>(block_form(encoding).n_cols); block_cols > 0) {
     // Rows have whole blocks.
     shape = {.dim = block_cols == 32 ? 96 : 256,
