@@ -27,8 +27,6 @@ int largest_code(WeightEncoding encoding) {
     case WeightEncoding::kQ2K:
     case WeightEncoding::kQ3K:
       return 3;
-    case WeightEncoding::kQ50:
-      return 15;
     case WeightEncoding::kQ5K:
     case WeightEncoding::kQ51:
     case WeightEncoding::kQ6K:

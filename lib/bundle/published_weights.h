@@ -8,7 +8,7 @@
 //                 of E2M1 U8 [rows, groups] of 32 columns in E8M0
 //   NAME.zeros    I8 [rows, groups] in [-8, 7], of INT4 with zero points alone
 //
-// or one, with the blocks of a GGUF file as they are there, whose encoding (kBlockEncodings) is in the name:
+// or one tensor, which has the blocks of a GGUF file unchanged and whose name ends with their encoding (kBlockEncodings):
 //
 //   NAME.q4_k     U8 [rows, 144 cols / 256], and likewise NAME.q2_k, NAME.q5_0 and so on
 //

@@ -1,6 +1,6 @@
 #pragma once
-// Bytes that a model needs in a variant, from its configuration, and of a published variant from what its file says, as this project's
-// engine allocates them.
+// Bytes that a model needs in a variant, as this project's engine allocates them. They follow from the configuration and, for a published
+// variant, from the types of blocks in the model's file.
 
 #include <cstdint>
 

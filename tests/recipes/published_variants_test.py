@@ -226,7 +226,7 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
     backends = ["reference", "cpu"]
     if "fp8" not in variant and "mxfp4" not in variant:  # oneDNN 2 has no FP8 products, and no mixtures of experts, as gpt-oss is one
         backends.append("onednn")
-    # The GPU backends decline MXFP4 and the blocks of GGUF but Q4_0 and Q8_0.
+    # The GPU backends decline MXFP4, and of GGUF all types of blocks except Q4_0 and Q8_0.
     with_shim = HAS_SHIM and not options and "mxfp4" not in variant and not re.search(r"gguf-(?!q[48]_0)", variant)
     if with_shim:
         backends.append("gpu-shim")

@@ -9,8 +9,8 @@
 namespace secondsource::cpu {
 namespace {
 
-/// Leaves fewer rows than `many_from_rows` of a product to `one_row`, each by itself, and more rows to the kernel that the table has; or all
-/// rows that are not unpacked, where that kernel multiplies no more than one at once either.
+/// Makes `one_row` the kernel of a product for fewer rows than `many_from_rows`, which it multiplies one by one. More rows keep the kernel that
+/// the table has. Where that kernel multiplies a single row, too, `one_row` replaces it for all rows that are not unpacked.
 template <Product kProduct>
 void use_digits(KernelTable& table, void (*one_row)(const TileArgs&), const char* name, int many_from_rows = 2) {
   static const ProductKernel more_rows = table.products[int(kProduct)];
@@ -35,16 +35,13 @@ KernelTable table_of_avx2() {
   use_digits<Product::kQ4K>(table, avx2::multiply_minima_blocks_by_digits<false>, "matmul_q4k_digits_f32acc", 3);
   use_digits<Product::kQ5K>(table, avx2::multiply_minima_blocks_by_digits<true>, "matmul_q5k_digits_f32acc");
   use_digits<Product::kQ6K>(table, avx2::multiply_q6k_by_digits, "matmul_q6k_digits_f32acc");
-  use_digits<Product::kQ41>(table, avx2::multiply_group_blocks_by_digits<avx2::Q41Block, false, true, 0>,
-                            "matmul_q4_1_digits_f32acc");
-  use_digits<Product::kQ50>(table, avx2::multiply_group_blocks_by_digits<avx2::Q50Block, true, false, 16>,
-                            "matmul_q5_0_digits_f32acc");
-  use_digits<Product::kQ51>(table, avx2::multiply_group_blocks_by_digits<avx2::Q51Block, true, true, 0>,
-                            "matmul_q5_1_digits_f32acc");
+  use_digits<Product::kQ41>(table, avx2::multiply_group_blocks_by_digits<avx2::Q41Block>, "matmul_q4_1_digits_f32acc");
+  use_digits<Product::kQ50>(table, avx2::multiply_group_blocks_by_digits<avx2::Q50Block>, "matmul_q5_0_digits_f32acc");
+  use_digits<Product::kQ51>(table, avx2::multiply_group_blocks_by_digits<avx2::Q51Block>, "matmul_q5_1_digits_f32acc");
   use_digits<Product::kQ2K>(table, avx2::multiply_quads_by_digits<false>, "matmul_q2k_digits_f32acc");
   use_digits<Product::kQ3K>(table, avx2::multiply_quads_by_digits<true>, "matmul_q3k_digits_f32acc");
-  // The other blocks of GGUF are unpacked from five rows on: with two rows digits had 1.6 to 2.1 times the multiply-adds of unpacked tiles
-  // on a Zen 3, with four 0.9 to 1.2 times (medians of three turns).
+  // The other blocks of GGUF are unpacked from five rows on. On a Zen 3 digits had 1.6 to 2.4 times the multiply-adds of unpacked tiles with
+  // two rows, and 0.8 to 1.2 times with four (medians of three turns; q5_1 was not measured).
   constexpr Product kByDigits[] = {Product::kQ2K, Product::kQ3K, Product::kQ41, Product::kQ50, Product::kQ51};
   for (const Product product : kByDigits) table.unpack[int(product)].from_rows = 5;
   // Weights with scales for groups take so many instructions to decode that unpacking them first pays from three row blocks on. On a

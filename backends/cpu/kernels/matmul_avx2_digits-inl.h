@@ -9,10 +9,10 @@
 //
 // The products are added in 16 bits over a span of columns. A 16-bit lane gets half of them, and a span is so short that its sum cannot
 // overflow: 32 columns of int4, q4_1 and q4_k (15 * 127 * 16 at most), 16 of mxfp4 (24 * 127 * 8) and of codes of five bits
-// (31 * 127 * 8), and 8 of q6_k (63 * 127 * 4). Codes of two and three bits have a scale for 16 columns anyway, and those of iq4_nl and
-// iq4_xs are too large: they are multiplied in f32. Spans are added in 32 bits, and groups in f32.
+// (31 * 127 * 8), and 8 of q6_k (63 * 127 * 4). Spans of q2_k and q3_k end after the 16 columns that share a scale. Spans are added in 32
+// bits, and groups in f32. The codes of iq4_nl and iq4_xs have eight bits, with which two products overflow; they are multiplied in f32.
 //
-// More rows are multiplied in f32: a code is then decoded once for all rows, while digits take three products for each of them.
+// From some number of rows on f32 is faster: a code is then decoded once for all rows, while digits take three products for each of them.
 //
 // a: a DigitGroup for each 32 columns. Tiles, c: as in matmul_groups-inl.h, matmul_k_blocks-inl.h and matmul_gguf_blocks-inl.h.
 
@@ -250,23 +250,23 @@ inline void multiply_q6k_by_digits(const TileArgs& args) {
       });
 }
 
-/// q4_1, or with kHasFifthBits q5_0 and q5_1. Block: GroupBlock of matmul_gguf_blocks-inl.h; without a minimum, codes are stored plus kZero.
-template <typename Block, bool kHasFifthBits, bool kHasMinimum, int kZero>
+/// q4_1, q5_0 and q5_1. Block: a GroupBlock of matmul_gguf_blocks-inl.h.
+template <typename Block>
 void multiply_group_blocks_by_digits(const TileArgs& args) {
   for_each_tile(
       args, [&args](const std::byte* w, const DigitGroup* x) __attribute__((always_inline)) {
         F32 total = zero();
         for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Block::kBytes, ++x) {
           DigitSums sums;
-          add_group<kHasFifthBits>(sums, w, *x);
+          add_group<Block::kHasFifthBits>(sums, w, *x);
           prefetch(w + kPrefetchBytes + kNibbleBytes);
           const F32 scale = load_f16(w + Block::kScalesAt);
           const F32 of_inputs = broadcast(x->sums[0] + x->sums[1]);
-          if constexpr (kHasMinimum) {
+          if constexpr (Block::kHasMinimum) {
             total = fma(scale, value_of_digits(sums.of_group), total);
             total = sub(total, mul(load_f16(w + Block::kScalesAt + 32), of_inputs));
           } else {
-            const F32 zero_point = broadcast(static_cast<float>(-kZero));
+            const F32 zero_point = broadcast(static_cast<float>(-Block::kZero));
             total = fma(fma(zero_point, of_inputs, value_of_digits(sums.of_group)), scale, total);
           }
         }

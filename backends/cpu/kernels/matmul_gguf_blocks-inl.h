@@ -5,8 +5,8 @@
 //   w[n, k] = d * q[n, k] - least                               q4_1, q5_0, q5_1, iq4_nl; without a minimum in q5_0 and iq4_nl
 //   w[n, k] = (d * s[part]) * q[n, k] - (dmin * m[part])        q2_k, q3_k, iq4_xs; without minima in q3_k and iq4_xs
 //
-// A block here is what matmul_k_blocks-inl.h says of its own: kColumns columns in kBytes bytes, laid out as kernel_table.h says, and
-// for_each_eight(). Products of scales and codes are exact in f32, so that the values have the bits of ggml's dequantization.
+// Each type of blocks is a struct like those of matmul_k_blocks-inl.h: it has kColumns columns in kBytes bytes, laid out as kernel_table.h
+// says, and for_each_eight(). Products of scales and codes are exact in f32, so that the values have the bits of ggml's dequantization.
 
 #include "cpu/kernels/matmul_k_blocks-inl.h"
 
@@ -84,8 +84,11 @@ template <bool kHasFifthBits, bool kIsOnCurve, typename Use>
 }
 
 /// A block of 32 columns, which has a scale, and with kHasMinimum a minimum; without one, codes are stored plus kZero.
-template <bool kHasFifthBits, bool kIsOnCurve, bool kHasMinimum, int kZero>
+template <bool kWithFifthBits, bool kIsOnCurve, bool kWithMinimum, int kStoredPlus>
 struct GroupBlock {
+  static constexpr bool kHasFifthBits = kWithFifthBits;
+  static constexpr bool kHasMinimum = kWithMinimum;
+  static constexpr int kZero = kStoredPlus;
   static constexpr int kColumns = kGroupColumns;
   static constexpr int kScalesAt = 16 * kGroupColumns * (kHasFifthBits ? 5 : 4) / 8;
   static constexpr int kBytes = kScalesAt + (kHasMinimum ? 2 : 1) * 16 * 2;
@@ -171,8 +174,8 @@ struct QuadBlock {
 using Q2KBlock = QuadBlock<false>;
 using Q3KBlock = QuadBlock<true>;
 
-/// The kernel of one row, and how three rows and more are unpacked. A kernel for each number of rows, as K-quants have them, would take the
-/// compiler several times as long; two rows are multiplied one by one, which is as fast as unpacking them.
+/// The kernel of one row, and how three rows and more are unpacked. K-quants have a kernel for each number of rows, which the compiler makes
+/// for every instruction set; these types do without. Two rows are multiplied one by one, which is as fast as unpacking them.
 template <typename Block>
 void use_blocks(KernelTable& table, Product product, const char* name) {
   table.products[int(product)] = {ActType::kF32, 1, Block::kColumns, 1, multiply_k_blocks_of<Block, 1>, name};
