@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <set>
+#include <vector>
 
 #include "conformance/build.h"
 #include "conformance/cases.h"
@@ -220,16 +221,13 @@ Finding check_weights(const MakeBackend& make) {
   auto backend = make();
   if (!backend) return backend.error().message;
   const auto expected_backend = make_expected_backend();
-  for (const WeightEncoding encoding : {WeightEncoding::kF32,         WeightEncoding::kBf16,
-                                        WeightEncoding::kF16,         WeightEncoding::kInt8PerRow,
-                                        WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32,
-                                        WeightEncoding::kFp8PerRow,   WeightEncoding::kInt4Group32Zero,
-                                        WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32,
-                                        WeightEncoding::kQ2K,         WeightEncoding::kQ3K,
-                                        WeightEncoding::kQ4K,         WeightEncoding::kQ5K,
-                                        WeightEncoding::kQ6K,         WeightEncoding::kIq4Xs,
-                                        WeightEncoding::kQ41,         WeightEncoding::kQ50,
-                                        WeightEncoding::kQ51,         WeightEncoding::kIq4Nl}) {
+  std::vector<WeightEncoding> encodings = {WeightEncoding::kF32,         WeightEncoding::kBf16,
+                                           WeightEncoding::kF16,         WeightEncoding::kInt8PerRow,
+                                           WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32,
+                                           WeightEncoding::kFp8PerRow,   WeightEncoding::kInt4Group32Zero,
+                                           WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32};
+  encodings.insert(encodings.end(), kBlockEncodings.begin(), kBlockEncodings.end());
+  for (const WeightEncoding encoding : encodings) {
     if (!(*backend)->supports_weight(encoding, ActQuant::kNone).supported) continue;
     const std::int32_t n_cols = has_blocks(encoding) ? 256 : 129;
     for (const bool gated : {false, true}) {
