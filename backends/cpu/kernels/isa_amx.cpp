@@ -156,6 +156,29 @@ inline void use_digits(KernelTable& table) {
   table.unpack[int(Product::kInt4Quantized)] = {};
 }
 
+/// From this many rows on, blocks of GGUF are unpacked for the tile registers; not timed. Fewer are multiplied as on avx512_vnni, by digits
+/// or in f32.
+inline constexpr int kUnpackBlocksFromRows = 9;
+
+template <Product kProduct, typename Block>
+void use_block_tiles(KernelTable& table) {
+  table.products[int(kProduct)] = kernels_avx512_vnni().products[int(kProduct)];
+  table.unpack[int(kProduct)] = {Product::kBf16, block_tile_to_bf16<Block>, kUnpackBlocksFromRows};
+}
+
+inline void use_gguf_block_tiles(KernelTable& table) {
+  use_block_tiles<Product::kQ4K, Q4KBlock>(table);
+  use_block_tiles<Product::kQ5K, Q5KBlock>(table);
+  use_block_tiles<Product::kQ6K, Q6KBlock>(table);
+  use_block_tiles<Product::kQ2K, Q2KBlock>(table);
+  use_block_tiles<Product::kQ3K, Q3KBlock>(table);
+  use_block_tiles<Product::kQ41, Q41Block>(table);
+  use_block_tiles<Product::kQ50, Q50Block>(table);
+  use_block_tiles<Product::kQ51, Q51Block>(table);
+  use_block_tiles<Product::kIq4Xs, Iq4XsBlock>(table);
+  use_block_tiles<Product::kIq4Nl, Iq4NlBlock>(table);
+}
+
 inline KernelTable table_over(const KernelTable& base) {
   KernelTable table = base;
   table.isa = "amx";
@@ -177,6 +200,7 @@ inline KernelTable table_over(const KernelTable& base) {
     table.products[int(product)].isa = kernels_avx512().isa;
   }
   use_digits(table);
+  use_gguf_block_tiles(table);
   use_attention_tiles(table);
   return table;
 }

@@ -3,43 +3,33 @@
 #define SS_CPU_ISA avx2
 #define SS_CPU_SIMD_AVX2
 
+#include "cpu/kernels/digit_sums_avx2-inl.h"
 #include "cpu/kernels/kernel_table-inl.h"
-#include "cpu/kernels/matmul_avx2_digits-inl.h"
+#include "cpu/kernels/matmul_codes-inl.h"
 
 namespace secondsource::cpu {
 namespace {
 
-/// Makes `one_row` the kernel of a product for fewer rows than `many_from_rows`, which it multiplies one by one. More rows keep the kernel that
-/// the table has. Where that kernel multiplies a single row, too, `one_row` replaces it for all rows that are not unpacked.
-template <Product kProduct>
-void use_digits(KernelTable& table, void (*one_row)(const TileArgs&), const char* name, int many_from_rows = 2) {
-  static const ProductKernel more_rows = table.products[int(kProduct)];
-  table.products[int(kProduct)] = {.act = ActType::kDigitGroups,
-                                   .vec = kGroupColumns,
-                                   .k_multiple = more_rows.k_multiple,
-                                   .max_rows = 1,
-                                   .multiply = one_row,
-                                   .name = name,
-                                   .many = more_rows.max_rows > 1 ? &more_rows : nullptr,
-                                   .many_from_rows = many_from_rows};
+/// One row is multiplied by digits. Two of mxfp4 and q4_k are multiplied one by one.
+void use_digits_of_avx2(KernelTable& table) {
+  using namespace avx2;
+  use_codes<Product::kInt4, MaddubsSums, NibbleProduct<Int4Codes>, 1>(table, "matmul_int4_digits_f32acc", 2);
+  use_codes<Product::kInt4Zero, MaddubsSums, NibbleProduct<Int4ZeroCodes>, 1>(table, "matmul_int4zp_digits_f32acc", 2);
+  use_codes<Product::kMxfp4, MaddubsSums, NibbleProduct<Mxfp4Codes>, 1>(table, "matmul_mxfp4_digits_f32acc", 3);
+  use_codes<Product::kQ4K, MaddubsSums, MinimaBlockProduct<false>, 1>(table, "matmul_q4k_digits_f32acc", 3);
+  use_codes<Product::kQ5K, MaddubsSums, MinimaBlockProduct<true>, 1>(table, "matmul_q5k_digits_f32acc", 2);
+  use_codes<Product::kQ6K, MaddubsSums, Q6KProduct, 1>(table, "matmul_q6k_digits_f32acc", 2);
+  use_codes<Product::kQ41, MaddubsSums, GroupBlockProduct<Q41Block>, 1>(table, "matmul_q4_1_digits_f32acc", 2);
+  use_codes<Product::kQ50, MaddubsSums, GroupBlockProduct<Q50Block>, 1>(table, "matmul_q5_0_digits_f32acc", 2);
+  use_codes<Product::kQ51, MaddubsSums, GroupBlockProduct<Q51Block>, 1>(table, "matmul_q5_1_digits_f32acc", 2);
+  use_codes<Product::kQ2K, MaddubsSums, QuadProduct<false>, 1>(table, "matmul_q2k_digits_f32acc", 2);
+  use_codes<Product::kQ3K, MaddubsSums, QuadProduct<true>, 1>(table, "matmul_q3k_digits_f32acc", 2);
 }
 
 KernelTable table_of_avx2() {
   KernelTable table = avx2::widening_table("avx2");
   table.pack = avx2::pack_with_digit_groups;
-  use_digits<Product::kInt4>(table, avx2::multiply_nibbles_by_digits<avx2::Int4Codes>, "matmul_int4_digits_f32acc");
-  use_digits<Product::kInt4Zero>(table, avx2::multiply_nibbles_by_digits<avx2::Int4ZeroCodes>,
-                                 "matmul_int4zp_digits_f32acc");
-  use_digits<Product::kMxfp4>(table, avx2::multiply_nibbles_by_digits<avx2::Mxfp4Codes>, "matmul_mxfp4_digits_f32acc",
-                              3);
-  use_digits<Product::kQ4K>(table, avx2::multiply_minima_blocks_by_digits<false>, "matmul_q4k_digits_f32acc", 3);
-  use_digits<Product::kQ5K>(table, avx2::multiply_minima_blocks_by_digits<true>, "matmul_q5k_digits_f32acc");
-  use_digits<Product::kQ6K>(table, avx2::multiply_q6k_by_digits, "matmul_q6k_digits_f32acc");
-  use_digits<Product::kQ41>(table, avx2::multiply_group_blocks_by_digits<avx2::Q41Block>, "matmul_q4_1_digits_f32acc");
-  use_digits<Product::kQ50>(table, avx2::multiply_group_blocks_by_digits<avx2::Q50Block>, "matmul_q5_0_digits_f32acc");
-  use_digits<Product::kQ51>(table, avx2::multiply_group_blocks_by_digits<avx2::Q51Block>, "matmul_q5_1_digits_f32acc");
-  use_digits<Product::kQ2K>(table, avx2::multiply_quads_by_digits<false>, "matmul_q2k_digits_f32acc");
-  use_digits<Product::kQ3K>(table, avx2::multiply_quads_by_digits<true>, "matmul_q3k_digits_f32acc");
+  use_digits_of_avx2(table);
   // The other blocks of GGUF are unpacked from five rows on. On a Zen 3 digits had 1.6 to 2.4 times the multiply-adds of unpacked tiles with
   // two rows, and 0.8 to 1.2 times with four (medians of three turns; q5_1 was not measured).
   constexpr Product kByDigits[] = {Product::kQ2K, Product::kQ3K, Product::kQ41, Product::kQ50, Product::kQ51};

@@ -127,7 +127,8 @@ enum class ActType : std::uint8_t {
   kI8Nibbles,   ///< as kI8, but in the order of kU8Nibbles
   kDigits,  ///< not quantized: three int8 digits (activation_digits-inl.h), those of the same place of a vec side by side
   kDigitsNibbles,  ///< as kDigits, but in the order of kU8Nibbles
-  kDigitGroups,    ///< not quantized: 32 columns are a DigitGroup (matmul_avx2_digits-inl.h)
+  kDigitGroups,    ///< not quantized: 32 columns are a DigitGroup (digit_groups-inl.h)
+  kBf16Groups,     ///< 32 columns are a Bf16Group (bf16_sums-inl.h)
   kBf16Pieces      ///< two BF16 whose sum is the value (matmul_amx_pieces-inl.h), side by side as digits are
 };
 
@@ -137,7 +138,8 @@ static inline bool has_digits(ActType act) {
 
 /// Whether packed activations are to be multiplied by a scale of their row.
 static inline bool has_row_scale(ActType act) {
-  return act != ActType::kF32 && act != ActType::kBf16 && act != ActType::kBf16Pieces && act != ActType::kE4m3Groups;
+  return act != ActType::kF32 && act != ActType::kBf16 && act != ActType::kBf16Groups && act != ActType::kBf16Pieces &&
+         act != ActType::kE4m3Groups;
 }
 
 /// In which type a kernel that reads `act` gets activations quantized to E4M3: every E4M3 number is exact in both.
@@ -156,6 +158,7 @@ static inline std::int64_t act_bytes(ActType act) {
       return 4;
     case ActType::kDigits:
     case ActType::kDigitsNibbles:
+    case ActType::kBf16Groups:
       return 3;
     case ActType::kBf16:
     case ActType::kE4m3InBf16:

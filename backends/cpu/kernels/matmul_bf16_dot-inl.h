@@ -11,6 +11,7 @@
 
 #include "cpu/kernels/matmul-inl.h"
 #include "cpu/kernels/matmul_dot-inl.h"
+#include "cpu/kernels/matmul_gguf_blocks-inl.h"
 #include "cpu/kernels/matmul_groups-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
@@ -423,6 +424,24 @@ inline void int4_zero_tile_to_bf16(const std::byte* tile, std::int64_t k, std::b
 }
 inline void mxfp4_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
   nibble_groups_to_bf16<Mxfp4Pairs>(tile, k, out);
+}
+
+/// Unpacks blocks of GGUF to BF16 [k / 2][16][2]: their values in f32, rounded half to even. Block: a struct of
+/// matmul_k_blocks-inl.h or matmul_gguf_blocks-inl.h.
+template <typename Block>
+void block_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
+  const __m512i alternate = _mm512_load_si512(kAlternate);
+  for (std::int64_t at = 0; at < k;
+       at += Block::kColumns, tile += Block::kBytes, out += Block::kColumns * kTileRows * 2) {
+    Block::for_each_eight(
+        tile, [&](const auto& weights, int first) __attribute__((always_inline)) {
+          std::byte* const to = out + first * kTileRows * 2;
+          store_bf16_pairs(weights.template column<0>(), weights.template column<1>(), alternate, to);
+          store_bf16_pairs(weights.template column<2>(), weights.template column<3>(), alternate, to + 64);
+          store_bf16_pairs(weights.template column<4>(), weights.template column<5>(), alternate, to + 128);
+          store_bf16_pairs(weights.template column<6>(), weights.template column<7>(), alternate, to + 192);
+        });
+  }
 }
 
 /// Unpacks a group of int4 or mxfp4 to BF16 [k / 2][16][2], exactly and without its scales. to: 64-byte aligned. Group: Int4Pairs

@@ -84,9 +84,10 @@ template <bool kHasFifthBits, bool kIsOnCurve, typename Use>
 }
 
 /// A block of 32 columns, which has a scale, and with kHasMinimum a minimum; without one, codes are stored plus kZero.
-template <bool kWithFifthBits, bool kIsOnCurve, bool kWithMinimum, int kStoredPlus>
+template <bool kWithFifthBits, bool kWithCurve, bool kWithMinimum, int kStoredPlus>
 struct GroupBlock {
   static constexpr bool kHasFifthBits = kWithFifthBits;
+  static constexpr bool kIsOnCurve = kWithCurve;
   static constexpr bool kHasMinimum = kWithMinimum;
   static constexpr int kZero = kStoredPlus;
   static constexpr int kColumns = kGroupColumns;
@@ -181,6 +182,10 @@ void use_blocks(KernelTable& table, Product product, const char* name) {
   table.products[int(product)] = {ActType::kF32, 1, Block::kColumns, 1, multiply_k_blocks_of<Block, 1>, name};
   table.unpack[int(product)] = {.into = Product::kF32, .unpack = k_block_tile_to_f32<Block>, .from_rows = 3};
 }
+
+/// The products of these types.
+inline constexpr Product kUnpackedBlocks[] = {Product::kQ2K, Product::kQ3K, Product::kIq4Xs, Product::kQ41,
+                                              Product::kQ50, Product::kQ51, Product::kIq4Nl};
 
 inline void use_gguf_blocks(KernelTable& table) {
   use_blocks<Q2KBlock>(table, Product::kQ2K, "matmul_q2k_f32acc");

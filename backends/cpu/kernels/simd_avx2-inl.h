@@ -155,6 +155,12 @@ inline I32 shifted_bits(const I32& x) {
   };
   return {_mm256_and_si256(shifted(x.a), mask), _mm256_and_si256(shifted(x.b), mask)};
 }
+/// Each lane with the bits of kMask inverted.
+template <std::uint32_t kMask>
+inline I32 flipped_bits(const I32& x) {
+  const __m256i mask = _mm256_set1_epi32(static_cast<int>(kMask));
+  return {_mm256_xor_si256(x.a, mask), _mm256_xor_si256(x.b, mask)};
+}
 /// Bits [kLow, kLow + kBits) of each lane, sign-extended, as f32.
 template <int kLow, int kBits>
 inline F32 field(const I32& x) {

@@ -128,6 +128,11 @@ inline I32 shifted_bits(const I32& x) {
   if constexpr (kRight < 0) return {_mm512_and_si512(_mm512_slli_epi32(x.v, -kRight), mask)};
   return {_mm512_and_si512(x.v, mask)};
 }
+/// Each lane with the bits of kMask inverted.
+template <std::uint32_t kMask>
+inline I32 flipped_bits(const I32& x) {
+  return {_mm512_xor_si512(x.v, _mm512_set1_epi32(static_cast<int>(kMask)))};
+}
 /// Bits [kLow, kLow + kBits) of each lane, sign-extended, as f32.
 template <int kLow, int kBits>
 inline F32 field(const I32& x) {

@@ -136,7 +136,9 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
     }
     return value;
   }
-  const std::byte* const at = packed.data() + (step_row * vec + place) * act_bytes(act);
+  // A Bf16Group begins with its 32 numbers.
+  const std::byte* const at = act == ActType::kBf16Groups ? packed.data() + step_row * vec * act_bytes(act) + place * 2
+                                                          : packed.data() + (step_row * vec + place) * act_bytes(act);
   float value = 0.0F;
   Bf16 bf16;
   if (act == ActType::kBf16Pieces) {
@@ -153,6 +155,7 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
       std::memcpy(&value, at, sizeof(value));
       return double{value};
     case ActType::kBf16:
+    case ActType::kBf16Groups:
     case ActType::kE4m3InBf16:
       std::memcpy(&bf16, at, sizeof(bf16));
       return double{to_float(bf16)};
@@ -186,10 +189,11 @@ TEST_CASE("activations are packed vec by vec with the rows side by side, padded 
             for (std::int64_t k = 0; k < padded; ++k) {
               const float value = k < n ? x.data()[m * n + k] : 0.0F;
               const double found = packed_value(packed.bytes, product, n_rows, m, k);
-              const float expected = has_digits(product.act)         ? value / static_cast<float>(m + 1)
-                                     : has_row_scale(product.act)    ? std::nearbyint(value / static_cast<float>(m + 1))
-                                     : product.act == ActType::kBf16 ? round_to_bf16(value)
-                                                                     : value;
+              const bool is_bf16 = product.act == ActType::kBf16 || product.act == ActType::kBf16Groups;
+              const float expected = has_digits(product.act)      ? value / static_cast<float>(m + 1)
+                                     : has_row_scale(product.act) ? std::nearbyint(value / static_cast<float>(m + 1))
+                                     : is_bf16                    ? round_to_bf16(value)
+                                                                  : value;
               // For digits, the bound of activation_digits-inl.h and the rounding of the quotient above; for two BF16 pieces, the
               // rounding of each of them.
               const double tolerance = has_digits(product.act)               ? 127.0 * 0x1p-22
@@ -585,6 +589,30 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
   }
 }
 
+/// Checks that a tile is unpacked to its weights, in f32 exactly or in BF16 rounded half to even; nothing where it is not unpacked.
+void check_unpacked(const Unpacking& unpacking, GroupTile& weight) {
+  if (unpacking.unpack == nullptr) return;
+  CAPTURE(int(unpacking.into), weight.n_cols);
+  std::vector<std::byte> storage(static_cast<std::size_t>(weight.k_padded * 64) + 64);
+  auto* const out = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
+  unpacking.unpack(weight.tile(), weight.k_padded, out);
+  for (std::int64_t row = 0; row < 16; ++row) {
+    for (std::int64_t k = 0; k < weight.k_padded; ++k) {
+      const float value = k < weight.n_cols ? weight.weights[static_cast<std::size_t>(row * weight.n_cols + k)] : 0.0F;
+      if (unpacking.into == Product::kF32) {
+        float found = 0.0F;
+        std::memcpy(&found, out + (k * 16 + row) * 4, sizeof found);
+        CHECK(found == value);
+      } else {
+        REQUIRE(unpacking.into == Product::kBf16);
+        std::uint16_t found = 0;
+        std::memcpy(&found, out + ((k / 2 * 16 + row) * 2 + k % 2) * 2, sizeof found);
+        CHECK(to_float(Bf16{found}) == round_to_bf16(value));  // a zero may have either sign
+      }
+    }
+  }
+}
+
 TEST_CASE(
     "products with a scale for a group of columns are those of the scaled weights, for every row count of a block") {
   const std::pair<WeightEncoding, Product> formats[] = {
@@ -606,7 +634,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("products of blocks of GGUF are those of their values, which are unpacked with the same bits") {
+TEST_CASE("products of blocks of GGUF are those of their values, to which they are unpacked") {
   const std::pair<WeightEncoding, Product> formats[] = {
       {WeightEncoding::kQ4K, Product::kQ4K}, {WeightEncoding::kQ5K, Product::kQ5K},
       {WeightEncoding::kQ6K, Product::kQ6K}, {WeightEncoding::kQ2K, Product::kQ2K},
@@ -623,18 +651,11 @@ TEST_CASE("products of blocks of GGUF are those of their values, which are unpac
         const ProductKernel& product = table.products[int(index)];
         check_group_product(table, product, weight, weight.tile(), weight.bytes);
         if (product.many != nullptr) check_group_product(table, *product.many, weight, weight.tile(), weight.bytes);
-        REQUIRE(table.unpack[int(index)].into == Product::kF32);
-        std::vector<std::byte> storage(static_cast<std::size_t>(n_cols * 64) + 64);
-        auto* const out =
-            reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
-        table.unpack[int(index)].unpack(weight.tile(), n_cols, out);
-        for (std::int64_t row = 0; row < 16; ++row) {
-          for (std::int64_t k = 0; k < n_cols; ++k) {
-            float found = 0.0F;
-            std::memcpy(&found, out + (k * 16 + row) * 4, sizeof found);
-            CHECK(found == weight.weights[static_cast<std::size_t>(row * n_cols + k)]);
-          }
-        }
+        check_unpacked(table.unpack[int(index)], weight);
+      }
+      // What unpacks for AMX needs no AMX itself.
+      if (usable_isas().back() == Isa::kAvx512Bf16) {
+        check_unpacked(kernel_table(Isa::kAmx).unpack[int(index)], weight);
       }
     }
   }
@@ -680,25 +701,7 @@ TEST_CASE("groups are unpacked to f32 tiles exactly, or to BF16 tiles rounded ha
       for (const std::int64_t n_cols : {1, 32, 77, 160}) {
         CAPTURE(std::string(to_string(isa)), int(encoding), n_cols);
         GroupTile weight(encoding, n_cols);
-        std::vector<std::byte> storage(static_cast<std::size_t>(weight.k_padded * 64) + 64);
-        auto* const out =
-            reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
-        unpacking.unpack(weight.tile(), weight.k_padded, out);
-        for (std::int64_t row = 0; row < 16; ++row) {
-          for (std::int64_t k = 0; k < weight.k_padded; ++k) {
-            const float value = k < n_cols ? weight.weights[static_cast<std::size_t>(row * n_cols + k)] : 0.0F;
-            if (unpacking.into == Product::kF32) {
-              float found = 0.0F;
-              std::memcpy(&found, out + (k * 16 + row) * 4, sizeof found);
-              CHECK(found == value);
-            } else {
-              REQUIRE(unpacking.into == Product::kBf16);
-              std::uint16_t found = 0;
-              std::memcpy(&found, out + ((k / 2 * 16 + row) * 2 + k % 2) * 2, sizeof found);
-              CHECK(found == to_bf16(value).bits);
-            }
-          }
-        }
+        check_unpacked(unpacking, weight);
       }
     }
   }

@@ -1,0 +1,335 @@
+#pragma once
+// Matmul of few rows of activations by the unsigned codes of weights in nibbles and in blocks of GGUF, whose sums are scaled group by
+// group:
+//
+//   c[m, n] = sum_g scale[n, g] * (sum_{k in g} q[n, k] x[m, k] + offset[n, g] * sum_{k in g} x[m, k]) - least[n, g] * sum_{k in g} x[m, k]
+//
+// The offset gives the codes q their sign; q4_k, q5_k, q2_k, q4_1 and q5_1 have a minimum instead. Decoding a weight to f32 and scaling it
+// there takes several times as many instructions.
+//
+// The type Sums says how the products of a group are added:
+//
+//   MaddubsSums (digit_sums_avx2-inl.h), VnniSums (digit_sums_vnni-inl.h): as integers. Each activation is three int8 digits
+//     (activation_digits-inl.h), so that none is quantized. c is in units of the row's scale.
+//   Bf16Sums<bits of a code> (bf16_sums-inl.h): in f32, with activations rounded to BF16.
+//
+// Groups are added in f32. From some number of rows on unpacked weights are faster, which are decoded once for all rows.
+//
+// a: [k / 32][n_rows] Sums::Group. Tiles, c: as in matmul_groups-inl.h, matmul_k_blocks-inl.h and matmul_gguf_blocks-inl.h.
+
+#include "cpu/kernels/matmul_gguf_blocks-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+/// The sums of the products of a group of columns with kRows rows of activations at `x`.
+template <typename Sums, int kRows>
+struct RowSums {
+  const typename Sums::Group* x;
+  Sums of_row[kRows] = {};
+
+  /// Eight columns, from column `first` of the group on.
+  [[gnu::always_inline]] void add(const CodeBytes& codes, int first) {
+    const auto operands = Sums::operands(codes);
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) of_row[m].add(operands, x[m], first);
+  }
+
+  /// Ends a run of columns whose products a Sums adds in its narrowest type.
+  [[gnu::always_inline]] void end_span() {
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) of_row[m].end_span();
+  }
+};
+
+/// Calls body(tile, activations, total) for each tile, which adds to total[m] the 16 sums of row m.
+template <typename Sums, int kRows, typename Body>
+[[gnu::always_inline]] inline void for_each_tile(const TileArgs& args, const Body& body) {
+  for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
+    F32 total[kRows];
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) total[m] = zero();
+    body(args.tiles + tile * args.tile_bytes, static_cast<const typename Sums::Group*>(args.a), total);
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) store(args.c + m * args.c_stride + tile * kTileRows, total[m]);
+  }
+}
+
+// Sums may be those of codes plus Sums::kBias, which is subtracted here.
+
+/// total[m] += scale * (sums + offset * x_sum(row m)).
+template <typename Sums, int kRows, typename SumOfInputs>
+[[gnu::always_inline]] inline void add_with_offset(const RowSums<Sums, kRows>& sums, const F32& scale,
+                                                   const F32& offset, const SumOfInputs& x_sum, F32 (&total)[kRows]) {
+  const F32 of_codes = Sums::kBias == 0.0F ? offset : sub(offset, broadcast(Sums::kBias));
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m) {
+    total[m] = fma(fma(of_codes, broadcast(x_sum(sums.x[m])), sums.of_row[m].value()), scale, total[m]);
+  }
+}
+
+/// total[m] += scale * sums + least * x_sum(row m). least: below 0.
+template <typename Sums, int kRows, typename SumOfInputs>
+[[gnu::always_inline]] inline void add_with_minimum(const RowSums<Sums, kRows>& sums, const F32& scale,
+                                                    const F32& least, const SumOfInputs& x_sum, F32 (&total)[kRows]) {
+  const F32 of_codes = Sums::kBias == 0.0F ? least : fma(scale, broadcast(-Sums::kBias), least);
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m) {
+    total[m] = fma(scale, sums.of_row[m].value(), total[m]);
+    total[m] = fma(of_codes, broadcast(x_sum(sums.x[m])), total[m]);
+  }
+}
+
+inline constexpr auto kSumOfGroup = [](const auto& of_row) { return of_row.sum; };
+
+inline CodeBytes unsigned_nibbles(const I32& lanes) {
+  return {shifted_bits<0, 0x0f0f0f0fU>(lanes), shifted_bits<4, 0x0f0f0f0fU>(lanes)};
+}
+
+/// Groups of int4. A weight is scale * (code + offset); codes are nibbles in two's complement plus 8.
+struct Int4Codes {
+  static constexpr int kGroupBytes = kInt4GroupBytes;
+  static constexpr bool kHasTwoSpans = false;
+  static CodeBytes of(const I32& lanes) { return unsigned_nibbles(flipped_bits<0x88888888U>(lanes)); }
+  static F32 offset(const std::byte*) { return broadcast(-8.0F); }
+  static F32 scale(const std::byte* group) { return load_f16(group + kNibbleBytes); }
+};
+
+struct Int4ZeroCodes : Int4Codes {
+  static constexpr int kGroupBytes = kInt4ZeroGroupBytes;
+  static F32 offset(const std::byte* group) { return sub(broadcast(-8.0F), load_i8(group + kInt4GroupBytes)); }
+};
+
+/// Twice the E2M1 numbers, plus 12.
+inline constexpr std::uint8_t kDoubledE2m1Plus12[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+
+struct Mxfp4Codes {
+  static constexpr int kGroupBytes = kMxfp4GroupBytes;
+  static constexpr bool kHasTwoSpans = true;
+  static CodeBytes of(const I32& lanes) {
+    const CodeBytes nibbles = unsigned_nibbles(lanes);
+    return {look_up(kDoubledE2m1Plus12, nibbles.of_low_nibbles), look_up(kDoubledE2m1Plus12, nibbles.of_high_nibbles)};
+  }
+  static F32 offset(const std::byte*) { return broadcast(-12.0F); }
+  static F32 scale(const std::byte* group) { return mul(load_e8m0(group + kNibbleBytes), broadcast(0.5F)); }
+};
+
+/// int4, int4-zp or mxfp4.
+template <typename Codes>
+struct NibbleProduct {
+  template <typename Sums, int kRows>
+  static void multiply(const TileArgs& args) {
+    for_each_tile<Sums, kRows>(
+        args, [&args](const std::byte* w, const typename Sums::Group* x, F32(&total)[kRows])
+                  __attribute__((always_inline)) {
+                    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Codes::kGroupBytes, x += kRows) {
+                      RowSums<Sums, kRows> sums{x};
+#pragma GCC unroll 4
+                      for (int vector = 0; vector < 4; ++vector) {
+                        prefetch(w + kPrefetchBytes + vector * 64);
+                        sums.add(Codes::of(load_i32(w + vector * 64)), vector * 8);
+                        if (Codes::kHasTwoSpans && vector == 1) sums.end_span();
+                      }
+                      sums.end_span();
+                      add_with_offset(sums, Codes::scale(w), Codes::offset(w), kSumOfGroup, total);
+                    }
+                  });
+  }
+};
+
+/// Adds the products of a group of 32 columns with nibbles at `w`, and behind these with kHasFifthBits the fifth bits of their codes. With
+/// kIsOnCurve, nibbles are places in kCurvePlus128.
+template <bool kHasFifthBits, bool kIsOnCurve, typename Sums, int kRows>
+[[gnu::always_inline]] inline void add_group(RowSums<Sums, kRows>& sums, const std::byte* w) {
+  static_assert(!kIsOnCurve || Sums::kTakesEightBits, "codes on the curve have eight bits");
+  const auto add_vector = [&]<int kVector>() __attribute__((always_inline)) {
+    prefetch(w + kPrefetchBytes + kVector * 64);
+    const I32 lanes = load_i32(w + kVector * 64);
+    if constexpr (kHasFifthBits) {
+      sums.add(EightCodes<1, 2 * kVector>(lanes, load_i32(w + kNibbleBytes)), kVector * 8);
+    } else if constexpr (kIsOnCurve) {
+      sums.add(CurveCodes(lanes), kVector * 8);
+    } else {
+      sums.add(unsigned_nibbles(lanes), kVector * 8);
+    }
+  };
+  add_vector.template operator()<0>();
+  add_vector.template operator()<1>();
+  if constexpr (kHasFifthBits) sums.end_span();
+  add_vector.template operator()<2>();
+  add_vector.template operator()<3>();
+  sums.end_span();
+  prefetch(w + kPrefetchBytes + kNibbleBytes);
+}
+
+/// q4_k, or with kHasHighBits q5_k.
+template <bool kHasHighBits>
+struct MinimaBlockProduct {
+  template <typename Sums, int kRows>
+  static void multiply(const TileArgs& args) {
+    constexpr int kGroupBytes = kHasHighBits ? kQ5KGroupBytes : kQ4KGroupBytes;
+    for_each_tile<Sums, kRows>(
+        args, [&args](const std::byte* w, const typename Sums::Group* x, F32(&total)[kRows])
+                  __attribute__((always_inline)) {
+                    for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += 64) {
+                      const F32 scale_unit = load_f16(w + kBlockGroups * kGroupBytes);
+                      const F32 least_unit = mul(load_f16(w + kBlockGroups * kGroupBytes + 32), broadcast(-1.0F));
+                      for (int group = 0; group < kBlockGroups; ++group, w += kGroupBytes, x += kRows) {
+                        RowSums<Sums, kRows> sums{x};
+                        add_group<kHasHighBits, false>(sums, w);
+                        const std::byte* const scales = w + kGroupBytes - 2 * 16;
+                        add_with_minimum(sums, mul(load_i8(scales), scale_unit), mul(load_i8(scales + 16), least_unit),
+                                         kSumOfGroup, total);
+                      }
+                    }
+                  });
+  }
+};
+
+struct Q6KProduct {
+  template <typename Sums, int kRows>
+  static void multiply(const TileArgs& args) {
+    for_each_tile<Sums, kRows>(
+        args, [&args](const std::byte* w, const typename Sums::Group* x, F32(&total)[kRows])
+                  __attribute__((always_inline)) {
+                    for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += 32) {
+                      const F32 unit = load_f16(w + kBlockGroups * kQ6KGroupBytes);
+                      for (int group = 0; group < kBlockGroups; ++group, w += kQ6KGroupBytes, x += kRows) {
+                        for (int half = 0; half < 2; ++half) {
+                          const I32 high = load_i32(w + kNibbleBytes + half * 64);
+                          prefetch(w + kPrefetchBytes + half * 192);
+                          prefetch(w + kPrefetchBytes + half * 192 + 64);
+                          prefetch(w + kPrefetchBytes + half * 192 + 128);
+                          RowSums<Sums, kRows> sums{x};
+                          sums.add(EightCodes<2, 0>(load_i32(w + half * 128), high), half * 16);
+                          sums.end_span();
+                          sums.add(EightCodes<2, 4>(load_i32(w + half * 128 + 64), high), half * 16 + 8);
+                          sums.end_span();
+                          const F32 scale = mul(load_i8(w + kNibbleBytes + 128 + half * 16), unit);
+                          add_with_offset(
+                              sums, scale, broadcast(-32.0F),
+                              [half](const auto& of_row) { return of_row.half_sums[half]; }, total);
+                        }
+                      }
+                    }
+                  });
+  }
+};
+
+/// q4_1, q5_0, q5_1 and iq4_nl. Block: a GroupBlock of matmul_gguf_blocks-inl.h.
+template <typename Block>
+struct GroupBlockProduct {
+  template <typename Sums, int kRows>
+  static void multiply(const TileArgs& args) {
+    for_each_tile<Sums, kRows>(
+        args, [&args](const std::byte* w, const typename Sums::Group* x, F32(&total)[kRows])
+                  __attribute__((always_inline)) {
+                    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Block::kBytes, x += kRows) {
+                      RowSums<Sums, kRows> sums{x};
+                      add_group<Block::kHasFifthBits, Block::kIsOnCurve>(sums, w);
+                      const F32 scale = load_f16(w + Block::kScalesAt);
+                      if constexpr (Block::kHasMinimum) {
+                        const F32 least = mul(load_f16(w + Block::kScalesAt + 32), broadcast(-1.0F));
+                        add_with_minimum(sums, scale, least, kSumOfGroup, total);
+                      } else {
+                        add_with_offset(sums, scale, broadcast(static_cast<float>(-Block::kZero)), kSumOfGroup, total);
+                      }
+                    }
+                  });
+  }
+};
+
+struct Iq4XsProduct {
+  template <typename Sums, int kRows>
+  static void multiply(const TileArgs& args) {
+    for_each_tile<Sums, kRows>(
+        args, [&args](const std::byte* w, const typename Sums::Group* x,
+                      F32(&total)[kRows]) __attribute__((always_inline)) {
+          for (std::int64_t k = 0; k < args.k;
+               k += kBlockColumns, w += Iq4XsBlock::kBytes - kBlockGroups * kIq4XsGroupBytes) {
+            const F32 unit = load_f16(w + kBlockGroups * kIq4XsGroupBytes);
+            for (int group = 0; group < kBlockGroups; ++group, w += kIq4XsGroupBytes, x += kRows) {
+              RowSums<Sums, kRows> sums{x};
+              add_group<false, true>(sums, w);
+              add_with_offset(sums, mul(load_i8(w + kNibbleBytes), unit), broadcast(-128.0F), kSumOfGroup, total);
+            }
+          }
+        });
+  }
+};
+
+/// q2_k, or with kHasThirdBits q3_k.
+template <bool kHasThirdBits>
+struct QuadProduct {
+  template <typename Sums, int kRows>
+  static void multiply(const TileArgs& args) {
+    using Block = QuadBlock<kHasThirdBits>;
+    constexpr int kQuadBytes = kHasThirdBits ? kQ3KQuadBytes : kQ2KQuadBytes;
+    for_each_tile<Sums, kRows>(
+        args, [&args](const std::byte* w, const typename Sums::Group* x,
+                      F32(&total)[kRows]) __attribute__((always_inline)) {
+          for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += Block::kBytes - kBlockQuads * kQuadBytes) {
+            const std::byte* const units = w + kBlockQuads * kQuadBytes;
+            const F32 unit = load_f16(units);
+            const F32 least_unit = kHasThirdBits ? zero() : mul(load_f16(units + 32), broadcast(-1.0F));
+            for (int quad = 0; quad < kBlockQuads; ++quad, w += kQuadBytes, x += 2 * kRows) {
+              const I32 parts = load_i32(w + kQuadBytes - 64);
+              prefetch(w + kPrefetchBytes + kQuadBytes - 64);
+              const auto add_part = [&]<int kPart>() __attribute__((always_inline)) {
+                constexpr int kHalf = kPart % 2;
+                constexpr int kFirst = kHalf * kPartColumns;
+                const auto x_sum = [](const auto& of_row) { return of_row.half_sums[kHalf]; };
+                prefetch(w + kPrefetchBytes + kPart * 64);
+                const I32 lanes = load_i32(w + kPart * 64);
+                RowSums<Sums, kRows> sums{x + kPart / 2 * kRows};
+                if constexpr (kHasThirdBits) {
+                  const std::byte* const third_bits = w + 64 * kQuadParts + 64 * (kPart / 2);
+                  if constexpr (kHalf == 0) prefetch(third_bits + kPrefetchBytes);
+                  const I32 high = load_i32(third_bits);
+                  sums.add(ThreeBitCodes<kHalf, 0>(lanes, high), kFirst);
+                  sums.add(ThreeBitCodes<kHalf, 1>(lanes, high), kFirst + 8);
+                  sums.end_span();
+                  const F32 scale = mul(sub(unsigned_field<8 * kPart, 8>(parts), broadcast(32.0F)), unit);
+                  add_with_offset(sums, scale, broadcast(-4.0F), x_sum, total);
+                } else {
+                  sums.add(TwoBitCodes<0>{lanes}.bytes(), kFirst);
+                  sums.add(TwoBitCodes<1>{lanes}.bytes(), kFirst + 8);
+                  sums.end_span();
+                  const F32 scale = mul(unsigned_field<8 * kPart, 4>(parts), unit);
+                  const F32 least = mul(unsigned_field<8 * kPart + 4, 4>(parts), least_unit);
+                  add_with_minimum(sums, scale, least, x_sum, total);
+                }
+              };
+              add_part.template operator()<0>();
+              add_part.template operator()<1>();
+              add_part.template operator()<2>();
+              add_part.template operator()<3>();
+            }
+          }
+        });
+  }
+};
+
+/// Kernel: one of the structs above.
+template <typename Sums, typename Kernel, int kMaxRows>
+void multiply_codes(const TileArgs& args) {
+  dispatch_rows(args.n_rows, [&args]<int kRows>() {
+    if constexpr (kRows <= kMaxRows) Kernel::template multiply<Sums, kRows>(args);
+  });
+}
+
+/// Makes Kernel that of a product for fewer rows than `many_from_rows`, in blocks of at most kMaxRows. More rows keep the kernel that the
+/// table has. Where that kernel multiplies a single row, too, it is replaced for all rows that are not unpacked.
+template <Product kProduct, typename Sums, typename Kernel, int kMaxRows>
+void use_codes(KernelTable& table, const char* name, int many_from_rows) {
+  static const ProductKernel more_rows = table.products[int(kProduct)];
+  table.products[int(kProduct)] = {.act = Sums::kAct,
+                                   .vec = kGroupColumns,
+                                   .k_multiple = more_rows.k_multiple,
+                                   .max_rows = kMaxRows,
+                                   .multiply = multiply_codes<Sums, Kernel, kMaxRows>,
+                                   .name = name,
+                                   .many = more_rows.max_rows > 1 ? &more_rows : nullptr,
+                                   .many_from_rows = many_from_rows};
+}
+
+}  // namespace secondsource::cpu::SS_CPU_ISA
