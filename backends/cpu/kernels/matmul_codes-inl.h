@@ -41,20 +41,10 @@ struct RowSums {
   }
 };
 
-/// Calls body(tile, activations, total) for each tile, which adds to total[m] the 16 sums of row m.
-template <typename Sums, int kRows, typename Body>
-[[gnu::always_inline]] inline void for_each_tile(const TileArgs& args, const Body& body) {
-  for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
-    F32 total[kRows];
-#pragma GCC unroll 12
-    for (int m = 0; m < kRows; ++m) total[m] = zero();
-    body(args.tiles + tile * args.tile_bytes, static_cast<const typename Sums::Group*>(args.a), total);
-#pragma GCC unroll 12
-    for (int m = 0; m < kRows; ++m) store(args.c + m * args.c_stride + tile * kTileRows, total[m]);
-  }
-}
-
-// Sums may be those of codes plus Sums::kBias, which is subtracted here.
+// A kernel is a struct for each kind of tile. Its add_tile() adds to total[m] the 16 sums of row m: the products of n_cols columns of the tile
+// at `w` with the activations at `x`.
+//
+// Sums may be those of codes plus Sums::kBias, which the next two functions subtract.
 
 /// total[m] += scale * (sums + offset * x_sum(row m)).
 template <typename Sums, int kRows, typename SumOfInputs>
@@ -117,22 +107,19 @@ struct Mxfp4Codes {
 template <typename Codes>
 struct NibbleProduct {
   template <typename Sums, int kRows>
-  static void multiply(const TileArgs& args) {
-    for_each_tile<Sums, kRows>(
-        args, [&args](const std::byte* w, const typename Sums::Group* x, F32(&total)[kRows])
-                  __attribute__((always_inline)) {
-                    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Codes::kGroupBytes, x += kRows) {
-                      RowSums<Sums, kRows> sums{x};
+  [[gnu::always_inline]] static void add_tile(const std::byte* w, const typename Sums::Group* x, std::int64_t n_cols,
+                                              F32 (&total)[kRows]) {
+    for (std::int64_t k = 0; k < n_cols; k += kGroupColumns, w += Codes::kGroupBytes, x += kRows) {
+      RowSums<Sums, kRows> sums{x};
 #pragma GCC unroll 4
-                      for (int vector = 0; vector < 4; ++vector) {
-                        prefetch(w + kPrefetchBytes + vector * 64);
-                        sums.add(Codes::of(load_i32(w + vector * 64)), vector * 8);
-                        if (Codes::kHasTwoSpans && vector == 1) sums.end_span();
-                      }
-                      sums.end_span();
-                      add_with_offset(sums, Codes::scale(w), Codes::offset(w), kSumOfGroup, total);
-                    }
-                  });
+      for (int vector = 0; vector < 4; ++vector) {
+        prefetch(w + kPrefetchBytes + vector * 64);
+        sums.add(Codes::of(load_i32(w + vector * 64)), vector * 8);
+        if (Codes::kHasTwoSpans && vector == 1) sums.end_span();
+      }
+      sums.end_span();
+      add_with_offset(sums, Codes::scale(w), Codes::offset(w), kSumOfGroup, total);
+    }
   }
 };
 
@@ -165,53 +152,46 @@ template <bool kHasFifthBits, bool kIsOnCurve, typename Sums, int kRows>
 template <bool kHasHighBits>
 struct MinimaBlockProduct {
   template <typename Sums, int kRows>
-  static void multiply(const TileArgs& args) {
+  [[gnu::always_inline]] static void add_tile(const std::byte* w, const typename Sums::Group* x, std::int64_t n_cols,
+                                              F32 (&total)[kRows]) {
     constexpr int kGroupBytes = kHasHighBits ? kQ5KGroupBytes : kQ4KGroupBytes;
-    for_each_tile<Sums, kRows>(
-        args, [&args](const std::byte* w, const typename Sums::Group* x, F32(&total)[kRows])
-                  __attribute__((always_inline)) {
-                    for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += 64) {
-                      const F32 scale_unit = load_f16(w + kBlockGroups * kGroupBytes);
-                      const F32 least_unit = mul(load_f16(w + kBlockGroups * kGroupBytes + 32), broadcast(-1.0F));
-                      for (int group = 0; group < kBlockGroups; ++group, w += kGroupBytes, x += kRows) {
-                        RowSums<Sums, kRows> sums{x};
-                        add_group<kHasHighBits, false>(sums, w);
-                        const std::byte* const scales = w + kGroupBytes - 2 * 16;
-                        add_with_minimum(sums, mul(load_i8(scales), scale_unit), mul(load_i8(scales + 16), least_unit),
-                                         kSumOfGroup, total);
-                      }
-                    }
-                  });
+    for (std::int64_t k = 0; k < n_cols; k += kBlockColumns, w += 64) {
+      const F32 scale_unit = load_f16(w + kBlockGroups * kGroupBytes);
+      const F32 least_unit = mul(load_f16(w + kBlockGroups * kGroupBytes + 32), broadcast(-1.0F));
+      for (int group = 0; group < kBlockGroups; ++group, w += kGroupBytes, x += kRows) {
+        RowSums<Sums, kRows> sums{x};
+        add_group<kHasHighBits, false>(sums, w);
+        const std::byte* const scales = w + kGroupBytes - 2 * 16;
+        add_with_minimum(sums, mul(load_i8(scales), scale_unit), mul(load_i8(scales + 16), least_unit), kSumOfGroup,
+                         total);
+      }
+    }
   }
 };
 
 struct Q6KProduct {
   template <typename Sums, int kRows>
-  static void multiply(const TileArgs& args) {
-    for_each_tile<Sums, kRows>(
-        args, [&args](const std::byte* w, const typename Sums::Group* x, F32(&total)[kRows])
-                  __attribute__((always_inline)) {
-                    for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += 32) {
-                      const F32 unit = load_f16(w + kBlockGroups * kQ6KGroupBytes);
-                      for (int group = 0; group < kBlockGroups; ++group, w += kQ6KGroupBytes, x += kRows) {
-                        for (int half = 0; half < 2; ++half) {
-                          const I32 high = load_i32(w + kNibbleBytes + half * 64);
-                          prefetch(w + kPrefetchBytes + half * 192);
-                          prefetch(w + kPrefetchBytes + half * 192 + 64);
-                          prefetch(w + kPrefetchBytes + half * 192 + 128);
-                          RowSums<Sums, kRows> sums{x};
-                          sums.add(EightCodes<2, 0>(load_i32(w + half * 128), high), half * 16);
-                          sums.end_span();
-                          sums.add(EightCodes<2, 4>(load_i32(w + half * 128 + 64), high), half * 16 + 8);
-                          sums.end_span();
-                          const F32 scale = mul(load_i8(w + kNibbleBytes + 128 + half * 16), unit);
-                          add_with_offset(
-                              sums, scale, broadcast(-32.0F),
-                              [half](const auto& of_row) { return of_row.half_sums[half]; }, total);
-                        }
-                      }
-                    }
-                  });
+  [[gnu::always_inline]] static void add_tile(const std::byte* w, const typename Sums::Group* x, std::int64_t n_cols,
+                                              F32 (&total)[kRows]) {
+    for (std::int64_t k = 0; k < n_cols; k += kBlockColumns, w += 32) {
+      const F32 unit = load_f16(w + kBlockGroups * kQ6KGroupBytes);
+      for (int group = 0; group < kBlockGroups; ++group, w += kQ6KGroupBytes, x += kRows) {
+        for (int half = 0; half < 2; ++half) {
+          const I32 high = load_i32(w + kNibbleBytes + half * 64);
+          prefetch(w + kPrefetchBytes + half * 192);
+          prefetch(w + kPrefetchBytes + half * 192 + 64);
+          prefetch(w + kPrefetchBytes + half * 192 + 128);
+          RowSums<Sums, kRows> sums{x};
+          sums.add(EightCodes<2, 0>(load_i32(w + half * 128), high), half * 16);
+          sums.end_span();
+          sums.add(EightCodes<2, 4>(load_i32(w + half * 128 + 64), high), half * 16 + 8);
+          sums.end_span();
+          const F32 scale = mul(load_i8(w + kNibbleBytes + 128 + half * 16), unit);
+          add_with_offset(
+              sums, scale, broadcast(-32.0F), [half](const auto& of_row) { return of_row.half_sums[half]; }, total);
+        }
+      }
+    }
   }
 };
 
@@ -219,41 +199,35 @@ struct Q6KProduct {
 template <typename Block>
 struct GroupBlockProduct {
   template <typename Sums, int kRows>
-  static void multiply(const TileArgs& args) {
-    for_each_tile<Sums, kRows>(
-        args, [&args](const std::byte* w, const typename Sums::Group* x, F32(&total)[kRows])
-                  __attribute__((always_inline)) {
-                    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Block::kBytes, x += kRows) {
-                      RowSums<Sums, kRows> sums{x};
-                      add_group<Block::kHasFifthBits, Block::kIsOnCurve>(sums, w);
-                      const F32 scale = load_f16(w + Block::kScalesAt);
-                      if constexpr (Block::kHasMinimum) {
-                        const F32 least = mul(load_f16(w + Block::kScalesAt + 32), broadcast(-1.0F));
-                        add_with_minimum(sums, scale, least, kSumOfGroup, total);
-                      } else {
-                        add_with_offset(sums, scale, broadcast(static_cast<float>(-Block::kZero)), kSumOfGroup, total);
-                      }
-                    }
-                  });
+  [[gnu::always_inline]] static void add_tile(const std::byte* w, const typename Sums::Group* x, std::int64_t n_cols,
+                                              F32 (&total)[kRows]) {
+    for (std::int64_t k = 0; k < n_cols; k += kGroupColumns, w += Block::kBytes, x += kRows) {
+      RowSums<Sums, kRows> sums{x};
+      add_group<Block::kHasFifthBits, Block::kIsOnCurve>(sums, w);
+      const F32 scale = load_f16(w + Block::kScalesAt);
+      if constexpr (Block::kHasMinimum) {
+        const F32 least = mul(load_f16(w + Block::kScalesAt + 32), broadcast(-1.0F));
+        add_with_minimum(sums, scale, least, kSumOfGroup, total);
+      } else {
+        add_with_offset(sums, scale, broadcast(static_cast<float>(-Block::kZero)), kSumOfGroup, total);
+      }
+    }
   }
 };
 
 struct Iq4XsProduct {
   template <typename Sums, int kRows>
-  static void multiply(const TileArgs& args) {
-    for_each_tile<Sums, kRows>(
-        args, [&args](const std::byte* w, const typename Sums::Group* x,
-                      F32(&total)[kRows]) __attribute__((always_inline)) {
-          for (std::int64_t k = 0; k < args.k;
-               k += kBlockColumns, w += Iq4XsBlock::kBytes - kBlockGroups * kIq4XsGroupBytes) {
-            const F32 unit = load_f16(w + kBlockGroups * kIq4XsGroupBytes);
-            for (int group = 0; group < kBlockGroups; ++group, w += kIq4XsGroupBytes, x += kRows) {
-              RowSums<Sums, kRows> sums{x};
-              add_group<false, true>(sums, w);
-              add_with_offset(sums, mul(load_i8(w + kNibbleBytes), unit), broadcast(-128.0F), kSumOfGroup, total);
-            }
-          }
-        });
+  [[gnu::always_inline]] static void add_tile(const std::byte* w, const typename Sums::Group* x, std::int64_t n_cols,
+                                              F32 (&total)[kRows]) {
+    for (std::int64_t k = 0; k < n_cols;
+         k += kBlockColumns, w += Iq4XsBlock::kBytes - kBlockGroups * kIq4XsGroupBytes) {
+      const F32 unit = load_f16(w + kBlockGroups * kIq4XsGroupBytes);
+      for (int group = 0; group < kBlockGroups; ++group, w += kIq4XsGroupBytes, x += kRows) {
+        RowSums<Sums, kRows> sums{x};
+        add_group<false, true>(sums, w);
+        add_with_offset(sums, mul(load_i8(w + kNibbleBytes), unit), broadcast(-128.0F), kSumOfGroup, total);
+      }
+    }
   }
 };
 
@@ -261,59 +235,69 @@ struct Iq4XsProduct {
 template <bool kHasThirdBits>
 struct QuadProduct {
   template <typename Sums, int kRows>
-  static void multiply(const TileArgs& args) {
+  [[gnu::always_inline]] static void add_tile(const std::byte* w, const typename Sums::Group* x, std::int64_t n_cols,
+                                              F32 (&total)[kRows]) {
     using Block = QuadBlock<kHasThirdBits>;
     constexpr int kQuadBytes = kHasThirdBits ? kQ3KQuadBytes : kQ2KQuadBytes;
-    for_each_tile<Sums, kRows>(
-        args, [&args](const std::byte* w, const typename Sums::Group* x,
-                      F32(&total)[kRows]) __attribute__((always_inline)) {
-          for (std::int64_t k = 0; k < args.k; k += kBlockColumns, w += Block::kBytes - kBlockQuads * kQuadBytes) {
-            const std::byte* const units = w + kBlockQuads * kQuadBytes;
-            const F32 unit = load_f16(units);
-            const F32 least_unit = kHasThirdBits ? zero() : mul(load_f16(units + 32), broadcast(-1.0F));
-            for (int quad = 0; quad < kBlockQuads; ++quad, w += kQuadBytes, x += 2 * kRows) {
-              const I32 parts = load_i32(w + kQuadBytes - 64);
-              prefetch(w + kPrefetchBytes + kQuadBytes - 64);
-              const auto add_part = [&]<int kPart>() __attribute__((always_inline)) {
-                constexpr int kHalf = kPart % 2;
-                constexpr int kFirst = kHalf * kPartColumns;
-                const auto x_sum = [](const auto& of_row) { return of_row.half_sums[kHalf]; };
-                prefetch(w + kPrefetchBytes + kPart * 64);
-                const I32 lanes = load_i32(w + kPart * 64);
-                RowSums<Sums, kRows> sums{x + kPart / 2 * kRows};
-                if constexpr (kHasThirdBits) {
-                  const std::byte* const third_bits = w + 64 * kQuadParts + 64 * (kPart / 2);
-                  if constexpr (kHalf == 0) prefetch(third_bits + kPrefetchBytes);
-                  const I32 high = load_i32(third_bits);
-                  sums.add(ThreeBitCodes<kHalf, 0>(lanes, high), kFirst);
-                  sums.add(ThreeBitCodes<kHalf, 1>(lanes, high), kFirst + 8);
-                  sums.end_span();
-                  const F32 scale = mul(sub(unsigned_field<8 * kPart, 8>(parts), broadcast(32.0F)), unit);
-                  add_with_offset(sums, scale, broadcast(-4.0F), x_sum, total);
-                } else {
-                  sums.add(TwoBitCodes<0>{lanes}.bytes(), kFirst);
-                  sums.add(TwoBitCodes<1>{lanes}.bytes(), kFirst + 8);
-                  sums.end_span();
-                  const F32 scale = mul(unsigned_field<8 * kPart, 4>(parts), unit);
-                  const F32 least = mul(unsigned_field<8 * kPart + 4, 4>(parts), least_unit);
-                  add_with_minimum(sums, scale, least, x_sum, total);
-                }
-              };
-              add_part.template operator()<0>();
-              add_part.template operator()<1>();
-              add_part.template operator()<2>();
-              add_part.template operator()<3>();
-            }
+    for (std::int64_t k = 0; k < n_cols; k += kBlockColumns, w += Block::kBytes - kBlockQuads * kQuadBytes) {
+      const std::byte* const units = w + kBlockQuads * kQuadBytes;
+      const F32 unit = load_f16(units);
+      const F32 least_unit = kHasThirdBits ? zero() : mul(load_f16(units + 32), broadcast(-1.0F));
+      for (int quad = 0; quad < kBlockQuads; ++quad, w += kQuadBytes, x += 2 * kRows) {
+        const I32 parts = load_i32(w + kQuadBytes - 64);
+        prefetch(w + kPrefetchBytes + kQuadBytes - 64);
+        const auto add_part = [&]<int kPart>() __attribute__((always_inline)) {
+          constexpr int kHalf = kPart % 2;
+          constexpr int kFirst = kHalf * kPartColumns;
+          const auto x_sum = [](const auto& of_row) { return of_row.half_sums[kHalf]; };
+          prefetch(w + kPrefetchBytes + kPart * 64);
+          const I32 lanes = load_i32(w + kPart * 64);
+          RowSums<Sums, kRows> sums{x + kPart / 2 * kRows};
+          if constexpr (kHasThirdBits) {
+            const std::byte* const third_bits = w + 64 * kQuadParts + 64 * (kPart / 2);
+            if constexpr (kHalf == 0) prefetch(third_bits + kPrefetchBytes);
+            const I32 high = load_i32(third_bits);
+            sums.add(ThreeBitCodes<kHalf, 0>(lanes, high), kFirst);
+            sums.add(ThreeBitCodes<kHalf, 1>(lanes, high), kFirst + 8);
+            sums.end_span();
+            const F32 scale = mul(sub(unsigned_field<8 * kPart, 8>(parts), broadcast(32.0F)), unit);
+            add_with_offset(sums, scale, broadcast(-4.0F), x_sum, total);
+          } else {
+            sums.add(TwoBitCodes<0>{lanes}.bytes(), kFirst);
+            sums.add(TwoBitCodes<1>{lanes}.bytes(), kFirst + 8);
+            sums.end_span();
+            const F32 scale = mul(unsigned_field<8 * kPart, 4>(parts), unit);
+            const F32 least = mul(unsigned_field<8 * kPart + 4, 4>(parts), least_unit);
+            add_with_minimum(sums, scale, least, x_sum, total);
           }
-        });
+        };
+        add_part.template operator()<0>();
+        add_part.template operator()<1>();
+        add_part.template operator()<2>();
+        add_part.template operator()<3>();
+      }
+    }
   }
 };
+
+template <typename Sums, typename Kernel, int kRows>
+void multiply_codes_of(const TileArgs& args) {
+  for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
+    F32 total[kRows];
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) total[m] = zero();
+    Kernel::template add_tile<Sums, kRows>(args.tiles + tile * args.tile_bytes,
+                                           static_cast<const typename Sums::Group*>(args.a), args.k, total);
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) store(args.c + m * args.c_stride + tile * kTileRows, total[m]);
+  }
+}
 
 /// Kernel: one of the structs above.
 template <typename Sums, typename Kernel, int kMaxRows>
 void multiply_codes(const TileArgs& args) {
   dispatch_rows(args.n_rows, [&args]<int kRows>() {
-    if constexpr (kRows <= kMaxRows) Kernel::template multiply<Sums, kRows>(args);
+    if constexpr (kRows <= kMaxRows) multiply_codes_of<Sums, Kernel, kRows>(args);
   });
 }
 
