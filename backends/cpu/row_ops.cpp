@@ -139,6 +139,7 @@ void RowOpRunner::enlarge_queries(const QueryGrowth& growth, std::int32_t positi
 
 Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPool& cache) {
   const MatrixView<float> qkv = frame.value(op.qkv);
+  const MatrixView<float> k = frame.value(op.k.value_or(op.qkv));
   const MatrixView<float> v = frame.value(op.v.value_or(op.qkv));
   const MatrixView<float> q_out = frame.value(op.q_out);
   SS_TRY_VOID(check_slots(frame.batch.kv_slots, cache));
@@ -169,8 +170,7 @@ Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPo
       const auto rotate = [&](const float* head, float* out) {
         table_.rotate(head, cosines, cosines + half, half, out);
       };
-      const float* const row = qkv.row(t).data();
-      const float* const queries = normalized(row, op.heads.n_heads, op.q_norm);
+      const float* const queries = normalized(qkv.row(t).data(), op.heads.n_heads, op.q_norm);
       for (std::int64_t head = 0; head < op.heads.n_heads; ++head) {
         rotate(queries + head * head_dim, q_out.row(t).data() + head * head_dim);
       }
@@ -178,7 +178,8 @@ Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPo
       const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
       if (slot < 0) continue;  // a padding row
       const float* const values = v.row(t).last(static_cast<std::size_t>(op.heads.n_kv_heads * head_dim)).data();
-      const float* const keys = normalized(row + op.heads.n_heads * head_dim, op.heads.n_kv_heads, op.k_norm);
+      const float* const first_key = k.row(t).data() + (op.k ? 0 : op.heads.n_heads * head_dim);
+      const float* const keys = normalized(first_key, op.heads.n_kv_heads, op.k_norm);
       for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {
         rotate(keys + head * head_dim, key.data());
         std::copy_n(values + head * head_dim, head_dim, value.begin());

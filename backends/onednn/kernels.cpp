@@ -278,6 +278,7 @@ Result<void> Kernels::run(const RmsNorm& op, const HostFrame& frame) {
 
 Result<void> Kernels::run(const RopeAppend& op, const HostFrame& frame) {
   const MatrixView<float> qkv = frame.value(op.qkv);
+  const MatrixView<float> k = frame.value(op.k.value_or(op.qkv));
   const MatrixView<float> v = frame.value(op.v.value_or(op.qkv));
   const MatrixView<float> q_out = frame.value(op.q_out);
   const RopeSpec& rope = frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))];
@@ -331,7 +332,7 @@ Result<void> Kernels::run(const RopeAppend& op, const HostFrame& frame) {
       for (float& value : q_out.row(t)) value *= scale;
     }
     if (slot < 0) continue;  // a padding row
-    const std::span<const float> keys = qkv.row(t).subspan(q_dim, kv_dim);
+    const std::span<const float> keys = k.row(t).subspan(op.k ? 0 : q_dim, kv_dim);
     const std::span<const float> values = v.row(t).last(kv_dim);
     const float k_factor = factor_of_all(keys, op.k_norm);
     for (std::int32_t h = 0; h < op.heads.n_kv_heads; ++h) {

@@ -117,6 +117,7 @@ Result<void> ReferenceKernels::run(const RmsNorm& op, const HostFrame& frame) {
 
 Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame) {
   const MatrixView<float> qkv = frame.value(op.qkv);
+  const MatrixView<float> k = frame.value(op.k.value_or(op.qkv));
   const MatrixView<float> v = frame.value(op.v.value_or(op.qkv));
   const MatrixView<float> q_out = frame.value(op.q_out);
   const RopeSpec& rope = frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))];
@@ -140,9 +141,8 @@ Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame)
     const std::int32_t position = frame.batch.positions[static_cast<std::size_t>(t)];
     turns = rotations(rope, position);
     const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
-    const std::span<const float> row = qkv.row(t);
     const std::span<float> q = q_out.row(t);
-    std::ranges::copy(row.first(q.size()), q.begin());
+    std::ranges::copy(qkv.row(t).first(q.size()), q.begin());
     transform(q, op.q_norm);
     multiply(q, query_scale(rope.query_growth, position));
     if (slot < 0) continue;  // a padding row
@@ -150,7 +150,7 @@ Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame)
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("token {}: expected a cache slot below {}, found {}", t, cache.n_slots(), slot)};
     }
-    std::ranges::copy(row.subspan(q.size(), kv_width), keys.begin());
+    std::ranges::copy(k.row(t).subspan(op.k ? 0 : q.size(), kv_width), keys.begin());
     transform(keys, op.k_norm);
     const std::span<const float> values = v.row(t).last(kv_width);
     for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {

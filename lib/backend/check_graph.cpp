@@ -78,12 +78,17 @@ class StructureChecker {
   Result<void> operator()(const RopeAppend& op) const {
     SS_TRY_VOID(heads(op.heads, op.layer));
     if (op.heads.latent_dim > 0) return bad("latents are appended by latent_append");
-    const std::int32_t n_joined = op.heads.n_heads + (op.v ? 1 : 2) * op.heads.n_kv_heads;
+    if (op.k && !op.v) return bad("k is a value of its own only where v is one");
+    const std::int32_t n_joined = op.heads.n_heads + (op.k ? 0 : op.v ? 1 : 2) * op.heads.n_kv_heads;
     SS_TRY_VOID(token_matrix(op.qkv, n_joined * op.heads.head_dim));
-    if (op.v) SS_TRY_VOID(token_matrix(*op.v, op.heads.n_kv_heads * op.heads.head_dim));
+    for (const std::optional<ValueId>& apart : {op.k, op.v}) {
+      if (apart) SS_TRY_VOID(token_matrix(*apart, op.heads.n_kv_heads * op.heads.head_dim));
+    }
     SS_TRY_VOID(token_matrix(op.q_out, op.heads.n_heads * op.heads.head_dim));
     SS_TRY_VOID(distinct(op.q_out, op.qkv));
-    if (op.v) SS_TRY_VOID(distinct(op.q_out, *op.v));
+    for (const std::optional<ValueId>& apart : {op.k, op.v}) {
+      if (apart) SS_TRY_VOID(distinct(op.q_out, *apart));
+    }
     if (op.heads.head_dim % 2 != 0) return bad(fmt::format("expected an even head_dim, found {}", op.heads.head_dim));
     return rotation(op.rope, op.heads.head_dim);
   }

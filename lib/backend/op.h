@@ -161,9 +161,11 @@ enum class NormOver : std::uint8_t {
 /// Splits qkv, optionally RMS-normalizes q and k, rotates both, and writes k and v into the cache at Batch::kv_slots. The
 /// RopeSpec may enlarge rotated queries by their position.
 /// qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q heads, k heads, v heads; q_out: [T, n_heads * head_dim]
-/// With v, the v heads are a value of their own, and qkv has the q heads and the k heads alone.
+/// With v, the v heads are a value of their own, and qkv has the q heads and the k heads alone; with k, which only goes with v, it has
+/// the q heads alone.
 struct RopeAppend {
   ValueId qkv;
+  std::optional<ValueId> k = {};  ///< [T, n_kv_heads * head_dim]; where absent, the k heads follow the q heads in qkv
   std::optional<ValueId> v = {};  ///< [T, n_kv_heads * head_dim]; where absent, the v heads are the last columns of qkv
   ValueId q_out;
   std::int32_t layer = 0;

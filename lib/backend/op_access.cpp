@@ -29,6 +29,7 @@ struct AccessVisitor {
   }
   OpAccess operator()(const RopeAppend& op) const {
     OpAccess access{{op.qkv}, {op.q_out}, {}};
+    append(access.reads, op.k);
     append(access.reads, op.v);
     append(access.weights, op.q_norm);
     append(access.weights, op.k_norm);

@@ -187,13 +187,17 @@ class GraphBuilder {
     const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.attention.{}", layer, rest); };
     const HeadShape heads{narrow(config_.n_heads), narrow(config_.n_kv_heads), narrow(config_.head_dim)};
     const ValueId input = block_input(label("norm"), x, weights.attention_norm, weights.attention_norm_bias);
-    const std::int64_t n_joined = config_.q_dim() + (weights.v ? 1 : 2) * config_.kv_dim();
-    const ValueId qkv = product(label(weights.v ? "qk" : "qkv"), input, weights.qkv, weights.qkv_bias, n_joined);
+    const std::string_view joined = weights.k ? "q" : weights.v ? "qk" : "qkv";
+    const std::int64_t n_joined = config_.q_dim() + (weights.k ? 0 : weights.v ? 1 : 2) * config_.kv_dim();
+    const ValueId qkv = product(label(joined), input, weights.qkv, weights.qkv_bias, n_joined);
+    std::optional<ValueId> k;
     std::optional<ValueId> v;
+    if (weights.k) k = product(label("k"), input, *weights.k, weights.k_bias, config_.kv_dim());
     if (weights.v) v = product(label("v"), input, *weights.v, weights.v_bias, config_.kv_dim());
     const ValueId q = value(Rows::kTokens, config_.q_dim());
     add(label("rope_append"),
         RopeAppend{.qkv = qkv,
+                   .k = k,
                    .v = v,
                    .q_out = q,
                    .layer = narrow(layer),

@@ -24,6 +24,13 @@ struct VectorPiece {
   HeadOrder order = {};
 };
 
+/// Which of q, k and v are one matrix, so that one product makes them.
+enum class JoinedProjections : std::uint8_t {
+  kAll,
+  kQueriesAndKeys,  ///< in half of the layers of what llama.cpp calls Q4_K_M, v has another type
+  kNone,  ///< k has another type than q in llama.cpp's files of Mixtral-8x7B, and in others with a choice of types for each tensor
+};
+
 /// Makes the WeightSpecs one by one and passes them to the backend.
 class Preparer {
  public:
@@ -120,13 +127,13 @@ class Preparer {
                     .parts = {{1, adjust_vector(std::move(source), meaning, shape)}}});
   }
 
-  /// True if queries and keys have one encoding and values another one, as in half of the layers of what llama.cpp calls Q4_K_M.
-  /// Variants that are not published encode all alike.
-  Result<bool> has_values_apart(const AttentionTensors& tensors) const {
+  /// Which of q, k and v become one matrix: those that have one encoding, since a matrix has one.
+  Result<JoinedProjections> joined_projections(const AttentionTensors& tensors) const {
     SS_TRY(const WeightEncoding q, encoding_of(variant_, TensorRole::kMatmul, stored(tensors.q.tensor)));
     SS_TRY(const WeightEncoding k, encoding_of(variant_, TensorRole::kMatmul, stored(tensors.k.tensor)));
     SS_TRY(const WeightEncoding v, encoding_of(variant_, TensorRole::kMatmul, stored(tensors.v.tensor)));
-    return q == k && v != q;
+    if (q != k) return JoinedProjections::kNone;
+    return v == q ? JoinedProjections::kAll : JoinedProjections::kQueriesAndKeys;
   }
 
   /// True if the variant stores this tensor in the same encoding as an embedding and as a matmul weight.
@@ -288,30 +295,44 @@ Result<LatentWeights> prepare_latent(Preparer& preparer, const ModelConfig& conf
   return weights;
 }
 
-/// The weight of q, k and v, or one of q and k and one of v.
+/// The weights of q, k and v, of which those with one encoding are joined.
 Result<void> prepare_projections(Preparer& preparer, const ModelConfig& config, std::int64_t layer,
                                  const HeadOrder& order, LayerWeights& weights) {
   const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.attention.{}", layer, rest); };
   const auto name = [&](std::string_view rest) { return layer_tensor_name(layer, rest); };
   const AttentionTensors projections = attention_tensors(config, layer);
-  std::vector<MatrixPart> joined = {{projections.q, order}, {projections.k, order}};
-  std::vector<VectorPiece> joined_biases = {{name("self_attn.q_proj.bias"), order},
-                                            {name("self_attn.k_proj.bias"), order}};
-  const VectorPiece v_bias{name("self_attn.v_proj.bias")};
-  SS_TRY(const bool has_values_apart, preparer.has_values_apart(projections));
-  if (!has_values_apart) {
-    joined.push_back({projections.v});
-    joined_biases.push_back(v_bias);
-  }
-  SS_TRY(weights.qkv, preparer.matrix(label(has_values_apart ? "qk" : "qkv"), joined, Join::kConcatRows));
-  if (config.qkv_bias) {
-    SS_TRY(weights.qkv_bias,
-           preparer.vector(label(has_values_apart ? "qk_bias" : "qkv_bias"), joined_biases, TensorRole::kBias));
-  }
-  if (!has_values_apart) return {};
-  SS_TRY(weights.v, preparer.matmul(label("v"), projections.v));
-  if (config.qkv_bias) {
-    SS_TRY(weights.v_bias, preparer.vector(label("v_bias"), {v_bias}, TensorRole::kBias));
+  SS_TRY(const JoinedProjections form, preparer.joined_projections(projections));
+  struct Projection {
+    MatrixPart rows;
+    VectorPiece bias;
+  };
+  const Projection q{{projections.q, order}, {name("self_attn.q_proj.bias"), order}};
+  const Projection k{{projections.k, order}, {name("self_attn.k_proj.bias"), order}};
+  const Projection v{{projections.v}, {name("self_attn.v_proj.bias")}};
+  const auto prepare = [&](const std::string& what, const std::vector<Projection>& joined, WeightId& weight,
+                           std::optional<WeightId>& bias) -> Result<void> {
+    std::vector<MatrixPart> rows;
+    std::vector<VectorPiece> biases;
+    for (const Projection& projection : joined) {
+      rows.push_back(projection.rows);
+      biases.push_back(projection.bias);
+    }
+    SS_TRY(weight, preparer.matrix(label(what), rows, rows.size() > 1 ? Join::kConcatRows : Join::kNone));
+    if (config.qkv_bias) {
+      SS_TRY(bias, preparer.vector(label(what + "_bias"), biases, TensorRole::kBias));
+    }
+    return {};
+  };
+  switch (form) {
+    case JoinedProjections::kAll:
+      return prepare("qkv", {q, k, v}, weights.qkv, weights.qkv_bias);
+    case JoinedProjections::kQueriesAndKeys:
+      SS_TRY_VOID(prepare("qk", {q, k}, weights.qkv, weights.qkv_bias));
+      return prepare("v", {v}, weights.v.emplace(), weights.v_bias);
+    case JoinedProjections::kNone:
+      SS_TRY_VOID(prepare("q", {q}, weights.qkv, weights.qkv_bias));
+      SS_TRY_VOID(prepare("k", {k}, weights.k.emplace(), weights.k_bias));
+      return prepare("v", {v}, weights.v.emplace(), weights.v_bias);
   }
   return {};
 }

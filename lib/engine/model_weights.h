@@ -44,12 +44,14 @@ struct LatentWeights {
 /// Weights of one layer. Shapes are [outputs, inputs].
 struct LayerWeights {
   std::optional<WeightId> attention_norm;  ///< [1, dim]; absent without norms before blocks
-  /// [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v; those of q and k alone where v is present.
+  /// [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v; without those of v and of k where these are present.
   WeightId qkv{};
   std::optional<WeightId> qkv_bias;  ///< [1, rows of qkv]
-  std::optional<WeightId> v;       ///< [n_kv_heads * head_dim, dim]: present where v has another encoding than q and k
+  std::optional<WeightId> k;  ///< [n_kv_heads * head_dim, dim]: present where k has another encoding than q; with v
+  std::optional<WeightId> k_bias;  ///< [1, n_kv_heads * head_dim]; with k
+  std::optional<WeightId> v;       ///< [n_kv_heads * head_dim, dim]: present where q, k and v have not all one encoding
   std::optional<WeightId> v_bias;  ///< [1, n_kv_heads * head_dim]; with v
-  std::optional<LatentWeights> latent;  ///< if present, there is neither qkv nor v
+  std::optional<LatentWeights> latent;  ///< if present, there are neither qkv nor k and v
   std::optional<WeightId> q_norm;       ///< of RopeAppend
   std::optional<WeightId> k_norm;
   std::optional<WeightId> sinks;     ///< [1, n_heads]: of Attention

@@ -57,6 +57,9 @@ class Dice {
   return kOthers[seed % kOthers.size()];
 }
 
+/// Which of a token's q, k and v, which RopeAppend reads, are values of their own.
+enum class Apart : std::uint8_t { kNothing, kValues, kKeysAndValues };
+
 /// Builds the graphs of one case and collects its weights.
 class CaseBuilder {
  public:

@@ -61,24 +61,35 @@ struct Layer {
   Attention attend;
 };
 
+std::string_view describe(Apart apart) {
+  return apart == Apart::kNothing ? "" : apart == Apart::kValues ? " v" : " k v";
+}
+
 /// What a layer has beyond the plain form.
 struct LayerForm {
   bool has_sinks = false;
-  /// The values of tokens are a value of their own.
-  bool values_apart = false;
+  Apart apart = Apart::kNothing;
 };
 
-/// What RopeAppend reads: random q, k and v, joined or with v apart.
+/// What RopeAppend reads: random q, k and v.
 struct Projections {
   ValueId qkv;
+  std::optional<ValueId> k = {};
   std::optional<ValueId> v = {};
 };
 
-Projections add_projections(CaseBuilder& b, const HeadShape& heads, bool values_apart, float deviation) {
-  const std::int32_t n_joined = heads.n_heads + (values_apart ? 1 : 2) * heads.n_kv_heads;
-  Projections projections{b.input(n_joined * heads.head_dim, kIds, deviation)};
-  if (values_apart) projections.v = b.input(heads.n_kv_heads * heads.head_dim, kIds, deviation);
+Projections add_projections(CaseBuilder& b, const HeadShape& heads, Apart apart, float deviation) {
+  const std::int32_t n_joined_kv = apart == Apart::kNothing ? 2 : apart == Apart::kValues ? 1 : 0;
+  Projections projections{b.input((heads.n_heads + n_joined_kv * heads.n_kv_heads) * heads.head_dim, kIds, deviation)};
+  const std::int32_t kv_dim = heads.n_kv_heads * heads.head_dim;
+  if (apart == Apart::kKeysAndValues) projections.k = b.input(kv_dim, kIds, deviation);
+  if (apart != Apart::kNothing) projections.v = b.input(kv_dim, kIds, deviation);
   return projections;
+}
+
+/// Values apart, with keys or without them.
+Apart pick_apart(Dice& dice) {
+  return dice.one_of({Apart::kValues, Apart::kKeysAndValues});
 }
 
 /// Periods so short that every case with a few tokens has queries of several sizes.
@@ -119,10 +130,10 @@ Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, cons
                 const LayerForm& form = {}) {
   b.result.cache_is_rounded_once = true;
   if (heads.latent_dim > 0) return {.attend = add_latent_layer(b, heads, layer, windows)};
-  const auto [qkv, v] = add_projections(b, heads, form.values_apart, 1.2F);
+  const auto [qkv, k, v] = add_projections(b, heads, form.apart, 1.2F);
   const RopeId rope = b.rope(heads.head_dim, b.dice.one_of({1.0F, 1.0F, 1.2F}));
   const ValueId q = b.value(heads.n_heads * heads.head_dim);
-  RopeAppend append{.qkv = qkv, .v = v, .q_out = q, .layer = layer, .heads = heads, .rope = rope};
+  RopeAppend append{.qkv = qkv, .k = k, .v = v, .q_out = q, .layer = layer, .heads = heads, .rope = rope};
   if (b.dice.chance(0.4)) {
     append.q_norm = b.vector(heads.head_dim, 1.0F, 0.3F);
     append.k_norm = b.vector(heads.head_dim, 1.0F, 0.3F);
@@ -165,9 +176,10 @@ Case ragged_case(CaseBuilder b, const HeadShape& heads, const LayerForm& form = 
     b.submit(std::move(batch));
   }
   b.result.name =
-      fmt::format("{} page={} sequences={} steps={}{}{}{}{}", describe_heads(heads), page_tokens, n_sequences, n_steps,
-                  layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "",
-                  layer.attend.softcap > 0.0F ? " softcap" : "", layer.has_norms ? " norm" : "", dirty ? " dirty" : "");
+      fmt::format("{} page={} sequences={} steps={}{}{}{}{}{}", describe_heads(heads), page_tokens, n_sequences,
+                  n_steps, layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "",
+                  layer.attend.softcap > 0.0F ? " softcap" : "", layer.has_norms ? " norm" : "", dirty ? " dirty" : "",
+                  describe(form.apart));
   return std::move(b.result);
 }
 
@@ -237,8 +249,7 @@ struct RopeForm {
   NormOver norm_over = NormOver::kHead;
   /// Queries are larger at later positions.
   bool grows = false;
-  /// The values of tokens are a value of their own.
-  bool values_apart = false;
+  Apart apart = Apart::kNothing;
 };
 
 Case rope_append_case(CaseBuilder b, const RopeForm& form) {
@@ -248,8 +259,9 @@ Case rope_append_case(CaseBuilder b, const RopeForm& form) {
   b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};
   const std::int32_t n_tokens = b.dice.between(1, 40);
   b.result.n_pages = ceil_divide(n_tokens, page_tokens) + 3;
-  const auto [qkv, v] = add_projections(b, heads, form.values_apart, 1.0F);
+  const auto [qkv, k, v] = add_projections(b, heads, form.apart, 1.0F);
   RopeAppend op{.qkv = qkv,
+                .k = k,
                 .v = v,
                 .q_out = b.value(heads.n_heads * heads.head_dim),
                 .layer = b.dice.between(0, 1),
@@ -280,8 +292,9 @@ Case rope_append_case(CaseBuilder b, const RopeForm& form) {
                                          : b.dice.one_of<std::int32_t>({0, 1000, 30000});
   for (std::int32_t t = 0; t < n_tokens; ++t) batch.positions[static_cast<std::size_t>(t)] += offset;
   b.submit(std::move(batch));
-  b.result.name = fmt::format("{} page={} m={}+{} position={}{}{}", describe_heads(heads), page_tokens, n_tokens,
-                              n_padding, offset, op.q_norm ? " q_norm" : "", op.k_norm ? " k_norm" : "");
+  b.result.name =
+      fmt::format("{} page={} m={}+{} position={}{}{}{}", describe_heads(heads), page_tokens, n_tokens, n_padding,
+                  offset, op.q_norm ? " q_norm" : "", op.k_norm ? " k_norm" : "", describe(form.apart));
   return std::move(b.result);
 }
 
@@ -306,13 +319,15 @@ Case make_query_growth_case(std::uint64_t seed) {
 Case make_values_apart_case(std::uint64_t seed) {
   CaseBuilder b("rope_values_apart", seed);
   const NormOver norm_over = b.dice.chance(0.25) ? NormOver::kAllHeads : NormOver::kHead;
-  return rope_append_case(std::move(b), {.norm_over = norm_over, .values_apart = true});
+  const Apart apart = pick_apart(b.dice);
+  return rope_append_case(std::move(b), {.norm_over = norm_over, .apart = apart});
 }
 
 Case make_attention_values_apart_case(std::uint64_t seed) {
   CaseBuilder b("attention_values_apart", seed);
   const HeadShape heads = pick_heads(b.dice);
-  return ragged_case(std::move(b), heads, {.values_apart = true});
+  const Apart apart = pick_apart(b.dice);
+  return ragged_case(std::move(b), heads, {.apart = apart});
 }
 
 Case make_attention_case(std::uint64_t seed) {

@@ -172,7 +172,8 @@ class MutantKernels final : public ReferenceKernels {
     if (bug_ == Bug::kNormWeightsOfFirstHead && op.norm_over == NormOver::kAllHeads) {
       return run_with_weights_of_first_head(op, frame);
     }
-    if (bug_ == Bug::kValuesFromEndOfQkv && op.v) return run_with_keys_as_values(op, frame);
+    if (bug_ == Bug::kValuesFromEndOfQkv && op.v) return run_with_end_of_qkv(op, *op.v, frame);
+    if (bug_ == Bug::kKeysFromEndOfQkv && op.k) return run_with_end_of_qkv(op, *op.k, frame);
     RopeAppend changed = op;
     ChangedFrame other(frame);
     if (bug_ == Bug::kRopeOffByOne) {
@@ -459,16 +460,16 @@ class MutantKernels final : public ReferenceKernels {
     return done;
   }
 
-  /// Reads the values from the last columns of qkv, where they are if q, k and v are joined; with v apart these are the keys.
-  Result<void> run_with_keys_as_values(const RopeAppend& op, const HostFrame& frame) {
+  /// Reads `apart`, which is the keys or the values, from the last columns of qkv, as if they were joined with what comes before them.
+  Result<void> run_with_end_of_qkv(const RopeAppend& op, ValueId apart, const HostFrame& frame) {
     const MatrixView<float> qkv = frame.value(op.qkv);
-    const MatrixView<float> v = frame.value(*op.v);
-    const std::vector<float> exact(v.data(), v.data() + v.rows() * v.cols());
-    for (std::int64_t t = 0; t < v.rows(); ++t) {
-      std::ranges::copy(qkv.row(t).last(static_cast<std::size_t>(v.cols())), v.row(t).begin());
+    const MatrixView<float> own = frame.value(apart);
+    const std::vector<float> exact(own.data(), own.data() + own.rows() * own.cols());
+    for (std::int64_t t = 0; t < own.rows(); ++t) {
+      std::ranges::copy(qkv.row(t).last(static_cast<std::size_t>(own.cols())), own.row(t).begin());
     }
     const Result<void> done = ReferenceKernels::run(op, frame);
-    std::ranges::copy(exact, v.data());
+    std::ranges::copy(exact, own.data());
     return done;
   }
 
@@ -704,6 +705,8 @@ std::span<const Mutant> mutants() {
       {Bug::kCurveTakenForLine, "the numbers of IQ4 taken for evenly spaced ones", "matmul_gguf grouped_matmul_gguf"},
       {Bug::kMxfp4SubnormalDropped, "the subnormal E2M1 number taken for zero", "matmul_mxfp4 grouped_matmul_mxfp4"},
       {Bug::kValuesFromEndOfQkv, "values of their own read from the end of qkv",
+       "rope_values_apart attention_values_apart"},
+      {Bug::kKeysFromEndOfQkv, "keys of their own read from the end of qkv",
        "rope_values_apart attention_values_apart"},
   };
   return kMutants;

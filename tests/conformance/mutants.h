@@ -94,6 +94,7 @@ enum class Bug : std::uint8_t {
   kFifthBitsLost,
   kCurveTakenForLine,
   kValuesFromEndOfQkv,
+  kKeysFromEndOfQkv,
 };
 
 struct Mutant {

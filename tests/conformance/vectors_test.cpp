@@ -136,8 +136,7 @@ std::vector<float> columns(const std::vector<float>& matrix, std::int64_t n_cols
   return cut;
 }
 
-/// With q, k and v joined, or with v as a value of its own.
-void check_attention(const json& c, bool values_apart) {
+void check_attention(const json& c, Apart apart) {
   CaseBuilder b("vector", 1);
   const HeadShape heads{number(c, "n_heads"), number(c, "n_kv_heads"), number(c, "head_dim")};
   b.graph().ropes.push_back(
@@ -145,15 +144,20 @@ void check_attention(const json& c, bool values_apart) {
   if (c.contains("query_period")) {
     b.graph().ropes.back().query_growth = {c.at("query_beta").get<float>(), number(c, "query_period")};
   }
-  const std::int32_t n_rotated = (heads.n_heads + heads.n_kv_heads) * heads.head_dim;
-  const std::int32_t n_all = n_rotated + heads.n_kv_heads * heads.head_dim;
-  const std::vector<float> qkv = floats(c, "qkv");
-  RopeAppend append{
-      .qkv = values_apart ? add_input(b, columns(qkv, n_all, 0, n_rotated), n_rotated) : add_input(b, qkv, n_all),
-      .q_out = b.value(heads.n_heads * heads.head_dim),
-      .heads = heads,
-      .rope = RopeId{0}};
-  if (values_apart) append.v = add_input(b, columns(qkv, n_all, n_rotated, n_all), n_all - n_rotated);
+  const std::int32_t q_end = heads.n_heads * heads.head_dim;
+  const std::int32_t k_end = q_end + heads.n_kv_heads * heads.head_dim;
+  const std::int32_t v_end = k_end + heads.n_kv_heads * heads.head_dim;
+  const auto add_columns = [&, qkv = floats(c, "qkv")](std::int32_t first, std::int32_t end) {
+    return add_input(b, columns(qkv, v_end, first, end), end - first);
+  };
+  RopeAppend append{.qkv = add_columns(0, apart == Apart::kNothing  ? v_end
+                                          : apart == Apart::kValues ? k_end
+                                                                    : q_end),
+                    .q_out = b.value(heads.n_heads * heads.head_dim),
+                    .heads = heads,
+                    .rope = RopeId{0}};
+  if (apart == Apart::kKeysAndValues) append.k = add_columns(q_end, k_end);
+  if (apart != Apart::kNothing) append.v = add_columns(k_end, v_end);
   if (c.contains("q_norm")) {
     append.q_norm = add_vector(b, floats(c, "q_norm"));
     append.k_norm = add_vector(b, floats(c, "k_norm"));
@@ -341,8 +345,9 @@ TEST_CASE("the reference gives what PyTorch gives") {
     INFO("case " << index++ << ": " << kind);
     if (kind == "rms_norm") check_rms_norm(c);
     if (kind == "matmul") check_matmul(c);
-    if (kind == "attention") check_attention(c, false);
-    if (kind == "attention") check_attention(c, true);
+    if (kind == "attention") {
+      for (const Apart apart : {Apart::kNothing, Apart::kValues, Apart::kKeysAndValues}) check_attention(c, apart);
+    }
     if (kind == "mixture") check_mixture(c);
     if (kind == "latent") check_latent(c);
     if (kind == "groups") check_groups(c);

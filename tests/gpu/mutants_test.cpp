@@ -177,6 +177,7 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"wide_input_scale_of_first_group", "sm_90a", "grouped_matmul_fp8_g128"}, "outside"},
       {{"wide_inputs_not_scaled", "gfx1100", "matmul_fp8_g128"}, "outside"},
       {{"values_in_rows_of_qkv", "sm_80", "rope_values_apart"}, ""},
+      {{"keys_in_rows_of_qkv", "gfx90a", "rope_values_apart"}, ""},
       {{"values_behind_qkv", "gfx90a", "rope_values_apart"}, "outside"},
       {{"x_not_stored", "sm_80", "matmul"}, ""},
       {{"lost_column_warp", "gfx90a", "matmul"}, "outside"},

@@ -381,14 +381,23 @@ def iq4_xs(weight: torch.Tensor) -> np.ndarray:
     return torch.cat((unit.view(torch.uint8), of_high, low, places), -1).flatten(-2).numpy()
 
 
-def has_values_apart(kind: str) -> bool:
-    """Whether v_proj of the first layer is of another type than q_proj and k_proj, so that it has a product of its own."""
-    return kind in ("Q4_0", "Q4_K", "Q5_K", "Q3_K", "IQ4_XS")
+def product_widths(config: transformers.PretrainedConfig, kind: str) -> set[int]:
+    """Outputs of the products that make q, k and v: of all three where they are of one type, of q and k where v is of another one,
+    and of none together where k is of another one than q."""
+    queries, keys = (n * config.head_dim for n in (config.num_attention_heads, config.num_key_value_heads))
+    widths = set()
+    for layer in range(config.num_hidden_layers):
+        q, k, v = (type_of(f"model.layers.{layer}.self_attn.{part}_proj.weight", kind) for part in "qkv")
+        widths |= {queries, keys} if q != k else {queries + keys, keys} if q != v else {queries + 2 * keys}
+    return widths
 
 
 def type_of(name: str, kind: str) -> str:
     """What llama.cpp calls Q4_K_M and Q5_K_M has Q6_K in the head and, in half of the layers, in v_proj and down_proj. Here Q4_0 has
-    v_proj of the first layer in Q8_0, and Q3_K and IQ4_XS have it in Q5_K, as in Q3_K_M and IQ4_XS of llama.cpp, and the head in Q6_K."""
+    v_proj of the first layer in Q8_0, and Q3_K and IQ4_XS have it in Q5_K, as in Q3_K_M and IQ4_XS of llama.cpp, and the head in Q6_K.
+    Q4_K has k_proj of the last layer in Q8_0, as llama.cpp's files of Mixtral-8x7B, and Q5_0 has it in Q5_1."""
+    if kind in ("Q4_K", "Q5_0") and "layers.1.self_attn.k_proj" in name:
+        return "Q8_0" if kind == "Q4_K" else "Q5_1"
     if kind in ("Q3_K", "IQ4_XS") and ("lm_head" in name or "layers.0.self_attn.v_proj" in name):
         return "Q6_K" if "lm_head" in name else "Q5_K"
     if kind in ("Q4_K", "Q5_K") and ("lm_head" in name or re.search(r"layers\.0\..*(v|down)_proj", name)):
@@ -411,7 +420,7 @@ GGUF_BLOCKS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS", "Q4_1", "Q5_0",
 
 
 def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
-    """All matrices and the embedding in blocks; values by the package gguf. Of the first layer v_proj may have a product of its own."""
+    """All matrices and the embedding in blocks; values by the package gguf."""
     variant, file = f"gguf-{kind.lower()}", scratch / f"{kind}.gguf"
     bundle = scratch / f"{variant}-bundle"
     config = transformers.AutoConfig.from_pretrained(str(plain))
@@ -454,17 +463,17 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
             same = key.endswith(".codes") or np.array_equal(stored.get_tensor(key).numpy(), kept[name])
             expect(same, f"{variant}: {key}: other blocks than those of the file")
     check_bundle(program, bundle, variant, values, "")
-    check_products(program, bundle, variant, config, has_values_apart(kind))
+    check_products(program, bundle, variant, config, product_widths(config, kind))
 
 
-def check_products(program: str, bundle: Path, variant: str, config: transformers.PretrainedConfig, values_apart: bool) -> None:
-    """No matrix is multiplied by values in FP32, and v has a product of its own where it is of another type than q and k."""
+def check_products(program: str, bundle: Path, variant: str, config: transformers.PretrainedConfig, widths: set[int]) -> None:
+    """No matrix is multiplied by values in FP32, and of q, k and v those are joined that are of one type."""
     table = run(program, "profile", bundle, "--backend", "cpu", "--variant", variant, "--scenario", "single-stream@8/2", "--budget", "0.1s")
     products = re.findall(r"x \d+ -> (\d+) +matmul_(\w+?)_", table)
     queries, keys = (n * config.head_dim for n in (config.num_attention_heads, config.num_key_value_heads))
-    widths = {queries + 2 * keys} | ({queries + keys, keys} if values_apart else set())
     found = {int(width) for width, _ in products}
-    expect(widths <= found and ({queries + keys} <= found) == values_apart, f"{variant}: products of q, k and v:\n{table}")
+    joined = {queries + keys, queries + 2 * keys}
+    expect(widths <= found and joined & found == joined & widths, f"{variant}: products of q, k and v:\n{table}")
     expect("f32" not in {encoding for _, encoding in products}, f"{variant}: a product in FP32:\n{table}")
 
 

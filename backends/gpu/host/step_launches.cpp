@@ -42,10 +42,12 @@ StepLaunch LaunchBinder::operator()(const RmsNorm& op) const {
 
 StepLaunch LaunchBinder::operator()(const RopeAppend& op) const {
   const auto rope = static_cast<std::size_t>(index_of(op.rope));
+  const ValueId k = op.k.value_or(op.qkv);  // the k heads follow the q heads in its rows
   const ValueId v = op.v.value_or(op.qkv);  // the v heads are the last columns of its rows
   const std::int32_t v_cols = op.heads.n_kv_heads * op.heads.head_dim;
   return bound(shared.kernels.rope_append, {.batch = upload.view(),
                                             .qkv = values.address(op.qkv),
+                                            .k = values.address(k) + (op.k ? 0 : op.heads.n_heads * op.heads.head_dim),
                                             .v = values.address(v) + (values.desc(v).cols - v_cols),
                                             .q_out = values.address(op.q_out),
                                             .kv = pool.view(op.layer),
@@ -59,6 +61,7 @@ StepLaunch LaunchBinder::operator()(const RopeAppend& op) const {
                                             .norm_eps = op.norm_eps,
                                             .n_heads = op.heads.n_heads,
                                             .qkv_stride = values.desc(op.qkv).cols,
+                                            .k_stride = values.desc(k).cols,
                                             .v_stride = values.desc(v).cols,
                                             .max_rows = values.max_rows_of(op.qkv)});
 }

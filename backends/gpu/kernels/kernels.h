@@ -238,8 +238,9 @@ struct FinishProductArguments {
 /// op.h's RopeAppend. Norm weights may be null.
 struct RopeAppendArguments {
   BatchView batch;
-  const float* qkv;  ///< q heads, then k heads, of the first token
-  const float* v;    ///< v heads of the first token: in its row of qkv, or in a matrix of their own
+  const float* qkv;  ///< q heads of the first token, at the beginning of its row
+  const float* k;    ///< k heads of the first token: in its row of qkv, or in a matrix of their own
+  const float* v;    ///< v heads likewise
   float* q_out;
   KvView kv;
   const float* inv_freq;
@@ -252,6 +253,7 @@ struct RopeAppendArguments {
   float norm_eps;
   std::int32_t n_heads;
   std::int32_t qkv_stride;  ///< values from one token to the next
+  std::int32_t k_stride;
   std::int32_t v_stride;
   std::int32_t max_rows;
 };

@@ -6,15 +6,16 @@
 //   out[i] = x[i] c - x[i + head_dim/2] s,   out[i + head_dim/2] = x[i + head_dim/2] c + x[i] s
 //   With query_period > 0, q_out is out * (1 + query_beta * ln(1 + floor(position / query_period))).
 //
-// Shapes       qkv: [T, qkv_stride], whose first (n_heads + n_kv_heads) * head_dim columns are the q heads and then the k heads;
-//              v: T rows of n_kv_heads * head_dim, v_stride values apart; where q, k and v are one matrix, v points into its rows;
+// Shapes       qkv: [T, qkv_stride], whose first n_heads * head_dim columns are the q heads;
+//              k, v: T rows of n_kv_heads * head_dim, k_stride and v_stride values apart; where they are joined with q, they point into
+//              the rows of qkv;
 //              q_out: [T, n_heads * head_dim];
 //              inv_freq: [head_dim / 2]; q_norm, k_norm: null, [head_dim], or over all heads [n_heads * head_dim] and
 //              [n_kv_heads * head_dim];
 //              KV cache: [n_pages, n_kv_heads, page_tokens, head_dim]
 // Dtypes       f32; KV cache: BF16, rounded to nearest even
 // Accumulator  f32, for the norm's sum of squares
-// Aliasing     q_out and the cache overlap neither qkv nor v
+// Aliasing     q_out and the cache overlap neither qkv, k nor v
 // Alignment    that of the types
 // Source       op.h's RopeSpec, which follows Hugging Face: the product position * inv_freq is rounded to f32
 
@@ -47,7 +48,8 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
   const bool is_query = head < a.n_heads;
   const bool is_value = head >= a.n_heads + n_kv_heads;
   const float* const x = is_value ? a.v + std::int64_t{token} * a.v_stride + (head - a.n_heads - n_kv_heads) * head_dim
-                                  : a.qkv + std::int64_t{token} * a.qkv_stride + head * head_dim;
+                         : is_query ? a.qkv + std::int64_t{token} * a.qkv_stride + head * head_dim
+                                    : a.k + std::int64_t{token} * a.k_stride + (head - a.n_heads) * head_dim;
 
   const int slot = a.batch.kv_slots[token];
   Bf16* cached = nullptr;

@@ -133,6 +133,59 @@ TEST_CASE("values of tokens that do not fit RopeAppend are refused") {
   }
 }
 
+/// The same with the keys of tokens as value 7: qkv has 2 heads of 4.
+struct ExampleWithKeysApart : ExampleWithValuesApart {
+  ExampleWithKeysApart() {
+    graph.values[2].cols = 8;
+    graph.values.push_back({.cols = 4});
+    op<RopeAppend>(4).k = ValueId{7};
+    graph.ops.insert(graph.ops.begin() + 3, Matmul{.x = ValueId{1}, .weight = WeightId{5}, .out = ValueId{7}});
+    graph.labels.insert(graph.labels.begin() + 3, "k");
+    weights[2].n_rows = 8;
+    weights.push_back(weights[4]);
+    weights[5].name = "k";
+  }
+};
+
+TEST_CASE("where values are a value of their own, keys may be one, too") {
+  ExampleWithKeysApart example;
+  REQUIRE_OK(check_graph(example.graph));
+  REQUIRE_OK(check_graph_weights(example.graph, example.weights));
+  REQUIRE_OK(check_graph_cache(example.graph, {.n_layers = 1, .n_kv_heads = 1, .head_dim = 4}));
+  CHECK(op_access(example.graph.ops[5]).reads == std::vector<ValueId>{ValueId{2}, ValueId{7}, ValueId{6}});
+  struct Change {
+    const char* expected_part;
+    void (*apply)(ExampleWithKeysApart&);
+  };
+  const Change changes[] = {
+      {"rope (rope_append): k is a value of its own only where v is one",
+       [](ExampleWithKeysApart& e) { e.op<RopeAppend>(5).v = {}; }},
+      {"rope (rope_append): value 2: expected rows of tokens and 8 columns, found rows of tokens and 12",
+       [](ExampleWithKeysApart& e) { e.graph.values[2].cols = 12; }},
+      {"rope (rope_append): value 2: expected rows of tokens and 12 columns, found rows of tokens and 8",
+       [](ExampleWithKeysApart& e) { e.op<RopeAppend>(5).k = {}; }},
+      {"rope (rope_append): value 7: expected rows of tokens and 4 columns, found rows of tokens and 8",
+       [](ExampleWithKeysApart& e) { e.graph.values[7].cols = 8; }},
+      {"rope (rope_append): value 7 is read before it is written",
+       [](ExampleWithKeysApart& e) {
+         std::swap(e.graph.ops[3], e.graph.ops[5]);
+         std::swap(e.graph.labels[3], e.graph.labels[5]);
+       }},
+      {"rope (rope_append): value 7 may not be read and written in place here",
+       [](ExampleWithKeysApart& e) {
+         e.graph.values[2].cols = 4;
+         e.op<RopeAppend>(5).heads = {1, 1, 4};
+         e.op<RopeAppend>(5).q_out = ValueId{7};
+       }},
+  };
+  for (const Change& change : changes) {
+    ExampleWithKeysApart changed;
+    change.apply(changed);
+    INFO(change.expected_part);
+    CHECK_ERROR(check_graph(changed.graph), ErrorCode::kInvalidInput, change.expected_part);
+  }
+}
+
 TEST_CASE("a malformed graph is refused by the label of its operation") {
   struct Change {
     const char* expected_part;

@@ -25,6 +25,9 @@ ModelConfig config_of(const std::string& architecture, const std::string& more) 
   return *config;
 }
 
+/// Which of q, k and v have weights of their own.
+enum class Apart : std::uint8_t { kNothing, kValues, kKeysAndValues };
+
 /// Weights with one id each, and their specs by id.
 struct Numbered {
   ModelWeights weights;
@@ -53,8 +56,8 @@ struct Numbered {
     layer.latent = weights_of;
   }
 
-  /// With `values_apart`, v has a weight of its own in the first layer.
-  explicit Numbered(const ModelConfig& config, bool values_apart = false) {
+  /// In the first layer `apart` says which of k and v have weights of their own.
+  explicit Numbered(const ModelConfig& config, Apart apart = Apart::kNothing) {
     weights.embedding = next(config.vocab_size, config.dim);
     for (std::int64_t i = 0; i < config.n_layers; ++i) {
       LayerWeights layer;
@@ -64,10 +67,13 @@ struct Numbered {
       if (config.latent.is_present()) {
         add_latent(config, layer);
       } else {
-        const bool has_v = values_apart && i == 0;
-        const std::int64_t n_joined = config.q_dim() + (has_v ? 1 : 2) * config.kv_dim();
+        const bool has_v = apart != Apart::kNothing && i == 0;
+        const bool has_k = apart == Apart::kKeysAndValues && i == 0;
+        const std::int64_t n_joined = config.q_dim() + (has_k ? 0 : has_v ? 1 : 2) * config.kv_dim();
         layer.qkv = next(n_joined, config.dim, Join::kConcatRows);
         if (config.qkv_bias) layer.qkv_bias = next(1, n_joined);
+        if (has_k) layer.k = next(config.kv_dim(), config.dim);
+        if (has_k && config.qkv_bias) layer.k_bias = next(1, config.kv_dim());
         if (has_v) layer.v = next(config.kv_dim(), config.dim);
         if (has_v && config.qkv_bias) layer.v_bias = next(1, config.kv_dim());
       }
@@ -150,10 +156,10 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
       {"DeepseekV3ForCausalLM", R"(, "first_k_dense_replace": 1)"},
   }));
   const bool observe_all = GENERATE(false, true);
-  const bool values_apart = GENERATE(false, true);
-  CAPTURE(architecture, more, observe_all, values_apart);
+  const Apart apart = GENERATE(Apart::kNothing, Apart::kValues, Apart::kKeysAndValues);
+  CAPTURE(architecture, more, observe_all, static_cast<int>(apart));
   const ModelConfig config = config_of(architecture, more);
-  const Numbered numbered(config, values_apart);
+  const Numbered numbered(config, apart);
   const StepGraph graph =
       build_step_graph(config, numbered.weights, {.n_top = 5, .keep_logits = true, .observe_all = observe_all});
   REQUIRE_OK(check_graph(graph));
@@ -174,7 +180,7 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
 
 TEST_CASE("values with a weight of their own have a product of their own, of the same input") {
   const ModelConfig config = config_of("Qwen2ForCausalLM", "");
-  const Numbered numbered(config, true);
+  const Numbered numbered(config, Apart::kValues);
   const StepGraph graph = build_step_graph(config, numbered.weights, {});
   const auto at = [&](const std::string& label) {
     const auto found = std::ranges::find(graph.labels, label);
@@ -200,6 +206,35 @@ TEST_CASE("values with a weight of their own have a product of their own, of the
   CHECK(columns(qkv.out) == (4 + 2 * 2) * 8);
   CHECK_FALSE(std::get<RopeAppend>(graph.ops[at("layers.1.attention.rope_append")]).v.has_value());
   CHECK(std::ranges::count(graph.labels, "layers.1.attention.v") == 0);
+}
+
+TEST_CASE("keys with a weight of their own have a product of their own, beside that of the values") {
+  const ModelConfig config = config_of("Qwen2ForCausalLM", "");
+  const Numbered numbered(config, Apart::kKeysAndValues);
+  const StepGraph graph = build_step_graph(config, numbered.weights, {});
+  const auto product = [&](const std::string& label) {
+    const auto found = std::ranges::find(graph.labels, label);
+    REQUIRE(found != graph.labels.end());
+    return std::get<Matmul>(graph.ops[static_cast<std::size_t>(found - graph.labels.begin())]);
+  };
+  const auto columns = [&](ValueId id) { return graph.values[static_cast<std::size_t>(index_of(id))].cols; };
+  const LayerWeights& weights = numbered.weights.layers[0];
+  const Matmul q = product("layers.0.attention.q");
+  const Matmul k = product("layers.0.attention.k");
+  const Matmul v = product("layers.0.attention.v");
+  CHECK(k.x == q.x);
+  CHECK(v.x == q.x);
+  CHECK(q.weight == weights.qkv);
+  CHECK(k.weight == *weights.k);
+  CHECK(k.bias == weights.k_bias);
+  CHECK(v.weight == *weights.v);
+  CHECK(columns(q.out) == 4 * 8);
+  CHECK(columns(k.out) == 2 * 8);
+  const auto append =
+      std::ranges::find_if(graph.ops, [](const Op& op) { return std::holds_alternative<RopeAppend>(op); });
+  CHECK(std::get<RopeAppend>(*append).qkv == q.out);
+  CHECK(std::get<RopeAppend>(*append).k == k.out);
+  CHECK(std::get<RopeAppend>(*append).v == v.out);
 }
 
 TEST_CASE("what a family adds is in its graph: biases, head norms, windows") {

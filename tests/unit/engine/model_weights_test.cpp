@@ -62,11 +62,11 @@ TEST_CASE("a tied head is the embedding's own weight where the variant stores bo
 }
 
 /// Three layers in Q4_K, but for v_proj of the first, which is Q6_K, as in half of the layers of llama.cpp's Q4_K_M, and k_proj of the
-/// third.
+/// third, as in what llama.cpp makes of Mixtral-8x7B.
 struct MixedModel {
   ModelConfig config;
   TensorStore tensors;
-  double matrix_bytes = 0;  ///< of all matrices but those of the third layer's q, k and v
+  double matrix_bytes = 0;
 };
 
 MixedModel mixed_model(const test::ScratchFolder& scratch) {
@@ -91,9 +91,7 @@ MixedModel mixed_model(const test::ScratchFolder& scratch) {
     const Shape shape{spec.shape.extent(0), row_bytes};
     written.push_back({spec.name + (is_q6_k ? ".q6_k" : ".q4_k"), DType::kU8, shape});
     n_bytes += *shape.n_elements();
-    const bool is_joined_in_f32 =
-        spec.name.starts_with("model.layers.2.self_attn.") && spec.name.find("o_proj") == std::string::npos;
-    if (!is_joined_in_f32) model.matrix_bytes += static_cast<double>(*shape.n_elements());
+    model.matrix_bytes += static_cast<double>(*shape.n_elements());
   }
   auto writer =
       SafetensorsWriter::create(scratch.path() / "model.safetensors", written, {{"published_variant", "gguf-q4_k"}});
@@ -106,7 +104,7 @@ MixedModel mixed_model(const test::ScratchFolder& scratch) {
   return model;
 }
 
-TEST_CASE("values of another encoding than queries and keys are a weight and a product of their own") {
+TEST_CASE("values or keys of another encoding than queries are a weight and a product of their own") {
   const test::ScratchFolder scratch;
   const MixedModel model = mixed_model(scratch);
   test::FakeLog log;
@@ -120,6 +118,7 @@ TEST_CASE("values of another encoding than queries and keys are a weight and a p
   const LayerWeights& apart = weights->layers[0];
   CHECK(extent(apart.qkv).encoding == WeightEncoding::kQ4K);
   CHECK(extent(apart.qkv).n_rows == 256 + 128);
+  CHECK_FALSE(apart.k.has_value());
   REQUIRE(apart.v.has_value());
   CHECK(extent(*apart.v).encoding == WeightEncoding::kQ6K);
   CHECK(extent(*apart.v).n_rows == 128);
@@ -132,19 +131,29 @@ TEST_CASE("values of another encoding than queries and keys are a weight and a p
   CHECK(extent(joined.qkv).encoding == WeightEncoding::kQ4K);
   CHECK(extent(joined.qkv).n_rows == 256 + 2 * 128);
   CHECK(extent(*joined.qkv_bias).bytes == 4 * (256 + 2 * 128));
+  CHECK_FALSE(joined.k.has_value());
   CHECK_FALSE(joined.v.has_value());
   CHECK_FALSE(joined.v_bias.has_value());
 
-  // Where q and k differ in encoding, q, k and v are still joined into one weight in FP32.
+  // Where keys have another encoding than queries, none of the three are joined.
   const LayerWeights& mixed = weights->layers[2];
-  CHECK(extent(mixed.qkv).encoding == WeightEncoding::kF32);
-  CHECK(extent(mixed.qkv).n_rows == 256 + 2 * 128);
-  CHECK_FALSE(mixed.v.has_value());
+  CHECK(extent(mixed.qkv).encoding == WeightEncoding::kQ4K);
+  CHECK(extent(mixed.qkv).n_rows == 256);
+  CHECK(extent(*mixed.qkv_bias).bytes == 4 * 256);
+  REQUIRE(mixed.k.has_value());
+  CHECK(extent(*mixed.k).encoding == WeightEncoding::kQ6K);
+  CHECK(extent(*mixed.k).n_rows == 128);
+  REQUIRE(mixed.k_bias.has_value());
+  CHECK(extent(*mixed.k_bias).bytes == 4 * 128);
+  REQUIRE(mixed.v.has_value());
+  CHECK(extent(*mixed.v).encoding == WeightEncoding::kQ4K);
+  CHECK(extent(*mixed.v).n_rows == 128);
+  CHECK(mixed.v_bias.has_value());
 
-  // All other matrices take the bytes that are stored.
+  // Matrices take the bytes that are stored.
   double bytes = 0;
   for (const auto& [id, one] : weights->extents) {
-    if (one.n_rows > 1 && id != mixed.qkv) bytes += one.bytes;
+    if (one.n_rows > 1) bytes += one.bytes;
   }
   CHECK(bytes == model.matrix_bytes);
 
@@ -155,7 +164,9 @@ TEST_CASE("values of another encoding than queries and keys are a weight and a p
   CHECK_FALSE(has("layers.0.attention.qkv"));
   CHECK(has("layers.1.attention.qkv"));
   CHECK_FALSE(has("layers.1.attention.v"));
-  CHECK(has("layers.2.attention.qkv"));
+  CHECK(has("layers.2.attention.q"));
+  CHECK(has("layers.2.attention.k"));
+  CHECK(has("layers.2.attention.v"));
 }
 
 }  // namespace
