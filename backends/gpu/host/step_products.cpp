@@ -362,6 +362,7 @@ StepLaunch StepProducts::bind(const GroupedMatmul& op, const BatchUpload& upload
                            .aux = op.aux ? values_.address(*op.aux) : nullptr,
                            .epilogue = op.epilogue,
                            .n_top = op.n_top,
+                           .by_top = make_divisor(op.n_top),
                            .max_rows = values_.max_rows_of(op.x),
                            .tiles = {},
                            .by_expert = {},

@@ -2,7 +2,8 @@
 // Epilogues of products (op.h's Epilogue): what is applied to a sum before it is stored.
 
 #include "gpu/kernels/kernels.h"
-#include "gpu/portable/target.h"
+#include "gpu/kernels/weight_code.h"
+#include "gpu/portable/storage.h"
 
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
@@ -38,25 +39,218 @@ SS_DEVICE bool is_gated_on_device(Epilogue epilogue) {
          epilogue == Epilogue::kGatedClampedSwish;
 }
 
+/// What the epilogue of a product reads and where its results go, for one weight or one expert's.
+struct ProductOutputs {
+  const float* x_scales;    ///< one for each row of x; null: 1
+  const float* row_scales;  ///< one for each row of the weight; null: 1
+  const float* bias;        ///< null: none
+  const float* aux;         ///< [rows, N], added to the results; null: none
+  float* out;               ///< [rows, N], or [rows, N/2] of a gated product
+  int n_cols;               ///< N, rows of the weight
+  float softcap;
+  Epilogue epilogue;
+};
+
+SS_DEVICE ProductOutputs outputs_of(const MatmulArguments& a) {
+  const bool adds = a.epilogue == Epilogue::kAddResidual;
+  return {
+      .x_scales = a.weight.encoding == WeightEncoding::kFp8Group128 ? nullptr : a.x_scales,  // those are in the sums
+      .row_scales = has_row_scales(a.weight.encoding) ? a.weight.row_scales : nullptr,
+      .bias = adds || a.epilogue == Epilogue::kNone ? nullptr : a.bias,
+      .aux = adds ? a.aux : nullptr,
+      .out = a.out,
+      .n_cols = a.weight.n_rows,
+      .softcap = a.softcap,
+      .epilogue = a.epilogue};
+}
+
+/// Epilogues by what they compute: with_epilogue() asks once, and not for every output.
+enum class EpilogueKind : std::uint8_t {
+  kBias,      ///< a bias or nothing
+  kResidual,  ///< aux, and nothing else
+  kCurved,    ///< a bias, GELU, aux and a soft cap, as far as there are any
+  kGated,
+};
+
+/// One result of a product that is not gated, from the sum with its bias. added() is only called where there is aux.
+template <EpilogueKind kKind, typename Added>
+SS_DEVICE float finished(const ProductOutputs& to, float sum, const Added& added) {
+  constexpr bool kIsResidual = kKind == EpilogueKind::kResidual;
+  constexpr bool kIsCurved = kKind == EpilogueKind::kCurved;
+  if (kIsCurved && to.epilogue == Epilogue::kGelu) sum = gelu(sum);
+  if (kIsResidual || (kIsCurved && to.aux != nullptr)) sum += added();
+  return kIsCurved ? soft_cap(sum, to.softcap) : sum;
+}
+
 /// Stores element [row, col] of a product with a non-gated epilogue; out may be aux.
 SS_DEVICE void store_product(const MatmulArguments& a, int row, int col, float sum) {
-  const std::int64_t at = std::int64_t{row} * a.weight.n_rows + col;
-  const bool is_gelu = a.epilogue == Epilogue::kGelu;
-  if (a.epilogue == Epilogue::kBias || (is_gelu && a.bias != nullptr)) sum += a.bias[col];
-  if (is_gelu) sum = gelu(sum);
-  if (a.epilogue == Epilogue::kAddResidual) sum += a.aux[at];
-  a.out[at] = soft_cap(sum, a.softcap);
+  const ProductOutputs to = outputs_of(a);
+  const std::int64_t at = std::int64_t{row} * to.n_cols + col;
+  if (to.bias != nullptr) sum += to.bias[col];
+  to.out[at] = finished<EpilogueKind::kCurved>(to, sum, [&] { return to.aux[at]; });
 }
 
 /// Stores element [row, pair] of a gated product. Gate and up are neighbouring rows of the weight, but not of the bias,
 /// which has those of all gates first.
 SS_DEVICE void store_gated(const MatmulArguments& a, int row, int pair, float gate, float up) {
-  if (a.bias != nullptr) {
-    gate += a.bias[pair];
-    up += a.bias[a.weight.n_rows / 2 + pair];
+  const ProductOutputs to = outputs_of(a);
+  const int n_pairs = to.n_cols / 2;
+  if (to.bias != nullptr) {
+    gate += to.bias[pair];
+    up += to.bias[n_pairs + pair];
   }
-  const std::int64_t at = std::int64_t{row} * (a.weight.n_rows / 2) + pair;
-  a.out[at] = soft_cap(gated(a.epilogue, gate, up), a.softcap);
+  to.out[std::int64_t{row} * n_pairs + pair] = soft_cap(gated(to.epilogue, gate, up), to.softcap);
+}
+
+/// Neighbouring sums of a row that a lane finishes together where N is a multiple of it: 16 bytes. Elsewhere rows do not begin at
+/// multiples of 16 bytes, and a lane takes one sum, or the two of a gated product's result.
+inline constexpr int kMostColumns = 4;
+template <typename Value, int kColumns>
+struct alignas(kColumns * sizeof(Value)) Columns {
+  Value value[kColumns];
+};
+
+/// A row of the results. The lines of a tile past its last row have a row that does not `exist`: its place and scale are those of
+/// another one, and nothing is stored.
+struct ResultRow {
+  int index;
+  int of_x;  ///< the row of x
+  bool exists;
+};
+
+/// Finishes the sums of neighbouring columns, [col, col + kColumns), of any rows. What belongs to the columns is loaded once. What
+/// belongs to a row is loaded by request(), which callers call for several rows before they finish the first of them, so that
+/// these loads do not wait for each other. All buffers begin at multiples of 16 bytes. kScaled: there may be scales.
+template <EpilogueKind kKind, int kColumns, bool kScaled>
+class ColumnsEpilogue {
+  static constexpr bool kIsGated = kKind == EpilogueKind::kGated;
+  static constexpr bool kHasFunctions = kIsGated || kKind == EpilogueKind::kCurved;
+
+ public:
+  using Values = Columns<float, kColumns>;
+  /// Rows that are requested at once. The functions of the other kinds take longer than a load, and many registers.
+  static constexpr int kRowsAhead = kHasFunctions || kColumns < kMostColumns ? 1 : 4;
+
+  /// What was loaded of a row.
+  struct Loaded {
+    ResultRow row;
+    float x_scale;
+    Values added;
+  };
+
+  SS_DEVICE ColumnsEpilogue(const ProductOutputs& to, int col) : to_(to) {
+    row_bytes_ = static_cast<std::uint32_t>(kIsGated ? to.n_cols / 2 : to.n_cols) * sizeof(float);
+    first_ = kIsGated ? col / 2 : col;
+    SS_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      scales_.value[j] = 1.0F;
+      bias_.value[j] = 0.0F;
+    }
+    if (kScaled && to.row_scales != nullptr) scales_ = load_words<Values>(to.row_scales + col);
+    if (to.bias == nullptr) return;
+    if constexpr (kIsGated) {
+      SS_UNROLL
+      for (int j = 0; j < kColumns; ++j) bias_.value[j] = to.bias[j % 2 * (to.n_cols / 2) + first_ + j / 2];
+    } else {
+      bias_ = load_words<Values>(to.bias + col);
+    }
+  }
+
+  [[nodiscard]] SS_DEVICE Loaded request(const ResultRow& row) const {
+    Loaded loaded;
+    loaded.row = row;
+    loaded.x_scale = kScaled && to_.x_scales != nullptr ? to_.x_scales[row.of_x] : 1.0F;
+    const bool adds = kKind == EpilogueKind::kResidual || (kKind == EpilogueKind::kCurved && to_.aux != nullptr);
+    // Also of a row that does not exist: values that may be missing made nvcc wait for one load before the next one on sm_100a.
+    if (adds) loaded.added = load_words<Values>(row_at(to_.aux + first_, row.index, row_bytes_));
+    return loaded;
+  }
+
+  /// Stores the results of a row.
+  template <typename Sum>
+  SS_DEVICE void finish(const Loaded& loaded, const Columns<Sum, kColumns>& sums) const {
+    Values values;
+    SS_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      values.value[j] = static_cast<float>(sums.value[j]);
+      if constexpr (kScaled) values.value[j] *= loaded.x_scale * scales_.value[j];
+      if constexpr (kKind != EpilogueKind::kResidual) values.value[j] += bias_.value[j];
+    }
+    float* const out = row_at(to_.out + first_, loaded.row.index, row_bytes_);
+    if constexpr (kIsGated) {
+      float results[kColumns / 2];
+      SS_UNROLL
+      for (int j = 0; j < kColumns; j += 2) {
+        results[j / 2] = soft_cap(gated(to_.epilogue, values.value[j], values.value[j + 1]), to_.softcap);
+      }
+      if (!loaded.row.exists) return;
+      if constexpr (kColumns == kMostColumns) {
+        store_pair(out, results[0], results[1]);
+      } else {
+        *out = results[0];
+      }
+    } else {
+      SS_UNROLL
+      for (int j = 0; j < kColumns; ++j) {
+        values.value[j] = finished<kKind>(to_, values.value[j], [&] { return loaded.added.value[j]; });
+      }
+      if (!loaded.row.exists) return;
+      if constexpr (kColumns == kMostColumns) {
+        store_chunk(out, bits_as<Chunk>(values));
+      } else {
+        *out = values.value[0];
+      }
+    }
+  }
+
+ private:
+  ProductOutputs to_;
+  std::uint32_t row_bytes_;  ///< of the results
+  int first_;                ///< column of the first result
+  Values scales_;
+  Values bias_;  ///< of the sums: in a gated product gates alternate with ups, as in the weight
+};
+
+/// Calls call.template operator()<kind, columns>() with those of a ColumnsEpilogue, so that loops over rows ask for neither.
+/// kOfExpert: the epilogue is that of a mixture, a bias or gates.
+template <bool kOfExpert, typename Call>
+SS_DEVICE void with_epilogue(const ProductOutputs& to, const Call& call) {
+  const bool is_whole = to.n_cols % kMostColumns == 0;
+  if (is_gated_on_device(to.epilogue)) {
+    if (is_whole) {
+      call.template operator()<EpilogueKind::kGated, kMostColumns>();
+    } else {
+      call.template operator()<EpilogueKind::kGated, 2>();
+    }
+  } else if constexpr (kOfExpert) {
+    if (is_whole) {
+      call.template operator()<EpilogueKind::kBias, kMostColumns>();
+    } else {
+      call.template operator()<EpilogueKind::kBias, 1>();
+    }
+  } else if (!is_whole) {
+    call.template operator()<EpilogueKind::kCurved, 1>();
+  } else if (to.epilogue == Epilogue::kGelu || to.softcap > 0.0F) {
+    call.template operator()<EpilogueKind::kCurved, kMostColumns>();
+  } else if (to.aux != nullptr) {
+    call.template operator()<EpilogueKind::kResidual, kMostColumns>();
+  } else {
+    call.template operator()<EpilogueKind::kBias, kMostColumns>();
+  }
+}
+
+/// Finishes the columns [col, col + kMostColumns) of one row, as far as they exist. sums_at.template operator()<columns>(at): the sums
+/// of the columns from `at` on.
+template <typename SumsAt>
+SS_DEVICE void finish_row(const MatmulArguments& a, int row, int col, const SumsAt& sums_at) {
+  const ProductOutputs to = outputs_of(a);
+  with_epilogue<false>(to, [&]<EpilogueKind kKind, int kColumns>() {
+    for (int at = col; at < col + kMostColumns && at < to.n_cols; at += kColumns) {
+      const ColumnsEpilogue<kKind, kColumns, true> epilogue(to, at);
+      const auto loaded = epilogue.request({.index = row, .of_x = row, .exists = true});
+      epilogue.finish(loaded, sums_at.template operator()<kColumns>(at));
+    }
+  });
 }
 
 /// The bias of one row of an expert's weight, or 0. As in store_gated(), gates come before ups.

@@ -21,6 +21,7 @@
 // results do not depend on timing.
 
 #include "core/checked.h"
+#include "gpu/kernels/divide.h"
 #include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/kernels/matmul_tile.h"
@@ -74,10 +75,10 @@ template <int kVecs>
 struct GatheredRows {
   int held[kVecs];
   const std::int32_t* list;  ///< the tile's (token, slot) pairs, -1: none
-  int n_slots;               ///< of a token that share a row of x: 1 in the second product
+  Divisor by_slots;          ///< by the slots of a token that share a row of x: 1 in the second product
   SS_DEVICE int of(int u, int) const { return held[u]; }
   SS_DEVICE int by_line(int line) const { return row_of_x(list[line]); }
-  SS_DEVICE int row_of_x(int pair) const { return n_slots == 1 || pair < 0 ? pair : pair / n_slots; }
+  SS_DEVICE int row_of_x(int pair) const { return pair < 0 ? pair : divide(pair, by_slots); }
 };
 
 /// The weight of one expert: a view of its rows.
@@ -107,7 +108,7 @@ SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
   const bool is_second = a.share != nullptr;
   GatheredRows<Loader::kVecs> x_rows;
   x_rows.list = list;
-  x_rows.n_slots = is_second ? 1 : a.n_top;
+  if (!is_second) x_rows.by_slots = a.by_top;
   SS_UNROLL
   for (int u = 0; u < Loader::kVecs; ++u) {
     const int line = (thread_x() + u * Loader::kThreads) / Shape::kVecsPerLine;
@@ -115,28 +116,28 @@ SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
   }
   const int expert = a.by_expert.experts[tile];
   const WeightView weight = weight_of<kEncoding>(a, expert);
-  const bool in_pairs = is_gated_on_device(a.epilogue);
-  const int n_outputs = in_pairs ? a.n_expert_rows / 2 : a.n_expert_rows;
   const void* const x = kQuantized ? static_cast<const void*>(a.quantized_x) : a.narrow_x;
-  const auto scale_of = [&](int row, int output) {
-    const bool is_scaled = kQuantized || (kEncoding == WeightEncoding::kFp8PerRow && a.x_scales != nullptr);
-    const float x_scale = is_scaled ? a.x_scales[x_rows.row_of_x(row)] : 1.0F;
-    return kHasRowScales<kEncoding> ? x_scale * weight.row_scales[output] : x_scale;
-  };
+  constexpr bool kScaled = kQuantized || kHasRowScales<kEncoding>;
+  const ProductOutputs outputs{.x_scales = kScaled ? a.x_scales : nullptr,
+                               .row_scales = kHasRowScales<kEncoding> ? weight.row_scales : nullptr,
+                               .bias = a.bias != nullptr ? a.bias + std::int64_t{expert} * a.n_expert_rows : nullptr,
+                               .aux = nullptr,
+                               .out = is_second ? a.partial : a.out,
+                               .n_cols = a.n_expert_rows,
+                               .softcap = 0.0F,
+                               .epilogue = a.epilogue};
   compute_tile<kTiles, kEncoding, kQuantized>(
-      x, a.x_scales, x_rows, weight, block_y() * Shape::kCols, {0, steps_of<Shape, kQuantized>(weight)}, in_pairs,
-      [&](int line, int output, const auto* sums) {
-        const int row = list[line];
-        if (row < 0) return;  // padding of the expert's last tile
-        const auto scaled = [&](int j) { return static_cast<float>(sums[j]) * scale_of(row, output + j); };
-        const std::int64_t begin = std::int64_t{row} * n_outputs;
-        if (is_second) {
-          a.partial[begin + output] = scaled(0) + expert_bias(a, expert, output);
-        } else if (in_pairs) {
-          a.out[begin + output / 2] = gated_by_expert(a, expert, output / 2, scaled(0), scaled(1));
-        } else {
-          a.out[begin + output] = scaled(0) + expert_bias(a, expert, output);
-        }
+      x, a.x_scales, x_rows, weight, block_y() * Shape::kCols, {0, steps_of<Shape, kQuantized>(weight)},
+      [&](const auto& sums) {
+        const auto row_of = [&](int line) {
+          const bool exists = list[line] >= 0;  // -1: padding of the expert's last tile
+          const int row = exists ? list[line] : 0;
+          return ResultRow{.index = row, .of_x = x_rows.row_of_x(row), .exists = exists};
+        };
+        with_epilogue<true>(outputs, [&]<EpilogueKind kKind, int kColumns>() {
+          sums.template finish_columns<kColumns>(
+              [&](int col) { return ColumnsEpilogue<kKind, kColumns, kScaled>(outputs, col); }, row_of);
+        });
       });
 }
 

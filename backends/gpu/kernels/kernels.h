@@ -365,6 +365,7 @@ struct GroupedMatmulArguments {
   const float* aux;
   Epilogue epilogue;
   std::int32_t n_top;
+  Divisor by_top;  ///< by n_top
   std::int32_t max_rows;
   MatmulTiles tiles;  ///< used if by_expert.rows is set
   ExpertRows by_expert;

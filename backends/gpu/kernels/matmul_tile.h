@@ -18,6 +18,7 @@
 // A warp multiplies fragments that it loads from shared memory, or four warps multiply straight from shared memory by
 // wgmma (warpgroup.h). A wgmma still reads its stage during the next step, so one stage fewer can be prefetched.
 
+#include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/weight_code.h"
 #include "gpu/portable/matrix_tile.h"
 #include "gpu/portable/shared_copy.h"
@@ -111,7 +112,8 @@ union TileShared {
 /// Index of a warp's sum [row, col]: groups of four columns are XOR-swizzled by row against bank conflicts.
 template <typename Shape>
 SS_DEVICE int sum_index(int row, int col) {
-  return row * Shape::kWarpCols + (col ^ row % (Shape::kWarpCols / 4) * 4);
+  constexpr unsigned kGroups = Shape::kWarpCols / 4;
+  return row * Shape::kWarpCols + (col ^ static_cast<int>(static_cast<unsigned>(row) % kGroups) * 4);
 }
 
 /// One 16-byte vector of a tile (as BF16 or int8) in the weight's stored encoding, in registers between load and store.
@@ -409,14 +411,53 @@ SS_DEVICE int steps_of(const WeightView& weight) {
   return (weight.padded_cols * static_cast<int>(kQuantized ? 1 : 2) + Shape::kStepBytes - 1) / Shape::kStepBytes;
 }
 
-/// Multiplies rows of x with the rows of the weight from `first_output` on and calls store(line, output, sums) for every
-/// output of every line; with `in_pairs` only for even outputs, sums[0] and sums[1] being theirs and their right
-/// neighbour's. x: BF16 or int8, [rows, padded_cols of the weight]. Row scales are not applied to the sums. `x_scales`: with
+/// A warp's sums, in shared memory.
+template <typename Shape, typename Sum>
+struct WarpSums {
+  const std::int32_t* place;
+  int first_line;  ///< of the tile
+  int first_col;   ///< row of the weight
+  int n_cols;      ///< rows of the weight
+
+  /// Every lane takes kColumns neighbouring columns and finishes their sums in one line after the other, by an object begin(col)
+  /// such as ColumnsEpilogue. row_of(line): the ResultRow of a line of the tile.
+  template <int kColumns, typename Begin, typename RowOf>
+  SS_DEVICE void finish_columns(const Begin& begin, const RowOf& row_of) const {
+    constexpr int kParts = Shape::kWarpCols / kColumns;              // of a line
+    constexpr int kLanes = kParts < kWarpSize ? kParts : kWarpSize;  // that share a line
+    constexpr int kLines = kWarpSize / kLanes;                       // of the warp at once
+    using Epilogue = decltype(begin(0));
+    constexpr int kMostAhead = Shape::kWarpRows / kLines;
+    constexpr int kAhead = Epilogue::kRowsAhead < kMostAhead ? Epilogue::kRowsAhead : kMostAhead;
+    constexpr int kSteps = Shape::kWarpRows / (kLines * kAhead);
+    static_assert(kSteps * kLines * kAhead == Shape::kWarpRows);
+    for (int part = 0; part < kParts / kLanes; ++part) {
+      const int warp_col = (part * kLanes + lane() % kLanes) * kColumns;
+      if (first_col + warp_col >= n_cols) break;
+      const Epilogue epilogue = begin(first_col + warp_col);
+      for (int step = 0; step < kSteps; ++step) {
+        const auto line = [&](int u) { return (step * kAhead + u) * kLines + lane() / kLanes; };
+        ResultRow rows[kAhead];
+        SS_UNROLL
+        for (int u = 0; u < kAhead; ++u) rows[u] = row_of(first_line + line(u));
+        typename Epilogue::Loaded loaded[kAhead];
+        SS_UNROLL
+        for (int u = 0; u < kAhead; ++u) loaded[u] = epilogue.request(rows[u]);
+        SS_UNROLL
+        for (int u = 0; u < kAhead; ++u) {
+          epilogue.finish(loaded[u], load_words<Columns<Sum, kColumns>>(place + sum_index<Shape>(line(u), warp_col)));
+        }
+      }
+    }
+  }
+};
+
+/// Multiplies rows of x with the rows of the weight from `first_output` on and hands each warp its sums: finish(WarpSums).
+/// x: BF16 or int8, [rows, padded_cols of the weight]. Row scales are not applied to the sums. `x_scales`: with
 /// kFp8Group128 those of x's groups, [rows, n_wide_groups(n_cols)], or null; else not read.
-template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized, typename Rows, typename Store>
+template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized, typename Rows, typename Finish>
 SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scales, const Rows& x_rows,
-                            const WeightView& weight, int first_output, const StepRange& steps, bool in_pairs,
-                            const Store& store_sum) {
+                            const WeightView& weight, int first_output, const StepRange& steps, const Finish& finish) {
   using Shape = ShapeOf<kTiles>;
   using Input = std::conditional_t<kQuantized, std::int8_t, Bf16>;
   constexpr bool kScaled = kScalesGroups<kEncoding, kQuantized>;
@@ -493,28 +534,29 @@ SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scale
   // The sums go through shared memory, so that neighbouring lanes store neighbouring outputs whatever the fragment layout
   // is. All of them at once: functions called by the epilogue would spill sums that are still in registers.
   std::int32_t* const own = shared.sums[warp()];
+  static_assert(kRowTiles == 1 || kTile % (Shape::kWarpCols / 4) == 0);  // rows of all tiles are swizzled alike
   SS_UNROLL
   for (int i = 0; i < kRowTiles; ++i) {
     SS_UNROLL
     for (int j = 0; j < kColTiles; ++j) {
       SS_UNROLL
-      for (int v = 0; v < kAccumulators; ++v) {
-        own[sum_index<Shape>(i * kTile + accumulator_row(v), j * kTile + accumulator_col(v))] =
-            bits_as<std::int32_t>(sums[i][j].value[v]);
+      for (int v = 0; v < kAccumulators; v += kNeighbours) {
+        const int first_row_tile = sum_index<Shape>(accumulator_row(v), j * kTile + accumulator_col(v));
+        std::int32_t* const to = own + first_row_tile + i * kTile * Shape::kWarpCols;
+        const auto bits = [&](int n) { return bits_as<std::int32_t>(sums[i][j].value[v + n]); };
+        if constexpr (kNeighbours == 2) {
+          store_pair(to, bits(0), bits(1));
+        } else {
+          *to = bits(0);
+        }
       }
     }
   }
   sync_warp();  // this warp's sums are stored
-  const int n_cols = in_pairs ? Shape::kWarpCols / 2 : Shape::kWarpCols;
-  for (int at = lane(); at < Shape::kWarpRows * n_cols; at += kWarpSize) {
-    const int warp_row = at / n_cols;
-    const int warp_col = (in_pairs ? 2 : 1) * (at % n_cols);
-    const int output = first_output + warp() % Shape::kWarpsAcross * Shape::kWarpCols + warp_col;
-    if (output >= weight.n_rows) continue;
-    const std::int32_t* const place = own + sum_index<Shape>(warp_row, warp_col);
-    const Sum pair[2] = {bits_as<Sum>(place[0]), bits_as<Sum>(place[in_pairs ? 1 : 0])};
-    store_sum(warp() / Shape::kWarpsAcross * Shape::kWarpRows + warp_row, output, pair);
-  }
+  finish(WarpSums<Shape, Sum>{.place = own,
+                              .first_line = warp() / Shape::kWarpsAcross * Shape::kWarpRows,
+                              .first_col = first_output + warp() % Shape::kWarpsAcross * Shape::kWarpCols,
+                              .n_cols = weight.n_rows});
 }
 
 /// Checks at compile time that a block can compute these tiles.

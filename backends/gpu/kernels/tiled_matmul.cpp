@@ -21,22 +21,26 @@ namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 namespace {
 
-/// Applies scales and epilogue to a complete sum and stores it; for a gated epilogue sums[0] is gate and sums[1] is up.
-template <bool kQuantized, typename Sum>
-SS_DEVICE void store_sums(const MatmulArguments& a, int row, int output, const Sum* sums) {
-  const auto scaled = [&](int j) {
-    // Scales of wide groups are in the sums.
-    const bool is_scaled = kQuantized || (a.x_scales != nullptr && a.weight.encoding != WeightEncoding::kFp8Group128);
-    float scale = is_scaled ? a.x_scales[row] : 1.0F;
-    if (has_row_scales(a.weight.encoding)) scale *= a.weight.row_scales[output + j];
-    return static_cast<float>(sums[j]) * scale;
-  };
-  if (is_gated_on_device(a.epilogue)) {
-    store_gated(a, row, output / 2, scaled(0), scaled(1));
-  } else {
-    store_product(a, row, output, scaled(0));
+/// Stores sums of neighbouring columns as they are, for the kernel that adds those of the blocks that share K.
+template <int kColumns>
+struct PartialSums {
+  static constexpr int kRowsAhead = kColumns;
+  using Loaded = ResultRow;
+  std::int32_t* to;         ///< [rows, N], from the first of the columns on
+  std::uint32_t row_bytes;  ///< 4 N
+
+  [[nodiscard]] SS_DEVICE static Loaded request(const ResultRow& row) { return row; }
+  template <typename Sum>
+  SS_DEVICE void finish(const ResultRow& row, const Columns<Sum, kColumns>& sums) const {
+    if (!row.exists) return;
+    std::int32_t* const place = row_at(to, row.index, row_bytes);
+    if constexpr (kColumns == kMostColumns) {
+      store_chunk(place, bits_as<Chunk>(sums));
+    } else {
+      *place = bits_as<std::int32_t>(sums.value[0]);
+    }
   }
-}
+};
 
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
 SS_KERNEL(ShapeOf<kTiles>::kWarps* kWarpSize)
@@ -54,36 +58,60 @@ tiled_matmul_kernel(MatmulArguments a) {
     const void* const x = kQuantized ? static_cast<const void*>(a.quantized_x) : a.narrow_x;
     compute_tile<kTiles, kEncoding, kQuantized>(
         x, a.x_scales, ContiguousRows{first_row, n_rows}, a.weight, block_y() * Shape::kCols, {begin, end},
-        a.plan.n_splits == 1 && is_gated_on_device(a.epilogue), [&](int line, int output, const auto* sums) {
-          const int row = first_row + line;
-          if (row >= n_rows) return;
+        [&](const auto& sums) {
+          const auto row_of = [&](int line) {
+            const bool exists = first_row + line < n_rows;
+            const int row = exists ? first_row + line : n_rows - 1;
+            return ResultRow{.index = row, .of_x = row, .exists = exists};
+          };
           if (a.plan.n_splits > 1) {
-            a.partial[(std::int64_t{block_z()} * a.max_rows + row) * a.weight.n_rows + output] =
-                bits_as<std::int32_t>(sums[0]);
-          } else {
-            store_sums<kQuantized>(a, row, output, sums);
+            std::int32_t* const to = a.partial + std::int64_t{block_z()} * a.max_rows * a.weight.n_rows;
+            const std::uint32_t row_bytes = 4U * static_cast<std::uint32_t>(a.weight.n_rows);
+            const auto store = [&]<int kColumns>() {
+              sums.template finish_columns<kColumns>(
+                  [&](int col) {
+                    return PartialSums<kColumns>{to + col, row_bytes};
+                  },
+                  row_of);
+            };
+            if (a.weight.n_rows % kMostColumns == 0) {
+              store.template operator()<kMostColumns>();
+            } else {
+              store.template operator()<1>();
+            }
+            return;
           }
+          constexpr bool kScaled = kQuantized || kHasRowScales<kEncoding>;
+          const ProductOutputs outputs = outputs_of(a);
+          with_epilogue<false>(outputs, [&]<EpilogueKind kKind, int kColumns>() {
+            sums.template finish_columns<kColumns>(
+                [&](int col) { return ColumnsEpilogue<kKind, kColumns, kScaled>(outputs, col); }, row_of);
+          });
         });
   }
 }
 
-constexpr int kCombineThreads = 256;
+constexpr int kCombineThreads = 64;
 
 /// Adds the partial sums of the blocks that share K, always in the same order.
-template <typename Sum, bool kQuantized>
+template <typename Sum>
 SS_KERNEL(kCombineThreads)
 combine_matmul_kernel(MatmulArguments a) {
   const int row = block_y();
-  const int width = is_gated_on_device(a.epilogue) ? 2 : 1;
-  const int output = (block_x() * kCombineThreads + thread_x()) * width;
-  if (row >= *a.n_rows || output >= a.weight.n_rows) return;
-  Sum sums[2] = {};
-  for (int split = 0; split < a.plan.n_splits; ++split) {
-    const std::int32_t* const from = a.partial + (std::int64_t{split} * a.max_rows + row) * a.weight.n_rows + output;
-    sums[0] += bits_as<Sum>(from[0]);
-    if (width == 2) sums[1] += bits_as<Sum>(from[1]);
-  }
-  store_sums<kQuantized>(a, row, output, sums);
+  const int n_cols = a.weight.n_rows;
+  const int col = (block_x() * kCombineThreads + thread_x()) * kMostColumns;
+  if (row >= *a.n_rows) return;
+  finish_row(a, row, col, [&]<int kColumns>(int at) {
+    Columns<Sum, kColumns> sums = {};
+    const std::int32_t* from = a.partial + std::int64_t{row} * n_cols + at;
+    for (int split = 0; split < a.plan.n_splits; ++split) {
+      const auto partial = load_words<Columns<Sum, kColumns>>(from);
+      SS_UNROLL
+      for (int j = 0; j < kColumns; ++j) sums.value[j] += partial.value[j];
+      from += std::int64_t{a.max_rows} * n_cols;
+    }
+    return sums;
+  });
 }
 
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
@@ -97,11 +125,10 @@ Result<void> launch_for(const LaunchContext& context, const MatmulArguments& arg
                       .shared_bytes = sizeof(TileShared<Shape, StageOf<Shape, kEncoding, kQuantized>>)},
                      arguments));
   if (arguments.plan.n_splits == 1) return {};
-  const bool in_pairs = is_gated(arguments.epilogue);
-  const std::int32_t n_values = in_pairs ? arguments.weight.n_rows / 2 : arguments.weight.n_rows;
   using Sum = std::conditional_t<kQuantized, QuantizedSum<kEncoding>, float>;
-  return launch(context.stream, "combine_matmul", combine_matmul_kernel<Sum, kQuantized>,
-                {.grid = {blocks(n_values, kCombineThreads), static_cast<std::uint32_t>(arguments.max_rows)},
+  return launch(context.stream, "combine_matmul", combine_matmul_kernel<Sum>,
+                {.grid = {blocks(arguments.weight.n_rows, kCombineThreads * kMostColumns),
+                          static_cast<std::uint32_t>(arguments.max_rows)},
                  .threads = kCombineThreads},
                 arguments);
 }

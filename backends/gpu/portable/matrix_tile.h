@@ -20,13 +20,15 @@ inline namespace SS_GPU_TARGET {
 
 inline constexpr int kTile = 16;  ///< rows and columns of a tile
 
-/// kTileDepth: extent of K in one instruction. kInputs: values of A, and of B, per lane. kAccumulators: sums per lane.
+/// kTileDepth: extent of K in one instruction. kInputs: values of A, and of B, per lane. kAccumulators: sums per lane;
+/// every kNeighbours of them lie side by side in a row, from an even column on.
 #if defined(SS_GPU_TILE_MMA)
 template <typename Input>
 inline constexpr int kTileDepth = 32 / static_cast<int>(sizeof(Input));
 template <typename Input>
 inline constexpr int kInputs = 16 / static_cast<int>(sizeof(Input));
 inline constexpr int kAccumulators = 8;
+inline constexpr int kNeighbours = 2;
 #elif defined(SS_GPU_TILE_MFMA)
 #if defined(SS_GPU_DEEP_INT8)
 template <typename Input>
@@ -38,12 +40,14 @@ inline constexpr int kTileDepth = 16;
 template <typename Input>
 inline constexpr int kInputs = kTileDepth<Input> / 4;
 inline constexpr int kAccumulators = 4;
+inline constexpr int kNeighbours = 1;
 #else
 template <typename Input>
 inline constexpr int kTileDepth = 16;
 template <typename Input>
 inline constexpr int kInputs = 16;
 inline constexpr int kAccumulators = 8;
+inline constexpr int kNeighbours = 1;
 #endif
 
 /// A lane's share of a tile of A or B.

@@ -2,6 +2,7 @@
 // Device-side conversions of core/half.h's 16-bit floats (round half to even), and 16-byte loads and stores.
 
 #include <cstring>
+#include <type_traits>
 
 #include "core/half.h"
 #include "gpu/portable/target.h"
@@ -98,13 +99,28 @@ SS_DEVICE void store_chunk(void* address, const Chunk& chunk) {
   *static_cast<Chunk*>(address) = chunk;
 }
 
-/// Two neighbouring values in one store; the address is a multiple of 8 bytes.
-SS_DEVICE void store_pair(float* address, float first, float second) {
-#if defined(SS_GPU_SHIM)
-  shim::check_aligned(address, 2 * sizeof(float));
+/// matrix + index * row_bytes: the element of row `index` that is in the column of `matrix`, an element of the first row. NVIDIA makes a
+/// product of 64 bits of two numbers of 32 in one instruction; nvcc, left alone, widens row_bytes before a loop and then needs four.
+template <typename T>
+SS_DEVICE T* row_at(T* matrix, int index, std::uint32_t row_bytes) {
+#if defined(__CUDA_ARCH__)
+  std::uint64_t offset;
+  asm("mul.wide.u32 %0, %1, %2;" : "=l"(offset) : "r"(index), "r"(row_bytes));
+#else
+  const std::uint64_t offset = std::uint64_t{static_cast<std::uint32_t>(index)} * row_bytes;
 #endif
-  struct alignas(2 * sizeof(float)) Pair {
-    float first, second;
+  using Byte = std::conditional_t<std::is_const_v<T>, const std::byte, std::byte>;
+  return reinterpret_cast<T*>(reinterpret_cast<Byte*>(matrix) + offset);
+}
+
+/// Two neighbouring values of 32 bits in one store; the address is a multiple of 8 bytes.
+template <typename Value>
+SS_DEVICE void store_pair(Value* address, Value first, Value second) {
+#if defined(SS_GPU_SHIM)
+  shim::check_aligned(address, 2 * sizeof(Value));
+#endif
+  struct alignas(2 * sizeof(Value)) Pair {
+    Value first, second;
   };
   *reinterpret_cast<Pair*>(address) = {first, second};
 }

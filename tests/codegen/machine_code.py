@@ -1,0 +1,134 @@
+"""The machine code that a build of the GPU backends leaves (cmake/GpuKernels.cmake): kernels, and their loops.
+
+NVIDIA's is read with cuobjdump (the Python wheels nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm, which ./dev setup gpu installs, or a
+toolkit); AMD's compilers leave assembly.
+"""
+
+import dataclasses
+import re
+import subprocess
+
+ENCODINGS = ("f32", "bf16", "f16", "int8", "int8-g32", "int4", "fp8", "int4-zp", "fp8-g128")  # WeightEncoding, in its order
+TILES = ("16x64", "64x64", "128x128", "wgmma128x128", "wgmma128x256")  # MatmulTiles, in its order
+
+
+@dataclasses.dataclass
+class Kernel:
+    target: str
+    symbol: str
+    code: list  # (address or label or None, instruction)
+
+    @property
+    def name(self):
+        matvec = re.search(r"matvec_kernelILNS_14WeightEncodingE(\d)ELb(\d)ELi(\d)E", self.symbol)
+        if matvec:
+            encoding, quantized, rows = matvec.groups()
+            return f"matvec {ENCODINGS[int(encoding)]}{'-w8a8' if quantized == '1' else ''} rows={rows}"
+        attention = re.search(r"split_attention_kernelILi(\d+)ELi(\d+)E", self.symbol)
+        if attention:
+            return f"split_attention heads={attention[1]} lanes={attention[2]}"
+        tiles = re.search(r"(tiled_matmul|grouped_tiles)_kernelILNS\w*11MatmulTilesE(\d)ELNS\w*14WeightEncodingE(\d)ELb(\d)E", self.symbol)
+        if tiles:
+            kind, shape, encoding, quantized = tiles.groups()
+            return f"{kind} {TILES[int(shape)]} {ENCODINGS[int(encoding)]}{'-w8a8' if quantized == '1' else ''}"
+        sample = re.search(r"(sample_kernel|sample_pieces_kernel)E", self.symbol)
+        return sample[1] if sample else None
+
+
+@dataclasses.dataclass
+class Loop:
+    instructions: list
+    n_loads: int
+    in_flight: int  # 16-byte loads that are under way when one of them is needed first; the most over the loop's waits
+
+
+def nvidia_kernels(cuobjdump, file):
+    text = subprocess.run([cuobjdump, "-sass", file], check=True, capture_output=True, text=True).stdout
+    kernels = []
+    target = ""
+    for line in text.splitlines():
+        if found := re.search(r"code for (sm_\w+)", line):
+            target = found[1]
+        elif found := re.search(r"Function : (\S+)", line):
+            kernels.append(Kernel(target, found[1], []))
+        elif found := re.match(r"\s*/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;", line):
+            kernels[-1].code.append((int(found[1], 16), found[2]))
+    return kernels
+
+
+def loads_in_flight(instructions):
+    """The most 16-byte loads of NVIDIA's that are under way when one of them is needed first."""
+    pending = set()
+    most = 0
+    for text in instructions:
+        registers = {int(number) for number in re.findall(r"\bR(\d+)\b", text)}
+        if load := re.match(r"(?:@!?U?P\d+\s+)?LDG\.E\.128\S*\s+R(\d+)", text):
+            pending.add(int(load[1]))
+            continue
+        used = {first for first in pending if registers & set(range(first, first + 4))}
+        # Registers are set to zero before a load that may not happen.
+        if used and not re.match(r"(?:@!?U?P\d+\s+)?(CS2R|MOV|IMAD\.MOV\S*)\s.*(RZ|SRZ)$", text):
+            most = max(most, len(pending))
+        pending -= used
+    return most
+
+
+def nvidia_loops(kernel):
+    """Every backward branch, with the loads of two trips followed by their registers."""
+    index = {address: i for i, (address, _) in enumerate(kernel.code)}
+    for i, (_, instruction) in enumerate(kernel.code):
+        branch = re.search(r"\bBRA\b.*?(0x[0-9a-f]+)", instruction)
+        if not branch or index.get(int(branch[1], 16), i + 1) > i:
+            continue
+        body = [text for _, text in kernel.code[index[int(branch[1], 16)]:i + 1]]
+        yield Loop(body, sum("LDG.E.128" in text for text in body), loads_in_flight(body * 2))
+
+
+def amd_kernels(file, target):
+    kernels = []
+    inside = False
+    for line in file.read_text().splitlines():
+        if found := re.match(r"(_Z\w+):", line):
+            kernels.append(Kernel(target, found[1], []))
+            inside = True
+        elif line.startswith(".Lfunc_end"):
+            inside = False
+        elif inside and (found := re.match(r"(\.LBB\w+):", line)):
+            kernels[-1].code.append((found[1], ""))
+        elif inside and (found := re.match(r"\t([a-z]\w*.*?)\s*(;.*)?$", line)):
+            kernels[-1].code.append((None, found[1]))
+    return kernels
+
+
+def amd_loops(kernel):
+    """Every backward branch. The counter of loads says how many may still be under way after a wait."""
+    index = {label: i for i, (label, _) in enumerate(kernel.code) if label}
+    for i, (_, instruction) in enumerate(kernel.code):
+        branch = re.match(r"s_c?branch\w*\s+(\.LBB\w+)", instruction)
+        if not branch or index[branch[1]] > i:
+            continue
+        body = [text for _, text in kernel.code[index[branch[1]]:i + 1]]
+        pending = []  # True: of 16 bytes
+        most = 0
+        for text in body * 2:
+            if re.match(r"(global|flat)_load_", text):
+                pending.append(bool(re.match(r"(global|flat)_load_(dwordx4|b128)", text)))
+            elif wait := re.search(r"vmcnt\((\d+)\)", text):
+                if len(pending) > int(wait[1]):
+                    most = max(most, sum(pending))
+                    pending = pending[len(pending) - int(wait[1]):]
+        yield Loop(body, sum(bool(re.match(r"(global|flat)_load_(dwordx4|b128)", text)) for text in body), most)
+
+
+def kernels_of(code, cuobjdump, stem):
+    """The kernels of `stem`.cpp that have a name here, of every target that was built in the folder `code` and can be read."""
+    found = []
+    built = code / "cuda" / f"{stem}.o"
+    if built.exists() and cuobjdump:
+        found += nvidia_kernels(cuobjdump, built)
+    assembly = {"gfx90a": code / "hip" / f"{stem}-hip-amdgcn-amd-amdhsa-gfx90a.s"}
+    assembly |= {target: code / target / f"{stem}.s" for target in ("gfx942", "gfx950", "gfx1100")}
+    for target, file in assembly.items():
+        if file.exists():
+            found += amd_kernels(file, target)
+    return [kernel for kernel in found if kernel.name]
