@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "backend_kit/workspace_plan.h"
 #include "core/check.h"
@@ -74,10 +75,11 @@ ScratchNeed MatmulRunner::scratch_need(const Matmul& op, const StepGraph& graph,
   const PackedWeight& weight = weights_.at(op.weight);
   const std::int64_t most_rows = max_rows(graph.values[static_cast<std::size_t>(index_of(op.x))].rows, bucket);
   ScratchNeed need;
-  // A step of fewer rows than its bucket may take another kernel, or be cut into other blocks.
-  const Product product = product_of(weight.spec.encoding, op.act);
-  const std::int64_t most_packed_rows = std::min<std::int64_t>(most_rows, table_.unpack[int(product)].from_rows - 1);
-  std::vector<std::int64_t> row_counts = {1, most_packed_rows, most_rows};
+  // A step of fewer rows than its bucket may take another kernel, unpack more tiles at a time, or be cut into other blocks. From
+  // kUnpackFromRows rows on only the last depends on the number of rows.
+  std::vector<std::int64_t> row_counts(static_cast<std::size_t>(std::min<std::int64_t>(most_rows, kUnpackFromRows)));
+  std::iota(row_counts.begin(), row_counts.end(), 1);
+  row_counts.push_back(most_rows);
   for (std::int64_t rows = kMaxRowBlock; rows <= std::min<std::int64_t>(most_rows, kMaxGroupBlocks * kMaxRowBlock);
        rows += kMaxRowBlock) {
     row_counts.push_back(rows);

@@ -230,6 +230,56 @@ class ZeroRows final : public WeightSource {
   }
 };
 
+/// Codes of 0, with scales of 1.
+class ZeroCodes final : public WeightSource {
+ public:
+  Result<void> read_rows(std::int64_t, std::int64_t, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    std::ranges::fill(values, std::byte{0});
+    std::ranges::fill(scales, 1.0F);
+    return {};
+  }
+};
+
+TEST_CASE("a step has scratch memory for any number of rows up to its bucket's, whichever kernel they take") {
+  constexpr std::int32_t kTokens = 64;
+  constexpr std::int32_t kCols = 1024;
+  constexpr std::int32_t kOutputs = 160;  // more tiles than a panel has
+  std::vector<std::pair<WeightEncoding, ActQuant>> products = {
+      {WeightEncoding::kF32, ActQuant::kNone},         {WeightEncoding::kBf16, ActQuant::kNone},
+      {WeightEncoding::kF16, ActQuant::kNone},         {WeightEncoding::kInt8PerRow, ActQuant::kNone},
+      {WeightEncoding::kInt8Group32, ActQuant::kNone}, {WeightEncoding::kInt4Group32, ActQuant::kNone},
+      {WeightEncoding::kFp8PerRow, ActQuant::kNone},   {WeightEncoding::kFp8Group128, ActQuant::kNone},
+      {WeightEncoding::kMxfp4Group32, ActQuant::kNone}};
+  for (const WeightEncoding encoding :
+       {WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
+    products.emplace_back(encoding, ActQuant::kInt8PerRow);
+  }
+  for (const WeightEncoding encoding : kBlockEncodings) products.emplace_back(encoding, ActQuant::kNone);
+  for (const Isa isa : usable_isas()) {
+    for (const auto& [encoding, act] : products) {
+      CAPTURE(to_string(isa), to_string(encoding), static_cast<int>(act));
+      // A backend for each product, since scratch memory stays as large as it has become.
+      const std::unique_ptr<Backend> backend = create(option("isa", std::string(to_string(isa)))).value();
+      const WeightId table = backend->prepare_weight(counting_weight(kTokens, kCols)).value();
+      WeightSpec spec{.name = "w", .n_rows = kOutputs, .n_cols = kCols, .encoding = encoding, .parts = {}};
+      spec.parts = {{kOutputs, std::make_shared<ZeroCodes>()}};
+      StepGraph graph;
+      graph.values = {{.cols = kCols}, {.cols = kOutputs, .observed = true}};
+      graph.ops = {
+          Embed{table, ValueId{0}, 1.0F},
+          Matmul{.x = ValueId{0}, .weight = backend->prepare_weight(spec).value(), .out = ValueId{1}, .act = act}};
+      graph.labels = {"inputs", "product"};
+      const auto step = backend->compile(graph, {kTokens, 1, 0, 1}, small_pool(*backend), GroupTiming::kOff).value();
+      for (std::int32_t n_tokens = 1; n_tokens <= kTokens; ++n_tokens) {
+        CAPTURE(n_tokens);
+        REQUIRE_OK(backend->wait(step->submit(test::uncached_tokens(n_tokens).view()).value(), {}));
+        CHECK(std::isfinite(step->read_value(ValueId{1}).value().back()));
+      }
+    }
+  }
+}
+
 TEST_CASE("a traced step names the kernel that its rows ran through: many are multiplied with unpacked tiles") {
   BackendOptions options;
   options.n_threads = 1;
