@@ -7,15 +7,13 @@ bytes that a processor has in flight for the products of three models. This coun
 it runs.
 """
 
-import argparse
 import functools
 import math
-import pathlib
 import re
 import sys
 import unittest
 
-from machine_code import ENCODINGS, amd_loops, kernels_of, nvidia_loops
+from machine_code import ENCODINGS, amd_loops, arguments, kernels_of, nvidia_loops, skip
 
 # Of 16 bytes:
 VALUES = {"f32": 4, "bf16": 8, "f16": 8, "int8": 16, "int8-g32": 16, "int4": 32, "fp8": 16, "int4-zp": 32, "fp8-g128": 16}
@@ -178,14 +176,9 @@ class DecodeLoops(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("code", type=pathlib.Path)
-    parser.add_argument("--cuobjdump")
-    arguments = parser.parse_args()
-    CODE, CUOBJDUMP = arguments.code, arguments.cuobjdump
+    CODE, CUOBJDUMP = arguments()
     if not any(CODE.glob("*/matvec*")):
-        print("skipped: the kernels were not built here")
-        sys.exit(0)
+        skip("kernels were not built here")
     if any((CODE / "cuda").glob("*.o")) and not CUOBJDUMP:
         print("NVIDIA's machine code was not read: there is no cuobjdump (./dev setup gpu installs it)")
     unittest.main(argv=sys.argv[:1])

@@ -9,15 +9,13 @@ the instructions that store the sums, those of the piece before its loop, and th
 branch. This counts what the compiler made; it says nothing of how fast it runs.
 """
 
-import argparse
 import dataclasses
 import functools
-import pathlib
 import re
 import sys
 import unittest
 
-from machine_code import kernels_of, loads_in_flight, nvidia_loops
+from machine_code import arguments, kernels_of, loads_in_flight, nvidia_loops, skip
 
 MOST = 12  # of a bias or a residual, with all scales
 # In a tile of 16 x 64 eight outputs, and not 32 to 128, share what is computed once for all outputs of a lane.
@@ -142,15 +140,9 @@ class EpilogueOfTiles(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("code", type=pathlib.Path)
-    parser.add_argument("--cuobjdump")
-    arguments = parser.parse_args()
-    CODE, CUOBJDUMP = arguments.code, arguments.cuobjdump
+    CODE, CUOBJDUMP = arguments()
     if not any((CODE / "cuda").glob("tiled_matmul*")):
-        print("skipped: the kernels were not built here for NVIDIA")
-        sys.exit(0)
+        skip("kernels were not built here for NVIDIA")
     if not CUOBJDUMP:
-        print("skipped: the machine code was not read: there is no cuobjdump (./dev setup gpu installs it)")
-        sys.exit(0)
+        skip("machine code was not read: there is no cuobjdump (./dev setup gpu installs it)")
     unittest.main(argv=sys.argv[:1])

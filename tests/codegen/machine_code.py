@@ -4,9 +4,12 @@ NVIDIA's is read with cuobjdump (the Python wheels nvidia-cuda-cuobjdump and nvi
 toolkit); AMD's compilers leave assembly.
 """
 
+import argparse
 import dataclasses
+import pathlib
 import re
 import subprocess
+import sys
 
 ENCODINGS = ("f32", "bf16", "f16", "int8", "int8-g32", "int4", "fp8", "int4-zp", "fp8-g128")  # WeightEncoding, in its order
 TILES = ("16x64", "64x64", "128x128", "wgmma128x128", "wgmma128x256")  # MatmulTiles, in its order
@@ -132,3 +135,18 @@ def kernels_of(code, cuobjdump, stem):
         if file.exists():
             found += amd_kernels(file, target)
     return [kernel for kernel in found if kernel.name]
+
+
+def arguments():
+    """The command line of the tests: the folder with the code, and cuobjdump or None."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("code", type=pathlib.Path)
+    parser.add_argument("--cuobjdump")
+    parsed = parser.parse_args()
+    return parsed.code, parsed.cuobjdump
+
+
+def skip(reason):
+    """Ends the test; CTest knows skipped ones by the first words of what they print."""
+    print(f"skipped: the {reason}")
+    sys.exit(0)

@@ -50,6 +50,21 @@ struct ExampleGraph {
   }
 };
 
+/// What makes an example malformed, and a part of the message that says so.
+template <typename Example>
+struct Change {
+  const char* expected_part;
+  void (*apply)(Example&);
+};
+
+template <typename Example>
+void check_refused(const Change<Example>& change) {
+  Example example;
+  change.apply(example);
+  INFO(change.expected_part);
+  CHECK_ERROR(check_graph(example.graph), ErrorCode::kInvalidInput, change.expected_part);
+}
+
 TEST_CASE("a small transformer is accepted") {
   ExampleGraph example;
   REQUIRE_OK(check_graph(example.graph));
@@ -88,11 +103,7 @@ TEST_CASE("the values of tokens may be a value of their own, which RopeAppend re
 }
 
 TEST_CASE("values of tokens that do not fit RopeAppend are refused") {
-  struct Change {
-    const char* expected_part;
-    void (*apply)(ExampleWithValuesApart&);
-  };
-  const Change changes[] = {
+  const Change<ExampleWithValuesApart> changes[] = {
       {"rope (rope_append): value 2: expected rows of tokens and 12 columns, found rows of tokens and 16",
        [](ExampleWithValuesApart& e) { e.graph.values[2].cols = 16; }},
       {"rope (rope_append): value 2: expected rows of tokens and 16 columns, found rows of tokens and 12",
@@ -125,12 +136,7 @@ TEST_CASE("values of tokens that do not fit RopeAppend are refused") {
          e.op<RopeAppend>(4).q_out = ValueId{6};
        }},
   };
-  for (const Change& change : changes) {
-    ExampleWithValuesApart example;
-    change.apply(example);
-    INFO(change.expected_part);
-    CHECK_ERROR(check_graph(example.graph), ErrorCode::kInvalidInput, change.expected_part);
-  }
+  for (const auto& change : changes) check_refused(change);
 }
 
 /// The same with the keys of tokens as value 7: qkv has 2 heads of 4.
@@ -153,11 +159,7 @@ TEST_CASE("where values are a value of their own, keys may be one, too") {
   REQUIRE_OK(check_graph_weights(example.graph, example.weights));
   REQUIRE_OK(check_graph_cache(example.graph, {.n_layers = 1, .n_kv_heads = 1, .head_dim = 4}));
   CHECK(op_access(example.graph.ops[5]).reads == std::vector<ValueId>{ValueId{2}, ValueId{7}, ValueId{6}});
-  struct Change {
-    const char* expected_part;
-    void (*apply)(ExampleWithKeysApart&);
-  };
-  const Change changes[] = {
+  const Change<ExampleWithKeysApart> changes[] = {
       {"rope (rope_append): k is a value of its own only where v is one",
        [](ExampleWithKeysApart& e) { e.op<RopeAppend>(5).v = {}; }},
       {"rope (rope_append): value 2: expected rows of tokens and 8 columns, found rows of tokens and 12",
@@ -178,20 +180,11 @@ TEST_CASE("where values are a value of their own, keys may be one, too") {
          e.op<RopeAppend>(5).q_out = ValueId{7};
        }},
   };
-  for (const Change& change : changes) {
-    ExampleWithKeysApart changed;
-    change.apply(changed);
-    INFO(change.expected_part);
-    CHECK_ERROR(check_graph(changed.graph), ErrorCode::kInvalidInput, change.expected_part);
-  }
+  for (const auto& change : changes) check_refused(change);
 }
 
 TEST_CASE("a malformed graph is refused by the label of its operation") {
-  struct Change {
-    const char* expected_part;
-    void (*apply)(ExampleGraph&);
-  };
-  const Change changes[] = {
+  const Change<ExampleGraph> changes[] = {
       {"embed (embed): expected a value in [0, 6), found 6", [](ExampleGraph& e) { e.op<Embed>(0).out = ValueId{6}; }},
       {"embed (embed): expected an output of one row a token",
        [](ExampleGraph& e) { e.op<Embed>(0).out = ValueId{4}; }},
@@ -275,20 +268,11 @@ TEST_CASE("a malformed graph is refused by the label of its operation") {
       {"norm (rms_norm): value 1: expected f32, found i32",
        [](ExampleGraph& e) { e.graph.values[1].dtype = DType::kI32; }},
   };
-  for (const Change& change : changes) {
-    ExampleGraph example;
-    change.apply(example);
-    INFO(change.expected_part);
-    CHECK_ERROR(check_graph(example.graph), ErrorCode::kInvalidInput, change.expected_part);
-  }
+  for (const auto& change : changes) check_refused(change);
 }
 
 TEST_CASE("weights that do not fit their operation are refused by name") {
-  struct Change {
-    const char* expected_part;
-    void (*apply)(ExampleGraph&);
-  };
-  const Change changes[] = {
+  const Change<ExampleGraph> changes[] = {
       {"qkv (matmul): expected a weight in [0, 4), found 9",
        [](ExampleGraph& e) { e.op<Matmul>(2).weight = WeightId{9}; }},
       {"weight table: expected 8 columns, found 9", [](ExampleGraph& e) { e.weights[0].n_cols = 9; }},
@@ -336,7 +320,7 @@ TEST_CASE("weights that do not fit their operation are refused by name") {
          e.op<RopeAppend>(3).norm_over = NormOver::kAllHeads;
        }},
   };
-  for (const Change& change : changes) {
+  for (const auto& change : changes) {
     ExampleGraph example;
     change.apply(example);
     INFO(change.expected_part);

@@ -178,63 +178,66 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
   if (observe_all) CHECK(std::set<std::int32_t>(written.begin(), written.end()).size() == written.size());
 }
 
-TEST_CASE("values with a weight of their own have a product of their own, of the same input") {
-  const ModelConfig config = config_of("Qwen2ForCausalLM", "");
-  const Numbered numbered(config, Apart::kValues);
-  const StepGraph graph = build_step_graph(config, numbered.weights, {});
-  const auto at = [&](const std::string& label) {
+/// The graph of a small Qwen2 with the weights that `apart` says.
+struct QwenGraph {
+  Numbered numbered;
+  StepGraph graph;
+
+  explicit QwenGraph(Apart apart) : QwenGraph(config_of("Qwen2ForCausalLM", ""), apart) {}
+  QwenGraph(const ModelConfig& config, Apart apart)
+      : numbered(config, apart), graph(build_step_graph(config, numbered.weights, {})) {}
+
+  /// The operation of this label, whose type is known.
+  template <typename T>
+  T op(const std::string& label) const {
     const auto found = std::ranges::find(graph.labels, label);
     REQUIRE(found != graph.labels.end());
-    return static_cast<std::size_t>(found - graph.labels.begin());
-  };
-  const auto columns = [&](ValueId id) { return graph.values[static_cast<std::size_t>(index_of(id))].cols; };
-  const LayerWeights& weights = numbered.weights.layers[0];
-  const auto joined = std::get<Matmul>(graph.ops[at("layers.0.attention.qk")]);
-  const auto v = std::get<Matmul>(graph.ops[at("layers.0.attention.v")]);
-  const auto append = std::get<RopeAppend>(graph.ops[at("layers.0.attention.rope_append")]);
+    return std::get<T>(graph.ops[static_cast<std::size_t>(found - graph.labels.begin())]);
+  }
+  std::int32_t columns(ValueId id) const { return graph.values[static_cast<std::size_t>(index_of(id))].cols; }
+};
+
+TEST_CASE("values with a weight of their own have a product of their own, of the same input") {
+  const QwenGraph qwen(Apart::kValues);
+  const LayerWeights& weights = qwen.numbered.weights.layers[0];
+  const auto joined = qwen.op<Matmul>("layers.0.attention.qk");
+  const auto v = qwen.op<Matmul>("layers.0.attention.v");
+  const auto append = qwen.op<RopeAppend>("layers.0.attention.rope_append");
   CHECK(v.x == joined.x);
   CHECK(v.weight == *weights.v);
   CHECK(v.bias == weights.v_bias);
   CHECK(joined.weight == weights.qkv);
   CHECK(joined.bias == weights.qkv_bias);
   CHECK(append.qkv == joined.out);
+  CHECK_FALSE(append.k.has_value());
   CHECK(append.v == v.out);
-  CHECK(columns(joined.out) == (4 + 2) * 8);
-  CHECK(columns(v.out) == 2 * 8);
+  CHECK(qwen.columns(joined.out) == (4 + 2) * 8);
+  CHECK(qwen.columns(v.out) == 2 * 8);
   // The other layer has one product.
-  const auto qkv = std::get<Matmul>(graph.ops[at("layers.1.attention.qkv")]);
-  CHECK(columns(qkv.out) == (4 + 2 * 2) * 8);
-  CHECK_FALSE(std::get<RopeAppend>(graph.ops[at("layers.1.attention.rope_append")]).v.has_value());
-  CHECK(std::ranges::count(graph.labels, "layers.1.attention.v") == 0);
+  CHECK(qwen.columns(qwen.op<Matmul>("layers.1.attention.qkv").out) == (4 + 2 * 2) * 8);
+  CHECK_FALSE(qwen.op<RopeAppend>("layers.1.attention.rope_append").v.has_value());
+  CHECK(std::ranges::count(qwen.graph.labels, "layers.1.attention.v") == 0);
 }
 
 TEST_CASE("keys with a weight of their own have a product of their own, beside that of the values") {
-  const ModelConfig config = config_of("Qwen2ForCausalLM", "");
-  const Numbered numbered(config, Apart::kKeysAndValues);
-  const StepGraph graph = build_step_graph(config, numbered.weights, {});
-  const auto product = [&](const std::string& label) {
-    const auto found = std::ranges::find(graph.labels, label);
-    REQUIRE(found != graph.labels.end());
-    return std::get<Matmul>(graph.ops[static_cast<std::size_t>(found - graph.labels.begin())]);
-  };
-  const auto columns = [&](ValueId id) { return graph.values[static_cast<std::size_t>(index_of(id))].cols; };
-  const LayerWeights& weights = numbered.weights.layers[0];
-  const Matmul q = product("layers.0.attention.q");
-  const Matmul k = product("layers.0.attention.k");
-  const Matmul v = product("layers.0.attention.v");
+  const QwenGraph qwen(Apart::kKeysAndValues);
+  const LayerWeights& weights = qwen.numbered.weights.layers[0];
+  const auto q = qwen.op<Matmul>("layers.0.attention.q");
+  const auto k = qwen.op<Matmul>("layers.0.attention.k");
+  const auto v = qwen.op<Matmul>("layers.0.attention.v");
+  const auto append = qwen.op<RopeAppend>("layers.0.attention.rope_append");
   CHECK(k.x == q.x);
   CHECK(v.x == q.x);
   CHECK(q.weight == weights.qkv);
+  CHECK(q.bias == weights.qkv_bias);
   CHECK(k.weight == *weights.k);
   CHECK(k.bias == weights.k_bias);
   CHECK(v.weight == *weights.v);
-  CHECK(columns(q.out) == 4 * 8);
-  CHECK(columns(k.out) == 2 * 8);
-  const auto append =
-      std::ranges::find_if(graph.ops, [](const Op& op) { return std::holds_alternative<RopeAppend>(op); });
-  CHECK(std::get<RopeAppend>(*append).qkv == q.out);
-  CHECK(std::get<RopeAppend>(*append).k == k.out);
-  CHECK(std::get<RopeAppend>(*append).v == v.out);
+  CHECK(append.qkv == q.out);
+  CHECK(append.k == k.out);
+  CHECK(append.v == v.out);
+  CHECK(qwen.columns(q.out) == 4 * 8);
+  CHECK(qwen.columns(k.out) == 2 * 8);
 }
 
 TEST_CASE("what a family adds is in its graph: biases, head norms, windows") {
