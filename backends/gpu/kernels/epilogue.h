@@ -161,8 +161,10 @@ class ColumnsEpilogue {
     loaded.row = row;
     loaded.x_scale = kScaled && to_.x_scales != nullptr ? to_.x_scales[row.of_x] : 1.0F;
     const bool adds = kKind == EpilogueKind::kResidual || (kKind == EpilogueKind::kCurved && to_.aux != nullptr);
-    // Also of a row that does not exist: values that may be missing made nvcc wait for one load before the next one on sm_100a.
-    if (adds) loaded.added = load_words<Values>(row_at(to_.aux + first_, row.index, row_bytes_));
+    // Zeros and not undefined values where nothing is loaded: in the place of these, nvcc took those of the last load on sm_100a, for which
+    // the next one then waited.
+    loaded.added = {};
+    if (adds && row.exists) loaded.added = load_words<Values>(row_at(to_.aux + first_, row.index, row_bytes_));
     return loaded;
   }
 
