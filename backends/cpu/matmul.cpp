@@ -75,8 +75,9 @@ ScratchNeed MatmulRunner::scratch_need(const Matmul& op, const StepGraph& graph,
   const PackedWeight& weight = weights_.at(op.weight);
   const std::int64_t most_rows = max_rows(graph.values[static_cast<std::size_t>(index_of(op.x))].rows, bucket);
   ScratchNeed need;
-  // A step of fewer rows than its bucket may take another kernel, unpack more tiles at a time, or be cut into other blocks. From
-  // kUnpackFromRows rows on only the last depends on the number of rows.
+  // A step that has fewer rows than its bucket may use another kernel, unpack more tiles at a time, or be cut into other blocks, so that
+  // it may need more scratch memory than a full one. Up to kUnpackFromRows every number of rows is looked at. Beyond that, only the cut
+  // into blocks depends on the number, and it changes where a block of rows more is needed.
   std::vector<std::int64_t> row_counts(static_cast<std::size_t>(std::min<std::int64_t>(most_rows, kUnpackFromRows)));
   std::iota(row_counts.begin(), row_counts.end(), 1);
   row_counts.push_back(most_rows);

@@ -17,12 +17,14 @@ import unittest
 
 from machine_code import arguments, kernels_of, loads_in_flight, nvidia_loops, skip
 
-MOST = 12  # of a bias or a residual, with all scales
-# In a tile of 16 x 64 eight outputs, and not 32 to 128, share what is computed once for all outputs of a lane.
+# The most instructions for each output that adds a bias or a residual and is multiplied by all scales that there are.
+MOST = 12
+# A lane has eight outputs of a tile of 16 x 64, and 32 to 128 of the other tiles. They share the instructions that a lane executes once.
 MOST_OF_SMALL_TILE = 17
-# Experts' int8 by int8: a conversion for each output more, and for each row a token and its scale by the list of the expert's rows.
+# In products of experts that multiply int8 by int8, each output is converted from an integer, and each row has to look up its token and
+# the token's scale in the list of the expert's rows.
 MOST_OF_EXPERTS_INT8 = 13
-# Of a gated product, by expf() and divisions, with the code of all gates, of which one runs, and of the soft cap.
+# Gated products call expf() and divide. The code of all gates is counted, although one of them runs, and that of the soft cap.
 MOST_GATED = 110
 
 STORE = r"STG\.E\.128"

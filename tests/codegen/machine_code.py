@@ -69,7 +69,7 @@ def loads_in_flight(instructions):
             pending.add(int(load[1]))
             continue
         used = {first for first in pending if registers & set(range(first, first + 4))}
-        # Registers are set to zero before a load that may not happen.
+        # The compiler clears the registers of a load that is executed under a predicate. This does not use the result of an earlier load.
         if used and not re.match(r"(?:@!?U?P\d+\s+)?(CS2R|MOV|IMAD\.MOV\S*)\s.*(RZ|SRZ)$", text):
             most = max(most, len(pending))
         pending -= used

@@ -41,10 +41,10 @@ struct RowSums {
   }
 };
 
-// A kernel is a struct for each kind of tile. Its add_tile() adds to total[m] the 16 sums of row m: the products of n_cols columns of the tile
-// at `w` with the activations at `x`.
+// Each kind of tile has a struct with a function add_tile(). This multiplies n_cols columns of the tile at `w` with the activations at `x` and
+// adds the 16 sums of row m to total[m].
 //
-// Sums may be those of codes plus Sums::kBias, which the next two functions subtract.
+// Sums in BF16 are those of codes plus Sums::kBias (bf16_sums-inl.h). The next two functions subtract what the bias contributes.
 
 /// total[m] += scale * (sums + offset * x_sum(row m)).
 template <typename Sums, int kRows, typename SumOfInputs>

@@ -53,23 +53,23 @@ struct ProductOutputs {
 
 SS_DEVICE ProductOutputs outputs_of(const MatmulArguments& a) {
   const bool adds = a.epilogue == Epilogue::kAddResidual;
-  return {
-      .x_scales = a.weight.encoding == WeightEncoding::kFp8Group128 ? nullptr : a.x_scales,  // those are in the sums
-      .row_scales = has_row_scales(a.weight.encoding) ? a.weight.row_scales : nullptr,
-      .bias = adds || a.epilogue == Epilogue::kNone ? nullptr : a.bias,
-      .aux = adds ? a.aux : nullptr,
-      .out = a.out,
-      .n_cols = a.weight.n_rows,
-      .softcap = a.softcap,
-      .epilogue = a.epilogue};
+  // The scales of kFp8Group128 have been multiplied into the sums already.
+  return {.x_scales = a.weight.encoding == WeightEncoding::kFp8Group128 ? nullptr : a.x_scales,
+          .row_scales = has_row_scales(a.weight.encoding) ? a.weight.row_scales : nullptr,
+          .bias = adds || a.epilogue == Epilogue::kNone ? nullptr : a.bias,
+          .aux = adds ? a.aux : nullptr,
+          .out = a.out,
+          .n_cols = a.weight.n_rows,
+          .softcap = a.softcap,
+          .epilogue = a.epilogue};
 }
 
-/// Epilogues by what they compute: with_epilogue() asks once, and not for every output.
+/// What an epilogue computes. with_epilogue() finds it out once for a tile, so that the loops over rows are compiled for each kind.
 enum class EpilogueKind : std::uint8_t {
-  kBias,      ///< a bias or nothing
-  kResidual,  ///< aux, and nothing else
-  kCurved,    ///< a bias, GELU, aux and a soft cap, as far as there are any
-  kGated,
+  kBias,      ///< adds a bias, or nothing
+  kResidual,  ///< adds aux
+  kCurved,    ///< adds a bias, applies GELU, adds aux and applies a soft cap, each where there is one
+  kGated,     ///< multiplies an activated gate by its value, after a bias and before a soft cap where there is one
 };
 
 /// One result of a product that is not gated, from the sum with its bias. added() is only called where there is aux.
@@ -102,25 +102,25 @@ SS_DEVICE void store_gated(const MatmulArguments& a, int row, int pair, float ga
   to.out[std::int64_t{row} * n_pairs + pair] = soft_cap(gated(to.epilogue, gate, up), to.softcap);
 }
 
-/// Neighbouring sums of a row that a lane finishes together where N is a multiple of it: 16 bytes. Elsewhere rows do not begin at
-/// multiples of 16 bytes, and a lane takes one sum, or the two of a gated product's result.
+/// The number of neighbouring sums of a row that a lane finishes together: 16 bytes. Where N is no multiple of it, rows do not begin at
+/// multiples of 16 bytes, and a lane finishes one sum at a time, or the two that make a result of a gated product.
 inline constexpr int kMostColumns = 4;
 template <typename Value, int kColumns>
 struct alignas(kColumns * sizeof(Value)) Columns {
   Value value[kColumns];
 };
 
-/// A row of the results. The lines of a tile past its last row have a row that does not `exist`: its place and scale are those of
-/// another one, and nothing is stored.
+/// The row of the results that a line of a tile belongs to. A tile may have more lines than there are rows. The lines without a row have
+/// the numbers of some valid row here, and their results are never stored.
 struct ResultRow {
-  int index;
-  int of_x;  ///< the row of x
-  bool exists;
+  int index;    ///< of the results
+  int of_x;     ///< of x
+  bool exists;  ///< false for a line without a row
 };
 
-/// Finishes the sums of neighbouring columns, [col, col + kColumns), of any rows. What belongs to the columns is loaded once. What
-/// belongs to a row is loaded by request(), which callers call for several rows before they finish the first of them, so that
-/// these loads do not wait for each other. All buffers begin at multiples of 16 bytes. kScaled: there may be scales.
+/// Finishes the sums of neighbouring columns, [col, col + kColumns), of any rows. The constructor loads the scales and the bias of the
+/// columns. request() loads the scale and the residual of a row; callers request several rows before they finish the first of them, so
+/// that these loads do not wait for each other. All buffers begin at multiples of 16 bytes. Without kScaled, scales are not read.
 template <EpilogueKind kKind, int kColumns, bool kScaled>
 class ColumnsEpilogue {
   static constexpr bool kIsGated = kKind == EpilogueKind::kGated;
@@ -128,7 +128,8 @@ class ColumnsEpilogue {
 
  public:
   using Values = Columns<float, kColumns>;
-  /// Rows that are requested at once. The functions of the other kinds take longer than a load, and many registers.
+  /// The number of rows that callers request before they finish the first one. The functions of gated and curved epilogues take longer
+  /// than a load, and so many registers that there are none for the loads of further rows.
   static constexpr int kRowsAhead = kHasFunctions || kColumns < kMostColumns ? 1 : 4;
 
   /// What was loaded of a row.
@@ -161,8 +162,8 @@ class ColumnsEpilogue {
     loaded.row = row;
     loaded.x_scale = kScaled && to_.x_scales != nullptr ? to_.x_scales[row.of_x] : 1.0F;
     const bool adds = kKind == EpilogueKind::kResidual || (kKind == EpilogueKind::kCurved && to_.aux != nullptr);
-    // Zeros and not undefined values where nothing is loaded: in the place of these, nvcc took those of the last load on sm_100a, for which
-    // the next one then waited.
+    // Where nothing is loaded, these are zeros. When they were left undefined, nvcc filled them with the result of the previous load on
+    // sm_100a, so that each load waited for the one before.
     loaded.added = {};
     if (adds && row.exists) loaded.added = load_words<Values>(row_at(to_.aux + first_, row.index, row_bytes_));
     return loaded;
@@ -213,8 +214,8 @@ class ColumnsEpilogue {
   Values bias_;  ///< of the sums: in a gated product gates alternate with ups, as in the weight
 };
 
-/// Calls call.template operator()<kind, columns>() with those of a ColumnsEpilogue, so that loops over rows ask for neither.
-/// kOfExpert: the epilogue is that of a mixture, a bias or gates.
+/// Calls call.template operator()<kind, columns>() with the kind of the epilogue and the number of columns of a ColumnsEpilogue.
+/// kOfExpert: the product is that of an expert, whose epilogue is gated or adds a bias.
 template <bool kOfExpert, typename Call>
 SS_DEVICE void with_epilogue(const ProductOutputs& to, const Call& call) {
   const bool is_whole = to.n_cols % kMostColumns == 0;

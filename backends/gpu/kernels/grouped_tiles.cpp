@@ -118,7 +118,7 @@ SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
   const WeightView weight = weight_of<kEncoding>(a, expert);
   const void* const x = kQuantized ? static_cast<const void*>(a.quantized_x) : a.narrow_x;
   constexpr bool kScaled = kQuantized || kHasRowScales<kEncoding>;
-  const ProductOutputs outputs{.x_scales = kScaled ? a.x_scales : nullptr,
+  const ProductOutputs outputs{.x_scales = a.x_scales,
                                .row_scales = kHasRowScales<kEncoding> ? weight.row_scales : nullptr,
                                .bias = a.bias != nullptr ? a.bias + std::int64_t{expert} * a.n_expert_rows : nullptr,
                                .aux = nullptr,

@@ -419,8 +419,8 @@ struct WarpSums {
   int first_col;   ///< row of the weight
   int n_cols;      ///< rows of the weight
 
-  /// Every lane takes kColumns neighbouring columns and finishes their sums in one line after the other, by an object begin(col)
-  /// such as ColumnsEpilogue. row_of(line): the ResultRow of a line of the tile.
+  /// Finishes all sums. Each lane takes kColumns neighbouring columns and goes through their lines. begin(col) returns what finishes the
+  /// columns from `col` on, such as a ColumnsEpilogue; row_of(line) returns the ResultRow of a line of the tile.
   template <int kColumns, typename Begin, typename RowOf>
   SS_DEVICE void finish_columns(const Begin& begin, const RowOf& row_of) const {
     constexpr int kParts = Shape::kWarpCols / kColumns;              // of a line
@@ -534,7 +534,8 @@ SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scale
   // The sums go through shared memory, so that neighbouring lanes store neighbouring outputs whatever the fragment layout
   // is. All of them at once: functions called by the epilogue would spill sums that are still in registers.
   std::int32_t* const own = shared.sums[warp()];
-  static_assert(kRowTiles == 1 || kTile % (Shape::kWarpCols / 4) == 0);  // rows of all tiles are swizzled alike
+  // The swizzle of a row depends on its place in its tile alone, so that the index in the first tile serves for all of them.
+  static_assert(kRowTiles == 1 || kTile % (Shape::kWarpCols / 4) == 0);
   SS_UNROLL
   for (int i = 0; i < kRowTiles; ++i) {
     SS_UNROLL

@@ -7,8 +7,8 @@
 //   With query_period > 0, q_out is out * (1 + query_beta * ln(1 + floor(position / query_period))).
 //
 // Shapes       qkv: [T, qkv_stride], whose first n_heads * head_dim columns are the q heads;
-//              k, v: T rows of n_kv_heads * head_dim, k_stride and v_stride values apart; where they are joined with q, they point into
-//              the rows of qkv;
+//              k, v: T rows of n_kv_heads * head_dim values, which begin k_stride and v_stride values after each other; if q, k
+//              and v are columns of one matrix, k and v point into the rows of qkv;
 //              q_out: [T, n_heads * head_dim];
 //              inv_freq: [head_dim / 2]; q_norm, k_norm: null, [head_dim], or over all heads [n_heads * head_dim] and
 //              [n_kv_heads * head_dim];

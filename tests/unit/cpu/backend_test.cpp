@@ -259,7 +259,7 @@ TEST_CASE("a step has scratch memory for any number of rows up to its bucket's, 
   for (const Isa isa : usable_isas()) {
     for (const auto& [encoding, act] : products) {
       CAPTURE(to_string(isa), to_string(encoding), static_cast<int>(act));
-      // A backend for each product, since scratch memory stays as large as it has become.
+      // Each product has a backend of its own, because a backend never shrinks its scratch memory.
       const std::unique_ptr<Backend> backend = create(option("isa", std::string(to_string(isa)))).value();
       const WeightId table = backend->prepare_weight(counting_weight(kTokens, kCols)).value();
       WeightSpec spec{.name = "w", .n_rows = kOutputs, .n_cols = kCols, .encoding = encoding, .parts = {}};
