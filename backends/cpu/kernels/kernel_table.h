@@ -137,7 +137,7 @@ static inline bool has_digits(ActType act) {
 }
 
 /// Whether packed activations are to be multiplied by a scale of their row.
-static inline bool has_row_scale(ActType act) {
+static constexpr bool has_row_scale(ActType act) {
   return act != ActType::kF32 && act != ActType::kBf16 && act != ActType::kBf16Groups && act != ActType::kBf16Pieces &&
          act != ActType::kE4m3Groups;
 }
@@ -148,7 +148,7 @@ static inline ActType with_e4m3(ActType act) {
 }
 
 /// Bytes of one packed activation.
-static inline std::int64_t act_bytes(ActType act) {
+static constexpr std::int64_t act_bytes(ActType act) {
   switch (act) {
     case ActType::kF32:
     case ActType::kE4m3InF32:

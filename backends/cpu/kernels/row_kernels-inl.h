@@ -38,10 +38,18 @@ inline float abs_max(const float* x, std::int64_t n) {
   return reduce_max(lane_max) + reduce_add(poison);
 }
 
-/// q = clamp(round-half-even(x / s), +-127) as whole floats; 0 where s is 0 or NaN.
+/// q = clamp(round-half-even(x / s), +-127) as whole floats; 0 where s is 0 or NaN. |x / s| is at most 127 and a rounding more.
 inline F32 quantized(const F32& x, float scale) {
   if (!(scale > 0.0F)) return zero();
-  return round_even(min(broadcast(127.0F), max(broadcast(-127.0F), divide(x, broadcast(scale)))));
+  // Dividing takes more time than the rest. The product with the reciprocal differs from the quotient by less than 2^-15, which decides
+  // no rounding unless it is as near to a half. The reciprocal of a subnormal scale may be infinite.
+  constexpr float kLeastNormal = 0x1p-126F;
+  const F32 product = mul(x, broadcast(1.0F / scale));
+  F32 rounded = round_even(product);
+  if (scale < kLeastNormal || any_above(absolute(sub(product, rounded)), 0.5F - 0x1p-14F)) {
+    rounded = round_even(divide(x, broadcast(scale)));
+  }
+  return min(broadcast(127.0F), max(broadcast(-127.0F), rounded));
 }
 
 /// q = x / s rounded to E4M3, half to even, at most 448; 0 where s is 0 or NaN.
@@ -63,10 +71,6 @@ inline void row_to_bf16(const float* x, std::int64_t n, std::uint16_t* out) {
   __builtin_memcpy(out + i, rest, static_cast<std::size_t>(n - i) * sizeof(std::uint16_t));
 }
 
-/// The column of eight adjacent ones that is stored at each place of the quantized types (ActType).
-inline constexpr int kColumnAt[4][8] = {
-    {0, 1, 2, 3, 4, 5, 6, 7}, {0, 2, 1, 3, 4, 6, 5, 7}, {0, 4, 1, 5, 2, 6, 3, 7}, {0, 1, 4, 5, 2, 3, 6, 7}};
-
 /// Stores 16 activations in the element type `act`. `scale`: s of the row or of the group, read for quantized types only.
 inline void store_activations(const F32& x, ActType act, float scale, std::byte* out) {
   if (act == ActType::kF32) return store(reinterpret_cast<float*>(out), x);
@@ -78,18 +82,12 @@ inline void store_activations(const F32& x, ActType act, float scale, std::byte*
   if (act == ActType::kE4m3InBf16) {
     return store_bf16(reinterpret_cast<std::uint16_t*>(out), e4m3_quantized(x, scale));
   }
-  std::int32_t q[16];
-  store_i32(q, to_i32(quantized(x, scale)));
-  const int* const column_at = kColumnAt[int(act) - int(ActType::kU8)];
-  const bool is_i16 = act_bytes(act) == 2;
-  for (int i = 0; i < 16; ++i) {
-    const std::int32_t value = q[i / 8 * 8 + column_at[i % 8]];
-    if (is_i16) {
-      write(out + 2 * i, static_cast<std::int16_t>(value));
-    } else {
-      write(out + i, static_cast<std::uint8_t>(value + 128));
-    }
-  }
+  const I32 q = to_i32(quantized(x, scale));
+  if (act == ActType::kI16) return store_words<false>(out, q);
+  if (act == ActType::kI16Nibbles) return store_words<true>(out, q);
+  const I32 biased = add_i32(q, to_i32(broadcast(128.0F)));
+  if (act == ActType::kU8) return store_bytes<false>(out, biased);
+  store_bytes<true>(out, biased);
 }
 
 /// Scatters the vecs of one row to their places between those of the other rows: out[i * stride_bytes] = vecs[i].
@@ -129,14 +127,41 @@ inline float scale_of_group(const PackArgs& args, int m, std::int64_t k) {
   return abs_max(args.x + m * args.x_stride + first, smaller(kFp8GroupColumns, args.k - first)) / 448.0F;
 }
 
-inline void pack_rows(const PackArgs& args) {
-  const bool has_scale = has_row_scale(args.act);
-  // s = max|x| / 127, or / 448 for E4M3. A row that is not finite has s = NaN, which makes its outputs NaN.
+/// s = max|x| / 127 of a row, or / 448 for E4M3. A row that is not finite has s = NaN, which makes its outputs NaN.
+inline float quantization_scale(const PackArgs& args, int m) {
   const bool is_e4m3 = args.act == ActType::kE4m3InF32 || args.act == ActType::kE4m3InBf16;
-  const float largest_q = is_e4m3 ? 448.0F : 127.0F;
-  for (int m = 0; m < args.n_rows && has_scale; ++m) {
-    args.row_scales[m] = abs_max(args.x + m * args.x_stride, args.k) / largest_q;
+  return abs_max(args.x + m * args.x_stride, args.k) / (is_e4m3 ? 448.0F : 127.0F);
+}
+
+/// Rows whose vecs are whole cache lines, one after the other: a row is read once from memory, where the lines of the same columns of
+/// several rows may meet in few sets of the first-level cache.
+template <ActType kAct>
+void pack_lines(const PackArgs& args) {
+  constexpr std::int64_t kValueBytes = act_bytes(kAct);
+  constexpr std::int64_t kColumns = 64 / kValueBytes;
+  for (int m = 0; m < args.n_rows; ++m) {
+    const float* const x = args.x + m * args.x_stride;
+    float scale = 0.0F;
+    if constexpr (has_row_scale(kAct)) scale = args.row_scales[m] = quantization_scale(args, m);
+    auto* out = static_cast<std::byte*>(args.out) + m * 64;
+    for (std::int64_t k = 0; k < args.k_padded; k += kColumns, out += std::int64_t{args.n_rows} * 64) {
+#pragma GCC unroll 4
+      for (std::int64_t i = 0; i < kColumns; i += 16) {
+        const F32 values = k + i < args.k ? load_some(x + k + i, args.k - k - i) : zero();
+        store_activations(values, kAct, scale, out + i * kValueBytes);
+      }
+    }
   }
+}
+
+inline void pack_rows(const PackArgs& args) {
+  if (args.vec * act_bytes(args.act) == 64) {
+    if (args.act == ActType::kBf16) return pack_lines<ActType::kBf16>(args);
+    if (args.act == ActType::kE4m3InBf16) return pack_lines<ActType::kE4m3InBf16>(args);
+    if (args.act == ActType::kU8) return pack_lines<ActType::kU8>(args);
+  }
+  const bool has_scale = has_row_scale(args.act);
+  for (int m = 0; m < args.n_rows && has_scale; ++m) args.row_scales[m] = quantization_scale(args, m);
   const std::int64_t value_bytes = act_bytes(args.act);
   const std::int64_t vec_bytes = args.vec * value_bytes;
   auto* out = static_cast<std::byte*>(args.out);

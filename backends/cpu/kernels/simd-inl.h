@@ -13,3 +13,7 @@
 #else
 #include "cpu/kernels/simd_portable-inl.h"
 #endif
+
+#if !defined(SS_CPU_SIMD_AVX512) && !defined(SS_CPU_SIMD_AVX2)
+#include "cpu/kernels/simd_generic-inl.h"
+#endif

@@ -98,6 +98,12 @@ inline float reduce_max(const F32& x) {
   half = _mm_max_ps(half, _mm_movehl_ps(half, half));
   return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
 }
+/// Whether any lane is above the limit; a NaN is not.
+inline bool any_above(const F32& x, float limit) {
+  const __m256 limits = _mm256_set1_ps(limit);
+  return _mm256_movemask_ps(
+             _mm256_or_ps(_mm256_cmp_ps(x.a, limits, _CMP_GT_OQ), _mm256_cmp_ps(x.b, limits, _CMP_GT_OQ))) != 0;
+}
 
 inline I32 zero_i32() {
   return {_mm256_setzero_si256(), _mm256_setzero_si256()};
@@ -111,16 +117,28 @@ inline void store_i32(void* p, const I32& x) {
   _mm256_storeu_si256(to, x.a);
   _mm256_storeu_si256(to + 1, x.b);
 }
-/// Stores the low byte of each lane, whose value is that of an int8. kNibbleOrder: of each eight, in the order 0, 4, 1, 5, 2, 6, 3, 7.
+/// Stores the low byte of each lane. kNibbleOrder: of each eight, in the order 0, 4, 1, 5, 2, 6, 3, 7.
 template <bool kNibbleOrder>
 inline void store_bytes(std::byte* p, const I32& x) {
-  const __m256i words = _mm256_packs_epi32(x.a, x.b);
-  const __m256i bytes = _mm256_packs_epi16(words, words);
+  const __m256i low_byte = _mm256_set1_epi32(0xff);
+  const __m256i words = _mm256_packus_epi32(_mm256_and_si256(x.a, low_byte), _mm256_and_si256(x.b, low_byte));
+  const __m256i bytes = _mm256_packus_epi16(words, words);
   // `low` has the bytes of lanes 0 to 3 and 8 to 11, `high` those of lanes 4 to 7 and 12 to 15.
   const __m128i low = _mm256_castsi256_si128(bytes);
   const __m128i high = _mm256_extracti128_si256(bytes, 1);
   auto* const to = static_cast<__m128i*>(static_cast<void*>(p));
   _mm_storeu_si128(to, kNibbleOrder ? _mm_unpacklo_epi8(low, high) : _mm_unpacklo_epi32(low, high));
+}
+/// Stores each lane, whose value is that of an int16, of each eight in the order 0, 2, 1, 3, 4, 6, 5, 7, or with kNibbleOrder 0, 1, 4, 5,
+/// 2, 3, 6, 7.
+template <bool kNibbleOrder>
+inline void store_words(std::byte* p, const I32& x) {
+  const __m128i order = kNibbleOrder ? _mm_setr_epi8(0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15)
+                                     : _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
+  // Packing leaves lanes 0 to 3 and 8 to 11 in the lower half.
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
+  _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(p)),
+                      _mm256_shuffle_epi8(words, _mm256_broadcastsi128_si256(order)));
 }
 inline I32 add_i32(const I32& x, const I32& y) {
   return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};

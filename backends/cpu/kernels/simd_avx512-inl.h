@@ -81,6 +81,10 @@ inline float reduce_add(const F32& x) {
 inline float reduce_max(const F32& x) {
   return _mm512_reduce_max_ps(x.v);
 }
+/// Whether any lane is above the limit; a NaN is not.
+inline bool any_above(const F32& x, float limit) {
+  return _mm512_cmp_ps_mask(x.v, _mm512_set1_ps(limit), _CMP_GT_OQ) != 0;
+}
 
 inline I32 zero_i32() {
   return {_mm512_setzero_si512()};
@@ -99,6 +103,14 @@ inline void store_bytes(std::byte* p, const I32& x) {
     bytes = _mm_shuffle_epi8(bytes, _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15));
   }
   _mm_storeu_si128(static_cast<__m128i*>(static_cast<void*>(p)), bytes);
+}
+/// Stores the low 16 bits of each lane, of each eight in the order 0, 2, 1, 3, 4, 6, 5, 7, or with kNibbleOrder 0, 1, 4, 5, 2, 3, 6, 7.
+template <bool kNibbleOrder>
+inline void store_words(std::byte* p, const I32& x) {
+  const __m128i order = kNibbleOrder ? _mm_setr_epi8(0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15)
+                                     : _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
+  const __m256i words = _mm256_shuffle_epi8(_mm512_cvtepi32_epi16(x.v), _mm256_broadcastsi128_si256(order));
+  _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(p)), words);
 }
 inline I32 add_i32(const I32& x, const I32& y) {
   return {_mm512_add_epi32(x.v, y.v)};

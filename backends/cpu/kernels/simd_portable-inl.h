@@ -126,16 +126,6 @@ inline I32 load_i32(const void* p) {
 inline void store_i32(void* p, const I32& x) {
   write(static_cast<std::byte*>(p), x);
 }
-/// Stores the low byte of each lane. kNibbleOrder: of each eight, in the order 0, 4, 1, 5, 2, 6, 3, 7.
-template <bool kNibbleOrder>
-inline void store_bytes(std::byte* p, const I32& x) {
-  constexpr int kOrder[8] = {0, 4, 1, 5, 2, 6, 3, 7};
-  std::int32_t lanes[16];
-  store_i32(lanes, x);
-  for (int i = 0; i < 16; ++i) {
-    p[i] = static_cast<std::byte>(lanes[kNibbleOrder ? i / 8 * 8 + kOrder[i % 8] : i]);
-  }
-}
 inline I32 add_i32(const I32& x, const I32& y) {
   return {x.a + y.a, x.b + y.b, x.c + y.c, x.d + y.d};
 }
