@@ -22,13 +22,13 @@ constexpr std::int64_t kChunksPerThread = 4;
 
 }  // namespace
 
-BlockCut cut_blocks(std::int64_t n_rows, std::int64_t n_steps, std::int64_t n_tiles, int n_threads,
-                    std::int64_t cache_bytes) {
-  constexpr std::int64_t kBlockStepBytes = std::int64_t{kMaxRowBlock} * 64;
+BlockCut cut_blocks(std::int64_t n_rows, std::int64_t n_steps, std::int64_t step_bytes, std::int64_t n_tiles,
+                    int n_threads, std::int64_t cache_bytes) {
+  const std::int64_t block_step_bytes = std::int64_t{kMaxRowBlock} * step_bytes;
   BlockCut cut;
   cut.n_blocks = n_row_blocks(static_cast<int>(n_rows), kMaxRowBlock);
   cut.block_rows = static_cast<int>(ceil_divide<std::int64_t>(n_rows, cut.n_blocks));
-  const std::int64_t step_blocks = std::max<std::int64_t>(1, cache_bytes / kActivationShare / kBlockStepBytes);
+  const std::int64_t step_blocks = std::max<std::int64_t>(1, cache_bytes / kActivationShare / block_step_bytes);
   const auto steps_of = [step_blocks, &cut](std::int64_t n_blocks) {
     return step_blocks / std::min<std::int64_t>(cut.n_blocks, n_blocks);
   };

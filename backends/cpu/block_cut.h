@@ -15,7 +15,7 @@
 
 namespace secondsource::cpu {
 
-/// Columns of a pass, in steps of 64 bytes of each row: 16 KiB of a weight tile.
+/// The most columns of a pass, in steps of 64 bytes of each row: 16 KiB of a weight tile. Weights in pieces take fewer.
 inline constexpr std::int64_t kPassSteps = 16;
 
 /// The most tiles of a panel whose sums are kept between two slices: with 256 rows they take 512 KiB.
@@ -40,9 +40,9 @@ struct BlockCut {
   }
 };
 
-/// A product of n_rows rows with n_tiles weight tiles whose packed columns take n_steps steps. cache_bytes: the second-level
-/// cache of one core.
-[[nodiscard]] BlockCut cut_blocks(std::int64_t n_rows, std::int64_t n_steps, std::int64_t n_tiles, int n_threads,
-                                  std::int64_t cache_bytes);
+/// A product of n_rows rows with n_tiles weight tiles whose packed columns take n_steps steps, for each of which a row has step_bytes
+/// bytes of activations. cache_bytes: the second-level cache of one core.
+[[nodiscard]] BlockCut cut_blocks(std::int64_t n_rows, std::int64_t n_steps, std::int64_t step_bytes,
+                                  std::int64_t n_tiles, int n_threads, std::int64_t cache_bytes);
 
 }  // namespace secondsource::cpu

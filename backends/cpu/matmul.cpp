@@ -77,7 +77,7 @@ ScratchNeed MatmulRunner::scratch_need(const Matmul& op, const StepGraph& graph,
   ScratchNeed need;
   // A step that has fewer rows than its bucket may use another kernel, unpack more tiles at a time, or be cut into other blocks, so that
   // it may need more scratch memory than a full one. Up to kUnpackFromRows every number of rows is looked at. Beyond that, only the cut
-  // into blocks depends on the number, and it changes where a block of rows more is needed.
+  // into blocks depends on the number, and what one product is unpacked to. Both change where a block of rows more is needed.
   std::vector<std::int64_t> row_counts(static_cast<std::size_t>(std::min<std::int64_t>(most_rows, kUnpackFromRows)));
   std::iota(row_counts.begin(), row_counts.end(), 1);
   row_counts.push_back(most_rows);
@@ -85,6 +85,8 @@ ScratchNeed MatmulRunner::scratch_need(const Matmul& op, const StepGraph& graph,
        rows += kMaxRowBlock) {
     row_counts.push_back(rows);
   }
+  const int from_rows = table_.unpack[int(product_of(weight.spec.encoding, op.act))].from_rows;
+  SS_CHECK(from_rows <= kUnpackFromRows || from_rows % kMaxRowBlock == 0, "rows at which scratch memory is looked at");
   for (const std::int64_t n_rows : row_counts) {
     const Plan plan = make_plan(op, weight, n_rows);
     const auto k =
@@ -133,7 +135,7 @@ MatmulRunner::Plan MatmulRunner::make_plan(const Matmul& op, const PackedWeight&
 std::int64_t MatmulRunner::multiplied_tile_bytes(const Plan& plan, const PackedWeight& weight) {
   if (!plan.in_passes && plan.unpacking.unpack == nullptr) return weight.tile_bytes;
   const std::int64_t n_columns = plan.in_passes ? std::min(kPassColumns, weight.k_padded) : weight.k_padded;
-  return n_columns * unpacked_column_bytes(plan.unpacking.into);
+  return unpacked_bytes(plan.unpacking.into, n_columns);
 }
 
 std::size_t MatmulRunner::panel_bytes(const Plan& plan, const PackedWeight& weight) {

@@ -16,18 +16,29 @@
 namespace secondsource::cpu {
 namespace {
 
-constexpr std::int64_t kStepBytes = 64;  ///< of one row
+constexpr std::int64_t kLineBytes = 64;
+
+/// Bytes of the packed activations of a row that a step of vec columns multiplies.
+std::int64_t step_bytes(const ProductKernel& kernel) {
+  return kernel.vec * act_bytes(kernel.act);
+}
+
+/// Steps of a pass. Those of weights in pieces take more room.
+std::int64_t pass_steps(const Unpacking& unpacking) {
+  return kPassSteps / weight_pieces(unpacking.into);
+}
 
 }  // namespace
 
 BlockCut MatmulRunner::cut_of(const Plan& plan, const PackedWeight& weight, std::int64_t n_rows) const {
   const std::int64_t n_steps = packed_columns(weight.k_padded, plan.kernel) / plan.kernel.vec;
-  return cut_blocks(n_rows, n_steps, weight.n_tiles, pool_.n_threads(), second_level_cache_bytes());
+  return cut_blocks(n_rows, n_steps, step_bytes(plan.kernel), weight.n_tiles, pool_.n_threads(),
+                    second_level_cache_bytes());
 }
 
 std::size_t MatmulRunner::unpacked_pass_bytes(const Plan& plan) {
   if (plan.unpacking.unpack == nullptr) return 0;
-  return static_cast<std::size_t>(kTilePair * kPassSteps * kStepBytes * kTileRows);
+  return static_cast<std::size_t>(kTilePair * kPassSteps * kLineBytes * kTileRows);
 }
 
 std::size_t MatmulRunner::block_scratch_bytes(const Plan& plan, const PackedWeight& weight, std::int64_t n_rows) const {
@@ -48,14 +59,16 @@ void MatmulRunner::multiply_pair(const Call& call, const BlockGroup& group, cons
   const PackedWeight& weight = call.weight;
   const ProductKernel& kernel = call.plan.kernel;
   const Unpacking& unpacking = call.plan.unpacking;
-  for (std::int64_t step = slice.first_step; step < slice.end_step; step += kPassSteps) {
+  const std::int64_t n_pass_steps = pass_steps(unpacking);
+  for (std::int64_t step = slice.first_step; step < slice.end_step; step += n_pass_steps) {
     const std::int64_t first_column = step * kernel.vec;
-    const std::int64_t end_step = std::min(step + kPassSteps, slice.end_step);
+    const std::int64_t end_step = std::min(step + n_pass_steps, slice.end_step);
     const std::int64_t n_columns = std::min(end_step * kernel.vec, weight.k_padded) - first_column;
     std::array<ActivationBlock, kMaxGroupBlocks> blocks;
     for (int i = 0; i < group.n_blocks; ++i) {
       const RowBlock block = row_block(call, group.first_block + i);
-      blocks[static_cast<std::size_t>(i)] = {block.activations + step * kStepBytes * block.n_rows, block.n_rows};
+      blocks[static_cast<std::size_t>(i)] = {block.activations + step * step_bytes(kernel) * block.n_rows,
+                                             block.n_rows};
     }
     BlockArgs args{.blocks = blocks.data(),
                    .n_blocks = group.n_blocks,
@@ -67,11 +80,11 @@ void MatmulRunner::multiply_pair(const Call& call, const BlockGroup& group, cons
     for (int t = 0; t < pair.n_tiles; ++t) {
       args.tiles[t] = packed[static_cast<std::size_t>(t)];
       if (unpacking.unpack == nullptr) continue;
-      std::byte* const to = unpacked.data() + t * kPassSteps * kStepBytes * kTileRows;
+      std::byte* const to = unpacked.data() + t * kPassSteps * kLineBytes * kTileRows;
       unpacking.unpack(args.tiles[t], n_columns, to);
       args.tiles[t] = to;
     }
-    args.slice_bytes = unpacking.unpack == nullptr ? packed_bytes : n_columns * unpacked_column_bytes(unpacking.into);
+    args.slice_bytes = unpacking.unpack == nullptr ? packed_bytes : unpacked_bytes(unpacking.into, n_columns);
     // What comes next: the following columns of this pair, or else the same ones of the next pair.
     const bool is_last_pass = end_step == slice.end_step;
     const std::array<const std::byte*, 2> next =

@@ -128,7 +128,7 @@ std::size_t MixtureRunner::row_bytes(const ExpertTiles& weight) const {
 
 std::size_t MixtureRunner::panel_bytes(const GroupKernel& kernel) {
   if (kernel.unpacking.unpack == nullptr) return 0;
-  return static_cast<std::size_t>(kTilePair * kernel.pass_columns * unpacked_column_bytes(kernel.unpacking.into));
+  return static_cast<std::size_t>(kTilePair * unpacked_bytes(kernel.unpacking.into, kernel.pass_columns));
 }
 
 ScratchNeed MixtureRunner::routed_need(const ExpertTiles& weight, std::int64_t n_rows, std::int64_t k) const {

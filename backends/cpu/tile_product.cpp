@@ -62,9 +62,21 @@ ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act,
   return kernel;
 }
 
-std::int64_t unpacked_column_bytes(Product into) {
-  if (into == Product::kInt8GroupOffset) return kOffsetGroupBytes / kGroupColumns;
-  return kTileRows * (into == Product::kF32 ? 4 : 2);
+int weight_pieces(Product product) {
+  switch (product) {
+    case Product::kTwoPieces:
+    case Product::kTwoPiecesQuantized:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+std::int64_t unpacked_bytes(Product into, std::int64_t n_columns) {
+  if (into == Product::kInt8GroupOffset) return n_columns / kGroupColumns * kOffsetGroupBytes;
+  if (into == Product::kF32) return n_columns * kTileRows * 4;
+  if (weight_pieces(into) == 1) return n_columns * kTileRows * 2;
+  return round_up<std::int64_t>(n_columns, kGroupColumns) * kTileRows * 2 * weight_pieces(into);
 }
 
 std::size_t bytes_of(ActType act) {
@@ -98,7 +110,7 @@ std::string unpacked_from(const PackedWeight& weight, const Unpacking& unpacking
 Tiles unpack_tiles(const Unpacking& unpacking, const Tiles& tiles, std::int64_t n_tiles, std::int64_t n_columns,
                    std::span<std::byte> panel) {
   if (unpacking.unpack == nullptr) return tiles;
-  const std::int64_t tile_bytes = n_columns * unpacked_column_bytes(unpacking.into);
+  const std::int64_t tile_bytes = unpacked_bytes(unpacking.into, n_columns);
   for (std::int64_t i = 0; i < n_tiles; ++i) {
     unpacking.unpack(tiles.first + i * tiles.tile_bytes, n_columns, panel.data() + i * tile_bytes);
   }
@@ -110,8 +122,8 @@ std::size_t row_scales_bytes(std::int64_t n_rows) {
 }
 
 std::size_t activation_bytes(std::int64_t n_rows, std::size_t row_bytes) {
-  constexpr std::size_t kLineBytes = 64;
-  return row_scales_bytes(n_rows) + static_cast<std::size_t>(n_rows) * row_bytes + kLineBytes;
+  constexpr std::size_t kStepBytes = 128;
+  return row_scales_bytes(n_rows) + static_cast<std::size_t>(n_rows) * row_bytes + kStepBytes;
 }
 
 PackedActivations place_activations(std::span<std::byte> scratch, std::int64_t n_rows) {

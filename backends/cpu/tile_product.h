@@ -27,8 +27,11 @@ inline constexpr std::int64_t kPassColumns = 1024;
 /// The table's kernel for a product of this many rows. Activations quantized to E4M3 are packed in the type that it reads anyway.
 [[nodiscard]] ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act, std::int64_t n_rows);
 
-/// Bytes per column of a tile that was unpacked for this product.
-[[nodiscard]] std::int64_t unpacked_column_bytes(Product into);
+/// BF16 numbers whose sum is a weight of this product.
+[[nodiscard]] int weight_pieces(Product product);
+
+/// Bytes of a tile of n_columns columns that was unpacked for this product.
+[[nodiscard]] std::int64_t unpacked_bytes(Product into, std::int64_t n_columns);
 
 [[nodiscard]] std::size_t bytes_of(ActType act);
 
@@ -56,7 +59,7 @@ struct Tiles {
 };
 
 /// The first n_columns columns of `n_tiles` tiles as `unpacking` makes them, in `panel`; the tiles themselves if it
-/// converts nothing. panel: n_tiles * n_columns * unpacked_column_bytes(unpacking.into), 64-byte aligned.
+/// converts nothing. panel: n_tiles * unpacked_bytes(unpacking.into, n_columns), 64-byte aligned.
 [[nodiscard]] Tiles unpack_tiles(const Unpacking& unpacking, const Tiles& tiles, std::int64_t n_tiles,
                                  std::int64_t n_columns, std::span<std::byte> panel);
 
@@ -69,8 +72,8 @@ struct PackedActivations {
 /// Bytes before PackedActivations::rows: one scale per row.
 [[nodiscard]] std::size_t row_scales_bytes(std::int64_t n_rows);
 
-/// Bytes of the scratch memory for n_rows packed rows of `row_bytes` each: with their scales, and one line behind them, which
-/// kernels with tile registers may read.
+/// Bytes of the scratch memory for n_rows packed rows of `row_bytes` each: with their scales, and a row's part of one step behind them,
+/// which kernels with tile registers may read.
 [[nodiscard]] std::size_t activation_bytes(std::int64_t n_rows, std::size_t row_bytes);
 
 /// Where the activations of `n_rows` rows lie in `scratch`.

@@ -10,6 +10,7 @@
 #include "cpu/kernels/matmul_amx_pieces-inl.h"
 #include "cpu/kernels/matmul_bf16_dot-inl.h"
 #include "cpu/kernels/matmul_vnni-inl.h"
+#include "cpu/kernels/unpack_pieces-inl.h"
 
 namespace secondsource::cpu {
 namespace amx {
@@ -32,8 +33,7 @@ struct Tiles {
   }
   /// By the load that leaves the first-level cache as it is.
   template <int kTile>
-  static void stream_load(const void* from) {
-    const std::int64_t row_bytes = kLineBytes;
+  static void stream_load(const void* from, std::int64_t row_bytes) {
     __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(row_bytes), "i"(kTile) : "memory");
   }
   template <int kTile>
@@ -65,11 +65,20 @@ inline constexpr int kUnpackFp8FromRows = 9;
 inline constexpr int kUnpackInt4FromRows = kPieceRows + 1;
 /// Of int4 with zero points, which no kernel with tile registers reads, as of fp8; not timed.
 inline constexpr int kUnpackInt4ZeroFromRows = kUnpackFp8FromRows;
+/// Fewer rows of f16 are widened to f32, and fewer of int4-w8a8 have the sums of their groups scaled. One thread of a Xeon with AMX had 1.11
+/// of the rate of f32 with 16 rows of f16, 1.20 with 20 and 1.46 with 24, and 0.91 of that of scaled sums with 128 rows of int4-w8a8 and
+/// 1.27 with 256 (November 2026).
+inline constexpr int kUnpackF16FromRows = 17;
+inline constexpr int kUnpackInt4QuantizedFromRows = 160;
 
 inline constexpr BlockKernel kBf16Blocks = {configure_blocks<Tiles>, multiply_blocks<Tiles, AmxBf16>, nullptr,
                                             release_blocks<Tiles>};
 inline constexpr BlockKernel kU8Blocks = {configure_blocks<Tiles>, multiply_blocks<Tiles, AmxU8>, convert_sums<DotU8>,
                                           release_blocks<Tiles>};
+
+template <int kRowPieces>
+inline constexpr BlockKernel kPieceBlocks = {configure_blocks<Tiles>, multiply_blocks<Tiles, AmxBf16Pieces<kRowPieces>>,
+                                             nullptr, release_blocks<Tiles>};
 
 inline void use_attention_tiles(KernelTable& table) {
   table.attend_many_bf16 = {.act = ActType::kBf16,
@@ -152,8 +161,27 @@ inline void use_digits(KernelTable& table) {
                                                   kAmxRows,
                                                   multiply_digit_groups<Tiles, DotU8, Int4Groups, 1>,
                                                   "matmul_int4_int8_f32acc"};
-  table.unpack[int(Product::kInt8GroupQuantized)] = {};
-  table.unpack[int(Product::kInt4Quantized)] = {};
+}
+
+template <ActType kAct>
+constexpr ProductKernel piece_product(const char* name) {
+  constexpr int kRowPieces = kAct == ActType::kBf16Pieces ? 2 : 1;
+  return {kAct,
+          kGroupColumns,
+          1,
+          kAmxRows,
+          multiply_one_block<Tiles, AmxBf16Pieces<kRowPieces>>,
+          name,
+          "",
+          &kPieceBlocks<kRowPieces>};
+}
+
+inline void use_pieces(KernelTable& table) {
+  table.products[int(Product::kTwoPieces)] = piece_product<ActType::kBf16Pieces>("matmul_2xbf16_2xbf16_f32acc");
+  table.products[int(Product::kTwoPiecesQuantized)] = piece_product<ActType::kI8InBf16>("matmul_2xbf16_int8_f32acc");
+  table.unpack[int(Product::kF16)] = {Product::kTwoPieces, f16_tile_to_pieces, kUnpackF16FromRows};
+  table.unpack[int(Product::kInt4Quantized)] = {Product::kTwoPiecesQuantized, int4_tile_to_pieces,
+                                                kUnpackInt4QuantizedFromRows};
 }
 
 /// From this many rows on, blocks of GGUF are unpacked for the tile registers; not timed. Fewer are multiplied as on avx512_vnni, by digits
@@ -192,6 +220,7 @@ inline KernelTable table_over(const KernelTable& base) {
   table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16, kUnpackInt8FromRows};
   table.unpack[int(Product::kFp8)] = {Product::kBf16, fp8_tile_to_bf16, kUnpackFp8FromRows};
   table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16, kUnpackGroupsFromRows};
+  table.unpack[int(Product::kInt8GroupQuantized)] = {};
   table.unpack[int(Product::kInt4Zero)] = {Product::kBf16, int4_zero_tile_to_bf16, kUnpackInt4ZeroFromRows};
   // CPUs with AMX do twice as many multiply-adds in f32 as by vdpbf16ps (product_choice.cpp).
   constexpr Product kInF32[] = {Product::kFp8, Product::kInt4Zero};
@@ -200,6 +229,7 @@ inline KernelTable table_over(const KernelTable& base) {
     table.products[int(product)].isa = kernels_avx512().isa;
   }
   use_digits(table);
+  use_pieces(table);
   use_gguf_block_tiles(table);
   use_attention_tiles(table);
   return table;

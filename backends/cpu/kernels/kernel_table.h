@@ -83,7 +83,7 @@ static inline int row_block_begin(int n_rows, int max_rows, int index) {
 }
 
 /// The packed format of the weight that a matmul kernel reads and, for integers, whether its activations are quantized.
-/// kInt8GroupOffset is not a format of stored weights: kInt8GroupQuantized and kInt4Quantized may be unpacked to it.
+/// The last three are not formats of stored weights, but what others may be unpacked to (Unpacking).
 enum class Product : std::uint8_t {
   kF32,
   kBf16,
@@ -93,7 +93,6 @@ enum class Product : std::uint8_t {
   kInt4,
   kInt8Quantized,
   kInt8GroupQuantized,
-  kInt8GroupOffset,
   kInt4Quantized,
   kFp8,
   kInt4Zero,
@@ -108,9 +107,12 @@ enum class Product : std::uint8_t {
   kQ41,
   kQ50,
   kQ51,
-  kIq4Nl
+  kIq4Nl,
+  kInt8GroupOffset,
+  kTwoPieces,
+  kTwoPiecesQuantized
 };
-inline constexpr int kProducts = 24;
+inline constexpr int kProducts = 26;
 
 /// Element type in which a kernel reads its activations.
 enum class ActType : std::uint8_t {
@@ -119,6 +121,7 @@ enum class ActType : std::uint8_t {
   kE4m3InF32,   ///< value quantized to E4M3, as f32
   kE4m3InBf16,  ///< value quantized to E4M3, as BF16, which holds it exactly
   kE4m3Groups,  ///< value quantized to E4M3 in groups of kFp8GroupColumns, times the scale of its group, as f32
+  kI8InBf16,    ///< quantized value as BF16, which holds it exactly, in column order
   kU8,          ///< quantized value + 128, in column order
   kI16,         ///< quantized value, quads in the order 0, 2, 1, 3
   kU8Nibbles,   ///< as kU8, but eight columns in the order of an int4 tile's nibbles: 0, 4, 1, 5, 2, 6, 3, 7
@@ -129,7 +132,7 @@ enum class ActType : std::uint8_t {
   kDigitsNibbles,  ///< as kDigits, but in the order of kU8Nibbles
   kDigitGroups,    ///< not quantized: 32 columns are a DigitGroup (digit_groups-inl.h)
   kBf16Groups,     ///< 32 columns are a Bf16Group (bf16_sums-inl.h)
-  kBf16Pieces      ///< two BF16 whose sum is the value (matmul_amx_pieces-inl.h), side by side as digits are
+  kBf16Pieces      ///< two BF16 whose sum is nearly the value (matmul_amx_pieces-inl.h), side by side as digits are
 };
 
 static inline bool has_digits(ActType act) {
@@ -162,6 +165,7 @@ static constexpr std::int64_t act_bytes(ActType act) {
       return 3;
     case ActType::kBf16:
     case ActType::kE4m3InBf16:
+    case ActType::kI8InBf16:
     case ActType::kI16:
     case ActType::kI16Nibbles:
       return 2;
@@ -258,8 +262,13 @@ static inline const ProductKernel& kernel_for_rows(const ProductKernel& kernel, 
 inline constexpr int kUnpackFromRows = 25;
 
 /// Converts the tiles of one product to those of another, which for many rows is cheaper than decoding them again for
-/// every row block: to f32 [k][16] or to BF16 [k / 2][16][2], multiplied by the scales of groups and rounded half to
-/// even where BF16 cannot hold the product; or to kInt8GroupOffset, whose offsets every row would otherwise compute.
+/// every row block:
+///
+/// - to f32 [k][16] or to BF16 [k / 2][16][2], multiplied by the scales of groups and rounded half to even where BF16 cannot hold the
+///   product;
+/// - to kInt8GroupOffset, whose offsets every row would otherwise compute;
+/// - to two pieces, [k / 32][2][16][16][2] BF16, whose sum is the value, multiplied by the scales of groups (unpack_pieces-inl.h). The
+///   columns are padded with zeros to a multiple of 32.
 struct Unpacking {
   Product into = Product::kF32;
 

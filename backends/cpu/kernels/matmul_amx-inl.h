@@ -57,14 +57,17 @@ inline TileConfig config_for(int n_rows) {
 }
 
 struct AmxBf16 {
-  static constexpr int kColumns = 32;  ///< per step
+  /// Operands of a step on each side that belong to the same columns: the pieces of a value, the largest first.
+  static constexpr int kRowPieces = 1;
+  static constexpr int kWeightPieces = 1;
   template <typename Tiles, int kSum, int kLeft, int kRight>
   static void dot() {
     Tiles::template dot_bf16<kSum, kLeft, kRight>();
   }
 };
 struct AmxU8 {
-  static constexpr int kColumns = 64;
+  static constexpr int kRowPieces = 1;
+  static constexpr int kWeightPieces = 1;
   template <typename Tiles, int kSum, int kLeft, int kRight>
   static void dot() {
     Tiles::template dot_u8_i8<kSum, kLeft, kRight>();

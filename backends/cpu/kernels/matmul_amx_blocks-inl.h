@@ -14,7 +14,12 @@
 // activations and sums are in that cache. The plain load instead of TILELOADDT1 makes it 2.2, because the activations then
 // displace the weights.
 //
-// Formats and the template parameters `Tiles` and `Product` are those of matmul_amx-inl.h. The blocks of one call differ by at
+// Weights that one BF16 number does not hold are the sum of two pieces (unpack_pieces-inl.h), and a step multiplies each with the
+// activations. If these are two pieces as well (matmul_amx_pieces-inl.h), their second one meets the first piece of the weights only:
+// what two second pieces give is at most 2^-15 of the product. A step of pieces loads fewer operands for each product.
+//
+// Formats and the template parameters `Tiles` and `Product` are those of matmul_amx-inl.h. Packed activations in two pieces are [k / 32]
+// [n_rows][2][32], and weights [k / 32][2][16][16][2]. The blocks of one call differ by at
 // most one row, and the tiles are configured for the largest, once for many calls. For a block that has one row less, the last
 // line of its tile is whatever follows: the next step, or one line behind the activations. That line's sums are never used.
 
@@ -31,21 +36,55 @@ struct StepTiles {
   const std::byte* second = nullptr;
 };
 
-/// One step: 32 rows x 32 weight rows x 64 bytes of columns. Loads alternate with products, because the first product needs
-/// only one operand of each side.
-template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles>
-inline void multiply_step(const std::byte* x, const StepTiles& w) {
-  Tiles::template stream_load<kRows0>(x);
-  Tiles::template load<kWeights0>(w.first);
+/// BF16 with weights in two pieces and activations in one or two.
+template <int kPieces>
+struct AmxBf16Pieces : AmxBf16 {
+  static constexpr int kRowPieces = kPieces;
+  static constexpr int kWeightPieces = 2;
+};
+
+/// Bytes of the activations of a row, and of a weight tile, that one step multiplies.
+template <typename Product>
+inline constexpr std::int64_t kStepRowBytes = std::int64_t{Product::kRowPieces} * kLineBytes;
+template <typename Product>
+inline constexpr std::int64_t kStepTileBytes = std::int64_t{Product::kWeightPieces} * kTileBytes;
+
+/// Which operands a pair of pieces has to load; the others are in the registers.
+enum class Loads : std::uint8_t { kBoth, kRows, kWeights };
+
+/// 32 rows x 32 weight rows x 64 bytes of columns. Loads alternate with products, because the first product needs only one
+/// operand of each side.
+template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles, Loads kLoads>
+inline void multiply_pieces_of_step(const std::byte* x, const StepTiles& w) {
+  constexpr bool kLoadsRows = kLoads != Loads::kWeights;
+  constexpr bool kLoadsWeights = kLoads != Loads::kRows;
+  constexpr std::int64_t kRowBytes = kStepRowBytes<Product>;
+  if constexpr (kLoadsRows) Tiles::template stream_load<kRows0>(x, kRowBytes);
+  if constexpr (kLoadsWeights) Tiles::template load<kWeights0>(w.first);
   Product::template dot<Tiles, kSum00, kRows0, kWeights0>();
   if constexpr (kTwoWeightTiles) {
-    Tiles::template load<kWeights1>(w.second);
+    if constexpr (kLoadsWeights) Tiles::template load<kWeights1>(w.second);
     Product::template dot<Tiles, kSum01, kRows0, kWeights1>();
   }
   if constexpr (kTwoRowTiles) {
-    Tiles::template stream_load<kRows1>(x + kTileBytes);
+    if constexpr (kLoadsRows) Tiles::template stream_load<kRows1>(x + kTileLines * kRowBytes, kRowBytes);
     Product::template dot<Tiles, kSum10, kRows1, kWeights0>();
     if constexpr (kTwoWeightTiles) Product::template dot<Tiles, kSum11, kRows1, kWeights1>();
+  }
+}
+
+/// One step. The second pieces of the activations come first, so that their first pieces are loaded once.
+template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles>
+inline void multiply_step(const std::byte* x, const StepTiles& w) {
+  constexpr bool kTwoRowPieces = Product::kRowPieces == 2;
+  if constexpr (kTwoRowPieces) {
+    multiply_pieces_of_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles, Loads::kBoth>(x + kLineBytes, w);
+  }
+  multiply_pieces_of_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles, kTwoRowPieces ? Loads::kRows : Loads::kBoth>(
+      x, w);
+  if constexpr (Product::kWeightPieces == 2) {
+    multiply_pieces_of_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles, Loads::kWeights>(
+        x, {w.first + kTileBytes, w.second + kTileBytes});
   }
 }
 
@@ -107,15 +146,16 @@ class SlicePrefetcher {
 
 template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles>
 void multiply_blocks_of(const BlockArgs& args) {
-  const std::int64_t n_whole = args.slice_bytes / kTileBytes;
-  const std::int64_t left = args.slice_bytes - n_whole * kTileBytes;
+  constexpr std::int64_t kStepBytes = kStepTileBytes<Product>;
+  const std::int64_t n_whole = args.slice_bytes / kStepBytes;
+  const std::int64_t left = args.slice_bytes - n_whole * kStepBytes;
   // Columns that do not fill a step are read from a copy that is padded with zeros: behind them is another tile, and a NaN in
-  // it times a zero of the activations would be a NaN.
-  alignas(64) std::byte padded[2 * kTileBytes];
+  // it times a zero of the activations would be a NaN. Pieces always fill a step.
+  alignas(64) std::byte padded[2 * kStepBytes];
   if (left > 0) {
     __builtin_memset(padded, 0, sizeof(padded));
     for (int t = 0; t < (kTwoWeightTiles ? 2 : 1); ++t) {
-      __builtin_memcpy(padded + t * kTileBytes, args.tiles[t] + n_whole * kTileBytes, static_cast<std::size_t>(left));
+      __builtin_memcpy(padded + t * kStepBytes, args.tiles[t] + n_whole * kStepBytes, static_cast<std::size_t>(left));
     }
   }
   // One tile alone is also given as the second, which is not read then: a null pointer has no offsets.
@@ -126,7 +166,7 @@ void multiply_blocks_of(const BlockArgs& args) {
   const std::int64_t sum_lines_per_step = (kBlockSums * 4 / kLineBytes + n_steps - 1) / n_steps;
   for (int block = 0; block < args.n_blocks; ++block) {
     const std::byte* x = args.blocks[block].rows;
-    const std::int64_t step_bytes = std::int64_t{args.blocks[block].n_rows} * kLineBytes;
+    const std::int64_t step_bytes = std::int64_t{args.blocks[block].n_rows} * kStepRowBytes<Product>;
     float* const c = args.c + block * kBlockSums;
     load_sums<Tiles, kTwoRowTiles, kTwoWeightTiles>(c, args.accumulate);
     const auto* next_sums = reinterpret_cast<const std::byte*>(c + kBlockSums);
@@ -136,10 +176,10 @@ void multiply_blocks_of(const BlockArgs& args) {
         for (std::int64_t i = 0; i < sum_lines_per_step; ++i, next_sums += kLineBytes) prefetch(next_sums);
       }
       multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(
-          x, {first + step * kTileBytes, second + step * kTileBytes});
+          x, {first + step * kStepBytes, second + step * kStepBytes});
     }
     if (left > 0) {
-      multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(x, {padded, padded + kTileBytes});
+      multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(x, {padded, padded + kStepBytes});
     }
     store_sums<Tiles, kTwoRowTiles, kTwoWeightTiles>(c);
   }
@@ -153,6 +193,33 @@ void multiply_blocks(const BlockArgs& args) {
   if (two_row_tiles) return multiply_blocks_of<Tiles, Product, true, false>(args);
   if (two_weight_tiles) return multiply_blocks_of<Tiles, Product, false, true>(args);
   multiply_blocks_of<Tiles, Product, false, false>(args);
+}
+
+/// One block of up to 32 rows times all tiles, for products of which a caller knows one block at a time.
+template <typename Tiles, typename Product>
+void multiply_one_block(const TileArgs& args) {
+  const ActivationBlock block = {static_cast<const std::byte*>(args.a), args.n_rows};
+  alignas(64) float sums[kBlockSums];
+  Tiles::configure(config_for(args.n_rows));
+  for (std::int64_t tile = 0; tile < args.n_tiles; tile += 2) {
+    const bool two = tile + 1 < args.n_tiles;
+    const std::byte* const first = args.tiles + tile * args.tile_bytes;
+    BlockArgs blocks;
+    blocks.blocks = &block;
+    blocks.n_blocks = 1;
+    blocks.block_rows = args.n_rows;
+    blocks.tiles[0] = first;
+    blocks.tiles[1] = two ? first + args.tile_bytes : nullptr;
+    blocks.slice_bytes = args.tile_bytes;
+    blocks.c = sums;
+    multiply_blocks<Tiles, Product>(blocks);
+    for (int m = 0; m < args.n_rows; ++m) {
+      float* const c = args.c + m * args.c_stride + tile * kTileRows;
+      store(c, load(sums + m * kBlockSumStride));
+      if (two) store(c + kTileRows, load(sums + m * kBlockSumStride + kTileRows));
+    }
+  }
+  Tiles::release();
 }
 
 template <typename Tiles>

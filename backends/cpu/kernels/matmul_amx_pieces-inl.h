@@ -60,14 +60,16 @@ inline F32 load_bf16(const std::uint16_t* p) {
 
 /// Packs rows into [k_padded / 32][n_rows][2][32] BF16.
 inline void pack_pieces(const PackArgs& args) {
-  auto* out = static_cast<std::uint16_t*>(args.out);
-  for (std::int64_t k = 0; k < args.k_padded; k += kGroupColumns) {
-    for (int m = 0; m < args.n_rows; ++m, out += kActivationPieces * kGroupColumns) {
+  constexpr std::int64_t kStep = std::int64_t{kActivationPieces} * kGroupColumns;
+  for (int m = 0; m < args.n_rows; ++m) {
+    const float* const x = args.x + m * args.x_stride;
+    auto* out = static_cast<std::uint16_t*>(args.out) + m * kStep;
+    for (std::int64_t k = 0; k < args.k_padded; k += kGroupColumns, out += args.n_rows * kStep) {
       for (std::int64_t i = 0; i < kGroupColumns; i += 16) {
         const std::int64_t left = args.k - k - i;
-        const F32 x = left > 0 ? load_some(args.x + m * args.x_stride + k + i, left) : zero();
-        store_bf16(out + i, x);
-        store_bf16(out + kGroupColumns + i, sub(x, load_bf16(out + i)));
+        const F32 values = left > 0 ? load_some(x + k + i, left) : zero();
+        store_bf16(out + i, values);
+        store_bf16(out + kGroupColumns + i, sub(values, load_bf16(out + i)));
       }
     }
   }

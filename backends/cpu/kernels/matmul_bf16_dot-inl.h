@@ -241,23 +241,41 @@ inline void multiply_int8_group_by_dot(const TileArgs& args) {
 alignas(64) inline constexpr std::uint16_t kAlternate[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
                                                              21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
                                                              11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-/// Rounds two columns of 16 rows to BF16, as pairs of a row. alternate: kAlternate. to: 64-byte aligned.
-inline void store_bf16_pairs(const F32& even, const F32& odd, __m512i alternate, std::byte* to) {
-  const auto halves = (__m512i)_mm512_cvtne2ps_pbh(odd.v, even.v);
-  _mm512_store_si512(to, _mm512_permutexvar_epi16(alternate, halves));
+/// Two columns of 16 rows rounded to BF16, as pairs of a row. alternate: kAlternate.
+inline __m512i bf16_pairs(const F32& even, const F32& odd, __m512i alternate) {
+  return _mm512_permutexvar_epi16(alternate, (__m512i)_mm512_cvtne2ps_pbh(odd.v, even.v));
 }
+/// to: 64-byte aligned.
+inline void store_bf16_pairs(const F32& even, const F32& odd, __m512i alternate, std::byte* to) {
+  _mm512_store_si512(to, bf16_pairs(even, odd, alternate));
+}
+
+/// A tile in BF16, [k / 2][16][2], that is written by column pairs.
+class RoundedTile {
+ public:
+  /// tile: 64-byte aligned.
+  explicit RoundedTile(std::byte* tile) : tile_(tile) {}
+  /// Rounds columns k and k + 1 half to even; k is even.
+  void put(std::int64_t k, const F32& even, const F32& odd) const {
+    store_bf16_pairs(even, odd, alternate_, tile_ + k * kTileRows * 2);
+  }
+
+ private:
+  std::byte* tile_;
+  __m512i alternate_ = _mm512_load_si512(kAlternate);
+};
 
 /// Unpacks int8-g32 to BF16 [k / 2][16][2]: scale * q, exact in f32, then rounded once, half to even.
 inline void int8_group_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
-  const __m512i alternate = _mm512_load_si512(kAlternate);
-  for (std::int64_t group = 0; group < k / kGroupColumns; ++group, tile += kInt8GroupBytes) {
+  const RoundedTile rounded(out);
+  for (std::int64_t first = 0; first < k; first += kGroupColumns, tile += kInt8GroupBytes) {
     const F32 scale = load_f16(tile + 64 * kInt8GroupVectors);
     prefetch(tile + kPrefetchBytes + 64 * kInt8GroupVectors);
-    for (int vector = 0; vector < kInt8GroupVectors; ++vector, out += 128) {
+    for (int vector = 0; vector < kInt8GroupVectors; ++vector) {
       prefetch(tile + kPrefetchBytes + vector * 64);
       const WidenInt8::Weights q = WidenInt8::decode(tile + vector * 64);
-      store_bf16_pairs(mul(q.k0, scale), mul(q.k1, scale), alternate, out);
-      store_bf16_pairs(mul(q.k2, scale), mul(q.k3, scale), alternate, out + 64);
+      rounded.put(first + 4 * vector, mul(q.k0, scale), mul(q.k1, scale));
+      rounded.put(first + 4 * vector + 2, mul(q.k2, scale), mul(q.k3, scale));
     }
   }
 }
@@ -393,37 +411,37 @@ void multiply_nibbles_dot(const TileArgs& args) {
   }
 }
 
-/// Unpacks int4 or mxfp4 to BF16 [k / 2][16][2]: scale * q, or scale * (q - zero), exact in f32, then rounded once, half to even;
-/// mxfp4 is exact, except below 2^-126, where the conversion gives 0.
-template <typename Group>
-inline void nibble_groups_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
+/// Writes the columns of a tile of int4 or mxfp4: scale * q, or scale * (q - zero), exact in f32. Group: Int4Pairs, Int4ZeroPairs or
+/// Mxfp4Pairs. Tile: RoundedTile or PieceTile. Nothing is prefetched: the block kernel has done that (BlockArgs::next_tiles).
+template <typename Group, typename Tile>
+inline void unpack_nibble_groups(const std::byte* tile, std::int64_t n_columns, const Tile& out) {
   const __m512i table = Group::table();
-  const __m512i alternate = _mm512_load_si512(kAlternate);
-  for (std::int64_t at = 0; at < k; at += kGroupColumns, tile += Group::kGroupBytes) {
+  for (std::int64_t first = 0; first < n_columns; first += kGroupColumns, tile += Group::kGroupBytes) {
     const F32 scale = Group::scale(tile);
     const Group group = Group::of(tile);
-    const auto store_pair = [&](__m512i pair, std::byte* to) {
+    const auto put_pair = [&](std::int64_t k, __m512i pair) {
       const I32 q = {pair};
-      store_bf16_pairs(mul(bf16_even(q), scale), mul(bf16_odd(q), scale), alternate, to);
+      out.put(k, mul(bf16_even(q), scale), mul(bf16_odd(q), scale));
     };
-    for (int vector = 0; vector < 4; ++vector, out += 256) {
-      prefetch(tile + kPrefetchBytes + vector * 64);
+    for (int vector = 0; vector < 4; ++vector) {
       const __m512i lanes = _mm512_loadu_si512(tile + vector * 64);
-      store_pair(group.template pair<0>(lanes, table), out);
-      store_pair(group.template pair<1>(lanes, table), out + 64);
-      store_pair(group.template pair<2>(lanes, table), out + 128);
-      store_pair(group.template pair<3>(lanes, table), out + 192);
+      const std::int64_t k = first + 8 * vector;
+      put_pair(k, group.template pair<0>(lanes, table));
+      put_pair(k + 2, group.template pair<1>(lanes, table));
+      put_pair(k + 4, group.template pair<2>(lanes, table));
+      put_pair(k + 6, group.template pair<3>(lanes, table));
     }
   }
 }
+// These unpack to BF16 [k / 2][16][2], rounded once. mxfp4 is exact, except below 2^-126, where the conversion gives 0.
 inline void int4_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
-  nibble_groups_to_bf16<Int4Pairs>(tile, k, out);
+  unpack_nibble_groups<Int4Pairs>(tile, k, RoundedTile(out));
 }
 inline void int4_zero_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
-  nibble_groups_to_bf16<Int4ZeroPairs>(tile, k, out);
+  unpack_nibble_groups<Int4ZeroPairs>(tile, k, RoundedTile(out));
 }
 inline void mxfp4_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
-  nibble_groups_to_bf16<Mxfp4Pairs>(tile, k, out);
+  unpack_nibble_groups<Mxfp4Pairs>(tile, k, RoundedTile(out));
 }
 
 /// Unpacks blocks of GGUF to BF16 [k / 2][16][2]: their values in f32, rounded half to even. Block: a struct of

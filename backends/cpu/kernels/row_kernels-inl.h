@@ -82,6 +82,7 @@ inline void store_activations(const F32& x, ActType act, float scale, std::byte*
   if (act == ActType::kE4m3InBf16) {
     return store_bf16(reinterpret_cast<std::uint16_t*>(out), e4m3_quantized(x, scale));
   }
+  if (act == ActType::kI8InBf16) return store_bf16(reinterpret_cast<std::uint16_t*>(out), quantized(x, scale));
   const I32 q = to_i32(quantized(x, scale));
   if (act == ActType::kI16) return store_words<false>(out, q);
   if (act == ActType::kI16Nibbles) return store_words<true>(out, q);
@@ -158,6 +159,7 @@ inline void pack_rows(const PackArgs& args) {
   if (args.vec * act_bytes(args.act) == 64) {
     if (args.act == ActType::kBf16) return pack_lines<ActType::kBf16>(args);
     if (args.act == ActType::kE4m3InBf16) return pack_lines<ActType::kE4m3InBf16>(args);
+    if (args.act == ActType::kI8InBf16) return pack_lines<ActType::kI8InBf16>(args);
     if (args.act == ActType::kU8) return pack_lines<ActType::kU8>(args);
   }
   const bool has_scale = has_row_scale(args.act);

@@ -61,8 +61,8 @@ struct ModelTiles {
   }
   /// TILELOADDT1 differs from TILELOADD in what stays in the caches alone.
   template <int kTile>
-  static void stream_load(const void* from) {
-    load<kTile>(from);
+  static void stream_load(const void* from, std::int64_t row_bytes) {
+    load<kTile>(from, row_bytes);
   }
   template <int kTile>
   static void store(void* to, std::int64_t row_bytes = kLineBytes) {
@@ -167,6 +167,15 @@ constexpr BlockKernel kBf16Blocks = {configure_blocks<ModelTiles>, multiply_bloc
 constexpr BlockKernel kU8Blocks = {configure_blocks<ModelTiles>, multiply_blocks<ModelTiles, AmxU8>,
                                    convert_sums<OneRowU8>, release_blocks<ModelTiles>};
 
+template <int kRowPieces>
+constexpr BlockKernel kPieceBlocks = {configure_blocks<ModelTiles>,
+                                      multiply_blocks<ModelTiles, AmxBf16Pieces<kRowPieces>>, nullptr,
+                                      release_blocks<ModelTiles>};
+template <int kRowPieces>
+constexpr ProductKernel kPieceProduct = {
+    kRowPieces == 2 ? ActType::kBf16Pieces : ActType::kI8InBf16, kGroupColumns,   1,  kAmxRows,
+    multiply_one_block<ModelTiles, AmxBf16Pieces<kRowPieces>>,   "matmul_pieces", "", &kPieceBlocks<kRowPieces>};
+
 /// int8 [k / 4][16][4] to BF16 [k / 2][16][2].
 void int8_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
   for (std::int64_t i = 0; i < k * kTileRows; ++i) {
@@ -255,6 +264,8 @@ KernelTable model_table() {
   table.products[int(Product::kMxfp4)].many = &kMxfp4Pieces;
   table.products[int(Product::kInt8GroupQuantized)] = group_product<Int8Groups, 1>(ActType::kI8);
   table.products[int(Product::kInt4Quantized)] = group_product<Int4Groups, 1>(ActType::kI8Nibbles);
+  table.products[int(Product::kTwoPieces)] = kPieceProduct<2>;
+  table.products[int(Product::kTwoPiecesQuantized)] = kPieceProduct<1>;
   table.pack = pack_with_digits<pack_as_base>;
   return table;
 }

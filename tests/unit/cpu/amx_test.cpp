@@ -18,6 +18,9 @@
 namespace secondsource::cpu {
 namespace {
 
+/// Bytes behind packed activations that a kernel may read: a row's part of a step.
+constexpr std::size_t kBehind = 128;
+
 double random_value(std::uint64_t seed, std::int64_t i) {
   return 4.0 * random_unit(seed, static_cast<std::uint64_t>(i)) - 2.0;
 }
@@ -30,7 +33,7 @@ struct Activations {
       values[i] = static_cast<float>(random_value(5, static_cast<std::int64_t>(i)));
     }
     const std::int64_t padded = (k + product.vec - 1) / product.vec * product.vec;
-    packed.resize(static_cast<std::size_t>(padded * n_rows) * 4 + 64);
+    packed.resize(static_cast<std::size_t>(padded * n_rows) * 4 + kBehind);
     kernels_amx_model().pack({.x = values.data(),
                               .x_stride = k,
                               .n_rows = n_rows,
@@ -313,7 +316,7 @@ struct Blocks {
     }
     k_padded = (k + product.vec - 1) / product.vec * product.vec;
     const std::int64_t row_bytes = k_padded * act_bytes(product.act);
-    packed.resize(static_cast<std::size_t>(n_rows * row_bytes) + 64);
+    packed.resize(static_cast<std::size_t>(n_rows * row_bytes) + kBehind);
     const int n_blocks = (n_rows + kMaxRowBlock - 1) / kMaxRowBlock;
     for (int i = 0; i < n_blocks; ++i) {
       const int first = row_block_begin(n_rows, kMaxRowBlock, i);
@@ -428,6 +431,88 @@ TEST_CASE("int8 products in blocks are exact, whatever the rows, columns, slices
           if (found != static_cast<float>(sum)) ++n_wrong;
         });
         CHECK(n_wrong == 0);
+      }
+    }
+  }
+}
+
+namespace {
+
+/// Random weights of 16 bits in two pieces, [k / 32][2][16][16][2] each.
+struct PieceTiles {
+  PieceTiles(int n_tiles, std::int64_t columns) : k(columns), bits(static_cast<std::size_t>(n_tiles * columns * 32)) {
+    for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
+      for (std::int64_t i = 0; i < k; ++i) {
+        const double value = std::nearbyint(16383.0 * random_value(9, n * k + i)) * 0x1p-14;
+        const auto first = to_bf16(static_cast<float>(value));
+        bits[place(n, i, 0)] = first.bits;
+        bits[place(n, i, 1)] = to_bf16(static_cast<float>(value - double{to_float(first)})).bits;
+        values.push_back(value);
+      }
+    }
+  }
+  [[nodiscard]] std::size_t place(std::int64_t n, std::int64_t i, std::int64_t piece) const {
+    const std::int64_t operand = n / 16 * (k / 16) + i / 32 * 2 + piece;
+    return static_cast<std::size_t>(operand * 512 + (i % 32 / 2 * 16 + n % 16) * 2 + i % 2);
+  }
+  [[nodiscard]] const std::byte* tiles() const { return reinterpret_cast<const std::byte*>(bits.data()); }
+  [[nodiscard]] std::int64_t tile_bytes() const { return k * 64; }
+  /// sum_i |x[m, i] w[n, i]| and the same with its signs, in f64. x: as given, or quantized by a row's scale.
+  [[nodiscard]] std::pair<double, double> sums(std::span<const float> x, double scale, std::int64_t m,
+                                               std::int64_t n) const {
+    double magnitude = 0.0;
+    double sum = 0.0;
+    for (std::int64_t i = 0; i < k; ++i) {
+      double value = double{x[static_cast<std::size_t>(m * k + i)]};
+      if (scale > 0.0) value = std::nearbyint(value / scale);
+      const double term = value * values[static_cast<std::size_t>(n * k + i)];
+      magnitude += std::fabs(term);
+      sum += term;
+    }
+    return {magnitude, sum};
+  }
+  std::int64_t k;
+  std::vector<std::uint16_t> bits;
+  std::vector<double> values;  ///< [16 n_tiles, k]
+};
+
+}  // namespace
+
+TEST_CASE("products of weights in two pieces are those of plain loops, in blocks and one block at a time") {
+  for (const Product index : {Product::kTwoPieces, Product::kTwoPiecesQuantized}) {
+    const ProductKernel& product = kernels_amx_model().products[int(index)];
+    const bool is_quantized = index == Product::kTwoPiecesQuantized;
+    for (const std::int64_t k : {32, 64, 160}) {
+      for (const int n_tiles : {1, 2, 3}) {
+        const PieceTiles tiles(n_tiles, k);
+        for (const int n_rows : {1, 2, 15, 16, 17, 31, 32, 33, 65}) {
+          CAPTURE(int(index), k, n_tiles, n_rows);
+          double worst = 0.0;
+          const auto check = [&](std::span<const float> x, std::span<const float> scales, int m, int n, float found) {
+            const auto [magnitude, sum] =
+                tiles.sums(x, is_quantized ? double{scales[static_cast<std::size_t>(m)]} : 0.0, m, n);
+            // What activations in two pieces and two second pieces leave out, and the roundings of f32 sums of k terms in pieces.
+            const double bound =
+                ((is_quantized ? 0.0 : 0x1p-16 + 0x1p-15) + 3.0 * static_cast<double>(k) * 0x1p-24) * magnitude;
+            worst = std::max(worst, std::fabs(double{found} - sum) / bound);
+          };
+          if (n_tiles <= 2) {
+            const Blocks x(product, n_rows, k);
+            const std::vector<float> c =
+                multiplied_in_slices(product, x, tiles.tiles(), tiles.tile_bytes(), n_tiles, k, nullptr);
+            for_each_sum(x, c, n_tiles, [&](int m, int n, float found) { check(x.values, x.scales, m, n, found); });
+          }
+          if (n_rows <= product.max_rows) {
+            const Activations x(product, n_rows, k);
+            const std::vector<float> c = multiplied(product, x, tiles.tiles(), tiles.tile_bytes(), n_tiles, k, nullptr);
+            for (int m = 0; m < n_rows; ++m) {
+              for (int n = 0; n < n_tiles * 16; ++n) {
+                check(x.values, x.scales, m, n, c[static_cast<std::size_t>(m * n_tiles * 16 + n)]);
+              }
+            }
+          }
+          CHECK(worst <= 1.0);
+        }
       }
     }
   }

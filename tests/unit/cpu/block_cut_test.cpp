@@ -9,6 +9,7 @@ namespace secondsource::cpu {
 namespace {
 
 constexpr std::int64_t kCache = std::int64_t{2} << 20;
+constexpr std::int64_t kStepBytes = 64;
 
 }  // namespace
 
@@ -17,7 +18,7 @@ TEST_CASE("a group's activations take at most half of the cache, and all rows an
     for (const std::int64_t n_steps : {1, 9, 16, 18, 64, 85, 86, 96, 256, 448, 1000}) {
       for (const std::int64_t n_tiles : {1, 2, 36, 128, 1024}) {
         CAPTURE(n_rows, n_steps, n_tiles);
-        const BlockCut cut = cut_blocks(n_rows, n_steps, n_tiles, 2, kCache);
+        const BlockCut cut = cut_blocks(n_rows, n_steps, kStepBytes, n_tiles, 2, kCache);
         CHECK(std::int64_t{cut.n_blocks} * kMaxRowBlock >= n_rows);
         CHECK(std::int64_t{cut.block_rows} * cut.n_blocks >= n_rows);
         CHECK(cut.block_rows <= kMaxRowBlock);
@@ -42,11 +43,11 @@ TEST_CASE("a group's activations take at most half of the cache, and all rows an
 }
 
 TEST_CASE("512 rows of 2048 BF16 columns are two groups of 256 rows and one slice; 8192 columns are four slices") {
-  const BlockCut narrow = cut_blocks(512, 64, 1024, 2, kCache);
+  const BlockCut narrow = cut_blocks(512, 64, kStepBytes, 1024, 2, kCache);
   CHECK(narrow.n_groups == 2);
   CHECK(narrow.n_slices == 1);
   CHECK(narrow.panel_sums() == 8 * 32 * 32);
-  const BlockCut wide = cut_blocks(512, 256, 128, 2, kCache);
+  const BlockCut wide = cut_blocks(512, 256, kStepBytes, 128, 2, kCache);
   CHECK(wide.n_groups == 2);
   CHECK(wide.n_slices == 4);
   CHECK(wide.slice_steps == 64);
@@ -54,7 +55,7 @@ TEST_CASE("512 rows of 2048 BF16 columns are two groups of 256 rows and one slic
 }
 
 TEST_CASE("a cache that holds less than one block still gives a cut") {
-  const BlockCut cut = cut_blocks(100, 64, 8, 64, 4096);
+  const BlockCut cut = cut_blocks(100, 64, kStepBytes, 8, 64, 4096);
   CHECK(cut.group_blocks() == 1);
   CHECK(cut.slice_steps == kPassSteps);
   CHECK(cut.panel_tiles == 2);

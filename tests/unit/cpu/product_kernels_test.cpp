@@ -204,6 +204,7 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
     case ActType::kBf16:
     case ActType::kBf16Groups:
     case ActType::kE4m3InBf16:
+    case ActType::kI8InBf16:
       std::memcpy(&bf16, at, sizeof(bf16));
       return double{to_float(bf16)};
     case ActType::kU8:
@@ -636,9 +637,22 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
   }
 }
 
-/// Checks that a tile is unpacked to its weights, in f32 exactly or in BF16 rounded half to even; nothing where it is not unpacked.
+/// The value of column k of a row in a tile of two BF16 pieces.
+float value_of_pieces(const std::byte* tile, std::int64_t row, std::int64_t k) {
+  float value = 0.0F;
+  for (std::int64_t piece = 0; piece < 2; ++piece) {
+    std::uint16_t bits = 0;
+    const std::int64_t place = (k / 32 * 2 + piece) * 512 + (k % 32 / 2 * 16 + row) * 2 + k % 2;
+    std::memcpy(&bits, tile + 2 * place, sizeof bits);
+    value += to_float(Bf16{bits});
+  }
+  return value;
+}
+
+/// Checks that a tile is unpacked to its weights, in f32 or pieces exactly or in BF16 rounded half to even; nothing where it is not
+/// unpacked, or to kInt8GroupOffset.
 void check_unpacked(const Unpacking& unpacking, GroupTile& weight) {
-  if (unpacking.unpack == nullptr) return;
+  if (unpacking.unpack == nullptr || unpacking.into == Product::kInt8GroupOffset) return;
   CAPTURE(int(unpacking.into), weight.n_cols);
   std::vector<std::byte> storage(static_cast<std::size_t>(weight.k_padded * 64) + 64);
   auto* const out = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
@@ -650,6 +664,8 @@ void check_unpacked(const Unpacking& unpacking, GroupTile& weight) {
         float found = 0.0F;
         std::memcpy(&found, out + (k * 16 + row) * 4, sizeof found);
         CHECK(found == value);
+      } else if (unpacking.into == Product::kTwoPiecesQuantized) {
+        CHECK(value_of_pieces(out, row, k) == value);
       } else {
         REQUIRE(unpacking.into == Product::kBf16);
         std::uint16_t found = 0;
@@ -718,9 +734,8 @@ TEST_CASE("groups with offsets give the same products as the groups that they we
       for (const Isa isa : usable_isas()) {
         const KernelTable& table = kernel_table(isa);
         const Unpacking& unpacking = table.unpack[int(index)];
-        if (unpacking.unpack == nullptr) continue;
+        if (unpacking.unpack == nullptr || unpacking.into != Product::kInt8GroupOffset) continue;
         CAPTURE(to_string(encoding), std::string(to_string(isa)));
-        REQUIRE(unpacking.into == Product::kInt8GroupOffset);
         std::vector<std::byte> storage(static_cast<std::size_t>(tile_bytes) + 64);
         auto* const out =
             reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
@@ -731,7 +746,7 @@ TEST_CASE("groups with offsets give the same products as the groups that they we
   }
 }
 
-TEST_CASE("groups are unpacked to f32 tiles exactly, or to BF16 tiles rounded half to even") {
+TEST_CASE("groups are unpacked to f32 tiles or pieces exactly, or to BF16 tiles rounded half to even") {
   std::vector<Isa> isas(usable_isas().begin(), usable_isas().end());
   // What unpacks for AMX needs no AMX itself.
   if (isas.back() == Isa::kAvx512Bf16) isas.push_back(Isa::kAmx);
@@ -741,7 +756,8 @@ TEST_CASE("groups are unpacked to f32 tiles exactly, or to BF16 tiles rounded ha
                                                           {WeightEncoding::kInt4Group32, Product::kInt4},
                                                           {WeightEncoding::kInt4Group32Zero, Product::kInt4Zero},
                                                           {WeightEncoding::kFp8Group128, Product::kFp8Group},
-                                                          {WeightEncoding::kMxfp4Group32, Product::kMxfp4}};
+                                                          {WeightEncoding::kMxfp4Group32, Product::kMxfp4},
+                                                          {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
     for (const auto& [encoding, product] : formats) {
       const Unpacking& unpacking = table.unpack[int(product)];
       if (unpacking.unpack == nullptr) continue;
@@ -751,6 +767,33 @@ TEST_CASE("groups are unpacked to f32 tiles exactly, or to BF16 tiles rounded ha
         check_unpacked(unpacking, weight);
       }
     }
+  }
+}
+
+TEST_CASE("every FP16 number is unpacked to two BF16 pieces exactly, and padded with zeros to whole steps") {
+  // What unpacks for AMX needs no AMX itself.
+  if (usable_isas().back() != Isa::kAvx512Bf16 && usable_isas().back() != Isa::kAmx) return;
+  const Unpacking& unpacking = kernel_table(Isa::kAmx).unpack[int(Product::kF16)];
+  REQUIRE(unpacking.into == Product::kTwoPieces);
+  for (const std::int64_t n_cols : {1, 2, 31, 32, 33, 4096}) {
+    CAPTURE(n_cols);
+    const std::int64_t n_padded = (n_cols + 31) / 32 * 32;
+    std::vector<std::uint16_t> tile(static_cast<std::size_t>(n_cols * 16));
+    for (std::size_t i = 0; i < tile.size(); ++i) {
+      tile[i] = static_cast<std::uint16_t>(i);
+      if ((tile[i] & 0x7c00U) == 0x7c00U) tile[i] = 0;  // neither infinite nor NaN
+    }
+    std::vector<std::byte> storage(static_cast<std::size_t>(n_padded * 64) + 64, std::byte{0x5a});
+    auto* const out = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
+    unpacking.unpack(reinterpret_cast<const std::byte*>(tile.data()), n_cols, out);
+    int n_wrong = 0;
+    for (std::int64_t k = 0; k < n_padded; ++k) {
+      for (std::int64_t row = 0; row < 16; ++row) {
+        const float value = k < n_cols ? to_float(F16{tile[static_cast<std::size_t>(k * 16 + row)]}) : 0.0F;
+        if (value_of_pieces(out, row, k) != value) ++n_wrong;
+      }
+    }
+    CHECK(n_wrong == 0);
   }
 }
 
