@@ -6,11 +6,13 @@ Weights are those of the folder: exact in bf16 where they are stored so; in q8_0
 scales of the variant int8-g32, and the embedding stays BF16, as there. Norms are F32. Rows of Q and K are put into the
 order that llama.cpp's rotation wants. The vocabulary comes from tokenizer.json, if that is a byte-level BPE; its
 splitting into words has no general form in GGUF, so that text may have other ids than the tokenizer's: send ids where
-that matters. Without a tokenizer.json the vocabulary is made of dummies.
+that matters. Without a tokenizer.json the vocabulary is made of dummies. The rotary scaling of Llama 3 becomes a tensor of
+divisors, rope_freqs.weight; other scalings are refused.
 """
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 import gguf
@@ -163,6 +165,19 @@ def add_vocabulary(writer: gguf.GGUFWriter, folder: Path, config: dict) -> None:
         writer.add_chat_template(settings["chat_template"])
 
 
+def llama3_divisors(scaling: dict, theta: float, head_dim: int) -> np.ndarray:
+    """What the rotary scaling of Llama 3 divides each frequency by: 1 for short wavelengths, the factor for long ones, and between
+    the two bounds an interpolation of their inverses."""
+    divisors = []
+    for pair in range(head_dim // 2):
+        wavelength = 2.0 * math.pi * theta ** (2 * pair / head_dim)
+        turns = scaling["original_max_position_embeddings"] / wavelength
+        low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+        share = min(1.0, max(0.0, (turns - low) / (high - low)))
+        divisors.append(1.0 / ((1.0 - share) / scaling["factor"] + share))
+    return np.array(divisors, np.float32)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
@@ -170,8 +185,9 @@ def main() -> None:
     parser.add_argument("--type", choices=TYPES, default="bf16")
     options = parser.parse_args()
     config = json.loads((options.bundle / "config.json").read_text(encoding="utf-8"))
-    if config.get("model_type", "llama") != "llama" or config.get("rope_scaling"):
-        raise SystemExit("expected a llama without rotary scaling, found another model")
+    scaling = config.get("rope_scaling")
+    if config.get("model_type", "llama") != "llama" or (scaling and scaling.get("rope_type") != "llama3"):
+        raise SystemExit("expected a llama whose rotary scaling is none or that of Llama 3, found another model")
     heads = config["num_attention_heads"]
     head_dim = config.get("head_dim") or config["hidden_size"] // heads
     writer = gguf.GGUFWriter(str(options.file), "llama")
@@ -189,6 +205,8 @@ def main() -> None:
     writer.add_vocab_size(config["vocab_size"])
     writer.add_file_type(TYPES[options.type][1])
     add_vocabulary(writer, options.bundle, config)
+    if scaling:
+        writer.add_tensor("rope_freqs.weight", llama3_divisors(scaling, config.get("rope_theta", 10000.0), head_dim))
     add_tensors(writer, options.bundle, config, options.type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
