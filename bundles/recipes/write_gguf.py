@@ -6,7 +6,8 @@ Weights are those of the folder: exact in bf16 where they are stored so; in q8_0
 scales of the variant int8-g32, and the embedding stays BF16, as there. Norms are F32. Rows of Q and K are put into the
 order that llama.cpp's rotation wants. The vocabulary comes from tokenizer.json, if that is a byte-level BPE; its
 splitting into words has no general form in GGUF, so that text may have other ids than the tokenizer's: send ids where
-that matters. Without a tokenizer.json the vocabulary is made of dummies. The rotary scaling of Llama 3 becomes a tensor of
+that matters. Without a tokenizer.json, or where it joins no bytes (as in what `bundle synth` makes), the vocabulary is made of dummies,
+since llama.cpp loads none without merges. The rotary scaling of Llama 3 becomes a tensor of
 divisors, rope_freqs.weight; other scalings are refused.
 """
 
@@ -138,6 +139,9 @@ def add_vocabulary(writer: gguf.GGUFWriter, folder: Path, config: dict) -> None:
     if model.get("type") != "BPE" or model.get("byte_fallback"):
         raise SystemExit(f"{path}: expected a byte-level BPE, found {model.get('type')}")
     size = config["vocab_size"]
+    if not model["merges"]:
+        add_dummy_vocabulary(writer, size)
+        return
     tokens = [f"[PAD{i}]" for i in range(size)]
     kinds = [gguf.TokenType.UNUSED] * size
     for text, token in model["vocab"].items():
