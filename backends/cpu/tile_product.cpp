@@ -63,13 +63,7 @@ ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act,
 }
 
 int weight_pieces(Product product) {
-  switch (product) {
-    case Product::kTwoPieces:
-    case Product::kTwoPiecesQuantized:
-      return 2;
-    default:
-      return 1;
-  }
+  return product == Product::kTwoPieces || product == Product::kTwoPiecesQuantized ? 2 : 1;
 }
 
 std::int64_t unpacked_bytes(Product into, std::int64_t n_columns) {

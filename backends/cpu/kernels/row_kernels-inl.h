@@ -41,8 +41,8 @@ inline float abs_max(const float* x, std::int64_t n) {
 /// q = clamp(round-half-even(x / s), +-127) as whole floats; 0 where s is 0 or NaN. |x / s| is at most 127 and a rounding more.
 inline F32 quantized(const F32& x, float scale) {
   if (!(scale > 0.0F)) return zero();
-  // Dividing takes more time than the rest. The product with the reciprocal differs from the quotient by less than 2^-15, which decides
-  // no rounding unless it is as near to a half. The reciprocal of a subnormal scale may be infinite.
+  // Dividing takes more time than the rest. The product with the reciprocal differs from the quotient by less than 2^-15, so that both are
+  // rounded alike unless they are nearly as close to the middle of two whole numbers. The reciprocal of a subnormal scale may be infinite.
   constexpr float kLeastNormal = 0x1p-126F;
   const F32 product = mul(x, broadcast(1.0F / scale));
   F32 rounded = round_even(product);

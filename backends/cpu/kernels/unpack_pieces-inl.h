@@ -2,8 +2,8 @@
 // Weights as the sum of two BF16 pieces of eight bits each, for products whose weights one BF16 number does not hold: those of f16, which
 // have 11 bits, and scale * q of int4-w8a8, which has 15, since scales are FP16 numbers. The sum is exact. A tile becomes
 // [k / 32][2][16][16][2]: for 32 columns the operand of their first pieces, then that of their second ones (matmul_amx_blocks-inl.h).
-// Columns are padded with zeros to a multiple of 32. Three pieces would hold scale * q of int8-g32-w8a8, but with them a Xeon with AMX
-// has 0.85 of the rate of the kernel that scales the sums of groups (November 2026).
+// Columns are padded with zeros to a multiple of 32. Three pieces would hold scale * q of int8-g32-w8a8, but with them, rounded, a Xeon
+// with AMX has 0.85 of the rate of the kernel that scales the sums of groups (November 2026).
 
 #include "cpu/kernels/matmul_bf16_dot-inl.h"
 

@@ -92,53 +92,6 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
   }
 }
 
-TEST_CASE("an activation near the middle of two quantized values is rounded as its quotient in f32 is") {
-  for (const Isa isa : usable_isas()) {
-    const KernelTable& table = kernel_table(isa);
-    const ProductKernel& product = table.products[int(Product::kInt8Quantized)];
-    for (const float largest : {1.0F, 0.7F, 3.3e-39F, 1e-30F, 1.9e37F, 254.5F}) {
-      CAPTURE(std::string(to_string(isa)), largest);
-      const float s = largest / 127.0F;
-      std::vector<float> x = {largest};
-      for (int q = -127; q < 127; ++q) {
-        // The middle of q and q + 1, and the three floats on either side of it.
-        float at = (static_cast<float>(q) + 0.5F) * s;
-        for (int i = 0; i < 3; ++i) at = std::nextafter(at, -INFINITY);
-        for (int i = 0; i < 7; ++i, at = std::nextafter(at, INFINITY)) x.push_back(at);
-      }
-      const auto n = static_cast<std::int64_t>(x.size());
-      const std::int64_t padded = (n + product.vec - 1) / product.vec * product.vec;
-      std::vector<std::byte> packed(static_cast<std::size_t>(padded) * 2);
-      float scale = 0.0F;
-      table.pack({.x = x.data(),
-                  .n_rows = 1,
-                  .k = n,
-                  .k_padded = padded,
-                  .vec = product.vec,
-                  .act = product.act,
-                  .out = packed.data(),
-                  .row_scales = &scale});
-      REQUIRE(scale == s);
-      int n_wrong = 0;
-      for (std::int64_t i = 0; i < n; ++i) {
-        std::int64_t found = 0;
-        if (product.act == ActType::kU8) {
-          found = std::int64_t{std::to_integer<std::uint8_t>(packed[static_cast<std::size_t>(i)])} - 128;
-        } else {
-          std::int16_t q = 0;
-          std::memcpy(&q,
-                      packed.data() + 2 * (i / product.vec * product.vec + place_in_vec(product.act, product.vec, i)),
-                      sizeof(q));
-          found = q;
-        }
-        const float quotient = x[static_cast<std::size_t>(i)] / s;
-        if (found != std::lrint(std::clamp(quotient, -127.0F, 127.0F))) ++n_wrong;
-      }
-      CHECK(n_wrong == 0);
-    }
-  }
-}
-
 namespace {
 
 /// A block of n_rows rows of k activations, packed for `product` with zeros up to k_padded; checks that nothing is written behind it.
@@ -220,6 +173,34 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
 }
 
 }  // namespace
+
+TEST_CASE("an activation near the middle of two quantized values is rounded as its quotient in f32 is") {
+  for (const Isa isa : usable_isas()) {
+    const KernelTable& table = kernel_table(isa);
+    const ProductKernel& product = table.products[int(Product::kInt8Quantized)];
+    for (const float largest : {1.0F, 0.7F, 3.3e-39F, 1e-30F, 1.9e37F, 254.5F}) {
+      CAPTURE(std::string(to_string(isa)), largest);
+      const float s = largest / 127.0F;
+      std::vector<float> x = {largest};
+      for (int q = -127; q < 127; ++q) {
+        // The middle of q and q + 1, and the three floats on either side of it.
+        float at = (static_cast<float>(q) + 0.5F) * s;
+        for (int i = 0; i < 3; ++i) at = std::nextafter(at, -INFINITY);
+        for (int i = 0; i < 7; ++i, at = std::nextafter(at, INFINITY)) x.push_back(at);
+      }
+      const auto n = static_cast<std::int64_t>(x.size());
+      const std::int64_t padded = (n + product.vec - 1) / product.vec * product.vec;
+      const PackedRows packed(table, product, x.data(), 1, n, padded);
+      REQUIRE(packed.scales[0] == s);
+      int n_wrong = 0;
+      for (std::int64_t i = 0; i < n; ++i) {
+        const float quotient = std::clamp(x[static_cast<std::size_t>(i)] / s, -127.0F, 127.0F);
+        if (packed_value(packed.bytes, product, 1, 0, i) != std::nearbyint(quotient)) ++n_wrong;
+      }
+      CHECK(n_wrong == 0);
+    }
+  }
+}
 
 TEST_CASE("activations are packed vec by vec with the rows side by side, padded with zeros") {
   for (const Isa isa : usable_isas()) {
