@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "core/half.h"
+#include "core/random.h"
 #include "support/catch.h"
 #include "support/result.h"
 #include "support/simple_batches.h"
@@ -282,6 +283,101 @@ TEST_CASE("a step has scratch memory for any number of rows up to its bucket's, 
         REQUIRE_OK(backend->wait(step->submit(test::uncached_tokens(n_tokens).view()).value(), {}));
         CHECK(std::isfinite(step->read_value(ValueId{1}).value().back()));
       }
+    }
+  }
+}
+
+namespace {
+
+/// Random activations, or random int4 codes with a scale for each group of 32 columns.
+class RandomMatrix final : public WeightSource {
+ public:
+  explicit RandomMatrix(std::int64_t n_cols) : n_cols_(n_cols) {}
+  [[nodiscard]] float activation(std::int64_t row, std::int64_t k) const {
+    return static_cast<float>(4.0 * random_unit(1, static_cast<std::uint64_t>(row * n_cols_ + k)) - 2.0);
+  }
+  [[nodiscard]] int code(std::int64_t row, std::int64_t k) const {
+    return static_cast<int>(random_bits(2, static_cast<std::uint64_t>(row * n_cols_ + k)) % 16) - 8;
+  }
+  [[nodiscard]] float scale(std::int64_t row, std::int64_t group) const {
+    return to_float(
+        to_f16(static_cast<float>(0.01 + 0.1 * random_unit(3, static_cast<std::uint64_t>(row * n_cols_ + group)))));
+  }
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    const std::int64_t n_groups = static_cast<std::int64_t>(scales.size()) / n_rows;
+    for (std::int64_t i = 0; i < n_rows * n_cols_; ++i) {
+      const std::int64_t row = first_row + i / n_cols_;
+      if (scales.empty()) {
+        reinterpret_cast<float*>(values.data())[i] = activation(row, i % n_cols_);
+      } else {
+        values[static_cast<std::size_t>(i)] = static_cast<std::byte>(code(row, i % n_cols_));
+      }
+    }
+    for (std::int64_t i = 0; i < n_rows * n_groups; ++i) {
+      scales[static_cast<std::size_t>(i)] = scale(first_row + i / n_groups, i % n_groups);
+    }
+    return {};
+  }
+
+ private:
+  std::int64_t n_cols_;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "products of quantized activations and int4 are those of plain loops, from few rows to as many as are unpacked") {
+  constexpr std::int32_t kTokens = 170;
+  constexpr std::int32_t kCols = 1056;  // more than a pass, and no multiple of one
+  constexpr std::int32_t kOutputs = 48;
+  const auto source = std::make_shared<RandomMatrix>(kCols);
+  std::vector<double> expected;
+  std::vector<double> magnitudes;
+  for (std::int32_t token = 0; token < kTokens; ++token) {
+    float largest = 0.0F;
+    for (std::int32_t k = 0; k < kCols; ++k) largest = std::max(largest, std::fabs(source->activation(token, k)));
+    const float s = largest / 127.0F;
+    for (std::int32_t row = 0; row < kOutputs; ++row) {
+      double sum = 0.0;
+      double magnitude = 0.0;
+      for (std::int32_t k = 0; k < kCols; ++k) {
+        const double term = double{s} * std::nearbyint(source->activation(token, k) / s) *
+                            double{source->scale(row, k / 32)} * source->code(row, k);
+        sum += term;
+        magnitude += std::fabs(term);
+      }
+      expected.push_back(sum);
+      magnitudes.push_back(magnitude);
+    }
+  }
+  for (const Isa isa : usable_isas()) {
+    const std::unique_ptr<Backend> backend = create(option("isa", std::string(to_string(isa)))).value();
+    WeightSpec table{.name = "x", .n_rows = kTokens, .n_cols = kCols, .encoding = WeightEncoding::kF32, .parts = {}};
+    table.parts = {{kTokens, source}};
+    WeightSpec weight{
+        .name = "w", .n_rows = kOutputs, .n_cols = kCols, .encoding = WeightEncoding::kInt4Group32, .parts = {}};
+    weight.parts = {{kOutputs, source}};
+    StepGraph graph;
+    graph.values = {{.cols = kCols}, {.cols = kOutputs, .observed = true}};
+    graph.ops = {Embed{backend->prepare_weight(table).value(), ValueId{0}, 1.0F},
+                 Matmul{.x = ValueId{0},
+                        .weight = backend->prepare_weight(weight).value(),
+                        .out = ValueId{1},
+                        .act = ActQuant::kInt8PerRow}};
+    graph.labels = {"inputs", "product"};
+    const auto step = backend->compile(graph, {kTokens, 1, 0, 1}, small_pool(*backend), GroupTiming::kOff).value();
+    for (const std::int32_t n_tokens : {1, 16, 33, 159, 160, kTokens}) {
+      CAPTURE(to_string(isa), n_tokens);
+      REQUIRE_OK(backend->wait(step->submit(test::uncached_tokens(n_tokens).view()).value(), {}));
+      const std::vector<float> found = step->read_value(ValueId{1}).value();
+      REQUIRE(found.size() == static_cast<std::size_t>(n_tokens) * kOutputs);
+      int n_wrong = 0;
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        // The error of an f32 sum of n terms is at most n rounding errors of the sum of their magnitudes.
+        if (!(std::fabs(double{found[i]} - expected[i]) <= kCols * 0x1p-24 * magnitudes[i])) ++n_wrong;
+      }
+      CHECK(n_wrong == 0);
     }
   }
 }
