@@ -224,6 +224,10 @@ TEST_CASE("the limits beside a row are the better of two looks, and the peak is 
   CHECK(peak("int4") == Approx(100));
   CHECK(peak("int8-w8a8") == Approx(200));
   CHECK(peak("f16") == Approx(50));
+  CHECK(peak("f32") == Approx(50));
+  limits.bf16_flops = 1500;  // as with AMX: three products in BF16 are faster than one in f32
+  CHECK(peak("f16") == Approx(250));
+  CHECK(peak("f32") == Approx(50));
   limits.bf16_flops = 60;  // vdpbf16ps may be slower than f32
   CHECK(peak("bf16") == Approx(50));
   limits.unmeasured = "AMX";
