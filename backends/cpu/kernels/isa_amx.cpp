@@ -65,9 +65,9 @@ inline constexpr int kUnpackFp8FromRows = 9;
 inline constexpr int kUnpackInt4FromRows = kPieceRows + 1;
 /// Of int4 with zero points, which no kernel with tile registers reads, as of fp8; not timed.
 inline constexpr int kUnpackInt4ZeroFromRows = kUnpackFp8FromRows;
-/// Fewer rows of f16 are widened to f32, and fewer of int4-w8a8 have the sums of their groups scaled. One thread of a Xeon with AMX had 1.11
-/// of the rate of f32 with 16 rows of f16, 1.20 with 20 and 1.46 with 24, and 0.91 of that of scaled sums with 128 rows of int4-w8a8 and
-/// 1.27 with 256 (November 2026).
+/// With fewer rows, weights of f16 are widened to f32, and of int4-w8a8 the sums of each group are scaled. For f16, one thread of a Xeon
+/// with AMX had 1.11 of the rate of f32 with 16 rows (1.0 beside a busy hardware thread of the same core), 1.20 with 20 and 1.46 with 24.
+/// For int4-w8a8 it had 0.91 of the rate of scaled sums with 128 rows and 1.27 with 256 (November 2026).
 inline constexpr int kUnpackF16FromRows = 17;
 inline constexpr int kUnpackInt4QuantizedFromRows = 160;
 

@@ -57,7 +57,7 @@ inline TileConfig config_for(int n_rows) {
 }
 
 struct AmxBf16 {
-  /// Operands of a step on each side that belong to the same columns: the pieces of a value, the largest first.
+  /// How many BF16 numbers an activation and a weight are the sum of; the largest comes first.
   static constexpr int kRowPieces = 1;
   static constexpr int kWeightPieces = 1;
   template <typename Tiles, int kSum, int kLeft, int kRight>

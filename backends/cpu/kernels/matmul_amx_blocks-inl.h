@@ -14,12 +14,16 @@
 // activations and sums are in that cache. The plain load instead of TILELOADDT1 makes it 2.2, because the activations then
 // displace the weights.
 //
-// Weights that one BF16 number does not hold are the sum of two pieces (unpack_pieces-inl.h), and a step multiplies each with the
-// activations. If these are two pieces as well (matmul_amx_pieces-inl.h), their second one meets the first piece of the weights only:
-// what two second pieces give is at most 2^-15 of the product. A step of pieces loads fewer operands for each product.
+// A weight that one BF16 number cannot hold is the sum of two pieces (unpack_pieces-inl.h), and a step multiplies both with the
+// activations. Where an activation is the sum of two pieces as well (matmul_amx_pieces-inl.h), its second piece is multiplied with the
+// first piece of the weight only. The product of the two second pieces, which is left out, is at most 2^-15 of the whole product. Steps
+// with pieces load fewer operands for each product of tiles than other steps, because an operand is used for several products.
 //
-// Formats and the template parameters `Tiles` and `Product` are those of matmul_amx-inl.h. Packed activations in two pieces are [k / 32]
-// [n_rows][2][32], and weights [k / 32][2][16][16][2]. The blocks of one call differ by at
+// Formats and the template parameters `Tiles` and `Product` are those of matmul_amx-inl.h. With pieces, the activations are packed as
+//
+//   [k / 32][n_rows][2][32]
+//
+// and the weights as unpack_pieces-inl.h says. The blocks of one call differ by at
 // most one row, and the tiles are configured for the largest, once for many calls. For a block that has one row less, the last
 // line of its tile is whatever follows: the next step, or one line behind the activations. That line's sums are never used.
 
@@ -49,11 +53,11 @@ inline constexpr std::int64_t kStepRowBytes = std::int64_t{Product::kRowPieces} 
 template <typename Product>
 inline constexpr std::int64_t kStepTileBytes = std::int64_t{Product::kWeightPieces} * kTileBytes;
 
-/// Which operands a pair of pieces has to load; the others are in the registers.
+/// Which operands are loaded before tiles are multiplied; the others are still in the registers.
 enum class Loads : std::uint8_t { kBoth, kRows, kWeights };
 
-/// 32 rows x 32 weight rows x 64 bytes of columns. Loads alternate with products, because the first product needs only one
-/// operand of each side.
+/// Multiplies one piece of the activations with one piece of the weights: 32 rows x 32 weight rows x 64 bytes of columns. Loads
+/// alternate with products, because the first product needs only one operand of each side.
 template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles, Loads kLoads>
 inline void multiply_pieces_of_step(const std::byte* x, const StepTiles& w) {
   constexpr bool kLoadsRows = kLoads != Loads::kWeights;
@@ -73,7 +77,8 @@ inline void multiply_pieces_of_step(const std::byte* x, const StepTiles& w) {
   }
 }
 
-/// One step. The second pieces of the activations come first, so that their first pieces are loaded once.
+/// Multiplies all pairs of pieces of one step. The second pieces of the activations are multiplied before their first pieces, which can
+/// then stay in the registers for both pieces of the weights.
 template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles>
 inline void multiply_step(const std::byte* x, const StepTiles& w) {
   constexpr bool kTwoRowPieces = Product::kRowPieces == 2;
@@ -195,7 +200,7 @@ void multiply_blocks(const BlockArgs& args) {
   multiply_blocks_of<Tiles, Product, false, false>(args);
 }
 
-/// One block of up to 32 rows times all tiles, for products of which a caller knows one block at a time.
+/// Multiplies a single block of up to 32 rows with all tiles, for callers that have no group of blocks.
 template <typename Tiles, typename Product>
 void multiply_one_block(const TileArgs& args) {
   const ActivationBlock block = {static_cast<const std::byte*>(args.a), args.n_rows};

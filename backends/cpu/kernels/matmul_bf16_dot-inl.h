@@ -250,7 +250,7 @@ inline void store_bf16_pairs(const F32& even, const F32& odd, __m512i alternate,
   _mm512_store_si512(to, bf16_pairs(even, odd, alternate));
 }
 
-/// A tile in BF16, [k / 2][16][2], that is written by column pairs.
+/// A tile in BF16, [k / 2][16][2]. Two adjacent columns are written at once.
 class RoundedTile {
  public:
   /// tile: 64-byte aligned.
@@ -412,7 +412,7 @@ void multiply_nibbles_dot(const TileArgs& args) {
 }
 
 /// Writes the columns of a tile of int4 or mxfp4: scale * q, or scale * (q - zero), exact in f32. Group: Int4Pairs, Int4ZeroPairs or
-/// Mxfp4Pairs. Tile: RoundedTile or PieceTile. Nothing is prefetched: the block kernel has done that (BlockArgs::next_tiles).
+/// Mxfp4Pairs. Tile: RoundedTile or PieceTile. It prefetches nothing, because the block kernel has prefetched the tile (BlockArgs::next_tiles).
 template <typename Group, typename Tile>
 inline void unpack_nibble_groups(const std::byte* tile, std::int64_t n_columns, const Tile& out) {
   const __m512i table = Group::table();
@@ -433,7 +433,8 @@ inline void unpack_nibble_groups(const std::byte* tile, std::int64_t n_columns, 
     }
   }
 }
-// These unpack to BF16 [k / 2][16][2], rounded once. mxfp4 is exact, except below 2^-126, where the conversion gives 0.
+// These functions unpack to BF16 [k / 2][16][2] and round each weight once. Weights of mxfp4 need no rounding, but the conversion makes
+// those below 2^-126 zero.
 inline void int4_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
   unpack_nibble_groups<Int4Pairs>(tile, k, RoundedTile(out));
 }

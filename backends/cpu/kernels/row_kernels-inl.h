@@ -134,8 +134,8 @@ inline float quantization_scale(const PackArgs& args, int m) {
   return abs_max(args.x + m * args.x_stride, args.k) / (is_e4m3 ? 448.0F : 127.0F);
 }
 
-/// Rows whose vecs are whole cache lines, one after the other: a row is read once from memory, where the lines of the same columns of
-/// several rows may meet in few sets of the first-level cache.
+/// Packs rows one after the other where a vec fills a cache line, so that no line is shared by rows. A row is then read from memory once.
+/// Taking the same columns of several rows in turn is slower, because their lines may fall into few sets of the first-level cache.
 template <ActType kAct>
 void pack_lines(const PackArgs& args) {
   constexpr std::int64_t kValueBytes = act_bytes(kAct);

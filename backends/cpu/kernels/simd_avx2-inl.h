@@ -98,7 +98,7 @@ inline float reduce_max(const F32& x) {
   half = _mm_max_ps(half, _mm_movehl_ps(half, half));
   return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
 }
-/// Whether any lane is above the limit; a NaN is not.
+/// Whether any lane is above the limit. A NaN does not count as above.
 inline bool any_above(const F32& x, float limit) {
   const __m256 limits = _mm256_set1_ps(limit);
   return _mm256_movemask_ps(
@@ -135,7 +135,7 @@ template <bool kNibbleOrder>
 inline void store_words(std::byte* p, const I32& x) {
   const __m128i order = kNibbleOrder ? _mm_setr_epi8(0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15)
                                      : _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
-  // Packing leaves lanes 0 to 3 and 8 to 11 in the lower half.
+  // vpackssdw works on halves of a register, so that its result has lanes 0 to 3 and 8 to 11 first; the permutation restores the order.
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
   _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(p)),
                       _mm256_shuffle_epi8(words, _mm256_broadcastsi128_si256(order)));

@@ -81,7 +81,7 @@ inline float reduce_add(const F32& x) {
 inline float reduce_max(const F32& x) {
   return _mm512_reduce_max_ps(x.v);
 }
-/// Whether any lane is above the limit; a NaN is not.
+/// Whether any lane is above the limit. A NaN does not count as above.
 inline bool any_above(const F32& x, float limit) {
   return _mm512_cmp_ps_mask(x.v, _mm512_set1_ps(limit), _CMP_GT_OQ) != 0;
 }

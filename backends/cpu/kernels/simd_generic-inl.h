@@ -29,7 +29,7 @@ inline void store_words(std::byte* p, const I32& x) {
   }
 }
 
-/// Whether any lane is above the limit; a NaN is not.
+/// Whether any lane is above the limit. A NaN does not count as above.
 inline bool any_above(const F32& x, float limit) {
   return reduce_max(x) > limit;
 }

@@ -1,24 +1,27 @@
 #pragma once
-// Weights as the sum of two BF16 pieces of eight bits each, for products whose weights one BF16 number does not hold: those of f16, which
-// have 11 bits, and scale * q of int4-w8a8, which has 15, since scales are FP16 numbers. The sum is exact. A tile becomes
-// [k / 32][2][16][16][2]: for 32 columns the operand of their first pieces, then that of their second ones (matmul_amx_blocks-inl.h).
-// Columns are padded with zeros to a multiple of 32. Three pieces would hold scale * q of int8-g32-w8a8, but with them, rounded, a Xeon
-// with AMX has 0.85 of the rate of the kernel that scales the sums of groups (November 2026).
+// Unpacks weights that one BF16 number cannot hold to two, which are called pieces and whose sum is the weight. A piece has eight significant
+// bits. Weights of f16 have 11, and products scale * q of int4-w8a8 have 15, because scales are FP16 numbers, so that both are exact.
+//
+// An unpacked tile is [k / 32][2][16][16][2]: for each 32 columns there is one operand with the first pieces, and then one with the second
+// pieces (matmul_amx_blocks-inl.h). Columns are padded with zeros to a multiple of 32.
+//
+// int8-g32-w8a8 would need three pieces. A Xeon with AMX ran that at 0.85 of the rate of the kernel that scales the sums of each group
+// (November 2026).
 
 #include "cpu/kernels/matmul_bf16_dot-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// Columns of an operand, and bytes of one and of a pair of its columns.
+/// The columns of an operand, the bytes of a pair of columns in it, and the bytes of the whole operand.
 inline constexpr std::int64_t kPieceColumns = 32;
 inline constexpr std::int64_t kPairBytes = std::int64_t{kTileRows} * 4;
 inline constexpr std::int64_t kPieceBytes = kPieceColumns / 2 * kPairBytes;
 
-/// A tile in pieces that is written by column pairs, as RoundedTile is.
+/// A tile in pieces. As with RoundedTile, two adjacent columns are written at once.
 class PieceTile {
  public:
   explicit PieceTile(std::byte* tile) : tile_(tile) {}
-  /// Columns k and k + 1 of at most 16 bits; k is even.
+  /// Writes columns k and k + 1, whose values have at most 16 significant bits; k is even.
   void put(std::int64_t k, const F32& even, const F32& odd) const {
     std::byte* const to = tile_ + k / kPieceColumns * 2 * kPieceBytes + k % kPieceColumns / 2 * kPairBytes;
     _mm512_store_si512(to, upper_halves(even, odd));
@@ -26,9 +29,12 @@ class PieceTile {
   }
 
  private:
-  /// The BF16 number that cutting off the lower half of an f32 leaves, in place and as pairs of a row. That takes half of the instructions
-  /// of rounding, and what is left of 16 bits is a BF16 number either way.
+  // The first piece is the upper half of the f32, cut off instead of rounded, which takes half as many instructions. The remainder of a value
+  // of 16 bits fits into a BF16 number either way.
+
+  /// The first piece as an f32.
   static F32 upper_half(const F32& x) { return bf16_odd({_mm512_castps_si512(x.v)}); }
+  /// The upper halves of two columns as BF16 pairs, one for each row.
   static __m512i upper_halves(const F32& even, const F32& odd) {
     const __m512i mask = _mm512_set1_epi32(static_cast<int>(0xffff0000U));
     const __m512i lower = _mm512_srli_epi32(_mm512_castps_si512(even.v), 16);

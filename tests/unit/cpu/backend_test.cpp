@@ -247,8 +247,8 @@ TEST_CASE("a step has scratch memory for any number of rows up to its bucket's, 
   constexpr std::int32_t kTokens = 160;
   constexpr std::int32_t kCols = 256;     // one block of a K-quant
   constexpr std::int32_t kOutputs = 160;  // more tiles than a panel has
-  // The numbers of rows for which kernels are chosen one by one, one that takes a block more, and the last from which weights are
-  // unpacked. All of them would take minutes under the sanitizers.
+  // The choice of the kernel may differ between any two numbers of rows up to kUnpackFromRows. Beyond that, one number needs a second
+  // block of rows, and the last one is where int4-w8a8 is unpacked. Testing every number takes minutes under the sanitizers.
   std::vector<std::int32_t> token_counts(kUnpackFromRows);
   std::iota(token_counts.begin(), token_counts.end(), 1);
   token_counts.insert(token_counts.end(), {kMaxRowBlock + 1, kTokens});

@@ -183,7 +183,7 @@ TEST_CASE("an activation near the middle of two quantized values is rounded as i
       const float s = largest / 127.0F;
       std::vector<float> x = {largest};
       for (int q = -127; q < 127; ++q) {
-        // The middle of q and q + 1, and the three floats on either side of it.
+        // These are the float in the middle of q and q + 1 and the three nearest floats on either side of it.
         float at = (static_cast<float>(q) + 0.5F) * s;
         for (int i = 0; i < 3; ++i) at = std::nextafter(at, -INFINITY);
         for (int i = 0; i < 7; ++i, at = std::nextafter(at, INFINITY)) x.push_back(at);
