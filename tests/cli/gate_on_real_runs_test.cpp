@@ -123,6 +123,16 @@ bool is_within_ceiling(const nlohmann::json& verdicts) {
   });
 }
 
+/// True if the gate's table says that a metric of the cell regressed. On a machine that changes, one metric may be open
+/// (check_not_missed() looks at why) while the other is decided.
+bool is_named(const std::string& table, std::string_view cell) {
+  std::istringstream lines(table);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(cell) && contains(line, "REGRESSED")) return true;
+  }
+  return false;
+}
+
 std::string waiver_file(const std::filesystem::path& path, const std::string& expires) {
   REQUIRE_OK(write_file(
       path,
@@ -184,12 +194,7 @@ TEST_CASE("the gate does not fail a build against itself, and finds the backend 
       continue;
     }
     REQUIRE(judged.status == 1);
-    std::istringstream lines(judged.out);
-    bool is_named = false;
-    for (std::string line; std::getline(lines, line);) {
-      is_named = is_named || (contains(line, "cpu") && contains(line, "cost") && contains(line, "REGRESSED"));
-    }
-    CHECK(is_named);
+    CHECK(is_named(judged.out, "default/cpu/"));
 
     const ProgramRun waived =
         gate(base, slow,
