@@ -16,7 +16,8 @@ import unittest
 from machine_code import ENCODINGS, amd_loops, arguments, kernels_of, nvidia_loops, skip
 
 # Of 16 bytes:
-VALUES = {"f32": 4, "bf16": 8, "f16": 8, "int8": 16, "int8-g32": 16, "int4": 32, "fp8": 16, "int4-zp": 32, "fp8-g128": 16}
+VALUES = {"f32": 4, "bf16": 8, "f16": 8, "int8": 16, "int8-g32": 16, "int4": 32, "fp8": 16, "int4-zp": 32, "fp8-g128": 16,
+          "mxfp4": 32}
 WARPS = 4  # of a block of either kernel
 
 
@@ -123,7 +124,7 @@ class DecodeLoops(unittest.TestCase):
 
     def test_weights_of_4_and_8_bits_are_converted_without_conversions_of_integers(self):
         for kernel, loops in kernels_with_loops("matvec"):
-            found = re.match(r"matvec (int4|int4-zp|int8|int8-g32|fp8|fp8-g128) rows=", kernel.name)
+            found = re.match(r"matvec (int4|int4-zp|mxfp4|int8|int8-g32|fp8|fp8-g128) rows=", kernel.name)
             is_nvidia = kernel.target.startswith("sm_")
             if not found or (not is_nvidia and found[1].startswith("int8")):  # AMD converts a byte of a register in one instruction
                 continue
@@ -133,12 +134,12 @@ class DecodeLoops(unittest.TestCase):
                 self.assertFalse(converted)
 
     def test_products_of_one_row_take_few_instructions_for_each_weight(self):
-        # Of NVIDIA's, where the loop is in one piece: two for the conversion of int4, int8 and fp8 (from sm_89 on 1.5), one
+        # Of NVIDIA's, where the loop is in one piece: two for the conversion of int4, int8 and fp8 (from sm_89 on 1.5; 2.4 of mxfp4), one
         # multiply-add, and what is shared by the weights of a load.
-        most = {"int4": 3.9, "int4-zp": 4.1, "int8": 4.4, "fp8": 5.6, "fp8-g128": 6.1}
+        most = {"int4": 3.9, "int4-zp": 4.1, "mxfp4": 4.4, "int8": 4.4, "fp8": 5.6, "fp8-g128": 6.1}
         converting = {"fp8": 3.9, "fp8-g128": 4.5}  # sm_89 and newer
         for kernel, loops in kernels_with_loops("matvec"):
-            found = re.fullmatch(r"matvec (int4|int4-zp|int8|fp8|fp8-g128) rows=1", kernel.name)
+            found = re.fullmatch(r"matvec (int4|int4-zp|mxfp4|int8|fp8|fp8-g128) rows=1", kernel.name)
             if not found or not kernel.target.startswith("sm_"):
                 continue
             loop = main_loop(loops, r"\bLDS\b")

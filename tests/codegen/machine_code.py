@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 
-ENCODINGS = ("f32", "bf16", "f16", "int8", "int8-g32", "int4", "fp8", "int4-zp", "fp8-g128")  # WeightEncoding, in its order
+ENCODINGS = ("f32", "bf16", "f16", "int8", "int8-g32", "int4", "fp8", "int4-zp", "fp8-g128", "mxfp4")  # WeightEncoding, in its order
 TILES = ("16x64", "64x64", "128x128", "wgmma128x128", "wgmma128x256")  # MatmulTiles, in its order
 
 

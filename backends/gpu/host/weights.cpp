@@ -12,7 +12,7 @@ namespace secondsource::gpu {
 namespace {
 
 std::int64_t packed_row_bytes(WeightEncoding encoding, std::int32_t padded_cols) {
-  if (has_int4_codes(encoding)) return padded_cols / 2;
+  if (has_four_bit_codes(encoding)) return padded_cols / 2;
   return std::int64_t{padded_cols} * static_cast<std::int64_t>(transfer_bytes_per_value(encoding));
 }
 
@@ -25,8 +25,21 @@ std::int64_t packed_row(const WeightSpec& spec, std::int64_t row) {
   return row - within + within % half * 2 + within / half;
 }
 
-int int4_shift(std::size_t col) {
-  return static_cast<int>(kInt4Shifts >> (col % 8 * 8) & 31U);
+/// One of kernels.h's lists of places in a word, for a column.
+int shift_in_word(std::uint64_t shifts, std::size_t col) {
+  return static_cast<int>(shifts >> (col % 8 * 8) & 31U);
+}
+
+/// The bits of a word of eight codes for the code of one column: an int4 value plus kInt4Zero, or an E2M1 number.
+std::uint32_t bits_of_code(WeightEncoding encoding, std::size_t col, std::uint32_t code) {
+  if (has_int4_codes(encoding)) return code << shift_in_word(kInt4Shifts, col);
+  return (code & 7U) << shift_in_word(kE2m1Shifts, col) | code >> 3 << shift_in_word(kE2m1SignShifts, col);
+}
+
+/// The inverse of bits_of_code().
+std::uint32_t code_of_word(WeightEncoding encoding, std::size_t col, std::uint32_t word) {
+  if (has_int4_codes(encoding)) return word >> shift_in_word(kInt4Shifts, col) & 15U;
+  return (word >> shift_in_word(kE2m1Shifts, col) & 7U) | (word >> shift_in_word(kE2m1SignShifts, col) & 1U) << 3;
 }
 
 /// Scales of a row in device memory.
@@ -42,41 +55,63 @@ std::size_t zeros_in_row(const WeightView& view) {
 /// Packs one row into its layout in device memory. `zeros`: the row's packed zero points, if there are any.
 void pack_row(const WeightView& view, std::span<const std::byte> values, std::span<const std::byte> zeros,
               std::span<std::byte> out) {
-  if (!has_int4_codes(view.encoding)) {
+  if (!has_four_bit_codes(view.encoding)) {
     std::memcpy(out.data(), values.data(), values.size());
     return;
   }
+  const int zero = has_int4_codes(view.encoding) ? kInt4Zero : 0;  // of int4 without zero points
   constexpr auto kGroup = static_cast<std::size_t>(kScaleGroupSize);
   for (std::size_t i = 0; i < out.size() / sizeof(std::uint32_t); ++i) {
     std::uint32_t word = 0;
     for (std::size_t col = 8 * i; col < 8 * i + 8; ++col) {
-      int code =
-          zeros.empty() ? kInt4Zero : static_cast<int>(zeros[col / kGroup]);  // past the last column a value of 0
-      if (col < values.size()) code = static_cast<std::int8_t>(values[col]) + kInt4Zero;
-      word |= static_cast<std::uint32_t>(code) << int4_shift(col);
+      int code = zeros.empty() ? zero : static_cast<int>(zeros[col / kGroup]);  // past the last column a value of 0
+      if (col < values.size()) code = static_cast<std::int8_t>(values[col]) + zero;
+      word |= bits_of_code(view.encoding, col, static_cast<std::uint32_t>(code));
     }
     std::memcpy(out.data() + i * sizeof(word), &word, sizeof(word));
   }
 }
 
-/// Scales are f32 or, of groups of 32 columns, FP16.
-bool has_f32_scales(WeightEncoding encoding) {
-  return encoding == WeightEncoding::kInt8PerRow || has_fp8_codes(encoding);
+/// The type of a scale in device memory: f32 or, of groups of 32 columns, FP16, of MXFP4 a power of two. Calls
+/// call.template operator()<type>(narrow), where narrow() makes one of an f32 that is exact in it.
+template <typename Call>
+auto with_scale_type(WeightEncoding encoding, const Call& call) {
+  if (encoding == WeightEncoding::kInt8PerRow || has_fp8_codes(encoding)) {
+    return call.template operator()<float>([](float scale) { return scale; });
+  }
+  if (encoding == WeightEncoding::kMxfp4Group32) return call.template operator()<E8m0>(to_e8m0);
+  return call.template operator()<F16>([](float scale) { return to_f16(scale); });
 }
 
 std::size_t scale_bytes_per_row(const WeightView& view) {
-  return scales_in_row(view) * (has_f32_scales(view.encoding) ? sizeof(float) : sizeof(F16));
+  return with_scale_type(view.encoding,
+                         [&]<typename Scale>(const auto& /*narrow*/) { return scales_in_row(view) * sizeof(Scale); });
 }
 
 void pack_scales(const WeightView& view, std::span<const float> scales, std::byte* out) {
-  if (has_f32_scales(view.encoding)) {
-    std::memcpy(out, scales.data(), scales.size_bytes());
-    return;
-  }
-  for (std::size_t i = 0; i < scales.size(); ++i) {
-    const F16 scale = to_f16(scales[i]);
-    std::memcpy(out + i * sizeof(F16), &scale, sizeof(F16));
-  }
+  with_scale_type(view.encoding, [&]<typename Scale>(const auto& narrow) {
+    for (std::size_t i = 0; i < scales.size(); ++i) {
+      const Scale scale = narrow(scales[i]);
+      std::memcpy(out + i * sizeof(Scale), &scale, sizeof(Scale));
+    }
+  });
+}
+
+/// The scales of a row, of `from`, as they were passed.
+std::vector<float> unpacked_scales(const WeightView& view, const std::byte* from) {
+  std::vector<float> scales(scales_in_row(view));
+  with_scale_type(view.encoding, [&]<typename Scale>(const auto& /*narrow*/) {
+    for (std::size_t i = 0; i < scales.size(); ++i) {
+      Scale scale;
+      std::memcpy(&scale, from + i * sizeof(Scale), sizeof(Scale));
+      if constexpr (std::is_same_v<Scale, float>) {
+        scales[i] = scale;
+      } else {
+        scales[i] = to_float(scale);
+      }
+    }
+  });
+  return scales;
 }
 
 }  // namespace
@@ -85,9 +120,6 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   SS_TRY_VOID(check_weight_spec(spec));
   if (has_blocks(spec.encoding)) {
     return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for blocks of GGUF", spec.name)};
-  }
-  if (spec.encoding == WeightEncoding::kMxfp4Group32) {
-    return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for MXFP4", spec.name)};
   }
   Weight weight;
   WeightView& view = weight.view;
@@ -154,6 +186,7 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   view.values = weight.values.data();
   view.row_scales = weight.scales.as<float>();
   view.group_scales = weight.scales.as<F16>();
+  view.group_powers = weight.scales.as<E8m0>();
   view.wide_scales = weight.scales.as<float>();
   view.group_zeros = weight.zeros.as<std::uint8_t>();
   if (spec.n_rows == 1) {
@@ -188,28 +221,18 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) {
     const auto from = static_cast<std::size_t>(packed_row(spec, row));
     std::vector<std::byte> plain(values.begin() + static_cast<std::ptrdiff_t>(from * row_bytes),
                                  values.begin() + static_cast<std::ptrdiff_t>((from + 1) * row_bytes));
-    std::vector<float> row_scales;
-    const std::byte* const own_scales = scales.data() + from * scale_bytes;
-    if (has_f32_scales(spec.encoding)) {
-      row_scales.resize(scale_bytes / sizeof(float));
-      std::memcpy(row_scales.data(), own_scales, scale_bytes);
-    } else {
-      for (std::size_t i = 0; i < scale_bytes / sizeof(F16); ++i) {
-        F16 scale;
-        std::memcpy(&scale, own_scales + i * sizeof(F16), sizeof(F16));
-        row_scales.push_back(to_float(scale));
-      }
-    }
+    std::vector<float> row_scales = unpacked_scales(weight.view, scales.data() + from * scale_bytes);
     const std::size_t n_zeros = zeros_in_row(weight.view);
     for (std::size_t i = 0; i < n_zeros; ++i) {
       row_scales.push_back(static_cast<float>(static_cast<int>(zeros[from * n_zeros + i]) - kInt4Zero));
     }
-    if (has_int4_codes(spec.encoding)) {
+    if (has_four_bit_codes(spec.encoding)) {
+      const int zero = has_int4_codes(spec.encoding) ? kInt4Zero : 0;
       std::vector<std::byte> unpacked(2 * plain.size());
       for (std::size_t col = 0; col < unpacked.size(); ++col) {
         std::uint32_t word = 0;
         std::memcpy(&word, plain.data() + col / 8 * sizeof(word), sizeof(word));
-        unpacked[col] = std::byte(static_cast<int>(word >> int4_shift(col) & 15U) - kInt4Zero);
+        unpacked[col] = std::byte(static_cast<int>(code_of_word(spec.encoding, col, word)) - zero);
       }
       plain = std::move(unpacked);
     }

@@ -87,7 +87,7 @@ SS_DEVICE void accumulate_dots(const WeightView& weight, const std::int64_t (&ro
         float sum = 0.0F;
         SS_UNROLL
         for (int i = 0; i < kValues; ++i) sum += w[i] * values[i];
-        sums[o][m] += x_scale * groups[o].scale() * sum;
+        sums[o][m] += x_scale * groups[o].scaled(sum);
       }
     }
   }

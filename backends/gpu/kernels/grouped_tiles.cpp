@@ -91,7 +91,11 @@ SS_DEVICE WeightView weight_of(const GroupedMatmulArguments& a, int expert) {
   if constexpr (kHasRowScales<kEncoding>) weight.row_scales += first;
   if constexpr (kHasGroups<kEncoding>) {
     const std::int64_t begin = first * (weight.padded_cols / static_cast<int>(kScaleGroupSize));
-    weight.group_scales += begin;
+    if constexpr (kIsE2m1<kEncoding>) {
+      weight.group_powers += begin;
+    } else {
+      weight.group_scales += begin;
+    }
     if constexpr (kHasZeros<kEncoding>) weight.group_zeros += begin;
   }
   if constexpr (kHasWideGroups<kEncoding>) weight.wide_scales += first * n_wide_groups_on_device(weight.n_cols);

@@ -9,6 +9,7 @@
 #include "backend/batch.h"
 #include "backend/op.h"
 #include "backend/weights.h"
+#include "core/e2m1.h"
 #include "core/half.h"
 #include "gpu/device.h"
 #include "gpu/kernels/matmul_plan.h"
@@ -19,8 +20,9 @@ namespace secondsource::gpu {
 /// kInterleaveGateUp row 2 j is gate j and row 2 j + 1 is up j.
 struct WeightView {
   const std::byte* values = nullptr;
-  const float* row_scales = nullptr;  ///< kInt8PerRow, kFp8PerRow: [n_rows]
-  const F16* group_scales = nullptr;  ///< kInt8Group32, kInt4Group32, kInt4Group32Zero: [n_rows, padded_cols / 32]
+  const float* row_scales = nullptr;   ///< kInt8PerRow, kFp8PerRow: [n_rows]
+  const F16* group_scales = nullptr;   ///< kInt8Group32, kInt4Group32, kInt4Group32Zero: [n_rows, padded_cols / 32]
+  const E8m0* group_powers = nullptr;  ///< kMxfp4Group32: [n_rows, padded_cols / 32]
   const std::uint8_t* group_zeros = nullptr;  ///< kInt4Group32Zero: zero points + kInt4Zero, [n_rows, padded_cols / 32]
   const float* wide_scales = nullptr;         ///< kFp8Group128: [n_rows, n_wide_groups(n_cols)]
   std::int64_t row_bytes = 0;
@@ -35,6 +37,13 @@ struct WeightView {
 /// together (portable/packed_numbers.h).
 inline constexpr std::uint64_t kInt4Shifts = 0x1c0c180814041000U;
 inline constexpr std::int32_t kInt4Zero = 8;
+
+/// kMxfp4Group32 stores eight columns in a word, too: of the E2M1 code of column c, exponent and mantissa from bit
+/// kE2m1Shifts >> (c % 8 * 8) & 31 on, and the sign at bit kE2m1SignShifts >> (c % 8 * 8) & 31. Neighbouring columns lie at one place of
+/// the word's halves. One shift brings all parts of the first four columns to their places in FP16, and one each exponents with mantissas
+/// and signs of the last four.
+inline constexpr std::uint64_t kE2m1Shifts = 0x1000130316061909U;
+inline constexpr std::uint64_t kE2m1SignShifts = 0x1d0d1e0e1c0c1f0fU;
 
 /// Groups of kFp8GroupSize columns, which have a scale each in kFp8Group128 and in ActQuant::kFp8PerGroup128; the last one may be shorter.
 [[nodiscard]] constexpr std::int32_t n_wide_groups(std::int32_t n_cols) {

@@ -120,7 +120,7 @@ SS_DEVICE int sum_index(int row, int col) {
 template <WeightEncoding kEncoding, bool kQuantized>
 struct WeightVec {
   static constexpr int kWords = kEncoding == WeightEncoding::kF32 ? 8
-                                : kIsInt4<kEncoding>              ? 1
+                                : kIsFourBit<kEncoding>           ? 1
                                 : kIsByte<kEncoding>              ? (kQuantized ? 4 : 2)
                                                                   : 4;
   static constexpr bool kNoConversion = kEncoding == WeightEncoding::kBf16 || kQuantized;
@@ -149,13 +149,15 @@ struct WeightVec {
           unpack_int8(words.word[w], values + 4 * w);
         } else if constexpr (kIsInt4<kEncoding>) {
           unpack_int4(words.word[w], values, group.addends());
+        } else if constexpr (kIsE2m1<kEncoding>) {
+          unpack_e2m1(words.word[w], values);
         } else {
           values[2 * w] = widen(F16{static_cast<std::uint16_t>(words.word[w])});
           values[2 * w + 1] = widen(F16{static_cast<std::uint16_t>(words.word[w] >> 16)});
         }
       }
       SS_UNROLL
-      for (int i = 0; i < 8; ++i) values[i] *= group.scale();
+      for (int i = 0; i < 8; ++i) values[i] = group.scaled(values[i]);
       return narrow_vec(values);
     }
   }

@@ -192,13 +192,18 @@ SS_DEVICE void store_x(const MatmulArguments& a, int first_row, int n_rows, int 
   }
 }
 
-/// Values kPart * part to kPart * part + kPart - 1 of a vector of the weight, without their scale: kPart is 4, or 8 of int4.
+/// Values kPart * part to kPart * part + kPart - 1 of a vector of the weight, which ChunkGroup::scaled() completes: kPart is 4, or 8 of
+/// four bits.
 template <WeightEncoding kEncoding, int kPart>
 SS_DEVICE void unpack_part(const Chunk& chunk, [[maybe_unused]] const ChunkGroup<kEncoding>& group, int part,
                            float* values) {
-  static_assert(kPart == 4 || (kPart == 8 && kIsInt4<kEncoding>));
-  if constexpr (kPart == 8) {
+  static_assert(kPart == 4 || (kPart == 8 && kIsFourBit<kEncoding>));
+  if constexpr (kPart == 8 && kIsE2m1<kEncoding>) {
+    unpack_e2m1(chunk.word[part], values);
+  } else if constexpr (kPart == 8) {
     unpack_int4(chunk.word[part], values, group.addends());
+  } else if constexpr (kIsE2m1<kEncoding>) {
+    unpack_half_of_e2m1(chunk.word[part / 2], part % 2, values);
   } else if constexpr (kIsInt4<kEncoding>) {
     unpack_half_of_int4(chunk.word[part / 2], part % 2, values, group.addends());
   } else if constexpr (kIsInt8<kEncoding>) {
@@ -269,7 +274,7 @@ SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const C
           float sum = 0.0F;
           SS_UNROLL
           for (int i = 0; i < kPart; ++i) sum += w[i] * x[m][i];
-          if constexpr (kHasGroups<M::kEncoding> || kHasWideGroups<M::kEncoding>) sum *= groups[o].scale();
+          if constexpr (kHasGroups<M::kEncoding> || kHasWideGroups<M::kEncoding>) sum = groups[o].scaled(sum);
           sums[o][m] += sum;
         }
       }
@@ -297,7 +302,7 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
 }
 
 template <WeightEncoding kEncoding, bool kQuantized, int kRows>
-SS_KERNEL_RESIDENT(kWarps, kRows == 1 && !kIsInt4<kEncoding> ? 4 : 3)
+SS_KERNEL_RESIDENT(kWarps, kRows == 1 && !kIsFourBit<kEncoding> ? 4 : 3)
 matvec_kernel(MatvecArguments arguments) {
   using M = Matvec<kEncoding, kQuantized, kRows>;
   const MatmulArguments& a = arguments.product;

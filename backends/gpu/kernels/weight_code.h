@@ -15,10 +15,15 @@ template <WeightEncoding kEncoding>
 inline constexpr bool kHasZeros = kEncoding == WeightEncoding::kInt4Group32Zero;
 template <WeightEncoding kEncoding>
 inline constexpr bool kIsInt4 = kEncoding == WeightEncoding::kInt4Group32 || kHasZeros<kEncoding>;
+template <WeightEncoding kEncoding>
+inline constexpr bool kIsE2m1 = kEncoding == WeightEncoding::kMxfp4Group32;
+/// Encodings of four bits per value.
+template <WeightEncoding kEncoding>
+inline constexpr bool kIsFourBit = kIsInt4<kEncoding> || kIsE2m1<kEncoding>;
 
 /// Encodings with one scale per group of 32 columns.
 template <WeightEncoding kEncoding>
-inline constexpr bool kHasGroups = kEncoding == WeightEncoding::kInt8Group32 || kIsInt4<kEncoding>;
+inline constexpr bool kHasGroups = kEncoding == WeightEncoding::kInt8Group32 || kIsFourBit<kEncoding>;
 
 /// Encodings with one f32 scale per group of 128 columns; the others that have no groups have a scale per row or none.
 template <WeightEncoding kEncoding>
@@ -46,7 +51,7 @@ using QuantizedSum = std::conditional_t<kHasGroups<kEncoding>, float, std::int32
 template <WeightEncoding kEncoding>
 inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32 ? 4
                                     : kIsByte<kEncoding>              ? 16
-                                    : kIsInt4<kEncoding>              ? 32
+                                    : kIsFourBit<kEncoding>           ? 32
                                                                       : 8;
 
 /// n_wide_groups() of kernels.h for device code, which the GPU compilers do not let call it.
@@ -60,7 +65,8 @@ SS_DEVICE int n_wide_groups_on_device(int n_cols) {
 template <WeightEncoding kEncoding>
 struct ChunkGroup {
   struct Nothing {};
-  std::conditional_t<kHasWideGroups<kEncoding>, float, std::conditional_t<kHasGroups<kEncoding>, F16, Nothing>>
+  using GroupScale = std::conditional_t<kIsE2m1<kEncoding>, E8m0, F16>;
+  std::conditional_t<kHasWideGroups<kEncoding>, float, std::conditional_t<kHasGroups<kEncoding>, GroupScale, Nothing>>
       stored_scale;
   std::conditional_t<kHasZeros<kEncoding>, std::uint8_t, Nothing> zero;
 
@@ -69,7 +75,11 @@ struct ChunkGroup {
     constexpr int kColumns = static_cast<int>(kHasWideGroups<kEncoding> ? kFp8GroupSize : kScaleGroupSize);
     if constexpr (kHasGroups<kEncoding>) {
       const std::int64_t at = row * (weight.padded_cols / kColumns) + col / kColumns;
-      stored_scale = weight.group_scales[at];
+      if constexpr (kIsE2m1<kEncoding>) {
+        stored_scale = weight.group_powers[at];
+      } else {
+        stored_scale = weight.group_scales[at];
+      }
       if constexpr (kHasZeros<kEncoding>) zero = weight.group_zeros[at];
     } else if constexpr (kHasWideGroups<kEncoding>) {
       stored_scale = weight.wide_scales[row * n_wide_groups_on_device(weight.n_cols) + col / kColumns];
@@ -85,6 +95,11 @@ struct ChunkGroup {
       return 1.0F;
     }
   }
+  /// A sum of products with values of unpack(), or one of these, times the scale.
+  [[nodiscard]] SS_DEVICE float scaled(float sum) const {
+    if constexpr (kIsE2m1<kEncoding>) sum *= kE2m1Unit;  // apart, since the scale times it may be too large for f32
+    return scale() * sum;
+  }
   [[nodiscard]] SS_DEVICE Int4Addends addends() const {
     if constexpr (kHasZeros<kEncoding>) {
       return int4_addends(zero);
@@ -94,7 +109,7 @@ struct ChunkGroup {
   }
 };
 
-/// The values of one 16-byte chunk, without their scale. `addends`: those of int4, by its zero point.
+/// The values of one 16-byte chunk, which ChunkGroup::scaled() completes. `addends`: those of int4, by its zero point.
 template <WeightEncoding kEncoding>
 SS_DEVICE void unpack(const Chunk& chunk, float* values, [[maybe_unused]] Int4Addends addends = {}) {
   SS_UNROLL
@@ -108,6 +123,8 @@ SS_DEVICE void unpack(const Chunk& chunk, float* values, [[maybe_unused]] Int4Ad
       unpack_e4m3(word, values + 4 * w);
     } else if constexpr (kIsInt4<kEncoding>) {
       unpack_int4(word, values + 8 * w, addends);
+    } else if constexpr (kIsE2m1<kEncoding>) {
+      unpack_e2m1(word, values + 8 * w);
     } else {
       using Stored = std::conditional_t<kEncoding == WeightEncoding::kBf16, Bf16, F16>;
       values[2 * w] = widen(Stored{static_cast<std::uint16_t>(word)});
@@ -155,7 +172,13 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
       group.load(weight, row, col);
       return group.scale() * values[0];
     }
-    case WeightEncoding::kMxfp4Group32:
+    case WeightEncoding::kMxfp4Group32: {
+      float values[8];
+      unpack_e2m1(reinterpret_cast<const std::uint32_t*>(begin)[col / 8], values);
+      ChunkGroup<WeightEncoding::kMxfp4Group32> group;
+      group.load(weight, row, col);
+      return group.scaled(values[col % 8]);
+    }
     case WeightEncoding::kQ2K:
     case WeightEncoding::kQ3K:
     case WeightEncoding::kQ4K:
@@ -199,8 +222,9 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
       return call.template operator()<WeightEncoding::kFp8Group128>();
     case WeightEncoding::kInt4Group32Zero:
       return call.template operator()<WeightEncoding::kInt4Group32Zero>();
-    case WeightEncoding::kInt4Group32:
     case WeightEncoding::kMxfp4Group32:
+      return call.template operator()<WeightEncoding::kMxfp4Group32>();
+    case WeightEncoding::kInt4Group32:
     case WeightEncoding::kQ2K:
     case WeightEncoding::kQ3K:
     case WeightEncoding::kQ4K:

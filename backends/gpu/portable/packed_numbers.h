@@ -1,5 +1,5 @@
 #pragma once
-// Converts packed int8, int4 and E4M3 (core/e4m3.h) codes to f32 or BF16, and rounds f32 to E4M3.
+// Converts packed int8, int4, E4M3 (core/e4m3.h) and E2M1 (core/e2m1.h) codes to f32 or BF16, and rounds f32 to E4M3.
 //
 // GPUs convert integers at a quarter of the rate of additions, or slower. Integer codes are therefore written into the low mantissa
 // bits of a constant whose last mantissa bit is worth 1 (1024 in FP16, 2^23 in f32). The result is exactly that constant plus the
@@ -10,6 +10,9 @@
 // a code are shifted to their places in FP16 or BF16. Since the exponent biases differ, the result is too small by 2^8 in FP16 and by
 // 2^120 in BF16, for subnormal codes as well; one multiplication corrects two values exactly. The two NaN codes of E4M3 never reach a
 // backend.
+//
+// E2M1 codes get to their places in FP16 in the same way, and are too small by 2^14 there. This is corrected in a sum of products, or with
+// the scale of a group, so that no code takes an instruction for it.
 
 #include "gpu/portable/storage.h"
 
@@ -110,6 +113,40 @@ SS_DEVICE void unpack_half_of_int4(std::uint32_t word, int half, float* values, 
 SS_DEVICE void unpack_int4(std::uint32_t word, float* values, Int4Addends addends = {}) {
   unpack_half_of_int4(word, 0, values, addends);
   unpack_half_of_int4(word, 1, values + 4, addends);
+}
+
+/// Both halves of a word, FP16 numbers, as f32.
+SS_DEVICE void widen_halves(std::uint32_t halves, float& low, float& high) {
+#if defined(__HIP_DEVICE_COMPILE__)
+  using Half2 = __attribute__((ext_vector_type(2))) _Float16;
+  const auto both = halves_of<Half2>(halves);
+  low = static_cast<float>(both[0]);
+  high = static_cast<float>(both[1]);
+#else
+  low = widen(F16{static_cast<std::uint16_t>(halves)});
+  high = widen(F16{static_cast<std::uint16_t>(halves >> 16)});
+#endif
+}
+
+/// What the results of unpack_e2m1() have to be multiplied by.
+inline constexpr float kE2m1Unit = 16384.0F;
+
+/// The four E2M1 numbers of columns 4 * half to 4 * half + 3 of a word, stored as kernels.h's kE2m1Shifts says, divided by kE2m1Unit.
+SS_DEVICE void unpack_half_of_e2m1(std::uint32_t word, int half, float* values) {
+  constexpr std::uint32_t kNumbers = 0x0e000e00U;  // places of exponents and mantissas
+  constexpr std::uint32_t kSigns = 0x80008000U;
+  SS_UNROLL
+  for (int pair = 0; pair < 2; ++pair) {
+    const std::uint32_t halves = half == 0 ? word << (3 * pair) & (kNumbers | kSigns)
+                                           : and_or(word << (3 * pair + 6), kNumbers, word << (pair + 1) & kSigns);
+    widen_halves(halves, values[2 * pair], values[2 * pair + 1]);
+  }
+}
+
+/// All eight of them.
+SS_DEVICE void unpack_e2m1(std::uint32_t word, float* values) {
+  unpack_half_of_e2m1(word, 0, values);
+  unpack_half_of_e2m1(word, 1, values + 4);
 }
 
 /// The codes 2 * pair and 2 * pair + 1 of a word, each in the upper byte of a half of the result, whose lower bytes are 0.

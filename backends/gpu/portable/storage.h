@@ -1,9 +1,11 @@
 #pragma once
-// Device-side conversions of core/half.h's 16-bit floats (round half to even), and 16-byte loads and stores.
+// Device-side conversions of core/half.h's 16-bit floats (round half to even) and core/e2m1.h's powers of two, and 16-byte loads and
+// stores.
 
 #include <cstring>
 #include <type_traits>
 
+#include "core/e2m1.h"
 #include "core/half.h"
 #include "gpu/portable/target.h"
 
@@ -23,6 +25,11 @@ SS_DEVICE float widen(float value) {
 }
 SS_DEVICE float widen(Bf16 value) {
   return bits_as<float>(static_cast<std::uint32_t>(value.bits) << 16);
+}
+
+SS_DEVICE float widen(E8m0 value) {
+  constexpr std::uint32_t kLeast = 0x00400000U;  // 2^-127
+  return bits_as<float>(value.bits == 0 ? kLeast : static_cast<std::uint32_t>(value.bits) << 23);
 }
 
 SS_DEVICE float widen(F16 value) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "gpu/kernels/activation_tile.h"
 #include "gpu/kernels/tables.h"
@@ -28,6 +29,7 @@ struct Stored {
   std::vector<std::byte> bytes;
   std::vector<float> row_scales;
   std::vector<F16> group_scales;
+  std::vector<E8m0> group_powers;
   std::vector<std::uint8_t> group_zeros;
   std::vector<float> wide_scales;
   std::vector<double> values;  ///< [n_rows, n_cols]
@@ -55,6 +57,7 @@ Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, 
     std::uint32_t word = 0;
     for (std::int32_t col = 0; col < padded; ++col) {
       if (col % 32 == 0) stored.group_scales.push_back(to_f16(static_cast<float>(1 + random() % 4) / 128.0F));
+      if (col % 32 == 0) stored.group_powers.push_back({static_cast<std::uint8_t>(120 + random() % 4)});
       if (col % 32 == 0) stored.group_zeros.push_back(static_cast<std::uint8_t>(random() % 16));
       if (col % 128 == 0) stored.wide_scales.push_back(static_cast<float>(1 + random() % 4) / 96.0F);
       const bool is_there = col < n_cols;
@@ -77,6 +80,14 @@ Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, 
         word |= static_cast<std::uint32_t>(q + 8) << (col % 8 / 2 * 4 + col % 2 * 16);
         if (col % 8 == 7) append(stored.bytes, std::exchange(word, 0U));
         value = group * (q - zero);
+      } else if (encoding == WeightEncoding::kMxfp4Group32) {
+        const E2m1 number{static_cast<std::uint8_t>(is_there ? random() % 16 : 0)};
+        constexpr int kLowest[] = {9, 25, 6, 22, 3, 19, 0, 16};
+        constexpr int kSign[] = {15, 31, 12, 28, 14, 30, 13, 29};
+        word |= (number.bits & 7U) << kLowest[col % 8] | static_cast<std::uint32_t>(number.bits >> 3) << kSign[col % 8];
+        if (col % 8 == 7) append(stored.bytes, std::exchange(word, 0U));
+        value = static_cast<double>(secondsource::to_float(stored.group_powers.back())) *
+                static_cast<double>(secondsource::to_float(number));
       } else if (has_fp8_codes(encoding)) {
         const E4m3 number = is_there ? e4m3_number(random) : E4m3{};
         append(stored.bytes, number.bits);
@@ -177,7 +188,7 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
       for (const WeightEncoding encoding :
            {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
             WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kFp8PerRow,
-            WeightEncoding::kInt4Group32Zero, WeightEncoding::kFp8Group128}) {
+            WeightEncoding::kInt4Group32Zero, WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32}) {
         const bool is_fp8 = has_fp8_codes(encoding);
         const bool is_int8 = encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kInt8Group32;
         if (quantized && !is_int8 && !is_fp8) continue;
@@ -195,6 +206,7 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
           weight.view.values = copy_of(weight.bytes);
           weight.view.row_scales = copy_of(weight.row_scales);
           weight.view.group_scales = copy_of(weight.group_scales);
+          weight.view.group_powers = copy_of(weight.group_powers);
           weight.view.group_zeros = copy_of(weight.group_zeros);
           weight.view.wide_scales = copy_of(weight.wide_scales);
           const auto n_cols = static_cast<std::size_t>(extent.n_cols);

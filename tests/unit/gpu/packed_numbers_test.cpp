@@ -1,5 +1,6 @@
-// The device's conversions of int4, int8 and E4M3: every code in every place of a word; and its rounding to E4M3, of values on and
-// around every number and every half-way point. E4M3 is that of core/e4m3.h, which tests/unit/core compares with PyTorch's.
+// The device's conversions of int4, int8, E4M3, E2M1 and E8M0: every code in every place of a word; and its rounding to E4M3, of values on
+// and around every number and every half-way point. E4M3 is that of core/e4m3.h, which tests/unit/core compares with PyTorch's, E2M1 and
+// E8M0 are those of core/e2m1.h.
 
 #include "gpu/portable/packed_numbers.h"
 
@@ -7,6 +8,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "gpu/kernels/kernels.h"
 #include "support/catch.h"
@@ -67,6 +69,33 @@ TEST_CASE("every E4M3 code has its value in f32 and in BF16, wherever in a word 
       CHECK(std::bit_cast<std::uint32_t>(values[place % 4]) == expected);
       CHECK(std::bit_cast<std::uint32_t>(secondsource::to_float(narrow)) == expected);
     }
+  }
+}
+
+TEST_CASE("every E2M1 code has its value in f32, wherever in a word it is, and every power of two of E8M0") {
+  // Bits of columns 0 to 7: the lowest of exponent and mantissa, and the sign.
+  constexpr int kLowest[] = {9, 25, 6, 22, 3, 19, 0, 16};
+  constexpr int kSign[] = {15, 31, 12, 28, 14, 30, 13, 29};
+  for (std::uint32_t code = 0; code < 16; ++code) {
+    for (int col = 0; col < 8; ++col) {
+      CAPTURE(code, col);
+      CHECK(static_cast<int>(kE2m1Shifts >> (col * 8) & 31U) == kLowest[col]);
+      CHECK(static_cast<int>(kE2m1SignShifts >> (col * 8) & 31U) == kSign[col]);
+      const std::uint32_t own_bits = 7U << kLowest[col] | 1U << kSign[col];
+      const std::uint32_t word = (0x6d93c5a2U & ~own_bits) | (code & 7U) << kLowest[col] | code >> 3 << kSign[col];
+      const auto expected =
+          std::bit_cast<std::uint32_t>(secondsource::to_float(E2m1{static_cast<std::uint8_t>(code)}) / kE2m1Unit);
+      float values[8];
+      unpack_e2m1(word, values);
+      CHECK(std::bit_cast<std::uint32_t>(values[col]) == expected);
+      float half[4];
+      unpack_half_of_e2m1(word, col / 4, half);
+      CHECK(std::bit_cast<std::uint32_t>(half[col % 4]) == expected);
+    }
+  }
+  for (std::uint32_t code = 0; code < 0xff; ++code) {
+    const E8m0 power{static_cast<std::uint8_t>(code)};
+    CHECK(std::bit_cast<std::uint32_t>(widen(power)) == std::bit_cast<std::uint32_t>(secondsource::to_float(power)));
   }
 }
 
