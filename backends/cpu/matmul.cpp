@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "backend_kit/workspace_plan.h"
 #include "core/check.h"
@@ -75,25 +74,13 @@ ScratchNeed MatmulRunner::scratch_need(const Matmul& op, const StepGraph& graph,
   const PackedWeight& weight = weights_.at(op.weight);
   const std::int64_t most_rows = max_rows(graph.values[static_cast<std::size_t>(index_of(op.x))].rows, bucket);
   ScratchNeed need;
-  // A step that has fewer rows than its bucket may use another kernel, unpack more tiles at a time, or be cut into other blocks, so that
-  // it may need more scratch memory than a full one. Up to kUnpackFromRows every number of rows is looked at. Beyond that, only the cut
-  // into blocks depends on the number, and what one product is unpacked to. Both change where a block of rows more is needed.
-  std::vector<std::int64_t> row_counts(static_cast<std::size_t>(std::min<std::int64_t>(most_rows, kUnpackFromRows)));
-  std::iota(row_counts.begin(), row_counts.end(), 1);
-  row_counts.push_back(most_rows);
-  for (std::int64_t rows = kMaxRowBlock; rows <= std::min<std::int64_t>(most_rows, kMaxGroupBlocks * kMaxRowBlock);
-       rows += kMaxRowBlock) {
-    row_counts.push_back(rows);
-  }
-  const int from_rows = table_.unpack[int(product_of(weight.spec.encoding, op.act))].from_rows;
-  SS_CHECK(from_rows <= kUnpackFromRows || from_rows % kMaxRowBlock == 0, "rows at which scratch memory is looked at");
-  for (const std::int64_t n_rows : row_counts) {
+  for (const std::int64_t n_rows : row_counts_of_scratch(table_, product_of(weight.spec.encoding, op.act), most_rows)) {
     const Plan plan = make_plan(op, weight, n_rows);
     const auto k =
         static_cast<std::size_t>(weight.is_vector ? weight.spec.n_cols : packed_columns(weight.k_padded, plan.kernel));
     need.activations = std::max(need.activations, activation_bytes(n_rows, k * bytes_of(plan.kernel.act)));
     need.per_thread = std::max({need.per_thread, ScratchCutter::bytes_for<float>(weight.is_vector ? k : 0),
-                                plan.in_blocks ? block_scratch_bytes(plan, weight, n_rows)
+                                plan.in_blocks ? block_product(plan, weight, n_rows).scratch_bytes()
                                                : ScratchCutter::bytes_for<std::byte>(panel_bytes(plan, weight)) +
                                                      ScratchCutter::bytes_for<float>(pass_sums(plan, n_rows))});
   }
@@ -114,11 +101,8 @@ MatmulRunner::Plan MatmulRunner::make_plan(const Matmul& op, const PackedWeight&
   const Unpacking& of_table = table_.unpack[int(product)];
   if (n_rows >= of_table.from_rows && !weight.is_vector && of_table.unpack != nullptr) unpacking = of_table;
   Plan plan{.kernel = kernel_of(table_, unpacking.into, op.act, n_rows), .unpacking = unpacking};
-  // With a single row block a product is bound by reading weights, which multiply() streams; weights that have to be unpacked
-  // take the blocks, which unpack a pass at a time.
   const bool has_several_blocks = n_rows > plan.kernel.max_rows;
-  plan.in_blocks =
-      plan.kernel.blocks != nullptr && !weight.is_vector && (has_several_blocks || unpacking.unpack != nullptr);
+  plan.in_blocks = !weight.is_vector && BlockProduct::takes(plan.kernel, unpacking, n_rows);
   // Outputs that the cache cannot hold until the next operation would displace the activations, and reading their lines first
   // takes as much of the memory's time as writing them. A residual's lines have been read anyway.
   plan.writes_past_caches = plan.in_blocks && op.epilogue != Epilogue::kAddResidual &&
@@ -176,14 +160,7 @@ void MatmulRunner::pack_activations(const MatrixView<float>& x, const Call& call
 }
 
 RowBlock MatmulRunner::row_block(const Call& call, int block) {
-  const ProductKernel& kernel = call.plan.kernel;
-  const auto all_rows = static_cast<int>(call.n_rows);
-  const int first = row_block_begin(all_rows, kernel.max_rows, block);
-  const int end = row_block_begin(all_rows, kernel.max_rows, block + 1);
-  const auto row_bytes = static_cast<std::size_t>(packed_columns(call.weight.k_padded, kernel)) * bytes_of(kernel.act);
-  return {.first = first,
-          .n_rows = end - first,
-          .activations = call.activations.rows + static_cast<std::size_t>(first) * row_bytes};
+  return packed_row_block(call.plan.kernel, call.weight.k_padded, call.activations.rows, call.n_rows, block);
 }
 
 void MatmulRunner::prefetch_outputs(const Call& call, const Panel& panel, const RowBlock& block) {
@@ -382,6 +359,48 @@ void MatmulRunner::run(const Matmul& op, const HostFrame& frame) {
     multiply_tiles(first_tile, std::min(weight.n_tiles, first_tile + plan.panel_tiles),
                    {static_cast<int>(group * n_blocks / n_groups), static_cast<int>((group + 1) * n_blocks / n_groups)},
                    thread);
+  });
+}
+
+BlockProduct MatmulRunner::block_product(const Plan& plan, const PackedWeight& weight, std::int64_t n_rows) const {
+  return {plan.kernel,
+          plan.unpacking,
+          {.tiles = weight.tiles,
+           .tile_bytes = weight.tile_bytes,
+           .n_tiles = weight.n_tiles,
+           .k_padded = weight.k_padded,
+           .row_sums = weight.row_sums.data()},
+          n_rows,
+          pool_.n_threads()};
+}
+
+void MatmulRunner::run_in_blocks(const Call& call) {
+  const BlockProduct product = block_product(call.plan, call.weight, call.n_rows);
+  const BlockCut& cut = product.cut();
+  const std::int64_t n_tiles = call.weight.n_tiles;
+  const auto finish = [&](const TileSums& sums, const RowBlock& block) { finish_block(call, sums, block); };
+  const auto multiply = [&](const Panel& panel, int group, int thread) {
+    product.multiply(call.activations.rows, group, panel.first_tile, panel.n_tiles,
+                     ScratchCutter(scratch_.of_thread(thread)), finish);
+  };
+  if (cut.n_blocks == 1) {
+    // Bound by memory: one stream per thread, as in run().
+    const std::int64_t n_pairs = ceil_divide(n_tiles, kTilePair);
+    pool_.announce_next(stream_after(call.op.weight));
+    pool_.run_ranges(n_pairs, slice_items(n_pairs, kTilePair * call.weight.tile_bytes, pool_.n_threads()),
+                     [&](std::int64_t first, std::int64_t end, int thread) {
+                       const std::int64_t end_tile = std::min(n_tiles, end * kTilePair);
+                       for (std::int64_t tile = first * kTilePair; tile < end_tile; tile += kSlicedPanelTiles) {
+                         multiply({tile, std::min(kSlicedPanelTiles, end_tile - tile)}, 0, thread);
+                       }
+                     });
+    return;
+  }
+  const std::int64_t n_panels = ceil_divide(n_tiles, cut.panel_tiles);
+  // A thread's range of chunks has as few groups as possible, so that their activations stay in its cache.
+  pool_.run(n_panels * cut.n_groups, [&](std::int64_t chunk, int thread) {
+    const std::int64_t first_tile = chunk % n_panels * cut.panel_tiles;
+    multiply({first_tile, std::min(cut.panel_tiles, n_tiles - first_tile)}, static_cast<int>(chunk / n_panels), thread);
   });
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 // Matmul on the CPU: packs the activations once, then every thread streams its own range of weight tiles.
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -9,7 +8,7 @@
 #include <vector>
 
 #include "backend_kit/eager_step.h"
-#include "cpu/block_cut.h"
+#include "cpu/block_product.h"
 #include "cpu/packed_weight.h"
 #include "cpu/scratch.h"
 #include "cpu/thread_pool.h"
@@ -43,7 +42,7 @@ class MatmulRunner {
     Unpacking unpacking;
     bool is_many = false;    ///< rows: enough to unpack tiles for, and to prefetch
     bool in_passes = false;  ///< over the columns, kPassColumns at a time
-    bool in_blocks = false;  ///< several row blocks at once, in the order of block_cut.h
+    bool in_blocks = false;  ///< several row blocks at once (block_product.h)
     bool writes_past_caches = false;
     std::int64_t panel_tiles = 0;
   };
@@ -68,23 +67,6 @@ class MatmulRunner {
     std::int64_t n_tiles = 0;
   };
 
-  /// Row blocks whose activations stay in a core's cache.
-  struct BlockGroup {
-    int first_block = 0;
-    int n_blocks = 0;
-    int block_rows = 0;
-  };
-  /// One or two adjacent tiles.
-  struct TilePair {
-    std::int64_t first_tile = 0;
-    std::int64_t n_tiles = 0;
-  };
-  /// Packed columns, in steps.
-  struct Slice {
-    std::int64_t first_step = 0;
-    std::int64_t end_step = 0;
-  };
-
   [[nodiscard]] Plan make_plan(const Matmul& op, const PackedWeight& weight, std::int64_t n_rows) const;
   /// Bytes of a tile, or of one pass over it, as the plan's kernel reads it.
   [[nodiscard]] static std::int64_t multiplied_tile_bytes(const Plan& plan, const PackedWeight& weight);
@@ -101,20 +83,8 @@ class MatmulRunner {
   void multiply_panel(const Call& call, const Panel& panel, RowBlocks blocks, int thread) const;
   /// The same, in passes over the columns.
   void multiply_in_passes(const Call& call, const Panel& panel, RowBlocks blocks, int thread) const;
-  // matmul_blocks.cpp: the same for kernels that multiply several row blocks at once.
-  [[nodiscard]] BlockCut cut_of(const Plan& plan, const PackedWeight& weight, std::int64_t n_rows) const;
-  [[nodiscard]] static std::size_t unpacked_pass_bytes(const Plan& plan);
-  [[nodiscard]] std::size_t block_scratch_bytes(const Plan& plan, const PackedWeight& weight,
-                                                std::int64_t n_rows) const;
-  /// Where the columns from `first_column` on begin in each tile of a pair.
-  [[nodiscard]] static std::array<const std::byte*, 2> packed_slices(const PackedWeight& weight, const TilePair& pair,
-                                                                     std::int64_t first_column);
+  [[nodiscard]] BlockProduct block_product(const Plan& plan, const PackedWeight& weight, std::int64_t n_rows) const;
   void run_in_blocks(const Call& call);
-  void multiply_in_blocks(const Call& call, const BlockCut& cut, const Panel& panel, int group, int thread) const;
-  /// sums (+)= a group's rows times a pair of tiles over a slice. unpacked: of unpacked_pass_bytes().
-  void multiply_pair(const Call& call, const BlockGroup& group, const TilePair& pair, const Slice& slice,
-                     std::span<std::byte> unpacked, float* sums) const;
-  void finish_pair(const Call& call, const BlockGroup& group, const TilePair& pair, float* sums) const;
 
   /// Prefetches the lines that finish_block() will write.
   static void prefetch_outputs(const Call& call, const Panel& panel, const RowBlock& block);

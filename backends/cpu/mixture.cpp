@@ -1,6 +1,6 @@
 // Routed rows are sorted by expert and packed once; then the threads share the tiles of all chosen experts in one loop.
 // With few rows per expert every thread streams the tiles of one expert after the other; with many rows two tiles are
-// multiplied with all rows of their expert while they are in the cache.
+// multiplied with all rows of their expert while they are in the cache, or what block_product.h cuts on CPUs with tile registers.
 
 #include "cpu/mixture.h"
 
@@ -20,6 +20,9 @@ namespace {
 
 // A loop over fewer values than this is over before another thread has woken up.
 constexpr std::int64_t kSerialValues = 16384;
+
+// An expert with fewer row blocks is multiplied one after the other, with two whole tiles that were unpacked for all of them.
+constexpr std::int64_t kFewBlocks = 2;
 
 std::size_t packed_row_bytes(const ProductKernel& kernel, std::int64_t k_padded) {
   return static_cast<std::size_t>(packed_columns(k_padded, kernel)) * bytes_of(kernel.act);
@@ -88,8 +91,11 @@ MixtureRunner::GroupKernel MixtureRunner::kernel_for(const ExpertTiles& weight, 
   const Unpacking& of_table = table_.unpack[int(weight.product)];
   if (n_rows >= of_table.from_rows && of_table.unpack != nullptr) unpacking = of_table;
   const bool in_passes = n_rows >= unpacking.from_rows && unpacking.into == Product::kF32;
-  return {kernel_of(table_, unpacking.into, weight.act, n_rows), unpacking,
-          in_passes ? std::min(kPassColumns, weight.k_padded) : weight.k_padded};
+  const ProductKernel kernel = kernel_of(table_, unpacking.into, weight.act, n_rows);
+  return {.kernel = kernel,
+          .unpacking = unpacking,
+          .pass_columns = in_passes ? std::min(kPassColumns, weight.k_padded) : weight.k_padded,
+          .in_blocks = BlockProduct::takes(kernel, unpacking, n_rows) && n_rows > kFewBlocks * kernel.max_rows};
 }
 
 MixtureRunner::GroupKernel MixtureRunner::kernel_of_many(const ExpertTiles& weight) const {
@@ -127,18 +133,24 @@ std::size_t MixtureRunner::row_bytes(const ExpertTiles& weight) const {
 }
 
 std::size_t MixtureRunner::panel_bytes(const GroupKernel& kernel) {
-  if (kernel.unpacking.unpack == nullptr) return 0;
+  if (kernel.unpacking.unpack == nullptr || kernel.in_blocks) return 0;
   return static_cast<std::size_t>(kTilePair * unpacked_bytes(kernel.unpacking.into, kernel.pass_columns));
 }
 
 ScratchNeed MixtureRunner::routed_need(const ExpertTiles& weight, std::int64_t n_rows, std::int64_t k) const {
-  const GroupKernel many = kernel_of_many(weight);
   const auto gathered = static_cast<std::size_t>(kMaxRowBlock * k);
   const auto sums = static_cast<std::size_t>(n_rows * kTilePair * kTileRows);
-  return {.activations = activation_bytes(n_rows, row_bytes(weight)),
-          .per_thread =
-              std::max(ScratchCutter::bytes_for<float>(gathered),
-                       ScratchCutter::bytes_for<std::byte>(panel_bytes(many)) + ScratchCutter::bytes_for<float>(sums))};
+  ScratchNeed need{.activations = activation_bytes(n_rows, row_bytes(weight)),
+                   .per_thread = ScratchCutter::bytes_for<float>(gathered)};
+  // How many of the rows an expert has is up to the router.
+  for (const std::int64_t n : row_counts_of_scratch(table_, weight.product, n_rows)) {
+    const GroupKernel kernel = kernel_for(weight, n);
+    need.per_thread =
+        std::max(need.per_thread, kernel.in_blocks ? block_product(weight, kernel, 0, n).scratch_bytes()
+                                                   : ScratchCutter::bytes_for<std::byte>(panel_bytes(kernel)) +
+                                                         ScratchCutter::bytes_for<float>(sums));
+  }
+  return need;
 }
 
 ScratchNeed MixtureRunner::scratch_need(const Route& op, const StepGraph& graph, const Bucket& bucket) const {
@@ -227,6 +239,44 @@ void MixtureRunner::plan_blocks(const ExpertTiles& weight, Plan& plan) const {
   }
 }
 
+BlockProduct MixtureRunner::block_product(const ExpertTiles& weight, const GroupKernel& kernel, std::int32_t expert,
+                                          std::int64_t n_rows) const {
+  const std::int64_t first_tile = expert * weight.n_tiles;
+  return {kernel.kernel,
+          kernel.unpacking,
+          {.tiles = weight.first + first_tile * weight.tile_bytes,
+           .tile_bytes = weight.tile_bytes,
+           .n_tiles = weight.n_tiles,
+           .k_padded = weight.k_padded,
+           .row_sums = weight.row_sums == nullptr ? nullptr : weight.row_sums + first_tile * kTileRows},
+          n_rows,
+          pool_.n_threads()};
+}
+
+void MixtureRunner::plan_chunks(const ExpertTiles& weight, Plan& plan) const {
+  plan.chunks.clear();
+  for (std::size_t g = 0; g < plan.groups.size(); ++g) {
+    const ExpertGroup& group = plan.groups[g];
+    const GroupKernel kernel = kernel_for(weight, group.n_rows);
+    // Without blocks, even two tiles are a long chunk.
+    std::int64_t most_tiles = kTilePair;
+    int n_cut_groups = 1;
+    if (kernel.in_blocks) {
+      const BlockCut cut = block_product(weight, kernel, group.expert, group.n_rows).cut();
+      most_tiles = cut.panel_tiles;
+      n_cut_groups = cut.n_groups;
+    }
+    for (int cut_group = 0; cut_group < n_cut_groups; ++cut_group) {
+      for (std::int64_t tile = 0; tile < weight.n_tiles; tile += most_tiles) {
+        plan.chunks.push_back({.group = static_cast<std::int64_t>(g),
+                               .first_tile = tile,
+                               .n_tiles = std::min(most_tiles, weight.n_tiles - tile),
+                               .cut_group = cut_group});
+      }
+    }
+  }
+}
+
 void MixtureRunner::pack_rows(const RoutedMatmul& matmul, const Plan& plan, const PackedActivations& activations) {
   const ExpertTiles& weight = matmul.weight;
   const auto k = static_cast<std::size_t>(matmul.x.cols());
@@ -261,22 +311,33 @@ void MixtureRunner::pack_rows(const RoutedMatmul& matmul, const Plan& plan, cons
   }
 }
 
-void MixtureRunner::multiply_group(const RoutedMatmul& matmul, const Plan& plan, const PackedActivations& activations,
-                                   const ExpertGroup& group, std::int64_t first_tile, std::int64_t end_tile,
-                                   int thread) const {
+void MixtureRunner::multiply_chunk(const RoutedMatmul& matmul, const Plan& plan, const PackedActivations& activations,
+                                   const Chunk& chunk, int thread) const {
   const ExpertTiles& weight = matmul.weight;
+  const ExpertGroup& group = plan.groups[static_cast<std::size_t>(chunk.group)];
   const GroupKernel chosen = kernel_for(weight, group.n_rows);
   const ProductKernel& kernel = chosen.kernel;
   const auto n_rows = static_cast<int>(group.n_rows);
   const std::byte* const packed = activations.rows + static_cast<std::size_t>(group.first) * row_bytes(weight);
+  const std::int64_t end_tile = chunk.first_tile + chunk.n_tiles;
   ScratchCutter cutter(scratch_.of_thread(thread));
+  if (chosen.in_blocks) {
+    const BlockProduct product = block_product(weight, chosen, group.expert, group.n_rows);
+    const auto finish = [&](const TileSums& sums, const RowBlock& block) {
+      finish_block(matmul, plan, activations.row_scales, group, sums, block);
+    };
+    for (std::int64_t tile = chunk.first_tile; tile < end_tile; tile += kSlicedPanelTiles) {
+      product.multiply(packed, chunk.cut_group, tile, std::min(kSlicedPanelTiles, end_tile - tile), cutter, finish);
+    }
+    return;
+  }
   const std::span<std::byte> panel = cutter.take<std::byte>(panel_bytes(chosen));
   const bool in_passes = chosen.pass_columns < weight.k_padded;
   const std::span<float> pass_sums =
       cutter.take<float>(in_passes ? static_cast<std::size_t>(n_rows * kTilePair * kTileRows) : 0);
   const std::int64_t panel_tiles = n_rows == 1 ? kOneRowTiles : kTilePair;
   alignas(64) float block_sums[kOneRowTiles * kTileRows];
-  for (std::int64_t tile = first_tile; tile < end_tile; tile += panel_tiles) {
+  for (std::int64_t tile = chunk.first_tile; tile < end_tile; tile += panel_tiles) {
     const std::int64_t n_tiles = std::min(panel_tiles, end_tile - tile);
     const std::int64_t c_stride = n_tiles * kTileRows;
     const std::int64_t packed_tile = group.expert * weight.n_tiles + tile;
@@ -341,23 +402,25 @@ void MixtureRunner::multiply(const RoutedMatmul& matmul, Plan& plan) {
   plan_blocks(weight, plan);
   const PackedActivations activations = place_activations(scratch_.activations(), plan.n_rows());
   pack_rows(matmul, plan, activations);
+  if (plan.blocks.size() > plan.groups.size()) {
+    plan_chunks(weight, plan);
+    pool_.run(static_cast<std::int64_t>(plan.chunks.size()), [&](std::int64_t chunk, int thread) {
+      multiply_chunk(matmul, plan, activations, plan.chunks[static_cast<std::size_t>(chunk)], thread);
+    });
+    return;
+  }
   // An item is a pair of tiles: gate and up are finished together, and several rows take two tiles.
   const std::int64_t n_pairs = ceil_divide(weight.n_tiles, kTilePair);
   const std::int64_t n_items = static_cast<std::int64_t>(plan.groups.size()) * n_pairs;
   const auto multiply_items = [&](std::int64_t first, std::int64_t end, int thread) {
     while (first < end) {
-      const std::int64_t pair = first % n_pairs;
-      const std::int64_t n = std::min(n_pairs - pair, end - first);
-      multiply_group(matmul, plan, activations, plan.groups[static_cast<std::size_t>(first / n_pairs)],
-                     pair * kTilePair, std::min(weight.n_tiles, (pair + n) * kTilePair), thread);
-      first += n;
+      const std::int64_t first_tile = first % n_pairs * kTilePair;
+      const std::int64_t n_tiles = std::min(weight.n_tiles - first_tile, (end - first) * kTilePair);
+      multiply_chunk(matmul, plan, activations,
+                     {.group = first / n_pairs, .first_tile = first_tile, .n_tiles = n_tiles}, thread);
+      first += ceil_divide(n_tiles, kTilePair);
     }
   };
-  if (plan.blocks.size() > plan.groups.size()) {
-    // With many rows even two tiles are a long chunk.
-    pool_.run(n_items, [&](std::int64_t item, int thread) { multiply_items(item, item + 1, thread); });
-    return;
-  }
   pool_.run_ranges(n_items, slice_items(n_items, kTilePair * weight.tile_bytes, pool_.n_threads()), multiply_items);
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backend_kit/eager_step.h"
+#include "cpu/block_product.h"
 #include "cpu/packed_weight.h"
 #include "cpu/scratch.h"
 #include "cpu/thread_pool.h"
@@ -76,11 +77,19 @@ class MixtureRunner {
     std::int64_t first = 0;  ///< in Plan::rows
     std::int64_t n_rows = 0;
   };
+  /// What a thread multiplies at once: tiles of a group's expert with all of its rows or, in blocks, with those of one group of the cut.
+  struct Chunk {
+    std::int64_t group = 0;
+    std::int64_t first_tile = 0;  ///< of the expert
+    std::int64_t n_tiles = 0;
+    int cut_group = 0;
+  };
   /// Which rows meet which expert. Kept between calls only for the memory of its vectors.
   struct Plan {
     std::vector<std::int32_t> rows;  ///< row numbers, sorted by expert, those of one expert in ascending order
     std::vector<ExpertGroup> groups;
     std::vector<RoutedBlock> blocks;
+    std::vector<Chunk> chunks;  ///< of products in which an expert has several row blocks
     [[nodiscard]] std::int64_t n_rows() const { return static_cast<std::int64_t>(rows.size()); }
   };
   /// How a group of some number of rows is multiplied.
@@ -88,6 +97,7 @@ class MixtureRunner {
     ProductKernel kernel;
     Unpacking unpacking;
     std::int64_t pass_columns = 0;  ///< columns of one pass
+    bool in_blocks = false;         ///< several row blocks at once (block_product.h)
   };
 
   [[nodiscard]] ExpertTiles router_tiles(WeightId gate) const;
@@ -111,12 +121,16 @@ class MixtureRunner {
   /// Sorts the row numbers by expert. Errors: kInternal for an expert that is not below n_experts.
   static Result<void> plan_experts(const MatrixView<std::int32_t>& expert, std::int64_t n_experts, Plan& plan);
   void plan_blocks(const ExpertTiles& weight, Plan& plan) const;
+  void plan_chunks(const ExpertTiles& weight, Plan& plan) const;
 
   /// The planned rows times their experts, from x to finished outputs.
   void multiply(const RoutedMatmul& matmul, Plan& plan);
   void pack_rows(const RoutedMatmul& matmul, const Plan& plan, const PackedActivations& activations);
-  void multiply_group(const RoutedMatmul& matmul, const Plan& plan, const PackedActivations& activations,
-                      const ExpertGroup& group, std::int64_t first_tile, std::int64_t end_tile, int thread) const;
+  void multiply_chunk(const RoutedMatmul& matmul, const Plan& plan, const PackedActivations& activations,
+                      const Chunk& chunk, int thread) const;
+  /// The product of one expert's rows, for a kernel that takes them in blocks.
+  [[nodiscard]] BlockProduct block_product(const ExpertTiles& weight, const GroupKernel& kernel, std::int32_t expert,
+                                           std::int64_t n_rows) const;
   /// row_scales: of the plan's rows.
   void finish_block(const RoutedMatmul& matmul, const Plan& plan, const float* row_scales, const ExpertGroup& group,
                     const TileSums& sums, const RowBlock& block) const;

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
+#include "core/check.h"
 #include "core/checked.h"
 #include "cpu/scratch.h"
 
@@ -83,6 +85,25 @@ std::int64_t packed_columns(std::int64_t k_padded, const ProductKernel& kernel) 
 
 int n_row_blocks(std::int64_t n_rows, int max_rows) {
   return static_cast<int>(ceil_divide<std::int64_t>(n_rows, max_rows));
+}
+
+std::vector<std::int64_t> row_counts_of_scratch(const KernelTable& table, Product product, std::int64_t most_rows) {
+  const int from_rows = table.unpack[int(product)].from_rows;
+  SS_CHECK(from_rows <= kUnpackFromRows || from_rows % kMaxRowBlock == 0, "rows at which scratch memory is looked at");
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(std::min<std::int64_t>(most_rows, kUnpackFromRows)));
+  std::iota(counts.begin(), counts.end(), 1);
+  counts.push_back(most_rows);
+  const std::int64_t most_cut = std::min<std::int64_t>(most_rows, kMaxGroupBlocks * kMaxRowBlock);
+  for (std::int64_t rows = kMaxRowBlock; rows <= most_cut; rows += kMaxRowBlock) counts.push_back(rows);
+  return counts;
+}
+
+RowBlock packed_row_block(const ProductKernel& kernel, std::int64_t k_padded, const std::byte* rows,
+                          std::int64_t n_rows, int block) {
+  const int first = row_block_begin(static_cast<int>(n_rows), kernel.max_rows, block);
+  const int end = row_block_begin(static_cast<int>(n_rows), kernel.max_rows, block + 1);
+  const auto row_bytes = static_cast<std::size_t>(packed_columns(k_padded, kernel)) * bytes_of(kernel.act);
+  return {.first = first, .n_rows = end - first, .activations = rows + static_cast<std::size_t>(first) * row_bytes};
 }
 
 std::int64_t slice_items(std::int64_t n_items, std::int64_t item_bytes, std::int64_t n_threads) {

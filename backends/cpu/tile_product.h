@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "backend/op.h"
 #include "backend/weights.h"
@@ -63,6 +65,13 @@ struct Tiles {
 [[nodiscard]] Tiles unpack_tiles(const Unpacking& unpacking, const Tiles& tiles, std::int64_t n_tiles,
                                  std::int64_t n_columns, std::span<std::byte> panel);
 
+/// The numbers of rows at which the scratch memory of a product has to be looked at, of those up to most_rows. Fewer rows may need more
+/// memory than many: another kernel, more tiles that are unpacked at a time, or another cut into blocks. Up to kUnpackFromRows every
+/// number is one of them. Beyond that, only the cut into blocks depends on the number, and what one product is unpacked to; both change
+/// where a block of rows more is needed.
+[[nodiscard]] std::vector<std::int64_t> row_counts_of_scratch(const KernelTable& table, Product product,
+                                                              std::int64_t most_rows);
+
 /// Packed activations of one matmul.
 struct PackedActivations {
   float* row_scales = nullptr;  ///< [n_rows], of quantized activations
@@ -85,6 +94,10 @@ struct RowBlock {
   int n_rows = 0;
   const std::byte* activations = nullptr;  ///< packed
 };
+
+/// Block number `block` of the n_rows packed rows of a product, which begin at `rows`.
+[[nodiscard]] RowBlock packed_row_block(const ProductKernel& kernel, std::int64_t k_padded, const std::byte* rows,
+                                        std::int64_t n_rows, int block);
 
 /// c[rows of a block, 16 * n_tiles], not yet scaled.
 struct TileSums {
