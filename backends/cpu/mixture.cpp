@@ -14,6 +14,7 @@
 #include "backend_kit/workspace_plan.h"
 #include "core/check.h"
 #include "core/checked.h"
+#include "cpu/cpu_features.h"
 
 namespace secondsource::cpu {
 namespace {
@@ -374,30 +375,34 @@ void MixtureRunner::multiply_chunk(const RoutedMatmul& matmul, const Plan& plan,
 void MixtureRunner::finish_block(const RoutedMatmul& matmul, const Plan& plan, const float* row_scales,
                                  const ExpertGroup& group, const TileSums& sums, const RowBlock& block) const {
   const ExpertTiles& weight = matmul.weight;
-  const bool is_scaled = has_row_scale(kernel_for(weight, group.n_rows).kernel.act);
+  const GroupKernel chosen = kernel_for(weight, group.n_rows);
+  const bool is_scaled = has_row_scale(chosen.kernel.act);
   const std::int64_t column = sums.first_tile / weight.tiles_per_column * kTileRows;
   const std::int64_t packed_row = (group.expert * weight.n_tiles + sums.first_tile) * kTileRows;
   const float* bias = matmul.bias;
   if (bias != nullptr) bias += group.expert * matmul.out.cols() * weight.tiles_per_column + column;
+  FinishArgs finish{.c_stride = sums.c_stride,
+                    .n_rows = 1,
+                    .n_cols = std::min(sums.n_tiles / weight.tiles_per_column * kTileRows, matmul.out.cols() - column),
+                    .out_stride = matmul.out.stride(),
+                    .weight_scales = weight.scales == nullptr ? nullptr : weight.scales + packed_row,
+                    .bias = bias,
+                    .up_bias = bias == nullptr ? nullptr : bias + matmul.out.cols(),
+                    .finish = matmul.finish,
+                    .past_caches = chosen.in_blocks && matmul.exceeds_cache};
   // Adjacent rows of the plan are not adjacent in the output, so each is finished by a call of its own.
   for (int row = 0; row < block.n_rows; ++row) {
     const std::int64_t at = group.first + block.first + row;
-    table_.finish({.c = sums.c + row * sums.c_stride,
-                   .c_stride = sums.c_stride,
-                   .n_rows = 1,
-                   .n_cols = std::min(sums.n_tiles / weight.tiles_per_column * kTileRows, matmul.out.cols() - column),
-                   .out = matmul.out.row(plan.rows[static_cast<std::size_t>(at)]).data() + column,
-                   .out_stride = matmul.out.stride(),
-                   .weight_scales = weight.scales == nullptr ? nullptr : weight.scales + packed_row,
-                   .row_scales = is_scaled ? row_scales + at : nullptr,
-                   .bias = bias,
-                   .up_bias = bias == nullptr ? nullptr : bias + matmul.out.cols(),
-                   .finish = matmul.finish});
+    finish.c = sums.c + row * sums.c_stride;
+    finish.out = matmul.out.row(plan.rows[static_cast<std::size_t>(at)]).data() + column;
+    if (is_scaled) finish.row_scales = row_scales + at;
+    table_.finish(finish);
   }
 }
 
-void MixtureRunner::multiply(const RoutedMatmul& matmul, Plan& plan) {
+void MixtureRunner::multiply(RoutedMatmul matmul, Plan& plan) {
   const ExpertTiles& weight = matmul.weight;
+  matmul.exceeds_cache = plan.n_rows() * matmul.out.cols() * std::int64_t{sizeof(float)} > second_level_cache_bytes();
   SS_CHECK(weight.k_padded % kernel_for(weight, 1).kernel.k_multiple == 0, "a weight's padding fits its kernel");
   plan_blocks(weight, plan);
   const PackedActivations activations = place_activations(scratch_.activations(), plan.n_rows());
