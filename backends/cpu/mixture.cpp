@@ -22,7 +22,8 @@ namespace {
 // A loop over fewer values than this is over before another thread has woken up.
 constexpr std::int64_t kSerialValues = 16384;
 
-// An expert with fewer row blocks is multiplied one after the other, with two whole tiles that were unpacked for all of them.
+// The rows of an expert with no more row blocks than this are multiplied one block after the other, with two whole tiles that are unpacked
+// once for all of them.
 constexpr std::int64_t kFewBlocks = 2;
 
 std::size_t packed_row_bytes(const ProductKernel& kernel, std::int64_t k_padded) {
@@ -327,9 +328,7 @@ void MixtureRunner::multiply_chunk(const RoutedMatmul& matmul, const Plan& plan,
     const auto finish = [&](const TileSums& sums, const RowBlock& block) {
       finish_block(matmul, plan, activations.row_scales, group, sums, block);
     };
-    for (std::int64_t tile = chunk.first_tile; tile < end_tile; tile += kSlicedPanelTiles) {
-      product.multiply(packed, chunk.cut_group, tile, std::min(kSlicedPanelTiles, end_tile - tile), cutter, finish);
-    }
+    product.multiply(packed, chunk.cut_group, chunk.first_tile, chunk.n_tiles, cutter, finish);
     return;
   }
   const std::span<std::byte> panel = cutter.take<std::byte>(panel_bytes(chosen));
