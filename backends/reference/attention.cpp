@@ -5,26 +5,40 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/vector_clones.h"
 #include "reference/kernels.h"
 #include "reference/matmul.h"
 
 namespace secondsource::reference {
 namespace {
 
-/// sum_i a[i] * b[i] as eight interleaved f64 sums, which the compiler keeps in vector registers.
-double dot(std::span<const float> a, std::span<const float> b) {
+/// products[j] = sum_i query[i] * keys[j][i] as eight interleaved f64 sums, which the compiler keeps in vector registers.
+SS_VECTOR_CLONES void multiply_keys(std::span<const float> query, std::span<const float* const> keys,
+                                    std::span<double> products) {
   constexpr std::size_t kLanes = 8;
-  std::array<double, kLanes> sums{};
-  std::size_t i = 0;
-  for (; i + kLanes <= a.size(); i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      sums[lane] += static_cast<double>(a[i + lane]) * static_cast<double>(b[i + lane]);
+  for (std::size_t j = 0; j < keys.size(); ++j) {
+    const float* const key = keys[j];
+    std::array<double, kLanes> sums{};
+    std::size_t i = 0;
+    for (; i + kLanes <= query.size(); i += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        sums[lane] += static_cast<double>(query[i + lane]) * static_cast<double>(key[i + lane]);
+      }
     }
+    double sum = 0.0;
+    for (; i < query.size(); ++i) sum += static_cast<double>(query[i]) * static_cast<double>(key[i]);
+    for (const double lane : sums) sum += lane;
+    products[j] = sum;
   }
-  double sum = 0.0;
-  for (; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
-  for (const double lane : sums) sum += lane;
-  return sum;
+}
+
+/// sums[d] = sum_j weights[j] * values[j][d], in the order of j.
+SS_VECTOR_CLONES void add_values(std::span<const double> weights, std::span<const float* const> values,
+                                 std::span<double> sums) {
+  std::ranges::fill(sums, 0.0);
+  for (std::size_t j = 0; j < values.size(); ++j) {
+    for (std::size_t d = 0; d < sums.size(); ++d) sums[d] += weights[j] * static_cast<double>(values[j][d]);
+  }
 }
 
 }  // namespace
@@ -40,17 +54,22 @@ Result<void> ReferenceKernels::run(const Attention& op, const HostFrame& frame) 
   const std::int32_t page_tokens = cache.spec().page_tokens;
   std::vector<double> scores;
   std::vector<std::int64_t> slots;
+  std::vector<const float*> keys;
+  std::vector<const float*> values;
   std::vector<double> sum(value_dim);
 
   const auto attend = [&](std::int64_t t) {
     for (std::int32_t head = 0; head < op.heads.n_heads; ++head) {
       const std::size_t q_at = static_cast<std::size_t>(head) * head_dim;
       const std::int32_t kv_head = head / heads_per_kv;
-      const std::span<const float> query = q.row(t).subspan(q_at, head_dim);
-      for (std::size_t j = 0; j < slots.size(); ++j) {
-        const double product = dot(query, cache.key(op.layer, kv_head, slots[j]));
-        scores[j] = soft_cap(static_cast<double>(op.scale) * product, op.softcap);
+      if (head % heads_per_kv == 0) {
+        for (std::size_t j = 0; j < slots.size(); ++j) {
+          keys[j] = cache.key(op.layer, kv_head, slots[j]).data();
+          values[j] = cache.value(op.layer, kv_head, slots[j]).data();
+        }
       }
+      multiply_keys(q.row(t).subspan(q_at, head_dim), keys, scores);
+      for (double& score : scores) score = soft_cap(static_cast<double>(op.scale) * score, op.softcap);
       const double row_max = *std::ranges::max_element(scores);
       for (double& score : scores) score = std::exp(score - row_max);
       const double sink =
@@ -60,11 +79,7 @@ Result<void> ReferenceKernels::run(const Attention& op, const HostFrame& frame) 
       const double total = std::accumulate(scores.begin(), scores.end(), sink);
       round_softmax_weights(scores);
       for (double& score : scores) score /= total;
-      std::ranges::fill(sum, 0.0);
-      for (std::size_t j = 0; j < slots.size(); ++j) {
-        const std::span<const float> value = cache.value(op.layer, kv_head, slots[j]);
-        for (std::size_t d = 0; d < value_dim; ++d) sum[d] += scores[j] * static_cast<double>(value[d]);
-      }
+      add_values(scores, values, sum);
       // The head's query is read in full before its output is written: q may be out.
       std::ranges::transform(sum, out.row(t).subspan(static_cast<std::size_t>(head) * value_dim, value_dim).begin(),
                              [](double value) { return static_cast<float>(value); });
@@ -92,6 +107,8 @@ Result<void> ReferenceKernels::run(const Attention& op, const HostFrame& frame) 
         slots.push_back(page * page_tokens + j % page_tokens);
       }
       scores.resize(slots.size());
+      keys.resize(slots.size());
+      values.resize(slots.size());
       attend(t);
     }
   }

@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "core/e4m3.h"
+#include "core/vector_clones.h"
 #include "reference/kernels.h"
 
 namespace secondsource::reference {
@@ -17,8 +18,8 @@ constexpr std::int64_t kBlockRows = 8;
 /// cycles of latency.
 constexpr std::int64_t kBlockOutputs = 4;
 
-void multiply_block(MatrixView<const double> x, std::span<const float> weight, std::span<double> sums,
-                    std::vector<double>& transposed) {
+SS_VECTOR_CLONES void multiply_block(MatrixView<const double> x, std::span<const float> weight, std::span<double> sums,
+                                     std::vector<double>& transposed) {
   const std::int64_t n_inputs = x.cols();
   const std::int64_t n_outputs = static_cast<std::int64_t>(weight.size()) / n_inputs;
   transposed.assign(static_cast<std::size_t>(n_inputs * kBlockRows), 0.0);
@@ -39,7 +40,7 @@ void multiply_block(MatrixView<const double> x, std::span<const float> weight, s
   }
 }
 
-void multiply_one(std::span<const double> x, std::span<const float> weight, std::span<double> sums) {
+SS_VECTOR_CLONES void multiply_one(std::span<const double> x, std::span<const float> weight, std::span<double> sums) {
   const auto n_inputs = static_cast<std::int64_t>(x.size());
   const std::int64_t n_outputs = static_cast<std::int64_t>(weight.size()) / n_inputs;
   for (std::int64_t first = 0; first < n_outputs; first += kBlockOutputs) {
