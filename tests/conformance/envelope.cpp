@@ -1,6 +1,7 @@
 #include "conformance/envelope.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -9,8 +10,8 @@
 #include "conformance/tolerance.h"
 #include "core/half.h"
 #include "core/random.h"
+#include "core/vector_clones.h"
 #include "reference/backend.h"
-#include "reference/matmul.h"
 
 namespace secondsource::conformance {
 namespace {
@@ -55,6 +56,26 @@ bool is_embedded(const StepGraph& graph, ValueId value) {
   return embedded;
 }
 
+/// sum_k |x[k] * weight[o][k]| for each row o of the weight, as eight interleaved sums.
+SS_VECTOR_CLONES void sum_magnitudes(std::span<const double> x, std::span<const float> weight,
+                                     std::span<double> magnitudes) {
+  constexpr std::size_t kLanes = 8;
+  for (std::size_t o = 0; o < magnitudes.size(); ++o) {
+    const float* const row = weight.data() + o * x.size();
+    std::array<double, kLanes> sums{};
+    std::size_t k = 0;
+    for (; k + kLanes <= x.size(); k += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        sums[lane] += std::fabs(x[k + lane] * static_cast<double>(row[k + lane]));
+      }
+    }
+    double sum = 0.0;
+    for (; k < x.size(); ++k) sum += std::fabs(x[k] * static_cast<double>(row[k]));
+    for (const double lane : sums) sum += lane;
+    magnitudes[o] = sum;
+  }
+}
+
 /// The reference with sums of products that are off by as much as f32 may be. A sum of k products in f32, one after the other,
 /// rounds k partial sums. Of products of one size s and random signs, the j-th is s sqrt(j), and its rounding u s sqrt(j / 3)
 /// with u = 2^-24 (uniform in one unit roundoff); together that is u s k / sqrt(6), 0.64 u times the sum of the magnitudes
@@ -68,16 +89,16 @@ class F32SumKernels : public ReferenceKernels {
   void round_sums(MatrixView<const double> x, std::span<const float> weight, ActQuant act,
                   std::span<double> sums) const override {
     if (act == ActQuant::kInt8PerRow) return;  // sums of integers are exact
-    std::vector<double> magnitudes_of_x(x.data(), x.data() + x.rows() * x.cols());
-    std::vector<float> magnitudes_of_weight(weight.begin(), weight.end());
-    for (double& value : magnitudes_of_x) value = std::fabs(value);
-    for (float& value : magnitudes_of_weight) value = std::fabs(value);
-    std::vector<double> magnitudes(sums.size());
-    reference::multiply_rows({magnitudes_of_x.data(), x.rows(), x.cols()}, magnitudes_of_weight, magnitudes);
-    for (std::size_t i = 0; i < sums.size(); ++i) {
-      const std::uint64_t counter = random_bits(std::bit_cast<std::uint64_t>(sums[i]), i);
-      const double unit = random_unit(static_cast<std::uint64_t>(draw_), counter);
-      sums[i] += (2.0 * unit - 1.0) * kUnitRoundoffF32 * magnitudes[i];
+    const auto n_outputs = static_cast<std::size_t>(static_cast<std::int64_t>(weight.size()) / x.cols());
+    std::vector<double> magnitudes(n_outputs);
+    for (std::int64_t row = 0; row < x.rows(); ++row) {
+      sum_magnitudes(x.row(row), weight, magnitudes);
+      for (std::size_t o = 0; o < n_outputs; ++o) {
+        const std::size_t i = static_cast<std::size_t>(row) * n_outputs + o;
+        const std::uint64_t counter = random_bits(std::bit_cast<std::uint64_t>(sums[i]), i);
+        const double unit = random_unit(static_cast<std::uint64_t>(draw_), counter);
+        sums[i] += (2.0 * unit - 1.0) * kUnitRoundoffF32 * magnitudes[o];
+      }
     }
   }
 
