@@ -22,8 +22,8 @@ namespace {
 // A loop over fewer values than this is over before another thread has woken up.
 constexpr std::int64_t kSerialValues = 16384;
 
-// The rows of an expert with no more row blocks than this are multiplied one block after the other, with two whole tiles that are unpacked
-// once for all of them.
+// An expert with at most this many row blocks is multiplied block by block: a pair of whole tiles is unpacked once and then meets all of
+// the expert's rows.
 constexpr std::int64_t kFewBlocks = 2;
 
 std::size_t packed_row_bytes(const ProductKernel& kernel, std::int64_t k_padded) {
@@ -388,7 +388,8 @@ void MixtureRunner::finish_block(const RoutedMatmul& matmul, const Plan& plan, c
                     .bias = bias,
                     .up_bias = bias == nullptr ? nullptr : bias + matmul.out.cols(),
                     .finish = matmul.finish,
-                    .past_caches = chosen.in_blocks && matmul.exceeds_cache};
+                    .past_caches = chosen.in_blocks && plan.n_rows() * matmul.out.cols() * std::int64_t{sizeof(float)} >
+                                                           second_level_cache_bytes()};
   // Adjacent rows of the plan are not adjacent in the output, so each is finished by a call of its own.
   for (int row = 0; row < block.n_rows; ++row) {
     const std::int64_t at = group.first + block.first + row;
@@ -399,9 +400,8 @@ void MixtureRunner::finish_block(const RoutedMatmul& matmul, const Plan& plan, c
   }
 }
 
-void MixtureRunner::multiply(RoutedMatmul matmul, Plan& plan) {
+void MixtureRunner::multiply(const RoutedMatmul& matmul, Plan& plan) {
   const ExpertTiles& weight = matmul.weight;
-  matmul.exceeds_cache = plan.n_rows() * matmul.out.cols() * std::int64_t{sizeof(float)} > second_level_cache_bytes();
   SS_CHECK(weight.k_padded % kernel_for(weight, 1).kernel.k_multiple == 0, "a weight's padding fits its kernel");
   plan_blocks(weight, plan);
   const PackedActivations activations = place_activations(scratch_.activations(), plan.n_rows());

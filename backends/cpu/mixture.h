@@ -64,7 +64,6 @@ class MixtureRunner {
     MatrixView<float> out;        ///< one row per row number
     Finish finish = Finish::kNone;
     const float* bias = nullptr;  ///< of all experts, one after the other; null: none
-    bool exceeds_cache = false;   ///< the outputs are more than a core's second-level cache; set by multiply()
   };
   /// The routed rows of one expert: Plan::rows[first, first + n_rows).
   struct ExpertGroup {
@@ -125,7 +124,7 @@ class MixtureRunner {
   void plan_chunks(const ExpertTiles& weight, Plan& plan) const;
 
   /// The planned rows times their experts, from x to finished outputs.
-  void multiply(RoutedMatmul matmul, Plan& plan);
+  void multiply(const RoutedMatmul& matmul, Plan& plan);
   void pack_rows(const RoutedMatmul& matmul, const Plan& plan, const PackedActivations& activations);
   void multiply_chunk(const RoutedMatmul& matmul, const Plan& plan, const PackedActivations& activations,
                       const Chunk& chunk, int thread) const;

@@ -31,7 +31,7 @@ class Expectations {
 
   /// Returns nullopt when the outputs of a backend with this cache are within the tolerance, otherwise the finding.
   std::optional<std::string> judge(const CaseOutputs& outputs, DType kv_dtype) {
-    // The reference knows two caches, of integers and of f32, and where nothing uses the cache one is as good as the other.
+    // The reference stores keys and values as integers or as f32. A case without operations on the cache has the same results with either.
     const bool is_integer = uses_cache_ && kv_dtype == DType::kI8;
     auto& [expected, draws] = is_integer ? of_integer_cache_ : of_float_cache_;
     const DType expected_dtype = is_integer ? DType::kI8 : DType::kF32;

@@ -23,8 +23,9 @@
 //
 //   [k / 32][n_rows][2][32]
 //
-// and the weights as unpack_pieces-inl.h says. The blocks of one call differ by at
-// most one row, and the tiles are configured for the largest, once for many calls. For a block that has one row less, the last
+// and unpack_pieces-inl.h says how weights are packed.
+//
+// The row blocks of one call differ by at most one row, and the tiles are configured for the largest, once for many calls. For a block that has one row less, the last
 // line of its tile is whatever follows: the next step, or one line behind the activations. That line's sums are never used.
 
 #include "cpu/kernels/matmul_amx-inl.h"

@@ -2,11 +2,12 @@
 // Unpacks weights that one BF16 number cannot hold to two, which are called pieces and whose sum is the weight. A piece has eight significant
 // bits. Weights of f16 have 11, and products scale * q of int4-w8a8 have 15, because scales are FP16 numbers, so that both are exact.
 //
-// An unpacked tile is [k / 32][2][16][16][2]: for each 32 columns there is one operand with the first pieces, and then one with the second
-// pieces (matmul_amx_blocks-inl.h). Columns are padded with zeros to a multiple of 32.
+// An unpacked tile has the shape [k / 32][2][16][16][2]: steps of 32 columns, pieces, pairs of columns, rows, and the two columns of a
+// pair. In a step, the operand with the first pieces comes before the operand with the second pieces (matmul_amx_blocks-inl.h). Columns
+// are padded with zeros to a multiple of 32.
 //
-// int8-g32-w8a8 would need three pieces. A Xeon with AMX ran that at 0.85 of the rate of the kernel that scales the sums of each group
-// (November 2026).
+// Weights of int8-g32-w8a8 would need three pieces. With these, a Xeon with AMX had 0.85 of the rate of the kernel that scales the sums of
+// each group (November 2026).
 
 #include "cpu/kernels/matmul_bf16_dot-inl.h"
 

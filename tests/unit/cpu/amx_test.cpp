@@ -491,8 +491,8 @@ TEST_CASE("products of weights in two pieces are those of plain loops, in blocks
           const auto check = [&](std::span<const float> x, std::span<const float> scales, int m, int n, float found) {
             const auto [magnitude, sum] =
                 tiles.sums(x, is_quantized ? double{scales[static_cast<std::size_t>(m)]} : 0.0, m, n);
-            // An activation in two pieces is off by up to 2^-16 of itself, and the product of two second pieces, up to 2^-15 of the
-            // whole, is left out. A sum of 3 k terms in f32 has as many roundings.
+            // The two pieces of an activation miss it by up to 2^-16 of its magnitude. The product of the two second pieces is left
+            // out, which is up to 2^-15 of the whole product. A sum of 3 k terms in f32 is rounded 3 k times.
             const double bound =
                 ((is_quantized ? 0.0 : 0x1p-16 + 0x1p-15) + 3.0 * static_cast<double>(k) * 0x1p-24) * magnitude;
             worst = std::max(worst, std::fabs(double{found} - sum) / bound);
