@@ -8,8 +8,9 @@ from runner import Skip, Step
 
 MODELS = ("Llama-3.2-1B", "Llama-3.1-8B")
 BIG = "Llama-3.1-8B"
-TILE_FAMILIES = ("matmul,matmul_w8a8,matmul_g32_w8a8,matmul_int4_zp,matmul_mxfp4,matmul_fp8_g128,matmul_gated_bias,matmul_long,grouped_matmul,"
-                 "grouped_matmul_wide,grouped_matmul_g32_w8a8,grouped_matmul_int4_zp,grouped_matmul_mxfp4,grouped_matmul_fp8_g128,layer,model")
+TILE_FAMILIES = ("matmul,matmul_w8a8,matmul_g32_w8a8,matmul_int4_zp,matmul_mxfp4,matmul_q4_k,matmul_q6_k,matmul_gguf,matmul_fp8_g128,"
+                 "matmul_gated_bias,matmul_long,grouped_matmul,grouped_matmul_wide,grouped_matmul_g32_w8a8,grouped_matmul_int4_zp,"
+                 "grouped_matmul_mxfp4,grouped_matmul_q4_k,grouped_matmul_gguf,grouped_matmul_fp8_g128,layer,model")
 ATTENTION_FAMILIES = "attention,attention_wide,attention_long,attention_chunks,attention_deep,window,layer,model"
 SHARED_MEMORY_FAMILIES = "matmul,matmul_w8a8,grouped_matmul_wide,attention,attention_wide"
 
@@ -61,7 +62,7 @@ def kernels(c):
 
 
 def quantized_kernels(c):
-    yield kernel_bench(c, "kernels-quantized", "--model", BIG, "--variant", "int8,int4,int4-zp,mxfp4,fp8,fp8-g128,int8-w8a8",
+    yield kernel_bench(c, "kernels-quantized", "--model", BIG, "--variant", "int8,int4,int4-zp,mxfp4,q4_k,q6_k,fp8,fp8-g128,int8-w8a8",
                        "--rows", "1,16,64,512", *option(c, "matmul=own"), "--benchmark_filter=BM_matmul")
 
 
@@ -246,7 +247,7 @@ STEPS = (
     Step("attention", 1, 15, 90, "Which kernel of attention is the fastest for which shape?", attentions,
          ("attention-*.json",)),
     Step("tiles", 1, 20, 180, "Which tiles are the fastest for which product?", tiles, ("tiles-*.json",)),
-    Step("kernels-quantized", 1, 20, 210, "How near its limits is each product of INT8, INT4 and FP8?", quantized_kernels,
+    Step("kernels-quantized", 1, 20, 210, "How near its limits is each product of INT8, INT4, FP8 and blocks of GGUF?", quantized_kernels,
          ("kernels-quantized.json",)),
     Step("models-1B-beside-pytorch", 2, 40, 240, "How fast is a model of 1B beside PyTorch with fused attention and CUDA graphs?",
          beside_pytorch(MODELS[0]), (f"peers-{MODELS[0]}.json",)),

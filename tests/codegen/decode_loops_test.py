@@ -15,14 +15,14 @@ import unittest
 
 from machine_code import ENCODINGS, amd_loops, arguments, kernels_of, nvidia_loops, skip
 
-# Of 16 bytes:
+# Of 16 bytes, of blocks of GGUF the 32 whose low bits are loaded at a time:
 VALUES = {"f32": 4, "bf16": 8, "f16": 8, "int8": 16, "int8-g32": 16, "int4": 32, "fp8": 16, "int4-zp": 32, "fp8-g128": 16,
-          "mxfp4": 32}
+          "mxfp4": 32} | dict.fromkeys(("q2_k", "q3_k", "q4_k", "q5_0", "q5_k", "q6_k", "iq4_xs"), 32)
 WARPS = 4  # of a block of either kernel
 
 
 def main_loop(loops, needed=""):
-    """The innermost loop with loads of 16 bytes and an instruction that matches `needed`."""
+    """The innermost loop with loads of the weight and an instruction that matches `needed`."""
     fitting = [loop for loop in loops if loop.n_loads >= 4 and any(re.search(needed, text) for text in loop.instructions)]
     return min(fitting, key=lambda loop: len(loop.instructions))
 
@@ -116,6 +116,7 @@ class DecodeLoops(unittest.TestCase):
                 self.assertEqual(kernel.name == "sample_kernel", bool(added))
 
     def test_products_keep_128_bytes_of_the_weight_in_flight_for_each_lane(self):
+        # Of q2_k and q3_k these are 64 bytes of low bits.
         for kernel, loops in kernels_with_loops("matvec"):
             with self.subTest(target=kernel.target, kernel=kernel.name):
                 loop = main_loop(loops, r"\bLDS\b|ds_read|ds_load")  # x is stored in another loop
@@ -135,12 +136,13 @@ class DecodeLoops(unittest.TestCase):
 
     def test_products_of_one_row_take_few_instructions_for_each_weight(self):
         # Of NVIDIA's, where the loop is in one piece: two for the conversion of int4, int8 and fp8 (from sm_89 on 1.5; 2.4 of mxfp4), one
-        # multiply-add, and what is shared by the weights of a load.
-        most = {"int4": 3.9, "int4-zp": 4.1, "mxfp4": 4.4, "int8": 4.4, "fp8": 5.6, "fp8-g128": 6.1}
+        # multiply-add, and what is shared by the weights of a load. High bits take one more, and a byte of the curve two.
+        most = {"int4": 3.9, "int4-zp": 4.1, "mxfp4": 4.4, "int8": 4.4, "fp8": 5.6, "fp8-g128": 6.1, "q2_k": 4.8, "q3_k": 5.3,
+                "q4_k": 4.6, "q5_0": 5.2, "q5_k": 6.0, "q6_k": 5.3, "iq4_xs": 6.1}
         converting = {"fp8": 3.9, "fp8-g128": 4.5}  # sm_89 and newer
         for kernel, loops in kernels_with_loops("matvec"):
-            found = re.fullmatch(r"matvec (int4|int4-zp|mxfp4|int8|fp8|fp8-g128) rows=1", kernel.name)
-            if not found or not kernel.target.startswith("sm_"):
+            found = re.fullmatch(r"matvec (\S+) rows=1", kernel.name)
+            if not found or found[1] not in most or not kernel.target.startswith("sm_"):
                 continue
             loop = main_loop(loops, r"\bLDS\b")
             per_weight = len(loop.instructions) / (loop.n_loads * VALUES[found[1]])

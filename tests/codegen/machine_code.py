@@ -11,8 +11,15 @@ import re
 import subprocess
 import sys
 
-ENCODINGS = ("f32", "bf16", "f16", "int8", "int8-g32", "int4", "fp8", "int4-zp", "fp8-g128", "mxfp4")  # WeightEncoding, in its order
+# WeightEncoding, in its order. The kernels of q4_k, q5_k and iq4_xs serve q4_1, q5_1 and iq4_nl, too.
+ENCODINGS = ("f32", "bf16", "f16", "int8", "int8-g32", "int4", "fp8", "int4-zp", "fp8-g128", "mxfp4",
+             "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_xs", "q4_1", "q5_0", "q5_1", "iq4_nl")
 TILES = ("16x64", "64x64", "128x128", "wgmma128x128", "wgmma128x256")  # MatmulTiles, in its order
+
+
+def encoding_name(number):
+    """iq4_nl stands for all encodings in blocks (kAnyBlocks of gpu/kernels/block_code.h)."""
+    return ENCODINGS[int(number)].replace("iq4_nl", "blocks")
 
 
 @dataclasses.dataclass
@@ -23,26 +30,32 @@ class Kernel:
 
     @property
     def name(self):
-        matvec = re.search(r"matvec_kernelILNS_14WeightEncodingE(\d)ELb(\d)ELi(\d)E", self.symbol)
+        matvec = re.search(r"matvec_kernelILNS_14WeightEncodingE(\d+)ELb(\d)ELi(\d)E", self.symbol)
         if matvec:
             encoding, quantized, rows = matvec.groups()
-            return f"matvec {ENCODINGS[int(encoding)]}{'-w8a8' if quantized == '1' else ''} rows={rows}"
+            return f"matvec {encoding_name(encoding)}{'-w8a8' if quantized == '1' else ''} rows={rows}"
         attention = re.search(r"split_attention_kernelILi(\d+)ELi(\d+)E", self.symbol)
         if attention:
             return f"split_attention heads={attention[1]} lanes={attention[2]}"
-        tiles = re.search(r"(tiled_matmul|grouped_tiles)_kernelILNS\w*11MatmulTilesE(\d)ELNS\w*14WeightEncodingE(\d)ELb(\d)E", self.symbol)
+        tiles = re.search(r"(tiled_matmul|grouped_tiles)_kernelILNS\w*11MatmulTilesE(\d)ELNS\w*14WeightEncodingE(\d+)ELb(\d)E", self.symbol)
         if tiles:
             kind, shape, encoding, quantized = tiles.groups()
-            return f"{kind} {TILES[int(shape)]} {ENCODINGS[int(encoding)]}{'-w8a8' if quantized == '1' else ''}"
+            return f"{kind} {TILES[int(shape)]} {encoding_name(encoding)}{'-w8a8' if quantized == '1' else ''}"
         sample = re.search(r"(sample_kernel|sample_pieces_kernel)E", self.symbol)
         return sample[1] if sample else None
+
+
+    @property
+    def load_words(self):
+        """Words of 32 bits of a load of the weight: four, but two for codes whose low bits are two."""
+        return 2 if re.match(r"matvec q[23]_k ", self.name or "") else 4
 
 
 @dataclasses.dataclass
 class Loop:
     instructions: list
-    n_loads: int
-    in_flight: int  # 16-byte loads that are under way when one of them is needed first; the most over the loop's waits
+    n_loads: int    # of Kernel.load_words
+    in_flight: int  # of these, how many are under way when one of them is needed first; the most over the loop's waits
 
 
 def nvidia_kernels(cuobjdump, file):
@@ -59,16 +72,16 @@ def nvidia_kernels(cuobjdump, file):
     return kernels
 
 
-def loads_in_flight(instructions):
-    """The most 16-byte loads of NVIDIA's that are under way when one of them is needed first."""
+def loads_in_flight(instructions, words=4):
+    """The most loads of NVIDIA's of as many words that are under way when one of them is needed first."""
     pending = set()
     most = 0
     for text in instructions:
         registers = {int(number) for number in re.findall(r"\bR(\d+)\b", text)}
-        if load := re.match(r"(?:@!?U?P\d+\s+)?LDG\.E\.128\S*\s+R(\d+)", text):
+        if load := re.match(rf"(?:@!?U?P\d+\s+)?LDG\.E\.{32 * words}\S*\s+R(\d+)", text):
             pending.add(int(load[1]))
             continue
-        used = {first for first in pending if registers & set(range(first, first + 4))}
+        used = {first for first in pending if registers & set(range(first, first + words))}
         # The compiler clears the registers of a load that is executed under a predicate. This does not use the result of an earlier load.
         if used and not re.match(r"(?:@!?U?P\d+\s+)?(CS2R|MOV|IMAD\.MOV\S*)\s.*(RZ|SRZ)$", text):
             most = max(most, len(pending))
@@ -84,7 +97,8 @@ def nvidia_loops(kernel):
         if not branch or index.get(int(branch[1], 16), i + 1) > i:
             continue
         body = [text for _, text in kernel.code[index[int(branch[1], 16)]:i + 1]]
-        yield Loop(body, sum("LDG.E.128" in text for text in body), loads_in_flight(body * 2))
+        load = f"LDG.E.{32 * kernel.load_words}"
+        yield Loop(body, sum(load in text for text in body), loads_in_flight(body * 2, kernel.load_words))
 
 
 def amd_kernels(file, target):
@@ -111,16 +125,17 @@ def amd_loops(kernel):
         if not branch or index[branch[1]] > i:
             continue
         body = [text for _, text in kernel.code[index[branch[1]]:i + 1]]
-        pending = []  # True: of 16 bytes
+        load = rf"(global|flat)_load_(dwordx{kernel.load_words}|b{32 * kernel.load_words})"
+        pending = []  # True: of Kernel.load_words
         most = 0
         for text in body * 2:
             if re.match(r"(global|flat)_load_", text):
-                pending.append(bool(re.match(r"(global|flat)_load_(dwordx4|b128)", text)))
+                pending.append(bool(re.match(load, text)))
             elif wait := re.search(r"vmcnt\((\d+)\)", text):
                 if len(pending) > int(wait[1]):
                     most = max(most, sum(pending))
                     pending = pending[len(pending) - int(wait[1]):]
-        yield Loop(body, sum(bool(re.match(r"(global|flat)_load_(dwordx4|b128)", text)) for text in body), most)
+        yield Loop(body, sum(bool(re.match(load, text)) for text in body), most)
 
 
 def kernels_of(code, cuobjdump, stem):

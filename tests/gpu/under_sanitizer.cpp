@@ -66,12 +66,9 @@ int run_planted(const char* what) {
 }
 
 /// Families of operations that the GPU backends refuse by name (docs/backends.md).
-constexpr std::array<std::string_view, 15> kRefusedFamilies = {
-    "latent_append",       "attention_latent",    "kv_copy_latents",
-    "head_matmul",         "matmul_int4_w8a8",    "grouped_matmul_int4_w8a8",
-    "latent_growth",       "matmul_q4_k",         "grouped_matmul_q4_k",
-    "matmul_q6_k",         "grouped_matmul_q6_k", "matmul_q5_k",
-    "grouped_matmul_q5_k", "matmul_gguf",         "grouped_matmul_gguf"};
+constexpr std::array<std::string_view, 7> kRefusedFamilies = {
+    "latent_append",    "attention_latent",         "kv_copy_latents", "head_matmul",
+    "matmul_int4_w8a8", "grouped_matmul_int4_w8a8", "latent_growth"};
 
 /// The kernels take those of its routers that have one group, no bias of the choice and no scale: as many as the seeds happen to make.
 constexpr std::string_view kMostlyRefusedFamily = "route_groups";

@@ -226,8 +226,7 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
     backends = ["reference", "cpu"]
     if "fp8" not in variant and "mxfp4" not in variant:  # oneDNN 2 has no FP8 products, and no mixtures of experts, as gpt-oss is one
         backends.append("onednn")
-    # The GPU backends decline, of GGUF, all types of blocks except Q4_0, Q8_0 and MXFP4.
-    with_shim = HAS_SHIM and not options and not re.search(r"gguf-(?!q[48]_0|mxfp4)", variant)
+    with_shim = HAS_SHIM and not options
     if with_shim:
         backends.append("gpu-shim")
     table = run(program, "check", bundle, "--suite", "full", "--variant", asked, "--backend", ",".join(backends), *options)

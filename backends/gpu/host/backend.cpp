@@ -32,7 +32,6 @@ class GpuBackend final : public Backend {
     if (act == ActQuant::kFp8PerRow && encoding != WeightEncoding::kFp8PerRow) {
       return Support::no("fp8 activations need fp8 weights");
     }
-    if (has_blocks(encoding)) return Support::no("there are no kernels for blocks of GGUF");
     if (act == ActQuant::kFp8PerGroup128 && encoding != WeightEncoding::kFp8Group128) {
       return Support::no("fp8 activations in groups need fp8 weights in groups");
     }

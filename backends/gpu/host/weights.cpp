@@ -7,6 +7,7 @@
 #include "backend/check_graph.h"
 #include "backend_kit/weight_rows.h"
 #include "core/checked.h"
+#include "gpu/host/block_rows.h"
 
 namespace secondsource::gpu {
 namespace {
@@ -42,8 +43,9 @@ std::uint32_t code_of_word(WeightEncoding encoding, std::size_t col, std::uint32
   return (word >> shift_in_word(kE2m1Shifts, col) & 7U) | (word >> shift_in_word(kE2m1SignShifts, col) & 1U) << 3;
 }
 
-/// Scales of a row in device memory.
+/// Scales of a row in a buffer of their own in device memory.
 std::size_t scales_in_row(const WeightView& view) {
+  if (has_blocks(view.encoding)) return 0;  // rows of blocks have them among their planes
   const auto n = static_cast<std::size_t>(scales_per_row(view.encoding, view.padded_cols));
   return view.encoding == WeightEncoding::kInt4Group32Zero ? n / 2 : n;  // zero points follow
 }
@@ -52,9 +54,11 @@ std::size_t zeros_in_row(const WeightView& view) {
   return view.encoding == WeightEncoding::kInt4Group32Zero ? scales_in_row(view) : 0;
 }
 
-/// Packs one row into its layout in device memory. `zeros`: the row's packed zero points, if there are any.
-void pack_row(const WeightView& view, std::span<const std::byte> values, std::span<const std::byte> zeros,
-              std::span<std::byte> out) {
+/// Packs one row into its layout in device memory. `floats`: those of the row, as they were passed. `zeros`: the row's packed zero points,
+/// if there are any.
+void pack_row(const WeightView& view, std::span<const std::byte> values, std::span<const float> floats,
+              std::span<const std::byte> zeros, std::span<std::byte> out) {
+  if (has_blocks(view.encoding)) return pack_block_row(view.encoding, values, floats, out);
   if (!has_four_bit_codes(view.encoding)) {
     std::memcpy(out.data(), values.data(), values.size());
     return;
@@ -118,16 +122,14 @@ std::vector<float> unpacked_scales(const WeightView& view, const std::byte* from
 
 Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   SS_TRY_VOID(check_weight_spec(spec));
-  if (has_blocks(spec.encoding)) {
-    return Error{ErrorCode::kUnsupported, fmt::format("weight {}: there are no kernels for blocks of GGUF", spec.name)};
-  }
   Weight weight;
   WeightView& view = weight.view;
   view.encoding = spec.encoding;
   view.n_rows = static_cast<std::int32_t>(spec.n_rows);
   view.n_cols = static_cast<std::int32_t>(spec.n_cols);
   view.padded_cols = round_up(view.n_cols, kWeightColumnStep);
-  view.row_bytes = packed_row_bytes(spec.encoding, view.padded_cols);
+  view.blocks = block_row(spec.encoding, view.n_cols);
+  view.row_bytes = has_blocks(spec.encoding) ? view.blocks.n_bytes : packed_row_bytes(spec.encoding, view.padded_cols);
   const auto row_bytes = static_cast<std::size_t>(view.row_bytes);
   const std::size_t scale_bytes = scale_bytes_per_row(view);
   const std::size_t zero_bytes = zeros_in_row(view);
@@ -155,14 +157,14 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
     packed_zeros.assign(n * zero_bytes, std::byte{0});
     for (std::size_t i = 0; i < n; ++i) {
       const std::span<std::byte> own_zeros = std::span(packed_zeros).subspan(i * zero_bytes, zero_bytes);
+      const std::span<const float> floats = rows.scales.subspan(i * n_floats, n_floats);
       if (scale_bytes > 0) {
-        const std::span<const float> floats = rows.scales.subspan(i * n_floats, n_floats);
         pack_scales(view, floats.first(n_scales), packed_scales.data() + i * scale_bytes);
         for (std::size_t g = n_scales; g < n_floats; ++g) {
           own_zeros[g - n_scales] = static_cast<std::byte>(static_cast<int>(floats[g]) + kInt4Zero);
         }
       }
-      pack_row(view, rows.values.subspan(i * value_bytes, value_bytes), own_zeros,
+      pack_row(view, rows.values.subspan(i * value_bytes, value_bytes), floats, own_zeros,
                std::span(packed).subspan(i * row_bytes, row_bytes));
     }
     // All rows of one call are from one part: they are contiguous, or, interleaved, every second row.
@@ -226,7 +228,12 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) {
     for (std::size_t i = 0; i < n_zeros; ++i) {
       row_scales.push_back(static_cast<float>(static_cast<int>(zeros[from * n_zeros + i]) - kInt4Zero));
     }
-    if (has_four_bit_codes(spec.encoding)) {
+    if (has_blocks(spec.encoding)) {
+      std::vector<std::byte> codes(n_cols);
+      row_scales.resize(static_cast<std::size_t>(scales_per_row(spec.encoding, spec.n_cols)));
+      unpack_block_row(spec.encoding, plain, codes, row_scales);
+      plain = std::move(codes);
+    } else if (has_four_bit_codes(spec.encoding)) {
       const int zero = has_int4_codes(spec.encoding) ? kInt4Zero : 0;
       std::vector<std::byte> unpacked(2 * plain.size());
       for (std::size_t col = 0; col < unpacked.size(); ++col) {

@@ -54,6 +54,66 @@ SS_DEVICE void load_activations(const Bf16* x, int col, int, bool, float* values
   for (int i = 0; i < kValues; i += 8) unpack<WeightEncoding::kBf16>(load_chunk(x + col + i), values + i);
 }
 
+/// The vector of a row that a lane multiplies at a time, as it is stored.
+template <WeightEncoding kEncoding>
+struct StoredVec {
+  Chunk chunk;
+  GroupOf<kEncoding> group;
+
+  SS_DEVICE void load(const WeightView& weight, std::int64_t row, int index) {
+    chunk = load_codes<kEncoding>(weight, row, index);
+    group.load(weight, row, index * kChunkValues<kEncoding>);
+  }
+  /// The dot product with x, with the scales of groups.
+  [[nodiscard]] SS_DEVICE float dot(const WeightView&, const float (&x)[kChunkValues<kEncoding>]) const {
+    constexpr int kValues = kChunkValues<kEncoding>;
+    if constexpr (kIsBlocks<kEncoding>) {
+      float whole = 0.0F;
+      SS_UNROLL
+      for (int eight = 0; eight < kValues / 8; ++eight) {
+        float w[8];
+        unpack_block_part<kEncoding, 8>(chunk.word, group.high, eight, w);
+        float sum = 0.0F;
+        float x_sum = 0.0F;
+        SS_UNROLL
+        for (int i = 0; i < 8; ++i) {
+          sum += w[i] * x[8 * eight + i];
+          x_sum += x[8 * eight + i];
+        }
+        group.add_scaled(sum, x_sum, eight * 8 >> KnownCodes<kEncoding>::part_cols_log2, whole);
+      }
+      return whole;
+    } else {
+      float w[kValues];
+      unpack<kEncoding>(chunk, w, group.addends());
+      float sum = 0.0F;
+      SS_UNROLL
+      for (int i = 0; i < kValues; ++i) sum += w[i] * x[i];
+      return group.scaled(sum);
+    }
+  }
+};
+
+/// Of encodings in blocks whose form is read from the weight.
+template <>
+struct StoredVec<kAnyBlocks> {
+  BlockVec vec;
+  int index;
+
+  SS_DEVICE void load(const WeightView& weight, std::int64_t row, int of_row) {
+    index = of_row;
+    vec.load(weight, row, index);
+  }
+  [[nodiscard]] SS_DEVICE float dot(const WeightView& weight, const float (&x)[8]) const {
+    float w[8];
+    vec.unpack(weight.blocks, index, w);
+    float sum = 0.0F;
+    SS_UNROLL
+    for (int i = 0; i < 8; ++i) sum += w[i] * x[i];
+    return sum;
+  }
+};
+
 /// sums[o][m] += this lane's share of weight[rows[o]] . x[m], with group scales but without row scales. The loads of all
 /// weight rows are in flight together, and x is read once for them. `x_scales`: where groups of kFp8Group128 have scales in x, too,
 /// those of x[0], the only row then; else null.
@@ -64,13 +124,9 @@ SS_DEVICE void accumulate_dots(const WeightView& weight, const std::int64_t (&ro
   constexpr int kValues = kChunkValues<kEncoding>;
   const bool aligned = weight.n_cols % 4 == 0;
   for (int chunk = lane(); chunk * kValues < weight.n_cols; chunk += kWarpSize) {
-    Chunk chunks[kOutputs];
-    ChunkGroup<kEncoding> groups[kOutputs];
+    StoredVec<kEncoding> vecs[kOutputs];
     SS_UNROLL
-    for (int o = 0; o < kOutputs; ++o) {
-      chunks[o] = load_chunk(weight.values + rows[o] * weight.row_bytes + std::int64_t{chunk} * 16);
-      groups[o].load(weight, rows[o], chunk * kValues);
-    }
+    for (int o = 0; o < kOutputs; ++o) vecs[o].load(weight, rows[o], chunk);
     float x_scale = 1.0F;
     if constexpr (kHasWideGroups<kEncoding>) {
       static_assert(kRows == 1);
@@ -81,14 +137,7 @@ SS_DEVICE void accumulate_dots(const WeightView& weight, const std::int64_t (&ro
       float values[kValues];
       load_activations<kValues>(x[m], chunk * kValues, weight.n_cols, aligned, values);
       SS_UNROLL
-      for (int o = 0; o < kOutputs; ++o) {
-        float w[kValues];
-        unpack<kEncoding>(chunks[o], w, groups[o].addends());
-        float sum = 0.0F;
-        SS_UNROLL
-        for (int i = 0; i < kValues; ++i) sum += w[i] * values[i];
-        sums[o][m] += x_scale * groups[o].scaled(sum);
-      }
+      for (int o = 0; o < kOutputs; ++o) sums[o][m] += x_scale * vecs[o].dot(weight, values);
     }
   }
 }

@@ -16,6 +16,82 @@
 
 namespace secondsource::gpu {
 
+/// How the codes of an encoding in blocks of GGUF are stored. Codes are whole numbers from 0 on; those of signed types are stored plus
+/// `zero`, and those on the curve are indices into it.
+struct BlockCodes {
+  std::int32_t low_bits = 0;        ///< of a code in the first plane: 2 or 4
+  std::int32_t high_bits = 0;       ///< in the second plane: 0, 1 or 2
+  std::int32_t zero = 0;            ///< the code of the value 0
+  std::int32_t part_cols_log2 = 5;  ///< columns that share a scale: 16 or 32
+  bool is_on_curve = false;         ///< core/four_bit_curve.h
+  bool has_minima = false;
+};
+
+[[nodiscard]] constexpr BlockCodes block_codes(WeightEncoding encoding) {
+  switch (encoding) {
+    case WeightEncoding::kQ2K:
+      return {.low_bits = 2, .part_cols_log2 = 4, .has_minima = true};
+    case WeightEncoding::kQ3K:
+      return {.low_bits = 2, .high_bits = 1, .zero = 4, .part_cols_log2 = 4};
+    case WeightEncoding::kQ4K:
+    case WeightEncoding::kQ41:
+      return {.low_bits = 4, .has_minima = true};
+    case WeightEncoding::kQ5K:
+    case WeightEncoding::kQ51:
+      return {.low_bits = 4, .high_bits = 1, .has_minima = true};
+    case WeightEncoding::kQ50:
+      return {.low_bits = 4, .high_bits = 1, .zero = 16};
+    case WeightEncoding::kQ6K:
+      return {.low_bits = 4, .high_bits = 2, .zero = 32, .part_cols_log2 = 4};
+    case WeightEncoding::kIq4Xs:
+    case WeightEncoding::kIq4Nl:
+      return {.low_bits = 4, .is_on_curve = true};
+    default:
+      return {};
+  }
+}
+
+/// A row of a weight in blocks. Its planes follow each other:
+///
+///   low bits of all codes | their high bits | units of all blocks | scales of all parts | minima of all parts
+///
+/// Units are d, with minima d and dmin, in FP16. Scales and minima are bytes, signed and unsigned; where a block is one part, all blocks of
+/// the row share one scale and one minimum, which are 1. In a plane of b bits a code, the bits of column c begin at bit b * (c % 8 / 2) +
+/// 16 * (c % 2) + 4 * b * (c / 8) % 16 of word b * (c / 8) / 4: neighbouring columns lie at one place of a word's halves, as those of
+/// kInt4Shifts do.
+struct BlockRow {
+  BlockCodes codes = {};
+  std::int32_t block_cols_log2 = 5;
+  bool has_parts = false;
+  std::int32_t high_at = 0;  ///< bytes from the beginning of the row to a plane; 0 where there is none
+  std::int32_t units_at = 0;
+  std::int32_t scales_at = 0;
+  std::int32_t minima_at = 0;
+  std::int32_t n_bytes = 0;  ///< of a row: a multiple of 16
+};
+
+/// `n_cols`: of whole blocks.
+[[nodiscard]] constexpr BlockRow block_row(WeightEncoding encoding, std::int32_t n_cols) {
+  const BlockForm form = block_form(encoding);
+  BlockRow row{.codes = block_codes(encoding)};
+  if (form.n_cols == 0) return row;
+  row.block_cols_log2 = std::bit_width(static_cast<std::uint32_t>(form.n_cols)) - 1;
+  row.has_parts = form.n_parts() > 0;
+  std::int32_t end = n_cols / 8 * row.codes.low_bits;
+  const auto place = [&](std::int32_t& plane_at, std::int32_t n_bytes) {
+    if (n_bytes > 0) plane_at = end;
+    end += n_bytes;
+  };
+  const std::int32_t n_blocks = n_cols >> row.block_cols_log2;
+  const std::int32_t n_parts = row.has_parts ? n_cols >> row.codes.part_cols_log2 : 1;
+  place(row.high_at, n_cols / 8 * row.codes.high_bits);
+  place(row.units_at, n_blocks * (row.codes.has_minima ? 4 : 2));
+  place(row.scales_at, n_parts);
+  place(row.minima_at, row.codes.has_minima ? n_parts : 0);
+  row.n_bytes = (end + 15) / 16 * 16;
+  return row;
+}
+
 /// A prepared weight. Rows are contiguous and padded with zeros to a multiple of kWeightColumnStep columns; with
 /// kInterleaveGateUp row 2 j is gate j and row 2 j + 1 is up j.
 struct WeightView {
@@ -25,6 +101,7 @@ struct WeightView {
   const E8m0* group_powers = nullptr;  ///< kMxfp4Group32: [n_rows, padded_cols / 32]
   const std::uint8_t* group_zeros = nullptr;  ///< kInt4Group32Zero: zero points + kInt4Zero, [n_rows, padded_cols / 32]
   const float* wide_scales = nullptr;         ///< kFp8Group128: [n_rows, n_wide_groups(n_cols)]
+  BlockRow blocks = {};                       ///< of an encoding in blocks, whose rows are whole in `values`
   std::int64_t row_bytes = 0;
   std::int32_t n_rows = 0;
   std::int32_t n_cols = 0;

@@ -134,7 +134,8 @@ struct WeightVec {
     words = load_words<Words>(weight.values + std::int64_t{row} * weight.row_bytes + vec * std::int64_t{sizeof(Words)});
     if constexpr (kHasGroups<kEncoding> && !kQuantized) group.load(weight, row, vec * 8);
   }
-  [[nodiscard]] SS_DEVICE Chunk narrowed() const {
+  /// As the tile has it. `weight`, `vec`: those of load(), of `vec` maybe the remainder by 4.
+  [[nodiscard]] SS_DEVICE Chunk narrowed(const WeightView& /*weight*/, int /*vec*/) const {
     if constexpr (kNoConversion) {
       return bits_as<Chunk>(words);
     } else if constexpr (kIsE4m3<kEncoding>) {
@@ -160,6 +161,20 @@ struct WeightVec {
       for (int i = 0; i < 8; ++i) values[i] = group.scaled(values[i]);
       return narrow_vec(values);
     }
+  }
+};
+
+/// The same of encodings in blocks.
+template <>
+struct WeightVec<kAnyBlocks, false> {
+  static constexpr bool kNoConversion = false;
+  BlockVec stored = {};
+
+  SS_DEVICE void load(const WeightView& weight, int row, int vec) { stored.load(weight, row, vec); }
+  [[nodiscard]] SS_DEVICE Chunk narrowed(const WeightView& weight, int vec) const {
+    float values[8];
+    stored.unpack(weight.blocks, vec, values);
+    return narrow_vec(values);
   }
 };
 
@@ -206,13 +221,17 @@ struct TileLoader {
       }
     }
   }
-  SS_DEVICE void store(std::byte* to) {
+  SS_DEVICE void store([[maybe_unused]] const WeightView& operand, std::byte* to) {
     if constexpr (!kAsync) {
       SS_UNROLL
       for (int u = 0; u < kVecs; ++u) {
         const int at = thread_x() + u * kThreads;
         if (kLines * kVecsPerLine % kThreads != 0 && at >= kLines * kVecsPerLine) break;
-        store_chunk(to + Shape::vec_offset(at / kVecsPerLine, at % kVecsPerLine), held[u].narrowed());
+        const int vec = at % kVecsPerLine;  // of the step
+        static_assert(kVecsPerLine % 4 == 0);
+        store_chunk(to + Shape::vec_offset(at / kVecsPerLine, vec), held[u].narrowed(operand, vec));
+        // Keeps the compiler from decoding several vectors at once, for which gfx1100 has too few registers.
+        if constexpr (kIsBlocks<kEncoding>) sync_warp();
       }
     }
   }
@@ -496,8 +515,8 @@ SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scale
   };
   const auto store = [&](int step) {
     auto& stage = shared.stage[step % Shape::kStages];
-    weight_loader.store(stage.weight);
-    x_loader.store(stage.x);
+    weight_loader.store(weight, stage.weight);
+    x_loader.store(x_view, stage.x);
     if constexpr (kScaled) scale_loader.store(stage);
     if constexpr (kWide) wide_loader.store(stage);
   };

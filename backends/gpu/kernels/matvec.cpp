@@ -40,12 +40,21 @@ constexpr int kLoads = 8;           ///< 16-byte loads of the weight that a lane
 constexpr int kEnoughWarps = 2048;  ///< of a grid: 16 on each of 128 processors
 constexpr int kMaxColumnWarps = 4;  ///< that share the columns of a row
 
-/// Whether one row of x keeps the compiler from making the addends of zero points for all parts of a vector before the first part: on
-/// sm_100a these were more than the registers hold. On older targets it costs 0.3 instructions a weight and gains nothing.
+/// Whether the compiler is kept from making what all parts of a vector need before the first part: the addends of zero points with one
+/// row of x, and the halves of codes in blocks, which on sm_100a were more than the registers hold. On older targets it costs 0.3
+/// instructions a weight and gains nothing.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 constexpr bool kPartsInTurn = true;
 #else
 constexpr bool kPartsInTurn = false;
+#endif
+
+/// Whether a lane has half of the loads in flight: gfx1100 has too few registers for two vectors of Q6_K beside four rows of x.
+template <WeightEncoding kEncoding, int kRows>
+#if defined(SS_GPU_TILE_WMMA)
+constexpr bool kHasFewRegisters = kEncoding == WeightEncoding::kQ6K&& kRows > 1;
+#else
+constexpr bool kHasFewRegisters = false;
 #endif
 
 /// One product by one kernel.
@@ -65,7 +74,8 @@ struct Matvec {
   /// A step is the columns of one vector per lane. The steps of x that fit into shared memory:
   static constexpr int kSteps = kXVecs / (kRows * kVecs * kWarpSize);
   /// Vectors of one row of the weight in flight. Every part of x has a multiple of them.
-  static constexpr int kDepth = kLoads / kOutputs < kSteps ? kLoads / kOutputs : kSteps;
+  static constexpr int kDepthOfLoads = (kHasFewRegisters<kEncoding, kRows> ? kLoads / 2 : kLoads) / kOutputs;
+  static constexpr int kDepth = kDepthOfLoads < kSteps ? kDepthOfLoads : kSteps;
   static_assert(kDepth > 0 && kSteps % kDepth == 0);
 
   struct Shared {
@@ -84,7 +94,7 @@ struct MatvecArguments {
 template <typename M>
 struct InFlight {
   Chunk chunk[M::kDepth][M::kOutputs];
-  ChunkGroup<M::kEncoding> group[M::kDepth][M::kOutputs];
+  GroupOf<M::kEncoding> group[M::kDepth][M::kOutputs];
 };
 
 /// One warp's share of the weight.
@@ -103,14 +113,13 @@ class WeightReader {
 
   /// Asks for one vector per row: those of the warp's `index`-th step. Past the last column they are the last ones again,
   /// which x has zeros for: a load that may not happen would be a branch on AMD, with a wait for the load in it.
-  SS_DEVICE void request(int index, Chunk (&chunks)[M::kOutputs],
-                         ChunkGroup<M::kEncoding> (&groups)[M::kOutputs]) const {
+  SS_DEVICE void request(int index, Chunk (&chunks)[M::kOutputs], GroupOf<M::kEncoding> (&groups)[M::kOutputs]) const {
     const int wanted = (first_step_ + index * n_apart_) * kWarpSize + lane();
     const int last = (weight_.n_cols - 1) / M::kValues;
     const int chunk = wanted < last ? wanted : last;
     SS_UNROLL
     for (int o = 0; o < M::kOutputs; ++o) {
-      chunks[o] = load_chunk(weight_.values + row_[o] * weight_.row_bytes + std::int64_t{chunk} * 16);
+      chunks[o] = load_codes<M::kEncoding>(weight_, row_[o], chunk);
       groups[o].load(weight_, row_[o], chunk * M::kValues);
     }
   }
@@ -192,13 +201,15 @@ SS_DEVICE void store_x(const MatmulArguments& a, int first_row, int n_rows, int 
   }
 }
 
-/// Values kPart * part to kPart * part + kPart - 1 of a vector of the weight, which ChunkGroup::scaled() completes: kPart is 4, or 8 of
-/// four bits.
+/// Values kPart * part to kPart * part + kPart - 1 of a vector of the weight, which the group's scaled() completes: kPart is 4, or 8 of
+/// four bits and of blocks.
 template <WeightEncoding kEncoding, int kPart>
-SS_DEVICE void unpack_part(const Chunk& chunk, [[maybe_unused]] const ChunkGroup<kEncoding>& group, int part,
+SS_DEVICE void unpack_part(const Chunk& chunk, [[maybe_unused]] const GroupOf<kEncoding>& group, int part,
                            float* values) {
-  static_assert(kPart == 4 || (kPart == 8 && kIsFourBit<kEncoding>));
-  if constexpr (kPart == 8 && kIsE2m1<kEncoding>) {
+  static_assert(kPart == 4 || (kPart == 8 && (kIsFourBit<kEncoding> || kIsBlocks<kEncoding>)));
+  if constexpr (kIsBlocks<kEncoding>) {
+    unpack_block_part<kEncoding, kPart>(chunk.word, group.high, part, values);
+  } else if constexpr (kPart == 8 && kIsE2m1<kEncoding>) {
     unpack_e2m1(chunk.word[part], values);
   } else if constexpr (kPart == 8) {
     unpack_int4(chunk.word[part], values, group.addends());
@@ -224,7 +235,7 @@ SS_DEVICE void unpack_part(const Chunk& chunk, [[maybe_unused]] const ChunkGroup
 /// sums[o][m] += chunk[o] . x[m], where `step` is the step's place in shared memory.
 template <typename M>
 SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const Chunk (&chunks)[M::kOutputs],
-                             const ChunkGroup<M::kEncoding> (&groups)[M::kOutputs],
+                             const GroupOf<M::kEncoding> (&groups)[M::kOutputs],
                              typename M::Sum (&sums)[M::kOutputs][M::kRows]) {
   constexpr int kStepVecs = M::kVecs * kWarpSize;
   const auto load_x = [&](int m, int vec) {
@@ -254,7 +265,8 @@ SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const C
     constexpr int kPart = M::kVecs == 8 && M::kRows < 4 ? 8 : 4;
     SS_UNROLL
     for (int part = 0; part < M::kValues / kPart; ++part) {
-      if constexpr (kPartsInTurn && kHasZeros<M::kEncoding> && M::kRows == 1) sync_warp();
+      if constexpr (kPartsInTurn && (kIsBlocks<M::kEncoding> || (kHasZeros<M::kEncoding> && M::kRows == 1)))
+        sync_warp();
       float x[M::kRows][kPart];
       SS_UNROLL
       for (int m = 0; m < M::kRows; ++m) {
@@ -263,6 +275,14 @@ SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const C
           const Chunk vec = load_x(m, part * (kPart / 4) + v);
           SS_UNROLL
           for (int j = 0; j < 4; ++j) x[m][4 * v + j] = bits_as<float>(vec.word[j]);
+        }
+      }
+      [[maybe_unused]] float x_sums[M::kRows] = {};
+      if constexpr (kHasMinima<M::kEncoding>) {
+        SS_UNROLL
+        for (int m = 0; m < M::kRows; ++m) {
+          SS_UNROLL
+          for (int i = 0; i < kPart; ++i) x_sums[m] += x[m][i];
         }
       }
       SS_UNROLL
@@ -274,8 +294,14 @@ SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const C
           float sum = 0.0F;
           SS_UNROLL
           for (int i = 0; i < kPart; ++i) sum += w[i] * x[m][i];
-          if constexpr (kHasGroups<M::kEncoding> || kHasWideGroups<M::kEncoding>) sum = groups[o].scaled(sum);
-          sums[o][m] += sum;
+          if constexpr (kIsBlocks<M::kEncoding>) {
+            constexpr int kPartColsLog2 = KnownCodes<M::kEncoding>::part_cols_log2;
+            groups[o].add_scaled(sum, x_sums[m], part * kPart >> kPartColsLog2, sums[o][m]);
+          } else if constexpr (kHasGroups<M::kEncoding> || kHasWideGroups<M::kEncoding>) {
+            sums[o][m] += groups[o].scaled(sum);
+          } else {
+            sums[o][m] += sum;
+          }
         }
       }
     }
@@ -301,8 +327,15 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
   return scale * static_cast<float>(sum);
 }
 
+/// Blocks of threads for which a multiprocessor has registers. Where 32 columns have two scales, three blocks would spill on sm_100a.
+template <WeightEncoding kEncoding, int kRows>
+constexpr int kResidentBlocks = kIsBlocks<kEncoding>
+                                    ? (block_codes(kEncoding).part_cols_log2 == 4 && kPartsInTurn ? 2 : 3)
+                                : kRows == 1 && !kIsFourBit<kEncoding> ? 4
+                                                                       : 3;
+
 template <WeightEncoding kEncoding, bool kQuantized, int kRows>
-SS_KERNEL_RESIDENT(kWarps, kRows == 1 && !kIsFourBit<kEncoding> ? 4 : 3)
+SS_KERNEL_RESIDENT(kWarps, (kResidentBlocks<kEncoding, kRows>))
 matvec_kernel(MatvecArguments arguments) {
   using M = Matvec<kEncoding, kQuantized, kRows>;
   const MatmulArguments& a = arguments.product;
@@ -403,7 +436,10 @@ Result<void> launch_for_rows(const LaunchContext& context, const MatmulArguments
 Result<void> launch_matvec(const LaunchContext& context, const MatmulArguments& arguments) {
   const auto for_encoding = [&]<WeightEncoding kEncoding, bool kQuantized>() {
     if (arguments.max_rows == 1) return launch_for_rows<kEncoding, kQuantized, 1>(context, arguments);
-    if (arguments.max_rows == 2) return launch_for_rows<kEncoding, kQuantized, 2>(context, arguments);
+    // Two rows in blocks take the kernel of four, since each kernel of all the encodings adds to the module.
+    if constexpr (!kIsBlocks<kEncoding>) {
+      if (arguments.max_rows == 2) return launch_for_rows<kEncoding, kQuantized, 2>(context, arguments);
+    }
     return launch_for_rows<kEncoding, kQuantized, 4>(context, arguments);
   };
   if (arguments.quantized_x != nullptr) {
@@ -411,7 +447,7 @@ Result<void> launch_matvec(const LaunchContext& context, const MatmulArguments& 
       return for_encoding.template operator()<kEncoding, true>();
     });
   }
-  return with_encoding(arguments.weight.encoding, [&]<WeightEncoding kEncoding>() {
+  return with_known_encoding(arguments.weight.encoding, [&]<WeightEncoding kEncoding>() {
     return for_encoding.template operator()<kEncoding, false>();
   });
 }

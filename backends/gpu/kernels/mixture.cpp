@@ -182,7 +182,7 @@ Result<void> launch_grouped_matvec(const LaunchContext& context, const GroupedMa
       return launch_matvec_for<kEncoding, true>(context, arguments);
     });
   }
-  return with_encoding(arguments.weights.encoding, [&]<WeightEncoding kEncoding>() {
+  return with_known_encoding(arguments.weights.encoding, [&]<WeightEncoding kEncoding>() {
     return launch_matvec_for<kEncoding, false>(context, arguments);
   });
 }

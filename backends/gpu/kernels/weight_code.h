@@ -1,6 +1,7 @@
 #pragma once
 // Reads prepared weights on the device: decodes values of every encoding to f32.
 
+#include "gpu/kernels/block_code.h"
 #include "gpu/kernels/kernels.h"
 #include "gpu/portable/packed_numbers.h"
 #include "gpu/portable/storage.h"
@@ -31,6 +32,10 @@ inline constexpr bool kHasWideGroups = kEncoding == WeightEncoding::kFp8Group128
 template <WeightEncoding kEncoding>
 inline constexpr bool kIsE4m3 = kEncoding == WeightEncoding::kFp8PerRow || kHasWideGroups<kEncoding>;
 
+/// Encodings in blocks of a known form, whose values have a minimum.
+template <WeightEncoding kEncoding>
+inline constexpr bool kHasMinima = block_codes(kEncoding).has_minima;
+
 /// Encodings with one scale per row.
 template <WeightEncoding kEncoding>
 inline constexpr bool kHasRowScales =
@@ -47,12 +52,12 @@ inline constexpr bool kIsByte = kIsInt8<kEncoding> || kIsE4m3<kEncoding>;
 template <WeightEncoding kEncoding>
 using QuantizedSum = std::conditional_t<kHasGroups<kEncoding>, float, std::int32_t>;
 
-/// Values of an encoding per 16 bytes.
+/// Values that a lane loads at a time: those of 16 bytes; of a known encoding in blocks 32, whose low bits have 16 bytes at most.
 template <WeightEncoding kEncoding>
-inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32 ? 4
-                                    : kIsByte<kEncoding>              ? 16
-                                    : kIsFourBit<kEncoding>           ? 32
-                                                                      : 8;
+inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32                                            ? 4
+                                    : kIsByte<kEncoding>                                                         ? 16
+                                    : kIsFourBit<kEncoding> || (kIsBlocks<kEncoding> && kEncoding != kAnyBlocks) ? 32
+                                                                                                                 : 8;
 
 /// n_wide_groups() of kernels.h for device code, which the GPU compilers do not let call it.
 SS_DEVICE int n_wide_groups_on_device(int n_cols) {
@@ -108,6 +113,21 @@ struct ChunkGroup {
     }
   }
 };
+
+/// What is loaded with a chunk of any encoding whose form is known.
+template <WeightEncoding kEncoding>
+using GroupOf = std::conditional_t<kIsBlocks<kEncoding>, BlockGroup<kEncoding>, ChunkGroup<kEncoding>>;
+
+/// Chunk `index` of a row: kChunkValues values, without what belongs to their group.
+template <WeightEncoding kEncoding>
+SS_DEVICE Chunk load_codes(const WeightView& weight, std::int64_t row, int index) {
+  const std::byte* const begin = weight.values + row * weight.row_bytes;
+  if constexpr (kIsBlocks<kEncoding>) {
+    return load_block_codes<kEncoding>(begin, index);
+  } else {
+    return load_chunk(begin + std::int64_t{index} * 16);
+  }
+}
 
 /// The values of one 16-byte chunk, which ChunkGroup::scaled() completes. `addends`: those of int4, by its zero point.
 template <WeightEncoding kEncoding>
@@ -188,8 +208,13 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
     case WeightEncoding::kQ41:
     case WeightEncoding::kQ50:
     case WeightEncoding::kQ51:
-    case WeightEncoding::kIq4Nl:
-      break;  // refused by Weights::prepare()
+    case WeightEncoding::kIq4Nl: {
+      BlockVec vec;
+      vec.load(weight, row, col / 8);
+      float values[8];
+      vec.unpack(weight.blocks, col / 8, values);
+      return values[col % 8];
+    }
   }
   return 0.0F;
 }
@@ -202,9 +227,9 @@ auto with_quantized_encoding(WeightEncoding encoding, const Call& call) {
   return call.template operator()<WeightEncoding::kInt8PerRow>();
 }
 
-/// Host code: calls call.template operator()<encoding>() for the weight's encoding.
+/// Host code: calls call.template operator()<encoding>() for the weight's encoding, which has no blocks.
 template <typename Call>
-auto with_encoding(WeightEncoding encoding, const Call& call) {
+auto with_encoding_without_blocks(WeightEncoding encoding, const Call& call) {
   switch (encoding) {
     case WeightEncoding::kF32:
       return call.template operator()<WeightEncoding::kF32>();
@@ -234,10 +259,40 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
     case WeightEncoding::kQ41:
     case WeightEncoding::kQ50:
     case WeightEncoding::kQ51:
-    case WeightEncoding::kIq4Nl:  // these are refused by Weights::prepare()
+    case WeightEncoding::kIq4Nl:
       break;
   }
   return call.template operator()<WeightEncoding::kInt4Group32>();
+}
+
+/// Host code: the same for any encoding; kAnyBlocks if it has blocks.
+template <typename Call>
+auto with_encoding(WeightEncoding encoding, const Call& call) {
+  if (has_blocks(encoding)) return call.template operator()<kAnyBlocks>();
+  return with_encoding_without_blocks(encoding, call);
+}
+
+/// Host code: the same, block_kind() if it has blocks.
+template <typename Call>
+auto with_known_encoding(WeightEncoding encoding, const Call& call) {
+  switch (block_kind(encoding)) {
+    case WeightEncoding::kQ2K:
+      return call.template operator()<WeightEncoding::kQ2K>();
+    case WeightEncoding::kQ3K:
+      return call.template operator()<WeightEncoding::kQ3K>();
+    case WeightEncoding::kQ4K:
+      return call.template operator()<WeightEncoding::kQ4K>();
+    case WeightEncoding::kQ5K:
+      return call.template operator()<WeightEncoding::kQ5K>();
+    case WeightEncoding::kQ50:
+      return call.template operator()<WeightEncoding::kQ50>();
+    case WeightEncoding::kQ6K:
+      return call.template operator()<WeightEncoding::kQ6K>();
+    case WeightEncoding::kIq4Xs:
+      return call.template operator()<WeightEncoding::kIq4Xs>();
+    default:
+      return with_encoding_without_blocks(encoding, call);
+  }
 }
 
 }  // namespace SS_GPU_TARGET

@@ -128,6 +128,28 @@ SS_DEVICE void widen_halves(std::uint32_t halves, float& low, float& high) {
 #endif
 }
 
+/// Four of the eight bytes of `low` and `high`: byte i of the result is the one whose index, below 8, is `choice`'s i-th nibble on NVIDIA,
+/// which ignores the upper half of `choice`, and its i-th byte on AMD.
+SS_DEVICE std::uint32_t choose_bytes(std::uint32_t low, std::uint32_t high, std::uint32_t choice) {
+#if defined(__CUDA_ARCH__)
+  return __byte_perm(low, high, choice);
+#elif defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_amdgcn_perm(high, low, choice);
+#else
+#if defined(SS_GPU_TILE_MMA)
+  constexpr int kIndexBits = 4;
+#else
+  constexpr int kIndexBits = 8;
+#endif
+  std::uint32_t result = 0;
+  for (int i = 0; i < 4; ++i) {
+    const std::uint32_t index = choice >> (kIndexBits * i) & 7U;
+    result |= ((index < 4 ? low : high) >> (index % 4 * 8) & 0xffU) << (8 * i);
+  }
+  return result;
+#endif
+}
+
 /// What the results of unpack_e2m1() have to be multiplied by.
 inline constexpr float kE2m1Unit = 16384.0F;
 

@@ -86,6 +86,7 @@ SS_DEVICE Chunk narrow_vec(const float* values) {
 /// Vector load of a struct of 32-bit words; the address is aligned for the type.
 template <typename Words>
 SS_DEVICE Words load_words(const void* address) {
+  static_assert(sizeof(Words) % sizeof(std::uint32_t) == 0);
 #if defined(SS_GPU_SHIM)
   shim::check_aligned(address, alignof(Words));
   shim::check_written(address, sizeof(Words));
@@ -118,6 +119,15 @@ SS_DEVICE T* row_at(T* matrix, int index, std::uint32_t row_bytes) {
 #endif
   using Byte = std::conditional_t<std::is_const_v<T>, const std::byte, std::byte>;
   return reinterpret_cast<T*>(reinterpret_cast<Byte*>(matrix) + offset);
+}
+
+/// The value, of which AMD's compiler then does not know how it was computed: an offset into one of several planes of several rows. It would
+/// keep the address of each plane of each row throughout a loop, and these are more than the registers hold.
+SS_DEVICE int without_history(int value) {
+#if defined(__HIP_DEVICE_COMPILE__)
+  asm("" : "+v"(value));
+#endif
+  return value;
 }
 
 /// Two neighbouring values of 32 bits in one store; the address is a multiple of 8 bytes.

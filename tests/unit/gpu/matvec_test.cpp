@@ -13,6 +13,7 @@
 #include "gpu/kernels/activation_tile.h"
 #include "gpu/kernels/tables.h"
 #include "gpu/shim/device.h"
+#include "packed_blocks.h"
 #include "support/catch.h"
 #include "support/result.h"
 
@@ -110,6 +111,18 @@ Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, 
   return stored;
 }
 
+/// The same in blocks of GGUF; n_cols is a multiple of 256.
+Stored store_blocks(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, std::mt19937& random) {
+  Stored stored;
+  stored.view = view_of_blocks(encoding, n_rows, n_cols);
+  for (std::int32_t row = 0; row < n_rows; ++row) {
+    const PackedBlocks packed = pack_blocks(encoding, n_cols, random, [&](std::int32_t) { return random(); });
+    stored.values.insert(stored.values.end(), packed.values.begin(), packed.values.end());
+    stored.bytes.insert(stored.bytes.end(), packed.packed.begin(), packed.packed.end());
+  }
+  return stored;
+}
+
 /// Wavefronts of one access of 16 bytes by each of 32 lanes, at vectors place[lane].
 int wavefronts(const std::vector<int>& place) {
   int total = 0;
@@ -170,7 +183,7 @@ TEST_CASE("x takes no more wavefronts of shared memory than the weight that it i
   check(std::integral_constant<int, 1>{}, 4);  // f32, and int8 by int8
   check(std::integral_constant<int, 2>{}, 4);  // bf16, f16
   check(std::integral_constant<int, 4>{}, 4);  // int8
-  check(std::integral_constant<int, 8>{}, 8);  // int4
+  check(std::integral_constant<int, 8>{}, 8);  // int4 and blocks of GGUF
 }
 
 TEST_CASE("products of few rows are dot products, however long the rows") {
@@ -185,24 +198,30 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
   std::int32_t n_products = 0;
   for (const FewRowsTarget& target : targets) {
     for (const bool quantized : {false, true}) {
-      for (const WeightEncoding encoding :
-           {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
-            WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kFp8PerRow,
-            WeightEncoding::kInt4Group32Zero, WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32}) {
+      std::vector<WeightEncoding> encodings = {WeightEncoding::kF32,         WeightEncoding::kBf16,
+                                               WeightEncoding::kF16,         WeightEncoding::kInt8PerRow,
+                                               WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32,
+                                               WeightEncoding::kFp8PerRow,   WeightEncoding::kInt4Group32Zero,
+                                               WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32};
+      encodings.insert(encodings.end(), kBlockEncodings.begin(), kBlockEncodings.end());
+      for (const WeightEncoding encoding : encodings) {
         const bool is_fp8 = has_fp8_codes(encoding);
         const bool is_int8 = encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kInt8Group32;
         if (quantized && !is_int8 && !is_fp8) continue;
-        for (const Extent extent : {Extent{37, 4200}, Extent{12, 9001}, Extent{3, 640}, Extent{2, 33}}) {
+        for (Extent extent : {Extent{37, 4200}, Extent{12, 9001}, Extent{3, 640}, Extent{2, 33}}) {
+          if (has_blocks(encoding)) extent.n_cols = (extent.n_cols + 255) / 256 * 256;
           const std::int32_t n_x = 1 + n_products++ % 4;
           CAPTURE(target.name, encoding, quantized, extent.n_rows, extent.n_cols, n_x);
           const auto device = shim::make_shim_device({.target = target.name});
           const auto stream = device->create_stream().value();
           const auto copy_of = [&]<typename T>(const std::vector<T>& content) {
+            if (content.empty()) return static_cast<T*>(nullptr);  // the encoding has none of it
             auto* const memory = static_cast<T*>(device->allocate(content.size() * sizeof(T)).value());
             std::copy(content.begin(), content.end(), memory);
             return memory;
           };
-          Stored weight = store(encoding, extent.n_rows, extent.n_cols, random);
+          Stored weight = has_blocks(encoding) ? store_blocks(encoding, extent.n_rows, extent.n_cols, random)
+                                               : store(encoding, extent.n_rows, extent.n_cols, random);
           weight.view.values = copy_of(weight.bytes);
           weight.view.row_scales = copy_of(weight.row_scales);
           weight.view.group_scales = copy_of(weight.group_scales);
