@@ -136,11 +136,12 @@ Case wide_mixture(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
              .n_top = std::min(shape.n_top, 8)};
   }
   if (const auto block_cols = static_cast<std::int32_t>(block_form(encoding).n_cols); block_cols > 0) {
-    // Rows have whole blocks.
+    // Rows have whole blocks. Experts are few, since making and checking so many weights takes most of the time.
+    const std::int32_t n_experts = std::min(shape.n_experts, 3);
     shape = {.dim = block_cols == 32 ? 96 : 256,
-             .ffn_dim = b.dice.one_of<std::int32_t>({256, 512}),
-             .n_experts = std::min(shape.n_experts, 8),
-             .n_top = std::min(shape.n_top, 8)};
+             .ffn_dim = b.dice.one_of<std::int32_t>({256, 256, 512}),
+             .n_experts = n_experts,
+             .n_top = std::min(shape.n_top, n_experts)};
   }
   const auto first = b.dice.one_of({Epilogue::kGatedSilu, Epilogue::kGatedGelu, Epilogue::kNone});
   const auto spread = b.dice.one_of({Spread::kAll, Spread::kFew, Spread::kTied});
