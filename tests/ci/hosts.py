@@ -13,6 +13,9 @@ import sys
 
 import yaml
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from own_cache import own_cache  # noqa: E402
+
 # What `./dev build` stands for: the program under test, at the place where a build leaves it.
 DEV = """#!/usr/bin/env bash
 set -e
@@ -116,7 +119,7 @@ class Host:
         git(self.remote, "add", "--all")
         git(self.remote, "commit", "--quiet", "--message", "base")
         self.environment = {**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", "PROGRAM_FOLDER": str(program_folder),
-                            "RECORDED": str(self.recorded), "XDG_CACHE_HOME": str(self.folder / "cache"),
+                            "RECORDED": str(self.recorded), **own_cache(self.folder / "cache"),
                             "GIT_CONFIG_GLOBAL": str(self.folder / "gitconfig")}
 
     def change(self, name):

@@ -10,6 +10,7 @@
 #include "core/file.h"
 #include "expectations.h"
 #include "gate/gate_record.h"
+#include "support/own_cache.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 #include "support/stand_in.h"
@@ -46,7 +47,7 @@ class Comparison {
  public:
   explicit Comparison(const std::string& systems) {
     options_.environment = {{"SECONDSOURCE_TEST_PODMAN", scratch_.path().string()},
-                            {"XDG_CACHE_HOME", (scratch_.path() / "cache").string()}};
+                            test::own_cache(scratch_.path() / "cache")};
     options_.timeout = std::chrono::seconds(300);
     REQUIRE_OK(write_file(plan(), "version: 1\nbundles: ['" + kServed +
                                       "']\nvariants: [bf16]\nscenarios: ['single-stream+requests=3@16/4']\n"

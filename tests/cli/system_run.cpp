@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "support/own_cache.h"
 #include "support/result.h"
 #include "support/source_path.h"
 
@@ -12,8 +13,7 @@ namespace secondsource::test {
 
 SystemRun::SystemRun(const SystemPlan& plan, const std::vector<std::string>& more) {
   // The first variable is where the stand-in for podman keeps its containers; nothing else reads it.
-  options_.environment = {{"SECONDSOURCE_TEST_PODMAN", scratch_.path().string()},
-                          {"XDG_CACHE_HOME", (scratch_.path() / "cache").string()}};
+  options_.environment = {{"SECONDSOURCE_TEST_PODMAN", scratch_.path().string()}, own_cache(scratch_.path() / "cache")};
   REQUIRE_OK(
       write_file(this->plan(), "version: 1\nbundles: ['" + source_path("bundles/default") +
                                    "']\nvariants: [bf16]\nscenarios: ['single-stream+requests=3@/4', '" + plan.offline +

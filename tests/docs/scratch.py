@@ -2,8 +2,12 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from own_cache import own_cache  # noqa: E402
 
 GIT = {"user.name": "a", "user.email": "a@example.com", "init.defaultBranch": "main", "commit.gpgsign": "false"}
 
@@ -17,18 +21,13 @@ class Scratch:
             folder.mkdir()
         self.environment = {
             **os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", "PROGRAM": str(program), "SOURCE": str(source),
-            "HOME": str(self.home), "XDG_DATA_HOME": str(self.home / "data"), "XDG_CACHE_HOME": str(self.home / "cache"),
+            "HOME": str(self.home), "XDG_DATA_HOME": str(self.home / "data"), **own_cache(self.home / "cache"),
             # How busy the machine is decides nothing here but whether a verdict is inconclusive.
             "SECONDSOURCE_NOISE_LIMIT": "100",
             "GITHUB_SHA": "0123456789abcdef0123456789abcdef01234567", "GITHUB_STEP_SUMMARY": str(self.folder / "summary.md"),
             "GIT_CONFIG_COUNT": str(len(GIT)),
         }
         self.environment.pop("SECONDSOURCE_MODULES", None)
-        # What is known of this machine's limits is taken over; on a busy one every process would measure them for seconds.
-        known = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "secondsource/limits"
-        known.mkdir(parents=True, exist_ok=True)
-        (self.home / "cache/secondsource").mkdir(parents=True)
-        (self.home / "cache/secondsource/limits").symlink_to(known)
         for i, (key, value) in enumerate(GIT.items()):
             self.environment |= {f"GIT_CONFIG_KEY_{i}": key, f"GIT_CONFIG_VALUE_{i}": value}
 

@@ -13,6 +13,9 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from own_cache import own_cache  # noqa: E402
+
 PROGRAM, MODULES, BUNDLE = sys.argv[1:4]
 
 
@@ -22,7 +25,7 @@ class DeviceRun(unittest.TestCase):
         cls.scratch = tempfile.TemporaryDirectory(prefix="secondsource-gpu-run-")
         cls.addClassCleanup(cls.scratch.cleanup)
         cls.folder = pathlib.Path(cls.scratch.name) / "run"
-        cls.environment = os.environ | {"SECONDSOURCE_MODULES": MODULES, "XDG_CACHE_HOME": cls.scratch.name}
+        cls.environment = os.environ | {"SECONDSOURCE_MODULES": MODULES, **own_cache(cls.scratch.name)}
         cls.program("run", BUNDLE, "--backend", "gpu-shim,reference", "--variant", "bf16", "--scenario", "offline:1@4/3",
                     "--repetitions", "1", "--no-golden", "--noise-limit", "100", "--out", cls.folder)
         cls.record = json.loads((cls.folder / "run.json").read_text())

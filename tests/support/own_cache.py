@@ -1,0 +1,15 @@
+"""A cache for the programs that one test starts, apart from the user's (own_cache.h does the same in C++)."""
+
+import os
+from pathlib import Path
+
+
+def own_cache(folder) -> dict[str, str]:
+    """The environment variable that makes `folder` the cache. What the user's processes know of this machine's limits is
+    shared by a link, since a program without it measures them for seconds."""
+    known = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "secondsource/limits"
+    known.mkdir(parents=True, exist_ok=True)
+    own = Path(folder) / "secondsource"
+    own.mkdir(parents=True)
+    (own / "limits").symlink_to(known)
+    return {"XDG_CACHE_HOME": str(folder)}
