@@ -28,6 +28,9 @@ class RandomStream {
   explicit RandomStream(std::uint64_t seed) : seed_(seed) {}
   std::uint64_t next_bits() { return random_bits(seed_, counter_++); }
   double next_unit() { return random_unit(seed_, counter_++); }
+  /// What next_unit() will give after `n` more draws, for loops that make several draws at once and then skip() them.
+  [[nodiscard]] double unit_after(std::uint64_t n) const { return random_unit(seed_, counter_ + n); }
+  void skip(std::uint64_t n) { counter_ += n; }
   /// Uniform in [0, bound), bound > 0; the bias of at most bound / 2^53 is negligible here.
   std::uint64_t next_below(std::uint64_t bound) {
     return static_cast<std::uint64_t>(next_unit() * static_cast<double>(bound));

@@ -435,18 +435,6 @@ void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, Weight
 
 }  // namespace
 
-float Dice::normal() {
-  double sum = -6.0;
-  for (int i = 0; i < 12; ++i) sum += stream_.next_unit();
-  return static_cast<float>(sum);
-}
-
-std::vector<float> Dice::normals(std::size_t n, float deviation, float mean) {
-  std::vector<float> values(n);
-  for (float& value : values) value = mean + deviation * normal();
-  return values;
-}
-
 CaseWeight make_weight(std::string name, std::span<const float> values, std::int64_t n_rows, std::int64_t n_cols,
                        WeightEncoding encoding, std::vector<std::int64_t> part_rows, Join join,
                        std::int64_t n_experts) {

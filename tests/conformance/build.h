@@ -24,9 +24,8 @@ class Dice {
     return choices.begin()[stream_.next_below(choices.size())];
   }
   bool chance(double probability) { return stream_.next_unit() < probability; }
-  /// Approximately normal with mean 0 and deviation 1: the sum of twelve uniform draws, which has bounded tails and is
-  /// the same with every standard library.
-  float normal();
+  /// Approximately normal: sums of twelve uniform draws, which have bounded tails and are the same with every standard
+  /// library.
   std::vector<float> normals(std::size_t n, float deviation = 1.0F, float mean = 0.0F);
 
  private:

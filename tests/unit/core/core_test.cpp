@@ -50,6 +50,16 @@ TEST_CASE("conversions to FP16 and BF16 round half to even as IEEE 754 and the b
   CHECK(std::isnan(to_float(to_f16(std::numeric_limits<float>::quiet_NaN()))));
 }
 
+TEST_CASE("draws of a stream that are made together are those that it gives one by one") {
+  RandomStream one_by_one(7);
+  RandomStream together(7);
+  for (const std::uint64_t n : {1, 12, 5}) {
+    for (std::uint64_t i = 0; i < n; ++i) CHECK(together.unit_after(i) == one_by_one.next_unit());
+    together.skip(n);
+  }
+  CHECK(together.next_bits() == one_by_one.next_bits());
+}
+
 TEST_CASE("the number of elements of a shape is refused when it does not fit") {
   CHECK(Shape({2, 3, 4}).n_elements() == 24);
   CHECK(Shape().n_elements() == 1);
