@@ -327,15 +327,15 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
   return scale * static_cast<float>(sum);
 }
 
-/// Blocks of threads for which a multiprocessor has registers. Where 32 columns have two scales, three blocks would spill on sm_100a.
+/// Blocks of threads for which a multiprocessor of NVIDIA has registers. Where 32 columns have two scales, three would spill on sm_100a.
 template <WeightEncoding kEncoding, int kRows>
-constexpr int kResidentBlocks = kIsBlocks<kEncoding>
-                                    ? (block_codes(kEncoding).part_cols_log2 == 4 && kPartsInTurn ? 2 : 3)
-                                : kRows == 1 && !kIsFourBit<kEncoding> ? 4
-                                                                       : 3;
+constexpr int resident_blocks() {
+  if (kIsBlocks<kEncoding>) return kPartsInTurn && block_codes(kEncoding).part_cols_log2 == 4 ? 2 : 3;
+  return kRows == 1 && !kIsFourBit<kEncoding> ? 4 : 3;
+}
 
 template <WeightEncoding kEncoding, bool kQuantized, int kRows>
-SS_KERNEL_RESIDENT(kWarps, (kResidentBlocks<kEncoding, kRows>))
+SS_KERNEL_RESIDENT(kWarps, (resident_blocks<kEncoding, kRows>()))
 matvec_kernel(MatvecArguments arguments) {
   using M = Matvec<kEncoding, kQuantized, kRows>;
   const MatmulArguments& a = arguments.product;
