@@ -177,21 +177,17 @@ struct BlockGroup {
     const BlockRow& blocks = weight.blocks;
     const std::byte* const begin = weight.values + row * weight.row_bytes;
     const int group = col / 32;
+    const int units_at = (col >> blocks.block_cols_log2) * static_cast<int>(sizeof(Units));
     const int parts_at = (blocks.has_parts ? group : 0) * static_cast<int>(sizeof(Bytes));
-    const int units_at =
-        without_history(blocks.units_at + (col >> blocks.block_cols_log2) * static_cast<int>(sizeof(Units)));
-    const int scales_at = without_history(blocks.scales_at + parts_at);
     if constexpr (Codes::high_bits > 0) {
-      const int high_at = without_history(blocks.high_at + group * Codes::high_bits * 4);
+      const std::byte* const words = in_plane(begin, blocks.high_at, group * Codes::high_bits * 4);
       SS_UNROLL
-      for (int i = 0; i < Codes::high_bits; ++i) {
-        high[i] = load_words<std::uint32_t>(begin + high_at + i * 4);
-      }
+      for (int i = 0; i < Codes::high_bits; ++i) high[i] = load_words<std::uint32_t>(words + i * 4);
     }
-    units = *reinterpret_cast<const Units*>(begin + units_at);
-    scales = *reinterpret_cast<const Bytes*>(begin + scales_at);
+    units = *reinterpret_cast<const Units*>(in_plane(begin, blocks.units_at, units_at));
+    scales = *reinterpret_cast<const Bytes*>(in_plane(begin, blocks.scales_at, parts_at));
     if constexpr (Codes::has_minima) {
-      minima = *reinterpret_cast<const Bytes*>(begin + without_history(blocks.minima_at + parts_at));
+      minima = *reinterpret_cast<const Bytes*>(in_plane(begin, blocks.minima_at, parts_at));
     }
   }
   /// Of values of unpack_block_part(), in part `part` of the 32 columns.
@@ -233,16 +229,15 @@ struct BlockVec {
     const int low_place = codes.low_bits * vec;
     const int high_place = codes.high_bits * vec;
     low = load_words<std::uint32_t>(begin + low_place / 4 * 4);
-    high = load_words<std::uint32_t>(begin + without_history(blocks.high_at + high_place / 4 * 4));
+    high = load_words<std::uint32_t>(in_plane(begin, blocks.high_at, high_place / 4 * 4));
     const int unit_halves = codes.has_minima ? 2 : 1;
     const int block = vec >> (blocks.block_cols_log2 - 3);
-    const auto* const units =
-        reinterpret_cast<const F16*>(begin + without_history(blocks.units_at + block * unit_halves * 2));
+    const auto* const units = reinterpret_cast<const F16*>(in_plane(begin, blocks.units_at, block * unit_halves * 2));
     unit = units[0];
     minimum_unit = units[unit_halves - 1];
     const int part = blocks.has_parts ? vec >> (codes.part_cols_log2 - 3) : 0;
-    scale = *reinterpret_cast<const std::int8_t*>(begin + without_history(blocks.scales_at + part));
-    minimum = *reinterpret_cast<const std::uint8_t*>(begin + without_history(blocks.minima_at + part));
+    scale = *reinterpret_cast<const std::int8_t*>(in_plane(begin, blocks.scales_at, part));
+    minimum = *reinterpret_cast<const std::uint8_t*>(in_plane(begin, blocks.minima_at, part));
   }
 
   /// The eight values. `blocks`: those of the weight; `vec`: that of load(), or its remainder by 4, which says where in the words its bits

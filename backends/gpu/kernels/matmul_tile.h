@@ -173,7 +173,7 @@ struct WeightVec<kAnyBlocks, false> {
   SS_DEVICE void load(const WeightView& weight, int row, int vec) { stored.load(weight, row, vec); }
   [[nodiscard]] SS_DEVICE Chunk narrowed(const WeightView& weight, int vec) const {
     float values[8];
-    stored.unpack(weight.blocks, vec, values);
+    stored.unpack(weight.blocks, without_history(vec), values);
     return narrow_vec(values);
   }
 };
@@ -515,8 +515,8 @@ SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scale
   };
   const auto store = [&](int step) {
     auto& stage = shared.stage[step % Shape::kStages];
+    x_loader.store(x_view, stage.x);  // first, so that its registers are free when weights are decoded
     weight_loader.store(weight, stage.weight);
-    x_loader.store(x_view, stage.x);
     if constexpr (kScaled) scale_loader.store(stage);
     if constexpr (kWide) wide_loader.store(stage);
   };

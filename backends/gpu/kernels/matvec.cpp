@@ -40,9 +40,8 @@ constexpr int kLoads = 8;           ///< 16-byte loads of the weight that a lane
 constexpr int kEnoughWarps = 2048;  ///< of a grid: 16 on each of 128 processors
 constexpr int kMaxColumnWarps = 4;  ///< that share the columns of a row
 
-/// Whether the compiler is kept from making what all parts of a vector need before the first part: the addends of zero points with one
-/// row of x, and the halves of codes in blocks, which on sm_100a were more than the registers hold. On older targets it costs 0.3
-/// instructions a weight and gains nothing.
+/// Whether one row of x keeps the compiler from making the addends of zero points for all parts of a vector before the first part: on
+/// sm_100a these were more than the registers hold. On older targets it costs 0.3 instructions a weight and gains nothing.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 constexpr bool kPartsInTurn = true;
 #else
@@ -265,8 +264,7 @@ SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const C
     constexpr int kPart = M::kVecs == 8 && M::kRows < 4 ? 8 : 4;
     SS_UNROLL
     for (int part = 0; part < M::kValues / kPart; ++part) {
-      if constexpr (kPartsInTurn && (kIsBlocks<M::kEncoding> || (kHasZeros<M::kEncoding> && M::kRows == 1)))
-        sync_warp();
+      if constexpr (kPartsInTurn && kHasZeros<M::kEncoding> && M::kRows == 1) sync_warp();
       float x[M::kRows][kPart];
       SS_UNROLL
       for (int m = 0; m < M::kRows; ++m) {
@@ -327,10 +325,11 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
   return scale * static_cast<float>(sum);
 }
 
-/// Blocks of threads for which a multiprocessor of NVIDIA has registers. Where 32 columns have two scales, three would spill on sm_100a.
+/// Blocks of threads for which a multiprocessor of NVIDIA has registers. Encodings in blocks of columns need more than three leave, and
+/// with two of them have 33 KB (Q2_K, Q3_K) to 57 KB (Q6_K) of the weight in flight.
 template <WeightEncoding kEncoding, int kRows>
 constexpr int resident_blocks() {
-  if (kIsBlocks<kEncoding>) return kPartsInTurn && block_codes(kEncoding).part_cols_log2 == 4 ? 2 : 3;
+  if (kIsBlocks<kEncoding>) return 2;
   return kRows == 1 && !kIsFourBit<kEncoding> ? 4 : 3;
 }
 

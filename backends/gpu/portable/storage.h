@@ -121,13 +121,23 @@ SS_DEVICE T* row_at(T* matrix, int index, std::uint32_t row_bytes) {
   return reinterpret_cast<T*>(reinterpret_cast<Byte*>(matrix) + offset);
 }
 
-/// The value, of which AMD's compiler then does not know how it was computed: an offset into one of several planes of several rows. It would
-/// keep the address of each plane of each row throughout a loop, and these are more than the registers hold.
+/// The value, of which AMD's compiler then does not know how it was computed, so that it keeps nothing that it would make of it throughout a
+/// loop.
 SS_DEVICE int without_history(int value) {
 #if defined(__HIP_DEVICE_COMPILE__)
   asm("" : "+v"(value));
 #endif
   return value;
+}
+
+/// row + plane + offset: a place in one of several planes of a row. AMD's compiler, left alone, keeps the address of each plane of each row
+/// throughout a loop, and these are more than the registers hold.
+SS_DEVICE const std::byte* in_plane(const std::byte* row, int plane, int offset) {
+#if defined(__HIP_DEVICE_COMPILE__)
+  return row + without_history(plane + offset);
+#else
+  return row + plane + offset;
+#endif
 }
 
 /// Two neighbouring values of 32 bits in one store; the address is a multiple of 8 bytes.
