@@ -15,7 +15,7 @@ import unittest
 
 from machine_code import ENCODINGS, amd_loops, arguments, kernels_of, nvidia_loops, skip
 
-# Of 16 bytes, of blocks of GGUF the 32 whose low bits are loaded at a time:
+# Values of the weight that one load covers: as many as 16 bytes hold, or the 32 values of blocks of GGUF whose low bits it loads.
 VALUES = {"f32": 4, "bf16": 8, "f16": 8, "int8": 16, "int8-g32": 16, "int4": 32, "fp8": 16, "int4-zp": 32, "fp8-g128": 16,
           "mxfp4": 32} | dict.fromkeys(("q2_k", "q3_k", "q4_k", "q5_0", "q5_k", "q6_k", "iq4_xs"), 32)
 WARPS = 4  # of a block of either kernel
@@ -136,7 +136,8 @@ class DecodeLoops(unittest.TestCase):
 
     def test_products_of_one_row_take_few_instructions_for_each_weight(self):
         # Of NVIDIA's, where the loop is in one piece: two for the conversion of int4, int8 and fp8 (from sm_89 on 1.5; 2.4 of mxfp4), one
-        # multiply-add, and what is shared by the weights of a load. High bits take one more, and a byte of the curve two.
+        # multiply-add, and what is shared by the weights of a load. Codes with high
+        # bits take one instruction more, and a lookup of a number on the curve takes two more.
         most = {"int4": 3.9, "int4-zp": 4.1, "mxfp4": 4.4, "int8": 4.4, "fp8": 5.6, "fp8-g128": 6.1, "q2_k": 4.8, "q3_k": 5.4,
                 "q4_k": 4.6, "q5_0": 5.3, "q5_k": 5.8, "q6_k": 5.5, "iq4_xs": 6.1}
         converting = {"fp8": 3.9, "fp8-g128": 4.5}  # sm_89 and newer

@@ -47,7 +47,7 @@ class Kernel:
 
     @property
     def load_words(self):
-        """Words of 32 bits of a load of the weight: four, but two for codes whose low bits are two."""
+        """How many words of 32 bits a load of the weight has: four, or two where codes have two low bits."""
         return 2 if re.match(r"matvec q[23]_k ", self.name or "") else 4
 
 
@@ -73,7 +73,7 @@ def nvidia_kernels(cuobjdump, file):
 
 
 def loads_in_flight(instructions, words=4):
-    """The most loads of NVIDIA's of as many words that are under way when one of them is needed first."""
+    """How many of NVIDIA's loads of `words` words are under way when one of them is needed first, at most."""
     pending = set()
     most = 0
     for text in instructions:

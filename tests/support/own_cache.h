@@ -1,5 +1,5 @@
 #pragma once
-// A cache for the programs that one test starts, apart from the user's. tests/support/own_cache.py does the same in Python.
+// Gives the programs that one test starts a cache of their own instead of the user's. tests/support/own_cache.py does the same in Python.
 
 #include <filesystem>
 #include <string>

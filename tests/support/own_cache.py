@@ -1,4 +1,4 @@
-"""A cache for the programs that one test starts, apart from the user's (own_cache.h does the same in C++)."""
+"""Gives the programs that one test starts a cache of their own instead of the user's (own_cache.h does the same in C++)."""
 
 import os
 from pathlib import Path

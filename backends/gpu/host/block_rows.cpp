@@ -28,7 +28,7 @@ std::uint32_t load_word(std::span<const std::byte> plane, std::size_t word) {
 
 using EightCodes = std::array<std::uint32_t, 8>;
 
-/// Adds `bits` bits of eight codes, from bit `first` on, to a plane.
+/// Stores `bits` bits of each of eight codes, those from bit `first` on, in a plane.
 void add_bits(std::span<std::byte> plane, std::int32_t bits, std::size_t eight, const EightCodes& codes,
               std::int32_t first) {
   const std::uint32_t mask = (1U << bits) - 1;
@@ -41,7 +41,7 @@ void add_bits(std::span<std::byte> plane, std::int32_t bits, std::size_t eight, 
   std::memcpy(plane.data() + place.word * sizeof(word), &word, sizeof(word));
 }
 
-/// The bits that add_bits() has added, added to the codes.
+/// Reads the bits that add_bits() has stored and adds them to the codes.
 void take_bits(std::span<const std::byte> plane, std::int32_t bits, std::size_t eight, EightCodes& codes,
                std::int32_t first) {
   const Place place = place_in_plane(bits, eight);
@@ -51,7 +51,7 @@ void take_bits(std::span<const std::byte> plane, std::int32_t bits, std::size_t 
   }
 }
 
-/// The index of every number of the curve, at the number plus 128.
+/// Entry n + 128 is the index of the number n on the curve.
 constexpr std::array<std::uint8_t, 256> kIndexOnCurve = [] {
   std::array<std::uint8_t, 256> indices = {};
   for (std::size_t i = 0; i < kFourBitCurve.size(); ++i) {
@@ -60,7 +60,7 @@ constexpr std::array<std::uint8_t, 256> kIndexOnCurve = [] {
   return indices;
 }();
 
-/// What is stored for a value: a whole number from 0 on.
+/// The code that is stored for a value, a whole number from 0 on.
 std::uint32_t stored_code(const BlockCodes& codes, std::int8_t value) {
   if (codes.is_on_curve) return kIndexOnCurve[static_cast<std::size_t>(value + 128)];
   return static_cast<std::uint32_t>(value + codes.zero);
@@ -73,9 +73,8 @@ int value_of_code(const BlockCodes& codes, std::uint32_t code) {
 /// Calls visit(index, at, n_bytes) for every float of a row, in the order in which they are passed: `at` is its place in the packed row,
 /// and n_bytes is 2 for a unit and 1 for a scale or a minimum.
 template <typename Visit>
-void for_each_float(WeightEncoding encoding, std::size_t n_cols, const Visit& visit) {
+void for_each_float(WeightEncoding encoding, const BlockRow& row, std::size_t n_cols, const Visit& visit) {
   const BlockForm form = block_form(encoding);
-  const BlockRow row = block_row(encoding, static_cast<std::int32_t>(n_cols));
   const auto n_parts = static_cast<std::size_t>(form.n_parts());
   const auto n_units = static_cast<std::size_t>(form.n_units());
   std::size_t index = 0;
@@ -110,7 +109,7 @@ void pack_block_row(WeightEncoding encoding, std::span<const std::byte> codes, s
     packed[static_cast<std::size_t>(row.scales_at)] = std::byte{1};
     if (row.codes.has_minima) packed[static_cast<std::size_t>(row.minima_at)] = std::byte{1};
   }
-  for_each_float(encoding, codes.size(), [&](std::size_t index, std::size_t at, std::size_t n_bytes) {
+  for_each_float(encoding, row, codes.size(), [&](std::size_t index, std::size_t at, std::size_t n_bytes) {
     if (n_bytes == 1) {
       packed[at] =
           static_cast<std::byte>(static_cast<int>(floats[index]));  // scales from -128 to 127, minima from 0 to 63
@@ -133,7 +132,7 @@ void unpack_block_row(WeightEncoding encoding, std::span<const std::byte> packed
       codes[8 * eight + i] = static_cast<std::byte>(value_of_code(row.codes, stored[i]));
     }
   }
-  for_each_float(encoding, codes.size(), [&](std::size_t index, std::size_t at, std::size_t n_bytes) {
+  for_each_float(encoding, row, codes.size(), [&](std::size_t index, std::size_t at, std::size_t n_bytes) {
     if (n_bytes == 1) {
       floats[index] = static_cast<float>(static_cast<std::int8_t>(packed[at]));
     } else {

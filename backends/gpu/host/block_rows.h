@@ -1,5 +1,5 @@
 #pragma once
-// Rows of weights in blocks of GGUF in the layout of device memory (kernels.h's BlockRow).
+// Packs rows of weights in blocks of GGUF into the layout that they have in device memory (kernels.h's BlockRow).
 
 #include <cstddef>
 #include <span>
@@ -14,7 +14,7 @@ namespace secondsource::gpu {
 void pack_block_row(WeightEncoding encoding, std::span<const std::byte> codes, std::span<const float> floats,
                     std::span<std::byte> packed);
 
-/// The inverse: codes and floats as they were passed.
+/// The inverse of pack_block_row(): restores codes and floats as they were passed.
 void unpack_block_row(WeightEncoding encoding, std::span<const std::byte> packed, std::span<std::byte> codes,
                       std::span<float> floats);
 

@@ -52,8 +52,8 @@ struct KnownCodes {
   static constexpr bool has_minima = kCodes.has_minima;
 };
 
-/// Codes 2 * pair and 2 * pair + 1 of eight columns as values. `low`, `high`: words of the planes, in whose halves the bits of the eight
-/// columns begin at bit `low_at` and `high_at`.
+/// Decodes columns 2 * pair and 2 * pair + 1 of eight columns. `low` and `high` are words of the planes, in whose halves the bits of the
+/// eight columns begin at bits `low_at` and `high_at`.
 template <WeightEncoding kEncoding>
 SS_DEVICE void unpack_known_codes(std::uint32_t low, int low_at, std::uint32_t high, int high_at, int pair,
                                   float* values) {
@@ -68,7 +68,7 @@ SS_DEVICE void unpack_known_codes(std::uint32_t low, int low_at, std::uint32_t h
     const std::uint32_t moved = left >= 0 ? high << left : high >> -left;
     halves = and_or(moved, ((1U << Codes::high_bits) - 1) * kBoth << (place + Codes::low_bits), halves);
   }
-  // 1024 + 2^place * code, times 2^-place, less 1024 / 2^place + zero
+  // Each half is 1024 + 2^place * code. Multiplied by 2^-place, and less 1024 / 2^place + zero, it is code - zero.
   const F16 factor{static_cast<std::uint16_t>((15 - place) << 10)};
   const std::uint32_t addend =
       0xe400U - (static_cast<std::uint32_t>(place) << 10) + (static_cast<std::uint32_t>(Codes::zero) << place);
@@ -146,7 +146,7 @@ SS_DEVICE void unpack_block_part(const std::uint32_t* low, const std::uint32_t* 
   }
 }
 
-/// The words of the first plane that 32 columns have: the first two of the chunk for codes whose low bits are two.
+/// Loads the low bits of 32 columns. Where these are two bits a code, they are the first two words of the chunk.
 template <WeightEncoding kEncoding>
 SS_DEVICE Chunk load_block_codes(const std::byte* row, int chunk) {
   if constexpr (KnownCodes<kEncoding>::low_bits == 4) {
@@ -172,7 +172,7 @@ struct BlockGroup {
   Bytes scales;
   Bytes minima;
 
-  /// Those of column `col` of a row, which are inside of the weight.
+  /// Loads what the 32 columns of a row have that begin with `col`, which must be inside of the weight.
   SS_DEVICE void load(const WeightView& weight, std::int64_t row, int col) {
     const BlockRow& blocks = weight.blocks;
     const std::byte* const begin = weight.values + row * weight.row_bytes;
@@ -190,12 +190,12 @@ struct BlockGroup {
       minima = *reinterpret_cast<const Bytes*>(in_plane(begin, blocks.minima_at, parts_at));
     }
   }
-  /// Of values of unpack_block_part(), in part `part` of the 32 columns.
+  /// The scale of the values of unpack_block_part() in part `part` of the 32 columns.
   [[nodiscard]] SS_DEVICE float scale(int part) const {
     return widen(F16{static_cast<std::uint16_t>(units)}) *
            static_cast<float>(static_cast<std::int8_t>(scales >> (8 * part)));
   }
-  /// What is subtracted from each value, after its scale.
+  /// What is subtracted from each value after it is scaled.
   [[nodiscard]] SS_DEVICE float minimum(int part) const {
     if constexpr (Codes::has_minima) {
       return widen(F16{static_cast<std::uint16_t>(units >> 16)}) * static_cast<float>(minima >> (8 * part) & 0xffU);
@@ -203,8 +203,8 @@ struct BlockGroup {
       return 0.0F;
     }
   }
-  /// Adds a sum of products of such values with x, of columns of one part, to `whole`, with scale and minimum. `x_sum`: the sum of
-  /// these x.
+  /// Adds the dot product of some columns of one part with x to `whole`. `sum` is that of the values of unpack_block_part(), without scale
+  /// and minimum, and `x_sum` is the sum of the same x.
   SS_DEVICE void add_scaled(float sum, [[maybe_unused]] float x_sum, int part, float& whole) const {
     whole += scale(part) * sum;
     if constexpr (Codes::has_minima) whole -= minimum(part) * x_sum;
@@ -220,8 +220,8 @@ struct BlockVec {
   std::int8_t scale = 0;
   std::uint8_t minimum = 0;
 
-  /// Vector `vec` of a row. Every load happens for every encoding, since a load that may not happen would be a branch on AMD, with a wait for
-  /// the load in it: where there are no high bits or minima, other bytes of the row are loaded and not used.
+  /// Loads vector `vec` of a row. It makes the same loads for every encoding, and where there are no high bits or minima, it loads other
+  /// bytes of the row and does not use them: a conditional load would be a branch on AMD, with a wait for the load in it.
   SS_DEVICE void load(const WeightView& weight, std::int64_t row, int vec) {
     const BlockRow& blocks = weight.blocks;
     const BlockCodes& codes = blocks.codes;
@@ -240,8 +240,8 @@ struct BlockVec {
     minimum = *reinterpret_cast<const std::uint8_t*>(in_plane(begin, blocks.minima_at, part));
   }
 
-  /// The eight values. `blocks`: those of the weight; `vec`: that of load(), or its remainder by 4, which says where in the words its bits
-  /// begin.
+  /// Decodes the eight values. `blocks` is the weight's, and `vec` is what was passed to load(). Its remainder by 4 will do, since `vec`
+  /// only says where in the words the bits of these columns begin.
   SS_DEVICE void unpack(const BlockRow& blocks, int vec, float* values) const {
     constexpr std::uint32_t kBoth = 0x00010001U;
     const BlockCodes& codes = blocks.codes;

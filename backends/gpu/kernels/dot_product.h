@@ -54,7 +54,7 @@ SS_DEVICE void load_activations(const Bf16* x, int col, int, bool, float* values
   for (int i = 0; i < kValues; i += 8) unpack<WeightEncoding::kBf16>(load_chunk(x + col + i), values + i);
 }
 
-/// The vector of a row that a lane multiplies at a time, as it is stored.
+/// A vector of a row of the weight, as it is stored: what a lane loads and multiplies at a time.
 template <WeightEncoding kEncoding>
 struct StoredVec {
   Chunk chunk;
@@ -94,7 +94,7 @@ struct StoredVec {
   }
 };
 
-/// Of encodings in blocks whose form is read from the weight.
+/// The same for all encodings in blocks, whose form is read from the weight.
 template <>
 struct StoredVec<kAnyBlocks> {
   BlockVec vec;

@@ -134,7 +134,7 @@ struct WeightVec {
     words = load_words<Words>(weight.values + std::int64_t{row} * weight.row_bytes + vec * std::int64_t{sizeof(Words)});
     if constexpr (kHasGroups<kEncoding> && !kQuantized) group.load(weight, row, vec * 8);
   }
-  /// As the tile has it. `weight`, `vec`: those of load(), of `vec` maybe the remainder by 4.
+  /// The vector in the type that the tile multiplies. `weight` and `vec` are what was passed to load(), or for `vec` its remainder by 4.
   [[nodiscard]] SS_DEVICE Chunk narrowed(const WeightView& /*weight*/, int /*vec*/) const {
     if constexpr (kNoConversion) {
       return bits_as<Chunk>(words);
@@ -164,7 +164,7 @@ struct WeightVec {
   }
 };
 
-/// The same of encodings in blocks.
+/// The same for all encodings in blocks, whose form is read from the weight.
 template <>
 struct WeightVec<kAnyBlocks, false> {
   static constexpr bool kNoConversion = false;

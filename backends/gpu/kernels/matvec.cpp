@@ -48,13 +48,15 @@ constexpr bool kPartsInTurn = true;
 constexpr bool kPartsInTurn = false;
 #endif
 
-/// Whether a lane has half of the loads in flight: gfx1100 has too few registers for two vectors of Q6_K beside four rows of x.
+/// Whether a lane has only half of the loads in flight, since gfx1100 has too few registers for more of Q6_K beside four rows of x.
 template <WeightEncoding kEncoding, int kRows>
+constexpr bool has_half_the_loads() {
 #if defined(SS_GPU_TILE_WMMA)
-constexpr bool kHasFewRegisters = kEncoding == WeightEncoding::kQ6K&& kRows > 1;
+  return kEncoding == WeightEncoding::kQ6K && kRows > 1;
 #else
-constexpr bool kHasFewRegisters = false;
+  return false;
 #endif
+}
 
 /// One product by one kernel.
 template <WeightEncoding kEncodingOf, bool kIsQuantized, int kRowsOf>
@@ -73,7 +75,7 @@ struct Matvec {
   /// A step is the columns of one vector per lane. The steps of x that fit into shared memory:
   static constexpr int kSteps = kXVecs / (kRows * kVecs * kWarpSize);
   /// Vectors of one row of the weight in flight. Every part of x has a multiple of them.
-  static constexpr int kDepthOfLoads = (kHasFewRegisters<kEncoding, kRows> ? kLoads / 2 : kLoads) / kOutputs;
+  static constexpr int kDepthOfLoads = (has_half_the_loads<kEncoding, kRows>() ? kLoads / 2 : kLoads) / kOutputs;
   static constexpr int kDepth = kDepthOfLoads < kSteps ? kDepthOfLoads : kSteps;
   static_assert(kDepth > 0 && kSteps % kDepth == 0);
 
@@ -200,8 +202,8 @@ SS_DEVICE void store_x(const MatmulArguments& a, int first_row, int n_rows, int 
   }
 }
 
-/// Values kPart * part to kPart * part + kPart - 1 of a vector of the weight, which the group's scaled() completes: kPart is 4, or 8 of
-/// four bits and of blocks.
+/// Decodes values kPart * part to kPart * part + kPart - 1 of a vector of the weight. They lack the scale, which the group's scaled() or
+/// add_scaled() multiplies into their sum. kPart is 4, or 8 for codes of four bits and for blocks.
 template <WeightEncoding kEncoding, int kPart>
 SS_DEVICE void unpack_part(const Chunk& chunk, [[maybe_unused]] const GroupOf<kEncoding>& group, int part,
                            float* values) {
@@ -325,8 +327,8 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
   return scale * static_cast<float>(sum);
 }
 
-/// Blocks of threads for which a multiprocessor of NVIDIA has registers. Encodings in blocks of columns need more than three leave, and
-/// with two of them have 33 KB (Q2_K, Q3_K) to 57 KB (Q6_K) of the weight in flight.
+/// How many blocks of threads a multiprocessor of NVIDIA must hold, which limits the registers of a thread. Weights in blocks of GGUF need
+/// more registers than three blocks of threads leave. With two, 33 KB (Q2_K, Q3_K) to 57 KB (Q6_K) of the weight are in flight.
 template <WeightEncoding kEncoding, int kRows>
 constexpr int resident_blocks() {
   if (kIsBlocks<kEncoding>) return 2;
@@ -435,7 +437,7 @@ Result<void> launch_for_rows(const LaunchContext& context, const MatmulArguments
 Result<void> launch_matvec(const LaunchContext& context, const MatmulArguments& arguments) {
   const auto for_encoding = [&]<WeightEncoding kEncoding, bool kQuantized>() {
     if (arguments.max_rows == 1) return launch_for_rows<kEncoding, kQuantized, 1>(context, arguments);
-    // Two rows in blocks take the kernel of four, since each kernel of all the encodings adds to the module.
+    // Weights in blocks have no kernel for two rows of x and take that for four, since each would be compiled for seven kinds of codes.
     if constexpr (!kIsBlocks<kEncoding>) {
       if (arguments.max_rows == 2) return launch_for_rows<kEncoding, kQuantized, 2>(context, arguments);
     }

@@ -52,7 +52,8 @@ inline constexpr bool kIsByte = kIsInt8<kEncoding> || kIsE4m3<kEncoding>;
 template <WeightEncoding kEncoding>
 using QuantizedSum = std::conditional_t<kHasGroups<kEncoding>, float, std::int32_t>;
 
-/// Values that a lane loads at a time: those of 16 bytes; of a known encoding in blocks 32, whose low bits have 16 bytes at most.
+/// Values that a lane loads at a time: as many as 16 bytes hold, or 32 of an encoding in blocks, whose low bits are 16 bytes at most. Where
+/// the form of blocks is read from the weight, a lane loads eight values.
 template <WeightEncoding kEncoding>
 inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32                                            ? 4
                                     : kIsByte<kEncoding>                                                         ? 16
@@ -114,7 +115,7 @@ struct ChunkGroup {
   }
 };
 
-/// What is loaded with a chunk of any encoding whose form is known.
+/// What a lane loads with a chunk, besides its codes.
 template <WeightEncoding kEncoding>
 using GroupOf = std::conditional_t<kIsBlocks<kEncoding>, BlockGroup<kEncoding>, ChunkGroup<kEncoding>>;
 

@@ -128,7 +128,7 @@ SS_DEVICE void widen_halves(std::uint32_t halves, float& low, float& high) {
 #endif
 }
 
-/// Four of the eight bytes of `low` and `high`: byte i of the result is the one whose index, below 8, is `choice`'s i-th nibble on NVIDIA,
+/// Chooses four of the eight bytes of `low` and `high`. The index of byte i of the result, below 8, is the i-th nibble of `choice` on NVIDIA,
 /// which ignores the upper half of `choice`, and its i-th byte on AMD.
 SS_DEVICE std::uint32_t choose_bytes(std::uint32_t low, std::uint32_t high, std::uint32_t choice) {
 #if defined(__CUDA_ARCH__)

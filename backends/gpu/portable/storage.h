@@ -121,8 +121,8 @@ SS_DEVICE T* row_at(T* matrix, int index, std::uint32_t row_bytes) {
   return reinterpret_cast<T*>(reinterpret_cast<Byte*>(matrix) + offset);
 }
 
-/// The value, of which AMD's compiler then does not know how it was computed, so that it keeps nothing that it would make of it throughout a
-/// loop.
+/// Returns the value and hides from AMD's compiler how it was computed. Otherwise the compiler may compute what follows from the value once,
+/// before a loop, and keep it in registers throughout.
 SS_DEVICE int without_history(int value) {
 #if defined(__HIP_DEVICE_COMPILE__)
   asm("" : "+v"(value));
@@ -130,8 +130,8 @@ SS_DEVICE int without_history(int value) {
   return value;
 }
 
-/// row + plane + offset: a place in one of several planes of a row. AMD's compiler, left alone, keeps the address of each plane of each row
-/// throughout a loop, and these are more than the registers hold.
+/// Returns row + plane + offset, an address in one of several planes of a row. Left alone, AMD's compiler keeps the addresses of all planes
+/// of all rows in registers throughout a loop, and spills others.
 SS_DEVICE const std::byte* in_plane(const std::byte* row, int plane, int offset) {
 #if defined(__HIP_DEVICE_COMPILE__)
   return row + without_history(plane + offset);

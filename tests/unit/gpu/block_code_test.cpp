@@ -1,5 +1,5 @@
-// Weights in blocks of GGUF on the device: every code in every column of 32, as tiles and as dot products decode it, with scales and minima
-// of all sizes.
+// Checks that the device decodes weights in blocks of GGUF: every code in each of 32 columns, with scales and minima of all sizes, by the
+// functions of tiles, of dot products and of lookups.
 
 #include "gpu/kernels/block_code.h"
 

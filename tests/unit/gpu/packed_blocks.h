@@ -1,8 +1,7 @@
 #pragma once
-// Rows of weights in blocks of GGUF for tests of the kernels: packed as Weights packs them, with values by backend/block_values.h, which
-// tests/unit/backend compares with ggml's.
+// Makes rows of weights in blocks of GGUF for tests of the kernels. They are packed by the function that Weights calls, and their values
+// come from backend/block_values.h, which tests/unit/bundle/published_weights_test.cpp compares with the dequantization of the file's blocks.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -35,8 +34,8 @@ inline WeightView view_of_blocks(WeightEncoding encoding, std::int32_t n_rows, s
           .encoding = encoding};
 }
 
-/// stored_code(col): what is stored for a column, modulo the number of codes. Units, scales and minima are random: all sizes and signs that
-/// the encoding has.
+/// Packs one row. stored_code(col) gives the code of a column, of which the remainder by the number of codes is taken. Units, scales and
+/// minima are random, of all sizes and signs that the encoding has.
 template <typename StoredCode>
 PackedBlocks pack_blocks(WeightEncoding encoding, std::int32_t n_cols, std::mt19937& random,
                          const StoredCode& stored_code) {
