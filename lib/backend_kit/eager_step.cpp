@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "backend/op_access.h"
 #include "backend/op_visit.h"
@@ -17,6 +18,12 @@ namespace {
 constexpr std::size_t kAlignmentBytes = 64;
 constexpr std::size_t kGuardBytes = 64;
 constexpr auto kGuardPattern = std::byte{0xA5};
+
+/// Whether every byte of a guard still has the pattern: the first one has, and each equals the next. memcmp reads vectors, where a
+/// loop over the bytes of every value after each operation took a tenth of the time of the conformance suite.
+bool is_untouched(std::span<const std::byte> guard) {
+  return guard.front() == kGuardPattern && std::memcmp(guard.data(), guard.data() + 1, guard.size() - 1) == 0;
+}
 
 /// The operations that HostKernels runs.
 template <typename T>
@@ -228,11 +235,12 @@ class EagerStep final : public Step {
                                size_of(graph_.values[v].dtype);
       const std::byte* const begin = reinterpret_cast<const std::byte*>(values_[v]);
       const std::size_t end = std::min(plan_.sizes[v] + kGuardBytes, plan_.total_bytes - plan_.offsets[v]);
-      for (std::size_t i = used; i < end; ++i) {
-        if (begin[i] == kGuardPattern) continue;
-        return Error{ErrorCode::kInternal, fmt::format("{}: wrote byte {} past the {} bytes of value {}",
-                                                       op_label(graph_, op_index), i - used, used, v)};
-      }
+      if (used >= end) continue;
+      const std::span guard(begin + used, end - used);
+      if (is_untouched(guard)) continue;
+      const auto written = std::ranges::find_if(guard, [](std::byte byte) { return byte != kGuardPattern; });
+      return Error{ErrorCode::kInternal, fmt::format("{}: wrote byte {} past the {} bytes of value {}",
+                                                     op_label(graph_, op_index), written - guard.begin(), used, v)};
     }
     return {};
   }
