@@ -22,8 +22,9 @@ constexpr int kPoison = 0xff;
 /// That of the strictest target: wgmma tiles begin at multiples of 1024 bytes.
 constexpr std::align_val_t kSharedAlignment{1024};
 
-/// Kernels are plain functions without a context argument, so they find their runner by the OS thread.
-thread_local BlockRunner* current_runner = nullptr;
+/// Kernels are plain functions without a context argument, so they find their runner by the OS thread. Every emulated load and
+/// barrier does; the model spares it a call into the dynamic linker, which a module that is opened at run time makes otherwise.
+[[gnu::tls_model("initial-exec")]] thread_local BlockRunner* current_runner = nullptr;
 
 }  // namespace
 
@@ -79,9 +80,10 @@ void BlockRunner::prepare(const KernelCall& call, const Dim3& block) {
   std::memset(shared_.get(), kPoison, shared_bytes_);
   warpgroups_.begin(shared_.get(), shared_bytes_, n_threads_);
   while (threads_.size() < call.shape.threads) {
+    const auto index = static_cast<int>(threads_.size());
     Thread& thread = threads_.emplace_back();
-    thread.fiber = std::make_unique<Fiber>();
-    thread.index = static_cast<int>(threads_.size()) - 1;
+    thread.fiber = std::make_unique<Fiber>(index);
+    thread.index = index;
     thread.runner = this;
   }
   for (int i = 0; i < n_threads_; ++i) {

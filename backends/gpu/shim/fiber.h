@@ -9,7 +9,8 @@ namespace secondsource::gpu::shim {
 
 class Fiber {
  public:
-  Fiber();
+  /// `number`: that of the GPU thread in its block, by which the stacks of neighbours begin at different cache lines.
+  explicit Fiber(int number);
   ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
