@@ -40,9 +40,7 @@ Result<ScratchNeed> CpuKernels::scratch_need(const Op& op, const StepGraph& grap
       [&](const GroupedMatmul& grouped) -> Result<ScratchNeed> {
         return mixtures_.scratch_need(grouped, graph, bucket);
       },
-      [](const OneOf<Embed, RmsNorm, SelectRows, Sample, AllReduce> auto&) -> Result<ScratchNeed> {
-        return ScratchNeed{};
-      });
+      [](const OneOf<Embed, RmsNorm, SelectRows, Sample> auto&) -> Result<ScratchNeed> { return ScratchNeed{}; });
 }
 
 Result<void> CpuKernels::reserve(const StepGraph& graph, const Bucket& bucket, const KvPool& kv_pool) {
@@ -96,10 +94,6 @@ Result<void> CpuKernels::run(const GroupedMatmul& op, const HostFrame& frame) {
   return mixtures_.run(op, frame);
 }
 
-Result<void> CpuKernels::run(const AllReduce&, const HostFrame&) {
-  return Error{ErrorCode::kUnsupported, "cpu: all_reduce is reserved"};
-}
-
 void CpuKernels::for_each(std::int64_t n, const std::function<void(std::int64_t)>& body) {
   for_each_on(pool_)(n, body);
 }
@@ -120,7 +114,7 @@ OpGroup CpuKernels::describe(const Op& op, std::int32_t op_index, std::int64_t n
         return fmt::format("{}_{}_{}", op_name(op), to_string(kv_dtype()), table_.isa);
       },
       [&](const HeadMatmul& heads) { return mixtures_.kernel_name(heads, n_rows); },
-      [&](const OneOf<Embed, RmsNorm, SelectRows, Sample, Route, AllReduce> auto&) {
+      [&](const OneOf<Embed, RmsNorm, SelectRows, Sample, Route> auto&) {
         return fmt::format("{}_f32_{}", op_name(op), table_.isa);
       });
   return {{op_index}, std::move(kernel), ""};

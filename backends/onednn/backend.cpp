@@ -107,8 +107,7 @@ class OnednnBackend final : public HostBackend<KvPool> {
         [](const OneOf<LatentAppend, HeadMatmul> auto&) { return Support::no("latent attention is not supported"); },
         [](const OneOf<Embed, RmsNorm, SelectRows, Sample> auto&) { return Support::yes(); },
         [](const Route&) { return Support::no("oneDNN has no router for mixtures of experts"); },
-        [](const GroupedMatmul&) { return Support::no("oneDNN has no grouped product"); },
-        [](const AllReduce&) { return Support::no("one device only"); });
+        [](const GroupedMatmul&) { return Support::no("oneDNN has no grouped product"); });
   }
 
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {

@@ -93,8 +93,8 @@ Result<void> Kernels::prepare(const StepGraph& graph, const Bucket& bucket) {
           need.attention = std::max(need.attention, n_floats * sizeof(float));
           return {};
         },
-        [](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, SelectRows, Sample, Route, GroupedMatmul,
-                       AllReduce> auto&) -> Result<void> { return {}; }));
+        [](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, SelectRows, Sample, Route,
+                       GroupedMatmul> auto&) -> Result<void> { return {}; }));
   }
   SS_TRY_VOID(grow(input_scratch_, need.input));
   SS_TRY_VOID(grow(up_scratch_, need.up));
@@ -367,15 +367,11 @@ Result<void> Kernels::run(const GroupedMatmul&, const HostFrame&) {
   return Error{ErrorCode::kUnsupported, "oneDNN has no grouped product"};
 }
 
-Result<void> Kernels::run(const AllReduce&, const HostFrame&) {
-  return Error{ErrorCode::kUnsupported, "all_reduce is reserved"};
-}
-
 OpGroup Kernels::describe(const Op& op, std::int32_t op_index, std::int64_t /*n_rows*/) const {
   return visit_op(
       op, [&](const Matmul& matmul) { return describe_matmul(matmul, op_index); },
       [&](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample, Route,
-                      GroupedMatmul, AllReduce> auto&) -> OpGroup {
+                      GroupedMatmul> auto&) -> OpGroup {
         return {{op_index}, fmt::format("own {}_f32_openmp", op_name(op)), ""};
       });
 }

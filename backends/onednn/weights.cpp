@@ -95,7 +95,7 @@ Result<void> Weights::resolve(const StepGraph& graph) {
           return {};
         },
         [](const OneOf<RmsNorm, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample, Route,
-                       GroupedMatmul, AllReduce> auto&) -> Result<void> { return {}; }));
+                       GroupedMatmul> auto&) -> Result<void> { return {}; }));
   }
   for (std::size_t i = 0; i < weights_.size(); ++i) {
     Weight& weight = weights_[i];

@@ -61,11 +61,8 @@ ReferenceBackend::ReferenceBackend(DeviceInfo device, EagerOptions options)
       kernels_(std::make_unique<ReferenceKernels>(weights_, pools_)) {}
 
 Support ReferenceBackend::supports(const Op& op, std::span<const ValueDesc>) const {
-  return visit_op(
-      op,
-      [](const OneOf<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample, Route,
-                     GroupedMatmul> auto&) { return Support::yes(); },
-      [](const AllReduce&) { return Support::no("one device only"); });
+  return visit_op(op, [](const OneOf<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention,
+                                     SelectRows, Sample, Route, GroupedMatmul> auto&) { return Support::yes(); });
 }
 
 Support ReferenceBackend::supports_weight(WeightEncoding, ActQuant) const {

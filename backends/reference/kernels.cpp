@@ -203,10 +203,6 @@ Result<void> ReferenceKernels::run(const LatentAppend& op, const HostFrame& fram
   return {};
 }
 
-Result<void> ReferenceKernels::run(const AllReduce&, const HostFrame&) {
-  return Error{ErrorCode::kUnsupported, "all_reduce is reserved"};
-}
-
 OpGroup ReferenceKernels::describe(const Op& op, std::int32_t op_index, std::int64_t /*n_rows*/) const {
   return {{op_index}, fmt::format("{}_f32_f64acc_plain", op_name(op)), ""};
 }

@@ -52,8 +52,6 @@ constexpr Route kSample<Route>{.x = kNarrow, .gate = kWeight, .n_top = 2, .exper
 template <>
 constexpr GroupedMatmul kSample<GroupedMatmul>{
     .x = kNarrow, .expert = kExpert, .weights = kWeight, .out = kExperts, .n_top = 2};
-template <>
-constexpr AllReduce kSample<AllReduce>{.x = kNarrow};
 
 /// In the order of the variant's alternatives.
 std::vector<Op> sample_ops() {

@@ -175,7 +175,6 @@ class StructureChecker {
     if (op.aux) SS_TRY_VOID(like(*op.aux, op.out));
     return {};
   }
-  Result<void> operator()(const AllReduce& op) const { return float_value(op.x); }
 
  private:
   static Error bad(std::string message) { return Error{ErrorCode::kInvalidInput, std::move(message)}; }

@@ -85,7 +85,6 @@ class WeightChecker {
   }
   Result<void> operator()(const SelectRows&) const { return {}; }
   Result<void> operator()(const Sample&) const { return {}; }
-  Result<void> operator()(const AllReduce&) const { return {}; }
 
  private:
   const WeightSpec& weight(WeightId id) const { return weights_[static_cast<std::size_t>(index_of(id))]; }

@@ -287,13 +287,8 @@ struct GroupedMatmul {
   std::optional<ValueId> aux = {};
 };
 
-/// Reserved: one Backend per device, with a group handle at create().
-struct AllReduce {
-  ValueId x;
-};
-
 using Op = std::variant<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample,
-                        Route, GroupedMatmul, AllReduce>;
+                        Route, GroupedMatmul>;
 
 /// "embed", "rms_norm", "matmul", ...
 [[nodiscard]] std::string_view op_name(const Op& op);

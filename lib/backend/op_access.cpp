@@ -57,7 +57,6 @@ struct AccessVisitor {
     append(access.weights, op.bias);
     return access;
   }
-  OpAccess operator()(const AllReduce& op) const { return {{op.x}, {op.x}, {}}; }
 };
 
 }  // namespace

@@ -28,7 +28,7 @@ bool is_untouched(std::span<const std::byte> guard) {
 /// The operations that HostKernels runs.
 template <typename T>
 concept HostOp =
-    OneOf<T, Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, Route, GroupedMatmul, AllReduce>;
+    OneOf<T, Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, Route, GroupedMatmul>;
 
 /// `rows`: the rows of each value.
 OpGroup describe_op(const Op& op, std::int32_t index, std::span<const std::int32_t> rows, const HostKernels& kernels) {

@@ -47,7 +47,6 @@ class HostKernels {
   virtual Result<void> run(const Attention& op, const HostFrame& frame) = 0;
   virtual Result<void> run(const Route& op, const HostFrame& frame) = 0;
   virtual Result<void> run(const GroupedMatmul& op, const HostFrame& frame) = 0;
-  virtual Result<void> run(const AllReduce& op, const HostFrame& frame) = 0;
   /// Runs the loops of EagerStep itself (backend_kit/for_each.h): on the calling thread, unless a backend overrides it
   /// with threads of its own.
   virtual void for_each(std::int64_t n, const std::function<void(std::int64_t)>& body) { for_each_on_caller(n, body); }

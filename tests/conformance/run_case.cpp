@@ -36,7 +36,6 @@ struct Remap {
   void operator()(Attention&) const {}
   void operator()(SelectRows&) const {}
   void operator()(Sample&) const {}
-  void operator()(AllReduce&) const {}
 };
 
 Bucket bucket_of(const Case& c, std::int32_t graph) {

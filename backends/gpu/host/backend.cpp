@@ -140,8 +140,7 @@ Support GpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
         if (route.n_groups == 1 && !route.choice_bias && route.scale == 1.0F) return Support::yes();
         return Support::no("routers with groups, with a bias of the choice or with a scale are not supported");
       },
-      [](const GroupedMatmul&) { return Support::yes(); },
-      [](const AllReduce&) { return Support::no("one device only"); });
+      [](const GroupedMatmul&) { return Support::yes(); });
 }
 
 Support GpuBackend::supports_with_weights(const Op& op) const {
@@ -157,8 +156,7 @@ Support GpuBackend::supports_with_weights(const Op& op) const {
         if (weights_.view(route.gate).n_rows <= kMaxExperts) return Support::yes();
         return Support::no(fmt::format("more than {} experts", kMaxExperts));
       },
-      [&](const GroupedMatmul& grouped) { return check_weight(grouped.weights, grouped.act); },
-      [](const AllReduce&) { return Support::yes(); });
+      [&](const GroupedMatmul& grouped) { return check_weight(grouped.weights, grouped.act); });
 }
 
 Result<void> GpuBackend::check_supported(const StepGraph& graph) const {

@@ -101,7 +101,6 @@ Result<void> GpuStep::plan_ops() {
       },
       [&](const Route& op) -> Result<OpGroup> { return named(op); },
       [&](const GroupedMatmul& op) -> Result<OpGroup> { return products_.describe(op); },
-      [&](const AllReduce& op) -> Result<OpGroup> { return named(op); },
   };
   for (std::size_t i = 0; i < graph_.ops.size(); ++i) {
     SS_TRY(OpGroup group, visit_op(graph_.ops[i], plan));
@@ -160,7 +159,6 @@ std::size_t GpuStep::plan_scratch() const {
       [&](const Sample&) -> std::size_t { return sample_scratch_bytes(bucket_.max_logit_rows, limits_.n_logits); },
       [](const Route&) -> std::size_t { return 0; },
       [&](const GroupedMatmul& op) -> std::size_t { return products_.scratch_bytes(op); },
-      [](const AllReduce&) -> std::size_t { return 0; },
   };
   std::size_t bytes = 0;
   for (const Op& op : graph_.ops) bytes = std::max(bytes, visit_op(op, scratch_of));

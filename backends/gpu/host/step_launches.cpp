@@ -144,9 +144,4 @@ StepLaunch LaunchBinder::operator()(const HeadMatmul&) const {
   return {};
 }
 
-StepLaunch LaunchBinder::operator()(const AllReduce&) const {
-  SS_CHECK(false, "supports() refuses AllReduce");
-  return {};
-}
-
 }  // namespace secondsource::gpu

@@ -41,8 +41,6 @@ struct LaunchBinder {
   StepLaunch operator()(const Sample& op) const;
   StepLaunch operator()(const Route& op) const;
   StepLaunch operator()(const GroupedMatmul& op) const { return products.bind(op, upload); }
-  /// Never called: supports() refuses it.
-  StepLaunch operator()(const AllReduce& op) const;
 
  private:
   [[nodiscard]] const std::int32_t* n_rows_of(ValueId id) const {

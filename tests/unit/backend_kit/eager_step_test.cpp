@@ -38,7 +38,6 @@ class CountingKernels final : public HostKernels {
   Result<void> run(const LatentAppend&, const HostFrame&) override { return {}; }
   Result<void> run(const HeadMatmul&, const HostFrame&) override { return {}; }
   Result<void> run(const GroupedMatmul&, const HostFrame&) override { return {}; }
-  Result<void> run(const AllReduce&, const HostFrame&) override { return {}; }
   [[nodiscard]] OpGroup describe(const Op& op, std::int32_t index, std::int64_t n_rows) const override {
     return {{index}, fmt::format("{} of {}", op_name(op), n_rows), ""};
   }
