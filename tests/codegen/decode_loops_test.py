@@ -89,21 +89,30 @@ class DecodeLoops(unittest.TestCase):
         print(f"{kernel.target:8} {kernel.name:36} {loop.in_flight:3} of {loop.n_loads:3} loads in flight at the first use, "
               f"{len(loop.instructions)} instructions")
 
+    def check_last_block(self, kernel, loops):
+        """Blocks are counted once, by a native atomic and between fences (portable/last_block.h); no integer is divided."""
+        code = [text for _, text in kernel.code]
+        # What compilers make of an integer division: the reciprocal of a converted integer.
+        self.assertFalse([text for text in code if re.search(r"I2F\.U?\S*RP|v_rcp_iflag_f32", text)])
+        atomics = [text for text in code if re.search(r"\bATOMG?\b|global_atomic_|flat_atomic_", text)]
+        self.assertEqual(len(atomics), 1)
+        self.assertFalse([loop for loop in loops if atomics[0] in loop.instructions], "an atomic in a loop")
+        fences = [text for text in code if re.search(r"MEMBAR|buffer_wbinvl1|buffer_wbl2|buffer_inv|buffer_gl1_inv", text)]
+        self.assertGreaterEqual(len(fences), 2)
+
     def test_attention_keeps_four_loads_in_flight_and_divides_no_integer(self):
         for kernel, loops in kernels_with_loops("decode_attention"):
             with self.subTest(target=kernel.target, kernel=kernel.name):
                 loop = main_loop(loops, r"MUFU\.EX2|v_exp_f32")  # the splits are combined in another loop
                 self.show(kernel, loop)
                 self.assertGreaterEqual(loop.in_flight, 4)
-                code = [text for _, text in kernel.code]
-                # What compilers make of an integer division: the reciprocal of a converted integer.
-                self.assertFalse([text for text in code if re.search(r"I2F\.U?\S*RP|v_rcp_iflag_f32", text)])
-                atomics = [text for text in code if re.search(r"\bATOMG?\b|global_atomic_|flat_atomic_", text)]
-                self.assertEqual(len(atomics), 1)
-                self.assertFalse([loop for loop in loops if atomics[0] in loop.instructions], "an atomic in a loop")
-                fences = [text for text in code
-                          if re.search(r"MEMBAR|buffer_wbinvl1|buffer_wbl2|buffer_inv|buffer_gl1_inv", text)]
-                self.assertGreaterEqual(len(fences), 2)
+                self.check_last_block(kernel, loops)
+
+    def test_routers_count_blocks_once_and_divide_no_integer(self):
+        for kernel, loops in kernels_with_loops("route"):
+            with self.subTest(target=kernel.target, kernel=kernel.name):
+                print(f"{kernel.target:8} {kernel.name:36} {len(kernel.code)} instructions")
+                self.check_last_block(kernel, loops)
 
     def test_sampling_adds_by_native_atomics(self):
         for kernel, _ in kernels_with_loops("sample"):

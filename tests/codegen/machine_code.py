@@ -41,9 +41,11 @@ class Kernel:
         if tiles:
             kind, shape, encoding, quantized = tiles.groups()
             return f"{kind} {TILES[int(shape)]} {encoding_name(encoding)}{'-w8a8' if quantized == '1' else ''}"
+        route = re.search(r"route_kernelILNS\w*14WeightEncodingE(\d+)E", self.symbol)
+        if route:
+            return f"route {encoding_name(route[1])}"
         sample = re.search(r"(sample_kernel|sample_pieces_kernel)E", self.symbol)
         return sample[1] if sample else None
-
 
     @property
     def load_words(self):

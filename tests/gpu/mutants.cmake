@@ -222,7 +222,7 @@ function(ss_sampling_mutant name target from to)
 endfunction()
 ss_sampling_mutant(lost_piece sm_80 ".n_pieces = n_pieces};" ".n_pieces = BUG && n_pieces > 1 ? n_pieces - 1 : n_pieces};")
 ss_sampling_mutant(not_rescaled gfx90a "exp(piece_max - row_max)" "exp(piece_max - (BUG ? piece_max : row_max))")
-ss_sampling_mutant(any_of_ties gfx1100 "return a > b ? a : b;" "return (BUG ? a >> 32 >= b >> 32 : a > b) ? a : b;")
+ss_gpu_mutant(sampling_any_of_ties gfx1100 kernels/rank.h "return a > b ? a : b;" "return (BUG ? a >> 32 >= b >> 32 : a > b) ? a : b;" kernels/sample.cpp)
 ss_sampling_mutant(not_finite_lost sm_80 "finite ? rank_of(logit, id) : kNotFinite" "finite ? rank_of(logit, id) : (BUG ? 0 : kNotFinite)")
 ss_sampling_mutant(taken_twice sm_90a "if (rank < before)" "if (BUG ? rank <= before : rank < before)")
 ss_sampling_mutant(other_piece gfx90a "const int begin = piece * kSamplePieceLogits;"
@@ -234,6 +234,15 @@ ss_sampling_mutant(not_binned sm_80 "if (id == row.forbidden_id) return;" "if (i
 ss_sampling_mutant(bins_not_begun gfx1100 "bins.mass[thread_x()] = 0;" "if (!BUG) bins.mass[thread_x()] = 0;")
 ss_sampling_mutant(gathered_next_bin gfx90a "if (draw.bin_of(logit) == bin)" "if (draw.bin_of(logit) == bin + (BUG ? 1 : 0))")
 ss_gpu_mutant(sampling_lost_carry sm_90a portable/warp.h "before + low < before ? 1U : 0U" "before + low < before && !BUG ? 1U : 0U" kernels/sample.cpp)
+# Of routers.
+function(ss_route_mutant name target from to)
+  ss_gpu_mutant(route_${name} ${target} kernels/route.cpp "${from}" "${to}" kernels/route.cpp)
+endfunction()
+ss_route_mutant(missing_warp_barrier sm_80 "sync_warp();  // scores and merits are stored" "if (!BUG) sync_warp();")
+ss_route_mutant(taken_twice gfx1100 "if (ranks_[slot] == best) ranks_[slot] = 0;" "if (!BUG && ranks_[slot] == best) ranks_[slot] = 0;")
+ss_route_mutant(second_slot_lost sm_90a "if (slot * kWarpSize < n_)" "if (slot * kWarpSize < (BUG ? 1 : n_))")
+ss_route_mutant(second_best_lost sm_80 "second = larger(second, merit < first ? merit : first);" "second = larger(second, BUG || merit < first ? merit : first);")
+ss_route_mutant(expert_scored_once gfx90a "expert += a.n_blocks * n_warps()" "expert += (BUG ? 1 + a.gate.n_rows : 1) * a.n_blocks * n_warps()")
 # Of groups of 32 columns with quantized activations.
 ss_gpu_mutant(scales_of_first_group gfx90a kernels/matmul_tile.h
   "stage.scales[group][first_col" "stage.scales[BUG ? 0 : group][first_col" kernels/tiled_matmul.cpp)

@@ -1,4 +1,4 @@
-// Bugs planted in the source of the kernels (listed in CMakeLists.txt): each must be detected by the check meant for it.
+// Bugs planted in the source of the kernels (listed in mutants.cmake): each must be detected by the check meant for it.
 // The search runs in a child process, because a read past the end of an allocation ends the process.
 
 #include <fmt/format.h>
@@ -20,7 +20,7 @@ namespace secondsource::conformance {
 namespace {
 
 struct GpuMutant {
-  std::string name;  ///< of the planted bug in CMakeLists.txt; empty: none runs
+  std::string name;  ///< of the planted bug in mutants.cmake; empty: none runs
   std::string target;
   std::string family;  ///< conformance family; empty: check_moved_workspace()
   std::string tiles = "auto";
@@ -161,6 +161,11 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"sampling_bins_not_begun", "gfx1100", "sample_wide"}, ""},
       {{"sampling_gathered_next_bin", "gfx90a", "sample_wide"}, ""},
       {{"sampling_lost_carry", "sm_90a", "sample_wide"}, ""},
+      {{"route_missing_warp_barrier", "sm_80", "route_groups"}, ""},
+      {{"route_taken_twice", "gfx1100", "route"}, ""},
+      {{"route_second_slot_lost", "sm_90a", "route_bias"}, ""},
+      {{"route_second_best_lost", "sm_80", "route_groups"}, ""},
+      {{"route_expert_scored_once", "gfx90a", "grouped_matmul_wide"}, ""},
       {{"scales_of_first_group", "gfx90a", "matmul_g32_w8a8"}, "outside"},
       {{"late_scales", "sm_80", "matmul_g32_w8a8"}, ""},
       {{"sums_not_begun", "sm_80", "grouped_matmul_g32_w8a8"}, ""},

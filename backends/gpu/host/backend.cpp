@@ -136,11 +136,7 @@ Support GpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
         return attention.heads.latent_dim > 0 ? no_latents() : check_head_dim(attention.heads);
       },
       [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
-      [](const Route& route) {
-        if (route.n_groups == 1 && !route.choice_bias && route.scale == 1.0F) return Support::yes();
-        return Support::no("routers with groups, with a bias of the choice or with a scale are not supported");
-      },
-      [](const GroupedMatmul&) { return Support::yes(); });
+      [](const OneOf<Route, GroupedMatmul> auto&) { return Support::yes(); });
 }
 
 Support GpuBackend::supports_with_weights(const Op& op) const {

@@ -51,7 +51,7 @@ Result<void> GpuStep::set_up(std::vector<std::shared_ptr<DeviceBuffer>> inv_freq
   prefill_ = shared_.options.prefill.value_or(device.has_warpgroups ? PrefillBy::kWarpgroups : PrefillBy::kWarps);
   SS_TRY_VOID(plan_ops());
   SS_TRY(upload_, BatchUpload::create(*shared_.memory, bucket_, plan_decode_splits()));
-  SS_TRY_VOID(create_split_counters());
+  SS_TRY_VOID(create_block_counters());
   workspace_bytes_ = values_.values_bytes() + plan_scratch();
   if (sample_ != nullptr) {
     SS_TRY(samples_, SampleResults::create(*shared_.memory, *sample_, bucket_, limits_.n_logits));
@@ -99,7 +99,10 @@ Result<void> GpuStep::plan_ops() {
         limits_.n_logits = values_.desc(op.logits).cols;
         return named(op);
       },
-      [&](const Route& op) -> Result<OpGroup> { return named(op); },
+      [&](const Route& op) -> Result<OpGroup> {
+        most_routed_rows_ = std::max(most_routed_rows_, values_.max_rows_of(op.x));
+        return named(op);
+      },
       [&](const GroupedMatmul& op) -> Result<OpGroup> { return products_.describe(op); },
   };
   for (std::size_t i = 0; i < graph_.ops.size(); ++i) {
@@ -136,12 +139,14 @@ DecodeSplitPlan GpuStep::plan_decode_splits() const {
                                BatchUpload::max_decodes(bucket_), length);
 }
 
-Result<void> GpuStep::create_split_counters() {
-  const std::size_t bytes = static_cast<std::size_t>(upload_.max_decode_splits()) *
-                            static_cast<std::size_t>(most_blocks_per_split_) * sizeof(std::uint32_t);
-  SS_TRY(split_counters_, shared_.memory->allocate(MemoryPurpose::kWorkspace, bytes));
+Result<void> GpuStep::create_block_counters() {
+  const std::size_t n_of_attention =
+      static_cast<std::size_t>(upload_.max_decode_splits()) * static_cast<std::size_t>(most_blocks_per_split_);
+  const std::size_t bytes =
+      std::max(n_of_attention, static_cast<std::size_t>(most_routed_rows_)) * sizeof(std::uint32_t);
+  SS_TRY(block_counters_, shared_.memory->allocate(MemoryPurpose::kWorkspace, bytes));
   if (bytes == 0) return {};
-  return shared_.memory->stream().fill(split_counters_.data(), 0, bytes);
+  return shared_.memory->stream().fill(block_counters_.data(), 0, bytes);
 }
 
 std::size_t GpuStep::plan_scratch() const {
@@ -157,7 +162,9 @@ std::size_t GpuStep::plan_scratch() const {
       },
       [](const SelectRows&) -> std::size_t { return 0; },
       [&](const Sample&) -> std::size_t { return sample_scratch_bytes(bucket_.max_logit_rows, limits_.n_logits); },
-      [](const Route&) -> std::size_t { return 0; },
+      [&](const Route& op) -> std::size_t {
+        return route_scratch_bytes(values_.max_rows_of(op.x), weights_.view(op.gate).n_rows);
+      },
       [&](const GroupedMatmul& op) -> std::size_t { return products_.scratch_bytes(op); },
   };
   std::size_t bytes = 0;
@@ -176,7 +183,7 @@ void GpuStep::bind() {
                             .inv_freqs = inv_freqs_,
                             .samples = samples_,
                             .prefill = prefill_,
-                            .split_counters = split_counters_,
+                            .block_counters = block_counters_,
                             .n_logits = limits_.n_logits,
                             .max_logit_rows = bucket_.max_logit_rows};
   launches_.clear();

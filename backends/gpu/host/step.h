@@ -42,7 +42,8 @@ class GpuStep final : public Step {
   /// Whether this operation is a product that normalizes its x in the same kernel, so that the norm before it is no launch.
   [[nodiscard]] bool normalizes_itself(std::size_t op) const;
   [[nodiscard]] DecodeSplitPlan plan_decode_splits() const;
-  Result<void> create_split_counters();
+  /// Zeros, as many as the neediest operation counts blocks by. Each leaves them as zeros.
+  Result<void> create_block_counters();
   /// Bytes of scratch that the neediest operation takes.
   [[nodiscard]] std::size_t plan_scratch() const;
   /// Binds the launches of all operations to the workspace where it is now, and drops the graphs of the old place.
@@ -74,11 +75,12 @@ class GpuStep final : public Step {
   PrefillBy prefill_ = PrefillBy::kWarps;
   std::int32_t fewest_blocks_per_split_ = 0;  ///< of the graph's attention operations
   std::int32_t most_blocks_per_split_ = 0;
+  std::int32_t most_routed_rows_ = 0;
   std::size_t workspace_bytes_ = 0;
 
   // What batches pass through.
   BatchUpload upload_;
-  DeviceBuffer split_counters_;  ///< AttentionArguments::n_arrived
+  DeviceBuffer block_counters_;  ///< AttentionArguments::n_arrived, RouteArguments::n_arrived
   SampleResults samples_;
   Flights flights_;
   std::array<std::int32_t, 3> last_rows_{};  ///< rows of the last submitted batch, indexed by Rows

@@ -75,7 +75,7 @@ StepLaunch LaunchBinder::operator()(const Attention& op) const {
                                      .sinks = op.sinks ? weights.vector(*op.sinks) : nullptr,
                                      .partial = partial.sums,
                                      .partial_softmax = partial.softmax,
-                                     .n_arrived = split_counters.as<std::uint32_t>(),
+                                     .n_arrived = block_counters.as<std::uint32_t>(),
                                      .scale = op.scale,
                                      .softcap = op.softcap,
                                      .window = op.window,
@@ -121,16 +121,29 @@ StepLaunch LaunchBinder::operator()(const Sample& op) const {
                                        .max_rows = max_logit_rows});
 }
 
+std::size_t route_scratch_bytes(std::int32_t max_rows, std::int32_t n_experts) {
+  return static_cast<std::size_t>(max_rows) * static_cast<std::size_t>(n_experts) * sizeof(float);
+}
+
 StepLaunch LaunchBinder::operator()(const Route& op) const {
   return bound(shared.kernels.route, {.n_rows = n_rows_of(op.x),
                                       .x = values.address(op.x),
                                       .gate = weights.view(op.gate),
                                       .bias = op.bias ? weights.vector(*op.bias) : nullptr,
+                                      .choice_bias = op.choice_bias ? weights.vector(*op.choice_bias) : nullptr,
+                                      .scores = reinterpret_cast<float*>(values.scratch()),
+                                      .n_arrived = block_counters.as<std::uint32_t>(),
                                       .expert = reinterpret_cast<std::int32_t*>(values.address(op.expert)),
                                       .weight = values.address(op.weight),
                                       .n_top = op.n_top,
                                       .renormalize = op.renormalize ? 1 : 0,
                                       .score = op.score,
+                                      .n_groups = op.n_groups,
+                                      .n_top_groups = op.n_top_groups,
+                                      .group_size = weights.view(op.gate).n_rows / op.n_groups,
+                                      .group_score = op.group_score,
+                                      .scale = op.scale,
+                                      .n_blocks = 0,
                                       .max_rows = values.max_rows_of(op.x)});
 }
 

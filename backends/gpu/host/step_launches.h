@@ -12,6 +12,9 @@ namespace secondsource::gpu {
 /// Scratch of Sample: SampleBins of each row, then its pieces.
 [[nodiscard]] std::size_t sample_scratch_bytes(std::int32_t max_rows, std::int32_t n_logits);
 
+/// Scratch of Route: the scores of each row.
+[[nodiscard]] std::size_t route_scratch_bytes(std::int32_t max_rows, std::int32_t n_experts);
+
 /// Visits an Op (std::visit) and returns its launch, over the workspace where it is now. There is no catch-all: a new
 /// operation does not compile until it is bound here. The references must outlive the launches.
 struct LaunchBinder {
@@ -25,7 +28,7 @@ struct LaunchBinder {
   std::span<const std::shared_ptr<DeviceBuffer>> inv_freqs;  ///< one per rope of the graph
   const SampleResults& samples;
   PrefillBy prefill = PrefillBy::kWarps;
-  const DeviceBuffer& split_counters;  ///< of decode attention: AttentionArguments::n_arrived
+  const DeviceBuffer& block_counters;  ///< AttentionArguments::n_arrived, RouteArguments::n_arrived
   std::int32_t n_logits = 0;
   std::int32_t max_logit_rows = 0;
 

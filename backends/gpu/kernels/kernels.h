@@ -414,12 +414,21 @@ struct RouteArguments {
   const std::int32_t* n_rows;
   const float* x;
   WeightView gate;
-  const float* bias;  ///< [n_experts] or null
+  const float* bias;         ///< [n_experts] or null
+  const float* choice_bias;  ///< [n_experts] or null
+  float* scores;             ///< scratch: [max_rows, n_experts]
+  std::uint32_t* n_arrived;  ///< [max_rows]: blocks that have scored their experts; 0 between launches
   std::int32_t* expert;
   float* weight;
   std::int32_t n_top;
   std::int32_t renormalize;
   RouteScore score;
+  std::int32_t n_groups;
+  std::int32_t n_top_groups;
+  std::int32_t group_size;  ///< experts of a group
+  GroupScore group_score;
+  float scale;
+  std::int32_t n_blocks;  ///< for each token; set by the launcher
   std::int32_t max_rows;
 };
 

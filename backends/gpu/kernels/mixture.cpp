@@ -1,22 +1,18 @@
-// Mixture of experts: the router, and the experts' products for few tokens. For many tokens see grouped_tiles.cpp.
+// The experts' products of a mixture for few tokens. For many tokens see grouped_tiles.cpp; route.cpp chooses the experts.
 //
-//   route:           s = x gate^T + bias;  p = softmax(s), or 1 / (1 + exp(-s)) by `score`;  expert[t, j], weight[t, j]:
-//                    the n_top largest of p, divided by their sum if `renormalize`
-//   grouped matvec:  first product   out[t, j] = epilogue(x[t] W_e^T + bias_e),   e = expert[t, j]
-//                    second product  out[t] = aux[t] + sum_j share[t, j] * (x[t, j] W_e^T + bias_e)
+//   first product   out[t, j] = epilogue(x[t] W_e^T + bias_e),   e = expert[t, j]
+//   second product  out[t] = aux[t] + sum_j share[t, j] * (x[t, j] W_e^T + bias_e)
 //
-// Shapes       x: [T, K], in the second product [T, n_top, K]; gate: [n_experts, K]; weights: [n_experts * N, K];
-//              expert, weight, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
-//              bias: [n_experts], in the products [n_experts, N] with gates before ups, or null
+// Shapes       x: [T, K], in the second product [T, n_top, K]; weights: [n_experts * N, K]; expert, share: [T, n_top];
+//              out: [T, n_top, N] (N/2 if gated), in the second product [T, N]; bias: [n_experts, N] with gates before ups, or null
 // Dtypes       x: f32, or with one f32 scale per row int8, or with one per row or group E4M3 numbers as BF16; weights: any encoding;
 //              expert: int32; out: f32
-// Accumulator  f32; int8 by int8 in int32; the softmax's sum is compensated (Kahan)
+// Accumulator  f32; int8 by int8 in int32
 // Aliasing     in the second product aux may be out
 // Alignment    as matvec.cpp
-// Source       op.h's Route and GroupedMatmul
+// Source       op.h's GroupedMatmul
 //
-// The router takes one block per token: warps compute the scores, then one thread chooses. The products take one warp per
-// output of a token.
+// The products take one warp per output of a token.
 
 #include "core/checked.h"
 #include "gpu/kernels/dot_product.h"
@@ -30,66 +26,6 @@ namespace {
 
 constexpr int kMaxThreads = 256;
 constexpr int kWarps = 4;
-
-struct RouteShared {
-  float scores[kMaxExperts];
-  int order[kMaxExperts];
-};
-
-template <WeightEncoding kEncoding>
-SS_KERNEL(kMaxThreads)
-route_kernel(RouteArguments a) {
-  const int token = block_x();
-  if (token >= *a.n_rows) return;
-  auto& shared = shared_memory<RouteShared>();
-  const int n_experts = a.gate.n_rows;
-  const float* const x[1] = {a.x + std::int64_t{token} * a.gate.n_cols};
-  for (int expert = warp(); expert < n_experts; expert += n_warps()) {
-    const std::int64_t rows[1] = {expert};
-    float score[1][1];
-    dot_rows<kEncoding, 1, 1>(a.gate, rows, x, score);
-    if (lane() == 0) shared.scores[expert] = score[0][0] + (a.bias != nullptr ? a.bias[expert] : 0.0F);
-  }
-  sync_block();
-  if (thread_x() != 0) return;
-  // NaN cannot be ordered: a row with a NaN score takes the first experts, with weights of NaN.
-  float poison = 0.0F;
-  for (int i = 0; i < n_experts; ++i) {
-    if (shared.scores[i] != shared.scores[i]) poison = shared.scores[i];
-    shared.order[i] = i;
-  }
-  for (int i = 0; i < a.n_top && poison == poison; ++i) {
-    int best = i;
-    for (int j = i + 1; j < n_experts; ++j) {
-      const float gain = shared.scores[shared.order[j]] - shared.scores[shared.order[best]];
-      if (gain > 0.0F || (gain == 0.0F && shared.order[j] < shared.order[best])) best = j;
-    }
-    const int chosen = shared.order[best];
-    shared.order[best] = shared.order[i];
-    shared.order[i] = chosen;
-  }
-  const bool is_sigmoid = a.score == RouteScore::kSigmoid;
-  const float row_max = shared.scores[shared.order[0]];
-  const auto share = [&](int i) {
-    const float score = shared.scores[shared.order[i]];
-    return is_sigmoid ? 1.0F / (1.0F + expf(-score)) : expf(score - row_max);
-  };
-  // Kahan summation: hundreds of tiny terms are added to the first, which is 1, and each would be rounded away.
-  float sum = is_sigmoid && a.renormalize == 0 ? 1.0F : 0.0F;
-  float excess = 0.0F;
-  const int n_summed = a.renormalize != 0 ? a.n_top : is_sigmoid ? 0 : n_experts;
-  for (int i = 0; i < n_summed; ++i) {
-    const float term = share(i) - excess;
-    const float next = sum + term;
-    excess = (next - sum) - term;
-    sum = next;
-  }
-  for (int j = 0; j < a.n_top; ++j) {
-    const std::int64_t at = std::int64_t{token} * a.n_top + j;
-    a.expert[at] = shared.order[j];
-    a.weight[at] = share(j) / sum + poison;
-  }
-}
 
 /// sums[o] = weight row o . row `row` of x, scales included.
 template <WeightEncoding kEncoding, bool kQuantized, int kOutputs>
@@ -165,16 +101,6 @@ Result<void> launch_matvec_for(const LaunchContext& context, const GroupedMatmul
 }
 
 }  // namespace
-
-Result<void> launch_route(const LaunchContext& context, const RouteArguments& arguments) {
-  return with_encoding(arguments.gate.encoding, [&]<WeightEncoding kEncoding>() {
-    return launch(context.stream, "route", route_kernel<kEncoding>,
-                  {.grid = {static_cast<std::uint32_t>(arguments.max_rows)},
-                   .threads = static_cast<std::uint32_t>(kWarps * context.warp_size),
-                   .shared_bytes = sizeof(RouteShared)},
-                  arguments);
-  });
-}
 
 Result<void> launch_grouped_matvec(const LaunchContext& context, const GroupedMatmulArguments& arguments) {
   if (arguments.quantized_x != nullptr) {

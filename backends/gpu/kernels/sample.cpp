@@ -27,6 +27,7 @@
 
 #include "core/checked.h"
 #include "gpu/kernels/launchers.h"
+#include "gpu/kernels/rank.h"
 #include "gpu/portable/last_block.h"
 #include "gpu/portable/launch.h"
 #include "gpu/portable/storage.h"
@@ -58,7 +59,7 @@ struct Shared {
   BlockScratch<int> of_int;
   WideSum sums[kThreads];  ///< by bin, then by digit
   std::uint32_t counts[kSampleBins];
-  Count gathered[kGathered];  ///< ranks
+  Rank gathered[kGathered];
   std::uint32_t n_gathered;
   int n_ties[kThreads];
   int place;
@@ -67,26 +68,8 @@ struct Shared {
   int flag;
 };
 
-/// Order-preserving key: larger logits have larger unsigned keys; -0 and 0 have the same.
-SS_DEVICE std::uint32_t key_of(float logit) {
-  const auto bits = bits_as<std::uint32_t>(logit + 0.0F);
-  return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
-}
-
-SS_DEVICE float logit_of(std::uint32_t key) {
-  return bits_as<float>((key & 0x80000000U) != 0 ? key & 0x7fffffffU : ~key);
-}
-
-/// Rank of a token in the order of falling logits, ties to the lower id. The largest rank comes first; 0: no token.
-SS_DEVICE Count rank_of(float logit, int id) {
-  return static_cast<Count>(key_of(logit)) << 32 | static_cast<Count>(~static_cast<std::uint32_t>(id));
-}
-SS_DEVICE int id_of(Count rank) {
-  return static_cast<int>(~static_cast<std::uint32_t>(rank));
-}
-
 /// SamplePiece::best of a piece with a logit that is not finite. No finite logit has this rank.
-constexpr Count kNotFinite = ~Count{0};
+constexpr Rank kNotFinite = ~Rank{0};
 
 /// One row of logits with its sampling parameters and its pieces.
 struct Row {
@@ -142,26 +125,22 @@ SS_DEVICE void visit_allowed(const Row& row, const Visit& visit) {
   });
 }
 
-SS_DEVICE Count max_rank(Count a, Count b) {
-  return a > b ? a : b;
-}
-
 /// The largest rank that the pieces still hold; 0 if none.
-SS_DEVICE Count first_rank(const Row& row, Shared& shared) {
-  Count best = 0;
+SS_DEVICE Rank first_rank(const Row& row, Shared& shared) {
+  Rank best = 0;
   for (int piece = thread_x(); piece < row.n_pieces; piece += kThreads) best = max_rank(best, row.pieces[piece].best);
   return reduce_block(best, shared.of_count, max_rank);
 }
 
 /// Removes `before`, the result of first_rank(), from its piece and returns the rank after it; 0 if none. May be called
 /// again with the result.
-SS_DEVICE Count next_rank(const Row& row, Count before, Shared& shared) {
-  const int piece = id_of(before) / kSamplePieceLogits;
+SS_DEVICE Rank next_rank(const Row& row, Rank before, Shared& shared) {
+  const int piece = index_of_rank(before) / kSamplePieceLogits;
   const int begin = piece * kSamplePieceLogits;
   const int end = begin + kSamplePieceLogits < row.n ? begin + kSamplePieceLogits : row.n;
-  Count best = 0;
+  Rank best = 0;
   visit_tokens<kLoads>(row, begin, end, [&](int id, float logit) {
-    const Count rank = rank_of(logit, id);
+    const Rank rank = rank_of(logit, id);
     if (rank < before) best = max_rank(best, rank);
   });
   best = reduce_block(best, shared.of_count, max_rank);
@@ -183,7 +162,7 @@ struct Draw {
     return at < kSampleBins - 1 ? static_cast<int>(at) : kSampleBins - 1;
   }
   [[nodiscard]] SS_DEVICE Count mass_of(std::uint32_t key) const {
-    return static_cast<Count>(kMassUnits * exp((static_cast<double>(logit_of(key)) - static_cast<double>(row_max)) /
+    return static_cast<Count>(kMassUnits * exp((static_cast<double>(number_of(key)) - static_cast<double>(row_max)) /
                                                static_cast<double>(params.temperature)));
   }
 };
@@ -316,7 +295,7 @@ SS_DEVICE int find_tie(const Row& row, const Candidates& from, std::uint32_t key
     if (!has_key(i)) continue;
     Count before = 0;  // ties with a lower id have a larger rank
     for (int j = 0; j < from.n; ++j) before += has_key(j) && shared.gathered[j] > shared.gathered[i] ? 1 : 0;
-    if (before == index) shared.id = id_of(shared.gathered[i]);
+    if (before == index) shared.id = index_of_rank(shared.gathered[i]);
   }
   sync_block();
   return shared.id;
@@ -416,7 +395,7 @@ SS_KERNEL(kThreads) sample_pieces_kernel(SampleArguments a) {
     }
   }
   best = reduce_block(best, shared.of_count, max_rank);
-  const float row_max = logit_of(static_cast<std::uint32_t>(best >> 32));
+  const float row_max = number_of(static_cast<std::uint32_t>(best >> 32));
   double sum = 0.0;
   SS_UNROLL
   for (int load = 0; load < kLoads; ++load) {
@@ -436,16 +415,16 @@ SS_KERNEL(kThreads) sample_pieces_kernel(SampleArguments a) {
 SS_DEVICE double log_sum_exp(const Row& row, double row_max, Shared& shared) {
   double sum = 0.0;
   for (int piece = thread_x(); piece < row.n_pieces; piece += kThreads) {
-    const double piece_max = static_cast<double>(logit_of(static_cast<std::uint32_t>(row.pieces[piece].best >> 32)));
+    const double piece_max = static_cast<double>(number_of(static_cast<std::uint32_t>(row.pieces[piece].best >> 32)));
     sum += row.pieces[piece].sum * exp(piece_max - row_max);
   }
   return row_max + log(reduce_block(sum, shared.of_double, [](double p, double q) { return p + q; }));
 }
 
 /// The largest rank among the allowed tokens, of which `best` is the largest at all; 0 if none. Leaves the pieces as they are.
-SS_DEVICE Count allowed_rank(const Row& row, Count best, Shared& shared) {
-  if (id_of(best) != row.forbidden_id) return best;
-  const int forbidden_piece = id_of(best) / kSamplePieceLogits;
+SS_DEVICE Rank allowed_rank(const Row& row, Rank best, Shared& shared) {
+  if (index_of_rank(best) != row.forbidden_id) return best;
+  const int forbidden_piece = index_of_rank(best) / kSamplePieceLogits;
   const int begin_rest = forbidden_piece * kSamplePieceLogits;
   const int end_rest = begin_rest + kSamplePieceLogits < row.n ? begin_rest + kSamplePieceLogits : row.n;
   Count rest = 0;
@@ -488,11 +467,11 @@ SS_KERNEL(kThreads) sample_kernel(SampleArguments a) {
   // One block is enough for a row that is not drawn from.
   if (!draws && block_x() > 0) return;
   const Row row = row_of(a, index);
-  const Count best = first_rank(row, shared);
-  const Count allowed = best == kNotFinite ? best : allowed_rank(row, best, shared);
+  const Rank best = first_rank(row, shared);
+  const Rank allowed = best == kNotFinite ? best : allowed_rank(row, best, shared);
   const bool has_tokens = best != kNotFinite && allowed != 0;
   if (draws && !has_tokens && block_x() > 0) return;
-  const Draw draw{params, has_tokens ? row.logits[id_of(allowed)] : 0.0F};
+  const Draw draw{params, has_tokens ? row.logits[index_of_rank(allowed)] : 0.0F};
   if (draws && has_tokens) {
     count_piece(row, draw, a.bins[index], shared);
     if (!is_last_block(&a.bins[index].n_arrived, row.n_pieces, shared.flag)) return;
@@ -505,11 +484,11 @@ SS_KERNEL(kThreads) sample_kernel(SampleArguments a) {
     if (params.slot >= 0) a.last_sampled[params.slot] = 0;
     return;
   }
-  const double normalizer = log_sum_exp(row, static_cast<double>(row.logits[id_of(best)]), shared);
+  const double normalizer = log_sum_exp(row, static_cast<double>(row.logits[index_of_rank(best)]), shared);
 
   int id = params.forced_id;
   if (id < 0) {
-    id = allowed == 0 ? -1 : id_of(allowed);
+    id = allowed == 0 ? -1 : index_of_rank(allowed);
     if (draws && allowed != 0) id = draw_token(row, draw, a.bins[index], shared);
   }
   if (thread_x() == 0) {
@@ -517,12 +496,12 @@ SS_KERNEL(kThreads) sample_kernel(SampleArguments a) {
     sampled = {id, logprob, 1, 0};
     if (params.slot >= 0) a.last_sampled[params.slot] = id < 0 ? 0 : id;
   }
-  Count rank = best;
+  Rank rank = best;
   for (int n = 0; n < a.n_top; ++n) {
     if (n > 0) rank = next_rank(row, rank, shared);
     if (thread_x() != 0) continue;
-    const double logit = static_cast<double>(row.logits[id_of(rank)]);
-    a.top[std::int64_t{index} * a.n_top + n] = {id_of(rank), static_cast<float>(logit - normalizer)};
+    const double logit = static_cast<double>(row.logits[index_of_rank(rank)]);
+    a.top[std::int64_t{index} * a.n_top + n] = {index_of_rank(rank), static_cast<float>(logit - normalizer)};
   }
 }
 
