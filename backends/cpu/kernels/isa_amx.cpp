@@ -63,8 +63,9 @@ inline constexpr int kUnpackGroupsFromRows = 9;
 /// 4, 3.7 to 4.0 for 8 and, in tiles, 3.4 to 3.6 for 9; by vdpbf16ps 1.6, 3.3, 5.7 and 6.5 (November 2026).
 inline constexpr int kUnpackFp8FromRows = 9;
 inline constexpr int kUnpackInt4FromRows = kPieceRows + 1;
-/// Of int4 with zero points, which no kernel with tile registers reads, as of fp8; not timed.
-inline constexpr int kUnpackInt4ZeroFromRows = kUnpackFp8FromRows;
+/// Of int4 with zero points, which no kernel with tile registers reads: in tiles one thread of a Xeon with AMX took 1.14 of the time for 6
+/// rows, 0.96 for 7, and 0.92 and 0.63 for 8 (medians of three to five pairs beside a busy neighbour, November 2026).
+inline constexpr int kUnpackInt4ZeroFromRows = 8;
 /// With fewer rows, weights of f16 are widened to f32, and of int4-w8a8 the sums of each group are scaled. For f16, one thread of a Xeon
 /// with AMX had 1.11 of the rate of f32 with 16 rows (1.0 beside a busy hardware thread of the same core), 1.20 with 20 and 1.46 with 24.
 /// For int4-w8a8 it had 0.91 of the rate of scaled sums with 128 rows and 1.27 with 256 (November 2026).
@@ -184,9 +185,10 @@ inline void use_pieces(KernelTable& table) {
                                                 kUnpackInt4QuantizedFromRows};
 }
 
-/// From this many rows on, blocks of GGUF are unpacked for the tile registers; not timed. Fewer are multiplied as on avx512_vnni, by digits
-/// or in f32.
-inline constexpr int kUnpackBlocksFromRows = 9;
+/// From this many rows on, blocks of GGUF are unpacked for the tile registers. Fewer are multiplied as on avx512_vnni, by digits: in tiles
+/// one thread of a Xeon with AMX took 1.23 to 1.63 of the time for 4 rows of eight types, 0.78 to 1.38 (median 1.11) for 6, and in place
+/// of f32 0.70 to 1.12 (0.88) for 7 and 0.58 to 1.05 (0.87) for 8 (medians of three to five pairs beside a busy neighbour, November 2026).
+inline constexpr int kUnpackBlocksFromRows = 7;
 
 template <Product kProduct, typename Block>
 void use_block_tiles(KernelTable& table) {
