@@ -10,9 +10,17 @@
 namespace secondsource::gpu::runtime {
 namespace {
 
+/// Makes a device the current one of the calling thread, to which the runtime's calls refer: every thread begins with device 0, and
+/// another backend of this process may have chosen its own. The call costs little where nothing changes.
+Result<void> make_current(int ordinal) {
+  SS_RUNTIME_TRY(SetDevice(ordinal));
+  return {};
+}
+
 class RuntimeEvent final : public Event {
  public:
-  static Result<std::unique_ptr<Event>> create() {
+  static Result<std::unique_ptr<Event>> create(int ordinal) {
+    SS_TRY_VOID(make_current(ordinal));
     auto event = std::make_unique<RuntimeEvent>();
     SS_RUNTIME_TRY(EventCreate(&event->handle));
     return std::unique_ptr<Event>(std::move(event));
@@ -33,8 +41,10 @@ class RuntimeGraph final : public Graph {
 
 class RuntimeStream final : public Stream {
  public:
-  static Result<std::unique_ptr<Stream>> create() {
-    auto stream = std::make_unique<RuntimeStream>();
+  explicit RuntimeStream(int ordinal) : ordinal_(ordinal) {}
+  static Result<std::unique_ptr<Stream>> create(int ordinal) {
+    SS_TRY_VOID(make_current(ordinal));
+    auto stream = std::make_unique<RuntimeStream>(ordinal);
     SS_RUNTIME_TRY(StreamCreateWithFlags(&stream->handle_, SS_RUNTIME(StreamNonBlocking)));
     return std::unique_ptr<Stream>(std::move(stream));
   }
@@ -43,6 +53,7 @@ class RuntimeStream final : public Stream {
   }
 
   Result<void> launch(const KernelCall& call) override {
+    SS_TRY_VOID(make_current(ordinal_));
     const LaunchShape& shape = call.shape;
 #if defined(SS_GPU_RUNTIME_CUDA)
     // More than 48 KiB of dynamic shared memory must be requested per kernel.
@@ -58,30 +69,36 @@ class RuntimeStream final : public Stream {
   }
 
   Result<void> call(const LibraryCall& call) override {
+    SS_TRY_VOID(make_current(ordinal_));
     return call.enqueue(handle_);
   }
 
   Result<void> copy(void* to, const void* from, std::size_t bytes) override {
+    SS_TRY_VOID(make_current(ordinal_));
     SS_RUNTIME_TRY(MemcpyAsync(to, from, bytes, SS_RUNTIME(MemcpyDefault), handle_));
     return {};
   }
 
   Result<void> fill(void* to, std::uint8_t byte, std::size_t bytes) override {
+    SS_TRY_VOID(make_current(ordinal_));
     SS_RUNTIME_TRY(MemsetAsync(to, byte, bytes, handle_));
     return {};
   }
 
   Result<void> record(Event& event) override {
+    SS_TRY_VOID(make_current(ordinal_));
     SS_RUNTIME_TRY(EventRecord(static_cast<RuntimeEvent&>(event).handle, handle_));
     return {};
   }
 
   Result<void> begin_capture() override {
+    SS_TRY_VOID(make_current(ordinal_));
     SS_RUNTIME_TRY(StreamBeginCapture(handle_, SS_RUNTIME(StreamCaptureModeThreadLocal)));
     return {};
   }
 
   Result<std::unique_ptr<Graph>> end_capture() override {
+    SS_TRY_VOID(make_current(ordinal_));
     SS_RUNTIME(Graph_t) captured = nullptr;
     SS_RUNTIME_TRY(StreamEndCapture(handle_, &captured));
     auto graph = std::make_unique<RuntimeGraph>();
@@ -99,34 +116,42 @@ class RuntimeStream final : public Stream {
   }
 
   Result<void> replay(Graph& graph) override {
+    SS_TRY_VOID(make_current(ordinal_));
     SS_RUNTIME_TRY(GraphLaunch(static_cast<RuntimeGraph&>(graph).executable, handle_));
     return {};
   }
 
   Result<void> synchronize() override {
+    SS_TRY_VOID(make_current(ordinal_));
     SS_RUNTIME_TRY(StreamSynchronize(handle_));
     return {};
   }
 
  private:
+  int ordinal_;
   SS_RUNTIME(Stream_t) handle_ = nullptr;
 };
 
 class RuntimeDevice final : public Device {
  public:
-  RuntimeDevice(DeviceProperties properties, ProcessMemory::ReadSensors read_sensors)
-      : properties_(std::move(properties)), memory_(std::move(read_sensors)) {}
+  RuntimeDevice(int ordinal, DeviceProperties properties, ProcessMemory::ReadSensors read_sensors)
+      : ordinal_(ordinal), properties_(std::move(properties)), memory_(std::move(read_sensors)) {}
 
   [[nodiscard]] const DeviceProperties& properties() const override { return properties_; }
 
   Result<void*> allocate(std::size_t bytes) override {
+    SS_TRY_VOID(make_current(ordinal_));
     void* memory = nullptr;
     SS_RUNTIME_TRY(Malloc(&memory, bytes));
     return memory;
   }
-  void free(void* memory) override { (void)SS_RUNTIME(Free)(memory); }
+  void free(void* memory) override {
+    (void)make_current(ordinal_);
+    (void)SS_RUNTIME(Free)(memory);
+  }
 
   Result<void*> allocate_pinned(std::size_t bytes) override {
+    SS_TRY_VOID(make_current(ordinal_));
     void* memory = nullptr;
 #if defined(SS_GPU_RUNTIME_CUDA)
     SS_RUNTIME_TRY(HostAlloc(&memory, bytes, cudaHostAllocDefault));
@@ -144,13 +169,14 @@ class RuntimeDevice final : public Device {
   }
 
   Result<std::unique_ptr<Stream>> create_stream() override {
-    return RuntimeStream::create();
+    return RuntimeStream::create(ordinal_);
   }
   Result<std::unique_ptr<Event>> create_event() override {
-    return RuntimeEvent::create();
+    return RuntimeEvent::create(ordinal_);
   }
 
   Result<bool> is_done(Event& event) override {
+    SS_TRY_VOID(make_current(ordinal_));
     const Status status = SS_RUNTIME(EventQuery)(static_cast<RuntimeEvent&>(event).handle);
     if (status == SS_RUNTIME(ErrorNotReady)) {
       (void)SS_RUNTIME(GetLastError)();
@@ -161,6 +187,7 @@ class RuntimeDevice final : public Device {
   }
 
   Result<std::int64_t> elapsed_ns(Event& from, Event& to) override {
+    SS_TRY_VOID(make_current(ordinal_));
     float milliseconds = 0;
     SS_RUNTIME_TRY(EventElapsedTime(&milliseconds, static_cast<RuntimeEvent&>(from).handle,
                                     static_cast<RuntimeEvent&>(to).handle));
@@ -172,13 +199,13 @@ class RuntimeDevice final : public Device {
   }
 
   /// Creates the context.
-  Result<void> open(int ordinal) {
-    SS_RUNTIME_TRY(SetDevice(ordinal));
+  Result<void> open() {
+    SS_TRY_VOID(make_current(ordinal_));
     SS_RUNTIME_TRY(Free(nullptr));
-    memory_.made_context([]() -> std::optional<std::int64_t> {
+    memory_.made_context([ordinal = ordinal_]() -> std::optional<std::int64_t> {
       std::size_t free = 0;
       std::size_t total = 0;
-      if (!check(SS_RUNTIME(MemGetInfo)(&free, &total), "MemGetInfo")) return std::nullopt;
+      if (!make_current(ordinal) || !check(SS_RUNTIME(MemGetInfo)(&free, &total), "MemGetInfo")) return std::nullopt;
       return static_cast<std::int64_t>(total - free);
     });
     properties_.fingerprint.emplace_back("process_memory", memory_.source());
@@ -186,6 +213,7 @@ class RuntimeDevice final : public Device {
   }
 
  private:
+  int ordinal_;
   DeviceProperties properties_;
   ProcessMemory memory_;
 };
@@ -261,8 +289,8 @@ Result<std::unique_ptr<Device>> open_device(const DeviceSummary& summary, const 
   properties.fingerprint = runtime_versions();
   properties.fingerprint.emplace_back("processors", std::to_string(properties.n_processors));
   for (auto& property : sensors.properties()) properties.fingerprint.push_back(std::move(property));
-  auto device = std::make_unique<RuntimeDevice>(std::move(properties), std::move(read_sensors));
-  const Result<void> opened = device->open(summary.ordinal);
+  auto device = std::make_unique<RuntimeDevice>(summary.ordinal, std::move(properties), std::move(read_sensors));
+  const Result<void> opened = device->open();
   if (!opened) return opened.error().with_context(fmt::format("device {}", summary.properties.id));
   return std::unique_ptr<Device>(std::move(device));
 }

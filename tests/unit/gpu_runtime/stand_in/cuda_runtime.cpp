@@ -1,0 +1,213 @@
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <set>
+#include <utility>
+
+namespace {
+
+constexpr int kDevices = 2;
+constexpr std::size_t kMuchShared = std::size_t{48} << 10;
+
+thread_local int current_device = 0;
+
+std::mutex mutex;
+std::set<int> opened;  ///< devices with a context
+std::map<const void*, int> owners;
+std::set<std::pair<const void*, int>> with_much_shared;
+int launches[kDevices];
+
+/// The error of a call that needs the current device to be `device`; every call needs its context.
+cudaError_t on(int device) {
+  const std::lock_guard lock(mutex);
+  if (!opened.contains(current_device)) return cudaErrorInvalidDevice;
+  return device == current_device ? cudaSuccess : cudaErrorInvalidResourceHandle;
+}
+
+cudaError_t create(StandInHandle** handle) {
+  if (const cudaError_t error = on(current_device); error != cudaSuccess) return error;
+  *handle = new StandInHandle{current_device};
+  return cudaSuccess;
+}
+
+cudaError_t destroy(StandInHandle* handle) {
+  delete handle;
+  return cudaSuccess;
+}
+
+cudaError_t allocate(void** memory, std::size_t bytes) {
+  if (const cudaError_t error = on(current_device); error != cudaSuccess) return error;
+  *memory = std::malloc(bytes);
+  const std::lock_guard lock(mutex);
+  owners[*memory] = current_device;
+  return cudaSuccess;
+}
+
+cudaError_t release(void* memory) {
+  const std::lock_guard lock(mutex);
+  owners.erase(memory);
+  std::free(memory);
+  return cudaSuccess;
+}
+
+}  // namespace
+
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= kDevices) return cudaErrorInvalidDevice;
+  current_device = device;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = current_device;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = kDevices;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {};
+  std::strcpy(properties->name, "stand-in");
+  properties->totalGlobalMem = std::size_t{1} << 30;
+  properties->sharedMemPerBlockOptin = std::size_t{96} << 10;
+  properties->warpSize = 32;
+  properties->multiProcessorCount = 4;
+  properties->major = 9;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
+  std::snprintf(id, static_cast<std::size_t>(length), "0000:0%d:00.0", device);
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+cudaError_t cudaGetLastError() {
+  return cudaSuccess;
+}
+const char* cudaGetErrorName(cudaError_t error) {
+  return error == cudaErrorInvalidResourceHandle ? "cudaErrorInvalidResourceHandle" : "cudaError";
+}
+const char* cudaGetErrorString(cudaError_t) {
+  return "of the stand-in";
+}
+
+cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
+  return allocate(memory, bytes);
+}
+cudaError_t cudaFree(void* memory) {
+  if (memory != nullptr) return release(memory);
+  const std::lock_guard lock(mutex);  // the usual way to create a context
+  opened.insert(current_device);
+  return cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) {
+  return allocate(memory, bytes);
+}
+cudaError_t cudaFreeHost(void* memory) {
+  return release(memory);
+}
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  *total = std::size_t{1} << 30;
+  *free = *total - static_cast<std::size_t>(current_device + 1) * 1000;
+  return on(current_device);
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  return create(stream);
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  return destroy(stream);
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return on(current_device);
+}
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  return on(stream->device);
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (const cudaError_t error = on(stream->device); error != cudaSuccess) return error;
+  return create(graph);
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  if (const cudaError_t error = on(graph->device); error != cudaSuccess) return error;
+  return create(executable);
+}
+cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t) {
+  return on(executable->device);
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (executable->device != stream->device) return cudaErrorInvalidResourceHandle;
+  if (const cudaError_t error = on(stream->device); error != cudaSuccess) return error;
+  const std::lock_guard lock(mutex);
+  ++launches[stream->device];
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  return destroy(graph);
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  return destroy(executable);
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  return create(event);
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  return destroy(event);
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return event->device == stream->device ? on(stream->device) : cudaErrorInvalidResourceHandle;
+}
+cudaError_t cudaEventQuery(cudaEvent_t) {
+  return on(current_device);
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  *milliseconds = 1.0F;
+  return from->device == to->device ? on(current_device) : cudaErrorInvalidResourceHandle;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  std::memcpy(to, from, bytes);
+  return on(current_device);
+}
+cudaError_t cudaMemsetAsync(void* to, int byte, std::size_t bytes, cudaStream_t stream) {
+  std::memset(to, byte, bytes);
+  return on(stream->device);
+}
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute, int value) {
+  const std::lock_guard lock(mutex);
+  if (static_cast<std::size_t>(value) > kMuchShared) with_much_shared.insert({function, current_device});
+  return cudaSuccess;
+}
+cudaError_t cudaLaunchKernel(const void* function, dim3, dim3, void**, std::size_t shared_bytes, cudaStream_t stream) {
+  if (const cudaError_t error = on(stream->device); error != cudaSuccess) return error;
+  const std::lock_guard lock(mutex);
+  if (shared_bytes > kMuchShared && !with_much_shared.contains({function, stream->device})) {
+    return cudaErrorInvalidDevice;
+  }
+  ++launches[stream->device];
+  return cudaSuccess;
+}
+
+int device_of_memory(const void* memory) {
+  const std::lock_guard lock(mutex);
+  return owners.at(memory);
+}
+bool may_use_much_shared_memory(const void* function, int device) {
+  const std::lock_guard lock(mutex);
+  return with_much_shared.contains({function, device});
+}
+int n_launches(int device) {
+  const std::lock_guard lock(mutex);
+  return launches[device];
+}
