@@ -97,6 +97,9 @@ class Device {
  public:
   virtual ~Device() = default;
   [[nodiscard]] virtual const DeviceProperties& properties() const = 0;
+  /// Makes this the device to which the calls of a vendor's library refer that this thread makes next, where the runtime has a current
+  /// device for each thread. The calls of this class and of Stream do so themselves.
+  virtual Result<void> make_current() { return {}; }
   /// Aligned to 256 bytes, content undefined. Errors: kOutOfMemory.
   virtual Result<void*> allocate(std::size_t bytes) = 0;
   virtual void free(void* memory) = 0;

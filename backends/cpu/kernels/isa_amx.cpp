@@ -64,7 +64,8 @@ inline constexpr int kUnpackGroupsFromRows = 9;
 inline constexpr int kUnpackFp8FromRows = 9;
 inline constexpr int kUnpackInt4FromRows = kPieceRows + 1;
 /// Of int4 with zero points, which no kernel with tile registers reads: in tiles one thread of a Xeon with AMX took 1.14 of the time for 6
-/// rows, 0.96 for 7, and 0.92 and 0.63 for 8 (medians of three to five pairs beside a busy neighbour, November 2026).
+/// rows, 0.96 for 7, which is within the noise, and in two runs 0.92 and 0.63 for 8 (medians of three to five pairs beside a busy
+/// neighbour, November 2026).
 inline constexpr int kUnpackInt4ZeroFromRows = 8;
 /// With fewer rows, weights of f16 are widened to f32, and of int4-w8a8 the sums of each group are scaled. For f16, one thread of a Xeon
 /// with AMX had 1.11 of the rate of f32 with 16 rows (1.0 beside a busy hardware thread of the same core), 1.20 with 20 and 1.46 with 24.

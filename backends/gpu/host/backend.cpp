@@ -177,6 +177,7 @@ Result<std::shared_ptr<DeviceBuffer>> GpuBackend::inv_freq(const std::vector<flo
 
 Result<std::unique_ptr<Step>> GpuBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
                                                   GroupTiming group_timing) {
+  SS_TRY_VOID(shared_.memory->device().make_current());  // a step asks the vendor's library for its algorithms
   SS_TRY_VOID(shared_.poison.healthy());
   SS_TRY_VOID(check_graph(graph));
   SS_TRY_VOID(check_graph_weights(graph, weights_.specs()));

@@ -187,7 +187,7 @@ route_kernel(RouteArguments a) {
 Result<void> launch_route(const LaunchContext& context, const RouteArguments& arguments) {
   RouteArguments of_blocks = arguments;
   const std::int32_t n_useful = ceil_divide(arguments.gate.n_rows, kWarps);
-  const std::int32_t n_enough = kEnoughBlocks / arguments.max_rows;
+  const std::int32_t n_enough = kEnoughBlocks / (arguments.max_rows > 0 ? arguments.max_rows : 1);
   of_blocks.n_blocks = n_useful < n_enough ? n_useful : n_enough > 1 ? n_enough : 1;
   return with_encoding(arguments.gate.encoding, [&]<WeightEncoding kEncoding>() {
     return launch(

@@ -21,22 +21,32 @@ class RuntimeEvent final : public Event {
  public:
   static Result<std::unique_ptr<Event>> create(int ordinal) {
     SS_TRY_VOID(make_current(ordinal));
-    auto event = std::make_unique<RuntimeEvent>();
+    auto event = std::make_unique<RuntimeEvent>(ordinal);
     SS_RUNTIME_TRY(EventCreate(&event->handle));
     return std::unique_ptr<Event>(std::move(event));
   }
+  explicit RuntimeEvent(int ordinal) : ordinal_(ordinal) {}
   ~RuntimeEvent() override {
+    (void)make_current(ordinal_);
     if (handle != nullptr) (void)SS_RUNTIME(EventDestroy)(handle);
   }
   SS_RUNTIME(Event_t) handle = nullptr;
+
+ private:
+  int ordinal_;
 };
 
 class RuntimeGraph final : public Graph {
  public:
+  explicit RuntimeGraph(int ordinal) : ordinal_(ordinal) {}
   ~RuntimeGraph() override {
+    (void)make_current(ordinal_);
     if (executable != nullptr) (void)SS_RUNTIME(GraphExecDestroy)(executable);
   }
   SS_RUNTIME(GraphExec_t) executable = nullptr;
+
+ private:
+  int ordinal_;
 };
 
 class RuntimeStream final : public Stream {
@@ -49,6 +59,7 @@ class RuntimeStream final : public Stream {
     return std::unique_ptr<Stream>(std::move(stream));
   }
   ~RuntimeStream() override {
+    (void)make_current(ordinal_);
     if (handle_ != nullptr) (void)SS_RUNTIME(StreamDestroy)(handle_);
   }
 
@@ -101,7 +112,7 @@ class RuntimeStream final : public Stream {
     SS_TRY_VOID(make_current(ordinal_));
     SS_RUNTIME(Graph_t) captured = nullptr;
     SS_RUNTIME_TRY(StreamEndCapture(handle_, &captured));
-    auto graph = std::make_unique<RuntimeGraph>();
+    auto graph = std::make_unique<RuntimeGraph>(ordinal_);
 #if defined(SS_GPU_RUNTIME_CUDA) && CUDART_VERSION >= 12000
     const Status status = cudaGraphInstantiate(&graph->executable, captured, 0);
 #else
@@ -138,20 +149,21 @@ class RuntimeDevice final : public Device {
       : ordinal_(ordinal), properties_(std::move(properties)), memory_(std::move(read_sensors)) {}
 
   [[nodiscard]] const DeviceProperties& properties() const override { return properties_; }
+  Result<void> make_current() override { return gpu::runtime::make_current(ordinal_); }
 
   Result<void*> allocate(std::size_t bytes) override {
-    SS_TRY_VOID(make_current(ordinal_));
+    SS_TRY_VOID(make_current());
     void* memory = nullptr;
     SS_RUNTIME_TRY(Malloc(&memory, bytes));
     return memory;
   }
   void free(void* memory) override {
-    (void)make_current(ordinal_);
+    (void)make_current();
     (void)SS_RUNTIME(Free)(memory);
   }
 
   Result<void*> allocate_pinned(std::size_t bytes) override {
-    SS_TRY_VOID(make_current(ordinal_));
+    SS_TRY_VOID(make_current());
     void* memory = nullptr;
 #if defined(SS_GPU_RUNTIME_CUDA)
     SS_RUNTIME_TRY(HostAlloc(&memory, bytes, cudaHostAllocDefault));
@@ -161,6 +173,7 @@ class RuntimeDevice final : public Device {
     return memory;
   }
   void free_pinned(void* memory) override {
+    (void)make_current();
 #if defined(SS_GPU_RUNTIME_CUDA)
     (void)cudaFreeHost(memory);
 #else
@@ -176,7 +189,7 @@ class RuntimeDevice final : public Device {
   }
 
   Result<bool> is_done(Event& event) override {
-    SS_TRY_VOID(make_current(ordinal_));
+    SS_TRY_VOID(make_current());
     const Status status = SS_RUNTIME(EventQuery)(static_cast<RuntimeEvent&>(event).handle);
     if (status == SS_RUNTIME(ErrorNotReady)) {
       (void)SS_RUNTIME(GetLastError)();
@@ -187,7 +200,7 @@ class RuntimeDevice final : public Device {
   }
 
   Result<std::int64_t> elapsed_ns(Event& from, Event& to) override {
-    SS_TRY_VOID(make_current(ordinal_));
+    SS_TRY_VOID(make_current());
     float milliseconds = 0;
     SS_RUNTIME_TRY(EventElapsedTime(&milliseconds, static_cast<RuntimeEvent&>(from).handle,
                                     static_cast<RuntimeEvent&>(to).handle));
@@ -200,12 +213,13 @@ class RuntimeDevice final : public Device {
 
   /// Creates the context.
   Result<void> open() {
-    SS_TRY_VOID(make_current(ordinal_));
+    SS_TRY_VOID(make_current());
     SS_RUNTIME_TRY(Free(nullptr));
     memory_.made_context([ordinal = ordinal_]() -> std::optional<std::int64_t> {
       std::size_t free = 0;
       std::size_t total = 0;
-      if (!make_current(ordinal) || !check(SS_RUNTIME(MemGetInfo)(&free, &total), "MemGetInfo")) return std::nullopt;
+      if (!gpu::runtime::make_current(ordinal) || !check(SS_RUNTIME(MemGetInfo)(&free, &total), "MemGetInfo"))
+        return std::nullopt;
       return static_cast<std::int64_t>(total - free);
     });
     properties_.fingerprint.emplace_back("process_memory", memory_.source());

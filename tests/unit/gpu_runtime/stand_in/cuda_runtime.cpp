@@ -20,12 +20,14 @@ std::set<int> opened;  ///< devices with a context
 std::map<const void*, int> owners;
 std::set<std::pair<const void*, int>> with_much_shared;
 int launches[kDevices];
+int refused = 0;
 
 /// The error of a call that needs the current device to be `device`; every call needs its context.
 cudaError_t on(int device) {
   const std::lock_guard lock(mutex);
-  if (!opened.contains(current_device)) return cudaErrorInvalidDevice;
-  return device == current_device ? cudaSuccess : cudaErrorInvalidResourceHandle;
+  if (device == current_device && opened.contains(device)) return cudaSuccess;
+  ++refused;
+  return cudaErrorInvalidResourceHandle;
 }
 
 cudaError_t create(StandInHandle** handle) {
@@ -35,8 +37,9 @@ cudaError_t create(StandInHandle** handle) {
 }
 
 cudaError_t destroy(StandInHandle* handle) {
+  const cudaError_t error = on(handle->device);
   delete handle;
-  return cudaSuccess;
+  return error;
 }
 
 cudaError_t allocate(void** memory, std::size_t bytes) {
@@ -48,10 +51,11 @@ cudaError_t allocate(void** memory, std::size_t bytes) {
 }
 
 cudaError_t release(void* memory) {
+  const cudaError_t error = on(device_of_memory(memory));
   const std::lock_guard lock(mutex);
   owners.erase(memory);
   std::free(memory);
-  return cudaSuccess;
+  return error;
 }
 
 }  // namespace
@@ -128,8 +132,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return destroy(stream);
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
-  return on(current_device);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return on(stream->device);
 }
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   return on(stream->device);
@@ -168,17 +172,17 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return event->device == stream->device ? on(stream->device) : cudaErrorInvalidResourceHandle;
 }
-cudaError_t cudaEventQuery(cudaEvent_t) {
-  return on(current_device);
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return on(event->device);
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
   *milliseconds = 1.0F;
-  return from->device == to->device ? on(current_device) : cudaErrorInvalidResourceHandle;
+  return from->device == to->device ? on(from->device) : cudaErrorInvalidResourceHandle;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   std::memcpy(to, from, bytes);
-  return on(current_device);
+  return on(stream->device);
 }
 cudaError_t cudaMemsetAsync(void* to, int byte, std::size_t bytes, cudaStream_t stream) {
   std::memset(to, byte, bytes);
@@ -210,4 +214,12 @@ bool may_use_much_shared_memory(const void* function, int device) {
 int n_launches(int device) {
   const std::lock_guard lock(mutex);
   return launches[device];
+}
+int n_refused() {
+  const std::lock_guard lock(mutex);
+  return refused;
+}
+void forget_contexts() {
+  const std::lock_guard lock(mutex);
+  opened.clear();
 }

@@ -2,7 +2,8 @@
 // A stand-in for the CUDA runtime with two devices: what runtime_device.cpp uses of it, under the names of NVIDIA's header. As there, each
 // thread has a current device, which is device 0 at first; memory, streams and events belong to the device that was current
 // when they were created; a kernel is refused on a stream of another device (CUDA C++ Programming Guide, section "Multi-Device
-// System"). Calls that would create a context on the wrong device are refused as well, where the real runtime creates it.
+// System"). It is stricter than the real one: it refuses every call about a handle or an address of a device that is not the current one,
+// and every call on a device without a context, which the real one may create unasked.
 
 #include <cstddef>
 
@@ -90,3 +91,7 @@ int device_of_memory(const void* memory);
 bool may_use_much_shared_memory(const void* function, int device);
 /// Launches on a device, those of graphs included.
 int n_launches(int device);
+/// Calls that were refused, also where the caller does not look at the error.
+int n_refused();
+/// As in a new process: no device has a context.
+void forget_contexts();
