@@ -92,13 +92,16 @@ def loads_in_flight(instructions, words=4):
 
 
 def nvidia_loops(kernel):
-    """Every backward branch, with the loads of two trips followed by their registers."""
+    """Every backward branch, with the loads of two trips followed by their registers. A branch back over the kernel's end is none: what the
+    compiler put behind it, such as shuffles for lanes that diverged, goes on where it came from."""
     index = {address: i for i, (address, _) in enumerate(kernel.code)}
     for i, (_, instruction) in enumerate(kernel.code):
         branch = re.search(r"\bBRA\b.*?(0x[0-9a-f]+)", instruction)
         if not branch or index.get(int(branch[1], 16), i + 1) > i:
             continue
         body = [text for _, text in kernel.code[index[int(branch[1], 16)]:i + 1]]
+        if "EXIT" in body:
+            continue
         load = f"LDG.E.{32 * kernel.load_words}"
         yield Loop(body, sum(load in text for text in body), loads_in_flight(body * 2, kernel.load_words))
 

@@ -23,7 +23,7 @@ constexpr int kPoison = 0xff;
 constexpr std::align_val_t kSharedAlignment{1024};
 
 /// Kernels are plain functions without a context argument, so they find their runner by the OS thread. Every emulated load and
-/// barrier does; the model spares it a call into the dynamic linker, which a module that is opened at run time makes otherwise.
+/// barrier does so: with this model by one load, where a module that is opened at run time calls the dynamic linker otherwise.
 [[gnu::tls_model("initial-exec")]] thread_local BlockRunner* current_runner = nullptr;
 
 }  // namespace
