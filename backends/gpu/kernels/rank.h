@@ -1,6 +1,7 @@
 #pragma once
-// Ranks: numbers with an index, such as logits of tokens and merits of experts, as integers whose order is the order of the choice.
-// The largest number comes first, and of equal ones that of the lowest index.
+// A rank packs a number and its index into one integer, so that the candidate to choose is the one with the largest rank: the one with
+// the largest number, and of equal numbers the one with the lowest index. Sampling ranks the logits of tokens, routers the merits of
+// experts.
 
 #include "gpu/portable/storage.h"
 #include "gpu/portable/target.h"

@@ -2,9 +2,11 @@
 //
 //   score[t, e]   = x[t] . gate[e] + bias[e]
 //   p[t, e]       = softmax(score[t])[e], or 1 / (1 + exp(-score[t, e])) by `score`
-//   merit[t, e]   = score[t, e]; p[t, e] + choice_bias[e] with such a bias, p[t, e] where two experts of a group are added
-//   expert[t, j]  the n_top of the largest merit, of the n_top_groups best groups alone
-//   weight[t, j]  = scale * p[t, expert[t, j]], divided by the sum over j before if `renormalize`
+//   merit[t, e]   = p[t, e] + choice_bias[e]   if there is a bias of the choice,
+//                   p[t, e]                    if a group is judged by the sum of its two best experts,
+//                   score[t, e]                otherwise, which has the same order as p
+//   expert[t, j]  = the expert with the j-th largest merit among those of the n_top_groups best groups
+//   weight[t, j]  = scale * p[t, expert[t, j]], which `renormalize` divides by the sum of p over the chosen experts
 //
 // Shapes       x: [T, K]; gate: [n_experts, K]; bias, choice_bias: [n_experts] or null; expert, weight: [T, n_top]; scratch scores:
 //              [T, n_experts]; n_arrived: [T], zeros
@@ -17,6 +19,8 @@
 // One block alone does not read the router's weights at the rate of the memory: those of 256 experts of 7168 columns are 7 MB in f32. So
 // several blocks share the experts of a token, each warp scoring one at a time. The last block to arrive (last_block.h) chooses, with
 // one warp: each lane holds the ranks of its experts in registers, and the largest rank of the warp is the next choice.
+
+#include <algorithm>
 
 #include "core/checked.h"
 #include "gpu/kernels/dot_product.h"
@@ -32,13 +36,14 @@ namespace {
 
 constexpr int kMaxThreads = 256;
 constexpr int kWarps = 4;
-/// From so many blocks on, further ones for each token would only wait for each other.
+/// So many blocks are several for each processor of the largest GPUs: a token gets fewer where a launch would have more. Not timed.
 constexpr int kEnoughBlocks = 1024;
 
 struct RouteShared {
   float scores[kMaxExperts];
   float merits[kMaxExperts];
-  int chosen[kMaxExperts];  ///< groups: 1 where they are; then the experts, the best first
+  /// At first 1 for each group that is among the best, else 0; then the chosen experts, the best first.
+  int chosen[kMaxExperts];
   int flag;
 };
 
@@ -187,8 +192,7 @@ route_kernel(RouteArguments a) {
 Result<void> launch_route(const LaunchContext& context, const RouteArguments& arguments) {
   RouteArguments of_blocks = arguments;
   const std::int32_t n_useful = ceil_divide(arguments.gate.n_rows, kWarps);
-  const std::int32_t n_enough = kEnoughBlocks / (arguments.max_rows > 0 ? arguments.max_rows : 1);
-  of_blocks.n_blocks = n_useful < n_enough ? n_useful : n_enough > 1 ? n_enough : 1;
+  of_blocks.n_blocks = std::clamp(kEnoughBlocks / std::max(arguments.max_rows, 1), 1, n_useful);
   return with_encoding(arguments.gate.encoding, [&]<WeightEncoding kEncoding>() {
     return launch(
         context.stream, "route", route_kernel<kEncoding>,

@@ -1,9 +1,9 @@
 #pragma once
-// A stand-in for the CUDA runtime with two devices: what runtime_device.cpp uses of it, under the names of NVIDIA's header. As there, each
-// thread has a current device, which is device 0 at first; memory, streams and events belong to the device that was current
-// when they were created; a kernel is refused on a stream of another device (CUDA C++ Programming Guide, section "Multi-Device
-// System"). It is stricter than the real one: it refuses every call about a handle or an address of a device that is not the current one,
-// and every call on a device without a context, which the real one may create unasked.
+// A stand-in for the CUDA runtime with two devices. It declares what runtime_device.cpp uses, under the names of NVIDIA's header.
+// As in the real runtime, each thread has a current device, which is device 0 at first. Memory, streams and events belong to the device
+// that was current when they were created. A kernel launch on a stream of another device fails (CUDA C++ Programming Guide, section
+// "Multi-Device System"). The stand-in is stricter than the real runtime: a call also fails if its handle or address belongs to a device
+// that is not current, or if the current device has no context yet, which the real runtime would create without being asked.
 
 #include <cstddef>
 
