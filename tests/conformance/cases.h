@@ -47,6 +47,7 @@ Case make_gelu_case(std::uint64_t seed);
 Case make_latent_append_case(std::uint64_t seed);
 Case make_latent_growth_case(std::uint64_t seed);
 Case make_latent_attention_case(std::uint64_t seed);
+Case make_wide_latent_attention_case(std::uint64_t seed);
 Case make_latent_copy_case(std::uint64_t seed);
 Case make_head_matmul_case(std::uint64_t seed);
 Case make_grouped_route_case(std::uint64_t seed);

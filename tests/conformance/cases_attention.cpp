@@ -459,6 +459,15 @@ Case make_latent_attention_case(std::uint64_t seed) {
   return long_case(std::move(b), heads, length, {1, 7});
 }
 
+Case make_wide_latent_attention_case(std::uint64_t seed) {
+  CaseBuilder b("attention_latent_wide", seed);
+  // DeepSeek's head, and as many heads as fill a block of the GPU kernels, or a few more.
+  const HeadShape heads{
+      .n_heads = b.dice.one_of<std::int32_t>({16, 17, 32, 40}), .n_kv_heads = 1, .head_dim = 576, .latent_dim = 512};
+  const std::int32_t length = b.dice.between(60, 300);
+  return long_case(std::move(b), heads, length, {1, 3, 1});
+}
+
 namespace {
 
 Case page_copy_case(CaseBuilder b, const HeadShape& heads) {

@@ -318,6 +318,7 @@ std::span<const Family> families() {
       {"not_finite_fp8_g128", make_not_finite_fp8_group_case, 20},
       {"rope_values_apart", make_values_apart_case, 30},
       {"attention_values_apart", make_attention_values_apart_case, 20},
+      {"attention_latent_wide", make_wide_latent_attention_case, 6},
   };
   return kFamilies;
 }

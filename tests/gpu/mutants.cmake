@@ -80,12 +80,13 @@ function(ss_decode_mutant name target from to)
 endfunction()
 ss_decode_mutant(missing_barrier_queries sm_80 "sync_block();  // queries are stored" "if (!BUG) sync_block();")
 ss_decode_mutant(missing_barrier_sums gfx90a "sync_block();  // the sums of every warp are stored" "if (!BUG) sync_block();")
-ss_decode_mutant(short_split sm_80 "span.end = span.begin + span.step < n_positions ? span.begin + span.step : n_positions;"
+ss_gpu_mutant(short_split sm_80 kernels/decode_split.h "span.end = span.begin + span.step < n_positions ? span.begin + span.step : n_positions;"
   "span.end = span.begin + (BUG && span.step > 256 ? 256 : span.step);
-  if (span.end > n_positions) span.end = n_positions;")
+  if (span.end > n_positions) span.end = n_positions;" kernels/decode_attention.cpp)
 ss_decode_mutant(rows_past_end sm_80 "position(first, i) < end_ ?" "position(first, i) < end_ + (BUG ? 1 : 0) ?")
 ss_decode_mutant(split_not_rescaled gfx90a "sums.sum[h] = sums.sum[h] * rescale + sum;" "sums.sum[h] = sums.sum[h] * (BUG ? 1.0F : rescale) + sum;")
-ss_decode_mutant(lost_last_split gfx90a "s < split.n_splits && s * span.step" "s < split.n_splits - (BUG ? 1 : 0) && s * span.step")
+ss_gpu_mutant(lost_last_split gfx90a kernels/decode_split.h
+  "s < split.n_splits && s * span.step" "s < split.n_splits - (BUG ? 1 : 0) && s * span.step" kernels/decode_attention.cpp)
 ss_gpu_mutant(combined_too_early sm_80 portable/last_block.h
   "n_before + 1 == static_cast" "n_before + (BUG ? 2U : 1U) == static_cast" kernels/decode_attention.cpp)
 ss_gpu_mutant(count_not_reset sm_80 portable/last_block.h
@@ -125,6 +126,43 @@ ss_gpu_mutant(weight_read_past_end sm_80 kernels/matmul_tile.h
   "return first + line < end ? first + line : -1;" "return BUG || first + line < end ? first + line : -1;" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(unaligned_unit gfx90a kernels/matmul_tile.h
   "vec * std::int64_t{sizeof(Words)}" "vec * (std::int64_t{sizeof(Words)} - (BUG ? 4 : 0))" kernels/tiled_matmul.cpp)
+# Of attention over latents.
+function(ss_latent_mutant name target from to)
+  ss_gpu_mutant(latent_${name} ${target} kernels/latent_attention.cpp "${from}" "${to}" kernels/latent_attention.cpp)
+endfunction()
+ss_latent_mutant(missing_barrier_queries gfx90a "sync_block();  // the queries are stored" "if (!BUG) sync_block();")
+ss_latent_mutant(missing_barrier_keys sm_80
+  "sync_block();  // the keys have arrived, and all reads of the other stage are done" "if (!BUG) sync_block();")
+ss_latent_mutant(missing_barrier_scores sm_80 "sync_block();  // all parts of the scores are stored" "if (!BUG) sync_block();")
+ss_latent_mutant(missing_barrier_weights gfx90a "sync_block();  // the weights are stored" "if (!BUG) sync_block();")
+ss_latent_mutant(missing_barrier_tile gfx90a
+  "sync_block();  // all reads of the last tile, or of the queries, are done" "if (!BUG) sync_block();")
+ss_latent_mutant(missing_barrier_factors sm_80 "sync_block();  // all reads of the last factors are done" "if (!BUG) sync_block();")
+ss_latent_mutant(missing_barrier_divisors gfx90a "sync_block();  // the divisors are stored" "if (!BUG) sync_block();")
+ss_latent_mutant(early_keys sm_80 "wait_for_copies<0>();" "if (BUG) { wait_for_copies<1>(); } else { wait_for_copies<0>(); }")
+ss_latent_mutant(one_stage sm_80 "stage = kStages - 1 - stage;" "stage = BUG ? stage : kStages - 1 - stage;")
+ss_latent_mutant(part_lost gfx90a "part < kParts; ++part) {" "part < kParts - (BUG ? 1 : 0); ++part) {")
+ss_latent_mutant(not_rescaled sm_80 "sums[j].value[v] *= shared.rescale" "sums[j].value[v] *= BUG ? 1.0F : shared.rescale")
+ss_latent_mutant(next_position_seen gfx90a "position + 1 < end ? position + 1 : end;" "position + 1 < end ? position + (BUG ? 2 : 1) : end;")
+ss_latent_mutant(window_of_first_token sm_80 "a.window > 0 ? position - a.window + 1 : 0;" "a.window > 0 && !BUG ? position - a.window + 1 : 0;")
+ss_latent_mutant(position_of_first_row gfx90a "rows.first + (is_row ? own_row : 0)" "rows.first + (is_row && !BUG ? own_row : 0)")
+ss_latent_mutant(rows_past_end sm_80 "row >= rows.n_rows || dim >= a.value_dim" "(!BUG && row >= rows.n_rows) || dim >= a.value_dim")
+ss_latent_mutant(share_divided gfx90a "is_whole ? softmax.sum() +" "is_whole || BUG ? softmax.sum() +")
+ss_latent_mutant(combined_twice sm_80 "split.index > 0 || split.n_splits == 1" "(split.index > 0 && !BUG) || split.n_splits == 1")
+ss_gpu_mutant(latent_norm_of_whole sm_80 kernels/latent_append.cpp
+  "inverse_rms(x, a.latent_dim, a.norm_eps)" "inverse_rms(x, BUG ? head_dim : a.latent_dim, a.norm_eps)" kernels/latent_append.cpp)
+ss_gpu_mutant(latent_query_not_grown sm_80 kernels/latent_append.cpp
+  "a.q != a.q_out || a.query_period > 0" "a.q != a.q_out || (a.query_period > 0 && !BUG)" kernels/latent_append.cpp)
+# Of products of heads.
+function(ss_head_mutant name target from to)
+  ss_gpu_mutant(head_${name} ${target} kernels/head_matmul.cpp "${from}" "${to}" kernels/head_matmul.cpp)
+endfunction()
+ss_head_mutant(weight_of_first sm_80 "std::int64_t{head} * a.n_outputs * weight.row_bytes" "std::int64_t{BUG ? 0 : head} * a.n_outputs * weight.row_bytes")
+ss_head_mutant(outputs_past_end gfx90a "if (first + o < a.n_outputs) out" "if (BUG || first + o < a.n_outputs) out")
+ss_head_mutant(token_past_end gfx90a "const bool exists = tokens.first + line < tokens.end;" "const bool exists = BUG || tokens.first + line < tokens.end;")
+ss_head_mutant(copied_once sm_80 "i < Shape::kRows * a.n_copied; i" "i < (BUG ? 1 : Shape::kRows) * a.n_copied; i")
+ss_gpu_mutant(head_rows_of_whole gfx90a host/step_products.cpp
+  "narrow.x_stride = x_stride;" "narrow.x_stride = 0 * x_stride + weights.n_cols;" host/step_products.cpp)
 # Of the epilogue of tiles.
 function(ss_epilogue_mutant name target from to)
   ss_gpu_mutant(epilogue_${name} ${target} kernels/epilogue.h "${from}" "${to}" kernels/tiled_matmul.cpp)

@@ -14,10 +14,6 @@
 namespace secondsource::gpu {
 namespace {
 
-Support no_latents() {
-  return Support::no("latent attention is not supported");
-}
-
 class GpuBackend final : public Backend {
  public:
   GpuBackend(DeviceInfo info, Shared shared)
@@ -122,19 +118,11 @@ class GpuBackend::OwnedStep final : public Step {
 };
 
 Support GpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
-  const auto check_head_dim = [](const HeadShape& heads) {
-    if (heads.head_dim <= kMaxHeadDim && heads.head_dim % kHeadDimStep == 0) return Support::yes();
-    return Support::no(fmt::format("head_dim: expected a multiple of {} up to {}, found {}", kHeadDimStep, kMaxHeadDim,
-                                   heads.head_dim));
-  };
   // Every kind of activations has weights that it fits; check_supported() knows those of the operation.
   return visit_op(
       op, [](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
-      [](const Matmul&) { return Support::yes(); }, [&](const RopeAppend& rope) { return check_head_dim(rope.heads); },
-      [](const OneOf<LatentAppend, HeadMatmul> auto&) { return no_latents(); },
-      [&](const Attention& attention) {
-        return attention.heads.latent_dim > 0 ? no_latents() : check_head_dim(attention.heads);
-      },
+      [](const OneOf<Matmul, HeadMatmul> auto&) { return Support::yes(); },
+      [](const OneOf<RopeAppend, LatentAppend, Attention> auto& of_heads) { return supports_head_dim(of_heads.heads); },
       [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
       [](const OneOf<Route, GroupedMatmul> auto&) { return Support::yes(); });
 }
@@ -146,7 +134,15 @@ Support GpuBackend::supports_with_weights(const Op& op) const {
   return visit_op(
       op, [](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
       [&](const Matmul& matmul) { return check_weight(matmul.weight, matmul.act); },
-      [](const OneOf<RopeAppend, LatentAppend, HeadMatmul, Attention> auto&) { return Support::yes(); },
+      [](const OneOf<RopeAppend, LatentAppend, Attention> auto&) { return Support::yes(); },
+      [&](const HeadMatmul& heads) {
+        const WeightEncoding encoding = weights_.view(heads.weights).encoding;
+        if (encoding == WeightEncoding::kF32 || encoding == WeightEncoding::kBf16 || encoding == WeightEncoding::kF16) {
+          return Support::yes();
+        }
+        // No variant of a bundle has them: the latent part of a model keeps its stored type (docs/bundle-format.md).
+        return Support::no(fmt::format("matrices of heads: expected f32, bf16 or f16, found {}", to_string(encoding)));
+      },
       [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
       [&](const Route& route) {
         if (weights_.view(route.gate).n_rows <= kMaxExperts) return Support::yes();

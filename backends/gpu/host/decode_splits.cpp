@@ -13,19 +13,23 @@ constexpr std::int32_t kFewestTokens = 32;
 constexpr std::int32_t kEnoughTokens = 128;
 /// Blocks that a batch is divided into even where shares become short: one for each processor, or as many as here.
 constexpr std::int32_t kFewestBlocks = 128;
-/// Blocks for each processor, at most: as many as it holds at the same time.
-constexpr std::int32_t kBlocksPerProcessor = 4;
-
 /// The number of shares that fills the device.
 std::int32_t splits_to_fill(const DecodeSplitPlan& plan) {
-  return ceil_divide(kBlocksPerProcessor * plan.n_processors, plan.blocks_per_split);
+  return ceil_divide(plan.blocks.per_processor * plan.n_processors, plan.blocks.per_split);
 }
 
 }  // namespace
 
-DecodeSplitPlan DecodeSplitPlan::make(std::int32_t n_processors, std::int32_t blocks_per_split,
-                                      std::int32_t max_decodes, std::int64_t length) {
-  DecodeSplitPlan plan{.n_processors = n_processors, .blocks_per_split = blocks_per_split};
+DecodeBlocks decode_blocks(const HeadShape& heads) {
+  // The tile of keys, and the sums of 32 heads, fill the shared memory and the registers of a processor.
+  if (heads.latent_dim > 0) return {.per_split = ceil_divide(heads.n_heads, kMaxLatentHeads), .per_processor = 1};
+  return {.per_split = heads.n_kv_heads * ceil_divide(heads.n_heads / heads.n_kv_heads, kMaxDecodeHeads),
+          .per_processor = 4};
+}
+
+DecodeSplitPlan DecodeSplitPlan::make(std::int32_t n_processors, const DecodeBlocks& blocks, std::int32_t max_decodes,
+                                      std::int64_t length) {
+  DecodeSplitPlan plan{.n_processors = n_processors, .blocks = blocks};
   const std::int64_t most =
       std::int64_t{max_decodes} *
       std::clamp<std::int64_t>(ceil_divide<std::int64_t>(length, kFewestTokens), 1, kMaxDecodeSplits);
@@ -37,7 +41,7 @@ DecodeSplitPlan DecodeSplitPlan::make(std::int32_t n_processors, std::int32_t bl
 std::int32_t DecodeSplitPlan::split_tokens(std::span<const std::int32_t> lengths) const {
   std::int64_t total = 0;
   for (const std::int32_t length : lengths) total += length;
-  const std::int64_t few = ceil_divide(std::max(kFewestBlocks, n_processors), blocks_per_split);
+  const std::int64_t few = ceil_divide(std::max(kFewestBlocks, n_processors), blocks.per_split);
   const std::int64_t n_splits = std::min<std::int64_t>(std::max(few, total / kEnoughTokens), splits_to_fill(*this));
   // The sum of the quotients rounded up is below n_splits + the number of sequences.
   const std::int64_t tokens =
@@ -49,17 +53,13 @@ std::int32_t n_decode_splits(std::int32_t length, std::int32_t split_tokens) {
   return std::clamp(ceil_divide(length, split_tokens), 1, kMaxDecodeSplits);
 }
 
-std::int32_t blocks_per_split(const HeadShape& heads) {
-  return heads.n_kv_heads * ceil_divide(heads.n_heads / heads.n_kv_heads, kMaxDecodeHeads);
-}
-
 PartialAttention partial_attention(std::byte* scratch, std::int32_t max_splits, const HeadShape& heads) {
   auto* const sums = reinterpret_cast<float*>(scratch);
-  return {.sums = sums, .softmax = sums + std::int64_t{max_splits} * heads.n_heads * heads.head_dim};
+  return {.sums = sums, .softmax = sums + std::int64_t{max_splits} * heads.n_heads * heads.value_dim()};
 }
 
 std::size_t partial_attention_bytes(std::int32_t max_splits, const HeadShape& heads) {
-  return static_cast<std::size_t>(std::int64_t{max_splits} * heads.n_heads * (heads.head_dim + 2)) * sizeof(float);
+  return static_cast<std::size_t>(std::int64_t{max_splits} * heads.n_heads * (heads.value_dim() + 2)) * sizeof(float);
 }
 
 }  // namespace secondsource::gpu

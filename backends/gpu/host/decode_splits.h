@@ -11,14 +11,21 @@
 
 namespace secondsource::gpu {
 
+/// How the blocks of an attention kernel share a decode step.
+struct DecodeBlocks {
+  std::int32_t per_split = 1;      ///< that take the same share, each for other heads
+  std::int32_t per_processor = 1;  ///< that a processor holds at the same time
+};
+[[nodiscard]] DecodeBlocks decode_blocks(const HeadShape& heads);
+
 /// What the choice depends on besides the lengths.
 struct DecodeSplitPlan {
   std::int32_t n_processors = 1;
-  std::int32_t blocks_per_split = 1;  ///< blocks that take the same share, each for other heads
-  std::int32_t max_splits = 0;        ///< of all sequences of a batch: the size of the grid
+  DecodeBlocks blocks = {};
+  std::int32_t max_splits = 0;  ///< of all sequences of a batch: the size of the grid
 
   /// `length`: positions of the longest sequence.
-  static DecodeSplitPlan make(std::int32_t n_processors, std::int32_t blocks_per_split, std::int32_t max_decodes,
+  static DecodeSplitPlan make(std::int32_t n_processors, const DecodeBlocks& blocks, std::int32_t max_decodes,
                               std::int64_t length);
   /// Shares for sequences that see `lengths` positions, one number of shares each, which add up to at most max_splits.
   /// There are at most as many sequences as make() was told.
@@ -27,9 +34,6 @@ struct DecodeSplitPlan {
 
 /// Shares of a sequence that sees `length` positions, of about `split_tokens` each.
 [[nodiscard]] std::int32_t n_decode_splits(std::int32_t length, std::int32_t split_tokens);
-
-/// Blocks that take one share of the cache, each for up to kMaxDecodeHeads query heads of one KV head.
-[[nodiscard]] std::int32_t blocks_per_split(const HeadShape& heads);
 
 /// Sums of the shares in the scratch of an operation.
 struct PartialAttention {

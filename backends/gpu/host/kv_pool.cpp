@@ -6,16 +6,28 @@
 
 namespace secondsource::gpu {
 
+Support supports_head_dim(const HeadShape& heads) {
+  const bool has_latents = heads.latent_dim > 0;
+  const std::int32_t most = has_latents ? kMaxLatentHeadDim : kMaxHeadDim;
+  if (heads.head_dim > most || heads.head_dim % kHeadDimStep != 0) {
+    return Support::no(fmt::format("head_dim: expected a multiple of {} up to {}{}, found {}", kHeadDimStep, most,
+                                   has_latents ? " with latents" : "", heads.head_dim));
+  }
+  if (has_latents && (heads.latent_dim > kMaxLatentDim || heads.latent_dim % kHeadDimStep != 0)) {
+    return Support::no(fmt::format("latents: expected a multiple of {} up to {}, found {}", kHeadDimStep, kMaxLatentDim,
+                                   heads.latent_dim));
+  }
+  return Support::yes();
+}
+
 Result<KvPool> KvPool::create(DeviceMemory& memory, const KvSpec& spec, std::int64_t n_pages) {
   SS_TRY_VOID(check_kv_spec(spec, n_pages));
   if (spec.dtype != DType::kBf16) {
     return Error{ErrorCode::kUnsupported, fmt::format("KV cache: expected bf16, found {}", to_string(spec.dtype))};
   }
-  if (spec.latent_dim > 0) return Error{ErrorCode::kUnsupported, "KV cache: latent attention is not supported"};
-  if (spec.head_dim > kMaxHeadDim || spec.head_dim % kHeadDimStep != 0) {
-    return Error{ErrorCode::kUnsupported,
-                 fmt::format("KV cache: expected a head_dim that is a multiple of {} up to {}, found {}", kHeadDimStep,
-                             kMaxHeadDim, spec.head_dim)};
+  const HeadShape heads{.head_dim = spec.head_dim, .latent_dim = spec.latent_dim};
+  if (const Support support = supports_head_dim(heads); !support.supported) {
+    return Error{ErrorCode::kUnsupported, "KV cache: " + support.reason};
   }
   KvPool pool;
   pool.spec_ = spec;
@@ -29,17 +41,17 @@ Result<KvPool> KvPool::create(DeviceMemory& memory, const KvSpec& spec, std::int
 }
 
 std::size_t KvPool::page_bytes() const {
-  return static_cast<std::size_t>(kv_page_bytes(spec_)) / static_cast<std::size_t>(2 * spec_.n_layers);
+  return static_cast<std::size_t>(kv_page_bytes(spec_)) / static_cast<std::size_t>(n_halves() * spec_.n_layers);
 }
 
 std::byte* KvPool::half(std::int32_t layer, bool values) const {
-  const std::size_t index = 2 * static_cast<std::size_t>(layer) + (values ? 1 : 0);
+  const std::size_t index = static_cast<std::size_t>(n_halves() * layer) + (values ? 1 : 0);
   return buffer_.data() + index * static_cast<std::size_t>(n_pages_) * page_bytes();
 }
 
 KvView KvPool::view(std::int32_t layer) const {
   return {.keys = reinterpret_cast<Bf16*>(half(layer, false)),
-          .values = reinterpret_cast<Bf16*>(half(layer, true)),
+          .values = n_halves() > 1 ? reinterpret_cast<Bf16*>(half(layer, true)) : nullptr,
           .n_kv_heads = spec_.n_kv_heads,
           .page_tokens = spec_.page_tokens,
           .head_dim = spec_.head_dim,
@@ -50,8 +62,8 @@ Result<void> KvPool::copy_pages(DeviceMemory& memory, std::span<const PageCopy> 
   SS_TRY_VOID(check_page_copies(copies, n_pages_));
   for (const PageCopy& copy : copies) {
     for (std::int32_t layer = 0; layer < spec_.n_layers; ++layer) {
-      for (const bool values : {false, true}) {
-        std::byte* const pages = half(layer, values);
+      for (std::int32_t index = 0; index < n_halves(); ++index) {
+        std::byte* const pages = half(layer, index == 1);
         SS_TRY_VOID(memory.stream().copy(pages + static_cast<std::size_t>(copy.to_page) * page_bytes(),
                                          pages + static_cast<std::size_t>(copy.from_page) * page_bytes(),
                                          page_bytes()));

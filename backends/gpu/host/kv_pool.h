@@ -1,6 +1,6 @@
 #pragma once
 // One paged KV cache in device memory: [layer, keys | values, page, kv_head, page_tokens, head_dim] BF16. The rows of one
-// head of a page are contiguous, and a page of one layer is one copy.
+// head of a page are contiguous, and a page of one layer is one copy. A cache of latents has keys alone.
 
 #include <span>
 
@@ -9,6 +9,9 @@
 #include "gpu/kernels/kernels.h"
 
 namespace secondsource::gpu {
+
+/// Whether the kernels of attention, and the cache, take heads of these dimensions.
+[[nodiscard]] Support supports_head_dim(const HeadShape& heads);
 
 class KvPool {
  public:
@@ -24,6 +27,8 @@ class KvPool {
   Result<void> export_range(DeviceMemory& memory, const KvRange& range, std::span<float> out) const;
 
  private:
+  /// Keys and values, or keys alone.
+  [[nodiscard]] std::int32_t n_halves() const { return spec_.latent_dim > 0 ? 1 : 2; }
   /// Bytes of one page of one layer, of keys or values.
   [[nodiscard]] std::size_t page_bytes() const;
   [[nodiscard]] std::byte* half(std::int32_t layer, bool values) const;

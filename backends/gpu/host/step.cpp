@@ -79,17 +79,20 @@ Result<void> GpuStep::plan_ops() {
       [&](const Matmul& op) -> Result<OpGroup> { return products_.choose(op); },
       [&](const RopeAppend& op) -> Result<OpGroup> { return named(op); },
       [&](const LatentAppend& op) -> Result<OpGroup> { return named(op); },
-      [&](const HeadMatmul& op) -> Result<OpGroup> { return named(op); },
+      [&](const HeadMatmul& op) -> Result<OpGroup> { return products_.describe(op); },
       [&](const Attention& op) -> Result<OpGroup> {
         limits_.attends = true;
         has_unlimited_window |= op.window <= 0;
         limits_.max_window = std::max(limits_.max_window, op.window);
         OpGroup group = named(op);
-        group.kernel = prefill_ == PrefillBy::kWarpgroups ? "attention_wgmma_bf16_f32acc" : "attention_bf16_f32acc";
-        most_blocks_per_split_ = std::max(most_blocks_per_split_, blocks_per_split(op.heads));
-        fewest_blocks_per_split_ = fewest_blocks_per_split_ == 0
-                                       ? blocks_per_split(op.heads)
-                                       : std::min(fewest_blocks_per_split_, blocks_per_split(op.heads));
+        const bool has_latents = op.heads.latent_dim > 0;
+        group.kernel = has_latents                          ? "latent_attention_bf16_f32acc"
+                       : prefill_ == PrefillBy::kWarpgroups ? "attention_wgmma_bf16_f32acc"
+                                                            : "attention_bf16_f32acc";
+        const DecodeBlocks blocks = decode_blocks(op.heads);
+        most_blocks_per_split_ = std::max(most_blocks_per_split_, blocks.per_split);
+        if (!fewest_decode_blocks_ || blocks.per_split < fewest_decode_blocks_->per_split)
+          fewest_decode_blocks_ = blocks;
         return group;
       },
       [&](const SelectRows& op) -> Result<OpGroup> { return named(op); },
@@ -133,9 +136,9 @@ bool GpuStep::normalizes_itself(std::size_t op) const {
 }
 
 DecodeSplitPlan GpuStep::plan_decode_splits() const {
-  if (!limits_.attends) return {};
+  if (!fewest_decode_blocks_) return {};
   const std::int64_t length = std::int64_t{bucket_.max_pages_per_seq} * pool_.spec().page_tokens;
-  return DecodeSplitPlan::make(shared_.memory->device().properties().n_processors, fewest_blocks_per_split_,
+  return DecodeSplitPlan::make(shared_.memory->device().properties().n_processors, *fewest_decode_blocks_,
                                BatchUpload::max_decodes(bucket_), length);
 }
 
@@ -156,7 +159,7 @@ std::size_t GpuStep::plan_scratch() const {
       [&](const Matmul& op) -> std::size_t { return products_.scratch_bytes(op); },
       [](const RopeAppend&) -> std::size_t { return 0; },
       [](const LatentAppend&) -> std::size_t { return 0; },
-      [](const HeadMatmul&) -> std::size_t { return 0; },
+      [&](const HeadMatmul& op) -> std::size_t { return products_.scratch_bytes(op); },
       [&](const Attention& op) -> std::size_t {
         return partial_attention_bytes(upload_.max_decode_splits(), op.heads);
       },

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "gpu/host/flights.h"
@@ -73,7 +74,7 @@ class GpuStep final : public Step {
   const Sample* sample_ = nullptr;  ///< the graph's Sample operation, or null
   std::vector<OpGroup> groups_;
   PrefillBy prefill_ = PrefillBy::kWarps;
-  std::int32_t fewest_blocks_per_split_ = 0;  ///< of the graph's attention operations
+  std::optional<DecodeBlocks> fewest_decode_blocks_;  ///< of the graph's attention operations; none without one
   std::int32_t most_blocks_per_split_ = 0;
   std::int32_t most_routed_rows_ = 0;
   std::size_t workspace_bytes_ = 0;

@@ -1,6 +1,5 @@
 #include "gpu/host/step_launches.h"
 
-#include "core/check.h"
 #include "core/checked.h"
 
 namespace secondsource::gpu {
@@ -66,6 +65,24 @@ StepLaunch LaunchBinder::operator()(const RopeAppend& op) const {
                                             .max_rows = values.max_rows_of(op.qkv)});
 }
 
+StepLaunch LaunchBinder::operator()(const LatentAppend& op) const {
+  const auto rope = static_cast<std::size_t>(index_of(op.rope));
+  return bound(shared.kernels.latent_append, {.batch = upload.view(),
+                                              .latent = values.address(op.latent),
+                                              .q = values.address(op.q),
+                                              .q_out = values.address(op.q_out),
+                                              .kv = pool.view(op.layer),
+                                              .inv_freq = inv_freqs[rope]->as<float>(),
+                                              .norm = weights.vector(op.norm),
+                                              .attention_factor = graph.ropes[rope].attention_factor,
+                                              .query_beta = graph.ropes[rope].query_growth.beta,
+                                              .query_period = graph.ropes[rope].query_growth.period,
+                                              .norm_eps = op.norm_eps,
+                                              .n_heads = op.heads.n_heads,
+                                              .latent_dim = op.heads.latent_dim,
+                                              .max_rows = values.max_rows_of(op.latent)});
+}
+
 StepLaunch LaunchBinder::operator()(const Attention& op) const {
   const PartialAttention partial = partial_attention(values.scratch(), upload.max_decode_splits(), op.heads);
   const AttentionArguments arguments{.batch = upload.view(),
@@ -80,6 +97,7 @@ StepLaunch LaunchBinder::operator()(const Attention& op) const {
                                      .softcap = op.softcap,
                                      .window = op.window,
                                      .n_heads = op.heads.n_heads,
+                                     .value_dim = op.heads.value_dim(),
                                      .max_query_tiles = upload.max_query_tiles(),
                                      .max_decode_splits = upload.max_decode_splits(),
                                      .prefill = prefill};
@@ -145,16 +163,6 @@ StepLaunch LaunchBinder::operator()(const Route& op) const {
                                       .scale = op.scale,
                                       .n_blocks = 0,
                                       .max_rows = values.max_rows_of(op.x)});
-}
-
-StepLaunch LaunchBinder::operator()(const LatentAppend&) const {
-  SS_CHECK(false, "supports() refuses LatentAppend");
-  return {};
-}
-
-StepLaunch LaunchBinder::operator()(const HeadMatmul&) const {
-  SS_CHECK(false, "supports() refuses HeadMatmul");
-  return {};
 }
 
 }  // namespace secondsource::gpu

@@ -36,9 +36,8 @@ struct LaunchBinder {
   StepLaunch operator()(const RmsNorm& op) const;
   StepLaunch operator()(const Matmul& op) const { return products.bind(op, upload); }
   StepLaunch operator()(const RopeAppend& op) const;
-  /// Never called: supports() refuses them.
   StepLaunch operator()(const LatentAppend& op) const;
-  StepLaunch operator()(const HeadMatmul& op) const;
+  StepLaunch operator()(const HeadMatmul& op) const { return products.bind(op, upload); }
   StepLaunch operator()(const Attention& op) const;
   StepLaunch operator()(const SelectRows& op) const;
   StepLaunch operator()(const Sample& op) const;

@@ -37,6 +37,11 @@ bool may_have_large_tiles(const WeightView& weight, ActQuant act) {
   return act == ActQuant::kNone || weight.encoding != WeightEncoding::kInt8Group32;
 }
 
+/// Whether products of heads have these tiles. Their inner dimension is short, so that large tiles would not live long.
+bool has_head_tiles(MatmulTiles tiles) {
+  return tiles == MatmulTiles::k16x64 || tiles == MatmulTiles::k64x64;
+}
+
 /// What rows of x with these scales become before a product that reads `narrow_x`.
 NarrowTo narrow_to(ActQuant act) {
   if (act == ActQuant::kFp8PerGroup128) return NarrowTo::kE4m3Groups;
@@ -62,6 +67,7 @@ NarrowRowsArguments narrow_x(const Arguments& a, const WeightView& weight, std::
           .to = to,
           .rows_per_token = rows_per_token,
           .n_cols = weight.n_cols,
+          .x_stride = weight.n_cols,
           .padded_cols = weight.padded_cols,
           .max_tokens = a.max_rows};
 }
@@ -297,6 +303,66 @@ StepLaunch StepProducts::bind(const Matmul& op, const BatchUpload& upload) const
   a.partial = reinterpret_cast<std::int32_t*>(values_.scratch() + layout.sums);
   const bool by_tiles = a.max_rows > kMatvecRows;
   return bind_product(shared_.kernels.matmul, a, weight, op.act, 1, by_tiles);
+}
+
+std::optional<MatmulTiles> StepProducts::head_tiles(const HeadMatmul& op) const {
+  const std::int32_t rows = values_.max_rows_of(op.x);
+  const std::int32_t x_stride = values_.desc(op.x).cols / op.n_heads;
+  // Dot products read x by 16 bytes, also where a head begins.
+  if (rows <= kMatvecRows && x_stride * sizeof(float) % sizeof(float[4]) == 0) return std::nullopt;
+  const std::optional<MatmulTiles> forced = shared_.options.tiles;
+  if (forced && has_head_tiles(*forced)) return forced;
+  return rows <= block_rows(MatmulTiles::k16x64) ? MatmulTiles::k16x64 : MatmulTiles::k64x64;
+}
+
+OpGroup StepProducts::describe(const HeadMatmul& op) const {
+  const std::optional<MatmulTiles> tiles = head_tiles(op);
+  const std::optional<MatmulTiles> forced = shared_.options.tiles;
+  OpGroup group{.ops = {}, .kernel = {}, .fallback = ""};
+  group.kernel = fmt::format("{}_{}_f32acc", tiles ? fmt::format("head_tiles_{}", to_string(*tiles)) : "head_matvec",
+                             to_string(weights_.view(op.weights).encoding));
+  if (tiles && forced && !has_head_tiles(*forced)) {
+    group.fallback = fmt::format("tiles={}: products of heads have the small tiles alone", to_string(*forced));
+  }
+  return group;
+}
+
+std::size_t StepProducts::scratch_bytes(const HeadMatmul& op) const {
+  if (!head_tiles(op)) return 0;
+  return product_scratch(std::int64_t{values_.max_rows_of(op.x)} * op.n_heads, weights_.view(op.weights), sizeof(Bf16))
+      .bytes;
+}
+
+StepLaunch StepProducts::bind(const HeadMatmul& op, const BatchUpload& upload) const {
+  const WeightView& weights = weights_.view(op.weights);
+  const std::int32_t x_stride = values_.desc(op.x).cols / op.n_heads;
+  HeadMatmulArguments a{.n_rows = StepValues::n_rows(upload, values_.desc(op.x).rows),
+                        .x = values_.address(op.x),
+                        .narrow_x = nullptr,
+                        .weights = weights,
+                        .out = values_.address(op.out),
+                        .n_heads = op.n_heads,
+                        .n_outputs = weights.n_rows / op.n_heads,
+                        .n_copied = x_stride - weights.n_cols,
+                        .x_stride = x_stride,
+                        .out_stride = values_.desc(op.out).cols / op.n_heads,
+                        .max_rows = values_.max_rows_of(op.x),
+                        .tiles = {}};
+  const std::optional<MatmulTiles> tiles = head_tiles(op);
+  if (!tiles) {
+    return [multiply = shared_.kernels.head_matmul, a](const LaunchContext& context, const BatchUpload::Work&) {
+      return multiply(context, a);
+    };
+  }
+  a.tiles = *tiles;
+  a.narrow_x = reinterpret_cast<const Bf16*>(values_.scratch());
+  NarrowRowsArguments narrow = narrow_x(a, weights, op.n_heads, values_.scratch(), nullptr, NarrowTo::kBf16);
+  narrow.x_stride = x_stride;
+  return
+      [&kernels = shared_.kernels, a, narrow](const LaunchContext& context, const BatchUpload::Work&) -> Result<void> {
+        SS_TRY_VOID(kernels.narrow_rows(context, narrow));
+        return kernels.head_matmul(context, a);
+      };
 }
 
 GroupedExtent StepProducts::extent_of(const GroupedMatmul& op) const {

@@ -37,14 +37,17 @@ class StepProducts {
   /// Whether the product's kernel can normalize x itself. The norm must be a plain RMSNorm, with nothing added before or after it;
   /// the product one by dot products with f32 activations, whose output does not lie where the norm's input does.
   [[nodiscard]] bool may_normalize(const RmsNorm& norm, const Matmul& op) const;
+  [[nodiscard]] OpGroup describe(const HeadMatmul& op) const;
   [[nodiscard]] OpGroup describe(const GroupedMatmul& op) const;
   [[nodiscard]] std::size_t scratch_bytes(const Matmul& op) const;
+  [[nodiscard]] std::size_t scratch_bytes(const HeadMatmul& op) const;
   [[nodiscard]] std::size_t scratch_bytes(const GroupedMatmul& op) const;
   /// The launches over the workspace where it is now. `upload`: the step's batches.
   [[nodiscard]] StepLaunch bind(const Matmul& op, const BatchUpload& upload) const;
   /// The same of a product whose x is the norm's result, which may_normalize(): the norm's kernel is not launched, and its result
   /// never stored.
   [[nodiscard]] StepLaunch bind(const RmsNorm& norm, const Matmul& op, const BatchUpload& upload) const;
+  [[nodiscard]] StepLaunch bind(const HeadMatmul& op, const BatchUpload& upload) const;
   [[nodiscard]] StepLaunch bind(const GroupedMatmul& op, const BatchUpload& upload) const;
   /// Runs every plan of the library once: what it loads on first use must not be loaded while a graph is captured.
   Result<void> warm_library();
@@ -74,6 +77,8 @@ class StepProducts {
   /// The arguments of our kernel, but for what converts x.
   [[nodiscard]] MatmulArguments arguments_of(const Matmul& op, const BatchUpload& upload) const;
   [[nodiscard]] StepLaunch bind_library(const Matmul& op, const LibraryUse& use, MatmulArguments arguments) const;
+  /// Tiles of the product of heads; none where its kernel computes dot products.
+  [[nodiscard]] std::optional<MatmulTiles> head_tiles(const HeadMatmul& op) const;
   [[nodiscard]] GroupedExtent extent_of(const GroupedMatmul& op) const;
   /// Tiles of a mixture's product; none with up to kMatvecRows tokens, for which matvec is used.
   [[nodiscard]] std::optional<MatmulTiles> grouped_tiles(const GroupedMatmul& op) const;

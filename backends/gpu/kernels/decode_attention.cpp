@@ -1,9 +1,6 @@
 // Decode attention, one new token per sequence, split along the KV cache so that one long sequence fills the device
-// (Flash-Decoding).
+// (Flash-Decoding). decode_split.h has the sums of a share and how those of all shares are combined, with
 //
-//   split s:  m_s = max_j score_j,  d_s = sum_j 2^(score_j - m_s),  o_s = sum_j 2^(score_j - m_s) v_j
-//   combine:  m = max_s m_s,  out = sum_s 2^(m_s - m) o_s / (2^(sink - m) + sum_s 2^(m_s - m) d_s), without sinks 0 in the
-//             place of 2^(sink - m)
 //   score_j = log2(e) * softcap(scale * q . k_j), over positions j <= position, and j > position - window when window > 0
 //
 // Shapes       q, out: [T, n_heads, head_dim]; KV cache: [n_pages, n_kv_heads, page_tokens, head_dim];
@@ -20,14 +17,11 @@
 // of 16 bytes are in flight (four of eight heads at least). Groups have a softmax each, so that nothing waits for another warp before the end.
 // The last block to finish its split combines them all.
 
-#include "gpu/kernels/divide.h"
+#include "gpu/kernels/decode_split.h"
 #include "gpu/kernels/launchers.h"
-#include "gpu/kernels/softmax_state.h"
 #include "gpu/kernels/weight_code.h"
-#include "gpu/portable/fast_math.h"
 #include "gpu/portable/last_block.h"
 #include "gpu/portable/launch.h"
-#include "gpu/portable/warp.h"
 
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
@@ -39,8 +33,6 @@ constexpr int kDims = 8;  ///< dimensions of a lane: 16 bytes of a row of the ca
 /// Positions of a group of lanes at a time. With eight heads, four would take more registers than gfx1100 has.
 template <int kHeads>
 inline constexpr int kPositions = kHeads < 8 ? 4 : 2;
-constexpr int kPartsAtOnce = 8;  ///< splits whose sums are loaded together by a lane that combines them
-constexpr float kLog2E = 1.4426950409F;
 
 struct DecodeAttentionArguments {
   AttentionArguments attention;
@@ -48,11 +40,6 @@ struct DecodeAttentionArguments {
   std::int32_t n_parts;      ///< blocks that share a KV head
   Divisor by_parts;          ///< by n_parts
   std::int32_t n_blocks;     ///< of a split
-};
-
-/// Four values of f32, one 16-byte access.
-struct alignas(16) Quad {
-  float value[4];
 };
 
 /// Shared memory of a block that takes kHeads query heads.
@@ -66,27 +53,6 @@ struct Shared {
   float weights[kHeads][kMaxDecodeSplits];
   int flag;
 };
-
-/// What a token sees, and the part of it that is one split.
-struct Span {
-  int seen;     ///< the first position
-  int visible;  ///< positions
-  int step;     ///< positions of a split
-  int begin;
-  int end;
-};
-
-SS_DEVICE Span span_of(const DecodeSplit& split, int window) {
-  Span span{};
-  const int n_positions = split.position + 1;
-  span.visible = window > 0 && window < n_positions ? window : n_positions;
-  span.seen = n_positions - span.visible;
-  const int step = divide(span.visible + split.n_splits - 1, split.by_splits);
-  span.step = (step + kDecodeSplitStep - 1) / kDecodeSplitStep * kDecodeSplitStep;
-  span.begin = span.seen + split.index * span.step;
-  span.end = span.begin + span.step < n_positions ? span.begin + span.step : n_positions;
-  return span;
-}
 
 /// The softmax of kHeads rows of scores over some positions, and this lane's dimensions of the sums of values.
 template <int kHeads>
@@ -250,63 +216,6 @@ SS_DEVICE void add_groups(Sums<kHeads>& sums) {
   }
 }
 
-/// 2^(m - row_max), the weight of a part of the positions; 1 if all scores are -inf: its sums are then 0, or NaN, which must
-/// propagate.
-SS_DEVICE float weight_of_part(float m, float row_max) {
-  return m == kNegInf ? 1.0F : fast_exp2(m - row_max);
-}
-
-/// 2^(sink - m), what a head's sink adds to the sum of exponentials; 0 without sinks.
-SS_DEVICE float weight_of_sink_in_base_2(const AttentionArguments& a, int head, float m) {
-  return a.sinks == nullptr ? 0.0F : fast_exp2(kLog2E * a.sinks[head] - SoftmaxState::shift(m));
-}
-
-/// Adds up the splits of one head, whose first is `first_split`, by one warp.
-SS_DEVICE void combine_splits(const AttentionArguments& a, const DecodeSplit& split, const Span& span, int first_split,
-                              int head, float* weights) {
-  const auto softmax_of = [&](int s) {
-    return a.partial_softmax + (std::int64_t{first_split + s} * a.n_heads + head) * 2;
-  };
-  const auto has_positions = [&](int s) { return s < split.n_splits && s * span.step < span.visible; };
-  float row_max = kNegInf;
-  for (int s = lane(); has_positions(s); s += kWarpSize) row_max = larger(softmax_of(s)[0], row_max);
-  row_max = max_lanes(row_max);
-  float total = 0.0F;
-  int n = 0;  // splits with positions
-  // The weights are filled up with zeros to a multiple of kPartsAtOnce, which kMaxDecodeSplits is.
-  for (int s = lane(); s < kMaxDecodeSplits; s += kWarpSize) {
-    float weight = 0.0F;
-    if (has_positions(s)) {
-      weight = weight_of_part(softmax_of(s)[0], row_max);
-      total += weight * softmax_of(s)[1];
-      ++n;
-    }
-    weights[s] = weight;
-  }
-  total = sum_lanes(total) + weight_of_sink_in_base_2(a, head, row_max);
-  n = sum_lanes(n);
-  sync_warp();  // the weights are stored
-  const int head_dim = a.kv.head_dim;
-  for (int dim = lane() * 4; dim < head_dim; dim += kWarpSize * 4) {
-    float sum[4] = {};
-    for (int first = 0; first < n; first += kPartsAtOnce) {
-      Quad part[kPartsAtOnce];
-      SS_UNROLL
-      for (int i = 0; i < kPartsAtOnce; ++i) {
-        const int s = first + i < n ? first + i : n - 1;
-        part[i] = load_words<Quad>(a.partial + (std::int64_t{first_split + s} * a.n_heads + head) * head_dim + dim);
-      }
-      SS_UNROLL
-      for (int i = 0; i < kPartsAtOnce; ++i) {
-        SS_UNROLL
-        for (int d = 0; d < 4; ++d) sum[d] += weights[first + i] * part[i].value[d];
-      }
-    }
-    float* const out = a.out + (std::int64_t{split.token} * a.n_heads + head) * head_dim + dim;
-    store_chunk(out, bits_as<Chunk>(Quad{{sum[0] / total, sum[1] / total, sum[2] / total, sum[3] / total}}));
-  }
-}
-
 template <int kHeads, int kLanes>
 SS_KERNEL(kMaxThreads)
 split_attention_kernel(DecodeAttentionArguments arguments) {
@@ -406,7 +315,7 @@ split_attention_kernel(DecodeAttentionArguments arguments) {
   std::uint32_t* const n_arrived = a.n_arrived + std::int64_t{first_split} * arguments.n_blocks + block_x();
   if (!is_last_block(n_arrived, split.n_splits, shared.flag)) return;
   for (int h = warp(); h < n_heads; h += kWarps) {
-    combine_splits(a, split, span, first_split, first_head + h, shared.weights[h]);
+    combine_splits(a, split, span, first_split, first_head + h, {0, head_dim}, shared.weights[h]);
   }
 }
 
@@ -437,7 +346,7 @@ Result<void> launch_for(const LaunchContext& context, const AttentionArguments& 
 
 Result<void> launch_decode_attention(const LaunchContext& context, const AttentionArguments& arguments) {
   const std::int32_t group_heads = arguments.n_heads / arguments.kv.n_kv_heads;
-  static_assert(kMaxDecodeHeads == 8 && kMaxHeadDim <= 32 * kDims && kMaxDecodeSplits % kPartsAtOnce == 0);
+  static_assert(kMaxDecodeHeads == 8 && kMaxHeadDim <= 32 * kDims);
   return group_heads == 1   ? launch_for<1>(context, arguments)
          : group_heads == 2 ? launch_for<2>(context, arguments)
          : group_heads <= 4 ? launch_for<4>(context, arguments)

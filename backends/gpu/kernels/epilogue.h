@@ -118,6 +118,27 @@ struct ResultRow {
   bool exists;  ///< false for a line without a row
 };
 
+/// Stores the sums of neighbouring columns as they are, where nothing is left to be done or another kernel does it. `Word` has 32 bits.
+template <typename Word, int kColumns>
+struct PlainSums {
+  static constexpr int kRowsAhead = kColumns;
+  using Loaded = ResultRow;
+  Word* to;                 ///< in the first row, from the first of the columns on
+  std::uint32_t row_bytes;  ///< from one row to the next
+
+  [[nodiscard]] SS_DEVICE static Loaded request(const ResultRow& row) { return row; }
+  template <typename Sum>
+  SS_DEVICE void finish(const ResultRow& row, const Columns<Sum, kColumns>& sums) const {
+    if (!row.exists) return;
+    Word* const place = row_at(to, row.index, row_bytes);
+    if constexpr (kColumns == kMostColumns) {
+      store_chunk(place, bits_as<Chunk>(sums));
+    } else {
+      *place = bits_as<Word>(sums.value[0]);
+    }
+  }
+};
+
 /// Finishes the sums of neighbouring columns, [col, col + kColumns), of any rows. The constructor loads the scales and the bias of the
 /// columns. request() loads the scale and the residual of a row; callers request several rows before they finish the first of them, so
 /// that these loads do not wait for each other. All buffers begin at multiples of 16 bytes. Without kScaled, scales are not read.

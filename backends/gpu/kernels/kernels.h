@@ -144,10 +144,11 @@ struct Divisor {
   return {.multiplier = static_cast<std::uint32_t>((std::uint64_t{1} << shift) / d + 1), .shift = shift};
 }
 
-/// The paged cache of one layer: keys and values, each [n_pages, n_kv_heads, page_tokens, head_dim] BF16.
+/// The paged cache of one layer: keys and values, each [n_pages, n_kv_heads, page_tokens, head_dim] BF16. A cache of latents has keys
+/// alone.
 struct KvView {
   Bf16* keys = nullptr;
-  Bf16* values = nullptr;
+  Bf16* values = nullptr;  ///< null: a cache of latents
   std::int32_t n_kv_heads = 0;
   std::int32_t page_tokens = 0;
   std::int32_t head_dim = 0;
@@ -156,6 +157,9 @@ struct KvView {
 
 inline constexpr std::int32_t kMaxHeadDim = 256;
 inline constexpr std::int32_t kHeadDimStep = 8;  ///< head_dim is a multiple of this: 16 bytes of BF16
+/// Of attention over latents: the most dimensions of a key and of the latent in it, DeepSeek's.
+inline constexpr std::int32_t kMaxLatentHeadDim = 576;
+inline constexpr std::int32_t kMaxLatentDim = 512;
 
 /// Consecutive tokens of one sequence that prefill attention processes together, at most kQueryTileTokens; seq -1:
 /// padding.
@@ -183,6 +187,8 @@ inline constexpr std::int32_t kMaxDecodeSplits = 128;
 inline constexpr std::int32_t kDecodeSplitStep = 8;
 /// Query heads of one KV head that one block takes, at most.
 inline constexpr std::int32_t kMaxDecodeHeads = 8;
+/// The same of attention over latents.
+inline constexpr std::int32_t kMaxLatentHeads = 32;
 
 /// Parameters of sampling one row: SamplingParams, and where the id is stored.
 struct SampleRow {
@@ -286,6 +292,7 @@ struct NarrowRowsArguments {
   NarrowTo to;
   std::int32_t rows_per_token;
   std::int32_t n_cols;
+  std::int32_t x_stride;  ///< values from one row of x to the next
   std::int32_t padded_cols;
   std::int32_t max_tokens;
 };
@@ -344,18 +351,54 @@ struct RopeAppendArguments {
   std::int32_t max_rows;
 };
 
+/// op.h's LatentAppend.
+struct LatentAppendArguments {
+  BatchView batch;
+  const float* latent;  ///< [T, head_dim]
+  const float* q;       ///< [T, n_heads, head_dim]
+  float* q_out;         ///< may be q
+  KvView kv;
+  const float* inv_freq;  ///< [(head_dim - latent_dim) / 2]
+  const float* norm;      ///< [latent_dim]
+  float attention_factor;
+  float query_beta;  ///< as in RopeAppendArguments
+  std::int32_t query_period;
+  float norm_eps;
+  std::int32_t n_heads;
+  std::int32_t latent_dim;
+  std::int32_t max_rows;
+};
+
+/// op.h's HeadMatmul. The weights are f32, BF16 or FP16. Dot products read x, whose heads begin at multiples of 16 bytes then; tiles
+/// read narrow_x.
+struct HeadMatmulArguments {
+  const std::int32_t* n_rows;
+  const float* x;
+  const Bf16* narrow_x;  ///< [rows, n_heads, padded_cols of the weights], or null: dot products
+  WeightView weights;    ///< of all heads
+  float* out;
+  std::int32_t n_heads;
+  std::int32_t n_outputs;   ///< rows of a head's weight
+  std::int32_t n_copied;    ///< elements behind a head's inputs that are copied behind its outputs
+  std::int32_t x_stride;    ///< elements of a head in x
+  std::int32_t out_stride;  ///< elements of a head in out
+  std::int32_t max_rows;
+  MatmulTiles tiles;  ///< 16x64 or 64x64
+};
+
 /// Kernel for the attention of sequences with several tokens: prefill_attention (mma, MFMA, WMMA) or
 /// warpgroup_attention (wgmma).
 enum class PrefillBy : std::uint8_t { kWarps, kWarpgroups };
 
-/// op.h's Attention. Sequences with one token go through split_attention.
+/// op.h's Attention. Sequences with one token go through split_attention; those of a cache of latents, with one token or several, through
+/// the kernels of latent_attention.
 struct AttentionArguments {
   BatchView batch;
   const float* q;
   float* out;  ///< may be q
   KvView kv;
   const float* sinks;      ///< [n_heads] or null
-  float* partial;          ///< [max_decode_splits, n_heads, head_dim]: sums of values
+  float* partial;          ///< [max_decode_splits, n_heads, value_dim]: sums of values
   float* partial_softmax;  ///< [max_decode_splits, n_heads, 2]: largest score, in powers of 2, and sum of exponentials
   std::uint32_t*
       n_arrived;  ///< [max_decode_splits, blocks of a share]: blocks that have stored their share; 0 between launches
@@ -363,6 +406,7 @@ struct AttentionArguments {
   float softcap;
   std::int32_t window;
   std::int32_t n_heads;
+  std::int32_t value_dim;  ///< of a head in out: head_dim, or of latents latent_dim
   std::int32_t max_query_tiles;
   std::int32_t max_decode_splits;
   PrefillBy prefill;  ///< kWarpgroups only on devices that have them
@@ -547,6 +591,8 @@ struct KernelTable {
   Result<void> (*matmul)(const LaunchContext&, const MatmulArguments&);
   Result<void> (*finish_product)(const LaunchContext&, const FinishProductArguments&);
   Result<void> (*rope_append)(const LaunchContext&, const RopeAppendArguments&);
+  Result<void> (*latent_append)(const LaunchContext&, const LatentAppendArguments&);
+  Result<void> (*head_matmul)(const LaunchContext&, const HeadMatmulArguments&);
   Result<void> (*attention)(const LaunchContext&, const AttentionArguments&);
   Result<void> (*sample)(const LaunchContext&, const SampleArguments&);
   Result<void> (*route)(const LaunchContext&, const RouteArguments&);

@@ -19,11 +19,14 @@ Result<void> launch_tiled_matmul(const LaunchContext& context, const MatmulArgum
 /// Epilogue after a product by the vendor's library.
 Result<void> launch_finish_product(const LaunchContext& context, const FinishProductArguments& arguments);
 Result<void> launch_rope_append(const LaunchContext& context, const RopeAppendArguments& arguments);
+Result<void> launch_latent_append(const LaunchContext& context, const LatentAppendArguments& arguments);
+Result<void> launch_head_matmul(const LaunchContext& context, const HeadMatmulArguments& arguments);
 Result<void> launch_attention(const LaunchContext& context, const AttentionArguments& arguments);
-/// The three kernels behind launch_attention: prefill by mma and its like, prefill by wgmma (sm_90a), decode.
+/// What is behind launch_attention: prefill by mma and its like, prefill by wgmma (sm_90a), decode, and both of latents.
 Result<void> launch_prefill_attention(const LaunchContext& context, const AttentionArguments& arguments);
 Result<void> launch_warpgroup_attention(const LaunchContext& context, const AttentionArguments& arguments);
 Result<void> launch_decode_attention(const LaunchContext& context, const AttentionArguments& arguments);
+Result<void> launch_latent_attention(const LaunchContext& context, const AttentionArguments& arguments);
 Result<void> launch_sample(const LaunchContext& context, const SampleArguments& arguments);
 Result<void> launch_route(const LaunchContext& context, const RouteArguments& arguments);
 Result<void> launch_grouped_matmul(const LaunchContext& context, const GroupedMatmulArguments& arguments);

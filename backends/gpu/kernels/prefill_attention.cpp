@@ -249,6 +249,7 @@ Result<void> launch_prefill_attention(const LaunchContext& context, const Attent
 }
 
 Result<void> launch_attention(const LaunchContext& context, const AttentionArguments& arguments) {
+  if (arguments.kv.values == nullptr) return launch_latent_attention(context, arguments);
   if (arguments.max_query_tiles > 0) {
     SS_TRY_VOID(arguments.prefill == PrefillBy::kWarpgroups ? launch_warpgroup_attention(context, arguments)
                                                             : launch_prefill_attention(context, arguments));

@@ -20,10 +20,10 @@
 // Source       op.h's RopeSpec, which follows Hugging Face: the product position * inv_freq is rounded to f32
 
 #include "core/checked.h"
+#include "gpu/kernels/head_rotation.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
 #include "gpu/portable/storage.h"
-#include "gpu/portable/warp.h"
 
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
@@ -31,13 +31,6 @@ namespace {
 
 constexpr int kMaxThreads = 256;
 constexpr int kWarps = 4;
-
-/// 1 / sqrt(mean(x^2) + eps)
-SS_DEVICE float inverse_rms(const float* x, int n, float eps) {
-  float squares = 0.0F;
-  for (int i = lane(); i < n; i += kWarpSize) squares += x[i] * x[i];
-  return 1.0F / sqrtf(sum_lanes(squares) / static_cast<float>(n) + eps);
-}
 
 SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
   const int token = block_x();
@@ -75,23 +68,17 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
   }
   const int half = head_dim / 2;
   const int at = a.batch.positions[token];
-  const auto position = static_cast<float>(at);
-  const bool grows = is_query && a.query_period > 0;
-  const float scale = grows ? 1.0F + a.query_beta * logf(static_cast<float>(1 + at / a.query_period)) : 1.0F;
+  const float scale = is_query ? query_growth(at, a.query_beta, a.query_period) : 1.0F;
   for (int i = lane(); i < half; i += kWarpSize) {
-    // Before x is read: with more values alive, nvcc puts the reduction of large angles on the stack.
-    const float angle = position * a.inv_freq[i];
-    const float size = a.inv_freq[i] == 0.0F ? 1.0F : a.attention_factor;  // without a frequency, a pair stays as it is
-    const float c = size * cosf(angle);
-    const float s = size * sinf(angle);
+    const PairRotation rotation = pair_rotation(at, a.inv_freq[i], a.attention_factor);
     float first = x[i];
     float second = x[i + half];
     if (norm != nullptr) {
       first *= factor * norm[i];
       second *= factor * norm[i + half];
     }
-    const float turned_first = first * c - second * s;
-    const float turned_second = second * c + first * s;
+    const float turned_first = rotation.first(first, second);
+    const float turned_second = rotation.second(first, second);
     if (is_query) {
       float* const out = a.q_out + (std::int64_t{token} * a.n_heads + head) * head_dim;
       out[i] = turned_first * scale;

@@ -7,12 +7,12 @@
 //   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or
 //                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448; kE4m3Groups has such an s for every 128 columns
 //
-// Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols]; q and narrowed out: [rows, padded_cols], zero beyond
-//              n_cols; scales: [rows], or [rows, groups of 128 columns]
+// Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols], of narrow_rows with x_stride values from one row to the next; q and
+//              narrowed out: [rows, padded_cols], zero beyond n_cols; scales: [rows], or [rows, groups of 128 columns]
 // Dtypes       x, scales: f32; table: any weight encoding; q: int8; narrowed out: BF16 or FP16
 // Accumulator  none but the maximum of |x|, in f32; NaN wins over every number
 // Aliasing     none: outputs are separate buffers
-// Alignment    narrowed out to 16 bytes; x is read 16 bytes at a time where n_cols is a multiple of 4
+// Alignment    narrowed out to 16 bytes; x is read 16 bytes at a time where its rows begin at multiples of them
 // Source       op.h's ActQuant for the rules of int8 and E4M3
 
 #include "gpu/kernels/dot_product.h"
@@ -108,7 +108,7 @@ SS_KERNEL(kThreads)
 narrow_rows_kernel(NarrowRowsArguments a) {
   const int row = block_x();
   if (row >= *a.n_tokens * a.rows_per_token) return;
-  const float* const x = a.x + std::int64_t{row} * a.n_cols;
+  const float* const x = a.x + std::int64_t{row} * a.x_stride;
   [[maybe_unused]] float factor = 1.0F;
   [[maybe_unused]] float divisor = 1.0F;
   [[maybe_unused]] bool usable = true;
@@ -124,7 +124,7 @@ narrow_rows_kernel(NarrowRowsArguments a) {
   }
   for (int vec = thread_x(); vec * kVecValues < a.padded_cols; vec += kThreads) {
     float values[kVecValues];
-    load_activations<kVecValues>(x, vec * kVecValues, a.n_cols, a.n_cols % 4 == 0, values);
+    load_activations<kVecValues>(x, vec * kVecValues, a.n_cols, a.x_stride % 4 == 0, values);
     Chunk chunk;
     if constexpr (kTo == NarrowTo::kE4m3) {
       SS_UNROLL
@@ -148,12 +148,12 @@ SS_KERNEL(kThreads) narrow_groups_kernel(NarrowRowsArguments a) {
   static_assert(kWarpSize % kLanes == 0);
   const int row = block_x();
   if (row >= *a.n_tokens * a.rows_per_token) return;
-  const float* const x = a.x + std::int64_t{row} * a.n_cols;
+  const float* const x = a.x + std::int64_t{row} * a.x_stride;
   float* const scales = a.scales + std::int64_t{row} * n_wide_groups_on_device(a.n_cols);
   for (int first = 0; first * kVecValues < a.padded_cols; first += kThreads) {  // every lane takes part in the shuffles
     const int vec = first + thread_x();
     float values[kVecValues];
-    load_activations<kVecValues>(x, vec * kVecValues, a.n_cols, a.n_cols % 4 == 0, values);
+    load_activations<kVecValues>(x, vec * kVecValues, a.n_cols, a.x_stride % 4 == 0, values);
     float largest = 0.0F;
     SS_UNROLL
     for (int i = 0; i < kVecValues; ++i) largest = worst(fabsf(values[i]), largest);

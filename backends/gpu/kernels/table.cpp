@@ -12,6 +12,8 @@ const KernelTable& kernel_table() {
                                      .matmul = launch_matmul,
                                      .finish_product = launch_finish_product,
                                      .rope_append = launch_rope_append,
+                                     .latent_append = launch_latent_append,
+                                     .head_matmul = launch_head_matmul,
                                      .attention = launch_attention,
                                      .sample = launch_sample,
                                      .route = launch_route,

@@ -21,27 +21,6 @@ namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 namespace {
 
-/// Stores sums of neighbouring columns as they are, for the kernel that adds those of the blocks that share K.
-template <int kColumns>
-struct PartialSums {
-  static constexpr int kRowsAhead = kColumns;
-  using Loaded = ResultRow;
-  std::int32_t* to;         ///< [rows, N], from the first of the columns on
-  std::uint32_t row_bytes;  ///< 4 N
-
-  [[nodiscard]] SS_DEVICE static Loaded request(const ResultRow& row) { return row; }
-  template <typename Sum>
-  SS_DEVICE void finish(const ResultRow& row, const Columns<Sum, kColumns>& sums) const {
-    if (!row.exists) return;
-    std::int32_t* const place = row_at(to, row.index, row_bytes);
-    if constexpr (kColumns == kMostColumns) {
-      store_chunk(place, bits_as<Chunk>(sums));
-    } else {
-      *place = bits_as<std::int32_t>(sums.value[0]);
-    }
-  }
-};
-
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
 SS_KERNEL(ShapeOf<kTiles>::kWarps* kWarpSize)
 tiled_matmul_kernel(MatmulArguments a) {
@@ -70,7 +49,7 @@ tiled_matmul_kernel(MatmulArguments a) {
             const auto store = [&]<int kColumns>() {
               sums.template finish_columns<kColumns>(
                   [&](int col) {
-                    return PartialSums<kColumns>{to + col, row_bytes};
+                    return PlainSums<std::int32_t, kColumns>{to + col, row_bytes};
                   },
                   row_of);
             };

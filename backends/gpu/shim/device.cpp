@@ -234,9 +234,10 @@ class ShimDevice final : public Device {
     properties_.warp_size = options.target == "gfx90a" || options.target == "gfx942" ? 64 : 32;
     properties_.n_processors = options.n_processors;
     properties_.has_warpgroups = options.target == "sm_90a";
-    // The smallest of all targets, so that a kernel that fits here fits everywhere; sm_90a has kernels of its own that
-    // need more.
-    properties_.max_shared_bytes = std::size_t{properties_.has_warpgroups ? 227U : 64U} << 10;
+    // The smallest of all devices of a vendor (sm_89 and sm_120 on NVIDIA's side), so that a kernel that fits here fits everywhere;
+    // sm_90a has kernels of its own that need more.
+    const bool is_nvidia = options.target.starts_with("sm_");
+    properties_.max_shared_bytes = std::size_t{properties_.has_warpgroups ? 227U : is_nvidia ? 99U : 64U} << 10;
     properties_.memory_bytes =
         static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::int64_t>(sysconf(_SC_PAGESIZE));
   }

@@ -59,11 +59,11 @@ TEST_CASE("a context of 640 in a model of 131 072 positions has 128 blocks") {
                              Model{"70B", {.n_heads = 64, .n_kv_heads = 8, .head_dim = 128}}}) {
     for (const std::int32_t n_processors : {108, 132, 304}) {  // A100, H100, MI300X
       CAPTURE(model.name, n_processors);
-      const std::int32_t blocks = blocks_per_split(model.heads);
-      CHECK(blocks == 8);
+      const DecodeBlocks blocks = decode_blocks(model.heads);
+      CHECK(blocks.per_split == 8);
       const DecodeSplitPlan plan = DecodeSplitPlan::make(n_processors, blocks, 1, kPositions);
-      CHECK(sum_of(shares_of(plan, {640})) * blocks >= 128);
-      CHECK(sum_of(shares_of(plan, {131072})) * blocks >= 3 * n_processors);
+      CHECK(sum_of(shares_of(plan, {640})) * blocks.per_split >= 128);
+      CHECK(sum_of(shares_of(plan, {131072})) * blocks.per_split >= 3 * n_processors);
       // Nothing is divided below 32 positions, however many blocks that leaves.
       CHECK(sum_of(shares_of(plan, {64})) == 2);
       CHECK(sum_of(shares_of(plan, {1})) == 1);
@@ -71,8 +71,25 @@ TEST_CASE("a context of 640 in a model of 131 072 positions has 128 blocks") {
   }
 }
 
+TEST_CASE("of latents every processor has one block of a long context") {
+  // DeepSeek-V2-Lite and DeepSeek-V3.
+  for (const std::int32_t n_heads : {16, 128}) {
+    for (const std::int32_t n_processors : {108, 132, 304}) {
+      CAPTURE(n_heads, n_processors);
+      const DecodeBlocks blocks =
+          decode_blocks({.n_heads = n_heads, .n_kv_heads = 1, .head_dim = 576, .latent_dim = 512});
+      CHECK(blocks.per_split == (n_heads == 16 ? 1 : 4));
+      const DecodeSplitPlan plan = DecodeSplitPlan::make(n_processors, blocks, 1, kPositions);
+      const std::int32_t n_blocks = sum_of(shares_of(plan, {131072})) * blocks.per_split;
+      CHECK(n_blocks <= n_processors + blocks.per_split - 1);
+      // A sequence has 128 shares at most.
+      CHECK(n_blocks >= std::min(n_processors * 9 / 10, kMaxDecodeSplits));
+    }
+  }
+}
+
 TEST_CASE("a long sequence among short ones has more shares, and a full batch as many blocks as the device holds") {
-  const DecodeSplitPlan plan = DecodeSplitPlan::make(132, 8, 64, kPositions);
+  const DecodeSplitPlan plan = DecodeSplitPlan::make(132, {.per_split = 8, .per_processor = 4}, 64, kPositions);
   std::vector<std::int32_t> lengths(64, 500);
   lengths[20] = 120000;
   const std::vector<std::int32_t> shares = shares_of(plan, lengths);
@@ -85,7 +102,8 @@ TEST_CASE("the shares of any batch fit the grid and cover every position once") 
   std::mt19937 random(3);
   for (int i = 0; i < 2000; ++i) {
     const auto n_processors = static_cast<std::int32_t>(1 + random() % 320);
-    const auto blocks = static_cast<std::int32_t>(1 + random() % 64);
+    const DecodeBlocks blocks{.per_split = static_cast<std::int32_t>(1 + random() % 64),
+                              .per_processor = static_cast<std::int32_t>(1 + random() % 4)};
     const auto max_decodes = static_cast<std::int32_t>(1 + random() % 256);
     const auto longest = static_cast<std::int32_t>(1 + (random() >> (8 + random() % 20)) % kPositions);
     const DecodeSplitPlan plan = DecodeSplitPlan::make(n_processors, blocks, max_decodes, longest);
@@ -93,7 +111,7 @@ TEST_CASE("the shares of any batch fit the grid and cover every position once") 
     for (std::int32_t& length : lengths)
       length = static_cast<std::int32_t>(1 + random() % static_cast<std::uint32_t>(longest));
     const std::vector<std::int32_t> shares = shares_of(plan, lengths);
-    CAPTURE(n_processors, blocks, max_decodes, longest, lengths.size());
+    CAPTURE(n_processors, blocks.per_split, blocks.per_processor, max_decodes, longest, lengths.size());
     CHECK(sum_of(shares) <= plan.max_splits);
     for (std::size_t s = 0; s < lengths.size(); ++s) {
       CHECK(shares[s] >= 1);
