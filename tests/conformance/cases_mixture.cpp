@@ -263,7 +263,7 @@ Case make_head_matmul_case(std::uint64_t seed) {
   b.is_exact_in_bf16 = b.dice.chance(0.5);
   const std::int32_t n_heads = b.dice.one_of<std::int32_t>({1, 2, 5, 16});
   const std::int32_t n_inputs = b.dice.one_of<std::int32_t>({8, 33, 64, 128});
-  const std::int32_t n_outputs = b.dice.one_of<std::int32_t>({5, 32, 100, 136});
+  const std::int32_t n_outputs = b.dice.one_of<std::int32_t>({5, 30, 98, 136});
   const std::int32_t n_copied = b.dice.one_of<std::int32_t>({0, 0, 6, 64});
   const auto encoding = b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16,
                                        WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32});
@@ -273,7 +273,7 @@ Case make_head_matmul_case(std::uint64_t seed) {
                                     n_heads > 1 ? Join::kConcatRows : Join::kNone, n_heads);
   b.add(HeadMatmul{.x = x, .weights = weights, .out = b.value(n_heads * (n_outputs + n_copied)), .n_heads = n_heads},
         "heads");
-  const std::int32_t n_tokens = b.dice.one_of<std::int32_t>({1, 3, 5, 17, 48, 80});
+  const std::int32_t n_tokens = b.dice.one_of<std::int32_t>({1, 2, 3, 4, 17, 48, 80});
   b.submit(plain_batch(b, n_tokens, kIds));
   b.result.name = fmt::format("{} heads={} k={} n={} copied={} m={}{}", to_string(encoding), n_heads, n_inputs,
                               n_outputs, n_copied, n_tokens, b.is_exact_in_bf16 ? " exact" : "");
