@@ -19,6 +19,8 @@ from machine_code import ENCODINGS, amd_loops, arguments, kernels_of, nvidia_loo
 VALUES = {"f32": 4, "bf16": 8, "f16": 8, "int8": 16, "int8-g32": 16, "int4": 32, "fp8": 16, "int4-zp": 32, "fp8-g128": 16,
           "mxfp4": 32} | dict.fromkeys(("q2_k", "q3_k", "q4_k", "q5_0", "q5_k", "q6_k", "iq4_xs"), 32)
 WARPS = 4  # of a block of either kernel
+# What compilers make of an integer division: the reciprocal of a converted integer.
+INTEGER_DIVISION = r"I2F\.U?\S*RP|v_rcp_iflag_f32"
 
 
 def main_loop(loops, needed=""):
@@ -92,8 +94,7 @@ class DecodeLoops(unittest.TestCase):
     def check_last_block(self, kernel, loops):
         """Blocks are counted once, by a native atomic and between fences (portable/last_block.h); no integer is divided."""
         code = [text for _, text in kernel.code]
-        # What compilers make of an integer division: the reciprocal of a converted integer.
-        self.assertFalse([text for text in code if re.search(r"I2F\.U?\S*RP|v_rcp_iflag_f32", text)])
+        self.assertFalse([text for text in code if re.search(INTEGER_DIVISION, text)])
         atomics = [text for text in code if re.search(r"\bATOMG?\b|global_atomic_|flat_atomic_", text)]
         self.assertEqual(len(atomics), 1)
         self.assertFalse([loop for loop in loops if atomics[0] in loop.instructions], "an atomic in a loop")
@@ -107,6 +108,14 @@ class DecodeLoops(unittest.TestCase):
                 self.show(kernel, loop)
                 self.assertGreaterEqual(loop.in_flight, 4)
                 self.check_last_block(kernel, loops)
+
+    def test_attention_over_latents_and_its_products_divide_no_integer(self):
+        for stem in ("latent_attention", "head_matmul"):
+            for kernel, _ in kernels_with_loops(stem):
+                with self.subTest(target=kernel.target, kernel=kernel.name):
+                    code = [text for _, text in kernel.code]
+                    print(f"{kernel.target:8} {kernel.name:36} {len(code)} instructions")
+                    self.assertFalse([text for text in code if re.search(INTEGER_DIVISION, text)])
 
     def test_routers_count_blocks_once_and_divide_no_integer(self):
         for kernel, loops in kernels_with_loops("route"):

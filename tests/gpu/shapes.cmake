@@ -1,5 +1,12 @@
 # Conformance in the shapes of tiles, and by the instructions, that the suite alone does not choose.
 
+# Latents on a device with many processors, where a sequence has many shares.
+foreach(target IN ITEMS sm_80 gfx90a gfx1100)
+  add_test(NAME gpu_latents_${target} COMMAND conformance --backend gpu-shim --modules $<TARGET_FILE_DIR:secondsource_backend_gpu-shim>
+    --option target=${target} --option order=seeded --option processors=64 --guards --family attention_latent,attention_latent_wide)
+  set_tests_properties(gpu_latents_${target} PROPERTIES LABELS conformance TIMEOUT 900)
+endforeach()
+
 # Products by warpgroups: the planner gives them to sizes that no conformance case has, so they are asked for by name.
 set(warpgroups conformance --backend gpu-shim --modules $<TARGET_FILE_DIR:secondsource_backend_gpu-shim>
   --option target=sm_90a --each tiles=wgmma128x128,wgmma128x256 --guards)

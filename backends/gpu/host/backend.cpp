@@ -140,7 +140,7 @@ Support GpuBackend::supports_with_weights(const Op& op) const {
         if (encoding == WeightEncoding::kF32 || encoding == WeightEncoding::kBf16 || encoding == WeightEncoding::kF16) {
           return Support::yes();
         }
-        // No variant of a bundle has them: the latent part of a model keeps its stored type (docs/bundle-format.md).
+        // No bundle stores them as codes (docs/bundle-format.md).
         return Support::no(fmt::format("matrices of heads: expected f32, bf16 or f16, found {}", to_string(encoding)));
       },
       [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },

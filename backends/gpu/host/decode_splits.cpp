@@ -7,12 +7,13 @@
 namespace secondsource::gpu {
 namespace {
 
-/// The fewest positions of a share: one 16-byte load of a key and of a value per lane for each of them.
+/// The fewest positions of a share: one 16-byte load of a key and of a value per lane for each of them, or one tile of keys of latents.
 constexpr std::int32_t kFewestTokens = 32;
 /// From here on a share is worth its sums, which are written and read once more: fewer positions only where blocks lack.
 constexpr std::int32_t kEnoughTokens = 128;
 /// Blocks that a batch is divided into even where shares become short: one for each processor, or as many as here.
 constexpr std::int32_t kFewestBlocks = 128;
+
 /// The number of shares that fills the device.
 std::int32_t splits_to_fill(const DecodeSplitPlan& plan) {
   return ceil_divide(plan.blocks.per_processor * plan.n_processors, plan.blocks.per_split);
@@ -21,7 +22,8 @@ std::int32_t splits_to_fill(const DecodeSplitPlan& plan) {
 }  // namespace
 
 DecodeBlocks decode_blocks(const HeadShape& heads) {
-  // The tile of keys, and the sums of 32 heads, fill the shared memory and the registers of a processor.
+  // A block's tiles of keys, and its queries and sums, fill the shared memory and most registers of a processor. On gfx11 a block has 16
+  // rows, not the 32 that are counted here, so that there are twice as many blocks.
   if (heads.latent_dim > 0) return {.per_split = ceil_divide(heads.n_heads, kMaxLatentHeads), .per_processor = 1};
   return {.per_split = heads.n_kv_heads * ceil_divide(heads.n_heads / heads.n_kv_heads, kMaxDecodeHeads),
           .per_processor = 4};

@@ -74,7 +74,7 @@ class GpuStep final : public Step {
   const Sample* sample_ = nullptr;  ///< the graph's Sample operation, or null
   std::vector<OpGroup> groups_;
   PrefillBy prefill_ = PrefillBy::kWarps;
-  std::optional<DecodeBlocks> fewest_decode_blocks_;  ///< of the graph's attention operations; none without one
+  std::optional<DecodeBlocks> fewest_decode_blocks_;  ///< of the graph's attention operations; empty if it has none
   std::int32_t most_blocks_per_split_ = 0;
   std::int32_t most_routed_rows_ = 0;
   std::size_t workspace_bytes_ = 0;

@@ -37,7 +37,8 @@ bool may_have_large_tiles(const WeightView& weight, ActQuant act) {
   return act == ActQuant::kNone || weight.encoding != WeightEncoding::kInt8Group32;
 }
 
-/// Whether products of heads have these tiles. Their inner dimension is short, so that large tiles would not live long.
+/// Whether products of heads have these tiles. They have so few K steps that filling the stages of a large tile would hardly pay, which
+/// was not measured.
 bool has_head_tiles(MatmulTiles tiles) {
   return tiles == MatmulTiles::k16x64 || tiles == MatmulTiles::k64x64;
 }
@@ -69,6 +70,7 @@ NarrowRowsArguments narrow_x(const Arguments& a, const WeightView& weight, std::
           .n_cols = weight.n_cols,
           .x_stride = weight.n_cols,
           .padded_cols = weight.padded_cols,
+          .by_vecs = make_divisor(weight.padded_cols / 8),
           .max_tokens = a.max_rows};
 }
 
@@ -322,7 +324,7 @@ OpGroup StepProducts::describe(const HeadMatmul& op) const {
   group.kernel = fmt::format("{}_{}_f32acc", tiles ? fmt::format("head_tiles_{}", to_string(*tiles)) : "head_matvec",
                              to_string(weights_.view(op.weights).encoding));
   if (tiles && forced && !has_head_tiles(*forced)) {
-    group.fallback = fmt::format("tiles={}: products of heads have the small tiles alone", to_string(*forced));
+    group.fallback = fmt::format("tiles={}: products of heads have tiles of 16x64 and 64x64 alone", to_string(*forced));
   }
   return group;
 }

@@ -36,13 +36,14 @@ struct Span {
   int end;
 };
 
-SS_DEVICE Span span_of(const DecodeSplit& split, int window) {
+/// Splits begin at multiples of `multiple` positions from the first one that is seen.
+SS_DEVICE Span span_of(const DecodeSplit& split, int window, int multiple = kDecodeSplitStep) {
   Span span{};
   const int n_positions = split.position + 1;
   span.visible = window > 0 && window < n_positions ? window : n_positions;
   span.seen = n_positions - span.visible;
   const int step = divide(span.visible + split.n_splits - 1, split.by_splits);
-  span.step = (step + kDecodeSplitStep - 1) / kDecodeSplitStep * kDecodeSplitStep;
+  span.step = (step + multiple - 1) / multiple * multiple;
   span.begin = span.seen + split.index * span.step;
   span.end = span.begin + span.step < n_positions ? span.begin + span.step : n_positions;
   return span;

@@ -8,11 +8,13 @@
 // Accumulator  f32
 // Aliasing     none
 // Alignment    rows of the weights and of narrow_x to 16 bytes; with dot products, heads of x as well
-// Source       op.h's HeadMatmul; DeepSeek-V2, arXiv:2405.04434, section 2.1.2, whose matrices between heads and latents these are
+// Source       op.h's HeadMatmul; DeepSeek-V2, arXiv:2405.04434, section 2.1.2: the matrices that make queries to latents, and outputs
+//              of attended latents
 //
-// For few tokens a warp computes dot products with four rows of a head's weight; blocks with other tokens and the same rows are
-// neighbours in the grid, so that they find them in the cache. For more tokens a block computes a tile (matmul_tile.h) whose lines are
-// the same head of consecutive tokens. The blocks of a head's first outputs copy.
+// For few tokens a warp computes dot products with four rows of a head's weight. Blocks with other tokens and the same rows of the
+// weight are neighbours in the grid, so that the second one finds these rows in the cache. For more tokens a block computes a tile
+// (matmul_tile.h) whose lines are the same head of consecutive tokens. The block with a head's first outputs also copies what follows
+// the head's inputs.
 
 #include "core/checked.h"
 #include "gpu/kernels/dot_product.h"
@@ -81,12 +83,10 @@ head_tiles_kernel(HeadMatmulArguments a) {
   const HeadOfTokens tokens{block_x() * Shape::kRows, *a.n_rows, head, a.n_heads};
   if (tokens.first >= tokens.end) return;
   if (block_y() == 0) {
-    for (int i = thread_x(); i < Shape::kRows * a.n_copied; i += n_threads()) {
-      const int token = tokens.first + i / a.n_copied;
-      if (token >= tokens.end) break;
-      const int col = i % a.n_copied;
-      head_at(a.out, token, a, head, a.out_stride)[a.n_outputs + col] =
-          head_at(a.x, token, a, head, a.x_stride)[a.weights.n_cols + col];
+    for (int line = warp(); line < Shape::kRows && tokens.first + line < tokens.end; line += n_warps()) {
+      const float* const from = head_at(a.x, tokens.first + line, a, head, a.x_stride) + a.weights.n_cols;
+      float* const to = head_at(a.out, tokens.first + line, a, head, a.out_stride) + a.n_outputs;
+      for (int i = lane(); i < a.n_copied; i += kWarpSize) to[i] = from[i];
     }
   }
   WeightView weight = a.weights;
@@ -157,7 +157,7 @@ Result<void> launch_head_matmul(const LaunchContext& context, const HeadMatmulAr
     case WeightEncoding::kF16:
       return launch_for<WeightEncoding::kF16>(context, arguments);
     default:
-      return Error{ErrorCode::kInternal, "head_matmul: matrices of heads with codes, which the backend refuses"};
+      return Error{ErrorCode::kInternal, "head_matmul: expected f32, bf16 or f16"};
   }
 }
 

@@ -294,6 +294,7 @@ struct NarrowRowsArguments {
   std::int32_t n_cols;
   std::int32_t x_stride;  ///< values from one row of x to the next
   std::int32_t padded_cols;
+  Divisor by_vecs;  ///< by the vectors of eight values of a padded row
   std::int32_t max_tokens;
 };
 
@@ -401,7 +402,7 @@ struct AttentionArguments {
   float* partial;          ///< [max_decode_splits, n_heads, value_dim]: sums of values
   float* partial_softmax;  ///< [max_decode_splits, n_heads, 2]: largest score, in powers of 2, and sum of exponentials
   std::uint32_t*
-      n_arrived;  ///< [max_decode_splits, blocks of a share]: blocks that have stored their share; 0 between launches
+      n_arrived;  ///< [max_decode_splits, blocks of a share]: blocks that have stored their share; 0 between launches. Not used by latents
   float scale;
   float softcap;
   std::int32_t window;

@@ -5,26 +5,26 @@
 //   and j > position - window when window > 0; with sinks, exp(sinks[h]) joins the sum of the softmax
 //
 // Shapes       q: [T, n_heads, head_dim]; out: [T, n_heads, value_dim]; KV cache: [n_pages, page_tokens, head_dim];
-//              partial: [splits, n_heads, value_dim]; partial_softmax: [splits, n_heads, 2]
-// Dtypes       q, out, partial: f32; KV cache: BF16; q and p are rounded to BF16 for the products
+//              sinks: [n_heads] or null; partial: [splits, n_heads, value_dim]; partial_softmax: [splits, n_heads, 2]
+// Dtypes       q, out, sinks, partial, partial_softmax: f32; KV cache: BF16; q and p are rounded to BF16 for the products
 // Accumulator  f32: scores, running maximum, running sum, output
 // Aliasing     out may be q where their rows are of one length: queries are read before results are written
-// Alignment    cache rows to 16 bytes, as head_dim is a multiple of 8
+// Alignment    rows of the cache, q, out and partial to 16 bytes, as head_dim and value_dim are multiples of 8
 // Source       DeepSeek-V2, arXiv:2405.04434, section 2.1.2; FlashAttention-2, arXiv:2307.08691, algorithm 1; decode_split.h
 //
 // A row is a query head of a token, and since all rows have the same keys, heads and tokens alike fill a tile: a block takes 16 or 32
-// rows, of one token that decodes or of several. Eight or four of its warps share 16 rows, with a part of the dimensions each. A warp
-// keeps its part of the queries in registers and multiplies it with that of the keys; the parts of every score are added in shared
-// memory; then it multiplies the probabilities with its part of the values. So the warps of a row read different parts of a tile of
-// keys, and a position of the cache is loaded once for its score and for its value. Keys of the next tile are copied meanwhile where the target has
-// asynchronous copies. AMD's shared memory holds one tile, and registers hold the queries and the sums but no keys besides.
+// rows, of one token that decodes or of several, and goes through the positions in tiles of 32. Its eight warps divide both products
+// of a tile. For the scores a warp takes all rows, half of the positions and a quarter of the dimensions: it keeps that quarter of the
+// queries in registers, and the four parts of every score are added in shared memory. For the results it takes all rows and an eighth
+// of the values. So a fragment of keys or values is loaded once for all rows, and a position of the cache comes to shared memory once
+// for its score and for its value. Keys of the next tile are copied meanwhile where the target has asynchronous copies. AMD's shared
+// memory holds one tile, and registers hold the queries and the sums but no keys besides.
 //
-// A decode step divides the cache into shares (decode_split.h), whose sums a second kernel adds: those of 128 heads are too many for
+// A decode step divides the cache into shares (decode_split.h), whose sums a second kernel adds: those of 32 heads are too many for
 // the last block to add alone.
 
 #include "core/checked.h"
 #include "gpu/kernels/decode_split.h"
-#include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
 #include "gpu/portable/matrix_tile.h"
@@ -36,20 +36,26 @@ namespace {
 
 constexpr int kKvTile = 32;  ///< positions of one tile of keys
 constexpr int kWarps = 8;
+constexpr int kParts = 4;  ///< of the dimensions of a score
+constexpr int kHalves = kWarps / kParts;
+static_assert(kHalves * kTile == kKvTile);
 constexpr int kStages = kHasAsyncCopies ? 2 : 1;
 constexpr int kScoreStride = kKvTile + 8;
 constexpr int kWeightStride = kKvTile + 8;
 
-/// Warps that share 16 rows. Those with a quarter of the dimensions keep so many queries and sums that gfx11, whose fragments take twice
-/// the registers, spilled. Selected by the lanes of a warp, since HIP's host pass does not know the target.
+/// Tiles of 16 rows of a block. Fragments take twice the registers on gfx11, which has too few for the queries and sums of 32 rows.
+/// Selected by the lanes of a warp, since HIP's host pass does not know the target.
 template <bool kFewRows, int kLanes>
-inline constexpr int kPartsOf = kFewRows || (!kHasAsyncCopies && kLanes == 32) ? 8 : 4;
+inline constexpr int kRowTilesOf = kFewRows || (!kHasAsyncCopies && kLanes == 32) ? 1 : 2;
 
-/// Dimensions of keys and of values, filled up with zeros.
+/// Dimensions of keys, filled up with zeros, and of sums of values, of which those past value_dim are not stored.
 template <int kOfKeys, int kOfValues>
 struct LatentDims {
   static constexpr int kKeys = kOfKeys;
   static constexpr int kValues = kOfValues;
+  static constexpr int kKeySteps = kKeys / kTile / kParts;      ///< of a warp
+  static constexpr int kValueTiles = kValues / kTile / kWarps;  ///< of a warp
+  static_assert(kKeys % (kTile * kParts) == 0 && kValues % (kTile * kWarps) == 0 && kValues <= kKeys);
 };
 using LargeLatents = LatentDims<kMaxLatentHeadDim, kMaxLatentDim>;
 using SmallLatents = LatentDims<192, 128>;
@@ -59,24 +65,19 @@ struct LatentAttentionArguments {
   Divisor by_heads;  ///< by n_heads
 };
 
-/// Shared memory of a block, of which kOwnParts warps share 16 rows.
-template <typename Dims, int kOwnParts>
+/// Shared memory of a block.
+template <typename Dims, int kOwnRowTiles>
 struct Shared {
-  static constexpr int kParts = kOwnParts;
-  static constexpr int kRowTiles = kWarps / kParts;
+  static constexpr int kRowTiles = kOwnRowTiles;
   static constexpr int kRows = kRowTiles * kTile;
-  static constexpr int kKeySteps =
-      (Dims::kKeys / kTile + kParts - 1) / kParts;                    ///< of a warp's scores; some may have one less
-  static constexpr int kValueTiles = Dims::kValues / kTile / kParts;  ///< of a warp's sums
   static constexpr int kStride = Dims::kKeys + 8;
   /// Before the keys come, the last one holds the queries.
   Bf16 keys[kStages][kKvTile * kStride];
-  float scores[kWarps][kTile * kScoreStride];  ///< each warp's part of them
-  Bf16 weights[kRowTiles][kTile * kWeightStride];
+  float scores[kParts][kRows * kScoreStride];  ///< the parts of them
+  Bf16 weights[kRows * kWeightStride];
   /// The factor for the older sums of a row; after the last tile their divisor.
-  float rescale[kRowTiles][kTile];
+  float rescale[kRows];
   static_assert(kRows <= kKvTile && kRows <= kMaxLatentHeads);
-  static_assert(Dims::kKeys % kTile == 0 && Dims::kValues % (kTile * kParts) == 0 && Dims::kValues <= Dims::kKeys);
 };
 
 /// Rows of a block: consecutive query heads, of one token or of several.
@@ -85,7 +86,7 @@ struct QueryRows {
   int n_rows;
 };
 
-/// In the place of a row of `partial`: the results are whole, and go to the rows of `out`.
+/// Value of `partial_row` where the block computes whole results, which go to `out`.
 constexpr int kNoPartialRow = -1;
 
 /// This thread's part in copying tiles of keys to shared memory: some of the 16-byte vectors of one position.
@@ -99,21 +100,21 @@ class KeyCopier {
   SS_DEVICE KeyCopier(const AttentionArguments& a, int seq, int end)
       : a_(a), pages_(a.batch.block_table + std::int64_t{seq} * a.batch.max_pages_per_seq), end_(end) {}
 
-  /// Copies the keys of positions [first, first + kKvTile), asynchronously where the target can; zeros from `end` on.
-  SS_DEVICE void copy(int first, Bf16* to) const {
-    const int thread =
-        without_history(thread_x());  // places in a tile are computed again for each, since AMD's compiler spilled
-    const int line = thread / kThreads;
-    const int first_vec = thread % kThreads;
-    const int position = first + line;
-    const bool exists = position < end_;
-    const Bf16* from = a_.kv.keys;
-    if (exists) {
-      const int page = divide(position, a_.kv.by_page);
-      const int row = pages_[page] * a_.kv.page_tokens + (position - page * a_.kv.page_tokens);  // a slot: below 2^31
-      from += std::int64_t{row} * a_.kv.head_dim;
-    }
-    to += line * Block::kStride;
+  /// Looks up where this thread's position of the tile [first, first + kKvTile) is in the cache.
+  SS_DEVICE void find(int first) {
+    const int position = first + line();
+    from_ = nullptr;
+    if (position >= end_) return;
+    const int page = divide(position, a_.kv.by_page);
+    const int row = pages_[page] * a_.kv.page_tokens + (position - page * a_.kv.page_tokens);  // a slot: below 2^31
+    from_ = a_.kv.keys + std::int64_t{row} * a_.kv.head_dim;
+  }
+  /// Copies the keys of the tile that was found, asynchronously where the target can; zeros where a position does not exist.
+  SS_DEVICE void copy(Bf16* to) const {
+    const bool exists = from_ != nullptr;
+    const Bf16* const from = exists ? from_ : a_.kv.keys;
+    const int first_vec = thread() % kThreads;
+    to += line() * Block::kStride;
     if constexpr (kHasAsyncCopies) {
       SS_UNROLL
       for (int u = 0; u < kEach; ++u) {
@@ -123,8 +124,8 @@ class KeyCopier {
       }
       commit_copies();
     } else {
-      constexpr int kAtOnce =
-          3;  // loads in flight; those of vectors that do not exist are loads of the first one, and not branches
+      // Loads in flight. A vector that does not exist loads the first one of its row, because a branch would wait for the others.
+      constexpr int kAtOnce = 3;
       for (int u = 0; u < kEach; u += kAtOnce) {
         Chunk held[kAtOnce];
         SS_UNROLL
@@ -144,9 +145,14 @@ class KeyCopier {
   }
 
  private:
+  /// Hidden, because AMD's compiler kept the addresses of all vectors in registers from tile to tile, and spilled others.
+  static SS_DEVICE int thread() { return without_history(thread_x()); }
+  static SS_DEVICE int line() { return thread() / kThreads; }
+
   const AttentionArguments& a_;
   const std::int32_t* pages_;
   int end_;
+  const Bf16* from_ = nullptr;
 };
 
 /// Stores the queries of the block's rows as BF16, zeros past the last row and past head_dim.
@@ -173,19 +179,17 @@ SS_DEVICE void stage_queries(const AttentionArguments& a, const QueryRows& rows,
 }
 
 /// The softmax of one row of scores, in powers of 2. The lanes of a row have it in common, each with some columns of a tile.
-template <int kParts>
+template <typename Block>
 class RowSoftmax {
  public:
-  static constexpr int kRows = kTile / kParts;       ///< of a warp
-  static constexpr int kLanes = kWarpSize / kRows;   ///< of a row
-  static constexpr int kColumns = kKvTile / kLanes;  ///< of a lane
-  static SS_DEVICE int row(int part) { return part * kRows + lane() / kLanes; }
+  static constexpr int kRows = Block::kRows / kWarps;  ///< of a warp
+  static constexpr int kLanes = kWarpSize / kRows;     ///< of a row
+  static constexpr int kColumns = kKvTile / kLanes;    ///< of a lane
+  static SS_DEVICE int row() { return warp() * kRows + lane() / kLanes; }
 
   /// Adds the parts of the scores of positions [first, first + kKvTile), of which the row sees [begin, end). Stores their weights,
   /// and the factor for the sums of earlier positions.
-  template <typename Block>
-  SS_DEVICE void add_tile(const AttentionArguments& a, Block& shared, int row_tile, int row, int first, int begin,
-                          int end) {
+  SS_DEVICE void add_tile(const AttentionArguments& a, Block& shared, int first, int begin, int end) {
     float scores[kColumns];
     float row_max = row_max_;
     SS_UNROLL
@@ -193,11 +197,11 @@ class RowSoftmax {
       const int col = lane() % kLanes + u * kLanes;
       float score = 0.0F;
       SS_UNROLL
-      for (int part = 0; part < kParts; ++part) {
-        score += shared.scores[row_tile * kParts + part][row * kScoreStride + col];
-      }
+      for (int part = 0; part < kParts; ++part) score += shared.scores[part][row() * kScoreStride + col];
+      score *= a.scale;
+      if (a.softcap > 0.0F) score = a.softcap * fast_tanh(fast_divide(score, a.softcap));
       const bool seen = first + col >= begin && first + col < end;
-      scores[u] = seen ? kLog2E * soft_cap(a.scale * score, a.softcap) : kNegInf;
+      scores[u] = seen ? kLog2E * score : kNegInf;
       row_max = larger(scores[u], row_max);
     }
     row_max = max_lanes(row_max, kLanes);
@@ -208,11 +212,11 @@ class RowSoftmax {
     for (int u = 0; u < kColumns; ++u) {
       const float weight = fast_exp2(scores[u] - shift);
       sum += weight;
-      shared.weights[row_tile][row * kWeightStride + lane() % kLanes + u * kLanes] = narrow(weight);
+      shared.weights[row() * kWeightStride + lane() % kLanes + u * kLanes] = narrow(weight);
     }
     sum_ = sum_ * rescale + sum_lanes(sum, kLanes);
     row_max_ = row_max;
-    if (lane() % kLanes == 0) shared.rescale[row_tile][row] = rescale;
+    if (lane() % kLanes == 0) shared.rescale[row()] = rescale;
   }
 
   [[nodiscard]] SS_DEVICE float row_max() const { return row_max_; }
@@ -224,94 +228,114 @@ class RowSoftmax {
 };
 
 /// Attends from the block's rows to positions [begin, end) of a sequence's cache, as far as each row sees them. begin < end.
-/// `partial_row`: the row of `partial` and `partial_softmax` that the first of these rows has, where the positions are one share of several.
+/// `partial_row`: the row of `partial` and `partial_softmax` that the first of these rows has, where the positions are one share of
+/// several.
 template <typename Dims, typename Block>
 SS_DEVICE void attend(const LatentAttentionArguments& arguments, const QueryRows& rows, int seq, int begin, int end,
                       int partial_row) {
   constexpr int kStride = Block::kStride;
-  constexpr int kParts = Block::kParts;
+  constexpr int kRowTiles = Block::kRowTiles;
   const AttentionArguments& a = arguments.attention;
   auto& shared = shared_memory<Block>();
-  const int row_tile = warp() / kParts;
-  const int part = warp() % kParts;
-  const KeyCopier<Dims, Block> copier(a, seq, end);
-  if constexpr (kHasAsyncCopies) copier.copy(begin, shared.keys[0]);
+  KeyCopier<Dims, Block> copier(a, seq, end);
+  if constexpr (kHasAsyncCopies) {
+    copier.find(begin);
+    copier.copy(shared.keys[0]);
+    copier.find(begin + kKvTile);
+  }
   stage_queries<Dims, Block>(a, rows, shared.keys[kStages - 1]);
 
   // What this lane's row of the softmax sees.
-  const int softmax_row = RowSoftmax<kParts>::row(part);
-  const int own_row = row_tile * kTile + softmax_row;
+  const int own_row = RowSoftmax<Block>::row();
   const bool is_row = own_row < rows.n_rows;
   const int position = a.batch.positions[divide(rows.first + (is_row ? own_row : 0), arguments.by_heads)];
   const int seen_begin = a.window > 0 ? position - a.window + 1 : 0;
   const int seen_end = !is_row ? 0 : position + 1 < end ? position + 1 : end;
-  RowSoftmax<kParts> softmax;
+  RowSoftmax<Block> softmax;
 
+  // The warp's part of the scores: dimensions from first_dim on, and positions of a tile from first_col on.
+  const int part = warp() % kParts;
+  const int first_dim = part * Dims::kKeySteps * kTile;
+  const int first_col = warp() / kParts * kTile;
+  const int first_value = warp() * Dims::kValueTiles * kTile;
   sync_block();  // the queries are stored
-  // Steps of 16 dimensions are dealt to the warps in turns.
-  const auto dim_of = [&](int k) { return (part + k * kParts) * kTile; };
-  const auto has = [&](int k) { return (k + 1) * kParts * kTile <= Dims::kKeys || dim_of(k) < Dims::kKeys; };
-  Fragment<Bf16> queries[Block::kKeySteps];
+  Fragment<Bf16> queries[kRowTiles][Dims::kKeySteps];
   SS_UNROLL
-  for (int k = 0; k < Block::kKeySteps; ++k) {
-    if (has(k)) queries[k] = load_a(shared.keys[kStages - 1] + row_tile * kTile * kStride + dim_of(k), kStride);
+  for (int i = 0; i < kRowTiles; ++i) {
+    SS_UNROLL
+    for (int k = 0; k < Dims::kKeySteps; ++k) {
+      queries[i][k] = load_a(shared.keys[kStages - 1] + i * kTile * kStride + first_dim + k * kTile, kStride);
+    }
   }
-  Accumulator<Bf16> sums[Block::kValueTiles] = {};
+  Accumulator<Bf16> sums[kRowTiles][Dims::kValueTiles] = {};
   int stage = 0;
   for (int first = begin; first < end; first += kKvTile) {
     if constexpr (!kHasAsyncCopies) {
+      copier.find(first);
       sync_block();  // all reads of the last tile, or of the queries, are done
-      copier.copy(first, shared.keys[0]);
+      copier.copy(shared.keys[0]);
     }
     wait_for_copies<0>();
     sync_block();  // the keys have arrived, and all reads of the other stage are done
     const Bf16* const keys = shared.keys[stage];
     stage = kStages - 1 - stage;
     if constexpr (kHasAsyncCopies) {
-      if (first + kKvTile < end) copier.copy(first + kKvTile, shared.keys[stage]);
+      if (first + kKvTile < end) copier.copy(shared.keys[stage]);
+      copier.find(first + 2 * kKvTile);
     }
-    Accumulator<Bf16> scores[kKvTile / kTile] = {};
+    Accumulator<Bf16> scores[kRowTiles] = {};
     SS_UNROLL
-    for (int k = 0; k < Block::kKeySteps; ++k) {
-      if (!has(k)) break;
+    for (int k = 0; k < Dims::kKeySteps; ++k) {
+      const Fragment<Bf16> key = load_b(keys + first_col * kStride + first_dim + k * kTile, kStride);
       SS_UNROLL
-      for (int j = 0; j < kKvTile / kTile; ++j) {
-        multiply(scores[j], queries[k], load_b(keys + j * kTile * kStride + dim_of(k), kStride));
-      }
+      for (int i = 0; i < kRowTiles; ++i) multiply(scores[i], queries[i][k], key);
     }
     SS_UNROLL
-    for (int j = 0; j < kKvTile / kTile; ++j) {
+    for (int i = 0; i < kRowTiles; ++i) {
       SS_UNROLL
-      for (int v = 0; v < kAccumulators; ++v) {
-        shared.scores[warp()][accumulator_row(v) * kScoreStride + j * kTile + accumulator_col(v)] = scores[j].value[v];
+      for (int v = 0; v < kAccumulators; v += kNeighbours) {
+        const int row = i * kTile + accumulator_row(v);
+        float* const to = shared.scores[part] + row * kScoreStride + first_col + accumulator_col(v);
+        if constexpr (kNeighbours == 2) {
+          store_pair(to, scores[i].value[v], scores[i].value[v + 1]);
+        } else {
+          *to = scores[i].value[v];
+        }
       }
     }
     sync_block();  // all parts of the scores are stored
-    softmax.add_tile(a, shared, row_tile, softmax_row, first, seen_begin, seen_end);
+    softmax.add_tile(a, shared, first, seen_begin, seen_end);
     sync_block();  // the weights are stored
     SS_UNROLL
-    for (int j = 0; j < Block::kValueTiles; ++j) {
+    for (int i = 0; i < kRowTiles; ++i) {
       SS_UNROLL
-      for (int v = 0; v < kAccumulators; ++v) sums[j].value[v] *= shared.rescale[row_tile][accumulator_row(v)];
+      for (int v = 0; v < kAccumulators; ++v) {
+        const float rescale = shared.rescale[i * kTile + accumulator_row(v)];
+        SS_UNROLL
+        for (int j = 0; j < Dims::kValueTiles; ++j) sums[i][j].value[v] *= rescale;
+      }
     }
     SS_UNROLL
     for (int k = 0; k < kKvTile; k += kTile) {
-      const Fragment<Bf16> weights = load_a(shared.weights[row_tile] + k, kWeightStride);
+      Fragment<Bf16> weights[kRowTiles];
       SS_UNROLL
-      for (int j = 0; j < Block::kValueTiles; ++j) {
-        multiply(sums[j], weights,
-                 load_b_transposed(keys + k * kStride + (part * Block::kValueTiles + j) * kTile, kStride));
+      for (int i = 0; i < kRowTiles; ++i)
+        weights[i] = load_a(shared.weights + i * kTile * kWeightStride + k, kWeightStride);
+      SS_UNROLL
+      for (int j = 0; j < Dims::kValueTiles; ++j) {
+        const Fragment<Bf16> values = load_b_transposed(keys + k * kStride + first_value + j * kTile, kStride);
+        SS_UNROLL
+        for (int i = 0; i < kRowTiles; ++i) multiply(sums[i][j], weights[i], values);
       }
     }
   }
 
   sync_block();  // all reads of the last factors are done
   const bool is_whole = partial_row == kNoPartialRow;
-  if (is_row && lane() % RowSoftmax<kParts>::kLanes == 0) {
+  if (is_row && lane() % RowSoftmax<Block>::kLanes == 0) {
     const int row = rows.first + without_history(own_row);
     const int head = row - divide(row, arguments.by_heads) * a.n_heads;
-    shared.rescale[row_tile][softmax_row] =
-        is_whole ? softmax.sum() + weight_of_sink_in_base_2(a, head, softmax.row_max()) : 1.0F;
+    shared.rescale[own_row] = is_whole ? softmax.sum() + weight_of_sink_in_base_2(a, head, softmax.row_max()) : 1.0F;
     if (!is_whole) {
       float* const to = a.partial_softmax + (std::int64_t{partial_row} + own_row) * 2;
       store_pair(to, softmax.row_max(), softmax.sum());
@@ -321,18 +345,22 @@ SS_DEVICE void attend(const LatentAttentionArguments& arguments, const QueryRows
   float* const to =
       is_whole ? a.out + std::int64_t{rows.first} * a.value_dim : a.partial + std::int64_t{partial_row} * a.value_dim;
   SS_UNROLL
-  for (int j = 0; j < Block::kValueTiles; ++j) {
+  for (int i = 0; i < kRowTiles; ++i) {
     SS_UNROLL
     for (int v = 0; v < kAccumulators; v += kNeighbours) {
-      const int row = row_tile * kTile + accumulator_row(v);
-      const int dim = (part * Block::kValueTiles + j) * kTile + accumulator_col(v);
-      if (row >= rows.n_rows || dim >= a.value_dim) continue;
-      const float divisor = shared.rescale[row_tile][accumulator_row(v)];
-      float* const out = to + std::int64_t{row} * a.value_dim + dim;
-      if constexpr (kNeighbours == 2) {
-        store_pair(out, sums[j].value[v] / divisor, sums[j].value[v + 1] / divisor);
-      } else {
-        *out = sums[j].value[v] / divisor;
+      const int row = i * kTile + accumulator_row(v);
+      if (row >= rows.n_rows) continue;
+      const float divisor = shared.rescale[row];
+      SS_UNROLL
+      for (int j = 0; j < Dims::kValueTiles; ++j) {
+        const int dim = first_value + j * kTile + accumulator_col(v);
+        if (dim >= a.value_dim) continue;
+        float* const out = to + std::int64_t{row} * a.value_dim + dim;
+        if constexpr (kNeighbours == 2) {
+          store_pair(out, sums[i][j].value[v] / divisor, sums[i][j].value[v + 1] / divisor);
+        } else {
+          *out = sums[i][j].value[v] / divisor;
+        }
       }
     }
   }
@@ -342,7 +370,7 @@ SS_DEVICE void attend(const LatentAttentionArguments& arguments, const QueryRows
 template <typename Dims>
 SS_KERNEL(kWarps* kWarpSize)
 latent_prefill_kernel(LatentAttentionArguments arguments) {
-  using Block = Shared<Dims, kPartsOf<false, kWarpSize>>;
+  using Block = Shared<Dims, kRowTilesOf<false, kWarpSize>>;
   constexpr int kRows = Block::kRows;
   const AttentionArguments& a = arguments.attention;
   if (block_x() >= *a.batch.n_query_tiles) return;
@@ -353,7 +381,7 @@ latent_prefill_kernel(LatentAttentionArguments arguments) {
   const QueryRows rows{tile.first_token * a.n_heads + n_before, n_left < kRows ? n_left : kRows};
   if (tile.seq < 0) {  // padding tokens get zeros, which stay finite in later layers
     float* const out = a.out + std::int64_t{rows.first} * a.value_dim;
-    for (int i = thread_x(); i < rows.n_rows * a.value_dim; i += n_threads()) out[i] = 0.0F;
+    for (int i = thread_x(); i < rows.n_rows * a.value_dim; i += kWarps * kWarpSize) out[i] = 0.0F;
     return;
   }
   const auto position_of = [&](int row) { return a.batch.positions[divide(row, arguments.by_heads)]; };
@@ -367,12 +395,12 @@ latent_prefill_kernel(LatentAttentionArguments arguments) {
 template <typename Dims, bool kFewRows>
 SS_KERNEL(kWarps* kWarpSize)
 latent_decode_kernel(LatentAttentionArguments arguments) {
-  using Block = Shared<Dims, kPartsOf<kFewRows, kWarpSize>>;
+  using Block = Shared<Dims, kRowTilesOf<kFewRows, kWarpSize>>;
   constexpr int kRows = Block::kRows;
   const AttentionArguments& a = arguments.attention;
   const DecodeSplit split = a.batch.decode_splits[block_y()];
   if (split.seq < 0) return;
-  const Span span = span_of(split, a.window);
+  const Span span = span_of(split, a.window, kKvTile);
   if (span.begin >= span.end) return;
   const int first_head = block_x() * kRows;
   const int n_left = a.n_heads - first_head;
@@ -382,30 +410,29 @@ latent_decode_kernel(LatentAttentionArguments arguments) {
 }
 
 constexpr int kCombineWarps = 4;
-constexpr int kCombineDims = 128;  ///< dimensions of a warp
 
 struct CombineShared {
   float weights[kCombineWarps][kMaxDecodeSplits];
 };
 
-/// Blocks (head and dimensions, share): the blocks of a sequence's first share add up all of its shares, one warp for kCombineDims
-/// dimensions of a head.
+/// Blocks (heads, share, dimensions): the blocks of a sequence's first share add up all of its shares, one warp for some dimensions
+/// of a head, four for each lane.
 SS_KERNEL(kCombineWarps* kWarpSize) combine_latents_kernel(LatentAttentionArguments arguments) {
   const AttentionArguments& a = arguments.attention;
   const DecodeSplit split = a.batch.decode_splits[block_y()];
   if (split.seq < 0 || split.index > 0 || split.n_splits == 1) return;
   auto& shared = shared_memory<CombineShared>();
-  const int n_ranges = (a.value_dim + kCombineDims - 1) / kCombineDims;
-  const int head = block_x() / n_ranges * kCombineWarps + warp();
+  const int head = block_x() * kCombineWarps + warp();
   if (head >= a.n_heads) return;
-  const int begin = block_x() % n_ranges * kCombineDims;
-  const int end = begin + kCombineDims < a.value_dim ? begin + kCombineDims : a.value_dim;
-  combine_splits(a, split, span_of(split, a.window), block_y(), head, {begin, end}, shared.weights[warp()]);
+  constexpr int kDims = 4 * kWarpSize;
+  const int begin = block_z() * kDims;
+  const int end = begin + kDims < a.value_dim ? begin + kDims : a.value_dim;
+  combine_splits(a, split, span_of(split, a.window, kKvTile), block_y(), head, {begin, end}, shared.weights[warp()]);
 }
 
 template <typename Dims, int kLanes>
 Result<void> launch_prefill(const LaunchContext& context, const LatentAttentionArguments& arguments) {
-  using Block = Shared<Dims, kPartsOf<false, kLanes>>;
+  using Block = Shared<Dims, kRowTilesOf<false, kLanes>>;
   static_assert(sizeof(Block) <= (kHasAsyncCopies ? 99 << 10 : 64 << 10));
   const AttentionArguments& a = arguments.attention;
   return launch(context.stream, "latent_prefill", latent_prefill_kernel<Dims>,
@@ -418,7 +445,7 @@ Result<void> launch_prefill(const LaunchContext& context, const LatentAttentionA
 
 template <typename Dims, bool kFewRows, int kLanes>
 Result<void> launch_decode(const LaunchContext& context, const LatentAttentionArguments& arguments) {
-  using Block = Shared<Dims, kPartsOf<kFewRows, kLanes>>;
+  using Block = Shared<Dims, kRowTilesOf<kFewRows, kLanes>>;
   const AttentionArguments& a = arguments.attention;
   return launch(context.stream, "latent_decode", latent_decode_kernel<Dims, kFewRows>,
                 {.grid = {static_cast<std::uint32_t>(ceil_divide(a.n_heads, Block::kRows)),
@@ -430,10 +457,10 @@ Result<void> launch_decode(const LaunchContext& context, const LatentAttentionAr
 
 Result<void> launch_combine(const LaunchContext& context, const LatentAttentionArguments& arguments) {
   const AttentionArguments& a = arguments.attention;
-  const std::int32_t n_ranges = ceil_divide(a.value_dim, kCombineDims);
   return launch(context.stream, "combine_latents", combine_latents_kernel,
-                {.grid = {static_cast<std::uint32_t>(n_ranges * ceil_divide(a.n_heads, kCombineWarps)),
-                          static_cast<std::uint32_t>(a.max_decode_splits)},
+                {.grid = {static_cast<std::uint32_t>(ceil_divide(a.n_heads, kCombineWarps)),
+                          static_cast<std::uint32_t>(a.max_decode_splits),
+                          static_cast<std::uint32_t>(ceil_divide(a.value_dim, 4 * context.warp_size))},
                  .threads = static_cast<std::uint32_t>(kCombineWarps * context.warp_size),
                  .shared_bytes = sizeof(CombineShared)},
                 arguments);

@@ -1,5 +1,5 @@
-// Kernels that take one block per row: embedding, row selection, and rounding activations to the type that a product
-// multiplies.
+// Kernels that copy or convert rows: embedding, row selection, and rounding activations to the type that a product multiplies. They
+// take one block per row, but for rounding to BF16, where a block takes vectors of several rows.
 //
 //   embed:          out[t] = scale * table[id of t]
 //   select_rows:    out[r] = x[rows[r]]
@@ -15,6 +15,8 @@
 // Alignment    narrowed out to 16 bytes; x is read 16 bytes at a time where its rows begin at multiples of them
 // Source       op.h's ActQuant for the rules of int8 and E4M3
 
+#include "core/checked.h"
+#include "gpu/kernels/divide.h"
 #include "gpu/kernels/dot_product.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/kernels/weight_code.h"
@@ -142,6 +144,17 @@ narrow_rows_kernel(NarrowRowsArguments a) {
   }
 }
 
+/// narrow_rows with NarrowTo::kBf16, where nothing is asked of a whole row: a thread takes one vector, and a block those of several rows.
+SS_KERNEL(kThreads) narrow_vecs_kernel(NarrowRowsArguments a) {
+  const int index = block_x() * kThreads + thread_x();
+  const int row = divide(index, a.by_vecs);
+  if (row >= *a.n_tokens * a.rows_per_token) return;
+  const int col = (index - row * (a.padded_cols / kVecValues)) * kVecValues;
+  float values[kVecValues];
+  load_activations<kVecValues>(a.x + std::int64_t{row} * a.x_stride, col, a.n_cols, a.x_stride % 4 == 0, values);
+  store_chunk(a.out + std::int64_t{row} * a.padded_cols + col, narrow_vec(values));
+}
+
 /// narrow_rows with NarrowTo::kE4m3Groups.
 SS_KERNEL(kThreads) narrow_groups_kernel(NarrowRowsArguments a) {
   constexpr int kLanes = static_cast<int>(kFp8GroupSize) / kVecValues;  // of a group
@@ -188,8 +201,11 @@ Result<void> launch_narrow_rows(const LaunchContext& context, const NarrowRowsAr
   const std::int32_t max_rows = arguments.max_tokens * arguments.rows_per_token;
   switch (arguments.to) {
     case NarrowTo::kBf16:
-      return launch(context.stream, "narrow_rows", narrow_rows_kernel<NarrowTo::kBf16>, one_block_per_row(max_rows),
-                    arguments);
+      return launch(
+          context.stream, "narrow_rows", narrow_vecs_kernel,
+          {.grid = {static_cast<std::uint32_t>(ceil_divide(max_rows * (arguments.padded_cols / kVecValues), kThreads))},
+           .threads = kThreads},
+          arguments);
     case NarrowTo::kF16:
       return launch(context.stream, "narrow_rows", narrow_rows_kernel<NarrowTo::kF16>,
                     one_block_per_row(max_rows, sizeof(BlockScratch<float>)), arguments);

@@ -71,7 +71,7 @@ TEST_CASE("a context of 640 in a model of 131 072 positions has 128 blocks") {
   }
 }
 
-TEST_CASE("of latents every processor has one block of a long context") {
+TEST_CASE("a long context of latents has one block for each processor, as far as a sequence's shares suffice") {
   // DeepSeek-V2-Lite and DeepSeek-V3.
   for (const std::int32_t n_heads : {16, 128}) {
     for (const std::int32_t n_processors : {108, 132, 304}) {
