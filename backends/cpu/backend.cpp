@@ -62,8 +62,9 @@ CpuBackend::CpuBackend(const Options& options, std::optional<WeightCache> cache)
       kernels_(table_, threads_, weights_, pools_, account_) {}
 
 Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
-  return visit_op(op, [](const OneOf<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention,
-                                     SelectRows, Sample, Route, GroupedMatmul> auto&) { return Support::yes(); });
+  return visit_op(op,
+                  [](const OneOf<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows,
+                                 SelectColumns, Sample, Route, GroupedMatmul> auto&) { return Support::yes(); });
 }
 
 Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const {

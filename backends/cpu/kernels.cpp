@@ -40,7 +40,9 @@ Result<ScratchNeed> CpuKernels::scratch_need(const Op& op, const StepGraph& grap
       [&](const GroupedMatmul& grouped) -> Result<ScratchNeed> {
         return mixtures_.scratch_need(grouped, graph, bucket);
       },
-      [](const OneOf<Embed, RmsNorm, SelectRows, Sample> auto&) -> Result<ScratchNeed> { return ScratchNeed{}; });
+      [](const OneOf<Embed, RmsNorm, SelectRows, SelectColumns, Sample> auto&) -> Result<ScratchNeed> {
+        return ScratchNeed{};
+      });
 }
 
 Result<void> CpuKernels::reserve(const StepGraph& graph, const Bucket& bucket, const KvPool& kv_pool) {
@@ -85,6 +87,11 @@ Result<void> CpuKernels::run(const Attention& op, const HostFrame& frame) {
   return attention_.run(op, frame, kv_pool(frame));
 }
 
+Result<void> CpuKernels::run(const SelectColumns& op, const HostFrame& frame) {
+  row_ops_.run(op, frame);
+  return {};
+}
+
 Result<void> CpuKernels::run(const Route& op, const HostFrame& frame) {
   mixtures_.run(op, frame);
   return {};
@@ -114,7 +121,7 @@ OpGroup CpuKernels::describe(const Op& op, std::int32_t op_index, std::int64_t n
         return fmt::format("{}_{}_{}", op_name(op), to_string(kv_dtype()), table_.isa);
       },
       [&](const HeadMatmul& heads) { return mixtures_.kernel_name(heads, n_rows); },
-      [&](const OneOf<Embed, RmsNorm, SelectRows, Sample, Route> auto&) {
+      [&](const OneOf<Embed, RmsNorm, SelectRows, SelectColumns, Sample, Route> auto&) {
         return fmt::format("{}_f32_{}", op_name(op), table_.isa);
       });
   return {{op_index}, std::move(kernel), ""};

@@ -33,6 +33,7 @@ class CpuKernels final : public HostKernels {
   Result<void> run(const LatentAppend& op, const HostFrame& frame) override;
   Result<void> run(const HeadMatmul& op, const HostFrame& frame) override;
   Result<void> run(const Attention& op, const HostFrame& frame) override;
+  Result<void> run(const SelectColumns& op, const HostFrame& frame) override;
   Result<void> run(const Route& op, const HostFrame& frame) override;
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override;
   void for_each(std::int64_t n, const std::function<void(std::int64_t)>& body) override;

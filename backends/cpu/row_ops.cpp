@@ -103,6 +103,19 @@ void RowOpRunner::run(const RmsNorm& op, const HostFrame& frame) {
   });
 }
 
+void RowOpRunner::run(const SelectColumns& op, const HostFrame& frame) {
+  const MatrixView<float> x = frame.value(op.x);
+  const MatrixView<float> out = frame.value(op.out);
+  const std::span<const std::int32_t> columns = frame.columns(op.columns);
+  over_rows(pool_, out.rows(), out.cols(), [&](std::int64_t first, std::int64_t end, int) {
+    for (std::int64_t row = first; row < end; ++row) {
+      const float* const from = x.row(row).data();
+      float* const to = out.row(row).data();
+      for (std::size_t i = 0; i < columns.size(); ++i) to[i] = from[columns[i]];
+    }
+  });
+}
+
 void RowOpRunner::update_rotations(const RopeSpec& rope, std::span<const std::int32_t> positions) {
   const bool same_rope =
       rope.attention_factor == rotated_rope_.attention_factor && rope.inv_freq == rotated_rope_.inv_freq;

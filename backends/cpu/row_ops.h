@@ -1,5 +1,5 @@
 #pragma once
-// The operations that work on each token by itself: embedding, RMSNorm, and RoPE with the append to the cache.
+// The operations that work on each token by itself: embedding, RMSNorm, a choice of columns, and RoPE with the append to the cache.
 
 #include <cstdint>
 #include <vector>
@@ -12,7 +12,7 @@
 
 namespace secondsource::cpu {
 
-/// Runs Embed, RmsNorm, RopeAppend and LatentAppend operations.
+/// Runs Embed, RmsNorm, SelectColumns, RopeAppend and LatentAppend operations.
 class RowOpRunner {
  public:
   /// All must outlive this.
@@ -28,6 +28,7 @@ class RowOpRunner {
   /// Errors: kInvalidInput for a token that is not in the table.
   Result<void> run(const Embed& op, const HostFrame& frame);
   void run(const RmsNorm& op, const HostFrame& frame);
+  void run(const SelectColumns& op, const HostFrame& frame);
   /// Errors: kInvalidInput for a slot that is not in the cache.
   Result<void> run(const RopeAppend& op, const HostFrame& frame, KvPool& cache);
   Result<void> run(const LatentAppend& op, const HostFrame& frame, KvPool& cache);

@@ -93,7 +93,7 @@ Result<void> Kernels::prepare(const StepGraph& graph, const Bucket& bucket) {
           need.attention = std::max(need.attention, n_floats * sizeof(float));
           return {};
         },
-        [](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, SelectRows, Sample, Route,
+        [](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, SelectRows, SelectColumns, Sample, Route,
                        GroupedMatmul> auto&) -> Result<void> { return {}; }));
   }
   SS_TRY_VOID(grow(input_scratch_, need.input));
@@ -276,6 +276,19 @@ Result<void> Kernels::run(const RmsNorm& op, const HostFrame& frame) {
   return {};
 }
 
+Result<void> Kernels::run(const SelectColumns& op, const HostFrame& frame) {
+  const MatrixView<float> x = frame.value(op.x);
+  const MatrixView<float> out = frame.value(op.out);
+  const std::span<const std::int32_t> columns = frame.columns(op.columns);
+#pragma omp parallel for num_threads(n_threads_) schedule(static)
+  for (std::int64_t row = 0; row < out.rows(); ++row) {
+    const float* const from = x.row(row).data();
+    float* const to = out.row(row).data();
+    for (std::size_t i = 0; i < columns.size(); ++i) to[i] = from[columns[i]];
+  }
+  return {};
+}
+
 Result<void> Kernels::run(const RopeAppend& op, const HostFrame& frame) {
   const MatrixView<float> qkv = frame.value(op.qkv);
   const MatrixView<float> k = frame.value(op.k.value_or(op.qkv));
@@ -370,8 +383,8 @@ Result<void> Kernels::run(const GroupedMatmul&, const HostFrame&) {
 OpGroup Kernels::describe(const Op& op, std::int32_t op_index, std::int64_t /*n_rows*/) const {
   return visit_op(
       op, [&](const Matmul& matmul) { return describe_matmul(matmul, op_index); },
-      [&](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample, Route,
-                      GroupedMatmul> auto&) -> OpGroup {
+      [&](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, SelectColumns,
+                      Sample, Route, GroupedMatmul> auto&) -> OpGroup {
         return {{op_index}, fmt::format("own {}_f32_openmp", op_name(op)), ""};
       });
 }

@@ -94,8 +94,8 @@ Result<void> Weights::resolve(const StepGraph& graph) {
           use.act = matmul.act;
           return {};
         },
-        [](const OneOf<RmsNorm, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample, Route,
-                       GroupedMatmul> auto&) -> Result<void> { return {}; }));
+        [](const OneOf<RmsNorm, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, SelectColumns, Sample,
+                       Route, GroupedMatmul> auto&) -> Result<void> { return {}; }));
   }
   for (std::size_t i = 0; i < weights_.size(); ++i) {
     Weight& weight = weights_[i];

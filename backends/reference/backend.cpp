@@ -61,8 +61,9 @@ ReferenceBackend::ReferenceBackend(DeviceInfo device, EagerOptions options)
       kernels_(std::make_unique<ReferenceKernels>(weights_, pools_)) {}
 
 Support ReferenceBackend::supports(const Op& op, std::span<const ValueDesc>) const {
-  return visit_op(op, [](const OneOf<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention,
-                                     SelectRows, Sample, Route, GroupedMatmul> auto&) { return Support::yes(); });
+  return visit_op(op,
+                  [](const OneOf<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows,
+                                 SelectColumns, Sample, Route, GroupedMatmul> auto&) { return Support::yes(); });
 }
 
 Support ReferenceBackend::supports_weight(WeightEncoding, ActQuant) const {

@@ -115,6 +115,16 @@ Result<void> ReferenceKernels::run(const RmsNorm& op, const HostFrame& frame) {
   return {};
 }
 
+Result<void> ReferenceKernels::run(const SelectColumns& op, const HostFrame& frame) {
+  const MatrixView<float> x = frame.value(op.x);
+  const MatrixView<float> out = frame.value(op.out);
+  const std::span<const std::int32_t> columns = frame.columns(op.columns);
+  for (std::int64_t row = 0; row < out.rows(); ++row) {
+    for (std::size_t i = 0; i < columns.size(); ++i) out.row(row)[i] = x(row, columns[i]);
+  }
+  return {};
+}
+
 Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame) {
   const MatrixView<float> qkv = frame.value(op.qkv);
   const MatrixView<float> k = frame.value(op.k.value_or(op.qkv));

@@ -23,6 +23,7 @@ class ReferenceKernels : public HostKernels {
   Result<void> run(const LatentAppend& op, const HostFrame& frame) override;
   Result<void> run(const HeadMatmul& op, const HostFrame& frame) override;
   Result<void> run(const Attention& op, const HostFrame& frame) override;
+  Result<void> run(const SelectColumns& op, const HostFrame& frame) override;
   Result<void> run(const Route& op, const HostFrame& frame) override;
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override;
   [[nodiscard]] OpGroup describe(const Op& op, std::int32_t op_index, std::int64_t n_rows) const override;

@@ -46,6 +46,8 @@ constexpr Attention kSample<Attention>{.q = kNarrow, .out = kSecond, .heads = kH
 template <>
 constexpr SelectRows kSample<SelectRows>{.x = kNarrow, .out = kLogits};
 template <>
+constexpr SelectColumns kSample<SelectColumns>{.x = kNarrow, .columns = ColumnListId{0}, .out = kSecond};
+template <>
 constexpr Sample kSample<Sample>{.logits = kLogits, .n_top = 1};
 template <>
 constexpr Route kSample<Route>{.x = kNarrow, .gate = kWeight, .n_top = 2, .expert = kExpert, .weight = kShare};

@@ -131,6 +131,26 @@ class StructureChecker {
     }
     return same_cols(op.out, op.x);
   }
+  Result<void> operator()(const SelectColumns& op) const {
+    SS_TRY_VOID(float_value(op.x));
+    SS_TRY_VOID(float_value(op.out));
+    SS_TRY_VOID(same_rows(op.out, op.x));
+    SS_TRY_VOID(distinct(op.out, op.x));
+    const auto list = static_cast<std::size_t>(index_of(op.columns));
+    if (index_of(op.columns) < 0 || list >= graph_.column_lists.size()) {
+      return bad(fmt::format("expected a list of columns in [0, {}), found {}", graph_.column_lists.size(),
+                             index_of(op.columns)));
+    }
+    const std::vector<std::int32_t>& columns = graph_.column_lists[list];
+    if (columns.size() != static_cast<std::size_t>(value(op.out).cols)) {
+      return bad(fmt::format("list {}: expected {} columns, found {}", list, value(op.out).cols, columns.size()));
+    }
+    for (const std::int32_t column : columns) {
+      if (column >= 0 && column < value(op.x).cols) continue;
+      return bad(fmt::format("list {}: expected columns in [0, {}), found {}", list, value(op.x).cols, column));
+    }
+    return {};
+  }
   Result<void> operator()(const Sample& op) const {
     SS_TRY_VOID(float_value(op.logits));
     if (value(op.logits).rows != Rows::kLogits) return bad("expected rows of logits");

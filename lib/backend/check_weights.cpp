@@ -84,6 +84,7 @@ class WeightChecker {
     return op.sinks ? vector(*op.sinks, op.heads.n_heads) : Result<void>();
   }
   Result<void> operator()(const SelectRows&) const { return {}; }
+  Result<void> operator()(const SelectColumns&) const { return {}; }
   Result<void> operator()(const Sample&) const { return {}; }
 
  private:

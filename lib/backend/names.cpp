@@ -10,8 +10,8 @@ namespace {
 
 /// In the order of the variant's alternatives, as many as those.
 constexpr std::array<std::string_view, std::variant_size_v<Op>> kOpNames = {
-    "embed",     "rms_norm",    "matmul", "rope_append", "latent_append", "head_matmul",
-    "attention", "select_rows", "sample", "route",       "grouped_matmul"};
+    "embed",     "rms_norm",    "matmul",         "rope_append", "latent_append", "head_matmul",
+    "attention", "select_rows", "select_columns", "sample",      "route",         "grouped_matmul"};
 static_assert(!kOpNames.back().empty(), "every operation has a name");
 
 }  // namespace

@@ -22,6 +22,8 @@ enum class ValueId : std::int32_t {};
 enum class WeightId : std::int32_t {};
 /// Index into StepGraph::ropes.
 enum class RopeId : std::int32_t {};
+/// Index into StepGraph::column_lists.
+enum class ColumnListId : std::int32_t {};
 /// Returned by Backend::create_kv_pool.
 enum class KvPoolId : std::int32_t {};
 
@@ -32,6 +34,9 @@ enum class KvPoolId : std::int32_t {};
   return static_cast<std::int32_t>(id);
 }
 [[nodiscard]] constexpr std::int32_t index_of(RopeId id) {
+  return static_cast<std::int32_t>(id);
+}
+[[nodiscard]] constexpr std::int32_t index_of(ColumnListId id) {
   return static_cast<std::int32_t>(id);
 }
 [[nodiscard]] constexpr std::int32_t index_of(KvPoolId id) {
@@ -225,6 +230,16 @@ struct SelectRows {
   ValueId out;
 };
 
+/// out[t, c] = x[t, columns[c]]   x: [rows, K], out: [rows, length of the list]. The bits of every value stay what they are.
+/// GPTQ's act order stores the columns of a weight in the order of their groups, so that groups are consecutive; the input of the
+/// product is brought to that order first. The list is no weight, because its numbers are followed as indices, which
+/// check_graph() can check only in the graph.
+struct SelectColumns {
+  ValueId x;
+  ColumnListId columns;
+  ValueId out;
+};
+
 /// Chooses the next token of each logit row (backend_kit/sampling.h) and reports the log-probabilities of the n_top
 /// most likely tokens.
 /// logits: [L, vocab_size].
@@ -287,8 +302,8 @@ struct GroupedMatmul {
   std::optional<ValueId> aux = {};
 };
 
-using Op = std::variant<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample,
-                        Route, GroupedMatmul>;
+using Op = std::variant<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows,
+                        SelectColumns, Sample, Route, GroupedMatmul>;
 
 /// "embed", "rms_norm", "matmul", ...
 [[nodiscard]] std::string_view op_name(const Op& op);
@@ -301,6 +316,7 @@ struct StepGraph {
   std::vector<Op> ops;
   std::vector<std::string> labels;  ///< one per operation: "layers.3.attention.qkv"
   std::vector<RopeSpec> ropes;
+  std::vector<std::vector<std::int32_t>> column_lists;  ///< of SelectColumns; layers with the same order share one
 };
 
 }  // namespace secondsource

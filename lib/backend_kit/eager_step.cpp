@@ -27,8 +27,8 @@ bool is_untouched(std::span<const std::byte> guard) {
 
 /// The operations that HostKernels runs.
 template <typename T>
-concept HostOp =
-    OneOf<T, Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, Route, GroupedMatmul>;
+concept HostOp = OneOf<T, Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectColumns, Route,
+                       GroupedMatmul>;
 
 /// `rows`: the rows of each value.
 OpGroup describe_op(const Op& op, std::int32_t index, std::span<const std::int32_t> rows, const HostKernels& kernels) {
@@ -271,6 +271,10 @@ MatrixView<float> HostFrame::value(ValueId id) const {
 MatrixView<std::int32_t> HostFrame::value_i32(ValueId id) const {
   const auto index = static_cast<std::size_t>(index_of(id));
   return {reinterpret_cast<std::int32_t*>(values[index]), rows[index], graph.values[index].cols};
+}
+
+std::span<const std::int32_t> HostFrame::columns(ColumnListId id) const {
+  return graph.column_lists[static_cast<std::size_t>(index_of(id))];
 }
 
 Result<std::unique_ptr<Step>> make_eager_step(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,

@@ -31,6 +31,7 @@ struct HostFrame {
   /// The value as a matrix [rows, cols].
   [[nodiscard]] MatrixView<float> value(ValueId id) const;
   [[nodiscard]] MatrixView<std::int32_t> value_i32(ValueId id) const;
+  [[nodiscard]] std::span<const std::int32_t> columns(ColumnListId id) const;
 };
 
 /// The arithmetic of a host backend. Each call completes before it returns. EagerStep itself runs SelectRows and
@@ -45,6 +46,7 @@ class HostKernels {
   virtual Result<void> run(const LatentAppend& op, const HostFrame& frame) = 0;
   virtual Result<void> run(const HeadMatmul& op, const HostFrame& frame) = 0;
   virtual Result<void> run(const Attention& op, const HostFrame& frame) = 0;
+  virtual Result<void> run(const SelectColumns& op, const HostFrame& frame) = 0;
   virtual Result<void> run(const Route& op, const HostFrame& frame) = 0;
   virtual Result<void> run(const GroupedMatmul& op, const HostFrame& frame) = 0;
   /// Runs the loops of EagerStep itself (backend_kit/for_each.h): on the calling thread, unless a backend overrides it

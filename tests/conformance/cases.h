@@ -51,6 +51,7 @@ Case make_wide_latent_attention_case(std::uint64_t seed);
 Case make_latent_copy_case(std::uint64_t seed);
 Case make_head_matmul_case(std::uint64_t seed);
 Case make_grouped_route_case(std::uint64_t seed);
+Case make_select_columns_case(std::uint64_t seed);
 Case make_sample_case(std::uint64_t seed);
 Case make_wide_sample_case(std::uint64_t seed);
 Case make_route_case(std::uint64_t seed);

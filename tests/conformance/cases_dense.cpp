@@ -403,6 +403,64 @@ Case make_gated_bias_case(std::uint64_t seed) {
                       is_quantized ? std::optional(WeightEncoding::kInt8PerRow) : std::nullopt, extents);
 }
 
+Case make_select_columns_case(std::uint64_t seed) {
+  CaseBuilder b("select_columns", seed);
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
+  const std::int32_t n_inputs = b.dice.chance(0.1) ? 17'000 : pick_extent(b.dice);
+  const std::int32_t n_rows = std::min(pick_rows(b.dice), 200'000 / n_inputs + 1);
+  ValueId x = b.input(n_inputs, kIds);
+  const bool has_norm = b.dice.chance(0.4);  // a backend may compute a norm together with the product that follows it
+  if (has_norm) {
+    const ValueId normed = b.value(n_inputs);
+    b.add(RmsNorm{.x = x, .weight = b.vector(n_inputs, 1.0F, 0.3F), .out = normed}, "norm");
+    x = normed;
+  }
+  const bool is_of_logits = b.dice.chance(0.3);
+  const Rows rows = is_of_logits ? Rows::kLogits : Rows::kTokens;
+  if (is_of_logits) {
+    const ValueId selected = b.value(n_inputs, rows);
+    b.add(SelectRows{.x = x, .out = selected}, "select_rows");
+    x = selected;
+  }
+  // Mostly an order of all columns, as that of a weight is; else any of them, some of them twice.
+  const bool is_order = b.dice.chance(0.75);
+  const std::int32_t n_lists = b.dice.between(1, 3);
+  const bool has_product = b.dice.chance(0.5);
+  std::vector<ValueId> results;
+  for (std::int32_t list = 0; list < n_lists; ++list) {
+    const std::int32_t n_columns = is_order ? n_inputs : std::min(pick_extent(b.dice), 600);
+    std::vector<std::int32_t> columns(static_cast<std::size_t>(n_columns));
+    for (std::int32_t i = 0; i < n_columns; ++i) {
+      columns[static_cast<std::size_t>(i)] = is_order ? i : b.dice.between(0, n_inputs - 1);
+    }
+    for (std::int32_t i = n_columns - 1; is_order && i > 0; --i) {
+      std::swap(columns[static_cast<std::size_t>(i)], columns[static_cast<std::size_t>(b.dice.between(0, i))]);
+    }
+    b.graph().column_lists.push_back(std::move(columns));
+    const ValueId out = b.value(n_columns, rows);
+    b.add(SelectColumns{.x = x, .columns = ColumnListId{list}, .out = out}, fmt::format("select_{}", list));
+    results.push_back(out);
+    if (!has_product) continue;
+    constexpr std::int32_t kOutputs = 24;
+    results.push_back(b.value(kOutputs, rows));
+    b.add(Matmul{.x = out,
+                 .weight = b.matrix(kOutputs, n_columns, pick_encoding(b.dice)),
+                 .out = results.back(),
+                 .aux = {},
+                 .bias = {}},
+          fmt::format("product_{}", list));
+  }
+  if (b.dice.chance(0.5)) b.observe_only(results);
+  BatchStorage batch = plain_batch(b, n_rows, kIds, b.dice.between(0, 2));
+  for (std::int32_t row = n_rows - 1; is_of_logits && row >= 0; row -= b.dice.between(1, 3)) {
+    Sequences::want_logits(batch, row);
+  }
+  b.submit(std::move(batch));
+  b.result.name = fmt::format("k={} m={} lists={}{}{}{}{}", n_inputs, n_rows, n_lists, is_order ? " orders" : "",
+                              has_norm ? " norm" : "", is_of_logits ? " logits" : "", has_product ? " product" : "");
+  return std::move(b.result);
+}
+
 Case make_sample_case(std::uint64_t seed) {
   CaseBuilder b("sample", seed);
   const std::int32_t vocab = b.dice.one_of<std::int32_t>({1, 2, 17, 300, 4097});

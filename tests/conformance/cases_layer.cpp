@@ -319,6 +319,7 @@ std::span<const Family> families() {
       {"rope_values_apart", make_values_apart_case, 30},
       {"attention_values_apart", make_attention_values_apart_case, 20},
       {"attention_latent_wide", make_wide_latent_attention_case, 6},
+      {"select_columns", make_select_columns_case, 30},
   };
   return kFamilies;
 }

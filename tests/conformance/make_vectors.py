@@ -237,6 +237,13 @@ def groups_case(rows, dim, n_groups, group_size, n_top_groups, n_top, is_v3, ren
             "weight": listed(weight * scale)}
 
 
+def columns_case(rows, cols, columns):
+    """Columns in another order, or some of them, some twice: torch.index_select."""
+    x = draw(rows, cols)
+    return {"kind": "select_columns", "rows": rows, "cols": cols, "x": listed(x), "columns": columns,
+            "out": listed(torch.index_select(x, 1, torch.tensor(columns)))}
+
+
 MASK = (1 << 64) - 1
 
 
@@ -311,6 +318,7 @@ def main():
               groups_case(4, 6, 4, 3, 2, 3, True, True, 2.5), groups_case(3, 5, 2, 4, 1, 4, True, False, 1.0),
               groups_case(4, 6, 4, 2, 2, 3, False, False, 16.0)]
     cases += [attention_case(7, 2, 1, 8, growth=(0.25, 2)), attention_case(6, 4, 2, 4, window=4, norms=True, growth=(1.0, 3))]
+    cases += [columns_case(3, 9, [3, 8, 0, 2, 7, 5, 1, 6, 4]), columns_case(2, 7, [6, 0, 6, 3, 1])]
     path = pathlib.Path(__file__).parent.parent / "data" / "conformance" / "vectors.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)

@@ -281,6 +281,23 @@ class MutantKernels final : public ReferenceKernels {
     return {};
   }
 
+  Result<void> run(const SelectColumns& op, const HostFrame& frame) override {
+    SelectColumns changed = op;
+    if (bug_ == Bug::kColumnsOfFirstList && frame.columns(ColumnListId{0}).size() == frame.columns(op.columns).size()) {
+      changed.columns = ColumnListId{0};
+    }
+    StepGraph graph = frame.graph;
+    std::vector<std::int32_t>& columns = graph.column_lists[static_cast<std::size_t>(index_of(op.columns))];
+    const auto n_inputs = static_cast<std::size_t>(frame.value(op.x).cols());
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (bug_ == Bug::kColumnsIgnored) columns[i] = static_cast<std::int32_t>(i % n_inputs);
+      if (bug_ == Bug::kColumnsInverted && columns.size() == n_inputs) {
+        columns[static_cast<std::size_t>(frame.columns(op.columns)[i])] = static_cast<std::int32_t>(i);
+      }
+    }
+    return ReferenceKernels::run(changed, with_graph(frame, graph));
+  }
+
   Result<void> run(const Route& op, const HostFrame& frame) override {
     Route changed = op;
     if (bug_ == Bug::kSigmoidLost) changed.score = RouteScore::kSoftmax;
@@ -708,6 +725,9 @@ std::span<const Mutant> mutants() {
        "rope_values_apart attention_values_apart"},
       {Bug::kKeysFromEndOfQkv, "keys of their own read from the end of qkv",
        "rope_values_apart attention_values_apart"},
+      {Bug::kColumnsInverted, "columns sent to their places in the list, not fetched from them", "select_columns"},
+      {Bug::kColumnsIgnored, "columns left in their order", "select_columns"},
+      {Bug::kColumnsOfFirstList, "columns by the list of another operation", "select_columns"},
   };
   return kMutants;
 }

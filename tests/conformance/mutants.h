@@ -95,6 +95,9 @@ enum class Bug : std::uint8_t {
   kCurveTakenForLine,
   kValuesFromEndOfQkv,
   kKeysFromEndOfQkv,
+  kColumnsInverted,
+  kColumnsIgnored,
+  kColumnsOfFirstList,
 };
 
 struct Mutant {

@@ -35,6 +35,7 @@ struct Remap {
   void operator()(GroupedMatmul& op) const { (*this)(op.weights); }
   void operator()(Attention&) const {}
   void operator()(SelectRows&) const {}
+  void operator()(SelectColumns&) const {}
   void operator()(Sample&) const {}
 };
 

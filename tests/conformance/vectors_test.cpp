@@ -317,6 +317,15 @@ void check_groups(const json& c) {
   check_close(observed(outputs, route.weight), floats(c, "weight"));
 }
 
+void check_columns(const json& c) {
+  CaseBuilder b("vector", 1);
+  const ValueId x = add_input(b, floats(c, "x"), number(c, "cols"));
+  b.graph().column_lists.push_back(c.at("columns").get<std::vector<std::int32_t>>());
+  const ValueId out = b.value(static_cast<std::int32_t>(b.graph().column_lists[0].size()));
+  b.add(SelectColumns{.x = x, .columns = ColumnListId{0}, .out = out});
+  CHECK(observed(run_rows(b, number(c, "rows")), out) == floats(c, "out"));
+}
+
 void check_sample(const json& c) {
   const std::vector<float> logits = floats(c, "logits");
   SamplingParams params;
@@ -351,9 +360,10 @@ TEST_CASE("the reference gives what PyTorch gives") {
     if (kind == "mixture") check_mixture(c);
     if (kind == "latent") check_latent(c);
     if (kind == "groups") check_groups(c);
+    if (kind == "select_columns") check_columns(c);
     if (kind == "sample") check_sample(c);
   }
-  CHECK(index == 63);
+  CHECK(index == 65);
 }
 
 }  // namespace

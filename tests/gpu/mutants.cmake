@@ -374,6 +374,14 @@ ss_gpu_mutant(values_behind_qkv gfx90a host/step_launches.cpp
   ".v = values.address(v) + (values.desc(v).cols - v_cols)"
   ".v = values.address(op.qkv) + (values.desc(op.qkv).cols - v_cols)" host/step_launches.cpp)
 
+# Of SelectColumns.
+ss_gpu_mutant(columns_sent_not_fetched sm_80 kernels/rows.cpp
+  "to[col] = from[a.columns[col]];" "if (BUG) to[a.columns[col] % a.out_cols] = from[col % a.x_cols]; else to[col] = from[a.columns[col]];" kernels/rows.cpp)
+ss_gpu_mutant(columns_in_rows_of_out gfx90a kernels/rows.cpp
+  "a.x + std::int64_t{row} * a.x_cols" "a.x + std::int64_t{row} * (BUG ? a.out_cols : a.x_cols)" kernels/rows.cpp)
+ss_gpu_mutant(columns_of_first_list sm_80 host/step_launches.cpp
+  "column_lists[static_cast<std::size_t>(index_of(op.columns))]" "column_lists[0]" host/step_launches.cpp)
+
 get_property(mutant_modules GLOBAL PROPERTY ss_gpu_mutant_modules)
 list(REMOVE_DUPLICATES mutant_modules)
 foreach(module IN LISTS mutant_modules)

@@ -89,14 +89,17 @@ class GpuBackend final : public Backend {
   [[nodiscard]] Support supports_with_weights(const Op& op) const;
   /// Errors: kUnsupported, for the first operation that cannot run here.
   [[nodiscard]] Result<void> check_supported(const StepGraph& graph) const;
-  /// The frequencies in device memory; equal ones share a buffer.
-  Result<std::shared_ptr<DeviceBuffer>> inv_freq(const std::vector<float>& values);
+  /// A copy in device memory, kept in `copies`, where equal tables share one.
+  template <typename T>
+  Result<std::shared_ptr<DeviceBuffer>> on_device(const std::vector<T>& table,
+                                                  std::map<std::vector<T>, std::shared_ptr<DeviceBuffer>>& copies);
 
   DeviceInfo info_;
   Shared shared_;
   mutable Weights weights_;
   std::vector<std::unique_ptr<KvPool>> pools_;
   std::map<std::vector<float>, std::shared_ptr<DeviceBuffer>> inv_freqs_;
+  std::map<std::vector<std::int32_t>, std::shared_ptr<DeviceBuffer>> column_lists_;
   std::vector<GpuStep*> steps_;
 };
 
@@ -123,7 +126,8 @@ Support GpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
       op, [](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
       [](const OneOf<Matmul, HeadMatmul> auto&) { return Support::yes(); },
       [](const OneOf<RopeAppend, LatentAppend, Attention> auto& of_heads) { return supports_head_dim(of_heads.heads); },
-      [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
+      [](const OneOf<SelectRows, SelectColumns> auto&) { return Support::yes(); },
+      [](const Sample&) { return Support::yes(); },
       [](const OneOf<Route, GroupedMatmul> auto&) { return Support::yes(); });
 }
 
@@ -143,7 +147,8 @@ Support GpuBackend::supports_with_weights(const Op& op) const {
         // No bundle stores them as codes (docs/bundle-format.md).
         return Support::no(fmt::format("matrices of heads: expected f32, bf16 or f16, found {}", to_string(encoding)));
       },
-      [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
+      [](const OneOf<SelectRows, SelectColumns> auto&) { return Support::yes(); },
+      [](const Sample&) { return Support::yes(); },
       [&](const Route& route) {
         if (weights_.view(route.gate).n_rows <= kMaxExperts) return Support::yes();
         return Support::no(fmt::format("more than {} experts", kMaxExperts));
@@ -161,11 +166,13 @@ Result<void> GpuBackend::check_supported(const StepGraph& graph) const {
   return {};
 }
 
-Result<std::shared_ptr<DeviceBuffer>> GpuBackend::inv_freq(const std::vector<float>& values) {
-  std::shared_ptr<DeviceBuffer>& buffer = inv_freqs_[values];
+template <typename T>
+Result<std::shared_ptr<DeviceBuffer>> GpuBackend::on_device(
+    const std::vector<T>& table, std::map<std::vector<T>, std::shared_ptr<DeviceBuffer>>& copies) {
+  std::shared_ptr<DeviceBuffer>& buffer = copies[table];
   if (!buffer) {
-    SS_TRY(DeviceBuffer made, shared_.memory->allocate(MemoryPurpose::kWeights, values.size() * sizeof(float)));
-    SS_TRY_VOID(shared_.memory->upload(made.data(), values.data(), values.size() * sizeof(float)));
+    SS_TRY(DeviceBuffer made, shared_.memory->allocate(MemoryPurpose::kWeights, table.size() * sizeof(T)));
+    SS_TRY_VOID(shared_.memory->upload(made.data(), table.data(), table.size() * sizeof(T)));
     buffer = std::make_shared<DeviceBuffer>(std::move(made));
   }
   return buffer;
@@ -183,12 +190,16 @@ Result<std::unique_ptr<Step>> GpuBackend::compile(const StepGraph& graph, const 
     return Error{ErrorCode::kInvalidInput, "bucket: expected positive bounds"};
   }
   SS_TRY_VOID(check_supported(graph));
-  std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs;
+  StepTables tables;
   for (const RopeSpec& rope : graph.ropes) {
-    SS_TRY(auto buffer, inv_freq(rope.inv_freq));
-    inv_freqs.push_back(std::move(buffer));
+    SS_TRY(auto buffer, on_device(rope.inv_freq, inv_freqs_));
+    tables.inv_freqs.push_back(std::move(buffer));
   }
-  SS_TRY(auto step, GpuStep::create(shared_, weights_, *cache, std::move(inv_freqs), graph, bucket, group_timing));
+  for (const std::vector<std::int32_t>& columns : graph.column_lists) {
+    SS_TRY(auto buffer, on_device(columns, column_lists_));
+    tables.column_lists.push_back(std::move(buffer));
+  }
+  SS_TRY(auto step, GpuStep::create(shared_, weights_, *cache, std::move(tables), graph, bucket, group_timing));
   steps_.push_back(step.get());
   return std::unique_ptr<Step>(std::make_unique<OwnedStep>(*this, std::move(step)));
 }

@@ -37,16 +37,15 @@ GpuStep::~GpuStep() {
 }
 
 Result<std::unique_ptr<GpuStep>> GpuStep::create(Shared& shared, const Weights& weights, const KvPool& pool,
-                                                 std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs,
-                                                 const StepGraph& graph, const Bucket& bucket,
+                                                 StepTables tables, const StepGraph& graph, const Bucket& bucket,
                                                  GroupTiming group_timing) {
   auto step = std::unique_ptr<GpuStep>(new GpuStep(shared, weights, pool, graph, bucket, group_timing));
-  SS_TRY_VOID(step->set_up(std::move(inv_freqs)));
+  SS_TRY_VOID(step->set_up(std::move(tables)));
   return step;
 }
 
-Result<void> GpuStep::set_up(std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs) {
-  inv_freqs_ = std::move(inv_freqs);
+Result<void> GpuStep::set_up(StepTables tables) {
+  tables_ = std::move(tables);
   const DeviceProperties& device = shared_.memory->device().properties();
   prefill_ = shared_.options.prefill.value_or(device.has_warpgroups ? PrefillBy::kWarpgroups : PrefillBy::kWarps);
   SS_TRY_VOID(plan_ops());
@@ -100,6 +99,7 @@ Result<void> GpuStep::plan_ops() {
         return group;
       },
       [&](const SelectRows& op) -> Result<OpGroup> { return named(op); },
+      [&](const SelectColumns& op) -> Result<OpGroup> { return named(op); },
       [&](const Sample& op) -> Result<OpGroup> {
         if (sample_ != nullptr) return Error{ErrorCode::kUnsupported, "more than one sample operation in a step"};
         sample_ = &op;
@@ -168,6 +168,7 @@ std::size_t GpuStep::plan_scratch() const {
         return partial_attention_bytes(upload_.max_decode_splits(), op.heads);
       },
       [](const SelectRows&) -> std::size_t { return 0; },
+      [](const SelectColumns&) -> std::size_t { return 0; },
       [&](const Sample&) -> std::size_t { return sample_scratch_bytes(bucket_.max_logit_rows, limits_.n_logits); },
       [&](const Route& op) -> std::size_t {
         return route_scratch_bytes(values_.max_rows_of(op.x), weights_.view(op.gate).n_rows);
@@ -187,7 +188,8 @@ void GpuStep::bind() {
                             .values = values_,
                             .products = products_,
                             .upload = upload_,
-                            .inv_freqs = inv_freqs_,
+                            .inv_freqs = tables_.inv_freqs,
+                            .column_lists = tables_.column_lists,
                             .samples = samples_,
                             .prefill = prefill_,
                             .block_counters = block_counters_,

@@ -13,12 +13,17 @@
 
 namespace secondsource::gpu {
 
+/// Tables of the graph in device memory.
+struct StepTables {
+  std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs;     ///< one per rope
+  std::vector<std::shared_ptr<DeviceBuffer>> column_lists;  ///< one per list of columns
+};
+
 class GpuStep final : public Step {
  public:
   /// The graph was checked. Everything given must outlive the step. Errors: kUnsupported, kOutOfMemory, kDeviceLost.
   static Result<std::unique_ptr<GpuStep>> create(Shared& shared, const Weights& weights, const KvPool& pool,
-                                                 std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs,
-                                                 const StepGraph& graph, const Bucket& bucket,
+                                                 StepTables tables, const StepGraph& graph, const Bucket& bucket,
                                                  GroupTiming group_timing);
   ~GpuStep() override;
   GpuStep(const GpuStep&) = delete;
@@ -37,7 +42,7 @@ class GpuStep final : public Step {
  private:
   GpuStep(Shared& shared, const Weights& weights, const KvPool& pool, const StepGraph& graph, const Bucket& bucket,
           GroupTiming group_timing);
-  Result<void> set_up(std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs);
+  Result<void> set_up(StepTables tables);
   /// Collects what the graph's operations say about batches, and chooses the kernel of each.
   Result<void> plan_ops();
   /// Whether this operation is a product that normalizes its x in the same kernel, so that the norm before it is no launch.
@@ -65,7 +70,7 @@ class GpuStep final : public Step {
   const StepGraph graph_;
   const Bucket bucket_;
   const GroupTiming group_timing_;
-  std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs_;  ///< one per rope
+  StepTables tables_;
 
   // The plan, fixed by set_up().
   StepValues values_;

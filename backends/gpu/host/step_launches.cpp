@@ -119,6 +119,17 @@ StepLaunch LaunchBinder::operator()(const SelectRows& op) const {
                                             .max_rows = values.max_rows_of(op.out)});
 }
 
+StepLaunch LaunchBinder::operator()(const SelectColumns& op) const {
+  return bound(shared.kernels.select_columns,
+               {.n_rows = n_rows_of(op.x),
+                .columns = column_lists[static_cast<std::size_t>(index_of(op.columns))]->as<std::int32_t>(),
+                .x = values.address(op.x),
+                .out = values.address(op.out),
+                .x_cols = values.desc(op.x).cols,
+                .out_cols = values.desc(op.out).cols,
+                .max_rows = values.max_rows_of(op.x)});
+}
+
 std::size_t sample_scratch_bytes(std::int32_t max_rows, std::int32_t n_logits) {
   const std::int64_t n_pieces = std::int64_t{max_rows} * ceil_divide(n_logits, kSamplePieceLogits);
   return static_cast<std::size_t>(max_rows) * sizeof(SampleBins) +

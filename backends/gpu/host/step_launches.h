@@ -25,7 +25,8 @@ struct LaunchBinder {
   const StepValues& values;
   const StepProducts& products;
   const BatchUpload& upload;
-  std::span<const std::shared_ptr<DeviceBuffer>> inv_freqs;  ///< one per rope of the graph
+  std::span<const std::shared_ptr<DeviceBuffer>> inv_freqs;     ///< one per rope of the graph
+  std::span<const std::shared_ptr<DeviceBuffer>> column_lists;  ///< one per list of columns of the graph
   const SampleResults& samples;
   PrefillBy prefill = PrefillBy::kWarps;
   const DeviceBuffer& block_counters;  ///< AttentionArguments::n_arrived, RouteArguments::n_arrived
@@ -40,6 +41,7 @@ struct LaunchBinder {
   StepLaunch operator()(const HeadMatmul& op) const { return products.bind(op, upload); }
   StepLaunch operator()(const Attention& op) const;
   StepLaunch operator()(const SelectRows& op) const;
+  StepLaunch operator()(const SelectColumns& op) const;
   StepLaunch operator()(const Sample& op) const;
   StepLaunch operator()(const Route& op) const;
   StepLaunch operator()(const GroupedMatmul& op) const { return products.bind(op, upload); }

@@ -262,6 +262,17 @@ struct SelectRowsArguments {
   std::int32_t max_rows;
 };
 
+/// out[r, c] = x[r, columns[c]]
+struct SelectColumnsArguments {
+  const std::int32_t* n_rows;
+  const std::int32_t* columns;  ///< [out_cols], each in [0, x_cols)
+  const float* x;
+  float* out;
+  std::int32_t x_cols;
+  std::int32_t out_cols;
+  std::int32_t max_rows;
+};
+
 /// q[r] = round-half-even(x[r] / s), scales[r] = s = max|x[r]| / 127, NaN if any x is NaN; every `n_cols` values of x are
 /// one row.
 struct QuantizeRowsArguments {
@@ -587,6 +598,7 @@ struct KernelTable {
   Result<void> (*embed)(const LaunchContext&, const EmbedArguments&);
   Result<void> (*rms_norm)(const LaunchContext&, const RmsNormArguments&);
   Result<void> (*select_rows)(const LaunchContext&, const SelectRowsArguments&);
+  Result<void> (*select_columns)(const LaunchContext&, const SelectColumnsArguments&);
   Result<void> (*quantize_rows)(const LaunchContext&, const QuantizeRowsArguments&);
   Result<void> (*narrow_rows)(const LaunchContext&, const NarrowRowsArguments&);
   Result<void> (*matmul)(const LaunchContext&, const MatmulArguments&);

@@ -10,6 +10,7 @@ inline namespace SS_GPU_TARGET {
 Result<void> launch_embed(const LaunchContext& context, const EmbedArguments& arguments);
 Result<void> launch_rms_norm(const LaunchContext& context, const RmsNormArguments& arguments);
 Result<void> launch_select_rows(const LaunchContext& context, const SelectRowsArguments& arguments);
+Result<void> launch_select_columns(const LaunchContext& context, const SelectColumnsArguments& arguments);
 Result<void> launch_quantize_rows(const LaunchContext& context, const QuantizeRowsArguments& arguments);
 Result<void> launch_narrow_rows(const LaunchContext& context, const NarrowRowsArguments& arguments);
 Result<void> launch_matmul(const LaunchContext& context, const MatmulArguments& arguments);

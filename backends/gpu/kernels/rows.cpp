@@ -1,14 +1,16 @@
-// Kernels that copy or convert rows: embedding, row selection, and rounding activations to the type that a product multiplies. They
-// take one block per row, but for rounding to BF16, where a block takes vectors of several rows.
+// Kernels that copy or convert rows: embedding, selection of rows and of columns, and rounding activations to the type that a product
+// multiplies. They take one block per row, but for rounding to BF16, where a block takes vectors of several rows.
 //
 //   embed:          out[t] = scale * table[id of t]
 //   select_rows:    out[r] = x[rows[r]]
+//   select_columns: out[r, c] = x[r, columns[c]]
 //   quantize_rows:  q[r] = clamp(round-half-even(x[r] / s), +-127),   scales[r] = s = max|x[r]| / 127
 //   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or
 //                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448; kE4m3Groups has such an s for every 128 columns
 //
-// Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols], of narrow_rows with x_stride values from one row to the next; q and
-//              narrowed out: [rows, padded_cols], zero beyond n_cols; scales: [rows], or [rows, groups of 128 columns]
+// Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols], of narrow_rows with x_stride values from one row to the next; columns:
+//              [columns of out], each in [0, n_cols); q and narrowed out: [rows, padded_cols], zero beyond n_cols; scales: [rows], or
+//              [rows, groups of 128 columns]
 // Dtypes       x, scales: f32; table: any weight encoding; q: int8; narrowed out: BF16 or FP16
 // Accumulator  none but the maximum of |x|, in f32; NaN wins over every number
 // Aliasing     none: outputs are separate buffers
@@ -50,6 +52,14 @@ SS_KERNEL(kThreads) select_rows_kernel(SelectRowsArguments a) {
   if (row >= *a.n_rows) return;
   const float* const from = a.x + std::int64_t{a.rows[row]} * a.n_cols;
   for (int col = thread_x(); col < a.n_cols; col += kThreads) a.out[std::int64_t{row} * a.n_cols + col] = from[col];
+}
+
+SS_KERNEL(kThreads) select_columns_kernel(SelectColumnsArguments a) {
+  const int row = block_x();
+  if (row >= *a.n_rows) return;
+  const float* const from = a.x + std::int64_t{row} * a.x_cols;
+  float* const to = a.out + std::int64_t{row} * a.out_cols;
+  for (int col = thread_x(); col < a.out_cols; col += kThreads) to[col] = from[a.columns[col]];
 }
 
 /// The larger of two numbers; NaN is the largest.
@@ -195,6 +205,11 @@ Result<void> launch_embed(const LaunchContext& context, const EmbedArguments& ar
 
 Result<void> launch_select_rows(const LaunchContext& context, const SelectRowsArguments& arguments) {
   return launch(context.stream, "select_rows", select_rows_kernel, one_block_per_row(arguments.max_rows), arguments);
+}
+
+Result<void> launch_select_columns(const LaunchContext& context, const SelectColumnsArguments& arguments) {
+  return launch(context.stream, "select_columns", select_columns_kernel, one_block_per_row(arguments.max_rows),
+                arguments);
 }
 
 Result<void> launch_narrow_rows(const LaunchContext& context, const NarrowRowsArguments& arguments) {

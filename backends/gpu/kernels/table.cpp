@@ -7,6 +7,7 @@ const KernelTable& kernel_table() {
   static constexpr KernelTable table{.embed = launch_embed,
                                      .rms_norm = launch_rms_norm,
                                      .select_rows = launch_select_rows,
+                                     .select_columns = launch_select_columns,
                                      .quantize_rows = launch_quantize_rows,
                                      .narrow_rows = launch_narrow_rows,
                                      .matmul = launch_matmul,

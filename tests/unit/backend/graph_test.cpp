@@ -271,6 +271,50 @@ TEST_CASE("a malformed graph is refused by the label of its operation") {
   for (const auto& change : changes) check_refused(change);
 }
 
+/// The same with the inputs of the output's product in another order, as value 6.
+struct ExampleWithColumns : ExampleGraph {
+  ExampleWithColumns() {
+    graph.values.push_back({.cols = 8});
+    graph.column_lists = {{7, 0, 6, 1, 5, 2, 4, 3}};
+    graph.ops.insert(graph.ops.begin() + 5,
+                     SelectColumns{.x = ValueId{3}, .columns = ColumnListId{0}, .out = ValueId{6}});
+    graph.labels.insert(graph.labels.begin() + 5, "order");
+    op<Matmul>(6).x = ValueId{6};
+  }
+};
+
+TEST_CASE("columns may be selected in any order, each once, several times or never") {
+  ExampleWithColumns example;
+  REQUIRE_OK(check_graph(example.graph));
+  REQUIRE_OK(check_graph_weights(example.graph, example.weights));
+  CHECK(op_access(example.graph.ops[5]).reads == std::vector<ValueId>{ValueId{3}});
+  CHECK(op_access(example.graph.ops[5]).writes == std::vector<ValueId>{ValueId{6}});
+  example.graph.column_lists = {{0, 0, 0, 0, 7, 7, 7, 7}};
+  REQUIRE_OK(check_graph(example.graph));
+}
+
+TEST_CASE("a list of columns that does not fit its operation is refused, since kernels follow it") {
+  const Change<ExampleWithColumns> changes[] = {
+      {"order (select_columns): list 0: expected columns in [0, 8), found 8",
+       [](ExampleWithColumns& e) { e.graph.column_lists[0][3] = 8; }},
+      {"order (select_columns): list 0: expected columns in [0, 8), found -1",
+       [](ExampleWithColumns& e) { e.graph.column_lists[0][7] = -1; }},
+      {"order (select_columns): list 0: expected 8 columns, found 7",
+       [](ExampleWithColumns& e) { e.graph.column_lists[0].pop_back(); }},
+      {"order (select_columns): expected a list of columns in [0, 0), found 0",
+       [](ExampleWithColumns& e) { e.graph.column_lists.clear(); }},
+      {"order (select_columns): expected a list of columns in [0, 1), found -1",
+       [](ExampleWithColumns& e) { e.op<SelectColumns>(5).columns = ColumnListId{-1}; }},
+      {"order (select_columns): value 3 may not be read and written in place here",
+       [](ExampleWithColumns& e) { e.op<SelectColumns>(5).out = ValueId{3}; }},
+      {"order (select_columns): value 4: expected rows of tokens, found rows of logits",
+       [](ExampleWithColumns& e) { e.op<SelectColumns>(5).out = ValueId{4}; }},
+      {"order (select_columns): value 6: expected f32, found i32",
+       [](ExampleWithColumns& e) { e.graph.values[6].dtype = DType::kI32; }},
+  };
+  for (const auto& change : changes) check_refused(change);
+}
+
 TEST_CASE("weights that do not fit their operation are refused by name") {
   const Change<ExampleGraph> changes[] = {
       {"qkv (matmul): expected a weight in [0, 4), found 9",

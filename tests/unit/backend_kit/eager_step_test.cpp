@@ -34,6 +34,7 @@ class CountingKernels final : public HostKernels {
   Result<void> run(const Matmul&, const HostFrame&) override { return Error{ErrorCode::kInternal, "planted"}; }
   Result<void> run(const RopeAppend&, const HostFrame&) override { return {}; }
   Result<void> run(const Attention&, const HostFrame&) override { return {}; }
+  Result<void> run(const SelectColumns&, const HostFrame&) override { return {}; }
   Result<void> run(const Route&, const HostFrame&) override { return {}; }
   Result<void> run(const LatentAppend&, const HostFrame&) override { return {}; }
   Result<void> run(const HeadMatmul&, const HostFrame&) override { return {}; }
