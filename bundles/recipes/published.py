@@ -1,11 +1,12 @@
 """Published variants: weights of a quantized checkpoint as its publisher stored them (docs/bundle-format.md).
 
-The metadata of model.safetensors names the variant, such as gptq-int4-g128, and a matrix NAME is two or three tensors:
+The metadata of model.safetensors names the variant, such as gptq-int4-g128, and a matrix NAME is two, three or four tensors:
 
     NAME.codes    U8 [rows, cols / 2], two INT4 or E2M1 numbers a byte, the first in the low bits; I8 or F8_E4M3 [rows, cols]
     NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks; of E2M1
                   U8 [rows, groups] of 32 columns: the exponents of powers of two, plus 127
     NAME.zeros    of a variant with zero points: I8 [rows, groups]
+    NAME.columns  where the checkpoint has act order: I32 [cols], column i of the codes is column columns[i] of NAME
 
 or one, with blocks of 256 or 32 columns as GGUF has them, whose type is in the name:
 
@@ -25,7 +26,7 @@ import torch
 from safetensors import safe_open
 
 KEY = "published_variant"
-CODES, SCALES, ZEROS = ".codes", ".scales", ".zeros"
+CODES, SCALES, ZEROS, COLUMNS = ".codes", ".scales", ".zeros", ".columns"
 TRANSPOSED = ".transposed"
 # The numbers of E2M1 by their bits, the sign first.
 E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
@@ -219,6 +220,15 @@ def values(codes: torch.Tensor, scales: torch.Tensor, variant: str, zeros: torch
     return (codes if zeros is None else codes - of_columns(zeros)) * of_columns(scales)
 
 
+def in_order_of_weight(found: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Columns whose place in a weight is `columns`, which has every place once."""
+    if not torch.equal(columns.sort().values, torch.arange(found.shape[1], dtype=columns.dtype)):
+        raise ValueError("expected an order of columns with every column once")
+    ordered = torch.empty_like(found)
+    ordered[:, columns.long()] = found
+    return ordered
+
+
 class WeightFile:
     """The tensors of a safetensors file, by the names and with the values that the model has."""
 
@@ -233,7 +243,7 @@ class WeightFile:
         self.coded = set(self._stems)
 
     def keys(self) -> list[str]:
-        parts = {stem + ending for stem in self._stems.values() for ending in (CODES, SCALES, ZEROS, *BLOCKS)}
+        parts = {stem + ending for stem in self._stems.values() for ending in (CODES, SCALES, ZEROS, COLUMNS, *BLOCKS)}
         return sorted(self._stored - parts | self.coded)
 
     def get_tensor(self, key: str) -> torch.Tensor:
@@ -245,6 +255,8 @@ class WeightFile:
             return found if stem == key else found.transpose(-1, -2).contiguous()
         zeros = self._file.get_tensor(stem + ZEROS) if has_zero_points(self.variant) else None
         found = values(self._file.get_tensor(stem + CODES), self._file.get_tensor(stem + SCALES), self.variant, zeros)
+        if stem + COLUMNS in self._stored:
+            found = in_order_of_weight(found, self._file.get_tensor(stem + COLUMNS))
         return found if stem == key else found.transpose(-1, -2).contiguous()
 
     def shape(self, key: str) -> list[int]:

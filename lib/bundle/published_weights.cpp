@@ -254,15 +254,16 @@ Result<void> PublishedWeight::read_values(std::int64_t row, std::span<float> val
   const bool is_e2m1 = form.encoding == WeightEncoding::kMxfp4Group32;
   const std::size_t n_groups = spread_of(form, n_cols).n_groups;
   const auto of_group = static_cast<std::size_t>(is_fp8 ? kFp8GroupSize : kScaleGroupSize);
-  const std::size_t columns = n_groups == 1 ? values.size() : of_group;
+  const std::size_t group_cols = n_groups == 1 ? values.size() : of_group;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto bits = static_cast<std::uint8_t>(row_codes[i]);
     const float code = is_fp8    ? to_float(E4m3{bits})
                        : is_e2m1 ? to_float(E2m1{bits})
                                  : static_cast<float>(static_cast<std::int8_t>(bits));
-    const std::size_t group = std::min(i / columns, n_groups - 1);
+    const std::size_t group = std::min(i / group_cols, n_groups - 1);
     const float zero_point = form.has_zero_points() ? row_scales[n_groups + group] : 0.0F;
-    values[i] = (code - zero_point) * row_scales[group];
+    const std::size_t place = columns.empty() ? i : static_cast<std::size_t>(columns[i]);
+    values[place] = (code - zero_point) * row_scales[group];
   }
   return {};
 }
@@ -304,6 +305,35 @@ Result<void> join_blocks(WeightEncoding encoding, const Variant& variant,
     if (!tensors.try_emplace(tensor, joined).second) return refuse(joined.info, "it once, by its values or its blocks");
   }
   return {};
+}
+
+/// The order of the columns of codes that belong together, which `stored` has; empty where it is the weight's own.
+/// refuse(info, expected): the error.
+template <typename Refuse>
+Result<std::vector<std::int32_t>> order_of_columns(const StoredTensor& stored, const PublishedForm& form,
+                                                   const Shape& shape, std::string_view name, const Refuse& refuse) {
+  const bool has_groups = form.encoding == WeightEncoding::kInt8Group32 || has_int4_codes(form.encoding);
+  if (!has_groups || form.group == 0 || shape.rank() != 2) {
+    return refuse(stored.info, "an order of columns only beside codes of a matrix with scales of groups");
+  }
+  const std::int64_t n_cols = shape.extent(1);
+  if (stored.info.dtype_name != "I32" || stored.info.shape != Shape{n_cols}) {
+    return refuse(stored.info, fmt::format("an order of columns I32 [{}]", n_cols));
+  }
+  std::vector<std::int32_t> columns(static_cast<std::size_t>(n_cols));
+  SS_TRY_VOID(stored.file->read_at(stored.info.offset_bytes, std::as_writable_bytes(std::span(columns))));
+  std::vector<bool> is_there(columns.size());
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const std::int32_t column = columns[i];
+    if (column < 0 || column >= n_cols || is_there[static_cast<std::size_t>(column)]) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: tensor {}: [{}]: expected every column from 0 to {} once, found {}", name,
+                               printable(stored.info.name), i, n_cols - 1, column)};
+    }
+    is_there[static_cast<std::size_t>(column)] = true;
+  }
+  if (std::ranges::is_sorted(columns)) columns.clear();
+  return columns;
 }
 
 }  // namespace
@@ -363,11 +393,18 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     }
     const auto n_bytes = checked_multiply<std::int64_t>(*info.shape.n_elements(), 8);
     if (!n_bytes) return refuse(info, "a size that fits");
+    std::vector<std::int32_t> order;
+    const auto columns = tensors.find(base + std::string(kColumnsEnding));
+    if (columns != tensors.end()) {
+      SS_TRY(order, order_of_columns(columns->second, form, shape, name, refuse));
+      tensors.erase(columns);
+    }
     const std::string tensor = base.substr(0, base.size() - (is_transposed ? kTransposedEnding.size() : 0));
     StoredTensor joined{.info = {.name = tensor, .dtype_name = "F32", .dtype = DType::kF32, .shape = shape},
                         .file = codes->second.file};
     PublishedWeight published{form, std::move(codes->second), std::move(scales->second)};
     if (has_zeros) published.zeros = std::move(zeros->second);
+    published.columns = std::move(order);
     joined.published = std::make_shared<const PublishedWeight>(std::move(published));
     tensors.erase(codes);
     tensors.erase(scales);
@@ -382,6 +419,7 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     if (stored.published) continue;
     if (tensor.ends_with(kScalesEnding)) return refuse(stored.info, "codes beside scales");
     if (tensor.ends_with(kZerosEnding)) return refuse(stored.info, "codes beside zero points");
+    if (tensor.ends_with(kColumnsEnding)) return refuse(stored.info, "codes beside an order of columns");
   }
   return {};
 }

@@ -1,12 +1,14 @@
 #pragma once
 // Weights of a quantized checkpoint as a bundle keeps them: the codes and scales that their publisher stored, in one layout for all
-// methods (docs/bundle-format.md, "Published variants"). A matrix NAME [rows, cols] is two tensors or three:
+// methods (docs/bundle-format.md, "Published variants"). A matrix NAME [rows, cols] is two tensors, three or four:
 //
 //   NAME.codes    U8 [rows, cols / 2]: INT4, two's complement, or E2M1, the first of two columns in the low bits;
 //                 I8 [rows, cols]: INT8; F8_E4M3 [rows, cols]
 //   NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks of FP8;
 //                 of E2M1 U8 [rows, groups] of 32 columns in E8M0
 //   NAME.zeros    I8 [rows, groups] in [-8, 7], of INT4 with zero points alone
+//   NAME.columns  I32 [cols], where the checkpoint has act order: column i of the codes is column columns[i] of NAME, so that the columns
+//                 of a group are consecutive; every column once
 //
 // or one tensor, which has the blocks of a GGUF file unchanged and whose name ends with their encoding (kBlockEncodings):
 //
@@ -35,6 +37,7 @@ inline constexpr std::string_view kPublishedKey = "published_variant";
 inline constexpr std::string_view kCodesEnding = ".codes";
 inline constexpr std::string_view kScalesEnding = ".scales";
 inline constexpr std::string_view kZerosEnding = ".zeros";
+inline constexpr std::string_view kColumnsEnding = ".columns";
 /// Before these, where the codes' rows are columns of the tensor's matrices.
 inline constexpr std::string_view kTransposedEnding = ".transposed";
 
@@ -76,13 +79,16 @@ struct PublishedWeight {
   StoredTensor codes;                                ///< or the blocks
   StoredTensor scales;                               ///< of none where blocks are stored whole
   std::optional<StoredTensor> zeros = std::nullopt;  ///< where form.has_zero_points()
+  /// Column i of the codes is column columns[i] of the weight; empty where the codes have the weight's own order.
+  std::vector<std::int32_t> columns = {};
 
   /// Reads rows [first_row, first_row + n_rows) of shape_of_rows(), which have n_cols columns, as a WeightSource delivers them in
-  /// form.encoding. Errors: kIo, kInvalidInput for a scale that is not finite, a zero point outside [-8, 7], and a code that is no
-  /// number.
+  /// form.encoding, with their columns in the order of the codes. Errors: kIo, kInvalidInput for a scale that is not finite, a zero point
+  /// outside [-8, 7], and a code that is no number.
   Result<void> read_rows(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
                          std::span<float> out_scales) const;
-  /// Writes the values of one row. `codes` and `row_scales` are reused from call to call. Errors as read_rows().
+  /// Writes the values of one row, with its columns in the order of the weight. `row_codes` and `row_scales` are reused from call to
+  /// call. Errors as read_rows().
   Result<void> read_values(std::int64_t row, std::span<float> values, std::vector<std::byte>& row_codes,
                            std::vector<float>& row_scales) const;
 
@@ -96,9 +102,9 @@ struct PublishedWeight {
                            std::span<std::byte> values, std::span<float> floats) const;
 };
 
-/// Puts the codes, scales and zero points of each name among `tensors` together as the tensor whose weights they are, with F32 as its
-/// type. `variant` is what the file's metadata names. Errors: kInvalidInput for an unknown variant, a part without the others, and
-/// types and shapes that do not fit each other or the variant.
+/// Puts the codes, scales, zero points and columns of each name among `tensors` together as the tensor whose weights they are, with F32 as
+/// its type. `variant` is what the file's metadata names. Errors: kInvalidInput for an unknown variant, a part without the others,
+/// types and shapes that do not fit each other or the variant, and columns that are not every one once; kIo.
 Result<void> join_published_weights(std::string_view variant, std::map<std::string, StoredTensor, std::less<>>& tensors,
                                     std::string_view name);
 

@@ -146,7 +146,9 @@ Result<WeightEncoding> encoding_of(const Variant& variant, TensorRole role, DTyp
 
 Result<WeightEncoding> encoding_of(const Variant& variant, TensorRole role, const StoredTensor& tensor) {
   if (!variant.is_published()) return encoding_of(variant, role, tensor.info.dtype.value());
-  const bool takes_codes = role == TensorRole::kMatmul || role == TensorRole::kEmbedding;
+  // Rows that are looked up have the model's order of columns: of codes in another one, that is the order of their values.
+  const bool takes_codes = role == TensorRole::kMatmul ||
+                           (role == TensorRole::kEmbedding && tensor.published && tensor.published->columns.empty());
   if (tensor.published && takes_codes) return tensor.published->form.encoding;
   return encoding_as_stored(tensor.info.dtype.value());
 }

@@ -383,6 +383,11 @@ Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTenso
       std::make_shared<StoredRows>(tensor, encoding, n_rows_of(info.shape), n_cols));
 }
 
+std::span<const std::int32_t> column_order_of(const StoredTensor& tensor, WeightEncoding encoding) {
+  if (!tensor.published || tensor.published->form.encoding != encoding) return {};
+  return tensor.published->columns;
+}
+
 Result<std::shared_ptr<const WeightSource>> make_column_source(const StoredTensor& tensor, const ColumnView& view,
                                                                WeightEncoding encoding) {
   const TensorInfo& info = tensor.info;

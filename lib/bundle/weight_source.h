@@ -2,7 +2,9 @@
 // Reads the rows of a stored tensor and converts them on the fly to the encoding of a variant. A backend pulls its
 // weights from this source (backend/weights.h).
 
+#include <cstdint>
 #include <memory>
+#include <span>
 
 #include "backend/weights.h"
 #include "bundle/tensor_store.h"
@@ -13,9 +15,13 @@ namespace secondsource {
 /// Makes a source of the rows of `tensor` ([rows, cols], [n] as one row, or [experts, rows, cols] as the rows of one expert
 /// after the other) in `encoding`. It keeps the file open, and several threads may read from it at once. read_rows fails
 /// with kInvalidInput if a value is not finite as stored, or exceeds the encoding. Published codes are given unchanged in their own
-/// encoding, and by their values in any other. Errors: kUnsupported if the tensor is not
+/// encoding, in the order of column_order_of(), and by their values in any other. Errors: kUnsupported if the tensor is not
 /// stored in F32, F16 or BF16, or has transposed codes, kInvalidInput for more than three dimensions.
 Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTensor& tensor, WeightEncoding encoding);
+
+/// Where codes of act order are given in their own encoding: column i of the rows that make_weight_source() gives is column [i] of the
+/// tensor. Empty of everything else, which has the tensor's order.
+[[nodiscard]] std::span<const std::int32_t> column_order_of(const StoredTensor& tensor, WeightEncoding encoding);
 
 /// Columns of one matrix of a tensor [matrices, inputs, outputs], by which some classes store their experts. A tensor
 /// [inputs, outputs] is one matrix.

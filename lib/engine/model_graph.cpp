@@ -98,9 +98,29 @@ class GraphBuilder {
     std::optional<WeightId> norm = {};
   };
 
+  /// What a product with this weight multiplies: x, with its columns in the order of the weight's.
+  ValueId in_order_of(WeightId weight, const std::string& label, ValueId x) {
+    const auto found = weights_.column_orders.find(weight);
+    if (found == weights_.column_orders.end()) return x;
+    const ValueDesc desc = graph_.values[static_cast<std::size_t>(index_of(x))];
+    const ValueId ordered = value(desc.rows, desc.cols);
+    add(label + "_columns", SelectColumns{.x = x, .columns = list_of(found->second), .out = ordered});
+    return ordered;
+  }
+
+  /// The list in the graph; equal ones are one.
+  ColumnListId list_of(const std::vector<std::int32_t>& columns) {
+    auto& lists = graph_.column_lists;
+    const auto found = std::ranges::find(lists, columns);
+    const auto index = static_cast<std::int32_t>(found - lists.begin());
+    if (found == lists.end()) lists.push_back(columns);
+    return ColumnListId{index};
+  }
+
   /// Adds input W^T to the hidden state, as it is or normalized, or makes it pending with its bias.
   void add_product(const std::string& label, ValueId input, WeightId weight, const Addition& addition, Hidden& x) {
-    Matmul op{.x = input, .weight = weight, .out = {}, .act = act_of(weight), .aux = {}, .bias = addition.bias};
+    const ValueId ordered = in_order_of(weight, label, input);
+    Matmul op{.x = ordered, .weight = weight, .out = {}, .act = act_of(weight), .aux = {}, .bias = addition.bias};
     if (addition.bias) op.epilogue = Epilogue::kBias;
     if (!addition.bias && !addition.norm) {
       op.epilogue = Epilogue::kAddResidual;
@@ -129,8 +149,9 @@ class GraphBuilder {
 
   ValueId product(std::string label, ValueId x, WeightId weight, const std::optional<WeightId>& bias,
                   std::int64_t cols) {
+    const ValueId ordered = in_order_of(weight, label, x);
     const ValueId out = value(Rows::kTokens, cols);
-    add(std::move(label), Matmul{.x = x,
+    add(std::move(label), Matmul{.x = ordered,
                                  .weight = weight,
                                  .out = out,
                                  .act = act_of(weight),
@@ -244,8 +265,9 @@ class GraphBuilder {
                   x);
       if (!weights.shared) return;
       if (!weights.shared->gate) {
+        const ValueId ordered = in_order_of(weights.shared->gate_up, label("shared_gate_up"), input);
         const ValueId hidden = value(Rows::kTokens, config_.shared_ffn_dim);
-        add(label("shared_gate_up"), Matmul{.x = input,
+        add(label("shared_gate_up"), Matmul{.x = ordered,
                                             .weight = weights.shared->gate_up,
                                             .out = hidden,
                                             .act = act_of(weights.shared->gate_up),
@@ -266,14 +288,16 @@ class GraphBuilder {
                   x);
       return;
     }
+    const std::string first = label(config_.gated_ffn ? "gate_up" : "up");
+    const ValueId ordered = in_order_of(weights.gate_up, first, input);
     const ValueId hidden = value(Rows::kTokens, config_.ffn_dim);
-    add(label(config_.gated_ffn ? "gate_up" : "up"), Matmul{.x = input,
-                                                            .weight = weights.gate_up,
-                                                            .out = hidden,
-                                                            .act = act_of(weights.gate_up),
-                                                            .epilogue = config_.gated_ffn ? gated() : Epilogue::kGelu,
-                                                            .aux = {},
-                                                            .bias = weights.gate_up_bias});
+    add(first, Matmul{.x = ordered,
+                      .weight = weights.gate_up,
+                      .out = hidden,
+                      .act = act_of(weights.gate_up),
+                      .epilogue = config_.gated_ffn ? gated() : Epilogue::kGelu,
+                      .aux = {},
+                      .bias = weights.gate_up_bias});
     add_product(label("down"), hidden, weights.down, {.bias = weights.down_bias, .norm = weights.post_ffn_norm}, x);
   }
 
@@ -325,8 +349,10 @@ class GraphBuilder {
                                .scale = experts.choice.scale,
                                .expert = expert,
                                .weight = share});
+    // Only the expert that all tokens share may have an order of columns, and with one expert a row of `hidden` is its input.
+    const ValueId ordered = in_order_of(experts.gate_up, label + "gate_up", input);
     const ValueId hidden = value(Rows::kTokens, experts.n_top * experts.ffn_dim);
-    add(label + "gate_up", GroupedMatmul{.x = input,
+    add(label + "gate_up", GroupedMatmul{.x = ordered,
                                          .expert = expert,
                                          .weight = {},
                                          .weights = experts.gate_up,
@@ -336,8 +362,9 @@ class GraphBuilder {
                                          .act = act_of(experts.gate_up),
                                          .epilogue = gated(),
                                          .aux = {}});
+    const ValueId of_down = in_order_of(experts.down, label + "down", hidden);
     const ValueId out = in_place_of(x.sum);
-    add(label + "down", GroupedMatmul{.x = hidden,
+    add(label + "down", GroupedMatmul{.x = of_down,
                                       .expert = expert,
                                       .weight = share,
                                       .weights = experts.down,
@@ -374,8 +401,9 @@ class GraphBuilder {
     Hidden last{.sum = select_rows("select_rows", x.sum)};
     if (x.pending) last.pending = select_rows("select_pending_rows", *x.pending);
     const ValueId normed = norm("final_norm", last, weights_.final_norm, weights_.final_norm_bias);
+    const ValueId ordered = in_order_of(weights_.head, "head", normed);
     const ValueId logits = value(Rows::kLogits, config_.vocab_size);
-    add("head", Matmul{.x = normed,
+    add("head", Matmul{.x = ordered,
                        .weight = weights_.head,
                        .out = logits,
                        .act = act_of(weights_.head),

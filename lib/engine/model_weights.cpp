@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <span>
+
 #include "bundle/bundle.h"
 #include "bundle/model_tensors.h"
 #include "bundle/weight_source.h"
@@ -41,7 +44,8 @@ class Preparer {
   Result<WeightId> matrix(std::string label, const std::vector<MatrixPart>& parts, Join join,
                           std::int64_t n_experts = 1, TensorRole role = TensorRole::kMatmul) {
     WeightSpec spec{.name = std::move(label), .parts = {}, .join = join, .n_experts = n_experts};
-    SS_TRY(spec.encoding, common_encoding(parts, role));
+    SS_TRY(const StoredForm form, common_form(parts, role, n_experts));
+    spec.encoding = form.encoding;
     for (const MatrixPart& part : parts) {
       const StoredTensor& tensor = stored(part.rows.tensor);
       const std::int64_t n_rows = part.rows.n_rows;
@@ -67,7 +71,7 @@ class Preparer {
       spec.n_rows += n_rows;
       spec.parts.push_back({n_rows, std::move(source)});
     }
-    return prepare(spec);
+    return prepare(spec, form.order);
   }
 
   Result<WeightId> matmul(std::string label, const TensorRows& rows) {
@@ -84,7 +88,7 @@ class Preparer {
     SS_TRY(spec.encoding, encoding_of(variant_, role, tensor));
     SS_TRY(auto source, make_weight_source(tensor, spec.encoding));
     spec.parts.push_back({spec.n_rows, std::move(source)});
-    return prepare(spec);
+    return prepare(spec, column_order_of(tensor, spec.encoding));
   }
 
   /// Prepares a vector, or several vectors joined into one. A tensor of several rows is one of its values in a row.
@@ -127,11 +131,11 @@ class Preparer {
                     .parts = {{1, adjust_vector(std::move(source), meaning, shape)}}});
   }
 
-  /// Which of q, k and v become one matrix: those that have one encoding, since a matrix has one.
+  /// Which of q, k and v become one matrix: those that have one form, since a matrix has one.
   Result<JoinedProjections> joined_projections(const AttentionTensors& tensors) const {
-    SS_TRY(const WeightEncoding q, encoding_of(variant_, TensorRole::kMatmul, stored(tensors.q.tensor)));
-    SS_TRY(const WeightEncoding k, encoding_of(variant_, TensorRole::kMatmul, stored(tensors.k.tensor)));
-    SS_TRY(const WeightEncoding v, encoding_of(variant_, TensorRole::kMatmul, stored(tensors.v.tensor)));
+    SS_TRY(const StoredForm q, form_of(tensors.q, TensorRole::kMatmul));
+    SS_TRY(const StoredForm k, form_of(tensors.k, TensorRole::kMatmul));
+    SS_TRY(const StoredForm v, form_of(tensors.v, TensorRole::kMatmul));
     if (q != k) return JoinedProjections::kNone;
     return v == q ? JoinedProjections::kAll : JoinedProjections::kQueriesAndKeys;
   }
@@ -144,6 +148,7 @@ class Preparer {
   }
 
   [[nodiscard]] std::map<WeightId, WeightExtent> take_extents() { return std::move(extents_); }
+  [[nodiscard]] std::map<WeightId, std::vector<std::int32_t>> take_column_orders() { return std::move(column_orders_); }
 
  private:
   const StoredTensor& stored(const std::string& name) const {
@@ -152,23 +157,43 @@ class Preparer {
     return *tensor;
   }
 
-  /// The encoding of all parts of a matrix. A published checkpoint may store them in different ones, which FP32 all holds.
-  Result<WeightEncoding> common_encoding(const std::vector<MatrixPart>& parts, TensorRole role) const {
-    SS_TRY(const WeightEncoding first, encoding_of(variant_, role, stored(parts.front().rows.tensor)));
+  /// What the parts of a matrix must have in common.
+  struct StoredForm {
+    WeightEncoding encoding{};
+    std::span<const std::int32_t> order = {};  ///< of the columns, as column_order_of() has it
+    friend bool operator==(const StoredForm& a, const StoredForm& b) {
+      return a.encoding == b.encoding && std::ranges::equal(a.order, b.order);
+    }
+  };
+
+  Result<StoredForm> form_of(const TensorRows& rows, TensorRole role) const {
+    const StoredTensor& tensor = stored(rows.tensor);
+    SS_TRY(const WeightEncoding encoding, encoding_of(variant_, role, tensor));
+    return StoredForm{encoding, column_order_of(tensor, encoding)};
+  }
+
+  /// The form of all parts of a matrix. A published checkpoint may store them in different ones; FP32 holds the values of all. Experts
+  /// with an order of columns are given by their values, too: the input of their product is one for all of them.
+  Result<StoredForm> common_form(const std::vector<MatrixPart>& parts, TensorRole role, std::int64_t n_experts) const {
+    constexpr StoredForm kByValues{WeightEncoding::kF32};
+    SS_TRY(const StoredForm first, form_of(parts.front().rows, role));
+    if (n_experts > 1 && !first.order.empty()) return kByValues;
     for (const MatrixPart& part : parts) {
-      SS_TRY(const WeightEncoding encoding, encoding_of(variant_, role, stored(part.rows.tensor)));
-      if (encoding != first && variant_.is_published()) return WeightEncoding::kF32;
+      SS_TRY(const StoredForm form, form_of(part.rows, role));
+      if (form != first && variant_.is_published()) return kByValues;
     }
     return first;
   }
 
-  Result<WeightId> prepare(const WeightSpec& spec) {
+  /// `order`: of the columns, where it is not the model's.
+  Result<WeightId> prepare(const WeightSpec& spec, std::span<const std::int32_t> order = {}) {
     auto id = backend_.prepare_weight(spec);
     if (!id) return id.error().with_context(fmt::format("weight {}", spec.name));
     extents_[*id] = {.bytes = encoded_bytes(spec.encoding, spec.n_rows, spec.n_cols),
                      .n_rows = spec.n_rows,
                      .n_experts = spec.n_experts,
                      .encoding = spec.encoding};
+    if (!order.empty()) column_orders_[*id].assign(order.begin(), order.end());
     progress_.update(++n_prepared_);
     return id;
   }
@@ -179,6 +204,7 @@ class Preparer {
   Progress& progress_;
   std::int64_t n_prepared_ = 0;
   std::map<WeightId, WeightExtent> extents_;
+  std::map<WeightId, std::vector<std::int32_t>> column_orders_;
 };
 
 /// The order that brings the gates of each expert before its ups, where they alternate.
@@ -295,7 +321,7 @@ Result<LatentWeights> prepare_latent(Preparer& preparer, const ModelConfig& conf
   return weights;
 }
 
-/// The weights of q, k and v, of which those with one encoding are joined.
+/// The weights of q, k and v, of which those with one form are joined.
 Result<void> prepare_projections(Preparer& preparer, const ModelConfig& config, std::int64_t layer,
                                  const HeadOrder& order, LayerWeights& weights) {
   const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.attention.{}", layer, rest); };
@@ -421,6 +447,7 @@ Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& 
            preparer.table("head", config.tied_embeddings ? embedding : std::string(kHeadTensor), TensorRole::kMatmul));
   }
   weights.extents = preparer.take_extents();
+  weights.column_orders = preparer.take_column_orders();
   return weights;
 }
 

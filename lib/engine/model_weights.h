@@ -44,12 +44,14 @@ struct LatentWeights {
 /// Weights of one layer. Shapes are [outputs, inputs].
 struct LayerWeights {
   std::optional<WeightId> attention_norm;  ///< [1, dim]; absent without norms before blocks
-  /// [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v; without those of v and of k where these are present.
+  /// [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v; without those of v and of k where these are present. Weights of a
+  /// layer are joined only where their encodings and the orders of their columns are the same.
   WeightId qkv{};
   std::optional<WeightId> qkv_bias;  ///< [1, rows of qkv]
-  std::optional<WeightId> k;  ///< [n_kv_heads * head_dim, dim]: present where k has another encoding than q; with v
+  std::optional<WeightId>
+      k;  ///< [n_kv_heads * head_dim, dim]: present where k is stored in another form than q; with v
   std::optional<WeightId> k_bias;  ///< [1, n_kv_heads * head_dim]; with k
-  std::optional<WeightId> v;       ///< [n_kv_heads * head_dim, dim]: present where q, k and v have not all one encoding
+  std::optional<WeightId> v;       ///< [n_kv_heads * head_dim, dim]: present where q, k and v have not all one form
   std::optional<WeightId> v_bias;  ///< [1, n_kv_heads * head_dim]; with v
   std::optional<LatentWeights> latent;  ///< if present, there are neither qkv nor k and v
   std::optional<WeightId> q_norm;       ///< of RopeAppend
@@ -91,6 +93,9 @@ struct ModelWeights {
   /// otherwise the same tensor prepared a second time in the encoding of matmul weights.
   WeightId head{};
   std::map<WeightId, WeightExtent> extents{};
+  /// Of weights whose columns are in another order than the model's, as codes of act order are: column i of the weight is multiplied by
+  /// input column_orders[weight][i].
+  std::map<WeightId, std::vector<std::int32_t>> column_orders{};
 };
 
 /// Prepares all weights of the model in the variant. Error messages begin with `name`. Errors: kInvalidInput naming a

@@ -4,8 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
@@ -458,6 +460,106 @@ TEST_CASE(
   std::vector<float> scales(12);
   CHECK_ERROR((*source)->read_rows(0, 2, values, scales), ErrorCode::kInvalidInput,
               "m.zeros: row 1: expected zero points from -8 to 7, found 8");
+}
+
+TEST_CASE("an order of columns is that of codes in their own encoding; values have the weight's order") {
+  constexpr std::int64_t kCols = 96;
+  const test::ScratchFolder scratch;
+  std::string pairs;  // column i of the codes is i % 16 - 8 in the first row, and one more in the second
+  for (int i = 0; i < kCols; ++i)
+    pairs.push_back(static_cast<char>((2 * i + i / 48) % 16 | (2 * i + 1 + i / 48) % 16 << 4));
+  const auto stored_with = [&](const std::string& type, const Shape& shape, const std::string& order) {
+    return opened(scratch, "gptq-int4-g64",
+                  {{{"m.codes", DType::kU8, {2, 48}}, pairs},
+                   {{"m.scales", DType::kF16, {2, 2}},
+                    bytes_of(std::vector<F16>{to_f16(0.5F), to_f16(0.25F), to_f16(3.0F), to_f16(-0.125F)})},
+                   {{"m.columns", type == "I32" ? DType::kI32 : DType::kF32, shape}, order}});
+  };
+  std::vector<std::int32_t> order;
+  for (std::int32_t i = 0; i < kCols; ++i) order.push_back(i * 5 % 96);
+  const auto store = stored_with("I32", {kCols}, bytes_of(order));
+  REQUIRE_OK(store);
+  CHECK(store->tensors().size() == 1);
+  const StoredTensor& tensor = *store->find("m");
+  CHECK(std::ranges::equal(column_order_of(tensor, kInt4Group32), order));
+  CHECK(column_order_of(tensor, kF32).empty());
+  CHECK(column_order_of(tensor, kBf16).empty());
+  const test::WeightRows kept = test::rows_of(tensor, kInt4Group32);
+  const test::WeightRows plain = test::rows_of(tensor, kF32);
+  const float scales[] = {0.5F, 0.25F, 3.0F, -0.125F};
+  for (std::size_t i = 0; i < 192; ++i) {
+    const std::size_t row = i / 96;
+    const std::size_t col = i % 96;
+    const int code = static_cast<int>((col + row) % 16) - ((col + row) % 16 > 7 ? 16 : 0);
+    CHECK(static_cast<int>(static_cast<std::int8_t>(kept.values[i])) == code);
+    float value = 0.0F;
+    std::memcpy(&value, plain.values.data() + 4 * (96 * row + static_cast<std::size_t>(order[col])), 4);
+    CHECK(value == scales[row * 2 + col / 64] * static_cast<float>(code));
+  }
+  // An embedding is looked up in the weight's order, so by its values.
+  const Variant variant = variant_from_name("gptq-int4-g64").value();
+  CHECK(encoding_of(variant, TensorRole::kMatmul, tensor).value() == kInt4Group32);
+  CHECK(encoding_of(variant, TensorRole::kEmbedding, tensor).value() == kF32);
+  // The weight's own order is none.
+  std::vector<std::int32_t> own(kCols);
+  for (std::size_t i = 0; i < own.size(); ++i) own[i] = static_cast<std::int32_t>(i);
+  const auto plainly = stored_with("I32", {kCols}, bytes_of(own));
+  REQUIRE_OK(plainly);
+  CHECK(column_order_of(*plainly->find("m"), kInt4Group32).empty());
+  CHECK(encoding_of(variant, TensorRole::kEmbedding, *plainly->find("m")).value() == kInt4Group32);
+
+  const auto refused = [](const Result<TensorStore>& found, const char* part) {
+    CAPTURE(part);
+    CHECK_ERROR(found, ErrorCode::kInvalidInput, part);
+  };
+  const auto with = [&](std::size_t place, std::int32_t column) {
+    std::vector<std::int32_t> changed = order;
+    changed[place] = column;
+    return stored_with("I32", {kCols}, bytes_of(changed));
+  };
+  refused(with(20, order[3]), "m.columns: [20]: expected every column from 0 to 95 once, found 15");
+  refused(with(0, 96), "m.columns: [0]: expected every column from 0 to 95 once, found 96");
+  refused(with(95, -1), "m.columns: [95]: expected every column from 0 to 95 once, found -1");
+  refused(with(5, std::numeric_limits<std::int32_t>::min()), "once, found -2147483648");
+  refused(stored_with("I32", {kCols - 1}, bytes_of(order).substr(4)),
+          "expected an order of columns I32 [96], found I32 [95]");
+  refused(stored_with("I32", {1, kCols}, bytes_of(order)), "expected an order of columns I32 [96], found I32 [1, 96]");
+  refused(stored_with("F32", {kCols}, bytes_of(order)), "expected an order of columns I32 [96], found F32 [96]");
+}
+
+TEST_CASE("an order of columns without codes in groups of columns is refused") {
+  const test::ScratchFolder scratch;
+  const auto refused = [&](const char* variant, const std::vector<Part>& parts, const char* part) {
+    CAPTURE(part);
+    CHECK_ERROR(opened(scratch, variant, parts), ErrorCode::kInvalidInput, part);
+  };
+  const auto order_of = [](std::int32_t n) {
+    std::vector<std::int32_t> order;
+    for (std::int32_t i = n - 1; i >= 0; --i) order.push_back(i);
+    return Part{{"m.columns", DType::kI32, {n}}, bytes_of(order)};
+  };
+  const char* const kExpected = "expected an order of columns only beside codes of a matrix with scales of groups";
+  refused("gptq-int4-g64", {order_of(96)}, "expected codes beside an order of columns");
+  refused("gptq-int4",
+          {{{"m.codes", DType::kU8, {2, 48}}, std::string(96, '\1')},
+           {{"m.scales", DType::kF16, {2, 1}}, std::string(4, '\0')},
+           order_of(96)},
+          kExpected);
+  refused("compressed-tensors-int8-w8a8",
+          {{{"m.codes", DType::kI8, {2, 4}}, std::string(8, '\1')},
+           {{"m.scales", DType::kF32, {2, 1}}, std::string(8, '\0')},
+           order_of(4)},
+          kExpected);
+  refused("gptq-int4-g32",
+          {{{"m.codes", DType::kU8, {2, 2, 16}}, std::string(64, '\1')},
+           {{"m.scales", DType::kF16, {2, 2, 1}}, std::string(8, '\0')},
+           order_of(32)},
+          kExpected);
+  refused("mxfp4",
+          {{{"m.codes", DType::kU8, {2, 16}}, std::string(32, '\1')},
+           {{"m.scales", DType::kU8, {2, 1}}, std::string(2, '\0')},
+           order_of(32)},
+          kExpected);
 }
 
 constexpr std::int64_t kOutputs = 8;

@@ -1,7 +1,10 @@
 #include "engine/model_graph.h"
 
 #include <algorithm>
+#include <map>
+#include <numeric>
 #include <set>
+#include <span>
 
 #include "backend/check_graph.h"
 #include "backend/op_access.h"
@@ -176,6 +179,56 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
   CHECK(used.size() == numbered.specs.size());
   CHECK(std::set<std::int32_t>(used.begin(), used.end()).size() == used.size());
   if (observe_all) CHECK(std::set<std::int32_t>(written.begin(), written.end()).size() == written.size());
+}
+
+/// The weights of all products but those of experts that a router chooses, with the input of each.
+std::map<WeightId, ValueId> products_of(const StepGraph& graph, std::span<const WeightSpec> specs) {
+  std::map<WeightId, ValueId> products;
+  for (const Op& op : graph.ops) {
+    if (const auto* const product = std::get_if<Matmul>(&op)) products[product->weight] = product->x;
+    const auto* const grouped = std::get_if<GroupedMatmul>(&op);
+    if (grouped == nullptr || specs[static_cast<std::size_t>(index_of(grouped->weights))].n_experts > 1) continue;
+    products[grouped->weights] = grouped->x;
+  }
+  return products;
+}
+
+TEST_CASE("the input of every product whose weight has an order of columns is brought to that order") {
+  const auto [architecture, more] = GENERATE(table<std::string, std::string>({
+      {"LlamaForCausalLM", ""},
+      {"Qwen2MoeForCausalLM", R"(, "num_experts": 4, "num_experts_per_tok": 2)"},  // with an expert behind a sigmoid
+      {"DeepseekV3ForCausalLM", R"(, "first_k_dense_replace": 1)"},  // with latents, and an expert without
+      {"Gemma2ForCausalLM", R"(, "head_dim": 16)"},                  // norms of what blocks add
+      {"Cohere2ForCausalLM", ""},                                    // parallel blocks
+      {"Starcoder2ForCausalLM", ""},                                 // biases, and a network without gates
+  }));
+  const Apart apart = GENERATE(Apart::kNothing, Apart::kValues, Apart::kKeysAndValues);
+  CAPTURE(architecture, more, static_cast<int>(apart));
+  const ModelConfig config = config_of(architecture, more);
+  Numbered numbered(config, apart);
+  const StepGraph plain = build_step_graph(config, numbered.weights, {});
+  for (const auto& [weight, x] : products_of(plain, numbered.specs)) {
+    const auto n_cols = static_cast<std::size_t>(numbered.specs[static_cast<std::size_t>(index_of(weight))].n_cols);
+    std::vector<std::int32_t>& order = numbered.weights.column_orders[weight];
+    order.resize(n_cols);
+    std::iota(order.rbegin(), order.rend(), 0);
+  }
+  const StepGraph graph = build_step_graph(config, numbered.weights, {});
+  REQUIRE_OK(check_graph(graph));
+  REQUIRE_OK(check_graph_weights(graph, numbered.specs));
+  CHECK(std::set<std::string>(graph.labels.begin(), graph.labels.end()).size() == graph.labels.size());
+  const std::set<std::vector<std::int32_t>> different(graph.column_lists.begin(), graph.column_lists.end());
+  CHECK(different.size() == graph.column_lists.size());
+  for (const auto& product : products_of(graph, numbered.specs)) {
+    const std::vector<std::int32_t>& order = numbered.weights.column_orders.at(product.first);
+    const auto is_order = [&](const Op& op) {
+      const auto* const select = std::get_if<SelectColumns>(&op);
+      return select != nullptr && select->out == product.second &&
+             graph.column_lists[static_cast<std::size_t>(index_of(select->columns))] == order;
+    };
+    CHECK(std::ranges::count_if(graph.ops, is_order) == 1);
+  }
+  CHECK(graph.ops.size() == plain.ops.size() + numbered.weights.column_orders.size());
 }
 
 /// The graph of a small Qwen2 with the weights that `apart` says.

@@ -1,7 +1,10 @@
 #include "engine/model_weights.h"
 
 #include <algorithm>
+#include <map>
+#include <span>
 
+#include "backend/check_graph.h"
 #include "bundle/model_tensors.h"
 #include "bundle/safetensors_writer.h"
 #include "bundle/tensor_store.h"
@@ -167,6 +170,124 @@ TEST_CASE("values or keys of another encoding than queries are a weight and a pr
   CHECK(has("layers.2.attention.q"));
   CHECK(has("layers.2.attention.k"));
   CHECK(has("layers.2.attention.v"));
+}
+
+/// Column i of a matrix of n columns is that column of the codes: all n of them where `step` has no factor in common with n.
+std::vector<std::int32_t> order_with(std::int32_t step, std::int64_t n) {
+  std::vector<std::int32_t> order(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    order[i] = static_cast<std::int32_t>(static_cast<std::int64_t>(i) * step % n);
+  }
+  return order;
+}
+
+/// Three layers and a head in INT4 with act order. What multiplies one input has one order in the first layer; v_proj has its own in the
+/// second, k_proj and up_proj in the third, whose o_proj has none.
+TensorStore act_order_tensors(const test::ScratchFolder& scratch, const ModelConfig& config) {
+  const std::map<std::string, std::int32_t> steps = {
+      {"model.layers.1.self_attn.v_proj.weight", 7}, {"model.layers.2.self_attn.k_proj.weight", 7},
+      {"model.layers.2.mlp.up_proj.weight", 7},      {"model.layers.2.self_attn.o_proj.weight", 1},
+      {"model.layers.0.self_attn.o_proj.weight", 7}, {"model.layers.0.mlp.down_proj.weight", 11}};
+  std::vector<TensorToWrite> written;
+  std::vector<std::byte> bytes;
+  const auto add = [&](std::string name, DType dtype, const Shape& shape, std::span<const std::byte> data = {}) {
+    const std::size_t n_bytes = static_cast<std::size_t>(*shape.n_elements()) * size_of(dtype);
+    written.push_back({std::move(name), dtype, shape});
+    bytes.insert(bytes.end(), data.begin(), data.end());
+    bytes.resize(bytes.size() + n_bytes - data.size());
+  };
+  for (const TensorSpec& spec : model_tensors(config)) {
+    if (spec.role != TensorRole::kMatmul) {
+      add(spec.name, DType::kBf16, spec.shape);
+      continue;
+    }
+    const std::int64_t n_rows = spec.shape.extent(0);
+    const std::int64_t n_cols = spec.shape.extent(1);
+    add(spec.name + ".codes", DType::kU8, {n_rows, n_cols / 2});
+    add(spec.name + ".scales", DType::kF16, {n_rows, n_cols / 32});
+    const auto found = steps.find(spec.name);
+    const std::vector<std::int32_t> order = order_with(found == steps.end() ? 5 : found->second, n_cols);
+    add(spec.name + ".columns", DType::kI32, {n_cols}, std::as_bytes(std::span(order)));
+  }
+  auto writer = SafetensorsWriter::create(scratch.path() / "model.safetensors", written,
+                                          {{"published_variant", "gptq-int4-g32"}});
+  REQUIRE_OK(writer);
+  REQUIRE_OK(writer->write(bytes));
+  REQUIRE_OK(writer->finish());
+  auto store = TensorStore::open(scratch.path());
+  REQUIRE_OK(store);
+  return std::move(store).value();
+}
+
+TEST_CASE("inputs of codes in act order are brought to that order, and what has another one is not joined") {
+  const test::ScratchFolder scratch;
+  const std::string text = R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 96,
+      "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 64,
+      "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "tie_word_embeddings": false})";
+  const auto config = parse_model_config(text, "test");
+  REQUIRE_OK(config);
+  const TensorStore tensors = act_order_tensors(scratch, *config);
+  test::FakeLog log;
+  test::FakeBackend backend(log);
+  SilentProgress progress;
+  const auto weights =
+      prepare_model_weights(backend, *config, tensors, variant_from_name("gptq-int4-g32").value(), "test", progress);
+  REQUIRE_OK(weights);
+  const auto order_of = [&](WeightId id) {
+    const auto found = weights->column_orders.find(id);
+    return found == weights->column_orders.end() ? std::vector<std::int32_t>() : found->second;
+  };
+  const LayerWeights& first = weights->layers[0];
+  CHECK(weights->extents.at(first.qkv).n_rows == 64 + 2 * 32);
+  CHECK(order_of(first.qkv) == order_with(5, 64));
+  CHECK(order_of(first.attention_out) == order_with(7, 64));
+  CHECK(order_of(first.gate_up) == order_with(5, 64));
+  CHECK(order_of(first.down) == order_with(11, 96));
+  const LayerWeights& second = weights->layers[1];
+  CHECK(weights->extents.at(second.qkv).n_rows == 64 + 32);
+  CHECK_FALSE(second.k.has_value());
+  REQUIRE(second.v.has_value());
+  CHECK(order_of(*second.v) == order_with(7, 64));
+  const LayerWeights& third = weights->layers[2];
+  CHECK(weights->extents.at(third.qkv).n_rows == 64);
+  REQUIRE(third.k.has_value());
+  CHECK(order_of(*third.k) == order_with(7, 64));
+  REQUIRE(third.v.has_value());
+  CHECK(order_of(*third.v) == order_with(5, 64));
+  CHECK(order_of(third.attention_out).empty());
+  // Gates and ups are one product, for which their values are taken where their orders differ.
+  CHECK(weights->extents.at(third.gate_up).encoding == WeightEncoding::kF32);
+  CHECK(order_of(third.gate_up).empty());
+  CHECK(weights->extents.at(first.gate_up).encoding == WeightEncoding::kInt4Group32);
+  CHECK(order_of(weights->head) == order_with(5, 64));
+
+  const StepGraph graph = build_step_graph(*config, *weights, {});
+  REQUIRE_OK(check_graph(graph));
+  CHECK(graph.column_lists.size() == 4);  // 64 columns with steps of 5 and 7, 96 columns with 11 and 5
+  std::vector<std::string> ordered;
+  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+    const auto* const select = std::get_if<SelectColumns>(&graph.ops[i]);
+    if (select == nullptr) continue;
+    const auto* const product = std::get_if<Matmul>(&graph.ops[i + 1]);
+    REQUIRE(product != nullptr);
+    CAPTURE(graph.labels[i]);
+    CHECK(graph.labels[i] == graph.labels[i + 1] + "_columns");
+    CHECK(product->x == select->out);
+    CHECK(graph.column_lists[static_cast<std::size_t>(index_of(select->columns))] == order_of(product->weight));
+    ordered.push_back(graph.labels[i + 1]);
+  }
+  CHECK(ordered == std::vector<std::string>{"layers.0.attention.qkv", "layers.0.attention.out", "layers.0.ffn.gate_up",
+                                            "layers.0.ffn.down", "layers.1.attention.qk", "layers.1.attention.v",
+                                            "layers.1.attention.out", "layers.1.ffn.gate_up", "layers.1.ffn.down",
+                                            "layers.2.attention.q", "layers.2.attention.k", "layers.2.attention.v",
+                                            "layers.2.ffn.down", "head"});
+
+  // Any other variant has the values, in the model's order.
+  const auto plain =
+      prepare_model_weights(backend, *config, tensors, variant_from_name("bf16").value(), "test", progress);
+  REQUIRE_OK(plain);
+  CHECK(plain->column_orders.empty());
+  CHECK(build_step_graph(*config, *plain, {}).column_lists.empty());
 }
 
 }  // namespace
