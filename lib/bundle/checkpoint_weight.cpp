@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <string>
 
 #include "core/check.h"
@@ -271,6 +272,11 @@ struct CheckpointWeight::Finder {
       }
       weight.group_of_input_[static_cast<std::size_t>(col)] = group;
     }
+    if (std::ranges::is_sorted(weight.group_of_input_)) return {};
+    weight.column_order_.resize(weight.group_of_input_.size());
+    std::iota(weight.column_order_.begin(), weight.column_order_.end(), 0);
+    std::ranges::stable_sort(weight.column_order_, {},
+                             [&](std::int32_t col) { return weight.group_of_input_[static_cast<std::size_t>(col)]; });
     return {};
   }
 };
@@ -439,8 +445,10 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
   const bool has_zero_points = scheme_.layout == CodeLayout::kAwqWords || has_zero_points_beside_middle();
   if (has_zero_points && scheme_.bits != 4) return no(fmt::format("zero points of codes of {} bits", scheme_.bits));
   const std::int64_t cols = scheme_.block && scheme_.block->cols > 0 ? scheme_.block->cols : n_cols_;
-  for (std::int64_t col = 0; col < n_cols_; ++col) {
-    if (group_of_input_[static_cast<std::size_t>(col)] != col / cols) return no("act order");
+  for (std::int64_t i = 0; i < n_cols_; ++i) {
+    if (group_of_input_[static_cast<std::size_t>(stored_column(i))] != i / cols) {
+      return no(fmt::format("groups of other sizes than {} inputs", cols));
+    }
   }
   const bool is_by_row = n_groups_ == 1 && (!scheme_.block || scheme_.block->cols == 0);
   PublishedForm form{.encoding = has_zero_points ? kInt4Group32Zero : kInt4Group32, .group = is_by_row ? 0 : cols};
@@ -495,7 +503,7 @@ void CheckpointWeight::read_coded_row(std::int64_t row, const PublishedForm& for
                to.zeros.size() == (form.has_zero_points() ? to.scales.size() : 0),
            "a row of the weight, and room for it");
   for (std::int64_t col = 0; col < n_cols_; ++col) {
-    to.codes[static_cast<std::size_t>(col)] = static_cast<std::int8_t>(signed_code(row, col));
+    to.codes[static_cast<std::size_t>(col)] = static_cast<std::int8_t>(signed_code(row, stored_column(col)));
   }
   for (std::size_t group = 0; group < to.scales.size(); ++group) {
     to.scales[group] = number_at(*scales_, place_of_scale(row, static_cast<std::int64_t>(group)));

@@ -41,8 +41,11 @@ class CheckpointWeight {
   void read_row(std::int64_t row, std::span<float> values) const;
 
   /// The form in which codes and scales of a quantized weight can be kept unchanged (published_weights.h). kUnsupported with the
-  /// reason, as a phrase such as "act order", where there is none yet.
+  /// reason, as a phrase such as "codes of 2 bits", where there is none yet.
   [[nodiscard]] Result<PublishedForm> published_form() const;
+  /// Of act order, the inputs in the order of their groups, and those of a group in their own order: code i of read_coded_row() is that of
+  /// input column_order()[i]. Empty where the groups are consecutive.
+  [[nodiscard]] const std::vector<std::int32_t>& column_order() const { return column_order_; }
   /// Writes the codes of one row of shape_of_rows(), its scales and, where the form has any, its zero points as they are stored in
   /// published_form(), which is there, or in the same form with zero points.
   void read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const;
@@ -51,6 +54,10 @@ class CheckpointWeight {
   struct Finder;
 
   [[nodiscard]] std::int64_t place_of_scale(std::int64_t row, std::int64_t group) const;
+  /// The input whose code is at place i where codes are kept.
+  [[nodiscard]] std::int64_t stored_column(std::int64_t i) const {
+    return column_order_.empty() ? i : column_order_[static_cast<std::size_t>(i)];
+  }
   [[nodiscard]] std::int32_t zero_point(std::int64_t row, std::int64_t group) const;
   [[nodiscard]] std::int32_t signed_code(std::int64_t row, std::int64_t col) const;
   [[nodiscard]] std::int32_t signed_zero_point(std::int64_t row, std::int64_t group) const;
@@ -73,6 +80,7 @@ class CheckpointWeight {
   std::int64_t n_groups_ = 1;       ///< scales of a row
   std::int64_t n_inputs_ = 0;       ///< of kMxfp4, whose rows are those of a transposed tensor: of one expert
   std::vector<std::int32_t> group_of_input_;
+  std::vector<std::int32_t> column_order_;
 };
 
 }  // namespace secondsource

@@ -156,6 +156,10 @@ std::string_view ffn_norm_name(const ModelConfig& config) {
   return config.has_norms_after() ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight";
 }
 
+bool is_of_expert(const TensorSpec& tensor) {
+  return tensor.shape.rank() == 3 || tensor.name.find(".experts.") != std::string::npos;
+}
+
 std::string layer_tensor_name(std::int64_t layer, std::string_view rest) {
   return fmt::format("model.layers.{}.{}", layer, rest);
 }

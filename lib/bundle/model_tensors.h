@@ -30,6 +30,9 @@ struct TensorSpec {
   bool is_transposed = false;  ///< [matrices, inputs, outputs]: the inputs of an output are a column of a matrix
 };
 
+/// Whether a tensor is a matrix of one expert that a router chooses, or of several.
+[[nodiscard]] bool is_of_expert(const TensorSpec& tensor);
+
 /// "model.layers.3.self_attn.q_proj.weight" for (3, "self_attn.q_proj.weight").
 [[nodiscard]] std::string layer_tensor_name(std::int64_t layer, std::string_view rest);
 

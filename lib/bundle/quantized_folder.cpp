@@ -157,6 +157,10 @@ class QuantizedModel {
       if (common && *common != *form) return keep_nothing(specs_[i], "another form than the weights before it");
       common = *form;
       source.forms[i] = *form;
+      if (weights_[i].column_order().empty()) continue;
+      if (is_of_expert(specs_[i])) return keep_nothing(specs_[i], "act order in an expert of a mixture");
+      source.columns.resize(weights_.size());
+      source.columns[i] = weights_[i].column_order();
     }
     if (!common) return PublishedSource();
     for (std::optional<PublishedForm>& form : source.forms) {
@@ -189,7 +193,11 @@ class QuantizedModel {
         ++others[weight.stored_type()];
       }
     }
-    std::string text = fmt::format("{} ({} tensors)", scheme.description, n_quantized);
+    // GPTQ's configuration says so, that of compressed-tensors need not.
+    const bool has_order =
+        std::ranges::any_of(weights_, [](const CheckpointWeight& weight) { return !weight.column_order().empty(); });
+    std::string text = fmt::format("{}{} ({} tensors)", scheme.description,
+                                   has_order && !scheme.has_input_groups ? ", act order" : "", n_quantized);
     for (const auto& [type, count] : others) text += fmt::format(", {} ({})", type, count);
     return text;
   }

@@ -104,8 +104,12 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
     if (is_whole) continue;
     header.push_back(
         {name + std::string(kScalesEnding), type_of_scales(*form), stored_shape_of_scales(*form, tensors[i].shape)});
-    if (!form->has_zero_points()) continue;
-    header.push_back({name + std::string(kZerosEnding), DType::kI8, stored_shape_of_scales(*form, tensors[i].shape)});
+    if (form->has_zero_points()) {
+      header.push_back({name + std::string(kZerosEnding), DType::kI8, stored_shape_of_scales(*form, tensors[i].shape)});
+    }
+    const std::span<const std::int32_t> columns = published_.columns_of(i);
+    if (columns.empty()) continue;
+    header.push_back({name + std::string(kColumnsEnding), DType::kI32, {std::ssize(columns)}});
   }
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
   if (!published_.variant.empty()) metadata = {{std::string(kPublishedKey), published_.variant}};
@@ -136,7 +140,7 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
 
 Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedForm& form, SafetensorsWriter& weights) {
   std::vector<std::byte> codes;
-  std::vector<std::byte> scales;  // they follow all codes, and zero points follow them
+  std::vector<std::byte> scales;  // they follow all codes, then come zero points and the order of columns
   std::vector<std::byte> zeros;
   std::int64_t n_rows = 0;
   const Shape rows = shape_of_rows(form, (*specs_)[tensor].shape);
@@ -164,7 +168,8 @@ Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedFo
   }));
   SS_TRY_VOID(weights.write(codes));
   SS_TRY_VOID(weights.write(scales));
-  return weights.write(zeros);
+  SS_TRY_VOID(weights.write(zeros));
+  return weights.write(std::as_bytes(published_.columns_of(tensor)));
 }
 
 void WeightConversion::begin(std::string_view what) {

@@ -36,11 +36,16 @@ using CodedRowUser = std::function<Result<void>(const PublishedRow&)>;
 struct PublishedSource {
   std::string variant = {};                              ///< its name; empty: nothing is kept
   std::vector<std::optional<PublishedForm>> forms = {};  ///< of each tensor; nullopt: it is stored by its values
+  /// Of each tensor the order of its columns (PublishedWeight::columns); a tensor, or all of them, may have none.
+  std::vector<std::vector<std::int32_t>> columns = {};
   /// Calls `use` with each row of a tensor that has a form, in order.
   std::function<Result<void>(std::size_t tensor, const CodedRowUser& use)> read_rows = {};
 
   [[nodiscard]] std::optional<PublishedForm> form_of(std::size_t tensor) const {
     return variant.empty() ? std::nullopt : forms[tensor];
+  }
+  [[nodiscard]] std::span<const std::int32_t> columns_of(std::size_t tensor) const {
+    return columns.empty() ? std::span<const std::int32_t>() : columns[tensor];
   }
 };
 

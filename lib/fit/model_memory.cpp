@@ -46,10 +46,6 @@ TensorRole role_of_head(const Variant& variant) {
   return role_of_matmul(variant, true, false);
 }
 
-bool is_of_expert(const TensorSpec& tensor) {
-  return tensor.shape.rank() == 3 || tensor.name.find(".experts.") != std::string::npos;
-}
-
 /// The values of the largest step that are alive at once.
 double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan) {
   const LatentAttention& latent = config.latent;

@@ -62,7 +62,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         for (std::size_t i = 0; i < codes.size(); ++i) {
           const float code =
               is_fp8 ? to_float(E4m3{static_cast<std::uint8_t>(codes[i])}) : static_cast<float>(codes[i]);
-          if ((code - static_cast<float>(zeros[0])) * scales[0] != values[i] && !std::isnan(values[i])) std::abort();
+          const auto input = weight->column_order().empty() ? i : static_cast<std::size_t>(weight->column_order()[i]);
+          if ((code - static_cast<float>(zeros[0])) * scales[0] != values[input] && !std::isnan(values[input]))
+            std::abort();
         }
       }
     }

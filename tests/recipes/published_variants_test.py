@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 try:
@@ -85,23 +86,34 @@ def words(codes: torch.Tensor, bits: int, dim: int) -> torch.Tensor:
     return places.sum(-1).to(torch.uint32).view(torch.int32).movedim(-1, dim).contiguous()
 
 
-def gptq(weight: torch.Tensor, bits: int, group: int | None):
-    codes, scales = rounded(weight, bits, group, torch.float16)
-    n_outputs, n_inputs = codes.shape
+def in_act_order(weight: torch.Tensor, order: torch.Tensor, quantize):
+    """As GPTQ does with desc_act: inputs are quantized in `order`, in which a group's are consecutive, and stored in their own order.
+    Returns codes, scales, zero points if there are any, and the group of each input."""
+    sorted_codes, scales, *zeros = quantize(weight[:, order])
+    codes, groups = torch.empty_like(sorted_codes), torch.empty(len(order), dtype=torch.int32)
+    codes[:, order] = sorted_codes
+    groups[order] = torch.arange(len(order), dtype=torch.int32) * scales.shape[1] // len(order)
+    return codes, scales, *zeros, groups
+
+
+def gptq(weight: torch.Tensor, bits: int, group: int | None, order: torch.Tensor | None = None):
+    order = torch.arange(weight.shape[1]) if order is None else order
+    codes, scales, groups = in_act_order(weight, order, lambda ordered: rounded(ordered, bits, group, torch.float16))
+    n_outputs = codes.shape[0]
     zeros = torch.zeros(scales.shape[1], n_outputs, dtype=torch.int8)
     zeros = words(zeros - 1, bits, 1)  # stored less one, as AutoGPTQ does
-    tensors = {"qweight": words(codes.t(), bits, 0), "qzeros": zeros, "scales": scales.t().contiguous(),
-               "g_idx": torch.arange(n_inputs, dtype=torch.int32) // (group or n_inputs)}
+    tensors = {"qweight": words(codes.t(), bits, 0), "qzeros": zeros, "scales": scales.t().contiguous(), "g_idx": groups}
     return tensors, codes, scales
 
 
-def gptq_with_zeros(weight: torch.Tensor, group: int | None, version: int = 1):
-    codes, scales, zeros = rounded_with_zeros(weight, group, torch.float16)
+def gptq_with_zeros(weight: torch.Tensor, group: int | None, version: int = 1, order: torch.Tensor | None = None):
+    order = torch.arange(weight.shape[1]) if order is None else order
+    codes, scales, zeros, groups = in_act_order(weight, order,
+                                                lambda ordered: rounded_with_zeros(ordered, group, torch.float16))
     if version == 1:  # which cannot say 0, since it is stored less one
         zeros = torch.clamp(zeros, min=-7)
     stored = words(zeros.t().contiguous() - (1 if version == 1 else 0), 4, 1)
-    tensors = {"qweight": words(codes.t(), 4, 0), "qzeros": stored, "scales": scales.t().contiguous(),
-               "g_idx": torch.arange(codes.shape[1], dtype=torch.int32) // (group or codes.shape[1])}
+    tensors = {"qweight": words(codes.t(), 4, 0), "qzeros": stored, "scales": scales.t().contiguous(), "g_idx": groups}
     return tensors, codes, scales, zeros
 
 
@@ -123,6 +135,12 @@ def packed_with_zeros(weight: torch.Tensor, group: int | None):
 def packed(weight: torch.Tensor, bits: int, group: int | None):
     codes, scales = rounded(weight, bits, group, torch.bfloat16)
     return {"weight_packed": words(codes, bits, 1), "weight_scale": scales,
+            "weight_shape": torch.tensor(codes.shape, dtype=torch.int64)}, codes, scales
+
+
+def packed_in_act_order(weight: torch.Tensor, bits: int, group: int, order: torch.Tensor):
+    codes, scales, groups = in_act_order(weight, order, lambda ordered: rounded(ordered, bits, group, torch.bfloat16))
+    return {"weight_packed": words(codes, bits, 1), "weight_scale": scales, "weight_g_idx": groups,
             "weight_shape": torch.tensor(codes.shape, dtype=torch.int64)}, codes, scales
 
 
@@ -188,6 +206,31 @@ CHECKPOINTS = {
 }
 
 
+# The same with act order, from a weight and the order in which its inputs are quantized.
+WITH_ACT_ORDER = {
+    "gptq-int4-g128": ({"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": True, "sym": True},
+                       lambda weight, order: gptq(weight, 4, 128, order)),
+    "gptq-int8-g32": ({"quant_method": "gptq", "bits": 8, "group_size": 32, "desc_act": True, "sym": True},
+                      lambda weight, order: gptq(weight, 8, 32, order)),
+    "gptq-int4-g64-zp": ({"quant_method": "gptq", "bits": 4, "group_size": 64, "desc_act": True, "sym": False},
+                         lambda weight, order: gptq_with_zeros(weight, 64, order=order)),
+    "compressed-tensors-int4-g32": (compressed("pack-quantized", num_bits=4, type="int", strategy="group", group_size=32,
+                                               actorder="group"),
+                                    lambda weight, order: packed_in_act_order(weight, 4, 32, order)),
+}
+ACT_ORDER = "-act-order"
+
+
+def order_of_inputs(name: str, n_inputs: int) -> torch.Tensor:
+    """A random order, the same for all matrices that multiply one input, as GPTQ takes it from the input alone. In the second layer v_proj
+    and up_proj have orders of their own, with which they cannot be joined to what stands beside them."""
+    layer, module = name.split(".")[2], name.rsplit(".", 2)[-2]
+    shared = {"k_proj": "q_proj", "v_proj": "q_proj", "up_proj": "gate_proj"}
+    has_own = layer == "1" and module in ("v_proj", "up_proj")
+    of_input = module if has_own else shared.get(module, module)
+    return torch.randperm(n_inputs, generator=torch.Generator().manual_seed(zlib.crc32(f"{layer}.{of_input}".encode())))
+
+
 def run(*command: str | Path, statuses: tuple[int, ...] = (0,)) -> str:
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     if done.returncode not in statuses:
@@ -200,12 +243,17 @@ def expect(holds: bool, what: str) -> None:
         raise SystemExit(what)
 
 
-def check_codes(bundle: Path, name: str, codes: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None = None) -> None:
-    """The stored codes, scales and zero points are these, bit for bit."""
+def check_codes(bundle: Path, name: str, order: torch.Tensor | None, codes: torch.Tensor, scales: torch.Tensor,
+                zeros: torch.Tensor | None = None) -> None:
+    """The stored codes, in the order of their groups if one is given, scales and zero points are these, bit for bit."""
     with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
         found, of_rows = stored.get_tensor(name + ".codes"), stored.get_tensor(name + ".scales")
         expect((zeros is not None) == (name + ".zeros" in stored.keys()), f"{bundle.name}: {name}: zero points")
         expect(zeros is None or torch.equal(stored.get_tensor(name + ".zeros"), zeros), f"{bundle.name}: {name}: other zero points")
+        expect((order is not None) == (name + ".columns" in stored.keys()), f"{bundle.name}: {name}: an order of columns")
+        expect(order is None or torch.equal(stored.get_tensor(name + ".columns"), order.int()), f"{bundle.name}: {name}: another order")
+    if order is not None:
+        codes = codes[:, order]
     if found.dtype == torch.uint8:
         found = torch.stack((found << 4, found), -1).view(torch.int8).flatten(-2) >> 4
     same = torch.equal(found.view(torch.int8), codes.view(torch.int8)) and torch.equal(of_rows.float(), scales.float())
@@ -245,32 +293,73 @@ def create_small_bundle(program: str, plain: Path, folder: Path, tensors: dict[s
     expect(size < (plain / "model.safetensors").stat().st_size, f"{bundle.name}: {size} bytes")
 
 
-def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str) -> None:
-    quantization, make = CHECKPOINTS[variant]
-    folder, bundle = scratch / f"{plain.name}-{variant}", scratch / f"{plain.name}-{variant}-bundle"
+def copy_quantized(plain: Path, folder: Path, quantization: dict) -> None:
+    """The model's folder with this quantization_config; its weights are still the plain ones."""
     shutil.copytree(plain, folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"quantization_config": quantization}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def check_experts_in_act_order(program: str, plain: Path, scratch: Path) -> None:
+    """The codes of experts with act order are not kept, and this is said."""
+    quantization, make = WITH_ACT_ORDER["gptq-int4-g64-zp"]
+    folder, bundle = scratch / "experts", scratch / "experts-bundle"
+    copy_quantized(plain, folder, quantization)
+    tensors = {}
+    for name, weight in load_file(plain / "model.safetensors").items():
+        parts = {"weight": weight}
+        if is_quantized(name):
+            parts = make(weight, order_of_inputs(name, weight.shape[1]))[0]
+        tensors |= {f"{name.removesuffix('weight')}{ending}": part for ending, part in parts.items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    said = run(program, "bundle", "create", "--from-hf", folder, "--prompts", PROMPTS, "--out", bundle)
+    expect("experts.0.gate_proj.weight has act order in an expert of a mixture" in said, said)
+    expect(published.variant_of(bundle) is None, "experts in act order: expected their values alone")
+    print("experts in act order: their values")
+
+
+def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, has_act_order: bool = False) -> None:
+    quantization, make = (WITH_ACT_ORDER if has_act_order else CHECKPOINTS)[variant]
+    label = f"{plain.name}-{variant}{ACT_ORDER if has_act_order else ''}"
+    folder, bundle = scratch / label, scratch / f"{label}-bundle"
+    copy_quantized(plain, folder, quantization)
     tensors, values, kept = {}, {}, {}
     for name, weight in load_file(plain / "model.safetensors").items():
         if not is_quantized(name):
             tensors[name] = values[name] = weight
             continue
-        parts, codes, scales, *zeros = make(weight)
+        parts, codes, scales, *zeros = make(weight, order_of_inputs(name, weight.shape[1])) if has_act_order else make(weight)
         tensors |= {f"{name.removesuffix('weight')}{ending}": part for ending, part in parts.items()}
         rows, columns = torch.arange(codes.shape[0]), torch.arange(codes.shape[1])
         if "block128" in variant:
             rows, columns = rows // 128, columns // 128
         else:
             columns = columns * scales.shape[1] // codes.shape[1]
+        groups = parts.get("g_idx", parts.get("weight_g_idx"))
+        order = None
+        if groups is not None and not torch.equal(groups, columns.int()):
+            order, columns = groups.argsort(stable=True), groups.long()
+        expect((order is not None) == (has_act_order and scales.shape[1] > 1), f"{label}: {name}: act order")
         differences = codes.float() - zeros[0].float()[:, columns] if zeros else codes.float()
         values[name] = differences * scales.float()[rows][:, columns]
         if name.rsplit(".", 2)[-2] not in BY_VALUES:
-            kept[name] = (codes, scales, *zeros)
+            kept[name] = (order, codes, scales, *zeros)
     create_small_bundle(program, plain, folder, tensors, bundle)
     for name, parts in kept.items():
         check_codes(bundle, name, *parts)
     check_bundle(program, bundle, variant, values, ",int8" if variant == "gptq-int4-g128" else "")
+    if has_act_order:
+        check_ordered_products(program, bundle, variant)
+
+
+def check_ordered_products(program: str, bundle: Path, variant: str) -> None:
+    """Inputs are brought to the order of the codes, which are multiplied as such: all but a gate and its ups with another order."""
+    table = run(program, "profile", bundle, "--backend", "cpu", "--variant", variant, "--scenario", "single-stream@8/2", "--budget", "0.1s")
+    expect(re.search(r"decode +select_columns ", table) is not None, f"{variant}: expected inputs in act order:\n{table}")
+    products = set(re.findall(r"decode +matmul +1 x (\d+) -> (\d+) +matmul_(\w+?)_", table))
+    by_values = {(inputs, outputs) for inputs, outputs, encoding in products if encoding == "f32"}
+    config = json.loads((bundle / "config.json").read_text(encoding="utf-8"))
+    expect(by_values == {(str(config["hidden_size"]), str(config["intermediate_size"]))}, f"{variant}: products in FP32:\n{table}")
 
 
 def with_minima(weight: torch.Tensor, bits: int) -> np.ndarray:
@@ -578,6 +667,9 @@ def main() -> int:
         "hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 8})
     of_family, settings = tiny_models.MODELS["gpt_oss"]
     tiny_models.MODELS["gpt_oss-published"] = (of_family, settings | {"hidden_size": 96, "intermediate_size": 64})
+    of_family, settings = tiny_models.MODELS["qwen3_moe"]
+    tiny_models.MODELS["qwen3_moe-published"] = (of_family, settings | {
+        "hidden_size": 128, "moe_intermediate_size": 128, "num_attention_heads": 8})
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
         plain = scratch / "plain"
@@ -586,18 +678,28 @@ def main() -> int:
         tiny_models.write_model(wide, "llama-wide")
         gpt_oss = scratch / "gpt-oss"
         tiny_models.write_model(gpt_oss, "gpt_oss-published")
+        experts = scratch / "qwen3_moe"
+        tiny_models.write_model(experts, "qwen3_moe-published")
         # A cache in BF16 changes which of two nearly equal experts a random router takes. This one takes all of them.
         of_family, settings = tiny_models.MODELS["deepseek_v3"]
         tiny_models.MODELS["deepseek_v3-published"] = (of_family, settings | {
             "num_experts_per_tok": settings["n_routed_experts"], "topk_group": settings["n_group"]})
         deepseek = scratch / "deepseek"
         tiny_models.write_model(deepseek, "deepseek_v3-published")
-        for variant in sys.argv[2:] or [*CHECKPOINTS, "mxfp4", "deepseek", "Q4_0", "Q8_0", *GGUF_BLOCKS]:
-            if variant == "deepseek":
+        with_act_order = [variant + ACT_ORDER for variant in WITH_ACT_ORDER]
+        everything = [*CHECKPOINTS, *with_act_order, "experts-act-order", "mxfp4", "deepseek", "Q4_0", "Q8_0", *GGUF_BLOCKS]
+        for variant in sys.argv[2:] or everything:
+            if variant == "experts-act-order":
+                check_experts_in_act_order(program, experts, scratch)
+            elif variant == "deepseek":
                 check_checkpoint(program, deepseek, scratch, "fp8-block128")
             elif variant == "mxfp4":
                 check_gpt_oss(program, gpt_oss, scratch)
                 check_gpt_oss_gguf(program, gpt_oss, scratch)
+            elif variant.endswith(ACT_ORDER):
+                # Groups of 128 are several in the wide model alone.
+                of_model, kept = wide if "g128" in variant else plain, variant.removesuffix(ACT_ORDER)
+                check_checkpoint(program, of_model, scratch, kept, has_act_order=True)
             elif variant in CHECKPOINTS:
                 check_checkpoint(program, plain, scratch, variant)
             else:

@@ -597,7 +597,8 @@ void with_weight(const json& quantization, const std::vector<HandMadeTensor>& te
 
 const json kGptq = {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 32}, {"desc_act", false}};
 
-void check_kept(const json& quantization, const std::vector<HandMadeTensor>& tensors, const PublishedForm& expected) {
+void check_kept(const json& quantization, const std::vector<HandMadeTensor>& tensors, const PublishedForm& expected,
+                bool has_order = false) {
   with_weight(quantization, tensors, [&](const CheckpointWeight& weight) {
     const auto form = weight.published_form();
     REQUIRE_OK(form);
@@ -606,6 +607,8 @@ void check_kept(const json& quantization, const std::vector<HandMadeTensor>& ten
     std::vector<float> scales(static_cast<std::size_t>(stored_scales_per_row(*form, kInputs)));
     std::vector<std::int8_t> zeros(form->has_zero_points() ? scales.size() : 0);
     std::vector<float> values(kInputs);
+    const std::vector<std::int32_t>& order = weight.column_order();
+    CHECK(order.empty() != has_order);
     for (std::int64_t row = 0; row < kOutputs; ++row) {
       weight.read_coded_row(row, *form, {codes, scales, zeros});
       weight.read_row(row, values);
@@ -614,7 +617,8 @@ void check_kept(const json& quantization, const std::vector<HandMadeTensor>& ten
                                                          : static_cast<float>(codes[i]);
         const std::size_t group = i * scales.size() / codes.size();
         const float zero = zeros.empty() ? 0.0F : static_cast<float>(zeros[group]);
-        CHECK((code - zero) * scales[group] == values[i]);
+        const std::size_t input = order.empty() ? i : static_cast<std::size_t>(order[i]);
+        CHECK((code - zero) * scales[group] == values[input]);
       }
     }
   });
@@ -682,6 +686,58 @@ TEST_CASE("zero points of four bits are kept, relative to the code 0") {
   });
 }
 
+/// The parts with other groups of the inputs.
+std::vector<HandMadeTensor> with_groups(std::vector<HandMadeTensor> parts, const std::string& name,
+                                        const std::vector<std::int32_t>& groups) {
+  std::erase_if(parts, [&](const HandMadeTensor& part) { return part.name == name; });
+  parts.push_back({name, "I32", {kInputs}, bytes_of(groups)});
+  return parts;
+}
+
+/// 0 or 1 for each input, 32 each and in no order.
+std::vector<std::int32_t> mixed_groups() {
+  std::vector<std::int32_t> groups;
+  for (std::int32_t i = 0; i < kInputs; ++i) groups.push_back(i * 37 % 64 < 32 ? 1 : 0);
+  return groups;
+}
+
+TEST_CASE("codes of act order are kept in the order of their groups, those of a group in their own") {
+  check_kept(kGptq, with_groups(gptq_parts(), "m.g_idx", mixed_groups()), {kInt4Group32, 32}, true);
+  check_kept(kGptq, with_groups(gptq_parts(0x77767777U), "m.g_idx", mixed_groups()), {kInt4Group32Zero, 32}, true);
+  const std::vector<HandMadeTensor> by_input = {
+      {"m.weight_packed", "I32", {kOutputs, kInputs / 8}, gptq_parts()[0].data},
+      {"m.weight_scale", "F16", {kOutputs, 2}, gptq_parts()[2].data}};
+  const json weights = {{"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}};
+  check_kept(compressed("pack-quantized", weights), with_groups(by_input, "m.weight_g_idx", mixed_groups()),
+             {kInt4Group32, 32}, true);
+  std::string wide_codes = gptq_parts()[0].data;
+  wide_codes += wide_codes;
+  const std::vector<HandMadeTensor> eight_bits = {
+      {"m.qweight", "I32", {kInputs / 4, kOutputs}, wide_codes},
+      {"m.qzeros", "I32", {2, 2}, bytes_of(std::vector<std::uint32_t>(4, 0x7f7f7f7fU))},
+      gptq_parts()[2]};
+  json quantization = kGptq;
+  quantization["bits"] = 8;
+  check_kept(quantization, with_groups(eight_bits, "m.g_idx", mixed_groups()), {kInt8Group32, 32}, true);
+
+  // Input 0 changes its group with input 40.
+  std::vector<std::int32_t> groups(kInputs);
+  for (std::size_t i = 0; i < groups.size(); ++i) groups[i] = static_cast<std::int32_t>(i / 32);
+  std::swap(groups[0], groups[40]);
+  with_weight(kGptq, with_groups(gptq_parts(), "m.g_idx", groups), [](const CheckpointWeight& weight) {
+    const std::vector<std::int32_t>& order = weight.column_order();
+    REQUIRE(order.size() == 64);
+    CHECK(order[0] == 1);
+    CHECK(order[30] == 31);
+    CHECK(order[31] == 40);
+    CHECK(order[32] == 0);
+    CHECK(order[33] == 32);
+    CHECK(order[40] == 39);
+    CHECK(order[41] == 41);
+    CHECK(order[63] == 63);
+  });
+}
+
 TEST_CASE("what cannot be kept of a checkpoint is named") {
   const auto refused = [](const json& quantization, const std::vector<HandMadeTensor>& tensors, const char* part) {
     CAPTURE(part);
@@ -698,9 +754,11 @@ TEST_CASE("what cannot be kept of a checkpoint is named") {
            {"m.qzeros", "I32", {2, 2}, bytes_of(std::vector<std::uint32_t>{0x7f7f7f7eU, 0x7f7f7f7fU, 0, 0})},
            gptq_parts()[2]},
           "zero points of codes of 8 bits");
-  auto act_order = gptq_parts();
-  std::swap(act_order[3].data[0], act_order[3].data[4 * 40]);  // input 0 has group 1, and input 40 group 0
-  refused(kGptq, act_order, "act order");
+  std::vector<std::int32_t> groups = mixed_groups();
+  groups[7] = 1 - groups[7];
+  refused(kGptq, with_groups(gptq_parts(), "m.g_idx", groups), "groups of other sizes than 32 inputs");
+  refused(kGptq, with_groups(gptq_parts(), "m.g_idx", std::vector<std::int32_t>(kInputs, 1)),
+          "groups of other sizes than 32 inputs");
   json small_groups = kGptq;
   small_groups["group_size"] = 16;
   auto of_16 = gptq_parts();
