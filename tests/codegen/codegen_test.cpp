@@ -159,8 +159,8 @@ void check_kernels(const std::vector<KernelCode>& kernels, const std::set<std::s
     }
     if (!kOnMatrixCores.contains(without_arguments(kernel.name)) || is_by_warpgroups(kernel)) continue;
     matrix_kernels.insert(kernel.target + " " + without_arguments(kernel.name));
-    // The last template argument tells whether int8 is multiplied by int8.
-    const bool is_int8 = kernel.name.ends_with(", true>");
+    // The last template argument of products by tiles tells whether int8 is multiplied by int8.
+    const bool is_int8 = is_by_tiles(kernel) && kernel.name.ends_with(", true>");
     CHECK((count_instruction(kernel, matrix_instruction(kernel.target)) > 0) == !is_int8);
     CHECK((count_instruction(kernel, int8_matrix_instruction(kernel.target)) > 0) == is_int8);
   }
