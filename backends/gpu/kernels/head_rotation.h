@@ -1,6 +1,6 @@
 #pragma once
-// What is done to a head before attention by one warp: its RMS norm, and the rotary embedding (op.h's RopeSpec), whose pairs
-// of elements are half of the rotated part apart.
+// The RMS norm and the rotary embedding (op.h's RopeSpec) of a head, which one warp computes before attention. The two elements of a
+// rotated pair lie half of the rotated part apart.
 
 #include "gpu/portable/target.h"
 #include "gpu/portable/warp.h"

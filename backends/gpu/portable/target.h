@@ -159,7 +159,8 @@ SS_DEVICE int n_threads() {
 #endif
 SS_DEVICE void sync_block() {
 #if defined(__HIP_DEVICE_COMPILE__)
-  // What __syncthreads() is in HIP's headers, again by builtins: a call in the place of a fence has most registers saved around it.
+  // The fences and the barrier that HIP's __syncthreads() consists of, as builtins. Where a fence is a call, the compiler saves most
+  // registers before it and loads them again after it.
   __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup");
   __builtin_amdgcn_s_barrier();
   __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup");

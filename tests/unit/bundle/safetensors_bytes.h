@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,14 @@ struct HandMadeTensor {
   Shape shape;
   std::string data;
 };
+
+/// The bytes of the values, in the order of this machine.
+template <typename T>
+std::string bytes_of(const std::vector<T>& values) {
+  std::string bytes(values.size() * sizeof(T), '\0');
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  return bytes;
+}
 
 inline std::string safetensors_bytes(const std::vector<HandMadeTensor>& tensors) {
   std::string header = "{";

@@ -1,0 +1,265 @@
+// What of a quantized checkpoint can be kept as codes. Expected values are those that the checkpoint's weight has when it is read as
+// numbers, and orders written out by hand.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "bundle/checkpoint_weight.h"
+#include "bundle/published_weights.h"
+#include "core/e4m3.h"
+#include "core/file.h"
+#include "core/half.h"
+#include "safetensors_bytes.h"
+#include "support/catch.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+namespace secondsource::kept_codes_test {
+namespace {
+
+using nlohmann::json;
+using test::bytes_of;
+using test::HandMadeTensor;
+using enum WeightEncoding;
+
+constexpr std::int64_t kOutputs = 8;
+constexpr std::int64_t kInputs = 64;
+
+/// A matrix [8, 64] of a GPTQ checkpoint with random codes, 4 bits in groups of 32; zero points are stored less one.
+std::vector<HandMadeTensor> gptq_parts(std::uint32_t zeros = 0x77777777U) {
+  std::vector<std::uint32_t> words;
+  for (std::uint32_t i = 0; i < kInputs / 8 * kOutputs; ++i) words.push_back(i * 2654435761U + 12345U);
+  std::vector<F16> scales;
+  for (int i = 0; i < 2 * kOutputs; ++i) scales.push_back(to_f16(0.01F * static_cast<float>(i + 1)));
+  std::vector<std::int32_t> groups;
+  for (int i = 0; i < kInputs; ++i) groups.push_back(i / 32);
+  return {{"m.qweight", "I32", {kInputs / 8, kOutputs}, bytes_of(words)},
+          {"m.qzeros", "I32", {2, 1}, bytes_of(std::vector<std::uint32_t>{0x77777777U, zeros})},
+          {"m.scales", "F16", {2, kOutputs}, bytes_of(scales)},
+          {"m.g_idx", "I32", {kInputs}, bytes_of(groups)}};
+}
+
+/// Calls `use` with the weight of a checkpoint.
+template <typename Use>
+void with_weight(const json& quantization, const std::vector<HandMadeTensor>& tensors, const Use& use) {
+  const test::ScratchFolder scratch;
+  const auto path = scratch.path() / "model.safetensors";
+  REQUIRE_OK(write_file(path, test::safetensors_bytes(tensors)));
+  const auto store = TensorStore::open_file(path);
+  REQUIRE_OK(store);
+  const auto scheme = parse_checkpoint_scheme(quantization, "config.json");
+  REQUIRE_OK(scheme);
+  const TensorSpec spec{"m.weight", {kOutputs, kInputs}, TensorRole::kMatmul};
+  const auto weight = CheckpointWeight::find(*store, *scheme, spec, "folder");
+  REQUIRE_OK(weight);
+  use(*weight);
+}
+
+const json kGptq = {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 32}, {"desc_act", false}};
+
+void check_kept(const json& quantization, const std::vector<HandMadeTensor>& tensors, const PublishedForm& expected,
+                bool has_order = false) {
+  with_weight(quantization, tensors, [&](const CheckpointWeight& weight) {
+    const auto form = weight.published_form();
+    REQUIRE_OK(form);
+    CHECK(*form == expected);
+    std::vector<std::int8_t> codes(kInputs);
+    std::vector<float> scales(static_cast<std::size_t>(stored_scales_per_row(*form, kInputs)));
+    std::vector<std::int8_t> zeros(form->has_zero_points() ? scales.size() : 0);
+    std::vector<float> values(kInputs);
+    const std::vector<std::int32_t>& order = weight.column_order();
+    CHECK(order.empty() != has_order);
+    for (std::int64_t row = 0; row < kOutputs; ++row) {
+      weight.read_coded_row(row, *form, {codes, scales, zeros});
+      weight.read_row(row, values);
+      for (std::size_t i = 0; i < codes.size(); ++i) {
+        const float code = has_fp8_codes(form->encoding) ? to_float(E4m3{static_cast<std::uint8_t>(codes[i])})
+                                                         : static_cast<float>(codes[i]);
+        const std::size_t group = i * scales.size() / codes.size();
+        const float zero = zeros.empty() ? 0.0F : static_cast<float>(zeros[group]);
+        const std::size_t input = order.empty() ? i : static_cast<std::size_t>(order[i]);
+        CHECK((code - zero) * scales[group] == values[input]);
+      }
+    }
+  });
+}
+
+json compressed(const std::string& format, const json& weights, const json& inputs = nullptr) {
+  json group = {{"weights", weights}, {"input_activations", inputs}};
+  return {{"quant_method", "compressed-tensors"}, {"format", format}, {"config_groups", {{"group_0", group}}}};
+}
+
+TEST_CASE("codes and scales of a symmetric checkpoint are kept, and their products are the weight's values") {
+  check_kept(kGptq, gptq_parts(), {kInt4Group32, 32});
+  const std::vector<float> scales = {0.1F, 0.2F, 0.3F, 0.4F, 0.5F, 0.6F, 0.7F, 0.8F};
+  std::string bytes;
+  for (int i = 0; i < kOutputs * kInputs; ++i)
+    bytes.push_back(static_cast<char>(i * 37 % 127 - (i % 2 == 0 ? 128 : 0)));
+  const json by_token = {{"num_bits", 8}, {"type", "int"}, {"strategy", "token"}, {"dynamic", true}};
+  check_kept(
+      compressed("int-quantized", {{"num_bits", 8}, {"type", "int"}, {"strategy", "channel"}}, by_token),
+      {{"m.weight", "I8", {kOutputs, kInputs}, bytes}, {"m.weight_scale", "F32", {kOutputs, 1}, bytes_of(scales)}},
+      {kInt8PerRow, 0});
+  json floats = by_token;
+  floats["type"] = "float";
+  check_kept(compressed("float-quantized", {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}}, floats),
+             {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, bytes},
+              {"m.weight_scale", "F32", {1}, bytes_of(std::vector<float>{0.3F})}},
+             {kFp8PerRow, 0});
+}
+
+/// A matrix [8, 64] of an AWQ checkpoint with random codes in groups of 32, and zero points of 0 to 15.
+std::vector<HandMadeTensor> awq_parts() {
+  std::vector<std::uint32_t> words;
+  for (std::uint32_t i = 0; i < kInputs * kOutputs / 8; ++i) words.push_back(i * 2654435761U + 54321U);
+  const std::string scales = gptq_parts()[2].data;
+  return {{"m.qweight", "I32", {kInputs, kOutputs / 8}, bytes_of(words)},
+          {"m.qzeros", "I32", {2, 1}, bytes_of(std::vector<std::uint32_t>{0xf0123456U, 0x789abcdeU})},
+          {"m.scales", "F16", {2, kOutputs}, scales}};
+}
+
+TEST_CASE("zero points of four bits are kept, relative to the code 0") {
+  check_kept(kGptq, gptq_parts(0x77767777U), {kInt4Group32Zero, 32});
+  check_kept(kGptq, gptq_parts(0xe0000000U), {kInt4Group32Zero, 32});  // 15 and 1, stored less one
+  const json awq = {
+      {"quant_method", "awq"}, {"bits", 4}, {"group_size", 32}, {"version", "gemm"}, {"zero_point", true}};
+  check_kept(awq, awq_parts(), {kInt4Group32Zero, 32});
+  check_kept(
+      compressed("pack-quantized",
+                 {{"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}, {"symmetric", false}}),
+      {{"m.weight_packed", "I32", {kOutputs, kInputs / 8}, gptq_parts()[0].data},
+       {"m.weight_scale", "F16", {kOutputs, 2}, gptq_parts()[2].data},
+       {"m.weight_zero_point", "I32", {1, 2}, bytes_of(std::vector<std::uint32_t>{0x01234567U, 0x89abcdefU})}},
+      {kInt4Group32Zero, 32});
+  with_weight(awq, awq_parts(), [&](const CheckpointWeight& weight) {
+    std::vector<std::int8_t> codes(kInputs);
+    std::vector<float> scales(2);
+    std::vector<std::int8_t> zeros(2);
+    // Outputs 0 to 7 are at the places 0, 4, 1, 5, 2, 6, 3, 7 of a word.
+    const std::vector<int> of_groups[] = {{6, 2, 5, 1, 4, 0, 3, 15}, {14, 10, 13, 9, 12, 8, 11, 7}};
+    for (std::int64_t row = 0; row < kOutputs; ++row) {
+      weight.read_coded_row(row, {kInt4Group32Zero, 32}, {codes, scales, zeros});
+      for (std::size_t group = 0; group < 2; ++group) {
+        CHECK(static_cast<int>(zeros[group]) == of_groups[group][static_cast<std::size_t>(row)] - 8);
+      }
+    }
+  });
+}
+
+/// The parts with other groups of the inputs.
+std::vector<HandMadeTensor> with_groups(std::vector<HandMadeTensor> parts, const std::string& name,
+                                        const std::vector<std::int32_t>& groups) {
+  std::erase_if(parts, [&](const HandMadeTensor& part) { return part.name == name; });
+  parts.push_back({name, "I32", {kInputs}, bytes_of(groups)});
+  return parts;
+}
+
+/// 0 or 1 for each input, 32 each and in no order.
+std::vector<std::int32_t> mixed_groups() {
+  std::vector<std::int32_t> groups;
+  for (std::int32_t i = 0; i < kInputs; ++i) groups.push_back(i * 37 % 64 < 32 ? 1 : 0);
+  return groups;
+}
+
+TEST_CASE("codes of act order are kept in the order of their groups, those of a group in their own") {
+  check_kept(kGptq, with_groups(gptq_parts(), "m.g_idx", mixed_groups()), {kInt4Group32, 32}, true);
+  check_kept(kGptq, with_groups(gptq_parts(0x77767777U), "m.g_idx", mixed_groups()), {kInt4Group32Zero, 32}, true);
+  const std::vector<HandMadeTensor> by_input = {
+      {"m.weight_packed", "I32", {kOutputs, kInputs / 8}, gptq_parts()[0].data},
+      {"m.weight_scale", "F16", {kOutputs, 2}, gptq_parts()[2].data}};
+  const json weights = {{"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}};
+  check_kept(compressed("pack-quantized", weights), with_groups(by_input, "m.weight_g_idx", mixed_groups()),
+             {kInt4Group32, 32}, true);
+  std::string wide_codes = gptq_parts()[0].data;
+  wide_codes += wide_codes;
+  const std::vector<HandMadeTensor> eight_bits = {
+      {"m.qweight", "I32", {kInputs / 4, kOutputs}, wide_codes},
+      {"m.qzeros", "I32", {2, 2}, bytes_of(std::vector<std::uint32_t>(4, 0x7f7f7f7fU))},
+      gptq_parts()[2]};
+  json quantization = kGptq;
+  quantization["bits"] = 8;
+  check_kept(quantization, with_groups(eight_bits, "m.g_idx", mixed_groups()), {kInt8Group32, 32}, true);
+
+  // Input 0 changes its group with input 40.
+  std::vector<std::int32_t> groups(kInputs);
+  for (std::size_t i = 0; i < groups.size(); ++i) groups[i] = static_cast<std::int32_t>(i / 32);
+  std::swap(groups[0], groups[40]);
+  with_weight(kGptq, with_groups(gptq_parts(), "m.g_idx", groups), [](const CheckpointWeight& weight) {
+    const std::vector<std::int32_t>& order = weight.column_order();
+    REQUIRE(order.size() == 64);
+    CHECK(order[0] == 1);
+    CHECK(order[30] == 31);
+    CHECK(order[31] == 40);
+    CHECK(order[32] == 0);
+    CHECK(order[33] == 32);
+    CHECK(order[40] == 39);
+    CHECK(order[41] == 41);
+    CHECK(order[63] == 63);
+  });
+}
+
+TEST_CASE("what cannot be kept of a checkpoint is named") {
+  const auto refused = [](const json& quantization, const std::vector<HandMadeTensor>& tensors, const char* part) {
+    CAPTURE(part);
+    with_weight(quantization, tensors, [&](const CheckpointWeight& weight) {
+      CHECK_ERROR(weight.published_form(), ErrorCode::kUnsupported, part);
+    });
+  };
+  json eight_bits = kGptq;
+  eight_bits["bits"] = 8;
+  std::string wide_codes = gptq_parts()[0].data;
+  wide_codes += wide_codes;
+  refused(eight_bits,
+          {{"m.qweight", "I32", {kInputs / 4, kOutputs}, wide_codes},
+           {"m.qzeros", "I32", {2, 2}, bytes_of(std::vector<std::uint32_t>{0x7f7f7f7eU, 0x7f7f7f7fU, 0, 0})},
+           gptq_parts()[2]},
+          "zero points of codes of 8 bits");
+  std::vector<std::int32_t> groups = mixed_groups();
+  groups[7] = 1 - groups[7];
+  refused(kGptq, with_groups(gptq_parts(), "m.g_idx", groups), "groups of other sizes than 32 inputs");
+  refused(kGptq, with_groups(gptq_parts(), "m.g_idx", std::vector<std::int32_t>(kInputs, 1)),
+          "groups of other sizes than 32 inputs");
+  json small_groups = kGptq;
+  small_groups["group_size"] = 16;
+  auto of_16 = gptq_parts();
+  of_16[1] = {"m.qzeros", "I32", {4, 1}, of_16[1].data + of_16[1].data};
+  of_16[2] = {"m.scales", "F16", {4, kOutputs}, of_16[2].data + of_16[2].data};
+  of_16.pop_back();
+  refused(small_groups, of_16, "groups of 16");
+  std::vector<Bf16> tiny(2 * kOutputs, to_bf16(0x1.02p-24F));  // FP16 has no such number
+  refused(compressed("pack-quantized", {{"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}}),
+          {{"m.weight_packed", "I32", {kOutputs, kInputs / 8}, gptq_parts()[0].data},
+           {"m.weight_scale", "BF16", {kOutputs, 2}, bytes_of(tiny)}},
+          "scales that FP16 does not hold");
+  const std::string numbers(kOutputs * kInputs, '\x11');
+  const std::vector<HandMadeTensor> fp8 = {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, numbers},
+                                           {"m.weight_scale", "F32", {}, bytes_of(std::vector<float>{0.3F})}};
+  refused({{"quant_method", "fp8"}, {"activation_scheme", "dynamic"}}, fp8,
+          "activations whose scales are fixed, shared by tokens, rounded");
+  const auto in_blocks = [](std::int64_t rows, std::int64_t cols, const char* activations) {
+    return json{{"quant_method", "fp8"}, {"activation_scheme", activations}, {"weight_block_size", {rows, cols}}};
+  };
+  const std::vector<HandMadeTensor> block = {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, numbers},
+                                             {"m.weight_scale_inv", "F32", {1, 1}, bytes_of(std::vector<float>{0.3F})}};
+  check_kept(in_blocks(128, 128, "dynamic"), block, {kFp8Group128, 128});
+  json rounded = in_blocks(128, 128, "dynamic");
+  rounded["scale_fmt"] = "ue8m0";
+  refused(rounded, block, "activations whose scales are fixed, shared by tokens, rounded");
+  refused(in_blocks(128, 128, "static"), block, "activations whose scales are fixed, shared by tokens, rounded");
+  refused(in_blocks(64, 128, "dynamic"), block, "scales of blocks of 64 x 128");
+  refused(in_blocks(128, 64, "dynamic"), block, "activations whose scales are fixed, shared by tokens, rounded");
+  refused(compressed("float-quantized",
+                     {{"num_bits", 8}, {"type", "float"}, {"strategy", "block"}, {"block_structure", {128, 128}}}),
+          {block[0], {"m.weight_scale", "F32", {1, 1}, block[1].data}},
+          "blocks of FP8 beside activations that are not quantized in groups");
+  const json weights = {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}};
+  refused(compressed("float-quantized", weights), fp8, "codes in E4M3 beside activations with scales of another kind");
+  refused(compressed("float-quantized", weights, {{"num_bits", 8}, {"type", "float"}, {"dynamic", false}}), fp8,
+          "activations whose scales are fixed, shared by tokens, rounded");
+  refused(compressed("float-quantized", {{"num_bits", 8}, {"type", "float"}, {"strategy", "group"}, {"group_size", 32}},
+                     {{"num_bits", 8}, {"type", "float"}, {"dynamic", true}, {"strategy", "token"}}),
+          {fp8[0], {"m.weight_scale", "F32", {kOutputs, 2}, bytes_of(std::vector<float>(2 * kOutputs, 0.3F))}},
+          "scales of groups of codes in E4M3");
+}
+
+}  // namespace
+}  // namespace secondsource::kept_codes_test
