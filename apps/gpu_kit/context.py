@@ -21,7 +21,6 @@ class Context:
     device: str = ""  # as the program describes it
     environment: dict = dataclasses.field(default_factory=lambda: dict(os.environ))
     search_folders: list = dataclasses.field(default_factory=list)
-    step_began: float = 0.0
     known: dict = dataclasses.field(default_factory=dict)  # answers that take seconds to find, by question
 
     def once(self, question, find):

@@ -82,9 +82,11 @@ int run_cases(int n_cases) {
           {.device_id = "", .extra = {{"target", SS_TESTED_TARGET}, {"order", order}, {"guards", "1"}}});
       const conformance::Case c = family.make(static_cast<std::uint64_t>(seed));
       if (conformance::why_unsupported(**backend, c)) continue;
+      const auto trace = conformance::run_case(**backend, c);
+      // What an operation asks of its weights is known in compile() at the latest.
+      if (!trace && trace.error().code == ErrorCode::kUnsupported) continue;
       ++n_run;
       ++n_of_family;
-      const auto trace = conformance::run_case(**backend, c);
       if (trace) continue;
       ++n_failed;
       fmt::print("{} seed {} in {} order: {}\n", family.name, seed, order, trace.error().message);

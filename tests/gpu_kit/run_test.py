@@ -75,14 +75,14 @@ class Kit(unittest.TestCase):
         path.write_text(f'#!/bin/bash\necho "{path.name} $*" >>"{self.calls}"\n{script}\n')
         path.chmod(0o755)
 
-    def command(self, *arguments, minutes="2"):
+    def command(self, *arguments, minutes="10"):
         return [sys.executable, "-B", self.kit / "run", "--backend", "cuda", "--out", self.out, "--minutes", minutes, *arguments]
 
     @property
     def environment(self):
         return {**os.environ, "PATH": f"{self.folder / 'tools'}:/usr/bin:/bin", "TMPDIR": str(self.folder)}
 
-    def sit(self, *arguments, minutes="2"):
+    def sit(self, *arguments, minutes="10"):
         self.calls.write_text("")
         return subprocess.run(self.command(*arguments, minutes=minutes), env=self.environment, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
@@ -212,6 +212,19 @@ class Kit(unittest.TestCase):
         self.assertIn("## Each shape of tiles", text)
         self.assertIn("| decode of Llama-3.1-8B, bf16, one sequence: share of the measured read rate | 90% | 0.0%", text)
         self.assertEqual(text.count("| passed |"), 13)
+
+    def test_a_file_that_the_file_system_dates_before_its_step_is_kept(self):
+        dated = 'for word in "$@"; do case "$word" in --benchmark_out=*) touch -d "1 hour ago" "${word#*=}" ;; esac; done'
+        self.program("kit/bin/kernel_bench", f"{KERNEL_BENCH}\n{dated}")
+        self.sit("kernels")
+        self.assertIn("| BM_matmul/cuda/bf16/m:512/k:4096/n:4096 | a kernel | 2.0 | 9 |", page.page(self.out))
+
+    def test_what_an_earlier_sitting_wrote_is_not_kept_again(self):
+        self.sit("kernels")
+        self.program("kit/bin/kernel_bench", "exit 9")
+        self.sit("kernels")
+        lines = [json.loads(line) for line in (self.out / "figures.jsonl").read_text().splitlines()]
+        self.assertEqual([line["file"] for line in lines], ["kernels.json"])
 
     def test_figures_of_an_earlier_sitting_serve_the_next(self):
         self.sit("kernels", "limits")
