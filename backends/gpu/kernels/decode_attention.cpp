@@ -62,6 +62,13 @@ struct Sums {
   float values[kHeads][kDims];
 };
 
+/// The pages of the rows that a lane reads next. Where loads come back in order (AMD), to wait for the pages is to wait for every load
+/// before them: they are looked up before the keys of the rows in front of them are loaded, which are waited for first.
+template <int kHeads>
+struct Pages {
+  std::int32_t page[kPositions<kHeads>];
+};
+
 /// The rows of the cache that a lane reads.
 template <int kHeads>
 struct Rows {
@@ -85,15 +92,19 @@ class SplitReader {
 
   SS_DEVICE int position(int first, int i) const { return first + i * kGroups + group_; }
 
-  /// Rows past the end repeat the last one.
-  SS_DEVICE void find(int first, Rows<kHeads>& rows) const {
+  /// Asks for the pages of the positions from `first` on.
+  SS_DEVICE void look_up(int first, Pages<kHeads>& pages) const {
+    SS_UNROLL
+    for (int i = 0; i < kPositions<kHeads>; ++i) pages.page[i] = pages_[divide(row(first, i), a_.kv.by_page)];
+  }
+
+  /// The rows of the positions from `first` on, whose pages were looked up.
+  SS_DEVICE void find(int first, const Pages<kHeads>& pages, Rows<kHeads>& rows) const {
     SS_UNROLL
     for (int i = 0; i < kPositions<kHeads>; ++i) {
-      const int wanted = position(first, i);
-      const int at = wanted < end_ ? wanted : end_ - 1;
-      const int page = divide(at, a_.kv.by_page);
-      const std::int64_t line = (std::int64_t{pages_[page]} * a_.kv.n_kv_heads + kv_head_) * a_.kv.page_tokens +
-                                (at - page * a_.kv.page_tokens);
+      const int at = row(first, i);
+      const std::int64_t line = (std::int64_t{pages.page[i]} * a_.kv.n_kv_heads + kv_head_) * a_.kv.page_tokens +
+                                (at - divide(at, a_.kv.by_page) * a_.kv.page_tokens);
       rows.offset[i] = line * a_.kv.head_dim + (holds_ ? dim_ : 0);
     }
   }
@@ -148,6 +159,12 @@ class SplitReader {
   SS_DEVICE int dim() const { return dim_; }
 
  private:
+  /// Rows past the end repeat the last one.
+  SS_DEVICE int row(int first, int i) const {
+    const int wanted = position(first, i);
+    return wanted < end_ ? wanted : end_ - 1;
+  }
+
   const AttentionArguments& a_;
   const std::int32_t* pages_;
   int kv_head_;
@@ -234,13 +251,15 @@ split_attention_kernel(DecodeAttentionArguments arguments) {
     const SplitReader<kHeads, kLanes> reader(
         a, a.batch.block_table + std::int64_t{split.seq} * a.batch.max_pages_per_seq, kv_head, span.end);
     constexpr int kBatch = SplitReader<kHeads, kLanes>::kBatch;
+    Pages<kHeads> pages;
     Rows<kHeads> rows;
     Chunk keys[kPositions<kHeads>];
     Chunk values[kPositions<kHeads>];
-    reader.find(span.begin, rows);
+    reader.look_up(span.begin, pages);
+    reader.find(span.begin, pages, rows);
+    reader.look_up(span.begin + kBatch, pages);
     reader.load(a.kv.keys, rows, keys);
     reader.load(a.kv.values, rows, values);
-    if (span.begin + kBatch < span.end) reader.find(span.begin + kBatch, rows);
 
     for (int h = warp(); h < kHeads; h += kWarps) {
       const float* const query = a.q + (std::int64_t{split.token} * a.n_heads + first_head + h) * head_dim;
@@ -259,14 +278,17 @@ split_attention_kernel(DecodeAttentionArguments arguments) {
     }
     sync_block();  // queries are stored
     for (int first = span.begin; first < span.end; first += kBatch) {
-      const bool more = first + kBatch < span.end;
       float weights[kHeads][kPositions<kHeads>];
       reader.score(shared, keys, first, weights);
-      if (more) reader.load(a.kv.keys, rows, keys);
+      // Past the end as well, where rows repeat the last one: AMD's compiler counts the loads that are not waited for, and after a branch
+      // around some of them it waits for all.
+      reader.find(first + kBatch, pages, rows);
+      reader.look_up(first + 2 * kBatch, pages);
+      reader.load(a.kv.keys, rows, keys);
+      schedule_barrier();  // these loads are issued before the softmax, not after it
       update_softmax<kHeads>(weights, sums);
       add_values<kHeads>(weights, values, sums);
-      if (more) reader.load(a.kv.values, rows, values);
-      if (first + 2 * kBatch < span.end) reader.find(first + 2 * kBatch, rows);
+      reader.load(a.kv.values, rows, values);
     }
 
     add_groups<kHeads, kLanes>(sums);

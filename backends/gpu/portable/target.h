@@ -191,5 +191,12 @@ SS_DEVICE int n_warps() {
   return n_threads() / kWarpSize;
 }
 
+/// AMD's compiler moves no instruction across; it would move loads to where fewer registers are taken, which is where they are needed.
+SS_DEVICE void schedule_barrier() {
+#if defined(__HIP_DEVICE_COMPILE__)
+  __builtin_amdgcn_sched_barrier(0);
+#endif
+}
+
 }  // namespace SS_GPU_TARGET
 }  // namespace secondsource::gpu
