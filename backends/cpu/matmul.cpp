@@ -8,6 +8,7 @@
 #include "backend_kit/workspace_plan.h"
 #include "core/check.h"
 #include "core/checked.h"
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "cpu/cpu_features.h"
 #include "cpu/tile_packing.h"
@@ -48,12 +49,14 @@ Finish finish_of(Epilogue epilogue) {
 }
 
 /// Values of one row or group quantized to E4M3 or INT8 with a scale of their own, times that scale.
-void quantize_values(std::span<const float> x, bool is_fp8, std::span<float> out) {
+void quantize_values(std::span<const float> x, ActQuant act, std::span<float> out) {
+  const bool is_fp8 = act != ActQuant::kInt8PerRow;
   float largest = 0.0F;
   for (const float value : x) {
     if (std::fabs(value) > largest || std::isnan(value)) largest = std::fabs(value);
   }
-  const float scale = largest / (is_fp8 ? kE4m3Max : 127.0F);
+  float scale = largest / (is_fp8 ? kE4m3Max : 127.0F);
+  if (act == ActQuant::kFp8PerGroup128E8m0) scale = round_up_to_power_of_two(scale);
   for (std::size_t i = 0; i < x.size(); ++i) {
     const float quotient = scale == 0.0F ? 0.0F : x[i] / scale;
     out[i] = scale * (is_fp8 ? round_to_e4m3(quotient) : std::clamp(std::nearbyint(quotient), -127.0F, 127.0F));
@@ -412,10 +415,10 @@ void MatmulRunner::run_vector(const Matmul& op, const PackedWeight& weight, cons
     std::span<const float> inputs = x.row(row);
     if (op.act != ActQuant::kNone) {
       const std::span<float> rounded = ScratchCutter(scratch_.of_thread(0)).take<float>(k);
-      const std::size_t group = op.act == ActQuant::kFp8PerGroup128 ? static_cast<std::size_t>(kFp8GroupSize) : k;
+      const std::size_t group = has_fp8_groups(op.act) ? static_cast<std::size_t>(kFp8GroupSize) : k;
       for (std::size_t first = 0; first < k; first += group) {
         const std::size_t n = std::min(group, k - first);
-        quantize_values(inputs.subspan(first, n), op.act != ActQuant::kInt8PerRow, rounded.subspan(first, n));
+        quantize_values(inputs.subspan(first, n), op.act, rounded.subspan(first, n));
       }
       inputs = rounded;
     }

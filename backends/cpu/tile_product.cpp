@@ -61,6 +61,7 @@ ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act,
   ProductKernel kernel = kernel_for_rows(table.products[int(product)], n_rows);
   if (act == ActQuant::kFp8PerRow) kernel.act = with_e4m3(kernel.act);
   if (act == ActQuant::kFp8PerGroup128) kernel.act = ActType::kE4m3Groups;
+  if (act == ActQuant::kFp8PerGroup128E8m0) kernel.act = ActType::kE4m3GroupsE8m0;
   return kernel;
 }
 

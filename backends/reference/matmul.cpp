@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "core/vector_clones.h"
 #include "reference/kernels.h"
@@ -80,14 +81,15 @@ void read_activations(std::span<const float> x, ActQuant act, std::span<double> 
     return;
   }
   const bool is_fp8 = act != ActQuant::kInt8PerRow;
-  const std::size_t group = act == ActQuant::kFp8PerGroup128 ? static_cast<std::size_t>(kFp8GroupSize) : x.size();
+  const std::size_t group = has_fp8_groups(act) ? static_cast<std::size_t>(kFp8GroupSize) : x.size();
   for (std::size_t first = 0; first < x.size(); first += group) {
     const std::span<const float> part = x.subspan(first, std::min(group, x.size() - first));
     float largest = 0.0F;
     for (const float value : part) {
       if (std::fabs(value) > largest || std::isnan(value)) largest = std::fabs(value);
     }
-    const float scale = largest / (is_fp8 ? kE4m3Max : 127.0F);
+    float scale = largest / (is_fp8 ? kE4m3Max : 127.0F);
+    if (act == ActQuant::kFp8PerGroup128E8m0) scale = round_up_to_power_of_two(scale);
     for (std::size_t i = 0; i < part.size(); ++i) {
       const float ratio = scale == 0.0F ? 0.0F : part[i] / scale;
       // nearbyint rounds half to even in the default rounding mode.

@@ -201,7 +201,7 @@ BLOCK = 128
 
 def has_blocks(variant: str) -> bool:
     """True of FP8 with a scale for 128 x 128 weights."""
-    return variant.endswith("fp8-block128")
+    return variant.endswith(("fp8-block128", "fp8-block128-ue8m0"))
 
 
 def values(codes: torch.Tensor, scales: torch.Tensor, variant: str, zeros: torch.Tensor | None = None) -> torch.Tensor:

@@ -16,10 +16,13 @@ a matmul weight, while the embedding LOOKUP keeps the stored BF16 values. Norm w
 quantized. K that is no multiple of 32 leaves a shorter last group in int8-g32 and int4.
 """
 
+import functools
+
 import torch
 from torch import nn
 
 VARIANTS = ("bf16", "f16", "int8", "int8-g32", "int4", "int8-w8a8", "int8-g32-w8a8", "int4-w8a8", "fp8")
+E8M0_ENDING = "fp8-block128-ue8m0"  # of published variants whose scales of inputs are powers of two
 
 
 def quantizes_activations(variant):
@@ -27,13 +30,13 @@ def quantizes_activations(variant):
 
 
 def multiplies_fp8(variant):
-    """fp8, and published variants such as compressed-tensors-fp8 and fp8-block128."""
+    """fp8, and published variants such as compressed-tensors-fp8 and fp8-block128-ue8m0."""
     return variant == "fp8" or variant.endswith("-fp8") or multiplies_fp8_blocks(variant)
 
 
 def multiplies_fp8_blocks(variant):
     """Published variants with a scale for 128 x 128 weights and for 128 inputs of a token."""
-    return variant.endswith("fp8-block128")
+    return variant.endswith(("fp8-block128", E8M0_ENDING))
 
 
 def _quantize(w, scale, limit):
@@ -88,9 +91,13 @@ def quantize_int4(w, group=32):
     return _spread(*int4_codes(w, group), group)
 
 
-def _rows_in_e4m3(x):
-    """(q, s): q as float8_e4m3fn, s as FP32 [..., 1]."""
+def _rows_in_e4m3(x, has_e8m0_scales=False):
+    """(q, s): q as float8_e4m3fn, s as FP32 [..., 1]; in E8M0 the smallest power of two that is not below max|x| / 448, 2^-126 at least."""
     scale = x.abs().amax(dim=-1, keepdim=True) / 448
+    if has_e8m0_scales:
+        half, exponent = torch.frexp(scale)  # scale = half * 2^exponent, with half in [0.5, 1), or 0
+        exponent = torch.where(half == 0.5, exponent - 1, exponent).clamp(min=-126)
+        scale = torch.where(scale == 0, scale, torch.ldexp(torch.ones_like(scale), exponent))
     ratio = torch.where(scale == 0, torch.zeros_like(x), x / torch.where(scale == 0, torch.ones_like(scale), scale))
     # PyTorch rounds half to even and makes NaN of what is too large.
     return ratio.clamp(-448, 448).to(torch.float8_e4m3fn), scale
@@ -113,15 +120,15 @@ def fake_quant_rows_int8(x):
     return _quantize(x, scale, 127) * scale
 
 
-def fake_quant_rows_fp8(x):
+def fake_quant_rows_fp8(x, has_e8m0_scales=False):
     """The input of a matmul after E4M3 quantization per row, dequantized."""
-    codes, scale = _rows_in_e4m3(x)
+    codes, scale = _rows_in_e4m3(x, has_e8m0_scales)
     return codes.float() * scale
 
 
-def fake_quant_groups_fp8(x, group=128):
+def fake_quant_groups_fp8(x, has_e8m0_scales=False, group=128):
     """The same with a scale for each group of consecutive inputs; the last one may be shorter."""
-    return torch.cat([fake_quant_rows_fp8(part) for part in x.split(group, dim=-1)], dim=-1)
+    return torch.cat([fake_quant_rows_fp8(part, has_e8m0_scales) for part in x.split(group, dim=-1)], dim=-1)
 
 
 def row_quantizer(variant):
@@ -129,7 +136,7 @@ def row_quantizer(variant):
     if not quantizes_activations(variant):
         return None
     if multiplies_fp8_blocks(variant):
-        return fake_quant_groups_fp8
+        return functools.partial(fake_quant_groups_fp8, has_e8m0_scales=variant.endswith(E8M0_ENDING))
     return fake_quant_rows_fp8 if multiplies_fp8(variant) else fake_quant_rows_int8
 
 

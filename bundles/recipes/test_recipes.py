@@ -130,6 +130,13 @@ def test_activations_are_quantized_by_row():
     rows = torch.tensor([[448.0, 17.0, -19.0, 2 ** -10, -3 * 2 ** -10], [0.0, 0.0, -0.0, 0.0, 0.0]])
     found = quantize.fake_quant_rows_fp8(rows)
     assert found[0].tolist() == [448.0, 16.0, -20.0, 0.0, -(2 ** -8)] and found[1].tolist() == [0, 0, 0, 0, 0]
+    # The scale 3 / 448 lies between 2^-8 and 2^-7, and 7 / 448 is 2^-6. A group of zeros has none.
+    rows = torch.tensor([[3.0] + [1.0] * 127 + [7.0, 1.0] + [0.0] * 126 + [0.0] * 4])
+    found = quantize.row_quantizer("fp8-block128-ue8m0")(rows)
+    assert torch.equal(found, rows)
+    rows[0, 1] = 2.0 ** -7 * 17.0  # 17 is between 16 and 18
+    found = quantize.row_quantizer("fp8-block128-ue8m0")(rows)
+    assert found[0, 1] == 2.0 ** -3 and quantize.row_quantizer("fp8-block128")(rows)[0, 1] != found[0, 1]
 
 
 def test_documents_are_the_same_every_time_and_splits_share_no_key():

@@ -87,14 +87,17 @@ Capabilities probe_capabilities(const Backend& backend) {
   }
   capabilities.weights.push_back({WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow,
                                   backend.supports_weight(WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow)});
-  capabilities.weights.push_back({WeightEncoding::kFp8Group128, ActQuant::kFp8PerGroup128,
-                                  backend.supports_weight(WeightEncoding::kFp8Group128, ActQuant::kFp8PerGroup128)});
+  for (const ActQuant act : {ActQuant::kFp8PerGroup128, ActQuant::kFp8PerGroup128E8m0}) {
+    capabilities.weights.push_back(
+        {WeightEncoding::kFp8Group128, act, backend.supports_weight(WeightEncoding::kFp8Group128, act)});
+  }
   return capabilities;
 }
 
 std::string weight_support_name(WeightEncoding encoding, ActQuant act) {
   std::string name(to_string(encoding));
   if (act == ActQuant::kInt8PerRow) name += "-w8a8";
+  if (act == ActQuant::kFp8PerGroup128E8m0) name += "-ue8m0";
   return name;
 }
 

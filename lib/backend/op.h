@@ -91,7 +91,14 @@ enum class ActQuant : std::uint8_t {
   /// As kFp8PerRow, with an s of its own for each kFp8GroupSize consecutive columns; the sum of a group's products is multiplied by the
   /// scales of both sides. Goes with WeightEncoding::kFp8Group128.
   kFp8PerGroup128,
+  /// As kFp8PerGroup128, with every s rounded up to a power of two, 2^-126 at least, which E8M0 holds; s = 0 stays 0 (DeepSeek-V3.1).
+  kFp8PerGroup128E8m0,
 };
+
+/// Whether activations are in E4M3 with a scale for each kFp8GroupSize consecutive columns.
+[[nodiscard]] constexpr bool has_fp8_groups(ActQuant act) {
+  return act == ActQuant::kFp8PerGroup128 || act == ActQuant::kFp8PerGroup128E8m0;
+}
 
 enum class Epilogue : std::uint8_t {
   kNone,

@@ -57,7 +57,7 @@ enum class WeightEncoding : std::uint8_t {
 /// kMxfp4Group32; the last group of a row may be shorter.
 inline constexpr std::int64_t kScaleGroupSize = 32;
 
-/// Number of columns that share one scale in kFp8Group128, and of activations in ActQuant::kFp8PerGroup128; the last group of a row
+/// Number of columns that share one scale in kFp8Group128, and of activations where has_fp8_groups(); the last group of a row
 /// may be shorter.
 inline constexpr std::int64_t kFp8GroupSize = 128;
 

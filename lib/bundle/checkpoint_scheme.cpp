@@ -69,14 +69,16 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields) {
   if (fields.has("weight_block_size")) {
     SS_TRY(scheme.block, two_extents(fields, "weight_block_size"));
     scheme.description += fmt::format(", blocks of {} x {}", scheme.block->rows, scheme.block->cols);
-    // Runtimes take the width of a block as that of a group of inputs. With a format of scales (DeepSeek-V3.1: ue8m0) they round the
-    // scales of inputs to it.
+    // Runtimes take the width of a block as that of a group of inputs. The format of scales is that of inputs, too (DeepSeek-V3.1).
     SS_TRY(const std::string activations, fields.string_or("activation_scheme", "dynamic"));
     const Json* const format = fields.find("scale_fmt");
     const bool has_plain_scales = format == nullptr || format->is_null();
-    if (activations == "dynamic" && has_plain_scales && scheme.block->cols == kFp8GroupSize) {
+    const bool has_e8m0_scales = !has_plain_scales && *format == "ue8m0";
+    if (has_e8m0_scales) scheme.description += ", scales of inputs in E8M0";
+    if (activations == "dynamic" && (has_plain_scales || has_e8m0_scales) && scheme.block->cols == kFp8GroupSize) {
       scheme.method = "fp8-";
-      scheme.activations = CheckpointActivations::kFp8PerTokenGroup;
+      scheme.activations =
+          has_e8m0_scales ? CheckpointActivations::kFp8PerTokenGroupE8m0 : CheckpointActivations::kFp8PerTokenGroup;
     }
   }
   return scheme;

@@ -33,10 +33,11 @@ struct ScaleBlock {
 /// What the runtimes of a checkpoint make of the inputs of its products.
 enum class CheckpointActivations : std::uint8_t {
   kAsTheyAre,
-  kInt8PerToken,      ///< a scale for each token, found at run time
-  kFp8PerToken,       ///< the same in E4M3
-  kFp8PerTokenGroup,  ///< in E4M3 with a scale for each 128 consecutive inputs of a token
-  kOther,             ///< fixed scales, a scale for all tokens or for blocks, rounded scales, an upper bound
+  kInt8PerToken,          ///< a scale for each token, found at run time
+  kFp8PerToken,           ///< the same in E4M3
+  kFp8PerTokenGroup,      ///< in E4M3 with a scale for each 128 consecutive inputs of a token
+  kFp8PerTokenGroupE8m0,  ///< the same with scales that are rounded up to powers of two
+  kOther,  ///< fixed scales, a scale for all tokens or for blocks, another format of scales, an upper bound
 };
 
 struct CheckpointScheme {

@@ -423,7 +423,8 @@ Result<PublishedForm> CheckpointWeight::published_block() const {
       scheme_.block->cols != kFp8GroupSize) {
     return no(fmt::format("scales of blocks of {} x {}", scheme_.block->rows, scheme_.block->cols));
   }
-  if (scheme_.activations != CheckpointActivations::kFp8PerTokenGroup) {
+  if (scheme_.activations != CheckpointActivations::kFp8PerTokenGroup &&
+      scheme_.activations != CheckpointActivations::kFp8PerTokenGroupE8m0) {
     return no("blocks of FP8 beside activations that are not quantized in groups of 128");
   }
   return PublishedForm{.encoding = WeightEncoding::kFp8Group128, .group = kFp8GroupSize};
@@ -434,7 +435,7 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
   const auto no = [](std::string reason) { return Error{ErrorCode::kUnsupported, std::move(reason)}; };
   const bool is_fp8 = scheme_.layout == CodeLayout::kFp8;
   if (scheme_.activations == CheckpointActivations::kOther) {
-    return no("activations whose scales are fixed, shared by tokens, rounded or bounded");
+    return no("activations whose scales are fixed, shared by tokens, in another format or bounded");
   }
   if (scheme_.layout == CodeLayout::kMxfp4) {
     return PublishedForm{.encoding = kMxfp4Group32, .group = kMxfp4Inputs, .is_transposed = true};

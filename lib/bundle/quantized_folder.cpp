@@ -84,6 +84,8 @@ ActQuant act_of(CheckpointActivations activations) {
       return ActQuant::kFp8PerRow;
     case CheckpointActivations::kFp8PerTokenGroup:
       return ActQuant::kFp8PerGroup128;
+    case CheckpointActivations::kFp8PerTokenGroupE8m0:
+      return ActQuant::kFp8PerGroup128E8m0;
     case CheckpointActivations::kAsTheyAre:
     case CheckpointActivations::kOther:
       break;

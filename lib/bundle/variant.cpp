@@ -18,6 +18,7 @@ constexpr std::string_view kZeroPointEnding = "-zp";
 /// The method of DeepSeek's checkpoints, whose name says what the codes are.
 constexpr std::string_view kFp8Method = "fp8-";
 constexpr std::string_view kFp8Codes = "fp8-";
+constexpr std::string_view kE8m0Ending = "-ue8m0";  ///< of activations whose scales are powers of two
 /// That of files of GGUF, whose names end with the type of the blocks.
 constexpr std::string_view kGgufMethod = "gguf-";
 /// That of gpt-oss, whose name says all.
@@ -69,9 +70,10 @@ std::optional<Variant> published_from_name(std::string_view name) {
       variant.activations = ActQuant::kFp8PerRow;
       return variant;
     }
-    if (name == published_variant_name(method, kFp8Group128, kFp8GroupSize, ActQuant::kFp8PerGroup128)) {
+    for (const ActQuant act : {ActQuant::kFp8PerGroup128, ActQuant::kFp8PerGroup128E8m0}) {
+      if (name != published_variant_name(method, kFp8Group128, kFp8GroupSize, act)) continue;
       variant.matmul = kFp8Group128;
-      variant.activations = ActQuant::kFp8PerGroup128;
+      variant.activations = act;
       variant.group = kFp8GroupSize;
       return variant;
     }
@@ -87,7 +89,8 @@ std::string published_variant_name(std::string_view method, WeightEncoding encod
     return fmt::format("{}{}", method, method == kMxfp4Method ? "" : "mxfp4");
   if (encoding == WeightEncoding::kFp8PerRow) return fmt::format("{}fp8", method);
   if (encoding == WeightEncoding::kFp8Group128) {
-    return fmt::format("{}{}block{}", method, method == kFp8Method ? "" : kFp8Codes, kFp8GroupSize);
+    return fmt::format("{}{}block{}{}", method, method == kFp8Method ? "" : kFp8Codes, kFp8GroupSize,
+                       activations == ActQuant::kFp8PerGroup128E8m0 ? kE8m0Ending : "");
   }
   const bool says_zero_points = encoding == WeightEncoding::kInt4Group32Zero && method != kAwqMethod;
   return fmt::format("{}{}{}{}{}", method, has_int4_codes(encoding) ? "int4" : "int8",

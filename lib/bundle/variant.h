@@ -23,7 +23,7 @@ struct Variant {
   /// Encoding of all other weights; nullopt means as the tensor is stored.
   std::optional<WeightEncoding> rest;
   /// How the inputs of matmuls are quantized, in prefill and in decode: kInt8PerRow in the variants with "w8a8" in their name,
-  /// kFp8PerRow in fp8, kFp8PerGroup128 in published variants of FP8 in blocks.
+  /// kFp8PerRow in fp8, has_fp8_groups() in published variants of FP8 in blocks.
   ActQuant activations = ActQuant::kNone;
   /// Of a published variant, columns that share a stored scale; 0: all of a row.
   std::int64_t group = 0;
@@ -34,8 +34,8 @@ struct Variant {
 
 /// Returns the variant of that name, also a published one: METHOD-int4, METHOD-int8, each with or without -gN for groups of N
 /// columns (a multiple of 32), METHOD-int4-zp and METHOD-int4-gN-zp with zero points, which awq-int4 and awq-int4-gN always have,
-/// METHOD-int8-w8a8, METHOD-fp8, METHOD-fp8-block128, fp8-block128, mxfp4, gguf-mxfp4, gguf-q4_0, gguf-q8_0 and gguf- with the name of
-/// one of kBlockEncodings. Errors: kInvalidInput for an unknown name.
+/// METHOD-int8-w8a8, METHOD-fp8, METHOD-fp8-block128 and fp8-block128, each with or without -ue8m0, mxfp4, gguf-mxfp4, gguf-q4_0,
+/// gguf-q8_0 and gguf- with the name of one of kBlockEncodings. Errors: kInvalidInput for an unknown name.
 Result<Variant> variant_from_name(std::string_view name);
 
 /// The name of the published variant of codes in this encoding, made by this method ("gptq-"). `group` as Variant::group.

@@ -41,6 +41,15 @@ struct E8m0 {
   return std::bit_cast<float>(bits);
 }
 
+/// The smallest power of two that is not below `value` and is no subnormal number; 0, infinity and NaN stay what they are. `value`: at
+/// least 0, at most 2^127.
+[[nodiscard]] constexpr float round_up_to_power_of_two(float value) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  if (bits >= 0x7f800000U) return value;
+  // A fraction carries into the exponent.
+  return std::bit_cast<float>((bits + 0x007fffffU) & 0x7f800000U);
+}
+
 /// The code of a power of two from 2^-127 to 2^127: its exponent. Of any other number, that of the power of two at or below its
 /// magnitude, but at least 2^-127; infinities and NaN become the NaN.
 [[nodiscard]] constexpr E8m0 to_e8m0(float value) {

@@ -105,6 +105,7 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   ActQuant act = quantized ? activations_for(*quantized) : ActQuant::kNone;
   // No variant multiplies E4M3 weights by activations that are not quantized, but a graph may ask for it.
   const bool is_fp8 = quantized && has_fp8_codes(*quantized);
+  if (has_fp8_groups(act) && b.dice.chance(0.5)) act = ActQuant::kFp8PerGroup128E8m0;
   if (is_fp8 && b.dice.chance(0.2)) act = ActQuant::kNone;
   const WeightEncoding encoding = quantized ? *quantized : pick_encoding(b.dice);
   const auto epilogue = extents.is_gelu ? Epilogue::kGelu
@@ -149,10 +150,13 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   b.add(op, "product");
   const std::int32_t n_padding = b.dice.chance(0.2) ? b.dice.between(1, 3) : 0;
   b.submit(plain_batch(b, n_rows, kIds, n_padding));
-  b.result.name = fmt::format("{}{}{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding),
-                              act == ActQuant::kNone && is_fp8 ? " weights" : "", b.is_exact_in_bf16 ? " exact" : "",
-                              n_rows, n_padding, n_inputs, n_outputs, epilogue_name(epilogue),
-                              op.softcap > 0.0F ? " softcap" : "", in_place ? " in place" : "", parts.size());
+  const char* const inputs = act == ActQuant::kNone && is_fp8       ? " weights"
+                             : act == ActQuant::kFp8PerGroup128E8m0 ? " e8m0"
+                                                                    : "";
+  b.result.name =
+      fmt::format("{}{}{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding), inputs,
+                  b.is_exact_in_bf16 ? " exact" : "", n_rows, n_padding, n_inputs, n_outputs, epilogue_name(epilogue),
+                  op.softcap > 0.0F ? " softcap" : "", in_place ? " in place" : "", parts.size());
   return std::move(b.result);
 }
 

@@ -327,7 +327,8 @@ Case make_quantized_int4_mixture_case(std::uint64_t seed) {
 }
 
 Case make_fp8_group_mixture_case(std::uint64_t seed) {
-  return quantized_mixture("grouped_matmul_fp8_g128", seed, WeightEncoding::kFp8Group128, ActQuant::kFp8PerGroup128);
+  return quantized_mixture("grouped_matmul_fp8_g128", seed, WeightEncoding::kFp8Group128,
+                           seed % 2 == 0 ? ActQuant::kFp8PerGroup128 : ActQuant::kFp8PerGroup128E8m0);
 }
 
 Case make_int4_zero_mixture_case(std::uint64_t seed) {

@@ -124,9 +124,9 @@ Case make_not_finite_case(std::uint64_t seed) {
 
 namespace {
 
-Case not_finite_product(CaseBuilder b, WeightEncoding encoding) {
+Case not_finite_product(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
   const float bad = b.dice.one_of({NAN, NAN, INFINITY, -INFINITY});
-  const std::string what = add_product(b, bad, encoding, activations_for(encoding));
+  const std::string what = add_product(b, bad, encoding, act);
   b.submit(mixed_batch(b));
   b.result.name = fmt::format("{} {}", bad, what);
   return std::move(b.result);
@@ -135,11 +135,12 @@ Case not_finite_product(CaseBuilder b, WeightEncoding encoding) {
 }  // namespace
 
 Case make_not_finite_fp8_case(std::uint64_t seed) {
-  return not_finite_product(CaseBuilder("not_finite_fp8", seed), WeightEncoding::kFp8PerRow);
+  return not_finite_product(CaseBuilder("not_finite_fp8", seed), WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow);
 }
 
 Case make_not_finite_fp8_group_case(std::uint64_t seed) {
-  return not_finite_product(CaseBuilder("not_finite_fp8_g128", seed), WeightEncoding::kFp8Group128);
+  return not_finite_product(CaseBuilder("not_finite_fp8_g128", seed), WeightEncoding::kFp8Group128,
+                            seed % 2 == 0 ? ActQuant::kFp8PerGroup128 : ActQuant::kFp8PerGroup128E8m0);
 }
 
 }  // namespace secondsource::conformance

@@ -117,7 +117,9 @@ class MutantKernels final : public ReferenceKernels {
     Matmul changed = op;
     if (bug_ == Bug::kSoftCapIgnored) changed.softcap = 0.0F;
     if (bug_ == Bug::kActivationsNotQuantized) changed.act = ActQuant::kNone;
-    if (bug_ == Bug::kFp8GroupsTakenForRows && op.act == ActQuant::kFp8PerGroup128) changed.act = ActQuant::kFp8PerRow;
+    if (bug_ == Bug::kFp8GroupsTakenForRows && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerRow;
+    if (bug_ == Bug::kFp8ScalesNotRounded && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerGroup128;
+    if (bug_ == Bug::kFp8ScalesAllRounded && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerGroup128E8m0;
     if (bug_ == Bug::kGeluLost && op.epilogue == Epilogue::kGelu) {
       changed.epilogue = op.bias ? Epilogue::kBias : Epilogue::kNone;
     }
@@ -708,6 +710,8 @@ std::span<const Mutant> mutants() {
       {Bug::kFp8GroupOffByOne, "scales of neighbouring FP8 groups exchanged",
        "matmul_fp8_g128 grouped_matmul_fp8_g128"},
       {Bug::kFp8GroupsTakenForRows, "activations of FP8 groups quantized by row", "matmul_fp8_g128"},
+      {Bug::kFp8ScalesNotRounded, "scales of activations in E8M0 not rounded", "matmul_fp8_g128"},
+      {Bug::kFp8ScalesAllRounded, "scales of activations rounded to E8M0 that are not in it", "matmul_fp8_g128"},
       {Bug::kMxfp4GroupOffByOne, "scales of neighbouring MXFP4 groups exchanged", "matmul_mxfp4 grouped_matmul_mxfp4"},
       {Bug::kMxfp4CodesTakenForIntegers, "E2M1 codes taken for integers", "matmul_mxfp4 grouped_matmul_mxfp4"},
       {Bug::kMinimaIgnored, "minima of blocks taken for 0",

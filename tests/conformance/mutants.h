@@ -84,6 +84,8 @@ enum class Bug : std::uint8_t {
   kZeroPointsAdded,
   kFp8GroupOffByOne,
   kFp8GroupsTakenForRows,
+  kFp8ScalesNotRounded,
+  kFp8ScalesAllRounded,
   kMxfp4GroupOffByOne,
   kMxfp4CodesTakenForIntegers,
   kMxfp4SubnormalDropped,

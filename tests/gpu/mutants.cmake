@@ -347,6 +347,9 @@ ss_gpu_mutant(wide_scales_of_first_expert gfx90a kernels/grouped_tiles.cpp
 ss_gpu_mutant(wide_scales_of_other_tokens gfx1100 kernels/grouped_tiles.cpp
   "return row_of_x(list[line]);" "return row_of_x(list[BUG ? 0 : line]);" kernels/grouped_tiles.cpp)
 ss_gpu_mutant(wide_inputs_of_half_a_group sm_80 kernels/rows.cpp "mask = kLanes / 2" "mask = kLanes / (BUG ? 4 : 2)" kernels/rows.cpp)
+ss_gpu_mutant(wide_input_scales_not_rounded gfx90a kernels/rows.cpp
+  "scale = power_not_below(scale);" "scale = BUG ? scale : power_not_below(scale);" kernels/rows.cpp)
+ss_gpu_mutant(wide_input_scales_doubled sm_80 kernels/rows.cpp "bits + 0x007fffffU" "bits + (BUG ? 0x00800000U : 0x007fffffU)" kernels/rows.cpp)
 ss_gpu_mutant(wide_input_scale_of_first_group sm_90a kernels/dot_product.h
   "x_scales[chunk * kValues / static_cast<int>(kFp8GroupSize)]" "x_scales[0]" kernels/mixture.cpp)
 # Of products for few rows.

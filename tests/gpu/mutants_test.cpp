@@ -229,6 +229,8 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"wide_scales_of_first_expert", "gfx90a", "grouped_matmul_fp8_g128"}, "outside"},
       {{"wide_scales_of_other_tokens", "gfx1100", "grouped_matmul_fp8_g128"}, ""},
       {{"wide_inputs_of_half_a_group", "sm_80", "matmul_fp8_g128"}, "outside"},
+      {{"wide_input_scales_not_rounded", "gfx90a", "matmul_fp8_g128"}, "outside"},
+      {{"wide_input_scales_doubled", "sm_80", "matmul_fp8_g128"}, "outside"},
       {{"wide_input_scale_of_first_group", "sm_90a", "grouped_matmul_fp8_g128"}, "outside"},
       {{"wide_inputs_not_scaled", "gfx1100", "matmul_fp8_g128"}, "outside"},
       {{"values_in_rows_of_qkv", "sm_80", "rope_values_apart"}, ""},

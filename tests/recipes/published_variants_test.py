@@ -155,11 +155,13 @@ def fp8(weight: torch.Tensor):
     return {"weight": codes, "weight_scale": scales}, codes, scales
 
 
-def fp8_blocks(weight: torch.Tensor, scale_name: str, scale_type: torch.dtype):
+def fp8_blocks(weight: torch.Tensor, scale_name: str, scale_type: torch.dtype, has_powers_of_two: bool = False):
     """A scale for 128 x 128 weights."""
     rows, cols = weight.shape
     scales = torch.stack([torch.stack([block.abs().amax() / 448 for block in part.split(128, 1)])
                           for part in weight.float().split(128, 0)]).to(scale_type)
+    if has_powers_of_two:
+        scales = scales.log2().ceil().exp2()
     of_values = scales.float().repeat_interleave(128, 0).repeat_interleave(128, 1)[:rows, :cols]
     codes = (weight.float() / of_values).clamp(-448, 448).to(torch.float8_e4m3fn)
     return {"weight": codes, scale_name: scales}, codes, scales
@@ -198,6 +200,9 @@ CHECKPOINTS = {
                                      int8),
     "fp8-block128": ({"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]},
                      lambda weight: fp8_blocks(weight, "weight_scale_inv", torch.float32)),
+    "fp8-block128-ue8m0": ({"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128],
+                            "scale_fmt": "ue8m0"},
+                           lambda weight: fp8_blocks(weight, "weight_scale_inv", torch.float32, has_powers_of_two=True)),
     "compressed-tensors-fp8-block128": (
         compressed("float-quantized", {**dynamic("float"), "strategy": "group", "group_size": 128}, num_bits=8, type="float",
                    strategy="block", block_structure=[128, 128]), lambda weight: fp8_blocks(weight, "weight_scale", torch.bfloat16)),
@@ -693,6 +698,7 @@ def main() -> int:
                 check_experts_in_act_order(program, experts, scratch)
             elif variant == "deepseek":
                 check_checkpoint(program, deepseek, scratch, "fp8-block128")
+                check_checkpoint(program, deepseek, scratch, "fp8-block128-ue8m0")
             elif variant == "mxfp4":
                 check_gpt_oss(program, gpt_oss, scratch)
                 check_gpt_oss_gguf(program, gpt_oss, scratch)

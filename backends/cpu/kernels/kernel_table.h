@@ -118,13 +118,14 @@ inline constexpr int kProducts = 26;
 enum class ActType : std::uint8_t {
   kF32,
   kBf16,
-  kE4m3InF32,   ///< value quantized to E4M3, as f32
-  kE4m3InBf16,  ///< value quantized to E4M3, as BF16, which holds it exactly
-  kE4m3Groups,  ///< value quantized to E4M3 in groups of kFp8GroupColumns, times the scale of its group, as f32
-  kI8InBf16,    ///< quantized value as BF16, which holds it exactly, in column order
-  kU8,          ///< quantized value + 128, in column order
-  kI16,         ///< quantized value, quads in the order 0, 2, 1, 3
-  kU8Nibbles,   ///< as kU8, but eight columns in the order of an int4 tile's nibbles: 0, 4, 1, 5, 2, 6, 3, 7
+  kE4m3InF32,       ///< value quantized to E4M3, as f32
+  kE4m3InBf16,      ///< value quantized to E4M3, as BF16, which holds it exactly
+  kE4m3Groups,      ///< value quantized to E4M3 in groups of kFp8GroupColumns, times the scale of its group, as f32
+  kE4m3GroupsE8m0,  ///< the same with scales that are rounded up to powers of two
+  kI8InBf16,        ///< quantized value as BF16, which holds it exactly, in column order
+  kU8,              ///< quantized value + 128, in column order
+  kI16,             ///< quantized value, quads in the order 0, 2, 1, 3
+  kU8Nibbles,       ///< as kU8, but eight columns in the order of an int4 tile's nibbles: 0, 4, 1, 5, 2, 6, 3, 7
   kI16Nibbles,  ///< as kI16, but the quads are 0, 4, 1, 5 and 2, 6, 3, 7, so that the order is 0, 1, 4, 5, 2, 3, 6, 7
   kI8,          ///< quantized value, in column order
   kI8Nibbles,   ///< as kI8, but in the order of kU8Nibbles
@@ -139,10 +140,15 @@ static inline bool has_digits(ActType act) {
   return act == ActType::kDigits || act == ActType::kDigitsNibbles || act == ActType::kDigitGroups;
 }
 
+/// Whether activations are quantized to E4M3 with a scale for each group of kFp8GroupColumns.
+static constexpr bool has_e4m3_groups(ActType act) {
+  return act == ActType::kE4m3Groups || act == ActType::kE4m3GroupsE8m0;
+}
+
 /// Whether packed activations are to be multiplied by a scale of their row.
 static constexpr bool has_row_scale(ActType act) {
   return act != ActType::kF32 && act != ActType::kBf16 && act != ActType::kBf16Groups && act != ActType::kBf16Pieces &&
-         act != ActType::kE4m3Groups;
+         !has_e4m3_groups(act);
 }
 
 /// In which type a kernel that reads `act` gets activations quantized to E4M3: every E4M3 number is exact in both.
@@ -156,6 +162,7 @@ static constexpr std::int64_t act_bytes(ActType act) {
     case ActType::kF32:
     case ActType::kE4m3InF32:
     case ActType::kE4m3Groups:
+    case ActType::kE4m3GroupsE8m0:
     case ActType::kBf16Pieces:
     case ActType::kDigitGroups:
       return 4;
@@ -280,7 +287,8 @@ struct Unpacking {
 
 /// Packs `n_rows` rows of x into [k_padded / vec][n_rows][vec], with zeros in the columns from k on. For quantized types:
 /// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0; for those of E4M3 s = max|x| / 448 and
-/// q = x / s rounded to E4M3, half to even, with kE4m3Groups for each group of columns by itself. A vec has 4, 8, 16
+/// q = x / s rounded to E4M3, half to even, with kE4m3Groups for each group of columns by itself, and with kE4m3GroupsE8m0 s is the smallest power of two that is
+/// not below that, 2^-126 at least. A vec has 4, 8, 16
 /// or 64 bytes; of int8 and of digits 32 or 64 columns.
 struct PackArgs {
   const float* x = nullptr;

@@ -76,7 +76,7 @@ inline void store_activations(const F32& x, ActType act, float scale, std::byte*
   if (act == ActType::kF32) return store(reinterpret_cast<float*>(out), x);
   if (act == ActType::kBf16) return store_bf16(reinterpret_cast<std::uint16_t*>(out), x);
   if (act == ActType::kE4m3InF32) return store(reinterpret_cast<float*>(out), e4m3_quantized(x, scale));
-  if (act == ActType::kE4m3Groups) {
+  if (has_e4m3_groups(act)) {
     return store(reinterpret_cast<float*>(out), mul(e4m3_quantized(x, scale), broadcast(scale)));
   }
   if (act == ActType::kE4m3InBf16) {
@@ -121,11 +121,22 @@ inline constexpr std::int64_t kPackColumns = 64;
 
 static_assert(kFp8GroupColumns % kPackColumns == 0, "columns that are packed together are of one group");
 
-/// max|x| / 448 of the group of row m that column k is in; NaN where it is not finite, 0 behind the last column.
+/// The smallest power of two that is not below s and is no subnormal number; 0 and NaN stay what they are.
+inline float power_not_below(float s) {
+  if (!(s > 0.0F)) return s;
+  unsigned bits;
+  __builtin_memcpy(&bits, &s, sizeof bits);
+  bits = (bits + 0x007fffffU) & 0x7f800000U;  // a fraction carries into the exponent
+  __builtin_memcpy(&s, &bits, sizeof bits);
+  return s;
+}
+
+/// s of the group of row m that column k is in; NaN where it is not finite, 0 behind the last column.
 inline float scale_of_group(const PackArgs& args, int m, std::int64_t k) {
   const std::int64_t first = k / kFp8GroupColumns * kFp8GroupColumns;
   if (first >= args.k) return 0.0F;
-  return abs_max(args.x + m * args.x_stride + first, smaller(kFp8GroupColumns, args.k - first)) / 448.0F;
+  const float scale = abs_max(args.x + m * args.x_stride + first, smaller(kFp8GroupColumns, args.k - first)) / 448.0F;
+  return args.act == ActType::kE4m3GroupsE8m0 ? power_not_below(scale) : scale;
 }
 
 /// s = max|x| / 127 of a row, or / 448 for E4M3. A row that is not finite has s = NaN, which makes its outputs NaN.
@@ -176,7 +187,7 @@ inline void pack_rows(const PackArgs& args) {
       alignas(64) std::byte apart[kPackColumns * sizeof(float)];
       std::byte* const vecs = in_place ? out : apart;
       float scale = has_scale ? args.row_scales[m] : 0.0F;
-      if (args.act == ActType::kE4m3Groups) scale = scale_of_group(args, m, k);
+      if (has_e4m3_groups(args.act)) scale = scale_of_group(args, m, k);
       for (std::int64_t i = 0; i < n_columns; i += 16) {
         prefetch(x + k + i + 2 * kPackColumns);
         const F32 values = k + i < args.k ? load_some(x + k + i, args.k - k - i) : zero();

@@ -28,7 +28,7 @@ class GpuBackend final : public Backend {
     if (act == ActQuant::kFp8PerRow && encoding != WeightEncoding::kFp8PerRow) {
       return Support::no("fp8 activations need fp8 weights");
     }
-    if (act == ActQuant::kFp8PerGroup128 && encoding != WeightEncoding::kFp8Group128) {
+    if (has_fp8_groups(act) && encoding != WeightEncoding::kFp8Group128) {
       return Support::no("fp8 activations in groups need fp8 weights in groups");
     }
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow &&

@@ -46,6 +46,7 @@ bool has_head_tiles(MatmulTiles tiles) {
 /// What rows of x with these scales become before a product that reads `narrow_x`.
 NarrowTo narrow_to(ActQuant act) {
   if (act == ActQuant::kFp8PerGroup128) return NarrowTo::kE4m3Groups;
+  if (act == ActQuant::kFp8PerGroup128E8m0) return NarrowTo::kE4m3GroupsE8m0;
   return act == ActQuant::kFp8PerRow ? NarrowTo::kE4m3 : NarrowTo::kBf16;
 }
 

@@ -122,7 +122,7 @@ inline constexpr std::int32_t kInt4Zero = 8;
 inline constexpr std::uint64_t kE2m1Shifts = 0x1000130316061909U;
 inline constexpr std::uint64_t kE2m1SignShifts = 0x1d0d1e0e1c0c1f0fU;
 
-/// Groups of kFp8GroupSize columns, which have a scale each in kFp8Group128 and in ActQuant::kFp8PerGroup128; the last one may be shorter.
+/// Groups of kFp8GroupSize columns, which have a scale each in kFp8Group128 and in op.h's ActQuant where has_fp8_groups(); the last one may be shorter.
 [[nodiscard]] constexpr std::int32_t n_wide_groups(std::int32_t n_cols) {
   constexpr auto kColumns = static_cast<std::int32_t>(kFp8GroupSize);
   return (n_cols + kColumns - 1) / kColumns;
@@ -292,6 +292,7 @@ enum class NarrowTo : std::uint8_t {
   kF16,   ///< x[r] / scales[r] in FP16, where the scale is a power of two, 1 unless the row would leave FP16's range
   kE4m3,  ///< op.h's ActQuant::kFp8PerRow: the E4M3 numbers of x[r] / scales[r] as BF16, in which they are exact
   kE4m3Groups,  ///< the same of ActQuant::kFp8PerGroup128, with a scale for each group of columns: [rows, n_wide_groups(n_cols)]
+  kE4m3GroupsE8m0,  ///< the same of ActQuant::kFp8PerGroup128E8m0: scales are powers of two
 };
 
 /// Rounds x to the type that tiles, products with E4M3 weights or the vendor's library multiply. Zeros past n_cols.

@@ -6,7 +6,8 @@
 //   select_columns: out[r, c] = x[r, columns[c]]
 //   quantize_rows:  q[r] = clamp(round-half-even(x[r] / s), +-127),   scales[r] = s = max|x[r]| / 127
 //   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or
-//                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448; kE4m3Groups has such an s for every 128 columns
+//                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448; kE4m3Groups has such an s for every 128 columns,
+//                   and kE4m3GroupsE8m0 the smallest power of two that is not below it, 2^-126 at least
 //
 // Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols], of narrow_rows with x_stride values from one row to the next; columns:
 //              [columns of out], each in [0, n_cols); q and narrowed out: [rows, padded_cols], zero beyond n_cols; scales: [rows], or
@@ -165,8 +166,17 @@ SS_KERNEL(kThreads) narrow_vecs_kernel(NarrowRowsArguments a) {
   store_chunk(a.out + std::int64_t{row} * a.padded_cols + col, narrow_vec(values));
 }
 
-/// narrow_rows with NarrowTo::kE4m3Groups.
-SS_KERNEL(kThreads) narrow_groups_kernel(NarrowRowsArguments a) {
+/// The smallest power of two that is not below `value` and is no subnormal number; 0, infinity and NaN stay what they are.
+SS_DEVICE float power_not_below(float value) {
+  const auto bits = bits_as<std::uint32_t>(value);
+  if (bits >= 0x7f800000U) return value;
+  return bits_as<float>((bits + 0x007fffffU) & 0x7f800000U);  // a fraction carries into the exponent
+}
+
+/// narrow_rows with NarrowTo::kE4m3Groups or kE4m3GroupsE8m0.
+template <NarrowTo kTo>
+SS_KERNEL(kThreads)
+narrow_groups_kernel(NarrowRowsArguments a) {
   constexpr int kLanes = static_cast<int>(kFp8GroupSize) / kVecValues;  // of a group
   static_assert(kWarpSize % kLanes == 0);
   const int row = block_x();
@@ -182,7 +192,8 @@ SS_KERNEL(kThreads) narrow_groups_kernel(NarrowRowsArguments a) {
     for (int i = 0; i < kVecValues; ++i) largest = worst(fabsf(values[i]), largest);
     SS_UNROLL
     for (int mask = kLanes / 2; mask > 0; mask /= 2) largest = worst(shuffle_xor(largest, mask), largest);
-    const float scale = largest / kE4m3Largest;
+    float scale = largest / kE4m3Largest;
+    if constexpr (kTo == NarrowTo::kE4m3GroupsE8m0) scale = power_not_below(scale);
     if (vec % kLanes == 0 && vec * kVecValues < a.n_cols) scales[vec / kLanes] = scale;
     const bool usable = is_usable_scale(scale);
     SS_UNROLL
@@ -225,7 +236,11 @@ Result<void> launch_narrow_rows(const LaunchContext& context, const NarrowRowsAr
       return launch(context.stream, "narrow_rows", narrow_rows_kernel<NarrowTo::kF16>,
                     one_block_per_row(max_rows, sizeof(BlockScratch<float>)), arguments);
     case NarrowTo::kE4m3Groups:
-      return launch(context.stream, "narrow_rows", narrow_groups_kernel, one_block_per_row(max_rows), arguments);
+      return launch(context.stream, "narrow_rows", narrow_groups_kernel<NarrowTo::kE4m3Groups>,
+                    one_block_per_row(max_rows), arguments);
+    case NarrowTo::kE4m3GroupsE8m0:
+      return launch(context.stream, "narrow_rows", narrow_groups_kernel<NarrowTo::kE4m3GroupsE8m0>,
+                    one_block_per_row(max_rows), arguments);
     case NarrowTo::kE4m3:
       break;
   }

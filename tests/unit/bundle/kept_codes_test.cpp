@@ -234,7 +234,7 @@ TEST_CASE("what cannot be kept of a checkpoint is named") {
   const std::vector<HandMadeTensor> fp8 = {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, numbers},
                                            {"m.weight_scale", "F32", {}, bytes_of(std::vector<float>{0.3F})}};
   refused({{"quant_method", "fp8"}, {"activation_scheme", "dynamic"}}, fp8,
-          "activations whose scales are fixed, shared by tokens, rounded");
+          "activations whose scales are fixed, shared by tokens, in another format");
   const auto in_blocks = [](std::int64_t rows, std::int64_t cols, const char* activations) {
     return json{{"quant_method", "fp8"}, {"activation_scheme", activations}, {"weight_block_size", {rows, cols}}};
   };
@@ -243,10 +243,14 @@ TEST_CASE("what cannot be kept of a checkpoint is named") {
   check_kept(in_blocks(128, 128, "dynamic"), block, {kFp8Group128, 128});
   json rounded = in_blocks(128, 128, "dynamic");
   rounded["scale_fmt"] = "ue8m0";
-  refused(rounded, block, "activations whose scales are fixed, shared by tokens, rounded");
-  refused(in_blocks(128, 128, "static"), block, "activations whose scales are fixed, shared by tokens, rounded");
+  check_kept(rounded, block, {kFp8Group128, 128});
+  rounded["scale_fmt"] = "ue4m3";
+  refused(rounded, block, "activations whose scales are fixed, shared by tokens, in another format");
+  refused(in_blocks(128, 128, "static"), block,
+          "activations whose scales are fixed, shared by tokens, in another format");
   refused(in_blocks(64, 128, "dynamic"), block, "scales of blocks of 64 x 128");
-  refused(in_blocks(128, 64, "dynamic"), block, "activations whose scales are fixed, shared by tokens, rounded");
+  refused(in_blocks(128, 64, "dynamic"), block,
+          "activations whose scales are fixed, shared by tokens, in another format");
   refused(compressed("float-quantized",
                      {{"num_bits", 8}, {"type", "float"}, {"strategy", "block"}, {"block_structure", {128, 128}}}),
           {block[0], {"m.weight_scale", "F32", {1, 1}, block[1].data}},
@@ -254,7 +258,7 @@ TEST_CASE("what cannot be kept of a checkpoint is named") {
   const json weights = {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}};
   refused(compressed("float-quantized", weights), fp8, "codes in E4M3 beside activations with scales of another kind");
   refused(compressed("float-quantized", weights, {{"num_bits", 8}, {"type", "float"}, {"dynamic", false}}), fp8,
-          "activations whose scales are fixed, shared by tokens, rounded");
+          "activations whose scales are fixed, shared by tokens, in another format");
   refused(compressed("float-quantized", {{"num_bits", 8}, {"type", "float"}, {"strategy", "group"}, {"group_size", 32}},
                      {{"num_bits", 8}, {"type", "float"}, {"dynamic", true}, {"strategy", "token"}}),
           {fp8[0], {"m.weight_scale", "F32", {kOutputs, 2}, bytes_of(std::vector<float>(2 * kOutputs, 0.3F))}},

@@ -44,6 +44,7 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"compressed-tensors-int8-w8a8", kInt8PerRow, 0, ActQuant::kInt8PerRow},
       Row{"compressed-tensors-fp8", kFp8PerRow, 0, ActQuant::kFp8PerRow},
       Row{"fp8-block128", kFp8Group128, 128, ActQuant::kFp8PerGroup128},
+      Row{"fp8-block128-ue8m0", kFp8Group128, 128, ActQuant::kFp8PerGroup128E8m0},
       Row{"compressed-tensors-fp8-block128", kFp8Group128, 128, ActQuant::kFp8PerGroup128},
       Row{"gguf-q4_0", kInt4Group32, 32, ActQuant::kNone},
       Row{"gguf-q8_0", kInt8Group32, 32, ActQuant::kNone},
@@ -82,8 +83,8 @@ TEST_CASE("a name that stands for no published variant is refused") {
       GENERATE("gptq-", "gptq-int4-g", "gptq-int4-g0", "gptq-int4-g33", "gptq-int4-g0128", "gptq-int4-g-32",
                "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q8_1", "gguf-int4",
                "awq-int4-g128-zp", "awq-int8-g32", "awq-fp8", "awq-int4-zp", "awq-fp8-block128", "fp8-", "fp8-fp8",
-               "fp8-block64", "fp8-int4", "fp8-int8-g32", "fp8-fp8-block128", "gptq-int4-zp-g32", "gptq-int8-g32-zp",
-               "gptq-int8-zp", "compressed-tensors-int8-g32-w8a8");
+               "fp8-block64", "fp8-int4", "fp8-int8-g32", "fp8-fp8-block128", "fp8-block128-e8m0", "fp8-ue8m0",
+               "gptq-int4-zp-g32", "gptq-int8-g32-zp", "gptq-int8-zp", "compressed-tensors-int8-g32-w8a8");
   CAPTURE(name);
   CHECK_ERROR(variant_from_name(name), ErrorCode::kInvalidInput, "or the published one of a bundle");
 }
