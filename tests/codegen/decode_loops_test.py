@@ -142,6 +142,11 @@ class DecodeLoops(unittest.TestCase):
                 loop = main_loop(loops, r"\bLDS\b|ds_read|ds_load")  # x is stored in another loop
                 self.show(kernel, loop)
                 self.assertGreaterEqual(loop.in_flight, 8 if kernel.target.startswith("sm_") else 4)
+                encoding = kernel.name.split()[1].removesuffix("-w8a8")
+                if VALUES[encoding] <= 16 and kernel.clang >= 19:
+                    # Of two vectors of each row the second stays in flight while the first is multiplied. Clang 15 packs what it loads for
+                    # the next trip at the end of this one, for which it waits.
+                    self.assertFalse([text for text in loop.instructions if re.search(r"\bvmcnt\(0\)", text)])
 
     def test_weights_of_4_and_8_bits_are_converted_without_conversions_of_integers(self):
         for kernel, loops in kernels_with_loops("matvec"):

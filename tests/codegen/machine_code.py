@@ -27,6 +27,7 @@ class Kernel:
     target: str
     symbol: str
     code: list  # (address or label or None, instruction)
+    clang: int = 0  # major version of AMD's compiler
 
     @property
     def name(self):
@@ -109,9 +110,11 @@ def nvidia_loops(kernel):
 def amd_kernels(file, target):
     kernels = []
     inside = False
-    for line in file.read_text().splitlines():
+    text = file.read_text()
+    clang = int(re.search(r"\.ident\t.*clang version (\d+)", text)[1])
+    for line in text.splitlines():
         if found := re.match(r"(_Z\w+):", line):
-            kernels.append(Kernel(target, found[1], []))
+            kernels.append(Kernel(target, found[1], [], clang))
             inside = True
         elif line.startswith(".Lfunc_end"):
             inside = False

@@ -351,7 +351,11 @@ matvec_kernel(MatvecArguments arguments) {
   const WeightReader<M> reader(a.weight, first_output + of_warp, warp() & (column_warps - 1), column_warps);
   InFlight<M> in_flight;
   SS_UNROLL
-  for (int d = 0; d < M::kDepth; ++d) reader.request(d, in_flight.chunk[d], in_flight.group[d]);
+  for (int d = 0; d < M::kDepth; ++d) {
+    reader.request(d, in_flight.chunk[d], in_flight.group[d]);
+    // Loads come back in order on AMD: those that are multiplied first have to be asked for first, or they are waited for with all others.
+    if constexpr (M::kDepth > 1) schedule_barrier();
+  }
 
   typename M::Sum sums[M::kOutputs][kRows];
   SS_UNROLL
