@@ -137,15 +137,15 @@ class DecodeLoops(unittest.TestCase):
 
     def test_products_keep_128_bytes_of_the_weight_in_flight_for_each_lane(self):
         # Of q2_k and q3_k these are 64 bytes of low bits.
-        for kernel, loops in kernels_with_loops("matvec"):
+        for kernel, loops in kernels_with_loops("matvec") + kernels_with_loops("grouped_matvec"):
             with self.subTest(target=kernel.target, kernel=kernel.name):
                 loop = main_loop(loops, r"\bLDS\b|ds_read|ds_load")  # x is stored in another loop
                 self.show(kernel, loop)
                 self.assertGreaterEqual(loop.in_flight, 8 if kernel.target.startswith("sm_") else 4)
                 encoding = kernel.name.split()[1].removesuffix("-w8a8")
-                if VALUES[encoding] <= 16 and kernel.clang >= 19:
+                if VALUES[encoding] <= 16 and kernel.clang >= 19 and kernel.name.startswith("matvec"):
                     # Of two vectors of each row the second stays in flight while the first is multiplied. Clang 15 packs what it loads for
-                    # the next trip at the end of this one, for which it waits.
+                    # the next trip at the end of this one, for which it waits. (gfx942's kernels for experts in F32 and BF16 wait, too.)
                     self.assertFalse([text for text in loop.instructions if re.search(r"\bvmcnt\(0\)", text)])
 
     def test_weights_of_4_and_8_bits_are_converted_without_conversions_of_integers(self):

@@ -31,6 +31,9 @@ class Kernel:
 
     @property
     def name(self):
+        experts = re.search(r"grouped_matvec_kernelILNS_14WeightEncodingE(\d+)ELb(\d)E", self.symbol)
+        if experts:
+            return f"experts {encoding_name(experts[1])}{'-w8a8' if experts[2] == '1' else ''}"
         matvec = re.search(r"matvec_kernelILNS_14WeightEncodingE(\d+)ELb(\d)ELi(\d)E", self.symbol)
         if matvec:
             encoding, quantized, rows = matvec.groups()
@@ -51,7 +54,7 @@ class Kernel:
     @property
     def load_words(self):
         """How many words of 32 bits a load of the weight has: four, or two where codes have two low bits."""
-        return 2 if re.match(r"matvec q[23]_k ", self.name or "") else 4
+        return 2 if re.match(r"(matvec|experts) q[23]_k\b", self.name or "") else 4
 
 
 @dataclasses.dataclass

@@ -57,6 +57,8 @@ Case make_wide_sample_case(std::uint64_t seed);
 Case make_route_case(std::uint64_t seed);
 Case make_mixture_case(std::uint64_t seed);
 Case make_wide_mixture_case(std::uint64_t seed);
+/// Few tokens with up to 9 experts each, and weights of any encoding with long rows.
+Case make_few_rows_mixture_case(std::uint64_t seed);
 Case make_quantized_group_mixture_case(std::uint64_t seed);
 Case make_quantized_int4_mixture_case(std::uint64_t seed);
 Case make_fp8_mixture_case(std::uint64_t seed);

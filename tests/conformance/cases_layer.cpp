@@ -320,6 +320,7 @@ std::span<const Family> families() {
       {"attention_values_apart", make_attention_values_apart_case, 20},
       {"attention_latent_wide", make_wide_latent_attention_case, 6},
       {"select_columns", make_select_columns_case, 30},
+      {"grouped_matmul_few", make_few_rows_mixture_case, 12},
   };
   return kFamilies;
 }

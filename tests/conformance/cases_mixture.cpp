@@ -318,6 +318,35 @@ Case make_wide_mixture_case(std::uint64_t seed) {
   return wide_mixture(std::move(b), encoding, act);
 }
 
+Case make_few_rows_mixture_case(std::uint64_t seed) {
+  CaseBuilder b("grouped_matmul_few", seed);
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
+  const auto encoding =
+      b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
+                     WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kInt4Group32Zero,
+                     WeightEncoding::kFp8PerRow, WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32});
+  const bool may_be_quantized =
+      encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kInt8Group32 || has_fp8_codes(encoding);
+  const ActQuant act = may_be_quantized && b.dice.chance(0.5) ? activations_for(encoding) : ActQuant::kNone;
+  struct Extents {
+    std::int32_t dim;
+    std::int32_t ffn_dim;
+  };
+  const auto [dim, ffn_dim] =
+      b.dice.one_of({Extents{4352, 6}, Extents{6, 4352}, Extents{4200, 10}, Extents{640, 33}, Extents{33, 640}});
+  MixtureShape shape{.dim = dim, .ffn_dim = ffn_dim, .n_experts = b.dice.one_of<std::int32_t>({2, 5, 9})};
+  shape.n_top = b.dice.chance(0.4) ? shape.n_experts : b.dice.between(1, shape.n_experts);
+  const auto first = b.dice.one_of({Epilogue::kGatedSilu, Epilogue::kGatedGelu, Epilogue::kNone});
+  const std::int32_t n_tokens = b.dice.between(1, 3);
+  const Choice choice = add_coarse_route(b, Spread::kAll, kIds, shape.n_experts, shape.n_top);
+  const ValueId x = b.input(shape.dim, kIds);
+  add_experts(b, x, choice, shape, encoding, act, first, kIds);
+  b.submit(plain_batch(b, n_tokens, kIds));
+  b.result.name += fmt::format(" {} tokens={}{}", first == Epilogue::kNone ? "plain" : "gated", n_tokens,
+                               b.is_exact_in_bf16 ? " exact" : "");
+  return std::move(b.result);
+}
+
 Case make_quantized_group_mixture_case(std::uint64_t seed) {
   return quantized_mixture("grouped_matmul_g32_w8a8", seed, WeightEncoding::kInt8Group32, ActQuant::kInt8PerRow);
 }

@@ -301,8 +301,8 @@ ss_gpu_mutant(fp8_other_largest gfx90a kernels/rows.cpp "448.0F" "240.0F" kernel
 ss_gpu_mutant(fp8_sign_lost gfx1100 portable/packed_numbers.h "(spread & 0x80008000U)" "(BUG ? 0U : spread & 0x80008000U)" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(fp8_codes_swapped sm_90a portable/packed_numbers.h
   "word >>= 16 * pair;" "word >>= 16 * (BUG ? 1 - pair : pair);" kernels/tiled_matmul.cpp)
-ss_gpu_mutant(fp8_scale_of_first_token gfx942 kernels/mixture.cpp
-  "sums[o][0] *= a.x_scales[row];" "sums[o][0] *= a.x_scales[0];" kernels/mixture.cpp)
+ss_gpu_mutant(fp8_scale_of_first_token gfx942 kernels/grouped_matvec.cpp
+  "scale *= a.x_scales[x_row];" "scale *= a.x_scales[BUG ? 0 : x_row];" kernels/grouped_matvec.cpp)
 # Of zero points, and of scales for 128 columns.
 ss_gpu_mutant(zero_of_first_group sm_80 kernels/weight_code.h
   "zero = weight.group_zeros[at];" "zero = weight.group_zeros[BUG ? 0 : at];" kernels/matvec.cpp)
@@ -334,7 +334,7 @@ ss_block_mutant(tiles_high_bits_of_first_pair sm_90a "own_high >> (codes.high_bi
 ss_block_mutant(tiles_without_minima gfx90a "values[i] - whole_minimum" "values[i] - (BUG ? 0.0F : whole_minimum)" tiled_matmul)
 ss_block_mutant(tiles_unit_of_first_block gfx1100 "vec >> (blocks.block_cols_log2 - 3)" "BUG ? 0 : vec >> (blocks.block_cols_log2 - 3)" tiled_matmul)
 ss_block_mutant(curve_without_last_eight gfx90a "and_or(indices >> 1, 0x04040404U, 0x03020100U)" "and_or(BUG ? 0 : indices >> 1, 0x04040404U, 0x03020100U)" tiled_matmul)
-ss_gpu_mutant(block_minima_of_half_the_columns gfx90a kernels/matvec.cpp
+ss_gpu_mutant(block_minima_of_half_the_columns gfx90a kernels/matvec_steps.h
   "i < kPart; ++i) x_sums[m]" "i < (BUG ? kPart / 2 : kPart); ++i) x_sums[m]" kernels/matvec.cpp)
 ss_gpu_mutant(wide_scale_of_first_group sm_80 kernels/matmul_tile.h
   "from_[step / WideStage<Shape>::kStepsPerGroup]" "from_[BUG ? 0 : step / WideStage<Shape>::kStepsPerGroup]" kernels/tiled_matmul.cpp)
@@ -350,18 +350,29 @@ ss_gpu_mutant(wide_inputs_of_half_a_group sm_80 kernels/rows.cpp "mask = kLanes 
 ss_gpu_mutant(wide_input_scales_not_rounded gfx90a kernels/rows.cpp
   "scale = power_not_below(scale);" "scale = BUG ? scale : power_not_below(scale);" kernels/rows.cpp)
 ss_gpu_mutant(wide_input_scales_doubled sm_80 kernels/rows.cpp "bits + 0x007fffffU" "bits + (BUG ? 0x00800000U : 0x007fffffU)" kernels/rows.cpp)
-ss_gpu_mutant(wide_input_scale_of_first_group sm_90a kernels/dot_product.h
-  "x_scales[chunk * kValues / static_cast<int>(kFp8GroupSize)]" "x_scales[0]" kernels/mixture.cpp)
+ss_gpu_mutant(wide_input_scale_of_first_group sm_90a kernels/matvec_steps.h
+  "n_wide_groups_on_device(a.n_cols) + group]" "n_wide_groups_on_device(a.n_cols) + (BUG ? 0 : group)]" kernels/grouped_matvec.cpp)
 # Of products for few rows.
 function(ss_matvec_mutant name target from to)
   ss_gpu_mutant(${name} ${target} kernels/matvec.cpp "${from}" "${to}" kernels/matvec.cpp)
 endfunction()
-ss_matvec_mutant(scale_of_first_row sm_80
+function(ss_matvec_steps_mutant name target from to)
+  ss_gpu_mutant(${name} ${target} kernels/matvec_steps.h "${from}" "${to}" kernels/matvec.cpp)
+endfunction()
+function(ss_grouped_matvec_mutant name target from to)
+  ss_gpu_mutant(${name} ${target} kernels/grouped_matvec.cpp "${from}" "${to}" kernels/grouped_matvec.cpp)
+endfunction()
+ss_grouped_matvec_mutant(next_expert_not_requested sm_80 "is_of_next ? next_row : first_row" "is_of_next && !BUG ? next_row : first_row")
+ss_grouped_matvec_mutant(expert_steps_not_rounded gfx90a "* M::kDepth : 0;" "* M::kDepth - (BUG ? 1 : 0) : 0;")
+ss_grouped_matvec_mutant(sums_of_first_expert gfx1100 "a, shared.sums[s], first_warp" "a, shared.sums[BUG ? 0 : s], first_warp")
+ss_grouped_matvec_mutant(expert_inputs_not_stored sm_90a "sync_block();  // this part of x is stored" "if (!BUG) sync_block();")
+ss_grouped_matvec_mutant(experts_past_eight_lost gfx942 "const int of = first_chosen + j - slot + s;" "const int of = first_chosen + (BUG ? s : j - slot + s);")
+ss_matvec_steps_mutant(scale_of_first_row sm_80
   "groups[o].scale() * static_cast<float>(sum)" "groups[BUG ? 0 : o].scale() * static_cast<float>(sum)")
 ss_matvec_mutant(fp8_inputs_not_scaled sm_80 "scale *= a.x_scales[row];" "if (!BUG) scale *= a.x_scales[row];")
-ss_matvec_mutant(fp8_inputs_past_end gfx90a "if (vec * 4 < a.weight.padded_cols) chunk = " "if (BUG || vec * 4 < a.weight.padded_cols) chunk = ")
-ss_matvec_mutant(wide_inputs_not_scaled gfx1100
-  "a.x_scales[row * n_wide_groups_on_device(a.weight.n_cols) + group]" "(BUG ? 1.0F : a.x_scales[row * n_wide_groups_on_device(a.weight.n_cols) + group])")
+ss_matvec_steps_mutant(fp8_inputs_past_end gfx90a "if (vec * 4 < a.padded_cols) chunk = " "if (BUG || vec * 4 < a.padded_cols) chunk = ")
+ss_matvec_steps_mutant(wide_inputs_not_scaled gfx1100
+  "a.x_scales[row * n_wide_groups_on_device(a.n_cols) + group]" "(BUG ? 1.0F : a.x_scales[row * n_wide_groups_on_device(a.n_cols) + group])")
 ss_matvec_mutant(x_not_stored sm_80 "sync_block();  // this part of x is stored" "if (!BUG) sync_block();")
 ss_matvec_mutant(lost_column_warp gfx90a "w < n_warps; ++w" "w < n_warps - (BUG ? 1 : 0); ++w")
 ss_matvec_mutant(requested_again gfx1100 "reader.request(index + d + M::kDepth," "reader.request(BUG ? index + d : index + d + M::kDepth,")

@@ -15,19 +15,15 @@
 // Alignment    weight rows, int8 and BF16 x to 16 bytes; f32 x is read 16 bytes at a time where K is a multiple of 4
 // Source       own
 //
-// A warp computes kOutputs neighbouring rows of the weight, so that x is read from shared memory once for all of them: no
-// more bytes than of the weight. It has 128 bytes of the weight per lane in flight: a vector is asked for again as soon as
-// the last one in its registers has been multiplied, also while the block stores the next part of x. Every block sees all of x, so
-// that it has the sum of its squares, by which whole sums are divided, when it has them. Where N is small,
-// several warps of a block share the columns of the same rows, so that the device has enough warps.
+// matvec_steps.h has the loop's steps. Every block sees all of x, so that it has the sum of its squares, by which whole sums are
+// divided, when it has them.
 
 #include <algorithm>
 
 #include "core/checked.h"
-#include "gpu/kernels/activation_tile.h"
-#include "gpu/kernels/dot_product.h"
 #include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/launchers.h"
+#include "gpu/kernels/matvec_steps.h"
 #include "gpu/portable/launch.h"
 #include "gpu/portable/residency.h"
 
@@ -35,278 +31,10 @@ namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 namespace {
 
-constexpr int kWarps = 4;
-constexpr int kLoads = 8;           ///< 16-byte loads of the weight that a lane has in flight
-constexpr int kEnoughWarps = 2048;  ///< of a grid: 16 on each of 128 processors
-constexpr int kMaxColumnWarps = 4;  ///< that share the columns of a row
-
-/// Whether one row of x keeps the compiler from making the addends of zero points for all parts of a vector before the first part: on
-/// sm_100a these were more than the registers hold. On older targets it costs 0.3 instructions a weight and gains nothing.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-constexpr bool kPartsInTurn = true;
-#else
-constexpr bool kPartsInTurn = false;
-#endif
-
-/// Whether a lane has only half of the loads in flight, since gfx1100 has too few registers for more of Q6_K beside four rows of x.
-template <WeightEncoding kEncoding, int kRows>
-constexpr bool has_half_the_loads() {
-#if defined(SS_GPU_TILE_WMMA)
-  return kEncoding == WeightEncoding::kQ6K && kRows > 1;
-#else
-  return false;
-#endif
-}
-
-/// One product by one kernel.
-template <WeightEncoding kEncodingOf, bool kIsQuantized, int kRowsOf>
-struct Matvec {
-  static constexpr WeightEncoding kEncoding = kEncodingOf;
-  static constexpr bool kQuantized = kIsQuantized;
-  static constexpr int kRows = kRowsOf;                       ///< of x, at a time
-  static constexpr int kValues = kChunkValues<kEncoding>;     ///< of a 16-byte vector of the weight
-  static constexpr int kVecs = kQuantized ? 1 : kValues / 4;  ///< vectors of x that are multiplied with it
-  /// Rows of the weight of a warp. With as many, one row of x takes no more bytes than they; more rows of x with eight of
-  /// int4 would not fit the registers of AMD.
-  static constexpr int kOutputs = kVecs == 8 && kRows == 1 ? 8 : 4;
-  static constexpr int kXVecs = kRows == 1 ? 1024 : 2048;  ///< 16-byte vectors of x in shared memory
-  using Sum = std::conditional_t<kQuantized, QuantizedSum<kEncoding>, float>;
-
-  /// A step is the columns of one vector per lane. The steps of x that fit into shared memory:
-  static constexpr int kSteps = kXVecs / (kRows * kVecs * kWarpSize);
-  /// Vectors of one row of the weight in flight. Every part of x has a multiple of them.
-  static constexpr int kDepthOfLoads = (has_half_the_loads<kEncoding, kRows>() ? kLoads / 2 : kLoads) / kOutputs;
-  static constexpr int kDepth = kDepthOfLoads < kSteps ? kDepthOfLoads : kSteps;
-  static_assert(kDepth > 0 && kSteps % kDepth == 0);
-
-  struct Shared {
-    Chunk x[kXVecs];
-    Sum sums[kWarps][kOutputs][kRows];
-    float squares[kWarps][kRows];  ///< of x, where it is normalized
-  };
-};
-
 struct MatvecArguments {
   MatmulArguments product;
   std::int32_t column_warps_log2;  ///< of the number of warps that share the columns of a row
 };
-
-/// The weight's vectors that a lane has in flight, with what their groups of columns have.
-template <typename M>
-struct InFlight {
-  Chunk chunk[M::kDepth][M::kOutputs];
-  GroupOf<M::kEncoding> group[M::kDepth][M::kOutputs];
-};
-
-/// One warp's share of the weight.
-template <typename M>
-class WeightReader {
- public:
-  /// The warp takes step `first_step` and every n_apart-th after it.
-  SS_DEVICE WeightReader(const WeightView& weight, int first_output, int first_step, int n_apart)
-      : weight_(weight), first_step_(first_step), n_apart_(n_apart) {
-    SS_UNROLL
-    for (int o = 0; o < M::kOutputs; ++o) {
-      // Rows past the last one repeat it and are not stored.
-      row_[o] = first_output + o < weight.n_rows ? first_output + o : weight.n_rows - 1;
-    }
-  }
-
-  /// Asks for one vector per row: those of the warp's `index`-th step. Past the last column they are the last ones again,
-  /// which x has zeros for: a load that may not happen would be a branch on AMD, with a wait for the load in it.
-  SS_DEVICE void request(int index, Chunk (&chunks)[M::kOutputs], GroupOf<M::kEncoding> (&groups)[M::kOutputs]) const {
-    const int wanted = (first_step_ + index * n_apart_) * kWarpSize + lane();
-    const int last = (weight_.n_cols - 1) / M::kValues;
-    const int chunk = wanted < last ? wanted : last;
-    SS_UNROLL
-    for (int o = 0; o < M::kOutputs; ++o) {
-      chunks[o] = load_codes<M::kEncoding>(weight_, row_[o], chunk);
-      groups[o].load(weight_, row_[o], chunk * M::kValues);
-    }
-  }
-
- private:
-  const WeightView& weight_;
-  std::int64_t row_[M::kOutputs];
-  int first_step_;
-  int n_apart_;
-};
-
-/// Whether x is E4M3 numbers as BF16, with a scale per row, or per group of columns where the weight has such groups.
-template <WeightEncoding kEncoding>
-SS_DEVICE bool has_e4m3_inputs(const MatmulArguments& a) {
-  if constexpr (kIsE4m3<kEncoding>) return a.x_scales != nullptr;
-  return false;
-}
-
-/// Four values of BF16 as f32; the address is a multiple of 8 bytes.
-SS_DEVICE Chunk widened_vec(const Bf16* values) {
-  struct alignas(8) Pairs {
-    std::uint32_t word[2];
-  };
-  const auto pairs = load_words<Pairs>(values);
-  Chunk chunk;
-  SS_UNROLL
-  for (int i = 0; i < 2; ++i) {
-    chunk.word[2 * i] = pairs.word[i] << 16;
-    chunk.word[2 * i + 1] = pairs.word[i] & 0xffff0000U;
-  }
-  return chunk;
-}
-
-/// Stores the part of x that is n_steps from `first_step` on, by all threads of the block. Zeros past the last column. E4M3 numbers
-/// with scales of groups are multiplied by these, which rounds to f32 once. Where x is normalized, it is multiplied by the norm's weight,
-/// and this thread's squares are added to `squares`.
-template <typename M>
-SS_DEVICE void store_x(const MatmulArguments& a, int first_row, int n_rows, int first_step, int n_steps,
-                       typename M::Shared& shared, float (&squares)[M::kRows]) {
-  constexpr int kStepVecs = M::kVecs * kWarpSize;
-  const bool aligned = a.weight.n_cols % 4 == 0;
-  SS_UNROLL
-  for (int m = 0; m < M::kRows; ++m) {
-    const std::int64_t row = first_row + m < n_rows ? first_row + m : n_rows - 1;
-    for (int i = thread_x(); i < n_steps * kStepVecs; i += n_threads()) {
-      const int vec = first_step * kStepVecs + i;
-      Chunk chunk{};
-      if constexpr (M::kQuantized) {
-        if (vec * 16 < a.weight.padded_cols) chunk = load_chunk(a.quantized_x + row * a.weight.padded_cols + vec * 16);
-      } else if (has_e4m3_inputs<M::kEncoding>(a)) {
-        if (vec * 4 < a.weight.padded_cols) chunk = widened_vec(a.narrow_x + row * a.weight.padded_cols + vec * 4);
-        if constexpr (kHasWideGroups<M::kEncoding>) {
-          if (vec * 4 < a.weight.n_cols) {
-            const int group = vec * 4 / static_cast<int>(kFp8GroupSize);
-            const float scale = a.x_scales[row * n_wide_groups_on_device(a.weight.n_cols) + group];
-            SS_UNROLL
-            for (int j = 0; j < 4; ++j) chunk.word[j] = bits_as<std::uint32_t>(scale * bits_as<float>(chunk.word[j]));
-          }
-        }
-      } else {
-        float values[4];
-        load_activations<4>(a.x + row * a.weight.n_cols, vec * 4, a.weight.n_cols, aligned, values);
-        if (a.norm_weight != nullptr) {
-          float norm[4];
-          load_activations<4>(a.norm_weight, vec * 4, a.weight.n_cols, aligned, norm);
-          SS_UNROLL
-          for (int j = 0; j < 4; ++j) {
-            squares[m] += values[j] * values[j];
-            values[j] *= norm[j];
-          }
-        }
-        SS_UNROLL
-        for (int j = 0; j < 4; ++j) chunk.word[j] = bits_as<std::uint32_t>(values[j]);
-      }
-      const int in_step = i % kStepVecs;
-      const int place = activation_place<M::kVecs>(in_step % M::kVecs, in_step / M::kVecs, kWarpSize);
-      store_chunk(&shared.x[(m * M::kSteps + i / kStepVecs) * kStepVecs + place], chunk);
-    }
-  }
-}
-
-/// Decodes values kPart * part to kPart * part + kPart - 1 of a vector of the weight. They lack the scale, which the group's scaled() or
-/// add_scaled() multiplies into their sum. kPart is 4, or 8 for codes of four bits and for blocks.
-template <WeightEncoding kEncoding, int kPart>
-SS_DEVICE void unpack_part(const Chunk& chunk, [[maybe_unused]] const GroupOf<kEncoding>& group, int part,
-                           float* values) {
-  static_assert(kPart == 4 || (kPart == 8 && (kIsFourBit<kEncoding> || kIsBlocks<kEncoding>)));
-  if constexpr (kIsBlocks<kEncoding>) {
-    unpack_block_part<kEncoding, kPart>(chunk.word, group.high, part, values);
-  } else if constexpr (kPart == 8 && kIsE2m1<kEncoding>) {
-    unpack_e2m1(chunk.word[part], values);
-  } else if constexpr (kPart == 8) {
-    unpack_int4(chunk.word[part], values, group.addends());
-  } else if constexpr (kIsE2m1<kEncoding>) {
-    unpack_half_of_e2m1(chunk.word[part / 2], part % 2, values);
-  } else if constexpr (kIsInt4<kEncoding>) {
-    unpack_half_of_int4(chunk.word[part / 2], part % 2, values, group.addends());
-  } else if constexpr (kIsInt8<kEncoding>) {
-    unpack_int8(chunk.word[part], values);
-  } else if constexpr (kIsE4m3<kEncoding>) {
-    unpack_e4m3(chunk.word[part], values);
-  } else if constexpr (kEncoding == WeightEncoding::kF32) {
-    unpack<kEncoding>(chunk, values);
-  } else {
-    using Stored = std::conditional_t<kEncoding == WeightEncoding::kBf16, Bf16, F16>;
-    SS_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      values[i] = widen(Stored{static_cast<std::uint16_t>(chunk.word[2 * part + i / 2] >> (16 * (i % 2)))});
-    }
-  }
-}
-
-/// sums[o][m] += chunk[o] . x[m], where `step` is the step's place in shared memory.
-template <typename M>
-SS_DEVICE void multiply_step(const typename M::Shared& shared, int step, const Chunk (&chunks)[M::kOutputs],
-                             const GroupOf<M::kEncoding> (&groups)[M::kOutputs],
-                             typename M::Sum (&sums)[M::kOutputs][M::kRows]) {
-  constexpr int kStepVecs = M::kVecs * kWarpSize;
-  const auto load_x = [&](int m, int vec) {
-    return load_chunk(shared.x + (m * M::kSteps + step) * kStepVecs +
-                      activation_place<M::kVecs>(vec, lane(), kWarpSize));
-  };
-  if constexpr (M::kQuantized) {
-    SS_UNROLL
-    for (int m = 0; m < M::kRows; ++m) {
-      const Chunk values = load_x(m, 0);
-      SS_UNROLL
-      for (int o = 0; o < M::kOutputs; ++o) {
-        int sum = 0;
-        SS_UNROLL
-        for (int i = 0; i < 4; ++i) sum = dot4(chunks[o].word[i], values.word[i], sum);
-        if constexpr (kHasGroups<M::kEncoding>) {
-          sums[o][m] += groups[o].scale() * static_cast<float>(sum);
-        } else {
-          sums[o][m] += sum;
-        }
-      }
-    }
-  } else {
-    // A vector of the weight is decoded in parts, since all of its values beside those of x would not fit the registers. Each part
-    // is decoded once and multiplied by all rows of x.
-    // Values of a vector that are decoded at a time: with more than four rows' worth of x beside them there are too few registers.
-    constexpr int kPart = M::kVecs == 8 && M::kRows < 4 ? 8 : 4;
-    SS_UNROLL
-    for (int part = 0; part < M::kValues / kPart; ++part) {
-      if constexpr (kPartsInTurn && kHasZeros<M::kEncoding> && M::kRows == 1) sync_warp();
-      float x[M::kRows][kPart];
-      SS_UNROLL
-      for (int m = 0; m < M::kRows; ++m) {
-        SS_UNROLL
-        for (int v = 0; v < kPart / 4; ++v) {
-          const Chunk vec = load_x(m, part * (kPart / 4) + v);
-          SS_UNROLL
-          for (int j = 0; j < 4; ++j) x[m][4 * v + j] = bits_as<float>(vec.word[j]);
-        }
-      }
-      [[maybe_unused]] float x_sums[M::kRows] = {};
-      if constexpr (kHasMinima<M::kEncoding>) {
-        SS_UNROLL
-        for (int m = 0; m < M::kRows; ++m) {
-          SS_UNROLL
-          for (int i = 0; i < kPart; ++i) x_sums[m] += x[m][i];
-        }
-      }
-      SS_UNROLL
-      for (int o = 0; o < M::kOutputs; ++o) {
-        float w[kPart];
-        unpack_part<M::kEncoding, kPart>(chunks[o], groups[o], part, w);
-        SS_UNROLL
-        for (int m = 0; m < M::kRows; ++m) {
-          float sum = 0.0F;
-          SS_UNROLL
-          for (int i = 0; i < kPart; ++i) sum += w[i] * x[m][i];
-          if constexpr (kIsBlocks<M::kEncoding>) {
-            constexpr int kPartColsLog2 = KnownCodes<M::kEncoding>::part_cols_log2;
-            groups[o].add_scaled(sum, x_sums[m], part * kPart >> kPartColsLog2, sums[o][m]);
-          } else if constexpr (kHasGroups<M::kEncoding> || kHasWideGroups<M::kEncoding>) {
-            sums[o][m] += groups[o].scaled(sum);
-          } else {
-            sums[o][m] += sum;
-          }
-        }
-      }
-    }
-  }
-}
 
 /// The product with every scale, from the sums of the warps that share its columns.
 template <typename M>
@@ -315,11 +43,11 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
   typename M::Sum sum = shared.sums[first_warp][o][m];
   for (int w = 1; w < n_warps; ++w) sum += shared.sums[first_warp + w][o][m];
   float scale = kHasRowScales<M::kEncoding> ? a.weight.row_scales[output] : 1.0F;
-  if (!kHasWideGroups<M::kEncoding> && has_e4m3_inputs<M::kEncoding>(a)) scale *= a.x_scales[row];
+  if (!kHasWideGroups<M::kEncoding> && has_e4m3_inputs<M::kEncoding>(a.x_scales)) scale *= a.x_scales[row];
   if constexpr (!M::kQuantized) {
     if (a.norm_weight != nullptr) {
       float squares = 0.0F;
-      for (int w = 0; w < kWarps; ++w) squares += shared.squares[w][m];
+      for (int w = 0; w < kMatvecWarps; ++w) squares += shared.squares[w][m];
       scale /= sqrtf(squares / static_cast<float>(a.weight.n_cols) + a.norm_eps);
     }
   }
@@ -327,16 +55,8 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
   return scale * static_cast<float>(sum);
 }
 
-/// How many blocks of threads a multiprocessor of NVIDIA must hold, which limits the registers of a thread. Weights in blocks of GGUF need
-/// more registers than three blocks of threads leave. With two, 33 KB (Q2_K, Q3_K) to 57 KB (Q6_K) of the weight are in flight.
-template <WeightEncoding kEncoding, int kRows>
-constexpr int resident_blocks() {
-  if (kIsBlocks<kEncoding>) return 2;
-  return kRows == 1 && !kIsFourBit<kEncoding> ? 4 : 3;
-}
-
 template <WeightEncoding kEncoding, bool kQuantized, int kRows>
-SS_KERNEL_RESIDENT(kWarps, (resident_blocks<kEncoding, kRows>()))
+SS_KERNEL_RESIDENT(kMatvecWarps, (resident_blocks<kEncoding, kRows>()))
 matvec_kernel(MatvecArguments arguments) {
   using M = Matvec<kEncoding, kQuantized, kRows>;
   const MatmulArguments& a = arguments.product;
@@ -345,10 +65,13 @@ matvec_kernel(MatvecArguments arguments) {
   if (first_row >= n_rows) return;
   auto& shared = shared_memory<typename M::Shared>();
   const int column_warps = 1 << arguments.column_warps_log2;
-  const int n_outputs = (kWarps * M::kOutputs) >> arguments.column_warps_log2;  // of the block
+  const int n_outputs = (kMatvecWarps * M::kOutputs) >> arguments.column_warps_log2;  // of the block
   const int first_output = block_x() * n_outputs;
   const int of_warp = (warp() >> arguments.column_warps_log2) * M::kOutputs;
-  const WeightReader<M> reader(a.weight, first_output + of_warp, warp() & (column_warps - 1), column_warps);
+  const WeightReader<M> reader(a.weight, a.weight.n_rows, first_output + of_warp, warp() & (column_warps - 1),
+                               column_warps);
+  const MatvecInputs inputs{a.x,           a.narrow_x,      a.quantized_x,       a.x_scales,
+                            a.norm_weight, a.weight.n_cols, a.weight.padded_cols};
   InFlight<M> in_flight;
   SS_UNROLL
   for (int d = 0; d < M::kDepth; ++d) {
@@ -369,12 +92,12 @@ matvec_kernel(MatvecArguments arguments) {
   for (int first = 0; first < n_steps; first += M::kSteps) {
     if (first > 0) sync_block();  // every warp has multiplied the last part of x
     const int end = first + M::kSteps < n_steps ? M::kSteps : n_steps - first;
-    store_x<M>(a, first_row, n_rows, first, end, shared, squares);
+    store_x<M>(inputs, first_row, n_rows, first, end, shared.x, squares);
     sync_block();  // this part of x is stored
     for (int step = warp() & (column_warps - 1); step < end;) {
       SS_UNROLL
       for (int d = 0; d < M::kDepth; ++d) {
-        if (step < end) multiply_step<M>(shared, step, in_flight.chunk[d], in_flight.group[d], sums);
+        if (step < end) multiply_step<M>(shared.x, step, in_flight.chunk[d], in_flight.group[d], sums);
         reader.request(index + d + M::kDepth, in_flight.chunk[d], in_flight.group[d]);
         step += column_warps;
       }
@@ -418,20 +141,13 @@ matvec_kernel(MatvecArguments arguments) {
 template <WeightEncoding kEncoding, bool kQuantized, int kRows>
 Result<void> launch_for_rows(const LaunchContext& context, const MatmulArguments& arguments) {
   using M = Matvec<kEncoding, kQuantized, kRows>;
-  const std::int32_t n_steps = ceil_divide(arguments.weight.n_cols, M::kValues * context.warp_size);
-  const std::int32_t n_warps = ceil_divide(arguments.weight.n_rows, M::kOutputs);
-  const std::int32_t n_steps_of_x = M::kXVecs / (kRows * M::kVecs * context.warp_size);
-  // As kSteps and kDepth, which the host has for another width of a warp.
-  const std::int32_t depth = std::min(kLoads / M::kOutputs, n_steps_of_x);
-  // A part of x has a number of steps for every warp that is a multiple of kDepth.
-  const std::int32_t most = std::min({kMaxColumnWarps, n_steps_of_x / depth, n_steps});
-  std::int32_t log2 = 0;
-  while (2 << log2 <= most && n_warps << log2 < kEnoughWarps) ++log2;
-  const auto n_outputs = static_cast<std::uint32_t>(kWarps * M::kOutputs >> log2);
+  const std::int32_t log2 =
+      column_warps_log2<M>(context, arguments.weight.n_cols, ceil_divide(arguments.weight.n_rows, M::kOutputs));
+  const auto n_outputs = static_cast<std::uint32_t>(kMatvecWarps * M::kOutputs >> log2);
   return launch(context.stream, "matvec", matvec_kernel<kEncoding, kQuantized, kRows>,
                 {.grid = {ceil_divide(static_cast<std::uint32_t>(arguments.weight.n_rows), n_outputs),
                           ceil_divide(static_cast<std::uint32_t>(arguments.max_rows), std::uint32_t{kRows})},
-                 .threads = static_cast<std::uint32_t>(kWarps * context.warp_size),
+                 .threads = static_cast<std::uint32_t>(kMatvecWarps * context.warp_size),
                  .shared_bytes = sizeof(typename M::Shared)},
                 MatvecArguments{.product = arguments, .column_warps_log2 = log2});
 }
