@@ -64,8 +64,14 @@ SS_DEVICE float expert_sum(const GroupedMatmulArguments& a, const typename M::Su
   return scale * static_cast<float>(sum);
 }
 
+/// As resident_blocks(). On sm_100a the registers of three blocks of threads do not suffice for codes of four bits.
+template <WeightEncoding kEncoding>
+constexpr int resident_expert_blocks() {
+  return kPartsInTurn && kIsFourBit<kEncoding> ? 2 : resident_blocks<kEncoding, 1>();
+}
+
 template <WeightEncoding kEncoding, bool kQuantized>
-SS_KERNEL_RESIDENT(kMatvecWarps, (resident_blocks<kEncoding, 1>()))
+SS_KERNEL_RESIDENT(kMatvecWarps, (resident_expert_blocks<kEncoding>()))
 grouped_matvec_kernel(GroupedMatvecArguments arguments) {
   using M = Matvec<kEncoding, kQuantized, 1, true>;
   const GroupedMatmulArguments& a = arguments.product;
