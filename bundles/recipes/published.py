@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from quantize import multiplies_fp8_blocks
 from safetensors import safe_open
 
 KEY = "published_variant"
@@ -199,17 +200,12 @@ def has_zero_points(variant: str) -> bool:
 BLOCK = 128
 
 
-def has_blocks(variant: str) -> bool:
-    """True of FP8 with a scale for 128 x 128 weights."""
-    return variant.endswith(("fp8-block128", "fp8-block128-ue8m0"))
-
-
 def values(codes: torch.Tensor, scales: torch.Tensor, variant: str, zeros: torch.Tensor | None = None) -> torch.Tensor:
     """A weight in FP32."""
     if scales.dtype == torch.uint8:
         return E2M1[four_bits(codes).long()] * e8m0(scales).repeat_interleave(32, dim=-1)[..., :2 * codes.shape[-1]]
     codes = (int4(codes) if codes.dtype == torch.uint8 else codes).float()
-    if has_blocks(variant):
+    if multiplies_fp8_blocks(variant):
         of_values = scales.float().repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
         return codes * of_values[:codes.shape[0], :codes.shape[1]]
 

@@ -69,7 +69,7 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields) {
   if (fields.has("weight_block_size")) {
     SS_TRY(scheme.block, two_extents(fields, "weight_block_size"));
     scheme.description += fmt::format(", blocks of {} x {}", scheme.block->rows, scheme.block->cols);
-    // Runtimes take the width of a block as that of a group of inputs. The format of scales is that of inputs, too (DeepSeek-V3.1).
+    // Runtimes take the width of a block as that of a group of inputs. scale_fmt says how they round the scales of inputs (DeepSeek-V3.1).
     SS_TRY(const std::string activations, fields.string_or("activation_scheme", "dynamic"));
     const Json* const format = fields.find("scale_fmt");
     const bool has_plain_scales = format == nullptr || format->is_null();

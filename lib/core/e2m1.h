@@ -46,7 +46,7 @@ struct E8m0 {
 [[nodiscard]] constexpr float round_up_to_power_of_two(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
   if (bits >= 0x7f800000U) return value;
-  // A fraction carries into the exponent.
+  // The addition carries into the exponent unless all bits of the fraction are 0.
   return std::bit_cast<float>((bits + 0x007fffffU) & 0x7f800000U);
 }
 

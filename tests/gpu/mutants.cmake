@@ -375,7 +375,7 @@ ss_matvec_steps_mutant(wide_inputs_not_scaled gfx1100
   "a.x_scales[row * n_wide_groups_on_device(a.n_cols) + group]" "(BUG ? 1.0F : a.x_scales[row * n_wide_groups_on_device(a.n_cols) + group])")
 ss_matvec_mutant(x_not_stored sm_80 "sync_block();  // this part of x is stored" "if (!BUG) sync_block();")
 ss_matvec_mutant(lost_column_warp gfx90a "w < n_warps; ++w" "w < n_warps - (BUG ? 1 : 0); ++w")
-ss_matvec_mutant(requested_again gfx1100 "reader.request(index + d + M::kDepth," "reader.request(BUG ? index + d : index + d + M::kDepth,")
+ss_matvec_steps_mutant(requested_again gfx1100 "request(index + d + M::kDepth," "request(BUG ? index + d : index + d + M::kDepth,")
 ss_gpu_mutant(stale_graph sm_80 host/step.cpp
   "graphs_.reset();" "" host/step.cpp)
 

@@ -126,7 +126,7 @@ inline float power_not_below(float s) {
   if (!(s > 0.0F)) return s;
   unsigned bits;
   __builtin_memcpy(&bits, &s, sizeof bits);
-  bits = (bits + 0x007fffffU) & 0x7f800000U;  // a fraction carries into the exponent
+  bits = (bits + 0x007fffffU) & 0x7f800000U;  // carries unless the fraction is 0
   __builtin_memcpy(&s, &bits, sizeof bits);
   return s;
 }

@@ -22,8 +22,8 @@ std::int32_t splits_to_fill(const DecodeSplitPlan& plan) {
 }  // namespace
 
 DecodeBlocks decode_blocks(const HeadShape& heads) {
-  // The keys, queries and sums of one block fill the shared memory and most registers of a processor, so that it holds one block. A block
-  // on gfx11 takes 16 heads where 32 are counted here, which launches twice as many blocks there.
+  // A processor holds one block, whose keys, queries and sums fill its shared memory and most of its registers. The count assumes 32 heads
+  // for each block; on gfx11 a block has only 16 heads, so that twice as many blocks are launched as are counted here.
   if (heads.latent_dim > 0) return {.per_split = ceil_divide(heads.n_heads, kMaxLatentHeads), .per_processor = 1};
   return {.per_split = heads.n_kv_heads * ceil_divide(heads.n_heads / heads.n_kv_heads, kMaxDecodeHeads),
           .per_processor = 4};

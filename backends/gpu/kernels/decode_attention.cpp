@@ -62,8 +62,8 @@ struct Sums {
   float values[kHeads][kDims];
 };
 
-/// The pages of the rows that a lane reads next. Where loads come back in order (AMD), to wait for the pages is to wait for every load
-/// before them: they are looked up before the keys of the rows in front of them are loaded, which are waited for first.
+/// The pages of the rows that a lane reads next. On AMD, loads complete in order, and a wait for the pages is a wait for every load before
+/// them. So they are requested before the keys of the current rows, which are needed earlier.
 template <int kHeads>
 struct Pages {
   std::int32_t page[kPositions<kHeads>];
@@ -92,13 +92,13 @@ class SplitReader {
 
   SS_DEVICE int position(int first, int i) const { return first + i * kGroups + group_; }
 
-  /// Asks for the pages of the positions from `first` on.
+  /// Requests the pages of the rows that begin with position `first`.
   SS_DEVICE void look_up(int first, Pages<kHeads>& pages) const {
     SS_UNROLL
     for (int i = 0; i < kPositions<kHeads>; ++i) pages.page[i] = pages_[divide(row(first, i), a_.kv.by_page)];
   }
 
-  /// The rows of the positions from `first` on, whose pages were looked up.
+  /// Computes where the rows that begin with position `first` lie in the cache, from their pages.
   SS_DEVICE void find(int first, const Pages<kHeads>& pages, Rows<kHeads>& rows) const {
     SS_UNROLL
     for (int i = 0; i < kPositions<kHeads>; ++i) {
@@ -280,12 +280,12 @@ split_attention_kernel(DecodeAttentionArguments arguments) {
     for (int first = span.begin; first < span.end; first += kBatch) {
       float weights[kHeads][kPositions<kHeads>];
       reader.score(shared, keys, first, weights);
-      // Past the end as well, where rows repeat the last one: AMD's compiler counts the loads that are not waited for, and after a branch
-      // around some of them it waits for all.
+      // These loads happen past the end as well, where they repeat the last row. AMD's compiler counts the loads in flight to know what to
+      // wait for; after a branch around some of them it can only wait for all.
       reader.find(first + kBatch, pages, rows);
       reader.look_up(first + 2 * kBatch, pages);
       reader.load(a.kv.keys, rows, keys);
-      schedule_barrier();  // these loads are issued before the softmax, not after it
+      schedule_barrier();  // keeps these loads before the softmax
       update_softmax<kHeads>(weights, sums);
       add_values<kHeads>(weights, values, sums);
       reader.load(a.kv.values, rows, values);

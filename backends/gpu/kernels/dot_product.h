@@ -19,17 +19,6 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-/// c + a . b, where a and b hold four int8 values each.
-SS_DEVICE int dot4(std::uint32_t a, std::uint32_t b, int c) {
-#if defined(__CUDA_ARCH__)
-  return __dp4a(static_cast<int>(a), static_cast<int>(b), c);
-#else
-  SS_UNROLL
-  for (int i = 0; i < 4; ++i) c += static_cast<std::int8_t>(a >> (8 * i)) * static_cast<std::int8_t>(b >> (8 * i));
-  return c;
-#endif
-}
-
 /// Loads kValues values of x from column `col` on, zeros past n_cols. `aligned`: rows of x begin at multiples of 16
 /// bytes.
 template <int kValues>

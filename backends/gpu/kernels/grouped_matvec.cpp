@@ -14,9 +14,9 @@
 // Alignment    as matvec.cpp
 // Source       op.h's GroupedMatmul
 //
-// A block has some outputs of one row of x in the first product, which is a token with one of its experts, and in the second those of a
-// token, for which it multiplies all of the token's experts, one after the other: the first vectors of the next expert are asked for
-// while the last ones of this expert are multiplied. matvec_steps.h has the steps.
+// In the first product a block computes some outputs of one token with one of its experts. In the second it computes some outputs of one
+// token and multiplies all of the token's experts, one after the other: the first vectors of the next expert are requested while
+// the last ones of this expert are multiplied. matvec_steps.h has the loop over the columns.
 
 #include "gpu/kernels/divide.h"
 #include "gpu/kernels/epilogue.h"
@@ -28,7 +28,7 @@ namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 namespace {
 
-constexpr int kExpertsAtOnce = 8;  ///< whose sums wait in shared memory to be added
+constexpr int kExpertsAtOnce = 8;  ///< experts whose sums shared memory holds until they are added
 
 struct GroupedMatvecArguments {
   GroupedMatmulArguments product;
@@ -41,14 +41,16 @@ struct GroupedShared {
   typename M::Sum sums[kExpertsAtOnce][kMatvecWarps][M::kOutputs];
 };
 
-/// How many steps of an expert a warp multiplies, the one that begins with step `own` of every `n_apart`: a multiple of kDepth, so that
-/// those of the next expert come to the same registers. As the loops over the parts of x count them.
+/// How many steps of an expert multiply_part() counts for a warp, over all parts of x, where the warp takes step `own` and every
+/// 2^apart_log2-th after it. It is a multiple of kDepth, so that the next expert's vectors come to the registers in the same order.
 template <typename M>
-SS_DEVICE int steps_of_warp(int n_steps, int own, int n_apart) {
-  const int n_parts = (n_steps - 1) / M::kSteps;  // whole ones before the last
-  const int rest = n_steps - n_parts * M::kSteps - own;
-  const int in_rest = rest > 0 ? (rest + n_apart * M::kDepth - 1) / (n_apart * M::kDepth) * M::kDepth : 0;
-  return n_parts * (M::kSteps / n_apart) + in_rest;
+SS_DEVICE int steps_of_warp(int n_steps, int own, int apart_log2) {
+  const int n_whole_parts = (n_steps - 1) / M::kSteps;  // before the last part
+  const int rest = n_steps - n_whole_parts * M::kSteps - own;
+  const int of_rest =
+      (rest + (1 << apart_log2) - 1) >> apart_log2;  // 0 or less if the last part has no step for this warp
+  const int in_rest = rest > 0 ? (of_rest + M::kDepth - 1) / M::kDepth * M::kDepth : 0;
+  return n_whole_parts * (M::kSteps >> apart_log2) + in_rest;
 }
 
 /// The product of one expert's row `output` with a row of x, with every scale, from the sums of the warps that share its columns.
@@ -64,10 +66,10 @@ SS_DEVICE float expert_sum(const GroupedMatmulArguments& a, const typename M::Su
   return scale * static_cast<float>(sum);
 }
 
-/// As resident_blocks(). On sm_100a the registers of three blocks of threads do not suffice for codes of four bits.
+/// As resident_blocks(). On sm_100a the kernels for codes of four bits need more registers than three blocks of threads leave.
 template <WeightEncoding kEncoding>
 constexpr int resident_expert_blocks() {
-  return kPartsInTurn && kIsFourBit<kEncoding> ? 2 : resident_blocks<kEncoding, 1>();
+  return kIsSm100 && kIsFourBit<kEncoding> ? 2 : resident_blocks<kEncoding, 1>();
 }
 
 template <WeightEncoding kEncoding, bool kQuantized>
@@ -79,7 +81,7 @@ grouped_matvec_kernel(GroupedMatvecArguments arguments) {
   const int token = is_second ? block_y() : divide(block_y(), a.by_top);
   if (token >= *a.n_rows) return;
   auto& shared = shared_memory<GroupedShared<M>>();
-  // The experts of the block, as places in `expert`.
+  // The block's experts are a.expert[first_chosen] to a.expert[first_chosen + n_experts - 1].
   const int n_experts = is_second ? a.n_top : 1;
   const int first_chosen = is_second ? token * a.n_top : block_y();
   const auto first_row_of = [&](int chosen) { return std::int64_t{a.expert[chosen]} * a.n_expert_rows; };
@@ -92,16 +94,13 @@ grouped_matvec_kernel(GroupedMatvecArguments arguments) {
   const WeightReader<M> reader(a.weights, a.n_expert_rows, first_output + of_warp, own_step, column_warps);
   std::int64_t first_row = first_row_of(first_chosen);
   InFlight<M> in_flight;
-  SS_UNROLL
-  for (int d = 0; d < M::kDepth; ++d) {
-    reader.request(d, in_flight.chunk[d], in_flight.group[d], first_row);
-    if constexpr (M::kDepth > 1) schedule_barrier();  // as in matvec.cpp
-  }
+  request_first<M>(in_flight,
+                   [&](int index, auto& chunks, auto& groups) { reader.request(index, chunks, groups, first_row); });
 
   const MatvecInputs inputs{a.x,     a.narrow_x,       a.quantized_x,        a.x_scales,
                             nullptr, a.weights.n_cols, a.weights.padded_cols};
   const int n_steps = (a.weights.n_cols + M::kValues * kWarpSize - 1) / (M::kValues * kWarpSize);
-  const int n_own_steps = steps_of_warp<M>(n_steps, own_step, column_warps);
+  const int n_own_steps = steps_of_warp<M>(n_steps, own_step, arguments.column_warps_log2);
   // One thread for each product, or pair of products that are a gate and its value.
   const bool is_gated = is_gated_on_device(a.epilogue);
   const int o = thread_x() * (is_gated ? 2 : 1);
@@ -119,6 +118,10 @@ grouped_matvec_kernel(GroupedMatvecArguments arguments) {
     typename M::Sum sums[M::kOutputs][1];
     SS_UNROLL
     for (int i = 0; i < M::kOutputs; ++i) sums[i][0] = 0;
+    const auto request = [&](int index, auto& chunks, auto& groups) {
+      const bool is_of_next = index >= n_own_steps;
+      reader.request(is_of_next ? index - n_own_steps : index, chunks, groups, is_of_next ? next_row : first_row);
+    };
     int index = 0;  // of the warp's step that is multiplied next
     for (int first = 0; first < n_steps; first += M::kSteps) {
       if (first > 0 || j > 0) sync_block();  // every warp has multiplied the last part of x
@@ -126,18 +129,7 @@ grouped_matvec_kernel(GroupedMatvecArguments arguments) {
       float squares[1] = {};
       store_x<M>(inputs, x_row, x_row + 1, first, end, shared.x, squares);
       sync_block();  // this part of x is stored
-      for (int step = own_step; step < end;) {
-        SS_UNROLL
-        for (int d = 0; d < M::kDepth; ++d) {
-          if (step < end) multiply_step<M>(shared.x, step, in_flight.chunk[d], in_flight.group[d], sums);
-          const int next = index + d + M::kDepth;
-          const bool is_of_next = next >= n_own_steps;
-          reader.request(is_of_next ? next - n_own_steps : next, in_flight.chunk[d], in_flight.group[d],
-                         is_of_next ? next_row : first_row);
-          step += column_warps;
-        }
-        index += M::kDepth;
-      }
+      multiply_part<M>(shared.x, end, own_step, column_warps, in_flight, index, sums, request);
     }
     first_row = next_row;
     const int slot = j % kExpertsAtOnce;

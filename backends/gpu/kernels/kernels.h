@@ -122,7 +122,8 @@ inline constexpr std::int32_t kInt4Zero = 8;
 inline constexpr std::uint64_t kE2m1Shifts = 0x1000130316061909U;
 inline constexpr std::uint64_t kE2m1SignShifts = 0x1d0d1e0e1c0c1f0fU;
 
-/// Groups of kFp8GroupSize columns, which have a scale each in kFp8Group128 and in op.h's ActQuant where has_fp8_groups(); the last one may be shorter.
+/// The number of groups of kFp8GroupSize columns, each of which has a scale in weights of kFp8Group128 and in activations with
+/// has_fp8_groups() (op.h). The last group may be shorter.
 [[nodiscard]] constexpr std::int32_t n_wide_groups(std::int32_t n_cols) {
   constexpr auto kColumns = static_cast<std::int32_t>(kFp8GroupSize);
   return (n_cols + kColumns - 1) / kColumns;

@@ -12,9 +12,9 @@
 // Alignment    rows of the cache, q, out and partial to 16 bytes, as head_dim and value_dim are multiples of 8
 // Source       DeepSeek-V2, arXiv:2405.04434, section 2.1.2; FlashAttention-2, arXiv:2307.08691, algorithm 1; decode_split.h
 //
-// One query head of one token is a row. All rows of a sequence have the same keys, so that a tile may be filled by heads, by tokens or by
-// both: a block takes 16 or 32 rows, of one token in decode and of one or several in prefill, and goes through the positions in tiles of 32. Its eight warps divide both products
-// of a tile. For the scores a warp takes all rows, half of the positions and a quarter of the dimensions: it keeps that quarter of the
+// One query head of one token is a row. All rows of a sequence have the same keys, so that the rows of a tile may be heads of one token or
+// of several. A block takes 16 or 32 rows (in decode they are of one token) and goes through the positions in tiles of 32. Its eight warps
+// divide both products of a tile. For the scores a warp takes all rows, half of the positions and a quarter of the dimensions: it keeps that quarter of the
 // queries in registers, and the four parts of every score are added in shared memory. For the results it takes all rows and an eighth
 // of the values. So a fragment of keys or values is loaded once for all rows, and a position of the cache comes to shared memory once
 // for its score and for its value. Keys of the next tile are copied meanwhile where the target has asynchronous copies. AMD's shared

@@ -15,10 +15,8 @@
 // Alignment    weight rows, int8 and BF16 x to 16 bytes; f32 x is read 16 bytes at a time where K is a multiple of 4
 // Source       own
 //
-// matvec_steps.h has the loop's steps. Every block sees all of x, so that it has the sum of its squares, by which whole sums are
-// divided, when it has them.
-
-#include <algorithm>
+// matvec_steps.h has the loop over the columns. Every block sees all of x and so knows the sum of its squares at the end of this loop, when
+// whole sums are divided by its root.
 
 #include "core/checked.h"
 #include "gpu/kernels/epilogue.h"
@@ -73,12 +71,8 @@ matvec_kernel(MatvecArguments arguments) {
   const MatvecInputs inputs{a.x,           a.narrow_x,      a.quantized_x,       a.x_scales,
                             a.norm_weight, a.weight.n_cols, a.weight.padded_cols};
   InFlight<M> in_flight;
-  SS_UNROLL
-  for (int d = 0; d < M::kDepth; ++d) {
-    reader.request(d, in_flight.chunk[d], in_flight.group[d]);
-    // Loads come back in order on AMD: those that are multiplied first have to be asked for first, or they are waited for with all others.
-    if constexpr (M::kDepth > 1) schedule_barrier();
-  }
+  const auto request = [&](int index, auto& chunks, auto& groups) { reader.request(index, chunks, groups); };
+  request_first<M>(in_flight, request);
 
   typename M::Sum sums[M::kOutputs][kRows];
   SS_UNROLL
@@ -94,15 +88,7 @@ matvec_kernel(MatvecArguments arguments) {
     const int end = first + M::kSteps < n_steps ? M::kSteps : n_steps - first;
     store_x<M>(inputs, first_row, n_rows, first, end, shared.x, squares);
     sync_block();  // this part of x is stored
-    for (int step = warp() & (column_warps - 1); step < end;) {
-      SS_UNROLL
-      for (int d = 0; d < M::kDepth; ++d) {
-        if (step < end) multiply_step<M>(shared.x, step, in_flight.chunk[d], in_flight.group[d], sums);
-        reader.request(index + d + M::kDepth, in_flight.chunk[d], in_flight.group[d]);
-        step += column_warps;
-      }
-      index += M::kDepth;
-    }
+    multiply_part<M>(shared.x, end, warp() & (column_warps - 1), column_warps, in_flight, index, sums, request);
   }
 
   SS_UNROLL

@@ -1,11 +1,11 @@
 #pragma once
-// The steps of dot products with few rows of x, which are bound by reading the weight once: of one weight (matvec.cpp) and of a mixture's
-// experts (grouped_matvec.cpp).
+// What dot products with few rows of x consist of, whether of one weight (matvec.cpp) or of a mixture's experts (grouped_matvec.cpp). Reading
+// the weight once is their limit.
 //
-// A warp computes kOutputs neighbouring rows of the weight, so that x is read from shared memory once for all of them: no
-// more bytes than of the weight. It has 128 bytes of the weight per lane in flight: a vector is asked for again as soon as
-// the last one in its registers has been multiplied, also while the block stores the next part of x. Where there are few outputs,
-// several warps of a block share the columns of the same rows, so that the device has enough warps.
+// A warp multiplies kOutputs neighbouring rows of the weight. It reads x from shared memory once for all of these rows, so that it reads
+// no more bytes of x than of the weight. Each lane has 128 bytes of the weight in flight: as soon as a vector has been multiplied, the next
+// one is requested into the same registers, even while the block stores the next part of x. Where there are few outputs, several warps
+// of a block share the columns of the same rows, so that the device has enough warps.
 
 #include <algorithm>
 
@@ -23,16 +23,18 @@ inline constexpr int kMatvecLoads = 8;     ///< 16-byte loads of the weight that
 inline constexpr int kEnoughWarps = 2048;  ///< of a grid: 16 on each of 128 processors
 inline constexpr int kMaxColumnWarps = 4;  ///< that share the columns of a row
 
-/// Whether one row of x keeps the compiler from making the addends of zero points for all parts of a vector before the first part: on
-/// sm_100a these were more than the registers hold. On older targets it costs 0.3 instructions a weight and gains nothing.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-inline constexpr bool kPartsInTurn = true;
+inline constexpr bool kIsSm100 = true;
 #else
-inline constexpr bool kPartsInTurn = false;
+inline constexpr bool kIsSm100 = false;
 #endif
 
-/// Whether a lane has only half of the loads in flight, since gfx1100 has too few registers for more: of Q6_K beside four rows of x, and of
-/// experts in blocks of GGUF.
+/// Whether one row of x keeps the compiler from making the addends of zero points for all parts of a vector before the first part: on
+/// sm_100a these were more than the registers hold. On older targets it costs 0.3 instructions a weight and gains nothing.
+inline constexpr bool kPartsInTurn = kIsSm100;
+
+/// Whether a lane has only half of the loads in flight. gfx1100 has too few registers for all of them with Q6_K and four rows of x, and
+/// with experts in blocks of GGUF.
 template <WeightEncoding kEncoding, int kRows, bool kIsOfExperts>
 constexpr bool has_half_the_loads() {
 #if defined(SS_GPU_TILE_WMMA)
@@ -50,13 +52,13 @@ struct Matvec {
   static constexpr int kRows = kRowsOf;                       ///< of x, at a time
   static constexpr int kValues = kChunkValues<kEncoding>;     ///< of a 16-byte vector of the weight
   static constexpr int kVecs = kQuantized ? 1 : kValues / 4;  ///< vectors of x that are multiplied with it
-  /// Rows of the weight of a warp. With as many, one row of x takes no more bytes than they; more rows of x with eight of
-  /// int4 would not fit the registers of AMD, nor would those of experts in blocks of GGUF.
+  /// Rows of the weight that a warp multiplies: so many that a lane reads no more bytes of one row of x than of them. Eight rows of int4
+  /// beside more rows of x do not fit the registers of AMD, nor do eight of experts in blocks of GGUF.
   static constexpr int kOutputs = kVecs == 8 && kRows == 1 && !(kIsOfExperts && kIsBlocks<kEncoding>) ? 8 : 4;
   static constexpr int kXVecs = kRows == 1 ? 1024 : 2048;  ///< 16-byte vectors of x in shared memory
   using Sum = std::conditional_t<kQuantized, QuantizedSum<kEncoding>, float>;
 
-  /// A step is the columns of one vector per lane. The steps of x that fit into shared memory:
+  /// Steps of x in shared memory. In one step each lane multiplies one vector of each row of the weight.
   static constexpr int kSteps = kXVecs / (kRows * kVecs * kWarpSize);
   /// Vectors of one row of the weight in flight. Every part of x has a multiple of them.
   static constexpr int kDepthOfLoads =
@@ -78,7 +80,7 @@ struct InFlight {
   GroupOf<M::kEncoding> group[M::kDepth][M::kOutputs];
 };
 
-/// One warp's share of a weight of n_rows rows, or of those of one expert after the other, which begin at another row each.
+/// One warp's share of a weight with n_rows rows, or of a weight that has n_rows rows for each expert.
 template <typename M>
 class WeightReader {
  public:
@@ -92,8 +94,9 @@ class WeightReader {
     }
   }
 
-  /// Asks for one vector per row, of which the first is `first_row`: those of the warp's `index`-th step. Past the last column they are the last ones again,
-  /// which x has zeros for: a load that may not happen would be a branch on AMD, with a wait for the load in it.
+  /// Requests the vectors of the warp's `index`-th step, one of each row, where the weight's or the expert's rows begin at `first_row`. Past
+  /// the last column it requests the last vectors again, for which x has zeros: on AMD a load that may not happen would be a branch,
+  /// with a wait for the load in it.
   SS_DEVICE void request(int index, Chunk (&chunks)[M::kOutputs], GroupOf<M::kEncoding> (&groups)[M::kOutputs],
                          std::int64_t first_row = 0) const {
     const int wanted = (first_step_ + index * n_apart_) * kWarpSize + lane();
@@ -146,7 +149,7 @@ SS_DEVICE Chunk widened_vec(const Bf16* values) {
   return chunk;
 }
 
-/// Stores in shared memory the part of x that is n_steps from `first_step` on, by all threads of the block. Zeros past the last column. E4M3 numbers
+/// Stores n_steps steps of x from `first_step` on in shared memory, by all threads of the block, with zeros past the last column. E4M3 numbers
 /// with scales of groups are multiplied by these, which rounds to f32 once. Where x is normalized, it is multiplied by the norm's weight,
 /// and this thread's squares are added to `squares`.
 template <typename M>
@@ -192,6 +195,17 @@ SS_DEVICE void store_x(const MatvecInputs& a, int first_row, int n_rows, int fir
       store_chunk(&stored[(m * M::kSteps + i / kStepVecs) * kStepVecs + place], chunk);
     }
   }
+}
+
+/// c + a . b, where a and b hold four int8 values each.
+SS_DEVICE int dot4(std::uint32_t a, std::uint32_t b, int c) {
+#if defined(__CUDA_ARCH__)
+  return __dp4a(static_cast<int>(a), static_cast<int>(b), c);
+#else
+  SS_UNROLL
+  for (int i = 0; i < 4; ++i) c += static_cast<std::int8_t>(a >> (8 * i)) * static_cast<std::int8_t>(b >> (8 * i));
+  return c;
+#endif
 }
 
 /// Decodes values kPart * part to kPart * part + kPart - 1 of a vector of the weight. They lack the scale, which the group's scaled() or
@@ -251,9 +265,8 @@ SS_DEVICE void multiply_step(const Chunk (&stored)[M::kXVecs], int step, const C
       }
     }
   } else {
-    // A vector of the weight is decoded in parts, since all of its values beside those of x would not fit the registers. Each part
-    // is decoded once and multiplied by all rows of x.
-    // Values of a vector that are decoded at a time: with more than four rows' worth of x beside them there are too few registers.
+    // A vector of the weight is decoded part by part, because the registers cannot hold all of its values and those of x at the same time.
+    // Each part is decoded once and multiplied by all rows of x. With four rows of x, even a part of eight values is too large.
     constexpr int kPart = M::kVecs == 8 && M::kRows < 4 ? 8 : 4;
     SS_UNROLL
     for (int part = 0; part < M::kValues / kPart; ++part) {
@@ -299,6 +312,36 @@ SS_DEVICE void multiply_step(const Chunk (&stored)[M::kXVecs], int step, const C
   }
 }
 
+/// Requests a warp's first vectors. request(index, chunks, groups) requests those of its step `index`.
+template <typename M, typename Request>
+SS_DEVICE void request_first(InFlight<M>& in_flight, const Request& request) {
+  SS_UNROLL
+  for (int d = 0; d < M::kDepth; ++d) {
+    request(d, in_flight.chunk[d], in_flight.group[d]);
+    // On AMD, loads complete in order. The vectors that are multiplied first must be requested first; otherwise a wait for them is a wait
+    // for all the others as well.
+    if constexpr (M::kDepth > 1) schedule_barrier();
+  }
+}
+
+/// Multiplies a warp's steps of the part of x in shared memory, which has n_steps steps, of which the warp takes step own_step and every
+/// n_apart-th after it. In the place of each it requests its vectors of kDepth steps later. `index`: of the warp's step that is
+/// multiplied next, counted over all parts of x.
+template <typename M, typename Request>
+SS_DEVICE void multiply_part(const Chunk (&stored)[M::kXVecs], int n_steps, int own_step, int n_apart,
+                             InFlight<M>& in_flight, int& index, typename M::Sum (&sums)[M::kOutputs][M::kRows],
+                             const Request& request) {
+  for (int step = own_step; step < n_steps;) {
+    SS_UNROLL
+    for (int d = 0; d < M::kDepth; ++d) {
+      if (step < n_steps) multiply_step<M>(stored, step, in_flight.chunk[d], in_flight.group[d], sums);
+      request(index + d + M::kDepth, in_flight.chunk[d], in_flight.group[d]);
+      step += n_apart;
+    }
+    index += M::kDepth;
+  }
+}
+
 /// How many blocks of threads a multiprocessor of NVIDIA must hold, which limits the registers of a thread. Weights in blocks of GGUF need
 /// more registers than three blocks of threads leave. With two, 33 KB (Q2_K, Q3_K) to 57 KB (Q6_K) of the weight are in flight.
 template <WeightEncoding kEncoding, int kRows>
@@ -314,7 +357,7 @@ std::int32_t column_warps_log2(const LaunchContext& context, std::int32_t n_cols
   const std::int32_t n_steps_of_x = M::kXVecs / (M::kRows * M::kVecs * context.warp_size);
   // As kSteps and kDepth, which the host has for another width of a warp.
   const std::int32_t depth = std::min(kMatvecLoads / M::kOutputs, n_steps_of_x);
-  // A part of x has a number of steps for every warp that is a multiple of kDepth.
+  // Each part of x must give every warp a multiple of kDepth steps.
   const std::int32_t most = std::min({kMaxColumnWarps, n_steps_of_x / depth, n_steps});
   std::int32_t log2 = 0;
   while (2 << log2 <= most && n_warps << log2 < kEnoughWarps) ++log2;

@@ -170,7 +170,7 @@ SS_KERNEL(kThreads) narrow_vecs_kernel(NarrowRowsArguments a) {
 SS_DEVICE float power_not_below(float value) {
   const auto bits = bits_as<std::uint32_t>(value);
   if (bits >= 0x7f800000U) return value;
-  return bits_as<float>((bits + 0x007fffffU) & 0x7f800000U);  // a fraction carries into the exponent
+  return bits_as<float>((bits + 0x007fffffU) & 0x7f800000U);  // carries unless the fraction is 0
 }
 
 /// narrow_rows with NarrowTo::kE4m3Groups or kE4m3GroupsE8m0.

@@ -191,7 +191,8 @@ SS_DEVICE int n_warps() {
   return n_threads() / kWarpSize;
 }
 
-/// AMD's compiler moves no instruction across; it would move loads to where fewer registers are taken, which is where they are needed.
+/// Keeps AMD's compiler from moving instructions across this place. To save registers it would move loads down to where their values are
+/// needed. Nothing on other targets.
 SS_DEVICE void schedule_barrier() {
 #if defined(__HIP_DEVICE_COMPILE__)
   __builtin_amdgcn_sched_barrier(0);
