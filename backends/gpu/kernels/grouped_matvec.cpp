@@ -66,10 +66,11 @@ SS_DEVICE float expert_sum(const GroupedMatmulArguments& a, const typename M::Su
   return scale * static_cast<float>(sum);
 }
 
-/// As resident_blocks(). On sm_100a the kernels for codes of four bits need more registers than three blocks of threads leave.
+/// As resident_blocks(), where three blocks of threads do not leave enough registers for codes of four bits: with zero points sm_80 and sm_89
+/// spilled 8 bytes, and without them sm_100a 28.
 template <WeightEncoding kEncoding>
 constexpr int resident_expert_blocks() {
-  return kIsSm100 && kIsFourBit<kEncoding> ? 2 : resident_blocks<kEncoding, 1>();
+  return kIsFourBit<kEncoding> && (kIsSm100 || kHasZeros<kEncoding>) ? 2 : resident_blocks<kEncoding, 1>();
 }
 
 template <WeightEncoding kEncoding, bool kQuantized>
