@@ -97,7 +97,7 @@ struct MinimaBlock {
       const std::byte* const scales = block + kGroupBytes - 2 * 16;
       const F32 scale = mul(load_i8(scales), scale_unit);
       const F32 least = mul(load_i8(scales + 16), least_unit);
-      prefetch(block + kPrefetchBytes + kNibbleBytes);
+      prefetch_far(block + kPrefetchBytes + kNibbleBytes);
       use_vector<0>(block, scale, least, group * kGroupColumns, use);
       use_vector<1>(block, scale, least, group * kGroupColumns, use);
       use_vector<2>(block, scale, least, group * kGroupColumns, use);
@@ -111,7 +111,7 @@ struct MinimaBlock {
   template <int kVector, typename Use>
   [[gnu::always_inline]] static void use_vector(const std::byte* group, const F32& scale, const F32& least, int first,
                                                 const Use& use) {
-    prefetch(group + kPrefetchBytes + kVector * 64);
+    prefetch_far(group + kPrefetchBytes + kVector * 64);
     const I32 lanes = load_i32(group + kVector * 64);
     const int first_of_vector = first + kVector * 8;
     if constexpr (kHasHighBits) {
@@ -139,9 +139,9 @@ struct Q6KBlock {
       // The codes are stored plus 32.
       const F32 offset = mul(scale, broadcast(-32.0F));
       const I32 high = load_i32(group + kNibbleBytes + odd * 64);
-      prefetch(group + kPrefetchBytes + odd * 192);
-      prefetch(group + kPrefetchBytes + odd * 192 + 64);
-      prefetch(group + kPrefetchBytes + odd * 192 + 128);
+      prefetch_far(group + kPrefetchBytes + odd * 192);
+      prefetch_far(group + kPrefetchBytes + odd * 192 + 64);
+      prefetch_far(group + kPrefetchBytes + odd * 192 + 128);
       use_half<0>(load_i32(group + odd * 128), high, scale, offset, half * 16, use);
       use_half<1>(load_i32(group + odd * 128 + 64), high, scale, offset, half * 16 + 8, use);
     }

@@ -2,6 +2,8 @@
 // Sixteen lanes of f32 (F32) and of int32 (I32) and the operations on them, in the vectors of the instruction set that
 // this file is compiled for (target-inl.h).
 
+#include "cpu/kernels/prefetch-inl.h"
+
 #if defined(SS_CPU_SIMD_AVX512)
 #include "cpu/kernels/simd_avx512-inl.h"
 #elif defined(SS_CPU_SIMD_AVX2)

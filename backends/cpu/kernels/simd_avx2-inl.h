@@ -281,12 +281,4 @@ inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
   return {dot_quad8(acc.a, w.a, even, odd), dot_quad8(acc.b, w.b, even, odd)};
 }
 
-/// Prefetches into the second-level cache, which can have more lines in flight than the first-level cache.
-inline void prefetch_far(const void* p) {
-  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1);
-}
-inline void prefetch(const void* p) {
-  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
-}
-
 }  // namespace secondsource::cpu::SS_CPU_ISA

@@ -238,12 +238,4 @@ inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
   return {_mm512_add_epi32(acc.v, _mm512_add_epi32(first, second))};
 }
 
-/// Prefetches into the second-level cache, which can have more lines in flight than the first-level cache.
-inline void prefetch_far(const void* p) {
-  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1);
-}
-inline void prefetch(const void* p) {
-  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
-}
-
 }  // namespace secondsource::cpu::SS_CPU_ISA

@@ -279,12 +279,4 @@ inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
   return {quad(acc.a, w.a), quad(acc.b, w.b), quad(acc.c, w.c), quad(acc.d, w.d)};
 }
 
-/// Prefetches into the second-level cache, which can have more lines in flight than the first-level cache.
-inline void prefetch_far(const void* p) {
-  __builtin_prefetch(p, 0, 2);
-}
-inline void prefetch(const void* p) {
-  __builtin_prefetch(p);
-}
-
 }  // namespace secondsource::cpu::SS_CPU_ISA

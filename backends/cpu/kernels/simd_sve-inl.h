@@ -230,12 +230,4 @@ inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
   });
 }
 
-inline void prefetch(const void* p) {
-  __builtin_prefetch(p);
-}
-/// Prefetches into the second-level cache, which can have more lines in flight than the first-level cache.
-inline void prefetch_far(const void* p) {
-  __builtin_prefetch(p, 0, 2);
-}
-
 }  // namespace secondsource::cpu::SS_CPU_ISA
