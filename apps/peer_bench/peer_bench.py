@@ -22,7 +22,7 @@ def parse():
     parser.add_argument("--program", type=pathlib.Path, required=True)
     parser.add_argument("--backend", choices=["cpu", "cuda", "hip"], default="cpu")
     parser.add_argument("--shape", type=comma(str), default=["SmolLM2-135M", "Llama-3.2-1B"], help="names of bundles/shapes")
-    parser.add_argument("--precision", type=comma(str), default=["bf16", "int8", "int4"])
+    parser.add_argument("--precision", type=comma(str), default=["bf16", "int8", "int4"], help=", ".join(LlamaCpp.TYPES))
     parser.add_argument("--batch", type=comma(int), default=[1, 4, 16])
     parser.add_argument("--context", type=comma(int), default=[0, 8192])
     parser.add_argument("--llama", action="append", default=[], metavar="NAME=FOLDER",
@@ -100,8 +100,9 @@ def main():
     options = parse()
     options.work.mkdir(parents=True, exist_ok=True)
     builds = options.llama or [()]
-    ours = Ours(options.program)
-    peers = [*(kind(*build) for build in builds for kind in (TunedLlamaCpp, LlamaCpp)), Torch(), TorchF32(), TorchGraphs()]
+    llamas = [kind(*build) for build in builds for kind in (TunedLlamaCpp, LlamaCpp)]
+    ours = Ours(options.program, next(filter(None, (llama.find("llama-quantize") for llama in llamas)), None))
+    peers = [*llamas, Torch(), TorchF32(), TorchGraphs()]
     shuffle = random.Random(options.seed)
     stored = json.loads(options.out.read_text()) if options.resume and options.out and options.out.exists() else {}
     known = {json.dumps(entry["case"]): entry for entry in stored.get("cases", [])}

@@ -19,7 +19,7 @@ RECIPES = HERE.parents[1] / "bundles/recipes"
 @dataclasses.dataclass(frozen=True)
 class Case:
     shape: str
-    precision: str  # bf16, int8, int8-g32, int8-g32-w8a8, int4, int4-w8a8
+    precision: str  # one of LlamaCpp.TYPES
     batch: int
     context: int  # tokens that a sequence has before the measured decode steps
     prompt: int = 512
@@ -55,12 +55,26 @@ def multiplies_bf16():
     return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
+def gguf_file(case, folder, quantize):
+    """The case's model as llama-quantize at the path `quantize` makes it of the bundle of the shape."""
+    full = folder / f"{case.shape}-BF16.gguf"
+    if not full.exists():
+        run([sys.executable, RECIPES / "write_gguf.py", folder / case.shape, full])
+    kind = LlamaCpp.TYPES[case.precision]
+    path = folder / f"{case.shape}-{kind}.gguf"
+    if not path.exists():
+        run([quantize, full, path, kind])
+    return path
+
+
 class Ours:
     name = "secondsource"
     TRIES = 3
 
-    def __init__(self, program):
+    def __init__(self, program, quantize):
+        """quantize: the path of a llama-quantize, or None."""
         self.program = program
+        self.quantize = quantize
 
     def version(self, case, folder):
         return run([self.program, "--version"]).split("\n")[0]
@@ -70,6 +84,19 @@ class Ours:
         if not (path / "manifest.yaml").exists():
             run([self.program, "bundle", "synth", "--like", shape, "--out", path])
         return path
+
+    def model(self, case, folder):
+        """The bundle of the shape, whose variant is the precision; for a type of GGUF one of the file that llama.cpp reads."""
+        bundle = self.bundle(case.shape, folder)
+        if not case.precision.startswith("gguf-"):
+            return bundle
+        if self.quantize is None:
+            raise Unavailable("the program llama-quantize, which makes the file, is not installed")
+        file = gguf_file(case, folder, self.quantize)
+        bundle = file.with_suffix("")
+        if not (bundle / "manifest.yaml").exists():
+            run([self.program, "bundle", "create", "--from-gguf", file, "--out", bundle])
+        return bundle
 
     def scenario(self, prompt, generate, batch):
         """A batch shares all of its context but one token."""
@@ -90,7 +117,7 @@ class Ours:
     def cell_once(self, case, folder, prompt, generate, batch):
         with tempfile.TemporaryDirectory(prefix="peer-bench-") as scratch:
             done = subprocess.run([str(word) for word in (
-                self.program, "run", self.bundle(case.shape, folder), "--backend", case.backend, "--variant",
+                self.program, "run", self.model(case, folder), "--backend", case.backend, "--variant",
                 case.precision, "--scenario", self.scenario(prompt, generate, batch), "--repetitions", "1", "--no-golden",
                 "--cell-budget", "1ms", "--noise-limit", "100", "--threads", case.threads, "--json", "--out",
                 pathlib.Path(scratch, "run"))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -164,9 +191,11 @@ class LlamaCpp:
     """One build: whichever PATH has, or the one in a folder, to which `build` gives its name."""
     tuning = ""
     TRIES = 3
-    # What its quantizer calls them; all are groups of 32, our int8 has a scale for each channel.
+    # What its quantizer calls them. Those of our own variants are groups of 32, but that our int8 has a scale for each channel. Of the
+    # others both sides read the same file.
     TYPES = {"bf16": "BF16", "int8": "Q8_0", "int8-g32": "Q8_0", "int8-g32-w8a8": "Q8_0", "int4": "Q4_0",
-             "int4-w8a8": "Q4_0"}
+             "int4-w8a8": "Q4_0", "gguf-q8_0": "Q8_0", "gguf-q4_0": "Q4_0", "gguf-q4_k": "Q4_K_M", "gguf-q5_k": "Q5_K_M",
+             "gguf-q6_k": "Q6_K"}
     environment = {}
 
     def __init__(self, build="", programs=None):
@@ -210,14 +239,7 @@ class LlamaCpp:
             raise Unavailable("the Python package gguf is not installed")
 
     def model(self, case, folder):
-        full = folder / f"{case.shape}-BF16.gguf"
-        if not full.exists():
-            run([sys.executable, RECIPES / "write_gguf.py", folder / case.shape, full])
-        kind = self.TYPES[case.precision]
-        path = folder / f"{case.shape}-{kind}.gguf"
-        if not path.exists():
-            run([self.find("llama-quantize"), full, path, kind])
-        return path
+        return gguf_file(case, folder, self.find("llama-quantize"))
 
     def bench(self, case, folder, arguments):
         out = run([self.find("llama-bench"), "-m", self.model(case, folder), "-t", case.threads, "-r", 1, "-o", "json",

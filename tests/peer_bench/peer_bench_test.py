@@ -54,10 +54,10 @@ class PeerBench(unittest.TestCase):
         path.write_text("#!/bin/sh\n" + script + "\n")
         path.chmod(0o755)
 
-    def bench(self, *arguments):
+    def bench(self, *arguments, program=PROGRAM):
         environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "PYTHONPATH": str(self.folder / "python")}
         return subprocess.run(
-            [sys.executable, SOURCE / "apps/peer_bench/peer_bench.py", "--program", PROGRAM, "--work", self.folder / "work",
+            [sys.executable, SOURCE / "apps/peer_bench/peer_bench.py", "--program", program, "--work", self.folder / "work",
              "--shape", "demo-50m", "--generate", "8", "--rounds", "2", "--out", self.folder / "out.json",
              *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -109,6 +109,28 @@ class PeerBench(unittest.TestCase):
         run = self.bench(*case)
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertIn("left out: llama.cpp: llama-batched-bench ended without figures 3 times (1 of 1 cases)", run.stdout)
+
+    def test_of_gguf_both_read_the_same_file(self):
+        for name, script in STAND_INS.items():
+            self.stand_in(name, script)
+        # The stand-in for llama-quantize makes an empty file, from which no bundle can be created.
+        file = self.folder / "work/demo-50m-Q4_K_M.gguf"
+        bundle = file.with_suffix("")
+        self.stand_in("ours", f"""case "$*" in
+  "bundle create --from-gguf {file} --out {bundle}") exec {PROGRAM} bundle synth --like demo-50m --out {bundle} ;;
+  "run {bundle} "*"--variant gguf-q4_k "*) exec {PROGRAM} $(printf '%s ' "$@" | sed 's/gguf-q4_k/int4/') ;;
+  run*) exit 5 ;;
+esac
+exec {PROGRAM} "$@" """)
+        case = "--precision", "gguf-q4_k", "--batch", "1", "--context", "0"
+        run = self.bench(*case, program=self.folder / "bin/ours")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertRegex(run.stdout, r"\| demo-50m \| gguf-q4_k \| 1 \| 0 \| decode \| llama.cpp \| [\d.]+ \| \d+ % (?:read|compute) \| 40.0 \|")
+        self.assertTrue(file.exists() and (bundle / "manifest.yaml").exists())
+        (self.folder / "bin/llama-quantize").unlink()
+        run = self.bench(*case)
+        self.assertNotEqual(run.returncode, 0)
+        self.assertIn("the program llama-quantize, which makes the file, is not installed", run.stderr)
 
     def test_builds_of_llama_cpp_are_compared_by_name(self):
         (self.folder / "other").mkdir()
