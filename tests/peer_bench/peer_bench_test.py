@@ -181,7 +181,8 @@ exec {PROGRAM} "$@" """)
             self.assertIn("--llama: expected NAME=FOLDER", run.stderr)
         run = self.bench("--precision", "int3")
         self.assertEqual(run.returncode, 2)
-        self.assertIn("--precision: expected bf16, int8, int8-g32, int8-g32-w8a8, int4, int4-w8a8, found int3", run.stderr)
+        self.assertIn("--precision: expected bf16, int8, int8-g32, int8-g32-w8a8, int4, int4-w8a8, gguf-q8_0, gguf-q4_0, gguf-q4_k, "
+                      "gguf-q5_k, gguf-q6_k, found int3", run.stderr)
 
 
 if __name__ == "__main__":
