@@ -66,8 +66,8 @@ SS_DEVICE float expert_sum(const GroupedMatmulArguments& a, const typename M::Su
   return scale * static_cast<float>(sum);
 }
 
-/// As resident_blocks(), where three blocks of threads do not leave enough registers for codes of four bits: with zero points sm_80 and sm_89
-/// spilled 8 bytes, and without them sm_100a 28.
+/// As resident_blocks(), but two where three blocks of threads leave too few registers for codes of four bits: sm_80 and sm_89 spilled 8
+/// bytes with zero points, and sm_100a 28 without.
 template <WeightEncoding kEncoding>
 constexpr int resident_expert_blocks() {
   return kIsFourBit<kEncoding> && (kIsSm100 || kHasZeros<kEncoding>) ? 2 : resident_blocks<kEncoding, 1>();
