@@ -24,6 +24,7 @@ constexpr std::string_view kFp8Type = "F8_E4M3";
 constexpr std::string_view kByteType = "I8";
 constexpr std::string_view kWordType = "I32";
 constexpr std::string_view kUnsignedByteType = "U8";
+constexpr std::string_view kExponentType = "F8_E8M0";
 /// Inputs that share a scale in MXFP4, and the bytes of their codes.
 constexpr std::int64_t kMxfp4Inputs = kScaleGroupSize;
 constexpr std::int64_t kMxfp4Bytes = kMxfp4Inputs / 2;
@@ -45,6 +46,10 @@ float number_at(const StoredTensor& tensor, std::int64_t index) {
     default:
       return element_at<float>(tensor, index);
   }
+}
+
+float scale_at(const StoredTensor& scales, std::int64_t index) {
+  return scales.info.dtype_name == kExponentType ? to_float(element_at<E8m0>(scales, index)) : number_at(scales, index);
 }
 
 bool has_numbers(const StoredTensor& tensor) {
@@ -81,7 +86,7 @@ struct CheckpointWeight::Finder {
   }
   [[nodiscard]] const StoredTensor* optional(std::string_view ending) const { return tensors.find(name_of(ending)); }
 
-  /// The tensor of that type and shape; an empty type means any kind of number.
+  /// The tensor of that type and shape; an empty type means F32, F16 or BF16.
   Result<const StoredTensor*> expect(std::string_view ending, std::string_view type, const Shape& shape) const {
     const StoredTensor* found = optional(ending);
     if (found == nullptr || found->info.shape != shape) {
@@ -190,14 +195,16 @@ struct CheckpointWeight::Finder {
                              name_of(ending_of_codes()), n_codes, spec.shape.to_string())};
   }
 
-  /// Scales of FP8 and compressed-tensors: [row blocks, groups], [outputs, 1], [outputs], or one for all.
+  /// Scales of FP8 and compressed-tensors: [row blocks, groups], [outputs, 1], [outputs], or one for all; numbers or powers of two in E8M0.
   Result<void> take_scales_by_row(CheckpointWeight& weight) const {
     const bool is_inverse = optional("weight_scale_inv") != nullptr;
     const std::string_view ending = is_inverse ? "weight_scale_inv" : "weight_scale";
     const StoredTensor* scales = optional(ending);
+    const bool has_exponents = scales != nullptr && scales->info.dtype_name == kExponentType;
+    const std::string_view type = has_exponents ? kExponentType : "";
     const auto n_scales = scales == nullptr ? std::nullopt : scales->info.shape.n_elements();
     if (!scheme.block && n_scales == 1) {
-      SS_TRY_VOID(expect_type(*scales, ""));
+      SS_TRY_VOID(expect_type(*scales, type));
       weight.rows_of_scale_ = weight.n_rows_;
       weight.scales_ = scales;
       return {};
@@ -209,7 +216,7 @@ struct CheckpointWeight::Finder {
     Shape shape = {ceil_divide(weight.n_rows_, block.rows), weight.n_groups_};
     const bool is_vector = scales != nullptr && scales->info.shape.rank() == 1 && weight.n_groups_ == 1;
     if (is_vector) shape = {ceil_divide(weight.n_rows_, block.rows)};
-    SS_TRY(weight.scales_, expect(ending, "", shape));
+    SS_TRY(weight.scales_, expect(ending, type, shape));
     return {};
   }
   /// Scales of GPTQ and AWQ: [groups, outputs].
@@ -411,7 +418,7 @@ bool CheckpointWeight::has_zero_points_beside_middle() const {
 
 bool CheckpointWeight::has_scales_in_f16() const {
   for (std::int64_t i = 0; i < scales_->info.shape.n_elements().value_or(0); ++i) {
-    const float scale = number_at(*scales_, i);
+    const float scale = scale_at(*scales_, i);
     if (round_to_f16(scale) != scale) return false;  // NaN among them
   }
   return true;
@@ -507,7 +514,7 @@ void CheckpointWeight::read_coded_row(std::int64_t row, const PublishedForm& for
     to.codes[static_cast<std::size_t>(col)] = static_cast<std::int8_t>(signed_code(row, stored_column(col)));
   }
   for (std::size_t group = 0; group < to.scales.size(); ++group) {
-    to.scales[group] = number_at(*scales_, place_of_scale(row, static_cast<std::int64_t>(group)));
+    to.scales[group] = scale_at(*scales_, place_of_scale(row, static_cast<std::int64_t>(group)));
   }
   for (std::size_t group = 0; group < to.zeros.size(); ++group) {
     to.zeros[group] = static_cast<std::int8_t>(signed_zero_point(row, static_cast<std::int64_t>(group)));
@@ -527,7 +534,7 @@ void CheckpointWeight::read_row(std::int64_t row, std::span<float> values) const
   std::vector<float> scales(static_cast<std::size_t>(n_groups_));
   std::vector<float> zero_points(static_cast<std::size_t>(n_groups_));
   for (std::int64_t group = 0; group < n_groups_; ++group) {
-    scales[static_cast<std::size_t>(group)] = number_at(*scales_, place_of_scale(row, group));
+    scales[static_cast<std::size_t>(group)] = scale_at(*scales_, place_of_scale(row, group));
     zero_points[static_cast<std::size_t>(group)] = static_cast<float>(zero_point(row, group));
   }
   read_codes(row, values);

@@ -159,9 +159,10 @@ def fp8_blocks(weight: torch.Tensor, scale_name: str, scale_type: torch.dtype, h
     """A scale for 128 x 128 weights."""
     rows, cols = weight.shape
     scales = torch.stack([torch.stack([block.abs().amax() / 448 for block in part.split(128, 1)])
-                          for part in weight.float().split(128, 0)]).to(scale_type)
+                          for part in weight.float().split(128, 0)])
     if has_powers_of_two:
         scales = scales.log2().ceil().exp2()
+    scales = scales.to(scale_type)
     of_values = scales.float().repeat_interleave(128, 0).repeat_interleave(128, 1)[:rows, :cols]
     codes = (weight.float() / of_values).clamp(-448, 448).to(torch.float8_e4m3fn)
     return {"weight": codes, scale_name: scales}, codes, scales
@@ -202,7 +203,7 @@ CHECKPOINTS = {
                      lambda weight: fp8_blocks(weight, "weight_scale_inv", torch.float32)),
     "fp8-block128-ue8m0": ({"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128],
                             "scale_fmt": "ue8m0"},
-                           lambda weight: fp8_blocks(weight, "weight_scale_inv", torch.float32, has_powers_of_two=True)),
+                           lambda weight: fp8_blocks(weight, "weight_scale_inv", torch.float8_e8m0fnu, has_powers_of_two=True)),
     "compressed-tensors-fp8-block128": (
         compressed("float-quantized", {**dynamic("float"), "strategy": "group", "group_size": 128}, num_bits=8, type="float",
                    strategy="block", block_structure=[128, 128]), lambda weight: fp8_blocks(weight, "weight_scale", torch.bfloat16)),

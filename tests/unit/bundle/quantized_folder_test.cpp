@@ -3,6 +3,7 @@
 #include "bundle/quantized_folder.h"
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -237,12 +238,37 @@ TEST_CASE("a part of a quantized weight that is missing or of another type is re
                 [](const HandMadeTensor& tensor) { return tensor.name == std::string(kQ) + "g_idx"; });
   act_order.expect_refused(ErrorCode::kInvalidInput, "q_proj.g_idx: expected [32], found no such tensor");
 
-  ChangedCheckpoint exponents("fp8-blocks");  // MX formats have powers of two as scales, in a type of their own
-  HandMadeTensor& scales = exponents.tensor(std::string(kQ) + "weight_scale_inv");
-  scales.dtype = "F8_E8M0";
-  scales.data.resize(scales.data.size() / 4);
-  exponents.expect_refused(ErrorCode::kUnsupported,
-                           "q_proj.weight_scale_inv: expected F32, F16 or BF16, found F8_E8M0");
+  ChangedCheckpoint words("fp8-blocks");
+  words.tensor(std::string(kQ) + "weight_scale_inv").dtype = "I32";
+  words.expect_refused(ErrorCode::kUnsupported, "q_proj.weight_scale_inv: expected F32, F16 or BF16, found I32");
+}
+
+TEST_CASE("scales in E8M0 are the powers of two that they stand for") {
+  ChangedCheckpoint exponents("fp8-blocks");
+  ChangedCheckpoint powers("fp8-blocks");
+  HandMadeTensor& in_bytes = exponents.tensor(std::string(kQ) + "weight_scale_inv");
+  HandMadeTensor& in_floats = powers.tensor(std::string(kQ) + "weight_scale_inv");
+  const auto n_scales = static_cast<int>(in_bytes.data.size() / sizeof(float));
+  REQUIRE(n_scales == 6);
+  std::vector<float> floats;
+  in_bytes.dtype = "F8_E8M0";
+  in_bytes.data.clear();
+  for (int i = 0; i < n_scales; ++i) {
+    in_bytes.data.push_back(static_cast<char>(127 - 8 + 3 * i));
+    floats.push_back(std::ldexp(1.0F, -8 + 3 * i));
+  }
+  in_floats.data = test::bytes_of(floats);
+  REQUIRE_OK(exponents.create());
+  REQUIRE_OK(powers.create());
+  const auto bytes_of_weight = [](const ChangedCheckpoint& checkpoint) {
+    SilentProgress progress;
+    const auto bundle = Bundle::open(checkpoint.scratch.path() / "out", progress, InterruptFlag());
+    REQUIRE_OK(bundle);
+    const auto stored = bundle->tensor(std::string(kQ) + "weight");
+    REQUIRE_OK(stored);
+    return bytes_of_values(*stored);
+  };
+  CHECK(bytes_of_weight(exponents) == bytes_of_weight(powers));
 }
 
 TEST_CASE("groups and zero points outside their range are refused") {
@@ -264,6 +290,12 @@ TEST_CASE("a code or a scale that is not a number is refused") {
   ChangedCheckpoint scale("packed-8");
   scale.tensor(std::string(kQ) + "weight_scale").data.replace(12, 4, std::string("\x00\x00\x80\x7f", 4));
   scale.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: expected finite values");
+  ChangedCheckpoint exponent("fp8-blocks");
+  HandMadeTensor& exponents = exponent.tensor(std::string(kQ) + "weight_scale_inv");
+  exponents.dtype = "F8_E8M0";
+  exponents.data =
+      std::string(exponents.data.size() / sizeof(float) - 1, '\x7f') + '\xff';  // ones, and the one code for NaN
+  exponent.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: expected finite values");
 }
 
 TEST_CASE("what a quantized module has besides and nobody reads is refused unless it is zero") {
