@@ -31,7 +31,7 @@ struct PlainF32 {
   using Weights = F32;
   static constexpr int kVec = 1;
   static constexpr int kStepBytes = 64;
-  static void prefetch_ahead(const std::byte* p) { prefetch(p + kPrefetchBytes); }
+  [[gnu::always_inline]] static void prefetch_ahead(const std::byte* p) { prefetch(p + kPrefetchBytes); }
   static Weights decode(const std::byte* p) { return load(reinterpret_cast<const float*>(p)); }
   static Acc init() { return zero(); }
   static void step(Acc& acc, const Weights& w, const Act* x) { acc = fma(w, broadcast(*x), acc); }
@@ -94,7 +94,7 @@ struct Int8ByI16 {
   static constexpr int kActOffset = 0;  ///< stored activation minus its value
   static constexpr int kVec = 4;
   static constexpr int kStepBytes = 64;
-  static void prefetch_ahead(const std::byte* p) { prefetch(p + kPrefetchBytes); }
+  [[gnu::always_inline]] static void prefetch_ahead(const std::byte* p) { prefetch(p + kPrefetchBytes); }
   static Weights decode(const std::byte* p) { return load_i32(p); }
   static Acc init() { return zero_i32(); }
   static void step(Acc& acc, const Weights& w, const Act* x) { acc = dot_int8_i16(acc, w, x); }

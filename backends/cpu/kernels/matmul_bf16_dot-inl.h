@@ -54,7 +54,7 @@ struct DotInt8 {
   using Act = std::uint16_t;
   static constexpr int kVec = 4;
   static constexpr int kStepBytes = 64;
-  static void prefetch_ahead(const std::byte* p) { prefetch(p + kDecodedPrefetchBytes); }
+  [[gnu::always_inline]] static void prefetch_ahead(const std::byte* p) { prefetch(p + kDecodedPrefetchBytes); }
   // The unpack instructions leave rows 0 and 1 of each four in `low` and rows 2 and 3 in `high`, with the two column
   // pairs of a row in adjacent lanes, which result() adds.
   struct Acc {

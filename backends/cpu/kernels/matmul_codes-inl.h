@@ -113,7 +113,7 @@ struct NibbleProduct {
       RowSums<Sums, kRows> sums{x};
 #pragma GCC unroll 4
       for (int vector = 0; vector < 4; ++vector) {
-        prefetch_far(w + kPrefetchBytes + vector * 64);
+        prefetch(w + kBlockPrefetchBytes + vector * 64);
         sums.add(Codes::of(load_i32(w + vector * 64)), vector * 8);
         if (Codes::kHasTwoSpans && vector == 1) sums.end_span();
       }
@@ -129,7 +129,7 @@ template <bool kHasFifthBits, bool kIsOnCurve, typename Sums, int kRows>
 [[gnu::always_inline]] inline void add_group(RowSums<Sums, kRows>& sums, const std::byte* w) {
   static_assert(!kIsOnCurve || Sums::kTakesEightBits, "codes on the curve have eight bits");
   const auto add_vector = [&]<int kVector>() __attribute__((always_inline)) {
-    prefetch_far(w + kPrefetchBytes + kVector * 64);
+    prefetch(w + kBlockPrefetchBytes + kVector * 64);
     const I32 lanes = load_i32(w + kVector * 64);
     if constexpr (kHasFifthBits) {
       sums.add(EightCodes<1, 2 * kVector>(lanes, load_i32(w + kNibbleBytes)), kVector * 8);
@@ -145,7 +145,7 @@ template <bool kHasFifthBits, bool kIsOnCurve, typename Sums, int kRows>
   add_vector.template operator()<2>();
   add_vector.template operator()<3>();
   sums.end_span();
-  prefetch_far(w + kPrefetchBytes + kNibbleBytes);
+  prefetch(w + kBlockPrefetchBytes + kNibbleBytes);
 }
 
 /// q4_k, or with kHasHighBits q5_k.
@@ -178,9 +178,9 @@ struct Q6KProduct {
       for (int group = 0; group < kBlockGroups; ++group, w += kQ6KGroupBytes, x += kRows) {
         for (int half = 0; half < 2; ++half) {
           const I32 high = load_i32(w + kNibbleBytes + half * 64);
-          prefetch_far(w + kPrefetchBytes + half * 192);
-          prefetch_far(w + kPrefetchBytes + half * 192 + 64);
-          prefetch_far(w + kPrefetchBytes + half * 192 + 128);
+          prefetch(w + kBlockPrefetchBytes + half * 192);
+          prefetch(w + kBlockPrefetchBytes + half * 192 + 64);
+          prefetch(w + kBlockPrefetchBytes + half * 192 + 128);
           RowSums<Sums, kRows> sums{x};
           sums.add(EightCodes<2, 0>(load_i32(w + half * 128), high), half * 16);
           sums.end_span();
@@ -245,17 +245,17 @@ struct QuadProduct {
       const F32 least_unit = kHasThirdBits ? zero() : mul(load_f16(units + 32), broadcast(-1.0F));
       for (int quad = 0; quad < kBlockQuads; ++quad, w += kQuadBytes, x += 2 * kRows) {
         const I32 parts = load_i32(w + kQuadBytes - 64);
-        prefetch_far(w + kPrefetchBytes + kQuadBytes - 64);
+        prefetch(w + kBlockPrefetchBytes + kQuadBytes - 64);
         const auto add_part = [&]<int kPart>() __attribute__((always_inline)) {
           constexpr int kHalf = kPart % 2;
           constexpr int kFirst = kHalf * kPartColumns;
           const auto x_sum = [](const auto& of_row) { return of_row.half_sums[kHalf]; };
-          prefetch_far(w + kPrefetchBytes + kPart * 64);
+          prefetch(w + kBlockPrefetchBytes + kPart * 64);
           const I32 lanes = load_i32(w + kPart * 64);
           RowSums<Sums, kRows> sums{x + kPart / 2 * kRows};
           if constexpr (kHasThirdBits) {
             const std::byte* const third_bits = w + 64 * kQuadParts + 64 * (kPart / 2);
-            if constexpr (kHalf == 0) prefetch_far(third_bits + kPrefetchBytes);
+            if constexpr (kHalf == 0) prefetch(third_bits + kBlockPrefetchBytes);
             const I32 high = load_i32(third_bits);
             sums.add(ThreeBitCodes<kHalf, 0>(lanes, high), kFirst);
             sums.add(ThreeBitCodes<kHalf, 1>(lanes, high), kFirst + 8);

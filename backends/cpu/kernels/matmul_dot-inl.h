@@ -30,7 +30,7 @@ struct U8Quads {
   static constexpr int kActOffset = 128;
   static constexpr int kVec = 4;
   static constexpr int kStepBytes = 64;
-  static void prefetch_ahead(const std::byte* p) { prefetch(p + kPrefetchBytes); }
+  [[gnu::always_inline]] static void prefetch_ahead(const std::byte* p) { prefetch(p + kPrefetchBytes); }
   static Weights decode(const std::byte* p) { return load_i32(p); }
   static Acc init() { return zero_i32(); }
   static Acc merge(const Acc& x, const Acc& y) { return add_i32(x, y); }

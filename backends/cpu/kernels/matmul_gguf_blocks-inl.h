@@ -59,7 +59,7 @@ struct ThreeBitCodes : CodeBytes {
 template <bool kHasFifthBits, bool kIsOnCurve, int kVector, typename Use>
 [[gnu::always_inline]] inline void use_nibbles(const std::byte* vector, const std::byte* fifth_bits, const F32& scale,
                                                const F32& offset, int first, const Use& use) {
-  prefetch_far(vector + kPrefetchBytes);
+  prefetch(vector + kBlockPrefetchBytes);
   const I32 lanes = load_i32(vector);
   if constexpr (kHasFifthBits) {
     using Codes = EightCodes<1, 2 * kVector>;
@@ -76,7 +76,7 @@ template <bool kHasFifthBits, bool kIsOnCurve, typename Use>
 [[gnu::always_inline]] inline void use_group(const std::byte* group, const F32& scale, const F32& offset, int first,
                                              const Use& use) {
   const std::byte* const fifth_bits = group + kNibbleBytes;
-  if constexpr (kHasFifthBits) prefetch_far(fifth_bits + kPrefetchBytes);
+  if constexpr (kHasFifthBits) prefetch(fifth_bits + kBlockPrefetchBytes);
   use_nibbles<kHasFifthBits, kIsOnCurve, 0>(group, fifth_bits, scale, offset, first, use);
   use_nibbles<kHasFifthBits, kIsOnCurve, 1>(group + 64, fifth_bits, scale, offset, first + 8, use);
   use_nibbles<kHasFifthBits, kIsOnCurve, 2>(group + 128, fifth_bits, scale, offset, first + 16, use);
@@ -137,7 +137,7 @@ struct QuadBlock {
     for (int quad = 0; quad < kBlockQuads; ++quad, block += kQuadBytes) {
       const I32 parts = load_i32(block + kQuadBytes - 64);
       const int first = quad * kQuadParts * kPartColumns;
-      prefetch_far(block + kPrefetchBytes + kQuadBytes - 64);
+      prefetch(block + kBlockPrefetchBytes + kQuadBytes - 64);
       use_part<0>(block, parts, unit, least_unit, first, use);
       use_part<1>(block, parts, unit, least_unit, first + kPartColumns, use);
       use_part<2>(block, parts, unit, least_unit, first + 2 * kPartColumns, use);
@@ -152,13 +152,13 @@ struct QuadBlock {
   template <int kPart, typename Use>
   [[gnu::always_inline]] static void use_part(const std::byte* quad, const I32& parts, const F32& unit,
                                               const F32& least_unit, int first, const Use& use) {
-    prefetch_far(quad + kPrefetchBytes + 64 * kPart);
+    prefetch(quad + kBlockPrefetchBytes + 64 * kPart);
     const I32 lanes = load_i32(quad + 64 * kPart);
     if constexpr (kHasThirdBits) {
       const F32 scale = mul(sub(unsigned_field<8 * kPart, 8>(parts), broadcast(32.0F)), unit);
       const F32 offset = mul(scale, broadcast(-4.0F));
       const std::byte* const third_bits = quad + 64 * kQuadParts + 64 * (kPart / 2);
-      if constexpr (kPart % 2 == 0) prefetch_far(third_bits + kPrefetchBytes);
+      if constexpr (kPart % 2 == 0) prefetch(third_bits + kBlockPrefetchBytes);
       const I32 high = load_i32(third_bits);
       using First = ThreeBitCodes<kPart % 2, 0>;
       using Second = ThreeBitCodes<kPart % 2, 1>;

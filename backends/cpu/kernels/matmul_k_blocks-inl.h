@@ -13,6 +13,12 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
+// The prefetch distance for blocks of GGUF, and for weights in nibbles by codes (matmul_codes-inl.h). Of 28 GB/s that two threads of a Xeon
+// with AMX read (November 2026, best of six passes, means of two to four turns), one row by digits has with 1, 2, 3, 4 and 6 KiB: q4_k
+// 21.9, 23.0, 23.0, 17.4, 21.6; q6_k 19.2, 20.6, 21.2, 20.6, 20.2; int4 22.7, 23.1, 22.7, 21.2, 19.6. With prefetches into the second-level cache
+// from 4, 8 or 16 KiB q4_k has 22.0 to 23.1, but a Zen 4 is slow with these (matmul_bf16_dot-inl.h).
+inline constexpr std::int64_t kBlockPrefetchBytes = 3072;
+
 /// The codes of eight columns of 16 rows, one in each byte: those in the low nibbles of an int4 tile's vector (columns 0, 4, 1 and 5), and
 /// those in its high nibbles (columns 2, 6, 3 and 7).
 struct CodeBytes {
@@ -97,7 +103,7 @@ struct MinimaBlock {
       const std::byte* const scales = block + kGroupBytes - 2 * 16;
       const F32 scale = mul(load_i8(scales), scale_unit);
       const F32 least = mul(load_i8(scales + 16), least_unit);
-      prefetch_far(block + kPrefetchBytes + kNibbleBytes);
+      prefetch(block + kBlockPrefetchBytes + kNibbleBytes);
       use_vector<0>(block, scale, least, group * kGroupColumns, use);
       use_vector<1>(block, scale, least, group * kGroupColumns, use);
       use_vector<2>(block, scale, least, group * kGroupColumns, use);
@@ -111,7 +117,7 @@ struct MinimaBlock {
   template <int kVector, typename Use>
   [[gnu::always_inline]] static void use_vector(const std::byte* group, const F32& scale, const F32& least, int first,
                                                 const Use& use) {
-    prefetch_far(group + kPrefetchBytes + kVector * 64);
+    prefetch(group + kBlockPrefetchBytes + kVector * 64);
     const I32 lanes = load_i32(group + kVector * 64);
     const int first_of_vector = first + kVector * 8;
     if constexpr (kHasHighBits) {
@@ -139,9 +145,9 @@ struct Q6KBlock {
       // The codes are stored plus 32.
       const F32 offset = mul(scale, broadcast(-32.0F));
       const I32 high = load_i32(group + kNibbleBytes + odd * 64);
-      prefetch_far(group + kPrefetchBytes + odd * 192);
-      prefetch_far(group + kPrefetchBytes + odd * 192 + 64);
-      prefetch_far(group + kPrefetchBytes + odd * 192 + 128);
+      prefetch(group + kBlockPrefetchBytes + odd * 192);
+      prefetch(group + kBlockPrefetchBytes + odd * 192 + 64);
+      prefetch(group + kBlockPrefetchBytes + odd * 192 + 128);
       use_half<0>(load_i32(group + odd * 128), high, scale, offset, half * 16, use);
       use_half<1>(load_i32(group + odd * 128 + 64), high, scale, offset, half * 16 + 8, use);
     }

@@ -1,8 +1,8 @@
 #pragma once
 // Prefetches of data that a kernel reads later.
 //
-// Both functions have to be always_inline: g++ 12 takes an inline function that only prefetches for one without effects, and dropped calls
-// of it from 265 of the 686 functions that tests/codegen/prefetch_test.py looks at.
+// Functions that do nothing but prefetch have to be always_inline: g++ 12 takes them for functions without effects, and dropped calls of
+// these two from 265 of 686 kernels (tests/codegen/prefetch_test.py).
 
 #include "cpu/kernels/target-inl.h"
 
