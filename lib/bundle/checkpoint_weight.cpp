@@ -88,20 +88,29 @@ struct CheckpointWeight::Finder {
 
   /// The tensor of that type and shape; an empty type means F32, F16 or BF16.
   Result<const StoredTensor*> expect(std::string_view ending, std::string_view type, const Shape& shape) const {
-    const StoredTensor* found = optional(ending);
-    if (found == nullptr || found->info.shape != shape) {
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("{}: tensor {}: expected {}, found {}", name, name_of(ending), shape.to_string(),
-                               found == nullptr ? "no such tensor" : found->info.shape.to_string())};
-    }
+    SS_TRY(const StoredTensor* found, expect_shape(ending, shape));
     SS_TRY_VOID(expect_type(*found, type));
     return found;
   }
+  Result<const StoredTensor*> expect_shape(std::string_view ending, const Shape& shape) const {
+    const StoredTensor* found = optional(ending);
+    if (found != nullptr && found->info.shape == shape) return found;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: tensor {}: expected {}, found {}", name, name_of(ending), shape.to_string(),
+                             found == nullptr ? "no such tensor" : found->info.shape.to_string())};
+  }
   Result<void> expect_type(const StoredTensor& tensor, std::string_view type) const {
     if (type.empty() ? has_numbers(tensor) : tensor.info.dtype_name == type) return {};
+    return refused_type(tensor, type.empty() ? "F32, F16 or BF16" : type);
+  }
+  Result<void> expect_scales_type(const StoredTensor& scales) const {
+    if (has_numbers(scales) || scales.info.dtype_name == kExponentType) return {};
+    return refused_type(scales, "F32, F16, BF16 or F8_E8M0");
+  }
+  [[nodiscard]] Error refused_type(const StoredTensor& tensor, std::string_view expected) const {
     return Error{ErrorCode::kUnsupported,
-                 fmt::format("{}: tensor {}: expected {}, found {}", name, printable(tensor.info.name),
-                             type.empty() ? "F32, F16 or BF16" : type, printable(tensor.info.dtype_name))};
+                 fmt::format("{}: tensor {}: expected {}, found {}", name, printable(tensor.info.name), expected,
+                             printable(tensor.info.dtype_name))};
   }
 
   [[nodiscard]] std::string_view ending_of_codes() const {
@@ -200,11 +209,9 @@ struct CheckpointWeight::Finder {
     const bool is_inverse = optional("weight_scale_inv") != nullptr;
     const std::string_view ending = is_inverse ? "weight_scale_inv" : "weight_scale";
     const StoredTensor* scales = optional(ending);
-    const bool has_exponents = scales != nullptr && scales->info.dtype_name == kExponentType;
-    const std::string_view type = has_exponents ? kExponentType : "";
     const auto n_scales = scales == nullptr ? std::nullopt : scales->info.shape.n_elements();
     if (!scheme.block && n_scales == 1) {
-      SS_TRY_VOID(expect_type(*scales, type));
+      SS_TRY_VOID(expect_scales_type(*scales));
       weight.rows_of_scale_ = weight.n_rows_;
       weight.scales_ = scales;
       return {};
@@ -216,8 +223,8 @@ struct CheckpointWeight::Finder {
     Shape shape = {ceil_divide(weight.n_rows_, block.rows), weight.n_groups_};
     const bool is_vector = scales != nullptr && scales->info.shape.rank() == 1 && weight.n_groups_ == 1;
     if (is_vector) shape = {ceil_divide(weight.n_rows_, block.rows)};
-    SS_TRY(weight.scales_, expect(ending, type, shape));
-    return {};
+    SS_TRY(weight.scales_, expect_shape(ending, shape));
+    return expect_scales_type(*weight.scales_);
   }
   /// Scales of GPTQ and AWQ: [groups, outputs].
   Result<void> take_scales_by_group(CheckpointWeight& weight) const {

@@ -230,6 +230,15 @@ TEST_CASE("what cannot be kept of a checkpoint is named") {
           {{"m.weight_packed", "I32", {kOutputs, kInputs / 8}, gptq_parts()[0].data},
            {"m.weight_scale", "BF16", {kOutputs, 2}, bytes_of(tiny)}},
           "scales that FP16 does not hold");
+  const auto in_exponents = [](char exponent) {
+    return std::vector<HandMadeTensor>{
+        {"m.weight_packed", "I32", {kOutputs, kInputs / 8}, gptq_parts()[0].data},
+        {"m.weight_scale", "F8_E8M0", {kOutputs, 2}, std::string(2 * kOutputs - 1, '\x7d') + exponent}};
+  };
+  const json in_groups =
+      compressed("pack-quantized", {{"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}});
+  check_kept(in_groups, in_exponents('\x67'), {kInt4Group32, 32});  // 2^-24, the least one of FP16
+  refused(in_groups, in_exponents('\x66'), "scales that FP16 does not hold");
   const std::string numbers(kOutputs * kInputs, '\x11');
   const std::vector<HandMadeTensor> fp8 = {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, numbers},
                                            {"m.weight_scale", "F32", {}, bytes_of(std::vector<float>{0.3F})}};
@@ -241,6 +250,8 @@ TEST_CASE("what cannot be kept of a checkpoint is named") {
   const std::vector<HandMadeTensor> block = {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, numbers},
                                              {"m.weight_scale_inv", "F32", {1, 1}, bytes_of(std::vector<float>{0.3F})}};
   check_kept(in_blocks(128, 128, "dynamic"), block, {kFp8Group128, 128});
+  check_kept(in_blocks(128, 128, "dynamic"), {block[0], {"m.weight_scale_inv", "F8_E8M0", {1, 1}, "\x79"}},
+             {kFp8Group128, 128});
   json rounded = in_blocks(128, 128, "dynamic");
   rounded["scale_fmt"] = "ue8m0";
   check_kept(rounded, block, {kFp8Group128, 128});

@@ -240,7 +240,8 @@ TEST_CASE("a part of a quantized weight that is missing or of another type is re
 
   ChangedCheckpoint words("fp8-blocks");
   words.tensor(std::string(kQ) + "weight_scale_inv").dtype = "I32";
-  words.expect_refused(ErrorCode::kUnsupported, "q_proj.weight_scale_inv: expected F32, F16 or BF16, found I32");
+  words.expect_refused(ErrorCode::kUnsupported,
+                       "q_proj.weight_scale_inv: expected F32, F16, BF16 or F8_E8M0, found I32");
 }
 
 TEST_CASE("scales in E8M0 are the powers of two that they stand for") {
