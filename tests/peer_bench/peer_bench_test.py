@@ -115,6 +115,8 @@ class PeerBench(unittest.TestCase):
             self.stand_in(name, script)
         # The stand-in for llama-quantize makes an empty file, from which no bundle can be created.
         file = self.folder / "work/demo-50m-Q4_K_M.gguf"
+        of_file = f'case "$*" in *--version*|*--help*|*"-m {file} "*) ;; *) exit 4 ;; esac\n'
+        self.stand_in("llama-bench", of_file + STAND_INS["llama-bench"])
         bundle = file.with_suffix("")
         self.stand_in("ours", f"""case "$*" in
   "bundle create --from-gguf {file} --out {bundle}") exec {PROGRAM} bundle synth --like demo-50m --out {bundle} ;;

@@ -67,7 +67,7 @@ SS_DEVICE float expert_sum(const GroupedMatmulArguments& a, const typename M::Su
 }
 
 /// As resident_blocks(), but two where three blocks of threads leave too few registers for codes of four bits: sm_80 and sm_89 spilled 8
-/// bytes with zero points, and sm_100a 28 without.
+/// bytes with zero points, and sm_100a 28 without. sm_90a, which spilled none with zero points, has two there as well.
 template <WeightEncoding kEncoding>
 constexpr int resident_expert_blocks() {
   return kIsFourBit<kEncoding> && (kIsSm100 || kHasZeros<kEncoding>) ? 2 : resident_blocks<kEncoding, 1>();
