@@ -191,8 +191,8 @@ class LlamaCpp:
     """One build: whichever PATH has, or the one in a folder, to which `build` gives its name."""
     tuning = ""
     TRIES = 3
-    # What its quantizer calls them. Our own variants have groups of 32, except int8, which has a scale for each channel. For the types of
-    # GGUF both sides read the same file.
+    # The type that llama-quantize is asked for, by our variant. These types have a scale for each 32 weights, as our variants do, except
+    # int8, which has one for each channel. For variants that begin with gguf- both sides read the same file.
     TYPES = {"bf16": "BF16", "int8": "Q8_0", "int8-g32": "Q8_0", "int8-g32-w8a8": "Q8_0", "int4": "Q4_0",
              "int4-w8a8": "Q4_0", "gguf-q8_0": "Q8_0", "gguf-q4_0": "Q4_0", "gguf-q4_k": "Q4_K_M", "gguf-q5_k": "Q5_K_M",
              "gguf-q6_k": "Q6_K"}

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 
-# Functions whose loop over a weight prefetches, in every instantiation.
+# Templates that loop over a weight. Each of their instantiations must have prefetch instructions.
 STREAMING = ("multiply_k_blocks_of", "multiply_tiles", "multiply_few_rows", "multiply_nibbles_widened",
              "multiply_byte_groups_widened", "multiply_quantized_group", "k_block_tile_to_f32")
 STREAMING_ON_X86 = ("multiply_codes_of", "multiply_nibbles_dot", "multiply_int8_group_dot", "multiply_few_digit_rows",

@@ -113,7 +113,8 @@ class PeerBench(unittest.TestCase):
     def test_of_gguf_both_read_the_same_file(self):
         for name, script in STAND_INS.items():
             self.stand_in(name, script)
-        # The stand-in for llama-quantize makes an empty file, from which no bundle can be created.
+        # No bundle can be created from the empty file that the stand-in for llama-quantize writes. A stand-in for our program makes one
+        # of the shape instead, and runs int4 in place of gguf-q4_k.
         file = self.folder / "work/demo-50m-Q4_K_M.gguf"
         of_file = f'case "$*" in *--version*|*--help*|*"-m {file} "*) ;; *) exit 4 ;; esac\n'
         self.stand_in("llama-bench", of_file + STAND_INS["llama-bench"])

@@ -13,10 +13,17 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-// The prefetch distance for blocks of GGUF, and for weights in nibbles by codes (matmul_codes-inl.h). Of 28 GB/s that two threads of a Xeon
-// with AMX read (November 2026, best of six passes, means of two to four turns), one row by digits has with 1, 2, 3, 4 and 6 KiB: q4_k
-// 21.9, 23.0, 23.0, 17.4, 21.6; q6_k 19.2, 20.6, 21.2, 20.6, 20.2; int4 22.7, 23.1, 22.7, 21.2, 19.6. With prefetches into the second-level cache
-// from 4, 8 or 16 KiB q4_k has 22.0 to 23.1, but a Zen 4 is slow with these (matmul_bf16_dot-inl.h).
+// How far ahead the kernels of GGUF blocks, and those of matmul_codes-inl.h, prefetch weights. Two threads of a Xeon with AMX read 28 GB/s
+// from memory (November 2026). One row of activations in digits reaches these rates there, in GB/s (best of six passes, means of two to
+// four turns):
+//
+//   distance   1 KiB   2 KiB   3 KiB   4 KiB   6 KiB
+//   q4_k        21.9    23.0    23.0    17.4    21.6
+//   q6_k        19.2    20.6    21.2    20.6    20.2
+//   int4        22.7    23.1    22.7    21.2    19.6
+//
+// Prefetching into the second-level cache, 4 to 16 KiB ahead, gives q4_k 22.0 to 23.1. It is not used, because int4 was slow with it on a
+// Zen 4 (matmul_bf16_dot-inl.h).
 inline constexpr std::int64_t kBlockPrefetchBytes = 3072;
 
 /// The codes of eight columns of 16 rows, one in each byte: those in the low nibbles of an int4 tile's vector (columns 0, 4, 1 and 5), and

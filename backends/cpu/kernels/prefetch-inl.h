@@ -1,8 +1,8 @@
 #pragma once
 // Prefetches of data that a kernel reads later.
 //
-// Functions that do nothing but prefetch have to be always_inline: g++ 12 takes them for functions without effects, and dropped calls of
-// these two from 265 of 686 kernels (tests/codegen/prefetch_test.py).
+// A function that does nothing but prefetch has to be always_inline. Otherwise g++ 12 treats it as a function without effects and removes
+// calls of it: 265 of 686 kernels lost their prefetches in this way. tests/codegen/prefetch_test.py looks for the instructions.
 
 #include "cpu/kernels/target-inl.h"
 
