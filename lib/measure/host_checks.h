@@ -44,7 +44,8 @@ SS_FIELDS(HostCheckLimits, noise_suspect, noise_invalid, steal_suspect, steal_in
 
 /// Makes INVALID checks suspect that neighbours may explain, if one of the other checks found the repetition disturbed:
 /// "warm_up", because a neighbour who stops makes the time per token fall, as a system does that becomes warm; and
-/// "timestamps" of few readings, because a load generator that waits for a CPU notes a token too late.
+/// "timestamps" of few readings, because a load generator that waits for a CPU notes a token too late. check_timestamps() calls
+/// them suspect itself where the difference is no longer than a wait that none of these checks can see.
 void excuse_by_neighbours(std::vector<CheckRecord>& checks);
 
 }  // namespace secondsource

@@ -33,6 +33,10 @@ inline constexpr std::int64_t kStampToleranceNs = 100'000;
 /// The quantile over requests that must exceed this tolerance. A clock that is wrong is wrong in every request, while a
 /// load generator that loses its CPU notes the arrival of some tokens too late, on a busy machine those of most requests.
 inline constexpr double kStampQuantile = 0.10;
+/// Of few readings a single one that the load generator noted late decides, and the host's counters do not show so short a wait.
+/// A difference is therefore suspect, and not INVALID, up to this time above the tolerance: the period of a scheduler's tick
+/// (4 ms at 250 Hz) and a bit. A longer wait is for the checks of the host to see.
+inline constexpr std::int64_t kLateReadingNs = 5'000'000;
 
 /// Shares of the prompt tokens that a system may take from a cache although the scenario shares none: above the first the cell
 /// is suspect; above the second as much of the prefill is missing as the gate would call a change.
@@ -47,7 +51,8 @@ inline constexpr double kPromptCacheInvalid = 0.10;
 inline constexpr std::string_view kFewReadings = "few readings: ";
 /// "timestamps": checks that times are in order (scheduled, sent, first token, received), and that the sum of the gaps
 /// between tokens is the time from the first to the last token on the load generator's clock, for at least a tenth of
-/// the requests. The detail of a difference begins with kFewReadings if it rests on fewer than ten readings.
+/// the requests. The detail of a difference begins with kFewReadings if it rests on fewer than ten readings; such a difference
+/// is suspect up to kLateReadingNs above the tolerance.
 [[nodiscard]] CheckRecord check_timestamps(std::span<const RequestSample> samples);
 /// "rate": checks the arrivals of an open loop; not available for a closed loop or for arrivals that end soon.
 [[nodiscard]] CheckRecord check_rate(const Scenario& scenario, std::span<const RequestSample> samples);

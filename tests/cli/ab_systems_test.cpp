@@ -169,9 +169,10 @@ TEST_CASE("ab over two servers: one that dies twice while it is measured ends wi
   CAPTURE(run.out, run.err);
   CHECK(run.status == 4);
   CHECK(test::contains(run.out, "the server ended with exit status 7: fatal: the engine died"));
-  int n_failed = 0;
-  for (const ProcessLine& line : dying.lines()) n_failed += line.failure.empty() ? 0 : 1;
-  CHECK(n_failed == 2);
+  // On a busy machine a process may be INVALID as well. It is repeated, and is no death.
+  int n_deaths = 0;
+  for (const ProcessLine& line : dying.lines()) n_deaths += test::contains(line.failure, "the engine died") ? 1 : 0;
+  CHECK(n_deaths == 2);
 }
 
 TEST_CASE("ab over two servers: an interrupt ends both servers, and the comparison goes on where it was") {

@@ -143,7 +143,8 @@ exec {PROGRAM} "$@" """)
             self.stand_in(name, other, "other")
         case = "--precision", "int8", "--batch", "1", "--context", "0"
         old, new = f"old={self.folder / 'bin'}", f"new={self.folder / 'other'}"
-        self.assertEqual(self.bench(*case, "--llama", old).returncode, 0)
+        run = self.bench(*case, "--llama", old)
+        self.assertEqual(run.returncode, 0, run.stderr)
         # The stored case lacks one of the builds: it is measured again, with both.
         run = self.bench(*case, "--llama", old, "--llama", new, "--resume")
         self.assertEqual(run.returncode, 0, run.stderr)

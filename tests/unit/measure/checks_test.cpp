@@ -193,6 +193,55 @@ TEST_CASE("a load generator that lost its CPU at most tokens is no wrong clock")
   CHECK(check_timestamps(samples).outcome == kPassed);
 }
 
+TEST_CASE("what one late reading explains is suspect of few readings, and a larger difference is invalid") {
+  // 35 ms from the first to the last token: about 0.45 ms are allowed.
+  const auto judged = [](std::size_t n_requests, std::int64_t first_late_ns, std::int64_t last_late_ns) {
+    std::vector<RequestSample> samples = steady_load();
+    samples.resize(n_requests);
+    for (RequestSample& sample : samples) {
+      sample.first_received_ns = *sample.first_token_ns + first_late_ns;
+      sample.last_received_ns = *sample.last_token_ns + last_late_ns;
+    }
+    return check_timestamps(samples);
+  };
+  for (const std::size_t n_requests : {1, 2, 3, 9}) {
+    CAPTURE(n_requests);
+    CHECK(judged(n_requests, 0, 0).outcome == kPassed);
+    CHECK(judged(n_requests, 0, 400'000).outcome == kPassed);
+    CHECK(judged(n_requests, 0, 500'000).outcome == kSuspect);
+    CHECK(judged(n_requests, 0, kLateReadingNs).outcome == kSuspect);
+    CHECK(judged(n_requests, 0, kLateReadingNs + 600'000).outcome == kInvalid);
+    CHECK(judged(n_requests, 500'000, 0).outcome == kSuspect);
+    CHECK(judged(n_requests, kLateReadingNs, 0).outcome == kSuspect);
+    CHECK(judged(n_requests, kLateReadingNs + 600'000, 0).outcome == kInvalid);
+    CHECK(judged(n_requests, 0, kLateReadingNs).detail.starts_with(kFewReadings));
+    CHECK(judged(n_requests, 0, kLateReadingNs + 600'000).detail.starts_with(kFewReadings));
+  }
+  CHECK(
+      judged(1, 0, 500'000).detail ==
+      "few readings: gaps between tokens and E2E - TTFT differ by 500.0 us or more of 35.50 ms in 90 % of the requests "
+      "(allowed: 455.0 us)");
+  // Ten readings have no such allowance.
+  CHECK(judged(10, 0, 400'000).outcome == kPassed);
+  CHECK(judged(10, 0, 500'000).outcome == kInvalid);
+  CHECK(judged(10, 500'000, 0).outcome == kInvalid);
+  CHECK_FALSE(judged(10, 0, 500'000).detail.starts_with(kFewReadings));
+}
+
+TEST_CASE("the slow clock of a single request is invalid where it misses more than one late reading explains") {
+  const auto judged = [](std::int64_t duration_ns) {
+    std::vector<RequestSample> samples = steady_load();
+    samples.resize(1);
+    RequestSample& sample = samples.front();
+    sample.last_received_ns = *sample.first_received_ns + duration_ns;
+    sample.itl_ns.assign(7, duration_ns / 7 * 4 / 5);  // by a clock that misses a fifth
+    sample.last_token_ns = *sample.first_token_ns + 7 * sample.itl_ns[0];
+    return check_timestamps(samples).outcome;
+  };
+  CHECK(judged(20 * kMs) == kSuspect);
+  CHECK(judged(28 * kMs) == kInvalid);
+}
+
 TEST_CASE("a fall of the time per token within less than a second is no verdict on the warm-up") {
   const auto fall = [](std::size_t i) { return 1.5 - 0.5 * static_cast<double>(i) / 39; };
   // The same 280 steps within half a second.
@@ -581,7 +630,7 @@ TEST_CASE("a system that became warm is invalid only where no neighbour can have
 
 TEST_CASE("a token that was noted late beside a neighbour is no wrong clock, unless it happened again and again") {
   std::vector<RequestSample> samples = steady_load();
-  for (RequestSample& sample : samples) *sample.last_received_ns += 4 * kMs;
+  for (RequestSample& sample : samples) *sample.last_received_ns += 8 * kMs;
   const auto judged = [](std::span<const RequestSample> some, CheckOutcome of_neighbours) {
     std::vector<CheckRecord> checks = {check_timestamps(some), {"foreign_cpu", of_neighbours, ""}};
     REQUIRE(checks[0].outcome == kInvalid);
