@@ -212,40 +212,7 @@ std::vector<std::string> supported_variants(const Bench& bench, const Backend& b
   return names;
 }
 
-/// Registers every selected row that the backends support. Errors: kInvalidInput, kUnavailable.
-Result<void> register_all(Bench& bench) {
-  SS_TRY(const std::vector<Operation> operations, make_operations(bench));
-  std::vector<std::string> backends = bench.flags.backends;
-  if (backends.empty()) {
-    // The reference is thousands of times slower than the others, so it is timed only if it is named.
-    for (const Module& module : bench.modules) {
-      if (module.unavailable.empty() && module.name != "reference") backends.push_back(module.name);
-    }
-  }
-  for (const std::string& name : backends) {
-    SS_TRY(const std::unique_ptr<Backend> backend, maker(bench, name)());
-    const DeviceInfo& device = backend->device();
-    benchmark::AddCustomContext("backend." + name, device.name);
-    if (!device.is_host) {
-      const Result<DeviceRates> rates = backend->measure_rates(RateEffort::kAll);
-      if (!rates && rates.error().code != ErrorCode::kUnsupported) return rates.error();
-      const auto limits = rates ? std::optional(limits_of_device(*rates)) : std::nullopt;
-      bench.device_limits[name] = limits;
-      benchmark::AddCustomContext(
-          "read." + name, limits ? fmt::format("{:.1f} GB/s", memory_read_rate(*limits) / 1e9) : rates.error().message);
-    }
-    SS_TRY(CaseCache* const cache, find_or_make_cache(bench, device, name));
-    const std::vector<std::string> variants = supported_variants(bench, *backend, name);
-    for (const Operation& operation : operations) {
-      BenchAxes axes = operation.axes;
-      axes.target = name;
-      axes.dtypes = operation.has_weights ? variants : std::vector{std::string(to_string(device.kv_dtype))};
-      for (const BenchCase& row : cases_of(axes)) register_row(bench, *cache, row, operation.prepare);
-    }
-  }
-  return {};
-}
-
+/// Measures this machine's limits, or reads them from the file that was named. Errors: kInvalidInput, those of the measuring.
 Result<void> find_limits(Bench& bench) {
   const Flags& flags = bench.flags;
   if (!flags.limits_file.empty()) {
@@ -263,6 +230,42 @@ Result<void> find_limits(Bench& bench) {
   }
   fmt::print(stderr, "machine limits: {}", limits_to_text(*bench.limits));
   SS_TRY(bench.probe, MachineProbe::create(flags.n_threads, {}, HostFiles()));
+  return {};
+}
+
+/// Registers every selected row that the backends support. Errors: kInvalidInput, kUnavailable.
+Result<void> register_all(Bench& bench) {
+  SS_TRY(const std::vector<Operation> operations, make_operations(bench));
+  std::vector<std::string> backends = bench.flags.backends;
+  if (backends.empty()) {
+    // The reference is thousands of times slower than the others, so it is timed only if it is named.
+    for (const Module& module : bench.modules) {
+      if (module.unavailable.empty() && module.name != "reference") backends.push_back(module.name);
+    }
+  }
+  for (const std::string& name : backends) {
+    SS_TRY(const std::unique_ptr<Backend> backend, maker(bench, name)());
+    const DeviceInfo& device = backend->device();
+    benchmark::AddCustomContext("backend." + name, device.name);
+    // Measuring the host takes seconds, which are wasted where only devices are timed.
+    if (device.is_host && !bench.limits) SS_TRY_VOID(find_limits(bench));
+    if (!device.is_host) {
+      const Result<DeviceRates> rates = backend->measure_rates(RateEffort::kAll);
+      if (!rates && rates.error().code != ErrorCode::kUnsupported) return rates.error();
+      const auto limits = rates ? std::optional(limits_of_device(*rates)) : std::nullopt;
+      bench.device_limits[name] = limits;
+      benchmark::AddCustomContext(
+          "read." + name, limits ? fmt::format("{:.1f} GB/s", memory_read_rate(*limits) / 1e9) : rates.error().message);
+    }
+    SS_TRY(CaseCache* const cache, find_or_make_cache(bench, device, name));
+    const std::vector<std::string> variants = supported_variants(bench, *backend, name);
+    for (const Operation& operation : operations) {
+      BenchAxes axes = operation.axes;
+      axes.target = name;
+      axes.dtypes = operation.has_weights ? variants : std::vector{std::string(to_string(device.kv_dtype))};
+      for (const BenchCase& row : cases_of(axes)) register_row(bench, *cache, row, operation.prepare);
+    }
+  }
   return {};
 }
 
@@ -413,8 +416,10 @@ int run(int argc, char** argv) {
     const auto printed = print_device_limits(bench);
     return printed ? 0 : fail(printed.error());
   }
-  if (auto found = find_limits(bench); !found) return fail(found.error());
-  if (bench.flags.machine_only) return 0;
+  if (bench.flags.machine_only || !bench.flags.save_limits.empty() || !bench.flags.limits_file.empty()) {
+    if (auto found = find_limits(bench); !found) return fail(found.error());
+    if (bench.flags.machine_only) return 0;
+  }
 
   std::vector<std::string> rest = app.remaining();
   std::vector<char*> arguments{argv[0]};

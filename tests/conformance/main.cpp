@@ -133,6 +133,9 @@ std::string text_of(const std::vector<Setting>& settings) {
 /// The requested configurations that can be run.
 struct Configurations {
   std::vector<Tested> tested;
+  /// The first backend of each configuration that has a device. While it lives, others are created without what the vendor's
+  /// libraries do for the first one in a process, such as NVML's search for devices, which takes longer than most cases.
+  std::vector<std::unique_ptr<Backend>> kept;
   int n_absent = 0;  ///< configurations whose library, instructions or device this machine lacks
 };
 
@@ -153,6 +156,7 @@ std::optional<Configurations> make_tested(const Options& options, const std::vec
       found.tested.push_back({text, [&modules, name = options.backend, backend_options] {
                                 return create_backend(modules, name, backend_options);
                               }});
+      if (!(*first)->device().is_host) found.kept.push_back(std::move(first).value());
       continue;
     }
     const bool absent = first.error().code == ErrorCode::kUnavailable;
