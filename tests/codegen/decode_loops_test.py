@@ -149,6 +149,21 @@ class DecodeLoops(unittest.TestCase):
                     # also waits for all loads, so this is asked of products of one weight alone.
                     self.assertFalse([text for text in loop.instructions if re.search(r"\bvmcnt\(0\)", text)])
 
+    def test_tiles_of_few_rows_keep_their_weights_in_flight(self):
+        # Of NVIDIA's, which stream their weights (streamed_tile.h). Where the compiler collects the requests of a trip behind its products,
+        # eight loads are in flight at its beginning and two at its end, and every trip begins with a wait for memory. FP16 is converted to
+        # BF16 for a whole trip at once in products of one weight.
+        for kernel, loops in kernels_with_loops("tiled_matmul") + kernels_with_loops("grouped_tiles"):
+            found = re.fullmatch(r"\w+ (16x64|64x64) (\S+)", kernel.name)
+            if not kernel.target.startswith("sm_") or not found or found[2] in ("f32", "blocks", "int8-g32-w8a8"):
+                continue
+            with self.subTest(target=kernel.target, kernel=kernel.name):
+                loop = main_loop(loops, r"\b[HI]MMA\.")
+                print(f"{kernel.target:8} {kernel.name:36} {loop.least_in_flight:3} to {loop.in_flight} of {loop.n_loads:3} loads in flight "
+                      f"at the first use, {len(loop.instructions)} instructions")
+                self.assertGreaterEqual(loop.in_flight, 5)
+                self.assertGreaterEqual(loop.least_in_flight, 2 if found[2] == "f16" else 4)
+
     def test_weights_of_4_and_8_bits_are_converted_without_conversions_of_integers(self):
         for kernel, loops in kernels_with_loops("matvec"):
             found = re.match(r"matvec (int4|int4-zp|mxfp4|int8|int8-g32|fp8|fp8-g128) rows=", kernel.name)

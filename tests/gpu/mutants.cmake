@@ -74,6 +74,24 @@ endif()
 
 ss_gpu_mutant(missing_barrier_tiles sm_80 kernels/matmul_tile.h
   "sync_block();  // this stage has arrived, and all reads of the stage that is filled next are done" "if (!BUG) sync_block();" kernels/tiled_matmul.cpp)
+# Of tiles that stream their weights.
+function(ss_stream_mutant name from to)
+  ss_gpu_mutant(${name} sm_80 kernels/streamed_tile.h "${from}" "${to}" kernels/tiled_matmul.cpp)
+endfunction()
+ss_stream_mutant(stream_missing_barrier
+  "sync_block();  // this stage of x has arrived, and all reads of the stage that is filled next are done" "if (!BUG) sync_block();")
+ss_stream_mutant(stream_early_step "wait_for_copies<Shape::kStagesAhead - 1>();"
+  "if (BUG) { wait_for_copies<Shape::kStagesAhead>(); } else { wait_for_copies<Shape::kStagesAhead - 1>(); }")
+ss_stream_mutant(stream_stale_window "first + i + kWindowsAhead);" "first + i + kWindowsAhead - (BUG ? 1 : 0));")
+ss_stream_mutant(stream_columns_past_end "if (chunk >= n_chunks_) return;" "if (chunk >= n_chunks_ && !BUG) return;")
+ss_stream_mutant(stream_rows_past_end "row < weight.n_rows ? row : weight.n_rows - 1;" "BUG || row < weight.n_rows ? row : weight.n_rows - 1;")
+ss_stream_mutant(stream_group_of_first_row "window.group[half].load(weight_, row_[half]," "window.group[half].load(weight_, row_[BUG ? 0 : half],")
+ss_stream_mutant(stream_lost_group "if (i % kWindows == kWindows - 1) finish(step);" "if (i % kWindows == kWindows - 1 && !BUG) finish(step);")
+ss_gpu_mutant(stream_half_of_split sm_80 kernels/tiled_matmul.cpp
+  "+ Shape::kPlanSteps - 1) / Shape::kPlanSteps" "+ Shape::kPlanSteps - 1) / (Shape::kPlanSteps * (BUG ? 2 : 1))" kernels/tiled_matmul.cpp)
+ss_gpu_mutant(swapped_bytes_of_rows sm_80 portable/matrix_tile.h
+  "{upper.word[2 * part], lower" "{upper.word[BUG ? 2 * part + 1 : 2 * part], lower"
+  kernels/tiled_matmul.cpp)
 # Of attention of one token.
 function(ss_decode_mutant name target from to)
   ss_gpu_mutant(${name} ${target} kernels/decode_attention.cpp "${from}" "${to}" kernels/decode_attention.cpp)
@@ -122,9 +140,9 @@ ss_gpu_mutant(swapped_fragment_mfma gfx90a portable/matrix_tile.h
   "return lane() / 16 * 4 + i;  // four rows a quarter of the wave" "return BUG ? lane() / 16 + i * 4 : lane() / 16 * 4 + i;" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(swapped_fragment_wmma gfx1100 portable/matrix_tile.h
   "return i * 2 + lane() / 16;" "return BUG ? i + lane() / 16 * 8 : i * 2 + lane() / 16;" kernels/tiled_matmul.cpp)
-ss_gpu_mutant(weight_read_past_end sm_80 kernels/matmul_tile.h
+ss_gpu_mutant(weight_read_past_end sm_80 kernels/tile_loader.h
   "return first + line < end ? first + line : -1;" "return BUG || first + line < end ? first + line : -1;" kernels/tiled_matmul.cpp)
-ss_gpu_mutant(unaligned_unit gfx90a kernels/matmul_tile.h
+ss_gpu_mutant(unaligned_unit gfx90a kernels/tile_loader.h
   "vec * std::int64_t{sizeof(Words)}" "vec * (std::int64_t{sizeof(Words)} - (BUG ? 4 : 0))" kernels/tiled_matmul.cpp)
 # Of attention over latents.
 function(ss_latent_mutant name target from to)
@@ -191,7 +209,7 @@ ss_gpu_mutant(wrong_stride sm_90a portable/warpgroup.h
   "static_cast<int>(sizeof(Input)), 16, (BUG ? 2 : 1) * kSwizzleAlignment)" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(missing_product_wait sm_90a kernels/matmul_tile.h
   "wait_for_products<0>(sums[0]);" "{ if (!BUG) wait_for_products<0>(sums[0]); }" kernels/tiled_matmul.cpp)
-ss_gpu_mutant(early_slot sm_90a kernels/matmul_tile.h
+ss_gpu_mutant(early_slot sm_90a kernels/tile_loader.h
   "kStages - (kByWarpgroups ? 2 : 1)" "kStages - 1" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(not_shown sm_90a kernels/matmul_tile.h
   "if constexpr (kFencesStage) fence_proxy_async();" "if constexpr (kFencesStage) { if (!BUG) fence_proxy_async(); }" kernels/tiled_matmul.cpp)
@@ -291,7 +309,7 @@ ss_gpu_mutant(sums_not_begun sm_80 kernels/matmul_tile.h
   "group_sum.value[v] = kInt32BiasBits;" "group_sum.value[v] = BUG ? 0 : kInt32BiasBits;" kernels/grouped_tiles.cpp)
 ss_gpu_mutant(half_group gfx1100 kernels/matmul_tile.h
   "part < kParts; ++part) multiply(" "part < (BUG ? 1 : kParts); ++part) multiply(" kernels/tiled_matmul.cpp)
-ss_gpu_mutant(scale_read_past_end gfx942 kernels/matmul_tile.h
+ss_gpu_mutant(scale_read_past_end gfx942 kernels/tile_loader.h
   " && col < weight.padded_cols ? group_scale" " && (BUG || col < weight.padded_cols) ? group_scale" kernels/tiled_matmul.cpp)
 # Of numbers of 4 and 8 bits.
 ss_gpu_mutant(int4_wrong_zero sm_80 portable/packed_numbers.h "upper = 0xd480d480U" "upper = BUG ? 0xd400d400U : 0xd480d480U" kernels/matvec.cpp)
@@ -336,9 +354,9 @@ ss_block_mutant(tiles_unit_of_first_block gfx1100 "vec >> (blocks.block_cols_log
 ss_block_mutant(curve_without_last_eight gfx90a "and_or(indices >> 1, 0x04040404U, 0x03020100U)" "and_or(BUG ? 0 : indices >> 1, 0x04040404U, 0x03020100U)" tiled_matmul)
 ss_gpu_mutant(block_minima_of_half_the_columns gfx90a kernels/matvec_steps.h
   "i < kPart; ++i) x_sums[m]" "i < (BUG ? kPart / 2 : kPart); ++i) x_sums[m]" kernels/matvec.cpp)
-ss_gpu_mutant(wide_scale_of_first_group sm_80 kernels/matmul_tile.h
+ss_gpu_mutant(wide_scale_of_first_group sm_80 kernels/tile_loader.h
   "from_[step / WideStage<Shape>::kStepsPerGroup]" "from_[BUG ? 0 : step / WideStage<Shape>::kStepsPerGroup]" kernels/tiled_matmul.cpp)
-ss_gpu_mutant(wide_group_lost sm_90a kernels/matmul_tile.h
+ss_gpu_mutant(wide_group_lost gfx90a kernels/matmul_tile.h
   "step % kSteps == kSteps - 1 || step + 1 == steps.end" "step % kSteps == kSteps - 1 || (!BUG && step + 1 == steps.end)" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(wide_group_not_begun gfx90a kernels/matmul_tile.h
   "group[i][j].value[v] = 0.0F;" "if (!BUG) group[i][j].value[v] = 0.0F;" kernels/tiled_matmul.cpp)

@@ -53,7 +53,7 @@ class Whole(unittest.TestCase):
 
     def test_a_planted_bug_is_found_and_named_by_its_place(self):
         run, cases = self.compare("--backend", "gpu-shim", "--whole", "reference", "--variant", "bf16",
-                                  modules=MUTANTS / "tiled_matmul-sm_80", planted="swapped_matrices")
+                                  modules=MUTANTS / "tiled_matmul-sm_80", planted="swapped_bytes_of_rows")
         self.assertEqual(run.returncode, 3, run.stdout + run.stderr)
         self.assertEqual({case["verdict"] for case in cases}, {"differs"})
         self.assertIn(f"row {cases[0]['worst']['row']}, column {cases[0]['worst']['column']}", run.stdout)

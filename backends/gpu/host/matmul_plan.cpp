@@ -40,7 +40,7 @@ MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device) {
   const std::int64_t wanted = is_large(plan.tiles) ? 1 : std::int64_t{2} * device.n_processors;
   const std::int64_t splits = std::clamp<std::int64_t>(wanted / n_blocks(extent, plan.tiles), 1,
                                                        std::clamp(n_steps / kMinSplitSteps, 1, kMaxMatmulSplits));
-  plan.split_steps = ceil_divide(n_steps, static_cast<std::int32_t>(splits));
+  plan.split_steps = std::min(round_up(ceil_divide(n_steps, static_cast<std::int32_t>(splits)), kSplitStep), n_steps);
   plan.n_splits = ceil_divide(n_steps, plan.split_steps);
   return plan;
 }

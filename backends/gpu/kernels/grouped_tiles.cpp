@@ -104,7 +104,7 @@ SS_DEVICE WeightView weight_of(const GroupedMatmulArguments& a, int expert) {
 
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
 SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
-  using Shape = ShapeOf<kTiles>;
+  using Shape = ShapeFor<kTiles, kEncoding, kQuantized>;
   using Loader = XLoader<Shape, kQuantized>;
   const int tile = block_x();
   if (tile >= *a.by_expert.n_tiles) return;
@@ -146,7 +146,7 @@ SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
 }
 
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
-SS_KERNEL(ShapeOf<kTiles>::kWarps* kWarpSize)
+SS_KERNEL_RESIDENT(ShapeOf<kTiles>::kWarps, kResidentTiles<kTiles>)
 grouped_tiles_kernel(GroupedMatmulArguments a) {
   // Empty for wgmma tiles on targets without wgmma, where the host never launches them.
   if constexpr (kHasWarpgroups || !ShapeOf<kTiles>::kByWarpgroups) {
@@ -170,7 +170,7 @@ SS_KERNEL(kThreads) combine_experts_kernel(GroupedMatmulArguments a) {
 
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
 Result<void> launch_for(const LaunchContext& context, const GroupedMatmulArguments& a) {
-  using Shape = ShapeOf<kTiles>;
+  using Shape = ShapeFor<kTiles, kEncoding, kQuantized>;
   SS_TRY_VOID(launch(
       context.stream, "group_rows", group_rows_kernel<Shape::kRows>,
       {.grid = {static_cast<std::uint32_t>(a.n_experts)}, .threads = kThreads, .shared_bytes = sizeof(GroupShared)},

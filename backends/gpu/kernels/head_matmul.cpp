@@ -76,9 +76,9 @@ struct HeadOfTokens {
 };
 
 template <MatmulTiles kTiles, WeightEncoding kEncoding>
-SS_KERNEL(ShapeOf<kTiles>::kWarps* kWarpSize)
+SS_KERNEL_RESIDENT(ShapeOf<kTiles>::kWarps, kResidentTiles<kTiles>)
 head_tiles_kernel(HeadMatmulArguments a) {
-  using Shape = ShapeOf<kTiles>;
+  using Shape = ShapeFor<kTiles, kEncoding, false>;
   const int head = block_z();
   const HeadOfTokens tokens{block_x() * Shape::kRows, *a.n_rows, head, a.n_heads};
   if (tokens.first >= tokens.end) return;
@@ -128,13 +128,13 @@ Result<void> launch_matvec_for(const LaunchContext& context, const HeadMatmulArg
 
 template <MatmulTiles kTiles, WeightEncoding kEncoding>
 Result<void> launch_tiles_for(const LaunchContext& context, const HeadMatmulArguments& a) {
-  using Shape = ShapeOf<kTiles>;
+  using Shape = ShapeFor<kTiles, kEncoding, false>;
   return launch(context.stream, "head_tiles", head_tiles_kernel<kTiles, kEncoding>,
                 {.grid = {static_cast<std::uint32_t>(ceil_divide(a.max_rows, Shape::kRows)),
                           static_cast<std::uint32_t>(ceil_divide(a.n_outputs, Shape::kCols)),
                           static_cast<std::uint32_t>(a.n_heads)},
                  .threads = static_cast<std::uint32_t>(Shape::kWarps * context.warp_size),
-                 .shared_bytes = sizeof(TileShared<Shape, TileStage<Shape>>)},
+                 .shared_bytes = sizeof(TileShared<Shape, StageOf<Shape, kEncoding, false>>)},
                 a);
 }
 

@@ -81,6 +81,8 @@ struct GroupedExtent {
 [[nodiscard]] std::int32_t max_grouped_tiles(const GroupedExtent& extent, MatmulTiles tiles);
 
 inline constexpr std::int32_t kMinSplitSteps = 8;
+/// Splits are whole multiples of so many steps, which tiles that stream their weights (streamed_tile.h) take as one.
+inline constexpr std::int32_t kSplitStep = 4;
 inline constexpr std::int32_t kMaxMatmulSplits = 16;
 
 }  // namespace secondsource::gpu

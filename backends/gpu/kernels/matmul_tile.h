@@ -19,283 +19,11 @@
 // wgmma (warpgroup.h). A wgmma still reads its stage during the next step, so one stage fewer can be prefetched.
 
 #include "gpu/kernels/epilogue.h"
-#include "gpu/kernels/weight_code.h"
-#include "gpu/portable/matrix_tile.h"
-#include "gpu/portable/shared_copy.h"
-#include "gpu/portable/warpgroup.h"
+#include "gpu/kernels/streamed_tile.h"
+#include "gpu/kernels/tile_loader.h"
 
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
-
-inline constexpr int kVecBytes = 16;  ///< bytes of one vector copy
-
-/// Compile-time shape of a block: its tile, how its warps split it, and how many stages of K shared memory holds.
-template <MatmulTiles kTiles, int kWarpsAlongRows, int kWarpsAlongCols, int kStagesHeld>
-struct BlockShape {
-  static constexpr bool kByWarpgroups = by_warpgroups(kTiles);
-  static constexpr int kRows = block_rows(kTiles);  ///< rows of x
-  static constexpr int kCols = block_cols(kTiles);  ///< rows of the weight
-  static constexpr int kWarpsAcross = kWarpsAlongCols;
-  static constexpr int kWarps = kWarpsAlongRows * kWarpsAlongCols;
-  static constexpr int kWarpRows = kRows / kWarpsAlongRows;
-  static constexpr int kWarpCols = kCols / kWarpsAlongCols;
-  static constexpr int kStages = kStagesHeld;
-  static constexpr int kStagesAhead = kStages - (kByWarpgroups ? 2 : 1);  ///< stages in flight
-  static constexpr int kStepBytes = step_bytes(kTiles);
-  static constexpr int kVecsPerLine = kStepBytes / kVecBytes;
-  /// Vectors of neighbouring rows lie in different banks: rows are padded by 16 bytes, or swizzled for wgmma.
-  static constexpr int kLineBytes = kByWarpgroups ? kSwizzledLineBytes : kStepBytes + kVecBytes;
-  static constexpr int kAlignment = kByWarpgroups ? kSwizzleAlignment : kVecBytes;
-  static SS_DEVICE int vec_offset(int line, int vec) {
-    return kByWarpgroups ? swizzled_offset(line, vec) : line * kLineBytes + vec * kVecBytes;
-  }
-};
-/// Stages of the warpgroups' tile of 128 x 128: four are 128 KiB of the 227 KiB that a block can have, seven 224 KiB. A build
-/// with another number shows on hardware which is faster.
-#if !defined(SS_GPU_WGMMA_STAGES)
-#define SS_GPU_WGMMA_STAGES 4
-#endif
-
-template <MatmulTiles kTiles>
-struct ShapeOf;
-template <>
-struct ShapeOf<MatmulTiles::k16x64> : BlockShape<MatmulTiles::k16x64, 1, 4, 4> {};
-template <>
-struct ShapeOf<MatmulTiles::k64x64> : BlockShape<MatmulTiles::k64x64, 2, 2, 4> {};
-template <>
-struct ShapeOf<MatmulTiles::k128x128> : BlockShape<MatmulTiles::k128x128, 2, 4, 3> {};
-// Two warpgroups, each with 64 rows and all columns.
-template <>
-struct ShapeOf<MatmulTiles::kWgmma128x128> : BlockShape<MatmulTiles::kWgmma128x128, 8, 1, SS_GPU_WGMMA_STAGES> {};
-template <>
-struct ShapeOf<MatmulTiles::kWgmma128x256> : BlockShape<MatmulTiles::kWgmma128x256, 8, 1, 4> {};
-
-/// One stage: kStepBytes of every row of both operands.
-template <typename Shape>
-struct TileStage {
-  alignas(Shape::kAlignment) std::byte x[Shape::kRows * Shape::kLineBytes];
-  alignas(Shape::kAlignment) std::byte weight[Shape::kCols * Shape::kLineBytes];
-};
-
-/// A stage with the scales of the weight's groups, for int8 products, whose group sums are scaled one by one.
-inline constexpr int kGroupColumns = static_cast<int>(kScaleGroupSize);
-template <typename Shape>
-struct ScaledStage : TileStage<Shape> {
-  static constexpr int kGroups = Shape::kStepBytes / kGroupColumns;
-  float scales[kGroups][Shape::kCols];
-};
-
-/// A stage with the scales of the group of kFp8GroupSize columns that it lies in, for kFp8Group128.
-template <typename Shape>
-struct WideStage : TileStage<Shape> {
-  static constexpr int kStepsPerGroup = static_cast<int>(kFp8GroupSize) * 2 / Shape::kStepBytes;
-  float weight_scales[Shape::kCols];
-  float x_scales[Shape::kRows];
-};
-
-/// Whether a product needs ScaledStage.
-template <WeightEncoding kEncoding, bool kQuantized>
-inline constexpr bool kScalesGroups = kQuantized ? kHasGroups<kEncoding> : false;
-
-template <typename Shape, WeightEncoding kEncoding, bool kQuantized>
-using StageOf =
-    std::conditional_t<kHasWideGroups<kEncoding>, WideStage<Shape>,
-                       std::conditional_t<kScalesGroups<kEncoding, kQuantized>, ScaledStage<Shape>, TileStage<Shape>>>;
-
-/// Shared memory of a block: the stages, and after the last one the sums of each warp in their place.
-template <typename Shape, typename Stage>
-union TileShared {
-  Stage stage[Shape::kStages];
-  std::int32_t sums[Shape::kWarps][Shape::kWarpRows * Shape::kWarpCols];  ///< bits of f32, or int32
-};
-
-/// Index of a warp's sum [row, col]: groups of four columns are XOR-swizzled by row against bank conflicts.
-template <typename Shape>
-SS_DEVICE int sum_index(int row, int col) {
-  constexpr unsigned kGroups = Shape::kWarpCols / 4;
-  return row * Shape::kWarpCols + (col ^ static_cast<int>(static_cast<unsigned>(row) % kGroups) * 4);
-}
-
-/// One 16-byte vector of a tile (as BF16 or int8) in the weight's stored encoding, in registers between load and store.
-template <WeightEncoding kEncoding, bool kQuantized>
-struct WeightVec {
-  static constexpr int kWords = kEncoding == WeightEncoding::kF32 ? 8
-                                : kIsFourBit<kEncoding>           ? 1
-                                : kIsByte<kEncoding>              ? (kQuantized ? 4 : 2)
-                                                                  : 4;
-  static constexpr bool kNoConversion = kEncoding == WeightEncoding::kBf16 || kQuantized;
-  struct alignas(kWords < 4 ? kWords * 4 : 16) Words {
-    std::uint32_t word[kWords];
-  } words = {};
-  ChunkGroup<kEncoding> group = {};
-
-  /// Loads vector `vec` of a row: values [vec * n, vec * n + n), where n values of the tile's type are 16 bytes.
-  SS_DEVICE void load(const WeightView& weight, int row, int vec) {
-    words = load_words<Words>(weight.values + std::int64_t{row} * weight.row_bytes + vec * std::int64_t{sizeof(Words)});
-    if constexpr (kHasGroups<kEncoding> && !kQuantized) group.load(weight, row, vec * 8);
-  }
-  /// The vector in the type that the tile multiplies. `weight` and `vec` are what was passed to load(), or for `vec` its remainder by 4.
-  [[nodiscard]] SS_DEVICE Chunk narrowed(const WeightView& /*weight*/, int /*vec*/) const {
-    if constexpr (kNoConversion) {
-      return bits_as<Chunk>(words);
-    } else if constexpr (kIsE4m3<kEncoding>) {
-      return e4m3_to_bf16(words.word[0], words.word[1]);
-    } else {
-      float values[8];
-      SS_UNROLL
-      for (int w = 0; w < kWords; ++w) {
-        if constexpr (kEncoding == WeightEncoding::kF32) {
-          values[w] = bits_as<float>(words.word[w]);
-        } else if constexpr (kIsInt8<kEncoding>) {
-          unpack_int8(words.word[w], values + 4 * w);
-        } else if constexpr (kIsInt4<kEncoding>) {
-          unpack_int4(words.word[w], values, group.addends());
-        } else if constexpr (kIsE2m1<kEncoding>) {
-          unpack_e2m1(words.word[w], values);
-        } else {
-          values[2 * w] = widen(F16{static_cast<std::uint16_t>(words.word[w])});
-          values[2 * w + 1] = widen(F16{static_cast<std::uint16_t>(words.word[w] >> 16)});
-        }
-      }
-      SS_UNROLL
-      for (int i = 0; i < 8; ++i) values[i] = group.scaled(values[i]);
-      return narrow_vec(values);
-    }
-  }
-};
-
-/// The same for all encodings in blocks, whose form is read from the weight.
-template <>
-struct WeightVec<kAnyBlocks, false> {
-  static constexpr bool kNoConversion = false;
-  BlockVec stored = {};
-
-  SS_DEVICE void load(const WeightView& weight, int row, int vec) { stored.load(weight, row, vec); }
-  [[nodiscard]] SS_DEVICE Chunk narrowed(const WeightView& weight, int vec) const {
-    float values[8];
-    stored.unpack(weight.blocks, without_history(vec), values);
-    return narrow_vec(values);
-  }
-};
-
-/// Maps the lines of a block's tile to consecutive rows of an operand, up to `end`.
-struct ContiguousRows {
-  int first;
-  int end;
-  /// Row of line `line`, which is the u-th that this thread loads; -1: past the end.
-  SS_DEVICE int of(int, int line) const { return by_line(line); }
-  /// The same for a thread that does not load the line.
-  SS_DEVICE int by_line(int line) const { return first + line < end ? first + line : -1; }
-};
-
-/// This thread's part in loading one operand's stage into shared memory. Operands that need no conversion are copied
-/// asynchronously where the target can; everything else passes through registers, loaded by fetch() before a stage is
-/// multiplied and written by store() after it.
-template <typename Shape, int kLines, WeightEncoding kEncoding, bool kQuantized>
-struct TileLoader {
-  using Vec = WeightVec<kEncoding, kQuantized>;
-  static constexpr int kThreads = Shape::kWarps * kWarpSize;
-  static constexpr int kVecsPerLine = Shape::kVecsPerLine;
-  static constexpr bool kAsync = kHasAsyncCopies && Vec::kNoConversion;
-  static constexpr int kVecs = (kLines * kVecsPerLine + kThreads - 1) / kThreads;
-  Vec held[kAsync ? 1 : kVecs];
-
-  /// Rows outside of the operand and columns past the last one become zeros.
-  template <typename Rows>
-  SS_DEVICE void fetch(const WeightView& operand, const Rows& rows, int step, std::byte* to) {
-    const int n_vecs = operand.padded_cols * static_cast<int>(kQuantized ? 1 : 2) / kVecBytes;
-    SS_UNROLL
-    for (int u = 0; u < kVecs; ++u) {
-      const int at = thread_x() + u * kThreads;
-      if (kLines * kVecsPerLine % kThreads != 0 && at >= kLines * kVecsPerLine) break;
-      const int row = rows.of(u, at / kVecsPerLine);
-      const int vec = step * kVecsPerLine + at % kVecsPerLine;
-      const bool in_range = row >= 0 && vec < n_vecs;
-      if constexpr (kAsync) {
-        const std::byte* const from = operand.values + (in_range ? std::int64_t{row} * operand.row_bytes : 0);
-        copy_to_shared(to + Shape::vec_offset(at / kVecsPerLine, at % kVecsPerLine),
-                       from + (in_range ? vec : 0) * kVecBytes, in_range);
-      } else {
-        held[u] = Vec();
-        if (in_range) held[u].load(operand, row, vec);
-      }
-    }
-  }
-  SS_DEVICE void store([[maybe_unused]] const WeightView& operand, std::byte* to) {
-    if constexpr (!kAsync) {
-      SS_UNROLL
-      for (int u = 0; u < kVecs; ++u) {
-        const int at = thread_x() + u * kThreads;
-        if (kLines * kVecsPerLine % kThreads != 0 && at >= kLines * kVecsPerLine) break;
-        const int vec = at % kVecsPerLine;  // of the step
-        static_assert(kVecsPerLine % 4 == 0);
-        store_chunk(to + Shape::vec_offset(at / kVecsPerLine, vec), held[u].narrowed(operand, vec));
-        // Keeps the compiler from decoding several vectors at once, for which gfx1100 has too few registers.
-        if constexpr (kIsBlocks<kEncoding>) sync_warp();
-      }
-    }
-  }
-};
-
-/// This thread's part in loading the scales of a stage's groups, one per weight row and group, through registers.
-template <typename Shape>
-struct ScaleLoader {
-  using Stage = ScaledStage<Shape>;
-  static constexpr int kThreads = Shape::kWarps * kWarpSize;
-  static constexpr int kScales = Stage::kGroups * Shape::kCols;
-  static constexpr int kEach = (kScales + kThreads - 1) / kThreads;
-  float held[kEach];
-
-  /// Rows and columns outside of the weight get a scale of 0.
-  SS_DEVICE void fetch(const WeightView& weight, const ContiguousRows& rows, int step) {
-    SS_UNROLL
-    for (int u = 0; u < kEach; ++u) {
-      const int at = thread_x() + u * kThreads;
-      const int row = rows.of(u, at / Stage::kGroups);
-      const int col = (step * Stage::kGroups + at % Stage::kGroups) * kGroupColumns;
-      held[u] = at < kScales && row >= 0 && col < weight.padded_cols ? group_scale(weight, row, col) : 0.0F;
-    }
-  }
-  SS_DEVICE void store(Stage& to) const {
-    SS_UNROLL
-    for (int u = 0; u < kEach; ++u) {
-      const int at = thread_x() + u * kThreads;
-      if (at < kScales) to.scales[at % Stage::kGroups][at / Stage::kGroups] = held[u];
-    }
-  }
-};
-
-/// This thread's part in loading the scales of a stage's group: of one row of the weight or of x, through a register.
-template <typename Shape>
-class WideScaleLoader {
- public:
-  /// `x_scales`: [rows of x, groups], or null for scales of 1.
-  template <typename Rows>
-  SS_DEVICE WideScaleLoader(const WeightView& weight, const ContiguousRows& weight_rows, const float* x_scales,
-                            const Rows& x_rows) {
-    static_assert(Shape::kCols + Shape::kRows <= Shape::kWarps * kWarpSize);
-    const bool is_of_weight = thread_x() < Shape::kCols;
-    if (thread_x() >= Shape::kCols + Shape::kRows) return;
-    const int row = is_of_weight ? weight_rows.by_line(thread_x()) : x_rows.by_line(thread_x() - Shape::kCols);
-    const float* const scales = is_of_weight ? weight.wide_scales : x_scales;
-    if (row >= 0 && scales != nullptr) from_ = scales + std::int64_t{row} * n_wide_groups_on_device(weight.n_cols);
-  }
-  SS_DEVICE void fetch(int step) {
-    if (from_ != nullptr) held_ = from_[step / WideStage<Shape>::kStepsPerGroup];
-  }
-  SS_DEVICE void store(WideStage<Shape>& to) const {
-    if (thread_x() < Shape::kCols) {
-      to.weight_scales[thread_x()] = held_;
-    } else if (thread_x() < Shape::kCols + Shape::kRows) {
-      to.x_scales[thread_x() - Shape::kCols] = held_;
-    }
-  }
-
- private:
-  const float* from_ =
-      nullptr;  ///< the row's; null: rows outside of the operand, whose sums nobody stores, or no scales
-  float held_ = 1.0F;
-};
 
 /// An int32 sum that starts at these bits, read as f32, is the sum plus kInt32Bias = 3 * 2^22. This replaces an int-to-f32
 /// conversion, which GPUs execute at a fraction of the rate of additions. Exact for |sum| < 2^22; a group's sum of 32
@@ -479,7 +207,7 @@ struct WarpSums {
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized, typename Rows, typename Finish>
 SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scales, const Rows& x_rows,
                             const WeightView& weight, int first_output, const StepRange& steps, const Finish& finish) {
-  using Shape = ShapeOf<kTiles>;
+  using Shape = ShapeFor<kTiles, kEncoding, kQuantized>;
   using Input = std::conditional_t<kQuantized, std::int8_t, Bf16>;
   constexpr bool kScaled = kScalesGroups<kEncoding, kQuantized>;
   constexpr bool kWide = kHasWideGroups<kEncoding>;
@@ -494,7 +222,8 @@ SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scale
   // Sums of scaled groups are f32, like those of BF16 products.
   Accumulator<std::conditional_t<kScaled, Bf16, Input>> sums[kRowTiles][kColTiles] = {};
   XLoader<Shape, kQuantized> x_loader;
-  TileLoader<Shape, Shape::kCols, kEncoding, kQuantized> weight_loader;
+  std::conditional_t<Shape::kStreamsWeights, NoLoader, TileLoader<Shape, Shape::kCols, kEncoding, kQuantized>>
+      weight_loader;
   [[maybe_unused]] ScaleLoader<Shape> scale_loader;
   // What goes through registers reaches shared memory by ordinary stores, which are always fenced.
   constexpr bool kAllCopied = decltype(x_loader)::kAsync && decltype(weight_loader)::kAsync;
@@ -508,7 +237,7 @@ SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scale
   [[maybe_unused]] Accumulator<Bf16> group_sums[kWide ? kRowTiles : 1][kWide ? kColTiles : 1] = {};
   const auto fetch = [&](int step) {
     auto& stage = shared.stage[step % Shape::kStages];
-    weight_loader.fetch(weight, weight_rows, step, stage.weight);
+    if constexpr (!Shape::kStreamsWeights) weight_loader.fetch(weight, weight_rows, step, stage.weight);
     x_loader.fetch(x_view, x_rows, step, stage.x);
     if constexpr (kScaled) scale_loader.fetch(weight, weight_rows, step);
     if constexpr (kWide) wide_loader.fetch(step);
@@ -516,7 +245,7 @@ SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scale
   const auto store = [&](int step) {
     auto& stage = shared.stage[step % Shape::kStages];
     x_loader.store(x_view, stage.x);  // first, so that its registers are free when weights are decoded
-    weight_loader.store(weight, stage.weight);
+    if constexpr (!Shape::kStreamsWeights) weight_loader.store(weight, stage.weight);
     if constexpr (kScaled) scale_loader.store(stage);
     if constexpr (kWide) wide_loader.store(stage);
   };
@@ -528,27 +257,43 @@ SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scale
     }
     commit_copies();
   }
-  for (int step = steps.begin; step < steps.end; ++step) {
-    wait_for_copies<kStagesAhead - 1>();
-    if constexpr (kFencesStage) fence_proxy_async();
-    sync_block();  // this stage has arrived, and all reads of the stage that is filled next are done
-    const bool more = step + kStagesAhead < steps.end;
-    if (more) fetch(step + kStagesAhead);
-    commit_copies();
-    const auto& stage = shared.stage[step % Shape::kStages];
-    if constexpr (Shape::kByWarpgroups) {
-      begin_step<Shape>(stage.x, stage.weight, sums[0]);
-    } else if constexpr (kScaled) {
-      multiply_groups<Shape>(stage, sums);
-    } else if constexpr (kWide) {
-      multiply_step<Shape>(stage.x, stage.weight, group_sums);
-      constexpr int kSteps = WideStage<Shape>::kStepsPerGroup;
-      if (step % kSteps == kSteps - 1 || step + 1 == steps.end) add_wide_group<Shape>(stage, group_sums, sums);
+  if constexpr (Shape::kStreamsWeights) {
+    const auto stream_into = [&](auto& streamed_sums) {
+      multiply_streamed<Shape, Input, kEncoding, kQuantized>(
+          weight, first_output + warp() * Shape::kWarpCols, shared.stage, steps.begin, steps.end, streamed_sums, fetch,
+          [&](int step) {
+            if constexpr (kWide) add_wide_group<Shape>(shared.stage[step % Shape::kStages], group_sums, sums);
+            if (step + kStagesAhead < steps.end) store(step + kStagesAhead);
+          });
+    };
+    if constexpr (kWide) {
+      stream_into(group_sums);
     } else {
-      multiply_step<Shape>(stage.x, stage.weight, sums);
+      stream_into(sums);
     }
-    if (more) store(step + kStagesAhead);
-    if constexpr (Shape::kByWarpgroups) wait_for_products<1>(sums[0]);  // of the step before
+  } else {
+    for (int step = steps.begin; step < steps.end; ++step) {
+      wait_for_copies<kStagesAhead - 1>();
+      if constexpr (kFencesStage) fence_proxy_async();
+      sync_block();  // this stage has arrived, and all reads of the stage that is filled next are done
+      const bool more = step + kStagesAhead < steps.end;
+      if (more) fetch(step + kStagesAhead);
+      commit_copies();
+      const auto& stage = shared.stage[step % Shape::kStages];
+      if constexpr (Shape::kByWarpgroups) {
+        begin_step<Shape>(stage.x, stage.weight, sums[0]);
+      } else if constexpr (kScaled) {
+        multiply_groups<Shape>(stage, sums);
+      } else if constexpr (kWide) {
+        multiply_step<Shape>(stage.x, stage.weight, group_sums);
+        constexpr int kSteps = WideStage<Shape>::kStepsPerGroup;
+        if (step % kSteps == kSteps - 1 || step + 1 == steps.end) add_wide_group<Shape>(stage, group_sums, sums);
+      } else {
+        multiply_step<Shape>(stage.x, stage.weight, sums);
+      }
+      if (more) store(step + kStagesAhead);
+      if constexpr (Shape::kByWarpgroups) wait_for_products<1>(sums[0]);  // of the step before
+    }
   }
   if constexpr (Shape::kByWarpgroups) wait_for_products<0>(sums[0]);
   sync_block();  // all reads of the stages are done
@@ -597,6 +342,8 @@ template <typename Call>
 Result<void> with_tile_kernel(MatmulTiles tiles, WeightEncoding encoding, bool quantized, const Call& call) {
   const auto with = [&]<MatmulTiles kTiles>() -> Result<void> {
     static_assert(is_sound<ShapeOf<kTiles>>());
+    static_assert(is_large(kTiles) ||
+                  sizeof(TileShared<StreamedShape<kTiles>, WideStage<StreamedShape<kTiles>>>) <= 64 << 10);
     if (quantized) {
       return with_quantized_encoding(encoding, [&]<WeightEncoding kEncoding>() -> Result<void> {
         if constexpr (kHasGroups<kEncoding> && is_large(kTiles)) {

@@ -22,18 +22,19 @@ inline namespace SS_GPU_TARGET {
 namespace {
 
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
-SS_KERNEL(ShapeOf<kTiles>::kWarps* kWarpSize)
+SS_KERNEL_RESIDENT(ShapeOf<kTiles>::kWarps, kResidentTiles<kTiles>)
 tiled_matmul_kernel(MatmulArguments a) {
-  using Shape = ShapeOf<kTiles>;
+  using Shape = ShapeFor<kTiles, kEncoding, kQuantized>;
   // Empty for wgmma tiles on targets without wgmma, where the host never launches them.
   if constexpr (kHasWarpgroups || !Shape::kByWarpgroups) {
     // block_x() runs along the rows of x, so blocks that share rows of the weight run together and hit the cache.
     const int n_rows = *a.n_rows;
     const int first_row = block_x() * Shape::kRows;
     if (first_row >= n_rows) return;
-    const int begin = block_z() * a.plan.split_steps;
+    const int split_steps = (a.plan.split_steps + Shape::kPlanSteps - 1) / Shape::kPlanSteps;
+    const int begin = block_z() * split_steps;
     const int n_steps = steps_of<Shape, kQuantized>(a.weight);
-    const int end = begin + a.plan.split_steps < n_steps ? begin + a.plan.split_steps : n_steps;
+    const int end = begin + split_steps < n_steps ? begin + split_steps : n_steps;
     const void* const x = kQuantized ? static_cast<const void*>(a.quantized_x) : a.narrow_x;
     compute_tile<kTiles, kEncoding, kQuantized>(
         x, a.x_scales, ContiguousRows{first_row, n_rows}, a.weight, block_y() * Shape::kCols, {begin, end},
@@ -95,7 +96,7 @@ combine_matmul_kernel(MatmulArguments a) {
 
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
 Result<void> launch_for(const LaunchContext& context, const MatmulArguments& arguments) {
-  using Shape = ShapeOf<kTiles>;
+  using Shape = ShapeFor<kTiles, kEncoding, kQuantized>;
   const auto blocks = [](std::int32_t n, int of) { return static_cast<std::uint32_t>(ceil_divide(n, of)); };
   SS_TRY_VOID(launch(context.stream, "tiled_matmul", tiled_matmul_kernel<kTiles, kEncoding, kQuantized>,
                      {.grid = {blocks(arguments.max_rows, Shape::kRows), blocks(arguments.weight.n_rows, Shape::kCols),

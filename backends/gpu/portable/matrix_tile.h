@@ -20,6 +20,13 @@ inline namespace SS_GPU_TARGET {
 
 inline constexpr int kTile = 16;  ///< rows and columns of a tile
 
+/// kHasMmaFragments: a fragment can be made of 16 neighbouring bytes of two rows: fragment_a(), fragment_b().
+#if defined(SS_GPU_TILE_MMA)
+inline constexpr bool kHasMmaFragments = true;
+#else
+inline constexpr bool kHasMmaFragments = false;
+#endif
+
 /// kTileDepth: extent of K in one instruction. kInputs: values of A, and of B, per lane. kAccumulators: sums per lane;
 /// every kNeighbours of them lie side by side in a row, from an even column on.
 #if defined(SS_GPU_TILE_MMA)
@@ -150,11 +157,32 @@ SS_DEVICE Fragment<Input> load_b(const Input* tile, int stride) {
                               lane() / 8 % 2 * (kTileDepth<Input> / 2));
 }
 
+/// A of bytes that lanes hold. Lane i passes 16 bytes of row i / 4 and the same 16 of the row eight below; the four lanes of a row pass
+/// different ones. `part` 0 and 1 are the tiles of both halves of these bytes. Which columns of K a tile has and in which order follows
+/// from the lanes and is the same for fragment_b().
+template <typename Input>
+SS_DEVICE Fragment<Input> fragment_a(const Chunk& upper, const Chunk& lower, int part) {
+  return bits_as<Fragment<Input> >(
+      Chunk{.word = {upper.word[2 * part], lower.word[2 * part], upper.word[2 * part + 1], lower.word[2 * part + 1]}});
+}
+
+/// The same for B: rows i / 4 and i / 4 + 8 of a weight.
+template <typename Input>
+SS_DEVICE Fragment<Input> fragment_b(const Chunk& upper, const Chunk& lower, int part) {
+  return bits_as<Fragment<Input> >(
+      Chunk{.word = {upper.word[2 * part], upper.word[2 * part + 1], lower.word[2 * part], lower.word[2 * part + 1]}});
+}
+
 /// B[k, n] = tile[k * stride + n]: values of the KV cache, one token per row.
 SS_DEVICE Fragment<Bf16> load_b_transposed(const Bf16* tile, int stride) {
   return load_matrices<true>(tile + lane() % 16 * stride + lane() / 16 * 8);
 }
 #else
+template <typename Input>
+SS_DEVICE Fragment<Input> fragment_a(const Chunk& upper, const Chunk& lower, int part) = delete;
+template <typename Input>
+SS_DEVICE Fragment<Input> fragment_b(const Chunk& upper, const Chunk& lower, int part) = delete;
+
 /// The values of one load of a lane: at most 8 bytes.
 template <typename Input>
 inline constexpr int kRun = sizeof(Input) * kInputs<Input> < 8 ? kInputs<Input> : 8 / static_cast<int>(sizeof(Input));
