@@ -111,6 +111,7 @@ def sections(folder):
                         ("kernels-library.json", "Products by the library")):
         yield title, kernel_table.table(document(folder, name)) if has(name) else ""
     yield "Whole products", whole_products(document(folder, "whole.json")) if has("whole.json") else ""
+    yield "Weights staged and streamed", comparison(folder, "streamed", "staged", "streamed")
     yield "With and without the fence", comparison(folder, "fence", "fenced", "unfenced")
     yield "Whole products without the fence", (whole_products(document(folder, "whole-unfenced.json"))
                                                if has("whole-unfenced.json") else "")

@@ -1,7 +1,8 @@
 """The steps of a kit as data: in order of worth, with the sitting that they belong to, how long they may take, and the question
 that each answers. A sitting is what one has a GPU for: about ten minutes.
 
-Times are guesses until a GPU has run them: `needs_s` is what a step cannot do without, `deadline_s` what it is not worth.
+`needs_s` is what a step cannot do without, `deadline_s` what it is not worth. On an H200 `limits` took 1 s, `kernels` 12 s, and a case of
+conformance 70 ms (of 24), or half a second in each of 14 processes at once. The other times are guesses.
 """
 
 from runner import Skip, Step
@@ -98,6 +99,9 @@ def attentions(c):
 def need_variant(c, name):
     if not c.has_variant(name):
         raise Skip(f"this kit has no variant {name} of the module (SECONDSOURCE_CUDA_VARIANTS)")
+
+
+def need_warpgroups(c):
     if not c.is_sm_90():
         raise Skip("it is about products of warpgroups, which sm_90 alone has")
 
@@ -105,6 +109,7 @@ def need_variant(c, name):
 def fence(c):
     """Twice each way, in turn, so that a drift of clocks falls on both; then whether anything differs without the fence."""
     need_variant(c, "unfenced-copies")
+    need_warpgroups(c)
     for turn in (1, 2):
         for name, modules in (("fenced", None), ("unfenced", "unfenced-copies")):
             yield kernel_bench(c, f"fence-{name}-{turn}", "--model", BIG, "--variant", "bf16", "--rows", "512",
@@ -116,8 +121,17 @@ def fence(c):
                 accepts=(0, 3))
 
 
+def streamed(c):
+    need_variant(c, "staged-tiles")
+    for turn in (1, 2):
+        for name, modules in (("staged", "staged-tiles"), ("streamed", None)):
+            yield kernel_bench(c, f"streamed-{name}-{turn}", "--model", BIG, "--variant", "bf16,fp8", "--rows", "8,16,64",
+                               *option(c, "matmul=own"), "--benchmark_filter=BM_matmul", modules=modules)
+
+
 def stages(c):
     need_variant(c, "seven-stages")
+    need_warpgroups(c)
     for turn in (1, 2):
         for name, modules in (("four", None), ("seven", "seven-stages")):
             yield kernel_bench(c, f"stages-{name}-{turn}", "--model", BIG, "--variant", "bf16", "--rows", "64,512",
@@ -225,13 +239,12 @@ def sanitizer(name, *more):
 
 
 STEPS = (
-    Step("conformance", 1, 15, 120, "Do the own kernels compute the right values on this hardware?", own_kernels),
+    Step("conformance", 1, 15, 180, "Do the own kernels compute the right values on this hardware?", own_kernels),
     Step("limits", 1, 10, 60, "At what rate can a kernel read this memory?", limits, ("limits.json",)),
     Step("kernels", 1, 20, 120, "How near its limits is each kernel of decode and prefill, in BF16?", kernels,
          ("kernels.json",)),
-    Step("conformance-tiles", 1, 15, 150, "Does each shape of tiles, which the planner would not choose for small sizes?",
-         every_tile),
-    Step("conformance-attention", 1, 15, 120, "Does each kernel of attention?", every_attention),
+    Step("question-streamed", 1, 30, 120, "How much faster are products of up to 64 rows that stream their weights?", streamed,
+         ("streamed-*.json",)),
     Step("whole", 1, 20, 120, "Is a product right in every element at real sizes, each time?", whole_products,
          ("whole.json",)),
     Step("kernels-library", 1, 15, 90, "How fast are cuBLASLt or hipBLASLt on the same products?", library_kernels,
@@ -241,6 +254,9 @@ STEPS = (
     Step("question-stages", 1, 20, 90, "Are four or seven stages faster for wgmma's tiles of 128 x 128?", stages,
          ("stages-*.json",)),
     Step("question-dependent-launch", 1, 0, 5, "What does programmatic dependent launch save?", dependent_launch),
+    Step("conformance-tiles", 1, 15, 300, "Does each shape of tiles, which the planner would not choose for small sizes?",
+         every_tile),
+    Step("conformance-attention", 1, 15, 120, "Does each kernel of attention?", every_attention),
     Step("conformance-library", 1, 15, 120, "Are products by the library right?", by_the_library),
     Step("golden", 1, 10, 60, "Are the tokens of small models with heads of 64 and 128, and of a mixture, those of PyTorch?",
          golden),

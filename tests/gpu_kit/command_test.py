@@ -43,9 +43,9 @@ class Command(unittest.TestCase):
         self.assertEqual(run.returncode, 0, run.stdout)
         for option in ("--preset release -B build/gpu-kit", "-DSECONDSOURCE_CUDA_TARGETS=80;90a",
                        "-DSECONDSOURCE_GPU_LINE_TABLES=OFF", "-DSECONDSOURCE_WITH_CUDA=ON", "-DSECONDSOURCE_WITH_HIP=OFF",
-                       "-DSECONDSOURCE_CUDA_VARIANTS=unfenced-copies;seven-stages",
+                       "-DSECONDSOURCE_CUDA_VARIANTS=staged-tiles;unfenced-copies;seven-stages",
                        "secondsource conformance kernel_bench secondsource_backend_reference secondsource_backend_cuda cuda_variants",
-                       "--build build/gpu-kit --out build/gpu/kit --modules reference,cuda --variants unfenced-copies,seven-stages"):
+                       "--build build/gpu-kit --out build/gpu/kit --modules reference,cuda --variants staged-tiles,unfenced-copies,seven-stages"):
             self.assertIn(option, calls)
         self.assertNotIn("apt-get", calls)
         self.assertNotIn("pip", calls)

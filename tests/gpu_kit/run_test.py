@@ -59,7 +59,7 @@ class Kit(unittest.TestCase):
         shutil.copy(SOURCE / "apps/gpu_kit/run", self.kit / "run")
         for script in (SOURCE / "apps/gpu_kit").glob("*.py"):
             shutil.copy(script, self.kit / "scripts")
-        for variant in ("unfenced-copies", "seven-stages"):
+        for variant in ("staged-tiles", "unfenced-copies", "seven-stages"):
             (self.kit / "variants" / variant).mkdir(parents=True)
         (self.kit / "kit.json").write_text('{"id": "one"}')
         (self.kit / "share/secondsource/bundles/tiny").mkdir(parents=True)
@@ -105,8 +105,8 @@ class Kit(unittest.TestCase):
         self.assertLess(sum(file.stat().st_size for file in self.out.iterdir()), 100_000)
         verdicts = self.verdicts()
         self.assertEqual({name for name, verdict in verdicts.items() if verdict == "passed"},
-                         {"conformance", "limits", "kernels", "conformance-tiles", "conformance-attention", "question-fence",
-                          "question-stages", "golden", "attention", "tiles", "kernels-quantized", "run-8B", "run-1B"})
+                         {"conformance", "limits", "kernels", "conformance-tiles", "conformance-attention", "question-streamed",
+                          "question-fence", "question-stages", "golden", "attention", "tiles", "kernels-quantized", "run-8B", "run-1B"})
         self.assertEqual(set(verdicts.values()), {"passed", "skipped"})
         calls = self.calls.read_text()
         self.assertIn("tiles=auto,16x64,64x64,128x128,wgmma128x128,wgmma128x256", calls)
@@ -165,7 +165,7 @@ class Kit(unittest.TestCase):
         self.sit("--sitting", "1")
         lines = [json.loads(line) for line in (self.out / "journal.jsonl").read_text().splitlines() if line.endswith("}")]
         begun = [entry["step"] for entry in lines if entry["event"] == "began"]
-        self.assertEqual(begun[3], "conformance-tiles")
+        self.assertEqual(begun[3], "question-streamed")
         self.assertEqual(begun[-1], "kernels")
 
     def test_told_to_end_it_writes_the_verdict_first(self):
@@ -211,7 +211,7 @@ class Kit(unittest.TestCase):
         self.assertIn("| whole/x | not compared: none | - | - | - |", text)
         self.assertIn("## Each shape of tiles", text)
         self.assertIn("| decode of Llama-3.1-8B, bf16, one sequence: share of the measured read rate | 90% | 0.0%", text)
-        self.assertEqual(text.count("| passed |"), 13)
+        self.assertEqual(text.count("| passed |"), 14)
 
     def test_a_file_that_the_file_system_dates_before_its_step_is_kept(self):
         dated = 'for word in "$@"; do case "$word" in --benchmark_out=*) touch -d "1 hour ago" "${word#*=}" ;; esac; done'

@@ -11,6 +11,7 @@
 #include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "gpu/kernels/activation_tile.h"
+#include "gpu/kernels/streamed_tile.h"
 #include "gpu/kernels/tables.h"
 #include "gpu/shim/device.h"
 #include "packed_blocks.h"
@@ -143,6 +144,34 @@ int wavefronts(const std::vector<int>& place) {
 }
 
 }  // namespace
+
+TEST_CASE("x of tiles that stream their weights has no bank conflicts, for chunks of every length") {
+  using Shape = shim_sm_80::StreamedShape<MatmulTiles::k16x64>;
+  for (const int chunk_vecs : {1, 2, 4}) {  // of BF16, of eight bits and of four
+    for (int vec = 0; vec < Shape::kVecsPerLine; vec += 4 * chunk_vecs) {
+      for (int of_chunk = 0; of_chunk < chunk_vecs; ++of_chunk) {
+        CAPTURE(chunk_vecs, vec, of_chunk);
+        std::vector<int> place(32);
+        std::vector<int> plain(32);
+        for (int lane = 0; lane < 32; ++lane) {
+          const int of_lane = vec + lane % 4 * chunk_vecs + of_chunk;
+          place[static_cast<std::size_t>(lane)] = Shape::vec_offset(lane / 4, of_lane) / 16;
+          plain[static_cast<std::size_t>(lane)] = lane / 4 * Shape::kVecsPerLine + of_lane;
+        }
+        CHECK(wavefronts(place) == 4);
+        CHECK(wavefronts(plain) > 4);  // what the layout is there for
+      }
+    }
+  }
+  for (int first = 0; first < Shape::kRows * Shape::kVecsPerLine; first += 32) {  // as the copies store it
+    std::vector<int> place(32);
+    for (int i = 0; i < 32; ++i) {
+      const int at = first + i;
+      place[static_cast<std::size_t>(i)] = Shape::vec_offset(at / Shape::kVecsPerLine, at % Shape::kVecsPerLine) / 16;
+    }
+    CHECK(wavefronts(place) == 4);
+  }
+}
 
 TEST_CASE("x takes no more wavefronts of shared memory than the weight that it is multiplied with") {
   const auto check = [](auto vecs, int n_outputs) {
