@@ -106,37 +106,36 @@ def need_warpgroups(c):
         raise Skip("it is about products of warpgroups, which sm_90 alone has")
 
 
+def in_turn(c, prefix, choices, *arguments):
+    """Times each choice twice, in turn, so that a drift of clocks falls on all. `choices`: name -> variant of the module, or None."""
+    for turn in (1, 2):
+        for name, modules in choices.items():
+            yield kernel_bench(c, f"{prefix}-{name}-{turn}", "--model", BIG, *option(c, "matmul=own"), *arguments, modules=modules)
+
+
+def streamed(c):
+    need_variant(c, "staged-tiles")
+    yield from in_turn(c, "streamed", {"staged": "staged-tiles", "streamed": None}, "--variant", "bf16,fp8", "--rows", "8,16,64,128",
+                       "--benchmark_filter=BM_matmul")
+
+
 def fence(c):
-    """Twice each way, in turn, so that a drift of clocks falls on both; then whether anything differs without the fence."""
+    """Times both ways; then whether anything differs without the fence."""
     need_variant(c, "unfenced-copies")
     need_warpgroups(c)
-    for turn in (1, 2):
-        for name, modules in (("fenced", None), ("unfenced", "unfenced-copies")):
-            yield kernel_bench(c, f"fence-{name}-{turn}", "--model", BIG, "--variant", "bf16", "--rows", "512",
-                               *option(c, "matmul=own"), *option(c, "tiles=wgmma128x256"),
-                               "--benchmark_filter=BM_matmul|q:512", modules=modules)
+    yield from in_turn(c, "fence", {"fenced": None, "unfenced": "unfenced-copies"}, "--variant", "bf16", "--rows", "512",
+                       *option(c, "tiles=wgmma128x256"), "--benchmark_filter=BM_matmul|q:512")
     yield c.own("kernel_bench", "--backend", c.backend, "--model", BIG, "--variant", "bf16", "--rows", "512",
                 *option(c, "matmul=own"), *option(c, "tiles=wgmma128x256"), "--whole", f"{c.backend}:tiles=128x128",
                 "--whole-repetitions", "50", "--whole-out", c.work / "whole-unfenced.json", modules="unfenced-copies",
                 accepts=(0, 3))
 
 
-def streamed(c):
-    need_variant(c, "staged-tiles")
-    for turn in (1, 2):
-        for name, modules in (("staged", "staged-tiles"), ("streamed", None)):
-            yield kernel_bench(c, f"streamed-{name}-{turn}", "--model", BIG, "--variant", "bf16,fp8", "--rows", "8,16,64",
-                               *option(c, "matmul=own"), "--benchmark_filter=BM_matmul", modules=modules)
-
-
 def stages(c):
     need_variant(c, "seven-stages")
     need_warpgroups(c)
-    for turn in (1, 2):
-        for name, modules in (("four", None), ("seven", "seven-stages")):
-            yield kernel_bench(c, f"stages-{name}-{turn}", "--model", BIG, "--variant", "bf16", "--rows", "64,512",
-                               *option(c, "matmul=own"), *option(c, "tiles=wgmma128x128"),
-                               "--benchmark_filter=BM_matmul", modules=modules)
+    yield from in_turn(c, "stages", {"four": None, "seven": "seven-stages"}, "--variant", "bf16", "--rows", "64,512",
+                       *option(c, "tiles=wgmma128x128"), "--benchmark_filter=BM_matmul")
 
 
 def dependent_launch(c):
@@ -243,7 +242,7 @@ STEPS = (
     Step("limits", 1, 10, 60, "At what rate can a kernel read this memory?", limits, ("limits.json",)),
     Step("kernels", 1, 20, 120, "How near its limits is each kernel of decode and prefill, in BF16?", kernels,
          ("kernels.json",)),
-    Step("question-streamed", 1, 30, 120, "How much faster are products of up to 64 rows that stream their weights?", streamed,
+    Step("question-streamed", 1, 30, 120, "How much faster are tiles that stream their weights?", streamed,
          ("streamed-*.json",)),
     Step("whole", 1, 20, 120, "Is a product right in every element at real sizes, each time?", whole_products,
          ("whole.json",)),

@@ -34,8 +34,8 @@ inline constexpr std::int64_t kStampToleranceNs = 100'000;
 /// load generator that loses its CPU notes the arrival of some tokens too late, on a busy machine those of most requests.
 inline constexpr double kStampQuantile = 0.10;
 /// Of few readings a single one that the load generator noted late decides, and the host's counters do not show so short a wait.
-/// A difference is therefore suspect, and not INVALID, up to this time above the tolerance: the period of a scheduler's tick
-/// (4 ms at 250 Hz) and a bit. A longer wait is for the checks of the host to see.
+/// A difference is therefore suspect, and not INVALID, up to this time above the tolerance (docs/checks.md has the measurement). A
+/// longer wait is for the checks of the host to see.
 inline constexpr std::int64_t kLateReadingNs = 5'000'000;
 
 /// Shares of the prompt tokens that a system may take from a cache although the scenario shares none: above the first the cell

@@ -159,8 +159,8 @@ class DecodeLoops(unittest.TestCase):
                 continue
             with self.subTest(target=kernel.target, kernel=kernel.name):
                 loop = main_loop(loops, r"\b[HI]MMA\.")
-                print(f"{kernel.target:8} {kernel.name:36} {loop.least_in_flight:3} to {loop.in_flight} of {loop.n_loads:3} loads in flight "
-                      f"at the first use, {len(loop.instructions)} instructions")
+                print(f"{kernel.target:8} {kernel.name:36} {loop.least_in_flight:3} to {loop.in_flight} of {loop.n_loads:3} loads in "
+                      f"flight at the first use, {len(loop.instructions)} instructions")
                 self.assertGreaterEqual(loop.in_flight, 5)
                 self.assertGreaterEqual(loop.least_in_flight, 2 if found[2] == "f16" else 4)
 

@@ -91,7 +91,8 @@ def loads_in_flight(body, words=4):
                 pending.add(int(load[1]))
                 continue
             used = {first for first in pending if registers & set(range(first, first + words))}
-            # The compiler clears the registers of a load that is executed under a predicate. This does not use the result of an earlier load.
+            # The compiler clears the registers of a load that is executed under a predicate. This does not use the result of an
+            # earlier load.
             if used and not re.match(r"(?:@!?U?P\d+\s+)?(CS2R|MOV|IMAD\.MOV\S*|IMAD\.U32)\s.*(RZ|SRZ|UR\d+)$", text):
                 counts[trip].append(len(pending))
             pending -= used

@@ -21,6 +21,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -133,8 +134,7 @@ std::string text_of(const std::vector<Setting>& settings) {
 /// The requested configurations that can be run.
 struct Configurations {
   std::vector<Tested> tested;
-  /// The first backend of each configuration that has a device. While it lives, others are created without what the vendor's
-  /// libraries do for the first one in a process, such as NVML's search for devices, which takes longer than most cases.
+  /// The first backend of each configuration that has a device. While it lives, NVML does not search for devices again for each case.
   std::vector<std::unique_ptr<Backend>> kept;
   int n_absent = 0;  ///< configurations whose library, instructions or device this machine lacks
 };

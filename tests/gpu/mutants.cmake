@@ -42,6 +42,12 @@ function(ss_add_gpu_mutant_module module)
       set(source ${changed})
     endif()
   endforeach()
+  # What an earlier configuration planted in another file would still come first in the include path.
+  file(GLOB_RECURSE stale ${folder}/include/*.h ${folder}/include/*.cpp)
+  list(REMOVE_ITEM stale ${all_changed})
+  if(stale)
+    file(REMOVE ${stale})
+  endif()
   set(library gpu_mutant_${module})
   add_library(${library} MODULE ${CMAKE_SOURCE_DIR}/backends/gpu/shim/module.cpp ${source} ${all_changed})
   ss_precompile(${library})
@@ -84,9 +90,14 @@ ss_stream_mutant(stream_early_step "wait_for_copies<Shape::kStagesAhead - 1>();"
   "if (BUG) { wait_for_copies<Shape::kStagesAhead>(); } else { wait_for_copies<Shape::kStagesAhead - 1>(); }")
 ss_stream_mutant(stream_stale_window "first + i + kWindowsAhead);" "first + i + kWindowsAhead - (BUG ? 1 : 0));")
 ss_stream_mutant(stream_columns_past_end "if (chunk >= n_chunks_) return;" "if (chunk >= n_chunks_ && !BUG) return;")
-ss_stream_mutant(stream_rows_past_end "row < weight.n_rows ? row : weight.n_rows - 1;" "BUG || row < weight.n_rows ? row : weight.n_rows - 1;")
-ss_stream_mutant(stream_group_of_first_row "window.group[half].load(weight_, row_[half]," "window.group[half].load(weight_, row_[BUG ? 0 : half],")
-ss_stream_mutant(stream_lost_group "if (i % kWindows == kWindows - 1) finish(step);" "if (i % kWindows == kWindows - 1 && !BUG) finish(step);")
+ss_stream_mutant(stream_rows_past_end "row < weight.n_rows ? row : weight.n_rows - 1;"
+  "BUG || row < weight.n_rows ? row : weight.n_rows - 1;")
+ss_stream_mutant(stream_group_of_first_row "window.group[half].load(weight_, row_[half],"
+  "window.group[half].load(weight_, row_[BUG ? 0 : half],")
+ss_stream_mutant(stream_lost_group "if (i % kWindows == kWindows - 1) finish(step);"
+  "if (i % kWindows == kWindows - 1 && !BUG) finish(step);")
+ss_gpu_mutant(stream_expert_group_of_first_row sm_80 kernels/streamed_tile.h "window.group[half].load(weight_, row_[half],"
+  "window.group[half].load(weight_, row_[BUG ? 0 : half]," kernels/grouped_tiles.cpp)
 ss_gpu_mutant(stream_half_of_split sm_80 kernels/tiled_matmul.cpp
   "+ Shape::kPlanSteps - 1) / Shape::kPlanSteps" "+ Shape::kPlanSteps - 1) / (Shape::kPlanSteps * (BUG ? 2 : 1))" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(swapped_bytes_of_rows sm_80 portable/matrix_tile.h

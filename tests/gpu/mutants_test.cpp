@@ -90,6 +90,7 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"stream_rows_past_end", "sm_80", "matmul"}, ""},
       {{"stream_group_of_first_row", "sm_80", "matmul_int4_zp"}, "outside"},
       {{"stream_lost_group", "sm_80", "matmul_fp8_g128"}, "outside"},
+      {{"stream_expert_group_of_first_row", "sm_80", "grouped_matmul_int4_zp"}, "outside"},
       {{"stream_half_of_split", "sm_80", "matmul"}, "outside"},
       {{"swapped_bytes_of_rows", "sm_80", "matmul"}, "outside"},
       {{"missing_barrier_queries", "sm_80", "attention"}, ""},

@@ -61,8 +61,8 @@ struct MatmulDevice {
 };
 
 /// Chooses the largest tiles (wgmma tiles if the device has warpgroups) that give at least three quarters of the
-/// processors a block. If the blocks are too few for the device, they share K, in slices of at least kMinSplitSteps. This
-/// is a guess, not a measurement: `./dev gpu` times the choices side by side.
+/// processors a block. If the blocks are too few for the device, they share K, in slices of at least kMinSplitSteps
+/// but for the last one. This is a guess, not a measurement: `./dev gpu` times the choices side by side.
 [[nodiscard]] MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device);
 /// A plan with the given tiles and without split K.
 [[nodiscard]] MatmulPlan plan_of(MatmulTiles tiles, const MatmulExtent& extent);
@@ -80,7 +80,8 @@ struct GroupedExtent {
 /// Upper bound on the number of tiles for any distribution of rows to experts. Experts do not share tiles.
 [[nodiscard]] std::int32_t max_grouped_tiles(const GroupedExtent& extent, MatmulTiles tiles);
 
-inline constexpr std::int32_t kMinSplitSteps = 8;
+/// Tiles that stream their weights have four stages of x and four windows of the weight to fill: 8 to 16 steps.
+inline constexpr std::int32_t kMinSplitSteps = 16;
 /// Splits are whole multiples of so many steps, which tiles that stream their weights (streamed_tile.h) take as one.
 inline constexpr std::int32_t kSplitStep = 4;
 inline constexpr std::int32_t kMaxMatmulSplits = 16;

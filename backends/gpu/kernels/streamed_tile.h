@@ -1,5 +1,5 @@
 #pragma once
-// The main loop of a tile of up to 64 rows of x where the matrix cores take fragments as mma does: weights go from memory straight into
+// The main loop of tiles of 16 x 64 and 64 x 64 where the matrix cores take fragments as mma does: weights go from memory straight into
 // the registers that are multiplied, and x alone goes through shared memory.
 //
 //   sums[m, n] += sum_k x[m, k] * weight[n, k]
@@ -10,10 +10,10 @@
 // Alignment    rows of x and of the weight to 16 bytes
 // Source       own; mma does not care which column of K a value belongs to as long as x and weight agree, as in Marlin (arXiv:2408.11743)
 //
-// With so few rows a product takes as long as the weight takes to arrive. Four lanes load 64 neighbouring bytes of a row of the weight, in
-// whichever encoding, and have kWindowsAhead such loads of two rows in flight, 4 KiB a warp, without a barrier: each load is repeated for a
-// later window of K as soon as its registers were multiplied. In the tiles of matmul_tile.h a weight that has to be decoded waits in
-// registers for one step of 32 columns, of which four-bit codes are 16 bytes a row.
+// With few rows a product takes as long as the weight takes to arrive. Four lanes load 64 neighbouring bytes of a row of the weight, in
+// whichever encoding, and have up to kWindowsAhead such loads of two rows in flight, 4 KiB a warp, without a barrier: a lane requests a
+// later window of K as soon as it has multiplied the one in the same registers. In the tiles of matmul_tile.h a weight that has to be
+// decoded is requested one step of 32 columns ahead; of four-bit codes such a step has 16 bytes of each row.
 
 #include "gpu/kernels/tile_loader.h"
 
@@ -56,8 +56,8 @@ struct NoLoader {
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
 using ShapeFor = std::conditional_t<kStreams<kTiles, kEncoding, kQuantized>, StreamedShape<kTiles>, ShapeOf<kTiles>>;
 
-/// A lane's part of the rows of the weight that its warp multiplies: of two rows, eight apart, the chunks of every fourth place along K. A
-/// window is what the four lanes of a row load at a time.
+/// A lane's part of the rows of the weight that its warp multiplies: of two rows, eight apart, every fourth chunk of 16 bytes. A window is
+/// what the four lanes of a row load at a time.
 template <WeightEncoding kEncoding, bool kQuantized>
 class WeightStream {
  public:
@@ -70,7 +70,8 @@ class WeightStream {
     ChunkGroup<kEncoding> group[2];
   };
 
-  SS_DEVICE WeightStream(const WeightView& weight, int first_row) : weight_(weight) {
+  /// `end`: of the windows that are multiplied.
+  SS_DEVICE WeightStream(const WeightView& weight, int first_row, int end) : weight_(weight) {
     SS_UNROLL
     for (int half = 0; half < 2; ++half) {
       const int row = first_row + lane() / 4 + half * 8;
@@ -78,9 +79,10 @@ class WeightStream {
           row < weight.n_rows ? row : weight.n_rows - 1;  // what is computed for rows past the end is not stored
       begin_[half] = weight.values + std::int64_t{row_[half]} * weight.row_bytes;
     }
-    n_chunks_ = weight.padded_cols / (kQuantized ? 16 : kChunkValues<kEncoding>);
+    const int n_chunks = weight.padded_cols / (kQuantized ? 16 : kChunkValues<kEncoding>);
+    n_chunks_ = end * 4 < n_chunks ? end * 4 : n_chunks;
   }
-  /// Requests a window; past the last column its values are zeros.
+  /// Requests a window. Its values are zeros past the last column of the weight, and past the end.
   SS_DEVICE void request(Window& window, int index) const {
     window = {};
     const int chunk = index * 4 + lane() % 4;
@@ -133,6 +135,9 @@ SS_DEVICE void multiply_window(const std::byte* x, const typename Stream::Window
 }
 
 inline constexpr int kWindowsAhead = 4;
+static_assert(kSplitStep % StreamedShape<MatmulTiles::k16x64>::kPlanSteps == 0 &&
+                  kSplitStep % StreamedShape<MatmulTiles::k64x64>::kPlanSteps == 0,
+              "a split of K begins and ends where a step of the tiles does");
 
 /// Multiplies the steps [begin, end) of K. `fetch(step)` begins to load a stage of x, which then is in `stages`; `finish(step)` follows
 /// when that stage was multiplied.
@@ -143,7 +148,7 @@ SS_DEVICE void multiply_streamed(const WeightView& weight, int first_row, const 
   using Stream = WeightStream<kEncoding, kQuantized>;
   constexpr int kWindows = Shape::kVecsPerLine / Stream::kWindowVecs;  // of a stage
   static_assert(kWindows * Stream::kWindowVecs == Shape::kVecsPerLine && kWindowsAhead % kWindows == 0);
-  const Stream stream(weight, first_row);
+  const Stream stream(weight, first_row, end * kWindows);
   const int n_windows = (end - begin) * kWindows;
   typename Stream::Window held[kWindowsAhead];
   SS_UNROLL
@@ -161,7 +166,7 @@ SS_DEVICE void multiply_streamed(const WeightView& weight, int first_row, const 
       }
       multiply_window<Shape, Input, Stream>(stages[step % Shape::kStages].x, held[i], i % kWindows, sums);
       stream.request(held[i], begin * kWindows + first + i + kWindowsAhead);
-      sync_warp();  // else ptxas collects the requests of all windows behind the last one, and every warp waits for them at once
+      sync_warp();  // keeps ptxas from moving all requests behind the last product, where a warp would wait for them at once
       if (i % kWindows == kWindows - 1) finish(step);
     }
   }

@@ -74,6 +74,10 @@ struct TileStage : XStage<Shape> {
   alignas(Shape::kAlignment) std::byte weight[Shape::kCols * Shape::kLineBytes];
 };
 
+/// A stage without scales.
+template <typename Shape>
+using PlainStage = std::conditional_t<Shape::kStreamsWeights, XStage<Shape>, TileStage<Shape>>;
+
 /// A stage with the scales of the weight's groups, for int8 products, whose group sums are scaled one by one.
 inline constexpr int kGroupColumns = static_cast<int>(kScaleGroupSize);
 template <typename Shape>
@@ -84,7 +88,7 @@ struct ScaledStage : TileStage<Shape> {
 
 /// A stage with the scales of the group of kFp8GroupSize columns that it lies in, for kFp8Group128.
 template <typename Shape>
-struct WideStage : std::conditional_t<Shape::kStreamsWeights, XStage<Shape>, TileStage<Shape>> {
+struct WideStage : PlainStage<Shape> {
   static constexpr int kStepsPerGroup = static_cast<int>(kFp8GroupSize) * 2 / Shape::kStepBytes;
   float weight_scales[Shape::kCols];
   float x_scales[Shape::kRows];
@@ -97,8 +101,7 @@ inline constexpr bool kScalesGroups = kQuantized ? kHasGroups<kEncoding> : false
 template <typename Shape, WeightEncoding kEncoding, bool kQuantized>
 using StageOf =
     std::conditional_t<kHasWideGroups<kEncoding>, WideStage<Shape>,
-                       std::conditional_t<kScalesGroups<kEncoding, kQuantized>, ScaledStage<Shape>,
-                                          std::conditional_t<Shape::kStreamsWeights, XStage<Shape>, TileStage<Shape>>>>;
+                       std::conditional_t<kScalesGroups<kEncoding, kQuantized>, ScaledStage<Shape>, PlainStage<Shape>>>;
 
 /// Shared memory of a block: the stages, and after the last one the sums of each warp in their place.
 template <typename Shape, typename Stage>

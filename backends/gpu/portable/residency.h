@@ -4,7 +4,8 @@
 #include "gpu/portable/target.h"
 
 // SS_KERNEL_RESIDENT(warps, blocks) declares a kernel with blocks of `warps` warps, of which a multiprocessor of NVIDIA holds at
-// least `blocks`. Without that number ptxas uses as many registers as it finds useful. AMD's compiler chooses by itself.
+// least `blocks`. Without that number ptxas uses as many registers as it finds useful. AMD's compiler chooses by itself; the 64 threads a
+// warp are the most that any of its targets has.
 #if defined(SS_GPU_CUDA)
 #define SS_KERNEL_RESIDENT(warps, blocks) __global__ __launch_bounds__((warps)*32, blocks) void
 #elif defined(SS_GPU_HIP)

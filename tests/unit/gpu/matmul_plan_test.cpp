@@ -65,7 +65,9 @@ TEST_CASE("splits cover every step once, none is empty, and none is short unless
           CHECK(found.n_splits <= kMaxMatmulSplits);
           CHECK(found.n_splits * found.split_steps >= n_steps);
           CHECK((found.n_splits - 1) * found.split_steps < n_steps);
-          if (found.n_splits > 1) CHECK(found.split_steps >= kMinSplitSteps);
+          if (found.n_splits == 1) continue;
+          CHECK(found.split_steps >= kMinSplitSteps);
+          CHECK(found.split_steps % kSplitStep == 0);
         }
       }
     }
