@@ -62,7 +62,7 @@ class Loop:
     instructions: list
     n_loads: int    # of Kernel.load_words
     in_flight: int  # of these, how many are under way when one of them is needed first; the most over the loop's waits
-    least_in_flight: int = 0  # and the fewest (NVIDIA's alone)
+    least_in_flight: int = 0  # and the fewest, in the second of two trips (NVIDIA's alone)
 
 
 def nvidia_kernels(cuobjdump, file):
@@ -79,24 +79,28 @@ def nvidia_kernels(cuobjdump, file):
     return kernels
 
 
-def loads_in_flight(body, words=4):
-    """Follows NVIDIA's loads of `words` words through two trips of a loop by their registers. Returns how many are under way when one of
-    them is needed first: at most, and at least in the second trip."""
+# The compiler clears the registers of a load that is executed under a predicate. This does not use the result of an earlier load.
+CLEARS = re.compile(r"(?:@!?U?P\d+\s+)?(?:(?:CS2R|MOV|IMAD\.MOV\S*)\s.*(?:RZ|SRZ)|(?:MOV R\d+,|IMAD\.U32 R\d+, RZ, RZ,) UR\d+)$")
+
+
+def waits(instructions, words=4):
+    """Follows NVIDIA's loads of `words` words by their registers. Yields, wherever one of them is needed first, the instruction's number and
+    how many loads are under way."""
     pending = set()
-    counts = [[0], []]
-    for trip in range(2):
-        for text in body:
-            registers = {int(number) for number in re.findall(r"\bR(\d+)\b", text)}
-            if load := re.match(rf"(?:@!?U?P\d+\s+)?LDG\.E\.{32 * words}\S*\s+R(\d+)", text):
-                pending.add(int(load[1]))
-                continue
-            used = {first for first in pending if registers & set(range(first, first + words))}
-            # The compiler clears the registers of a load that is executed under a predicate. This does not use the result of an
-            # earlier load.
-            if used and not re.match(r"(?:@!?U?P\d+\s+)?(CS2R|MOV|IMAD\.MOV\S*|IMAD\.U32)\s.*(RZ|SRZ|UR\d+)$", text):
-                counts[trip].append(len(pending))
-            pending -= used
-    return max(counts[0] + counts[1]), min(counts[1], default=0)
+    for i, text in enumerate(instructions):
+        registers = {int(number) for number in re.findall(r"\bR(\d+)\b", text)}
+        if load := re.match(rf"(?:@!?U?P\d+\s+)?LDG\.E\.{32 * words}\S*\s+R(\d+)", text):
+            pending.add(int(load[1]))
+            continue
+        used = {first for first in pending if registers & set(range(first, first + words))}
+        if used and not CLEARS.match(text):
+            yield i, len(pending)
+        pending -= used
+
+
+def loads_in_flight(instructions, words=4):
+    """How many of NVIDIA's loads of `words` words are under way when one of them is needed first, at most."""
+    return max((n for _, n in waits(instructions, words)), default=0)
 
 
 def nvidia_loops(kernel):
@@ -111,7 +115,9 @@ def nvidia_loops(kernel):
         if "EXIT" in body:
             continue
         load = f"LDG.E.{32 * kernel.load_words}"
-        yield Loop(body, sum(load in text for text in body), *loads_in_flight(body, kernel.load_words))
+        found = list(waits(body * 2, kernel.load_words))
+        yield Loop(body, sum(load in text for text in body), max((n for _, n in found), default=0),
+                   min((n for i, n in found if i >= len(body)), default=0))
 
 
 def amd_kernels(file, target):
