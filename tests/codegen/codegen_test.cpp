@@ -104,6 +104,13 @@ const std::set<std::string> kSharing = {
     "split_attention_kernel", "rms_norm_kernel",       "head_tiles_kernel",        "latent_prefill_kernel",
     "latent_decode_kernel",   "combine_latents_kernel"};
 
+/// Whether tiles stream their weights (streamed_tile.h): small ones do, but for f32, blocks of GGUF, and groups of int8 by int8.
+bool streams_weights(const KernelCode& kernel) {
+  const auto has = [&](std::string_view text) { return kernel.name.find(text) != std::string::npos; };
+  const bool is_small = has("(gpu::MatmulTiles)0") || has("(gpu::MatmulTiles)1");
+  return is_small && !has("(WeightEncoding)0") && !has("(WeightEncoding)19") && !has("(WeightEncoding)4, true");
+}
+
 /// True for products by tiles, of one weight or of a mixture's experts.
 bool is_by_tiles(const KernelCode& kernel) {
   return kernel.name.starts_with("tiled_matmul_kernel<") || kernel.name.starts_with("grouped_tiles_kernel<");
@@ -217,8 +224,9 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
     // Weight tiles are copied asynchronously while the last ones are multiplied.
     if (is_by_tiles(kernel)) CHECK(count_instruction(kernel, "cp.async") > 0);
     if (!kOnMatrixCores.contains(without_arguments(kernel.name))) continue;
-    // Fragments are loaded four 8 x 8 matrices at a time; values of the cache, one token per row, transposed.
-    CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.shared") > 0);
+    // Fragments are loaded four 8 x 8 matrices at a time; values of the cache, one token per row, transposed. Where weights are streamed,
+    // fragments are made of 16 bytes that lanes hold.
+    CHECK((count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.shared") > 0) == !streams_weights(kernel));
     if (is_of_latents(kernel)) CHECK(count_instruction(kernel, "cp.async") > 0);
     if (is_of_latents(kernel) || without_arguments(kernel.name) == "prefill_attention_kernel") {
       CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.trans.shared") > 0);
