@@ -79,7 +79,8 @@ def nvidia_kernels(cuobjdump, file):
     return kernels
 
 
-# The compiler clears the registers of a load that is executed under a predicate. This does not use the result of an earlier load.
+# Matches an instruction that clears a register. The compiler clears the destination of a load that has a predicate, so that it is zero
+# where the load is not executed. Such an instruction does not wait for an earlier load into the same register.
 CLEARS = re.compile(r"(?:@!?U?P\d+\s+)?(?:(?:CS2R|MOV|IMAD\.MOV\S*)\s.*(?:RZ|SRZ)|(?:MOV R\d+,|IMAD\.U32 R\d+, RZ, RZ,) UR\d+)$")
 
 

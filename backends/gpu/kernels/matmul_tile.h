@@ -16,8 +16,8 @@
 // multiplied. The including kernel decides which rows of x are multiplied and what becomes of the sums.
 //
 // A warp multiplies fragments that it loads from shared memory, or four warps multiply straight from shared memory by
-// wgmma (warpgroup.h). A wgmma still reads its stage during the next step, so one stage fewer can be prefetched. Tiles of few rows may
-// have x alone in their stages (streamed_tile.h).
+// wgmma (warpgroup.h). A wgmma still reads its stage during the next step, so one stage fewer can be prefetched. On NVIDIA,
+// tiles of 16 x 64 and 64 x 64 keep only x in their stages and load most weights straight into registers (streamed_tile.h).
 
 #include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/streamed_tile.h"

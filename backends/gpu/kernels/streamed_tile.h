@@ -1,19 +1,19 @@
 #pragma once
-// The main loop of tiles of 16 x 64 and 64 x 64 where the matrix cores take fragments as mma does: weights go from memory straight into
-// the registers that are multiplied, and x alone goes through shared memory.
+// The main loop of tiles of 16 x 64 and 64 x 64 on NVIDIA. Weights are loaded from memory straight into the registers that mma multiplies.
+// Only x goes through shared memory.
 //
 //   sums[m, n] += sum_k x[m, k] * weight[n, k]
 //
-// Shapes       as in matmul_tile.h; each of the block's four warps has all rows of x and 16 rows of the weight
-// Dtypes       x: BF16 or int8; weight: any encoding but f32, blocks of GGUF, and groups of int8 with int8 x
+// Shapes       as in matmul_tile.h; each of the block's four warps multiplies all rows of x with 16 rows of the weight
+// Dtypes       x: BF16 or int8; weight: every encoding except f32, blocks of GGUF, and int8-g32 multiplied with int8 x
 // Accumulator  f32; int8 by int8 in int32; with scales of 128 columns each such group in f32, scaled and added in f32
 // Alignment    rows of x and of the weight to 16 bytes
 // Source       own; mma does not care which column of K a value belongs to as long as x and weight agree, as in Marlin (arXiv:2408.11743)
 //
 // With few rows a product takes as long as the weight takes to arrive. Four lanes load 64 neighbouring bytes of a row of the weight, in
 // whichever encoding, and have up to kWindowsAhead such loads of two rows in flight, 4 KiB a warp, without a barrier: a lane requests a
-// later window of K as soon as it has multiplied the one in the same registers. In the tiles of matmul_tile.h a weight that has to be
-// decoded is requested one step of 32 columns ahead; of four-bit codes such a step has 16 bytes of each row.
+// later window of K as soon as it has multiplied the one in the same registers. The loop of matmul_tile.h requests a weight that has to
+// be decoded only one step of 32 columns ahead, and 32 four-bit codes are just 16 bytes of a row.
 
 #include "gpu/kernels/tile_loader.h"
 
@@ -75,8 +75,8 @@ class WeightStream {
     SS_UNROLL
     for (int half = 0; half < 2; ++half) {
       const int row = first_row + lane() / 4 + half * 8;
-      row_[half] =
-          row < weight.n_rows ? row : weight.n_rows - 1;  // what is computed for rows past the end is not stored
+      // Rows past the end repeat the last row. Their sums are never stored.
+      row_[half] = row < weight.n_rows ? row : weight.n_rows - 1;
       begin_[half] = weight.values + std::int64_t{row_[half]} * weight.row_bytes;
     }
     const int n_chunks = weight.padded_cols / (kQuantized ? 16 : kChunkValues<kEncoding>);

@@ -1,6 +1,6 @@
 #pragma once
-// What a block needs to bring the operands of a tile (matmul_tile.h, streamed_tile.h) into shared memory: the shape of the tile, its
-// stages along K, and each thread's part in loading one.
+// Brings the operands of a tile into shared memory for matmul_tile.h and streamed_tile.h. It defines the shapes of tiles, the stages that
+// hold a step of K, and which part of a stage each thread loads.
 
 #include "gpu/kernels/weight_code.h"
 #include "gpu/portable/matrix_tile.h"

@@ -4,8 +4,8 @@
 #include "gpu/portable/target.h"
 
 // SS_KERNEL_RESIDENT(warps, blocks) declares a kernel with blocks of `warps` warps, of which a multiprocessor of NVIDIA holds at
-// least `blocks`. Without that number ptxas uses as many registers as it finds useful. AMD's compiler chooses by itself; the 64 threads a
-// warp are the most that any of its targets has.
+// least `blocks`. Without that number ptxas uses as many registers as it finds useful. AMD's compiler chooses by
+// itself: it is told an upper bound on the threads of a block, with 64 threads for each warp, as gfx9 has them (gfx11 has 32).
 #if defined(SS_GPU_CUDA)
 #define SS_KERNEL_RESIDENT(warps, blocks) __global__ __launch_bounds__((warps)*32, blocks) void
 #elif defined(SS_GPU_HIP)

@@ -194,7 +194,7 @@ TEST_CASE("a load generator that lost its CPU at most tokens is no wrong clock")
 }
 
 TEST_CASE("what one late reading explains is suspect of few readings, and a larger difference is invalid") {
-  // 35 ms from the first to the last token: about 0.45 ms are allowed.
+  // The last token comes 35 ms after the first, so that the clocks may differ by about 0.45 ms.
   const auto judged = [](std::size_t n_requests, std::int64_t first_late_ns, std::int64_t last_late_ns) {
     std::vector<RequestSample> samples = steady_load();
     samples.resize(n_requests);
