@@ -150,9 +150,9 @@ class DecodeLoops(unittest.TestCase):
                     self.assertFalse([text for text in loop.instructions if re.search(r"\bvmcnt\(0\)", text)])
 
     def test_tiles_of_few_rows_keep_their_weights_in_flight(self):
-        # NVIDIA's small tiles stream their weights (streamed_tile.h). If the compiler moved all requests of a trip behind its products, eight
-        # loads would be in flight at the beginning of the next trip and two at its end, and every trip would begin with a wait for memory.
-        # Weights in FP16 are allowed fewer loads: ptxas converts those of a whole trip to BF16 at once.
+        # NVIDIA's small tiles stream their weights (streamed_tile.h). If the compiler moved all requests of a trip behind its products,
+        # eight loads would be in flight at the beginning of the next trip and two at its end, and every trip would begin with a wait for
+        # memory. Weights in FP16 are allowed fewer loads: ptxas converts those of a whole trip to BF16 at once.
         for kernel, loops in kernels_with_loops("tiled_matmul") + kernels_with_loops("grouped_tiles"):
             found = re.fullmatch(r"\w+ (16x64|64x64) (\S+)", kernel.name)
             if not kernel.target.startswith("sm_") or not found or found[2] in ("f32", "blocks", "int8-g32-w8a8"):
