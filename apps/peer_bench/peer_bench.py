@@ -33,8 +33,8 @@ def parse():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1, help="of the order in each round")
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("build/peers"), help="folder of the models")
-    parser.add_argument("--out", type=pathlib.Path, help="every measurement as JSON, written after each case")
-    parser.add_argument("--resume", action="store_true", help="cases that --out has, with every peer, are not measured again")
+    parser.add_argument("--out", type=pathlib.Path, help="every measurement as JSON, written after each round")
+    parser.add_argument("--resume", action="store_true", help="rounds that --out has, with every peer, are not measured again")
     options = parser.parse_args()
     if options.rounds < 1 or options.generate < 2 or options.prompt < 1 or min(options.batch + [options.threads]) < 1:
         parser.error("expected at least one round, thread, sequence and prompt token, and two tokens to generate")
@@ -59,24 +59,27 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def measure(case, systems, rounds, folder, shuffle):
-    """{system: [rates of each round]}, and why a system is left out."""
-    rates, absent = {system.name: [] for system in systems}, {}
+def new_entry(case, systems):
+    """A case without rounds: {system: [rates of each round]}, and why a system is left out."""
+    entry = {"case": dict(vars(case)), "rates": {system.name: [] for system in systems}, "absent": {}}
     for system in systems:
         try:
             if hasattr(system, "check"):
                 system.check(case)
         except Unavailable as why:
-            absent[system.name] = str(why)
-    for _ in range(rounds):
-        order = [system for system in systems if system.name not in absent]
-        shuffle.shuffle(order)
-        for system in order:
-            try:
-                rates[system.name].append(system.measure(case, folder))
-            except Unavailable as why:
-                absent[system.name] = str(why)
-    return rates, absent
+            entry["absent"][system.name] = str(why)
+    return entry
+
+
+def measure_round(case, systems, folder, seed, entry):
+    """Adds a round to the entry, each system once, in an order that is random, and the same for a round that is measured again."""
+    order = [system for system in systems if system.name not in entry["absent"]]
+    random.Random(f"{seed} {case.name} {max(map(len, entry['rates'].values()))}").shuffle(order)
+    for system in order:
+        try:
+            entry["rates"][system.name].append(system.measure(case, folder))
+        except Unavailable as why:
+            entry["absent"][system.name] = str(why)
 
 
 def share_of_limit(metric, rates):
@@ -103,26 +106,42 @@ def main():
     llamas = [kind(*build) for build in builds for kind in (TunedLlamaCpp, LlamaCpp)]
     ours = Ours(options.program, next(filter(None, (llama.find("llama-quantize") for llama in llamas)), None))
     peers = [*llamas, Torch(), TorchF32(), TorchGraphs()]
-    shuffle = random.Random(options.seed)
     stored = json.loads(options.out.read_text()) if options.resume and options.out and options.out.exists() else {}
     known = {json.dumps(entry["case"]): entry for entry in stored.get("cases", [])}
+    key_of = lambda case: json.dumps(vars(case))
     versions, found, missing = stored.get("versions", {}), [], {}
+
     cases = list(cases_of(options))
+
+    def keep(entries):
+        """Writes these cases, and what is stored of those after them. The file is replaced at once, so that whoever is stopped while
+        writing loses nothing."""
+        if options.out:
+            later = [known[key_of(case)] for case in cases[len(entries):] if key_of(case) in known]
+            new = options.out.with_name(options.out.name + ".new")
+            new.write_text(json.dumps({"versions": versions, "cases": [*entries, *later]}, indent=1) + "\n")
+            new.replace(options.out)
+
     print("| shape | precision | batch | context | what | peer | ours, tok/s | of the limit | theirs, tok/s | ours / theirs |")
     print("| --- | --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: |")
-    begin = time.monotonic()
+    begin, rounds_measured = time.monotonic(), 0
     for done, case in enumerate(cases):
-        left = "" if done == 0 else f", about {(time.monotonic() - begin) / done * (len(cases) - done) / 60:.0f} min left"
-        say(f"{done + 1} of {len(cases)}: {case.name}{left}")
-        entry = known.get(json.dumps(vars(case)))
+        entry = known.get(key_of(case))
         # A peer that was not among the stored ones has to be measured beside the others, in the same rounds.
         if entry is None or any(system.name not in entry["rates"] for system in peers):
+            entry = new_entry(case, [ours, *peers])
+        rates, absent = entry["rates"], entry["absent"]
+        for index in range(len(rates[ours.name]), options.rounds):
+            left = (len(cases) - done) * options.rounds - index
+            estimate = "" if rounds_measured == 0 else (
+                f", about {(time.monotonic() - begin) / rounds_measured * left / 60:.0f} min left")
+            say(f"{done + 1} of {len(cases)}: {case.name}, round {index + 1} of {options.rounds}{estimate}")
             ours.bundle(case.shape, options.work)
-            rates, absent = measure(case, [ours, *peers], options.rounds, options.work, shuffle)
+            measure_round(case, [ours, *peers], options.work, options.seed, entry)
             if ours.name in absent:
                 raise SystemExit(f"peer_bench: {case.name}: {absent[ours.name]}")
-            entry = {"case": vars(case) | {}, "rates": rates, "absent": absent}
-        rates, absent = entry["rates"], entry["absent"]
+            rounds_measured += 1
+            keep([*found, entry])
         found.append(entry)
         for name, why in absent.items():
             missing.setdefault(f"{name}: {why}", []).append(case.name)
@@ -136,8 +155,7 @@ def main():
                 if metric not in rates[ours.name][0]:
                     continue
                 print(row(case, metric, peer.name, rates[ours.name], rates[peer.name]), flush=True)
-        if options.out:
-            options.out.write_text(json.dumps({"versions": versions, "cases": found}, indent=1) + "\n")
+        keep(found)
     print()
     for name, version in versions.items():
         print(f"{name}: {version}")

@@ -81,13 +81,45 @@ class PeerBench(unittest.TestCase):
         self.assertIn("left out: PyTorch, CUDA graphs: on GPUs alone (2 of 2 cases)", run.stdout)
         found = json.loads((self.folder / "out.json").read_text())
         self.assertEqual([len(case["rates"]["llama.cpp"]) for case in found["cases"]], [2, 2])
-        self.assertIn("2 of 2: demo-50m int8 batch 4 context 0, about", run.stderr)
+        self.assertIn("2 of 2: demo-50m int8 batch 4 context 0, round 1 of 2, about", run.stderr)
         # What is there is shown again and not measured: without programs nothing else could be.
         for name in STAND_INS:
             (self.folder / "bin" / name).unlink()
         again = self.bench("--precision", "int8", "--batch", "1,4", "--context", "0", "--resume")
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertEqual(again.stdout, run.stdout)
+
+    def test_what_was_stopped_goes_on_with_the_next_round(self):
+        for name, script in STAND_INS.items():
+            self.stand_in(name, script)
+        # The third time that llama-bench generates, in the second round, it ends the whole command, as a time limit does.
+        stop = 'case "$*" in *"-n 8 -d "*) echo >> "$0.seen"; [ $(wc -l < "$0.seen") -ne 3 ] || { kill -9 $PPID; exit 1; } ;; esac\n'
+        self.stand_in("llama-bench", stop + STAND_INS["llama-bench"])
+        case = "--precision", "int8", "--batch", "1", "--context", "0", "--resume"
+        self.assertEqual(self.bench(*case).returncode, -9)
+        first, = json.loads((self.folder / "out.json").read_text())["cases"]
+        self.assertEqual([len(rounds) for rounds in first["rates"].values()][:3], [1, 1, 1])
+        run = self.bench(*case)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertNotIn("round 1 of 2", run.stderr)
+        self.assertIn("round 2 of 2", run.stderr)
+        whole, = json.loads((self.folder / "out.json").read_text())["cases"]
+        self.assertEqual([len(rounds) for rounds in whole["rates"].values()][:3], [2, 2, 2])
+        for name, rounds in first["rates"].items():
+            self.assertEqual(whole["rates"][name][:len(rounds)], rounds)
+
+    def test_cases_that_come_later_are_kept_while_earlier_ones_get_more_rounds(self):
+        for name, script in STAND_INS.items():
+            self.stand_in(name, script)
+        cases = "--precision", "int8", "--batch", "1,4", "--context", "0"
+        self.assertEqual(self.bench(*cases).returncode, 0)
+        before = json.loads((self.folder / "out.json").read_text())["cases"]
+        stop = 'case "$*" in *"-n 8 -d "*) echo >> "$0.seen"; [ $(wc -l < "$0.seen") -ne 3 ] || { kill -9 $PPID; exit 1; } ;; esac\n'
+        self.stand_in("llama-bench", stop + STAND_INS["llama-bench"])
+        self.assertEqual(self.bench(*cases, "--rounds", "4", "--resume").returncode, -9)
+        after = json.loads((self.folder / "out.json").read_text())["cases"]
+        self.assertEqual([len(entry["rates"]["llama.cpp"]) for entry in after], [3, 2])
+        self.assertEqual(after[1], before[1])
 
     def test_a_batch_shares_its_context(self):
         for name, script in STAND_INS.items():
