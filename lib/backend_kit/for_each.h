@@ -14,4 +14,8 @@ inline void for_each_on_caller(std::int64_t n, const std::function<void(std::int
   for (std::int64_t i = 0; i < n; ++i) body(i);
 }
 
+/// Runs the calls on up to `n_threads` threads: the calling one, and others that are started for one loop and joined at its end. For
+/// loops of milliseconds and more, in code that has no pool of threads. The body must not throw.
+[[nodiscard]] ForEach for_each_on_threads(std::int64_t n_threads);
+
 }  // namespace secondsource

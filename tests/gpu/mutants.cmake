@@ -338,7 +338,7 @@ ss_gpu_mutant(zero_of_first_group sm_80 kernels/weight_code.h
 ss_gpu_mutant(zero_of_upper_codes gfx90a portable/packed_numbers.h "zero * 0x100010U" "zero * (BUG ? 0x10001U : 0x100010U)" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(zeros_of_first_expert gfx90a kernels/grouped_tiles.cpp "weight.group_zeros += begin;" "{ if (!BUG) weight.group_zeros += begin; }" kernels/grouped_tiles.cpp)
 ss_gpu_mutant(zeros_exchanged_at_load gfx1100 host/weights.cpp
-  "own_zeros[g - n_scales] =" "own_zeros[n_floats - 1 - g] =" host/weights.cpp)
+  " zeros[g - n_scales] =" " zeros[n_floats - 1 - g] =" host/weights.cpp)
 # Of MXFP4.
 ss_gpu_mutant(e2m1_sign_of_last_columns gfx90a portable/packed_numbers.h
   "word << (pair + 1) & kSigns" "word << (BUG ? 1 : pair + 1) & kSigns" kernels/tiled_matmul.cpp)

@@ -17,7 +17,9 @@ namespace {
 class GpuBackend final : public Backend {
  public:
   GpuBackend(DeviceInfo info, Shared shared)
-      : info_(std::move(info)), shared_(std::move(shared)), weights_(*shared_.memory) {}
+      : info_(std::move(info)),
+        shared_(std::move(shared)),
+        weights_(*shared_.memory, n_packing_threads(shared_.options.n_threads)) {}
   ~GpuBackend() override { (void)shared_.memory->stream().synchronize(); }
   GpuBackend(const GpuBackend&) = delete;
   GpuBackend& operator=(const GpuBackend&) = delete;

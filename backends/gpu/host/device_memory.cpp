@@ -75,22 +75,6 @@ Result<void> DeviceMemory::upload(void* to, const void* from, std::size_t bytes)
   return {};
 }
 
-Result<void> DeviceMemory::upload_rows(std::byte* to, std::size_t to_stride, std::span<const std::byte> from,
-                                       std::size_t row_bytes) {
-  if (row_bytes == 0) return {};
-  const std::size_t n_at_once = std::max<std::size_t>(1, kStagingBytes / row_bytes);
-  const std::size_t n_rows = from.size() / row_bytes;
-  for (std::size_t first = 0; first < n_rows; first += n_at_once) {
-    const std::size_t n = std::min(n_at_once, n_rows - first);
-    std::memcpy(staging_.data(), from.data() + first * row_bytes, n * row_bytes);
-    for (std::size_t i = 0; i < n; ++i) {
-      SS_TRY_VOID(stream_->copy(to + (first + i) * to_stride, staging_.data() + i * row_bytes, row_bytes));
-    }
-    SS_TRY_VOID(stream_->synchronize());
-  }
-  return {};
-}
-
 Result<void> DeviceMemory::download(void* to, const void* from, std::size_t bytes) {
   for (std::size_t at = 0; at < bytes; at += kStagingBytes) {
     const std::size_t n = std::min(kStagingBytes, bytes - at);

@@ -3,7 +3,6 @@
 // (context, kernels, graphs, libraries, rounding of allocations) is what the driver reports for the process beyond that,
 // so that MemoryUse adds up to what the process really holds.
 
-#include <span>
 #include <utility>
 
 #include "backend_kit/host_memory.h"
@@ -66,9 +65,6 @@ class DeviceMemory {
   Result<DeviceBuffer> allocate(MemoryPurpose purpose, std::size_t bytes);
   /// Copies through pinned memory, 4 MiB at a time.
   Result<void> upload(void* to, const void* from, std::size_t bytes);
-  /// Copies the contiguous rows in `from` to rows `to_stride` bytes apart. A row is at most 4 MiB.
-  Result<void> upload_rows(std::byte* to, std::size_t to_stride, std::span<const std::byte> from,
-                           std::size_t row_bytes);
   Result<void> download(void* to, const void* from, std::size_t bytes);
 
  private:

@@ -2,14 +2,33 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
+#include <new>
+#include <optional>
+#include <utility>
 
 #include "backend/check_graph.h"
+#include "backend_kit/for_each.h"
+#include "backend_kit/host_device.h"
 #include "backend_kit/weight_rows.h"
 #include "core/checked.h"
 #include "gpu/host/block_rows.h"
 
 namespace secondsource::gpu {
+
+/// Rows that are neighbours in device memory: packed, and as the source had them. Of joined gates and ups these are rows of both parts.
+struct WeightPiece {
+  std::int64_t first_row = 0;  ///< canonical, of the gate where they are joined
+  std::int64_t n_rows = 0;     ///< packed
+  std::vector<std::byte> source_values;
+  std::vector<float> source_floats;  ///< scales, and zero points after them
+  std::vector<std::byte> values;
+  std::vector<std::byte> scales;
+  std::vector<std::byte> zeros;
+  std::optional<Error> error;  ///< of the source
+};
+
 namespace {
 
 std::int64_t packed_row_bytes(WeightEncoding encoding, std::int32_t padded_cols) {
@@ -118,7 +137,79 @@ std::vector<float> unpacked_scales(const WeightView& view, const std::byte* from
   return scales;
 }
 
+/// Parts whose rows alternate in device memory.
+std::int64_t n_joined(const WeightSpec& spec) {
+  return spec.join == Join::kInterleaveGateUp ? 2 : 1;
+}
+
+/// Cuts a weight into pieces that several threads can pack at once. As many pieces as threads hold at most kMaxPullBytes of the source
+/// together, or one row of each part each.
+std::vector<WeightPiece> pieces_of(const WeightSpec& spec, std::int64_t n_threads) {
+  // A guess of how much takes longer to pack than a thread takes to start.
+  constexpr std::int64_t kMinPieceBytes = std::int64_t{1} << 20;
+  const std::int64_t row_bytes = spec.n_cols * static_cast<std::int64_t>(transfer_bytes_per_value(spec.encoding)) +
+                                 scales_per_row(spec.encoding, spec.n_cols) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t most_bytes = static_cast<std::int64_t>(kMaxPullBytes) / n_threads;
+  const std::int64_t wanted_rows = std::max(ceil_divide(spec.n_rows, n_threads), kMinPieceBytes / row_bytes);
+  const std::int64_t of_each_part = std::max<std::int64_t>(
+      1, std::min(ceil_divide(wanted_rows, n_joined(spec)), most_bytes / row_bytes / n_joined(spec)));
+  std::vector<WeightPiece> pieces;
+  std::int64_t part_begin = 0;
+  for (std::size_t i = 0; i < spec.parts.size(); i += static_cast<std::size_t>(n_joined(spec))) {
+    const std::int64_t part_rows = spec.parts[i].n_rows;
+    for (std::int64_t row = 0; row < part_rows; row += of_each_part) {
+      WeightPiece& piece = pieces.emplace_back();
+      piece.first_row = part_begin + row;
+      piece.n_rows = std::min(of_each_part, part_rows - row) * n_joined(spec);
+    }
+    part_begin += part_rows * n_joined(spec);
+  }
+  return pieces;
+}
+
+/// Reads a piece's rows and packs them.
+Result<void> read_and_pack(const WeightSpec& spec, const WeightView& view, WeightPiece& piece) {
+  const std::int64_t n_parts = n_joined(spec);
+  const std::int64_t of_each_part = piece.n_rows / n_parts;
+  const std::size_t value_bytes = static_cast<std::size_t>(spec.n_cols) * transfer_bytes_per_value(spec.encoding);
+  const auto n_floats = static_cast<std::size_t>(scales_per_row(spec.encoding, spec.n_cols));
+  piece.source_values.resize(static_cast<std::size_t>(of_each_part) * value_bytes);
+  piece.source_floats.resize(static_cast<std::size_t>(of_each_part) * n_floats);
+  const auto n_rows = static_cast<std::size_t>(piece.n_rows);
+  const auto row_bytes = static_cast<std::size_t>(view.row_bytes);
+  const std::size_t scale_bytes = scale_bytes_per_row(view);
+  const std::size_t zero_bytes = zeros_in_row(view);
+  const std::size_t n_scales = zero_bytes > 0 ? n_floats / 2 : n_floats;  // zero points follow them
+  piece.values.assign(n_rows * row_bytes, std::byte{0});
+  piece.scales.assign(n_rows * scale_bytes, std::byte{0});
+  piece.zeros.assign(n_rows * zero_bytes, std::byte{0});
+  for (std::int64_t part = 0; part < n_parts; ++part) {
+    const std::int64_t first_row = piece.first_row + part * (spec.n_rows / spec.n_experts / n_parts);
+    SS_TRY_VOID(read_weight_rows(spec, first_row, of_each_part, piece.source_values, piece.source_floats));
+    for (std::int64_t row = 0; row < of_each_part; ++row) {
+      const auto from = static_cast<std::size_t>(row);
+      const auto to = static_cast<std::size_t>(row * n_parts + part);
+      const std::span<std::byte> zeros = std::span(piece.zeros).subspan(to * zero_bytes, zero_bytes);
+      const std::span<const float> floats = std::span(piece.source_floats).subspan(from * n_floats, n_floats);
+      if (scale_bytes > 0) {
+        pack_scales(view, floats.first(n_scales), piece.scales.data() + to * scale_bytes);
+        for (std::size_t g = n_scales; g < n_floats; ++g) {
+          zeros[g - n_scales] = static_cast<std::byte>(static_cast<int>(floats[g]) + kInt4Zero);
+        }
+      }
+      pack_row(view, std::span(piece.source_values).subspan(from * value_bytes, value_bytes), floats, zeros,
+               std::span(piece.values).subspan(to * row_bytes, row_bytes));
+    }
+  }
+  return {};
+}
+
 }  // namespace
+
+std::int64_t n_packing_threads(int n_asked_for) {
+  constexpr int kMost = 16;  // a guess: the copies to the device are made by one thread
+  return n_asked_for > 0 ? n_asked_for : std::min(n_usable_cpus(), kMost);
+}
 
 Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   SS_TRY_VOID(check_weight_spec(spec));
@@ -130,58 +221,14 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   view.padded_cols = round_up(view.n_cols, kWeightColumnStep);
   view.blocks = block_row(spec.encoding, view.n_cols);
   view.row_bytes = has_blocks(spec.encoding) ? view.blocks.n_bytes : packed_row_bytes(spec.encoding, view.padded_cols);
-  const auto row_bytes = static_cast<std::size_t>(view.row_bytes);
-  const std::size_t scale_bytes = scale_bytes_per_row(view);
-  const std::size_t zero_bytes = zeros_in_row(view);
   const auto n_rows = static_cast<std::size_t>(spec.n_rows);
   const auto with_name = [&](const Error& error) { return error.with_context("weight " + spec.name); };
-  auto values = memory_.allocate(MemoryPurpose::kWeights, n_rows * row_bytes);
+  auto values = memory_.allocate(MemoryPurpose::kWeights, n_rows * static_cast<std::size_t>(view.row_bytes));
   if (!values) return with_name(values.error());
-  auto scales = memory_.allocate(MemoryPurpose::kWeights, n_rows * scale_bytes);
+  auto scales = memory_.allocate(MemoryPurpose::kWeights, n_rows * scale_bytes_per_row(view));
   if (!scales) return with_name(scales.error());
-  auto zeros = memory_.allocate(MemoryPurpose::kWeights, n_rows * zero_bytes);
+  auto zeros = memory_.allocate(MemoryPurpose::kWeights, n_rows * zeros_in_row(view));
   if (!zeros) return with_name(zeros.error());
-
-  std::vector<std::byte> packed;
-  std::vector<std::byte> packed_scales;
-  std::vector<std::byte> packed_zeros;
-  std::vector<float> decoded;
-  const std::size_t value_bytes = static_cast<std::size_t>(spec.n_cols) * transfer_bytes_per_value(spec.encoding);
-  const auto n_floats = static_cast<std::size_t>(scales_per_row(spec.encoding, spec.n_cols));
-  const std::size_t n_scales = zero_bytes > 0 ? n_floats / 2 : n_floats;  // zero points follow them
-  const bool interleaved = spec.join == Join::kInterleaveGateUp;
-  SS_TRY_VOID(pull_weight_rows(spec, [&](const WeightRows& rows) -> Result<void> {
-    const auto n = static_cast<std::size_t>(rows.n_rows);
-    packed.assign(n * row_bytes, std::byte{0});
-    packed_scales.assign(n * scale_bytes, std::byte{0});
-    packed_zeros.assign(n * zero_bytes, std::byte{0});
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::span<std::byte> own_zeros = std::span(packed_zeros).subspan(i * zero_bytes, zero_bytes);
-      const std::span<const float> floats = rows.scales.subspan(i * n_floats, n_floats);
-      if (scale_bytes > 0) {
-        pack_scales(view, floats.first(n_scales), packed_scales.data() + i * scale_bytes);
-        for (std::size_t g = n_scales; g < n_floats; ++g) {
-          own_zeros[g - n_scales] = static_cast<std::byte>(static_cast<int>(floats[g]) + kInt4Zero);
-        }
-      }
-      pack_row(view, rows.values.subspan(i * value_bytes, value_bytes), floats, own_zeros,
-               std::span(packed).subspan(i * row_bytes, row_bytes));
-    }
-    // All rows of one call are from one part: they are contiguous, or, interleaved, every second row.
-    const auto to = static_cast<std::size_t>(packed_row(spec, rows.first_row));
-    const auto upload = [&](const DeviceBuffer& buffer, const std::vector<std::byte>& from, std::size_t bytes) {
-      if (!interleaved) return memory_.upload(buffer.data() + to * bytes, from.data(), from.size());
-      return memory_.upload_rows(buffer.data() + to * bytes, 2 * bytes, from, bytes);
-    };
-    SS_TRY_VOID(upload(*values, packed, row_bytes));
-    SS_TRY_VOID(upload(*scales, packed_scales, scale_bytes));
-    SS_TRY_VOID(upload(*zeros, packed_zeros, zero_bytes));
-    if (spec.n_rows == 1) {
-      decoded.resize(static_cast<std::size_t>(spec.n_cols));
-      decode_weight_rows(spec.encoding, spec.n_cols, rows, decoded);
-    }
-    return {};
-  }));
   weight.values = std::move(values).value();
   weight.scales = std::move(scales).value();
   weight.zeros = std::move(zeros).value();
@@ -191,16 +238,60 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   view.group_powers = weight.scales.as<E8m0>();
   view.wide_scales = weight.scales.as<float>();
   view.group_zeros = weight.zeros.as<std::uint8_t>();
-  if (spec.n_rows == 1) {
-    auto vector = memory_.allocate(MemoryPurpose::kWeights, decoded.size() * sizeof(float));
-    if (!vector) return with_name(vector.error());
-    weight.vector = std::move(vector).value();
-    SS_TRY_VOID(memory_.upload(weight.vector.data(), decoded.data(), decoded.size() * sizeof(float)));
-  }
+  SS_TRY_VOID(spec.n_rows == 1 ? fill_vector(spec, weight) : fill(spec, weight));
   specs_.push_back(spec);
   specs_.back().parts.clear();  // the sources may keep a file open
   weights_.push_back(std::move(weight));
   return WeightId{static_cast<std::int32_t>(specs_.size()) - 1};
+}
+
+Result<void> Weights::fill(const WeightSpec& spec, const Weight& weight) {
+  std::vector<WeightPiece> pieces = pieces_of(spec, n_threads_);
+  const ForEach in_parallel = for_each_on_threads(n_threads_);
+  for (std::span<WeightPiece> rest = pieces; !rest.empty();) {
+    const std::span<WeightPiece> now = rest.first(std::min(rest.size(), static_cast<std::size_t>(n_threads_)));
+    rest = rest.subspan(now.size());
+    in_parallel(static_cast<std::int64_t>(now.size()), [&](std::int64_t i) {
+      WeightPiece& piece = now[static_cast<std::size_t>(i)];
+      try {
+        if (auto packed = read_and_pack(spec, weight.view, piece); !packed) piece.error = packed.error();
+      } catch (const std::bad_alloc&) {
+        piece.error = Error{ErrorCode::kOutOfMemory, fmt::format("weight {}: no memory to pack its rows", spec.name)};
+      }
+    });
+    for (WeightPiece& piece : now) {
+      if (piece.error) return *piece.error;
+      SS_TRY_VOID(upload(spec, weight, piece));
+      piece = {};
+    }
+  }
+  return {};
+}
+
+Result<void> Weights::upload(const WeightSpec& spec, const Weight& weight, const WeightPiece& piece) {
+  const auto first = static_cast<std::size_t>(packed_row(spec, piece.first_row));
+  const auto upload_rows = [&](const DeviceBuffer& buffer, const std::vector<std::byte>& rows) {
+    const std::size_t row_bytes = rows.size() / static_cast<std::size_t>(piece.n_rows);
+    return memory_.upload(buffer.data() + first * row_bytes, rows.data(), rows.size());
+  };
+  SS_TRY_VOID(upload_rows(weight.values, piece.values));
+  SS_TRY_VOID(upload_rows(weight.scales, piece.scales));
+  return upload_rows(weight.zeros, piece.zeros);
+}
+
+Result<void> Weights::fill_vector(const WeightSpec& spec, Weight& weight) {
+  WeightPiece piece;
+  piece.n_rows = 1;
+  SS_TRY_VOID(read_and_pack(spec, weight.view, piece));
+  SS_TRY_VOID(upload(spec, weight, piece));
+  std::vector<float> decoded(static_cast<std::size_t>(spec.n_cols));
+  decode_weight_rows(spec.encoding, spec.n_cols,
+                     {.first_row = 0, .n_rows = 1, .values = piece.source_values, .scales = piece.source_floats},
+                     decoded);
+  auto vector = memory_.allocate(MemoryPurpose::kWeights, decoded.size() * sizeof(float));
+  if (!vector) return vector.error().with_context("weight " + spec.name);
+  weight.vector = std::move(vector).value();
+  return memory_.upload(weight.vector.data(), decoded.data(), decoded.size() * sizeof(float));
 }
 
 Result<std::vector<float>> Weights::unprepare(WeightId id) {

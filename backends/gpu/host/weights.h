@@ -12,11 +12,18 @@
 
 namespace secondsource::gpu {
 
+struct WeightPiece;
+
+/// How many threads pack a weight: as many as were asked for, or, of 0, one for each CPU that this process may use, up to 16.
+[[nodiscard]] std::int64_t n_packing_threads(int n_asked_for);
+
 class Weights {
  public:
-  /// `memory` must outlive this.
-  explicit Weights(DeviceMemory& memory) : memory_(memory) {}
+  /// `memory` must outlive this. `n_threads`: at least 1.
+  Weights(DeviceMemory& memory, std::int64_t n_threads) : memory_(memory), n_threads_(n_threads) {}
 
+  /// Reads a weight's rows from its sources and packs them, with several threads, and uploads them. Errors: those of the sources;
+  /// kOutOfMemory, kDeviceLost.
   Result<WeightId> prepare(const WeightSpec& spec);
   /// Canonical f32, for tests. Errors: kInvalidInput for an id that was not returned.
   Result<std::vector<float>> unprepare(WeightId id);
@@ -35,8 +42,13 @@ class Weights {
     DeviceBuffer vector;  ///< f32 copy of weights with one row
   };
   static std::size_t slot(WeightId id) { return static_cast<std::size_t>(index_of(id)); }
+  Result<void> fill(const WeightSpec& spec, const Weight& weight);
+  /// Fills a weight of one row, and its f32 copy.
+  Result<void> fill_vector(const WeightSpec& spec, Weight& weight);
+  Result<void> upload(const WeightSpec& spec, const Weight& weight, const WeightPiece& piece);
 
   DeviceMemory& memory_;
+  std::int64_t n_threads_;
   std::vector<WeightSpec> specs_;
   std::vector<Weight> weights_;
 };

@@ -11,6 +11,7 @@ Result<std::unique_ptr<Backend>> create_backend(const std::string& name, const B
                                                 const KernelTable& kernels, const OpenLibrary& open) {
   GpuOptions gpu;
   gpu.backend = name;
+  gpu.n_threads = options.n_threads;
   for (const auto& [key, value] : options.extra) {
     SS_TRY(const bool known, read_option(key, value, gpu));
     if (known) continue;

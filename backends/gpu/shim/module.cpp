@@ -67,6 +67,7 @@ Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
   GpuOptions gpu;
   gpu.backend = kName;
   // Smaller than on a GPU: the shim would take hours.
+  gpu.n_threads = options.n_threads;
   gpu.rates = {.cached_bytes = {std::size_t{1} << 13},
                .memory_bytes = {std::size_t{1} << 14, std::size_t{1} << 15},
                .pass_bytes = std::size_t{1} << 14,
