@@ -58,6 +58,7 @@ struct DeviceProperties {
   int n_processors = 1;                     ///< multiprocessors, or compute units
   std::size_t max_shared_bytes = 48 << 10;  ///< shared memory of one block
   bool has_warpgroups = false;              ///< has `wgmma`, the products of four warps: sm_90a
+  bool has_dependent_launch = false;        ///< see Stream::overlap_kernels(): sm_90 and newer
   std::int64_t memory_bytes = 0;
   std::vector<std::pair<std::string, std::string>> fingerprint = {};  ///< driver, toolkit, clocks, ECC, partition mode
 };
@@ -78,6 +79,10 @@ class Graph {
 class Stream {
  public:
   virtual ~Stream() = default;
+  /// Lets the blocks of each later kernel begin while the kernel before it still runs. They wait for its end themselves
+  /// (portable/launch_order.h). For devices with has_dependent_launch alone; launch() then refuses kernels whose code does not wait, since
+  /// it was compiled for an older device.
+  virtual void overlap_kernels() {}
   virtual Result<void> launch(const KernelCall& call) = 0;
   virtual Result<void> call(const LibraryCall& call) = 0;
   /// Between device memory and pinned host memory, in any direction.

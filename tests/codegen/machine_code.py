@@ -65,8 +65,10 @@ class Loop:
     least_in_flight: int = 0  # and the fewest, in the second of two trips (NVIDIA's alone)
 
 
-def nvidia_kernels(cuobjdump, file):
-    text = subprocess.run([cuobjdump, "-sass", file], check=True, capture_output=True, text=True).stdout
+def nvidia_kernels(cuobjdump, file, only=None):
+    """The kernels of an object file, of every target or of one."""
+    chosen = ["-arch", only] if only else []
+    text = subprocess.run([cuobjdump, "-sass", *chosen, file], check=True, capture_output=True, text=True).stdout
     kernels = []
     target = ""
     for line in text.splitlines():

@@ -259,7 +259,7 @@ function(ss_attention_mutant name from to)
     kernels/warpgroup_attention.cpp)
 endfunction()
 ss_attention_mutant(missing_barrier "sync_block();  // all reads of earlier stages are done as well" "if (!BUG) sync_block();")
-ss_attention_mutant(not_shown "if constexpr (kFencesCopies || kHasStored) fence_proxy_async();" "if constexpr (kFencesCopies || kHasStored) { if (!BUG) fence_proxy_async(); }")
+ss_attention_mutant(not_shown "fence_proxy_async();" "if (!BUG) fence_proxy_async();")
 ss_attention_mutant(early_copy "wait_and_sync<0>();  // this tile's" "if (BUG) { wait_and_sync<1>(); } else { wait_and_sync<0>(); }  // this tile's")
 ss_attention_mutant(early_slot "copy(a.kv.values, kv_tile, shared.values);"
   "copy(a.kv.values, BUG ? kv_tile - 1 : kv_tile, shared.values);")

@@ -20,10 +20,11 @@ namespace {
 constexpr std::int64_t kCopyNs = 1000;
 constexpr std::int64_t kWorkNs = 1;  ///< duration of a kernel or of a graph
 
-/// Device memory that the process holds.
+/// Device memory that the process holds, and whether its kernels may overlap.
 struct Held {
   std::int64_t allocated_bytes = 0;
   std::optional<std::int64_t> runtime_bytes;  ///< empty: unknown
+  bool overlaps_kernels = false;
 };
 
 /// The shim's device with a clock that advances only by enqueued work.
@@ -31,7 +32,8 @@ class CountingDevice final : public Device {
  public:
   CountingDevice() = default;
   /// `held` outlives the device.
-  explicit CountingDevice(Held& held) : held_(&held) {}
+  explicit CountingDevice(Held& held, const char* target = "sm_80")
+      : shim_(shim::make_shim_device({.target = target})), held_(&held) {}
   [[nodiscard]] const DeviceProperties& properties() const override { return shim_->properties(); }
   Result<void*> allocate(std::size_t bytes) override {
     SS_TRY(void* const memory, shim_->allocate(bytes));
@@ -50,7 +52,7 @@ class CountingDevice final : public Device {
   Result<void*> allocate_pinned(std::size_t bytes) override { return shim_->allocate_pinned(bytes); }
   void free_pinned(void* memory) override { shim_->free_pinned(memory); }
   Result<std::unique_ptr<Stream>> create_stream() override {
-    return std::unique_ptr<Stream>(std::make_unique<CountingStream>(shim_->create_stream().value()));
+    return std::unique_ptr<Stream>(std::make_unique<CountingStream>(shim_->create_stream().value(), held_));
   }
   Result<std::unique_ptr<Event>> create_event() override {
     auto event = std::make_unique<CountingEvent>();
@@ -69,7 +71,10 @@ class CountingDevice final : public Device {
   };
   class CountingStream final : public Stream {
    public:
-    explicit CountingStream(std::unique_ptr<Stream> shim) : shim_(std::move(shim)) {}
+    CountingStream(std::unique_ptr<Stream> shim, Held* held) : shim_(std::move(shim)), held_(held) {}
+    void overlap_kernels() override {
+      if (held_ != nullptr) held_->overlaps_kernels = true;
+    }
     Result<void> launch(const KernelCall& call) override {
       now_ns_ += is_capturing_ ? 0 : kWorkNs;
       return shim_->launch(call);
@@ -101,6 +106,7 @@ class CountingDevice final : public Device {
 
    private:
     std::unique_ptr<Stream> shim_;
+    Held* held_;
     std::int64_t now_ns_ = 0;
     bool is_capturing_ = false;
   };
@@ -278,6 +284,23 @@ TEST_CASE("memory of the runtime is 0 where the device cannot tell") {
   REQUIRE_OK(backend);
   CHECK((*backend)->memory().runtime_bytes == 0);
   CHECK((*backend)->memory().total_bytes() == held.allocated_bytes);
+}
+
+TEST_CASE("kernels overlap where that is asked for, and a device that cannot do so refuses") {
+  const auto overlaps = [](const std::string& value, const char* target) -> Result<bool> {
+    GpuOptions options{.backend = "gpu-shim"};
+    SS_TRY(const bool is_known, read_option("dependent_launch", value, options));
+    CHECK(is_known);
+    Held held;
+    SS_TRY_VOID(make_backend(std::make_unique<CountingDevice>(held, target), shim_sm_80::kernel_table(), options));
+    return held.overlaps_kernels;
+  };
+  CHECK(overlaps("1", "sm_90a").value());
+  CHECK_FALSE(overlaps("0", "sm_90a").value());
+  CHECK_FALSE(overlaps("0", "sm_80").value());
+  CHECK_ERROR(overlaps("1", "sm_80"), ErrorCode::kUnavailable, "dependent_launch=1: sm_80 cannot begin a kernel");
+  CHECK_ERROR(overlaps("yes", "sm_90a"), ErrorCode::kInvalidInput,
+              "option dependent_launch: expected 0 or 1, found yes");
 }
 
 TEST_CASE("without graphs there is nothing to make ready") {

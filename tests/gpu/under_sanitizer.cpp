@@ -15,6 +15,7 @@
 #include "conformance/cases.h"
 #include "conformance/run_case.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/target.h"
 #include "gpu/portable/warp.h"
 #include "gpu/shim/device.h"
@@ -31,6 +32,7 @@ struct Arguments {
 };
 
 SS_KERNEL(kThreads) missing_barrier_kernel(Arguments a) {
+  gpu::wait_for_earlier_kernels();
   auto& row = gpu::shared_memory<std::array<float, kThreads>>();
   const auto i = static_cast<std::size_t>(gpu::thread_x());
   row[i] = static_cast<float>(i);
@@ -39,6 +41,7 @@ SS_KERNEL(kThreads) missing_barrier_kernel(Arguments a) {
 
 /// A shuffle does not order the lanes' accesses to memory, so these are a data race.
 SS_KERNEL(kThreads) missing_warp_barrier_kernel(Arguments a) {
+  gpu::wait_for_earlier_kernels();
   auto& row = gpu::shared_memory<std::array<float, kThreads>>();
   const auto i = static_cast<std::size_t>(gpu::thread_x());
   row[i] = static_cast<float>(i);
@@ -47,6 +50,7 @@ SS_KERNEL(kThreads) missing_warp_barrier_kernel(Arguments a) {
 }
 
 SS_KERNEL(kThreads) past_the_end_kernel(Arguments a) {
+  gpu::wait_for_earlier_kernels();
   auto& row = gpu::shared_memory<std::array<float, kThreads>>();
   a.out[gpu::thread_x()] = (&row[0])[gpu::thread_x() + 1];
 }

@@ -269,11 +269,17 @@ Result<std::unique_ptr<Backend>> make_backend(std::unique_ptr<Device> device, co
         ErrorCode::kUnavailable,
         fmt::format("attention=wgmma: {} has no products of warpgroups, sm_90a has them", device->properties().target)};
   }
+  if (options.dependent_launch && !device->properties().has_dependent_launch) {
+    return Error{ErrorCode::kUnavailable,
+                 fmt::format("dependent_launch=1: {} cannot begin a kernel while another one runs, sm_90 and newer can",
+                             device->properties().target)};
+  }
   DeviceInfo info = describe(device->properties(), options.backend);
   info.properties.emplace_back("matmul_library", options.vendor_library ? options.vendor_library->name() + " " +
                                                                               options.vendor_library->version()
                                                                         : "none: " + options.vendor_library_missing);
   SS_TRY(auto memory, DeviceMemory::create(std::move(device)));
+  if (options.dependent_launch) memory->stream().overlap_kernels();
   Shared shared{.memory = std::move(memory), .kernels = kernels, .options = std::move(options)};
   const auto n_slots = static_cast<std::size_t>(info.n_seq_slots);
   SS_TRY(shared.last_sampled, shared.memory->allocate(MemoryPurpose::kWorkspace, n_slots * sizeof(std::int32_t)));

@@ -31,6 +31,7 @@ struct GpuOptions {
   bool use_graphs = true;  ///< capture each step once and replay it; else launch kernel by kernel
   bool guards = false;     ///< no place in the workspace is reused, and a write outside of a value fails the step
   bool fuse = true;        ///< products for few rows normalize their x themselves, where they can
+  bool dependent_launch = false;          ///< kernels overlap: portable/launch_order.h
   std::optional<MatmulTiles> tiles = {};  ///< for every product by tiles; empty: plan_matmul() chooses
   std::optional<PrefillBy> prefill = {};  ///< empty: by warpgroups if the device has them
   MatmulBy matmul = MatmulBy::kEither;
@@ -41,8 +42,8 @@ struct GpuOptions {
   RateExtents rates = {};  ///< what measure_rates() reads and computes
 };
 
-/// Parses one of BackendOptions::extra: graphs, guards, fuse, tiles, attention, matmul, matmul_library. Returns false for another
-/// key. Errors: kInvalidInput for an invalid value.
+/// Parses one of BackendOptions::extra: graphs, guards, fuse, dependent_launch, tiles, attention, matmul, matmul_library. Returns false for
+/// another key. Errors: kInvalidInput for an invalid value.
 Result<bool> read_option(const std::string& key, const std::string& value, GpuOptions& options);
 
 /// Opens the library of products with `open`, which takes options.matmul_library, unless options.matmul is kOwn. Errors:

@@ -8,9 +8,13 @@ Result<bool> read_option(const std::string& key, const std::string& value, GpuOp
   const auto bad = [&](std::string_view expected) {
     return Error{ErrorCode::kInvalidInput, fmt::format("option {}: expected {}, found {}", key, expected, value)};
   };
-  if (key == "graphs" || key == "guards" || key == "fuse") {
+  if (key == "graphs" || key == "guards" || key == "fuse" || key == "dependent_launch") {
     if (value != "0" && value != "1") return bad("0 or 1");
-    (key == "graphs" ? options.use_graphs : key == "guards" ? options.guards : options.fuse) = value == "1";
+    bool& option = key == "graphs"   ? options.use_graphs
+                   : key == "guards" ? options.guards
+                   : key == "fuse"   ? options.fuse
+                                     : options.dependent_launch;
+    option = value == "1";
   } else if (key == "tiles") {
     options.tiles.reset();
     for (const MatmulTiles tiles : kAllMatmulTiles) {

@@ -14,6 +14,7 @@
 
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/warpgroup.h"
 
 namespace secondsource::gpu {
@@ -25,6 +26,7 @@ SS_DEVICE void store_result(const ComputeArguments& a, float total) {
 }
 
 SS_KERNEL(kComputeThreads) compute_f32_kernel(ComputeArguments a) {
+  wait_for_earlier_kernels();
   float sums[kF32Chains] = {};
   for (int step = 0; step < a.n_steps; ++step) {
     SS_UNROLL
@@ -49,6 +51,7 @@ SS_DEVICE std::uint32_t ones(float one) {
 template <typename Input>
 SS_KERNEL(kComputeThreads)
 compute_tiles_kernel(ComputeArguments a) {
+  wait_for_earlier_kernels();
   Fragment<Input> operand;
   SS_UNROLL
   for (int i = 0; i < kInputs<Input>; ++i) {
@@ -85,6 +88,7 @@ struct ComputeShared {
 template <typename Input>
 SS_KERNEL(kComputeThreads)
 compute_together_kernel(ComputeArguments a) {
+  wait_for_earlier_kernels();
   // Without products on targets without wgmma, where the host never launches it.
   if constexpr (!kHasWarpgroups) {
     store_result(a, 0.0F);

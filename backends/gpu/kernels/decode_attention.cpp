@@ -22,6 +22,7 @@
 #include "gpu/kernels/weight_code.h"
 #include "gpu/portable/last_block.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
@@ -236,6 +237,7 @@ SS_DEVICE void add_groups(Sums<kHeads>& sums) {
 template <int kHeads, int kLanes>
 SS_KERNEL(kMaxThreads)
 split_attention_kernel(DecodeAttentionArguments arguments) {
+  wait_for_earlier_kernels();
   const AttentionArguments& a = arguments.attention;
   const DecodeSplit split = a.batch.decode_splits[block_y()];
   if (split.seq < 0) return;

@@ -22,6 +22,7 @@
 #include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/kernels/matvec_steps.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/residency.h"
 
 namespace secondsource::gpu {
@@ -76,6 +77,7 @@ constexpr int resident_expert_blocks() {
 template <WeightEncoding kEncoding, bool kQuantized>
 SS_KERNEL_RESIDENT(kMatvecWarps, (resident_expert_blocks<kEncoding>()))
 grouped_matvec_kernel(GroupedMatvecArguments arguments) {
+  wait_for_earlier_kernels();
   using M = Matvec<kEncoding, kQuantized, 1, true>;
   const GroupedMatmulArguments& a = arguments.product;
   const bool is_second = a.share != nullptr;

@@ -26,6 +26,7 @@
 #include "gpu/kernels/launchers.h"
 #include "gpu/kernels/matmul_tile.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
@@ -42,6 +43,7 @@ struct GroupShared {
 template <int kTileRows>
 SS_KERNEL(kThreads)
 group_rows_kernel(GroupedMatmulArguments a) {
+  wait_for_earlier_kernels();
   auto& shared = shared_memory<GroupShared>();
   const int own = block_x();
   const int n_rows = *a.n_rows * a.n_top;
@@ -148,6 +150,7 @@ SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
 SS_KERNEL_RESIDENT(ShapeOf<kTiles>::kWarps, kResidentTiles<kTiles>)
 grouped_tiles_kernel(GroupedMatmulArguments a) {
+  wait_for_earlier_kernels();
   // Empty for wgmma tiles on targets without wgmma, where the host never launches them.
   if constexpr (kHasWarpgroups || !ShapeOf<kTiles>::kByWarpgroups) {
     compute_expert_tile<kTiles, kEncoding, kQuantized>(a);
@@ -156,6 +159,7 @@ grouped_tiles_kernel(GroupedMatmulArguments a) {
 
 /// out[t] = aux[t] + sum_j share[t, j] * partial[t, j], always in the same order.
 SS_KERNEL(kThreads) combine_experts_kernel(GroupedMatmulArguments a) {
+  wait_for_earlier_kernels();
   const int token = block_y();
   const int col = block_x() * kThreads + thread_x();
   if (token >= *a.n_rows || col >= a.n_expert_rows) return;

@@ -21,6 +21,7 @@
 #include "gpu/kernels/launchers.h"
 #include "gpu/kernels/matmul_tile.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
@@ -39,6 +40,7 @@ SS_DEVICE T* head_at(T* rows, int token, const HeadMatmulArguments& a, int head,
 template <WeightEncoding kEncoding>
 SS_KERNEL(kMaxThreads)
 head_matvec_kernel(HeadMatmulArguments a) {
+  wait_for_earlier_kernels();
   const int token = block_x();
   const int head = block_z();
   const int first = (block_y() * n_warps() + warp()) * kOutputs;
@@ -78,6 +80,7 @@ struct HeadOfTokens {
 template <MatmulTiles kTiles, WeightEncoding kEncoding>
 SS_KERNEL_RESIDENT(ShapeOf<kTiles>::kWarps, kResidentTiles<kTiles>)
 head_tiles_kernel(HeadMatmulArguments a) {
+  wait_for_earlier_kernels();
   using Shape = ShapeFor<kTiles, kEncoding, false>;
   const int head = block_z();
   const HeadOfTokens tokens{block_x() * Shape::kRows, *a.n_rows, head, a.n_heads};

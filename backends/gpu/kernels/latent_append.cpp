@@ -16,6 +16,7 @@
 #include "gpu/kernels/head_rotation.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/storage.h"
 
 namespace secondsource::gpu {
@@ -26,6 +27,7 @@ constexpr int kMaxThreads = 256;
 constexpr int kWarps = 4;
 
 SS_KERNEL(kMaxThreads) latent_append_kernel(LatentAppendArguments a) {
+  wait_for_earlier_kernels();
   const int token = block_x();
   const int head = block_y() * n_warps() + warp();  // query heads, then the latent
   if (token >= *a.batch.n_tokens || head > a.n_heads) return;

@@ -27,6 +27,7 @@
 #include "gpu/kernels/decode_split.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/matrix_tile.h"
 #include "gpu/portable/shared_copy.h"
 
@@ -370,6 +371,7 @@ SS_DEVICE void attend(const LatentAttentionArguments& arguments, const QueryRows
 template <typename Dims>
 SS_KERNEL(kWarps* kWarpSize)
 latent_prefill_kernel(LatentAttentionArguments arguments) {
+  wait_for_earlier_kernels();
   using Block = Shared<Dims, kRowTilesOf<false, kWarpSize>>;
   constexpr int kRows = Block::kRows;
   const AttentionArguments& a = arguments.attention;
@@ -395,6 +397,7 @@ latent_prefill_kernel(LatentAttentionArguments arguments) {
 template <typename Dims, bool kFewRows>
 SS_KERNEL(kWarps* kWarpSize)
 latent_decode_kernel(LatentAttentionArguments arguments) {
+  wait_for_earlier_kernels();
   using Block = Shared<Dims, kRowTilesOf<kFewRows, kWarpSize>>;
   constexpr int kRows = Block::kRows;
   const AttentionArguments& a = arguments.attention;
@@ -418,6 +421,7 @@ struct CombineShared {
 /// Blocks (heads, share, dimensions): the blocks of a sequence's first share add up all of its shares, one warp for some dimensions
 /// of a head, four for each lane.
 SS_KERNEL(kCombineWarps* kWarpSize) combine_latents_kernel(LatentAttentionArguments arguments) {
+  wait_for_earlier_kernels();
   const AttentionArguments& a = arguments.attention;
   const DecodeSplit split = a.batch.decode_splits[block_y()];
   if (split.seq < 0 || split.index > 0 || split.n_splits == 1) return;

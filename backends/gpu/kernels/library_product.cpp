@@ -14,6 +14,7 @@
 #include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
@@ -24,6 +25,7 @@ constexpr int kThreads = 64;
 template <typename Sum>
 SS_KERNEL(kThreads)
 finish_product_kernel(FinishProductArguments a) {
+  wait_for_earlier_kernels();
   const int row = block_x();
   const int n_cols = a.product.weight.n_rows;
   const int col = (block_y() * kThreads + thread_x()) * kMostColumns;

@@ -23,6 +23,7 @@
 #include "gpu/kernels/launchers.h"
 #include "gpu/kernels/matvec_steps.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/residency.h"
 
 namespace secondsource::gpu {
@@ -53,14 +54,23 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
   return scale * static_cast<float>(sum);
 }
 
+/// Whether the first of the weight is requested before the wait for earlier kernels, none of which writes weights. Requests would keep the
+/// registers busy in which the number of rows is read: sm_100a has none left for codes of four bits, and gfx1100 for some types of blocks.
+template <WeightEncoding kEncoding>
+inline constexpr bool kRequestsEarly = kKernelsMayOverlap && !kIsFourBit<kEncoding>;
+
 template <WeightEncoding kEncoding, bool kQuantized, int kRows>
 SS_KERNEL_RESIDENT(kMatvecWarps, (resident_blocks<kEncoding, kRows>()))
 matvec_kernel(MatvecArguments arguments) {
   using M = Matvec<kEncoding, kQuantized, kRows>;
   const MatmulArguments& a = arguments.product;
-  const int n_rows = *a.n_rows;
   const int first_row = block_y() * kRows;
-  if (first_row >= n_rows) return;
+  int n_rows = 0;
+  if constexpr (!kRequestsEarly<kEncoding>) {
+    wait_for_earlier_kernels();
+    n_rows = *a.n_rows;
+    if (first_row >= n_rows) return;
+  }
   auto& shared = shared_memory<typename M::Shared>();
   const int column_warps = 1 << arguments.column_warps_log2;
   const int n_outputs = (kMatvecWarps * M::kOutputs) >> arguments.column_warps_log2;  // of the block
@@ -73,6 +83,11 @@ matvec_kernel(MatvecArguments arguments) {
   InFlight<M> in_flight;
   const auto request = [&](int index, auto& chunks, auto& groups) { reader.request(index, chunks, groups); };
   request_first<M>(in_flight, request);
+  if constexpr (kRequestsEarly<kEncoding>) {
+    wait_for_earlier_kernels();
+    n_rows = *a.n_rows;
+    if (first_row >= n_rows) return;
+  }
 
   typename M::Sum sums[M::kOutputs][kRows];
   SS_UNROLL

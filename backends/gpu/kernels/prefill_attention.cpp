@@ -18,6 +18,7 @@
 #include "gpu/kernels/launchers.h"
 #include "gpu/kernels/softmax_state.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/matrix_tile.h"
 #include "gpu/portable/shared_copy.h"
 
@@ -125,6 +126,7 @@ SS_DEVICE void update_softmax(const AttentionArguments& a, Warp& shared, int fir
 template <int kHeadDim>
 SS_KERNEL(kMaxThreads)
 prefill_attention_kernel(AttentionArguments a) {
+  wait_for_earlier_kernels();
   using Block = Shared<kHeadDim, kWarpSize>;
   constexpr int kParts = kDimParts<kHeadDim, kWarpSize>;
   constexpr int kDimTiles = kHeadDim / kTile / kParts;

@@ -13,6 +13,7 @@
 
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/storage.h"
 
 namespace secondsource::gpu {
@@ -26,6 +27,7 @@ SS_DEVICE std::uint32_t sum_of(const Chunk& chunk) {
 }
 
 SS_KERNEL(kReadMemoryThreads) read_memory_kernel(ReadMemoryArguments a) {
+  wait_for_earlier_kernels();
   const std::int64_t n_readers = std::int64_t{a.n_blocks} * kReadMemoryThreads;
   const auto load = [&](std::int64_t vec) { return load_chunk(a.memory + vec * std::int64_t{sizeof(Chunk)}); };
   std::uint32_t sum = 0;

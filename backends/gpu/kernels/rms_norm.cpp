@@ -13,6 +13,7 @@
 
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/warp.h"
 
 namespace secondsource::gpu {
@@ -22,6 +23,7 @@ namespace {
 constexpr int kThreads = 256;
 
 SS_KERNEL(kThreads) rms_norm_kernel(RmsNormArguments a) {
+  wait_for_earlier_kernels();
   const int row = block_x();
   if (row >= *a.n_rows) return;
   auto& scratch = shared_memory<BlockScratch<float>>();

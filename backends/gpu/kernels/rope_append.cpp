@@ -23,6 +23,7 @@
 #include "gpu/kernels/head_rotation.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/storage.h"
 
 namespace secondsource::gpu {
@@ -33,6 +34,7 @@ constexpr int kMaxThreads = 256;
 constexpr int kWarps = 4;
 
 SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
+  wait_for_earlier_kernels();
   const int token = block_x();
   const int n_kv_heads = a.kv.n_kv_heads;
   const int head_dim = a.kv.head_dim;

@@ -28,6 +28,7 @@
 #include "gpu/kernels/rank.h"
 #include "gpu/portable/last_block.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/warp.h"
 
 namespace secondsource::gpu {
@@ -173,6 +174,7 @@ SS_DEVICE void choose_experts(const RouteArguments& a, int token, RouteShared& s
 template <WeightEncoding kEncoding>
 SS_KERNEL(kMaxThreads)
 route_kernel(RouteArguments a) {
+  wait_for_earlier_kernels();
   const int token = block_y();
   if (token >= *a.n_rows) return;
   auto& shared = shared_memory<RouteShared>();

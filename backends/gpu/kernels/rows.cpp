@@ -24,6 +24,7 @@
 #include "gpu/kernels/launchers.h"
 #include "gpu/kernels/weight_code.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/warp.h"
 
 namespace secondsource::gpu {
@@ -36,6 +37,7 @@ constexpr float kF16Max = 65504.0F;
 constexpr float kE4m3Largest = 448.0F;
 
 SS_KERNEL(kThreads) embed_kernel(EmbedArguments a) {
+  wait_for_earlier_kernels();
   const int token = block_x();
   if (token >= *a.batch.n_tokens) return;
   int id = a.batch.token_ids[token];
@@ -49,6 +51,7 @@ SS_KERNEL(kThreads) embed_kernel(EmbedArguments a) {
 }
 
 SS_KERNEL(kThreads) select_rows_kernel(SelectRowsArguments a) {
+  wait_for_earlier_kernels();
   const int row = block_x();
   if (row >= *a.n_rows) return;
   const float* const from = a.x + std::int64_t{a.rows[row]} * a.n_cols;
@@ -56,6 +59,7 @@ SS_KERNEL(kThreads) select_rows_kernel(SelectRowsArguments a) {
 }
 
 SS_KERNEL(kThreads) select_columns_kernel(SelectColumnsArguments a) {
+  wait_for_earlier_kernels();
   const int row = block_x();
   if (row >= *a.n_rows) return;
   const float* const from = a.x + std::int64_t{row} * a.x_cols;
@@ -82,6 +86,7 @@ SS_DEVICE bool is_usable_scale(float scale) {
 }
 
 SS_KERNEL(kThreads) quantize_rows_kernel(QuantizeRowsArguments a) {
+  wait_for_earlier_kernels();
   const int row = block_x();
   if (row >= *a.n_tokens * a.rows_per_token) return;
   const float* const x = a.x + std::int64_t{row} * a.n_cols;
@@ -119,6 +124,7 @@ SS_DEVICE float scale_into_f16(float row_max) {
 template <NarrowTo kTo>
 SS_KERNEL(kThreads)
 narrow_rows_kernel(NarrowRowsArguments a) {
+  wait_for_earlier_kernels();
   const int row = block_x();
   if (row >= *a.n_tokens * a.rows_per_token) return;
   const float* const x = a.x + std::int64_t{row} * a.x_stride;
@@ -157,6 +163,7 @@ narrow_rows_kernel(NarrowRowsArguments a) {
 
 /// narrow_rows with NarrowTo::kBf16, where nothing is asked of a whole row: a thread takes one vector, and a block those of several rows.
 SS_KERNEL(kThreads) narrow_vecs_kernel(NarrowRowsArguments a) {
+  wait_for_earlier_kernels();
   const int index = block_x() * kThreads + thread_x();
   const int row = divide(index, a.by_vecs);
   if (row >= *a.n_tokens * a.rows_per_token) return;
@@ -177,6 +184,7 @@ SS_DEVICE float power_not_below(float value) {
 template <NarrowTo kTo>
 SS_KERNEL(kThreads)
 narrow_groups_kernel(NarrowRowsArguments a) {
+  wait_for_earlier_kernels();
   constexpr int kLanes = static_cast<int>(kFp8GroupSize) / kVecValues;  // of a group
   static_assert(kWarpSize % kLanes == 0);
   const int row = block_x();

@@ -30,6 +30,7 @@
 #include "gpu/kernels/rank.h"
 #include "gpu/portable/last_block.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/storage.h"
 #include "gpu/portable/warp.h"
 
@@ -374,6 +375,7 @@ SS_DEVICE Row row_of(const SampleArguments& a, int index) {
 }
 
 SS_KERNEL(kThreads) sample_pieces_kernel(SampleArguments a) {
+  wait_for_earlier_kernels();
   const int index = block_y();
   if (index >= *a.batch.n_logit_rows) return;
   auto& shared = shared_memory<PieceShared>();
@@ -459,6 +461,7 @@ SS_DEVICE void count_piece(const Row& row, const Draw& draw, SampleBins& bins, S
 }
 
 SS_KERNEL(kThreads) sample_kernel(SampleArguments a) {
+  wait_for_earlier_kernels();
   const int index = block_y();
   if (index >= *a.batch.n_logit_rows) return;
   auto& shared = shared_memory<Shared>();

@@ -16,6 +16,7 @@
 #include "gpu/kernels/launchers.h"
 #include "gpu/kernels/matmul_tile.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
@@ -24,6 +25,7 @@ namespace {
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
 SS_KERNEL_RESIDENT(ShapeOf<kTiles>::kWarps, kResidentTiles<kTiles>)
 tiled_matmul_kernel(MatmulArguments a) {
+  wait_for_earlier_kernels();
   using Shape = ShapeFor<kTiles, kEncoding, kQuantized>;
   // Empty for wgmma tiles on targets without wgmma, where the host never launches them.
   if constexpr (kHasWarpgroups || !Shape::kByWarpgroups) {
@@ -77,6 +79,7 @@ constexpr int kCombineThreads = 64;
 template <typename Sum>
 SS_KERNEL(kCombineThreads)
 combine_matmul_kernel(MatmulArguments a) {
+  wait_for_earlier_kernels();
   const int row = block_y();
   const int n_cols = a.weight.n_rows;
   const int col = (block_x() * kCombineThreads + thread_x()) * kMostColumns;

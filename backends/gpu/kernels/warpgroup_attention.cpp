@@ -25,6 +25,7 @@
 #include "gpu/kernels/softmax_state.h"
 #include "gpu/portable/fast_math.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/shared_copy.h"
 #include "gpu/portable/warpgroup.h"
 
@@ -160,11 +161,11 @@ SS_DEVICE void copy_kv_tile(const AttentionArguments& a, const Bf16* cache, cons
 }
 
 /// Waits until at most kPendingGroups copy groups of this thread are pending, fences its writes for wgmma, then
-/// synchronises the block. Called by every thread. kHasStored: the thread has written by stores, too.
-template <int kPendingGroups, bool kHasStored = false>
+/// synchronises the block. Called by every thread.
+template <int kPendingGroups>
 SS_DEVICE void wait_and_sync() {
   wait_for_copies<kPendingGroups>();
-  if constexpr (kFencesCopies || kHasStored) fence_proxy_async();
+  fence_proxy_async();
   sync_block();  // all reads of earlier stages are done as well
 }
 
@@ -376,7 +377,7 @@ SS_DEVICE void attend(const AttentionArguments& a) {
     softmax.update(scores, rescale);
   };
 
-  wait_and_sync<1, true>();  // the queries and the first keys have arrived
+  wait_and_sync<1>();  // the queries and the first keys have arrived
   fence_products();
   begin_scores<kHeadDim>(scores, queries, shared.keys[0]);
   wait_for_products<0>(scores);
@@ -436,6 +437,7 @@ SS_DEVICE void attend(const AttentionArguments& a) {
 template <int kHeadDim>
 SS_KERNEL(kThreads)
 warpgroup_attention_kernel(AttentionArguments a) {
+  wait_for_earlier_kernels();
   // Empty on targets without wgmma, where the host never launches it.
   if (kHasWarpgroups) attend<kHeadDim>(a);
 }

@@ -15,9 +15,11 @@ Result<std::unique_ptr<Backend>> create_backend(const std::string& name, const B
   for (const auto& [key, value] : options.extra) {
     SS_TRY(const bool known, read_option(key, value, gpu));
     if (known) continue;
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("option {}: {} knows graphs, guards, fuse, tiles, attention, matmul and matmul_library",
-                             key, name)};
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format(
+            "option {}: {} knows graphs, guards, fuse, dependent_launch, tiles, attention, matmul and matmul_library",
+            key, name)};
   }
   const DeviceSensors& known = *sensors;
   // Telemetry and memory are read by different threads, and the sensors are not thread-safe.

@@ -49,6 +49,11 @@ class RuntimeGraph final : public Graph {
   int ordinal_;
 };
 
+#if defined(SS_GPU_RUNTIME_CUDA)
+/// The oldest virtual architecture in whose code kernels wait for earlier ones (portable/launch_order.h).
+constexpr int kFirstPtxThatWaits = 90;
+#endif
+
 class RuntimeStream final : public Stream {
  public:
   explicit RuntimeStream(int ordinal) : ordinal_(ordinal) {}
@@ -63,6 +68,8 @@ class RuntimeStream final : public Stream {
     if (handle_ != nullptr) (void)SS_RUNTIME(StreamDestroy)(handle_);
   }
 
+  void overlap_kernels() override { overlaps_kernels_ = true; }
+
   Result<void> launch(const KernelCall& call) override {
     SS_TRY_VOID(make_current(ordinal_));
     const LaunchShape& shape = call.shape;
@@ -74,6 +81,29 @@ class RuntimeStream final : public Stream {
     }
 #endif
     std::array<void*, 1> arguments = {const_cast<void*>(call.argument)};
+#if defined(SS_GPU_RUNTIME_CUDA)
+    if (overlaps_kernels_) {
+      cudaFuncAttributes code{};
+      SS_RUNTIME_TRY(FuncGetAttributes(&code, call.function));
+      if (code.ptxVersion < kFirstPtxThatWaits) {
+        return Error{ErrorCode::kUnavailable,
+                     fmt::format("dependent_launch=1: the code of kernel {} is that of sm_{}, which does not wait for "
+                                 "earlier kernels; this module has none of this device's own",
+                                 call.name, code.ptxVersion)};
+      }
+      cudaLaunchAttribute attribute{};
+      attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      attribute.val.programmaticStreamSerializationAllowed = 1;
+      cudaLaunchConfig_t configuration{};
+      configuration.gridDim = dim3(shape.grid.x, shape.grid.y, shape.grid.z);
+      configuration.blockDim = dim3(shape.threads);
+      configuration.dynamicSmemBytes = shape.shared_bytes;
+      configuration.stream = handle_;
+      configuration.attrs = &attribute;
+      configuration.numAttrs = 1;
+      return check(cudaLaunchKernelExC(&configuration, call.function, arguments.data()), call.name);
+    }
+#endif
     return check(SS_RUNTIME(LaunchKernel)(call.function, dim3(shape.grid.x, shape.grid.y, shape.grid.z),
                                           dim3(shape.threads), arguments.data(), shape.shared_bytes, handle_),
                  call.name);
@@ -141,6 +171,7 @@ class RuntimeStream final : public Stream {
  private:
   int ordinal_;
   SS_RUNTIME(Stream_t) handle_ = nullptr;
+  bool overlaps_kernels_ = false;
 };
 
 class RuntimeDevice final : public Device {
@@ -252,6 +283,7 @@ void describe(const cudaDeviceProp& raw, DeviceSummary& summary) {
   }
   summary.properties.max_shared_bytes = raw.sharedMemPerBlockOptin;
   summary.properties.has_warpgroups = summary.properties.target == "sm_90";  // its code is compiled for sm_90a
+  summary.properties.has_dependent_launch = raw.major >= 9;
 }
 #else
 void describe(const hipDeviceProp_t& raw, DeviceSummary& summary) {

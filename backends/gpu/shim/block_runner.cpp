@@ -91,6 +91,7 @@ void BlockRunner::prepare(const KernelCall& call, const Dim3& block) {
     thread.state = State::kReady;
     thread.copies.clear();
     thread.n_groups = 0;
+    thread.has_waited_for_kernels = false;
     thread.n_barriers = 0;
     thread.n_warp_barriers = 0;
     thread.fiber->start(run_thread, &thread);
@@ -109,6 +110,7 @@ void BlockRunner::run_thread(void* argument) {
   acquire_order(&runner.begin_);
   runner.call_->invoke(runner.call_->function, runner.call_->argument);
   if (!thread.copies.empty()) runner.fail("a thread ends while its asynchronous copies are under way");
+  if (!thread.has_waited_for_kernels) runner.fail("a thread ends without waiting for earlier kernels");
   release_order(&runner.end_);
   ++runner.n_done_;
   thread.state = State::kDone;
@@ -191,6 +193,10 @@ void BlockRunner::suspend(State state) {
   Thread& thread = threads_[static_cast<std::size_t>(running_)];
   thread.state = state;
   thread.fiber->suspend();
+}
+
+void BlockRunner::wait_for_earlier_kernels() {
+  threads_[static_cast<std::size_t>(running_)].has_waited_for_kernels = true;
 }
 
 void BlockRunner::sync_block(std::source_location where) {
@@ -294,6 +300,9 @@ const Dim3& block_index() {
 }
 int n_threads() {
   return BlockRunner::current().n_threads();
+}
+void wait_for_earlier_kernels() {
+  BlockRunner::current().wait_for_earlier_kernels();
 }
 void sync_block(std::source_location where) {
   BlockRunner::current().sync_block(where);

@@ -44,6 +44,7 @@ class BlockRunner {
   [[nodiscard]] int thread_index() const { return running_; }
   [[nodiscard]] const Dim3& block_index() const { return block_; }
   [[nodiscard]] int n_threads() const { return n_threads_; }
+  void wait_for_earlier_kernels();
   void sync_block(std::source_location where);
   void sync_warp(int warp_size);
   void meet_warp(int warp_size, void* mine, void (*work)(void* const*, int, int), int argument);
@@ -76,6 +77,7 @@ class BlockRunner {
     std::vector<Copy> copies;
     int n_groups = 0;  ///< committed copy groups
     int index = 0;
+    bool has_waited_for_kernels = false;
     int n_barriers = 0;       ///< barriers of the block that this thread has reached
     int n_warp_barriers = 0;  ///< barriers of its warp that this thread has reached
     BlockRunner* runner = nullptr;

@@ -234,6 +234,7 @@ class ShimDevice final : public Device {
     properties_.warp_size = options.target == "gfx90a" || options.target == "gfx942" ? 64 : 32;
     properties_.n_processors = options.n_processors;
     properties_.has_warpgroups = options.target == "sm_90a";
+    properties_.has_dependent_launch = properties_.has_warpgroups;
     // The smallest of all devices of a vendor (sm_89 and sm_120 on NVIDIA's side), so that a kernel that fits here fits everywhere;
     // sm_90a has kernels of its own that need more.
     const bool is_nvidia = options.target.starts_with("sm_");

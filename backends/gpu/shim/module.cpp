@@ -51,9 +51,10 @@ Result<void> read_option(const std::string& key, const std::string& value, ShimO
     if (known) return {};
     return Error{
         ErrorCode::kInvalidInput,
-        fmt::format("option {}: gpu-shim knows target, order, seed, processors, graphs, guards, fuse, tiles, attention "
-                    "and matmul",
-                    key)};
+        fmt::format(
+            "option {}: gpu-shim knows target, order, seed, processors, graphs, guards, fuse, dependent_launch, tiles, "
+            "attention and matmul",
+            key)};
   }
   return {};
 }
@@ -66,8 +67,8 @@ Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
   shim.n_threads = std::max(options.n_threads, 1);
   GpuOptions gpu;
   gpu.backend = kName;
-  // Smaller than on a GPU: the shim would take hours.
   gpu.n_threads = options.n_threads;
+  // Smaller than on a GPU: the shim would take hours.
   gpu.rates = {.cached_bytes = {std::size_t{1} << 13},
                .memory_bytes = {std::size_t{1} << 14, std::size_t{1} << 15},
                .pass_bytes = std::size_t{1} << 14,

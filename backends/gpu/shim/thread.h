@@ -24,6 +24,8 @@ namespace secondsource::gpu::shim {
 [[nodiscard]] int thread_index();
 [[nodiscard]] const Dim3& block_index();
 [[nodiscard]] int n_threads();
+/// An error unless each thread calls it before it ends.
+void wait_for_earlier_kernels();
 
 /// A barrier is identified by its call site: threads of one block waiting at different ones are an error.
 void sync_block(std::source_location where);

@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/matrix_tile.h"
 #include "gpu/shim/device.h"
 #include "support/result.h"
@@ -38,6 +39,7 @@ int plain(std::int8_t value) {
 template <typename Input>
 SS_KERNEL(kWarpSize)
 probe_kernel(Arguments arguments) {
+  wait_for_earlier_kernels();
   auto& tile = shared_memory<std::array<Input, static_cast<std::size_t>(kStride * kStride)>>();
   for (int i = thread_x(); i < kStride * kStride; i += n_threads()) {
     const int value = arguments.of_rows ? i / kStride : i % kStride;

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/matrix_tile.h"
 #include "gpu/shim/device.h"
 #include "support/catch.h"
@@ -108,6 +109,7 @@ struct MatrixArguments {
 };
 
 SS_KERNEL(32) exchange_kernel(MatrixArguments arguments) {
+  wait_for_earlier_kernels();
   shim::MatrixRow row;
   for (int i = 0; i < 8; ++i) row.value[i] = static_cast<std::uint16_t>(lane() * 8 + i);
   const shim::MatrixRow taken = shim::exchange_matrices(row, arguments.transposed);

@@ -5,6 +5,7 @@
 
 #include "gpu/kernels/kernels.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/matrix_tile.h"
 #include "gpu/portable/shared_copy.h"
 #include "gpu/portable/warp.h"
@@ -46,6 +47,7 @@ struct Arguments {
 template <bool kBarrier>
 SS_KERNEL(kThreads)
 reverse_kernel(Arguments a) {
+  wait_for_earlier_kernels();
   auto& row = shared_memory<std::array<float, kThreads>>();
   row[static_cast<std::size_t>(thread_x())] = a.in[thread_x()];
   if constexpr (kBarrier) sync_block();
@@ -53,6 +55,7 @@ reverse_kernel(Arguments a) {
 }
 
 SS_KERNEL(kThreads) divergent_barrier_kernel(Arguments a) {
+  wait_for_earlier_kernels();
   if (thread_x() < 64) {
     sync_block();
   } else {
@@ -62,18 +65,27 @@ SS_KERNEL(kThreads) divergent_barrier_kernel(Arguments a) {
 }
 
 SS_KERNEL(kThreads) early_return_kernel(Arguments a) {
+  wait_for_earlier_kernels();
   if (thread_x() == 5) return;
   sync_block();
   a.out[thread_x()] = a.in[thread_x()];
 }
 
+SS_KERNEL(kThreads) never_waiting_kernel(Arguments a) {
+  if (thread_x() == 7) return;
+  wait_for_earlier_kernels();
+  a.out[thread_x()] = a.in[thread_x()];
+}
+
 SS_KERNEL(kThreads) divergent_shuffle_kernel(Arguments a) {
+  wait_for_earlier_kernels();
   if (lane() < 16) a.out[thread_x()] = sum_lanes(a.in[thread_x()]);
 }
 
 template <bool kWait>
 SS_KERNEL(kThreads)
 copy_kernel(Arguments a) {
+  wait_for_earlier_kernels();
   auto& row = shared_memory<std::array<float, 4 * kThreads>>();
   copy_to_shared(&row[static_cast<std::size_t>(4 * thread_x())], a.in, true);
   commit_copies();
@@ -83,6 +95,7 @@ copy_kernel(Arguments a) {
 }
 
 SS_KERNEL(kThreads) misaligned_kernel(Arguments a) {
+  wait_for_earlier_kernels();
   a.out[thread_x()] = bits_as<float>(load_chunk(a.in + 1).word[0]);
 }
 
@@ -90,6 +103,7 @@ SS_KERNEL(kThreads) misaligned_kernel(Arguments a) {
 template <bool kInShared>
 SS_KERNEL(kThreads)
 matrix_rows_kernel(Arguments a) {
+  wait_for_earlier_kernels();
   auto& tile = shared_memory<std::array<Bf16, 17 * 8>>();
   const Bf16* const rows = kInShared ? tile.data() + 1 : reinterpret_cast<const Bf16*>(a.in);
   a.out[thread_x()] = widen(load_matrices<false>(rows + lane() % 8 * 8).value[0]);
@@ -141,6 +155,11 @@ TEST_CASE("a barrier that not all threads reach, or at two places, is an error t
   CHECK_ERROR(run_kernel(divergent_shuffle_kernel, {}), ErrorCode::kDeviceLost, "lanes of their warp that never come");
 }
 
+TEST_CASE("a thread that ends before it has waited for earlier kernels is an error") {
+  CHECK_ERROR(run_kernel(never_waiting_kernel, {}), ErrorCode::kDeviceLost,
+              "thread 7: a thread ends without waiting for earlier kernels");
+}
+
 TEST_CASE("an asynchronous copy lands when the thread waits, and not before") {
   const auto waited = run_kernel(copy_kernel<true>, {});
   REQUIRE_OK(waited);
@@ -158,6 +177,7 @@ TEST_CASE("a vector load from an address that is no multiple of its size is an e
 template <bool kByCopy>
 SS_KERNEL(kThreads)
 vector_load_kernel(Arguments a) {
+  wait_for_earlier_kernels();
   auto& row = shared_memory<std::array<float, 4 * kThreads>>();
   float* const place = &row[static_cast<std::size_t>(4 * thread_x())];
   const float* const from = a.in + 4 * thread_x();

@@ -9,6 +9,7 @@
 
 #include "core/random.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/launch_order.h"
 #include "gpu/portable/shared_copy.h"
 #include "gpu/shim/device.h"
 #include "support/catch.h"
@@ -79,6 +80,7 @@ void store(const Accumulator<Input> (&sums)[kColTiles], float* out) {
 template <typename Input, int kColTiles, Mistake kMistake = Mistake::kNone, Sums kFirst = Sums::kAdded>
 SS_KERNEL(kThreads)
 product_kernel(Arguments args) {
+  wait_for_earlier_kernels();
   auto& tiles = shared_memory<Tiles>();
   fill<kMistake != Mistake::kNotSwizzled>(tiles.a, args.a, kWarpgroupRows);
   fill(tiles.b, args.b, kColTiles * kTile);
@@ -129,6 +131,7 @@ product_kernel(Arguments args) {
 template <int kColTiles, bool kFragmentWritten = false>
 SS_KERNEL(kThreads)
 transposed_kernel(Arguments args) {
+  wait_for_earlier_kernels();
   constexpr int kHalfBytes = kDepth * kSwizzledLineBytes;
   auto& tiles = shared_memory<Tiles>();
   fill(tiles.a, args.a, kWarpgroupRows);
@@ -272,6 +275,7 @@ TEST_CASE("tiles, sums and descriptors are laid out as CuTe has them") {
 
 /// Descriptors are computed in a block, because their addresses are in its shared memory.
 SS_KERNEL(kThreads) descriptor_kernel(Arguments args) {
+  wait_for_earlier_kernels();
   auto& tiles = shared_memory<Tiles>();
   auto* const bits = reinterpret_cast<std::uint64_t*>(args.sums);
   if (thread_x() != 0) return;

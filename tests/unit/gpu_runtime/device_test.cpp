@@ -124,5 +124,31 @@ TEST_CASE("a device is used by threads that did not open it, and the other one s
   CHECK(*held == 0);
 }
 
+TEST_CASE("kernels overlap on a stream that was told so, and on no other") {
+  forget_contexts();
+  const auto device = opened(0);
+  static const int function = 0;
+  const KernelCall kernel{
+      .name = "kernel", .function = &function, .shape = {.grid = {}, .threads = 32, .shared_bytes = 0}};
+  const int launched_before = n_launches(0);
+  const int overlapping_before = n_overlapping_launches(0);
+  const auto one_by_one = device->create_stream();
+  const auto overlapping = device->create_stream();
+  REQUIRE_OK(one_by_one);
+  REQUIRE_OK(overlapping);
+  (*overlapping)->overlap_kernels();
+  REQUIRE_OK((*one_by_one)->launch(kernel));
+  REQUIRE_OK((*overlapping)->launch(kernel));
+  REQUIRE_OK((*overlapping)->launch(kernel));
+  CHECK(n_launches(0) - launched_before == 3);
+  CHECK(n_overlapping_launches(0) - overlapping_before == 2);
+  // Code that was compiled for an older device has no wait.
+  set_ptx_version(80);
+  CHECK_ERROR((*overlapping)->launch(kernel), ErrorCode::kUnavailable, "the code of kernel kernel is that of sm_80");
+  REQUIRE_OK((*one_by_one)->launch(kernel));
+  set_ptx_version(90);
+  CHECK(n_overlapping_launches(0) - overlapping_before == 2);
+}
+
 }  // namespace
 }  // namespace secondsource::gpu::runtime

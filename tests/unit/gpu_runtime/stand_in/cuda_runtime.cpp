@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <span>
 #include <utility>
 
 namespace {
@@ -20,6 +21,8 @@ std::set<int> opened;  ///< devices with a context
 std::map<const void*, int> owners;
 std::set<std::pair<const void*, int>> with_much_shared;
 int launches[kDevices];
+int overlapping_launches[kDevices];
+int ptx_version = 90;
 int refused = 0;
 
 /// The error of a call that needs the current device to be `device`; every call needs its context.
@@ -202,6 +205,23 @@ cudaError_t cudaLaunchKernel(const void* function, dim3, dim3, void**, std::size
   ++launches[stream->device];
   return cudaSuccess;
 }
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  const std::lock_guard lock(mutex);
+  attributes->ptxVersion = ptx_version;
+  return cudaSuccess;
+}
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* configuration, const void* function, void** arguments) {
+  const cudaError_t error = cudaLaunchKernel(function, configuration->gridDim, configuration->blockDim, arguments,
+                                             configuration->dynamicSmemBytes, configuration->stream);
+  if (error != cudaSuccess) return error;
+  const std::lock_guard lock(mutex);
+  for (const cudaLaunchAttribute& attribute : std::span(configuration->attrs, configuration->numAttrs)) {
+    const bool is_overlapping = attribute.id == cudaLaunchAttributeProgrammaticStreamSerialization &&
+                                attribute.val.programmaticStreamSerializationAllowed != 0;
+    if (is_overlapping) ++overlapping_launches[configuration->stream->device];
+  }
+  return cudaSuccess;
+}
 
 int device_of_memory(const void* memory) {
   const std::lock_guard lock(mutex);
@@ -214,6 +234,14 @@ bool may_use_much_shared_memory(const void* function, int device) {
 int n_launches(int device) {
   const std::lock_guard lock(mutex);
   return launches[device];
+}
+void set_ptx_version(int version) {
+  const std::lock_guard lock(mutex);
+  ptx_version = version;
+}
+int n_overlapping_launches(int device) {
+  const std::lock_guard lock(mutex);
+  return overlapping_launches[device];
 }
 int n_refused() {
   const std::lock_guard lock(mutex);

@@ -19,6 +19,7 @@ enum cudaError_t : int {
 enum cudaMemcpyKind : int { cudaMemcpyDefault = 4 };
 enum cudaFuncAttribute : int { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaStreamCaptureMode : int { cudaStreamCaptureModeThreadLocal = 1 };
+enum cudaLaunchAttributeID : int { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 inline constexpr unsigned cudaHostAllocDefault = 0;
 
@@ -32,8 +33,26 @@ using cudaGraph_t = StandInHandle*;
 using cudaGraphExec_t = StandInHandle*;
 
 struct dim3 {
-  explicit dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): as in NVIDIA's header
+  dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
   unsigned x, y, z;
+};
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    int programmaticStreamSerializationAllowed;
+  } val;
+};
+struct cudaLaunchConfig_t {
+  dim3 gridDim;
+  dim3 blockDim;
+  std::size_t dynamicSmemBytes;
+  cudaStream_t stream;
+  cudaLaunchAttribute* attrs;
+  unsigned numAttrs;
+};
+struct cudaFuncAttributes {
+  int ptxVersion;
 };
 struct cudaUUID_t {
   char bytes[16];
@@ -82,8 +101,10 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEven
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* to, int byte, std::size_t bytes, cudaStream_t stream);
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value);
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function);
 cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments, std::size_t shared_bytes,
                              cudaStream_t stream);
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* configuration, const void* function, void** arguments);
 
 /// What the stand-in saw, for tests.
 int device_of_memory(const void* memory);
@@ -91,6 +112,10 @@ int device_of_memory(const void* memory);
 bool may_use_much_shared_memory(const void* function, int device);
 /// Launches on a device, those of graphs included.
 int n_launches(int device);
+/// Of all functions' code from now on; 90 before the first call.
+void set_ptx_version(int version);
+/// Those of them that may begin while the kernel before still runs.
+int n_overlapping_launches(int device);
 /// Calls that were refused, also where the caller does not look at the error.
 int n_refused();
 /// As in a new process: no device has a context.
