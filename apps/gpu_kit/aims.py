@@ -11,6 +11,8 @@ import pathlib
 import statistics
 import sys
 
+from steps import ROUNDS
+
 SHAPE = "Llama-3.1-8B"
 PREFILL_ROWS = 512
 
@@ -40,23 +42,27 @@ def worst(shares):
     return shares[case], f"the worst of {len(shares)}: {case}"
 
 
-def decode_of_read_rate(folder):
-    """Returns the rate at which single-stream decode read its weights and cache, as a share of the device's measured read
-    rate; the median of the repetitions."""
-    read_rate = load(folder, "limits.json", "limits")["devices"][0]["read_bytes_per_s"]
-    samples = folder / "run-8B/samples.jsonl"
+def decode_rate(folder, run, step):
+    """Returns the bytes of weights and cache that single-stream decode in bf16 read in a second; the median of the repetitions."""
+    samples = folder / run / "samples.jsonl"
     if not samples.exists():
-        raise NotMeasured("step run-8B")
+        raise NotMeasured(f"step {step}")
     rates = []
     for line in samples.read_text(encoding="utf-8").splitlines():
-        record = parsed(line, "run-8B/samples.jsonl", "run-8B")
+        record = parsed(line, f"{run}/samples.jsonl", step)
         if record.get("type") == "repetition" and "/bf16/single-stream" in record["cell"]:
             decode = record["decode"]
             if decode["ns"] > 0:
                 rates.append(1e9 * (decode["weight_bytes"] + decode["kv_bytes"]) / decode["ns"])
     if not rates:
-        raise NotMeasured("step run-8B: it has no whole repetition of bf16, single-stream")
-    rate = statistics.median(rates)
+        raise NotMeasured(f"step {step}: it has no whole repetition of bf16, single-stream")
+    return statistics.median(rates)
+
+
+def decode_of_read_rate(folder):
+    """Returns the rate at which single-stream decode read its weights and cache, as a share of the device's measured read rate."""
+    read_rate = load(folder, "limits.json", "limits")["devices"][0]["read_bytes_per_s"]
+    rate = decode_rate(folder, "run-8B", "run-8B")
     return rate / read_rate, f"{rate / 1e9:.0f} of {read_rate / 1e9:.0f} GB/s"
 
 
@@ -105,6 +111,9 @@ def first_token_of_pytorch(folder):
             continue
         medians = {name: statistics.median(one["first token"] for one in of) for name, of in rates.items()
                    if of and "first token" in of[0]}
+        n_rounds = min(len(of) for of in rates.values() if of)
+        if n_rounds < ROUNDS:
+            raise NotMeasured(f"{n_rounds} of {ROUNDS} rounds (step models-8B-beside-pytorch)")
         ours = medians.pop("secondsource", None)
         if ours is None or not medians:
             break

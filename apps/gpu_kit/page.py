@@ -15,7 +15,7 @@ import compare_choices
 import figures
 import kernel_table
 from journal import histories_of, read_lines
-from steps import STEPS
+from steps import MODELS, ROUNDS, STEPS
 
 
 def document(folder, name):
@@ -76,8 +76,8 @@ def whole_products(found):
 
 
 def peers(found):
-    lines = ["| model | precision | batch | what | system | tok/s, median | ours / theirs |",
-             "| --- | --- | ---: | --- | --- | ---: | ---: |"]
+    lines = [f"| model | precision | batch | what | system | tok/s, median | ours / theirs | rounds, of {ROUNDS} |",
+             "| --- | --- | ---: | --- | --- | ---: | ---: | ---: |"]
     middle = lambda rounds, what: sorted(one[what] for one in rounds)[len(rounds) // 2]
     for entry in found["cases"]:
         case, ours = entry["case"], entry["rates"].get("secondsource", [])
@@ -86,7 +86,7 @@ def peers(found):
                 mine = middle(ours, what) if ours and what in ours[0] else None
                 ratio = "-" if system == "secondsource" or mine is None else f"{mine / middle(rounds, what):.2f}"
                 lines.append(f"| {case['shape']} | {case['precision']} | {case['batch']} | {what} | {system} | "
-                             f"{middle(rounds, what):.1f} | {ratio} |")
+                             f"{middle(rounds, what):.1f} | {ratio} | {len(rounds)} |")
     return "\n".join(lines)
 
 
@@ -103,6 +103,18 @@ def merge_peers(folder):
         (folder / "peers.json").write_text(figures.json.dumps({"cases": cases}), encoding="utf-8")
 
 
+def overlapping_decode(folder):
+    """How much faster a model of 1B decodes where kernels overlap."""
+    step = "question-dependent-launch"
+    try:
+        one_by_one, overlapping = (aims.decode_rate(folder, f"dependent-run-{name}", step) for name in ("one-by-one", "overlapping"))
+    except aims.NotMeasured:
+        return ""
+    return "\n".join(["| model | one by one, GB/s | overlapping, GB/s | overlapping / one by one |", "| --- | ---: | ---: | ---: |",
+                      f"| {MODELS[0]}, bf16, one sequence | {one_by_one / 1e9:.0f} | {overlapping / 1e9:.0f} | "
+                      f"{overlapping / one_by_one:.3f} |"])
+
+
 def sections(folder):
     """Pairs of a title and a text; those without figures are left out."""
     has = lambda name: (folder / name).exists()
@@ -112,10 +124,8 @@ def sections(folder):
         yield title, kernel_table.table(document(folder, name)) if has(name) else ""
     yield "Whole products", whole_products(document(folder, "whole.json")) if has("whole.json") else ""
     yield "Weights staged and streamed", comparison(folder, "streamed", "staged", "streamed")
-    yield "With and without the fence", comparison(folder, "fence", "fenced", "unfenced")
-    yield "Whole products without the fence", (whole_products(document(folder, "whole-unfenced.json"))
-                                               if has("whole-unfenced.json") else "")
-    yield "Four and seven stages", comparison(folder, "stages", "four", "seven")
+    yield "Kernels one by one and overlapping", comparison(folder, "dependent", "one-by-one", "overlapping")
+    yield "Decode with overlapping kernels", overlapping_decode(folder)
     yield "Each shape of tiles", choices_table(folder, "tiles", "BM_matmul")
     yield "Each kernel of attention", choices_table(folder, "attention", "BM_attention")
     yield "Models beside PyTorch", peers(document(folder, "peers.json")) if has("peers.json") else ""

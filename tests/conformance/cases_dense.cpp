@@ -334,7 +334,7 @@ Case make_long_matmul_case(std::uint64_t seed) {
                            },
                        .outputs =
                            [](Dice& dice) {
-                             return dice.one_of<std::int32_t>({16, 33, 48});
+                             return dice.one_of<std::int32_t>({16, 33, 48, 300});
                            }});
 }
 

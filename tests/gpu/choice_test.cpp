@@ -1,4 +1,4 @@
-// Which kernel a product gets if the options demand one that cannot compute it.
+// Which kernel a product gets by itself, and if the options demand one that cannot compute it.
 
 #include "conformance/build.h"
 #include "conformance/cases.h"
@@ -14,14 +14,24 @@ using namespace secondsource::gpu;
 
 namespace {
 
-/// The group of the product in a step of 100 rows, which is the step's last.
-OpGroup group_of_product(WeightEncoding encoding, ActQuant act, std::optional<MatmulTiles> tiles) {
-  auto backend = make_backend(shim::make_shim_device({.target = "sm_90a"}), shim_sm_90a::kernel_table(),
-                              {.backend = "gpu-shim", .tiles = tiles});
+struct Product {
+  WeightEncoding encoding = WeightEncoding::kBf16;
+  ActQuant act = ActQuant::kNone;
+  std::optional<MatmulTiles> tiles = std::nullopt;  ///< that are asked for
+  std::int32_t n_rows = 100;
+  std::int32_t n_inputs = 64;
+  int n_processors = 2;
+};
+
+/// The group of the product in a step that has nothing after it.
+OpGroup group_of_product(const Product& product) {
+  const auto& [encoding, act, tiles, n_rows, n_inputs, n_processors] = product;
+  auto backend = make_backend(shim::make_shim_device({.target = "sm_90a", .n_processors = n_processors}),
+                              shim_sm_90a::kernel_table(), {.backend = "gpu-shim", .tiles = tiles});
   REQUIRE_OK(backend);
   conformance::CaseBuilder b("choice", 1);
-  const ValueId x = b.input(64, 7);
-  const WeightId weight = b.matrix(300, 64, encoding);
+  const ValueId x = b.input(n_inputs, 7);
+  const WeightId weight = b.matrix(300, n_inputs, encoding);
   b.add(Matmul{.x = x, .weight = weight, .out = b.value(300), .act = act, .aux = {}, .bias = {}});
   std::vector<WeightId> ids;
   for (const conformance::CaseWeight& one : b.result.weights) {
@@ -33,7 +43,7 @@ OpGroup group_of_product(WeightEncoding encoding, ActQuant act, std::optional<Ma
       (*backend)->create_kv_pool({.n_layers = 1, .n_kv_heads = 1, .head_dim = 64, .dtype = DType::kBf16}, 8);
   REQUIRE_OK(pool);
   const auto step =
-      (*backend)->compile(conformance::with_weights(b.graph(), ids), {100, 1, 1, 8}, *pool, GroupTiming::kOff);
+      (*backend)->compile(conformance::with_weights(b.graph(), ids), {n_rows, 1, 1, 8}, *pool, GroupTiming::kOff);
   REQUIRE_OK(step);
   return (*step)->groups().back();
 }
@@ -43,20 +53,20 @@ OpGroup group_of_product(WeightEncoding encoding, ActQuant act, std::optional<Ma
 TEST_CASE(
     "groups of int8 with quantized activations are never made by warpgroups, and a report says where that was asked") {
   constexpr auto kGroups = WeightEncoding::kInt8Group32;
-  const OpGroup chosen = group_of_product(kGroups, ActQuant::kInt8PerRow, std::nullopt);
+  const OpGroup chosen = group_of_product({kGroups, ActQuant::kInt8PerRow});
   CHECK(chosen.kernel.find("wgmma") == std::string::npos);
   CHECK(chosen.fallback.empty());
-  const OpGroup asked = group_of_product(kGroups, ActQuant::kInt8PerRow, MatmulTiles::kWgmma128x128);
+  const OpGroup asked = group_of_product({kGroups, ActQuant::kInt8PerRow, MatmulTiles::kWgmma128x128});
   CHECK(asked.kernel == chosen.kernel);
   CHECK(asked.fallback.find("tiles=wgmma128x128: sums of warpgroups take no scales") == 0);
 }
 
 TEST_CASE("FP8 in blocks is never multiplied by large tiles, with or without quantized activations") {
   for (const ActQuant act : {ActQuant::kNone, ActQuant::kFp8PerGroup128}) {
-    const OpGroup chosen = group_of_product(WeightEncoding::kFp8Group128, act, std::nullopt);
+    const OpGroup chosen = group_of_product({WeightEncoding::kFp8Group128, act});
     CHECK(chosen.fallback.empty());
     for (const MatmulTiles tiles : {MatmulTiles::kWgmma128x128, MatmulTiles::k128x128}) {
-      const OpGroup asked = group_of_product(WeightEncoding::kFp8Group128, act, tiles);
+      const OpGroup asked = group_of_product({WeightEncoding::kFp8Group128, act, tiles});
       CHECK(asked.kernel == chosen.kernel);
       CHECK(asked.fallback.find("sums of ") != std::string::npos);
     }
@@ -66,8 +76,16 @@ TEST_CASE("FP8 in blocks is never multiplied by large tiles, with or without qua
 TEST_CASE("other products get the tiles that were asked for") {
   for (const auto& [encoding, act] : {std::pair{WeightEncoding::kInt8Group32, ActQuant::kNone},
                                       std::pair{WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow}}) {
-    const OpGroup asked = group_of_product(encoding, act, MatmulTiles::kWgmma128x128);
+    const OpGroup asked = group_of_product({encoding, act, MatmulTiles::kWgmma128x128});
     CHECK(asked.kernel.starts_with("tiled_matmul_wgmma128x128_"));
     CHECK(asked.fallback.empty());
+  }
+}
+
+TEST_CASE(
+    "blocks of warpgroups share K on a device of eight processors, which is what gpu_warpgroups_split multiplies") {
+  for (const std::int32_t n_rows : {25, 33, 64}) {
+    const OpGroup chosen = group_of_product({.n_rows = n_rows, .n_inputs = 3100, .n_processors = 8});
+    CHECK(chosen.kernel.starts_with("tiled_matmul_wgmma128x128_k2_"));
   }
 }

@@ -223,7 +223,8 @@ ss_gpu_mutant(missing_product_wait sm_90a kernels/matmul_tile.h
 ss_gpu_mutant(early_slot sm_90a kernels/tile_loader.h
   "kStages - (kByWarpgroups ? 2 : 1)" "kStages - 1" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(not_shown sm_90a kernels/matmul_tile.h
-  "if constexpr (kFencesStage) fence_proxy_async();" "if constexpr (kFencesStage) { if (!BUG) fence_proxy_async(); }" kernels/tiled_matmul.cpp)
+  "if constexpr (Shape::kByWarpgroups) fence_proxy_async();"
+  "if constexpr (Shape::kByWarpgroups) { if (!BUG) fence_proxy_async(); }" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(swapped_fragment_wgmma sm_90a portable/matrix_tile.h
   "return lane() / 4 + (i / 2 % 2) * 8;" "return lane() / 4 + (BUG ? 1 - i / 2 % 2 : i / 2 % 2) * 8;" kernels/tiled_matmul.cpp)
 # Of mixtures.

@@ -7,7 +7,7 @@ foreach(target IN ITEMS sm_80 gfx90a gfx1100)
   set_tests_properties(gpu_latents_${target} PROPERTIES LABELS conformance TIMEOUT 900)
 endforeach()
 
-# Products by warpgroups: the planner gives them to sizes that no conformance case has, so they are asked for by name.
+# Products by warpgroups: the planner gives them to few of the sizes that conformance cases have, so they are asked for by name.
 set(warpgroups conformance --backend gpu-shim --modules $<TARGET_FILE_DIR:secondsource_backend_gpu-shim>
   --option target=sm_90a --each tiles=wgmma128x128,wgmma128x256 --guards)
 foreach(family IN ITEMS matmul matmul_w8a8 matmul_fp8 matmul_int4_zp matmul_mxfp4 matmul_gguf grouped_matmul_wide grouped_matmul_fp8
@@ -15,6 +15,11 @@ foreach(family IN ITEMS matmul matmul_w8a8 matmul_fp8 matmul_int4_zp matmul_mxfp
   add_test(NAME gpu_warpgroups_${family} COMMAND ${warpgroups} --option order=seeded --family ${family})
   set_tests_properties(gpu_warpgroups_${family} PROPERTIES LABELS conformance TIMEOUT 900)
 endforeach()
+# Products whose blocks share K, which a device of eight processors makes by warpgroups (choice_test.cpp).
+add_test(NAME gpu_warpgroups_split COMMAND conformance --backend gpu-shim
+  --modules $<TARGET_FILE_DIR:secondsource_backend_gpu-shim> --option target=sm_90a --option processors=8
+  --each order=forward,reverse,seeded --guards --family matmul_long)
+set_tests_properties(gpu_warpgroups_split PROPERTIES LABELS conformance TIMEOUT 900)
 # And attention, which sm_90a makes by them unless it is told otherwise.
 foreach(family IN ITEMS attention attention_wide attention_long attention_chunks)
   add_test(NAME gpu_warpgroups_${family} COMMAND conformance --backend gpu-shim

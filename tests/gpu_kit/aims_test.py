@@ -85,15 +85,21 @@ class Aims(unittest.TestCase):
                           "not measured: a file is not as expected (KeyError: 'cases') |"])
 
     def test_the_first_token_has_to_be_ahead_of_the_faster_pytorch(self):
-        rates = {"secondsource": [{"first token": 51200.0, "decode": 1.0}], "PyTorch": [{"first token": 25600.0}],
-                 "PyTorch, CUDA graphs": [{"first token": 51200.0}], "llama.cpp": []}
+        rates = {"secondsource": [{"first token": 51200.0, "decode": 1.0}] * 3, "PyTorch": [{"first token": 25600.0}] * 3,
+                 "PyTorch, CUDA graphs": [{"first token": 51200.0}] * 3, "llama.cpp": []}
         case = {"shape": "Llama-3.1-8B", "precision": "bf16", "batch": 1, "context": 0, "prompt": 512}
         document = {"cases": [{"case": {**case, "batch": 16}, "rates": {}}, {"case": case, "rates": rates}]}
         self.write("peers.json", document)
         self.assertEqual(self.verdicts()[3][2:], ["100.0% (10.0 ms, PyTorch, CUDA graphs: 10.0 ms)", "not met |"])
-        rates["secondsource"][0]["first token"] = 102400.0
+        rates["secondsource"] = [{"first token": 102400.0}] * 3
         self.write("peers.json", document)
         self.assertEqual(self.verdicts()[3][2:], ["200.0% (5.0 ms, PyTorch, CUDA graphs: 10.0 ms)", "met |"])
+
+    def test_an_unfinished_comparison_with_pytorch_gets_no_verdict(self):
+        rates = {"secondsource": [{"first token": 102400.0}] * 2, "PyTorch": [{"first token": 25600.0}] * 2}
+        case = {"shape": "Llama-3.1-8B", "precision": "bf16", "batch": 1, "context": 0, "prompt": 512}
+        self.write("peers.json", {"cases": [{"case": case, "rates": rates}]})
+        self.assertEqual(self.verdicts()[3][3], "not measured: 2 of 3 rounds (step models-8B-beside-pytorch) |")
 
 
 if __name__ == "__main__":

@@ -43,18 +43,12 @@ class Command(unittest.TestCase):
         self.assertEqual(run.returncode, 0, run.stdout)
         for option in ("--preset release -B build/gpu-kit", "-DSECONDSOURCE_CUDA_TARGETS=80;90a",
                        "-DSECONDSOURCE_GPU_LINE_TABLES=OFF", "-DSECONDSOURCE_WITH_CUDA=ON", "-DSECONDSOURCE_WITH_HIP=OFF",
-                       "-DSECONDSOURCE_CUDA_VARIANTS=staged-tiles;unfenced-copies;seven-stages",
+                       "-DSECONDSOURCE_CUDA_VARIANTS=staged-tiles",
                        "secondsource conformance kernel_bench secondsource_backend_reference secondsource_backend_cuda cuda_variants",
-                       "--build build/gpu-kit --out build/gpu/kit --modules reference,cuda "
-                       "--variants staged-tiles,unfenced-copies,seven-stages"):
+                       "--build build/gpu-kit --out build/gpu/kit --modules reference,cuda --variants staged-tiles"):
             self.assertIn(option, calls)
         self.assertNotIn("apt-get", calls)
         self.assertNotIn("pip", calls)
-
-    def test_variants_are_for_the_generation_that_the_questions_are_about(self):
-        _, calls = self.dev("kit", "sm_80")
-        self.assertIn("-DSECONDSOURCE_CUDA_VARIANTS=staged-tiles\n", calls.replace(" -DCMAKE_CXX_COMPILER_LAUNCHER=ccache", ""))
-        self.assertIn("--modules reference,cuda --variants staged-tiles\n", calls)
 
     def test_a_kit_for_amd(self):
         _, calls = self.dev("kit", "gfx942")

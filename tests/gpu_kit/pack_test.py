@@ -59,7 +59,7 @@ class Pack(unittest.TestCase):
             self.compile("main.c", "int helper(void); int main(void) { return helper(); }", self.build / "bin" / program,
                          f"-L{self.folder / 'libs'}", "-lhelper")
         for module in ("bin/libsecondsource-cuda.so", "proof/libsecondsource-gpu-shim.so",
-                       "variants/seven-stages/libsecondsource-cuda.so"):
+                       "variants/staged-tiles/libsecondsource-cuda.so"):
             self.compile("module.c", "int module(void) { return 1; }", self.build / module, "-shared")
         (self.build / "CMakeCache.txt").write_text("SECONDSOURCE_CUDA_TARGETS:STRING=90a\n")
         os.environ["LD_LIBRARY_PATH"] = str(self.folder / "libs")  # as the loader finds libraries here
@@ -73,7 +73,7 @@ class Pack(unittest.TestCase):
 
     def pack(self, *arguments):
         return subprocess.run([sys.executable, "-B", str(SOURCE / "apps/gpu_kit/pack.py"), "--build", str(self.build), "--out",
-                               str(self.kit), "--modules", "cuda,gpu-shim", "--variants", "seven-stages", *arguments],
+                               str(self.kit), "--modules", "cuda,gpu-shim", "--variants", "staged-tiles", *arguments],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
     def test_a_kit_runs_with_its_own_libraries_and_says_what_it_is(self):
@@ -86,10 +86,10 @@ class Pack(unittest.TestCase):
         self.assertEqual(subprocess.run([str(moved / "conformance")], env=environment, check=False).returncode, 7)
         facts = json.loads((moved / "kit.json").read_text())
         self.assertEqual((facts["modules"], facts["variants"], facts["cuda_targets"]),
-                         (["cuda", "gpu-shim"], ["seven-stages"], "90a"))
+                         (["cuda", "gpu-shim"], ["staged-tiles"], "90a"))
         self.assertLessEqual(facts["bytes"], 40_000_000)
         for file in ("run", "README.md", "LICENSE", "scripts/steps.py", "scripts/page.py", "scripts/peer_bench/peer_bench.py",
-                     "bin/libsecondsource-gpu-shim.so", "variants/seven-stages/libsecondsource-cuda.so",
+                     "bin/libsecondsource-gpu-shim.so", "variants/staged-tiles/libsecondsource-cuda.so",
                      "share/secondsource/bundles/tiny-mixtral/manifest.yaml"):
             self.assertTrue((moved / file).exists(), file)
 

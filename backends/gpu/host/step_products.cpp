@@ -89,6 +89,11 @@ QuantizeRowsArguments quantize_x(const Arguments& a, const WeightView& weight, s
           .max_tokens = a.max_rows};
 }
 
+/// Bytes of a row in the type that tiles multiply.
+std::int32_t row_bytes_of(const WeightView& weight, ActQuant act) {
+  return weight.padded_cols * static_cast<std::int32_t>(own_value_bytes(act, true));
+}
+
 }  // namespace
 
 ProductScratch product_scratch(std::int64_t n_rows, const WeightView& weight, std::size_t value_bytes) {
@@ -113,10 +118,8 @@ ProductScratch StepProducts::library_scratch(const Matmul& op, const LibraryUse&
 
 MatmulPlan StepProducts::tile_plan(const Matmul& op) const {
   const WeightView& weight = weights_.view(op.weight);
-  const std::size_t row_bytes = static_cast<std::size_t>(weight.padded_cols) * own_value_bytes(op.act, true);
-  const MatmulExtent extent{.n_rows = values_.max_rows_of(op.x),
-                            .n_outputs = weight.n_rows,
-                            .row_bytes = static_cast<std::int32_t>(row_bytes)};
+  const MatmulExtent extent{
+      .n_rows = values_.max_rows_of(op.x), .n_outputs = weight.n_rows, .row_bytes = row_bytes_of(weight, op.act)};
   if (const auto forced = forced_tiles(weight, op.act)) return plan_of(*forced, extent);
   return plan_matmul(extent, matmul_device(weight, op.act));
 }
@@ -125,7 +128,8 @@ MatmulDevice StepProducts::matmul_device(const WeightView& weight, ActQuant act)
   const DeviceProperties& device = shared_.memory->device().properties();
   return {.n_processors = device.n_processors,
           .has_warpgroups = device.has_warpgroups,
-          .has_large_tiles = may_have_large_tiles(weight, act)};
+          .has_large_tiles = may_have_large_tiles(weight, act),
+          .copies_weight = act == ActQuant::kInt8PerRow || weight.encoding == WeightEncoding::kBf16};
 }
 
 std::optional<MatmulTiles> StepProducts::forced_tiles(const WeightView& weight, ActQuant act) const {
@@ -373,7 +377,8 @@ GroupedExtent StepProducts::extent_of(const GroupedMatmul& op) const {
       static_cast<std::int32_t>(weights_.specs()[static_cast<std::size_t>(index_of(op.weights))].n_experts);
   return {.n_rows = values_.max_rows_of(op.x) * op.n_top,
           .n_experts = n_experts,
-          .n_expert_rows = weights_.view(op.weights).n_rows / n_experts};
+          .n_expert_rows = weights_.view(op.weights).n_rows / n_experts,
+          .row_bytes = row_bytes_of(weights_.view(op.weights), op.act)};
 }
 
 std::optional<MatmulTiles> StepProducts::grouped_tiles(const GroupedMatmul& op) const {

@@ -58,11 +58,13 @@ struct MatmulDevice {
   std::int32_t n_processors = 1;
   bool has_warpgroups = false;
   bool has_large_tiles = true;  ///< tiles of 128 rows may be used for this weight
+  bool copies_weight = true;    ///< the weight is stored in the type that is multiplied: BF16, or int8 with int8 x
 };
 
-/// Chooses the largest tiles (wgmma tiles if the device has warpgroups) that give at least three quarters of the
-/// processors a block. If the blocks are too few for the device, they share K, in slices of at least kMinSplitSteps
-/// but for the last one. This is a guess, not a measurement: `./dev gpu` times the choices side by side.
+/// Chooses the tiles of a product, and whether blocks share K: in slices of at least kMinSplitSteps but for the last one. Up to 16 rows
+/// have tiles of 16 x 64. More rows have, where warpgroups multiply what is copied as it is stored, the tiles and splits that are
+/// expected to take the least time, by what was measured on an H100. Otherwise, as a guess, up to 64 rows have tiles of 64 x 64, and more
+/// the largest tiles that give at least three quarters of the processors a block. `./dev gpu` times the choices side by side.
 [[nodiscard]] MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device);
 /// A plan with the given tiles and without split K.
 [[nodiscard]] MatmulPlan plan_of(MatmulTiles tiles, const MatmulExtent& extent);
@@ -72,10 +74,11 @@ struct GroupedExtent {
   std::int32_t n_rows = 0;  ///< most rows, over all experts
   std::int32_t n_experts = 0;
   std::int32_t n_expert_rows = 0;  ///< rows of an expert's weight
+  std::int32_t row_bytes = 0;      ///< as in MatmulExtent
 };
 
-/// Tiles as high as an expert's rows if all experts get equally many, so that a weight is read once and little of a tile
-/// is padding; large tiles only if three quarters of the processors then have a block. Guessed as well.
+/// The tiles for all experts' products, if all experts get equally many rows: chosen as plan_matmul() does, but no blocks share K. Neither
+/// choice was timed.
 [[nodiscard]] MatmulTiles plan_grouped(const GroupedExtent& extent, const MatmulDevice& device);
 /// Upper bound on the number of tiles for any distribution of rows to experts. Experts do not share tiles.
 [[nodiscard]] std::int32_t max_grouped_tiles(const GroupedExtent& extent, MatmulTiles tiles);

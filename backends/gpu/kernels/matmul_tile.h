@@ -226,9 +226,6 @@ SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scale
   std::conditional_t<Shape::kStreamsWeights, NoLoader, TileLoader<Shape, Shape::kCols, kEncoding, kQuantized>>
       weight_loader;
   [[maybe_unused]] ScaleLoader<Shape> scale_loader;
-  // What goes through registers reaches shared memory by ordinary stores, which are always fenced.
-  constexpr bool kAllCopied = decltype(x_loader)::kAsync && decltype(weight_loader)::kAsync;
-  [[maybe_unused]] constexpr bool kFencesStage = Shape::kByWarpgroups && (kFencesCopies || !kAllCopied);
   const ContiguousRows weight_rows{first_output, weight.n_rows};
   struct Nothing {
     SS_DEVICE Nothing(const WeightView&, const ContiguousRows&, const float*, const Rows&) {}
@@ -275,7 +272,7 @@ SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scale
   } else {
     for (int step = steps.begin; step < steps.end; ++step) {
       wait_for_copies<kStagesAhead - 1>();
-      if constexpr (kFencesStage) fence_proxy_async();
+      if constexpr (Shape::kByWarpgroups) fence_proxy_async();
       sync_block();  // this stage has arrived, and all reads of the stage that is filled next are done
       const bool more = step + kStagesAhead < steps.end;
       if (more) fetch(step + kStagesAhead);
