@@ -2,8 +2,9 @@
 that each answers. A sitting is what one has a GPU for: about ten minutes.
 
 `needs_s` is what a step cannot do without, `deadline_s` what it is not worth. On an H100 `limits` took 1 s, `kernels` 11 s, `whole` 15 s,
-`question-streamed` 69 s and a bundle of `golden` 5 s; `models-1B-beside-pytorch` was not done after 115 s. On an H200 a case of
-conformance took 70 ms (of 24), or half a second in each of 14 processes at once. The other times are guesses.
+`golden` 15 s, `tiles` 38 s, `question-streamed` 69 s and `question-dependent-launch` 87 s; a round of `models-1B-beside-pytorch` took about
+50 s for one sequence. On an H200 a case of conformance took 70 ms (of 24), or half a second in each of 14 processes at once. The other
+times are guesses.
 """
 
 import shutil

@@ -11,7 +11,7 @@ namespace {
 // bytes/ns of both operands in BF16, whatever the tile, the number of rows and K (docs/gpu-results.md). So the plan with which the busiest
 // processor has the fewest bytes to take in is the fastest, unless memory cannot bring the weight in that time. Other costs are given in
 // the bytes that a processor would take in during that time; the constants for a block's start, for the kernel that adds sums, and for
-// tiles of 64 x 64 are guesses that agree with what was timed. Blocks of warpgroups that share K were not timed.
+// tiles of 64 x 64 are guesses that agree with what was timed.
 
 /// From a block's start until its first step has arrived, 1 us.
 constexpr std::int64_t kStartBytes = 64 << 10;
