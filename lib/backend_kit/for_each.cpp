@@ -18,7 +18,7 @@ ForEach for_each_on_threads(std::int64_t n_threads) {
     try {
       for (std::int64_t i = 1; i < std::min(n, n_threads); ++i) others.emplace_back(work);
     } catch (const std::system_error&) {
-      // The machine gives no more threads: those that there are do the work.
+      // The system refused to start another thread. The threads that have started make all of the calls.
     }
     work();
   };

@@ -13,8 +13,8 @@ from machine_code import arguments, nvidia_kernels, skip
 
 OVERLAPPING = ("sm_90a", "sm_100a")
 MEMORY = r"\b(LDG|LD|STG|ST|ATOM|ATOMG|RED|REDG|LDGSTS|UBLKCP|UTMALDG)\b"
-# Encodings whose rows of the weight have nothing but values, which are loaded 16 bytes at a time. Everything else that these kernels read,
-# such as the number of rows, x and its scales, would be narrower, or more than the requests.
+# In these encodings a row of the weight consists of values alone, and a lane loads them 16 bytes at a time. A narrower load before the
+# wait, or more loads than WEIGHT_REQUESTS, would read something else: the number of rows, x, or the scales of x.
 VALUES_ALONE = ("f32", "bf16", "f16", "int8", "fp8")
 WEIGHT_REQUESTS = 8  # of 16 bytes for each lane
 

@@ -7,11 +7,11 @@
 namespace secondsource::gpu {
 namespace {
 
-// How long a plan is expected to take, on devices with warpgroups. With tiles of warpgroups a processor of an H100 takes in 53 to 59
-// bytes/ns of both operands in BF16, whatever the tile, the number of rows and K (docs/gpu-results.md). So the plan with which the busiest
-// processor has the fewest bytes to take in is the fastest, unless memory cannot bring the weight in that time. Other costs are given in
-// the bytes that a processor would take in during that time; the constants for a block's start, for the kernel that adds sums, and for
-// tiles of 64 x 64 are guesses that agree with what was timed.
+// The expected time of a plan on devices with warpgroups. With tiles of warpgroups a processor of an H100 takes in 53 to 59 bytes/ns of
+// both operands in BF16, whatever the tile, the number of rows and K (docs/gpu-results.md). So the fastest plan is the one whose busiest
+// processor takes in the fewest bytes, unless reading the weight from memory takes longer. The unit of all costs is therefore a byte that a
+// processor takes in: a cost in time is given as the bytes that a processor could take in meanwhile. The constants for the start of a
+// block, for the kernel that adds partial sums, and for tiles of 64 x 64 are guesses that agree with what was timed.
 
 /// From a block's start until its first step has arrived, 1 us.
 constexpr std::int64_t kStartBytes = 64 << 10;
@@ -19,7 +19,8 @@ constexpr std::int64_t kStartBytes = 64 << 10;
 constexpr std::int64_t kCombineBytes = 256 << 10;
 /// Tiles of 64 x 64, whose warps load their own fragments, take twice as long for their bytes.
 constexpr std::int64_t kFragmentFactor = 2;
-/// While memory brings a byte to each processor of an H100, each could take in 2.4 from the cache: 3090 GB/s for 132 of them.
+/// Memory brings each of the 132 processors of an H100 23 bytes/ns (3090 GB/s for all). So a byte from memory costs as much as 2.4 bytes
+/// that a processor takes in.
 constexpr std::int64_t kMemoryTenths = 24;
 
 /// The work of a plan: blocks of a size that is the same for all.
@@ -95,8 +96,8 @@ MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device) {
     return split_plan(tiles, extent, device);
   }
   MatmulPlan best = plan_of(MatmulTiles::kWgmma128x128, extent);
-  // A plan is taken in place of the best one before it if it is expected to take less, and one whose blocks share K if a tenth less: how
-  // long adding the sums takes is a guess.
+  // A plan replaces the best plan so far if its cost is lower. If its blocks share K, its cost must be a tenth lower, because the cost of
+  // adding the partial sums is a guess.
   const auto consider = [&](const MatmulPlan& plan) {
     const std::int64_t tenths = plan.n_splits > 1 ? 9 : 10;
     if (10 * cost(plan, extent, device) < tenths * cost(best, extent, device)) best = plan;

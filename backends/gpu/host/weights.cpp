@@ -145,7 +145,7 @@ std::int64_t n_joined(const WeightSpec& spec) {
 /// Cuts a weight into pieces that several threads can pack at once. As many pieces as threads hold at most kMaxPullBytes of the source
 /// together, or one row of each part each.
 std::vector<WeightPiece> pieces_of(const WeightSpec& spec, std::int64_t n_threads) {
-  // A guess of how much takes longer to pack than a thread takes to start.
+  // Packing a smaller piece is assumed to take less time than starting a thread for it.
   constexpr std::int64_t kMinPieceBytes = std::int64_t{1} << 20;
   const std::int64_t row_bytes = spec.n_cols * static_cast<std::int64_t>(transfer_bytes_per_value(spec.encoding)) +
                                  scales_per_row(spec.encoding, spec.n_cols) * static_cast<std::int64_t>(sizeof(float));

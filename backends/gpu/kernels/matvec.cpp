@@ -54,8 +54,8 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
   return scale * static_cast<float>(sum);
 }
 
-/// Whether the first of the weight is requested before the wait for earlier kernels, none of which writes weights. Requests would keep the
-/// registers busy in which the number of rows is read: sm_100a has none left for codes of four bits, and gfx1100 for some types of blocks.
+/// Whether the first loads of the weight are issued before the wait for earlier kernels, none of which writes weights. The number of rows
+/// is then read while these loads occupy registers. On sm_100a the kernels of four-bit codes have no register left for it, and would spill.
 template <WeightEncoding kEncoding>
 inline constexpr bool kRequestsEarly = kKernelsMayOverlap && !kIsFourBit<kEncoding>;
 

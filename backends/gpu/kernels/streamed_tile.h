@@ -75,7 +75,7 @@ class WeightStream {
     SS_UNROLL
     for (int half = 0; half < 2; ++half) {
       const int row = first_row + lane() / 4 + half * 8;
-      // Rows past the end repeat the last row. Their sums are never stored.
+      // Padding rows repeat the last valid row of the weight. Their sums are never stored.
       row_[half] = row < weight.n_rows ? row : weight.n_rows - 1;
       begin_[half] = weight.values + std::int64_t{row_[half]} * weight.row_bytes;
     }

@@ -6,13 +6,13 @@
 // Guide): they read their arguments, request what no kernel ever writes, such as weights, and wait. So the time in which a kernel is
 // launched and its first loads are under way hides behind the end of the one before.
 //
-//   request(weights);              // optional: nothing that a kernel may have written
-//   wait_for_earlier_kernels();    // every thread, once
-//   ...                            // all other reads, all writes; only now may a thread end
+//   request(weights);              // Optional: loads of data that no kernel writes.
+//   wait_for_earlier_kernels();    // Every thread calls it once.
+//   ...                            // Every other read and every write comes after the wait.
 //
-// A thread must not end before it has waited: a kernel of which all blocks had ended early would count as complete, and the next one could
-// run beside the one before it. The shim reports a thread that did not wait; tests/codegen looks at what stands before the wait in the
-// machine code.
+// A thread must not end before it has waited. If all blocks of kernel B ended without waiting for kernel A, B would count as complete, and
+// the kernel after B could run at the same time as A. The shim reports a thread that ends without waiting, and tests/codegen checks which
+// accesses to memory precede the wait in the machine code.
 
 #include "gpu/portable/target.h"
 
