@@ -8,12 +8,17 @@
 #include <string_view>
 #include <type_traits>
 
+#include "core/utf8.h"
 #include "exit_status.h"
 #include "help_text.h"
 #include "nearest_word.h"
 
 namespace secondsource {
 namespace {
+
+// Characters of a word of the command line, and of a whole refusal, that a terminal is shown.
+constexpr std::size_t kMaxWord = 80;
+constexpr std::size_t kMaxRefusal = 2000;
 
 CLI::Validator validator_of(const FlagCheck& check) {
   return std::visit(
@@ -129,11 +134,25 @@ std::string refusal_of_word(CLI::App& command, const std::string& word) {
   const auto nearest = nearest_word(name, known);
   const bool is_root = command.get_parent() == nullptr;
   const std::string where = is_root ? "" : command.get_name() + ": ";
-  std::string text = is_flag         ? fmt::format("{}there is no flag {}", where, name)
-                     : known.empty() ? fmt::format("{}expected no further argument, found \"{}\"", where, word)
-                                     : fmt::format("{}there is no command \"{}\"", where, word);
+  std::string text = is_flag         ? fmt::format("{}there is no flag {}", where, shown(name, kMaxWord))
+                     : known.empty() ? fmt::format("{}expected no further argument, found {}", where, in_quotes(word))
+                                     : fmt::format("{}there is no command {}", where, in_quotes(word));
   if (nearest) text += fmt::format("; did you mean {}?", *nearest);
   return text + fmt::format(" ({} says more)", is_root ? command.get_name() + " help" : full_name(command) + " --help");
+}
+
+/// CLI11's message with the values of `words` in it that are too long for a line cut to a readable length.
+std::string with_values_cut(std::string message, const std::vector<std::string>& words) {
+  for (const std::string& word : words) {
+    const std::size_t equals = word.rfind("--", 0) == 0 ? word.find('=') : std::string::npos;
+    const std::string value = equals == std::string::npos ? word : word.substr(equals + 1);
+    if (value.size() <= kMaxWord) continue;
+    const std::string cut = shown(value, kMaxWord);
+    for (std::size_t at = message.find(value); at != std::string::npos; at = message.find(value, at + cut.size())) {
+      message.replace(at, value.size(), cut);
+    }
+  }
+  return message;
 }
 
 }  // namespace
@@ -250,7 +269,7 @@ std::optional<int> CommandLine::parse(int argc, const char* const* argv) {
   constexpr int kBadInput = static_cast<int>(ExitStatus::kBadInput);
   std::vector<std::string> words(argv + 1, argv + argc);
   const auto refuse = [&](const std::string& why) {
-    std::cerr << app_->get_name() << ": " << why << '\n';
+    std::cerr << app_->get_name() << ": " << shown(why, kMaxRefusal) << '\n';
     return kBadInput;
   };
   if (words.empty()) {
@@ -276,7 +295,8 @@ std::optional<int> CommandLine::parse(int argc, const char* const* argv) {
                                  error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
     const std::vector<std::string> unknown = app_->remaining(true);
     if (may_be_mistyped && !unknown.empty()) return refuse(refusal_of_word(*given_command(*app_), unknown.front()));
-    return refuse(fmt::format("{} ({} --help says more)", error.what(), full_name(*given_command(*app_))));
+    return refuse(fmt::format("{} ({} --help says more)", with_values_cut(error.what(), words),
+                              full_name(*given_command(*app_))));
   }
 }
 

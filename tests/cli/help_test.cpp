@@ -9,6 +9,7 @@
 
 #include "core/file.h"
 #include "expectations.h"
+#include "support/hostile_texts.h"
 #include "support/scratch_folder.h"
 
 using namespace secondsource;
@@ -231,6 +232,41 @@ TEST_CASE("an unknown word suggests the nearest known one, and none where none i
     CHECK(run.status == 2);
     CHECK(is_one_line(run.err));
     CHECK_FALSE(contains(run.err, "did you mean"));
+  }
+}
+
+TEST_CASE("what a refusal repeats of the command line is printable, and cut to a readable length") {
+  const std::string huge(100'000, 'a');
+  for (const std::string& text : hostile_texts()) {
+    const std::string word = text.substr(0, text.find('\0'));  // no argument has a byte of zero
+    for (const auto& words : std::vector<std::vector<std::string>>{{"x" + word},
+                                                                   {"help", "x" + word},
+                                                                   {"run", "x", "--y" + word},
+                                                                   {"report", "x", "--format", "x" + word},
+                                                                   {"check", "x", "--threads=x" + word},
+                                                                   {"run", "x", "--repetitions", "x" + word}}) {
+      const ProgramRun run = run_program(words);
+      CAPTURE(words);
+      CHECK(run.status == 2);
+      CHECK(is_one_line(run.err));
+      CHECK_FALSE(acting_sequence(run.err));
+    }
+  }
+  for (const auto& words : std::vector<std::vector<std::string>>{{huge},
+                                                                 {"help", huge},
+                                                                 {"generate", "x", "--prompt", "y", huge},
+                                                                 {"run", "x", "--" + huge},
+                                                                 {"run", "x", "--" + huge + "=1"},
+                                                                 {"report", "x", "--format", huge},
+                                                                 {"report", "x", "--format=" + huge},
+                                                                 {"check", "x", "--threads", huge},
+                                                                 {"run", "x", "--repetitions=" + huge}}) {
+    const ProgramRun run = run_program(words);
+    CAPTURE(words.front());
+    CHECK(run.status == 2);
+    CHECK(is_one_line(run.err));
+    CHECK(contains(run.err, "bytes)"));  // of the whole word
+    CHECK(run.err.size() < 600);
   }
 }
 
