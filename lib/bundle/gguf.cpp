@@ -21,6 +21,11 @@ constexpr std::uint32_t kMaxDimensions = 4;      // GGML_MAX_DIMS
 constexpr std::size_t kMaxKeyBytes = 65'535;     // docs/gguf.md
 constexpr std::size_t kMaxTensorNameBytes = 64;  // GGML_MAX_NAME
 constexpr std::uint64_t kMaxAlignment = 1 << 20;
+// Budgets of ours: what safetensors allow for tensors and for what stands before them, and JSON for values.
+constexpr std::size_t kMaxHeaderBytes = 100'000'000;
+constexpr std::size_t kMaxEntries = 100'000;  // tensors, and keys
+constexpr std::size_t kMaxArrayItems =
+    4'000'000;  // of all arrays; the largest vocabularies with their merges have two million
 constexpr std::size_t kMinKeyValueBytes = 8 + 4 + 1;    // an empty key, a type, one byte
 constexpr std::size_t kMinTensorBytes = 8 + 4 + 4 + 8;  // an empty name, no dimension, type, offset
 
@@ -113,20 +118,41 @@ class Reader {
     return text;
   }
 
-  /// Reads a count of items of at least `least_bytes` each, which cannot be more than the rest of the file can hold.
-  Result<std::size_t> count(std::string_view what, std::size_t least_bytes) {
+  /// Reads a count of items of at least `least_bytes` each, which cannot be more than the rest of the file can hold, nor
+  /// more than `limit`.
+  Result<std::size_t> count(std::string_view what, std::size_t least_bytes, std::size_t limit) {
     SS_TRY(const auto n, number<std::uint64_t>());
     if (n > left() / least_bytes) {
       return refused(
           fmt::format("{}: expected at most {} in the {} bytes left, found {}", what, left() / least_bytes, left(), n));
     }
+    if (n > limit) return refused(fmt::format("{}: expected at most {}, found {}", what, limit, n));
     return static_cast<std::size_t>(n);
+  }
+
+  /// Reads the count of an array's items, which all arrays of the file share a limit of.
+  Result<std::size_t> array_count(std::string_view key, std::size_t least_bytes) {
+    SS_TRY(const std::size_t n, count(key, least_bytes, kMaxArrayItems));
+    n_array_items_ += n;
+    if (n_array_items_ > kMaxArrayItems) {
+      return refused(fmt::format("{}: expected at most {} items in all arrays, found {} up to this one", key,
+                                 kMaxArrayItems, n_array_items_));
+    }
+    return n;
+  }
+
+  /// Refuses a header that has become larger than any real one.
+  Result<void> check_header_bytes() const {
+    if (offset_ <= kMaxHeaderBytes) return {};
+    return refused(
+        fmt::format("expected at most {} bytes before the tensors' data, found {} or more", kMaxHeaderBytes, offset_));
   }
 
  private:
   std::span<const std::byte> file_;
   std::string_view name_;
   std::size_t offset_ = 0;
+  std::size_t n_array_items_ = 0;
 };
 
 bool is_integer(ValueType type) {
@@ -194,7 +220,7 @@ Result<GgufValue> read_array(Reader& reader, std::string_view key) {
   SS_TRY(const ValueType type, read_type(reader));
   if (type == ValueType::kArray)
     return reader.refused(fmt::format("{}: arrays of arrays are not accepted", printable(key)));
-  SS_TRY(const std::size_t n, reader.count(printable(key), row_of(type).bytes));
+  SS_TRY(const std::size_t n, reader.array_count(printable(key), row_of(type).bytes));
   GgufValue result{.type = row_of(type).array_name, .value = std::int64_t{0}};
   if (type == ValueType::kString) {
     GgufStrings strings;
@@ -244,6 +270,7 @@ Result<void> read_metadata(Reader& reader, std::size_t n_values, GgufHeader& hea
     if (key.empty() || find_invalid_utf8(key))
       return reader.refused(fmt::format("key {}: expected UTF-8 text, found \"{}\"", i, printable(key)));
     SS_TRY(GgufValue value, read_value(reader, key));
+    SS_TRY_VOID(reader.check_header_bytes());
     if (!header.metadata.emplace(std::string(key), std::move(value)).second) {
       return reader.refused(fmt::format("key {}: expected it once, found it twice", printable(key)));
     }
@@ -345,8 +372,8 @@ Result<GgufHeader> parse_gguf(std::span<const std::byte> file, std::string_view 
                  fmt::format("{}: GGUF: expected version 2 or 3, little-endian; found version {}{}", name,
                              header.version, is_swapped ? " (a big-endian file)" : "")};
   }
-  SS_TRY(const std::size_t n_tensors, reader.count("tensors", kMinTensorBytes));
-  SS_TRY(const std::size_t n_values, reader.count("key-value pairs", kMinKeyValueBytes));
+  SS_TRY(const std::size_t n_tensors, reader.count("tensors", kMinTensorBytes, kMaxEntries));
+  SS_TRY(const std::size_t n_values, reader.count("key-value pairs", kMinKeyValueBytes, kMaxEntries));
   SS_TRY_VOID(read_metadata(reader, n_values, header));
   for (std::size_t i = 0; i < n_tensors; ++i) {
     SS_TRY(GgufTensor tensor, read_tensor(reader));

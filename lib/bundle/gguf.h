@@ -56,8 +56,9 @@ struct GgufHeader {
 
 /// Refuses another magic or version, counts and lengths that the file is too small for, strings that are not UTF-8,
 /// duplicate keys, nested arrays, an alignment that is not a power of two, unknown tensor types, rows that are not a
-/// whole number of blocks, and tensors that are duplicate, unaligned, not contiguous, or outside of the file. Error
-/// messages begin with `name`. Errors: kInvalidInput; kUnsupported for version 1 and big-endian files.
+/// whole number of blocks, and tensors that are duplicate, unaligned, not contiguous, or outside of the file; and more
+/// keys, tensors, items of arrays or bytes of header than docs/bundle-format.md allows. Error messages begin with
+/// `name`. Errors: kInvalidInput; kUnsupported for version 1 and big-endian files.
 Result<GgufHeader> parse_gguf(std::span<const std::byte> file, std::string_view name);
 
 }  // namespace secondsource

@@ -143,6 +143,31 @@ TEST_CASE("a hostile GGUF header is refused by what is wrong") {
   CHECK_ERROR(parse_gguf_text(file), ErrorCode::kInvalidInput, part);
 }
 
+std::string array_of_bytes(std::string_view key, std::size_t n) {
+  return text(key) + number(9, 4) + number(0, 4) + number(n, 8) + std::string(n, '\0');
+}
+
+TEST_CASE("a GGUF header has a budget of keys, tensors, items of arrays and bytes") {
+  const std::string room(4'000'000, '\0');
+  CHECK_ERROR(parse_gguf_text(header(0, 100'001) + room), ErrorCode::kInvalidInput,
+              "key-value pairs: expected at most 100000, found 100001");
+  CHECK_ERROR(parse_gguf_text(header(100'001, 0) + room), ErrorCode::kInvalidInput,
+              "tensors: expected at most 100000, found 100001");
+  CHECK_ERROR(parse_gguf_text(header(0, 1) + array_of_bytes("a", 4'000'001)), ErrorCode::kInvalidInput,
+              "a: expected at most 4000000, found 4000001");
+  const std::string two = header(0, 2) + array_of_bytes("a", 2'500'000);
+  CHECK_ERROR(parse_gguf_text(two + array_of_bytes("b", 1'500'001)), ErrorCode::kInvalidInput,
+              "b: expected at most 4000000 items in all arrays, found 4000001 up to this one");
+  REQUIRE_OK(parse_gguf_text(two + array_of_bytes("b", 1'500'000)));
+  // Magic, version and counts take 24 bytes; the key with its type and its text's length 21.
+  const auto with_text = [](std::size_t n) {
+    return header(0, 1) + text("a") + number(8, 4) + text(std::string(n, 'x'));
+  };
+  REQUIRE_OK(parse_gguf_text(with_text(100'000'000 - 45)));
+  CHECK_ERROR(parse_gguf_text(with_text(100'000'001 - 45)), ErrorCode::kInvalidInput,
+              "expected at most 100000000 bytes before the tensors' data, found 100000001 or more");
+}
+
 TEST_CASE("a big-endian file is unsupported by its name") {
   std::string file = "GGUF";
   put(file, 0x03000000, 4);
