@@ -321,8 +321,9 @@ std::string_view source_of_figures(const SummarizedRun& run) {
 }
 
 std::string summary_only_note(const SummarizedRun& run) {
-  return fmt::format("run {}: no samples.jsonl: its figures are those of summary.json and were not derived again",
-                     run.record.run_id);
+  return fmt::format(
+      "run {}: samples.jsonl is missing or empty: its figures are those of summary.json and were not derived again",
+      run.record.run_id);
 }
 
 std::string run_line(const RunRecord& record) {

@@ -13,7 +13,7 @@ namespace secondsource {
 
 Result<StoredSummary> summary_of(const StoredRun& stored) {
   const std::filesystem::path path = stored.folder / "summary.json";
-  if (path_exists(stored.folder / "samples.jsonl") || !path_exists(path)) {
+  if (!stored.journal.lines.empty() || !path_exists(path)) {
     return StoredSummary{.summary = summarize(stored.record, stored.journal)};
   }
   SS_TRY(const std::string text, read_file(path));

@@ -2,6 +2,7 @@
 
 #include "core/file.h"
 #include "record/record_json.h"
+#include "summary/summarize.h"
 #include "support/date.h"
 #include "support/program.h"
 #include "support/result.h"
@@ -106,6 +107,34 @@ TEST_CASE("report writes every format, to stdout or a file") {
   const std::string file = (scratch.path() / "report").string();
   CHECK(run_program({"report", run_folder, "--format", format, "--out", file}).status == 0);
   CHECK(*read_file(file) == to_stdout.out);
+}
+
+TEST_CASE("a run whose samples are gone, or whose file of them is empty, is shown by its summary and marked") {
+  const ScratchFolder scratch;
+  const std::filesystem::path folder = stored_run(scratch, "run", 1.0);
+  const std::string journal = *read_file(folder / "samples.jsonl");
+  const auto report = [&] { return run_program({"report", folder.string(), "--format", "csv"}).out; };
+  const std::string figures = report();
+  CHECK(contains(figures, "samples.jsonl"));
+  const auto record = run_record_from_json(*read_file(folder / "run.json"), "run.json");
+  REQUIRE_OK(record);
+  const auto lines = journal_from_text(journal, "samples.jsonl");
+  REQUIRE_OK(lines);
+  REQUIRE_OK(write_record(folder / "summary.json", summarize(*record, *lines)));
+  CHECK(report() == figures);  // derived again, as long as there are samples
+  const auto check_marked = [&] {
+    std::string marked = report();
+    for (std::size_t at = 0; (at = marked.find("summary.json")) != std::string::npos;) {
+      marked.replace(at, std::string_view("summary.json").size(), "samples.jsonl");
+    }
+    CHECK(marked == figures);
+    const ProgramRun table = run_program({"report", folder.string()});
+    CHECK(contains(table.out, "samples.jsonl is missing or empty: its figures are those of summary.json"));
+  };
+  REQUIRE_OK(write_file(folder / "samples.jsonl", ""));
+  check_marked();
+  std::filesystem::remove(folder / "samples.jsonl");
+  check_marked();
 }
 
 TEST_CASE("what is no run directory, a record of another version or a journal with a bad line is refused in one line") {
