@@ -173,6 +173,40 @@ TextTable gate_table(const GateReport& gate) {
   return table;
 }
 
+namespace {
+
+/// Notes of which several rows have the same text, as one line each: "a, b: text" or "a, b, c and 3 more: text".
+class SharedNotes {
+ public:
+  void add(std::string row, const std::string& text) {
+    auto note = std::ranges::find(notes_, text, &Note::text);
+    if (note == notes_.end()) note = notes_.insert(note, Note{.text = text, .rows = {}});
+    if (std::ranges::find(note->rows, row) == note->rows.end()) note->rows.push_back(std::move(row));
+  }
+
+  [[nodiscard]] std::vector<std::string> lines() const {
+    constexpr std::ptrdiff_t kNamed = 3;
+    std::vector<std::string> lines;
+    for (const Note& note : notes_) {
+      const auto n_rows = std::ssize(note.rows);
+      const std::ptrdiff_t n_named = n_rows <= kNamed + 1 ? n_rows : kNamed;
+      std::string line = fmt::format("{}", fmt::join(note.rows.begin(), note.rows.begin() + n_named, ", "));
+      if (n_named < n_rows) line += fmt::format(" and {} more", n_rows - n_named);
+      lines.push_back(line + ": " + note.text);
+    }
+    return lines;
+  }
+
+ private:
+  struct Note {
+    std::string text;
+    std::vector<std::string> rows;
+  };
+  std::vector<Note> notes_;
+};
+
+}  // namespace
+
 std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
   std::vector<std::string> notes;
   std::unordered_set<std::string> seen;
@@ -203,15 +237,16 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
     for (const CellSummary& cell : run.summary.cells) {
       if (std::string note = tier_note(cell); !note.empty()) add(std::move(note));
     }
+    SharedNotes of_golden;
     for (const GoldenRecord& golden : run.summary.golden) {
+      const std::string row = fmt::format("{}/{}/{}", golden.bundle, golden.backend, golden.variant);
       if (golden.level) {
-        add(fmt::format("{}/{}/{}: {} by {}, which does not see {}", golden.bundle, golden.backend, golden.variant,
-                        golden.verdict, *golden.level, blind_spot(*golden.level)));
+        of_golden.add(row, fmt::format("{} by {}, which does not see {}", golden.verdict, *golden.level,
+                                       blind_spot(*golden.level)));
       }
-      for (const std::string& reason : golden.reasons) {
-        add(fmt::format("{}/{}/{}: {}", golden.bundle, golden.backend, golden.variant, reason));
-      }
+      for (const std::string& reason : golden.reasons) of_golden.add(row, reason);
     }
+    for (std::string& line : of_golden.lines()) add(std::move(line));
     for (const FailureRecord& failure : run.summary.failures) {
       add(fmt::format("{}: {}: {}", failure.cell.empty() ? failure.backend : failure.cell, failure.kind,
                       failure.message));
@@ -223,9 +258,11 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
                       cell.key.variant, static_cast<double>(*cell.memory->huge_weights_bytes) / kMiB,
                       static_cast<double>(cell.memory->weights_bytes) / kMiB));
     }
+    SharedNotes of_cells;
     for (const CellSummary& cell : run.summary.cells) {
-      for (const std::string& note : other_notes(cell)) add(fmt::format("{}: {}", cell.key.id(), note));
+      for (const std::string& note : other_notes(cell)) of_cells.add(cell.key.id(), note);
     }
+    for (std::string& line : of_cells.lines()) add(std::move(line));
     const bool uses_host = std::ranges::any_of(run.record.backends, [](const auto& one) { return one.device.is_host; });
     if (const std::string caveat = limits_caveat(run.record.limits); uses_host && !caveat.empty()) add(caveat);
     if (!run.record.price) add("$/1M and $/1K: no price was given (--price)");

@@ -100,6 +100,33 @@ TEST_CASE("each kind of disturbance is one line, with how many rows and the hard
   CHECK(disturbance_table({&run, 1}).rows.size() == 5);
 }
 
+TEST_CASE("of a kind of disturbance a marked row is named before one that lost more time and is not marked") {
+  const SummarizedRun run =
+      run_of({cell_of("a", 0.01, {suspect("steal")}, 0.04), cell_of("b", 0.20, {suspect("steal")}, 0.02)});
+  CHECK(disturbance_lines({&run, 1}) ==
+        std::vector<std::string>{
+            "suspect: steal: 2 of 2 rows, 1 marked; the hardest hit is tiny/cpu/int8/b (varied by 20 %): "
+            "steal of 7 %"});
+}
+
+TEST_CASE("a note that several rows share is one line, which names the first of many") {
+  std::vector<CellSummary> cells;
+  for (const char* scenario : {"a", "b", "c", "d", "e", "f"}) {
+    cells.push_back(cell_of(scenario, 0, {}));
+    cells.back().notes = {"the same"};
+  }
+  cells[1].notes = {"another", "the same"};
+  const SummarizedRun run = run_of(cells);
+  const std::vector<std::string> notes = result_notes({&run, 1});
+  CHECK(std::ranges::count(notes, "tiny/cpu/int8/a, tiny/cpu/int8/b, tiny/cpu/int8/c and 3 more: the same") == 1);
+  CHECK(std::ranges::count(notes, "tiny/cpu/int8/b: another") == 1);
+  CHECK(std::ranges::count_if(notes, [](const std::string& note) { return contains(note, "the same"); }) == 1);
+  cells.resize(4);
+  const SummarizedRun four = run_of(cells);
+  CHECK(std::ranges::count(result_notes({&four, 1}),
+                           "tiny/cpu/int8/a, tiny/cpu/int8/b, tiny/cpu/int8/c, tiny/cpu/int8/d: the same") == 1);
+}
+
 TEST_CASE("a report ends with what was seen of tokens, speed and disturbances") {
   CellSummary wrong = cell_of("a", 0, {});
   wrong.key.variant = "bf16";
