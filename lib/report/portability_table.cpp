@@ -35,7 +35,8 @@ TextTable portability_table(const PortabilityMatrix& matrix) {
   table.columns.emplace_back("portability");
   table.right_aligned.push_back(true);
   for (const PortabilityRow& row : matrix.rows) {
-    std::vector<std::string> texts = {row.operation, row.type, row.shape_class};
+    const std::string type = row.type + (row.outside_limits.empty() ? "" : ", outside its limits");
+    std::vector<std::string> texts = {row.operation, type, row.shape_class};
     for (const PortabilityPart& part : row.parts) texts.push_back(text_of(part));
     texts.push_back(percent_text(row.portability));
     table.rows.push_back(std::move(texts));

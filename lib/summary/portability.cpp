@@ -72,6 +72,9 @@ class MatrixBuilder {
     for (const auto& [key, sums] : sums_) {
       if (key.operation == kAll) note_fallbacks(key, sums);
     }
+    for (const auto& [type, bundles] : outside_limits_) {
+      matrix_.notes.push_back(fmt::format("{}: outside the limits of its quality in {}", type, outside_text(bundles)));
+    }
     for (const SummarizedRun& run : runs_) {
       const bool uses_host =
           std::ranges::any_of(run.record.backends, [](const auto& one) { return one.device.is_host; });
@@ -82,6 +85,15 @@ class MatrixBuilder {
   }
 
  private:
+  /// Returns "tiny (mean KL 0.07, at most 0.05 allowed); other (...)".
+  static std::string outside_text(const std::map<std::string, std::string>& bundles) {
+    std::string text;
+    for (const auto& [bundle, figures] : bundles) {
+      text += fmt::format("{}{} ({})", text.empty() ? "" : "; ", bundle, figures);
+    }
+    return text;
+  }
+
   void note_fallbacks(const Key& key, const Sums& sums) {
     for (const auto& [platform, sum] : sums) {
       for (const std::string& why : sum.fallbacks) {
@@ -119,6 +131,7 @@ class MatrixBuilder {
     const BackendRecord* const backend = backend_of(run, cell->key.backend);
     if (backend == nullptr) return;
     const std::size_t platform = platform_of(run, *backend);
+    if (!cell->outside_limits.empty()) outside_limits_[cell->key.variant][cell->key.bundle] = cell->outside_limits;
     const std::optional<LimitLooks> looks = limits_of(run.record, *backend);
     double bytes = 0;
     for (const OperationTime& time : times.operations) bytes += time.bytes;
@@ -190,6 +203,8 @@ class MatrixBuilder {
       }
       row.parts.push_back(std::move(part));
     }
+    const auto outside = outside_limits_.find(key.type);
+    if (outside != outside_limits_.end()) row.outside_limits = outside_text(outside->second);
     if (is_known && !shares.empty()) row.portability = harmonic_mean(shares);
     return row;
   }
@@ -266,6 +281,7 @@ class MatrixBuilder {
   std::map<std::pair<std::string, std::size_t>, std::int64_t> time_;  ///< key: type and platform
   std::map<std::size_t, std::map<std::string, std::string>> refusals_;
   std::map<std::size_t, std::vector<Refusal>> refused_;
+  std::map<std::string, std::map<std::string, std::string>> outside_limits_;  ///< key: type and bundle
 };
 
 }  // namespace

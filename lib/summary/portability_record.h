@@ -51,8 +51,10 @@ struct PortabilityRow {
   std::string shape_class;              ///< such as "decode, 1 token"; "all" for an operation without counted work
   std::vector<PortabilityPart> parts;   ///< one per platform
   std::optional<double> portability{};  ///< the harmonic mean; empty if a share is absent
+  /// The bundles whose variant of this type is outside the limits of its quality, with the figures; empty: none.
+  std::string outside_limits{};
 };
-SS_FIELDS(PortabilityRow, operation, type, shape_class, parts, portability)
+SS_FIELDS(PortabilityRow, operation, type, shape_class, parts, portability, outside_limits)
 
 struct PortabilityMatrix {
   SchemaVersion<1> schema_version{};

@@ -178,6 +178,20 @@ TEST_CASE("fallbacks are marked in the table and explained below it") {
         std::string::npos);
 }
 
+TEST_CASE(
+    "a variant outside the limits of its quality is marked in the rows of its type, and the figures are in a note") {
+  SummarizedRun run = traced_run();
+  run.operations = {pass(run, 0, {product(1'000'000, 2e7, 5e6)})};
+  CHECK(portability_matrix({&run, 1}, {}).rows.back().outside_limits.empty());
+  run.summary.cells[0].outside_limits = "mean KL 0.07, at most 0.05 allowed";
+  const PortabilityMatrix matrix = portability_matrix({&run, 1}, {});
+  CHECK(row_of(matrix, "matmul").type == "bf16");
+  CHECK(row_of(matrix, "matmul").outside_limits == "tiny (mean KL 0.07, at most 0.05 allowed)");
+  CHECK(matrix.notes == std::vector<std::string>{
+                            "bf16: outside the limits of its quality in tiny (mean KL 0.07, at most 0.05 allowed)"});
+  CHECK(portability_table(matrix).rows.back()[1] == "bf16, outside its limits");
+}
+
 TEST_CASE("shares of limits that were measured on a busy machine are said to be upper bounds") {
   SummarizedRun run = traced_run();
   run.operations = {pass(run, 0, {product(1'000'000, 2e7, 5e6)})};
