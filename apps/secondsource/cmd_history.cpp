@@ -73,10 +73,16 @@ Result<ExitStatus> run_add(const HistoryOptions& options) {
   return ExitStatus::kOk;
 }
 
-std::string tokens_of(const HistoryRun& run) {
+std::string verdict_of(const HistoryRun& run) {
   if (run.n_wrong > 0) return fmt::format("WRONG in {}", run.n_wrong);
   if (run.n_unverified > 0) return fmt::format("unverified in {}", run.n_unverified);
   return run.n_counted > 0 ? "passed" : "-";
+}
+
+/// The verdict on the tokens of all cells, with the number of cells whose variant is outside its limits.
+std::string tokens_of(const HistoryRun& run) {
+  return verdict_of(run) +
+         (run.n_outside_limits > 0 ? fmt::format(", outside limits in {}", run.n_outside_limits) : "");
 }
 
 Result<ExitStatus> run_list(const HistoryOptions& options) {

@@ -45,6 +45,12 @@ constexpr const char* kOpportunisticTable =
     "CREATE TABLE IF NOT EXISTS opportunistic(cell TEXT NOT NULL, run INTEGER NOT NULL REFERENCES runs(id) ON DELETE "
     "CASCADE, PRIMARY KEY(cell, run)) WITHOUT ROWID";
 
+/// The cells of variants outside the limits of their quality, with the limits that they miss. A table of its own for the same
+/// reason.
+constexpr const char* kOutsideLimitsTable =
+    "CREATE TABLE IF NOT EXISTS outside_limits(run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, cell TEXT NOT "
+    "NULL, misses TEXT NOT NULL, PRIMARY KEY(run, cell)) WITHOUT ROWID";
+
 /// Creates the file in a temporary folder, together with the files that SQLite needs beside it, and links it to `path`,
 /// so that no process ever opens an incomplete history. If another process created one meanwhile, its file is used.
 Result<void> create_empty(const std::filesystem::path& path) {
@@ -125,12 +131,14 @@ HistoryRun run_of(const Statement& row) {
           .n_cells = row.integer(8),
           .n_counted = row.integer(9),
           .n_unverified = row.integer(10),
-          .n_wrong = row.integer(11)};
+          .n_wrong = row.integer(11),
+          .n_outside_limits = row.integer(12)};
 }
 
 constexpr std::string_view kSelectRuns =
     "SELECT run_id, started_utc, branch, commit_id, label, program_version, machine, pinned, count(cells.run), "
-    "ifnull(sum(counts), 0), ifnull(sum(counts AND golden = 'unverified'), 0), ifnull(sum(golden = 'failed'), 0) "
+    "ifnull(sum(counts), 0), ifnull(sum(counts AND golden = 'unverified'), 0), ifnull(sum(golden = 'failed'), 0), "
+    "(SELECT count(*) FROM outside_limits WHERE outside_limits.run = runs.id) "
     "FROM runs LEFT JOIN cells ON cells.run = runs.id ";
 
 /// Reads a column that holds the name of a value of an enum.
@@ -174,6 +182,7 @@ Result<History> History::open(const std::filesystem::path& path, bool create) {
   }
   SS_TRY_VOID(database.execute("PRAGMA foreign_keys = ON"));
   SS_TRY_VOID(database.execute(kOpportunisticTable));
+  SS_TRY_VOID(database.execute(kOutsideLimitsTable));
   return History(std::move(database));
 }
 
@@ -201,9 +210,14 @@ Result<void> History::add_cells(const SummarizedRun& run, std::int64_t row) {
     SS_TRY_VOID(
         insert.run({cell.key.id(), row, setup, std::string(to_string(cell.golden)), std::string(to_string(cell.status)),
                     std::int64_t{counts}, value(0), value(1), value(2), value(3), value(4), value(5), value(6)}));
-    if (cell.tier != Tier::kOpportunistic) continue;
-    SS_TRY(Statement mark, database_.prepare("INSERT INTO opportunistic(cell, run) VALUES (?, ?)"));
-    SS_TRY_VOID(mark.run({cell.key.id(), row}));
+    if (cell.tier == Tier::kOpportunistic) {
+      SS_TRY(Statement mark, database_.prepare("INSERT INTO opportunistic(cell, run) VALUES (?, ?)"));
+      SS_TRY_VOID(mark.run({cell.key.id(), row}));
+    }
+    if (!cell.outside_limits.empty()) {
+      SS_TRY(Statement mark, database_.prepare("INSERT INTO outside_limits(run, cell, misses) VALUES (?, ?, ?)"));
+      SS_TRY_VOID(mark.run({row, cell.key.id(), cell.outside_limits}));
+    }
   }
   return {};
 }
@@ -223,10 +237,10 @@ Result<bool> History::add(const SummarizedRun& run, const AddToHistory& how) {
   SS_TRY(const bool has_row, put.step());
   const std::int64_t row = has_row ? put.integer(0) : 0;
   SS_TRY([[maybe_unused]] const bool more, put.step());
-  SS_TRY(Statement clear, database_.prepare("DELETE FROM cells WHERE run = ?"));
-  SS_TRY_VOID(clear.run({row}));
-  SS_TRY(Statement forget, database_.prepare("DELETE FROM opportunistic WHERE run = ?"));
-  SS_TRY_VOID(forget.run({row}));
+  for (const char* table : {"cells", "opportunistic", "outside_limits"}) {
+    SS_TRY(Statement clear, database_.prepare(fmt::format("DELETE FROM {} WHERE run = ?", table)));
+    SS_TRY_VOID(clear.run({row}));
+  }
   SS_TRY_VOID(add_cells(run, row));
   SS_TRY_VOID(transaction.commit());
   return !is_known;
@@ -274,10 +288,12 @@ Result<bool> History::is_opportunistic(const std::string& branch, const std::str
 
 Result<CellHistory> History::cell(const std::string& branch, const std::string& cell, const HistoryMetric& metric) {
   SS_TRY(Statement select,
-         database_.prepare(
-             fmt::format("SELECT run_id, started_utc, commit_id, pinned, counts, setup, {} FROM cells JOIN runs ON "
-                         "runs.id = cells.run WHERE cell = ? AND branch = ? ORDER BY started_utc, runs.id",
-                         metric.name)));
+         database_.prepare(fmt::format(
+             "SELECT run_id, started_utc, commit_id, pinned, counts, setup, misses, {} FROM cells JOIN runs "
+             "ON runs.id = cells.run LEFT JOIN outside_limits ON outside_limits.run = runs.id AND "
+             "outside_limits.cell = cells.cell WHERE cells.cell = ? AND branch = ? ORDER BY started_utc, "
+             "runs.id",
+             metric.name)));
   SS_TRY_VOID(select.bind({cell, branch}));
   struct Row {
     HistoryPoint point;
@@ -285,10 +301,12 @@ Result<CellHistory> History::cell(const std::string& branch, const std::string& 
     bool counts;
   };
   std::vector<Row> rows;
+  CellHistory result;
   while (true) {
     SS_TRY(const bool has_row, select.step());
     if (!has_row) break;
-    const std::optional<double> value = select.number(6);
+    result.outside_limits = select.text(6);  // that of the last row, the newest run, stays
+    const std::optional<double> value = select.number(7);
     rows.push_back({{.run_id = select.text(0),
                      .started_utc = select.text(1),
                      .commit = select.text(2),
@@ -300,7 +318,6 @@ Result<CellHistory> History::cell(const std::string& branch, const std::string& 
   if (rows.empty()) {
     return Error{ErrorCode::kInvalidInput, fmt::format("{}: branch {} has no cell {}", database_.name(), branch, cell)};
   }
-  CellHistory result;
   result.cell = cell;
   const std::int64_t setup = rows.back().setup;
   SS_TRY(result.setup, [&]() -> Result<std::string> {
@@ -329,8 +346,9 @@ Result<std::vector<HistoryCell>> History::cells(const std::optional<std::string>
       database_.prepare(fmt::format(
           "SELECT run_id, started_utc, branch, commit_id, label, program_version, machine, pinned, cells.cell, "
           "golden, status, counts, setups.setup, EXISTS (SELECT 1 FROM opportunistic WHERE opportunistic.cell = cells.cell "
-          "AND opportunistic.run = cells.run){} FROM cells JOIN runs ON runs.id = cells.run JOIN setups ON "
-          "setups.id = cells.setup WHERE ?1 IS NULL OR branch = ?1 ORDER BY started_utc, runs.id, cells.cell",
+          "AND opportunistic.run = cells.run), misses{} FROM cells JOIN runs ON runs.id = cells.run JOIN setups ON "
+          "setups.id = cells.setup LEFT JOIN outside_limits ON outside_limits.run = cells.run AND outside_limits.cell = "
+          "cells.cell WHERE ?1 IS NULL OR branch = ?1 ORDER BY started_utc, runs.id, cells.cell",
           columns)));
   SS_TRY_VOID(select.bind({branch ? SqlValue(*branch) : SqlValue(nullptr)}));
   std::vector<HistoryCell> result;
@@ -358,8 +376,9 @@ Result<std::vector<HistoryCell>> History::cells(const std::optional<std::string>
     cell.counts = select.integer(11) != 0;
     cell.setup = select.text(12);
     cell.tier = select.integer(13) != 0 ? Tier::kOpportunistic : Tier::kBlessed;
+    cell.outside_limits = select.text(14);
     if (!cell.counts) continue;
-    int column = 14;
+    int column = 15;
     for (const HistoryMetric& metric : history_metrics()) cell.*metric.exported = select.number(column++);
   }
 }

@@ -35,12 +35,13 @@ struct HistoryRun {
   std::string machine{};  ///< machine_of()
   bool pinned = false;    ///< part of the anchor, therefore never pruned
   std::int64_t n_cells = 0;
-  std::int64_t n_counted = 0;     ///< cells that count: right or unverified tokens, and a valid measurement
-  std::int64_t n_unverified = 0;  ///< of these, cells with unverified tokens
-  std::int64_t n_wrong = 0;       ///< cells with wrong tokens
+  std::int64_t n_counted = 0;         ///< cells that count: right or unverified tokens, and a valid measurement
+  std::int64_t n_unverified = 0;      ///< of these, cells with unverified tokens
+  std::int64_t n_wrong = 0;           ///< cells with wrong tokens
+  std::int64_t n_outside_limits = 0;  ///< cells of variants outside the limits of their quality
 };
 SS_FIELDS(HistoryRun, run_id, started_utc, branch, commit, label, program_version, machine, pinned, n_cells, n_counted,
-          n_unverified, n_wrong)
+          n_unverified, n_wrong, n_outside_limits)
 
 struct AddToHistory {
   std::string branch{};
@@ -62,6 +63,7 @@ struct HistoryPoint {
 struct CellHistory {
   std::string cell{};  ///< CellKey::id()
   std::string setup{};
+  std::string outside_limits{};        ///< of the variant in the newest run, as in VariantRecord
   std::vector<HistoryPoint> points{};  ///< oldest first
   std::int64_t n_other_setups = 0;     ///< runs left out because of a different setup
   std::int64_t n_not_counted = 0;      ///< runs left out for wrong tokens, an invalid measurement, an injected fault or

@@ -38,10 +38,12 @@ struct HistoryCell {
   std::optional<double> usd_per_1k_output{};
   std::optional<double> peak_bytes{};
   std::string setup{};  ///< what must be equal for two rows to be comparable
+  /// As in VariantRecord; empty also where an earlier release added the run.
+  std::string outside_limits{};
 };
 SS_FIELDS(HistoryCell, run_id, started_utc, branch, commit, label, program_version, machine, pinned, bundle, backend,
           variant, scenario, tier, golden, status, counts, output_tok_per_s, ttft_e2e_p50_ns, ttft_e2e_p95_ns,
-          tpot_p50_ns, itl_p99_ns, usd_per_1k_output, peak_bytes, setup)
+          tpot_p50_ns, itl_p99_ns, usd_per_1k_output, peak_bytes, setup, outside_limits)
 
 /// Parses CellKey::id(), "bundle/backend/variant/scenario"; only the bundle's name may contain slashes.
 [[nodiscard]] CellKey key_of_cell(const std::string& id);

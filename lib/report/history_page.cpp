@@ -35,7 +35,8 @@ Chart trend_chart_of(const CellHistory& history, const HistoryMetric& metric) {
           {change.night, 100 * ((metric.larger_is_better ? 1 / ratio : ratio) - 1), change.change_percent > 0});
     }
   }
-  return trend_chart(history.cell, metric.title, points, changes);
+  const std::string title = history.cell + (history.outside_limits.empty() ? "" : ", outside its limits");
+  return trend_chart(title, metric.title, points, changes);
 }
 
 Result<std::string> history_page(History& history, const std::string& branch, const std::vector<std::string>& cells,
@@ -45,6 +46,10 @@ Result<std::string> history_page(History& history, const std::string& branch, co
   for (const std::string& cell : cells) {
     SS_TRY(const CellHistory one, history.cell(branch, cell, metric));
     charts.push_back(trend_chart_of(one, metric));
+    if (!one.outside_limits.empty()) {
+      notes.push_back(
+          fmt::format("{}: outside the limits of its quality ({}): it decides no gate", cell, one.outside_limits));
+    }
     if (one.points.empty()) notes.push_back(fmt::format("{}: no run has a figure that counts", cell));
     if (one.n_other_setups > 0) {
       notes.push_back(

@@ -10,7 +10,8 @@
 
 namespace secondsource {
 
-/// Draws the series with its change points. A positive change means that the drawn quantity grew.
+/// Draws the series with its change points. A positive change means that the drawn quantity grew. The title says so where the
+/// variant is outside the limits of its quality.
 [[nodiscard]] Chart trend_chart_of(const CellHistory& history, const HistoryMetric& metric);
 
 /// Renders an HTML page with the trend of each of `cells` (ids) in one metric. Errors: those of the database.

@@ -37,6 +37,8 @@ constexpr MetricName kMeasured = {"cell_measured_timestamp_seconds", "seconds",
                                   "When the run began that measured this."};
 constexpr MetricName kGolden = {"cell_golden", "", "The verdict on the generated tokens: 1 for the one that holds."};
 constexpr MetricName kStatus = {"cell_status", "", "The state of the measurement: 1 for the one that holds."};
+constexpr MetricName kOutsideLimits = {"cell_outside_limits", "",
+                                       "1 if the variant is outside the limits of its quality: it decides no gate."};
 constexpr MetricName kSuspect = {"cell_suspect", "",
                                  "1 if a disturbance of the measurement could change a conclusion from it."};
 constexpr MetricName kSamples = {"cell_samples", "", "Requests that were measured."};
@@ -249,8 +251,8 @@ std::string joined(const std::vector<MetricText>& figures, const Texts&... first
 }  // namespace
 
 std::string write_openmetrics(std::span<const SummarizedRun> runs) {
-  MetricText infos(kRun), backends(kBackend), measured(kMeasured), golden(kGolden), status(kStatus), suspect(kSuspect),
-      samples(kSamples), errors(kErrors);
+  MetricText infos(kRun), backends(kBackend), measured(kMeasured), golden(kGolden), status(kStatus),
+      outside_limits(kOutsideLimits), suspect(kSuspect), samples(kSamples), errors(kErrors);
   std::vector<MetricText> figures = figure_texts();
   for (const SummarizedRun& run : runs) {
     const RunRecord& record = run.record;
@@ -274,6 +276,7 @@ std::string write_openmetrics(std::span<const SummarizedRun> runs) {
     if (began_s) measured.add(labels, static_cast<double>(*began_s));
     golden.add_states(labels, "verdict", cell.golden);
     status.add_states(labels, "status", cell.status);
+    outside_limits.add(labels, cell.outside_limits.empty() ? 0 : 1);
     samples.add(labels, static_cast<double>(cell.n_samples));
     errors.add(labels, static_cast<double>(cell.n_errors));
     if (!has_credit(cell)) continue;
@@ -282,11 +285,11 @@ std::string write_openmetrics(std::span<const SummarizedRun> runs) {
       figures[i].add(labels, kFigures[i], kFigures[i].value(cell));
     }
   }
-  return joined(figures, infos, backends, measured, golden, status, suspect, samples, errors);
+  return joined(figures, infos, backends, measured, golden, status, outside_limits, suspect, samples, errors);
 }
 
 Result<std::string> write_openmetrics(std::span<const HistoryCell> cells) {
-  MetricText golden(kGolden), status(kStatus);
+  MetricText golden(kGolden), status(kStatus), outside_limits(kOutsideLimits);
   std::vector<MetricText> figures = figure_texts();
   for (const HistoryCell& cell : cells) {
     const std::optional<std::int64_t> at = seconds_since_1970(cell.started_utc);
@@ -304,11 +307,12 @@ Result<std::string> write_openmetrics(std::span<const HistoryCell> cells) {
                                           {"tier", to_string(cell.tier)}});
     golden.add_states(labels, "verdict", cell.golden, at);
     status.add_states(labels, "status", cell.status, at);
+    outside_limits.add(labels, cell.outside_limits.empty() ? 0 : 1, at);
     for (std::size_t i = 0; i < figures.size(); ++i) {
       if (kFigures[i].exported != nullptr) figures[i].add(labels, kFigures[i], cell.*kFigures[i].exported, at);
     }
   }
-  return joined(figures, golden, status);
+  return joined(figures, golden, status, outside_limits);
 }
 
 }  // namespace secondsource

@@ -179,4 +179,23 @@ TEST_CASE("gate: a variant outside its limits fails nothing unless it is asked t
     CAPTURE(format);
     CHECK(contains(run_program({"report", slow, "--format", format}).out, "mean KL 0.07, at most 0.05 allowed"));
   }
+  const auto metric_of = [](const std::string& text) {
+    const std::size_t at = std::min(text.find("\nsecondsource_cell_outside_limits{"), text.size());
+    return text.substr(at, text.find('\n', at + 1) - at);
+  };
+  const std::string labels = R"(variant="bf16",scenario="single-stream",tier="opportunistic"} 1)";
+  CHECK(metric_of(run_program({"report", slow, "--format", "openmetrics"}).out).ends_with(labels));
+
+  const std::string db = (scratch.path() / "history.db").string();
+  REQUIRE(run_program({"history", "add", slow, "--db", db}).status == 0);
+  CHECK(contains(run_program({"history", "list", "--db", db}).out, "passed, outside limits in 1"));
+  CHECK(contains(run_program({"history", "list", "--json", "--db", db}).out, "\"n_outside_limits\": 1"));
+  CHECK(contains(run_program({"history", "plot", "--db", db}).out, "outside the limits of its quality (mean KL 0.07"));
+  for (const char* format : {"csv", "jsonl"}) {
+    CAPTURE(format);
+    CHECK(contains(run_program({"history", "export", "--format", format, "--db", db}).out,
+                   "mean KL 0.07, at most 0.05 allowed"));
+  }
+  CHECK(
+      contains(metric_of(run_program({"history", "export", "--format", "openmetrics", "--db", db}).out), labels + " "));
 }

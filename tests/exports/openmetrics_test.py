@@ -7,6 +7,7 @@ syntax, units, duplicates and the order of times; and the values against `report
 import datetime
 import json
 import re
+import shutil
 import sys
 import unittest
 
@@ -80,7 +81,7 @@ class OpenMetrics(WithRuns):
                          {key: started(run) for key, (run, _) in cells.items()})
         self.assertGreater(len(families["usd_per_1k_output_tokens"]), 10)
         self.assertEqual(set(families) - set(FIGURES) - set(MEMORY) - {
-            "run_info", "backend_info", "cell_golden", "cell_status", "cell_suspect", "cell_samples", "cell_errors",
+            "run_info", "backend_info", "cell_golden", "cell_status", "cell_outside_limits", "cell_suspect", "cell_samples", "cell_errors",
             "cell_measured_timestamp_seconds", "ttft_e2e_p50_low_seconds", "ttft_e2e_p50_high_seconds",
             "output_tokens_per_second_low", "output_tokens_per_second_high"}, set())
 
@@ -102,6 +103,26 @@ class OpenMetrics(WithRuns):
                 for metric in (*FIGURES, *MEMORY, "cell_suspect"):
                     self.assertNotIn(key, by_cell(families.get(metric, [])), metric)
         self.assertLessEqual({"failed", "passed", "unverified", "invalid", "partial"}, seen)
+
+    def test_a_variant_outside_its_limits_is_marked_in_a_run_and_in_a_history(self):
+        outside = self.folder / "outside"
+        shutil.copytree(self.varied, outside)
+        record = json.loads((outside / "run.json").read_text())
+        del record["checksum"]
+        figures = "mean KL 0.07, at most 0.05 allowed"
+        record["bundles"][0]["variants"] = [{"name": "bf16", "tier": "blessed", "outside_limits": ""},
+                                            {"name": "int8", "tier": "opportunistic", "outside_limits": figures}]
+        (outside / "run.json").write_text(json.dumps(record))
+        cells = {tuple(cell["key"][name] for name in KEY) for _, cell in report_cells(outside)}
+        expected = {key: float(key[KEY.index("variant")] == "int8") for key in cells}
+        self.assertEqual(set(expected.values()), {0.0, 1.0})
+        self.assertEqual(by_cell(parsed(program("report", outside, "--format", "openmetrics"))["cell_outside_limits"]), expected)
+        history = ("--db", self.folder / "outside.db")
+        program("history", "add", outside, *history)
+        exported = program("history", "export", "--format", "openmetrics", *history)
+        self.assertEqual(by_cell(parsed(exported)["cell_outside_limits"]), expected)
+        rows = [json.loads(line) for line in program("history", "export", "--format", "jsonl", *history).splitlines()]
+        self.assertEqual({row["variant"]: row["outside_limits"] for row in rows}, {"bf16": "", "int8": figures})
 
     def test_the_text_is_of_the_older_format_too_and_has_no_times(self):
         text = program("report", self.varied, "--format", "openmetrics")

@@ -116,6 +116,21 @@ TEST_CASE("a page holds every cell and says what it left out") {
   CHECK_FALSE(contains(*page, "<b>"));
 }
 
+TEST_CASE("a page and a drawing say which variant is outside its limits") {
+  const ScratchFolder scratch;
+  History history = nights(scratch, std::vector<double>(8, 1.0));
+  const auto page_now = [&] { return *history_page(history, "main", {kNightlyCell}, history_metrics()[0]); };
+  CHECK_FALSE(contains(page_now(), "outside"));
+  SummarizedRun newest = run_on(8);
+  newest.summary.cells[0].outside_limits = "mean KL 0.07, at most 0.05 allowed";
+  REQUIRE_OK(history.add(newest, {.branch = "main"}));
+  CHECK(
+      contains(page_now(), kNightlyCell + ": outside the limits of its quality (mean KL 0.07, at most 0.05 allowed)"));
+  const auto cell = history.cell("main", kNightlyCell, history_metrics()[0]);
+  REQUIRE_OK(cell);
+  CHECK(contains(standalone_svg(trend_chart_of(*cell, history_metrics()[0])), kNightlyCell + ", outside its limits"));
+}
+
 TEST_CASE("an opportunistic variant is held against the anchor and fails nothing, unless it is asked to") {
   const ScratchFolder scratch;
   auto history = History::open(scratch.path() / "history.db", true);

@@ -191,6 +191,63 @@ TEST_CASE("a history of the first release, which knows no opportunistic variants
   CHECK_FALSE(*history->is_opportunistic("main", cell));  // the newest run says what holds
 }
 
+TEST_CASE(
+    "a variant outside its limits is said to be so in the list and in an export, and the newest run says what holds") {
+  const ScratchFolder scratch;
+  History history = open_new(scratch);
+  SummarizedRun outside = run_on(2);
+  outside.summary.cells[0].tier = Tier::kOpportunistic;
+  outside.summary.cells[0].outside_limits = "mean KL 0.07, at most 0.05 allowed";
+  add(history, run_on(1));
+  add(history, outside);
+  const auto runs = history.runs(std::nullopt, 0);
+  REQUIRE_OK(runs);
+  CHECK(runs->at(0).n_outside_limits == 1);
+  CHECK(runs->at(1).n_outside_limits == 0);
+  CHECK(history.pin("00000002", true)->n_outside_limits == 1);
+  const auto cells = history.cells(std::nullopt);
+  REQUIRE_OK(cells);
+  CHECK(cells->at(0).outside_limits.empty());
+  CHECK(cells->at(1).outside_limits == "mean KL 0.07, at most 0.05 allowed");
+  CHECK(to_json_lines(*cells).find("\"outside_limits\":\"mean KL 0.07, at most 0.05 allowed\"") != std::string::npos);
+  CHECK(cell_of(history).outside_limits == "mean KL 0.07, at most 0.05 allowed");
+  add(history, run_on(3));
+  CHECK(cell_of(history).outside_limits.empty());  // the newest run says what holds
+  const auto n_marks = [&] {
+    return *Database::open(scratch.path() / "deep/er/history.db", false)
+                ->integer("SELECT count(*) FROM outside_limits");
+  };
+  CHECK(n_marks() == 1);
+  SummarizedRun accepted = outside;
+  accepted.summary.cells[0].outside_limits.clear();
+  add(history, accepted);  // the same run, after its limits were changed
+  CHECK(n_marks() == 0);
+  add(history, outside);
+  REQUIRE_OK(history.pin("00000002", false));
+  REQUIRE_OK(history.prune({.keep_newest = 1}, false));
+  CHECK(n_marks() == 0);  // a mark is removed with its run
+}
+
+TEST_CASE(
+    "a history of a release that stored no limits is read, has no marks of its old runs, and gets those of new ones") {
+  const ScratchFolder scratch;
+  const auto path = scratch.path() / "history.db";
+  SummarizedRun outside = run_on(1);
+  outside.summary.cells[0].outside_limits = "mean KL 0.07, at most 0.05 allowed";
+  {
+    auto history = History::open(path, true);
+    REQUIRE_OK(history);
+    add(*history, outside);
+  }
+  REQUIRE_OK(Database::open(path, false)->execute("DROP TABLE outside_limits"));
+  auto history = History::open(path, false);
+  REQUIRE_OK(history);
+  CHECK(history->cells(std::nullopt)->at(0).outside_limits.empty());
+  CHECK(cell_of(*history).points.size() == 1);
+  CHECK_FALSE(*history->add(outside, {.branch = "main"}));
+  CHECK(history->cells(std::nullopt)->at(0).outside_limits == "mean KL 0.07, at most 0.05 allowed");
+}
+
 TEST_CASE("a history cut or flipped at any page is refused or read, and never ends the program") {
   const ScratchFolder scratch;
   const auto path = scratch.path() / "history.db";

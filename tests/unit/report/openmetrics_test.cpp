@@ -60,6 +60,21 @@ TEST_CASE("wrong tokens and an INVALID measurement are metrics, and have no figu
   }
 }
 
+TEST_CASE("a variant outside its limits is said to be so, whatever its tokens are, and no other is") {
+  SummarizedRun run = measured_run();
+  CHECK(contains(text_of(run), "secondsource_cell_outside_limits{" + kLabels + "} 0\n"));
+  CellSummary& cell = run.summary.cells[0];
+  cell.tier = Tier::kOpportunistic;
+  cell.outside_limits = "mean KL 0.07, at most 0.05 allowed";
+  for (const GoldenVerdict verdict : {GoldenVerdict::kPassed, GoldenVerdict::kFailed}) {
+    cell.golden = verdict;
+    const std::string text = text_of(run);
+    CHECK(contains(text, "# TYPE secondsource_cell_outside_limits gauge\n"));
+    CHECK(contains(text, "scenario=\"single-stream\",tier=\"opportunistic\"} 1\n"));
+    CHECK_FALSE(contains(text, "secondsource_cell_outside_limits{" + kLabels));
+  }
+}
+
 TEST_CASE("a label is printable, escaped and short") {
   SummarizedRun run = measured_run();
   run.summary.cells[0].key.bundle = "a\"b\\c\nd\xe2\x80\xae" + std::string(5000, 'x');
@@ -90,6 +105,7 @@ TEST_CASE("a history has every value at its time, in order, and a run without a 
   HistoryCell older = cell;
   older.started_utc = "2026-11-20T08:00:00Z";
   older.ttft_e2e_p50_ns = 1e6;
+  cell.outside_limits = "mean KL 0.07, at most 0.05 allowed";
   const HistoryCell cells[] = {cell, older};
   const auto text = write_openmetrics(cells);
   REQUIRE_OK(text);
@@ -97,6 +113,8 @@ TEST_CASE("a history has every value at its time, in order, and a run without a 
       R"(secondsource_ttft_e2e_p50_seconds{branch="main",machine="M",bundle="tiny",backend="cpu",variant="bf16",)"
       R"(scenario="single-stream",tier="blessed"} )";
   CHECK(contains(*text, sample + "0.001 1795161600\n" + sample + "0.002 1795248000\n# EOF\n"));
+  const std::string mark = "secondsource_cell_outside_limits" + sample.substr(sample.find('{'));
+  CHECK(contains(*text, mark + "0 1795161600\n" + mark + "1 1795248000\n"));
   cell.started_utc = "yesterday";
   CHECK_ERROR(write_openmetrics({&cell, 1}), ErrorCode::kInvalidInput,
               "run 0123456789abcdef: started_utc: expected a time such as 2026-11-20T07:43:00Z, found \"yesterday\"");
