@@ -21,13 +21,6 @@ std::string variable(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-/// True for addresses that never leave this machine.
-bool is_this_machine(std::string_view origin) {
-  std::string_view host = origin.substr(origin.find("://") + 3);
-  host = host.starts_with('[') ? host.substr(0, host.find(']') + 1) : host.substr(0, host.find(':'));
-  return host == "localhost" || host == "[::1]" || host.starts_with("127.");
-}
-
 }  // namespace
 
 Result<HubSettings> hub_settings_from_environment(const std::string& endpoint) {

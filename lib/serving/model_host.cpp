@@ -23,13 +23,6 @@ constexpr std::int64_t kShortestAskNs = 1'000'000;
 constexpr std::int64_t kLongestAskNs = 100'000'000;
 constexpr std::int64_t kAskShare = 50;  ///< of the time so far: 2 %
 
-/// True for an address that can only be this machine.
-bool is_this_machine(std::string_view url) {
-  std::string_view host = origin_of(url);
-  host.remove_prefix(std::min(host.size(), host.find("://") + 3));
-  return host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
-}
-
 }  // namespace
 
 ModelCalls::ModelCalls(const ServedSystem& system, std::string url, HttpClient client, OnWait on_wait)

@@ -1,5 +1,6 @@
 #include "serving/server_url.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <fmt/format.h>
 
@@ -49,6 +50,15 @@ Result<ServerUrl> parse_server_url(std::string_view text, std::string_view defau
   const auto port = part_of(url.get(), CURLUPART_PORT);
   const std::string address = fmt::format("{}://{}{}", scheme, host, port ? ":" + *port : "");
   return ServerUrl{address + path, address + path.substr(0, path.rfind('/'))};
+}
+
+bool is_this_machine(std::string_view url) {
+  const std::string_view origin = origin_of(url);
+  std::string_view host = origin.substr(origin.find("://") + 3);
+  host = host.starts_with('[') ? host.substr(0, host.find(']') + 1) : host.substr(0, host.find(':'));
+  in_addr address{};
+  const bool is_ipv4 = inet_pton(AF_INET, std::string(host).c_str(), &address) == 1;
+  return host == "localhost" || host == "[::1]" || (is_ipv4 && ntohl(address.s_addr) >> 24 == 127);
 }
 
 }  // namespace secondsource

@@ -35,4 +35,8 @@ Result<ServerUrl> parse_server_url(std::string_view text, std::string_view defau
   return host == std::string_view::npos ? url : url.substr(0, url.find('/', host + 3));
 }
 
+/// True for a URL of parse_server_url() whose host can only be this machine: localhost, [::1], and the addresses 127.x.y.z. A name
+/// such as 127.example.org or localhost.example.org is another machine's.
+[[nodiscard]] bool is_this_machine(std::string_view url);
+
 }  // namespace secondsource

@@ -478,6 +478,7 @@ class Pull(unittest.TestCase):
         self.refused(None, "--endpoint \"ftp://hub.invalid\": expected http or https", "--endpoint", "ftp://hub.invalid")
         self.refused(None, "HF_HUB_DOWNLOAD_TIMEOUT: expected seconds", HF_HUB_DOWNLOAD_TIMEOUT="soon")
         self.refused(None, "would be readable on the way", HF_ENDPOINT="http://hub.invalid", HF_TOKEN=TOKEN)
+        self.refused(None, "would be readable on the way", HF_ENDPOINT="http://127.hub.invalid", HF_TOKEN=TOKEN)
         self.refused(None, "expected a key of printable characters", HF_TOKEN="a b")
 
     def test_a_name_that_is_taken_and_a_folder_that_is_not_ours(self):

@@ -106,6 +106,20 @@ TEST_CASE("the root of a URL is what stands in front of the API's path") {
   CHECK(parse_server_url("http://h:8000/gateway/v1", "/v1")->root == "http://h:8000/gateway");
 }
 
+TEST_CASE("only a loopback address and the name localhost are this machine") {
+  for (const char* here : {"http://localhost", "http://localhost:8000/v1", "http://127.0.0.1:8000/v1",
+                           "https://127.9.8.7", "http://[::1]:8000/v1", "http://[::1]"}) {
+    CAPTURE(here);
+    CHECK(is_this_machine(here));
+  }
+  for (const char* elsewhere : {"http://127.example.org/v1", "http://127.0.0.1.example.org",
+                                "http://localhost.example.org:8000", "http://localhosts", "http://128.0.0.1",
+                                "http://1.127.0.0", "http://[::2]:8000/v1", "http://[::1.2.3.4]", "http://h:127"}) {
+    CAPTURE(elsewhere);
+    CHECK_FALSE(is_this_machine(elsewhere));
+  }
+}
+
 TEST_CASE("every preset says where its API is, and one that scores ids takes or makes them") {
   for (const PresetFacts& facts : all_presets()) {
     CAPTURE(facts.title);
