@@ -181,7 +181,9 @@ Result<void> take_strategy(const JsonFields& weights, CheckpointScheme& scheme) 
 Result<CheckpointScheme> compressed_scheme(const JsonFields& fields) {
   SS_TRY(const std::string format,
          known_text(fields, "format", {"pack-quantized", "int-quantized", "float-quantized", "naive-quantized"}));
-  SS_TRY_VOID(known_text(fields, "quantization_status", {"compressed"}));
+  // "frozen" says that the scales are fixed, not how the weights are stored. Files of codes say it, too, such as those that
+  // transformers' documentation shows; CheckpointWeight refuses values that are still to be quantized.
+  SS_TRY_VOID(known_text(fields, "quantization_status", {"compressed", "frozen"}));
   if (fields.has("sparsity_config") && !fields.find("sparsity_config")->empty()) {
     SS_TRY(const JsonFields sparsity, fields.object("sparsity_config"));
     SS_TRY_VOID(known_text(sparsity, "format", {"dense"}));

@@ -136,7 +136,19 @@ struct CheckpointWeight::Finder {
     return codes != nullptr && !has_numbers(*codes);
   }
 
+  /// compressed-tensors stores a model that is not compressed yet as values beside the scales by which its runtime quantizes
+  /// them at each product, so that the values alone are another model.
+  Result<void> refuse_values_with_scales() const {
+    const bool has_scales = spec.name.ends_with("weight") && optional("weight_scale") != nullptr;
+    const StoredTensor* const values = tensors.find(spec.name);
+    if (!has_scales || values == nullptr) return {};
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("{}: tensor {}: expected codes beside {}, found values in {}; store the model compressed",
+                             name, spec.name, name_of("weight_scale"), printable(values->info.dtype_name))};
+  }
+
   Result<CheckpointWeight> plain() const {
+    SS_TRY_VOID(refuse_values_with_scales());
     CheckpointWeight weight;
     const StoredTensor* found = tensors.find(spec.name);
     if (found == nullptr || found->info.shape != spec.shape) {

@@ -328,10 +328,44 @@ TEST_CASE("methods and settings that are not computed are refused by name") {
   refused("packed-4", {{"format", "nvfp4-pack-quantized"}}, unsupported, "found nvfp4-pack-quantized");
   refused("packed-4", {{"sparsity_config", {{"format", "sparse-24-bitmask"}}}}, unsupported, "found sparse-24-bitmask");
   refused("packed-4", {{"transform_config", {{"config_groups", 1}}}}, unsupported, "transform_config: rotations");
+  for (const char* const status : {"initialized", "calibration", "decompressed"}) {
+    refused("packed-4", {{"quantization_status", status}}, unsupported,
+            fmt::format("quantization_status: expected one of compressed, frozen; found {}", status));
+  }
   refused("packed-4", {{"config_groups", {{"group_1", {{"weights", {{"num_bits", 8}}}}}}}}, unsupported,
           "config_groups: expected the same weights in all groups");
   refused("packed-4", {{"config_groups", nullptr}}, ErrorCode::kInvalidInput, "config_groups");
   refused("awq", {{"quant_method", nullptr}}, ErrorCode::kInvalidInput, "quant_method: expected a string");
+}
+
+TEST_CASE(
+    "a frozen checkpoint of compressed-tensors is taken where its weights are codes and refused where they are values") {
+  const auto weight_of = [](ChangedCheckpoint& checkpoint) {
+    REQUIRE_OK(checkpoint.create());
+    SilentProgress progress;
+    const auto bundle = Bundle::open(checkpoint.scratch.path() / "out", progress, InterruptFlag());
+    REQUIRE_OK(bundle);
+    const auto stored = bundle->tensor(std::string(kQ) + "weight");
+    REQUIRE_OK(stored);
+    return bytes_of_values(*stored);
+  };
+  for (const char* const name : {"packed-4", "int8-per-channel"}) {
+    CAPTURE(name);
+    ChangedCheckpoint compressed(name);
+    ChangedCheckpoint frozen(name);
+    frozen.config["quantization_config"]["quantization_status"] = "frozen";
+    CHECK(weight_of(frozen) == weight_of(compressed));
+
+    ChangedCheckpoint values(name);
+    values.config["quantization_config"]["quantization_status"] = "frozen";
+    std::erase_if(values.tensors, [](const HandMadeTensor& tensor) {
+      return tensor.name == std::string(kQ) + "weight" || tensor.name == std::string(kQ) + "weight_packed";
+    });
+    values.tensors.push_back({std::string(kQ) + "weight", "BF16", {32, 32}, std::string(2048, '\1')});
+    values.expect_refused(ErrorCode::kUnsupported,
+                          "q_proj.weight: expected codes beside model.layers.0.self_attn.q_proj.weight_scale, found "
+                          "values in BF16; store the model compressed");
+  }
 }
 
 TEST_CASE("a configuration that announces quantized weights and a folder that has none make a bundle") {
