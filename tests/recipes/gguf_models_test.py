@@ -86,14 +86,34 @@ ARCHITECTURES = {
     "starcoder2-plain": "starcoder2", "deepseek_v2-gguf": "deepseek2", "deepseek_v2-joined": "deepseek2",
     "deepseek_v2-lite": "deepseek2", "deepseek_v3": "deepseek2", "ministral3": "mistral3", "ministral3-plain": "mistral3",
 }
-# Name in tokenizer.ggml.pre: the patterns by which the tokenizer.json of DeepSeek-V3 splits a text.
-PRE_TOKENIZERS = {"deepseek-v3": [
-    r"\p{N}{1,3}", "[一-龥\u3040-ゟ゠-ヿ]+",
-    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"""
-    r"""|\s*[\r\n]+|\s+(?!\S)|\s+"""]}
+DEEPSEEK_WORDS = (
+    r"\s?["
+    "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-"
+    "ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-"
+    "ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃"
+    "]+")
+LLAMA3_PATTERN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)"
+                  r"|\s+")
+# Name in tokenizer.ggml.pre: how the tokenizer.json of DeepSeek-V3, deepseek-llm-7b-base (whose last step is one by digits), Seed-Coder-8B
+# and Llama 3 split a text. llama.cpp (src/llama-vocab.cpp) splits texts of files of Falcon 3 and Pixtral as those of Llama 3.
+PRE_TOKENIZERS = {
+    "deepseek-v3": [
+        r"\p{N}{1,3}", "[一-龥\u3040-ゟ゠-ヿ]+",
+        r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"""
+        r"""|\s*[\r\n]+|\s+(?!\S)|\s+"""],
+    "deepseek-llm": ["[\r\n]", DEEPSEEK_WORDS, r"\s?[!-/:-~！-／：-～‘-‟　-。]+", r"\s+$", "[一-龥\u0800-一가-\ud7ff]+",
+                     tokenizers.pre_tokenizers.Digits(individual_digits=True)],
+    "seed-coder": [
+        "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\r\n]+|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"],
+    "falcon3": [LLAMA3_PATTERN],
+    "pixtral": [LLAMA3_PATTERN],
+}
+LIKE_LLAMA3 = ("falcon3", "pixtral")  # a word that is a token is that token, and a text begins with the token for its begin
+FIRST_TOKEN = 0  # which any token may be that the file names so
 # What random texts are made of: letters, marks, numbers, signs and spaces of several scripts, and what patterns look for.
-PIECES = [*"aZéßЖ中文字ひらカナ한กัا٣५Ⅻ²½0123456789", *" \t\n\r\u00a0\u3000\u200b", *"!'.,-_/\\(){}$€+=«»—…。、", "e\u0301", "n\u0303",
-          "😀", "👩\u200d🚀", "'s", "'LL", " the", "ing", "  ", "\r\n", "\U00020000", "１２"]
+PIECES = [*"aZéßЖ中文字ひらカナ한กัا٣५Ⅻ²½0123456789", *"µªʔǅͻ\u1f7d\u1fb6\u212bℂႠᎠᲐﬁＡꚀ𐐀𞤀ꬰ", *" \t\n\r\u00a0\u3000\u200b",
+          *"!'.,-_/\\(){}$€+=«»—…。、‘‟！／：～`", "e\u0301", "n\u0303", "😀", "👩\u200d🚀", "'s", "'LL", " the", "ing", "  ", "\r\n",
+          "\U00020000", "１２"]
 PERMUTED = ("llama", "granite", "granitemoe", "smollm3", "mistral3")
 
 
@@ -414,16 +434,18 @@ def check_blocks(checks: Checks, scratch: Path) -> None:
         print(f"{kind}: stored as {sorted({str(t.dtype) for t in found.values()})}")
 
 
-def check_pre_tokenizer(checks: Checks, pre: str, patterns: list[str], scratch: Path) -> None:
+def check_pre_tokenizer(checks: Checks, pre: str, patterns: list, scratch: Path) -> None:
     """The ids of random texts, with a vocabulary whose merges go as far as the pre-tokenizer lets them."""
     dice = random.Random(pre)
     texts = ["".join(dice.choices(PIECES, k=dice.randint(1, 40))) for _ in range(3000)]
-    steps = [tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated") for pattern in patterns]
+    steps = [tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated") if isinstance(pattern, str) else pattern
+             for pattern in patterns]
     byte_level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     theirs = tokenizers.Tokenizer(tokenizers.models.BPE())
     theirs.pre_tokenizer = tokenizers.pre_tokenizers.Sequence([*steps, byte_level])
     trainer = tokenizers.trainers.BpeTrainer(vocab_size=1500, initial_alphabet=byte_level.alphabet(), show_progress=False)
     theirs.train_from_iterator(texts, trainer)
+    theirs.model.ignore_merges = pre in LIKE_LLAMA3
     model = json.loads(theirs.to_str())["model"]
     tokens = sorted(model["vocab"], key=model["vocab"].get)
     file = scratch / f"{pre}.gguf"
@@ -433,16 +455,17 @@ def check_pre_tokenizer(checks: Checks, pre: str, patterns: list[str], scratch: 
     writer.add_token_list(tokens)
     writer.add_token_types([gguf.TokenType.NORMAL] * len(tokens))
     writer.add_token_merges([" ".join(merge) for merge in model["merges"]])
+    writer.add_bos_token_id(FIRST_TOKEN)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
-    done = subprocess.run([checks.program, "tokenize", str(file), "--no-add-special"], capture_output=True, text=True,
+    done = subprocess.run([checks.program, "tokenize", str(file)], capture_output=True, text=True,
                           input="".join(json.dumps({"text": text}) + "\n" for text in texts))
     checks.expect(done.returncode == 0, f"{pre}: {done.stderr.strip()}")
     answers = [json.loads(line)["ids"] for line in done.stdout.splitlines()]
     checks.expect(len(answers) == len(texts), f"{pre}: {len(answers)} answers to {len(texts)} texts")
     for text, ids in zip(texts, answers):
-        expected = theirs.encode(text).ids
+        expected = [FIRST_TOKEN] * (pre in LIKE_LLAMA3) + theirs.encode(text).ids
         checks.expect(ids == expected, f"{pre}: {text!r}: expected {expected}, found {ids}")
     print(f"{pre}: {len(texts)} texts with {len(tokens)} tokens")
 
