@@ -104,7 +104,9 @@ class Check {
       return check;
     }
     if (!inputs.unverified.empty()) {
-      check.record.reasons = {inputs.unverified};
+      check.record.n_skipped = static_cast<std::int32_t>(inputs.n_left_out);
+      check.record.reasons = inputs.left_out;
+      check.record.reasons.insert(check.record.reasons.begin(), inputs.unverified);
       return check;
     }
     context_.progress.begin(fmt::format("{} {}", backend, inputs.variant), 0);

@@ -306,9 +306,6 @@ Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& te
 
 Result<GoldenInputs> load_golden_inputs(const Bundle& bundle, const BundleText& text, std::string_view suite,
                                         std::string_view variant) {
-  SS_TRY(const auto expected, bundle.expected(variant));
-  // A bundle without expected outputs is unverified, whether or not its prompts can be encoded.
-  if (!expected) return golden_inputs_of(bundle, text, PromptSuite{std::string(suite), {}, {}, {}, {}}, variant);
   SS_TRY(const PromptSuite loaded, load_prompt_suite(bundle, text, suite, variant));
   return golden_inputs_of(bundle, text, loaded, variant);
 }

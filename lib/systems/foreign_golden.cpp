@@ -298,7 +298,7 @@ Result<GoldenRecord> verify_foreign_tokens(const SystemJob& job, const GoldenInp
                                            Progress& progress) {
   const auto against_expected = [&] { return Pass(source, inputs, eos_ids, progress).run(); };
   const auto against_oracle = [&](const OracleAnswers& oracle) { return compare_foreign_with_oracle(source, oracle); };
-  return verify_tokens(job, inputs.unverified, answers, {against_expected, against_oracle});
+  return verify_tokens(job, inputs, answers, {against_expected, against_oracle});
 }
 
 }  // namespace secondsource

@@ -75,7 +75,7 @@ class LoadedEngine final : public LoadedSystem {
         return answer(prompt, n_tokens, progress);
       });
     };
-    return verify_tokens(job_, prompts_->golden.unverified, answers, {against_expected, against_oracle});
+    return verify_tokens(job_, prompts_->golden, answers, {against_expected, against_oracle});
   }
 
   Result<OracleAnswers> oracle_answers(Progress& progress) override {

@@ -9,22 +9,27 @@
 namespace secondsource {
 namespace {
 
-Result<GoldenRecord> verdict_on_tokens(const std::string& unverified, const std::optional<OracleAnswers>& answers,
+Result<GoldenRecord> unverified_record(const GoldenInputs& inputs, const std::optional<OracleAnswers>& answers,
                                        const TokenVerification& verification) {
-  if (unverified.empty()) return verification.against_expected();
-  if (answers) return verification.against_oracle(*answers);
   GoldenRecord record;
-  record.verdict = GoldenVerdict::kUnverified;
-  record.reasons.push_back(unverified);
+  if (answers) {
+    SS_TRY(record, verification.against_oracle(*answers));
+  } else {
+    record.verdict = GoldenVerdict::kUnverified;
+    record.reasons.push_back(inputs.unverified);
+  }
+  record.n_skipped = static_cast<std::int32_t>(inputs.n_left_out);
+  record.reasons.insert(record.reasons.end(), inputs.left_out.begin(), inputs.left_out.end());
   return record;
 }
 
 }  // namespace
 
-Result<GoldenRecord> verify_tokens(const SystemJob& job, const std::string& unverified,
+Result<GoldenRecord> verify_tokens(const SystemJob& job, const GoldenInputs& inputs,
                                    const std::optional<OracleAnswers>& answers, const TokenVerification& verification) {
   const std::int64_t started_ns = now_ns();
-  SS_TRY(GoldenRecord record, verdict_on_tokens(unverified, answers, verification));
+  SS_TRY(GoldenRecord record, inputs.unverified.empty() ? verification.against_expected()
+                                                        : unverified_record(inputs, answers, verification));
   record.bundle = job.bundle_name;
   record.backend = job.backend;
   record.variant = job.variant;

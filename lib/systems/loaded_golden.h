@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "golden/golden_pass.h"
 #include "record/golden_record.h"
 #include "systems/system_job.h"
 
@@ -20,9 +21,9 @@ struct TokenVerification {
   std::function<Result<GoldenRecord>(const OracleAnswers&)> against_oracle;
 };
 
-/// `unverified` says why the bundle has no expected outputs and is empty where it has them. The record says what ran
-/// and for how long.
-Result<GoldenRecord> verify_tokens(const SystemJob& job, const std::string& unverified,
+/// Judges by the expected outputs of `inputs` if it has some. The record says what ran and for how long, and of prompts that the
+/// model cannot take how many there are and why, whether or not there are expected outputs.
+Result<GoldenRecord> verify_tokens(const SystemJob& job, const GoldenInputs& inputs,
                                    const std::optional<OracleAnswers>& answers, const TokenVerification& verification);
 
 /// The first `n_tokens` token ids of the greedy answer to a prompt.

@@ -1,7 +1,11 @@
 // Tests `secondsource check`, which checks the tokens of each backend in a separate process.
 
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "core/file.h"
 #include "expectations.h"
 #include "support/bundles.h"
 #include "support/result.h"
@@ -112,6 +116,45 @@ TEST_CASE("check: without expected outputs there is no verdict, and no pass") {
   CHECK(contains(line_with(run, "cpu "), "UNVERIFIED"));
   CHECK(contains(run.out, "no independent expected outputs for bf16"));
   CHECK(run_program({"check", bundle, "--backend", "cpu", "--variant", "bf16", "--allow-unverified"}).status == 0);
+}
+
+TEST_CASE("check and run: without expected outputs, prompts that the model cannot take are counted and named") {
+  const ScratchFolder scratch;
+  const std::filesystem::path folder = scratch.path() / "model";
+  std::filesystem::create_directories(folder / "prompts");
+  for (const char* const file : {"config.json", "model.safetensors", "tokenizer.json"}) {
+    std::filesystem::copy(std::filesystem::path(kTinyBundle) / file, folder / file);
+  }
+  REQUIRE_OK(write_file(folder / "tokenizer_config.json",
+                        R"({"chat_template": "{{ raise_exception('no conversations here') }}"})"));
+  std::string suite = "suite_format: 1\nname: talk\nlicense: MIT\nprompts:\n";
+  for (const char* const id : {"talk-1", "talk-2"}) {
+    suite += fmt::format(
+        "  - {{id: {}, tags: [smoke], kind: short-chat, max_new_tokens: 1, messages: [{{role: user, content: Hi}}]}}\n",
+        id);
+  }
+  suite += "  - {id: ids-1, tags: [smoke], kind: short-chat, max_new_tokens: 1, ids: [1, 2]}\n";
+  REQUIRE_OK(write_file(folder / "prompts/talk.yaml", suite));
+  constexpr std::string_view kWhy = "2 prompts (talk-1, ...) are skipped: ";
+
+  const ProgramRun check = run_program({"check", folder, "--backend", "reference", "--variant", "bf16", "--json"});
+  CAPTURE(check.out, check.err);
+  CHECK(check.status == 6);
+  const auto record = nlohmann::json::parse(check.out);
+  CHECK(record["verdict"] == "unverified");
+  CHECK(record["n_skipped"] == 2);
+  REQUIRE(record["reasons"].size() == 2);
+  CHECK(contains(record["reasons"][0].get<std::string>(), "no independent expected outputs for bf16"));
+  CHECK(record["reasons"][1].get<std::string>().starts_with(kWhy));
+  CHECK(contains(record["reasons"][1].get<std::string>(), "no conversations here"));
+
+  const ProgramRun run = run_program({"run", folder, "--backend", "reference", "--variant", "bf16", "--scenario",
+                                      "offline:1@/2", "--repetitions", "1", "--out", scratch.path() / "run"});
+  CAPTURE(run.out, run.err);
+  CHECK(contains(run.out, kWhy));
+  const auto samples = read_file(scratch.path() / "run" / "samples.jsonl");
+  REQUIRE_OK(samples);
+  CHECK(contains(*samples, "\"n_skipped\":2"));
 }
 
 TEST_CASE("check refuses in one line what it cannot do") {
