@@ -9,6 +9,8 @@
 namespace secondsource {
 namespace {
 
+constexpr std::size_t kAnnotationCharacters = 1000;
+
 /// The text of a command, which ends at the end of the line.
 std::string escape_message(std::string_view text) {
   std::string escaped;
@@ -26,10 +28,10 @@ std::string escape_message(std::string_view text) {
   return escaped;
 }
 
-/// The value of a property, which ends at a comma or a colon.
+/// The value of a property, made printable and cut as shown() does; it ends at a comma or a colon.
 std::string escape_property(std::string_view text) {
   std::string escaped;
-  for (const char c : escape_message(text)) {
+  for (const char c : escape_message(shown(text))) {
     if (c == ':') {
       escaped += "%3A";
     } else if (c == ',') {
@@ -42,7 +44,8 @@ std::string escape_property(std::string_view text) {
 }
 
 std::string annotation(std::string_view level, std::string_view place, std::string_view title, std::string_view text) {
-  return fmt::format("::{} {}title={}::{}\n", level, place, escape_property(title), escape_message(printable(text)));
+  return fmt::format("::{} {}title={}::{}\n", level, place, escape_property(title),
+                     escape_message(shown(text, kAnnotationCharacters)));
 }
 
 /// The kernel that lost most of the cell's time, where its source is known: "file=...,line=12,".

@@ -8,26 +8,29 @@
 namespace secondsource {
 namespace {
 
+std::string markdown_text(std::string_view text) {
+  return escape_markdown(shown(text, kLongText));
+}
+
 std::string table_markdown(const std::string& caption, const TextTable& table) {
-  return escape_markdown(caption) + "\n\n" + render_markdown(table) + "\n";
+  return markdown_text(caption) + "\n\n" + render_markdown(table) + "\n";
 }
 
 std::string markdown_of(const Block& block) {
-  return std::visit(
-      Overloaded{[](const Section& section) { return "## " + escape_markdown(section.heading) + "\n\n"; },
-                 [](const Subheading& heading) { return "### " + escape_markdown(heading.text) + "\n\n"; },
-                 [](const Paragraph& paragraph) { return escape_markdown(paragraph.text) + "\n\n"; },
-                 [](const Callout& callout) { return "> **" + escape_markdown(callout.text) + "**\n\n"; },
-                 [](const Bullets& bullets) {
-                   std::string out;
-                   for (const std::string& item : bullets.items) out += "- " + escape_markdown(item) + "\n";
-                   return out + "\n";
-                 },
-                 [](const CaptionedTable& table) { return table_markdown(table.caption, table.table); },
-                 [](const FoldedTable& table) { return table_markdown(table.caption, table.table); },
-                 [](const Charts&) { return std::string(); },
-                 [](const Command& command) { return "    " + printable(command.text) + "\n\n"; }},
-      block);
+  return std::visit(Overloaded{[](const Section& section) { return "## " + markdown_text(section.heading) + "\n\n"; },
+                               [](const Subheading& heading) { return "### " + markdown_text(heading.text) + "\n\n"; },
+                               [](const Paragraph& paragraph) { return markdown_text(paragraph.text) + "\n\n"; },
+                               [](const Callout& callout) { return "> **" + markdown_text(callout.text) + "**\n\n"; },
+                               [](const Bullets& bullets) {
+                                 std::string out;
+                                 for (const std::string& item : bullets.items) out += "- " + markdown_text(item) + "\n";
+                                 return out + "\n";
+                               },
+                               [](const CaptionedTable& table) { return table_markdown(table.caption, table.table); },
+                               [](const FoldedTable& table) { return table_markdown(table.caption, table.table); },
+                               [](const Charts&) { return std::string(); },
+                               [](const Command& command) { return "    " + printable(command.text) + "\n\n"; }},
+                    block);
 }
 
 void add_to_page(const Block& block, Page& page) {
@@ -46,7 +49,7 @@ void add_to_page(const Block& block, Page& page) {
 }  // namespace
 
 std::string render_markdown(const Document& document) {
-  std::string out = fmt::format("# {}\n\n{}\n\n", escape_markdown(document.title), escape_markdown(document.lead));
+  std::string out = fmt::format("# {}\n\n{}\n\n", markdown_text(document.title), markdown_text(document.lead));
   for (const Block& block : document.blocks) out += markdown_of(block);
   while (out.ends_with("\n\n")) out.pop_back();
   return out;

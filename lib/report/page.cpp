@@ -79,8 +79,6 @@ footer { color: var(--quiet); font-size: .84rem; padding-top: 2rem; padding-bott
 constexpr std::string_view kPolicy =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-constexpr std::size_t kLongText = 1000;  ///< limit for sentences, in characters; names have a shorter limit
-
 std::string text_of(std::string_view text) {
   return escape_markup(shown(text, kLongText));
 }

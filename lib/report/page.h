@@ -8,6 +8,7 @@
 //   page.table(results, "Every cell");
 //   return std::move(page).finish();
 
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,9 @@
 #include "report/text_table.h"
 
 namespace secondsource {
+
+/// Limit for sentences in a page or a document, in characters; names have a shorter limit.
+inline constexpr std::size_t kLongText = 1000;
 
 /// The meaning of a verdict line. Its words and its sign express it, so that the colour is only an addition.
 enum class Tone { kGood, kBad, kUnsure };

@@ -67,6 +67,7 @@ int severity_of(std::string_view verdict) {
 
 std::string render_terminal(const TextTable& given) {
   TextTable table = given;
+  for (std::string& column : table.columns) column = shown(column);
   for (auto& row : table.rows) {
     for (std::string& cell : row) cell = shown(cell);
   }
@@ -93,7 +94,7 @@ std::string terminal_lines(std::span<const std::string> lines) {
 
 std::string render_markdown(const TextTable& table) {
   std::string out = "|";
-  for (const std::string& column : table.columns) out += " " + escape_markdown(column) + " |";
+  for (const std::string& column : table.columns) out += " " + escape_markdown(shown(column)) + " |";
   out += "\n|";
   for (const bool right : table.right_aligned) out += right ? " ---: |" : " --- |";
   out += "\n";
@@ -114,7 +115,7 @@ std::string render_html(const TextTable& table, const HtmlTableOptions& options)
   out += "<thead><tr>";
   for (std::size_t i = 0; i < table.columns.size(); ++i) {
     out += fmt::format("<th scope=\"col\"{}>{}</th>", table.right_aligned[i] ? " class=\"number\"" : "",
-                       escape_markup(table.columns[i]));
+                       escape_markup(shown(table.columns[i])));
   }
   out += "</tr></thead>\n<tbody>\n";
   for (const auto& row : table.rows) {

@@ -1,20 +1,22 @@
 // Every output format with every hostile text in every field of its records.
-#include <nlohmann/json.hpp>
+// unit/brief and unit/history have the same texts in a brief and in a history.
 
-#include "core/csv.h"
-#include "core/json.h"
 #include "core/utf8.h"
 #include "gate/gate_record.h"
 #include "record/record_json.h"
+#include "report/annotations.h"
 #include "report/csv.h"
 #include "report/detail_tables.h"
 #include "report/html.h"
 #include "report/junit.h"
 #include "report/loss_table.h"
 #include "report/markdown.h"
+#include "report/openmetrics.h"
+#include "report/portability_table.h"
 #include "report/sarif.h"
 #include "report/tables.h"
-#include "support/hostile_texts.h"
+#include "summary/portability_record.h"
+#include "support/hostile_output.h"
 #include "support/result.h"
 #include "unit/summary/sample_run.h"
 
@@ -48,19 +50,17 @@ GateReport gate_of(const std::string& text) {
   return gate;
 }
 
-/// Checks JSON: nothing acts, and its reader sees the text itself, apart from bytes that are not UTF-8.
-void check_json_output(const std::string& json, const std::string& text) {
-  CHECK(acting_sequence(json) == std::nullopt);
-  const auto tree = parse_json(json, "output");
-  REQUIRE_OK(tree);
-  if (!find_invalid_utf8(text) && !text.empty()) {
-    bool found = false;
-    const nlohmann::json flat = tree->flatten();
-    for (const auto& [path, value] : flat.items()) {
-      found = found || (value.is_string() && value.get_ref<const std::string&>() == text);
-    }
-    CHECK(found);
-  }
+PortabilityMatrix matrix_of(const std::string& text) {
+  PortabilityMatrix matrix;
+  matrix.platforms = {{.backend = "cpu", .device = "a device", .module_sha256 = {}, .is_oracle = false},
+                      {.backend = "cpu", .device = "another", .module_sha256 = {}, .is_oracle = true}};
+  PortabilityRow row{.operation = "matmul", .type = "int8", .shape_class = "decode", .parts = {}};
+  row.parts.resize(2);
+  row.outside_limits = "in a bundle";
+  matrix.rows = {row};
+  matrix.notes = {"a note"};
+  fill_texts(matrix, text);
+  return matrix;
 }
 
 }  // namespace
@@ -72,24 +72,18 @@ TEST_CASE("no text of a record reaches a reader's terminal, browser or editor as
   const GateReport gate = gate_of(text);
   const std::span<const SummarizedRun> runs(&run, 1);
 
-  const std::string terminal = terminal_lines(run_header(run)) + render_terminal(results_table(runs)) +
-                               render_terminal(golden_table(runs)) + terminal_lines(result_notes(runs)) +
-                               render_terminal(gate_table(gate)) + render_terminal(loss_table(gate)) +
-                               terminal_lines(gate_notes(gate));
-  CHECK(acting_sequence(terminal) == std::nullopt);
-  CHECK(terminal.find("\nsecondsource: all") == std::string::npos);
+  const PortabilityMatrix matrix = matrix_of(text);
 
-  const std::string page = write_html(runs, {.gate = &gate});
-  CHECK(acting_sequence(page) == std::nullopt);
-  CHECK(page.find("<script") == std::string::npos);
-  CHECK(page.find("<img") == std::string::npos);
-
-  const std::string markdown = write_markdown(runs, &gate);
-  CHECK(acting_sequence(markdown) == std::nullopt);
-  for (const char* part : {"<script", "<img", "[link]", "**bold", "://", "www.e", "@e", "@t", "\nsecondsource: all"}) {
-    CAPTURE(part);
-    CHECK(markdown.find(part) == std::string::npos);
-  }
+  const std::string terminal =
+      terminal_lines(run_header(run)) + render_terminal(results_table(runs)) + render_terminal(golden_table(runs)) +
+      terminal_lines(result_notes(runs)) + render_terminal(gate_table(gate)) + render_terminal(loss_table(gate)) +
+      terminal_lines(gate_notes(gate)) + render_terminal(portability_table(matrix)) + terminal_lines(matrix.notes);
+  check_terminal(terminal);
+  check_page(write_html(runs, {.gate = &gate, .portability = &matrix}));
+  const std::string markdown = write_markdown(runs, &gate, &matrix);
+  check_markdown(markdown);
+  const std::string metrics = write_openmetrics(runs);
+  check_openmetrics(metrics);
 
   const std::string junit = write_junit(runs, &gate);
   CHECK(acting_sequence(junit) == std::nullopt);
@@ -99,9 +93,36 @@ TEST_CASE("no text of a record reaches a reader's terminal, browser or editor as
   check_json_output(to_json(gate), text);
   check_json_output(to_json(run.record), text);
   check_json_output(to_json(run.summary), text);
+  check_json_output(to_json(matrix), text);
 
   // A name of 100 KB is cut, so that a report of it is not larger by its square.
-  CHECK(terminal.size() + markdown.size() + junit.size() < 200'000);
+  CHECK(terminal.size() + markdown.size() + junit.size() + metrics.size() < 200'000);
+}
+
+// The grammar is that of "Workflow commands for GitHub Actions": ::level name=value,name=value::message, one to a line.
+TEST_CASE("no text of a gate ends an annotation, adds a property to it or begins another") {
+  const std::string text = GENERATE(from_range(hostile_texts()));
+  CAPTURE(shown(text, 60));
+  const std::string annotations = write_annotations(gate_of(text));
+  CHECK(acting_sequence(annotations) == std::nullopt);
+  // A verdict that is waived and one that is inconclusive, and one of each of five lists.
+  const std::vector<std::string_view> lines = lines_of(annotations);
+  CHECK(lines.size() == 7);
+  for (std::string_view line : lines) {
+    CAPTURE(line);
+    const std::size_t begin = line.find(' ');
+    REQUIRE(begin != std::string_view::npos);
+    const std::string_view level = line.substr(0, begin);
+    CHECK((level == "::error" || level == "::warning" || level == "::notice"));
+    std::string_view properties = line.substr(begin + 1, line.find("::", begin) - begin - 1);
+    while (!properties.empty()) {
+      const std::string_view property = properties.substr(0, properties.find(','));
+      properties.remove_prefix(std::min(property.size() + 1, properties.size()));
+      CHECK((property.starts_with("title=") || property.starts_with("file=") || property.starts_with("line=")));
+      CHECK(property.find(':') == std::string_view::npos);
+    }
+  }
+  CHECK(annotations.size() < 20'000);
 }
 
 TEST_CASE("a spreadsheet takes no text of a CSV report for a formula, and the figures stay numbers") {
@@ -109,20 +130,7 @@ TEST_CASE("a spreadsheet takes no text of a CSV report for a formula, and the fi
   CAPTURE(shown(text, 60));
   SummarizedRun run = hostile_run(text);
   run.summary.cells[0].output_tok_per_s.low = -2.5;
-  std::string csv = write_csv({&run, 1});
-  const auto rows = parse_csv(csv, "report.csv");
-  REQUIRE_OK(rows);
-  REQUIRE(rows->size() == 3);
-  std::size_t n_negative = 0;
-  for (const std::vector<std::string>& fields : {rows->at(1).fields, rows->at(2).fields}) {
-    CHECK(fields.size() == rows->front().fields.size());
-    for (const std::string& field : fields) {
-      n_negative += field == "-2.5" ? 1 : 0;
-      if (field.empty() || field == "-2.5") continue;
-      CHECK(std::string_view("=+-@\t\r").find(field.front()) == std::string_view::npos);
-    }
-  }
-  CHECK(n_negative == 1);
-  std::erase(csv, '\r');
-  CHECK(acting_sequence(csv) == std::nullopt);
+  const std::string csv = write_csv({&run, 1});
+  check_csv(csv, 3, "-2.5");
+  CHECK(csv.find(",-2.5,") != std::string::npos);
 }

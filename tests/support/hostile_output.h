@@ -1,0 +1,126 @@
+#pragma once
+// What each format must not let through when its records are full of hostile texts (hostile_texts.h).
+
+#include <algorithm>
+#include <cctype>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/csv.h"
+#include "core/json.h"
+#include "core/utf8.h"
+#include "support/hostile_texts.h"
+#include "support/result.h"
+
+namespace secondsource::test {
+
+inline std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    lines.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
+}
+
+/// Nothing acts, and no text forges a line of its own.
+inline void check_terminal(const std::string& text) {
+  CHECK(acting_sequence(text) == std::nullopt);
+  CHECK(text.find("\nsecondsource: all") == std::string::npos);
+}
+
+/// An HTML page or an SVG: no text becomes an element.
+inline void check_page(const std::string& page) {
+  CHECK(acting_sequence(page) == std::nullopt);
+  CHECK(page.find("<script") == std::string::npos);
+  CHECK(page.find("<img") == std::string::npos);
+}
+
+/// No text becomes markup, a link or a mention. A line of code, which is indented, shows markup as it is.
+inline void check_markdown(const std::string& markdown) {
+  CHECK(acting_sequence(markdown) == std::nullopt);
+  for (const std::string_view line : lines_of(markdown)) {
+    if (line.starts_with("    ")) continue;
+    for (const char* part : {"<script", "<img", "[link]", "**bold", "://", "www.e", "@e", "@t"}) {
+      CAPTURE(part);
+      CHECK(line.find(part) == std::string::npos);
+    }
+    CHECK_FALSE(line.starts_with("secondsource: all"));
+  }
+}
+
+/// Checks JSON: nothing acts, and its reader sees the text itself, apart from bytes that are not UTF-8. With an empty
+/// `text` only the former.
+inline void check_json_output(const std::string& json, const std::string& text) {
+  CHECK(acting_sequence(json) == std::nullopt);
+  const auto tree = parse_json(json, "output");
+  REQUIRE_OK(tree);
+  if (!find_invalid_utf8(text) && !text.empty()) {
+    bool found = false;
+    const nlohmann::json flat = tree->flatten();
+    for (const auto& [path, value] : flat.items()) {
+      found = found || (value.is_string() && value.get_ref<const std::string&>() == text);
+    }
+    CHECK(found);
+  }
+}
+
+/// `n_rows` rows with the header, as many fields in each; nothing acts, and a spreadsheet takes no field for a formula, except
+/// that a figure may be `negative`.
+inline void check_csv(std::string csv, std::size_t n_rows, std::string_view negative = {}) {
+  const auto rows = parse_csv(csv, "output");
+  REQUIRE_OK(rows);
+  REQUIRE(rows->size() == n_rows);
+  for (const CsvRow& row : *rows) {
+    CHECK(row.fields.size() == rows->front().fields.size());
+    for (const std::string& field : row.fields) {
+      if (field.empty() || field == negative) continue;
+      CHECK(std::string_view("=+-@\t\r").find(field.front()) == std::string_view::npos);
+    }
+  }
+  std::erase(csv, '\r');
+  CHECK(acting_sequence(csv) == std::nullopt);
+}
+
+/// True if a line is a sample as OpenMetrics 1.0 defines it, with labels: name{name="value",...} number [time]. A value has \, "
+/// and line breaks only as \\, \" and \n.
+inline bool is_sample(std::string_view line) {
+  const auto take_name = [&] {
+    std::size_t n = 0;
+    while (n < line.size() && (std::isalnum(static_cast<unsigned char>(line[n])) != 0 || line[n] == '_')) ++n;
+    line.remove_prefix(n);
+    return n > 0;
+  };
+  const auto take = [&](std::string_view what) {
+    const bool is_there = line.starts_with(what);
+    if (is_there) line.remove_prefix(what.size());
+    return is_there;
+  };
+  if (!take_name() || !take("{")) return false;
+  do {
+    if (!take_name() || !take("=\"")) return false;
+    while (!line.empty() && line.front() != '"') {
+      if (line.front() == '\\' && !line.starts_with("\\\\") && !line.starts_with("\\\"") && !line.starts_with("\\n"))
+        return false;
+      line.remove_prefix(line.front() == '\\' ? 2 : 1);
+    }
+    if (!take("\"")) return false;
+  } while (take(","));
+  return take("} ") && line.find_first_not_of("0123456789.e+- ") == std::string_view::npos;
+}
+
+/// Every line is a sample or says what a metric is, and nothing acts.
+inline void check_openmetrics(const std::string& text) {
+  CHECK(acting_sequence(text) == std::nullopt);
+  CHECK(text.ends_with("\n# EOF\n"));
+  for (const std::string_view line : lines_of(text)) {
+    CAPTURE(line);
+    CHECK((line == "# EOF" || line.starts_with("# TYPE secondsource_") || line.starts_with("# UNIT secondsource_") ||
+           line.starts_with("# HELP secondsource_") || (line.starts_with("secondsource_") && is_sample(line))));
+  }
+}
+
+}  // namespace secondsource::test
