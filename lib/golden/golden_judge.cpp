@@ -132,6 +132,10 @@ std::int64_t GoldenTally::near_tie_limit() const {
   return std::max<std::int64_t>(2, n_reference_near / 2);
 }
 
+bool GoldenTally::is_weak() const {
+  return 2 * n_reference_near > n_positions;
+}
+
 StreamJudgement judge_stream(const ExpectedOutput& expected, std::span<const std::int32_t> ids, double near_tie_tau) {
   const auto parted = std::mismatch(expected.ids.begin(), expected.ids.end(), ids.begin(), ids.end());
   StreamJudgement judgement{.n_equal = parted.first - expected.ids.begin()};

@@ -108,6 +108,9 @@ struct GoldenTally {
   [[nodiscard]] double kl_mean() const;
   [[nodiscard]] double nll_difference_mean() const;
   [[nodiscard]] std::int64_t near_tie_limit() const;  ///< max(2, half of n_reference_near)
+  /// True if a pass shows large errors only: at more than half of the positions the reference's best two are within tau, so that
+  /// rounding alone may exchange them.
+  [[nodiscard]] bool is_weak() const;
 };
 
 /// Every rule of the golden pass that the tally breaks, as a sentence with both numbers; empty if it passed.

@@ -16,8 +16,6 @@ namespace secondsource {
 namespace {
 
 constexpr std::size_t kMostFindings = 5;
-/// A pass is called weak if more than one in this many positions cannot tell the best token from the second best.
-constexpr std::int64_t kWeakShare = 2;
 
 /// A position that was neither a match nor a near tie.
 struct Finding {
@@ -207,7 +205,7 @@ class Pass {
           fmt::format("{} positions are not judged: a rounding there, or in a token before, may choose another expert",
                       tally.n_unsteady));
     }
-    if (record.verdict == GoldenVerdict::kPassed && kWeakShare * tally.n_reference_near > tally.n_positions) {
+    if (record.verdict == GoldenVerdict::kPassed && tally.is_weak()) {
       record.reasons.push_back(fmt::format(
           "a weak verdict: {} is ill-conditioned on this model; at {} of {} positions the reference's best two are "
           "within near_tie_tau ({:.3g}), so that only large errors show",

@@ -143,6 +143,26 @@ TEST_CASE("the pass rule has five parts, each with its own limit") {
   CHECK(broken_rules(wrong, acceptance).front() == "tokens: expected none wrong, found 1 of 100");
 }
 
+TEST_CASE("a verdict is weak where the reference's best two are within tau at more than half of the judged positions") {
+  constexpr double kTau = 0.5;
+  // Margins of the reference; every position is a match, so that nothing but the margins decides.
+  const auto tally_of = [](const std::vector<double>& margins) {
+    GoldenTally tally;
+    for (const double margin : margins) tally.add({.kind = PositionKind::kMatch}, margin, kTau);
+    return tally;
+  };
+  CHECK(tally_of({0.1, 0.2, 3.0}).is_weak());
+  CHECK(tally_of({0.5, 0.5, 3.0}).is_weak());             // a margin of tau itself is within it
+  CHECK_FALSE(tally_of({0.1, 0.2, 3.0, 4.0}).is_weak());  // exactly half
+  CHECK_FALSE(tally_of({0.1, 3.0, 4.0}).is_weak());
+  CHECK_FALSE(tally_of({0.51, 3.0, 4.0}).is_weak());
+  CHECK_FALSE(tally_of({}).is_weak());
+  // Positions that are not judged count on neither side.
+  GoldenTally tally = tally_of({0.1, 3.0});
+  tally.add({.kind = PositionKind::kUnsteady}, 0.1, kTau);
+  CHECK_FALSE(tally.is_weak());
+}
+
 TEST_CASE("a stream is judged by the ids that the backend chose itself, up to its first near tie") {
   ExpectedOutput expected = record();
   expected.ids = {3, 3};
