@@ -377,6 +377,7 @@ Result<GgufHeader> parse_gguf(std::span<const std::byte> file, std::string_view 
   SS_TRY_VOID(read_metadata(reader, n_values, header));
   for (std::size_t i = 0; i < n_tensors; ++i) {
     SS_TRY(GgufTensor tensor, read_tensor(reader));
+    SS_TRY_VOID(reader.check_header_bytes());
     header.tensors.push_back(std::move(tensor));
   }
   SS_TRY_VOID(place_tensors(reader, file.size(), header));

@@ -166,6 +166,14 @@ TEST_CASE("a GGUF header has a budget of keys, tensors, items of arrays and byte
   REQUIRE_OK(parse_gguf_text(with_text(100'000'000 - 45)));
   CHECK_ERROR(parse_gguf_text(with_text(100'000'001 - 45)), ErrorCode::kInvalidInput,
               "expected at most 100000000 bytes before the tensors' data, found 100000001 or more");
+  // The description of a float named "t" takes 25 bytes. Its data are 4 bytes, which begin at the next multiple of 32.
+  const auto with_tensor = [](std::size_t n) {
+    const std::string tensor = text("t") + number(0, 4) + number(0, 4) + number(0, 8);
+    return header(1, 1) + text("a") + number(8, 4) + text(std::string(n, 'x')) + tensor + std::string(31 + 4, '\0');
+  };
+  REQUIRE_OK(parse_gguf_text(with_tensor(100'000'000 - 45 - 25)));
+  CHECK_ERROR(parse_gguf_text(with_tensor(100'000'001 - 45 - 25)), ErrorCode::kInvalidInput,
+              "expected at most 100000000 bytes before the tensors' data, found 100000001 or more");
 }
 
 TEST_CASE("a big-endian file is unsupported by its name") {
