@@ -34,12 +34,19 @@ LATENT = {"num_key_value_heads": 4, "q_lora_rank": 40, "kv_lora_rank": 24, "qk_n
           "moe_intermediate_size": 40}
 
 
+# Of models for text and pictures: what COMMON sets belongs to the part for text; that for pictures is as small as can be.
+PICTURES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
+            "patch_size": 14}
+
+
 def _mistral3(tie_word_embeddings: bool = False, **text) -> transformers.Mistral3Config:
-    """What COMMON sets belongs to the part for text; that for pictures is as small as can be."""
-    pictures = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2,
-                "head_dim": 16, "image_size": 28, "patch_size": 14}
-    return transformers.Mistral3Config(text_config={"model_type": "mistral", **text}, vision_config=pictures,
+    return transformers.Mistral3Config(text_config={"model_type": "mistral", **text}, vision_config={**PICTURES, "head_dim": 16},
                                        tie_word_embeddings=tie_word_embeddings)
+
+
+def _gemma3(tie_word_embeddings: bool = True, **text) -> transformers.Gemma3Config:
+    return transformers.Gemma3Config(text_config={"model_type": "gemma3_text", **text}, vision_config=PICTURES,
+                                     mm_tokens_per_image=4, tie_word_embeddings=tie_word_embeddings)
 
 
 # Of Ministral 3: queries grow with every 24 positions.
@@ -93,6 +100,13 @@ MODELS: dict[str, tuple[Callable, dict]] = {
         "rope_parameters": {
             "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1000000.0},
             "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}),
+    "gemma3-pictures": (_gemma3, {
+        "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 24,
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+        "rope_parameters": {
+            "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}),
+    "gemma3-pictures-modules": (_gemma3, {"head_dim": 20, "sliding_window": 40, "tie_word_embeddings": False}),
     "granite_moe": (transformers.GraniteMoeConfig, {
         "intermediate_size": 40, "num_local_experts": 6, "num_experts_per_tok": 2, "embedding_multiplier": 12.0,
         "residual_multiplier": 0.22, "attention_multiplier": 0.125, "logits_scaling": 8.0}),

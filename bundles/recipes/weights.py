@@ -24,7 +24,7 @@ CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3F
            "Ernie4_5ForCausalLM", "Qwen2MoeForCausalLM", "Phi3ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
            "Gemma3ForCausalLM", "Olmo2ForCausalLM", "GraniteMoeForCausalLM", "Mistral3ForConditionalGeneration",
            "GptOssForCausalLM", "Cohere2ForCausalLM", "Starcoder2ForCausalLM", "DeepseekV2ForCausalLM",
-           "DeepseekV3ForCausalLM", "Ministral3ForCausalLM")
+           "DeepseekV3ForCausalLM", "Ministral3ForCausalLM", "Gemma3ForConditionalGeneration")
 
 # A buffer of DeepSeek-V3, which decides: every variant keeps it as it is stored.
 CHOICE_BIAS = "e_score_correction_bias"

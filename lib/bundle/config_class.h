@@ -66,19 +66,18 @@ struct ConfigClass {
   Architecture architecture;
   std::string_view family;
   std::string_view class_name;
-  /// Of a class for text and pictures: the model_type of the part for text, whose keys are in text_config. Else empty.
-  std::string_view text_model_type = {};
-  /// The model_type of another class that the part for text may be; that class then reads its keys. Else empty.
-  std::string_view other_text_model_type = {};
-  // The values of absent keys.
-  std::int64_t vocab_size;
+  /// Of a class for text and pictures: the families that its part for text may be, the first of them where text_config names none. Its
+  /// keys are in text_config and are read as that family's class reads them, so that this class says no more. Else empty.
+  std::array<std::string_view, 2> text_families = {};
+  // The values of absent keys. Those that are 0 here every class for text alone sets.
+  std::int64_t vocab_size = 0;
   std::int64_t hidden_size = 4096;
-  std::int64_t intermediate_size;
+  std::int64_t intermediate_size = 0;
   std::int64_t num_hidden_layers = 32;
   std::int64_t num_attention_heads = 32;
-  std::int64_t num_key_value_heads;  ///< or kDerived
+  std::int64_t num_key_value_heads = kDerived;
   std::int64_t head_dim = kDerived;
-  std::int64_t max_position_embeddings;
+  std::int64_t max_position_embeddings = 0;
   double rms_norm_eps = 1e-6;  ///< under norm_eps_key
   double rope_theta = 1e4;
   bool tie_word_embeddings = false;
@@ -416,16 +415,7 @@ inline constexpr std::array kConfigClasses = {
     ConfigClass{.architecture = Architecture::kMistral3,
                 .family = "mistral3",
                 .class_name = "Mistral3ForConditionalGeneration",
-                .text_model_type = "mistral",
-                .other_text_model_type = "ministral3",
-                .vocab_size = 32000,
-                .intermediate_size = 14336,
-                .num_key_value_heads = 8,
-                .max_position_embeddings = 131072,
-                .sliding_window = 4096,
-                .bos_token_id = 1,
-                .eos_token_id = 2,
-                .windows = WindowRule::kAll},
+                .text_families = {"mistral", "ministral3"}},
     ConfigClass{.architecture = Architecture::kGptOss,
                 .family = "gpt_oss",
                 .class_name = "GptOssForCausalLM",
@@ -573,6 +563,10 @@ inline constexpr std::array kConfigClasses = {
                 .rope_scaling = R"({"rope_type": "yarn", "rope_theta": 1000000.0, "factor": 16.0, "beta_fast": 32.0,
                                     "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0,
                                     "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 16384})"},
+    ConfigClass{.architecture = Architecture::kGemma3Pictures,
+                .family = "gemma3",
+                .class_name = "Gemma3ForConditionalGeneration",
+                .text_families = {"gemma3_text"}},
 };
 
 inline constexpr std::int64_t kMaxWindowLayers = 28;

@@ -73,15 +73,15 @@ struct TextPart {
 Result<TextPart> text_part(const JsonFields& file, const ConfigClass& defaults) {
   if (file.has("quantization_config")) return quantized(file);
   SS_TRY(const JsonFields fields, file.object("text_config"));
-  SS_TRY(const std::string model_type, fields.string_or("model_type", defaults.text_model_type));
-  TextPart part{.keys = *file.find("text_config"), .config_class = &defaults};
-  if (!defaults.other_text_model_type.empty() && model_type == defaults.other_text_model_type) {
-    part.config_class = std::ranges::find(kConfigClasses, defaults.other_text_model_type, &ConfigClass::family);
-  } else if (model_type != defaults.text_model_type) {
+  const auto& [family, other_family] = defaults.text_families;
+  SS_TRY(const std::string model_type, fields.string_or("model_type", family));
+  if (model_type.empty() || (model_type != family && model_type != other_family)) {
     return unsupported(fields, "model_type",
-                       fmt::format("expected {} or {}, found {}", defaults.text_model_type,
-                                   defaults.other_text_model_type, printable(model_type)));
+                       fmt::format("expected {}{}{}, found {}", family, other_family.empty() ? "" : " or ",
+                                   other_family, printable(model_type)));
   }
+  TextPart part{.keys = *file.find("text_config"),
+                .config_class = std::ranges::find(kConfigClasses, model_type, &ConfigClass::family)};
   for (const std::string_view key : {"tie_word_embeddings", "dtype", "torch_dtype"}) {
     if (file.has(key)) part.keys[key] = *file.find(key);
   }
@@ -356,7 +356,7 @@ Result<ModelConfig> parse_model_config(std::string_view text, std::string_view n
   SS_TRY(const Json root, parse_json(text, name, {.max_bytes = 1 << 20, .max_depth = 16}));
   SS_TRY(const JsonFields file, JsonFields::of(root, std::string(name)));
   SS_TRY(const ConfigClass* defaults, parse_class(file));
-  const bool is_text_part = !defaults->text_model_type.empty();
+  const bool is_text_part = !defaults->text_families[0].empty();
   TextPart part{.keys = {}, .config_class = defaults};
   if (is_text_part) {
     SS_TRY(part, text_part(file, *defaults));

@@ -43,6 +43,7 @@ enum class Architecture : std::uint8_t {
   kDeepseekV2,
   kDeepseekV3,
   kMinistral3,
+  kGemma3Pictures,
 };
 
 /// "llama", "qwen3_moe", ...: transformers' model_type, and the `family` of a manifest.

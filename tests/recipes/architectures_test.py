@@ -67,6 +67,10 @@ PLANTED: dict[str, list[dict]] = {
     "granite": [{"embedding_multiplier": 11.9}, {"residual_multiplier": 0.23}, {"attention_multiplier": 0.25},
                 {"logits_scaling": 8.01}, {"rms_norm_eps": 1e-2}],
     "granite-biases": [{"residual_multiplier": 0.49}],
+    "gemma3-pictures": [{"sliding_window": 25}, {"query_pre_attn_scalar": 17}, {"layer_types": ["full_attention"] * 3},
+                        {"rope_parameters": {
+                            "full_attention": {"rope_type": "linear", "factor": 8.1, "rope_theta": 1000000.0},
+                            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}],
     "smollm3": [{"no_rope_layers": [1, 1, 1]}, {"no_rope_layers": [0, 1, 0]}],
     "smollm3-windows": [{"layer_types": ["full_attention", "full_attention", "sliding_attention"]}],
     "seed_oss": [{"rope_parameters": {"rope_theta": 20000.0, "rope_type": "default"}}],

@@ -32,6 +32,7 @@ CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": t
            "GraniteMoeForCausalLM": transformers.GraniteMoeConfig, "GptOssForCausalLM": transformers.GptOssConfig,
            "Cohere2ForCausalLM": transformers.Cohere2Config, "Starcoder2ForCausalLM": transformers.Starcoder2Config,
            "Mistral3ForConditionalGeneration": transformers.Mistral3Config,
+           "Gemma3ForConditionalGeneration": transformers.Gemma3Config,
            "DeepseekV2ForCausalLM": transformers.DeepseekV2Config, "DeepseekV3ForCausalLM": transformers.DeepseekV3Config,
            "Ministral3ForCausalLM": transformers.Ministral3Config}
 
@@ -147,7 +148,18 @@ def configuration(source: random.Random) -> dict:
         kind = {"model_type": "ministral3"} if is_ministral else {"model_type": "mistral"} if source.random() < 0.5 else {}
         part = {**kind, **config, "pad_token_id": 0}
         return {"architectures": [name], "tie_word_embeddings": tied, "text_config": part, "vision_config": PICTURES}
+    if name == "Gemma3ForConditionalGeneration":
+        kind = {"model_type": "gemma3_text"} if source.random() < 0.5 else {}
+        part = {"text_config": {**kind, **config, "pad_token_id": 0}, "vision_config": PICTURES}
+        if "tie_word_embeddings" in config:  # the class goes by the word of the whole model
+            part["tie_word_embeddings"] = part["text_config"].pop("tie_word_embeddings")
+        return {"architectures": [name], **part}
     return {"architectures": [name], "pad_token_id": 0, **config}
+
+
+def is_capped(name: str) -> bool:
+    """Whether the class has soft caps, and hidden_activation."""
+    return name.startswith(("Gemma2", "Gemma3"))
 
 
 def in_transformers(config: dict) -> dict:
@@ -168,7 +180,7 @@ def in_transformers(config: dict) -> dict:
     if read.model_type == "ministral3" and None in growth:
         raise ValueError("queries that do not grow")  # what the model cannot compute with in its first step
     found = {key: getattr(read, key) for key in SIZES if hasattr(read, key)}
-    if name in ("Gemma2ForCausalLM", "Gemma3ForCausalLM"):
+    if is_capped(name):
         found["hidden_act"] = read.hidden_activation
     if name == "GptOssForCausalLM":
         found["hidden_act"] = "clamped_swish"  # whatever the key says
@@ -222,9 +234,8 @@ def in_transformers(config: dict) -> dict:
     is_scaled = name in ("GraniteForCausalLM", "GraniteMoeForCausalLM")
     is_gemma = name.startswith("Gemma")
     found["embedding_scale"] = read.embedding_multiplier if is_scaled else read.hidden_size ** 0.5 if is_gemma else 1
-    is_capped = name in ("Gemma2ForCausalLM", "Gemma3ForCausalLM")
-    found["attention_softcap"] = (is_capped and read.attn_logit_softcapping) or 0
-    found["logit_softcap"] = (is_capped and read.final_logit_softcapping) or 0
+    found["attention_softcap"] = (is_capped(name) and read.attn_logit_softcapping) or 0
+    found["logit_softcap"] = (is_capped(name) and read.final_logit_softcapping) or 0
     found["residual_scale"] = read.residual_multiplier if is_scaled else 1
     found["logit_scale"] = 1 / read.logits_scaling if is_scaled else 1
     if name == "Cohere2ForCausalLM":

@@ -146,6 +146,11 @@ TEST_CASE("shapes of published models have as many parameters as in transformers
         "hidden_size": 4096, "intermediate_size": 14336, "model_type": "ministral3", "num_attention_heads": 32,
         "num_hidden_layers": 34, "num_key_value_heads": 8, "vocab_size": 131072}})",
        8'489'553'920},
+      // As its config.json has it: most keys are absent.
+      {"Gemma 3 4B", R"({"architectures": ["Gemma3ForConditionalGeneration"], "eos_token_id": [1, 106], "text_config": {
+        "hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text", "num_hidden_layers": 34,
+        "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024}})",
+       3'880'263'168},
   }));
   CAPTURE(name);
   const auto config = parse_model_config(config_json, "config.json");
@@ -490,6 +495,37 @@ TEST_CASE("of a model for text and pictures the part for text is read") {
               "c: quantization_config: expected weights in F32");
   CHECK_ERROR(mistral3_of(R"({"quantization_config": {"quant_method": "fp8"}})", "{}"), ErrorCode::kUnsupported,
               "c: text_config: quantization_config: expected weights in F32");
+}
+
+// The values are those of transformers' Gemma3TextConfig.
+TEST_CASE("the part for text of a Gemma 3 with pictures is read as a Gemma 3") {
+  const auto config = parse_model_config(R"({"architectures": ["Gemma3ForConditionalGeneration"], "text_config": {
+    "num_hidden_layers": 7, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024}})",
+                                         "c");
+  REQUIRE_OK(config);
+  CHECK(to_string(config->architecture) == "gemma3");
+  CHECK(config->is_text_part);
+  CHECK(config->vocab_size == 262208);
+  CHECK(config->dim == 2304);
+  CHECK(config->head_dim == 256);
+  CHECK(config->n_heads == 8);
+  CHECK(config->n_kv_heads == 4);
+  CHECK(config->tied_embeddings);
+  CHECK(config->bos_id == 2);
+  CHECK(config->eos_ids == std::vector<std::int32_t>{1});
+  CHECK(config->windows == std::vector<std::int64_t>{1024, 1024, 1024, 1024, 1024, 0, 1024});
+  CHECK(config->rope_tables.size() == 2);
+  CHECK(config->qk_norm == QkNorm::kEachHead);
+  CHECK(name_of_stored(*config, "language_model.model.norm.weight") == "model.norm.weight");
+  CHECK(is_for_pictures(*config, "multi_modal_projector.mm_input_projection_weight"));
+  CHECK_ERROR(parse_model_config(R"({"architectures": ["Gemma3ForConditionalGeneration"], "text_config": {
+    "model_type": "gemma2"}})",
+                                 "c"),
+              ErrorCode::kUnsupported, "c: text_config: model_type: expected gemma3_text, found gemma2");
+  CHECK_ERROR(parse_model_config(R"({"architectures": ["Gemma3ForConditionalGeneration"], "text_config": {
+    "model_type": ""}})",
+                                 "c"),
+              ErrorCode::kUnsupported, "expected gemma3_text, found ");
 }
 
 TEST_CASE("queries of Ministral 3 grow with the position, by the parameters of its rotation") {
