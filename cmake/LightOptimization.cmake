@@ -10,7 +10,7 @@
 
 set(SECONDSOURCE_LIGHTLY_OPTIMIZED_ROOMS ab brief chat cost fit gate history hub jinja profile record
   recorded report runner setup summary verify)
-set(SECONDSOURCE_UNFUZZED_ROOMS ab brief fit history host profile sensors setup systems verify)
+set(SECONDSOURCE_UNFUZZED_ROOMS ab brief history host profile sensors setup systems verify)
 
 function(ss_optimize_lightly target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo,Release>:-O1>)
