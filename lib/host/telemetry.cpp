@@ -67,6 +67,7 @@ std::vector<TelemetrySnapshot> TelemetrySampler::take() {
   const std::lock_guard lock(mutex_);
   for (TelemetrySource* source : sources_) source->refresh();
   snapshots_.push_back(read_sources());
+  if (on_snapshot_) on_snapshot_(snapshots_.back());
   return std::exchange(snapshots_, {});
 }
 

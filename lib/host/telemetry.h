@@ -44,7 +44,8 @@ struct TelemetrySnapshot {
 /// is destroyed.
 class TelemetrySampler {
  public:
-  /// `sources` must outlive the sampler. `on_snapshot`, if given, is called on the sampler's thread.
+  /// `sources` must outlive the sampler. `on_snapshot`, if given, is called with every snapshot: on the sampler's thread, or in
+  /// take() on that of its caller, never on both at once.
   TelemetrySampler(std::vector<TelemetrySource*> sources, std::int64_t period_ns,
                    std::function<void(const TelemetrySnapshot&)> on_snapshot = {});
   ~TelemetrySampler();
