@@ -20,7 +20,7 @@ Result<std::vector<verify::NamedSummary>> summaries_of(const std::filesystem::pa
   std::vector<verify::NamedSummary> summaries = {{"report", to_json(run.summary)}};
   const std::filesystem::path path = folder / "summary.json";
   if (path_exists(path)) {
-    SS_TRY(std::string stored, read_file(path, kLimitBytes));
+    SS_TRY(std::string stored, read_file(path));
     summaries.push_back({"summary.json", std::move(stored)});
   }
   return summaries;

@@ -16,7 +16,7 @@
 namespace secondsource {
 namespace {
 
-// Characters of a word of the command line, and of a whole refusal, that a terminal is shown.
+// A refusal shows at most this many characters of a word that it repeats, and has at most this many in all.
 constexpr std::size_t kMaxWord = 80;
 constexpr std::size_t kMaxRefusal = 2000;
 

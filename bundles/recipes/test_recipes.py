@@ -386,7 +386,7 @@ def test_r_and_e_are_those_of_a_second_implementation_for_every_class_and_varian
             for seed in SEEDS:
                 with random_model(family, seed) as folder:
                     of_r, of_e = shares_of_same_positions(folder, variant)
-                # Without quantized activations R has no steps.
+                # Only quantized activations make R depend on the last bit of a sum.
                 assert of_r == 1 or quantize.quantizes_activations(variant), (family, variant, seed, of_r)
                 if min(of_r, of_e) > 0.5:
                     break

@@ -21,11 +21,11 @@ constexpr std::uint32_t kMaxDimensions = 4;      // GGML_MAX_DIMS
 constexpr std::size_t kMaxKeyBytes = 65'535;     // docs/gguf.md
 constexpr std::size_t kMaxTensorNameBytes = 64;  // GGML_MAX_NAME
 constexpr std::uint64_t kMaxAlignment = 1 << 20;
-// Budgets of ours: what safetensors allow for tensors and for what stands before them, and JSON for values.
+// Limits that the format does not have. Tensors and header bytes are limited as those of safetensors, array items as the values of
+// JSON: the largest vocabularies with their merges have two million.
 constexpr std::size_t kMaxHeaderBytes = 100'000'000;
-constexpr std::size_t kMaxEntries = 100'000;  // tensors, and keys
-constexpr std::size_t kMaxArrayItems =
-    4'000'000;  // of all arrays; the largest vocabularies with their merges have two million
+constexpr std::size_t kMaxEntries = 100'000;            // of tensors, and of keys
+constexpr std::size_t kMaxArrayItems = 4'000'000;       // of all arrays together
 constexpr std::size_t kMinKeyValueBytes = 8 + 4 + 1;    // an empty key, a type, one byte
 constexpr std::size_t kMinTensorBytes = 8 + 4 + 4 + 8;  // an empty name, no dimension, type, offset
 
@@ -130,7 +130,7 @@ class Reader {
     return static_cast<std::size_t>(n);
   }
 
-  /// Reads the count of an array's items, which all arrays of the file share a limit of.
+  /// Reads the number of items of an array, and refuses it if the arrays up to this one have more than kMaxArrayItems together.
   Result<std::size_t> array_count(std::string_view key, std::size_t least_bytes) {
     SS_TRY(const std::size_t n, count(key, least_bytes, kMaxArrayItems));
     n_array_items_ += n;

@@ -49,11 +49,12 @@ std::vector<Disturbance> disturbances_of(std::span<const SummarizedRun> runs) {
   return all;
 }
 
-/// Orders cells by how they are marked, then by the time that they lost, then by their variation; an unknown one counts as
+/// Orders marked cells before others, then by the time that they lost, then by their variation; an unknown one counts as
 /// infinite.
 bool is_hit_harder(const CellSummary* a, const CellSummary* b) {
   const auto hit = [](const CellSummary& cell) {
-    return std::tuple(grade_of(cell), cell.time_lost.value_or(0), variation_of(cell).value_or(INFINITY));
+    return std::tuple(!disturbance_mark(cell).empty(), cell.time_lost.value_or(0),
+                      variation_of(cell).value_or(INFINITY));
   };
   return hit(*a) > hit(*b);
 }

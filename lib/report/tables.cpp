@@ -13,6 +13,7 @@
 #include "report/cell_text.h"
 #include "report/clock_tables.h"
 #include "report/disturbances.h"
+#include "report/shared_notes.h"
 
 namespace secondsource {
 namespace {
@@ -173,40 +174,6 @@ TextTable gate_table(const GateReport& gate) {
   return table;
 }
 
-namespace {
-
-/// Notes of which several rows have the same text, as one line each: "a, b: text" or "a, b, c and 3 more: text".
-class SharedNotes {
- public:
-  void add(std::string row, const std::string& text) {
-    auto note = std::ranges::find(notes_, text, &Note::text);
-    if (note == notes_.end()) note = notes_.insert(note, Note{.text = text, .rows = {}});
-    if (std::ranges::find(note->rows, row) == note->rows.end()) note->rows.push_back(std::move(row));
-  }
-
-  [[nodiscard]] std::vector<std::string> lines() const {
-    constexpr std::ptrdiff_t kNamed = 3;
-    std::vector<std::string> lines;
-    for (const Note& note : notes_) {
-      const auto n_rows = std::ssize(note.rows);
-      const std::ptrdiff_t n_named = n_rows <= kNamed + 1 ? n_rows : kNamed;
-      std::string line = fmt::format("{}", fmt::join(note.rows.begin(), note.rows.begin() + n_named, ", "));
-      if (n_named < n_rows) line += fmt::format(" and {} more", n_rows - n_named);
-      lines.push_back(line + ": " + note.text);
-    }
-    return lines;
-  }
-
- private:
-  struct Note {
-    std::string text;
-    std::vector<std::string> rows;
-  };
-  std::vector<Note> notes_;
-};
-
-}  // namespace
-
 std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
   std::vector<std::string> notes;
   std::unordered_set<std::string> seen;
@@ -359,7 +326,7 @@ std::string_view source_of_figures(const SummarizedRun& run) {
 
 std::string summary_only_note(const SummarizedRun& run) {
   return fmt::format(
-      "run {}: samples.jsonl is missing or empty: its figures are those of summary.json and were not derived again",
+      "run {}: samples.jsonl is missing or has no whole line: its figures are those of summary.json and were not derived again",
       run.record.run_id);
 }
 

@@ -20,7 +20,7 @@ struct SummarizedRun {
   std::vector<OperationTimes> operations{};  ///< from traced passes
   std::vector<RepetitionClock> clocks{};     ///< from the ends of repetitions
   bool has_checksums = true;                 ///< of all files that were read
-  /// False: the folder has no samples.jsonl, as in an archive of runs, or an empty one. The summary is that of
+  /// False: the folder has no samples.jsonl, as in an archive of runs, or one without a line. The summary is that of
   /// summary.json, which nothing here can derive again.
   bool has_samples = true;
 };

@@ -8,18 +8,10 @@
 #include <cstdlib>
 #include <memory>
 
+#include "support/text_parts.h"
+
 namespace secondsource::test {
 namespace {
-
-std::vector<std::string_view> lines_of(std::string_view text) {
-  std::vector<std::string_view> lines;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    lines.push_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return lines;
-}
 
 /// The text between `before` and `after`; empty if `before` does not occur.
 std::string_view between(std::string_view line, std::string_view before, std::string_view after) {

@@ -1,5 +1,6 @@
-// Fuzzes what a folder adds to SentencePiece's tokenizer.model: the input is its tokenizer_config.json, with added_tokens_decoder, and
-// once more its added_tokens.json. Whatever is taken becomes a tokenizer.json that is taken, too, and encodes.
+// Fuzzes the files by which a folder adds tokens to SentencePiece's tokenizer.model. Each input is read as tokenizer_config.json, whose
+// added_tokens_decoder lists tokens, and then as added_tokens.json. If the reader accepts it, the tokenizer.json that is made of it
+// must load, and must encode and decode a text without an error of memory.
 
 #include <cstdint>
 #include <cstdlib>

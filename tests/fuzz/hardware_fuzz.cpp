@@ -1,5 +1,5 @@
-// Fuzzes files of devices. An accepted one has a source and positive rates for every device, and each is found by its id; a refusal is
-// one line.
+// Fuzzes files of devices. In an accepted file every device has a source and no rate that is zero or negative, and is found by its id. A
+// refusal is one line.
 
 #include <cstdint>
 #include <cstdlib>

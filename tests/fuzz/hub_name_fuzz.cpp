@@ -1,6 +1,6 @@
-// Fuzzes what a person says of a hub, a line each: a model's name, and the environment variables HF_ENDPOINT, HF_TOKEN,
-// HF_HUB_DOWNLOAD_TIMEOUT and HF_HUB_OFFLINE. An accepted name is the same when it is written again; a token goes over
-// plain HTTP to this machine only.
+// Fuzzes the settings of a hub. The lines of an input are the name of a model and the environment variables HF_ENDPOINT, HF_TOKEN,
+// HF_HUB_DOWNLOAD_TIMEOUT and HF_HUB_OFFLINE. An accepted name is parsed to the same parts after it was written anew. A token is
+// accepted over plain HTTP for this machine only.
 
 #include <arpa/inet.h>
 

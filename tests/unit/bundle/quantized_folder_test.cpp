@@ -205,6 +205,17 @@ class ChangedCheckpoint {
 
 constexpr const char* kQ = "model.layers.0.self_attn.q_proj.";
 
+/// The weight of the first product of queries, as FP32, in a bundle that is made of the checkpoint.
+std::string bytes_in_bundle_of(ChangedCheckpoint& checkpoint) {
+  REQUIRE_OK(checkpoint.create());
+  SilentProgress progress;
+  const auto bundle = Bundle::open(checkpoint.scratch.path() / "out", progress, InterruptFlag());
+  REQUIRE_OK(bundle);
+  const auto stored = bundle->tensor(std::string(kQ) + "weight");
+  REQUIRE_OK(stored);
+  return bytes_of_values(*stored);
+}
+
 TEST_CASE("parts of a quantized weight that contradict its shape are refused") {
   const auto refused = [](const std::string& checkpoint, const std::string& ending, const std::string& part) {
     ChangedCheckpoint changed(checkpoint);
@@ -259,17 +270,7 @@ TEST_CASE("scales in E8M0 are the powers of two that they stand for") {
     floats.push_back(std::ldexp(1.0F, -8 + 3 * i));
   }
   in_floats.data = test::bytes_of(floats);
-  REQUIRE_OK(exponents.create());
-  REQUIRE_OK(powers.create());
-  const auto bytes_of_weight = [](const ChangedCheckpoint& checkpoint) {
-    SilentProgress progress;
-    const auto bundle = Bundle::open(checkpoint.scratch.path() / "out", progress, InterruptFlag());
-    REQUIRE_OK(bundle);
-    const auto stored = bundle->tensor(std::string(kQ) + "weight");
-    REQUIRE_OK(stored);
-    return bytes_of_values(*stored);
-  };
-  CHECK(bytes_of_weight(exponents) == bytes_of_weight(powers));
+  CHECK(bytes_in_bundle_of(exponents) == bytes_in_bundle_of(powers));
 }
 
 TEST_CASE("groups and zero points outside their range are refused") {
@@ -340,21 +341,12 @@ TEST_CASE("methods and settings that are not computed are refused by name") {
 
 TEST_CASE(
     "a frozen checkpoint of compressed-tensors is taken where its weights are codes and refused where they are values") {
-  const auto weight_of = [](ChangedCheckpoint& checkpoint) {
-    REQUIRE_OK(checkpoint.create());
-    SilentProgress progress;
-    const auto bundle = Bundle::open(checkpoint.scratch.path() / "out", progress, InterruptFlag());
-    REQUIRE_OK(bundle);
-    const auto stored = bundle->tensor(std::string(kQ) + "weight");
-    REQUIRE_OK(stored);
-    return bytes_of_values(*stored);
-  };
   for (const char* const name : {"packed-4", "int8-per-channel"}) {
     CAPTURE(name);
     ChangedCheckpoint compressed(name);
     ChangedCheckpoint frozen(name);
     frozen.config["quantization_config"]["quantization_status"] = "frozen";
-    CHECK(weight_of(frozen) == weight_of(compressed));
+    CHECK(bytes_in_bundle_of(frozen) == bytes_in_bundle_of(compressed));
 
     ChangedCheckpoint values(name);
     values.config["quantization_config"]["quantization_status"] = "frozen";

@@ -145,7 +145,7 @@ TEST_CASE("the pass rule has five parts, each with its own limit") {
 
 TEST_CASE("a verdict is weak where the reference's best two are within tau at more than half of the judged positions") {
   constexpr double kTau = 0.5;
-  // Margins of the reference; every position is a match, so that nothing but the margins decides.
+  // Makes a tally of positions that all match, so that the margins between the reference's best two logits alone decide.
   const auto tally_of = [](const std::vector<double>& margins) {
     GoldenTally tally;
     for (const double margin : margins) tally.add({.kind = PositionKind::kMatch}, margin, kTau);

@@ -293,7 +293,7 @@ TEST_CASE("a variant outside its limits is said to be so in every format") {
 TEST_CASE("a run of which the summary alone is stored has its figures, and every format marks it") {
   SummarizedRun run = hand_made_run();
   run.has_samples = false;
-  const std::string note = "samples.jsonl is missing or empty: its figures are those of summary.json";
+  const std::string note = "samples.jsonl is missing or has no whole line: its figures are those of summary.json";
   CHECK(contains(result_notes({&run, 1}).front(), note));
   CHECK(contains(write_markdown({&run, 1}, nullptr), note));
   CHECK(contains(write_html({&run, 1}, {}), note));
