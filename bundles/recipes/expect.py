@@ -339,11 +339,15 @@ class Run:
 
 
 def fitting(prompts: list[Prompt], folder: Path) -> list[Prompt]:
-    """The prompts that fit into the model's context, said aloud when some do not."""
-    most = transformers.AutoConfig.from_pretrained(str(folder)).get_text_config().max_position_embeddings
-    fits = [p for p in prompts if len(p.ids) + p.max_new_tokens <= most]
-    if len(fits) < len(prompts):
-        say(f"{len(prompts) - len(fits)} of {len(prompts)} prompts do not fit into {most} positions: left out")
+    """The prompts that the model can take, said aloud where there are others."""
+    config = transformers.AutoConfig.from_pretrained(str(folder)).get_text_config()
+    most, vocabulary = config.max_position_embeddings, config.vocab_size
+    known = [p for p in prompts if max(p.ids, default=0) < vocabulary]
+    if len(known) < len(prompts):
+        say(f"{len(prompts) - len(known)} of {len(prompts)} prompts have ids outside the vocabulary of {vocabulary}: left out")
+    fits = [p for p in known if len(p.ids) + p.max_new_tokens <= most]
+    if len(fits) < len(known):
+        say(f"{len(known) - len(fits)} of {len(prompts)} prompts do not fit into {most} positions: left out")
     return fits
 
 

@@ -130,7 +130,7 @@ class Plain:
         return operands[0].astype(np.float64) @ operands[1].astype(np.float64).T
 
     def norm(self, x, name):
-        key = {"cohere2": "layer_norm_eps", "starcoder2": "norm_epsilon"}.get(self.config["model_type"])
+        key = {"cohere": "layer_norm_eps", "cohere2": "layer_norm_eps", "starcoder2": "norm_epsilon"}.get(self.config["model_type"])
         if key:  # LayerNorm, in StarCoder 2 with a bias
             x = x - x.mean(-1, keepdims=True)
             normed = x / np.sqrt((x * x).mean(-1, keepdims=True) + self.config[key]) * self.other(name).astype(np.float64)
@@ -194,7 +194,7 @@ class Plain:
                 length = self.magnitude(rope["mscale"]) / self.magnitude(rope["mscale_all_dim"])
         angle = np.arange(len(x))[:, None] * frequencies
         cos, sin = length * np.cos(angle)[:, None], length * np.sin(angle)[:, None]
-        are_neighbours = self.config["model_type"] in ("ernie4_5", "cohere2", "deepseek_v2")
+        are_neighbours = self.config["model_type"] in ("ernie4_5", "cohere", "cohere2", "deepseek_v2")
         are_neighbours |= self.config["model_type"] == "deepseek_v3" and self.config["rope_interleave"]
         places = (slice(0, None, 2), slice(1, None, 2)) if are_neighbours else (slice(0, half), slice(half, None))
         first, second = (x[..., place] for place in places)
@@ -410,7 +410,7 @@ class Plain:
             mixed = self.attend(normed, prefix + "self_attn.", layer)
             if has_norms_after:
                 mixed = self.norm(mixed, prefix + "post_attention_layernorm.weight")
-            if self.config["model_type"] == "cohere2":  # both blocks read the same norm
+            if self.config["model_type"] in ("cohere", "cohere2"):  # both blocks read the same norm
                 x = x + mixed + self.feed_forward(normed, prefix)
                 continue
             x = x + added * mixed

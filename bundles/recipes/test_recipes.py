@@ -7,6 +7,7 @@ through SECONDSOURCE_ASSETS.
 """
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -45,6 +46,7 @@ import routing
 import streamed
 import tiny_models
 import weights
+from chat_template import ChatTemplate
 from prompt_suites import (
     Encoder,
     Prompt,
@@ -228,6 +230,49 @@ def test_a_chat_template_is_that_of_the_manifest_or_the_models_own_and_what_it_r
         assert "01 Feb 2026" in Encoder(folder).render(user)
 
 
+def published_templates(assets):
+    """By the names of tests/data/jinja/chat_vectors.json."""
+    read = lambda name: json.loads((assets / name).read_text(encoding="utf-8"))
+    found = {f"hfjs: {name}": case["chat_template"]
+             for name, case in read("chat-templates/hfjs_jinja_e2e_cases.json")["cases"].items()}
+    return found | {f"llama.cpp: {case['name']}": case["template_str"]
+                    for case in read("chat-templates/llamacpp_chat_template_cases.json")["cases"]}
+
+
+def test_published_chat_templates_give_the_texts_of_transformers_as_the_program_does():
+    """tests/unit/jinja/asset_templates_test.cpp holds the program to the same vectors, which apply_chat_template made."""
+    assets = os.environ.get("SECONDSOURCE_ASSETS")
+    if not assets:
+        raise Skipped("SECONDSOURCE_ASSETS is not set")
+    vectors = json.loads((REPOSITORY / "tests/data/jinja/chat_vectors.json").read_text(encoding="utf-8"))
+    compared = 0
+    for name, text in published_templates(Path(assets)).items():
+        for context, expected in zip(vectors["contexts"], vectors["templates"][name]):
+            if context["tools"] or not context["add_generation_prompt"] or "enable_thinking" in context:
+                continue  # prompts have none of these
+            tokens = {key: context[key] for key in ("bos_token", "eos_token")}
+            try:
+                made = ChatTemplate(text, tokens, vectors["date"]).render(context["messages"]).encode("utf-8")
+                found = hashlib.sha256(made).hexdigest()[:16]
+            except Exception:
+                found = "refused"
+            assert found == expected, (name, context["messages"])
+            compared += 1
+    assert compared > 400, compared
+
+
+def test_prompts_that_the_model_cannot_take_are_left_out_and_said():
+    config = json.loads((TINY / "config.json").read_text(encoding="utf-8"))
+    vocabulary, most = config["vocab_size"], config["max_position_embeddings"]
+    prompts = [Prompt(name, "ids", (), 4, ids) for name, ids in (
+        ("fits", (0, vocabulary - 1)), ("outside", (vocabulary,)), ("long", (1,) * (most - 3)), ("longest", (1,) * (most - 4)))]
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        kept = expect.fitting(prompts, TINY)
+    assert [prompt.id for prompt in kept] == ["fits", "longest"]
+    assert f"1 of 4 prompts have ids outside the vocabulary of {vocabulary}" in said.getvalue()
+    assert f"1 of 4 prompts do not fit into {most} positions" in said.getvalue()
+
+
 def test_stories260k_gives_the_logits_and_ids_of_an_independent_forward_pass():
     assets = os.environ.get("SECONDSOURCE_ASSETS")
     if not assets:
@@ -331,7 +376,7 @@ def checkpoint_tensors(model: Reference) -> dict[str, torch.Tensor]:
 MATRICES = {"mixtral": 2 * (4 + 3 * 4) + 1, "qwen3_moe": 3 * (4 + 3 * 6) + 1,
             "qwen2_moe": 3 * (4 + 3 * 7) + 1, "qwen2_moe-windows": 3 * 4 + 3 * (7 + 7 + 1) + 1, "gemma3": 4 * 7 + 1,
             "phi3": 3 * 4 + 1, "phi3-partial": 3 * 4 + 1, "phi3-longrope": 3 * 4 + 1,  # fused ones counted once
-            "cohere2": 4 * 7 + 1, "cohere2-biases": 4 * 7 + 1, "starcoder2": 3 * 6 + 1, "starcoder2-plain": 3 * 6 + 1,
+            "cohere": 3 * 7 + 1, "cohere-biases": 3 * 7 + 1, "cohere2": 4 * 7 + 1, "cohere2-biases": 4 * 7 + 1, "starcoder2": 3 * 6 + 1, "starcoder2-plain": 3 * 6 + 1,
             "deepseek_v2": 3 * 4 + 3 + 2 * 27 + 1, "deepseek_v2-biases": 3 * 4 + 3 + 2 * 27 + 1,
             "deepseek_v2-lite": 3 * 3 + 3 * 27 + 1, "deepseek_v3": 4 * 4 + 2 * 3 + 2 * 27 + 1,
             "deepseek_v3-halves": 3 * 3 + 3 + 2 * 27 + 1,

@@ -133,6 +133,10 @@ MODELS: dict[str, tuple[Callable, dict]] = {
         "head_dim": 20, "intermediate_size": 72, "num_local_experts": 5, "num_experts_per_tok": 4, "sliding_window": 7,
         "attention_bias": False, "tie_word_embeddings": True, "num_key_value_heads": 1,
         "layer_types": ["full_attention", "sliding_attention", "full_attention"]}),
+    "cohere": (transformers.CohereConfig, {"logit_scale": 0.25}),
+    "cohere-biases": (transformers.CohereConfig, {
+        "attention_bias": True, "num_key_value_heads": 1, "tie_word_embeddings": False,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0}}),
     "cohere2": (transformers.Cohere2Config, {
         "num_hidden_layers": 4, "sliding_window": 24, "logit_scale": 0.25,
         "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]}),

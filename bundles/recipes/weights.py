@@ -23,7 +23,7 @@ CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3F
            "Qwen3MoeForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM", "SeedOssForCausalLM",
            "Ernie4_5ForCausalLM", "Qwen2MoeForCausalLM", "Phi3ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
            "Gemma3ForCausalLM", "Olmo2ForCausalLM", "GraniteMoeForCausalLM", "Mistral3ForConditionalGeneration",
-           "GptOssForCausalLM", "Cohere2ForCausalLM", "Starcoder2ForCausalLM", "DeepseekV2ForCausalLM",
+           "GptOssForCausalLM", "CohereForCausalLM", "Cohere2ForCausalLM", "Starcoder2ForCausalLM", "DeepseekV2ForCausalLM",
            "DeepseekV3ForCausalLM", "Ministral3ForCausalLM", "Gemma3ForConditionalGeneration")
 
 # A buffer of DeepSeek-V3, which decides: every variant keeps it as it is stored.
@@ -75,7 +75,7 @@ def _attention(config) -> dict[str, tuple[Role, tuple[int, ...]]]:
         norms += ["pre_feedforward", "post_feedforward"]
     if config.model_type == "olmo2":  # only what a block adds is normalized
         norms = ["post_attention", "post_feedforward"]
-    if config.model_type == "cohere2":  # one for both blocks
+    if config.model_type in ("cohere", "cohere2"):  # one for both blocks
         norms = ["input"]
     tensors = {f"{norm}_layernorm.weight": (Role.OTHER, (dim,)) for norm in norms}
     if config.model_type == "phi3":

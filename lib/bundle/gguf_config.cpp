@@ -40,6 +40,7 @@ constexpr std::array kArchitectures = {
     GgufArchitecture{"seed_oss", "SeedOssForCausalLM"},
     GgufArchitecture{"ernie4_5", "Ernie4_5ForCausalLM"},
     GgufArchitecture{"gpt-oss", "GptOssForCausalLM"},
+    GgufArchitecture{"command-r", "CohereForCausalLM"},
     GgufArchitecture{"cohere2", "Cohere2ForCausalLM"},
     GgufArchitecture{"starcoder2", "Starcoder2ForCausalLM"},
     GgufArchitecture{"deepseek2", "DeepseekV2ForCausalLM"},
@@ -488,7 +489,7 @@ Result<std::string> gguf_model_config(const GgufFiles& files, const GgufArchitec
     json["hidden_act"] = config_class->activation;
   }
   if (parts.is("granite") || parts.is("granitemoe")) SS_TRY_VOID(add_granite(parts));
-  if (parts.is("cohere2")) SS_TRY_VOID(add_cohere(parts));
+  if (parts.is("cohere2") || parts.is("command-r")) SS_TRY_VOID(add_cohere(parts));
   add_biases(parts);
   SS_TRY_VOID(add_rope(parts));
   const auto* bos = files.header().find<std::int64_t>("tokenizer.ggml.bos_token_id");

@@ -38,6 +38,7 @@ enum class Architecture : std::uint8_t {
   kGraniteMoe,
   kMistral3,
   kGptOss,
+  kCohere,
   kCohere2,
   kStarcoder2,
   kDeepseekV2,
@@ -113,9 +114,9 @@ struct ModelConfig {
   QkNorm qk_norm = QkNorm::kNone;
   BlockNorms block_norms = BlockNorms::kBefore;
   bool norms_add_one = false;      ///< norms multiply by 1 + weight (Gemma)
-  bool norms_center = false;       ///< norms are LayerNorms (Cohere 2, StarCoder 2)
+  bool norms_center = false;       ///< norms are LayerNorms (Cohere, StarCoder 2)
   bool norm_biases = false;        ///< which have biases
-  bool parallel_blocks = false;    ///< attention and feed-forward network read the same norm (Cohere 2)
+  bool parallel_blocks = false;    ///< attention and feed-forward network read the same norm (Cohere)
   bool gated_ffn = true;           ///< false: the network is down(act(up)), and ffn_dim is that of up (StarCoder 2)
   double attention_scale = 1.0;    ///< scores are multiplied by it
   double attention_softcap = 0.0;  ///< scores s become c tanh(s / c); 0: they do not

@@ -1,4 +1,5 @@
-"""Logits of every class of bundles/recipes/tiny_models.py, by this project's engine and by transformers in FP32.
+"""Logits of every class, by this project's engine and by transformers in FP32. The models are those of bundles/recipes/tiny_models.py and
+PLAIN below.
 
     python architectures_test.py MODEL_LOGITS [NAME...]
 
@@ -46,8 +47,23 @@ JOBS: dict[str, dict] = {
         {"ids": IDS[3][:65], "n_prompt": 60}]},
 }
 
+# The plain classes, of which tiny_models.py has models with more to them.
+PLAIN = {
+    "llama": (transformers.LlamaConfig, {}),
+    "llama-tied": (transformers.LlamaConfig, {"head_dim": 20, "tie_word_embeddings": True}),
+    "mistral": (transformers.MistralConfig, {"sliding_window": 24}),
+    "qwen2": (transformers.Qwen2Config, {"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 1}),
+    "qwen3": (transformers.Qwen3Config, {"head_dim": 20}),
+    "mixtral": (transformers.MixtralConfig, {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 24}),
+}
+
 # For each model, keys with values that it does not have.
 PLANTED: dict[str, list[dict]] = {
+    "llama": [{"rms_norm_eps": 1e-2}, {"rope_parameters": {"rope_theta": 10100.0, "rope_type": "default"}}],
+    "mistral": [{"sliding_window": 25}],
+    "qwen2": [{"layer_types": ["full_attention", "full_attention", "sliding_attention"]}, {"sliding_window": 25}],
+    "qwen3": [{"rms_norm_eps": 1e-2}],
+    "mixtral": [{"num_experts_per_tok": 1}, {"sliding_window": 25}],
     "qwen2_moe": [{"norm_topk_prob": True}],
     "qwen2_moe-windows": [{"use_sliding_window": False, "layer_types": ["full_attention"] * 3}],
     "phi3": [{"sliding_window": 25}],
@@ -91,6 +107,9 @@ PLANTED: dict[str, list[dict]] = {
                 {"rope_parameters": {"rope_type": "yarn", "rope_theta": 150000.0, "factor": 8.1, "beta_fast": 32.0,
                                      "beta_slow": 1.0, "truncate": False, "original_max_position_embeddings": 64}}],
     "gpt_oss-plain": [{"sliding_window": 8}],
+    "cohere": [{"logit_scale": 0.26}, {"layer_norm_eps": 1e-2},
+               {"rope_parameters": {"rope_type": "default", "rope_theta": 490000.0}}],
+    "cohere-biases": [{"rope_parameters": {"rope_type": "default", "rope_theta": 60000.0}}],
     "cohere2": [{"logit_scale": 0.26}, {"layer_norm_eps": 1e-2}, {"sliding_window": 25},
                 {"layer_types": ["full_attention", "full_attention", "sliding_attention", "sliding_attention"]}],
     "cohere2-biases": [{"rope_parameters": {"rope_type": "default", "rope_theta": 60000.0}}],
@@ -165,7 +184,7 @@ def check_model(program: Program, name: str, scratch: Path) -> int:
     expected = expected_logits(folder, jobs)
     n_failed = 0
     for backend in BACKENDS:
-        has_router = any(part in name for part in ("moe", "gpt_oss", "deepseek"))
+        has_router = any(part in name for part in ("moe", "mixtral", "gpt_oss", "deepseek"))
         if backend == "onednn" and has_router:
             continue  # no router, which it says (docs/backends.md)
         found = program.logits(folder, backend, jobs)
@@ -189,6 +208,7 @@ def main() -> int:
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     program = Program(sys.argv[1])
+    tiny_models.MODELS.update(PLAIN)
     n_failed = 0
     for name in sys.argv[2:] or tiny_models.MODELS:
         with tempfile.TemporaryDirectory() as scratch:

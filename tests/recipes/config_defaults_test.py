@@ -30,7 +30,7 @@ CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": t
            "GemmaForCausalLM": transformers.GemmaConfig, "Gemma2ForCausalLM": transformers.Gemma2Config,
            "Gemma3ForCausalLM": transformers.Gemma3TextConfig, "Olmo2ForCausalLM": transformers.Olmo2Config,
            "GraniteMoeForCausalLM": transformers.GraniteMoeConfig, "GptOssForCausalLM": transformers.GptOssConfig,
-           "Cohere2ForCausalLM": transformers.Cohere2Config, "Starcoder2ForCausalLM": transformers.Starcoder2Config,
+           "CohereForCausalLM": transformers.CohereConfig, "Cohere2ForCausalLM": transformers.Cohere2Config, "Starcoder2ForCausalLM": transformers.Starcoder2Config,
            "Mistral3ForConditionalGeneration": transformers.Mistral3Config,
            "Gemma3ForConditionalGeneration": transformers.Gemma3Config,
            "DeepseekV2ForCausalLM": transformers.DeepseekV2Config, "DeepseekV3ForCausalLM": transformers.DeepseekV3Config,
@@ -45,7 +45,7 @@ NULL_HEAD_DIM = ("LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM",
                  "Ernie4_5ForCausalLM", "Mistral3ForConditionalGeneration")
 NULL_KV_HEADS = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM",
                  "SeedOssForCausalLM", "Ernie4_5ForCausalLM", "Phi3ForCausalLM", "Olmo2ForCausalLM",
-                 "GraniteMoeForCausalLM", "Cohere2ForCausalLM")
+                 "GraniteMoeForCausalLM", "CohereForCausalLM", "Cohere2ForCausalLM")
 
 # What docs/bundle-format.md says is not read, and sizes with which no model of the class can compute.
 REFUSALS = ("num_key_value_heads: expected a divisor",
@@ -184,8 +184,8 @@ def in_transformers(config: dict) -> dict:
         found["hidden_act"] = read.hidden_activation
     if name == "GptOssForCausalLM":
         found["hidden_act"] = "clamped_swish"  # whatever the key says
-    if name in ("Cohere2ForCausalLM", "Starcoder2ForCausalLM"):
-        found["rms_norm_eps"] = read.layer_norm_eps if name.startswith("Cohere2") else read.norm_epsilon
+    if name in ("CohereForCausalLM", "Cohere2ForCausalLM", "Starcoder2ForCausalLM"):
+        found["rms_norm_eps"] = read.layer_norm_eps if name.startswith("Cohere") else read.norm_epsilon
     found["llama_4_scaling_beta"], found["query_period"] = growth if read.model_type == "ministral3" else (0.0, 0)
     found["head_dim"] = getattr(read, "head_dim", None) or read.hidden_size // read.num_attention_heads
     layers = model.model.layers
@@ -238,7 +238,7 @@ def in_transformers(config: dict) -> dict:
     found["logit_softcap"] = (is_capped(name) and read.final_logit_softcapping) or 0
     found["residual_scale"] = read.residual_multiplier if is_scaled else 1
     found["logit_scale"] = 1 / read.logits_scaling if is_scaled else 1
-    if name == "Cohere2ForCausalLM":
+    if name in ("CohereForCausalLM", "Cohere2ForCausalLM"):
         found["logit_scale"] = read.logit_scale
     kinds = [kind for kind in ("full_attention", "sliding_attention") if hasattr(rotary, f"{kind}_inv_freq")]
     for kind in kinds:  # Gemma 3

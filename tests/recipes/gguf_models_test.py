@@ -82,7 +82,7 @@ ARCHITECTURES = {
     "qwen3_moe": "qwen3moe", "granite": "granite", "granite_moe": "granitemoe", "smollm3-gguf": "smollm3",
     "seed_oss": "seed_oss", "ernie4_5": "ernie4_5", "ernie4_5-biases": "ernie4_5", "phi3": "phi3",
     "phi3-partial": "phi3", "phi3-longrope": "phi3", "gemma": "gemma", "gemma2-gguf": "gemma2", "gemma3-gguf": "gemma3",
-    "olmo2": "olmo2", "gpt_oss": "gpt-oss", "cohere2-gguf": "cohere2", "starcoder2-gguf": "starcoder2",
+    "olmo2": "olmo2", "gpt_oss": "gpt-oss", "cohere": "command-r", "cohere2-gguf": "cohere2", "starcoder2-gguf": "starcoder2",
     "starcoder2-plain": "starcoder2", "deepseek_v2-gguf": "deepseek2", "deepseek_v2-joined": "deepseek2",
     "deepseek_v2-lite": "deepseek2", "deepseek_v3": "deepseek2", "ministral3": "mistral3", "ministral3-plain": "mistral3",
 }
@@ -230,7 +230,7 @@ def add_metadata(writer: gguf.GGUFWriter, config, name: str) -> None:
     if name.startswith("gemma2"):
         writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
         writer.add_final_logit_softcapping(config.final_logit_softcapping)
-    if name.startswith("cohere2"):
+    if name.startswith("cohere"):
         writer.add_logit_scale(config.logit_scale)
     if name.startswith(("gemma2", "gemma3", "gpt_oss", "cohere2")) or (name.startswith("phi3") and config.sliding_window):
         writer.add_sliding_window(config.sliding_window)

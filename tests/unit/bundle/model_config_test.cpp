@@ -379,6 +379,19 @@ TEST_CASE("what a class adds to Llama is read") {
   CHECK(shape_of("model.layers.4.pre_feedforward_layernorm.weight") == "none");
 }
 
+TEST_CASE("Cohere is Cohere 2 without windows, and its norms of heads are refused") {
+  const auto cohere = config_of("CohereForCausalLM", R"({"sliding_window": 8, "layer_norm_eps": 1e-4})");
+  REQUIRE_OK(cohere);
+  CHECK(cohere->norms_center);
+  CHECK(cohere->parallel_blocks);
+  CHECK(cohere->rotary_pairs == RotaryPairs::kNeighbours);
+  CHECK(cohere->windows == std::vector<std::int64_t>(5, 0));
+  for (std::int64_t layer = 0; layer < 5; ++layer) CHECK(cohere->is_rotated(layer));
+  CHECK(cohere->norm_eps == 1e-4);
+  CHECK(cohere->logit_scale == 0.0625);
+  CHECK_ERROR(config_of("CohereForCausalLM", R"({"use_qk_norm": true})"), ErrorCode::kUnsupported, "Command R+");
+}
+
 TEST_CASE("Cohere 2 and StarCoder 2 have LayerNorms, one of them blocks in parallel and the other no gates") {
   const auto cohere = config_of("Cohere2ForCausalLM", R"({"sliding_window_pattern": 2, "layer_norm_eps": 1e-4})");
   REQUIRE_OK(cohere);

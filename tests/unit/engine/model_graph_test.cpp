@@ -149,6 +149,7 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
       {"Olmo2ForCausalLM", ""},
       {"Olmo2ForCausalLM", R"(, "head_dim": 16, "attention_bias": true)"},
       {"GptOssForCausalLM", R"(, "num_local_experts": 4, "num_experts_per_tok": 2)"},
+      {"CohereForCausalLM", ""},
       {"Cohere2ForCausalLM", ""},
       {"Cohere2ForCausalLM", R"(, "attention_bias": true)"},
       {"Starcoder2ForCausalLM", ""},
