@@ -6,12 +6,11 @@
 #include <filesystem>
 #include <optional>
 
-#include "bundle/bundle.h"
+#include "bundle/model_description.h"
 #include "bundle/named_shape.h"
 #include "commands.h"
-#include "core/file.h"
 #include "core/folder.h"
-#include "core/variant_name.h"
+#include "core/utf8.h"
 #include "cost/price_book.h"
 #include "fit/memory_fit.h"
 #include "output.h"
@@ -29,39 +28,26 @@ struct FitOptions {
   double reserve_percent = 10;
 };
 
-/// What is fitted, and its weights where a published variant is asked for, whose file says in which types they are.
-struct FittedModel {
-  ModelConfig config;
-  TensorStore weights = {};
-};
-
-/// A built-in shape, a config.json, or a model folder or bundle.
-Result<FittedModel> model_of(const FitOptions& options, CommandContext& context) {
+/// A built-in shape, or what describe_model() takes.
+Result<ModelDescription> model_of(const FitOptions& options, CommandContext& context) {
   const std::filesystem::path path = options.model;
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) {
-    Result<NamedShape> shape = find_named_shape(options.model);
-    if (!shape) {
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("{}: no such file or folder, and {}", options.model, shape.error().message)};
-    }
-    SS_TRY(ModelConfig config, parse_model_config(shape->config_json, shape->name));
-    return FittedModel{std::move(config)};
+  if (path_exists(path)) return describe_model(path, context.progress, context.interrupt);
+  Result<NamedShape> shape = find_named_shape(options.model);
+  if (!shape) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: no such file or folder, and {}", printable(options.model), shape.error().message)};
   }
-  std::filesystem::path config = path;
-  if (std::filesystem::is_directory(path, ignored)) config = path / "config.json";
-  if (path.extension() != ".json" && !path_exists(path / "config.json")) {
-    SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
-    return FittedModel{bundle.config(), bundle.tensors()};
-  }
-  constexpr std::int64_t kMostBytes = std::int64_t{1} << 20;
-  SS_TRY(const std::string text, read_file(config, kMostBytes));
-  FittedModel model;
-  SS_TRY(model.config, parse_model_config(text, config.string()));
-  if (std::ranges::any_of(options.variants, is_published_variant) && path_exists(path / kSingleWeightFile)) {
-    SS_TRY(model.weights, TensorStore::open(path));
-  }
-  return model;
+  SS_TRY(ModelConfig config, parse_model_config(shape->config_json, shape->name));
+  return ModelDescription{.config = std::move(config)};
+}
+
+/// The variants that were asked for; without any, the publisher's own and the usual ones.
+std::vector<std::string> variants_of(const FitOptions& options, const PublishedTypes& published) {
+  if (!options.variants.empty()) return options.variants;
+  std::vector<std::string> variants;
+  if (!published.variant.empty()) variants.push_back(published.variant);
+  for (const char* const usual : {"bf16", "int8", "int4"}) variants.emplace_back(usual);
+  return variants;
 }
 
 Result<std::vector<Hardware>> devices_of(const FitOptions& options) {
@@ -99,11 +85,12 @@ Result<ExitStatus> run_fit(const FitOptions& options, CommandContext& context) {
   SS_TRY(Output output, Output::open(options.out));
   FitRequest request;
   request.model = options.model;
-  SS_TRY(const FittedModel model, model_of(options, context));
-  request.config = model.config;
-  request.weights = &model.weights;
+  SS_TRY(ModelDescription model, model_of(options, context));
+  if (!model.note.empty()) context.progress.note(model.note);
+  request.config = std::move(model.config);
+  request.published = std::move(model.published);
   SS_TRY(request.devices, devices_of(options));
-  request.variants = options.variants;
+  request.variants = variants_of(options, request.published);
   constexpr std::int64_t kUsualContext = 8192;
   request.context = options.context > 0 ? options.context : std::min(kUsualContext, request.config.max_seq_len);
   request.n_sequences = options.n_sequences;
@@ -136,14 +123,14 @@ CommandNode* add_fit_command(CommandNode& app, CommandAction& action) {
       app.add_subcommand("fit", "How many devices a model needs, and the most that they could do (projected)");
   command
       ->add_option("model", options->model,
-                   "Bundle, model folder, config.json, or a built-in shape such as Llama-3.1-70B")
+                   "Bundle, model folder, config.json, GGUF file, or a built-in shape such as Llama-3.1-70B")
       ->required();
   command->add_option("--on", options->on, "Devices by id, as h100-sxm,mi300x (default: all whose memory is known)")
       ->delimiter(',');
-  options->variants = {"bf16", "int8", "int4"};
   command
-      ->add_option("--variant", options->variants,
-                   "Variants, also published ones such as gptq-int4-g128 (default: bf16, int8, int4)")
+      ->add_option(
+          "--variant", options->variants,
+          "Variants, also published ones such as gptq-int4-g128 (default: the model's published one, if any, bf16, int8, int4)")
       ->delimiter(',');
   command->add_option("--context", options->context,
                       "Tokens of a sequence, prompt and answer (default: 8192, or what the model has)");

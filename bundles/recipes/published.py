@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from quantize import multiplies_fp8_blocks
 from safetensors import safe_open
 
 KEY = "published_variant"
@@ -205,7 +204,7 @@ def values(codes: torch.Tensor, scales: torch.Tensor, variant: str, zeros: torch
     if scales.dtype == torch.uint8:
         return E2M1[four_bits(codes).long()] * e8m0(scales).repeat_interleave(32, dim=-1)[..., :2 * codes.shape[-1]]
     codes = (int4(codes) if codes.dtype == torch.uint8 else codes).float()
-    if multiplies_fp8_blocks(variant):
+    if "fp8-block128" in variant:
         of_values = scales.float().repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
         return codes * of_values[:codes.shape[0], :codes.shape[1]]
 

@@ -62,9 +62,11 @@ Result<ScaleBlock> two_extents(const JsonFields& fields, std::string_view key) {
 }
 
 /// FP8 of DeepSeek (blocks), of fbgemm (a scale for each output) and of AutoFP8 (one for all).
-Result<CheckpointScheme> fp8_scheme(const JsonFields& fields) {
-  CheckpointScheme scheme{
-      .layout = CodeLayout::kFp8, .description = "FP8 E4M3", .activations = CheckpointActivations::kOther};
+Result<CheckpointScheme> fp8_scheme(const JsonFields& fields, std::string_view method) {
+  CheckpointScheme scheme{.method = method,
+                          .layout = CodeLayout::kFp8,
+                          .description = "FP8 E4M3",
+                          .activations = CheckpointActivations::kOther};
   SS_TRY_VOID(known_text(fields, "fmt", {"e4m3", "float8_e4m3fn"}));
   if (fields.has("weight_block_size")) {
     SS_TRY(scheme.block, two_extents(fields, "weight_block_size"));
@@ -76,7 +78,6 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields) {
     const bool has_e8m0_scales = !has_plain_scales && *format == "ue8m0";
     if (has_e8m0_scales) scheme.description += ", scales of inputs in E8M0";
     if (activations == "dynamic" && (has_plain_scales || has_e8m0_scales) && scheme.block->cols == kFp8GroupSize) {
-      scheme.method = "fp8-";
       scheme.activations =
           has_e8m0_scales ? CheckpointActivations::kFp8PerTokenGroupE8m0 : CheckpointActivations::kFp8PerTokenGroup;
     }
@@ -86,8 +87,10 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields) {
 
 Result<CheckpointScheme> modelopt_scheme(const JsonFields& fields) {
   SS_TRY_VOID(known_text(fields, "quant_algo", {"fp8"}));
-  return CheckpointScheme{
-      .layout = CodeLayout::kFp8, .description = "FP8 E4M3 of ModelOpt", .activations = CheckpointActivations::kOther};
+  return CheckpointScheme{.method = "modelopt-",
+                          .layout = CodeLayout::kFp8,
+                          .description = "FP8 E4M3 of ModelOpt",
+                          .activations = CheckpointActivations::kOther};
 }
 
 Result<CheckpointScheme> gptq_scheme(const JsonFields& fields) {
@@ -95,6 +98,7 @@ Result<CheckpointScheme> gptq_scheme(const JsonFields& fields) {
   SS_TRY(scheme.bits, bits_of_words(fields, "bits", {2, 4, 8}));
   SS_TRY(scheme.block, groups_of(fields));
   SS_TRY(scheme.has_input_groups, fields.boolean_or("desc_act", false));
+  SS_TRY(scheme.is_symmetric, fields.boolean_or("sym", true));
   SS_TRY(const std::string format, known_text(fields, "checkpoint_format", {"gptq", "gptq_v2"}));
   scheme.stores_zero_points_less_one = format == "gptq";
   scheme.description = fmt::format("GPTQ, {} bits, {}{}", scheme.bits, text_of_groups(*scheme.block),
@@ -217,9 +221,10 @@ Result<CheckpointScheme> compressed_scheme(const JsonFields& fields) {
 }  // namespace
 
 Result<CheckpointScheme> parse_checkpoint_scheme(const Json& quantization, std::string_view name) {
-  SS_TRY(const JsonFields fields, JsonFields::of(quantization, fmt::format("{}: quantization_config", name)));
+  SS_TRY(const JsonFields fields, JsonFields::of(quantization, std::string(name)));
   SS_TRY(const std::string method, fields.string("quant_method"));
-  if (method == "fp8" || method == "fbgemm_fp8") return fp8_scheme(fields);
+  if (method == "fp8") return fp8_scheme(fields, "fp8-");
+  if (method == "fbgemm_fp8") return fp8_scheme(fields, "fbgemm-");
   if (method == "modelopt") return modelopt_scheme(fields);
   if (method == "gptq") return gptq_scheme(fields);
   if (method == "awq") return awq_scheme(fields);

@@ -41,12 +41,13 @@ enum class CheckpointActivations : std::uint8_t {
 };
 
 struct CheckpointScheme {
-  std::string_view method = {};  ///< as names of published variants begin: "gptq-"; empty: they have none
+  std::string_view method = {};  ///< as names of published variants begin: "gptq-"
   CodeLayout layout = CodeLayout::kFp8;
   int bits = 8;  ///< of a code: 2, 4 or 8 in words
   /// Absent where the shape of each tensor of scales says whether it has one for all or one for each output.
   std::optional<ScaleBlock> block = std::nullopt;
   bool has_zero_points = false;
+  bool is_symmetric = false;  ///< the description says that all zero points are the middle of the codes (GPTQ)
   bool stores_zero_points_less_one = false;  ///< as AutoGPTQ does in its first format
   bool has_input_groups = false;             ///< `g_idx` names the group of each input (act order)
   std::string description = {};              ///< "GPTQ, 4 bits, groups of 128, act order"
@@ -56,7 +57,7 @@ struct CheckpointScheme {
   [[nodiscard]] int codes_of_word() const { return 32 / bits; }
 };
 
-/// Reads the value of `quantization_config`. `name` is that of the file. Errors: kInvalidInput; kUnsupported for a method
+/// Reads the value of `quantization_config`, which messages call `name`. Errors: kInvalidInput; kUnsupported for a method
 /// or a setting that is not computed, by its name.
 Result<CheckpointScheme> parse_checkpoint_scheme(const nlohmann::json& quantization, std::string_view name);
 

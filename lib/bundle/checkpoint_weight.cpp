@@ -10,6 +10,7 @@
 #include <numeric>
 #include <string>
 
+#include "bundle/checkpoint_form.h"
 #include "core/check.h"
 #include "core/checked.h"
 #include "core/e2m1.h"
@@ -427,6 +428,7 @@ std::int32_t CheckpointWeight::signed_zero_point(std::int64_t row, std::int64_t 
 }
 
 bool CheckpointWeight::has_zero_points_beside_middle() const {
+  if (zero_points_ == nullptr) return false;
   for (std::int64_t row = 0; row < n_rows_; ++row) {
     for (std::int64_t group = 0; group < n_groups_; ++group) {
       if (signed_zero_point(row, group) != 0) return true;
@@ -443,61 +445,20 @@ bool CheckpointWeight::has_scales_in_f16() const {
   return true;
 }
 
-Result<PublishedForm> CheckpointWeight::published_block() const {
-  const auto no = [](std::string reason) { return Error{ErrorCode::kUnsupported, std::move(reason)}; };
-  if (scheme_.layout != CodeLayout::kFp8 || scheme_.block->rows != kFp8GroupSize ||
-      scheme_.block->cols != kFp8GroupSize) {
-    return no(fmt::format("scales of blocks of {} x {}", scheme_.block->rows, scheme_.block->cols));
-  }
-  if (scheme_.activations != CheckpointActivations::kFp8PerTokenGroup &&
-      scheme_.activations != CheckpointActivations::kFp8PerTokenGroupE8m0) {
-    return no("blocks of FP8 beside activations that are not quantized in groups of 128");
-  }
-  return PublishedForm{.encoding = WeightEncoding::kFp8Group128, .group = kFp8GroupSize};
-}
-
 Result<PublishedForm> CheckpointWeight::published_form() const {
-  using enum WeightEncoding;
   const auto no = [](std::string reason) { return Error{ErrorCode::kUnsupported, std::move(reason)}; };
-  const bool is_fp8 = scheme_.layout == CodeLayout::kFp8;
-  if (scheme_.activations == CheckpointActivations::kOther) {
-    return no("activations whose scales are fixed, shared by tokens, in another format or bounded");
-  }
-  if (scheme_.layout == CodeLayout::kMxfp4) {
-    return PublishedForm{.encoding = kMxfp4Group32, .group = kMxfp4Inputs, .is_transposed = true};
-  }
-  if (scheme_.bits != 4 && scheme_.bits != 8) return no(fmt::format("codes of {} bits", scheme_.bits));
-  if (scheme_.block && scheme_.block->rows != 1) return published_block();
   // The name of an AWQ variant says that there are zero points.
   const bool has_zero_points = scheme_.layout == CodeLayout::kAwqWords || has_zero_points_beside_middle();
-  if (has_zero_points && scheme_.bits != 4) return no(fmt::format("zero points of codes of {} bits", scheme_.bits));
-  const std::int64_t cols = scheme_.block && scheme_.block->cols > 0 ? scheme_.block->cols : n_cols_;
+  SS_TRY(const PublishedForm form, form_of_scheme(scheme_, has_zero_points));
+  if (form.is_transposed || form.rows_of_scale() != 1) return form;  // of MXFP4 and of blocks of FP8
+  const std::int64_t cols = form.group > 0 ? form.group : n_cols_;
   for (std::int64_t i = 0; i < n_cols_; ++i) {
     if (group_of_input_[static_cast<std::size_t>(stored_column(i))] != i / cols) {
       return no(fmt::format("groups of other sizes than {} inputs", cols));
     }
   }
-  const bool is_by_row = n_groups_ == 1 && (!scheme_.block || scheme_.block->cols == 0);
-  PublishedForm form{.encoding = has_zero_points ? kInt4Group32Zero : kInt4Group32, .group = is_by_row ? 0 : cols};
-  if (is_fp8 && !is_by_row) return no("scales of groups of codes in E4M3");
-  if (form.group % kScaleGroupSize != 0)
-    return no(fmt::format("groups of {}, no multiple of {}", cols, kScaleGroupSize));
-  if (is_fp8) {
-    form.encoding = kFp8PerRow;
-  } else if (scheme_.bits == 8) {
-    form.encoding = is_by_row ? kInt8PerRow : kInt8Group32;
-  } else if (n_cols_ % 2 != 0) {
-    return no("an odd number of inputs");
-  }
-  const CheckpointActivations expected = is_fp8                         ? CheckpointActivations::kFp8PerToken
-                                         : form.encoding == kInt8PerRow ? CheckpointActivations::kInt8PerToken
-                                                                        : CheckpointActivations::kAsTheyAre;
-  const bool is_plain_int8 = form.encoding == kInt8PerRow && scheme_.activations == CheckpointActivations::kAsTheyAre;
-  if (scheme_.activations != expected && !is_plain_int8) {
-    return no(is_fp8 ? "codes in E4M3 beside activations with scales of another kind"
-                     : "codes of these bits beside such activations");
-  }
-  const bool has_f16 = has_int4_codes(form.encoding) || form.encoding == kInt8Group32;
+  if (has_int4_codes(form.encoding) && n_cols_ % 2 != 0) return no("an odd number of inputs");
+  const bool has_f16 = has_int4_codes(form.encoding) || form.encoding == WeightEncoding::kInt8Group32;
   if (has_f16 && !has_scales_in_f16()) return no("scales that FP16 does not hold");
   return form;
 }

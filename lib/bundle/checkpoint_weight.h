@@ -62,7 +62,6 @@ class CheckpointWeight {
   [[nodiscard]] std::int32_t signed_code(std::int64_t row, std::int64_t col) const;
   [[nodiscard]] std::int32_t signed_zero_point(std::int64_t row, std::int64_t group) const;
   [[nodiscard]] bool has_zero_points_beside_middle() const;
-  [[nodiscard]] Result<PublishedForm> published_block() const;  ///< of a checkpoint with scales of several rows
   [[nodiscard]] bool has_scales_in_f16() const;
   void read_codes(std::int64_t row, std::span<float> values) const;
   void read_mxfp4_row(std::int64_t row, std::span<float> values) const;

@@ -101,9 +101,8 @@ std::string variant_of_type(const GgufBlockFormat& format) {
 }
 
 /// What is kept as codes: all matrices of types that have codes, of a file whose matrices mostly are of one of these. What else the file
-/// quantizes is said.
-PublishedSource published_gguf(const std::vector<GgufTensorPlan>& plans, const ModelConfig& config,
-                               Progress& progress) {
+/// quantizes is in the note.
+PublishedSource published_gguf(const std::vector<GgufTensorPlan>& plans, const ModelConfig& config) {
   std::map<const GgufBlockFormat*, std::int64_t> values;
   PublishedSource source;
   std::string others;
@@ -123,17 +122,14 @@ PublishedSource published_gguf(const std::vector<GgufTensorPlan>& plans, const M
       return for_each_gguf_coded_row(plans[tensor], config, use);
     };
     if (!others.empty()) {
-      progress.note(
-          fmt::format("{} has the values of tensors in {}, whose codes are not kept", source.variant, others));
+      source.note = fmt::format("{} has the values of tensors in {}, whose codes are not kept", source.variant, others);
     }
     return source;
   }
-  if (!others.empty()) {
-    progress.note(fmt::format(
-        "the published weights are no variant of the bundle, which has their values alone: codes of {} are not kept",
-        others));
-  }
-  return {};
+  if (others.empty()) return {};
+  return {
+      .note = fmt::format(
+          "the published weights are no variant, and their values alone are used: codes of {} are not kept", others)};
 }
 
 /// The name with nothing in it that a manifest refuses.
@@ -167,28 +163,57 @@ Result<std::vector<std::int64_t>> write_tokenizer(const GgufFiles& files, Bundle
   return end_ids;
 }
 
+/// A file that was opened, with the model that it has.
+struct GgufModel {
+  GgufFiles files;
+  const GgufArchitecture* architecture = nullptr;
+  ModelConfig config = {};
+  std::vector<GgufTensorPlan> plans = {};  ///< point into `files`
+
+  static Result<GgufModel> open(const std::filesystem::path& file) {
+    SS_TRY(GgufFiles files, GgufFiles::open(file));
+    GgufModel model{.files = std::move(files)};
+    SS_TRY(model.architecture, gguf_architecture(model.files));
+    // The type of the values is not known yet; nothing that is checked here depends on it.
+    SS_TRY(const std::string draft,
+           gguf_model_config(model.files, *model.architecture, {.eos_ids = {}, .stored_type = "float32"}));
+    SS_TRY(model.config, parse_model_config(draft, fmt::format("{}: as config.json", model.files.name())));
+    SS_TRY(model.plans, plan_gguf_tensors(model.files, *model.architecture, model.config));
+    return model;
+  }
+  [[nodiscard]] std::vector<TensorSpec> specs() const {
+    std::vector<TensorSpec> specs;
+    for (const GgufTensorPlan& plan : plans) specs.push_back(plan.spec);
+    return specs;
+  }
+};
+
 }  // namespace
+
+Result<ModelDescription> describe_gguf_model(const std::filesystem::path& file) {
+  SS_TRY(const GgufModel model, GgufModel::open(file));
+  const PublishedSource source = published_gguf(model.plans, model.config);
+  return ModelDescription{
+      .config = model.config, .published = types_of_source(source, model.specs()), .note = source.note};
+}
 
 Result<GgufOrigin> write_gguf_model(const std::filesystem::path& file, QuantizedWeights form, BundleWriter& writer,
                                     Progress& progress, const InterruptFlag& interrupt) {
-  SS_TRY(const GgufFiles files, GgufFiles::open(file));
-  SS_TRY(const GgufArchitecture* architecture, gguf_architecture(files));
-  // The type is not known yet; nothing that is checked here depends on it.
-  SS_TRY(const std::string draft, gguf_model_config(files, *architecture, {.eos_ids = {}, .stored_type = "float32"}));
-  SS_TRY(const ModelConfig config, parse_model_config(draft, fmt::format("{}: as config.json", files.name())));
-  SS_TRY(const std::vector<GgufTensorPlan> plans, plan_gguf_tensors(files, *architecture, config));
+  SS_TRY(const GgufModel model, GgufModel::open(file));
+  const GgufFiles& files = model.files;
   SS_TRY(const std::vector<std::int64_t> end_ids, write_tokenizer(files, writer));
-  std::vector<TensorSpec> specs;
-  for (const GgufTensorPlan& plan : plans) specs.push_back(plan.spec);
+  const std::vector<TensorSpec> specs = model.specs();
   const RowReader read_rows = [&](std::size_t tensor, const RowUser& use) {
-    return for_each_gguf_row(plans[tensor], config, use);
+    return for_each_gguf_row(model.plans[tensor], model.config, use);
   };
   const PublishedSource published =
-      form == QuantizedWeights::kAsCodes ? published_gguf(plans, config, progress) : PublishedSource();
+      form == QuantizedWeights::kAsCodes ? published_gguf(model.plans, model.config) : PublishedSource();
+  if (!published.note.empty()) progress.note(published.note);
   WeightConversion conversion(files.name(), specs, read_rows, published, progress, interrupt);
   SS_TRY(const std::vector<TensorToWrite> tensors, conversion.find_types());
-  SS_TRY(const std::string config_text,
-         gguf_model_config(files, *architecture, {.eos_ids = end_ids, .stored_type = torch_type_of_most(tensors)}));
+  SS_TRY(
+      const std::string config_text,
+      gguf_model_config(files, *model.architecture, {.eos_ids = end_ids, .stored_type = torch_type_of_most(tensors)}));
   SS_TRY_VOID(writer.add_text("config.json", config_text));
   SS_TRY_VOID(conversion.write(tensors, writer));
   return GgufOrigin{as_word(files.model_name()), quantization_of(files)};

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "bundle/checkpoint_form.h"
 #include "bundle/checkpoint_scheme.h"
 #include "bundle/checkpoint_weight.h"
 #include "bundle/model_config.h"
@@ -21,7 +22,9 @@
 #include "bundle/variant.h"
 #include "bundle/weight_conversion.h"
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/json.h"
+#include "core/json_fields.h"
 #include "core/utf8.h"
 
 namespace secondsource {
@@ -35,13 +38,14 @@ constexpr std::int64_t kMaxConfigFileBytes = 1 << 20;
 
 /// A config.json with and without what it says of quantized weights.
 struct QuantizedConfig {
-  nlohmann::json quantization;   ///< null if there is none
-  nlohmann::ordered_json plain;  ///< in the order of the file
+  nlohmann::json quantization = {};   ///< null if there is none
+  std::string source = {};            ///< what says so, as messages name it
+  nlohmann::ordered_json plain = {};  ///< in the order of the file
 };
 
 Result<QuantizedConfig> parse_config(std::string_view text, std::string_view name) {
   SS_TRY(const nlohmann::json checked, parse_json(text, name, {.max_bytes = kMaxConfigFileBytes, .max_depth = 16}));
-  QuantizedConfig config;
+  QuantizedConfig config{.source = fmt::format("{}: {}", name, kQuantization)};
   if (!checked.is_object()) return config;
   config.plain = nlohmann::ordered_json::parse(text);
   for (nlohmann::ordered_json* part : {&config.plain, &config.plain[std::string(kTextPart)]}) {
@@ -53,10 +57,26 @@ Result<QuantizedConfig> parse_config(std::string_view text, std::string_view nam
   return config;
 }
 
+/// What ModelOpt's own file says, as a quantization_config says it. Its checkpoints have one of both, or both.
+Result<nlohmann::json> parse_modelopt_config(std::string_view text, std::string_view name) {
+  SS_TRY(const nlohmann::json file, parse_json(text, name, {.max_bytes = kMaxConfigFileBytes, .max_depth = 16}));
+  SS_TRY(const JsonFields fields, JsonFields::of(file, std::string(name)));
+  SS_TRY(const JsonFields quantization, fields.object("quantization"));
+  SS_TRY(const std::string algorithm, quantization.string("quant_algo"));
+  return nlohmann::json{{"quant_method", "modelopt"}, {"quant_algo", algorithm}};
+}
+
 Result<QuantizedConfig> read_config(const fs::path& folder) {
   const fs::path path = folder / "config.json";
   SS_TRY(const std::string text, read_file(path, kMaxConfigFileBytes));
-  return parse_config(text, path.string());
+  SS_TRY(QuantizedConfig config, parse_config(text, path.string()));
+  const fs::path modelopt = folder / kModeloptConfigFile;
+  if (config.quantization.is_null() && path_exists(modelopt)) {
+    SS_TRY(const std::string separate, read_file(modelopt, kMaxConfigFileBytes));
+    SS_TRY(config.quantization, parse_modelopt_config(separate, modelopt.string()));
+    config.source = modelopt.string();
+  }
+  return config;
 }
 
 /// Endings of tensors of a quantized module that say nothing of its weights: scales of activations and of the KV cache, and
@@ -76,23 +96,6 @@ bool is_of_blocks(std::string_view stored, const std::set<std::string_view>& of_
   });
 }
 
-ActQuant act_of(CheckpointActivations activations) {
-  switch (activations) {
-    case CheckpointActivations::kInt8PerToken:
-      return ActQuant::kInt8PerRow;
-    case CheckpointActivations::kFp8PerToken:
-      return ActQuant::kFp8PerRow;
-    case CheckpointActivations::kFp8PerTokenGroup:
-      return ActQuant::kFp8PerGroup128;
-    case CheckpointActivations::kFp8PerTokenGroupE8m0:
-      return ActQuant::kFp8PerGroup128E8m0;
-    case CheckpointActivations::kAsTheyAre:
-    case CheckpointActivations::kOther:
-      break;
-  }
-  return ActQuant::kNone;
-}
-
 /// The form with zero points, where it is one of INT4.
 PublishedForm with_zero_points(PublishedForm form) {
   if (form.encoding == WeightEncoding::kInt4Group32) form.encoding = WeightEncoding::kInt4Group32Zero;
@@ -101,6 +104,12 @@ PublishedForm with_zero_points(PublishedForm form) {
 
 bool is_all_zero(const StoredTensor& tensor) {
   return std::ranges::all_of(tensor.bytes(), [](std::byte byte) { return byte == std::byte{0}; });
+}
+
+/// What is said of a checkpoint whose codes make no variant.
+std::string text_without_variant(const CheckpointScheme& scheme, std::string_view reason) {
+  return fmt::format("{}: the published weights are no variant, and their values alone are used, because {}",
+                     scheme.description, reason);
 }
 
 /// The tensors of a model and how the checkpoint stores them.
@@ -139,15 +148,12 @@ class QuantizedModel {
   }
 
   /// What is kept as codes: every quantized matrix, or nothing where one of them cannot be, which is said.
-  PublishedSource published(const CheckpointScheme& scheme, Progress& progress) const {
+  PublishedSource published(const CheckpointScheme& scheme) const {
     PublishedSource source;
     source.forms.resize(weights_.size());
     std::optional<PublishedForm> common;
     const auto keep_nothing = [&](const TensorSpec& spec, std::string_view why) {
-      progress.note(fmt::format(
-          "{}: the published weights are no variant of the bundle, which has their values alone, because {} has {}",
-          scheme.description, spec.name, why));
-      return PublishedSource();
+      return PublishedSource{.note = text_without_variant(scheme, fmt::format("{} has {}", spec.name, why))};
     };
     for (std::size_t i = 0; i < weights_.size(); ++i) {
       if (!weights_[i].is_quantized() || specs_[i].role != TensorRole::kMatmul) continue;
@@ -168,7 +174,7 @@ class QuantizedModel {
     for (std::optional<PublishedForm>& form : source.forms) {
       if (form) form = *common;
     }
-    source.variant = published_variant_name(scheme.method, common->encoding, common->group, act_of(scheme.activations));
+    source.variant = variant_of_form(scheme, *common);
     source.read_rows = [this, form = *common](std::size_t tensor, const CodedRowUser& use) -> Result<void> {
       const Shape shape = shape_of_rows(form, specs_[tensor].shape);
       const std::int64_t n_cols = shape.extent(shape.rank() - 1);
@@ -235,6 +241,24 @@ class QuantizedModel {
   std::vector<CheckpointWeight> weights_;
 };
 
+/// What the configuration says by itself.
+Result<ModelDescription> description_of(const QuantizedConfig& config, std::string_view name) {
+  ModelDescription model;
+  std::optional<CheckpointScheme> scheme;
+  if (!config.quantization.is_null()) {
+    SS_TRY(scheme, parse_checkpoint_scheme(config.quantization, config.source));
+  }
+  SS_TRY(model.config, parse_model_config(config.plain.dump(), name));
+  if (!scheme) return model;
+  const Result<PublishedForm> form = form_of_scheme(*scheme, scheme->has_zero_points && !scheme->is_symmetric);
+  if (form) {
+    model.published.variant = variant_of_form(*scheme, *form);
+  } else {
+    model.note = text_without_variant(*scheme, fmt::format("it has {}", form.error().message));
+  }
+  return model;
+}
+
 /// The configuration as the written folder has it: with the type that most of the weights have now.
 std::string config_text(nlohmann::ordered_json config, const std::string& type) {
   for (nlohmann::ordered_json* part :
@@ -254,29 +278,43 @@ Result<bool> has_quantized_weights(const fs::path& folder) {
   return !config.quantization.is_null();
 }
 
-Result<void> check_model_description(std::string_view text, std::string_view name) {
+Result<ModelDescription> describe_checkpoint(std::string_view text, std::string_view name) {
   SS_TRY(const QuantizedConfig config, parse_config(text, name));
-  if (!config.quantization.is_null()) SS_TRY_VOID(parse_checkpoint_scheme(config.quantization, name));
-  SS_TRY_VOID(parse_model_config(config.plain.dump(), name));
-  return {};
+  return description_of(config, name);
+}
+
+Result<ModelDescription> describe_checkpoint_folder(const fs::path& folder) {
+  const std::string name = (folder / "config.json").string();
+  SS_TRY(const QuantizedConfig quantized, read_config(folder));
+  SS_TRY(ModelDescription description, description_of(quantized, name));
+  const bool has_weights = path_exists(folder / kSingleWeightFile) || path_exists(folder / kWeightIndexFile);
+  if (quantized.quantization.is_null() || !has_weights) return description;
+  SS_TRY(const CheckpointScheme scheme, parse_checkpoint_scheme(quantized.quantization, quantized.source));
+  SS_TRY(const QuantizedModel model, QuantizedModel::open(folder, scheme, description.config));
+  const PublishedSource source = model.published(scheme);
+  description.published = types_of_source(source, model.specs());
+  description.note = source.note;
+  return description;
 }
 
 Result<std::string> write_quantized_model(const fs::path& folder, QuantizedWeights form, BundleWriter& writer,
                                           Progress& progress, const InterruptFlag& interrupt) {
   const std::string name = (folder / "config.json").string();
   SS_TRY(const QuantizedConfig quantized, read_config(folder));
-  SS_TRY(const CheckpointScheme scheme, parse_checkpoint_scheme(quantized.quantization, name));
+  SS_TRY(const CheckpointScheme scheme, parse_checkpoint_scheme(quantized.quantization, quantized.source));
   SS_TRY(const ModelConfig config, parse_model_config(quantized.plain.dump(), name));
   SS_TRY(const QuantizedModel model, QuantizedModel::open(folder, scheme, config));
   const RowReader read_rows = [&](std::size_t tensor, const RowUser& use) { return model.read_rows(tensor, use); };
-  PublishedSource published =
-      form == QuantizedWeights::kAsCodes ? model.published(scheme, progress) : PublishedSource();
-  const bool keeps_codes = !published.variant.empty();
+  PublishedSource published = form == QuantizedWeights::kAsCodes ? model.published(scheme) : PublishedSource();
+  const std::string variant = published.variant;
+  const bool keeps_codes = !variant.empty();
+  if (!published.note.empty()) progress.note(published.note);
   WeightConversion conversion(folder.string(), model.specs(), read_rows, std::move(published), progress, interrupt);
   SS_TRY(const std::vector<TensorToWrite> tensors, conversion.find_types());
   SS_TRY_VOID(writer.add_text("config.json", config_text(quantized.plain, torch_type_of_most(tensors))));
   SS_TRY_VOID(conversion.write(tensors, writer));
-  if (scheme.activations != CheckpointActivations::kAsTheyAre && !keeps_codes) {
+  const bool quantizes_inputs = keeps_codes && variant_from_name(variant)->activations != ActQuant::kNone;
+  if (scheme.activations != CheckpointActivations::kAsTheyAre && !quantizes_inputs) {
     progress.note(
         fmt::format("{}: runtimes of this checkpoint quantize activations, too; the bundle has its weights alone",
                     scheme.description));

@@ -1,6 +1,6 @@
 #pragma once
-// Writes a published checkpoint with quantized weights (FP8, GPTQ, AWQ, compressed-tensors, MXFP4) as the files of a plain Hugging
-// Face folder. Every weight has the value that its code, scale and zero point stand for, in the smallest of BF16, FP16 and
+// Describes a published checkpoint with quantized weights (FP8, GPTQ, AWQ, compressed-tensors, MXFP4), and writes it as the files of a
+// plain Hugging Face folder. Every weight has the value that its code, scale and zero point stand for, in the smallest of BF16, FP16 and
 // FP32 that holds all values of its tensor.
 
 #include <filesystem>
@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "bundle/bundle_writer.h"
+#include "bundle/model_description.h"
 #include "bundle/weight_conversion.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
@@ -15,13 +16,18 @@
 
 namespace secondsource {
 
-/// Whether the folder's config.json has a quantization_config. False where there is no config.json.
+/// The file in which ModelOpt describes its quantization apart from config.json.
+inline constexpr std::string_view kModeloptConfigFile = "hf_quant_config.json";
+
+/// Whether the folder's config.json has a quantization_config, or ModelOpt's file lies beside it. False where there is no config.json.
 /// Errors: kInvalidInput, kIo.
 Result<bool> has_quantized_weights(const std::filesystem::path& folder);
 
-/// Checks that the model that a config.json describes is computed, its weights plain or quantized. `name` is that of the file.
-/// Errors: kInvalidInput, kUnsupported.
-Result<void> check_model_description(std::string_view config, std::string_view name);
+/// Describes the model of a config.json by itself, its weights plain or quantized. `name` is that of the file. Errors: kInvalidInput;
+/// kUnsupported for a model that is not computed.
+Result<ModelDescription> describe_checkpoint(std::string_view config, std::string_view name);
+/// The same of a folder; of quantized weights, where they are there, every tensor is looked at. Errors: kInvalidInput, kUnsupported, kIo.
+Result<ModelDescription> describe_checkpoint_folder(const std::filesystem::path& folder);
 
 /// Writes config.json without its quantization_config, and model.safetensors; returns what the manifest says of the source:
 /// "GPTQ, 4 bits, groups of 128 (224 tensors), F16 (67)". Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.

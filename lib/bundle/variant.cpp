@@ -15,10 +15,12 @@ namespace {
 /// AutoAWQ's checkpoints have zero points, always; the names of others say so.
 constexpr std::string_view kAwqMethod = "awq-";
 constexpr std::string_view kZeroPointEnding = "-zp";
-/// The method of DeepSeek's checkpoints, whose name says what the codes are.
+/// The method of DeepSeek's and AutoFP8's checkpoints, whose name says what the codes are.
 constexpr std::string_view kFp8Method = "fp8-";
 constexpr std::string_view kFp8Codes = "fp8-";
 constexpr std::string_view kE8m0Ending = "-ue8m0";  ///< of activations whose scales are powers of two
+/// Of weights in FP8 beside activations that are not quantized; "fp8" without it says that they are.
+constexpr std::string_view kPlainInputsEnding = "-w8a16";
 /// That of files of GGUF, whose names end with the type of the blocks.
 constexpr std::string_view kGgufMethod = "gguf-";
 /// That of gpt-oss, whose name says all.
@@ -65,12 +67,13 @@ std::optional<Variant> published_from_name(std::string_view name) {
       if (codes == "int8-w8a8") variant.activations = ActQuant::kInt8PerRow;
       return variant;
     }
-    if (codes == "fp8" && method != kFp8Method) {
+    for (const ActQuant act : {ActQuant::kNone, ActQuant::kFp8PerRow}) {
+      if (name != published_variant_name(method, kFp8PerRow, 0, act)) continue;
       variant.matmul = kFp8PerRow;
-      variant.activations = ActQuant::kFp8PerRow;
+      variant.activations = act;
       return variant;
     }
-    for (const ActQuant act : {ActQuant::kFp8PerGroup128, ActQuant::kFp8PerGroup128E8m0}) {
+    for (const ActQuant act : {ActQuant::kNone, ActQuant::kFp8PerGroup128, ActQuant::kFp8PerGroup128E8m0}) {
       if (name != published_variant_name(method, kFp8Group128, kFp8GroupSize, act)) continue;
       variant.matmul = kFp8Group128;
       variant.activations = act;
@@ -87,10 +90,14 @@ std::string published_variant_name(std::string_view method, WeightEncoding encod
                                    ActQuant activations) {
   if (encoding == WeightEncoding::kMxfp4Group32)
     return fmt::format("{}{}", method, method == kMxfp4Method ? "" : "mxfp4");
-  if (encoding == WeightEncoding::kFp8PerRow) return fmt::format("{}fp8", method);
-  if (encoding == WeightEncoding::kFp8Group128) {
-    return fmt::format("{}{}block{}{}", method, method == kFp8Method ? "" : kFp8Codes, kFp8GroupSize,
-                       activations == ActQuant::kFp8PerGroup128E8m0 ? kE8m0Ending : "");
+  if (has_fp8_codes(encoding)) {
+    const bool is_in_blocks = encoding == WeightEncoding::kFp8Group128;
+    std::string name = fmt::format("{}{}", method, method == kFp8Method ? "" : kFp8Codes);
+    if (is_in_blocks) name += fmt::format("block{}-", kFp8GroupSize);
+    name.pop_back();  // the last "-"
+    if (activations == ActQuant::kFp8PerGroup128E8m0) name += kE8m0Ending;
+    if (activations == ActQuant::kNone) name += kPlainInputsEnding;
+    return name;
   }
   const bool says_zero_points = encoding == WeightEncoding::kInt4Group32Zero && method != kAwqMethod;
   return fmt::format("{}{}{}{}{}", method, has_int4_codes(encoding) ? "int4" : "int8",

@@ -34,7 +34,8 @@ struct Variant {
 
 /// Returns the variant of that name, also a published one: METHOD-int4, METHOD-int8, each with or without -gN for groups of N
 /// columns (a multiple of 32), METHOD-int4-zp and METHOD-int4-gN-zp with zero points, which awq-int4 and awq-int4-gN always have,
-/// METHOD-int8-w8a8, METHOD-fp8, METHOD-fp8-block128 and fp8-block128, each with or without -ue8m0, mxfp4, gguf-mxfp4, gguf-q4_0,
+/// METHOD-int8-w8a8, METHOD-fp8, METHOD-fp8-block128 and fp8-block128, each with or without -ue8m0, and with -w8a16 instead (as fp8-w8a16),
+/// where activations are not quantized, mxfp4, gguf-mxfp4, gguf-q4_0,
 /// gguf-q8_0 and gguf- with the name of one of kBlockEncodings. Errors: kInvalidInput for an unknown name.
 Result<Variant> variant_from_name(std::string_view name);
 

@@ -40,6 +40,7 @@ struct PublishedSource {
   std::vector<std::vector<std::int32_t>> columns = {};
   /// Calls `use` with each row of a tensor that has a form, in order.
   std::function<Result<void>(std::size_t tensor, const CodedRowUser& use)> read_rows = {};
+  std::string note = {};  ///< a sentence where codes are not kept; else empty
 
   [[nodiscard]] std::optional<PublishedForm> form_of(std::size_t tensor) const {
     return variant.empty() ? std::nullopt : forms[tensor];

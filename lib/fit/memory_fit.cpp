@@ -43,14 +43,14 @@ class Fitter {
     report.reserved_share = request_.reserved_share;
     for (const std::string& name : request_.variants) {
       SS_TRY(const Variant variant, variant_from_name(name));
-      SS_TRY(const ModelMemory memory, model_memory(request_.config, variant, request_.plan, request_.weights));
+      SS_TRY(const ModelMemory memory, model_memory(request_.config, variant, request_.plan, request_.published));
       report.n_parameters = memory.n_parameters;
       report.n_active_parameters = memory.n_active_parameters;
     }
     for (const Hardware& device : request_.devices) {
       for (const std::string& name : request_.variants) {
         SS_TRY(const Variant variant, variant_from_name(name));
-        SS_TRY(const ModelMemory memory, model_memory(request_.config, variant, request_.plan, request_.weights));
+        SS_TRY(const ModelMemory memory, model_memory(request_.config, variant, request_.plan, request_.published));
         report.rows.push_back(row_of(device, name, memory));
       }
       for (const std::string& source : device.sources) report.sources.push_back(device.id + ": " + source);

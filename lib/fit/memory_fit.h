@@ -17,8 +17,7 @@ namespace secondsource {
 struct FitRequest {
   std::string model{};  ///< its name in the report
   ModelConfig config{};
-  /// The model's file, whose published codes are counted as they are in that variant; not owned; null: not at hand.
-  const TensorStore* weights = nullptr;
+  PublishedTypes published{};  ///< the types of the model's matrices in its own variant
   std::vector<std::string> variants{};
   std::vector<Hardware> devices{};
   std::int64_t context = 0;      ///< tokens of a sequence; at most config.max_seq_len

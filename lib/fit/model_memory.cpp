@@ -22,11 +22,13 @@ Result<DType> stored_type(const ModelConfig& config) {
                                                     in_quotes(config.torch_dtype))};
 }
 
-/// The encoding of the tensor in a role. weights: has the codes of the variant; null: nothing is known of them.
+/// The encoding of the tensor in a role.
 Result<WeightEncoding> encoding_in(const TensorSpec& tensor, TensorRole role, const Variant& variant, DType stored,
-                                   const TensorStore* weights) {
-  const StoredTensor* const found = weights == nullptr ? nullptr : weights->find(tensor.name);
-  return found == nullptr ? encoding_of(variant, role, stored) : encoding_of(variant, role, *found);
+                                   const PublishedTypes& published) {
+  if (!published.encodings || published.variant != variant.name) return encoding_of(variant, role, stored);
+  const auto found = published.encodings->find(tensor.name);
+  const bool takes_codes = role == TensorRole::kMatmul || role == TensorRole::kEmbedding;
+  return takes_codes && found != published.encodings->end() ? found->second : encoding_as_stored(stored);
 }
 
 double bytes_in(WeightEncoding encoding, const TensorSpec& tensor) {
@@ -66,16 +68,15 @@ double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan) {
 }  // namespace
 
 Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& variant, const MemoryPlan& plan,
-                                 const TensorStore* weights) {
+                                 const PublishedTypes& published) {
   SS_TRY(const DType stored, stored_type(config));
-  if (weights != nullptr && weights->published_variant() != variant.name) weights = nullptr;
   ModelMemory memory;
   const double share = config.n_experts > 0 ? real(config.n_experts_per_token) / real(config.n_experts) : 1;
   for (const TensorSpec& tensor : model_tensors(config)) {
     const TensorRole role = tensor.role != TensorRole::kMatmul
                                 ? tensor.role
                                 : role_of_matmul(variant, tensor.name == kHeadTensor, is_of_expert(tensor));
-    SS_TRY(const WeightEncoding encoding, encoding_in(tensor, role, variant, stored, weights));
+    SS_TRY(const WeightEncoding encoding, encoding_in(tensor, role, variant, stored, published));
     const double bytes = bytes_in(encoding, tensor);
     const std::int64_t n_values = tensor.shape.n_elements().value();  // the configuration was checked
     memory.n_parameters += n_values;
@@ -83,7 +84,7 @@ Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& varia
     if (tensor.role == TensorRole::kEmbedding) {
       if (!config.tied_embeddings) continue;
       // A tied head is the same matrix; the variant may keep a copy in the encoding of matmul weights.
-      SS_TRY(const WeightEncoding multiplied, encoding_in(tensor, role_of_head(variant), variant, stored, weights));
+      SS_TRY(const WeightEncoding multiplied, encoding_in(tensor, role_of_head(variant), variant, stored, published));
       const double head_bytes = bytes_in(multiplied, tensor);
       if (encoding != multiplied) memory.weights_bytes += head_bytes;
       memory.read_bytes += head_bytes;

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "bundle/model_config.h"
-#include "bundle/tensor_store.h"
+#include "bundle/model_description.h"
 #include "bundle/variant.h"
 #include "core/dtype.h"
 #include "core/result.h"
@@ -33,14 +33,14 @@ struct ModelMemory {
   double workspace_bytes = 0;       ///< values of the largest step
 };
 
-/// Bytes of the model. Where `weights` has the codes of this published variant, each matrix is counted in the encoding
-/// of its own codes; otherwise, and with null, all are in the variant's. Norms and biases are in the type in which the
+/// Bytes of the model. Where `published` is of this variant and has the types of its tensors, each matrix is counted in its own, or by its
+/// values; otherwise all are in the variant's. Norms and biases are in the type in which the
 /// configuration says the weights are stored (bf16 if it says nothing). The workspace is the most that is alive at once
 /// in a step: the residual stream, its normed copy, and either q, k, v or the hidden values of the feed-forward
 /// network, all in f32; the widest input of a product and q, k, v once more in the type that is multiplied (2 bytes);
 /// or the logits of every sequence. Errors: kUnsupported for a stored type that is no floating-point type.
 Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& variant, const MemoryPlan& plan,
-                                 const TensorStore* weights = nullptr);
+                                 const PublishedTypes& published = {});
 
 /// Bytes of one sequence's cache: whole pages.
 [[nodiscard]] double sequence_kv_bytes(const ModelMemory& memory, const MemoryPlan& plan, std::int64_t n_tokens);

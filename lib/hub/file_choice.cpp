@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "bundle/foreign_model.h"
+#include "bundle/quantized_folder.h"
 #include "bundle/sentencepiece_files.h"
 #include "bundle/tensor_store.h"
 #include "core/checked.h"
@@ -20,10 +21,10 @@ namespace {
 constexpr std::string_view kConfigFile = "config.json";
 constexpr std::string_view kTokenizerFile = "tokenizer.json";
 /// A repository without tokenizer.json has the tokenizer's model instead (kTokenizerModelFiles).
-constexpr std::array<std::string_view, 9> kDescriptionFiles = {
-    kConfigFile,           "generation_config.json", kTokenizerFile,
-    "added_tokens.json",   "tokenizer_config.json",  "special_tokens_map.json",
-    "chat_template.jinja", "chat_template.json",     kWeightIndexFile};
+constexpr std::array<std::string_view, 10> kDescriptionFiles = {
+    kConfigFile,          kModeloptConfigFile,     "generation_config.json",  kTokenizerFile,
+    "added_tokens.json",  "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+    "chat_template.json", kWeightIndexFile};
 constexpr std::string_view kTemplates = "additional_chat_templates/";
 // The largest that any of these may be when it is read (docs/bundle-format.md).
 constexpr std::int64_t kLargestDescription = std::int64_t{64} << 20;

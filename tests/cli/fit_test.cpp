@@ -81,8 +81,40 @@ TEST_CASE("fit: the memory that a run allocates is predicted within 2 %") {
   }
 }
 
+TEST_CASE("fit: a quantized config.json alone, and a model in GGUF") {
+  const ScratchFolder scratch;
+  // The extents and the quantization of DeepSeek-V3 (config.json of deepseek-ai/DeepSeek-V3).
+  const auto config = scratch.path() / "config.json";
+  REQUIRE(write_file(config,
+                     R"({"architectures": ["DeepseekV3ForCausalLM"], "first_k_dense_replace": 3, "hidden_size": 7168,
+      "intermediate_size": 18432, "kv_lora_rank": 512, "max_position_embeddings": 163840, "model_type": "deepseek_v3",
+      "moe_intermediate_size": 2048, "moe_layer_freq": 1, "n_group": 8, "n_routed_experts": 256, "n_shared_experts": 1,
+      "norm_topk_prob": true, "num_attention_heads": 128, "num_experts_per_tok": 8, "num_hidden_layers": 61,
+      "num_key_value_heads": 128, "num_nextn_predict_layers": 1, "q_lora_rank": 1536, "qk_nope_head_dim": 128,
+      "qk_rope_head_dim": 64, "rms_norm_eps": 1e-06, "rope_theta": 10000, "routed_scaling_factor": 2.5,
+      "scoring_func": "sigmoid", "topk_group": 4, "topk_method": "noaux_tc", "torch_dtype": "bfloat16",
+      "v_head_dim": 128, "vocab_size": 129280, "quantization_config": {"activation_scheme": "dynamic", "fmt": "e4m3",
+      "quant_method": "fp8", "weight_block_size": [128, 128]}})")
+              .has_value());
+  const ProgramRun table = run_program({"fit", config.string(), "--on", "h200"});
+  CAPTURE(table.out, table.err);
+  REQUIRE(table.status == 0);
+  // 671 billion parameters, 37 billion of them for each token: the model's card.
+  CHECK(contains(table.out, "671.0 billion parameters"));
+  const std::size_t published = table.out.find("h200      fp8-block128        8");
+  CHECK(published != std::string::npos);
+  CHECK(table.out.find("h200      bf16") > published);
+  const auto model = asset("models/stories260K/stories260K.gguf");
+  if (!model) return;
+  const ProgramRun gguf = run_program({"fit", model->string(), "--on", "h200", "--format", "json"});
+  CAPTURE(gguf.err);
+  REQUIRE(gguf.status == 0);
+  CHECK(nlohmann::json::parse(gguf.out).at("rows").size() == 3);
+}
+
 TEST_CASE("fit: what cannot be answered is refused in one line") {
   check_refused(run_program({"fit", "Llama-9"}), "Llama-3.1-70B");
+  check_refused(run_program({"fit", source_path("README.md")}), "README.md");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--on", "h101"}), "expected one of a100-40");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--on", "xeon-8480p"}), "--memory");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--context", "9999999"}), "expected a context of 1 to 131072");

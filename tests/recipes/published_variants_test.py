@@ -155,6 +155,14 @@ def fp8(weight: torch.Tensor):
     return {"weight": codes, "weight_scale": scales}, codes, scales
 
 
+def fp8_by_tensor(weight: torch.Tensor):
+    """A scale for all weights, and one for all inputs that is not read."""
+    scale = weight.float().abs().amax() / 448
+    codes = (weight.float() / scale).clamp(-448, 448).to(torch.float8_e4m3fn)
+    tensors = {"weight": codes, "weight_scale": scale, "input_scale": torch.tensor(0.25)}
+    return tensors, codes, scale.expand(weight.shape[0], 1)
+
+
 def fp8_blocks(weight: torch.Tensor, scale_name: str, scale_type: torch.dtype, has_powers_of_two: bool = False):
     """A scale for 128 x 128 weights."""
     rows, cols = weight.shape
@@ -209,6 +217,11 @@ CHECKPOINTS = {
                    strategy="block", block_structure=[128, 128]), lambda weight: fp8_blocks(weight, "weight_scale", torch.bfloat16)),
     "compressed-tensors-fp8": (compressed("float-quantized", dynamic("float"), num_bits=8, type="float",
                                           strategy="channel"), fp8),
+    "compressed-tensors-fp8-w8a16": (compressed("float-quantized", num_bits=8, type="float", strategy="channel"), fp8),
+    "fp8-w8a16": ({"quant_method": "fp8", "activation_scheme": "static"}, fp8_by_tensor),
+    "modelopt-fp8-w8a16": ({"quant_method": "modelopt", "quant_algo": "FP8"}, fp8_by_tensor),
+    "fp8-block128-w8a16": ({"quant_method": "fp8", "activation_scheme": "static", "weight_block_size": [128, 128]},
+                           lambda weight: fp8_blocks(weight, "weight_scale_inv", torch.float32)),
 }
 
 
@@ -294,7 +307,9 @@ def create_small_bundle(program: str, plain: Path, folder: Path, tensors: dict[s
     """Writes the checkpoint's weights and makes its bundle, which must keep codes and so be smaller than the plain model."""
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     said = run(program, "bundle", "create", "--from-hf", folder, "--prompts", PROMPTS, "--out", bundle)
-    expect("no variant of the bundle" not in said, said)
+    expect("are no variant" not in said, said)
+    fitted = [json.loads(run(program, "fit", model, "--on", "h200", "--format", "json"))["rows"] for model in (folder, bundle)]
+    expect(fitted[0] == fitted[1], f"{bundle.name}: fit counts the published files otherwise than the bundle")
     size = (bundle / "model.safetensors").stat().st_size
     expect(size < (plain / "model.safetensors").stat().st_size, f"{bundle.name}: {size} bytes")
 

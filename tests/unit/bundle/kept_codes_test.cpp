@@ -2,9 +2,12 @@
 // numbers, and orders written out by hand.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
+#include "bundle/checkpoint_form.h"
 #include "bundle/checkpoint_weight.h"
 #include "bundle/published_weights.h"
+#include "bundle/variant.h"
 #include "core/e4m3.h"
 #include "core/file.h"
 #include "core/half.h"
@@ -197,6 +200,16 @@ TEST_CASE("codes of act order are kept in the order of their groups, those of a 
   });
 }
 
+/// A matrix of FP8 codes, and one scale for a block of 128 x 128 of them.
+std::pair<HandMadeTensor, HandMadeTensor> fp8_parts() {
+  return {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, std::string(kOutputs * kInputs, '\x11')},
+          {"m.weight_scale_inv", "F32", {1, 1}, bytes_of(std::vector<float>{0.3F})}};
+}
+
+json in_blocks(std::int64_t rows, std::int64_t cols, const char* activations) {
+  return {{"quant_method", "fp8"}, {"activation_scheme", activations}, {"weight_block_size", {rows, cols}}};
+}
+
 TEST_CASE("what cannot be kept of a checkpoint is named") {
   const auto refused = [](const json& quantization, const std::vector<HandMadeTensor>& tensors, const char* part) {
     CAPTURE(part);
@@ -239,41 +252,61 @@ TEST_CASE("what cannot be kept of a checkpoint is named") {
       compressed("pack-quantized", {{"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}});
   check_kept(in_groups, in_exponents('\x67'), {kInt4Group32, 32});  // 2^-24, the least one of FP16
   refused(in_groups, in_exponents('\x66'), "scales that FP16 does not hold");
-  const std::string numbers(kOutputs * kInputs, '\x11');
-  const std::vector<HandMadeTensor> fp8 = {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, numbers},
-                                           {"m.weight_scale", "F32", {}, bytes_of(std::vector<float>{0.3F})}};
-  refused({{"quant_method", "fp8"}, {"activation_scheme", "dynamic"}}, fp8,
-          "activations whose scales are fixed, shared by tokens, in another format");
-  const auto in_blocks = [](std::int64_t rows, std::int64_t cols, const char* activations) {
-    return json{{"quant_method", "fp8"}, {"activation_scheme", activations}, {"weight_block_size", {rows, cols}}};
-  };
-  const std::vector<HandMadeTensor> block = {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, numbers},
-                                             {"m.weight_scale_inv", "F32", {1, 1}, bytes_of(std::vector<float>{0.3F})}};
-  check_kept(in_blocks(128, 128, "dynamic"), block, {kFp8Group128, 128});
-  check_kept(in_blocks(128, 128, "dynamic"), {block[0], {"m.weight_scale_inv", "F8_E8M0", {1, 1}, "\x79"}},
-             {kFp8Group128, 128});
-  json rounded = in_blocks(128, 128, "dynamic");
-  rounded["scale_fmt"] = "ue8m0";
-  check_kept(rounded, block, {kFp8Group128, 128});
-  rounded["scale_fmt"] = "ue4m3";
-  refused(rounded, block, "activations whose scales are fixed, shared by tokens, in another format");
-  refused(in_blocks(128, 128, "static"), block,
-          "activations whose scales are fixed, shared by tokens, in another format");
-  refused(in_blocks(64, 128, "dynamic"), block, "scales of blocks of 64 x 128");
-  refused(in_blocks(128, 64, "dynamic"), block,
-          "activations whose scales are fixed, shared by tokens, in another format");
-  refused(compressed("float-quantized",
-                     {{"num_bits", 8}, {"type", "float"}, {"strategy", "block"}, {"block_structure", {128, 128}}}),
-          {block[0], {"m.weight_scale", "F32", {1, 1}, block[1].data}},
-          "blocks of FP8 beside activations that are not quantized in groups");
-  const json weights = {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}};
-  refused(compressed("float-quantized", weights), fp8, "codes in E4M3 beside activations with scales of another kind");
-  refused(compressed("float-quantized", weights, {{"num_bits", 8}, {"type", "float"}, {"dynamic", false}}), fp8,
-          "activations whose scales are fixed, shared by tokens, in another format");
+  const auto [codes, scale] = fp8_parts();
+  refused(in_blocks(64, 128, "dynamic"), {codes, scale}, "scales of blocks of 64 x 128");
+  refused(in_blocks(128, 64, "dynamic"), {codes, scale}, "scales of blocks of 128 x 64");
   refused(compressed("float-quantized", {{"num_bits", 8}, {"type", "float"}, {"strategy", "group"}, {"group_size", 32}},
                      {{"num_bits", 8}, {"type", "float"}, {"dynamic", true}, {"strategy", "token"}}),
-          {fp8[0], {"m.weight_scale", "F32", {kOutputs, 2}, bytes_of(std::vector<float>(2 * kOutputs, 0.3F))}},
+          {codes, {"m.weight_scale", "F32", {kOutputs, 2}, bytes_of(std::vector<float>(2 * kOutputs, 0.3F))}},
           "scales of groups of codes in E4M3");
+}
+
+TEST_CASE("codes in E4M3 are kept, and the variant's name says whether activations are quantized") {
+  const auto check_variant = [](const json& quantization, const std::vector<HandMadeTensor>& tensors,
+                                const PublishedForm& form, const std::string& variant) {
+    CAPTURE(variant);
+    check_kept(quantization, tensors, form);
+    const auto scheme = parse_checkpoint_scheme(quantization, "config.json");
+    REQUIRE_OK(scheme);
+    CHECK(variant_of_form(*scheme, form) == variant);
+    const auto found = variant_from_name(variant);
+    REQUIRE_OK(found);
+    CHECK(found->matmul == form.encoding);
+    CHECK(found->activations == act_of_form(*scheme, form));
+    CHECK((found->activations == ActQuant::kNone) == variant.ends_with("-w8a16"));
+  };
+  const auto [codes, one] = fp8_parts();
+  const PublishedForm by_row{kFp8PerRow, 0};
+  HandMadeTensor scale = one;
+  scale.name = "m.weight_scale";
+  scale.shape = Shape();
+  check_variant({{"quant_method", "fp8"}, {"activation_scheme", "dynamic"}}, {codes, scale}, by_row, "fp8-w8a16");
+  check_variant({{"quant_method", "fbgemm_fp8"}}, {codes, scale}, by_row, "fbgemm-fp8-w8a16");
+  check_variant({{"quant_method", "modelopt"}, {"quant_algo", "FP8"}}, {codes, scale}, by_row, "modelopt-fp8-w8a16");
+  const json weights = {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}};
+  const json by_token = {{"num_bits", 8}, {"type", "float"}, {"dynamic", true}, {"strategy", "token"}};
+  check_variant(compressed("float-quantized", weights, by_token), {codes, scale}, by_row, "compressed-tensors-fp8");
+  check_variant(compressed("float-quantized", weights), {codes, scale}, by_row, "compressed-tensors-fp8-w8a16");
+  check_variant(compressed("float-quantized", weights, {{"num_bits", 8}, {"type", "float"}, {"dynamic", false}}),
+                {codes, scale}, by_row, "compressed-tensors-fp8-w8a16");
+
+  const PublishedForm by_block{kFp8Group128, 128};
+  const std::vector<HandMadeTensor> block = {codes, one};
+  check_variant(in_blocks(128, 128, "dynamic"), block, by_block, "fp8-block128");
+  check_variant(in_blocks(128, 128, "dynamic"), {codes, {"m.weight_scale_inv", "F8_E8M0", {1, 1}, "\x79"}}, by_block,
+                "fp8-block128");
+  check_variant(in_blocks(128, 128, "static"), block, by_block, "fp8-block128-w8a16");
+  json rounded = in_blocks(128, 128, "dynamic");
+  rounded["scale_fmt"] = "ue8m0";
+  check_variant(rounded, block, by_block, "fp8-block128-ue8m0");
+  rounded["scale_fmt"] = "ue4m3";
+  check_variant(rounded, block, by_block, "fp8-block128-w8a16");
+  HandMadeTensor of_compressed = one;
+  of_compressed.name = "m.weight_scale";
+  const json in_compressed_blocks = {
+      {"num_bits", 8}, {"type", "float"}, {"strategy", "block"}, {"block_structure", {128, 128}}};
+  check_variant(compressed("float-quantized", in_compressed_blocks), {codes, of_compressed}, by_block,
+                "compressed-tensors-fp8-block128-w8a16");
 }
 
 }  // namespace

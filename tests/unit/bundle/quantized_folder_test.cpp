@@ -6,10 +6,12 @@
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "bundle/bundle.h"
 #include "bundle/create.h"
 #include "bundle/published_weights.h"
+#include "bundle/variant.h"
 #include "core/file.h"
 #include "core/half.h"
 #include "core/hash.h"
@@ -26,27 +28,33 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using test::HandMadeTensor;
 
-/// The same of experts that are kept as the codes of their columns.
-std::string bytes_of_transposed_codes(const StoredTensor& tensor) {
-  REQUIRE(tensor.published->form == PublishedForm{WeightEncoding::kMxfp4Group32, 32, true});
-  const auto n_inputs = static_cast<std::size_t>(tensor.info.shape.extent(1));
-  const auto n_outputs = static_cast<std::size_t>(tensor.info.shape.extent(2));
-  std::vector<float> values(static_cast<std::size_t>(tensor.info.shape.n_elements().value()));
+/// The values of a tensor that is kept as codes, in the order of its own rows; experts of MXFP4 are kept by their columns.
+std::vector<float> values_of_codes(const StoredTensor& tensor) {
+  const bool is_transposed = tensor.published->form.is_transposed;
+  const Shape rows = shape_of_rows(tensor.published->form, tensor.info.shape);
+  const auto n_inputs = static_cast<std::size_t>(rows.extent(rows.rank() - 1));
+  const auto n_outputs = static_cast<std::size_t>(rows.extent(rows.rank() - 2));
+  std::vector<float> values(static_cast<std::size_t>(rows.n_elements().value()));
   std::vector<float> row(n_inputs);
   std::vector<std::byte> codes;
   std::vector<float> scales;
   for (std::size_t i = 0; i < values.size() / n_inputs; ++i) {
     REQUIRE(tensor.published->read_values(static_cast<std::int64_t>(i), row, codes, scales));
     for (std::size_t input = 0; input < n_inputs; ++input) {
-      values[(i / n_outputs * n_inputs + input) * n_outputs + i % n_outputs] = row[input];
+      const std::size_t place =
+          is_transposed ? (i / n_outputs * n_inputs + input) * n_outputs + i % n_outputs : i * n_inputs + input;
+      values[place] = row[input];
     }
   }
-  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
+  return values;
 }
 
 /// The stored values as little-endian FP32.
 std::string bytes_of_values(const StoredTensor& tensor) {
-  if (tensor.published) return bytes_of_transposed_codes(tensor);
+  if (tensor.published) {
+    const std::vector<float> values = values_of_codes(tensor);
+    return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
+  }
   const DType dtype = *tensor.info.dtype;
   std::string bytes;
   for (std::size_t offset = 0; offset < tensor.info.size_bytes; offset += size_of(dtype)) {
@@ -136,8 +144,7 @@ TEST_CASE("why codes are not kept, and that a checkpoint's runtimes quantize act
   Notes notes;
   REQUIRE_OK(create(checkpoints() / "fp8-blocks", scratch.path() / "fp8", notes));
   REQUIRE(notes.lines.size() == 2);
-  CHECK(notes.lines[0].find("q_proj.weight has activations whose scales are fixed, shared by tokens") !=
-        std::string::npos);
+  CHECK(notes.lines[0].find("q_proj.weight has scales of blocks of 12 x 20") != std::string::npos);
   CHECK(notes.lines[1].find("quantize activations") != std::string::npos);
   notes.lines.clear();
   REQUIRE_OK(create(checkpoints() / "awq", scratch.path() / "awq", notes));
@@ -147,6 +154,60 @@ TEST_CASE("why codes are not kept, and that a checkpoint's runtimes quantize act
   REQUIRE_OK(create(checkpoints() / "int8-per-channel", scratch.path() / "int8", notes));
   REQUIRE(notes.lines.size() == 1);
   CHECK(notes.lines[0].find("q_proj.weight has zero points of codes of 8 bits") != std::string::npos);
+}
+
+TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or in a way that is not computed") {
+  const test::ScratchFolder scratch;
+  SilentProgress silent;
+  const InterruptFlag interrupt;
+  const std::vector<std::tuple<std::string, std::string, std::size_t>> cases = {
+      {"float-per-channel", "compressed-tensors-fp8-w8a16", 0}, {"fp8-per-tensor", "fp8-w8a16", 1}};
+  for (const auto& [name, variant, n_notes] : cases) {
+    CAPTURE(name);
+    Notes notes;
+    REQUIRE_OK(create(checkpoints() / name, scratch.path() / name, notes));
+    REQUIRE(notes.lines.size() == n_notes);
+    if (n_notes > 0) CHECK(notes.lines[0].find("the bundle has its weights alone") != std::string::npos);
+    const auto bundle = Bundle::open(scratch.path() / name, silent, interrupt);
+    REQUIRE_OK(bundle);
+    CHECK(bundle->tensors().published_variant() == variant);
+    CHECK(variant_from_name(variant)->activations == ActQuant::kNone);
+  }
+}
+
+TEST_CASE("ModelOpt's own file says how a checkpoint is quantized whose config.json does not") {
+  const test::ScratchFolder scratch;
+  const fs::path folder = scratch.path() / "modelopt";
+  fs::copy(checkpoints() / "fp8-per-tensor", folder);
+  const auto text = read_file(folder / "config.json");
+  REQUIRE_OK(text);
+  json config = json::parse(*text);
+  config.erase("quantization_config");
+  REQUIRE_OK(write_file(folder / "config.json", config.dump()));
+  const auto write_own = [&](const std::string& algorithm) {
+    REQUIRE_OK(write_file(folder / kModeloptConfigFile,
+                          json{{"producer", {{"name", "modelopt"}, {"version", "0.27.0"}}},
+                               {"quantization", {{"quant_algo", algorithm}, {"exclude_modules", {"lm_head"}}}}}
+                              .dump()));
+  };
+  write_own("FP8");
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  REQUIRE_OK(create(folder, scratch.path() / "out"));
+  REQUIRE_OK(create(checkpoints() / "fp8-per-tensor", scratch.path() / "same"));
+  const auto found = Bundle::open(scratch.path() / "out", progress, interrupt);
+  const auto same = Bundle::open(scratch.path() / "same", progress, interrupt);
+  REQUIRE_OK(found);
+  REQUIRE_OK(same);
+  CHECK(found->tensors().published_variant() == "modelopt-fp8-w8a16");
+  for (const TensorSpec& spec : model_tensors(same->config())) {
+    CHECK(bytes_of_values(*found->tensor(spec.name)) == bytes_of_values(*same->tensor(spec.name)));
+  }
+  const auto described = describe_checkpoint_folder(folder);
+  REQUIRE_OK(described);
+  CHECK(described->published.variant == "modelopt-fp8-w8a16");
+  write_own("NVFP4");
+  CHECK_ERROR(create(folder, scratch.path() / "nvfp4"), ErrorCode::kUnsupported, "hf_quant_config.json");
 }
 
 TEST_CASE("a bundle's codes are not read as the weights that a quantization_config announces") {

@@ -155,8 +155,9 @@ TEST_CASE("matrices of a file whose blocks are of several types count as they ar
   REQUIRE_OK(writer->finish());
   const auto store = TensorStore::open(scratch.path());
   REQUIRE_OK(store);
-  const auto counted = [&](const char* variant, const TensorStore* weights) {
-    const auto memory = model_memory(*config, *variant_from_name(variant), {}, weights);
+  const PublishedTypes types = types_of_store(*store);
+  const auto counted = [&](const char* variant, const PublishedTypes& published) {
+    const auto memory = model_memory(*config, *variant_from_name(variant), {}, published);
     REQUIRE_OK(memory);
     return *memory;
   };
@@ -164,11 +165,11 @@ TEST_CASE("matrices of a file whose blocks are of several types count as they ar
   const double norms = 4.0 * 3 * 256;
   const double of_q4_k = 144.0 * (64 + 256 + 128 + 128 + 256 + 512 + 512);
   const double of_q6_k = 210.0 * (2 * 256 + 64);
-  const ModelMemory stored = counted("gguf-q4_k", &*store);
+  const ModelMemory stored = counted("gguf-q4_k", types);
   CHECK(stored.weights_bytes == of_q4_k + of_q6_k + norms);
   CHECK(stored.read_bytes == stored.weights_bytes - 144.0 * 64);
   // Without the file all are of the type that the variant is named for; an embedding is not known to be in blocks.
-  CHECK(counted("gguf-q4_k", nullptr).read_bytes == of_q4_k - 144.0 * 64 + 144.0 * (2 * 256 + 64) + norms);
+  CHECK(counted("gguf-q4_k", {}).read_bytes == of_q4_k - 144.0 * 64 + 144.0 * (2 * 256 + 64) + norms);
   // Other variants are made from the values.
-  CHECK(counted("bf16", &*store).weights_bytes == counted("bf16", nullptr).weights_bytes);
+  CHECK(counted("bf16", types).weights_bytes == counted("bf16", {}).weights_bytes);
 }

@@ -1,0 +1,24 @@
+#pragma once
+// The variant that keeps a checkpoint's weights as their publisher stored them, by the description of their scheme alone.
+
+#include <string>
+
+#include "backend/op.h"
+#include "bundle/checkpoint_scheme.h"
+#include "bundle/published_weights.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+/// The form in which matrices that a scheme describes are kept unchanged, with or without zero points. kUnsupported with the reason, as
+/// a phrase such as "codes of 2 bits", where there is none.
+Result<PublishedForm> form_of_scheme(const CheckpointScheme& scheme, bool has_zero_points);
+
+/// How the variant of that form quantizes the inputs of its products: as the checkpoint's runtimes do, or not at all where their way is
+/// not computed.
+[[nodiscard]] ActQuant act_of_form(const CheckpointScheme& scheme, const PublishedForm& form);
+
+/// The name of the variant of a checkpoint whose matrices all have this form ("gptq-int4-g128").
+[[nodiscard]] std::string variant_of_form(const CheckpointScheme& scheme, const PublishedForm& form);
+
+}  // namespace secondsource

@@ -1,0 +1,117 @@
+// What is said of a checkpoint before its weights are read, against the bundle that is made of it.
+#include "bundle/model_description.h"
+
+#include <nlohmann/json.hpp>
+
+#include "bundle/bundle.h"
+#include "bundle/create.h"
+#include "core/file.h"
+#include "support/assets.h"
+#include "support/catch.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+ModelDescription described(const fs::path& path) {
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  Result<ModelDescription> model = describe_model(path, progress, interrupt);
+  REQUIRE_OK(model);
+  return *std::move(model);
+}
+
+void create(const CreateOptions& options, const fs::path& target) {
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  REQUIRE_OK(create_bundle(options, target, progress, interrupt));
+}
+
+TEST_CASE("a quantized checkpoint is described as the bundle that is made of it") {
+  const fs::path checkpoints = test::source_path("tests/data/quantized");
+  const test::ScratchFolder scratch;
+  int n_with_variant = 0;
+  for (const auto& entry : fs::directory_iterator(checkpoints)) {
+    if (!entry.is_directory()) continue;
+    const std::string name = entry.path().filename().string();
+    CAPTURE(name);
+    const fs::path bundle = scratch.path() / name;
+    CreateOptions options;
+    options.model_folder = entry.path();
+    create(options, bundle);
+    const ModelDescription of_folder = described(entry.path());
+    const ModelDescription of_bundle = described(bundle);
+    CHECK(of_folder.published.variant == of_bundle.published.variant);
+    CHECK(of_folder.published.encodings == of_bundle.published.encodings);
+    CHECK(of_folder.note.empty() == !of_folder.published.variant.empty());
+    CHECK(of_folder.config.dim == of_bundle.config.dim);
+    n_with_variant += of_folder.published.variant.empty() ? 0 : 1;
+    // Without the weights there is the same variant, and no type of a tensor.
+    const fs::path alone = scratch.path() / (name + ".json");
+    fs::copy_file(entry.path() / "config.json", alone);
+    const ModelDescription of_config = described(alone);
+    CHECK(of_config.published.variant == of_folder.published.variant);
+    CHECK_FALSE(of_config.published.encodings.has_value());
+  }
+  CHECK(n_with_variant == 3);  // tests/recipes/published_variants_test.py has the others, larger than their groups
+}
+
+TEST_CASE("the variant of a checkpoint follows from its config.json") {
+  struct Case {
+    const char* quantization;
+    const char* variant;
+  };
+  // As the configurations on Hugging Face have them, without what is not read.
+  const std::vector<Case> cases = {
+      // DeepSeek-V3, DeepSeek-V3.1, gpt-oss
+      {R"({"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [128, 128]})",
+       "fp8-block128"},
+      {R"({"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "scale_fmt": "ue8m0",
+           "weight_block_size": [128, 128]})",
+       "fp8-block128-ue8m0"},
+      {R"({"modules_to_not_convert": ["lm_head"], "quant_method": "mxfp4"})", "mxfp4"},
+      // AutoGPTQ with and without zero points, AutoAWQ
+      {R"({"bits": 4, "desc_act": false, "group_size": 128, "quant_method": "gptq", "sym": true})", "gptq-int4-g128"},
+      {R"({"bits": 4, "desc_act": true, "group_size": 32, "quant_method": "gptq", "sym": false})", "gptq-int4-g32-zp"},
+      {R"({"bits": 8, "group_size": -1, "quant_method": "gptq"})", "gptq-int8"},
+      {R"({"bits": 4, "group_size": 128, "quant_method": "awq", "version": "gemm", "zero_point": true})",
+       "awq-int4-g128"},
+      // llm-compressor's W4A16, W8A8 and FP8-dynamic
+      {R"({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"group_0": {"weights":
+           {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128, "symmetric": true}}}})",
+       "compressed-tensors-int4-g128"},
+      {R"({"quant_method": "compressed-tensors", "format": "int-quantized", "config_groups": {"group_0": {"weights":
+           {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": true}, "input_activations":
+           {"num_bits": 8, "type": "int", "strategy": "token", "symmetric": true, "dynamic": true}}}})",
+       "compressed-tensors-int8-w8a8"},
+      {R"({"quant_method": "compressed-tensors", "format": "float-quantized", "config_groups": {"group_0": {"weights":
+           {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": true}, "input_activations":
+           {"num_bits": 8, "type": "float", "strategy": "token", "symmetric": true, "dynamic": true}}}})",
+       "compressed-tensors-fp8"},
+      // FP8 beside activations that are not computed so
+      {R"({"quant_algo": "FP8", "quant_method": "modelopt"})", "modelopt-fp8-w8a16"},
+      {R"({"activation_scheme": "static", "quant_method": "fp8"})", "fp8-w8a16"},
+      {R"({"activation_scale_ub": 1200.0, "quant_method": "fbgemm_fp8"})", "fbgemm-fp8-w8a16"},
+      // Of these the values alone are used.
+      {R"({"bits": 2, "group_size": 128, "quant_method": "gptq"})", ""},
+      {R"({"bits": 8, "group_size": 128, "quant_method": "gptq", "sym": false})", ""},
+  };
+  for (const Case& one : cases) {
+    CAPTURE(one.quantization);
+    nlohmann::json config =
+        nlohmann::json::parse(*read_file(test::source_path("tests/data/quantized/awq/config.json")));
+    config["quantization_config"] = nlohmann::json::parse(one.quantization);
+    const test::ScratchFolder scratch;
+    REQUIRE_OK(write_file(scratch.path() / "config.json", config.dump()));
+    const ModelDescription model = described(scratch.path());
+    CHECK(model.published.variant == one.variant);
+    CHECK(model.note.empty() == !model.published.variant.empty());
+    CHECK(model.config.n_layers == config.at("num_hidden_layers").get<std::int64_t>());
+  }
+}
+
+}  // namespace
+}  // namespace secondsource
