@@ -64,6 +64,13 @@ std::string seconds(const std::optional<double>& value) {
   return format_duration_ns(static_cast<std::int64_t>(*value * 1e9));
 }
 
+/// How many of the weights' bytes are in huge pages; a part of a page may be left over.
+std::string huge_pages_text(double huge_bytes, double weights_bytes) {
+  constexpr double kMiB = 0x1p20;
+  if (huge_bytes >= 0.99 * weights_bytes) return "all weights in huge pages";
+  return fmt::format("{:.0f} of {:.0f} MiB of weights in huge pages", huge_bytes / kMiB, weights_bytes / kMiB);
+}
+
 }  // namespace
 
 TextTable results_table(std::span<const SummarizedRun> runs) {
@@ -180,6 +187,7 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
   const auto add = [&](std::string note) {
     if (seen.insert(note).second) notes.push_back(std::move(note));
   };
+  SharedNotes of_pages;
   for (const SummarizedRun& run : runs) {
     if (!run.has_samples) add(summary_only_note(run));
     if (!run.has_checksums) {
@@ -220,10 +228,9 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
     }
     for (const CellSummary& cell : run.summary.cells) {
       if (!cell.memory || !cell.memory->huge_weights_bytes) continue;
-      constexpr double kMiB = 0x1p20;
-      add(fmt::format("{}, {}, {}: {:.0f} of {:.0f} MiB of weights in huge pages", cell.key.bundle, cell.key.backend,
-                      cell.key.variant, static_cast<double>(*cell.memory->huge_weights_bytes) / kMiB,
-                      static_cast<double>(cell.memory->weights_bytes) / kMiB));
+      of_pages.add(fmt::format("{}/{}/{}", cell.key.bundle, cell.key.backend, cell.key.variant),
+                   huge_pages_text(static_cast<double>(*cell.memory->huge_weights_bytes),
+                                   static_cast<double>(cell.memory->weights_bytes)));
     }
     SharedNotes of_cells;
     for (const CellSummary& cell : run.summary.cells) {
@@ -234,6 +241,7 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
     if (const std::string caveat = limits_caveat(run.record.limits); uses_host && !caveat.empty()) add(caveat);
     if (!run.record.price) add("$/1M and $/1K: no price was given (--price)");
   }
+  for (std::string& line : of_pages.lines()) add(std::move(line));
   for (std::string& line : disturbance_lines(runs)) add(std::move(line));
   return notes;
 }

@@ -258,7 +258,12 @@ TEST_CASE("notes say what a reader must know") {
   run.summary.cells[0].memory = MemoryUse{.weights_bytes = 620 << 20, .huge_weights_bytes = 612 << 20};
   const auto notes_of_pages = result_notes({&run, 1});
   CHECK(std::count(notes_of_pages.begin(), notes_of_pages.end(),
-                   "tiny, cpu, bf16: 612 of 620 MiB of weights in huge pages") == 1);
+                   "tiny/cpu/bf16: 612 of 620 MiB of weights in huge pages") == 1);
+  run.summary.cells[0].memory->huge_weights_bytes = 620 << 20;
+  run.summary.cells.push_back(run.summary.cells[0]);
+  run.summary.cells.back().key.variant = "int8";
+  const auto shared = result_notes({&run, 1});
+  CHECK(std::count(shared.begin(), shared.end(), "tiny/cpu/bf16, tiny/cpu/int8: all weights in huge pages") == 1);
 }
 
 TEST_CASE("a variant outside its limits is said to be so in every format") {
