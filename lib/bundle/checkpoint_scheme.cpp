@@ -85,8 +85,20 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields, std::string_view m
   return scheme;
 }
 
+/// Inputs in E2M1 that share a scale in NVFP4; in MXFP4 they are kScaleGroupSize.
+constexpr std::int64_t kNvfp4Inputs = 16;
+
 Result<CheckpointScheme> modelopt_scheme(const JsonFields& fields) {
-  SS_TRY_VOID(known_text(fields, "quant_algo", {"fp8"}));
+  SS_TRY(const std::string algorithm, known_text(fields, "quant_algo", {"fp8", "nvfp4"}));
+  if (algorithm == "nvfp4") {
+    return CheckpointScheme{.method = "modelopt-",
+                            .layout = CodeLayout::kFp4Rows,
+                            .bits = 4,
+                            .block = ScaleBlock{.rows = 1, .cols = kNvfp4Inputs},
+                            .scale_of_scales = ScaleOfScales::kMultiplies,
+                            .description = "NVFP4 of ModelOpt",
+                            .activations = CheckpointActivations::kOther};
+  }
   return CheckpointScheme{.method = "modelopt-",
                           .layout = CodeLayout::kFp8,
                           .description = "FP8 E4M3 of ModelOpt",
@@ -136,6 +148,74 @@ Result<Json> weights_of_groups(const JsonFields& fields) {
   return weights;
 }
 
+/// Inputs that Quark's runtimes quantize: absent, or of one type for all.
+Result<CheckpointActivations> quark_activations(const JsonFields& global) {
+  using enum CheckpointActivations;
+  if (!global.has("input_tensors")) return kAsTheyAre;
+  if (!global.find("input_tensors")->is_object()) return kOther;  // a list: in two stages
+  SS_TRY(const JsonFields inputs, global.object("input_tensors"));
+  SS_TRY(const std::string type, inputs.string("dtype"));
+  SS_TRY(const std::string scheme, inputs.string("qscheme"));
+  SS_TRY(const bool is_dynamic, inputs.boolean_or("is_dynamic", false));
+  SS_TRY(const bool is_symmetric, inputs.boolean_or("symmetric", true));
+  if (!is_dynamic || scheme != "per_channel" || !is_symmetric) return kOther;  // per_channel of inputs is by token
+  return type == "int8" ? kInt8PerToken : type == "fp8_e4m3" ? kFp8PerToken : kOther;
+}
+
+/// Refuses a checkpoint with more than one kind of weights. Layers have entries of their own where their outputs are quantized (keys and
+/// values for a cache in FP8), which is no matter of the weights.
+Result<void> expect_one_kind_of_weights(const JsonFields& fields, const Json& weights) {
+  for (const std::string_view key : {"layer_quant_config", "layer_type_quant_config"}) {
+    if (!fields.has(key)) continue;
+    SS_TRY_VOID(fields.object(key));
+    for (const auto& [pattern, own] : fields.find(key)->items()) {
+      if (own.is_object() && own.contains("weight") && own["weight"] == weights) continue;
+      return unsupported_setting(
+          fields, key,
+          fmt::format("expected the weights of global_quant_config for {}, found others", in_quotes(pattern)));
+    }
+  }
+  return {};
+}
+
+/// As AMD's Quark exports it.
+Result<CheckpointScheme> quark_scheme(const JsonFields& fields) {
+  SS_TRY(const JsonFields global, fields.object("global_quant_config"));
+  if (!global.has("weight")) return global.mismatch("weight", "an object");
+  if (!global.find("weight")->is_object()) {
+    return unsupported_setting(global, "weight", "expected weights in one stage, found several");
+  }
+  SS_TRY(const JsonFields weights, global.object("weight"));
+  SS_TRY_VOID(expect_one_kind_of_weights(fields, *global.find("weight")));
+  if (fields.has("export")) {
+    SS_TRY(const JsonFields exported, fields.object("export"));
+    SS_TRY_VOID(known_text(exported, "weight_format", {"real_quantized"}));
+  }
+  SS_TRY(const std::string type, known_text(weights, "dtype", {"fp8_e4m3", "int8", "fp4"}));
+  CheckpointScheme scheme{.method = "quark-"};
+  if (type == "fp4") {
+    SS_TRY_VOID(known_text(weights, "qscheme", {"per_group"}));
+    SS_TRY_VOID(known_text(weights, "scale_format", {"e8m0"}));
+    SS_TRY(const std::int64_t size, weights.integer("group_size", {.min = 1, .max = kMaxBlock}));
+    if (size != kScaleGroupSize) {
+      return unsupported_setting(weights, "group_size", fmt::format("expected {}, found {}", kScaleGroupSize, size));
+    }
+    scheme.layout = CodeLayout::kFp4Rows;
+    scheme.bits = 4;
+    scheme.block = ScaleBlock{.rows = 1, .cols = kScaleGroupSize};
+    scheme.description = "MXFP4 of Quark";
+  } else {
+    SS_TRY(const std::string granularity, known_text(weights, "qscheme", {"per_tensor", "per_channel"}));
+    SS_TRY(const bool is_symmetric, weights.boolean_or("symmetric", true));
+    if (!is_symmetric) return unsupported_setting(weights, "symmetric", "expected true, found false");
+    scheme.layout = type == "int8" ? CodeLayout::kInt8 : CodeLayout::kFp8;
+    scheme.description = fmt::format("{} of Quark, {}", type == "int8" ? "INT8" : "FP8 E4M3",
+                                     granularity == "per_tensor" ? "one scale" : "a scale for each output");
+  }
+  SS_TRY(scheme.activations, quark_activations(global));
+  return scheme;
+}
+
 /// What all groups of modules make of their inputs; kOther where they differ.
 Result<CheckpointActivations> activations_of_groups(const JsonFields& fields) {
   using enum CheckpointActivations;
@@ -182,9 +262,30 @@ Result<void> take_strategy(const JsonFields& weights, CheckpointScheme& scheme) 
   return {};
 }
 
+/// The two formats of compressed-tensors with codes in E2M1.
+Result<void> take_fp4(const JsonFields& weights, bool is_nvfp4, CheckpointScheme& scheme) {
+  SS_TRY_VOID(known_text(weights, "type", {"float"}));
+  SS_TRY_VOID(bits_of_words(weights, "num_bits", {4}));
+  SS_TRY_VOID(known_text(weights, "strategy", {is_nvfp4 ? "tensor_group" : "group"}));
+  const std::int64_t expected = is_nvfp4 ? kNvfp4Inputs : kScaleGroupSize;
+  SS_TRY(const std::int64_t size, weights.integer_or("group_size", expected, {.min = 1, .max = kMaxBlock}));
+  if (size != expected) {
+    return unsupported_setting(weights, "group_size", fmt::format("expected {}, found {}", expected, size));
+  }
+  SS_TRY(const bool is_symmetric, weights.boolean_or("symmetric", true));
+  if (!is_symmetric) return unsupported_setting(weights, "symmetric", "expected true, found false");
+  scheme.layout = CodeLayout::kFp4Rows;
+  scheme.bits = 4;
+  scheme.block = ScaleBlock{.rows = 1, .cols = expected};
+  if (is_nvfp4) scheme.scale_of_scales = ScaleOfScales::kDivides;
+  scheme.description = fmt::format("compressed-tensors, {}", is_nvfp4 ? "NVFP4" : "MXFP4");
+  return {};
+}
+
 Result<CheckpointScheme> compressed_scheme(const JsonFields& fields) {
-  SS_TRY(const std::string format,
-         known_text(fields, "format", {"pack-quantized", "int-quantized", "float-quantized", "naive-quantized"}));
+  SS_TRY(const std::string format, known_text(fields, "format",
+                                              {"pack-quantized", "int-quantized", "float-quantized", "naive-quantized",
+                                               "mxfp4-pack-quantized", "nvfp4-pack-quantized"}));
   // "frozen" says that the scales are fixed, not how the weights are stored. Files of codes say it, too, such as those that
   // transformers' documentation shows; CheckpointWeight refuses values that are still to be quantized.
   SS_TRY_VOID(known_text(fields, "quantization_status", {"compressed", "frozen"}));
@@ -199,6 +300,11 @@ Result<CheckpointScheme> compressed_scheme(const JsonFields& fields) {
   SS_TRY(const JsonFields weights, JsonFields::of(description, fmt::format("{}: weights", fields.name())));
   SS_TRY(const std::string type, known_text(weights, "type", {"int", "float"}));
   CheckpointScheme scheme{.method = "compressed-tensors-"};
+  if (format == "mxfp4-pack-quantized" || format == "nvfp4-pack-quantized") {
+    SS_TRY_VOID(take_fp4(weights, format == "nvfp4-pack-quantized", scheme));
+    SS_TRY(scheme.activations, activations_of_groups(fields));
+    return scheme;
+  }
   if (format == "pack-quantized") {
     scheme.layout = CodeLayout::kInputWords;
     SS_TRY(scheme.bits, bits_of_words(weights, "num_bits", {2, 4, 8}));
@@ -229,11 +335,12 @@ Result<CheckpointScheme> parse_checkpoint_scheme(const Json& quantization, std::
   if (method == "gptq") return gptq_scheme(fields);
   if (method == "awq") return awq_scheme(fields);
   if (method == "compressed-tensors") return compressed_scheme(fields);
+  if (method == "quark") return quark_scheme(fields);
   if (method == "mxfp4")
     return CheckpointScheme{.method = "mxfp4", .layout = CodeLayout::kMxfp4, .bits = 4, .description = "MXFP4"};
   return unsupported_setting(
       fields, "quant_method",
-      fmt::format("expected one of fp8, fbgemm_fp8, modelopt, gptq, awq, compressed-tensors, mxfp4; "
+      fmt::format("expected one of fp8, fbgemm_fp8, modelopt, gptq, awq, compressed-tensors, quark, mxfp4; "
                   "found {}; bring the unquantized model",
                   printable(method)));
 }

@@ -1,7 +1,7 @@
 #pragma once
 // How a published checkpoint in safetensors stores quantized weights: what the quantization_config of its config.json says.
-// Formats: FP8 of DeepSeek and of ModelOpt, GPTQ (as AutoGPTQ writes it), AWQ (as AutoAWQ writes it), compressed-tensors
-// (of vLLM's llm-compressor), MXFP4 of gpt-oss.
+// Formats: FP8 of DeepSeek, GPTQ (as AutoGPTQ writes it), AWQ (as AutoAWQ writes it), compressed-tensors (of vLLM's llm-compressor),
+// FP8 and NVFP4 of NVIDIA's ModelOpt, FP8, INT8 and MXFP4 of AMD's Quark, MXFP4 of gpt-oss.
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -22,7 +22,22 @@ enum class CodeLayout : std::uint8_t {
   kGptqWords,   ///< `qweight`: words of consecutive inputs, [inputs / codes of a word, outputs]; unsigned codes
   kAwqWords,    ///< `qweight`: words of eight outputs in AutoAWQ's order, [inputs, outputs / 8]; unsigned codes
   kMxfp4,       ///< `_blocks` of experts: bytes of two consecutive inputs in E2M1, [experts, outputs, inputs / 32, 16]
+  kFp4Rows,     ///< `weight` or `weight_packed`: bytes of two consecutive inputs in E2M1, [outputs, inputs / 2]
 };
+
+/// What a scale in E4M3 becomes with the one number of a matrix in FP32 (NVFP4).
+enum class ScaleOfScales : std::uint8_t {
+  kNone,        ///< there is no such number, and scales of kFp4Rows are bytes with exponents (E8M0)
+  kMultiplies,  ///< `weight_scale_2`
+  kDivides,     ///< `weight_global_scale`
+};
+
+/// The ending of the tensor with that number; empty where there is none.
+[[nodiscard]] constexpr std::string_view name_of(ScaleOfScales kind) {
+  return kind == ScaleOfScales::kMultiplies ? "weight_scale_2"
+         : kind == ScaleOfScales::kDivides  ? "weight_global_scale"
+                                            : "";
+}
 
 /// Which weights share a scale: `rows` consecutive outputs and `cols` consecutive inputs; 0 means all of them.
 struct ScaleBlock {
@@ -46,6 +61,7 @@ struct CheckpointScheme {
   int bits = 8;  ///< of a code: 2, 4 or 8 in words
   /// Absent where the shape of each tensor of scales says whether it has one for all or one for each output.
   std::optional<ScaleBlock> block = std::nullopt;
+  ScaleOfScales scale_of_scales = ScaleOfScales::kNone;
   bool has_zero_points = false;
   bool is_symmetric = false;  ///< the description says that all zero points are the middle of the codes (GPTQ)
   bool stores_zero_points_less_one = false;  ///< as AutoGPTQ does in its first format

@@ -123,6 +123,9 @@ struct CheckpointWeight::Finder {
         return "qweight";
       case CodeLayout::kMxfp4:
         return "_blocks";
+      case CodeLayout::kFp4Rows:
+        if (optional("weight_packed") != nullptr) return "weight_packed";
+        break;
       case CodeLayout::kFp8:
       case CodeLayout::kInt8:
         break;
@@ -177,7 +180,8 @@ struct CheckpointWeight::Finder {
         return expect(ending, kWordType, {n_rows, ceil_divide(n_cols, n_codes)});
       case CodeLayout::kGptqWords:
         return expect(ending, kWordType, {n_cols / n_codes, n_rows});
-      case CodeLayout::kMxfp4:  // see mxfp4()
+      case CodeLayout::kMxfp4:    // see mxfp4()
+      case CodeLayout::kFp4Rows:  // see fp4_rows()
       case CodeLayout::kAwqWords:
         break;
     }
@@ -202,6 +206,39 @@ struct CheckpointWeight::Finder {
     SS_TRY(weight.codes_, expect("_blocks", kUnsignedByteType, {n_experts, n_outputs, n_blocks, kMxfp4Bytes}));
     SS_TRY(weight.scales_, expect("_scales", kUnsignedByteType, {n_experts, n_outputs, n_blocks}));
     return weight;
+  }
+  /// A matrix with two codes in E2M1 a byte.
+  Result<CheckpointWeight> fp4_rows() const {
+    const std::int64_t n_rows = spec.shape.extent(0);
+    const std::int64_t n_cols = spec.shape.extent(1);
+    const std::int64_t group = scheme.block->cols;
+    if (n_cols % group != 0) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("{}: tensor {}: expected inputs in multiples of {}, found {}",
+                                                         name, spec.name, group, spec.shape.to_string())};
+    }
+    CheckpointWeight weight;
+    weight.scheme_ = scheme;
+    weight.n_rows_ = n_rows;
+    weight.n_cols_ = n_cols;
+    weight.n_inputs_ = n_cols;
+    weight.n_groups_ = n_cols / group;
+    SS_TRY(weight.codes_, expect(ending_of_codes(), kUnsignedByteType, {n_rows, n_cols / 2}));
+    const bool is_nvfp4 = scheme.scale_of_scales != ScaleOfScales::kNone;
+    SS_TRY(weight.scales_, expect("weight_scale", is_nvfp4 ? kFp8Type : kUnsignedByteType, {n_rows, weight.n_groups_}));
+    if (is_nvfp4) {
+      SS_TRY(weight.scale_of_scales_, one_number());
+    }
+    return weight;
+  }
+  Result<float> one_number() const {
+    const std::string_view ending = secondsource::name_of(scheme.scale_of_scales);
+    const StoredTensor* const found = optional(ending);
+    if (found == nullptr || found->info.shape.n_elements() != 1 || found->info.dtype != DType::kF32) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: tensor {}: expected one number in F32, found {}", name, name_of(ending),
+                               found == nullptr ? "no such tensor" : found->info.shape.to_string())};
+    }
+    return element_at<float>(*found, 0);
   }
   /// GPTQ and AWQ have words of consecutive inputs or outputs that belong to one row or column alone.
   Result<void> expect_whole_words() const {
@@ -313,6 +350,7 @@ Result<CheckpointWeight> CheckpointWeight::find(const TensorStore& tensors, cons
   const Finder finder{tensors, scheme, spec, name};
   if (!finder.has_codes()) return finder.plain();
   if (scheme.layout == CodeLayout::kMxfp4) return finder.mxfp4();
+  if (scheme.layout == CodeLayout::kFp4Rows) return finder.fp4_rows();
   CheckpointWeight weight;
   weight.scheme_ = scheme;
   weight.n_rows_ = spec.shape.extent(0);
@@ -352,6 +390,7 @@ std::int32_t CheckpointWeight::zero_point(std::int64_t row, std::int64_t group) 
     }
     case CodeLayout::kFp8:
     case CodeLayout::kMxfp4:
+    case CodeLayout::kFp4Rows:
       break;
   }
   return 0;
@@ -367,17 +406,38 @@ void CheckpointWeight::read_mxfp4_row(std::int64_t row, std::span<float> values)
   }
 }
 
-E2m1 CheckpointWeight::mxfp4_code(std::int64_t block, std::int64_t input) const {
-  const auto pair = element_at<std::uint8_t>(*codes_, block * kMxfp4Bytes + input / 2);
-  const int shift = input % 2 == 0 ? 0 : 4;  // the first of two inputs is in the low bits
+void CheckpointWeight::read_fp4_row(std::int64_t row, std::span<float> values) const {
+  for (std::int64_t group = 0; group < n_groups_; ++group) {
+    const float scale = fp4_scale(row * n_groups_ + group);
+    const std::int64_t n_of_group = n_cols_ / n_groups_;
+    for (std::int64_t col = group * n_of_group; col < (group + 1) * n_of_group; ++col) {
+      values[static_cast<std::size_t>(col)] = to_float(fp4_code(row * n_cols_ + col)) * scale;
+    }
+  }
+}
+
+float CheckpointWeight::fp4_scale(std::int64_t place) const {
+  if (scheme_.scale_of_scales == ScaleOfScales::kNone) return to_float(element_at<E8m0>(*scales_, place));
+  const float scale = to_float(E4m3{element_at<std::uint8_t>(*scales_, place)});
+  return scheme_.scale_of_scales == ScaleOfScales::kMultiplies ? scale * scale_of_scales_ : scale / scale_of_scales_;
+}
+
+E2m1 CheckpointWeight::fp4_code(std::int64_t place) const {
+  const auto pair = element_at<std::uint8_t>(*codes_, place / 2);
+  const int shift = place % 2 == 0 ? 0 : 4;  // the first of two inputs is in the low bits
   return E2m1{static_cast<std::uint8_t>(pair >> shift & 15)};
+}
+
+E2m1 CheckpointWeight::mxfp4_code(std::int64_t block, std::int64_t input) const {
+  return fp4_code(block * kMxfp4Inputs + input);
 }
 
 void CheckpointWeight::read_coded_mxfp4_row(std::int64_t row, const CodedRow& to) const {
   const std::int64_t n_blocks = n_inputs_ / kMxfp4Inputs;
-  SS_CHECK(row >= 0 && row < n_rows_ / n_inputs_ * n_cols_ && static_cast<std::int64_t>(to.codes.size()) == n_inputs_ &&
+  const std::int64_t n_coded_rows = scheme_.layout == CodeLayout::kFp4Rows ? n_rows_ : n_rows_ / n_inputs_ * n_cols_;
+  SS_CHECK(row >= 0 && row < n_coded_rows && static_cast<std::int64_t>(to.codes.size()) == n_inputs_ &&
                static_cast<std::int64_t>(to.scales.size()) == n_blocks && to.zeros.empty(),
-           "an output of an expert, and room for its inputs");
+           "an output, and room for its inputs");
   for (std::int64_t input = 0; input < n_inputs_; ++input) {
     const E2m1 code = mxfp4_code(row * n_blocks + input / kMxfp4Inputs, input % kMxfp4Inputs);
     to.codes[static_cast<std::size_t>(input)] = static_cast<std::int8_t>(code.bits);
@@ -416,7 +476,8 @@ void CheckpointWeight::read_codes(std::int64_t row, std::span<float> values) con
         break;
       }
       case CodeLayout::kMxfp4:
-        SS_CHECK(false, "read_mxfp4_row() reads it");
+      case CodeLayout::kFp4Rows:
+        SS_CHECK(false, "read_mxfp4_row() or read_fp4_row() reads it");
         break;
     }
   }
@@ -450,7 +511,7 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
   // The name of an AWQ variant says that there are zero points.
   const bool has_zero_points = scheme_.layout == CodeLayout::kAwqWords || has_zero_points_beside_middle();
   SS_TRY(const PublishedForm form, form_of_scheme(scheme_, has_zero_points));
-  if (form.is_transposed || form.rows_of_scale() != 1) return form;  // of MXFP4 and of blocks of FP8
+  if (form.encoding == WeightEncoding::kMxfp4Group32 || form.rows_of_scale() != 1) return form;
   const std::int64_t cols = form.group > 0 ? form.group : n_cols_;
   for (std::int64_t i = 0; i < n_cols_; ++i) {
     if (group_of_input_[static_cast<std::size_t>(stored_column(i))] != i / cols) {
@@ -485,7 +546,7 @@ std::int32_t CheckpointWeight::signed_code(std::int64_t row, std::int64_t col) c
 }
 
 void CheckpointWeight::read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const {
-  if (scheme_.layout == CodeLayout::kMxfp4) return read_coded_mxfp4_row(row, to);
+  if (is_e2m1()) return read_coded_mxfp4_row(row, to);
   SS_CHECK(row >= 0 && row < n_rows_ && static_cast<std::int64_t>(to.codes.size()) == n_cols_ &&
                static_cast<std::int64_t>(to.scales.size()) == stored_scales_per_row(form, n_cols_) &&
                to.zeros.size() == (form.has_zero_points() ? to.scales.size() : 0),
@@ -511,6 +572,7 @@ void CheckpointWeight::read_row(std::int64_t row, std::span<float> values) const
     return;
   }
   if (scheme_.layout == CodeLayout::kMxfp4) return read_mxfp4_row(row, values);
+  if (scheme_.layout == CodeLayout::kFp4Rows) return read_fp4_row(row, values);
   std::vector<float> scales(static_cast<std::size_t>(n_groups_));
   std::vector<float> zero_points(static_cast<std::size_t>(n_groups_));
   for (std::int64_t group = 0; group < n_groups_; ++group) {

@@ -1,7 +1,7 @@
 #pragma once
 // The values of a weight as a published checkpoint stores it: as numbers, or as codes with scales and zero points.
 //
-// A value is (code - zero point) * scale in FP32, exact in MXFP4. Of codes in words and scales in FP16 or BF16 the product is exact; of FP8
+// A value is (code - zero point) * scale in FP32, exact in MXFP4; a scale of NVFP4 is itself a rounded product or quotient. Of codes in words and scales in FP16 or BF16 the product is exact; of FP8
 // and of scales in FP32 it is rounded once, as in every runtime that multiplies before it adds.
 
 #include <cstdint>
@@ -64,7 +64,14 @@ class CheckpointWeight {
   [[nodiscard]] bool has_zero_points_beside_middle() const;
   [[nodiscard]] bool has_scales_in_f16() const;
   void read_codes(std::int64_t row, std::span<float> values) const;
+  [[nodiscard]] bool is_e2m1() const {
+    return scheme_.layout == CodeLayout::kMxfp4 || scheme_.layout == CodeLayout::kFp4Rows;
+  }
   void read_mxfp4_row(std::int64_t row, std::span<float> values) const;
+  void read_fp4_row(std::int64_t row, std::span<float> values) const;
+  [[nodiscard]] float fp4_scale(std::int64_t place) const;
+  /// The code at a place of all codes, of which a byte has two.
+  [[nodiscard]] E2m1 fp4_code(std::int64_t place) const;
   /// The code of one of the 32 inputs of a block, of which each output of each expert has those of its inputs.
   [[nodiscard]] E2m1 mxfp4_code(std::int64_t block, std::int64_t input) const;
   void read_coded_mxfp4_row(std::int64_t row, const CodedRow& to) const;
@@ -77,7 +84,9 @@ class CheckpointWeight {
   std::int64_t n_cols_ = 0;
   std::int64_t rows_of_scale_ = 1;  ///< that share one; n_rows_ where all do
   std::int64_t n_groups_ = 1;       ///< scales of a row
-  std::int64_t n_inputs_ = 0;       ///< of kMxfp4, whose rows are those of a transposed tensor: of one expert
+  std::int64_t n_inputs_ =
+      0;  ///< of kMxfp4, whose rows are those of a transposed tensor: of one expert; of kFp4Rows n_cols_
+  float scale_of_scales_ = 1.0F;
   std::vector<std::int32_t> group_of_input_;
   std::vector<std::int32_t> column_order_;
 };

@@ -81,9 +81,9 @@ Result<QuantizedConfig> read_config(const fs::path& folder) {
 
 /// Endings of tensors of a quantized module that say nothing of its weights: scales of activations and of the KV cache, and
 /// the weight's shape.
-constexpr std::array<std::string_view, 8> kNotOfWeights = {"input_scale",  "input_zero_point", "input_scale_ub",
+constexpr std::array<std::string_view, 9> kNotOfWeights = {"input_scale",  "input_zero_point", "input_scale_ub",
                                                            "output_scale", "q_scale",          "k_scale",
-                                                           "v_scale",      "weight_shape"};
+                                                           "v_scale",      "weight_shape",     "input_global_scale"};
 /// Endings of the tensors that CheckpointWeight reads; those of MXFP4 are appended to the name of the tensor.
 constexpr std::array<std::string_view, 9> kOfWeights = {"weight",        "weight_scale", "weight_scale_inv",
                                                         "weight_packed", "weight_g_idx", "qweight",
@@ -224,7 +224,7 @@ class QuantizedModel {
         const std::string_view ending = std::string_view(at->first).substr(module.size());
         const bool is_read = std::ranges::find(kOfWeights, ending) != kOfWeights.end() ||
                              (ending == "weight_zero_point" && scheme.has_zero_points) ||
-                             of_model.contains(at->first) ||
+                             ending == name_of(scheme.scale_of_scales) || of_model.contains(at->first) ||
                              (scheme.layout == CodeLayout::kMxfp4 && is_of_blocks(at->first, of_model));
         const bool is_harmless = std::ranges::find(kNotOfWeights, ending) != kNotOfWeights.end();
         if (is_read || is_harmless || is_all_zero(at->second)) continue;

@@ -35,7 +35,8 @@ std::optional<Variant> published_from_name(std::string_view name) {
     if (!name.starts_with(kGgufMethod) || name.substr(kGgufMethod.size()) != to_string(encoding)) continue;
     return Variant{.name = std::string(name), .matmul = encoding, .rest = {}, .group = kScaleGroupSize};
   }
-  if (name == kMxfp4Method || name == "gguf-mxfp4") {
+  for (const std::string_view method : kPublishedMethods) {
+    if (name != published_variant_name(method, kMxfp4Group32, kScaleGroupSize, ActQuant::kNone)) continue;
     return Variant{.name = std::string(name), .matmul = kMxfp4Group32, .rest = {}, .group = kScaleGroupSize};
   }
   for (const std::string_view method : kPublishedMethods) {

@@ -38,10 +38,10 @@ double bytes_in(WeightEncoding encoding, const TensorSpec& tensor) {
   return encoded_bytes(encoding, n_rows_of(tensor.shape), tensor.shape.extent(tensor.shape.rank() - 1));
 }
 
-/// Published checkpoints in safetensors leave the head as it was, by their methods' defaults, and those of MXFP4 whatever is no expert.
+/// Published checkpoints in safetensors leave the head as it was, by their methods' defaults, and gpt-oss's whatever is no expert.
 TensorRole role_of_matmul(const Variant& variant, bool is_head, bool is_of_expert) {
   const bool is_as_stored = variant.is_published() && !variant.name.starts_with("gguf-") &&
-                            (is_head || (variant.matmul == WeightEncoding::kMxfp4Group32 && !is_of_expert));
+                            (is_head || (variant.name == "mxfp4" && !is_of_expert));
   return is_as_stored ? TensorRole::kEmbedding : TensorRole::kMatmul;
 }
 TensorRole role_of_head(const Variant& variant) {

@@ -59,9 +59,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         const std::span<std::int8_t> of_row = std::span(zeros).first(form->has_zero_points() ? 1 : 0);
         weight->read_coded_row(row, *form, {codes, scales, of_row});
         const bool is_fp8 = has_fp8_codes(form->encoding);
+        const bool is_e2m1 = form->encoding == WeightEncoding::kMxfp4Group32;
         for (std::size_t i = 0; i < codes.size(); ++i) {
-          const float code =
-              is_fp8 ? to_float(E4m3{static_cast<std::uint8_t>(codes[i])}) : static_cast<float>(codes[i]);
+          const auto bits = static_cast<std::uint8_t>(codes[i]);
+          const float code = is_fp8    ? to_float(E4m3{bits})
+                             : is_e2m1 ? to_float(E2m1{bits})
+                                       : static_cast<float>(codes[i]);
           const auto input = weight->column_order().empty() ? i : static_cast<std::size_t>(weight->column_order()[i]);
           if ((code - static_cast<float>(zeros[0])) * scales[0] != values[input] && !std::isnan(values[input]))
             std::abort();

@@ -186,6 +186,18 @@ def dynamic(kind: str) -> dict:
     return {"num_bits": 8, "type": kind, "symmetric": True, "strategy": "token", "dynamic": True}
 
 
+def quark(weight: dict, inputs: dict | None) -> dict:
+    return {"quant_method": "quark", "exclude": ["lm_head"], "export": {"weight_format": "real_quantized"},
+            "global_quant_config": {"weight": weight, "input_tensors": inputs}, "layer_quant_config": {}}
+
+
+def mxfp4_rows(weight: torch.Tensor, ending: str):
+    """A matrix as Quark and compressed-tensors store it: the code of the first of two inputs is in the low bits."""
+    codes, exponents, _ = (part[0] for part in mxfp4(weight.unsqueeze(0)))
+    pairs = codes[:, 0::2] | codes[:, 1::2] << 4
+    return {ending: pairs, "weight_scale": exponents}, E2M1[codes.long()], torch.exp2(exponents.float() - 127)
+
+
 CHECKPOINTS = {
     "gptq-int4-g128": ({"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False, "sym": True},
                        lambda weight: gptq(weight, 4, 128)),
@@ -220,6 +232,14 @@ CHECKPOINTS = {
     "compressed-tensors-fp8-w8a16": (compressed("float-quantized", num_bits=8, type="float", strategy="channel"), fp8),
     "fp8-w8a16": ({"quant_method": "fp8", "activation_scheme": "static"}, fp8_by_tensor),
     "modelopt-fp8-w8a16": ({"quant_method": "modelopt", "quant_algo": "FP8"}, fp8_by_tensor),
+    "quark-fp8": (quark({"dtype": "fp8_e4m3", "qscheme": "per_channel"},
+                        {"dtype": "fp8_e4m3", "qscheme": "per_channel", "is_dynamic": True}), fp8),
+    "quark-fp8-w8a16": (quark({"dtype": "fp8_e4m3", "qscheme": "per_tensor"},
+                              {"dtype": "fp8_e4m3", "qscheme": "per_tensor", "is_dynamic": False}), fp8_by_tensor),
+    "quark-mxfp4": (quark({"dtype": "fp4", "qscheme": "per_group", "group_size": 32, "scale_format": "e8m0"}, None),
+                    lambda weight: mxfp4_rows(weight, "weight")),
+    "compressed-tensors-mxfp4": (compressed("mxfp4-pack-quantized", num_bits=4, type="float", strategy="group", group_size=32),
+                                 lambda weight: mxfp4_rows(weight, "weight_packed")),
     "fp8-block128-w8a16": ({"quant_method": "fp8", "activation_scheme": "static", "weight_block_size": [128, 128]},
                            lambda weight: fp8_blocks(weight, "weight_scale_inv", torch.float32)),
 }
@@ -264,7 +284,8 @@ def expect(holds: bool, what: str) -> None:
 
 def check_codes(bundle: Path, name: str, order: torch.Tensor | None, codes: torch.Tensor, scales: torch.Tensor,
                 zeros: torch.Tensor | None = None) -> None:
-    """The stored codes, in the order of their groups if one is given, scales and zero points are these, bit for bit."""
+    """The stored codes, in the order of their groups if one is given, scales and zero points are these, bit for bit. Codes in E2M1
+    and scales in E8M0 are given as the numbers that they stand for."""
     with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
         found, of_rows = stored.get_tensor(name + ".codes"), stored.get_tensor(name + ".scales")
         expect((zeros is not None) == (name + ".zeros" in stored.keys()), f"{bundle.name}: {name}: zero points")
@@ -273,7 +294,9 @@ def check_codes(bundle: Path, name: str, order: torch.Tensor | None, codes: torc
         expect(order is None or torch.equal(stored.get_tensor(name + ".columns"), order.int()), f"{bundle.name}: {name}: another order")
     if order is not None:
         codes = codes[:, order]
-    if found.dtype == torch.uint8:
+    if of_rows.dtype == torch.uint8:
+        found, of_rows = E2M1[torch.stack((found & 15, found >> 4), -1).flatten(-2).long()], torch.exp2(of_rows.float() - 127)
+    elif found.dtype == torch.uint8:
         found = torch.stack((found << 4, found), -1).view(torch.int8).flatten(-2) >> 4
     same = torch.equal(found.view(torch.int8), codes.view(torch.int8)) and torch.equal(of_rows.float(), scales.float())
     expect(same, f"{bundle.name}: {name}: other codes or scales than those of the checkpoint")

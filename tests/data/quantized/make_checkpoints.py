@@ -22,6 +22,8 @@ from pathlib import Path
 try:
     import numpy as np
     import torch
+    from compressed_tensors.compressors.mx_utils import decompress_mx_scale
+    from compressed_tensors.compressors.nvfp4.helpers import unpack_fp4_from_uint8
     from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32
     from compressed_tensors.quantization import QuantizationArgs
     from compressed_tensors.quantization.lifecycle.forward import dequantize
@@ -45,9 +47,15 @@ except (ImportError, StopIteration) as missing:
 
 HERE = Path(__file__).resolve().parent
 HIDDEN, FFN, KV, VOCAB = 32, 48, 16, 16
-MATRICES = {"self_attn.q_proj": (HIDDEN, HIDDEN), "self_attn.k_proj": (KV, HIDDEN), "self_attn.v_proj": (KV, HIDDEN),
-            "self_attn.o_proj": (HIDDEN, HIDDEN), "mlp.gate_proj": (FFN, HIDDEN), "mlp.up_proj": (FFN, HIDDEN),
-            "mlp.down_proj": (HIDDEN, FFN)}
+
+
+def matrices(ffn: int) -> dict[str, tuple[int, int]]:
+    return {"self_attn.q_proj": (HIDDEN, HIDDEN), "self_attn.k_proj": (KV, HIDDEN), "self_attn.v_proj": (KV, HIDDEN),
+            "self_attn.o_proj": (HIDDEN, HIDDEN), "mlp.gate_proj": (ffn, HIDDEN), "mlp.up_proj": (ffn, HIDDEN),
+            "mlp.down_proj": (HIDDEN, ffn)}
+
+
+MATRICES = matrices(FFN)
 CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN, "intermediate_size": FFN,
           "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": VOCAB,
           "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
@@ -184,6 +192,38 @@ def awq(source, shape):
     return {"qweight": qweight, "qzeros": qzeros, "scales": scales}, values
 
 
+def fp4_rows(source, shape, group: int):
+    """Bytes of two consecutive inputs, and the numbers of E2M1 that compressed-tensors reads in them."""
+    pairs = torch.from_numpy(source.random.integers(0, 256, (shape[0], shape[1] // 2)).astype(np.uint8))
+    return pairs, unpack_fp4_from_uint8(pairs, *shape, dtype=torch.float32), (shape[0], shape[1] // group)
+
+
+def mxfp4_rows(source, shape):
+    """As Quark and compressed-tensors store it; the latter's code computes the values."""
+    pairs, numbers, of_groups = fp4_rows(source, shape, 32)
+    exponents = torch.from_numpy(source.random.integers(90, 140, of_groups).astype(np.uint8))
+    values = compressed(numbers, decompress_mx_scale(exponents), num_bits=4, type="float", strategy="group", group_size=32)
+    return {"weight": pairs, "weight_scale": exponents}, values
+
+
+def nvfp4(source, shape):
+    pairs, numbers, of_groups = fp4_rows(source, shape, 16)
+    scales, scale_of_scales = source.fp8(of_groups), source.scales((1,)) + 1
+    values = dequantize(numbers, scales.float(), None, global_scale=scale_of_scales,
+                        args=QuantizationArgs(num_bits=4, type="float", strategy="tensor_group", group_size=16))
+    return {"weight_packed": pairs, "weight_scale": scales, "weight_global_scale": scale_of_scales}, values
+
+
+def nvfp4_of_modelopt(source, shape):
+    """ModelOpt multiplies by the number by which compressed-tensors divides."""
+    pairs, numbers, of_groups = fp4_rows(source, shape, 16)
+    scales, scale_of_scales = source.fp8(of_groups), source.scales(())
+    products = scales.float() * scale_of_scales
+    values = plain(numbers, lambda row, col: products[row, col // 16].item())
+    return {"weight": pairs, "weight_scale": scales, "weight_scale_2": scale_of_scales,
+            "input_scale": source.scales(())}, values
+
+
 def groups(**weights):
     return {"group_0": {"targets": ["Linear"], "weights": weights, "input_activations": None}}
 
@@ -218,7 +258,16 @@ CHECKPOINTS = {
     "gptq-2-whole": ({"quant_method": "gptq", "bits": 2, "group_size": -1, "desc_act": False, "sym": False},
                      lambda source, shape: gptq(source, shape, 2, -1, False, True)),
     "awq": ({"quant_method": "awq", "bits": 4, "group_size": GROUP, "zero_point": True, "version": "gemm"}, awq),
+    "mxfp4-rows": ({"quant_method": "quark", "export": {"weight_format": "real_quantized", "pack_method": "reorder"},
+                    "global_quant_config": {"weight": {"dtype": "fp4", "qscheme": "per_group", "group_size": 32,
+                                                       "scale_format": "e8m0", "is_dynamic": False},
+                                            "input_tensors": None}, "layer_quant_config": {}, "exclude": ["lm_head"]},
+                   mxfp4_rows),
+    "nvfp4": ({"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized", "config_groups": groups(
+        num_bits=4, type="float", strategy="tensor_group", group_size=16, symmetric=True)}, nvfp4),
+    "nvfp4-modelopt": ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, nvfp4_of_modelopt),
 }
+WIDTHS = {"mxfp4-rows": 64}  # of the feed-forward network, where it is another than FFN: a multiple of the blocks
 
 
 EXPERTS = 3
@@ -335,14 +384,15 @@ def make(folder: Path) -> None:
         for norm in ("model.norm", "model.layers.0.input_layernorm", "model.layers.0.post_attention_layernorm"):
             add_plain(f"{norm}.weight", (HIDDEN,))
         add_plain("lm_head.weight", (VOCAB, HIDDEN))
-        for matrix, shape in MATRICES.items():
+        ffn = WIDTHS.get(name, FFN)
+        for matrix, shape in matrices(ffn).items():
             module = f"model.layers.0.{matrix}"
             parts, weight = make_weight(source, shape)
             tensors |= {f"{module}.{ending}": tensor.contiguous() for ending, tensor in parts.items()}
             values[f"{module}.weight"] = digest(weight)
         (folder / name).mkdir(exist_ok=True)
         save_file(tensors, folder / name / "model.safetensors", {"format": "pt"})
-        config = CONFIG | {"quantization_config": quantization}
+        config = CONFIG | {"intermediate_size": ffn, "quantization_config": quantization}
         (folder / name / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         expected[name] = values
     expected["mxfp4"] = make_mxfp4(folder / "mxfp4")

@@ -56,7 +56,7 @@ TEST_CASE("a quantized checkpoint is described as the bundle that is made of it"
     CHECK(of_config.published.variant == of_folder.published.variant);
     CHECK_FALSE(of_config.published.encodings.has_value());
   }
-  CHECK(n_with_variant == 3);  // tests/recipes/published_variants_test.py has the others, larger than their groups
+  CHECK(n_with_variant == 4);  // tests/recipes/published_variants_test.py has the others, larger than their groups
 }
 
 TEST_CASE("the variant of a checkpoint follows from its config.json") {
@@ -95,7 +95,29 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
       {R"({"quant_algo": "FP8", "quant_method": "modelopt"})", "modelopt-fp8-w8a16"},
       {R"({"activation_scheme": "static", "quant_method": "fp8"})", "fp8-w8a16"},
       {R"({"activation_scale_ub": 1200.0, "quant_method": "fbgemm_fp8"})", "fbgemm-fp8-w8a16"},
+      // AMD's FP8-KV, whose keys and values have scales for a cache in FP8; the same with scales of tokens; INT8; MXFP4
+      {R"({"quant_method": "quark", "exclude": ["lm_head"], "export": {"kv_cache_group": ["*k_proj"], "pack_method": "reorder",
+           "weight_format": "real_quantized"}, "global_quant_config": {"bias": null, "input_tensors": {"dtype": "fp8_e4m3",
+           "is_dynamic": false, "qscheme": "per_tensor", "symmetric": null}, "output_tensors": null, "weight": {"dtype": "fp8_e4m3",
+           "is_dynamic": false, "qscheme": "per_tensor"}}, "layer_quant_config": {"*k_proj": {"output_tensors": {"dtype":
+           "fp8_e4m3"}, "weight": {"dtype": "fp8_e4m3", "is_dynamic": false, "qscheme": "per_tensor"}}}})",
+       "quark-fp8-w8a16"},
+      {R"({"quant_method": "quark", "global_quant_config": {"input_tensors": {"dtype": "fp8_e4m3", "is_dynamic": true,
+           "qscheme": "per_channel"}, "weight": {"dtype": "fp8_e4m3", "qscheme": "per_channel"}}})",
+       "quark-fp8"},
+      {R"({"quant_method": "quark", "global_quant_config": {"input_tensors": {"dtype": "int8", "is_dynamic": true,
+           "qscheme": "per_channel", "symmetric": true}, "weight": {"dtype": "int8", "qscheme": "per_channel",
+           "symmetric": true}}})",
+       "quark-int8-w8a8"},
+      {R"({"quant_method": "quark", "global_quant_config": {"input_tensors": {"dtype": "fp4", "group_size": 32, "is_dynamic":
+           true, "qscheme": "per_group"}, "weight": {"dtype": "fp4", "group_size": 32, "qscheme": "per_group",
+           "scale_format": "e8m0"}}})",
+       "quark-mxfp4"},
+      {R"({"quant_method": "compressed-tensors", "format": "mxfp4-pack-quantized", "config_groups": {"group_0": {"weights":
+           {"num_bits": 4, "type": "float", "strategy": "group", "group_size": 32, "symmetric": true}}}})",
+       "compressed-tensors-mxfp4"},
       // Of these the values alone are used.
+      {R"({"quant_algo": "NVFP4", "quant_method": "modelopt"})", ""},
       {R"({"bits": 2, "group_size": 128, "quant_method": "gptq"})", ""},
       {R"({"bits": 8, "group_size": 128, "quant_method": "gptq", "sym": false})", ""},
   };

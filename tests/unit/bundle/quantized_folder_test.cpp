@@ -89,7 +89,7 @@ TEST_CASE("a bundle of a quantized checkpoint has the values, bit for bit, that 
   const auto text = read_file(checkpoints() / "expected.json");
   REQUIRE_OK(text);
   const json expected = json::parse(*text);
-  REQUIRE(expected.size() == 14);
+  REQUIRE(expected.size() == 17);
   const test::ScratchFolder scratch;
   SilentProgress progress;
   const InterruptFlag interrupt;
@@ -118,6 +118,9 @@ TEST_CASE("the manifest says how the source of a bundle was quantized") {
       {"gptq-2-whole", "GPTQ, 2 bits, a scale for each output (7 tensors), BF16 (5)"},
       {"awq", "AWQ, 4 bits, groups of 16 (7 tensors), BF16 (5)"},
       {"mxfp4", "MXFP4 (2 tensors), BF16 (18)"},
+      {"mxfp4-rows", "MXFP4 of Quark (7 tensors), BF16 (5)"},
+      {"nvfp4", "compressed-tensors, NVFP4 (7 tensors), BF16 (5)"},
+      {"nvfp4-modelopt", "NVFP4 of ModelOpt (7 tensors), BF16 (5)"},
       {"fp8-deepseek", "FP8 E4M3, blocks of 12 x 20 (25 tensors), BF16 (12), F32 (1)"}};
   const test::ScratchFolder scratch;
   SilentProgress progress;
@@ -154,6 +157,10 @@ TEST_CASE("why codes are not kept, and that a checkpoint's runtimes quantize act
   REQUIRE_OK(create(checkpoints() / "int8-per-channel", scratch.path() / "int8", notes));
   REQUIRE(notes.lines.size() == 1);
   CHECK(notes.lines[0].find("q_proj.weight has zero points of codes of 8 bits") != std::string::npos);
+  notes.lines.clear();
+  REQUIRE_OK(create(checkpoints() / "nvfp4", scratch.path() / "nvfp4", notes));
+  REQUIRE(notes.lines.size() == 1);
+  CHECK(notes.lines[0].find("q_proj.weight has scales of 16 codes in E2M1 (NVFP4)") != std::string::npos);
 }
 
 TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or in a way that is not computed") {
@@ -206,8 +213,8 @@ TEST_CASE("ModelOpt's own file says how a checkpoint is quantized whose config.j
   const auto described = describe_checkpoint_folder(folder);
   REQUIRE_OK(described);
   CHECK(described->published.variant == "modelopt-fp8-w8a16");
-  write_own("NVFP4");
-  CHECK_ERROR(create(folder, scratch.path() / "nvfp4"), ErrorCode::kUnsupported, "hf_quant_config.json");
+  write_own("W4A8_AWQ");
+  CHECK_ERROR(create(folder, scratch.path() / "awq"), ErrorCode::kUnsupported, "hf_quant_config.json");
 }
 
 TEST_CASE("a bundle's codes are not read as the weights that a quantization_config announces") {
@@ -371,6 +378,36 @@ TEST_CASE("what a quantized module has besides and nobody reads is refused unles
   ChangedCheckpoint global("packed-4");
   global.tensors.push_back({std::string(kQ) + "weight_global_scale", "F32", {1}, "abcd"});
   global.expect_refused(ErrorCode::kUnsupported, "q_proj.weight_global_scale: expected none");
+  ChangedCheckpoint other("nvfp4-modelopt");
+  other.tensors.push_back({std::string(kQ) + "weight_global_scale", "F32", {1}, "abcd"});
+  other.expect_refused(ErrorCode::kUnsupported, "q_proj.weight_global_scale: expected none");
+}
+
+TEST_CASE("a matrix in NVFP4 needs its one number, its shapes and whole blocks") {
+  ChangedCheckpoint absent("nvfp4");
+  std::erase_if(absent.tensors,
+                [](const HandMadeTensor& one) { return one.name == std::string(kQ) + "weight_global_scale"; });
+  absent.expect_refused(ErrorCode::kInvalidInput,
+                        "q_proj.weight_global_scale: expected one number in F32, found no such tensor");
+  ChangedCheckpoint zero("nvfp4");
+  zero.tensor(std::string(kQ) + "weight_global_scale").data = std::string(4, '\0');
+  zero.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: expected finite values");
+  ChangedCheckpoint pairs("nvfp4");
+  HandMadeTensor& packed = pairs.tensor(std::string(kQ) + "weight_packed");
+  packed.shape = {32, 15};
+  packed.data.resize(32 * 15);
+  pairs.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight_packed: expected [32, 16], found [32, 15]");
+  ChangedCheckpoint narrow("mxfp4-rows");
+  narrow.config["intermediate_size"] = 48;
+  for (const std::string module : {"gate_proj", "up_proj"}) {
+    HandMadeTensor& codes = narrow.tensor("model.layers.0.mlp." + module + ".weight");
+    codes.shape = {48, 16};
+    codes.data.resize(48 * 16);
+    HandMadeTensor& scales = narrow.tensor("model.layers.0.mlp." + module + ".weight_scale");
+    scales.shape = {48, 1};
+    scales.data.resize(48);
+  }
+  narrow.expect_refused(ErrorCode::kInvalidInput, "inputs in multiples of 32, found [32, 48]");
 }
 
 TEST_CASE("methods and settings that are not computed are refused by name") {
@@ -387,7 +424,19 @@ TEST_CASE("methods and settings that are not computed are refused by name") {
   refused("gptq-4", {{"checkpoint_format", "marlin"}}, unsupported, "checkpoint_format: expected one of gptq, gptq_v2");
   refused("gptq-4", {{"group_size", 0}}, ErrorCode::kInvalidInput, "group_size: expected -1 or 1 and above, found 0");
   refused("fp8-blocks", {{"weight_block_size", {128}}}, ErrorCode::kInvalidInput, "weight_block_size: expected a list");
-  refused("packed-4", {{"format", "nvfp4-pack-quantized"}}, unsupported, "found nvfp4-pack-quantized");
+  refused("packed-4", {{"format", "mxfp8-pack-quantized"}}, unsupported, "found mxfp8-pack-quantized");
+  refused("packed-4", {{"format", "nvfp4-pack-quantized"}}, unsupported, "type: expected one of float; found int");
+  refused("nvfp4-modelopt", {{"quant_algo", "W4A8_NVFP4_FP8"}}, unsupported, "quant_algo: expected one of fp8, nvfp4");
+  const auto quark = [&](const json& change, const std::string& part) {
+    refused("mxfp4-rows", change, unsupported, part);
+  };
+  quark({{"export", {{"weight_format", "fake_quantized"}}}}, "weight_format: expected one of real_quantized");
+  quark({{"layer_quant_config", {{"*k_proj", {{"weight", {{"dtype", "int8"}}}}}}}},
+        "weights of global_quant_config for \"*k_proj\"");
+  quark({{"global_quant_config", {{"weight", json::array({1, 2})}}}}, "weight: expected weights in one stage");
+  quark({{"global_quant_config", {{"weight", {{"dtype", "mx"}}}}}},
+        "dtype: expected one of fp8_e4m3, int8, fp4; found mx");
+  quark({{"global_quant_config", {{"weight", {{"group_size", 16}}}}}}, "group_size: expected 32, found 16");
   refused("packed-4", {{"sparsity_config", {{"format", "sparse-24-bitmask"}}}}, unsupported, "found sparse-24-bitmask");
   refused("packed-4", {{"transform_config", {{"config_groups", 1}}}}, unsupported, "transform_config: rotations");
   for (const char* const status : {"initialized", "calibration", "decompressed"}) {
