@@ -16,6 +16,10 @@ Error none(std::string reason) {
 
 }  // namespace
 
+bool always_has_zero_points(const CheckpointScheme& scheme) {
+  return scheme.method == "awq-";
+}
+
 Result<PublishedForm> form_of_scheme(const CheckpointScheme& scheme, bool has_zero_points) {
   using enum WeightEncoding;
   if (scheme.layout == CodeLayout::kMxfp4) {

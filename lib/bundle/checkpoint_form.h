@@ -10,6 +10,9 @@
 
 namespace secondsource {
 
+/// True if the names of the method's variants say that there are zero points, though they may all be the middle of the codes: AutoAWQ's.
+[[nodiscard]] bool always_has_zero_points(const CheckpointScheme& scheme);
+
 /// The form in which matrices that a scheme describes are kept unchanged, with or without zero points. kUnsupported with the reason, as
 /// a phrase such as "codes of 2 bits", where there is none.
 Result<PublishedForm> form_of_scheme(const CheckpointScheme& scheme, bool has_zero_points);

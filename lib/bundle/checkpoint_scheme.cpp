@@ -129,6 +129,42 @@ Result<CheckpointScheme> awq_scheme(const JsonFields& fields) {
   return scheme;
 }
 
+/// Refuses a checkpoint some of whose layers have codes of other widths; those with 16 bits are not quantized.
+Result<void> expect_one_width(const JsonFields& fields, int bits) {
+  if (!fields.has("extra_config")) return {};
+  SS_TRY_VOID(fields.object("extra_config"));
+  for (const auto& [layer, own] : fields.find("extra_config")->items()) {
+    SS_TRY(const JsonFields of_layer,
+           JsonFields::of(own, fmt::format("{}: extra_config: {}", fields.name(), printable(layer))));
+    SS_TRY(const std::int64_t found, of_layer.integer_or("bits", bits, {.min = 1, .max = 32}));
+    if (found != bits && found != 16) {
+      return unsupported_setting(of_layer, "bits", fmt::format("expected {} or 16, found {}", bits, found));
+    }
+  }
+  return {};
+}
+
+/// Intel's AutoRound stores codes in the layouts of others.
+Result<CheckpointScheme> auto_round_scheme(const JsonFields& fields) {
+  SS_TRY_VOID(known_text(fields, "data_type", {"int"}));
+  SS_TRY(const std::string packing,
+         known_text(fields, "packing_format",
+                    {"auto_round:auto_gptq", "auto_round:gptqmodel", "auto_round", "auto_round:auto_awq"}));
+  const bool is_awq = packing == "auto_round:auto_awq";
+  CheckpointScheme scheme{.method = "auto-round-",
+                          .layout = is_awq ? CodeLayout::kAwqWords : CodeLayout::kGptqWords,
+                          .has_zero_points = true,
+                          .stores_zero_points_less_one = packing == "auto_round:auto_gptq"};
+  SS_TRY(scheme.bits, is_awq ? bits_of_words(fields, "bits", {4}) : bits_of_words(fields, "bits", {2, 4, 8}));
+  SS_TRY(scheme.block, groups_of(fields));
+  SS_TRY(scheme.is_symmetric, fields.boolean_or("sym", true));
+  SS_TRY_VOID(expect_one_width(fields, scheme.bits));
+  SS_TRY(const std::int64_t input_bits, fields.integer_or("act_bits", 16, {.min = 1, .max = 32}));
+  if (input_bits < 16) scheme.activations = CheckpointActivations::kOther;
+  scheme.description = fmt::format("AutoRound, {} bits, {}", scheme.bits, text_of_groups(*scheme.block));
+  return scheme;
+}
+
 /// The one description of weights that all groups of modules have.
 Result<Json> weights_of_groups(const JsonFields& fields) {
   SS_TRY_VOID(fields.object("config_groups"));
@@ -336,11 +372,12 @@ Result<CheckpointScheme> parse_checkpoint_scheme(const Json& quantization, std::
   if (method == "awq") return awq_scheme(fields);
   if (method == "compressed-tensors") return compressed_scheme(fields);
   if (method == "quark") return quark_scheme(fields);
+  if (method == "auto-round") return auto_round_scheme(fields);
   if (method == "mxfp4")
     return CheckpointScheme{.method = "mxfp4", .layout = CodeLayout::kMxfp4, .bits = 4, .description = "MXFP4"};
   return unsupported_setting(
       fields, "quant_method",
-      fmt::format("expected one of fp8, fbgemm_fp8, modelopt, gptq, awq, compressed-tensors, quark, mxfp4; "
+      fmt::format("expected one of fp8, fbgemm_fp8, modelopt, gptq, awq, compressed-tensors, auto-round, quark, mxfp4; "
                   "found {}; bring the unquantized model",
                   printable(method)));
 }

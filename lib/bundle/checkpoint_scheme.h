@@ -1,6 +1,6 @@
 #pragma once
 // How a published checkpoint in safetensors stores quantized weights: what the quantization_config of its config.json says.
-// Formats: FP8 of DeepSeek, GPTQ (as AutoGPTQ writes it), AWQ (as AutoAWQ writes it), compressed-tensors (of vLLM's llm-compressor),
+// Formats: FP8 of DeepSeek, GPTQ (as AutoGPTQ writes it), AWQ (as AutoAWQ writes it), AutoRound, compressed-tensors (of vLLM's llm-compressor),
 // FP8 and NVFP4 of NVIDIA's ModelOpt, FP8, INT8 and MXFP4 of AMD's Quark, MXFP4 of gpt-oss.
 
 #include <cstdint>
@@ -63,7 +63,8 @@ struct CheckpointScheme {
   std::optional<ScaleBlock> block = std::nullopt;
   ScaleOfScales scale_of_scales = ScaleOfScales::kNone;
   bool has_zero_points = false;
-  bool is_symmetric = false;  ///< the description says that all zero points are the middle of the codes (GPTQ)
+  bool is_symmetric =
+      false;  ///< the description says that all zero points are the middle of the codes (GPTQ, AutoRound)
   bool stores_zero_points_less_one = false;  ///< as AutoGPTQ does in its first format
   bool has_input_groups = false;             ///< `g_idx` names the group of each input (act order)
   std::string description = {};              ///< "GPTQ, 4 bits, groups of 128, act order"

@@ -508,8 +508,7 @@ bool CheckpointWeight::has_scales_in_f16() const {
 
 Result<PublishedForm> CheckpointWeight::published_form() const {
   const auto no = [](std::string reason) { return Error{ErrorCode::kUnsupported, std::move(reason)}; };
-  // The name of an AWQ variant says that there are zero points.
-  const bool has_zero_points = scheme_.layout == CodeLayout::kAwqWords || has_zero_points_beside_middle();
+  const bool has_zero_points = always_has_zero_points(scheme_) || has_zero_points_beside_middle();
   SS_TRY(const PublishedForm form, form_of_scheme(scheme_, has_zero_points));
   if (form.encoding == WeightEncoding::kMxfp4Group32 || form.rows_of_scale() != 1) return form;
   const std::int64_t cols = form.group > 0 ? form.group : n_cols_;

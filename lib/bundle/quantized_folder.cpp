@@ -250,7 +250,8 @@ Result<ModelDescription> description_of(const QuantizedConfig& config, std::stri
   }
   SS_TRY(model.config, parse_model_config(config.plain.dump(), name));
   if (!scheme) return model;
-  const Result<PublishedForm> form = form_of_scheme(*scheme, scheme->has_zero_points && !scheme->is_symmetric);
+  const Result<PublishedForm> form =
+      form_of_scheme(*scheme, always_has_zero_points(*scheme) || (scheme->has_zero_points && !scheme->is_symmetric));
   if (form) {
     model.published.variant = variant_of_form(*scheme, *form);
   } else {

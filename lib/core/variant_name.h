@@ -12,8 +12,8 @@ inline constexpr std::array<std::string_view, 10> kVariantNames = {
 
 /// How the names of published variants begin: the weights of a quantized checkpoint as its publisher stored them, with the
 /// method by which they were made ("gptq-int4-g128"). A bundle has at most one, and only where it keeps the codes.
-inline constexpr std::array<std::string_view, 9> kPublishedMethods = {
-    "gptq-", "awq-", "compressed-tensors-", "fp8-", "fbgemm-", "modelopt-", "quark-", "gguf-", "mxfp4"};
+inline constexpr std::array<std::string_view, 10> kPublishedMethods = {
+    "gptq-", "awq-", "auto-round-", "compressed-tensors-", "fp8-", "fbgemm-", "modelopt-", "quark-", "gguf-", "mxfp4"};
 
 [[nodiscard]] constexpr bool is_published_variant(std::string_view variant) {
   for (const std::string_view method : kPublishedMethods) {

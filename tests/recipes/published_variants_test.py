@@ -207,6 +207,8 @@ CHECKPOINTS = {
                       lambda weight: gptq(weight, 8, 32)),
     "gptq-int8": ({"quant_method": "gptq", "bits": 8, "group_size": -1, "desc_act": False, "sym": True},
                   lambda weight: gptq(weight, 8, None)),
+    "auto-round-int4-g128": ({"quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": True, "data_type": "int",
+                              "packing_format": "auto_round:auto_gptq"}, lambda weight: gptq(weight, 4, 128)),
     "compressed-tensors-int4-g32": (compressed("pack-quantized", num_bits=4, type="int", strategy="group", group_size=32),
                                     lambda weight: packed(weight, 4, 32)),
     "gptq-int4-g64-zp": ({"quant_method": "gptq", "bits": 4, "group_size": 64, "desc_act": False, "sym": False},

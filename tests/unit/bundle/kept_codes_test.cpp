@@ -163,6 +163,20 @@ std::vector<std::int32_t> mixed_groups() {
   return groups;
 }
 
+TEST_CASE("AutoRound stores zero points less one in the layout of AutoGPTQ alone") {
+  const auto auto_round = [](const char* packing) {
+    return json{{"quant_method", "auto-round"}, {"bits", 4}, {"group_size", 32}, {"packing_format", packing}};
+  };
+  check_kept(auto_round("auto_round:auto_gptq"), gptq_parts(), {kInt4Group32, 32});
+  std::vector<HandMadeTensor> whole = gptq_parts();
+  whole[1].data = bytes_of(std::vector<std::uint32_t>{0x88888888U, 0x88888888U});
+  for (const char* const packing : {"auto_round", "auto_round:gptqmodel"}) {
+    check_kept(auto_round(packing), whole, {kInt4Group32, 32});
+    check_kept(auto_round(packing), gptq_parts(), {kInt4Group32Zero, 32});
+  }
+  check_kept(auto_round("auto_round:auto_awq"), awq_parts(), {kInt4Group32Zero, 32});
+}
+
 TEST_CASE("codes of act order are kept in the order of their groups, those of a group in their own") {
   check_kept(kGptq, with_groups(gptq_parts(), "m.g_idx", mixed_groups()), {kInt4Group32, 32}, true);
   check_kept(kGptq, with_groups(gptq_parts(0x77767777U), "m.g_idx", mixed_groups()), {kInt4Group32Zero, 32}, true);

@@ -79,6 +79,12 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
       {R"({"bits": 8, "group_size": -1, "quant_method": "gptq"})", "gptq-int8"},
       {R"({"bits": 4, "group_size": 128, "quant_method": "awq", "version": "gemm", "zero_point": true})",
        "awq-int4-g128"},
+      // Intel's AutoRound in its layouts, with layers that are not quantized
+      {R"({"bits": 4, "data_type": "int", "extra_config": {"lm_head": {"bits": 16}}, "group_size": 128, "packing_format":
+           "auto_round:auto_gptq", "quant_method": "auto-round", "sym": true})",
+       "auto-round-int4-g128"},
+      {R"({"bits": 4, "group_size": 128, "packing_format": "auto_round:auto_awq", "quant_method": "auto-round", "sym": false})",
+       "auto-round-int4-g128-zp"},
       // llm-compressor's W4A16, W8A8 and FP8-dynamic
       {R"({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"group_0": {"weights":
            {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128, "symmetric": true}}}})",

@@ -427,6 +427,17 @@ TEST_CASE("methods and settings that are not computed are refused by name") {
   refused("packed-4", {{"format", "mxfp8-pack-quantized"}}, unsupported, "found mxfp8-pack-quantized");
   refused("packed-4", {{"format", "nvfp4-pack-quantized"}}, unsupported, "type: expected one of float; found int");
   refused("nvfp4-modelopt", {{"quant_algo", "W4A8_NVFP4_FP8"}}, unsupported, "quant_algo: expected one of fp8, nvfp4");
+  const json auto_round = {{"quant_method", "auto-round"}, {"packing_format", "auto_round:auto_gptq"}};
+  const auto with = [&](const json& change) {
+    json changed = auto_round;
+    changed.merge_patch(change);
+    return changed;
+  };
+  refused("gptq-4", with({{"data_type", "mx_fp"}}), unsupported, "data_type: expected one of int; found mx_fp");
+  refused("gptq-4", with({{"packing_format", "auto_round:llm_compressor"}}), unsupported,
+          "packing_format: expected one of");
+  refused("gptq-4", with({{"extra_config", {{"lm_head", {{"bits", 8}}}}}}), unsupported,
+          "lm_head: bits: expected 4 or 16, found 8");
   const auto quark = [&](const json& change, const std::string& part) {
     refused("mxfp4-rows", change, unsupported, part);
   };
