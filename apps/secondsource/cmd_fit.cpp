@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "bundle/model_description.h"
+#include "bundle/describe_model.h"
 #include "bundle/named_shape.h"
 #include "commands.h"
 #include "core/folder.h"
@@ -86,7 +86,7 @@ Result<ExitStatus> run_fit(const FitOptions& options, CommandContext& context) {
   FitRequest request;
   request.model = options.model;
   SS_TRY(ModelDescription model, model_of(options, context));
-  if (!model.note.empty()) context.progress.note(model.note);
+  for (const std::string& note : model.notes) context.progress.note(note);
   request.config = std::move(model.config);
   request.published = std::move(model.published);
   SS_TRY(request.devices, devices_of(options));

@@ -111,7 +111,8 @@ class OnednnBackend final : public HostBackend<KvPool> {
   }
 
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
-    if (is_fp8(act) || has_fp8_codes(encoding)) return no_fp8();
+    if (is_fp8(act)) return no_fp8();
+    if (has_fp8_codes(encoding)) return Support::no("weights in E4M3 are not supported");
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
       return Support::no("quantized activations go with int8 weights only");
     }

@@ -29,7 +29,7 @@ struct Capabilities {
 /// particular model.
 [[nodiscard]] Capabilities probe_capabilities(const Backend& backend);
 
-/// "bf16", or "int8-w8a8" when activations are quantized as well, as they always are in "fp8" and "fp8-g128".
+/// "bf16", or "int8-w8a8" when activations are quantized as well, as in "fp8" and "fp8-g128" but not in "fp8-w8a16" and "fp8-g128-w8a16".
 [[nodiscard]] std::string weight_support_name(WeightEncoding encoding, ActQuant act);
 
 }  // namespace secondsource

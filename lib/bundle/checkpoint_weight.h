@@ -34,6 +34,10 @@ class CheckpointWeight {
                                        const TensorSpec& spec, std::string_view name);
 
   [[nodiscard]] bool is_quantized() const { return scales_ != nullptr; }
+  /// The type of a tensor that is not quantized.
+  [[nodiscard]] std::optional<DType> type_of_numbers() const {
+    return is_quantized() ? std::nullopt : codes_->info.dtype;
+  }
   /// "BF16", "F8_E4M3", "I32": how the tensor of numbers or codes is stored.
   [[nodiscard]] std::string_view stored_type() const { return codes_->info.dtype_name; }
 

@@ -127,9 +127,7 @@ PublishedSource published_gguf(const std::vector<GgufTensorPlan>& plans, const M
     return source;
   }
   if (others.empty()) return {};
-  return {
-      .note = fmt::format(
-          "the published weights are no variant, and their values alone are used: codes of {} are not kept", others)};
+  return {.note = fmt::format("no variant keeps these weights as they are stored: codes of {} are not kept", others)};
 }
 
 /// The name with nothing in it that a manifest refuses.
@@ -163,6 +161,11 @@ Result<std::vector<std::int64_t>> write_tokenizer(const GgufFiles& files, Bundle
   return end_ids;
 }
 
+/// The type that holds the values of a type of blocks, as a rule.
+DType type_of_values(const GgufBlockFormat& format) {
+  return format.name == "F16" ? DType::kF16 : format.name == "BF16" ? DType::kBf16 : DType::kF32;
+}
+
 /// A file that was opened, with the model that it has.
 struct GgufModel {
   GgufFiles files;
@@ -193,8 +196,12 @@ struct GgufModel {
 Result<ModelDescription> describe_gguf_model(const std::filesystem::path& file) {
   SS_TRY(const GgufModel model, GgufModel::open(file));
   const PublishedSource source = published_gguf(model.plans, model.config);
-  return ModelDescription{
-      .config = model.config, .published = types_of_source(source, model.specs()), .note = source.note};
+  ModelDescription description{.config = model.config, .published = types_of(source, model.specs())};
+  for (const GgufTensorPlan& plan : model.plans) {
+    description.published.values.emplace(plan.spec.name, type_of_values(*plan.rows.front().weight->format));
+  }
+  if (!source.note.empty()) description.notes.push_back(source.note);
+  return description;
 }
 
 Result<GgufOrigin> write_gguf_model(const std::filesystem::path& file, QuantizedWeights form, BundleWriter& writer,

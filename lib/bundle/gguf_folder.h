@@ -21,7 +21,7 @@ struct GgufOrigin {
   std::string quantization;  ///< "Q4_1 (211 tensors), F32 (61)"; empty if no tensor is in blocks
 };
 
-/// Describes the model of a file by its header; its values count as FP32 where they are no codes. Errors: kInvalidInput, kUnsupported, kIo.
+/// Describes the model of a file by its header; the values of blocks count as FP32. Errors: kInvalidInput, kUnsupported, kIo.
 Result<ModelDescription> describe_gguf_model(const std::filesystem::path& file);
 
 /// `writer` writes into a folder that exists. Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.

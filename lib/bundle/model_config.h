@@ -17,6 +17,8 @@ namespace secondsource {
 
 /// The largest token id that a file may name: ids are 32-bit integers.
 inline constexpr std::int64_t kMaxTokenId = (std::int64_t{1} << 31) - 1;
+/// Bytes of a config.json.
+inline constexpr std::int64_t kMaxConfigBytes = std::int64_t{1} << 20;
 
 enum class Architecture : std::uint8_t {
   kLlama,

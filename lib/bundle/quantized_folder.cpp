@@ -34,7 +34,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kQuantization = "quantization_config";
 constexpr std::string_view kTextPart = "text_config";
-constexpr std::int64_t kMaxConfigFileBytes = 1 << 20;
 
 /// A config.json with and without what it says of quantized weights.
 struct QuantizedConfig {
@@ -44,7 +43,7 @@ struct QuantizedConfig {
 };
 
 Result<QuantizedConfig> parse_config(std::string_view text, std::string_view name) {
-  SS_TRY(const nlohmann::json checked, parse_json(text, name, {.max_bytes = kMaxConfigFileBytes, .max_depth = 16}));
+  SS_TRY(const nlohmann::json checked, parse_json(text, name, {.max_bytes = kMaxConfigBytes, .max_depth = 16}));
   QuantizedConfig config{.source = fmt::format("{}: {}", name, kQuantization)};
   if (!checked.is_object()) return config;
   config.plain = nlohmann::ordered_json::parse(text);
@@ -57,22 +56,24 @@ Result<QuantizedConfig> parse_config(std::string_view text, std::string_view nam
   return config;
 }
 
-/// What ModelOpt's own file says, as a quantization_config says it. Its checkpoints have one of both, or both.
+/// What ModelOpt's own file says, as a quantization_config says it; null where it quantizes no weights. Its checkpoints have one of both,
+/// or both.
 Result<nlohmann::json> parse_modelopt_config(std::string_view text, std::string_view name) {
-  SS_TRY(const nlohmann::json file, parse_json(text, name, {.max_bytes = kMaxConfigFileBytes, .max_depth = 16}));
+  SS_TRY(const nlohmann::json file, parse_json(text, name, {.max_bytes = kMaxConfigBytes, .max_depth = 16}));
   SS_TRY(const JsonFields fields, JsonFields::of(file, std::string(name)));
   SS_TRY(const JsonFields quantization, fields.object("quantization"));
+  if (!quantization.has("quant_algo")) return nlohmann::json();
   SS_TRY(const std::string algorithm, quantization.string("quant_algo"));
   return nlohmann::json{{"quant_method", "modelopt"}, {"quant_algo", algorithm}};
 }
 
 Result<QuantizedConfig> read_config(const fs::path& folder) {
   const fs::path path = folder / "config.json";
-  SS_TRY(const std::string text, read_file(path, kMaxConfigFileBytes));
+  SS_TRY(const std::string text, read_file(path, kMaxConfigBytes));
   SS_TRY(QuantizedConfig config, parse_config(text, path.string()));
   const fs::path modelopt = folder / kModeloptConfigFile;
   if (config.quantization.is_null() && path_exists(modelopt)) {
-    SS_TRY(const std::string separate, read_file(modelopt, kMaxConfigFileBytes));
+    SS_TRY(const std::string separate, read_file(modelopt, kMaxConfigBytes));
     SS_TRY(config.quantization, parse_modelopt_config(separate, modelopt.string()));
     config.source = modelopt.string();
   }
@@ -108,8 +109,19 @@ bool is_all_zero(const StoredTensor& tensor) {
 
 /// What is said of a checkpoint whose codes make no variant.
 std::string text_without_variant(const CheckpointScheme& scheme, std::string_view reason) {
-  return fmt::format("{}: the published weights are no variant, and their values alone are used, because {}",
-                     scheme.description, reason);
+  return fmt::format("{}: no variant keeps these weights as they are stored, because {}", scheme.description, reason);
+}
+
+/// Whether runtimes of the checkpoint quantize activations in a way that this variant does not; empty: none.
+bool is_without_its_activations(const CheckpointScheme& scheme, const std::string& variant) {
+  if (scheme.activations == CheckpointActivations::kAsTheyAre) return false;
+  const Result<Variant> kept = variant_from_name(variant);
+  return !kept || kept->activations == ActQuant::kNone;
+}
+
+std::string text_without_activations(const CheckpointScheme& scheme) {
+  return fmt::format("{}: runtimes of this checkpoint quantize activations, too; here its weights alone are taken",
+                     scheme.description);
 }
 
 /// The tensors of a model and how the checkpoint stores them.
@@ -190,6 +202,15 @@ class QuantizedModel {
     return source;
   }
 
+  /// The types of all tensors, where `source` is what published() gave.
+  [[nodiscard]] PublishedTypes types(const PublishedSource& source) const {
+    PublishedTypes types = types_of(source, specs_);
+    for (std::size_t i = 0; i < specs_.size(); ++i) {
+      if (const auto dtype = weights_[i].type_of_numbers()) types.values.emplace(specs_[i].name, *dtype);
+    }
+    return types;
+  }
+
   /// "GPTQ, 4 bits, groups of 128 (224 tensors), F16 (67)"
   [[nodiscard]] std::string description(const CheckpointScheme& scheme) const {
     std::int64_t n_quantized = 0;
@@ -250,14 +271,24 @@ Result<ModelDescription> description_of(const QuantizedConfig& config, std::stri
   }
   SS_TRY(model.config, parse_model_config(config.plain.dump(), name));
   if (!scheme) return model;
-  const Result<PublishedForm> form =
-      form_of_scheme(*scheme, always_has_zero_points(*scheme) || (scheme->has_zero_points && !scheme->is_symmetric));
+  const bool has_zero_points = always_has_zero_points(*scheme) || (scheme->has_zero_points && !scheme->is_symmetric);
+  const Result<PublishedForm> form = form_of_scheme(*scheme, has_zero_points);
   if (form) {
     model.published.variant = variant_of_form(*scheme, *form);
   } else {
-    model.note = text_without_variant(*scheme, fmt::format("it has {}", form.error().message));
+    model.notes.push_back(text_without_variant(*scheme, fmt::format("it has {}", form.error().message)));
+  }
+  if (is_without_its_activations(*scheme, model.published.variant)) {
+    model.notes.push_back(text_without_activations(*scheme));
   }
   return model;
+}
+
+/// Whether every file of weights that a folder names is there.
+bool has_weights(const fs::path& folder) {
+  if (!path_exists(folder / kWeightIndexFile)) return path_exists(folder / kSingleWeightFile);
+  const Result<std::set<std::string>> files = files_of_weight_index(folder / kWeightIndexFile);
+  return files && std::ranges::all_of(*files, [&](const std::string& file) { return path_exists(folder / file); });
 }
 
 /// The configuration as the written folder has it: with the type that most of the weights have now.
@@ -284,17 +315,27 @@ Result<ModelDescription> describe_checkpoint(std::string_view text, std::string_
   return description_of(config, name);
 }
 
-Result<ModelDescription> describe_checkpoint_folder(const fs::path& folder) {
-  const std::string name = (folder / "config.json").string();
-  SS_TRY(const QuantizedConfig quantized, read_config(folder));
-  SS_TRY(ModelDescription description, description_of(quantized, name));
-  const bool has_weights = path_exists(folder / kSingleWeightFile) || path_exists(folder / kWeightIndexFile);
-  if (quantized.quantization.is_null() || !has_weights) return description;
-  SS_TRY(const CheckpointScheme scheme, parse_checkpoint_scheme(quantized.quantization, quantized.source));
-  SS_TRY(const QuantizedModel model, QuantizedModel::open(folder, scheme, description.config));
-  const PublishedSource source = model.published(scheme);
-  description.published = types_of_source(source, model.specs());
-  description.note = source.note;
+Result<ModelDescription> describe_checkpoint_files(const fs::path& folder) {
+  SS_TRY(const QuantizedConfig config, read_config(folder));
+  return description_of(config, (folder / "config.json").string());
+}
+
+Result<ModelDescription> describe_checkpoint_folder(const fs::path& folder, const InterruptFlag& interrupt) {
+  SS_TRY(const QuantizedConfig config, read_config(folder));
+  SS_TRY(ModelDescription description, description_of(config, (folder / "config.json").string()));
+  if (config.quantization.is_null() || !has_weights(folder)) return description;
+  SS_TRY(const CheckpointScheme scheme, parse_checkpoint_scheme(config.quantization, config.source));
+  const Result<QuantizedModel> model = QuantizedModel::open(folder, scheme, description.config);
+  if (!model) {
+    description.notes.push_back(fmt::format("{}; so the types are those of its configuration", model.error().message));
+    return description;
+  }
+  SS_TRY_VOID(interrupt.check());
+  const PublishedSource source = model->published(scheme);
+  description.published = model->types(source);
+  description.notes.clear();
+  if (!source.note.empty()) description.notes.push_back(source.note);
+  if (is_without_its_activations(scheme, source.variant)) description.notes.push_back(text_without_activations(scheme));
   return description;
 }
 
@@ -308,19 +349,14 @@ Result<std::string> write_quantized_model(const fs::path& folder, QuantizedWeigh
   const RowReader read_rows = [&](std::size_t tensor, const RowUser& use) { return model.read_rows(tensor, use); };
   PublishedSource published = form == QuantizedWeights::kAsCodes ? model.published(scheme) : PublishedSource();
   const std::string variant = published.variant;
-  const bool keeps_codes = !variant.empty();
-  if (!published.note.empty()) progress.note(published.note);
+  if (!published.note.empty()) progress.note(fmt::format("{}; the bundle has their values", published.note));
   WeightConversion conversion(folder.string(), model.specs(), read_rows, std::move(published), progress, interrupt);
   SS_TRY(const std::vector<TensorToWrite> tensors, conversion.find_types());
   SS_TRY_VOID(writer.add_text("config.json", config_text(quantized.plain, torch_type_of_most(tensors))));
   SS_TRY_VOID(conversion.write(tensors, writer));
-  const bool quantizes_inputs = keeps_codes && variant_from_name(variant)->activations != ActQuant::kNone;
-  if (scheme.activations != CheckpointActivations::kAsTheyAre && !quantizes_inputs) {
-    progress.note(
-        fmt::format("{}: runtimes of this checkpoint quantize activations, too; the bundle has its weights alone",
-                    scheme.description));
-  }
-  return model.description(scheme);
+  if (!is_without_its_activations(scheme, variant)) return model.description(scheme);
+  progress.note(text_without_activations(scheme));
+  return model.description(scheme) + ", activations quantized by its runtimes";
 }
 
 }  // namespace secondsource

@@ -26,8 +26,12 @@ Result<bool> has_quantized_weights(const std::filesystem::path& folder);
 /// Describes the model of a config.json by itself, its weights plain or quantized. `name` is that of the file. Errors: kInvalidInput;
 /// kUnsupported for a model that is not computed.
 Result<ModelDescription> describe_checkpoint(std::string_view config, std::string_view name);
-/// The same of a folder; of quantized weights, where they are there, every tensor is looked at. Errors: kInvalidInput, kUnsupported, kIo.
-Result<ModelDescription> describe_checkpoint_folder(const std::filesystem::path& folder);
+/// The same of a folder's config.json and ModelOpt's file. Errors also kIo.
+Result<ModelDescription> describe_checkpoint_files(const std::filesystem::path& folder);
+/// The same, and of quantized weights that are there the types of all tensors. Weights that cannot be read are said to be so in a note. Errors
+/// also kInterrupted.
+Result<ModelDescription> describe_checkpoint_folder(const std::filesystem::path& folder,
+                                                    const InterruptFlag& interrupt);
 
 /// Writes config.json without its quantization_config, and model.safetensors; returns what the manifest says of the source:
 /// "GPTQ, 4 bits, groups of 128 (224 tensors), F16 (67)". Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 
 #include "bundle/published_weights.h"
 #include "core/number.h"
@@ -17,7 +18,6 @@ constexpr std::string_view kAwqMethod = "awq-";
 constexpr std::string_view kZeroPointEnding = "-zp";
 /// The method of DeepSeek's and AutoFP8's checkpoints, whose name says what the codes are.
 constexpr std::string_view kFp8Method = "fp8-";
-constexpr std::string_view kFp8Codes = "fp8-";
 constexpr std::string_view kE8m0Ending = "-ue8m0";  ///< of activations whose scales are powers of two
 /// Of weights in FP8 beside activations that are not quantized; "fp8" without it says that they are.
 constexpr std::string_view kPlainInputsEnding = "-w8a16";
@@ -25,6 +25,9 @@ constexpr std::string_view kPlainInputsEnding = "-w8a16";
 constexpr std::string_view kGgufMethod = "gguf-";
 /// That of gpt-oss, whose name says all.
 constexpr std::string_view kMxfp4Method = "mxfp4";
+
+constexpr std::array<std::string_view, 4> kMxfp4Names = {"mxfp4", "gguf-mxfp4", "quark-mxfp4",
+                                                         "compressed-tensors-mxfp4"};
 
 /// The variant of a published name; nullopt for a name that is none.
 std::optional<Variant> published_from_name(std::string_view name) {
@@ -35,8 +38,7 @@ std::optional<Variant> published_from_name(std::string_view name) {
     if (!name.starts_with(kGgufMethod) || name.substr(kGgufMethod.size()) != to_string(encoding)) continue;
     return Variant{.name = std::string(name), .matmul = encoding, .rest = {}, .group = kScaleGroupSize};
   }
-  for (const std::string_view method : kPublishedMethods) {
-    if (name != published_variant_name(method, kMxfp4Group32, kScaleGroupSize, ActQuant::kNone)) continue;
+  if (std::ranges::find(kMxfp4Names, name) != kMxfp4Names.end()) {
     return Variant{.name = std::string(name), .matmul = kMxfp4Group32, .rest = {}, .group = kScaleGroupSize};
   }
   for (const std::string_view method : kPublishedMethods) {
@@ -92,10 +94,9 @@ std::string published_variant_name(std::string_view method, WeightEncoding encod
   if (encoding == WeightEncoding::kMxfp4Group32)
     return fmt::format("{}{}", method, method == kMxfp4Method ? "" : "mxfp4");
   if (has_fp8_codes(encoding)) {
-    const bool is_in_blocks = encoding == WeightEncoding::kFp8Group128;
-    std::string name = fmt::format("{}{}", method, method == kFp8Method ? "" : kFp8Codes);
-    if (is_in_blocks) name += fmt::format("block{}-", kFp8GroupSize);
-    name.pop_back();  // the last "-"
+    std::string name(method.substr(0, method.size() - 1));
+    if (method != kFp8Method) name += "-fp8";
+    if (encoding == WeightEncoding::kFp8Group128) name += fmt::format("-block{}", kFp8GroupSize);
     if (activations == ActQuant::kFp8PerGroup128E8m0) name += kE8m0Ending;
     if (activations == ActQuant::kNone) name += kPlainInputsEnding;
     return name;

@@ -32,11 +32,15 @@ struct Variant {
   [[nodiscard]] bool is_published() const { return is_published_variant(name); }
 };
 
-/// Returns the variant of that name, also a published one: METHOD-int4, METHOD-int8, each with or without -gN for groups of N
-/// columns (a multiple of 32), METHOD-int4-zp and METHOD-int4-gN-zp with zero points, which awq-int4 and awq-int4-gN always have,
-/// METHOD-int8-w8a8, METHOD-fp8, METHOD-fp8-block128 and fp8-block128, each with or without -ue8m0, and with -w8a16 instead (as fp8-w8a16),
-/// where activations are not quantized, mxfp4, gguf-mxfp4, gguf-q4_0,
-/// gguf-q8_0 and gguf- with the name of one of kBlockEncodings. Errors: kInvalidInput for an unknown name.
+/// Returns the variant of that name, one of kVariantNames or a published one (docs/bundle-format.md, "Published variants"):
+///   METHOD-int4, METHOD-int8, each with or without -gN for groups of N columns, a multiple of 32
+///   METHOD-int4-zp, METHOD-int4-gN-zp   with zero points, which awq-int4 and awq-int4-gN always have
+///   METHOD-int8-w8a8
+///   METHOD-fp8, METHOD-fp8-block128, METHOD-fp8-block128-ue8m0; the method fp8 has fp8-block128 and fp8-block128-ue8m0
+///   METHOD-fp8-w8a16, METHOD-fp8-block128-w8a16   where activations are not quantized; the method fp8 as above
+///   mxfp4, METHOD-mxfp4
+///   gguf-q4_0, gguf-q8_0, and gguf- with the name of one of kBlockEncodings
+/// Errors: kInvalidInput for an unknown name.
 Result<Variant> variant_from_name(std::string_view name);
 
 /// The name of the published variant of codes in this encoding, made by this method ("gptq-"). `group` as Variant::group.

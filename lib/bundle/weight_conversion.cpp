@@ -58,6 +58,17 @@ void append_values(std::span<const float> row, DType dtype, std::vector<std::byt
 
 }  // namespace
 
+PublishedTypes types_of(const PublishedSource& source, const std::vector<TensorSpec>& specs) {
+  PublishedTypes types;
+  if (source.variant.empty()) return types;
+  types.variant = source.variant;
+  types.encodings.emplace();
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    if (const auto form = source.form_of(i)) types.encodings->emplace(specs[i].name, form->encoding);
+  }
+  return types;
+}
+
 WeightConversion::WeightConversion(std::string name, const std::vector<TensorSpec>& specs, const RowReader& read_rows,
                                    PublishedSource published, Progress& progress, const InterruptFlag& interrupt)
     : name_(std::move(name)),

@@ -11,6 +11,7 @@
 
 #include "bundle/bundle_writer.h"
 #include "bundle/model_tensors.h"
+#include "bundle/published_types.h"
 #include "bundle/published_weights.h"
 #include "bundle/safetensors_writer.h"
 #include "core/interrupt.h"
@@ -49,6 +50,9 @@ struct PublishedSource {
     return columns.empty() ? std::span<const std::int32_t>() : columns[tensor];
   }
 };
+
+/// The types of what is kept of these tensors.
+[[nodiscard]] PublishedTypes types_of(const PublishedSource& source, const std::vector<TensorSpec>& specs);
 
 /// What becomes of weights whose codes can be kept.
 enum class QuantizedWeights : std::uint8_t { kAsCodes, kAsValues };

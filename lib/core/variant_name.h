@@ -38,6 +38,11 @@ inline constexpr std::array<std::string_view, 10> kPublishedMethods = {
   return variant.ends_with("fp8") || variant.ends_with("fp8-block128") || variant.ends_with("fp8-block128-ue8m0");
 }
 
+/// True if the variant's matmul weights are E4M3 numbers, whatever they are multiplied by.
+[[nodiscard]] constexpr bool has_fp8_weights(std::string_view variant) {
+  return multiplies_fp8(variant) || variant.ends_with("fp8-w8a16") || variant.ends_with("fp8-block128-w8a16");
+}
+
 /// True if the variant's matmuls multiply 8-bit integers, so that the int8 peak of the device is their limit.
 [[nodiscard]] constexpr bool multiplies_int8(std::string_view variant) {
   return variant.ends_with("w8a8");

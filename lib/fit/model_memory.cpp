@@ -22,9 +22,11 @@ Result<DType> stored_type(const ModelConfig& config) {
                                                     in_quotes(config.torch_dtype))};
 }
 
-/// The encoding of the tensor in a role.
-Result<WeightEncoding> encoding_in(const TensorSpec& tensor, TensorRole role, const Variant& variant, DType stored,
+/// The encoding of the tensor in a role. `of_config` is the type of tensors of which nothing else is known.
+Result<WeightEncoding> encoding_in(const TensorSpec& tensor, TensorRole role, const Variant& variant, DType of_config,
                                    const PublishedTypes& published) {
+  const auto known = published.values.find(tensor.name);
+  const DType stored = known != published.values.end() ? known->second : of_config;
   if (!published.encodings || published.variant != variant.name) return encoding_of(variant, role, stored);
   const auto found = published.encodings->find(tensor.name);
   const bool takes_codes = role == TensorRole::kMatmul || role == TensorRole::kEmbedding;

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "bundle/model_config.h"
-#include "bundle/model_description.h"
+#include "bundle/published_types.h"
 #include "bundle/variant.h"
 #include "core/dtype.h"
 #include "core/result.h"

@@ -118,9 +118,9 @@ Result<void> Pull::pull(const std::vector<HubFile>& files) {
 Result<void> Pull::pull_model_folder() {
   SS_TRY(const std::vector<HubFile> description, description_files(listing_, model_.repository));
   SS_TRY_VOID(pull(description));
-  constexpr std::int64_t kLargestConfig = 1 << 20;
-  SS_TRY(const std::string config, read_file(folder_.files() / "config.json", kLargestConfig));
-  SS_TRY_VOID(describe_checkpoint(config, fmt::format("hf:{}: config.json", model_.repository)));
+  if (const auto model = describe_checkpoint_files(folder_.files()); !model) {
+    return model.error().with_context(fmt::format("hf:{}", model_.repository));
+  }
   std::set<std::string> indexed;
   if (listing_.find(kWeightIndexFile) != nullptr) {
     SS_TRY(indexed, files_of_weight_index(folder_.files() / kWeightIndexFile));

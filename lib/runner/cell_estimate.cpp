@@ -35,7 +35,7 @@ double bytes_per_weight(std::string_view variant) {
   }
   if (has_int4_weights(variant)) return 0.56;
   if (variant.find("int8-g") != std::string_view::npos || variant == "gguf-q8_0") return 1.06;
-  if (variant.find("int8") != std::string_view::npos || multiplies_fp8(variant)) return 1;
+  if (variant.find("int8") != std::string_view::npos || has_fp8_weights(variant)) return 1;
   return 2;
 }
 

@@ -106,15 +106,23 @@ TEST_CASE("fit: a quantized config.json alone, and a model in GGUF") {
   CHECK(table.out.find("h200      bf16") > published);
   const auto model = asset("models/stories260K/stories260K.gguf");
   if (!model) return;
-  const ProgramRun gguf = run_program({"fit", model->string(), "--on", "h200", "--format", "json"});
-  CAPTURE(gguf.err);
-  REQUIRE(gguf.status == 0);
-  CHECK(nlohmann::json::parse(gguf.out).at("rows").size() == 3);
+  const auto bundle = scratch.path() / "bundle";
+  REQUIRE(run_program({"bundle", "create", "--from-gguf", model->string(), "--out", bundle.string()}).status == 0);
+  const auto rows_of = [](const std::filesystem::path& path) {
+    const ProgramRun fit = run_program({"fit", path.string(), "--on", "h200", "--format", "json"});
+    CAPTURE(fit.err);
+    REQUIRE(fit.status == 0);
+    return nlohmann::json::parse(fit.out).at("rows");
+  };
+  const auto of_file = rows_of(*model);
+  CHECK(of_file.size() == 3);
+  CHECK(of_file == rows_of(bundle));
 }
 
 TEST_CASE("fit: what cannot be answered is refused in one line") {
   check_refused(run_program({"fit", "Llama-9"}), "Llama-3.1-70B");
   check_refused(run_program({"fit", source_path("README.md")}), "README.md");
+  check_refused(run_program({"fit", source_path("bundles/default/manifest.yaml")}), "manifest.yaml");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--on", "h101"}), "expected one of a100-40");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--on", "xeon-8480p"}), "--memory");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--context", "9999999"}), "expected a context of 1 to 131072");

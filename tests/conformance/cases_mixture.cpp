@@ -356,8 +356,8 @@ Case make_quantized_int4_mixture_case(std::uint64_t seed) {
 }
 
 Case make_fp8_group_mixture_case(std::uint64_t seed) {
-  return quantized_mixture("grouped_matmul_fp8_g128", seed, WeightEncoding::kFp8Group128,
-                           seed % 2 == 0 ? ActQuant::kFp8PerGroup128 : ActQuant::kFp8PerGroup128E8m0);
+  constexpr std::array kActs = {ActQuant::kFp8PerGroup128, ActQuant::kFp8PerGroup128E8m0, ActQuant::kNone};
+  return quantized_mixture("grouped_matmul_fp8_g128", seed, WeightEncoding::kFp8Group128, kActs[seed % kActs.size()]);
 }
 
 Case make_int4_zero_mixture_case(std::uint64_t seed) {
@@ -385,7 +385,8 @@ Case make_mxfp4_mixture_case(std::uint64_t seed) {
 }
 
 Case make_fp8_mixture_case(std::uint64_t seed) {
-  return quantized_mixture("grouped_matmul_fp8", seed, WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow);
+  return quantized_mixture("grouped_matmul_fp8", seed, WeightEncoding::kFp8PerRow,
+                           seed % 3 == 2 ? ActQuant::kNone : ActQuant::kFp8PerRow);
 }
 
 }  // namespace secondsource::conformance

@@ -332,7 +332,7 @@ def create_small_bundle(program: str, plain: Path, folder: Path, tensors: dict[s
     """Writes the checkpoint's weights and makes its bundle, which must keep codes and so be smaller than the plain model."""
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     said = run(program, "bundle", "create", "--from-hf", folder, "--prompts", PROMPTS, "--out", bundle)
-    expect("are no variant" not in said, said)
+    expect("no variant keeps" not in said, said)
     fitted = [json.loads(run(program, "fit", model, "--on", "h200", "--format", "json"))["rows"] for model in (folder, bundle)]
     expect(fitted[0] == fitted[1], f"{bundle.name}: fit counts the published files otherwise than the bundle")
     size = (bundle / "model.safetensors").stat().st_size
@@ -595,6 +595,9 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
         for name, key in found.items():
             same = key.endswith(".codes") or np.array_equal(stored.get_tensor(key).numpy(), kept[name])
             expect(same, f"{variant}: {key}: other blocks than those of the file")
+    counted = [json.loads(run(program, "fit", model, "--on", "h200", "--variant", variant, "--format", "json"))["rows"][0]["weights_bytes"]
+               for model in (file, bundle)]
+    expect(abs(counted[0] / counted[1] - 1) < 0.01, f"{variant}: fit counts {counted} bytes of the file and of the bundle")
     check_bundle(program, bundle, variant, values, "")
     check_products(program, bundle, variant, config, product_widths(config, kind))
 

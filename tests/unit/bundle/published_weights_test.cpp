@@ -46,6 +46,13 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"fp8-block128", kFp8Group128, 128, ActQuant::kFp8PerGroup128},
       Row{"fp8-block128-ue8m0", kFp8Group128, 128, ActQuant::kFp8PerGroup128E8m0},
       Row{"compressed-tensors-fp8-block128", kFp8Group128, 128, ActQuant::kFp8PerGroup128},
+      Row{"fp8-w8a16", kFp8PerRow, 0, ActQuant::kNone},
+      Row{"fp8-block128-w8a16", kFp8Group128, 128, ActQuant::kNone},
+      Row{"modelopt-fp8-w8a16", kFp8PerRow, 0, ActQuant::kNone},
+      Row{"quark-fp8", kFp8PerRow, 0, ActQuant::kFp8PerRow},
+      Row{"quark-int8-w8a8", kInt8PerRow, 0, ActQuant::kInt8PerRow},
+      Row{"quark-mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
+      Row{"auto-round-int4-g128", kInt4Group32, 128, ActQuant::kNone},
       Row{"gguf-q4_0", kInt4Group32, 32, ActQuant::kNone},
       Row{"gguf-q8_0", kInt8Group32, 32, ActQuant::kNone},
       Row{"gguf-q4_k", kQ4K, 32, ActQuant::kNone},
@@ -69,22 +76,21 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
   CHECK(variant->group == group);
   CHECK(variant->activations == act);
   if (!std::string_view(name).starts_with("gguf-")) {
-    const std::string_view method = std::string_view(name).starts_with("gptq")  ? "gptq-"
-                                    : std::string_view(name).starts_with("awq") ? "awq-"
-                                    : std::string_view(name).starts_with("fp8") ? "fp8-"
-                                    : std::string_view(name) == "mxfp4"         ? "mxfp4"
-                                                                                : "compressed-tensors-";
-    CHECK(published_variant_name(method, encoding, group, act) == name);
+    const auto method = std::ranges::find_if(
+        kPublishedMethods, [&](std::string_view one) { return std::string_view(name).starts_with(one); });
+    REQUIRE(method != kPublishedMethods.end());
+    CHECK(published_variant_name(*method, encoding, group, act) == name);
   }
 }
 
 TEST_CASE("a name that stands for no published variant is refused") {
-  const char* const name =
-      GENERATE("gptq-", "gptq-int4-g", "gptq-int4-g0", "gptq-int4-g33", "gptq-int4-g0128", "gptq-int4-g-32",
-               "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q8_1", "gguf-int4",
-               "awq-int4-g128-zp", "awq-int8-g32", "awq-fp8", "awq-int4-zp", "awq-fp8-block128", "fp8-", "fp8-fp8",
-               "fp8-block64", "fp8-int4", "fp8-int8-g32", "fp8-fp8-block128", "fp8-block128-e8m0", "fp8-ue8m0",
-               "gptq-int4-zp-g32", "gptq-int8-g32-zp", "gptq-int8-zp", "compressed-tensors-int8-g32-w8a8");
+  const char* const name = GENERATE(
+      "gptq-", "gptq-int4-g", "gptq-int4-g0", "gptq-int4-g33", "gptq-int4-g0128", "gptq-int4-g-32",
+      "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q8_1", "gguf-int4",
+      "awq-int4-g128-zp", "awq-int8-g32", "awq-fp8", "awq-int4-zp", "awq-fp8-block128", "fp8-", "fp8-fp8",
+      "fp8-block64", "fp8-int4", "fp8-int8-g32", "fp8-fp8-block128", "fp8-block128-e8m0", "fp8-ue8m0",
+      "gptq-int4-zp-g32", "gptq-int8-g32-zp", "gptq-int8-zp", "compressed-tensors-int8-g32-w8a8", "awq-fp8-w8a16",
+      "fp8-w8a8", "fp8-block128-ue8m0-w8a16", "gptq-int4-w8a16", "modelopt-", "awq-mxfp4", "fp8-mxfp4");
   CAPTURE(name);
   CHECK_ERROR(variant_from_name(name), ErrorCode::kInvalidInput, "or the published one of a bundle");
 }

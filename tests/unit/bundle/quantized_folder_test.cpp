@@ -111,7 +111,7 @@ TEST_CASE("a bundle of a quantized checkpoint has the values, bit for bit, that 
 
 TEST_CASE("the manifest says how the source of a bundle was quantized") {
   const std::vector<std::pair<std::string, std::string>> expected = {
-      {"fp8-blocks", "FP8 E4M3, blocks of 12 x 20 (7 tensors), BF16 (5)"},
+      {"fp8-blocks", "FP8 E4M3, blocks of 12 x 20 (7 tensors), BF16 (5), activations quantized by its runtimes"},
       {"int8-per-channel", "compressed-tensors, INT 8 with zero points, a scale for each output (7 tensors), BF16 (5)"},
       {"packed-4", "compressed-tensors, INT 4, groups of 16 (7 tensors), BF16 (5)"},
       {"gptq-8-act-order", "GPTQ, 8 bits, groups of 16, act order (7 tensors), BF16 (5)"},
@@ -120,8 +120,9 @@ TEST_CASE("the manifest says how the source of a bundle was quantized") {
       {"mxfp4", "MXFP4 (2 tensors), BF16 (18)"},
       {"mxfp4-rows", "MXFP4 of Quark (7 tensors), BF16 (5)"},
       {"nvfp4", "compressed-tensors, NVFP4 (7 tensors), BF16 (5)"},
-      {"nvfp4-modelopt", "NVFP4 of ModelOpt (7 tensors), BF16 (5)"},
-      {"fp8-deepseek", "FP8 E4M3, blocks of 12 x 20 (25 tensors), BF16 (12), F32 (1)"}};
+      {"nvfp4-modelopt", "NVFP4 of ModelOpt (7 tensors), BF16 (5), activations quantized by its runtimes"},
+      {"fp8-deepseek",
+       "FP8 E4M3, blocks of 12 x 20 (25 tensors), BF16 (12), F32 (1), activations quantized by its runtimes"}};
   const test::ScratchFolder scratch;
   SilentProgress progress;
   const InterruptFlag interrupt;
@@ -174,7 +175,7 @@ TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or i
     Notes notes;
     REQUIRE_OK(create(checkpoints() / name, scratch.path() / name, notes));
     REQUIRE(notes.lines.size() == n_notes);
-    if (n_notes > 0) CHECK(notes.lines[0].find("the bundle has its weights alone") != std::string::npos);
+    if (n_notes > 0) CHECK(notes.lines[0].find("its weights alone are taken") != std::string::npos);
     const auto bundle = Bundle::open(scratch.path() / name, silent, interrupt);
     REQUIRE_OK(bundle);
     CHECK(bundle->tensors().published_variant() == variant);
@@ -210,9 +211,16 @@ TEST_CASE("ModelOpt's own file says how a checkpoint is quantized whose config.j
   for (const TensorSpec& spec : model_tensors(same->config())) {
     CHECK(bytes_of_values(*found->tensor(spec.name)) == bytes_of_values(*same->tensor(spec.name)));
   }
-  const auto described = describe_checkpoint_folder(folder);
+  const auto described = describe_checkpoint_folder(folder, interrupt);
   REQUIRE_OK(described);
   CHECK(described->published.variant == "modelopt-fp8-w8a16");
+  CHECK(described->notes.size() == 1);
+  // Without an algorithm only the cache is quantized.
+  REQUIRE_OK(write_file(folder / kModeloptConfigFile,
+                        R"({"quantization": {"quant_algo": null, "kv_cache_quant_algo": "FP8"}})"));
+  const auto plain = has_quantized_weights(folder);
+  REQUIRE_OK(plain);
+  CHECK_FALSE(*plain);
   write_own("W4A8_AWQ");
   CHECK_ERROR(create(folder, scratch.path() / "awq"), ErrorCode::kUnsupported, "hf_quant_config.json");
 }
