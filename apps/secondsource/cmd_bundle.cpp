@@ -115,13 +115,15 @@ Result<ExitStatus> create_and_report(const CreateOptions& options, const std::st
   return ExitStatus::kOk;
 }
 
+constexpr double kUsualSmoothing = 0.5;
+
 struct CreateCommandOptions {
   NewBundleFlags bundle;
   std::string from;
   std::string gguf;
   std::string url;
   std::string smooth_text;
-  double smooth_alpha = 0.5;
+  std::optional<double> smooth_alpha = {};
   std::int64_t smooth_tokens = std::int64_t{64} << 10;
 };
 
@@ -140,7 +142,7 @@ Result<SmoothingPlan> calibrate(const CreateCommandOptions& options, CommandCont
   engine.max_context = kWindow;
   engine.observe_all = true;
   SS_TRY(const auto session, open_session(model, ModelFlags{}, engine, context));
-  SmoothingPlan plan{.record = {.alpha = options.smooth_alpha,
+  SmoothingPlan plan{.record = {.alpha = options.smooth_alpha.value_or(kUsualSmoothing),
                                 .text_sha256 = sha256_hex(text),
                                 .n_tokens = static_cast<std::int64_t>(ids.size())},
                      .maxima = {}};
@@ -160,6 +162,9 @@ Result<ExitStatus> run_create(const CreateCommandOptions& options, CommandContex
   create.model_folder = options.from;
   create.gguf_file = options.gguf;
   create.source_url = options.url;
+  if (options.smooth_text.empty() && options.smooth_alpha) {
+    return Error{ErrorCode::kInvalidInput, "bundle create: --smooth-alpha: expected --smooth-text with it"};
+  }
   if (!options.smooth_text.empty()) {
     if (options.from.empty()) {
       return Error{ErrorCode::kUnsupported,
@@ -180,9 +185,10 @@ void add_create_command(CommandNode& bundle, CommandAction& action) {
   command->add_option("--url", options->url, "Where the weights come from");
   command->add_option("--smooth-text", options->smooth_text,
                       "A text by whose activations the weights are smoothed (SmoothQuant) for variants with w8a8");
-  command->add_option("--smooth-alpha", options->smooth_alpha, "How much moves from activations into weights")
-      ->check(Range(0.01, 0.99))
-      ->capture_default_str();
+  command
+      ->add_option("--smooth-alpha", options->smooth_alpha,
+                   "How much moves from activations into weights (default: 0.5)")
+      ->check(Range(0.01, 0.99));
   command->add_option("--smooth-tokens", options->smooth_tokens, "At most so many tokens of the text")
       ->check(Range(1, 1 << 24))
       ->capture_default_str();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <optional>
 
 #include "bundle/describe_model.h"
@@ -24,7 +25,8 @@ struct FitOptions {
   std::string model, hardware_file, memory, prices, out;
   std::vector<std::string> on, variants;
   std::string kv = "bf16", format = "table";
-  std::int64_t context = 0, n_sequences = 1, max_devices = 8;
+  std::optional<std::uint64_t> context = {};
+  std::int64_t n_sequences = 1, max_devices = 8;
   double reserve_percent = 10;
 };
 
@@ -92,7 +94,9 @@ Result<ExitStatus> run_fit(const FitOptions& options, CommandContext& context) {
   SS_TRY(request.devices, devices_of(options));
   request.variants = variants_of(options, request.published);
   constexpr std::int64_t kUsualContext = 8192;
-  request.context = options.context > 0 ? options.context : std::min(kUsualContext, request.config.max_seq_len);
+  constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
+  request.context = options.context ? static_cast<std::int64_t>(std::min(*options.context, kMost))
+                                    : std::min(kUsualContext, request.config.max_seq_len);
   request.n_sequences = options.n_sequences;
   request.max_devices = options.max_devices;
   request.reserved_share = options.reserve_percent / 100;

@@ -33,6 +33,9 @@ Result<std::vector<std::int32_t>> prompt_ids(const GenerateCommandOptions& optio
   if (n_given != 1) {
     return Error{ErrorCode::kInvalidInput, "generate: expected one of --prompt, --prompt-file and --ids"};
   }
+  if (!options.system.empty() && !options.chat) {
+    return Error{ErrorCode::kInvalidInput, "generate: --system: expected --chat with it, which renders messages"};
+  }
   if (!options.ids.empty()) return options.ids;
   std::string prompt = options.prompt;
   if (!options.prompt_file.empty()) {

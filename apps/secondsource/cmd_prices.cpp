@@ -42,7 +42,8 @@ void add_filter_options(CommandNode& command, RowFilter& filter) {
   command.add_option("--instance", filter.instance, "Only this instance, as \"p5*\"");
   command.add_option("--accelerator", filter.accelerator,
                      "Only this accelerator, as h100-sxm; cpu for machines without");
-  command.add_option("--commitment", filter.commitment, "on-demand, spot, 1-year, 3-years or own");
+  command.add_option("--commitment", filter.commitment, "on-demand, spot, 1-year, 3-years or own")
+      ->check(OneOf({"on-demand", "spot", "1-year", "3-years", "own"}));
 }
 
 // -- list

@@ -203,6 +203,8 @@ Flag* CommandNode::add_option(const std::string& name, const std::function<void(
 Flag* CommandNode::add_option_to(const std::string& name, FlagTarget target, const std::string& description) {
   CLI::Option* option =
       std::visit([&](auto* value) -> CLI::Option* { return app_->add_option(name, *value, description); }, target);
+  // A flag of several values takes one word each time, so that a positional argument may follow it.
+  if (name.starts_with("--")) option->allow_extra_args(false);
   return &flags_.emplace_back(
       option,
       FlagDescription{

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "bundle/chat_files.h"
 #include "bundle/finite_weights.h"
 #include "bundle/gguf_folder.h"
+#include "bundle/model_tensors.h"
 #include "bundle/prompts.h"
 #include "bundle/quantized_folder.h"
 #include "bundle/relative_path.h"
@@ -205,9 +207,23 @@ Result<void> create_from_quantized(const CreateOptions& options, const fs::path&
   return folder.commit();
 }
 
+/// Refuses weights of which the model would use a part: of another number of layers, say.
+Result<void> expect_no_other_tensors(const Bundle& model, const fs::path& folder) {
+  std::set<std::string, std::less<>> known;
+  for (const TensorSpec& spec : model_tensors(model.config())) known.insert(spec.name);
+  for (const auto& [name, tensor] : model.tensors().tensors()) {
+    if (known.contains(name) || is_without_effect(model.config(), name)) continue;
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("{}: tensor {}: not a tensor of {} with these settings", folder.string(), printable(name),
+                             to_string(model.config().architecture))};
+  }
+  return {};
+}
+
 Result<void> create_from_folder(const CreateOptions& options, const fs::path& target, Progress& progress,
                                 const InterruptFlag& interrupt) {
   SS_TRY(const Bundle model, Bundle::open_model_folder(options.model_folder));
+  SS_TRY_VOID(expect_no_other_tensors(model, options.model_folder));
   SS_TRY_VOID(check_finite_weights(model.config(), model.tensors(), progress, interrupt));
   Manifest manifest;
   manifest.name = model.name();

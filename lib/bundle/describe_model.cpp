@@ -12,6 +12,7 @@ namespace secondsource {
 Result<ModelDescription> describe_model(const std::filesystem::path& path, Progress& progress,
                                         const InterruptFlag& interrupt) {
   if (path.extension() == ".gguf") return describe_gguf_model(path);
+  if (path.filename() == "config.json") return describe_checkpoint_files(path.parent_path());
   if (path.extension() == ".json") {
     SS_TRY(const std::string text, read_file(path, kMaxConfigBytes));
     return describe_checkpoint(text, path.string());

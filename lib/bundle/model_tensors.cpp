@@ -357,4 +357,9 @@ std::int64_t n_parameters(const ModelConfig& config) {
   return sum;
 }
 
+bool is_without_effect(const ModelConfig& config, std::string_view name) {
+  return is_for_pictures(config, name) || is_behind_last_layer(config, name) || name.ends_with("rotary_emb.inv_freq") ||
+         (name == kHeadTensor && config.tied_embeddings);
+}
+
 }  // namespace secondsource

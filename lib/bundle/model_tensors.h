@@ -134,6 +134,10 @@ inline constexpr std::string_view kHeadTensor = "lm_head.weight";
 /// multi-token prediction) and is not computed.
 [[nodiscard]] bool is_behind_last_layer(const ModelConfig& config, std::string_view name);
 
+/// Whether a stored tensor that is none of the model's does not matter: those for pictures, behind the last layer, rotary frequencies of old
+/// checkpoints, and a tied head that is stored a second time.
+[[nodiscard]] bool is_without_effect(const ModelConfig& config, std::string_view name);
+
 /// All tensors of the model, in the order of the forward pass. kHeadTensor is left out if the embeddings are tied.
 [[nodiscard]] std::vector<TensorSpec> model_tensors(const ModelConfig& config);
 

@@ -95,8 +95,7 @@ void check_model(Verification& verification) {
       ++n_behind;
       continue;
     }
-    // Old checkpoints store the rotary frequencies, and some store a tied head a second time; both are ignored.
-    const bool is_harmless = name.ends_with("rotary_emb.inv_freq") || (name == kHeadTensor && config.tied_embeddings);
+    const bool is_harmless = is_without_effect(config, name);
     const std::string message =
         fmt::format("tensor {}: not a tensor of {}", printable(name), to_string(config.architecture));
     is_harmless ? verification.findings.note(message + ": ignored") : verification.findings.fault(message);

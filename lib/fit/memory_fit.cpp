@@ -13,8 +13,11 @@
 namespace secondsource {
 namespace {
 
+constexpr std::int64_t kMostSequences = 1'000'000'000;
+constexpr double kLeastMemoryBytes = 0x1p20;
+
 std::string bytes_text(double bytes) {
-  return format_bytes(static_cast<std::int64_t>(bytes));
+  return format_bytes(static_cast<std::int64_t>(std::min(bytes, 0x1p62)));
 }
 
 /// The cheapest row on demand of machines with this accelerator.
@@ -68,14 +71,20 @@ class Fitter {
       return refuse(fmt::format("expected a context of 1 to {} tokens (the model's positions), found {}",
                                 request_.config.max_seq_len, request_.context));
     }
-    if (request_.n_sequences < 1 || request_.max_devices < 1) {
-      return refuse(fmt::format("expected at least one sequence and one device, found {} and {}", request_.n_sequences,
-                                request_.max_devices));
+    if (request_.n_sequences < 1 || request_.n_sequences > kMostSequences || request_.max_devices < 1) {
+      return refuse(fmt::format("expected 1 to {} sequences and at least one device, found {} and {}", kMostSequences,
+                                request_.n_sequences, request_.max_devices));
     }
     if (!(request_.reserved_share >= 0 && request_.reserved_share < 1)) {
-      return refuse(fmt::format("expected a reserve below 100 %, found {:g} %", 100 * request_.reserved_share));
+      return refuse(
+          fmt::format("expected a reserve from 0 to below 100 %, found {:g} %", 100 * request_.reserved_share));
     }
     for (const Hardware& device : request_.devices) {
+      if (device.memory_bytes && *device.memory_bytes < kLeastMemoryBytes) {
+        return refuse(
+            fmt::format("{}: expected at least 1 MiB of memory, found {:g} bytes (a size has a unit, as 512GiB)",
+                        device.id, *device.memory_bytes));
+      }
       if (!device.memory_bytes) {
         return refuse(fmt::format("{}: its memory depends on what is fitted: say how much (--memory)", device.id));
       }

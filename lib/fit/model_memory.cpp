@@ -27,7 +27,10 @@ Result<WeightEncoding> encoding_in(const TensorSpec& tensor, TensorRole role, co
                                    const PublishedTypes& published) {
   const auto known = published.values.find(tensor.name);
   const DType stored = known != published.values.end() ? known->second : of_config;
-  if (!published.encodings || published.variant != variant.name) return encoding_of(variant, role, stored);
+  if (!published.encodings || published.variant != variant.name) {
+    const bool keeps_codes = role == TensorRole::kEmbedding && variant.name.starts_with("gguf-");
+    return encoding_of(variant, keeps_codes ? TensorRole::kMatmul : role, stored);
+  }
   const auto found = published.encodings->find(tensor.name);
   const bool takes_codes = role == TensorRole::kMatmul || role == TensorRole::kEmbedding;
   return takes_codes && found != published.encodings->end() ? found->second : encoding_as_stored(stored);
@@ -71,6 +74,9 @@ double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan) {
 
 Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& variant, const MemoryPlan& plan,
                                  const PublishedTypes& published) {
+  if (variant.name == "mxfp4" && config.n_experts == 0) {
+    return Error{ErrorCode::kUnsupported, "mxfp4: expected a mixture, whose experts it encodes; this model has none"};
+  }
   SS_TRY(const DType stored, stored_type(config));
   ModelMemory memory;
   const double share = config.n_experts > 0 ? real(config.n_experts_per_token) / real(config.n_experts) : 1;

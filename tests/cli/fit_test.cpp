@@ -127,5 +127,14 @@ TEST_CASE("fit: what cannot be answered is refused in one line") {
   check_refused(run_program({"fit", "Llama-3.1-8B", "--on", "xeon-8480p"}), "--memory");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--context", "9999999"}), "expected a context of 1 to 131072");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--hardware", "/nowhere"}), "/nowhere");
+  check_refused(run_program({"fit", "Llama-3.1-8B", "--context", "0"}), "expected a context of 1 to 131072");
+  check_refused(run_program({"fit", "Llama-3.1-8B", "--context", "-5"}), "--context");
+  check_refused(run_program({"fit", "Llama-3.1-8B", "--sequences", "999999999999"}),
+                "expected 1 to 1000000000 sequences");
+  check_refused(run_program({"fit", "Llama-3.1-8B", "--reserve", "-1"}), "from 0 to below 100 %, found -1 %");
+  check_refused(run_program({"fit", "Llama-3.1-8B", "--memory", "512"}), "a size has a unit, as 512GiB");
+  check_refused(run_program({"fit", "Llama-3.1-8B", "--variant", "mxfp4"}), "mxfp4: expected a mixture");
+  // A flag of several values takes one word, so that the model may follow it.
+  CHECK(run_program({"fit", "--on", "h200,h100-sxm", "--variant", "bf16", "Llama-3.1-8B"}).status == 0);
   CHECK(run_program({"fit", "Llama-3.1-8B", "--on", "xeon-8480p", "--memory", "512GiB"}).status == 0);
 }
