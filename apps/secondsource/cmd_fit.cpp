@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <limits>
 #include <optional>
 
 #include "bundle/describe_model.h"
@@ -25,8 +24,8 @@ struct FitOptions {
   std::string model, hardware_file, memory, prices, out;
   std::vector<std::string> on, variants;
   std::string kv = "bf16", format = "table";
-  std::optional<std::uint64_t> context = {};
-  std::int64_t n_sequences = 1, max_devices = 8;
+  std::int64_t context = 0, n_sequences = 1, max_devices = 8;
+  const Flag* context_flag = nullptr;
   double reserve_percent = 10;
 };
 
@@ -94,9 +93,8 @@ Result<ExitStatus> run_fit(const FitOptions& options, CommandContext& context) {
   SS_TRY(request.devices, devices_of(options));
   request.variants = variants_of(options, request.published);
   constexpr std::int64_t kUsualContext = 8192;
-  constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
-  request.context = options.context ? static_cast<std::int64_t>(std::min(*options.context, kMost))
-                                    : std::min(kUsualContext, request.config.max_seq_len);
+  const bool has_context = options.context_flag->count() > 0;
+  request.context = has_context ? options.context : std::min(kUsualContext, request.config.max_seq_len);
   request.n_sequences = options.n_sequences;
   request.max_devices = options.max_devices;
   request.reserved_share = options.reserve_percent / 100;
@@ -136,8 +134,8 @@ CommandNode* add_fit_command(CommandNode& app, CommandAction& action) {
           "--variant", options->variants,
           "Variants, also published ones such as gptq-int4-g128 (default: the model's published one, if any, bf16, int8, int4)")
       ->delimiter(',');
-  command->add_option("--context", options->context,
-                      "Tokens of a sequence, prompt and answer (default: 8192, or what the model has)");
+  options->context_flag = command->add_option(
+      "--context", options->context, "Tokens of a sequence, prompt and answer (default: 8192, or what the model has)");
   command->add_option("--sequences", options->n_sequences, "Sequences that must fit at once")->capture_default_str();
   command->add_option("--kv", options->kv, "Type of the cache: bf16, f16, f32 or i8")
       ->check(OneOf({"bf16", "f16", "f32", "i8"}))

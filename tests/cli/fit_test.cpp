@@ -128,7 +128,8 @@ TEST_CASE("fit: what cannot be answered is refused in one line") {
   check_refused(run_program({"fit", "Llama-3.1-8B", "--context", "9999999"}), "expected a context of 1 to 131072");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--hardware", "/nowhere"}), "/nowhere");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--context", "0"}), "expected a context of 1 to 131072");
-  check_refused(run_program({"fit", "Llama-3.1-8B", "--context", "-5"}), "--context");
+  check_refused(run_program({"fit", "Llama-3.1-8B", "--context", "-5"}),
+                "to 131072 tokens (the model's positions), found -5");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--sequences", "999999999999"}),
                 "expected 1 to 1000000000 sequences");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--reserve", "-1"}), "from 0 to below 100 %, found -1 %");

@@ -112,7 +112,7 @@ TEST_CASE("what cannot be asked is refused in one line") {
   CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput, "reserve");
   request.reserved_share = 0.1;
   request.n_sequences = 0;
-  CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput, "at least one sequence");
+  CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput, "expected 1 to 1000000000 sequences");
   request.n_sequences = 1;
   request.devices = {Hardware{.id = "a-cpu", .sources = {"s"}}};
   CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput, "a-cpu: its memory depends on what is fitted");
