@@ -26,7 +26,7 @@ Result<PublishedForm> form_of_scheme(const CheckpointScheme& scheme, bool has_ze
     return PublishedForm{.encoding = kMxfp4Group32, .group = kScaleGroupSize, .is_transposed = true};
   }
   if (scheme.layout == CodeLayout::kFp4Rows) {
-    if (scheme.scale_of_scales != ScaleOfScales::kNone) return none("scales of 16 codes in E2M1 (NVFP4)");
+    if (scheme.global_scale != GlobalScale::kNone) return none("scales of 16 codes in E2M1 (NVFP4)");
     return PublishedForm{.encoding = kMxfp4Group32, .group = kScaleGroupSize};
   }
   if (scheme.bits != 4 && scheme.bits != 8) return none(fmt::format("codes of {} bits", scheme.bits));

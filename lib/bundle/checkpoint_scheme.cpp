@@ -95,7 +95,7 @@ Result<CheckpointScheme> modelopt_scheme(const JsonFields& fields) {
                             .layout = CodeLayout::kFp4Rows,
                             .bits = 4,
                             .block = ScaleBlock{.rows = 1, .cols = kNvfp4Inputs},
-                            .scale_of_scales = ScaleOfScales::kMultiplies,
+                            .global_scale = GlobalScale::kMultiplies,
                             .description = "NVFP4 of ModelOpt",
                             .activations = CheckpointActivations::kOther};
   }
@@ -214,7 +214,7 @@ Result<void> expect_one_kind_of_weights(const JsonFields& fields, const Json& we
   return {};
 }
 
-/// As AMD's Quark exports it.
+/// AMD's Quark, as its exporter writes it.
 Result<CheckpointScheme> quark_scheme(const JsonFields& fields) {
   SS_TRY(const JsonFields global, fields.object("global_quant_config"));
   if (!global.has("weight")) return global.mismatch("weight", "an object");
@@ -313,7 +313,7 @@ Result<void> take_fp4(const JsonFields& weights, bool is_nvfp4, CheckpointScheme
   scheme.layout = CodeLayout::kFp4Rows;
   scheme.bits = 4;
   scheme.block = ScaleBlock{.rows = 1, .cols = expected};
-  if (is_nvfp4) scheme.scale_of_scales = ScaleOfScales::kDivides;
+  if (is_nvfp4) scheme.global_scale = GlobalScale::kDivides;
   scheme.description = fmt::format("compressed-tensors, {}", is_nvfp4 ? "NVFP4" : "MXFP4");
   return {};
 }

@@ -25,18 +25,18 @@ enum class CodeLayout : std::uint8_t {
   kFp4Rows,     ///< `weight` or `weight_packed`: bytes of two consecutive inputs in E2M1, [outputs, inputs / 2]
 };
 
-/// What a scale in E4M3 becomes with the one number of a matrix in FP32 (NVFP4).
-enum class ScaleOfScales : std::uint8_t {
-  kNone,        ///< there is no such number, and scales of kFp4Rows are bytes with exponents (E8M0)
+/// How the global scale of a matrix, one number in FP32, acts on its scales in E4M3 (NVFP4).
+enum class GlobalScale : std::uint8_t {
+  kNone,        ///< there is none, and scales of kFp4Rows are bytes with exponents (E8M0)
   kMultiplies,  ///< `weight_scale_2`
   kDivides,     ///< `weight_global_scale`
 };
 
-/// The ending of the tensor with that number; empty where there is none.
-[[nodiscard]] constexpr std::string_view name_of(ScaleOfScales kind) {
-  return kind == ScaleOfScales::kMultiplies ? "weight_scale_2"
-         : kind == ScaleOfScales::kDivides  ? "weight_global_scale"
-                                            : "";
+/// The ending of its tensor's name; empty where there is none.
+[[nodiscard]] constexpr std::string_view name_of(GlobalScale kind) {
+  return kind == GlobalScale::kMultiplies ? "weight_scale_2"
+         : kind == GlobalScale::kDivides  ? "weight_global_scale"
+                                          : "";
 }
 
 /// Which weights share a scale: `rows` consecutive outputs and `cols` consecutive inputs; 0 means all of them.
@@ -61,10 +61,10 @@ struct CheckpointScheme {
   int bits = 8;  ///< of a code: 2, 4 or 8 in words
   /// Absent where the shape of each tensor of scales says whether it has one for all or one for each output.
   std::optional<ScaleBlock> block = std::nullopt;
-  ScaleOfScales scale_of_scales = ScaleOfScales::kNone;
+  GlobalScale global_scale = GlobalScale::kNone;
   bool has_zero_points = false;
-  bool is_symmetric =
-      false;  ///< the description says that all zero points are the middle of the codes (GPTQ, AutoRound)
+  /// The description says that all zero points are the middle of the codes (GPTQ, AutoRound).
+  bool is_symmetric = false;
   bool stores_zero_points_less_one = false;  ///< as AutoGPTQ does in its first format
   bool has_input_groups = false;             ///< `g_idx` names the group of each input (act order)
   std::string description = {};              ///< "GPTQ, 4 bits, groups of 128, act order"

@@ -223,15 +223,15 @@ struct CheckpointWeight::Finder {
     weight.n_inputs_ = n_cols;
     weight.n_groups_ = n_cols / group;
     SS_TRY(weight.codes_, expect(ending_of_codes(), kUnsignedByteType, {n_rows, n_cols / 2}));
-    const bool is_nvfp4 = scheme.scale_of_scales != ScaleOfScales::kNone;
+    const bool is_nvfp4 = scheme.global_scale != GlobalScale::kNone;
     SS_TRY(weight.scales_, expect("weight_scale", is_nvfp4 ? kFp8Type : kUnsignedByteType, {n_rows, weight.n_groups_}));
     if (is_nvfp4) {
-      SS_TRY(weight.scale_of_scales_, one_number());
+      SS_TRY(weight.global_scale_, one_number());
     }
     return weight;
   }
   Result<float> one_number() const {
-    const std::string_view ending = secondsource::name_of(scheme.scale_of_scales);
+    const std::string_view ending = secondsource::name_of(scheme.global_scale);
     const StoredTensor* const found = optional(ending);
     if (found == nullptr || found->info.shape.n_elements() != 1 || found->info.dtype != DType::kF32) {
       return Error{ErrorCode::kInvalidInput,
@@ -417,9 +417,9 @@ void CheckpointWeight::read_fp4_row(std::int64_t row, std::span<float> values) c
 }
 
 float CheckpointWeight::fp4_scale(std::int64_t place) const {
-  if (scheme_.scale_of_scales == ScaleOfScales::kNone) return to_float(element_at<E8m0>(*scales_, place));
+  if (scheme_.global_scale == GlobalScale::kNone) return to_float(element_at<E8m0>(*scales_, place));
   const float scale = to_float(E4m3{element_at<std::uint8_t>(*scales_, place)});
-  return scheme_.scale_of_scales == ScaleOfScales::kMultiplies ? scale * scale_of_scales_ : scale / scale_of_scales_;
+  return scheme_.global_scale == GlobalScale::kMultiplies ? scale * global_scale_ : scale / global_scale_;
 }
 
 E2m1 CheckpointWeight::fp4_code(std::int64_t place) const {

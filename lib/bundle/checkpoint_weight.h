@@ -1,8 +1,9 @@
 #pragma once
 // The values of a weight as a published checkpoint stores it: as numbers, or as codes with scales and zero points.
 //
-// A value is (code - zero point) * scale in FP32, exact in MXFP4; a scale of NVFP4 is itself a rounded product or quotient. Of codes in words and scales in FP16 or BF16 the product is exact; of FP8
-// and of scales in FP32 it is rounded once, as in every runtime that multiplies before it adds.
+// A value is (code - zero point) * scale in FP32, exact in MXFP4. Of codes in words and scales in FP16 or BF16 the product is exact; of FP8
+// and of scales in FP32 it is rounded once, as in every runtime that multiplies before it adds. A scale of NVFP4 is itself a rounded
+// product or quotient.
 
 #include <cstdint>
 #include <optional>
@@ -88,9 +89,9 @@ class CheckpointWeight {
   std::int64_t n_cols_ = 0;
   std::int64_t rows_of_scale_ = 1;  ///< that share one; n_rows_ where all do
   std::int64_t n_groups_ = 1;       ///< scales of a row
-  std::int64_t n_inputs_ =
-      0;  ///< of kMxfp4, whose rows are those of a transposed tensor: of one expert; of kFp4Rows n_cols_
-  float scale_of_scales_ = 1.0F;
+  /// Of one expert of kMxfp4, whose rows are those of a transposed tensor; of kFp4Rows it is n_cols_.
+  std::int64_t n_inputs_ = 0;
+  float global_scale_ = 1.0F;
   std::vector<std::int32_t> group_of_input_;
   std::vector<std::int32_t> column_order_;
 };

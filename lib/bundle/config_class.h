@@ -113,8 +113,7 @@ struct ConfigClass {
   std::string_view norm_eps_key = "rms_norm_eps";
   bool rotates_windows_only = false;  ///< layers without a window are not rotated
   double logit_scale = 0.0;  ///< the value of an absent logit_scale, by which logits are multiplied; 0: no such key
-  bool may_have_head_norms =
-      false;  ///< use_qk_norm gives each head of q and k a LayerNorm of its own, which is not computed
+  bool may_have_head_norms = false;  ///< use_qk_norm: each head of q and k has a LayerNorm, which is not computed
   BlockNorms block_norms = BlockNorms::kBefore;
   bool has_attention_sinks = false;
   bool scales_embedding = false;           ///< by the square root of hidden_size

@@ -112,7 +112,7 @@ std::string text_without_variant(const CheckpointScheme& scheme, std::string_vie
   return fmt::format("{}: no variant keeps these weights as they are stored, because {}", scheme.description, reason);
 }
 
-/// Whether runtimes of the checkpoint quantize activations in a way that this variant does not; empty: none.
+/// Whether runtimes of the checkpoint quantize activations in a way that this variant does not. An empty name is no variant.
 bool is_without_its_activations(const CheckpointScheme& scheme, const std::string& variant) {
   if (scheme.activations == CheckpointActivations::kAsTheyAre) return false;
   const Result<Variant> kept = variant_from_name(variant);
@@ -245,7 +245,7 @@ class QuantizedModel {
         const std::string_view ending = std::string_view(at->first).substr(module.size());
         const bool is_read = std::ranges::find(kOfWeights, ending) != kOfWeights.end() ||
                              (ending == "weight_zero_point" && scheme.has_zero_points) ||
-                             ending == name_of(scheme.scale_of_scales) || of_model.contains(at->first) ||
+                             ending == name_of(scheme.global_scale) || of_model.contains(at->first) ||
                              (scheme.layout == CodeLayout::kMxfp4 && is_of_blocks(at->first, of_model));
         const bool is_harmless = std::ranges::find(kNotOfWeights, ending) != kNotOfWeights.end();
         if (is_read || is_harmless || is_all_zero(at->second)) continue;

@@ -208,19 +208,19 @@ def mxfp4_rows(source, shape):
 
 def nvfp4(source, shape):
     pairs, numbers, of_groups = fp4_rows(source, shape, 16)
-    scales, scale_of_scales = source.fp8(of_groups), source.scales((1,)) + 1
-    values = dequantize(numbers, scales.float(), None, global_scale=scale_of_scales,
+    scales, global_scale = source.fp8(of_groups), source.scales((1,)) + 1
+    values = dequantize(numbers, scales.float(), None, global_scale=global_scale,
                         args=QuantizationArgs(num_bits=4, type="float", strategy="tensor_group", group_size=16))
-    return {"weight_packed": pairs, "weight_scale": scales, "weight_global_scale": scale_of_scales}, values
+    return {"weight_packed": pairs, "weight_scale": scales, "weight_global_scale": global_scale}, values
 
 
 def nvfp4_of_modelopt(source, shape):
     """ModelOpt multiplies by the number by which compressed-tensors divides."""
     pairs, numbers, of_groups = fp4_rows(source, shape, 16)
-    scales, scale_of_scales = source.fp8(of_groups), source.scales(())
-    products = scales.float() * scale_of_scales
+    scales, global_scale = source.fp8(of_groups), source.scales(())
+    products = scales.float() * global_scale
     values = plain(numbers, lambda row, col: products[row, col // 16].item())
-    return {"weight": pairs, "weight_scale": scales, "weight_scale_2": scale_of_scales,
+    return {"weight": pairs, "weight_scale": scales, "weight_scale_2": global_scale,
             "input_scale": source.scales(())}, values
 
 
