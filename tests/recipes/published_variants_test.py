@@ -284,6 +284,12 @@ def expect(holds: bool, what: str) -> None:
         raise SystemExit(what)
 
 
+def fitted_rows(program: str, model: Path, *arguments: str) -> list[dict]:
+    """What `fit` counts; its notes stand behind the JSON."""
+    said = run(program, "fit", model, "--on", "h200", "--format", "json", *arguments)
+    return json.JSONDecoder().raw_decode(said)[0]["rows"]
+
+
 def check_codes(bundle: Path, name: str, order: torch.Tensor | None, codes: torch.Tensor, scales: torch.Tensor,
                 zeros: torch.Tensor | None = None) -> None:
     """The stored codes, in the order of their groups if one is given, scales and zero points are these, bit for bit. Codes in E2M1
@@ -333,7 +339,7 @@ def create_small_bundle(program: str, plain: Path, folder: Path, tensors: dict[s
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     said = run(program, "bundle", "create", "--from-hf", folder, "--prompts", PROMPTS, "--out", bundle)
     expect("no variant keeps" not in said, said)
-    fitted = [json.loads(run(program, "fit", model, "--on", "h200", "--format", "json"))["rows"] for model in (folder, bundle)]
+    fitted = [fitted_rows(program, model) for model in (folder, bundle)]
     expect(fitted[0] == fitted[1], f"{bundle.name}: fit counts the published files otherwise than the bundle")
     size = (bundle / "model.safetensors").stat().st_size
     expect(size < (plain / "model.safetensors").stat().st_size, f"{bundle.name}: {size} bytes")
@@ -595,8 +601,7 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
         for name, key in found.items():
             same = key.endswith(".codes") or np.array_equal(stored.get_tensor(key).numpy(), kept[name])
             expect(same, f"{variant}: {key}: other blocks than those of the file")
-    counted = [json.loads(run(program, "fit", model, "--on", "h200", "--variant", variant, "--format", "json"))["rows"][0]["weights_bytes"]
-               for model in (file, bundle)]
+    counted = [fitted_rows(program, model, "--variant", variant)[0]["weights_bytes"] for model in (file, bundle)]
     expect(abs(counted[0] / counted[1] - 1) < 0.01, f"{variant}: fit counts {counted} bytes of the file and of the bundle")
     check_bundle(program, bundle, variant, values, "")
     check_products(program, bundle, variant, config, product_widths(config, kind))
