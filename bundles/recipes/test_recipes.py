@@ -60,6 +60,9 @@ from streamed import StreamedReference
 from yaml_text import to_yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.append(str(REPOSITORY / "tests/data/jinja"))
+import make_chat_vectors  # noqa: E402  (the list of templates whose texts chat_vectors.json has)
+
 DEFAULT = REPOSITORY / "bundles/default"
 TINY = REPOSITORY / "bundles/tiny-gqa8-hd64"
 MIXTURE = REPOSITORY / "bundles/tiny-mixtral"
@@ -230,15 +233,6 @@ def test_a_chat_template_is_that_of_the_manifest_or_the_models_own_and_what_it_r
         assert "01 Feb 2026" in Encoder(folder).render(user)
 
 
-def published_templates(assets):
-    """By the names of tests/data/jinja/chat_vectors.json."""
-    read = lambda name: json.loads((assets / name).read_text(encoding="utf-8"))
-    found = {f"hfjs: {name}": case["chat_template"]
-             for name, case in read("chat-templates/hfjs_jinja_e2e_cases.json")["cases"].items()}
-    return found | {f"llama.cpp: {case['name']}": case["template_str"]
-                    for case in read("chat-templates/llamacpp_chat_template_cases.json")["cases"]}
-
-
 def test_published_chat_templates_give_the_texts_of_transformers_as_the_program_does():
     """tests/unit/jinja/asset_templates_test.cpp holds the program to the same vectors, which apply_chat_template made."""
     assets = os.environ.get("SECONDSOURCE_ASSETS")
@@ -246,7 +240,7 @@ def test_published_chat_templates_give_the_texts_of_transformers_as_the_program_
         raise Skipped("SECONDSOURCE_ASSETS is not set")
     vectors = json.loads((REPOSITORY / "tests/data/jinja/chat_vectors.json").read_text(encoding="utf-8"))
     compared = 0
-    for name, text in published_templates(Path(assets)).items():
+    for name, text in make_chat_vectors.templates(Path(assets), []).items():
         for context, expected in zip(vectors["contexts"], vectors["templates"][name]):
             if context["tools"] or not context["add_generation_prompt"] or "enable_thinking" in context:
                 continue  # prompts have none of these
@@ -376,7 +370,8 @@ def checkpoint_tensors(model: Reference) -> dict[str, torch.Tensor]:
 MATRICES = {"mixtral": 2 * (4 + 3 * 4) + 1, "qwen3_moe": 3 * (4 + 3 * 6) + 1,
             "qwen2_moe": 3 * (4 + 3 * 7) + 1, "qwen2_moe-windows": 3 * 4 + 3 * (7 + 7 + 1) + 1, "gemma3": 4 * 7 + 1,
             "phi3": 3 * 4 + 1, "phi3-partial": 3 * 4 + 1, "phi3-longrope": 3 * 4 + 1,  # fused ones counted once
-            "cohere": 3 * 7 + 1, "cohere-biases": 3 * 7 + 1, "cohere2": 4 * 7 + 1, "cohere2-biases": 4 * 7 + 1, "starcoder2": 3 * 6 + 1, "starcoder2-plain": 3 * 6 + 1,
+            "cohere": 3 * 7 + 1, "cohere-biases": 3 * 7 + 1, "cohere2": 4 * 7 + 1, "cohere2-biases": 4 * 7 + 1,
+            "starcoder2": 3 * 6 + 1, "starcoder2-plain": 3 * 6 + 1,
             "deepseek_v2": 3 * 4 + 3 + 2 * 27 + 1, "deepseek_v2-biases": 3 * 4 + 3 + 2 * 27 + 1,
             "deepseek_v2-lite": 3 * 3 + 3 * 27 + 1, "deepseek_v3": 4 * 4 + 2 * 3 + 2 * 27 + 1,
             "deepseek_v3-halves": 3 * 3 + 3 + 2 * 27 + 1,

@@ -54,6 +54,13 @@ GROWING = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 16.0, "beta_fas
            "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 24}
 
 
+# Plain classes, which the tests that need them add to MODELS.
+PLAIN: dict[str, tuple[Callable, dict]] = {
+    "llama": (transformers.LlamaConfig, {}),
+    "llama-tied": (transformers.LlamaConfig, {"head_dim": 20, "tie_word_embeddings": True}),
+    "qwen3": (transformers.Qwen3Config, {"head_dim": 20}),
+}
+
 # Name of the model: its configuration class, or a function that makes a configuration, and what it sets beyond COMMON.
 MODELS: dict[str, tuple[Callable, dict]] = {
     "llama-biases": (transformers.LlamaConfig, {"attention_bias": True, "mlp_bias": True}),

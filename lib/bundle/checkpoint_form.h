@@ -1,5 +1,5 @@
 #pragma once
-// The variant that keeps a checkpoint's weights as their publisher stored them, by the description of their scheme alone.
+// Derives from a checkpoint's quantization scheme which published variant keeps its weights unchanged.
 
 #include <string>
 

@@ -307,7 +307,7 @@ Result<void> add_granite(const ConfigParts& parts) {
   return {};
 }
 
-/// By what Cohere and Cohere 2 multiply its logits.
+/// Reads the factor by which Cohere and Cohere 2 multiply their logits.
 Result<void> add_cohere(const ConfigParts& parts) {
   SS_TRY(parts.json["logit_scale"], parts.keys.number("logit_scale"));
   return {};

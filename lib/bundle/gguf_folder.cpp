@@ -161,7 +161,7 @@ Result<std::vector<std::int64_t>> write_tokenizer(const GgufFiles& files, Bundle
   return end_ids;
 }
 
-/// The type that holds the values of a type of blocks, as a rule.
+/// The type in which a bundle stores the values of such a tensor; for blocks it is FP32 unless a smaller type happens to hold them all.
 DType type_of_values(const GgufBlockFormat& format) {
   return format.name == "F16" ? DType::kF16 : format.name == "BF16" ? DType::kBf16 : DType::kF32;
 }

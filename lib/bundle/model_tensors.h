@@ -134,8 +134,8 @@ inline constexpr std::string_view kHeadTensor = "lm_head.weight";
 /// multi-token prediction) and is not computed.
 [[nodiscard]] bool is_behind_last_layer(const ModelConfig& config, std::string_view name);
 
-/// Whether a stored tensor that is none of the model's does not matter: those for pictures, behind the last layer, rotary frequencies of old
-/// checkpoints, and a tied head that is stored a second time.
+/// Whether a stored tensor that model_tensors() does not list may be ignored: tensors of the part for pictures and of layers behind the last
+/// one, rotary frequencies in old checkpoints, and a tied head that is stored a second time.
 [[nodiscard]] bool is_without_effect(const ModelConfig& config, std::string_view name);
 
 /// All tensors of the model, in the order of the forward pass. kHeadTensor is left out if the embeddings are tied.

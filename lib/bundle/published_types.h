@@ -13,9 +13,9 @@ namespace secondsource {
 
 struct PublishedTypes {
   std::string variant = {};  ///< that keeps the publisher's codes unchanged; empty: there is none
-  /// Of each tensor with codes their encoding; every other tensor has values. nullopt: only the variant is known.
+  /// The encoding of every tensor that is stored as codes; all other tensors are stored as values. nullopt if only the variant is known.
   std::optional<std::map<std::string, WeightEncoding, std::less<>>> encodings = {};
-  /// Of a tensor the type that holds its values, where it is known. Of others config.json says it.
+  /// The type that holds the values of a tensor. A tensor that is absent here has the type that config.json names.
   std::map<std::string, DType, std::less<>> values = {};
 };
 

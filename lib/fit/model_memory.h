@@ -33,12 +33,13 @@ struct ModelMemory {
   double workspace_bytes = 0;       ///< values of the largest step
 };
 
-/// Bytes of the model. Where `published` is of this variant and has the types of its tensors, each matrix is counted in its own, or by its
-/// values; otherwise all are in the variant's; in one of GGUF the embedding, too. Norms and biases are in the type in which the
-/// configuration says the weights are stored (bf16 if it says nothing). The workspace is the most that is alive at once
+/// Bytes of the model. Where `published` describes this variant and has the encodings of its tensors, every matrix is counted in its own
+/// encoding, or as values if it has no codes. Otherwise every matrix is counted in the variant's encoding, in a GGUF variant the embedding,
+/// too. Norms and biases are in their own type if `published` has it, else in the one that the configuration names (bf16 if it names none). The workspace is the most that is alive at once
 /// in a step: the residual stream, its normed copy, and either q, k, v or the hidden values of the feed-forward
 /// network, all in f32; the widest input of a product and q, k, v once more in the type that is multiplied (2 bytes);
-/// or the logits of every sequence. Errors: kUnsupported for a stored type that is no floating-point type, and for mxfp4 of a model without experts.
+/// or the logits of every sequence. Errors: kUnsupported for a stored type that is no floating-point type, and for mxfp4 of a model without
+/// experts.
 Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& variant, const MemoryPlan& plan,
                                  const PublishedTypes& published = {});
 

@@ -83,7 +83,7 @@ TEST_CASE("fit: the memory that a run allocates is predicted within 2 %") {
 
 TEST_CASE("fit: a quantized config.json alone, and a model in GGUF") {
   const ScratchFolder scratch;
-  // The extents and the quantization of DeepSeek-V3 (config.json of deepseek-ai/DeepSeek-V3).
+  // This is config.json of deepseek-ai/DeepSeek-V3, shortened to the extents and the quantization.
   const auto config = scratch.path() / "config.json";
   REQUIRE(write_file(config,
                      R"({"architectures": ["DeepseekV3ForCausalLM"], "first_k_dense_replace": 3, "hidden_size": 7168,

@@ -49,11 +49,9 @@ JOBS: dict[str, dict] = {
 
 # The plain classes, of which tiny_models.py has models with more to them.
 PLAIN = {
-    "llama": (transformers.LlamaConfig, {}),
-    "llama-tied": (transformers.LlamaConfig, {"head_dim": 20, "tie_word_embeddings": True}),
+    **tiny_models.PLAIN,
     "mistral": (transformers.MistralConfig, {"sliding_window": 24}),
     "qwen2": (transformers.Qwen2Config, {"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 1}),
-    "qwen3": (transformers.Qwen3Config, {"head_dim": 20}),
     "mixtral": (transformers.MixtralConfig, {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 24}),
 }
 

@@ -42,14 +42,12 @@ GEMMA3_ROPE = {"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_th
                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}
 # What llama.cpp assumes and the tiny models of that name do not have: windows and layers without rotation by its rules.
 MORE = {
-    "llama": (transformers.LlamaConfig, {}),
-    "llama-tied": (transformers.LlamaConfig, {"head_dim": 20, "tie_word_embeddings": True}),
+    **tiny_models.PLAIN,
     "llama-llama3": (transformers.LlamaConfig, {"head_dim": 16, "rope_parameters": LLAMA3}),
     "llama-linear": (transformers.LlamaConfig, {
         "rope_parameters": {"rope_type": "linear", "factor": 2.5, "rope_theta": 10000.0}}),
     "mixtral": (transformers.MixtralConfig, {"num_local_experts": 4, "num_experts_per_tok": 2}),
     "qwen2": (transformers.Qwen2Config, {}),
-    "qwen3": (transformers.Qwen3Config, {"head_dim": 20}),
     "qwen3-yarn": (transformers.Qwen3Config, {"head_dim": 16, "rope_parameters": {
         "rope_type": "yarn", "factor": 4.0, "rope_theta": 1000000.0, "original_max_position_embeddings": 1024}}),
     "smollm3-gguf": (transformers.SmolLM3Config, {"num_hidden_layers": 4}),

@@ -5,7 +5,7 @@
 
 Codes, scales and zero points are random. The values come from the torch code of transformers (FP8 in blocks, MXFP4), AutoGPTQ,
 AutoAWQ and compressed-tensors, given the scales in FP32, since the products of most of them would otherwise be rounded to the
-type of the scales. What they do not take (blocks that end beyond the weight; groups by input in words of compressed-tensors) is
+type of the scales. What they do not take (blocks that end beyond the weight; groups by input in words of compressed-tensors; NVFP4 of ModelOpt) is
 computed by the definition, in plain(). expected.json has the SHA-256 of each tensor's values as little-endian FP32.
 
 Needs torch, transformers, compressed-tensors, auto-gptq, autoawq (the last two with pip's --no-deps).

@@ -1,4 +1,4 @@
-// What is said of a checkpoint before its weights are read, against the bundle that is made of it.
+// Tests that describe_model() says of a checkpoint what the bundle that is made of it contains.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -56,7 +56,7 @@ TEST_CASE("a quantized checkpoint is described as the bundle that is made of it"
     CHECK(has_reason(of_folder) == of_folder.published.variant.empty());
     CHECK(of_folder.config.dim == of_bundle.config.dim);
     n_with_variant += of_folder.published.variant.empty() ? 0 : 1;
-    // Without the weights there is the same variant, and no type of a tensor.
+    // The configuration alone gives the same variant, but no types of single tensors.
     const fs::path alone = scratch.path() / (name + ".json");
     fs::copy_file(entry.path() / "config.json", alone);
     const ModelDescription of_config = described(alone);
@@ -71,7 +71,7 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
     const char* quantization;
     const char* variant;
   };
-  // As the configurations on Hugging Face have them, without what is not read.
+  // These are entries of config.json files on Hugging Face, without the keys that are not read.
   const std::vector<Case> cases = {
       // DeepSeek-V3, DeepSeek-V3.1, gpt-oss
       {R"({"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [128, 128]})",
@@ -86,7 +86,7 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
       {R"({"bits": 8, "group_size": -1, "quant_method": "gptq"})", "gptq-int8"},
       {R"({"bits": 4, "group_size": 128, "quant_method": "awq", "version": "gemm", "zero_point": true})",
        "awq-int4-g128"},
-      // Intel's AutoRound in its layouts, with layers that are not quantized
+      // AutoRound in the layouts of AutoGPTQ and AutoAWQ; the first checkpoint leaves lm_head at 16 bits
       {R"({"bits": 4, "data_type": "int", "extra_config": {"lm_head": {"bits": 16}}, "group_size": 128, "packing_format":
            "auto_round:auto_gptq", "quant_method": "auto-round", "sym": true})",
        "auto-round-int4-g128"},
@@ -104,11 +104,11 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
            {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": true}, "input_activations":
            {"num_bits": 8, "type": "float", "strategy": "token", "symmetric": true, "dynamic": true}}}})",
        "compressed-tensors-fp8"},
-      // FP8 beside activations that are not computed so
+      // FP8 whose runtimes quantize activations with fixed or bounded scales: the variant keeps the weights alone
       {R"({"quant_algo": "FP8", "quant_method": "modelopt"})", "modelopt-fp8-w8a16"},
       {R"({"activation_scheme": "static", "quant_method": "fp8"})", "fp8-w8a16"},
       {R"({"activation_scale_ub": 1200.0, "quant_method": "fbgemm_fp8"})", "fbgemm-fp8-w8a16"},
-      // AMD's FP8-KV, whose keys and values have scales for a cache in FP8; the same with scales of tokens; INT8; MXFP4
+      // AMD's Quark: FP8 with fixed scales of activations and a cache in FP8; FP8 with a scale for each token; INT8; MXFP4
       {R"({"quant_method": "quark", "exclude": ["lm_head"], "export": {"kv_cache_group": ["*k_proj"], "pack_method": "reorder",
            "weight_format": "real_quantized"}, "global_quant_config": {"bias": null, "input_tensors": {"dtype": "fp8_e4m3",
            "is_dynamic": false, "qscheme": "per_tensor", "symmetric": null}, "output_tensors": null, "weight": {"dtype": "fp8_e4m3",
@@ -129,7 +129,7 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
       {R"({"quant_method": "compressed-tensors", "format": "mxfp4-pack-quantized", "config_groups": {"group_0": {"weights":
            {"num_bits": 4, "type": "float", "strategy": "group", "group_size": 32, "symmetric": true}}}})",
        "compressed-tensors-mxfp4"},
-      // Of these the values alone are used.
+      // These have no published variant: a bundle holds their values.
       {R"({"quant_algo": "NVFP4", "quant_method": "modelopt"})", ""},
       {R"({"bits": 2, "group_size": 128, "quant_method": "gptq"})", ""},
       {R"({"bits": 8, "group_size": 128, "quant_method": "gptq", "sym": false})", ""},

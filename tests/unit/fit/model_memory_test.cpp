@@ -168,7 +168,7 @@ TEST_CASE("matrices of a file whose blocks are of several types count as they ar
   const ModelMemory stored = counted("gguf-q4_k", types);
   CHECK(stored.weights_bytes == of_q4_k + of_q6_k + norms);
   CHECK(stored.read_bytes == stored.weights_bytes - 144.0 * 64);
-  // Without the file all are of the type that the variant is named for, the embedding among them.
+  // Without the file every matrix, the embedding included, counts in the type that the variant is named for.
   CHECK(counted("gguf-q4_k", {}).read_bytes == of_q4_k - 144.0 * 64 + 144.0 * (2 * 256 + 64) + norms);
   CHECK(counted("gguf-q4_k", {}).weights_bytes == counted("gguf-q4_k", {}).read_bytes + 144.0 * 64);
   // Other variants are made from the values.
