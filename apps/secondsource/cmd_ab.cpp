@@ -15,6 +15,7 @@
 #include "ab/default_plan.h"
 #include "ab/revision.h"
 #include "ab/under_test.h"
+#include "bundle/bundle.h"
 #include "commands.h"
 #include "core/clock.h"
 #include "core/file.h"
@@ -254,6 +255,12 @@ Result<AbRequest> request_of(const AbOptions& options, const TwoSystems& systems
   return request;
 }
 
+/// Refuses a bundle that cannot be opened, and a variant that it does not have, before anything is built or started.
+Result<void> check_bundle(const RunRequest& request, CommandContext& context) {
+  SS_TRY(const Bundle bundle, Bundle::open(request.bundles.front(), context.progress, context.interrupt));
+  return bundle.check_has_variants(request.variants);
+}
+
 Result<AbDirectory> begin(const AbOptions& options, const TwoSystems& systems, const PlanFile& plan,
                           CommandContext& context) {
   std::filesystem::path folder = options.out;
@@ -263,6 +270,7 @@ Result<AbDirectory> begin(const AbOptions& options, const TwoSystems& systems, c
     folder = std::filesystem::path("runs") / ("ab-" + stamp);
   }
   SS_TRY_VOID(RunDirectory::check_free(folder));
+  SS_TRY_VOID(check_bundle(plan.request, context));
   SS_TRY(const AbRequest request, request_of(options, systems, plan, context));
   return AbDirectory::create(folder, [&] { return plan_ab(request, folder, context.progress, context.interrupt); });
 }

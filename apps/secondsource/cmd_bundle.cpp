@@ -162,6 +162,7 @@ Result<ExitStatus> run_create(const CreateCommandOptions& options, CommandContex
   create.model_folder = options.from;
   create.gguf_file = options.gguf;
   create.source_url = options.url;
+  SS_TRY_VOID(check_create_options(create));
   if (options.smooth_text.empty() && options.smooth_alpha) {
     return Error{ErrorCode::kInvalidInput, "bundle create: --smooth-alpha: expected --smooth-text with it"};
   }
@@ -210,9 +211,10 @@ Result<ExitStatus> run_pull(const PullCommandOptions& options, CommandContext& c
   SS_TRY(const HubModelName model, parse_hub_model_name(options.model));
   SS_TRY(HubSettings settings, hub_settings_from_environment(options.endpoint));
   settings.n_retries = options.n_retries;
+  CreateOptions create = options.bundle.to_options();
+  SS_TRY_VOID(check_create_options(create));
   const std::string& out = options.bundle.out;
   SS_TRY(const PulledModel pulled, pull_model(model, std::move(settings), out, context.progress, context.interrupt));
-  CreateOptions create = options.bundle.to_options();
   create.gguf_file = pulled.gguf_file;
   if (create.gguf_file.empty()) {
     create.model_folder = pulled.folder.files();

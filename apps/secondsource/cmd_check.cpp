@@ -47,8 +47,9 @@ class Check {
     SS_TRY_VOID(read_flags());
     SS_TRY(const BundleText text, BundleText::load(bundle_));
     std::vector<GoldenCheck> rows;
-    for (const std::string& variant : options_.variants.empty() ? bundle_.variants() : options_.variants) {
-      SS_TRY_VOID(variant_from_name(variant));
+    const std::vector<std::string> variants = options_.variants.empty() ? bundle_.variants() : options_.variants;
+    for (const std::string& variant : variants) SS_TRY_VOID(variant_from_name(variant));
+    for (const std::string& variant : variants) {
       SS_TRY(const GoldenInputs inputs, load_golden_inputs(bundle_, text, options_.suite, variant));
       for (const std::string& backend : backends_) {
         SS_TRY_VOID(context_.interrupt.check());
@@ -219,7 +220,10 @@ ExitStatus status_of(const std::vector<GoldenCheck>& rows, const CheckCommandOpt
       // By default every backend is tried. One that cannot run a variant counts as failed only if it was requested by
       // name.
       const bool is_fine = failure->kind == FailureKind::kUnsupported && options.backends.empty();
-      if (!is_fine) statuses.push_back(ExitStatus::kBackendFailed);
+      if (is_fine) continue;
+      // What was asked for is at fault, as an option that the backend does not know, and not the backend.
+      const bool is_bad_input = failure->kind == FailureKind::kBadInput;
+      statuses.push_back(is_bad_input ? ExitStatus::kBadInput : ExitStatus::kBackendFailed);
     } else if (record.verdict == GoldenVerdict::kFailed) {
       statuses.push_back(ExitStatus::kWrongTokens);
     } else if (record.verdict == GoldenVerdict::kUnverified && !options.allow_unverified) {
@@ -258,7 +262,7 @@ CommandNode* add_check_command(CommandNode& app, CommandAction& action) {
                     "A variant without expected outputs does not count as a failure");
   command->add_flag("--json", options->json, "One golden record a line, as in samples.jsonl");
   command->footer(
-      "Ends with 0 (all passed), 3 (wrong tokens), 4 (a backend failed), 6 (nothing to check against).\n"
+      "Ends with 0 (all passed), 2 (bad input), 3 (wrong tokens), 4 (a backend failed), 6 (nothing to check against).\n"
       "docs/correctness.md has the rules. Example: secondsource check bundles/default --suite full");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_check(*options, context); }; });

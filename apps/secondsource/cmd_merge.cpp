@@ -20,6 +20,7 @@ struct MergeOptions {
 
 Result<ExitStatus> run_merge(const MergeOptions& options, CommandContext& context) {
   SS_TRY_VOID(RunDirectory::check_free(options.out));
+  SS_TRY_VOID(RunDirectory::check_nothing_foreign(options.out));
   std::vector<StoredRun> runs;
   for (const std::string& folder : options.runs) {
     SS_TRY(StoredRun run, read_run(folder));

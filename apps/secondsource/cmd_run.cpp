@@ -98,7 +98,9 @@ Result<void> apply_limit_flags(const RunOptions& options, RunSettings& settings)
     SS_TRY(settings.cpus, parse_cpu_list(options.cpus));
   }
   if (!options.memory_max.empty()) {
-    SS_TRY(settings.memory_max_bytes, parse_bytes(options.memory_max));
+    const Result<std::int64_t> bytes = parse_memory_max(options.memory_max);
+    if (!bytes) return bytes.error().with_context("--memory-max");
+    settings.memory_max_bytes = *bytes;
   }
   const std::pair<const std::string&, double&> times[] = {{options.max_time, settings.max_time_s},
                                                           {options.step_deadline, settings.step_deadline_s},
@@ -168,6 +170,11 @@ Result<void> set_price(PlanFile& plan) {
   std::vector<PriceRow> book;
   if (!plan.price_book.empty()) {
     SS_TRY(book, read_price_book(plan.price_book));
+  } else if (!parse_number<double>(plan.price)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("--price: expected USD per hour, as 1.20, or the key of a row beside --price-book FILE, "
+                             "which was not given; found {}",
+                             in_quotes(plan.price))};
   }
   SS_TRY(plan.request.price, resolve_price(plan.price, book));
   if (plan.request.price->date.empty()) plan.request.price->date = utc_timestamp().substr(0, 10);
@@ -248,7 +255,9 @@ Result<void> check_before_work(const PlanFile& plan, const RunOptions& options) 
   SS_TRY_VOID(check_threads_can_start((settings.threads > 0 ? settings.threads : n_usable_cpus()) + kOtherThreads));
   if (!settings.trace_file.empty()) SS_TRY_VOID(OutputFile::create(settings.trace_file));
   if (!options.resume.empty()) return {};
-  return RunDirectory::check_free(plan.out.empty() ? std::filesystem::path(kRunsFolder) / "new" : plan.out);
+  const std::filesystem::path folder = plan.out.empty() ? std::filesystem::path(kRunsFolder) / "new" : plan.out;
+  SS_TRY_VOID(RunDirectory::check_free(folder));
+  return RunDirectory::check_nothing_foreign(folder);
 }
 
 std::vector<ExitStatus> statuses_of(const RunHealth& health) {
@@ -602,7 +611,7 @@ void add_limit_flags(CommandNode& command, RunOptions& options) {
       ->check(Range(kThreadsRange.min, kThreadsRange.max));
   command.add_option("--cpus", options.cpus, "CPUs that workers may use, as 0,2-3");
   command.add_option("--memory-max", options.memory_max,
-                     "Private memory of a worker, as 8GiB (RLIMIT_DATA; mapped files do not count)");
+                     "Private memory of a worker, as 8GiB, at least 16MiB (RLIMIT_DATA; mapped files do not count)");
   command.add_option("--max-time", options.max_time, "Time to spend, as 90s or 5min; cells share it");
   command.add_option("--cell-budget", options.cell_budget, "Single-stream ends a cell past this (default 10s)");
   command.add_option("--step-deadline", options.step_deadline, "A worker that does not move for so long hangs (120s)");
@@ -668,7 +677,7 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
       "--client", options->client,
       "INDEX/COUNT: this machine is one of several that load the same servers at the same time, each with "
       "requests of its own; `merge` makes one run of theirs (docs/systems.md)");
-  command->add_option("--out", options->out, "Run directory (default: runs/TIME)");
+  command->add_option("--out", options->out, "Run directory, new or empty (default: runs/TIME)");
   command->add_option("--resume", options->resume, "Go on with an interrupted run");
   command->add_flag("--retry-failed", options->retry_failed, "With --resume: also measure the cells that failed");
   command->add_option("--trace", options->trace,

@@ -27,6 +27,7 @@ Result<std::vector<verify::NamedSummary>> summaries_of(const std::filesystem::pa
 }
 
 Result<bool> follows(const std::filesystem::path& folder) {
+  SS_TRY_VOID(check_run_folder(folder));
   SS_TRY(const std::string record, read_file(folder / "run.json"));
   SS_TRY(const std::string samples, read_file(folder / "samples.jsonl", kLimitBytes));
   SS_TRY(const std::vector<verify::NamedSummary> summaries, summaries_of(folder));

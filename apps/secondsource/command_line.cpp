@@ -5,13 +5,14 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
+#include <set>
 #include <string_view>
 #include <type_traits>
 
+#include "core/nearest_word.h"
 #include "core/utf8.h"
 #include "exit_status.h"
 #include "help_text.h"
-#include "nearest_word.h"
 
 namespace secondsource {
 namespace {
@@ -19,6 +20,8 @@ namespace {
 // A refusal shows at most this many characters of a word that it repeats, and has at most this many in all.
 constexpr std::size_t kMaxWord = 80;
 constexpr std::size_t kMaxRefusal = 2000;
+
+constexpr const char* kTextValue = "TEXT";  // what a value that is a text is called in the help
 
 CLI::Validator validator_of(const FlagCheck& check) {
   return std::visit(
@@ -43,7 +46,7 @@ std::string value_name(const FlagTarget& target) {
       [](const auto* value) -> std::string {
         using Value = std::decay_t<decltype(*value)>;
         if constexpr (std::is_same_v<Value, std::string> || std::is_same_v<Value, std::vector<std::string>>) {
-          return "TEXT";
+          return kTextValue;
         } else if constexpr (std::is_same_v<Value, float> || std::is_same_v<Value, double> ||
                              std::is_same_v<Value, std::optional<double>>) {
           return "X";
@@ -131,13 +134,12 @@ std::string refusal_of_word(CLI::App& command, const std::string& word) {
   const bool is_flag = word.rfind("--", 0) == 0;
   const std::vector<std::string> known = is_flag ? flag_names(command) : subcommand_names(command);
   const std::string name = is_flag ? word.substr(0, word.find('=')) : word;
-  const auto nearest = nearest_word(name, known);
   const bool is_root = command.get_parent() == nullptr;
   const std::string where = is_root ? "" : command.get_name() + ": ";
   std::string text = is_flag         ? fmt::format("{}there is no flag {}", where, shown(name, kMaxWord))
                      : known.empty() ? fmt::format("{}expected no further argument, found {}", where, in_quotes(word))
                                      : fmt::format("{}there is no command {}", where, in_quotes(word));
-  if (nearest) text += fmt::format("; did you mean {}?", *nearest);
+  text += did_you_mean(name, known);
   return text + fmt::format(" ({} says more)", is_root ? command.get_name() + " help" : full_name(command) + " --help");
 }
 
@@ -172,6 +174,7 @@ Flag* Flag::check(const FlagCheck& check) {
 
 Flag* Flag::delimiter(char separator) {
   option_->delimiter(separator);
+  is_list_ = true;
   return this;
 }
 
@@ -190,6 +193,15 @@ std::size_t Flag::count() const {
   return option_->count();
 }
 
+std::optional<std::string> Flag::repeated_word() const {
+  if (!is_list_ || description_.value != kTextValue) return std::nullopt;
+  std::set<std::string_view> seen;
+  for (const std::string& word : option_->results()) {
+    if (!seen.insert(word).second) return word;
+  }
+  return std::nullopt;
+}
+
 CommandNode* CommandNode::add_subcommand(const std::string& name, const std::string& description) {
   return &commands_.emplace_back(app_->add_subcommand(name, description));
 }
@@ -197,7 +209,7 @@ CommandNode* CommandNode::add_subcommand(const std::string& name, const std::str
 Flag* CommandNode::add_option(const std::string& name, const std::function<void(const std::string&)>& take,
                               const std::string& description) {
   return &flags_.emplace_back(app_->add_option_function<std::string>(name, take, description),
-                              FlagDescription{.name = name, .value = "TEXT", .description = description});
+                              FlagDescription{.name = name, .value = kTextValue, .description = description});
 }
 
 Flag* CommandNode::add_option_to(const std::string& name, FlagTarget target, const std::string& description) {
@@ -250,6 +262,15 @@ const CommandNode* CommandNode::find(const CLI::App* command) const {
   return nullptr;
 }
 
+std::optional<std::string> CommandNode::fault_of_flags() const {
+  for (const Flag& flag : flags_) {
+    const std::optional<std::string> word = flag.repeated_word();
+    if (!word) continue;
+    return fmt::format("{}: expected each word once, found {} twice", flag.description().name, in_quotes(*word));
+  }
+  return std::nullopt;
+}
+
 void CommandNode::callback(std::function<void()> action) {
   app_->callback(std::move(action));
 }
@@ -287,7 +308,8 @@ std::optional<int> CommandLine::parse(int argc, const char* const* argv) {
   }
   try {
     app_->parse(argc, argv);
-    return std::nullopt;
+    const std::optional<std::string> fault = root_.find(given_command(*app_))->fault_of_flags();
+    return fault ? std::optional(refuse(*fault)) : std::nullopt;
   } catch (const CLI::Success& done) {  // --help, --version
     return app_->exit(done);
   } catch (const CLI::ParseError& error) {

@@ -74,15 +74,19 @@ class Flag {
   Flag(CLI::Option* option, FlagDescription description) : option_(option), description_(std::move(description)) {}
   Flag* required();
   Flag* check(const FlagCheck& check);
-  Flag* delimiter(char separator);  ///< "a,b" are two values
-  Flag* capture_default_str();      ///< the help shows the present value as the default
+  /// "a,b" are two values. A word that such a list has twice is refused, since it would be measured twice; numbers may repeat.
+  Flag* delimiter(char separator);
+  Flag* capture_default_str();  ///< the help shows the present value as the default
   Flag* excludes(const Flag* other);
   [[nodiscard]] std::size_t count() const;  ///< how often it was given
+  /// Of a list of words, a word that was given twice.
+  [[nodiscard]] std::optional<std::string> repeated_word() const;
   [[nodiscard]] const FlagDescription& description() const { return description_; }
 
  private:
   CLI::Option* option_;
   FlagDescription description_;
+  bool is_list_ = false;
 };
 
 /// Where the value of a flag is stored.
@@ -116,6 +120,8 @@ class CommandNode {
   /// The node of a command below this one, or this one; nullptr if it is none of them.
   [[nodiscard]] const CommandNode* find(const CLI::App* command) const;
   Flag* add_option_to(const std::string& name, FlagTarget target, const std::string& description);
+  /// What is refused of the flags that were given; nullopt if nothing is.
+  [[nodiscard]] std::optional<std::string> fault_of_flags() const;
 
   CLI::App* app_;
   std::string group_ = "Commands";

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <string>
 #include <utility>
 
 #include "bundle/bundle.h"
 #include "bundle/chat_files.h"
+#include "bundle/file_kind.h"
 #include "bundle/foreign_model.h"
 #include "bundle/gguf.h"
 #include "bundle/gguf_tokenizer.h"
@@ -121,6 +123,15 @@ Result<TokenizerSource> open_tokenizer(const fs::path& path, CommandContext& con
   SS_TRY(const std::string magic, read_magic(path));
   if (magic == "GGUF") return open_gguf(path);
   if (magic.starts_with("PK")) return open_bundle(path, context);
+  // The first bytes of safetensors are a length, which may look like the beginning of a JSON object.
+  if (!magic.starts_with("{") || path.extension() == ".safetensors") {
+    if (const std::string kind = known_as_no_bundle(path); !kind.empty()) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("{}: expected a bundle, a Hugging Face folder, a tokenizer.json or a GGUF file; found {}",
+                      path.string(), kind)};
+    }
+  }
   return open_json(path);
 }
 

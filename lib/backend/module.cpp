@@ -1,12 +1,16 @@
 #include "backend/module.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <string>
 #include <system_error>
+#include <vector>
 
 #include "core/folder.h"
+#include "core/nearest_word.h"
 #include "core/shared_library.h"
 
 namespace secondsource {
@@ -132,12 +136,15 @@ Result<const Module*> find_module(const std::vector<Module>& modules, std::strin
 }
 
 Error unusable_backend(const std::vector<ModuleFile>& found, std::string_view name, std::string_view reason) {
-  std::string list;
-  for (const ModuleFile& file : found) list += (list.empty() ? "" : ", ") + file.name;
+  std::vector<std::string> names;
+  for (const ModuleFile& file : found) names.push_back(file.name);
+  const std::string list = names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
+  if (!reason.empty()) {
+    return Error{ErrorCode::kUnavailable,
+                 fmt::format("backend {}: unavailable: {}; modules here: {}", name, reason, list)};
+  }
   return Error{ErrorCode::kUnavailable,
-               fmt::format("backend {}: {}; modules here: {}", name,
-                           reason.empty() ? "no such module" : fmt::format("unavailable: {}", reason),
-                           list.empty() ? "none" : list)};
+               fmt::format("backend {}: no such module; modules here: {}{}", name, list, did_you_mean(name, names))};
 }
 
 Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modules, std::string_view name,

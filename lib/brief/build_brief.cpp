@@ -1,9 +1,13 @@
 #include "brief/build_brief.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <set>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "brief/brief_dates.h"
 #include "brief/brief_text.h"
@@ -14,6 +18,8 @@
 #include "brief/sku_evaluation.h"
 #include "brief/timeline.h"
 #include "brief/unasked.h"
+#include "core/nearest_word.h"
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
@@ -356,6 +362,18 @@ void add_sources(const BriefInputs& inputs, std::span<const Sku> skus, Brief& br
   brief.inputs = inputs.files;
 }
 
+/// Nothing can be decided about a model that nobody serves, and its name is probably mistyped.
+Result<void> check_model(const Demand& demand, std::span<const Sku> skus) {
+  std::vector<std::string> known;
+  for (const Sku& sku : skus) {
+    if (sku.model == demand.model) return {};
+    if (std::ranges::find(known, sku.model) == known.end()) known.push_back(sku.model);
+  }
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("demand: model: expected one that its skus were measured or quoted with ({}), found {}{}",
+                           fmt::join(known, ", "), in_quotes(demand.model), did_you_mean(demand.model, known))};
+}
+
 /// Keeps of the options that nobody asked for only the one that the decision names.
 void drop_unasked(Brief& brief) {
   const auto is_dropped = [&](const std::string& name) {
@@ -375,6 +393,7 @@ void drop_unasked(Brief& brief) {
 Result<Brief> build_brief(const BriefInputs& inputs) {
   Demand demand = inputs.demand;
   SS_TRY(const std::vector<Sku> skus, resolve_skus(demand, inputs.runs, inputs.quoted, inputs.prices));
+  SS_TRY_VOID(check_model(demand, skus));
   SS_TRY_VOID(check_dates(inputs, skus));
   for (OptionSpec& option : unasked_options(inputs.demand)) demand.options.push_back(std::move(option));
   const OptionCosts costs(demand, skus);

@@ -1,7 +1,9 @@
 #include "bundle/bundle.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -10,12 +12,15 @@
 #include "bundle/file_kind.h"
 #include "bundle/foreign_model.h"
 #include "bundle/model_names.h"
+#include "bundle/quantized_folder.h"
 #include "bundle/relative_path.h"
 #include "bundle/sentencepiece_files.h"
 #include "bundle/variant.h"
 #include "chat/named_templates.h"
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/hash.h"
+#include "core/nearest_word.h"
 #include "core/utf8.h"
 #include "tokenizer/tokenizer_config.h"
 
@@ -49,6 +54,20 @@ Error expected_bundle(const fs::path& path, std::string_view found) {
       fmt::format(
           "{}: expected a bundle: a folder with manifest.yaml, a zip of one, or a Hugging Face folder; found {}",
           path.string(), found)};
+}
+
+Error expected_model_folder(const fs::path& path, std::string_view found) {
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: expected a Hugging Face folder, with config.json and *.safetensors; found {}",
+                           path.string(), found)};
+}
+
+/// What a folder is in which no model of any format is known; empty if there may be one, or the folder cannot be listed.
+std::string_view known_as_no_model(const fs::path& folder) {
+  if (path_exists(folder / "config.json") || foreign_weights(folder)) return "";
+  const auto entries = list_folder(folder);
+  if (!entries) return "";
+  return entries->empty() ? "an empty folder" : "a folder with neither manifest.yaml nor config.json";
 }
 
 }  // namespace
@@ -130,9 +149,18 @@ Result<Bundle> Bundle::open_model_folder(const fs::path& folder) {
   if (fs::is_regular_file(folder, error)) {
     std::string kind = known_as_no_bundle(folder);
     if (kind.empty()) kind = "a file";
-    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected a Hugging Face folder, with config.json and "
-                                                       "*.safetensors; found {}",
-                                                       folder.string(), kind)};
+    return expected_model_folder(folder, kind);
+  }
+  if (const std::string_view found = known_as_no_model(folder); !found.empty()) {
+    return expected_model_folder(folder, found);
+  }
+  // A configuration that cannot be read is refused below.
+  if (const Result<bool> is_quantized = has_quantized_weights(folder); is_quantized && *is_quantized) {
+    return Error{
+        ErrorCode::kUnsupported,
+        fmt::format("{}: expected weights in F32, F16 or BF16, found a quantized checkpoint: make a bundle of it "
+                    "(`secondsource bundle create --from-hf {} --out BUNDLE`)",
+                    folder.string(), folder.string())};
   }
   Bundle bundle;
   bundle.folder_ = folder;
@@ -154,7 +182,12 @@ Result<Bundle> Bundle::open(const fs::path& path, Progress& progress, const Inte
   } else if (!fs::is_directory(path, error)) {
     return expected_bundle(path, fs::exists(path, error) ? "something else" : "nothing");
   }
-  if (!fs::exists(bundle.folder_ / kManifestFile, error)) return open_model_folder(bundle.folder_);
+  if (!fs::exists(bundle.folder_ / kManifestFile, error)) {
+    if (const std::string_view found = known_as_no_model(bundle.folder_); !found.empty()) {
+      return expected_bundle(path, found);
+    }
+    return open_model_folder(bundle.folder_);
+  }
   SS_TRY_VOID(bundle.load_manifest());
   SS_TRY_VOID(bundle.load_model());
   return bundle;
@@ -253,6 +286,17 @@ std::vector<std::string> Bundle::variants() const {
   }
   for (const ManifestVariant& variant : manifest_->variants) names.push_back(variant.name);
   return names;
+}
+
+Result<void> Bundle::check_has_variants(const std::vector<std::string>& names) const {
+  const std::vector<std::string> known = variants();
+  for (const std::string& name : names) {
+    if (std::ranges::find(known, name) != known.end()) continue;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("bundle {}: expected a variant of {}, found {}{}", name_, fmt::join(known, ", "),
+                             in_quotes(name), did_you_mean(name, known))};
+  }
+  return {};
 }
 
 Result<std::optional<std::vector<ExpectedOutput>>> Bundle::expected(std::string_view variant) const {

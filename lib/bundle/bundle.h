@@ -85,6 +85,9 @@ class Bundle {
   /// first.
   [[nodiscard]] std::vector<std::string> variants() const;
 
+  /// Errors: kInvalidInput for a name that is none of variants().
+  Result<void> check_has_variants(const std::vector<std::string>& names) const;
+
   /// The reference's outputs in this variant; nullopt if the variant is unverified. Errors: kInvalidInput, kIo.
   Result<std::optional<std::vector<ExpectedOutput>>> expected(std::string_view variant) const;
 

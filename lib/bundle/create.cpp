@@ -70,8 +70,22 @@ std::vector<ManifestVariant> variants_of(const std::string& stored, const std::s
   return variants;
 }
 
+Result<void> check_prompts(const fs::path& folder) {
+  const auto refuse = [&](std::string_view found) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("--prompts {}: expected a folder of golden prompt suites (*.yaml), found {}",
+                             folder.string(), found)};
+  };
+  std::error_code ignored;
+  if (fs::is_regular_file(folder, ignored)) return refuse("a file: name the folder that suites lie in");
+  if (!path_exists(folder)) return refuse("nothing");
+  SS_TRY(const GoldenPrompts prompts, read_prompts(folder));
+  if (prompts.prompts.empty()) return refuse("no prompts in it");
+  return {};
+}
+
+/// Adds the suites of a folder that check_prompts() took.
 Result<void> add_prompts(const fs::path& folder, BundleWriter& writer) {
-  SS_TRY_VOID(read_prompts(folder));
   SS_TRY(const std::vector<fs::path> files, list_files_below(folder));
   for (const fs::path& file : files) {
     const std::string extension = file.extension().string();
@@ -254,10 +268,17 @@ Error smooths_folders_only() {
 
 }  // namespace
 
+Result<void> check_create_options(const CreateOptions& options) {
+  if (!options.name.empty()) SS_TRY_VOID(check_bundle_name(options.name));
+  return options.prompts ? check_prompts(*options.prompts) : Result<void>();
+}
+
 Result<void> create_bundle(const CreateOptions& options, const fs::path& target, Progress& progress,
                            const InterruptFlag& interrupt) {
+  SS_TRY_VOID(check_create_options(options));
   if (options.smoothing && !options.gguf_file.empty()) return smooths_folders_only();
   if (!options.gguf_file.empty()) return create_from_gguf(options, target, progress, interrupt);
+  if (options.name.empty()) SS_TRY_VOID(check_bundle_name(model_folder_name(options.model_folder)));
   SS_TRY(const bool is_quantized, has_quantized_weights(options.model_folder));
   if (options.smoothing && is_quantized) return smooths_folders_only();
   return is_quantized ? create_from_quantized(options, target, progress, interrupt)

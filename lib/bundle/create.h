@@ -36,6 +36,10 @@ struct CreateOptions {
   std::string chat_date = std::string(kDefaultChatDate);  ///< YYYY-MM-DD: today for the template
 };
 
+/// Says before any work, such as a download, what create_bundle() would refuse of the name and the prompts. Errors:
+/// kInvalidInput, kIo.
+Result<void> check_create_options(const CreateOptions& options);
+
 /// Writes the bundle to `target`, which must not exist or be an empty folder; an interrupted attempt leaves nothing
 /// there. Errors: kInvalidInput, kUnsupported (naming an architecture outside the family), kIo, kInterrupted.
 Result<void> create_bundle(const CreateOptions& options, const std::filesystem::path& target, Progress& progress,

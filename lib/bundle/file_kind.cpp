@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "bundle/manifest.h"
 #include "core/file.h"
 
 namespace secondsource {
@@ -41,6 +42,12 @@ std::string known_as_no_bundle(const std::filesystem::path& file) {
   }
   if (begins_as_safetensors(start)) {
     return fmt::format("a safetensors file, the weights alone: name the folder that also has config.json ({})", folder);
+  }
+  if (file.filename() == kManifestFile) {
+    return fmt::format("a manifest, which lists the files of a bundle: name its folder ({})", folder);
+  }
+  if (file.extension() == ".yaml" || file.extension() == ".yml") {
+    return "a YAML file: name the folder of a bundle; a plan is given with --config";
   }
   if (begins_with("{")) return fmt::format("a JSON file: name its folder ({})", folder);
   if (begins_with("\x1f\x8b")) return "a gzip archive: unpack it, and name the folder";

@@ -31,16 +31,21 @@ Result<std::string> sha256_at(const YamlNode& node, std::string_view key) {
   return text;
 }
 
-/// Reads a word that may become part of a file name or a flag.
+/// A name becomes part of file names and of flags.
+constexpr std::string_view kNameRule = "a word of letters, digits, '.', '_' and '-'";
+
+bool may_be_name(std::string_view text) {
+  return !text.empty() && text.size() <= 100 && text.front() != '.' && text.front() != '-' &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+                  c == '-';
+         });
+}
+
 Result<std::string> word_at(const YamlNode& node, std::string_view key) {
   SS_TRY(const YamlNode value, node.at(key));
   SS_TRY(std::string text, value.as_string());
-  const bool is_word = !text.empty() && text.size() <= 100 && text.front() != '.' && text.front() != '-' &&
-                       std::all_of(text.begin(), text.end(), [](char c) {
-                         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                                c == '.' || c == '_' || c == '-';
-                       });
-  if (!is_word) return value.mismatch("a word of letters, digits, '.', '_' and '-'");
+  if (!may_be_name(text)) return value.mismatch(kNameRule);
   return text;
 }
 
@@ -237,6 +242,12 @@ const ManifestVariant* Manifest::find_variant(std::string_view variant_name) con
   const auto found = std::find_if(variants.begin(), variants.end(),
                                   [&](const ManifestVariant& variant) { return variant.name == variant_name; });
   return found == variants.end() ? nullptr : &*found;
+}
+
+Result<void> check_bundle_name(std::string_view name) {
+  if (may_be_name(name)) return {};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("--name: expected {} for the bundle, found {}", kNameRule, in_quotes(name))};
 }
 
 Result<Manifest> parse_manifest(std::string_view text, std::string_view name) {

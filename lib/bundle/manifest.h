@@ -121,6 +121,9 @@ struct Manifest {
   [[nodiscard]] const ManifestVariant* find_variant(std::string_view variant_name) const;
 };
 
+/// Errors: kInvalidInput, naming the flag --name, for a text that parse_manifest() refuses as a bundle's name.
+Result<void> check_bundle_name(std::string_view name);
+
 /// Parses a manifest.yaml. Error messages begin with `name`. Errors: kInvalidInput; kUnsupported for a later version of
 /// the format.
 Result<Manifest> parse_manifest(std::string_view text, std::string_view name);

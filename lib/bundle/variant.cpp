@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
+#include <vector>
 
 #include "bundle/published_weights.h"
+#include "core/nearest_word.h"
 #include "core/number.h"
 #include "core/utf8.h"
 
@@ -28,6 +31,17 @@ constexpr std::string_view kMxfp4Method = "mxfp4";
 
 constexpr std::array<std::string_view, 4> kMxfp4Names = {"mxfp4", "gguf-mxfp4", "quark-mxfp4",
                                                          "compressed-tensors-mxfp4"};
+
+/// The names that somebody may have meant who typed another one. Those with a group of any size are left out.
+std::vector<std::string> likely_names() {
+  std::vector<std::string> names(kVariantNames.begin(), kVariantNames.end());
+  names.insert(names.end(), kMxfp4Names.begin(), kMxfp4Names.end());
+  for (const char* const name : {"gguf-q4_0", "gguf-q8_0"}) names.emplace_back(name);
+  for (const WeightEncoding encoding : kBlockEncodings) {
+    names.push_back(fmt::format("{}{}", kGgufMethod, to_string(encoding)));
+  }
+  return names;
+}
 
 /// The variant of a published name; nullopt for a name that is none.
 std::optional<Variant> published_from_name(std::string_view name) {
@@ -132,8 +146,8 @@ Result<Variant> variant_from_name(std::string_view name) {
   }
   if (std::optional<Variant> published = published_from_name(name)) return *std::move(published);
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("variant: expected one of {}, or the published one of a bundle, found {}",
-                           fmt::join(kVariantNames, ", "), printable(name))};
+               fmt::format("variant: expected one of {}, or the published one of a bundle, found {}{}",
+                           fmt::join(kVariantNames, ", "), printable(name), did_you_mean(name, likely_names()))};
 }
 
 Result<WeightEncoding> encoding_as_stored(DType dtype) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/file.h"
+#include "core/nearest_word.h"
 #include "core/utf8.h"
 #include "core/yaml.h"
 #include "fit/hardware_text.h"
@@ -107,10 +108,10 @@ Result<std::vector<Hardware>> known_hardware() {
 Result<Hardware> find_hardware(std::string_view id, const std::vector<Hardware>& devices) {
   const auto found = std::ranges::find(devices, id, &Hardware::id);
   if (found != devices.end()) return *found;
-  std::vector<std::string_view> ids;
+  std::vector<std::string> ids;
   for (const Hardware& device : devices) ids.push_back(device.id);
-  return Error{ErrorCode::kInvalidInput,
-               fmt::format("hardware: expected one of {}, found {}", fmt::join(ids, ", "), in_quotes(id))};
+  return Error{ErrorCode::kInvalidInput, fmt::format("hardware: expected one of {}, found {}{}", fmt::join(ids, ", "),
+                                                     in_quotes(id), did_you_mean(id, ids))};
 }
 
 }  // namespace secondsource

@@ -276,6 +276,12 @@ Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& te
   inputs.n_left_out = static_cast<std::int64_t>(suite.skipped.size());
   if (!suite.expected || !suite.acceptance) {
     inputs.unverified = fmt::format("bundle {} has no independent expected outputs for {}", bundle.name(), variant);
+    if (bundle.manifest() == nullptr) {
+      inputs.unverified += fmt::format(
+          "; it is a model folder: make a bundle of it (`secondsource bundle create --from-hf {} --out BUNDLE`), and its "
+          "expected outputs with bundles/recipes/expect.py",
+          bundle.folder().string());
+    }
     return inputs;
   }
   inputs.acceptance = *suite.acceptance;

@@ -1,5 +1,9 @@
 #include "record/record_json.h"
 
+#include <fmt/format.h>
+
+#include <system_error>
+
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/seal.h"
@@ -83,7 +87,16 @@ Result<Journal> read_growing_journal(const std::filesystem::path& path) {
 
 }  // namespace
 
+Result<void> check_run_folder(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(folder, ignored)) return {};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: expected a run directory, found a file: name the folder of a run ({})", folder.string(),
+                           folder_of(folder).string())};
+}
+
 Result<StoredRun> read_run(const std::filesystem::path& folder) {
+  SS_TRY_VOID(check_run_folder(folder));
   StoredRun run;
   run.folder = folder;
   const auto record_path = folder / "run.json";

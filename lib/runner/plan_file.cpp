@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "core/number.h"
+#include "core/units.h"
 #include "core/utf8.h"
 #include "core/yaml.h"
 #include "engine/scheduler.h"
@@ -23,6 +24,20 @@ Result<std::vector<std::string>> strings(const YamlNode& root, std::string_view 
   std::vector<std::string> values;
   for (const YamlNode& node : nodes) {
     SS_TRY(std::string value, node.as_string());
+    values.push_back(std::move(value));
+  }
+  return values;
+}
+
+/// A list of words, none of which may stand twice: what they name would be measured twice.
+Result<std::vector<std::string>> distinct_strings(const YamlNode& root, std::string_view key) {
+  SS_TRY(const std::vector<YamlNode> nodes, root.list_or_empty(key));
+  std::vector<std::string> values;
+  for (const YamlNode& node : nodes) {
+    SS_TRY(std::string value, node.as_string());
+    if (std::ranges::find(values, value) != values.end()) {
+      return node.fault(fmt::format("expected each word once, found {} twice", in_quotes(value)));
+    }
     values.push_back(std::move(value));
   }
   return values;
@@ -52,7 +67,7 @@ Result<void> read_limits(const YamlNode& root, RunSettings& settings) {
     SS_TRY(settings.cpus, parsed(root, "cpus", parse_cpu_list));
   }
   if (root.has("memory_max")) {
-    SS_TRY(settings.memory_max_bytes, parsed(root, "memory_max", parse_bytes));
+    SS_TRY(settings.memory_max_bytes, parsed(root, "memory_max", parse_memory_max));
   }
   if (root.has("max_time")) {
     SS_TRY(settings.max_time_s, parsed(root, "max_time", parse_seconds));
@@ -269,15 +284,15 @@ Result<PlanFile> plan_of(const YamlNode& root, const std::filesystem::path& path
   SS_TRY(const std::vector<std::string> bundles, strings(root, "bundles"));
   for (const std::string& bundle : bundles) request.bundles.push_back(bundle_beside(path, bundle));
   SS_TRY(request.suite, root.string_or("suite", request.suite));
-  SS_TRY(request.backends, strings(root, "backends"));
-  SS_TRY(request.required, strings(root, "require"));
-  SS_TRY(const std::vector<std::string> devices, strings(root, "devices"));
+  SS_TRY(request.backends, distinct_strings(root, "backends"));
+  SS_TRY(request.required, distinct_strings(root, "require"));
+  SS_TRY(const std::vector<std::string> devices, distinct_strings(root, "devices"));
   for (const std::string& text : devices) {
     SS_TRY(auto device, parse_device_flag(text));
     request.devices.push_back(std::move(device));
   }
-  SS_TRY(request.variants, strings(root, "variants"));
-  SS_TRY(request.scenarios, strings(root, "scenarios"));
+  SS_TRY(request.variants, distinct_strings(root, "variants"));
+  SS_TRY(request.scenarios, distinct_strings(root, "scenarios"));
   if (root.has("batching")) {
     SS_TRY(request.batching, parsed(root, "batching", batching_from_name));
   }
@@ -348,6 +363,14 @@ Result<std::int64_t> parse_bytes(std::string_view text) {
   if (bytes && *bytes >= 1 && *bytes < 9e18) return static_cast<std::int64_t>(*bytes);
   return Error{ErrorCode::kInvalidInput,
                fmt::format("expected a size such as 8GiB or 512MiB, found {}", in_quotes(text))};
+}
+
+Result<std::int64_t> parse_memory_max(std::string_view text) {
+  SS_TRY(const std::int64_t bytes, parse_bytes(text));
+  if (bytes >= kLeastMemoryMax) return bytes;
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("expected at least {}, without which no worker starts, and a unit, as 8GiB; found {}",
+                           format_bytes(kLeastMemoryMax), in_quotes(text))};
 }
 
 Result<double> parse_seconds(std::string_view text) {

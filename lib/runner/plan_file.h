@@ -18,6 +18,9 @@ inline constexpr std::string_view kInstalledBundle = "installed:";
 
 inline constexpr std::int64_t kMostPairsPerStart = 400;
 
+/// With less private memory a worker dies before it can say that it has too little.
+inline constexpr std::int64_t kLeastMemoryMax = std::int64_t{16} << 20;
+
 /// Settings for the gate of `run --baseline` and `ab`.
 struct PlanGate {
   double threshold_percent = 10;
@@ -49,6 +52,8 @@ Result<PlanFile> parse_plan(std::string_view text, const std::filesystem::path& 
 
 /// Parses "8GiB", "512MiB" or "1000000" to bytes. Errors: kInvalidInput.
 Result<std::int64_t> parse_bytes(std::string_view text);
+/// Parses the limit on a worker's memory, as parse_bytes(). Errors: kInvalidInput, also below kLeastMemoryMax.
+Result<std::int64_t> parse_memory_max(std::string_view text);
 /// Parses "90s", "5min", "2h" or "45" to seconds. Errors: kInvalidInput.
 Result<double> parse_seconds(std::string_view text);
 /// Parses "cpu=slow:50" to {"cpu", "slow:50"}. Errors: kInvalidInput.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -13,6 +14,8 @@
 #include "core/clock.h"
 #include "core/folder.h"
 #include "core/json_text.h"
+#include "core/staging.h"
+#include "core/utf8.h"
 #include "record/record_json.h"
 #include "summary/summarize.h"
 
@@ -26,6 +29,12 @@ constexpr const char* kWorkersFolder = "workers";
 Error has_run(const std::filesystem::path& folder) {
   return Error{ErrorCode::kInvalidInput,
                fmt::format("{}: there is a run already; --resume continues it", folder.string())};
+}
+
+/// Whether a run that died before it wrote run.json may have left something of this name.
+bool is_of_unborn_run(std::string_view name) {
+  constexpr std::array<std::string_view, 3> kNames = {kSamplesFile, kWorkersFolder, kServersFolder};
+  return std::ranges::find(kNames, name) != kNames.end() || is_staged_name(name);
 }
 
 }  // namespace
@@ -59,6 +68,19 @@ Result<void> RunDirectory::check_free(const std::filesystem::path& folder) {
   return {};
 }
 
+Result<void> RunDirectory::check_nothing_foreign(const std::filesystem::path& folder) {
+  if (!path_exists(folder)) return {};
+  SS_TRY(const std::vector<std::filesystem::path> entries, list_folder(folder));
+  for (const std::filesystem::path& entry : entries) {
+    if (is_of_unborn_run(entry.filename().string())) continue;
+    if (path_exists(folder / kRunFile)) return has_run(folder);  // of a process that began meanwhile
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected a new or an empty folder for the run, found {} in it", folder.string(),
+                             in_quotes(entry.filename().string()))};
+  }
+  return {};
+}
+
 Result<RunRecord> RunDirectory::read_record(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / kRunFile;
   SS_TRY(const std::string text, read_file(path));
@@ -67,6 +89,7 @@ Result<RunRecord> RunDirectory::read_record(const std::filesystem::path& folder)
 
 Result<RunDirectory> RunDirectory::resume(const std::filesystem::path& folder,
                                           const std::function<Result<void>(const RunRecord&)>& check) {
+  SS_TRY_VOID(check_run_folder(folder));
   const std::filesystem::path run_file = folder / kRunFile;
   const std::filesystem::path samples_file = folder / kSamplesFile;
   if (!path_exists(run_file)) {

@@ -13,6 +13,9 @@
 
 namespace secondsource {
 
+/// The folder in a run's for what its servers and adapters write.
+inline constexpr std::string_view kServersFolder = "servers";
+
 class RunDirectory {
  public:
   /// Creates the folder and the journal and writes run.json. Errors: kInvalidInput when the folder has a run already,
@@ -27,6 +30,9 @@ class RunDirectory {
                                      const std::function<Result<void>(const RunRecord&)>& check);
   /// Errors: kInvalidInput when create() would refuse the folder, so that this is said before any work.
   static Result<void> check_free(const std::filesystem::path& folder);
+  /// Errors: kInvalidInput when the folder has something that is not of a run that died as it began, because a run among it
+  /// would be hard to tell from it; those of list_folder().
+  static Result<void> check_nothing_foreign(const std::filesystem::path& folder);
 
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
   [[nodiscard]] const RunRecord& record() const noexcept { return record_; }

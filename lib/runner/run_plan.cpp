@@ -13,6 +13,7 @@
 #include "core/clock.h"
 #include "core/enum_format.h"
 #include "core/hash.h"
+#include "core/nearest_word.h"
 #include "core/staging.h"
 #include "core/units.h"
 #include "core/utf8.h"
@@ -300,7 +301,8 @@ class Planner {
     if (found == nullptr) {
       std::vector<std::string> known;
       for (const ModuleFile& module : modules_.found) known.push_back(module.name);
-      record.unavailable = fmt::format("there is no such module, only {}", fmt::join(known, ", "));
+      record.unavailable =
+          fmt::format("there is no such module, only {}{}", fmt::join(known, ", "), did_you_mean(name, known));
       return record;
     }
     record.unavailable = found->unavailable;
@@ -537,6 +539,7 @@ class Planner {
           }
           PlannedCell cell;
           cell.scenario = with_defaults(asked, has_prompts, false, shortest->bundle.config());
+          SS_TRY_VOID(fit_into_context(cell.scenario, shortest->record.name, shortest->bundle.config()));
           if (!backend.is_foreign()) SS_TRY_VOID(check_weights(cell.scenario, *largest, variant));
           SS_TRY_VOID(check_mix(cell.scenario));
           cell.key = {mix.name, backend.name, variant, cell.scenario.name()};
@@ -637,11 +640,7 @@ class Planner {
       }
       return chosen.empty() ? known : chosen;
     }
-    for (const std::string& name : request_.variants) {
-      if (contains(known, name)) continue;
-      return Error{ErrorCode::kInvalidInput, fmt::format("bundle {}: expected a variant of {}, found {}", bundle.name(),
-                                                         fmt::join(known, ", "), in_quotes(name))};
-    }
+    SS_TRY_VOID(bundle.check_has_variants(request_.variants));
     return request_.variants;
   }
 

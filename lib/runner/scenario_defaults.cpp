@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <span>
+#include <string>
 
 #include "measure/arrival_trace.h"
 #include "record/ranges.h"
@@ -56,6 +57,21 @@ Result<void> check_cancelled(const Scenario& scenario) {
                     scenario.name())};
   }
   return {};
+}
+
+/// Requests whose lengths the scenario says. Recorded ones are left out one by one, and conversations grow.
+Result<void> check_lengths(const Scenario& scenario, std::string_view model, const ModelConfig& config) {
+  if (scenario.arrivals == ArrivalKind::kTrace || scenario.has_conversations()) return {};
+  // The shortest golden prompt has one token. The last token of an answer is never an input, so that it takes no position.
+  const std::int64_t n_prompt = std::max(1, scenario.n_prompt_tokens);
+  if (n_prompt + scenario.n_output_tokens - 1 <= config.max_seq_len) return {};
+  const std::string prompts =
+      scenario.n_prompt_tokens > 0 ? fmt::format("prompts of {} tokens and ", scenario.n_prompt_tokens) : "";
+  return Error{
+      ErrorCode::kInvalidInput,
+      fmt::format("scenario {}: expected requests that fit into the context of {}, {} tokens, found {}answers of "
+                  "{} tokens; @PROMPT/OUTPUT sets the lengths",
+                  scenario.name(), model, config.max_seq_len, prompts, scenario.n_output_tokens)};
 }
 
 /// The last turn of a conversation has all of it, which the model's positions must hold.
@@ -124,6 +140,7 @@ Scenario with_defaults(Scenario scenario, bool has_prompts, bool is_oracle, cons
 Result<void> fit_into_context(Scenario& scenario, std::string_view model, const ModelConfig& config) {
   SS_TRY_VOID(leave_out_too_long(scenario, model, config));
   SS_TRY_VOID(check_cancelled(scenario));
+  SS_TRY_VOID(check_lengths(scenario, model, config));
   return check_conversations(scenario, model, config);
 }
 

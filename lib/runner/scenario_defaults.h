@@ -15,8 +15,8 @@ namespace secondsource {
 [[nodiscard]] Scenario with_defaults(Scenario scenario, bool has_prompts, bool is_oracle, const ModelConfig& config);
 
 /// Leaves out the recorded requests that are longer than the context of the model `model`. Errors: kInvalidInput, naming it, if
-/// nothing is left, if a conversation is longer than the context, or if no request is long enough to be cancelled in its middle;
-/// those of reading a trace.
+/// nothing is left, if other requests or conversations are longer than the context, or if no request is long enough to be
+/// cancelled in its middle; those of reading a trace.
 Result<void> fit_into_context(Scenario& scenario, std::string_view model, const ModelConfig& config);
 
 }  // namespace secondsource

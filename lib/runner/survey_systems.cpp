@@ -11,6 +11,7 @@
 #include "core/folder.h"
 #include "core/units.h"
 #include "core/utf8.h"
+#include "runner/run_directory.h"
 #include "runner/served_model.h"
 #include "serving/preset.h"
 #include "systems/adapter_process.h"
@@ -109,7 +110,7 @@ AdapterJob adapter_job(const SystemRequest& request, const SurveyOptions& option
 }  // namespace
 
 fs::path server_log(const fs::path& run_folder, const std::string& system) {
-  return run_folder / "servers" / (system + ".log");
+  return run_folder / kServersFolder / (system + ".log");
 }
 
 Result<SystemSurvey> survey_systems(const std::vector<SystemRequest>& requests, const SurveyOptions& options,

@@ -88,6 +88,12 @@ TEST_CASE("bad input of a brief ends with 2 and one line that says which file an
       run_program({"brief", "--prices", kReports + "/prices.yaml", "--demand", demand, "--out", out});
   CHECK(run.status == 2);
   CHECK(contains(run.err, "demand.yaml:11: volume.batch_percent"));
+  text = *read_file(kTemplate);
+  REQUIRE_OK(write_file(demand, text.replace(text.find("model: llama2-70b"), 17, "model: lama2-70b")));
+  check_refused(run_program({"brief", "--prices", kReports + "/prices.yaml", "--quoted", kReports + "/quoted.yaml",
+                             "--demand", demand, "--date", "2026-11-20", "--out", out}),
+                "(llama2-70b), found \"lama2-70b\"; did you mean llama2-70b?");
+  CHECK_FALSE(std::filesystem::exists(out));
   CHECK(run_program({"brief", "--out", out}).status == 2);
   CHECK(contains(run_program({"brief", "--help"}).out, "Example: secondsource brief"));
 }

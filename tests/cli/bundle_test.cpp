@@ -34,12 +34,15 @@ TEST_CASE("a file that is no bundle is named for what it is, with what to do") {
     std::string content;
     std::string says;
   };
-  const std::vector<Case> cases = {{"m.gguf", std::string("GGUF\3\0\0\0", 8),
-                                    "a GGUF file: make a bundle of it (`secondsource bundle create --from-gguf"},
-                                   {"m.safetensors", std::string("\x40\0\0\0\0\0\0\0{\"a\":", 13),
-                                    "a safetensors file, the weights alone: name the folder"},
-                                   {"tokenizer.json", "{\"version\": \"1.0\"}", "a JSON file: name its folder"},
-                                   {"m.tar.gz", "\x1f\x8b\x08", "a gzip archive: unpack it"}};
+  const std::vector<Case> cases = {
+      {"m.gguf", std::string("GGUF\3\0\0\0", 8),
+       "a GGUF file: make a bundle of it (`secondsource bundle create --from-gguf"},
+      {"m.safetensors", std::string("\x40\0\0\0\0\0\0\0{\"a\":", 13),
+       "a safetensors file, the weights alone: name the folder"},
+      {"tokenizer.json", "{\"version\": \"1.0\"}", "a JSON file: name its folder"},
+      {"manifest.yaml", "bundle_format: 1\n", "a manifest, which lists the files of a bundle: name its folder"},
+      {"plan.yaml", "version: 1\n", "a YAML file: name the folder of a bundle"},
+      {"m.tar.gz", "\x1f\x8b\x08", "a gzip archive: unpack it"}};
   for (const auto& [name, content, says] : cases) {
     const std::string file = (scratch.path() / name).string();
     std::ofstream(file, std::ios::binary) << content;
@@ -54,6 +57,15 @@ TEST_CASE("a file that is no bundle is named for what it is, with what to do") {
   std::ofstream(text) << "hello";
   check_refused(run_program({"bundle", "create", "--from-hf", text, "--out", text + ".out"}),
                 "expected a Hugging Face folder, with config.json and *.safetensors; found a file");
+}
+
+TEST_CASE("an empty folder is called empty, and a bundle's manifest is not taken for a zip") {
+  const ScratchFolder scratch;
+  const std::string folder = scratch.path().string();
+  check_refused(run_program({"bundle", "info", folder}), "or a Hugging Face folder; found an empty folder");
+  check_refused(run_program({"check", folder}), "or a Hugging Face folder; found an empty folder");
+  const std::string bundle = source_path("bundles/tiny-gqa8-hd64");
+  check_refused(run_program({"fit", bundle + "/manifest.yaml"}), "name its folder (" + bundle + ")");
 }
 
 TEST_CASE("bundle verify: the committed bundles are whole") {
@@ -163,6 +175,33 @@ TEST_CASE("bundle create makes a whole bundle of a Hugging Face folder, unverifi
   check_refused(run_program(arguments), "found it taken");
   check_refused(run_program({"bundle", "create", "--from-hf", "/nowhere", "--out", bundle + "2"}), "/nowhere");
   check_refused(run_program({"bundle", "create", "--out", bundle + "2"}), "expected one of --from-hf and --from-gguf");
+}
+
+TEST_CASE("bundle create: a name and prompts that no bundle can have are refused before any work") {
+  const ScratchFolder scratch;
+  const std::string model = tiny_model_folder(scratch.path(), true);
+  const std::string out = (scratch.path() / "b").string();
+  const auto create = [&](const std::string& from, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"bundle", "create", "--from-hf", from, "--out", out};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_program(arguments);
+  };
+  constexpr std::string_view kName =
+      "--name: expected a word of letters, digits, '.', '_' and '-' for the bundle, found \"my model\"";
+  check_refused(create(model, {"--name", "my model"}), kName);
+  check_refused(run_program({"bundle", "synth", "--like", "small-gqa8-hd64", "--name", "my model", "--out", out}),
+                kName);
+  const std::filesystem::path spaced = scratch.path() / "my model";
+  std::filesystem::copy(model, spaced);
+  check_refused(create(spaced.string(), {}), kName);
+  const std::string file = (scratch.path() / "empty.yaml").string();
+  REQUIRE_OK(write_file(file, ""));
+  check_refused(create(model, {"--prompts", file}),
+                "--prompts " + file + ": expected a folder of golden prompt suites");
+  check_refused(create(model, {"--prompts", file}), "found a file: name the folder");
+  check_refused(create(model, {"--prompts", model}), "(*.yaml), found no prompts in it");
+  check_refused(create(model, {"--prompts", "/nowhere"}), "(*.yaml), found nothing");
+  CHECK_FALSE(std::filesystem::exists(out));
 }
 
 TEST_CASE("bundle create takes a GGUF file, and refuses a damaged one in one line") {

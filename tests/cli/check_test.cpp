@@ -107,6 +107,14 @@ TEST_CASE("check: a named backend that is not there is status 4, and the others 
   CHECK(contains(line_with(run, "reference "), "PASSED"));
 }
 
+TEST_CASE("check: an option that the backend refuses is bad input, and no failure of the backend") {
+  const ProgramRun run = run_program(
+      {"check", kTinyBundle, "--backend", "cpu", "--variant", "bf16", "--backend-option", "cpu:isa=nonsense"});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 2);
+  CHECK(contains(line_with(run, "cpu bf16: "), "bad-input: backend cpu: option isa: expected one of"));
+}
+
 TEST_CASE("check: without expected outputs there is no verdict, and no pass") {
   const ScratchFolder scratch;
   const std::string bundle = (scratch.path() / "b").string();
@@ -145,6 +153,8 @@ TEST_CASE("check and run: without expected outputs, prompts that the model canno
   CHECK(record["n_skipped"] == 2);
   REQUIRE(record["reasons"].size() == 2);
   CHECK(contains(record["reasons"][0].get<std::string>(), "no independent expected outputs for bf16"));
+  CHECK(contains(record["reasons"][0].get<std::string>(),
+                 "`secondsource bundle create --from-hf " + folder.string() + " --out BUNDLE`"));
   CHECK(record["reasons"][1].get<std::string>().starts_with(kWhy));
   CHECK(contains(record["reasons"][1].get<std::string>(), "no conversations here"));
 
@@ -161,6 +171,7 @@ TEST_CASE("check refuses in one line what it cannot do") {
   check_refused(run_program({"check"}), "bundle is required");
   check_refused(run_program({"check", "/nowhere"}), "/nowhere");
   check_refused(run_program({"check", kTinyBundle, "--variant", "int3"}), "int3");
+  check_refused(run_program({"check", kTinyBundle, "--variant", "bf16,in8"}), "found in8; did you mean int8?");
   check_refused(run_program({"check", kTinyBundle, "--suite", "nonsense"}), "suite \"nonsense\"");
   check_refused(run_program({"check", kTinyBundle, "--step-deadline", "soon"}), "found \"soon\"");
   check_refused(run_program({"check", kTinyBundle, "--fault", "cpu"}), "expected BACKEND=KIND");

@@ -157,6 +157,17 @@ TEST_CASE("an --out that no file or folder can have is refused before any work")
   check_refused(run_program({"run", bundle(), "--out", (scratch.path() / "new").string(), "--trace", run}),
                 "found a folder");
   check_refused(run_program({"ab", bundle(), "--out", file}), "found a file");
+  const std::filesystem::path full = scratch.path() / "full";
+  std::filesystem::create_directory(full);
+  REQUIRE_OK(write_file(full / "prompts.yaml", "precious"));
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"run", bundle(), "--out", full.string()},
+                                             {"run", bundle(), "--out", full.string(), "--dry-run"},
+                                             {"merge", run, "--out", full.string()}}) {
+    check_refused(run_program(arguments),
+                  "expected a new or an empty folder for the run, found \"prompts.yaml\" in it");
+  }
+  CHECK(list_folder(full).value().size() == 1);
   check_refused(run_program({"report", run, "--out", run}), "found a folder");
   check_refused(run_program({"report", run, "--out", file + "/x"}), "Not a directory");
   check_refused(run_program({"report", "absent", "--out", (scratch.path() / "no" / "x").string()}), "No such file");

@@ -116,6 +116,14 @@ TEST_CASE("generate refuses in one line what it cannot do") {
                 "expected config.json, found pytorch_model.bin: weights as pickled Python objects, which are not read");
   check_refused(run_program({"generate", folder_with("model-q4.gguf"), "--prompt", "x"}),
                 "expected config.json, found model-q4.gguf: a GGUF file; make a bundle of it with");
+  const std::string quantized = data_file("quantized/fp8-blocks");
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"generate", quantized, "--ids", "1"}, {"check", quantized}, {"run", quantized}}) {
+    check_refused(run_program(words),
+                  "found a quantized checkpoint: make a bundle of it (`secondsource bundle create "
+                  "--from-hf " +
+                      quantized + " --out BUNDLE`)");
+  }
   check_refused(run_program({"tokenize", folder_with("sentencepiece.bpe.model")}),
                 "expected tokenizer.json, found sentencepiece.bpe.model: the SentencePiece model of a class that");
   check_refused(run_program({"tokenize", folder_with("spiece.model")}), "spiece.model: SentencePiece model: byte");

@@ -270,6 +270,17 @@ TEST_CASE("what a refusal repeats of the command line is printable, and cut to a
   }
 }
 
+TEST_CASE("a word that a list has twice is refused, since it would be measured twice; numbers may repeat") {
+  check_refused(run_program({"run", "b", "--backend", "cpu,cpu"}),
+                "--backend: expected each word once, found \"cpu\" twice");
+  check_refused(run_program({"check", "b", "--variant", "bf16", "--variant", "int8,bf16"}),
+                "--variant: expected each word once, found \"bf16\" twice");
+  check_refused(run_program({"run", "b", "--scenario", "offline:4,single-stream,offline:4"}),
+                "--scenario: expected each word once, found \"offline:4\" twice");
+  check_refused(run_program({"fit", "b", "--on", "h200,h200"}), "--on: expected each word once, found \"h200\" twice");
+  check_refused(run_program({"generate", "/nowhere", "--ids", "5,5"}), "/nowhere");
+}
+
 TEST_CASE("a command line that cannot be understood is refused in one line") {
   check_refused(run_program({"nonsense"}), "secondsource: ");
   check_refused(run_program({"gate", "only-one"}), "candidate");

@@ -42,8 +42,17 @@ TEST_CASE("run: what cannot be run is refused in one line with status 2") {
       {{"run", kTinyBundle, "--scenario", "fast"}, "scenario \"fast\""},
       {{"run", kTinyBundle, "--scenario", "offline:4,offline-b4"}, "given twice"},
       {{"run", kTinyBundle, "--variant", "int3"}, "int3"},
+      {{"run", kTinyBundle, "--variant", "in8"}, "found \"in8\"; did you mean int8?"},
+      {{"run", kTinyBundle, "--backend", "reference", "--scenario", "single-stream@100000/16", "--dry-run"},
+       "scenario single-stream: expected requests that fit into the context of tiny-gqa8-hd64, 4096 tokens, found prompts "
+       "of 100000 tokens and answers of 16 tokens"},
+      {{"run", kTinyBundle, "--backend", "reference", "--scenario", "offline:2@/5000", "--dry-run"},
+       "4096 tokens, found answers of 5000 tokens"},
+      {{"run", kTinyBundle, "--backend", "reference", "--scenario", "server:4@4090/8"}, "found prompts of 4090 tokens"},
       {{"run", kTinyBundle, "--suite", "nonsense", "--backend", "reference", "--dry-run", "--memory-max", "lots"},
-       "a size such as"},
+       "--memory-max: expected a size such as"},
+      {{"run", kTinyBundle, "--memory-max", "1"}, "--memory-max: expected at least 16.0 MiB"},
+      {{"run", kTinyBundle, "--price", "abc"}, "--price: expected USD per hour, as 1.20, or the key of a row"},
       {{"run", kTinyBundle, "--cpus", "x"}, "CPUs: expected a list"},
       {{"run", kTinyBundle, "--fault", "cpu"}, "expected BACKEND=KIND"},
       {{"run", kTinyBundle, "--fault", "gpu=crash:1"}, "expected a backend of this run"},
@@ -70,6 +79,14 @@ TEST_CASE("run: --dry-run prints the cells and a time, and measures nothing") {
     CHECK(run.out.find(part) != std::string::npos);
   }
   CHECK_FALSE(std::filesystem::exists(out));
+}
+
+TEST_CASE("run: the longest requests that the model's context holds are planned") {
+  const test::ProgramRun run = test::run_program({"run", kTinyBundle, "--backend", "reference", "--variant", "bf16",
+                                                  "--scenario", "single-stream@4090/7", "--dry-run"});
+  CAPTURE(run.err);
+  CHECK(run.status == 0);
+  CHECK(test::contains(run.out, "1 cells, about "));
 }
 
 TEST_CASE(
@@ -146,6 +163,9 @@ TEST_CASE("run: a backend that was named and is not there is status 4, and the o
   const test::ProgramRun none = test::run_program({"run", kTinyBundle, "--backend", "cuda-of-tomorrow"});
   CHECK(none.status == 4);
   CHECK(none.err.find("cuda-of-tomorrow") != std::string::npos);
+  const test::ProgramRun mistyped = test::run_program({"run", kTinyBundle, "--backend", "refrence"});
+  CHECK(mistyped.status == 4);
+  CHECK(test::contains(mistyped.err, "did you mean reference?"));
 }
 
 TEST_CASE("run: a plan file does what flags do, and flags override it") {

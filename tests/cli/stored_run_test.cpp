@@ -1,6 +1,7 @@
 // Tests `gate`, `report` and `waiver check` on hand-made stored runs (tests/unit/summary/sample_run.h).
 
 #include "core/file.h"
+#include "expectations.h"
 #include "record/record_json.h"
 #include "summary/summarize.h"
 #include "support/date.h"
@@ -147,6 +148,14 @@ TEST_CASE("what is no run directory, a record of another version or a journal wi
     CHECK(is_one_line(run.err));
     CHECK(contains(run.err, part));
   };
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"report"}, {"verify"}, {"run", "--resume"}}) {
+    std::vector<std::string> arguments = words;
+    arguments.push_back((folder / "run.json").string());
+    check_refused(
+        run_program(arguments),
+        "run.json: expected a run directory, found a file: name the folder of a run (" + folder.string() + ")");
+  }
   const std::string journal = *read_file(folder / "samples.jsonl");
   REQUIRE_OK(write_file(folder / "samples.jsonl", "{}\n" + journal));
   refused("samples.jsonl:1: type");

@@ -68,6 +68,10 @@ TEST_CASE("tokenize refuses with status 2 and one line that says where") {
     CHECK(is_one_line(run.err));
     CHECK(run.err.find(one.message) != std::string::npos);
   }
+  const ProgramRun weights = run_program({"tokenize", source_path("bundles/default/model.safetensors"), "--text", "a"});
+  CHECK(weights.status == 2);
+  CHECK(is_one_line(weights.err));
+  CHECK(weights.err.find("found a safetensors file, the weights alone: name the folder") != std::string::npos);
   const ProgramRun absent = run_program({"tokenize", "no-such-file", "--text", "a"});
   CHECK(absent.status == 2);
   CHECK(is_one_line(absent.err));

@@ -498,10 +498,16 @@ class Pull(unittest.TestCase):
 
     def test_files_stay_where_the_bundle_could_not_be_made(self):
         with Hub(tiny_model()) as hub:
-            self.refused(hub, "nowhere", "--prompts", str(self.folder / "nowhere"))
+            self.refused(hub, "nowhere", "--chat-template", str(self.folder / "nowhere"))
             hub.requests.clear()
             self.good(hub)
             self.assertEqual(len(hub.requests), 1, "more than the list was asked for")
+
+    def test_a_name_and_prompts_that_no_bundle_can_have_are_refused_before_the_hub_is_asked(self):
+        with Hub(tiny_model()) as hub:
+            self.refused(hub, "expected a folder of golden prompt suites", "--prompts", str(self.folder / "nowhere"))
+            self.refused(hub, "--name: expected a word", "--name", "my model")
+            self.assertFalse(hub.requests)
 
 
 if __name__ == "__main__":

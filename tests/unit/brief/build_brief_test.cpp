@@ -313,12 +313,24 @@ TEST_CASE("limits on uncertainty, memory, spot and the age of prices take option
 }
 
 TEST_CASE("figures of another model are not compared, and a fallback that serves one says so") {
-  BriefInputs inputs = hand_made_inputs(kDemand + "  - {kind: fallback, name: net, sku: cpu, percent: 10}\n");
+  BriefInputs inputs = hand_made_inputs(
+      kDemand + "  - {kind: fallback, name: net, sku: cpu, percent: 10}\nrisk_limits: {require_measured: true}\n");
   inputs.demand.model = "another";
+  // Nobody has measured the one SKU that serves it, so that no option is left.
+  for (QuotedRow& row : inputs.quoted) {
+    if (row.id.starts_with("new-")) row.model = "another";
+  }
   const Brief brief = brief_of(inputs);
   CHECK(has_risk(brief, RiskLevel::kLimit, "old serves m, not another", "Stay"));
   CHECK(has_risk(brief, RiskLevel::kWarning, "the fallback serves m instead of another", "net"));
   CHECK(brief.decision.status == DecisionStatus::kNoEligibleOption);
+}
+
+TEST_CASE("a model that no SKU serves is refused, with the models that are known") {
+  BriefInputs inputs = hand_made_inputs();
+  inputs.demand.model = "another";
+  CHECK_ERROR(build_brief(inputs), ErrorCode::kInvalidInput,
+              "demand: model: expected one that its skus were measured or quoted with (m), found \"another\"");
 }
 
 TEST_CASE("an API's bill, and the load from which own machines cost no more") {

@@ -542,7 +542,12 @@ TEST_CASE("open refuses a bundle whose files are not those of its manifest") {
   }
   SECTION("there is nothing") {
     CHECK_ERROR(quiet.open(scratch.path() / "absent"), ErrorCode::kInvalidInput, "found nothing");
-    CHECK_ERROR(quiet.open(scratch.path()), ErrorCode::kInvalidInput, "config.json: cannot open");
+    CHECK_ERROR(quiet.open(scratch.path()), ErrorCode::kInvalidInput,
+                "found a folder with neither manifest.yaml nor config.json");
+    fs::create_directory(scratch.path() / "empty");
+    CHECK_ERROR(quiet.open(scratch.path() / "empty"), ErrorCode::kInvalidInput, "found an empty folder");
+    CHECK_ERROR(Bundle::open_model_folder(scratch.path() / "empty"), ErrorCode::kInvalidInput,
+                "expected a Hugging Face folder, with config.json and *.safetensors; found an empty folder");
   }
 }
 

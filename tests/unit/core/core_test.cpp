@@ -5,11 +5,13 @@
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "core/checked.h"
 #include "core/file.h"
 #include "core/half.h"
 #include "core/hash.h"
+#include "core/nearest_word.h"
 #include "core/open_files.h"
 #include "core/random.h"
 #include "core/shape.h"
@@ -20,6 +22,16 @@
 #include "support/result.h"
 
 using namespace secondsource;
+
+TEST_CASE("a mistyped word is answered with the nearest known one, where one is near") {
+  const std::vector<std::string> words = {"bf16", "int8", "int4", "gguf-q4_k"};
+  CHECK(did_you_mean("in8", words) == "; did you mean int8?");
+  CHECK(did_you_mean("nit8", words) == "; did you mean int8?");
+  CHECK(did_you_mean("gguf", words) == "; did you mean gguf-q4_k?");
+  CHECK(did_you_mean("gguf-q4_k_m", words) == "; did you mean gguf-q4_k?");
+  CHECK(did_you_mean("fast", words).empty());
+  CHECK(did_you_mean(std::string(100'000, 'i'), words).empty());
+}
 
 TEST_CASE("every FP16 value survives the way to f32 and back") {
   for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {

@@ -32,6 +32,7 @@ TEST_CASE("the program's copy is the committed file, and every device in it has 
   CHECK(h100->peaks.bf16 == 989.4e12);
   CHECK_FALSE(h100->peaks.fp4.has_value());
   CHECK_ERROR(find_hardware("h101", *known), ErrorCode::kInvalidInput, "expected one of a100-40");
+  CHECK_ERROR(find_hardware("h200x", *known), ErrorCode::kInvalidInput, "found \"h200x\"; did you mean h200?");
 }
 
 TEST_CASE("a file of devices is read strictly") {

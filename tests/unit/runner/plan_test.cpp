@@ -163,6 +163,12 @@ TEST_CASE("sizes, times, CPU lists and faults of the flags") {
   CHECK(*parse_bytes("8GiB") == std::int64_t{8} << 30);
   CHECK(*parse_bytes("1000000") == 1'000'000);
   CHECK(*parse_bytes("1.5MiB") == 1'572'864);
+  CHECK(*parse_memory_max("16MiB") == std::int64_t{16} << 20);
+  for (const char* text : {"1", "1000000", "15MiB"}) {
+    CAPTURE(text);
+    CHECK_ERROR(parse_memory_max(text), ErrorCode::kInvalidInput, "expected at least 16.0 MiB");
+  }
+  CHECK_ERROR(parse_memory_max("lots"), ErrorCode::kInvalidInput, "expected a size");
   CHECK(*parse_seconds("90") == 90);
   CHECK(*parse_seconds("5min") == 300);
   CHECK(*parse_seconds("250ms") == Approx(0.25));
@@ -246,6 +252,9 @@ TEST_CASE("a plan file with a mistake is refused with its place") {
       {"version: 1\nbackend: [cpu]\n", "backend"},
       {"version: 1\nrepetitions: 0\n", "repetitions"},
       {"version: 1\nmemory_max: lots\n", "memory_max"},
+      {"version: 1\nmemory_max: 1\n", "memory_max: expected at least 16.0 MiB"},
+      {"version: 1\nbackends: [cpu, cpu]\n", "expected each word once, found \"cpu\" twice"},
+      {"version: 1\nvariants: [bf16, int8, bf16]\n", "expected each word once, found \"bf16\" twice"},
       {"version: 1\nslo: fast\n", "SLO \"fast\""},
       {"version: 1\nbatching: clever\n", "continuous, static, dynamic"},
       {"version: 1\nprice: {usd_per_hour: 1, row: x}\n", "price"},

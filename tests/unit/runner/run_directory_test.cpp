@@ -36,8 +36,12 @@ TEST_CASE("of two processes that begin a run in one folder, one has it and the o
 TEST_CASE("a process that died before it wrote run.json leaves the folder free") {
   const ScratchFolder scratch;
   REQUIRE_OK(write_file(scratch.path() / "samples.jsonl", ""));
+  std::filesystem::create_directories(scratch.path() / "workers");
+  std::filesystem::create_directories(scratch.path() / "servers");
   REQUIRE_OK(RunDirectory::check_free(scratch.path()));
+  REQUIRE_OK(RunDirectory::check_nothing_foreign(scratch.path()));
   REQUIRE_OK(RunDirectory::create(scratch.path(), hand_made_record(1)));
+  CHECK_ERROR(RunDirectory::check_nothing_foreign(scratch.path()), ErrorCode::kInvalidInput, "a run already");
 }
 
 TEST_CASE("a place that cannot be a run's folder is refused before any work") {
@@ -47,6 +51,15 @@ TEST_CASE("a place that cannot be a run's folder is refused before any work") {
   CHECK_ERROR(RunDirectory::check_free(scratch.path() / "file" / "run"), ErrorCode::kInvalidInput, "found a file");
   REQUIRE_OK(RunDirectory::check_free(scratch.path() / "new" / "run"));
   CHECK_FALSE(std::filesystem::exists(scratch.path() / "new"));
+}
+
+TEST_CASE("a folder that has something else is no place for a run") {
+  const ScratchFolder scratch;
+  REQUIRE_OK(RunDirectory::check_nothing_foreign(scratch.path()));
+  REQUIRE_OK(RunDirectory::check_nothing_foreign(scratch.path() / "absent"));
+  REQUIRE_OK(write_file(scratch.path() / "notes.txt", "x"));
+  CHECK_ERROR(RunDirectory::check_nothing_foreign(scratch.path()), ErrorCode::kInvalidInput,
+              "found \"notes.txt\" in it");
 }
 
 TEST_CASE("what another process appends before the lock is free is not cut off by a resumption") {

@@ -1,4 +1,6 @@
-#include "nearest_word.h"
+#include "core/nearest_word.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -40,6 +42,11 @@ std::optional<std::string> nearest_word(std::string_view typed, const std::vecto
     fewest = edits;
   }
   return nearest;
+}
+
+std::string did_you_mean(std::string_view typed, const std::vector<std::string>& words) {
+  const std::optional<std::string> nearest = nearest_word(typed, words);
+  return nearest ? fmt::format("; did you mean {}?", *nearest) : std::string();
 }
 
 }  // namespace secondsource
