@@ -1,7 +1,10 @@
 // secondsource prices import|list|check: manages the price book.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <fnmatch.h>
+
+#include <set>
 
 #include "commands.h"
 #include "core/calendar.h"
@@ -37,6 +40,15 @@ std::vector<PriceRow> admitted(const std::vector<PriceRow>& rows, const RowFilte
   return result;
 }
 
+/// The refusal where no row is left, with the accelerators for which there are rows.
+Error none_admitted(const std::vector<PriceRow>& rows, const std::string& file) {
+  if (rows.empty()) return {ErrorCode::kInvalidInput, fmt::format("{}: no row with a price", file)};
+  std::set<std::string> accelerators;
+  for (const PriceRow& row : rows) accelerators.insert(row.accelerator);
+  return {ErrorCode::kInvalidInput, fmt::format("{}: none of its {} rows matches the filters; it has prices for {}",
+                                                file, rows.size(), fmt::join(accelerators, ", "))};
+}
+
 void add_filter_options(CommandNode& command, RowFilter& filter) {
   command.add_option("--region", filter.region, "Only this region (* and ? stand for any text and character)");
   command.add_option("--instance", filter.instance, "Only this instance, as \"p5*\"");
@@ -58,7 +70,9 @@ Result<ExitStatus> list_prices(const ListOptions& options) {
   TextTable table;
   table.columns = {"key", "accelerator", "number", "vCPUs", "USD/h", "USD/h each", "date"};
   table.right_aligned = {false, false, true, true, true, true, false};
-  for (const PriceRow& row : admitted(book, options.filter)) {
+  const std::vector<PriceRow> rows = admitted(book, options.filter);
+  if (rows.empty()) return none_admitted(book, options.book);
+  for (const PriceRow& row : rows) {
     table.rows.push_back({row.key(), row.accelerator, row.accelerators > 0 ? fmt::to_string(row.accelerators) : "-",
                           row.vcpus > 0 ? fmt::to_string(row.vcpus) : "-", fmt::format("{:.4g}", row.usd_per_hour),
                           fmt::format("{:.4g}", row.usd_per_hour / row.n_units()), row.dated()});
@@ -143,7 +157,7 @@ Result<ExitStatus> import_prices(const ImportOptions& options, Progress& progres
     progress.note(
         fmt::format("left out {} (first in line {}): {}", omission.count, omission.first_line, omission.reason));
   }
-  if (rows.empty()) return Error{ErrorCode::kInvalidInput, fmt::format("{}: no row to import", options.catalog)};
+  if (rows.empty()) return none_admitted(import.rows, options.catalog);
   const std::string book = write_price_book(rows, read_on);
   // Nothing is written unless the strict reader accepts it.
   SS_TRY_VOID(parse_price_book(book, options.catalog));

@@ -32,6 +32,13 @@ std::size_t valid_character_length(std::string_view text) {
   return 0;
 }
 
+/// The number of bytes at the start of `text` that are printable ASCII. Most texts are nothing else, so that readers and
+/// writers take them whole instead of one character after the other.
+std::size_t plain_length(std::string_view text) {
+  const auto end = std::find_if(text.begin(), text.end(), [](char c) { return c < 0x20 || c > 0x7e; });
+  return static_cast<std::size_t>(end - text.begin());
+}
+
 /// The code point of one valid character.
 std::uint32_t code_point_of(std::string_view character) {
   const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<std::uint8_t>(character[i])); };
@@ -83,13 +90,16 @@ std::optional<std::size_t> find_invalid_utf8(std::string_view text) {
 
 std::string printable(std::string_view text) {
   std::string result;
-  std::size_t offset = 0;
-  while (offset < text.size()) {
-    const std::size_t length = valid_character_length(text.substr(offset));
-    append_printable(result, text.substr(offset, std::max<std::size_t>(length, 1)), length > 0);
-    offset += std::max<std::size_t>(length, 1);
+  while (true) {
+    const std::size_t plain = plain_length(text);
+    result += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) return result;
+    const std::size_t length = valid_character_length(text);
+    const std::string_view character = text.substr(0, std::max<std::size_t>(length, 1));
+    append_printable(result, character, length > 0);
+    text.remove_prefix(character.size());
   }
-  return result;
 }
 
 std::string printable_lines(std::string_view text) {
@@ -104,8 +114,8 @@ std::string printable_lines(std::string_view text) {
 }
 
 std::string shown(std::string_view text, std::size_t max_characters) {
-  std::size_t offset = 0;
-  for (std::size_t n = 0; n < max_characters && offset < text.size(); ++n) {
+  std::size_t offset = plain_length(text.substr(0, max_characters));
+  for (std::size_t n = offset; n < max_characters && offset < text.size(); ++n) {
     offset += std::max<std::size_t>(valid_character_length(text.substr(offset)), 1);
   }
   if (offset >= text.size()) return printable(text);

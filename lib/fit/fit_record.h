@@ -16,13 +16,17 @@ inline constexpr int kFitSchemaVersion = 1;
 
 SS_FIELDS(Ceiling, tokens_per_s, limit)
 
-/// The price of one device by the hour.
+/// The price by the hour of the instances that hold a row's devices. Whole instances are rented: a server of eight devices
+/// costs what eight cost, however few of them the model needs.
 struct FitPrice {
-  double usd_per_device_hour = 0;
+  double usd_per_hour = 0;         ///< of all `n_instances`
+  double usd_per_device_hour = 0;  ///< of one device of a fully used instance
+  std::int64_t n_instances = 0;
+  std::int64_t devices_per_instance = 0;
   std::string row{};   ///< key of the price book's row
   std::string date{};  ///< the row's date for readers
 };
-SS_FIELDS(FitPrice, usd_per_device_hour, row, date)
+SS_FIELDS(FitPrice, usd_per_hour, usd_per_device_hour, n_instances, devices_per_instance, row, date)
 
 /// One variant on one kind of device. All bytes are of all devices together.
 struct FitRow {
@@ -43,7 +47,7 @@ struct FitRow {
   std::optional<Ceiling> decode_full{};  ///< projected: n_sequences
   std::optional<Ceiling> prefill{};      ///< projected: one prompt of `context` tokens
   std::optional<FitPrice> price{};
-  std::optional<double> gib_per_usd_hour{};  ///< memory for each dollar an hour
+  std::optional<double> gib_per_usd_hour{};  ///< memory of the row's devices for each dollar an hour that is paid
 };
 SS_FIELDS(FitRow, hardware, name, variant, memory_bytes_of_one, n_devices, why_not, memory_bytes, weights_bytes,
           workspace_bytes, reserved_bytes, left_for_kv_bytes, kv_bytes_per_sequence, n_sequences, decode_one,

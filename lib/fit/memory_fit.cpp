@@ -20,14 +20,20 @@ std::string bytes_text(double bytes) {
   return format_bytes(static_cast<std::int64_t>(std::min(bytes, 0x1p62)));
 }
 
-/// The cheapest row on demand of machines with this accelerator.
-std::optional<FitPrice> price_of(const Hardware& device, const std::vector<PriceRow>& book) {
+/// The cheapest row on demand whose instances hold `n_devices` of this accelerator.
+std::optional<FitPrice> price_of(const Hardware& device, std::int64_t n_devices, const std::vector<PriceRow>& book) {
   std::optional<FitPrice> cheapest;
   for (const PriceRow& row : book) {
-    if (row.accelerator != device.id || row.commitment != Commitment::kOnDemand) continue;
-    const double usd = row.usd_per_hour / row.n_units();
-    if (cheapest && cheapest->usd_per_device_hour <= usd) continue;
-    cheapest = FitPrice{.usd_per_device_hour = usd, .row = row.key(), .date = row.dated()};
+    if (row.accelerator != device.id || row.accelerators < 1 || row.commitment != Commitment::kOnDemand) continue;
+    const std::int64_t n_instances = (n_devices - 1) / row.accelerators + 1;
+    const double usd = real(n_instances) * row.usd_per_hour;
+    if (cheapest && cheapest->usd_per_hour <= usd) continue;
+    cheapest = FitPrice{.usd_per_hour = usd,
+                        .usd_per_device_hour = row.usd_per_hour / row.n_units(),
+                        .n_instances = n_instances,
+                        .devices_per_instance = row.accelerators,
+                        .row = row.key(),
+                        .date = row.dated()};
   }
   return cheapest;
 }
@@ -124,13 +130,13 @@ class Fitter {
       row.why_not = place(device, memory, n, row);
       if (row.why_not.empty()) break;
     }
-    row.price = price_of(device, request_.prices);
-    if (row.price) row.gib_per_usd_hour = *device.memory_bytes / kGibibyte / row.price->usd_per_device_hour;
     if (!row.why_not.empty()) {
       row.why_not = fmt::format("{} device{}: {}", row.n_devices, row.n_devices == 1 ? "" : "s", row.why_not);
       row.n_devices = 0;
       return row;
     }
+    row.price = price_of(device, row.n_devices, request_.prices);
+    if (row.price) row.gib_per_usd_hour = row.memory_bytes / kGibibyte / row.price->usd_per_hour;
     const Rates rates = rates_of(device, row.n_devices, variant);
     row.decode_one = decode_ceiling(request_.config, memory, rates, 1, request_.context);
     row.decode_full = decode_ceiling(request_.config, memory, rates, row.n_sequences, request_.context);

@@ -27,7 +27,7 @@ struct FitRequest {
   /// (--gpu-memory-utilization 0.9).
   double reserved_share = 0.1;
   MemoryPlan plan{};
-  std::vector<PriceRow> prices{};  ///< the cheapest on-demand row of a device prices it
+  std::vector<PriceRow> prices{};  ///< the cheapest on-demand row for a row's devices prices them
 };
 
 /// One row for each device and variant, in their order. Devices hold equal parts of the weights and of the cache, whose

@@ -80,9 +80,13 @@ std::optional<Ceiling> prefill_ceiling(const ModelConfig& config, const ModelMem
   if (!rates.flops) return std::nullopt;
   const double n_head_parameters = real(config.dim * config.vocab_size);
   const double body = memory.n_active_parameters - n_head_parameters;  // logits are needed of the last token alone
-  const double flops =
-      2 * (body * real(context) + n_head_parameters) +
-      2 * real(config.n_heads * (config.head_dim + config.value_dim())) * attended_pairs(config, context);
+  // Heads of latent attention are narrower once the prompt's keys and values are expanded from its latents, and the
+  // expansion multiplies as often as it does to bring queries to the latents: the ceiling is that of the cheaper form.
+  const LatentAttention& latent = config.latent;
+  const std::int64_t pair_width =
+      latent.is_present() ? latent.qk_dim() + latent.value_dim : config.head_dim + config.value_dim();
+  const double flops = 2 * (body * real(context) + n_head_parameters) +
+                       2 * real(config.n_heads * pair_width) * attended_pairs(config, context);
   return ceiling_of(real(context), quotient(weight_bytes_of_step(config, memory, real(context)), rates.bytes_per_s),
                     quotient(flops, rates.flops));
 }

@@ -65,8 +65,9 @@ GateVerdict judge(const CellSummary& base, const CellSummary& candidate, const G
   const Disturbance disturbance = disturbance_of(base, candidate);
   const auto shift = estimate_shift(logarithms(a), logarithms(b), common_sigma(disturbance, rule));
   if (!shift) {
-    verdict.why =
-        fmt::format("too few repetitions: the base has {}, the candidate {}, 5 are needed", a.size(), b.size());
+    verdict.why = fmt::format(
+        "too few repetitions: the base has {}, the candidate {}, 5 are needed; measure both with --repetitions 5",
+        a.size(), b.size());
     return verdict;
   }
   // This is the only look, but it is not marked as the last one: sittings differ enough that the lower bound has to be

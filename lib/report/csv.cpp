@@ -9,6 +9,7 @@
 #include "core/csv.h"
 #include "core/enum_names.h"
 #include "report/detail_tables.h"
+#include "report/disturbances.h"
 #include "report/tables.h"
 
 namespace secondsource {
@@ -219,6 +220,7 @@ const std::vector<CsvColumn>& later_context_columns() {
        [](const SummarizedRun& run, const CellSummary&) {
          return fmt::to_string(std::max<std::size_t>(1, run.record.clients.size()));
        }},
+      {"disturbance", [](const SummarizedRun&, const CellSummary& c) { return disturbance_mark(c); }},
   };
   return kColumns;
 }

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+#include <variant>
+
 #include "core/overloaded.h"
 #include "core/utf8.h"
 
@@ -50,7 +53,15 @@ void add_to_page(const Block& block, Page& page) {
 
 std::string render_markdown(const Document& document) {
   std::string out = fmt::format("# {}\n\n{}\n\n", markdown_text(document.title), markdown_text(document.lead));
-  for (const Block& block : document.blocks) out += markdown_of(block);
+  std::string heading;  // of a section that has shown nothing yet: one of charts alone has no heading, either
+  for (const Block& block : document.blocks) {
+    const std::string text = markdown_of(block);
+    if (std::holds_alternative<Section>(block)) {
+      heading = text;
+    } else if (!text.empty()) {
+      out += std::exchange(heading, "") + text;
+    }
+  }
   while (out.ends_with("\n\n")) out.pop_back();
   return out;
 }

@@ -47,7 +47,7 @@ struct FoldedTable {
   TextTable table{};
 };
 
-/// Charts side by side. Markdown omits them, because tables beside them have the same figures.
+/// Charts side by side. Markdown omits them, because tables beside them have the same figures, and sections of charts alone.
 struct Charts {
   std::vector<Chart> charts{};
 };

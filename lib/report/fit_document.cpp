@@ -28,6 +28,14 @@ std::string billions(double n_parameters) {
                             : fmt::format("{:.1f} billion", 1e-9 * n_parameters);
 }
 
+/// Where a device's price is from, and how many of them are rented at once.
+std::string price_note(const std::string& hardware, const FitPrice& price) {
+  const std::string sold =
+      price.devices_per_instance > 1 ? fmt::format(", rented {} at a time", price.devices_per_instance) : "";
+  return fmt::format("{}: {:.2f} USD an hour each{}: {}, {}", hardware, price.usd_per_device_hour, sold, price.row,
+                     price.date);
+}
+
 Chart memory_chart(const FitReport& report, const std::string& variant) {
   const std::vector<std::string> parts = {"weights", "workspace", "reserve", "cache of the sequences asked for"};
   std::vector<StackedBar> bars;
@@ -95,8 +103,7 @@ TextTable fit_table(const FitReport& report) {
                                       ceiling_text(row.decode_full),
                                       ceiling_text(row.prefill)};
     if (has_prices) {
-      const double n_devices = static_cast<double>(row.n_devices);
-      cells.push_back(fits && row.price ? fmt::format("{:.2f}", n_devices * row.price->usd_per_device_hour) : kUnknown);
+      cells.push_back(row.price ? fmt::format("{:.2f}", row.price->usd_per_hour) : kUnknown);
       cells.push_back(row.gib_per_usd_hour ? fmt::format("{:.1f}", *row.gib_per_usd_hour) : kUnknown);
     }
     if (!all_fit) cells.push_back(row.why_not);
@@ -123,8 +130,7 @@ std::vector<std::string> fit_notes(const FitReport& report) {
       "as n times one");
   for (const FitRow& row : report.rows) {
     if (!row.price) continue;
-    notes.push_back(fmt::format("{}: {:.2f} USD an hour each: {}, {}", row.hardware, row.price->usd_per_device_hour,
-                                row.price->row, row.price->date));
+    notes.push_back(price_note(row.hardware, *row.price));
   }
   std::ranges::sort(notes.begin() + 3, notes.end());
   notes.erase(std::unique(notes.begin() + 3, notes.end()), notes.end());

@@ -10,6 +10,7 @@
 #include "core/enum_format.h"
 #include "core/utf8.h"
 #include "report/cell_text.h"
+#include "report/disturbances.h"
 #include "report/tables.h"
 #include "report/text_table.h"
 
@@ -28,6 +29,7 @@ struct TestCase {
   Outcome outcome = Outcome::kPassed;
   std::string type{};  ///< "wrong-tokens", "invalid", "inconclusive" and so on
   std::string message{};
+  std::string note{};  ///< what a reader of a passed test should know
 
   void ends(Outcome how, std::string why_type, std::string why) {
     outcome = how;
@@ -37,7 +39,8 @@ struct TestCase {
 };
 
 TestCase test_case_of(const CellSummary& cell) {
-  TestCase test{.class_name = "secondsource.cell." + cell.key.backend, .name = cell.key.id()};
+  TestCase test{
+      .class_name = "secondsource.cell." + cell.key.backend, .name = cell.key.id(), .note = disturbance_mark(cell)};
   const std::string detail =
       cell.notes.empty() ? std::string(to_string(cell.status)) : fmt::format("{}", fmt::join(cell.notes, "; "));
   if (cell.golden == GoldenVerdict::kFailed) {
@@ -90,7 +93,7 @@ void append_suite(std::string& out, const std::string& name, const std::vector<T
   for (const TestCase& test : tests) {
     out += fmt::format("    <testcase classname=\"{}\" name=\"{}\"", text(test.class_name), text(test.name));
     if (test.outcome == Outcome::kPassed) {
-      out += "/>\n";
+      out += test.note.empty() ? "/>\n" : fmt::format("><system-out>{}</system-out></testcase>\n", text(test.note));
       continue;
     }
     // Some readers of JUnit files show the attribute `message`, others the text of the element.

@@ -30,6 +30,11 @@ TEST_CASE("prices list shows rows, by their keys, and can choose among them") {
   CHECK(contains(some.out, "oci/af-casablanca-1/BM.GPU.MI300X.8/on-demand"));
   CHECK(contains(some.out, "undated, read 2026-11-20"));
   CHECK(std::count(some.out.begin(), some.out.end(), '\n') == 2 + 2);
+  const ProgramRun none = run_program({"prices", "list", kBook, "--accelerator", "h100"});
+  CHECK(none.status == 2);
+  CHECK(is_one_line(none.err));
+  CHECK(contains(none.err,
+                 "prices.yaml: none of its 112 rows matches the filters; it has prices for a100-40, a100-80, b200"));
 }
 
 TEST_CASE("prices check counts the rows, and ends with 2 when one is too old or the book is malformed") {

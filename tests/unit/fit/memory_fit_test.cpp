@@ -75,26 +75,46 @@ TEST_CASE("more sequences need more devices, and KV heads that several devices h
   CHECK(small->rows[0].kv_bytes_per_sequence == 2 * 8192 * 131'072.0);
 }
 
-TEST_CASE("the cheapest row on demand prices a device") {
+TEST_CASE("the cheapest whole instances on demand price the devices of a row") {
   FitRequest request = request_for("Llama-3.1-8B", {"h100-sxm"});
-  const auto row = [](const char* region, double usd, Commitment commitment) {
+  const auto row = [](const char* region, std::int64_t n_accelerators, double usd, Commitment commitment) {
     return PriceRow{.provider = "p",
                     .region = region,
                     .instance = "i",
                     .commitment = commitment,
                     .accelerator = "h100-sxm",
-                    .accelerators = 8,
+                    .accelerators = n_accelerators,
                     .usd_per_hour = usd,
                     .date = "2026-05"};
   };
-  request.prices = {row("a", 40, Commitment::kOnDemand), row("b", 32, Commitment::kOnDemand),
-                    row("c", 8, Commitment::kSpot)};
-  const auto report = fit_model(request);
-  REQUIRE_OK(report);
-  REQUIRE(report->rows[0].price);
-  CHECK(report->rows[0].price->usd_per_device_hour == 4);
-  CHECK(report->rows[0].price->row == "p/b/i/on-demand");
-  CHECK(report->rows[0].gib_per_usd_hour == 20);
+  request.prices = {row("a", 8, 40, Commitment::kOnDemand), row("b", 8, 32, Commitment::kOnDemand),
+                    row("c", 8, 8, Commitment::kSpot)};
+  const auto eight = fit_model(request);
+  REQUIRE_OK(eight);
+  REQUIRE(eight->rows[0].n_devices == 1);
+  REQUIRE(eight->rows[0].price);
+  CHECK(eight->rows[0].price->row == "p/b/i/on-demand");
+  CHECK(eight->rows[0].price->usd_per_device_hour == 4);
+  CHECK(eight->rows[0].price->usd_per_hour == 32);
+  CHECK(eight->rows[0].gib_per_usd_hour == 2.5);  // one device is used, eight are paid for
+  const std::string page = render_markdown(fit_document(*eight));
+  CHECK(page.find("4.00 USD an hour each, rented 8 at a time") != std::string::npos);
+  // A device that is rented by itself is dearer by the device and cheaper for this model.
+  request.prices.push_back(row("d", 1, 5, Commitment::kOnDemand));
+  const auto one = fit_model(request);
+  REQUIRE_OK(one);
+  REQUIRE(one->rows[0].price);
+  CHECK(one->rows[0].price->row == "p/d/i/on-demand");
+  CHECK(one->rows[0].price->usd_per_hour == 5);
+  CHECK(one->rows[0].gib_per_usd_hour == 16);
+  // Two instances of one device each.
+  request.n_sequences = 64;
+  const auto two = fit_model(request);
+  REQUIRE_OK(two);
+  REQUIRE(two->rows[0].n_devices == 2);
+  REQUIRE(two->rows[0].price);
+  CHECK(two->rows[0].price->n_instances == 2);
+  CHECK(two->rows[0].price->usd_per_hour == 10);
 }
 
 TEST_CASE("the published schema is the one of the record") {
@@ -126,4 +146,7 @@ TEST_CASE("the page says that nothing was measured, and names the sources") {
     CHECK(text.find("Nothing here was measured") != std::string::npos);
     CHECK(text.find("h100-sxm: ") != std::string::npos);
   }
+  // Markdown has no charts, and no heading above none.
+  CHECK(render_html(fit_document(*report)).find("Memory</h2>") != std::string::npos);
+  CHECK(render_markdown(fit_document(*report)).find("## Memory") == std::string::npos);
 }

@@ -54,6 +54,22 @@ TEST_CASE("a prompt is bound by operations, with the pairs of attention and one 
   CHECK(ceiling->tokens_per_s == Approx(2048 * 100e12 / (2 * (body * 2048 + head) + 4 * 32 * 128 * pairs)));
 }
 
+TEST_CASE("a prompt of latent attention is projected with expanded keys and values") {
+  // Absent keys are those of DeepSeek-V3.
+  const ModelConfig config = *parse_model_config(R"({"architectures": ["DeepseekV3ForCausalLM"]})", "v3");
+  const auto memory = model_memory(config, *variant_from_name("bf16"), {});
+  REQUIRE_OK(memory);
+  const auto ceiling = prefill_ceiling(config, *memory, rates_of(kDevice, 1, "bf16"), 8192);
+  REQUIRE(ceiling);
+  REQUIRE(ceiling->limit == CeilingLimit::kOperations);
+  // 61 layers of 128 heads: 128 + 64 elements of a key and 128 of a value.
+  const double head = 129280.0 * 7168;
+  const double pairs = 61 * 8192.0 * 8193 / 2;
+  CHECK(ceiling->tokens_per_s ==
+        Approx(8192 * 100e12 /
+               (2 * ((memory->n_active_parameters - head) * 8192 + head) + 2 * 128 * (192 + 128) * pairs)));
+}
+
 TEST_CASE("a window limits what attention reads") {
   ModelConfig config = shape_config("Mistral-7B");
   const auto memory = model_memory(config, *variant_from_name("bf16"), {});

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "report/csv.h"
+#include "report/junit.h"
 #include "report/overview.h"
 #include "report/tables.h"
 #include "support/catch.h"
@@ -65,6 +67,11 @@ TEST_CASE("a row is marked suspect where its repetitions differ by more than 5 %
               cell_of("h", 0.20, {suspect("steal")}, 0.86),
               // Nothing suspects a row whose checks tolerate what was lost.
               cell_of("i", 0.01, {{"steal", CheckOutcome::kPassed, ""}}, 0.009)});
+  const std::string csv = write_csv({&run, 1});
+  CHECK(csv.substr(0, csv.find("\r\n")).ends_with(",disturbance"));
+  CHECK(csv.find(",suspect (varied by 6 %)\r\n") != std::string::npos);
+  const std::string junit = write_junit({&run, 1}, nullptr);
+  CHECK(junit.find("<system-out>SUSPECT (86 % lost)</system-out></testcase>") != std::string::npos);
   CHECK(golden_column(run) == std::vector<std::string>{"passed", "passed, suspect (varied by 6 %)", "passed",
                                                        "passed, suspect", "passed, suspect (varied by 10 %)", "passed",
                                                        "passed, suspect (12 % lost)", "passed, SUSPECT (86 % lost)",
