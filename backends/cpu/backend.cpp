@@ -74,7 +74,7 @@ Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const
     return Support::no("int8 activations with zero points of weights are not multiplied");
   }
   if (act == ActQuant::kInt8PerRow && !is_integer) return Support::no("int8 activations need int8 or int4 weights");
-  if (act == ActQuant::kFp8PerRow && encoding != WeightEncoding::kFp8PerRow)
+  if (has_fp8_rows(act) && encoding != WeightEncoding::kFp8PerRow)
     return Support::no("fp8 activations need fp8 weights");
   if (has_fp8_groups(act) && encoding != WeightEncoding::kFp8Group128) {
     return Support::no("fp8 activations in groups need fp8 weights in groups");

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "backend_kit/workspace_plan.h"
 #include "core/check.h"
@@ -48,8 +49,8 @@ Finish finish_of(Epilogue epilogue) {
   return Finish::kNone;
 }
 
-/// Values of one row or group quantized to E4M3 or INT8 with a scale of their own, times that scale.
-void quantize_values(std::span<const float> x, ActQuant act, std::span<float> out) {
+/// Values of one row or group quantized to E4M3 or INT8 with a scale of their own, or with `act_scale` in kFp8Static, times that scale.
+void quantize_values(std::span<const float> x, ActQuant act, float act_scale, std::span<float> out) {
   const bool is_fp8 = act != ActQuant::kInt8PerRow;
   float largest = 0.0F;
   for (const float value : x) {
@@ -57,6 +58,7 @@ void quantize_values(std::span<const float> x, ActQuant act, std::span<float> ou
   }
   float scale = largest / (is_fp8 ? kE4m3Max : 127.0F);
   if (act == ActQuant::kFp8PerGroup128E8m0) scale = round_up_to_power_of_two(scale);
+  if (act == ActQuant::kFp8Static) scale = std::isfinite(largest) ? act_scale : std::numeric_limits<float>::quiet_NaN();
   for (std::size_t i = 0; i < x.size(); ++i) {
     const float quotient = scale == 0.0F ? 0.0F : x[i] / scale;
     out[i] = scale * (is_fp8 ? round_to_e4m3(quotient) : std::clamp(std::nearbyint(quotient), -127.0F, 127.0F));
@@ -149,6 +151,7 @@ void MatmulRunner::pack_activations(const MatrixView<float>& x, const Call& call
                  .k_padded = k_padded,
                  .vec = kernel.vec,
                  .act = kernel.act,
+                 .static_scale = call.op.act_scale,
                  .out = call.activations.rows + static_cast<std::size_t>(first) * row_bytes,
                  .row_scales = call.activations.row_scales + first});
   };
@@ -418,7 +421,7 @@ void MatmulRunner::run_vector(const Matmul& op, const PackedWeight& weight, cons
       const std::size_t group = has_fp8_groups(op.act) ? static_cast<std::size_t>(kFp8GroupSize) : k;
       for (std::size_t first = 0; first < k; first += group) {
         const std::size_t n = std::min(group, k - first);
-        quantize_values(inputs.subspan(first, n), op.act, rounded.subspan(first, n));
+        quantize_values(inputs.subspan(first, n), op.act, op.act_scale, rounded.subspan(first, n));
       }
       inputs = rounded;
     }

@@ -59,7 +59,7 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
 
 ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act, std::int64_t n_rows) {
   ProductKernel kernel = kernel_for_rows(table.products[int(product)], n_rows);
-  if (act == ActQuant::kFp8PerRow) kernel.act = with_e4m3(kernel.act);
+  if (has_fp8_rows(act)) kernel.act = with_e4m3(kernel.act);
   if (act == ActQuant::kFp8PerGroup128) kernel.act = ActType::kE4m3Groups;
   if (act == ActQuant::kFp8PerGroup128E8m0) kernel.act = ActType::kE4m3GroupsE8m0;
   return kernel;

@@ -61,7 +61,7 @@ void pin_threads(std::span<const std::int32_t> cpus, int n_threads) {
 }
 
 bool is_fp8(ActQuant act) {
-  return act == ActQuant::kFp8PerRow || has_fp8_groups(act);
+  return has_fp8_rows(act) || has_fp8_groups(act);
 }
 
 /// BF16 products with post-ops for the scales would be exact; they would say nothing about FP8 in oneDNN.

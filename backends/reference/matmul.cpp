@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "core/e2m1.h"
@@ -75,7 +76,7 @@ double clamped_swish(double gate, double up) {
 
 }  // namespace
 
-void read_activations(std::span<const float> x, ActQuant act, std::span<double> out) {
+void read_activations(std::span<const float> x, ActQuant act, std::span<double> out, float act_scale) {
   if (act == ActQuant::kNone) {
     std::ranges::copy(x, out.begin());
     return;
@@ -90,6 +91,8 @@ void read_activations(std::span<const float> x, ActQuant act, std::span<double> 
     }
     float scale = largest / (is_fp8 ? kE4m3Max : 127.0F);
     if (act == ActQuant::kFp8PerGroup128E8m0) scale = round_up_to_power_of_two(scale);
+    if (act == ActQuant::kFp8Static)
+      scale = std::isfinite(largest) ? act_scale : std::numeric_limits<float>::quiet_NaN();
     for (std::size_t i = 0; i < part.size(); ++i) {
       const float ratio = scale == 0.0F ? 0.0F : part[i] / scale;
       // nearbyint rounds half to even in the default rounding mode.
@@ -163,7 +166,9 @@ Result<void> ReferenceKernels::run(const Matmul& op, const HostFrame& frame) {
   for (std::int64_t first = 0; first < x.rows(); first += kSliceRows) {
     const std::int64_t n_rows = std::min(kSliceRows, x.rows() - first);
     const MatrixView<double> slice(inputs.data(), n_rows, x.cols());
-    for (std::int64_t row = 0; row < n_rows; ++row) read_activations(x.row(first + row), op.act, slice.row(row));
+    for (std::int64_t row = 0; row < n_rows; ++row) {
+      read_activations(x.row(first + row), op.act, slice.row(row), op.act_scale);
+    }
     multiply_rows(slice, weight, sums);
     round_sums(slice, weight, op.act, std::span(sums).first(static_cast<std::size_t>(n_rows * n_outputs)));
     for (std::int64_t row = 0; row < n_rows; ++row) {

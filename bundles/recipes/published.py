@@ -6,6 +6,7 @@ The metadata of model.safetensors names the variant, such as gptq-int4-g128, and
     NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks; of E2M1
                   U8 [rows, groups] of 32 columns: the exponents of powers of two, plus 127
     NAME.zeros    of a variant with zero points: I8 [rows, groups]
+    NAME.input_scale  of a variant that ends with -static: F32 [1], by which inputs are divided before they are rounded to E4M3
     NAME.columns  where the checkpoint has act order: I32 [cols], column i of the codes is column columns[i] of NAME
 
 or one, with blocks of 256 or 32 columns as GGUF has them, whose type is in the name:
@@ -26,7 +27,7 @@ import torch
 from safetensors import safe_open
 
 KEY = "published_variant"
-CODES, SCALES, ZEROS, COLUMNS = ".codes", ".scales", ".zeros", ".columns"
+CODES, SCALES, ZEROS, COLUMNS, INPUT_SCALE = ".codes", ".scales", ".zeros", ".columns", ".input_scale"
 TRANSPOSED = ".transposed"
 # The numbers of E2M1 by their bits, the sign first.
 E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
@@ -238,7 +239,7 @@ class WeightFile:
         self.coded = set(self._stems)
 
     def keys(self) -> list[str]:
-        parts = {stem + ending for stem in self._stems.values() for ending in (CODES, SCALES, ZEROS, COLUMNS, *BLOCKS)}
+        parts = {stem + ending for stem in self._stems.values() for ending in (CODES, SCALES, ZEROS, COLUMNS, INPUT_SCALE, *BLOCKS)}
         return sorted(self._stored - parts | self.coded)
 
     def get_tensor(self, key: str) -> torch.Tensor:
@@ -253,6 +254,11 @@ class WeightFile:
         if stem + COLUMNS in self._stored:
             found = in_order_of_weight(found, self._file.get_tensor(stem + COLUMNS))
         return found if stem == key else found.transpose(-1, -2).contiguous()
+
+    def input_scales(self) -> dict[str, float]:
+        """Of each weight with codes the scale of its inputs, where the file has such scales."""
+        return {key: float(self._file.get_tensor(stem + INPUT_SCALE)) for key, stem in self._stems.items()
+                if stem + INPUT_SCALE in self._stored}
 
     def shape(self, key: str) -> list[int]:
         if key not in self.coded:

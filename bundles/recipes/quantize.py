@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 VARIANTS = ("bf16", "f16", "int8", "int8-g32", "int4", "int8-w8a8", "int8-g32-w8a8", "int4-w8a8", "fp8")
+STATIC_ENDING = "fp8-static"  # of published variants that store the scales of inputs
 E8M0_ENDING = "fp8-block128-ue8m0"  # of published variants whose scales of inputs are powers of two
 
 
@@ -30,8 +31,8 @@ def quantizes_activations(variant):
 
 
 def multiplies_fp8(variant):
-    """fp8, and published variants such as compressed-tensors-fp8 and fp8-block128-ue8m0."""
-    return variant == "fp8" or variant.endswith("-fp8") or multiplies_fp8_blocks(variant)
+    """fp8, and published variants such as compressed-tensors-fp8, fp8-static and fp8-block128-ue8m0."""
+    return variant == "fp8" or variant.endswith(("-fp8", STATIC_ENDING)) or multiplies_fp8_blocks(variant)
 
 
 def multiplies_fp8_blocks(variant):
@@ -131,9 +132,14 @@ def fake_quant_groups_fp8(x, has_e8m0_scales=False, group=128):
     return torch.cat([fake_quant_rows_fp8(part, has_e8m0_scales) for part in x.split(group, dim=-1)], dim=-1)
 
 
+def fake_quant_static_fp8(x, scale):
+    """The same with one scale that is known before; at most 448 times it."""
+    return (x / scale).clamp(-448, 448).to(torch.float8_e4m3fn).float() * scale
+
+
 def row_quantizer(variant):
-    """What the variant makes of the inputs of its matmuls; None: nothing."""
-    if not quantizes_activations(variant):
+    """What the variant makes of the inputs of its matmuls; None: nothing, or what depends on the weight (fake_quant_static_fp8)."""
+    if not quantizes_activations(variant) or variant.endswith(STATIC_ENDING):
         return None
     if multiplies_fp8_blocks(variant):
         return functools.partial(fake_quant_groups_fp8, has_e8m0_scales=variant.endswith(E8M0_ENDING))

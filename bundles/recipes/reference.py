@@ -139,9 +139,10 @@ OTHER_WEIGHT = {name: MATMUL_WEIGHT[name] if name in ("bf16", "f16") else lambda
 class Products:
     """How the matrix products of a model are computed; every module that multiplies calls this one object."""
 
-    def __init__(self, variant: str, plain: set[str]) -> None:
-        """`plain`: names of weights that a published variant leaves as they were, whose inputs are not quantized either."""
-        self.quantize_rows, self.plain = quantize.row_quantizer(variant), plain
+    def __init__(self, variant: str, plain: set[str], input_scales: dict[str, float]) -> None:
+        """`plain`: names of weights that a published variant leaves as they were, whose inputs are not quantized either.
+        `input_scales`: by the names of weights, the scales that it stores of their inputs."""
+        self.quantize_rows, self.plain, self.input_scales = quantize.row_quantizer(variant), plain, input_scales
         self.rounds_to_bf16 = False
         self.sums_in_f64 = False
         self.used: set[str] = set()  # names of the weights that were multiplied with
@@ -150,7 +151,9 @@ class Products:
         self.used.add(name)
         if self.rounds_to_bf16:
             x = to_bf16(x)
-        if self.quantize_rows and name not in self.plain:
+        if name in self.input_scales:
+            x = quantize.fake_quant_static_fp8(x, self.input_scales[name])
+        elif self.quantize_rows and name not in self.plain:
             x = self.quantize_rows(x)
         if not self.sums_in_f64:
             return nn.functional.linear(x, weight, bias)
@@ -251,13 +254,16 @@ class Reference:
         self._rope = self._prepare_long_rope()
         self._has_rotation = False
         self.roles = weights.roles(self.config, dict(self.model.named_parameters()))
-        self.plain = set(self.roles)
+        self.plain, input_scales = set(self.roles), {}
         if self.is_published:
+            input_scales = weight_file.input_scales()
             self.plain -= published.coded_parameters(self.roles, weight_file.coded)
             if self.config.tie_word_embeddings and "lm_head.weight" in self.roles:
                 tied = "model.embed_tokens.weight"
+                if tied in input_scales:
+                    input_scales["lm_head.weight"] = input_scales[tied]
                 self.plain = self.plain | {"lm_head.weight"} if tied in self.plain else self.plain - {"lm_head.weight"}
-        self.products = Products(variant, self.plain if self.is_published else set())
+        self.products = Products(variant, self.plain if self.is_published else set(), input_scales)
         self.routing = Routing()
         self._multiply_by_products()
         self._take_weights()
@@ -342,6 +348,8 @@ class Reference:
     def digest(self) -> str:
         """A hash of what this variant computes with; equal digests give equal outputs."""
         digest = hashlib.sha256(f"rows:{quantize.quantizes_activations(self.variant)}".encode())
+        for name, scale in sorted(self.products.input_scales.items()):
+            digest.update(f"{name}:{scale!r}".encode())
         for name, weight in self._weights_by_name():
             digest.update(name.encode())
             digest.update(weight.contiguous().numpy())

@@ -73,6 +73,11 @@ class StructureChecker {
     if (op.bias && !takes_bias) return bad("a bias goes with kBias, kGelu or a gated epilogue");
     if (op.aux) SS_TRY_VOID(like(*op.aux, op.out));
     if (op.softcap < 0.0F) return bad(fmt::format("expected a softcap >= 0, found {}", op.softcap));
+    const bool has_scale = op.act_scale > 0.0F && std::isfinite(op.act_scale);
+    if ((op.act == ActQuant::kFp8Static) != has_scale || (!has_scale && op.act_scale != 0.0F)) {
+      return bad(
+          fmt::format("expected a positive scale of activations with kFp8Static, else 0, found {}", op.act_scale));
+    }
     return {};
   }
   Result<void> operator()(const RopeAppend& op) const {
@@ -181,6 +186,7 @@ class StructureChecker {
     SS_TRY_VOID(same_rows(op.out, op.x));
     SS_TRY_VOID(distinct(op.out, op.x));
     if (op.epilogue == Epilogue::kGelu) return bad("a grouped product has no epilogue of kGelu");
+    if (op.act == ActQuant::kFp8Static) return bad("a grouped product has no scale of activations for kFp8Static");
     if (op.epilogue == Epilogue::kBias) return bad("a grouped product has its bias with any other epilogue than kBias");
     if ((op.epilogue == Epilogue::kAddResidual) != op.aux.has_value()) return bad("aux goes with kAddResidual only");
     if (!op.weight) {

@@ -88,12 +88,20 @@ enum class ActQuant : std::uint8_t {
   kNone,
   kInt8PerRow,  ///< s = max|x| / 127, NaN if any x is NaN; q = clamp(round-half-even(x / s), +-127); s = 0 gives q = 0
   kFp8PerRow,   ///< s = max|x| / 448, NaN if any x is NaN; q = x / s rounded to E4M3 (core/e4m3.h); s = 0 gives q = 0
+  /// q = x / s rounded to E4M3, at most 448 in magnitude, where s is Matmul::act_scale for all rows; NaN of a row in which any x is NaN or
+  /// infinite. Of Matmul alone.
+  kFp8Static,
   /// As kFp8PerRow, with an s of its own for each kFp8GroupSize consecutive columns; the sum of a group's products is multiplied by the
   /// scales of both sides. Goes with WeightEncoding::kFp8Group128.
   kFp8PerGroup128,
   /// As kFp8PerGroup128, but every s is rounded up to a power of two, 2^-126 at least, so that E8M0 holds it (DeepSeek-V3.1). s = 0 stays 0.
   kFp8PerGroup128E8m0,
 };
+
+/// Whether activations are in E4M3 with one scale for a whole row.
+[[nodiscard]] constexpr bool has_fp8_rows(ActQuant act) {
+  return act == ActQuant::kFp8PerRow || act == ActQuant::kFp8Static;
+}
 
 /// Whether activations are in E4M3 with a scale for each kFp8GroupSize consecutive columns.
 [[nodiscard]] constexpr bool has_fp8_groups(ActQuant act) {
@@ -157,6 +165,7 @@ struct Matmul {
   WeightId weight;
   ValueId out;
   ActQuant act = ActQuant::kNone;
+  float act_scale = 0.0F;  ///< kFp8Static: s, a positive number; else 0
   Epilogue epilogue = Epilogue::kNone;
   std::optional<ValueId> aux = {};  ///< kAddResidual: [rows, N]
   std::optional<WeightId> bias =

@@ -57,7 +57,7 @@ ActQuant act_of_form(const CheckpointScheme& scheme, const PublishedForm& form) 
     case WeightEncoding::kInt8PerRow:
       return act == kInt8PerToken ? ActQuant::kInt8PerRow : ActQuant::kNone;
     case WeightEncoding::kFp8PerRow:
-      return act == kFp8PerToken ? ActQuant::kFp8PerRow : ActQuant::kNone;
+      return act == kFp8PerToken ? ActQuant::kFp8PerRow : act == kFp8Static ? ActQuant::kFp8Static : ActQuant::kNone;
     case WeightEncoding::kFp8Group128:
       return act == kFp8PerTokenGroup       ? ActQuant::kFp8PerGroup128
              : act == kFp8PerTokenGroupE8m0 ? ActQuant::kFp8PerGroup128E8m0

@@ -81,6 +81,9 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields, std::string_view m
       scheme.activations =
           has_e8m0_scales ? CheckpointActivations::kFp8PerTokenGroupE8m0 : CheckpointActivations::kFp8PerTokenGroup;
     }
+  } else if (method == "fp8-") {
+    SS_TRY(const std::string activations, fields.string_or("activation_scheme", "dynamic"));
+    if (activations == "static") scheme.activations = CheckpointActivations::kFp8Static;
   }
   return scheme;
 }
@@ -102,7 +105,7 @@ Result<CheckpointScheme> modelopt_scheme(const JsonFields& fields) {
   return CheckpointScheme{.method = "modelopt-",
                           .layout = CodeLayout::kFp8,
                           .description = "FP8 E4M3 of ModelOpt",
-                          .activations = CheckpointActivations::kOther};
+                          .activations = CheckpointActivations::kFp8Static};
 }
 
 Result<CheckpointScheme> gptq_scheme(const JsonFields& fields) {
@@ -194,6 +197,7 @@ Result<CheckpointActivations> quark_activations(const JsonFields& global) {
   SS_TRY(const std::string scheme, inputs.string("qscheme"));
   SS_TRY(const bool is_dynamic, inputs.boolean_or("is_dynamic", false));
   SS_TRY(const bool is_symmetric, inputs.boolean_or("symmetric", true));
+  if (!is_dynamic && scheme == "per_tensor" && is_symmetric && type == "fp8_e4m3") return kFp8Static;
   if (!is_dynamic || scheme != "per_channel" || !is_symmetric) return kOther;  // per_channel of inputs is by token
   return type == "int8" ? kInt8PerToken : type == "fp8_e4m3" ? kFp8PerToken : kOther;
 }
@@ -268,11 +272,14 @@ Result<CheckpointActivations> activations_of_groups(const JsonFields& fields) {
       SS_TRY(const std::int64_t bits, inputs.integer("num_bits", {.min = 1, .max = 32}));
       const Json* dynamic = inputs.find("dynamic");
       const bool is_dynamic = dynamic != nullptr && dynamic->is_boolean() && dynamic->get<bool>();
+      const bool is_static =
+          (dynamic == nullptr || *dynamic == false) && strategy == "tensor" && is_symmetric && bits == 8;
       const bool is_by_token = is_dynamic && strategy == "token" && is_symmetric && bits == 8;
       SS_TRY(const std::int64_t group_size, inputs.integer_or("group_size", 0, {.min = -1, .max = kMaxBlock}));
       const bool is_by_group =
           is_dynamic && strategy == "group" && group_size == kFp8GroupSize && is_symmetric && bits == 8;
       own = is_by_group && type == "float" ? kFp8PerTokenGroup
+            : is_static && type == "float" ? kFp8Static
             : !is_by_token                 ? kOther
             : type == "int"                ? kInt8PerToken
             : type == "float"              ? kFp8PerToken

@@ -50,9 +50,10 @@ enum class CheckpointActivations : std::uint8_t {
   kAsTheyAre,
   kInt8PerToken,          ///< a scale for each token, found at run time
   kFp8PerToken,           ///< the same in E4M3
+  kFp8Static,             ///< in E4M3 with one scale for all tokens, which the module stores as `input_scale`
   kFp8PerTokenGroup,      ///< in E4M3 with a scale for each 128 consecutive inputs of a token
   kFp8PerTokenGroupE8m0,  ///< the same with scales that are rounded up to powers of two
-  kOther,  ///< fixed scales, a scale for all tokens or for blocks, another format of scales, an upper bound
+  kOther,  ///< static INT8, a scale of all tokens found at run time or one for blocks, another format of scales, an upper bound
 };
 
 struct CheckpointScheme {

@@ -51,6 +51,9 @@ class CheckpointWeight {
   /// Of act order, the inputs in the order of their groups, and those of a group in their own order: code i of read_coded_row() is that of
   /// input column_order()[i]. Empty where the groups are consecutive.
   [[nodiscard]] const std::vector<std::int32_t>& column_order() const { return column_order_; }
+  /// The scale of inputs that is stored beside the weight, where the scheme's activations are kFp8Static; nullopt if there is none that is
+  /// a positive number.
+  [[nodiscard]] std::optional<float> input_scale() const { return input_scale_; }
   /// Writes the codes of one row of shape_of_rows(), its scales and, where the form has any, its zero points as they are stored in
   /// published_form(), which is there, or in the same form with zero points.
   void read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const;
@@ -92,6 +95,7 @@ class CheckpointWeight {
   /// Of one expert of kMxfp4, whose rows are those of a transposed tensor; of kFp4Rows it is n_cols_.
   std::int64_t n_inputs_ = 0;
   float global_scale_ = 1.0F;
+  std::optional<float> input_scale_;
   std::vector<std::int32_t> group_of_input_;
   std::vector<std::int32_t> column_order_;
 };

@@ -336,6 +336,17 @@ Result<std::vector<std::int32_t>> order_of_columns(const StoredTensor& stored, c
   return columns;
 }
 
+/// The scale of inputs that `stored` has. refuse(info, expected): the error.
+template <typename Refuse>
+Result<float> read_input_scale(const StoredTensor& stored, std::string_view name, const Refuse& refuse) {
+  if (stored.info.dtype_name != "F32" || stored.info.shape != Shape{1}) return refuse(stored.info, "a scale F32 [1]");
+  float scale = 0.0F;
+  SS_TRY_VOID(stored.file->read_at(stored.info.offset_bytes, std::as_writable_bytes(std::span(&scale, 1))));
+  if (scale > 0.0F && std::isfinite(scale)) return scale;
+  return Error{ErrorCode::kInvalidInput, fmt::format("{}: tensor {}: expected a positive scale, found {}", name,
+                                                     printable(stored.info.name), scale)};
+}
+
 }  // namespace
 
 Result<void> join_published_weights(std::string_view variant, std::map<std::string, StoredTensor, std::less<>>& tensors,
@@ -399,12 +410,20 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
       SS_TRY(order, order_of_columns(columns->second, form, shape, name, refuse));
       tensors.erase(columns);
     }
+    float input_scale = 0.0F;
+    if (known->activations == ActQuant::kFp8Static) {
+      const auto stored = tensors.find(base + std::string(kInputScaleEnding));
+      if (stored == tensors.end()) return refuse(info, fmt::format("a scale of inputs beside codes in {}", variant));
+      SS_TRY(input_scale, read_input_scale(stored->second, name, refuse));
+      tensors.erase(stored);
+    }
     const std::string tensor = base.substr(0, base.size() - (is_transposed ? kTransposedEnding.size() : 0));
     StoredTensor joined{.info = {.name = tensor, .dtype_name = "F32", .dtype = DType::kF32, .shape = shape},
                         .file = codes->second.file};
     PublishedWeight published{form, std::move(codes->second), std::move(scales->second)};
     if (has_zeros) published.zeros = std::move(zeros->second);
     published.columns = std::move(order);
+    published.input_scale = input_scale;
     joined.published = std::make_shared<const PublishedWeight>(std::move(published));
     tensors.erase(codes);
     tensors.erase(scales);
@@ -420,6 +439,9 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     if (tensor.ends_with(kScalesEnding)) return refuse(stored.info, "codes beside scales");
     if (tensor.ends_with(kZerosEnding)) return refuse(stored.info, "codes beside zero points");
     if (tensor.ends_with(kColumnsEnding)) return refuse(stored.info, "codes beside an order of columns");
+    if (tensor.ends_with(kInputScaleEnding)) {
+      return refuse(stored.info, "a scale of inputs beside codes of static FP8 alone");
+    }
   }
   return {};
 }

@@ -7,6 +7,7 @@
 //   NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks of FP8;
 //                 of E2M1 U8 [rows, groups] of 32 columns in E8M0
 //   NAME.zeros    I8 [rows, groups] in [-8, 7], of INT4 with zero points alone
+//   NAME.input_scale  F32 [1], in variants of static FP8 alone: inputs are divided by it before they are rounded to E4M3
 //   NAME.columns  I32 [cols], where the checkpoint has act order: column i of the codes is column columns[i] of NAME, so that the columns
 //                 of a group are consecutive; every column once
 //
@@ -38,6 +39,7 @@ inline constexpr std::string_view kCodesEnding = ".codes";
 inline constexpr std::string_view kScalesEnding = ".scales";
 inline constexpr std::string_view kZerosEnding = ".zeros";
 inline constexpr std::string_view kColumnsEnding = ".columns";
+inline constexpr std::string_view kInputScaleEnding = ".input_scale";
 /// Before these, where the codes' rows are columns of the tensor's matrices.
 inline constexpr std::string_view kTransposedEnding = ".transposed";
 
@@ -81,6 +83,7 @@ struct PublishedWeight {
   std::optional<StoredTensor> zeros = std::nullopt;  ///< where form.has_zero_points()
   /// Column i of the codes is column columns[i] of the weight; empty where the codes have the weight's own order.
   std::vector<std::int32_t> columns = {};
+  float input_scale = 0.0F;  ///< Matmul::act_scale of products with the codes; 0 where there is none
 
   /// Reads rows [first_row, first_row + n_rows) of shape_of_rows(), which have n_cols columns, as a WeightSource delivers them in
   /// form.encoding, with their columns in the order of the codes. Errors: kIo, kInvalidInput for a scale that is not finite, a zero point

@@ -119,9 +119,18 @@ bool is_without_its_activations(const CheckpointScheme& scheme, const std::strin
   return !kept || kept->activations == ActQuant::kNone;
 }
 
-std::string text_without_activations(const CheckpointScheme& scheme) {
-  return fmt::format("{}: runtimes of this checkpoint quantize activations, too; here its weights alone are taken",
-                     scheme.description);
+/// `why`: a phrase, or empty where the scheme says it.
+std::string text_without_activations(const CheckpointScheme& scheme, std::string_view why) {
+  return fmt::format("{}: runtimes of this checkpoint quantize activations, too; here its weights alone are taken{}{}",
+                     scheme.description, why.empty() ? "" : ", because ", why);
+}
+
+constexpr std::string_view kExpertsHaveScales = "experts of a mixture have scales of inputs of their own";
+
+/// The scheme, or the same without the scales of inputs that it stores.
+CheckpointScheme without_input_scales(CheckpointScheme scheme) {
+  if (scheme.activations == CheckpointActivations::kFp8Static) scheme.activations = CheckpointActivations::kOther;
+  return scheme;
 }
 
 /// The tensors of a model and how the checkpoint stores them.
@@ -139,6 +148,7 @@ class QuantizedModel {
     }
     SS_TRY_VOID(name_tensors_as_the_model(folder.string(), config, model.store_));
     model.specs_ = model_tensors(config);
+    model.config_ = std::move(config);
     for (const TensorSpec& spec : model.specs_) {
       SS_TRY(CheckpointWeight weight, CheckpointWeight::find(model.store_, scheme, spec, folder.string()));
       model.weights_.push_back(std::move(weight));
@@ -186,7 +196,11 @@ class QuantizedModel {
     for (std::optional<PublishedForm>& form : source.forms) {
       if (form) form = *common;
     }
-    source.variant = variant_of_form(scheme, *common);
+    const bool uses_input_scales = why_no_input_scales(scheme).empty();
+    source.variant = variant_of_form(uses_input_scales ? scheme : without_input_scales(scheme), *common);
+    if (uses_input_scales && act_of_form(scheme, *common) == ActQuant::kFp8Static) {
+      for (const CheckpointWeight& weight : weights_) source.input_scales.push_back(weight.input_scale().value_or(0));
+    }
     source.read_rows = [this, form = *common](std::size_t tensor, const CodedRowUser& use) -> Result<void> {
       const Shape shape = shape_of_rows(form, specs_[tensor].shape);
       const std::int64_t n_cols = shape.extent(shape.rank() - 1);
@@ -200,6 +214,29 @@ class QuantizedModel {
       return {};
     };
     return source;
+  }
+
+  /// Why published() keeps no scales of inputs although the scheme says that there are some, as a phrase; else empty. Products that share
+  /// their quantized inputs have one scale.
+  [[nodiscard]] std::string why_no_input_scales(const CheckpointScheme& scheme) const {
+    if (scheme.activations != CheckpointActivations::kFp8Static) return "";
+    std::map<std::string_view, float> scales;
+    for (std::size_t i = 0; i < weights_.size(); ++i) {
+      if (!weights_[i].is_quantized()) continue;
+      if (is_of_expert(specs_[i])) return std::string(kExpertsHaveScales);
+      const std::optional<float> scale = weights_[i].input_scale();
+      if (!scale) return fmt::format("{} has no positive scale of inputs", specs_[i].name);
+      scales.emplace(specs_[i].name, *scale);
+    }
+    for (std::int64_t layer = 0; layer < config_.n_layers; ++layer) {
+      if (!config_.gated_ffn) break;
+      const FfnTensors network = ffn_tensors(config_, layer);
+      const auto gate = scales.find(network.gate.tensor);
+      const auto up = scales.find(network.up.tensor);
+      if (gate == scales.end() || up == scales.end() || gate->second == up->second) continue;
+      return fmt::format("{} and {} have different scales of inputs", gate->first, up->first);
+    }
+    return "";
   }
 
   /// The types of all tensors, where `source` is what published() gave.
@@ -258,6 +295,7 @@ class QuantizedModel {
   }
 
   TensorStore store_;
+  ModelConfig config_;
   std::vector<TensorSpec> specs_;
   std::vector<CheckpointWeight> weights_;
 };
@@ -273,13 +311,14 @@ Result<ModelDescription> description_of(const QuantizedConfig& config, std::stri
   if (!scheme) return model;
   const bool has_zero_points = always_has_zero_points(*scheme) || (scheme->has_zero_points && !scheme->is_symmetric);
   const Result<PublishedForm> form = form_of_scheme(*scheme, has_zero_points);
+  const bool has_experts = model.config.n_experts > 0 && scheme->activations == CheckpointActivations::kFp8Static;
   if (form) {
-    model.published.variant = variant_of_form(*scheme, *form);
+    model.published.variant = variant_of_form(has_experts ? without_input_scales(*scheme) : *scheme, *form);
   } else {
     model.notes.push_back(text_without_variant(*scheme, fmt::format("it has {}", form.error().message)));
   }
   if (is_without_its_activations(*scheme, model.published.variant)) {
-    model.notes.push_back(text_without_activations(*scheme));
+    model.notes.push_back(text_without_activations(*scheme, has_experts ? kExpertsHaveScales : ""));
   }
   return model;
 }
@@ -335,7 +374,9 @@ Result<ModelDescription> describe_checkpoint_folder(const fs::path& folder, cons
   description.published = model->types(source);
   description.notes.clear();
   if (!source.note.empty()) description.notes.push_back(source.note);
-  if (is_without_its_activations(scheme, source.variant)) description.notes.push_back(text_without_activations(scheme));
+  if (is_without_its_activations(scheme, source.variant)) {
+    description.notes.push_back(text_without_activations(scheme, model->why_no_input_scales(scheme)));
+  }
   return description;
 }
 
@@ -355,7 +396,7 @@ Result<std::string> write_quantized_model(const fs::path& folder, QuantizedWeigh
   SS_TRY_VOID(writer.add_text("config.json", config_text(quantized.plain, torch_type_of_most(tensors))));
   SS_TRY_VOID(conversion.write(tensors, writer));
   if (!is_without_its_activations(scheme, variant)) return model.description(scheme);
-  progress.note(text_without_activations(scheme));
+  progress.note(text_without_activations(scheme, model.why_no_input_scales(scheme)));
   return model.description(scheme) + ", activations quantized by its runtimes";
 }
 

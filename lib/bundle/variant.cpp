@@ -21,7 +21,8 @@ constexpr std::string_view kAwqMethod = "awq-";
 constexpr std::string_view kZeroPointEnding = "-zp";
 /// The method of DeepSeek's and AutoFP8's checkpoints, whose name says what the codes are.
 constexpr std::string_view kFp8Method = "fp8-";
-constexpr std::string_view kE8m0Ending = "-ue8m0";  ///< of activations whose scales are powers of two
+constexpr std::string_view kE8m0Ending = "-ue8m0";     ///< of activations whose scales are powers of two
+constexpr std::string_view kStaticEnding = "-static";  ///< of activations whose scales were found before
 /// Of weights in FP8 beside activations that are not quantized; "fp8" without it says that they are.
 constexpr std::string_view kPlainInputsEnding = "-w8a16";
 /// That of files of GGUF, whose names end with the type of the blocks.
@@ -84,7 +85,7 @@ std::optional<Variant> published_from_name(std::string_view name) {
       if (codes == "int8-w8a8") variant.activations = ActQuant::kInt8PerRow;
       return variant;
     }
-    for (const ActQuant act : {ActQuant::kNone, ActQuant::kFp8PerRow}) {
+    for (const ActQuant act : {ActQuant::kNone, ActQuant::kFp8PerRow, ActQuant::kFp8Static}) {
       if (name != published_variant_name(method, kFp8PerRow, 0, act)) continue;
       variant.matmul = kFp8PerRow;
       variant.activations = act;
@@ -112,6 +113,7 @@ std::string published_variant_name(std::string_view method, WeightEncoding encod
     if (method != kFp8Method) name += "-fp8";
     if (encoding == WeightEncoding::kFp8Group128) name += fmt::format("-block{}", kFp8GroupSize);
     if (activations == ActQuant::kFp8PerGroup128E8m0) name += kE8m0Ending;
+    if (activations == ActQuant::kFp8Static) name += kStaticEnding;
     if (activations == ActQuant::kNone) name += kPlainInputsEnding;
     return name;
   }

@@ -118,6 +118,7 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
     if (form->has_zero_points()) {
       header.push_back({name + std::string(kZerosEnding), DType::kI8, stored_shape_of_scales(*form, tensors[i].shape)});
     }
+    if (!published_.input_scales.empty()) header.push_back({name + std::string(kInputScaleEnding), DType::kF32, {1}});
     const std::span<const std::int32_t> columns = published_.columns_of(i);
     if (columns.empty()) continue;
     header.push_back({name + std::string(kColumnsEnding), DType::kI32, {std::ssize(columns)}});
@@ -151,7 +152,8 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
 
 Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedForm& form, SafetensorsWriter& weights) {
   std::vector<std::byte> codes;
-  std::vector<std::byte> scales;  // they follow all codes, then come zero points and the order of columns
+  std::vector<std::byte>
+      scales;  // they follow all codes, then come zero points, the scale of inputs and the order of columns
   std::vector<std::byte> zeros;
   std::int64_t n_rows = 0;
   const Shape rows = shape_of_rows(form, (*specs_)[tensor].shape);
@@ -180,6 +182,9 @@ Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedFo
   SS_TRY_VOID(weights.write(codes));
   SS_TRY_VOID(weights.write(scales));
   SS_TRY_VOID(weights.write(zeros));
+  if (!published_.input_scales.empty()) {
+    SS_TRY_VOID(weights.write(std::as_bytes(std::span(published_.input_scales).subspan(tensor, 1))));
+  }
   return weights.write(std::as_bytes(published_.columns_of(tensor)));
 }
 

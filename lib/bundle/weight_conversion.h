@@ -39,6 +39,8 @@ struct PublishedSource {
   std::vector<std::optional<PublishedForm>> forms = {};  ///< of each tensor; nullopt: it is stored by its values
   /// Of each tensor the order of its columns (PublishedWeight::columns); a tensor, or all of them, may have none.
   std::vector<std::vector<std::int32_t>> columns = {};
+  /// Of each tensor with a form the scale of inputs (PublishedWeight::input_scale); empty where none is kept.
+  std::vector<float> input_scales = {};
   /// Calls `use` with each row of a tensor that has a form, in order.
   std::function<Result<void>(std::size_t tensor, const CodedRowUser& use)> read_rows = {};
   std::string note = {};  ///< a sentence where codes are not kept; else empty

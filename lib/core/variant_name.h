@@ -35,7 +35,8 @@ inline constexpr std::array<std::string_view, 10> kPublishedMethods = {
 
 /// True if the variant's matmuls multiply E4M3 numbers, so that the FP8 peak of the device is their limit.
 [[nodiscard]] constexpr bool multiplies_fp8(std::string_view variant) {
-  return variant.ends_with("fp8") || variant.ends_with("fp8-block128") || variant.ends_with("fp8-block128-ue8m0");
+  return variant.ends_with("fp8") || variant.ends_with("fp8-static") || variant.ends_with("fp8-block128") ||
+         variant.ends_with("fp8-block128-ue8m0");
 }
 
 /// True if the variant's matmul weights are E4M3 numbers, whatever they are multiplied by.

@@ -120,7 +120,13 @@ class GraphBuilder {
   /// Adds input W^T to the hidden state, as it is or normalized, or makes it pending with its bias.
   void add_product(const std::string& label, ValueId input, WeightId weight, const Addition& addition, Hidden& x) {
     const ValueId ordered = in_order_of(weight, label, input);
-    Matmul op{.x = ordered, .weight = weight, .out = {}, .act = act_of(weight), .aux = {}, .bias = addition.bias};
+    Matmul op{.x = ordered,
+              .weight = weight,
+              .out = {},
+              .act = act_of(weight),
+              .act_scale = act_scale_of(weight),
+              .aux = {},
+              .bias = addition.bias};
     if (addition.bias) op.epilogue = Epilogue::kBias;
     if (!addition.bias && !addition.norm) {
       op.epilogue = Epilogue::kAddResidual;
@@ -155,6 +161,7 @@ class GraphBuilder {
                                  .weight = weight,
                                  .out = out,
                                  .act = act_of(weight),
+                                 .act_scale = act_scale_of(weight),
                                  .epilogue = bias ? Epilogue::kBias : Epilogue::kNone,
                                  .aux = {},
                                  .bias = bias});
@@ -271,6 +278,7 @@ class GraphBuilder {
                                             .weight = weights.shared->gate_up,
                                             .out = hidden,
                                             .act = act_of(weights.shared->gate_up),
+                                            .act_scale = act_scale_of(weights.shared->gate_up),
                                             .epilogue = gated(),
                                             .aux = {},
                                             .bias = weights.shared->gate_up_bias});
@@ -295,6 +303,7 @@ class GraphBuilder {
                       .weight = weights.gate_up,
                       .out = hidden,
                       .act = act_of(weights.gate_up),
+                      .act_scale = act_scale_of(weights.gate_up),
                       .epilogue = config_.gated_ffn ? gated() : Epilogue::kGelu,
                       .aux = {},
                       .bias = weights.gate_up_bias});
@@ -385,6 +394,12 @@ class GraphBuilder {
     return is_plain ? ActQuant::kNone : options_.act;
   }
 
+  /// Matmul::act_scale of a product with this weight.
+  [[nodiscard]] float act_scale_of(WeightId weight) const {
+    const auto found = weights_.input_scales.find(weight);
+    return act_of(weight) == ActQuant::kFp8Static && found != weights_.input_scales.end() ? found->second : 0.0F;
+  }
+
   [[nodiscard]] Epilogue gated() const {
     switch (config_.activation) {
       case Activation::kSilu:
@@ -407,6 +422,7 @@ class GraphBuilder {
                        .weight = weights_.head,
                        .out = logits,
                        .act = act_of(weights_.head),
+                       .act_scale = act_scale_of(weights_.head),
                        .aux = {},
                        .bias = {},
                        .softcap = static_cast<float>(config_.logit_softcap)});

@@ -7,6 +7,7 @@
 
 #include "bundle/bundle.h"
 #include "bundle/model_tensors.h"
+#include "bundle/published_weights.h"
 #include "bundle/weight_source.h"
 #include "core/check.h"
 #include "engine/concat_source.h"
@@ -71,7 +72,7 @@ class Preparer {
       spec.n_rows += n_rows;
       spec.parts.push_back({n_rows, std::move(source)});
     }
-    return prepare(spec, form.order);
+    return prepare(spec, form);
   }
 
   Result<WeightId> matmul(std::string label, const TensorRows& rows) {
@@ -88,7 +89,7 @@ class Preparer {
     SS_TRY(spec.encoding, encoding_of(variant_, role, tensor));
     SS_TRY(auto source, make_weight_source(tensor, spec.encoding));
     spec.parts.push_back({spec.n_rows, std::move(source)});
-    return prepare(spec, column_order_of(tensor, spec.encoding));
+    return prepare(spec, stored_form(tensor, spec.encoding));
   }
 
   /// Prepares a vector, or several vectors joined into one. A tensor of several rows is one of its values in a row.
@@ -113,7 +114,7 @@ class Preparer {
     }
     spec.parts.push_back(
         {1, parts.size() == 1 ? parts.front().source : concat_vectors(std::move(parts), spec.encoding)});
-    return prepare(spec);
+    return prepare(spec, {.encoding = spec.encoding});
   }
 
   /// Prepares the weight of a norm as it is meant; of a norm of heads, in their order.
@@ -124,11 +125,12 @@ class Preparer {
     SS_TRY(auto source, make_weight_source(tensor, encoding));
     const RowShape shape{tensor.info.shape.extent(0), encoding};
     if (!order.empty()) source = reorder_vector(std::move(source), order, shape);
-    return prepare({.name = std::move(label),
-                    .n_rows = 1,
-                    .n_cols = shape.n_cols,
-                    .encoding = WeightEncoding::kF32,
-                    .parts = {{1, adjust_vector(std::move(source), meaning, shape)}}});
+    const WeightSpec spec{.name = std::move(label),
+                          .n_rows = 1,
+                          .n_cols = shape.n_cols,
+                          .encoding = WeightEncoding::kF32,
+                          .parts = {{1, adjust_vector(std::move(source), meaning, shape)}}};
+    return prepare(spec, {.encoding = spec.encoding});
   }
 
   /// Which of q, k and v become one matrix: those that have one form, since a matrix has one.
@@ -149,6 +151,7 @@ class Preparer {
 
   [[nodiscard]] std::map<WeightId, WeightExtent> take_extents() { return std::move(extents_); }
   [[nodiscard]] std::map<WeightId, std::vector<std::int32_t>> take_column_orders() { return std::move(column_orders_); }
+  [[nodiscard]] std::map<WeightId, float> take_input_scales() { return std::move(input_scales_); }
 
  private:
   const StoredTensor& stored(const std::string& name) const {
@@ -161,15 +164,21 @@ class Preparer {
   struct StoredForm {
     WeightEncoding encoding{};
     std::span<const std::int32_t> order = {};  ///< of the columns, as column_order_of() has it
+    float input_scale = 0.0F;                  ///< PublishedWeight::input_scale
     friend bool operator==(const StoredForm& a, const StoredForm& b) {
-      return a.encoding == b.encoding && std::ranges::equal(a.order, b.order);
+      return a.encoding == b.encoding && std::ranges::equal(a.order, b.order) && a.input_scale == b.input_scale;
     }
   };
+
+  static StoredForm stored_form(const StoredTensor& tensor, WeightEncoding encoding) {
+    const bool has_codes = tensor.published && encoding == tensor.published->form.encoding;
+    return {encoding, column_order_of(tensor, encoding), has_codes ? tensor.published->input_scale : 0.0F};
+  }
 
   Result<StoredForm> form_of(const TensorRows& rows, TensorRole role) const {
     const StoredTensor& tensor = stored(rows.tensor);
     SS_TRY(const WeightEncoding encoding, encoding_of(variant_, role, tensor));
-    return StoredForm{encoding, column_order_of(tensor, encoding)};
+    return stored_form(tensor, encoding);
   }
 
   /// The form of all parts of a matrix. A published checkpoint may store them in different ones; FP32 holds the values of all. Experts
@@ -178,22 +187,30 @@ class Preparer {
     constexpr StoredForm kByValues{WeightEncoding::kF32};
     SS_TRY(const StoredForm first, form_of(parts.front().rows, role));
     if (n_experts > 1 && !first.order.empty()) return kByValues;
+    if (n_experts > 1 && first.input_scale > 0.0F) {
+      return Error{ErrorCode::kUnsupported,
+                   fmt::format("{}: scales of inputs of experts are not multiplied", parts.front().rows.tensor)};
+    }
     for (const MatrixPart& part : parts) {
       SS_TRY(const StoredForm form, form_of(part.rows, role));
-      if (form != first && variant_.is_published()) return kByValues;
+      if (form == first || !variant_.is_published()) continue;
+      if (form.input_scale == first.input_scale) return kByValues;
+      return Error{ErrorCode::kUnsupported,
+                   fmt::format("{} and {}: expected one scale of inputs, found {} and {}", parts.front().rows.tensor,
+                               part.rows.tensor, first.input_scale, form.input_scale)};
     }
     return first;
   }
 
-  /// `order`: of the columns, where it is not the model's.
-  Result<WeightId> prepare(const WeightSpec& spec, std::span<const std::int32_t> order = {}) {
+  Result<WeightId> prepare(const WeightSpec& spec, const StoredForm& form) {
     auto id = backend_.prepare_weight(spec);
     if (!id) return id.error().with_context(fmt::format("weight {}", spec.name));
     extents_[*id] = {.bytes = encoded_bytes(spec.encoding, spec.n_rows, spec.n_cols),
                      .n_rows = spec.n_rows,
                      .n_experts = spec.n_experts,
                      .encoding = spec.encoding};
-    if (!order.empty()) column_orders_[*id].assign(order.begin(), order.end());
+    if (!form.order.empty()) column_orders_[*id].assign(form.order.begin(), form.order.end());
+    if (form.input_scale > 0.0F) input_scales_[*id] = form.input_scale;
     progress_.update(++n_prepared_);
     return id;
   }
@@ -205,6 +222,7 @@ class Preparer {
   std::int64_t n_prepared_ = 0;
   std::map<WeightId, WeightExtent> extents_;
   std::map<WeightId, std::vector<std::int32_t>> column_orders_;
+  std::map<WeightId, float> input_scales_;
 };
 
 /// The order that brings the gates of each expert before its ups, where they alternate.
@@ -448,6 +466,7 @@ Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& 
   }
   weights.extents = preparer.take_extents();
   weights.column_orders = preparer.take_column_orders();
+  weights.input_scales = preparer.take_input_scales();
   return weights;
 }
 

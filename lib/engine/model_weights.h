@@ -96,6 +96,8 @@ struct ModelWeights {
   /// Of weights whose columns are in another order than the model's, as codes of act order are: column i of the weight is multiplied by
   /// input column_orders[weight][i].
   std::map<WeightId, std::vector<std::int32_t>> column_orders{};
+  /// Of weights whose publisher stores a scale of their inputs: Matmul::act_scale.
+  std::map<WeightId, float> input_scales{};
 };
 
 /// Prepares all weights of the model in the variant. Error messages begin with `name`. Errors: kInvalidInput naming a

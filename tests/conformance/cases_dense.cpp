@@ -48,6 +48,9 @@ std::string_view epilogue_name(Epilogue epilogue) {
   return "unknown";
 }
 
+/// In the middle of the scales that input_of_fp8_ties() draws.
+constexpr float kMiddleOfTies = 0x1p-3F;
+
 /// Rows in whose groups of `group` columns s = max|x| / 448 is a power of two and every second value is half-way between two neighbours
 /// in E4M3, down to those of the subnormal numbers.
 ValueId input_of_fp8_ties(CaseBuilder& b, std::int32_t cols, std::int32_t group) {
@@ -107,6 +110,7 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   const bool is_fp8 = quantized && has_fp8_codes(*quantized);
   if (has_fp8_groups(act) && b.dice.chance(0.5)) act = ActQuant::kFp8PerGroup128E8m0;
   if (is_fp8 && b.dice.chance(0.35)) act = ActQuant::kNone;
+  if (act == ActQuant::kFp8PerRow && b.dice.chance(0.5)) act = ActQuant::kFp8Static;
   const WeightEncoding encoding = quantized ? *quantized : pick_encoding(b.dice);
   const auto epilogue = extents.is_gelu ? Epilogue::kGelu
                         : extents.has_gated_bias
@@ -121,10 +125,11 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   const auto n_rows = std::min(extents.rows(b.dice), static_cast<std::int32_t>(kMaxProducts / weight_size) + 1);
 
   b.is_exact_in_bf16 = b.dice.chance(0.5);
-  const ValueId x = act != ActQuant::kNone && b.is_exact_in_bf16
-                        ? (is_fp8 ? input_of_fp8_ties(b, n_inputs, act == ActQuant::kFp8PerRow ? n_inputs : 128)
-                                  : input_of_ties(b, n_inputs))
-                        : b.input(n_inputs, kIds, b.dice.one_of({0.1F, 1.0F, 10.0F}));
+  const float deviation = b.dice.one_of({0.1F, 1.0F, 10.0F});
+  const bool has_ties = act != ActQuant::kNone && b.is_exact_in_bf16;
+  const ValueId x = has_ties ? (is_fp8 ? input_of_fp8_ties(b, n_inputs, has_fp8_rows(act) ? n_inputs : 128)
+                                       : input_of_ties(b, n_inputs))
+                             : b.input(n_inputs, kIds, deviation);
   const std::int64_t weight_rows = gated ? 2 * n_outputs : n_outputs;
   std::vector<std::int64_t> parts = {weight_rows};
   Join join = Join::kNone;
@@ -138,6 +143,8 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   }
   Matmul op{.x = x, .weight = b.matrix(weight_rows, n_inputs, encoding, parts, join), .out = {}};
   op.act = act;
+  // Of ties it is in the middle of their scales; of others, the numbers beyond two deviations are too large.
+  if (act == ActQuant::kFp8Static) op.act_scale = has_ties ? kMiddleOfTies : 2 * deviation / 448.0F;
   op.epilogue = epilogue;
   if (epilogue == Epilogue::kBias) op.bias = b.vector(n_outputs, 0.0F, 1.0F);
   if (extents.has_gated_bias) op.bias = b.vector(weight_rows, 0.0F, 1.0F);
@@ -152,6 +159,7 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   b.submit(plain_batch(b, n_rows, kIds, n_padding));
   const char* const inputs = act == ActQuant::kNone && is_fp8       ? " weights"
                              : act == ActQuant::kFp8PerGroup128E8m0 ? " e8m0"
+                             : act == ActQuant::kFp8Static          ? " static"
                                                                     : "";
   b.result.name =
       fmt::format("{}{}{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding), inputs,

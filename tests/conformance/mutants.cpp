@@ -120,6 +120,7 @@ class MutantKernels final : public ReferenceKernels {
     if (bug_ == Bug::kFp8GroupsTakenForRows && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerRow;
     if (bug_ == Bug::kFp8ScalesNotRounded && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerGroup128;
     if (bug_ == Bug::kFp8ScalesAllRounded && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerGroup128E8m0;
+    if (bug_ == Bug::kFp8StaticScaleIgnored && op.act == ActQuant::kFp8Static) changed.act = ActQuant::kFp8PerRow;
     if (bug_ == Bug::kGeluLost && op.epilogue == Epilogue::kGelu) {
       changed.epilogue = op.bias ? Epilogue::kBias : Epilogue::kNone;
     }
@@ -153,6 +154,10 @@ class MutantKernels final : public ReferenceKernels {
       if (bug_ == Bug::kTiesAwayFromZero && quantized && !is_fp8) quantize_away_from_zero(x.row(row));
       if (bug_ == Bug::kFp8InputsFlushed && is_fp8) change_ratios_to_e4m3(x.row(row), flushed);
       if (bug_ == Bug::kFp8InputsTruncated && is_fp8) change_ratios_to_e4m3(x.row(row), truncated_to_e4m3);
+      if (bug_ == Bug::kFp8StaticNotBounded && op.act == ActQuant::kFp8Static) {
+        std::ranges::replace_if(
+            x.row(row), [&](float value) { return std::fabs(value) > kE4m3Max * op.act_scale; }, NAN);
+      }
       if (bug_ == Bug::kNanDropped && quantized) {
         std::ranges::replace_if(
             x.row(row), [](float value) { return std::isnan(value); }, 0.0F);
@@ -712,6 +717,8 @@ std::span<const Mutant> mutants() {
       {Bug::kFp8GroupsTakenForRows, "activations of FP8 groups quantized by row", "matmul_fp8_g128"},
       {Bug::kFp8ScalesNotRounded, "scales of activations in E8M0 not rounded", "matmul_fp8_g128"},
       {Bug::kFp8ScalesAllRounded, "scales of activations rounded to E8M0 that are not in it", "matmul_fp8_g128"},
+      {Bug::kFp8StaticScaleIgnored, "activations of static FP8 quantized by row", "matmul_fp8"},
+      {Bug::kFp8StaticNotBounded, "activations of static FP8 above 448 taken for NaN", "matmul_fp8"},
       {Bug::kMxfp4GroupOffByOne, "scales of neighbouring MXFP4 groups exchanged", "matmul_mxfp4 grouped_matmul_mxfp4"},
       {Bug::kMxfp4CodesTakenForIntegers, "E2M1 codes taken for integers", "matmul_mxfp4 grouped_matmul_mxfp4"},
       {Bug::kMinimaIgnored, "minima of blocks taken for 0",

@@ -86,6 +86,8 @@ enum class Bug : std::uint8_t {
   kFp8GroupsTakenForRows,
   kFp8ScalesNotRounded,
   kFp8ScalesAllRounded,
+  kFp8StaticScaleIgnored,
+  kFp8StaticNotBounded,
   kMxfp4GroupOffByOne,
   kMxfp4CodesTakenForIntegers,
   kMxfp4SubnormalDropped,

@@ -1,9 +1,10 @@
 // Fuzzes the reader of safetensors files with published codes. Every row of a file that is accepted can be read in its own encoding
-// and in F32, or the reader returns an error.
+// and in F32, or the reader returns an error. A scale of inputs is a positive number, or 0 where there is none.
 
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -49,6 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto tensors = TensorStore::open_file("/proc/self/fd/" + std::to_string(file))) {
     for (const auto& [name, tensor] : tensors->tensors()) {
       if (!tensor.published) continue;
+      if (const float scale = tensor.published->input_scale; !(scale >= 0.0F && std::isfinite(scale))) std::abort();
       read_all(tensor, tensor.published->form.encoding);
       read_all(tensor, WeightEncoding::kF32);
     }

@@ -37,6 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const TensorSpec spec = is_of_experts ? TensorSpec{"m", {2, 32, 32}, TensorRole::kMatmul, true}
                                           : TensorSpec{"m.weight", {32, 32}, TensorRole::kMatmul};
     if (const auto weight = CheckpointWeight::find(*tensors, *scheme, spec, "folder")) {
+      if (const auto scale = weight->input_scale(); scale && !(*scale > 0.0F && std::isfinite(*scale))) std::abort();
       std::array<float, 32> values{};
       const Result<PublishedForm> form = weight->is_quantized()
                                              ? weight->published_form()

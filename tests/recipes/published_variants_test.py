@@ -156,11 +156,17 @@ def fp8(weight: torch.Tensor):
 
 
 def fp8_by_tensor(weight: torch.Tensor):
-    """A scale for all weights, and one for all inputs that is not read."""
+    """A scale for all weights."""
     scale = weight.float().abs().amax() / 448
     codes = (weight.float() / scale).clamp(-448, 448).to(torch.float8_e4m3fn)
-    tensors = {"weight": codes, "weight_scale": scale, "input_scale": torch.tensor(0.25)}
-    return tensors, codes, scale.expand(weight.shape[0], 1)
+    return {"weight": codes, "weight_scale": scale}, codes, scale.expand(weight.shape[0], 1)
+
+
+def fp8_static(weight: torch.Tensor, scale_type: torch.dtype = torch.float32):
+    """The same, and one for all inputs, which is exact in BF16 and too small for some of them."""
+    tensors, codes, scales = fp8_by_tensor(weight)
+    scale = torch.tensor(0.375 / weight.shape[1], dtype=torch.bfloat16)
+    return tensors | {"input_scale": scale.to(scale_type)}, codes, scales
 
 
 def fp8_blocks(weight: torch.Tensor, scale_name: str, scale_type: torch.dtype, has_powers_of_two: bool = False):
@@ -232,12 +238,20 @@ CHECKPOINTS = {
     "compressed-tensors-fp8": (compressed("float-quantized", dynamic("float"), num_bits=8, type="float",
                                           strategy="channel"), fp8),
     "compressed-tensors-fp8-w8a16": (compressed("float-quantized", num_bits=8, type="float", strategy="channel"), fp8),
-    "fp8-w8a16": ({"quant_method": "fp8", "activation_scheme": "static"}, fp8_by_tensor),
+    "compressed-tensors-fp8-static": (compressed("float-quantized", {**dynamic("float"), "strategy": "tensor", "dynamic": False},
+                                                 num_bits=8, type="float", strategy="tensor"),
+                                      lambda weight: fp8_static(weight, torch.bfloat16)),
+    "fp8-static": ({"quant_method": "fp8", "activation_scheme": "static"}, fp8_static),
+    "fp8-w8a16": ({"quant_method": "fp8", "activation_scheme": "dynamic"}, fp8_by_tensor),
+    "modelopt-fp8-static": ({"quant_method": "modelopt", "quant_algo": "FP8"}, fp8_static),
+    # Without the scales of inputs that its configuration promises.
     "modelopt-fp8-w8a16": ({"quant_method": "modelopt", "quant_algo": "FP8"}, fp8_by_tensor),
     "quark-fp8": (quark({"dtype": "fp8_e4m3", "qscheme": "per_channel"},
                         {"dtype": "fp8_e4m3", "qscheme": "per_channel", "is_dynamic": True}), fp8),
+    "quark-fp8-static": (quark({"dtype": "fp8_e4m3", "qscheme": "per_tensor"},
+                               {"dtype": "fp8_e4m3", "qscheme": "per_tensor", "is_dynamic": False}), fp8_static),
     "quark-fp8-w8a16": (quark({"dtype": "fp8_e4m3", "qscheme": "per_tensor"},
-                              {"dtype": "fp8_e4m3", "qscheme": "per_tensor", "is_dynamic": False}), fp8_by_tensor),
+                              {"dtype": "fp8_e4m3", "qscheme": "per_tensor", "is_dynamic": True}), fp8_by_tensor),
     "quark-mxfp4": (quark({"dtype": "fp4", "qscheme": "per_group", "group_size": 32, "scale_format": "e8m0"}, None),
                     lambda weight: mxfp4_rows(weight, "weight")),
     "compressed-tensors-mxfp4": (compressed("mxfp4-pack-quantized", num_bits=4, type="float", strategy="group", group_size=32),

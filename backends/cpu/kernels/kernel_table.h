@@ -288,7 +288,8 @@ struct Unpacking {
 /// Packs `n_rows` rows of x into [k_padded / vec][n_rows][vec], with zeros in the columns from k on. For quantized types:
 /// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0; for those of E4M3 s = max|x| / 448 and
 /// q = x / s rounded to E4M3, half to even. With kE4m3Groups each group of columns has an s of its own; with kE4m3GroupsE8m0 this s is rounded
-/// up to a power of two, 2^-126 at least. A vec has 4, 8, 16 or 64 bytes; of int8 and of digits 32 or 64 columns.
+/// up to a power of two, 2^-126 at least. With a static_scale it is s of all rows. A vec has 4, 8, 16 or 64 bytes; of int8 and of digits 32
+/// or 64 columns.
 struct PackArgs {
   const float* x = nullptr;
   std::int64_t x_stride = 0;
@@ -297,6 +298,7 @@ struct PackArgs {
   std::int64_t k_padded = 0;
   int vec = 1;
   ActType act = ActType::kF32;
+  float static_scale = 0.0F;    ///< of kE4m3InF32 and kE4m3InBf16; 0: rows have scales of their own
   void* out = nullptr;          ///< does not overlap x
   float* row_scales = nullptr;  ///< [n_rows]: s, written if has_row_scale(act); NaN if any x of the row is not finite
 };

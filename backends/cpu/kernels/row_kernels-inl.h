@@ -139,10 +139,12 @@ inline float scale_of_group(const PackArgs& args, int m, std::int64_t k) {
   return args.act == ActType::kE4m3GroupsE8m0 ? power_not_below(scale) : scale;
 }
 
-/// s = max|x| / 127 of a row, or / 448 for E4M3. A row that is not finite has s = NaN, which makes its outputs NaN.
+/// s = max|x| / 127 of a row, or / 448 for E4M3, or the static scale. A row that is not finite has s = NaN, which makes its outputs NaN.
 inline float quantization_scale(const PackArgs& args, int m) {
   const bool is_e4m3 = args.act == ActType::kE4m3InF32 || args.act == ActType::kE4m3InBf16;
-  return abs_max(args.x + m * args.x_stride, args.k) / (is_e4m3 ? 448.0F : 127.0F);
+  const float largest = abs_max(args.x + m * args.x_stride, args.k);
+  if (args.static_scale > 0.0F) return largest * 0.0F + args.static_scale;
+  return largest / (is_e4m3 ? 448.0F : 127.0F);
 }
 
 /// Packs rows one after the other where a vec fills a cache line, so that no line is shared by rows. A row is then read from memory once.

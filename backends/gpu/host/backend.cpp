@@ -27,7 +27,7 @@ class GpuBackend final : public Backend {
   [[nodiscard]] const DeviceInfo& device() const noexcept override { return info_; }
   [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc> values) const override;
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
-    if (act == ActQuant::kFp8PerRow && encoding != WeightEncoding::kFp8PerRow) {
+    if (has_fp8_rows(act) && encoding != WeightEncoding::kFp8PerRow) {
       return Support::no("fp8 activations need fp8 weights");
     }
     if (has_fp8_groups(act) && encoding != WeightEncoding::kFp8Group128) {

@@ -47,7 +47,7 @@ bool has_head_tiles(MatmulTiles tiles) {
 NarrowTo narrow_to(ActQuant act) {
   if (act == ActQuant::kFp8PerGroup128) return NarrowTo::kE4m3Groups;
   if (act == ActQuant::kFp8PerGroup128E8m0) return NarrowTo::kE4m3GroupsE8m0;
-  return act == ActQuant::kFp8PerRow ? NarrowTo::kE4m3 : NarrowTo::kBf16;
+  return has_fp8_rows(act) ? NarrowTo::kE4m3 : NarrowTo::kBf16;
 }
 
 /// The kernel's name in reports: "tiled_matmul_16x64_k4" has four blocks that share K.
@@ -61,12 +61,13 @@ std::string own_name(std::int32_t n_rows, const MatmulPlan& plan) {
 /// Arguments of narrow_rows for a.x of MatmulArguments or GroupedMatmulArguments. `scales`: null for BF16.
 template <typename Arguments>
 NarrowRowsArguments narrow_x(const Arguments& a, const WeightView& weight, std::int32_t rows_per_token, std::byte* out,
-                             float* scales, NarrowTo to) {
+                             float* scales, NarrowTo to, float static_scale = 0.0F) {
   return {.n_tokens = a.n_rows,
           .x = a.x,
           .out = reinterpret_cast<std::uint16_t*>(out),
           .scales = scales,
           .to = to,
+          .static_scale = static_scale,
           .rows_per_token = rows_per_token,
           .n_cols = weight.n_cols,
           .x_stride = weight.n_cols,
@@ -240,7 +241,7 @@ StepLaunch StepProducts::bind_library(const Matmul& op, const LibraryUse& use, M
 
 template <typename Arguments>
 StepLaunch StepProducts::bind_product(ProductLauncher<Arguments> multiply, Arguments a, const WeightView& weight,
-                                      ActQuant act, std::int32_t rows_per_token, bool by_tiles) const {
+                                      ActQuant act, float act_scale, std::int32_t rows_per_token, bool by_tiles) const {
   if (act == ActQuant::kNone && !by_tiles) {
     return [multiply, a](const LaunchContext& context, const BatchUpload::Work&) { return multiply(context, a); };
   }
@@ -251,7 +252,7 @@ StepLaunch StepProducts::bind_product(ProductLauncher<Arguments> multiply, Argum
   if (act != ActQuant::kInt8PerRow) {
     a.narrow_x = reinterpret_cast<const Bf16*>(values_.scratch());
     const NarrowRowsArguments narrow = narrow_x(a, weight, rows_per_token, values_.scratch(),
-                                                act == ActQuant::kNone ? nullptr : scales, narrow_to(act));
+                                                act == ActQuant::kNone ? nullptr : scales, narrow_to(act), act_scale);
     return [narrow_rows = shared_.kernels.narrow_rows, multiply, a, narrow](const LaunchContext& context,
                                                                             const BatchUpload::Work&) -> Result<void> {
       SS_TRY_VOID(narrow_rows(context, narrow));
@@ -309,7 +310,7 @@ StepLaunch StepProducts::bind(const Matmul& op, const BatchUpload& upload) const
   a.plan = tile_plan(op);
   a.partial = reinterpret_cast<std::int32_t*>(values_.scratch() + layout.sums);
   const bool by_tiles = a.max_rows > kMatvecRows;
-  return bind_product(shared_.kernels.matmul, a, weight, op.act, 1, by_tiles);
+  return bind_product(shared_.kernels.matmul, a, weight, op.act, op.act_scale, 1, by_tiles);
 }
 
 std::optional<MatmulTiles> StepProducts::head_tiles(const HeadMatmul& op) const {
@@ -453,7 +454,8 @@ StepLaunch StepProducts::bind(const GroupedMatmul& op, const BatchUpload& upload
     a.by_expert.max_tiles = max_tiles;
     a.partial = reinterpret_cast<float*>(values_.scratch() + layout.sums);
   }
-  return bind_product(shared_.kernels.grouped_matmul, a, weights, op.act, op.weight ? op.n_top : 1, tiles.has_value());
+  return bind_product(shared_.kernels.grouped_matmul, a, weights, op.act, 0.0F, op.weight ? op.n_top : 1,
+                      tiles.has_value());
 }
 
 std::size_t StepProducts::scratch_bytes(const Matmul& op) const {

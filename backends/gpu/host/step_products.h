@@ -86,8 +86,8 @@ class StepProducts {
   /// Binds one of our kernels and what has to convert x first: to int8 or E4M3 if `act` says so, else to BF16 for tiles.
   template <typename Arguments>
   [[nodiscard]] StepLaunch bind_product(ProductLauncher<Arguments> multiply, Arguments arguments,
-                                        const WeightView& weight, ActQuant act, std::int32_t rows_per_token,
-                                        bool by_tiles) const;
+                                        const WeightView& weight, ActQuant act, float act_scale,
+                                        std::int32_t rows_per_token, bool by_tiles) const;
 
   Shared& shared_;
   const Weights& weights_;

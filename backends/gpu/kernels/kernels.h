@@ -291,7 +291,7 @@ struct QuantizeRowsArguments {
 enum class NarrowTo : std::uint8_t {
   kBf16,  ///< x[r] in BF16; no scales
   kF16,   ///< x[r] / scales[r] in FP16, where the scale is a power of two, 1 unless the row would leave FP16's range
-  kE4m3,  ///< op.h's ActQuant::kFp8PerRow: the E4M3 numbers of x[r] / scales[r] as BF16, in which they are exact
+  kE4m3,  ///< op.h's ActQuant::kFp8PerRow and kFp8Static: the E4M3 numbers of x[r] / scales[r] as BF16, in which they are exact
   kE4m3Groups,  ///< the same of ActQuant::kFp8PerGroup128, with a scale for each group of columns: [rows, n_wide_groups(n_cols)]
   kE4m3GroupsE8m0,  ///< the same of ActQuant::kFp8PerGroup128E8m0: scales are powers of two
 };
@@ -303,6 +303,7 @@ struct NarrowRowsArguments {
   std::uint16_t* out;  ///< [rows, padded_cols]
   float* scales;       ///< [rows], or as kE4m3Groups says; null for kBf16
   NarrowTo to;
+  float static_scale;  ///< of kE4m3 with kFp8Static; else 0
   std::int32_t rows_per_token;
   std::int32_t n_cols;
   std::int32_t x_stride;  ///< values from one row of x to the next

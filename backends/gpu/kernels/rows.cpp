@@ -6,7 +6,7 @@
 //   select_columns: out[r, c] = x[r, columns[c]]
 //   quantize_rows:  q[r] = clamp(round-half-even(x[r] / s), +-127),   scales[r] = s = max|x[r]| / 127
 //   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or
-//                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448; kE4m3Groups has such an s for every 128 columns,
+//                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448 or the static scale; kE4m3Groups has such an s for every 128 columns,
 //                   and kE4m3GroupsE8m0 the smallest power of two that is not below it, 2^-126 at least
 //
 // Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols], of narrow_rows with x_stride values from one row to the next; columns:
@@ -138,6 +138,7 @@ narrow_rows_kernel(NarrowRowsArguments a) {
   }
   if constexpr (kTo == NarrowTo::kE4m3) {
     divisor = max_abs(x, a.n_cols) / kE4m3Largest;
+    if (a.static_scale > 0.0F) divisor = divisor * 0.0F + a.static_scale;  // NaN if the row is not finite
     if (thread_x() == 0) a.scales[row] = divisor;
     usable = is_usable_scale(divisor);
   }

@@ -296,13 +296,20 @@ TEST_CASE("codes in E4M3 are kept, and the variant's name says whether activatio
   scale.shape = Shape();
   check_variant({{"quant_method", "fp8"}, {"activation_scheme", "dynamic"}}, {codes, scale}, by_row, "fp8-w8a16");
   check_variant({{"quant_method", "fbgemm_fp8"}}, {codes, scale}, by_row, "fbgemm-fp8-w8a16");
-  check_variant({{"quant_method", "modelopt"}, {"quant_algo", "FP8"}}, {codes, scale}, by_row, "modelopt-fp8-w8a16");
+  check_variant({{"quant_method", "modelopt"}, {"quant_algo", "FP8"}}, {codes, scale}, by_row, "modelopt-fp8-static");
+  check_variant({{"quant_method", "fp8"}, {"activation_scheme", "static"}}, {codes, scale}, by_row, "fp8-static");
+  check_variant({{"quant_method", "fbgemm_fp8"}, {"activation_scheme", "static"}}, {codes, scale}, by_row,
+                "fbgemm-fp8-w8a16");
   const json weights = {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}};
   const json by_token = {{"num_bits", 8}, {"type", "float"}, {"dynamic", true}, {"strategy", "token"}};
   check_variant(compressed("float-quantized", weights, by_token), {codes, scale}, by_row, "compressed-tensors-fp8");
   check_variant(compressed("float-quantized", weights), {codes, scale}, by_row, "compressed-tensors-fp8-w8a16");
-  check_variant(compressed("float-quantized", weights, {{"num_bits", 8}, {"type", "float"}, {"dynamic", false}}),
-                {codes, scale}, by_row, "compressed-tensors-fp8-w8a16");
+  json of_tensor = {{"num_bits", 8}, {"type", "float"}, {"dynamic", false}};
+  check_variant(compressed("float-quantized", weights, of_tensor), {codes, scale}, by_row,
+                "compressed-tensors-fp8-static");
+  of_tensor["dynamic"] = "local";
+  check_variant(compressed("float-quantized", weights, of_tensor), {codes, scale}, by_row,
+                "compressed-tensors-fp8-w8a16");
 
   const PublishedForm by_block{kFp8Group128, 128};
   const std::vector<HandMadeTensor> block = {codes, one};

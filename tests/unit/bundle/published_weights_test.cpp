@@ -48,6 +48,9 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"compressed-tensors-fp8-block128", kFp8Group128, 128, ActQuant::kFp8PerGroup128},
       Row{"fp8-w8a16", kFp8PerRow, 0, ActQuant::kNone},
       Row{"fp8-block128-w8a16", kFp8Group128, 128, ActQuant::kNone},
+      Row{"fp8-static", kFp8PerRow, 0, ActQuant::kFp8Static},
+      Row{"modelopt-fp8-static", kFp8PerRow, 0, ActQuant::kFp8Static},
+      Row{"compressed-tensors-fp8-static", kFp8PerRow, 0, ActQuant::kFp8Static},
       Row{"modelopt-fp8-w8a16", kFp8PerRow, 0, ActQuant::kNone},
       Row{"quark-fp8", kFp8PerRow, 0, ActQuant::kFp8PerRow},
       Row{"quark-int8-w8a8", kInt8PerRow, 0, ActQuant::kInt8PerRow},
@@ -84,15 +87,21 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
 }
 
 TEST_CASE("a name that stands for no published variant is refused") {
-  const char* const name = GENERATE(
-      "gptq-", "gptq-int4-g", "gptq-int4-g0", "gptq-int4-g33", "gptq-int4-g0128", "gptq-int4-g-32",
-      "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q8_1", "gguf-int4",
-      "awq-int4-g128-zp", "awq-int8-g32", "awq-fp8", "awq-int4-zp", "awq-fp8-block128", "fp8-", "fp8-fp8",
-      "fp8-block64", "fp8-int4", "fp8-int8-g32", "fp8-fp8-block128", "fp8-block128-e8m0", "fp8-ue8m0",
-      "gptq-int4-zp-g32", "gptq-int8-g32-zp", "gptq-int8-zp", "compressed-tensors-int8-g32-w8a8", "awq-fp8-w8a16",
-      "fp8-w8a8", "fp8-block128-ue8m0-w8a16", "gptq-int4-w8a16", "modelopt-", "awq-mxfp4", "fp8-mxfp4");
+  const char* const name =
+      GENERATE("gptq-", "gptq-int4-g", "gptq-int4-g0", "gptq-int4-g33", "gptq-int4-g0128", "gptq-int4-g-32",
+               "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q8_1", "gguf-int4",
+               "awq-int4-g128-zp", "awq-int8-g32", "awq-fp8", "awq-int4-zp", "awq-fp8-block128", "fp8-", "fp8-fp8",
+               "fp8-block64", "fp8-int4", "fp8-int8-g32", "fp8-fp8-block128", "fp8-block128-e8m0", "fp8-ue8m0",
+               "gptq-int4-zp-g32", "gptq-int8-g32-zp", "gptq-int8-zp", "compressed-tensors-int8-g32-w8a8",
+               "awq-fp8-w8a16", "fp8-w8a8", "awq-fp8-static", "fp8-block128-static", "fp8-static-w8a16",
+               "fp8-block128-ue8m0-w8a16", "gptq-int4-w8a16", "modelopt-", "awq-mxfp4", "fp8-mxfp4");
   CAPTURE(name);
   CHECK_ERROR(variant_from_name(name), ErrorCode::kInvalidInput, "or the published one of a bundle");
+}
+
+TEST_CASE("a mistyped variant is refused with the one that was probably meant") {
+  CHECK_ERROR(variant_from_name("in8"), ErrorCode::kInvalidInput, "found in8; did you mean int8?");
+  CHECK_ERROR(variant_from_name("gguf-q4_k_m"), ErrorCode::kInvalidInput, "found gguf-q4_k_m; did you mean gguf-q4_k?");
 }
 
 struct Part {
@@ -189,6 +198,37 @@ TEST_CASE("a scale that is not finite and a code that is no number are errors wh
   };
   refused({0x10, 0x7f}, {1.0F}, "the code of none");
   refused({0x10, 0x11}, {INFINITY}, "finite scales");
+}
+
+TEST_CASE("codes of static FP8 have a positive scale of inputs, and no others have one") {
+  const test::ScratchFolder scratch;
+  const auto store_of = [&](const std::string& variant, std::optional<Part> scale) {
+    std::vector<Part> parts = {{{"m.codes", DType::kU8, {1, 2}, "F8_E4M3"}, "\x10\x11"},
+                               {{"m.scales", DType::kF32, {1, 1}}, bytes_of(std::vector<float>{0.5F})}};
+    if (scale) parts.push_back(*scale);
+    return opened(scratch, variant, parts);
+  };
+  const auto scale = [](float value, Shape shape = {1}) {
+    return Part{{"m.input_scale", DType::kF32, shape}, bytes_of(std::vector<float>{value})};
+  };
+  const auto store = store_of("modelopt-fp8-static", scale(0.125F));
+  REQUIRE_OK(store);
+  CHECK(store->tensors().size() == 1);
+  CHECK(store->find("m")->published->input_scale == 0.125F);
+  const auto without = store_of("modelopt-fp8-w8a16", std::nullopt);
+  REQUIRE_OK(without);
+  CHECK(without->find("m")->published->input_scale == 0.0F);
+  const auto refused = [&](const std::string& variant, std::optional<Part> of_inputs, const char* part) {
+    CAPTURE(variant, part);
+    CHECK_ERROR(store_of(variant, std::move(of_inputs)), ErrorCode::kInvalidInput, part);
+  };
+  refused("modelopt-fp8-static", std::nullopt, "a scale of inputs beside codes in modelopt-fp8-static");
+  refused("modelopt-fp8-static", scale(0.0F), "m.input_scale: expected a positive scale, found 0");
+  refused("modelopt-fp8-static", scale(-1.0F), "expected a positive scale");
+  refused("modelopt-fp8-static", scale(INFINITY), "expected a positive scale");
+  refused("modelopt-fp8-static", scale(NAN), "expected a positive scale");
+  refused("modelopt-fp8-static", scale(1.0F, {1, 1}), "expected a scale F32 [1], found F32 [1, 1]");
+  refused("modelopt-fp8-w8a16", scale(1.0F), "a scale of inputs beside codes of static FP8 alone");
 }
 
 TEST_CASE("published codes that do not fit each other are refused") {

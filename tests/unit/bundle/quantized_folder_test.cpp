@@ -49,6 +49,22 @@ std::vector<float> values_of_codes(const StoredTensor& tensor) {
   return values;
 }
 
+/// Writes `scale` in the place of every scale of inputs of the folder's weights.
+void set_input_scales(const fs::path& folder, float scale) {
+  auto weights = read_file(folder / "model.safetensors");
+  REQUIRE_OK(weights);
+  {
+    const auto store = TensorStore::open(folder);
+    REQUIRE_OK(store);
+    for (const auto& [name, tensor] : store->tensors()) {
+      if (!name.ends_with("input_scale")) continue;
+      REQUIRE(tensor.info.dtype == DType::kF32);
+      std::memcpy(weights->data() + tensor.info.offset_bytes, &scale, sizeof scale);
+    }
+  }
+  REQUIRE_OK(write_file(folder / "model.safetensors", *weights));
+}
+
 /// The stored values as little-endian FP32.
 std::string bytes_of_values(const StoredTensor& tensor) {
   if (tensor.published) {
@@ -168,6 +184,7 @@ TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or i
   const test::ScratchFolder scratch;
   SilentProgress silent;
   const InterruptFlag interrupt;
+  // Modules of fp8-per-tensor that share their input have different scales of it.
   const std::vector<std::tuple<std::string, std::string, std::size_t>> cases = {
       {"float-per-channel", "compressed-tensors-fp8-w8a16", 0}, {"fp8-per-tensor", "fp8-w8a16", 1}};
   for (const auto& [name, variant, n_notes] : cases) {
@@ -175,12 +192,51 @@ TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or i
     Notes notes;
     REQUIRE_OK(create(checkpoints() / name, scratch.path() / name, notes));
     REQUIRE(notes.lines.size() == n_notes);
-    if (n_notes > 0) CHECK(notes.lines[0].find("its weights alone are taken") != std::string::npos);
+    if (n_notes > 0) {
+      CHECK(notes.lines[0].find("its weights alone are taken, because model.layers.0.mlp.gate_proj.weight and "
+                                "model.layers.0.mlp.up_proj.weight have different scales of inputs") !=
+            std::string::npos);
+    }
     const auto bundle = Bundle::open(scratch.path() / name, silent, interrupt);
     REQUIRE_OK(bundle);
     CHECK(bundle->tensors().published_variant() == variant);
     CHECK(variant_from_name(variant)->activations == ActQuant::kNone);
   }
+}
+
+TEST_CASE("scales of inputs are kept where every product has one, and the manifest says nothing of activations") {
+  const test::ScratchFolder scratch;
+  SilentProgress silent;
+  const InterruptFlag interrupt;
+  const fs::path folder = scratch.path() / "checkpoint";
+  fs::copy(checkpoints() / "fp8-per-tensor", folder);
+  set_input_scales(folder, 0.75F);
+  const auto described = describe_checkpoint_folder(folder, interrupt);
+  REQUIRE_OK(described);
+  CHECK(described->published.variant == "fp8-static");
+  CHECK(described->notes.empty());
+  Notes notes;
+  REQUIRE_OK(create(folder, scratch.path() / "static", notes));
+  CHECK(notes.lines.empty());
+  const auto bundle = Bundle::open(scratch.path() / "static", silent, interrupt);
+  REQUIRE_OK(bundle);
+  CHECK(bundle->tensors().published_variant() == "fp8-static");
+  std::size_t n_codes = 0;
+  for (const auto& [name, tensor] : bundle->tensors().tensors()) {
+    CAPTURE(name);
+    if (!tensor.published) continue;
+    ++n_codes;
+    CHECK(tensor.published->input_scale == 0.75F);
+  }
+  CHECK(n_codes >= 7);
+  const auto manifest = read_file(scratch.path() / "static" / "manifest.yaml");
+  REQUIRE_OK(manifest);
+  CHECK(manifest->find("activations quantized by its runtimes") == std::string::npos);
+
+  set_input_scales(folder, 0.0F);
+  REQUIRE_OK(create(folder, scratch.path() / "zero", notes));
+  REQUIRE(notes.lines.size() == 1);
+  CHECK(notes.lines[0].find("has no positive scale of inputs") != std::string::npos);
 }
 
 TEST_CASE("ModelOpt's own file says how a checkpoint is quantized whose config.json does not") {
@@ -201,6 +257,8 @@ TEST_CASE("ModelOpt's own file says how a checkpoint is quantized whose config.j
   write_own("FP8");
   SilentProgress progress;
   const InterruptFlag interrupt;
+  CHECK_ERROR(Bundle::open(folder, progress, interrupt), ErrorCode::kUnsupported,
+              "`secondsource bundle create --from-hf " + folder.string() + " --out BUNDLE`");
   REQUIRE_OK(create(folder, scratch.path() / "out"));
   REQUIRE_OK(create(checkpoints() / "fp8-per-tensor", scratch.path() / "same"));
   const auto found = Bundle::open(scratch.path() / "out", progress, interrupt);

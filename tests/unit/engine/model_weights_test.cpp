@@ -172,6 +172,89 @@ TEST_CASE("values or keys of another encoding than queries are a weight and a pr
   CHECK(has("layers.2.attention.v"));
 }
 
+/// Two layers in static FP8 with a plain head. What multiplies one input has one scale in the first layer; v_proj has its own in the second.
+/// `of_up`: that of the second layer's up_proj, beside 0.25 of gate_proj.
+TensorStore static_fp8_tensors(const test::ScratchFolder& scratch, const ModelConfig& config, float of_up) {
+  const std::map<std::string, float> scales = {{"model.layers.1.self_attn.v_proj.weight", 0.5F},
+                                               {"model.layers.0.self_attn.o_proj.weight", 0.125F},
+                                               {"model.layers.1.mlp.up_proj.weight", of_up}};
+  std::vector<TensorToWrite> written;
+  std::vector<std::byte> bytes;
+  for (const TensorSpec& spec : model_tensors(config)) {
+    const bool has_codes = spec.role == TensorRole::kMatmul && spec.name != kHeadTensor;
+    if (!has_codes) {
+      written.push_back({spec.name, DType::kBf16, spec.shape});
+      bytes.resize(bytes.size() + 2 * static_cast<std::size_t>(*spec.shape.n_elements()));
+      continue;
+    }
+    const std::int64_t n_rows = spec.shape.extent(0);
+    written.push_back({spec.name + ".codes", DType::kU8, spec.shape, "F8_E4M3"});
+    written.push_back({spec.name + ".scales", DType::kF32, {n_rows, 1}});
+    written.push_back({spec.name + ".input_scale", DType::kF32, {1}});
+    bytes.resize(bytes.size() + static_cast<std::size_t>(*spec.shape.n_elements() + 4 * n_rows));
+    const auto found = scales.find(spec.name);
+    const float scale = found == scales.end() ? 0.25F : found->second;
+    const auto of_scale = std::as_bytes(std::span(&scale, 1));
+    bytes.insert(bytes.end(), of_scale.begin(), of_scale.end());
+  }
+  auto writer = SafetensorsWriter::create(scratch.path() / "model.safetensors", written,
+                                          {{"published_variant", "modelopt-fp8-static"}});
+  REQUIRE_OK(writer);
+  REQUIRE_OK(writer->write(bytes));
+  REQUIRE_OK(writer->finish());
+  auto store = TensorStore::open(scratch.path());
+  REQUIRE_OK(store);
+  return std::move(store).value();
+}
+
+TEST_CASE(
+    "products of static FP8 have the stored scale of their inputs, and projections with another one are not joined") {
+  const test::ScratchFolder scratch;
+  const std::string text = R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 96,
+      "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 64,
+      "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "tie_word_embeddings": false})";
+  const auto config = parse_model_config(text, "test");
+  REQUIRE_OK(config);
+  const TensorStore tensors = static_fp8_tensors(scratch, *config, 0.25F);
+  test::FakeLog log;
+  test::FakeBackend backend(log);
+  SilentProgress progress;
+  const Variant variant = variant_from_name("modelopt-fp8-static").value();
+  const auto weights = prepare_model_weights(backend, *config, tensors, variant, "test", progress);
+  REQUIRE_OK(weights);
+  CHECK_FALSE(weights->layers[0].v.has_value());
+  CHECK(weights->layers[1].v.has_value());
+  const StepGraph graph = build_step_graph(*config, *weights, {.act = variant.activations});
+  REQUIRE_OK(check_graph(graph));
+  std::map<std::string, float> scales;
+  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+    const auto* const product = std::get_if<Matmul>(&graph.ops[i]);
+    if (product == nullptr) continue;
+    scales[graph.labels[i]] = product->act_scale;
+    CHECK(product->act == (graph.labels[i] == "head" ? ActQuant::kNone : ActQuant::kFp8Static));
+  }
+  CHECK(scales == std::map<std::string, float>{{"layers.0.attention.qkv", 0.25F},
+                                               {"layers.0.attention.out", 0.125F},
+                                               {"layers.0.ffn.gate_up", 0.25F},
+                                               {"layers.0.ffn.down", 0.25F},
+                                               {"layers.1.attention.qk", 0.25F},
+                                               {"layers.1.attention.v", 0.5F},
+                                               {"layers.1.attention.out", 0.25F},
+                                               {"layers.1.ffn.gate_up", 0.25F},
+                                               {"layers.1.ffn.down", 0.25F},
+                                               {"head", 0.0F}});
+  // Any other variant has the values and quantizes nothing.
+  const auto plain =
+      prepare_model_weights(backend, *config, tensors, variant_from_name("bf16").value(), "test", progress);
+  REQUIRE_OK(plain);
+  CHECK(plain->input_scales.empty());
+
+  const test::ScratchFolder other;
+  const TensorStore different = static_fp8_tensors(other, *config, 0.75F);
+  CHECK_ERROR(prepare_model_weights(backend, *config, different, variant, "test", progress), ErrorCode::kUnsupported,
+              "expected one scale of inputs, found 0.25 and 0.75");
+}
+
 /// Column i of a matrix of n columns is that column of the codes: all n of them where `step` has no factor in common with n.
 std::vector<std::int32_t> order_with(std::int32_t step, std::int64_t n) {
   std::vector<std::int32_t> order(static_cast<std::size_t>(n));
