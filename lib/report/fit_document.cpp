@@ -104,7 +104,8 @@ TextTable fit_table(const FitReport& report) {
                                       ceiling_text(row.prefill)};
     if (has_prices) {
       cells.push_back(row.price ? fmt::format("{:.2f}", row.price->usd_per_hour) : kUnknown);
-      cells.push_back(row.gib_per_usd_hour ? fmt::format("{:.1f}", *row.gib_per_usd_hour) : kUnknown);
+      const double gib = row.gib_per_usd_hour.value_or(0);
+      cells.push_back(row.gib_per_usd_hour ? fmt::format("{:.{}f}", gib, gib < 0.1 ? 4 : 1) : kUnknown);
     }
     if (!all_fit) cells.push_back(row.why_not);
     table.rows.push_back(std::move(cells));
