@@ -24,8 +24,23 @@ inline F32 exponential(const F32& x) {
   return scale_pow2(p, n);
 }
 
-/// 2^x for x up to a little above 0, clamped to x >= -126; relative error below 3e-7. x = n + f with |f| <= 1/2, and the
-/// Taylor series of 2^f to f^6.
+/// 2^x for x up to a little above 0, clamped to x >= -126; 1 for x = 0.
+#if defined(SS_CPU_SIMD_AVX512)
+/// Relative error below 2e-7. x = n + f with 0 <= f <= 1, which two instructions take from x themselves, and the polynomial of the fifth
+/// degree that begins with 1 and has the smallest relative error on this range.
+inline F32 exponential2(const F32& x) {
+  const F32 clamped = max(broadcast(-126.0F), x);
+  const F32 f = fraction(clamped);
+  F32 p = broadcast(1.86713005e-3F);
+  p = fma(p, f, broadcast(9.01703071e-3F));
+  p = fma(p, f, broadcast(5.57999127e-2F));
+  p = fma(p, f, broadcast(2.40164444e-1F));
+  p = fma(p, f, broadcast(6.93151295e-1F));
+  p = fma(p, f, broadcast(1.0F));
+  return scale_pow2_below(p, clamped);
+}
+#else
+/// Relative error below 3e-7. x = n + f with |f| <= 1/2, and the Taylor series of 2^f to f^6.
 inline F32 exponential2(const F32& x) {
   const F32 clamped = max(broadcast(-126.0F), x);
   const F32 n = round_even(clamped);
@@ -39,6 +54,7 @@ inline F32 exponential2(const F32& x) {
   p = fma(p, f, broadcast(1.0F));
   return scale_pow2(p, n);
 }
+#endif
 
 /// tanh(x) = 1 - 2 / (e^2x + 1).
 inline F32 hyperbolic_tangent(const F32& x) {

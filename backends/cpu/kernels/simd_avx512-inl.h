@@ -71,6 +71,14 @@ inline F32 select_small(const F32& test, float limit, const F32& x, const F32& y
 inline F32 round_even(const F32& x) {
   return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
+/// x less the whole number at or below it.
+inline F32 fraction(const F32& x) {
+  return {_mm512_reduce_ps(x.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)};
+}
+/// p * 2^n for the whole number n at or below x.
+inline F32 scale_pow2_below(const F32& p, const F32& x) {
+  return {_mm512_scalef_ps(p.v, x.v)};
+}
 /// p * 2^n for whole n.
 inline F32 scale_pow2(const F32& p, const F32& n) {
   return {_mm512_scalef_ps(p.v, n.v)};
@@ -80,6 +88,30 @@ inline float reduce_add(const F32& x) {
 }
 inline float reduce_max(const F32& x) {
   return _mm512_reduce_max_ps(x.v);
+}
+/// Lane i of the result combines the lanes of rows[i], sixteen of them. Each step halves the number of vectors, so that there are 15
+/// combinations and 30 shuffles instead of 64 of both.
+template <typename Combine>
+inline F32 reduce_rows(const F32* rows, const Combine& combine) {
+  __m512 quarter[4];
+  for (int i = 0; i < 4; ++i) {
+    const __m512 a = rows[4 * i].v, b = rows[4 * i + 1].v, c = rows[4 * i + 2].v, d = rows[4 * i + 3].v;
+    const __m512d ab = _mm512_castps_pd(combine(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+    const __m512d cd = _mm512_castps_pd(combine(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
+    quarter[i] = combine(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
+  }
+  const auto halves = [&](const __m512& x, const __m512& y) {
+    return combine(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
+  };
+  return {halves(halves(quarter[0], quarter[1]), halves(quarter[2], quarter[3]))};
+}
+/// Lane i is the largest value of rows[i]; a NaN may count or not.
+inline F32 max_of_rows(const F32* rows) {
+  return reduce_rows(rows, [](const __m512& x, const __m512& y) { return _mm512_max_ps(x, y); });
+}
+/// Lane i is the sum of rows[i].
+inline F32 sums_of_rows(const F32* rows) {
+  return reduce_rows(rows, [](const __m512& x, const __m512& y) { return _mm512_add_ps(x, y); });
 }
 /// Whether any lane is above the limit. A NaN does not count as above.
 inline bool any_above(const F32& x, float limit) {
@@ -227,6 +259,16 @@ inline void store_bf16(std::uint16_t* p, const F32& x) {
   const __m256i bits = _mm512_cvtepi32_epi16(_mm512_mask_blend_epi32(is_nan, rounded, quiet));
 #endif
   _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(p)), bits);
+}
+
+/// Stores 32 values: x, then y.
+inline void store_bf16_pair(std::uint16_t* p, const F32& x, const F32& y) {
+#ifdef __AVX512BF16__
+  _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(y.v, x.v));
+#else
+  store_bf16(p, x);
+  store_bf16(p + 16, y);
+#endif
 }
 
 /// acc + the dot product of the four int8 of each lane and four i16 activations, stored in the order 0, 2, 1, 3.

@@ -1,7 +1,7 @@
 #pragma once
 // One step of the online softmax (attention-inl.h) for up to 16 rows of scores together. Row by row, as attend() does it,
-// each row would wait for its maximum and its sum across lanes; here those of all rows are under way at once, and one
-// exponential makes the factors of 16 rows. Tokens that a row does not see are neither scaled nor exponentiated.
+// each row would wait for its maximum and its sum across lanes; here those of 16 rows are found together, and one
+// exponential makes their factors. Tokens that a row does not see are neither scaled nor exponentiated.
 
 #include "cpu/kernels/attention-inl.h"
 
@@ -69,38 +69,42 @@ class SoftmaxRows {
         first_(first),
         n_(args.n_rows - first < kTileRows ? args.n_rows - first : kTileRows),
         is_final_(args.softcap > 0.0F || !(args.scale > 0.0F)),
-        factor_(is_final_ ? 1.0F : args.scale * kLog2E) {}
+        factor_(is_final_ ? 1.0F : args.scale * kLog2E) {
+    for (int i = n_; i < kTileRows; ++i) lane_max_[i] = lane_sum_[i] = zero();  // of rows that nobody reads
+  }
 
   [[nodiscard]] int n() const { return n_; }
   /// The factor for o of row `first` + i, after update_maxima().
   [[nodiscard]] float rescale(int i) const { return rescale_[i]; }
 
-  /// First pass: the largest s of row `first` + i. Leaves scores that times factor_ are s, masked.
+  /// First pass: of row `first` + i the largest score for each lane. Leaves scores that times factor_ are s, masked.
   void find_max(int i) {
     float* const scores = scores_of(i);
     const TokenRange visible = visible_tokens(args_, first_ + i);
     visible_[i] = visible;
     if (visible.begin == visible.end) {
-      max_[i] = kInitialRowMax;
+      lane_max_[i] = broadcast(-__builtin_inff());
       return;
     }
     scale(scores, visible);
     mask_edges(scores, visible);
     F32 lane_max = load(scores + visible.first_vector());
     for_vectors(visible.first_vector(), visible.end, [&](int at) { lane_max = max(lane_max, load(scores + at)); });
-    max_[i] = reduce_max(lane_max) * factor_;
+    lane_max_[i] = lane_max;
   }
 
   /// m and rescale of all rows.
   void update_maxima() {
     float* const m = args_.state.m + first_;
     const F32 before = load(m);
-    const F32 after = max(load(max_), before);  // this order of operands ignores NaN, which d will get
+    const F32 largest = mul(max_of_rows(lane_max_), broadcast(factor_));
+    const F32 after = max(largest, before);  // this order of operands ignores NaN, which d will get
     store(m, after);
     store(rescale_, exponential2(sub(before, after)));
   }
 
-  /// Second pass: the weights of row `first` + i in BF16, zero for tokens that it does not see, and their sum.
+  /// Second pass: the weights of row `first` + i in BF16, zero for tokens that it does not see, and their sums for
+  /// each lane.
   void weigh(int i, std::uint16_t* weights) {
     const float* const scores = scores_of(i);
     const TokenRange visible = visible_[i];
@@ -108,25 +112,35 @@ class SoftmaxRows {
     const F32 shift = broadcast(-args_.state.m[first_ + i]);
     F32 sum = zero();
     for (int at = 0; at < visible.first_vector(); at += kTileRows) store_bf16(weights + at, zero());
-    for_vectors(visible.first_vector(), visible.end, [&](int at) {
-      F32 weight = exponential2(fma(load(scores + at), factor, shift));
+    const auto weight_of = [&](int at) {
+      const F32 weight = exponential2(fma(load(scores + at), factor, shift));
       sum = add(sum, weight);
-      if (args_.v_scales != nullptr) weight = mul(weight, load(args_.v_scales[at / kTileRows]));
-      store_bf16(weights + at, weight);
-    });
+      return args_.v_scales == nullptr ? weight : mul(weight, load(args_.v_scales[at / kTileRows]));
+    };
+    if (visible.begin == 0 && visible.end == kBlockTokens) {
+#pragma GCC unroll 4
+      for (int at = 0; at < kBlockTokens; at += 2 * kTileRows) {
+        const F32 first = weight_of(at);
+        store_bf16_pair(weights + at, first, weight_of(at + kTileRows));
+      }
+    } else {
+      for (int at = visible.first_vector(); at < visible.end; at += kTileRows) store_bf16(weights + at, weight_of(at));
+    }
     const int end = (visible.end + kTileRows - 1) / kTileRows * kTileRows;
     for (int at = end; at < args_.n_tiles * kTileRows; at += kTileRows) store_bf16(weights + at, zero());
-    sum_[i] = reduce_add(sum);
+    lane_sum_[i] = sum;
   }
 
   /// d of all rows.
   void update_sums() {
     float* const d = args_.state.d + first_;
-    store(d, fma(load(d), load(rescale_), load(sum_)));
+    store(d, fma(load(d), load(rescale_), sums_of_rows(lane_sum_)));
   }
 
  private:
-  [[nodiscard]] float* scores_of(int i) const { return args_.scores + (first_ + i) * kBlockTokens; }
+  [[nodiscard]] float* scores_of(int i) const {
+    return args_.scores + (first_ + i) * kBlockTokens;
+  }
 
   /// Where scores are capped, or the scale is not positive and would make the largest the smallest, s itself is stored.
   void scale(float* scores, TokenRange visible) const {
@@ -147,9 +161,9 @@ class SoftmaxRows {
   bool is_final_;
   float factor_;
   TokenRange visible_[kTileRows];
-  alignas(64) float max_[kTileRows] = {};
+  F32 lane_max_[kTileRows];
+  F32 lane_sum_[kTileRows];
   alignas(64) float rescale_[kTileRows] = {};
-  alignas(64) float sum_[kTileRows] = {};
 };
 
 }  // namespace secondsource::cpu::SS_CPU_ISA
