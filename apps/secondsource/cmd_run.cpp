@@ -255,9 +255,10 @@ Result<void> check_before_work(const PlanFile& plan, const RunOptions& options) 
   SS_TRY_VOID(check_threads_can_start((settings.threads > 0 ? settings.threads : n_usable_cpus()) + kOtherThreads));
   if (!settings.trace_file.empty()) SS_TRY_VOID(OutputFile::create(settings.trace_file));
   if (!options.resume.empty()) return {};
-  const std::filesystem::path folder = plan.out.empty() ? std::filesystem::path(kRunsFolder) / "new" : plan.out;
-  SS_TRY_VOID(RunDirectory::check_free(folder));
-  return RunDirectory::check_nothing_foreign(folder);
+  // A folder with the time in its name is made where none is given, so that only its parent is in question then.
+  if (plan.out.empty()) return RunDirectory::check_free(std::filesystem::path(kRunsFolder) / "new");
+  SS_TRY_VOID(RunDirectory::check_free(plan.out));
+  return RunDirectory::check_nothing_foreign(plan.out);
 }
 
 std::vector<ExitStatus> statuses_of(const RunHealth& health) {

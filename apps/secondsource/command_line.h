@@ -74,7 +74,7 @@ class Flag {
   Flag(CLI::Option* option, FlagDescription description) : option_(option), description_(std::move(description)) {}
   Flag* required();
   Flag* check(const FlagCheck& check);
-  /// "a,b" are two values. A word that such a list has twice is refused, since it would be measured twice; numbers may repeat.
+  /// "a,b" are two values. A list of words has each of them once, so that nothing is measured or printed twice; numbers may repeat.
   Flag* delimiter(char separator);
   Flag* capture_default_str();  ///< the help shows the present value as the default
   Flag* excludes(const Flag* other);

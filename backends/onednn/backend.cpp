@@ -60,10 +60,6 @@ void pin_threads(std::span<const std::int32_t> cpus, int n_threads) {
   }
 }
 
-bool is_fp8(ActQuant act) {
-  return has_fp8_rows(act) || has_fp8_groups(act);
-}
-
 /// BF16 products with post-ops for the scales would be exact; they would say nothing about FP8 in oneDNN.
 Support no_fp8() {
   return Support::no("oneDNN 2 has no FP8 products");
@@ -93,7 +89,7 @@ class OnednnBackend final : public HostBackend<KvPool> {
           if (matmul.epilogue == Epilogue::kGatedClampedSwish) {
             return Support::no("oneDNN has no product with the clamped SwiGLU of mixtures of experts");
           }
-          return is_fp8(matmul.act) ? no_fp8() : Support::yes();
+          return has_fp8_values(matmul.act) ? no_fp8() : Support::yes();
         },
         [](const RopeAppend& append) {
           return append.heads.head_dim > kMaxHeadDim
@@ -111,7 +107,7 @@ class OnednnBackend final : public HostBackend<KvPool> {
   }
 
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
-    if (is_fp8(act)) return no_fp8();
+    if (has_fp8_values(act)) return no_fp8();
     if (has_fp8_codes(encoding)) return Support::no("weights in E4M3 are not supported");
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
       return Support::no("quantized activations go with int8 weights only");

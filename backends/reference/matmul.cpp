@@ -76,7 +76,7 @@ double clamped_swish(double gate, double up) {
 
 }  // namespace
 
-void read_activations(std::span<const float> x, ActQuant act, std::span<double> out, float act_scale) {
+void read_activations(std::span<const float> x, ActQuant act, float act_scale, std::span<double> out) {
   if (act == ActQuant::kNone) {
     std::ranges::copy(x, out.begin());
     return;
@@ -167,7 +167,7 @@ Result<void> ReferenceKernels::run(const Matmul& op, const HostFrame& frame) {
     const std::int64_t n_rows = std::min(kSliceRows, x.rows() - first);
     const MatrixView<double> slice(inputs.data(), n_rows, x.cols());
     for (std::int64_t row = 0; row < n_rows; ++row) {
-      read_activations(x.row(first + row), op.act, slice.row(row), op.act_scale);
+      read_activations(x.row(first + row), op.act, op.act_scale, slice.row(row));
     }
     multiply_rows(slice, weight, sums);
     round_sums(slice, weight, op.act, std::span(sums).first(static_cast<std::size_t>(n_rows * n_outputs)));

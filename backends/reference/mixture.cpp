@@ -57,7 +57,7 @@ Result<void> ReferenceKernels::run(const Route& op, const HostFrame& frame) {
   std::vector<double> scores(n_experts);
   std::vector<std::int32_t> order(n_experts);
   for (std::int64_t row = 0; row < x.rows(); ++row) {
-    read_activations(x.row(row), ActQuant::kNone, input);
+    read_activations(x.row(row), ActQuant::kNone, 0.0F, input);
     multiply_rows({input.data(), 1, x.cols()}, weights().values(op.gate), scores);
     for (std::size_t i = 0; op.bias && i < n_experts; ++i)
       scores[i] += static_cast<double>(weights().values(*op.bias)[i]);
@@ -103,7 +103,7 @@ Result<void> ReferenceKernels::run(const HeadMatmul& op, const HostFrame& frame)
     for (std::size_t head = 0; head < n_heads; ++head) {
       const std::span<const float> from = x.row(row).subspan(head * x_dim, x_dim);
       const std::span<float> to = out.row(row).subspan(head * out_dim, out_dim);
-      read_activations(from.first(n_inputs), ActQuant::kNone, input);
+      read_activations(from.first(n_inputs), ActQuant::kNone, 0.0F, input);
       const std::size_t matrix_size = n_products * n_inputs;
       const std::span<const float> matrix = weights().values(op.weights).subspan(head * matrix_size, matrix_size);
       multiply_rows({input.data(), 1, spec.n_cols}, matrix, sums);
@@ -135,7 +135,7 @@ Result<void> ReferenceKernels::run(const GroupedMatmul& op, const HostFrame& fra
     if (op.aux) std::ranges::copy(frame.value(*op.aux).row(row), total.begin());
     for (std::int64_t j = 0; j < op.n_top; ++j) {
       const std::size_t input_at = is_second ? static_cast<std::size_t>(j * n_inputs) : 0;
-      read_activations(x.row(row).subspan(input_at, input.size()), op.act, input);
+      read_activations(x.row(row).subspan(input_at, input.size()), op.act, 0.0F, input);
       const std::span<const float> chosen =
           weights().values(op.weights).subspan(static_cast<std::size_t>(expert(row, j)) * expert_size, expert_size);
       multiply_rows({input.data(), 1, n_inputs}, chosen, sums);

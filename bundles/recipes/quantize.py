@@ -134,6 +134,7 @@ def fake_quant_groups_fp8(x, has_e8m0_scales=False, group=128):
 
 def fake_quant_static_fp8(x, scale):
     """The same with one scale that is known before; at most 448 times it."""
+    scale = x.new_tensor(scale)  # by a number, PyTorch multiplies with its reciprocal on GPUs
     return (x / scale).clamp(-448, 448).to(torch.float8_e4m3fn).float() * scale
 
 

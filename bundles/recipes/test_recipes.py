@@ -135,9 +135,9 @@ def test_activations_are_quantized_by_row():
     rows = torch.tensor([[448.0, 17.0, -19.0, 2 ** -10, -3 * 2 ** -10], [0.0, 0.0, -0.0, 0.0, 0.0]])
     found = quantize.fake_quant_rows_fp8(rows)
     assert found[0].tolist() == [448.0, 16.0, -20.0, 0.0, -(2 ** -8)] and found[1].tolist() == [0, 0, 0, 0, 0]
-    # With a scale of 2^-1 what is above 224 becomes 224; 33.5 is half-way between 32 and 36 less a half, and 2^-11 half of the least step.
-    rows = torch.tensor([[300.0, -1000.0, 33.5, 2.0 ** -11, 3 * 2.0 ** -11]])
-    assert quantize.fake_quant_static_fp8(rows, 0.5).tolist() == [[224.0, -224.0, 32.0, 0.0, 2.0 ** -9]]
+    # With a scale of 1/2 the largest number is 224, neighbours near 32 are 4 apart, and the least is 2^-10. Half-way between two, the even code.
+    rows = torch.tensor([[300.0, -1000.0, 34.0, 38.0, 2.0 ** -11, 3 * 2.0 ** -11]])
+    assert quantize.fake_quant_static_fp8(rows, 0.5).tolist() == [[224.0, -224.0, 32.0, 40.0, 0.0, 2.0 ** -9]]
     # The scale 3 / 448 lies between 2^-8 and 2^-7, and 7 / 448 is 2^-6. A group of zeros has the scale 0.
     rows = torch.tensor([[3.0] + [1.0] * 127 + [7.0, 1.0] + [0.0] * 126 + [0.0] * 4])
     found = quantize.row_quantizer("fp8-block128-ue8m0")(rows)

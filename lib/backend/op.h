@@ -108,6 +108,11 @@ enum class ActQuant : std::uint8_t {
   return act == ActQuant::kFp8PerGroup128 || act == ActQuant::kFp8PerGroup128E8m0;
 }
 
+/// Whether activations are quantized to E4M3.
+[[nodiscard]] constexpr bool has_fp8_values(ActQuant act) {
+  return has_fp8_rows(act) || has_fp8_groups(act);
+}
+
 enum class Epilogue : std::uint8_t {
   kNone,
   kBias,               ///< out = x W^T + bias

@@ -284,15 +284,10 @@ struct CheckpointWeight::Finder {
     return {};
   }
 
-  Result<std::optional<float>> input_scale() const {
-    constexpr std::string_view kEnding = "input_scale";
-    const StoredTensor* const found = optional(kEnding);
-    if (scheme.activations != CheckpointActivations::kFp8Static || found == nullptr) return std::optional<float>();
-    if (found->info.shape.n_elements() != 1) {
-      return Error{ErrorCode::kUnsupported, fmt::format("{}: tensor {}: expected one scale of inputs, found {}", name,
-                                                        name_of(kEnding), found->info.shape.to_string())};
-    }
-    SS_TRY_VOID(expect_type(*found, ""));
+  [[nodiscard]] std::optional<float> input_scale() const {
+    const StoredTensor* const found = optional("input_scale");
+    if (scheme.activations != CheckpointActivations::kFp8Static || found == nullptr) return std::nullopt;
+    if (found->info.shape.n_elements() != 1 || !has_numbers(*found)) return std::nullopt;
     const float scale = number_at(*found, 0);
     return scale > 0.0F && std::isfinite(scale) ? std::optional(scale) : std::nullopt;
   }
@@ -375,7 +370,7 @@ Result<CheckpointWeight> CheckpointWeight::find(const TensorStore& tensors, cons
   SS_TRY_VOID(finder.take_zero_points(weight));
   SS_TRY_VOID(finder.check_zero_points(weight));
   SS_TRY_VOID(finder.take_groups(weight));
-  SS_TRY(weight.input_scale_, finder.input_scale());
+  weight.input_scale_ = finder.input_scale();
   return weight;
 }
 

@@ -51,8 +51,8 @@ class CheckpointWeight {
   /// Of act order, the inputs in the order of their groups, and those of a group in their own order: code i of read_coded_row() is that of
   /// input column_order()[i]. Empty where the groups are consecutive.
   [[nodiscard]] const std::vector<std::int32_t>& column_order() const { return column_order_; }
-  /// The scale of inputs that is stored beside the weight, where the scheme's activations are kFp8Static; nullopt if there is none that is
-  /// a positive number.
+  /// The scale of inputs that is stored beside the weight, where the scheme's activations are kFp8Static; nullopt unless it is one
+  /// positive number.
   [[nodiscard]] std::optional<float> input_scale() const { return input_scale_; }
   /// Writes the codes of one row of shape_of_rows(), its scales and, where the form has any, its zero points as they are stored in
   /// published_form(), which is there, or in the same form with zero points.

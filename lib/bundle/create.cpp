@@ -269,7 +269,10 @@ Error smooths_folders_only() {
 }  // namespace
 
 Result<void> check_create_options(const CreateOptions& options) {
-  if (!options.name.empty()) SS_TRY_VOID(check_bundle_name(options.name));
+  if (!options.name.empty()) {
+    const Result<void> may_be_name = check_bundle_name(options.name);
+    if (!may_be_name) return may_be_name.error().with_context("--name");
+  }
   return options.prompts ? check_prompts(*options.prompts) : Result<void>();
 }
 
@@ -278,7 +281,13 @@ Result<void> create_bundle(const CreateOptions& options, const fs::path& target,
   SS_TRY_VOID(check_create_options(options));
   if (options.smoothing && !options.gguf_file.empty()) return smooths_folders_only();
   if (!options.gguf_file.empty()) return create_from_gguf(options, target, progress, interrupt);
-  if (options.name.empty()) SS_TRY_VOID(check_bundle_name(model_folder_name(options.model_folder)));
+  if (options.name.empty() && fs::is_directory(options.model_folder)) {
+    const Result<void> may_be_name = check_bundle_name(model_folder_name(options.model_folder));
+    if (!may_be_name) {
+      return may_be_name.error().with_context(
+          fmt::format("{}: its name is no bundle's, and --name gives another one", options.model_folder.string()));
+    }
+  }
   SS_TRY(const bool is_quantized, has_quantized_weights(options.model_folder));
   if (options.smoothing && is_quantized) return smooths_folders_only();
   return is_quantized ? create_from_quantized(options, target, progress, interrupt)

@@ -47,7 +47,7 @@ std::string known_as_no_bundle(const std::filesystem::path& file) {
     return fmt::format("a manifest, which lists the files of a bundle: name its folder ({})", folder);
   }
   if (file.extension() == ".yaml" || file.extension() == ".yml") {
-    return "a YAML file: name the folder of a bundle; a plan is given with --config";
+    return "a YAML file: name the folder of a bundle (a plan is for `secondsource run --config`)";
   }
   if (begins_with("{")) return fmt::format("a JSON file: name its folder ({})", folder);
   if (begins_with("\x1f\x8b")) return "a gzip archive: unpack it, and name the folder";

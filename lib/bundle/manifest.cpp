@@ -247,7 +247,7 @@ const ManifestVariant* Manifest::find_variant(std::string_view variant_name) con
 Result<void> check_bundle_name(std::string_view name) {
   if (may_be_name(name)) return {};
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("--name: expected {} for the bundle, found {}", kNameRule, in_quotes(name))};
+               fmt::format("expected {} as the name of a bundle, found {}", kNameRule, in_quotes(name))};
 }
 
 Result<Manifest> parse_manifest(std::string_view text, std::string_view name) {

@@ -133,6 +133,12 @@ CheckpointScheme without_input_scales(CheckpointScheme scheme) {
   return scheme;
 }
 
+/// The encoding of a variant's matrices; nullopt of an empty name, which is no variant.
+std::optional<WeightEncoding> encoding_of_variant(const std::string& name) {
+  const Result<Variant> variant = variant_from_name(name);
+  return variant ? std::optional(variant->matmul) : std::nullopt;
+}
+
 /// The tensors of a model and how the checkpoint stores them.
 class QuantizedModel {
  public:
@@ -196,7 +202,7 @@ class QuantizedModel {
     for (std::optional<PublishedForm>& form : source.forms) {
       if (form) form = *common;
     }
-    const bool uses_input_scales = why_no_input_scales(scheme).empty();
+    const bool uses_input_scales = why_no_input_scales(scheme, common->encoding).empty();
     source.variant = variant_of_form(uses_input_scales ? scheme : without_input_scales(scheme), *common);
     if (uses_input_scales && act_of_form(scheme, *common) == ActQuant::kFp8Static) {
       for (const CheckpointWeight& weight : weights_) source.input_scales.push_back(weight.input_scale().value_or(0));
@@ -216,27 +222,31 @@ class QuantizedModel {
     return source;
   }
 
-  /// Why published() keeps no scales of inputs although the scheme says that there are some, as a phrase; else empty. Products that share
-  /// their quantized inputs have one scale.
-  [[nodiscard]] std::string why_no_input_scales(const CheckpointScheme& scheme) const {
-    if (scheme.activations != CheckpointActivations::kFp8Static) return "";
-    std::map<std::string_view, float> scales;
+  /// Why weights in this encoding are kept without the scales of inputs that the scheme promises, as a phrase; empty where they are kept,
+  /// and where the scheme promises none for them. Gate and up are one product, whose inputs are quantized once.
+  [[nodiscard]] std::string why_no_input_scales(const CheckpointScheme& scheme, WeightEncoding encoding) const {
+    if (scheme.activations != CheckpointActivations::kFp8Static || encoding != WeightEncoding::kFp8PerRow) return "";
+    if (config_.n_experts > 0) return std::string(kExpertsHaveScales);
+    std::map<std::string_view, std::optional<float>> scales;
     for (std::size_t i = 0; i < weights_.size(); ++i) {
-      if (!weights_[i].is_quantized()) continue;
-      if (is_of_expert(specs_[i])) return std::string(kExpertsHaveScales);
       const std::optional<float> scale = weights_[i].input_scale();
-      if (!scale) return fmt::format("{} has no positive scale of inputs", specs_[i].name);
-      scales.emplace(specs_[i].name, *scale);
+      if (weights_[i].is_quantized() && !scale) {
+        return fmt::format("{} has no scale of inputs that is one positive number", specs_[i].name);
+      }
+      scales.emplace(specs_[i].name, scale);
     }
-    for (std::int64_t layer = 0; layer < config_.n_layers; ++layer) {
-      if (!config_.gated_ffn) break;
+    for (std::int64_t layer = 0; config_.gated_ffn && layer < config_.n_layers; ++layer) {
       const FfnTensors network = ffn_tensors(config_, layer);
-      const auto gate = scales.find(network.gate.tensor);
-      const auto up = scales.find(network.up.tensor);
-      if (gate == scales.end() || up == scales.end() || gate->second == up->second) continue;
-      return fmt::format("{} and {} have different scales of inputs", gate->first, up->first);
+      if (scales.at(network.gate.tensor) == scales.at(network.up.tensor)) continue;
+      return fmt::format("{} and {} have not the same scale of inputs", network.gate.tensor, network.up.tensor);
     }
     return "";
+  }
+
+  /// What is said where runtimes quantize activations and the variant, which may be none, does not.
+  [[nodiscard]] std::string note_of_activations(const CheckpointScheme& scheme, const std::string& variant) const {
+    const std::optional<WeightEncoding> encoding = encoding_of_variant(variant);
+    return text_without_activations(scheme, encoding ? why_no_input_scales(scheme, *encoding) : "");
   }
 
   /// The types of all tensors, where `source` is what published() gave.
@@ -311,7 +321,7 @@ Result<ModelDescription> description_of(const QuantizedConfig& config, std::stri
   if (!scheme) return model;
   const bool has_zero_points = always_has_zero_points(*scheme) || (scheme->has_zero_points && !scheme->is_symmetric);
   const Result<PublishedForm> form = form_of_scheme(*scheme, has_zero_points);
-  const bool has_experts = model.config.n_experts > 0 && scheme->activations == CheckpointActivations::kFp8Static;
+  const bool has_experts = model.config.n_experts > 0 && form && act_of_form(*scheme, *form) == ActQuant::kFp8Static;
   if (form) {
     model.published.variant = variant_of_form(has_experts ? without_input_scales(*scheme) : *scheme, *form);
   } else {
@@ -375,7 +385,7 @@ Result<ModelDescription> describe_checkpoint_folder(const fs::path& folder, cons
   description.notes.clear();
   if (!source.note.empty()) description.notes.push_back(source.note);
   if (is_without_its_activations(scheme, source.variant)) {
-    description.notes.push_back(text_without_activations(scheme, model->why_no_input_scales(scheme)));
+    description.notes.push_back(model->note_of_activations(scheme, source.variant));
   }
   return description;
 }
@@ -396,7 +406,7 @@ Result<std::string> write_quantized_model(const fs::path& folder, QuantizedWeigh
   SS_TRY_VOID(writer.add_text("config.json", config_text(quantized.plain, torch_type_of_most(tensors))));
   SS_TRY_VOID(conversion.write(tensors, writer));
   if (!is_without_its_activations(scheme, variant)) return model.description(scheme);
-  progress.note(text_without_activations(scheme, model.why_no_input_scales(scheme)));
+  progress.note(model.note_of_activations(scheme, variant));
   return model.description(scheme) + ", activations quantized by its runtimes";
 }
 

@@ -55,7 +55,9 @@ Manifest manifest_of(const SynthOptions& options, const ModelConfig& config) {
 
 Result<void> synthesize_bundle(const SynthOptions& options, const std::filesystem::path& target, Progress& progress,
                                const InterruptFlag& interrupt) {
-  SS_TRY_VOID(check_bundle_name(options.name));
+  if (const Result<void> may_be_name = check_bundle_name(options.name); !may_be_name) {
+    return may_be_name.error().with_context("--name");
+  }
   SS_TRY(const std::string config_text, adapted_config(options));
   SS_TRY(const ModelConfig config, parse_model_config(config_text, "config.json"));
   if (config.vocab_size < kByteVocabularyMin) {

@@ -33,17 +33,6 @@ constexpr std::string_view kMxfp4Method = "mxfp4";
 constexpr std::array<std::string_view, 4> kMxfp4Names = {"mxfp4", "gguf-mxfp4", "quark-mxfp4",
                                                          "compressed-tensors-mxfp4"};
 
-/// The names that somebody may have meant who typed another one. Those with a group of any size are left out.
-std::vector<std::string> likely_names() {
-  std::vector<std::string> names(kVariantNames.begin(), kVariantNames.end());
-  names.insert(names.end(), kMxfp4Names.begin(), kMxfp4Names.end());
-  for (const char* const name : {"gguf-q4_0", "gguf-q8_0"}) names.emplace_back(name);
-  for (const WeightEncoding encoding : kBlockEncodings) {
-    names.push_back(fmt::format("{}{}", kGgufMethod, to_string(encoding)));
-  }
-  return names;
-}
-
 /// The variant of a published name; nullopt for a name that is none.
 std::optional<Variant> published_from_name(std::string_view name) {
   using enum WeightEncoding;
@@ -100,6 +89,27 @@ std::optional<Variant> published_from_name(std::string_view name) {
     }
   }
   return std::nullopt;
+}
+
+/// The names that somebody may have meant who typed another one; of groups, which may have any size, those of 32 and 128 columns.
+std::vector<std::string> likely_names() {
+  using enum WeightEncoding;
+  std::vector<std::string> names(kVariantNames.begin(), kVariantNames.end());
+  const auto add = [&](std::string name) {
+    if (published_from_name(name)) names.push_back(std::move(name));
+  };
+  for (const std::string_view method : kPublishedMethods) {
+    for (const WeightEncoding encoding :
+         {kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow, kFp8Group128, kMxfp4Group32}) {
+      for (const ActQuant act : {ActQuant::kNone, ActQuant::kInt8PerRow, ActQuant::kFp8PerRow, ActQuant::kFp8Static,
+                                 ActQuant::kFp8PerGroup128, ActQuant::kFp8PerGroup128E8m0}) {
+        for (const std::int64_t group : {0, 32, 128}) add(published_variant_name(method, encoding, group, act));
+      }
+    }
+  }
+  for (const char* const name : {"gguf-q4_0", "gguf-q8_0"}) add(name);
+  for (const WeightEncoding encoding : kBlockEncodings) add(fmt::format("{}{}", kGgufMethod, to_string(encoding)));
+  return names;
 }
 
 }  // namespace

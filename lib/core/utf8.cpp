@@ -32,8 +32,8 @@ std::size_t valid_character_length(std::string_view text) {
   return 0;
 }
 
-/// The number of bytes at the start of `text` that are printable ASCII. Most texts are nothing else, so that readers and
-/// writers take them whole instead of one character after the other.
+/// The number of bytes at the start of `text` that are printable ASCII. Most texts are nothing else, and are then
+/// copied whole instead of one character after the other.
 std::size_t plain_length(std::string_view text) {
   const auto end = std::find_if(text.begin(), text.end(), [](char c) { return c < 0x20 || c > 0x7e; });
   return static_cast<std::size_t>(end - text.begin());

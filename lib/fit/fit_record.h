@@ -12,7 +12,7 @@
 
 namespace secondsource {
 
-inline constexpr int kFitSchemaVersion = 1;
+inline constexpr int kFitSchemaVersion = 2;  ///< 1 had the memory for a dollar by the price of a device
 
 SS_FIELDS(Ceiling, tokens_per_s, limit)
 

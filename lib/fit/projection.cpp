@@ -80,8 +80,8 @@ std::optional<Ceiling> prefill_ceiling(const ModelConfig& config, const ModelMem
   if (!rates.flops) return std::nullopt;
   const double n_head_parameters = real(config.dim * config.vocab_size);
   const double body = memory.n_active_parameters - n_head_parameters;  // logits are needed of the last token alone
-  // Heads of latent attention are narrower once the prompt's keys and values are expanded from its latents, and the
-  // expansion multiplies as often as it does to bring queries to the latents: the ceiling is that of the cheaper form.
+  // Latent attention may be computed on latents, or on keys and values that are expanded from them. Both multiply by the same weights, and
+  // the expanded heads are narrower, so that the ceiling is that of the second form.
   const LatentAttention& latent = config.latent;
   const std::int64_t pair_width =
       latent.is_present() ? latent.qk_dim() + latent.value_dim : config.head_dim + config.value_dim();

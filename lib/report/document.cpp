@@ -53,7 +53,8 @@ void add_to_page(const Block& block, Page& page) {
 
 std::string render_markdown(const Document& document) {
   std::string out = fmt::format("# {}\n\n{}\n\n", markdown_text(document.title), markdown_text(document.lead));
-  std::string heading;  // of a section that has shown nothing yet: one of charts alone has no heading, either
+  std::string
+      heading;  // of a section of which nothing has been written; a section of charts alone is left out with its heading
   for (const Block& block : document.blocks) {
     const std::string text = markdown_of(block);
     if (std::holds_alternative<Section>(block)) {

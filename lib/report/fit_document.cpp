@@ -28,12 +28,11 @@ std::string billions(double n_parameters) {
                             : fmt::format("{:.1f} billion", 1e-9 * n_parameters);
 }
 
-/// Where a device's price is from, and how many of them are rented at once.
-std::string price_note(const std::string& hardware, const FitPrice& price) {
-  const std::string sold =
-      price.devices_per_instance > 1 ? fmt::format(", rented {} at a time", price.devices_per_instance) : "";
-  return fmt::format("{}: {:.2f} USD an hour each{}: {}, {}", hardware, price.usd_per_device_hour, sold, price.row,
-                     price.date);
+/// What is rented for a row's devices, and where its price is from: "2 x h100-sxm: 1 instance of 8, 18.32 USD an hour: ...".
+std::string price_note(const FitRow& row, const FitPrice& price) {
+  return fmt::format("{} x {}: {} instance{} of {}, {:.2f} USD an hour: {}, {}", row.n_devices, row.hardware,
+                     price.n_instances, price.n_instances == 1 ? "" : "s", price.devices_per_instance,
+                     price.usd_per_hour, price.row, price.date);
 }
 
 Chart memory_chart(const FitReport& report, const std::string& variant) {
@@ -104,8 +103,7 @@ TextTable fit_table(const FitReport& report) {
                                       ceiling_text(row.prefill)};
     if (has_prices) {
       cells.push_back(row.price ? fmt::format("{:.2f}", row.price->usd_per_hour) : kUnknown);
-      const double gib = row.gib_per_usd_hour.value_or(0);
-      cells.push_back(row.gib_per_usd_hour ? fmt::format("{:.{}f}", gib, gib < 0.1 ? 4 : 1) : kUnknown);
+      cells.push_back(row.gib_per_usd_hour ? fmt::format("{:.3g}", *row.gib_per_usd_hour) : kUnknown);
     }
     if (!all_fit) cells.push_back(row.why_not);
     table.rows.push_back(std::move(cells));
@@ -131,7 +129,7 @@ std::vector<std::string> fit_notes(const FitReport& report) {
       "as n times one");
   for (const FitRow& row : report.rows) {
     if (!row.price) continue;
-    notes.push_back(price_note(row.hardware, *row.price));
+    notes.push_back(price_note(row, *row.price));
   }
   std::ranges::sort(notes.begin() + 3, notes.end());
   notes.erase(std::unique(notes.begin() + 3, notes.end()), notes.end());

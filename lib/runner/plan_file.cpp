@@ -32,13 +32,11 @@ Result<std::vector<std::string>> strings(const YamlNode& root, std::string_view 
 /// A list of words, none of which may stand twice: what they name would be measured twice.
 Result<std::vector<std::string>> distinct_strings(const YamlNode& root, std::string_view key) {
   SS_TRY(const std::vector<YamlNode> nodes, root.list_or_empty(key));
-  std::vector<std::string> values;
-  for (const YamlNode& node : nodes) {
-    SS_TRY(std::string value, node.as_string());
-    if (std::ranges::find(values, value) != values.end()) {
-      return node.fault(fmt::format("expected each word once, found {} twice", in_quotes(value)));
-    }
-    values.push_back(std::move(value));
+  SS_TRY(std::vector<std::string> values, strings(root, key));
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    const auto end = values.begin() + static_cast<std::ptrdiff_t>(i);
+    if (std::find(values.begin(), end, values[i]) == end) continue;
+    return nodes[i].fault(fmt::format("expected each word once, found {} twice", in_quotes(values[i])));
   }
   return values;
 }
@@ -368,9 +366,10 @@ Result<std::int64_t> parse_bytes(std::string_view text) {
 Result<std::int64_t> parse_memory_max(std::string_view text) {
   SS_TRY(const std::int64_t bytes, parse_bytes(text));
   if (bytes >= kLeastMemoryMax) return bytes;
-  return Error{ErrorCode::kInvalidInput,
-               fmt::format("expected at least {}, without which no worker starts, and a unit, as 8GiB; found {}",
-                           format_bytes(kLeastMemoryMax), in_quotes(text))};
+  return Error{
+      ErrorCode::kInvalidInput,
+      fmt::format("expected at least {}, since no worker starts with less, found {} (a size has a unit, as 8GiB)",
+                  format_bytes(kLeastMemoryMax), in_quotes(text))};
 }
 
 Result<double> parse_seconds(std::string_view text) {

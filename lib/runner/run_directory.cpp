@@ -31,8 +31,8 @@ Error has_run(const std::filesystem::path& folder) {
                fmt::format("{}: there is a run already; --resume continues it", folder.string())};
 }
 
-/// Whether a run that died before it wrote run.json may have left something of this name.
-bool is_of_unborn_run(std::string_view name) {
+/// Whether a run that ended before its run.json was written may have left something of this name.
+bool is_of_unwritten_run(std::string_view name) {
   constexpr std::array<std::string_view, 3> kNames = {kSamplesFile, kWorkersFolder, kServersFolder};
   return std::ranges::find(kNames, name) != kNames.end() || is_staged_name(name);
 }
@@ -72,7 +72,7 @@ Result<void> RunDirectory::check_nothing_foreign(const std::filesystem::path& fo
   if (!path_exists(folder)) return {};
   SS_TRY(const std::vector<std::filesystem::path> entries, list_folder(folder));
   for (const std::filesystem::path& entry : entries) {
-    if (is_of_unborn_run(entry.filename().string())) continue;
+    if (is_of_unwritten_run(entry.filename().string())) continue;
     if (path_exists(folder / kRunFile)) return has_run(folder);  // of a process that began meanwhile
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("{}: expected a new or an empty folder for the run, found {} in it", folder.string(),

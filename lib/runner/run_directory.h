@@ -30,8 +30,8 @@ class RunDirectory {
                                      const std::function<Result<void>(const RunRecord&)>& check);
   /// Errors: kInvalidInput when create() would refuse the folder, so that this is said before any work.
   static Result<void> check_free(const std::filesystem::path& folder);
-  /// Errors: kInvalidInput when the folder has something that is not of a run that died as it began, because a run among it
-  /// would be hard to tell from it; those of list_folder().
+  /// Errors: kInvalidInput when the folder has anything but what a run leaves that ended before its run.json was written, so that
+  /// files of a run never lie among others; those of list_folder().
   static Result<void> check_nothing_foreign(const std::filesystem::path& folder);
 
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }

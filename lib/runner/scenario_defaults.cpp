@@ -74,11 +74,16 @@ Result<void> check_lengths(const Scenario& scenario, std::string_view model, con
                   scenario.name(), model, config.max_seq_len, prompts, scenario.n_output_tokens)};
 }
 
+/// Tokens of prompt and answer up to which a conversation grows or a recorded request is kept: two fewer than check_lengths() allows, a
+/// margin on which the counts of left-out requests in stored runs depend.
+std::int64_t most_tokens_of_varying_request(const ModelConfig& config) {
+  return config.max_seq_len - 1;
+}
+
 /// The last turn of a conversation has all of it, which the model's positions must hold.
 Result<void> check_conversations(const Scenario& scenario, std::string_view model, const ModelConfig& config) {
   if (!scenario.has_conversations()) return {};
-  // The engine keeps room for one token more than a request has.
-  const std::int64_t context = config.max_seq_len - 1;
+  const std::int64_t context = most_tokens_of_varying_request(config);
   const std::int64_t longest = tokens_of_turn(scenario, scenario.turns - 1) + scenario.n_output_tokens;
   if (longest <= context) return {};
   return Error{ErrorCode::kInvalidInput,
@@ -92,8 +97,7 @@ Result<void> check_conversations(const Scenario& scenario, std::string_view mode
 Result<void> leave_out_too_long(Scenario& scenario, std::string_view model, const ModelConfig& config) {
   if (scenario.arrivals != ArrivalKind::kTrace) return {};
   SS_TRY(const ArrivalTrace trace, read_arrival_trace(scenario.trace));
-  // The engine keeps room for one token more than a request has.
-  scenario.trace_context = static_cast<std::int32_t>(config.max_seq_len - 1);
+  scenario.trace_context = static_cast<std::int32_t>(most_tokens_of_varying_request(config));
   const auto n_recorded = std::min<std::size_t>(trace.entries.size(), static_cast<std::size_t>(scenario.n_requests));
   scenario.n_too_long = static_cast<std::int32_t>(std::ranges::count_if(
       std::span(trace.entries).first(n_recorded),

@@ -187,7 +187,7 @@ TEST_CASE("bundle create: a name and prompts that no bundle can have are refused
     return run_program(arguments);
   };
   constexpr std::string_view kName =
-      "--name: expected a word of letters, digits, '.', '_' and '-' for the bundle, found \"my model\"";
+      "--name: expected a word of letters, digits, '.', '_' and '-' as the name of a bundle, found \"my model\"";
   check_refused(create(model, {"--name", "my model"}), kName);
   check_refused(run_program({"bundle", "synth", "--like", "small-gqa8-hd64", "--name", "my model", "--out", out}),
                 kName);

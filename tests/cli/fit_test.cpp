@@ -29,7 +29,7 @@ TEST_CASE("fit: devices for a built-in shape, as table and as a page") {
   const std::string html = *read_file(page);
   CHECK(contains(html, "Does Mixtral-8x22B fit?"));
   CHECK(contains(html, "<svg"));
-  CHECK(contains(html, "USD an hour each"));
+  CHECK(contains(html, "USD an hour: "));
 }
 
 TEST_CASE("fit: the memory that a run allocates is predicted within 2 %") {

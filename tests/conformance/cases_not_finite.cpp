@@ -60,7 +60,10 @@ std::string add_product(CaseBuilder& b, float bad, WeightEncoding encoding, ActQ
   // The cap of an infinite sum is finite and that of a NaN is not, and a backend may make either of an infinity.
   if (!gated && b.dice.chance(0.2) && std::isnan(bad)) op.softcap = 1.5F;
   b.add(op, "product");
-  return fmt::format("product {}{} k={} n={}{}{}{}", to_string(encoding), act == ActQuant::kInt8PerRow ? " w8a8" : "",
+  return fmt::format("product {}{} k={} n={}{}{}{}", to_string(encoding),
+                     act == ActQuant::kInt8PerRow  ? " w8a8"
+                     : act == ActQuant::kFp8Static ? " static"
+                                                   : "",
                      n_inputs, n_outputs, gated ? " gated" : "", op.softcap > 0.0F ? " softcap" : "",
                      in_aux ? " in aux" : "");
 }

@@ -381,7 +381,7 @@ class MutantKernels final : public ReferenceKernels {
     std::vector<double> input(n_inputs);
     std::vector<double> sums(2 * n_outputs);
     for (std::int64_t row = 0; row < x.rows(); ++row) {
-      reference::read_activations(x.row(row), op.act, input);
+      reference::read_activations(x.row(row), op.act, 0.0F, input);
       for (std::int64_t j = 0; j < op.n_top; ++j) {
         const auto expert = static_cast<std::size_t>(frame.value_i32(op.expert)(row, j));
         const auto weight =

@@ -50,7 +50,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto tensors = TensorStore::open_file("/proc/self/fd/" + std::to_string(file))) {
     for (const auto& [name, tensor] : tensors->tensors()) {
       if (!tensor.published) continue;
-      if (const float scale = tensor.published->input_scale; !(scale >= 0.0F && std::isfinite(scale))) std::abort();
+      const float scale = tensor.published->input_scale;
+      const bool is_static = tensors->published_variant().ends_with("-static");
+      if (is_static != (scale > 0.0F) || !std::isfinite(scale)) std::abort();
       read_all(tensor, tensor.published->form.encoding);
       read_all(tensor, WeightEncoding::kF32);
     }

@@ -182,6 +182,10 @@ def fp8_blocks(weight: torch.Tensor, scale_name: str, scale_type: torch.dtype, h
     return {"weight": codes, scale_name: scales}, codes, scales
 
 
+# Of modules with static FP8; v_proj has another scale than what reads the same input, so that it has a product of its own.
+INPUT_SCALE_FACTORS = {"v_proj": 0.5, "o_proj": 0.25}
+
+
 def compressed(form: str, inputs: dict | None = None, **weights) -> dict:
     return {"quant_method": "compressed-tensors", "format": form, "quantization_status": "compressed", "ignore": ["lm_head"],
             "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"symmetric": True, **weights},
@@ -324,6 +328,14 @@ def check_codes(bundle: Path, name: str, order: torch.Tensor | None, codes: torc
     expect(same, f"{bundle.name}: {name}: other codes or scales than those of the checkpoint")
 
 
+def check_input_scales(bundle: Path, expected: dict[str, torch.Tensor]) -> None:
+    """The bundle has these scales of inputs and no others."""
+    with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
+        found = {key.removesuffix(".input_scale"): stored.get_tensor(key) for key in stored.keys() if key.endswith(".input_scale")}
+    same = found.keys() == expected.keys() and all(torch.equal(found[name], scale.reshape(1)) for name, scale in expected.items())
+    expect(same, f"{bundle.name}: other scales of inputs than those of the checkpoint")
+
+
 def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, torch.Tensor], others: str) -> None:
     """`values`: of every tensor, computed here."""
     found = published.load_values(bundle / "model.safetensors")
@@ -389,12 +401,16 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, has
     label = f"{plain.name}-{variant}{ACT_ORDER if has_act_order else ''}"
     folder, bundle = scratch / label, scratch / f"{label}-bundle"
     copy_quantized(plain, folder, quantization)
-    tensors, values, kept = {}, {}, {}
+    tensors, values, kept, input_scales = {}, {}, {}, {}
     for name, weight in load_file(plain / "model.safetensors").items():
         if not is_quantized(name):
             tensors[name] = values[name] = weight
             continue
         parts, codes, scales, *zeros = make(weight, order_of_inputs(name, weight.shape[1])) if has_act_order else make(weight)
+        module = name.rsplit(".", 2)[-2]
+        if "input_scale" in parts:
+            parts["input_scale"] = parts["input_scale"] * INPUT_SCALE_FACTORS.get(module, 1)
+            input_scales[name] = parts["input_scale"].float()
         tensors |= {f"{name.removesuffix('weight')}{ending}": part for ending, part in parts.items()}
         rows, columns = torch.arange(codes.shape[0]), torch.arange(codes.shape[1])
         if "block128" in variant:
@@ -413,6 +429,7 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, has
     create_small_bundle(program, plain, folder, tensors, bundle)
     for name, parts in kept.items():
         check_codes(bundle, name, *parts)
+    check_input_scales(bundle, input_scales)
     check_bundle(program, bundle, variant, values, ",int8" if variant == "gptq-int4-g128" else "")
     if has_act_order:
         check_ordered_products(program, bundle, variant)

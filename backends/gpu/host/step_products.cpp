@@ -61,7 +61,7 @@ std::string own_name(std::int32_t n_rows, const MatmulPlan& plan) {
 /// Arguments of narrow_rows for a.x of MatmulArguments or GroupedMatmulArguments. `scales`: null for BF16.
 template <typename Arguments>
 NarrowRowsArguments narrow_x(const Arguments& a, const WeightView& weight, std::int32_t rows_per_token, std::byte* out,
-                             float* scales, NarrowTo to, float static_scale = 0.0F) {
+                             float* scales, NarrowTo to, float static_scale) {
   return {.n_tokens = a.n_rows,
           .x = a.x,
           .out = reinterpret_cast<std::uint16_t*>(out),
@@ -226,8 +226,8 @@ StepLaunch StepProducts::bind_library(const Matmul& op, const LibraryUse& use, M
   if (use.type != ProductType::kBf16) a.x_scales = scales;
   const QuantizeRowsArguments quantize = quantize_x(a, a.weight, 1, values_.scratch(), scales);
   const NarrowRowsArguments narrow = use.type == ProductType::kF16
-                                         ? narrow_x(a, a.weight, 1, values_.scratch(), scales, NarrowTo::kF16)
-                                         : narrow_x(a, a.weight, 1, values_.scratch(), nullptr, NarrowTo::kBf16);
+                                         ? narrow_x(a, a.weight, 1, values_.scratch(), scales, NarrowTo::kF16, 0.0F)
+                                         : narrow_x(a, a.weight, 1, values_.scratch(), nullptr, NarrowTo::kBf16, 0.0F);
   const bool is_int8 = use.type == ProductType::kInt8;
   const FinishProductArguments finish{.product = a, .sums = operands.sums, .int32_sums = is_int8 ? 1 : 0};
   return [&kernels, plan = use.plan, is_direct = use.is_direct, is_int8, operands, quantize, narrow, finish](
@@ -364,7 +364,7 @@ StepLaunch StepProducts::bind(const HeadMatmul& op, const BatchUpload& upload) c
   }
   a.tiles = *tiles;
   a.narrow_x = reinterpret_cast<const Bf16*>(values_.scratch());
-  NarrowRowsArguments narrow = narrow_x(a, weights, op.n_heads, values_.scratch(), nullptr, NarrowTo::kBf16);
+  NarrowRowsArguments narrow = narrow_x(a, weights, op.n_heads, values_.scratch(), nullptr, NarrowTo::kBf16, 0.0F);
   narrow.x_stride = x_stride;
   return
       [&kernels = shared_.kernels, a, narrow](const LaunchContext& context, const BatchUpload::Work&) -> Result<void> {

@@ -5,6 +5,8 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
@@ -47,22 +49,6 @@ std::vector<float> values_of_codes(const StoredTensor& tensor) {
     }
   }
   return values;
-}
-
-/// Writes `scale` in the place of every scale of inputs of the folder's weights.
-void set_input_scales(const fs::path& folder, float scale) {
-  auto weights = read_file(folder / "model.safetensors");
-  REQUIRE_OK(weights);
-  {
-    const auto store = TensorStore::open(folder);
-    REQUIRE_OK(store);
-    for (const auto& [name, tensor] : store->tensors()) {
-      if (!name.ends_with("input_scale")) continue;
-      REQUIRE(tensor.info.dtype == DType::kF32);
-      std::memcpy(weights->data() + tensor.info.offset_bytes, &scale, sizeof scale);
-    }
-  }
-  REQUIRE_OK(write_file(folder / "model.safetensors", *weights));
 }
 
 /// The stored values as little-endian FP32.
@@ -194,7 +180,7 @@ TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or i
     REQUIRE(notes.lines.size() == n_notes);
     if (n_notes > 0) {
       CHECK(notes.lines[0].find("its weights alone are taken, because model.layers.0.mlp.gate_proj.weight and "
-                                "model.layers.0.mlp.up_proj.weight have different scales of inputs") !=
+                                "model.layers.0.mlp.up_proj.weight have not the same scale of inputs") !=
             std::string::npos);
     }
     const auto bundle = Bundle::open(scratch.path() / name, silent, interrupt);
@@ -202,41 +188,6 @@ TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or i
     CHECK(bundle->tensors().published_variant() == variant);
     CHECK(variant_from_name(variant)->activations == ActQuant::kNone);
   }
-}
-
-TEST_CASE("scales of inputs are kept where every product has one, and the manifest says nothing of activations") {
-  const test::ScratchFolder scratch;
-  SilentProgress silent;
-  const InterruptFlag interrupt;
-  const fs::path folder = scratch.path() / "checkpoint";
-  fs::copy(checkpoints() / "fp8-per-tensor", folder);
-  set_input_scales(folder, 0.75F);
-  const auto described = describe_checkpoint_folder(folder, interrupt);
-  REQUIRE_OK(described);
-  CHECK(described->published.variant == "fp8-static");
-  CHECK(described->notes.empty());
-  Notes notes;
-  REQUIRE_OK(create(folder, scratch.path() / "static", notes));
-  CHECK(notes.lines.empty());
-  const auto bundle = Bundle::open(scratch.path() / "static", silent, interrupt);
-  REQUIRE_OK(bundle);
-  CHECK(bundle->tensors().published_variant() == "fp8-static");
-  std::size_t n_codes = 0;
-  for (const auto& [name, tensor] : bundle->tensors().tensors()) {
-    CAPTURE(name);
-    if (!tensor.published) continue;
-    ++n_codes;
-    CHECK(tensor.published->input_scale == 0.75F);
-  }
-  CHECK(n_codes >= 7);
-  const auto manifest = read_file(scratch.path() / "static" / "manifest.yaml");
-  REQUIRE_OK(manifest);
-  CHECK(manifest->find("activations quantized by its runtimes") == std::string::npos);
-
-  set_input_scales(folder, 0.0F);
-  REQUIRE_OK(create(folder, scratch.path() / "zero", notes));
-  REQUIRE(notes.lines.size() == 1);
-  CHECK(notes.lines[0].find("has no positive scale of inputs") != std::string::npos);
 }
 
 TEST_CASE("ModelOpt's own file says how a checkpoint is quantized whose config.json does not") {
@@ -317,11 +268,15 @@ class ChangedCheckpoint {
   }
 
   Result<void> create() {
+    SilentProgress progress;
+    return create(progress);
+  }
+  Result<void> create(Progress& progress) {
     const fs::path folder = scratch.path() / "model";
     fs::create_directories(folder);
     REQUIRE_OK(write_file(folder / "config.json", config.dump()));
     REQUIRE_OK(write_file(folder / "model.safetensors", test::safetensors_bytes(tensors)));
-    return secondsource::create(folder, scratch.path() / "out");
+    return secondsource::create(folder, scratch.path() / "out", progress);
   }
   void expect_refused(ErrorCode code, const std::string& part) {
     const auto result = create();
@@ -348,6 +303,96 @@ std::string bytes_in_bundle_of(ChangedCheckpoint& checkpoint) {
   const auto stored = bundle->tensor(std::string(kQ) + "weight");
   REQUIRE_OK(stored);
   return bytes_of_values(*stored);
+}
+
+/// Scales of inputs by modules; v_proj has another than those that read the same input.
+const std::map<std::string, float>& input_scales() {
+  static const std::map<std::string, float> kScales = {{"q_proj", 0.5F},   {"k_proj", 0.5F},    {"v_proj", 0.25F},
+                                                       {"o_proj", 0.125F}, {"gate_proj", 2.0F}, {"up_proj", 2.0F},
+                                                       {"down_proj", 3.0F}};
+  return kScales;
+}
+
+/// "q_proj" of "model.layers.0.self_attn.q_proj.input_scale" and of "....q_proj.weight".
+std::string module_of(const std::string& name) {
+  const std::size_t end = name.rfind('.');
+  return name.substr(name.rfind('.', end - 1) + 1, end - name.rfind('.', end - 1) - 1);
+}
+
+/// A checkpoint in static FP8 with these scales.
+struct StaticCheckpoint : ChangedCheckpoint {
+  StaticCheckpoint() : ChangedCheckpoint("fp8-per-tensor") {
+    for (HandMadeTensor& one : tensors) {
+      if (one.name.ends_with("input_scale")) set_scale(one, input_scales().at(module_of(one.name)));
+    }
+  }
+  static void set_scale(HandMadeTensor& tensor, float scale) {
+    REQUIRE(tensor.data.size() == sizeof scale);
+    std::memcpy(tensor.data.data(), &scale, sizeof scale);
+  }
+};
+
+TEST_CASE("the scale of inputs of each module is kept beside its codes") {
+  StaticCheckpoint checkpoint;
+  Notes notes;
+  REQUIRE_OK(checkpoint.create(notes));
+  CHECK(notes.lines.empty());
+  const fs::path out = checkpoint.scratch.path() / "out";
+  SilentProgress silent;
+  const InterruptFlag interrupt;
+  const auto bundle = Bundle::open(out, silent, interrupt);
+  REQUIRE_OK(bundle);
+  CHECK(bundle->tensors().published_variant() == "fp8-static");
+  std::size_t n_codes = 0;
+  for (const auto& [name, tensor] : bundle->tensors().tensors()) {
+    if (!tensor.published) continue;
+    CAPTURE(name);
+    CHECK(tensor.published->input_scale == input_scales().at(module_of(name)));
+    ++n_codes;
+  }
+  CHECK(n_codes >= input_scales().size());
+  const auto manifest = read_file(out / "manifest.yaml");
+  REQUIRE_OK(manifest);
+  CHECK(manifest->find("activations quantized by its runtimes") == std::string::npos);
+  const auto described = describe_checkpoint_folder(checkpoint.scratch.path() / "model", interrupt);
+  REQUIRE_OK(described);
+  CHECK(described->published.variant == "fp8-static");
+  CHECK(described->notes.empty());
+}
+
+TEST_CASE("where a scale of inputs cannot be used, none is, and the reason is said") {
+  const std::string down = "model.layers.0.mlp.down_proj.input_scale";
+  const std::string up = "model.layers.0.mlp.up_proj.";
+  const char* const no_number = "down_proj.weight has no scale of inputs that is one positive number";
+  const char* const other = "mlp.up_proj.weight have not the same scale of inputs";
+  const auto change = [&](const char* reason, const std::function<void(StaticCheckpoint&)>& make) {
+    CAPTURE(reason);
+    StaticCheckpoint checkpoint;
+    make(checkpoint);
+    Notes notes;
+    REQUIRE_OK(checkpoint.create(notes));
+    REQUIRE(notes.lines.size() == 1);
+    CHECK(notes.lines[0].find("here its weights alone are taken, because ") != std::string::npos);
+    CHECK(notes.lines[0].find(reason) != std::string::npos);
+    SilentProgress silent;
+    const auto bundle = Bundle::open(checkpoint.scratch.path() / "out", silent, InterruptFlag());
+    REQUIRE_OK(bundle);
+    CHECK(bundle->tensors().published_variant() == "fp8-w8a16");
+  };
+  change(no_number, [&](StaticCheckpoint& made) { StaticCheckpoint::set_scale(made.tensor(down), 0.0F); });
+  change(no_number, [&](StaticCheckpoint& made) { StaticCheckpoint::set_scale(made.tensor(down), NAN); });
+  change(no_number, [&](StaticCheckpoint& made) { made.tensor(down).dtype = "I32"; });
+  change(no_number, [&](StaticCheckpoint& made) { made.tensor(down) = {down, "F32", {3}, std::string(12, '\1')}; });
+  change(no_number, [&](StaticCheckpoint& made) {
+    std::erase_if(made.tensors, [&](const HandMadeTensor& one) { return one.name == down; });
+  });
+  change(other, [&](StaticCheckpoint& made) { StaticCheckpoint::set_scale(made.tensor(up + "input_scale"), 1.0F); });
+  change(other, [&](StaticCheckpoint& made) {  // a module that was left as it was has no scale
+    HandMadeTensor& weight = made.tensor(up + "weight");
+    weight = {weight.name, "F32", weight.shape, std::string(4 * weight.data.size(), '\0')};
+    std::erase_if(made.tensors,
+                  [&](const HandMadeTensor& one) { return one.name.starts_with(up) && one.name != weight.name; });
+  });
 }
 
 TEST_CASE("parts of a quantized weight that contradict its shape are refused") {

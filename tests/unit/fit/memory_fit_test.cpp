@@ -98,7 +98,7 @@ TEST_CASE("the cheapest whole instances on demand price the devices of a row") {
   CHECK(eight->rows[0].price->usd_per_hour == 32);
   CHECK(eight->rows[0].gib_per_usd_hour == 2.5);  // one device is used, eight are paid for
   const std::string page = render_markdown(fit_document(*eight));
-  CHECK(page.find("4.00 USD an hour each, rented 8 at a time") != std::string::npos);
+  CHECK(page.find("1 x h100-sxm: 1 instance of 8, 32.00 USD an hour: p/b/i/on-demand") != std::string::npos);
   // A device that is rented by itself is dearer by the device and cheaper for this model.
   request.prices.push_back(row("d", 1, 5, Commitment::kOnDemand));
   const auto one = fit_model(request);
