@@ -281,7 +281,7 @@ Result<void> create_bundle(const CreateOptions& options, const fs::path& target,
   SS_TRY_VOID(check_create_options(options));
   if (options.smoothing && !options.gguf_file.empty()) return smooths_folders_only();
   if (!options.gguf_file.empty()) return create_from_gguf(options, target, progress, interrupt);
-  if (options.name.empty() && fs::is_directory(options.model_folder)) {
+  if (options.name.empty() && path_exists(options.model_folder / "config.json")) {
     const Result<void> may_be_name = check_bundle_name(model_folder_name(options.model_folder));
     if (!may_be_name) {
       return may_be_name.error().with_context(
