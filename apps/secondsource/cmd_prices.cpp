@@ -40,7 +40,7 @@ std::vector<PriceRow> admitted(const std::vector<PriceRow>& rows, const RowFilte
   return result;
 }
 
-/// The refusal where no row is left, with the accelerators for which there are rows.
+/// Refuses filters that admit no row, and names the accelerators for which there are rows.
 Error none_admitted(const std::vector<PriceRow>& rows, const std::string& file) {
   if (rows.empty()) return {ErrorCode::kInvalidInput, fmt::format("{}: no row with a price", file)};
   std::set<std::string> accelerators;

@@ -123,7 +123,7 @@ Result<TokenizerSource> open_tokenizer(const fs::path& path, CommandContext& con
   SS_TRY(const std::string magic, read_magic(path));
   if (magic == "GGUF") return open_gguf(path);
   if (magic.starts_with("PK")) return open_bundle(path, context);
-  // The first bytes of safetensors are a length, which may look like the beginning of a JSON object.
+  // A safetensors file begins with a length, whose first byte may be that of "{".
   if (!magic.starts_with("{") || path.extension() == ".safetensors") {
     if (const std::string kind = known_as_no_bundle(path); !kind.empty()) {
       return Error{

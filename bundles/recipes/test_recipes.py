@@ -135,7 +135,8 @@ def test_activations_are_quantized_by_row():
     rows = torch.tensor([[448.0, 17.0, -19.0, 2 ** -10, -3 * 2 ** -10], [0.0, 0.0, -0.0, 0.0, 0.0]])
     found = quantize.fake_quant_rows_fp8(rows)
     assert found[0].tolist() == [448.0, 16.0, -20.0, 0.0, -(2 ** -8)] and found[1].tolist() == [0, 0, 0, 0, 0]
-    # With a scale of 1/2 the largest number is 224, neighbours near 32 are 4 apart, and the least is 2^-10. Half-way between two, the even code.
+    # A scale of 1/2 makes 224 the largest number and 2^-10 the smallest, with steps of 4 above 32. A value half-way between two numbers
+    # becomes the one whose code is even.
     rows = torch.tensor([[300.0, -1000.0, 34.0, 38.0, 2.0 ** -11, 3 * 2.0 ** -11]])
     assert quantize.fake_quant_static_fp8(rows, 0.5).tolist() == [[224.0, -224.0, 32.0, 40.0, 0.0, 2.0 ** -9]]
     # The scale 3 / 448 lies between 2^-8 and 2^-7, and 7 / 448 is 2^-6. A group of zeros has the scale 0.

@@ -7,7 +7,7 @@
 //   NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks of FP8;
 //                 of E2M1 U8 [rows, groups] of 32 columns in E8M0
 //   NAME.zeros    I8 [rows, groups] in [-8, 7], of INT4 with zero points alone
-//   NAME.input_scale  F32 [1], in variants of static FP8 alone: inputs are divided by it before they are rounded to E4M3
+//   NAME.input_scale  F32 [1], only in variants of static FP8: the scale by which inputs are divided before they are rounded to E4M3
 //   NAME.columns  I32 [cols], where the checkpoint has act order: column i of the codes is column columns[i] of NAME, so that the columns
 //                 of a group are consecutive; every column once
 //

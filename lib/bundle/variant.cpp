@@ -91,7 +91,7 @@ std::optional<Variant> published_from_name(std::string_view name) {
   return std::nullopt;
 }
 
-/// The names that somebody may have meant who typed another one; of groups, which may have any size, those of 32 and 128 columns.
+/// The variants among which the one that a mistyped name was meant for is sought. Groups may have any size; only 32 and 128 are tried.
 std::vector<std::string> likely_names() {
   using enum WeightEncoding;
   std::vector<std::string> names(kVariantNames.begin(), kVariantNames.end());

@@ -60,7 +60,8 @@ TEST_CASE("a quantized checkpoint is described as the bundle that is made of it"
     const fs::path alone = scratch.path() / (name + ".json");
     fs::copy_file(entry.path() / "config.json", alone);
     const ModelDescription of_config = described(alone);
-    // That modules with one input have different scales of it, so that these are not used, only the tensors show.
+    // Modules of this checkpoint that read the same input store different scales for it, so that the scales are not used. The
+    // configuration alone does not show this.
     const bool has_unused_scales = name == "fp8-per-tensor";
     CHECK(of_config.published.variant == (has_unused_scales ? "fp8-static" : of_folder.published.variant));
     CHECK_FALSE(of_config.published.encodings.has_value());
@@ -106,7 +107,7 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
            {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": true}, "input_activations":
            {"num_bits": 8, "type": "float", "strategy": "token", "symmetric": true, "dynamic": true}}}})",
        "compressed-tensors-fp8"},
-      // FP8 with fixed scales of activations; and with bounded ones, of which the variant keeps the weights alone
+      // FP8 with stored scales of activations. fbgemm finds its scales at run time and bounds them, so its variant keeps the weights alone.
       {R"({"quant_algo": "FP8", "quant_method": "modelopt"})", "modelopt-fp8-static"},
       {R"({"activation_scheme": "static", "quant_method": "fp8"})", "fp8-static"},
       {R"({"quant_method": "compressed-tensors", "format": "float-quantized", "config_groups": {"group_0": {"weights":

@@ -170,7 +170,7 @@ TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or i
   const test::ScratchFolder scratch;
   SilentProgress silent;
   const InterruptFlag interrupt;
-  // Modules of fp8-per-tensor that share their input have different scales of it.
+  // Modules of fp8-per-tensor that read the same input store different scales for it, so that the scales are not used.
   const std::vector<std::tuple<std::string, std::string, std::size_t>> cases = {
       {"float-per-channel", "compressed-tensors-fp8-w8a16", 0}, {"fp8-per-tensor", "fp8-w8a16", 1}};
   for (const auto& [name, variant, n_notes] : cases) {

@@ -64,6 +64,19 @@ TEST_CASE("a tied head is the embedding's own weight where the variant stores bo
   CHECK((weights->head == weights->embedding) == one_weight);
 }
 
+/// Writes the tensors, whose bytes follow each other, as the weights of a published variant, and opens them.
+TensorStore published_store(const test::ScratchFolder& scratch, const std::vector<TensorToWrite>& tensors,
+                            std::span<const std::byte> bytes, const std::string& variant) {
+  auto writer =
+      SafetensorsWriter::create(scratch.path() / "model.safetensors", tensors, {{"published_variant", variant}});
+  REQUIRE_OK(writer);
+  REQUIRE_OK(writer->write(bytes));
+  REQUIRE_OK(writer->finish());
+  auto store = TensorStore::open(scratch.path());
+  REQUIRE_OK(store);
+  return std::move(store).value();
+}
+
 /// Three layers in Q4_K, but for v_proj of the first, which is Q6_K, as in half of the layers of llama.cpp's Q4_K_M, and k_proj of the
 /// third, as in what llama.cpp makes of Mixtral-8x7B.
 struct MixedModel {
@@ -96,14 +109,8 @@ MixedModel mixed_model(const test::ScratchFolder& scratch) {
     n_bytes += *shape.n_elements();
     model.matrix_bytes += static_cast<double>(*shape.n_elements());
   }
-  auto writer =
-      SafetensorsWriter::create(scratch.path() / "model.safetensors", written, {{"published_variant", "gguf-q4_k"}});
-  REQUIRE_OK(writer);
-  REQUIRE_OK(writer->write(std::vector<std::byte>(static_cast<std::size_t>(n_bytes))));
-  REQUIRE_OK(writer->finish());
-  auto store = TensorStore::open(scratch.path());
-  REQUIRE_OK(store);
-  model.tensors = std::move(store).value();
+  const std::vector<std::byte> bytes(static_cast<std::size_t>(n_bytes));
+  model.tensors = published_store(scratch, written, bytes, "gguf-q4_k");
   return model;
 }
 
@@ -197,14 +204,7 @@ TensorStore static_fp8_tensors(const test::ScratchFolder& scratch, const ModelCo
     const auto of_scale = std::as_bytes(std::span(&scale, 1));
     bytes.insert(bytes.end(), of_scale.begin(), of_scale.end());
   }
-  auto writer = SafetensorsWriter::create(scratch.path() / "model.safetensors", written,
-                                          {{"published_variant", "modelopt-fp8-static"}});
-  REQUIRE_OK(writer);
-  REQUIRE_OK(writer->write(bytes));
-  REQUIRE_OK(writer->finish());
-  auto store = TensorStore::open(scratch.path());
-  REQUIRE_OK(store);
-  return std::move(store).value();
+  return published_store(scratch, written, bytes, "modelopt-fp8-static");
 }
 
 TEST_CASE(
@@ -292,14 +292,7 @@ TensorStore act_order_tensors(const test::ScratchFolder& scratch, const ModelCon
     const std::vector<std::int32_t> order = order_with(found == steps.end() ? 5 : found->second, n_cols);
     add(spec.name + ".columns", DType::kI32, {n_cols}, std::as_bytes(std::span(order)));
   }
-  auto writer = SafetensorsWriter::create(scratch.path() / "model.safetensors", written,
-                                          {{"published_variant", "gptq-int4-g32"}});
-  REQUIRE_OK(writer);
-  REQUIRE_OK(writer->write(bytes));
-  REQUIRE_OK(writer->finish());
-  auto store = TensorStore::open(scratch.path());
-  REQUIRE_OK(store);
-  return std::move(store).value();
+  return published_store(scratch, written, bytes, "gptq-int4-g32");
 }
 
 TEST_CASE("inputs of codes in act order are brought to that order, and what has another one is not joined") {

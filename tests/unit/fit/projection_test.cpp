@@ -62,7 +62,7 @@ TEST_CASE("a prompt of latent attention is projected with expanded keys and valu
   const auto ceiling = prefill_ceiling(config, *memory, rates_of(kDevice, 1, "bf16"), 8192);
   REQUIRE(ceiling);
   REQUIRE(ceiling->limit == CeilingLimit::kOperations);
-  // 61 layers of 128 heads: 128 + 64 elements of a key and 128 of a value.
+  // The model has 61 layers of 128 heads. A key of a head has 128 + 64 elements and a value has 128.
   const double head = 129280.0 * 7168;
   const double pairs = 61 * 8192.0 * 8193 / 2;
   CHECK(ceiling->tokens_per_s ==
