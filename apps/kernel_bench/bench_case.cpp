@@ -45,6 +45,7 @@ const std::vector<ProductVariant>& all_variants() {
       {"int4", WeightEncoding::kInt4Group32, ActQuant::kNone},
       {"int4-zp", WeightEncoding::kInt4Group32Zero, ActQuant::kNone},
       {"mxfp4", WeightEncoding::kMxfp4Group32, ActQuant::kNone},
+      {"nvfp4", WeightEncoding::kNvfp4Group16, ActQuant::kNone},
       {"q4_k", WeightEncoding::kQ4K, ActQuant::kNone},
       {"q5_k", WeightEncoding::kQ5K, ActQuant::kNone},
       {"q6_k", WeightEncoding::kQ6K, ActQuant::kNone},

@@ -53,8 +53,9 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
   const float deviation = 1.0F / std::sqrt(static_cast<float>(n_cols));
   const float half_width = deviation * std::sqrt(3.0F);  // a uniform distribution with that deviation
   const bool is_mxfp4 = encoding == WeightEncoding::kMxfp4Group32;
+  const bool is_e2m1 = has_e2m1_codes(encoding);
   const float largest = has_int4_codes(encoding)  ? 7.0F
-                        : is_mxfp4                ? kE2m1Max
+                        : is_e2m1                 ? kE2m1Max
                         : has_fp8_codes(encoding) ? kE4m3Max
                                                   : 127.0F;
   // The scales of groups are stored as FP16, those of MXFP4 are powers of two.
@@ -78,6 +79,7 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
         put(pool_, i, static_cast<std::int8_t>(std::lround(unit * largest)));
         break;
       case WeightEncoding::kMxfp4Group32:
+      case WeightEncoding::kNvfp4Group16:
         put(pool_, i, static_cast<std::uint8_t>(random_bits(seed + 2, static_cast<std::uint64_t>(i)) % 16));
         break;
       case WeightEncoding::kQ2K:
@@ -126,6 +128,13 @@ Result<void> RandomWeight::read_rows(std::int64_t first_row, std::int64_t n_rows
       } else if (in_block == 1) {
         scales[i] = round_to_f16(static_cast<float>(largest_code(encoding_)) / 2 * scale_);
       }
+    }
+  }
+  if (encoding_ == WeightEncoding::kNvfp4Group16) {
+    // The scales of groups are those of E4M3 from 8 to 15, and the global one makes a fitting weight of them.
+    const auto n_floats = static_cast<std::size_t>(scales_per_row(encoding_, n_cols_));
+    for (std::size_t i = 0; i < scales.size(); ++i) {
+      scales[i] = i % n_floats == 0 ? scale_ / 16 : static_cast<float>(8 + i % n_floats % 8);
     }
   }
   if (encoding_ == WeightEncoding::kInt4Group32Zero) {

@@ -76,6 +76,9 @@ Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const
   if (act == ActQuant::kInt8PerRow && !is_integer) return Support::no("int8 activations need int8 or int4 weights");
   if (has_fp8_rows(act) && encoding != WeightEncoding::kFp8PerRow)
     return Support::no("fp8 activations need fp8 weights");
+  if (act == ActQuant::kNvfp4Static && encoding != WeightEncoding::kNvfp4Group16) {
+    return Support::no("nvfp4 activations need nvfp4 weights");
+  }
   if (has_fp8_groups(act) && encoding != WeightEncoding::kFp8Group128) {
     return Support::no("fp8 activations in groups need fp8 weights in groups");
   }

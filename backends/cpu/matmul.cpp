@@ -65,6 +65,16 @@ void quantize_values(std::span<const float> x, ActQuant act, float act_scale, st
   }
 }
 
+/// Values of 16 columns quantized to NVFP4 with g = `act_scale`, which is NaN where the row is not finite.
+void quantize_to_nvfp4(std::span<const float> x, float act_scale, std::span<float> out) {
+  float largest = 0.0F;
+  for (const float value : x) largest = std::max(largest, std::fabs(value));
+  const float scale = round_to_e4m3(largest / kE2m1Max / act_scale);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    out[i] = scale == 0.0F ? 0.0F : (scale * round_to_e2m1(x[i] / (scale * act_scale))) * act_scale;
+  }
+}
+
 /// Tiles of a panel for many rows; tile_bytes: of one as it is multiplied.
 std::int64_t panel_tiles_for(std::int64_t tile_bytes, std::int64_t n_tiles, int n_threads) {
   std::int64_t n = std::clamp(second_level_cache_bytes() / kCacheShare / tile_bytes, kTilePair, kMaxPanelTiles);
@@ -418,9 +428,18 @@ void MatmulRunner::run_vector(const Matmul& op, const PackedWeight& weight, cons
     std::span<const float> inputs = x.row(row);
     if (op.act != ActQuant::kNone) {
       const std::span<float> rounded = ScratchCutter(scratch_.of_thread(0)).take<float>(k);
-      const std::size_t group = has_fp8_groups(op.act) ? static_cast<std::size_t>(kFp8GroupSize) : k;
+      const bool is_nvfp4 = op.act == ActQuant::kNvfp4Static;
+      const std::size_t group = is_nvfp4                 ? static_cast<std::size_t>(kNvfp4GroupSize)
+                                : has_fp8_groups(op.act) ? static_cast<std::size_t>(kFp8GroupSize)
+                                                         : k;
+      const bool is_finite = std::ranges::all_of(inputs, [](float value) { return std::isfinite(value); });
       for (std::size_t first = 0; first < k; first += group) {
         const std::size_t n = std::min(group, k - first);
+        if (is_nvfp4) {
+          const float scale = is_finite ? op.act_scale : std::numeric_limits<float>::quiet_NaN();
+          quantize_to_nvfp4(inputs.subspan(first, n), scale, rounded.subspan(first, n));
+          continue;
+        }
         quantize_values(inputs.subspan(first, n), op.act, op.act_scale, rounded.subspan(first, n));
       }
       inputs = rounded;

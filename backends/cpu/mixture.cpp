@@ -75,7 +75,7 @@ MixtureRunner::ExpertTiles MixtureRunner::router_tiles(WeightId gate) const {
           .product = Product::kF32};
 }
 
-MixtureRunner::ExpertTiles MixtureRunner::expert_tiles(WeightId weights, ActQuant act) const {
+MixtureRunner::ExpertTiles MixtureRunner::expert_tiles(WeightId weights, ActQuant act, float act_scale) const {
   const PackedWeight& weight = weights_.at(weights);
   return {.first = weight.tiles,
           .tile_bytes = weight.tile_bytes,
@@ -84,6 +84,7 @@ MixtureRunner::ExpertTiles MixtureRunner::expert_tiles(WeightId weights, ActQuan
           .scales = weight.scales.empty() ? nullptr : weight.scales.data(),
           .row_sums = weight.row_sums.empty() ? nullptr : weight.row_sums.data(),
           .act = act,
+          .act_scale = act_scale,
           .tiles_per_column = weight.tiles_per_column(),
           .product = product_of(weight.spec.encoding, act)};
 }
@@ -302,6 +303,7 @@ void MixtureRunner::pack_rows(const RoutedMatmul& matmul, const Plan& plan, cons
                  .k_padded = packed_columns(weight.k_padded, kernel),
                  .vec = kernel.vec,
                  .act = kernel.act,
+                 .static_scale = weight.act_scale,
                  .out = activations.rows + offset,
                  .row_scales = activations.row_scales + block.first});
   };
@@ -570,7 +572,7 @@ Result<void> MixtureRunner::run(const GroupedMatmul& op, const HostFrame& frame)
   SS_TRY_VOID(plan_experts(frame.value_i32(op.expert), spec.n_experts, plan_));
   const std::int64_t n_rows = x.rows() * op.n_top;
   if (!op.weight) {
-    multiply({.weight = expert_tiles(op.weights, op.act),
+    multiply({.weight = expert_tiles(op.weights, op.act, op.act_scale),
               .x = x,
               .rows_per_x = op.n_top,
               .out = {out.data(), n_rows, out.cols() / op.n_top},
@@ -580,7 +582,7 @@ Result<void> MixtureRunner::run(const GroupedMatmul& op, const HostFrame& frame)
     return {};
   }
   const MatrixView<float> products(scratch_.partials().data(), n_rows, out.cols());
-  multiply({.weight = expert_tiles(op.weights, op.act),
+  multiply({.weight = expert_tiles(op.weights, op.act, op.act_scale),
             .x = {x.data(), n_rows, spec.n_cols},
             .out = products,
             .finish = finish_of(op),

@@ -53,6 +53,7 @@ class MixtureRunner {
     const float* scales = nullptr;           ///< one per row, in the order of the tiles; null: none
     const std::int32_t* row_sums = nullptr;  ///< likewise
     ActQuant act = ActQuant::kNone;
+    float act_scale = 0.0F;
     std::int64_t tiles_per_column = 1;  ///< 2: gate and up alternate
     Product product = Product::kF32;
   };
@@ -101,7 +102,7 @@ class MixtureRunner {
   };
 
   [[nodiscard]] ExpertTiles router_tiles(WeightId gate) const;
-  [[nodiscard]] ExpertTiles expert_tiles(WeightId weights, ActQuant act) const;
+  [[nodiscard]] ExpertTiles expert_tiles(WeightId weights, ActQuant act, float act_scale = 0.0F) const;
   [[nodiscard]] std::string kernel_name(const ExpertTiles& tiles, WeightId weights, std::int64_t n_rows) const;
   /// Null without a bias.
   [[nodiscard]] const float* bias_of(const std::optional<WeightId>& bias) const;

@@ -123,7 +123,7 @@ Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
   std::int32_t* row_sums = nullptr;
   const auto n_packed_rows = static_cast<std::size_t>(weight.n_tiles * kTileRows);
   const bool is_int8 = spec.encoding == WeightEncoding::kInt8PerRow;
-  if (is_int8 || spec.encoding == WeightEncoding::kFp8PerRow) {
+  if (has_row_scale(spec.encoding)) {
     SS_TRY(const std::span<std::byte> scale_bytes, arena_.allocate(n_packed_rows * sizeof(float)));
     scales = reinterpret_cast<float*>(scale_bytes.data());
     weight.scales = {scales, n_packed_rows};
@@ -179,8 +179,9 @@ Result<void> PackedWeights::fill_tiles(const WeightSpec& spec, const PackedWeigh
     const std::int64_t packed = tile * kTileRows;
     packer.pack(n_rows, tiles + tile * weight.tile_bytes);
     if (scales == nullptr) return;
+    const std::int64_t floats_per_row = scales_per_row(spec.encoding, spec.n_cols);
     for (std::int64_t row = 0; row < n_rows; ++row) {
-      scales[packed + row] = row_scales[static_cast<std::size_t>(row)];
+      scales[packed + row] = row_scales[static_cast<std::size_t>(row * floats_per_row)];
       if (row_sums != nullptr) row_sums[packed + row] = packer.row_sum(row);
     }
   });
@@ -242,6 +243,16 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
         const NibblePlace place = nibble_place(k % kGroupColumns, lane);
         const unsigned nibble = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
         value = to_float(read<E8m0>(group + 256, lane)) * to_float(E2m1{static_cast<std::uint8_t>(nibble)});
+        break;
+      }
+      case WeightEncoding::kNvfp4Group16: {
+        const std::byte* const block = tile + k / kNvfp4BlockColumns * kNvfp4BlockBytes;
+        const std::int64_t column = k % kNvfp4BlockColumns;
+        const NibblePlace place = nibble_place(column % kGroupColumns, lane);
+        const auto pair = static_cast<unsigned>(block[column / kGroupColumns * 256 + place.byte]);
+        const E2m1 code{static_cast<std::uint8_t>((pair >> place.shift) & 0xfU)};
+        const E4m3 scale = read<E4m3>(block + 512, lane * 4 + column / kPartColumns);
+        value = (to_float(scale) * to_float(code)) * weight.scales[static_cast<std::size_t>(packed)];
         break;
       }
       case WeightEncoding::kInt4Group32Zero: {

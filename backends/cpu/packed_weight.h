@@ -7,6 +7,7 @@
 //   int4  [k / 32][4 x 8 columns x 16 rows of nibbles, 16 FP16 scales]
 //   int4-zp  [k / 32][as int4, then 16 zero points in int8]
 //   mxfp4 [k / 32][nibbles as in int4, 16 scales in E8M0]
+//   nvfp4 [k / 64][2 x nibbles as in int4, for each row a lane of its 4 scales in E4M3], global scales f32 [rows]
 //   q4_k  [k / 256][8 groups of 32 columns, each: nibbles as in int4, 16 scales and 16 minima in int8], and after the groups the 16
 //         FP16 numbers d and the 16 dmin by which the scales and the minima of a row are multiplied
 //   q5_k  as q4_k; after the nibbles of a group comes the fifth bit of its 32 columns x 16 rows
@@ -45,7 +46,7 @@ struct PackedWeight {
   std::int64_t tile_bytes = 0;
   std::int64_t n_tiles = 0;
   std::int64_t k_padded = 0;
-  std::span<const float> scales;           ///< int8: [16 * n_tiles], in tile order
+  std::span<const float> scales;           ///< where has_row_scale(): [16 * n_tiles], in tile order
   std::span<const std::int32_t> row_sums;  ///< int8: [16 * n_tiles]
 
   [[nodiscard]] bool is_interleaved() const { return spec.join == Join::kInterleaveGateUp; }

@@ -6,6 +6,7 @@
 
 #include "core/checked.h"
 #include "core/e2m1.h"
+#include "core/e4m3.h"
 #include "core/half.h"
 #include "core/vector_clones.h"
 #include "cpu/tile_blocks.h"
@@ -91,6 +92,8 @@ TileLayout tile_layout(WeightEncoding encoding) {
       return {kFp8GroupColumns, kFp8GroupBytes};
     case WeightEncoding::kMxfp4Group32:
       return {kGroupColumns, kMxfp4GroupBytes};
+    case WeightEncoding::kNvfp4Group16:
+      return {kNvfp4BlockColumns, kNvfp4BlockBytes};
     default:
       return {block_form(encoding).n_cols, block_tile_bytes(encoding)};
   }
@@ -142,6 +145,8 @@ void TilePacker::pack(std::int64_t n_rows, std::byte* tile) {
       return pack_groups(rows, padded_row_bytes_, tile);
     case WeightEncoding::kFp8Group128:
       return pack_fp8_groups(rows, padded_row_bytes_, tile);
+    case WeightEncoding::kNvfp4Group16:
+      return pack_nvfp4(rows, padded_row_bytes_, tile);
     default:
       return pack_blocks(encoding_, n_cols_, {rows, padded_row_bytes_, scales_.data(), row_scales_}, tile);
   }
@@ -185,6 +190,26 @@ void TilePacker::pack_fp8_groups(const std::byte* rows, std::size_t stride, std:
     std::array<float, kRows> of_rows;
     for (std::size_t row = 0; row < kRows; ++row) of_rows[row] = scales_[row * row_scales_ + group];
     std::memcpy(tile + kGroup * kRows, of_rows.data(), sizeof of_rows);
+  }
+}
+
+void TilePacker::pack_nvfp4(const std::byte* rows, std::size_t stride, std::byte* tile) const {
+  constexpr std::size_t kParts = kNvfp4BlockColumns / kNvfp4GroupSize;
+  static_assert(kNvfp4BlockColumns == kLineBytes && kPartColumns == kNvfp4GroupSize);
+  const std::size_t n_scales = row_scales_ - 1;  // behind the global one
+  WordBlock block;
+  for (std::size_t at = 0; at * kParts < n_scales; ++at, tile += kNvfp4BlockBytes) {
+    transpose_block(rows + at * kLineBytes, stride, block.data());
+    store_nibbles(block.data(), tile);
+    store_nibbles(block.data() + kGroupColumns / 4 * kRows, tile + 16 * kGroupColumns / 2);
+    std::byte* const scales = tile + kNvfp4BlockBytes - kParts * kRows;
+    for (std::size_t row = 0; row < kRows; ++row) {
+      const float* const of_row = scales_.data() + row * row_scales_ + 1;
+      for (std::size_t part = 0; part < kParts; ++part) {
+        const std::size_t scale = at * kParts + part;
+        scales[row * kParts + part] = static_cast<std::byte>(scale < n_scales ? to_e4m3(of_row[scale]).bits : 0);
+      }
+    }
   }
 }
 

@@ -33,6 +33,8 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
       return Product::kFp8Group;
     case WeightEncoding::kMxfp4Group32:
       return Product::kMxfp4;
+    case WeightEncoding::kNvfp4Group16:
+      return act == ActQuant::kNvfp4Static ? Product::kNvfp4Quantized : Product::kNvfp4;
     case WeightEncoding::kQ2K:
       return Product::kQ2K;
     case WeightEncoding::kQ3K:
@@ -60,6 +62,7 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
 ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act, std::int64_t n_rows) {
   ProductKernel kernel = kernel_for_rows(table.products[int(product)], n_rows);
   if (has_fp8_rows(act)) kernel.act = with_e4m3(kernel.act);
+  if (act == ActQuant::kNvfp4Static) kernel.act = with_nvfp4(kernel.act);
   if (act == ActQuant::kFp8PerGroup128) kernel.act = ActType::kE4m3Groups;
   if (act == ActQuant::kFp8PerGroup128E8m0) kernel.act = ActType::kE4m3GroupsE8m0;
   return kernel;

@@ -61,6 +61,10 @@ void pin_threads(std::span<const std::int32_t> cpus, int n_threads) {
 }
 
 /// BF16 products with post-ops for the scales would be exact; they would say nothing about FP8 in oneDNN.
+Support no_nvfp4() {
+  return Support::no("activations in NVFP4 are not supported");
+}
+
 Support no_fp8() {
   return Support::no("oneDNN 2 has no FP8 products");
 }
@@ -89,6 +93,7 @@ class OnednnBackend final : public HostBackend<KvPool> {
           if (matmul.epilogue == Epilogue::kGatedClampedSwish) {
             return Support::no("oneDNN has no product with the clamped SwiGLU of mixtures of experts");
           }
+          if (matmul.act == ActQuant::kNvfp4Static) return no_nvfp4();
           return has_fp8_values(matmul.act) ? no_fp8() : Support::yes();
         },
         [](const RopeAppend& append) {
@@ -108,6 +113,7 @@ class OnednnBackend final : public HostBackend<KvPool> {
 
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
     if (has_fp8_values(act)) return no_fp8();
+    if (act == ActQuant::kNvfp4Static) return no_nvfp4();
     if (has_fp8_codes(encoding)) return Support::no("weights in E4M3 are not supported");
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
       return Support::no("quantized activations go with int8 weights only");

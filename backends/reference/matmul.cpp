@@ -74,6 +74,25 @@ double clamped_swish(double gate, double up) {
   return g / (1.0 + std::exp(-static_cast<double>(kClampedSwish.alpha) * g)) * (std::clamp(up, -limit, limit) + 1.0);
 }
 
+/// read_activations() for kNvfp4Static.
+void read_nvfp4(std::span<const float> x, float global_scale, std::span<double> out) {
+  if (!std::ranges::all_of(x, [](float value) { return std::isfinite(value); })) {
+    std::ranges::fill(out, std::numeric_limits<double>::quiet_NaN());
+    return;
+  }
+  constexpr auto kGroup = static_cast<std::size_t>(kNvfp4GroupSize);
+  for (std::size_t first = 0; first < x.size(); first += kGroup) {
+    const std::span<const float> part = x.subspan(first, std::min(kGroup, x.size() - first));
+    float largest = 0.0F;
+    for (const float value : part) largest = std::max(largest, std::fabs(value));
+    const float scale = round_to_e4m3(largest / kE2m1Max / global_scale);
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const float q = scale == 0.0F ? 0.0F : round_to_e2m1(part[i] / (scale * global_scale));
+      out[first + i] = static_cast<double>(scale) * static_cast<double>(q) * static_cast<double>(global_scale);
+    }
+  }
+}
+
 }  // namespace
 
 void read_activations(std::span<const float> x, ActQuant act, float act_scale, std::span<double> out) {
@@ -81,6 +100,7 @@ void read_activations(std::span<const float> x, ActQuant act, float act_scale, s
     std::ranges::copy(x, out.begin());
     return;
   }
+  if (act == ActQuant::kNvfp4Static) return read_nvfp4(x, act_scale, out);
   const bool is_fp8 = act != ActQuant::kInt8PerRow;
   const std::size_t group = has_fp8_groups(act) ? static_cast<std::size_t>(kFp8GroupSize) : x.size();
   for (std::size_t first = 0; first < x.size(); first += group) {

@@ -135,7 +135,7 @@ Result<void> ReferenceKernels::run(const GroupedMatmul& op, const HostFrame& fra
     if (op.aux) std::ranges::copy(frame.value(*op.aux).row(row), total.begin());
     for (std::int64_t j = 0; j < op.n_top; ++j) {
       const std::size_t input_at = is_second ? static_cast<std::size_t>(j * n_inputs) : 0;
-      read_activations(x.row(row).subspan(input_at, input.size()), op.act, 0.0F, input);
+      read_activations(x.row(row).subspan(input_at, input.size()), op.act, op.act_scale, input);
       const std::span<const float> chosen =
           weights().values(op.weights).subspan(static_cast<std::size_t>(expert(row, j)) * expert_size, expert_size);
       multiply_rows({input.data(), 1, n_inputs}, chosen, sums);

@@ -4,8 +4,9 @@ The metadata of model.safetensors names the variant, such as gptq-int4-g128, and
 
     NAME.codes    U8 [rows, cols / 2], two INT4 or E2M1 numbers a byte, the first in the low bits; I8 or F8_E4M3 [rows, cols]
     NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks; of E2M1
-                  U8 [rows, groups] of 32 columns: the exponents of powers of two, plus 127
+                  U8 [rows, groups] of 32 columns: the exponents of powers of two, plus 127; of NVFP4 F8_E4M3 [rows, groups] of 16 columns
     NAME.zeros    of a variant with zero points: I8 [rows, groups]
+    NAME.global_scale  of NVFP4: F32 [1], by which scale * code is multiplied
     NAME.input_scale  of a variant that ends with -static: F32 [1], by which inputs are divided before they are rounded to E4M3
     NAME.columns  where the checkpoint has act order: I32 [cols], column i of the codes is column columns[i] of NAME
 
@@ -27,7 +28,7 @@ import torch
 from safetensors import safe_open
 
 KEY = "published_variant"
-CODES, SCALES, ZEROS, COLUMNS, INPUT_SCALE = ".codes", ".scales", ".zeros", ".columns", ".input_scale"
+CODES, SCALES, ZEROS, COLUMNS, INPUT_SCALE, GLOBAL_SCALE = ".codes", ".scales", ".zeros", ".columns", ".input_scale", ".global_scale"
 TRANSPOSED = ".transposed"
 # The numbers of E2M1 by their bits, the sign first.
 E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
@@ -200,8 +201,13 @@ def has_zero_points(variant: str) -> bool:
 BLOCK = 128
 
 
+def nvfp4(codes: torch.Tensor, scales: torch.Tensor, global_scale: torch.Tensor) -> torch.Tensor:
+    """A weight in FP32: the code times the scale of its 16 columns, which is exact, times the global scale."""
+    return E2M1[four_bits(codes).long()] * scales.float().repeat_interleave(16, dim=-1)[..., :2 * codes.shape[-1]] * global_scale
+
+
 def values(codes: torch.Tensor, scales: torch.Tensor, variant: str, zeros: torch.Tensor | None = None) -> torch.Tensor:
-    """A weight in FP32."""
+    """A weight in FP32, of any variant but NVFP4."""
     if scales.dtype == torch.uint8:
         return E2M1[four_bits(codes).long()] * e8m0(scales).repeat_interleave(32, dim=-1)[..., :2 * codes.shape[-1]]
     codes = (int4(codes) if codes.dtype == torch.uint8 else codes).float()
@@ -239,7 +245,8 @@ class WeightFile:
         self.coded = set(self._stems)
 
     def keys(self) -> list[str]:
-        parts = {stem + ending for stem in self._stems.values() for ending in (CODES, SCALES, ZEROS, COLUMNS, INPUT_SCALE, *BLOCKS)}
+        endings = (CODES, SCALES, ZEROS, COLUMNS, INPUT_SCALE, GLOBAL_SCALE, *BLOCKS)
+        parts = {stem + ending for stem in self._stems.values() for ending in endings}
         return sorted(self._stored - parts | self.coded)
 
     def get_tensor(self, key: str) -> torch.Tensor:
@@ -249,6 +256,8 @@ class WeightFile:
         if self._kinds[stem] != CODES:
             found = values_of_blocks(self._file.get_tensor(stem + self._kinds[stem]), self._kinds[stem])
             return found if stem == key else found.transpose(-1, -2).contiguous()
+        if stem + GLOBAL_SCALE in self._stored:
+            return nvfp4(*(self._file.get_tensor(stem + ending) for ending in (CODES, SCALES, GLOBAL_SCALE)))
         zeros = self._file.get_tensor(stem + ZEROS) if has_zero_points(self.variant) else None
         found = values(self._file.get_tensor(stem + CODES), self._file.get_tensor(stem + SCALES), self.variant, zeros)
         if stem + COLUMNS in self._stored:
@@ -256,9 +265,16 @@ class WeightFile:
         return found if stem == key else found.transpose(-1, -2).contiguous()
 
     def input_scales(self) -> dict[str, float]:
-        """Of each weight with codes the scale of its inputs, where the file has such scales."""
-        return {key: float(self._file.get_tensor(stem + INPUT_SCALE)) for key, stem in self._stems.items()
-                if stem + INPUT_SCALE in self._stored}
+        """Of each weight with codes the scale of its inputs, where the file has such scales. The experts of a layer, which transformers keeps
+        as one parameter, have the largest of theirs, since their input is quantized once."""
+        scales = {key: float(self._file.get_tensor(stem + INPUT_SCALE)) for key, stem in self._stems.items()
+                  if stem + INPUT_SCALE in self._stored}
+        for key, scale in list(scales.items()):
+            if found := re.fullmatch(r"(.*)\.(?:mlp|block_sparse_moe)(\.experts)\.\d+\.(\w+)\.weight", key):
+                matrix = "down_proj" if found[3] in ("down_proj", "w2") else "gate_up_proj"
+                parameter = f"{found[1]}.mlp{found[2]}.{matrix}"
+                scales[parameter] = max(scale, scales.get(parameter, 0.0))
+        return scales
 
     def shape(self, key: str) -> list[int]:
         if key not in self.coded:

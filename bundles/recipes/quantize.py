@@ -24,10 +24,12 @@ from torch import nn
 VARIANTS = ("bf16", "f16", "int8", "int8-g32", "int4", "int8-w8a8", "int8-g32-w8a8", "int4-w8a8", "fp8")
 STATIC_ENDING = "fp8-static"  # of published variants that store the scales of inputs
 E8M0_ENDING = "fp8-block128-ue8m0"  # of published variants whose scales of inputs are powers of two
+NVFP4_ENDING = "-nvfp4"  # of published variants whose inputs are in NVFP4, by scales that they store
+E2M1 = (0, 0.5, 1, 1.5, 2, 3, 4, 6)
 
 
 def quantizes_activations(variant):
-    return variant.endswith("-w8a8") or multiplies_fp8(variant)
+    return variant.endswith(("-w8a8", NVFP4_ENDING)) or multiplies_fp8(variant)
 
 
 def multiplies_fp8(variant):
@@ -138,9 +140,40 @@ def fake_quant_static_fp8(x, scale):
     return (x / scale).clamp(-448, 448).to(torch.float8_e4m3fn).float() * scale
 
 
+def nearest_e2m1(ratio):
+    """Rounded half to even, that is to the neighbour with an even code; at most 6."""
+    numbers = ratio.new_tensor(E2M1)
+    magnitude = ratio.abs().clamp(max=6)
+    upper = torch.searchsorted(numbers, magnitude).clamp(max=len(E2M1) - 1)
+    lower = (upper - 1).clamp(min=0)
+    to_upper, to_lower = numbers[upper] - magnitude, magnitude - numbers[lower]
+    takes_upper = (to_upper < to_lower) | ((to_upper == to_lower) & (upper % 2 == 0))
+    return torch.where(takes_upper, numbers[upper], numbers[lower]) * torch.sign(ratio)
+
+
+def fake_quant_nvfp4(x, global_scale, group=16):
+    """The input of a matmul in NVFP4, dequantized: 16 inputs share a scale in E4M3, and all have the global one, which is stored."""
+    global_scale = x.new_tensor(global_scale)
+    parts = []
+    for part in x.split(group, dim=-1):
+        largest = part.abs().amax(dim=-1, keepdim=True)
+        scale = (largest / 6 / global_scale).clamp(max=448).to(torch.float8_e4m3fn).float()
+        step = scale * global_scale
+        ratio = torch.where(scale == 0, torch.zeros_like(part), part / torch.where(scale == 0, torch.ones_like(step), step))
+        parts.append(nearest_e2m1(ratio) * scale * global_scale)
+    return torch.cat(parts, dim=-1)
+
+
+def static_quantizer(variant):
+    """What the variant makes of the input of a product by the scale that is stored for it; None: nothing."""
+    if variant.endswith(NVFP4_ENDING):
+        return fake_quant_nvfp4
+    return fake_quant_static_fp8 if variant.endswith(STATIC_ENDING) else None
+
+
 def row_quantizer(variant):
-    """What the variant makes of the inputs of its matmuls; None: nothing, or what depends on the weight (fake_quant_static_fp8)."""
-    if not quantizes_activations(variant) or variant.endswith(STATIC_ENDING):
+    """What the variant makes of the inputs of its matmuls; None: nothing, or what depends on the weight (static_quantizer)."""
+    if not quantizes_activations(variant) or static_quantizer(variant):
         return None
     if multiplies_fp8_blocks(variant):
         return functools.partial(fake_quant_groups_fp8, has_e8m0_scales=variant.endswith(E8M0_ENDING))

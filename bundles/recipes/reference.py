@@ -143,7 +143,7 @@ class Products:
         """`plain`: names of weights that a published variant leaves as they were, whose inputs are not quantized either.
         `input_scales`: by the names of weights, the scales that it stores of their inputs."""
         self.quantize_rows, self.plain, self.input_scales = quantize.row_quantizer(variant), plain, input_scales
-        self.is_static = variant.endswith(quantize.STATIC_ENDING)
+        self.quantize_by_scale = quantize.static_quantizer(variant)
         self.rounds_to_bf16 = False
         self.sums_in_f64 = False
         self.used: set[str] = set()  # names of the weights that were multiplied with
@@ -152,8 +152,8 @@ class Products:
         self.used.add(name)
         if self.rounds_to_bf16:
             x = to_bf16(x)
-        if self.is_static and name not in self.plain:
-            x = quantize.fake_quant_static_fp8(x, self.input_scales[name])
+        if self.quantize_by_scale and name not in self.plain:
+            x = self.quantize_by_scale(x, self.input_scales[name])
         elif self.quantize_rows and name not in self.plain:
             x = self.quantize_rows(x)
         if not self.sums_in_f64:

@@ -139,6 +139,14 @@ def test_activations_are_quantized_by_row():
     # becomes the one whose code is even.
     rows = torch.tensor([[300.0, -1000.0, 34.0, 38.0, 2.0 ** -11, 3 * 2.0 ** -11]])
     assert quantize.fake_quant_static_fp8(rows, 0.5).tolist() == [[224.0, -224.0, 32.0, 40.0, 0.0, 2.0 ** -9]]
+    # Halfway between two numbers of E2M1 the one with the even code is taken; 448 and 6 are the largest scale and code.
+    ratios = torch.tensor([0, 0.25, 0.3, 0.75, -1.25, 1.75, 2.5, 3.5, -5, 5.1, 7, 0.2])
+    assert quantize.nearest_e2m1(ratios).tolist() == [0, 0, 0.5, 1, -1, 2, 2, 4, -4, 6, 6, 0]
+    steps = torch.cat((torch.full((1, 16), 0.25), torch.tensor([[6.0] + [0.25] * 15]), torch.zeros(1, 16), torch.full((1, 3), 1e6)), -1)
+    found = quantize.fake_quant_nvfp4(steps, 0.5)
+    # 0.25 / 6 / 0.5 is 0.083, of which E4M3 has 0.0859375 (11 / 128), so that 0.25 is 5.8 steps, rounded to 6.
+    assert found[0, :16].tolist() == [6 * 11 / 128 * 0.5] * 16 and found[0, 16:32].tolist() == [6.0] + [0.0] * 15
+    assert found[0, 32:48].tolist() == [0.0] * 16 and found[0, 48:].tolist() == [6 * 448 * 0.5] * 3
     # The scale 3 / 448 lies between 2^-8 and 2^-7, and 7 / 448 is 2^-6. A group of zeros has the scale 0.
     rows = torch.tensor([[3.0] + [1.0] * 127 + [7.0, 1.0] + [0.0] * 126 + [0.0] * 4])
     found = quantize.row_quantizer("fp8-block128-ue8m0")(rows)

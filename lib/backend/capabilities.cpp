@@ -93,6 +93,10 @@ Capabilities probe_capabilities(const Backend& backend) {
     capabilities.weights.push_back(
         {WeightEncoding::kFp8Group128, act, backend.supports_weight(WeightEncoding::kFp8Group128, act)});
   }
+  for (const ActQuant act : {ActQuant::kNvfp4Static, ActQuant::kNone}) {
+    capabilities.weights.push_back(
+        {WeightEncoding::kNvfp4Group16, act, backend.supports_weight(WeightEncoding::kNvfp4Group16, act)});
+  }
   return capabilities;
 }
 
@@ -102,6 +106,7 @@ std::string weight_support_name(WeightEncoding encoding, ActQuant act) {
   if (act == ActQuant::kFp8PerGroup128E8m0) name += "-ue8m0";
   if (act == ActQuant::kFp8Static) name += "-static";
   if (act == ActQuant::kNone && has_fp8_codes(encoding)) name += "-w8a16";
+  if (act == ActQuant::kNone && encoding == WeightEncoding::kNvfp4Group16) name += "-w4a16";
   return name;
 }
 

@@ -16,7 +16,8 @@ struct OperationSupport {
 
 struct WeightSupport {
   WeightEncoding encoding{};
-  ActQuant act{};  ///< kNone, kInt8PerRow for W8A8, or kFp8PerRow, kFp8Static and those of groups for fp8
+  ActQuant
+      act{};  ///< kNone, kInt8PerRow for W8A8, or kFp8PerRow, kFp8Static and those of groups for fp8, or kNvfp4Static
   Support support;
 };
 

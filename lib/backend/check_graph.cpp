@@ -73,12 +73,7 @@ class StructureChecker {
     if (op.bias && !takes_bias) return bad("a bias goes with kBias, kGelu or a gated epilogue");
     if (op.aux) SS_TRY_VOID(like(*op.aux, op.out));
     if (op.softcap < 0.0F) return bad(fmt::format("expected a softcap >= 0, found {}", op.softcap));
-    const bool has_scale = op.act_scale > 0.0F && std::isfinite(op.act_scale);
-    if ((op.act == ActQuant::kFp8Static) != has_scale || (!has_scale && op.act_scale != 0.0F)) {
-      return bad(
-          fmt::format("expected a positive scale of activations with kFp8Static, else 0, found {}", op.act_scale));
-    }
-    return {};
+    return act_scale(op.act, op.act_scale);
   }
   Result<void> operator()(const RopeAppend& op) const {
     SS_TRY_VOID(heads(op.heads, op.layer));
@@ -186,7 +181,7 @@ class StructureChecker {
     SS_TRY_VOID(same_rows(op.out, op.x));
     SS_TRY_VOID(distinct(op.out, op.x));
     if (op.epilogue == Epilogue::kGelu) return bad("a grouped product has no epilogue of kGelu");
-    if (op.act == ActQuant::kFp8Static) return bad("a grouped product has no scale of activations for kFp8Static");
+    SS_TRY_VOID(act_scale(op.act, op.act_scale));
     if (op.epilogue == Epilogue::kBias) return bad("a grouped product has its bias with any other epilogue than kBias");
     if ((op.epilogue == Epilogue::kAddResidual) != op.aux.has_value()) return bad("aux goes with kAddResidual only");
     if (!op.weight) {
@@ -204,6 +199,12 @@ class StructureChecker {
 
  private:
   static Error bad(std::string message) { return Error{ErrorCode::kInvalidInput, std::move(message)}; }
+  static Result<void> act_scale(ActQuant act, float scale) {
+    const bool has_scale = scale > 0.0F && std::isfinite(scale);
+    if (has_stored_scale(act) == has_scale && (has_scale || scale == 0.0F)) return {};
+    return bad(fmt::format(
+        "expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, found {}", scale));
+  }
   static std::size_t slot(ValueId id) { return static_cast<std::size_t>(index_of(id)); }
   const ValueDesc& value(ValueId id) const { return graph_.values[slot(id)]; }
 

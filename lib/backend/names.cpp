@@ -38,6 +38,8 @@ std::string_view to_string(WeightEncoding encoding) {
       return "fp8-g128";
     case WeightEncoding::kMxfp4Group32:
       return "mxfp4";
+    case WeightEncoding::kNvfp4Group16:
+      return "nvfp4";
     case WeightEncoding::kQ2K:
       return "q2_k";
     case WeightEncoding::kQ3K:
@@ -76,6 +78,7 @@ std::size_t transfer_bytes_per_value(WeightEncoding encoding) {
     case WeightEncoding::kInt4Group32Zero:
     case WeightEncoding::kFp8Group128:
     case WeightEncoding::kMxfp4Group32:
+    case WeightEncoding::kNvfp4Group16:
     case WeightEncoding::kQ2K:
     case WeightEncoding::kQ3K:
     case WeightEncoding::kQ4K:
@@ -107,6 +110,8 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
       return 2 * ceil_divide(n_cols, kScaleGroupSize);
     case WeightEncoding::kFp8Group128:
       return ceil_divide(n_cols, kFp8GroupSize);
+    case WeightEncoding::kNvfp4Group16:
+      return 1 + ceil_divide(n_cols, kNvfp4GroupSize);
     default:
       return 0;
   }
@@ -124,7 +129,11 @@ double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t 
   if (encoding == WeightEncoding::kMxfp4Group32) scale_bytes = 1;
   if (encoding == WeightEncoding::kFp8Group128)
     scale_bytes = 4.0 / static_cast<double>(kFp8GroupSize);  // one for 128 rows
-  const auto n_scales = static_cast<double>(scales_per_row(encoding, n_cols));
+  auto n_scales = static_cast<double>(scales_per_row(encoding, n_cols));
+  if (encoding == WeightEncoding::kNvfp4Group16) {
+    scale_bytes = 1;
+    n_scales -= 1;  // all rows of a matrix share the global one
+  }
   return static_cast<double>(n_rows) * (static_cast<double>(n_cols) * value_bytes + n_scales * scale_bytes);
 }
 

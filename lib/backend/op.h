@@ -89,14 +89,23 @@ enum class ActQuant : std::uint8_t {
   kInt8PerRow,  ///< s = max|x| / 127, NaN if any x is NaN; q = clamp(round-half-even(x / s), +-127); s = 0 gives q = 0
   kFp8PerRow,   ///< s = max|x| / 448, NaN if any x is NaN; q = x / s rounded to E4M3 (core/e4m3.h); s = 0 gives q = 0
   /// q = x / s rounded to E4M3, at most 448 in magnitude, where s is Matmul::act_scale for all rows; NaN of a row in which any x is NaN or
-  /// infinite. Of Matmul alone.
+  /// infinite.
   kFp8Static,
+  /// NVFP4: with g = Matmul::act_scale, each kNvfp4GroupSize consecutive columns have s = (max|x| / 6) / g rounded to E4M3, at most 448, and
+  /// become (s * q) * g, where q = x / (s * g) rounded to E2M1 (core/e2m1.h), at most 6 in magnitude; s = 0 gives 0. NaN of a row in which
+  /// any x is NaN or infinite. Goes with WeightEncoding::kNvfp4Group16.
+  kNvfp4Static,
   /// As kFp8PerRow, with an s of its own for each kFp8GroupSize consecutive columns; the sum of a group's products is multiplied by the
   /// scales of both sides. Goes with WeightEncoding::kFp8Group128.
   kFp8PerGroup128,
   /// As kFp8PerGroup128, but every s is rounded up to a power of two, 2^-126 at least, so that E8M0 holds it (DeepSeek-V3.1). s = 0 stays 0.
   kFp8PerGroup128E8m0,
 };
+
+/// Whether Matmul::act_scale is needed.
+[[nodiscard]] constexpr bool has_stored_scale(ActQuant act) {
+  return act == ActQuant::kFp8Static || act == ActQuant::kNvfp4Static;
+}
 
 /// Whether activations are in E4M3 with one scale for a whole row.
 [[nodiscard]] constexpr bool has_fp8_rows(ActQuant act) {
@@ -170,7 +179,7 @@ struct Matmul {
   WeightId weight;
   ValueId out;
   ActQuant act = ActQuant::kNone;
-  float act_scale = 0.0F;  ///< kFp8Static: s, a positive number; else 0
+  float act_scale = 0.0F;  ///< where has_stored_scale(act): s or g, a positive number; else 0
   Epilogue epilogue = Epilogue::kNone;
   std::optional<ValueId> aux = {};  ///< kAddResidual: [rows, N]
   std::optional<WeightId> bias =
@@ -319,6 +328,7 @@ struct GroupedMatmul {
   ValueId out;
   std::int32_t n_top = 0;
   ActQuant act = ActQuant::kNone;
+  float act_scale = 0.0F;  ///< as Matmul::act_scale, one for all experts
   Epilogue epilogue = Epilogue::kNone;
   std::optional<ValueId> aux = {};
 };

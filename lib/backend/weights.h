@@ -33,6 +33,9 @@ enum class WeightEncoding : std::uint8_t {
   kFp8Group128,  ///< w[n, k] = scale[n, k / 128] * q[n, k], q in E4M3, scale f32, which rows of a block of the checkpoint share
   /// w[n, k] = scale[n, k / 32] * q[n, k], q in E2M1 (core/e2m1.h), scale a power of two from 2^-127 to 2^127 (passed as f32, exactly)
   kMxfp4Group32,
+  /// w[n, k] = (scale[n, k / 16] * q[n, k]) * global[n], q in E2M1, scale in E4M3 (passed as f32, exactly), global f32, which the rows of a
+  /// matrix share; the product in brackets is exact in f32, and in BF16
+  kNvfp4Group16,
   // Blocks of columns as a file of GGUF has them, whose sizes block_form() says. The columns of a block are in parts:
   //
   //   w[n, k] = (d * s[part of k]) * q[n, k] - (dmin * m[part of k])
@@ -56,6 +59,9 @@ enum class WeightEncoding : std::uint8_t {
 /// Number of columns that share one scale, and a zero point where there are any, in kInt8Group32, kInt4Group32, kInt4Group32Zero and
 /// kMxfp4Group32; the last group of a row may be shorter.
 inline constexpr std::int64_t kScaleGroupSize = 32;
+
+/// The same in kNvfp4Group16.
+inline constexpr std::int64_t kNvfp4GroupSize = 16;
 
 /// Number of columns that share one scale in kFp8Group128, and of activations where has_fp8_groups(); the last group of a row
 /// may be shorter.
@@ -122,22 +128,33 @@ struct BlockForm {
   return encoding == WeightEncoding::kInt4Group32 || encoding == WeightEncoding::kInt4Group32Zero;
 }
 
-/// True if a code has four bits, of which two are stored in a byte.
-[[nodiscard]] constexpr bool has_four_bit_codes(WeightEncoding encoding) {
-  return has_int4_codes(encoding) || encoding == WeightEncoding::kMxfp4Group32;
+/// True if a code is an E2M1 number (core/e2m1.h).
+[[nodiscard]] constexpr bool has_e2m1_codes(WeightEncoding encoding) {
+  return encoding == WeightEncoding::kMxfp4Group32 || encoding == WeightEncoding::kNvfp4Group16;
 }
 
-/// Bytes of one value as a WeightSource delivers it: f32 4, bf16 and f16 2, int8, int4 (one int8 per value), fp8, mxfp4 (an
-/// E2M1 number in the low bits of a byte), blocks of GGUF (one int8 per value) 1.
+/// True if a code has four bits, of which two are stored in a byte.
+[[nodiscard]] constexpr bool has_four_bit_codes(WeightEncoding encoding) {
+  return has_int4_codes(encoding) || has_e2m1_codes(encoding);
+}
+
+/// True if the sums of a row's products are multiplied by one number, the first of the floats that are passed with a row.
+[[nodiscard]] constexpr bool has_row_scale(WeightEncoding encoding) {
+  return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow ||
+         encoding == WeightEncoding::kNvfp4Group16;
+}
+
+/// Bytes of one value as a WeightSource delivers it: f32 4, bf16 and f16 2, int8, int4 (one int8 per value), fp8, mxfp4 and
+/// nvfp4 (an E2M1 number in the low bits of a byte), blocks of GGUF (one int8 per value) 1.
 [[nodiscard]] std::size_t transfer_bytes_per_value(WeightEncoding encoding);
 
 /// Number of floats beside the codes of a row of `n_cols` values: 0 if unquantized, 1 scale for kInt8PerRow and kFp8PerRow,
 /// ceil(n_cols / 32) scales for groups of 32 and ceil(n_cols / 128) for groups of 128, and for kInt4Group32Zero as many zero points
-/// after them; BlockForm::n_floats() for each block of GGUF.
+/// after them; for kNvfp4Group16 the row's global scale, and after it ceil(n_cols / 16) scales; BlockForm::n_floats() for each block of GGUF.
 [[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
 
 /// The fewest bytes that a matrix takes wherever it is stored: its values, half a byte for a code of four bits, its scales, f32
-/// per row or FP16 per group of 32 (in mxfp4 a byte) or f32 per 128 x 128 values, and half a byte for a zero point;
+/// per row or FP16 per group of 32 (in mxfp4 a byte), a byte per group of 16 in nvfp4, or f32 per 128 x 128 values, and half a byte for a zero point;
 /// BlockForm::n_bytes for a block of GGUF. Weight traffic and memory rates are counted in these bytes.
 [[nodiscard]] double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols);
 

@@ -139,6 +139,17 @@ void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const Weig
       }
       return;
     }
+    case WeightEncoding::kNvfp4Group16: {
+      const std::int64_t n_floats = scales_per_row(encoding, n_cols);
+      for (std::size_t i = 0; i < n; ++i) {
+        const auto row = static_cast<std::int64_t>(i) / n_cols;
+        const auto col = static_cast<std::int64_t>(i) % n_cols;
+        const auto of_row = rows.scales.subspan(static_cast<std::size_t>(row * n_floats));
+        const float scale = of_row[static_cast<std::size_t>(1 + col / kNvfp4GroupSize)];
+        out[i] = (scale * to_float(load<E2m1>(bytes, i))) * of_row[0];
+      }
+      return;
+    }
     case WeightEncoding::kFp8PerRow:
     case WeightEncoding::kFp8Group128: {
       const std::int64_t group = encoding == WeightEncoding::kFp8PerRow ? n_cols : kFp8GroupSize;

@@ -26,7 +26,9 @@ Result<PublishedForm> form_of_scheme(const CheckpointScheme& scheme, bool has_ze
     return PublishedForm{.encoding = kMxfp4Group32, .group = kScaleGroupSize, .is_transposed = true};
   }
   if (scheme.layout == CodeLayout::kFp4Rows) {
-    if (scheme.global_scale != GlobalScale::kNone) return none("scales of 16 codes in E2M1 (NVFP4)");
+    if (scheme.global_scale != GlobalScale::kNone) {
+      return PublishedForm{.encoding = kNvfp4Group16, .group = kNvfp4GroupSize};
+    }
     return PublishedForm{.encoding = kMxfp4Group32, .group = kScaleGroupSize};
   }
   if (scheme.bits != 4 && scheme.bits != 8) return none(fmt::format("codes of {} bits", scheme.bits));
@@ -62,6 +64,8 @@ ActQuant act_of_form(const CheckpointScheme& scheme, const PublishedForm& form) 
       return act == kFp8PerTokenGroup       ? ActQuant::kFp8PerGroup128
              : act == kFp8PerTokenGroupE8m0 ? ActQuant::kFp8PerGroup128E8m0
                                             : ActQuant::kNone;
+    case WeightEncoding::kNvfp4Group16:
+      return act == kNvfp4 ? ActQuant::kNvfp4Static : ActQuant::kNone;
     default:
       return ActQuant::kNone;
   }

@@ -88,19 +88,16 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields, std::string_view m
   return scheme;
 }
 
-/// Inputs in E2M1 that share a scale in NVFP4; in MXFP4 they are kScaleGroupSize.
-constexpr std::int64_t kNvfp4Inputs = 16;
-
 Result<CheckpointScheme> modelopt_scheme(const JsonFields& fields) {
   SS_TRY(const std::string algorithm, known_text(fields, "quant_algo", {"fp8", "nvfp4"}));
   if (algorithm == "nvfp4") {
     return CheckpointScheme{.method = "modelopt-",
                             .layout = CodeLayout::kFp4Rows,
                             .bits = 4,
-                            .block = ScaleBlock{.rows = 1, .cols = kNvfp4Inputs},
+                            .block = ScaleBlock{.rows = 1, .cols = kNvfp4GroupSize},
                             .global_scale = GlobalScale::kMultiplies,
                             .description = "NVFP4 of ModelOpt",
-                            .activations = CheckpointActivations::kOther};
+                            .activations = CheckpointActivations::kNvfp4};
   }
   return CheckpointScheme{.method = "modelopt-",
                           .layout = CodeLayout::kFp8,
@@ -278,12 +275,15 @@ Result<CheckpointActivations> activations_of_groups(const JsonFields& fields) {
       SS_TRY(const std::int64_t group_size, inputs.integer_or("group_size", 0, {.min = -1, .max = kMaxBlock}));
       const bool is_by_group =
           is_dynamic && strategy == "group" && group_size == kFp8GroupSize && is_symmetric && bits == 8;
-      own = is_by_group && type == "float" ? kFp8PerTokenGroup
-            : is_static && type == "float" ? kFp8Static
-            : !is_by_token                 ? kOther
-            : type == "int"                ? kInt8PerToken
-            : type == "float"              ? kFp8PerToken
-                                           : kOther;
+      const bool is_nvfp4 = dynamic != nullptr && *dynamic == "local" && strategy == "tensor_group" &&
+                            group_size == kNvfp4GroupSize && is_symmetric && bits == 4 && type == "float";
+      own = is_nvfp4                         ? kNvfp4
+            : is_by_group && type == "float" ? kFp8PerTokenGroup
+            : is_static && type == "float"   ? kFp8Static
+            : !is_by_token                   ? kOther
+            : type == "int"                  ? kInt8PerToken
+            : type == "float"                ? kFp8PerToken
+                                             : kOther;
     }
     all = !all || *all == own ? own : kOther;
   }
@@ -310,7 +310,7 @@ Result<void> take_fp4(const JsonFields& weights, bool is_nvfp4, CheckpointScheme
   SS_TRY_VOID(known_text(weights, "type", {"float"}));
   SS_TRY_VOID(bits_of_words(weights, "num_bits", {4}));
   SS_TRY_VOID(known_text(weights, "strategy", {is_nvfp4 ? "tensor_group" : "group"}));
-  const std::int64_t expected = is_nvfp4 ? kNvfp4Inputs : kScaleGroupSize;
+  const std::int64_t expected = is_nvfp4 ? kNvfp4GroupSize : kScaleGroupSize;
   SS_TRY(const std::int64_t size, weights.integer_or("group_size", expected, {.min = 1, .max = kMaxBlock}));
   if (size != expected) {
     return unsupported_setting(weights, "group_size", fmt::format("expected {}, found {}", expected, size));

@@ -53,8 +53,14 @@ enum class CheckpointActivations : std::uint8_t {
   kFp8Static,             ///< in E4M3 with one scale for all tokens, which the module stores as `input_scale`
   kFp8PerTokenGroup,      ///< in E4M3 with a scale for each 128 consecutive inputs of a token
   kFp8PerTokenGroupE8m0,  ///< the same with scales that are rounded up to powers of two
+  kNvfp4,  ///< in E2M1 with a scale in E4M3 for each 16 inputs and one for all tokens, `input_scale` or, dividing, `input_global_scale`
   kOther,  ///< static INT8, a scale of all tokens found at run time or one for blocks, another format of scales, an upper bound
 };
+
+/// Whether modules store a scale of all their inputs.
+[[nodiscard]] constexpr bool promises_input_scales(CheckpointActivations act) {
+  return act == CheckpointActivations::kFp8Static || act == CheckpointActivations::kNvfp4;
+}
 
 struct CheckpointScheme {
   std::string_view method = {};  ///< as names of published variants begin: "gptq-"

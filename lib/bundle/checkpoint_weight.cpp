@@ -226,11 +226,13 @@ struct CheckpointWeight::Finder {
     const bool is_nvfp4 = scheme.global_scale != GlobalScale::kNone;
     SS_TRY(weight.scales_, expect("weight_scale", is_nvfp4 ? kFp8Type : kUnsignedByteType, {n_rows, weight.n_groups_}));
     if (is_nvfp4) {
-      SS_TRY(weight.global_scale_, one_number());
+      SS_TRY(weight.global_scale_, global_scale());
     }
+    weight.input_scale_ = input_scale();
     return weight;
   }
-  Result<float> one_number() const {
+  /// The global scale of NVFP4 as it is stored.
+  Result<float> global_scale() const {
     const std::string_view ending = secondsource::name_of(scheme.global_scale);
     const StoredTensor* const found = optional(ending);
     if (found == nullptr || found->info.shape.n_elements() != 1 || found->info.dtype != DType::kF32) {
@@ -238,7 +240,11 @@ struct CheckpointWeight::Finder {
                    fmt::format("{}: tensor {}: expected one number in F32, found {}", name, name_of(ending),
                                found == nullptr ? "no such tensor" : found->info.shape.to_string())};
     }
-    return element_at<float>(*found, 0);
+    const auto stored = element_at<float>(*found, 0);
+    // Neither it nor its reciprocal, by which sums are multiplied where it divides, may be 0 or infinite.
+    if (stored > 0.0F && std::isfinite(stored) && std::isfinite(1.0F / stored)) return stored;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: tensor {}: expected a positive number, found {}", name, name_of(ending), stored)};
   }
   /// GPTQ and AWQ have words of consecutive inputs or outputs that belong to one row or column alone.
   Result<void> expect_whole_words() const {
@@ -285,10 +291,11 @@ struct CheckpointWeight::Finder {
   }
 
   [[nodiscard]] std::optional<float> input_scale() const {
-    const StoredTensor* const found = optional("input_scale");
-    if (scheme.activations != CheckpointActivations::kFp8Static || found == nullptr) return std::nullopt;
+    const bool divides = scheme.global_scale == GlobalScale::kDivides;
+    const StoredTensor* const found = optional(divides ? "input_global_scale" : "input_scale");
+    if (!promises_input_scales(scheme.activations) || found == nullptr) return std::nullopt;
     if (found->info.shape.n_elements() != 1 || !has_numbers(*found)) return std::nullopt;
-    const float scale = number_at(*found, 0);
+    const float scale = divides ? 1.0F / number_at(*found, 0) : number_at(*found, 0);
     return scale > 0.0F && std::isfinite(scale) ? std::optional(scale) : std::nullopt;
   }
 
@@ -417,7 +424,7 @@ void CheckpointWeight::read_mxfp4_row(std::int64_t row, std::span<float> values)
 
 void CheckpointWeight::read_fp4_row(std::int64_t row, std::span<float> values) const {
   for (std::int64_t group = 0; group < n_groups_; ++group) {
-    const float scale = fp4_scale(row * n_groups_ + group);
+    const float scale = whole_fp4_scale(row * n_groups_ + group);
     const std::int64_t n_of_group = n_cols_ / n_groups_;
     for (std::int64_t col = group * n_of_group; col < (group + 1) * n_of_group; ++col) {
       values[static_cast<std::size_t>(col)] = to_float(fp4_code(row * n_cols_ + col)) * scale;
@@ -427,8 +434,20 @@ void CheckpointWeight::read_fp4_row(std::int64_t row, std::span<float> values) c
 
 float CheckpointWeight::fp4_scale(std::int64_t place) const {
   if (scheme_.global_scale == GlobalScale::kNone) return to_float(element_at<E8m0>(*scales_, place));
-  const float scale = to_float(E4m3{element_at<std::uint8_t>(*scales_, place)});
-  return scheme_.global_scale == GlobalScale::kMultiplies ? scale * global_scale_ : scale / global_scale_;
+  return to_float(E4m3{element_at<std::uint8_t>(*scales_, place)});
+}
+
+float CheckpointWeight::whole_fp4_scale(std::int64_t place) const {
+  const float scale = fp4_scale(place);
+  switch (scheme_.global_scale) {
+    case GlobalScale::kMultiplies:
+      return scale * global_scale_;
+    case GlobalScale::kDivides:
+      return scale / global_scale_;
+    case GlobalScale::kNone:
+      break;
+  }
+  return scale;
 }
 
 E2m1 CheckpointWeight::fp4_code(std::int64_t place) const {
@@ -441,19 +460,17 @@ E2m1 CheckpointWeight::mxfp4_code(std::int64_t block, std::int64_t input) const 
   return fp4_code(block * kMxfp4Inputs + input);
 }
 
-void CheckpointWeight::read_coded_mxfp4_row(std::int64_t row, const CodedRow& to) const {
-  const std::int64_t n_blocks = n_inputs_ / kMxfp4Inputs;
+void CheckpointWeight::read_coded_fp4_row(std::int64_t row, const CodedRow& to) const {
+  const std::int64_t group = scheme_.layout == CodeLayout::kFp4Rows ? scheme_.block->cols : kMxfp4Inputs;
+  const std::int64_t n_groups = n_inputs_ / group;
   const std::int64_t n_coded_rows = scheme_.layout == CodeLayout::kFp4Rows ? n_rows_ : n_rows_ / n_inputs_ * n_cols_;
   SS_CHECK(row >= 0 && row < n_coded_rows && static_cast<std::int64_t>(to.codes.size()) == n_inputs_ &&
-               static_cast<std::int64_t>(to.scales.size()) == n_blocks && to.zeros.empty(),
+               static_cast<std::int64_t>(to.scales.size()) == n_groups && to.zeros.empty(),
            "an output, and room for its inputs");
   for (std::int64_t input = 0; input < n_inputs_; ++input) {
-    const E2m1 code = mxfp4_code(row * n_blocks + input / kMxfp4Inputs, input % kMxfp4Inputs);
-    to.codes[static_cast<std::size_t>(input)] = static_cast<std::int8_t>(code.bits);
+    to.codes[static_cast<std::size_t>(input)] = static_cast<std::int8_t>(fp4_code(row * n_inputs_ + input).bits);
   }
-  for (std::int64_t block = 0; block < n_blocks; ++block) {
-    to.scales[static_cast<std::size_t>(block)] = to_float(element_at<E8m0>(*scales_, row * n_blocks + block));
-  }
+  for (std::int64_t i = 0; i < n_groups; ++i) to.scales[static_cast<std::size_t>(i)] = fp4_scale(row * n_groups + i);
 }
 
 void CheckpointWeight::read_codes(std::int64_t row, std::span<float> values) const {
@@ -519,7 +536,7 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
   const auto no = [](std::string reason) { return Error{ErrorCode::kUnsupported, std::move(reason)}; };
   const bool has_zero_points = always_has_zero_points(scheme_) || has_zero_points_beside_middle();
   SS_TRY(const PublishedForm form, form_of_scheme(scheme_, has_zero_points));
-  if (form.encoding == WeightEncoding::kMxfp4Group32 || form.rows_of_scale() != 1) return form;
+  if (has_e2m1_codes(form.encoding) || form.rows_of_scale() != 1) return form;
   const std::int64_t cols = form.group > 0 ? form.group : n_cols_;
   for (std::int64_t i = 0; i < n_cols_; ++i) {
     if (group_of_input_[static_cast<std::size_t>(stored_column(i))] != i / cols) {
@@ -554,7 +571,7 @@ std::int32_t CheckpointWeight::signed_code(std::int64_t row, std::int64_t col) c
 }
 
 void CheckpointWeight::read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const {
-  if (is_e2m1()) return read_coded_mxfp4_row(row, to);
+  if (is_e2m1()) return read_coded_fp4_row(row, to);
   SS_CHECK(row >= 0 && row < n_rows_ && static_cast<std::int64_t>(to.codes.size()) == n_cols_ &&
                static_cast<std::int64_t>(to.scales.size()) == stored_scales_per_row(form, n_cols_) &&
                to.zeros.size() == (form.has_zero_points() ? to.scales.size() : 0),

@@ -51,9 +51,14 @@ class CheckpointWeight {
   /// Of act order, the inputs in the order of their groups, and those of a group in their own order: code i of read_coded_row() is that of
   /// input column_order()[i]. Empty where the groups are consecutive.
   [[nodiscard]] const std::vector<std::int32_t>& column_order() const { return column_order_; }
-  /// The scale of inputs that is stored beside the weight, where the scheme's activations are kFp8Static; nullopt unless it is one
-  /// positive number.
+  /// The scale of inputs that is stored beside the weight, where the scheme promises_input_scales(); nullopt unless it is one positive
+  /// number. Where the stored number divides, its reciprocal.
   [[nodiscard]] std::optional<float> input_scale() const { return input_scale_; }
+  /// By which the sums of products with codes and scales of NVFP4 are multiplied: where the stored number divides, its rounded reciprocal,
+  /// as runtimes have it. 1 elsewhere.
+  [[nodiscard]] float global_scale() const {
+    return scheme_.global_scale == GlobalScale::kDivides ? 1.0F / global_scale_ : global_scale_;
+  }
   /// Writes the codes of one row of shape_of_rows(), its scales and, where the form has any, its zero points as they are stored in
   /// published_form(), which is there, or in the same form with zero points.
   void read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const;
@@ -77,12 +82,15 @@ class CheckpointWeight {
   }
   void read_mxfp4_row(std::int64_t row, std::span<float> values) const;
   void read_fp4_row(std::int64_t row, std::span<float> values) const;
+  /// The scale of a group, without the global one.
   [[nodiscard]] float fp4_scale(std::int64_t place) const;
+  /// The same with it.
+  [[nodiscard]] float whole_fp4_scale(std::int64_t place) const;
   /// The code at a place of all codes, of which a byte has two.
   [[nodiscard]] E2m1 fp4_code(std::int64_t place) const;
   /// The code of one of the 32 inputs of a block, of which each output of each expert has those of its inputs.
   [[nodiscard]] E2m1 mxfp4_code(std::int64_t block, std::int64_t input) const;
-  void read_coded_mxfp4_row(std::int64_t row, const CodedRow& to) const;
+  void read_coded_fp4_row(std::int64_t row, const CodedRow& to) const;
 
   CheckpointScheme scheme_;
   const StoredTensor* codes_ = nullptr;        ///< or the numbers of a tensor that is not quantized
@@ -94,7 +102,7 @@ class CheckpointWeight {
   std::int64_t n_groups_ = 1;       ///< scales of a row
   /// Of one expert of kMxfp4, whose rows are those of a transposed tensor; of kFp4Rows it is n_cols_.
   std::int64_t n_inputs_ = 0;
-  float global_scale_ = 1.0F;
+  float global_scale_ = 1.0F;  ///< as it is stored
   std::optional<float> input_scale_;
   std::vector<std::int32_t> group_of_input_;
   std::vector<std::int32_t> column_order_;

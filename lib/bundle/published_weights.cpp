@@ -44,6 +44,7 @@ std::optional<WeightEncoding> encoding_of_types(const Variant& variant, std::str
   // Files of GGUF may mix types, whichever their variant is named for.
   const bool may_have_e2m1 = variant.matmul == kMxfp4Group32 || variant.name.starts_with("gguf-");
   if (codes == "U8" && scales == "U8" && !has_zeros && may_have_e2m1) return kMxfp4Group32;
+  if (codes == "U8" && scales == "F8_E4M3" && !has_zeros && variant.matmul == kNvfp4Group16) return kNvfp4Group16;
   if (codes == "U8" && scales == "F16") return has_zeros ? kInt4Group32Zero : kInt4Group32;
   if (has_zeros) return std::nullopt;
   if (codes == "I8" && scales == "F16") return kInt8Group32;
@@ -68,19 +69,65 @@ Result<std::vector<std::byte>> stored_rows(const StoredTensor& tensor, std::int6
   return rows;
 }
 
+/// The place of the first group's scale among the floats of a row: behind the global scale, where there is one.
+std::int64_t first_group_scale(WeightEncoding encoding) {
+  return encoding == WeightEncoding::kNvfp4Group16 ? 1 : 0;
+}
+
+std::size_t bytes_of(ScaleType type) {
+  return type == ScaleType::kF32 ? sizeof(float) : type == ScaleType::kF16 ? sizeof(F16) : 1;
+}
+
+/// The scale that is stored at `at`.
+float scale_at(const std::byte* at, ScaleType type) {
+  switch (type) {
+    case ScaleType::kE8m0:
+      return to_float(E8m0{static_cast<std::uint8_t>(*at)});
+    case ScaleType::kE4m3:
+      return to_float(E4m3{static_cast<std::uint8_t>(*at)});
+    case ScaleType::kF16: {
+      F16 half;
+      std::memcpy(&half, at, sizeof half);
+      return to_float(half);
+    }
+    case ScaleType::kF32:
+      break;
+  }
+  float scale = 0.0F;
+  std::memcpy(&scale, at, sizeof scale);
+  return scale;
+}
+
 /// Groups of a row as a backend gets them, and how many of these share what is stored once.
 struct GroupSpread {
   std::size_t n_groups = 0;
   std::size_t repeats = 1;
 };
 GroupSpread spread_of(const PublishedForm& form, std::int64_t n_cols) {
-  const std::int64_t n_floats = scales_per_row(form.encoding, n_cols);
+  const std::int64_t n_floats = scales_per_row(form.encoding, n_cols) - first_group_scale(form.encoding);
   const auto n_groups = static_cast<std::size_t>(form.has_zero_points() ? n_floats / 2 : n_floats);
-  const std::int64_t of_backend = form.encoding == WeightEncoding::kFp8Group128 ? kFp8GroupSize : kScaleGroupSize;
+  const std::int64_t of_backend = form.encoding == WeightEncoding::kFp8Group128    ? kFp8GroupSize
+                                  : form.encoding == WeightEncoding::kNvfp4Group16 ? kNvfp4GroupSize
+                                                                                   : kScaleGroupSize;
   return {n_groups, form.group == 0 ? n_groups : static_cast<std::size_t>(form.group / of_backend)};
 }
 
 }  // namespace
+
+ScaleType type_of_scales(WeightEncoding encoding) {
+  switch (encoding) {
+    case WeightEncoding::kMxfp4Group32:
+      return ScaleType::kE8m0;
+    case WeightEncoding::kNvfp4Group16:
+      return ScaleType::kE4m3;
+    case WeightEncoding::kInt8PerRow:
+    case WeightEncoding::kFp8PerRow:
+    case WeightEncoding::kFp8Group128:
+      return ScaleType::kF32;
+    default:
+      return ScaleType::kF16;
+  }
+}
 
 Shape shape_of_rows(const PublishedForm& form, const Shape& shape) {
   if (!form.is_transposed) return shape;
@@ -157,9 +204,9 @@ Result<void> PublishedWeight::read_scales(std::int64_t n_cols, std::int64_t firs
                                           std::span<float> out) const {
   const auto n_stored = static_cast<std::size_t>(stored_scales_per_row(form, n_cols));
   const auto n_floats = static_cast<std::size_t>(scales_per_row(form.encoding, n_cols));
-  const bool is_e8m0 = form.encoding == WeightEncoding::kMxfp4Group32;
-  const bool is_f16 = scales.info.dtype == DType::kF16;
-  const std::size_t scale_bytes = is_e8m0 ? sizeof(E8m0) : is_f16 ? sizeof(F16) : sizeof(float);
+  const ScaleType type = type_of_scales(form.encoding);
+  const std::size_t scale_bytes = bytes_of(type);
+  const auto first_scale = static_cast<std::size_t>(first_group_scale(form.encoding));
   const std::int64_t first_stored = first_row / form.rows_of_scale();
   const std::int64_t end_stored = ceil_divide(first_row + n_rows, form.rows_of_scale());
   SS_TRY(const std::vector<std::byte> stored,
@@ -167,25 +214,17 @@ Result<void> PublishedWeight::read_scales(std::int64_t n_cols, std::int64_t firs
   const GroupSpread spread = spread_of(form, n_cols);
   for (std::size_t row = 0; row < static_cast<std::size_t>(n_rows); ++row) {
     const std::int64_t block = (first_row + static_cast<std::int64_t>(row)) / form.rows_of_scale() - first_stored;
+    if (first_scale > 0) out[row * n_floats] = global_scale;
     for (std::size_t i = 0; i < spread.n_groups; ++i) {
       const std::byte* const at =
           stored.data() + (static_cast<std::size_t>(block) * n_stored + i / spread.repeats) * scale_bytes;
-      float scale = 0.0F;
-      if (is_e8m0) {
-        scale = to_float(E8m0{static_cast<std::uint8_t>(*at)});
-      } else if (is_f16) {
-        F16 half;
-        std::memcpy(&half, at, sizeof half);
-        scale = to_float(half);
-      } else {
-        std::memcpy(&scale, at, sizeof scale);
-      }
+      const float scale = scale_at(at, type);
       if (!std::isfinite(scale)) {
         return Error{ErrorCode::kInvalidInput,
                      fmt::format("tensor {}: row {}: expected finite scales, found others", printable(scales.info.name),
                                  first_row + static_cast<std::int64_t>(row))};
       }
-      out[row * n_floats + i] = scale;
+      out[row * n_floats + first_scale + i] = scale;
     }
   }
   return {};
@@ -251,9 +290,11 @@ Result<void> PublishedWeight::read_values(std::int64_t row, std::span<float> val
     return {};
   }
   const bool is_fp8 = has_fp8_codes(form.encoding);
-  const bool is_e2m1 = form.encoding == WeightEncoding::kMxfp4Group32;
+  const bool is_e2m1 = has_e2m1_codes(form.encoding);
+  const bool is_nvfp4 = form.encoding == WeightEncoding::kNvfp4Group16;
   const std::size_t n_groups = spread_of(form, n_cols).n_groups;
-  const auto of_group = static_cast<std::size_t>(is_fp8 ? kFp8GroupSize : kScaleGroupSize);
+  const auto of_group = static_cast<std::size_t>(is_fp8 ? kFp8GroupSize : is_nvfp4 ? kNvfp4GroupSize : kScaleGroupSize);
+  const auto first_scale = static_cast<std::size_t>(first_group_scale(form.encoding));
   const std::size_t group_cols = n_groups == 1 ? values.size() : of_group;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto bits = static_cast<std::uint8_t>(row_codes[i]);
@@ -263,7 +304,8 @@ Result<void> PublishedWeight::read_values(std::int64_t row, std::span<float> val
     const std::size_t group = std::min(i / group_cols, n_groups - 1);
     const float zero_point = form.has_zero_points() ? row_scales[n_groups + group] : 0.0F;
     const std::size_t place = columns.empty() ? i : static_cast<std::size_t>(columns[i]);
-    values[place] = (code - zero_point) * row_scales[group];
+    values[place] = (code - zero_point) * row_scales[first_scale + group];
+    if (is_nvfp4) values[place] *= global_scale;
   }
   return {};
 }
@@ -336,9 +378,9 @@ Result<std::vector<std::int32_t>> order_of_columns(const StoredTensor& stored, c
   return columns;
 }
 
-/// The scale of inputs that `stored` has. refuse(info, expected): the error.
+/// The scale of inputs, or the global scale, that `stored` has. refuse(info, expected): the error.
 template <typename Refuse>
-Result<float> read_input_scale(const StoredTensor& stored, std::string_view name, const Refuse& refuse) {
+Result<float> read_one_scale(const StoredTensor& stored, std::string_view name, const Refuse& refuse) {
   if (stored.info.dtype_name != "F32" || stored.info.shape != Shape{1}) return refuse(stored.info, "a scale F32 [1]");
   float scale = 0.0F;
   SS_TRY_VOID(stored.file->read_at(stored.info.offset_bytes, std::as_writable_bytes(std::span(&scale, 1))));
@@ -393,6 +435,8 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     // Any other extent is bounded by the size of the file.
     if (*info.shape.n_elements() == 0) return refuse(info, "codes of a matrix with rows and columns");
     if (*encoding == WeightEncoding::kFp8Group128 && rank != 2) return refuse(info, "codes of a matrix, in blocks");
+    if (*encoding == WeightEncoding::kNvfp4Group16 && rank != 2)
+      return refuse(info, "codes of a matrix with its global scale");
     const std::int64_t n_cols = info.shape.extent(rank - 1) * (has_four_bit_codes(*encoding) ? 2 : 1);
     const PublishedForm form{*encoding, is_by_row(*encoding) ? 0 : known->group, is_transposed};
     const Shape shape = shape_of_rows(form, with_columns(info.shape, n_cols));
@@ -411,10 +455,17 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
       tensors.erase(columns);
     }
     float input_scale = 0.0F;
-    if (known->activations == ActQuant::kFp8Static) {
+    if (has_stored_scale(known->activations)) {
       const auto stored = tensors.find(base + std::string(kInputScaleEnding));
       if (stored == tensors.end()) return refuse(info, fmt::format("a scale of inputs beside codes in {}", variant));
-      SS_TRY(input_scale, read_input_scale(stored->second, name, refuse));
+      SS_TRY(input_scale, read_one_scale(stored->second, name, refuse));
+      tensors.erase(stored);
+    }
+    float global_scale = 0.0F;
+    if (*encoding == WeightEncoding::kNvfp4Group16) {
+      const auto stored = tensors.find(base + std::string(kGlobalScaleEnding));
+      if (stored == tensors.end()) return refuse(info, fmt::format("a global scale beside codes in {}", variant));
+      SS_TRY(global_scale, read_one_scale(stored->second, name, refuse));
       tensors.erase(stored);
     }
     const std::string tensor = base.substr(0, base.size() - (is_transposed ? kTransposedEnding.size() : 0));
@@ -424,6 +475,7 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     if (has_zeros) published.zeros = std::move(zeros->second);
     published.columns = std::move(order);
     published.input_scale = input_scale;
+    published.global_scale = global_scale;
     joined.published = std::make_shared<const PublishedWeight>(std::move(published));
     tensors.erase(codes);
     tensors.erase(scales);
@@ -439,8 +491,9 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     if (tensor.ends_with(kScalesEnding)) return refuse(stored.info, "codes beside scales");
     if (tensor.ends_with(kZerosEnding)) return refuse(stored.info, "codes beside zero points");
     if (tensor.ends_with(kColumnsEnding)) return refuse(stored.info, "codes beside an order of columns");
+    if (tensor.ends_with(kGlobalScaleEnding)) return refuse(stored.info, "a global scale beside codes of NVFP4 alone");
     if (tensor.ends_with(kInputScaleEnding)) {
-      return refuse(stored.info, "a scale of inputs beside codes of static FP8 alone");
+      return refuse(stored.info, "a scale of inputs beside codes of static FP8 or of NVFP4 alone");
     }
   }
   return {};

@@ -5,9 +5,11 @@
 //   NAME.codes    U8 [rows, cols / 2]: INT4, two's complement, or E2M1, the first of two columns in the low bits;
 //                 I8 [rows, cols]: INT8; F8_E4M3 [rows, cols]
 //   NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks of FP8;
-//                 of E2M1 U8 [rows, groups] of 32 columns in E8M0
+//                 of E2M1 U8 [rows, groups] of 32 columns in E8M0 (MXFP4), or F8_E4M3 [rows, groups] of 16 columns (NVFP4)
 //   NAME.zeros    I8 [rows, groups] in [-8, 7], of INT4 with zero points alone
-//   NAME.input_scale  F32 [1], only in variants of static FP8: the scale by which inputs are divided before they are rounded to E4M3
+//   NAME.global_scale  F32 [1], of NVFP4 alone, by which scale * code is multiplied
+//   NAME.input_scale  F32 [1], only in variants of static FP8, the scale by which inputs are divided before they are rounded to E4M3, and
+//                 in those of NVFP4 with quantized activations (ActQuant::kNvfp4Static)
 //   NAME.columns  I32 [cols], where the checkpoint has act order: column i of the codes is column columns[i] of NAME, so that the columns
 //                 of a group are consecutive; every column once
 //
@@ -40,16 +42,17 @@ inline constexpr std::string_view kScalesEnding = ".scales";
 inline constexpr std::string_view kZerosEnding = ".zeros";
 inline constexpr std::string_view kColumnsEnding = ".columns";
 inline constexpr std::string_view kInputScaleEnding = ".input_scale";
+inline constexpr std::string_view kGlobalScaleEnding = ".global_scale";
 /// Before these, where the codes' rows are columns of the tensor's matrices.
 inline constexpr std::string_view kTransposedEnding = ".transposed";
 
 /// The form of a published weight.
 struct PublishedForm {
   /// Holds the codes and scales unchanged: kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow,
-  /// kFp8Group128 or kMxfp4Group32; or one of kBlockEncodings, whose blocks are stored whole.
+  /// kFp8Group128, kMxfp4Group32 or kNvfp4Group16; or one of kBlockEncodings, whose blocks are stored whole.
   WeightEncoding encoding = WeightEncoding::kInt4Group32;
   /// Consecutive columns that share a stored scale: a multiple of kScaleGroupSize, or 0 for all of a row. Scales per row have 0, blocks
-  /// of FP8 kFp8GroupSize, and blocks that are stored whole kScaleGroupSize.
+  /// of FP8 kFp8GroupSize, NVFP4 kNvfp4GroupSize, and blocks that are stored whole kScaleGroupSize.
   std::int64_t group = 0;
   /// The tensor is [matrices, inputs, outputs], and a row of codes has the inputs of one output.
   bool is_transposed = false;
@@ -61,6 +64,10 @@ struct PublishedForm {
   }
   friend bool operator==(const PublishedForm&, const PublishedForm&) = default;
 };
+
+/// How a stored scale is a number. E4M3 and E8M0 are bytes; they are exact in f32, as FP16 is.
+enum class ScaleType : std::uint8_t { kF32, kF16, kE8m0, kE4m3 };
+[[nodiscard]] ScaleType type_of_scales(WeightEncoding encoding);
 
 /// A tensor's shape as that of rows of codes: itself, or [matrices, outputs, inputs] of a transposed one. A tensor of that shape is
 /// transposed by the same exchange.
@@ -83,7 +90,8 @@ struct PublishedWeight {
   std::optional<StoredTensor> zeros = std::nullopt;  ///< where form.has_zero_points()
   /// Column i of the codes is column columns[i] of the weight; empty where the codes have the weight's own order.
   std::vector<std::int32_t> columns = {};
-  float input_scale = 0.0F;  ///< Matmul::act_scale of products with the codes; 0 where there is none
+  float input_scale = 0.0F;   ///< Matmul::act_scale of products with the codes; 0 where there is none
+  float global_scale = 0.0F;  ///< of NVFP4; 0 elsewhere
 
   /// Reads rows [first_row, first_row + n_rows) of shape_of_rows(), which have n_cols columns, as a WeightSource delivers them in
   /// form.encoding, with their columns in the order of the codes. Errors: kIo, kInvalidInput for a scale that is not finite, a zero point

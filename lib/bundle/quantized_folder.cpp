@@ -125,11 +125,9 @@ std::string text_without_activations(const CheckpointScheme& scheme, std::string
                      scheme.description, why.empty() ? "" : ", because ", why);
 }
 
-constexpr std::string_view kExpertsHaveScales = "experts of a mixture have scales of inputs of their own";
-
 /// The scheme, or the same without the scales of inputs that it stores.
 CheckpointScheme without_input_scales(CheckpointScheme scheme) {
-  if (scheme.activations == CheckpointActivations::kFp8Static) scheme.activations = CheckpointActivations::kOther;
+  if (promises_input_scales(scheme.activations)) scheme.activations = CheckpointActivations::kOther;
   return scheme;
 }
 
@@ -204,8 +202,11 @@ class QuantizedModel {
     }
     const bool uses_input_scales = why_no_input_scales(scheme, common->encoding).empty();
     source.variant = variant_of_form(uses_input_scales ? scheme : without_input_scales(scheme), *common);
-    if (uses_input_scales && act_of_form(scheme, *common) == ActQuant::kFp8Static) {
+    if (uses_input_scales && has_stored_scale(act_of_form(scheme, *common))) {
       for (const CheckpointWeight& weight : weights_) source.input_scales.push_back(weight.input_scale().value_or(0));
+    }
+    if (common->encoding == WeightEncoding::kNvfp4Group16) {
+      for (const CheckpointWeight& weight : weights_) source.global_scales.push_back(weight.global_scale());
     }
     source.read_rows = [this, form = *common](std::size_t tensor, const CodedRowUser& use) -> Result<void> {
       const Shape shape = shape_of_rows(form, specs_[tensor].shape);
@@ -223,10 +224,11 @@ class QuantizedModel {
   }
 
   /// Why weights in this encoding are kept without the scales of inputs that the scheme promises, as a phrase; empty where they are kept,
-  /// and where the scheme promises none for them. Gate and up are one product, whose inputs are quantized once.
+  /// and where the scheme promises none for them. Gate and up are one product, whose inputs are quantized once; of experts the largest scale is
+  /// taken.
   [[nodiscard]] std::string why_no_input_scales(const CheckpointScheme& scheme, WeightEncoding encoding) const {
-    if (scheme.activations != CheckpointActivations::kFp8Static || encoding != WeightEncoding::kFp8PerRow) return "";
-    if (config_.n_experts > 0) return std::string(kExpertsHaveScales);
+    const bool may_have_them = encoding == WeightEncoding::kFp8PerRow || encoding == WeightEncoding::kNvfp4Group16;
+    if (!promises_input_scales(scheme.activations) || !may_have_them) return "";
     std::map<std::string_view, std::optional<float>> scales;
     for (std::size_t i = 0; i < weights_.size(); ++i) {
       const std::optional<float> scale = weights_[i].input_scale();
@@ -236,7 +238,9 @@ class QuantizedModel {
       scales.emplace(specs_[i].name, scale);
     }
     for (std::int64_t layer = 0; config_.gated_ffn && layer < config_.n_layers; ++layer) {
-      const FfnTensors network = ffn_tensors(config_, layer);
+      const bool has_experts = config_.is_mixture_layer(layer);
+      if (has_experts && config_.shared_ffn_dim == 0) continue;
+      const FfnTensors network = has_experts ? shared_expert_tensors(config_, layer) : ffn_tensors(config_, layer);
       if (scales.at(network.gate.tensor) == scales.at(network.up.tensor)) continue;
       return fmt::format("{} and {} have not the same scale of inputs", network.gate.tensor, network.up.tensor);
     }
@@ -321,14 +325,13 @@ Result<ModelDescription> description_of(const QuantizedConfig& config, std::stri
   if (!scheme) return model;
   const bool has_zero_points = always_has_zero_points(*scheme) || (scheme->has_zero_points && !scheme->is_symmetric);
   const Result<PublishedForm> form = form_of_scheme(*scheme, has_zero_points);
-  const bool has_experts = model.config.n_experts > 0 && form && act_of_form(*scheme, *form) == ActQuant::kFp8Static;
   if (form) {
-    model.published.variant = variant_of_form(has_experts ? without_input_scales(*scheme) : *scheme, *form);
+    model.published.variant = variant_of_form(*scheme, *form);
   } else {
     model.notes.push_back(text_without_variant(*scheme, fmt::format("it has {}", form.error().message)));
   }
   if (is_without_its_activations(*scheme, model.published.variant)) {
-    model.notes.push_back(text_without_activations(*scheme, has_experts ? kExpertsHaveScales : ""));
+    model.notes.push_back(text_without_activations(*scheme, ""));
   }
   return model;
 }

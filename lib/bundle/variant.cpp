@@ -32,6 +32,9 @@ constexpr std::string_view kMxfp4Method = "mxfp4";
 
 constexpr std::array<std::string_view, 4> kMxfp4Names = {"mxfp4", "gguf-mxfp4", "quark-mxfp4",
                                                          "compressed-tensors-mxfp4"};
+constexpr std::array<std::string_view, 2> kNvfp4Methods = {"modelopt-", "compressed-tensors-"};
+/// Of weights in NVFP4 beside activations that are not quantized.
+constexpr std::string_view kNvfp4PlainInputsEnding = "-w4a16";
 
 /// The variant of a published name; nullopt for a name that is none.
 std::optional<Variant> published_from_name(std::string_view name) {
@@ -44,6 +47,13 @@ std::optional<Variant> published_from_name(std::string_view name) {
   }
   if (std::ranges::find(kMxfp4Names, name) != kMxfp4Names.end()) {
     return Variant{.name = std::string(name), .matmul = kMxfp4Group32, .rest = {}, .group = kScaleGroupSize};
+  }
+  for (const std::string_view method : kNvfp4Methods) {
+    for (const ActQuant act : {ActQuant::kNone, ActQuant::kNvfp4Static}) {
+      if (name != published_variant_name(method, kNvfp4Group16, kNvfp4GroupSize, act)) continue;
+      return Variant{
+          .name = std::string(name), .matmul = kNvfp4Group16, .rest = {}, .activations = act, .group = kNvfp4GroupSize};
+    }
   }
   for (const std::string_view method : kPublishedMethods) {
     if (!name.starts_with(method) || method == kGgufMethod || method == kMxfp4Method) continue;
@@ -99,10 +109,10 @@ std::vector<std::string> likely_names() {
     if (published_from_name(name)) names.push_back(std::move(name));
   };
   for (const std::string_view method : kPublishedMethods) {
-    for (const WeightEncoding encoding :
-         {kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow, kFp8Group128, kMxfp4Group32}) {
+    for (const WeightEncoding encoding : {kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow,
+                                          kFp8Group128, kMxfp4Group32, kNvfp4Group16}) {
       for (const ActQuant act : {ActQuant::kNone, ActQuant::kInt8PerRow, ActQuant::kFp8PerRow, ActQuant::kFp8Static,
-                                 ActQuant::kFp8PerGroup128, ActQuant::kFp8PerGroup128E8m0}) {
+                                 ActQuant::kFp8PerGroup128, ActQuant::kFp8PerGroup128E8m0, ActQuant::kNvfp4Static}) {
         for (const std::int64_t group : {0, 32, 128}) add(published_variant_name(method, encoding, group, act));
       }
     }
@@ -118,6 +128,8 @@ std::string published_variant_name(std::string_view method, WeightEncoding encod
                                    ActQuant activations) {
   if (encoding == WeightEncoding::kMxfp4Group32)
     return fmt::format("{}{}", method, method == kMxfp4Method ? "" : "mxfp4");
+  if (encoding == WeightEncoding::kNvfp4Group16)
+    return fmt::format("{}nvfp4{}", method, activations == ActQuant::kNone ? kNvfp4PlainInputsEnding : "");
   if (has_fp8_codes(encoding)) {
     std::string name(method.substr(0, method.size() - 1));
     if (method != kFp8Method) name += "-fp8";

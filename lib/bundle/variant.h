@@ -23,7 +23,7 @@ struct Variant {
   /// Encoding of all other weights; nullopt means as the tensor is stored.
   std::optional<WeightEncoding> rest;
   /// How the inputs of matmuls are quantized, in prefill and in decode: kInt8PerRow in the variants with "w8a8" in their name,
-  /// has_fp8_rows() in fp8 and published variants of FP8, has_fp8_groups() in those of FP8 in blocks.
+  /// has_fp8_rows() in fp8 and published variants of FP8, has_fp8_groups() in those of FP8 in blocks, kNvfp4Static in those of NVFP4.
   ActQuant activations = ActQuant::kNone;
   /// Of a published variant, columns that share a stored scale; 0: all of a row.
   std::int64_t group = 0;
@@ -40,6 +40,7 @@ struct Variant {
 ///   METHOD-fp8-static   where the scales of activations are stored; the method fp8 has fp8-static
 ///   METHOD-fp8-w8a16, METHOD-fp8-block128-w8a16   where activations are not quantized; the method fp8 as above
 ///   mxfp4, METHOD-mxfp4
+///   METHOD-nvfp4, and METHOD-nvfp4-w4a16 where activations are not quantized
 ///   gguf-q4_0, gguf-q8_0, and gguf- with the name of one of kBlockEncodings
 /// Errors: kInvalidInput for an unknown name.
 Result<Variant> variant_from_name(std::string_view name);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/e2m1.h"
+#include "core/e4m3.h"
 #include "core/half.h"
 #include "core/utf8.h"
 
@@ -30,28 +31,46 @@ struct ExactTypes {
   [[nodiscard]] DType smallest() const { return bf16 ? DType::kBf16 : f16 ? DType::kF16 : DType::kF32; }
 };
 
-/// kU8 stands for E8M0.
-DType type_of_scales(const PublishedForm& form) {
-  if (form.encoding == WeightEncoding::kMxfp4Group32) return DType::kU8;
-  const bool has_f32 = form.encoding == WeightEncoding::kInt8PerRow || has_fp8_codes(form.encoding);
-  return has_f32 ? DType::kF32 : DType::kF16;
+template <typename T>
+void append_bits(const T& value, std::vector<std::byte>& out) {
+  const auto bytes = std::as_bytes(std::span(&value, 1));
+  out.insert(out.end(), bytes.begin(), bytes.end());
+}
+
+/// The type of stored scales as the writer has it; E8M0 and E4M3 are bytes.
+DType dtype_of(ScaleType type) {
+  return type == ScaleType::kF32 ? DType::kF32 : type == ScaleType::kF16 ? DType::kF16 : DType::kU8;
+}
+
+/// Appends scales, which the type holds exactly.
+void append_scales(std::span<const float> scales, ScaleType type, std::vector<std::byte>& out) {
+  for (const float scale : scales) {
+    switch (type) {
+      case ScaleType::kF32:
+        append_bits(scale, out);
+        break;
+      case ScaleType::kF16:
+        append_bits(to_f16(scale), out);
+        break;
+      case ScaleType::kE8m0:
+        append_bits(to_e8m0(scale), out);
+        break;
+      case ScaleType::kE4m3:
+        append_bits(to_e4m3(scale), out);
+        break;
+    }
+  }
 }
 
 /// Appends the row in the type, which holds every value.
 void append_values(std::span<const float> row, DType dtype, std::vector<std::byte>& out) {
-  const auto append = [&](const auto& value) {
-    const auto bytes = std::as_bytes(std::span(&value, 1));
-    out.insert(out.end(), bytes.begin(), bytes.end());
-  };
   for (const float value : row) {
     if (dtype == DType::kBf16) {
-      append(to_bf16(value));
+      append_bits(to_bf16(value), out);
     } else if (dtype == DType::kF16) {
-      append(to_f16(value));
-    } else if (dtype == DType::kU8) {
-      append(to_e8m0(value));
+      append_bits(to_f16(value), out);
     } else {
-      append(value);
+      append_bits(value, out);
     }
   }
 }
@@ -113,11 +132,13 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
     header.push_back({name + ending_of_codes(form->encoding), of_codes, stored_shape_of_codes(*form, tensors[i].shape),
                       stored_type_of_codes(form->encoding)});
     if (is_whole) continue;
-    header.push_back(
-        {name + std::string(kScalesEnding), type_of_scales(*form), stored_shape_of_scales(*form, tensors[i].shape)});
+    const ScaleType of_scales = type_of_scales(form->encoding);
+    header.push_back({name + std::string(kScalesEnding), dtype_of(of_scales),
+                      stored_shape_of_scales(*form, tensors[i].shape), of_scales == ScaleType::kE4m3 ? "F8_E4M3" : ""});
     if (form->has_zero_points()) {
       header.push_back({name + std::string(kZerosEnding), DType::kI8, stored_shape_of_scales(*form, tensors[i].shape)});
     }
+    if (!published_.global_scales.empty()) header.push_back({name + std::string(kGlobalScaleEnding), DType::kF32, {1}});
     if (!published_.input_scales.empty()) header.push_back({name + std::string(kInputScaleEnding), DType::kF32, {1}});
     const std::span<const std::int32_t> columns = published_.columns_of(i);
     if (columns.empty()) continue;
@@ -153,7 +174,7 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
 Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedForm& form, SafetensorsWriter& weights) {
   std::vector<std::byte> codes;
   std::vector<std::byte>
-      scales;  // they follow all codes, then come zero points, the scale of inputs and the order of columns
+      scales;  // they follow all codes, then come zero points, the global scale, that of inputs, and the order of columns
   std::vector<std::byte> zeros;
   std::int64_t n_rows = 0;
   const Shape rows = shape_of_rows(form, (*specs_)[tensor].shape);
@@ -171,7 +192,7 @@ Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedFo
     } else {
       append_bytes(row.codes, codes);
     }
-    if (n_rows++ % form.rows_of_scale() == 0) append_values(row.scales, type_of_scales(form), scales);
+    if (n_rows++ % form.rows_of_scale() == 0) append_scales(row.scales, type_of_scales(form.encoding), scales);
     append_bytes(row.zeros, zeros);
     if (codes.size() >= kWriteBytes) {
       SS_TRY_VOID(weights.write(codes));
@@ -182,6 +203,9 @@ Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedFo
   SS_TRY_VOID(weights.write(codes));
   SS_TRY_VOID(weights.write(scales));
   SS_TRY_VOID(weights.write(zeros));
+  if (!published_.global_scales.empty()) {
+    SS_TRY_VOID(weights.write(std::as_bytes(std::span(published_.global_scales).subspan(tensor, 1))));
+  }
   if (!published_.input_scales.empty()) {
     SS_TRY_VOID(weights.write(std::as_bytes(std::span(published_.input_scales).subspan(tensor, 1))));
   }

@@ -41,6 +41,8 @@ struct PublishedSource {
   std::vector<std::vector<std::int32_t>> columns = {};
   /// Of each tensor with a form the scale of inputs (PublishedWeight::input_scale); empty where none is kept.
   std::vector<float> input_scales = {};
+  /// Of each tensor in NVFP4 its global scale (PublishedWeight::global_scale); empty in other forms.
+  std::vector<float> global_scales = {};
   /// Calls `use` with each row of a tensor that has a form, in order.
   std::function<Result<void>(std::size_t tensor, const CodedRowUser& use)> read_rows = {};
   std::string note = {};  ///< a sentence where codes are not kept; else empty

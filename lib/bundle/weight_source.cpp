@@ -122,6 +122,7 @@ bool encode_row(WeightEncoding encoding, std::span<const float> row, std::span<s
     case WeightEncoding::kInt4Group32Zero:
     case WeightEncoding::kFp8Group128:
     case WeightEncoding::kMxfp4Group32:
+    case WeightEncoding::kNvfp4Group16:
     case WeightEncoding::kQ2K:
     case WeightEncoding::kQ3K:
     case WeightEncoding::kQ4K:

@@ -1,9 +1,10 @@
 #pragma once
-// The numbers of MXFP4 as stored (OCP Microscaling Formats specification, revision 1.0): E2M1 has a sign, two bits of exponent with
+// The numbers of MXFP4 and NVFP4 as stored (OCP Microscaling Formats specification, revision 1.0): E2M1 has a sign, two bits of exponent with
 // bias 1 and one of mantissa, no infinities and no NaN; E8M0 is a power of two by its exponent with bias 127, and one NaN. Every
 // E2M1 number is exact in FP16, BF16 and f32, and twice of it is a whole number; every E8M0 number is exact in f32, the least one as a
 // subnormal.
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -23,6 +24,18 @@ inline constexpr float kE2m1Max = 6.0F;
   constexpr std::array<float, 16> kNumbers = {0.0F,  0.5F,  1.0F,  1.5F,  2.0F,  3.0F,  4.0F,  6.0F,
                                               -0.0F, -0.5F, -1.0F, -1.5F, -2.0F, -3.0F, -4.0F, -6.0F};
   return kNumbers[value.bits & 0xfU];
+}
+
+/// The nearest E2M1 number as f32, half to even; magnitudes above 6 and infinities become 6, and NaN stays NaN.
+[[nodiscard]] constexpr float round_to_e2m1(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t magnitude = bits & 0x7fffffffU;
+  if (magnitude > 0x7f800000U) return value;
+  const float capped = std::min(std::bit_cast<float>(magnitude), kE2m1Max);
+  // Beside a number 1.5 * 2^22 times as large as the power of two at or below the value, an f32 has room for one bit behind the first;
+  // below 1 the last place stays 0.5.
+  const float room = (capped < 2.0F ? 1.0F : capped < 4.0F ? 2.0F : 4.0F) * 0x1.8p22F;
+  return std::bit_cast<float>((bits & 0x80000000U) | std::bit_cast<std::uint32_t>((capped + room) - room));
 }
 
 struct E8m0 {

@@ -25,7 +25,8 @@ inline constexpr std::array<std::string_view, 10> kPublishedMethods = {
 /// True if the variant's matmul weights have four bits.
 [[nodiscard]] constexpr bool has_int4_weights(std::string_view variant) {
   return variant.starts_with("int4") || variant.find("-int4") != std::string_view::npos ||
-         variant.starts_with("gguf-q4_") || variant.starts_with("gguf-iq4_") || variant.ends_with("mxfp4");
+         variant.starts_with("gguf-q4_") || variant.starts_with("gguf-iq4_") || variant.ends_with("mxfp4") ||
+         variant.ends_with("nvfp4") || variant.ends_with("nvfp4-w4a16");
 }
 
 /// True if this project rounds the variant's weights to four bits, which published ones are not.

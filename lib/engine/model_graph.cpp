@@ -369,6 +369,7 @@ class GraphBuilder {
                                          .out = hidden,
                                          .n_top = experts.n_top,
                                          .act = act_of(experts.gate_up),
+                                         .act_scale = act_scale_of(experts.gate_up),
                                          .epilogue = gated(),
                                          .aux = {}});
     const ValueId of_down = in_order_of(experts.down, label + "down", hidden);
@@ -381,6 +382,7 @@ class GraphBuilder {
                                       .out = out,
                                       .n_top = experts.n_top,
                                       .act = act_of(experts.down),
+                                      .act_scale = act_scale_of(experts.down),
                                       .epilogue = Epilogue::kAddResidual,
                                       .aux = x.sum});
     x.sum = out;
@@ -394,10 +396,10 @@ class GraphBuilder {
     return is_plain ? ActQuant::kNone : options_.act;
   }
 
-  /// Matmul::act_scale of a product with this weight.
+  /// Matmul::act_scale, or that of GroupedMatmul, of a product with this weight.
   [[nodiscard]] float act_scale_of(WeightId weight) const {
     const auto found = weights_.input_scales.find(weight);
-    return act_of(weight) == ActQuant::kFp8Static && found != weights_.input_scales.end() ? found->second : 0.0F;
+    return has_stored_scale(act_of(weight)) && found != weights_.input_scales.end() ? found->second : 0.0F;
   }
 
   [[nodiscard]] Epilogue gated() const {

@@ -17,7 +17,7 @@ from machine_code import ENCODINGS, amd_loops, arguments, kernels_of, nvidia_loo
 
 # Values of the weight that one load covers: as many as 16 bytes hold, or the 32 values of blocks of GGUF whose low bits it loads.
 VALUES = {"f32": 4, "bf16": 8, "f16": 8, "int8": 16, "int8-g32": 16, "int4": 32, "fp8": 16, "int4-zp": 32, "fp8-g128": 16,
-          "mxfp4": 32} | dict.fromkeys(("q2_k", "q3_k", "q4_k", "q5_0", "q5_k", "q6_k", "iq4_xs"), 32)
+          "mxfp4": 32, "nvfp4": 32} | dict.fromkeys(("q2_k", "q3_k", "q4_k", "q5_0", "q5_k", "q6_k", "iq4_xs"), 32)
 WARPS = 4  # of a block of either kernel
 # What compilers make of an integer division: the reciprocal of a converted integer.
 INTEGER_DIVISION = r"I2F\.U?\S*RP|v_rcp_iflag_f32"
@@ -166,7 +166,7 @@ class DecodeLoops(unittest.TestCase):
 
     def test_weights_of_4_and_8_bits_are_converted_without_conversions_of_integers(self):
         for kernel, loops in kernels_with_loops("matvec"):
-            found = re.match(r"matvec (int4|int4-zp|mxfp4|int8|int8-g32|fp8|fp8-g128) rows=", kernel.name)
+            found = re.match(r"matvec (int4|int4-zp|mxfp4|nvfp4|int8|int8-g32|fp8|fp8-g128) rows=", kernel.name)
             is_nvidia = kernel.target.startswith("sm_")
             if not found or (not is_nvidia and found[1].startswith("int8")):  # AMD converts a byte of a register in one instruction
                 continue

@@ -140,6 +140,28 @@ void quantize_row_mxfp4(std::span<const float> w, std::vector<std::byte>& values
   }
 }
 
+/// NVFP4: a scale of the row with which every group's scale is at most 256, and of each group the nearest E4M3 number to what makes its
+/// largest value 6. Where scales are powers of two, all of them are found again.
+void quantize_row_nvfp4(std::span<const float> w, std::vector<std::byte>& values, std::vector<float>& scales) {
+  const auto largest_of = [](std::span<const float> part) {
+    float largest = 0.0F;
+    for (const float value : part) largest = std::max(largest, std::fabs(value));
+    return largest;
+  };
+  const float of_row = largest_of(w) / kE2m1Max / 256.0F;
+  const float global = of_row == 0.0F ? 1.0F : of_row;
+  scales.push_back(global);
+  for (std::size_t first = 0; first < w.size(); first += kNvfp4GroupSize) {
+    const auto group = w.subspan(first, std::min<std::size_t>(kNvfp4GroupSize, w.size() - first));
+    const float scale = nearest_e4m3(largest_of(group) / kE2m1Max / global);
+    for (const float value : group) {
+      const float q = scale == 0.0F ? 0.0F : std::clamp(value / (scale * global), -kE2m1Max, kE2m1Max);
+      store(values, nearest_e2m1(q));
+    }
+    scales.push_back(scale);
+  }
+}
+
 /// The FP16 unit of whole numbers up to `most` that make scales up to `largest`: a power of two where `largest` is one, so that scales
 /// that are powers of two are made exactly.
 float unit_of(float largest, float most) {
@@ -323,6 +345,9 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
       case WeightEncoding::kMxfp4Group32:
         quantize_row_mxfp4(w, bytes, scales);
         break;
+      case WeightEncoding::kNvfp4Group16:
+        quantize_row_nvfp4(w, bytes, scales);
+        break;
       case WeightEncoding::kQ2K:
       case WeightEncoding::kQ4K:
       case WeightEncoding::kQ5K:
@@ -409,13 +434,14 @@ void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, Weight
   if (encoding == WeightEncoding::kInt4Group32Zero) return make_exact_with_zeros(dice, values, n_cols);
   if (has_blocks(encoding)) return make_exact_blocks(dice, values, encoding);
   const bool is_fp8 = has_fp8_codes(encoding);
-  const bool is_mxfp4 = encoding == WeightEncoding::kMxfp4Group32;
+  const bool is_e2m1 = has_e2m1_codes(encoding);
   const float largest_q = is_fp8                                     ? kE4m3Max
-                          : is_mxfp4                                 ? kE2m1Max
+                          : is_e2m1                                  ? kE2m1Max
                           : encoding == WeightEncoding::kInt4Group32 ? 7.0F
                                                                      : 127.0F;
   const bool is_by_row = encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
-  const std::int64_t group = is_by_row ? n_cols : is_fp8 ? kFp8GroupSize : kScaleGroupSize;
+  const bool is_nvfp4 = encoding == WeightEncoding::kNvfp4Group16;
+  const std::int64_t group = is_by_row ? n_cols : is_fp8 ? kFp8GroupSize : is_nvfp4 ? kNvfp4GroupSize : kScaleGroupSize;
   for (std::int64_t at = 0; at < static_cast<std::int64_t>(values.size());) {
     const std::int64_t n = std::min(group, n_cols - at % n_cols);
     const auto part = values.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n));
@@ -426,7 +452,7 @@ void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, Weight
     if (is_fp8) scale *= std::exp2(static_cast<float>(dice.one_of({0, 0, 6, 12})));
     for (float& value : part) {
       const float q = value / scale;
-      value = scale * (is_fp8 ? nearest_e4m3(q) : is_mxfp4 ? to_float(nearest_e2m1(q)) : std::nearbyint(q));
+      value = scale * (is_fp8 ? nearest_e4m3(q) : is_e2m1 ? to_float(nearest_e2m1(q)) : std::nearbyint(q));
     }
     part[static_cast<std::size_t>(dice.between(0, static_cast<std::int32_t>(n) - 1))] = scale * largest_q;
     at += n;

@@ -44,6 +44,7 @@ class Dice {
       has_blocks(encoding)) {
     return ActQuant::kNone;
   }
+  if (encoding == WeightEncoding::kNvfp4Group16) return ActQuant::kNvfp4Static;
   if (encoding == WeightEncoding::kFp8Group128) return ActQuant::kFp8PerGroup128;
   return encoding == WeightEncoding::kFp8PerRow ? ActQuant::kFp8PerRow : ActQuant::kInt8PerRow;
 }

@@ -64,6 +64,7 @@ Case make_quantized_int4_mixture_case(std::uint64_t seed);
 Case make_fp8_mixture_case(std::uint64_t seed);
 Case make_int4_zero_mixture_case(std::uint64_t seed);
 Case make_mxfp4_matmul_case(std::uint64_t seed);
+Case make_nvfp4_matmul_case(std::uint64_t seed);
 Case make_q4_k_matmul_case(std::uint64_t seed);
 Case make_q5_k_matmul_case(std::uint64_t seed);
 Case make_q5_k_mixture_case(std::uint64_t seed);
@@ -74,6 +75,7 @@ Case make_gguf_mixture_case(std::uint64_t seed);
 Case make_q4_k_mixture_case(std::uint64_t seed);
 Case make_q6_k_mixture_case(std::uint64_t seed);
 Case make_mxfp4_mixture_case(std::uint64_t seed);
+Case make_nvfp4_mixture_case(std::uint64_t seed);
 Case make_fp8_group_mixture_case(std::uint64_t seed);
 Case make_window_case(std::uint64_t seed);
 Case make_layer_case(std::uint64_t seed);
@@ -82,6 +84,7 @@ Case make_page_copy_case(std::uint64_t seed);
 Case make_in_flight_case(std::uint64_t seed);
 Case make_not_finite_case(std::uint64_t seed);
 Case make_not_finite_fp8_case(std::uint64_t seed);
+Case make_not_finite_nvfp4_case(std::uint64_t seed);
 Case make_not_finite_fp8_group_case(std::uint64_t seed);
 
 /// All families. New ones are appended, so that the seeds of the others stay the same.

@@ -1,12 +1,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
 
 #include "backend/op_access.h"
 #include "conformance/build.h"
 #include "conformance/cases.h"
+#include "core/e2m1.h"
+#include "core/e4m3.h"
 
 namespace secondsource::conformance {
 namespace {
@@ -73,6 +76,27 @@ ValueId input_of_fp8_ties(CaseBuilder& b, std::int32_t cols, std::int32_t group)
   return out;
 }
 
+/// Rows in whose groups of 16 columns s = max|x| / 6 / kMiddleOfTies is a power of two and every second value is half-way between two
+/// neighbours in E2M1.
+ValueId input_of_nvfp4_ties(CaseBuilder& b, std::int32_t cols) {
+  constexpr std::array kPlaces = {0.0F,  0.25F, 0.5F, 0.75F, 1.0F, 1.25F, 1.5F,
+                                  1.75F, 2.0F,  2.5F, 3.0F,  3.5F, 4.0F,  5.0F};
+  std::vector<float> values;
+  for (std::int32_t first = 0; first < kIds * cols;) {
+    const std::int32_t n = std::min(static_cast<std::int32_t>(kNvfp4GroupSize), cols - first % cols);
+    const float step = kMiddleOfTies * std::exp2(static_cast<float>(b.dice.between(-4, 4)));
+    for (std::int32_t col = 0; col < n; ++col) {
+      const auto place = static_cast<std::size_t>(b.dice.between(0, std::ssize(kPlaces) - 1));
+      values.push_back((b.dice.chance(0.5) ? step : -step) * kPlaces[place]);
+    }
+    values[static_cast<std::size_t>(first + b.dice.between(0, n - 1))] = step * 6.0F;
+    first += n;
+  }
+  const ValueId out = b.value(cols);
+  b.add(Embed{.table = b.weight(make_weight("ties", values, kIds, cols, WeightEncoding::kF32)), .out = out}, "ties");
+  return out;
+}
+
 /// Rows in which s = max|x| / 127 is a power of two and all values are multiples of s / 2, so that half of them are
 /// ties of the quantizer.
 ValueId input_of_ties(CaseBuilder& b, std::int32_t cols) {
@@ -106,10 +130,11 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
                   const ProductExtents& extents) {
   CaseBuilder b(family, seed);
   ActQuant act = quantized ? activations_for(*quantized) : ActQuant::kNone;
-  // Published variants with -w8a16 in their names multiply E4M3 weights by activations that are not quantized.
+  // Published variants with -w8a16 and -w4a16 in their names multiply weights in E4M3 and NVFP4 by activations that are not quantized.
   const bool is_fp8 = quantized && has_fp8_codes(*quantized);
   if (has_fp8_groups(act) && b.dice.chance(0.5)) act = ActQuant::kFp8PerGroup128E8m0;
-  if (is_fp8 && b.dice.chance(0.35)) act = ActQuant::kNone;
+  const bool is_nvfp4 = quantized == WeightEncoding::kNvfp4Group16;
+  if ((is_fp8 || is_nvfp4) && b.dice.chance(0.35)) act = ActQuant::kNone;
   if (act == ActQuant::kFp8PerRow && b.dice.chance(0.5)) act = ActQuant::kFp8Static;
   const WeightEncoding encoding = quantized ? *quantized : pick_encoding(b.dice);
   const auto epilogue = extents.is_gelu ? Epilogue::kGelu
@@ -127,8 +152,9 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   b.is_exact_in_bf16 = b.dice.chance(0.5);
   const float deviation = b.dice.one_of({0.1F, 1.0F, 10.0F});
   const bool has_ties = act != ActQuant::kNone && b.is_exact_in_bf16;
-  const ValueId x = has_ties ? (is_fp8 ? input_of_fp8_ties(b, n_inputs, has_fp8_rows(act) ? n_inputs : 128)
-                                       : input_of_ties(b, n_inputs))
+  const ValueId x = has_ties ? (is_nvfp4 ? input_of_nvfp4_ties(b, n_inputs)
+                                : is_fp8 ? input_of_fp8_ties(b, n_inputs, has_fp8_rows(act) ? n_inputs : 128)
+                                         : input_of_ties(b, n_inputs))
                              : b.input(n_inputs, kIds, deviation);
   const std::int64_t weight_rows = gated ? 2 * n_outputs : n_outputs;
   std::vector<std::int64_t> parts = {weight_rows};
@@ -144,7 +170,8 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   Matmul op{.x = x, .weight = b.matrix(weight_rows, n_inputs, encoding, parts, join), .out = {}};
   op.act = act;
   // Of ties it is in the middle of their scales; of others, the numbers beyond two deviations are too large.
-  if (act == ActQuant::kFp8Static) op.act_scale = has_ties ? kMiddleOfTies : 2 * deviation / 448.0F;
+  const float largest = act == ActQuant::kFp8Static ? kE4m3Max : kE4m3Max * kE2m1Max;
+  if (has_stored_scale(act)) op.act_scale = has_ties ? kMiddleOfTies : 2 * deviation / largest;
   op.epilogue = epilogue;
   if (epilogue == Epilogue::kBias) op.bias = b.vector(n_outputs, 0.0F, 1.0F);
   if (extents.has_gated_bias) op.bias = b.vector(weight_rows, 0.0F, 1.0F);
@@ -157,10 +184,10 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   b.add(op, "product");
   const std::int32_t n_padding = b.dice.chance(0.2) ? b.dice.between(1, 3) : 0;
   b.submit(plain_batch(b, n_rows, kIds, n_padding));
-  const char* const inputs = act == ActQuant::kNone && is_fp8       ? " weights"
-                             : act == ActQuant::kFp8PerGroup128E8m0 ? " e8m0"
-                             : act == ActQuant::kFp8Static          ? " static"
-                                                                    : "";
+  const char* const inputs = act == ActQuant::kNone && (is_fp8 || is_nvfp4) ? " weights"
+                             : act == ActQuant::kFp8PerGroup128E8m0         ? " e8m0"
+                             : act == ActQuant::kFp8Static                  ? " static"
+                                                                            : "";
   b.result.name =
       fmt::format("{}{}{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding), inputs,
                   b.is_exact_in_bf16 ? " exact" : "", n_rows, n_padding, n_inputs, n_outputs, epilogue_name(epilogue),
@@ -401,6 +428,10 @@ Case make_gguf_matmul_case(std::uint64_t seed) {
 
 Case make_mxfp4_matmul_case(std::uint64_t seed) {
   return make_product("matmul_mxfp4", seed, WeightEncoding::kMxfp4Group32, kAllExtents);
+}
+
+Case make_nvfp4_matmul_case(std::uint64_t seed) {
+  return make_product("matmul_nvfp4", seed, WeightEncoding::kNvfp4Group16, kAllExtents);
 }
 
 Case make_fp8_matmul_case(std::uint64_t seed) {

@@ -6,6 +6,8 @@
 
 #include "conformance/build.h"
 #include "conformance/cases.h"
+#include "core/e2m1.h"
+#include "core/e4m3.h"
 
 namespace secondsource::conformance {
 namespace {
@@ -69,6 +71,12 @@ struct MixtureShape {
   std::int32_t n_top = 0;
 };
 
+/// A scale with which the numbers of add_experts() beyond one or two deviations are too large.
+float act_scale_for(ActQuant act) {
+  if (!has_stored_scale(act)) return 0.0F;
+  return 1.5F / (act == ActQuant::kFp8Static ? kE4m3Max : kE4m3Max * kE2m1Max);
+}
+
 /// Adds both grouped matmuls of the experts over `x`. `first` is the epilogue of the first one; the second may add a
 /// residual.
 void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureShape& shape, WeightEncoding encoding,
@@ -95,6 +103,7 @@ void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureS
                       .out = hidden,
                       .n_top = shape.n_top,
                       .act = act,
+                      .act_scale = act_scale_for(act),
                       .epilogue = first,
                       .aux = {}},
         gated ? "gate_up" : "up");
@@ -106,6 +115,7 @@ void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureS
                        .out = {},
                        .n_top = shape.n_top,
                        .act = act,
+                       .act_scale = act_scale_for(act),
                        .epilogue = Epilogue::kNone,
                        .aux = {}};
   const bool residual = b.dice.chance(0.6);
@@ -115,9 +125,12 @@ void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureS
   }
   second.out = residual && b.dice.chance(0.5) ? *second.aux : b.value(shape.dim);
   b.add(second, "down");
-  b.result.name =
-      fmt::format("{} dim={} ffn={} experts={} top={}{}{}", to_string(encoding), shape.dim, shape.ffn_dim,
-                  shape.n_experts, shape.n_top, act == ActQuant::kNone ? "" : " w8a8", residual ? " residual" : "");
+  b.result.name = fmt::format("{} dim={} ffn={} experts={} top={}{}{}", to_string(encoding), shape.dim, shape.ffn_dim,
+                              shape.n_experts, shape.n_top,
+                              act == ActQuant::kNone  ? ""
+                              : has_stored_scale(act) ? " static"
+                                                      : " w8a8",
+                              residual ? " residual" : "");
 }
 
 /// Up to 512 experts, 8 per token, for up to 150 tokens.
@@ -324,7 +337,8 @@ Case make_few_rows_mixture_case(std::uint64_t seed) {
   const auto encoding =
       b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
                      WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kInt4Group32Zero,
-                     WeightEncoding::kFp8PerRow, WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32});
+                     WeightEncoding::kFp8PerRow, WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32,
+                     WeightEncoding::kNvfp4Group16});
   const bool may_be_quantized =
       encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kInt8Group32 || has_fp8_codes(encoding);
   const ActQuant act = may_be_quantized && b.dice.chance(0.5) ? activations_for(encoding) : ActQuant::kNone;
@@ -384,9 +398,16 @@ Case make_mxfp4_mixture_case(std::uint64_t seed) {
   return quantized_mixture("grouped_matmul_mxfp4", seed, WeightEncoding::kMxfp4Group32, ActQuant::kNone);
 }
 
+Case make_nvfp4_mixture_case(std::uint64_t seed) {
+  return quantized_mixture("grouped_matmul_nvfp4", seed, WeightEncoding::kNvfp4Group16,
+                           seed % 2 == 0 ? ActQuant::kNvfp4Static : ActQuant::kNone);
+}
+
 Case make_fp8_mixture_case(std::uint64_t seed) {
   return quantized_mixture("grouped_matmul_fp8", seed, WeightEncoding::kFp8PerRow,
-                           seed % 3 == 2 ? ActQuant::kNone : ActQuant::kFp8PerRow);
+                           seed % 3 == 2   ? ActQuant::kNone
+                           : seed % 3 == 1 ? ActQuant::kFp8Static
+                                           : ActQuant::kFp8PerRow);
 }
 
 }  // namespace secondsource::conformance

@@ -53,7 +53,7 @@ std::string add_product(CaseBuilder& b, float bad, WeightEncoding encoding, ActQ
   op.weight = gated ? b.matrix(2 * n_outputs, n_inputs, encoding, {n_outputs, n_outputs}, Join::kInterleaveGateUp)
                     : b.matrix(n_outputs, n_inputs, encoding);
   op.act = act;
-  if (act == ActQuant::kFp8Static) op.act_scale = 0.01F;
+  if (has_stored_scale(act)) op.act_scale = 0.01F;
   op.epilogue = epilogue;
   if (epilogue == Epilogue::kAddResidual) op.aux = in_aux ? bad_input(b, n_outputs, bad) : b.input(n_outputs, kIds);
   op.out = b.value(n_outputs);
@@ -141,6 +141,11 @@ Case not_finite_product(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
 Case make_not_finite_fp8_case(std::uint64_t seed) {
   return not_finite_product(CaseBuilder("not_finite_fp8", seed), WeightEncoding::kFp8PerRow,
                             seed % 2 == 0 ? ActQuant::kFp8PerRow : ActQuant::kFp8Static);
+}
+
+Case make_not_finite_nvfp4_case(std::uint64_t seed) {
+  return not_finite_product(CaseBuilder("not_finite_nvfp4", seed), WeightEncoding::kNvfp4Group16,
+                            ActQuant::kNvfp4Static);
 }
 
 Case make_not_finite_fp8_group_case(std::uint64_t seed) {

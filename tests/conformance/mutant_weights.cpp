@@ -79,6 +79,19 @@ void change_e2m1(Bug bug, std::span<std::byte> values) {
   }
 }
 
+/// Changes the scales of rows of NVFP4, of which each begins with the global one.
+void change_nvfp4_scales(Bug bug, std::int64_t n_rows, std::span<float> floats) {
+  const std::size_t per_row = floats.size() / static_cast<std::size_t>(n_rows);
+  for (std::size_t at = 0; at < floats.size(); at += per_row) {
+    const std::span<float> scales = floats.subspan(at + 1, per_row - 1);
+    if (bug == Bug::kNvfp4GroupOffByOne) rotate_by_one(scales);
+    if (bug == Bug::kNvfp4ScalesOfPairs) {
+      for (std::size_t group = 1; group < scales.size(); group += 2) scales[group] = scales[group - 1];
+    }
+    if (bug == Bug::kNvfp4GlobalScaleIgnored) floats[at] = 1.0F;
+  }
+}
+
 /// Changes the codes of a weight in blocks of GGUF.
 void change_codes_in_blocks(Bug bug, WeightEncoding encoding, std::span<std::byte> values) {
   const bool has_fifth_bits = encoding == WeightEncoding::kQ5K || encoding == WeightEncoding::kQ51;
@@ -140,6 +153,11 @@ Change change_of(const WeightSpec& spec, Bug bug) {
   }
   if (spec.encoding == WeightEncoding::kMxfp4Group32) {
     return [=](std::int64_t, std::span<std::byte> values, std::span<float>) { change_e2m1(bug, values); };
+  }
+  if (spec.encoding == WeightEncoding::kNvfp4Group16) {
+    return [=](std::int64_t n_rows, std::span<std::byte>, std::span<float> floats) {
+      change_nvfp4_scales(bug, n_rows, floats);
+    };
   }
   if (bug == Bug::kFp8WeightsFlushed && spec.encoding == WeightEncoding::kFp8PerRow) return flush_e4m3;
   return {};

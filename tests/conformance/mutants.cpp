@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "conformance/mutant_weights.h"
+#include "core/e2m1.h"
 #include "core/e4m3.h"
 #include "core/half.h"
 #include "reference/backend.h"
@@ -92,6 +93,23 @@ float truncated_to_e4m3(float ratio) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(ratio) & 0xfff00000U);
 }
 
+/// Activations in NVFP4 as Bug::kNvfp4InputScalesNotRounded or kNvfp4InputsOnEvenSteps has them.
+void quantize_to_nvfp4_wrongly(Bug bug, std::span<float> x, float stored_scale) {
+  constexpr auto kGroup = static_cast<std::size_t>(kNvfp4GroupSize);
+  for (std::size_t first = 0; first < x.size(); first += kGroup) {
+    const std::span<float> part = x.subspan(first, std::min(kGroup, x.size() - first));
+    float largest = 0.0F;
+    for (const float value : part) largest = std::max(largest, std::fabs(value));
+    const float exact = largest / kE2m1Max / stored_scale;
+    const float scale = bug == Bug::kNvfp4InputScalesNotRounded ? exact : round_to_e4m3(exact);
+    for (float& value : part) {
+      const float ratio = scale == 0.0F ? 0.0F : std::clamp(value / (scale * stored_scale), -kE2m1Max, kE2m1Max);
+      const float q = bug == Bug::kNvfp4InputsOnEvenSteps ? std::nearbyint(2.0F * ratio) / 2.0F : round_to_e2m1(ratio);
+      value = scale * q * stored_scale;
+    }
+  }
+}
+
 class MutantKernels final : public ReferenceKernels {
  public:
   MutantKernels(Bug bug, const Weights& weights, std::vector<KvPool>& pools)
@@ -121,6 +139,11 @@ class MutantKernels final : public ReferenceKernels {
     if (bug_ == Bug::kFp8ScalesNotRounded && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerGroup128;
     if (bug_ == Bug::kFp8ScalesAllRounded && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerGroup128E8m0;
     if (bug_ == Bug::kFp8StaticScaleIgnored && op.act == ActQuant::kFp8Static) changed.act = ActQuant::kFp8PerRow;
+    const bool is_nvfp4 = op.act == ActQuant::kNvfp4Static;
+    if (bug_ == Bug::kNvfp4StaticScaleIgnored && is_nvfp4) changed.act_scale = 1.0F;
+    const bool quantizes_itself =
+        is_nvfp4 && (bug_ == Bug::kNvfp4InputScalesNotRounded || bug_ == Bug::kNvfp4InputsOnEvenSteps);
+    if (quantizes_itself) changed.act = ActQuant::kNone;
     if (bug_ == Bug::kGeluLost && op.epilogue == Epilogue::kGelu) {
       changed.epilogue = op.bias ? Epilogue::kBias : Epilogue::kNone;
     }
@@ -158,6 +181,7 @@ class MutantKernels final : public ReferenceKernels {
         std::ranges::replace_if(
             x.row(row), [&](float value) { return std::fabs(value) > kE4m3Max * op.act_scale; }, NAN);
       }
+      if (quantizes_itself) quantize_to_nvfp4_wrongly(bug_, x.row(row), op.act_scale);
       if (bug_ == Bug::kNanDropped && quantized) {
         std::ranges::replace_if(
             x.row(row), [](float value) { return std::isnan(value); }, 0.0F);
@@ -332,6 +356,14 @@ class MutantKernels final : public ReferenceKernels {
 
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override {
     const bool is_clamped = op.epilogue == Epilogue::kGatedClampedSwish;
+    const bool ignores_scale = (bug_ == Bug::kFp8StaticScaleIgnored && op.act == ActQuant::kFp8Static) ||
+                               (bug_ == Bug::kNvfp4StaticScaleIgnored && op.act == ActQuant::kNvfp4Static);
+    if (ignores_scale) {
+      GroupedMatmul changed = op;
+      if (op.act == ActQuant::kFp8Static) changed.act = ActQuant::kFp8PerRow;
+      changed.act_scale = 1.0F;
+      return ReferenceKernels::run(changed, frame);
+    }
     if (is_clamped && (bug_ == Bug::kClampLost || bug_ == Bug::kUpWithoutOne)) return run_own_experts(op, frame);
     if (bug_ != Bug::kBiasOfFirstExpert || !op.bias) return ReferenceKernels::run(op, frame);
     const auto n_experts = static_cast<std::size_t>(weights().spec(op.weights).n_experts);
@@ -717,7 +749,7 @@ std::span<const Mutant> mutants() {
       {Bug::kFp8GroupsTakenForRows, "activations of FP8 groups quantized by row", "matmul_fp8_g128"},
       {Bug::kFp8ScalesNotRounded, "scales of activations in E8M0 not rounded", "matmul_fp8_g128"},
       {Bug::kFp8ScalesAllRounded, "scales of activations rounded to E8M0 that are not in it", "matmul_fp8_g128"},
-      {Bug::kFp8StaticScaleIgnored, "activations of static FP8 quantized by row", "matmul_fp8"},
+      {Bug::kFp8StaticScaleIgnored, "activations of static FP8 quantized by row", "matmul_fp8 grouped_matmul_fp8"},
       {Bug::kFp8StaticNotBounded, "activations of static FP8 above 448 taken for NaN", "matmul_fp8"},
       {Bug::kMxfp4GroupOffByOne, "scales of neighbouring MXFP4 groups exchanged", "matmul_mxfp4 grouped_matmul_mxfp4"},
       {Bug::kMxfp4CodesTakenForIntegers, "E2M1 codes taken for integers", "matmul_mxfp4 grouped_matmul_mxfp4"},
@@ -732,6 +764,13 @@ std::span<const Mutant> mutants() {
       {Bug::kFifthBitsLost, "the fifth bits of Q5_K and Q5_1 lost", "matmul_q5_k grouped_matmul_q5_k matmul_gguf"},
       {Bug::kCurveTakenForLine, "the numbers of IQ4 taken for evenly spaced ones", "matmul_gguf grouped_matmul_gguf"},
       {Bug::kMxfp4SubnormalDropped, "the subnormal E2M1 number taken for zero", "matmul_mxfp4 grouped_matmul_mxfp4"},
+      {Bug::kNvfp4GroupOffByOne, "scales of neighbouring NVFP4 groups exchanged", "matmul_nvfp4 grouped_matmul_nvfp4"},
+      {Bug::kNvfp4ScalesOfPairs, "one scale for two NVFP4 groups", "matmul_nvfp4 grouped_matmul_nvfp4"},
+      {Bug::kNvfp4StaticScaleIgnored, "stored scales of activations in NVFP4 taken for 1",
+       "matmul_nvfp4 grouped_matmul_nvfp4"},
+      {Bug::kNvfp4InputScalesNotRounded, "scales of 16 activations in NVFP4 not rounded to E4M3", "matmul_nvfp4"},
+      {Bug::kNvfp4InputsOnEvenSteps, "activations in NVFP4 rounded to halves, also above 2", "matmul_nvfp4"},
+      {Bug::kNvfp4GlobalScaleIgnored, "global scales of NVFP4 taken for 1", "matmul_nvfp4 grouped_matmul_nvfp4"},
       {Bug::kValuesFromEndOfQkv, "values of their own read from the end of qkv",
        "rope_values_apart attention_values_apart"},
       {Bug::kKeysFromEndOfQkv, "keys of their own read from the end of qkv",

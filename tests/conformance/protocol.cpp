@@ -225,7 +225,8 @@ Finding check_weights(const MakeBackend& make) {
                                            WeightEncoding::kF16,         WeightEncoding::kInt8PerRow,
                                            WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32,
                                            WeightEncoding::kFp8PerRow,   WeightEncoding::kInt4Group32Zero,
-                                           WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32};
+                                           WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32,
+                                           WeightEncoding::kNvfp4Group16};
   encodings.insert(encodings.end(), kBlockEncodings.begin(), kBlockEncodings.end());
   for (const WeightEncoding encoding : encodings) {
     if (!(*backend)->supports_weight(encoding, ActQuant::kNone).supported) continue;

@@ -51,8 +51,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const auto& [name, tensor] : tensors->tensors()) {
       if (!tensor.published) continue;
       const float scale = tensor.published->input_scale;
-      const bool is_static = tensors->published_variant().ends_with("-static");
+      const bool is_static =
+          tensors->published_variant().ends_with("-static") || tensors->published_variant().ends_with("-nvfp4");
       if (is_static != (scale > 0.0F) || !std::isfinite(scale)) std::abort();
+      const bool is_nvfp4 = tensor.published->form.encoding == WeightEncoding::kNvfp4Group16;
+      const float global_scale = tensor.published->global_scale;
+      if (is_nvfp4 != (global_scale > 0.0F) || !std::isfinite(global_scale)) std::abort();
       read_all(tensor, tensor.published->form.encoding);
       read_all(tensor, WeightEncoding::kF32);
     }

@@ -43,7 +43,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                              ? weight->published_form()
                                              : Result<PublishedForm>(Error{ErrorCode::kUnsupported, "no codes"});
       std::array<std::int8_t, 32> codes{};
-      std::array<float, 1> scales{};
+      // NVFP4 has a scale for 16 columns; every other form has one for all 32, or more.
+      const bool is_nvfp4 = form && form->encoding == WeightEncoding::kNvfp4Group16;
+      std::array<float, 2> both_scales{};
+      const std::span<float> scales = std::span(both_scales).first(is_nvfp4 ? 2 : 1);
       std::array<std::int8_t, 1> zeros{};
       for (std::int64_t row = 0; row < n_rows_of(spec.shape); ++row) {
         weight->read_row(row, values);
@@ -60,13 +63,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         const std::span<std::int8_t> of_row = std::span(zeros).first(form->has_zero_points() ? 1 : 0);
         weight->read_coded_row(row, *form, {codes, scales, of_row});
         const bool is_fp8 = has_fp8_codes(form->encoding);
-        const bool is_e2m1 = form->encoding == WeightEncoding::kMxfp4Group32;
+        const bool is_e2m1 = has_e2m1_codes(form->encoding);
         for (std::size_t i = 0; i < codes.size(); ++i) {
           const auto bits = static_cast<std::uint8_t>(codes[i]);
           const float code = is_fp8    ? to_float(E4m3{bits})
                              : is_e2m1 ? to_float(E2m1{bits})
                                        : static_cast<float>(codes[i]);
           const auto input = weight->column_order().empty() ? i : static_cast<std::size_t>(weight->column_order()[i]);
+          if (is_nvfp4) {
+            // The global scale is applied in another order, and the least numbers have fewer bits.
+            const float found = (code * scales[i / 16]) * weight->global_scale();
+            const float difference = std::abs(found - values[input]);
+            if (std::isfinite(values[input]) && difference > 0x1.8p-23F * std::abs(values[input]) + 0x1p-136F)
+              std::abort();
+            continue;
+          }
           if ((code - static_cast<float>(zeros[0])) * scales[0] != values[input] && !std::isnan(values[input]))
             std::abort();
         }

@@ -351,6 +351,13 @@ ss_gpu_mutant(power_of_first_group sm_80 kernels/weight_code.h
   "stored_scale = weight.group_powers[at];" "stored_scale = weight.group_powers[BUG ? 0 : at];" kernels/matvec.cpp)
 ss_gpu_mutant(powers_of_first_expert gfx90a kernels/grouped_tiles.cpp
   "weight.group_powers += begin;" "{ if (!BUG) weight.group_powers += begin; }" kernels/grouped_tiles.cpp)
+# Of NVFP4.
+ss_gpu_mutant(one_scale_of_two sm_80 kernels/weight_code.h
+  "stored_scale.bits >> (8 * span)" "stored_scale.bits >> (BUG ? 0 : 8 * span)" kernels/matvec.cpp)
+ss_gpu_mutant(scale_pairs_of_first_expert gfx90a kernels/grouped_tiles.cpp
+  "weight.scale_pairs += begin;" "{ if (!BUG) weight.scale_pairs += begin; }" kernels/grouped_tiles.cpp)
+ss_gpu_mutant(scales_of_first_chunk gfx1100 kernels/tile_loader.h
+  "vec * 8 / kSpanValues<kEncoding>" "BUG ? 0 : vec * 8 / kSpanValues<kEncoding>" kernels/tiled_matmul.cpp)
 # Of blocks of GGUF.
 function(ss_block_mutant name target from to kernels)
   ss_gpu_mutant(block_${name} ${target} kernels/block_code.h "${from}" "${to}" kernels/${kernels}.cpp)

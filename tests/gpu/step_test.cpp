@@ -327,7 +327,7 @@ TEST_CASE("products that normalize their x give what a norm and a product give")
        {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
         WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kFp8PerRow,
         WeightEncoding::kInt4Group32Zero, WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32,
-        WeightEncoding::kQ41, WeightEncoding::kQ50, WeightEncoding::kIq4Nl}) {
+        WeightEncoding::kNvfp4Group16, WeightEncoding::kQ41, WeightEncoding::kQ50, WeightEncoding::kIq4Nl}) {
     for (std::int32_t n_rows = 1; n_rows <= kMatvecRows; ++n_rows) {
       CAPTURE(encoding, n_rows);
       const conformance::Case c = decoding_model(1, n_rows, encoding);

@@ -1,4 +1,4 @@
-"""Published variants: checkpoints in GPTQ, AWQ, compressed-tensors, MXFP4 and GGUF, from their files to a verdict on the tokens.
+"""Published variants: checkpoints in GPTQ, AWQ, compressed-tensors, MXFP4, NVFP4 and GGUF, from their files to a verdict on the tokens.
 
     python published_variants_test.py SECONDSOURCE
 
@@ -182,8 +182,14 @@ def fp8_blocks(weight: torch.Tensor, scale_name: str, scale_type: torch.dtype, h
     return {"weight": codes, scale_name: scales}, codes, scales
 
 
-# Of modules with static FP8; v_proj has another scale than what reads the same input, so that it has a product of its own.
+# Of modules with a stored scale of inputs; v_proj has another scale than what reads the same input, so that it has a product of its own.
 INPUT_SCALE_FACTORS = {"v_proj": 0.5, "o_proj": 0.25}
+
+
+def input_scale_factor(name: str) -> float:
+    """Of experts, the scale of the last one is the largest."""
+    expert = re.search(r"experts\.(\d+)\.", name)
+    return 1 + int(expert[1]) / 8 if expert else INPUT_SCALE_FACTORS.get(name.rsplit(".", 2)[-2], 1)
 
 
 def compressed(form: str, inputs: dict | None = None, **weights) -> dict:
@@ -208,6 +214,39 @@ def mxfp4_rows(weight: torch.Tensor, ending: str):
     return {ending: pairs, "weight_scale": exponents}, E2M1[codes.long()], torch.exp2(exponents.float() - 127)
 
 
+def nvfp4_rows(weight: torch.Tensor, ending: str, global_ending: str):
+    """NVFP4 as NVIDIA defines it: of the whole matrix a scale by which the largest scale of 16 inputs is 448, the largest number of E4M3. In
+    compressed-tensors its reciprocal is stored."""
+    parts = weight.float().unflatten(-1, (-1, 16))
+    largest = parts.abs().amax(-1)
+    global_scale = largest.max() / (6 * 448)
+    scales = (largest / 6 / global_scale).to(torch.float8_e4m3fn)
+    scaled = (parts / (scales.float() * global_scale).clamp(min=2.0 ** -100)[..., None]).clamp(-6, 6)
+    codes = (scaled.abs()[..., None] - E2M1[:8]).abs().argmin(-1)
+    codes = torch.where(scaled < 0, codes + 8, codes).to(torch.uint8).flatten(-2)
+    assert len(codes.unique()) == 16 and len(scales.view(torch.uint8).unique()) > 4
+    stored = global_scale if global_ending == "weight_scale_2" else (1 / global_scale).reshape(1)
+    pairs = codes[:, 0::2] | codes[:, 1::2] << 4
+    return {ending: pairs, "weight_scale": scales, global_ending: stored}, E2M1[codes.long()], scales
+
+
+def nvfp4_inputs(made, n_inputs: int):
+    """The same with a scale of inputs, by which some of them are too large; compressed-tensors stores its reciprocal."""
+    tensors, codes, scales = made
+    scale = torch.tensor(0.375 * 448 / n_inputs / (448 * 6))
+    if "weight_scale_2" in tensors:
+        return tensors | {"input_scale": scale}, codes, scales
+    return tensors | {"input_global_scale": (1 / scale).reshape(1)}, codes, scales
+
+
+def global_scale_of(parts: dict[str, torch.Tensor]) -> torch.Tensor | None:
+    """By which a matrix of NVFP4 is multiplied, from the tensors of its module; None of another method."""
+    if "weight_global_scale" in parts:
+        return 1 / parts["weight_global_scale"]
+    return parts.get("weight_scale_2")
+
+
+NVFP4 = {"num_bits": 4, "type": "float", "symmetric": True, "strategy": "tensor_group", "group_size": 16}
 CHECKPOINTS = {
     "gptq-int4-g128": ({"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False, "sym": True},
                        lambda weight: gptq(weight, 4, 128)),
@@ -260,6 +299,16 @@ CHECKPOINTS = {
                     lambda weight: mxfp4_rows(weight, "weight")),
     "compressed-tensors-mxfp4": (compressed("mxfp4-pack-quantized", num_bits=4, type="float", strategy="group", group_size=32),
                                  lambda weight: mxfp4_rows(weight, "weight_packed")),
+    "modelopt-nvfp4": ({"quant_method": "modelopt", "quant_algo": "NVFP4"},
+                       lambda weight: nvfp4_inputs(nvfp4_rows(weight, "weight", "weight_scale_2"), weight.shape[1])),
+    # Without the scales of inputs that its configuration promises.
+    "modelopt-nvfp4-w4a16": ({"quant_method": "modelopt", "quant_algo": "NVFP4"},
+                             lambda weight: nvfp4_rows(weight, "weight", "weight_scale_2")),
+    "compressed-tensors-nvfp4": (compressed("nvfp4-pack-quantized", {**NVFP4, "dynamic": "local"}, **NVFP4),
+                                 lambda weight: nvfp4_inputs(nvfp4_rows(weight, "weight_packed", "weight_global_scale"),
+                                                             weight.shape[1])),
+    "compressed-tensors-nvfp4-w4a16": (compressed("nvfp4-pack-quantized", **NVFP4),
+                                       lambda weight: nvfp4_rows(weight, "weight_packed", "weight_global_scale")),
     "fp8-block128-w8a16": ({"quant_method": "fp8", "activation_scheme": "static", "weight_block_size": [128, 128]},
                            lambda weight: fp8_blocks(weight, "weight_scale_inv", torch.float32)),
 }
@@ -311,7 +360,7 @@ def fitted_rows(program: str, model: Path, *arguments: str) -> list[dict]:
 def check_codes(bundle: Path, name: str, order: torch.Tensor | None, codes: torch.Tensor, scales: torch.Tensor,
                 zeros: torch.Tensor | None = None) -> None:
     """The stored codes, in the order of their groups if one is given, scales and zero points are these, bit for bit. Codes in E2M1
-    and scales in E8M0 are given as the numbers that they stand for."""
+    and their scales are given as the numbers that they stand for."""
     with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
         found, of_rows = stored.get_tensor(name + ".codes"), stored.get_tensor(name + ".scales")
         expect((zeros is not None) == (name + ".zeros" in stored.keys()), f"{bundle.name}: {name}: zero points")
@@ -320,20 +369,21 @@ def check_codes(bundle: Path, name: str, order: torch.Tensor | None, codes: torc
         expect(order is None or torch.equal(stored.get_tensor(name + ".columns"), order.int()), f"{bundle.name}: {name}: another order")
     if order is not None:
         codes = codes[:, order]
-    if of_rows.dtype == torch.uint8:
-        found, of_rows = E2M1[torch.stack((found & 15, found >> 4), -1).flatten(-2).long()], torch.exp2(of_rows.float() - 127)
+    if of_rows.dtype in (torch.uint8, torch.float8_e4m3fn) and found.dtype == torch.uint8:
+        found = E2M1[torch.stack((found & 15, found >> 4), -1).flatten(-2).long()]
+        of_rows = torch.exp2(of_rows.float() - 127) if of_rows.dtype == torch.uint8 else of_rows
     elif found.dtype == torch.uint8:
         found = torch.stack((found << 4, found), -1).view(torch.int8).flatten(-2) >> 4
     same = torch.equal(found.view(torch.int8), codes.view(torch.int8)) and torch.equal(of_rows.float(), scales.float())
     expect(same, f"{bundle.name}: {name}: other codes or scales than those of the checkpoint")
 
 
-def check_input_scales(bundle: Path, expected: dict[str, torch.Tensor]) -> None:
-    """The bundle has these scales of inputs and no others."""
+def check_one_scales(bundle: Path, ending: str, expected: dict[str, torch.Tensor]) -> None:
+    """Of the scales of which a matrix has one, the bundle has these and no others."""
     with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
-        found = {key.removesuffix(".input_scale"): stored.get_tensor(key) for key in stored.keys() if key.endswith(".input_scale")}
+        found = {key.removesuffix(ending): stored.get_tensor(key) for key in stored.keys() if key.endswith(ending)}
     same = found.keys() == expected.keys() and all(torch.equal(found[name], scale.reshape(1)) for name, scale in expected.items())
-    expect(same, f"{bundle.name}: other scales of inputs than those of the checkpoint")
+    expect(same, f"{bundle.name}: other tensors {ending} than those of the checkpoint")
 
 
 def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, torch.Tensor], others: str) -> None:
@@ -348,7 +398,8 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
     run(sys.executable, ROOT / "bundles/recipes/expect.py", "--model", bundle, "--variants", asked)
     run(program, "bundle", "verify", bundle)
     backends = ["reference", "cpu"]
-    if "fp8" not in variant and "mxfp4" not in variant:  # oneDNN 2 has no FP8 products, and no mixtures of experts, as gpt-oss is one
+    # oneDNN 2 has no products of FP8 and of activations in NVFP4, and no mixtures of experts, as gpt-oss is one.
+    if not variant.endswith("-nvfp4") and "fp8" not in variant and "mxfp4" not in variant:
         backends.append("onednn")
     if HAS_SHIM:
         backends.append("gpu-shim")
@@ -401,16 +452,18 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, has
     label = f"{plain.name}-{variant}{ACT_ORDER if has_act_order else ''}"
     folder, bundle = scratch / label, scratch / f"{label}-bundle"
     copy_quantized(plain, folder, quantization)
-    tensors, values, kept, input_scales = {}, {}, {}, {}
+    tensors, values, kept, input_scales, global_scales = {}, {}, {}, {}, {}
     for name, weight in load_file(plain / "model.safetensors").items():
         if not is_quantized(name):
             tensors[name] = values[name] = weight
             continue
         parts, codes, scales, *zeros = make(weight, order_of_inputs(name, weight.shape[1])) if has_act_order else make(weight)
-        module = name.rsplit(".", 2)[-2]
         if "input_scale" in parts:
-            parts["input_scale"] = parts["input_scale"] * INPUT_SCALE_FACTORS.get(module, 1)
+            parts["input_scale"] = parts["input_scale"] * input_scale_factor(name)
             input_scales[name] = parts["input_scale"].float()
+        if "input_global_scale" in parts:  # it divides
+            parts["input_global_scale"] = parts["input_global_scale"] / input_scale_factor(name)
+            input_scales[name] = 1 / parts["input_global_scale"]
         tensors |= {f"{name.removesuffix('weight')}{ending}": part for ending, part in parts.items()}
         rows, columns = torch.arange(codes.shape[0]), torch.arange(codes.shape[1])
         if "block128" in variant:
@@ -424,12 +477,16 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, has
         expect((order is not None) == (has_act_order and scales.shape[1] > 1), f"{label}: {name}: act order")
         differences = codes.float() - zeros[0].float()[:, columns] if zeros else codes.float()
         values[name] = differences * scales.float()[rows][:, columns]
+        if (global_scale := global_scale_of(parts)) is not None:
+            values[name] = values[name] * global_scale
+            global_scales[name] = global_scale
         if name.rsplit(".", 2)[-2] not in BY_VALUES:
             kept[name] = (order, codes, scales, *zeros)
     create_small_bundle(program, plain, folder, tensors, bundle)
     for name, parts in kept.items():
         check_codes(bundle, name, *parts)
-    check_input_scales(bundle, input_scales)
+    check_one_scales(bundle, ".input_scale", input_scales)
+    check_one_scales(bundle, ".global_scale", global_scales)
     check_bundle(program, bundle, variant, values, ",int8" if variant == "gptq-int4-g128" else "")
     if has_act_order:
         check_ordered_products(program, bundle, variant)
@@ -765,6 +822,10 @@ def main() -> int:
         tiny_models.write_model(gpt_oss, "gpt_oss-published")
         experts = scratch / "qwen3_moe"
         tiny_models.write_model(experts, "qwen3_moe-published")
+        tiny_models.MODELS["qwen3_moe-all-experts"] = (of_family, settings | {
+            "hidden_size": 128, "moe_intermediate_size": 128, "num_attention_heads": 8, "num_experts_per_tok": settings["num_experts"]})
+        all_experts = scratch / "qwen3_moe-all"
+        tiny_models.write_model(all_experts, "qwen3_moe-all-experts")
         # A cache in BF16 changes which of two nearly equal experts a random router takes. This one takes all of them.
         of_family, settings = tiny_models.MODELS["deepseek_v3"]
         tiny_models.MODELS["deepseek_v3-published"] = (of_family, settings | {
@@ -772,10 +833,13 @@ def main() -> int:
         deepseek = scratch / "deepseek"
         tiny_models.write_model(deepseek, "deepseek_v3-published")
         with_act_order = [variant + ACT_ORDER for variant in WITH_ACT_ORDER]
-        everything = [*CHECKPOINTS, *with_act_order, "experts-act-order", "mxfp4", "deepseek", "Q4_0", "Q8_0", *GGUF_BLOCKS]
+        everything = [*CHECKPOINTS, *with_act_order, "experts-act-order", "experts-by-scale", "mxfp4", "deepseek", "Q4_0", "Q8_0", *GGUF_BLOCKS]
         for variant in sys.argv[2:] or everything:
             if variant == "experts-act-order":
                 check_experts_in_act_order(program, experts, scratch)
+            elif variant == "experts-by-scale":
+                check_checkpoint(program, all_experts, scratch, "fp8-static")
+                check_checkpoint(program, all_experts, scratch, "modelopt-nvfp4")
             elif variant == "deepseek":
                 check_checkpoint(program, deepseek, scratch, "fp8-block128")
                 check_checkpoint(program, deepseek, scratch, "fp8-block128-ue8m0")

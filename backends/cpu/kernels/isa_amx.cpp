@@ -9,6 +9,7 @@
 #include "cpu/kernels/matmul_amx_digits-inl.h"
 #include "cpu/kernels/matmul_amx_pieces-inl.h"
 #include "cpu/kernels/matmul_bf16_dot-inl.h"
+#include "cpu/kernels/matmul_nvfp4-inl.h"
 #include "cpu/kernels/matmul_vnni-inl.h"
 #include "cpu/kernels/unpack_pieces-inl.h"
 
@@ -186,7 +187,7 @@ inline void use_pieces(KernelTable& table) {
                                                 kUnpackInt4QuantizedFromRows};
 }
 
-/// From this many rows on, blocks of GGUF are unpacked for the tile registers. Fewer are multiplied as on avx512_vnni, by digits: in tiles
+/// From this many rows on, blocks of GGUF and nvfp4 are unpacked for the tile registers. Fewer are multiplied as on avx512_vnni, by digits: in tiles
 /// one thread of a Xeon with AMX took 1.23 to 1.63 of the time for 4 rows of eight types, 0.78 to 1.38 (median 1.11) for 6, and in place
 /// of f32 0.70 to 1.12 (0.88) for 7 and 0.58 to 1.05 (0.87) for 8 (medians of three to five pairs beside a busy neighbour, November 2026).
 inline constexpr int kUnpackBlocksFromRows = 7;
@@ -197,7 +198,7 @@ void use_block_tiles(KernelTable& table) {
   table.unpack[int(kProduct)] = {Product::kBf16, block_tile_to_bf16<Block>, kUnpackBlocksFromRows};
 }
 
-inline void use_gguf_block_tiles(KernelTable& table) {
+inline void use_blocks_in_tiles(KernelTable& table) {
   use_block_tiles<Product::kQ4K, Q4KBlock>(table);
   use_block_tiles<Product::kQ5K, Q5KBlock>(table);
   use_block_tiles<Product::kQ6K, Q6KBlock>(table);
@@ -208,6 +209,7 @@ inline void use_gguf_block_tiles(KernelTable& table) {
   use_block_tiles<Product::kQ51, Q51Block>(table);
   use_block_tiles<Product::kIq4Xs, Iq4XsBlock>(table);
   use_block_tiles<Product::kIq4Nl, Iq4NlBlock>(table);
+  use_block_tiles<Product::kNvfp4, Nvfp4Block>(table);
 }
 
 inline KernelTable table_over(const KernelTable& base) {
@@ -233,7 +235,7 @@ inline KernelTable table_over(const KernelTable& base) {
   }
   use_digits(table);
   use_pieces(table);
-  use_gguf_block_tiles(table);
+  use_blocks_in_tiles(table);
   use_attention_tiles(table);
   return table;
 }

@@ -24,15 +24,17 @@ void use_digits_of_avx2(KernelTable& table) {
   use_codes<Product::kQ51, MaddubsSums, GroupBlockProduct<Q51Block>, 1>(table, "matmul_q5_1_digits_f32acc", 2);
   use_codes<Product::kQ2K, MaddubsSums, QuadProduct<false>, 1>(table, "matmul_q2k_digits_f32acc", 2);
   use_codes<Product::kQ3K, MaddubsSums, QuadProduct<true>, 1>(table, "matmul_q3k_digits_f32acc", 2);
+  use_codes<Product::kNvfp4, MaddubsSums, Nvfp4Product, 1>(table, "matmul_nvfp4_digits_f32acc", 2);
 }
 
 KernelTable table_of_avx2() {
   KernelTable table = avx2::widening_table("avx2");
   table.pack = avx2::pack_with_digit_groups;
   use_digits_of_avx2(table);
-  // The other blocks of GGUF are unpacked from five rows on. On a Zen 3 digits had 1.6 to 2.4 times the multiply-adds of unpacked tiles with
-  // two rows, and 0.8 to 1.2 times with four (medians of three turns; q5_1 was not measured).
-  constexpr Product kByDigits[] = {Product::kQ2K, Product::kQ3K, Product::kQ41, Product::kQ50, Product::kQ51};
+  // The other blocks of GGUF, and nvfp4, are unpacked from five rows on. On a Zen 3 digits had 1.6 to 2.4 times the multiply-adds of unpacked tiles with
+  // two rows, and 0.8 to 1.2 times with four (medians of three turns; q5_1 and nvfp4 were not measured).
+  constexpr Product kByDigits[] = {Product::kQ2K, Product::kQ3K, Product::kQ41,
+                                   Product::kQ50, Product::kQ51, Product::kNvfp4};
   for (const Product product : kByDigits) table.unpack[int(product)].from_rows = 5;
   // Weights with scales for groups take so many instructions to decode that unpacking them first pays from three row blocks on. On a
   // Zen 3, 16 rows took 0.64 (mxfp4) to 0.91 (q4_k) of the time in which every row block decoded them anew (the best of four turns).

@@ -35,7 +35,7 @@ void use_bf16(KernelTable& table, const char* name) {
   table.unpack[int(kProduct)] = {};
 }
 
-/// Blocks of GGUF. The codes of iq4_xs and iq4_nl have more bits than Bf16Sums takes, so that these are unpacked.
+/// Blocks of GGUF and nvfp4. The codes of iq4_xs and iq4_nl have more bits than Bf16Sums takes, so that these are unpacked.
 inline void use_blocks_in_bf16(KernelTable& table) {
   use_bf16<Product::kQ4K, MinimaBlockProduct<false>, 4>(table, "matmul_q4k_bf16_f32acc");
   use_bf16<Product::kQ5K, MinimaBlockProduct<true>, 5>(table, "matmul_q5k_bf16_f32acc");
@@ -45,6 +45,10 @@ inline void use_blocks_in_bf16(KernelTable& table) {
   use_bf16<Product::kQ51, GroupBlockProduct<Q51Block>, 5>(table, "matmul_q5_1_bf16_f32acc");
   use_bf16<Product::kQ2K, QuadProduct<false>, 2>(table, "matmul_q2k_bf16_f32acc");
   use_bf16<Product::kQ3K, QuadProduct<true>, 3>(table, "matmul_q3k_bf16_f32acc");
+  use_bf16<Product::kNvfp4, Nvfp4Product, 5>(table, "matmul_nvfp4_bf16_f32acc");
+  // Both operands of nvfp4 with quantized activations are exact in BF16.
+  table.unpack[int(Product::kNvfp4Quantized)].into = Product::kBf16;
+  table.unpack[int(Product::kNvfp4Quantized)].unpack = block_tile_to_bf16<Nvfp4Block>;
   const int from_rows = table.unpack[int(Product::kIq4Xs)].from_rows;
   table.unpack[int(Product::kIq4Xs)] = {Product::kBf16, block_tile_to_bf16<Iq4XsBlock>, from_rows};
   table.unpack[int(Product::kIq4Nl)] = {Product::kBf16, block_tile_to_bf16<Iq4NlBlock>, from_rows};

@@ -38,7 +38,9 @@ inline void use_digits(KernelTable& table) {
   use_vnni<Product::kIq4Xs, Iq4XsProduct>(table, "matmul_iq4xs_digits_f32acc");
   use_vnni<Product::kQ2K, QuadProduct<false>>(table, "matmul_q2k_digits_f32acc");
   use_vnni<Product::kQ3K, QuadProduct<true>>(table, "matmul_q3k_digits_f32acc");
+  use_vnni<Product::kNvfp4, Nvfp4Product>(table, "matmul_nvfp4_digits_f32acc");
   for (const Product product : kUnpackedBlocks) table.unpack[int(product)].from_rows = kF32FromRows;
+  table.unpack[int(Product::kNvfp4)].from_rows = kF32FromRows;
 }
 
 /// `base` is the table of avx512, from which everything comes that VNNI does not replace.

@@ -6,6 +6,7 @@
 #include "cpu/kernels/matmul_gguf_blocks-inl.h"
 #include "cpu/kernels/matmul_groups-inl.h"
 #include "cpu/kernels/matmul_k_blocks-inl.h"
+#include "cpu/kernels/matmul_nvfp4-inl.h"
 #include "cpu/kernels/matmul_quantized_groups-inl.h"
 #include "cpu/kernels/row_kernels-inl.h"
 #include "cpu/kernels/unpack_f32-inl.h"
@@ -73,6 +74,8 @@ inline KernelTable widening_table(const char* isa) {
   table.unpack[int(Product::kQ4K)] = {Product::kF32, k_block_tile_to_f32<Q4KBlock>};
   table.unpack[int(Product::kQ6K)] = {Product::kF32, k_block_tile_to_f32<Q6KBlock>};
   use_gguf_blocks(table);
+  use_blocks<Nvfp4Block>(table, Product::kNvfp4, "matmul_nvfp4_f32acc");
+  use_blocks<Nvfp4Block>(table, Product::kNvfp4Quantized, "matmul_nvfp4_nvfp4_f32acc");
   table.attend_f32 = {ActType::kF32, 1, kRowBlock, attend<PlainF32>, "attention_f32"};
   // FP16 has more bits than BF16 holds, so even where there are BF16 products it is widened to f32.
   table.attend_f16 = {ActType::kF32, 1, kRowBlock, attend<WidenF16>, "attention_f16_f32acc"};

@@ -68,6 +68,10 @@ inline constexpr int kQ2KQuadBytes = 64 * kQuadParts + 64;
 inline constexpr int kQ2KBlockBytes = kBlockQuads * kQ2KQuadBytes + 2 * 16 * 2;
 inline constexpr int kQ3KQuadBytes = 64 * kQuadParts + 2 * 64 + 64;
 inline constexpr int kQ3KBlockBytes = kBlockQuads * kQ3KQuadBytes + 16 * 2;
+/// A block of nvfp4 is four parts of 16 columns with nibbles as those of mxfp4, and then a lane for each row, whose byte p is the scale of
+/// part p in E4M3.
+inline constexpr int kNvfp4BlockColumns = 4 * kPartColumns;
+inline constexpr int kNvfp4BlockBytes = 16 * kNvfp4BlockColumns / 2 + 64;
 /// Columns that share a scale in tiles of fp8-g128, and the bytes of one such group: 16 rows x 128 codes, then 16 f32 scales.
 inline constexpr int kFp8GroupColumns = 128;
 inline constexpr int kFp8GroupBytes = 16 * kFp8GroupColumns + 16 * 4;
@@ -108,11 +112,13 @@ enum class Product : std::uint8_t {
   kQ50,
   kQ51,
   kIq4Nl,
+  kNvfp4,
+  kNvfp4Quantized,
   kInt8GroupOffset,
   kTwoPieces,
   kTwoPiecesQuantized
 };
-inline constexpr int kProducts = 26;
+inline constexpr int kProducts = 28;
 
 /// Element type in which a kernel reads its activations.
 enum class ActType : std::uint8_t {
@@ -122,6 +128,8 @@ enum class ActType : std::uint8_t {
   kE4m3InBf16,      ///< value quantized to E4M3, as BF16, which holds it exactly
   kE4m3Groups,      ///< value quantized to E4M3 in groups of kFp8GroupColumns, times the scale of its group, as f32
   kE4m3GroupsE8m0,  ///< the same with scales that are rounded up to powers of two
+  kNvfp4InF32,      ///< value quantized to E2M1 times the scale of its 16 columns in E4M3, as f32
+  kNvfp4InBf16,     ///< the same as BF16, which holds it exactly
   kI8InBf16,        ///< quantized value as BF16, which holds it exactly, in column order
   kU8,              ///< quantized value + 128, in column order
   kI16,             ///< quantized value, quads in the order 0, 2, 1, 3
@@ -156,11 +164,17 @@ static inline ActType with_e4m3(ActType act) {
   return act == ActType::kBf16 ? ActType::kE4m3InBf16 : ActType::kE4m3InF32;
 }
 
+/// The same of activations quantized to NVFP4, whose values without the stored scale are exact in both, too.
+static inline ActType with_nvfp4(ActType act) {
+  return act == ActType::kBf16 ? ActType::kNvfp4InBf16 : ActType::kNvfp4InF32;
+}
+
 /// Bytes of one packed activation.
 static constexpr std::int64_t act_bytes(ActType act) {
   switch (act) {
     case ActType::kF32:
     case ActType::kE4m3InF32:
+    case ActType::kNvfp4InF32:
     case ActType::kE4m3Groups:
     case ActType::kE4m3GroupsE8m0:
     case ActType::kBf16Pieces:
@@ -172,6 +186,7 @@ static constexpr std::int64_t act_bytes(ActType act) {
       return 3;
     case ActType::kBf16:
     case ActType::kE4m3InBf16:
+    case ActType::kNvfp4InBf16:
     case ActType::kI8InBf16:
     case ActType::kI16:
     case ActType::kI16Nibbles:
@@ -185,7 +200,8 @@ static constexpr std::int64_t act_bytes(ActType act) {
 ///
 ///   c[m, 16 t + r] = sum_k a[m, k] * tile_t[r, k]
 ///
-/// c is f32. It is not yet scaled for int8 and fp8 (the epilogue multiplies by the row's scale) and is scaled for int8-g32,
+/// c is f32. It is not yet scaled for int8 and fp8 (the epilogue multiplies by the row's scale), scaled but for the global scale for nvfp4,
+/// and scaled for int8-g32,
 /// int4, int4-zp, fp8-g128, mxfp4 and blocks of GGUF, except by the activations' row scales. Terms are added in the order of k into f32, or
 /// exactly into int32 for quantized activations. c overlaps neither operand.
 struct TileArgs {
@@ -288,7 +304,7 @@ struct Unpacking {
 /// Packs `n_rows` rows of x into [k_padded / vec][n_rows][vec], with zeros in the columns from k on. For quantized types:
 /// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0; for those of E4M3 s = max|x| / 448 and
 /// q = x / s rounded to E4M3, half to even. With kE4m3Groups each group of columns has an s of its own; with kE4m3GroupsE8m0 this s is rounded
-/// up to a power of two, 2^-126 at least. With a static_scale it is s of all rows. A vec has 4, 8, 16 or 64 bytes; of int8 and of digits 32
+/// up to a power of two, 2^-126 at least. With a static_scale it is s of all rows, and g of ActQuant::kNvfp4Static (op.h) for types of NVFP4. A vec has 4, 8, 16 or 64 bytes; of int8 and of digits 32
 /// or 64 columns.
 struct PackArgs {
   const float* x = nullptr;
@@ -298,7 +314,7 @@ struct PackArgs {
   std::int64_t k_padded = 0;
   int vec = 1;
   ActType act = ActType::kF32;
-  float static_scale = 0.0F;    ///< of kE4m3InF32 and kE4m3InBf16; 0: rows have scales of their own
+  float static_scale = 0.0F;    ///< of types in E4M3 and NVFP4; 0: rows have scales of their own
   void* out = nullptr;          ///< does not overlap x
   float* row_scales = nullptr;  ///< [n_rows]: s, written if has_row_scale(act); NaN if any x of the row is not finite
 };

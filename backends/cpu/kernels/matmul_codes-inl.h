@@ -18,6 +18,7 @@
 // a: [k / 32][n_rows] Sums::Group. Tiles, c: as in matmul_groups-inl.h, matmul_k_blocks-inl.h and matmul_gguf_blocks-inl.h.
 
 #include "cpu/kernels/matmul_gguf_blocks-inl.h"
+#include "cpu/kernels/matmul_nvfp4-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
@@ -276,6 +277,36 @@ struct QuadProduct {
         add_part.template operator()<2>();
         add_part.template operator()<3>();
       }
+    }
+  }
+};
+
+/// nvfp4.
+struct Nvfp4Product {
+  template <typename Sums, int kRows>
+  [[gnu::always_inline]] static void add_tile(const std::byte* w, const typename Sums::Group* x, std::int64_t n_cols,
+                                              F32 (&total)[kRows]) {
+    for (std::int64_t k = 0; k < n_cols; k += kNvfp4BlockColumns, w += kNvfp4BlockBytes, x += 2 * kRows) {
+      const I32 scales = load_i32(w + kNvfp4BlockBytes - 64);
+      prefetch(w + kBlockPrefetchBytes + kNvfp4BlockBytes - 64);
+      const auto add_part = [&]<int kPart>() __attribute__((always_inline)) {
+        constexpr int kHalf = kPart % 2;
+        const std::byte* const vectors = w + 128 * kPart;
+        prefetch(vectors + kBlockPrefetchBytes);
+        prefetch(vectors + kBlockPrefetchBytes + 64);
+        RowSums<Sums, kRows> sums{x + kPart / 2 * kRows};
+        sums.add(Mxfp4Codes::of(load_i32(vectors)), kHalf * kPartColumns);
+        sums.add(Mxfp4Codes::of(load_i32(vectors + 64)), kHalf * kPartColumns + 8);
+        sums.end_span();
+        // The codes are twice the E2M1 numbers plus 12.
+        const F32 scale = mul(e4m3_at<8 * kPart>(scales), broadcast(0.5F));
+        add_with_offset(
+            sums, scale, broadcast(-12.0F), [](const auto& of_row) { return of_row.half_sums[kHalf]; }, total);
+      };
+      add_part.template operator()<0>();
+      add_part.template operator()<1>();
+      add_part.template operator()<2>();
+      add_part.template operator()<3>();
     }
   }
 };

@@ -62,6 +62,19 @@ inline F32 e4m3_quantized(const F32& x, float scale) {
   return sub(add(ratio, room), room);
 }
 
+/// 16 columns quantized to NVFP4 with the stored scale g: s * q, where s = (max|x| / 6) / g rounded to E4M3, and q = x / (s g) rounded to E2M1,
+/// half to even, at most 6; 0 where s is 0, and where g is NaN.
+inline F32 nvfp4_quantized(const F32& x, float stored_scale) {
+  const float largest = reduce_max(absolute(x));
+  const F32 scale = e4m3_quantized(broadcast(largest / 6.0F), stored_scale);
+  if (!(reduce_max(scale) > 0.0F)) return zero();
+  const F32 step = mul(scale, broadcast(stored_scale));
+  const F32 ratio = min(broadcast(6.0F), max(broadcast(-6.0F), divide(x, step)));
+  // As above, with room for one bit behind the first; below 1 the last place stays 0.5.
+  const F32 room = mul(max(power_below(ratio), broadcast(1.0F)), broadcast(0x1.8p22F));
+  return mul(scale, sub(add(ratio, room), room));
+}
+
 inline void row_to_bf16(const float* x, std::int64_t n, std::uint16_t* out) {
   std::int64_t i = 0;
   for (; i + 16 <= n; i += 16) store_bf16(out + i, load(x + i));
@@ -81,6 +94,10 @@ inline void store_activations(const F32& x, ActType act, float scale, std::byte*
   }
   if (act == ActType::kE4m3InBf16) {
     return store_bf16(reinterpret_cast<std::uint16_t*>(out), e4m3_quantized(x, scale));
+  }
+  if (act == ActType::kNvfp4InF32) return store(reinterpret_cast<float*>(out), nvfp4_quantized(x, scale));
+  if (act == ActType::kNvfp4InBf16) {
+    return store_bf16(reinterpret_cast<std::uint16_t*>(out), nvfp4_quantized(x, scale));
   }
   if (act == ActType::kI8InBf16) return store_bf16(reinterpret_cast<std::uint16_t*>(out), quantized(x, scale));
   const I32 q = to_i32(quantized(x, scale));
@@ -172,6 +189,7 @@ inline void pack_rows(const PackArgs& args) {
   if (args.vec * act_bytes(args.act) == 64) {
     if (args.act == ActType::kBf16) return pack_lines<ActType::kBf16>(args);
     if (args.act == ActType::kE4m3InBf16) return pack_lines<ActType::kE4m3InBf16>(args);
+    if (args.act == ActType::kNvfp4InBf16) return pack_lines<ActType::kNvfp4InBf16>(args);
     if (args.act == ActType::kI8InBf16) return pack_lines<ActType::kI8InBf16>(args);
     if (args.act == ActType::kU8) return pack_lines<ActType::kU8>(args);
   }

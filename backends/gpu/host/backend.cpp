@@ -30,6 +30,9 @@ class GpuBackend final : public Backend {
     if (has_fp8_rows(act) && encoding != WeightEncoding::kFp8PerRow) {
       return Support::no("fp8 activations need fp8 weights");
     }
+    if (act == ActQuant::kNvfp4Static && encoding != WeightEncoding::kNvfp4Group16) {
+      return Support::no("nvfp4 activations need nvfp4 weights");
+    }
     if (has_fp8_groups(act) && encoding != WeightEncoding::kFp8Group128) {
       return Support::no("fp8 activations in groups need fp8 weights in groups");
     }

@@ -47,6 +47,7 @@ bool has_head_tiles(MatmulTiles tiles) {
 NarrowTo narrow_to(ActQuant act) {
   if (act == ActQuant::kFp8PerGroup128) return NarrowTo::kE4m3Groups;
   if (act == ActQuant::kFp8PerGroup128E8m0) return NarrowTo::kE4m3GroupsE8m0;
+  if (act == ActQuant::kNvfp4Static) return NarrowTo::kNvfp4;
   return has_fp8_rows(act) ? NarrowTo::kE4m3 : NarrowTo::kBf16;
 }
 
@@ -454,7 +455,7 @@ StepLaunch StepProducts::bind(const GroupedMatmul& op, const BatchUpload& upload
     a.by_expert.max_tiles = max_tiles;
     a.partial = reinterpret_cast<float*>(values_.scratch() + layout.sums);
   }
-  return bind_product(shared_.kernels.grouped_matmul, a, weights, op.act, 0.0F, op.weight ? op.n_top : 1,
+  return bind_product(shared_.kernels.grouped_matmul, a, weights, op.act, op.act_scale, op.weight ? op.n_top : 1,
                       tiles.has_value());
 }
 

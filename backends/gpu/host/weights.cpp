@@ -13,6 +13,7 @@
 #include "backend_kit/host_device.h"
 #include "backend_kit/weight_rows.h"
 #include "core/checked.h"
+#include "core/e4m3.h"
 #include "gpu/host/block_rows.h"
 
 namespace secondsource::gpu {
@@ -22,10 +23,11 @@ struct WeightPiece {
   std::int64_t first_row = 0;  ///< canonical, of the gate where they are joined
   std::int64_t n_rows = 0;     ///< packed
   std::vector<std::byte> source_values;
-  std::vector<float> source_floats;  ///< scales, and zero points after them
+  std::vector<float> source_floats;  ///< a global scale, scales, and zero points after them
   std::vector<std::byte> values;
   std::vector<std::byte> scales;
   std::vector<std::byte> zeros;
+  std::vector<std::byte> global_scales;
   std::optional<Error> error;  ///< of the source
 };
 
@@ -66,7 +68,13 @@ std::uint32_t code_of_word(WeightEncoding encoding, std::size_t col, std::uint32
 std::size_t scales_in_row(const WeightView& view) {
   if (has_blocks(view.encoding)) return 0;  // rows of blocks have them among their planes
   const auto n = static_cast<std::size_t>(scales_per_row(view.encoding, view.padded_cols));
+  if (view.encoding == WeightEncoding::kNvfp4Group16) return n - 1;      // behind the global one
   return view.encoding == WeightEncoding::kInt4Group32Zero ? n / 2 : n;  // zero points follow
+}
+
+/// Global scales of a row, which have a buffer of their own as well.
+std::size_t global_scales_in_row(const WeightView& view) {
+  return view.encoding == WeightEncoding::kNvfp4Group16 ? 1 : 0;
 }
 
 std::size_t zeros_in_row(const WeightView& view) {
@@ -95,7 +103,7 @@ void pack_row(const WeightView& view, std::span<const std::byte> values, std::sp
   }
 }
 
-/// The type of a scale in device memory: f32 or, of groups of 32 columns, FP16, of MXFP4 a power of two. Calls
+/// The type of a scale in device memory: f32 or, of groups of 32 columns, FP16, of MXFP4 a power of two, of NVFP4 E4M3. Calls
 /// call.template operator()<type>(narrow), where narrow() makes one of an f32 that is exact in it.
 template <typename Call>
 auto with_scale_type(WeightEncoding encoding, const Call& call) {
@@ -103,6 +111,7 @@ auto with_scale_type(WeightEncoding encoding, const Call& call) {
     return call.template operator()<float>([](float scale) { return scale; });
   }
   if (encoding == WeightEncoding::kMxfp4Group32) return call.template operator()<E8m0>(to_e8m0);
+  if (encoding == WeightEncoding::kNvfp4Group16) return call.template operator()<E4m3>(to_e4m3);
   return call.template operator()<F16>([](float scale) { return to_f16(scale); });
 }
 
@@ -179,10 +188,12 @@ Result<void> read_and_pack(const WeightSpec& spec, const WeightView& view, Weigh
   const auto row_bytes = static_cast<std::size_t>(view.row_bytes);
   const std::size_t scale_bytes = scale_bytes_per_row(view);
   const std::size_t zero_bytes = zeros_in_row(view);
-  const std::size_t n_scales = zero_bytes > 0 ? n_floats / 2 : n_floats;  // zero points follow them
+  const std::size_t n_globals = global_scales_in_row(view);
+  const std::size_t n_scales = zero_bytes > 0 ? n_floats / 2 : n_floats - n_globals;  // zero points follow them
   piece.values.assign(n_rows * row_bytes, std::byte{0});
   piece.scales.assign(n_rows * scale_bytes, std::byte{0});
   piece.zeros.assign(n_rows * zero_bytes, std::byte{0});
+  piece.global_scales.assign(n_rows * n_globals * sizeof(float), std::byte{0});
   for (std::int64_t part = 0; part < n_parts; ++part) {
     const std::int64_t first_row = piece.first_row + part * (spec.n_rows / spec.n_experts / n_parts);
     SS_TRY_VOID(read_weight_rows(spec, first_row, of_each_part, piece.source_values, piece.source_floats));
@@ -192,11 +203,13 @@ Result<void> read_and_pack(const WeightSpec& spec, const WeightView& view, Weigh
       const std::span<std::byte> zeros = std::span(piece.zeros).subspan(to * zero_bytes, zero_bytes);
       const std::span<const float> floats = std::span(piece.source_floats).subspan(from * n_floats, n_floats);
       if (scale_bytes > 0) {
-        pack_scales(view, floats.first(n_scales), piece.scales.data() + to * scale_bytes);
-        for (std::size_t g = n_scales; g < n_floats; ++g) {
+        pack_scales(view, floats.subspan(n_globals, n_scales), piece.scales.data() + to * scale_bytes);
+        for (std::size_t g = n_scales; zero_bytes > 0 && g < n_floats; ++g) {
           zeros[g - n_scales] = static_cast<std::byte>(static_cast<int>(floats[g]) + kInt4Zero);
         }
       }
+      std::memcpy(piece.global_scales.data() + to * n_globals * sizeof(float), floats.data(),
+                  n_globals * sizeof(float));
       pack_row(view, std::span(piece.source_values).subspan(from * value_bytes, value_bytes), floats, zeros,
                std::span(piece.values).subspan(to * row_bytes, row_bytes));
     }
@@ -229,13 +242,18 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   if (!scales) return with_name(scales.error());
   auto zeros = memory_.allocate(MemoryPurpose::kWeights, n_rows * zeros_in_row(view));
   if (!zeros) return with_name(zeros.error());
+  auto global_scales = memory_.allocate(MemoryPurpose::kWeights, n_rows * global_scales_in_row(view) * sizeof(float));
+  if (!global_scales) return with_name(global_scales.error());
   weight.values = std::move(values).value();
   weight.scales = std::move(scales).value();
   weight.zeros = std::move(zeros).value();
+  weight.global_scales = std::move(global_scales).value();
   view.values = weight.values.data();
-  view.row_scales = weight.scales.as<float>();
+  const DeviceBuffer& of_rows = global_scales_in_row(view) > 0 ? weight.global_scales : weight.scales;
+  view.row_scales = of_rows.as<float>();
   view.group_scales = weight.scales.as<F16>();
   view.group_powers = weight.scales.as<E8m0>();
+  view.scale_pairs = weight.scales.as<E4m3Pair>();
   view.wide_scales = weight.scales.as<float>();
   view.group_zeros = weight.zeros.as<std::uint8_t>();
   SS_TRY_VOID(spec.n_rows == 1 ? fill_vector(spec, weight) : fill(spec, weight));
@@ -276,6 +294,7 @@ Result<void> Weights::upload(const WeightSpec& spec, const Weight& weight, const
   };
   SS_TRY_VOID(upload_rows(weight.values, piece.values));
   SS_TRY_VOID(upload_rows(weight.scales, piece.scales));
+  SS_TRY_VOID(upload_rows(weight.global_scales, piece.global_scales));
   return upload_rows(weight.zeros, piece.zeros);
 }
 
@@ -306,6 +325,8 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) {
   SS_TRY_VOID(memory_.download(scales.data(), weight.scales.data(), scales.size()));
   std::vector<std::byte> zeros(weight.zeros.size_bytes());
   SS_TRY_VOID(memory_.download(zeros.data(), weight.zeros.data(), zeros.size()));
+  std::vector<float> global_scales(weight.global_scales.size_bytes() / sizeof(float));
+  SS_TRY_VOID(memory_.download(global_scales.data(), weight.global_scales.data(), weight.global_scales.size_bytes()));
   const auto n_cols = static_cast<std::size_t>(spec.n_cols);
   const auto row_bytes = static_cast<std::size_t>(weight.view.row_bytes);
   const std::size_t scale_bytes = scale_bytes_per_row(weight.view);
@@ -315,6 +336,7 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) {
     std::vector<std::byte> plain(values.begin() + static_cast<std::ptrdiff_t>(from * row_bytes),
                                  values.begin() + static_cast<std::ptrdiff_t>((from + 1) * row_bytes));
     std::vector<float> row_scales = unpacked_scales(weight.view, scales.data() + from * scale_bytes);
+    if (!global_scales.empty()) row_scales.insert(row_scales.begin(), global_scales[from]);
     const std::size_t n_zeros = zeros_in_row(weight.view);
     for (std::size_t i = 0; i < n_zeros; ++i) {
       row_scales.push_back(static_cast<float>(static_cast<int>(zeros[from * n_zeros + i]) - kInt4Zero));

@@ -39,6 +39,7 @@ class Weights {
     DeviceBuffer values;
     DeviceBuffer scales;
     DeviceBuffer zeros;
+    DeviceBuffer global_scales;
     DeviceBuffer vector;  ///< f32 copy of weights with one row
   };
   static std::size_t slot(WeightId id) { return static_cast<std::size_t>(index_of(id)); }

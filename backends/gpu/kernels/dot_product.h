@@ -67,10 +67,16 @@ struct StoredVec {
     } else {
       float w[kValues];
       unpack<kEncoding>(chunk, w, group.addends());
-      float sum = 0.0F;
+      constexpr int kSpan = kSpanValues<kEncoding>;
+      float whole = 0.0F;
       SS_UNROLL
-      for (int i = 0; i < kValues; ++i) sum += w[i] * x[i];
-      return group.scaled(sum);
+      for (int span = 0; span < kValues / kSpan; ++span) {
+        float sum = 0.0F;
+        SS_UNROLL
+        for (int i = span * kSpan; i < (span + 1) * kSpan; ++i) sum += w[i] * x[i];
+        whole += group.scaled(sum, span);
+      }
+      return whole;
     }
   }
 };

@@ -61,7 +61,7 @@ SS_DEVICE float expert_sum(const GroupedMatmulArguments& a, const typename M::Su
   typename M::Sum sum = sums[first_warp][o];
   for (int w = 1; w < n_warps; ++w) sum += sums[first_warp + w][o];
   float scale = kHasRowScales<M::kEncoding> ? a.weights.row_scales[weight_row] : 1.0F;
-  if (M::kQuantized || (!kHasWideGroups<M::kEncoding> && has_e4m3_inputs<M::kEncoding>(a.x_scales))) {
+  if (M::kQuantized || (!kHasWideGroups<M::kEncoding> && has_narrow_inputs<M::kEncoding>(a.x_scales))) {
     scale *= a.x_scales[x_row];
   }
   return scale * static_cast<float>(sum);

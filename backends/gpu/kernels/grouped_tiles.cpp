@@ -93,7 +93,9 @@ SS_DEVICE WeightView weight_of(const GroupedMatmulArguments& a, int expert) {
   if constexpr (kHasRowScales<kEncoding>) weight.row_scales += first;
   if constexpr (kHasGroups<kEncoding>) {
     const std::int64_t begin = first * (weight.padded_cols / static_cast<int>(kScaleGroupSize));
-    if constexpr (kIsE2m1<kEncoding>) {
+    if constexpr (kIsNvfp4<kEncoding>) {
+      weight.scale_pairs += begin;
+    } else if constexpr (kIsE2m1<kEncoding>) {
       weight.group_powers += begin;
     } else {
       weight.group_scales += begin;

@@ -92,13 +92,19 @@ struct BlockRow {
   return row;
 }
 
+/// The scales in E4M3 of 32 columns of kNvfp4Group16; that of the first 16 is in the low byte.
+struct E4m3Pair {
+  std::uint16_t bits = 0;
+};
+
 /// A prepared weight. Rows are contiguous and padded with zeros to a multiple of kWeightColumnStep columns; with
 /// kInterleaveGateUp row 2 j is gate j and row 2 j + 1 is up j.
 struct WeightView {
   const std::byte* values = nullptr;
-  const float* row_scales = nullptr;   ///< kInt8PerRow, kFp8PerRow: [n_rows]
-  const F16* group_scales = nullptr;   ///< kInt8Group32, kInt4Group32, kInt4Group32Zero: [n_rows, padded_cols / 32]
-  const E8m0* group_powers = nullptr;  ///< kMxfp4Group32: [n_rows, padded_cols / 32]
+  const float* row_scales = nullptr;      ///< kInt8PerRow, kFp8PerRow, and the global scale of kNvfp4Group16: [n_rows]
+  const F16* group_scales = nullptr;      ///< kInt8Group32, kInt4Group32, kInt4Group32Zero: [n_rows, padded_cols / 32]
+  const E8m0* group_powers = nullptr;     ///< kMxfp4Group32: [n_rows, padded_cols / 32]
+  const E4m3Pair* scale_pairs = nullptr;  ///< kNvfp4Group16: [n_rows, padded_cols / 32]
   const std::uint8_t* group_zeros = nullptr;  ///< kInt4Group32Zero: zero points + kInt4Zero, [n_rows, padded_cols / 32]
   const float* wide_scales = nullptr;         ///< kFp8Group128: [n_rows, n_wide_groups(n_cols)]
   BlockRow blocks = {};                       ///< of an encoding in blocks, whose rows are whole in `values`
@@ -115,7 +121,7 @@ struct WeightView {
 inline constexpr std::uint64_t kInt4Shifts = 0x1c0c180814041000U;
 inline constexpr std::int32_t kInt4Zero = 8;
 
-/// kMxfp4Group32 stores eight columns in a word, too: of the E2M1 code of column c, exponent and mantissa from bit
+/// kMxfp4Group32 and kNvfp4Group16 store eight columns in a word, too: of the E2M1 code of column c, exponent and mantissa from bit
 /// kE2m1Shifts >> (c % 8 * 8) & 31 on, and the sign at bit kE2m1SignShifts >> (c % 8 * 8) & 31. Neighbouring columns lie at one place of
 /// the word's halves. One shift brings all parts of the first four columns to their places in FP16, and one each exponents with mantissas
 /// and signs of the last four.
@@ -294,6 +300,7 @@ enum class NarrowTo : std::uint8_t {
   kE4m3,  ///< op.h's ActQuant::kFp8PerRow and kFp8Static: the E4M3 numbers of x[r] / scales[r] as BF16, in which they are exact
   kE4m3Groups,  ///< the same of ActQuant::kFp8PerGroup128, with a scale for each group of columns: [rows, n_wide_groups(n_cols)]
   kE4m3GroupsE8m0,  ///< the same of ActQuant::kFp8PerGroup128E8m0: scales are powers of two
+  kNvfp4,  ///< ActQuant::kNvfp4Static: E2M1 numbers times the scale of their 16 columns as BF16, exactly; scales[r] is the stored scale
 };
 
 /// Rounds x to the type that tiles, products with E4M3 weights or the vendor's library multiply. Zeros past n_cols.
@@ -303,7 +310,7 @@ struct NarrowRowsArguments {
   std::uint16_t* out;  ///< [rows, padded_cols]
   float* scales;       ///< [rows], or as kE4m3Groups says; null for kBf16
   NarrowTo to;
-  float static_scale;  ///< of kE4m3 with kFp8Static; else 0
+  float static_scale;  ///< of kE4m3 with kFp8Static, and of kNvfp4; else 0
   std::int32_t rows_per_token;
   std::int32_t n_cols;
   std::int32_t x_stride;  ///< values from one row of x to the next
@@ -313,7 +320,7 @@ struct NarrowRowsArguments {
 };
 
 /// op.h's Matmul: out = epilogue(x W^T). If `quantized_x` is set, it is read with x_scales; else tiles read `narrow_x`,
-/// and matvec reads x. With x_scales alone `narrow_x` has E4M3 numbers, and both read it. x_scales are [rows], or of kFp8Group128
+/// and matvec reads x. With x_scales alone `narrow_x` has E4M3 numbers or those of NVFP4, and both read it. x_scales are [rows], or of kFp8Group128
 /// [rows, n_wide_groups(K)].
 struct MatmulArguments {
   const std::int32_t* n_rows;

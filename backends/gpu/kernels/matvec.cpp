@@ -42,7 +42,7 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
   typename M::Sum sum = shared.sums[first_warp][o][m];
   for (int w = 1; w < n_warps; ++w) sum += shared.sums[first_warp + w][o][m];
   float scale = kHasRowScales<M::kEncoding> ? a.weight.row_scales[output] : 1.0F;
-  if (!kHasWideGroups<M::kEncoding> && has_e4m3_inputs<M::kEncoding>(a.x_scales)) scale *= a.x_scales[row];
+  if (!kHasWideGroups<M::kEncoding> && has_narrow_inputs<M::kEncoding>(a.x_scales)) scale *= a.x_scales[row];
   if constexpr (!M::kQuantized) {
     if (a.norm_weight != nullptr) {
       float squares = 0.0F;

@@ -127,10 +127,11 @@ struct MatvecInputs {
   std::int32_t padded_cols;
 };
 
-/// Whether x is E4M3 numbers as BF16, with a scale per row, or per group of columns where the weight has such groups.
+/// Whether x is quantized to E4M3 or NVFP4 and given as BF16, with a scale per row, or per group of columns where an E4M3 weight has such
+/// groups.
 template <WeightEncoding kEncoding>
-SS_DEVICE bool has_e4m3_inputs(const float* x_scales) {
-  if constexpr (kIsE4m3<kEncoding>) return x_scales != nullptr;
+SS_DEVICE bool has_narrow_inputs(const float* x_scales) {
+  if constexpr (kIsE4m3<kEncoding> || kIsNvfp4<kEncoding>) return x_scales != nullptr;
   return false;
 }
 
@@ -165,7 +166,7 @@ SS_DEVICE void store_x(const MatvecInputs& a, int first_row, int n_rows, int fir
       Chunk chunk{};
       if constexpr (M::kQuantized) {
         if (vec * 16 < a.padded_cols) chunk = load_chunk(a.quantized_x + row * a.padded_cols + vec * 16);
-      } else if (has_e4m3_inputs<M::kEncoding>(a.x_scales)) {
+      } else if (has_narrow_inputs<M::kEncoding>(a.x_scales)) {
         if (vec * 4 < a.padded_cols) chunk = widened_vec(a.narrow_x + row * a.padded_cols + vec * 4);
         if constexpr (kHasWideGroups<M::kEncoding>) {
           if (vec * 4 < a.n_cols) {
@@ -302,7 +303,7 @@ SS_DEVICE void multiply_step(const Chunk (&stored)[M::kXVecs], int step, const C
             constexpr int kPartColsLog2 = KnownCodes<M::kEncoding>::part_cols_log2;
             groups[o].add_scaled(sum, x_sums[m], part * kPart >> kPartColsLog2, sums[o][m]);
           } else if constexpr (kHasGroups<M::kEncoding> || kHasWideGroups<M::kEncoding>) {
-            sums[o][m] += groups[o].scaled(sum);
+            sums[o][m] += groups[o].scaled(sum, part * kPart / kSpanValues<M::kEncoding>);
           } else {
             sums[o][m] += sum;
           }

@@ -7,7 +7,8 @@
 //   quantize_rows:  q[r] = clamp(round-half-even(x[r] / s), +-127),   scales[r] = s = max|x[r]| / 127
 //   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or
 //                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448 or the static scale; kE4m3Groups has such an s for every 128 columns,
-//                   and kE4m3GroupsE8m0 the smallest power of two that is not below it, 2^-126 at least
+//                   and kE4m3GroupsE8m0 the smallest power of two that is not below it, 2^-126 at least; with kNvfp4 16 columns have
+//                   s = e4m3(max|x| / 6 / g) and become s * e2m1(x / (s g)), scales[r] = g, the static scale
 //
 // Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols], of narrow_rows with x_stride values from one row to the next; columns:
 //              [columns of out], each in [0, n_cols); q and narrowed out: [rows, padded_cols], zero beyond n_cols; scales: [rows], or
@@ -16,7 +17,7 @@
 // Accumulator  none but the maximum of |x|, in f32; NaN wins over every number
 // Aliasing     none: outputs are separate buffers
 // Alignment    narrowed out to 16 bytes; x is read 16 bytes at a time where its rows begin at multiples of them
-// Source       op.h's ActQuant for the rules of int8 and E4M3
+// Source       op.h's ActQuant for the rules of int8, E4M3 and NVFP4
 
 #include "core/checked.h"
 #include "gpu/kernels/divide.h"
@@ -35,6 +36,7 @@ constexpr int kThreads = 256;
 constexpr int kVecValues = 8;  ///< 16-bit values of one 16-byte store
 constexpr float kF16Max = 65504.0F;
 constexpr float kE4m3Largest = 448.0F;
+constexpr float kE2m1Largest = 6.0F;
 
 SS_KERNEL(kThreads) embed_kernel(EmbedArguments a) {
   wait_for_earlier_kernels();
@@ -212,6 +214,32 @@ narrow_groups_kernel(NarrowRowsArguments a) {
   }
 }
 
+/// narrow_rows with NarrowTo::kNvfp4. A thread takes the 16 columns that share a scale.
+SS_KERNEL(kThreads) narrow_nvfp4_kernel(NarrowRowsArguments a) {
+  wait_for_earlier_kernels();
+  constexpr int kColumns = static_cast<int>(kNvfp4GroupSize);
+  const int row = block_x();
+  if (row >= *a.n_tokens * a.rows_per_token) return;
+  const float* const x = a.x + std::int64_t{row} * a.x_stride;
+  const float stored_scale = max_abs(x, a.n_cols) * 0.0F + a.static_scale;  // NaN if the row is not finite
+  if (thread_x() == 0) a.scales[row] = stored_scale;
+  const bool usable = is_usable_scale(stored_scale);
+  for (int group = thread_x(); group * kColumns < a.padded_cols; group += kThreads) {
+    float values[kColumns];
+    load_activations<kColumns>(x, group * kColumns, a.n_cols, a.x_stride % 4 == 0, values);
+    float largest = 0.0F;
+    SS_UNROLL
+    for (int i = 0; i < kColumns; ++i) largest = fmaxf(fabsf(values[i]), largest);
+    const float scale = usable ? nearest_e4m3(largest / kE2m1Largest / stored_scale) : 0.0F;
+    const float step = scale * stored_scale;
+    SS_UNROLL
+    for (int i = 0; i < kColumns; ++i) values[i] = scale > 0.0F ? scale * nearest_e2m1(values[i] / step) : 0.0F;
+    std::uint16_t* const out = a.out + std::int64_t{row} * a.padded_cols + group * kColumns;
+    store_chunk(out, narrow_vec(values));
+    store_chunk(out + kVecValues, narrow_vec(values + kVecValues));
+  }
+}
+
 /// One block per row.
 LaunchShape one_block_per_row(std::int32_t n_rows, std::size_t shared_bytes = 0) {
   return {.grid = {static_cast<std::uint32_t>(n_rows)}, .threads = kThreads, .shared_bytes = shared_bytes};
@@ -250,6 +278,9 @@ Result<void> launch_narrow_rows(const LaunchContext& context, const NarrowRowsAr
     case NarrowTo::kE4m3GroupsE8m0:
       return launch(context.stream, "narrow_rows", narrow_groups_kernel<NarrowTo::kE4m3GroupsE8m0>,
                     one_block_per_row(max_rows), arguments);
+    case NarrowTo::kNvfp4:
+      return launch(context.stream, "narrow_rows", narrow_nvfp4_kernel,
+                    one_block_per_row(max_rows, sizeof(BlockScratch<float>)), arguments);
     case NarrowTo::kE4m3:
       break;
   }

@@ -101,7 +101,7 @@ class WeightStream {
     if constexpr (kQuantized) {
       return window.codes[half];
     } else {
-      return narrow_words<kEncoding>(window.codes[half].word + vec * kWordsOfEight<kEncoding>, window.group[half]);
+      return narrow_words<kEncoding>(window.codes[half].word + vec * kWordsOfEight<kEncoding>, window.group[half], vec);
     }
   }
 

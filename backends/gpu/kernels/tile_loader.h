@@ -120,9 +120,10 @@ inline constexpr int kWordsOfEight = kEncoding == WeightEncoding::kF32 ? 8
                                      : kIsByte<kEncoding>              ? 2
                                                                        : 4;
 
-/// Eight values of a weight that has no blocks, with the scale of their group, rounded to BF16. `words`: kWordsOfEight.
+/// Eight values of a weight that has no blocks, with the scale of their group, rounded to BF16. `words`: kWordsOfEight. `vec`: their place
+/// in their chunk, in vectors of eight values.
 template <WeightEncoding kEncoding>
-SS_DEVICE Chunk narrow_words(const std::uint32_t* words, const ChunkGroup<kEncoding>& group) {
+SS_DEVICE Chunk narrow_words(const std::uint32_t* words, const ChunkGroup<kEncoding>& group, int vec) {
   if constexpr (kEncoding == WeightEncoding::kBf16) {
     return {.word = {words[0], words[1], words[2], words[3]}};
   } else if constexpr (kIsE4m3<kEncoding>) {
@@ -145,7 +146,7 @@ SS_DEVICE Chunk narrow_words(const std::uint32_t* words, const ChunkGroup<kEncod
       }
     }
     SS_UNROLL
-    for (int i = 0; i < 8; ++i) values[i] = group.scaled(values[i]);
+    for (int i = 0; i < 8; ++i) values[i] = group.scaled(values[i], vec * 8 / kSpanValues<kEncoding>);
     return narrow_vec(values);
   }
 }
@@ -166,11 +167,12 @@ struct WeightVec {
     if constexpr (kHasGroups<kEncoding> && !kQuantized) group.load(weight, row, vec * 8);
   }
   /// The vector in the type that the tile multiplies. `weight` and `vec` are what was passed to load(), or for `vec` its remainder by 4.
-  [[nodiscard]] SS_DEVICE Chunk narrowed(const WeightView& /*weight*/, int /*vec*/) const {
+  [[nodiscard]] SS_DEVICE Chunk narrowed(const WeightView& /*weight*/, [[maybe_unused]] int vec) const {
     if constexpr (kNoConversion) {
       return bits_as<Chunk>(words);
     } else {
-      return narrow_words<kEncoding>(words.word, group);
+      return narrow_words<kEncoding>(words.word, group,
+                                     vec % (kChunkValues<kEncoding> < 8 ? 1 : kChunkValues<kEncoding> / 8));
     }
   }
 };

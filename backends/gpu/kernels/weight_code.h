@@ -17,12 +17,14 @@ inline constexpr bool kHasZeros = kEncoding == WeightEncoding::kInt4Group32Zero;
 template <WeightEncoding kEncoding>
 inline constexpr bool kIsInt4 = kEncoding == WeightEncoding::kInt4Group32 || kHasZeros<kEncoding>;
 template <WeightEncoding kEncoding>
-inline constexpr bool kIsE2m1 = kEncoding == WeightEncoding::kMxfp4Group32;
+inline constexpr bool kIsNvfp4 = kEncoding == WeightEncoding::kNvfp4Group16;
+template <WeightEncoding kEncoding>
+inline constexpr bool kIsE2m1 = kEncoding == WeightEncoding::kMxfp4Group32 || kIsNvfp4<kEncoding>;
 /// Encodings of four bits per value.
 template <WeightEncoding kEncoding>
 inline constexpr bool kIsFourBit = kIsInt4<kEncoding> || kIsE2m1<kEncoding>;
 
-/// Encodings with one scale per group of 32 columns.
+/// Encodings with one scale per group of 32 columns, or of kNvfp4Group16 with a pair of scales.
 template <WeightEncoding kEncoding>
 inline constexpr bool kHasGroups = kEncoding == WeightEncoding::kInt8Group32 || kIsFourBit<kEncoding>;
 
@@ -39,9 +41,10 @@ inline constexpr bool kHasMinima = block_codes(kEncoding).has_minima;
 /// Encodings with one scale per row.
 template <WeightEncoding kEncoding>
 inline constexpr bool kHasRowScales =
-    kEncoding == WeightEncoding::kInt8PerRow || kEncoding == WeightEncoding::kFp8PerRow;
+    kEncoding == WeightEncoding::kInt8PerRow || kEncoding == WeightEncoding::kFp8PerRow || kIsNvfp4<kEncoding>;
 SS_DEVICE bool has_row_scales(WeightEncoding encoding) {
-  return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
+  return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow ||
+         encoding == WeightEncoding::kNvfp4Group16;
 }
 
 /// Encodings of one byte per value.
@@ -60,6 +63,10 @@ inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32           
                                     : kIsFourBit<kEncoding> || (kIsBlocks<kEncoding> && kEncoding != kAnyBlocks) ? 32
                                                                                                                  : 8;
 
+/// Consecutive values of a chunk that share what ChunkGroup::scaled() multiplies by.
+template <WeightEncoding kEncoding>
+inline constexpr int kSpanValues = kIsNvfp4<kEncoding> ? static_cast<int>(kNvfp4GroupSize) : kChunkValues<kEncoding>;
+
 /// n_wide_groups() of kernels.h for device code, which the GPU compilers do not let call it.
 SS_DEVICE int n_wide_groups_on_device(int n_cols) {
   constexpr int kColumns = static_cast<int>(kFp8GroupSize);
@@ -71,7 +78,8 @@ SS_DEVICE int n_wide_groups_on_device(int n_cols) {
 template <WeightEncoding kEncoding>
 struct ChunkGroup {
   struct Nothing {};
-  using GroupScale = std::conditional_t<kIsE2m1<kEncoding>, E8m0, F16>;
+  using GroupScale =
+      std::conditional_t<kIsNvfp4<kEncoding>, E4m3Pair, std::conditional_t<kIsE2m1<kEncoding>, E8m0, F16>>;
   std::conditional_t<kHasWideGroups<kEncoding>, float, std::conditional_t<kHasGroups<kEncoding>, GroupScale, Nothing>>
       stored_scale;
   std::conditional_t<kHasZeros<kEncoding>, std::uint8_t, Nothing> zero;
@@ -81,7 +89,9 @@ struct ChunkGroup {
     constexpr int kColumns = static_cast<int>(kHasWideGroups<kEncoding> ? kFp8GroupSize : kScaleGroupSize);
     if constexpr (kHasGroups<kEncoding>) {
       const std::int64_t at = row * (weight.padded_cols / kColumns) + col / kColumns;
-      if constexpr (kIsE2m1<kEncoding>) {
+      if constexpr (kIsNvfp4<kEncoding>) {
+        stored_scale = weight.scale_pairs[at];
+      } else if constexpr (kIsE2m1<kEncoding>) {
         stored_scale = weight.group_powers[at];
       } else {
         stored_scale = weight.group_scales[at];
@@ -91,9 +101,11 @@ struct ChunkGroup {
       stored_scale = weight.wide_scales[row * n_wide_groups_on_device(weight.n_cols) + col / kColumns];
     }
   }
-  /// 1 where there are no groups.
-  [[nodiscard]] SS_DEVICE float scale() const {
-    if constexpr (kHasGroups<kEncoding>) {
+  /// That of span `span` (kSpanValues); of kNvfp4Group16 in units of kE4m3HalfUnit. 1 where there are no groups.
+  [[nodiscard]] SS_DEVICE float scale([[maybe_unused]] int span = 0) const {
+    if constexpr (kIsNvfp4<kEncoding>) {
+      return widen_e4m3_as_half(stored_scale.bits >> (8 * span));
+    } else if constexpr (kHasGroups<kEncoding>) {
       return widen(stored_scale);
     } else if constexpr (kHasWideGroups<kEncoding>) {
       return stored_scale;
@@ -101,8 +113,9 @@ struct ChunkGroup {
       return 1.0F;
     }
   }
-  /// A sum of products with values of unpack(), or one of these, times the scale.
-  [[nodiscard]] SS_DEVICE float scaled(float sum) const {
+  /// A sum of products with values of unpack(), or one of these, times the scale. All are of span `span`.
+  [[nodiscard]] SS_DEVICE float scaled(float sum, int span = 0) const {
+    if constexpr (kIsNvfp4<kEncoding>) return scale(span) * (sum * (kE2m1Unit * kE4m3HalfUnit));
     if constexpr (kIsE2m1<kEncoding>) sum *= kE2m1Unit;  // apart, since the scale times it may be too large for f32
     return scale() * sum;
   }
@@ -200,6 +213,13 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
       group.load(weight, row, col);
       return group.scaled(values[col % 8]);
     }
+    case WeightEncoding::kNvfp4Group16: {
+      float values[8];
+      unpack_e2m1(reinterpret_cast<const std::uint32_t*>(begin)[col / 8], values);
+      ChunkGroup<WeightEncoding::kNvfp4Group16> group;
+      group.load(weight, row, col);
+      return group.scaled(values[col % 8], col % 32 / 16) * weight.row_scales[row];
+    }
     case WeightEncoding::kQ2K:
     case WeightEncoding::kQ3K:
     case WeightEncoding::kQ4K:
@@ -250,6 +270,8 @@ auto with_encoding_without_blocks(WeightEncoding encoding, const Call& call) {
       return call.template operator()<WeightEncoding::kInt4Group32Zero>();
     case WeightEncoding::kMxfp4Group32:
       return call.template operator()<WeightEncoding::kMxfp4Group32>();
+    case WeightEncoding::kNvfp4Group16:
+      return call.template operator()<WeightEncoding::kNvfp4Group16>();
     case WeightEncoding::kInt4Group32:
     case WeightEncoding::kQ2K:
     case WeightEncoding::kQ3K:

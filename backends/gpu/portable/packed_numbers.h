@@ -171,6 +171,14 @@ SS_DEVICE void unpack_e2m1(std::uint32_t word, float* values) {
   unpack_half_of_e2m1(word, 1, values + 4);
 }
 
+/// What the result of widen_e4m3_as_half() has to be multiplied by.
+inline constexpr float kE4m3HalfUnit = 256.0F;
+
+/// The E4M3 number in the low byte of `bits`, divided by kE4m3HalfUnit: FP16 with its exponent and mantissa. NaN becomes 480.
+SS_DEVICE float widen_e4m3_as_half(unsigned bits) {
+  return widen(F16{static_cast<std::uint16_t>((bits & 0x7fU) << 7 | (bits & 0x80U) << 8)});
+}
+
 /// The codes 2 * pair and 2 * pair + 1 of a word, each in the upper byte of a half of the result, whose lower bytes are 0.
 SS_DEVICE std::uint32_t spread_codes(std::uint32_t word, int pair) {
 #if defined(__CUDA_ARCH__)
@@ -248,6 +256,15 @@ SS_DEVICE float nearest_e4m3(float value) {
   // the first, so that the addition rounds; below 2^-6 the last place stays 2^-9.
   const std::uint32_t power = bits_as<std::uint32_t>(capped) & 0x7f800000U;
   const float room = bits_as<float>(power < 0x3c800000U ? 0x3c800000U : power) * 1572864.0F;
+  return copysignf((capped + room) - room, value);
+}
+
+/// The nearest E2M1 number, half to even, of a finite value; at most 6 in magnitude.
+SS_DEVICE float nearest_e2m1(float value) {
+  const float capped = fminf(fabsf(value), 6.0F);
+  // As above, with room for one bit behind the first; below 1 the last place stays 0.5.
+  const std::uint32_t power = bits_as<std::uint32_t>(capped) & 0x7f800000U;
+  const float room = bits_as<float>(power < 0x3f800000U ? 0x3f800000U : power) * 6291456.0F;
   return copysignf((capped + room) - room, value);
 }
 

@@ -209,14 +209,16 @@ TEST_CASE("a malformed graph is refused by the label of its operation") {
       {"qkv (matmul): aux goes with kAddResidual", [](ExampleGraph& e) { e.op<Matmul>(2).aux = ValueId{0}; }},
       {"qkv (matmul): a bias goes with kBias, kGelu or a gated",
        [](ExampleGraph& e) { e.op<Matmul>(2).bias = WeightId{1}; }},
-      {"qkv (matmul): expected a positive scale of activations with kFp8Static, else 0, found 0",
+      {"qkv (matmul): expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, found 0",
        [](ExampleGraph& e) { e.op<Matmul>(2).act = ActQuant::kFp8Static; }},
-      {"qkv (matmul): expected a positive scale of activations with kFp8Static, else 0, found 0.5",
+      {"qkv (matmul): expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, found 0",
+       [](ExampleGraph& e) { e.op<Matmul>(2).act = ActQuant::kNvfp4Static; }},
+      {"qkv (matmul): expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, found 0.5",
        [](ExampleGraph& e) {
          e.op<Matmul>(2).act = ActQuant::kFp8PerRow;
          e.op<Matmul>(2).act_scale = 0.5F;
        }},
-      {"qkv (matmul): expected a positive scale of activations with kFp8Static, else 0, found inf",
+      {"qkv (matmul): expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, found inf",
        [](ExampleGraph& e) {
          e.op<Matmul>(2).act = ActQuant::kFp8Static;
          e.op<Matmul>(2).act_scale = INFINITY;

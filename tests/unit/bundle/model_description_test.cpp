@@ -60,13 +60,15 @@ TEST_CASE("a quantized checkpoint is described as the bundle that is made of it"
     const fs::path alone = scratch.path() / (name + ".json");
     fs::copy_file(entry.path() / "config.json", alone);
     const ModelDescription of_config = described(alone);
-    // Modules of this checkpoint that read the same input store different scales for it, so that the scales are not used. The
+    // Modules of two checkpoints that read the same input store different scales for it, so that the scales are not used. The
     // configuration alone does not show this.
-    const bool has_unused_scales = name == "fp8-per-tensor";
-    CHECK(of_config.published.variant == (has_unused_scales ? "fp8-static" : of_folder.published.variant));
+    const std::string of_config_alone = name == "fp8-per-tensor"   ? "fp8-static"
+                                        : name == "nvfp4-modelopt" ? "modelopt-nvfp4"
+                                                                   : of_folder.published.variant;
+    CHECK(of_config.published.variant == of_config_alone);
     CHECK_FALSE(of_config.published.encodings.has_value());
   }
-  CHECK(n_with_variant == 4);  // tests/recipes/published_variants_test.py has the others, larger than their groups
+  CHECK(n_with_variant == 6);  // tests/recipes/published_variants_test.py has the others, larger than their groups
 }
 
 TEST_CASE("the variant of a checkpoint follows from its config.json") {
@@ -136,8 +138,16 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
       {R"({"quant_method": "compressed-tensors", "format": "mxfp4-pack-quantized", "config_groups": {"group_0": {"weights":
            {"num_bits": 4, "type": "float", "strategy": "group", "group_size": 32, "symmetric": true}}}})",
        "compressed-tensors-mxfp4"},
+      {R"({"quant_algo": "NVFP4", "quant_method": "modelopt"})", "modelopt-nvfp4"},
+      {R"({"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized", "config_groups": {"group_0": {"weights":
+           {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16, "symmetric": true},
+           "input_activations": {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16, "symmetric":
+           true, "dynamic": "local"}}}})",
+       "compressed-tensors-nvfp4"},
+      {R"({"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized", "config_groups": {"group_0": {"weights":
+           {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16, "symmetric": true}}}})",
+       "compressed-tensors-nvfp4-w4a16"},
       // These have no published variant: a bundle holds their values.
-      {R"({"quant_algo": "NVFP4", "quant_method": "modelopt"})", ""},
       {R"({"bits": 2, "group_size": 128, "quant_method": "gptq"})", ""},
       {R"({"bits": 8, "group_size": 128, "quant_method": "gptq", "sym": false})", ""},
   };

@@ -70,6 +70,10 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"gguf-iq4_nl", kIq4Nl, 32, ActQuant::kNone},
       Row{"mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
       Row{"gguf-mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
+      Row{"modelopt-nvfp4", kNvfp4Group16, 16, ActQuant::kNvfp4Static},
+      Row{"compressed-tensors-nvfp4", kNvfp4Group16, 16, ActQuant::kNvfp4Static},
+      Row{"modelopt-nvfp4-w4a16", kNvfp4Group16, 16, ActQuant::kNone},
+      Row{"compressed-tensors-nvfp4-w4a16", kNvfp4Group16, 16, ActQuant::kNone},
   }));
   CAPTURE(name);
   const auto variant = variant_from_name(name);
@@ -95,7 +99,8 @@ TEST_CASE("a name that stands for no published variant is refused") {
                "fp8-block64", "fp8-int4", "fp8-int8-g32", "fp8-fp8-block128", "fp8-block128-e8m0", "fp8-ue8m0",
                "gptq-int4-zp-g32", "gptq-int8-g32-zp", "gptq-int8-zp", "compressed-tensors-int8-g32-w8a8",
                "awq-fp8-w8a16", "fp8-w8a8", "awq-fp8-static", "fp8-block128-static", "fp8-static-w8a16",
-               "fp8-block128-ue8m0-w8a16", "gptq-int4-w8a16", "modelopt-", "awq-mxfp4", "fp8-mxfp4");
+               "fp8-block128-ue8m0-w8a16", "gptq-int4-w8a16", "modelopt-", "awq-mxfp4", "fp8-mxfp4", "nvfp4",
+               "awq-nvfp4", "gguf-nvfp4", "modelopt-nvfp4-w8a16", "nvfp4-w4a16", "quark-nvfp4", "fp8-w4a16");
   CAPTURE(name);
   CHECK_ERROR(variant_from_name(name), ErrorCode::kInvalidInput, "or the published one of a bundle");
 }
@@ -231,7 +236,7 @@ TEST_CASE("codes of static FP8 have a positive scale of inputs, and no others ha
   refused("modelopt-fp8-static", scale(INFINITY), "expected a positive scale");
   refused("modelopt-fp8-static", scale(NAN), "expected a positive scale");
   refused("modelopt-fp8-static", scale(1.0F, {1, 1}), "expected a scale F32 [1], found F32 [1, 1]");
-  refused("modelopt-fp8-w8a16", scale(1.0F), "a scale of inputs beside codes of static FP8 alone");
+  refused("modelopt-fp8-w8a16", scale(1.0F), "a scale of inputs beside codes of static FP8 or of NVFP4 alone");
 }
 
 TEST_CASE("published codes that do not fit each other are refused") {
@@ -565,6 +570,82 @@ TEST_CASE("an order of columns is that of codes in their own encoding; values ha
           "expected an order of columns I32 [96], found I32 [95]");
   refused(stored_with("I32", {1, kCols}, bytes_of(order)), "expected an order of columns I32 [96], found I32 [1, 96]");
   refused(stored_with("F32", {kCols}, bytes_of(order)), "expected an order of columns I32 [96], found F32 [96]");
+}
+
+TEST_CASE("codes of NVFP4 are given with the global scale and those of 16 columns, and by their values in f32") {
+  const test::ScratchFolder scratch;
+  constexpr std::size_t kCols = 48;
+  std::string pairs(2 * kCols / 2, '\0');
+  for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = static_cast<char>(i * 37 + 5);
+  // In E4M3: 0.015625, 1, 448, then -1.5, the least subnormal number 2^-9, and 0.
+  const std::string scale_bytes = {'\x08', '\x38', '\x7e', '\xbc', '\x01', '\x00'};
+  constexpr std::array<float, 6> kScales = {0x1p-6F, 1.0F, 448.0F, -1.5F, 0x1p-9F, 0.0F};
+  constexpr float kGlobal = 0.0123F;
+  const Part codes{{"m.codes", DType::kU8, {2, kCols / 2}}, pairs};
+  const Part scales{{"m.scales", DType::kU8, {2, 3}, "F8_E4M3"}, scale_bytes};
+  const Part global{{"m.global_scale", DType::kF32, {1}}, bytes_of(std::vector<float>{kGlobal})};
+  const auto store = opened(scratch, "modelopt-nvfp4-w4a16", {codes, scales, global});
+  REQUIRE_OK(store);
+  const StoredTensor& tensor = *store->find("m");
+  CHECK(tensor.info.shape == Shape{2, kCols});
+  const auto kept = make_weight_source(tensor, kNvfp4Group16);
+  const auto plain = make_weight_source(tensor, kF32);
+  REQUIRE_OK(kept);
+  REQUIRE_OK(plain);
+  std::vector<std::byte> row_codes(2 * kCols);
+  std::vector<float> floats(2 * 4);
+  std::vector<float> values(2 * kCols);
+  REQUIRE_OK((*kept)->read_rows(0, 2, row_codes, floats));
+  REQUIRE_OK((*plain)->read_rows(0, 2, std::as_writable_bytes(std::span(values)), {}));
+  for (std::size_t row = 0; row < 2; ++row) {
+    CHECK(floats[4 * row] == kGlobal);
+    for (std::size_t col = 0; col < kCols; ++col) {
+      constexpr std::array kNumbers = {0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F};
+      const auto pair = static_cast<unsigned char>(pairs[(row * kCols + col) / 2]);
+      const unsigned code = col % 2 == 0 ? pair & 15U : pair >> 4U;
+      const std::size_t group = col / 16;
+      CHECK(static_cast<unsigned>(row_codes[row * kCols + col]) == code);
+      CHECK(floats[4 * row + 1 + group] == kScales[3 * row + group]);
+      const float number = code < 8 ? kNumbers[code] : -kNumbers[code - 8];
+      CHECK(values[row * kCols + col] == (number * kScales[3 * row + group]) * kGlobal);
+    }
+  }
+  const auto refused = [&](const char* variant, const std::vector<Part>& parts, const char* part) {
+    CAPTURE(part);
+    CHECK_ERROR(opened(scratch, variant, parts), ErrorCode::kInvalidInput, part);
+  };
+  const auto with_global = [&](float value) {
+    return Part{{"m.global_scale", DType::kF32, {1}}, bytes_of(std::vector<float>{value})};
+  };
+  refused("modelopt-nvfp4-w4a16", {codes, scales}, "expected a global scale beside codes in modelopt-nvfp4-w4a16");
+  refused("modelopt-nvfp4-w4a16", {codes, scales, with_global(0.0F)}, "expected a positive scale, found 0");
+  refused("modelopt-nvfp4-w4a16", {codes, scales, with_global(std::numeric_limits<float>::infinity())}, "found inf");
+  refused("modelopt-nvfp4-w4a16", {global}, "a global scale beside codes of NVFP4 alone");
+  refused("mxfp4", {codes, scales, global}, "codes U8, I8 or F8_E4M3");
+  refused("modelopt-nvfp4-w4a16", {codes, {{"m.scales", DType::kU8, {2, 2}, "F8_E4M3"}, std::string(4, '\1')}, global},
+          "scales of [2, 24]");
+  refused("modelopt-nvfp4-w4a16",
+          {{{"m.codes", DType::kU8, {1, 2, 8}}, std::string(16, '\1')},
+           {{"m.scales", DType::kU8, {1, 2, 1}, "F8_E4M3"}, std::string(2, '\1')},
+           global},
+          "codes of a matrix with its global scale");
+  std::string none = scale_bytes;
+  none[4] = '\x7f';
+  const auto without =
+      opened(scratch, "modelopt-nvfp4-w4a16", {codes, {{"m.scales", DType::kU8, {2, 3}, "F8_E4M3"}, none}, global});
+  REQUIRE_OK(without);
+  const auto source = make_weight_source(*without->find("m"), kNvfp4Group16);
+  REQUIRE_OK(source);
+  CHECK_ERROR((*source)->read_rows(0, 2, row_codes, floats), ErrorCode::kInvalidInput, "row 1: expected finite scales");
+  // With quantized activations their scale is stored as well.
+  refused("modelopt-nvfp4", {codes, scales, global}, "expected a scale of inputs beside codes in modelopt-nvfp4");
+  const Part of_inputs{{"m.input_scale", DType::kF32, {1}}, bytes_of(std::vector<float>{0.25F})};
+  const auto with_inputs = opened(scratch, "modelopt-nvfp4", {codes, scales, global, of_inputs});
+  REQUIRE_OK(with_inputs);
+  CHECK(with_inputs->find("m")->published->input_scale == 0.25F);
+  CHECK(with_inputs->find("m")->published->global_scale == kGlobal);
+  refused("modelopt-nvfp4-w4a16", {codes, scales, global, of_inputs},
+          "a scale of inputs beside codes of static FP8 or of NVFP4 alone");
 }
 
 TEST_CASE("an order of columns without codes in groups of columns is refused") {

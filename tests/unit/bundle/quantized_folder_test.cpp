@@ -77,9 +77,11 @@ fs::path checkpoints() {
   return test::source_path("tests/data/quantized");
 }
 
-Result<void> create(const fs::path& folder, const fs::path& target, Progress& progress) {
+Result<void> create(const fs::path& folder, const fs::path& target, Progress& progress,
+                    QuantizedWeights form = QuantizedWeights::kAsCodes) {
   CreateOptions options;
   options.model_folder = folder;
+  options.quantized_weights = form;
   return create_bundle(options, target, progress, InterruptFlag());
 }
 Result<void> create(const fs::path& folder, const fs::path& target) {
@@ -97,7 +99,9 @@ TEST_CASE("a bundle of a quantized checkpoint has the values, bit for bit, that 
   const InterruptFlag interrupt;
   for (const auto& [name, tensors] : expected.items()) {
     CAPTURE(name);
-    REQUIRE_OK(create(checkpoints() / name, scratch.path() / name));
+    // The authors' code multiplies or divides the scales of NVFP4 first and rounds; runtimes multiply sums, as codes are.
+    const auto form = name.starts_with("nvfp4") ? QuantizedWeights::kAsValues : QuantizedWeights::kAsCodes;
+    REQUIRE_OK(create(checkpoints() / name, scratch.path() / name, progress, form));
     const auto bundle = Bundle::open(scratch.path() / name, progress, interrupt);
     REQUIRE_OK(bundle);
     CHECK(bundle->name() == name);
@@ -108,6 +112,45 @@ TEST_CASE("a bundle of a quantized checkpoint has the values, bit for bit, that 
       REQUIRE_OK(stored);
       CHECK(sha256_hex(bytes_of_values(*stored)) == digest.get<std::string>());
     }
+  }
+}
+
+TEST_CASE("codes of NVFP4 have the values that the authors' code gives them, but for the order of two roundings") {
+  const test::ScratchFolder scratch;
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  for (const std::string name : {"nvfp4", "nvfp4-modelopt"}) {
+    CAPTURE(name);
+    REQUIRE_OK(create(checkpoints() / name, scratch.path() / name));
+    REQUIRE_OK(create(checkpoints() / name, scratch.path() / "values" / name, progress, QuantizedWeights::kAsValues));
+    const auto codes = Bundle::open(scratch.path() / name, progress, interrupt);
+    const auto values = Bundle::open(scratch.path() / "values" / name, progress, interrupt);
+    REQUIRE_OK(codes);
+    REQUIRE_OK(values);
+    const bool is_modelopt = name == "nvfp4-modelopt";
+    CHECK(codes->tensors().published_variant() ==
+          (is_modelopt ? "modelopt-nvfp4-w4a16" : "compressed-tensors-nvfp4-w4a16"));
+    std::size_t n_of_codes = 0;
+    std::size_t n_equal = 0;
+    for (const TensorSpec& spec : model_tensors(codes->config())) {
+      const auto stored = codes->tensor(spec.name);
+      REQUIRE_OK(stored);
+      if (!stored->published) continue;
+      CHECK(stored->published->form.encoding == WeightEncoding::kNvfp4Group16);
+      const std::vector<float> found = values_of_codes(*stored);
+      const std::string bytes = bytes_of_values(*values->tensor(spec.name));
+      REQUIRE(bytes.size() == found.size() * sizeof(float));
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        float expected = 0.0F;
+        std::memcpy(&expected, bytes.data() + i * sizeof(float), sizeof(float));
+        // Three roundings in all: of the reciprocal or not, of a scale, and of a value.
+        if (std::abs(found[i] - expected) > 0x1.8p-23F * std::abs(expected)) FAIL(spec.name << ": " << i);
+        n_equal += found[i] == expected ? 1 : 0;
+      }
+      n_of_codes += found.size();
+    }
+    CHECK(n_of_codes > 4000);
+    CHECK(2 * n_equal > n_of_codes);
   }
 }
 
@@ -162,8 +205,12 @@ TEST_CASE("why codes are not kept, and that a checkpoint's runtimes quantize act
   CHECK(notes.lines[0].find("q_proj.weight has zero points of codes of 8 bits") != std::string::npos);
   notes.lines.clear();
   REQUIRE_OK(create(checkpoints() / "nvfp4", scratch.path() / "nvfp4", notes));
+  CHECK(notes.lines.empty());
+  REQUIRE_OK(create(checkpoints() / "nvfp4-modelopt", scratch.path() / "nvfp4-modelopt", notes));
   REQUIRE(notes.lines.size() == 1);
-  CHECK(notes.lines[0].find("q_proj.weight has scales of 16 codes in E2M1 (NVFP4)") != std::string::npos);
+  CHECK(notes.lines[0].find("its weights alone are taken, because model.layers.0.mlp.gate_proj.weight and "
+                            "model.layers.0.mlp.up_proj.weight have not the same scale of inputs") !=
+        std::string::npos);
 }
 
 TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or in a way that is not computed") {
@@ -502,7 +549,12 @@ TEST_CASE("a matrix in NVFP4 needs its one number, its shapes and whole blocks")
                         "q_proj.weight_global_scale: expected one number in F32, found no such tensor");
   ChangedCheckpoint zero("nvfp4");
   zero.tensor(std::string(kQ) + "weight_global_scale").data = std::string(4, '\0');
-  zero.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: expected finite values");
+  zero.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight_global_scale: expected a positive number, found 0");
+  zero.tensor(std::string(kQ) + "weight_global_scale").data = test::bytes_of(std::vector<float>{-1.0F});
+  zero.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight_global_scale: expected a positive number, found -1");
+  ChangedCheckpoint none("nvfp4-modelopt");
+  none.tensor(std::string(kQ) + "weight_scale").data[1] = '\x7f';
+  none.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: expected finite values");
   ChangedCheckpoint pairs("nvfp4");
   HandMadeTensor& packed = pairs.tensor(std::string(kQ) + "weight_packed");
   packed.shape = {32, 15};

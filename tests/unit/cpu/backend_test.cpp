@@ -253,11 +253,11 @@ TEST_CASE("a step has scratch memory for any number of rows up to its bucket's, 
   std::iota(token_counts.begin(), token_counts.end(), 1);
   token_counts.insert(token_counts.end(), {kMaxRowBlock + 1, kTokens});
   std::vector<std::pair<WeightEncoding, ActQuant>> products = {
-      {WeightEncoding::kF32, ActQuant::kNone},         {WeightEncoding::kBf16, ActQuant::kNone},
-      {WeightEncoding::kF16, ActQuant::kNone},         {WeightEncoding::kInt8PerRow, ActQuant::kNone},
-      {WeightEncoding::kInt8Group32, ActQuant::kNone}, {WeightEncoding::kInt4Group32, ActQuant::kNone},
-      {WeightEncoding::kFp8PerRow, ActQuant::kNone},   {WeightEncoding::kFp8Group128, ActQuant::kNone},
-      {WeightEncoding::kMxfp4Group32, ActQuant::kNone}};
+      {WeightEncoding::kF32, ActQuant::kNone},          {WeightEncoding::kBf16, ActQuant::kNone},
+      {WeightEncoding::kF16, ActQuant::kNone},          {WeightEncoding::kInt8PerRow, ActQuant::kNone},
+      {WeightEncoding::kInt8Group32, ActQuant::kNone},  {WeightEncoding::kInt4Group32, ActQuant::kNone},
+      {WeightEncoding::kFp8PerRow, ActQuant::kNone},    {WeightEncoding::kFp8Group128, ActQuant::kNone},
+      {WeightEncoding::kMxfp4Group32, ActQuant::kNone}, {WeightEncoding::kNvfp4Group16, ActQuant::kNone}};
   for (const WeightEncoding encoding :
        {WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
     products.emplace_back(encoding, ActQuant::kInt8PerRow);

@@ -97,7 +97,7 @@ namespace {
 /// A block of n_rows rows of k activations, packed for `product` with zeros up to k_padded; checks that nothing is written behind it.
 struct PackedRows {
   PackedRows(const KernelTable& table, const ProductKernel& product, const float* x, int n_rows, std::int64_t k,
-             std::int64_t k_padded)
+             std::int64_t k_padded, float static_scale = 0.0F)
       : bytes(static_cast<std::size_t>(k_padded * n_rows * act_bytes(product.act)) + 1, std::byte{0x5a}),
         scales(static_cast<std::size_t>(n_rows), -1.0F) {
     table.pack({.x = x,
@@ -107,6 +107,7 @@ struct PackedRows {
                 .k_padded = k_padded,
                 .vec = product.vec,
                 .act = product.act,
+                .static_scale = static_scale,
                 .out = bytes.data(),
                 .row_scales = scales.data()});
     CHECK(bytes.back() == std::byte{0x5a});
@@ -152,11 +153,13 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
   switch (act) {
     case ActType::kF32:
     case ActType::kE4m3InF32:
+    case ActType::kNvfp4InF32:
       std::memcpy(&value, at, sizeof(value));
       return double{value};
     case ActType::kBf16:
     case ActType::kBf16Groups:
     case ActType::kE4m3InBf16:
+    case ActType::kNvfp4InBf16:
     case ActType::kI8InBf16:
       std::memcpy(&bf16, at, sizeof(bf16));
       return double{to_float(bf16)};
@@ -325,6 +328,56 @@ TEST_CASE("activations are rounded to E4M3 with s = max|x| / 448, half to even, 
   }
 }
 
+TEST_CASE("activations are quantized to NVFP4 by groups of 16 and the stored scale, in whatever type they are packed") {
+  constexpr float kStored = 0.3F;
+  // Of each group the largest value, and the scale that E4M3 makes of it: 6 * 0.3 makes 1; then one that is
+  // rounded (16.9 to 16), a value too large for the scales, one that has none, and a last group of three columns.
+  struct Group {
+    float largest;
+    float scale;
+  };
+  const std::vector<Group> groups = {
+      {6.0F * kStored, 1.0F}, {16.9F * 6.0F * kStored, 16.0F}, {1e6F, 448.0F}, {1e-6F, 0.0F}, {3.0F, 1.625F}};
+  // In steps of their group: numbers of E2M1, ties, and what is beside these.
+  const std::vector<float> steps = {0.25F, 0.24F, -0.26F, 0.75F, -1.25F, 1.75F, 2.5F, 3.5F,
+                                    -5.0F, 5.01F, 1.5F,   0.0F,  4.0F,   -2.0F, 0.5F};
+  const std::vector<float> rounded = {0.0F,  0.0F, -0.5F, 1.0F, -1.0F, 2.0F,  2.0F, 4.0F,
+                                      -4.0F, 6.0F, 1.5F,  0.0F, 4.0F,  -2.0F, 0.5F};
+  std::vector<float> x;
+  std::vector<float> expected;
+  for (const Group& group : groups) {
+    const float step = group.scale * kStored;
+    x.push_back(-group.largest);
+    expected.push_back(group.scale * -std::min(6.0F, round_to_e2m1(step == 0.0F ? 0.0F : group.largest / step)));
+    for (std::size_t i = 0; i < (&group == &groups.back() ? 2 : steps.size()); ++i) {
+      // A tie is one only where multiplying and dividing by the step are exact, as they are with a scale that is a power of two.
+      const bool is_exact = steps[i] * step / step == steps[i];
+      x.push_back(step == 0.0F ? 1e-7F : (is_exact ? steps[i] : 1.5F) * step);
+      expected.push_back(group.scale * (is_exact ? rounded[i] : 1.5F));
+    }
+  }
+  const auto n = static_cast<std::int64_t>(x.size());
+  const std::int64_t padded = (n + 31) / 32 * 32;
+  for (const Isa isa : usable_isas()) {
+    for (const ActType act : {ActType::kNvfp4InF32, ActType::kNvfp4InBf16}) {
+      CAPTURE(std::string(to_string(isa)), int(act));
+      const ProductKernel product{.act = act, .vec = 2};
+      std::vector<float> rows = x;
+      rows.insert(rows.end(), x.begin(), x.end());
+      rows[static_cast<std::size_t>(n) + 20] = NAN;
+      const PackedRows packed(kernel_table(isa), product, rows.data(), 2, n, padded, kStored);
+      CHECK(packed.scales[0] == kStored);
+      CHECK(std::isnan(packed.scales[1]));
+      std::int64_t n_wrong = 0;
+      for (std::int64_t i = 0; i < padded; ++i) {
+        const float wanted = i < n ? expected[static_cast<std::size_t>(i)] : 0.0F;
+        n_wrong += packed_value(packed.bytes, product, 2, 0, i) == wanted ? 0 : 1;
+      }
+      CHECK(n_wrong == 0);
+    }
+  }
+}
+
 TEST_CASE("every E4M3 weight is multiplied by its value, for every row count of a block, and unpacked to it") {
   // A tile of 16 columns has every number once; rows of activations with a single 1 pick out one column each.
   constexpr std::int64_t kColumns = 16;
@@ -464,7 +517,8 @@ BlockRanges block_ranges(WeightEncoding encoding) {
   }
 }
 
-/// One tile of random codes, with a random scale for every row and group of 32 or 128 columns.
+/// One tile of random codes, with a random scale for every row and group of 16, 32 or 128 columns. Of nvfp4 the weights are those without the
+/// global scale, which no tile has.
 struct GroupTile {
   GroupTile(WeightEncoding encoding, std::int64_t n_columns) : n_cols(n_columns) {
     const TileLayout layout = tile_layout(encoding);
@@ -476,13 +530,16 @@ struct GroupTile {
     const std::int64_t n_floats = scales_per_row(encoding, n_cols);
     const std::int64_t n_groups = has_zeros ? n_floats / 2 : n_floats;
     const bool is_fp8 = has_fp8_codes(encoding);
-    const std::int64_t columns = is_fp8 ? kFp8GroupSize : kScaleGroupSize;
+    const bool is_nvfp4 = encoding == WeightEncoding::kNvfp4Group16;
+    const std::int64_t columns = is_fp8 ? kFp8GroupSize : is_nvfp4 ? kNvfp4GroupSize : kScaleGroupSize;
     TilePacker packer(encoding, n_cols);
     const std::span<std::byte> values = packer.values(kTileRows);
     const std::span<float> scales = packer.scales(kTileRows);
     for (std::size_t i = 0; i < scales.size(); ++i) {
       scales[i] = to_float(to_f16(static_cast<float>(0.001 + 0.02 * random_unit(21, i))));
       if (encoding == WeightEncoding::kMxfp4Group32) scales[i] = to_float(to_e8m0(scales[i]));
+      // All E4M3 numbers but the negative ones, which no publisher writes, and NaN.
+      if (is_nvfp4) scales[i] = to_float(E4m3{static_cast<std::uint8_t>(random_bits(26, i) % 127)});
       const bool is_zero = has_zeros && static_cast<std::int64_t>(i) % n_floats >= n_groups;
       if (is_zero) scales[i] = static_cast<float>(random_bits(24, i) % 16) - 8.0F;
     }
@@ -496,7 +553,7 @@ struct GroupTile {
       // The range includes both ends, which the table of BF16 bits must reach; published weights have the least code.
       const std::int64_t q =
           static_cast<std::int64_t>(bits % static_cast<std::uint64_t>(2 * largest + 2)) - largest - 1;
-      const std::int64_t group = i / n_cols * n_floats + i % n_cols / columns;
+      const std::int64_t group = i / n_cols * n_floats + (is_nvfp4 ? 1 : 0) + i % n_cols / columns;
       const float scale = scales[static_cast<std::size_t>(group)];
       if (is_fp8) {
         const E4m3 code{static_cast<std::uint8_t>(bits % 127 + (bits & 1024 ? 128 : 0))};
@@ -504,7 +561,7 @@ struct GroupTile {
         weights.push_back(scale * to_float(code));
         continue;
       }
-      if (encoding == WeightEncoding::kMxfp4Group32) {
+      if (has_e2m1_codes(encoding)) {
         const E2m1 code{static_cast<std::uint8_t>(bits % 16)};
         values[static_cast<std::size_t>(i)] = static_cast<std::byte>(code.bits);
         weights.push_back(scale * to_float(code));
@@ -663,7 +720,7 @@ TEST_CASE(
       {WeightEncoding::kInt8Group32, Product::kInt8Group}, {WeightEncoding::kInt8Group32, Product::kInt8GroupQuantized},
       {WeightEncoding::kInt4Group32, Product::kInt4},      {WeightEncoding::kInt4Group32Zero, Product::kInt4Zero},
       {WeightEncoding::kFp8Group128, Product::kFp8Group},  {WeightEncoding::kInt4Group32, Product::kInt4Quantized},
-      {WeightEncoding::kMxfp4Group32, Product::kMxfp4}};
+      {WeightEncoding::kMxfp4Group32, Product::kMxfp4},    {WeightEncoding::kNvfp4Group16, Product::kNvfp4}};
   for (const auto& [encoding, index] : formats) {
     for (const std::int64_t n_cols : {1, 31, 32, 33, 64, 100, 224}) {
       GroupTile weight(encoding, n_cols);
@@ -733,12 +790,11 @@ TEST_CASE("groups are unpacked to f32 tiles or pieces exactly, or to BF16 tiles 
   if (isas.back() == Isa::kAvx512Bf16) isas.push_back(Isa::kAmx);
   for (const Isa isa : isas) {
     const KernelTable& table = kernel_table(isa);
-    const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8Group},
-                                                          {WeightEncoding::kInt4Group32, Product::kInt4},
-                                                          {WeightEncoding::kInt4Group32Zero, Product::kInt4Zero},
-                                                          {WeightEncoding::kFp8Group128, Product::kFp8Group},
-                                                          {WeightEncoding::kMxfp4Group32, Product::kMxfp4},
-                                                          {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
+    const std::pair<WeightEncoding, Product> formats[] = {
+        {WeightEncoding::kInt8Group32, Product::kInt8Group},    {WeightEncoding::kInt4Group32, Product::kInt4},
+        {WeightEncoding::kInt4Group32Zero, Product::kInt4Zero}, {WeightEncoding::kFp8Group128, Product::kFp8Group},
+        {WeightEncoding::kMxfp4Group32, Product::kMxfp4},       {WeightEncoding::kNvfp4Group16, Product::kNvfp4},
+        {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
     for (const auto& [encoding, product] : formats) {
       const Unpacking& unpacking = table.unpack[int(product)];
       if (unpacking.unpack == nullptr) continue;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/e4m3.h"
 #include "core/half.h"
 #include "core/random.h"
 #include "support/catch.h"
@@ -42,6 +43,7 @@ Packed pack_random(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_
     }
     for (std::size_t i = 0; i < scales.size(); ++i) {
       scales[i] = 0.25F * static_cast<float>(i + 1);
+      if (encoding == WeightEncoding::kNvfp4Group16) scales[i] = to_float(E4m3{static_cast<std::uint8_t>(i % 127)});
       if (encoding == WeightEncoding::kMxfp4Group32) scales[i] = std::ldexp(1.0F, static_cast<int>(i % 255) - 127);
     }
     if (encoding == WeightEncoding::kInt4Group32Zero) {
@@ -167,6 +169,33 @@ TEST_CASE("an mxfp4 tile has nibbles in the order of the kernels, then the expon
         for (std::int64_t group = 0; group < n_groups; ++group) {
           const std::int64_t place = row * n_groups + group;  // pack_random() gives its scale this exponent
           expected[static_cast<std::size_t>(group * 272 + 256 + row)] = static_cast<std::byte>(place % 255);
+        }
+      }
+      CHECK(packed.tile == expected);
+    }
+  }
+}
+
+TEST_CASE("an nvfp4 tile has nibbles in the order of the kernels, then for each row the four scales of 64 columns") {
+  for (const std::int64_t n_rows : {1, 16}) {
+    for (const std::int64_t n_cols : {1, 8, 16, 17, 31, 32, 48, 64, 65, 96, 200, 512}) {
+      CAPTURE(n_rows, n_cols);
+      const Packed packed = pack_random(WeightEncoding::kNvfp4Group16, n_rows, n_cols);
+      const std::int64_t n_scales = (n_cols + 15) / 16;
+      REQUIRE(packed.tile.size() == static_cast<std::size_t>((n_cols + 63) / 64 * 576));
+      std::vector<std::byte> expected(packed.tile.size(), std::byte{0});
+      for (std::int64_t row = 0; row < n_rows; ++row) {
+        for (std::int64_t k = 0; k < n_cols; ++k) {
+          const auto code = static_cast<unsigned>(packed.values[static_cast<std::size_t>(row * n_cols + k)]);
+          const std::int64_t bit = k % 2 * 16 + k % 8 / 2 * 4;
+          const std::int64_t lane = k / 64 * 576 + k % 64 / 8 * 64 + row * 4;
+          expected[static_cast<std::size_t>(lane + bit / 8)] |= static_cast<std::byte>(code << (bit % 8));
+        }
+        for (std::int64_t group = 0; group < n_scales; ++group) {
+          // pack_random() gives a scale the code of its place; the first of a row is the global one, which is not in the tile.
+          const std::int64_t place = row * (n_scales + 1) + 1 + group;
+          expected[static_cast<std::size_t>(group / 4 * 576 + 512 + row * 4 + group % 4)] =
+              static_cast<std::byte>(place % 127);
         }
       }
       CHECK(packed.tile == expected);

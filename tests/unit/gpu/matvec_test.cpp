@@ -32,6 +32,7 @@ struct Stored {
   std::vector<float> row_scales;
   std::vector<F16> group_scales;
   std::vector<E8m0> group_powers;
+  std::vector<E4m3Pair> scale_pairs;
   std::vector<std::uint8_t> group_zeros;
   std::vector<float> wide_scales;
   std::vector<double> values;  ///< [n_rows, n_cols]
@@ -60,6 +61,8 @@ Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, 
     for (std::int32_t col = 0; col < padded; ++col) {
       if (col % 32 == 0) stored.group_scales.push_back(to_f16(static_cast<float>(1 + random() % 4) / 128.0F));
       if (col % 32 == 0) stored.group_powers.push_back({static_cast<std::uint8_t>(120 + random() % 4)});
+      if (col % 32 == 0)
+        stored.scale_pairs.push_back({static_cast<std::uint16_t>(random() % 127 | random() % 127 << 8)});
       if (col % 32 == 0) stored.group_zeros.push_back(static_cast<std::uint8_t>(random() % 16));
       if (col % 128 == 0) stored.wide_scales.push_back(static_cast<float>(1 + random() % 4) / 96.0F);
       const bool is_there = col < n_cols;
@@ -82,14 +85,18 @@ Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, 
         word |= static_cast<std::uint32_t>(q + 8) << (col % 8 / 2 * 4 + col % 2 * 16);
         if (col % 8 == 7) append(stored.bytes, std::exchange(word, 0U));
         value = group * (q - zero);
-      } else if (encoding == WeightEncoding::kMxfp4Group32) {
+      } else if (has_e2m1_codes(encoding)) {
         const E2m1 number{static_cast<std::uint8_t>(is_there ? random() % 16 : 0)};
         constexpr int kLowest[] = {9, 25, 6, 22, 3, 19, 0, 16};
         constexpr int kSign[] = {15, 31, 12, 28, 14, 30, 13, 29};
         word |= (number.bits & 7U) << kLowest[col % 8] | static_cast<std::uint32_t>(number.bits >> 3) << kSign[col % 8];
         if (col % 8 == 7) append(stored.bytes, std::exchange(word, 0U));
-        value = static_cast<double>(secondsource::to_float(stored.group_powers.back())) *
-                static_cast<double>(secondsource::to_float(number));
+        const E4m3 of_16{static_cast<std::uint8_t>(stored.scale_pairs.back().bits >> (col % 32 / 16 * 8))};
+        const double scale =
+            encoding == WeightEncoding::kMxfp4Group32
+                ? static_cast<double>(secondsource::to_float(stored.group_powers.back()))
+                : static_cast<double>(secondsource::to_float(of_16)) * static_cast<double>(stored.row_scales.back());
+        value = scale * static_cast<double>(secondsource::to_float(number));
       } else if (has_fp8_codes(encoding)) {
         const E4m3 number = is_there ? e4m3_number(random) : E4m3{};
         append(stored.bytes, number.bits);
@@ -231,7 +238,8 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
                                                WeightEncoding::kF16,         WeightEncoding::kInt8PerRow,
                                                WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32,
                                                WeightEncoding::kFp8PerRow,   WeightEncoding::kInt4Group32Zero,
-                                               WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32};
+                                               WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32,
+                                               WeightEncoding::kNvfp4Group16};
       encodings.insert(encodings.end(), kBlockEncodings.begin(), kBlockEncodings.end());
       for (const WeightEncoding encoding : encodings) {
         const bool is_fp8 = has_fp8_codes(encoding);
@@ -255,6 +263,7 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
           weight.view.row_scales = copy_of(weight.row_scales);
           weight.view.group_scales = copy_of(weight.group_scales);
           weight.view.group_powers = copy_of(weight.group_powers);
+          weight.view.scale_pairs = copy_of(weight.scale_pairs);
           weight.view.group_zeros = copy_of(weight.group_zeros);
           weight.view.wide_scales = copy_of(weight.wide_scales);
           const auto n_cols = static_cast<std::size_t>(extent.n_cols);

@@ -99,6 +99,28 @@ TEST_CASE("every E2M1 code has its value in f32, wherever in a word it is, and e
   }
 }
 
+TEST_CASE(
+    "values are rounded to the nearest E2M1 number, half to even, and are at most 6; E4M3 has its value as a half") {
+  constexpr float kNumbers[] = {0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F};
+  for (std::size_t i = 0; i < 7; ++i) {
+    const float middle = (kNumbers[i] + kNumbers[i + 1]) / 2.0F;
+    CAPTURE(middle);
+    for (const float sign : {1.0F, -1.0F}) {
+      CHECK(nearest_e2m1(sign * kNumbers[i]) == sign * kNumbers[i]);
+      CHECK(nearest_e2m1(sign * std::nextafter(middle, 0.0F)) == sign * kNumbers[i]);
+      CHECK(nearest_e2m1(sign * middle) == sign * kNumbers[i % 2 == 0 ? i : i + 1]);
+      CHECK(nearest_e2m1(sign * std::nextafter(middle, 8.0F)) == sign * kNumbers[i + 1]);
+      CHECK(round_to_e2m1(sign * middle) == sign * kNumbers[i % 2 == 0 ? i : i + 1]);
+    }
+  }
+  for (const float large : {6.5F, 1e30F}) CHECK(nearest_e2m1(-large) == -6.0F);
+  for (std::uint32_t code = 0; code < 256; ++code) {
+    const E4m3 number{static_cast<std::uint8_t>(code)};
+    if (is_nan(number)) continue;
+    CHECK(widen_e4m3_as_half(code | 0xa500U) * kE4m3HalfUnit == secondsource::to_float(number));
+  }
+}
+
 TEST_CASE("values are rounded to the nearest E4M3 number, half to even, and are at most 448") {
   std::vector<float> values = {0.0F, 1e-30F, 0x1p-149F, 448.1F, 463.9F, 464.0F, 480.0F, 1e30F, 3e38F};
   for (std::uint32_t code = 0; code < 0x7e; ++code) {
