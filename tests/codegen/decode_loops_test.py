@@ -179,7 +179,7 @@ class DecodeLoops(unittest.TestCase):
         # Of NVIDIA's, where the loop is in one piece: two for the conversion of int4, int8 and fp8 (from sm_89 on 1.5; 2.4 of mxfp4), one
         # multiply-add, and what is shared by the weights of a load. Codes with high
         # bits take one instruction more, and a lookup of a number on the curve takes two more.
-        most = {"int4": 3.9, "int4-zp": 4.1, "mxfp4": 4.4, "int8": 4.4, "fp8": 5.6, "fp8-g128": 6.1, "q2_k": 4.8, "q3_k": 5.4,
+        most = {"int4": 3.9, "int4-zp": 4.1, "mxfp4": 4.4, "nvfp4": 4.6, "int8": 4.4, "fp8": 5.6, "fp8-g128": 6.1, "q2_k": 4.8, "q3_k": 5.4,
                 "q4_k": 4.6, "q5_0": 5.3, "q5_k": 5.8, "q6_k": 5.5, "iq4_xs": 6.1}
         converting = {"fp8": 3.9, "fp8-g128": 4.5}  # sm_89 and newer
         for kernel, loops in kernels_with_loops("matvec"):

@@ -7,7 +7,9 @@
   transformers' order;
 - the tokenizer gives the ids of the model's own tokenizer.json, where SECONDSOURCE_ASSETS has it;
 - expect.py computes from the bundle, with transformers in FP32, which tokens are right;
-- `check` judges the tokens of the backend `cpu` by them, and `run` and `report` show figures with the verdict.
+- `check` judges the tokens of the backend `cpu` by them, and `run` and `report` show figures with the verdict;
+- where `llama-completion` of llama.cpp is in PATH, how far its greedy text of the same file agrees with ours is said, and no verdict
+  follows from it: llama.cpp quantizes activations.
 Ends with 77, and says so, where a package is missing.
 """
 
@@ -23,6 +25,7 @@ try:
     import gguf
     import torch
     import transformers
+    import yaml
     from tokenizers import Tokenizer
 except ImportError as missing:
     print(f"skipped: {missing}")
@@ -49,7 +52,8 @@ def model_file() -> Path:
 
 
 def run(*command: str | Path, statuses: tuple[int, ...] = (0,)) -> str:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    # A text of so many tokens may end within a character.
+    done = subprocess.run([str(word) for word in command], capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode not in statuses:
         raise SystemExit(f"{' '.join(map(str, command))}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout
@@ -87,6 +91,28 @@ def check_tokenizer(bundle: Path) -> None:
     print(f"tokenizer: {len(texts)} texts have the ids of the model's own tokenizer.json")
 
 
+def compare_with_llama(program: str, file: Path, bundle: Path) -> None:
+    llama = shutil.which("llama-completion")
+    if llama is None:
+        print("llama.cpp: not compared, llama-completion is not in PATH")
+        return
+    length = 24
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bundle)
+    prompts = yaml.safe_load((ROOT / "prompts/everyday.yaml").read_text(encoding="utf-8"))["prompts"]
+    n_equal = n_tokens = n_agreeing = 0
+    for prompt in prompts:
+        text = prompt.get("text") or tokenizer.apply_chat_template(prompt["messages"], tokenize=False, add_generation_prompt=True)
+        ours = run(program, "generate", bundle, "--backend", "cpu", "--variant", "gguf-q4_1", "--prompt", text, "--max-new-tokens", str(length))
+        theirs = run(llama, "-m", file, "-p", text, "--temp", "0", "-n", str(length), "-no-cnv", "--no-display-prompt")
+        answers = [tokenizer.encode(answer.replace("[end of text]", "").strip()) for answer in (ours, theirs)]
+        agreeing = next((i for i, (one, other) in enumerate(zip(*answers)) if one != other), min(map(len, answers)))
+        n_equal += answers[0] == answers[1]
+        n_tokens += len(answers[0])
+        n_agreeing += agreeing
+    print(f"llama.cpp: {n_equal} of {len(prompts)} prompts have the same greedy text of up to {length} tokens; "
+          f"{n_agreeing} of our {n_tokens} tokens stand before a first difference")
+
+
 def main() -> int:
     program, file = sys.argv[1], model_file()
     transformers.utils.logging.disable_progress_bar()
@@ -101,6 +127,7 @@ def main() -> int:
         run(sys.executable, ROOT / "bundles/recipes/expect.py", "--model", bundle, "--variants", VARIANTS)
         run(program, "bundle", "verify", bundle)
         print(run(program, "check", bundle, "--suite", "full", "--backend", "cpu", "--variant", VARIANTS))
+        compare_with_llama(program, file, bundle)
         runs = Path(scratch) / "run"
         # 1, 5 and 6 are no verdicts on tokens: a machine with other load may disturb the times.
         run(program, "run", bundle, "--backend", "cpu", "--variant", VARIANTS, "--suite", "full", "--scenario",
