@@ -230,15 +230,15 @@ std::vector<std::string> broken_rules(const GoldenTally& tally, const Acceptance
     broken.push_back(fmt::format("near ties: expected at most {} (the reference has {} near ties of its own), found {}",
                                  tally.near_tie_limit(), tally.n_reference_near, tally.n_near_tie));
   }
-  const double kl_mean_limit = kMaxKlMeanOverEnvelope * acceptance.kl_mean;
+  const double kl_mean_limit = std::max(kNegligibleKl, kMaxKlMeanOverEnvelope * acceptance.kl_mean);
   if (!(tally.kl_mean() <= kl_mean_limit)) {
     broken.push_back(fmt::format("mean KL: expected at most {:.3g}, found {:.3g}", kl_mean_limit, tally.kl_mean()));
   }
-  const double kl_worst_limit = kMaxKlWorstOverEnvelope * acceptance.kl_worst;
+  const double kl_worst_limit = std::max(kNegligibleKl, kMaxKlWorstOverEnvelope * acceptance.kl_worst);
   if (!(tally.kl_worst <= kl_worst_limit)) {
     broken.push_back(fmt::format("worst KL: expected at most {:.3g}, found {:.3g}", kl_worst_limit, tally.kl_worst));
   }
-  const double nll_limit = kMaxNllOverEnvelope * acceptance.nll_difference_mean;
+  const double nll_limit = std::max(kNegligibleNll, kMaxNllOverEnvelope * acceptance.nll_difference_mean);
   if (!(std::abs(tally.nll_difference_mean()) <= nll_limit)) {
     broken.push_back(fmt::format("mean difference in NLL: expected at most {:.3g} either way, found {:.3g}", nll_limit,
                                  tally.nll_difference_mean()));

@@ -138,6 +138,10 @@ TEST_CASE("the pass rule has five parts, each with its own limit") {
     REQUIRE(broken.size() == (row.broken == nullptr ? 0U : 1U));
     if (row.broken != nullptr) CHECK(broken.front().find(row.broken) != std::string::npos);
   }
+  // An envelope near 0 limits nothing that FP32 cannot show.
+  const Acceptance certain{.near_tie_tau = 0.1, .kl_mean = 3e-34, .kl_worst = 9e-32, .nll_difference_mean = 0};
+  CHECK(broken_rules(tally_of(0, 0, 9e-10, 9e-10, 9e-7), certain).empty());
+  CHECK(broken_rules(tally_of(0, 0, 1.1e-9, 1.1e-9, -1.1e-6), certain).size() == 3);
   GoldenTally wrong = tally_of(0, 0, 0, 0, 0);
   wrong.n_wrong = 1;
   CHECK(broken_rules(wrong, acceptance).front() == "tokens: expected none wrong, found 1 of 100");
