@@ -404,6 +404,10 @@ def main() -> int:
     own = published.variant_of(options.model)
     options.variants = options.variants or ",".join(((own,) if own else ()) + quantize.VARIANTS)
     variants, out = options.variants.split(","), options.out or options.model
+    known = (*quantize.VARIANTS, "f32", *((own,) if own else ()))
+    for variant in variants:
+        if variant not in known:
+            parser.error(f"--variants: expected some of {', '.join(known)}; found {variant}")
     if options.add and (options.out or options.prompts):
         parser.error("--add works in place, with the prompts that the bundle has")
     suites = read_suites(options.prompts or [options.model / "prompts"])

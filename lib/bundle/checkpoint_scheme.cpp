@@ -72,7 +72,7 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields, std::string_view m
     SS_TRY(scheme.block, two_extents(fields, "weight_block_size"));
     scheme.description += fmt::format(", blocks of {} x {}", scheme.block->rows, scheme.block->cols);
     // Runtimes take the width of a block as that of a group of inputs. scale_fmt says how they round the scales of inputs (DeepSeek-V3.1).
-    SS_TRY(const std::string activations, fields.string_or("activation_scheme", "dynamic"));
+    SS_TRY(const std::string activations, known_text(fields, "activation_scheme", {"dynamic", "static"}));
     const Json* const format = fields.find("scale_fmt");
     const bool has_plain_scales = format == nullptr || format->is_null();
     const bool has_e8m0_scales = !has_plain_scales && *format == "ue8m0";
@@ -82,15 +82,23 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields, std::string_view m
           has_e8m0_scales ? CheckpointActivations::kFp8PerTokenGroupE8m0 : CheckpointActivations::kFp8PerTokenGroup;
     }
   } else if (method == "fp8-") {
-    SS_TRY(const std::string activations, fields.string_or("activation_scheme", "dynamic"));
+    SS_TRY(const std::string activations, known_text(fields, "activation_scheme", {"dynamic", "static"}));
     if (activations == "static") scheme.activations = CheckpointActivations::kFp8Static;
   }
   return scheme;
 }
 
+/// Refuses another `group_size`, which may be absent.
+Result<void> expect_groups_of(const JsonFields& fields, std::int64_t expected) {
+  SS_TRY(const std::int64_t size, fields.integer_or("group_size", expected, {.min = 1, .max = kMaxBlock}));
+  if (size == expected) return {};
+  return unsupported_setting(fields, "group_size", fmt::format("expected {}, found {}", expected, size));
+}
+
 Result<CheckpointScheme> modelopt_scheme(const JsonFields& fields) {
   SS_TRY(const std::string algorithm, known_text(fields, "quant_algo", {"fp8", "nvfp4"}));
   if (algorithm == "nvfp4") {
+    SS_TRY_VOID(expect_groups_of(fields, kNvfp4GroupSize));
     return CheckpointScheme{.method = "modelopt-",
                             .layout = CodeLayout::kFp4Rows,
                             .bits = 4,
@@ -233,10 +241,8 @@ Result<CheckpointScheme> quark_scheme(const JsonFields& fields) {
   if (type == "fp4") {
     SS_TRY_VOID(known_text(weights, "qscheme", {"per_group"}));
     SS_TRY_VOID(known_text(weights, "scale_format", {"e8m0"}));
-    SS_TRY(const std::int64_t size, weights.integer("group_size", {.min = 1, .max = kMaxBlock}));
-    if (size != kScaleGroupSize) {
-      return unsupported_setting(weights, "group_size", fmt::format("expected {}, found {}", kScaleGroupSize, size));
-    }
+    if (!weights.has("group_size")) return weights.mismatch("group_size", "a whole number");
+    SS_TRY_VOID(expect_groups_of(weights, kScaleGroupSize));
     scheme.layout = CodeLayout::kFp4Rows;
     scheme.bits = 4;
     scheme.block = ScaleBlock{.rows = 1, .cols = kScaleGroupSize};
@@ -311,10 +317,7 @@ Result<void> take_fp4(const JsonFields& weights, bool is_nvfp4, CheckpointScheme
   SS_TRY_VOID(bits_of_words(weights, "num_bits", {4}));
   SS_TRY_VOID(known_text(weights, "strategy", {is_nvfp4 ? "tensor_group" : "group"}));
   const std::int64_t expected = is_nvfp4 ? kNvfp4GroupSize : kScaleGroupSize;
-  SS_TRY(const std::int64_t size, weights.integer_or("group_size", expected, {.min = 1, .max = kMaxBlock}));
-  if (size != expected) {
-    return unsupported_setting(weights, "group_size", fmt::format("expected {}, found {}", expected, size));
-  }
+  SS_TRY_VOID(expect_groups_of(weights, expected));
   SS_TRY(const bool is_symmetric, weights.boolean_or("symmetric", true));
   if (!is_symmetric) return unsupported_setting(weights, "symmetric", "expected true, found false");
   scheme.layout = CodeLayout::kFp4Rows;

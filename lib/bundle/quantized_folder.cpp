@@ -39,8 +39,35 @@ constexpr std::string_view kTextPart = "text_config";
 struct QuantizedConfig {
   nlohmann::json quantization = {};   ///< null if there is none
   std::string source = {};            ///< what says so, as messages name it
+  std::string cache = {};             ///< the type of the cache of its runtimes, where one is named: "FP8"
   nlohmann::ordered_json plain = {};  ///< in the order of the file
 };
+
+/// The value of a key; null where `object` is none or does not have it.
+nlohmann::json value_of(const nlohmann::json& object, const char* key) {
+  return object.is_object() ? object.value(key, nlohmann::json()) : nlohmann::json();
+}
+
+/// Whether this is ModelOpt's description of a checkpoint that names no algorithm of weights, as where only the cache is quantized.
+bool is_of_cache_alone(const nlohmann::json& quantization) {
+  return value_of(quantization, "quant_method") == "modelopt" && value_of(quantization, "quant_algo").is_null();
+}
+
+/// The type of the cache that ModelOpt or compressed-tensors promise their runtimes; empty where they name none.
+std::string type_of_cache(const nlohmann::json& quantization) {
+  if (const nlohmann::json name = value_of(quantization, "kv_cache_quant_algo"); name.is_string()) {
+    return printable(name.get<std::string>());
+  }
+  const nlohmann::json scheme = value_of(quantization, "kv_cache_scheme");
+  if (!scheme.is_object()) return "";
+  return value_of(scheme, "type") == "float" ? "FP8" : "INT8";
+}
+
+/// Takes what a file says of quantization, which may be of the cache alone.
+void take_quantization(const nlohmann::json& quantization, QuantizedConfig& config) {
+  if (std::string cache = type_of_cache(quantization); !cache.empty()) config.cache = std::move(cache);
+  config.quantization = is_of_cache_alone(quantization) ? nlohmann::json() : quantization;
+}
 
 Result<QuantizedConfig> parse_config(std::string_view text, std::string_view name) {
   SS_TRY(const nlohmann::json checked, parse_json(text, name, {.max_bytes = kMaxConfigBytes, .max_depth = 16}));
@@ -49,22 +76,23 @@ Result<QuantizedConfig> parse_config(std::string_view text, std::string_view nam
   config.plain = nlohmann::ordered_json::parse(text);
   for (nlohmann::ordered_json* part : {&config.plain, &config.plain[std::string(kTextPart)]}) {
     if (!part->is_object() || !part->contains(kQuantization)) continue;
-    if (config.quantization.is_null()) config.quantization = (*part)[std::string(kQuantization)];
+    if (config.quantization.is_null()) take_quantization((*part)[std::string(kQuantization)], config);
     part->erase(std::string(kQuantization));
   }
   if (config.plain[std::string(kTextPart)].is_null()) config.plain.erase(std::string(kTextPart));
   return config;
 }
 
-/// What ModelOpt's own file says, as a quantization_config says it; null where it quantizes no weights. Its checkpoints have one of both,
-/// or both.
+/// What ModelOpt's own file says, as a quantization_config says it. Its checkpoints have one of both, or both.
 Result<nlohmann::json> parse_modelopt_config(std::string_view text, std::string_view name) {
   SS_TRY(const nlohmann::json file, parse_json(text, name, {.max_bytes = kMaxConfigBytes, .max_depth = 16}));
   SS_TRY(const JsonFields fields, JsonFields::of(file, std::string(name)));
   SS_TRY(const JsonFields quantization, fields.object("quantization"));
-  if (!quantization.has("quant_algo")) return nlohmann::json();
-  SS_TRY(const std::string algorithm, quantization.string("quant_algo"));
-  return nlohmann::json{{"quant_method", "modelopt"}, {"quant_algo", algorithm}};
+  nlohmann::json config = {{"quant_method", "modelopt"}};
+  for (const char* const key : {"quant_algo", "group_size", "kv_cache_quant_algo"}) {
+    if (quantization.has(key)) config[key] = *quantization.find(key);
+  }
+  return config;
 }
 
 Result<QuantizedConfig> read_config(const fs::path& folder) {
@@ -74,7 +102,8 @@ Result<QuantizedConfig> read_config(const fs::path& folder) {
   const fs::path modelopt = folder / kModeloptConfigFile;
   if (config.quantization.is_null() && path_exists(modelopt)) {
     SS_TRY(const std::string separate, read_file(modelopt, kMaxConfigBytes));
-    SS_TRY(config.quantization, parse_modelopt_config(separate, modelopt.string()));
+    SS_TRY(const nlohmann::json quantization, parse_modelopt_config(separate, modelopt.string()));
+    take_quantization(quantization, config);
     config.source = modelopt.string();
   }
   return config;
@@ -105,6 +134,12 @@ PublishedForm with_zero_points(PublishedForm form) {
 
 bool is_all_zero(const StoredTensor& tensor) {
   return std::ranges::all_of(tensor.bytes(), [](std::byte byte) { return byte == std::byte{0}; });
+}
+
+/// What is said of a checkpoint whose runtimes quantize the cache.
+std::string text_of_cache(const QuantizedConfig& config) {
+  return fmt::format("its publisher's runtimes keep the cache in {}; here it is in bf16 unless another type is chosen",
+                     config.cache);
 }
 
 /// What is said of a checkpoint whose codes make no variant.
@@ -223,13 +258,38 @@ class QuantizedModel {
     return source;
   }
 
+  using InputScales =
+      std::map<std::string_view, std::optional<float>>;  ///< by the names of tensors; nullopt if not quantized
+
+  /// Why two parts of one product, of which one is quantized, have no scale of inputs.
+  static std::string why_one_is_plain(const std::string& one, const std::string& other, const InputScales& scales) {
+    const bool one_has_codes = scales.at(one).has_value();
+    return fmt::format("{} is quantized, and {} in the same product is not", one_has_codes ? one : other,
+                       one_has_codes ? other : one);
+  }
+
+  /// Why a layer's experts have no scale of inputs: some are quantized and others are not. The gates and ups of all experts are one
+  /// product, and their downs another one.
+  [[nodiscard]] std::string why_no_scale_of_experts(std::int64_t layer, const InputScales& scales) const {
+    const FfnTensors first = expert_tensors(config_, layer, 0);
+    for (std::int64_t expert = 0; expert < config_.n_experts; ++expert) {
+      const FfnTensors own = expert_tensors(config_, layer, expert);
+      for (const auto& [one, other] :
+           {std::pair(&first.gate, &own.gate), std::pair(&first.gate, &own.up), std::pair(&first.down, &own.down)}) {
+        if (scales.at(one->tensor).has_value() == scales.at(other->tensor).has_value()) continue;
+        return why_one_is_plain(one->tensor, other->tensor, scales);
+      }
+    }
+    return "";
+  }
+
   /// Why weights in this encoding are kept without the scales of inputs that the scheme promises, as a phrase; empty where they are kept,
-  /// and where the scheme promises none for them. Gate and up are one product, whose inputs are quantized once; of experts the largest scale is
-  /// taken.
+  /// and where the scheme promises none for them. Gate and up are one product, whose inputs are quantized once; of
+  /// experts the largest scale is taken.
   [[nodiscard]] std::string why_no_input_scales(const CheckpointScheme& scheme, WeightEncoding encoding) const {
     const bool may_have_them = encoding == WeightEncoding::kFp8PerRow || encoding == WeightEncoding::kNvfp4Group16;
     if (!promises_input_scales(scheme.activations) || !may_have_them) return "";
-    std::map<std::string_view, std::optional<float>> scales;
+    InputScales scales;
     for (std::size_t i = 0; i < weights_.size(); ++i) {
       const std::optional<float> scale = weights_[i].input_scale();
       if (weights_[i].is_quantized() && !scale) {
@@ -239,10 +299,15 @@ class QuantizedModel {
     }
     for (std::int64_t layer = 0; config_.gated_ffn && layer < config_.n_layers; ++layer) {
       const bool has_experts = config_.is_mixture_layer(layer);
+      if (has_experts) {
+        if (std::string why = why_no_scale_of_experts(layer, scales); !why.empty()) return why;
+      }
       if (has_experts && config_.shared_ffn_dim == 0) continue;
       const FfnTensors network = has_experts ? shared_expert_tensors(config_, layer) : ffn_tensors(config_, layer);
-      if (scales.at(network.gate.tensor) == scales.at(network.up.tensor)) continue;
-      return fmt::format("{} and {} have not the same scale of inputs", network.gate.tensor, network.up.tensor);
+      const std::string& gate = network.gate.tensor;
+      const std::string& up = network.up.tensor;
+      if (scales.at(gate).has_value() != scales.at(up).has_value()) return why_one_is_plain(gate, up, scales);
+      if (scales.at(gate) != scales.at(up)) return fmt::format("{} and {} have different scales of inputs", gate, up);
     }
     return "";
   }
@@ -252,6 +317,9 @@ class QuantizedModel {
     const std::optional<WeightEncoding> encoding = encoding_of_variant(variant);
     return text_without_activations(scheme, encoding ? why_no_input_scales(scheme, *encoding) : "");
   }
+
+  /// Whether the checkpoint stores any tensor as its configuration says.
+  [[nodiscard]] bool has_codes() const { return std::ranges::any_of(weights_, &CheckpointWeight::is_quantized); }
 
   /// The types of all tensors, where `source` is what published() gave.
   [[nodiscard]] PublishedTypes types(const PublishedSource& source) const {
@@ -315,6 +383,17 @@ class QuantizedModel {
 };
 
 /// What the configuration says by itself.
+/// Whether a configuration names modules beside the head that are not quantized.
+bool leaves_modules_out(const nlohmann::json& quantization) {
+  return std::ranges::any_of(
+      std::array{"ignore", "modules_to_not_convert", "exclude_modules", "exclude"}, [&](const char* key) {
+        const nlohmann::json modules = value_of(quantization, key);
+        return modules.is_array() && std::ranges::any_of(modules, [](const nlohmann::json& module) {
+                 return module.is_string() && module.get_ref<const std::string&>().find("lm_head") == std::string::npos;
+               });
+      });
+}
+
 Result<ModelDescription> description_of(const QuantizedConfig& config, std::string_view name) {
   ModelDescription model;
   std::optional<CheckpointScheme> scheme;
@@ -322,7 +401,13 @@ Result<ModelDescription> description_of(const QuantizedConfig& config, std::stri
     SS_TRY(scheme, parse_checkpoint_scheme(config.quantization, config.source));
   }
   SS_TRY(model.config, parse_model_config(config.plain.dump(), name));
+  if (!config.cache.empty()) model.notes.push_back(text_of_cache(config));
   if (!scheme) return model;
+  if (leaves_modules_out(config.quantization)) {
+    model.notes.emplace_back(
+        "its configuration leaves some modules unquantized, which are counted as quantized; the folder with its weights "
+        "has the types of all tensors");
+  }
   const bool has_zero_points = always_has_zero_points(*scheme) || (scheme->has_zero_points && !scheme->is_symmetric);
   const Result<PublishedForm> form = form_of_scheme(*scheme, has_zero_points);
   if (form) {
@@ -336,11 +421,33 @@ Result<ModelDescription> description_of(const QuantizedConfig& config, std::stri
   return model;
 }
 
-/// Whether every file of weights that a folder names is there.
-bool has_weights(const fs::path& folder) {
-  if (!path_exists(folder / kWeightIndexFile)) return path_exists(folder / kSingleWeightFile);
-  const Result<std::set<std::string>> files = files_of_weight_index(folder / kWeightIndexFile);
-  return files && std::ranges::all_of(*files, [&](const std::string& file) { return path_exists(folder / file); });
+/// The first file of weights that is not there: model.safetensors, or one that the folder's index names; empty where all are.
+Result<std::string> missing_weights(const fs::path& folder) {
+  std::set<std::string> files = {std::string(kSingleWeightFile)};
+  if (path_exists(folder / kWeightIndexFile)) {
+    SS_TRY(files, files_of_weight_index(folder / kWeightIndexFile));
+  }
+  const auto missing =
+      std::ranges::find_if(files, [&](const std::string& file) { return !path_exists(folder / file); });
+  return missing == files.end() ? std::string() : *missing;
+}
+
+/// Refuses weights that are codes, where no configuration says of which kind. Weights that cannot be opened are refused by whoever needs
+/// them.
+Result<void> expect_no_codes(const fs::path& folder) {
+  const Result<TensorStore> store = TensorStore::open(folder);
+  if (!store) return {};
+  constexpr std::array<std::string_view, 5> kOfCodes = {".weight_scale", ".weight_scale_inv", ".weight_scale_2",
+                                                        ".weight_packed", ".qweight"};
+  for (const auto& [name, tensor] : store->tensors()) {
+    if (std::ranges::none_of(kOfCodes, [&](std::string_view ending) { return name.ends_with(ending); })) continue;
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("{}: {} belongs to a quantized weight, but config.json has no {} and there is no {}; bring "
+                    "the file that says how the weights are quantized",
+                    folder.string(), printable(name), kQuantization, kModeloptConfigFile)};
+  }
+  return {};
 }
 
 /// The configuration as the written folder has it: with the type that most of the weights have now.
@@ -359,7 +466,9 @@ Result<bool> has_quantized_weights(const fs::path& folder) {
   std::error_code ignored;
   if (!fs::is_regular_file(folder / "config.json", ignored)) return false;
   SS_TRY(const QuantizedConfig config, read_config(folder));
-  return !config.quantization.is_null();
+  if (!config.quantization.is_null()) return true;
+  SS_TRY_VOID(expect_no_codes(folder));
+  return false;
 }
 
 Result<ModelDescription> describe_checkpoint(std::string_view text, std::string_view name) {
@@ -375,9 +484,19 @@ Result<ModelDescription> describe_checkpoint_files(const fs::path& folder) {
 Result<ModelDescription> describe_checkpoint_folder(const fs::path& folder, const InterruptFlag& interrupt) {
   SS_TRY(const QuantizedConfig config, read_config(folder));
   SS_TRY(ModelDescription description, description_of(config, (folder / "config.json").string()));
-  if (config.quantization.is_null() || !has_weights(folder)) return description;
+  SS_TRY(const std::string missing, missing_weights(folder));
+  if (!missing.empty() && path_exists(folder / kWeightIndexFile)) {
+    description.notes.push_back(
+        fmt::format("{}: {} is not there; so the types are those of its configuration", folder.string(), missing));
+  }
+  if (!missing.empty()) return description;
+  if (config.quantization.is_null()) {
+    SS_TRY_VOID(expect_no_codes(folder));
+    return description;
+  }
   SS_TRY(const CheckpointScheme scheme, parse_checkpoint_scheme(config.quantization, config.source));
   const Result<QuantizedModel> model = QuantizedModel::open(folder, scheme, description.config);
+  if (!model && model.error().code != ErrorCode::kUnsupported) return model.error();
   if (!model) {
     description.notes.push_back(fmt::format("{}; so the types are those of its configuration", model.error().message));
     return description;
@@ -386,6 +505,7 @@ Result<ModelDescription> describe_checkpoint_folder(const fs::path& folder, cons
   const PublishedSource source = model->published(scheme);
   description.published = model->types(source);
   description.notes.clear();
+  if (!config.cache.empty()) description.notes.push_back(text_of_cache(config));
   if (!source.note.empty()) description.notes.push_back(source.note);
   if (is_without_its_activations(scheme, source.variant)) {
     description.notes.push_back(model->note_of_activations(scheme, source.variant));
@@ -408,7 +528,9 @@ Result<std::string> write_quantized_model(const fs::path& folder, QuantizedWeigh
   SS_TRY(const std::vector<TensorToWrite> tensors, conversion.find_types());
   SS_TRY_VOID(writer.add_text("config.json", config_text(quantized.plain, torch_type_of_most(tensors))));
   SS_TRY_VOID(conversion.write(tensors, writer));
-  if (!is_without_its_activations(scheme, variant)) return model.description(scheme);
+  if (!quantized.cache.empty()) progress.note(text_of_cache(quantized));
+  if (!model.has_codes()) progress.note("none of its tensors is stored as its configuration says; all are plain");
+  if (!model.has_codes() || !is_without_its_activations(scheme, variant)) return model.description(scheme);
   progress.note(model.note_of_activations(scheme, variant));
   return model.description(scheme) + ", activations quantized by its runtimes";
 }

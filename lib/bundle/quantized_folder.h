@@ -20,7 +20,7 @@ namespace secondsource {
 inline constexpr std::string_view kModeloptConfigFile = "hf_quant_config.json";
 
 /// Whether the folder's config.json has a quantization_config, or ModelOpt's file lies beside it. False where there is no config.json.
-/// Errors: kInvalidInput, kIo.
+/// Errors: kInvalidInput, also where weights are codes and neither file says of which kind; kIo.
 Result<bool> has_quantized_weights(const std::filesystem::path& folder);
 
 /// Describes the model of a config.json by itself, its weights plain or quantized. `name` is that of the file. Errors: kInvalidInput;
@@ -28,8 +28,8 @@ Result<bool> has_quantized_weights(const std::filesystem::path& folder);
 Result<ModelDescription> describe_checkpoint(std::string_view config, std::string_view name);
 /// The same of a folder's config.json and ModelOpt's file. Errors also kIo.
 Result<ModelDescription> describe_checkpoint_files(const std::filesystem::path& folder);
-/// The same, and of quantized weights that are there the types of all tensors. Weights that cannot be read are said to be so in a note. Errors
-/// also kInterrupted.
+/// The same, and of quantized weights that are there the types of all tensors. A note says which file of them is missing, or why they are
+/// not computed. Errors also kInvalidInput for weights that contradict the configuration, and kInterrupted.
 Result<ModelDescription> describe_checkpoint_folder(const std::filesystem::path& folder,
                                                     const InterruptFlag& interrupt);
 

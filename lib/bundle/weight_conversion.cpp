@@ -103,14 +103,17 @@ Result<std::vector<TensorToWrite>> WeightConversion::find_types() {
   for (std::size_t i = 0; i < specs_->size(); ++i) {
     const TensorSpec& spec = (*specs_)[i];
     ExactTypes exact;
+    std::int64_t n_rows = 0;
     SS_TRY_VOID((*read_rows_)(i, [&](std::span<const float> row) -> Result<void> {
       for (const float value : row) exact.see(value);
+      if (!exact.is_finite) {
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("{}: tensor {}: row {}: expected finite values, found others", name_,
+                                 printable(spec.name), n_rows)};
+      }
+      ++n_rows;
       return advance(row.size());
     }));
-    if (!exact.is_finite) {
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("{}: tensor {}: expected finite values, found others", name_, printable(spec.name))};
-    }
     tensors.push_back({spec.name, published_.form_of(i) ? DType::kI8 : exact.smallest(), spec.shape});
   }
   return tensors;

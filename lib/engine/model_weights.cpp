@@ -182,8 +182,8 @@ class Preparer {
   }
 
   /// The form of all parts of a matrix. A published checkpoint may store them in different ones; FP32 holds the values of all. Experts
-  /// with an order of columns are given by their values, too: the input of their product is one for all of them. Of their scales of inputs the
-  /// largest is taken.
+  /// with an order of columns are given by their values, too: the input of their product is one for all of them. Of their scales of
+  /// inputs the largest is taken.
   Result<StoredForm> common_form(const std::vector<MatrixPart>& parts, TensorRole role, std::int64_t n_experts) const {
     constexpr StoredForm kByValues{WeightEncoding::kF32};
     SS_TRY(StoredForm first, form_of(parts.front().rows, role));
@@ -196,7 +196,7 @@ class Preparer {
     }
     for (const MatrixPart& part : parts) {
       SS_TRY(StoredForm form, form_of(part.rows, role));
-      if (n_experts > 1 && form.input_scale > 0.0F) form.input_scale = first.input_scale;
+      if (n_experts > 1) form.input_scale = first.input_scale;
       if (form == first || !variant_.is_published()) continue;
       if (form.input_scale == first.input_scale) return kByValues;
       return Error{ErrorCode::kUnsupported,

@@ -5,6 +5,7 @@
 #include "bundle/bundle.h"
 #include "bundle/create.h"
 #include "bundle/describe_model.h"
+#include "bundle/quantized_folder.h"
 #include "core/file.h"
 #include "support/assets.h"
 #include "support/catch.h"
@@ -163,6 +164,37 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
     CHECK(has_reason(model) == model.published.variant.empty());
     CHECK(model.config.n_layers == config.at("num_hidden_layers").get<std::int64_t>());
   }
+}
+
+TEST_CASE("a setting of a checkpoint that is not known is refused, and modules that are left out are mentioned") {
+  const auto text = read_file(test::source_path("tests/data/quantized/awq/config.json"));
+  REQUIRE_OK(text);
+  const auto describe = [&](const char* quantization) {
+    nlohmann::json config = nlohmann::json::parse(*text);
+    config["quantization_config"] = nlohmann::json::parse(quantization);
+    return describe_checkpoint(config.dump(), "config.json");
+  };
+  CHECK_ERROR(describe(R"({"quant_method": "fp8", "activation_scheme": "sttaic"})"), ErrorCode::kUnsupported,
+              "activation_scheme: expected one of dynamic, static; found sttaic");
+  CHECK_ERROR(describe(R"({"quant_method": "modelopt", "quant_algo": "NVFP4", "group_size": 32})"),
+              ErrorCode::kUnsupported, "group_size: expected 16, found 32");
+  const auto has_note = [&](const char* quantization, const char* part) {
+    const auto model = describe(quantization);
+    REQUIRE_OK(model);
+    return std::ranges::any_of(model->notes,
+                               [&](const std::string& note) { return note.find(part) != std::string::npos; });
+  };
+  const char* const left_out = "leaves some modules unquantized";
+  CHECK(has_note(
+      R"({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["model.layers.0.self_attn*", "lm_head"]})",
+      left_out));
+  CHECK_FALSE(has_note(R"({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"]})", left_out));
+  CHECK(has_note(R"({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "FP8"})", "cache in FP8"));
+  CHECK(
+      has_note(R"({"quant_method": "compressed-tensors", "format": "pack-quantized", "kv_cache_scheme": {"num_bits": 8,
+                     "type": "float"}, "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int",
+                     "strategy": "group", "group_size": 32}}}})",
+               "cache in FP8"));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // (tests/data/quantized/make_checkpoints.py).
 #include "bundle/quantized_folder.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -209,8 +210,7 @@ TEST_CASE("why codes are not kept, and that a checkpoint's runtimes quantize act
   REQUIRE_OK(create(checkpoints() / "nvfp4-modelopt", scratch.path() / "nvfp4-modelopt", notes));
   REQUIRE(notes.lines.size() == 1);
   CHECK(notes.lines[0].find("its weights alone are taken, because model.layers.0.mlp.gate_proj.weight and "
-                            "model.layers.0.mlp.up_proj.weight have not the same scale of inputs") !=
-        std::string::npos);
+                            "model.layers.0.mlp.up_proj.weight have different scales of inputs") != std::string::npos);
 }
 
 TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or in a way that is not computed") {
@@ -227,7 +227,7 @@ TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or i
     REQUIRE(notes.lines.size() == n_notes);
     if (n_notes > 0) {
       CHECK(notes.lines[0].find("its weights alone are taken, because model.layers.0.mlp.gate_proj.weight and "
-                                "model.layers.0.mlp.up_proj.weight have not the same scale of inputs") !=
+                                "model.layers.0.mlp.up_proj.weight have different scales of inputs") !=
             std::string::npos);
     }
     const auto bundle = Bundle::open(scratch.path() / name, silent, interrupt);
@@ -271,14 +271,64 @@ TEST_CASE("ModelOpt's own file says how a checkpoint is quantized whose config.j
   REQUIRE_OK(described);
   CHECK(described->published.variant == "modelopt-fp8-w8a16");
   CHECK(described->notes.size() == 1);
-  // Without an algorithm only the cache is quantized.
-  REQUIRE_OK(write_file(folder / kModeloptConfigFile,
-                        R"({"quantization": {"quant_algo": null, "kv_cache_quant_algo": "FP8"}})"));
-  const auto plain = has_quantized_weights(folder);
-  REQUIRE_OK(plain);
-  CHECK_FALSE(*plain);
   write_own("W4A8_AWQ");
   CHECK_ERROR(create(folder, scratch.path() / "awq"), ErrorCode::kUnsupported, "hf_quant_config.json");
+  // Without an algorithm only the cache is quantized, which these weights contradict.
+  REQUIRE_OK(write_file(folder / kModeloptConfigFile,
+                        R"({"quantization": {"quant_algo": null, "kv_cache_quant_algo": "FP8"}})"));
+  const char* const contradiction = "_proj.weight_scale belongs to a quantized weight, but config.json has no";
+  CHECK_ERROR(create(folder, scratch.path() / "plain"), ErrorCode::kInvalidInput, contradiction);
+  CHECK_ERROR(describe_checkpoint_folder(folder, interrupt), ErrorCode::kInvalidInput, contradiction);
+  fs::remove(folder / "model.safetensors");
+  const auto plain = describe_checkpoint_folder(folder, interrupt);
+  REQUIRE_OK(plain);
+  CHECK(plain->published.variant.empty());
+  REQUIRE(plain->notes.size() == 1);
+  CHECK(plain->notes[0].find("keep the cache in FP8; here it is in bf16 unless another type is chosen") !=
+        std::string::npos);
+}
+
+TEST_CASE("ModelOpt's entry of config.json may be of the cache alone, beside a file that names the algorithm") {
+  const test::ScratchFolder scratch;
+  const InterruptFlag interrupt;
+  const auto text = read_file(checkpoints() / "nvfp4-modelopt" / "config.json");
+  REQUIRE_OK(text);
+  json config = json::parse(*text);
+  config["quantization_config"] = {
+      {"quant_method", "modelopt"}, {"quant_algo", nullptr}, {"kv_cache_quant_algo", "FP8"}};
+  REQUIRE_OK(write_file(scratch.path() / "config.json", config.dump()));
+  const auto variant = [&] {
+    const auto model = describe_checkpoint_folder(scratch.path(), interrupt);
+    REQUIRE_OK(model);
+    CHECK(std::ranges::any_of(model->notes,
+                              [](const std::string& note) { return note.find("cache in FP8") != std::string::npos; }));
+    return model->published.variant;
+  };
+  CHECK(variant().empty());
+  const auto write_own = [&](const json& quantization) {
+    REQUIRE_OK(write_file(scratch.path() / kModeloptConfigFile, json{{"quantization", quantization}}.dump()));
+  };
+  write_own({{"quant_algo", "NVFP4"}, {"group_size", 16}});
+  CHECK(variant() == "modelopt-nvfp4");
+  write_own({{"quant_algo", "NVFP4"}, {"group_size", 32}});
+  CHECK_ERROR(describe_checkpoint_folder(scratch.path(), interrupt), ErrorCode::kUnsupported,
+              "group_size: expected 16, found 32");
+}
+
+TEST_CASE("a description says which file of weights is missing, and refuses what contradicts the configuration") {
+  const InterruptFlag interrupt;
+  const test::ScratchFolder scratch;
+  fs::copy(checkpoints() / "gptq-4", scratch.path(), fs::copy_options::recursive);
+  REQUIRE_OK(write_file(scratch.path() / "model.safetensors.index.json",
+                        R"({"weight_map": {"lm_head.weight": "model-00002-of-00002.safetensors"}})"));
+  const auto partial = describe_checkpoint_folder(scratch.path(), interrupt);
+  REQUIRE_OK(partial);
+  CHECK(std::ranges::any_of(partial->notes, [](const std::string& note) {
+    return note.find("model-00002-of-00002.safetensors is not there; so the types") != std::string::npos;
+  }));
+  fs::remove(scratch.path() / "model.safetensors.index.json");
+  REQUIRE_OK(write_file(scratch.path() / "model.safetensors", "no tensors"));
+  CHECK_ERROR(describe_checkpoint_folder(scratch.path(), interrupt), ErrorCode::kInvalidInput, "model.safetensors");
 }
 
 TEST_CASE("a bundle's codes are not read as the weights that a quantization_config announces") {
@@ -411,7 +461,9 @@ TEST_CASE("where a scale of inputs cannot be used, none is, and the reason is sa
   const std::string down = "model.layers.0.mlp.down_proj.input_scale";
   const std::string up = "model.layers.0.mlp.up_proj.";
   const char* const no_number = "down_proj.weight has no scale of inputs that is one positive number";
-  const char* const other = "mlp.up_proj.weight have not the same scale of inputs";
+  const char* const other = "mlp.up_proj.weight have different scales of inputs";
+  const char* const plain =
+      "mlp.gate_proj.weight is quantized, and model.layers.0.mlp.up_proj.weight in the same product is not";
   const auto change = [&](const char* reason, const std::function<void(StaticCheckpoint&)>& make) {
     CAPTURE(reason);
     StaticCheckpoint checkpoint;
@@ -434,7 +486,7 @@ TEST_CASE("where a scale of inputs cannot be used, none is, and the reason is sa
     std::erase_if(made.tensors, [&](const HandMadeTensor& one) { return one.name == down; });
   });
   change(other, [&](StaticCheckpoint& made) { StaticCheckpoint::set_scale(made.tensor(up + "input_scale"), 1.0F); });
-  change(other, [&](StaticCheckpoint& made) {  // a module that was left as it was has no scale
+  change(plain, [&](StaticCheckpoint& made) {  // a module that was left as it was has no scale
     HandMadeTensor& weight = made.tensor(up + "weight");
     weight = {weight.name, "F32", weight.shape, std::string(4 * weight.data.size(), '\0')};
     std::erase_if(made.tensors,
@@ -514,16 +566,16 @@ TEST_CASE("groups and zero points outside their range are refused") {
 TEST_CASE("a code or a scale that is not a number is refused") {
   ChangedCheckpoint code("fp8-blocks");
   code.tensor(std::string(kQ) + "weight").data[7] = '\x7f';
-  code.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: expected finite values");
+  code.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: row 0: expected finite values");
   ChangedCheckpoint scale("packed-8");
   scale.tensor(std::string(kQ) + "weight_scale").data.replace(12, 4, std::string("\x00\x00\x80\x7f", 4));
-  scale.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: expected finite values");
+  scale.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: row 1: expected finite values");
   ChangedCheckpoint exponent("fp8-blocks");
   HandMadeTensor& exponents = exponent.tensor(std::string(kQ) + "weight_scale_inv");
   exponents.dtype = "F8_E8M0";
   exponents.data =
       std::string(exponents.data.size() / sizeof(float) - 1, '\x7f') + '\xff';  // ones, and the one code for NaN
-  exponent.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: expected finite values");
+  exponent.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: row 24: expected finite values");
 }
 
 TEST_CASE("what a quantized module has besides and nobody reads is refused unless it is zero") {
@@ -554,7 +606,7 @@ TEST_CASE("a matrix in NVFP4 needs its one number, its shapes and whole blocks")
   zero.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight_global_scale: expected a positive number, found -1");
   ChangedCheckpoint none("nvfp4-modelopt");
   none.tensor(std::string(kQ) + "weight_scale").data[1] = '\x7f';
-  none.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: expected finite values");
+  none.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: row 0: expected finite values");
   ChangedCheckpoint pairs("nvfp4");
   HandMadeTensor& packed = pairs.tensor(std::string(kQ) + "weight_packed");
   packed.shape = {32, 15};

@@ -1,8 +1,13 @@
 #include "engine/model_weights.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "backend/check_graph.h"
 #include "bundle/model_tensors.h"
@@ -179,16 +184,15 @@ TEST_CASE("values or keys of another encoding than queries are a weight and a pr
   CHECK(has("layers.2.attention.v"));
 }
 
-/// Two layers in static FP8 with a plain head. What multiplies one input has one scale in the first layer; v_proj has its own in the second.
-/// `of_up`: that of the second layer's up_proj, beside 0.25 of gate_proj.
-TensorStore static_fp8_tensors(const test::ScratchFolder& scratch, const ModelConfig& config, float of_up) {
-  const std::map<std::string, float> scales = {{"model.layers.1.self_attn.v_proj.weight", 0.5F},
-                                               {"model.layers.0.self_attn.o_proj.weight", 0.125F},
-                                               {"model.layers.1.mlp.up_proj.weight", of_up}};
+/// Matrices in static FP8 with these scales of inputs, 0.25 where none is given, and in BF16 where it is 0, as the head is.
+TensorStore static_fp8_tensors(const test::ScratchFolder& scratch, const ModelConfig& config,
+                               const std::map<std::string, float>& scales) {
   std::vector<TensorToWrite> written;
   std::vector<std::byte> bytes;
   for (const TensorSpec& spec : model_tensors(config)) {
-    const bool has_codes = spec.role == TensorRole::kMatmul && spec.name != kHeadTensor;
+    const auto found = scales.find(spec.name);
+    const float scale = found == scales.end() ? 0.25F : found->second;
+    const bool has_codes = spec.role == TensorRole::kMatmul && spec.name != kHeadTensor && scale > 0.0F;
     if (!has_codes) {
       written.push_back({spec.name, DType::kBf16, spec.shape});
       bytes.resize(bytes.size() + 2 * static_cast<std::size_t>(*spec.shape.n_elements()));
@@ -199,8 +203,6 @@ TensorStore static_fp8_tensors(const test::ScratchFolder& scratch, const ModelCo
     written.push_back({spec.name + ".scales", DType::kF32, {n_rows, 1}});
     written.push_back({spec.name + ".input_scale", DType::kF32, {1}});
     bytes.resize(bytes.size() + static_cast<std::size_t>(*spec.shape.n_elements() + 4 * n_rows));
-    const auto found = scales.find(spec.name);
-    const float scale = found == scales.end() ? 0.25F : found->second;
     const auto of_scale = std::as_bytes(std::span(&scale, 1));
     bytes.insert(bytes.end(), of_scale.begin(), of_scale.end());
   }
@@ -215,7 +217,10 @@ TEST_CASE(
       "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "tie_word_embeddings": false})";
   const auto config = parse_model_config(text, "test");
   REQUIRE_OK(config);
-  const TensorStore tensors = static_fp8_tensors(scratch, *config, 0.25F);
+  // What multiplies one input has one scale in the first layer; v_proj has its own in the second.
+  std::map<std::string, float> stored = {{"model.layers.1.self_attn.v_proj.weight", 0.5F},
+                                         {"model.layers.0.self_attn.o_proj.weight", 0.125F}};
+  const TensorStore tensors = static_fp8_tensors(scratch, *config, stored);
   test::FakeLog log;
   test::FakeBackend backend(log);
   SilentProgress progress;
@@ -250,9 +255,48 @@ TEST_CASE(
   CHECK(plain->input_scales.empty());
 
   const test::ScratchFolder other;
-  const TensorStore different = static_fp8_tensors(other, *config, 0.75F);
+  stored["model.layers.1.mlp.up_proj.weight"] = 0.75F;
+  const TensorStore different = static_fp8_tensors(other, *config, stored);
   CHECK_ERROR(prepare_model_weights(backend, *config, different, variant, "test", progress), ErrorCode::kUnsupported,
               "expected one scale of inputs, found 0.25 and 0.75");
+}
+
+TEST_CASE(
+    "experts have the largest of their scales of inputs, and are given by their values where one is unquantized") {
+  const std::string text = R"({"architectures": ["MixtralForCausalLM"], "hidden_size": 64, "intermediate_size": 96,
+      "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "num_local_experts": 3,
+      "num_experts_per_tok": 2, "vocab_size": 64, "max_position_embeddings": 128, "rms_norm_eps": 1e-6,
+      "tie_word_embeddings": false})";
+  const auto config = parse_model_config(text, "test");
+  REQUIRE_OK(config);
+  const Variant variant = variant_from_name("modelopt-fp8-static").value();
+  const auto name = [](int expert, const char* matrix) {
+    return fmt::format("model.layers.0.block_sparse_moe.experts.{}.{}.weight", expert, matrix);
+  };
+  const auto check = [&](const std::map<std::string, float>& scales, ActQuant act, float scale) {
+    const test::ScratchFolder scratch;
+    const TensorStore tensors = static_fp8_tensors(scratch, *config, scales);
+    test::FakeLog log;
+    test::FakeBackend backend(log);
+    SilentProgress progress;
+    const auto weights = prepare_model_weights(backend, *config, tensors, variant, "test", progress);
+    REQUIRE_OK(weights);
+    const StepGraph graph = build_step_graph(*config, *weights, {.act = variant.activations});
+    REQUIRE_OK(check_graph(graph));
+    std::vector<std::pair<ActQuant, float>> products;
+    for (const Op& op : graph.ops) {
+      const auto* const product = std::get_if<GroupedMatmul>(&op);
+      if (product != nullptr) products.emplace_back(product->act, product->act_scale);
+    }
+    CHECK(products == std::vector<std::pair<ActQuant, float>>{{act, scale}, {ActQuant::kFp8Static, 0.25F}});
+  };
+  check({{name(1, "w3"), 0.5F}, {name(2, "w1"), 0.125F}}, ActQuant::kFp8Static, 0.5F);
+  for (const int expert : {0, 1, 2}) {
+    for (const char* const matrix : {"w1", "w3"}) {
+      CAPTURE(expert, matrix);
+      check({{name(expert, matrix), 0.0F}, {name((expert + 1) % 3, "w1"), 0.5F}}, ActQuant::kNone, 0.0F);
+    }
+  }
 }
 
 /// Column i of a matrix of n columns is that column of the codes: all n of them where `step` has no factor in common with n.
