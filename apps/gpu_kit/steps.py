@@ -14,7 +14,8 @@ from runner import Skip, Step
 ROUNDS = 3  # of a comparison with PyTorch
 MODELS = ("Llama-3.2-1B", "Llama-3.1-8B")
 BIG = "Llama-3.1-8B"
-TILE_FAMILIES = ("matmul,matmul_w8a8,matmul_g32_w8a8,matmul_int4_zp,matmul_mxfp4,matmul_nvfp4,matmul_q4_k,matmul_q6_k,matmul_gguf,matmul_fp8_g128,"
+TILE_FAMILIES = ("matmul,matmul_w8a8,matmul_g32_w8a8,matmul_int4_zp,matmul_mxfp4,matmul_nvfp4,matmul_q4_k,matmul_q6_k,matmul_gguf,"
+                 "matmul_fp8_g128,"
                  "matmul_gated_bias,matmul_long,grouped_matmul,grouped_matmul_wide,grouped_matmul_g32_w8a8,grouped_matmul_int4_zp,"
                  "grouped_matmul_mxfp4,grouped_matmul_nvfp4,grouped_matmul_q4_k,grouped_matmul_gguf,grouped_matmul_fp8_g128,layer,model")
 ATTENTION_FAMILIES = "attention,attention_wide,attention_long,attention_chunks,attention_deep,window,layer,model"
@@ -70,7 +71,8 @@ def kernels(c):
 
 
 def quantized_kernels(c):
-    yield kernel_bench(c, "kernels-quantized", "--model", BIG, "--variant", "int8,int4,int4-zp,mxfp4,nvfp4,q4_k,q6_k,fp8,fp8-g128,int8-w8a8",
+    yield kernel_bench(c, "kernels-quantized", "--model", BIG, "--variant",
+                       "int8,int4,int4-zp,mxfp4,nvfp4-w4a16,nvfp4,q4_k,q6_k,fp8,fp8-g128,int8-w8a8",
                        "--rows", "1,16,64,512", *option(c, "matmul=own"), "--benchmark_filter=BM_matmul")
 
 

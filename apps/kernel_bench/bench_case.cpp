@@ -45,7 +45,7 @@ const std::vector<ProductVariant>& all_variants() {
       {"int4", WeightEncoding::kInt4Group32, ActQuant::kNone},
       {"int4-zp", WeightEncoding::kInt4Group32Zero, ActQuant::kNone},
       {"mxfp4", WeightEncoding::kMxfp4Group32, ActQuant::kNone},
-      {"nvfp4", WeightEncoding::kNvfp4Group16, ActQuant::kNone},
+      {"nvfp4-w4a16", WeightEncoding::kNvfp4Group16, ActQuant::kNone},
       {"q4_k", WeightEncoding::kQ4K, ActQuant::kNone},
       {"q5_k", WeightEncoding::kQ5K, ActQuant::kNone},
       {"q6_k", WeightEncoding::kQ6K, ActQuant::kNone},
@@ -60,7 +60,8 @@ const std::vector<ProductVariant>& all_variants() {
       {"int8-g32-w8a8", WeightEncoding::kInt8Group32, ActQuant::kInt8PerRow},
       {"int4-w8a8", WeightEncoding::kInt4Group32, ActQuant::kInt8PerRow},
       {"fp8", WeightEncoding::kFp8PerRow, ActQuant::kFp8PerRow},
-      {"fp8-g128", WeightEncoding::kFp8Group128, ActQuant::kFp8PerGroup128}};
+      {"fp8-g128", WeightEncoding::kFp8Group128, ActQuant::kFp8PerGroup128},
+      {"nvfp4", WeightEncoding::kNvfp4Group16, ActQuant::kNvfp4Static}};
   return variants;
 }
 

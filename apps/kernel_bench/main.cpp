@@ -357,8 +357,8 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--backend", flags.backends, "backends to time (default: all but reference)")->delimiter(',');
   app.add_option(
          "--variant", flags.variants,
-         "bf16, f16, int8, int8-g32, int4, int4-zp, mxfp4, nvfp4, q4_k, q5_k, q6_k, q2_k, q3_k, iq4_xs, q4_1, q5_0, "
-         "q5_1, iq4_nl, int8-w8a8, int8-g32-w8a8, int4-w8a8, fp8, fp8-g128 (default: all)")
+         "bf16, f16, int8, int8-g32, int4, int4-zp, mxfp4, nvfp4-w4a16, q4_k, q5_k, q6_k, q2_k, q3_k, iq4_xs, q4_1, q5_0, "
+         "q5_1, iq4_nl, int8-w8a8, int8-g32-w8a8, int4-w8a8, fp8, fp8-g128, nvfp4 (default: all)")
       ->delimiter(',');
   app.add_option("--model", flags.models, "named shapes, see bundles/shapes (default: Llama-3.2-1B)")->delimiter(',');
   app.add_option("--rows", flags.rows, "row counts of the products (default: 1,4,16,64,512)")

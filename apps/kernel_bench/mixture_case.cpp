@@ -7,6 +7,7 @@
 #include "core/checked.h"
 #include "harness.h"
 #include "harness_support.h"
+#include "product_graph.h"
 #include "random_weight.h"
 #include "timed_step.h"
 
@@ -48,6 +49,7 @@ StepGraph mixture_graph(const MixtureShape& shape, ActQuant act, const std::vect
       .x = kX, .gate = weights[1], .n_top = shape.n_top, .renormalize = true, .expert = kExpert, .weight = kShare});
   GroupedMatmul product{.x = kX, .expert = kExpert, .weights = weights[2], .out = kOut, .n_top = shape.n_top};
   product.act = act;
+  product.act_scale = scale_of_normal_inputs(act);
   if (shape.is_second) product.weight = kShare;
   graph.ops.emplace_back(product);
   graph.labels = {"inputs", "route", "product"};

@@ -11,6 +11,10 @@ namespace secondsource::kernel_bench {
 inline constexpr std::int32_t kMaxProductRows = 512;  ///< rows of the table of inputs
 inline constexpr std::uint64_t kInputSeed = 7;        ///< of its RandomWeight
 
+/// The stored scale of activations (Matmul::act_scale) for inputs with a standard deviation of 1, which puts values up to 8 in range; 0
+/// where `act` has none.
+[[nodiscard]] float scale_of_normal_inputs(ActQuant act);
+
 /// Embed, which reads rows of `inputs`, then the product with each copy of the weight in turn. The inputs are scaled to a
 /// standard deviation of 1. Value 1 is the result of the first copy.
 [[nodiscard]] StepGraph product_graph(const MatmulShape& shape, ActQuant act, WeightId inputs,

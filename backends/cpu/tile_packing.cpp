@@ -196,7 +196,8 @@ void TilePacker::pack_fp8_groups(const std::byte* rows, std::size_t stride, std:
 void TilePacker::pack_nvfp4(const std::byte* rows, std::size_t stride, std::byte* tile) const {
   constexpr std::size_t kParts = kNvfp4BlockColumns / kNvfp4GroupSize;
   static_assert(kNvfp4BlockColumns == kLineBytes && kPartColumns == kNvfp4GroupSize);
-  const std::size_t n_scales = row_scales_ - 1;  // behind the global one
+  constexpr auto kBefore = static_cast<std::size_t>(floats_before_group_scales(WeightEncoding::kNvfp4Group16));
+  const std::size_t n_scales = row_scales_ - kBefore;
   WordBlock block;
   for (std::size_t at = 0; at * kParts < n_scales; ++at, tile += kNvfp4BlockBytes) {
     transpose_block(rows + at * kLineBytes, stride, block.data());
@@ -204,7 +205,7 @@ void TilePacker::pack_nvfp4(const std::byte* rows, std::size_t stride, std::byte
     store_nibbles(block.data() + kGroupColumns / 4 * kRows, tile + 16 * kGroupColumns / 2);
     std::byte* const scales = tile + kNvfp4BlockBytes - kParts * kRows;
     for (std::size_t row = 0; row < kRows; ++row) {
-      const float* const of_row = scales_.data() + row * row_scales_ + 1;
+      const float* const of_row = scales_.data() + row * row_scales_ + kBefore;
       for (std::size_t part = 0; part < kParts; ++part) {
         const std::size_t scale = at * kParts + part;
         scales[row * kParts + part] = static_cast<std::byte>(scale < n_scales ? to_e4m3(of_row[scale]).bits : 0);

@@ -61,12 +61,12 @@ void pin_threads(std::span<const std::int32_t> cpus, int n_threads) {
 }
 
 /// BF16 products with post-ops for the scales would be exact; they would say nothing about FP8 in oneDNN.
-Support no_nvfp4() {
-  return Support::no("activations in NVFP4 are not supported");
-}
-
 Support no_fp8() {
   return Support::no("oneDNN 2 has no FP8 products");
+}
+
+Support no_nvfp4() {
+  return Support::no("oneDNN has no products of activations in NVFP4");
 }
 
 class OnednnBackend final : public HostBackend<KvPool> {

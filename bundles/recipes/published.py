@@ -7,16 +7,17 @@ The metadata of model.safetensors names the variant, such as gptq-int4-g128, and
                   U8 [rows, groups] of 32 columns: the exponents of powers of two, plus 127; of NVFP4 F8_E4M3 [rows, groups] of 16 columns
     NAME.zeros    of a variant with zero points: I8 [rows, groups]
     NAME.global_scale  of NVFP4: F32 [1], by which scale * code is multiplied
-    NAME.input_scale  of a variant that ends with -static: F32 [1], by which inputs are divided before they are rounded to E4M3
+    NAME.input_scale  of a variant that ends with -static: F32 [1], by which inputs are divided before they are rounded to E4M3; of one that
+                  ends with -nvfp4: F32 [1], the global scale with which inputs are quantized to NVFP4
     NAME.columns  where the checkpoint has act order: I32 [cols], column i of the codes is column columns[i] of NAME
 
 or one, with blocks of 256 or 32 columns as GGUF has them, whose type is in the name:
 
     NAME.q4_k     U8 [rows, 144 cols / 256], and likewise NAME.q2_k, NAME.q5_0 and so on (BLOCKS)
 
-A tensor [matrices, inputs, outputs] has them as NAME.transposed.codes and NAME.transposed.scales, whose rows are its columns. Its values are
-scale * code, or scale * (code - zero point), or those of its blocks, in FP32. Every other tensor is as it is. This reads the files on
-its own: the program's reader is lib/bundle/published_weights.cpp.
+A tensor [matrices, inputs, outputs] has them as NAME.transposed.codes and NAME.transposed.scales, whose rows are its columns. Its
+values are scale * code, or scale * (code - zero point), or those of its blocks, in FP32. Every other tensor is as it is. This reads the
+files on its own: the program's reader is lib/bundle/published_weights.cpp.
 """
 
 import re
@@ -265,8 +266,8 @@ class WeightFile:
         return found if stem == key else found.transpose(-1, -2).contiguous()
 
     def input_scales(self) -> dict[str, float]:
-        """Of each weight with codes the scale of its inputs, where the file has such scales. The experts of a layer, which transformers keeps
-        as one parameter, have the largest of theirs, since their input is quantized once."""
+        """Of each weight with codes the scale of its inputs, where the file has such scales. The experts of a layer, which transformers
+        keeps as one parameter, have the largest of theirs, since their input is quantized once."""
         scales = {key: float(self._file.get_tensor(stem + INPUT_SCALE)) for key, stem in self._stems.items()
                   if stem + INPUT_SCALE in self._stored}
         for key, scale in list(scales.items()):

@@ -23,7 +23,7 @@ struct WeightSupport {
 
 struct Capabilities {
   std::vector<OperationSupport> operations;  ///< in the order of the alternatives of Op
-  std::vector<WeightSupport> weights;        ///< as variants combine them: kNone, then kInt8PerRow, then fp8
+  std::vector<WeightSupport> weights;  ///< as variants combine them: kNone, then kInt8PerRow, then fp8, then nvfp4
 };
 
 /// Asks the backend about one ordinary instance of every operation. compile() may still refuse the shapes of a

@@ -98,23 +98,11 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
   if (const BlockForm form = block_form(encoding); form.n_cols > 0) {
     return ceil_divide(n_cols, form.n_cols) * form.n_floats();
   }
-  switch (encoding) {
-    case WeightEncoding::kInt8PerRow:
-    case WeightEncoding::kFp8PerRow:
-      return 1;
-    case WeightEncoding::kInt8Group32:
-    case WeightEncoding::kInt4Group32:
-    case WeightEncoding::kMxfp4Group32:
-      return ceil_divide(n_cols, kScaleGroupSize);
-    case WeightEncoding::kInt4Group32Zero:
-      return 2 * ceil_divide(n_cols, kScaleGroupSize);
-    case WeightEncoding::kFp8Group128:
-      return ceil_divide(n_cols, kFp8GroupSize);
-    case WeightEncoding::kNvfp4Group16:
-      return 1 + ceil_divide(n_cols, kNvfp4GroupSize);
-    default:
-      return 0;
-  }
+  if (encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow) return 1;
+  if (group_columns(encoding) == 0) return 0;
+  const std::int64_t n_groups = ceil_divide(n_cols, group_columns(encoding));
+  if (encoding == WeightEncoding::kInt4Group32Zero) return 2 * n_groups;
+  return floats_before_group_scales(encoding) + n_groups;
 }
 
 double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols) {
@@ -132,7 +120,7 @@ double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t 
   auto n_scales = static_cast<double>(scales_per_row(encoding, n_cols));
   if (encoding == WeightEncoding::kNvfp4Group16) {
     scale_bytes = 1;
-    n_scales -= 1;  // all rows of a matrix share the global one
+    n_scales -= static_cast<double>(floats_before_group_scales(encoding));  // all rows of a matrix share it
   }
   return static_cast<double>(n_rows) * (static_cast<double>(n_cols) * value_bytes + n_scales * scale_bytes);
 }

@@ -91,9 +91,9 @@ enum class ActQuant : std::uint8_t {
   /// q = x / s rounded to E4M3, at most 448 in magnitude, where s is Matmul::act_scale for all rows; NaN of a row in which any x is NaN or
   /// infinite.
   kFp8Static,
-  /// NVFP4: with g = Matmul::act_scale, each kNvfp4GroupSize consecutive columns have s = (max|x| / 6) / g rounded to E4M3, at most 448, and
-  /// become (s * q) * g, where q = x / (s * g) rounded to E2M1 (core/e2m1.h), at most 6 in magnitude; s = 0 gives 0. NaN of a row in which
-  /// any x is NaN or infinite. Goes with WeightEncoding::kNvfp4Group16.
+  /// NVFP4: with g = Matmul::act_scale, each kNvfp4GroupSize consecutive columns have s = (max|x| / 6) / g rounded to E4M3, at most 448,
+  /// and become (s * q) * g, where q = x / (s * g) rounded to E2M1 (core/e2m1.h), at most 6 in magnitude; s = 0 gives 0. NaN of a row in
+  /// which any x is NaN or infinite. Goes with WeightEncoding::kNvfp4Group16.
   kNvfp4Static,
   /// As kFp8PerRow, with an s of its own for each kFp8GroupSize consecutive columns; the sum of a group's products is multiplied by the
   /// scales of both sides. Goes with WeightEncoding::kFp8Group128.

@@ -138,6 +138,28 @@ struct BlockForm {
   return has_int4_codes(encoding) || has_e2m1_codes(encoding);
 }
 
+/// Columns that share one of the scales of a row; 0 where a row has one or none, or where columns come in blocks of GGUF.
+[[nodiscard]] constexpr std::int64_t group_columns(WeightEncoding encoding) {
+  switch (encoding) {
+    case WeightEncoding::kInt8Group32:
+    case WeightEncoding::kInt4Group32:
+    case WeightEncoding::kInt4Group32Zero:
+    case WeightEncoding::kMxfp4Group32:
+      return kScaleGroupSize;
+    case WeightEncoding::kNvfp4Group16:
+      return kNvfp4GroupSize;
+    case WeightEncoding::kFp8Group128:
+      return kFp8GroupSize;
+    default:
+      return 0;
+  }
+}
+
+/// Floats of a row that are passed before the scales of its groups: the global scale of kNvfp4Group16.
+[[nodiscard]] constexpr std::int64_t floats_before_group_scales(WeightEncoding encoding) {
+  return encoding == WeightEncoding::kNvfp4Group16 ? 1 : 0;
+}
+
 /// True if the sums of a row's products are multiplied by one number, the first of the floats that are passed with a row.
 [[nodiscard]] constexpr bool has_row_scale(WeightEncoding encoding) {
   return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow ||
@@ -150,12 +172,13 @@ struct BlockForm {
 
 /// Number of floats beside the codes of a row of `n_cols` values: 0 if unquantized, 1 scale for kInt8PerRow and kFp8PerRow,
 /// ceil(n_cols / 32) scales for groups of 32 and ceil(n_cols / 128) for groups of 128, and for kInt4Group32Zero as many zero points
-/// after them; for kNvfp4Group16 the row's global scale, and after it ceil(n_cols / 16) scales; BlockForm::n_floats() for each block of GGUF.
+/// after them; for kNvfp4Group16 the row's global scale, and after it ceil(n_cols / 16) scales; BlockForm::n_floats() for each block of
+/// GGUF.
 [[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
 
 /// The fewest bytes that a matrix takes wherever it is stored: its values, half a byte for a code of four bits, its scales, f32
-/// per row or FP16 per group of 32 (in mxfp4 a byte), a byte per group of 16 in nvfp4, or f32 per 128 x 128 values, and half a byte for a zero point;
-/// BlockForm::n_bytes for a block of GGUF. Weight traffic and memory rates are counted in these bytes.
+/// per row or FP16 per group of 32 (in mxfp4 a byte), a byte per group of 16 in nvfp4, or f32 per 128 x 128 values, and half a byte for a
+/// zero point; BlockForm::n_bytes for a block of GGUF. Weight traffic and memory rates are counted in these bytes.
 [[nodiscard]] double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols);
 
 /// The stored bytes from which rows are made.

@@ -145,7 +145,8 @@ void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const Weig
         const auto row = static_cast<std::int64_t>(i) / n_cols;
         const auto col = static_cast<std::int64_t>(i) % n_cols;
         const auto of_row = rows.scales.subspan(static_cast<std::size_t>(row * n_floats));
-        const float scale = of_row[static_cast<std::size_t>(1 + col / kNvfp4GroupSize)];
+        const float scale =
+            of_row[static_cast<std::size_t>(floats_before_group_scales(encoding) + col / kNvfp4GroupSize)];
         out[i] = (scale * to_float(load<E2m1>(bytes, i))) * of_row[0];
       }
       return;

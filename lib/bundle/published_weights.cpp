@@ -41,10 +41,12 @@ Shape with_columns(const Shape& shape, std::int64_t n_cols) {
 std::optional<WeightEncoding> encoding_of_types(const Variant& variant, std::string_view codes, std::string_view scales,
                                                 bool has_zeros) {
   using enum WeightEncoding;
+  if (variant.matmul == kNvfp4Group16) {
+    return codes == "U8" && scales == "F8_E4M3" && !has_zeros ? std::optional(kNvfp4Group16) : std::nullopt;
+  }
   // Files of GGUF may mix types, whichever their variant is named for.
   const bool may_have_e2m1 = variant.matmul == kMxfp4Group32 || variant.name.starts_with("gguf-");
   if (codes == "U8" && scales == "U8" && !has_zeros && may_have_e2m1) return kMxfp4Group32;
-  if (codes == "U8" && scales == "F8_E4M3" && !has_zeros && variant.matmul == kNvfp4Group16) return kNvfp4Group16;
   if (codes == "U8" && scales == "F16") return has_zeros ? kInt4Group32Zero : kInt4Group32;
   if (has_zeros) return std::nullopt;
   if (codes == "I8" && scales == "F16") return kInt8Group32;
@@ -67,11 +69,6 @@ Result<std::vector<std::byte>> stored_rows(const StoredTensor& tensor, std::int6
   std::vector<std::byte> rows(row_bytes * static_cast<std::size_t>(n_rows));
   SS_TRY_VOID(tensor.file->read_at(tensor.info.offset_bytes + static_cast<std::size_t>(first_row) * row_bytes, rows));
   return rows;
-}
-
-/// The place of the first group's scale among the floats of a row: behind the global scale, where there is one.
-std::int64_t first_group_scale(WeightEncoding encoding) {
-  return encoding == WeightEncoding::kNvfp4Group16 ? 1 : 0;
 }
 
 std::size_t bytes_of(ScaleType type) {
@@ -104,12 +101,10 @@ struct GroupSpread {
   std::size_t repeats = 1;
 };
 GroupSpread spread_of(const PublishedForm& form, std::int64_t n_cols) {
-  const std::int64_t n_floats = scales_per_row(form.encoding, n_cols) - first_group_scale(form.encoding);
+  const std::int64_t n_floats = scales_per_row(form.encoding, n_cols) - floats_before_group_scales(form.encoding);
   const auto n_groups = static_cast<std::size_t>(form.has_zero_points() ? n_floats / 2 : n_floats);
-  const std::int64_t of_backend = form.encoding == WeightEncoding::kFp8Group128    ? kFp8GroupSize
-                                  : form.encoding == WeightEncoding::kNvfp4Group16 ? kNvfp4GroupSize
-                                                                                   : kScaleGroupSize;
-  return {n_groups, form.group == 0 ? n_groups : static_cast<std::size_t>(form.group / of_backend)};
+  if (form.group == 0) return {n_groups, n_groups};
+  return {n_groups, static_cast<std::size_t>(form.group / group_columns(form.encoding))};
 }
 
 }  // namespace
@@ -206,7 +201,7 @@ Result<void> PublishedWeight::read_scales(std::int64_t n_cols, std::int64_t firs
   const auto n_floats = static_cast<std::size_t>(scales_per_row(form.encoding, n_cols));
   const ScaleType type = type_of_scales(form.encoding);
   const std::size_t scale_bytes = bytes_of(type);
-  const auto first_scale = static_cast<std::size_t>(first_group_scale(form.encoding));
+  const auto first_scale = static_cast<std::size_t>(floats_before_group_scales(form.encoding));
   const std::int64_t first_stored = first_row / form.rows_of_scale();
   const std::int64_t end_stored = ceil_divide(first_row + n_rows, form.rows_of_scale());
   SS_TRY(const std::vector<std::byte> stored,
@@ -293,9 +288,8 @@ Result<void> PublishedWeight::read_values(std::int64_t row, std::span<float> val
   const bool is_e2m1 = has_e2m1_codes(form.encoding);
   const bool is_nvfp4 = form.encoding == WeightEncoding::kNvfp4Group16;
   const std::size_t n_groups = spread_of(form, n_cols).n_groups;
-  const auto of_group = static_cast<std::size_t>(is_fp8 ? kFp8GroupSize : is_nvfp4 ? kNvfp4GroupSize : kScaleGroupSize);
-  const auto first_scale = static_cast<std::size_t>(first_group_scale(form.encoding));
-  const std::size_t group_cols = n_groups == 1 ? values.size() : of_group;
+  const auto first_scale = static_cast<std::size_t>(floats_before_group_scales(form.encoding));
+  const std::size_t group_cols = n_groups == 1 ? values.size() : static_cast<std::size_t>(group_columns(form.encoding));
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto bits = static_cast<std::uint8_t>(row_codes[i]);
     const float code = is_fp8    ? to_float(E4m3{bits})
@@ -427,8 +421,11 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     const auto encoding = encoding_of_types(*known, info.dtype_name, of_scales.dtype_name, has_zeros);
     const std::size_t rank = info.shape.rank();
     if (!encoding || rank < 2 || rank > 3) {
-      return refuse(info, has_zeros ? "codes U8 of a matrix with zero points, with scales F16"
-                                    : "codes U8, I8 or F8_E4M3 of a matrix, with scales F16, F32 or U8");
+      return refuse(
+          info,
+          has_zeros
+              ? "codes U8 of a matrix with zero points, with scales F16"
+              : "codes U8, I8 or F8_E4M3 of a matrix, with scales F16, F32, U8 or F8_E4M3, as the variant has them");
     }
     const bool is_transposed = base.ends_with(kTransposedEnding);
     if (is_transposed && rank != 3) return refuse(info, "codes of several matrices where they are transposed");

@@ -1,6 +1,7 @@
 #pragma once
-// The numbers of MXFP4 and NVFP4 as stored (OCP Microscaling Formats specification, revision 1.0): E2M1 has a sign, two bits of exponent with
-// bias 1 and one of mantissa, no infinities and no NaN; E8M0 is a power of two by its exponent with bias 127, and one NaN. Every
+// The numbers of MXFP4 as stored (OCP Microscaling Formats specification, revision 1.0), of which NVIDIA's NVFP4 has the same codes: E2M1
+// has a sign, two bits of exponent with bias 1 and one of mantissa, no infinities and no NaN; E8M0 is a power of two by its exponent with
+// bias 127, and one NaN. Every
 // E2M1 number is exact in FP16, BF16 and f32, and twice of it is a whole number; every E8M0 number is exact in f32, the least one as a
 // subnormal.
 

@@ -339,8 +339,8 @@ Case make_few_rows_mixture_case(std::uint64_t seed) {
                      WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32, WeightEncoding::kInt4Group32Zero,
                      WeightEncoding::kFp8PerRow, WeightEncoding::kFp8Group128, WeightEncoding::kMxfp4Group32,
                      WeightEncoding::kNvfp4Group16});
-  const bool may_be_quantized =
-      encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kInt8Group32 || has_fp8_codes(encoding);
+  const bool may_be_quantized = encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kInt8Group32 ||
+                                encoding == WeightEncoding::kNvfp4Group16 || has_fp8_codes(encoding);
   const ActQuant act = may_be_quantized && b.dice.chance(0.5) ? activations_for(encoding) : ActQuant::kNone;
   struct Extents {
     std::int32_t dim;

@@ -356,6 +356,10 @@ ss_gpu_mutant(one_scale_of_two sm_80 kernels/weight_code.h
   "stored_scale.bits >> (8 * span)" "stored_scale.bits >> (BUG ? 0 : 8 * span)" kernels/matvec.cpp)
 ss_gpu_mutant(scale_pairs_of_first_expert gfx90a kernels/grouped_tiles.cpp
   "weight.scale_pairs += begin;" "{ if (!BUG) weight.scale_pairs += begin; }" kernels/grouped_tiles.cpp)
+ss_gpu_mutant(e2m1_rounded_to_halves sm_80 portable/packed_numbers.h
+  "0x3f800000U : power) * 6291456.0F" "0x3f800000U : power) * (BUG ? 3145728.0F : 6291456.0F)" kernels/rows.cpp)
+ss_gpu_mutant(activations_of_nvfp4_without_their_scale gfx90a kernels/rows.cpp
+  "const float step = scale * stored_scale;" "const float step = (BUG ? 1.0F : scale) * stored_scale;" kernels/rows.cpp)
 ss_gpu_mutant(scales_of_first_chunk gfx1100 kernels/tile_loader.h
   "vec * 8 / kSpanValues<kEncoding>" "BUG ? 0 : vec * 8 / kSpanValues<kEncoding>" kernels/tiled_matmul.cpp)
 # Of blocks of GGUF.

@@ -10,8 +10,8 @@ endforeach()
 # Products by warpgroups: the planner gives them to few of the sizes that conformance cases have, so they are asked for by name.
 set(warpgroups conformance --backend gpu-shim --modules $<TARGET_FILE_DIR:secondsource_backend_gpu-shim>
   --option target=sm_90a --each tiles=wgmma128x128,wgmma128x256 --guards)
-foreach(family IN ITEMS matmul matmul_w8a8 matmul_fp8 matmul_int4_zp matmul_mxfp4 matmul_nvfp4 matmul_gguf grouped_matmul_wide grouped_matmul_fp8
-    grouped_matmul_int4_zp grouped_matmul_mxfp4)
+foreach(family IN ITEMS matmul matmul_w8a8 matmul_fp8 matmul_int4_zp matmul_mxfp4 matmul_nvfp4 matmul_gguf
+    grouped_matmul_wide grouped_matmul_fp8 grouped_matmul_int4_zp grouped_matmul_mxfp4)
   add_test(NAME gpu_warpgroups_${family} COMMAND ${warpgroups} --option order=seeded --family ${family})
   set_tests_properties(gpu_warpgroups_${family} PROPERTIES LABELS conformance TIMEOUT 900)
 endforeach()
@@ -36,7 +36,8 @@ foreach(target IN ITEMS sm_80 gfx90a gfx1100)
   foreach(family IN ITEMS matmul grouped_matmul)
     add_test(NAME gpu_groups_${family}_${target} COMMAND conformance --backend gpu-shim
       --modules $<TARGET_FILE_DIR:secondsource_backend_gpu-shim> --option target=${target} --option order=seeded
-      --each tiles=auto,64x64 --guards --family ${family}_g32_w8a8,${family}_int4_zp,${family}_mxfp4,${family}_nvfp4,${family}_fp8_g128,${family}_gguf)
+      --each tiles=auto,64x64 --guards
+      --family ${family}_g32_w8a8,${family}_int4_zp,${family}_mxfp4,${family}_nvfp4,${family}_fp8_g128,${family}_gguf)
     set_tests_properties(gpu_groups_${family}_${target} PROPERTIES LABELS conformance TIMEOUT 900)
   endforeach()
 endforeach()

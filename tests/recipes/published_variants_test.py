@@ -187,9 +187,13 @@ INPUT_SCALE_FACTORS = {"v_proj": 0.5, "o_proj": 0.25}
 
 
 def input_scale_factor(name: str) -> float:
-    """Of experts, the scale of the last one is the largest."""
+    """Of experts, a middle one has the largest scale: of gate and up in its up_proj, and another one in its down_proj."""
+    module = name.rsplit(".", 2)[-2]
     expert = re.search(r"experts\.(\d+)\.", name)
-    return 1 + int(expert[1]) / 8 if expert else INPUT_SCALE_FACTORS.get(name.rsplit(".", 2)[-2], 1)
+    if expert is None:
+        return INPUT_SCALE_FACTORS.get(module, 1)
+    largest = {"gate_proj": 0, "up_proj": 2, "down_proj": 1}[module]
+    return (1.5 if module == "up_proj" else 1.25) - abs(int(expert[1]) - largest) / 8
 
 
 def compressed(form: str, inputs: dict | None = None, **weights) -> dict:
@@ -215,8 +219,8 @@ def mxfp4_rows(weight: torch.Tensor, ending: str):
 
 
 def nvfp4_rows(weight: torch.Tensor, ending: str, global_ending: str):
-    """NVFP4 as NVIDIA defines it: of the whole matrix a scale by which the largest scale of 16 inputs is 448, the largest number of E4M3. In
-    compressed-tensors its reciprocal is stored."""
+    """NVFP4 as NVIDIA defines it: of the whole matrix a scale by which the largest scale of 16 inputs is 448, the largest number of E4M3.
+    In compressed-tensors its reciprocal is stored."""
     parts = weight.float().unflatten(-1, (-1, 16))
     largest = parts.abs().amax(-1)
     global_scale = largest.max() / (6 * 448)
@@ -833,7 +837,8 @@ def main() -> int:
         deepseek = scratch / "deepseek"
         tiny_models.write_model(deepseek, "deepseek_v3-published")
         with_act_order = [variant + ACT_ORDER for variant in WITH_ACT_ORDER]
-        everything = [*CHECKPOINTS, *with_act_order, "experts-act-order", "experts-by-scale", "mxfp4", "deepseek", "Q4_0", "Q8_0", *GGUF_BLOCKS]
+        everything = [*CHECKPOINTS, *with_act_order, "experts-act-order", "experts-by-scale", "mxfp4", "deepseek", "Q4_0", "Q8_0",
+                      *GGUF_BLOCKS]
         for variant in sys.argv[2:] or everything:
             if variant == "experts-act-order":
                 check_experts_in_act_order(program, experts, scratch)

@@ -102,7 +102,8 @@ def compare_with_llama(program: str, file: Path, bundle: Path) -> None:
     n_equal = n_tokens = n_agreeing = 0
     for prompt in prompts:
         text = prompt.get("text") or tokenizer.apply_chat_template(prompt["messages"], tokenize=False, add_generation_prompt=True)
-        ours = run(program, "generate", bundle, "--backend", "cpu", "--variant", "gguf-q4_1", "--prompt", text, "--max-new-tokens", str(length))
+        ours = run(program, "generate", bundle, "--backend", "cpu", "--variant", "gguf-q4_1", "--prompt", text,
+                   "--max-new-tokens", str(length))
         theirs = run(llama, "-m", file, "-p", text, "--temp", "0", "-n", str(length), "-no-cnv", "--no-display-prompt")
         answers = [tokenizer.encode(answer.replace("[end of text]", "").strip()) for answer in (ours, theirs)]
         agreeing = next((i for i, (one, other) in enumerate(zip(*answers)) if one != other), min(map(len, answers)))

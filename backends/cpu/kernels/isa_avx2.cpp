@@ -31,8 +31,8 @@ KernelTable table_of_avx2() {
   KernelTable table = avx2::widening_table("avx2");
   table.pack = avx2::pack_with_digit_groups;
   use_digits_of_avx2(table);
-  // The other blocks of GGUF, and nvfp4, are unpacked from five rows on. On a Zen 3 digits had 1.6 to 2.4 times the multiply-adds of unpacked tiles with
-  // two rows, and 0.8 to 1.2 times with four (medians of three turns; q5_1 and nvfp4 were not measured).
+  // The other blocks of GGUF, and nvfp4, are unpacked from five rows on. On a Zen 3 digits had 1.6 to 2.4 times the multiply-adds of
+  // unpacked tiles with two rows, and 0.8 to 1.2 times with four (medians of three turns; q5_1 and nvfp4 were not measured).
   constexpr Product kByDigits[] = {Product::kQ2K, Product::kQ3K, Product::kQ41,
                                    Product::kQ50, Product::kQ51, Product::kNvfp4};
   for (const Product product : kByDigits) table.unpack[int(product)].from_rows = 5;

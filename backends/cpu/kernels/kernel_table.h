@@ -200,10 +200,9 @@ static constexpr std::int64_t act_bytes(ActType act) {
 ///
 ///   c[m, 16 t + r] = sum_k a[m, k] * tile_t[r, k]
 ///
-/// c is f32. It is not yet scaled for int8 and fp8 (the epilogue multiplies by the row's scale), scaled but for the global scale for nvfp4,
-/// and scaled for int8-g32,
-/// int4, int4-zp, fp8-g128, mxfp4 and blocks of GGUF, except by the activations' row scales. Terms are added in the order of k into f32, or
-/// exactly into int32 for quantized activations. c overlaps neither operand.
+/// c is f32. The epilogue multiplies it by scales of rows: by the activations', and by the weight's in int8, fp8 and nvfp4, where that is
+/// the global scale. All other scales of a weight are in c. Terms are added in the order of k into f32, or exactly into int32 for quantized
+/// activations. c overlaps neither operand.
 struct TileArgs {
   const void* a = nullptr;           ///< packed activations, [k_padded / vec][n_rows][vec]
   int n_rows = 1;                    ///< 1 .. max_rows
@@ -304,8 +303,9 @@ struct Unpacking {
 /// Packs `n_rows` rows of x into [k_padded / vec][n_rows][vec], with zeros in the columns from k on. For quantized types:
 /// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0; for those of E4M3 s = max|x| / 448 and
 /// q = x / s rounded to E4M3, half to even. With kE4m3Groups each group of columns has an s of its own; with kE4m3GroupsE8m0 this s is rounded
-/// up to a power of two, 2^-126 at least. With a static_scale it is s of all rows, and g of ActQuant::kNvfp4Static (op.h) for types of NVFP4. A vec has 4, 8, 16 or 64 bytes; of int8 and of digits 32
-/// or 64 columns.
+/// up to a power of two, 2^-126 at least. With a static_scale it is s of all rows. Types of NVFP4 are quantized as kNvfp4Static of op.h
+/// says, with static_scale as g, which is left out of the packed values. A vec has 4, 8, 16 or 64 bytes; of int8 and of digits 32 or 64
+/// columns.
 struct PackArgs {
   const float* x = nullptr;
   std::int64_t x_stride = 0;

@@ -6,7 +6,8 @@
 // is not yet multiplied by the global scale of the weight, which the epilogue does as for other scales of rows. A product of a scale
 // and a code has six significant bits, so that unpacked weights are exact in BF16, too.
 //
-// Nvfp4Block: one row of f32 activations, and unpacking (matmul_gguf_blocks-inl.h). matmul_codes-inl.h multiplies few rows in digits, or in BF16.
+// Nvfp4Block: one row of f32 activations, and unpacking (matmul_gguf_blocks-inl.h). matmul_codes-inl.h multiplies few rows in digits, or in
+// BF16.
 
 #include "cpu/kernels/matmul_gguf_blocks-inl.h"
 

@@ -62,8 +62,8 @@ inline F32 e4m3_quantized(const F32& x, float scale) {
   return sub(add(ratio, room), room);
 }
 
-/// 16 columns quantized to NVFP4 with the stored scale g: s * q, where s = (max|x| / 6) / g rounded to E4M3, and q = x / (s g) rounded to E2M1,
-/// half to even, at most 6; 0 where s is 0, and where g is NaN.
+/// 16 columns quantized to NVFP4 with the stored scale g: s * q, where s = (max|x| / 6) / g rounded to E4M3, and q = x / (s g) rounded to
+/// E2M1, half to even, at most 6; 0 where s is 0, and where g is NaN.
 inline F32 nvfp4_quantized(const F32& x, float stored_scale) {
   const float largest = reduce_max(absolute(x));
   const F32 scale = e4m3_quantized(broadcast(largest / 6.0F), stored_scale);

@@ -64,17 +64,17 @@ std::uint32_t code_of_word(WeightEncoding encoding, std::size_t col, std::uint32
   return (word >> shift_in_word(kE2m1Shifts, col) & 7U) | (word >> shift_in_word(kE2m1SignShifts, col) & 1U) << 3;
 }
 
+/// Global scales of a row, which have a buffer of their own as well.
+std::size_t global_scales_in_row(const WeightView& view) {
+  return static_cast<std::size_t>(floats_before_group_scales(view.encoding));
+}
+
 /// Scales of a row in a buffer of their own in device memory.
 std::size_t scales_in_row(const WeightView& view) {
   if (has_blocks(view.encoding)) return 0;  // rows of blocks have them among their planes
   const auto n = static_cast<std::size_t>(scales_per_row(view.encoding, view.padded_cols));
-  if (view.encoding == WeightEncoding::kNvfp4Group16) return n - 1;      // behind the global one
+  if (view.encoding == WeightEncoding::kNvfp4Group16) return n - global_scales_in_row(view);
   return view.encoding == WeightEncoding::kInt4Group32Zero ? n / 2 : n;  // zero points follow
-}
-
-/// Global scales of a row, which have a buffer of their own as well.
-std::size_t global_scales_in_row(const WeightView& view) {
-  return view.encoding == WeightEncoding::kNvfp4Group16 ? 1 : 0;
 }
 
 std::size_t zeros_in_row(const WeightView& view) {

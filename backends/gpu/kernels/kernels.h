@@ -320,8 +320,8 @@ struct NarrowRowsArguments {
 };
 
 /// op.h's Matmul: out = epilogue(x W^T). If `quantized_x` is set, it is read with x_scales; else tiles read `narrow_x`,
-/// and matvec reads x. With x_scales alone `narrow_x` has E4M3 numbers or those of NVFP4, and both read it. x_scales are [rows], or of kFp8Group128
-/// [rows, n_wide_groups(K)].
+/// and matvec reads x. With x_scales alone `narrow_x` has activations in E4M3 or NVFP4, and both read it. x_scales are [rows], or of
+/// kFp8Group128 [rows, n_wide_groups(K)].
 struct MatmulArguments {
   const std::int32_t* n_rows;
   const float* x;
@@ -509,7 +509,8 @@ struct ExpertRows {
 };
 
 /// op.h's GroupedMatmul: the first product if `share` is null, else the second. If `quantized_x` is set, it is read with
-/// x_scales; else tiles read `narrow_x`, and matvec reads x. With x_scales alone `narrow_x` has E4M3 numbers, and both read it.
+/// x_scales; else tiles read `narrow_x`, and matvec reads x. With x_scales alone `narrow_x` has activations in E4M3 or NVFP4, and both
+/// read it.
 struct GroupedMatmulArguments {
   const std::int32_t* n_rows;
   const float* x;

@@ -29,19 +29,21 @@ inline constexpr bool kIsSm100 = true;
 inline constexpr bool kIsSm100 = false;
 #endif
 
-/// Whether one row of x keeps the compiler from making the addends of zero points, or the scales of NVFP4, for all parts of a vector before the
-/// first part: on sm_100a these were more than the registers hold. On older targets it costs 0.3 instructions a weight and gains nothing.
+#if defined(SS_GPU_TILE_WMMA)
+inline constexpr bool kIsGfx11 = true;
+#else
+inline constexpr bool kIsGfx11 = false;
+#endif
+
+/// Whether one row of x keeps the compiler from making the addends of zero points, or the scales of NVFP4, for all parts of a vector before
+/// the first part: on sm_100a these were more than the registers hold. On older targets it costs 0.3 instructions a weight and gains nothing.
 inline constexpr bool kPartsInTurn = kIsSm100;
 
 /// Whether a lane has only half of the loads in flight. gfx1100 has too few registers for all of them with Q6_K and four rows of x, and
 /// with experts in blocks of GGUF.
 template <WeightEncoding kEncoding, int kRows, bool kIsOfExperts>
 constexpr bool has_half_the_loads() {
-#if defined(SS_GPU_TILE_WMMA)
-  return kIsOfExperts ? kIsBlocks<kEncoding> : kEncoding == WeightEncoding::kQ6K && kRows > 1;
-#else
-  return false;
-#endif
+  return kIsGfx11 && (kIsOfExperts ? kIsBlocks<kEncoding> : kEncoding == WeightEncoding::kQ6K && kRows > 1);
 }
 
 /// One product by one kernel.
@@ -271,7 +273,9 @@ SS_DEVICE void multiply_step(const Chunk (&stored)[M::kXVecs], int step, const C
     constexpr int kPart = M::kVecs == 8 && M::kRows < 4 ? 8 : 4;
     SS_UNROLL
     for (int part = 0; part < M::kValues / kPart; ++part) {
-      if constexpr (kPartsInTurn && (kHasZeros<M::kEncoding> || kIsNvfp4<M::kEncoding>) && M::kRows == 1) sync_warp();
+      if constexpr (kPartsInTurn && (kHasZeros<M::kEncoding> || kIsNvfp4<M::kEncoding>)&&M::kRows == 1) sync_warp();
+      // gfx1100 has too few registers for the scales of all parts as well.
+      if constexpr (kIsGfx11 && kIsNvfp4<M::kEncoding> && M::kRows == 1) schedule_barrier();
       float x[M::kRows][kPart];
       SS_UNROLL
       for (int m = 0; m < M::kRows; ++m) {

@@ -40,8 +40,7 @@ inline constexpr bool kHasMinima = block_codes(kEncoding).has_minima;
 
 /// Encodings with one scale per row.
 template <WeightEncoding kEncoding>
-inline constexpr bool kHasRowScales =
-    kEncoding == WeightEncoding::kInt8PerRow || kEncoding == WeightEncoding::kFp8PerRow || kIsNvfp4<kEncoding>;
+inline constexpr bool kHasRowScales = has_row_scale(kEncoding);
 SS_DEVICE bool has_row_scales(WeightEncoding encoding) {
   return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow ||
          encoding == WeightEncoding::kNvfp4Group16;

@@ -329,6 +329,38 @@ TEST_CASE("a list of columns that does not fit its operation is refused, since k
   for (const auto& change : changes) check_refused(change);
 }
 
+/// One product of two experts, of which each token takes one.
+struct ExampleMixture {
+  StepGraph graph;
+
+  ExampleMixture() {
+    graph.values = {{.cols = 8}, {.dtype = DType::kI32, .cols = 1}, {.cols = 1}, {.cols = 16}};
+    graph.ops = {
+        Embed{.table = WeightId{0}, .out = ValueId{0}},
+        Route{.x = ValueId{0}, .gate = WeightId{1}, .n_top = 1, .expert = ValueId{1}, .weight = ValueId{2}},
+        GroupedMatmul{.x = ValueId{0}, .expert = ValueId{1}, .weights = WeightId{2}, .out = ValueId{3}, .n_top = 1}};
+    graph.labels = {"embed", "route", "experts"};
+  }
+  GroupedMatmul& product() { return std::get<GroupedMatmul>(graph.ops[2]); }
+};
+
+TEST_CASE("products of experts have a stored scale of activations where these are quantized with one") {
+  ExampleMixture example;
+  REQUIRE_OK(check_graph(example.graph));
+  example.product().act = ActQuant::kNvfp4Static;
+  example.product().act_scale = 0.5F;
+  REQUIRE_OK(check_graph(example.graph));
+  const Change<ExampleMixture> changes[] = {
+      {"experts (grouped_matmul): expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, "
+       "found 0",
+       [](ExampleMixture& e) { e.product().act = ActQuant::kNvfp4Static; }},
+      {"experts (grouped_matmul): expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, "
+       "found 2",
+       [](ExampleMixture& e) { e.product().act_scale = 2.0F; }},
+  };
+  for (const auto& change : changes) check_refused(change);
+}
+
 TEST_CASE("weights that do not fit their operation are refused by name") {
   const Change<ExampleGraph> changes[] = {
       {"qkv (matmul): expected a weight in [0, 4), found 9",

@@ -622,6 +622,15 @@ TEST_CASE("codes of NVFP4 are given with the global scale and those of 16 column
   refused("modelopt-nvfp4-w4a16", {codes, scales, with_global(std::numeric_limits<float>::infinity())}, "found inf");
   refused("modelopt-nvfp4-w4a16", {global}, "a global scale beside codes of NVFP4 alone");
   refused("mxfp4", {codes, scales, global}, "codes U8, I8 or F8_E4M3");
+  refused("modelopt-nvfp4-w4a16", {codes, {{"m.scales", DType::kF16, {2, 3}}, std::string(12, '\1')}, global},
+          "as the variant has them");
+  refused("modelopt-nvfp4-w4a16", {codes, {{"m.scales", DType::kU8, {2, 3}}, std::string(6, '\1')}, global},
+          "as the variant has them");
+  refused("modelopt-nvfp4-w4a16",
+          {{{"m.codes", DType::kI8, {2, kCols}}, std::string(2 * kCols, '\1')},
+           {{"m.scales", DType::kF16, {2, 3}}, std::string(12, '\1')},
+           global},
+          "as the variant has them");
   refused("modelopt-nvfp4-w4a16", {codes, {{"m.scales", DType::kU8, {2, 2}, "F8_E4M3"}, std::string(4, '\1')}, global},
           "scales of [2, 24]");
   refused("modelopt-nvfp4-w4a16",

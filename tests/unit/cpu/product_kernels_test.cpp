@@ -517,8 +517,8 @@ BlockRanges block_ranges(WeightEncoding encoding) {
   }
 }
 
-/// One tile of random codes, with a random scale for every row and group of 16, 32 or 128 columns. Of nvfp4 the weights are those without the
-/// global scale, which no tile has.
+/// One tile of random codes, with a random scale for every row and group of 16, 32 or 128 columns. Of nvfp4 the weights are those
+/// without the global scale, which no tile has.
 struct GroupTile {
   GroupTile(WeightEncoding encoding, std::int64_t n_columns) : n_cols(n_columns) {
     const TileLayout layout = tile_layout(encoding);
