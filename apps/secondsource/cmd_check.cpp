@@ -48,7 +48,6 @@ class Check {
     SS_TRY(const BundleText text, BundleText::load(bundle_));
     std::vector<GoldenCheck> rows;
     const std::vector<std::string> variants = options_.variants.empty() ? bundle_.variants() : options_.variants;
-    for (const std::string& variant : variants) SS_TRY_VOID(variant_from_name(variant));
     for (const std::string& variant : variants) {
       SS_TRY(const GoldenInputs inputs, load_golden_inputs(bundle_, text, options_.suite, variant));
       for (const std::string& backend : backends_) {
@@ -236,6 +235,7 @@ ExitStatus status_of(const std::vector<GoldenCheck>& rows, const CheckCommandOpt
 Result<ExitStatus> run_check(CheckCommandOptions options, CommandContext& context) {
   SS_TRY(options.bundle, bundle_path(options.bundle, context.program));
   SS_TRY(const Bundle bundle, Bundle::open(options.bundle, context.progress, context.interrupt));
+  SS_TRY_VOID(bundle.check_has_variants(options.variants));
   // A backend must not be blamed for a damaged file.
   SS_TRY([[maybe_unused]] const std::string content, check_content(bundle, context.progress, context.interrupt));
   SS_TRY(const std::vector<GoldenCheck> rows, Check(options, bundle, context).run());

@@ -1,7 +1,6 @@
 #include "bundle/bundle.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <system_error>
@@ -20,7 +19,6 @@
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/hash.h"
-#include "core/nearest_word.h"
 #include "core/utf8.h"
 #include "tokenizer/tokenizer_config.h"
 
@@ -278,25 +276,14 @@ Result<GoldenPrompts> Bundle::prompts() const {
 }
 
 std::vector<std::string> Bundle::variants() const {
+  if (!manifest_) return variants_with_published(tensors_.published_variant());
   std::vector<std::string> names;
-  if (!manifest_) {
-    if (!tensors_.published_variant().empty()) names.push_back(tensors_.published_variant());
-    names.insert(names.end(), kVariantNames.begin(), kVariantNames.end());
-    return names;
-  }
   for (const ManifestVariant& variant : manifest_->variants) names.push_back(variant.name);
   return names;
 }
 
 Result<void> Bundle::check_has_variants(const std::vector<std::string>& names) const {
-  const std::vector<std::string> known = variants();
-  for (const std::string& name : names) {
-    if (std::ranges::find(known, name) != known.end()) continue;
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("bundle {}: expected a variant of {}, found {}{}", name_, fmt::join(known, ", "),
-                             in_quotes(name), did_you_mean(name, known))};
-  }
-  return {};
+  return check_known_variants("bundle " + name_, variants(), names);
 }
 
 Result<std::optional<std::vector<ExpectedOutput>>> Bundle::expected(std::string_view variant) const {

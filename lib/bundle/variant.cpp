@@ -124,6 +124,24 @@ std::vector<std::string> likely_names() {
 
 }  // namespace
 
+std::vector<std::string> variants_with_published(const std::string& published) {
+  std::vector<std::string> names;
+  if (!published.empty()) names.push_back(published);
+  names.insert(names.end(), kVariantNames.begin(), kVariantNames.end());
+  return names;
+}
+
+Result<void> check_known_variants(std::string_view subject, const std::vector<std::string>& known,
+                                  const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (std::ranges::find(known, name) != known.end()) continue;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected a variant of {}, found {}{}", subject, fmt::join(known, ", "),
+                             in_quotes(name), did_you_mean(name, known))};
+  }
+  return {};
+}
+
 std::string published_variant_name(std::string_view method, WeightEncoding encoding, std::int64_t group,
                                    ActQuant activations) {
   if (encoding == WeightEncoding::kMxfp4Group32)

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backend/op.h"
 #include "backend/weights.h"
@@ -44,6 +45,13 @@ struct Variant {
 ///   gguf-q4_0, gguf-q8_0, and gguf- with the name of one of kBlockEncodings
 /// Errors: kInvalidInput for an unknown name.
 Result<Variant> variant_from_name(std::string_view name);
+
+/// The variants in which a model can be run: the published one of its weights, if there is one (else empty), and kVariantNames.
+[[nodiscard]] std::vector<std::string> variants_with_published(const std::string& published);
+
+/// Refuses names that are none of `known`, the variants of `subject` ("bundle default"). Errors: kInvalidInput.
+Result<void> check_known_variants(std::string_view subject, const std::vector<std::string>& known,
+                                  const std::vector<std::string>& names);
 
 /// The name of the published variant of codes in this encoding, made by this method ("gptq-"). `group` as Variant::group.
 [[nodiscard]] std::string published_variant_name(std::string_view method, WeightEncoding encoding, std::int64_t group,

@@ -8,6 +8,7 @@
 
 #include "bundle/variant.h"
 #include "core/units.h"
+#include "core/utf8.h"
 #include "fit/quantity.h"
 
 namespace secondsource {
@@ -72,6 +73,11 @@ class Fitter {
 
  private:
   Result<void> check() const {
+    // Of a model that is not quantized any published variant may be asked for: what a checkpoint of that kind would need.
+    if (const std::string& published = request_.published.variant; !published.empty()) {
+      SS_TRY_VOID(
+          check_known_variants(printable(request_.model), variants_with_published(published), request_.variants));
+    }
     const auto refuse = [](std::string message) { return Error{ErrorCode::kInvalidInput, "fit: " + message}; };
     if (request_.context < 1 || request_.context > request_.config.max_seq_len) {
       return refuse(fmt::format("expected a context of 1 to {} tokens (the model's positions), found {}",

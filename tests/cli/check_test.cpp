@@ -171,7 +171,10 @@ TEST_CASE("check refuses in one line what it cannot do") {
   check_refused(run_program({"check"}), "bundle is required");
   check_refused(run_program({"check", "/nowhere"}), "/nowhere");
   check_refused(run_program({"check", kTinyBundle, "--variant", "int3"}), "int3");
-  check_refused(run_program({"check", kTinyBundle, "--variant", "bf16,in8"}), "found in8; did you mean int8?");
+  check_refused(run_program({"check", kTinyBundle, "--variant", "bf16,in8"}), "found \"in8\"; did you mean int8?");
+  // A variant of other weights than the bundle's is no variant that lacks expected outputs.
+  check_refused(run_program({"check", kTinyBundle, "--variant", "bf16,gptq-int4-g128", "--allow-unverified"}),
+                "found \"gptq-int4-g128\"");
   check_refused(run_program({"check", kTinyBundle, "--suite", "nonsense"}), "suite \"nonsense\"");
   check_refused(run_program({"check", kTinyBundle, "--step-deadline", "soon"}), "found \"soon\"");
   check_refused(run_program({"check", kTinyBundle, "--fault", "cpu"}), "expected BACKEND=KIND");

@@ -104,6 +104,8 @@ TEST_CASE("fit: a quantized config.json alone, and a model in GGUF") {
   const std::size_t published = table.out.find("h200      fp8-block128        8");
   CHECK(published != std::string::npos);
   CHECK(table.out.find("h200      bf16") > published);
+  check_refused(run_program({"fit", config.string(), "--on", "h200", "--variant", "bf16,gptq-int4-g128"}),
+                "found \"gptq-int4-g128\"");
   const auto model = asset("models/stories260K/stories260K.gguf");
   if (!model) return;
   const auto bundle = scratch.path() / "bundle";

@@ -138,6 +138,17 @@ TEST_CASE("what cannot be asked is refused in one line") {
   CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput, "a-cpu: its memory depends on what is fitted");
 }
 
+TEST_CASE("of a quantized model no other published variant is fitted, of any other model every one is") {
+  FitRequest request = request_for("Llama-3.1-8B", {"h100-sxm"});
+  request.variants = {"gptq-int4-g128", "modelopt-nvfp4"};
+  REQUIRE_OK(fit_model(request));
+  request.published.variant = "modelopt-nvfp4";
+  CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput,
+              "Llama-3.1-8B: expected a variant of modelopt-nvfp4, f32, bf16");
+  request.variants = {"modelopt-nvfp4", "int8-g32"};
+  REQUIRE_OK(fit_model(request));
+}
+
 TEST_CASE("the page says that nothing was measured, and names the sources") {
   const auto report = fit_model(request_for("Llama-3.1-70B", {"h100-sxm"}));
   REQUIRE_OK(report);
