@@ -14,6 +14,7 @@
 #include "ab/attribution.h"
 #include "ab/default_plan.h"
 #include "ab/revision.h"
+#include "ab/timed_bundle.h"
 #include "ab/under_test.h"
 #include "bundle/bundle.h"
 #include "commands.h"
@@ -33,6 +34,7 @@
 #include "report/tables.h"
 #include "runner/plan_file.h"
 #include "runner/run_directory.h"
+#include "runner/run_plan.h"
 
 namespace secondsource {
 namespace {
@@ -255,10 +257,20 @@ Result<AbRequest> request_of(const AbOptions& options, const TwoSystems& systems
   return request;
 }
 
-/// Refuses a bundle that cannot be opened, and a variant that it does not have, before anything is built or started.
-Result<void> check_bundle(const RunRequest& request, CommandContext& context) {
-  SS_TRY(const Bundle bundle, Bundle::open(request.bundles.front(), context.progress, context.interrupt));
-  return bundle.check_has_variants(request.variants);
+/// Refuses before anything is built or started a bundle that cannot be opened, and a variant in which its tokens cannot be judged or
+/// no times can be taken.
+Result<void> check_bundles(const PlanFile& plan, bool is_of_systems, CommandContext& context) {
+  const std::filesystem::path& path = plan.request.bundles.front();
+  const std::vector<std::string>& asked = plan.request.variants;
+  SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
+  SS_TRY_VOID(bundle.check_has_variants(asked));
+  if (is_of_systems) return {};
+  if (!plan.gate.timed_bundle.empty()) {
+    SS_TRY(const Bundle timed, Bundle::open(plan.gate.timed_bundle, context.progress, context.interrupt));
+    return timed.check_has_variants(asked);
+  }
+  const std::vector<std::string> variants = asked.empty() ? default_variants(bundle.variants()) : asked;
+  return check_timed_variants(bundle.config(), path, variants, timed_cache_bytes());
 }
 
 Result<AbDirectory> begin(const AbOptions& options, const TwoSystems& systems, const PlanFile& plan,
@@ -270,7 +282,7 @@ Result<AbDirectory> begin(const AbOptions& options, const TwoSystems& systems, c
     folder = std::filesystem::path("runs") / ("ab-" + stamp);
   }
   SS_TRY_VOID(RunDirectory::check_free(folder));
-  SS_TRY_VOID(check_bundle(plan.request, context));
+  SS_TRY_VOID(check_bundles(plan, systems.are_named(), context));
   SS_TRY(const AbRequest request, request_of(options, systems, plan, context));
   return AbDirectory::create(folder, [&] { return plan_ab(request, folder, context.progress, context.interrupt); });
 }
@@ -368,7 +380,8 @@ void add_what_flags(CommandNode& command, AbOptions& options) {
   command.add_option("--work", options.work, "Folder of the worktrees (default: in the cache folder)");
   command.add_option(
       "--timed-bundle", options.timed_bundle,
-      "Bundle to take times on (default: the bundle, or a synthesised one where it would fit the cache)");
+      "Bundle to take times on (default: the bundle, or where it would fit the cache a synthesised one, without published "
+      "variants)");
   command.add_option("--backend", options.backends, "Backends (default: all that the base has available)")
       ->delimiter(',');
   command.add_option("--variant", options.variants, "Variants (default: the plan's)")->delimiter(',');

@@ -21,7 +21,6 @@
 #include "core/json.h"
 #include "core/staging.h"
 #include "core/units.h"
-#include "host/cache_size.h"
 #include "runner/scenario_text.h"
 #include "runner/system_plan.h"
 #include "summary/summarized_run.h"
@@ -240,8 +239,7 @@ class AbPlanner {
   Result<void> choose_timed_bundle(const Bundle& bundle) {
     std::vector<std::string> variants;
     for (const AbStint& stint : record_.stints) variants.push_back(stint.variant);
-    constexpr std::int64_t kAssumedCache = std::int64_t{64} << 20;
-    const std::int64_t cache_bytes = last_level_cache_bytes(HostFiles()).value_or(kAssumedCache);
+    const std::int64_t cache_bytes = timed_cache_bytes();
     // A server serves one bundle, whose tokens are judged and whose requests are timed.
     std::filesystem::path path = record_.is_of_systems() ? request_.bundle : request_.timed_bundle;
     if (path.empty() && is_too_large_for(cache_bytes, weight_bytes(bundle.config(), variants))) path = request_.bundle;

@@ -10,6 +10,9 @@
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/units.h"
+#include "core/utf8.h"
+#include "core/variant_name.h"
+#include "host/cache_size.h"
 #include "runner/cell_estimate.h"
 
 namespace secondsource {
@@ -30,6 +33,22 @@ std::int64_t weight_bytes(const ModelConfig& config, const std::vector<std::stri
 
 bool is_too_large_for(std::int64_t cache_bytes, std::int64_t weight_bytes) {
   return weight_bytes >= kBeyondCache * cache_bytes;
+}
+
+std::int64_t timed_cache_bytes() {
+  constexpr std::int64_t kAssumedCache = std::int64_t{64} << 20;
+  return last_level_cache_bytes(HostFiles()).value_or(kAssumedCache);
+}
+
+Result<void> check_timed_variants(const ModelConfig& config, const std::filesystem::path& bundle,
+                                  const std::vector<std::string>& variants, std::int64_t cache_bytes) {
+  const auto published = std::ranges::find_if(variants, is_published_variant);
+  if (published == variants.end() || is_too_large_for(cache_bytes, weight_bytes(config, variants))) return {};
+  return Error{
+      ErrorCode::kInvalidInput,
+      fmt::format("ab: variant {}: times of a bundle this small beside a last-level cache of {} are taken on a "
+                  "synthesised one, which has no published variants: expected --timed-bundle {}, the bundle itself",
+                  *published, format_bytes(cache_bytes), printable(bundle.string()))};
 }
 
 Result<std::filesystem::path> synthesised_bundle_beyond(std::int64_t cache_bytes,

@@ -631,15 +631,7 @@ class Planner {
   }
 
   Result<std::vector<std::string>> variants_of(const Bundle& bundle) {
-    const std::vector<std::string> known = bundle.variants();
-    if (request_.variants.empty()) {
-      std::vector<std::string> chosen;
-      std::ranges::copy_if(known, std::back_inserter(chosen), is_published_variant);
-      for (const char* name : {"bf16", "int8"}) {
-        if (contains(known, name)) chosen.emplace_back(name);
-      }
-      return chosen.empty() ? known : chosen;
-    }
+    if (request_.variants.empty()) return default_variants(bundle.variants());
     SS_TRY_VOID(bundle.check_has_variants(request_.variants));
     return request_.variants;
   }
@@ -733,6 +725,15 @@ class Planner {
 };
 
 }  // namespace
+
+std::vector<std::string> default_variants(const std::vector<std::string>& known) {
+  std::vector<std::string> chosen;
+  std::ranges::copy_if(known, std::back_inserter(chosen), is_published_variant);
+  for (const char* name : {"bf16", "int8"}) {
+    if (contains(known, name)) chosen.emplace_back(name);
+  }
+  return chosen.empty() ? known : chosen;
+}
 
 Result<RunPlan> make_run_plan(const RunRequest& request, const ProgramIdentity& identity, const ModuleSurvey& modules,
                               Progress& progress, const InterruptFlag& interrupt,

@@ -1,11 +1,16 @@
 // Tests `secondsource ab` and `selftest gate` on a very small bundle. The only assertion about speed is that a fivefold
 // slowdown is found.
 
+#include <fmt/format.h>
+
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <thread>
+#include <tuple>
 
+#include "bundle/safetensors_writer.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/seal.h"
@@ -33,6 +38,43 @@ std::int64_t count_lines(const std::filesystem::path& file) {
   std::int64_t n = 0;
   for (std::string line; std::getline(stream, line);) ++n;
   return n;
+}
+
+/// Makes a bundle of a checkpoint in FP8 with the tiny bundle's shape, one layer of it and weights of 0.
+std::string fp8_bundle(const std::filesystem::path& parent) {
+  const std::filesystem::path model = parent / "model";
+  std::filesystem::create_directories(model);
+  auto config = nlohmann::json::parse(*read_file(std::filesystem::path(kTinyBundle) / "config.json"));
+  config["num_hidden_layers"] = 1;
+  config["quantization_config"] = {
+      {"quant_method", "fp8"}, {"activation_scheme", "dynamic"}, {"weight_block_size", {128, 128}}};
+  REQUIRE_OK(write_file(model / "config.json", config.dump()));
+  std::vector<TensorToWrite> tensors = {{"model.embed_tokens.weight", DType::kBf16, {512, 48}},
+                                        {"lm_head.weight", DType::kBf16, {512, 48}},
+                                        {"model.norm.weight", DType::kBf16, {48}},
+                                        {"model.layers.0.input_layernorm.weight", DType::kBf16, {48}},
+                                        {"model.layers.0.post_attention_layernorm.weight", DType::kBf16, {48}}};
+  const std::tuple<const char*, std::int64_t, std::int64_t> matrices[] = {
+      {"self_attn.q_proj", 1024, 48}, {"self_attn.k_proj", 128, 48}, {"self_attn.v_proj", 128, 48},
+      {"self_attn.o_proj", 48, 1024}, {"mlp.gate_proj", 112, 48},    {"mlp.up_proj", 112, 48},
+      {"mlp.down_proj", 48, 112}};
+  for (const auto& [name, n_outputs, n_inputs] : matrices) {
+    const std::string weight = fmt::format("model.layers.0.{}.weight", name);
+    tensors.push_back({weight, DType::kU8, {n_outputs, n_inputs}, "F8_E4M3"});
+    tensors.push_back({weight + "_scale_inv", DType::kF32, {(n_outputs + 127) / 128, (n_inputs + 127) / 128}});
+  }
+  auto writer = SafetensorsWriter::create(model / "model.safetensors", tensors);
+  REQUIRE_OK(writer);
+  for (const TensorToWrite& tensor : tensors) {
+    const auto n_bytes = static_cast<std::size_t>(*tensor.shape.n_elements()) * size_of(tensor.dtype);
+    REQUIRE_OK(writer->write(std::vector<std::byte>(n_bytes)));
+  }
+  REQUIRE_OK(writer->finish());
+  std::string bundle = (parent / "fp8").string();
+  const ProgramRun made = run_program({"bundle", "create", "--from-hf", model.string(), "--out", bundle});
+  CAPTURE(made.err);
+  REQUIRE(made.status == 0);
+  return bundle;
 }
 
 }  // namespace
@@ -182,6 +224,29 @@ TEST_CASE("ab: what cannot be compared is refused in one line") {
   const ProgramRun flags = ab(scratch.path() / "d", {"--cand-args", "--no-such-flag"});
   CHECK(flags.status == 2);
   CHECK(contains(flags.err, "candidate: "));
+}
+
+TEST_CASE(
+    "ab: a published variant that the timed bundle does not have is refused before anything is built or written") {
+  const ScratchFolder scratch;
+  const std::string bundle = fp8_bundle(scratch.path());
+  const std::filesystem::path out = scratch.path() / "out";
+  const auto compare = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"ab", bundle, "--variant", "fp8-block128", "--out", out.string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_program(arguments);
+  };
+  const std::vector<std::string> revisions = {"--build", "false", "--base", "x", "--cand", "y"};
+  check_refused(compare(revisions), "has no published variants: expected --timed-bundle " + bundle);
+  // Without variants in flags and plan they are those of `run`, of which the published one is the first.
+  const std::filesystem::path plan = scratch.path() / "plan.yaml";
+  REQUIRE_OK(write_file(plan, "version: 1\nscenarios: [single-stream@16/4]\n"));
+  check_refused(run_program({"ab", bundle, "--config", plan.string(), "--out", out.string()}),
+                "ab: variant fp8-block128: times of a bundle this small");
+  check_refused(compare({"--timed-bundle", kTinyBundle}), "found \"fp8-block128\"");
+  CHECK_FALSE(std::filesystem::exists(out));
+  // Timed itself, the bundle has the variant.
+  check_refused(compare({"--timed-bundle", bundle, "--base", "/nowhere/program"}), "expected a program");
 }
 
 TEST_CASE("selftest gate: the simulation follows from its seed, and judges a pool of measured pairs") {

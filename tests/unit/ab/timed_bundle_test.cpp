@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "support/catch.h"
+#include "support/result.h"
 #include "support/scratch_folder.h"
 
 using namespace secondsource;
@@ -23,4 +24,12 @@ TEST_CASE("the smallest variant decides whether weights fit a cache") {
   CHECK(weight_bytes(config, {"bf16", "int8"}) == 56623104);
   CHECK(is_too_large_for(std::int64_t{32} << 20, weight_bytes(config, {"bf16"})));
   CHECK_FALSE(is_too_large_for(std::int64_t{32} << 20, weight_bytes(config, {"int8"})));
+  // A bundle that is too large for the cache is timed itself, in every variant that it has.
+  constexpr std::int64_t kCache = std::int64_t{32} << 20;
+  REQUIRE_OK(check_timed_variants(config, "models/b", {"bf16", "int8"}, kCache));
+  REQUIRE_OK(check_timed_variants(config, "models/b", {"fp8-static"}, kCache / 2));
+  CHECK_ERROR(check_timed_variants(config, "models/b", {"bf16", "fp8-static"}, kCache), ErrorCode::kInvalidInput,
+              "variant fp8-static: times of a bundle this small beside a last-level cache of 32.0 MiB");
+  CHECK_ERROR(check_timed_variants(config, "models/b", {"fp8-static"}, kCache), ErrorCode::kInvalidInput,
+              "expected --timed-bundle models/b, the bundle itself");
 }
