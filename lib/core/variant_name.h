@@ -40,6 +40,11 @@ inline constexpr std::array<std::string_view, 10> kPublishedMethods = {
          variant.ends_with("fp8-block128-ue8m0");
 }
 
+/// True if the variant's matmuls multiply NVFP4 with NVFP4, so that the FP4 peak of a device that takes its scales is their limit.
+[[nodiscard]] constexpr bool multiplies_nvfp4(std::string_view variant) {
+  return variant.ends_with("nvfp4");
+}
+
 /// True if the variant's matmul weights are E4M3 numbers, whatever they are multiplied by.
 [[nodiscard]] constexpr bool has_fp8_weights(std::string_view variant) {
   return multiplies_fp8(variant) || variant.ends_with("fp8-w8a16") || variant.ends_with("fp8-block128-w8a16");

@@ -44,10 +44,10 @@ Result<PeakRates> read_peaks(const YamlNode& device) {
   PeakRates peaks;
   const std::optional<YamlNode> node = device.find("peak_tflops");
   if (!node) return peaks;
-  SS_TRY_VOID(node->expect_keys({"bf16", "fp16", "fp8", "int8", "fp4"}));
+  SS_TRY_VOID(node->expect_keys({"bf16", "fp16", "fp8", "int8", "fp4", "mxfp4"}));
   for (const auto& [key, rate] :
        {std::pair("bf16", &peaks.bf16), std::pair("fp16", &peaks.fp16), std::pair("fp8", &peaks.fp8),
-        std::pair("int8", &peaks.int8), std::pair("fp4", &peaks.fp4)}) {
+        std::pair("int8", &peaks.int8), std::pair("fp4", &peaks.fp4), std::pair("mxfp4", &peaks.mxfp4)}) {
     SS_TRY(*rate, scaled_number(*node, key, kPeakTflops, 1e12));
   }
   return peaks;

@@ -19,7 +19,9 @@ SS_ENUM_NAMES(HardwareKind, "gpu", "cpu", "soc", "tpu", "accelerator")
 
 /// Dense operations/s of one device by the type of its multiplications; nullopt where no source states it.
 struct PeakRates {
-  std::optional<double> bf16{}, fp16{}, fp8{}, int8{}, fp4{};
+  std::optional<double> bf16{}, fp16{}, fp8{}, int8{};
+  std::optional<double> fp4{};    ///< of products that take the scales of NVFP4
+  std::optional<double> mxfp4{};  ///< of products that take the scales of MXFP4 alone
 };
 
 struct Hardware {

@@ -50,10 +50,12 @@ std::optional<double> quotient(double work, std::optional<double> rate) {
 }  // namespace
 
 Rates rates_of(const Hardware& device, std::int64_t n_devices, std::string_view variant) {
-  // E4M3 values are exact in BF16, so that a device without FP8 products multiplies them in BF16.
+  // Numbers in E4M3, and those in E2M1 by scales in E4M3, are exact in BF16, in which a device without such products multiplies them.
   const bool has_fp8 = multiplies_fp8(variant) && device.peaks.fp8.has_value();
+  const bool has_fp4 = multiplies_nvfp4(variant) && device.peaks.fp4.has_value();
   const std::optional<double>& peak = multiplies_int8(variant) ? device.peaks.int8
                                       : has_fp8                ? device.peaks.fp8
+                                      : has_fp4                ? device.peaks.fp4
                                       : variant == "f16"       ? device.peaks.fp16
                                                                : device.peaks.bf16;
   Rates rates;

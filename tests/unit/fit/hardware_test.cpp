@@ -31,6 +31,13 @@ TEST_CASE("the program's copy is the committed file, and every device in it has 
   CHECK(h100->bytes_per_s == 3.35e12);
   CHECK(h100->peaks.bf16 == 989.4e12);
   CHECK_FALSE(h100->peaks.fp4.has_value());
+  const auto b200 = find_hardware("b200", *known);
+  REQUIRE_OK(b200);
+  CHECK(b200->peaks.fp4 == 9000e12);
+  const auto mi355x = find_hardware("mi355x", *known);
+  REQUIRE_OK(mi355x);
+  CHECK_FALSE(mi355x->peaks.fp4.has_value());
+  CHECK(mi355x->peaks.mxfp4 == 10000e12);
   CHECK_ERROR(find_hardware("h101", *known), ErrorCode::kInvalidInput, "expected one of a100-40");
   CHECK_ERROR(find_hardware("h200x", *known), ErrorCode::kInvalidInput, "found \"h200x\"; did you mean h200?");
 }

@@ -108,5 +108,18 @@ TEST_CASE("without a peak nothing is projected that it could bind") {
   Hardware with_fp8 = kDevice;
   with_fp8.peaks.fp8 = 210e12;
   CHECK(rates_of(with_fp8, 1, "fp8").flops == 210e12);
+  // Without products that take its scales NVFP4 is multiplied in BF16, and on every device where activations are not quantized.
+  Hardware with_fp4 = with_fp8;
+  with_fp4.peaks.mxfp4 = 430e12;
+  CHECK(rates_of(with_fp4, 1, "modelopt-nvfp4").flops == 100e12);
+  with_fp4.peaks.fp4 = 420e12;
+  for (const char* const variant : {"modelopt-nvfp4", "compressed-tensors-nvfp4"}) {
+    CHECK(rates_of(with_fp8, 1, variant).flops == 100e12);
+    CHECK(rates_of(with_fp4, 2, variant).flops == 840e12);
+  }
+  for (const char* const variant : {"modelopt-nvfp4-w4a16", "compressed-tensors-nvfp4-w4a16", "mxfp4"}) {
+    CHECK(rates_of(with_fp4, 1, variant).flops == 100e12);
+  }
+  CHECK(rates_of(with_fp4, 1, "fp8").flops == 210e12);
   CHECK_FALSE(rates_of(kDevice, 1, "f32").flops.has_value());
 }
