@@ -265,11 +265,11 @@ Result<void> check_bundles(const PlanFile& plan, bool is_of_systems, CommandCont
   SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
   SS_TRY_VOID(bundle.check_has_variants(asked));
   if (is_of_systems) return {};
+  const std::vector<std::string> variants = asked.empty() ? default_variants(bundle.variants()) : asked;
   if (!plan.gate.timed_bundle.empty()) {
     SS_TRY(const Bundle timed, Bundle::open(plan.gate.timed_bundle, context.progress, context.interrupt));
-    return timed.check_has_variants(asked);
+    return timed.check_has_variants(variants);
   }
-  const std::vector<std::string> variants = asked.empty() ? default_variants(bundle.variants()) : asked;
   return check_timed_variants(bundle.config(), path, variants, timed_cache_bytes());
 }
 

@@ -46,9 +46,10 @@ Result<void> check_timed_variants(const ModelConfig& config, const std::filesyst
   if (published == variants.end() || is_too_large_for(cache_bytes, weight_bytes(config, variants))) return {};
   return Error{
       ErrorCode::kInvalidInput,
-      fmt::format("ab: variant {}: times of a bundle this small beside a last-level cache of {} are taken on a "
-                  "synthesised one, which has no published variants: expected --timed-bundle {}, the bundle itself",
-                  *published, format_bytes(cache_bytes), printable(bundle.string()))};
+      fmt::format(
+          "ab: variant {}: times of a bundle this small beside a last-level cache of {} are taken on a "
+          "synthesised one, which has no published variants: expected --timed-bundle {}, the bundle itself, or --variant without it",
+          *published, format_bytes(cache_bytes), printable(bundle.string()))};
 }
 
 Result<std::filesystem::path> synthesised_bundle_beyond(std::int64_t cache_bytes,

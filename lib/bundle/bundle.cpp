@@ -152,8 +152,8 @@ Result<Bundle> Bundle::open_model_folder(const fs::path& folder) {
   if (const std::string_view found = known_as_no_model(folder); !found.empty()) {
     return expected_model_folder(folder, found);
   }
-  // A configuration that cannot be read is refused below.
-  if (const Result<bool> is_quantized = has_quantized_weights(folder); is_quantized && *is_quantized) {
+  SS_TRY(const bool is_quantized, has_quantized_weights(folder));
+  if (is_quantized) {
     return Error{
         ErrorCode::kUnsupported,
         fmt::format("{}: expected weights in F32, F16 or BF16, found a quantized checkpoint: make a bundle of it "

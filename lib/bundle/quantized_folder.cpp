@@ -53,14 +53,17 @@ bool is_of_cache_alone(const nlohmann::json& quantization) {
   return value_of(quantization, "quant_method") == "modelopt" && value_of(quantization, "quant_algo").is_null();
 }
 
-/// The type of the cache that ModelOpt or compressed-tensors promise their runtimes; empty where they name none.
+/// The type of the cache that ModelOpt or compressed-tensors promise their runtimes, such as FP8; empty where they name none.
 std::string type_of_cache(const nlohmann::json& quantization) {
-  if (const nlohmann::json name = value_of(quantization, "kv_cache_quant_algo"); name.is_string()) {
-    return printable(name.get<std::string>());
+  for (const char* const key : {"kv_cache_quant_algo", "kv_cache_scheme"}) {
+    const nlohmann::json found = value_of(quantization, key);
+    if (found.is_string()) return printable(found.get<std::string>());
+    if (!found.is_object()) continue;
+    const nlohmann::json bits = value_of(found, "num_bits");
+    return fmt::format("{}{}", value_of(found, "type") == "float" ? "FP" : "INT",
+                       bits.is_number_integer() ? bits.get<int>() : 8);
   }
-  const nlohmann::json scheme = value_of(quantization, "kv_cache_scheme");
-  if (!scheme.is_object()) return "";
-  return value_of(scheme, "type") == "float" ? "FP8" : "INT8";
+  return "";
 }
 
 /// Takes what a file says of quantization, which may be of the cache alone.
@@ -89,7 +92,7 @@ Result<nlohmann::json> parse_modelopt_config(std::string_view text, std::string_
   SS_TRY(const JsonFields fields, JsonFields::of(file, std::string(name)));
   SS_TRY(const JsonFields quantization, fields.object("quantization"));
   nlohmann::json config = {{"quant_method", "modelopt"}};
-  for (const char* const key : {"quant_algo", "group_size", "kv_cache_quant_algo"}) {
+  for (const char* const key : {"quant_algo", "group_size", "exclude_modules", "kv_cache_quant_algo"}) {
     if (quantization.has(key)) config[key] = *quantization.find(key);
   }
   return config;
@@ -312,8 +315,10 @@ class QuantizedModel {
     return "";
   }
 
-  /// What is said where runtimes quantize activations and the variant, which may be none, does not.
-  [[nodiscard]] std::string note_of_activations(const CheckpointScheme& scheme, const std::string& variant) const {
+  /// What is said where the variant, which may be none, is not what the configuration announces; else empty.
+  [[nodiscard]] std::string note_of_kept(const CheckpointScheme& scheme, const std::string& variant) const {
+    if (!has_codes()) return fmt::format("{}: no tensor is stored like this, and all are plain", scheme.description);
+    if (!is_without_its_activations(scheme, variant)) return "";
     const std::optional<WeightEncoding> encoding = encoding_of_variant(variant);
     return text_without_activations(scheme, encoding ? why_no_input_scales(scheme, *encoding) : "");
   }
@@ -382,18 +387,26 @@ class QuantizedModel {
   std::vector<CheckpointWeight> weights_;
 };
 
-/// What the configuration says by itself.
-/// Whether a configuration names modules beside the head that are not quantized.
+/// Whether a configuration names a module beside the head that is not quantized and whose matrix counts as one that is: no norm, table,
+/// router or tower of another modality.
 bool leaves_modules_out(const nlohmann::json& quantization) {
-  return std::ranges::any_of(
-      std::array{"ignore", "modules_to_not_convert", "exclude_modules", "exclude"}, [&](const char* key) {
-        const nlohmann::json modules = value_of(quantization, key);
-        return modules.is_array() && std::ranges::any_of(modules, [](const nlohmann::json& module) {
-                 return module.is_string() && module.get_ref<const std::string&>().find("lm_head") == std::string::npos;
-               });
-      });
+  constexpr std::array kKeys = {"ignore", "ignored_layers", "modules_to_not_convert", "exclude_modules", "exclude"};
+  constexpr std::array<std::string_view, 7> kOthers = {"lm_head", "norm",   "embed", "router",
+                                                       "visual",  "vision", "audio"};
+  const auto is_counted = [&](const nlohmann::json& module) {
+    if (!module.is_string()) return false;
+    std::string_view name = module.get_ref<const std::string&>();
+    while (name.ends_with('$') || name.ends_with('*')) name.remove_suffix(1);
+    const auto is_in_name = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
+    return std::ranges::none_of(kOthers, is_in_name) && !name.ends_with("gate");
+  };
+  return std::ranges::any_of(kKeys, [&](const char* key) {
+    const nlohmann::json modules = value_of(quantization, key);
+    return modules.is_array() && std::ranges::any_of(modules, is_counted);
+  });
 }
 
+/// What the configuration says by itself.
 Result<ModelDescription> description_of(const QuantizedConfig& config, std::string_view name) {
   ModelDescription model;
   std::optional<CheckpointScheme> scheme;
@@ -421,15 +434,9 @@ Result<ModelDescription> description_of(const QuantizedConfig& config, std::stri
   return model;
 }
 
-/// The first file of weights that is not there: model.safetensors, or one that the folder's index names; empty where all are.
-Result<std::string> missing_weights(const fs::path& folder) {
-  std::set<std::string> files = {std::string(kSingleWeightFile)};
-  if (path_exists(folder / kWeightIndexFile)) {
-    SS_TRY(files, files_of_weight_index(folder / kWeightIndexFile));
-  }
-  const auto missing =
-      std::ranges::find_if(files, [&](const std::string& file) { return !path_exists(folder / file); });
-  return missing == files.end() ? std::string() : *missing;
+/// Whether the folder has weights or says which files of them it should have.
+bool has_weights(const fs::path& folder) {
+  return path_exists(folder / kWeightIndexFile) || path_exists(folder / kSingleWeightFile);
 }
 
 /// Refuses weights that are codes, where no configuration says of which kind. Weights that cannot be opened are refused by whoever needs
@@ -437,17 +444,25 @@ Result<std::string> missing_weights(const fs::path& folder) {
 Result<void> expect_no_codes(const fs::path& folder) {
   const Result<TensorStore> store = TensorStore::open(folder);
   if (!store) return {};
-  constexpr std::array<std::string_view, 5> kOfCodes = {".weight_scale", ".weight_scale_inv", ".weight_scale_2",
-                                                        ".weight_packed", ".qweight"};
-  for (const auto& [name, tensor] : store->tensors()) {
-    if (std::ranges::none_of(kOfCodes, [&](std::string_view ending) { return name.ends_with(ending); })) continue;
-    return Error{
-        ErrorCode::kInvalidInput,
-        fmt::format("{}: {} belongs to a quantized weight, but config.json has no {} and there is no {}; bring "
-                    "the file that says how the weights are quantized",
-                    folder.string(), printable(name), kQuantization, kModeloptConfigFile)};
+  constexpr std::array<std::string_view, 5> kEndingsOfCodes = {".weight_scale", ".weight_scale_inv", ".weight_scale_2",
+                                                               ".weight_packed", ".qweight"};
+  const auto is_of_codes = [&](const auto& tensor) {
+    return std::ranges::any_of(kEndingsOfCodes,
+                               [&](std::string_view ending) { return tensor.first.ends_with(ending); });
+  };
+  const auto found = std::ranges::find_if(store->tensors(), is_of_codes);
+  if (found == store->tensors().end()) return {};
+  std::string advice = "bring the file that does";
+  for (const auto& [file, method] :
+       {std::pair("quantize_config.json", "gptq"), std::pair("quant_config.json", "awq")}) {
+    if (!path_exists(folder / file)) continue;
+    advice =
+        fmt::format("put what {} says into config.json, as its {} with quant_method {}", file, kQuantization, method);
   }
-  return {};
+  return Error{
+      ErrorCode::kInvalidInput,
+      fmt::format("{}: {} belongs to a quantized weight, and neither config.json nor {} says how it is quantized; {}",
+                  folder.string(), printable(found->first), kModeloptConfigFile, advice)};
 }
 
 /// The configuration as the written folder has it: with the type that most of the weights have now.
@@ -484,19 +499,13 @@ Result<ModelDescription> describe_checkpoint_files(const fs::path& folder) {
 Result<ModelDescription> describe_checkpoint_folder(const fs::path& folder, const InterruptFlag& interrupt) {
   SS_TRY(const QuantizedConfig config, read_config(folder));
   SS_TRY(ModelDescription description, description_of(config, (folder / "config.json").string()));
-  SS_TRY(const std::string missing, missing_weights(folder));
-  if (!missing.empty() && path_exists(folder / kWeightIndexFile)) {
-    description.notes.push_back(
-        fmt::format("{}: {} is not there; so the types are those of its configuration", folder.string(), missing));
-  }
-  if (!missing.empty()) return description;
   if (config.quantization.is_null()) {
     SS_TRY_VOID(expect_no_codes(folder));
     return description;
   }
+  if (!has_weights(folder)) return description;
   SS_TRY(const CheckpointScheme scheme, parse_checkpoint_scheme(config.quantization, config.source));
   const Result<QuantizedModel> model = QuantizedModel::open(folder, scheme, description.config);
-  if (!model && model.error().code != ErrorCode::kUnsupported) return model.error();
   if (!model) {
     description.notes.push_back(fmt::format("{}; so the types are those of its configuration", model.error().message));
     return description;
@@ -507,8 +516,8 @@ Result<ModelDescription> describe_checkpoint_folder(const fs::path& folder, cons
   description.notes.clear();
   if (!config.cache.empty()) description.notes.push_back(text_of_cache(config));
   if (!source.note.empty()) description.notes.push_back(source.note);
-  if (is_without_its_activations(scheme, source.variant)) {
-    description.notes.push_back(model->note_of_activations(scheme, source.variant));
+  if (std::string note = model->note_of_kept(scheme, source.variant); !note.empty()) {
+    description.notes.push_back(std::move(note));
   }
   return description;
 }
@@ -529,10 +538,9 @@ Result<std::string> write_quantized_model(const fs::path& folder, QuantizedWeigh
   SS_TRY_VOID(writer.add_text("config.json", config_text(quantized.plain, torch_type_of_most(tensors))));
   SS_TRY_VOID(conversion.write(tensors, writer));
   if (!quantized.cache.empty()) progress.note(text_of_cache(quantized));
-  if (!model.has_codes()) progress.note("none of its tensors is stored as its configuration says; all are plain");
-  if (!model.has_codes() || !is_without_its_activations(scheme, variant)) return model.description(scheme);
-  progress.note(model.note_of_activations(scheme, variant));
-  return model.description(scheme) + ", activations quantized by its runtimes";
+  if (const std::string note = model.note_of_kept(scheme, variant); !note.empty()) progress.note(note);
+  const bool is_without = model.has_codes() && is_without_its_activations(scheme, variant);
+  return model.description(scheme) + (is_without ? ", activations quantized by its runtimes" : "");
 }
 
 }  // namespace secondsource

@@ -28,8 +28,8 @@ Result<bool> has_quantized_weights(const std::filesystem::path& folder);
 Result<ModelDescription> describe_checkpoint(std::string_view config, std::string_view name);
 /// The same of a folder's config.json and ModelOpt's file. Errors also kIo.
 Result<ModelDescription> describe_checkpoint_files(const std::filesystem::path& folder);
-/// The same, and of quantized weights that are there the types of all tensors. A note says which file of them is missing, or why they are
-/// not computed. Errors also kInvalidInput for weights that contradict the configuration, and kInterrupted.
+/// The same, and of quantized weights that are there the types of all tensors. Weights that cannot be read are said to be so in a
+/// note. Errors also kInvalidInput for codes of which no file says of which kind they are, and kInterrupted.
 Result<ModelDescription> describe_checkpoint_folder(const std::filesystem::path& folder,
                                                     const InterruptFlag& interrupt);
 

@@ -2,6 +2,7 @@
 // The names of a model's weight variants, which the whole library uses; bundle/variant.h defines what they mean.
 
 #include <array>
+#include <string>
 #include <string_view>
 
 namespace secondsource {
@@ -43,6 +44,15 @@ inline constexpr std::array<std::string_view, 10> kPublishedMethods = {
 /// True if the variant's matmuls multiply NVFP4 with NVFP4, so that the FP4 peak of a device that takes its scales is their limit.
 [[nodiscard]] constexpr bool multiplies_nvfp4(std::string_view variant) {
   return variant.ends_with("nvfp4");
+}
+
+/// The published variant of the same weights whose activations are as they are, where `variant` has stored scales of activations; else
+/// `variant`.
+[[nodiscard]] inline std::string name_without_input_scales(std::string_view variant) {
+  constexpr std::string_view kStatic = "-static";
+  if (multiplies_nvfp4(variant)) return std::string(variant) + "-w4a16";
+  if (!variant.ends_with(kStatic)) return std::string(variant);
+  return std::string(variant.substr(0, variant.size() - kStatic.size())) + "-w8a16";
 }
 
 /// True if the variant's matmul weights are E4M3 numbers, whatever they are multiplied by.

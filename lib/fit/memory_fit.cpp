@@ -9,6 +9,7 @@
 #include "bundle/variant.h"
 #include "core/units.h"
 #include "core/utf8.h"
+#include "core/variant_name.h"
 #include "fit/quantity.h"
 
 namespace secondsource {
@@ -75,8 +76,11 @@ class Fitter {
   Result<void> check() const {
     // Of a model that is not quantized any published variant may be asked for: what a checkpoint of that kind would need.
     if (const std::string& published = request_.published.variant; !published.empty()) {
-      SS_TRY_VOID(
-          check_known_variants(printable(request_.model), variants_with_published(published), request_.variants));
+      std::vector<std::string> known = variants_with_published(published);
+      // A configuration alone promises scales of activations, which the weights may not have.
+      const std::string without = name_without_input_scales(published);
+      if (!request_.published.encodings && without != published) known.insert(known.begin() + 1, without);
+      SS_TRY_VOID(check_known_variants("fit: " + printable(request_.model), known, request_.variants));
     }
     const auto refuse = [](std::string message) { return Error{ErrorCode::kInvalidInput, "fit: " + message}; };
     if (request_.context < 1 || request_.context > request_.config.max_seq_len) {

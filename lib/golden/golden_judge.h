@@ -120,9 +120,9 @@ struct GoldenTally {
 inline constexpr double kMaxKlMeanOverEnvelope = 3.0;
 inline constexpr double kMaxKlWorstOverEnvelope = 10.0;
 inline constexpr double kMaxNllOverEnvelope = 3.0;
-/// No limit of KL or of NLL is below these, because the envelope of a model that is certain of every token has figures near 0, several times
-/// of which say nothing: one best id of 1 - 1e-15 and another one of 1 - 1e-14 are the same in FP32. With bf16 and f16 real models are at
-/// 1e-6 and above.
+/// No limit of KL or of NLL is below these, because the envelope of a model that is certain of every token has figures near 0, and several
+/// times nothing says nothing: best ids of 1 - 1e-15 and of 1 - 1e-14 are the same in FP32. With bf16 and f16 real models have a mean KL
+/// of 1e-6 and above.
 inline constexpr double kNegligibleKl = 1e-9;
 inline constexpr double kNegligibleNll = 1e-6;
 

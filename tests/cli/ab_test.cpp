@@ -243,6 +243,9 @@ TEST_CASE(
   REQUIRE_OK(write_file(plan, "version: 1\nscenarios: [single-stream@16/4]\n"));
   check_refused(run_program({"ab", bundle, "--config", plan.string(), "--out", out.string()}),
                 "ab: variant fp8-block128: times of a bundle this small");
+  check_refused(
+      run_program({"ab", bundle, "--config", plan.string(), "--timed-bundle", kTinyBundle, "--out", out.string()}),
+      "found \"fp8-block128\"");
   check_refused(compare({"--timed-bundle", kTinyBundle}), "found \"fp8-block128\"");
   CHECK_FALSE(std::filesystem::exists(out));
   // Timed itself, the bundle has the variant.

@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (device.sources.empty()) std::abort();
     for (const std::optional<double>& rate :
          {device.memory_bytes, device.bytes_per_s, device.tdp_w, device.peaks.bf16, device.peaks.fp16, device.peaks.fp8,
-          device.peaks.int8, device.peaks.fp4}) {
+          device.peaks.int8, device.peaks.fp4, device.peaks.mxfp4}) {
       if (rate && !(*rate > 0.0)) std::abort();
     }
     const auto found = find_hardware(device.id, *devices);

@@ -187,7 +187,7 @@ inline void use_pieces(KernelTable& table) {
                                                 kUnpackInt4QuantizedFromRows};
 }
 
-/// From this many rows on, blocks of GGUF and nvfp4, which was not timed, are unpacked for the tile registers. Fewer are multiplied as on
+/// From this many rows on, blocks of GGUF are unpacked for the tile registers, and nvfp4, which was not timed, as they are. Fewer are multiplied as on
 /// avx512_vnni, by digits: in tiles one thread of a Xeon with AMX took 1.23 to 1.63 of the time for 4 rows of eight types, 0.78 to 1.38
 /// (median 1.11) for 6, and in place
 /// of f32 0.70 to 1.12 (0.88) for 7 and 0.58 to 1.05 (0.87) for 8 (medians of three to five pairs beside a busy neighbour, November 2026).

@@ -41,7 +41,8 @@ inline constexpr bool kHasMinima = block_codes(kEncoding).has_minima;
 /// Encodings with one scale per row.
 template <WeightEncoding kEncoding>
 inline constexpr bool kHasRowScales = has_row_scale(kEncoding);
-SS_DEVICE bool has_row_scales(WeightEncoding encoding) {
+SS_DEVICE bool has_row_scales(
+    WeightEncoding encoding) {  // a device may call has_row_scale() in constant expressions alone
   return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow ||
          encoding == WeightEncoding::kNvfp4Group16;
 }

@@ -189,7 +189,14 @@ TEST_CASE("a setting of a checkpoint that is not known is refused, and modules t
       R"({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["model.layers.0.self_attn*", "lm_head"]})",
       left_out));
   CHECK_FALSE(has_note(R"({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"]})", left_out));
+  CHECK(has_note(R"({"quant_method": "fp8", "ignored_layers": ["model.layers.0.self_attn.q_proj"]})", left_out));
+  // As Qwen3's FP8 checkpoints have it: norms and routers do not count as quantized.
+  CHECK_FALSE(has_note(R"({"quant_method": "fp8", "weight_block_size": [128, 128], "modules_to_not_convert": ["lm_head",
+                           "model.layers.0.input_layernorm", "model.layers.0.mlp.gate", "re:.*mlp.gate$"]})",
+                       left_out));
   CHECK(has_note(R"({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "FP8"})", "cache in FP8"));
+  CHECK(
+      has_note(R"({"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_scheme": "NVFP4"})", "cache in NVFP4"));
   CHECK(
       has_note(R"({"quant_method": "compressed-tensors", "format": "pack-quantized", "kv_cache_scheme": {"num_bits": 8,
                      "type": "float"}, "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int",

@@ -2,6 +2,8 @@
 // (tests/data/quantized/make_checkpoints.py).
 #include "bundle/quantized_folder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -276,7 +278,8 @@ TEST_CASE("ModelOpt's own file says how a checkpoint is quantized whose config.j
   // Without an algorithm only the cache is quantized, which these weights contradict.
   REQUIRE_OK(write_file(folder / kModeloptConfigFile,
                         R"({"quantization": {"quant_algo": null, "kv_cache_quant_algo": "FP8"}})"));
-  const char* const contradiction = "_proj.weight_scale belongs to a quantized weight, but config.json has no";
+  const char* const contradiction =
+      "_proj.weight_scale belongs to a quantized weight, and neither config.json nor hf_quant_config.json says how";
   CHECK_ERROR(create(folder, scratch.path() / "plain"), ErrorCode::kInvalidInput, contradiction);
   CHECK_ERROR(describe_checkpoint_folder(folder, interrupt), ErrorCode::kInvalidInput, contradiction);
   fs::remove(folder / "model.safetensors");
@@ -310,12 +313,18 @@ TEST_CASE("ModelOpt's entry of config.json may be of the cache alone, beside a f
   };
   write_own({{"quant_algo", "NVFP4"}, {"group_size", 16}});
   CHECK(variant() == "modelopt-nvfp4");
+  write_own({{"quant_algo", "NVFP4"}, {"exclude_modules", {"lm_head", "model.layers.0.self_attn*"}}});
+  const auto partial = describe_checkpoint_folder(scratch.path(), interrupt);
+  REQUIRE_OK(partial);
+  CHECK(std::ranges::any_of(partial->notes, [](const std::string& note) {
+    return note.find("leaves some modules unquantized") != std::string::npos;
+  }));
   write_own({{"quant_algo", "NVFP4"}, {"group_size", 32}});
   CHECK_ERROR(describe_checkpoint_folder(scratch.path(), interrupt), ErrorCode::kUnsupported,
               "group_size: expected 16, found 32");
 }
 
-TEST_CASE("a description says which file of weights is missing, and refuses what contradicts the configuration") {
+TEST_CASE("a description says which file of weights is missing, and why they cannot be read") {
   const InterruptFlag interrupt;
   const test::ScratchFolder scratch;
   fs::copy(checkpoints() / "gptq-4", scratch.path(), fs::copy_options::recursive);
@@ -324,11 +333,37 @@ TEST_CASE("a description says which file of weights is missing, and refuses what
   const auto partial = describe_checkpoint_folder(scratch.path(), interrupt);
   REQUIRE_OK(partial);
   CHECK(std::ranges::any_of(partial->notes, [](const std::string& note) {
-    return note.find("model-00002-of-00002.safetensors is not there; so the types") != std::string::npos;
+    return note.find("model-00002-of-00002.safetensors") != std::string::npos &&
+           note.find("so the types are those of its configuration") != std::string::npos;
   }));
   fs::remove(scratch.path() / "model.safetensors.index.json");
   REQUIRE_OK(write_file(scratch.path() / "model.safetensors", "no tensors"));
-  CHECK_ERROR(describe_checkpoint_folder(scratch.path(), interrupt), ErrorCode::kInvalidInput, "model.safetensors");
+  const auto damaged = describe_checkpoint_folder(scratch.path(), interrupt);
+  REQUIRE_OK(damaged);
+  CHECK(std::ranges::any_of(damaged->notes, [](const std::string& note) {
+    return note.find("model.safetensors: ") != std::string::npos &&
+           note.find("so the types are those of its configuration") != std::string::npos;
+  }));
+}
+
+TEST_CASE("codes of which no configuration says of which kind they are, are refused with what to bring") {
+  const test::ScratchFolder scratch;
+  const fs::path folder = scratch.path() / "gptq";
+  fs::copy(checkpoints() / "gptq-4", folder);
+  const auto text = read_file(folder / "config.json");
+  REQUIRE_OK(text);
+  json config = json::parse(*text);
+  config.erase("quantization_config");
+  REQUIRE_OK(write_file(folder / "config.json", config.dump()));
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  CHECK_ERROR(Bundle::open(folder, progress, interrupt), ErrorCode::kInvalidInput, "bring the file that does");
+  REQUIRE_OK(write_file(folder / "quantize_config.json", "{}"));
+  const char* const advice =
+      "qweight belongs to a quantized weight, and neither config.json nor hf_quant_config.json says how it is quantized; put "
+      "what quantize_config.json says into config.json, as its quantization_config with quant_method gptq";
+  CHECK_ERROR(create(folder, scratch.path() / "out"), ErrorCode::kInvalidInput, advice);
+  CHECK_ERROR(describe_checkpoint_folder(folder, interrupt), ErrorCode::kInvalidInput, advice);
 }
 
 TEST_CASE("a bundle's codes are not read as the weights that a quantization_config announces") {
@@ -492,6 +527,74 @@ TEST_CASE("where a scale of inputs cannot be used, none is, and the reason is sa
     std::erase_if(made.tensors,
                   [&](const HandMadeTensor& one) { return one.name.starts_with(up) && one.name != weight.name; });
   });
+}
+
+TEST_CASE("a checkpoint none of whose tensors is quantized is said to be plain") {
+  StaticCheckpoint checkpoint;
+  std::vector<HandMadeTensor> plain;
+  for (const HandMadeTensor& one : checkpoint.tensors) {
+    if (one.name.ends_with("_scale")) continue;
+    plain.push_back(one.dtype != "F8_E4M3"
+                        ? one
+                        : HandMadeTensor{one.name, "F32", one.shape, std::string(4 * one.data.size(), '\0')});
+  }
+  checkpoint.tensors = plain;
+  Notes notes;
+  REQUIRE_OK(checkpoint.create(notes));
+  REQUIRE(notes.lines.size() == 1);
+  CHECK(notes.lines[0].find("no tensor is stored like this, and all are plain") != std::string::npos);
+  const auto described = describe_checkpoint_folder(checkpoint.scratch.path() / "model", InterruptFlag());
+  REQUIRE_OK(described);
+  CHECK(described->notes == notes.lines);
+}
+
+TEST_CASE("experts of which one is unquantized are kept as their weights alone") {
+  json config = {{"architectures", {"MixtralForCausalLM"}},
+                 {"hidden_size", 32},
+                 {"intermediate_size", 48},
+                 {"num_hidden_layers", 1},
+                 {"num_attention_heads", 2},
+                 {"num_key_value_heads", 1},
+                 {"num_local_experts", 3},
+                 {"num_experts_per_tok", 2},
+                 {"vocab_size", 16},
+                 {"max_position_embeddings", 64},
+                 {"rms_norm_eps", 1e-6},
+                 {"tie_word_embeddings", false}};
+  const auto model = parse_model_config(config.dump(), "test");
+  REQUIRE_OK(model);
+  config["quantization_config"] = {{"quant_method", "fp8"}, {"activation_scheme", "static"}};
+  const float one = 1.0F;
+  const std::string scale(reinterpret_cast<const char*>(&one), sizeof one);
+  const auto note_where = [&](const std::string& plain) {
+    CAPTURE(plain);
+    StaticCheckpoint checkpoint;
+    checkpoint.config = config;
+    checkpoint.tensors.clear();
+    for (const TensorSpec& spec : model_tensors(*model)) {
+      const auto n_values = static_cast<std::size_t>(*spec.shape.n_elements());
+      if (spec.role != TensorRole::kMatmul || spec.name == kHeadTensor || spec.name == plain) {
+        checkpoint.tensors.push_back({spec.name, "F32", spec.shape, std::string(4 * n_values, '\0')});
+        continue;
+      }
+      const std::string module = spec.name.substr(0, spec.name.rfind('.') + 1);
+      checkpoint.tensors.push_back({spec.name, "F8_E4M3", spec.shape, std::string(n_values, '\0')});
+      checkpoint.tensors.push_back({module + "weight_scale", "F32", {1}, scale});
+      checkpoint.tensors.push_back({module + "input_scale", "F32", {1}, scale});
+    }
+    Notes notes;
+    REQUIRE_OK(checkpoint.create(notes));
+    SilentProgress silent;
+    const auto bundle = Bundle::open(checkpoint.scratch.path() / "out", silent, InterruptFlag());
+    REQUIRE_OK(bundle);
+    CHECK(bundle->tensors().published_variant() == (plain.empty() ? "fp8-static" : "fp8-w8a16"));
+    return notes.lines.empty() ? std::string() : notes.lines[0];
+  };
+  CHECK(note_where("").empty());
+  for (const char* const matrix : {"0.w1", "1.w1", "2.w2", "2.w3"}) {
+    const std::string note = note_where(fmt::format("model.layers.0.block_sparse_moe.experts.{}.weight", matrix));
+    CHECK(note.find(fmt::format("experts.{}.weight in the same product is not", matrix)) != std::string::npos);
+  }
 }
 
 TEST_CASE("parts of a quantized weight that contradict its shape are refused") {
