@@ -11,6 +11,7 @@
 #include "support/catch.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
+#include "support/source_path.h"
 
 namespace secondsource {
 namespace {
