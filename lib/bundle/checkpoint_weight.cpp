@@ -241,7 +241,7 @@ struct CheckpointWeight::Finder {
                                found == nullptr ? "no such tensor" : found->info.shape.to_string())};
     }
     const auto stored = element_at<float>(*found, 0);
-    // Neither it nor its reciprocal, by which sums are multiplied where it divides, may be 0 or infinite.
+    // Where the stored number divides, its reciprocal is the scale, so that neither may be 0 or infinite.
     if (stored > 0.0F && std::isfinite(stored) && std::isfinite(1.0F / stored)) return stored;
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("{}: tensor {}: expected a positive number, found {}", name, name_of(ending), stored)};

@@ -216,7 +216,7 @@ TEST_CASE("ab: what cannot be compared is refused in one line") {
   check_refused(run_program({"ab", "/nowhere", "--out", (scratch.path() / "a").string()}), "/nowhere");
   check_refused(ab(scratch.path() / "b", {"--base", "/nowhere/program"}), "expected a program");
   check_refused(ab(scratch.path() / "c", {"--build", "true"}), "--build: expected revisions");
-  // These are refused before anything is built, and before `ab` waits for the machine to become idle.
+  // An unknown variant is refused before anything is built, and before `ab` waits for the machine to become idle.
   check_refused(ab(scratch.path() / "e", {"--variant", "in8", "--build", "false", "--base", "x", "--cand", "y"}),
                 "found \"in8\"; did you mean int8?");
   CHECK_FALSE(std::filesystem::exists(scratch.path() / "e"));

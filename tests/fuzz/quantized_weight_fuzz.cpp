@@ -43,7 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                              ? weight->published_form()
                                              : Result<PublishedForm>(Error{ErrorCode::kUnsupported, "no codes"});
       std::array<std::int8_t, 32> codes{};
-      // NVFP4 has a scale for 16 columns; every other form has one for all 32, or more.
+      // Of these 32 columns NVFP4 has two scales; every other form has one.
       const bool is_nvfp4 = form && form->encoding == WeightEncoding::kNvfp4Group16;
       std::array<float, 2> both_scales{};
       const std::span<float> scales = std::span(both_scales).first(is_nvfp4 ? 2 : 1);
@@ -71,7 +71,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                        : static_cast<float>(codes[i]);
           const auto input = weight->column_order().empty() ? i : static_cast<std::size_t>(weight->column_order()[i]);
           if (is_nvfp4) {
-            // The global scale is applied in another order, and the least numbers have fewer bits.
+            // Here a code is multiplied by its scale and then by the global one; its value was made from the product of both scales, so
+            // that the roundings differ.
+            // Subnormal results have fewer bits, which the constant allows for.
             const float found = (code * scales[i / 16]) * weight->global_scale();
             const float difference = std::abs(found - values[input]);
             if (std::isfinite(values[input]) && difference > 0x1.8p-23F * std::abs(values[input]) + 0x1p-136F)

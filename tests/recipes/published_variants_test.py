@@ -182,7 +182,8 @@ def fp8_blocks(weight: torch.Tensor, scale_name: str, scale_type: torch.dtype, h
     return {"weight": codes, scale_name: scales}, codes, scales
 
 
-# Of modules with a stored scale of inputs; v_proj has another scale than what reads the same input, so that it has a product of its own.
+# By which the stored scales of inputs of these modules are multiplied. q_proj and k_proj read the same input as v_proj and keep theirs, so
+# that v_proj has a product of its own.
 INPUT_SCALE_FACTORS = {"v_proj": 0.5, "o_proj": 0.25}
 
 

@@ -1,7 +1,7 @@
 #pragma once
 // One step of the online softmax (attention-inl.h) for up to 16 rows of scores together. Row by row, as attend() does it,
 // each row would wait for its maximum and its sum across lanes; here those of 16 rows are found together, and one
-// exponential computes the factors by which the sums of these rows are rescaled. Tokens that a row does not see are neither scaled nor exponentiated.
+// exponential computes the factors by which the sums of these rows are rescaled. Scores of tokens that a row does not see are left as they are.
 
 #include "cpu/kernels/attention-inl.h"
 

@@ -5,10 +5,10 @@
 //   select_rows:    out[r] = x[rows[r]]
 //   select_columns: out[r, c] = x[r, columns[c]]
 //   quantize_rows:  q[r] = clamp(round-half-even(x[r] / s), +-127),   scales[r] = s = max|x[r]| / 127
-//   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or
-//                   e4m3(x[r] / s) as BF16, scales[r] = s = max|x[r]| / 448 or the static scale; kE4m3Groups has such an s for every 128 columns,
-//                   and kE4m3GroupsE8m0 the smallest power of two that is not below it, 2^-126 at least; with kNvfp4 16 columns have
-//                   s = e4m3(max|x| / 6 / g) and become s * e2m1(x / (s g)), scales[r] = g, the static scale
+//   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or with
+//     kE4m3            e4m3(x[r] / s) as BF16, where scales[r] = s is max|x[r]| / 448 or the static scale;
+//     kE4m3Groups      the same with an s for every 128 columns; kE4m3GroupsE8m0 rounds it up to a power of two, 2^-126 at least;
+//     kNvfp4           s * e2m1(x / (s g)) as BF16, where s = e4m3(max|x| / 6 / g) of every 16 columns, and scales[r] = g is the static scale
 //
 // Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols], of narrow_rows with x_stride values from one row to the next; columns:
 //              [columns of out], each in [0, n_cols); q and narrowed out: [rows, padded_cols], zero beyond n_cols; scales: [rows], or

@@ -20,7 +20,7 @@
 #include "core/file.h"
 #include "core/half.h"
 #include "core/hash.h"
-#include "safetensors_bytes.h"
+#include "quantized_checkpoint.h"
 #include "support/catch.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
@@ -31,66 +31,13 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using test::bytes_of_values;
+using test::ChangedCheckpoint;
+using test::checkpoints;
+using test::create;
 using test::HandMadeTensor;
-
-/// The values of a tensor that is kept as codes, in the order of its own rows; experts of MXFP4 are kept by their columns.
-std::vector<float> values_of_codes(const StoredTensor& tensor) {
-  const bool is_transposed = tensor.published->form.is_transposed;
-  const Shape rows = shape_of_rows(tensor.published->form, tensor.info.shape);
-  const auto n_inputs = static_cast<std::size_t>(rows.extent(rows.rank() - 1));
-  const auto n_outputs = static_cast<std::size_t>(rows.extent(rows.rank() - 2));
-  std::vector<float> values(static_cast<std::size_t>(rows.n_elements().value()));
-  std::vector<float> row(n_inputs);
-  std::vector<std::byte> codes;
-  std::vector<float> scales;
-  for (std::size_t i = 0; i < values.size() / n_inputs; ++i) {
-    REQUIRE(tensor.published->read_values(static_cast<std::int64_t>(i), row, codes, scales));
-    for (std::size_t input = 0; input < n_inputs; ++input) {
-      const std::size_t place =
-          is_transposed ? (i / n_outputs * n_inputs + input) * n_outputs + i % n_outputs : i * n_inputs + input;
-      values[place] = row[input];
-    }
-  }
-  return values;
-}
-
-/// The stored values as little-endian FP32.
-std::string bytes_of_values(const StoredTensor& tensor) {
-  if (tensor.published) {
-    const std::vector<float> values = values_of_codes(tensor);
-    return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
-  }
-  const DType dtype = *tensor.info.dtype;
-  std::string bytes;
-  for (std::size_t offset = 0; offset < tensor.info.size_bytes; offset += size_of(dtype)) {
-    std::uint32_t bits = 0;
-    std::memcpy(&bits, tensor.bytes().data() + offset, size_of(dtype));
-    const auto narrow = static_cast<std::uint16_t>(bits);
-    const float value = dtype == DType::kF32    ? std::bit_cast<float>(bits)
-                        : dtype == DType::kBf16 ? to_float(Bf16{narrow})
-                                                : to_float(F16{narrow});
-    char word[sizeof(float)];
-    std::memcpy(word, &value, sizeof(float));
-    bytes.append(word, sizeof(float));
-  }
-  return bytes;
-}
-
-fs::path checkpoints() {
-  return test::source_path("tests/data/quantized");
-}
-
-Result<void> create(const fs::path& folder, const fs::path& target, Progress& progress,
-                    QuantizedWeights form = QuantizedWeights::kAsCodes) {
-  CreateOptions options;
-  options.model_folder = folder;
-  options.quantized_weights = form;
-  return create_bundle(options, target, progress, InterruptFlag());
-}
-Result<void> create(const fs::path& folder, const fs::path& target) {
-  SilentProgress progress;
-  return create(folder, target, progress);
-}
+using test::Notes;
+using test::values_of_codes;
 
 TEST_CASE("a bundle of a quantized checkpoint has the values, bit for bit, that the authors' code gives its weights") {
   const auto text = read_file(checkpoints() / "expected.json");
@@ -146,7 +93,8 @@ TEST_CASE("codes of NVFP4 have the values that the authors' code gives them, but
       for (std::size_t i = 0; i < found.size(); ++i) {
         float expected = 0.0F;
         std::memcpy(&expected, bytes.data() + i * sizeof(float), sizeof(float));
-        // Three roundings in all: of the reciprocal or not, of a scale, and of a value.
+        // Both ways together round three times: a code's product once, and a dequantized scale and value once each. The reciprocal of
+        // compressed-tensors is a fourth rounding, which takes none of these values further.
         if (std::abs(found[i] - expected) > 0x1.8p-23F * std::abs(expected)) FAIL(spec.name << ": " << i);
         n_equal += found[i] == expected ? 1 : 0;
       }
@@ -181,15 +129,6 @@ TEST_CASE("the manifest says how the source of a bundle was quantized") {
     CHECK(bundle->manifest()->source_quantization == quantization);
   }
 }
-
-/// Keeps the notes.
-class Notes final : public Progress {
- public:
-  void begin(std::string_view, std::int64_t) override {}
-  void update(std::int64_t) override {}
-  void note(std::string_view line) override { lines.emplace_back(line); }
-  std::vector<std::string> lines;
-};
 
 TEST_CASE("why codes are not kept, and that a checkpoint's runtimes quantize activations, is said") {
   const test::ScratchFolder scratch;
@@ -239,133 +178,6 @@ TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or i
   }
 }
 
-TEST_CASE("ModelOpt's own file says how a checkpoint is quantized whose config.json does not") {
-  const test::ScratchFolder scratch;
-  const fs::path folder = scratch.path() / "modelopt";
-  fs::copy(checkpoints() / "fp8-per-tensor", folder);
-  const auto text = read_file(folder / "config.json");
-  REQUIRE_OK(text);
-  json config = json::parse(*text);
-  config.erase("quantization_config");
-  REQUIRE_OK(write_file(folder / "config.json", config.dump()));
-  const auto write_own = [&](const std::string& algorithm) {
-    REQUIRE_OK(write_file(folder / kModeloptConfigFile,
-                          json{{"producer", {{"name", "modelopt"}, {"version", "0.27.0"}}},
-                               {"quantization", {{"quant_algo", algorithm}, {"exclude_modules", {"lm_head"}}}}}
-                              .dump()));
-  };
-  write_own("FP8");
-  SilentProgress progress;
-  const InterruptFlag interrupt;
-  CHECK_ERROR(Bundle::open(folder, progress, interrupt), ErrorCode::kUnsupported,
-              "`secondsource bundle create --from-hf " + folder.string() + " --out BUNDLE`");
-  REQUIRE_OK(create(folder, scratch.path() / "out"));
-  REQUIRE_OK(create(checkpoints() / "fp8-per-tensor", scratch.path() / "same"));
-  const auto found = Bundle::open(scratch.path() / "out", progress, interrupt);
-  const auto same = Bundle::open(scratch.path() / "same", progress, interrupt);
-  REQUIRE_OK(found);
-  REQUIRE_OK(same);
-  CHECK(found->tensors().published_variant() == "modelopt-fp8-w8a16");
-  for (const TensorSpec& spec : model_tensors(same->config())) {
-    CHECK(bytes_of_values(*found->tensor(spec.name)) == bytes_of_values(*same->tensor(spec.name)));
-  }
-  const auto described = describe_checkpoint_folder(folder, interrupt);
-  REQUIRE_OK(described);
-  CHECK(described->published.variant == "modelopt-fp8-w8a16");
-  CHECK(described->notes.size() == 1);
-  write_own("W4A8_AWQ");
-  CHECK_ERROR(create(folder, scratch.path() / "awq"), ErrorCode::kUnsupported, "hf_quant_config.json");
-  // Without an algorithm only the cache is quantized, which these weights contradict.
-  REQUIRE_OK(write_file(folder / kModeloptConfigFile,
-                        R"({"quantization": {"quant_algo": null, "kv_cache_quant_algo": "FP8"}})"));
-  const char* const contradiction =
-      "_proj.weight_scale belongs to a quantized weight, and neither config.json nor hf_quant_config.json says how";
-  CHECK_ERROR(create(folder, scratch.path() / "plain"), ErrorCode::kInvalidInput, contradiction);
-  CHECK_ERROR(describe_checkpoint_folder(folder, interrupt), ErrorCode::kInvalidInput, contradiction);
-  fs::remove(folder / "model.safetensors");
-  const auto plain = describe_checkpoint_folder(folder, interrupt);
-  REQUIRE_OK(plain);
-  CHECK(plain->published.variant.empty());
-  REQUIRE(plain->notes.size() == 1);
-  CHECK(plain->notes[0].find("keep the cache in FP8; here it is in bf16 unless another type is chosen") !=
-        std::string::npos);
-}
-
-TEST_CASE("ModelOpt's entry of config.json may be of the cache alone, beside a file that names the algorithm") {
-  const test::ScratchFolder scratch;
-  const InterruptFlag interrupt;
-  const auto text = read_file(checkpoints() / "nvfp4-modelopt" / "config.json");
-  REQUIRE_OK(text);
-  json config = json::parse(*text);
-  config["quantization_config"] = {
-      {"quant_method", "modelopt"}, {"quant_algo", nullptr}, {"kv_cache_quant_algo", "FP8"}};
-  REQUIRE_OK(write_file(scratch.path() / "config.json", config.dump()));
-  const auto variant = [&] {
-    const auto model = describe_checkpoint_folder(scratch.path(), interrupt);
-    REQUIRE_OK(model);
-    CHECK(std::ranges::any_of(model->notes,
-                              [](const std::string& note) { return note.find("cache in FP8") != std::string::npos; }));
-    return model->published.variant;
-  };
-  CHECK(variant().empty());
-  const auto write_own = [&](const json& quantization) {
-    REQUIRE_OK(write_file(scratch.path() / kModeloptConfigFile, json{{"quantization", quantization}}.dump()));
-  };
-  write_own({{"quant_algo", "NVFP4"}, {"group_size", 16}});
-  CHECK(variant() == "modelopt-nvfp4");
-  write_own({{"quant_algo", "NVFP4"}, {"exclude_modules", {"lm_head", "model.layers.0.self_attn*"}}});
-  const auto partial = describe_checkpoint_folder(scratch.path(), interrupt);
-  REQUIRE_OK(partial);
-  CHECK(std::ranges::any_of(partial->notes, [](const std::string& note) {
-    return note.find("leaves some modules unquantized") != std::string::npos;
-  }));
-  write_own({{"quant_algo", "NVFP4"}, {"group_size", 32}});
-  CHECK_ERROR(describe_checkpoint_folder(scratch.path(), interrupt), ErrorCode::kUnsupported,
-              "group_size: expected 16, found 32");
-}
-
-TEST_CASE("a description says which file of weights is missing, and why they cannot be read") {
-  const InterruptFlag interrupt;
-  const test::ScratchFolder scratch;
-  fs::copy(checkpoints() / "gptq-4", scratch.path(), fs::copy_options::recursive);
-  REQUIRE_OK(write_file(scratch.path() / "model.safetensors.index.json",
-                        R"({"weight_map": {"lm_head.weight": "model-00002-of-00002.safetensors"}})"));
-  const auto partial = describe_checkpoint_folder(scratch.path(), interrupt);
-  REQUIRE_OK(partial);
-  CHECK(std::ranges::any_of(partial->notes, [](const std::string& note) {
-    return note.find("model-00002-of-00002.safetensors") != std::string::npos &&
-           note.find("so the types are those of its configuration") != std::string::npos;
-  }));
-  fs::remove(scratch.path() / "model.safetensors.index.json");
-  REQUIRE_OK(write_file(scratch.path() / "model.safetensors", "no tensors"));
-  const auto damaged = describe_checkpoint_folder(scratch.path(), interrupt);
-  REQUIRE_OK(damaged);
-  CHECK(std::ranges::any_of(damaged->notes, [](const std::string& note) {
-    return note.find("model.safetensors: ") != std::string::npos &&
-           note.find("so the types are those of its configuration") != std::string::npos;
-  }));
-}
-
-TEST_CASE("codes of which no configuration says of which kind they are, are refused with what to bring") {
-  const test::ScratchFolder scratch;
-  const fs::path folder = scratch.path() / "gptq";
-  fs::copy(checkpoints() / "gptq-4", folder);
-  const auto text = read_file(folder / "config.json");
-  REQUIRE_OK(text);
-  json config = json::parse(*text);
-  config.erase("quantization_config");
-  REQUIRE_OK(write_file(folder / "config.json", config.dump()));
-  SilentProgress progress;
-  const InterruptFlag interrupt;
-  CHECK_ERROR(Bundle::open(folder, progress, interrupt), ErrorCode::kInvalidInput, "bring the file that does");
-  REQUIRE_OK(write_file(folder / "quantize_config.json", "{}"));
-  const char* const advice =
-      "qweight belongs to a quantized weight, and neither config.json nor hf_quant_config.json says how it is quantized; put "
-      "what quantize_config.json says into config.json, as its quantization_config with quant_method gptq";
-  CHECK_ERROR(create(folder, scratch.path() / "out"), ErrorCode::kInvalidInput, advice);
-  CHECK_ERROR(describe_checkpoint_folder(folder, interrupt), ErrorCode::kInvalidInput, advice);
-}
-
 TEST_CASE("a bundle's codes are not read as the weights that a quantization_config announces") {
   const test::ScratchFolder scratch;
   const fs::path folder = scratch.path() / "codes";
@@ -376,53 +188,6 @@ TEST_CASE("a bundle's codes are not read as the weights that a quantization_conf
   fs::remove(folder / "manifest.yaml");
   CHECK_ERROR(create(folder, scratch.path() / "out"), ErrorCode::kInvalidInput, "found a bundle's codes of mxfp4");
 }
-
-/// One of the checkpoints in a folder of its own, to be changed.
-class ChangedCheckpoint {
- public:
-  explicit ChangedCheckpoint(const std::string& name) {
-    const auto text = read_file(checkpoints() / name / "config.json");
-    const auto file = read_file(checkpoints() / name / "model.safetensors");
-    REQUIRE_OK(text);
-    REQUIRE_OK(file);
-    config = json::parse(*text);
-    const auto header = parse_safetensors(std::as_bytes(std::span(*file)), "model.safetensors");
-    REQUIRE_OK(header);
-    for (const TensorInfo& info : header->tensors) {
-      tensors.push_back({info.name, info.dtype_name, info.shape, file->substr(info.offset_bytes, info.size_bytes)});
-    }
-  }
-
-  HandMadeTensor& tensor(const std::string& name) {
-    const auto found = std::ranges::find(tensors, name, &HandMadeTensor::name);
-    REQUIRE(found != tensors.end());
-    return *found;
-  }
-
-  Result<void> create() {
-    SilentProgress progress;
-    return create(progress);
-  }
-  Result<void> create(Progress& progress) {
-    const fs::path folder = scratch.path() / "model";
-    fs::create_directories(folder);
-    REQUIRE_OK(write_file(folder / "config.json", config.dump()));
-    REQUIRE_OK(write_file(folder / "model.safetensors", test::safetensors_bytes(tensors)));
-    return secondsource::create(folder, scratch.path() / "out", progress);
-  }
-  void expect_refused(ErrorCode code, const std::string& part) {
-    const auto result = create();
-    REQUIRE_FALSE(result);
-    CHECK(result.error().code == code);
-    CAPTURE(result.error().message, part);
-    CHECK(result.error().message.find(part) != std::string::npos);
-    CHECK_FALSE(fs::exists(scratch.path() / "out"));
-  }
-
-  json config;
-  std::vector<HandMadeTensor> tensors;
-  test::ScratchFolder scratch;
-};
 
 constexpr const char* kQ = "model.layers.0.self_attn.q_proj.";
 
@@ -435,166 +200,6 @@ std::string bytes_in_bundle_of(ChangedCheckpoint& checkpoint) {
   const auto stored = bundle->tensor(std::string(kQ) + "weight");
   REQUIRE_OK(stored);
   return bytes_of_values(*stored);
-}
-
-/// Scales of inputs by modules; v_proj has another than those that read the same input.
-const std::map<std::string, float>& input_scales() {
-  static const std::map<std::string, float> kScales = {{"q_proj", 0.5F},   {"k_proj", 0.5F},    {"v_proj", 0.25F},
-                                                       {"o_proj", 0.125F}, {"gate_proj", 2.0F}, {"up_proj", 2.0F},
-                                                       {"down_proj", 3.0F}};
-  return kScales;
-}
-
-/// "q_proj" of "model.layers.0.self_attn.q_proj.input_scale" and of "....q_proj.weight".
-std::string module_of(const std::string& name) {
-  const std::size_t end = name.rfind('.');
-  return name.substr(name.rfind('.', end - 1) + 1, end - name.rfind('.', end - 1) - 1);
-}
-
-/// A checkpoint in static FP8 with these scales.
-struct StaticCheckpoint : ChangedCheckpoint {
-  StaticCheckpoint() : ChangedCheckpoint("fp8-per-tensor") {
-    for (HandMadeTensor& one : tensors) {
-      if (one.name.ends_with("input_scale")) set_scale(one, input_scales().at(module_of(one.name)));
-    }
-  }
-  static void set_scale(HandMadeTensor& tensor, float scale) {
-    REQUIRE(tensor.data.size() == sizeof scale);
-    std::memcpy(tensor.data.data(), &scale, sizeof scale);
-  }
-};
-
-TEST_CASE("the scale of inputs of each module is kept beside its codes") {
-  StaticCheckpoint checkpoint;
-  Notes notes;
-  REQUIRE_OK(checkpoint.create(notes));
-  CHECK(notes.lines.empty());
-  const fs::path out = checkpoint.scratch.path() / "out";
-  SilentProgress silent;
-  const InterruptFlag interrupt;
-  const auto bundle = Bundle::open(out, silent, interrupt);
-  REQUIRE_OK(bundle);
-  CHECK(bundle->tensors().published_variant() == "fp8-static");
-  std::size_t n_codes = 0;
-  for (const auto& [name, tensor] : bundle->tensors().tensors()) {
-    if (!tensor.published) continue;
-    CAPTURE(name);
-    CHECK(tensor.published->input_scale == input_scales().at(module_of(name)));
-    ++n_codes;
-  }
-  CHECK(n_codes >= input_scales().size());
-  const auto manifest = read_file(out / "manifest.yaml");
-  REQUIRE_OK(manifest);
-  CHECK(manifest->find("activations quantized by its runtimes") == std::string::npos);
-  const auto described = describe_checkpoint_folder(checkpoint.scratch.path() / "model", interrupt);
-  REQUIRE_OK(described);
-  CHECK(described->published.variant == "fp8-static");
-  CHECK(described->notes.empty());
-}
-
-TEST_CASE("where a scale of inputs cannot be used, none is, and the reason is said") {
-  const std::string down = "model.layers.0.mlp.down_proj.input_scale";
-  const std::string up = "model.layers.0.mlp.up_proj.";
-  const char* const no_number = "down_proj.weight has no scale of inputs that is one positive number";
-  const char* const other = "mlp.up_proj.weight have different scales of inputs";
-  const char* const plain =
-      "mlp.gate_proj.weight is quantized, and model.layers.0.mlp.up_proj.weight in the same product is not";
-  const auto change = [&](const char* reason, const std::function<void(StaticCheckpoint&)>& make) {
-    CAPTURE(reason);
-    StaticCheckpoint checkpoint;
-    make(checkpoint);
-    Notes notes;
-    REQUIRE_OK(checkpoint.create(notes));
-    REQUIRE(notes.lines.size() == 1);
-    CHECK(notes.lines[0].find("here its weights alone are taken, because ") != std::string::npos);
-    CHECK(notes.lines[0].find(reason) != std::string::npos);
-    SilentProgress silent;
-    const auto bundle = Bundle::open(checkpoint.scratch.path() / "out", silent, InterruptFlag());
-    REQUIRE_OK(bundle);
-    CHECK(bundle->tensors().published_variant() == "fp8-w8a16");
-  };
-  change(no_number, [&](StaticCheckpoint& made) { StaticCheckpoint::set_scale(made.tensor(down), 0.0F); });
-  change(no_number, [&](StaticCheckpoint& made) { StaticCheckpoint::set_scale(made.tensor(down), NAN); });
-  change(no_number, [&](StaticCheckpoint& made) { made.tensor(down).dtype = "I32"; });
-  change(no_number, [&](StaticCheckpoint& made) { made.tensor(down) = {down, "F32", {3}, std::string(12, '\1')}; });
-  change(no_number, [&](StaticCheckpoint& made) {
-    std::erase_if(made.tensors, [&](const HandMadeTensor& one) { return one.name == down; });
-  });
-  change(other, [&](StaticCheckpoint& made) { StaticCheckpoint::set_scale(made.tensor(up + "input_scale"), 1.0F); });
-  change(plain, [&](StaticCheckpoint& made) {  // a module that was left as it was has no scale
-    HandMadeTensor& weight = made.tensor(up + "weight");
-    weight = {weight.name, "F32", weight.shape, std::string(4 * weight.data.size(), '\0')};
-    std::erase_if(made.tensors,
-                  [&](const HandMadeTensor& one) { return one.name.starts_with(up) && one.name != weight.name; });
-  });
-}
-
-TEST_CASE("a checkpoint none of whose tensors is quantized is said to be plain") {
-  StaticCheckpoint checkpoint;
-  std::vector<HandMadeTensor> plain;
-  for (const HandMadeTensor& one : checkpoint.tensors) {
-    if (one.name.ends_with("_scale")) continue;
-    plain.push_back(one.dtype != "F8_E4M3"
-                        ? one
-                        : HandMadeTensor{one.name, "F32", one.shape, std::string(4 * one.data.size(), '\0')});
-  }
-  checkpoint.tensors = plain;
-  Notes notes;
-  REQUIRE_OK(checkpoint.create(notes));
-  REQUIRE(notes.lines.size() == 1);
-  CHECK(notes.lines[0].find("no tensor is stored like this, and all are plain") != std::string::npos);
-  const auto described = describe_checkpoint_folder(checkpoint.scratch.path() / "model", InterruptFlag());
-  REQUIRE_OK(described);
-  CHECK(described->notes == notes.lines);
-}
-
-TEST_CASE("experts of which one is unquantized are kept as their weights alone") {
-  json config = {{"architectures", {"MixtralForCausalLM"}},
-                 {"hidden_size", 32},
-                 {"intermediate_size", 48},
-                 {"num_hidden_layers", 1},
-                 {"num_attention_heads", 2},
-                 {"num_key_value_heads", 1},
-                 {"num_local_experts", 3},
-                 {"num_experts_per_tok", 2},
-                 {"vocab_size", 16},
-                 {"max_position_embeddings", 64},
-                 {"rms_norm_eps", 1e-6},
-                 {"tie_word_embeddings", false}};
-  const auto model = parse_model_config(config.dump(), "test");
-  REQUIRE_OK(model);
-  config["quantization_config"] = {{"quant_method", "fp8"}, {"activation_scheme", "static"}};
-  const float one = 1.0F;
-  const std::string scale(reinterpret_cast<const char*>(&one), sizeof one);
-  const auto note_where = [&](const std::string& plain) {
-    CAPTURE(plain);
-    StaticCheckpoint checkpoint;
-    checkpoint.config = config;
-    checkpoint.tensors.clear();
-    for (const TensorSpec& spec : model_tensors(*model)) {
-      const auto n_values = static_cast<std::size_t>(*spec.shape.n_elements());
-      if (spec.role != TensorRole::kMatmul || spec.name == kHeadTensor || spec.name == plain) {
-        checkpoint.tensors.push_back({spec.name, "F32", spec.shape, std::string(4 * n_values, '\0')});
-        continue;
-      }
-      const std::string module = spec.name.substr(0, spec.name.rfind('.') + 1);
-      checkpoint.tensors.push_back({spec.name, "F8_E4M3", spec.shape, std::string(n_values, '\0')});
-      checkpoint.tensors.push_back({module + "weight_scale", "F32", {1}, scale});
-      checkpoint.tensors.push_back({module + "input_scale", "F32", {1}, scale});
-    }
-    Notes notes;
-    REQUIRE_OK(checkpoint.create(notes));
-    SilentProgress silent;
-    const auto bundle = Bundle::open(checkpoint.scratch.path() / "out", silent, InterruptFlag());
-    REQUIRE_OK(bundle);
-    CHECK(bundle->tensors().published_variant() == (plain.empty() ? "fp8-static" : "fp8-w8a16"));
-    return notes.lines.empty() ? std::string() : notes.lines[0];
-  };
-  CHECK(note_where("").empty());
-  for (const char* const matrix : {"0.w1", "1.w1", "2.w2", "2.w3"}) {
-    const std::string note = note_where(fmt::format("model.layers.0.block_sparse_moe.experts.{}.weight", matrix));
-    CHECK(note.find(fmt::format("experts.{}.weight in the same product is not", matrix)) != std::string::npos);
-  }
 }
 
 TEST_CASE("parts of a quantized weight that contradict its shape are refused") {

@@ -1,11 +1,13 @@
 #pragma once
-// What the tests of the kernels share: values at odd addresses, and a comparison with a sum in f64.
+// What the tests of the kernels share: values at odd addresses, a comparison with a sum in f64, and packed activations.
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "core/random.h"
+#include "cpu/kernels/kernel_table.h"
 #include "support/catch.h"
 
 namespace secondsource::cpu {
@@ -31,5 +33,27 @@ inline void check_near(double found, double expected, double tolerance) {
   INFO("expected " << expected << ", found " << found);
   CHECK(std::fabs(found - expected) <= tolerance * (1.0 + std::fabs(expected)));
 }
+
+/// A block of n_rows rows of k activations, packed for `product` with zeros up to k_padded; checks that nothing is written behind it.
+struct PackedRows {
+  PackedRows(const KernelTable& table, const ProductKernel& product, const float* x, int n_rows, std::int64_t k,
+             std::int64_t k_padded, float static_scale = 0.0F)
+      : bytes(static_cast<std::size_t>(k_padded * n_rows * act_bytes(product.act)) + 1, std::byte{0x5a}),
+        scales(static_cast<std::size_t>(n_rows), -1.0F) {
+    table.pack({.x = x,
+                .x_stride = k,
+                .n_rows = n_rows,
+                .k = k,
+                .k_padded = k_padded,
+                .vec = product.vec,
+                .act = product.act,
+                .static_scale = static_scale,
+                .out = bytes.data(),
+                .row_scales = scales.data()});
+    CHECK(bytes.back() == std::byte{0x5a});
+  }
+  std::vector<std::byte> bytes;
+  std::vector<float> scales;
+};
 
 }  // namespace secondsource::cpu
