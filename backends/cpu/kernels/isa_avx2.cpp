@@ -4,6 +4,7 @@
 #define SS_CPU_SIMD_AVX2
 
 #include "cpu/kernels/digit_sums_avx2-inl.h"
+#include "cpu/kernels/int8_groups_avx2-inl.h"
 #include "cpu/kernels/kernel_table-inl.h"
 #include "cpu/kernels/matmul_codes-inl.h"
 
@@ -27,10 +28,23 @@ void use_digits_of_avx2(KernelTable& table) {
   use_codes<Product::kNvfp4, MaddubsSums, Nvfp4Product, 1>(table, "matmul_nvfp4_digits_f32acc", 2);
 }
 
+void pack_groups(const PackArgs& args) {
+  if (args.act == ActType::kI8Groups) return avx2::pack_int8_groups(args);
+  avx2::pack_with_digit_groups(args);
+}
+
 KernelTable table_of_avx2() {
   KernelTable table = avx2::widening_table("avx2");
-  table.pack = avx2::pack_with_digit_groups;
+  table.pack = pack_groups;
   use_digits_of_avx2(table);
+  using Int4ByInt8 = avx2::NibbleProduct<avx2::Int4Codes>;
+  table.products[int(Product::kInt4Quantized)] = {
+      .act = ActType::kI8Groups,
+      .vec = kGroupColumns,
+      .k_multiple = kGroupColumns,
+      .max_rows = avx2::kRowBlock,
+      .multiply = avx2::multiply_codes<avx2::Int8MaddubsSums, Int4ByInt8, avx2::kRowBlock>,
+      .name = "matmul_int4_int8_f32acc"};
   // The other blocks of GGUF, and nvfp4, are unpacked from five rows on. On a Zen 3 digits had 1.6 to 2.4 times the multiply-adds of
   // unpacked tiles with two rows, and 0.8 to 1.2 times with four (medians of three turns; q5_1 and nvfp4 were not measured).
   constexpr Product kByDigits[] = {Product::kQ2K, Product::kQ3K, Product::kQ41,

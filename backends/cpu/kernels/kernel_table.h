@@ -137,6 +137,7 @@ enum class ActType : std::uint8_t {
   kI16Nibbles,  ///< as kI16, but the quads are 0, 4, 1, 5 and 2, 6, 3, 7, so that the order is 0, 1, 4, 5, 2, 3, 6, 7
   kI8,          ///< quantized value, in column order
   kI8Nibbles,   ///< as kI8, but in the order of kU8Nibbles
+  kI8Groups,    ///< quantized value, 32 columns are an Int8Group (int8_groups_avx2-inl.h)
   kDigits,  ///< not quantized: three int8 digits (activation_digits-inl.h), those of the same place of a vec side by side
   kDigitsNibbles,  ///< as kDigits, but in the order of kU8Nibbles
   kDigitGroups,    ///< not quantized: 32 columns are a DigitGroup (digit_groups-inl.h)
@@ -190,6 +191,7 @@ static constexpr std::int64_t act_bytes(ActType act) {
     case ActType::kI8InBf16:
     case ActType::kI16:
     case ActType::kI16Nibbles:
+    case ActType::kI8Groups:
       return 2;
     default:
       return 1;

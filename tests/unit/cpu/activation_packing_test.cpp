@@ -35,7 +35,7 @@ std::int64_t place_in_vec(ActType act, std::int64_t vec, std::int64_t k) {
   constexpr int kI16Nibbles[8] = {0, 1, 4, 5, 2, 3, 6, 7};
   if (act == ActType::kI16) return k % vec / 4 * 4 + kI16[k % 4];
   if (act == ActType::kU8Nibbles || act == ActType::kI8Nibbles || act == ActType::kDigitsNibbles ||
-      act == ActType::kDigitGroups) {
+      act == ActType::kDigitGroups || act == ActType::kI8Groups) {
     return k % vec / 8 * 8 + kU8Nibbles[k % 8];
   }
   if (act == ActType::kI16Nibbles) return k % vec / 8 * 8 + kI16Nibbles[k % 8];
@@ -115,9 +115,11 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
     }
     return value;
   }
-  // A Bf16Group begins with its 32 numbers.
-  const std::byte* const at = act == ActType::kBf16Groups ? packed.data() + step_row * vec * act_bytes(act) + place * 2
-                                                          : packed.data() + (step_row * vec + place) * act_bytes(act);
+  // A Bf16Group and an Int8Group begin with their 32 numbers.
+  const bool is_group = act == ActType::kBf16Groups || act == ActType::kI8Groups;
+  const std::int64_t number_bytes = act == ActType::kI8Groups ? 1 : act == ActType::kBf16Groups ? 2 : act_bytes(act);
+  const std::byte* const at = is_group ? packed.data() + step_row * vec * act_bytes(act) + place * number_bytes
+                                       : packed.data() + (step_row * vec + place) * number_bytes;
   float value = 0.0F;
   Bf16 bf16;
   if (act == ActType::kBf16Pieces) {
@@ -144,6 +146,8 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
     case ActType::kU8:
     case ActType::kU8Nibbles:
       return std::to_integer<int>(*at) - 128;
+    case ActType::kI8Groups:
+      return static_cast<std::int8_t>(*at);
     case ActType::kI8:
     case ActType::kI8Nibbles:
       return n_rows <= 4 ? std::to_integer<int>(*at) - 128 : int{static_cast<std::int8_t>(*at)};
