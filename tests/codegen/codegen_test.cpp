@@ -8,6 +8,7 @@
 #include <iostream>
 #include <set>
 
+#include "backend/weights.h"
 #include "codegen/kernel_code.h"
 #include "core/file.h"
 #include "support/catch.h"
@@ -104,11 +105,20 @@ const std::set<std::string> kSharing = {
     "split_attention_kernel", "rms_norm_kernel",       "head_tiles_kernel",        "latent_prefill_kernel",
     "latent_decode_kernel",   "combine_latents_kernel"};
 
+/// The template argument of a kernel for weights of this encoding: "(WeightEncoding)2".
+std::string argument_of(WeightEncoding encoding) {
+  return "(WeightEncoding)" + std::to_string(static_cast<int>(encoding));
+}
+
+/// kAnyBlocks of backends/gpu/kernels/block_code.h: the argument of the kernel for all encodings in blocks.
+constexpr WeightEncoding kAnyBlocks = WeightEncoding::kIq4Nl;
+
 /// Whether tiles stream their weights (streamed_tile.h): small ones do, but for f32, blocks of GGUF, and groups of int8 by int8.
 bool streams_weights(const KernelCode& kernel) {
   const auto has = [&](std::string_view text) { return kernel.name.find(text) != std::string::npos; };
   const bool is_small = has("(gpu::MatmulTiles)0") || has("(gpu::MatmulTiles)1");
-  return is_small && !has("(WeightEncoding)0") && !has("(WeightEncoding)19") && !has("(WeightEncoding)4, true");
+  return is_small && !has(argument_of(WeightEncoding::kF32) + ",") && !has(argument_of(kAnyBlocks) + ",") &&
+         !has(argument_of(WeightEncoding::kInt8Group32) + ", true");
 }
 
 /// True for products by tiles, of one weight or of a mixture's experts.
