@@ -11,10 +11,9 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-// Whether the sums of a group are scaled (cheaper), which takes a register for each beside the total. Otherwise the
-// weights are, which is exact in f32.
-template <int kRows>
-inline constexpr bool kScaleSums = 2 * kRows <= kAccumulators;
+// The sums of a group are scaled, and not its weights, although many rows then leave no registers for the totals: these are read and
+// written once a group, where scaling the weights takes a multiplication for each column, which uses the ports of multiply-adds.
+
 /// Accumulators per row within a group. Few rows have several as far as registers allow, since the additions to a single
 /// one would wait for each other.
 template <int kRows>
@@ -22,27 +21,25 @@ inline constexpr int kGroupChains = 5 * kRows <= kAccumulators   ? 4
                                     : 4 * kRows <= kAccumulators ? 2
                                                                  : 1;
 
-/// A group's sums start at zero, or, with scaled weights, at the total of the groups before.
+/// A group's sums.
 template <int kRows>
-inline void begin_group(F32 (&sum)[kGroupChains<kRows>][kRows], const F32 (&total)[kRows]) {
-#pragma GCC unroll 20
-  for (int i = 0; i < kGroupChains<kRows> * kRows; ++i) {
-    sum[i / kRows][i % kRows] = kScaleSums<kRows> ? zero() : total[i % kRows];
-  }
-}
+struct GroupSums {
+  F32 sum[kGroupChains<kRows>][kRows];
 
-/// Adds the group's sums to the totals.
-template <int kRows>
-inline void end_group(F32 (&sum)[kGroupChains<kRows>][kRows], const F32& scale, F32 (&total)[kRows]) {
-  static_assert(kScaleSums<kRows> || kGroupChains<kRows> == 1, "only one sum can start from the total");
-#pragma GCC unroll 12
-  for (int m = 0; m < kRows; ++m) {
-    F32 merged = sum[0][m];
-#pragma GCC unroll 4
-    for (int i = 1; i < kGroupChains<kRows>; ++i) merged = add(merged, sum[i][m]);
-    total[m] = kScaleSums<kRows> ? fma(merged, scale, total[m]) : merged;
+  [[gnu::always_inline]] GroupSums() {
+#pragma GCC unroll 20
+    for (int i = 0; i < kGroupChains<kRows> * kRows; ++i) sum[i / kRows][i % kRows] = zero();
   }
-}
+  [[gnu::always_inline]] void add_to(F32 (&total)[kRows], const F32& scale) const {
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) {
+      F32 merged = sum[0][m];
+#pragma GCC unroll 4
+      for (int i = 1; i < kGroupChains<kRows>; ++i) merged = add(merged, sum[i][m]);
+      total[m] = fma(merged, scale, total[m]);
+    }
+  }
+};
 
 // Bytes in groups. A group of int8-g32 has 8 vectors of 4 columns x 16 rows as WidenInt8 has them, then 16 FP16 scales; one of
 // fp8-g128 has 32 such vectors of E4M3, then 16 f32 scales.
@@ -73,25 +70,20 @@ void multiply_byte_groups_widened(const TileArgs& args) {
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) total[m] = zero();
     for (std::int64_t k = 0; k < args.k; k += Group::kColumns, w += Group::kBytes) {
-      const F32 scale = Group::scale(w);
-      F32 sum[kGroupChains<kRows>][kRows];
-      begin_group<kRows>(sum, total);
+      GroupSums<kRows> sums;
       prefetch(w + kPrefetchBytes + 64 * kVectors);
       for (int part = 0; part < kVectors; part += 4) {
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i, x += 4 * kRows) {
           const std::byte* const vector = w + (part + i) * 64;
           prefetch(vector + kPrefetchBytes);
-          typename Group::Codes::Weights q = Group::Codes::decode(vector);
-          if constexpr (!kScaleSums<kRows>) {
-            q = {mul(q.k0, scale), mul(q.k1, scale), mul(q.k2, scale), mul(q.k3, scale)};
-          }
+          const typename Group::Codes::Weights q = Group::Codes::decode(vector);
           // i is a constant after unrolling; with a run-time index the accumulators would live in memory.
 #pragma GCC unroll 12
-          for (int m = 0; m < kRows; ++m) WidenInt8::step(sum[i % kGroupChains<kRows>][m], q, x + 4 * m);
+          for (int m = 0; m < kRows; ++m) WidenInt8::step(sums.sum[i % kGroupChains<kRows>][m], q, x + 4 * m);
         }
       }
-      end_group<kRows>(sum, scale, total);
+      sums.add_to(total, Group::scale(w));
     }
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) store(args.c + m * args.c_stride + tile * kTileRows, total[m]);
@@ -171,13 +163,11 @@ struct Mxfp4Group {
 };
 
 template <typename Group, int kRows, int kColumn>
-inline void widen_column(F32 (&sum)[kGroupChains<kRows>][kRows], const Group& group, const I32& lanes, const F32& scale,
-                         const float* x) {
-  F32 w = group.template column<kColumn>(lanes);
-  if constexpr (!kScaleSums<kRows>) w = mul(w, scale);
+inline void widen_column(GroupSums<kRows>& sums, const Group& group, const I32& lanes, const float* x) {
+  const F32 w = group.template column<kColumn>(lanes);
 #pragma GCC unroll 12
   for (int m = 0; m < kRows; ++m) {
-    F32& to = sum[kColumn % kGroupChains<kRows>][m];
+    F32& to = sums.sum[kColumn % kGroupChains<kRows>][m];
     to = fma(w, broadcast(x[kColumn * kRows + m]), to);
   }
 }
@@ -192,23 +182,21 @@ void multiply_nibbles_widened(const TileArgs& args) {
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) total[m] = zero();
     for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Group::kGroupBytes) {
-      const F32 scale = Group::scale(w);
       const Group group = Group::of(w);
-      F32 sum[kGroupChains<kRows>][kRows];
-      begin_group<kRows>(sum, total);
+      GroupSums<kRows> sums;
       for (int vector = 0; vector < 4; ++vector, x += 8 * kRows) {
         prefetch(w + kPrefetchBytes + vector * 64);
         const I32 lanes = load_i32(w + vector * 64);
-        widen_column<Group, kRows, 0>(sum, group, lanes, scale, x);
-        widen_column<Group, kRows, 1>(sum, group, lanes, scale, x);
-        widen_column<Group, kRows, 2>(sum, group, lanes, scale, x);
-        widen_column<Group, kRows, 3>(sum, group, lanes, scale, x);
-        widen_column<Group, kRows, 4>(sum, group, lanes, scale, x);
-        widen_column<Group, kRows, 5>(sum, group, lanes, scale, x);
-        widen_column<Group, kRows, 6>(sum, group, lanes, scale, x);
-        widen_column<Group, kRows, 7>(sum, group, lanes, scale, x);
+        widen_column<Group, kRows, 0>(sums, group, lanes, x);
+        widen_column<Group, kRows, 1>(sums, group, lanes, x);
+        widen_column<Group, kRows, 2>(sums, group, lanes, x);
+        widen_column<Group, kRows, 3>(sums, group, lanes, x);
+        widen_column<Group, kRows, 4>(sums, group, lanes, x);
+        widen_column<Group, kRows, 5>(sums, group, lanes, x);
+        widen_column<Group, kRows, 6>(sums, group, lanes, x);
+        widen_column<Group, kRows, 7>(sums, group, lanes, x);
       }
-      end_group<kRows>(sum, scale, total);
+      sums.add_to(total, Group::scale(w));
     }
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) store(args.c + m * args.c_stride + tile * kTileRows, total[m]);
