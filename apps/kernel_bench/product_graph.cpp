@@ -12,7 +12,9 @@ namespace secondsource::kernel_bench {
 float scale_of_normal_inputs(ActQuant act) {
   constexpr float kLargestInput = 8.0F;
   if (!has_stored_scale(act)) return 0.0F;
-  const float largest_code = act == ActQuant::kNvfp4Static ? kE2m1Max * kE4m3Max : kE4m3Max;
+  const float largest_code = act == ActQuant::kNvfp4Static  ? kE2m1Max * kE4m3Max
+                             : act == ActQuant::kInt8Static ? 127.0F
+                                                            : kE4m3Max;
   return kLargestInput / largest_code;
 }
 

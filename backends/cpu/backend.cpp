@@ -70,6 +70,9 @@ Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
 Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const {
   const bool is_integer =
       encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kInt8Group32 || has_int4_codes(encoding);
+  if (act == ActQuant::kInt8Static && encoding != WeightEncoding::kInt8PerRow) {
+    return Support::no("int8 activations with a stored scale need int8 weights with a scale for each output");
+  }
   if (act == ActQuant::kInt8PerRow && encoding == WeightEncoding::kInt4Group32Zero) {
     return Support::no("int8 activations with zero points of weights are not multiplied");
   }

@@ -49,19 +49,20 @@ Finish finish_of(Epilogue epilogue) {
   return Finish::kNone;
 }
 
-/// Values of one row or group quantized to E4M3 or INT8 with a scale of their own, or with `act_scale` in kFp8Static, times that scale.
+/// Values of one row or group quantized to E4M3 or INT8 with a scale of their own, or with a stored one, `act_scale`, times that scale.
 void quantize_values(std::span<const float> x, ActQuant act, float act_scale, std::span<float> out) {
-  const bool is_fp8 = act != ActQuant::kInt8PerRow;
+  const bool is_fp8 = has_fp8_values(act);
+  const float least_integer = act == ActQuant::kInt8Static ? -128.0F : -127.0F;
   float largest = 0.0F;
   for (const float value : x) {
     if (std::fabs(value) > largest || std::isnan(value)) largest = std::fabs(value);
   }
   float scale = largest / (is_fp8 ? kE4m3Max : 127.0F);
   if (act == ActQuant::kFp8PerGroup128E8m0) scale = round_up_to_power_of_two(scale);
-  if (act == ActQuant::kFp8Static) scale = std::isfinite(largest) ? act_scale : std::numeric_limits<float>::quiet_NaN();
+  if (has_stored_scale(act)) scale = std::isfinite(largest) ? act_scale : std::numeric_limits<float>::quiet_NaN();
   for (std::size_t i = 0; i < x.size(); ++i) {
     const float quotient = scale == 0.0F ? 0.0F : x[i] / scale;
-    out[i] = scale * (is_fp8 ? round_to_e4m3(quotient) : std::clamp(std::nearbyint(quotient), -127.0F, 127.0F));
+    out[i] = scale * (is_fp8 ? round_to_e4m3(quotient) : std::clamp(std::nearbyint(quotient), least_integer, 127.0F));
   }
 }
 

@@ -20,11 +20,11 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
     case WeightEncoding::kF16:
       return Product::kF16;
     case WeightEncoding::kInt8PerRow:
-      return act == ActQuant::kInt8PerRow ? Product::kInt8Quantized : Product::kInt8;
+      return has_int8_values(act) ? Product::kInt8Quantized : Product::kInt8;
     case WeightEncoding::kInt8Group32:
-      return act == ActQuant::kInt8PerRow ? Product::kInt8GroupQuantized : Product::kInt8Group;
+      return has_int8_values(act) ? Product::kInt8GroupQuantized : Product::kInt8Group;
     case WeightEncoding::kInt4Group32:
-      return act == ActQuant::kInt8PerRow ? Product::kInt4Quantized : Product::kInt4;
+      return has_int8_values(act) ? Product::kInt4Quantized : Product::kInt4;
     case WeightEncoding::kFp8PerRow:
       return Product::kFp8;
     case WeightEncoding::kInt4Group32Zero:

@@ -86,7 +86,7 @@ class OnednnBackend final : public HostBackend<KvPool> {
         [values](const Matmul& matmul) {
           constexpr std::int32_t kInt8sOfALane = 4;
           const std::int32_t n_inputs = values[static_cast<std::size_t>(index_of(matmul.x))].cols;
-          if (matmul.act == ActQuant::kInt8PerRow && n_inputs % kInt8sOfALane != 0 && has_unsafe_int8_tails()) {
+          if (has_int8_values(matmul.act) && n_inputs % kInt8sOfALane != 0 && has_unsafe_int8_tails()) {
             return Support::no(
                 "oneDNN 2 may crash in int8 products whose rows are no multiple of 4 long, on a CPU with AMX");
           }
@@ -115,10 +115,10 @@ class OnednnBackend final : public HostBackend<KvPool> {
     if (has_fp8_values(act)) return no_fp8();
     if (act == ActQuant::kNvfp4Static) return no_nvfp4();
     if (has_fp8_codes(encoding)) return Support::no("weights in E4M3 are not supported");
-    if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
+    if (has_int8_values(act) && encoding != WeightEncoding::kInt8PerRow) {
       return Support::no("quantized activations go with int8 weights only");
     }
-    if (act == ActQuant::kInt8PerRow && !has_exact_int8_) {
+    if (has_int8_values(act) && !has_exact_int8_) {
       return Support::no("oneDNN's int8 products are not exact on a CPU without VNNI");
     }
     return Support::yes();

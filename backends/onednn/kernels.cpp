@@ -144,7 +144,7 @@ Result<void> Kernels::run(const Matmul& op, const HostFrame& frame) {
   float* const dst = product->pads_one_row ? padded_output_.as<float>().data() : out.data();
   if (product->pads_one_row && op.aux) std::copy_n(out.data(), out.cols(), dst);
   return guarded("a product", [&]() -> Result<void> {
-    const memory src = read_input(x, weight.product, *product);
+    const memory src = read_input(x, weight.product, op.act_scale, *product);
     auto arguments = arguments_of(*product, weight, 0, src, dst);
     const float* const bias = op.bias ? weights_.at(*op.bias).vector.data() : nullptr;
     if (op.bias) arguments.emplace(product->bias_argument, borrow(product->columns, bias, engine_));
@@ -176,7 +176,7 @@ void Kernels::finish_gelu(const Matmul& op, const MatrixView<float>& out) {
   }
 }
 
-memory Kernels::read_input(const MatrixView<float>& x, ProductType type, const Product& product) {
+memory Kernels::read_input(const MatrixView<float>& x, ProductType type, float act_scale, const Product& product) {
   const std::int64_t n_rows = product.n_rows;
   const auto n_cols = static_cast<std::size_t>(x.cols());
   // The padding rows are inside the workspace, which is planned for the bucket.
@@ -203,7 +203,7 @@ memory Kernels::read_input(const MatrixView<float>& x, ProductType type, const P
       std::int8_t* const to = quantized + at * stride;
       const std::size_t n_values = is_real ? n_cols : 0;
       std::fill_n(to + n_values, stride - n_values, std::int8_t{0});
-      std::fill_n(row_scales + at * n_scales, n_scales, is_real ? quantize_row(x.row(row), to) : 0.0F);
+      std::fill_n(row_scales + at * n_scales, n_scales, is_real ? quantize_row(x.row(row), act_scale, to) : 0.0F);
     }
   }
   return borrow(product.src, input_scratch_.data(), engine_);

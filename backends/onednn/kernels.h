@@ -53,8 +53,9 @@ class Kernels final : public HostKernels {
   /// Applies a gelu, the ups of a gated one, and the soft cap to the sums in `out`.
   void finish_gelu(const Matmul& op, const MatrixView<float>& out);
   /// x in the type of the product, padded with rows of zeros to its row count. The scales of quantized rows go to
-  /// row_scales_.
-  [[nodiscard]] dnnl::memory read_input(const MatrixView<float>& x, ProductType type, const Product& product);
+  /// row_scales_; `act_scale` is that of Matmul.
+  [[nodiscard]] dnnl::memory read_input(const MatrixView<float>& x, ProductType type, float act_scale,
+                                        const Product& product);
   /// The arguments of the product with one part of the weight. The caller adds the operands of the epilogue.
   [[nodiscard]] std::unordered_map<int, dnnl::memory> arguments_of(const Product& product, const Weight& weight,
                                                                    std::size_t part, const dnnl::memory& src,

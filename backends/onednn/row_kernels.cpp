@@ -27,7 +27,7 @@ SS_VECTOR_CLONES void round_row(std::span<const float> x, Bf16* out) {
   }
 }
 
-SS_VECTOR_CLONES float quantize_row(std::span<const float> x, std::int8_t* out) {
+SS_VECTOR_CLONES float quantize_row(std::span<const float> x, float static_scale, std::int8_t* out) {
   // Compared as integers, magnitudes keep their order, with infinity and then NaN above all numbers. A maximum of floats
   // would lose NaN.
   std::uint32_t row_max = 0;
@@ -35,15 +35,18 @@ SS_VECTOR_CLONES float quantize_row(std::span<const float> x, std::int8_t* out) 
     const std::uint32_t size = std::bit_cast<std::uint32_t>(value) & 0x7fffffffU;
     row_max = size > row_max ? size : row_max;
   }
-  const float scale = std::bit_cast<float>(row_max) / 127.0F;
+  const float largest = std::bit_cast<float>(row_max);
+  const bool is_static = static_scale > 0.0F;
+  const float scale = is_static ? largest * 0.0F + static_scale : largest / 127.0F;  // NaN * 0 and infinity * 0 are NaN
+  const float least = is_static ? -128.0F : -127.0F;
   if (!(scale > 0.0F && scale < std::numeric_limits<float>::infinity())) {
     std::fill_n(out, x.size(), std::int8_t{0});  // 0 times an infinite scale or NaN is NaN
     return scale;
   }
   for (std::size_t i = 0; i < x.size(); ++i) {
-    // |x / s| <= 127 up to one rounding, and adding 1.5 * 2^23 rounds half to even.
+    // Adding 1.5 * 2^23 rounds half to even where |x / s| is below 2^22; what is larger stays beyond the bounds.
     const float q = (x[i] / scale + 12582912.0F) - 12582912.0F;
-    out[i] = static_cast<std::int8_t>(q > 127.0F ? 127.0F : q < -127.0F ? -127.0F : q);
+    out[i] = static_cast<std::int8_t>(q > 127.0F ? 127.0F : q < least ? least : q);
   }
   return scale;
 }

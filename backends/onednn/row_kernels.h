@@ -12,8 +12,9 @@ namespace secondsource::onednn {
 /// out[i] = x[i] rounded to BF16, half to even.
 void round_row(std::span<const float> x, Bf16* out);
 
-/// Quantizes as ActQuant::kInt8PerRow defines. Returns s, which is not finite if any x[i] is not.
-float quantize_row(std::span<const float> x, std::int8_t* out);
+/// Quantizes as ActQuant::kInt8PerRow defines, or as kInt8Static where static_scale is not 0. Returns s, which is not finite if any x[i]
+/// is not.
+float quantize_row(std::span<const float> x, float static_scale, std::int8_t* out);
 
 /// sum[i] = x[i] + add[i] (add may be empty), out[i] = sum[i] * weight[i] / sqrt(mean(sum^2) + eps). sum may be x. The
 /// squares are summed in f32 in 16 lanes, and the lanes in f64.

@@ -102,7 +102,7 @@ Result<void> Weights::resolve(const StepGraph& graph) {
     weight.is_embedded = weight.is_embedded || uses[i].embedded;
     const bool packs_now = uses[i].multiplied && !weight.is_packed;
     if (packs_now) SS_TRY_VOID(pack(weight, uses[i].act));
-    if (uses[i].multiplied && (weight.product == ProductType::kInt8) != (uses[i].act == ActQuant::kInt8PerRow)) {
+    if (uses[i].multiplied && (weight.product == ProductType::kInt8) != has_int8_values(uses[i].act)) {
       return Error{ErrorCode::kUnsupported,
                    fmt::format("weight {}: packed for another kind of product by an earlier step", weight.spec.name)};
     }
@@ -122,7 +122,7 @@ Result<void> Weights::resolve(const StepGraph& graph) {
 
 Result<void> Weights::pack(Weight& weight, ActQuant act) {
   const WeightEncoding encoding = weight.spec.encoding;
-  if (act == ActQuant::kInt8PerRow) {
+  if (has_int8_values(act)) {
     weight.product = ProductType::kInt8;
   } else if (encoding == WeightEncoding::kF32 || !fast_bf16_) {
     weight.product = ProductType::kF32;

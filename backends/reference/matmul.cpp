@@ -101,7 +101,8 @@ void read_activations(std::span<const float> x, ActQuant act, float act_scale, s
     return;
   }
   if (act == ActQuant::kNvfp4Static) return read_nvfp4(x, act_scale, out);
-  const bool is_fp8 = act != ActQuant::kInt8PerRow;
+  const bool is_fp8 = has_fp8_values(act);
+  const float least_integer = act == ActQuant::kInt8Static ? -128.0F : -127.0F;
   const std::size_t group = has_fp8_groups(act) ? static_cast<std::size_t>(kFp8GroupSize) : x.size();
   for (std::size_t first = 0; first < x.size(); first += group) {
     const std::span<const float> part = x.subspan(first, std::min(group, x.size() - first));
@@ -111,12 +112,11 @@ void read_activations(std::span<const float> x, ActQuant act, float act_scale, s
     }
     float scale = largest / (is_fp8 ? kE4m3Max : 127.0F);
     if (act == ActQuant::kFp8PerGroup128E8m0) scale = round_up_to_power_of_two(scale);
-    if (act == ActQuant::kFp8Static)
-      scale = std::isfinite(largest) ? act_scale : std::numeric_limits<float>::quiet_NaN();
+    if (has_stored_scale(act)) scale = std::isfinite(largest) ? act_scale : std::numeric_limits<float>::quiet_NaN();
     for (std::size_t i = 0; i < part.size(); ++i) {
       const float ratio = scale == 0.0F ? 0.0F : part[i] / scale;
       // nearbyint rounds half to even in the default rounding mode.
-      const float q = is_fp8 ? round_to_e4m3(ratio) : std::clamp(std::nearbyint(ratio), -127.0F, 127.0F);
+      const float q = is_fp8 ? round_to_e4m3(ratio) : std::clamp(std::nearbyint(ratio), least_integer, 127.0F);
       out[first + i] = static_cast<double>(scale) * static_cast<double>(q);
     }
   }

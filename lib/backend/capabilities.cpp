@@ -85,6 +85,8 @@ Capabilities probe_capabilities(const Backend& backend) {
     capabilities.weights.push_back(
         {encoding, ActQuant::kInt8PerRow, backend.supports_weight(encoding, ActQuant::kInt8PerRow)});
   }
+  capabilities.weights.push_back({WeightEncoding::kInt8PerRow, ActQuant::kInt8Static,
+                                  backend.supports_weight(WeightEncoding::kInt8PerRow, ActQuant::kInt8Static)});
   for (const ActQuant act : {ActQuant::kFp8PerRow, ActQuant::kFp8Static, ActQuant::kNone}) {
     capabilities.weights.push_back(
         {WeightEncoding::kFp8PerRow, act, backend.supports_weight(WeightEncoding::kFp8PerRow, act)});
@@ -104,7 +106,7 @@ std::string weight_support_name(WeightEncoding encoding, ActQuant act) {
   std::string name(to_string(encoding));
   if (act == ActQuant::kInt8PerRow) name += "-w8a8";
   if (act == ActQuant::kFp8PerGroup128E8m0) name += "-ue8m0";
-  if (act == ActQuant::kFp8Static) name += "-static";
+  if (act == ActQuant::kInt8Static || act == ActQuant::kFp8Static) name += "-static";
   if (act == ActQuant::kNone && has_fp8_codes(encoding)) name += "-w8a16";
   if (act == ActQuant::kNone && encoding == WeightEncoding::kNvfp4Group16) name += "-w4a16";
   return name;

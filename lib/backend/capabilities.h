@@ -16,14 +16,14 @@ struct OperationSupport {
 
 struct WeightSupport {
   WeightEncoding encoding{};
-  ActQuant
-      act{};  ///< kNone, kInt8PerRow for W8A8, or kFp8PerRow, kFp8Static and those of groups for fp8, or kNvfp4Static
+  /// kNone, kInt8PerRow and kInt8Static for W8A8, or kFp8PerRow, kFp8Static and those of groups for fp8, or kNvfp4Static
+  ActQuant act{};
   Support support;
 };
 
 struct Capabilities {
   std::vector<OperationSupport> operations;  ///< in the order of the alternatives of Op
-  std::vector<WeightSupport> weights;  ///< as variants combine them: kNone, then kInt8PerRow, then fp8, then nvfp4
+  std::vector<WeightSupport> weights;        ///< as variants combine them: kNone, then int8, then fp8, then nvfp4
 };
 
 /// Asks the backend about one ordinary instance of every operation. compile() may still refuse the shapes of a

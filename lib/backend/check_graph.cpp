@@ -203,7 +203,8 @@ class StructureChecker {
     const bool has_scale = scale > 0.0F && std::isfinite(scale);
     if (has_stored_scale(act) == has_scale && (has_scale || scale == 0.0F)) return {};
     return bad(fmt::format(
-        "expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, found {}", scale));
+        "expected a positive scale of activations with kInt8Static, kFp8Static and kNvfp4Static, else 0, found {}",
+        scale));
   }
   static std::size_t slot(ValueId id) { return static_cast<std::size_t>(index_of(id)); }
   const ValueDesc& value(ValueId id) const { return graph_.values[slot(id)]; }

@@ -87,7 +87,10 @@ struct RopeSpec {
 enum class ActQuant : std::uint8_t {
   kNone,
   kInt8PerRow,  ///< s = max|x| / 127, NaN if any x is NaN; q = clamp(round-half-even(x / s), +-127); s = 0 gives q = 0
-  kFp8PerRow,   ///< s = max|x| / 448, NaN if any x is NaN; q = x / s rounded to E4M3 (core/e4m3.h); s = 0 gives q = 0
+  /// q = clamp(round-half-even(x / s), -128, 127), where s is Matmul::act_scale for all rows; NaN of a row in which any x is NaN or
+  /// infinite. Goes with WeightEncoding::kInt8PerRow.
+  kInt8Static,
+  kFp8PerRow,  ///< s = max|x| / 448, NaN if any x is NaN; q = x / s rounded to E4M3 (core/e4m3.h); s = 0 gives q = 0
   /// q = x / s rounded to E4M3, at most 448 in magnitude, where s is Matmul::act_scale for all rows; NaN of a row in which any x is NaN or
   /// infinite.
   kFp8Static,
@@ -104,7 +107,12 @@ enum class ActQuant : std::uint8_t {
 
 /// Whether Matmul::act_scale is needed.
 [[nodiscard]] constexpr bool has_stored_scale(ActQuant act) {
-  return act == ActQuant::kFp8Static || act == ActQuant::kNvfp4Static;
+  return act == ActQuant::kInt8Static || act == ActQuant::kFp8Static || act == ActQuant::kNvfp4Static;
+}
+
+/// Whether activations are 8-bit integers, which have one scale for a whole row.
+[[nodiscard]] constexpr bool has_int8_values(ActQuant act) {
+  return act == ActQuant::kInt8PerRow || act == ActQuant::kInt8Static;
 }
 
 /// Whether activations are in E4M3 with one scale for a whole row.

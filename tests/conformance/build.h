@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "conformance/case.h"
+#include "core/e2m1.h"
+#include "core/e4m3.h"
 #include "core/random.h"
 
 namespace secondsource::conformance {
@@ -47,6 +49,11 @@ class Dice {
   if (encoding == WeightEncoding::kNvfp4Group16) return ActQuant::kNvfp4Static;
   if (encoding == WeightEncoding::kFp8Group128) return ActQuant::kFp8PerGroup128;
   return encoding == WeightEncoding::kFp8PerRow ? ActQuant::kFp8PerRow : ActQuant::kInt8PerRow;
+}
+
+/// The largest magnitude that a value divided by a stored scale of activations may have.
+[[nodiscard]] constexpr float largest_with_stored_scale(ActQuant act) {
+  return act == ActQuant::kInt8Static ? 127.0F : act == ActQuant::kFp8Static ? kE4m3Max : kE4m3Max * kE2m1Max;
 }
 
 /// The encoding in blocks of GGUF of a case with this seed: one of those that share a family.

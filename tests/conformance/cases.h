@@ -59,6 +59,7 @@ Case make_mixture_case(std::uint64_t seed);
 Case make_wide_mixture_case(std::uint64_t seed);
 /// Few tokens with up to 9 experts each, and weights of any encoding with long rows.
 Case make_few_rows_mixture_case(std::uint64_t seed);
+Case make_quantized_mixture_case(std::uint64_t seed);
 Case make_quantized_group_mixture_case(std::uint64_t seed);
 Case make_quantized_int4_mixture_case(std::uint64_t seed);
 Case make_fp8_mixture_case(std::uint64_t seed);
@@ -83,6 +84,7 @@ Case make_model_case(std::uint64_t seed);
 Case make_page_copy_case(std::uint64_t seed);
 Case make_in_flight_case(std::uint64_t seed);
 Case make_not_finite_case(std::uint64_t seed);
+Case make_not_finite_int8_static_case(std::uint64_t seed);
 Case make_not_finite_fp8_case(std::uint64_t seed);
 Case make_not_finite_nvfp4_case(std::uint64_t seed);
 Case make_not_finite_fp8_group_case(std::uint64_t seed);

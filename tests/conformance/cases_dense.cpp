@@ -8,8 +8,6 @@
 #include "backend/op_access.h"
 #include "conformance/build.h"
 #include "conformance/cases.h"
-#include "core/e2m1.h"
-#include "core/e4m3.h"
 
 namespace secondsource::conformance {
 namespace {
@@ -51,7 +49,7 @@ std::string_view epilogue_name(Epilogue epilogue) {
   return "unknown";
 }
 
-/// In the middle of the scales that input_of_fp8_ties() draws.
+/// In the middle of the scales that input_of_ties() and input_of_fp8_ties() draw.
 constexpr float kMiddleOfTies = 0x1p-3F;
 
 /// Rows in whose groups of `group` columns s = max|x| / 448 is a power of two and every second value is half-way between two neighbours
@@ -136,6 +134,7 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   const bool is_nvfp4 = quantized == WeightEncoding::kNvfp4Group16;
   if ((is_fp8 || is_nvfp4) && b.dice.chance(0.35)) act = ActQuant::kNone;
   if (act == ActQuant::kFp8PerRow && b.dice.chance(0.5)) act = ActQuant::kFp8Static;
+  if (quantized == WeightEncoding::kInt8PerRow && b.dice.chance(0.5)) act = ActQuant::kInt8Static;
   const WeightEncoding encoding = quantized ? *quantized : pick_encoding(b.dice);
   const auto epilogue = extents.is_gelu ? Epilogue::kGelu
                         : extents.has_gated_bias
@@ -170,8 +169,9 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   Matmul op{.x = x, .weight = b.matrix(weight_rows, n_inputs, encoding, parts, join), .out = {}};
   op.act = act;
   // Of ties it is in the middle of their scales; of others, the numbers beyond two deviations are too large.
-  const float largest = act == ActQuant::kFp8Static ? kE4m3Max : kE4m3Max * kE2m1Max;
-  if (has_stored_scale(act)) op.act_scale = has_ties ? kMiddleOfTies : 2 * deviation / largest;
+  if (has_stored_scale(act)) {
+    op.act_scale = has_ties ? kMiddleOfTies : 2 * deviation / largest_with_stored_scale(act);
+  }
   op.epilogue = epilogue;
   if (epilogue == Epilogue::kBias) op.bias = b.vector(n_outputs, 0.0F, 1.0F);
   if (extents.has_gated_bias) op.bias = b.vector(weight_rows, 0.0F, 1.0F);
@@ -186,7 +186,7 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   b.submit(plain_batch(b, n_rows, kIds, n_padding));
   const char* const inputs = act == ActQuant::kNone && (is_fp8 || is_nvfp4) ? " weights"
                              : act == ActQuant::kFp8PerGroup128E8m0         ? " e8m0"
-                             : act == ActQuant::kFp8Static                  ? " static"
+                             : has_stored_scale(act) && !is_nvfp4           ? " static"
                                                                             : "";
   b.result.name =
       fmt::format("{}{}{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding), inputs,

@@ -258,7 +258,7 @@ std::span<const Family> families() {
       {"embed", make_embed_case, 16},
       {"rms_norm", make_rms_norm_case, 24},
       {"matmul", make_matmul_case, 120},
-      {"matmul_w8a8", make_quantized_matmul_case, 30},
+      {"matmul_w8a8", make_quantized_matmul_case, 40},
       {"rope_append", make_rope_append_case, 30},
       {"attention", make_attention_case, 40},
       {"attention_long", make_long_attention_case, 4},
@@ -324,6 +324,8 @@ std::span<const Family> families() {
       {"attention_latent_wide", make_wide_latent_attention_case, 6},
       {"select_columns", make_select_columns_case, 30},
       {"grouped_matmul_few", make_few_rows_mixture_case, 12},
+      {"grouped_matmul_w8a8", make_quantized_mixture_case, 12},
+      {"not_finite_int8_static", make_not_finite_int8_static_case, 20},
   };
   return kFamilies;
 }

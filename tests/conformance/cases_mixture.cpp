@@ -6,8 +6,6 @@
 
 #include "conformance/build.h"
 #include "conformance/cases.h"
-#include "core/e2m1.h"
-#include "core/e4m3.h"
 
 namespace secondsource::conformance {
 namespace {
@@ -74,7 +72,7 @@ struct MixtureShape {
 /// A scale with which the numbers of add_experts() beyond one or two deviations are too large.
 float act_scale_for(ActQuant act) {
   if (!has_stored_scale(act)) return 0.0F;
-  return 1.5F / (act == ActQuant::kFp8Static ? kE4m3Max : kE4m3Max * kE2m1Max);
+  return 1.5F / largest_with_stored_scale(act);
 }
 
 /// Adds both grouped matmuls of the experts over `x`. `first` is the epilogue of the first one; the second may add a
@@ -359,6 +357,11 @@ Case make_few_rows_mixture_case(std::uint64_t seed) {
   b.result.name += fmt::format(" {} tokens={}{}", first == Epilogue::kNone ? "plain" : "gated", n_tokens,
                                b.is_exact_in_bf16 ? " exact" : "");
   return std::move(b.result);
+}
+
+Case make_quantized_mixture_case(std::uint64_t seed) {
+  return quantized_mixture("grouped_matmul_w8a8", seed, WeightEncoding::kInt8PerRow,
+                           seed % 3 == 0 ? ActQuant::kInt8PerRow : ActQuant::kInt8Static);
 }
 
 Case make_quantized_group_mixture_case(std::uint64_t seed) {

@@ -61,9 +61,9 @@ std::string add_product(CaseBuilder& b, float bad, WeightEncoding encoding, ActQ
   if (!gated && b.dice.chance(0.2) && std::isnan(bad)) op.softcap = 1.5F;
   b.add(op, "product");
   return fmt::format("product {}{} k={} n={}{}{}{}", to_string(encoding),
-                     act == ActQuant::kInt8PerRow  ? " w8a8"
-                     : act == ActQuant::kFp8Static ? " static"
-                                                   : "",
+                     act == ActQuant::kInt8PerRow                                  ? " w8a8"
+                     : act == ActQuant::kInt8Static || act == ActQuant::kFp8Static ? " static"
+                                                                                   : "",
                      n_inputs, n_outputs, gated ? " gated" : "", op.softcap > 0.0F ? " softcap" : "",
                      in_aux ? " in aux" : "");
 }
@@ -137,6 +137,11 @@ Case not_finite_product(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
 }
 
 }  // namespace
+
+Case make_not_finite_int8_static_case(std::uint64_t seed) {
+  return not_finite_product(CaseBuilder("not_finite_int8_static", seed), WeightEncoding::kInt8PerRow,
+                            ActQuant::kInt8Static);
+}
 
 Case make_not_finite_fp8_case(std::uint64_t seed) {
   return not_finite_product(CaseBuilder("not_finite_fp8", seed), WeightEncoding::kFp8PerRow,

@@ -88,7 +88,7 @@ class F32SumKernels : public ReferenceKernels {
  protected:
   void round_sums(MatrixView<const double> x, std::span<const float> weight, ActQuant act,
                   std::span<double> sums) const override {
-    if (act == ActQuant::kInt8PerRow) return;  // sums of integers are exact
+    if (has_int8_values(act)) return;  // sums of integers are exact
     const auto n_outputs = static_cast<std::size_t>(static_cast<std::int64_t>(weight.size()) / x.cols());
     std::vector<double> magnitudes(n_outputs);
     for (std::int64_t row = 0; row < x.rows(); ++row) {

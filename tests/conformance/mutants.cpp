@@ -66,12 +66,22 @@ float truncated_to_bf16(float x) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & 0xffff0000U);
 }
 
-/// Replaces the row by s * q, with q = x / s rounded half away from zero.
-void quantize_away_from_zero(std::span<float> row) {
+/// Replaces the row by s * q, with q = x / s rounded half away from zero. `stored_scale`: s, or 0 where s is max|x| / 127.
+void quantize_away_from_zero(std::span<float> row, float stored_scale) {
   float largest = 0.0F;
   for (const float value : row) largest = std::max(largest, std::fabs(value));
-  const float scale = largest / 127.0F;
-  for (float& value : row) value = scale == 0.0F ? 0.0F : scale * std::round(value / scale);
+  const float scale = stored_scale > 0.0F ? stored_scale : largest / 127.0F;
+  for (float& value : row) {
+    value = scale == 0.0F ? 0.0F : scale * std::clamp(std::round(value / scale), -128.0F, 127.0F);
+  }
+}
+
+/// Makes of each quotient of static INT8 that is out of bounds what a conversion to a byte without saturation leaves of it.
+void wrap_around(std::span<float> row, float scale) {
+  for (float& value : row) {
+    const float q = std::nearbyint(value / scale);
+    if (q < -128.0F || q > 127.0F) value = scale * (q - 256.0F * std::floor((q + 128.0F) / 256.0F));
+  }
 }
 
 /// Changes what is left of each activation once it is divided by the scale of E4M3.
@@ -139,6 +149,8 @@ class MutantKernels final : public ReferenceKernels {
     if (bug_ == Bug::kFp8ScalesNotRounded && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerGroup128;
     if (bug_ == Bug::kFp8ScalesAllRounded && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerGroup128E8m0;
     if (bug_ == Bug::kFp8StaticScaleIgnored && op.act == ActQuant::kFp8Static) changed.act = ActQuant::kFp8PerRow;
+    const bool is_int8_static = op.act == ActQuant::kInt8Static;
+    if (bug_ == Bug::kInt8StaticScaleIgnored && is_int8_static) changed.act = ActQuant::kInt8PerRow;
     const bool is_nvfp4 = op.act == ActQuant::kNvfp4Static;
     if (bug_ == Bug::kNvfp4StaticScaleIgnored && is_nvfp4) changed.act_scale = 1.0F;
     const bool quantizes_itself =
@@ -174,12 +186,18 @@ class MutantKernels final : public ReferenceKernels {
       if (bug_ == Bug::kActivationsTruncated && !quantized) {
         std::ranges::transform(x.row(row), x.row(row).begin(), truncated_to_bf16);
       }
-      if (bug_ == Bug::kTiesAwayFromZero && quantized && !is_fp8) quantize_away_from_zero(x.row(row));
+      if (bug_ == Bug::kTiesAwayFromZero && quantized && !is_fp8) {
+        quantize_away_from_zero(x.row(row), op.act_scale);
+      }
       if (bug_ == Bug::kFp8InputsFlushed && is_fp8) change_ratios_to_e4m3(x.row(row), flushed);
       if (bug_ == Bug::kFp8InputsTruncated && is_fp8) change_ratios_to_e4m3(x.row(row), truncated_to_e4m3);
       if (bug_ == Bug::kFp8StaticNotBounded && op.act == ActQuant::kFp8Static) {
         std::ranges::replace_if(
             x.row(row), [&](float value) { return std::fabs(value) > kE4m3Max * op.act_scale; }, NAN);
+      }
+      if (bug_ == Bug::kInt8StaticNotBounded && is_int8_static) wrap_around(x.row(row), op.act_scale);
+      if (bug_ == Bug::kInt8StaticBoundedByNegative127 && is_int8_static) {
+        for (float& value : x.row(row)) value = std::max(value, -127.0F * op.act_scale);
       }
       if (quantizes_itself) quantize_to_nvfp4_wrongly(bug_, x.row(row), op.act_scale);
       if (bug_ == Bug::kNanDropped && quantized) {
@@ -356,11 +374,13 @@ class MutantKernels final : public ReferenceKernels {
 
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override {
     const bool is_clamped = op.epilogue == Epilogue::kGatedClampedSwish;
-    const bool ignores_scale = (bug_ == Bug::kFp8StaticScaleIgnored && op.act == ActQuant::kFp8Static) ||
+    const bool ignores_scale = (bug_ == Bug::kInt8StaticScaleIgnored && op.act == ActQuant::kInt8Static) ||
+                               (bug_ == Bug::kFp8StaticScaleIgnored && op.act == ActQuant::kFp8Static) ||
                                (bug_ == Bug::kNvfp4StaticScaleIgnored && op.act == ActQuant::kNvfp4Static);
     if (ignores_scale) {
       GroupedMatmul changed = op;
       if (op.act == ActQuant::kFp8Static) changed.act = ActQuant::kFp8PerRow;
+      if (op.act == ActQuant::kInt8Static) changed.act = ActQuant::kInt8PerRow;
       changed.act_scale = 1.0F;
       return ReferenceKernels::run(changed, frame);
     }
@@ -700,7 +720,8 @@ std::span<const Mutant> mutants() {
       {Bug::kInt4GroupOffByOne, "scales of neighbouring INT4 groups exchanged",
        "matmul matmul_int4_w8a8 grouped_matmul_int4_w8a8 embed"},
       {Bug::kTiesAwayFromZero, "activations quantized half away from zero", "matmul_w8a8"},
-      {Bug::kNanDropped, "NaN dropped by the quantizer of activations", "not_finite not_finite_fp8"},
+      {Bug::kNanDropped, "NaN dropped by the quantizer of activations",
+       "not_finite not_finite_int8_static not_finite_fp8"},
       {Bug::kNanLeaks, "NaN in the next row as well", "not_finite"},
       {Bug::kAttentionScaleOff, "scores scaled 1 % too large", "attention attention_wide attention_long"},
       {Bug::kPageOfAnother, "one page of another sequence", "attention attention_long attention_chunks layer"},
@@ -751,6 +772,9 @@ std::span<const Mutant> mutants() {
       {Bug::kFp8ScalesAllRounded, "scales of activations rounded to E8M0 that are not in it", "matmul_fp8_g128"},
       {Bug::kFp8StaticScaleIgnored, "activations of static FP8 quantized by row", "matmul_fp8 grouped_matmul_fp8"},
       {Bug::kFp8StaticNotBounded, "activations of static FP8 above 448 taken for NaN", "matmul_fp8"},
+      {Bug::kInt8StaticScaleIgnored, "activations of static INT8 quantized by row", "matmul_w8a8 grouped_matmul_w8a8"},
+      {Bug::kInt8StaticNotBounded, "activations of static INT8 beyond a byte not bounded", "matmul_w8a8"},
+      {Bug::kInt8StaticBoundedByNegative127, "activations of static INT8 bounded by -127, not -128", "matmul_w8a8"},
       {Bug::kMxfp4GroupOffByOne, "scales of neighbouring MXFP4 groups exchanged", "matmul_mxfp4 grouped_matmul_mxfp4"},
       {Bug::kMxfp4CodesTakenForIntegers, "E2M1 codes taken for integers", "matmul_mxfp4 grouped_matmul_mxfp4"},
       {Bug::kMinimaIgnored, "minima of blocks taken for 0",

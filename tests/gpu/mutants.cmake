@@ -392,6 +392,10 @@ ss_gpu_mutant(wide_input_scales_not_rounded gfx90a kernels/rows.cpp
   "scale = power_not_below(scale);" "scale = BUG ? scale : power_not_below(scale);" kernels/rows.cpp)
 ss_gpu_mutant(static_input_scale_ignored gfx90a kernels/rows.cpp
   "if (a.static_scale > 0.0F) divisor" "if (!BUG && a.static_scale > 0.0F) divisor" kernels/rows.cpp)
+ss_gpu_mutant(int8_static_scale_ignored gfx90a kernels/rows.cpp
+  "const bool is_static = a.static_scale > 0.0F;" "const bool is_static = !BUG && a.static_scale > 0.0F;" kernels/rows.cpp)
+ss_gpu_mutant(int8_static_bounded_by_negative_127 sm_80 kernels/rows.cpp
+  "const float least = is_static ? -128.0F : -127.0F;" "const float least = is_static && !BUG ? -128.0F : -127.0F;" kernels/rows.cpp)
 ss_gpu_mutant(wide_input_scales_doubled sm_80 kernels/rows.cpp "bits + 0x007fffffU" "bits + (BUG ? 0x00800000U : 0x007fffffU)" kernels/rows.cpp)
 ss_gpu_mutant(wide_input_scale_of_first_group sm_90a kernels/matvec_steps.h
   "n_wide_groups_on_device(a.n_cols) + group]" "n_wide_groups_on_device(a.n_cols) + (BUG ? 0 : group)]" kernels/grouped_matvec.cpp)

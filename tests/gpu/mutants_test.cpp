@@ -246,6 +246,8 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"wide_inputs_of_half_a_group", "sm_80", "matmul_fp8_g128"}, "outside"},
       {{"wide_input_scales_not_rounded", "gfx90a", "matmul_fp8_g128"}, "outside"},
       {{"static_input_scale_ignored", "gfx90a", "matmul_fp8"}, "outside"},
+      {{"int8_static_scale_ignored", "gfx90a", "matmul_w8a8"}, "outside"},
+      {{"int8_static_bounded_by_negative_127", "sm_80", "matmul_w8a8"}, "outside"},
       {{"wide_input_scales_doubled", "sm_80", "matmul_fp8_g128"}, "outside"},
       {{"next_expert_not_requested", "sm_80", "grouped_matmul_few"}, "outside"},
       {{"expert_steps_not_rounded", "gfx90a", "grouped_matmul_few"}, "outside"},

@@ -305,9 +305,9 @@ struct Unpacking {
 /// Packs `n_rows` rows of x into [k_padded / vec][n_rows][vec], with zeros in the columns from k on. For quantized types:
 /// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0; for those of E4M3 s = max|x| / 448 and
 /// q = x / s rounded to E4M3, half to even. With kE4m3Groups each group of columns has an s of its own; with kE4m3GroupsE8m0 this s is rounded
-/// up to a power of two, 2^-126 at least. With a static_scale it is s of all rows. Types of NVFP4 are quantized as kNvfp4Static of op.h
-/// says, with static_scale as g, which is left out of the packed values. A vec has 4, 8, 16 or 64 bytes; of int8 and of digits 32 or 64
-/// columns.
+/// up to a power of two, 2^-126 at least. With a static_scale it is s of all rows, and whole numbers are from -128 to 127. Types of NVFP4
+/// are quantized as kNvfp4Static of op.h says, with static_scale as g, which is left out of the packed values. A vec has 4, 8, 16 or 64
+/// bytes; of int8 and of digits 32 or 64 columns.
 struct PackArgs {
   const float* x = nullptr;
   std::int64_t x_stride = 0;
@@ -316,7 +316,7 @@ struct PackArgs {
   std::int64_t k_padded = 0;
   int vec = 1;
   ActType act = ActType::kF32;
-  float static_scale = 0.0F;    ///< of types in E4M3 and NVFP4; 0: rows have scales of their own
+  float static_scale = 0.0F;    ///< of quantized types; 0: rows have scales of their own
   void* out = nullptr;          ///< does not overlap x
   float* row_scales = nullptr;  ///< [n_rows]: s, written if has_row_scale(act); NaN if any x of the row is not finite
 };

@@ -38,18 +38,23 @@ inline float abs_max(const float* x, std::int64_t n) {
   return reduce_max(lane_max) + reduce_add(poison);
 }
 
-/// q = clamp(round-half-even(x / s), +-127) as whole floats; 0 where s is 0 or NaN. |x / s| is at most 127 and a rounding more.
-inline F32 quantized(const F32& x, float scale) {
+/// The least whole number of rows with scales of their own, and of those with a stored one.
+inline constexpr float kLeastOfOwnScale = -127.0F;
+inline constexpr float kLeastOfStoredScale = -128.0F;
+
+/// q = clamp(round-half-even(x / s), least, 127) as whole floats; 0 where s is 0 or NaN.
+inline F32 quantized(const F32& x, float scale, float least = kLeastOfOwnScale) {
   if (!(scale > 0.0F)) return zero();
-  // Dividing takes more time than the rest. The product with the reciprocal differs from the quotient by less than 2^-15, so that both are
-  // rounded alike unless they are nearly as close to the middle of two whole numbers. The reciprocal of a subnormal scale may be infinite.
+  // Dividing takes more time than the rest. Where the quotient is not beyond the bounds by more than a rounding, the product with the
+  // reciprocal differs from it by less than 2^-15, so that both are rounded alike unless they are nearly as close to the middle of two
+  // whole numbers. The reciprocal of a subnormal scale may be infinite.
   constexpr float kLeastNormal = 0x1p-126F;
   const F32 product = mul(x, broadcast(1.0F / scale));
   F32 rounded = round_even(product);
   if (scale < kLeastNormal || any_above(absolute(sub(product, rounded)), 0.5F - 0x1p-14F)) {
     rounded = round_even(divide(x, broadcast(scale)));
   }
-  return min(broadcast(127.0F), max(broadcast(-127.0F), rounded));
+  return min(broadcast(127.0F), max(broadcast(least), rounded));
 }
 
 /// q = x / s rounded to E4M3, half to even, at most 448; 0 where s is 0 or NaN.
@@ -84,8 +89,9 @@ inline void row_to_bf16(const float* x, std::int64_t n, std::uint16_t* out) {
   __builtin_memcpy(out + i, rest, static_cast<std::size_t>(n - i) * sizeof(std::uint16_t));
 }
 
-/// Stores 16 activations in the element type `act`. `scale`: s of the row or of the group, read for quantized types only.
-inline void store_activations(const F32& x, ActType act, float scale, std::byte* out) {
+/// Stores 16 activations in the element type `act`. `scale`: s of the row or of the group, read for quantized types only; `least`: the
+/// least whole number, read for integers.
+inline void store_activations(const F32& x, ActType act, float scale, float least, std::byte* out) {
   if (act == ActType::kF32) return store(reinterpret_cast<float*>(out), x);
   if (act == ActType::kBf16) return store_bf16(reinterpret_cast<std::uint16_t*>(out), x);
   if (act == ActType::kE4m3InF32) return store(reinterpret_cast<float*>(out), e4m3_quantized(x, scale));
@@ -99,8 +105,8 @@ inline void store_activations(const F32& x, ActType act, float scale, std::byte*
   if (act == ActType::kNvfp4InBf16) {
     return store_bf16(reinterpret_cast<std::uint16_t*>(out), nvfp4_quantized(x, scale));
   }
-  if (act == ActType::kI8InBf16) return store_bf16(reinterpret_cast<std::uint16_t*>(out), quantized(x, scale));
-  const I32 q = to_i32(quantized(x, scale));
+  if (act == ActType::kI8InBf16) return store_bf16(reinterpret_cast<std::uint16_t*>(out), quantized(x, scale, least));
+  const I32 q = to_i32(quantized(x, scale, least));
   if (act == ActType::kI16) return store_words<false>(out, q);
   if (act == ActType::kI16Nibbles) return store_words<true>(out, q);
   const I32 biased = add_i32(q, to_i32(broadcast(128.0F)));
@@ -164,6 +170,10 @@ inline float quantization_scale(const PackArgs& args, int m) {
   return largest / (is_e4m3 ? 448.0F : 127.0F);
 }
 
+inline float least_integer(const PackArgs& args) {
+  return args.static_scale > 0.0F ? kLeastOfStoredScale : kLeastOfOwnScale;
+}
+
 /// Packs rows one after the other where a vec fills a cache line, so that no line is shared by rows. A row is then read from memory once.
 /// Taking the same columns of several rows in turn is slower, because their lines may fall into few sets of the first-level cache.
 template <ActType kAct>
@@ -179,7 +189,7 @@ void pack_lines(const PackArgs& args) {
 #pragma GCC unroll 4
       for (std::int64_t i = 0; i < kColumns; i += 16) {
         const F32 values = k + i < args.k ? load_some(x + k + i, args.k - k - i) : zero();
-        store_activations(values, kAct, scale, out + i * kValueBytes);
+        store_activations(values, kAct, scale, least_integer(args), out + i * kValueBytes);
       }
     }
   }
@@ -211,7 +221,7 @@ inline void pack_rows(const PackArgs& args) {
       for (std::int64_t i = 0; i < n_columns; i += 16) {
         prefetch(x + k + i + 2 * kPackColumns);
         const F32 values = k + i < args.k ? load_some(x + k + i, args.k - k - i) : zero();
-        store_activations(values, args.act, scale, vecs + i * value_bytes);
+        store_activations(values, args.act, scale, least_integer(args), vecs + i * value_bytes);
       }
       if (!in_place) interleave(vecs, n_columns * value_bytes, vec_bytes, args.n_rows, out + m * vec_bytes);
     }

@@ -36,6 +36,9 @@ class GpuBackend final : public Backend {
     if (has_fp8_groups(act) && encoding != WeightEncoding::kFp8Group128) {
       return Support::no("fp8 activations in groups need fp8 weights in groups");
     }
+    if (act == ActQuant::kInt8Static && encoding != WeightEncoding::kInt8PerRow) {
+      return Support::no("int8 activations with a stored scale need int8 weights with a scale for each output");
+    }
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow &&
         encoding != WeightEncoding::kInt8Group32) {
       return Support::no("int8 activations need int8 weights");

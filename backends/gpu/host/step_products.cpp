@@ -12,19 +12,19 @@ namespace {
 
 /// The library's product type for this weight; none if the library does not support it.
 std::optional<ProductType> library_type(WeightEncoding encoding, ActQuant act) {
-  if (act == ActQuant::kInt8PerRow && encoding == WeightEncoding::kInt8PerRow) return ProductType::kInt8;
+  if (has_int8_values(act) && encoding == WeightEncoding::kInt8PerRow) return ProductType::kInt8;
   if (act == ActQuant::kNone && encoding == WeightEncoding::kBf16) return ProductType::kBf16;
   if (act == ActQuant::kNone && encoding == WeightEncoding::kF16) return ProductType::kF16;
   return std::nullopt;
 }
 
 const char* accumulator_name(ActQuant act) {
-  return act == ActQuant::kInt8PerRow ? "w8a8_i32acc" : act != ActQuant::kNone ? "e4m3_f32acc" : "f32acc";
+  return has_int8_values(act) ? "w8a8_i32acc" : act != ActQuant::kNone ? "e4m3_f32acc" : "f32acc";
 }
 
 /// Bytes of a value of x in the type that our kernels multiply; 0 where dot products read it as it is.
 std::size_t own_value_bytes(ActQuant act, bool by_tiles) {
-  if (act == ActQuant::kInt8PerRow) return sizeof(std::int8_t);
+  if (has_int8_values(act)) return sizeof(std::int8_t);
   return act != ActQuant::kNone || by_tiles ? sizeof(Bf16) : 0;
 }
 
@@ -80,11 +80,12 @@ NarrowRowsArguments narrow_x(const Arguments& a, const WeightView& weight, std::
 /// Arguments of quantize_rows for a.x of either.
 template <typename Arguments>
 QuantizeRowsArguments quantize_x(const Arguments& a, const WeightView& weight, std::int32_t rows_per_token,
-                                 std::byte* out, float* scales) {
+                                 std::byte* out, float* scales, float static_scale) {
   return {.n_tokens = a.n_rows,
           .x = a.x,
           .q = reinterpret_cast<std::int8_t*>(out),
           .scales = scales,
+          .static_scale = static_scale,
           .rows_per_token = rows_per_token,
           .n_cols = weight.n_cols,
           .padded_cols = weight.padded_cols,
@@ -131,7 +132,7 @@ MatmulDevice StepProducts::matmul_device(const WeightView& weight, ActQuant act)
   return {.n_processors = device.n_processors,
           .has_warpgroups = device.has_warpgroups,
           .has_large_tiles = may_have_large_tiles(weight, act),
-          .copies_weight = act == ActQuant::kInt8PerRow || weight.encoding == WeightEncoding::kBf16};
+          .copies_weight = has_int8_values(act) || weight.encoding == WeightEncoding::kBf16};
 }
 
 std::optional<MatmulTiles> StepProducts::forced_tiles(const WeightView& weight, ActQuant act) const {
@@ -225,7 +226,7 @@ StepLaunch StepProducts::bind_library(const Matmul& op, const LibraryUse& use, M
   const LibraryOperands operands = library_operands(op, use);
   auto* const scales = reinterpret_cast<float*>(values_.scratch() + library_scratch(op, use).scales);
   if (use.type != ProductType::kBf16) a.x_scales = scales;
-  const QuantizeRowsArguments quantize = quantize_x(a, a.weight, 1, values_.scratch(), scales);
+  const QuantizeRowsArguments quantize = quantize_x(a, a.weight, 1, values_.scratch(), scales, op.act_scale);
   const NarrowRowsArguments narrow = use.type == ProductType::kF16
                                          ? narrow_x(a, a.weight, 1, values_.scratch(), scales, NarrowTo::kF16, 0.0F)
                                          : narrow_x(a, a.weight, 1, values_.scratch(), nullptr, NarrowTo::kBf16, 0.0F);
@@ -250,7 +251,7 @@ StepLaunch StepProducts::bind_product(ProductLauncher<Arguments> multiply, Argum
       product_scratch(std::int64_t{a.max_rows} * rows_per_token, weight, own_value_bytes(act, by_tiles));
   auto* const scales = reinterpret_cast<float*>(values_.scratch() + layout.scales);
   if (act != ActQuant::kNone) a.x_scales = scales;
-  if (act != ActQuant::kInt8PerRow) {
+  if (!has_int8_values(act)) {
     a.narrow_x = reinterpret_cast<const Bf16*>(values_.scratch());
     const NarrowRowsArguments narrow = narrow_x(a, weight, rows_per_token, values_.scratch(),
                                                 act == ActQuant::kNone ? nullptr : scales, narrow_to(act), act_scale);
@@ -260,7 +261,7 @@ StepLaunch StepProducts::bind_product(ProductLauncher<Arguments> multiply, Argum
       return multiply(context, a);
     };
   }
-  const QuantizeRowsArguments quantize = quantize_x(a, weight, rows_per_token, values_.scratch(), scales);
+  const QuantizeRowsArguments quantize = quantize_x(a, weight, rows_per_token, values_.scratch(), scales, act_scale);
   a.quantized_x = quantize.q;
   return [quantize_rows = shared_.kernels.quantize_rows, multiply, a, quantize](
              const LaunchContext& context, const BatchUpload::Work&) -> Result<void> {

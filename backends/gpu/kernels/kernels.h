@@ -281,12 +281,13 @@ struct SelectColumnsArguments {
 };
 
 /// q[r] = round-half-even(x[r] / s), scales[r] = s = max|x[r]| / 127, NaN if any x is NaN; every `n_cols` values of x are
-/// one row.
+/// one row. With a static_scale it is s of all rows, q[r] is bounded to [-128, 127], and scales[r] is NaN if any x is NaN or infinite.
 struct QuantizeRowsArguments {
   const std::int32_t* n_tokens;
   const float* x;
   std::int8_t* q;  ///< [rows, padded_cols], zeros past n_cols
   float* scales;
+  float static_scale;  ///< of kInt8Static; else 0
   std::int32_t rows_per_token;
   std::int32_t n_cols;
   std::int32_t padded_cols;

@@ -92,12 +92,15 @@ SS_KERNEL(kThreads) quantize_rows_kernel(QuantizeRowsArguments a) {
   const int row = block_x();
   if (row >= *a.n_tokens * a.rows_per_token) return;
   const float* const x = a.x + std::int64_t{row} * a.n_cols;
-  const float scale = max_abs(x, a.n_cols) / 127.0F;
+  const bool is_static = a.static_scale > 0.0F;
+  float scale = max_abs(x, a.n_cols) / 127.0F;
+  if (is_static) scale = scale * 0.0F + a.static_scale;  // NaN if the row is not finite
   if (thread_x() == 0) a.scales[row] = scale;
   const bool usable = is_usable_scale(scale);
+  const float least = is_static ? -128.0F : -127.0F;
   for (int i = thread_x(); i < a.padded_cols; i += kThreads) {
     float q = 0.0F;
-    if (usable && i < a.n_cols) q = fminf(fmaxf(rintf(x[i] / scale), -127.0F), 127.0F);
+    if (usable && i < a.n_cols) q = fminf(fmaxf(rintf(x[i] / scale), least), 127.0F);
     a.q[std::int64_t{row} * a.padded_cols + i] = static_cast<std::int8_t>(q);
   }
 }

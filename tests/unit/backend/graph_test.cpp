@@ -209,16 +209,21 @@ TEST_CASE("a malformed graph is refused by the label of its operation") {
       {"qkv (matmul): aux goes with kAddResidual", [](ExampleGraph& e) { e.op<Matmul>(2).aux = ValueId{0}; }},
       {"qkv (matmul): a bias goes with kBias, kGelu or a gated",
        [](ExampleGraph& e) { e.op<Matmul>(2).bias = WeightId{1}; }},
-      {"qkv (matmul): expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, found 0",
+      {"qkv (matmul): expected a positive scale of activations with kInt8Static, kFp8Static and kNvfp4Static, else 0, found 0",
        [](ExampleGraph& e) { e.op<Matmul>(2).act = ActQuant::kFp8Static; }},
-      {"qkv (matmul): expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, found 0",
+      {"qkv (matmul): expected a positive scale of activations with kInt8Static, kFp8Static and kNvfp4Static, else 0, found -1",
+       [](ExampleGraph& e) {
+         e.op<Matmul>(2).act = ActQuant::kInt8Static;
+         e.op<Matmul>(2).act_scale = -1.0F;
+       }},
+      {"qkv (matmul): expected a positive scale of activations with kInt8Static, kFp8Static and kNvfp4Static, else 0, found 0",
        [](ExampleGraph& e) { e.op<Matmul>(2).act = ActQuant::kNvfp4Static; }},
-      {"qkv (matmul): expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, found 0.5",
+      {"qkv (matmul): expected a positive scale of activations with kInt8Static, kFp8Static and kNvfp4Static, else 0, found 0.5",
        [](ExampleGraph& e) {
          e.op<Matmul>(2).act = ActQuant::kFp8PerRow;
          e.op<Matmul>(2).act_scale = 0.5F;
        }},
-      {"qkv (matmul): expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, found inf",
+      {"qkv (matmul): expected a positive scale of activations with kInt8Static, kFp8Static and kNvfp4Static, else 0, found inf",
        [](ExampleGraph& e) {
          e.op<Matmul>(2).act = ActQuant::kFp8Static;
          e.op<Matmul>(2).act_scale = INFINITY;
@@ -351,10 +356,13 @@ TEST_CASE("products of experts have a stored scale of activations where these ar
   example.product().act_scale = 0.5F;
   REQUIRE_OK(check_graph(example.graph));
   const Change<ExampleMixture> changes[] = {
-      {"experts (grouped_matmul): expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, "
+      {"experts (grouped_matmul): expected a positive scale of activations with kInt8Static, kFp8Static and kNvfp4Static, else 0, "
        "found 0",
        [](ExampleMixture& e) { e.product().act = ActQuant::kNvfp4Static; }},
-      {"experts (grouped_matmul): expected a positive scale of activations with kFp8Static and kNvfp4Static, else 0, "
+      {"experts (grouped_matmul): expected a positive scale of activations with kInt8Static, kFp8Static and kNvfp4Static, else 0, "
+       "found 0",
+       [](ExampleMixture& e) { e.product().act = ActQuant::kInt8Static; }},
+      {"experts (grouped_matmul): expected a positive scale of activations with kInt8Static, kFp8Static and kNvfp4Static, else 0, "
        "found 2",
        [](ExampleMixture& e) { e.product().act_scale = 2.0F; }},
   };

@@ -187,6 +187,41 @@ TEST_CASE("an activation near the middle of two quantized values is rounded as i
   }
 }
 
+TEST_CASE(
+    "activations are quantized by a stored scale to whole numbers from -128 to 127, and a row that is not finite has NaN") {
+  for (const Isa isa : usable_isas()) {
+    const KernelTable& table = kernel_table(isa);
+    const ProductKernel& product = table.products[int(Product::kInt8Quantized)];
+    for (const float s : {1.0F, 0.3F, 3.3e-39F, 1e-30F, 1.9e35F, 2.5e38F}) {
+      CAPTURE(std::string(to_string(isa)), s);
+      std::vector<float> x = {0.0F, 3e38F, -3e38F, 200.0F * s, -200.0F * s};
+      for (int q = -130; q < 130; ++q) {
+        float at = (static_cast<float>(q) + 0.5F) * s;
+        for (int i = 0; i < 3; ++i) at = std::nextafter(at, -INFINITY);
+        for (int i = 0; i < 7; ++i, at = std::nextafter(at, INFINITY)) x.push_back(at);
+      }
+      std::ranges::replace_if(
+          x, [](float value) { return !std::isfinite(value); }, 0.0F);
+      const auto n = static_cast<std::int64_t>(x.size());
+      const std::int64_t padded = (n + product.vec - 1) / product.vec * product.vec;
+      // The second row has small numbers alone, and the third one has an infinity.
+      x.insert(x.end(), static_cast<std::size_t>(2 * n), s);
+      x.back() = -INFINITY;
+      const PackedRows packed(table, product, x.data(), 3, n, padded, s);
+      CHECK(packed.scales[0] == s);
+      CHECK(packed.scales[1] == s);
+      CHECK(std::isnan(packed.scales[2]));
+      int n_wrong = 0;
+      for (std::int64_t i = 0; i < 2 * n; ++i) {
+        const float quotient = std::clamp(std::nearbyint(x[static_cast<std::size_t>(i)] / s), -128.0F, 127.0F);
+        const bool is_first = i < n;
+        if (packed_value(packed.bytes, product, 3, is_first ? 0 : 1, is_first ? i : i - n) != quotient) ++n_wrong;
+      }
+      CHECK(n_wrong == 0);
+    }
+  }
+}
+
 TEST_CASE("activations are packed vec by vec with the rows side by side, padded with zeros") {
   for (const Isa isa : usable_isas()) {
     for (const ProductKernel& product : kernels_of_table(kernel_table(isa))) {

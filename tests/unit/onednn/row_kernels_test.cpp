@@ -33,5 +33,19 @@ TEST_CASE("gelu multiplies by the ups, ends at 0 and keeps NaN") {
   CHECK(std::isnan(x[3]));
 }
 
+TEST_CASE("rows are quantized to int8 by a stored scale from -128 on, or by their own from -127 on") {
+  const std::vector<float> x = {0.25F, 0.75F, -1.25F, -63.75F, -64.25F, -100.0F, 63.25F, 63.75F, 3e38F, -3e38F, 0.0F};
+  std::vector<std::int8_t> q(x.size());
+  CHECK(quantize_row(x, 0.5F, q.data()) == 0.5F);
+  CHECK(q == std::vector<std::int8_t>{0, 2, -2, -128, -128, -128, 126, 127, 127, -128, 0});
+  CHECK(quantize_row(x, 1e-30F, q.data()) == 1e-30F);
+  CHECK(q == std::vector<std::int8_t>{127, 127, -128, -128, -128, -128, 127, 127, 127, -128, 0});
+  CHECK(quantize_row(x, 0.0F, q.data()) == 3e38F / 127.0F);
+  CHECK(q == std::vector<std::int8_t>{0, 0, 0, 0, 0, 0, 0, 0, 127, -127, 0});
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    CHECK(std::isnan(quantize_row(std::vector<float>{1.0F, bad, 2.0F}, 0.5F, q.data())));
+  }
+}
+
 }  // namespace
 }  // namespace secondsource::onednn
