@@ -202,7 +202,10 @@ Result<CheckpointActivations> quark_activations(const JsonFields& global) {
   SS_TRY(const std::string scheme, inputs.string("qscheme"));
   SS_TRY(const bool is_dynamic, inputs.boolean_or("is_dynamic", false));
   SS_TRY(const bool is_symmetric, inputs.boolean_or("symmetric", true));
-  if (!is_dynamic && scheme == "per_tensor" && is_symmetric && type == "fp8_e4m3") return kFp8Static;
+  if (!is_symmetric && type == "int8") return kInt8ZeroPoints;
+  if (!is_dynamic && scheme == "per_tensor" && is_symmetric) {
+    return type == "int8" ? kInt8Static : type == "fp8_e4m3" ? kFp8Static : kOther;
+  }
   if (!is_dynamic || scheme != "per_channel" || !is_symmetric) return kOther;  // per_channel of inputs is by token
   return type == "int8" ? kInt8PerToken : type == "fp8_e4m3" ? kFp8PerToken : kOther;
 }
@@ -283,9 +286,12 @@ Result<CheckpointActivations> activations_of_groups(const JsonFields& fields) {
           is_dynamic && strategy == "group" && group_size == kFp8GroupSize && is_symmetric && bits == 8;
       const bool is_nvfp4 = dynamic != nullptr && *dynamic == "local" && strategy == "tensor_group" &&
                             group_size == kNvfp4GroupSize && is_symmetric && bits == 4 && type == "float";
+      const bool has_zero_points = !is_symmetric && bits == 8 && type == "int";
       own = is_nvfp4                         ? kNvfp4
+            : has_zero_points                ? kInt8ZeroPoints
             : is_by_group && type == "float" ? kFp8PerTokenGroup
             : is_static && type == "float"   ? kFp8Static
+            : is_static && type == "int"     ? kInt8Static
             : !is_by_token                   ? kOther
             : type == "int"                  ? kInt8PerToken
             : type == "float"                ? kFp8PerToken

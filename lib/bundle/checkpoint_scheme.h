@@ -48,18 +48,21 @@ struct ScaleBlock {
 /// What the runtimes of a checkpoint make of the inputs of its products.
 enum class CheckpointActivations : std::uint8_t {
   kAsTheyAre,
-  kInt8PerToken,          ///< a scale for each token, found at run time
-  kFp8PerToken,           ///< the same in E4M3
+  kInt8PerToken,          ///< in INT8 with a scale for each token, found at run time
+  kInt8Static,            ///< in INT8 with one scale for all tokens, which the module stores as `input_scale`
+  kFp8PerToken,           ///< in E4M3 with a scale for each token, found at run time
   kFp8Static,             ///< in E4M3 with one scale for all tokens, which the module stores as `input_scale`
   kFp8PerTokenGroup,      ///< in E4M3 with a scale for each 128 consecutive inputs of a token
   kFp8PerTokenGroupE8m0,  ///< the same with scales that are rounded up to powers of two
   kNvfp4,  ///< in E2M1 with a scale in E4M3 for each 16 inputs and one for all tokens, `input_scale` or, dividing, `input_global_scale`
-  kOther,  ///< static INT8, a scale of all tokens found at run time or one for blocks, another format of scales, an upper bound
+  kInt8ZeroPoints,  ///< in INT8 with zero points beside the scales, which are stored or found at run time
+  kOther,  ///< a scale of all tokens found at run time or one for blocks, another format of scales, an upper bound
 };
 
 /// Whether modules store a scale of all their inputs.
 [[nodiscard]] constexpr bool promises_input_scales(CheckpointActivations act) {
-  return act == CheckpointActivations::kFp8Static || act == CheckpointActivations::kNvfp4;
+  return act == CheckpointActivations::kInt8Static || act == CheckpointActivations::kFp8Static ||
+         act == CheckpointActivations::kNvfp4;
 }
 
 struct CheckpointScheme {

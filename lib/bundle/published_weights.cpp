@@ -490,7 +490,7 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     if (tensor.ends_with(kColumnsEnding)) return refuse(stored.info, "codes beside an order of columns");
     if (tensor.ends_with(kGlobalScaleEnding)) return refuse(stored.info, "a global scale beside codes of NVFP4 alone");
     if (tensor.ends_with(kInputScaleEnding)) {
-      return refuse(stored.info, "a scale of inputs beside codes of static FP8 or of NVFP4 alone");
+      return refuse(stored.info, "a scale of inputs beside codes of static FP8 or INT8 or of NVFP4 alone");
     }
   }
   return {};

@@ -8,8 +8,8 @@
 //                 of E2M1 U8 [rows, groups] of 32 columns in E8M0 (MXFP4), or F8_E4M3 [rows, groups] of 16 columns (NVFP4)
 //   NAME.zeros    I8 [rows, groups] in [-8, 7], of INT4 with zero points alone
 //   NAME.global_scale  F32 [1], of NVFP4 alone, by which scale * code is multiplied
-//   NAME.input_scale  F32 [1], only in variants of static FP8, the scale by which inputs are divided before they are rounded to E4M3, and
-//                 in those of NVFP4 with quantized activations (ActQuant::kNvfp4Static)
+//   NAME.input_scale  F32 [1], only in variants of static FP8 and INT8, the scale by which inputs are divided before they are rounded to
+//                 E4M3 or to whole numbers, and in those of NVFP4 with quantized activations (ActQuant::kNvfp4Static)
 //   NAME.columns  I32 [cols], where the checkpoint has act order: column i of the codes is column columns[i] of NAME, so that the columns
 //                 of a group are consecutive; every column once
 //

@@ -159,6 +159,8 @@ bool is_without_its_activations(const CheckpointScheme& scheme, const std::strin
 
 /// `why`: a phrase, or empty where the scheme says it.
 std::string text_without_activations(const CheckpointScheme& scheme, std::string_view why) {
+  if (scheme.activations == CheckpointActivations::kInt8ZeroPoints)
+    why = "activations with zero points are not computed";
   return fmt::format("{}: runtimes of this checkpoint quantize activations, too; here its weights alone are taken{}{}",
                      scheme.description, why.empty() ? "" : ", because ", why);
 }
@@ -290,8 +292,7 @@ class QuantizedModel {
   /// and where the scheme promises none for them. Gate and up are one product, whose inputs are quantized once; of
   /// experts the largest scale is taken.
   [[nodiscard]] std::string why_no_input_scales(const CheckpointScheme& scheme, WeightEncoding encoding) const {
-    const bool may_have_them = encoding == WeightEncoding::kFp8PerRow || encoding == WeightEncoding::kNvfp4Group16;
-    if (!promises_input_scales(scheme.activations) || !may_have_them) return "";
+    if (!has_stored_scale(act_of_form(scheme, {.encoding = encoding}))) return "";
     InputScales scales;
     for (std::size_t i = 0; i < weights_.size(); ++i) {
       const std::optional<float> scale = weights_[i].input_scale();

@@ -79,10 +79,14 @@ std::optional<Variant> published_from_name(std::string_view name) {
                  ? std::optional(variant)
                  : std::nullopt;
     }
-    if (codes == "int8" || codes == "int8-w8a8") {
-      variant.matmul = kInt8PerRow;
-      if (codes == "int8-w8a8") variant.activations = ActQuant::kInt8PerRow;
-      return variant;
+    if (codes.starts_with("int8")) {
+      for (const ActQuant act : {ActQuant::kNone, ActQuant::kInt8PerRow, ActQuant::kInt8Static}) {
+        if (name != published_variant_name(method, kInt8PerRow, 0, act)) continue;
+        variant.matmul = kInt8PerRow;
+        variant.activations = act;
+        return variant;
+      }
+      return std::nullopt;
     }
     for (const ActQuant act : {ActQuant::kNone, ActQuant::kFp8PerRow, ActQuant::kFp8Static}) {
       if (name != published_variant_name(method, kFp8PerRow, 0, act)) continue;
@@ -111,8 +115,9 @@ std::vector<std::string> likely_names() {
   for (const std::string_view method : kPublishedMethods) {
     for (const WeightEncoding encoding : {kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow,
                                           kFp8Group128, kMxfp4Group32, kNvfp4Group16}) {
-      for (const ActQuant act : {ActQuant::kNone, ActQuant::kInt8PerRow, ActQuant::kFp8PerRow, ActQuant::kFp8Static,
-                                 ActQuant::kFp8PerGroup128, ActQuant::kFp8PerGroup128E8m0, ActQuant::kNvfp4Static}) {
+      for (const ActQuant act :
+           {ActQuant::kNone, ActQuant::kInt8PerRow, ActQuant::kInt8Static, ActQuant::kFp8PerRow, ActQuant::kFp8Static,
+            ActQuant::kFp8PerGroup128, ActQuant::kFp8PerGroup128E8m0, ActQuant::kNvfp4Static}) {
         for (const std::int64_t group : {0, 32, 128}) add(published_variant_name(method, encoding, group, act));
       }
     }
@@ -160,7 +165,9 @@ std::string published_variant_name(std::string_view method, WeightEncoding encod
   const bool says_zero_points = encoding == WeightEncoding::kInt4Group32Zero && method != kAwqMethod;
   return fmt::format("{}{}{}{}{}", method, has_int4_codes(encoding) ? "int4" : "int8",
                      group == 0 ? "" : fmt::format("-g{}", group), says_zero_points ? kZeroPointEnding : "",
-                     activations == ActQuant::kInt8PerRow ? "-w8a8" : "");
+                     activations == ActQuant::kInt8PerRow   ? "-w8a8"
+                     : activations == ActQuant::kInt8Static ? kStaticEnding
+                                                            : "");
 }
 
 Result<Variant> variant_from_name(std::string_view name) {

@@ -24,7 +24,8 @@ struct Variant {
   /// Encoding of all other weights; nullopt means as the tensor is stored.
   std::optional<WeightEncoding> rest;
   /// How the inputs of matmuls are quantized, in prefill and in decode: kInt8PerRow in the variants with "w8a8" in their name,
-  /// has_fp8_rows() in fp8 and published variants of FP8, has_fp8_groups() in those of FP8 in blocks, kNvfp4Static in those of NVFP4.
+  /// kInt8Static in those that end with "int8-static", has_fp8_rows() in fp8 and published variants of FP8, has_fp8_groups() in those of
+  /// FP8 in blocks, kNvfp4Static in those of NVFP4.
   ActQuant activations = ActQuant::kNone;
   /// Of a published variant, columns that share a stored scale; 0: all of a row.
   std::int64_t group = 0;
@@ -37,6 +38,7 @@ struct Variant {
 ///   METHOD-int4, METHOD-int8, each with or without -gN for groups of N columns, a multiple of 32
 ///   METHOD-int4-zp, METHOD-int4-gN-zp   with zero points, which awq-int4 and awq-int4-gN always have
 ///   METHOD-int8-w8a8
+///   METHOD-int8-static   where the scales of activations are stored
 ///   METHOD-fp8, METHOD-fp8-block128, METHOD-fp8-block128-ue8m0; the method fp8 has fp8-block128 and fp8-block128-ue8m0
 ///   METHOD-fp8-static   where the scales of activations are stored; the method fp8 has fp8-static
 ///   METHOD-fp8-w8a16, METHOD-fp8-block128-w8a16   where activations are not quantized; the method fp8 as above

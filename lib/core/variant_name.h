@@ -52,7 +52,8 @@ inline constexpr std::array<std::string_view, 10> kPublishedMethods = {
   constexpr std::string_view kStatic = "-static";
   if (multiplies_nvfp4(variant)) return std::string(variant) + "-w4a16";
   if (!variant.ends_with(kStatic)) return std::string(variant);
-  return std::string(variant.substr(0, variant.size() - kStatic.size())) + "-w8a16";
+  const std::string codes(variant.substr(0, variant.size() - kStatic.size()));
+  return codes.ends_with("int8") ? codes : codes + "-w8a16";
 }
 
 /// True if the variant's matmul weights are E4M3 numbers, whatever they are multiplied by.
@@ -62,7 +63,7 @@ inline constexpr std::array<std::string_view, 10> kPublishedMethods = {
 
 /// True if the variant's matmuls multiply 8-bit integers, so that the int8 peak of the device is their limit.
 [[nodiscard]] constexpr bool multiplies_int8(std::string_view variant) {
-  return variant.ends_with("w8a8");
+  return variant.ends_with("w8a8") || variant.ends_with("int8-static");
 }
 
 }  // namespace secondsource

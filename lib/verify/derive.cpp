@@ -408,7 +408,8 @@ Steps steps_of(const CellLines& lines, const char* kind, const Json& limits, con
   double peak = number(limits, "f32_flops").value_or(0);
   const bool is_known = limits.at("unmeasured").get_ref<const std::string&>().empty() && peak > 0;
   peak = std::max(peak, number(limits, "bf16_flops").value_or(0));
-  if (variant.ends_with("w8a8")) peak = std::max(peak, number(limits, "int8_ops").value_or(0));
+  if (variant.ends_with("w8a8") || variant.ends_with("int8-static"))
+    peak = std::max(peak, number(limits, "int8_ops").value_or(0));
   if (is_known && steps.flops > 0) steps.compute = steps.flops * 1e9 / steps.ns / peak;
   return steps;
 }

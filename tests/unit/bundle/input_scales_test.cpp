@@ -42,12 +42,28 @@ std::string module_of(const std::string& name) {
   return name.substr(name.rfind('.', end - 1) + 1, end - name.rfind('.', end - 1) - 1);
 }
 
-/// A checkpoint in static FP8 with these scales.
+/// A configuration of llm-compressor with INT8 weights and these activations.
+json int8_quantization(const json& input_activations) {
+  const json group = {{"targets", {"Linear"}},
+                      {"weights", {{"num_bits", 8}, {"type", "int"}, {"strategy", "tensor"}, {"symmetric", true}}},
+                      {"input_activations", input_activations}};
+  return {{"quant_method", "compressed-tensors"}, {"format", "int-quantized"}, {"config_groups", {{"group_0", group}}}};
+}
+
+json static_int8(bool is_symmetric) {
+  return {{"num_bits", 8}, {"type", "int"}, {"strategy", "tensor"}, {"dynamic", false}, {"symmetric", is_symmetric}};
+}
+
+enum class Codes : std::uint8_t { kFp8, kInt8 };
+
+/// A checkpoint in static FP8 or INT8 with these scales.
 struct StaticCheckpoint : ChangedCheckpoint {
-  StaticCheckpoint() : ChangedCheckpoint("fp8-per-tensor") {
+  explicit StaticCheckpoint(Codes codes = Codes::kFp8) : ChangedCheckpoint("fp8-per-tensor") {
     for (HandMadeTensor& one : tensors) {
       if (one.name.ends_with("input_scale")) set_scale(one, input_scales().at(module_of(one.name)));
+      if (codes == Codes::kInt8 && one.dtype == "F8_E4M3") one.dtype = "I8";
     }
+    if (codes == Codes::kInt8) config["quantization_config"] = int8_quantization(static_int8(true));
   }
   static void set_scale(HandMadeTensor& tensor, float scale) {
     REQUIRE(tensor.data.size() == sizeof scale);
@@ -56,7 +72,10 @@ struct StaticCheckpoint : ChangedCheckpoint {
 };
 
 TEST_CASE("the scale of inputs of each module is kept beside its codes") {
-  StaticCheckpoint checkpoint;
+  const auto [codes, variant] = GENERATE(
+      table<Codes, std::string>({{Codes::kFp8, "fp8-static"}, {Codes::kInt8, "compressed-tensors-int8-static"}}));
+  CAPTURE(variant);
+  StaticCheckpoint checkpoint(codes);
   Notes notes;
   REQUIRE_OK(checkpoint.create(notes));
   CHECK(notes.lines.empty());
@@ -65,7 +84,7 @@ TEST_CASE("the scale of inputs of each module is kept beside its codes") {
   const InterruptFlag interrupt;
   const auto bundle = Bundle::open(out, silent, interrupt);
   REQUIRE_OK(bundle);
-  CHECK(bundle->tensors().published_variant() == "fp8-static");
+  CHECK(bundle->tensors().published_variant() == variant);
   std::size_t n_codes = 0;
   for (const auto& [name, tensor] : bundle->tensors().tensors()) {
     if (!tensor.published) continue;
@@ -79,20 +98,44 @@ TEST_CASE("the scale of inputs of each module is kept beside its codes") {
   CHECK(manifest->find("activations quantized by its runtimes") == std::string::npos);
   const auto described = describe_checkpoint_folder(checkpoint.scratch.path() / "model", interrupt);
   REQUIRE_OK(described);
-  CHECK(described->published.variant == "fp8-static");
+  CHECK(described->published.variant == variant);
   CHECK(described->notes.empty());
 }
 
+TEST_CASE("INT8 activations with zero points are not computed, and this is said") {
+  StaticCheckpoint checkpoint(Codes::kInt8);
+  json by_token = static_int8(false);
+  by_token["dynamic"] = true;
+  by_token["strategy"] = "token";
+  checkpoint.config["quantization_config"] = int8_quantization(GENERATE_COPY(static_int8(false), by_token));
+  Notes notes;
+  REQUIRE_OK(checkpoint.create(notes));
+  REQUIRE(notes.lines.size() == 1);
+  CHECK(notes.lines[0].find("its weights alone are taken, because activations with zero points are not computed") !=
+        std::string::npos);
+  SilentProgress silent;
+  const auto bundle = Bundle::open(checkpoint.scratch.path() / "out", silent, InterruptFlag());
+  REQUIRE_OK(bundle);
+  CHECK(bundle->tensors().published_variant() == "compressed-tensors-int8");
+  const auto described = describe_checkpoint_folder(checkpoint.scratch.path() / "model", InterruptFlag());
+  REQUIRE_OK(described);
+  CHECK(described->notes == notes.lines);
+}
+
 TEST_CASE("where a scale of inputs cannot be used, none is, and the reason is said") {
+  const auto [codes, without] =
+      GENERATE(table<Codes, std::string>({{Codes::kFp8, "fp8-w8a16"}, {Codes::kInt8, "compressed-tensors-int8"}}));
+  CAPTURE(without);
   const std::string down = "model.layers.0.mlp.down_proj.input_scale";
   const std::string up = "model.layers.0.mlp.up_proj.";
   const char* const no_number = "down_proj.weight has no scale of inputs that is one positive number";
   const char* const other = "mlp.up_proj.weight have different scales of inputs";
   const char* const plain =
       "mlp.gate_proj.weight is quantized, and model.layers.0.mlp.up_proj.weight in the same product is not";
-  const auto change = [&](const char* reason, const std::function<void(StaticCheckpoint&)>& make) {
+  const auto change = [&, of = codes, expected = without](const char* reason,
+                                                          const std::function<void(StaticCheckpoint&)>& make) {
     CAPTURE(reason);
-    StaticCheckpoint checkpoint;
+    StaticCheckpoint checkpoint(of);
     make(checkpoint);
     Notes notes;
     REQUIRE_OK(checkpoint.create(notes));
@@ -102,7 +145,7 @@ TEST_CASE("where a scale of inputs cannot be used, none is, and the reason is sa
     SilentProgress silent;
     const auto bundle = Bundle::open(checkpoint.scratch.path() / "out", silent, InterruptFlag());
     REQUIRE_OK(bundle);
-    CHECK(bundle->tensors().published_variant() == "fp8-w8a16");
+    CHECK(bundle->tensors().published_variant() == expected);
   };
   change(no_number, [&](StaticCheckpoint& made) { StaticCheckpoint::set_scale(made.tensor(down), 0.0F); });
   change(no_number, [&](StaticCheckpoint& made) { StaticCheckpoint::set_scale(made.tensor(down), NAN); });

@@ -111,6 +111,23 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
            {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": true}, "input_activations":
            {"num_bits": 8, "type": "float", "strategy": "token", "symmetric": true, "dynamic": true}}}})",
        "compressed-tensors-fp8"},
+      // INT8 with stored scales of activations, in llm-compressor and Quark; with zero points, the weights alone are kept.
+      {R"({"quant_method": "compressed-tensors", "format": "int-quantized", "config_groups": {"group_0": {"weights":
+           {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": true}, "input_activations":
+           {"num_bits": 8, "type": "int", "strategy": "tensor", "symmetric": true, "dynamic": false}}}})",
+       "compressed-tensors-int8-static"},
+      {R"({"quant_method": "compressed-tensors", "format": "int-quantized", "config_groups": {"group_0": {"weights":
+           {"num_bits": 8, "type": "int", "strategy": "tensor", "symmetric": true}, "input_activations":
+           {"num_bits": 8, "type": "int", "strategy": "tensor", "symmetric": false, "dynamic": false}}}})",
+       "compressed-tensors-int8"},
+      {R"({"quant_method": "quark", "global_quant_config": {"input_tensors": {"dtype": "int8", "is_dynamic": false,
+           "qscheme": "per_tensor", "symmetric": true}, "weight": {"dtype": "int8", "qscheme": "per_tensor",
+           "symmetric": true}}})",
+       "quark-int8-static"},
+      {R"({"quant_method": "quark", "global_quant_config": {"input_tensors": {"dtype": "int8", "is_dynamic": true,
+           "qscheme": "per_tensor", "symmetric": true}, "weight": {"dtype": "int8", "qscheme": "per_tensor",
+           "symmetric": true}}})",
+       "quark-int8"},
       // FP8 with stored scales of activations. fbgemm finds its scales at run time and bounds them, so its variant keeps the weights alone.
       {R"({"quant_algo": "FP8", "quant_method": "modelopt"})", "modelopt-fp8-static"},
       {R"({"activation_scheme": "static", "quant_method": "fp8"})", "fp8-static"},

@@ -42,6 +42,8 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"awq-int4", kInt4Group32Zero, 0, ActQuant::kNone},
       Row{"compressed-tensors-int8", kInt8PerRow, 0, ActQuant::kNone},
       Row{"compressed-tensors-int8-w8a8", kInt8PerRow, 0, ActQuant::kInt8PerRow},
+      Row{"compressed-tensors-int8-static", kInt8PerRow, 0, ActQuant::kInt8Static},
+      Row{"quark-int8-static", kInt8PerRow, 0, ActQuant::kInt8Static},
       Row{"compressed-tensors-fp8", kFp8PerRow, 0, ActQuant::kFp8PerRow},
       Row{"fp8-block128", kFp8Group128, 128, ActQuant::kFp8PerGroup128},
       Row{"fp8-block128-ue8m0", kFp8Group128, 128, ActQuant::kFp8PerGroup128E8m0},
@@ -92,15 +94,16 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
 }
 
 TEST_CASE("a name that stands for no published variant is refused") {
-  const char* const name =
-      GENERATE("gptq-", "gptq-int4-g", "gptq-int4-g0", "gptq-int4-g33", "gptq-int4-g0128", "gptq-int4-g-32",
-               "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q8_1", "gguf-int4",
-               "awq-int4-g128-zp", "awq-int8-g32", "awq-fp8", "awq-int4-zp", "awq-fp8-block128", "fp8-", "fp8-fp8",
-               "fp8-block64", "fp8-int4", "fp8-int8-g32", "fp8-fp8-block128", "fp8-block128-e8m0", "fp8-ue8m0",
-               "gptq-int4-zp-g32", "gptq-int8-g32-zp", "gptq-int8-zp", "compressed-tensors-int8-g32-w8a8",
-               "awq-fp8-w8a16", "fp8-w8a8", "awq-fp8-static", "fp8-block128-static", "fp8-static-w8a16",
-               "fp8-block128-ue8m0-w8a16", "gptq-int4-w8a16", "modelopt-", "awq-mxfp4", "fp8-mxfp4", "nvfp4",
-               "awq-nvfp4", "gguf-nvfp4", "modelopt-nvfp4-w8a16", "nvfp4-w4a16", "quark-nvfp4", "fp8-w4a16");
+  const char* const name = GENERATE(
+      "gptq-", "gptq-int4-g", "gptq-int4-g0", "gptq-int4-g33", "gptq-int4-g0128", "gptq-int4-g-32",
+      "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q8_1", "gguf-int4",
+      "awq-int4-g128-zp", "awq-int8-g32", "awq-fp8", "awq-int4-zp", "awq-fp8-block128", "fp8-", "fp8-fp8",
+      "fp8-block64", "fp8-int4", "fp8-int8-g32", "fp8-fp8-block128", "fp8-block128-e8m0", "fp8-ue8m0", "int8-static",
+      "fp8-int8-static", "awq-int8-static", "compressed-tensors-int8-g32-static", "compressed-tensors-int4-static",
+      "quark-int8-static-w8a8", "quark-int8-statics", "gptq-int4-zp-g32", "gptq-int8-g32-zp", "gptq-int8-zp",
+      "compressed-tensors-int8-g32-w8a8", "awq-fp8-w8a16", "fp8-w8a8", "awq-fp8-static", "fp8-block128-static",
+      "fp8-static-w8a16", "fp8-block128-ue8m0-w8a16", "gptq-int4-w8a16", "modelopt-", "awq-mxfp4", "fp8-mxfp4", "nvfp4",
+      "awq-nvfp4", "gguf-nvfp4", "modelopt-nvfp4-w8a16", "nvfp4-w4a16", "quark-nvfp4", "fp8-w4a16");
   CAPTURE(name);
   CHECK_ERROR(variant_from_name(name), ErrorCode::kInvalidInput, "or the published one of a bundle");
 }
@@ -109,6 +112,7 @@ TEST_CASE("a mistyped variant is refused with the one that was probably meant") 
   CHECK_ERROR(variant_from_name("in8"), ErrorCode::kInvalidInput, "found in8; did you mean int8?");
   CHECK_ERROR(variant_from_name("gguf-q4_k_m"), ErrorCode::kInvalidInput, "found gguf-q4_k_m; did you mean gguf-q4_k?");
   CHECK_ERROR(variant_from_name("modelopt-fp8-statc"), ErrorCode::kInvalidInput, "did you mean modelopt-fp8-static?");
+  CHECK_ERROR(variant_from_name("quark-int8-statc"), ErrorCode::kInvalidInput, "did you mean quark-int8-static?");
   CHECK_ERROR(variant_from_name("gpt-int8"), ErrorCode::kInvalidInput, "did you mean gptq-int8?");
 }
 
@@ -236,7 +240,29 @@ TEST_CASE("codes of static FP8 have a positive scale of inputs, and no others ha
   refused("modelopt-fp8-static", scale(INFINITY), "expected a positive scale");
   refused("modelopt-fp8-static", scale(NAN), "expected a positive scale");
   refused("modelopt-fp8-static", scale(1.0F, {1, 1}), "expected a scale F32 [1], found F32 [1, 1]");
-  refused("modelopt-fp8-w8a16", scale(1.0F), "a scale of inputs beside codes of static FP8 or of NVFP4 alone");
+  refused("modelopt-fp8-w8a16", scale(1.0F), "a scale of inputs beside codes of static FP8 or INT8 or of NVFP4 alone");
+}
+
+TEST_CASE("codes of static INT8 have a positive scale of inputs, and no others have one") {
+  const test::ScratchFolder scratch;
+  const auto store_of = [&](const std::string& variant, std::optional<float> scale) {
+    std::vector<Part> parts = {{{"m.codes", DType::kI8, {1, 2}}, "\x80\x7f"},
+                               {{"m.scales", DType::kF32, {1, 1}}, bytes_of(std::vector<float>{0.5F})}};
+    if (scale) parts.push_back({{"m.input_scale", DType::kF32, {1}}, bytes_of(std::vector<float>{*scale})});
+    return opened(scratch, variant, parts);
+  };
+  const auto store = store_of("compressed-tensors-int8-static", 0.125F);
+  REQUIRE_OK(store);
+  CHECK(store->tensors().size() == 1);
+  CHECK(store->find("m")->published->input_scale == 0.125F);
+  CHECK(store->find("m")->published->form.encoding == kInt8PerRow);
+  CHECK_ERROR(store_of("quark-int8-static", std::nullopt), ErrorCode::kInvalidInput,
+              "a scale of inputs beside codes in quark-int8-static");
+  CHECK_ERROR(store_of("quark-int8-static", -0.5F), ErrorCode::kInvalidInput,
+              "m.input_scale: expected a positive scale");
+  for (const char* const other : {"quark-int8-w8a8", "quark-int8"}) {
+    CHECK_ERROR(store_of(other, 0.5F), ErrorCode::kInvalidInput, "a scale of inputs beside codes");
+  }
 }
 
 TEST_CASE("published codes that do not fit each other are refused") {
@@ -654,7 +680,7 @@ TEST_CASE("codes of NVFP4 are given with the global scale and those of 16 column
   CHECK(with_inputs->find("m")->published->input_scale == 0.25F);
   CHECK(with_inputs->find("m")->published->global_scale == kGlobal);
   refused("modelopt-nvfp4-w4a16", {codes, scales, global, of_inputs},
-          "a scale of inputs beside codes of static FP8 or of NVFP4 alone");
+          "a scale of inputs beside codes of static FP8 or INT8 or of NVFP4 alone");
 }
 
 TEST_CASE("an order of columns without codes in groups of columns is refused") {

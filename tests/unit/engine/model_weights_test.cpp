@@ -184,9 +184,16 @@ TEST_CASE("values or keys of another encoding than queries are a weight and a pr
   CHECK(has("layers.2.attention.v"));
 }
 
-/// Matrices in static FP8 with these scales of inputs, 0.25 where none is given, and in BF16 where it is 0, as the head is.
-TensorStore static_fp8_tensors(const test::ScratchFolder& scratch, const ModelConfig& config,
-                               const std::map<std::string, float>& scales) {
+/// The published variants of these tests, whose activations have stored scales.
+const Variant& static_variant(bool is_int8) {
+  static const Variant kInt8 = variant_from_name("compressed-tensors-int8-static").value();
+  static const Variant kFp8 = variant_from_name("modelopt-fp8-static").value();
+  return is_int8 ? kInt8 : kFp8;
+}
+
+/// Matrices of a static variant with these scales of inputs, 0.25 where none is given, and in BF16 where it is 0, as the head is.
+TensorStore static_tensors(const test::ScratchFolder& scratch, const ModelConfig& config, const Variant& variant,
+                           const std::map<std::string, float>& scales) {
   std::vector<TensorToWrite> written;
   std::vector<std::byte> bytes;
   for (const TensorSpec& spec : model_tensors(config)) {
@@ -199,18 +206,22 @@ TensorStore static_fp8_tensors(const test::ScratchFolder& scratch, const ModelCo
       continue;
     }
     const std::int64_t n_rows = spec.shape.extent(0);
-    written.push_back({spec.name + ".codes", DType::kU8, spec.shape, "F8_E4M3"});
+    if (variant.matmul == WeightEncoding::kInt8PerRow) {
+      written.push_back({spec.name + ".codes", DType::kI8, spec.shape});
+    } else {
+      written.push_back({spec.name + ".codes", DType::kU8, spec.shape, "F8_E4M3"});
+    }
     written.push_back({spec.name + ".scales", DType::kF32, {n_rows, 1}});
     written.push_back({spec.name + ".input_scale", DType::kF32, {1}});
     bytes.resize(bytes.size() + static_cast<std::size_t>(*spec.shape.n_elements() + 4 * n_rows));
     const auto of_scale = std::as_bytes(std::span(&scale, 1));
     bytes.insert(bytes.end(), of_scale.begin(), of_scale.end());
   }
-  return published_store(scratch, written, bytes, "modelopt-fp8-static");
+  return published_store(scratch, written, bytes, variant.name);
 }
 
 TEST_CASE(
-    "products of static FP8 have the stored scale of their inputs, and projections with another one are not joined") {
+    "products of static FP8 and INT8 have the stored scale of their inputs, and projections with another one are not joined") {
   const test::ScratchFolder scratch;
   const std::string text = R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 96,
       "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 64,
@@ -220,11 +231,12 @@ TEST_CASE(
   // What multiplies one input has one scale in the first layer; v_proj has its own in the second.
   std::map<std::string, float> stored = {{"model.layers.1.self_attn.v_proj.weight", 0.5F},
                                          {"model.layers.0.self_attn.o_proj.weight", 0.125F}};
-  const TensorStore tensors = static_fp8_tensors(scratch, *config, stored);
+  const Variant& variant = static_variant(GENERATE(false, true));
+  CAPTURE(variant.name);
+  const TensorStore tensors = static_tensors(scratch, *config, variant, stored);
   test::FakeLog log;
   test::FakeBackend backend(log);
   SilentProgress progress;
-  const Variant variant = variant_from_name("modelopt-fp8-static").value();
   const auto weights = prepare_model_weights(backend, *config, tensors, variant, "test", progress);
   REQUIRE_OK(weights);
   CHECK_FALSE(weights->layers[0].v.has_value());
@@ -236,7 +248,7 @@ TEST_CASE(
     const auto* const product = std::get_if<Matmul>(&graph.ops[i]);
     if (product == nullptr) continue;
     scales[graph.labels[i]] = product->act_scale;
-    CHECK(product->act == (graph.labels[i] == "head" ? ActQuant::kNone : ActQuant::kFp8Static));
+    CHECK(product->act == (graph.labels[i] == "head" ? ActQuant::kNone : variant.activations));
   }
   CHECK(scales == std::map<std::string, float>{{"layers.0.attention.qkv", 0.25F},
                                                {"layers.0.attention.out", 0.125F},
@@ -256,7 +268,7 @@ TEST_CASE(
 
   const test::ScratchFolder other;
   stored["model.layers.1.mlp.up_proj.weight"] = 0.75F;
-  const TensorStore different = static_fp8_tensors(other, *config, stored);
+  const TensorStore different = static_tensors(other, *config, variant, stored);
   CHECK_ERROR(prepare_model_weights(backend, *config, different, variant, "test", progress), ErrorCode::kUnsupported,
               "expected one scale of inputs, found 0.25 and 0.75");
 }
@@ -269,13 +281,14 @@ TEST_CASE(
       "tie_word_embeddings": false})";
   const auto config = parse_model_config(text, "test");
   REQUIRE_OK(config);
-  const Variant variant = variant_from_name("modelopt-fp8-static").value();
+  const Variant& variant = static_variant(GENERATE(false, true));
+  CAPTURE(variant.name);
   const auto name = [](int expert, const char* matrix) {
     return fmt::format("model.layers.0.block_sparse_moe.experts.{}.{}.weight", expert, matrix);
   };
   const auto check = [&](const std::map<std::string, float>& scales, ActQuant act, float scale) {
     const test::ScratchFolder scratch;
-    const TensorStore tensors = static_fp8_tensors(scratch, *config, scales);
+    const TensorStore tensors = static_tensors(scratch, *config, variant, scales);
     test::FakeLog log;
     test::FakeBackend backend(log);
     SilentProgress progress;
@@ -288,9 +301,9 @@ TEST_CASE(
       const auto* const product = std::get_if<GroupedMatmul>(&op);
       if (product != nullptr) products.emplace_back(product->act, product->act_scale);
     }
-    CHECK(products == std::vector<std::pair<ActQuant, float>>{{act, scale}, {ActQuant::kFp8Static, 0.25F}});
+    CHECK(products == std::vector<std::pair<ActQuant, float>>{{act, scale}, {variant.activations, 0.25F}});
   };
-  check({{name(1, "w3"), 0.5F}, {name(2, "w1"), 0.125F}}, ActQuant::kFp8Static, 0.5F);
+  check({{name(1, "w3"), 0.5F}, {name(2, "w1"), 0.125F}}, variant.activations, 0.5F);
   for (const int expert : {0, 1, 2}) {
     for (const char* const matrix : {"w1", "w3"}) {
       CAPTURE(expert, matrix);

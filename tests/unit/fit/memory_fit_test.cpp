@@ -148,6 +148,9 @@ TEST_CASE("of a quantized model no other published variant is fitted, of any oth
   // Without the weights it is open whether they have the scales of inputs that the configuration promises.
   request.variants = {"modelopt-nvfp4", "modelopt-nvfp4-w4a16", "int8-g32"};
   REQUIRE_OK(fit_model(request));
+  request.published.variant = "quark-int8-static";
+  request.variants = {"quark-int8-static", "quark-int8"};
+  REQUIRE_OK(fit_model(request));
 }
 
 TEST_CASE("the page says that nothing was measured, and names the sources") {

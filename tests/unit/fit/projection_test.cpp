@@ -102,6 +102,7 @@ TEST_CASE("without a peak nothing is projected that it could bind") {
   CHECK_FALSE(decode_ceiling(config, *memory, rates, 2, 100).has_value());
   CHECK_FALSE(prefill_ceiling(config, *memory, rates, 100).has_value());
   CHECK(rates_of(kDevice, 1, "int8-w8a8").flops == 200e12);
+  CHECK(rates_of(kDevice, 1, "compressed-tensors-int8-static").flops == 200e12);
   CHECK(rates_of(kDevice, 1, "int8").flops == 100e12);
   // Without FP8 products E4M3 is multiplied in BF16.
   CHECK(rates_of(kDevice, 1, "fp8").flops == 100e12);
