@@ -7,8 +7,8 @@ The metadata of model.safetensors names the variant, such as gptq-int4-g128, and
                   U8 [rows, groups] of 32 columns: the exponents of powers of two, plus 127; of NVFP4 F8_E4M3 [rows, groups] of 16 columns
     NAME.zeros    of a variant with zero points: I8 [rows, groups]
     NAME.global_scale  of NVFP4: F32 [1], by which scale * code is multiplied
-    NAME.input_scale  of a variant that ends with -static: F32 [1], by which inputs are divided before they are rounded to E4M3; of one that
-                  ends with -nvfp4: F32 [1], the global scale with which inputs are quantized to NVFP4
+    NAME.input_scale  of a variant that ends with -static: F32 [1], by which inputs are divided before they are rounded to E4M3, or to whole
+                  numbers in one that ends with int8-static; of one that ends with -nvfp4: F32 [1], the global scale with which inputs are quantized to NVFP4
     NAME.columns  where the checkpoint has act order: I32 [cols], column i of the codes is column columns[i] of NAME
 
 or one, with blocks of 256 or 32 columns as GGUF has them, whose type is in the name:

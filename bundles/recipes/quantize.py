@@ -22,19 +22,19 @@ import torch
 from torch import nn
 
 VARIANTS = ("bf16", "f16", "int8", "int8-g32", "int4", "int8-w8a8", "int8-g32-w8a8", "int4-w8a8", "fp8")
-STATIC_ENDING = "fp8-static"  # of published variants that store the scales of inputs
+FP8_STATIC_ENDING, INT8_STATIC_ENDING = "fp8-static", "int8-static"  # of published variants that store the scales of inputs
 E8M0_ENDING = "fp8-block128-ue8m0"  # of published variants whose scales of inputs are powers of two
 NVFP4_ENDING = "-nvfp4"  # of published variants whose inputs are in NVFP4, by scales that they store
 E2M1 = (0, 0.5, 1, 1.5, 2, 3, 4, 6)
 
 
 def quantizes_activations(variant):
-    return variant.endswith(("-w8a8", NVFP4_ENDING)) or multiplies_fp8(variant)
+    return variant.endswith(("-w8a8", INT8_STATIC_ENDING, NVFP4_ENDING)) or multiplies_fp8(variant)
 
 
 def multiplies_fp8(variant):
     """fp8, and published variants such as compressed-tensors-fp8, fp8-static and fp8-block128-ue8m0."""
-    return variant == "fp8" or variant.endswith(("-fp8", STATIC_ENDING)) or multiplies_fp8_blocks(variant)
+    return variant == "fp8" or variant.endswith(("-fp8", FP8_STATIC_ENDING)) or multiplies_fp8_blocks(variant)
 
 
 def multiplies_fp8_blocks(variant):
@@ -134,9 +134,15 @@ def fake_quant_groups_fp8(x, has_e8m0_scales=False, group=128):
     return torch.cat([fake_quant_rows_fp8(part, has_e8m0_scales) for part in x.split(group, dim=-1)], dim=-1)
 
 
-def fake_quant_static_fp8(x, scale):
-    """The same with one scale that is known before; at most 448 times it."""
+def fake_quant_static_int8(x, scale):
+    """The input of a matmul after int8 quantization with one scale that is known before, dequantized; the bounds are those of a byte."""
     scale = x.new_tensor(scale)  # by a number, PyTorch multiplies with its reciprocal on GPUs
+    return (x / scale).round().clamp(-128, 127) * scale
+
+
+def fake_quant_static_fp8(x, scale):
+    """The same in E4M3; at most 448 times the scale."""
+    scale = x.new_tensor(scale)  # as above
     return (x / scale).clamp(-448, 448).to(torch.float8_e4m3fn).float() * scale
 
 
@@ -168,7 +174,9 @@ def static_quantizer(variant):
     """What the variant makes of the input of a product by the scale that is stored for it; None: nothing."""
     if variant.endswith(NVFP4_ENDING):
         return fake_quant_nvfp4
-    return fake_quant_static_fp8 if variant.endswith(STATIC_ENDING) else None
+    if variant.endswith(INT8_STATIC_ENDING):
+        return fake_quant_static_int8
+    return fake_quant_static_fp8 if variant.endswith(FP8_STATIC_ENDING) else None
 
 
 def row_quantizer(variant):

@@ -139,6 +139,11 @@ def test_activations_are_quantized_by_row():
     # becomes the one whose code is even.
     rows = torch.tensor([[300.0, -1000.0, 34.0, 38.0, 2.0 ** -11, 3 * 2.0 ** -11]])
     assert quantize.fake_quant_static_fp8(rows, 0.5).tolist() == [[224.0, -224.0, 32.0, 40.0, 0.0, 2.0 ** -9]]
+    # Half-way between two whole numbers the even one is taken; the bounds are -128 and 127, whatever else is in the row.
+    rows = torch.tensor([[0.25, 0.75, -1.25, -63.75, -64.25, -100.0, 63.25, 63.75, 1e30, 0.0]])
+    assert quantize.fake_quant_static_int8(rows, 0.5).tolist() == [[0.0, 1.0, -1.0, -64.0, -64.0, -64.0, 63.0, 63.5, 63.5, 0.0]]
+    assert quantize.static_quantizer("quark-int8-static") is quantize.fake_quant_static_int8
+    assert quantize.row_quantizer("quark-int8-static") is None and quantize.quantizes_activations("quark-int8-static")
     # Halfway between two numbers of E2M1 the one with the even code is taken; 448 and 6 are the largest scale and code.
     ratios = torch.tensor([0, 0.25, 0.3, 0.75, -1.25, 1.75, 2.5, 3.5, -5, 5.1, 7, 0.2])
     assert quantize.nearest_e2m1(ratios).tolist() == [0, 0, 0.5, 1, -1, 2, 2, 4, -4, 6, 6, 0]

@@ -149,6 +149,22 @@ def int8(weight: torch.Tensor):
     return {"weight": codes, "weight_scale": scales}, codes, scales
 
 
+def int8_static(weight: torch.Tensor, scale_type: torch.dtype = torch.float32):
+    """The same, and a scale for all inputs, which is exact in BF16 and too small for some of them."""
+    tensors, codes, scales = int8(weight)
+    scale = torch.tensor(1.5 / weight.shape[1], dtype=torch.bfloat16)
+    return tensors | {"input_scale": scale.to(scale_type)}, codes, scales
+
+
+def int8_static_by_tensor(weight: torch.Tensor):
+    """One scale for all weights, and one for all inputs, beside a zero point of 0."""
+    scale = weight.float().abs().amax() / 127.5
+    codes = torch.clamp(torch.round(weight.float() / scale), -128, 127).to(torch.int8)
+    tensors = {"weight": codes, "weight_scale": scale, "input_scale": int8_static(weight)[0]["input_scale"],
+               "weight_zero_point": torch.zeros((), dtype=torch.int8), "input_zero_point": torch.zeros((), dtype=torch.int8)}
+    return tensors, codes, scale.expand(weight.shape[0], 1)
+
+
 def fp8(weight: torch.Tensor):
     scales = weight.float().abs().amax(1, keepdim=True) / 448
     codes = (weight.float() / scales).clamp(-448, 448).to(torch.float8_e4m3fn)
@@ -275,6 +291,16 @@ CHECKPOINTS = {
                                                   symmetric=False), lambda weight: packed_with_zeros(weight, 32)),
     "compressed-tensors-int8-w8a8": (compressed("int-quantized", dynamic("int"), num_bits=8, type="int", strategy="channel"),
                                      int8),
+    "compressed-tensors-int8-static": (compressed("int-quantized", {**dynamic("int"), "strategy": "tensor", "dynamic": False},
+                                                  num_bits=8, type="int", strategy="channel"),
+                                       lambda weight: int8_static(weight, torch.bfloat16)),
+    "quark-int8-static": (quark({"dtype": "int8", "qscheme": "per_tensor", "symmetric": True},
+                                {"dtype": "int8", "qscheme": "per_tensor", "symmetric": True, "is_dynamic": False}),
+                          int8_static_by_tensor),
+    # With zero points of inputs, which are not computed, so that the weights alone are kept.
+    "compressed-tensors-int8": (compressed("int-quantized", {**dynamic("int"), "strategy": "tensor", "dynamic": False,
+                                                             "symmetric": False},
+                                           num_bits=8, type="int", strategy="channel"), int8_static),
     "fp8-block128": ({"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]},
                      lambda weight: fp8_blocks(weight, "weight_scale_inv", torch.float32)),
     "fp8-block128-ue8m0": ({"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128],
@@ -403,8 +429,10 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
     run(sys.executable, ROOT / "bundles/recipes/expect.py", "--model", bundle, "--variants", asked)
     run(program, "bundle", "verify", bundle)
     backends = ["reference", "cpu"]
-    # oneDNN 2 has no products of FP8 and of activations in NVFP4, and no mixtures of experts, as gpt-oss is one.
-    if not variant.endswith("-nvfp4") and "fp8" not in variant and "mxfp4" not in variant:
+    # oneDNN 2 has no products of FP8 and of activations in NVFP4, and no mixtures of experts, as gpt-oss is one. Its products of INT8 with
+    # INT8 are exact on CPUs with VNNI alone.
+    is_declined = variant.endswith(("-w8a8", "-int8-static")) and "vnni" not in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    if not variant.endswith("-nvfp4") and "fp8" not in variant and "mxfp4" not in variant and not is_declined:
         backends.append("onednn")
     if HAS_SHIM:
         backends.append("gpu-shim")
@@ -465,7 +493,8 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, has
         parts, codes, scales, *zeros = make(weight, order_of_inputs(name, weight.shape[1])) if has_act_order else make(weight)
         if "input_scale" in parts:
             parts["input_scale"] = parts["input_scale"] * input_scale_factor(name)
-            input_scales[name] = parts["input_scale"].float()
+            if variant.endswith(("-static", "-nvfp4")):
+                input_scales[name] = parts["input_scale"].float()
         if "input_global_scale" in parts:  # it divides
             parts["input_global_scale"] = parts["input_global_scale"] / input_scale_factor(name)
             input_scales[name] = 1 / parts["input_global_scale"]
@@ -845,6 +874,7 @@ def main() -> int:
                 check_experts_in_act_order(program, experts, scratch)
             elif variant == "experts-by-scale":
                 check_checkpoint(program, all_experts, scratch, "fp8-static")
+                check_checkpoint(program, all_experts, scratch, "compressed-tensors-int8-static")
                 check_checkpoint(program, all_experts, scratch, "modelopt-nvfp4")
             elif variant == "deepseek":
                 check_checkpoint(program, deepseek, scratch, "fp8-block128")
