@@ -571,10 +571,12 @@ Result<void> MixtureRunner::run(const GroupedMatmul& op, const HostFrame& frame)
   if (x.rows() == 0) return {};
   SS_TRY_VOID(plan_experts(frame.value_i32(op.expert), spec.n_experts, plan_));
   const std::int64_t n_rows = x.rows() * op.n_top;
+  const std::int64_t rows_per_x = has_x_per_expert(op) ? 1 : op.n_top;
+  const MatrixView<const float> inputs(x.data(), n_rows / rows_per_x, spec.n_cols);
   if (!op.weight) {
     multiply({.weight = expert_tiles(op.weights, op.act, op.act_scale),
-              .x = x,
-              .rows_per_x = op.n_top,
+              .x = inputs,
+              .rows_per_x = rows_per_x,
               .out = {out.data(), n_rows, out.cols() / op.n_top},
               .finish = finish_of(op),
               .bias = bias_of(op.bias)},
@@ -583,7 +585,8 @@ Result<void> MixtureRunner::run(const GroupedMatmul& op, const HostFrame& frame)
   }
   const MatrixView<float> products(scratch_.partials().data(), n_rows, out.cols());
   multiply({.weight = expert_tiles(op.weights, op.act, op.act_scale),
-            .x = {x.data(), n_rows, spec.n_cols},
+            .x = inputs,
+            .rows_per_x = rows_per_x,
             .out = products,
             .finish = finish_of(op),
             .bias = bias_of(op.bias)},

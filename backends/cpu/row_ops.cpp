@@ -107,11 +107,18 @@ void RowOpRunner::run(const SelectColumns& op, const HostFrame& frame) {
   const MatrixView<float> x = frame.value(op.x);
   const MatrixView<float> out = frame.value(op.out);
   const std::span<const std::int32_t> columns = frame.columns(op.columns);
-  over_rows(pool_, out.rows(), out.cols(), [&](std::int64_t first, std::int64_t end, int) {
+  // Each of a token's experts has a row of out and, with x_per_expert, of x.
+  const std::int64_t per_token = op.expert ? op.n_top : 1;
+  const std::int64_t rows_per_x = op.x_per_expert ? 1 : per_token;
+  const std::int64_t n_inputs = x.cols() * rows_per_x / per_token;
+  const std::int64_t n_columns = out.cols() / per_token;
+  const std::int32_t* const expert = op.expert ? frame.value_i32(*op.expert).data() : nullptr;
+  over_rows(pool_, out.rows() * per_token, n_columns, [&](std::int64_t first, std::int64_t end, int) {
     for (std::int64_t row = first; row < end; ++row) {
-      const float* const from = x.row(row).data();
-      float* const to = out.row(row).data();
-      for (std::size_t i = 0; i < columns.size(); ++i) to[i] = from[columns[i]];
+      const float* const from = x.data() + row / rows_per_x * n_inputs;
+      const std::int32_t* const of_row = columns.data() + (expert == nullptr ? 0 : expert[row] * n_columns);
+      float* const to = out.data() + row * n_columns;
+      for (std::int64_t c = 0; c < n_columns; ++c) to[c] = from[of_row[c]];
     }
   });
 }

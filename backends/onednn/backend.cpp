@@ -106,7 +106,12 @@ class OnednnBackend final : public HostBackend<KvPool> {
                                                 : Support::yes();
         },
         [](const OneOf<LatentAppend, HeadMatmul> auto&) { return Support::no("latent attention is not supported"); },
-        [](const OneOf<Embed, RmsNorm, SelectRows, SelectColumns, Sample> auto&) { return Support::yes(); },
+        [](const OneOf<Embed, RmsNorm, SelectRows, Sample> auto&) { return Support::yes(); },
+        [](const SelectColumns& select) {
+          return select.expert
+                     ? Support::no("columns that experts choose go with grouped products, which oneDNN has not")
+                     : Support::yes();
+        },
         [](const Route&) { return Support::no("oneDNN has no router for mixtures of experts"); },
         [](const GroupedMatmul&) { return Support::no("oneDNN has no grouped product"); });
   }

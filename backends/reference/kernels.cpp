@@ -119,8 +119,17 @@ Result<void> ReferenceKernels::run(const SelectColumns& op, const HostFrame& fra
   const MatrixView<float> x = frame.value(op.x);
   const MatrixView<float> out = frame.value(op.out);
   const std::span<const std::int32_t> columns = frame.columns(op.columns);
+  const std::int64_t n_blocks = op.expert ? op.n_top : 1;  // of a row of out, each with columns of its own
+  const std::int64_t n_columns = out.cols() / n_blocks;
+  const std::int64_t n_inputs = x.cols() / (op.x_per_expert ? n_blocks : 1);
   for (std::int64_t row = 0; row < out.rows(); ++row) {
-    for (std::size_t i = 0; i < columns.size(); ++i) out.row(row)[i] = x(row, columns[i]);
+    for (std::int64_t j = 0; j < n_blocks; ++j) {
+      const std::int64_t part = op.expert ? frame.value_i32(*op.expert)(row, j) : 0;
+      const std::int64_t first_input = op.x_per_expert ? j * n_inputs : 0;
+      for (std::int64_t c = 0; c < n_columns; ++c) {
+        out(row, j * n_columns + c) = x(row, first_input + columns[static_cast<std::size_t>(part * n_columns + c)]);
+      }
+    }
   }
   return {};
 }

@@ -122,7 +122,7 @@ Result<void> ReferenceKernels::run(const GroupedMatmul& op, const HostFrame& fra
   const WeightSpec& spec = weights().spec(op.weights);
   const std::int64_t n_rows = spec.n_rows / spec.n_experts;
   const bool is_second = op.weight.has_value();
-  const std::int64_t n_inputs = is_second ? x.cols() / op.n_top : x.cols();
+  const std::int64_t n_inputs = has_x_per_expert(op) ? x.cols() / op.n_top : x.cols();
   const std::int64_t n_outputs = is_second ? out.cols() : out.cols() / op.n_top;
   const auto expert_size = static_cast<std::size_t>(n_rows * n_inputs);
   std::vector<double> input(static_cast<std::size_t>(n_inputs));
@@ -134,7 +134,7 @@ Result<void> ReferenceKernels::run(const GroupedMatmul& op, const HostFrame& fra
     std::ranges::fill(total, 0.0);
     if (op.aux) std::ranges::copy(frame.value(*op.aux).row(row), total.begin());
     for (std::int64_t j = 0; j < op.n_top; ++j) {
-      const std::size_t input_at = is_second ? static_cast<std::size_t>(j * n_inputs) : 0;
+      const std::size_t input_at = has_x_per_expert(op) ? static_cast<std::size_t>(j * n_inputs) : 0;
       read_activations(x.row(row).subspan(input_at, input.size()), op.act, op.act_scale, input);
       const std::span<const float> chosen =
           weights().values(op.weights).subspan(static_cast<std::size_t>(expert(row, j)) * expert_size, expert_size);

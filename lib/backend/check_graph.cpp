@@ -142,12 +142,23 @@ class StructureChecker {
                              index_of(op.columns)));
     }
     const std::vector<std::int32_t>& columns = graph_.column_lists[list];
-    if (columns.size() != static_cast<std::size_t>(value(op.out).cols)) {
+    std::int32_t n_inputs = value(op.x).cols;
+    if (op.expert) {
+      SS_TRY_VOID(routed_columns(op));
+      if (op.x_per_expert) n_inputs /= op.n_top;
+      const auto n_columns = static_cast<std::size_t>(value(op.out).cols / op.n_top);
+      if (columns.empty() || columns.size() % n_columns != 0) {
+        return bad(fmt::format("list {}: expected {} columns for each expert, found {} in all", list, n_columns,
+                               columns.size()));
+      }
+    } else if (op.n_top != 0 || op.x_per_expert) {
+      return bad("n_top and x_per_expert go with an expert");
+    } else if (columns.size() != static_cast<std::size_t>(value(op.out).cols)) {
       return bad(fmt::format("list {}: expected {} columns, found {}", list, value(op.out).cols, columns.size()));
     }
     for (const std::int32_t column : columns) {
-      if (column >= 0 && column < value(op.x).cols) continue;
-      return bad(fmt::format("list {}: expected columns in [0, {}), found {}", list, value(op.x).cols, column));
+      if (column >= 0 && column < n_inputs) continue;
+      return bad(fmt::format("list {}: expected columns in [0, {}), found {}", list, n_inputs, column));
     }
     return {};
   }
@@ -184,13 +195,16 @@ class StructureChecker {
     SS_TRY_VOID(act_scale(op.act, op.act_scale));
     if (op.epilogue == Epilogue::kBias) return bad("a grouped product has its bias with any other epilogue than kBias");
     if ((op.epilogue == Epilogue::kAddResidual) != op.aux.has_value()) return bad("aux goes with kAddResidual only");
+    if (has_x_per_expert(op) && value(op.x).cols % op.n_top != 0) {
+      return bad("expected input columns divisible by n_top");
+    }
     if (!op.weight) {
       if (op.aux) return bad("aux goes with the second product only");
       if (value(op.out).cols % op.n_top != 0) return bad("expected output columns divisible by n_top");
       return {};
     }
     if (is_gated(op.epilogue)) return bad("a gated epilogue goes with the first product only");
-    if (value(op.x).cols % op.n_top != 0) return bad("expected input columns divisible by n_top");
+    if (op.x_per_expert) return bad("x_per_expert goes with the first product, and the second has it anyway");
     SS_TRY_VOID(float_value(*op.weight));
     SS_TRY_VOID(like_rows_cols(*op.weight, op.x, op.n_top));
     if (op.aux) SS_TRY_VOID(like(*op.aux, op.out));
@@ -205,6 +219,15 @@ class StructureChecker {
     return bad(fmt::format(
         "expected a positive scale of activations with kInt8Static, kFp8Static and kNvfp4Static, else 0, found {}",
         scale));
+  }
+  /// Of columns that the experts of a token choose.
+  Result<void> routed_columns(const SelectColumns& op) const {
+    if (op.n_top <= 0) return bad(fmt::format("expected n_top > 0 with an expert, found {}", op.n_top));
+    SS_TRY_VOID(expert_value(*op.expert, op.n_top));
+    SS_TRY_VOID(same_rows(*op.expert, op.x));
+    if (value(op.out).cols % op.n_top != 0) return bad("expected output columns divisible by n_top");
+    if (op.x_per_expert && value(op.x).cols % op.n_top != 0) return bad("expected input columns divisible by n_top");
+    return {};
   }
   static std::size_t slot(ValueId id) { return static_cast<std::size_t>(index_of(id)); }
   const ValueDesc& value(ValueId id) const { return graph_.values[slot(id)]; }

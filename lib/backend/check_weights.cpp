@@ -73,18 +73,26 @@ class WeightChecker {
     const WeightSpec& spec = weight(op.weights);
     const std::int64_t rows_per_expert = spec.n_rows / spec.n_experts;
     if (op.bias) SS_TRY_VOID(vector(*op.bias, spec.n_rows));
-    if (!op.weight) {
-      SS_TRY_VOID(cols(op.weights, value_cols(op.x)));
-      return outputs(spec, rows_per_expert, op.epilogue, value_cols(op.out) / op.n_top);
-    }
-    SS_TRY_VOID(cols(op.weights, value_cols(op.x) / op.n_top));
-    return outputs(spec, rows_per_expert, op.epilogue, value_cols(op.out));
+    SS_TRY_VOID(cols(op.weights, value_cols(op.x) / (has_x_per_expert(op) ? op.n_top : 1)));
+    return outputs(spec, rows_per_expert, op.epilogue, value_cols(op.out) / (op.weight ? 1 : op.n_top));
   }
   Result<void> operator()(const Attention& op) const {
     return op.sinks ? vector(*op.sinks, op.heads.n_heads) : Result<void>();
   }
   Result<void> operator()(const SelectRows&) const { return {}; }
-  Result<void> operator()(const SelectColumns&) const { return {}; }
+  Result<void> operator()(const SelectColumns& op) const {
+    if (!op.expert) return {};
+    const std::vector<std::int32_t>& columns = graph_.column_lists[static_cast<std::size_t>(index_of(op.columns))];
+    const std::int64_t n_experts = static_cast<std::int64_t>(columns.size()) / (value_cols(op.out) / op.n_top);
+    // Kernels follow the number of an expert into the list, and every expert that a router has may be chosen.
+    for (const Op& other : graph_.ops) {
+      const auto* const route = std::get_if<Route>(&other);
+      if (route == nullptr || route->expert != *op.expert || weight(route->gate).n_rows <= n_experts) continue;
+      return invalid_weights(fmt::format("list {}: expected the columns of {} experts, found those of {}",
+                                         index_of(op.columns), weight(route->gate).n_rows, n_experts));
+    }
+    return {};
+  }
   Result<void> operator()(const Sample&) const { return {}; }
 
  private:
@@ -118,7 +126,6 @@ class WeightChecker {
 }  // namespace
 
 Result<void> check_graph_weights(const StepGraph& graph, std::span<const WeightSpec> weights) {
-  const WeightChecker checker(graph, weights);
   for (std::size_t i = 0; i < graph.ops.size(); ++i) {
     for (const WeightId id : op_access(graph.ops[i]).weights) {
       if (index_of(id) < 0 || static_cast<std::size_t>(index_of(id)) >= weights.size()) {
@@ -126,6 +133,9 @@ Result<void> check_graph_weights(const StepGraph& graph, std::span<const WeightS
                                            weights.size(), index_of(id)));
       }
     }
+  }
+  const WeightChecker checker(graph, weights);
+  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
     if (auto checked = std::visit(checker, graph.ops[i]); !checked) {
       return checked.error().with_context(op_label(graph, i)).with_context("graph");
     }

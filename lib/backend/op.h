@@ -272,10 +272,17 @@ struct SelectRows {
 /// GPTQ's act order stores the columns of a weight in the order of their groups, so that groups are consecutive; the input of the
 /// product is brought to that order first. The list is no weight, because its numbers are followed as indices, which
 /// check_graph() can check only in the graph.
+/// With expert, each expert has C columns of its own, those of one expert after those of another in one list, and a token has
+/// a row for each of its n_top experts:
+///   out[t, j * C + c] = x[t, columns[expert[t, j] * C + c]]   x: [T, K], out: [T, n_top * C], list: [n_experts * C]
+/// With x_per_expert, too, x is [T, n_top * K], and expert j of a token reads block j of it: x[t, j * K + columns[..]].
 struct SelectColumns {
   ValueId x;
   ColumnListId columns;
   ValueId out;
+  std::optional<ValueId> expert = {};  ///< [T, n_top] i32, which a Route wrote
+  std::int32_t n_top = 0;              ///< with expert, else 0
+  bool x_per_expert = false;           ///< with expert only
 };
 
 /// Chooses the next token of each logit row (backend_kit/sampling.h) and reports the log-probabilities of the n_top
@@ -323,7 +330,8 @@ struct Route {
 };
 
 /// One expert matmul per (token, chosen expert).
-/// First matmul (weight absent): x [T, K] -> out [T, n_top * N'], where block j of a token comes from its expert j.
+/// First matmul (weight absent): x [T, K] -> out [T, n_top * N'], where block j of a token comes from its expert j. With x_per_expert,
+/// x is [T, n_top * K], as in the second matmul: each expert has an input of its own, such as SelectColumns makes.
 /// Second matmul (weight present): x [T, n_top * K] -> out [T, N] = sum_j weight[j] * (x_j W_j^T), plus aux with
 /// kAddResidual.
 /// A bias is added to each product x W^T before the epilogue, and before the product is weighted.
@@ -339,7 +347,13 @@ struct GroupedMatmul {
   float act_scale = 0.0F;  ///< as Matmul::act_scale, one for all experts
   Epilogue epilogue = Epilogue::kNone;
   std::optional<ValueId> aux = {};
+  bool x_per_expert = false;  ///< of the first matmul; the second always has an input for each expert
 };
+
+/// Whether x has n_top inputs for each token, one for each of its experts.
+[[nodiscard]] constexpr bool has_x_per_expert(const GroupedMatmul& op) {
+  return op.weight.has_value() || op.x_per_expert;
+}
 
 using Op = std::variant<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows,
                         SelectColumns, Sample, Route, GroupedMatmul>;

@@ -43,7 +43,11 @@ struct AccessVisitor {
     return access;
   }
   OpAccess operator()(const SelectRows& op) const { return {{op.x}, {op.out}, {}}; }
-  OpAccess operator()(const SelectColumns& op) const { return {{op.x}, {op.out}, {}}; }
+  OpAccess operator()(const SelectColumns& op) const {
+    OpAccess access{{op.x}, {op.out}, {}};
+    append(access.reads, op.expert);
+    return access;
+  }
   OpAccess operator()(const Sample& op) const { return {{op.logits}, {}, {}}; }
   OpAccess operator()(const Route& op) const {
     OpAccess access{{op.x}, {op.expert, op.weight}, {op.gate}};

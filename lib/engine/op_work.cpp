@@ -61,7 +61,7 @@ class Work {
   }
   OpWork operator()(const GroupedMatmul& op) const {
     const WeightExtent& all = extent(op.weights);
-    const double n_cols = real(value(op.x).cols) / (op.weight ? op.n_top : 1);
+    const double n_cols = real(value(op.x).cols) / (has_x_per_expert(op) ? op.n_top : 1);
     const double share = static_cast<double>(op.n_top) / real(all.n_experts);
     return {.flops = 2 * real(all.n_rows) * n_cols * share * rows(op.x),
             .weight_bytes = all.bytes * share * real(counts_.n_steps)};

@@ -52,6 +52,8 @@ Case make_latent_copy_case(std::uint64_t seed);
 Case make_head_matmul_case(std::uint64_t seed);
 Case make_grouped_route_case(std::uint64_t seed);
 Case make_select_columns_case(std::uint64_t seed);
+/// Columns that each of a token's experts chooses, and both products of experts that read them.
+Case make_expert_columns_case(std::uint64_t seed);
 Case make_sample_case(std::uint64_t seed);
 Case make_wide_sample_case(std::uint64_t seed);
 Case make_route_case(std::uint64_t seed);

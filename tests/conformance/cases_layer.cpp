@@ -326,6 +326,7 @@ std::span<const Family> families() {
       {"grouped_matmul_few", make_few_rows_mixture_case, 12},
       {"grouped_matmul_w8a8", make_quantized_mixture_case, 12},
       {"not_finite_int8_static", make_not_finite_int8_static_case, 20},
+      {"select_columns_experts", make_expert_columns_case, 40},
   };
   return kFamilies;
 }

@@ -69,16 +69,52 @@ struct MixtureShape {
   std::int32_t n_top = 0;
 };
 
+/// Columns for each expert, drawn from `n_inputs`: all of them in an order, or `n_columns` of any of them.
+ColumnListId add_columns_of_experts(CaseBuilder& b, std::int32_t n_experts, std::int32_t n_inputs,
+                                    std::optional<std::int32_t> n_columns = {}) {
+  std::vector<std::int32_t> list;
+  for (std::int32_t expert = 0; expert < n_experts; ++expert) {
+    const std::size_t first = list.size();
+    for (std::int32_t i = 0; i < n_columns.value_or(n_inputs); ++i) {
+      list.push_back(n_columns ? b.dice.between(0, n_inputs - 1) : i);
+      if (n_columns) continue;
+      std::swap(list.back(), list[first + static_cast<std::size_t>(b.dice.between(0, i))]);
+    }
+  }
+  b.graph().column_lists.push_back(std::move(list));
+  return ColumnListId{static_cast<std::int32_t>(b.graph().column_lists.size()) - 1};
+}
+
+/// Brings `x` to an order of each expert: a row of `n_inputs` for each of a token's experts.
+ValueId add_orders_of_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureShape& shape,
+                              std::int32_t n_inputs, bool x_per_expert, std::string label) {
+  const ValueId out = b.value(shape.n_top * n_inputs);
+  b.add(SelectColumns{.x = x,
+                      .columns = add_columns_of_experts(b, shape.n_experts, n_inputs),
+                      .out = out,
+                      .expert = choice.expert,
+                      .n_top = shape.n_top,
+                      .x_per_expert = x_per_expert},
+        std::move(label));
+  return out;
+}
+
 /// A scale with which the numbers of add_experts() beyond one or two deviations are too large.
 float act_scale_for(ActQuant act) {
   if (!has_stored_scale(act)) return 0.0F;
   return 1.5F / largest_with_stored_scale(act);
 }
 
+/// Which inputs of experts are brought to an order of each expert first.
+struct Ordered {
+  bool first = false;
+  bool second = false;
+};
+
 /// Adds both grouped matmuls of the experts over `x`. `first` is the epilogue of the first one; the second may add a
 /// residual.
 void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureShape& shape, WeightEncoding encoding,
-                 ActQuant act, Epilogue first, std::int32_t n_ids, bool has_biases = false) {
+                 ActQuant act, Epilogue first, std::int32_t n_ids, bool has_biases = false, Ordered ordered = {}) {
   const bool gated = first != Epilogue::kNone;
   const std::int32_t n_parts = gated ? 2 * shape.n_experts : shape.n_experts;
   const WeightId up = b.matrix(std::int64_t{n_parts} * shape.ffn_dim, shape.dim, encoding,
@@ -93,7 +129,9 @@ void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureS
   std::optional<WeightId> down_bias;
   if (has_biases) up_bias = b.vector(std::int64_t{n_parts} * shape.ffn_dim, 0.0F, 5.0F);
   if (has_biases) down_bias = b.vector(std::int64_t{shape.n_experts} * shape.dim, 0.0F, 2.0F);
-  b.add(GroupedMatmul{.x = x,
+  const ValueId of_first =
+      ordered.first ? add_orders_of_experts(b, x, choice, shape, shape.dim, false, "up_columns") : x;
+  b.add(GroupedMatmul{.x = of_first,
                       .expert = choice.expert,
                       .weight = {},
                       .weights = up,
@@ -103,9 +141,12 @@ void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureS
                       .act = act,
                       .act_scale = act_scale_for(act),
                       .epilogue = first,
-                      .aux = {}},
+                      .aux = {},
+                      .x_per_expert = ordered.first},
         gated ? "gate_up" : "up");
-  GroupedMatmul second{.x = hidden,
+  const ValueId of_second =
+      ordered.second ? add_orders_of_experts(b, hidden, choice, shape, shape.ffn_dim, true, "down_columns") : hidden;
+  GroupedMatmul second{.x = of_second,
                        .expert = choice.expert,
                        .weight = choice.weight,
                        .weights = down,
@@ -313,6 +354,55 @@ Case make_biased_mixture_case(std::uint64_t seed) {
   b.submit(plain_batch(b, n_tokens, kIds));
   b.result.name += fmt::format("{} tokens={}{}", first == Epilogue::kGatedClampedSwish ? " clamped" : "", n_tokens,
                                b.is_exact_in_bf16 ? " exact" : "");
+  return std::move(b.result);
+}
+
+Case make_expert_columns_case(std::uint64_t seed) {
+  CaseBuilder b("select_columns_experts", seed);
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
+  MixtureShape shape;
+  shape.dim = b.dice.one_of<std::int32_t>({8, 33, 64, 168, 352});
+  shape.ffn_dim = b.dice.one_of<std::int32_t>({5, 32, 72, 300});
+  shape.n_experts = b.dice.one_of<std::int32_t>({1, 2, 4, 8, 17});
+  shape.n_top = b.dice.between(1, std::min(4, shape.n_experts));
+  const auto spread = b.dice.one_of({Spread::kAll, Spread::kAll, Spread::kFew, Spread::kTied});
+  const Choice choice = add_coarse_route(b, spread, kIds, shape.n_experts, shape.n_top);
+  const ValueId x = b.input(shape.dim, kIds);
+  const std::int32_t n_tokens = b.dice.one_of<std::int32_t>({1, 3, 4, 5, 17, 48, 80});
+  const bool has_products = b.dice.chance(0.75);
+  if (has_products) {
+    const auto encoding = b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kInt8PerRow,
+                                         WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32,
+                                         WeightEncoding::kInt4Group32, WeightEncoding::kInt4Group32Zero});
+    const bool may_be_quantized = encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kInt8Group32;
+    const ActQuant act = may_be_quantized && b.dice.chance(0.5) ? ActQuant::kInt8PerRow : ActQuant::kNone;
+    const auto first = b.dice.one_of({Epilogue::kGatedSilu, Epilogue::kGatedSilu, Epilogue::kNone});
+    const auto ordered = b.dice.one_of({Ordered{true, true}, Ordered{true, false}, Ordered{false, true}});
+    add_experts(b, x, choice, shape, encoding, act, first, kIds, b.dice.chance(0.2), ordered);
+    b.result.name += fmt::format("{}{}", ordered.first ? " up" : "", ordered.second ? " down" : "");
+  } else {
+    // Any columns, some of them twice, of one row for all experts, and then of a row of each expert.
+    const std::int32_t n_columns = b.dice.one_of<std::int32_t>({1, 7, 64, 300});
+    const ValueId selected = b.value(shape.n_top * n_columns);
+    b.add(SelectColumns{.x = x,
+                        .columns = add_columns_of_experts(b, shape.n_experts, shape.dim, n_columns),
+                        .out = selected,
+                        .expert = choice.expert,
+                        .n_top = shape.n_top},
+          "select");
+    const std::int32_t n_last = b.dice.one_of<std::int32_t>({1, 9, 257});
+    b.add(SelectColumns{.x = selected,
+                        .columns = add_columns_of_experts(b, shape.n_experts, n_columns, n_last),
+                        .out = b.value(shape.n_top * n_last),
+                        .expert = choice.expert,
+                        .n_top = shape.n_top,
+                        .x_per_expert = true},
+          "select_again");
+    b.result.name =
+        fmt::format("k={} columns={} {} experts={} top={}", shape.dim, n_columns, n_last, shape.n_experts, shape.n_top);
+  }
+  b.submit(plain_batch(b, n_tokens, kIds, b.dice.between(0, 2)));
+  b.result.name += fmt::format(" tokens={}{}", n_tokens, b.is_exact_in_bf16 ? " exact" : "");
   return std::move(b.result);
 }
 

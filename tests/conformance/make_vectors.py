@@ -244,6 +244,17 @@ def columns_case(rows, cols, columns):
             "out": listed(torch.index_select(x, 1, torch.tensor(columns)))}
 
 
+def expert_columns_case(rows, cols, orders, n_top, x_per_expert):
+    """Columns of each expert, in which a token's inputs meet it: torch.index_select of a token's row, or of that of the expert."""
+    x, gate = draw(rows, n_top if x_per_expert else 1, cols), draw(len(orders), cols)
+    expert = torch.topk(x[:, 0] @ gate.T, n_top, dim=-1).indices
+    out = [torch.index_select(x[t, j if x_per_expert else 0], 0, torch.tensor(orders[int(expert[t, j])]))
+           for t in range(rows) for j in range(n_top)]
+    return {"kind": "expert_columns", "rows": rows, "cols": cols, "n_experts": len(orders), "n_top": n_top,
+            "x_per_expert": x_per_expert, "columns": [column for order in orders for column in order], "x": listed(x),
+            "router_x": listed(x[:, 0]), "gate": listed(gate), "expert": expert.flatten().tolist(), "out": listed(torch.stack(out))}
+
+
 MASK = (1 << 64) - 1
 
 
@@ -319,6 +330,8 @@ def main():
               groups_case(4, 6, 4, 2, 2, 3, False, False, 16.0)]
     cases += [attention_case(7, 2, 1, 8, growth=(0.25, 2)), attention_case(6, 4, 2, 4, window=4, norms=True, growth=(1.0, 3))]
     cases += [columns_case(3, 9, [3, 8, 0, 2, 7, 5, 1, 6, 4]), columns_case(2, 7, [6, 0, 6, 3, 1])]
+    cases += [expert_columns_case(4, 5, [[3, 0, 2, 4, 1], [0, 1, 2, 3, 4], [4, 3, 2, 1, 0]], 2, False),
+              expert_columns_case(4, 6, [[5, 0], [1, 1], [4, 2], [0, 3]], 3, True)]
     path = pathlib.Path(__file__).parent.parent / "data" / "conformance" / "vectors.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)

@@ -332,13 +332,17 @@ class MutantKernels final : public ReferenceKernels {
 
   Result<void> run(const SelectColumns& op, const HostFrame& frame) override {
     SelectColumns changed = op;
-    if (bug_ == Bug::kColumnsOfFirstList && frame.columns(ColumnListId{0}).size() == frame.columns(op.columns).size()) {
-      changed.columns = ColumnListId{0};
+    const bool has_first_list = frame.columns(ColumnListId{0}).size() == frame.columns(op.columns).size();
+    if (bug_ == Bug::kColumnsOfFirstList && has_first_list && !op.expert) changed.columns = ColumnListId{0};
+    if (bug_ == Bug::kColumnsOfFirstInput && op.x_per_expert) {
+      return with_first_inputs(op.x, op.n_top, frame, [&] { return ReferenceKernels::run(op, frame); });
     }
     StepGraph graph = frame.graph;
     std::vector<std::int32_t>& columns = graph.column_lists[static_cast<std::size_t>(index_of(op.columns))];
-    const auto n_inputs = static_cast<std::size_t>(frame.value(op.x).cols());
+    const auto n_inputs = static_cast<std::size_t>(frame.value(op.x).cols() / (op.x_per_expert ? op.n_top : 1));
+    const auto n_columns = static_cast<std::size_t>(frame.value(op.out).cols() / (op.expert ? op.n_top : 1));
     for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (bug_ == Bug::kColumnsOfFirstExpert) columns[i] = columns[i % n_columns];
       if (bug_ == Bug::kColumnsIgnored) columns[i] = static_cast<std::int32_t>(i % n_inputs);
       if (bug_ == Bug::kColumnsInverted && columns.size() == n_inputs) {
         columns[static_cast<std::size_t>(frame.columns(op.columns)[i])] = static_cast<std::int32_t>(i);
@@ -384,6 +388,9 @@ class MutantKernels final : public ReferenceKernels {
       changed.act_scale = 1.0F;
       return ReferenceKernels::run(changed, frame);
     }
+    if (bug_ == Bug::kExpertInputsIgnored && op.x_per_expert) {
+      return with_first_inputs(op.x, op.n_top, frame, [&] { return ReferenceKernels::run(op, frame); });
+    }
     if (is_clamped && (bug_ == Bug::kClampLost || bug_ == Bug::kUpWithoutOne)) return run_own_experts(op, frame);
     if (bug_ != Bug::kBiasOfFirstExpert || !op.bias) return ReferenceKernels::run(op, frame);
     const auto n_experts = static_cast<std::size_t>(weights().spec(op.weights).n_experts);
@@ -409,6 +416,20 @@ class MutantKernels final : public ReferenceKernels {
     }
     const Result<void> done = ReferenceKernels::run(op, frame);
     std::ranges::copy(exact, q.data());
+    return done;
+  }
+
+  /// Runs `call` while all experts of a token have the input of its first one.
+  template <typename Call>
+  Result<void> with_first_inputs(ValueId value, std::int32_t n_top, const HostFrame& frame, const Call& call) {
+    const MatrixView<float> x = frame.value(value);
+    const std::vector<float> exact(x.data(), x.data() + x.rows() * x.cols());
+    const auto n_inputs = static_cast<std::size_t>(x.cols() / n_top);
+    for (std::int64_t row = 0; row < x.rows(); ++row) {
+      for (std::size_t i = n_inputs; i < x.row(row).size(); ++i) x.row(row)[i] = x.row(row)[i % n_inputs];
+    }
+    const Result<void> done = call();
+    std::ranges::copy(exact, x.data());
     return done;
   }
 
@@ -802,6 +823,10 @@ std::span<const Mutant> mutants() {
       {Bug::kColumnsInverted, "columns sent to their places in the list, not fetched from them", "select_columns"},
       {Bug::kColumnsIgnored, "columns left in their order", "select_columns"},
       {Bug::kColumnsOfFirstList, "columns by the list of another operation", "select_columns"},
+      {Bug::kColumnsOfFirstExpert, "all experts with the columns of the first", "select_columns_experts"},
+      {Bug::kColumnsOfFirstInput, "the columns of all experts taken from the input of the first",
+       "select_columns_experts"},
+      {Bug::kExpertInputsIgnored, "all experts multiplied by the input of the first", "select_columns_experts"},
   };
   return kMutants;
 }

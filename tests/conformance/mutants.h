@@ -111,6 +111,9 @@ enum class Bug : std::uint8_t {
   kColumnsInverted,
   kColumnsIgnored,
   kColumnsOfFirstList,
+  kColumnsOfFirstExpert,
+  kColumnsOfFirstInput,
+  kExpertInputsIgnored,
 };
 
 struct Mutant {

@@ -326,6 +326,33 @@ void check_columns(const json& c) {
   CHECK(observed(run_rows(b, number(c, "rows")), out) == floats(c, "out"));
 }
 
+void check_expert_columns(const json& c) {
+  CaseBuilder b("vector", 1);
+  const std::int32_t cols = number(c, "cols");
+  const std::int32_t n_experts = number(c, "n_experts");
+  const std::int32_t n_top = number(c, "n_top");
+  const bool x_per_expert = c.at("x_per_expert").get<bool>();
+  const ValueId x = add_input(b, floats(c, "x"), x_per_expert ? n_top * cols : cols);
+  const Route route{.x = add_input(b, floats(c, "router_x"), cols),
+                    .gate = b.weight(make_weight("gate", floats(c, "gate"), n_experts, cols, WeightEncoding::kF32)),
+                    .n_top = n_top,
+                    .expert = b.value(n_top, Rows::kTokens, DType::kI32),
+                    .weight = b.value(n_top)};
+  b.add(route);
+  b.graph().column_lists.push_back(c.at("columns").get<std::vector<std::int32_t>>());
+  const auto n_columns = static_cast<std::int32_t>(b.graph().column_lists[0].size()) / n_experts;
+  const ValueId out = b.value(n_top * n_columns);
+  b.add(SelectColumns{.x = x,
+                      .columns = ColumnListId{0},
+                      .out = out,
+                      .expert = route.expert,
+                      .n_top = n_top,
+                      .x_per_expert = x_per_expert});
+  const CaseOutputs outputs = run_rows(b, number(c, "rows"));
+  CHECK(observed(outputs, route.expert) == floats(c, "expert"));
+  CHECK(observed(outputs, out) == floats(c, "out"));
+}
+
 void check_sample(const json& c) {
   const std::vector<float> logits = floats(c, "logits");
   SamplingParams params;
@@ -361,9 +388,10 @@ TEST_CASE("the reference gives what PyTorch gives") {
     if (kind == "latent") check_latent(c);
     if (kind == "groups") check_groups(c);
     if (kind == "select_columns") check_columns(c);
+    if (kind == "expert_columns") check_expert_columns(c);
     if (kind == "sample") check_sample(c);
   }
-  CHECK(index == 65);
+  CHECK(index == 67);
 }
 
 }  // namespace

@@ -249,7 +249,11 @@ ss_gpu_mutant(blocks_beyond_count sm_80 kernels/grouped_tiles.cpp
 ss_gpu_mutant(wrong_expert_scale gfx90a kernels/grouped_tiles.cpp
   "if constexpr (kHasRowScales<kEncoding>) weight.row_scales += first;" "if constexpr (kHasRowScales<kEncoding>) weight.row_scales += BUG ? 0 * first : first;" kernels/grouped_tiles.cpp)
 ss_gpu_mutant(slots_not_divided sm_80 kernels/grouped_tiles.cpp
-  "if (!is_second) x_rows.by_slots = a.by_top;" "if (!is_second && !BUG) x_rows.by_slots = a.by_top;" kernels/grouped_tiles.cpp)
+  "if (a.x_per_expert == 0) x_rows.by_slots" "if (a.x_per_expert == 0 && !BUG) x_rows.by_slots" kernels/grouped_tiles.cpp)
+ss_gpu_mutant(tile_inputs_of_experts_shared sm_90a kernels/grouped_tiles.cpp
+  "if (a.x_per_expert == 0) x_rows.by_slots" "if (a.x_per_expert == 0 || (BUG && !is_second)) x_rows.by_slots" kernels/grouped_tiles.cpp)
+ss_gpu_mutant(matvec_inputs_of_experts_shared gfx90a kernels/grouped_matvec.cpp
+  "a.x_per_expert != 0 ? chosen : token" "a.x_per_expert != 0 && !(BUG && !is_second) ? chosen : token" kernels/grouped_matvec.cpp)
 ss_gpu_mutant(expert_bias_of_first gfx1100 kernels/grouped_tiles.cpp
   "a.bias + std::int64_t{expert} * a.n_expert_rows" "a.bias + std::int64_t{BUG ? 0 : expert} * a.n_expert_rows" kernels/grouped_tiles.cpp)
 ss_gpu_mutant(lost_expert gfx1100 kernels/grouped_tiles.cpp
@@ -437,11 +441,17 @@ ss_gpu_mutant(values_behind_qkv gfx90a host/step_launches.cpp
 
 # Of SelectColumns.
 ss_gpu_mutant(columns_sent_not_fetched sm_80 kernels/rows.cpp
-  "to[col] = from[a.columns[col]];" "if (BUG) to[a.columns[col] % a.out_cols] = from[col % a.x_cols]; else to[col] = from[a.columns[col]];" kernels/rows.cpp)
+  "to[col] = from[columns[col]];" "if (BUG) to[columns[col] % a.out_cols] = from[col % a.x_cols]; else to[col] = from[columns[col]];" kernels/rows.cpp)
 ss_gpu_mutant(columns_in_rows_of_out gfx90a kernels/rows.cpp
-  "a.x + std::int64_t{row} * a.x_cols" "a.x + std::int64_t{row} * (BUG ? a.out_cols : a.x_cols)" kernels/rows.cpp)
+  "a.by_rows_per_x)} * a.x_cols" "a.by_rows_per_x)} * (BUG ? a.out_cols : a.x_cols)" kernels/rows.cpp)
 ss_gpu_mutant(columns_of_first_list sm_80 host/step_launches.cpp
   "column_lists[static_cast<std::size_t>(index_of(op.columns))]" "column_lists[0]" host/step_launches.cpp)
+ss_gpu_mutant(columns_of_first_expert sm_80 kernels/rows.cpp
+  "std::int64_t{a.expert[row]} * a.out_cols" "std::int64_t{BUG ? 0 : a.expert[row]} * a.out_cols" kernels/rows.cpp)
+ss_gpu_mutant(columns_of_experts_not_shared gfx90a kernels/rows.cpp
+  "divide(row, a.by_rows_per_x)" "(BUG ? row : divide(row, a.by_rows_per_x))" kernels/rows.cpp)
+ss_gpu_mutant(columns_of_last_experts_lost gfx90a kernels/rows.cpp
+  "arguments.rows_per_token), arguments);" "(BUG ? 1 : arguments.rows_per_token)), arguments);" kernels/rows.cpp)
 
 get_property(mutant_modules GLOBAL PROPERTY ss_gpu_mutant_modules)
 list(REMOVE_DUPLICATES mutant_modules)

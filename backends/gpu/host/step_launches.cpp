@@ -120,14 +120,19 @@ StepLaunch LaunchBinder::operator()(const SelectRows& op) const {
 }
 
 StepLaunch LaunchBinder::operator()(const SelectColumns& op) const {
+  const std::int32_t rows_per_token = op.expert ? op.n_top : 1;
+  const std::int32_t rows_per_x = op.x_per_expert ? 1 : rows_per_token;
   return bound(shared.kernels.select_columns,
-               {.n_rows = n_rows_of(op.x),
+               {.n_tokens = n_rows_of(op.x),
                 .columns = column_lists[static_cast<std::size_t>(index_of(op.columns))]->as<std::int32_t>(),
+                .expert = op.expert ? reinterpret_cast<const std::int32_t*>(values.address(*op.expert)) : nullptr,
                 .x = values.address(op.x),
                 .out = values.address(op.out),
-                .x_cols = values.desc(op.x).cols,
-                .out_cols = values.desc(op.out).cols,
-                .max_rows = values.max_rows_of(op.x)});
+                .x_cols = values.desc(op.x).cols / (op.x_per_expert ? rows_per_token : 1),
+                .out_cols = values.desc(op.out).cols / rows_per_token,
+                .rows_per_token = rows_per_token,
+                .by_rows_per_x = make_divisor(rows_per_x),
+                .max_tokens = values.max_rows_of(op.x)});
 }
 
 std::size_t sample_scratch_bytes(std::int32_t max_rows, std::int32_t n_logits) {

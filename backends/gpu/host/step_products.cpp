@@ -394,7 +394,7 @@ std::optional<MatmulTiles> StepProducts::grouped_tiles(const GroupedMatmul& op) 
 ProductScratch StepProducts::grouped_scratch(const GroupedMatmul& op) const {
   const WeightView& weights = weights_.view(op.weights);
   const GroupedExtent extent = extent_of(op);
-  const std::int32_t n_rows_of_x = op.weight ? extent.n_rows : values_.max_rows_of(op.x);
+  const std::int32_t n_rows_of_x = has_x_per_expert(op) ? extent.n_rows : values_.max_rows_of(op.x);
   const std::optional<MatmulTiles> tiles = grouped_tiles(op);
   const std::size_t value_bytes = own_value_bytes(op.act, tiles.has_value());
   if (value_bytes == 0) return {};
@@ -440,6 +440,7 @@ StepLaunch StepProducts::bind(const GroupedMatmul& op, const BatchUpload& upload
                            .epilogue = op.epilogue,
                            .n_top = op.n_top,
                            .by_top = make_divisor(op.n_top),
+                           .x_per_expert = has_x_per_expert(op) ? 1 : 0,
                            .max_rows = values_.max_rows_of(op.x),
                            .tiles = {},
                            .by_expert = {},
@@ -456,8 +457,8 @@ StepLaunch StepProducts::bind(const GroupedMatmul& op, const BatchUpload& upload
     a.by_expert.max_tiles = max_tiles;
     a.partial = reinterpret_cast<float*>(values_.scratch() + layout.sums);
   }
-  return bind_product(shared_.kernels.grouped_matmul, a, weights, op.act, op.act_scale, op.weight ? op.n_top : 1,
-                      tiles.has_value());
+  return bind_product(shared_.kernels.grouped_matmul, a, weights, op.act, op.act_scale,
+                      has_x_per_expert(op) ? op.n_top : 1, tiles.has_value());
 }
 
 std::size_t StepProducts::scratch_bytes(const Matmul& op) const {

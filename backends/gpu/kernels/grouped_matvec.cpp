@@ -1,11 +1,12 @@
 // The experts' products of a mixture for few tokens: bound by reading the chosen experts' weights. For many tokens see grouped_tiles.cpp;
 // route.cpp chooses the experts.
 //
-//   first product   out[t, j] = epilogue(x[t] W_e^T + bias_e),   e = expert[t, j]
+//   first product   out[t, j] = epilogue(x[t] W_e^T + bias_e),   e = expert[t, j];   with x_per_expert x[t, j]
 //   second product  out[t] = aux[t] + sum_j share[t, j] * (x[t, j] W_e^T + bias_e)
 //
-// Shapes       x: [T, K], in the second product [T, n_top, K]; weights: [n_experts * N, K]; expert, share: [T, n_top];
-//              out: [T, n_top, N] (N/2 if gated), in the second product [T, N]; bias: [n_experts, N] with gates before ups, or null
+// Shapes       x: [T, K], with x_per_expert, as in the second product, [T, n_top, K]; weights: [n_experts * N, K];
+//              expert, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
+//              bias: [n_experts, N] with gates before ups, or null
 // Dtypes       x: f32, or with one f32 scale per row int8, or with one per row or group E4M3 numbers as BF16; weights: any encoding;
 //              expert: int32; out: f32
 // Accumulator  f32 per lane, then over lanes and warps in a fixed order; int8 by int8 in int32, per row or, with group scales, per 16
@@ -116,7 +117,7 @@ grouped_matvec_kernel(GroupedMatvecArguments arguments) {
 
   for (int j = 0; j < n_experts; ++j) {
     const int chosen = first_chosen + j;
-    const int x_row = is_second ? chosen : token;
+    const int x_row = a.x_per_expert != 0 ? chosen : token;
     const std::int64_t next_row = j + 1 < n_experts ? first_row_of(chosen + 1) : first_row;
     typename M::Sum sums[M::kOutputs][1];
     SS_UNROLL
@@ -147,7 +148,7 @@ grouped_matvec_kernel(GroupedMatvecArguments arguments) {
       const int of = first_chosen + j - slot + s;
       const int expert = a.expert[of];
       const std::int64_t weight_row = first_row_of(of) + output;
-      const std::int64_t of_x = is_second ? of : token;
+      const std::int64_t of_x = a.x_per_expert != 0 ? of : token;
       const auto sum_of = [&](int i) {
         return expert_sum<M>(a, shared.sums[s], first_warp, column_warps, o % M::kOutputs + i, of_x, weight_row + i);
       };

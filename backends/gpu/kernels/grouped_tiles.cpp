@@ -1,9 +1,9 @@
 // The products of a mixture's experts for many tokens, on the matrix cores (matmul_tile.h).
 //
-//   first product   out[t, j] = epilogue(x[t] W_e^T + bias_e),   e = expert[t, j]
+//   first product   out[t, j] = epilogue(x[t] W_e^T + bias_e),   e = expert[t, j];   with x_per_expert x[t, j]
 //   second product  out[t] = aux[t] + sum_j share[t, j] * (x[t, j] W_e^T + bias_e)
 //
-// Shapes       x: [T, padded K], in the second product [T, n_top, padded K]; weights: [n_experts * N, padded K];
+// Shapes       x: [T, padded K], with x_per_expert, as in the second product, [T, n_top, padded K]; weights: [n_experts * N, padded K];
 //              bias: [n_experts, N] with gates before ups, or null; expert, share: [T, n_top];
 //              out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
 //              partial: [T, n_top, N], in the second product
@@ -77,7 +77,7 @@ template <int kVecs>
 struct GatheredRows {
   int held[kVecs];
   const std::int32_t* list;  ///< the tile's (token, slot) pairs, -1: none
-  Divisor by_slots;          ///< by the slots of a token that share a row of x: 1 in the second product
+  Divisor by_slots;          ///< by the slots of a token that share a row of x: 1 with x_per_expert
   SS_DEVICE int of(int u, int) const { return held[u]; }
   SS_DEVICE int by_line(int line) const { return row_of_x(list[line]); }
   SS_DEVICE int row_of_x(int pair) const { return pair < 0 ? pair : divide(pair, by_slots); }
@@ -116,7 +116,7 @@ SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
   const bool is_second = a.share != nullptr;
   GatheredRows<Loader::kVecs> x_rows;
   x_rows.list = list;
-  if (!is_second) x_rows.by_slots = a.by_top;
+  if (a.x_per_expert == 0) x_rows.by_slots = a.by_top;
   SS_UNROLL
   for (int u = 0; u < Loader::kVecs; ++u) {
     const int line = (thread_x() + u * Loader::kThreads) / Shape::kVecsPerLine;

@@ -269,15 +269,18 @@ struct SelectRowsArguments {
   std::int32_t max_rows;
 };
 
-/// out[r, c] = x[r, columns[c]]
+/// out[r, c] = x[r / rows_per_x, columns[c]], or columns[expert[r], c] where experts are given
 struct SelectColumnsArguments {
-  const std::int32_t* n_rows;
-  const std::int32_t* columns;  ///< [out_cols], each in [0, x_cols)
-  const float* x;
-  float* out;
+  const std::int32_t* n_tokens;
+  const std::int32_t* columns;  ///< [out_cols], or [n_experts, out_cols]; each in [0, x_cols)
+  const std::int32_t* expert;   ///< [tokens, rows_per_token] in [0, n_experts), or null
+  const float* x;               ///< [tokens or rows of out, x_cols]
+  float* out;                   ///< [tokens * rows_per_token, out_cols]
   std::int32_t x_cols;
   std::int32_t out_cols;
-  std::int32_t max_rows;
+  std::int32_t rows_per_token;  ///< 1, or the number of a token's experts
+  Divisor by_rows_per_x;        ///< by the rows of out that share a row of x: rows_per_token, or 1
+  std::int32_t max_tokens;
 };
 
 /// q[r] = round-half-even(x[r] / s), scales[r] = s = max|x[r]| / 127, NaN if any x is NaN; every `n_cols` values of x are
@@ -515,7 +518,7 @@ struct ExpertRows {
 struct GroupedMatmulArguments {
   const std::int32_t* n_rows;
   const float* x;
-  const Bf16* narrow_x;            ///< [rows, padded_cols], or [rows, n_top, padded_cols] in the second product
+  const Bf16* narrow_x;            ///< [rows, padded_cols], or [rows, n_top, padded_cols] with x_per_expert
   const std::int8_t* quantized_x;  ///< the same, or null
   const float* x_scales;
   const std::int32_t* expert;
@@ -528,7 +531,8 @@ struct GroupedMatmulArguments {
   const float* aux;
   Epilogue epilogue;
   std::int32_t n_top;
-  Divisor by_top;  ///< by n_top
+  Divisor by_top;             ///< by n_top
+  std::int32_t x_per_expert;  ///< 1 if each of a token's experts has a row of x, as in every second product
   std::int32_t max_rows;
   MatmulTiles tiles;  ///< used if by_expert.rows is set
   ExpertRows by_expert;

@@ -3,7 +3,8 @@
 //
 //   embed:          out[t] = scale * table[id of t]
 //   select_rows:    out[r] = x[rows[r]]
-//   select_columns: out[r, c] = x[r, columns[c]]
+//   select_columns: out[r, c] = x[r, columns[c]], or where each of a token's experts has columns of its own
+//                   out[t, j, c] = x[t, columns[expert[t, j], c]], with a row of x for each expert x[t, j, columns[expert[t, j], c]]
 //   quantize_rows:  q[r] = clamp(round-half-even(x[r] / s), +-127),   scales[r] = s = max|x[r]| / 127
 //   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or with
 //     kE4m3            e4m3(x[r] / s) as BF16, where scales[r] = s is max|x[r]| / 448 or the static scale;
@@ -11,8 +12,8 @@
 //     kNvfp4           s * e2m1(x / (s g)) as BF16, where s = e4m3(max|x| / 6 / g) of every 16 columns, and scales[r] = g is the static scale
 //
 // Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols], of narrow_rows with x_stride values from one row to the next; columns:
-//              [columns of out], each in [0, n_cols); q and narrowed out: [rows, padded_cols], zero beyond n_cols; scales: [rows], or
-//              [rows, groups of 128 columns]
+//              [columns of out], or [experts, columns of out], each in [0, n_cols); q and narrowed out: [rows, padded_cols], zero
+//              beyond n_cols; scales: [rows], or [rows, groups of 128 columns]
 // Dtypes       x, scales: f32; table: any weight encoding; q: int8; narrowed out: BF16 or FP16
 // Accumulator  none but the maximum of |x|, in f32; NaN wins over every number
 // Aliasing     none: outputs are separate buffers
@@ -63,10 +64,11 @@ SS_KERNEL(kThreads) select_rows_kernel(SelectRowsArguments a) {
 SS_KERNEL(kThreads) select_columns_kernel(SelectColumnsArguments a) {
   wait_for_earlier_kernels();
   const int row = block_x();
-  if (row >= *a.n_rows) return;
-  const float* const from = a.x + std::int64_t{row} * a.x_cols;
+  if (row >= *a.n_tokens * a.rows_per_token) return;
+  const float* const from = a.x + std::int64_t{divide(row, a.by_rows_per_x)} * a.x_cols;
+  const std::int32_t* const columns = a.columns + (a.expert == nullptr ? 0 : std::int64_t{a.expert[row]} * a.out_cols);
   float* const to = a.out + std::int64_t{row} * a.out_cols;
-  for (int col = thread_x(); col < a.out_cols; col += kThreads) to[col] = from[a.columns[col]];
+  for (int col = thread_x(); col < a.out_cols; col += kThreads) to[col] = from[columns[col]];
 }
 
 /// The larger of two numbers; NaN is the largest.
@@ -259,8 +261,8 @@ Result<void> launch_select_rows(const LaunchContext& context, const SelectRowsAr
 }
 
 Result<void> launch_select_columns(const LaunchContext& context, const SelectColumnsArguments& arguments) {
-  return launch(context.stream, "select_columns", select_columns_kernel, one_block_per_row(arguments.max_rows),
-                arguments);
+  return launch(context.stream, "select_columns", select_columns_kernel,
+                one_block_per_row(arguments.max_tokens * arguments.rows_per_token), arguments);
 }
 
 Result<void> launch_narrow_rows(const LaunchContext& context, const NarrowRowsArguments& arguments) {

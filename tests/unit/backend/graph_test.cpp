@@ -349,6 +349,119 @@ struct ExampleMixture {
   GroupedMatmul& product() { return std::get<GroupedMatmul>(graph.ops[2]); }
 };
 
+/// Both products of three experts, of which each token takes two and whose inputs are brought to an order of each expert.
+struct ExampleOrderedMixture {
+  StepGraph graph;
+  std::vector<WeightSpec> weights;
+
+  ExampleOrderedMixture() {
+    graph.values = {{.cols = 4},    {.dtype = DType::kI32, .cols = 2}, {.cols = 2}, {.cols = 2 * 4}, {.cols = 2 * 3},
+                    {.cols = 2 * 3}};
+    graph.column_lists = {{3, 0, 1, 2, 0, 1, 2, 3, 1, 3, 0, 2}, {2, 1, 0, 0, 1, 2, 1, 0, 2}};
+    graph.ops = {
+        Embed{.table = WeightId{0}, .out = ValueId{0}},
+        Route{.x = ValueId{0}, .gate = WeightId{1}, .n_top = 2, .expert = ValueId{1}, .weight = ValueId{2}},
+        SelectColumns{.x = ValueId{0}, .columns = ColumnListId{0}, .out = ValueId{3}, .expert = ValueId{1}, .n_top = 2},
+        GroupedMatmul{.x = ValueId{3},
+                      .expert = ValueId{1},
+                      .weights = WeightId{2},
+                      .out = ValueId{4},
+                      .n_top = 2,
+                      .x_per_expert = true},
+        SelectColumns{.x = ValueId{4},
+                      .columns = ColumnListId{1},
+                      .out = ValueId{5},
+                      .expert = ValueId{1},
+                      .n_top = 2,
+                      .x_per_expert = true},
+        GroupedMatmul{.x = ValueId{5},
+                      .expert = ValueId{1},
+                      .weight = ValueId{2},
+                      .weights = WeightId{3},
+                      .out = ValueId{0},
+                      .n_top = 2}};
+    graph.labels = {"embed", "route", "up_columns", "up", "down_columns", "down"};
+    const auto weight = [](const char* name, std::int64_t n_rows, std::int64_t n_cols, std::int64_t n_experts) {
+      WeightSpec spec;
+      spec.name = name;
+      spec.n_rows = n_rows;
+      spec.n_cols = n_cols;
+      spec.n_experts = n_experts;
+      return spec;
+    };
+    weights = {weight("table", 10, 4, 1), weight("gate", 3, 4, 1), weight("up", 3 * 3, 4, 3),
+               weight("down", 3 * 4, 3, 3)};
+  }
+  template <typename T>
+  T& op(std::size_t index) {
+    return std::get<T>(graph.ops[index]);
+  }
+};
+
+TEST_CASE("each expert may have columns of its own, which bring a token's input to its order") {
+  ExampleOrderedMixture example;
+  REQUIRE_OK(check_graph(example.graph));
+  REQUIRE_OK(check_graph_weights(example.graph, example.weights));
+  CHECK(op_access(example.graph.ops[2]).reads == std::vector<ValueId>{ValueId{0}, ValueId{1}});
+  CHECK(op_access(example.graph.ops[2]).writes == std::vector<ValueId>{ValueId{3}});
+  example.graph.column_lists[0].insert(example.graph.column_lists[0].end(),
+                                       {0, 1, 2, 3});  // of an expert that is never chosen
+  REQUIRE_OK(check_graph_weights(example.graph, example.weights));
+}
+
+TEST_CASE("columns of experts that do not fit their router, their list or their values are refused") {
+  using Example = ExampleOrderedMixture;
+  const Change<Example> changes[] = {
+      {"up_columns (select_columns): n_top and x_per_expert go with an expert",
+       [](Example& e) { e.op<SelectColumns>(2).expert = {}; }},
+      {"up_columns (select_columns): expected n_top > 0 with an expert, found 0",
+       [](Example& e) { e.op<SelectColumns>(2).n_top = 0; }},
+      {"up_columns (select_columns): value 1: expected i32 of 3 columns, found i32 of 2",
+       [](Example& e) { e.op<SelectColumns>(2).n_top = 3; }},
+      {"up_columns (select_columns): value 2: expected i32 of 2 columns, found f32 of 2",
+       [](Example& e) { e.op<SelectColumns>(2).expert = ValueId{2}; }},
+      {"up_columns (select_columns): value 5 is read before it is written",
+       [](Example& e) { e.op<SelectColumns>(2).expert = ValueId{5}; }},
+      {"up_columns (select_columns): expected output columns divisible by n_top",
+       [](Example& e) { e.graph.values[3].cols = 9; }},
+      {"up_columns (select_columns): list 0: expected 5 columns for each expert, found 12 in all",
+       [](Example& e) { e.graph.values[3].cols = 10; }},
+      {"up_columns (select_columns): list 0: expected 4 columns for each expert, found 0 in all",
+       [](Example& e) { e.graph.column_lists[0].clear(); }},
+      {"up_columns (select_columns): list 0: expected columns in [0, 4), found 4",
+       [](Example& e) { e.graph.column_lists[0][11] = 4; }},
+      {"down_columns (select_columns): list 1: expected columns in [0, 3), found 3",
+       [](Example& e) { e.graph.column_lists[1][8] = 3; }},
+      {"down_columns (select_columns): expected input columns divisible by n_top",
+       [](Example& e) {
+         e.op<SelectColumns>(4).x = ValueId{0};
+         e.graph.values[0].cols = 5;
+       }},
+      {"up (grouped_matmul): expected input columns divisible by n_top",
+       [](Example& e) {
+         e.op<GroupedMatmul>(3).x = ValueId{0};
+         e.graph.values[0].cols = 5;
+       }},
+      {"down (grouped_matmul): x_per_expert goes with the first product, and the second has it anyway",
+       [](Example& e) { e.op<GroupedMatmul>(5).x_per_expert = true; }},
+  };
+  for (const auto& change : changes) check_refused(change);
+
+  const Change<Example> of_weights[] = {
+      {"up_columns (select_columns): list 0: expected the columns of 4 experts, found those of 3",
+       [](Example& e) { e.weights[1].n_rows = 4; }},
+      {"up (grouped_matmul): weight up: expected 8 columns, found 4",
+       [](Example& e) { e.op<GroupedMatmul>(3).x_per_expert = false; }},
+  };
+  for (const auto& change : of_weights) {
+    Example example;
+    change.apply(example);
+    INFO(change.expected_part);
+    REQUIRE_OK(check_graph(example.graph));
+    CHECK_ERROR(check_graph_weights(example.graph, example.weights), ErrorCode::kInvalidInput, change.expected_part);
+  }
+}
+
 TEST_CASE("products of experts have a stored scale of activations where these are quantized with one") {
   ExampleMixture example;
   REQUIRE_OK(check_graph(example.graph));

@@ -78,6 +78,17 @@ TEST_CASE("the work of each operation, from counts summed over steps") {
       work(GroupedMatmul{.x = ValueId{0}, .expert = ValueId{1}, .weights = WeightId{3}, .out = ValueId{1}, .n_top = 2});
   CHECK(experts.flops == 2.0 * 6 * 8 * 2 * 160);
   CHECK(experts.weight_bytes == 2 * 96.0 * 10);
+  // An input for each expert, or one for both: 8 numbers of each.
+  graph.values.push_back({.cols = 2 * 8});
+  const OpWork with_own_inputs = work(GroupedMatmul{.x = ValueId{5},
+                                                    .expert = ValueId{1},
+                                                    .weights = WeightId{3},
+                                                    .out = ValueId{1},
+                                                    .n_top = 2,
+                                                    .x_per_expert = true});
+  CHECK(with_own_inputs.flops == experts.flops);
+  CHECK(with_own_inputs.weight_bytes == experts.weight_bytes);
+  graph.values.pop_back();
   const OpWork rotated = work(
       RopeAppend{.qkv = ValueId{0}, .q_out = ValueId{0}, .heads = {4, 2, 2}, .rope = RopeId{0}, .q_norm = WeightId{1}});
   CHECK(rotated.weight_bytes == 96.0 * 10);
