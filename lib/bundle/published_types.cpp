@@ -11,6 +11,7 @@ PublishedTypes types_of_store(const TensorStore& weights) {
   for (const auto& [name, tensor] : weights.tensors()) {
     if (tensor.info.dtype) types.values.emplace(name, *tensor.info.dtype);
     if (tensor.published && types.encodings) types.encodings->emplace(name, tensor.published->form.encoding);
+    if (tensor.published && !tensor.published->columns.empty()) types.ordered.insert(name);
   }
   return types;
 }

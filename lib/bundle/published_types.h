@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "backend/weights.h"
@@ -15,6 +16,8 @@ struct PublishedTypes {
   std::string variant = {};  ///< that keeps the publisher's codes unchanged; empty: there is none
   /// The encoding of every tensor that is stored as codes; all other tensors are stored as values. nullopt if only the variant is known.
   std::optional<std::map<std::string, WeightEncoding, std::less<>>> encodings = {};
+  /// Of the tensors that are stored as codes, those of act order: their columns are in an order of their own.
+  std::set<std::string, std::less<>> ordered = {};
   /// The type that holds the values of a tensor. A tensor that is absent here has the type that config.json names.
   std::map<std::string, DType, std::less<>> values = {};
 };

@@ -232,7 +232,6 @@ class QuantizedModel {
       common = *form;
       source.forms[i] = *form;
       if (weights_[i].column_order().empty()) continue;
-      if (is_of_expert(specs_[i])) return keep_nothing(specs_[i], "act order in an expert of a mixture");
       source.columns.resize(weights_.size());
       source.columns[i] = weights_[i].column_order();
     }

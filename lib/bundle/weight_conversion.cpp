@@ -84,6 +84,7 @@ PublishedTypes types_of(const PublishedSource& source, const std::vector<TensorS
   types.encodings.emplace();
   for (std::size_t i = 0; i < specs.size(); ++i) {
     if (const auto form = source.form_of(i)) types.encodings->emplace(specs[i].name, form->encoding);
+    if (!source.columns_of(i).empty()) types.ordered.insert(specs[i].name);
   }
   return types;
 }

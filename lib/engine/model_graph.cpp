@@ -108,6 +108,47 @@ class GraphBuilder {
     return ordered;
   }
 
+  /// The inputs of experts' products with these weights, in the order of the weights' columns, and whether each of a token's experts has an
+  /// input of its own.
+  struct ExpertInputs {
+    ValueId x;
+    bool x_per_expert = false;
+  };
+
+  /// What the experts of `weights` multiply: `x` has an input for each of a token's experts if `x_per_expert`, else one for all of them.
+  ExpertInputs in_order_of_experts(WeightId weights, const std::string& label, ValueId x, bool x_per_expert,
+                                   ValueId expert, std::int32_t n_top) {
+    const auto found = weights_.column_orders.find(weights);
+    if (found == weights_.column_orders.end()) return {x, x_per_expert};
+    const std::vector<std::int32_t>& order = found->second;
+    const ValueDesc desc = graph_.values[static_cast<std::size_t>(index_of(x))];
+    const std::int32_t n_inputs = x_per_expert ? desc.cols / n_top : desc.cols;
+    if (order.size() == static_cast<std::size_t>(n_inputs)) {  // the same order for all experts
+      return {x_per_expert ? in_order_of_blocks(order, label, x) : in_order_of(weights, label, x), x_per_expert};
+    }
+    const ValueId ordered = value(desc.rows, std::int64_t{n_top} * n_inputs);
+    add(label + "_columns", SelectColumns{.x = x,
+                                          .columns = list_of(order),
+                                          .out = ordered,
+                                          .expert = expert,
+                                          .n_top = n_top,
+                                          .x_per_expert = x_per_expert});
+    return {ordered, true};
+  }
+
+  /// x with the columns of each of its blocks in one order.
+  ValueId in_order_of_blocks(const std::vector<std::int32_t>& order, const std::string& label, ValueId x) {
+    const ValueDesc desc = graph_.values[static_cast<std::size_t>(index_of(x))];
+    const ValueId ordered = value(desc.rows, desc.cols);
+    const std::int32_t n_inputs = narrow(static_cast<std::int64_t>(order.size()));
+    std::vector<std::int32_t> columns;
+    for (std::int32_t first = 0; first < desc.cols; first += n_inputs) {
+      for (const std::int32_t column : order) columns.push_back(first + column);
+    }
+    add(label + "_columns", SelectColumns{.x = x, .columns = list_of(columns), .out = ordered});
+    return ordered;
+  }
+
   /// The list in the graph; equal ones are one.
   ColumnListId list_of(const std::vector<std::int32_t>& columns) {
     auto& lists = graph_.column_lists;
@@ -358,10 +399,10 @@ class GraphBuilder {
                                .scale = experts.choice.scale,
                                .expert = expert,
                                .weight = share});
-    // Only the expert that all tokens share may have an order of columns, and with one expert a row of `hidden` is its input.
-    const ValueId ordered = in_order_of(experts.gate_up, label + "gate_up", input);
+    const ExpertInputs of_gate_up =
+        in_order_of_experts(experts.gate_up, label + "gate_up", input, false, expert, experts.n_top);
     const ValueId hidden = value(Rows::kTokens, experts.n_top * experts.ffn_dim);
-    add(label + "gate_up", GroupedMatmul{.x = ordered,
+    add(label + "gate_up", GroupedMatmul{.x = of_gate_up.x,
                                          .expert = expert,
                                          .weight = {},
                                          .weights = experts.gate_up,
@@ -371,10 +412,11 @@ class GraphBuilder {
                                          .act = act_of(experts.gate_up),
                                          .act_scale = act_scale_of(experts.gate_up),
                                          .epilogue = gated(),
-                                         .aux = {}});
-    const ValueId of_down = in_order_of(experts.down, label + "down", hidden);
+                                         .aux = {},
+                                         .x_per_expert = of_gate_up.x_per_expert});
+    const ExpertInputs of_down = in_order_of_experts(experts.down, label + "down", hidden, true, expert, experts.n_top);
     const ValueId out = in_place_of(x.sum);
-    add(label + "down", GroupedMatmul{.x = of_down,
+    add(label + "down", GroupedMatmul{.x = of_down.x,
                                       .expert = expert,
                                       .weight = share,
                                       .weights = experts.down,

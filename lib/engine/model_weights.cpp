@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <span>
 
 #include "bundle/bundle.h"
@@ -71,6 +72,10 @@ class Preparer {
       }
       spec.n_rows += n_rows;
       spec.parts.push_back({n_rows, std::move(source)});
+    }
+    if (n_experts > 1 && !form.order.empty()) {
+      SS_TRY(const std::vector<std::int32_t> orders, orders_of_experts(parts, role, n_experts));
+      return prepare(spec, form, orders);
     }
     return prepare(spec, form);
   }
@@ -181,39 +186,73 @@ class Preparer {
     return stored_form(tensor, encoding);
   }
 
-  /// The form of all parts of a matrix. A published checkpoint may store them in different ones; FP32 holds the values of all. Experts
-  /// with an order of columns are given by their values, too: the input of their product is one for all of them. Of their scales of
-  /// inputs the largest is taken.
+  /// The form of all parts of a matrix. A published checkpoint may store them in different ones; FP32 holds the values of all. Experts may
+  /// have orders of columns of their own, each one for all of its parts, since a token's input of an expert is brought to its order; the
+  /// result then has the first one that there is. Of their scales of inputs the largest is taken.
   Result<StoredForm> common_form(const std::vector<MatrixPart>& parts, TensorRole role, std::int64_t n_experts) const {
     constexpr StoredForm kByValues{WeightEncoding::kF32};
     SS_TRY(StoredForm first, form_of(parts.front().rows, role));
-    if (n_experts > 1 && !first.order.empty()) return kByValues;
     if (n_experts > 1 && first.input_scale > 0.0F) {
       for (const MatrixPart& part : parts) {
         SS_TRY(const StoredForm form, form_of(part.rows, role));
         first.input_scale = std::max(first.input_scale, form.input_scale);
       }
     }
-    for (const MatrixPart& part : parts) {
-      SS_TRY(StoredForm form, form_of(part.rows, role));
+    const std::size_t parts_of_expert = parts.size() / static_cast<std::size_t>(n_experts);
+    StoredForm of_expert = first;  // of the first part of the expert, in its order
+    std::span<const std::int32_t> any_order = first.order;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      SS_TRY(StoredForm form, form_of(parts[i].rows, role));
       if (n_experts > 1) form.input_scale = first.input_scale;
-      if (form == first || !variant_.is_published()) continue;
-      if (form.input_scale == first.input_scale) return kByValues;
+      if (n_experts > 1 && i % parts_of_expert == 0) of_expert.order = form.order;
+      if (any_order.empty()) any_order = form.order;
+      const bool has_order_of_expert = std::ranges::equal(form.order, of_expert.order);
+      if (form == of_expert || (!variant_.is_published() && has_order_of_expert)) continue;
+      if (form.input_scale == first.input_scale || !variant_.is_published()) return kByValues;
       return Error{ErrorCode::kUnsupported,
                    fmt::format("{} and {}: expected one scale of inputs, found {} and {}", parts.front().rows.tensor,
-                               part.rows.tensor, first.input_scale, form.input_scale)};
+                               parts[i].rows.tensor, first.input_scale, form.input_scale)};
     }
+    first.order = any_order;
     return first;
   }
 
-  Result<WeightId> prepare(const WeightSpec& spec, const StoredForm& form) {
+  /// The orders of the columns of experts that have one form: one for all where they agree, else expert after expert. An expert without an
+  /// order has the model's.
+  Result<std::vector<std::int32_t>> orders_of_experts(const std::vector<MatrixPart>& parts, TensorRole role,
+                                                      std::int64_t n_experts) const {
+    std::vector<std::int32_t> orders;
+    std::size_t n_cols = 0;
+    bool are_equal = true;
+    for (std::size_t i = 0; i < parts.size(); i += parts.size() / static_cast<std::size_t>(n_experts)) {
+      SS_TRY(const StoredForm form, form_of(parts[i].rows, role));
+      const Shape& shape = stored(parts[i].rows.tensor).info.shape;
+      n_cols = static_cast<std::size_t>(shape.extent(shape.rank() - 1));
+      const std::size_t first = orders.size();
+      orders.resize(first + n_cols);
+      const std::span<std::int32_t> own = std::span(orders).subspan(first);
+      if (form.order.empty()) {
+        std::iota(own.begin(), own.end(), 0);
+      } else {
+        std::ranges::copy(form.order, own.begin());
+      }
+      are_equal = are_equal && std::ranges::equal(own, std::span(orders).first(n_cols));
+    }
+    if (are_equal) orders.resize(n_cols);
+    return orders;
+  }
+
+  Result<WeightId> prepare(const WeightSpec& spec, const StoredForm& form) { return prepare(spec, form, form.order); }
+
+  /// `order`: of the columns, as ModelWeights::column_orders has it; empty where it is the model's.
+  Result<WeightId> prepare(const WeightSpec& spec, const StoredForm& form, std::span<const std::int32_t> order) {
     auto id = backend_.prepare_weight(spec);
     if (!id) return id.error().with_context(fmt::format("weight {}", spec.name));
     extents_[*id] = {.bytes = encoded_bytes(spec.encoding, spec.n_rows, spec.n_cols),
                      .n_rows = spec.n_rows,
                      .n_experts = spec.n_experts,
                      .encoding = spec.encoding};
-    if (!form.order.empty()) column_orders_[*id].assign(form.order.begin(), form.order.end());
+    if (!order.empty()) column_orders_[*id].assign(order.begin(), order.end());
     if (form.input_scale > 0.0F) input_scales_[*id] = form.input_scale;
     progress_.update(++n_prepared_);
     return id;

@@ -94,7 +94,7 @@ struct ModelWeights {
   WeightId head{};
   std::map<WeightId, WeightExtent> extents{};
   /// Of weights whose columns are in another order than the model's, as codes of act order are: column i of the weight is multiplied by
-  /// input column_orders[weight][i].
+  /// input column_orders[weight][i]. Where the experts of a weight have different orders, those of all experts one after the other.
   std::map<WeightId, std::vector<std::int32_t>> column_orders{};
   /// Of weights whose publisher stores a scale of their inputs: Matmul::act_scale. Of experts it is the largest, as runtimes take it, since
   /// the input of their product is quantized once for all of them.

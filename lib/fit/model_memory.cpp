@@ -53,8 +53,23 @@ TensorRole role_of_head(const Variant& variant) {
   return role_of_matmul(variant, true, false);
 }
 
+/// Whether inputs of products are brought to the order of their weights' columns.
+struct OrderedInputs {
+  bool of_experts = false;
+  bool of_others = false;
+};
+
+OrderedInputs ordered_inputs(const ModelConfig& config, const Variant& variant, const PublishedTypes& published) {
+  OrderedInputs ordered;
+  if (published.variant != variant.name || published.ordered.empty()) return ordered;
+  for (const TensorSpec& tensor : model_tensors(config)) {
+    if (published.ordered.contains(tensor.name)) (is_of_expert(tensor) ? ordered.of_experts : ordered.of_others) = true;
+  }
+  return ordered;
+}
+
 /// The values of the largest step that are alive at once.
-double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan) {
+double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan, const OrderedInputs& ordered) {
   const LatentAttention& latent = config.latent;
   // Of latent attention: queries as the product makes them and queries to latents, while the cached row is alive.
   const std::int64_t qkv = latent.is_present() ? config.n_heads * latent.qk_dim() + config.head_dim + config.q_dim()
@@ -62,7 +77,16 @@ double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan) {
   const std::int64_t of_experts = config.n_experts_per_token * config.expert_ffn_dim;
   const std::int64_t hidden = std::max({config.ffn_dim, of_experts, config.shared_ffn_dim});
   const std::int64_t attention = std::max(config.dim + qkv, qkv + config.n_heads * config.value_dim());
-  const std::int64_t widest = config.dim + std::max(attention, config.dim + hidden);
+  std::int64_t network = config.dim + hidden;
+  // The input of the second product, and the same in the order of its weight.
+  if (ordered.of_experts) network = std::max(network, 2 * of_experts);
+  if (ordered.of_others) network = std::max(network, 2 * std::max(config.ffn_dim, config.shared_ffn_dim));
+  // Each of a token's experts has an input of its own. What the experts read is alive until a shared expert has read it, too.
+  if (ordered.of_experts) {
+    const std::int64_t read = config.shared_ffn_dim > 0 ? config.dim : 0;
+    network = std::max(network, read + config.n_experts_per_token * config.dim + of_experts);
+  }
+  const std::int64_t widest = config.dim + std::max(attention, network);
   const double converted = 2 * real(plan.max_tokens_per_step) * real(std::max(config.dim, hidden) + qkv);
   const double layers = 4 * real(plan.max_tokens_per_step) * real(widest) + converted;
   const double head = 4 * (real(plan.max_tokens_per_step) * real(config.dim) +
@@ -115,7 +139,7 @@ Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& varia
                     .dtype = plan.kv_dtype};
   memory.kv_page_bytes = kv_page_bytes(spec);
   memory.kv_token_bytes = memory.kv_page_bytes / plan.page_tokens;
-  memory.workspace_bytes = workspace_bytes(config, plan);
+  memory.workspace_bytes = workspace_bytes(config, plan, ordered_inputs(config, variant, published));
   return memory;
 }
 

@@ -38,7 +38,9 @@ struct ModelMemory {
 /// too. Norms and biases are in their own type if `published` has it, else in the one that the configuration names (bf16 if it names none). The workspace is the most that is alive at once
 /// in a step: the residual stream, its normed copy, and either q, k, v or the hidden values of the feed-forward
 /// network, all in f32; the widest input of a product and q, k, v once more in the type that is multiplied (2 bytes);
-/// or the logits of every sequence. Errors: kUnsupported for a stored type that is no floating-point type, and for mxfp4 of a model without
+/// or the logits of every sequence. Where `published` has weights of act order, the input of a second product is alive twice, and the experts
+/// of a token have an input each. The lists of such orders are not counted: four bytes for a column of a matrix with thousands of rows.
+/// Errors: kUnsupported for a stored type that is no floating-point type, and for mxfp4 of a model without
 /// experts.
 Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& variant, const MemoryPlan& plan,
                                  const PublishedTypes& published = {});

@@ -42,7 +42,7 @@ PROMPTS = ROOT / "bundles/tiny-mixtral/prompts"
 MODEL = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4,
          "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 512, "max_position_embeddings": 1024}
 MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa",
-            "kv_b_proj")
+            "kv_b_proj", "w1", "w2", "w3")
 # Those that are multiplied by their values, whatever the checkpoint has.
 BY_VALUES = ("kv_b_proj",)
 
@@ -361,13 +361,20 @@ ACT_ORDER = "-act-order"
 
 
 def order_of_inputs(name: str, n_inputs: int) -> torch.Tensor:
-    """A random order, the same for all matrices that multiply one input, as GPTQ takes it from the input alone. In the second layer v_proj
-    and up_proj have orders of their own, with which they cannot be joined to what stands beside them."""
+    """A random order, the same for all matrices that multiply one input, as GPTQ takes it from the input alone: from the tokens that meet
+    it, so that each expert has its own. In the second layer v_proj and up_proj have orders of their own, with which they cannot be joined
+    to what stands beside them."""
     layer, module = name.split(".")[2], name.rsplit(".", 2)[-2]
-    shared = {"k_proj": "q_proj", "v_proj": "q_proj", "up_proj": "gate_proj"}
-    has_own = layer == "1" and module in ("v_proj", "up_proj")
+    expert = name.split(".experts.")[1].split(".")[0] if ".experts." in name else ""
+    shared = {"k_proj": "q_proj", "v_proj": "q_proj", "up_proj": "gate_proj", "w3": "w1"}
+    has_own = layer == "1" and module in ("v_proj", "up_proj", "w3")
     of_input = module if has_own else shared.get(module, module)
-    return torch.randperm(n_inputs, generator=torch.Generator().manual_seed(zlib.crc32(f"{layer}.{of_input}".encode())))
+    return torch.randperm(n_inputs, generator=torch.Generator().manual_seed(zlib.crc32(f"{layer}.{expert}.{of_input}".encode())))
+
+
+def order_of_layer(name: str, n_inputs: int) -> torch.Tensor:
+    """The same with one order for all experts of a layer."""
+    return order_of_inputs(re.sub(r"\.experts\.\d+\.", ".", name), n_inputs)
 
 
 def run(*command: str | Path, statuses: tuple[int, ...] = (0,)) -> str:
@@ -429,10 +436,11 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
     run(sys.executable, ROOT / "bundles/recipes/expect.py", "--model", bundle, "--variants", asked)
     run(program, "bundle", "verify", bundle)
     backends = ["reference", "cpu"]
-    # oneDNN 2 has no products of FP8 and of activations in NVFP4, and no mixtures of experts, as gpt-oss is one. Its products of INT8 with
-    # INT8 are exact on CPUs with VNNI alone.
+    # oneDNN 2 has no products of FP8 and of activations in NVFP4, and no mixtures of experts. Its products of INT8 with INT8 are exact on
+    # CPUs with VNNI alone.
+    has_experts = any("experts." in name for name in values)
     is_declined = variant.endswith(("-w8a8", "-int8-static")) and "vnni" not in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    if not variant.endswith("-nvfp4") and "fp8" not in variant and "mxfp4" not in variant and not is_declined:
+    if not variant.endswith("-nvfp4") and "fp8" not in variant and not has_experts and not is_declined:
         backends.append("onednn")
     if HAS_SHIM:
         backends.append("gpu-shim")
@@ -462,25 +470,8 @@ def copy_quantized(plain: Path, folder: Path, quantization: dict) -> None:
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
-def check_experts_in_act_order(program: str, plain: Path, scratch: Path) -> None:
-    """The codes of experts with act order are not kept, and this is said."""
-    quantization, make = WITH_ACT_ORDER["gptq-int4-g64-zp"]
-    folder, bundle = scratch / "experts", scratch / "experts-bundle"
-    copy_quantized(plain, folder, quantization)
-    tensors = {}
-    for name, weight in load_file(plain / "model.safetensors").items():
-        parts = {"weight": weight}
-        if is_quantized(name):
-            parts = make(weight, order_of_inputs(name, weight.shape[1]))[0]
-        tensors |= {f"{name.removesuffix('weight')}{ending}": part for ending, part in parts.items()}
-    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    said = run(program, "bundle", "create", "--from-hf", folder, "--prompts", PROMPTS, "--out", bundle)
-    expect("experts.0.gate_proj.weight has act order in an expert of a mixture" in said, said)
-    expect(published.variant_of(bundle) is None, "experts in act order: expected their values alone")
-    print("experts in act order: their values")
-
-
-def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, has_act_order: bool = False) -> None:
+def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, has_act_order: bool = False,
+                     order_of=order_of_inputs) -> None:
     quantization, make = (WITH_ACT_ORDER if has_act_order else CHECKPOINTS)[variant]
     label = f"{plain.name}-{variant}{ACT_ORDER if has_act_order else ''}"
     folder, bundle = scratch / label, scratch / f"{label}-bundle"
@@ -490,7 +481,7 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, has
         if not is_quantized(name):
             tensors[name] = values[name] = weight
             continue
-        parts, codes, scales, *zeros = make(weight, order_of_inputs(name, weight.shape[1])) if has_act_order else make(weight)
+        parts, codes, scales, *zeros = make(weight, order_of(name, weight.shape[1])) if has_act_order else make(weight)
         if "input_scale" in parts:
             parts["input_scale"] = parts["input_scale"] * input_scale_factor(name)
             if variant.endswith(("-static", "-nvfp4")):
@@ -533,6 +524,15 @@ def check_ordered_products(program: str, bundle: Path, variant: str) -> None:
     products = set(re.findall(r"decode +matmul +1 x (\d+) -> (\d+) +matmul_(\w+?)_", table))
     by_values = {(inputs, outputs) for inputs, outputs, encoding in products if encoding == "f32"}
     config = json.loads((bundle / "config.json").read_text(encoding="utf-8"))
+    if n_top := config.get("num_experts_per_tok"):
+        # The outputs of the first products of a token's experts, and those of the second.
+        hidden = n_top * config.get("moe_intermediate_size", config["intermediate_size"])
+        of_experts = set(re.findall(r"decode +grouped_matmul +1 x (\d+) +grouped_matmul_(\w+?)_", table))
+        kept = {outputs for outputs, encoding in of_experts if encoding != "f32"}
+        expect(kept == {str(hidden), str(config["hidden_size"])}, f"{variant}: experts' products from their codes:\n{table}")
+        expect({outputs for outputs, encoding in of_experts if encoding == "f32"} == {str(hidden)}, f"{variant}: experts in FP32:\n{table}")
+        expect(not by_values, f"{variant}: products in FP32:\n{table}")
+        return
     expect(by_values == {(str(config["hidden_size"]), str(config["intermediate_size"]))}, f"{variant}: products in FP32:\n{table}")
 
 
@@ -844,8 +844,6 @@ def main() -> int:
     of_family, settings = tiny_models.MODELS["gpt_oss"]
     tiny_models.MODELS["gpt_oss-published"] = (of_family, settings | {"hidden_size": 96, "intermediate_size": 64})
     of_family, settings = tiny_models.MODELS["qwen3_moe"]
-    tiny_models.MODELS["qwen3_moe-published"] = (of_family, settings | {
-        "hidden_size": 128, "moe_intermediate_size": 128, "num_attention_heads": 8})
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
         plain = scratch / "plain"
@@ -854,13 +852,16 @@ def main() -> int:
         tiny_models.write_model(wide, "llama-wide")
         gpt_oss = scratch / "gpt-oss"
         tiny_models.write_model(gpt_oss, "gpt_oss-published")
-        experts = scratch / "qwen3_moe"
-        tiny_models.write_model(experts, "qwen3_moe-published")
         tiny_models.MODELS["qwen3_moe-all-experts"] = (of_family, settings | {
             "hidden_size": 128, "moe_intermediate_size": 128, "num_attention_heads": 8, "num_experts_per_tok": settings["num_experts"]})
         all_experts = scratch / "qwen3_moe-all"
         tiny_models.write_model(all_experts, "qwen3_moe-all-experts")
-        # A cache in BF16 changes which of two nearly equal experts a random router takes. This one takes all of them.
+        # As TheBloke's Mixtral-8x7B-GPTQ, whose modules are w1, w2 and w3; groups of 128 are several.
+        tiny_models.MODELS["mixtral-published"] = (transformers.MixtralConfig, MODEL | {
+            "hidden_size": 256, "num_attention_heads": 8, "num_local_experts": 4, "num_experts_per_tok": 4})
+        mixtral = scratch / "mixtral"
+        tiny_models.write_model(mixtral, "mixtral-published")
+        # A cache in BF16 changes which of two nearly equal experts a random router takes. These three models take all of them.
         of_family, settings = tiny_models.MODELS["deepseek_v3"]
         tiny_models.MODELS["deepseek_v3-published"] = (of_family, settings | {
             "num_experts_per_tok": settings["n_routed_experts"], "topk_group": settings["n_group"]})
@@ -871,7 +872,11 @@ def main() -> int:
                       *GGUF_BLOCKS]
         for variant in sys.argv[2:] or everything:
             if variant == "experts-act-order":
-                check_experts_in_act_order(program, experts, scratch)
+                check_checkpoint(program, all_experts, scratch, "gptq-int4-g64-zp", has_act_order=True)
+                check_checkpoint(program, mixtral, scratch, "gptq-int4-g128", has_act_order=True)
+                check_checkpoint(program, mixtral, scratch, "compressed-tensors-int4-g32", has_act_order=True)
+                check_checkpoint(program, all_experts, scratch, "compressed-tensors-int4-g32", has_act_order=True,
+                                 order_of=order_of_layer)
             elif variant == "experts-by-scale":
                 check_checkpoint(program, all_experts, scratch, "fp8-static")
                 check_checkpoint(program, all_experts, scratch, "compressed-tensors-int8-static")

@@ -11,10 +11,13 @@
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <tuple>
 
 #include "bundle/bundle.h"
 #include "bundle/create.h"
+#include "bundle/model_tensors.h"
+#include "bundle/published_types.h"
 #include "bundle/published_weights.h"
 #include "bundle/variant.h"
 #include "core/file.h"
@@ -419,6 +422,90 @@ TEST_CASE("a configuration that announces quantized weights and a folder that ha
                                std::string(static_cast<std::size_t>(rows * cols) * 2, '\1')});
   }
   REQUIRE_OK(changed.create());
+}
+
+TEST_CASE("each expert of a mixture keeps its codes in the order of its own groups") {
+  const json plain = {{"architectures", {"MixtralForCausalLM"}},
+                      {"hidden_size", 64},
+                      {"intermediate_size", 96},
+                      {"num_hidden_layers", 1},
+                      {"num_attention_heads", 2},
+                      {"num_key_value_heads", 1},
+                      {"num_local_experts", 3},
+                      {"num_experts_per_tok", 2},
+                      {"vocab_size", 16},
+                      {"max_position_embeddings", 64},
+                      {"rms_norm_eps", 1e-6},
+                      {"tie_word_embeddings", false}};
+  const auto model = parse_model_config(plain.dump(), "test");
+  REQUIRE_OK(model);
+  const auto expert_of = [](const std::string& name) {
+    const std::size_t at = name.find("experts.");
+    return at == std::string::npos ? -1 : name[at + 8] - '0';
+  };
+  // Input i of expert e is in group i + e modulo the number of groups. Those of other matrices are consecutive.
+  const auto group_of = [](int expert, std::int64_t input, std::int64_t n_groups) {
+    return static_cast<std::int32_t>(expert < 0 ? input / 32 : (input + expert) % n_groups);
+  };
+  ChangedCheckpoint checkpoint("gptq-4");
+  checkpoint.config = plain;
+  checkpoint.config["quantization_config"] = {
+      {"quant_method", "gptq"}, {"bits", 4}, {"group_size", 32}, {"desc_act", true}, {"sym", true}};
+  checkpoint.tensors.clear();
+  for (const TensorSpec& spec : model_tensors(*model)) {
+    const auto n_values = static_cast<std::size_t>(*spec.shape.n_elements());
+    if (spec.role != TensorRole::kMatmul || spec.name == kHeadTensor) {
+      checkpoint.tensors.push_back({spec.name, "F32", spec.shape, std::string(4 * n_values, '\0')});
+      continue;
+    }
+    const std::string module = spec.name.substr(0, spec.name.rfind('.') + 1);
+    const std::int64_t n_outputs = spec.shape.extent(0);
+    const std::int64_t n_inputs = spec.shape.extent(1);
+    const std::int64_t n_groups = n_inputs / 32;
+    std::vector<std::int32_t> groups;
+    for (std::int64_t i = 0; i < n_inputs; ++i) groups.push_back(group_of(expert_of(spec.name), i, n_groups));
+    const std::vector<F16> scales(static_cast<std::size_t>(n_groups * n_outputs), to_f16(0.5F));
+    checkpoint.tensors.push_back(
+        {module + "qweight", "I32", {n_inputs / 8, n_outputs}, std::string(n_values / 2, '\x5a')});
+    checkpoint.tensors.push_back({module + "qzeros",
+                                  "I32",
+                                  {n_groups, n_outputs / 8},
+                                  std::string(static_cast<std::size_t>(n_groups * n_outputs / 2), '\x77')});
+    checkpoint.tensors.push_back({module + "scales", "F16", {n_groups, n_outputs}, test::bytes_of(scales)});
+    checkpoint.tensors.push_back({module + "g_idx", "I32", {n_inputs}, test::bytes_of(groups)});
+  }
+  Notes notes;
+  REQUIRE_OK(checkpoint.create(notes));
+  CHECK(notes.lines.empty());
+  SilentProgress silent;
+  const auto bundle = Bundle::open(checkpoint.scratch.path() / "out", silent, InterruptFlag());
+  REQUIRE_OK(bundle);
+  CHECK(bundle->tensors().published_variant() == "gptq-int4-g32");
+  const PublishedTypes types = types_of_store(bundle->tensors());
+  std::set<std::string, std::less<>> of_experts;
+  for (const TensorSpec& spec : model_tensors(*model)) {
+    const StoredTensor* const tensor = bundle->tensors().find(spec.name);
+    REQUIRE(tensor != nullptr);
+    if (expert_of(spec.name) < 0) {
+      CHECK((tensor->published == nullptr || tensor->published->columns.empty()));
+      continue;
+    }
+    of_experts.insert(spec.name);
+    REQUIRE(tensor->published != nullptr);
+    std::vector<std::int32_t> order;
+    const std::int64_t n_inputs = spec.shape.extent(1);
+    for (std::int64_t group = 0; group < n_inputs / 32; ++group) {
+      for (std::int64_t i = 0; i < n_inputs; ++i) {
+        if (group_of(expert_of(spec.name), i, n_inputs / 32) == group) order.push_back(static_cast<std::int32_t>(i));
+      }
+    }
+    CHECK(tensor->published->columns == order);
+  }
+  CHECK(types.ordered == of_experts);
+  CHECK(of_experts.size() == 9);
+  const auto described = describe_checkpoint_folder(checkpoint.scratch.path() / "model", InterruptFlag());
+  REQUIRE_OK(described);
+  CHECK(described->published.ordered == of_experts);
 }
 
 }  // namespace

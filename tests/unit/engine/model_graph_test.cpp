@@ -232,6 +232,65 @@ TEST_CASE("the input of every product whose weight has an order of columns is br
   CHECK(graph.ops.size() == plain.ops.size() + numbered.weights.column_orders.size());
 }
 
+TEST_CASE("the inputs of experts are brought to the order of each expert, or to one that all have") {
+  const auto [architecture, more] = GENERATE(table<std::string, std::string>({
+      {"MixtralForCausalLM", R"(, "num_local_experts": 4, "num_experts_per_tok": 2)"},
+      {"Qwen2MoeForCausalLM", R"(, "num_experts": 4, "num_experts_per_tok": 2)"},
+      {"DeepseekV3ForCausalLM", R"(, "first_k_dense_replace": 1)"},
+  }));
+  const bool is_of_each = GENERATE(true, false);
+  CAPTURE(architecture, is_of_each);
+  const ModelConfig config = config_of(architecture, more);
+  Numbered numbered(config);
+  const auto n_experts = static_cast<std::size_t>(config.n_experts);
+  const auto n_top = static_cast<std::int32_t>(config.n_experts_per_token);
+  for (const LayerWeights& layer : numbered.weights.layers) {
+    if (!layer.router) continue;
+    for (const WeightId weights : {layer.gate_up, layer.down}) {
+      const auto n_cols = static_cast<std::size_t>(numbered.specs[static_cast<std::size_t>(index_of(weights))].n_cols);
+      std::vector<std::int32_t>& order = numbered.weights.column_orders[weights];
+      for (std::size_t expert = 0; expert < (is_of_each ? n_experts : 1); ++expert) {
+        for (std::size_t i = 0; i < n_cols; ++i) {
+          order.push_back(static_cast<std::int32_t>((i + 1 + expert) % n_cols));
+        }
+      }
+    }
+  }
+  const StepGraph graph = build_step_graph(config, numbered.weights, {});
+  REQUIRE_OK(check_graph(graph));
+  REQUIRE_OK(check_graph_weights(graph, numbered.specs));
+  std::size_t n_products = 0;
+  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+    const auto* const product = std::get_if<GroupedMatmul>(&graph.ops[i]);
+    if (product == nullptr || !numbered.weights.column_orders.contains(product->weights)) continue;
+    ++n_products;
+    CAPTURE(graph.labels[i]);
+    CHECK(graph.labels[i - 1] == graph.labels[i] + "_columns");
+    const auto& select = std::get<SelectColumns>(graph.ops[i - 1]);
+    CHECK(select.out == product->x);
+    CHECK(product->n_top == n_top);
+    CHECK(product->x_per_expert == (is_of_each && !product->weight));
+    const std::vector<std::int32_t>& order = numbered.weights.column_orders.at(product->weights);
+    const std::vector<std::int32_t>& list = graph.column_lists[static_cast<std::size_t>(index_of(select.columns))];
+    if (is_of_each) {
+      CHECK(select.expert == product->expert);
+      CHECK(select.n_top == n_top);
+      CHECK(select.x_per_expert == product->weight.has_value());
+      CHECK(list == order);
+      continue;
+    }
+    CHECK_FALSE(select.expert.has_value());
+    // The inputs of the second product lie side by side, those of each expert in the order.
+    REQUIRE(list.size() == order.size() * static_cast<std::size_t>(product->weight ? n_top : 1));
+    for (std::size_t c = 0; c < list.size(); ++c) {
+      const std::size_t first = c - c % order.size();
+      CHECK(list[c] == static_cast<std::int32_t>(first) + order[c - first]);
+    }
+  }
+  CHECK(n_products == numbered.weights.column_orders.size());
+  CHECK(n_products > 0);
+}
+
 /// The graph of a small Qwen2 with the weights that `apart` says.
 struct QwenGraph {
   Numbered numbered;

@@ -321,13 +321,9 @@ std::vector<std::int32_t> order_with(std::int32_t step, std::int64_t n) {
   return order;
 }
 
-/// Three layers and a head in INT4 with act order. What multiplies one input has one order in the first layer; v_proj has its own in the
-/// second, k_proj and up_proj in the third, whose o_proj has none.
-TensorStore act_order_tensors(const test::ScratchFolder& scratch, const ModelConfig& config) {
-  const std::map<std::string, std::int32_t> steps = {
-      {"model.layers.1.self_attn.v_proj.weight", 7}, {"model.layers.2.self_attn.k_proj.weight", 7},
-      {"model.layers.2.mlp.up_proj.weight", 7},      {"model.layers.2.self_attn.o_proj.weight", 1},
-      {"model.layers.0.self_attn.o_proj.weight", 7}, {"model.layers.0.mlp.down_proj.weight", 11}};
+/// A model in INT4 with act order. `steps`: those of the orders of tensors that have another one than 5; 1 is the model's own.
+TensorStore act_order_tensors(const test::ScratchFolder& scratch, const ModelConfig& config,
+                              const std::map<std::string, std::int32_t>& steps) {
   std::vector<TensorToWrite> written;
   std::vector<std::byte> bytes;
   const auto add = [&](std::string name, DType dtype, const Shape& shape, std::span<const std::byte> data = {}) {
@@ -359,7 +355,15 @@ TEST_CASE("inputs of codes in act order are brought to that order, and what has 
       "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "tie_word_embeddings": false})";
   const auto config = parse_model_config(text, "test");
   REQUIRE_OK(config);
-  const TensorStore tensors = act_order_tensors(scratch, *config);
+  // What multiplies one input has one order in the first layer; v_proj has its own in the second, k_proj and up_proj in the third, whose
+  // o_proj has none.
+  const TensorStore tensors = act_order_tensors(scratch, *config,
+                                                {{"model.layers.1.self_attn.v_proj.weight", 7},
+                                                 {"model.layers.2.self_attn.k_proj.weight", 7},
+                                                 {"model.layers.2.mlp.up_proj.weight", 7},
+                                                 {"model.layers.2.self_attn.o_proj.weight", 1},
+                                                 {"model.layers.0.self_attn.o_proj.weight", 7},
+                                                 {"model.layers.0.mlp.down_proj.weight", 11}});
   test::FakeLog log;
   test::FakeBackend backend(log);
   SilentProgress progress;
@@ -421,6 +425,61 @@ TEST_CASE("inputs of codes in act order are brought to that order, and what has 
   REQUIRE_OK(plain);
   CHECK(plain->column_orders.empty());
   CHECK(build_step_graph(*config, *plain, {}).column_lists.empty());
+}
+
+TEST_CASE(
+    "experts in act order keep their codes, each in its own order, unless its gate and its ups have different ones") {
+  const test::ScratchFolder scratch;
+  const std::string text = R"({"architectures": ["MixtralForCausalLM"], "hidden_size": 64, "intermediate_size": 96,
+      "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1, "num_local_experts": 3,
+      "num_experts_per_tok": 2, "vocab_size": 64, "max_position_embeddings": 128, "rms_norm_eps": 1e-6,
+      "tie_word_embeddings": false})";
+  const auto config = parse_model_config(text, "test");
+  REQUIRE_OK(config);
+  const auto name = [](int layer, int expert, const char* matrix) {
+    return fmt::format("model.layers.{}.block_sparse_moe.experts.{}.{}.weight", layer, expert, matrix);
+  };
+  // All experts of the first layer have one order. In the second, one has an order of its own and one has none; in the third, an expert's
+  // gate has another order than its ups.
+  const TensorStore tensors = act_order_tensors(scratch, *config,
+                                                {{name(1, 0, "w1"), 1},
+                                                 {name(1, 0, "w3"), 1},
+                                                 {name(1, 2, "w1"), 7},
+                                                 {name(1, 2, "w3"), 7},
+                                                 {name(1, 1, "w2"), 11},
+                                                 {name(2, 1, "w1"), 7},
+                                                 {name(2, 0, "w2"), 1},
+                                                 {name(2, 1, "w2"), 1},
+                                                 {name(2, 2, "w2"), 1}});
+  test::FakeLog log;
+  test::FakeBackend backend(log);
+  SilentProgress progress;
+  const Variant variant = variant_from_name("gptq-int4-g32").value();
+  const auto weights = prepare_model_weights(backend, *config, tensors, variant, "test", progress);
+  REQUIRE_OK(weights);
+  const auto order_of = [&](WeightId id) {
+    const auto found = weights->column_orders.find(id);
+    return found == weights->column_orders.end() ? std::vector<std::int32_t>() : found->second;
+  };
+  const auto joined = [](const std::vector<std::vector<std::int32_t>>& orders) {
+    std::vector<std::int32_t> all;
+    for (const std::vector<std::int32_t>& order : orders) all.insert(all.end(), order.begin(), order.end());
+    return all;
+  };
+  const auto encoding_of_gate_up = [&](std::size_t layer) {
+    return weights->extents.at(weights->layers[layer].gate_up).encoding;
+  };
+  CHECK(order_of(weights->layers[0].gate_up) == order_with(5, 64));
+  CHECK(order_of(weights->layers[0].down) == order_with(5, 96));
+  CHECK(encoding_of_gate_up(0) == WeightEncoding::kInt4Group32);
+  CHECK(order_of(weights->layers[1].gate_up) == joined({order_with(1, 64), order_with(5, 64), order_with(7, 64)}));
+  CHECK(order_of(weights->layers[1].down) == joined({order_with(5, 96), order_with(11, 96), order_with(5, 96)}));
+  CHECK(encoding_of_gate_up(1) == WeightEncoding::kInt4Group32);
+  CHECK(order_of(weights->layers[2].gate_up).empty());
+  CHECK(order_of(weights->layers[2].down).empty());
+  CHECK(encoding_of_gate_up(2) == WeightEncoding::kF32);
+  CHECK(weights->extents.at(weights->layers[2].down).encoding == WeightEncoding::kInt4Group32);
+  REQUIRE_OK(check_graph(build_step_graph(*config, *weights, {})));
 }
 
 }  // namespace

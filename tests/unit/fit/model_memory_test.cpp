@@ -174,3 +174,26 @@ TEST_CASE("matrices of a file whose blocks are of several types count as they ar
   // Other variants are made from the values.
   CHECK(counted("bf16", types).weights_bytes == counted("bf16", {}).weights_bytes);
 }
+
+TEST_CASE(
+    "inputs that are brought to act order are alive beside what they are made of, for each of a token's experts") {
+  const auto config = parse_model_config(R"({"architectures": ["MixtralForCausalLM"], "hidden_size": 64,
+      "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
+      "num_local_experts": 3, "num_experts_per_tok": 2, "vocab_size": 64, "max_position_embeddings": 128,
+      "rms_norm_eps": 1e-6, "tie_word_embeddings": false})",
+                                         "test");
+  REQUIRE_OK(config);
+  PublishedTypes types{.variant = "gptq-int4-g32"};
+  const auto workspace = [&](const char* variant) {
+    const auto memory = model_memory(*config, *variant_from_name(variant), {}, types);
+    REQUIRE_OK(memory);
+    return memory->workspace_bytes;
+  };
+  const double plain = workspace("gptq-int4-g32");
+  types.ordered = {"model.layers.0.self_attn.q_proj.weight"};
+  CHECK(workspace("gptq-int4-g32") == plain);
+  // Of 512 tokens, the hidden values of two experts twice (2 * 192), in place of them once beside the input of 64.
+  types.ordered.insert("model.layers.0.block_sparse_moe.experts.1.w2.weight");
+  CHECK(workspace("gptq-int4-g32") == plain + 4.0 * 512 * (2 * 192 - (192 + 64)));
+  CHECK(workspace("bf16") == plain);  // made from the values, in the model's order
+}
