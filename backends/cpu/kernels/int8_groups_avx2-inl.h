@@ -28,7 +28,7 @@ inline void pack_int8_groups(const PackArgs& args) {
       F32 sums = zero();
       for (int half = 0; half < 2; ++half) {
         const std::int64_t k = at * kGroupColumns + half * 16;
-        const F32 values = quantized(k < args.k ? load_some(x + k, args.k - k) : zero(), scale);
+        const F32 values = quantized(k < args.k ? load_some(x + k, args.k - k) : zero(), scale, least_integer(args));
         store_bytes<true>(reinterpret_cast<std::byte*>(group->values + half * 16), to_i32(values));
         sums = add(sums, values);
       }
