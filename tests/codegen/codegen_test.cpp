@@ -105,9 +105,12 @@ const std::set<std::string> kSharing = {
     "split_attention_kernel", "rms_norm_kernel",       "head_tiles_kernel",        "latent_prefill_kernel",
     "latent_decode_kernel",   "combine_latents_kernel"};
 
-/// The template argument of a kernel for weights of this encoding: "(WeightEncoding)2".
-std::string argument_of(WeightEncoding encoding) {
-  return "(WeightEncoding)" + std::to_string(static_cast<int>(encoding));
+/// Whether a kernel is for weights of this encoding: "(WeightEncoding)2" is among its template arguments.
+bool is_for(const KernelCode& kernel, WeightEncoding encoding) {
+  const std::string argument = "(WeightEncoding)" + std::to_string(static_cast<int>(encoding));
+  const std::size_t at = kernel.name.find(argument);
+  return at != std::string::npos &&
+         std::string_view(",>").find(kernel.name.at(at + argument.size())) != std::string::npos;
 }
 
 /// kAnyBlocks of backends/gpu/kernels/block_code.h: the argument of the kernel for all encodings in blocks.
@@ -117,8 +120,8 @@ constexpr WeightEncoding kAnyBlocks = WeightEncoding::kIq4Nl;
 bool streams_weights(const KernelCode& kernel) {
   const auto has = [&](std::string_view text) { return kernel.name.find(text) != std::string::npos; };
   const bool is_small = has("(gpu::MatmulTiles)0") || has("(gpu::MatmulTiles)1");
-  return is_small && !has(argument_of(WeightEncoding::kF32) + ",") && !has(argument_of(kAnyBlocks) + ",") &&
-         !has(argument_of(WeightEncoding::kInt8Group32) + ", true");
+  const bool has_quantized_groups = is_for(kernel, WeightEncoding::kInt8Group32) && kernel.name.ends_with(", true>");
+  return is_small && !is_for(kernel, WeightEncoding::kF32) && !is_for(kernel, kAnyBlocks) && !has_quantized_groups;
 }
 
 /// True for products by tiles, of one weight or of a mixture's experts.
@@ -242,9 +245,10 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.trans.shared") > 0);
     }
   }
-  // Products of one weight and of experts: two shapes, nine encodings, one kernel for all in blocks, and int8 by int8. Attention: six head widths.
-  // Peaks: two.
-  constexpr int kKernels = 2 * 2 * 11 + 6 + 2;
+  // Products of one weight and of experts in two shapes: of every encoding without blocks but f32, one kernel for all in blocks, and int8 by
+  // int8. Attention: six head widths. Peaks: two.
+  constexpr int kEncodings = static_cast<int>(WeightEncoding::kQ2K) - 1;
+  constexpr int kKernels = 2 * 2 * (kEncodings + 2) + 6 + 2;
   CHECK(n_by_warpgroups == static_cast<int>(targets.size()) * kKernels);
 }
 

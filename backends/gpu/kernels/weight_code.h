@@ -173,6 +173,16 @@ SS_DEVICE float group_scale(const WeightView& weight, std::int64_t row, int col)
   return widen(weight.group_scales[row * (weight.padded_cols / kColumns) + col / kColumns]);
 }
 
+/// values[index], chosen by comparisons: an array that is indexed at run time would be in local memory.
+SS_DEVICE float chosen_of_eight(const float (&values)[8], int index) {
+  float chosen = values[0];
+  SS_UNROLL
+  for (int i = 1; i < 8; ++i) {
+    if (i == index) chosen = values[i];
+  }
+  return chosen;
+}
+
 /// One value, scale included.
 SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col) {
   const std::byte* const begin = weight.values + row * weight.row_bytes;
@@ -211,14 +221,14 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
       unpack_e2m1(reinterpret_cast<const std::uint32_t*>(begin)[col / 8], values);
       ChunkGroup<WeightEncoding::kMxfp4Group32> group;
       group.load(weight, row, col);
-      return group.scaled(values[col % 8]);
+      return group.scaled(chosen_of_eight(values, col % 8));
     }
     case WeightEncoding::kNvfp4Group16: {
       float values[8];
       unpack_e2m1(reinterpret_cast<const std::uint32_t*>(begin)[col / 8], values);
       ChunkGroup<WeightEncoding::kNvfp4Group16> group;
       group.load(weight, row, col);
-      return group.scaled(values[col % 8], col % 32 / 16) * weight.row_scales[row];
+      return group.scaled(chosen_of_eight(values, col % 8), col % 32 / 16) * weight.row_scales[row];
     }
     case WeightEncoding::kQ2K:
     case WeightEncoding::kQ3K:
@@ -234,7 +244,7 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
       vec.load(weight, row, col / 8);
       float values[8];
       vec.unpack(weight.blocks, col / 8, values);
-      return values[col % 8];
+      return chosen_of_eight(values, col % 8);
     }
   }
   return 0.0F;
