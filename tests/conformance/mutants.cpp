@@ -148,11 +148,9 @@ class MutantKernels final : public ReferenceKernels {
     if (bug_ == Bug::kFp8GroupsTakenForRows && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerRow;
     if (bug_ == Bug::kFp8ScalesNotRounded && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerGroup128;
     if (bug_ == Bug::kFp8ScalesAllRounded && has_fp8_groups(op.act)) changed.act = ActQuant::kFp8PerGroup128E8m0;
-    if (bug_ == Bug::kFp8StaticScaleIgnored && op.act == ActQuant::kFp8Static) changed.act = ActQuant::kFp8PerRow;
+    ignore_stored_scale(changed);
     const bool is_int8_static = op.act == ActQuant::kInt8Static;
-    if (bug_ == Bug::kInt8StaticScaleIgnored && is_int8_static) changed.act = ActQuant::kInt8PerRow;
     const bool is_nvfp4 = op.act == ActQuant::kNvfp4Static;
-    if (bug_ == Bug::kNvfp4StaticScaleIgnored && is_nvfp4) changed.act_scale = 1.0F;
     const bool quantizes_itself =
         is_nvfp4 && (bug_ == Bug::kNvfp4InputScalesNotRounded || bug_ == Bug::kNvfp4InputsOnEvenSteps);
     if (quantizes_itself) changed.act = ActQuant::kNone;
@@ -378,16 +376,8 @@ class MutantKernels final : public ReferenceKernels {
 
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override {
     const bool is_clamped = op.epilogue == Epilogue::kGatedClampedSwish;
-    const bool ignores_scale = (bug_ == Bug::kInt8StaticScaleIgnored && op.act == ActQuant::kInt8Static) ||
-                               (bug_ == Bug::kFp8StaticScaleIgnored && op.act == ActQuant::kFp8Static) ||
-                               (bug_ == Bug::kNvfp4StaticScaleIgnored && op.act == ActQuant::kNvfp4Static);
-    if (ignores_scale) {
-      GroupedMatmul changed = op;
-      if (op.act == ActQuant::kFp8Static) changed.act = ActQuant::kFp8PerRow;
-      if (op.act == ActQuant::kInt8Static) changed.act = ActQuant::kInt8PerRow;
-      changed.act_scale = 1.0F;
-      return ReferenceKernels::run(changed, frame);
-    }
+    GroupedMatmul changed = op;
+    if (ignore_stored_scale(changed)) return ReferenceKernels::run(changed, frame);
     if (bug_ == Bug::kExpertInputsIgnored && op.x_per_expert) {
       return with_first_inputs(op.x, op.n_top, frame, [&] { return ReferenceKernels::run(op, frame); });
     }
@@ -404,6 +394,20 @@ class MutantKernels final : public ReferenceKernels {
   }
 
  private:
+  /// Makes of a product that has a stored scale of activations one that ignores it, if that is the bug. Returns whether it is.
+  template <typename Product>
+  bool ignore_stored_scale(Product& op) const {
+    if (bug_ == Bug::kInt8StaticScaleIgnored && op.act == ActQuant::kInt8Static) {
+      op.act = ActQuant::kInt8PerRow;
+    } else if (bug_ == Bug::kFp8StaticScaleIgnored && op.act == ActQuant::kFp8Static) {
+      op.act = ActQuant::kFp8PerRow;
+    } else if (bug_ != Bug::kNvfp4StaticScaleIgnored || op.act != ActQuant::kNvfp4Static) {
+      return false;
+    }
+    op.act_scale = 1.0F;  // a scale of the row is used instead where there is one
+    return true;
+  }
+
   /// Scores of the latents alone.
   Result<void> run_without_tails(const Attention& op, const HostFrame& frame) {
     const MatrixView<float> q = frame.value(op.q);
@@ -705,131 +709,6 @@ class MutantBackend final : public ReferenceBackend {
 };
 
 }  // namespace
-
-std::span<const Mutant> mutants() {
-  static constexpr Mutant kMutants[] = {
-      {Bug::kRopeOffByOne, "RoPE off by one position", "rope_append layer"},
-      {Bug::kWrongHeadGrouping, "query heads grouped the wrong way", "attention attention_wide layer"},
-      {Bug::kMaskHidesOwnToken, "a mask that hides the token itself", "attention layer model"},
-      {Bug::kMaskShowsNextToken, "a mask that shows the next token", "attention attention_wide layer"},
-      {Bug::kLastPageDropped, "the last page dropped", "attention attention_long layer"},
-      {Bug::kSwappedScaleRows, "scales of neighbouring rows swapped",
-       "matmul matmul_w8a8 embed matmul_fp8 grouped_matmul_fp8"},
-      {Bug::kStaleKvSlot, "the newest key and value not written", "rope_append attention layer"},
-      {Bug::kWindowOffByOne, "a sliding window one token too wide", "attention"},
-      {Bug::kResidualLost, "the residual not added", "matmul layer"},
-      {Bug::kEpsilonIgnored, "the epsilon of the norm ignored", "rms_norm"},
-      {Bug::kGateAndUpSwapped, "gate and up swapped", "matmul layer"},
-      {Bug::kSoftCapIgnored, "the soft cap ignored", "matmul attention"},
-      {Bug::kPageCopyForgetsLastLayer, "a page copy that leaves out the last layer", "kv_copy_pages kv_copy_latents"},
-      {Bug::kPaddingRowWritten, "a padding row written to slot 0", "rope_append"},
-      {Bug::kKeyNormIsQueryNorm, "keys normalized with the weights of queries", "rope_append attention"},
-      {Bug::kSampledIdOfWrongSequence, "the last sampled id of another sequence", "in_flight"},
-      {Bug::kLogitRowOffByOne, "logits of the token before", "sample model"},
-      {Bug::kForbiddenIdTaken, "a forbidden id taken", "sample sample_wide"},
-      {Bug::kExpertWeightsSwapped, "weights of the two best experts swapped",
-       "route grouped_matmul grouped_matmul_wide"},
-      {Bug::kActivationsNotQuantized, "activations left unquantized",
-       "matmul_w8a8 matmul_g32_w8a8 matmul_int4_w8a8 matmul_fp8 matmul_fp8_g128"},
-      {Bug::kLastInputDropped, "the last input of a product dropped", "matmul matmul_w8a8"},
-      {Bug::kSumsInF16, "products summed in FP16", "matmul matmul_long"},
-      {Bug::kActivationsTruncated, "activations truncated to BF16, not rounded", "matmul layer"},
-      {Bug::kOutputsInBf16, "outputs of products rounded to BF16", "matmul"},
-      {Bug::kGeluExact, "GELU with erf in place of tanh", "matmul"},
-      {Bug::kInt8GroupOffByOne, "scales of neighbouring INT8 groups exchanged",
-       "matmul matmul_g32_w8a8 grouped_matmul_g32_w8a8 embed"},
-      {Bug::kInt4GroupOffByOne, "scales of neighbouring INT4 groups exchanged",
-       "matmul matmul_int4_w8a8 grouped_matmul_int4_w8a8 embed"},
-      {Bug::kTiesAwayFromZero, "activations quantized half away from zero", "matmul_w8a8"},
-      {Bug::kNanDropped, "NaN dropped by the quantizer of activations",
-       "not_finite not_finite_int8_static not_finite_fp8"},
-      {Bug::kNanLeaks, "NaN in the next row as well", "not_finite"},
-      {Bug::kAttentionScaleOff, "scores scaled 1 % too large", "attention attention_wide attention_long"},
-      {Bug::kPageOfAnother, "one page of another sequence", "attention attention_long attention_chunks layer"},
-      {Bug::kValuePagesSwapped, "the values of two pages exchanged", "attention attention_long attention_chunks"},
-      {Bug::kCacheTruncated, "the cache truncated to BF16, not rounded", "rope_append"},
-      {Bug::kRopeFactorIgnored, "the attention factor of RoPE ignored", "rope_append"},
-      {Bug::kEmbedScaleIgnored, "the scale of the embedding ignored", "embed model"},
-      {Bug::kTicketsSwapped, "results of two steps in flight exchanged", "in_flight protocol"},
-      {Bug::kContextCutAt32K, "positions more than 32K back dropped", "attention_deep"},
-      {Bug::kGatedBiasesSwapped, "the biases of gate and up swapped", "matmul_gated_bias"},
-      {Bug::kStillPairsScaled, "the attention factor on elements that are not rotated", "rope_partial"},
-      {Bug::kSigmoidLost, "a softmax in place of a sigmoid", "shared_expert"},
-      {Bug::kNormResidualLost, "the residual of a norm not added", "rms_norm_residual"},
-      {Bug::kNormOfEachHead, "each head normalized by itself, not all together", "rope_norm_all_heads"},
-      {Bug::kNormWeightsOfFirstHead, "all heads normalized with the weights of the first", "rope_norm_all_heads"},
-      {Bug::kSinksIgnored, "the sinks of heads left out of the softmax", "attention_sinks"},
-      {Bug::kSinksOfOtherHeads, "each head with the sink of the next", "attention_sinks"},
-      {Bug::kRouterBiasIgnored, "the bias of a router ignored", "route_bias"},
-      {Bug::kBiasOfFirstExpert, "all experts with the bias of the first", "grouped_matmul_bias"},
-      {Bug::kClampLost, "gate and up not clamped", "grouped_matmul_bias"},
-      {Bug::kUpWithoutOne, "the clamped up taken without its 1", "grouped_matmul_bias"},
-      {Bug::kNormNotCentered, "the mean not subtracted by a LayerNorm", "layer_norm"},
-      {Bug::kNormBiasIgnored, "the bias of a LayerNorm ignored", "layer_norm"},
-      {Bug::kGeluLost, "a bias without its GELU", "matmul_gelu"},
-      {Bug::kLatentNormIgnored, "the weights of a latent's norm ignored", "latent_append attention_latent"},
-      {Bug::kLatentNotRotated, "the part behind a latent not rotated", "latent_append"},
-      {Bug::kLatentTailIgnored, "scores of latents without the rotated part", "attention_latent kv_copy_latents"},
-      {Bug::kHeadMatricesShifted, "each head multiplied by the matrix of the next", "head_matmul"},
-      {Bug::kCopiedPartLost, "the part of a head that is not multiplied lost", "head_matmul"},
-      {Bug::kChoiceBiasIgnored, "the bias of the choice of experts ignored", "route_groups"},
-      {Bug::kChoiceBiasWeighs, "the bias of the choice in the weights of experts", "route_groups"},
-      {Bug::kGroupsIgnored, "the groups of experts ignored", "route_groups"},
-      {Bug::kGroupByLargest, "a group judged by its best expert alone", "route_groups"},
-      {Bug::kRouteScaleIgnored, "the scale of the weights of experts ignored", "route_groups"},
-      {Bug::kFp8InputsFlushed, "subnormal E4M3 activations taken for zero", "matmul_fp8"},
-      {Bug::kFp8WeightsFlushed, "subnormal E4M3 weights taken for zero", "matmul_fp8"},
-      {Bug::kFp8InputsTruncated, "activations truncated to E4M3, not rounded", "matmul_fp8"},
-      {Bug::kQueryGrowthIgnored, "queries of all positions of one size", "query_growth latent_growth"},
-      {Bug::kQueryGrowthWithoutSteps, "queries that grow within a period", "query_growth latent_growth"},
-      {Bug::kZeroPointsIgnored, "zero points of weights taken for 0", "matmul_int4_zp grouped_matmul_int4_zp"},
-      {Bug::kZeroPointsOffByOne, "zero points of neighbouring groups exchanged",
-       "matmul_int4_zp grouped_matmul_int4_zp"},
-      {Bug::kZeroPointsAdded, "zero points added to codes, not subtracted", "matmul_int4_zp grouped_matmul_int4_zp"},
-      {Bug::kFp8GroupOffByOne, "scales of neighbouring FP8 groups exchanged",
-       "matmul_fp8_g128 grouped_matmul_fp8_g128"},
-      {Bug::kFp8GroupsTakenForRows, "activations of FP8 groups quantized by row", "matmul_fp8_g128"},
-      {Bug::kFp8ScalesNotRounded, "scales of activations in E8M0 not rounded", "matmul_fp8_g128"},
-      {Bug::kFp8ScalesAllRounded, "scales of activations rounded to E8M0 that are not in it", "matmul_fp8_g128"},
-      {Bug::kFp8StaticScaleIgnored, "activations of static FP8 quantized by row", "matmul_fp8 grouped_matmul_fp8"},
-      {Bug::kFp8StaticNotBounded, "activations of static FP8 above 448 taken for NaN", "matmul_fp8"},
-      {Bug::kInt8StaticScaleIgnored, "activations of static INT8 quantized by row", "matmul_w8a8 grouped_matmul_w8a8"},
-      {Bug::kInt8StaticNotBounded, "activations of static INT8 beyond a byte not bounded", "matmul_w8a8"},
-      {Bug::kInt8StaticBoundedByNegative127, "activations of static INT8 bounded by -127, not -128", "matmul_w8a8"},
-      {Bug::kMxfp4GroupOffByOne, "scales of neighbouring MXFP4 groups exchanged", "matmul_mxfp4 grouped_matmul_mxfp4"},
-      {Bug::kMxfp4CodesTakenForIntegers, "E2M1 codes taken for integers", "matmul_mxfp4 grouped_matmul_mxfp4"},
-      {Bug::kMinimaIgnored, "minima of blocks taken for 0",
-       "matmul_q4_k grouped_matmul_q4_k matmul_q5_k matmul_gguf grouped_matmul_gguf"},
-      {Bug::kMinimaOffByOne, "minima of neighbouring parts of a block exchanged",
-       "matmul_q4_k grouped_matmul_q4_k matmul_q5_k matmul_gguf"},
-      {Bug::kPartScalesOffByOne, "scales of neighbouring parts of a block exchanged",
-       "matmul_q4_k grouped_matmul_q4_k matmul_q5_k matmul_q6_k grouped_matmul_q6_k matmul_gguf grouped_matmul_gguf"},
-      {Bug::kPartScalesOfPairs, "one scale for two parts of a block",
-       "matmul_q6_k grouped_matmul_q6_k matmul_gguf grouped_matmul_gguf"},
-      {Bug::kFifthBitsLost, "the fifth bits of Q5_K and Q5_1 lost", "matmul_q5_k grouped_matmul_q5_k matmul_gguf"},
-      {Bug::kCurveTakenForLine, "the numbers of IQ4 taken for evenly spaced ones", "matmul_gguf grouped_matmul_gguf"},
-      {Bug::kMxfp4SubnormalDropped, "the subnormal E2M1 number taken for zero", "matmul_mxfp4 grouped_matmul_mxfp4"},
-      {Bug::kNvfp4GroupOffByOne, "scales of neighbouring NVFP4 groups exchanged", "matmul_nvfp4 grouped_matmul_nvfp4"},
-      {Bug::kNvfp4ScalesOfPairs, "one scale for two NVFP4 groups", "matmul_nvfp4 grouped_matmul_nvfp4"},
-      {Bug::kNvfp4StaticScaleIgnored, "stored scales of activations in NVFP4 taken for 1",
-       "matmul_nvfp4 grouped_matmul_nvfp4"},
-      {Bug::kNvfp4InputScalesNotRounded, "scales of 16 activations in NVFP4 not rounded to E4M3", "matmul_nvfp4"},
-      {Bug::kNvfp4InputsOnEvenSteps, "activations in NVFP4 rounded to halves, also above 2", "matmul_nvfp4"},
-      {Bug::kNvfp4GlobalScaleIgnored, "global scales of NVFP4 taken for 1", "matmul_nvfp4 grouped_matmul_nvfp4"},
-      {Bug::kValuesFromEndOfQkv, "values of their own read from the end of qkv",
-       "rope_values_apart attention_values_apart"},
-      {Bug::kKeysFromEndOfQkv, "keys of their own read from the end of qkv",
-       "rope_values_apart attention_values_apart"},
-      {Bug::kColumnsInverted, "columns sent to their places in the list, not fetched from them", "select_columns"},
-      {Bug::kColumnsIgnored, "columns left in their order", "select_columns"},
-      {Bug::kColumnsOfFirstList, "columns by the list of another operation", "select_columns"},
-      {Bug::kColumnsOfFirstExpert, "all experts with the columns of the first", "select_columns_experts"},
-      {Bug::kColumnsOfFirstInput, "the columns of all experts taken from the input of the first",
-       "select_columns_experts"},
-      {Bug::kExpertInputsIgnored, "all experts multiplied by the input of the first", "select_columns_experts"},
-  };
-  return kMutants;
-}
 
 std::unique_ptr<Backend> make_mutant(Bug bug) {
   return std::make_unique<MutantBackend>(bug, std::move(reference::devices()).value().front());

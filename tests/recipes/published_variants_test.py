@@ -297,7 +297,7 @@ CHECKPOINTS = {
     "quark-int8-static": (quark({"dtype": "int8", "qscheme": "per_tensor", "symmetric": True},
                                 {"dtype": "int8", "qscheme": "per_tensor", "symmetric": True, "is_dynamic": False}),
                           int8_static_by_tensor),
-    # With zero points of inputs, which are not computed, so that the weights alone are kept.
+    # Activations have zero points, which are not computed, so that the bundle keeps the weights alone.
     "compressed-tensors-int8": (compressed("int-quantized", {**dynamic("int"), "strategy": "tensor", "dynamic": False,
                                                              "symmetric": False},
                                            num_bits=8, type="int", strategy="channel"), int8_static),
@@ -525,7 +525,7 @@ def check_ordered_products(program: str, bundle: Path, variant: str) -> None:
     by_values = {(inputs, outputs) for inputs, outputs, encoding in products if encoding == "f32"}
     config = json.loads((bundle / "config.json").read_text(encoding="utf-8"))
     if n_top := config.get("num_experts_per_tok"):
-        # The outputs of the first products of a token's experts, and those of the second.
+        # The profile names an expert product by its number of outputs: `hidden` for gates with ups, `hidden_size` for downs.
         hidden = n_top * config.get("moe_intermediate_size", config["intermediate_size"])
         of_experts = set(re.findall(r"decode +grouped_matmul +1 x (\d+) +grouped_matmul_(\w+?)_", table))
         kept = {outputs for outputs, encoding in of_experts if encoding != "f32"}

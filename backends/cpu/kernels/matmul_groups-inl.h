@@ -11,8 +11,8 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-// The sums of a group are scaled, and not its weights, although many rows then leave no registers for the totals: these are read and
-// written once a group, where scaling the weights takes a multiplication for each column, which uses the ports of multiply-adds.
+// A group's sums are scaled, not its weights. With many rows no registers are left for the totals, which are then read from memory and written
+// once a group. Scaling the weights would take a multiplication for each column, on the ports that multiply-adds use.
 
 /// Accumulators per row within a group. Few rows have several as far as registers allow, since the additions to a single
 /// one would wait for each other.

@@ -204,7 +204,7 @@ TEST_CASE(
           x, [](float value) { return !std::isfinite(value); }, 0.0F);
       const auto n = static_cast<std::int64_t>(x.size());
       const std::int64_t padded = (n + product.vec - 1) / product.vec * product.vec;
-      // The second row has small numbers alone, and the third one has an infinity.
+      // The second row has only small numbers, and the third row has an infinity.
       x.insert(x.end(), static_cast<std::size_t>(2 * n), s);
       x.back() = -INFINITY;
       const PackedRows packed(table, product, x.data(), 3, n, padded, s);
