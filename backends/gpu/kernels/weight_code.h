@@ -173,14 +173,11 @@ SS_DEVICE float group_scale(const WeightView& weight, std::int64_t row, int col)
   return widen(weight.group_scales[row * (weight.padded_cols / kColumns) + col / kColumns]);
 }
 
-/// values[index], chosen by comparisons: an array that is indexed at run time would be in local memory.
-SS_DEVICE float chosen_of_eight(const float (&values)[8], int index) {
-  float chosen = values[0];
-  SS_UNROLL
-  for (int i = 1; i < 8; ++i) {
-    if (i == index) chosen = values[i];
-  }
-  return chosen;
+/// The E2M1 number of a column in its word, stored as kE2m1Shifts says, divided by kE2m1Unit.
+SS_DEVICE float e2m1_number(std::uint32_t word, int col) {
+  const std::uint32_t number = word >> (kE2m1Shifts >> (col % 8 * 8) & 31U) & 7U;
+  const std::uint32_t sign = word >> (kE2m1SignShifts >> (col % 8 * 8) & 31U) & 1U;
+  return widen(F16{static_cast<std::uint16_t>(number << 9 | sign << 15)});
 }
 
 /// One value, scale included.
@@ -217,18 +214,16 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
       return group.scale() * values[0];
     }
     case WeightEncoding::kMxfp4Group32: {
-      float values[8];
-      unpack_e2m1(reinterpret_cast<const std::uint32_t*>(begin)[col / 8], values);
+      const float number = e2m1_number(reinterpret_cast<const std::uint32_t*>(begin)[col / 8], col);
       ChunkGroup<WeightEncoding::kMxfp4Group32> group;
       group.load(weight, row, col);
-      return group.scaled(chosen_of_eight(values, col % 8));
+      return group.scaled(number);
     }
     case WeightEncoding::kNvfp4Group16: {
-      float values[8];
-      unpack_e2m1(reinterpret_cast<const std::uint32_t*>(begin)[col / 8], values);
+      const float number = e2m1_number(reinterpret_cast<const std::uint32_t*>(begin)[col / 8], col);
       ChunkGroup<WeightEncoding::kNvfp4Group16> group;
       group.load(weight, row, col);
-      return group.scaled(chosen_of_eight(values, col % 8), col % 32 / 16) * weight.row_scales[row];
+      return group.scaled(number, col % 32 / 16) * weight.row_scales[row];
     }
     case WeightEncoding::kQ2K:
     case WeightEncoding::kQ3K:
@@ -244,7 +239,7 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
       vec.load(weight, row, col / 8);
       float values[8];
       vec.unpack(weight.blocks, col / 8, values);
-      return chosen_of_eight(values, col % 8);
+      return values[col % 8];
     }
   }
   return 0.0F;
