@@ -177,10 +177,13 @@ Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPo
       /// The heads with their norm, where they are or in `normed`.
       const auto normalized = [&](const float* heads, std::int64_t n_heads, const std::optional<WeightId>& norm) {
         if (!norm) return heads;
-        const std::int64_t width = op.norm_over == NormOver::kAllHeads ? n_heads * head_dim : head_dim;
+        const bool centers = op.head_norm == HeadNorm::kLayerNormOfHead;
+        const std::int64_t width = op.head_norm == HeadNorm::kRmsOfAllHeads ? n_heads * head_dim : head_dim;
+        const float* const weight = weights_.at(*norm).vector.data();
         for (std::int64_t i = 0; i < n_heads * head_dim; i += width) {
           table_.rms_norm({.x = heads + i,
-                           .weight = weights_.at(*norm).vector.data(),
+                           .weight = weight + (centers ? i : 0),
+                           .centers = centers,
                            .eps = op.norm_eps,
                            .n = width,
                            .out = normed + i});

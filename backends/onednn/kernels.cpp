@@ -316,12 +316,17 @@ Result<void> Kernels::run(const RopeAppend& op, const HostFrame& frame) {
     }
     std::array<float, 512> head;
     const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
-    const bool is_over_all = op.norm_over == NormOver::kAllHeads;
+    const bool is_over_all = op.head_norm == HeadNorm::kRmsOfAllHeads;
     // Normalizes and rotates one head of `heads`, which are the heads of q or of k of the token.
     const auto transform = [&](std::span<const float> heads, std::size_t at, const std::optional<WeightId>& norm,
                                float all_factor, std::span<float> to) {
       const std::span<const float> from = heads.subspan(at, head_dim);
-      if (norm) {
+      if (norm && op.head_norm == HeadNorm::kLayerNormOfHead) {
+        layer_norm_row({.x = from,
+                        .weight = std::span(weights_.at(*norm).vector).subspan(at, head_dim),
+                        .eps = op.norm_eps,
+                        .out = to});
+      } else if (norm) {
         const std::span<const float> weight = weights_.at(*norm).vector;
         scale_by_weights(from, is_over_all ? all_factor : inverse_rms(from, op.norm_eps),
                          is_over_all ? weight.subspan(at, head_dim) : weight, to);

@@ -87,15 +87,12 @@ SS_VECTOR_CLONES void rms_norm_row(std::span<const float> x, std::span<const flo
 
 void layer_norm_row(const LayerNormRow& row) {
   const std::size_t n = row.x.size();
-  const auto summed = [&](std::size_t i) { return row.add.empty() ? row.x[i] : row.x[i] + row.add[i]; };
-  // Kept before out is written, because sum_out may be x.
-  std::vector<float> sum(n);
+  std::vector<float> added;
+  for (std::size_t i = 0; i < row.add.size(); ++i) added.push_back(row.x[i] + row.add[i]);
+  const std::span<const float> sum = row.add.empty() ? row.x : added;
   double total = 0.0;
-  for (std::size_t i = 0; i < n; ++i) {
-    sum[i] = summed(i);
-    total += static_cast<double>(sum[i]);
-  }
-  if (!row.sum_out.empty()) std::ranges::copy(sum, row.sum_out.begin());
+  for (const float value : sum) total += static_cast<double>(value);
+  if (!row.sum_out.empty() && row.sum_out.data() != sum.data()) std::ranges::copy(sum, row.sum_out.begin());
   const double mean = total / static_cast<double>(n);
   double squares = 0.0;
   for (const float value : sum) {

@@ -24,14 +24,14 @@ void rms_norm_row(std::span<const float> x, std::span<const float> add, std::spa
 /// One row of a norm that centers (op.h's RmsNorm). add, bias, sum_out and residual may be empty; sum_out may be x, out may
 /// be residual.
 struct LayerNormRow {
-  std::span<const float> x;
-  std::span<const float> add;
-  std::span<const float> weight;
-  std::span<const float> bias;
+  std::span<const float> x = {};
+  std::span<const float> add = {};
+  std::span<const float> weight = {};
+  std::span<const float> bias = {};
   float eps = 0.0F;
-  std::span<float> sum_out;
-  std::span<const float> residual;
-  std::span<float> out;
+  std::span<float> sum_out = {};
+  std::span<const float> residual = {};
+  std::span<float> out = {};
 };
 /// The sums are f64, in the order of the row.
 void layer_norm_row(const LayerNormRow& row);

@@ -146,10 +146,15 @@ Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame)
 
   std::vector<std::complex<double>> turns;
   const auto transform = [&](std::span<float> heads, const std::optional<WeightId>& norm) {
-    const std::size_t width = op.norm_over == NormOver::kAllHeads ? heads.size() : head_dim;
+    const std::size_t width = op.head_norm == HeadNorm::kRmsOfAllHeads ? heads.size() : head_dim;
     for (std::size_t first = 0; norm && first < heads.size(); first += width) {
       const std::span<float> normed = heads.subspan(first, width);
-      normalize(normed, weights().values(*norm), op.norm_eps, normed);
+      const std::span<const float> weight = weights().values(*norm);
+      if (op.head_norm == HeadNorm::kLayerNormOfHead) {
+        layer_norm(normed, weight.subspan(first, width), {}, op.norm_eps, normed);
+      } else {
+        normalize(normed, weight, op.norm_eps, normed);
+      }
     }
     for (std::size_t first = 0; first < heads.size(); first += head_dim) {
       rotate_head(heads.subspan(first, head_dim), turns);

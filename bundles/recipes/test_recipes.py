@@ -387,7 +387,7 @@ def checkpoint_tensors(model: Reference) -> dict[str, torch.Tensor]:
 MATRICES = {"mixtral": 2 * (4 + 3 * 4) + 1, "qwen3_moe": 3 * (4 + 3 * 6) + 1,
             "qwen2_moe": 3 * (4 + 3 * 7) + 1, "qwen2_moe-windows": 3 * 4 + 3 * (7 + 7 + 1) + 1, "gemma3": 4 * 7 + 1,
             "phi3": 3 * 4 + 1, "phi3-partial": 3 * 4 + 1, "phi3-longrope": 3 * 4 + 1,  # fused ones counted once
-            "cohere": 3 * 7 + 1, "cohere-biases": 3 * 7 + 1, "cohere2": 4 * 7 + 1, "cohere2-biases": 4 * 7 + 1,
+            "cohere": 3 * 7 + 1, "cohere-biases": 3 * 7 + 1, "cohere-norms": 3 * 7 + 1, "cohere2": 4 * 7 + 1, "cohere2-biases": 4 * 7 + 1,
             "starcoder2": 3 * 6 + 1, "starcoder2-plain": 3 * 6 + 1,
             "deepseek_v2": 3 * 4 + 3 + 2 * 27 + 1, "deepseek_v2-biases": 3 * 4 + 3 + 2 * 27 + 1,
             "deepseek_v2-lite": 3 * 3 + 3 * 27 + 1, "deepseek_v3": 4 * 4 + 2 * 3 + 2 * 27 + 1,

@@ -144,6 +144,7 @@ MODELS: dict[str, tuple[Callable, dict]] = {
     "cohere-biases": (transformers.CohereConfig, {
         "attention_bias": True, "num_key_value_heads": 1, "tie_word_embeddings": False,
         "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0}}),
+    "cohere-norms": (transformers.CohereConfig, {"use_qk_norm": True, "logit_scale": 0.25}),
     "cohere2": (transformers.Cohere2Config, {
         "num_hidden_layers": 4, "sliding_window": 24, "logit_scale": 0.25,
         "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]}),

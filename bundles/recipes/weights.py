@@ -86,6 +86,9 @@ def _attention(config) -> dict[str, tuple[Role, tuple[int, ...]]]:
     tensors["self_attn.o_proj.weight"] = (Role.MATMUL, (dim, queries))
     if config.model_type in ("qwen3", "qwen3_moe", "gemma3_text"):
         tensors |= {f"self_attn.{one}_norm.weight": (Role.OTHER, (head_dim,)) for one in "qk"}
+    if config.model_type == "cohere" and config.use_qk_norm:  # each head with weights of its own
+        tensors |= {"self_attn.q_norm.weight": (Role.OTHER, (config.num_attention_heads, head_dim)),
+                    "self_attn.k_norm.weight": (Role.OTHER, (config.num_key_value_heads, head_dim))}
     if config.model_type == "gpt_oss":
         tensors["self_attn.sinks"] = (Role.OTHER, (config.num_attention_heads,))
     if config.model_type == "olmo2":  # over all heads

@@ -32,9 +32,8 @@ class WeightChecker {
   }
   Result<void> operator()(const RopeAppend& op) const {
     const std::int64_t head_dim = op.heads.head_dim;
-    const bool is_over_all = op.norm_over == NormOver::kAllHeads;
-    if (op.q_norm) SS_TRY_VOID(vector(*op.q_norm, is_over_all ? op.heads.n_heads * head_dim : head_dim));
-    if (op.k_norm) SS_TRY_VOID(vector(*op.k_norm, is_over_all ? op.heads.n_kv_heads * head_dim : head_dim));
+    if (op.q_norm) SS_TRY_VOID(vector(*op.q_norm, n_head_norm_weights(op.head_norm, op.heads.n_heads, head_dim)));
+    if (op.k_norm) SS_TRY_VOID(vector(*op.k_norm, n_head_norm_weights(op.head_norm, op.heads.n_kv_heads, head_dim)));
     return {};
   }
   Result<void> operator()(const LatentAppend& op) const { return vector(op.norm, op.heads.latent_dim); }

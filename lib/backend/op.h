@@ -195,13 +195,19 @@ struct Matmul {
   float softcap = 0.0F;
 };
 
-/// Over which values of a token's q, and of its k, the mean of an RMS norm is taken.
-enum class NormOver : std::uint8_t {
-  kHead,      ///< those of each head, with the same weights [1, head_dim] for all heads
-  kAllHeads,  ///< those of all heads, with weights [1, n_heads * head_dim] of q and [1, n_kv_heads * head_dim] of k
+/// How the heads of a token's q, and those of its k, are normalized.
+enum class HeadNorm : std::uint8_t {
+  kRmsOfHead,  ///< an RMS norm of each head, with the same weights [1, head_dim] for all heads
+  kRmsOfAllHeads,  ///< one RMS norm of all heads, with weights [1, n_heads * head_dim] of q and [1, n_kv_heads * head_dim] of k
+  kLayerNormOfHead,  ///< a LayerNorm of each head (RmsNorm::centers), with weights of its own; their shape is that of kRmsOfAllHeads
 };
 
-/// Splits qkv, optionally RMS-normalizes q and k, rotates both, and writes k and v into the cache at Batch::kv_slots. The
+/// The number of weights of a norm of `n_heads` heads.
+[[nodiscard]] constexpr std::int64_t n_head_norm_weights(HeadNorm norm, std::int64_t n_heads, std::int64_t head_dim) {
+  return norm == HeadNorm::kRmsOfHead ? head_dim : n_heads * head_dim;
+}
+
+/// Splits qkv, optionally normalizes q and k, rotates both, and writes k and v into the cache at Batch::kv_slots. The
 /// RopeSpec may enlarge rotated queries by their position.
 /// qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q heads, k heads, v heads; q_out: [T, n_heads * head_dim]
 /// With v, the v heads are a value of their own, and qkv has the q heads and the k heads alone; with k, which only goes with v, it has
@@ -216,7 +222,7 @@ struct RopeAppend {
   RopeId rope;
   std::optional<WeightId> q_norm = {};
   std::optional<WeightId> k_norm = {};
-  NormOver norm_over = NormOver::kHead;
+  HeadNorm head_norm = HeadNorm::kRmsOfHead;
   float norm_eps = 1e-6F;
 };
 

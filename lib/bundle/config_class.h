@@ -113,7 +113,7 @@ struct ConfigClass {
   std::string_view norm_eps_key = "rms_norm_eps";
   bool rotates_windows_only = false;  ///< layers without a window are not rotated
   double logit_scale = 0.0;  ///< the value of an absent logit_scale, by which logits are multiplied; 0: no such key
-  bool may_have_head_norms = false;  ///< use_qk_norm: each head of q and k has a LayerNorm, which is not computed
+  bool may_center_heads = false;  ///< reads use_qk_norm, with which each head of q and k has a LayerNorm
   BlockNorms block_norms = BlockNorms::kBefore;
   bool has_attention_sinks = false;
   bool scales_embedding = false;           ///< by the square root of hidden_size
@@ -465,7 +465,7 @@ inline constexpr std::array kConfigClasses = {
                 .parallel_blocks = true,
                 .norm_eps_key = "layer_norm_eps",
                 .logit_scale = 0.0625,
-                .may_have_head_norms = true},
+                .may_center_heads = true},
     ConfigClass{.architecture = Architecture::kCohere2,
                 .family = "cohere2",
                 .class_name = "Cohere2ForCausalLM",

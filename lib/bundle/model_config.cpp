@@ -286,14 +286,11 @@ Result<void> parse_options(const ConfigSource& source, ModelConfig& config) {
       return unsupported(fields, "use_bidirectional_attention", "attention to later tokens is not supported");
     }
   }
-  if (defaults.may_have_head_norms) {
-    SS_TRY(const bool has_head_norms, fields.boolean_or("use_qk_norm", false));
-    if (has_head_norms) {
-      return unsupported(fields, "use_qk_norm",
-                         "norms with weights of their own for each head (Command R+) are not computed");
-    }
-  }
   config.qk_norm = defaults.qk_norm;
+  if (defaults.may_center_heads) {
+    SS_TRY(const bool centers_heads, fields.boolean_or("use_qk_norm", false));
+    if (centers_heads) config.qk_norm = QkNorm::kEachHeadCentered;
+  }
   config.attention_sinks = defaults.has_attention_sinks;
   config.fused_projections = defaults.has_fused_projections;
   config.norms_add_one = defaults.norms_add_one;

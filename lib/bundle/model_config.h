@@ -65,11 +65,12 @@ enum class RotaryPairs : std::uint8_t {
   kNeighbours,  ///< 2i and 2i + 1
 };
 
-/// Whether q and k are RMS-normalized before the rotation, and over what.
+/// Whether q and k are normalized before the rotation, and how.
 enum class QkNorm : std::uint8_t {
   kNone,
-  kEachHead,  ///< each head by itself, all with the same weights (Qwen3)
-  kAllHeads,  ///< all heads of q together, and all of k (OLMo 2)
+  kEachHead,          ///< an RMS norm of each head, all with the same weights (Qwen3)
+  kAllHeads,          ///< an RMS norm of all heads of q together, and one of all of k (OLMo 2)
+  kEachHeadCentered,  ///< a LayerNorm of each head, with weights of its own (Command R+)
 };
 
 /// How a mixture judges a group of its experts (op.h).

@@ -48,6 +48,13 @@ void add_latent_attention(const ModelConfig& config, LayerTensors& layer) {
   if (config.out_bias) layer.add("self_attn.o_proj.bias", {config.dim}, TensorRole::kBias);
 }
 
+/// The shape of the weights of q's norm, or of k's, which has `n_heads` heads.
+Shape head_norm_shape(const ModelConfig& config, std::int64_t n_heads) {
+  if (config.qk_norm == QkNorm::kAllHeads) return {n_heads * config.head_dim};
+  if (config.qk_norm == QkNorm::kEachHeadCentered) return {n_heads, config.head_dim};
+  return {config.head_dim};
+}
+
 void add_attention(const ModelConfig& config, LayerTensors& layer) {
   if (config.latent.is_present()) return add_latent_attention(config, layer);
   const std::int64_t q = config.q_dim();
@@ -65,9 +72,8 @@ void add_attention(const ModelConfig& config, LayerTensors& layer) {
     layer.add("self_attn.v_proj.bias", {kv}, TensorRole::kBias);
   }
   if (config.qk_norm != QkNorm::kNone) {
-    const bool is_over_all = config.qk_norm == QkNorm::kAllHeads;
-    layer.add("self_attn.q_norm.weight", {is_over_all ? q : config.head_dim}, TensorRole::kNorm);
-    layer.add("self_attn.k_norm.weight", {is_over_all ? kv : config.head_dim}, TensorRole::kNorm);
+    layer.add("self_attn.q_norm.weight", head_norm_shape(config, config.n_heads), TensorRole::kNorm);
+    layer.add("self_attn.k_norm.weight", head_norm_shape(config, config.n_kv_heads), TensorRole::kNorm);
   }
   if (config.attention_sinks) layer.add(kSinks, {config.n_heads}, TensorRole::kBias);
   layer.add("self_attn.o_proj.weight", {config.dim, q}, TensorRole::kMatmul);

@@ -16,6 +16,12 @@ std::int32_t narrow(std::int64_t value) {
 /// The epsilon of the norms of latents, whatever rms_norm_eps is: transformers' DeepSeek classes pass none.
 constexpr float kLatentEps = 1e-6F;
 
+/// The norm of heads that a model with such a norm has.
+HeadNorm head_norm_of(QkNorm norm) {
+  if (norm == QkNorm::kAllHeads) return HeadNorm::kRmsOfAllHeads;
+  return norm == QkNorm::kEachHeadCentered ? HeadNorm::kLayerNormOfHead : HeadNorm::kRmsOfHead;
+}
+
 /// Adds values and operations to the graph. An operation that can work in place does so unless all values are observed.
 class GraphBuilder {
  public:
@@ -264,18 +270,17 @@ class GraphBuilder {
     if (weights.k) k = product(label("k"), input, *weights.k, weights.k_bias, config_.kv_dim());
     if (weights.v) v = product(label("v"), input, *weights.v, weights.v_bias, config_.kv_dim());
     const ValueId q = value(Rows::kTokens, config_.q_dim());
-    add(label("rope_append"),
-        RopeAppend{.qkv = qkv,
-                   .k = k,
-                   .v = v,
-                   .q_out = q,
-                   .layer = narrow(layer),
-                   .heads = heads,
-                   .rope = RopeId{config_.layer_ropes[static_cast<std::size_t>(layer)]},
-                   .q_norm = weights.q_norm,
-                   .k_norm = weights.k_norm,
-                   .norm_over = config_.qk_norm == QkNorm::kAllHeads ? NormOver::kAllHeads : NormOver::kHead,
-                   .norm_eps = static_cast<float>(config_.norm_eps)});
+    add(label("rope_append"), RopeAppend{.qkv = qkv,
+                                         .k = k,
+                                         .v = v,
+                                         .q_out = q,
+                                         .layer = narrow(layer),
+                                         .heads = heads,
+                                         .rope = RopeId{config_.layer_ropes[static_cast<std::size_t>(layer)]},
+                                         .q_norm = weights.q_norm,
+                                         .k_norm = weights.k_norm,
+                                         .head_norm = head_norm_of(config_.qk_norm),
+                                         .norm_eps = static_cast<float>(config_.norm_eps)});
     const ValueId attended = in_place_of(q);
     add(label("attention"), Attention{.q = q,
                                       .out = attended,

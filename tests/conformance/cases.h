@@ -37,6 +37,7 @@ Case make_query_growth_case(std::uint64_t seed);
 Case make_shared_expert_case(std::uint64_t seed);
 Case make_residual_norm_case(std::uint64_t seed);
 Case make_all_heads_norm_case(std::uint64_t seed);
+Case make_heads_layer_norm_case(std::uint64_t seed);
 Case make_values_apart_case(std::uint64_t seed);
 Case make_attention_values_apart_case(std::uint64_t seed);
 Case make_sinks_case(std::uint64_t seed);

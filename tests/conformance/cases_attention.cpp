@@ -246,7 +246,7 @@ namespace {
 struct RopeForm {
   /// Some pairs at the end have no frequency, as where a part of a head is rotated, or none of it.
   bool leaves_pairs = false;
-  NormOver norm_over = NormOver::kHead;
+  HeadNorm head_norm = HeadNorm::kRmsOfHead;
   /// Queries are larger at later positions.
   bool grows = false;
   Apart apart = Apart::kNothing;
@@ -269,17 +269,20 @@ Case rope_append_case(CaseBuilder b, const RopeForm& form) {
                 .rope = b.rope(heads.head_dim, b.dice.one_of({1.0F, 1.3F})),
                 .q_norm = {},
                 .k_norm = {},
-                .norm_over = form.norm_over};
+                .head_norm = form.head_norm,
+                .norm_eps = b.dice.one_of({1e-6F, 0.1F})};
   if (form.leaves_pairs) {
     std::vector<float>& inv_freq = b.graph().ropes.back().inv_freq;
     const std::int32_t n_rotated = b.dice.between(0, heads.head_dim / 2 - 1);
     std::fill(inv_freq.begin() + n_rotated, inv_freq.end(), 0.0F);
   }
   if (form.grows) b.graph().ropes.back().query_growth = pick_growth(b.dice);
-  const bool is_over_all = form.norm_over == NormOver::kAllHeads;
-  const double share = is_over_all ? 0.8 : 0.5;
-  if (b.dice.chance(share)) op.q_norm = b.vector(heads.head_dim * (is_over_all ? heads.n_heads : 1), 1.0F, 0.5F);
-  if (b.dice.chance(share)) op.k_norm = b.vector(heads.head_dim * (is_over_all ? heads.n_kv_heads : 1), 1.0F, 0.5F);
+  const double share = form.head_norm == HeadNorm::kRmsOfHead ? 0.5 : 0.8;
+  const auto norm_weights = [&](std::int32_t n_heads) {
+    return b.vector(n_head_norm_weights(form.head_norm, n_heads, heads.head_dim), 1.0F, 0.5F);
+  };
+  if (b.dice.chance(share)) op.q_norm = norm_weights(heads.n_heads);
+  if (b.dice.chance(share)) op.k_norm = norm_weights(heads.n_kv_heads);
   b.add(op, "rope");
   Sequences sequences(b.dice, b.result.n_pages, page_tokens, 2);
   BatchStorage batch;
@@ -309,7 +312,11 @@ Case make_partial_rope_case(std::uint64_t seed) {
 }
 
 Case make_all_heads_norm_case(std::uint64_t seed) {
-  return rope_append_case(CaseBuilder("rope_norm_all_heads", seed), {.norm_over = NormOver::kAllHeads});
+  return rope_append_case(CaseBuilder("rope_norm_all_heads", seed), {.head_norm = HeadNorm::kRmsOfAllHeads});
+}
+
+Case make_heads_layer_norm_case(std::uint64_t seed) {
+  return rope_append_case(CaseBuilder("rope_layer_norm", seed), {.head_norm = HeadNorm::kLayerNormOfHead});
 }
 
 Case make_query_growth_case(std::uint64_t seed) {
@@ -318,9 +325,9 @@ Case make_query_growth_case(std::uint64_t seed) {
 
 Case make_values_apart_case(std::uint64_t seed) {
   CaseBuilder b("rope_values_apart", seed);
-  const NormOver norm_over = b.dice.chance(0.25) ? NormOver::kAllHeads : NormOver::kHead;
+  const HeadNorm head_norm = b.dice.chance(0.25) ? HeadNorm::kRmsOfAllHeads : HeadNorm::kRmsOfHead;
   const Apart apart = pick_apart(b.dice);
-  return rope_append_case(std::move(b), {.norm_over = norm_over, .apart = apart});
+  return rope_append_case(std::move(b), {.head_norm = head_norm, .apart = apart});
 }
 
 Case make_attention_values_apart_case(std::uint64_t seed) {

@@ -284,6 +284,7 @@ std::span<const Family> families() {
       {"shared_expert", make_shared_expert_case, 24},
       {"rms_norm_residual", make_residual_norm_case, 24},
       {"rope_norm_all_heads", make_all_heads_norm_case, 30},
+      {"rope_layer_norm", make_heads_layer_norm_case, 30},
       {"attention_sinks", make_sinks_case, 30},
       {"route_bias", make_biased_route_case, 12},
       {"grouped_matmul_bias", make_biased_mixture_case, 30},

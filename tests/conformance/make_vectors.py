@@ -103,8 +103,9 @@ def rotate_half(x):
 
 
 def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0, norms=False, factor=1.0, still=0,
-                   all_heads=False, with_sinks=False, growth=None):
-    """`all_heads`: norms are over all heads of q, and of k, as in OLMo 2. `still`: how many pairs at the end have no
+                   all_heads=False, with_sinks=False, growth=None, centered=False):
+    """`all_heads`: norms are over all heads of q, and of k, as in OLMo 2. `centered`: norms are LayerNorms of each head, with weights of
+    its own, as in Command R+. `still`: how many pairs at the end have no
     frequency. As in models that rotate a part of a head, they stay as they are, without the factor. `with_sinks`: a score
     more a head, which is dropped after the softmax, as in gpt-oss. `growth`: beta and period of queries that are larger at
     later positions, as in Ministral 3."""
@@ -124,6 +125,12 @@ def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0,
         case["q_norm"], case["k_norm"], case["norm_eps"] = listed(q_norm), listed(k_norm), 1e-6
         q = rms_norm(q.reshape(tokens, -1, q_width), q_norm, 1e-6).view(q.shape)
         k = rms_norm(k.reshape(tokens, -1, k_width), k_norm, 1e-6).view(k.shape)
+    if centered:
+        q_norm, k_norm = 1 + draw(n_heads, head_dim, scale=0.25), 1 + draw(n_kv_heads, head_dim, scale=0.25)
+        case["q_norm"], case["k_norm"], case["norm_eps"] = listed(q_norm), listed(k_norm), 1e-5
+        case["centers_heads"] = True
+        q = torch.nn.functional.layer_norm(q, (head_dim,), eps=1e-5) * q_norm
+        k = torch.nn.functional.layer_norm(k, (head_dim,), eps=1e-5) * k_norm
     # The product is computed in f32, as in transformers; everything after it is exact.
     angles = (torch.arange(tokens).float()[:, None] * inv_freq[None, :]).double()
     angles = torch.cat((angles, angles), dim=-1)[:, None, :]
@@ -332,6 +339,7 @@ def main():
     cases += [columns_case(3, 9, [3, 8, 0, 2, 7, 5, 1, 6, 4]), columns_case(2, 7, [6, 0, 6, 3, 1])]
     cases += [expert_columns_case(4, 5, [[3, 0, 2, 4, 1], [0, 1, 2, 3, 4], [4, 3, 2, 1, 0]], 2, False),
               expert_columns_case(4, 6, [[5, 0], [1, 1], [4, 2], [0, 3]], 3, True)]
+    cases += [attention_case(5, 4, 2, 8, centered=True), attention_case(4, 3, 1, 6, window=3, centered=True)]
     path = pathlib.Path(__file__).parent.parent / "data" / "conformance" / "vectors.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)

@@ -215,9 +215,12 @@ class MutantKernels final : public ReferenceKernels {
   }
 
   Result<void> run(const RopeAppend& op, const HostFrame& frame) override {
-    if (bug_ == Bug::kNormOfEachHead && op.norm_over == NormOver::kAllHeads) return run_with_even_heads(op, frame);
-    if (bug_ == Bug::kNormWeightsOfFirstHead && op.norm_over == NormOver::kAllHeads) {
+    if (bug_ == Bug::kNormOfEachHead && op.head_norm == HeadNorm::kRmsOfAllHeads) return run_with_even_heads(op, frame);
+    if (bug_ == Bug::kNormWeightsOfFirstHead && op.head_norm != HeadNorm::kRmsOfHead) {
       return run_with_weights_of_first_head(op, frame);
+    }
+    if (bug_ == Bug::kHeadsNotCentered && op.head_norm == HeadNorm::kLayerNormOfHead) {
+      return run_with_uncentered_heads(op, frame);
     }
     if (bug_ == Bug::kValuesFromEndOfQkv && op.v) return run_with_end_of_qkv(op, *op.v, frame);
     if (bug_ == Bug::kKeysFromEndOfQkv && op.k) return run_with_end_of_qkv(op, *op.k, frame);
@@ -232,6 +235,7 @@ class MutantKernels final : public ReferenceKernels {
     }
     if (bug_ == Bug::kPaddingRowWritten) std::ranges::replace(other.kv_slots, -1, 0);
     if (bug_ == Bug::kKeyNormIsQueryNorm) changed.k_norm = op.q_norm;
+    if (bug_ == Bug::kHeadNormEpsFixed) changed.norm_eps = 1e-6F;
     HostFrame view = other.view();
     StepGraph graph = frame.graph;
     if (bug_ == Bug::kRopeFactorIgnored) {
@@ -541,6 +545,36 @@ class MutantKernels final : public ReferenceKernels {
       }
     }
     const Result<void> done = ReferenceKernels::run(op, frame);
+    std::ranges::copy(exact, qkv.data());
+    return done;
+  }
+
+  /// An RMS norm of each head in the place of its LayerNorm.
+  Result<void> run_with_uncentered_heads(const RopeAppend& op, const HostFrame& frame) {
+    const MatrixView<float> qkv = frame.value(op.qkv);
+    const std::vector<float> exact(qkv.data(), qkv.data() + qkv.rows() * qkv.cols());
+    const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
+    const auto n_heads = static_cast<std::size_t>(op.heads.n_heads);
+    const auto normalize_heads = [&](std::span<float> heads, const std::optional<WeightId>& norm) {
+      for (std::size_t i = 0; norm && i < heads.size(); i += head_dim) {
+        const std::span<float> head = heads.subspan(i, head_dim);
+        double squares = 0.0;
+        for (const float value : head) squares += static_cast<double>(value) * static_cast<double>(value);
+        const double size = std::sqrt(squares / static_cast<double>(head_dim) + static_cast<double>(op.norm_eps));
+        for (std::size_t j = 0; j < head_dim; ++j) {
+          head[j] = static_cast<float>(static_cast<double>(head[j] * weights().values(*norm)[i + j]) / size);
+        }
+      }
+    };
+    for (std::int64_t t = 0; t < qkv.rows(); ++t) {
+      normalize_heads(qkv.row(t).first(n_heads * head_dim), op.q_norm);
+      normalize_heads(qkv.row(t).subspan(n_heads * head_dim, static_cast<std::size_t>(op.heads.n_kv_heads) * head_dim),
+                      op.k_norm);
+    }
+    RopeAppend changed = op;
+    changed.q_norm.reset();
+    changed.k_norm.reset();
+    const Result<void> done = ReferenceKernels::run(changed, frame);
     std::ranges::copy(exact, qkv.data());
     return done;
   }

@@ -55,6 +55,8 @@ enum class Bug : std::uint8_t {
   kNormResidualLost,
   kNormOfEachHead,
   kNormWeightsOfFirstHead,
+  kHeadsNotCentered,
+  kHeadNormEpsFixed,
   kSinksIgnored,
   kSinksOfOtherHeads,
   kRouterBiasIgnored,

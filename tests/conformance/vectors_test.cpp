@@ -162,8 +162,10 @@ void check_attention(const json& c, Apart apart) {
     append.q_norm = add_vector(b, floats(c, "q_norm"));
     append.k_norm = add_vector(b, floats(c, "k_norm"));
     append.norm_eps = c.at("norm_eps").get<float>();
-    if (floats(c, "q_norm").size() != static_cast<std::size_t>(heads.head_dim)) {
-      append.norm_over = NormOver::kAllHeads;
+    if (c.contains("centers_heads")) {
+      append.head_norm = HeadNorm::kLayerNormOfHead;
+    } else if (floats(c, "q_norm").size() != static_cast<std::size_t>(heads.head_dim)) {
+      append.head_norm = HeadNorm::kRmsOfAllHeads;
     }
   }
   b.add(append);

@@ -430,6 +430,14 @@ ss_matvec_steps_mutant(requested_again gfx1100 "request(index + d + M::kDepth," 
 ss_gpu_mutant(stale_graph sm_80 host/step.cpp
   "graphs_.reset();" "" host/step.cpp)
 
+# Of RopeAppend whose heads have a LayerNorm.
+ss_gpu_mutant(head_not_centered gfx90a kernels/rope_append.cpp
+  "mean = mean_of(x, head_dim);" "mean = BUG ? 0.0F : mean_of(x, head_dim);" kernels/rope_append.cpp)
+ss_gpu_mutant(head_variance_about_zero gfx90a kernels/rope_append.cpp
+  "inverse_rms(x, head_dim, a.norm_eps, mean)" "inverse_rms(x, head_dim, a.norm_eps, BUG ? 0.0F : mean)" kernels/rope_append.cpp)
+ss_gpu_mutant(norm_weights_of_first_head gfx90a kernels/rope_append.cpp
+  "norm += begin;" "norm += BUG ? 0 : begin;" kernels/rope_append.cpp)
+
 # Of RopeAppend where v, and maybe k, is a matrix of its own.
 ss_gpu_mutant(values_in_rows_of_qkv sm_80 kernels/rope_append.cpp
   "a.v + std::int64_t{token} * a.v_stride" "a.v + std::int64_t{token} * a.qkv_stride" kernels/rope_append.cpp)

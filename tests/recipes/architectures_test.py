@@ -108,6 +108,7 @@ PLANTED: dict[str, list[dict]] = {
     "cohere": [{"logit_scale": 0.26}, {"layer_norm_eps": 1e-2},
                {"rope_parameters": {"rope_type": "default", "rope_theta": 490000.0}}],
     "cohere-biases": [{"rope_parameters": {"rope_type": "default", "rope_theta": 60000.0}}],
+    "cohere-norms": [{"layer_norm_eps": 1e-2}, {"use_qk_norm": False}],
     "cohere2": [{"logit_scale": 0.26}, {"layer_norm_eps": 1e-2}, {"sliding_window": 25},
                 {"layer_types": ["full_attention", "full_attention", "sliding_attention", "sliding_attention"]}],
     "cohere2-biases": [{"rope_parameters": {"rope_type": "default", "rope_theta": 60000.0}}],

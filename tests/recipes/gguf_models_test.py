@@ -80,7 +80,8 @@ ARCHITECTURES = {
     "qwen3_moe": "qwen3moe", "granite": "granite", "granite_moe": "granitemoe", "smollm3-gguf": "smollm3",
     "seed_oss": "seed_oss", "ernie4_5": "ernie4_5", "ernie4_5-biases": "ernie4_5", "phi3": "phi3",
     "phi3-partial": "phi3", "phi3-longrope": "phi3", "gemma": "gemma", "gemma2-gguf": "gemma2", "gemma3-gguf": "gemma3",
-    "olmo2": "olmo2", "gpt_oss": "gpt-oss", "cohere": "command-r", "cohere2-gguf": "cohere2", "starcoder2-gguf": "starcoder2",
+    "olmo2": "olmo2", "gpt_oss": "gpt-oss", "cohere": "command-r", "cohere-norms": "command-r",
+    "cohere2-gguf": "cohere2", "starcoder2-gguf": "starcoder2",
     "starcoder2-plain": "starcoder2", "deepseek_v2-gguf": "deepseek2", "deepseek_v2-joined": "deepseek2",
     "deepseek_v2-lite": "deepseek2", "deepseek_v3": "deepseek2", "ministral3": "mistral3", "ministral3-plain": "mistral3",
 }
@@ -297,7 +298,7 @@ def write_file(path: Path, folder: Path, name: str, **split) -> None:
     add_metadata(writer, config, name)
     tensors = converted(load_file(folder / "model.safetensors"), config, architecture, name.endswith("-joined"))
     for tensor_name, tensor in tensors.items():
-        if tensor.dim() == 1:
+        if tensor.dim() == 1 or tensor_name.endswith("_norm.weight"):  # as the converter does
             writer.add_tensor(tensor_name, tensor.float().numpy())
         else:
             writer.add_tensor(tensor_name, tensor.bfloat16().contiguous().view(torch.uint16).numpy(),

@@ -63,6 +63,7 @@ MODELS = {
     "gemma3": transformers.Gemma3TextConfig(**SIZES, sliding_window=40, query_pre_attn_scalar=24),
     "olmo2": transformers.Olmo2Config(**SIZES),
     "cohere": transformers.CohereConfig(**SIZES, tie_word_embeddings=False),
+    "cohere-norms": transformers.CohereConfig(**SIZES, use_qk_norm=True, tie_word_embeddings=False),
     "cohere2": transformers.Cohere2Config(**SIZES, sliding_window=40, tie_word_embeddings=False),
     "starcoder2": transformers.Starcoder2Config(**SIZES, sliding_window=None, tie_word_embeddings=False),
     "mixtral": transformers.MixtralConfig(**SIZES, num_local_experts=4, num_experts_per_tok=2),
@@ -144,13 +145,13 @@ def folds(config, tied: bool, stored: bool = True):
         readers = [f"{attention}{one}.weight" for one in projections]
         in_network = mixture[1] if mixture else [f"{network}{one}.weight" for one in inputs]
         norm = lambda name: [(f"{layer}{name}.weight", 0), (f"{layer}{name}.bias", 0)]
-        if kind in ("cohere", "cohere2"):
+        if kind.startswith("cohere"):
             yield attention + projections[0], readers + in_network, norm("input_layernorm"), 1
         elif kind not in (*ADD_ONE, "olmo2"):
             yield attention + projections[0], readers, norm("input_layernorm"), 1
         yield attention + "o_proj", [attention + "o_proj.weight"], [
             (f"{attention}{value[0]}.{part}", value[1]) for part in ("weight", "bias")], group
-        if kind not in (*ADD_ONE, "olmo2", "cohere", "cohere2", "gpt_oss"):
+        if kind not in (*ADD_ONE, "olmo2", "gpt_oss") and not kind.startswith("cohere"):
             yield mixture[0] if mixture else network + inputs[0], in_network, norm("post_attention_layernorm"), 1
         if not mixture and kind != "starcoder2":
             yield network + "down_proj", [network + "down_proj.weight"], [

@@ -53,7 +53,7 @@ StepLaunch LaunchBinder::operator()(const RopeAppend& op) const {
                                             .inv_freq = inv_freqs[rope]->as<float>(),
                                             .q_norm = op.q_norm ? weights.vector(*op.q_norm) : nullptr,
                                             .k_norm = op.k_norm ? weights.vector(*op.k_norm) : nullptr,
-                                            .norm_over_all = op.norm_over == NormOver::kAllHeads ? 1 : 0,
+                                            .head_norm = op.head_norm,
                                             .attention_factor = graph.ropes[rope].attention_factor,
                                             .query_beta = graph.ropes[rope].query_growth.beta,
                                             .query_period = graph.ropes[rope].query_growth.period,

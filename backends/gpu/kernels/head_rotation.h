@@ -1,5 +1,5 @@
 #pragma once
-// The RMS norm and the rotary embedding (op.h's RopeSpec) of a head, which one warp computes before attention. The two elements of a
+// The norms and the rotary embedding (op.h's RopeSpec) of a head, which one warp computes before attention. The two elements of a
 // rotated pair lie half of the rotated part apart.
 
 #include "gpu/portable/target.h"
@@ -8,10 +8,17 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-/// 1 / sqrt(mean(x^2) + eps)
-SS_DEVICE float inverse_rms(const float* x, int n, float eps) {
+/// The mean of x.
+SS_DEVICE float mean_of(const float* x, int n) {
+  float sum = 0.0F;
+  for (int i = lane(); i < n; i += kWarpSize) sum += x[i];
+  return sum_lanes(sum) / static_cast<float>(n);
+}
+
+/// 1 / sqrt(mean((x - center)^2) + eps): with a center of 0 the factor of an RMS norm, with the mean of x that of a LayerNorm.
+SS_DEVICE float inverse_rms(const float* x, int n, float eps, float center = 0.0F) {
   float squares = 0.0F;
-  for (int i = lane(); i < n; i += kWarpSize) squares += x[i] * x[i];
+  for (int i = lane(); i < n; i += kWarpSize) squares += (x[i] - center) * (x[i] - center);
   return 1.0F / sqrtf(sum_lanes(squares) / static_cast<float>(n) + eps);
 }
 

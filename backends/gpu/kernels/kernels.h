@@ -365,7 +365,7 @@ struct RopeAppendArguments {
   const float* inv_freq;
   const float* q_norm;
   const float* k_norm;
-  std::int32_t norm_over_all;  ///< 1: NormOver::kAllHeads
+  HeadNorm head_norm;
   float attention_factor;
   float query_beta;           ///< of op.h's QueryGrowth
   std::int32_t query_period;  ///< 0: queries do not grow

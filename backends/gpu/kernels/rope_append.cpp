@@ -1,5 +1,5 @@
-// Optional RMSNorm of q and k, head by head or over all heads, rotary embedding (arXiv:2104.09864, half-rotation layout),
-// and the write of k and v to the paged cache. One warp per head of a token.
+// Optional norm of q and k (op.h's HeadNorm), rotary embedding (arXiv:2104.09864, half-rotation layout), and the write of k and v to the
+// paged cache. One warp per head of a token.
 //
 //   angle = position * inv_freq[i],   c = attention_factor * cos(angle),   s = attention_factor * sin(angle), but without
 //   the factor where inv_freq[i] is 0
@@ -10,11 +10,11 @@
 //              k, v: T rows of n_kv_heads * head_dim values, which begin k_stride and v_stride values after each other; if q, k
 //              and v are columns of one matrix, k and v point into the rows of qkv;
 //              q_out: [T, n_heads * head_dim];
-//              inv_freq: [head_dim / 2]; q_norm, k_norm: null, [head_dim], or over all heads [n_heads * head_dim] and
+//              inv_freq: [head_dim / 2]; q_norm, k_norm: null, [head_dim] for all heads, or [n_heads * head_dim] and
 //              [n_kv_heads * head_dim];
 //              KV cache: [n_pages, n_kv_heads, page_tokens, head_dim]
 // Dtypes       f32; KV cache: BF16, rounded to nearest even
-// Accumulator  f32, for the norm's sum of squares
+// Accumulator  f32, for the norm's mean and sum of squares
 // Aliasing     q_out and the cache overlap neither qkv, k nor v
 // Alignment    that of the types
 // Source       op.h's RopeSpec, which follows Hugging Face: the product position * inv_freq is rounded to f32
@@ -60,13 +60,18 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
     return;
   }
   const float* norm = is_query ? a.q_norm : a.k_norm;
+  float mean = 0.0F;
   float factor = 1.0F;
   if (norm != nullptr) {
-    // Where this head begins in what its norm is over, and how many values that are.
-    const int begin = a.norm_over_all != 0 ? (is_query ? head : head - a.n_heads) * head_dim : 0;
-    const int n_normed = a.norm_over_all != 0 ? (is_query ? a.n_heads : n_kv_heads) * head_dim : head_dim;
-    factor = inverse_rms(x - begin, n_normed, a.norm_eps);
-    norm += begin;
+    const int begin =
+        (is_query ? head : head - a.n_heads) * head_dim;  // where this head begins among those of q or of k
+    if (a.head_norm == HeadNorm::kRmsOfAllHeads) {
+      factor = inverse_rms(x - begin, (is_query ? a.n_heads : n_kv_heads) * head_dim, a.norm_eps);
+    } else {
+      if (a.head_norm == HeadNorm::kLayerNormOfHead) mean = mean_of(x, head_dim);
+      factor = inverse_rms(x, head_dim, a.norm_eps, mean);
+    }
+    if (a.head_norm != HeadNorm::kRmsOfHead) norm += begin;  // each head has weights of its own
   }
   const int half = head_dim / 2;
   const int at = a.batch.positions[token];
@@ -76,8 +81,8 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
     float first = x[i];
     float second = x[i + half];
     if (norm != nullptr) {
-      first *= factor * norm[i];
-      second *= factor * norm[i + half];
+      first = (first - mean) * (factor * norm[i]);
+      second = (second - mean) * (factor * norm[i + half]);
     }
     const float turned_first = rotation.first(first, second);
     const float turned_second = rotation.second(first, second);

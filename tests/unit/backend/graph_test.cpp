@@ -528,7 +528,12 @@ TEST_CASE("weights that do not fit their operation are refused by name") {
        [](ExampleGraph& e) {  // 8 values of q, and 4 of k
          e.op<RopeAppend>(3).q_norm = WeightId{1};
          e.op<RopeAppend>(3).k_norm = WeightId{1};
-         e.op<RopeAppend>(3).norm_over = NormOver::kAllHeads;
+         e.op<RopeAppend>(3).head_norm = HeadNorm::kRmsOfAllHeads;
+       }},
+      {"rope (rope_append): weight norm: expected [1, 4], found [1, 8]",
+       [](ExampleGraph& e) {
+         e.op<RopeAppend>(3).k_norm = WeightId{1};
+         e.op<RopeAppend>(3).head_norm = HeadNorm::kLayerNormOfHead;
        }},
   };
   for (const auto& change : changes) {

@@ -379,7 +379,7 @@ TEST_CASE("what a class adds to Llama is read") {
   CHECK(shape_of("model.layers.4.pre_feedforward_layernorm.weight") == "none");
 }
 
-TEST_CASE("Cohere is Cohere 2 without windows, and its norms of heads are refused") {
+TEST_CASE("Cohere is Cohere 2 without windows, and its heads may have LayerNorms") {
   const auto cohere = config_of("CohereForCausalLM", R"({"sliding_window": 8, "layer_norm_eps": 1e-4})");
   REQUIRE_OK(cohere);
   CHECK(cohere->norms_center);
@@ -389,7 +389,15 @@ TEST_CASE("Cohere is Cohere 2 without windows, and its norms of heads are refuse
   for (std::int64_t layer = 0; layer < 5; ++layer) CHECK(cohere->is_rotated(layer));
   CHECK(cohere->norm_eps == 1e-4);
   CHECK(cohere->logit_scale == 0.0625);
-  CHECK_ERROR(config_of("CohereForCausalLM", R"({"use_qk_norm": true})"), ErrorCode::kUnsupported, "Command R+");
+  CHECK(cohere->qk_norm == QkNorm::kNone);
+  const auto with_norms = config_of("CohereForCausalLM", R"({"use_qk_norm": true})");
+  REQUIRE_OK(with_norms);
+  CHECK(with_norms->qk_norm == QkNorm::kEachHeadCentered);
+  const std::vector<TensorSpec> tensors = model_tensors(*with_norms);
+  const auto k_norm = std::ranges::find(tensors, layer_tensor_name(0, "self_attn.k_norm.weight"), &TensorSpec::name);
+  REQUIRE(k_norm != tensors.end());
+  CHECK(k_norm->shape == Shape{with_norms->n_kv_heads, with_norms->head_dim});
+  CHECK_ERROR(config_of("CohereForCausalLM", R"({"use_qk_norm": 1})"), ErrorCode::kInvalidInput, "use_qk_norm");
 }
 
 TEST_CASE("Cohere 2 and StarCoder 2 have LayerNorms, one of them blocks in parallel and the other no gates") {

@@ -80,10 +80,10 @@ struct Numbered {
         if (has_v) layer.v = next(config.kv_dim(), config.dim);
         if (has_v && config.qkv_bias) layer.v_bias = next(1, config.kv_dim());
       }
-      const bool is_over_all = config.qk_norm == QkNorm::kAllHeads;
+      const bool has_shared_weights = config.qk_norm == QkNorm::kEachHead;
       const bool has_qk_norm = config.qk_norm != QkNorm::kNone;
-      if (has_qk_norm) layer.q_norm = next(1, is_over_all ? config.q_dim() : config.head_dim);
-      if (has_qk_norm) layer.k_norm = next(1, is_over_all ? config.kv_dim() : config.head_dim);
+      if (has_qk_norm) layer.q_norm = next(1, has_shared_weights ? config.head_dim : config.q_dim());
+      if (has_qk_norm) layer.k_norm = next(1, has_shared_weights ? config.head_dim : config.kv_dim());
       if (config.attention_sinks) layer.sinks = next(1, config.n_heads);
       layer.attention_out =
           next(config.dim, config.latent.is_present() ? config.n_heads * config.latent.value_dim : config.q_dim());
@@ -150,6 +150,7 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
       {"Olmo2ForCausalLM", R"(, "head_dim": 16, "attention_bias": true)"},
       {"GptOssForCausalLM", R"(, "num_local_experts": 4, "num_experts_per_tok": 2)"},
       {"CohereForCausalLM", ""},
+      {"CohereForCausalLM", R"(, "use_qk_norm": true)"},
       {"Cohere2ForCausalLM", ""},
       {"Cohere2ForCausalLM", R"(, "attention_bias": true)"},
       {"Starcoder2ForCausalLM", ""},
@@ -388,9 +389,12 @@ TEST_CASE("what a family adds is in its graph: biases, head norms, windows") {
   CHECK(first(qwen2, Matmul{}).epilogue == Epilogue::kBias);
   CHECK(first(qwen2, Matmul{}).act == ActQuant::kInt8PerRow);
   CHECK(first(graph_of(config_of("Qwen3ForCausalLM", "")), RopeAppend{}).q_norm.has_value());
-  CHECK(first(graph_of(config_of("Qwen3ForCausalLM", "")), RopeAppend{}).norm_over == NormOver::kHead);
+  CHECK(first(graph_of(config_of("Qwen3ForCausalLM", "")), RopeAppend{}).head_norm == HeadNorm::kRmsOfHead);
   const StepGraph olmo2 = graph_of(config_of("Olmo2ForCausalLM", ""));
-  CHECK(first(olmo2, RopeAppend{}).norm_over == NormOver::kAllHeads);
+  CHECK(first(olmo2, RopeAppend{}).head_norm == HeadNorm::kRmsOfAllHeads);
+  const StepGraph command_r_plus = graph_of(config_of("CohereForCausalLM", R"(, "use_qk_norm": true)"));
+  CHECK(first(command_r_plus, RopeAppend{}).head_norm == HeadNorm::kLayerNormOfHead);
+  CHECK(first(command_r_plus, RopeAppend{}).norm_eps == first(command_r_plus, RmsNorm{}).eps);
   CHECK(first(olmo2, Matmul{}).x == first(olmo2, Embed{}).out);  // no norm before a block
   CHECK(first(olmo2, RmsNorm{}).residual == first(olmo2, Embed{}).out);
   CHECK(first(olmo2, RmsNorm{}).out == first(olmo2, Embed{}).out);
