@@ -60,6 +60,9 @@ ActQuant act_of_form(const CheckpointScheme& scheme, const PublishedForm& form) 
       return act == kInt8PerToken ? ActQuant::kInt8PerRow
              : act == kInt8Static ? ActQuant::kInt8Static
                                   : ActQuant::kNone;
+    case WeightEncoding::kInt8Group32:
+    case WeightEncoding::kInt4Group32:
+      return act == kInt8PerToken ? ActQuant::kInt8PerRow : ActQuant::kNone;
     case WeightEncoding::kFp8PerRow:
       return act == kFp8PerToken ? ActQuant::kFp8PerRow : act == kFp8Static ? ActQuant::kFp8Static : ActQuant::kNone;
     case WeightEncoding::kFp8Group128:

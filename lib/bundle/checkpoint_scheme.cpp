@@ -362,7 +362,9 @@ Result<CheckpointScheme> compressed_scheme(const JsonFields& fields) {
     SS_TRY(scheme.bits, bits_of_words(weights, "num_bits", {2, 4, 8}));
   } else {
     scheme.layout = type == "float" ? CodeLayout::kFp8 : CodeLayout::kInt8;
-    SS_TRY(scheme.bits, bits_of_words(weights, "num_bits", {8}));
+    // llm-compressor stores codes of four bits as bytes where inputs are quantized, too (W4A8).
+    SS_TRY(scheme.bits, scheme.layout == CodeLayout::kInt8 ? bits_of_words(weights, "num_bits", {4, 8})
+                                                           : bits_of_words(weights, "num_bits", {8}));
   }
   if ((type == "float") != (scheme.layout == CodeLayout::kFp8)) {
     return unsupported_setting(weights, "type", fmt::format("expected int with {}; found {}", format, type));

@@ -17,7 +17,7 @@ namespace secondsource {
 /// Where the codes of a weight matrix [outputs, inputs] are.
 enum class CodeLayout : std::uint8_t {
   kFp8,         ///< `weight`: one E4M3 number a weight, [outputs, inputs]
-  kInt8,        ///< `weight`: one signed byte a weight, [outputs, inputs]
+  kInt8,        ///< `weight`: one signed byte a weight, of which a code of four bits uses -8 to 7, [outputs, inputs]
   kInputWords,  ///< `weight_packed`: words of consecutive inputs, [outputs, inputs / codes of a word]; signed codes
   kGptqWords,   ///< `qweight`: words of consecutive inputs, [inputs / codes of a word, outputs]; unsigned codes
   kAwqWords,    ///< `qweight`: words of eight outputs in AutoAWQ's order, [inputs, outputs / 8]; unsigned codes
@@ -68,7 +68,7 @@ enum class CheckpointActivations : std::uint8_t {
 struct CheckpointScheme {
   std::string_view method = {};  ///< as names of published variants begin: "gptq-"
   CodeLayout layout = CodeLayout::kFp8;
-  int bits = 8;  ///< of a code: 2, 4 or 8 in words
+  int bits = 8;  ///< of a code: 2, 4 or 8 in words, 4 or 8 in kInt8
   /// Absent where the shape of each tensor of scales says whether it has one for all or one for each output.
   std::optional<ScaleBlock> block = std::nullopt;
   GlobalScale global_scale = GlobalScale::kNone;

@@ -331,8 +331,9 @@ struct CheckpointWeight::Finder {
   }
 
   Result<void> take_groups(CheckpointWeight& weight) const {
-    const std::string_view ending = scheme.layout == CodeLayout::kInputWords ? "weight_g_idx" : "g_idx";
-    const bool may_be_there = scheme.layout == CodeLayout::kInputWords || scheme.layout == CodeLayout::kGptqWords;
+    const bool is_compressed_tensors = scheme.layout == CodeLayout::kInputWords || scheme.layout == CodeLayout::kInt8;
+    const std::string_view ending = is_compressed_tensors ? "weight_g_idx" : "g_idx";
+    const bool may_be_there = is_compressed_tensors || scheme.layout == CodeLayout::kGptqWords;
     const bool is_there = may_be_there && optional(ending) != nullptr;
     weight.group_of_input_.resize(static_cast<std::size_t>(weight.n_cols_));
     if (!is_there && !scheme.has_input_groups) {
@@ -532,6 +533,17 @@ bool CheckpointWeight::has_scales_in_f16() const {
   return true;
 }
 
+bool CheckpointWeight::has_codes_of_four_bits() const {
+  if (scheme_.layout != CodeLayout::kInt8) return true;  // words hold no others
+  const auto have_four_bits = [](const StoredTensor& tensor) {
+    return std::ranges::all_of(tensor.bytes(), [](std::byte byte) {
+      const auto code = static_cast<std::int8_t>(byte);
+      return code >= -8 && code <= 7;
+    });
+  };
+  return have_four_bits(*codes_) && (zero_points_ == nullptr || have_four_bits(*zero_points_));
+}
+
 Result<PublishedForm> CheckpointWeight::published_form() const {
   const auto no = [](std::string reason) { return Error{ErrorCode::kUnsupported, std::move(reason)}; };
   const bool has_zero_points = always_has_zero_points(scheme_) || has_zero_points_beside_middle();
@@ -544,6 +556,7 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
     }
   }
   if (has_int4_codes(form.encoding) && n_cols_ % 2 != 0) return no("an odd number of inputs");
+  if (has_int4_codes(form.encoding) && !has_codes_of_four_bits()) return no("codes or zero points outside [-8, 7]");
   const bool has_f16 = has_int4_codes(form.encoding) || form.encoding == WeightEncoding::kInt8Group32;
   if (has_f16 && !has_scales_in_f16()) return no("scales that FP16 does not hold");
   return form;

@@ -165,9 +165,9 @@ std::string text_without_activations(const CheckpointScheme& scheme, std::string
                      scheme.description, why.empty() ? "" : ", because ", why);
 }
 
-/// The scheme, or the same without the scales of inputs that it stores.
-CheckpointScheme without_input_scales(CheckpointScheme scheme) {
-  if (promises_input_scales(scheme.activations)) scheme.activations = CheckpointActivations::kOther;
+/// The scheme, with inputs that are quantized in a way that is not computed.
+CheckpointScheme with_other_inputs(CheckpointScheme scheme) {
+  scheme.activations = CheckpointActivations::kOther;
   return scheme;
 }
 
@@ -239,9 +239,9 @@ class QuantizedModel {
     for (std::optional<PublishedForm>& form : source.forms) {
       if (form) form = *common;
     }
-    const bool uses_input_scales = why_no_input_scales(scheme, common->encoding).empty();
-    source.variant = variant_of_form(uses_input_scales ? scheme : without_input_scales(scheme), *common);
-    if (uses_input_scales && has_stored_scale(act_of_form(scheme, *common))) {
+    const bool quantizes_inputs = why_inputs_are_plain(scheme, common->encoding).empty();
+    source.variant = variant_of_form(quantizes_inputs ? scheme : with_other_inputs(scheme), *common);
+    if (quantizes_inputs && has_stored_scale(act_of_form(scheme, *common))) {
       for (const CheckpointWeight& weight : weights_) source.input_scales.push_back(weight.input_scale().value_or(0));
     }
     if (common->encoding == WeightEncoding::kNvfp4Group16) {
@@ -287,11 +287,36 @@ class QuantizedModel {
     return "";
   }
 
-  /// Why weights in this encoding are kept without the scales of inputs that the scheme promises, as a phrase; empty where they are kept,
-  /// and where the scheme promises none for them. Gate and up are one product, whose inputs are quantized once; of
+  /// Why a gate and an up are multiplied by their values: their inputs have different orders. Empty where no layer has such a pair.
+  [[nodiscard]] std::string why_by_values() const {
+    std::map<std::string_view, const std::vector<std::int32_t>*> orders;
+    for (std::size_t i = 0; i < weights_.size(); ++i) orders.emplace(specs_[i].name, &weights_[i].column_order());
+    for (std::int64_t layer = 0; config_.gated_ffn && layer < config_.n_layers; ++layer) {
+      const bool has_experts = config_.is_mixture_layer(layer);
+      std::vector<FfnTensors> networks;
+      for (std::int64_t expert = 0; has_experts && expert < config_.n_experts; ++expert) {
+        networks.push_back(expert_tensors(config_, layer, expert));
+      }
+      if (!has_experts) networks.push_back(ffn_tensors(config_, layer));
+      if (has_experts && config_.shared_ffn_dim > 0) networks.push_back(shared_expert_tensors(config_, layer));
+      for (const FfnTensors& network : networks) {
+        if (*orders.at(network.gate.tensor) == *orders.at(network.up.tensor)) continue;
+        return fmt::format("{} and {} have different orders of inputs", network.gate.tensor, network.up.tensor);
+      }
+    }
+    return "";
+  }
+
+  /// Why the products of weights in this encoding do not quantize their inputs as the scheme says, as a phrase; empty where they do, and
+  /// where the scheme says nothing of it or what no variant computes. Gate and up are one product, whose inputs are quantized once; of
   /// experts the largest scale is taken.
-  [[nodiscard]] std::string why_no_input_scales(const CheckpointScheme& scheme, WeightEncoding encoding) const {
-    if (!has_stored_scale(act_of_form(scheme, {.encoding = encoding}))) return "";
+  [[nodiscard]] std::string why_inputs_are_plain(const CheckpointScheme& scheme, WeightEncoding encoding) const {
+    const ActQuant act = act_of_form(scheme, {.encoding = encoding});
+    if (encoding == WeightEncoding::kInt4Group32Zero && scheme.activations == CheckpointActivations::kInt8PerToken) {
+      return "products of activations in INT8 with zero points of weights are not computed";
+    }
+    if (act == ActQuant::kInt8PerRow) return why_by_values();
+    if (!has_stored_scale(act)) return "";
     InputScales scales;
     for (std::size_t i = 0; i < weights_.size(); ++i) {
       const std::optional<float> scale = weights_[i].input_scale();
@@ -320,7 +345,7 @@ class QuantizedModel {
     if (!has_codes()) return fmt::format("{}: no tensor is stored like this, and all are plain", scheme.description);
     if (!is_without_its_activations(scheme, variant)) return "";
     const std::optional<WeightEncoding> encoding = encoding_of_variant(variant);
-    return text_without_activations(scheme, encoding ? why_no_input_scales(scheme, *encoding) : "");
+    return text_without_activations(scheme, encoding ? why_inputs_are_plain(scheme, *encoding) : "");
   }
 
   /// Whether the checkpoint stores any tensor as its configuration says.

@@ -33,6 +33,8 @@ constexpr std::string_view kMxfp4Method = "mxfp4";
 constexpr std::array<std::string_view, 4> kMxfp4Names = {"mxfp4", "gguf-mxfp4", "quark-mxfp4",
                                                          "compressed-tensors-mxfp4"};
 constexpr std::array<std::string_view, 2> kNvfp4Methods = {"modelopt-", "compressed-tensors-"};
+/// Of weights in INT8 or INT4 beside activations in INT8 whose scales are found at run time.
+constexpr std::string_view kInt8InputsEnding = "-w8a8";
 /// Of weights in NVFP4 beside activations that are not quantized.
 constexpr std::string_view kNvfp4PlainInputsEnding = "-w4a16";
 
@@ -57,7 +59,7 @@ std::optional<Variant> published_from_name(std::string_view name) {
   }
   for (const std::string_view method : kPublishedMethods) {
     if (!name.starts_with(method) || method == kGgufMethod || method == kMxfp4Method) continue;
-    const std::string_view codes = name.substr(method.size());
+    std::string_view codes = name.substr(method.size());
     Variant variant{.name = std::string(name), .rest = std::nullopt};
     const bool is_awq = method == kAwqMethod;
     const bool has_fp8_alone = method == kFp8Method;
@@ -65,7 +67,12 @@ std::optional<Variant> published_from_name(std::string_view name) {
     if (is_awq && !is_int4) return std::nullopt;
     if (has_fp8_alone && (is_int4 || codes.starts_with("int8"))) return std::nullopt;
     if (is_int4 || codes.starts_with("int8-g")) {
+      if (codes.ends_with(kInt8InputsEnding)) {
+        variant.activations = ActQuant::kInt8PerRow;
+        codes.remove_suffix(kInt8InputsEnding.size());
+      }
       const bool has_zero_points = is_awq || codes.ends_with(kZeroPointEnding);
+      if (has_zero_points && variant.activations != ActQuant::kNone) return std::nullopt;
       variant.matmul = !is_int4 ? kInt8Group32 : has_zero_points ? kInt4Group32Zero : kInt4Group32;
       std::string_view rest = codes.substr(std::string_view("int4").size());
       if (!is_awq && has_zero_points) rest.remove_suffix(kZeroPointEnding.size());
@@ -165,7 +172,7 @@ std::string published_variant_name(std::string_view method, WeightEncoding encod
   const bool says_zero_points = encoding == WeightEncoding::kInt4Group32Zero && method != kAwqMethod;
   return fmt::format("{}{}{}{}{}", method, has_int4_codes(encoding) ? "int4" : "int8",
                      group == 0 ? "" : fmt::format("-g{}", group), says_zero_points ? kZeroPointEnding : "",
-                     activations == ActQuant::kInt8PerRow   ? "-w8a8"
+                     activations == ActQuant::kInt8PerRow   ? kInt8InputsEnding
                      : activations == ActQuant::kInt8Static ? kStaticEnding
                                                             : "");
 }

@@ -37,7 +37,7 @@ struct Variant {
 /// Returns the variant of that name, one of kVariantNames or a published one (docs/bundle-format.md, "Published variants"):
 ///   METHOD-int4, METHOD-int8, each with or without -gN for groups of N columns, a multiple of 32
 ///   METHOD-int4-zp, METHOD-int4-gN-zp   with zero points, which awq-int4 and awq-int4-gN always have
-///   METHOD-int8-w8a8
+///   METHOD-int8-w8a8, METHOD-int8-gN-w8a8, METHOD-int4-w8a8, METHOD-int4-gN-w8a8   where runtimes find the scales of activations
 ///   METHOD-int8-static   where the scales of activations are stored
 ///   METHOD-fp8, METHOD-fp8-block128, METHOD-fp8-block128-ue8m0; the method fp8 has fp8-block128 and fp8-block128-ue8m0
 ///   METHOD-fp8-static   where the scales of activations are stored; the method fp8 has fp8-static

@@ -165,6 +165,17 @@ def int8_static_by_tensor(weight: torch.Tensor):
     return tensors, codes, scale.expand(weight.shape[0], 1)
 
 
+def int4_bytes(weight: torch.Tensor, group: int | None):
+    """W4A8: codes of four bits as bytes."""
+    codes, scales = rounded(weight, 4, group, torch.bfloat16)
+    return {"weight": codes, "weight_scale": scales}, codes, scales
+
+
+def int4_bytes_in_act_order(weight: torch.Tensor, group: int, order: torch.Tensor):
+    codes, scales, groups = in_act_order(weight, order, lambda ordered: rounded(ordered, 4, group, torch.bfloat16))
+    return {"weight": codes, "weight_scale": scales, "weight_g_idx": groups}, codes, scales
+
+
 def fp8(weight: torch.Tensor):
     scales = weight.float().abs().amax(1, keepdim=True) / 448
     codes = (weight.float() / scales).clamp(-448, 448).to(torch.float8_e4m3fn)
@@ -291,6 +302,12 @@ CHECKPOINTS = {
                                                   symmetric=False), lambda weight: packed_with_zeros(weight, 32)),
     "compressed-tensors-int8-w8a8": (compressed("int-quantized", dynamic("int"), num_bits=8, type="int", strategy="channel"),
                                      int8),
+    "compressed-tensors-int4-g32-w8a8": (compressed("int-quantized", dynamic("int"), num_bits=4, type="int", strategy="group",
+                                                    group_size=32), lambda weight: int4_bytes(weight, 32)),
+    "compressed-tensors-int4-w8a8": (compressed("int-quantized", dynamic("int"), num_bits=4, type="int", strategy="channel"),
+                                     lambda weight: int4_bytes(weight, None)),
+    "compressed-tensors-int8-g32-w8a8": (compressed("pack-quantized", dynamic("int"), num_bits=8, type="int", strategy="group",
+                                                    group_size=32), lambda weight: packed(weight, 8, 32)),
     "compressed-tensors-int8-static": (compressed("int-quantized", {**dynamic("int"), "strategy": "tensor", "dynamic": False},
                                                   num_bits=8, type="int", strategy="channel"),
                                        lambda weight: int8_static(weight, torch.bfloat16)),
@@ -353,9 +370,14 @@ WITH_ACT_ORDER = {
                       lambda weight, order: gptq(weight, 8, 32, order)),
     "gptq-int4-g64-zp": ({"quant_method": "gptq", "bits": 4, "group_size": 64, "desc_act": True, "sym": False},
                          lambda weight, order: gptq_with_zeros(weight, 64, order=order)),
-    "compressed-tensors-int4-g32": (compressed("pack-quantized", num_bits=4, type="int", strategy="group", group_size=32,
-                                               actorder="group"),
+    # Its runtimes quantize inputs. A gate and an up with different orders are multiplied by their values, so that the weights alone are kept.
+    "compressed-tensors-int4-g32": (compressed("pack-quantized", dynamic("int"), num_bits=4, type="int", strategy="group",
+                                               group_size=32, actorder="group"),
                                     lambda weight, order: packed_in_act_order(weight, 4, 32, order)),
+    # Of which each gate and its up have one order.
+    "compressed-tensors-int4-g32-w8a8": (compressed("int-quantized", dynamic("int"), num_bits=4, type="int", strategy="group",
+                                                    group_size=32, actorder="group"),
+                                         lambda weight, order: int4_bytes_in_act_order(weight, 32, order)),
 }
 ACT_ORDER = "-act-order"
 
@@ -370,6 +392,11 @@ def order_of_inputs(name: str, n_inputs: int) -> torch.Tensor:
     has_own = layer == "1" and module in ("v_proj", "up_proj", "w3")
     of_input = module if has_own else shared.get(module, module)
     return torch.randperm(n_inputs, generator=torch.Generator().manual_seed(zlib.crc32(f"{layer}.{expert}.{of_input}".encode())))
+
+
+def order_of_joined(name: str, n_inputs: int) -> torch.Tensor:
+    """The same with one order for each gate and its up."""
+    return order_of_inputs(name.replace("up_proj", "gate_proj"), n_inputs)
 
 
 def order_of_layer(name: str, n_inputs: int) -> torch.Tensor:
@@ -436,18 +463,22 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
     run(sys.executable, ROOT / "bundles/recipes/expect.py", "--model", bundle, "--variants", asked)
     run(program, "bundle", "verify", bundle)
     backends = ["reference", "cpu"]
-    # oneDNN 2 has no products of FP8 and of activations in NVFP4, and no mixtures of experts. Its products of INT8 with INT8 are exact on
-    # CPUs with VNNI alone.
+    # oneDNN 2 has no products of FP8, of activations in NVFP4, and of INT8 with groups of weights, and no mixtures of experts. Its products of
+    # INT8 with INT8 are exact on CPUs with VNNI alone.
     has_experts = any("experts." in name for name in values)
+    has_groups_of_int8_inputs = variant.endswith("-w8a8") and ("-int4" in variant or "-int8-g" in variant)
     is_declined = variant.endswith(("-w8a8", "-int8-static")) and "vnni" not in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    if not variant.endswith("-nvfp4") and "fp8" not in variant and not has_experts and not is_declined:
+    is_declined |= variant.endswith("-nvfp4") or "fp8" in variant or has_experts or has_groups_of_int8_inputs
+    if not is_declined:
         backends.append("onednn")
-    if HAS_SHIM:
+    # GPUs have no products of codes of four bits with INT8.
+    has_shim = HAS_SHIM and not (variant.endswith("-w8a8") and "-int4" in variant)
+    if has_shim:
         backends.append("gpu-shim")
     table = run(program, "check", bundle, "--suite", "full", "--variant", asked, "--backend", ",".join(backends))
     rows = [line.split() for line in table.splitlines() if " PASSED " in line]
     passed = {row[0] for row in rows if row[1] == variant}
-    expected = {"reference", "cpu"} | ({"gpu-shim"} if HAS_SHIM else set())
+    expected = {"reference", "cpu"} | ({"gpu-shim"} if has_shim else set())
     expect(expected <= passed, f"{variant}: expected the tokens of {', '.join(sorted(expected))} to pass:\n{table}")
     print(f"{bundle.name.removesuffix('-bundle')}: {', '.join(sorted(passed))} passed")
 
@@ -518,7 +549,8 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, has
 
 
 def check_ordered_products(program: str, bundle: Path, variant: str) -> None:
-    """Inputs are brought to the order of the codes, which are multiplied as such: all but a gate and its ups with another order."""
+    """Inputs are brought to the order of the codes, which are multiplied as such: all but a gate and its ups with another order, which
+    variants with quantized inputs do not have."""
     table = run(program, "profile", bundle, "--backend", "cpu", "--variant", variant, "--scenario", "single-stream@8/2", "--budget", "0.1s")
     expect(re.search(r"decode +select_columns ", table) is not None, f"{variant}: expected inputs in act order:\n{table}")
     products = set(re.findall(r"decode +matmul +1 x (\d+) -> (\d+) +matmul_(\w+?)_", table))
@@ -533,7 +565,8 @@ def check_ordered_products(program: str, bundle: Path, variant: str) -> None:
         expect({outputs for outputs, encoding in of_experts if encoding == "f32"} == {str(hidden)}, f"{variant}: experts in FP32:\n{table}")
         expect(not by_values, f"{variant}: products in FP32:\n{table}")
         return
-    expect(by_values == {(str(config["hidden_size"]), str(config["intermediate_size"]))}, f"{variant}: products in FP32:\n{table}")
+    unlike = set() if variant.endswith("-w8a8") else {(str(config["hidden_size"]), str(config["intermediate_size"]))}
+    expect(by_values == unlike, f"{variant}: products in FP32:\n{table}")
 
 
 def with_minima(weight: torch.Tensor, bits: int) -> np.ndarray:
@@ -868,7 +901,7 @@ def main() -> int:
         deepseek = scratch / "deepseek"
         tiny_models.write_model(deepseek, "deepseek_v3-published")
         with_act_order = [variant + ACT_ORDER for variant in WITH_ACT_ORDER]
-        everything = [*CHECKPOINTS, *with_act_order, "experts-act-order", "experts-by-scale", "mxfp4", "deepseek", "Q4_0", "Q8_0",
+        everything = [*CHECKPOINTS, *with_act_order, "experts-act-order", "experts-quantized-inputs", "mxfp4", "deepseek", "Q4_0", "Q8_0",
                       *GGUF_BLOCKS]
         for variant in sys.argv[2:] or everything:
             if variant == "experts-act-order":
@@ -877,10 +910,11 @@ def main() -> int:
                 check_checkpoint(program, mixtral, scratch, "compressed-tensors-int4-g32", has_act_order=True)
                 check_checkpoint(program, all_experts, scratch, "compressed-tensors-int4-g32", has_act_order=True,
                                  order_of=order_of_layer)
-            elif variant == "experts-by-scale":
+            elif variant == "experts-quantized-inputs":
                 check_checkpoint(program, all_experts, scratch, "fp8-static")
                 check_checkpoint(program, all_experts, scratch, "compressed-tensors-int8-static")
                 check_checkpoint(program, all_experts, scratch, "modelopt-nvfp4")
+                check_checkpoint(program, all_experts, scratch, "compressed-tensors-int4-g32-w8a8")
             elif variant == "deepseek":
                 check_checkpoint(program, deepseek, scratch, "fp8-block128")
                 check_checkpoint(program, deepseek, scratch, "fp8-block128-ue8m0")
@@ -890,7 +924,8 @@ def main() -> int:
             elif variant.endswith(ACT_ORDER):
                 # Groups of 128 are several in the wide model alone.
                 of_model, kept = wide if "g128" in variant else plain, variant.removesuffix(ACT_ORDER)
-                check_checkpoint(program, of_model, scratch, kept, has_act_order=True)
+                check_checkpoint(program, of_model, scratch, kept, has_act_order=True,
+                                 order_of=order_of_joined if kept.endswith("-w8a8") else order_of_inputs)
             elif variant in CHECKPOINTS:
                 check_checkpoint(program, plain, scratch, variant)
             else:

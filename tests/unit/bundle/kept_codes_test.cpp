@@ -91,6 +91,13 @@ json compressed(const std::string& format, const json& weights, const json& inpu
   return {{"quant_method", "compressed-tensors"}, {"format", format}, {"config_groups", {{"group_0", group}}}};
 }
 
+/// Of a matrix [8, 64], from -8 to 7, as bytes: those of W4A8.
+std::string codes_of_four_bits() {
+  std::string bytes;
+  for (int i = 0; i < kOutputs * kInputs; ++i) bytes.push_back(static_cast<char>(i * 37 % 16 - 8));
+  return bytes;
+}
+
 TEST_CASE("codes and scales of a symmetric checkpoint are kept, and their products are the weight's values") {
   check_kept(kGptq, gptq_parts(), {kInt4Group32, 32});
   const std::vector<float> scales = {0.1F, 0.2F, 0.3F, 0.4F, 0.5F, 0.6F, 0.7F, 0.8F};
@@ -102,12 +109,47 @@ TEST_CASE("codes and scales of a symmetric checkpoint are kept, and their produc
       compressed("int-quantized", {{"num_bits", 8}, {"type", "int"}, {"strategy", "channel"}}, by_token),
       {{"m.weight", "I8", {kOutputs, kInputs}, bytes}, {"m.weight_scale", "F32", {kOutputs, 1}, bytes_of(scales)}},
       {kInt8PerRow, 0});
+  const std::string scales_in_f16 = gptq_parts()[2].data;
+  const json four_bits = {{"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}};
+  const auto in_bytes = [&](const std::string& codes) {
+    return std::vector<HandMadeTensor>{{"m.weight", "I8", {kOutputs, kInputs}, codes},
+                                       {"m.weight_scale", "F16", {kOutputs, 2}, scales_in_f16}};
+  };
+  check_kept(compressed("int-quantized", four_bits, by_token), in_bytes(codes_of_four_bits()), {kInt4Group32, 32});
+  json with_zeros = four_bits;
+  with_zeros["symmetric"] = false;
+  std::vector<HandMadeTensor> parts = in_bytes(codes_of_four_bits());
+  parts.push_back({"m.weight_zero_point", "I8", {kOutputs, 2}, codes_of_four_bits().substr(0, 2 * kOutputs)});
+  check_kept(compressed("int-quantized", with_zeros, by_token), parts, {kInt4Group32Zero, 32});
   json floats = by_token;
   floats["type"] = "float";
   check_kept(compressed("float-quantized", {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}}, floats),
              {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, bytes},
               {"m.weight_scale", "F32", {1}, bytes_of(std::vector<float>{0.3F})}},
              {kFp8PerRow, 0});
+}
+
+TEST_CASE("bytes outside the range of four bits are not kept as codes of four bits") {
+  const json weights = {
+      {"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}, {"symmetric", false}};
+  const std::string scales = gptq_parts()[2].data;
+  const std::string inside(kOutputs * kInputs, '\7');
+  const std::string zeros(2 * kOutputs, '\xf8');
+  const auto expect_refused = [&](std::string codes, std::string of_groups) {
+    with_weight(compressed("int-quantized", weights),
+                {{"m.weight", "I8", {kOutputs, kInputs}, std::move(codes)},
+                 {"m.weight_scale", "F16", {kOutputs, 2}, scales},
+                 {"m.weight_zero_point", "I8", {kOutputs, 2}, std::move(of_groups)}},
+                [](const CheckpointWeight& weight) {
+                  CHECK_ERROR(weight.published_form(), ErrorCode::kUnsupported, "codes or zero points outside [-8, 7]");
+                });
+  };
+  std::string outside = inside;
+  outside.back() = '\10';
+  expect_refused(outside, zeros);
+  std::string zeros_outside = zeros;
+  zeros_outside.front() = '\xf7';  // -9
+  expect_refused(inside, zeros_outside);
 }
 
 /// A matrix [8, 64] of an AWQ checkpoint with random codes in groups of 32, and zero points of 0 to 15.
@@ -185,6 +227,10 @@ TEST_CASE("codes of act order are kept in the order of their groups, those of a 
       {"m.weight_scale", "F16", {kOutputs, 2}, gptq_parts()[2].data}};
   const json weights = {{"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}};
   check_kept(compressed("pack-quantized", weights), with_groups(by_input, "m.weight_g_idx", mixed_groups()),
+             {kInt4Group32, 32}, true);
+  const std::vector<HandMadeTensor> in_bytes = {{"m.weight", "I8", {kOutputs, kInputs}, codes_of_four_bits()},
+                                                {"m.weight_scale", "F16", {kOutputs, 2}, gptq_parts()[2].data}};
+  check_kept(compressed("int-quantized", weights), with_groups(in_bytes, "m.weight_g_idx", mixed_groups()),
              {kInt4Group32, 32}, true);
   std::string wide_codes = gptq_parts()[0].data;
   wide_codes += wide_codes;

@@ -42,6 +42,9 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"awq-int4", kInt4Group32Zero, 0, ActQuant::kNone},
       Row{"compressed-tensors-int8", kInt8PerRow, 0, ActQuant::kNone},
       Row{"compressed-tensors-int8-w8a8", kInt8PerRow, 0, ActQuant::kInt8PerRow},
+      Row{"compressed-tensors-int4-g128-w8a8", kInt4Group32, 128, ActQuant::kInt8PerRow},
+      Row{"compressed-tensors-int4-w8a8", kInt4Group32, 0, ActQuant::kInt8PerRow},
+      Row{"compressed-tensors-int8-g32-w8a8", kInt8Group32, 32, ActQuant::kInt8PerRow},
       Row{"compressed-tensors-int8-static", kInt8PerRow, 0, ActQuant::kInt8Static},
       Row{"quark-int8-static", kInt8PerRow, 0, ActQuant::kInt8Static},
       Row{"compressed-tensors-fp8", kFp8PerRow, 0, ActQuant::kFp8PerRow},
@@ -96,14 +99,15 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
 TEST_CASE("a name that stands for no published variant is refused") {
   const char* const name = GENERATE(
       "gptq-", "gptq-int4-g", "gptq-int4-g0", "gptq-int4-g33", "gptq-int4-g0128", "gptq-int4-g-32",
-      "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w8a8", "gguf-q8_1", "gguf-int4",
+      "gptq-int4-g99999999999999999999", "gptq-int3-g32", "gptq-int4-w4a8", "gguf-q8_1", "gguf-int4",
       "awq-int4-g128-zp", "awq-int8-g32", "awq-fp8", "awq-int4-zp", "awq-fp8-block128", "fp8-", "fp8-fp8",
       "fp8-block64", "fp8-int4", "fp8-int8-g32", "fp8-fp8-block128", "fp8-block128-e8m0", "fp8-ue8m0", "int8-static",
       "fp8-int8-static", "awq-int8-static", "compressed-tensors-int8-g32-static", "compressed-tensors-int4-static",
       "quark-int8-static-w8a8", "quark-int8-statics", "gptq-int4-zp-g32", "gptq-int8-g32-zp", "gptq-int8-zp",
-      "compressed-tensors-int8-g32-w8a8", "awq-fp8-w8a16", "fp8-w8a8", "awq-fp8-static", "fp8-block128-static",
-      "fp8-static-w8a16", "fp8-block128-ue8m0-w8a16", "gptq-int4-w8a16", "modelopt-", "awq-mxfp4", "fp8-mxfp4", "nvfp4",
-      "awq-nvfp4", "gguf-nvfp4", "modelopt-nvfp4-w8a16", "nvfp4-w4a16", "quark-nvfp4", "fp8-w4a16");
+      "compressed-tensors-int4-g32-zp-w8a8", "compressed-tensors-int4-w8a8-g32", "awq-int4-g128-w8a8", "awq-fp8-w8a16",
+      "fp8-w8a8", "awq-fp8-static", "fp8-block128-static", "fp8-static-w8a16", "fp8-block128-ue8m0-w8a16",
+      "gptq-int4-w8a16", "modelopt-", "awq-mxfp4", "fp8-mxfp4", "nvfp4", "awq-nvfp4", "gguf-nvfp4",
+      "modelopt-nvfp4-w8a16", "nvfp4-w4a16", "quark-nvfp4", "fp8-w4a16");
   CAPTURE(name);
   CHECK_ERROR(variant_from_name(name), ErrorCode::kInvalidInput, "or the published one of a bundle");
 }
@@ -113,6 +117,8 @@ TEST_CASE("a mistyped variant is refused with the one that was probably meant") 
   CHECK_ERROR(variant_from_name("gguf-q4_k_m"), ErrorCode::kInvalidInput, "found gguf-q4_k_m; did you mean gguf-q4_k?");
   CHECK_ERROR(variant_from_name("modelopt-fp8-statc"), ErrorCode::kInvalidInput, "did you mean modelopt-fp8-static?");
   CHECK_ERROR(variant_from_name("quark-int8-statc"), ErrorCode::kInvalidInput, "did you mean quark-int8-static?");
+  CHECK_ERROR(variant_from_name("compressed-tensors-int4-g128-w4a8"), ErrorCode::kInvalidInput,
+              "did you mean compressed-tensors-int4-g128-w8a8?");
   CHECK_ERROR(variant_from_name("gpt-int8"), ErrorCode::kInvalidInput, "did you mean gptq-int8?");
 }
 
