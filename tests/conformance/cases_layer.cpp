@@ -284,7 +284,6 @@ std::span<const Family> families() {
       {"shared_expert", make_shared_expert_case, 24},
       {"rms_norm_residual", make_residual_norm_case, 24},
       {"rope_norm_all_heads", make_all_heads_norm_case, 30},
-      {"rope_layer_norm", make_heads_layer_norm_case, 30},
       {"attention_sinks", make_sinks_case, 30},
       {"route_bias", make_biased_route_case, 12},
       {"grouped_matmul_bias", make_biased_mixture_case, 30},
@@ -328,6 +327,7 @@ std::span<const Family> families() {
       {"grouped_matmul_w8a8", make_quantized_mixture_case, 12},
       {"not_finite_int8_static", make_not_finite_int8_static_case, 20},
       {"select_columns_experts", make_expert_columns_case, 40},
+      {"rope_layer_norm", make_heads_layer_norm_case, 30},
   };
   return kFamilies;
 }

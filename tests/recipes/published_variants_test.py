@@ -132,8 +132,8 @@ def packed_with_zeros(weight: torch.Tensor, group: int | None):
             "weight_shape": torch.tensor(codes.shape, dtype=torch.int64)}, codes, scales, zeros
 
 
-def packed(weight: torch.Tensor, bits: int, group: int | None):
-    codes, scales = rounded(weight, bits, group, torch.bfloat16)
+def packed(weight: torch.Tensor, bits: int, group: int | None, scale_type: torch.dtype = torch.bfloat16):
+    codes, scales = rounded(weight, bits, group, scale_type)
     return {"weight_packed": words(codes, bits, 1), "weight_scale": scales,
             "weight_shape": torch.tensor(codes.shape, dtype=torch.int64)}, codes, scales
 
@@ -307,7 +307,7 @@ CHECKPOINTS = {
     "compressed-tensors-int4-w8a8": (compressed("int-quantized", dynamic("int"), num_bits=4, type="int", strategy="channel"),
                                      lambda weight: int4_bytes(weight, None)),
     "compressed-tensors-int8-g32-w8a8": (compressed("pack-quantized", dynamic("int"), num_bits=8, type="int", strategy="group",
-                                                    group_size=32), lambda weight: packed(weight, 8, 32)),
+                                                    group_size=32), lambda weight: packed(weight, 8, 32, torch.float16)),
     "compressed-tensors-int8-static": (compressed("int-quantized", {**dynamic("int"), "strategy": "tensor", "dynamic": False},
                                                   num_bits=8, type="int", strategy="channel"),
                                        lambda weight: int8_static(weight, torch.bfloat16)),
