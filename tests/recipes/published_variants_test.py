@@ -370,7 +370,8 @@ WITH_ACT_ORDER = {
                       lambda weight, order: gptq(weight, 8, 32, order)),
     "gptq-int4-g64-zp": ({"quant_method": "gptq", "bits": 4, "group_size": 64, "desc_act": True, "sym": False},
                          lambda weight, order: gptq_with_zeros(weight, 64, order=order)),
-    # Its runtimes quantize inputs. A gate and an up with different orders are multiplied by their values, so that the weights alone are kept.
+    # Its runtimes quantize inputs. A gate and an up with different orders are multiplied by their values, so that the weights alone are
+    # kept.
     "compressed-tensors-int4-g32": (compressed("pack-quantized", dynamic("int"), num_bits=4, type="int", strategy="group",
                                                group_size=32, actorder="group"),
                                     lambda weight, order: packed_in_act_order(weight, 4, 32, order)),
@@ -463,8 +464,8 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
     run(sys.executable, ROOT / "bundles/recipes/expect.py", "--model", bundle, "--variants", asked)
     run(program, "bundle", "verify", bundle)
     backends = ["reference", "cpu"]
-    # oneDNN 2 has no products of FP8, of activations in NVFP4, and of INT8 with groups of weights, and no mixtures of experts. Its products of
-    # INT8 with INT8 are exact on CPUs with VNNI alone.
+    # oneDNN 2 has no products of FP8, of activations in NVFP4, and of INT8 with groups of weights, and no mixtures of experts. Its
+    # products of INT8 with INT8 are exact on CPUs with VNNI alone.
     has_experts = any("experts." in name for name in values)
     has_groups_of_int8_inputs = variant.endswith("-w8a8") and ("-int4" in variant or "-int8-g" in variant)
     is_declined = variant.endswith(("-w8a8", "-int8-static")) and "vnni" not in Path("/proc/cpuinfo").read_text(encoding="utf-8")
