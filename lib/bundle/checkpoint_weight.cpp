@@ -533,6 +533,20 @@ bool CheckpointWeight::has_scales_in_f16() const {
   return true;
 }
 
+DType CheckpointWeight::type_of_values() const {
+  if (!is_quantized()) return *codes_->info.dtype;
+  if (scheme_.layout == CodeLayout::kMxfp4) return DType::kBf16;  // bytes with exponents
+  const auto is_power_of_two = [](float scale) {
+    int exponent = 0;
+    return std::abs(std::frexp(scale, &exponent)) == 0.5F;
+  };
+  const bool is_fp4 = scheme_.layout == CodeLayout::kFp4Rows;
+  for (std::int64_t i = 0; i < scales_->info.shape.n_elements().value_or(0); ++i) {
+    if (!is_power_of_two(is_fp4 ? whole_fp4_scale(i) : scale_at(*scales_, i))) return DType::kF32;
+  }
+  return DType::kBf16;
+}
+
 bool CheckpointWeight::has_codes_of_four_bits() const {
   if (scheme_.layout != CodeLayout::kInt8) return true;  // words hold no others
   const auto have_four_bits = [](const StoredTensor& tensor) {

@@ -35,10 +35,9 @@ class CheckpointWeight {
                                        const TensorSpec& spec, std::string_view name);
 
   [[nodiscard]] bool is_quantized() const { return scales_ != nullptr; }
-  /// The type of a tensor that is not quantized.
-  [[nodiscard]] std::optional<DType> type_of_numbers() const {
-    return is_quantized() ? std::nullopt : codes_->info.dtype;
-  }
+  /// The type in which the values of the weight are kept where its codes are not: its own, if it is not quantized. The values of codes
+  /// are exact in BF16 if all scales are powers of two; others are taken to need F32.
+  [[nodiscard]] DType type_of_values() const;
   /// "BF16", "F8_E4M3", "I32": how the tensor of numbers or codes is stored.
   [[nodiscard]] std::string_view stored_type() const { return codes_->info.dtype_name; }
 

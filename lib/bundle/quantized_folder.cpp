@@ -355,7 +355,9 @@ class QuantizedModel {
   [[nodiscard]] PublishedTypes types(const PublishedSource& source) const {
     PublishedTypes types = types_of(source, specs_);
     for (std::size_t i = 0; i < specs_.size(); ++i) {
-      if (const auto dtype = weights_[i].type_of_numbers()) types.values.emplace(specs_[i].name, *dtype);
+      // Where no codes are kept at all, all values have the type that the configuration names.
+      const bool is_by_values = !weights_[i].is_quantized() || (!source.variant.empty() && !source.form_of(i));
+      if (is_by_values) types.values.emplace(specs_[i].name, weights_[i].type_of_values());
     }
     return types;
   }

@@ -129,6 +129,23 @@ TEST_CASE("codes and scales of a symmetric checkpoint are kept, and their produc
              {kFp8PerRow, 0});
 }
 
+TEST_CASE("values of codes are exact in BF16 where all scales are powers of two") {
+  const std::string codes(kOutputs * kInputs, '\x7f');
+  const json fp8 = {{"quant_method", "fp8"}, {"activation_scheme", "dynamic"}};
+  const auto expect_type = [&](std::vector<float> scales, DType expected) {
+    with_weight(fp8,
+                {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, codes},
+                 {"m.weight_scale", "F32", {kOutputs, 1}, bytes_of(scales)}},
+                [&](const CheckpointWeight& weight) { CHECK(weight.type_of_values() == expected); });
+  };
+  std::vector<float> scales = {0.125F, 0.25F, 0.5F, 1.0F, 2.0F, 4.0F, 8.0F, 0x1p-40F};
+  expect_type(scales, DType::kBf16);
+  scales.back() = 0.75F;
+  expect_type(scales, DType::kF32);
+  with_weight(fp8, {{"m.weight", "F16", {kOutputs, kInputs}, std::string(2 * kOutputs * kInputs, '\0')}},
+              [](const CheckpointWeight& weight) { CHECK(weight.type_of_values() == DType::kF16); });
+}
+
 TEST_CASE("bytes outside the range of four bits are not kept as codes of four bits") {
   const json weights = {
       {"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}, {"symmetric", false}};
