@@ -87,8 +87,9 @@ SS_VECTOR_CLONES void rms_norm_row(std::span<const float> x, std::span<const flo
 
 void layer_norm_row(const LayerNormRow& row) {
   const std::size_t n = row.x.size();
-  std::vector<float> added;
-  for (std::size_t i = 0; i < row.add.size(); ++i) added.push_back(row.x[i] + row.add[i]);
+  // A sum of its own, because sum_out may be x.
+  std::vector<float> added(row.add.begin(), row.add.end());
+  for (std::size_t i = 0; i < added.size(); ++i) added[i] += row.x[i];
   const std::span<const float> sum = row.add.empty() ? row.x : added;
   double total = 0.0;
   for (const float value : sum) total += static_cast<double>(value);

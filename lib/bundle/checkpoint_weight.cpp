@@ -547,17 +547,6 @@ DType CheckpointWeight::type_of_values() const {
   return DType::kBf16;
 }
 
-bool CheckpointWeight::has_codes_of_four_bits() const {
-  if (scheme_.layout != CodeLayout::kInt8) return true;  // words hold no others
-  const auto have_four_bits = [](const StoredTensor& tensor) {
-    return std::ranges::all_of(tensor.bytes(), [](std::byte byte) {
-      const auto code = static_cast<std::int8_t>(byte);
-      return code >= -8 && code <= 7;
-    });
-  };
-  return have_four_bits(*codes_) && (zero_points_ == nullptr || have_four_bits(*zero_points_));
-}
-
 Result<PublishedForm> CheckpointWeight::published_form() const {
   const auto no = [](std::string reason) { return Error{ErrorCode::kUnsupported, std::move(reason)}; };
   const bool has_zero_points = always_has_zero_points(scheme_) || has_zero_points_beside_middle();
@@ -570,7 +559,6 @@ Result<PublishedForm> CheckpointWeight::published_form() const {
     }
   }
   if (has_int4_codes(form.encoding) && n_cols_ % 2 != 0) return no("an odd number of inputs");
-  if (has_int4_codes(form.encoding) && !has_codes_of_four_bits()) return no("codes or zero points outside [-8, 7]");
   const bool has_f16 = has_int4_codes(form.encoding) || form.encoding == WeightEncoding::kInt8Group32;
   if (has_f16 && !has_scales_in_f16()) return no("scales that FP16 does not hold");
   return form;
@@ -597,8 +585,11 @@ std::int32_t CheckpointWeight::signed_code(std::int64_t row, std::int64_t col) c
   }
 }
 
-void CheckpointWeight::read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const {
-  if (is_e2m1()) return read_coded_fp4_row(row, to);
+Result<void> CheckpointWeight::read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const {
+  if (is_e2m1()) {
+    read_coded_fp4_row(row, to);
+    return {};
+  }
   SS_CHECK(row >= 0 && row < n_rows_ && static_cast<std::int64_t>(to.codes.size()) == n_cols_ &&
                static_cast<std::int64_t>(to.scales.size()) == stored_scales_per_row(form, n_cols_) &&
                to.zeros.size() == (form.has_zero_points() ? to.scales.size() : 0),
@@ -612,6 +603,14 @@ void CheckpointWeight::read_coded_row(std::int64_t row, const PublishedForm& for
   for (std::size_t group = 0; group < to.zeros.size(); ++group) {
     to.zeros[group] = static_cast<std::int8_t>(signed_zero_point(row, static_cast<std::int64_t>(group)));
   }
+  if (!has_int4_codes(form.encoding) || scheme_.layout != CodeLayout::kInt8) return {};  // words hold no others
+  for (const auto& [tensor, numbers] : {std::pair(codes_, to.codes), std::pair(zero_points_, to.zeros)}) {
+    const auto outside = std::ranges::find_if(numbers, [](std::int8_t number) { return number < -8 || number > 7; });
+    if (outside == numbers.end()) continue;
+    return Error{ErrorCode::kInvalidInput, fmt::format("tensor {}: row {}: expected numbers from -8 to 7, found {}",
+                                                       printable(tensor->info.name), row, *outside)};
+  }
+  return {};
 }
 
 void CheckpointWeight::read_row(std::int64_t row, std::span<float> values) const {

@@ -60,7 +60,8 @@ class CheckpointWeight {
   }
   /// Writes the codes of one row of shape_of_rows(), its scales and, where the form has any, its zero points as they are stored in
   /// published_form(), which is there, or in the same form with zero points.
-  void read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const;
+  /// Errors: kInvalidInput for a code or a zero point that four bits do not hold, where the form has four and the file has bytes.
+  Result<void> read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const;
 
  private:
   struct Finder;
@@ -75,8 +76,6 @@ class CheckpointWeight {
   [[nodiscard]] std::int32_t signed_zero_point(std::int64_t row, std::int64_t group) const;
   [[nodiscard]] bool has_zero_points_beside_middle() const;
   [[nodiscard]] bool has_scales_in_f16() const;
-  /// Whether the codes and zero points of a scheme with four bits, which may be stored as bytes, are in [-8, 7].
-  [[nodiscard]] bool has_codes_of_four_bits() const;
   void read_codes(std::int64_t row, std::span<float> values) const;
   [[nodiscard]] bool is_e2m1() const {
     return scheme_.layout == CodeLayout::kMxfp4 || scheme_.layout == CodeLayout::kFp4Rows;

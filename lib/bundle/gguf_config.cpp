@@ -307,7 +307,8 @@ Result<void> add_granite(const ConfigParts& parts) {
   return {};
 }
 
-/// Reads the factor by which Cohere and Cohere 2 multiply their logits. A file with such tensors has norms of heads (Command R+).
+/// Reads the factor by which Cohere and Cohere 2 multiply their logits. Heads have norms
+/// (Command R+) if the file has the tensors of these.
 Result<void> add_cohere(const ConfigParts& parts) {
   SS_TRY(parts.json["logit_scale"], parts.keys.number("logit_scale"));
   if (parts.is("command-r")) parts.json["use_qk_norm"] = parts.files.find("blk.0.attn_q_norm.weight") != nullptr;

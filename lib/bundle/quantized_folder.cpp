@@ -254,7 +254,7 @@ class QuantizedModel {
       std::vector<float> scales(static_cast<std::size_t>(stored_scales_per_row(form, n_cols)));
       std::vector<std::int8_t> zeros(form.has_zero_points() ? scales.size() : 0);
       for (std::int64_t row = 0; row < n_rows_of(shape); ++row) {
-        weights_[tensor].read_coded_row(row, form, {codes, scales, zeros});
+        SS_TRY_VOID(weights_[tensor].read_coded_row(row, form, {codes, scales, zeros}));
         SS_TRY_VOID(use({codes, scales, zeros}));
       }
       return {};
@@ -355,7 +355,7 @@ class QuantizedModel {
   [[nodiscard]] PublishedTypes types(const PublishedSource& source) const {
     PublishedTypes types = types_of(source, specs_);
     for (std::size_t i = 0; i < specs_.size(); ++i) {
-      // Where no codes are kept at all, all values have the type that the configuration names.
+      // A checkpoint without a published variant counts in the type that config.json names, for which its tensors stay absent here.
       const bool is_by_values = !weights_[i].is_quantized() || (!source.variant.empty() && !source.form_of(i));
       if (is_by_values) types.values.emplace(specs_[i].name, weights_[i].type_of_values());
     }

@@ -33,9 +33,9 @@ constexpr std::string_view kMxfp4Method = "mxfp4";
 constexpr std::array<std::string_view, 4> kMxfp4Names = {"mxfp4", "gguf-mxfp4", "quark-mxfp4",
                                                          "compressed-tensors-mxfp4"};
 constexpr std::array<std::string_view, 2> kNvfp4Methods = {"modelopt-", "compressed-tensors-"};
-/// Of weights in INT8 or INT4 beside activations in INT8 whose scales are found at run time.
+/// The ending for activations in INT8 whose scales are found at run time.
 constexpr std::string_view kInt8InputsEnding = "-w8a8";
-/// Of weights in NVFP4 beside activations that are not quantized.
+/// The ending for weights in NVFP4 beside activations that are not quantized.
 constexpr std::string_view kNvfp4PlainInputsEnding = "-w4a16";
 
 /// The variant of a published name; nullopt for a name that is none.

@@ -529,10 +529,23 @@ class MutantKernels final : public ReferenceKernels {
     }
   }
 
+  /// Runs the operation after change() has changed a value, which is restored.
+  template <typename Change>
+  Result<void> run_with_changed(ValueId value, const RopeAppend& op, const HostFrame& frame, const Change& change) {
+    const MatrixView<float> matrix = frame.value(value);
+    const std::vector<float> exact(matrix.data(), matrix.data() + matrix.rows() * matrix.cols());
+    change(matrix);
+    const Result<void> done = ReferenceKernels::run(op, frame);
+    std::ranges::copy(exact, matrix.data());
+    return done;
+  }
+
   /// A norm over all heads of values whose heads have a mean square of 1 each is the norm of each head by itself.
   Result<void> run_with_even_heads(const RopeAppend& op, const HostFrame& frame) {
-    const MatrixView<float> qkv = frame.value(op.qkv);
-    const std::vector<float> exact(qkv.data(), qkv.data() + qkv.rows() * qkv.cols());
+    return run_with_changed(op.qkv, op, frame, [&](const MatrixView<float>& qkv) { even_heads(op, qkv); });
+  }
+
+  static void even_heads(const RopeAppend& op, const MatrixView<float>& qkv) {
     const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
     for (std::int64_t t = 0; t < qkv.rows(); ++t) {
       for (std::int32_t head = 0; head < op.heads.n_heads + op.heads.n_kv_heads; ++head) {
@@ -544,15 +557,18 @@ class MutantKernels final : public ReferenceKernels {
         for (float& value : values) value = static_cast<float>(static_cast<double>(value) / size);
       }
     }
-    const Result<void> done = ReferenceKernels::run(op, frame);
-    std::ranges::copy(exact, qkv.data());
-    return done;
   }
 
   /// An RMS norm of each head in the place of its LayerNorm.
   Result<void> run_with_uncentered_heads(const RopeAppend& op, const HostFrame& frame) {
-    const MatrixView<float> qkv = frame.value(op.qkv);
-    const std::vector<float> exact(qkv.data(), qkv.data() + qkv.rows() * qkv.cols());
+    RopeAppend without_norms = op;
+    without_norms.q_norm.reset();
+    without_norms.k_norm.reset();
+    return run_with_changed(op.qkv, without_norms, frame,
+                            [&](const MatrixView<float>& qkv) { normalize_without_mean(op, qkv); });
+  }
+
+  void normalize_without_mean(const RopeAppend& op, const MatrixView<float>& qkv) {
     const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
     const auto n_heads = static_cast<std::size_t>(op.heads.n_heads);
     const auto normalize_heads = [&](std::span<float> heads, const std::optional<WeightId>& norm) {
@@ -571,12 +587,6 @@ class MutantKernels final : public ReferenceKernels {
       normalize_heads(qkv.row(t).subspan(n_heads * head_dim, static_cast<std::size_t>(op.heads.n_kv_heads) * head_dim),
                       op.k_norm);
     }
-    RopeAppend changed = op;
-    changed.q_norm.reset();
-    changed.k_norm.reset();
-    const Result<void> done = ReferenceKernels::run(changed, frame);
-    std::ranges::copy(exact, qkv.data());
-    return done;
   }
 
   Result<void> run_with_weights_of_first_head(const RopeAppend& op, const HostFrame& frame) {
@@ -598,14 +608,11 @@ class MutantKernels final : public ReferenceKernels {
   /// Reads `apart`, which is the keys or the values, from the last columns of qkv, as if they were joined with what comes before them.
   Result<void> run_with_end_of_qkv(const RopeAppend& op, ValueId apart, const HostFrame& frame) {
     const MatrixView<float> qkv = frame.value(op.qkv);
-    const MatrixView<float> own = frame.value(apart);
-    const std::vector<float> exact(own.data(), own.data() + own.rows() * own.cols());
-    for (std::int64_t t = 0; t < own.rows(); ++t) {
-      std::ranges::copy(qkv.row(t).last(static_cast<std::size_t>(own.cols())), own.row(t).begin());
-    }
-    const Result<void> done = ReferenceKernels::run(op, frame);
-    std::ranges::copy(exact, own.data());
-    return done;
+    return run_with_changed(apart, op, frame, [&](const MatrixView<float>& own) {
+      for (std::int64_t t = 0; t < own.rows(); ++t) {
+        std::ranges::copy(qkv.row(t).last(static_cast<std::size_t>(own.cols())), own.row(t).begin());
+      }
+    });
   }
 
   void swap_values_of_first_pages(std::int32_t layer, const HostFrame& frame) {

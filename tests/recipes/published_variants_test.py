@@ -166,7 +166,7 @@ def int8_static_by_tensor(weight: torch.Tensor):
 
 
 def int4_bytes(weight: torch.Tensor, group: int | None):
-    """W4A8: codes of four bits as bytes."""
+    """Codes of four bits in bytes, as llm-compressor's W4A8 has them."""
     codes, scales = rounded(weight, 4, group, torch.bfloat16)
     return {"weight": codes, "weight_scale": scales}, codes, scales
 
@@ -370,12 +370,12 @@ WITH_ACT_ORDER = {
                       lambda weight, order: gptq(weight, 8, 32, order)),
     "gptq-int4-g64-zp": ({"quant_method": "gptq", "bits": 4, "group_size": 64, "desc_act": True, "sym": False},
                          lambda weight, order: gptq_with_zeros(weight, 64, order=order)),
-    # Its runtimes quantize inputs. A gate and an up with different orders are multiplied by their values, so that the weights alone are
-    # kept.
+    # Runtimes of this checkpoint quantize inputs. A gate and an up with different orders are multiplied by their values, so that the
+    # bundle keeps the weights alone.
     "compressed-tensors-int4-g32": (compressed("pack-quantized", dynamic("int"), num_bits=4, type="int", strategy="group",
                                                group_size=32, actorder="group"),
                                     lambda weight, order: packed_in_act_order(weight, 4, 32, order)),
-    # Of which each gate and its up have one order.
+    # Each gate has the order of its up, so that the inputs are quantized.
     "compressed-tensors-int4-g32-w8a8": (compressed("int-quantized", dynamic("int"), num_bits=4, type="int", strategy="group",
                                                     group_size=32, actorder="group"),
                                          lambda weight, order: int4_bytes_in_act_order(weight, 32, order)),
@@ -472,7 +472,7 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
     is_declined |= variant.endswith("-nvfp4") or "fp8" in variant or has_experts or has_groups_of_int8_inputs
     if not is_declined:
         backends.append("onednn")
-    # GPUs have no products of codes of four bits with INT8.
+    # The GPU kernels do not multiply codes of four bits by activations in INT8.
     has_shim = HAS_SHIM and not (variant.endswith("-w8a8") and "-int4" in variant)
     if has_shim:
         backends.append("gpu-shim")

@@ -63,8 +63,8 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
   float mean = 0.0F;
   float factor = 1.0F;
   if (norm != nullptr) {
-    const int begin =
-        (is_query ? head : head - a.n_heads) * head_dim;  // where this head begins among those of q or of k
+    // Where this head begins among those of q or of k.
+    const int begin = (is_query ? head : head - a.n_heads) * head_dim;
     if (a.head_norm == HeadNorm::kRmsOfAllHeads) {
       factor = inverse_rms(x - begin, (is_query ? a.n_heads : n_kv_heads) * head_dim, a.norm_eps);
     } else {

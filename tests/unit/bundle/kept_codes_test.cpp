@@ -72,7 +72,7 @@ void check_kept(const json& quantization, const std::vector<HandMadeTensor>& ten
     const std::vector<std::int32_t>& order = weight.column_order();
     CHECK(order.empty() != has_order);
     for (std::int64_t row = 0; row < kOutputs; ++row) {
-      weight.read_coded_row(row, *form, {codes, scales, zeros});
+      REQUIRE_OK(weight.read_coded_row(row, *form, {codes, scales, zeros}));
       weight.read_row(row, values);
       for (std::size_t i = 0; i < codes.size(); ++i) {
         const float code = has_fp8_codes(form->encoding) ? to_float(E4m3{static_cast<std::uint8_t>(codes[i])})
@@ -91,7 +91,7 @@ json compressed(const std::string& format, const json& weights, const json& inpu
   return {{"quant_method", "compressed-tensors"}, {"format", format}, {"config_groups", {{"group_0", group}}}};
 }
 
-/// Of a matrix [8, 64], from -8 to 7, as bytes: those of W4A8.
+/// Codes of a matrix [8, 64] as W4A8 stores them: bytes from -8 to 7.
 std::string codes_of_four_bits() {
   std::string bytes;
   for (int i = 0; i < kOutputs * kInputs; ++i) bytes.push_back(static_cast<char>(i * 37 % 16 - 8));
@@ -146,27 +146,40 @@ TEST_CASE("values of codes are exact in BF16 where all scales are powers of two"
               [](const CheckpointWeight& weight) { CHECK(weight.type_of_values() == DType::kF16); });
 }
 
-TEST_CASE("bytes outside the range of four bits are not kept as codes of four bits") {
+TEST_CASE("bytes outside the range of four bits are refused as codes of four bits") {
   const json weights = {
       {"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}, {"symmetric", false}};
   const std::string scales = gptq_parts()[2].data;
   const std::string inside(kOutputs * kInputs, '\7');
   const std::string zeros(2 * kOutputs, '\xf8');
-  const auto expect_refused = [&](std::string codes, std::string of_groups) {
+  const auto read_rows = [&](std::string codes, std::string of_groups) {
+    Result<void> read;
     with_weight(compressed("int-quantized", weights),
                 {{"m.weight", "I8", {kOutputs, kInputs}, std::move(codes)},
                  {"m.weight_scale", "F16", {kOutputs, 2}, scales},
                  {"m.weight_zero_point", "I8", {kOutputs, 2}, std::move(of_groups)}},
-                [](const CheckpointWeight& weight) {
-                  CHECK_ERROR(weight.published_form(), ErrorCode::kUnsupported, "codes or zero points outside [-8, 7]");
+                [&](const CheckpointWeight& weight) {
+                  const auto form = weight.published_form();
+                  REQUIRE_OK(form);
+                  CHECK(*form == PublishedForm{kInt4Group32Zero, 32});
+                  std::vector<std::int8_t> row_codes(kInputs);
+                  std::vector<float> row_scales(2);
+                  std::vector<std::int8_t> row_zeros(2);
+                  for (std::int64_t row = 0; row < kOutputs && read; ++row) {
+                    read = weight.read_coded_row(row, *form, {row_codes, row_scales, row_zeros});
+                  }
                 });
+    return read;
   };
+  CHECK(read_rows(inside, zeros));
   std::string outside = inside;
   outside.back() = '\10';
-  expect_refused(outside, zeros);
+  CHECK_ERROR(read_rows(outside, zeros), ErrorCode::kInvalidInput,
+              "tensor m.weight: row 7: expected numbers from -8 to 7, found 8");
   std::string zeros_outside = zeros;
-  zeros_outside.front() = '\xf7';  // -9
-  expect_refused(inside, zeros_outside);
+  zeros_outside.front() = '\xf7';
+  CHECK_ERROR(read_rows(inside, zeros_outside), ErrorCode::kInvalidInput,
+              "tensor m.weight_zero_point: row 0: expected numbers from -8 to 7, found -9");
 }
 
 /// A matrix [8, 64] of an AWQ checkpoint with random codes in groups of 32, and zero points of 0 to 15.
@@ -199,7 +212,7 @@ TEST_CASE("zero points of four bits are kept, relative to the code 0") {
     // Outputs 0 to 7 are at the places 0, 4, 1, 5, 2, 6, 3, 7 of a word.
     const std::vector<int> of_groups[] = {{6, 2, 5, 1, 4, 0, 3, 15}, {14, 10, 13, 9, 12, 8, 11, 7}};
     for (std::int64_t row = 0; row < kOutputs; ++row) {
-      weight.read_coded_row(row, {kInt4Group32Zero, 32}, {codes, scales, zeros});
+      REQUIRE_OK(weight.read_coded_row(row, {kInt4Group32Zero, 32}, {codes, scales, zeros}));
       for (std::size_t group = 0; group < 2; ++group) {
         CHECK(static_cast<int>(zeros[group]) == of_groups[group][static_cast<std::size_t>(row)] - 8);
       }

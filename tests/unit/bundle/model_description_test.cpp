@@ -111,7 +111,7 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
            {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": true}, "input_activations":
            {"num_bits": 8, "type": "float", "strategy": "token", "symmetric": true, "dynamic": true}}}})",
        "compressed-tensors-fp8"},
-      // llm-compressor's W4A8, and the same with zero points of weights, whose activations are left out
+      // llm-compressor's W4A8. Where its weights have zero points, the activations are left out.
       {R"({"quant_method": "compressed-tensors", "format": "int-quantized", "config_groups": {"group_0": {"weights":
            {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128, "symmetric": true}, "input_activations":
            {"num_bits": 8, "type": "int", "strategy": "token", "symmetric": true, "dynamic": true}}}})",
