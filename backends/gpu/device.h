@@ -1,5 +1,5 @@
 #pragma once
-// A GPU as the host part of the backend sees it: memory, one stream of work, events, graphs. CUDA, HIP and the shim
+// A GPU as the host part of the backend sees it: memory, one stream of work, events, graphs. CUDA, HIP, Vulkan and the shim
 // implement it; no code above it includes a vendor's header. Handles belong to the Device that created them and must not
 // outlive it.
 
@@ -59,6 +59,7 @@ struct DeviceProperties {
   std::size_t max_shared_bytes = 48 << 10;  ///< shared memory of one block
   bool has_warpgroups = false;              ///< has `wgmma`, the products of four warps: sm_90a
   bool has_dependent_launch = false;        ///< see Stream::overlap_kernels(): sm_90 and newer
+  bool has_matrix_units = true;             ///< that the kernels use: tensor cores, matrix cores
   std::int64_t memory_bytes = 0;
   std::vector<std::pair<std::string, std::string>> fingerprint = {};  ///< driver, toolkit, clocks, ECC, partition mode
 };
@@ -94,6 +95,8 @@ class Stream {
   virtual Result<void> begin_capture() = 0;
   virtual Result<std::unique_ptr<Graph>> end_capture() = 0;
   virtual Result<void> replay(Graph& graph) = 0;
+  /// Hands over what was enqueued, where calls only collect it: Vulkan's command buffers. Waiting for work does so itself.
+  virtual Result<void> flush() { return {}; }
   /// Blocks until all work is done. Errors: kDeviceLost with the first failure since the last call.
   virtual Result<void> synchronize() = 0;
 };

@@ -155,7 +155,7 @@ Result<DeviceRates> measure_device_rates(DeviceMemory& memory, const KernelTable
   }
   rates.reads.push_back({static_cast<std::int64_t>(extents.memory_bytes.front()), from_memory});
   SS_TRY(rates.f32_flops, meter.compute_rate(ComputeUnit::kF32));
-  if (!takes_all) return rates;
+  if (!takes_all || !properties.has_matrix_units) return rates;
   rates.unmeasured = unmeasured_units(properties);
   const bool together = properties.has_warpgroups;
   SS_TRY(rates.bf16_flops, meter.compute_rate(together ? ComputeUnit::kBf16Together : ComputeUnit::kBf16));

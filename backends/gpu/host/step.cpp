@@ -266,7 +266,8 @@ Result<void> GpuStep::run(const BatchUpload::Work& work, Flight& flight) {
   if (sample_ != nullptr) {
     SS_TRY_VOID(samples_.pull(stream, values_.address(sample_->logits), flight.n_logit_rows(), flight.results));
   }
-  return stream.record(*flight.done);
+  SS_TRY_VOID(stream.record(*flight.done));
+  return stream.flush();
 }
 
 Result<void> GpuStep::launch_all(const BatchUpload::Work& work, std::span<const std::unique_ptr<Event>> after_group) {
