@@ -18,7 +18,7 @@ rm -rf "$out"/secondsource* "$out"/CHANGES.md "$out"/SHA256SUMS
 
 say "the Debian package and a tarball"
 cmake --preset release -B build/package -DSECONDSOURCE_TESTS=OFF -DSECONDSOURCE_WITH_ONEDNN=ON -DSECONDSOURCE_WITH_CUDA=OFF \
-  -DSECONDSOURCE_WITH_HIP=OFF >&2
+  -DSECONDSOURCE_WITH_HIP=OFF -DSECONDSOURCE_WITH_VULKAN=OFF >&2
 cmake --build build/package -j "$jobs" --target secondsource >&2
 (cd build/package && cpack -G 'DEB;TGZ' -B "$out" >&2)
 rm -rf "$out/_CPack_Packages"

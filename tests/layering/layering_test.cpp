@@ -106,8 +106,8 @@ TEST_CASE("a backend knows the boundary and nothing else of lib, nor any other b
     const std::string to = first_folder(include.to);
     CAPTURE(include.from, include.to);
     if (include.to.find('/') == std::string::npos) continue;
-    // Code that CUDA and HIP share is in the folder gpu, which is not a backend.
-    const bool shared = to == "gpu" && (own == "cuda" || own == "hip");
+    // Code that CUDA, HIP and Vulkan share is in the folder gpu, which is not a backend.
+    const bool shared = to == "gpu" && (own == "cuda" || own == "hip" || own == "vulkan");
     REQUIRE((to == own || to == "core" || to == "backend" || to == "backend_kit" || to == "sensors" || shared));
   }
 }
@@ -129,6 +129,7 @@ TEST_CASE("a third-party library is included where it is used, and nowhere else"
       {"utf8proc.h", {"lib/tokenizer"}},
       {"openssl/", {"lib/core"}},
       {"dnnl", {"backends/onednn"}},
+      {"vulkan/", {"backends/vulkan"}},
       {"benchmark/benchmark.h", {"apps/kernel_bench"}},
   };
   const std::filesystem::path root = secondsource::test::source_path("");

@@ -1,0 +1,54 @@
+// What every kernel has: the extensions, addresses as typed arrays, the kernel's parameters, narrow floating-point types, and
+// reductions over a workgroup. A kernel file begins with
+//
+//   #version 460
+//   #extension GL_GOOGLE_include_directive : require
+//   #include "common.glsl"
+//   PARAMETERS(RmsNormParameters)     // the kernel reads them as `p`
+//   layout(local_size_x = 256) in;
+//
+// Shared memory, subgroups: a kernel may not depend on the size of a subgroup (8 to 64), and takes at most 32 KiB of shared memory.
+
+#extension GL_EXT_buffer_reference : require
+#extension GL_EXT_scalar_block_layout : require
+#extension GL_EXT_shader_explicit_arithmetic_types : require
+#extension GL_EXT_shader_16bit_storage : require
+#extension GL_EXT_shader_8bit_storage : require
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_arithmetic : require
+
+#include "parameters.h"
+
+// F32(address).at[i], where i is an int: what needs 64 bits, such as the beginning of a row, is added to the address, in bytes.
+layout(buffer_reference, scalar, buffer_reference_align = 4) buffer F32 { float at[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 4) buffer I32 { int at[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 4) buffer U32 { uint at[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 8) buffer U64 { uint64_t at[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 2) buffer U16 { uint16_t at[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 1) buffer U8 { uint8_t at[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 1) buffer I8 { int8_t at[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 16) buffer F32x4 { vec4 at[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 16) buffer U32x4 { uvec4 at[]; };
+
+// The parameters lie in memory; a push constant has their address.
+#define PARAMETERS(Type)                                                                                 \
+  layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer ParameterBlock { Type parameters; }; \
+  layout(push_constant, scalar) uniform PushConstant { ParameterBlock parameter_block; };
+#define p parameter_block.parameters
+
+float widen_bf16(uint bits) { return uintBitsToFloat(bits << 16); }
+float widen_f16(uint bits) { return unpackHalf2x16(bits & 0xffffu).x; }
+
+/// Rounds to the nearest BF16, ties to even; NaN stays NaN.
+uint bf16_bits(float value) {
+  const uint bits = floatBitsToUint(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return (bits >> 16) | 0x40u;
+  return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+}
+
+bool is_nan(float value) { return (floatBitsToUint(value) & 0x7fffffffu) > 0x7f800000u; }
+bool is_finite(float value) { return (floatBitsToUint(value) & 0x7f800000u) != 0x7f800000u; }
+
+/// The larger of two numbers; NaN is the largest.
+float worst(float a, float b) { return a > b || is_nan(a) ? a : b; }
