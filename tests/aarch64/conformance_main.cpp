@@ -1,43 +1,72 @@
-// conformance_aarch64 ISA [FAMILY]: the conformance suite on the cpu backend, linked in, with one instruction set and
-// every type of cache. Ends 0 when all passed, 1 when one failed, 3 when the backend cannot be made.
+// conformance_aarch64 ISA [FAMILY [KV]]: the conformance suite on the cpu backend, linked in, with one instruction set and every type of
+// cache, or one family of it, or that with one type of cache. Ends 0 when no case failed, 1 when one did, 3 when the backend cannot be
+// made. The last line counts verdicts: "neon: 12 passed, 0 failed, 3 not supported".
+// conformance_aarch64 --list: the families, and then the types of cache, each on a line.
 
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <cstdio>
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "conformance/cases.h"
 #include "conformance/suite.h"
 #include "cpu/backend.h"
 
-int main(int argc, char** argv) {
-  using namespace secondsource;
-  using namespace secondsource::conformance;
-  if (argc < 2) {
-    fmt::print(stderr, "usage: conformance_aarch64 ISA [FAMILY]\n");
-    return 2;
-  }
+namespace secondsource::conformance {
+namespace {
+
+constexpr const char* kCacheTypes[] = {"bf16", "f16", "int8", "f32"};
+
+int list() {
+  for (const Family& family : families()) fmt::print("family {}\n", family.name);
+  fmt::print("family protocol\n");
+  for (const char* const kv : kCacheTypes) fmt::print("kv {}\n", kv);
+  return 0;
+}
+
+int run(const std::string& isa, const SuiteOptions& suite, std::string_view wanted_kv) {
   std::vector<Tested> tested;
-  for (const std::string kv : {"bf16", "f16", "int8", "f32"}) {
+  for (const std::string kv : kCacheTypes) {
+    if (!wanted_kv.empty() && kv != wanted_kv) continue;
     BackendOptions options;
     options.n_threads = 2;
-    options.extra = {{"isa", argv[1]}, {"kv", kv}, {"guards", "1"}};
+    options.extra = {{"isa", isa}, {"kv", kv}, {"guards", "1"}};
     if (const auto made = cpu::create(options); !made) {
       fmt::print("{}\n", made.error().message);
       return 3;
     }
     tested.push_back({"kv=" + kv, [options] { return cpu::create(options); }});
   }
-  SuiteOptions suite;
-  if (argc > 2) suite.families = {argv[2]};
-  std::int64_t n_passed = 0;
+  std::map<Verdict, std::int64_t> count;
+  std::int64_t n_cases = 0;
   const std::int64_t n_failed = run_suite(tested, suite, [&](const CaseReport& report) {
-    if (report.verdict == Verdict::kPassed) ++n_passed;
+    ++count[report.verdict];
+    ++n_cases;
     if (report.verdict != Verdict::kFailed) return;
     fmt::print("FAILED {} {} (seed {}, {}): {}\n", report.family, report.name, report.seed, report.options,
                report.text);
     std::fflush(stdout);
   });
-  fmt::print("{}: {} passed, {} failed\n", argv[1], n_passed, n_failed);
-  return n_failed == 0 && n_passed > 0 ? 0 : 1;
+  fmt::print("{}: {} passed, {} failed, {} not supported\n", isa, count[Verdict::kPassed], n_failed,
+             count[Verdict::kUnsupported]);
+  return n_failed == 0 && n_cases > 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace secondsource::conformance
+
+int main(int argc, char** argv) {
+  using namespace secondsource::conformance;
+  if (argc == 2 && std::string_view(argv[1]) == "--list") return list();
+  if (argc < 2 || argc > 4) {
+    fmt::print(stderr, "usage: conformance_aarch64 ISA [FAMILY [KV]]\n");
+    return 2;
+  }
+  SuiteOptions suite;
+  if (argc > 2) suite.families = {argv[2]};
+  return run(argv[1], suite, argc > 3 ? argv[3] : "");
 }

@@ -11,18 +11,19 @@ namespace neon_bf16 {
 
 inline KernelTable dot_table() {
   KernelTable table = widening_table("neon_bf16");
-  table.products[int(Product::kBf16)] = {ActType::kBf16, 2, 2, kRowBlock, multiply<DotBf16>, "matmul_bf16_bf16_f32acc"};
+  table.products[int(Product::kBf16)] = {ActType::kBf16,           4, 2, kRowBlock, multiply_row_pairs<PairBf16>,
+                                         "matmul_bf16_bf16_f32acc"};
   table.unpack[int(Product::kBf16)] = {};
   table.products[int(Product::kInt8Quantized)] = {
-      ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
+      ActType::kU8, 8, 4, kRowBlock, multiply_row_pairs<PairInt8>, "matmul_int8_int8_i32acc"};
   table.products[int(Product::kInt8GroupQuantized)] = {ActType::kU8,
-                                                       4,
+                                                       8,
                                                        kGroupColumns,
                                                        kRowBlock,
-                                                       multiply_quantized_groups<DotU8, Int8Groups>,
+                                                       multiply_row_pair_groups<PairInt8, Int8Groups>,
                                                        "matmul_int8g32_int8_f32acc"};
   table.products[int(Product::kInt4Quantized)] = {
-      ActType::kU8Nibbles,      8, kGroupColumns, kRowBlock, multiply_quantized_groups<DotU8, Int4Groups>,
+      ActType::kU8Nibbles,      8, kGroupColumns, kRowBlock, multiply_row_pair_groups<PairInt8, Int4Groups>,
       "matmul_int4_int8_f32acc"};
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
   return table;
