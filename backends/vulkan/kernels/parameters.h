@@ -42,11 +42,11 @@ const int kEncodingQ51 = 19;
 const int kEncodingIq4Nl = 20;
 
 /// What the x of a product is in memory.
-const int kXF32 = 0;          ///< f32, as the graph has it
-const int kXBf16 = 1;         ///< BF16, rows of padded_cols
-const int kXInt8 = 2;         ///< int8, rows of padded_cols, with a scale for each row
-const int kXBf16Scaled = 3;   ///< E4M3 or NVFP4 numbers as BF16, rows of padded_cols, with a scale for each row
-const int kXBf16Groups = 4;   ///< the same with a scale for each 128 columns
+const int kXF32 = 0;         ///< f32, as the graph has it
+const int kXBf16 = 1;        ///< BF16, rows of padded_cols
+const int kXInt8 = 2;        ///< int8, rows of padded_cols, with a scale for each row
+const int kXBf16Scaled = 3;  ///< E4M3 or NVFP4 numbers as BF16, rows of padded_cols, with a scale for each row
+const int kXBf16Groups = 4;  ///< the same with a scale for each 128 columns
 
 /// Epilogue, checked in launch.h.
 const int kEpilogueNone = 0;
