@@ -1,4 +1,4 @@
-// Launches rotary embedding with the write to the cache, and attention.
+// The launchers of the operations RopeAppend, LatentAppend and Attention.
 
 #include <algorithm>
 #include <cstddef>
@@ -60,7 +60,7 @@ AttentionParameters parameters_of(const gpu::AttentionArguments& arguments) {
           .window = arguments.window,
           .n_heads = arguments.n_heads,
           .value_dim = arguments.value_dim,
-          .max_decode_splits = arguments.max_decode_splits};
+          .unused = 0};
 }
 
 Result<void> launch_prefill_attention(const LaunchContext& context, const gpu::AttentionArguments& arguments) {

@@ -1,4 +1,4 @@
-// Launches the kernels that choose tokens and experts.
+// The launchers of the operations Sample and Route, which choose tokens and experts.
 
 #include "core/checked.h"
 #include "vulkan/launchers.h"

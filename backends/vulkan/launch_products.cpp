@@ -64,7 +64,7 @@ static_assert(is_same(kEpilogueNone, Epilogue::kNone) && is_same(kEpilogueBias, 
               is_same(kEpilogueGatedClampedSwish, Epilogue::kGatedClampedSwish));
 // The constants of the clamped swish that kernels/epilogue.glsl has.
 static_assert(kClampedSwish.limit == 7.0F && kClampedSwish.alpha == 1.702F);
-// The groups of columns that kernels/weight.glsl has, and the experts that kernels/group_rows.comp counts.
+// kernels/weight.glsl divides columns into groups of these sizes, and kernels/group_rows.comp has room to count so many experts.
 static_assert(kScaleGroupSize == 32 && kNvfp4GroupSize == 16 && kFp8GroupSize == 128 && gpu::kMaxExperts == 512);
 
 constexpr std::int32_t kMatvecOutputs = 4;       ///< rows of the weight of a workgroup (kernels/dot_products.glsl)

@@ -1,4 +1,4 @@
-// Launches the kernels that measure what a device can do.
+// The launchers of the kernels that measure what a device can do.
 
 #include "vulkan/launchers.h"
 

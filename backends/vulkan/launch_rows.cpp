@@ -1,4 +1,4 @@
-// Launches the kernels that copy, normalize or convert rows.
+// The launchers of the kernels that copy, normalize or convert rows.
 
 #include <algorithm>
 

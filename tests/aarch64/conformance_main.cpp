@@ -1,7 +1,7 @@
 // conformance_aarch64 ISA [FAMILY [KV]]: the conformance suite on the cpu backend, linked in, with one instruction set and every type of
 // cache, or one family of it, or that with one type of cache. Ends 0 when no case failed, 1 when one did, 3 when the backend cannot be
 // made. The last line counts verdicts: "neon: 12 passed, 0 failed, 3 not supported".
-// conformance_aarch64 --list: the families, and then the types of cache, each on a line.
+// conformance_aarch64 --list prints the names of all families, and after them those of the types of cache, one on each line.
 
 #include <fmt/format.h>
 

@@ -9,12 +9,12 @@
 //
 // A policy of row pairs:
 //
-//   OneRow                    the policy (matmul-inl.h) of a single row, which has no partner
+//   OneRow                    the policy of matmul-inl.h by which a single row is multiplied, since it has no partner
 //   Acc, kVec                 a register set of sums; the columns of two vectors of a tile
 //   Rows                      the activations of two rows: load() reads those of adjacent rows, load_last() those of a row
 //                             without a partner and zeros
-//   alternate_low, _high      the lanes of two vectors in alternation: those of the weight rows in the low half of each
-//                             register, and those of the rows in its high half
+//   alternate_low             the lanes of two vectors in alternation, of the weight rows in the low half of each register
+//   alternate_high            the same of the weight rows in the high half of each register
 //   step(acc, rows, w)        acc += rows * w in 2 x 2 blocks
 //   init, merge               a zero accumulator; the sum of two
 //   first_row, second_row     16 f32 results from the accumulators of the low and the high halves

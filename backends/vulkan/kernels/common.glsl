@@ -24,7 +24,6 @@
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer F32 { float at[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer I32 { int at[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer U32 { uint at[]; };
-layout(buffer_reference, scalar, buffer_reference_align = 8) buffer U64 { uint64_t at[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 2) buffer U16 { uint16_t at[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 1) buffer U8 { uint8_t at[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 1) buffer I8 { int8_t at[]; };
@@ -37,9 +36,6 @@ layout(buffer_reference, scalar, buffer_reference_align = 16) buffer U32x4 { uve
   layout(push_constant, scalar) uniform PushConstant { ParameterBlock parameter_block; };
 #define p parameter_block.parameters
 
-float widen_bf16(uint bits) { return uintBitsToFloat(bits << 16); }
-float widen_f16(uint bits) { return unpackHalf2x16(bits & 0xffffu).x; }
-
 /// Rounds to the nearest BF16, ties to even; NaN stays NaN.
 uint bf16_bits(float value) {
   const uint bits = floatBitsToUint(value);
@@ -48,7 +44,6 @@ uint bf16_bits(float value) {
 }
 
 bool is_nan(float value) { return (floatBitsToUint(value) & 0x7fffffffu) > 0x7f800000u; }
-bool is_finite(float value) { return (floatBitsToUint(value) & 0x7f800000u) != 0x7f800000u; }
 
 /// The larger of two numbers; NaN is the largest.
 float worst(float a, float b) { return a > b || is_nan(a) ? a : b; }

@@ -3,6 +3,7 @@
 // f32 numbers, which have the order of the numbers, with NaN above all of them. So subnormal numbers count on every device.
 
 #include "division.glsl"
+#include "tree_reduction.glsl"
 
 const int kVecValues = 8;  // of a thread at a time: 16 bytes of 16-bit values
 
@@ -13,18 +14,8 @@ uint magnitude_of(float value) { return floatBitsToUint(value) & 0x7fffffffu; }
 
 shared uint magnitude_scratch[gl_WorkGroupSize.x];
 
-/// The largest of the threads' numbers. Every thread of the workgroup must call it.
-uint largest_in_workgroup(uint value) {
-  const uint thread = gl_LocalInvocationID.x;
-  barrier();  // an earlier result has been read by all
-  magnitude_scratch[thread] = value;
-  barrier();
-  for (uint n = gl_WorkGroupSize.x / 2u; n > 0u; n /= 2u) {
-    if (thread < n) magnitude_scratch[thread] = max(magnitude_scratch[thread], magnitude_scratch[thread + n]);
-    barrier();
-  }
-  return magnitude_scratch[0];
-}
+/// The largest of the threads' numbers.
+TREE_REDUCTION(largest_in_workgroup, uint, magnitude_scratch, max)
 
 /// The bits of max|x| over the row at address `x`, of which NaN is the largest. Every thread of the workgroup must call it.
 uint largest_of_row(uint64_t x, int n_cols) {

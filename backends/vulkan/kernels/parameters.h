@@ -1,5 +1,5 @@
-// The parameters of every kernel, in the one subset that C++ and GLSL have in common: both include this file, so that the host cannot
-// store a struct in another layout than a kernel reads (GL_EXT_scalar_block_layout). Shapes and meanings are those of
+// The parameters of every kernel, in the one subset that C++ and GLSL have in common: both include this file, so that the host
+// stores every struct in the layout in which a kernel reads it (GL_EXT_scalar_block_layout). Shapes and meanings are those of
 // gpu/kernels/kernels.h. An address is a 64-bit number (GL_EXT_buffer_reference), 0 where kernels.h has a null pointer. Addresses come
 // first in a struct, and the number of 32-bit members is even, so that no struct has padding.
 
@@ -304,7 +304,7 @@ struct AttentionParameters {
   int window;
   int n_heads;
   int value_dim;
-  int max_decode_splits;
+  int unused;
 };
 
 struct SampleParameters {

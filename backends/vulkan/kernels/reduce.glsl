@@ -1,6 +1,8 @@
 // Reductions over a workgroup of gl_WorkGroupSize.x threads, whatever the size of a subgroup. Every thread of the workgroup must call
 // them, gets the result, and may call them again at once.
 
+#include "tree_reduction.glsl"
+
 shared float reduce_scratch[gl_WorkGroupSize.x];
 
 /// The sum of the threads' values.
@@ -15,16 +17,4 @@ float sum_workgroup(float value) {
 }
 
 /// The largest of the threads' values; NaN wins over every number.
-float worst_workgroup(float value) {
-  barrier();
-  reduce_scratch[gl_LocalInvocationID.x] = value;
-  barrier();
-  for (uint half_size = gl_WorkGroupSize.x / 2; half_size > 0; half_size /= 2) {
-    if (gl_LocalInvocationID.x < half_size) {
-      reduce_scratch[gl_LocalInvocationID.x] =
-          worst(reduce_scratch[gl_LocalInvocationID.x], reduce_scratch[gl_LocalInvocationID.x + half_size]);
-    }
-    barrier();
-  }
-  return reduce_scratch[0];
-}
+TREE_REDUCTION(worst_workgroup, float, reduce_scratch, worst)

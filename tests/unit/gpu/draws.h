@@ -1,6 +1,6 @@
 #pragma once
-// The rule of draws written out plainly, and rows of logits that are hard to draw from, for tests of every device's sampling kernels:
-// sort the tokens, add up their masses in units of 2^-40 of the largest, and take the token at which the sum passes the target. The
+// The rule of draws written out plainly, and rows of logits that are hard to draw from, for tests of every device's sampling kernels. The
+// rule sorts the tokens, adds up their masses in units of 2^-40 of the largest, and takes the token at which the sum passes the target. The
 // masses are the same integers as those of the kernels, so that the token must be the same for every row and every draw.
 
 #include <algorithm>
