@@ -188,7 +188,7 @@ class TorchF32(Torch):
 
 
 class LlamaCpp:
-    """One build: whichever PATH has, or the one in a folder, to which `build` gives its name."""
+    """One build: whichever PATH has, or the one in a folder, to which `build` gives its name. It computes on the CPU."""
     tuning = ""
     TRIES = 3
     # The type that llama-quantize is asked for, by our variant. These types have a scale for each 32 weights, as our variants do, except
@@ -217,12 +217,17 @@ class LlamaCpp:
         for program in ("llama-completion", "llama-cli"):
             if self.find(program) is None:
                 continue
-            done = subprocess.run([self.find(program), "-m", model, "-n", "1", "-p", "a", "-no-cnv"], stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            done = subprocess.run([self.find(program), "-m", model, "-n", "1", "-p", "a", "-no-cnv", *self.placement()],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             for line in done.stdout.splitlines():
                 if "system_info" in line:
                     return "built with" + ("" if "LLAMAFILE = 1" in line else "out") + " GGML_LLAMAFILE"
         return "built with or without GGML_LLAMAFILE: not found out"
+
+    def placement(self):
+        """Flags that say on which device it computes. A build that has a backend for GPUs uses one unless it is told not to, and with
+        `-ngl 0` alone still uses it for prompts."""
+        return ["--device", "none"]
 
     def loading(self, program):
         """Flags that say how it loads weights."""
@@ -243,7 +248,7 @@ class LlamaCpp:
 
     def bench(self, case, folder, arguments):
         out = run([self.find("llama-bench"), "-m", self.model(case, folder), "-t", case.threads, "-r", 1, "-o", "json",
-                   *self.loading("llama-bench"), *arguments], self.environment)
+                   *self.placement(), *self.loading("llama-bench"), *arguments], self.environment)
         return json.loads(out)[0]["avg_ts"]
 
     def batched(self, case, folder):
@@ -253,7 +258,7 @@ class LlamaCpp:
         n_cached = prompt + case.batch * case.generate if shared else case.batch * (prompt + case.generate)
         command = [self.find("llama-batched-bench"), "-m", self.model(case, folder), "-t", case.threads, "-c", n_cached + 256,
                    "-npp", prompt, "-ntg", case.generate, "-npl", case.batch, *shared, "--output-format", "jsonl",
-                   *self.loading("llama-batched-bench")]
+                   *self.placement(), *self.loading("llama-batched-bench")]
         # On a busy machine it may end before its logging thread has written the figures (llama.cpp's issue 22142).
         for _ in range(self.TRIES):
             for line in run(command, self.environment).splitlines():

@@ -14,8 +14,10 @@ import unittest
 
 PROGRAM, SOURCE = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
 
+# Every measurement names a device: none, which is the CPU.
+ON_THE_CPU = 'case "$*" in *--version*|*--help*|*"--device none"*) ;; *) exit 5 ;; esac\n'
 STAND_INS = {
-    "llama-bench": """case "$*" in
+    "llama-bench": ON_THE_CPU + """case "$*" in
   *--version*) echo "version: 0.0 (stand-in)" ;;
   *--help*) echo "  -lm, --load-mode <none|mmap>" ;;
   *"-p 512"*) echo '[{"avg_ts": 1000.0}]' ;;
@@ -25,7 +27,7 @@ STAND_INS = {
      echo '[{"avg_ts": 40.0}]' ;;
   *) exit 7 ;;
 esac""",
-    "llama-batched-bench": """case "$*" in
+    "llama-batched-bench": ON_THE_CPU + """case "$*" in
   *--help*) echo "  --load-mode MODE" ;;
   *"-npp 1 -ntg 8 -npl 4 --output-format"*) echo "a line of another kind"; echo '{"n_kv": 9, "speed_tg": 80.0, "speed": 85.0}' ;;
   *"-c 319 -npp 31 -ntg 8 -npl 4 -pps --output-format"*) echo '{"speed_tg": 30.0}' ;;
