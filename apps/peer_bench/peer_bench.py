@@ -13,14 +13,17 @@ import statistics
 import sys
 import time
 
-from systems import Case, LlamaCpp, Ours, Torch, TorchF32, TorchGraphs, TunedLlamaCpp, Unavailable
+from systems import (BACKENDS, Case, LlamaCpp, Ours, Torch, TorchF32, TorchGraphs, TunedLlamaCpp, Unavailable, VulkanLlamaCpp,
+                     device_of)
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     comma = lambda kind: lambda text: [kind(part) for part in text.split(",")]
     parser.add_argument("--program", type=pathlib.Path, required=True)
-    parser.add_argument("--backend", choices=["cpu", "cuda", "hip"], default="cpu")
+    parser.add_argument("--backend", choices=BACKENDS, default="cpu",
+                        help="ours; llama.cpp beside cpu computes on the CPU, beside vulkan on the same device by Vulkan, and is "
+                        "left out beside the others")
     parser.add_argument("--shape", type=comma(str), default=["SmolLM2-135M", "Llama-3.2-1B"], help="names of bundles/shapes")
     parser.add_argument("--precision", type=comma(str), default=["bf16", "int8", "int4"], help=", ".join(LlamaCpp.TYPES))
     parser.add_argument("--batch", type=comma(int), default=[1, 4, 16])
@@ -102,8 +105,12 @@ def row(case, metric, name, ours, theirs):
 def main():
     options = parse()
     options.work.mkdir(parents=True, exist_ok=True)
-    builds = options.llama or [()]
-    llamas = [kind(*build) for build in builds for kind in (TunedLlamaCpp, LlamaCpp)]
+    builds = options.llama or [("", None)]
+    if options.backend == "vulkan":
+        device = device_of(options.program, options.backend)
+        llamas = [VulkanLlamaCpp(*build, device) for build in builds]
+    else:
+        llamas = [kind(*build) for build in builds for kind in (TunedLlamaCpp, LlamaCpp)]
     ours = Ours(options.program, next(filter(None, (llama.find("llama-quantize") for llama in llamas)), None))
     peers = [*llamas, Torch(), TorchF32(), TorchGraphs()]
     stored = json.loads(options.out.read_text()) if options.resume and options.out and options.out.exists() else {}

@@ -14,6 +14,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).parent
 RECIPES = HERE.parents[1] / "bundles/recipes"
+BACKENDS = ["cpu", "cuda", "hip", "vulkan"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Case:
     prompt: int = 512
     generate: int = 128
     threads: int = 2
-    backend: str = "cpu"  # ours: cpu, cuda or hip
+    backend: str = "cpu"  # ours: one of BACKENDS
 
     @property
     def name(self):
@@ -67,6 +68,12 @@ def gguf_file(case, folder, quantize):
     return path
 
 
+def device_of(program, backend):
+    """The name of the device that a backend of ours measures, which is the first of its list; None where it has no device."""
+    listed = json.loads(run([program, "backends", "--json"]))["backends"]
+    return next((device["name"] for one in listed if one["name"] == backend for device in one["devices"]), None)
+
+
 class Ours:
     name = "secondsource"
     TRIES = 3
@@ -77,7 +84,8 @@ class Ours:
         self.quantize = quantize
 
     def version(self, case, folder):
-        return run([self.program, "--version"]).split("\n")[0]
+        version = run([self.program, "--version"]).split("\n")[0]
+        return f"{version}; {case.backend} on {device_of(self.program, case.backend)}"
 
     def bundle(self, shape, folder):
         path = folder / shape
@@ -145,7 +153,8 @@ class Torch:
     def version(self, case, folder):
         import torch
         import transformers
-        return f"torch {torch.__version__}, transformers {transformers.__version__}"
+        device = "" if case.backend == "cpu" else f"; on {torch.cuda.get_device_name(0)}"
+        return f"torch {torch.__version__}, transformers {transformers.__version__}{device}"
 
     def check(self, case):
         if case.precision != "bf16":
@@ -189,6 +198,7 @@ class TorchF32(Torch):
 
 class LlamaCpp:
     """One build: whichever PATH has, or the one in a folder, to which `build` gives its name. It computes on the CPU."""
+    backend = "cpu"  # of ours, beside which it is measured
     tuning = ""
     TRIES = 3
     # The type that llama-quantize is asked for, by our variant. These types have a scale for each 32 weights, as our variants do, except
@@ -210,7 +220,11 @@ class LlamaCpp:
         done = subprocess.run([self.find("llama-bench"), "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True)
         version = next((line for line in done.stdout.splitlines() if line.startswith("version")), "version unknown")
-        return f"{version}; {self.fast_matmul(self.model(case, folder))}"
+        return f"{version}; {self.setting(case, folder)}"
+
+    def setting(self, case, folder):
+        """What its version leaves open."""
+        return self.fast_matmul(self.model(case, folder))
 
     def fast_matmul(self, model):
         """Whether it was built with GGML_LLAMAFILE, which about doubles prefill: it tells as it starts to generate."""
@@ -234,8 +248,8 @@ class LlamaCpp:
         return []
 
     def check(self, case):
-        if case.backend != "cpu":
-            raise Unavailable("compared on CPUs alone")
+        if case.backend != self.backend:
+            raise Unavailable("compared with cpu and vulkan alone")
         needed = ["llama-bench", "llama-quantize"] + (["llama-batched-bench"] if case.batch > 1 else [])
         for program in needed:
             if self.find(program) is None:
@@ -284,3 +298,38 @@ class TunedLlamaCpp(LlamaCpp):
         """They are read instead of mapped; the flag was renamed in 2026."""
         return ["--load-mode", "none"] if "--load-mode" in run([self.find(program), "--help"]) else (
             ["--mmap", "0"] if program == "llama-bench" else ["--no-mmap"])
+
+
+class VulkanLlamaCpp(LlamaCpp):
+    """Its Vulkan backend, on the device that ours measures."""
+    backend = "vulkan"
+
+    def __init__(self, build, programs, device):
+        """device: its name, which both sides have from the driver; None where ours has none."""
+        super().__init__(build, programs)
+        self.name += f", Vulkan on {device}"
+        self.device = device
+
+    def place(self):
+        """What it calls the device: Vulkan0, Vulkan1, ..."""
+        listed = re.findall(r"^ *(Vulkan\d+): (.*) \(\d+ MiB, \d+ MiB free\)$",
+                            run([self.find("llama-bench"), "--list-devices"]), re.M)
+        if not listed:
+            raise Unavailable("llama-bench --list-devices names no Vulkan device: it was built without Vulkan, or found no GPU")
+        for place, name in listed:
+            if name == self.device:
+                return place
+        raise Unavailable("llama-bench --list-devices does not name our device, only " +
+                          ", ".join(f"{place}: {name}" for place, name in listed))
+
+    def placement(self):
+        """All layers on the device: 999 is more than any model has. Flash attention where the device can compute it; `on` would leave
+        it to the CPU where the device cannot."""
+        return ["--device", self.place(), "-ngl", "999", "-fa", "auto"]
+
+    def setting(self, case, folder):
+        return " ".join(self.placement())
+
+    def check(self, case):
+        super().check(case)
+        self.place()

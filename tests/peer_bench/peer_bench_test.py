@@ -79,6 +79,7 @@ class PeerBench(unittest.TestCase):
             self.assertLessEqual(float(middle), float(high))
             self.assertAlmostEqual(float(middle), float(ours) / float(theirs), delta=0.02 + 0.01 * float(middle))
         self.assertIn("llama.cpp: version: 0.0 (stand-in); built with GGML_LLAMAFILE", run.stdout)
+        self.assertRegex(run.stdout, r"\nsecondsource: secondsource \S+; cpu on \w")
         self.assertIn("left out: PyTorch: bf16 alone (2 of 2 cases)", run.stdout)
         self.assertIn("left out: PyTorch, CUDA graphs: on GPUs alone (2 of 2 cases)", run.stdout)
         found = json.loads((self.folder / "out.json").read_text())
@@ -191,6 +192,46 @@ exec {PROGRAM} "$@" """)
         run = self.bench(*case, "--llama", old, "--llama", new)
         self.assertIn(f"left out: llama.cpp new: the program llama-bench is not in {self.folder / 'other'}", run.stdout)
         self.assertIn("| llama.cpp old |", run.stdout)
+
+    def bench_vulkan(self, *arguments, devices):
+        """With a llama.cpp that lists these devices and measures on Vulkan1 alone, and a stand-in for our program, which says that the
+        device of vulkan is "GPU 9000 (driver)", and runs cpu instead."""
+        for name, script in STAND_INS.items():
+            self.stand_in(name, script.replace("--device none", "--device Vulkan1 -ngl 999 -fa auto"))
+        listed = "Available devices:\n" + "".join(f"  {device} (16384 MiB, 15000 MiB free)\n" for device in devices)
+        (self.folder / "devices").write_text(listed)
+        list_devices = f'case "$*" in --list-devices) exec cat {self.folder / "devices"} ;; esac\n'
+        self.stand_in("llama-bench", list_devices + (self.folder / "bin/llama-bench").read_text())
+        (self.folder / "backends.json").write_text(json.dumps({"backends": [
+            {"name": "cpu", "devices": [{"name": "a CPU"}]},
+            {"name": "vulkan", "devices": [{"name": "GPU 9000 (driver)"}, {"name": "GPU 1"}]}]}))
+        self.stand_in("ours", f"""case "$*" in
+  "backends --json") exec cat {self.folder / "backends.json"} ;;
+  run*" --backend vulkan "*) exec {PROGRAM} $(printf '%s ' "$@" | sed 's/--backend vulkan/--backend cpu/') ;;
+  run*) exit 5 ;;
+esac
+exec {PROGRAM} "$@" """)
+        return self.bench("--backend", "vulkan", "--precision", "int8", "--context", "0", *arguments, program=self.folder / "bin/ours")
+
+    def test_beside_vulkan_llama_cpp_computes_on_the_same_device(self):
+        run = self.bench_vulkan("--batch", "1,4", devices=["CUDA0: GPU 9000 (driver)", "Vulkan0: GPU 1", "Vulkan1: GPU 9000 (driver)"])
+        self.assertEqual(run.returncode, 0, run.stderr)
+        rows = re.findall(r"^\| demo-50m \| int8 \| (\d) \| 0 \| (\w+) \| ([^|]*) \| [\d.]+ \| [^|]+ \| ([\d.]+) \|",
+                          run.stdout, re.M)
+        name = "llama.cpp, Vulkan on GPU 9000 (driver)"
+        self.assertEqual(rows, [("1", "decode", name, "40.0"), ("1", "prefill", name, "1000.0"), ("4", "decode", name, "80.0")])
+        self.assertIn(f"{name}: version: 0.0 (stand-in); --device Vulkan1 -ngl 999 -fa auto", run.stdout)
+        self.assertRegex(run.stdout, r"\nsecondsource: secondsource \S+; vulkan on GPU 9000 \(driver\)\n")
+
+    def test_beside_vulkan_llama_cpp_is_left_out_where_it_does_not_have_our_device(self):
+        for devices, why in (
+                (["CUDA0: GPU 9000 (driver)"], "names no Vulkan device: it was built without Vulkan, or found no GPU"),
+                (["Vulkan0: GPU 1", "Vulkan1: GPU 9000"], "does not name our device, only Vulkan0: GPU 1, Vulkan1: GPU 9000")):
+            run = self.bench_vulkan("--batch", "1", "--rounds", "1", devices=devices)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertIn(f"left out: llama.cpp, Vulkan on GPU 9000 (driver): llama-bench --list-devices {why} (1 of 1 cases)",
+                          run.stdout)
+            self.assertNotIn("| llama.cpp", run.stdout)
 
     def test_a_peer_that_is_absent_or_fails_is_left_out_with_its_reason(self):
         run = self.bench("--precision", "bf16,int8", "--batch", "1", "--context", "0")
