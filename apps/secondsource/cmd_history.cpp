@@ -1,6 +1,7 @@
 // secondsource history add|list|export|plot|check|prune|pin: manages runs over time.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 

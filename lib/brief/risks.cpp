@@ -1,6 +1,7 @@
 #include "brief/risks.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,7 @@
 #include "bundle/checkpoint_scheme.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>

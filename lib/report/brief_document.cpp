@@ -1,6 +1,7 @@
 #include "report/brief_document.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>

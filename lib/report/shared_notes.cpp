@@ -1,6 +1,7 @@
 #include "report/shared_notes.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <iterator>
 

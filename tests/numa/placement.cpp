@@ -5,6 +5,7 @@
 // machine off instead.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mount.h>
