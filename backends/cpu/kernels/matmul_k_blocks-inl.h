@@ -214,9 +214,9 @@ void k_block_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) 
   for (std::int64_t at = 0; at < k; at += Block::kColumns, tile += Block::kBytes, to += Block::kColumns * kTileRows) {
     Block::for_each_eight(
         tile, [&](const auto& weights, int first) __attribute__((always_inline)) {
-          use_eight_columns(weights, [&]<int kColumn>(const F32& of_column) [[gnu::always_inline]] {
-            store(to + (first + kColumn) * kTileRows, of_column);
-          });
+          use_eight_columns(
+              weights, [&]<int kColumn>(const F32& of_column)
+                           __attribute__((always_inline)) { store(to + (first + kColumn) * kTileRows, of_column); });
         });
   }
 }
