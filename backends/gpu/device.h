@@ -60,6 +60,9 @@ struct DeviceProperties {
   bool has_warpgroups = false;              ///< has `wgmma`, the products of four warps: sm_90a
   bool has_dependent_launch = false;        ///< see Stream::overlap_kernels(): sm_90 and newer
   bool has_matrix_units = true;             ///< that the kernels use: tensor cores, matrix cores
+  /// Tiles multiply FP16, not BF16. So that no number leaves FP16's range, rows of x come with a power of two (NarrowTo::kF16), and so do
+  /// rows of weights whose encoding has no scale of rows (WeightView::row_scales).
+  bool has_f16_tiles = false;
   std::int64_t memory_bytes = 0;
   std::vector<std::pair<std::string, std::string>> fingerprint = {};  ///< driver, toolkit, clocks, ECC, partition mode
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gpu/device.h"
+#include "vulkan/cooperative_matrices.h"
 #include "vulkan/device_buffers.h"
 #include "vulkan/pipelines.h"
 
@@ -22,6 +23,7 @@ struct Queue {
   std::uint32_t timestamp_bits = 64;
   OwnedSemaphore timeline;  ///< counts the submissions that are done
   std::uint64_t n_submitted = 0;
+  CooperativeMatrices matrices;
   DeviceBuffers* buffers = nullptr;
   Pipelines* pipelines = nullptr;
 
@@ -84,6 +86,7 @@ class CommandStream final : public gpu::Stream {
   Result<void> replay(gpu::Graph& graph) override;
   Result<void> synchronize() override;
   Result<void> flush() override;
+  [[nodiscard]] const CooperativeMatrices& matrices() const { return queue_.matrices; }
 
  private:
   /// A command buffer that was handed over, and the graphs that it runs: they are kept until it is done.

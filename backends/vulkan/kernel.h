@@ -14,9 +14,10 @@ namespace secondsource::vulkan {
 
 /// A kernel and the values of its specialization constants, which it has with the ids 0, 1, ... All are 32-bit words.
 struct Kernel {
-  static constexpr std::size_t kMaxConstants = 6;
+  static constexpr std::size_t kMaxConstants = 8;
   std::span<const std::uint32_t> code;
   std::array<std::uint32_t, kMaxConstants> constants = {};
+  bool has_full_subgroups = false;  ///< the kernel relies on every subgroup having all its threads
 
   Kernel(std::span<const std::uint32_t> words, std::initializer_list<std::int32_t> values = {}) : code(words) {
     std::size_t i = 0;

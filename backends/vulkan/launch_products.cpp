@@ -15,6 +15,12 @@ constexpr std::uint32_t kMatvecCode[] = {
 constexpr std::uint32_t kTiledMatmulCode[] = {
 #include "vulkan/spirv/tiled_matmul.inc"
 };
+constexpr std::uint32_t kTiledMatmulF16Code[] = {
+#include "vulkan/spirv/tiled_matmul_f16.inc"
+};
+constexpr std::uint32_t kTiledMatmulInt8Code[] = {
+#include "vulkan/spirv/tiled_matmul_int8.inc"
+};
 constexpr std::uint32_t kCombineMatmulCode[] = {
 #include "vulkan/spirv/combine_matmul.inc"
 };
@@ -32,6 +38,12 @@ constexpr std::uint32_t kGroupRowsCode[] = {
 };
 constexpr std::uint32_t kGroupedTilesCode[] = {
 #include "vulkan/spirv/grouped_tiles.inc"
+};
+constexpr std::uint32_t kGroupedTilesF16Code[] = {
+#include "vulkan/spirv/grouped_tiles_f16.inc"
+};
+constexpr std::uint32_t kGroupedTilesInt8Code[] = {
+#include "vulkan/spirv/grouped_tiles_int8.inc"
 };
 constexpr std::uint32_t kCombineExpertsCode[] = {
 #include "vulkan/spirv/combine_experts.inc"
@@ -87,16 +99,49 @@ struct Input {
   const void* x = nullptr;
 };
 
-/// Of MatmulArguments or GroupedMatmulArguments.
+/// The input of MatmulArguments or GroupedMatmulArguments.
 template <typename Arguments>
-Input input_of(const Arguments& a, const gpu::WeightView& weight, bool by_tiles) {
+Input input_of(const Arguments& a) {
   if (a.quantized_x != nullptr) return {.kind = kXInt8, .x = a.quantized_x};
-  if (a.x_scales != nullptr) {
-    const bool has_groups = weight.encoding == WeightEncoding::kFp8Group128;
-    return {.kind = has_groups ? kXBf16Groups : kXBf16Scaled, .x = a.narrow_x};
+  switch (a.narrow_to) {
+    case gpu::NarrowTo::kF16:
+      return {.kind = kXF16Scaled, .x = a.narrow_x};
+    case gpu::NarrowTo::kE4m3Groups:
+    case gpu::NarrowTo::kE4m3GroupsE8m0:
+      return {.kind = kXBf16Groups, .x = a.narrow_x};
+    case gpu::NarrowTo::kE4m3:
+    case gpu::NarrowTo::kNvfp4:
+      return {.kind = kXBf16Scaled, .x = a.narrow_x};
+    case gpu::NarrowTo::kBf16:
+      break;
   }
-  if (by_tiles) return {.kind = kXBf16, .x = a.narrow_x};
+  if (a.narrow_x != nullptr) return {.kind = kXBf16, .x = a.narrow_x};
   return {.kind = kXF32, .x = a.x};
+}
+
+/// The code of a kernel of tiles: by multiply-adds of f32, and by cooperative matrices.
+struct TileCode {
+  std::span<const std::uint32_t> f32;
+  std::span<const std::uint32_t> f16;
+  std::span<const std::uint32_t> int8;
+};
+constexpr TileCode kTiledMatmul{.f32 = kTiledMatmulCode, .f16 = kTiledMatmulF16Code, .int8 = kTiledMatmulInt8Code};
+constexpr TileCode kGroupedTiles{.f32 = kGroupedTilesCode, .f16 = kGroupedTilesF16Code, .int8 = kGroupedTilesInt8Code};
+
+/// The kernel for a product by tiles. Where the sum of each group of columns has a scale of its own on both sides, it is added by f32:
+/// the elements of a matrix are out of reach while it is summed.
+Kernel tile_kernel(const LaunchContext& context, const TileCode& code, WeightEncoding encoding, std::int32_t x_kind,
+                   gpu::MatmulTiles tiles) {
+  const std::initializer_list<std::int32_t> constants = {static_cast<std::int32_t>(encoding), x_kind,
+                                                         gpu::block_rows(tiles), gpu::block_cols(tiles)};
+  const CooperativeMatrices& matrices = matrices_of(context);
+  if (matrices.exist() && x_kind == kXInt8 && encoding == WeightEncoding::kInt8PerRow) {
+    return with_matrices(code.int8, constants, matrices.int8, matrices.subgroup_size);
+  }
+  if (matrices.exist() && (x_kind == kXF16Scaled || x_kind == kXBf16Scaled)) {
+    return with_matrices(code.f16, constants, matrices.f16, matrices.subgroup_size);
+  }
+  return Kernel(code.f32, constants);
 }
 
 Result<void> check_tiles(gpu::MatmulTiles tiles) {
@@ -106,7 +151,7 @@ Result<void> check_tiles(gpu::MatmulTiles tiles) {
 
 Result<void> launch_matvec(const LaunchContext& context, const gpu::MatmulArguments& arguments,
                            MatmulParameters parameters) {
-  const Input input = input_of(arguments, arguments.weight, false);
+  const Input input = input_of(arguments);
   parameters.x = address(input.x);
   const std::int32_t rows = arguments.max_rows > 2 ? 4 : arguments.max_rows;
   const std::int32_t n_blocks = ceil_divide(arguments.weight.n_rows, kMatvecOutputs);
@@ -122,22 +167,21 @@ Result<void> launch_tiled_matmul(const LaunchContext& context, const gpu::Matmul
                                  MatmulParameters parameters) {
   const gpu::MatmulPlan& plan = arguments.plan;
   SS_TRY_VOID(check_tiles(plan.tiles));
-  const Input input = input_of(arguments, arguments.weight, true);
-  const std::int32_t encoding = encoding_of(arguments.weight);
+  const Input input = input_of(arguments);
   const std::int32_t value_bytes = input.kind == kXInt8 ? 1 : 2;
   parameters.x = address(input.x);
   parameters.n_splits = plan.n_splits;
   parameters.split_cols = plan.split_steps * (gpu::step_bytes(plan.tiles) / value_bytes);
   const std::int32_t tile_rows = gpu::block_rows(plan.tiles);
   const std::int32_t tile_cols = gpu::block_cols(plan.tiles);
-  const Kernel kernel(kTiledMatmulCode, {encoding, input.kind, tile_rows, tile_cols});
+  const Kernel kernel = tile_kernel(context, kTiledMatmul, arguments.weight.encoding, input.kind, plan.tiles);
   SS_TRY_VOID(launch(context, "tiled_matmul", kernel,
                      {.x = blocks(arguments.max_rows, tile_rows),
                       .y = blocks(arguments.weight.n_rows, tile_cols),
                       .z = static_cast<std::uint32_t>(plan.n_splits)},
                      parameters));
   if (plan.n_splits == 1) return {};
-  const Kernel combine(kCombineMatmulCode, {encoding, input.kind});
+  const Kernel combine(kCombineMatmulCode, {encoding_of(arguments.weight), input.kind});
   return launch(
       context, "combine_matmul", combine,
       {.x = blocks(arguments.weight.n_rows, kCombineThreads), .y = static_cast<std::uint32_t>(arguments.max_rows)},
@@ -225,7 +269,7 @@ Result<void> launch_head_matmul(const LaunchContext& context, const gpu::HeadMat
 Result<void> launch_grouped_matmul(const LaunchContext& context, const gpu::GroupedMatmulArguments& arguments) {
   const bool by_tiles = arguments.by_expert.rows != nullptr;
   const bool is_second = arguments.share != nullptr;
-  const Input input = input_of(arguments, arguments.weights, by_tiles);
+  const Input input = input_of(arguments);
   const GroupedMatmulParameters parameters{.weight = weight_of(arguments.weights),
                                            .n_rows = address(arguments.n_rows),
                                            .x = address(input.x),
@@ -247,9 +291,8 @@ Result<void> launch_grouped_matmul(const LaunchContext& context, const gpu::Grou
                                            .max_rows = arguments.max_rows,
                                            .max_tiles = arguments.by_expert.max_tiles,
                                            .unused = 0};
-  const std::int32_t encoding = encoding_of(arguments.weights);
   if (!by_tiles) {
-    const Kernel kernel(kGroupedMatvecCode, {encoding, input.kind});
+    const Kernel kernel(kGroupedMatvecCode, {encoding_of(arguments.weights), input.kind});
     const std::int32_t n_products = is_second ? arguments.max_rows : arguments.max_rows * arguments.n_top;
     return launch(context, "grouped_matvec", kernel,
                   {.x = blocks(arguments.n_expert_rows, kMatvecOutputs), .y = static_cast<std::uint32_t>(n_products)},
@@ -260,7 +303,7 @@ Result<void> launch_grouped_matmul(const LaunchContext& context, const gpu::Grou
   const std::int32_t tile_cols = gpu::block_cols(arguments.tiles);
   const Kernel group(kGroupRowsCode, {tile_rows});
   SS_TRY_VOID(launch(context, "group_rows", group, {.x = static_cast<std::uint32_t>(arguments.n_experts)}, parameters));
-  const Kernel multiply(kGroupedTilesCode, {encoding, input.kind, tile_rows, tile_cols});
+  const Kernel multiply = tile_kernel(context, kGroupedTiles, arguments.weights.encoding, input.kind, arguments.tiles);
   SS_TRY_VOID(launch(
       context, "grouped_tiles", multiply,
       {.x = static_cast<std::uint32_t>(arguments.by_expert.max_tiles), .y = blocks(arguments.n_expert_rows, tile_cols)},

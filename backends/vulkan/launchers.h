@@ -2,6 +2,7 @@
 // The launchers of every kernel, which launch_*.cpp define, and what they have in common: the host's views as kernels/parameters.h has
 // them.
 
+#include "vulkan/cooperative_matrices.h"
 #include "vulkan/kernel.h"
 #include "vulkan/kernels/parameters.h"
 
@@ -12,6 +13,12 @@ using gpu::LaunchContext;
 [[nodiscard]] Weight weight_of(const gpu::WeightView& view);
 [[nodiscard]] BatchTables batch_of(const gpu::BatchView& view);
 [[nodiscard]] KvCache cache_of(const gpu::KvView& view);
+/// The matrices of the device that a launch is for.
+[[nodiscard]] const CooperativeMatrices& matrices_of(const LaunchContext& context);
+/// A kernel that multiplies matrices of this shape: its first constants are `values`, and from kMatrixConstants on it has the shape and the
+/// number of subgroups of its workgroups, which have 256 threads.
+[[nodiscard]] Kernel with_matrices(std::span<const std::uint32_t> code, std::initializer_list<std::int32_t> values,
+                                   const MatrixShape& shape, std::int32_t subgroup_size);
 
 // launch_rows.cpp
 Result<void> launch_embed(const LaunchContext& context, const gpu::EmbedArguments& arguments);

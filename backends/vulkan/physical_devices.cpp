@@ -162,13 +162,16 @@ Result<PhysicalDevice> describe(VkPhysicalDevice handle, const std::shared_ptr<c
   properties.warp_size = static_cast<int>(subgroups.subgroupSize);
   properties.n_processors = n_processors(handle, extensions, device.is_software);
   properties.max_shared_bytes = raw.limits.maxComputeSharedMemorySize;
-  properties.has_matrix_units = false;
+  device.matrices = find_matrices(instance->get(), handle, raw, extensions);
+  properties.has_matrix_units = device.matrices.exist();
+  properties.has_f16_tiles = device.matrices.exist();
   properties.memory_bytes = memory_bytes(handle);
   properties.fingerprint = {
       {"driver", fmt::format("{} {}", driver.driverName, driver.driverInfo)},
       {"vulkan", fmt::format("{}.{}.{}", VK_API_VERSION_MAJOR(raw.apiVersion), VK_API_VERSION_MINOR(raw.apiVersion),
                              VK_API_VERSION_PATCH(raw.apiVersion))},
-      {"processors", std::to_string(properties.n_processors)}};
+      {"processors", std::to_string(properties.n_processors)},
+      {"matrices", to_text(device.matrices)}};
   return device;
 }
 

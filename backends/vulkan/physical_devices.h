@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gpu/device.h"
+#include "vulkan/cooperative_matrices.h"
 #include "vulkan/vulkan_api.h"
 
 namespace secondsource::vulkan {
@@ -20,6 +21,7 @@ struct PhysicalDevice {
   bool has_memory_budget = false;    ///< VK_EXT_memory_budget: the driver tells how much this process holds
   bool is_software = false;          ///< a driver that computes on the CPU
   std::string why_unfit = {};        ///< what the backend needs and this device lacks; empty: it is usable
+  CooperativeMatrices matrices = {};
   VkDeviceSize max_allocation_bytes = 0;
   std::uint32_t max_grid_x = 0;
 };

@@ -41,6 +41,7 @@ Result<VkPipeline> Pipelines::find(const Kernel& kernel, const char* name) {
   info.stage.module = module.get();
   info.stage.pName = "main";
   info.stage.pSpecializationInfo = &constants;
+  if (kernel.has_full_subgroups) info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
   VkPipeline pipeline = VK_NULL_HANDLE;
   if (auto made = check(vkCreateComputePipelines(device_, VK_NULL_HANDLE, 1, &info, nullptr, &pipeline),
                         "vkCreateComputePipelines");

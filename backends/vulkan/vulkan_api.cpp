@@ -20,7 +20,8 @@ Result<void> check(VkResult result, const char* call) {
 Result<std::shared_ptr<const Instance>> Instance::open() {
   auto application = make<VkApplicationInfo>(VK_STRUCTURE_TYPE_APPLICATION_INFO);
   application.pApplicationName = "secondsource";
-  application.apiVersion = VK_API_VERSION_1_2;
+  application.apiVersion =
+      VK_API_VERSION_1_3;  // the newest of which anything is used: full subgroups, if a device has matrices
   auto info = make<VkInstanceCreateInfo>(VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO);
   info.pApplicationInfo = &application;
   VkInstance handle = VK_NULL_HANDLE;

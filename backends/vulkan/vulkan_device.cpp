@@ -43,6 +43,7 @@ class VulkanDevice final : public gpu::Device {
     queue_.family = physical_.queue_family;
     queue_.max_grid_x = physical_.max_grid_x;
     queue_.timestamp_bits = physical_.timestamp_bits;
+    queue_.matrices = physical_.matrices;
     queue_.buffers = &buffers_;
     queue_.pipelines = &pipelines_;
     vkGetDeviceQueue(device_.get(), physical_.queue_family, 0, &queue_.handle);
@@ -134,6 +135,15 @@ Result<std::unique_ptr<gpu::Device>> open_device(const PhysicalDevice& physical)
   features.features.shaderInt16 = VK_TRUE;
   auto info = make<VkDeviceCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO);
   info.pNext = &features;
+  MatrixFeatures matrix_features;
+  const char* const matrix_name = matrix_extension();
+  if (physical.matrices.exist()) {
+    of_12.shaderFloat16 = VK_TRUE;
+    of_12.vulkanMemoryModel = VK_TRUE;
+    of_12.pNext = matrix_features.next();
+    info.enabledExtensionCount = 1;
+    info.ppEnabledExtensionNames = &matrix_name;
+  }
   info.queueCreateInfoCount = 1;
   info.pQueueCreateInfos = &queue;
   VkDevice handle = VK_NULL_HANDLE;

@@ -124,7 +124,9 @@ class Meter {
 }  // namespace
 
 std::string unmeasured_units(const DeviceProperties& properties) {
-  if (properties.has_warpgroups || std::ranges::find(kTargetsByTiles, properties.target) != kTargetsByTiles.end()) {
+  // Tiles of FP16 multiply by the instructions that the kernel of this measurement has, whatever the device.
+  if (properties.has_warpgroups || properties.has_f16_tiles ||
+      std::ranges::find(kTargetsByTiles, properties.target) != kTargetsByTiles.end()) {
     return "";
   }
   return "the matrix units of " + properties.target;

@@ -44,11 +44,12 @@ bool has_head_tiles(MatmulTiles tiles) {
 }
 
 /// What rows of x with these scales become before a product that reads `narrow_x`.
-NarrowTo narrow_to(ActQuant act) {
+NarrowTo narrow_to(ActQuant act, const DeviceProperties& device) {
+  if (act == ActQuant::kNone) return device.has_f16_tiles ? NarrowTo::kF16 : NarrowTo::kBf16;
   if (act == ActQuant::kFp8PerGroup128) return NarrowTo::kE4m3Groups;
   if (act == ActQuant::kFp8PerGroup128E8m0) return NarrowTo::kE4m3GroupsE8m0;
   if (act == ActQuant::kNvfp4Static) return NarrowTo::kNvfp4;
-  return has_fp8_rows(act) ? NarrowTo::kE4m3 : NarrowTo::kBf16;
+  return NarrowTo::kE4m3;
 }
 
 /// The kernel's name in reports: "tiled_matmul_16x64_k4" has four blocks that share K.
@@ -250,17 +251,20 @@ StepLaunch StepProducts::bind_product(ProductLauncher<Arguments> multiply, Argum
   const ProductScratch layout =
       product_scratch(std::int64_t{a.max_rows} * rows_per_token, weight, own_value_bytes(act, by_tiles));
   auto* const scales = reinterpret_cast<float*>(values_.scratch() + layout.scales);
-  if (act != ActQuant::kNone) a.x_scales = scales;
   if (!has_int8_values(act)) {
     a.narrow_x = reinterpret_cast<const Bf16*>(values_.scratch());
-    const NarrowRowsArguments narrow = narrow_x(a, weight, rows_per_token, values_.scratch(),
-                                                act == ActQuant::kNone ? nullptr : scales, narrow_to(act), act_scale);
+    a.narrow_to = narrow_to(act, shared_.memory->device().properties());
+    if (a.narrow_to != NarrowTo::kBf16) a.x_scales = scales;
+    const NarrowRowsArguments narrow =
+        narrow_x(a, weight, rows_per_token, values_.scratch(), a.narrow_to == NarrowTo::kBf16 ? nullptr : scales,
+                 a.narrow_to, act_scale);
     return [narrow_rows = shared_.kernels.narrow_rows, multiply, a, narrow](const LaunchContext& context,
                                                                             const BatchUpload::Work&) -> Result<void> {
       SS_TRY_VOID(narrow_rows(context, narrow));
       return multiply(context, a);
     };
   }
+  a.x_scales = scales;
   const QuantizeRowsArguments quantize = quantize_x(a, weight, rows_per_token, values_.scratch(), scales, act_scale);
   a.quantized_x = quantize.q;
   return [quantize_rows = shared_.kernels.quantize_rows, multiply, a, quantize](

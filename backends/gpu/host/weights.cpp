@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
 #include <optional>
@@ -28,7 +29,8 @@ struct WeightPiece {
   std::vector<std::byte> scales;
   std::vector<std::byte> zeros;
   std::vector<std::byte> global_scales;
-  std::optional<Error> error;  ///< of the source
+  std::vector<std::byte> powers;  ///< f32, of a device with has_f16_tiles
+  std::optional<Error> error;     ///< of the source
 };
 
 namespace {
@@ -146,6 +148,16 @@ std::vector<float> unpacked_scales(const WeightView& view, const std::byte* from
   return scales;
 }
 
+/// The power of two that brings the largest finite one of these values into [2^14, 2^15) when they are divided by it; 1 if all are 0. It
+/// is at least 2^-112, so that its inverse is a number, too.
+float power_into_f16(std::span<const float> values) {
+  float largest = 0.0F;
+  for (const float value : values) {
+    if (std::isfinite(value)) largest = std::max(largest, std::abs(value));
+  }
+  return largest > 0.0F ? std::ldexp(1.0F, std::max(std::ilogb(largest) - 14, -112)) : 1.0F;
+}
+
 /// Parts whose rows alternate in device memory.
 std::int64_t n_joined(const WeightSpec& spec) {
   return spec.join == Join::kInterleaveGateUp ? 2 : 1;
@@ -176,8 +188,8 @@ std::vector<WeightPiece> pieces_of(const WeightSpec& spec, std::int64_t n_thread
   return pieces;
 }
 
-/// Reads a piece's rows and packs them.
-Result<void> read_and_pack(const WeightSpec& spec, const WeightView& view, WeightPiece& piece) {
+/// Reads a piece's rows and packs them, with their powers of two for tiles of FP16 if `has_powers`.
+Result<void> read_and_pack(const WeightSpec& spec, const WeightView& view, bool has_powers, WeightPiece& piece) {
   const std::int64_t n_parts = n_joined(spec);
   const std::int64_t of_each_part = piece.n_rows / n_parts;
   const std::size_t value_bytes = static_cast<std::size_t>(spec.n_cols) * transfer_bytes_per_value(spec.encoding);
@@ -194,6 +206,8 @@ Result<void> read_and_pack(const WeightSpec& spec, const WeightView& view, Weigh
   piece.scales.assign(n_rows * scale_bytes, std::byte{0});
   piece.zeros.assign(n_rows * zero_bytes, std::byte{0});
   piece.global_scales.assign(n_rows * n_globals * sizeof(float), std::byte{0});
+  piece.powers.assign(has_powers ? n_rows * sizeof(float) : 0, std::byte{0});
+  std::vector<float> decoded(has_powers ? static_cast<std::size_t>(spec.n_cols) : 0);
   for (std::int64_t part = 0; part < n_parts; ++part) {
     const std::int64_t first_row = piece.first_row + part * (spec.n_rows / spec.n_experts / n_parts);
     SS_TRY_VOID(read_weight_rows(spec, first_row, of_each_part, piece.source_values, piece.source_floats));
@@ -212,6 +226,15 @@ Result<void> read_and_pack(const WeightSpec& spec, const WeightView& view, Weigh
                   n_globals * sizeof(float));
       pack_row(view, std::span(piece.source_values).subspan(from * value_bytes, value_bytes), floats, zeros,
                std::span(piece.values).subspan(to * row_bytes, row_bytes));
+      if (!has_powers) continue;
+      decode_weight_rows(spec.encoding, spec.n_cols,
+                         {.first_row = first_row + row,
+                          .n_rows = 1,
+                          .values = std::span(piece.source_values).subspan(from * value_bytes, value_bytes),
+                          .scales = floats},
+                         decoded);
+      const float power = power_into_f16(decoded);
+      std::memcpy(piece.powers.data() + to * sizeof(power), &power, sizeof(power));
     }
   }
   return {};
@@ -244,13 +267,17 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   if (!zeros) return with_name(zeros.error());
   auto global_scales = memory_.allocate(MemoryPurpose::kWeights, n_rows * global_scales_in_row(view) * sizeof(float));
   if (!global_scales) return with_name(global_scales.error());
+  const bool has_powers = memory_.device().properties().has_f16_tiles && !has_row_scale(spec.encoding);
+  auto powers = memory_.allocate(MemoryPurpose::kWeights, has_powers ? n_rows * sizeof(float) : 0);
+  if (!powers) return with_name(powers.error());
   weight.values = std::move(values).value();
   weight.scales = std::move(scales).value();
   weight.zeros = std::move(zeros).value();
   weight.global_scales = std::move(global_scales).value();
+  weight.powers = std::move(powers).value();
   view.values = weight.values.data();
   const DeviceBuffer& of_rows = global_scales_in_row(view) > 0 ? weight.global_scales : weight.scales;
-  view.row_scales = of_rows.as<float>();
+  view.row_scales = has_powers ? weight.powers.as<float>() : of_rows.as<float>();
   view.group_scales = weight.scales.as<F16>();
   view.group_powers = weight.scales.as<E8m0>();
   view.scale_pairs = weight.scales.as<E4m3Pair>();
@@ -272,7 +299,8 @@ Result<void> Weights::fill(const WeightSpec& spec, const Weight& weight) {
     in_parallel(static_cast<std::int64_t>(now.size()), [&](std::int64_t i) {
       WeightPiece& piece = now[static_cast<std::size_t>(i)];
       try {
-        if (auto packed = read_and_pack(spec, weight.view, piece); !packed) piece.error = packed.error();
+        const bool has_powers = weight.powers.size_bytes() > 0;
+        if (auto packed = read_and_pack(spec, weight.view, has_powers, piece); !packed) piece.error = packed.error();
       } catch (const std::bad_alloc&) {
         piece.error = Error{ErrorCode::kOutOfMemory, fmt::format("weight {}: no memory to pack its rows", spec.name)};
       }
@@ -295,13 +323,14 @@ Result<void> Weights::upload(const WeightSpec& spec, const Weight& weight, const
   SS_TRY_VOID(upload_rows(weight.values, piece.values));
   SS_TRY_VOID(upload_rows(weight.scales, piece.scales));
   SS_TRY_VOID(upload_rows(weight.global_scales, piece.global_scales));
+  SS_TRY_VOID(upload_rows(weight.powers, piece.powers));
   return upload_rows(weight.zeros, piece.zeros);
 }
 
 Result<void> Weights::fill_vector(const WeightSpec& spec, Weight& weight) {
   WeightPiece piece;
   piece.n_rows = 1;
-  SS_TRY_VOID(read_and_pack(spec, weight.view, piece));
+  SS_TRY_VOID(read_and_pack(spec, weight.view, weight.powers.size_bytes() > 0, piece));
   SS_TRY_VOID(upload(spec, weight, piece));
   std::vector<float> decoded(static_cast<std::size_t>(spec.n_cols));
   decode_weight_rows(spec.encoding, spec.n_cols,

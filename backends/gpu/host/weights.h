@@ -40,6 +40,7 @@ class Weights {
     DeviceBuffer scales;
     DeviceBuffer zeros;
     DeviceBuffer global_scales;
+    DeviceBuffer powers;  ///< WeightView::row_scales, where they are powers of two for tiles of FP16
     DeviceBuffer vector;  ///< f32 copy of weights with one row
   };
   static std::size_t slot(WeightId id) { return static_cast<std::size_t>(index_of(id)); }

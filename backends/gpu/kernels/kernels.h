@@ -101,7 +101,9 @@ struct E4m3Pair {
 /// kInterleaveGateUp row 2 j is gate j and row 2 j + 1 is up j.
 struct WeightView {
   const std::byte* values = nullptr;
-  const float* row_scales = nullptr;      ///< kInt8PerRow, kFp8PerRow, and the global scale of kNvfp4Group16: [n_rows]
+  /// kInt8PerRow, kFp8PerRow, and the global scale of kNvfp4Group16: [n_rows]. Of the other encodings, on a device with has_f16_tiles
+  /// alone: the power of two by which tiles divide the values of a row, and multiply its sums. Its largest value is then in [2^14, 2^15).
+  const float* row_scales = nullptr;
   const F16* group_scales = nullptr;      ///< kInt8Group32, kInt4Group32, kInt4Group32Zero: [n_rows, padded_cols / 32]
   const E8m0* group_powers = nullptr;     ///< kMxfp4Group32: [n_rows, padded_cols / 32]
   const E4m3Pair* scale_pairs = nullptr;  ///< kNvfp4Group16: [n_rows, padded_cols / 32]
@@ -300,7 +302,9 @@ struct QuantizeRowsArguments {
 /// The values that narrow_rows makes of a row.
 enum class NarrowTo : std::uint8_t {
   kBf16,  ///< x[r] in BF16; no scales
-  kF16,   ///< x[r] / scales[r] in FP16, where the scale is a power of two, 1 unless the row would leave FP16's range
+  /// x[r] / scales[r] in FP16, where the scale is a power of two: with has_f16_tiles the one that brings the largest finite number of
+  /// the row into [2^14, 2^15), else 1 unless the row would leave FP16's range.
+  kF16,
   kE4m3,  ///< op.h's ActQuant::kFp8PerRow and kFp8Static: the E4M3 numbers of x[r] / scales[r] as BF16, in which they are exact
   kE4m3Groups,  ///< the same of ActQuant::kFp8PerGroup128, with a scale for each group of columns: [rows, n_wide_groups(n_cols)]
   kE4m3GroupsE8m0,  ///< the same of ActQuant::kFp8PerGroup128E8m0: scales are powers of two
@@ -324,12 +328,12 @@ struct NarrowRowsArguments {
 };
 
 /// op.h's Matmul: out = epilogue(x W^T). If `quantized_x` is set, it is read with x_scales; else tiles read `narrow_x`,
-/// and matvec reads x. With x_scales alone `narrow_x` has activations in E4M3 or NVFP4, and both read it. x_scales are [rows], or of
-/// kFp8Group128 [rows, n_wide_groups(K)].
+/// and matvec reads x. With x_scales alone `narrow_x` has activations in E4M3 or NVFP4, and both read it, or FP16 (NarrowTo::kF16), for
+/// tiles. x_scales are [rows], or with NarrowTo::kE4m3Groups or kE4m3GroupsE8m0 [rows, n_wide_groups(K)].
 struct MatmulArguments {
   const std::int32_t* n_rows;
   const float* x;
-  const Bf16* narrow_x;            ///< [rows, padded_cols of the weight]
+  const Bf16* narrow_x;            ///< [rows, padded_cols of the weight], as narrow_to says
   const std::int8_t* quantized_x;  ///< [rows, padded_cols of the weight] or null
   const float* x_scales;
   WeightView weight;
@@ -341,6 +345,7 @@ struct MatmulArguments {
   std::int32_t max_rows;
   MatmulPlan plan;        ///< for tiles; matvec ignores it
   std::int32_t* partial;  ///< [n_splits, max_rows, N] f32, or int32 with quantized_x; unused with one split
+  NarrowTo narrow_to = NarrowTo::kBf16;
   /// Of matvec with f32 x: its rows are normalized first, x * norm_weight / sqrt(mean(x^2) + norm_eps); null: they are not.
   const float* norm_weight = nullptr;
   float norm_eps = 0;
@@ -514,11 +519,11 @@ struct ExpertRows {
 
 /// op.h's GroupedMatmul: the first product if `share` is null, else the second. If `quantized_x` is set, it is read with
 /// x_scales; else tiles read `narrow_x`, and matvec reads x. With x_scales alone `narrow_x` has activations in E4M3 or NVFP4, and both
-/// read it.
+/// read it, or FP16, for tiles.
 struct GroupedMatmulArguments {
   const std::int32_t* n_rows;
   const float* x;
-  const Bf16* narrow_x;            ///< [rows, padded_cols], or [rows, n_top, padded_cols] with x_per_expert
+  const Bf16* narrow_x;  ///< [rows, padded_cols], or [rows, n_top, padded_cols] with x_per_expert; as narrow_to says
   const std::int8_t* quantized_x;  ///< the same, or null
   const float* x_scales;
   const std::int32_t* expert;
@@ -537,6 +542,7 @@ struct GroupedMatmulArguments {
   MatmulTiles tiles;  ///< used if by_expert.rows is set
   ExpertRows by_expert;
   float* partial;  ///< second product by tiles: [max_rows, n_top, n_expert_rows]
+  NarrowTo narrow_to = NarrowTo::kBf16;
 };
 
 /// Sums the 32-bit words of [memory, memory + n_vecs * 16), each read n_passes times, to measure read bandwidth. Every thread
@@ -553,7 +559,7 @@ inline constexpr std::int32_t kReadMemoryThreads = 256;
 /// The units whose peak is measured.
 enum class ComputeUnit : std::uint8_t {
   kF32,           ///< multiply-adds of f32, by threads
-  kBf16,          ///< matrix cores, BF16 to f32, by warps
+  kBf16,          ///< matrix cores, BF16 to f32, by warps; with has_f16_tiles FP16 to f32
   kInt8,          ///< matrix cores, int8 to int32, by warps
   kBf16Together,  ///< the same by warpgroups (sm_90a)
   kInt8Together,

@@ -35,7 +35,7 @@ float combined_sum(Weight w, int row, int output_row) {
     at += split_bytes;
   }
   if (kX == kXInt8 && kEncoding == kEncodingInt8) sum = float(exact_sum);
-  return product_scale(p.x_scales, w, row, output_row) * sum;
+  return scaled_sum(p.x_scales, w, row, output_row, sum);
 }
 
 void main() {

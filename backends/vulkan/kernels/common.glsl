@@ -17,6 +17,11 @@
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
+#ifdef MATRICES
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_EXT_spirv_intrinsics : require
+#endif
 
 #include "parameters.h"
 
@@ -36,12 +41,22 @@ layout(buffer_reference, scalar, buffer_reference_align = 16) buffer U32x4 { uve
   layout(push_constant, scalar) uniform PushConstant { ParameterBlock parameter_block; };
 #define p parameter_block.parameters
 
+/// Element i of an array of f32, or 0 where its address is 0. `readable`: memory that has an element i as well. Where all threads load from
+/// one address, Mesa's driver for CPUs (26.2) also loads when they do not take the branch with the load, and an address of 0 would end it.
+float optional_f32(uint64_t address, uint64_t readable, int i) {
+  const float value = F32(address != 0 ? address : readable).at[i];
+  return address != 0 ? value : 0.0;
+}
+
 /// Rounds to the nearest BF16, ties to even; NaN stays NaN.
 uint bf16_bits(float value) {
   const uint bits = floatBitsToUint(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return (bits >> 16) | 0x40u;
   return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
 }
+
+/// 1 / power of a power of two from 2^-112 to 2^112, exactly; GLSL's `/` need not be exact.
+float inverse_of_power(float power) { return uintBitsToFloat((254u << 23) - floatBitsToUint(power)); }
 
 bool is_nan(float value) { return (floatBitsToUint(value) & 0x7fffffffu) > 0x7f800000u; }
 

@@ -71,15 +71,16 @@ void main() {
     barrier();
     if (stores) {
       const int weight_row = expert_begin + output_row;
-      float value = product_scale(p.x_scales, w, x_row, weight_row) * whole_sum(o, 0);
+      float value = scaled_sum(p.x_scales, w, x_row, weight_row, whole_sum(o, 0));
       if (has_pairs) {
         const int pair = output_row / 2;
-        const float up = product_scale(p.x_scales, w, x_row, weight_row + 1) * whole_sum(o + 1, 0);
+        const float up = scaled_sum(p.x_scales, w, x_row, weight_row + 1, whole_sum(o + 1, 0));
         value = gated(p.epilogue, value + expert_bias(expert, pair), up + expert_bias(expert, n_results + pair));
       } else {
         value += expert_bias(expert, output_row);
       }
-      total += is_second ? F32(p.share).at[chosen] * value : value;
+      const float share = optional_f32(p.share, p.result, chosen);
+      total += is_second ? share * value : value;
     }
   }
   if (stores) F32(p.result + at).at[0] = total;

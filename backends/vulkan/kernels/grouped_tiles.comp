@@ -6,12 +6,12 @@
 //
 // Shapes       x: [T, padded K], with x_per_expert, as in the second product, [T, n_top, padded K]; weights: [n_experts * N, padded K];
 //              bias: [n_experts, N] with gates before ups, or null; result: [T, n_top, N] (N/2 if gated); partial: [T, n_top, N]
-// Dtypes       x: BF16, or with one f32 scale per row int8, or with one per row or group E4M3 or NVFP4 numbers as BF16; weights: any
-//              encoding; result, partial: f32
-// Accumulator  matmul_tile.glsl
+// Dtypes       x: BF16, or with one f32 scale per row int8 or FP16, or with one per row or group E4M3 or NVFP4 numbers as BF16; weights:
+//              any encoding; result, partial: f32
+// Accumulator  matmul_tile.glsl; compiled with MATRICES matrix_tile.glsl
 // Aliasing     none
 // Alignment    rows of x and of the weights to 16 bytes
-// Constants    0 kEncoding, 1 kX, 2 kTileRows, 3 kTileCols
+// Constants    0 kEncoding, 1 kX, 2 kTileRows, 3 kTileCols; with MATRICES those of matrix_tile.glsl
 // Grid         x: max_tiles, of which those past the last tile have nothing to do; y: along the rows of an expert's weight
 // Source       gpu/kernels/grouped_tiles.cpp
 #extension GL_GOOGLE_include_directive : require
@@ -21,7 +21,11 @@ layout(local_size_x = 256) in;
 PARAMETERS(GroupedMatmulParameters)
 #include "weight.glsl"
 #include "product_input.glsl"
+#ifdef MATRICES
+#include "matrix_tile.glsl"
+#else
 #include "matmul_tile.glsl"
+#endif
 #include "epilogue.glsl"
 
 /// The row of x of a (token, slot) pair.
@@ -60,10 +64,10 @@ void main() {
         const int output_row = first_output + thread_col(c);
         if (output_row < p.n_expert_rows) {
           const int weight_row = expert_begin + output_row;
-          const float sum = product_scale(p.x_scales, w, x_row, weight_row) * staged_sum(c);
+          const float sum = scaled_sum(p.x_scales, w, x_row, weight_row, staged_sum(c));
           if (has_pairs) {
             const int column = output_row / 2;
-            const float up = product_scale(p.x_scales, w, x_row, weight_row + 1) * staged_sum(c + 1);
+            const float up = scaled_sum(p.x_scales, w, x_row, weight_row + 1, staged_sum(c + 1));
             F32(begin).at[column] =
                 gated(p.epilogue, sum + expert_bias(expert, column), up + expert_bias(expert, n_results + column));
           } else {

@@ -31,10 +31,10 @@ PARAMETERS(MatmulParameters)
 #include "store_product.glsl"
 
 /// The product of output `o` of the workgroup with its row `m` of x, with every scale.
-float scaled_sum(Weight w, int o, int m, int row, int output_row) {
-  float scale = product_scale(p.x_scales, w, row, output_row);
-  if (kX == kXF32 && p.norm_weight != 0) scale /= sqrt(whole_squares(m) / float(w.n_cols) + p.norm_eps);
-  return scale * whole_sum(o, m);
+float product(Weight w, int o, int m, int row, int output_row) {
+  const float sum = scaled_sum(p.x_scales, w, row, output_row, whole_sum(o, m));
+  if (kX != kXF32 || p.norm_weight == 0) return sum;
+  return sum / sqrt(whole_squares(m) / float(w.n_cols) + p.norm_eps);
 }
 
 void main() {
@@ -60,11 +60,11 @@ void main() {
   const int row = first_row + m;
   const int output_row = first_output + o;
   if (o >= kOutputs || output_row >= w.n_rows || row >= n_rows) return;
-  const float sum = scaled_sum(w, o, m, row, output_row);
+  const float sum = product(w, o, m, row, output_row);
   if (!has_pairs) {
     store_product(w.n_rows, row, output_row, sum);
     return;
   }
-  const float up = scaled_sum(w, o + 1, m, row, output_row + 1);
+  const float up = product(w, o + 1, m, row, output_row + 1);
   store_gated(w.n_rows, row, output_row / 2, sum, up);
 }

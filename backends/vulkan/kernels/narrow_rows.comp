@@ -2,7 +2,8 @@
 // Rounds rows of activations to 16-bit types: gpu/kernels/rows.cpp's narrow_rows, where a row as a whole has a scale or none.
 //
 //   kNarrowTo = kNarrowToBf16:   out[r] = bf16(x[r])
-//               kNarrowToF16:    out[r] = f16(x[r] / scales[r]), with the smallest power of two >= 1 that avoids overflow
+//               kNarrowToF16:    out[r] = f16(x[r] / scales[r]), with the power of two that brings the largest finite number of the
+//                                row into [2^14, 2^15)
 //               kNarrowToE4m3:   out[r] = e4m3(x[r] / s) as BF16, where scales[r] = s is max|x[r]| / 448 or the static scale
 //
 // Shapes       x: [rows, n_cols] with x_stride values from one row to the next; out: [rows, padded_cols], zeros past n_cols; scales: [rows]
@@ -17,21 +18,23 @@ layout(constant_id = 0) const int kNarrowTo = kNarrowToBf16;
 PARAMETERS(NarrowParameters)
 #include "narrow.glsl"
 
-/// The smallest power of two >= 1 with row_max / scale within FP16's range; 1 if the row is not finite. `largest`: the bits of row_max.
-float scale_into_f16(uint largest) {
-  if (largest >= kInfinityBits) return 1.0;
-  const float row_max = uintBitsToFloat(largest);
-  float scale = 1.0;
-  float factor = 1.0;  // 1 / scale, exactly
-  while (row_max * factor > 65504.0) {
-    scale *= 2.0;
-    factor *= 0.5;
-  }
-  return scale;
+/// The power of two that divides the largest finite number of a row into [2^14, 2^15), at least 2^-112; 1 for a row of zeros. `largest`:
+/// the bits of the number's magnitude.
+float power_into_f16(uint largest) {
+  if (largest == 0u) return 1.0;
+  const uint exponent = max(largest >> 23, 29u) - 14u;  // of the power, as f32 has it
+  return uintBitsToFloat(exponent << 23);
 }
 
-/// 1 / scale of a power of two, exactly; GLSL's `/` need not be exact.
-float inverse_of_power(float scale) { return uintBitsToFloat((254u << 23) - floatBitsToUint(scale)); }
+/// The bits of the largest finite magnitude of the row at address `x`. Every thread of the workgroup must call it.
+uint largest_finite_of_row(uint64_t x, int n_cols) {
+  uint largest = 0u;
+  for (int i = int(gl_LocalInvocationID.x); i < n_cols; i += int(gl_WorkGroupSize.x)) {
+    const uint magnitude = U32(x).at[i] & 0x7fffffffu;
+    if (magnitude < kInfinityBits) largest = max(largest, magnitude);
+  }
+  return largest_in_workgroup(largest);
+}
 
 void narrow_vecs() {
   const int vecs_per_row = p.padded_cols / kVecValues;
@@ -55,12 +58,12 @@ void main() {
   const int padded_cols = p.padded_cols;
   const uint64_t x = p.x + uint64_t(row) * uint64_t(p.x_stride) * 4;
   const uint64_t narrowed = p.result + uint64_t(row) * uint64_t(padded_cols) * 2;
-  const uint largest = largest_of_row(x, n_cols);
   const bool is_f16 = kNarrowTo == kNarrowToF16;
   float scale = 1.0;
   if (is_f16) {
-    scale = scale_into_f16(largest);
+    scale = power_into_f16(largest_finite_of_row(x, n_cols));
   } else {
+    const uint largest = largest_of_row(x, n_cols);
     scale = p.static_scale > 0.0 ? scale_or_nan(p.static_scale, largest) : quotient(uintBitsToFloat(largest), 448.0);
   }
   if (gl_LocalInvocationID.x == 0) F32(p.scales).at[row] = scale;

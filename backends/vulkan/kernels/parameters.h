@@ -47,6 +47,7 @@ const int kXBf16 = 1;        ///< BF16, rows of padded_cols
 const int kXInt8 = 2;        ///< int8, rows of padded_cols, with a scale for each row
 const int kXBf16Scaled = 3;  ///< E4M3 or NVFP4 numbers as BF16, rows of padded_cols, with a scale for each row
 const int kXBf16Groups = 4;  ///< the same with a scale for each 128 columns
+const int kXF16Scaled = 5;   ///< FP16, rows of padded_cols, with a power of two for each row: NarrowTo::kF16
 
 /// Epilogue, checked in launch.h.
 const int kEpilogueNone = 0;
@@ -77,6 +78,11 @@ const int kSampleBins = 256;
 /// Checked in launch_rates.cpp.
 const int kF32Chains = 16;
 const int kF32Depth = 16;
+const int kComputeTiles = 8;
+const int kComputeDepth = 32;
+
+/// The first of the specialization constants that say what matrices a kernel multiplies, checked in launch_matrices.cpp.
+const int kMatrixConstants = 4;
 
 /// HeadNorm, checked in launch_attention.cpp.
 const int kHeadNormRmsOfHead = 0;

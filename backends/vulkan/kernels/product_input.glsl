@@ -1,6 +1,6 @@
 // Reads the rows of x of a product, eight columns at a time, and says what they are: the specialization constant 1.
 //
-// Shapes     f32: [rows, n_cols]; BF16 and int8: [rows, padded_cols of the weight], with zeros past n_cols
+// Shapes     f32: [rows, n_cols]; BF16, FP16 and int8: [rows, padded_cols of the weight], with zeros past n_cols
 // Alignment  rows of BF16 and int8 to 16 bytes; f32 is read 16 bytes at a time where the including kernel says that rows begin there
 //
 // Every value is exact in f32, int8 numbers as well. The including kernel includes weight.glsl before.
@@ -51,9 +51,11 @@ float input_group_scale(uint64_t x_scales, Weight w, int row, int col) {
   return F32(x_scales + uint64_t(row) * uint64_t(n_groups) * 4).at[col / 128];
 }
 
-/// What a sum is multiplied by: the scale of its row of x and that of its row of the weight. The scales of groups are in the sum already.
-float product_scale(uint64_t x_scales, Weight w, int x_row, int weight_row) {
+/// A sum times the scale of its row of x and that of its row of the weight, or their powers of two. The scales of groups are in the sum
+/// already. Powers are multiplied one by one, since their product alone may be too small for f32.
+float scaled_sum(uint64_t x_scales, Weight w, int x_row, int weight_row, float sum) {
+  if (kX == kXF16Scaled) return F32(x_scales).at[x_row] * sum * F32(w.row_scales).at[weight_row];
   const float scale = row_scale(w, weight_row);
-  if (kX == kXInt8 || kX == kXBf16Scaled) return F32(x_scales).at[x_row] * scale;
-  return scale;
+  if (kX == kXInt8 || kX == kXBf16Scaled) return F32(x_scales).at[x_row] * scale * sum;
+  return scale * sum;
 }

@@ -30,6 +30,6 @@ void main() {
   }
   sum = sum_workgroup(sum);
   if (gl_LocalInvocationID.x != 0) return;
-  if (p.bias != 0) sum += F32(p.bias).at[expert];
+  sum += optional_f32(p.bias, p.scores, expert);
   F32(p.scores + uint64_t(token) * uint64_t(gate.n_rows) * 4).at[expert] = sum;
 }

@@ -5,12 +5,12 @@
 //
 // Shapes       x: [rows, padded K]; weight: [N, padded K]; result: [rows, N], or [rows, N/2] for gated epilogues;
 //              partial: [n_splits, max_rows, N], with more than one split
-// Dtypes       x: BF16, or with one f32 scale per row int8, or with one per row or group E4M3 or NVFP4 numbers as BF16; weight: any
-//              encoding; result: f32; partial: f32, or int32 with int8 x and int8 with a scale per row
-// Accumulator  matmul_tile.glsl
+// Dtypes       x: BF16, or with one f32 scale per row int8 or FP16, or with one per row or group E4M3 or NVFP4 numbers as BF16; weight:
+//              any encoding; result: f32; partial: f32, or int32 with int8 x and int8 with a scale per row
+// Accumulator  matmul_tile.glsl; compiled with MATRICES matrix_tile.glsl
 // Aliasing     aux may be the result
 // Alignment    rows of x and of the weight to 16 bytes
-// Constants    0 kEncoding, 1 kX, 2 kTileRows, 3 kTileCols
+// Constants    0 kEncoding, 1 kX, 2 kTileRows, 3 kTileCols; with MATRICES those of matrix_tile.glsl
 // Grid         x: tiles along the rows of x, so that workgroups which share rows of the weight run together and hit the cache; y: along
 //              the rows of the weight; z: n_splits slices of K
 // Source       gpu/kernels/tiled_matmul.cpp
@@ -23,7 +23,11 @@ layout(local_size_x = 256) in;
 PARAMETERS(MatmulParameters)
 #include "weight.glsl"
 #include "product_input.glsl"
+#ifdef MATRICES
+#include "matrix_tile.glsl"
+#else
 #include "matmul_tile.glsl"
+#endif
 #include "epilogue.glsl"
 #include "store_product.glsl"
 
@@ -55,8 +59,8 @@ void main() {
         [[dont_unroll]] for (int c = 0; c < kThreadCols; c += 2) {
           const int output_row = first_output + thread_col(c);
           if (output_row < w.n_rows) {
-            const float gate = product_scale(p.x_scales, w, row, output_row) * staged_sum(c);
-            const float up = product_scale(p.x_scales, w, row, output_row + 1) * staged_sum(c + 1);
+            const float gate = scaled_sum(p.x_scales, w, row, output_row, staged_sum(c));
+            const float up = scaled_sum(p.x_scales, w, row, output_row + 1, staged_sum(c + 1));
             store_gated(w.n_rows, row, output_row / 2, gate, up);
           }
         }
@@ -64,7 +68,7 @@ void main() {
         [[dont_unroll]] for (int c = 0; c < kThreadCols; ++c) {
           const int output_row = first_output + thread_col(c);
           if (output_row < w.n_rows) {
-            store_product(w.n_rows, row, output_row, product_scale(p.x_scales, w, row, output_row) * staged_sum(c));
+            store_product(w.n_rows, row, output_row, scaled_sum(p.x_scales, w, row, output_row, staged_sum(c)));
           }
         }
       }

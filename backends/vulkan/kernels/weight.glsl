@@ -21,6 +21,8 @@ const bool kHasInt4Codes = kEncoding == kEncodingInt4 || kEncoding == kEncodingI
 const bool kHasE2m1Codes = kEncoding == kEncodingMxfp4 || kEncoding == kEncodingNvfp4;
 const bool kHasBlocks = kEncoding >= kEncodingQ2K && kEncoding <= kEncodingIq4Nl;
 const bool kHasRowScales = kEncoding == kEncodingInt8 || kEncoding == kEncodingFp8 || kEncoding == kEncodingNvfp4;
+/// Whether row_scales are powers of two by which tiles of FP16 divide the values of a row, and which multiply its sums.
+const bool kHasRowPowers = !kHasRowScales;
 /// Whether there are scales besides those of rows.
 const bool kHasGroupScales =
     kEncoding == kEncodingInt8Group || kEncoding == kEncodingFp8Group || kHasInt4Codes || kHasE2m1Codes || kHasBlocks;

@@ -1,0 +1,132 @@
+#include "vulkan/cooperative_matrices.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+namespace secondsource::vulkan {
+
+#ifdef SECONDSOURCE_VULKAN_MATRICES
+namespace {
+
+/// Of a workgroup of the tiles (kernels/matrix_tile.glsl).
+constexpr std::uint32_t kThreads = 256;
+/// Subgroups of fewer threads would have more subgroups than a tile has matrices for.
+constexpr std::uint32_t kSmallestSubgroup = 8;
+
+bool has_features(VkPhysicalDevice device) {
+  auto matrices = make<VkPhysicalDeviceCooperativeMatrixFeaturesKHR>(
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR);
+  auto subgroups = make<VkPhysicalDeviceSubgroupSizeControlFeatures>(
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES);
+  auto of_12 = make<VkPhysicalDeviceVulkan12Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES);
+  auto features = make<VkPhysicalDeviceFeatures2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2);
+  features.pNext = &of_12;
+  of_12.pNext = &subgroups;
+  subgroups.pNext = &matrices;
+  vkGetPhysicalDeviceFeatures2(device, &features);
+  return matrices.cooperativeMatrix == VK_TRUE && subgroups.computeFullSubgroups == VK_TRUE &&
+         of_12.shaderFloat16 == VK_TRUE && of_12.vulkanMemoryModel == VK_TRUE;
+}
+
+bool rounds_to_nearest(VkPhysicalDevice device) {
+  auto of_12 = make<VkPhysicalDeviceVulkan12Properties>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES);
+  auto properties = make<VkPhysicalDeviceProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2);
+  properties.pNext = &of_12;
+  vkGetPhysicalDeviceProperties2(device, &properties);
+  return of_12.shaderRoundingModeRTEFloat16 == VK_TRUE;
+}
+
+std::uint32_t size_of_subgroups(VkPhysicalDevice device) {
+  auto subgroups = make<VkPhysicalDeviceSubgroupProperties>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES);
+  auto properties = make<VkPhysicalDeviceProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2);
+  properties.pNext = &subgroups;
+  vkGetPhysicalDeviceProperties2(device, &properties);
+  return subgroups.subgroupSize;
+}
+
+/// Whether the tiles, of a multiple of 16 rows and of 32 columns of K in a step, can be divided into these matrices.
+bool divides_tiles(const VkCooperativeMatrixPropertiesKHR& one) {
+  const auto is_side = [](std::uint32_t n) { return n == 8 || n == 16; };
+  return is_side(one.MSize) && is_side(one.NSize) && (is_side(one.KSize) || one.KSize == 32);
+}
+
+/// The largest of the listed shapes with these types.
+MatrixShape shape_with(const std::vector<VkCooperativeMatrixPropertiesKHR>& listed, VkComponentTypeKHR operand,
+                       VkComponentTypeKHR sum) {
+  MatrixShape best;
+  for (const VkCooperativeMatrixPropertiesKHR& one : listed) {
+    if (one.AType != operand || one.BType != operand || one.CType != sum || one.ResultType != sum) continue;
+    if (one.scope != VK_SCOPE_SUBGROUP_KHR || one.saturatingAccumulation == VK_TRUE || !divides_tiles(one)) continue;
+    const MatrixShape shape{.n_rows = static_cast<std::int32_t>(one.MSize),
+                            .n_cols = static_cast<std::int32_t>(one.NSize),
+                            .depth = static_cast<std::int32_t>(one.KSize)};
+    const auto size = [](const MatrixShape& of) { return of.n_rows * of.n_cols * of.depth; };
+    if (size(shape) > size(best)) best = shape;
+  }
+  return best;
+}
+
+}  // namespace
+
+CooperativeMatrices find_matrices(VkInstance instance, VkPhysicalDevice device,
+                                  const VkPhysicalDeviceProperties& properties,
+                                  const std::vector<VkExtensionProperties>& extensions) {
+  const bool has_extension = std::ranges::any_of(
+      extensions, [](const auto& one) { return std::string_view(one.extensionName) == matrix_extension(); });
+  if (!has_extension || properties.apiVersion < VK_API_VERSION_1_3) return {};
+  const auto list = reinterpret_cast<PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR>(
+      vkGetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR"));
+  if (list == nullptr || !has_features(device) || !rounds_to_nearest(device)) return {};
+  const std::uint32_t subgroup_size = size_of_subgroups(device);
+  if (subgroup_size < kSmallestSubgroup || kThreads % subgroup_size != 0) return {};
+  std::uint32_t n = 0;
+  if (list(device, &n, nullptr) != VK_SUCCESS) return {};
+  std::vector<VkCooperativeMatrixPropertiesKHR> listed(
+      n, make<VkCooperativeMatrixPropertiesKHR>(VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR));
+  if (list(device, &n, listed.data()) != VK_SUCCESS) return {};
+  const CooperativeMatrices found{
+      .f16 = shape_with(listed, VK_COMPONENT_TYPE_FLOAT16_KHR, VK_COMPONENT_TYPE_FLOAT32_KHR),
+      .int8 = shape_with(listed, VK_COMPONENT_TYPE_SINT8_KHR, VK_COMPONENT_TYPE_SINT32_KHR),
+      .subgroup_size = static_cast<std::int32_t>(subgroup_size)};
+  return found.f16.n_rows > 0 && found.int8.n_rows > 0 ? found : CooperativeMatrices();
+}
+
+const char* matrix_extension() {
+  return VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
+}
+
+#else
+
+CooperativeMatrices find_matrices(VkInstance /*instance*/, VkPhysicalDevice /*device*/,
+                                  const VkPhysicalDeviceProperties& /*properties*/,
+                                  const std::vector<VkExtensionProperties>& /*extensions*/) {
+  return {};
+}
+
+const char* matrix_extension() {
+  return nullptr;
+}
+
+#endif
+
+std::string to_text(const CooperativeMatrices& matrices) {
+  if (!matrices.exist()) return "none";
+  const auto text = [](const MatrixShape& shape) {
+    return fmt::format("{}x{}x{}", shape.n_rows, shape.n_cols, shape.depth);
+  };
+  return fmt::format("f16 {}, int8 {}", text(matrices.f16), text(matrices.int8));
+}
+
+MatrixFeatures::MatrixFeatures() {
+  subgroups_.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES;
+  subgroups_.computeFullSubgroups = VK_TRUE;
+#ifdef VK_KHR_cooperative_matrix
+  matrices_.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR;
+  matrices_.cooperativeMatrix = VK_TRUE;
+  subgroups_.pNext = &matrices_;
+#endif
+}
+
+}  // namespace secondsource::vulkan
