@@ -1,6 +1,6 @@
 // conformance --backend NAME [--modules FOLDER] [--require] [--require-one] [--seed N|FIRST-LAST]
 //             [--family NAME[,NAME...] [--case-seed N]] [--option KEY=VALUE]... [--each KEY=VALUE,VALUE...]...
-//             [--guards]
+//             [--guards] [--stop-at-first]
 //             [--json FILE] [--list]
 //
 // Compares one backend module with the reference. The exit status is 0 when every supported case passed, 1 when one
@@ -12,6 +12,7 @@
 // ones are run nevertheless, and the exit status is 1. With --require-one, one available value is enough.
 // --guards sets the option guards=1 if the backend has one: it then checks its own workspace for writes outside an
 // operation's output.
+// --stop-at-first ends at the first case that fails.
 // --json also writes the results to a file, for `secondsource report --conformance`.
 
 #include <fmt/format.h>
@@ -74,6 +75,10 @@ bool parse(int argc, char** argv, Options& options) {
     }
     if (flag == "--guards") {
       options.guards = true;
+      continue;
+    }
+    if (flag == "--stop-at-first") {
+      options.suite.stop_at_first = true;
       continue;
     }
     if (flag == "--list") {
@@ -265,7 +270,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr,
                "usage: conformance --backend NAME [--modules FOLDER] [--require] [--require-one] [--seed N|FIRST-LAST] "
                "[--family NAME,NAME [--case-seed N]] [--option KEY=VALUE] [--each KEY=VALUE,VALUE] [--guards] "
-               "[--json FILE] [--list]\n");
+               "[--stop-at-first] [--json FILE] [--list]\n");
     return 2;
   }
   if (const std::string unknown = unknown_family(options); !unknown.empty()) {
