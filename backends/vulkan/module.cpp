@@ -34,12 +34,26 @@ Result<PhysicalDevice> choose(const std::string& id) {
   return Error{ErrorCode::kUnavailable, fmt::format("device {}: expected {}", id, ids)};
 }
 
-Result<void> read_vulkan_option(const std::string& key, const std::string& value, gpu::GpuOptions& options) {
+Result<void> read_vulkan_option(const std::string& key, const std::string& value, gpu::GpuOptions& options,
+                                PhysicalDevice& device) {
+  if (key == "matrices") {
+    if (value != "0" && value != "1") {
+      return Error{ErrorCode::kInvalidInput, fmt::format("option {}: expected 0 or 1, found {}", key, value)};
+    }
+    if (value == "1" && !device.matrices.exist()) {
+      return Error{ErrorCode::kUnavailable,
+                   fmt::format("option matrices: {} has no cooperative matrices that this program can use",
+                               device.properties.name)};
+    }
+    if (value == "0") use_matrices(device, {});
+    return {};
+  }
   if (key == "graphs" || key == "guards" || key == "fuse" || key == "tiles") {
     SS_TRY_VOID(gpu::read_option(key, value, options));
     return {};
   }
-  return Error{ErrorCode::kInvalidInput, fmt::format("option {}: {} knows graphs, guards, fuse and tiles", key, kName)};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("option {}: {} knows graphs, guards, fuse, matrices and tiles", key, kName)};
 }
 
 /// What a driver that computes on the CPU reads and computes to find its rates: less than a GPU, for which it would take minutes.
@@ -53,14 +67,14 @@ gpu::RateExtents extents_on_cpu() {
 }
 
 Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
-  SS_TRY(const PhysicalDevice physical, choose(options.device_id));
+  SS_TRY(PhysicalDevice physical, choose(options.device_id));
   gpu::GpuOptions gpu;
   gpu.backend = kName;
   gpu.n_threads = options.n_threads;
   gpu.matmul = gpu::MatmulBy::kOwn;
   gpu.vendor_library_missing = "there is none for Vulkan";
   if (physical.is_software) gpu.rates = extents_on_cpu();
-  for (const auto& [key, value] : options.extra) SS_TRY_VOID(read_vulkan_option(key, value, gpu));
+  for (const auto& [key, value] : options.extra) SS_TRY_VOID(read_vulkan_option(key, value, gpu, physical));
   SS_TRY(auto device, open_device(physical));
   return gpu::make_backend(std::move(device), kernel_table(), std::move(gpu));
 }

@@ -162,20 +162,26 @@ Result<PhysicalDevice> describe(VkPhysicalDevice handle, const std::shared_ptr<c
   properties.warp_size = static_cast<int>(subgroups.subgroupSize);
   properties.n_processors = n_processors(handle, extensions, device.is_software);
   properties.max_shared_bytes = raw.limits.maxComputeSharedMemorySize;
-  device.matrices = find_matrices(instance->get(), handle, raw, extensions);
-  properties.has_matrix_units = device.matrices.exist();
-  properties.has_f16_tiles = device.matrices.exist();
   properties.memory_bytes = memory_bytes(handle);
   properties.fingerprint = {
       {"driver", fmt::format("{} {}", driver.driverName, driver.driverInfo)},
       {"vulkan", fmt::format("{}.{}.{}", VK_API_VERSION_MAJOR(raw.apiVersion), VK_API_VERSION_MINOR(raw.apiVersion),
                              VK_API_VERSION_PATCH(raw.apiVersion))},
-      {"processors", std::to_string(properties.n_processors)},
-      {"matrices", to_text(device.matrices)}};
+      {"processors", std::to_string(properties.n_processors)}};
+  use_matrices(device, find_matrices(instance->get(), handle, raw, extensions));
   return device;
 }
 
 }  // namespace
+
+void use_matrices(PhysicalDevice& device, const CooperativeMatrices& matrices) {
+  constexpr const char* kLine = "matrices";
+  device.matrices = matrices;
+  device.properties.has_matrix_units = matrices.exist();
+  device.properties.has_f16_tiles = matrices.exist();
+  std::erase_if(device.properties.fingerprint, [](const auto& line) { return line.first == kLine; });
+  device.properties.fingerprint.emplace_back(kLine, to_text(matrices));
+}
 
 Result<std::vector<PhysicalDevice>> list_physical_devices() {
   SS_TRY(const std::shared_ptr<const Instance> instance, Instance::open());

@@ -26,6 +26,9 @@ struct PhysicalDevice {
   std::uint32_t max_grid_x = 0;
 };
 
+/// Makes these the matrices that products use on this device; none: multiply-adds of f32 compute all.
+void use_matrices(PhysicalDevice& device, const CooperativeMatrices& matrices);
+
 /// All devices, those with memory of their own first, then integrated ones, then drivers that compute on the CPU; their ids are
 /// their places in this list. Errors: kUnavailable if there is no driver.
 [[nodiscard]] Result<std::vector<PhysicalDevice>> list_physical_devices();

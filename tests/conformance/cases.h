@@ -58,6 +58,7 @@ Case make_expert_columns_case(std::uint64_t seed);
 Case make_sample_case(std::uint64_t seed);
 Case make_wide_sample_case(std::uint64_t seed);
 Case make_route_case(std::uint64_t seed);
+Case make_wide_route_case(std::uint64_t seed);
 Case make_mixture_case(std::uint64_t seed);
 Case make_wide_mixture_case(std::uint64_t seed);
 /// Few tokens with up to 9 experts each, and weights of any encoding with long rows.

@@ -328,6 +328,7 @@ std::span<const Family> families() {
       {"not_finite_int8_static", make_not_finite_int8_static_case, 20},
       {"select_columns_experts", make_expert_columns_case, 40},
       {"rope_layer_norm", make_heads_layer_norm_case, 30},
+      {"route_wide", make_wide_route_case, 12},
   };
   return kFamilies;
 }

@@ -234,6 +234,20 @@ Case make_route_case(std::uint64_t seed) {
   return std::move(b.result);
 }
 
+/// As many inputs as models have: the threads that share a dot product take several columns each, and not all the same number.
+Case make_wide_route_case(std::uint64_t seed) {
+  CaseBuilder b("route_wide", seed);
+  const std::int32_t dim = b.dice.one_of<std::int32_t>({520, 1029, 2880, 4096});
+  const std::int32_t n_experts = b.dice.one_of<std::int32_t>({4, 32, 128});
+  const std::int32_t n_top = b.dice.between(1, 4);
+  const ValueId x = b.input(dim, kIds);
+  const WeightId gate = b.matrix(n_experts, dim, WeightEncoding::kF32);
+  add_route(b, x, gate, n_top, b.dice.one_of({RouteScore::kSoftmax, RouteScore::kSigmoid}));
+  b.submit(plain_batch(b, b.dice.between(1, 20), kIds));
+  b.result.name = fmt::format("dim={} experts={} top={}", dim, n_experts, n_top);
+  return std::move(b.result);
+}
+
 Case make_mixture_case(std::uint64_t seed) {
   CaseBuilder b("grouped_matmul", seed);
   const std::int32_t dim = b.dice.one_of<std::int32_t>({8, 33, 64});

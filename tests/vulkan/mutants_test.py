@@ -69,7 +69,7 @@ class Search:
         if test == UNIT_TEST:
             return [self.arguments.unit_test]
         return [self.arguments.conformance, "--backend", "vulkan", "--modules", self.arguments.modules, "--guards",
-                "--family", test, *flags]
+                "--option", "matrices=0", "--family", test, *flags]
 
     def run(self, test, replacements, *flags):
         """Returns the exit status, the output, and the names of the replaced kernels."""

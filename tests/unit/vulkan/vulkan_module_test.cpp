@@ -22,7 +22,9 @@ TEST_CASE("options and devices that do not exist are refused by name") {
   if (!vulkan::test::opened_device()) return;
   const Error option = refusal({.device_id = "", .extra = {{"attention", "mma"}}});
   CHECK(option.code == ErrorCode::kInvalidInput);
-  CHECK(option.message == "option attention: vulkan knows graphs, guards, fuse and tiles");
+  CHECK(option.message == "option attention: vulkan knows graphs, guards, fuse, matrices and tiles");
+  CHECK(refusal({.device_id = "", .extra = {{"matrices", "f16"}}}).message ==
+        "option matrices: expected 0 or 1, found f16");
   CHECK(refusal({.device_id = "", .extra = {{"graphs", "2"}}}).message == "option graphs: expected 0 or 1, found 2");
   const Error tiles = refusal({.device_id = "", .extra = {{"tiles", "wgmma128x128"}}});
   CHECK(tiles.code == ErrorCode::kUnavailable);
