@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <string_view>
-
 namespace secondsource::vulkan {
 
 #ifdef SECONDSOURCE_VULKAN_MATRICES
@@ -38,14 +35,6 @@ bool rounds_to_nearest(VkPhysicalDevice device) {
   return of_12.shaderRoundingModeRTEFloat16 == VK_TRUE;
 }
 
-std::uint32_t size_of_subgroups(VkPhysicalDevice device) {
-  auto subgroups = make<VkPhysicalDeviceSubgroupProperties>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES);
-  auto properties = make<VkPhysicalDeviceProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2);
-  properties.pNext = &subgroups;
-  vkGetPhysicalDeviceProperties2(device, &properties);
-  return subgroups.subgroupSize;
-}
-
 /// Whether the tiles, of a multiple of 16 rows and of 32 columns of K in a step, can be divided into these matrices.
 bool divides_tiles(const VkCooperativeMatrixPropertiesKHR& one) {
   const auto is_side = [](std::uint32_t n) { return n == 8 || n == 16; };
@@ -71,16 +60,13 @@ MatrixShape shape_with(const std::vector<VkCooperativeMatrixPropertiesKHR>& list
 }  // namespace
 
 CooperativeMatrices find_matrices(VkInstance instance, VkPhysicalDevice device,
-                                  const VkPhysicalDeviceProperties& properties,
+                                  const VkPhysicalDeviceProperties& properties, std::uint32_t subgroup_size,
                                   const std::vector<VkExtensionProperties>& extensions) {
-  const bool has_extension = std::ranges::any_of(
-      extensions, [](const auto& one) { return std::string_view(one.extensionName) == matrix_extension(); });
-  if (!has_extension || properties.apiVersion < VK_API_VERSION_1_3) return {};
+  if (!has_extension(extensions, matrix_extension()) || properties.apiVersion < VK_API_VERSION_1_3) return {};
+  if (subgroup_size < kSmallestSubgroup || kThreads % subgroup_size != 0) return {};
   const auto list = reinterpret_cast<PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR>(
       vkGetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR"));
   if (list == nullptr || !has_features(device) || !rounds_to_nearest(device)) return {};
-  const std::uint32_t subgroup_size = size_of_subgroups(device);
-  if (subgroup_size < kSmallestSubgroup || kThreads % subgroup_size != 0) return {};
   std::uint32_t n = 0;
   if (list(device, &n, nullptr) != VK_SUCCESS) return {};
   std::vector<VkCooperativeMatrixPropertiesKHR> listed(
@@ -100,7 +86,7 @@ const char* matrix_extension() {
 #else
 
 CooperativeMatrices find_matrices(VkInstance /*instance*/, VkPhysicalDevice /*device*/,
-                                  const VkPhysicalDeviceProperties& /*properties*/,
+                                  const VkPhysicalDeviceProperties& /*properties*/, std::uint32_t /*subgroup_size*/,
                                   const std::vector<VkExtensionProperties>& /*extensions*/) {
   return {};
 }

@@ -24,11 +24,12 @@ struct CooperativeMatrices {
   [[nodiscard]] bool exist() const { return f16.n_rows > 0; }
 };
 
-/// The matrices of a device, none if it lacks anything that the kernels need besides: Vulkan 1.3 with FP16 arithmetic, conversions to FP16
+/// The matrices of a device with subgroups of this size, none if it lacks anything that the kernels need besides: Vulkan 1.3 with FP16 arithmetic, conversions to FP16
 /// that round to nearest even, full subgroups and the Vulkan memory model. None, too, if this program was built without the kernels, since
 /// glslc or the headers did not know the extension.
 [[nodiscard]] CooperativeMatrices find_matrices(VkInstance instance, VkPhysicalDevice device,
                                                 const VkPhysicalDeviceProperties& properties,
+                                                std::uint32_t subgroup_size,
                                                 const std::vector<VkExtensionProperties>& extensions);
 
 /// "f16 16x16x16, int8 16x16x32" for the fingerprint of a run; "none".

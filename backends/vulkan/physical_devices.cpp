@@ -16,10 +16,6 @@ constexpr std::uint32_t kThreads = 256;           ///< of the largest workgroup
 /// Planned with where no extension tells how many processors a device has: as many as a middling one has.
 constexpr int kUnknownProcessors = 32;
 
-bool has_extension(const std::vector<VkExtensionProperties>& extensions, std::string_view name) {
-  return std::ranges::any_of(extensions, [&](const auto& one) { return name == one.extensionName; });
-}
-
 int kind_order(VkPhysicalDeviceType type) {
   switch (type) {
     case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
@@ -168,7 +164,7 @@ Result<PhysicalDevice> describe(VkPhysicalDevice handle, const std::shared_ptr<c
       {"vulkan", fmt::format("{}.{}.{}", VK_API_VERSION_MAJOR(raw.apiVersion), VK_API_VERSION_MINOR(raw.apiVersion),
                              VK_API_VERSION_PATCH(raw.apiVersion))},
       {"processors", std::to_string(properties.n_processors)}};
-  use_matrices(device, find_matrices(instance->get(), handle, raw, extensions));
+  use_matrices(device, find_matrices(instance->get(), handle, raw, subgroups.subgroupSize, extensions));
   return device;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vulkan/vulkan.hpp>
 
 namespace secondsource::vulkan {
@@ -15,6 +16,10 @@ Result<void> check(VkResult result, const char* call) {
   const bool is_memory = result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY;
   return Error{is_memory ? ErrorCode::kOutOfMemory : ErrorCode::kDeviceLost,
                fmt::format("{}: {}", call, to_text(result))};
+}
+
+bool has_extension(const std::vector<VkExtensionProperties>& extensions, std::string_view name) {
+  return std::ranges::any_of(extensions, [&](const auto& one) { return name == one.extensionName; });
 }
 
 Result<std::shared_ptr<const Instance>> Instance::open() {

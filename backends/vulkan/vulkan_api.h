@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -26,6 +27,9 @@ template <typename Struct>
   made.sType = type;
   return made;
 }
+
+/// Whether an extension is among these.
+[[nodiscard]] bool has_extension(const std::vector<VkExtensionProperties>& extensions, std::string_view name);
 
 /// All elements that a function of the kind vkEnumerate... reports.
 template <typename Element, typename Enumerate>

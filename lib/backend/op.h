@@ -315,7 +315,8 @@ enum class GroupScore : std::uint8_t {
 /// Router of a mixture of experts: the n_top largest scores are kept and, if `renormalize`, scaled to the sum 1. With one
 /// expert and kSigmoid it is the gate of an expert that all tokens share.
 /// With n_groups > 1, equally many experts after another are a group, and the experts are chosen of the n_top_groups best
-/// groups alone. Of groups that are equally good, and of experts, the first are chosen.
+/// groups alone. Of groups that are equally good, and of experts, the first are chosen. A token with a score of NaN gets the first
+/// experts, with weights of NaN.
 /// x: [T, dim]; expert: [T, n_top] i32; weight: [T, n_top].
 struct Route {
   ValueId x;

@@ -88,6 +88,7 @@ Case make_model_case(std::uint64_t seed);
 Case make_page_copy_case(std::uint64_t seed);
 Case make_in_flight_case(std::uint64_t seed);
 Case make_not_finite_case(std::uint64_t seed);
+Case make_not_finite_route_case(std::uint64_t seed);
 Case make_not_finite_int8_static_case(std::uint64_t seed);
 Case make_not_finite_fp8_case(std::uint64_t seed);
 Case make_not_finite_nvfp4_case(std::uint64_t seed);

@@ -329,6 +329,7 @@ std::span<const Family> families() {
       {"select_columns_experts", make_expert_columns_case, 40},
       {"rope_layer_norm", make_heads_layer_norm_case, 30},
       {"route_wide", make_wide_route_case, 12},
+      {"not_finite_route", make_not_finite_route_case, 12},
   };
   return kFamilies;
 }

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "conformance/build.h"
@@ -137,6 +138,31 @@ Case not_finite_product(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
 }
 
 }  // namespace
+
+/// A router with scores of NaN: all of a token whose x has one, or the score of one expert for every token, by its bias.
+Case make_not_finite_route_case(std::uint64_t seed) {
+  CaseBuilder b("not_finite_route", seed);
+  const std::int32_t cols = b.dice.one_of<std::int32_t>({7, 64, 600});
+  const std::int32_t n_experts = b.dice.one_of<std::int32_t>({2, 17, 130});
+  const std::int32_t n_top = b.dice.between(1, std::min(4, n_experts));
+  const bool in_bias = b.dice.chance(0.5);
+  Route op{.x = in_bias ? b.input(cols, kIds) : bad_input(b, cols, NAN),
+           .gate = b.matrix(n_experts, cols, WeightEncoding::kF32),
+           .score = b.dice.one_of({RouteScore::kSoftmax, RouteScore::kSigmoid}),
+           .n_top = n_top,
+           .renormalize = b.dice.chance(0.5),
+           .expert = b.value(n_top, Rows::kTokens, DType::kI32),
+           .weight = b.value(n_top)};
+  if (in_bias) {
+    std::vector<float> bias = b.dice.normals(static_cast<std::size_t>(n_experts), 1.0F);
+    bias[static_cast<std::size_t>(b.dice.between(0, n_experts - 1))] = NAN;
+    op.bias = b.weight(make_weight("bias", bias, 1, n_experts, WeightEncoding::kF32));
+  }
+  b.add(op, "route");
+  b.submit(mixed_batch(b));
+  b.result.name = fmt::format("route k={} experts={} top={}{}", cols, n_experts, n_top, in_bias ? " in bias" : "");
+  return std::move(b.result);
+}
 
 Case make_not_finite_int8_static_case(std::uint64_t seed) {
   return not_finite_product(CaseBuilder("not_finite_int8_static", seed), WeightEncoding::kInt8PerRow,
