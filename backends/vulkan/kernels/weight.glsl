@@ -221,14 +221,3 @@ void weight_eight(Weight w, int row, int first_col, out float values[8]) {
     [[unroll]] for (int i = 0; i < 8; ++i) values[i] *= scale;
   }
 }
-
-/// One value, with every scale.
-float weight_value(Weight w, int row, int col) {
-  float values[8];
-  weight_eight(w, row, col & ~7, values);
-  float value = values[0];
-  [[unroll]] for (int i = 1; i < 8; ++i) {
-    if ((col & 7) == i) value = values[i];
-  }
-  return value;
-}
