@@ -57,13 +57,12 @@ const int kOwnAcross = kMatricesAcross / kSubgroupsAcross;
 const int kSlabRows = 16;
 const int kThreadRows = kTileRows / kSlabRows;  ///< slabs; of each, a thread has one row
 const int kThreadCols = kTileCols / 16;         ///< of that row: 4 or 8
-const int kMostTileRows = 128;
 
 shared FOUR_OPERANDS step_x[kTileRows * kLineVecs];
 shared FOUR_OPERANDS step_weight[kTileCols * kLineVecs];
 shared SUM slab[kSlabRows * kTileCols];
 /// Row of x of each line of the tile; -1: none. The including kernel stores them before compute_tile().
-shared int tile_x_rows[kMostTileRows];
+shared int tile_x_rows[kTileRows];
 
 coopmat<SUM, gl_ScopeSubgroup, kMatrixRows, kMatrixCols, gl_MatrixUseAccumulator> sums[kOwnDown * kOwnAcross];
 
