@@ -1,6 +1,6 @@
 #!/bin/sh
 # matrices_test.sh SOURCE_FOLDER [ROOT_FOLDER]: Vulkan's kernels with cooperative matrices, in a root of Debian 14 (forky). The driver for
-# CPUs of Mesa 26 has the matrices and its glslc compiles them, of which Debian 12 and 13 have neither.
+# CPUs of Mesa 26 has the matrices, which those of Debian 12 and 13 lack, and whose kernels Debian 12's glslc cannot compile.
 #
 # Builds the suite, the backend and its tests there, with that distribution's compiler and libraries, and runs the families whose products
 # have more than four rows, in every shape of tiles. ROOT_FOLDER keeps the root and the build for the next call; without it both are made
