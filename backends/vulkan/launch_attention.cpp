@@ -1,4 +1,4 @@
-// The launchers of the operations RopeAppend, LatentAppend and Attention.
+// Launches the kernels of the operations RopeAppend, LatentAppend and Attention.
 
 #include <algorithm>
 #include <cstddef>

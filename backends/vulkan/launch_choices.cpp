@@ -1,4 +1,4 @@
-// The launchers of the operations Sample and Route, which choose tokens and experts.
+// Launches the kernels of the operations Sample and Route, which choose tokens and experts.
 
 #include "core/checked.h"
 #include "vulkan/launchers.h"

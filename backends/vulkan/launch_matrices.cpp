@@ -1,4 +1,4 @@
-// What launchers of kernels with cooperative matrices have in common.
+// Tells launchers which cooperative matrices a device has, and gives kernels that multiply them their constants.
 
 #include <algorithm>
 

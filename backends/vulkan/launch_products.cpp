@@ -76,7 +76,8 @@ static_assert(is_same(kEpilogueNone, Epilogue::kNone) && is_same(kEpilogueBias, 
               is_same(kEpilogueGatedClampedSwish, Epilogue::kGatedClampedSwish));
 // The constants of the clamped swish that kernels/epilogue.glsl has.
 static_assert(kClampedSwish.limit == 7.0F && kClampedSwish.alpha == 1.702F);
-// kernels/weight.glsl divides columns into groups of these sizes, and kernels/group_rows.comp has room to count so many experts.
+// kernels/weight.glsl assumes that scales belong to groups of 32, 16 and 128 columns, and kernels/group_rows.comp counts the rows of up to
+// 512 experts in shared memory.
 static_assert(kScaleGroupSize == 32 && kNvfp4GroupSize == 16 && kFp8GroupSize == 128 && gpu::kMaxExperts == 512);
 
 constexpr std::int32_t kMatvecOutputs = 4;       ///< rows of the weight of a workgroup (kernels/dot_products.glsl)

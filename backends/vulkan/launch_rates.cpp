@@ -1,4 +1,4 @@
-// The launchers of the kernels that measure what a device can do.
+// Launches the kernels that measure what a device can do: its read rate, and its rates of multiply-adds.
 
 #include "vulkan/launchers.h"
 

@@ -1,4 +1,4 @@
-// The launchers of the kernels that copy, normalize or convert rows.
+// Launches the kernels that copy, normalize or convert rows.
 
 #include <algorithm>
 

@@ -1,8 +1,9 @@
 // A library for LD_PRELOAD that stands between the backend `vulkan` and the Vulkan loader and replaces kernels, so that bugs can be planted
 // in them without another build of the module.
 //
-// The environment variable SECONDSOURCE_REPLACED_KERNELS names a folder. NAME.original there is a kernel's SPIR-V as the module has it, and
-// NAME.replacement what the driver gets in its place. Each time, a line with the name is added to the file `loaded` of the folder.
+// The environment variable SECONDSOURCE_REPLACED_KERNELS names a folder. In it, NAME.original is the SPIR-V of a kernel as the module
+// contains it, and NAME.replacement is the SPIR-V that the driver receives instead. Whenever a kernel is replaced, its name is appended to
+// the file `loaded` in the folder.
 
 #include <dlfcn.h>
 #include <vulkan/vulkan.h>

@@ -1,7 +1,7 @@
 #pragma once
 // Matmul policies for the Armv8.6 instructions bfdot (BF16) and usdot (int8), and for two rows at a time bfmmla and
-// smmla (matmul_row_pairs-inl.h). Formulas, shapes and aliasing are those of matmul-inl.h. Tiles have the same order as
-// for AVX-512: each 32-bit lane of a vector has neighbouring columns of one weight row.
+// smmla (matmul_row_pairs-inl.h). Formulas, shapes and aliasing are those of matmul-inl.h. Tiles are laid out as for
+// AVX-512: each 32-bit lane of a vector holds neighbouring columns of one weight row.
 
 #ifndef SS_CPU_ISA  // opened by itself: target-inl.h
 #define SS_CPU_ISA neon_bf16
@@ -49,7 +49,7 @@ struct NeonRowPairs {
   static I32 alternate_high(const I32& x, const I32& y) {
     return of_four<I32>([&](int i) { return vzip2q_s32(x.v[i], y.v[i]); });
   }
-  // A block of 2 x 2 sums takes a register: the two sums of the first row come first, then those of the second row.
+  // A register of 16 bytes holds a block of 2 x 2 sums: first the two sums of the first row, then those of the second row.
   static F32 first_of_blocks(const F32& low, const F32& high) {
     return of_four<F32>([&](int i) {
       return vreinterpretq_f32_f64(vuzp1q_f64(vreinterpretq_f64_f32(low.v[i]), vreinterpretq_f64_f32(high.v[i])));

@@ -45,7 +45,7 @@ struct SveRowPairs {
   static I32 alternate_high(const I32& x, const I32& y) {
     return of_two<I32>([&](int i) { return svzip2_s32(x.v[i], y.v[i]); });
   }
-  // A block of 2 x 2 sums takes half of a register: the two sums of the first row come first, then those of the second row.
+  // Half of a register holds a block of 2 x 2 sums: first the two sums of the first row, then those of the second row.
   static F32 first_of_blocks(const F32& low, const F32& high) {
     return of_two<F32>([&](int i) {
       return svreinterpret_f32_f64(svuzp1_f64(svreinterpret_f64_f32(low.v[i]), svreinterpret_f64_f32(high.v[i])));

@@ -124,7 +124,7 @@ class Meter {
 }  // namespace
 
 std::string unmeasured_units(const DeviceProperties& properties) {
-  // Tiles of FP16 multiply by the instructions that the kernel of this measurement has, whatever the device.
+  // Where tiles multiply FP16, the compute kernel uses the same instructions as they do, so that their peak is always measured.
   if (properties.has_warpgroups || properties.has_f16_tiles ||
       std::ranges::find(kTargetsByTiles, properties.target) != kTargetsByTiles.end()) {
     return "";

@@ -41,8 +41,9 @@ layout(buffer_reference, scalar, buffer_reference_align = 16) buffer U32x4 { uve
   layout(push_constant, scalar) uniform PushConstant { ParameterBlock parameter_block; };
 #define p parameter_block.parameters
 
-/// Element i of an array of f32, or 0 where its address is 0. `readable`: memory that has an element i as well. Where all threads load from
-/// one address, Mesa's driver for CPUs (26.2) also loads when they do not take the branch with the load, and an address of 0 would end it.
+/// Element i of an array of f32, or 0 where its address is 0. `readable`: memory that has an element i as well. It is loaded from in the
+/// place of the address 0, since Mesa's driver for CPUs (26.2) also loads where the condition of a load is false, if all threads load from
+/// one address; a load from 0 ends the process.
 float optional_f32(uint64_t address, uint64_t readable, int i) {
   const float value = F32(address != 0 ? address : readable).at[i];
   return address != 0 ? value : 0.0;

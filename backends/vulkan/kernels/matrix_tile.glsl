@@ -12,8 +12,8 @@
 // Source       tiles in shared memory as in NVIDIA's CUTLASS, "Efficient GEMM in CUDA"
 //
 // K is walked in steps of 32 columns, which lie in shared memory as they lie in memory: lines of K. A line is padded by 16 bytes, so that
-// the lines of a matrix begin in different memory banks. The subgroups divide the tile's matrices among them in rectangles; those that are
-// left over, of a small tile, only load.
+// the lines of a matrix begin in different memory banks. Each subgroup multiplies a rectangle of the tile's matrices. A small tile has
+// fewer rectangles than subgroups; the other subgroups only load.
 
 #ifdef MATRICES_F16
 #define OPERAND float16_t

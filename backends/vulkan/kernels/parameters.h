@@ -1,4 +1,4 @@
-// The parameters of every kernel, in the one subset that C++ and GLSL have in common: both include this file, so that the host
+// Declares the parameters of every kernel. C++ and GLSL both include this file, which uses only what is valid in both, so that the host
 // stores every struct in the layout in which a kernel reads it (GL_EXT_scalar_block_layout). Shapes and meanings are those of
 // gpu/kernels/kernels.h. An address is a 64-bit number (GL_EXT_buffer_reference), 0 where kernels.h has a null pointer. Addresses come
 // first in a struct, and the number of 32-bit members is even, so that no struct has padding.

@@ -21,7 +21,7 @@ constexpr std::int32_t kInputs = 20;
 constexpr std::int32_t kOutputs = 70;  // more than a tile has
 constexpr std::int32_t kCols = 96;
 
-/// A number of eight significant bits, which BF16 and FP16 have, within 2^-6 to 2 times 2^exponent.
+/// A number of eight significant bits, which BF16 and FP16 have, within 2^-7 to 2 times 2^exponent.
 float number(std::uint64_t seed, std::int32_t row, std::int32_t col, int exponent) {
   const std::uint64_t bits = random_bits(seed + static_cast<std::uint64_t>(row), static_cast<std::uint64_t>(col));
   const auto mantissa = static_cast<float>(128 + bits % 128) / 128.0F;
