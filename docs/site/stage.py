@@ -3,8 +3,9 @@
     python3 stage.py REPOSITORY FOLDER
 
 Everything keeps its place, so that links stay as they are. The copies differ in three things: README.md is index.md, a link to a
-folder leads to its README.md or to a list of its files, and the pages in NAVIGATION have a list of those below them. Needs nothing
-but Python.
+folder leads to its README.md or to a list of its files, and the pages in NAVIGATION have a list of those below them. A page without a
+place in NAVIGATION is an error; a list of files needs none, since the page that links to the folder leads to it. Needs nothing but
+Python.
 """
 
 import os
@@ -34,7 +35,7 @@ NAVIGATION = {
     "bundles/README.md": [("", ["bundles/recipes/*.md", "bundles/shapes/README.md"])],
     "reports/README.md": [("", ["reports/*/README.md", "reports/samples/*/*.md"])],
     "lib/README.md": [("", ["lib/*/README.md"])],
-    "backends/README.md": [("", ["backends/*/README.md", "backends/gpu/runtime/README.md"])],
+    "backends/README.md": [("", ["backends/*/README.md"])],
     "tests/README.md": [("", ["tests/*/README.md"])],
 }
 LINK = re.compile(r"(?P<open>\[[^\]]*\]\()(?P<path>[^)#\s]+)(?P<rest>#[^)\s]*)?\)")
@@ -89,7 +90,7 @@ class Stage:
         for name in names:
             self.copy(name)
         links = "".join(f"- [{name[len(folder) + 1:]}]({name[len(folder) + 1:]})\n" for name in names)
-        return f"# Files of {folder}\n\n{links}"
+        return f"---\norphan: true\n---\n# Files of {folder}\n\n{links}"
 
     def navigation(self, page: str) -> str:
         """Of a page, as Sphinx writes it."""
@@ -100,7 +101,14 @@ class Stage:
             text += f"\n```{{toctree}}\n:hidden:\n:glob:\n{caption}\n{entries}```\n"
         return text
 
+    def pages_without_a_place(self) -> list[str]:
+        patterns = [pattern for groups in NAVIGATION.values() for _, group in groups for pattern in group]
+        placed = {path.relative_to(self.repository).as_posix() for pattern in patterns for path in self.repository.glob(pattern)}
+        return sorted(self.pages - placed - {"README.md"})
+
     def run(self):
+        if missing := self.pages_without_a_place():
+            sys.exit(f"docs/site/stage.py: NAVIGATION has no place for {', '.join(missing)}; name each below the page that leads to it")
         shutil.rmtree(self.folder, ignore_errors=True)
         texts = {}
         for page in sorted(self.pages):
