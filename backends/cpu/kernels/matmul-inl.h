@@ -68,9 +68,14 @@ struct WidenInt8 : PlainF32 {
   struct Weights {
     F32 k0, k1, k2, k3;
   };
+  /// Column kColumn (0 to 3) of 16 rows.
+  template <int kColumn>
+  static F32 column(const I32& quads) {
+    return field<8 * kColumn, 8>(quads);
+  }
   static Weights decode(const std::byte* p) {
     const I32 quads = load_i32(p);
-    return {field<0, 8>(quads), field<8, 8>(quads), field<16, 8>(quads), field<24, 8>(quads)};
+    return {column<0>(quads), column<1>(quads), column<2>(quads), column<3>(quads)};
   }
   static void step(Acc& acc, const Weights& w, const Act* x) {
     acc = fma(w.k1, broadcast(x[1]), fma(w.k0, broadcast(x[0]), acc));
@@ -80,9 +85,13 @@ struct WidenInt8 : PlainF32 {
 
 /// E4M3 weights widened in registers, exactly; the row's scale comes in the epilogue. Tile: [k / 4][16][4].
 struct WidenFp8 : WidenInt8 {
+  template <int kColumn>
+  static F32 column(const I32& quads) {
+    return e4m3_at<8 * kColumn>(quads);
+  }
   static Weights decode(const std::byte* p) {
     const I32 quads = load_i32(p);
-    return {e4m3_at<0>(quads), e4m3_at<8>(quads), e4m3_at<16>(quads), e4m3_at<24>(quads)};
+    return {column<0>(quads), column<1>(quads), column<2>(quads), column<3>(quads)};
   }
 };
 

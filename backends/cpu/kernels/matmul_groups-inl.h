@@ -77,10 +77,18 @@ void multiply_byte_groups_widened(const TileArgs& args) {
         for (int i = 0; i < 4; ++i, x += 4 * kRows) {
           const std::byte* const vector = w + (part + i) * 64;
           prefetch(vector + kPrefetchBytes);
-          const typename Group::Codes::Weights q = Group::Codes::decode(vector);
           // i is a constant after unrolling; with a run-time index the accumulators would live in memory.
+          F32(&sum)[kRows] = sums.sum[i % kGroupChains<kRows>];
+          const auto add_column = [&]<int kColumn>() {
+            const F32 q = Group::Codes::template column<kColumn>(load_i32(vector));
 #pragma GCC unroll 12
-          for (int m = 0; m < kRows; ++m) WidenInt8::step(sums.sum[i % kGroupChains<kRows>][m], q, x + 4 * m);
+            for (int m = 0; m < kRows; ++m) sum[m] = fma(q, broadcast(x[4 * m + kColumn]), sum[m]);
+          };
+          // One column after the other, since AVX2 has no registers for four of them beside the sums of several rows.
+          add_column.template operator()<0>();
+          add_column.template operator()<1>();
+          add_column.template operator()<2>();
+          add_column.template operator()<3>();
         }
       }
       sums.add_to(total, Group::scale(w));
