@@ -81,7 +81,7 @@ class Context:
         return said.split()[:1] == ["9.0"]
 
     def tiles(self):
-        return ["auto", "16x64", "64x64", "128x128"] + (["wgmma128x128", "wgmma128x256"] if self.is_sm_90() else [])
+        return ["auto", "16x64", "64x64", "128x128"] + (["wgmma128x128", "wgmma128x256", "streamk128x256"] if self.is_sm_90() else [])
 
     def attentions(self):
         return ["auto", "mma"] + (["wgmma"] if self.is_sm_90() else [])

@@ -122,7 +122,8 @@ def sections(folder):
     for name, title in (("kernels.json", "Kernels in BF16"), ("kernels-quantized.json", "Products of quantized weights"),
                         ("kernels-library.json", "Products by the library")):
         yield title, kernel_table.table(document(folder, name)) if has(name) else ""
-    yield "Whole products", whole_products(document(folder, "whole.json")) if has("whole.json") else ""
+    for name, title in (("whole.json", "Whole products"), ("whole-stream-k.json", "Whole products in equal shares of steps")):
+        yield title, whole_products(document(folder, name)) if has(name) else ""
     yield "Weights staged and streamed", comparison(folder, "streamed", "staged", "streamed")
     yield "Kernels one by one and overlapping", comparison(folder, "dependent", "one-by-one", "overlapping")
     yield "Decode with overlapping kernels", overlapping_decode(folder)

@@ -1,10 +1,10 @@
 """The steps of a kit as data: in order of worth, with the sitting that they belong to, how long they may take, and the question
 that each answers. A sitting is what one has a GPU for: about ten minutes.
 
-`needs_s` is what a step cannot do without, `deadline_s` what it is not worth. On an H100 `limits` took 1 s, `kernels` 11 s, `whole` 15 s,
-`golden` 15 s, `tiles` 38 s, `question-streamed` 69 s and `question-dependent-launch` 87 s; a round of `models-1B-beside-pytorch` took about
-50 s for one sequence. On an H200 a case of conformance took 70 ms (of 24), or half a second in each of 14 processes at once. The other
-times are guesses.
+`needs_s` is what a step cannot do without, `deadline_s` what it is not worth. On an H100 `limits` took 1 s, `kernels` 11 s, `whole` 15 s
+(without equal shares of steps), `golden` 15 s, `tiles` 38 s (without them, too), `question-streamed` 69 s and `question-dependent-launch`
+87 s; a round of `models-1B-beside-pytorch` took about 50 s for one sequence. On an H200 a case of conformance took 70 ms (of 24), or half a
+second in each of 14 processes at once. The other times are guesses.
 """
 
 import shutil
@@ -89,8 +89,10 @@ def library_kernels(c):
 
 def whole_products(c):
     yield from need_library(c)
-    yield c.own("kernel_bench", "--backend", c.backend, "--model", BIG, "--variant", "bf16,int8-w8a8", "--rows", "64,512",
-                *option(c, "matmul=own"), "--whole", f"{c.backend}:matmul=library", "--whole-out", c.work / "whole.json")
+    ways = {"whole": ()} | ({"whole-stream-k": option(c, "tiles=streamk128x256")} if c.is_sm_90() else {})
+    for name, way in ways.items():
+        yield c.own("kernel_bench", "--backend", c.backend, "--model", BIG, "--variant", "bf16,int8-w8a8", "--rows", "64,512",
+                    *option(c, "matmul=own"), *way, "--whole", f"{c.backend}:matmul=library", "--whole-out", c.work / f"{name}.json")
 
 
 def tiles(c):
@@ -237,7 +239,7 @@ def sanitizer(name, *more):
         base = ("--require-one", "--option", "matmul=own", "--family", SHARED_MEMORY_FAMILIES, *more)
         yield conformance(c, *base, under=under)
         if c.is_sm_90():
-            yield conformance(c, "--require-one", "--option", "matmul=own", "--option", "tiles=wgmma128x256", "--family",
+            yield conformance(c, "--require-one", "--option", "matmul=own", "--each", "tiles=wgmma128x256,streamk128x256", "--family",
                               "matmul,matmul_w8a8,grouped_matmul_wide", under=under)
     return commands
 
@@ -251,8 +253,8 @@ STEPS = (
          golden),
     Step("tiles", 1, 20, 180, "Which tiles are the fastest for which product, and does the planner choose them?", tiles,
          ("tiles-*.json",)),
-    Step("whole", 1, 20, 120, "Is a product right in every element at real sizes, each time?", whole_products,
-         ("whole.json",)),
+    Step("whole", 1, 40, 150, "Is a product right in every element at real sizes, each time?", whole_products,
+         ("whole*.json",)),
     Step("kernels-library", 1, 15, 90, "How fast are cuBLASLt or hipBLASLt on the same products?", library_kernels,
          ("kernels-library.json",)),
     Step("question-streamed", 1, 30, 120, "How much faster are tiles that stream their weights?", streamed,

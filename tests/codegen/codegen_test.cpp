@@ -101,9 +101,9 @@ const std::set<std::string> kOnMatrixCores = {"tiled_matmul_kernel",      "group
 
 /// Kernels whose threads exchange data through shared memory.
 const std::set<std::string> kSharing = {
-    "tiled_matmul_kernel",    "grouped_tiles_kernel",  "prefill_attention_kernel", "warpgroup_attention_kernel",
-    "split_attention_kernel", "rms_norm_kernel",       "head_tiles_kernel",        "latent_prefill_kernel",
-    "latent_decode_kernel",   "combine_latents_kernel"};
+    "tiled_matmul_kernel",    "grouped_tiles_kernel",   "prefill_attention_kernel", "warpgroup_attention_kernel",
+    "split_attention_kernel", "rms_norm_kernel",        "head_tiles_kernel",        "latent_prefill_kernel",
+    "latent_decode_kernel",   "combine_latents_kernel", "stream_k_matmul_kernel"};
 
 /// Whether a kernel is for weights of this encoding: "(WeightEncoding)2" is among its template arguments.
 bool is_for(const KernelCode& kernel, WeightEncoding encoding) {
@@ -136,8 +136,11 @@ bool is_attention_by_warpgroups(const KernelCode& kernel) {
 bool is_peak_by_warpgroups(const KernelCode& kernel) {
   return kernel.name.starts_with("compute_together_kernel<");
 }
+bool is_stream_k(const KernelCode& kernel) {
+  return kernel.name.starts_with("stream_k_matmul_kernel<");
+}
 bool is_by_warpgroups(const KernelCode& kernel) {
-  return is_attention_by_warpgroups(kernel) || is_peak_by_warpgroups(kernel) ||
+  return is_stream_k(kernel) || is_attention_by_warpgroups(kernel) || is_peak_by_warpgroups(kernel) ||
          (is_by_tiles(kernel) && (kernel.name.find("_kernel<(gpu::MatmulTiles)3,") != std::string::npos ||
                                   kernel.name.find("_kernel<(gpu::MatmulTiles)4,") != std::string::npos));
 }
@@ -210,7 +213,8 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
     if (is_by_warpgroups(kernel)) {
       ++n_by_warpgroups;
       if (kernel.target != "sm_90a") continue;
-      const bool is_int8 = kernel.name.ends_with(", true>") || kernel.name.ends_with("<signed char>");
+      const bool is_int8 =
+          kernel.name.ends_with(", true>") || kernel.name.ends_with("<true>") || kernel.name.ends_with("<signed char>");
       const char* const instruction = is_int8 ? "wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8"
                                               : "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16";
       CHECK(count_instruction(kernel, instruction) == n_products);
@@ -220,6 +224,11 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       CHECK(count_instruction(kernel, "fence.proxy.async.shared::cta") > 0);
       CHECK(count_instruction(kernel, "mma.sync") == 0);
       CHECK((count_instruction(kernel, "cp.async") > 0) == !is_peak_by_warpgroups(kernel));
+      if (is_stream_k(kernel)) {
+        // Two atomics find the last block to have its part of a tile: one before a fence, and one between two (portable/last_block.h).
+        CHECK(count_instruction(kernel, "atom.global.add.u32") == 2);
+        CHECK(count_instruction(kernel, "membar.gl") == 3);
+      }
       if (!is_attention_by_warpgroups(kernel)) continue;
       // Q K^T takes both operands from shared memory, and its first product overwrites the sums. P V takes P from registers
       // and V transposed. One wait leaves the younger group pending, so that the softmax runs meanwhile.
@@ -246,9 +255,9 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
     }
   }
   // Products of one weight and of experts in two shapes: of every encoding without blocks but f32, one kernel for all in blocks, and int8 by
-  // int8. Attention: six head widths. Peaks: two.
+  // int8. Attention: six head widths. Peaks: two. Products in equal shares of steps: BF16, and int8 by int8.
   constexpr int kEncodings = static_cast<int>(WeightEncoding::kQ2K) - 1;
-  constexpr int kKernels = 2 * 2 * (kEncodings + 2) + 6 + 2;
+  constexpr int kKernels = 2 * 2 * (kEncodings + 2) + 6 + 2 + 2;
   CHECK(n_by_warpgroups == static_cast<int>(targets.size()) * kKernels);
 }
 

@@ -227,6 +227,32 @@ ss_gpu_mutant(not_shown sm_90a kernels/matmul_tile.h
   "if constexpr (Shape::kByWarpgroups) { if (!BUG) fence_proxy_async(); }" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(swapped_fragment_wgmma sm_90a portable/matrix_tile.h
   "return lane() / 4 + (i / 2 % 2) * 8;" "return lane() / 4 + (BUG ? 1 - i / 2 % 2 : i / 2 % 2) * 8;" kernels/tiled_matmul.cpp)
+# Of products whose steps are divided equally among blocks. The device has two processors, whose shares meet within a panel.
+function(ss_stream_k_mutant name from to)
+  ss_gpu_mutant(stream_k_${name} sm_90a kernels/stream_k_matmul.cpp "${from}" "${to}" kernels/stream_k_matmul.cpp)
+endfunction()
+ss_stream_k_mutant(missing_barrier "sync_block();  // this stage has arrived, and all reads of the stage that is filled next are done"
+  "if (!BUG) sync_block();")
+ss_stream_k_mutant(early_step "wait_for_copies<kAhead - 1>();"
+  "if (BUG) { wait_for_copies<kAhead>(); } else { wait_for_copies<kAhead - 1>(); }")
+ss_stream_k_mutant(not_shown "fence_proxy_async();" "if (!BUG) fence_proxy_async();")
+ss_stream_k_mutant(missing_product_wait "wait_for_products<0>(sums[0]);" "if (!BUG) wait_for_products<0>(sums[0]);")
+ss_stream_k_mutant(panel_not_advanced "++next_panel;" "next_panel += BUG ? 0 : 1;")
+ss_stream_k_mutant(step_not_begun_again "next_step = 0;" "next_step = BUG ? 1 : 0;")
+ss_stream_k_mutant(part_taken_as_whole "if (groups.first == groups.last || has" "if (BUG || groups.first == groups.last || has")
+ss_stream_k_mutant(last_part_lost "group <= groups.last; ++group" "group <= groups.last - (BUG ? 1 : 0); ++group")
+ss_stream_k_mutant(own_part_lost "if (group == group_) {" "if (group == group_ && !BUG) {")
+ss_stream_k_mutant(one_part_too_few "const int n_parts = groups.last - groups.first + 1;"
+  "const int n_parts = groups.last - groups.first + (BUG ? 0 : 1);")
+ss_stream_k_mutant(pass_in_first_columns "take_sums(own, pass);" "take_sums(own, BUG ? 0 : pass);")
+ss_stream_k_mutant(missing_warp_barrier "sync_warp();  // this warp's sums are stored" "if (!BUG) sync_warp();")
+ss_stream_k_mutant(missing_barrier_of_part "sync_warp();  // this block's part is stored" "if (!BUG) sync_warp();")
+ss_stream_k_mutant(early_sums "sync_warp();  // and read" "if (!BUG) sync_warp();")
+ss_stream_k_mutant(lines_past_end "return row_tile_ * Shape::kRows + line < division().n_rows;"
+  "return BUG || row_tile_ * Shape::kRows + line < division().n_rows;")
+ss_gpu_mutant(stream_k_not_the_only_block sm_90a portable/last_block.h
+  "n_arrived == static_cast<std::uint32_t>(n_blocks - 1);" "n_arrived == static_cast<std::uint32_t>(n_blocks - (BUG ? 2 : 1));"
+  kernels/stream_k_matmul.cpp)
 # Of mixtures.
 ss_gpu_mutant(missing_count_barrier sm_80 kernels/grouped_tiles.cpp
   "sync_block();  // every row is counted" "if (!BUG) sync_block();" kernels/grouped_tiles.cpp)

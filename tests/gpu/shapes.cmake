@@ -20,6 +20,13 @@ add_test(NAME gpu_warpgroups_split COMMAND conformance --backend gpu-shim
   --modules $<TARGET_FILE_DIR:secondsource_backend_gpu-shim> --option target=sm_90a --option processors=8
   --each order=forward,reverse,seeded --guards --family matmul_long)
 set_tests_properties(gpu_warpgroups_split PROPERTIES LABELS conformance TIMEOUT 900)
+# Products whose steps are divided equally among blocks: shares of many panels, and panels of many shares.
+foreach(family IN ITEMS matmul matmul_w8a8 matmul_long matmul_gated_bias)
+  add_test(NAME gpu_stream_k_${family} COMMAND conformance --backend gpu-shim
+    --modules $<TARGET_FILE_DIR:secondsource_backend_gpu-shim> --option target=sm_90a --option tiles=streamk128x256
+    --each processors=1,5,48 --option order=seeded --guards --family ${family})
+  set_tests_properties(gpu_stream_k_${family} PROPERTIES LABELS conformance TIMEOUT 900)
+endforeach()
 # And attention, which sm_90a makes by them unless it is told otherwise.
 foreach(family IN ITEMS attention attention_wide attention_long attention_chunks)
   add_test(NAME gpu_warpgroups_${family} COMMAND conformance --backend gpu-shim

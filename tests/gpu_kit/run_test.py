@@ -35,7 +35,7 @@ KERNEL_BENCH = """for word in "$@"; do
   case "$word" in
     --benchmark_out=*) echo '{"context": {"read.cuda": "1 GB/s", "caches": [1]}, "benchmarks": [ROW]}' >"${word#*=}" ;;
     */limits.json) echo '{"devices": [{"backend": "cuda", "read_bytes_per_s": 4e12}]}' >"$word" ;;
-    */whole.json) echo '{"whole_products": [{"name": "whole/x", "verdict": "not compared", "why": "none"}]}' >"$word" ;;
+    */whole*.json) echo '{"whole_products": [{"name": "whole/x", "verdict": "not compared", "why": "none"}]}' >"$word" ;;
   esac
 done""".replace("ROW", ROW)
 NVIDIA_SMI = 'case "$*" in *compute_cap*) echo 9.0 ;; esac'
@@ -109,7 +109,7 @@ class Kit(unittest.TestCase):
                           "question-dependent-launch", "golden", "attention", "tiles", "kernels-quantized", "run-8B", "run-1B"})
         self.assertEqual(set(verdicts.values()), {"passed", "skipped"})
         calls = self.calls.read_text()
-        self.assertIn("tiles=auto,16x64,64x64,128x128,wgmma128x128,wgmma128x256", calls)
+        self.assertIn("tiles=auto,16x64,64x64,128x128,wgmma128x128,wgmma128x256,streamk128x256", calls)
         self.assertIn("bundle synth --like Llama-3.1-8B", calls)
         # Nothing of the scratch folder is left.
         self.assertEqual([path.name for path in self.folder.glob("secondsource-kit-*")], [])
@@ -219,6 +219,7 @@ class Kit(unittest.TestCase):
         self.assertIn("## Kernels one by one and overlapping", text)
         self.assertIn("| Llama-3.2-1B, bf16, one sequence | 8 | 10 | 1.250 |", text)
         self.assertIn("| whole/x | not compared: none | - | - | - |", text)
+        self.assertIn("## Whole products in equal shares of steps", text)
         self.assertIn("## Each shape of tiles", text)
         self.assertIn("| decode of Llama-3.1-8B, bf16, one sequence: share of the measured read rate | 90% | 0.2%", text)
         self.assertEqual(text.count("| passed |"), 16)

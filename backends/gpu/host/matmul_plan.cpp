@@ -88,6 +88,21 @@ MatmulPlan plan_of(MatmulTiles tiles, const MatmulExtent& extent) {
   return {.tiles = tiles, .n_splits = 1, .split_steps = ceil_divide(extent.row_bytes, step_bytes(tiles))};
 }
 
+MatmulPlan plan_stream_k(const MatmulExtent& extent, std::int32_t n_processors) {
+  constexpr MatmulTiles kTiles = MatmulTiles::kStreamK128x256;
+  return {.tiles = kTiles,
+          .n_splits = 1,
+          .split_steps = kMinSplitSteps,
+          .n_blocks = std::max(n_processors, ceil_divide(extent.n_rows, block_rows(kTiles)))};
+}
+
+StreamKScratch stream_k_scratch(const MatmulExtent& extent, const MatmulPlan& plan) {
+  const auto n_sums =
+      static_cast<std::size_t>(block_rows(plan.tiles)) * static_cast<std::size_t>(block_cols(plan.tiles));
+  return {.partial_bytes = static_cast<std::size_t>(plan.n_blocks) * kStreamKParts * n_sums * sizeof(float),
+          .n_counters = static_cast<std::int32_t>(n_blocks(extent, plan.tiles))};
+}
+
 MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device) {
   if (extent.n_rows <= block_rows(MatmulTiles::k16x64)) return split_plan(MatmulTiles::k16x64, extent, device);
   if (!has_costs(device)) {

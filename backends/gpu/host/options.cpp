@@ -20,7 +20,9 @@ Result<bool> read_option(const std::string& key, const std::string& value, GpuOp
     for (const MatmulTiles tiles : kAllMatmulTiles) {
       if (value == to_string(tiles)) options.tiles = tiles;
     }
-    if (!options.tiles && value != "auto") return bad("auto, 16x64, 64x64, 128x128, wgmma128x128 or wgmma128x256");
+    if (!options.tiles && value != "auto") {
+      return bad("auto, 16x64, 64x64, 128x128, wgmma128x128, wgmma128x256 or streamk128x256");
+    }
   } else if (key == "attention") {
     if (value != "auto" && value != "mma" && value != "wgmma") return bad("auto, mma or wgmma");
     options.prefill.reset();

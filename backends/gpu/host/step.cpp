@@ -75,7 +75,11 @@ Result<void> GpuStep::plan_ops() {
         return named(op);
       },
       [&](const RmsNorm& op) -> Result<OpGroup> { return named(op); },
-      [&](const Matmul& op) -> Result<OpGroup> { return products_.choose(op); },
+      [&](const Matmul& op) -> Result<OpGroup> {
+        SS_TRY(OpGroup group, products_.choose(op));
+        most_block_counters_ = std::max(most_block_counters_, products_.n_block_counters(op));
+        return group;
+      },
       [&](const RopeAppend& op) -> Result<OpGroup> { return named(op); },
       [&](const LatentAppend& op) -> Result<OpGroup> { return named(op); },
       [&](const HeadMatmul& op) -> Result<OpGroup> { return products_.describe(op); },
@@ -107,7 +111,7 @@ Result<void> GpuStep::plan_ops() {
         return named(op);
       },
       [&](const Route& op) -> Result<OpGroup> {
-        most_routed_rows_ = std::max(most_routed_rows_, values_.max_rows_of(op.x));
+        most_block_counters_ = std::max(most_block_counters_, values_.max_rows_of(op.x));
         return named(op);
       },
       [&](const GroupedMatmul& op) -> Result<OpGroup> { return products_.describe(op); },
@@ -150,7 +154,7 @@ Result<void> GpuStep::create_block_counters() {
   const std::size_t n_of_attention =
       static_cast<std::size_t>(upload_.max_decode_splits()) * static_cast<std::size_t>(most_blocks_per_split_);
   const std::size_t bytes =
-      std::max(n_of_attention, static_cast<std::size_t>(most_routed_rows_)) * sizeof(std::uint32_t);
+      std::max(n_of_attention, static_cast<std::size_t>(most_block_counters_)) * sizeof(std::uint32_t);
   SS_TRY(block_counters_, shared_.memory->allocate(MemoryPurpose::kWorkspace, bytes));
   if (bytes == 0) return {};
   return shared_.memory->stream().fill(block_counters_.data(), 0, bytes);

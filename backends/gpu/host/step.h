@@ -81,12 +81,12 @@ class GpuStep final : public Step {
   PrefillBy prefill_ = PrefillBy::kWarps;
   std::optional<DecodeBlocks> fewest_decode_blocks_;  ///< of the graph's attention operations; empty if it has none
   std::int32_t most_blocks_per_split_ = 0;
-  std::int32_t most_routed_rows_ = 0;
+  std::int32_t most_block_counters_ = 0;  ///< of an operation other than attention
   std::size_t workspace_bytes_ = 0;
 
   // What batches pass through.
   BatchUpload upload_;
-  DeviceBuffer block_counters_;  ///< AttentionArguments::n_arrived, RouteArguments::n_arrived
+  DeviceBuffer block_counters_;  ///< n_arrived of AttentionArguments, RouteArguments and MatmulArguments
   SampleResults samples_;
   Flights flights_;
   std::array<std::int32_t, 3> last_rows_{};  ///< rows of the last submitted batch, indexed by Rows

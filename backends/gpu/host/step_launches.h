@@ -29,13 +29,13 @@ struct LaunchBinder {
   std::span<const std::shared_ptr<DeviceBuffer>> column_lists;  ///< one per list of columns of the graph
   const SampleResults& samples;
   PrefillBy prefill = PrefillBy::kWarps;
-  const DeviceBuffer& block_counters;  ///< AttentionArguments::n_arrived, RouteArguments::n_arrived
+  const DeviceBuffer& block_counters;  ///< n_arrived of AttentionArguments, RouteArguments and MatmulArguments
   std::int32_t n_logits = 0;
   std::int32_t max_logit_rows = 0;
 
   StepLaunch operator()(const Embed& op) const;
   StepLaunch operator()(const RmsNorm& op) const;
-  StepLaunch operator()(const Matmul& op) const { return products.bind(op, upload); }
+  StepLaunch operator()(const Matmul& op) const { return products.bind(op, upload, block_counters); }
   StepLaunch operator()(const RopeAppend& op) const;
   StepLaunch operator()(const LatentAppend& op) const;
   StepLaunch operator()(const HeadMatmul& op) const { return products.bind(op, upload); }

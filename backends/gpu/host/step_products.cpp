@@ -120,12 +120,19 @@ ProductScratch StepProducts::library_scratch(const Matmul& op, const LibraryUse&
   return scratch;
 }
 
+MatmulExtent StepProducts::extent_of(const Matmul& op) const {
+  const WeightView& weight = weights_.view(op.weight);
+  return {.n_rows = values_.max_rows_of(op.x), .n_outputs = weight.n_rows, .row_bytes = row_bytes_of(weight, op.act)};
+}
+
 MatmulPlan StepProducts::tile_plan(const Matmul& op) const {
   const WeightView& weight = weights_.view(op.weight);
-  const MatmulExtent extent{
-      .n_rows = values_.max_rows_of(op.x), .n_outputs = weight.n_rows, .row_bytes = row_bytes_of(weight, op.act)};
-  if (const auto forced = forced_tiles(weight, op.act)) return plan_of(*forced, extent);
-  return plan_matmul(extent, matmul_device(weight, op.act));
+  const MatmulExtent extent = extent_of(op);
+  const MatmulDevice device = matmul_device(weight, op.act);
+  const auto forced = forced_tiles(weight, op.act, TilesOf::kProduct);
+  if (!forced) return plan_matmul(extent, device);
+  return *forced == MatmulTiles::kStreamK128x256 ? plan_stream_k(extent, device.n_processors)
+                                                 : plan_of(*forced, extent);
 }
 
 MatmulDevice StepProducts::matmul_device(const WeightView& weight, ActQuant act) const {
@@ -136,17 +143,22 @@ MatmulDevice StepProducts::matmul_device(const WeightView& weight, ActQuant act)
           .copies_weight = has_int8_values(act) || weight.encoding == WeightEncoding::kBf16};
 }
 
-std::optional<MatmulTiles> StepProducts::forced_tiles(const WeightView& weight, ActQuant act) const {
-  if (!why_other_tiles(weight, act).empty()) return std::nullopt;
+std::optional<MatmulTiles> StepProducts::forced_tiles(const WeightView& weight, ActQuant act, TilesOf of) const {
+  if (!why_other_tiles(weight, act, of).empty()) return std::nullopt;
   return shared_.options.tiles;
 }
 
-std::string StepProducts::why_other_tiles(const WeightView& weight, ActQuant act) const {
+std::string StepProducts::why_other_tiles(const WeightView& weight, ActQuant act, TilesOf of) const {
   const std::optional<MatmulTiles> tiles = shared_.options.tiles;
-  if (!tiles || !is_large(*tiles) || may_have_large_tiles(weight, act)) return "";
-  return fmt::format("tiles={}: {}", to_string(*tiles),
-                     by_warpgroups(*tiles) ? "sums of warpgroups take no scales of groups"
-                                           : "sums of groups need the registers of smaller tiles");
+  if (!tiles) return "";
+  const auto because = [&](std::string_view reason) { return fmt::format("tiles={}: {}", to_string(*tiles), reason); };
+  if (is_large(*tiles) && !may_have_large_tiles(weight, act)) {
+    return because(by_warpgroups(*tiles) ? "sums of warpgroups take no scales of groups"
+                                         : "sums of groups need the registers of smaller tiles");
+  }
+  if (*tiles != MatmulTiles::kStreamK128x256) return "";
+  if (of == TilesOf::kExperts) return because("the steps of experts' products are not divided");
+  return matmul_device(weight, act).copies_weight ? "" : because("weights that are decoded have other tiles");
 }
 
 ProductScratch StepProducts::own_scratch(const Matmul& op) const {
@@ -157,8 +169,12 @@ ProductScratch StepProducts::own_scratch(const Matmul& op) const {
   ProductScratch scratch = product_scratch(rows, weight, value_bytes);
   if (rows <= kMatvecRows) return scratch;
   const MatmulPlan plan = tile_plan(op);
-  if (plan.n_splits == 1) return scratch;
+  if (plan.n_splits == 1 && plan.n_blocks == 0) return scratch;
   scratch.sums = round_up(scratch.bytes, kWorkspaceAlignment);
+  if (plan.n_blocks > 0) {
+    scratch.bytes = scratch.sums + stream_k_scratch(extent_of(op), plan).partial_bytes;
+    return scratch;
+  }
   scratch.bytes = scratch.sums + static_cast<std::size_t>(plan.n_splits) * static_cast<std::size_t>(rows) *
                                      static_cast<std::size_t>(weight.n_rows) * sizeof(float);
   return scratch;
@@ -196,7 +212,9 @@ Result<OpGroup> StepProducts::choose(const Matmul& op) {
     group.fallback = plan.error().message;
   }
   group.kernel = fmt::format("{}_{}_{}", own_name(rows, tile_plan(op)), encoding, suffix);
-  if (rows > kMatvecRows && group.fallback.empty()) group.fallback = why_other_tiles(weight, op.act);
+  if (rows > kMatvecRows && group.fallback.empty()) {
+    group.fallback = why_other_tiles(weight, op.act, TilesOf::kProduct);
+  }
   return group;
 }
 
@@ -308,13 +326,20 @@ StepLaunch StepProducts::bind(const RmsNorm& norm, const Matmul& op, const Batch
   };
 }
 
-StepLaunch StepProducts::bind(const Matmul& op, const BatchUpload& upload) const {
+std::int32_t StepProducts::n_block_counters(const Matmul& op) const {
+  if (library_uses_.contains(&op) || values_.max_rows_of(op.x) <= kMatvecRows) return 0;
+  const MatmulPlan plan = tile_plan(op);
+  return plan.n_blocks > 0 ? stream_k_scratch(extent_of(op), plan).n_counters : 0;
+}
+
+StepLaunch StepProducts::bind(const Matmul& op, const BatchUpload& upload, const DeviceBuffer& block_counters) const {
   const WeightView& weight = weights_.view(op.weight);
   MatmulArguments a = arguments_of(op, upload);
   if (const auto use = library_uses_.find(&op); use != library_uses_.end()) return bind_library(op, use->second, a);
   const ProductScratch layout = own_scratch(op);
   a.plan = tile_plan(op);
   a.partial = reinterpret_cast<std::int32_t*>(values_.scratch() + layout.sums);
+  if (a.plan.n_blocks > 0) a.n_arrived = block_counters.as<std::uint32_t>();
   const bool by_tiles = a.max_rows > kMatvecRows;
   return bind_product(shared_.kernels.matmul, a, weight, op.act, op.act_scale, 1, by_tiles);
 }
@@ -391,7 +416,7 @@ GroupedExtent StepProducts::extent_of(const GroupedMatmul& op) const {
 std::optional<MatmulTiles> StepProducts::grouped_tiles(const GroupedMatmul& op) const {
   if (values_.max_rows_of(op.x) <= kMatvecRows) return std::nullopt;
   const WeightView& weights = weights_.view(op.weights);
-  if (const auto forced = forced_tiles(weights, op.act)) return forced;
+  if (const auto forced = forced_tiles(weights, op.act, TilesOf::kExperts)) return forced;
   return plan_grouped(extent_of(op), matmul_device(weights, op.act));
 }
 
@@ -422,7 +447,7 @@ OpGroup StepProducts::describe(const GroupedMatmul& op) const {
       .ops = {},
       .kernel = fmt::format("{}_{}_{}", tiles ? fmt::format("grouped_tiles_{}", to_string(*tiles)) : "grouped_matvec",
                             to_string(weights.encoding), accumulator_name(op.act)),
-      .fallback = tiles ? why_other_tiles(weights, op.act) : ""};
+      .fallback = tiles ? why_other_tiles(weights, op.act, TilesOf::kExperts) : ""};
 }
 
 StepLaunch StepProducts::bind(const GroupedMatmul& op, const BatchUpload& upload) const {

@@ -17,7 +17,7 @@ using StepLaunch = std::function<Result<void>(const LaunchContext&, const BatchU
 /// Layout of a product's scratch, in bytes from its beginning, where x lies in the type that is multiplied.
 struct ProductScratch {
   std::size_t scales = 0;     ///< one f32 per row of x
-  std::size_t sums = 0;       ///< the library's [rows, N], or one such array per split of K; 4 bytes per sum
+  std::size_t sums = 0;       ///< the library's [rows, N], or what MatmulArguments::partial says; 4 bytes per sum
   std::size_t by_expert = 0;  ///< the arrays of ExpertRows, one after the other
   std::size_t workspace = 0;  ///< the library's own workspace
   std::size_t bytes = 0;      ///< total size
@@ -42,8 +42,11 @@ class StepProducts {
   [[nodiscard]] std::size_t scratch_bytes(const Matmul& op) const;
   [[nodiscard]] std::size_t scratch_bytes(const HeadMatmul& op) const;
   [[nodiscard]] std::size_t scratch_bytes(const GroupedMatmul& op) const;
+  /// Counters by which blocks find out that they are the last to finish a tile: MatmulArguments::n_arrived.
+  [[nodiscard]] std::int32_t n_block_counters(const Matmul& op) const;
   /// The launches over the workspace where it is now. `upload`: the step's batches.
-  [[nodiscard]] StepLaunch bind(const Matmul& op, const BatchUpload& upload) const;
+  /// `block_counters` has n_block_counters(op) zeros.
+  [[nodiscard]] StepLaunch bind(const Matmul& op, const BatchUpload& upload, const DeviceBuffer& block_counters) const;
   /// The same of a product whose x is the norm's result, which may_normalize(): the norm's kernel is not launched, and its result
   /// never stored.
   [[nodiscard]] StepLaunch bind(const RmsNorm& norm, const Matmul& op, const BatchUpload& upload) const;
@@ -64,10 +67,13 @@ class StepProducts {
 
   /// The device for plan_matmul(), without large tiles if this weight cannot have them.
   [[nodiscard]] MatmulDevice matmul_device(const WeightView& weight, ActQuant act) const;
+  /// What tiles are asked for: a product of one weight, or those of a mixture's experts.
+  enum class TilesOf : std::uint8_t { kProduct, kExperts };
   /// The tiles that the option `tiles` demands, if this weight can have them.
-  [[nodiscard]] std::optional<MatmulTiles> forced_tiles(const WeightView& weight, ActQuant act) const;
+  [[nodiscard]] std::optional<MatmulTiles> forced_tiles(const WeightView& weight, ActQuant act, TilesOf of) const;
   /// Why the tiles of the option are not used; "" if they are, or if there is no such option.
-  [[nodiscard]] std::string why_other_tiles(const WeightView& weight, ActQuant act) const;
+  [[nodiscard]] std::string why_other_tiles(const WeightView& weight, ActQuant act, TilesOf of) const;
+  [[nodiscard]] MatmulExtent extent_of(const Matmul& op) const;
   /// Tiles and splits of our kernel for more than kMatvecRows rows.
   [[nodiscard]] MatmulPlan tile_plan(const Matmul& op) const;
   /// Scratch if our kernels compute the product.

@@ -18,7 +18,6 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-inline constexpr float kLog2E = 1.4426950409F;
 inline constexpr int kPartsAtOnce = 8;  ///< splits whose sums are loaded together by a lane that combines them
 static_assert(kMaxDecodeSplits % kPartsAtOnce == 0);
 

@@ -343,8 +343,12 @@ struct MatmulArguments {
   float softcap;
   Epilogue epilogue;
   std::int32_t max_rows;
-  MatmulPlan plan;        ///< for tiles; matvec ignores it
-  std::int32_t* partial;  ///< [n_splits, max_rows, N] f32, or int32 with quantized_x; unused with one split
+  MatmulPlan plan;  ///< for tiles; matvec ignores it
+  /// Partial sums in f32, or int32 with quantized_x: [n_splits, max_rows, N]; with kStreamK128x256 [n_blocks, kStreamKParts, 128, 256];
+  /// else unused with one split.
+  std::int32_t* partial;
+  /// Of kStreamK128x256: for each tile, the number of its blocks that have stored their partial sums; 0 before and after. Else null.
+  std::uint32_t* n_arrived = nullptr;
   NarrowTo narrow_to = NarrowTo::kBf16;
   /// Of matvec with f32 x: its rows are normalized first, x * norm_weight / sqrt(mean(x^2) + norm_eps); null: they are not.
   const float* norm_weight = nullptr;

@@ -14,9 +14,11 @@ Result<void> launch_select_columns(const LaunchContext& context, const SelectCol
 Result<void> launch_quantize_rows(const LaunchContext& context, const QuantizeRowsArguments& arguments);
 Result<void> launch_narrow_rows(const LaunchContext& context, const NarrowRowsArguments& arguments);
 Result<void> launch_matmul(const LaunchContext& context, const MatmulArguments& arguments);
-/// The two implementations of launch_matmul: dot products by warps for few rows, matrix-core tiles for many.
+/// The implementations of launch_matmul: dot products by warps for few rows, matrix-core tiles for many, and of these one that divides the
+/// steps of all tiles equally among blocks (sm_90a).
 Result<void> launch_matvec(const LaunchContext& context, const MatmulArguments& arguments);
 Result<void> launch_tiled_matmul(const LaunchContext& context, const MatmulArguments& arguments);
+Result<void> launch_stream_k_matmul(const LaunchContext& context, const MatmulArguments& arguments);
 /// Epilogue after a product by the vendor's library.
 Result<void> launch_finish_product(const LaunchContext& context, const FinishProductArguments& arguments);
 Result<void> launch_rope_append(const LaunchContext& context, const RopeAppendArguments& arguments);

@@ -11,13 +11,21 @@ namespace secondsource::gpu {
 inline constexpr std::int32_t kMatvecRows = 4;
 
 /// Output tile of a block: rows of x by rows of the weight.
-enum class MatmulTiles : std::uint8_t { k16x64, k64x64, k128x128, kWgmma128x128, kWgmma128x256 };
-inline constexpr MatmulTiles kAllMatmulTiles[] = {MatmulTiles::k16x64, MatmulTiles::k64x64, MatmulTiles::k128x128,
-                                                  MatmulTiles::kWgmma128x128, MatmulTiles::kWgmma128x256};
+enum class MatmulTiles : std::uint8_t {
+  k16x64,
+  k64x64,
+  k128x128,
+  kWgmma128x128,
+  kWgmma128x256,
+  kStreamK128x256,  ///< blocks have equal shares of the K steps of all tiles, whichever tiles these belong to (stream_k_matmul.cpp)
+};
+inline constexpr MatmulTiles kAllMatmulTiles[] = {MatmulTiles::k16x64,        MatmulTiles::k64x64,
+                                                  MatmulTiles::k128x128,      MatmulTiles::kWgmma128x128,
+                                                  MatmulTiles::kWgmma128x256, MatmulTiles::kStreamK128x256};
 
 /// The spelling of the option `tiles`, and of kernel names in reports.
 [[nodiscard]] constexpr std::string_view to_string(MatmulTiles tiles) {
-  constexpr std::string_view kNames[] = {"16x64", "64x64", "128x128", "wgmma128x128", "wgmma128x256"};
+  constexpr std::string_view kNames[] = {"16x64", "64x64", "128x128", "wgmma128x128", "wgmma128x256", "streamk128x256"};
   return kNames[static_cast<std::size_t>(tiles)];
 }
 
@@ -25,11 +33,13 @@ inline constexpr MatmulTiles kAllMatmulTiles[] = {MatmulTiles::k16x64, MatmulTil
   return tiles == MatmulTiles::k16x64 ? 16 : tiles == MatmulTiles::k64x64 ? 64 : 128;
 }
 [[nodiscard]] constexpr std::int32_t block_cols(MatmulTiles tiles) {
-  return tiles == MatmulTiles::kWgmma128x256 ? 256 : block_rows(tiles) == 128 ? 128 : 64;
+  const bool is_wide = tiles == MatmulTiles::kWgmma128x256 || tiles == MatmulTiles::kStreamK128x256;
+  return is_wide ? 256 : block_rows(tiles) == 128 ? 128 : 64;
 }
 /// Computed by wgmma; only on devices with warpgroups.
 [[nodiscard]] constexpr bool by_warpgroups(MatmulTiles tiles) {
-  return tiles == MatmulTiles::kWgmma128x128 || tiles == MatmulTiles::kWgmma128x256;
+  return tiles == MatmulTiles::kWgmma128x128 || tiles == MatmulTiles::kWgmma128x256 ||
+         tiles == MatmulTiles::kStreamK128x256;
 }
 /// Tiles of which one block fills a multiprocessor.
 [[nodiscard]] constexpr bool is_large(MatmulTiles tiles) {
@@ -43,7 +53,8 @@ inline constexpr MatmulTiles kAllMatmulTiles[] = {MatmulTiles::k16x64, MatmulTil
 struct MatmulPlan {
   MatmulTiles tiles = MatmulTiles::k64x64;
   std::int32_t n_splits = 1;     ///< blocks that share K; a second kernel adds their sums
-  std::int32_t split_steps = 1;  ///< K steps per split
+  std::int32_t split_steps = 1;  ///< K steps per split; with kStreamK128x256 the fewest of a share
+  std::int32_t n_blocks = 0;     ///< of kStreamK128x256; else 0
 };
 
 /// The extents of a product that its plan depends on.
@@ -66,8 +77,20 @@ struct MatmulDevice {
 /// expected to take the least time, by what was measured on an H100. Otherwise, as a guess, up to 64 rows have tiles of 64 x 64, and more
 /// the largest tiles that give at least three quarters of the processors a block. `./dev gpu` times the choices side by side.
 [[nodiscard]] MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device);
-/// A plan with the given tiles and without split K.
+/// A plan with the given tiles, which are not kStreamK128x256, and without split K.
 [[nodiscard]] MatmulPlan plan_of(MatmulTiles tiles, const MatmulExtent& extent);
+/// The plan with kStreamK128x256: a block for each processor, or one for each tile of rows where these are more. plan_matmul() never
+/// chooses it: no GPU has run it yet.
+[[nodiscard]] MatmulPlan plan_stream_k(const MatmulExtent& extent, std::int32_t n_processors);
+
+/// Parts of tiles that a block of kStreamK128x256 may have to store: that at the beginning of its share, and that at its end.
+inline constexpr int kStreamKParts = 2;
+/// What the blocks of a plan with kStreamK128x256 need beside the product's operands.
+struct StreamKScratch {
+  std::size_t partial_bytes = 0;  ///< MatmulArguments::partial
+  std::int32_t n_counters = 0;    ///< MatmulArguments::n_arrived
+};
+[[nodiscard]] StreamKScratch stream_k_scratch(const MatmulExtent& extent, const MatmulPlan& plan);
 
 /// The extents of a mixture's product that its plan depends on. A row is a (token, expert slot) pair.
 struct GroupedExtent {

@@ -161,6 +161,30 @@ SS_DEVICE int steps_of(const WeightView& weight) {
   return (weight.padded_cols * static_cast<int>(kQuantized ? 1 : 2) + Shape::kStepBytes - 1) / Shape::kStepBytes;
 }
 
+/// Stores a warp's sums in its part of shared memory, from where its lanes take neighbouring ones whatever the fragment layout is.
+template <typename Shape, typename Input, int kRowTiles, int kColTiles>
+SS_DEVICE void store_sums(const Accumulator<Input> (&sums)[kRowTiles][kColTiles], std::int32_t* own) {
+  // The swizzle of a row depends on its place in its tile alone, so that the index in the first tile serves for all of them.
+  static_assert(kRowTiles == 1 || kTile % (Shape::kWarpCols / 4) == 0);
+  SS_UNROLL
+  for (int i = 0; i < kRowTiles; ++i) {
+    SS_UNROLL
+    for (int j = 0; j < kColTiles; ++j) {
+      SS_UNROLL
+      for (int v = 0; v < kAccumulators; v += kNeighbours) {
+        const int first_row_tile = sum_index<Shape>(accumulator_row(v), j * kTile + accumulator_col(v));
+        std::int32_t* const to = own + first_row_tile + i * kTile * Shape::kWarpCols;
+        const auto bits = [&](int n) { return bits_as<std::int32_t>(sums[i][j].value[v + n]); };
+        if constexpr (kNeighbours == 2) {
+          store_pair(to, bits(0), bits(1));
+        } else {
+          *to = bits(0);
+        }
+      }
+    }
+  }
+}
+
 /// A warp's sums, in shared memory.
 template <typename Shape, typename Sum>
 struct WarpSums {
@@ -298,25 +322,7 @@ SS_DEVICE void compute_tile(const void* x, [[maybe_unused]] const float* x_scale
   // The sums go through shared memory, so that neighbouring lanes store neighbouring outputs whatever the fragment layout
   // is. All of them at once: functions called by the epilogue would spill sums that are still in registers.
   std::int32_t* const own = shared.sums[warp()];
-  // The swizzle of a row depends on its place in its tile alone, so that the index in the first tile serves for all of them.
-  static_assert(kRowTiles == 1 || kTile % (Shape::kWarpCols / 4) == 0);
-  SS_UNROLL
-  for (int i = 0; i < kRowTiles; ++i) {
-    SS_UNROLL
-    for (int j = 0; j < kColTiles; ++j) {
-      SS_UNROLL
-      for (int v = 0; v < kAccumulators; v += kNeighbours) {
-        const int first_row_tile = sum_index<Shape>(accumulator_row(v), j * kTile + accumulator_col(v));
-        std::int32_t* const to = own + first_row_tile + i * kTile * Shape::kWarpCols;
-        const auto bits = [&](int n) { return bits_as<std::int32_t>(sums[i][j].value[v + n]); };
-        if constexpr (kNeighbours == 2) {
-          store_pair(to, bits(0), bits(1));
-        } else {
-          *to = bits(0);
-        }
-      }
-    }
-  }
+  store_sums<Shape>(sums, own);
   sync_warp();  // this warp's sums are stored
   finish(WarpSums<Shape, Sum>{.place = own,
                               .first_line = warp() / Shape::kWarpsAcross * Shape::kWarpRows,
@@ -371,9 +377,12 @@ Result<void> with_tile_kernel(MatmulTiles tiles, WeightEncoding encoding, bool q
       return with.template operator()<MatmulTiles::kWgmma128x128>();
     case MatmulTiles::kWgmma128x256:
       return with.template operator()<MatmulTiles::kWgmma128x256>();
+    case MatmulTiles::kStreamK128x256:
+      return Error{ErrorCode::kInternal, "equal shares of steps for a kernel that has none"};
 #else
     case MatmulTiles::kWgmma128x128:
     case MatmulTiles::kWgmma128x256:
+    case MatmulTiles::kStreamK128x256:
       break;
 #endif
   }

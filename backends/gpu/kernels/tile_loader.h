@@ -51,6 +51,8 @@ template <>
 struct ShapeOf<MatmulTiles::kWgmma128x128> : BlockShape<MatmulTiles::kWgmma128x128, 8, 1, 7> {};
 template <>
 struct ShapeOf<MatmulTiles::kWgmma128x256> : BlockShape<MatmulTiles::kWgmma128x256, 8, 1, 4> {};
+template <>
+struct ShapeOf<MatmulTiles::kStreamK128x256> : BlockShape<MatmulTiles::kStreamK128x256, 8, 1, 4> {};
 
 /// Blocks of these tiles that a multiprocessor of NVIDIA has registers for.
 template <MatmulTiles kTiles>

@@ -126,8 +126,9 @@ Result<void> launch_tiled_matmul(const LaunchContext& context, const MatmulArgum
 }
 
 Result<void> launch_matmul(const LaunchContext& context, const MatmulArguments& arguments) {
-  return arguments.max_rows <= kMatvecRows ? launch_matvec(context, arguments)
-                                           : launch_tiled_matmul(context, arguments);
+  if (arguments.max_rows <= kMatvecRows) return launch_matvec(context, arguments);
+  return arguments.plan.tiles == MatmulTiles::kStreamK128x256 ? launch_stream_k_matmul(context, arguments)
+                                                              : launch_tiled_matmul(context, arguments);
 }
 
 }  // namespace SS_GPU_TARGET

@@ -43,7 +43,6 @@ constexpr int kStages = 2;                ///< KV tiles in shared memory, of key
 constexpr int kLineStages = kStages + 1;  ///< cache rows are looked up one tile ahead of the key copies
 constexpr int kNoLine = -1;
 constexpr int kTilesPerWgmma = 8;  ///< accumulator tiles of one wgmma: 128 columns
-constexpr float kLog2E = 1.4426950409F;
 
 template <int kHeadDim>
 struct Shape {

@@ -6,6 +6,14 @@
 //   if (!is_last_block(counter, n_blocks, shared.flag)) return;   // all threads together
 //   combine(all shares);                                          // what the others stored is visible
 //
+// A block that still has its share at hand may ask first whether it is the only one left, and then combines without storing it:
+//
+//   if (!is_only_block_left(counter, n_blocks, shared.flag)) {
+//     store(own share);
+//     if (!is_last_block(counter, n_blocks, shared.flag)) return;
+//   }
+//   combine(own share, those of the others);
+//
 // The counter is 0 before the first block arrives and after the last one has left. The pattern is that of the CUDA C++ Programming
 // Guide, section "Memory Fence Functions". On AMD the fences have the scope "agent", which is the whole device (LLVM's User
 // Guide for AMDGPU, section "Memory Model"). The shim runs blocks on threads of the CPU, where the atomic operation alone orders their
@@ -39,6 +47,25 @@ SS_DEVICE bool is_last_block(std::uint32_t* counter, int n_blocks, int& flag) {
     const bool is_last = n_before + 1 == static_cast<std::uint32_t>(n_blocks);
     if (is_last) *counter = 0;  // for the next launch
     flag = is_last ? 1 : 0;
+  }
+  sync_block();
+  if (flag == 0) return false;
+  fence_device();
+  return true;
+}
+
+/// True, in every thread of the block, if all other of `n_blocks` blocks have called is_last_block() with the same counter. The counter is
+/// 0 again then, and this block must not call is_last_block(). A barrier of the block comes between two calls with the same flag.
+SS_DEVICE bool is_only_block_left(std::uint32_t* counter, int n_blocks, int& flag) {
+  if (thread_x() == 0) {
+#if defined(SS_GPU_SHIM)
+    const std::uint32_t n_arrived = __atomic_load_n(counter, __ATOMIC_ACQUIRE);
+#else
+    const std::uint32_t n_arrived = atomicAdd(counter, 0U);
+#endif
+    const bool is_only = n_arrived == static_cast<std::uint32_t>(n_blocks - 1);
+    if (is_only) *counter = 0;
+    flag = is_only ? 1 : 0;
   }
   sync_block();
   if (flag == 0) return false;
