@@ -247,7 +247,7 @@ ss_stream_k_mutant(one_part_too_few "const int n_parts = groups.last - groups.fi
 ss_stream_k_mutant(pass_in_first_columns "take_sums(own, pass);" "take_sums(own, BUG ? 0 : pass);")
 ss_stream_k_mutant(missing_warp_barrier "sync_warp();  // this warp's sums are stored" "if (!BUG) sync_warp();")
 ss_stream_k_mutant(missing_barrier_of_part "sync_warp();  // this block's part is stored" "if (!BUG) sync_warp();")
-ss_stream_k_mutant(early_sums "sync_warp();  // and read" "if (!BUG) sync_warp();")
+ss_stream_k_mutant(early_sums "sync_warp();  // all lanes have read this pass's sums" "if (!BUG) sync_warp();")
 ss_stream_k_mutant(lines_past_end "return row_tile_ * Shape::kRows + line < division().n_rows;"
   "return BUG || row_tile_ * Shape::kRows + line < division().n_rows;")
 ss_gpu_mutant(stream_k_not_the_only_block sm_90a portable/last_block.h

@@ -167,7 +167,7 @@ class ShareOfProduct {
     }
   }
 
-  /// Puts the sums of one pass after the other into shared memory by take(pass), and hands them to use(WarpSums, first column).
+  /// Calls use(WarpSums) for the sums of one pass after the other, which take(pass) puts into this warp's place in shared memory.
   template <typename Take, typename Use>
   SS_DEVICE void for_each_pass(int panel, const Take& take, const Use& use) const {
     for (int pass = 0; pass < kPasses; ++pass) {
@@ -177,7 +177,7 @@ class ShareOfProduct {
                                    .first_line = warp() * Shape::kWarpRows,
                                    .first_col = panel * Shape::kCols + pass * kPassCols,
                                    .n_cols = a_.weight.n_rows});
-      sync_warp();  // and read
+      sync_warp();  // all lanes have read this pass's sums
     }
   }
 
@@ -195,8 +195,8 @@ class ShareOfProduct {
       add_parts(panel, pass, groups);
     };
     for_each_pass(panel, take, [&](const auto& sums) {
-      const ProductOutputs outputs =
-          outputs_of(a_);  // once for each pass: registers are full of the sums of later ones
+      // The sums of later passes leave no registers to keep this from one pass to the next.
+      const ProductOutputs outputs = outputs_of(a_);
       with_epilogue<false>(outputs, [&]<EpilogueKind kKind, int kColumns>() {
         sums.template finish_columns<kColumns>(
             [&](int col) { return ColumnsEpilogue<kKind, kColumns, kQuantized>(outputs, col); }, row_of);
@@ -303,7 +303,7 @@ template <bool kQuantized>
 SS_KERNEL_RESIDENT(Shape::kWarps, 1)
 stream_k_matmul_kernel(MatmulArguments a) {
   wait_for_earlier_kernels();
-  // Empty on targets without wgmma, where the host never launches it.
+  // The kernel is empty on targets without wgmma, where the host never launches it.
   if constexpr (kHasWarpgroups) {
     if (*a.n_rows > 0) ShareOfProduct<kQuantized>(a).multiply();
   }

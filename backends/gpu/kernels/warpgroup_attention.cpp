@@ -437,7 +437,7 @@ template <int kHeadDim>
 SS_KERNEL(kThreads)
 warpgroup_attention_kernel(AttentionArguments a) {
   wait_for_earlier_kernels();
-  // Empty on targets without wgmma, where the host never launches it.
+  // The kernel is empty on targets without wgmma, where the host never launches it.
   if (kHasWarpgroups) attend<kHeadDim>(a);
 }
 

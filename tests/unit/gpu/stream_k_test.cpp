@@ -46,11 +46,6 @@ class OnShim {
     std::copy(content.begin(), content.end(), memory);
     return memory;
   }
-  /// Memory that no kernel has written yet.
-  template <typename T>
-  T* allocate(std::size_t bytes) {
-    return static_cast<T*>(device_->allocate(bytes).value());
-  }
   void multiply(const MatmulArguments& arguments) {
     const LaunchContext context{.stream = *stream_, .warp_size = device_->properties().warp_size};
     REQUIRE_OK(shim_sm_90a::kernel_table().matmul(context, arguments));
@@ -103,7 +98,8 @@ std::int64_t check(const StreamedProduct& product, int n_runs = 2) {
   a.plan = plan_stream_k(extent, n_processors);
   a.plan.split_steps = fewest_steps;
   const StreamKScratch scratch = stream_k_scratch(extent, a.plan);
-  a.partial = shim.allocate<std::int32_t>(scratch.partial_bytes);
+  const std::size_t n_partial = scratch.partial_bytes / sizeof(float);
+  a.partial = shim.copy_of(std::vector<std::int32_t>(n_partial));
   a.n_arrived = shim.copy_of(std::vector<std::uint32_t>(static_cast<std::size_t>(scratch.n_counters)));
   a.weight = {.row_bytes = extent.row_bytes,
               .n_rows = n_outputs,
@@ -125,11 +121,10 @@ std::int64_t check(const StreamedProduct& product, int n_runs = 2) {
   a.out = shim.copy_of(std::vector<float>(n_sums, kUntouched));
   if (epilogue == Epilogue::kAddResidual) a.aux = shim.copy_of(std::vector<float>(n_sums, 3.0F));
   constexpr std::size_t kPartSums = std::size_t{128} * 256;
-  const std::size_t n_parts = scratch.partial_bytes / (kPartSums * sizeof(float));
   std::int64_t n_stored = 0;
   for (int run = 0; run < n_runs; ++run) {
     std::fill_n(a.out, n_sums, kUntouched);
-    for (std::size_t part = 0; part < n_parts; ++part) std::fill_n(a.partial + part * kPartSums, kPartSums, kNoSum);
+    std::fill_n(a.partial, n_partial, kNoSum);
     shim.multiply(a);
     std::int64_t n_wrong = 0;
     for (std::int32_t row = 0; row < n_rows; ++row) {
@@ -148,7 +143,7 @@ std::int64_t check(const StreamedProduct& product, int n_runs = 2) {
     CHECK(std::all_of(behind, static_cast<const float*>(a.out) + n_sums, [](float one) { return one == kUntouched; }));
     CHECK(std::all_of(a.n_arrived, a.n_arrived + scratch.n_counters, [](std::uint32_t n) { return n == 0; }));
     n_stored = 0;
-    for (std::size_t part = 0; part < n_parts; ++part) n_stored += a.partial[part * kPartSums] == kNoSum ? 0 : 1;
+    for (std::size_t at = 0; at < n_partial; at += kPartSums) n_stored += a.partial[at] == kNoSum ? 0 : 1;
   }
   return n_stored;
 }
