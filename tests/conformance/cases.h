@@ -19,6 +19,8 @@ Case make_embed_case(std::uint64_t seed);
 Case make_rms_norm_case(std::uint64_t seed);
 Case make_matmul_case(std::uint64_t seed);
 Case make_long_matmul_case(std::uint64_t seed);
+Case make_tall_matmul_case(std::uint64_t seed);
+Case make_tall_quantized_matmul_case(std::uint64_t seed);
 Case make_quantized_matmul_case(std::uint64_t seed);
 Case make_quantized_group_matmul_case(std::uint64_t seed);
 Case make_quantized_int4_matmul_case(std::uint64_t seed);

@@ -373,6 +373,28 @@ Case make_long_matmul_case(std::uint64_t seed) {
                            }});
 }
 
+/// More rows than the largest tile of a backend has: several tiles of rows, of which the last is not full.
+constexpr ProductExtents kTall{.rows =
+                                   [](Dice& dice) {
+                                     return dice.one_of<std::int32_t>({129, 160, 257, 300, 513});
+                                   },
+                               .inputs =
+                                   [](Dice& dice) {
+                                     return dice.one_of<std::int32_t>({31, 64, 200, 330});
+                                   },
+                               .outputs =
+                                   [](Dice& dice) {
+                                     return dice.one_of<std::int32_t>({9, 40, 130, 257});
+                                   }};
+
+Case make_tall_matmul_case(std::uint64_t seed) {
+  return make_product("matmul_tall", seed, std::nullopt, kTall);
+}
+
+Case make_tall_quantized_matmul_case(std::uint64_t seed) {
+  return make_product("matmul_tall_w8a8", seed, WeightEncoding::kInt8PerRow, kTall);
+}
+
 Case make_quantized_matmul_case(std::uint64_t seed) {
   return make_product("matmul_w8a8", seed, WeightEncoding::kInt8PerRow, kAllExtents);
 }

@@ -330,6 +330,8 @@ std::span<const Family> families() {
       {"rope_layer_norm", make_heads_layer_norm_case, 30},
       {"route_wide", make_wide_route_case, 12},
       {"not_finite_route", make_not_finite_route_case, 12},
+      {"matmul_tall", make_tall_matmul_case, 24},
+      {"matmul_tall_w8a8", make_tall_quantized_matmul_case, 12},
   };
   return kFamilies;
 }
