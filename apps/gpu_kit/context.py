@@ -81,7 +81,11 @@ class Context:
         return said.split()[:1] == ["9.0"]
 
     def tiles(self):
-        return ["auto", "16x64", "64x64", "128x128"] + (["wgmma128x128", "wgmma128x256", "streamk128x256"] if self.is_sm_90() else [])
+        return ["auto", "16x64", "64x64", "128x128"] + (["wgmma128x128", "wgmma128x256"] if self.is_sm_90() else [])
+
+    def tiles_on_request(self):
+        """Those that the planner never chooses; they are for weights that are multiplied as they are stored."""
+        return ["streamk128x256", "cluster128x128", "cluster128x256"] if self.is_sm_90() else []
 
     def attentions(self):
         return ["auto", "mma"] + (["wgmma"] if self.is_sm_90() else [])

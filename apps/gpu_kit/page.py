@@ -122,7 +122,10 @@ def sections(folder):
     for name, title in (("kernels.json", "Kernels in BF16"), ("kernels-quantized.json", "Products of quantized weights"),
                         ("kernels-library.json", "Products by the library")):
         yield title, kernel_table.table(document(folder, name)) if has(name) else ""
-    for name, title in (("whole.json", "Whole products"), ("whole-stream-k.json", "Whole products in equal shares of steps")):
+    for name, title in (("whole.json", "Whole products"),
+                        ("whole-streamk128x256.json", "Whole products in equal shares of steps"),
+                        ("whole-cluster128x128.json", "Whole products of clusters, 128 x 128"),
+                        ("whole-cluster128x256.json", "Whole products of clusters, 128 x 256")):
         yield title, whole_products(document(folder, name)) if has(name) else ""
     yield "Weights staged and streamed", comparison(folder, "streamed", "staged", "streamed")
     yield "Kernels one by one and overlapping", comparison(folder, "dependent", "one-by-one", "overlapping")

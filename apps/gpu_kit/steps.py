@@ -2,7 +2,7 @@
 that each answers. A sitting is what one has a GPU for: about ten minutes.
 
 `needs_s` is what a step cannot do without, `deadline_s` what it is not worth. On an H100 `limits` took 1 s, `kernels` 11 s, `whole` 15 s
-(without equal shares of steps), `golden` 15 s, `tiles` 38 s (without them, too), `question-streamed` 69 s and `question-dependent-launch`
+(without tiles on request), `golden` 15 s, `tiles` 38 s (without them, too), `question-streamed` 69 s and `question-dependent-launch`
 87 s; a round of `models-1B-beside-pytorch` took about 50 s for one sequence. On an H200 a case of conformance took 70 ms (of 24), or half a
 second in each of 14 processes at once. The other times are guesses.
 """
@@ -16,8 +16,9 @@ MODELS = ("Llama-3.2-1B", "Llama-3.1-8B")
 BIG = "Llama-3.1-8B"
 TILE_FAMILIES = ("matmul,matmul_w8a8,matmul_g32_w8a8,matmul_int4_zp,matmul_mxfp4,matmul_nvfp4,matmul_q4_k,matmul_q6_k,matmul_gguf,"
                  "matmul_fp8_g128,"
-                 "matmul_gated_bias,matmul_long,grouped_matmul,grouped_matmul_wide,grouped_matmul_g32_w8a8,grouped_matmul_int4_zp,"
+                 "matmul_gated_bias,matmul_long,matmul_tall,grouped_matmul,grouped_matmul_wide,grouped_matmul_g32_w8a8,grouped_matmul_int4_zp,"
                  "grouped_matmul_mxfp4,grouped_matmul_nvfp4,grouped_matmul_q4_k,grouped_matmul_gguf,grouped_matmul_fp8_g128,layer,model")
+STORED_FAMILIES = "matmul,matmul_w8a8,matmul_gated_bias,matmul_long,matmul_tall,matmul_tall_w8a8"  # weights that are multiplied as they are
 ATTENTION_FAMILIES = "attention,attention_wide,attention_long,attention_chunks,attention_deep,window,layer,model"
 # Those of the bundles' variants that GPUs have: one that a named backend does not have counts as failed.
 GOLDEN_VARIANTS = "bf16,f16,int8,int8-g32,int4,int8-w8a8,int8-g32-w8a8,fp8"
@@ -43,9 +44,10 @@ def own_kernels(c):
 
 
 def every_tile(c):
-    """The planner chooses large tiles for few of the small sizes of the suite."""
-    yield conformance(c, "--require-one", "--option", "matmul=own", "--each", "tiles=" + ",".join(c.tiles()),
-                      "--family", TILE_FAMILIES)
+    """The planner chooses large tiles for few of the small sizes of the suite, and some never."""
+    for tiles, families in ((c.tiles_on_request(), STORED_FAMILIES), (c.tiles(), TILE_FAMILIES)):
+        if tiles:
+            yield conformance(c, "--require-one", "--option", "matmul=own", "--each", "tiles=" + ",".join(tiles), "--family", families)
 
 
 def every_attention(c):
@@ -89,14 +91,14 @@ def library_kernels(c):
 
 def whole_products(c):
     yield from need_library(c)
-    ways = {"whole": ()} | ({"whole-stream-k": option(c, "tiles=streamk128x256")} if c.is_sm_90() else {})
+    ways = {"whole": ()} | {f"whole-{tiles}": option(c, f"tiles={tiles}") for tiles in c.tiles_on_request()}
     for name, way in ways.items():
         yield c.own("kernel_bench", "--backend", c.backend, "--model", BIG, "--variant", "bf16,int8-w8a8", "--rows", "64,512",
                     *option(c, "matmul=own"), *way, "--whole", f"{c.backend}:matmul=library", "--whole-out", c.work / f"{name}.json")
 
 
 def tiles(c):
-    for shape in c.tiles():
+    for shape in c.tiles() + c.tiles_on_request():
         yield kernel_bench(c, f"tiles-{shape}", "--model", BIG, "--variant", "bf16", "--rows", "32,64,128,512",
                            *option(c, f"tiles={shape}"), *option(c, "matmul=own"), "--benchmark_filter=BM_matmul")
 
@@ -239,8 +241,8 @@ def sanitizer(name, *more):
         base = ("--require-one", "--option", "matmul=own", "--family", SHARED_MEMORY_FAMILIES, *more)
         yield conformance(c, *base, under=under)
         if c.is_sm_90():
-            yield conformance(c, "--require-one", "--option", "matmul=own", "--each", "tiles=wgmma128x256,streamk128x256", "--family",
-                              "matmul,matmul_w8a8,grouped_matmul_wide", under=under)
+            yield conformance(c, "--require-one", "--option", "matmul=own", "--each", "tiles=wgmma128x256,streamk128x256,cluster128x256",
+                              "--family", "matmul,matmul_w8a8,matmul_tall,grouped_matmul_wide", under=under)
     return commands
 
 

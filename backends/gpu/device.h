@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "gpu/tensor_map.h"
 
 namespace secondsource::gpu {
 
@@ -28,6 +29,9 @@ struct LaunchShape {
   Dim3 grid;                     ///< blocks
   std::uint32_t threads = 0;     ///< threads per block, a multiple of the warp size
   std::size_t shared_bytes = 0;  ///< dynamic shared memory per block
+  /// Neighbouring blocks along x that run together as a cluster (portable/cluster.h); grid.x is a multiple of it. More than one only on
+  /// devices with has_warpgroups.
+  std::uint32_t cluster_blocks = 1;
 };
 
 /// One kernel launch as data, so that the shim's graphs can store it. Every kernel takes one plain struct by value.
@@ -117,6 +121,11 @@ class Device {
   /// Pinned host memory, for copies that do not block the host.
   virtual Result<void*> allocate_pinned(std::size_t bytes) = 0;
   virtual void free_pinned(void* memory) = 0;
+  /// The map with which kernels copy tiles of this matrix. Only on devices with has_warpgroups. Errors: kUnavailable where the device
+  /// or its driver has none, kInternal for a matrix that it does not allow.
+  [[nodiscard]] virtual Result<TensorMap> tensor_map(const TiledMatrix&) {
+    return Error{ErrorCode::kUnavailable, "this device copies no tiles of matrices by itself"};
+  }
   virtual Result<std::unique_ptr<Stream>> create_stream() = 0;
   virtual Result<std::unique_ptr<Event>> create_event() = 0;
   /// True once the device has passed the event's last record(). Errors: kDeviceLost if the work before it failed.

@@ -46,6 +46,8 @@ std::vector<KernelCode> cuda_kernels() {
     const std::string said = text_of(log);
     // ptxas logs this if it has to wait after each wgmma instead of leaving it asynchronous.
     CHECK(said.find("serialized") == std::string::npos);
+    // Or about this, if it ignores it.
+    CHECK(said.find("setmaxnreg") == std::string::npos);
     // And this if registers are written between the products that read them.
     CHECK(said.find("warpgroup.arrive is injected") == std::string::npos);
     for (KernelCode& kernel : read_ptxas_log(said)) {
@@ -103,7 +105,7 @@ const std::set<std::string> kOnMatrixCores = {"tiled_matmul_kernel",      "group
 const std::set<std::string> kSharing = {
     "tiled_matmul_kernel",    "grouped_tiles_kernel",   "prefill_attention_kernel", "warpgroup_attention_kernel",
     "split_attention_kernel", "rms_norm_kernel",        "head_tiles_kernel",        "latent_prefill_kernel",
-    "latent_decode_kernel",   "combine_latents_kernel", "stream_k_matmul_kernel"};
+    "latent_decode_kernel",   "combine_latents_kernel", "stream_k_matmul_kernel",   "cluster_matmul_kernel"};
 
 /// Whether a kernel is for weights of this encoding: "(WeightEncoding)2" is among its template arguments.
 bool is_for(const KernelCode& kernel, WeightEncoding encoding) {
@@ -139,8 +141,12 @@ bool is_peak_by_warpgroups(const KernelCode& kernel) {
 bool is_stream_k(const KernelCode& kernel) {
   return kernel.name.starts_with("stream_k_matmul_kernel<");
 }
+bool is_in_clusters(const KernelCode& kernel) {
+  return kernel.name.starts_with("cluster_matmul_kernel<");
+}
 bool is_by_warpgroups(const KernelCode& kernel) {
-  return is_stream_k(kernel) || is_attention_by_warpgroups(kernel) || is_peak_by_warpgroups(kernel) ||
+  return is_stream_k(kernel) || is_in_clusters(kernel) || is_attention_by_warpgroups(kernel) ||
+         is_peak_by_warpgroups(kernel) ||
          (is_by_tiles(kernel) && (kernel.name.find("_kernel<(gpu::MatmulTiles)3,") != std::string::npos ||
                                   kernel.name.find("_kernel<(gpu::MatmulTiles)4,") != std::string::npos));
 }
@@ -208,22 +214,42 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
   int n_by_warpgroups = 0;
   for (const KernelCode& kernel : kernels) {
     CAPTURE(kernel.target, kernel.name);
-    const int n_products = count_instruction(kernel, "wgmma.mma_async.sync.aligned.m64n128k");
+    // Products of 128 columns; tiles of 256 in clusters have all of them in one.
+    const bool is_wide = kernel.name.starts_with("cluster_matmul_kernel<(gpu::MatmulTiles)7,");
+    const std::string product = std::string("wgmma.mma_async.sync.aligned.m64n") + (is_wide ? "256" : "128");
+    const int n_products = count_instruction(kernel, product + "k");
     CHECK((n_products > 0) == (is_by_warpgroups(kernel) && kernel.target == "sm_90a"));
     if (is_by_warpgroups(kernel)) {
       ++n_by_warpgroups;
       if (kernel.target != "sm_90a") continue;
       const bool is_int8 =
           kernel.name.ends_with(", true>") || kernel.name.ends_with("<true>") || kernel.name.ends_with("<signed char>");
-      const char* const instruction = is_int8 ? "wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8"
-                                              : "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16";
-      CHECK(count_instruction(kernel, instruction) == n_products);
+      CHECK(count_instruction(kernel, product + (is_int8 ? "k32.s32.s8.s8" : "k16.f32.bf16")) == n_products);
       // The synchronisation that the shim demands must not have been dropped by the compiler.
       CHECK(count_instruction(kernel, "wgmma.fence.sync.aligned") > 0);
       CHECK(count_instruction(kernel, "wgmma.wait_group.sync.aligned") >= 2);
       CHECK(count_instruction(kernel, "fence.proxy.async.shared::cta") > 0);
       CHECK(count_instruction(kernel, "mma.sync") == 0);
       CHECK((count_instruction(kernel, "cp.async") > 0) == !is_peak_by_warpgroups(kernel));
+      if (is_in_clusters(kernel)) {
+        // A stage's four products are issued together. Each copy is there for one block and for both. Nothing that a thread does in the
+        // loop of steps is a fence of the device, which an arrival with the scope of a cluster would be.
+        CHECK(n_products == 4);
+        CHECK(count_instruction(kernel, "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier") == 8);
+        CHECK(count_instruction(kernel, "complete_tx::bytes.multicast::cluster") == 4);
+        CHECK(count_instruction(kernel, "mbarrier.try_wait.parity.shared::cta.b64") == 2);
+        CHECK(count_instruction(kernel, "mbarrier.arrive.expect_tx.shared::cta.b64") == 1);
+        CHECK(count_instruction(kernel, "mbarrier.arrive.shared::cluster.b64") == 2);
+        CHECK(count_instruction(kernel, "barrier.cluster.arrive.release.aligned") == 2);
+        CHECK(count_instruction(kernel, "fence.mbarrier_init.release.cluster") == 1);
+        CHECK(count_instruction(kernel, "setmaxnreg.dec.sync.aligned.u32 24") == 1);
+        CHECK(count_instruction(kernel, "setmaxnreg.inc.sync.aligned.u32 240") == 1);
+        CHECK(kernel.registers == 168);  // what a block of 384 threads begins with, and setmaxnreg divides
+        // Maps are passed on from where the arguments are; elsewhere they would be invalid.
+        CHECK(count_instruction(kernel, "cvta.param.u64") > 0);
+        CHECK(count_instruction(kernel, "prefetch.tensormap") == 2);
+        CHECK(count_instruction(kernel, "cp.async.cg.shared.global") == 0);
+      }
       if (is_stream_k(kernel)) {
         // Two atomics find the last block to have its part of a tile: one before a fence, and one between two (portable/last_block.h).
         CHECK(count_instruction(kernel, "atom.global.add.u32") == 2);
@@ -255,9 +281,10 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
     }
   }
   // Products of one weight and of experts in two shapes: of every encoding without blocks but f32, one kernel for all in blocks, and int8 by
-  // int8. Attention: six head widths. Peaks: two. Products in equal shares of steps: BF16, and int8 by int8.
+  // int8. Attention: six head widths. Peaks: two. Products in equal shares of steps, and those of clusters in two shapes: BF16, and int8
+  // by int8.
   constexpr int kEncodings = static_cast<int>(WeightEncoding::kQ2K) - 1;
-  constexpr int kKernels = 2 * 2 * (kEncodings + 2) + 6 + 2 + 2;
+  constexpr int kKernels = 2 * 2 * (kEncodings + 2) + 6 + 2 + 2 + 2 * 2;
   CHECK(n_by_warpgroups == static_cast<int>(targets.size()) * kKernels);
 }
 

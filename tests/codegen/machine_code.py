@@ -14,7 +14,8 @@ import sys
 # WeightEncoding, in its order. The kernels of q4_k, q5_k and iq4_xs serve q4_1, q5_1 and iq4_nl, too.
 ENCODINGS = ("f32", "bf16", "f16", "int8", "int8-g32", "int4", "fp8", "int4-zp", "fp8-g128", "mxfp4", "nvfp4",
              "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_xs", "q4_1", "q5_0", "q5_1", "iq4_nl")
-TILES = ("16x64", "64x64", "128x128", "wgmma128x128", "wgmma128x256", "streamk128x256")  # MatmulTiles, in its order
+TILES = ("16x64", "64x64", "128x128", "wgmma128x128", "wgmma128x256", "streamk128x256", "cluster128x128",
+         "cluster128x256")  # MatmulTiles, in its order
 
 
 def encoding_name(number):

@@ -82,15 +82,18 @@ TEST_CASE("other products get the tiles that were asked for") {
   }
 }
 
-TEST_CASE("equal shares of steps are for weights that are multiplied as they are stored") {
-  constexpr MatmulTiles kAsked = MatmulTiles::kStreamK128x256;
-  CHECK(group_of_product({WeightEncoding::kBf16, ActQuant::kNone, kAsked})
-            .kernel.starts_with("tiled_matmul_streamk128x256_bf16"));
-  CHECK(group_of_product({WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow, kAsked}).fallback.empty());
-  const OpGroup chosen = group_of_product({WeightEncoding::kInt4Group32, ActQuant::kNone});
-  const OpGroup asked = group_of_product({WeightEncoding::kInt4Group32, ActQuant::kNone, kAsked});
-  CHECK(asked.kernel == chosen.kernel);
-  CHECK(asked.fallback == "tiles=streamk128x256: weights that are decoded have other tiles");
+TEST_CASE("equal shares of steps, and clusters, are for weights that are multiplied as they are stored") {
+  for (const MatmulTiles tiles :
+       {MatmulTiles::kStreamK128x256, MatmulTiles::kCluster128x128, MatmulTiles::kCluster128x256}) {
+    const std::string name(to_string(tiles));
+    CHECK(group_of_product({WeightEncoding::kBf16, ActQuant::kNone, tiles})
+              .kernel.starts_with("tiled_matmul_" + name + "_bf16"));
+    CHECK(group_of_product({WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow, tiles}).fallback.empty());
+    const OpGroup chosen = group_of_product({WeightEncoding::kInt4Group32, ActQuant::kNone});
+    const OpGroup asked = group_of_product({WeightEncoding::kInt4Group32, ActQuant::kNone, tiles});
+    CHECK(asked.kernel == chosen.kernel);
+    CHECK(asked.fallback == "tiles=" + name + ": weights that are decoded have other tiles");
+  }
 }
 
 TEST_CASE(

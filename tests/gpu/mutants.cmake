@@ -244,15 +244,43 @@ ss_stream_k_mutant(last_part_lost "group <= groups.last; ++group" "group <= grou
 ss_stream_k_mutant(own_part_lost "if (group == group_) {" "if (group == group_ && !BUG) {")
 ss_stream_k_mutant(one_part_too_few "const int n_parts = groups.last - groups.first + 1;"
   "const int n_parts = groups.last - groups.first + (BUG ? 0 : 1);")
-ss_stream_k_mutant(pass_in_first_columns "take_sums(own, pass);" "take_sums(own, BUG ? 0 : pass);")
-ss_stream_k_mutant(missing_warp_barrier "sync_warp();  // this warp's sums are stored" "if (!BUG) sync_warp();")
 ss_stream_k_mutant(missing_barrier_of_part "sync_warp();  // this block's part is stored" "if (!BUG) sync_warp();")
-ss_stream_k_mutant(early_sums "sync_warp();  // all lanes have read this pass's sums" "if (!BUG) sync_warp();")
-ss_stream_k_mutant(lines_past_end "return row_tile_ * Shape::kRows + line < division().n_rows;"
-  "return BUG || row_tile_ * Shape::kRows + line < division().n_rows;")
+function(ss_pass_mutant name from to)
+  ss_gpu_mutant(stream_k_${name} sm_90a kernels/pass_sums.h "${from}" "${to}" kernels/stream_k_matmul.cpp)
+endfunction()
+ss_pass_mutant(pass_in_first_columns "if (p == pass) store_sums" "if (p == (BUG ? 0 : pass)) store_sums")
+ss_pass_mutant(missing_warp_barrier "sync_warp();  // this warp's sums are stored" "if (!BUG) sync_warp();")
+ss_pass_mutant(early_sums "sync_warp();  // all lanes have read this pass's sums" "if (!BUG) sync_warp();")
+ss_pass_mutant(lines_past_end "const bool exists = first_row + line < n_rows;" "const bool exists = BUG || first_row + line < n_rows;")
 ss_gpu_mutant(stream_k_not_the_only_block sm_90a portable/last_block.h
   "n_arrived == static_cast<std::uint32_t>(n_blocks - 1);" "n_arrived == static_cast<std::uint32_t>(n_blocks - (BUG ? 2 : 1));"
   kernels/stream_k_matmul.cpp)
+# Of products of clusters.
+function(ss_cluster_mutant name from to)
+  ss_gpu_mutant(cluster_${name} sm_90a kernels/cluster_matmul.cpp "${from}" "${to}" kernels/cluster_matmul.cpp)
+endfunction()
+ss_cluster_mutant(early_step "wait_for_phase(shared.filled[place.stage], place.parity);"
+  "if (!BUG) wait_for_phase(shared.filled[place.stage], place.parity);")
+ss_cluster_mutant(early_slot "wait_for_phase(shared.emptied[place.stage], place.parity ^ 1);"
+  "if (!BUG) wait_for_phase(shared.emptied[place.stage], place.parity ^ 1);")
+ss_cluster_mutant(early_return "if (step > 0) give_back(last_stage);" "if (step > 0) give_back(BUG ? place.stage : last_stage);")
+ss_cluster_mutant(missing_product_wait "wait_for_products<0>(sums[0]);" "if (!BUG) wait_for_products<0>(sums[0]);")
+ss_cluster_mutant(one_block_told "if (lane() < kClusterBlocks) arrive_at" "if (lane() < (BUG ? 1 : kClusterBlocks)) arrive_at")
+ss_cluster_mutant(other_block_not_awaited "kClusterBlocks * Shape::kWarps);" "(BUG ? 1 : kClusterBlocks) * Shape::kWarps);")
+ss_cluster_mutant(parity_not_turned "parity ^= 1;" "parity ^= BUG ? 0 : 1;")
+ss_cluster_mutant(x_not_announced "arrive_expecting(filled, sizeof(stage));"
+  "arrive_expecting(filled, static_cast<int>(BUG ? sizeof(stage.weight) : sizeof(stage)));")
+ss_cluster_mutant(not_shown "show_barriers_to_cluster();" "if (!BUG) show_barriers_to_cluster();")
+ss_cluster_mutant(missing_first_barrier "sync_cluster();  // the barriers of both blocks are there" "if (!BUG) sync_cluster();")
+ss_cluster_mutant(missing_last_barrier "sync_cluster();  // no block reaches the other one any more" "if (!BUG) sync_cluster();")
+ss_cluster_mutant(part_of_other_block "} else if (part == own) {" "} else if (part == (BUG ? 0 : own)) {")
+ss_cluster_mutant(parts_in_one_place "to + part * part_rows * Shape::kLineBytes" "to + (BUG ? 0 : part) * part_rows * Shape::kLineBytes")
+ss_cluster_mutant(first_part_twice "first_row + part * part_rows;" "first_row + (BUG ? 0 : part) * part_rows;")
+ss_cluster_mutant(same_panel "of_cols * kClusterBlocks + own;" "of_cols * kClusterBlocks + (BUG ? 0 : own);")
+ss_cluster_mutant(same_rows "of_rows * kClusterBlocks + own :" "of_rows * kClusterBlocks + (BUG ? 0 : own) :")
+ss_cluster_mutant(pairs_rounded_down "(n_row_tiles + kClusterBlocks - 1) / kClusterBlocks"
+  "(n_row_tiles + (BUG ? 0 : kClusterBlocks - 1)) / kClusterBlocks")
+ss_cluster_mutant(x_for_both "first_row, kClusterXRows, !shares_weight_, filled" "first_row, kClusterXRows, BUG || !shares_weight_, filled")
 # Of mixtures.
 ss_gpu_mutant(missing_count_barrier sm_80 kernels/grouped_tiles.cpp
   "sync_block();  // every row is counted" "if (!BUG) sync_block();" kernels/grouped_tiles.cpp)

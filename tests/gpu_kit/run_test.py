@@ -109,7 +109,9 @@ class Kit(unittest.TestCase):
                           "question-dependent-launch", "golden", "attention", "tiles", "kernels-quantized", "run-8B", "run-1B"})
         self.assertEqual(set(verdicts.values()), {"passed", "skipped"})
         calls = self.calls.read_text()
-        self.assertIn("tiles=auto,16x64,64x64,128x128,wgmma128x128,wgmma128x256,streamk128x256", calls)
+        self.assertIn("--each tiles=auto,16x64,64x64,128x128,wgmma128x128,wgmma128x256 ", calls)
+        self.assertIn("--each tiles=streamk128x256,cluster128x128,cluster128x256 --family matmul,matmul_w8a8,", calls)
+        self.assertRegex(calls, "kernel_bench .*tiles=cluster128x256")
         self.assertIn("bundle synth --like Llama-3.1-8B", calls)
         # Nothing of the scratch folder is left.
         self.assertEqual([path.name for path in self.folder.glob("secondsource-kit-*")], [])

@@ -96,6 +96,16 @@ MatmulPlan plan_stream_k(const MatmulExtent& extent, std::int32_t n_processors) 
           .n_blocks = std::max(n_processors, ceil_divide(extent.n_rows, block_rows(kTiles)))};
 }
 
+MatmulPlan plan_clusters(MatmulTiles tiles, const MatmulExtent& extent, std::int32_t n_processors) {
+  const std::int32_t n_row_tiles = ceil_divide(extent.n_rows, block_rows(tiles));
+  const std::int32_t n_panels = ceil_divide(extent.n_outputs, block_cols(tiles));
+  const std::int32_t n_pairs =
+      n_row_tiles > 1 ? ceil_divide(n_row_tiles, kClusterBlocks) * n_panels : ceil_divide(n_panels, kClusterBlocks);
+  MatmulPlan plan = plan_of(tiles, extent);
+  plan.n_blocks = kClusterBlocks * std::clamp(n_processors / kClusterBlocks, 1, n_pairs);
+  return plan;
+}
+
 StreamKScratch stream_k_scratch(const MatmulExtent& extent, const MatmulPlan& plan) {
   const auto n_sums =
       static_cast<std::size_t>(block_rows(plan.tiles)) * static_cast<std::size_t>(block_cols(plan.tiles));

@@ -21,7 +21,8 @@ Result<bool> read_option(const std::string& key, const std::string& value, GpuOp
       if (value == to_string(tiles)) options.tiles = tiles;
     }
     if (!options.tiles && value != "auto") {
-      return bad("auto, 16x64, 64x64, 128x128, wgmma128x128, wgmma128x256 or streamk128x256");
+      return bad(
+          "auto, 16x64, 64x64, 128x128, wgmma128x128, wgmma128x256, streamk128x256, cluster128x128 or cluster128x256");
     }
   } else if (key == "attention") {
     if (value != "auto" && value != "mma" && value != "wgmma") return bad("auto, mma or wgmma");

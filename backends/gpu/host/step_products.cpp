@@ -131,8 +131,9 @@ MatmulPlan StepProducts::tile_plan(const Matmul& op) const {
   const MatmulDevice device = matmul_device(weight, op.act);
   const auto forced = forced_tiles(weight, op.act, TilesOf::kProduct);
   if (!forced) return plan_matmul(extent, device);
-  return *forced == MatmulTiles::kStreamK128x256 ? plan_stream_k(extent, device.n_processors)
-                                                 : plan_of(*forced, extent);
+  if (*forced == MatmulTiles::kStreamK128x256) return plan_stream_k(extent, device.n_processors);
+  if (in_clusters(*forced)) return plan_clusters(*forced, extent, device.n_processors);
+  return plan_of(*forced, extent);
 }
 
 MatmulDevice StepProducts::matmul_device(const WeightView& weight, ActQuant act) const {
@@ -156,8 +157,8 @@ std::string StepProducts::why_other_tiles(const WeightView& weight, ActQuant act
     return because(by_warpgroups(*tiles) ? "sums of warpgroups take no scales of groups"
                                          : "sums of groups need the registers of smaller tiles");
   }
-  if (*tiles != MatmulTiles::kStreamK128x256) return "";
-  if (of == TilesOf::kExperts) return because("the steps of experts' products are not divided");
+  if (!is_on_request(*tiles)) return "";
+  if (of == TilesOf::kExperts) return because("experts' products have other tiles");
   return matmul_device(weight, act).copies_weight ? "" : because("weights that are decoded have other tiles");
 }
 
@@ -169,9 +170,10 @@ ProductScratch StepProducts::own_scratch(const Matmul& op) const {
   ProductScratch scratch = product_scratch(rows, weight, value_bytes);
   if (rows <= kMatvecRows) return scratch;
   const MatmulPlan plan = tile_plan(op);
-  if (plan.n_splits == 1 && plan.n_blocks == 0) return scratch;
+  const bool is_stream_k = plan.tiles == MatmulTiles::kStreamK128x256;
+  if (plan.n_splits == 1 && !is_stream_k) return scratch;
   scratch.sums = round_up(scratch.bytes, kWorkspaceAlignment);
-  if (plan.n_blocks > 0) {
+  if (is_stream_k) {
     scratch.bytes = scratch.sums + stream_k_scratch(extent_of(op), plan).partial_bytes;
     return scratch;
   }
@@ -261,8 +263,10 @@ StepLaunch StepProducts::bind_library(const Matmul& op, const LibraryUse& use, M
 }
 
 template <typename Arguments>
-StepLaunch StepProducts::bind_product(ProductLauncher<Arguments> multiply, Arguments a, const WeightView& weight,
-                                      ActQuant act, float act_scale, std::int32_t rows_per_token, bool by_tiles) const {
+StepLaunch StepProducts::bind_product(ProductLauncher<Arguments> multiply, const Arguments& arguments,
+                                      const WeightView& weight, ActQuant act, float act_scale,
+                                      std::int32_t rows_per_token, bool by_tiles) const {
+  Arguments a = arguments;
   if (act == ActQuant::kNone && !by_tiles) {
     return [multiply, a](const LaunchContext& context, const BatchUpload::Work&) { return multiply(context, a); };
   }
@@ -329,7 +333,7 @@ StepLaunch StepProducts::bind(const RmsNorm& norm, const Matmul& op, const Batch
 std::int32_t StepProducts::n_block_counters(const Matmul& op) const {
   if (library_uses_.contains(&op) || values_.max_rows_of(op.x) <= kMatvecRows) return 0;
   const MatmulPlan plan = tile_plan(op);
-  return plan.n_blocks > 0 ? stream_k_scratch(extent_of(op), plan).n_counters : 0;
+  return plan.tiles == MatmulTiles::kStreamK128x256 ? stream_k_scratch(extent_of(op), plan).n_counters : 0;
 }
 
 StepLaunch StepProducts::bind(const Matmul& op, const BatchUpload& upload, const DeviceBuffer& block_counters) const {
@@ -339,9 +343,36 @@ StepLaunch StepProducts::bind(const Matmul& op, const BatchUpload& upload, const
   const ProductScratch layout = own_scratch(op);
   a.plan = tile_plan(op);
   a.partial = reinterpret_cast<std::int32_t*>(values_.scratch() + layout.sums);
-  if (a.plan.n_blocks > 0) a.n_arrived = block_counters.as<std::uint32_t>();
+  if (a.plan.tiles == MatmulTiles::kStreamK128x256) a.n_arrived = block_counters.as<std::uint32_t>();
   const bool by_tiles = a.max_rows > kMatvecRows;
+  if (by_tiles && in_clusters(a.plan.tiles)) return bind_clusters(op, a);
   return bind_product(shared_.kernels.matmul, a, weight, op.act, op.act_scale, 1, by_tiles);
+}
+
+StepLaunch StepProducts::bind_clusters(const Matmul& op, const MatmulArguments& arguments) const {
+  const WeightView& weight = arguments.weight;
+  const TiledMatrix x{.values = values_.scratch(),
+                      .value_bytes = static_cast<std::int32_t>(own_value_bytes(op.act, true)),
+                      .n_rows = arguments.max_rows,
+                      .n_cols = weight.padded_cols,
+                      .row_bytes = row_bytes_of(weight, op.act),
+                      .tile_rows = kClusterXRows};
+  const TiledMatrix weights{.values = weight.values,
+                            .value_bytes = x.value_bytes,
+                            .n_rows = weight.n_rows,
+                            .n_cols = weight.padded_cols,
+                            .row_bytes = weight.row_bytes,
+                            .tile_rows = cluster_weight_rows(arguments.plan.tiles)};
+  Device& device = shared_.memory->device();
+  const Result<TensorMap> x_map = device.tensor_map(x);
+  const Result<TensorMap> weight_map = device.tensor_map(weights);
+  if (!x_map || !weight_map) {
+    const Error error = (x_map ? weight_map.error() : x_map.error())
+                            .with_context(fmt::format("tiles={}", to_string(arguments.plan.tiles)));
+    return [error](const LaunchContext&, const BatchUpload::Work&) -> Result<void> { return error; };
+  }
+  return bind_product(shared_.kernels.cluster_matmul, ClusterMatmulArguments{arguments, *x_map, *weight_map}, weight,
+                      op.act, op.act_scale, 1, true);
 }
 
 std::optional<MatmulTiles> StepProducts::head_tiles(const HeadMatmul& op) const {

@@ -83,6 +83,8 @@ class StepProducts {
   /// The arguments of our kernel, but for what converts x.
   [[nodiscard]] MatmulArguments arguments_of(const Matmul& op, const BatchUpload& upload) const;
   [[nodiscard]] StepLaunch bind_library(const Matmul& op, const LibraryUse& use, MatmulArguments arguments) const;
+  /// The launches of a product with tiles that are in_clusters(). Where the device makes no map of an operand, they fail with its error.
+  [[nodiscard]] StepLaunch bind_clusters(const Matmul& op, const MatmulArguments& arguments) const;
   /// Tiles of the product of heads; none where its kernel computes dot products.
   [[nodiscard]] std::optional<MatmulTiles> head_tiles(const HeadMatmul& op) const;
   [[nodiscard]] GroupedExtent extent_of(const GroupedMatmul& op) const;
@@ -91,7 +93,7 @@ class StepProducts {
   [[nodiscard]] ProductScratch grouped_scratch(const GroupedMatmul& op) const;
   /// Binds one of our kernels and what has to convert x first: to int8 or E4M3 if `act` says so, else to BF16 for tiles.
   template <typename Arguments>
-  [[nodiscard]] StepLaunch bind_product(ProductLauncher<Arguments> multiply, Arguments arguments,
+  [[nodiscard]] StepLaunch bind_product(ProductLauncher<Arguments> multiply, const Arguments& arguments,
                                         const WeightView& weight, ActQuant act, float act_scale,
                                         std::int32_t rows_per_token, bool by_tiles) const;
 

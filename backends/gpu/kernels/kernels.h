@@ -355,6 +355,13 @@ struct MatmulArguments {
   float norm_eps = 0;
 };
 
+/// A product with tiles that are in_clusters(), whose operands the device copies by itself.
+struct ClusterMatmulArguments : MatmulArguments {
+  alignas(kTensorMapAlignment)
+      TensorMap x_map;  ///< of narrow_x or quantized_x, [max_rows, padded_cols], in tiles of kClusterXRows
+  alignas(kTensorMapAlignment) TensorMap weight_map;  ///< [n_rows, padded_cols], in tiles of cluster_weight_rows()
+};
+
 /// Epilogue after the library's sums: product.out = epilogue(scales * sums). The scales are the product's x_scales, if not
 /// null, and those of an int8 weight.
 struct FinishProductArguments {
@@ -628,6 +635,8 @@ struct KernelTable {
   Result<void> (*quantize_rows)(const LaunchContext&, const QuantizeRowsArguments&);
   Result<void> (*narrow_rows)(const LaunchContext&, const NarrowRowsArguments&);
   Result<void> (*matmul)(const LaunchContext&, const MatmulArguments&);
+  /// Null where no device of the table has clusters.
+  Result<void> (*cluster_matmul)(const LaunchContext&, const ClusterMatmulArguments&) = nullptr;
   Result<void> (*finish_product)(const LaunchContext&, const FinishProductArguments&);
   Result<void> (*rope_append)(const LaunchContext&, const RopeAppendArguments&);
   Result<void> (*latent_append)(const LaunchContext&, const LatentAppendArguments&);

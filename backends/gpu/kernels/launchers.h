@@ -19,6 +19,8 @@ Result<void> launch_matmul(const LaunchContext& context, const MatmulArguments& 
 Result<void> launch_matvec(const LaunchContext& context, const MatmulArguments& arguments);
 Result<void> launch_tiled_matmul(const LaunchContext& context, const MatmulArguments& arguments);
 Result<void> launch_stream_k_matmul(const LaunchContext& context, const MatmulArguments& arguments);
+/// Matrix-core tiles for blocks in clusters, which the tensor memory accelerator copies (sm_90a).
+Result<void> launch_cluster_matmul(const LaunchContext& context, const ClusterMatmulArguments& arguments);
 /// Epilogue after a product by the vendor's library.
 Result<void> launch_finish_product(const LaunchContext& context, const FinishProductArguments& arguments);
 Result<void> launch_rope_append(const LaunchContext& context, const RopeAppendArguments& arguments);

@@ -18,28 +18,42 @@ enum class MatmulTiles : std::uint8_t {
   kWgmma128x128,
   kWgmma128x256,
   kStreamK128x256,  ///< blocks have equal shares of the K steps of all tiles, whichever tiles these belong to (stream_k_matmul.cpp)
+  kCluster128x128,  ///< the tensor memory accelerator copies, for two blocks at once (cluster_matmul.cpp)
+  kCluster128x256,
 };
-inline constexpr MatmulTiles kAllMatmulTiles[] = {MatmulTiles::k16x64,        MatmulTiles::k64x64,
-                                                  MatmulTiles::k128x128,      MatmulTiles::kWgmma128x128,
-                                                  MatmulTiles::kWgmma128x256, MatmulTiles::kStreamK128x256};
+inline constexpr MatmulTiles kAllMatmulTiles[] = {MatmulTiles::k16x64,          MatmulTiles::k64x64,
+                                                  MatmulTiles::k128x128,        MatmulTiles::kWgmma128x128,
+                                                  MatmulTiles::kWgmma128x256,   MatmulTiles::kStreamK128x256,
+                                                  MatmulTiles::kCluster128x128, MatmulTiles::kCluster128x256};
 
 /// The spelling of the option `tiles`, and of kernel names in reports.
 [[nodiscard]] constexpr std::string_view to_string(MatmulTiles tiles) {
-  constexpr std::string_view kNames[] = {"16x64", "64x64", "128x128", "wgmma128x128", "wgmma128x256", "streamk128x256"};
+  constexpr std::string_view kNames[] = {"16x64",        "64x64",          "128x128",        "wgmma128x128",
+                                         "wgmma128x256", "streamk128x256", "cluster128x128", "cluster128x256"};
   return kNames[static_cast<std::size_t>(tiles)];
 }
 
+/// Tiles of blocks in clusters.
+[[nodiscard]] constexpr bool in_clusters(MatmulTiles tiles) {
+  return tiles == MatmulTiles::kCluster128x128 || tiles == MatmulTiles::kCluster128x256;
+}
+/// Tiles of kernels of their own, which multiply weights as they are stored, of one product, without split K. The planner never chooses
+/// them: no GPU has run them yet.
+[[nodiscard]] constexpr bool is_on_request(MatmulTiles tiles) {
+  return tiles == MatmulTiles::kStreamK128x256 || in_clusters(tiles);
+}
 [[nodiscard]] constexpr std::int32_t block_rows(MatmulTiles tiles) {
   return tiles == MatmulTiles::k16x64 ? 16 : tiles == MatmulTiles::k64x64 ? 64 : 128;
 }
 [[nodiscard]] constexpr std::int32_t block_cols(MatmulTiles tiles) {
-  const bool is_wide = tiles == MatmulTiles::kWgmma128x256 || tiles == MatmulTiles::kStreamK128x256;
+  const bool is_wide = tiles == MatmulTiles::kWgmma128x256 || tiles == MatmulTiles::kStreamK128x256 ||
+                       tiles == MatmulTiles::kCluster128x256;
   return is_wide ? 256 : block_rows(tiles) == 128 ? 128 : 64;
 }
 /// Computed by wgmma; only on devices with warpgroups.
 [[nodiscard]] constexpr bool by_warpgroups(MatmulTiles tiles) {
   return tiles == MatmulTiles::kWgmma128x128 || tiles == MatmulTiles::kWgmma128x256 ||
-         tiles == MatmulTiles::kStreamK128x256;
+         tiles == MatmulTiles::kStreamK128x256 || in_clusters(tiles);
 }
 /// Tiles of which one block fills a multiprocessor.
 [[nodiscard]] constexpr bool is_large(MatmulTiles tiles) {
@@ -54,7 +68,7 @@ struct MatmulPlan {
   MatmulTiles tiles = MatmulTiles::k64x64;
   std::int32_t n_splits = 1;     ///< blocks that share K; a second kernel adds their sums
   std::int32_t split_steps = 1;  ///< K steps per split; with kStreamK128x256 the fewest of a share
-  std::int32_t n_blocks = 0;     ///< of kStreamK128x256; else 0
+  std::int32_t n_blocks = 0;     ///< of tiles that are is_on_request(); else 0
 };
 
 /// The extents of a product that its plan depends on.
@@ -77,11 +91,21 @@ struct MatmulDevice {
 /// expected to take the least time, by what was measured on an H100. Otherwise, as a guess, up to 64 rows have tiles of 64 x 64, and more
 /// the largest tiles that give at least three quarters of the processors a block. `./dev gpu` times the choices side by side.
 [[nodiscard]] MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device);
-/// A plan with the given tiles, which are not kStreamK128x256, and without split K.
+/// A plan with the given tiles, not is_on_request(), and without split K.
 [[nodiscard]] MatmulPlan plan_of(MatmulTiles tiles, const MatmulExtent& extent);
-/// The plan with kStreamK128x256: a block for each processor, or one for each tile of rows where these are more. plan_matmul() never
-/// chooses it: no GPU has run it yet.
+/// The plan with kStreamK128x256: a block for each processor, or one for each tile of rows where these are more.
 [[nodiscard]] MatmulPlan plan_stream_k(const MatmulExtent& extent, std::int32_t n_processors);
+/// The plan with tiles that are in_clusters(): a block for each processor, or fewer if there are fewer tiles, in clusters of kClusterBlocks.
+[[nodiscard]] MatmulPlan plan_clusters(MatmulTiles tiles, const MatmulExtent& extent, std::int32_t n_processors);
+
+/// The blocks of a cluster. They have tiles of different rows of x and the same rows of the weight; in a step for one tile of rows at most,
+/// of the same rows of x and different rows of the weight.
+inline constexpr std::int32_t kClusterBlocks = 2;
+/// The rows of x, and of the weight, that one copy brings: a tile's are brought by kClusterBlocks copies.
+inline constexpr std::int32_t kClusterXRows = 128 / kClusterBlocks;
+[[nodiscard]] constexpr std::int32_t cluster_weight_rows(MatmulTiles tiles) {
+  return block_cols(tiles) / kClusterBlocks;
+}
 
 /// Parts of tiles that a block of kStreamK128x256 may have to store: that at the beginning of its share, and that at its end.
 inline constexpr int kStreamKParts = 2;

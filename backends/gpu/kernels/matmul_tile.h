@@ -126,10 +126,9 @@ SS_DEVICE void add_wide_group(const WideStage<Shape>& stage, Accumulator<Bf16> (
   }
 }
 
-/// Starts the wgmma of one stage for this warpgroup's sums, 128 columns at a time, as one commit group.
-template <typename Shape, typename Input, int kColTiles>
+/// Starts the wgmma of one stage for this warpgroup's sums, kTilesPerWgmma tiles of columns at a time, as one commit group.
+template <typename Shape, int kTilesPerWgmma = 8, typename Input, int kColTiles>
 SS_DEVICE void begin_step(const std::byte* x, const std::byte* weight, Accumulator<Input> (&sums)[kColTiles]) {
-  constexpr int kTilesPerWgmma = 8;
   using Columns = Accumulator<Input>[kTilesPerWgmma];
   const std::byte* const rows = x + warp() / kWarpgroupWarps * kWarpgroupRows * Shape::kLineBytes;
   fence_products();
@@ -378,11 +377,15 @@ Result<void> with_tile_kernel(MatmulTiles tiles, WeightEncoding encoding, bool q
     case MatmulTiles::kWgmma128x256:
       return with.template operator()<MatmulTiles::kWgmma128x256>();
     case MatmulTiles::kStreamK128x256:
-      return Error{ErrorCode::kInternal, "equal shares of steps for a kernel that has none"};
+    case MatmulTiles::kCluster128x128:
+    case MatmulTiles::kCluster128x256:
+      return Error{ErrorCode::kInternal, "tiles that have a kernel of their own, for another kernel"};
 #else
     case MatmulTiles::kWgmma128x128:
     case MatmulTiles::kWgmma128x256:
     case MatmulTiles::kStreamK128x256:
+    case MatmulTiles::kCluster128x128:
+    case MatmulTiles::kCluster128x256:
       break;
 #endif
   }

@@ -21,9 +21,8 @@
 // waits for another. A share has at least plan.split_steps steps, since each part of a tile is stored and read as 128 KiB of sums. Into how
 // many parts a tile falls depends on the number of tiles of rows, and with it the order in which a row's sums are added.
 
-#include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/launchers.h"
-#include "gpu/kernels/matmul_tile.h"
+#include "gpu/kernels/pass_sums.h"
 #include "gpu/portable/last_block.h"
 #include "gpu/portable/launch.h"
 #include "gpu/portable/launch_order.h"
@@ -33,14 +32,6 @@ inline namespace SS_GPU_TARGET {
 namespace {
 
 using Shape = ShapeOf<MatmulTiles::kStreamK128x256>;
-
-/// A warp's sums are finished in passes of so many columns. All columns at once would take shared memory from the stages.
-constexpr int kPassCols = 64;
-/// A warp's sums of one pass, as WarpSums takes them.
-struct PassShape {
-  static constexpr int kWarpRows = Shape::kWarpRows;
-  static constexpr int kWarpCols = kPassCols;
-};
 
 /// How the steps of all panels, numbered one panel after the other, are divided among groups of blocks.
 struct Division {
@@ -53,7 +44,7 @@ struct Division {
 
 struct Shared {
   TileStage<Shape> stage[Shape::kStages];
-  alignas(sizeof(Chunk)) std::int32_t sums[Shape::kWarps][PassShape::kWarpRows * PassShape::kWarpCols];
+  PassSums<Shape> sums;
   int flag;           ///< of is_last_block()
   Division division;  ///< here, since the sums of a tile and what finishes them take all registers
 };
@@ -67,7 +58,6 @@ class ShareOfProduct {
   using Values = Columns<Sum, kMostColumns>;
   static constexpr WeightEncoding kEncoding = kQuantized ? WeightEncoding::kInt8PerRow : WeightEncoding::kBf16;
   static constexpr int kColTiles = Shape::kWarpCols / kTile;
-  static constexpr int kPasses = Shape::kWarpCols / kPassCols;
   using Sums = Accumulator<Input>[1][kColTiles];
   /// The groups whose shares have steps of a panel.
   struct Groups {
@@ -155,53 +145,18 @@ class ShareOfProduct {
   }
   SS_DEVICE static const Division& division() { return shared_memory<Shared>().division; }
   /// This warp's place in shared memory for the sums of a pass.
-  SS_DEVICE static std::int32_t* own_sums() { return shared_memory<Shared>().sums[warp()]; }
-
-  /// Puts the sums of a pass, which are in registers, into this warp's place in shared memory.
-  SS_DEVICE void take_sums(const Sums& sums, int pass) const {
-    constexpr int kPassTiles = kPassCols / kTile;
-    using PassSums = Accumulator<Input>[1][kPassTiles];
-    SS_UNROLL
-    for (int p = 0; p < kPasses; ++p) {  // registers have no index at run time
-      if (p == pass) store_sums<PassShape>(reinterpret_cast<const PassSums&>(sums[0][p * kPassTiles]), own_sums());
-    }
-  }
-
-  /// Calls use(WarpSums) for the sums of one pass after the other, which take(pass) puts into this warp's place in shared memory.
-  template <typename Take, typename Use>
-  SS_DEVICE void for_each_pass(int panel, const Take& take, const Use& use) const {
-    for (int pass = 0; pass < kPasses; ++pass) {
-      take(pass);
-      sync_warp();  // this warp's sums are stored
-      use(WarpSums<PassShape, Sum>{.place = own_sums(),
-                                   .first_line = warp() * Shape::kWarpRows,
-                                   .first_col = panel * Shape::kCols + pass * kPassCols,
-                                   .n_cols = a_.weight.n_rows});
-      sync_warp();  // all lanes have read this pass's sums
-    }
-  }
+  SS_DEVICE static std::int32_t* own_sums() { return shared_memory<Shared>().sums.of_warp[warp()]; }
 
   /// Finishes a tile whose other parts, if any, are stored.
   SS_DEVICE void finish_tile(int panel, const Groups& groups, const Sums& own) const {
-    const auto row_of = [&](int line) {
-      const bool exists = line_exists(line);
-      const int row = exists ? row_tile_ * Shape::kRows + line : division().n_rows - 1;
-      return ResultRow{.index = row, .of_x = row, .exists = exists};
-    };
     const auto take = [&](int pass) {
-      take_sums(own, pass);
+      store_pass<Shape>(own, pass, own_sums());
       if (groups.first == groups.last) return;
       sync_warp();  // this block's part is stored
       add_parts(panel, pass, groups);
     };
-    for_each_pass(panel, take, [&](const auto& sums) {
-      // The sums of later passes leave no registers to keep this from one pass to the next.
-      const ProductOutputs outputs = outputs_of(a_);
-      with_epilogue<false>(outputs, [&]<EpilogueKind kKind, int kColumns>() {
-        sums.template finish_columns<kColumns>(
-            [&](int col) { return ColumnsEpilogue<kKind, kColumns, kQuantized>(outputs, col); }, row_of);
-      });
-    });
+    finish_passes<Shape, kQuantized>(a_, own_sums(), row_tile_ * Shape::kRows, division().n_rows, panel * Shape::kCols,
+                                     take);
   }
 
   /// True if the other parts of this tile are stored. Otherwise this block stores its own, and another one finishes the tile.
@@ -216,8 +171,9 @@ class ShareOfProduct {
 
   SS_DEVICE void store_part(int panel, const Groups& groups, const Sums& sums) const {
     std::int32_t* const part = part_of(group_, groups);
-    for_each_pass(
-        panel, [&](int pass) { take_sums(sums, pass); },
+    for_each_pass<Shape, Sum>(
+        own_sums(), panel * Shape::kCols, a_.weight.n_rows,
+        [&](int pass) { store_pass<Shape>(sums, pass, own_sums()); },
         [&](const auto& pass_sums) {
           pass_sums.template finish_columns<kMostColumns>(
               [&](int col) {
@@ -249,7 +205,7 @@ class ShareOfProduct {
           const int tile_line = warp() * Shape::kWarpRows + line;
           values[i] = {};
           if (group == group_) {
-            values[i] = load_words<Values>(own_sums() + sum_index<PassShape>(line, pass_col));
+            values[i] = load_words<Values>(own_sums() + sum_index<PassShape<Shape>>(line, pass_col));
           } else if (line_exists(tile_line)) {
             values[i] = load_words<Values>(part + tile_line * Shape::kCols);
           }
@@ -262,7 +218,8 @@ class ShareOfProduct {
       }
       SS_UNROLL
       for (int i = 0; i < kAtOnce; ++i) {
-        store_chunk(own_sums() + sum_index<PassShape>(first_line + i * kLines, pass_col), bits_as<Chunk>(totals[i]));
+        store_chunk(own_sums() + sum_index<PassShape<Shape>>(first_line + i * kLines, pass_col),
+                    bits_as<Chunk>(totals[i]));
       }
     }
   }

@@ -11,6 +11,7 @@ const KernelTable& kernel_table() {
                                      .quantize_rows = launch_quantize_rows,
                                      .narrow_rows = launch_narrow_rows,
                                      .matmul = launch_matmul,
+                                     .cluster_matmul = launch_cluster_matmul,
                                      .finish_product = launch_finish_product,
                                      .rope_append = launch_rope_append,
                                      .latent_append = launch_latent_append,

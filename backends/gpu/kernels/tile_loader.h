@@ -53,6 +53,11 @@ template <>
 struct ShapeOf<MatmulTiles::kWgmma128x256> : BlockShape<MatmulTiles::kWgmma128x256, 8, 1, 4> {};
 template <>
 struct ShapeOf<MatmulTiles::kStreamK128x256> : BlockShape<MatmulTiles::kStreamK128x256, 8, 1, 4> {};
+// The sums of a pass (pass_sums.h) take 32 KiB beside their stages.
+template <>
+struct ShapeOf<MatmulTiles::kCluster128x128> : BlockShape<MatmulTiles::kCluster128x128, 8, 1, 6> {};
+template <>
+struct ShapeOf<MatmulTiles::kCluster128x256> : BlockShape<MatmulTiles::kCluster128x256, 8, 1, 4> {};
 
 /// Blocks of these tiles that a multiprocessor of NVIDIA has registers for.
 template <MatmulTiles kTiles>

@@ -1,5 +1,6 @@
 #pragma once
-// Limits the registers of a kernel, so that a processor can hold a given number of its blocks at the same time.
+// Limits the registers of a kernel, so that a processor can hold a given number of its blocks at the same time, and divides a block's
+// registers among its warpgroups.
 
 #include "gpu/portable/target.h"
 
@@ -13,3 +14,33 @@
 #else
 #define SS_KERNEL_RESIDENT(warps, blocks) void
 #endif
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+
+/// The registers of a thread with which blocks of so many warps of 32 begin, where they take all that a multiprocessor of NVIDIA has.
+constexpr int registers_at_launch(int n_warps) {
+  constexpr int kRegisters = 65536;
+  return kRegisters / (32 * n_warps) / 8 * 8;
+}
+
+/// Changes the registers of each thread of a warpgroup, all of whose warps call it: setmaxnreg. Threads that only copy give theirs up, and
+/// those that multiply take them. A multiple of 8 from 24 to 240. Who takes more than the block began with and others gave up waits without
+/// end. Only on sm_90a.
+template <int kRegisters>
+SS_DEVICE void give_up_registers_but() {
+  static_assert(kRegisters % 8 == 0 && kRegisters >= 24 && kRegisters <= 240);
+#if defined(SS_GPU_WARPGROUPS) && !defined(SS_GPU_SHIM)
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+#endif
+}
+template <int kRegisters>
+SS_DEVICE void take_registers_up_to() {
+  static_assert(kRegisters % 8 == 0 && kRegisters >= 24 && kRegisters <= 240);
+#if defined(SS_GPU_WARPGROUPS) && !defined(SS_GPU_SHIM)
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+#endif
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

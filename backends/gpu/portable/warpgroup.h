@@ -153,7 +153,7 @@ SS_DEVICE void compute_before_wait([[maybe_unused]] float never_negative) {
 /// Whether a product adds to the sums or overwrites them.
 enum class Sums : std::uint8_t { kAdded, kNew };
 
-// Operand lists of a product's accumulator registers: 16 for 32 columns, 32 for 64, 64 for 128.
+// Operand lists of a product's accumulator registers: 16 for 32 columns, 32 for 64, 64 for 128, 128 for 256.
 #define SS_SUM_TILE(as, tile)                                                                              \
   as((tile).value[0]), as((tile).value[1]), as((tile).value[2]), as((tile).value[3]), as((tile).value[4]), \
       as((tile).value[5]), as((tile).value[6]), as((tile).value[7])
@@ -162,12 +162,22 @@ enum class Sums : std::uint8_t { kAdded, kNew };
 #define SS_SUMS_OF_128(as, s)                                                                      \
   SS_SUMS_OF_64(as, s), SS_SUM_TILE(as, (s)[4]), SS_SUM_TILE(as, (s)[5]), SS_SUM_TILE(as, (s)[6]), \
       SS_SUM_TILE(as, (s)[7])
+#define SS_SUMS_OF_256(as, s)                                                                                 \
+  SS_SUMS_OF_128(as, s), SS_SUM_TILE(as, (s)[8]), SS_SUM_TILE(as, (s)[9]), SS_SUM_TILE(as, (s)[10]),          \
+      SS_SUM_TILE(as, (s)[11]), SS_SUM_TILE(as, (s)[12]), SS_SUM_TILE(as, (s)[13]), SS_SUM_TILE(as, (s)[14]), \
+      SS_SUM_TILE(as, (s)[15])
 #define SS_LIST_OF_32 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
 #define SS_LIST_OF_64 SS_LIST_OF_32 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
 #define SS_LIST_OF_128                                                                                                \
   SS_LIST_OF_64                                                                                                       \
   ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59," \
   "%60,%61,%62,%63"
+#define SS_LIST_OF_256                                                           \
+  SS_LIST_OF_128                                                                 \
+  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79"             \
+  ",%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95"             \
+  ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111" \
+  ",%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
 // "added" is PTX's scale-d: whether the product is added to the sums. Then, for BF16: A and B not negated, A not
 // transposed, B transposed or not.
 #define SS_WGMMA(instruction, list, adds, operands)                                                            \
@@ -176,11 +186,11 @@ enum class Sums : std::uint8_t { kAdded, kNew };
 #define SS_AS_FLOAT(x) "+f"(x)
 #define SS_AS_INT(x) "+r"(x)
 
-/// sums += A B over kTileDepth values of k, for 64 columns of B (four tiles of sums, BF16 only) or 128 (eight tiles).
+/// sums += A B over kTileDepth values of k, for 64 columns of B (four tiles of sums, BF16 only), 128 (eight tiles) or 256.
 template <Sums kSums = Sums::kAdded, typename Input, int kColTiles>
 SS_DEVICE void multiply_lines(Accumulator<Input> (&sums)[kColTiles], SharedOperand a, SharedOperand b,
                               [[maybe_unused]] CallSite where = CallSite::current()) {
-  static_assert(kColTiles == 8 || (kColTiles == 4 && std::is_same_v<Input, Bf16>));
+  static_assert(kColTiles == 16 || kColTiles == 8 || (kColTiles == 4 && std::is_same_v<Input, Bf16>));
   [[maybe_unused]] constexpr int kAdds = kSums == Sums::kAdded ? 1 : 0;
 #if defined(SS_GPU_SHIM)
   shim::multiply_warpgroup(kWarpSize, {.sums = sums[0].value,
@@ -193,7 +203,17 @@ SS_DEVICE void multiply_lines(Accumulator<Input> (&sums)[kColTiles], SharedOpera
                                        .b_transposed = false,
                                        .where = where});
 #elif defined(SS_GPU_WARPGROUPS)
-  if constexpr (std::is_same_v<Input, std::int8_t>) {
+  if constexpr (std::is_same_v<Input, std::int8_t> && kColTiles == 16) {
+    asm volatile(SS_WGMMA("m64n256k32.s32.s8.s8", SS_LIST_OF_256, "%130", "%128, %129, added")
+                 : SS_SUMS_OF_256(SS_AS_INT, sums)
+                 : "l"(a.bits), "l"(b.bits), "n"(kAdds)
+                 : "memory");
+  } else if constexpr (kColTiles == 16) {
+    asm volatile(SS_WGMMA("m64n256k16.f32.bf16.bf16", SS_LIST_OF_256, "%130", "%128, %129, added, 1, 1, 0, 0")
+                 : SS_SUMS_OF_256(SS_AS_FLOAT, sums)
+                 : "l"(a.bits), "l"(b.bits), "n"(kAdds)
+                 : "memory");
+  } else if constexpr (std::is_same_v<Input, std::int8_t>) {
     asm volatile(SS_WGMMA("m64n128k32.s32.s8.s8", SS_LIST_OF_128, "%66", "%64, %65, added")
                  : SS_SUMS_OF_128(SS_AS_INT, sums)
                  : "l"(a.bits), "l"(b.bits), "n"(kAdds)
@@ -256,9 +276,11 @@ SS_DEVICE void multiply_transposed(Accumulator<Bf16> (&sums)[kColTiles], const R
 #undef SS_SUMS_OF_32
 #undef SS_SUMS_OF_64
 #undef SS_SUMS_OF_128
+#undef SS_SUMS_OF_256
 #undef SS_LIST_OF_32
 #undef SS_LIST_OF_64
 #undef SS_LIST_OF_128
+#undef SS_LIST_OF_256
 #undef SS_WGMMA
 #undef SS_AS_FLOAT
 #undef SS_AS_INT

@@ -6,6 +6,9 @@
 #include <utility>
 
 #include "gpu/runtime/api.h"
+#if defined(SS_GPU_RUNTIME_CUDA)
+#include "gpu/runtime/tensor_map.h"
+#endif
 
 namespace secondsource::gpu::runtime {
 namespace {
@@ -82,26 +85,11 @@ class RuntimeStream final : public Stream {
 #endif
     std::array<void*, 1> arguments = {const_cast<void*>(call.argument)};
 #if defined(SS_GPU_RUNTIME_CUDA)
-    if (overlaps_kernels_) {
-      cudaFuncAttributes code{};
-      SS_RUNTIME_TRY(FuncGetAttributes(&code, call.function));
-      if (code.ptxVersion < kFirstPtxThatWaits) {
-        return Error{ErrorCode::kUnavailable,
-                     fmt::format("dependent_launch=1: the code of kernel {} is that of sm_{}, which does not wait for "
-                                 "earlier kernels; this module has none of this device's own",
-                                 call.name, code.ptxVersion)};
-      }
-      cudaLaunchAttribute attribute{};
-      attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-      attribute.val.programmaticStreamSerializationAllowed = 1;
-      cudaLaunchConfig_t configuration{};
-      configuration.gridDim = dim3(shape.grid.x, shape.grid.y, shape.grid.z);
-      configuration.blockDim = dim3(shape.threads);
-      configuration.dynamicSmemBytes = shape.shared_bytes;
-      configuration.stream = handle_;
-      configuration.attrs = &attribute;
-      configuration.numAttrs = 1;
-      return check(cudaLaunchKernelExC(&configuration, call.function, arguments.data()), call.name);
+    if (overlaps_kernels_ || shape.cluster_blocks > 1) return launch_with_attributes(call, arguments.data());
+#else
+    if (shape.cluster_blocks > 1) {
+      return Error{ErrorCode::kInternal,
+                   fmt::format("kernel {}: clusters of blocks on a device that has none", call.name)};
     }
 #endif
     return check(SS_RUNTIME(LaunchKernel)(call.function, dim3(shape.grid.x, shape.grid.y, shape.grid.z),
@@ -169,6 +157,40 @@ class RuntimeStream final : public Stream {
   }
 
  private:
+#if defined(SS_GPU_RUNTIME_CUDA)
+  Result<void> launch_with_attributes(const KernelCall& call, void** arguments) {
+    std::array<cudaLaunchAttribute, 2> attributes{};
+    cudaLaunchConfig_t configuration{};
+    configuration.attrs = attributes.data();
+    if (overlaps_kernels_) {
+      cudaFuncAttributes code{};
+      SS_RUNTIME_TRY(FuncGetAttributes(&code, call.function));
+      if (code.ptxVersion < kFirstPtxThatWaits) {
+        return Error{ErrorCode::kUnavailable,
+                     fmt::format("dependent_launch=1: the code of kernel {} is that of sm_{}, which does not wait for "
+                                 "earlier kernels; this module has none of this device's own",
+                                 call.name, code.ptxVersion)};
+      }
+      cudaLaunchAttribute& attribute = attributes[configuration.numAttrs++];
+      attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      attribute.val.programmaticStreamSerializationAllowed = 1;
+    }
+    const LaunchShape& shape = call.shape;
+    if (shape.cluster_blocks > 1) {
+      cudaLaunchAttribute& attribute = attributes[configuration.numAttrs++];
+      attribute.id = cudaLaunchAttributeClusterDimension;
+      attribute.val.clusterDim.x = shape.cluster_blocks;
+      attribute.val.clusterDim.y = 1;
+      attribute.val.clusterDim.z = 1;
+    }
+    configuration.gridDim = dim3(shape.grid.x, shape.grid.y, shape.grid.z);
+    configuration.blockDim = dim3(shape.threads);
+    configuration.dynamicSmemBytes = shape.shared_bytes;
+    configuration.stream = handle_;
+    return check(cudaLaunchKernelExC(&configuration, call.function, arguments), call.name);
+  }
+#endif
+
   int ordinal_;
   SS_RUNTIME(Stream_t) handle_ = nullptr;
   bool overlaps_kernels_ = false;
@@ -211,6 +233,14 @@ class RuntimeDevice final : public Device {
     (void)hipHostFree(memory);
 #endif
   }
+
+#if defined(SS_GPU_RUNTIME_CUDA)
+  Result<TensorMap> tensor_map(const TiledMatrix& matrix) override {
+    if (!properties_.has_warpgroups) return Device::tensor_map(matrix);
+    SS_TRY_VOID(make_current());
+    return encode_tensor_map(matrix);
+  }
+#endif
 
   Result<std::unique_ptr<Stream>> create_stream() override {
     return RuntimeStream::create(ordinal_);

@@ -9,7 +9,9 @@
 
 #include "core/check.h"
 #include "core/random.h"
+#include "gpu/shim/cluster_runner.h"
 #include "gpu/shim/sanitizers.h"
+#include "gpu/shim/tensor_map.h"
 #include "gpu/shim/thread.h"
 #include "gpu/shim/unwritten.h"
 
@@ -37,8 +39,14 @@ bool is_same_place(const std::source_location& a, const std::source_location& b)
   return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
 }
 
-BlockRunner::BlockRunner(ThreadOrder order, std::uint64_t seed, int warp_size, bool has_warpgroups)
-    : order_(order), seed_(seed), warp_size_(warp_size), has_warpgroups_(has_warpgroups) {}
+BlockRunner::BlockRunner(ClusterRunner& cluster, int number, ThreadOrder order, std::uint64_t seed, int warp_size,
+                         bool has_warpgroups)
+    : cluster_(cluster),
+      number_(number),
+      order_(order),
+      seed_(seed),
+      warp_size_(warp_size),
+      has_warpgroups_(has_warpgroups) {}
 
 BlockRunner::~BlockRunner() = default;
 
@@ -51,22 +59,16 @@ BlockRunner& BlockRunner::current() {
   return *current_runner;
 }
 
-Result<void> BlockRunner::run(const KernelCall& call, const Dim3& block) {
+std::string BlockRunner::located(const std::string& what) const {
+  return fmt::format("kernel {}, block ({}, {}, {}): {}", call_->name, block_.x, block_.y, block_.z, what);
+}
+
+Result<void> BlockRunner::begin(const KernelCall& call, const Dim3& block) {
   const auto lanes = static_cast<std::uint32_t>(warp_size_);
   if (call.shape.threads == 0 || call.shape.threads % lanes != 0 || call.shape.threads > 1024) {
     return Error{ErrorCode::kInternal, fmt::format("kernel {}: expected a multiple of {} threads up to 1024, found {}",
                                                    call.name, warp_size_, call.shape.threads)};
   }
-  prepare(call, block);
-  current_runner = this;
-  auto result = run_threads();
-  current_runner = nullptr;
-  if (result) return result;
-  return result.error().with_context(
-      fmt::format("kernel {}, block ({}, {}, {})", call.name, block.x, block.y, block.z));
-}
-
-void BlockRunner::prepare(const KernelCall& call, const Dim3& block) {
   call_ = &call;
   block_ = block;
   n_threads_ = static_cast<int>(call.shape.threads);
@@ -79,6 +81,7 @@ void BlockRunner::prepare(const KernelCall& call, const Dim3& block) {
   }
   std::memset(shared_.get(), kPoison, shared_bytes_);
   warpgroups_.begin(shared_.get(), shared_bytes_, n_threads_);
+  arrivals_.begin(shared_.get(), shared_bytes_);
   while (threads_.size() < call.shape.threads) {
     const auto index = static_cast<int>(threads_.size());
     Thread& thread = threads_.emplace_back();
@@ -94,6 +97,7 @@ void BlockRunner::prepare(const KernelCall& call, const Dim3& block) {
     thread.has_waited_for_kernels = false;
     thread.n_barriers = 0;
     thread.n_warp_barriers = 0;
+    thread.n_cluster_barriers = 0;
     thread.fiber->start(run_thread, &thread);
   }
   warps_.resize(static_cast<std::size_t>(n_threads_ / warp_size_));
@@ -102,6 +106,7 @@ void BlockRunner::prepare(const KernelCall& call, const Dim3& block) {
     warp.n_arrived = 0;
   }
   release_order(&begin_);
+  return {};
 }
 
 void BlockRunner::run_thread(void* argument) {
@@ -127,19 +132,20 @@ BlockRunner::Turn BlockRunner::next_turn(int n) {
   return {.first = first, .stride = stride % n, .n = n};
 }
 
-Result<void> BlockRunner::run_threads() {
+bool BlockRunner::run_round() {
+  current_runner = this;
   const auto n_warps = static_cast<int>(warps_.size());
-  while (n_done_ < n_threads_) {
-    bool progressed = false;
-    Turn turn = next_turn(n_warps);
-    for (int i = 0; i < n_warps && failure_.empty(); ++i) progressed |= run_warp(turn.take());
-    if (!failure_.empty()) return Error{ErrorCode::kInternal, failure_};
-    if (!release_barrier() && !progressed) return Error{ErrorCode::kInternal, describe_stuck()};
-    if (!failure_.empty()) return Error{ErrorCode::kInternal, failure_};
-  }
+  bool progressed = false;
+  Turn turn = next_turn(n_warps);
+  for (int i = 0; i < n_warps && failure_.empty(); ++i) progressed |= run_warp(turn.take());
+  if (failure_.empty()) progressed |= release_barrier();
+  current_runner = nullptr;
+  return progressed;
+}
+
+void BlockRunner::end() {
   acquire_order(&end_);
-  if (std::string wrong = warpgroups_.end(); !wrong.empty()) return Error{ErrorCode::kInternal, std::move(wrong)};
-  return {};
+  failure_ = warpgroups_.end();
 }
 
 bool BlockRunner::run_warp(int warp) {
@@ -150,6 +156,7 @@ bool BlockRunner::run_warp(int warp) {
     for (int i = 0; i < warp_size_ && failure_.empty(); ++i) {
       const int index = warp * warp_size_ + turn.take();
       Thread& thread = threads_[static_cast<std::size_t>(index)];
+      if (thread.state == State::kForArrivals) look_for_arrivals(thread);
       if (thread.state != State::kReady) continue;
       running_ = index;
       thread.fiber->resume();
@@ -176,13 +183,65 @@ bool BlockRunner::release_barrier() {
   return true;
 }
 
+void BlockRunner::look_for_arrivals(Thread& thread) {
+  std::string wrong;
+  if (arrivals_.is_complete(thread.awaited, thread.awaited_parity, wrong)) thread.state = State::kReady;
+  if (!wrong.empty()) failure_ = fmt::format("thread {}: {}", thread.index, wrong);
+}
+
+bool BlockRunner::is_at_cluster_barrier() const {
+  return n_done_ == 0 &&
+         std::ranges::all_of(std::span(threads_).first(static_cast<std::size_t>(n_threads_)),
+                             [](const Thread& thread) { return thread.state == State::kAtClusterBarrier; });
+}
+
+void BlockRunner::leave_cluster_barrier() {
+  for (Thread& thread : std::span(threads_).first(static_cast<std::size_t>(n_threads_))) thread.state = State::kReady;
+}
+
+bool BlockRunner::waits_for_arrivals() const {
+  return std::ranges::any_of(std::span(threads_).first(static_cast<std::size_t>(n_threads_)),
+                             [](const Thread& thread) { return thread.state == State::kForArrivals; });
+}
+
+void BlockRunner::begin_copy(std::size_t to, std::size_t bytes, std::size_t barrier) {
+  if (std::string wrong = arrivals_.expect_copy(barrier); !wrong.empty()) failure_ = std::move(wrong);
+  if (std::string wrong = warpgroups_.begin_copy(to, bytes); !wrong.empty()) failure_ = std::move(wrong);
+  std::memset(shared_.get() + to, kPoison, bytes);
+}
+
+void BlockRunner::finish_copy(const std::byte* from, std::size_t to, std::size_t bytes, std::size_t barrier) {
+  if (is_done()) {
+    failure_ = "it ended while a copy to its shared memory was under way";
+    return;
+  }
+  std::memcpy(shared_.get() + to, from, bytes);
+  warpgroups_.finish_copy(to, bytes);
+  release_order(&arrivals_.order_of(barrier));
+  if (std::string wrong = arrivals_.bring(barrier, static_cast<std::int64_t>(bytes)); !wrong.empty()) {
+    failure_ = std::move(wrong);
+  }
+}
+
 std::string BlockRunner::describe_stuck() const {
   int n_in_warp = 0;
+  int n_in_cluster = 0;
   const Thread* waiting = nullptr;
+  for (int i = 0; i < n_threads_; ++i) {
+    const Thread& thread = threads_[static_cast<std::size_t>(i)];
+    n_in_cluster += thread.state == State::kAtClusterBarrier ? 1 : 0;
+    if (thread.state != State::kForArrivals) continue;
+    return fmt::format("thread {} waits at {} for arrivals that never come: {}", i, describe(thread.where),
+                       arrivals_.describe(thread.awaited));
+  }
   for (int i = 0; i < n_threads_; ++i) {
     const Thread& thread = threads_[static_cast<std::size_t>(i)];
     n_in_warp += thread.state == State::kInWarp ? 1 : 0;
     if (thread.state == State::kAtBarrier) waiting = &thread;
+  }
+  if (n_in_cluster > 0) {
+    return fmt::format("divergent barrier of a cluster: {} of {} threads wait there, {} have ended", n_in_cluster,
+                       n_threads_, n_done_);
   }
   if (waiting == nullptr) return fmt::format("{} threads wait for lanes of their warp that never come", n_in_warp);
   return fmt::format("divergent barrier: thread {} waits at {}, {} threads have ended, {} wait for lanes of their warp",
@@ -206,6 +265,43 @@ void BlockRunner::sync_block(std::source_location where) {
   release_order(place);
   suspend(State::kAtBarrier);
   acquire_order(place);
+}
+
+std::size_t BlockRunner::offset_of(const void* address) {
+  check_in_shared(address, 1);
+  return static_cast<std::size_t>(static_cast<const std::byte*>(address) - shared_.get());
+}
+
+void BlockRunner::sync_cluster(std::source_location where) {
+  meet_warp(
+      warp_size_, &where,
+      [](void* const* lanes, int n_lanes, int) {
+        const auto* const first = static_cast<const std::source_location*>(lanes[0]);
+        for (int i = 1; i < n_lanes; ++i) {
+          if (is_same_place(*static_cast<const std::source_location*>(lanes[i]), *first)) continue;
+          current().fail(fmt::format("divergent warp: its lanes come to the barrier of a cluster at {} and elsewhere",
+                                     describe(*first)));
+        }
+      },
+      0);
+  Thread& thread = threads_[static_cast<std::size_t>(running_)];
+  thread.where = where;
+  OrderPlace* const place = &cluster_.order_of_barrier(thread.n_cluster_barriers++);
+  release_order(place);
+  suspend(State::kAtClusterBarrier);
+  acquire_order(place);
+}
+
+void BlockRunner::wait_for_phase(std::size_t barrier, int parity, std::source_location where) {
+  Thread& thread = threads_[static_cast<std::size_t>(running_)];
+  thread.where = where;
+  thread.awaited = barrier;
+  thread.awaited_parity = parity;
+  std::string wrong;
+  const bool is_complete = arrivals_.is_complete(barrier, parity, wrong);
+  if (!wrong.empty()) fail(std::move(wrong));
+  if (!is_complete) suspend(State::kForArrivals);
+  acquire_order(&arrivals_.order_of(barrier));
 }
 
 void BlockRunner::meet_warp(int warp_size, void* mine, void (*work)(void* const*, int, int), int argument) {
@@ -333,6 +429,72 @@ void commit_copies() {
 }
 void wait_for_copies(int n_pending_groups) {
   BlockRunner::current().wait_for_copies(n_pending_groups);
+}
+int block_of_cluster() {
+  return BlockRunner::current().number();
+}
+void sync_cluster(std::source_location where) {
+  BlockRunner::current().sync_cluster(where);
+}
+
+namespace {
+
+void fail_unless_empty(BlockRunner& runner, std::string wrong) {
+  if (!wrong.empty()) runner.fail(std::move(wrong));
+}
+
+/// The block that a thread reaches, which must not have ended.
+BlockRunner& other_block(BlockRunner& own, int number) {
+  BlockRunner* const other = own.cluster().running_block(number);
+  if (other == nullptr)
+    own.fail(fmt::format("it reaches block {} of its cluster, which has ended or is not there", number));
+  return *other;
+}
+
+}  // namespace
+
+void init_arrivals(const void* barrier, int n_arrivals) {
+  BlockRunner& runner = BlockRunner::current();
+  fail_unless_empty(runner, runner.arrivals().init(runner.offset_of(barrier), n_arrivals, runner.thread_index()));
+}
+void show_barriers_to_cluster() {
+  BlockRunner& runner = BlockRunner::current();
+  runner.arrivals().show(runner.thread_index());
+}
+void arrive_expecting(const void* barrier, int n_bytes) {
+  BlockRunner& runner = BlockRunner::current();
+  const std::size_t at = runner.offset_of(barrier);
+  release_order(&runner.arrivals().order_of(at));
+  fail_unless_empty(runner, runner.arrivals().arrive(at, n_bytes, false));
+}
+void arrive_at(const void* barrier, int block) {
+  BlockRunner& runner = BlockRunner::current();
+  const std::size_t at = runner.offset_of(barrier);
+  BlockRunner& other = other_block(runner, block);
+  if (&other == &runner) release_order(&runner.arrivals().order_of(at));
+  fail_unless_empty(runner, other.arrivals().arrive(at, 0, block != runner.number()));
+}
+void wait_for_phase(const void* barrier, int parity, std::source_location where) {
+  BlockRunner& runner = BlockRunner::current();
+  runner.wait_for_phase(runner.offset_of(barrier), parity, where);
+}
+void copy_tile(void* to, const TensorMap& map, int col, int row, const void* barrier, unsigned blocks) {
+  BlockRunner& runner = BlockRunner::current();
+  check_aligned(&map, kTensorMapAlignment);
+  const auto matrix = decode(map);
+  if (!matrix) {
+    runner.fail("a copy of a tile without a map that this device has made");
+    return;
+  }
+  const std::size_t n_bytes = static_cast<std::size_t>(matrix->tile_rows) * kTensorLineBytes;
+  runner.check_in_shared(to, n_bytes);
+  const std::size_t at = runner.offset_of(to);
+  constexpr std::size_t kSwizzleBytes = 1024;  // the pattern depends on these bits of the address
+  if (at % kSwizzleBytes != 0) runner.fail(fmt::format("a tile at byte {}, no multiple of {}", at, kSwizzleBytes));
+  for (int block = 0; blocks >> block != 0; ++block) {
+    if ((blocks >> block & 1U) != 0) (void)other_block(runner, block);
+  }
+  runner.cluster().begin_copy(*matrix, col, row, blocks, at, runner.offset_of(barrier));
 }
 void meet_warp(int warp_size, void* mine, void (*work)(void* const* lanes, int n_lanes, int argument), int argument) {
   BlockRunner::current().meet_warp(warp_size, mine, work, argument);

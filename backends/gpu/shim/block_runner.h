@@ -1,5 +1,6 @@
 #pragma once
-// Runs the threads of one block of a kernel, each on a fiber, on the calling OS thread.
+// Runs the threads of one block of a kernel, each on a fiber, on the calling OS thread: a round of all of them at a time, between which
+// the other blocks of its cluster go on (cluster_runner.h).
 
 #include <cstdint>
 #include <memory>
@@ -10,16 +11,14 @@
 
 #include "core/result.h"
 #include "gpu/device.h"
+#include "gpu/shim/arrival_barriers.h"
 #include "gpu/shim/fiber.h"
+#include "gpu/shim/order_place.h"
 #include "gpu/shim/warpgroup.h"
 
 namespace secondsource::gpu::shim {
 
-/// An object whose address orders fibers for ThreadSanitizer (release_order, acquire_order). Repeated barriers alternate
-/// between two of them, so that a thread arriving at the next barrier is not ordered before one still leaving the last.
-struct OrderPlace {
-  char place = 0;
-};
+class ClusterRunner;
 
 /// Which thread runs first when several can. A missing barrier often shows in one order only.
 enum class ThreadOrder : std::uint8_t { kForward, kReverse, kSeeded };
@@ -30,12 +29,31 @@ enum class ThreadOrder : std::uint8_t { kForward, kReverse, kSeeded };
 
 class BlockRunner {
  public:
-  BlockRunner(ThreadOrder order, std::uint64_t seed, int warp_size, bool has_warpgroups);
+  /// `number`: of the block in its cluster.
+  BlockRunner(ClusterRunner& cluster, int number, ThreadOrder order, std::uint64_t seed, int warp_size,
+              bool has_warpgroups);
   ~BlockRunner();
 
-  /// Fills shared memory with NaN, then runs the block. Errors: kInternal, naming the kernel, the block and the mistake of
-  /// its threads.
-  Result<void> run(const KernelCall& call, const Dim3& block);
+  /// Fills shared memory with NaN and readies the threads. Errors: kInternal for a number of threads that no block can have.
+  Result<void> begin(const KernelCall& call, const Dim3& block);
+  /// Lets every thread go on until it waits. False if none could.
+  bool run_round();
+  [[nodiscard]] bool is_done() const { return n_done_ == n_threads_; }
+  /// Looks for mistakes that show only after the last thread has ended.
+  void end();
+  /// The mistake of a thread; "" if none was found.
+  [[nodiscard]] const std::string& failure() const { return failure_; }
+  /// The text with kernel and block before it.
+  [[nodiscard]] std::string located(const std::string& what) const;
+  /// What the threads wait for that never comes.
+  [[nodiscard]] std::string describe_stuck() const;
+  [[nodiscard]] bool waits_for_arrivals() const;
+  /// True if all threads wait at the barrier of the cluster.
+  [[nodiscard]] bool is_at_cluster_barrier() const;
+  void leave_cluster_barrier();
+  /// A copy to this block's shared memory begins, and arrives.
+  void begin_copy(std::size_t to, std::size_t bytes, std::size_t barrier);
+  void finish_copy(const std::byte* from, std::size_t to, std::size_t bytes, std::size_t barrier);
 
   /// The runner of the block that is running on this OS thread.
   static BlockRunner& current();
@@ -55,6 +73,12 @@ class BlockRunner {
   void wait_for_copies(int n_pending_groups);
   [[nodiscard]] Warpgroups& warpgroups() { return warpgroups_; }
   void note_store(const void* address, std::size_t bytes);
+  [[nodiscard]] ArrivalBarriers& arrivals() { return arrivals_; }
+  [[nodiscard]] int number() const { return number_; }
+  [[nodiscard]] ClusterRunner& cluster() { return cluster_; }
+  [[nodiscard]] std::size_t offset_of(const void* address);
+  void sync_cluster(std::source_location where);
+  void wait_for_phase(std::size_t barrier, int parity, std::source_location where);
   /// Ends the block; does not return.
   void fail(std::string what);
 
@@ -62,7 +86,7 @@ class BlockRunner {
   struct FreeShared {
     void operator()(std::byte* shared) const;
   };
-  enum class State : std::uint8_t { kReady, kAtBarrier, kInWarp, kDone };
+  enum class State : std::uint8_t { kReady, kAtBarrier, kAtClusterBarrier, kForArrivals, kInWarp, kDone };
   struct Copy {
     void* to;
     const void* from;
@@ -80,6 +104,9 @@ class BlockRunner {
     bool has_waited_for_kernels = false;
     int n_barriers = 0;       ///< barriers of the block that this thread has reached
     int n_warp_barriers = 0;  ///< barriers of its warp that this thread has reached
+    int n_cluster_barriers = 0;
+    std::size_t awaited = 0;  ///< the barrier of arrivals that this thread waits at
+    int awaited_parity = 0;
     BlockRunner* runner = nullptr;
   };
   /// Visits each number in [0, n) once, beginning with `first`.
@@ -103,15 +130,16 @@ class BlockRunner {
   };
 
   static void run_thread(void* thread);
-  void prepare(const KernelCall& call, const Dim3& block);
-  Result<void> run_threads();
   bool run_warp(int warp);
   bool release_barrier();
-  [[nodiscard]] std::string describe_stuck() const;
+  /// Makes a thread ready again if the phase that it waits for is complete.
+  void look_for_arrivals(Thread& thread);
   void suspend(State state);
   /// The order in which the next round goes through n warps or lanes.
   [[nodiscard]] Turn next_turn(int n);
 
+  ClusterRunner& cluster_;
+  int number_;
   ThreadOrder order_;
   std::uint64_t seed_;
   int warp_size_;
@@ -121,6 +149,7 @@ class BlockRunner {
   std::unique_ptr<std::byte[], FreeShared> shared_;
   std::size_t shared_bytes_ = 0;
   Warpgroups warpgroups_;
+  ArrivalBarriers arrivals_;
   const KernelCall* call_ = nullptr;
   Dim3 block_;
   int n_threads_ = 0;

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -16,6 +17,8 @@
 #include "core/check.h"
 #include "core/checked.h"
 #include "core/clock.h"
+#include "gpu/shim/cluster_runner.h"
+#include "gpu/shim/tensor_map.h"
 #include "gpu/shim/unwritten.h"
 
 namespace secondsource::gpu::shim {
@@ -31,22 +34,31 @@ class ShimEvent final : public Event {
 
 /// A launch that owns a copy of its argument.
 struct KeptCall {
+  /// As far as arguments are aligned: those with a TensorMap.
+  struct Line {
+    alignas(kTensorMapAlignment) std::uint64_t word[kTensorMapAlignment / sizeof(std::uint64_t)] = {};
+  };
   KernelCall call;
-  std::vector<std::uint64_t> argument;  ///< as 64-bit words, aligned for any argument
-  std::vector<std::uint64_t> owners;    ///< ShimMemory::owner() of each word at capture; 0 if it was no address
+  std::vector<Line> argument;
+  std::vector<std::uint64_t> owners;  ///< ShimMemory::owner() of each word at capture; 0 if it was no address
 
   KeptCall(const KernelCall& borrowed, const ShimMemory& memory)
-      : call(borrowed), argument(ceil_divide(borrowed.argument_bytes, sizeof(std::uint64_t))) {
+      : call(borrowed), argument(ceil_divide(borrowed.argument_bytes, sizeof(Line))) {
     std::copy_n(static_cast<const std::byte*>(borrowed.argument), borrowed.argument_bytes,
                 reinterpret_cast<std::byte*>(argument.data()));
-    for (const std::uint64_t word : argument) owners.push_back(memory.owner(word));
+    for (const std::uint64_t word : words()) owners.push_back(memory.owner(word));
   }
   /// Index of an address in the argument whose allocation was freed or replaced since capture.
   [[nodiscard]] std::optional<std::size_t> stale_word(const ShimMemory& memory) const {
-    for (std::size_t i = 0; i < argument.size(); ++i) {
-      if (owners[i] != 0 && memory.owner(argument[i]) != owners[i]) return i;
+    for (std::size_t i = 0; i < owners.size(); ++i) {
+      if (owners[i] != 0 && memory.owner(words()[i]) != owners[i]) return i;
     }
     return std::nullopt;
+  }
+
+ private:
+  [[nodiscard]] std::span<const std::uint64_t> words() const {
+    return {argument.empty() ? nullptr : &argument[0].word[0], argument.size() * std::size(Line{}.word)};
   }
 };
 
@@ -55,21 +67,29 @@ class ShimGraph final : public Graph {
   std::vector<std::function<Result<void>()>> work;
 };
 
-/// Runs the blocks of a kernel in order, on a few OS threads.
+/// Runs the clusters of a kernel in order, on a few OS threads. Most clusters are a single block.
 class GridRunner {
  public:
   GridRunner(const ShimOptions& options, const DeviceProperties& properties)
-      : max_shared_bytes_(properties.max_shared_bytes) {
+      : max_shared_bytes_(properties.max_shared_bytes), has_clusters_(properties.has_warpgroups) {
     for (int i = 0; i < std::max(options.n_threads, 1); ++i) {
-      runners_.push_back(
-          std::make_unique<BlockRunner>(options.order, options.seed, properties.warp_size, properties.has_warpgroups));
+      runners_.push_back(std::make_unique<ClusterRunner>(options.order, options.seed, properties.warp_size,
+                                                         properties.has_warpgroups));
     }
     reverse_ = options.order == ThreadOrder::kReverse;
   }
 
   Result<void> run(const KernelCall& call) {
-    const Dim3 grid = call.shape.grid;
-    const std::int64_t n_blocks = std::int64_t{grid.x} * grid.y * grid.z;
+    Dim3 grid = call.shape.grid;
+    const std::uint32_t cluster_blocks = call.shape.cluster_blocks;
+    constexpr std::uint32_t kMostClusterBlocks = 8;  // that every device with clusters can run
+    if (cluster_blocks < 1 || cluster_blocks > (has_clusters_ ? kMostClusterBlocks : 1) ||
+        grid.x % cluster_blocks != 0) {
+      return Error{ErrorCode::kInternal,
+                   fmt::format("kernel {}: a cluster of {} blocks, of {} along x", call.name, cluster_blocks, grid.x)};
+    }
+    grid.x /= cluster_blocks;
+    const std::int64_t n_clusters = std::int64_t{grid.x} * grid.y * grid.z;
     if (call.shape.shared_bytes > max_shared_bytes_) {
       return Error{ErrorCode::kInternal, fmt::format("kernel {}: expected at most {} bytes of shared memory, found {}",
                                                      call.name, max_shared_bytes_, call.shape.shared_bytes)};
@@ -77,20 +97,21 @@ class GridRunner {
     std::atomic<std::int64_t> next{0};
     std::mutex mutex;
     Result<void> result;
-    const auto work = [&](BlockRunner& runner) {
-      for (std::int64_t i = next++; i < n_blocks; i = next++) {
-        const auto b = static_cast<std::uint64_t>(reverse_ ? n_blocks - 1 - i : i);
-        const Dim3 block{static_cast<std::uint32_t>(b % grid.x), static_cast<std::uint32_t>(b / grid.x % grid.y),
-                         static_cast<std::uint32_t>(b / grid.x / grid.y)};
-        auto ran = runner.run(call, block);
+    const auto work = [&](ClusterRunner& runner) {
+      for (std::int64_t i = next++; i < n_clusters; i = next++) {
+        const auto c = static_cast<std::uint64_t>(reverse_ ? n_clusters - 1 - i : i);
+        const Dim3 first{static_cast<std::uint32_t>(c % grid.x) * cluster_blocks,
+                         static_cast<std::uint32_t>(c / grid.x % grid.y),
+                         static_cast<std::uint32_t>(c / grid.x / grid.y)};
+        auto ran = runner.run(call, first);
         if (ran) continue;
         const std::lock_guard lock(mutex);
         if (result) result = ran;
-        next = n_blocks;
+        next = n_clusters;
       }
     };
     std::vector<std::jthread> helpers;
-    for (std::size_t i = 1; i < runners_.size() && static_cast<std::int64_t>(i) < n_blocks; ++i) {
+    for (std::size_t i = 1; i < runners_.size() && static_cast<std::int64_t>(i) < n_clusters; ++i) {
       helpers.emplace_back([&, i] { work(*runners_[i]); });
     }
     work(*runners_[0]);
@@ -99,8 +120,9 @@ class GridRunner {
   }
 
  private:
-  std::vector<std::unique_ptr<BlockRunner>> runners_;
+  std::vector<std::unique_ptr<ClusterRunner>> runners_;
   std::size_t max_shared_bytes_;
+  bool has_clusters_;
   bool reverse_ = false;
 };
 
@@ -250,6 +272,10 @@ class ShimDevice final : public Device {
     return memory_.allocate(bytes, ShimMemory::Kind::kPinned);
   }
   void free_pinned(void* memory) override { memory_.free(memory); }
+  Result<TensorMap> tensor_map(const TiledMatrix& matrix) override {
+    if (!properties_.has_warpgroups) return Device::tensor_map(matrix);
+    return encode(matrix);
+  }
   Result<std::unique_ptr<Stream>> create_stream() override {
     return std::unique_ptr<Stream>(std::make_unique<ShimStream>(memory_, options_, properties_));
   }

@@ -10,6 +10,7 @@
 
 #include "core/half.h"
 #include "gpu/device.h"
+#include "gpu/tensor_map.h"
 
 // Marks a function in which lanes exchange registers. The shim exchanges them through the stacks of its fibers, which ThreadSanitizer
 // would report as data races in the test that compiles the kernels with it.
@@ -42,6 +43,20 @@ void check_in_shared(const void* address, std::size_t bytes);
 void copy_to_shared(void* to, const void* from, std::size_t bytes, bool in_range);
 void commit_copies();
 void wait_for_copies(int n_pending_groups);
+
+// Clusters (portable/cluster.h), the barriers of arrivals in their blocks' shared memory (portable/arrival_barrier.h), and copies of whole
+// tiles (portable/tensor_copy.h). `barrier`: its address in the calling block's shared memory.
+
+[[nodiscard]] int block_of_cluster();
+void sync_cluster(std::source_location where);
+void init_arrivals(const void* barrier, int n_arrivals);
+/// Shows the barriers that the calling thread has initialized.
+void show_barriers_to_cluster();
+void arrive_expecting(const void* barrier, int n_bytes);
+void arrive_at(const void* barrier, int block);
+void wait_for_phase(const void* barrier, int parity, std::source_location where);
+/// Poisons the destinations with NaN at once; the tile arrives later, at the latest when no thread of the cluster can go on.
+void copy_tile(void* to, const TensorMap& map, int col, int row, const void* barrier, unsigned blocks);
 
 /// Rendezvous of a warp: each lane waits until all have arrived; the last one runs `work` for all. lanes[i] is the `mine`
 /// of lane i, which stays valid until then. As on a GPU, the lanes exchange registers and nothing else: the rendezvous does not

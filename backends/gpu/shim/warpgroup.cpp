@@ -109,17 +109,22 @@ void Warpgroups::begin(std::byte* shared, std::size_t shared_bytes, int n_thread
   shared_ = shared;
   shared_bytes_ = shared_bytes;
   is_used_ = false;
+  incoming_.clear();
   written_.assign(static_cast<std::size_t>(n_threads), {});
   warps_.assign(static_cast<std::size_t>(n_threads / kLanes), {});
   arrivals_.assign(warps_.size() / kWarpsOfGroup, {});
   issued_.assign(warps_.size() / kWarpsOfGroup, {});
 }
 
+void Warpgroups::use_async_view() {
+  if (!is_used_) async_view_.assign(shared_bytes_, std::byte{kPoison});
+  is_used_ = true;
+}
+
 void Warpgroups::record_write(int thread, const void* to, std::size_t bytes) {
   const auto at = reinterpret_cast<std::uintptr_t>(to) - reinterpret_cast<std::uintptr_t>(shared_);
   if (at >= shared_bytes_) return;  // not in shared memory
-  if (!is_used_) async_view_.assign(shared_bytes_, std::byte{kPoison});
-  is_used_ = true;
+  use_async_view();
   std::fill_n(async_view_.begin() + static_cast<std::ptrdiff_t>(at), bytes, std::byte{kPoison});
   written_[static_cast<std::size_t>(thread)].push_back({at, bytes});
 }
@@ -128,6 +133,25 @@ void Warpgroups::fence_proxy(int thread) {
   std::vector<Span>& written = written_[static_cast<std::size_t>(thread)];
   for (const Span& span : written) std::memcpy(async_view_.data() + span.begin, shared_ + span.begin, span.bytes);
   written.clear();
+}
+
+std::string Warpgroups::begin_copy(std::size_t at, std::size_t bytes) {
+  use_async_view();
+  for (const Span& span : incoming_) {
+    if (at < span.begin + span.bytes && span.begin < at + bytes) {
+      return fmt::format("two copies at the same time to byte {} of shared memory", std::max(at, span.begin));
+    }
+  }
+  incoming_.push_back({at, bytes});
+  if (std::memcmp(shared_ + at, async_view_.data() + at, bytes) != 0) {
+    return fmt::format("a copy to byte {} of shared memory, which was written and not shown to copies", at);
+  }
+  return {};
+}
+
+void Warpgroups::finish_copy(std::size_t at, std::size_t bytes) {
+  std::erase_if(incoming_, [&](const Span& span) { return span.begin == at; });
+  std::memcpy(async_view_.data() + at, shared_ + at, bytes);
 }
 
 std::string Warpgroups::arrive(int warp, std::string_view what, const std::source_location* const* lanes) {
@@ -158,6 +182,11 @@ void Warpgroups::commit(int warp) {
 std::string Warpgroups::read(std::size_t at, std::size_t bytes, Operation& operation, std::byte* to) const {
   if (at > shared_bytes_ || bytes > shared_bytes_ - at) {
     return fmt::format("a product reads byte {} of a block's {} of shared memory", at, shared_bytes_);
+  }
+  for (const Span& span : incoming_) {
+    if (at < span.begin + span.bytes && span.begin < at + bytes) {
+      return fmt::format("a product reads byte {} of shared memory, to which a copy is under way", at);
+    }
   }
   if (std::memcmp(shared_ + at, async_view_.data() + at, bytes) != 0) {
     return fmt::format("a product reads byte {} of shared memory, which was written and not shown to warpgroups", at);
@@ -218,8 +247,7 @@ std::string Warpgroups::multiply(int warp, const WarpgroupProduct* const* lanes)
     return "the warps of a warpgroup bring different operands of a product";
   }
   if (!own.is_fenced) return "a product without a fence since the block began, or since the last wait";
-  if (!is_used_) async_view_.assign(shared_bytes_, std::byte{kPoison});
-  is_used_ = true;
+  use_async_view();
 
   Operation operation;
   operation.group = own.n_groups;

@@ -27,6 +27,9 @@ class Warpgroups {
   // Events of threads and warps. A returned string describes what was wrong with the event; it is empty if nothing was.
   void record_write(int thread, const void* to, std::size_t bytes);
   void fence_proxy(int thread);
+  /// A copy of a tile through the async proxy begins to write bytes of shared memory, which are poisoned, and has written them.
+  [[nodiscard]] std::string begin_copy(std::size_t at, std::size_t bytes);
+  void finish_copy(std::size_t at, std::size_t bytes);
   /// A warp arrives at an instruction that all four warps execute together. `what`: "fence", "product", "commit" or "wait";
   /// `lanes`: the call site of each lane.
   [[nodiscard]] std::string arrive(int warp, std::string_view what, const std::source_location* const* lanes);
@@ -80,6 +83,8 @@ class Warpgroups {
     std::vector<Sums> sums;
   };
 
+  /// Creates the second copy of shared memory when it is needed first.
+  void use_async_view();
   [[nodiscard]] std::string read(std::size_t at, std::size_t bytes, Operation& operation, std::byte* to) const;
   [[nodiscard]] std::string load_lines(std::uint64_t descriptor, int first, int n_lines, Operation& operation,
                                        std::byte* to) const;
@@ -92,6 +97,7 @@ class Warpgroups {
   bool is_used_ = false;                    ///< this block uses shared memory or wgmma; async_view_ is then valid
   std::vector<std::byte> async_view_;       ///< shared memory as the tensor cores see it
   std::vector<std::vector<Span>> written_;  ///< writes that are not fenced yet, per thread
+  std::vector<Span> incoming_;              ///< copies under way
   std::vector<Warp> warps_;
   std::vector<std::vector<Instruction>> arrivals_;     ///< instructions per warpgroup, in order
   std::vector<std::vector<WarpgroupProduct>> issued_;  ///< products per warpgroup, as its first warp issued them

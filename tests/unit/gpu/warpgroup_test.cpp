@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kThreads = kWarpgroupRows * 2;
 constexpr int kDepth = 64;  ///< BF16 values of one 128-byte line
-constexpr int kMaxColumns = 128;
+constexpr int kMaxColumns = 256;
 
 /// A [64, 64], B [columns, 64] or transposed [64, columns], both row-major; sums [64, columns].
 struct Arguments {
@@ -248,6 +248,8 @@ TEST_CASE("products of a warpgroup are matrix products, for every shape and in e
   check_product<Bf16>(product_kernel<Bf16, 4>, 64, false);
   check_product<Bf16>(product_kernel<Bf16, 8>, 128, false);
   check_product<std::int8_t>(product_kernel<std::int8_t, 8>, 128, false);
+  check_product<Bf16>(product_kernel<Bf16, 16>, 256, false);
+  check_product<std::int8_t>(product_kernel<std::int8_t, 16>, 256, false);
   check_product<Bf16>(product_kernel<Bf16, 8, Mistake::kNone, Sums::kNew>, 128, false);
   check_product<std::int8_t>(product_kernel<std::int8_t, 8, Mistake::kNone, Sums::kNew>, 128, false);
   check_product<Bf16>(transposed_kernel<2>, 32, true);
@@ -327,7 +329,7 @@ TEST_CASE("tiles in another order give other sums") {
 TEST_CASE("descriptors with another stride, start or end are errors") {
   check_error<Mistake::kWrongStride>("a matrix descriptor that no kernel should make");
   check_error<Mistake::kMisplaced>("a matrix descriptor that no kernel should make");
-  check_error<Mistake::kPastTheEnd>("of a block's 24576 of shared memory");
+  check_error<Mistake::kPastTheEnd>("of a block's 40960 of shared memory");
 }
 
 TEST_CASE("all four warps take part in a product, with the same operands") {

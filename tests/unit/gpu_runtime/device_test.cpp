@@ -1,13 +1,16 @@
 // Two GPUs in one process: every call of a device reaches that device, whichever thread makes it and whichever device is current
 // there. The runtime's calls refer to the current device of the calling thread; stand_in/ has the rules.
 
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
 #include <array>
 #include <thread>
+#include <vector>
 
 #include "gpu/runtime/runtime_device.h"
+#include "gpu/runtime/tensor_map.h"
 #include "support/catch.h"
 #include "support/result.h"
 
@@ -148,6 +151,56 @@ TEST_CASE("kernels overlap on a stream that was told so, and on no other") {
   REQUIRE_OK((*one_by_one)->launch(kernel));
   set_ptx_version(90);
   CHECK(n_overlapping_launches(0) - overlapping_before == 2);
+}
+
+TEST_CASE("blocks of a launch form clusters where the launch says so, also where kernels overlap") {
+  forget_contexts();
+  const auto device = opened(0);
+  static const int function = 0;
+  KernelCall kernel{
+      .name = "kernel", .function = &function, .shape = {.grid = {.x = 6}, .threads = 32, .shared_bytes = 0}};
+  const auto stream = device->create_stream();
+  REQUIRE_OK(stream);
+  REQUIRE_OK((*stream)->launch(kernel));
+  CHECK(cluster_of_last_launch(0) == 1);
+  kernel.shape.cluster_blocks = 2;
+  REQUIRE_OK((*stream)->launch(kernel));
+  CHECK(cluster_of_last_launch(0) == 2);
+  (*stream)->overlap_kernels();
+  const int overlapping_before = n_overlapping_launches(0);
+  REQUIRE_OK((*stream)->launch(kernel));
+  CHECK(cluster_of_last_launch(0) == 2);
+  CHECK(n_overlapping_launches(0) - overlapping_before == 1);
+  kernel.shape.cluster_blocks = 1;
+  REQUIRE_OK((*stream)->launch(kernel));
+  CHECK(cluster_of_last_launch(0) == 1);
+}
+
+TEST_CASE("the driver is asked for a map of the matrix, in tiles of lines of 128 bytes") {
+  alignas(16) static std::byte values[4096];
+  TiledMatrix matrix{.values = values, .value_bytes = 2, .n_rows = 7, .n_cols = 96, .row_bytes = 256, .tile_rows = 64};
+  const auto words_of = [&]() -> std::vector<std::uint64_t> {
+    const auto map = encode_tensor_map(matrix);
+    REQUIRE_OK(map);
+    return {map->word, map->word + 11};
+  };
+  const auto address = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(values));
+  CHECK(words_of() == std::vector<std::uint64_t>{CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, address, 96, 7, 256, 64, 64,
+                                                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                                 CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                                                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE});
+  matrix.value_bytes = 1;
+  matrix.tile_rows = 256;
+  CHECK(words_of() == std::vector<std::uint64_t>{CU_TENSOR_MAP_DATA_TYPE_UINT8, address, 96, 7, 256, 128, 256,
+                                                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                                 CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                                                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE});
+  matrix.row_bytes = 250;
+  CHECK_ERROR(encode_tensor_map(matrix), ErrorCode::kInternal,
+              "status 1 for [7, 96] values of 1 bytes, 250 from row to row");
+  set_driver_functions(false);
+  CHECK_ERROR(encode_tensor_map(matrix), ErrorCode::kUnavailable, "no cuTensorMapEncodeTiled");
+  set_driver_functions(true);
 }
 
 }  // namespace

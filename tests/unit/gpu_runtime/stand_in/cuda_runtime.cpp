@@ -1,3 +1,4 @@
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
@@ -22,7 +23,9 @@ std::map<const void*, int> owners;
 std::set<std::pair<const void*, int>> with_much_shared;
 int launches[kDevices];
 int overlapping_launches[kDevices];
+unsigned last_cluster[kDevices] = {1, 1};
 int ptx_version = 90;
+bool has_driver_functions = true;
 int refused = 0;
 
 /// The error of a call that needs the current device to be `device`; every call needs its context.
@@ -203,6 +206,7 @@ cudaError_t cudaLaunchKernel(const void* function, dim3, dim3, void**, std::size
     return cudaErrorInvalidDevice;
   }
   ++launches[stream->device];
+  last_cluster[stream->device] = 1;
   return cudaSuccess;
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
@@ -219,8 +223,53 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* configuration, const v
     const bool is_overlapping = attribute.id == cudaLaunchAttributeProgrammaticStreamSerialization &&
                                 attribute.val.programmaticStreamSerializationAllowed != 0;
     if (is_overlapping) ++overlapping_launches[configuration->stream->device];
+    if (attribute.id == cudaLaunchAttributeClusterDimension) {
+      const auto& cluster = attribute.val.clusterDim;
+      if (cluster.y != 1 || cluster.z != 1 || configuration->gridDim.x % cluster.x != 0) return cudaErrorInvalidDevice;
+      last_cluster[configuration->stream->device] = cluster.x;
+    }
   }
   return cudaSuccess;
+}
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned version, unsigned long long,
+                                             cudaDriverEntryPointQueryResult* result) {
+  const std::lock_guard lock(mutex);
+  const bool is_there = has_driver_functions && version >= 12000 && std::strcmp(symbol, "cuTensorMapEncodeTiled") == 0;
+  *function = is_there ? reinterpret_cast<void*>(&cuTensorMapEncodeTiled) : nullptr;
+  *result = is_there ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+  return cudaSuccess;
+}
+
+/// Stores its arguments in the map, and refuses what NVIDIA's documentation of the function does not allow.
+// NOLINTNEXTLINE(readability-function-size): as in NVIDIA's header
+CUresult cuTensorMapEncodeTiled(CUtensorMap* map, CUtensorMapDataType type, cuuint32_t rank, void* address,
+                                const cuuint64_t* extents, const cuuint64_t* strides, const cuuint32_t* box,
+                                const cuuint32_t* value_strides, CUtensorMapInterleave interleave,
+                                CUtensorMapSwizzle swizzle, CUtensorMapL2promotion l2_promotion,
+                                CUtensorMapFloatOOBfill fill) {
+  const std::uint64_t value_bytes = type == CU_TENSOR_MAP_DATA_TYPE_UINT8 ? 1 : 2;
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  const bool is_allowed = reinterpret_cast<std::uintptr_t>(map) % alignof(CUtensorMap) == 0 && rank == 2 &&
+                          at % 16 == 0 && extents[0] > 0 && extents[1] > 0 && strides[0] % 16 == 0 &&
+                          strides[0] >= extents[0] * value_bytes && box[0] > 0 && box[0] <= 256 && box[1] > 0 &&
+                          box[1] <= 256 && box[0] * value_bytes % 16 == 0 && value_strides[0] == 1 &&
+                          value_strides[1] == 1 &&
+                          (swizzle != CU_TENSOR_MAP_SWIZZLE_128B || box[0] * value_bytes <= 128);
+  if (!is_allowed) return CUDA_ERROR_INVALID_VALUE;
+  const std::uint64_t words[] = {static_cast<std::uint64_t>(type),
+                                 at,
+                                 extents[0],
+                                 extents[1],
+                                 strides[0],
+                                 box[0],
+                                 box[1],
+                                 static_cast<std::uint64_t>(interleave),
+                                 static_cast<std::uint64_t>(swizzle),
+                                 static_cast<std::uint64_t>(l2_promotion),
+                                 static_cast<std::uint64_t>(fill)};
+  std::memcpy(map->opaque, words, sizeof(words));
+  return CUDA_SUCCESS;
 }
 
 int device_of_memory(const void* memory) {
@@ -242,6 +291,14 @@ void set_ptx_version(int version) {
 int n_overlapping_launches(int device) {
   const std::lock_guard lock(mutex);
   return overlapping_launches[device];
+}
+unsigned cluster_of_last_launch(int device) {
+  const std::lock_guard lock(mutex);
+  return last_cluster[device];
+}
+void set_driver_functions(bool are_there) {
+  const std::lock_guard lock(mutex);
+  has_driver_functions = are_there;
 }
 int n_refused() {
   const std::lock_guard lock(mutex);

@@ -19,7 +19,12 @@ enum cudaError_t : int {
 enum cudaMemcpyKind : int { cudaMemcpyDefault = 4 };
 enum cudaFuncAttribute : int { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaStreamCaptureMode : int { cudaStreamCaptureModeThreadLocal = 1 };
-enum cudaLaunchAttributeID : int { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
+enum cudaLaunchAttributeID : int {
+  cudaLaunchAttributeClusterDimension = 4,
+  cudaLaunchAttributeProgrammaticStreamSerialization = 6,
+};
+enum cudaDriverEntryPointQueryResult : int { cudaDriverEntryPointSuccess = 0, cudaDriverEntryPointSymbolNotFound = 1 };
+inline constexpr unsigned long long cudaEnableDefault = 0;
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 inline constexpr unsigned cudaHostAllocDefault = 0;
 
@@ -39,7 +44,10 @@ struct dim3 {
 };
 struct cudaLaunchAttribute {
   cudaLaunchAttributeID id;
-  struct {
+  union {
+    struct {
+      unsigned x, y, z;
+    } clusterDim;
     int programmaticStreamSerializationAllowed;
   } val;
 };
@@ -105,6 +113,8 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
 cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments, std::size_t shared_bytes,
                              cudaStream_t stream);
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* configuration, const void* function, void** arguments);
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned version,
+                                             unsigned long long flags, cudaDriverEntryPointQueryResult* result);
 
 /// What the stand-in saw, for tests.
 int device_of_memory(const void* memory);
@@ -116,6 +126,10 @@ int n_launches(int device);
 void set_ptx_version(int version);
 /// Those of them that may begin while the kernel before still runs.
 int n_overlapping_launches(int device);
+/// Blocks of a cluster in the last launch on a device; 1 without clusters.
+unsigned cluster_of_last_launch(int device);
+/// Whether the driver has functions to be found by their names, as it has at first.
+void set_driver_functions(bool are_there);
 /// Calls that were refused, also where the caller does not look at the error.
 int n_refused();
 /// As in a new process: no device has a context.

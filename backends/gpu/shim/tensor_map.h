@@ -1,0 +1,20 @@
+#pragma once
+// The shim's own maps of matrices whose tiles are copied (gpu/tensor_map.h).
+
+#include <optional>
+
+#include "core/result.h"
+#include "gpu/tensor_map.h"
+
+namespace secondsource::gpu::shim {
+
+/// Errors: kInternal for what NVIDIA's driver refuses.
+[[nodiscard]] Result<TensorMap> encode(const TiledMatrix& matrix);
+/// None if encode() has not made it.
+[[nodiscard]] std::optional<TiledMatrix> decode(const TensorMap& map);
+
+/// Writes the tile that begins with value `col` of row `row` to `tile`, tile_rows lines of kTensorLineBytes, of which each vector of 16 bytes
+/// is in the place that the swizzle of 128 bytes gives it (PTX ISA, "Swizzling modes").
+void copy_tile(const TiledMatrix& matrix, int col, int row, std::byte* tile);
+
+}  // namespace secondsource::gpu::shim
