@@ -17,9 +17,9 @@
 // and have different rows of the weight. A batch that has fewer tiles of rows than the step leaves blocks that multiply zeros.
 //
 // Of a block's three warpgroups two multiply, with 64 rows each, and one thread of the third requests copies, as far ahead as there are
-// stages. A stage is filled when its bytes have arrived (Shared::filled), and may be filled again when all warps of both blocks have
-// multiplied it (Shared::emptied), since a part of it comes from the other block. There are as many blocks as processors, and a block goes
-// through several tiles: while it finishes one, the first steps of the next are on their way.
+// stages. A stage is filled when its bytes have arrived (ClusterShared::filled). It may be filled again when all warps of both blocks have
+// multiplied it (ClusterShared::emptied), since a part of it comes from the other block. There are as many blocks as processors, and a
+// block goes through several tiles: while it finishes one, the first steps of the next are on their way.
 
 #include "gpu/kernels/launchers.h"
 #include "gpu/kernels/pass_sums.h"
@@ -70,7 +70,7 @@ class ClusterProduct {
   /// A place in the ring of stages.
   struct RingPlace {
     int stage = 0;
-    int parity = 0;  ///< of the phase of Shared::filled in which this stage is filled
+    int parity = 0;  ///< of the phase of ClusterShared::filled in which this stage is filled
 
     SS_DEVICE void advance() {
       if (++stage < Shape::kStages) return;

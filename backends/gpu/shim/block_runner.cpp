@@ -9,9 +9,7 @@
 
 #include "core/check.h"
 #include "core/random.h"
-#include "gpu/shim/cluster_runner.h"
 #include "gpu/shim/sanitizers.h"
-#include "gpu/shim/tensor_map.h"
 #include "gpu/shim/thread.h"
 #include "gpu/shim/unwritten.h"
 
@@ -272,7 +270,7 @@ std::size_t BlockRunner::offset_of(const void* address) {
   return static_cast<std::size_t>(static_cast<const std::byte*>(address) - shared_.get());
 }
 
-void BlockRunner::sync_cluster(std::source_location where) {
+void BlockRunner::sync_cluster(std::source_location where, OrderPlace* places) {
   meet_warp(
       warp_size_, &where,
       [](void* const* lanes, int n_lanes, int) {
@@ -286,7 +284,7 @@ void BlockRunner::sync_cluster(std::source_location where) {
       0);
   Thread& thread = threads_[static_cast<std::size_t>(running_)];
   thread.where = where;
-  OrderPlace* const place = &cluster_.order_of_barrier(thread.n_cluster_barriers++);
+  OrderPlace* const place = &places[thread.n_cluster_barriers++ % 2];
   release_order(place);
   suspend(State::kAtClusterBarrier);
   acquire_order(place);
@@ -430,25 +428,10 @@ void commit_copies() {
 void wait_for_copies(int n_pending_groups) {
   BlockRunner::current().wait_for_copies(n_pending_groups);
 }
-int block_of_cluster() {
-  return BlockRunner::current().number();
-}
-void sync_cluster(std::source_location where) {
-  BlockRunner::current().sync_cluster(where);
-}
-
 namespace {
 
 void fail_unless_empty(BlockRunner& runner, std::string wrong) {
   if (!wrong.empty()) runner.fail(std::move(wrong));
-}
-
-/// The block that a thread reaches, which must not have ended.
-BlockRunner& other_block(BlockRunner& own, int number) {
-  BlockRunner* const other = own.cluster().running_block(number);
-  if (other == nullptr)
-    own.fail(fmt::format("it reaches block {} of its cluster, which has ended or is not there", number));
-  return *other;
 }
 
 }  // namespace
@@ -467,34 +450,9 @@ void arrive_expecting(const void* barrier, int n_bytes) {
   release_order(&runner.arrivals().order_of(at));
   fail_unless_empty(runner, runner.arrivals().arrive(at, n_bytes, false));
 }
-void arrive_at(const void* barrier, int block) {
-  BlockRunner& runner = BlockRunner::current();
-  const std::size_t at = runner.offset_of(barrier);
-  BlockRunner& other = other_block(runner, block);
-  if (&other == &runner) release_order(&runner.arrivals().order_of(at));
-  fail_unless_empty(runner, other.arrivals().arrive(at, 0, block != runner.number()));
-}
 void wait_for_phase(const void* barrier, int parity, std::source_location where) {
   BlockRunner& runner = BlockRunner::current();
   runner.wait_for_phase(runner.offset_of(barrier), parity, where);
-}
-void copy_tile(void* to, const TensorMap& map, int col, int row, const void* barrier, unsigned blocks) {
-  BlockRunner& runner = BlockRunner::current();
-  check_aligned(&map, kTensorMapAlignment);
-  const auto matrix = decode(map);
-  if (!matrix) {
-    runner.fail("a copy of a tile without a map that this device has made");
-    return;
-  }
-  const std::size_t n_bytes = static_cast<std::size_t>(matrix->tile_rows) * kTensorLineBytes;
-  runner.check_in_shared(to, n_bytes);
-  const std::size_t at = runner.offset_of(to);
-  constexpr std::size_t kSwizzleBytes = 1024;  // the pattern depends on these bits of the address
-  if (at % kSwizzleBytes != 0) runner.fail(fmt::format("a tile at byte {}, no multiple of {}", at, kSwizzleBytes));
-  for (int block = 0; blocks >> block != 0; ++block) {
-    if ((blocks >> block & 1U) != 0) (void)other_block(runner, block);
-  }
-  runner.cluster().begin_copy(*matrix, col, row, blocks, at, runner.offset_of(barrier));
 }
 void meet_warp(int warp_size, void* mine, void (*work)(void* const* lanes, int n_lanes, int argument), int argument) {
   BlockRunner::current().meet_warp(warp_size, mine, work, argument);

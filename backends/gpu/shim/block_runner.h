@@ -77,7 +77,8 @@ class BlockRunner {
   [[nodiscard]] int number() const { return number_; }
   [[nodiscard]] ClusterRunner& cluster() { return cluster_; }
   [[nodiscard]] std::size_t offset_of(const void* address);
-  void sync_cluster(std::source_location where);
+  /// `places`: two, of the cluster.
+  void sync_cluster(std::source_location where, OrderPlace* places);
   void wait_for_phase(std::size_t barrier, int parity, std::source_location where);
   /// Ends the block; does not return.
   void fail(std::string what);

@@ -8,6 +8,7 @@
 #include "core/random.h"
 #include "gpu/shim/sanitizers.h"
 #include "gpu/shim/tensor_map.h"
+#include "gpu/shim/thread.h"
 
 namespace secondsource::gpu::shim {
 namespace {
@@ -25,7 +26,6 @@ ClusterRunner::ClusterRunner(ThreadOrder order, std::uint64_t seed, int warp_siz
     : order_(order), seed_(seed), warp_size_(warp_size), has_warpgroups_(has_warpgroups) {}
 
 Result<void> ClusterRunner::run(const KernelCall& call, const Dim3& first) {
-  call_ = &call;
   n_blocks_ = static_cast<int>(call.shape.cluster_blocks);
   copies_.clear();
   while (static_cast<int>(blocks_.size()) < n_blocks_) {
@@ -131,6 +131,53 @@ std::string ClusterRunner::describe_stuck() const {
     return "no block is left";
   }
   return stuck->located(stuck->describe_stuck());
+}
+
+namespace {
+
+/// The block that a thread reaches, which must not have ended.
+BlockRunner& other_block(BlockRunner& own, int number) {
+  BlockRunner* const other = own.cluster().running_block(number);
+  if (other == nullptr)
+    own.fail(fmt::format("it reaches block {} of its cluster, which has ended or is not there", number));
+  return *other;
+}
+
+}  // namespace
+
+int block_of_cluster() {
+  return BlockRunner::current().number();
+}
+void sync_cluster(std::source_location where) {
+  BlockRunner& runner = BlockRunner::current();
+  runner.sync_cluster(where, runner.cluster().barrier_places());
+}
+
+void arrive_at(const void* barrier, int block) {
+  BlockRunner& runner = BlockRunner::current();
+  const std::size_t at = runner.offset_of(barrier);
+  BlockRunner& other = other_block(runner, block);
+  if (&other == &runner) release_order(&runner.arrivals().order_of(at));
+  std::string wrong = other.arrivals().arrive(at, 0, block != runner.number());
+  if (!wrong.empty()) runner.fail(std::move(wrong));
+}
+void copy_tile(void* to, const TensorMap& map, int col, int row, const void* barrier, unsigned blocks) {
+  BlockRunner& runner = BlockRunner::current();
+  check_aligned(&map, kTensorMapAlignment);
+  const auto matrix = decode(map);
+  if (!matrix) {
+    runner.fail("a copy of a tile without a map that this device has made");
+    return;
+  }
+  const std::size_t n_bytes = static_cast<std::size_t>(matrix->tile_rows) * kTensorLineBytes;
+  runner.check_in_shared(to, n_bytes);
+  const std::size_t at = runner.offset_of(to);
+  constexpr std::size_t kSwizzleBytes = 1024;  // the pattern depends on these bits of the address
+  if (at % kSwizzleBytes != 0) runner.fail(fmt::format("a tile at byte {}, no multiple of {}", at, kSwizzleBytes));
+  for (int block = 0; blocks >> block != 0; ++block) {
+    if ((blocks >> block & 1U) != 0) (void)other_block(runner, block);
+  }
+  runner.cluster().begin_copy(*matrix, col, row, blocks, at, runner.offset_of(barrier));
 }
 
 }  // namespace secondsource::gpu::shim

@@ -20,7 +20,8 @@ class ClusterRunner {
   // Called by the running block:
   /// None if the cluster has no such block, or if its threads have ended.
   [[nodiscard]] BlockRunner* running_block(int number);
-  [[nodiscard]] OrderPlace& order_of_barrier(int n_passed) { return barrier_[n_passed % 2]; }
+  /// Two, between which the cluster's barriers alternate.
+  [[nodiscard]] OrderPlace* barrier_places() { return barrier_; }
   /// `to` and `barrier`: offsets in the shared memory of each of the blocks.
   void begin_copy(const TiledMatrix& matrix, int col, int row, unsigned blocks, std::size_t to, std::size_t barrier);
 
@@ -48,7 +49,6 @@ class ClusterRunner {
   bool has_warpgroups_;
   std::vector<std::unique_ptr<BlockRunner>> blocks_;  ///< at least as many as the cluster has
   int n_blocks_ = 1;                                  ///< of the cluster
-  const KernelCall* call_ = nullptr;
   std::vector<TileCopy> copies_;
   OrderPlace copied_;
   OrderPlace barrier_[2];
