@@ -232,8 +232,8 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       CHECK(count_instruction(kernel, "mma.sync") == 0);
       CHECK((count_instruction(kernel, "cp.async") > 0) == !is_peak_by_warpgroups(kernel));
       if (is_in_clusters(kernel)) {
-        // A stage's four products are issued together. Each copy is there for one block and for both. Nothing that a thread does in the
-        // loop of steps is a fence of the device, which an arrival with the scope of a cluster would be.
+        // A stage's four products are issued together. The code has every copy twice: for one block alone, and for both blocks. Arrivals
+        // have no scope of a cluster, which would make ptxas put a fence of the whole device into the loop of steps.
         CHECK(n_products == 4);
         CHECK(count_instruction(kernel, "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier") == 8);
         CHECK(count_instruction(kernel, "complete_tx::bytes.multicast::cluster") == 4);
@@ -280,9 +280,9 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.trans.shared") > 0);
     }
   }
-  // Products of one weight and of experts in two shapes: of every encoding without blocks but f32, one kernel for all in blocks, and int8 by
-  // int8. Attention: six head widths. Peaks: two. Products in equal shares of steps, and those of clusters in two shapes: BF16, and int8
-  // by int8.
+  // By warpgroups are: products of one weight and of experts, each in two shapes, for every encoding without blocks but f32, with one
+  // kernel for all encodings in blocks and one for int8 by int8; attention with six head widths; two peaks; products in equal shares of
+  // steps, for BF16 and for int8 by int8; and products of clusters in two shapes, for the same two.
   constexpr int kEncodings = static_cast<int>(WeightEncoding::kQ2K) - 1;
   constexpr int kKernels = 2 * 2 * (kEncodings + 2) + 6 + 2 + 2 + 2 * 2;
   CHECK(n_by_warpgroups == static_cast<int>(targets.size()) * kKernels);

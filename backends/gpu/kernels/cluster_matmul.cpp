@@ -9,16 +9,17 @@
 // Alignment    x and weight, and their rows, to 16 bytes
 // Source       the warp-specialized persistent kernels of CUTLASS 3 for sm90 (TMA, mbarrier, multicast)
 //
-// A block of 128 x 256 outputs takes in 48 KiB for each step of 128 bytes along K, and each processor of an H100 took in no more than 59
-// bytes/ns of copies that its threads requested (docs/gpu-results.md), which is two thirds of what it can multiply. Here two blocks form a
-// cluster. Both multiply the same rows of the weight with different rows of x; each requests one half of the weight's part of a step for
-// both of them, and its own rows of x. So 32 KiB for each block leave the second-level cache, of 128 x 128 outputs 24 in place of 32, and no
-// thread that multiplies spends instructions on copies. In a step that was compiled for one tile of rows of x at most, the blocks share x
-// and have different rows of the weight. A batch that has fewer tiles of rows than the step leaves blocks that multiply zeros.
+// A block of 128 x 256 outputs takes in 48 KiB for each step of 128 bytes along K. Where threads request the copies, a processor of an H100
+// took in no more than 59 bytes/ns (docs/gpu-results.md). At that rate the tiles reach two thirds of the peak of its tensor cores. Here two
+// blocks form a cluster. Both multiply the same rows of the weight with different rows of x. Each block requests its own rows of x, and one
+// half of the weight's rows for both blocks. So for each step a block takes 32 KiB from the second-level cache in place of 48, with tiles of
+// 128 x 128 24 in place of 32. No thread that multiplies spends instructions on copies. If the step was compiled for at most one tile of
+// rows of x, the blocks share x and have different rows of the weight. In a batch with fewer rows than the step was compiled for, blocks may
+// have tiles outside of the product, whose results are never stored.
 //
-// Of a block's three warpgroups two multiply, with 64 rows each, and one thread of the third requests copies, as far ahead as there are
-// stages. A stage is filled when its bytes have arrived (ClusterShared::filled). It may be filled again when all warps of both blocks have
-// multiplied it (ClusterShared::emptied), since a part of it comes from the other block. There are as many blocks as processors, and a
+// Of a block's three warpgroups two multiply 64 rows each. One thread of the third requests copies, as far ahead as there are stages. A stage
+// is filled when its bytes have arrived (ClusterShared::filled). It may be filled again when all warps of both blocks have multiplied it
+// (ClusterShared::emptied): both blocks, since the copies of a shared operand write to both. There are as many blocks as processors, and a
 // block goes through several tiles: while it finishes one, the first steps of the next are on their way.
 
 #include "gpu/kernels/launchers.h"
@@ -33,8 +34,8 @@ namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 namespace {
 
-/// Registers of a thread that copies, and of one that multiplies, whose sums alone take up to 128. Those of a block together are the ones
-/// that it begins with.
+/// Registers of each thread of the warpgroup that copies, and of the warpgroups that multiply, where sums alone take up to 128. Together they
+/// are all the registers that the block began with.
 constexpr int kCopyRegisters = 24;
 constexpr int kProductRegisters = 240;
 
@@ -42,11 +43,12 @@ template <typename Shape>
 struct ClusterShared {
   TileStage<Shape> stage[Shape::kStages];
   PassSums<Shape> sums;
-  ArrivalBarrier filled[Shape::kStages];   ///< for this block's stages
-  ArrivalBarrier emptied[Shape::kStages];  ///< by both blocks' warps
+  ArrivalBarrier filled[Shape::kStages];  ///< a phase is complete when the stage's bytes have arrived
+  ArrivalBarrier
+      emptied[Shape::kStages];  ///< a phase is complete when all warps of both blocks have multiplied the stage
 };
 
-/// Warps that multiply come first; those of the warpgroup that copies follow, of which one does.
+/// The warps of a block. Those that multiply come first; the warpgroup that copies follows.
 template <MatmulTiles kTiles>
 struct BlockWarps {
   static constexpr int kProduct = ShapeOf<kTiles>::kWarps;
@@ -106,7 +108,7 @@ class ClusterProduct {
     prefetch_map(a_.weight_map);
   }
 
-  /// What the thread that copies does.
+  /// Requests the copies of all steps of this block's tiles. One thread calls it.
   SS_DEVICE void copy_steps() const {
     auto& shared = shared_memory<Shared>();
     RingPlace place;
@@ -114,7 +116,8 @@ class ClusterProduct {
       for (int step = 0; step < n_steps_; ++step) {
         auto& stage = shared.stage[place.stage];
         ArrivalBarrier& filled = shared.filled[place.stage];
-        wait_for_phase(shared.emptied[place.stage], place.parity ^ 1);  // the first time nobody has to have emptied it
+        wait_for_phase(shared.emptied[place.stage],
+                       place.parity ^ 1);  // returns at once while the stage was never filled
         arrive_expecting(filled, sizeof(stage));
         const int col = step * kStepValues;
         copy_parts(stage.x, a_.x_map, col, first_row, kClusterXRows, !shares_weight_, filled);
@@ -124,7 +127,7 @@ class ClusterProduct {
     });
   }
 
-  /// What the warps that multiply do.
+  /// Multiplies all steps of this block's tiles and finishes these. All warps of the warpgroups that multiply call it.
   SS_DEVICE void multiply_steps() const {
     auto& shared = shared_memory<Shared>();
     std::int32_t* const own_sums = shared.sums.of_warp[warp()];
@@ -164,8 +167,8 @@ class ClusterProduct {
     }
   }
 
-  /// Copies a stage's lines of one operand, in as many parts as there are blocks: of a shared one this block's part, for both blocks, since
-  /// the other block copies the other part; else all parts, for this block alone.
+  /// Requests the copies of a stage's lines of one operand. If the blocks share the operand, this block requests its part for both blocks, and
+  /// the other block requests the other part. If not, this block requests all parts for itself.
   SS_DEVICE static void copy_parts(std::byte* to, const TensorMap& map, int col, int first_row, int part_rows,
                                    bool is_shared, ArrivalBarrier& filled) {
     const int own = block_of_cluster();
@@ -198,7 +201,7 @@ template <MatmulTiles kTiles, bool kQuantized>
 SS_KERNEL_RESIDENT(BlockWarps<kTiles>::kAll, 1)
 cluster_matmul_kernel(SS_TENSOR_ARGUMENT ClusterMatmulArguments a) {
   wait_for_earlier_kernels();
-  // The kernel is empty on targets without wgmma, where the host never launches it.
+  // On targets without wgmma the kernel is empty, and the host never launches it.
   if constexpr (kHasWarpgroups) {
     constexpr int kProductWarps = BlockWarps<kTiles>::kProduct;
     const ClusterProduct<kTiles, kQuantized> product(a);

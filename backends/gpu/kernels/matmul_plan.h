@@ -37,8 +37,8 @@ inline constexpr MatmulTiles kAllMatmulTiles[] = {MatmulTiles::k16x64,          
 [[nodiscard]] constexpr bool in_clusters(MatmulTiles tiles) {
   return tiles == MatmulTiles::kCluster128x128 || tiles == MatmulTiles::kCluster128x256;
 }
-/// Tiles of kernels of their own, which multiply weights as they are stored, of one product, without split K. The planner never chooses
-/// them: no GPU has run them yet.
+/// Tiles that have a kernel of their own and are used only where the option `tiles` asks for them, since no GPU has run them yet. These
+/// kernels compute products of one weight, which they multiply as it is stored, and have no split K.
 [[nodiscard]] constexpr bool is_on_request(MatmulTiles tiles) {
   return tiles == MatmulTiles::kStreamK128x256 || in_clusters(tiles);
 }
@@ -101,8 +101,8 @@ struct MatmulDevice {
 /// The blocks of a cluster. They have tiles of different rows of x and the same rows of the weight; in a step for one tile of rows at most,
 /// of the same rows of x and different rows of the weight.
 inline constexpr std::int32_t kClusterBlocks = 2;
-/// The rows of x, and of the weight, that one copy brings: a tile's are brought by kClusterBlocks copies.
-inline constexpr std::int32_t kClusterXRows = 128 / kClusterBlocks;
+/// The rows of x, and of the weight, that one copy brings. It takes kClusterBlocks copies to bring those of a tile.
+inline constexpr std::int32_t kClusterXRows = block_rows(MatmulTiles::kCluster128x256) / kClusterBlocks;
 [[nodiscard]] constexpr std::int32_t cluster_weight_rows(MatmulTiles tiles) {
   return block_cols(tiles) / kClusterBlocks;
 }

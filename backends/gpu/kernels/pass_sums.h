@@ -1,6 +1,6 @@
 #pragma once
-// Finishing a tile of warpgroups in passes of some of its columns, through a small part of shared memory, so that the stages are free for
-// the next tile meanwhile.
+// Finishes a tile of warpgroups in passes, a few columns in each, through a small part of shared memory. So the stages are free for the
+// next tile meanwhile.
 
 #include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/matmul_tile.h"

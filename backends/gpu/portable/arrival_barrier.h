@@ -1,15 +1,16 @@
 #pragma once
-// Barriers in shared memory at which threads arrive that need not wait, and bytes of copies: PTX's mbarrier objects. A barrier goes through
-// phases. A phase is complete when the expected number of arrivals has come, and of copies all bytes that were announced; the next phase
-// then begins by itself. Phases have the parities 0, 1, 0, 1, and so on. Only sm_90a kernels use them.
+// Barriers in shared memory at which threads arrive without waiting: PTX's mbarrier objects. Asynchronous copies report their bytes to them,
+// too. A barrier goes through phases. A phase is complete when the expected number of threads has arrived and copies have brought all the
+// bytes that were announced for it. Then the next phase begins. Phases are numbered from 0, and the parity of a phase is that of its
+// number. Only kernels for sm_90a use these barriers.
 //
-//   init_arrivals(barrier, n);                // one thread, before all others; n arrivals complete a phase
-//   show_barriers_to_cluster();               // the same thread
-//   sync_cluster();                           // or sync_block()
-//   arrive_expecting(barrier, bytes);         // one thread: it arrives, and the phase waits for so many bytes
-//   copy_tile(to, map, col, row, barrier);    // whose bytes arrive by themselves (tensor_copy.h)
-//   wait_for_phase(barrier, parity);          // until the phase of this parity is complete
-//   arrive_at(barrier, block);                // at the barrier in the same place of another block of the cluster (cluster.h)
+//   init_arrivals(barrier, n);                // One thread calls it before any other uses the barrier. A phase has n arrivals.
+//   show_barriers_to_cluster();               // The same thread calls this next,
+//   sync_cluster();                           // and then all threads meet here, or at sync_block().
+//   arrive_expecting(barrier, bytes);         // One thread arrives and announces so many bytes.
+//   copy_tile(to, map, col, row, barrier);    // The copy reports its bytes to the barrier (tensor_copy.h).
+//   wait_for_phase(barrier, parity);          // Waits until the phase of this parity is complete.
+//   arrive_at(barrier, block);                // Arrives at the barrier in the same place of another block of the cluster (cluster.h).
 //
 // Waiting for parity 1 at a new barrier returns at once, as if a phase before the first one were complete. A thread that waits for phases
 // must not fall two phases behind.
@@ -80,7 +81,7 @@ SS_DEVICE void wait_for_phase([[maybe_unused]] ArrivalBarrier& barrier, [[maybe_
 #if defined(SS_GPU_SHIM)
   shim::wait_for_phase(&barrier, parity, where);
 #elif defined(SS_GPU_WARPGROUPS)
-  // The instruction itself waits for a while before it says no.
+  // The instruction itself waits for a while before it reports that the phase is not complete.
   std::uint32_t is_complete = 0;
   do {
     asm volatile(

@@ -18,15 +18,16 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-/// The registers of a thread with which blocks of so many warps of 32 begin, where they take all that a multiprocessor of NVIDIA has.
+/// The registers that each thread of a block begins with, if the block has so many warps of 32 and takes all registers of a multiprocessor
+/// of NVIDIA.
 constexpr int registers_at_launch(int n_warps) {
   constexpr int kRegisters = 65536;
   return kRegisters / (32 * n_warps) / 8 * 8;
 }
 
 /// Changes the registers of each thread of a warpgroup, all of whose warps call it: setmaxnreg. Threads that only copy give theirs up, and
-/// those that multiply take them. A multiple of 8 from 24 to 240. Who takes more than the block began with and others gave up waits without
-/// end. Only on sm_90a.
+/// those that multiply take them. The number is a multiple of 8 from 24 to 240. A warpgroup that asks for more than is left of what the
+/// block began with waits until others have given up as many, possibly for ever. Only on sm_90a.
 template <int kRegisters>
 SS_DEVICE void give_up_registers_but() {
   static_assert(kRegisters % 8 == 0 && kRegisters >= 24 && kRegisters <= 240);

@@ -18,7 +18,7 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-/// Brings a map to where the copies find it soonest.
+/// Fetches a map ahead of the first copy that uses it.
 SS_DEVICE void prefetch_map([[maybe_unused]] const TensorMap& map) {
 #if defined(SS_GPU_WARPGROUPS) && !defined(SS_GPU_SHIM)
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
@@ -39,8 +39,8 @@ SS_DEVICE void copy_tile([[maybe_unused]] std::byte* to, [[maybe_unused]] const 
 #endif
 }
 
-/// The same to this place in the shared memory of several blocks of the cluster, whose barriers in the place of `barrier` the bytes arrive
-/// at. Bit b of `blocks` stands for block b.
+/// Copies the tile to this place in the shared memory of several blocks of the cluster. In each of these blocks the copy reports its bytes to
+/// the barrier in the place of `barrier`. Bit b of `blocks` stands for block b.
 SS_DEVICE void copy_tile_to_blocks([[maybe_unused]] std::byte* to, [[maybe_unused]] const TensorMap& map,
                                    [[maybe_unused]] int col, [[maybe_unused]] int row,
                                    [[maybe_unused]] ArrivalBarrier& barrier, [[maybe_unused]] std::uint16_t blocks) {

@@ -1,6 +1,6 @@
 #pragma once
-// Runs the blocks of one cluster (portable/cluster.h) on the calling OS thread: a round of one block after the other. Most launches have
-// clusters of a single block. Copies of whole tiles arrive as late as they can: when no thread can go on. In seeded order some arrive earlier.
+// Runs the blocks of one cluster (portable/cluster.h) on the calling OS thread, one round of each block in turn. In most launches a cluster
+// is a single block. A copy of a whole tile arrives only when no thread of the cluster can go on; in seeded order some copies arrive earlier.
 
 #include <cstdint>
 #include <memory>

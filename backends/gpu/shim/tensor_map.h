@@ -1,5 +1,5 @@
 #pragma once
-// The shim's own maps of matrices whose tiles are copied (gpu/tensor_map.h).
+// How the shim stores the map of a matrix (gpu/tensor_map.h), and how it copies a tile by it.
 
 #include <optional>
 

@@ -1,5 +1,5 @@
-// Products of clusters of blocks, which share what is copied for them (cluster_matmul.cpp), in all sizes that their tiles can have, beside
-// sums of integers.
+// Compares products by clusters of two blocks (cluster_matmul.cpp) with exact sums of integers. The cases have every kind of size that the
+// kernel treats in its own way: one tile of rows or several, an odd number of them, panels without a partner, few steps and many.
 
 #include "integer_product.h"
 
