@@ -36,8 +36,8 @@ class ArrivalBarriers {
   struct Barrier {
     int n_arrivals = 0;  ///< of a phase
     int n_pending = 0;   ///< arrivals that the phase still waits for
-    std::int64_t n_missing_bytes =
-        0;  ///< announced and not brought yet; negative if copies came before their announcement
+    /// Announced and not brought yet. It is negative while copies have brought more than was announced.
+    std::int64_t n_missing_bytes = 0;
     int phase = 0;
     int thread = 0;  ///< that has initialized it
     bool is_shown = false;

@@ -9,7 +9,6 @@
 #include <cstring>
 #include <deque>
 #include <functional>
-#include <iterator>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -34,9 +33,10 @@ class ShimEvent final : public Event {
 
 /// A launch that owns a copy of its argument.
 struct KeptCall {
-  /// As far as arguments are aligned: those with a TensorMap.
-  struct Line {
-    alignas(kTensorMapAlignment) std::uint64_t word[kTensorMapAlignment / sizeof(std::uint64_t)] = {};
+  static constexpr std::size_t kLineWords = kTensorMapAlignment / sizeof(std::uint64_t);
+  /// Words with the alignment of a TensorMap, the largest that an argument has.
+  struct alignas(kTensorMapAlignment) Line {
+    std::uint64_t word[kLineWords] = {};
   };
   KernelCall call;
   std::vector<Line> argument;
@@ -58,7 +58,7 @@ struct KeptCall {
 
  private:
   [[nodiscard]] std::span<const std::uint64_t> words() const {
-    return {argument.empty() ? nullptr : &argument[0].word[0], argument.size() * std::size(Line{}.word)};
+    return {argument.empty() ? nullptr : &argument[0].word[0], argument.size() * kLineWords};
   }
 };
 

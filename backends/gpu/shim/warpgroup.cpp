@@ -135,12 +135,17 @@ void Warpgroups::fence_proxy(int thread) {
   written.clear();
 }
 
+std::optional<std::size_t> Warpgroups::find_incoming(std::size_t at, std::size_t bytes) const {
+  for (const Span& span : incoming_) {
+    if (at < span.begin + span.bytes && span.begin < at + bytes) return std::max(at, span.begin);
+  }
+  return std::nullopt;
+}
+
 std::string Warpgroups::begin_copy(std::size_t at, std::size_t bytes) {
   use_async_view();
-  for (const Span& span : incoming_) {
-    if (at < span.begin + span.bytes && span.begin < at + bytes) {
-      return fmt::format("two copies at the same time to byte {} of shared memory", std::max(at, span.begin));
-    }
+  if (const auto incoming = find_incoming(at, bytes)) {
+    return fmt::format("two copies at the same time to byte {} of shared memory", *incoming);
   }
   incoming_.push_back({at, bytes});
   if (std::memcmp(shared_ + at, async_view_.data() + at, bytes) != 0) {
@@ -183,10 +188,8 @@ std::string Warpgroups::read(std::size_t at, std::size_t bytes, Operation& opera
   if (at > shared_bytes_ || bytes > shared_bytes_ - at) {
     return fmt::format("a product reads byte {} of a block's {} of shared memory", at, shared_bytes_);
   }
-  for (const Span& span : incoming_) {
-    if (at < span.begin + span.bytes && span.begin < at + bytes) {
-      return fmt::format("a product reads byte {} of shared memory, to which a copy is under way", at);
-    }
+  if (const auto incoming = find_incoming(at, bytes)) {
+    return fmt::format("a product reads byte {} of shared memory, to which a copy is under way", *incoming);
   }
   if (std::memcmp(shared_ + at, async_view_.data() + at, bytes) != 0) {
     return fmt::format("a product reads byte {} of shared memory, which was written and not shown to warpgroups", at);

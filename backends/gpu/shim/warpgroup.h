@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -83,6 +84,8 @@ class Warpgroups {
     std::vector<Sums> sums;
   };
 
+  /// The first of these bytes of shared memory to which a copy is under way.
+  [[nodiscard]] std::optional<std::size_t> find_incoming(std::size_t at, std::size_t bytes) const;
   /// Creates the second copy of shared memory when it is needed first.
   void use_async_view();
   [[nodiscard]] std::string read(std::size_t at, std::size_t bytes, Operation& operation, std::byte* to) const;
