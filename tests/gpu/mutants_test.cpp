@@ -1,4 +1,4 @@
-// Bugs planted in the source of the kernels (listed in mutants.cmake): each must be detected by the check meant for it.
+// Bugs planted in the source of the kernels (listed in planted_bugs.cmake): each must be detected by the check meant for it.
 // The search runs in a child process, because a read past the end of an allocation ends the process.
 
 #include <fmt/format.h>
@@ -20,7 +20,7 @@ namespace secondsource::conformance {
 namespace {
 
 struct GpuMutant {
-  std::string name;  ///< of the planted bug in mutants.cmake; empty: none runs
+  std::string name;  ///< of the planted bug in planted_bugs.cmake; empty: none runs
   std::string target;
   std::string family;  ///< conformance family; empty: check_moved_workspace()
   std::string tiles = "auto";

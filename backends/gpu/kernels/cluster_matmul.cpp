@@ -116,8 +116,8 @@ class ClusterProduct {
       for (int step = 0; step < n_steps_; ++step) {
         auto& stage = shared.stage[place.stage];
         ArrivalBarrier& filled = shared.filled[place.stage];
-        wait_for_phase(shared.emptied[place.stage],
-                       place.parity ^ 1);  // returns at once while the stage was never filled
+        // This returns at once while the stage was never filled.
+        wait_for_phase(shared.emptied[place.stage], place.parity ^ 1);
         arrive_expecting(filled, sizeof(stage));
         const int col = step * kStepValues;
         copy_parts(stage.x, a_.x_map, col, first_row, kClusterXRows, !shares_weight_, filled);
