@@ -95,6 +95,41 @@ std::size_t value_bytes(const KvPool& cache) {
   return static_cast<std::size_t>(cache.v_block_bytes()) * (cache.has_latents() ? kBlockTiles : 1);
 }
 
+/// The tiles of a sequence's cache one after the other, for one layer and KV head.
+class TileWalk {
+ public:
+  /// block_table: the sequence's pages. first_token: a multiple of 16.
+  TileWalk(const KvPool& cache, std::int32_t layer, std::int32_t kv_head, const std::int32_t* block_table,
+           std::int64_t first_token)
+      : cache_(cache),
+        layer_(layer),
+        kv_head_(kv_head),
+        tiles_per_page_(cache.spec().page_tokens / kTileRows),
+        page_(block_table + first_token / cache.spec().page_tokens),
+        tile_(first_token % cache.spec().page_tokens / kTileRows) {
+    if (tile_ > 0) blocks_ = cache_.blocks_of(layer_, *page_, kv_head_);
+  }
+
+  KvPool::Tile next() {
+    if (tile_ == 0) blocks_ = cache_.blocks_of(layer_, *page_, kv_head_);
+    const KvPool::Tile tile = cache_.tile_of(blocks_, tile_);
+    if (++tile_ == tiles_per_page_) {
+      tile_ = 0;
+      ++page_;
+    }
+    return tile;
+  }
+
+ private:
+  const KvPool& cache_;
+  std::int32_t layer_;
+  std::int32_t kv_head_;
+  std::int64_t tiles_per_page_;
+  const std::int32_t* page_;
+  std::int64_t tile_;  ///< of the page, the next one
+  KvPool::PageBlocks blocks_;
+};
+
 }  // namespace
 
 std::string AttentionRunner::kernel_name(DType kv_dtype) const {
@@ -109,6 +144,7 @@ AttentionRunner::Buffers AttentionRunner::cut(std::span<std::byte> scratch, cons
   Buffers buffers;
   buffers.query = cutter.take<float>(kMaxQueryRows * head_dim);
   buffers.packed = cutter.take<float>(kMaxQueryRows * packed_row_floats(cache, many_rows));
+  buffers.query_scales = cutter.take<float>(kMaxQueryRows);
   buffers.scores = cutter.take<float>(kMaxQueryRows * kBlockTokens);
   buffers.weights = cutter.take<float>(kMaxQueryRows * kBlockTokens);
   buffers.state.o = cutter.take<float>(kMaxQueryRows * n_dim_tiles * kTileRows).data();
@@ -129,7 +165,7 @@ std::size_t AttentionRunner::buffer_bytes(const KvPool& cache, const AttendKerne
          Cutter::bytes_for<float>(kMaxQueryRows * packed_row_floats(cache, many_rows)) +
          2 * Cutter::bytes_for<float>(kMaxQueryRows * kBlockTokens) +
          Cutter::bytes_for<float>(kMaxQueryRows * n_dim_tiles * kTileRows) +
-         2 * Cutter::bytes_for<float>(kMaxQueryRows) + 2 * Cutter::bytes_for<std::int64_t>(kMaxQueryRows) +
+         3 * Cutter::bytes_for<float>(kMaxQueryRows) + 2 * Cutter::bytes_for<std::int64_t>(kMaxQueryRows) +
          Cutter::bytes_for<std::byte>(value_bytes(cache)) +
          Cutter::bytes_for<std::byte>(operand_bytes(cache, many_rows));
 }
@@ -239,17 +275,18 @@ void AttentionRunner::pack_query(const Call& call, const Item& item, const Buffe
     buffers.first_visible[static_cast<std::size_t>(row)] = call.op.window > 0 ? position - call.op.window + 1 : 0;
   }
   std::fill_n(buffers.query.data() + item.n_rows * head_dim, (n_rows - item.n_rows) * head_dim, 0.0F);
-  const std::int64_t element_bytes = kernel.act == ActType::kBf16 ? 2 : 4;
   for (int block = 0; block < ceil_divide(n_rows, kernel.max_rows); ++block) {
     const int first = row_block_begin(n_rows, kernel.max_rows, block);
-    table_.pack({.x = buffers.query.data() + first * head_dim,
-                 .x_stride = head_dim,
-                 .n_rows = row_block_begin(n_rows, kernel.max_rows, block + 1) - first,
-                 .k = head_dim,
-                 .k_padded = padded_dim,
-                 .vec = kernel.vec,
-                 .act = kernel.act,
-                 .out = reinterpret_cast<std::byte*>(buffers.packed.data()) + first * padded_dim * element_bytes});
+    table_.pack(
+        {.x = buffers.query.data() + first * head_dim,
+         .x_stride = head_dim,
+         .n_rows = row_block_begin(n_rows, kernel.max_rows, block + 1) - first,
+         .k = head_dim,
+         .k_padded = padded_dim,
+         .vec = kernel.vec,
+         .act = kernel.act,
+         .out = reinterpret_cast<std::byte*>(buffers.packed.data()) + first * padded_dim * act_bytes(kernel.act),
+         .row_scales = buffers.query_scales.data() + first});
   }
 }
 
@@ -265,6 +302,7 @@ void AttentionRunner::attend_blocks(const Call& call, const Item& item, const Bu
   const std::byte* v_slices[kBlockTiles];
   const std::byte* k_slices[kBlockTiles];
   AttendArgs args{.q = buffers.packed.data(),
+                  .q_scales = buffers.query_scales.data(),
                   .n_rows = item.n_rows,
                   .head_dim = round_up<std::int64_t>(cache.padded_head_dim(), kernel.vec),
                   .k_dim = cache.padded_head_dim(),
@@ -282,60 +320,49 @@ void AttentionRunner::attend_blocks(const Call& call, const Item& item, const Bu
                   .scores = buffers.scores.data(),
                   .weights = buffers.weights.data(),
                   .operands = buffers.operands.data()};
-  // Each tile needs two divisions. They have 32 bits because those of 64 bits are several times as slow on CPUs before
-  // Ice Lake.
-  const auto page_tokens = static_cast<std::uint32_t>(cache.spec().page_tokens);
-  struct Place {
-    std::int32_t page = 0;
-    std::int32_t within = 0;  ///< token within the page
-  };
-  const std::int32_t* const table = batch.block_table.data() + std::int64_t{item.seq} * batch.max_pages_per_seq;
-  const auto place_in_cache = [&](std::int64_t token) {
-    const auto at = static_cast<std::uint32_t>(token);
-    return Place{table[at / page_tokens], static_cast<std::int32_t>(at % page_tokens)};
-  };
   const std::int64_t n_cached = batch.kv_lengths[static_cast<std::size_t>(item.seq)];
   const auto n_tiles_from = [&](std::int64_t token) {
     const std::int64_t n_left = ceil_divide<std::int64_t>(std::max<std::int64_t>(0, item.end_token - token), kTileRows);
     return static_cast<int>(std::min<std::int64_t>(kBlockTiles, n_left));
   };
+  TileWalk walk(cache, op.layer, item.kv_head,
+                batch.block_table.data() + std::int64_t{item.seq} * batch.max_pages_per_seq, item.first_token);
+  KvPool::Tile tiles[kBlockTiles];
+  KvPool::Tile next_tiles[kBlockTiles];
+  int n_next = n_tiles_from(item.first_token);
+  for (int i = 0; i < n_next; ++i) next_tiles[i] = walk.next();
   for (std::int64_t token = item.first_token; token < item.end_token; token += kBlockTokens) {
     args.first_token = token;
-    args.n_tiles = n_tiles_from(token);
-    const int n_next = n_tiles_from(token + kBlockTokens);
-    for (int tile = 0; tile < n_next; ++tile) {
-      const Place place = place_in_cache(token + kBlockTokens + tile * kTileRows);
-      k_slices[tile] = cache.k_slice(op.layer, place.page, item.kv_head, place.within);
+    args.n_tiles = n_next;
+    std::copy_n(next_tiles, n_next, tiles);
+    n_next = n_tiles_from(token + kBlockTokens);
+    for (int i = 0; i < n_next; ++i) {
+      next_tiles[i] = walk.next();
+      k_slices[i] = next_tiles[i].k_slice;
     }
     args.v_prefetch = {v_slices, cache.has_latents() ? 0 : args.n_tiles, cache.v_slice_bytes()};
     args.k_prefetch = {k_slices, n_next, cache.k_slice_bytes()};
-    for (int tile = 0; tile < args.n_tiles; ++tile) {
-      const std::int64_t at = token + tile * kTileRows;
-      const Place place = place_in_cache(at);
-      k_tiles[tile] = cache.k_tile(op.layer, place.page, item.kv_head, place.within);
-      if (cache.has_latents()) {
-        if (cache.has_scales()) k_scales[tile] = cache.k_scales(op.layer, place.page, item.kv_head, place.within);
-        const auto n = static_cast<std::size_t>(cache.v_block_bytes());
-        const std::span<std::byte> values = buffers.values.subspan(static_cast<std::size_t>(tile) * n, n);
-        const auto n_tokens = static_cast<int>(std::min<std::int64_t>(kTileRows, n_cached - at));
-        cache.value_tile_of(k_tiles[tile], n_tokens, values);
-        v_tiles[tile] = values.data();
-        if (cache.has_scales()) v_scales[tile] = cache.copy_value_scales(k_scales[tile], n_tokens, values);
-        continue;
-      }
-      v_slices[tile] = cache.v_slice(op.layer, place.page, item.kv_head, place.within);
-      v_tiles[tile] = cache.v_tile(op.layer, place.page, item.kv_head, place.within);
-      if (cache.has_scales()) {
-        k_scales[tile] = cache.k_scales(op.layer, place.page, item.kv_head, place.within);
-        v_scales[tile] = cache.v_scales(op.layer, place.page, item.kv_head, place.within);
-      }
+    for (int i = 0; i < args.n_tiles; ++i) {
+      const KvPool::Tile& tile = tiles[i];
+      const auto n_left = static_cast<int>(std::min<std::int64_t>(kTileRows, n_cached - token - i * kTileRows));
+      k_tiles[i] = tile.keys;
+      k_scales[i] = tile.k_scales;
+      v_slices[i] = tile.v_slice;
+      v_tiles[i] = tile.values;
+      v_scales[i] = tile.v_scales;
       // Slots past the end hold leftovers of another sequence. If one is NaN, a weight of zero does not remove it.
-      if (at + kTileRows > n_cached) {
-        cache.copy_value_tile(v_tiles[tile], static_cast<int>(n_cached - at), buffers.values);
-        v_tiles[tile] = buffers.values.data();
-        if (!cache.has_scales()) continue;
-        v_scales[tile] = cache.copy_value_scales(v_scales[tile], static_cast<int>(n_cached - at), buffers.values);
+      if (!cache.has_latents() && n_left == kTileRows) continue;
+      const auto n = static_cast<std::size_t>(cache.v_block_bytes());
+      const std::span<std::byte> own =
+          buffers.values.subspan(cache.has_latents() ? static_cast<std::size_t>(i) * n : 0, n);
+      if (cache.has_latents()) {
+        cache.value_tile_of(tile.keys, n_left, own);
+      } else {
+        cache.copy_value_tile(tile.values, n_left, own);
       }
+      v_tiles[i] = own.data();
+      if (!cache.has_scales()) continue;
+      v_scales[i] = cache.copy_value_scales(cache.has_latents() ? tile.k_scales : tile.v_scales, n_left, own);
     }
     kernel.attend(args);
   }

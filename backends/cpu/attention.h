@@ -76,6 +76,7 @@ class AttentionRunner {
   struct Buffers {
     std::span<float> query;
     std::span<float> packed;
+    std::span<float> query_scales;  ///< of the packed rows
     std::span<float> scores;
     std::span<float> weights;
     SoftmaxState state;

@@ -78,28 +78,13 @@ Result<KvPool> KvPool::create(MemoryAccount& account, const KvSpec& spec, std::i
   return pool;
 }
 
-std::int64_t KvPool::block_offset(std::int32_t layer, bool values, std::int64_t page, std::int32_t head) const {
-  const std::int64_t base = layer * n_pages_ * spec_.n_kv_heads * (k_block_bytes_ + stored_v_bytes());
+KvPool::PageBlocks KvPool::blocks_of(std::int32_t layer, std::int64_t page, std::int32_t head) const {
+  const std::int64_t n_blocks = n_pages_ * spec_.n_kv_heads;
+  const std::byte* const keys = buffer_.data() + layer * n_blocks * (k_block_bytes_ + stored_v_bytes());
   const std::int64_t block = head * n_pages_ + page;
-  if (!values) return base + block * k_block_bytes_;
-  return base + n_pages_ * spec_.n_kv_heads * k_block_bytes_ + block * stored_v_bytes();
-}
-
-const std::byte* KvPool::k_tile(std::int32_t layer, std::int64_t page, std::int32_t head, std::int32_t token) const {
-  return buffer_.data() + block_offset(layer, false, page, head) + token / kTileRows * k_tile_bytes_;
-}
-
-const std::byte* KvPool::v_tile(std::int32_t layer, std::int64_t page, std::int32_t head, std::int32_t token) const {
-  return buffer_.data() + block_offset(layer, true, page, head) + token / kTileRows * v_tile_bytes_;
-}
-
-const float* KvPool::k_scales(std::int32_t layer, std::int64_t page, std::int32_t head, std::int32_t token) const {
-  return reinterpret_cast<const float*>(k_tile(layer, page, head, 0) + k_tiles_bytes()) + token / kTileRows * kTileRows;
-}
-
-const float* KvPool::v_scales(std::int32_t layer, std::int64_t page, std::int32_t head, std::int32_t token) const {
-  return reinterpret_cast<const float*>(v_tile(layer, page, head, 0) + v_dim_stride_ * n_dim_tiles_) +
-         token / kTileRows * kTileRows;
+  if (has_latents()) return {.keys = keys + block * k_block_bytes_};
+  const std::byte* const values = keys + n_blocks * k_block_bytes_;
+  return {.keys = keys + block * k_block_bytes_, .values = values + block * stored_v_bytes()};
 }
 
 std::int64_t KvPool::key_index(std::int32_t token, std::int32_t dim) const {
@@ -133,11 +118,12 @@ void KvPool::write(std::int32_t layer, std::int64_t slot, std::int32_t head, std
   const auto own = [this]<typename T>(const T* at) {
     return reinterpret_cast<T*>(buffer_.data() + (reinterpret_cast<const std::byte*>(at) - buffer_.data()));
   };
-  std::byte* const keys = own(k_tile(layer, page, head, token));
-  std::byte* const values = has_latents() ? nullptr : own(v_tile(layer, page, head, token));
+  const Tile tile = tile_at(layer, page, head, token);
+  std::byte* const keys = own(tile.keys);
+  std::byte* const values = has_latents() ? nullptr : own(tile.values);
   if (has_scales()) {
-    own(k_scales(layer, page, head, token))[token % kTileRows] = quantize(key);
-    if (!has_latents()) own(v_scales(layer, page, head, token))[token % kTileRows] = quantize(value);
+    own(tile.k_scales)[token % kTileRows] = quantize(key);
+    if (!has_latents()) own(tile.v_scales)[token % kTileRows] = quantize(value);
   }
   switch (spec_.dtype) {
     case DType::kBf16:
@@ -231,14 +217,16 @@ const float* KvPool::copy_value_scales(const float* scales, int n_tokens, std::s
 
 Result<void> KvPool::copy_pages(std::span<const PageCopy> copies) {
   SS_TRY_VOID(check_page_copies(copies, n_pages_));
+  const auto copy_block = [this](const std::byte* from, const std::byte* to, std::int64_t n_bytes) {
+    if (n_bytes > 0) std::memcpy(buffer_.data() + (to - buffer_.data()), from, static_cast<std::size_t>(n_bytes));
+  };
   for (std::int32_t layer = 0; layer < spec_.n_layers; ++layer) {
-    for (const bool values : {false, true}) {
-      const auto n = static_cast<std::size_t>(values ? stored_v_bytes() : k_block_bytes_);
-      for (const PageCopy& copy : copies) {
-        for (std::int32_t head = 0; head < spec_.n_kv_heads; ++head) {
-          std::memcpy(buffer_.data() + block_offset(layer, values, copy.to_page, head),
-                      buffer_.data() + block_offset(layer, values, copy.from_page, head), n);
-        }
+    for (const PageCopy& copy : copies) {
+      for (std::int32_t head = 0; head < spec_.n_kv_heads; ++head) {
+        const PageBlocks from = blocks_of(layer, copy.from_page, head);
+        const PageBlocks to = blocks_of(layer, copy.to_page, head);
+        copy_block(from.keys, to.keys, k_block_bytes_);
+        copy_block(from.values, to.values, stored_v_bytes());
       }
     }
   }
@@ -253,16 +241,12 @@ Result<void> KvPool::export_range(const KvRange& range, std::span<float> out) co
     const std::int64_t page = slot / spec_.page_tokens;
     const std::int32_t token = slot % spec_.page_tokens;
     for (std::int32_t head = 0; head < spec_.n_kv_heads; ++head) {
-      const std::byte* const tile =
-          range.values ? v_tile(range.layer, page, head, token) : k_tile(range.layer, page, head, token);
-      float scale = 1.0F;
-      if (has_scales()) {
-        const float* const scales =
-            range.values ? v_scales(range.layer, page, head, token) : k_scales(range.layer, page, head, token);
-        scale = scales[token % kTileRows];
-      }
+      const Tile tile = tile_at(range.layer, page, head, token);
+      const std::byte* const stored = range.values ? tile.values : tile.keys;
+      const float* const scales = range.values ? tile.v_scales : tile.k_scales;
+      const float scale = has_scales() ? scales[token % kTileRows] : 1.0F;
       for (std::int32_t dim = 0; dim < spec_.head_dim; ++dim) {
-        out[at++] = scale * load(tile, range.values ? value_index(token, dim) : key_index(token, dim));
+        out[at++] = scale * load(stored, range.values ? value_index(token, dim) : key_index(token, dim));
       }
     }
   }

@@ -39,33 +39,36 @@ class KvPool {
   /// Bytes from one dimension tile of V to the next.
   [[nodiscard]] std::int64_t v_dim_stride() const { return v_dim_stride_; }
   /// Bytes of V for one page and head. Of latents: for 16 tokens, which are not stored.
-  [[nodiscard]] std::int64_t v_block_bytes() const { return v_dim_stride_ * n_dim_tiles_ + v_scale_bytes_; }
+  [[nodiscard]] std::int64_t v_block_bytes() const { return v_tiles_bytes() + v_scale_bytes_; }
 
-  /// The tile of the 16 tokens that begin at `token` (a multiple of 16) of a page.
-  [[nodiscard]] const std::byte* k_tile(std::int32_t layer, std::int64_t page, std::int32_t head,
-                                        std::int32_t token) const;
-  /// Likewise, the first dimension tile of V.
-  [[nodiscard]] const std::byte* v_tile(std::int32_t layer, std::int64_t page, std::int32_t head,
-                                        std::int32_t token) const;
+  /// K and V of one page and head; null: V of latents.
+  struct PageBlocks {
+    const std::byte* keys = nullptr;
+    const std::byte* values = nullptr;
+  };
+  [[nodiscard]] PageBlocks blocks_of(std::int32_t layer, std::int64_t page, std::int32_t head) const;
 
-  /// K (V) of one page and head, cut into as many equal slices as it has token tiles, in the order of memory: the slice to
-  /// prefetch along with the 16 tokens that begin at `token`.
-  [[nodiscard]] const std::byte* k_slice(std::int32_t layer, std::int64_t page, std::int32_t head,
-                                         std::int32_t token) const {
-    return k_tile(layer, page, head, 0) + token / kTileRows * k_slice_bytes();
-  }
-  [[nodiscard]] const std::byte* v_slice(std::int32_t layer, std::int64_t page, std::int32_t head,
-                                         std::int32_t token) const {
-    return v_tile(layer, page, head, 0) + token / kTileRows * v_slice_bytes();
+  /// 16 tokens of a page. Its K (V), cut into as many equal slices as the page has token tiles, in the order of memory, is what
+  /// to prefetch along with them. Null: V of latents, and scales of other types than int8.
+  struct Tile {
+    const std::byte* keys = nullptr;
+    const std::byte* k_slice = nullptr;
+    const float* k_scales = nullptr;
+    const std::byte* values = nullptr;  ///< the first dimension tile
+    const std::byte* v_slice = nullptr;
+    const float* v_scales = nullptr;
+  };
+  [[nodiscard]] Tile tile_of(const PageBlocks& blocks, std::int64_t index) const {
+    Tile tile{.keys = blocks.keys + index * k_tile_bytes_, .k_slice = blocks.keys + index * k_slice_bytes_};
+    if (has_scales()) tile.k_scales = scales_of(blocks.keys + k_tiles_bytes(), index);
+    if (has_latents()) return tile;
+    tile.values = blocks.values + index * v_tile_bytes_;
+    tile.v_slice = blocks.values + index * v_slice_bytes_;
+    if (has_scales()) tile.v_scales = scales_of(blocks.values + v_tiles_bytes(), index);
+    return tile;
   }
   [[nodiscard]] std::int64_t k_slice_bytes() const { return k_slice_bytes_; }
   [[nodiscard]] std::int64_t v_slice_bytes() const { return v_slice_bytes_; }
-
-  /// int8 only: the scales of those 16 tokens.
-  [[nodiscard]] const float* k_scales(std::int32_t layer, std::int64_t page, std::int32_t head,
-                                      std::int32_t token) const;
-  [[nodiscard]] const float* v_scales(std::int32_t layer, std::int64_t page, std::int32_t head,
-                                      std::int32_t token) const;
 
   /// Copies a V tile, with all its dimension tiles, and zeroes the tokens from `n_tokens` on. out: v_block_bytes().
   void copy_value_tile(const std::byte* tile, int n_tokens, std::span<std::byte> out) const;
@@ -83,12 +86,19 @@ class KvPool {
   Result<void> export_range(const KvRange& range, std::span<float> out) const;
 
  private:
-  [[nodiscard]] std::int64_t block_offset(std::int32_t layer, bool values, std::int64_t page, std::int32_t head) const;
   /// Bytes of V that are stored for one page and head.
   [[nodiscard]] std::int64_t stored_v_bytes() const { return has_latents() ? 0 : v_block_bytes(); }
+  static const float* scales_of(const std::byte* first, std::int64_t tile) {
+    return reinterpret_cast<const float*>(first) + tile * kTileRows;
+  }
+  /// The tile of a token of a page.
+  [[nodiscard]] Tile tile_at(std::int32_t layer, std::int64_t page, std::int32_t head, std::int32_t token) const {
+    return tile_of(blocks_of(layer, page, head), token / kTileRows);
+  }
   template <typename T>
   void transpose_latents(const std::byte* k_tile, int n_tokens, std::byte* out) const;
   [[nodiscard]] std::int64_t k_tiles_bytes() const { return k_block_bytes_ - scale_bytes_; }
+  [[nodiscard]] std::int64_t v_tiles_bytes() const { return v_dim_stride_ * n_dim_tiles_; }
   template <typename T, typename Convert>
   void put(std::int32_t token, std::span<const float> key, std::span<const float> value, std::byte* keys,
            std::byte* values, const Convert& convert) const;

@@ -64,8 +64,8 @@ struct BlockPrefetch {
       : v(args.v_prefetch),
         k(args.k_prefetch),
         n_by_operand(in_softmax ? 0 : kTileLines),
-        n_v_by_row(in_softmax ? v.lines_per_part(args.n_rows) : 0),
-        n_k_by_row(in_softmax ? k.lines_per_part(args.n_rows) : 0) {}
+        n_v_by_row(in_softmax ? v.n_left() / args.n_rows + 1 : 0),
+        n_k_by_row(in_softmax ? k.n_left() / args.n_rows + 1 : 0) {}
   Prefetcher v;
   Prefetcher k;
   std::int64_t n_by_operand;  ///< lines
@@ -211,7 +211,7 @@ inline void rescale_row(const AttendArgs& args, int row, float rescale) {
 }
 
 /// Softmax weights of the row tile that begins at row `first`, and what follows from them for its state.
-inline void weigh_rows(const AttendArgs& args, int first, std::uint16_t* weights, BlockPrefetch& prefetch) {
+inline void weigh_row_tile(const AttendArgs& args, int first, std::uint16_t* weights, BlockPrefetch& prefetch) {
   SoftmaxRows rows(args, first);
   for (int i = 0; i < rows.n(); ++i) {
     rows.find_max(i);
@@ -244,7 +244,7 @@ void attend_row_tiles(const AttendArgs& args) {
   });
   Cache::values(args, operands + kBlockTiles * n_key_steps * kOperandBytes, values);
   auto* const weights = static_cast<std::uint16_t*>(args.weights);
-  for (int first = 0; first < args.n_rows; first += kTileLines) weigh_rows(args, first, weights, prefetch);
+  for (int first = 0; first < args.n_rows; first += kTileLines) weigh_row_tile(args, first, weights, prefetch);
   dispatch_tiles<kColumnTiles>(args.n_dim_tiles, [&]<int kDimTiles>(int tile) {
     value_operands<Tiles, kRowTiles, kDimTiles>(args, values, tile, prefetch);
   });

@@ -56,7 +56,8 @@ inline void use_blocks_in_bf16(KernelTable& table) {
 
 inline void pack_with_groups(const PackArgs& args) {
   if (args.act == ActType::kBf16Groups) return pack_bf16_groups(args);
-  pack_with_digit_groups(args);
+  if (args.act == ActType::kDigitPairs) return kernels_avx512_vnni().pack(args);
+  pack_with_digit_groups(args);  // rounds to BF16 by this instruction set's own instruction
 }
 
 /// `base` is the table of avx512_vnni. What is not multiplied in BF16 comes from it: f32, FP16 weights (which have more bits than BF16
@@ -97,7 +98,6 @@ inline KernelTable table_over(const KernelTable& base) {
   table.unpack[int(Product::kInt8GroupQuantized)] = {Product::kInt8GroupOffset, int8_group_tile_with_offsets};
   table.unpack[int(Product::kInt4Quantized)] = {Product::kInt8GroupOffset, int4_tile_with_offsets};
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
-  table.attend_int8 = {ActType::kBf16, 4, kRowBlock, attend<DotInt8, false>, "attention_int8_bf16_f32acc"};
   // The BF16 kernels read the tiles of these products for any number of rows, so that nothing is unpacked.
   use_blocks_in_bf16(table);
   constexpr Product kInPlace[] = {Product::kBf16, Product::kInt4, Product::kInt4Zero, Product::kMxfp4};

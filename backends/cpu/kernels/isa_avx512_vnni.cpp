@@ -3,6 +3,7 @@
 #define SS_CPU_ISA avx512_vnni
 #define SS_CPU_SIMD_AVX512
 
+#include "cpu/kernels/attention_digits-inl.h"
 #include "cpu/kernels/digit_sums_vnni-inl.h"
 #include "cpu/kernels/matmul_codes-inl.h"
 #include "cpu/kernels/matmul_quantized_groups-inl.h"
@@ -60,7 +61,8 @@ inline KernelTable table_over(const KernelTable& base) {
       "matmul_int4_int8_f32acc"};
   table.products[int(Product::kInt8GroupOffset)] = {
       ActType::kU8, 4, kGroupColumns, kOffsetGroupRows, multiply_offset_groups, "matmul_int8g32_int8_f32acc"};
-  table.pack = pack_with_digit_groups;
+  table.pack = pack_with_digit_pairs<pack_with_digit_groups>;
+  table.attend_int8 = {ActType::kDigitPairs, 4, kDigitQueryRows, attend_by_digits, "attention_int8_digits_f32acc"};
   use_digits(table);
   table.unpack[int(Product::kInt8GroupQuantized)] = {Product::kInt8GroupOffset, int8_group_tile_with_offsets};
   table.unpack[int(Product::kInt4Quantized)] = {Product::kInt8GroupOffset, int4_tile_with_offsets};

@@ -141,6 +141,7 @@ enum class ActType : std::uint8_t {
   kDigits,  ///< not quantized: three int8 digits (activation_digits-inl.h), those of the same place of a vec side by side
   kDigitsNibbles,  ///< as kDigits, but in the order of kU8Nibbles
   kDigitGroups,    ///< not quantized: 32 columns are a DigitGroup (digit_groups-inl.h)
+  kDigitPairs,     ///< not quantized: two digits of a byte (attention_digits-inl.h), for attention
   kBf16Groups,     ///< 32 columns are a Bf16Group (bf16_sums-inl.h)
   kBf16Pieces      ///< two BF16 whose sum is nearly the value (matmul_amx_pieces-inl.h), side by side as digits are
 };
@@ -192,6 +193,7 @@ static constexpr std::int64_t act_bytes(ActType act) {
     case ActType::kI16:
     case ActType::kI16Nibbles:
     case ActType::kI8Groups:
+    case ActType::kDigitPairs:
       return 2;
     default:
       return 1;
@@ -307,7 +309,7 @@ struct Unpacking {
 /// q = x / s rounded to E4M3, half to even. With kE4m3Groups each group of columns has an s of its own; with kE4m3GroupsE8m0 this s is rounded
 /// up to a power of two, 2^-126 at least. With a static_scale it is s of all rows, and whole numbers are from -128 to 127. Types of NVFP4
 /// are quantized as kNvfp4Static of op.h says, with static_scale as g, which is left out of the packed values. A vec has 4, 8, 16 or 64
-/// bytes; of int8 and of digits 32 or 64 columns.
+/// bytes; of int8 and of digits 32 or 64 columns, of kDigitPairs 4.
 struct PackArgs {
   const float* x = nullptr;
   std::int64_t x_stride = 0;
@@ -368,8 +370,8 @@ inline constexpr int kMaxQueryRows = 48;
 ///
 /// The attention output is o / d. Two states of the same row over different keys can be merged (attention.cpp).
 struct SoftmaxState {
-  float* m = nullptr;  ///< [n_rows], starts at kInitialRowMax
-  float* d = nullptr;  ///< [n_rows], starts at 0
+  float* m = nullptr;  ///< [n_rows] with room for a multiple of 16, starts at kInitialRowMax
+  float* d = nullptr;  ///< likewise, starts at 0
   float* o = nullptr;  ///< [n_rows, 16 * n_dim_tiles], starts at 0
 };
 /// Below every score, yet finite: m - m is 0 and not NaN for a row that has seen nothing.
@@ -386,10 +388,12 @@ struct PrefetchList {
 ///
 ///   score[r, j] = softcap(scale * sum_i q[r, i] * k[j, i]), -inf where j is not visible; state <- state with score, v
 ///
-/// Sums are f32; softmax weights are rounded to the type of q before they multiply V. Scores never leave the cache.
+/// Sums are f32, or of digits exact in int32; softmax weights are rounded to the type of q before they multiply V. Scores never leave the
+/// cache.
 /// Nothing overlaps.
 struct AttendArgs {
-  const void* q = nullptr;  ///< packed like activations, row blocks of at most max_rows, one after the other
+  const void* q = nullptr;          ///< packed like activations, row blocks of at most max_rows, one after the other
+  const float* q_scales = nullptr;  ///< [n_rows]: PackArgs::row_scales, of types that have them
   int n_rows = 0;
   std::int64_t head_dim = 0;                  ///< of q, padded to a multiple of the kernel's vec
   std::int64_t k_dim = 0;                     ///< of the tiles of K

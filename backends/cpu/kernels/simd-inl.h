@@ -16,6 +16,9 @@
 #include "cpu/kernels/simd_portable-inl.h"
 #endif
 
+#if !defined(SS_CPU_SIMD_AVX512)
+#include "cpu/kernels/simd_rows-inl.h"
+#endif
 #if !defined(SS_CPU_SIMD_AVX512) && !defined(SS_CPU_SIMD_AVX2)
 #include "cpu/kernels/simd_generic-inl.h"
 #endif

@@ -105,12 +105,12 @@ inline F32 reduce_rows(const F32* rows, const Combine& combine) {
   };
   return {halves(halves(quarter[0], quarter[1]), halves(quarter[2], quarter[3]))};
 }
-/// Lane i is the largest value of rows[i]; a NaN may count or not.
-inline F32 max_of_rows(const F32* rows) {
+/// Lane i is the largest value of rows[i], for the first n of sixteen rows; a NaN may count or not.
+inline F32 max_of_rows(const F32* rows, int /*n*/) {
   return reduce_rows(rows, [](const __m512& x, const __m512& y) { return _mm512_max_ps(x, y); });
 }
-/// Lane i is the sum of rows[i].
-inline F32 sums_of_rows(const F32* rows) {
+/// Lane i is the sum of rows[i], for the first n of sixteen rows.
+inline F32 sums_of_rows(const F32* rows, int /*n*/) {
   return reduce_rows(rows, [](const __m512& x, const __m512& y) { return _mm512_add_ps(x, y); });
 }
 /// Whether any lane is above the limit. A NaN does not count as above.

@@ -29,25 +29,6 @@ inline void store_words(std::byte* p, const I32& x) {
   }
 }
 
-/// Lane i is the largest value of rows[i], sixteen of them; a NaN may count or not.
-inline F32 max_of_rows(const F32* rows) {
-  alignas(64) float lanes[16];
-  for (int i = 0; i < 16; ++i) lanes[i] = reduce_max(rows[i]);
-  return load(lanes);
-}
-/// Lane i is the sum of rows[i].
-inline F32 sums_of_rows(const F32* rows) {
-  alignas(64) float lanes[16];
-  for (int i = 0; i < 16; ++i) lanes[i] = reduce_add(rows[i]);
-  return load(lanes);
-}
-
-/// Stores 32 values: x, then y.
-inline void store_bf16_pair(std::uint16_t* p, const F32& x, const F32& y) {
-  store_bf16(p, x);
-  store_bf16(p + 16, y);
-}
-
 /// Whether any lane is above the limit. A NaN does not count as above.
 inline bool any_above(const F32& x, float limit) {
   return reduce_max(x) > limit;

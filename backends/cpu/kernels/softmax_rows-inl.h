@@ -1,11 +1,13 @@
 #pragma once
-// One step of the online softmax (attention-inl.h) for up to 16 rows of scores together. Row by row, as attend() does it,
-// each row would wait for its maximum and its sum across lanes; here those of 16 rows are found together, and one
-// exponential computes the factors by which the sums of these rows are rescaled. Scores of tokens that a row does not see are left as they are.
+// One step of the online softmax (attention-inl.h) for up to 16 rows of scores together. Row by row, each row would wait for its maximum
+// and its sum across lanes; here those of 16 rows are found together, and one exponential computes the factors by which the sums of
+// these rows are rescaled. Vectors of scores of which a row sees no token are not read.
 
-#include "cpu/kernels/attention-inl.h"
+#include "cpu/kernels/math-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
+
+inline constexpr float kLog2E = 1.44269504F;
 
 /// Tokens [begin, end) of a block; none if they are equal.
 struct TokenRange {
@@ -61,6 +63,20 @@ inline void mask_edges(float* scores, TokenRange visible) {
   if (n_behind > 0) store(last, min(load(last), load(inside + n_behind)));
 }
 
+inline void store_weights(std::uint16_t* weights, const F32& x) {
+  store_bf16(weights, x);
+}
+inline void store_weights(float* weights, const F32& x) {
+  store(weights, x);
+}
+inline void store_weights(std::uint16_t* weights, const F32& x, const F32& y) {
+  store_bf16_pair(weights, x, y);
+}
+inline void store_weights(float* weights, const F32& x, const F32& y) {
+  store(weights, x);
+  store(weights + kTileRows, y);
+}
+
 /// The rows from `first` on of a block, and what is known of them between the passes.
 class SoftmaxRows {
  public:
@@ -97,21 +113,22 @@ class SoftmaxRows {
   void update_maxima() {
     float* const m = args_.state.m + first_;
     const F32 before = load(m);
-    const F32 largest = mul(max_of_rows(lane_max_), broadcast(factor_));
+    const F32 largest = mul(max_of_rows(lane_max_, n_), broadcast(factor_));
     const F32 after = max(largest, before);  // this order of operands ignores NaN, which d will get
     store(m, after);
     store(rescale_, exponential2(sub(before, after)));
   }
 
-  /// Second pass: the weights of row `first` + i in BF16, zero for tokens that it does not see, and their sums for
-  /// each lane.
-  void weigh(int i, std::uint16_t* weights) {
+  /// Second pass: the weights of row `first` + i in BF16 or f32, zero for tokens that it does not see, and their sums for
+  /// each lane. f32 may be the row's scores.
+  template <typename Weight>
+  void weigh(int i, Weight* weights) {
     const float* const scores = scores_of(i);
     const TokenRange visible = visible_[i];
     const F32 factor = broadcast(factor_);
     const F32 shift = broadcast(-args_.state.m[first_ + i]);
     F32 sum = zero();
-    for (int at = 0; at < visible.first_vector(); at += kTileRows) store_bf16(weights + at, zero());
+    for (int at = 0; at < visible.first_vector(); at += kTileRows) store_weights(weights + at, zero());
     const auto weight_of = [&](int at) {
       const F32 weight = exponential2(fma(load(scores + at), factor, shift));
       sum = add(sum, weight);
@@ -121,20 +138,21 @@ class SoftmaxRows {
 #pragma GCC unroll 4
       for (int at = 0; at < kBlockTokens; at += 2 * kTileRows) {
         const F32 first = weight_of(at);
-        store_bf16_pair(weights + at, first, weight_of(at + kTileRows));
+        store_weights(weights + at, first, weight_of(at + kTileRows));
       }
     } else {
-      for (int at = visible.first_vector(); at < visible.end; at += kTileRows) store_bf16(weights + at, weight_of(at));
+      for (int at = visible.first_vector(); at < visible.end; at += kTileRows)
+        store_weights(weights + at, weight_of(at));
     }
     const int end = (visible.end + kTileRows - 1) / kTileRows * kTileRows;
-    for (int at = end; at < args_.n_tiles * kTileRows; at += kTileRows) store_bf16(weights + at, zero());
+    for (int at = end; at < args_.n_tiles * kTileRows; at += kTileRows) store_weights(weights + at, zero());
     lane_sum_[i] = sum;
   }
 
   /// d of all rows.
   void update_sums() {
     float* const d = args_.state.d + first_;
-    store(d, fma(load(d), load(rescale_), sums_of_rows(lane_sum_)));
+    store(d, fma(load(d), load(rescale_), sums_of_rows(lane_sum_, n_)));
   }
 
  private:

@@ -1,0 +1,247 @@
+#pragma once
+// Attention over an int8 cache by the AVX-512 instruction vpdpbusd, which adds four products of an unsigned and a signed byte to each
+// int32 lane. Formulas, shapes and aliasing are those of attention-inl.h. K and V are multiplied as they are stored; neither queries nor
+// softmax weights are quantized, but both are two digits of a byte each:
+//
+//   q         = u (256 h + l) + e,   u = max|q| / 32512 of the row,              h and l signed,     |e| about 2^-16 max|q| at most
+//   w v_scale = u (256 h + l) + e,   u = its maximum / 65535 in row and block,   h and l unsigned,   |e| about 2^-17 of it at most
+//
+// For comparison, rounding to BF16 adds up to 2^-8 of each number. The maximum is that of a block, so that tokens of small weight
+// keep their digits beside a token with a large one in another block. Sums of products are exact in int32: of scores for up to 2^15
+// dimensions, of values for the 128 tokens of a block.
+
+#include "cpu/kernels/attention-inl.h"
+#include "cpu/kernels/row_kernels-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+/// What two digits stand for, or two sums of products with them.
+inline F32 value_of_pair(const I32& high, const I32& low) {
+  return fma(to_f32(high), broadcast(256.0F), to_f32(low));
+}
+
+/// 127 * 256, so that the first digit is from -127 to 127 and the second from -128 to 127.
+inline constexpr float kLargestSignedPair = 32512.0F;
+inline constexpr float kLargestUnsignedPair = 65535.0F;
+/// A unit below 2^-128 would have a reciprocal that is not finite in f32.
+inline constexpr float kLeastPairUnit = 0x1p-120F;
+
+/// The unit of numbers of which `largest` is the largest magnitude; NaN if that is.
+inline float pair_unit(float largest, float largest_pair) {
+  const float unit = largest / largest_pair;
+  return unit < kLeastPairUnit ? kLeastPairUnit : unit;
+}
+
+/// ActType::kDigitPairs: packs rows into [k_padded / 4][n_rows][high, low][4] int8, with u as the scale of a row.
+inline void pack_digit_pairs(const PackArgs& args) {
+  constexpr std::int64_t kQuadBytes = 4;
+  const std::int64_t step_bytes = std::int64_t{args.n_rows} * 2 * kQuadBytes;
+  for (int m = 0; m < args.n_rows; ++m) {
+    const float* const x = args.x + m * args.x_stride;
+    const float unit = pair_unit(abs_max(x, args.k), kLargestSignedPair);
+    args.row_scales[m] = unit;
+    std::byte* out = static_cast<std::byte*>(args.out) + m * 2 * kQuadBytes;
+    for (std::int64_t k = 0; k < args.k_padded; k += 16) {
+      const F32 values = k < args.k ? load_some(x + k, args.k - k) : zero();
+      const I32 pairs = to_i32(mul(values, broadcast(1.0F / unit)));
+      alignas(16) std::byte high[16];
+      alignas(16) std::byte low[16];
+      // The low byte is l modulo 256. It is negative from 128 on, for which the addition carries into h.
+      store_bytes<false>(low, pairs);
+      store_bytes<false>(high, shifted_bits<8, 0xffffffffU>(add_i32(pairs, to_i32(broadcast(128.0F)))));
+      for (std::int64_t i = 0; i < 16 && k + i < args.k_padded; i += kQuadBytes, out += step_bytes) {
+        __builtin_memcpy(out, high + i, kQuadBytes);
+        __builtin_memcpy(out + kQuadBytes, low + i, kQuadBytes);
+      }
+    }
+  }
+}
+
+/// Packs ActType::kDigitPairs here, and other types by kOthers.
+template <void (*kOthers)(const PackArgs&)>
+void pack_with_digit_pairs(const PackArgs& args) {
+  if (args.act == ActType::kDigitPairs) return pack_digit_pairs(args);
+  kOthers(args);
+}
+
+inline I32 four_bytes(const std::byte* p) {
+  return {_mm512_set1_epi32(read<std::int32_t>(p))};
+}
+/// Written as assembly, because g++ 12 moves the sums of the intrinsic from register to register and to memory in every step.
+inline void add_products(I32& sum, const I32& unsigned_bytes, const I32& signed_bytes) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.v) : "v"(unsigned_bytes.v), "v"(signed_bytes.v));
+}
+
+/// Query rows that are multiplied at once: the digits of a quad of dimensions of so many rows fill one register (ScoreOffsets).
+inline constexpr int kDigitQueryRows = 8;
+
+/// What sums of scores lack: K is multiplied as k + 128, since the left operand of the instruction is unsigned.
+class ScoreOffsets {
+ public:
+  /// q: as pack_digit_pairs() packs n_rows rows.
+  ScoreOffsets(const std::byte* q, int n_rows, std::int64_t head_dim) {
+    // In each step a row has two lanes.
+    static_assert(2 * kDigitQueryRows <= 16);
+    const auto lanes = static_cast<__mmask16>((1U << (2 * n_rows)) - 1);
+    const I32 ones = {_mm512_set1_epi8(1)};
+    I32 sums = zero_i32();
+    for (std::int64_t k = 0; k < head_dim; k += 4, q += 8 * n_rows) {
+      add_products(sums, ones, {_mm512_maskz_loadu_epi32(lanes, q)});
+    }
+    store_i32(offsets_, {_mm512_mullo_epi32(sums.v, _mm512_set1_epi32(-128))});
+  }
+  [[nodiscard]] I32 high(int m) const { return {_mm512_set1_epi32(offsets_[2 * m])}; }
+  [[nodiscard]] I32 low(int m) const { return {_mm512_set1_epi32(offsets_[2 * m + 1])}; }
+
+ private:
+  alignas(64) std::int32_t offsets_[16];
+};
+
+/// As score_tiles(). In a function of its own, because g++ 12 keeps the sums in memory where this is inlined into a large one.
+template <int kRows, int kTiles>
+[[gnu::noinline]] void score_digit_tiles(const AttendArgs& args, const std::byte* q, const ScoreOffsets& offsets,
+                                         int first_row, int first_tile, Prefetcher& v_prefetcher) {
+  I32 high[kRows][kTiles];
+  I32 low[kRows][kTiles];
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m) {
+#pragma GCC unroll 4
+    for (int t = 0; t < kTiles; ++t) high[m][t] = low[m][t] = zero_i32();
+  }
+  const std::byte* const* const k = args.k_tiles + first_tile;
+  const std::int64_t bytes = args.head_dim / 4 * 64;
+  for (std::int64_t at = 0; at < bytes; at += 64, q += 8 * kRows) {
+    I32 tokens[kTiles];
+#pragma GCC unroll 4
+    for (int t = 0; t < kTiles; ++t) {
+      v_prefetcher.next_line_in_product<kTiles>(at / 64, t);
+      tokens[t] = flipped_bits<0x80808080U>(load_i32(k[t] + at));
+    }
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) {
+      const I32 q_high = four_bytes(q + 8 * m);
+      const I32 q_low = four_bytes(q + 8 * m + 4);
+#pragma GCC unroll 4
+      for (int t = 0; t < kTiles; ++t) {
+        add_products(high[m][t], tokens[t], q_high);
+        add_products(low[m][t], tokens[t], q_low);
+      }
+    }
+  }
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m) {
+    const F32 unit = broadcast(args.q_scales[first_row + m]);
+    float* const out = args.scores + std::int64_t{first_row + m} * kBlockTokens + first_tile * kTileRows;
+#pragma GCC unroll 4
+    for (int t = 0; t < kTiles; ++t) {
+      const F32 score = value_of_pair(add_i32(high[m][t], offsets.high(m)), add_i32(low[m][t], offsets.low(m)));
+      store(out + t * kTileRows, mul(score, unit));
+    }
+  }
+}
+
+/// Bytes of the weights of a row: the first digits of its tokens, then the second ones.
+inline constexpr std::int64_t kWeightRowBytes = 2 * kBlockTokens;
+
+/// Stores n weights, a multiple of 16 and none below 0, as digits. Returns their unit; NaN if one is NaN.
+inline float store_digit_weights(const float* weights, int n, std::byte* digits) {
+  // As integers, numbers from 0 on have the same order, and NaN is above them all.
+  __m512i largest = _mm512_setzero_si512();
+  for_vectors(0, n, [&](int i) { largest = _mm512_max_epu32(largest, load_i32(weights + i).v); });
+  const unsigned bits = _mm512_reduce_max_epu32(largest);
+  float maximum;
+  __builtin_memcpy(&maximum, &bits, sizeof maximum);
+  const float unit = pair_unit(maximum, kLargestUnsignedPair);
+  const F32 per_unit = broadcast(1.0F / unit);
+  for_vectors(0, n, [&](int i) {
+    const I32 pairs = to_i32(mul(load(weights + i), per_unit));
+    store_bytes<false>(digits + i, shifted_bits<8, 0xffffffffU>(pairs));
+    store_bytes<false>(digits + kBlockTokens + i, pairs);
+  });
+  return unit;
+}
+
+/// As value_tiles(), of weights in digits. units: of the rows of a block.
+template <int kRows, int kTiles>
+[[gnu::noinline]] void value_digit_tiles(const AttendArgs& args, const float* rescale, const float* units,
+                                         int first_row, int first_dim_tile, Prefetcher& k_prefetcher) {
+  const std::byte* weights = static_cast<const std::byte*>(args.weights) + first_row * kWeightRowBytes;
+  I32 high[kRows][kTiles];
+  I32 low[kRows][kTiles];
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m) {
+#pragma GCC unroll 4
+    for (int t = 0; t < kTiles; ++t) high[m][t] = low[m][t] = zero_i32();
+  }
+  for (int token_tile = 0; token_tile < args.n_tiles; ++token_tile) {
+    const std::byte* v = args.v_tiles[token_tile] + first_dim_tile * args.v_dim_stride;
+    for (int step = 0; step < kTileRows / 4; ++step, v += 64, weights += 4) {
+      I32 values[kTiles];
+#pragma GCC unroll 4
+      for (int t = 0; t < kTiles; ++t) {
+        k_prefetcher.next_line_in_product<kTiles>(token_tile * (kTileRows / 4) + step, t);
+        values[t] = load_i32(v + t * args.v_dim_stride);
+      }
+#pragma GCC unroll 12
+      for (int m = 0; m < kRows; ++m) {
+        const I32 w_high = four_bytes(weights + m * kWeightRowBytes);
+        const I32 w_low = four_bytes(weights + m * kWeightRowBytes + kBlockTokens);
+#pragma GCC unroll 4
+        for (int t = 0; t < kTiles; ++t) {
+          add_products(high[m][t], w_high, values[t]);
+          add_products(low[m][t], w_low, values[t]);
+        }
+      }
+    }
+  }
+  const std::int64_t o_stride = std::int64_t{args.n_dim_tiles} * kTileRows;
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m) {
+    const F32 unit = broadcast(units[first_row + m]);
+    const F32 factor = broadcast(rescale[first_row + m]);
+    float* const out = args.state.o + (first_row + m) * o_stride + first_dim_tile * kTileRows;
+#pragma GCC unroll 4
+    for (int t = 0; t < kTiles; ++t) {
+      store(out + t * kTileRows,
+            fma(load(out + t * kTileRows), factor, mul(value_of_pair(high[m][t], low[m][t]), unit)));
+    }
+  }
+}
+
+/// The whole block, for queries packed as kDigitPairs.
+inline void attend_by_digits(const AttendArgs& args) {
+  const int n_blocks = (args.n_rows + kDigitQueryRows - 1) / kDigitQueryRows;
+  const auto for_row_blocks = [&](const auto& body) {
+    for (int block = 0; block < n_blocks; ++block) {
+      const int first = row_block_begin(args.n_rows, kDigitQueryRows, block);
+      const int n = row_block_begin(args.n_rows, kDigitQueryRows, block + 1) - first;
+      dispatch_rows(n, [&]<int kRows>() {
+        if constexpr (kRows <= kDigitQueryRows) body.template operator()<kRows>(first);
+      });
+    }
+  };
+  Prefetcher v_prefetcher(args.v_prefetch);
+  for_row_blocks([&]<int kRows>(int first) {
+    const std::byte* const q = static_cast<const std::byte*>(args.q) + std::int64_t{2} * first * args.head_dim;
+    const ScoreOffsets offsets(q, kRows, args.head_dim);
+    dispatch_tiles<tiles_per_call<kRows, false>()>(args.n_tiles, [&]<int kTiles>(int tile) {
+      score_digit_tiles<kRows, kTiles>(args, q, offsets, first, tile, v_prefetcher);
+    });
+  });
+  Prefetcher k_prefetcher(args.k_prefetch);
+  float rescale[kMaxQueryRows];
+  float units[kMaxQueryRows];
+  weigh_rows(args, args.scores, rescale, v_prefetcher, k_prefetcher);
+  for (int row = 0; row < args.n_rows; ++row) {
+    units[row] = store_digit_weights(args.scores + std::int64_t{row} * kBlockTokens, args.n_tiles * kTileRows,
+                                     static_cast<std::byte*>(args.weights) + row * kWeightRowBytes);
+  }
+  for_row_blocks([&]<int kRows>(int first) {
+    dispatch_tiles<tiles_per_call<kRows, false>()>(args.n_dim_tiles, [&]<int kTiles>(int tile) {
+      value_digit_tiles<kRows, kTiles>(args, rescale, units, first, tile, k_prefetcher);
+    });
+  });
+  k_prefetcher.next_lines(k_prefetcher.n_left());
+}
+
+}  // namespace secondsource::cpu::SS_CPU_ISA
