@@ -126,7 +126,7 @@ class TileWalk {
   std::int32_t kv_head_;
   std::int64_t tiles_per_page_;
   const std::int32_t* page_;
-  std::int64_t tile_;  ///< of the page, the next one
+  std::int64_t tile_;  ///< the tile of the page that next() returns
   KvPool::PageBlocks blocks_;
 };
 

@@ -48,8 +48,8 @@ class KvPool {
   };
   [[nodiscard]] PageBlocks blocks_of(std::int32_t layer, std::int64_t page, std::int32_t head) const;
 
-  /// 16 tokens of a page. Its K (V), cut into as many equal slices as the page has token tiles, in the order of memory, is what
-  /// to prefetch along with them. Null: V of latents, and scales of other types than int8.
+  /// 16 tokens of a page. The slices are what to prefetch along with them: K and V of a page are each cut, in the order of memory, into
+  /// as many equal slices as the page has tiles. Null: V of latents, and scales of other types than int8.
   struct Tile {
     const std::byte* keys = nullptr;
     const std::byte* k_slice = nullptr;

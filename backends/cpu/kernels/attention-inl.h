@@ -70,7 +70,7 @@ class Prefetcher {
  private:
   static constexpr std::int64_t kLineBytes = 64;
   PrefetchList list_;
-  int n_begun_ = 0;  ///< slices
+  int n_begun_ = 0;  ///< slices of which lines have been requested
   const std::byte* line_ = nullptr;
   const std::byte* slice_end_ = nullptr;
 };

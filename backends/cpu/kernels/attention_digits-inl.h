@@ -72,15 +72,16 @@ inline void add_products(I32& sum, const I32& unsigned_bytes, const I32& signed_
   asm("vpdpbusd %2, %1, %0" : "+v"(sum.v) : "v"(unsigned_bytes.v), "v"(signed_bytes.v));
 }
 
-/// Query rows that are multiplied at once: the digits of a quad of dimensions of so many rows fill one register (ScoreOffsets).
+/// Query rows that are multiplied at once. The digits of four dimensions of as many rows fill one register (ScoreOffsets).
 inline constexpr int kDigitQueryRows = 8;
 
-/// What sums of scores lack: K is multiplied as k + 128, since the left operand of the instruction is unsigned.
+/// Corrections that are added to the sums of scores. The left operand of the instruction is unsigned, so that K is multiplied as k + 128 and
+/// each sum is too large by 128 times the sum of its row's digits.
 class ScoreOffsets {
  public:
   /// q: as pack_digit_pairs() packs n_rows rows.
   ScoreOffsets(const std::byte* q, int n_rows, std::int64_t head_dim) {
-    // In each step a row has two lanes.
+    // In a step each row has two lanes: the first digits of four dimensions, and the second ones.
     static_assert(2 * kDigitQueryRows <= 16);
     const auto lanes = static_cast<__mmask16>((1U << (2 * n_rows)) - 1);
     const I32 ones = {_mm512_set1_epi8(1)};
@@ -145,7 +146,7 @@ inline constexpr std::int64_t kWeightRowBytes = 2 * kBlockTokens;
 
 /// Stores n weights, a multiple of 16 and none below 0, as digits. Returns their unit; NaN if one is NaN.
 inline float store_digit_weights(const float* weights, int n, std::byte* digits) {
-  // As integers, numbers from 0 on have the same order, and NaN is above them all.
+  // The bits of numbers that are not negative have the same order as integers, and those of NaN are above them all.
   __m512i largest = _mm512_setzero_si512();
   for_vectors(0, n, [&](int i) { largest = _mm512_max_epu32(largest, load_i32(weights + i).v); });
   const unsigned bits = _mm512_reduce_max_epu32(largest);
@@ -161,7 +162,7 @@ inline float store_digit_weights(const float* weights, int n, std::byte* digits)
   return unit;
 }
 
-/// As value_tiles(), of weights in digits. units: of the rows of a block.
+/// As value_tiles(), for weights in digits. units: what store_digit_weights() returned for each row.
 template <int kRows, int kTiles>
 [[gnu::noinline]] void value_digit_tiles(const AttendArgs& args, const float* rescale, const float* units,
                                          int first_row, int first_dim_tile, Prefetcher& k_prefetcher) {

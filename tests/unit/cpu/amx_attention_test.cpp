@@ -26,31 +26,16 @@ void check_attention(const AttentionShape& shape) {
 }  // namespace
 
 TEST_CASE("attention over tiles is that of plain loops for every head, whatever the tokens of the last block") {
-  for (const bool is_int8 : {false, true}) {
-    for (const int head_dim : {16, 64, 80, 96, 128, 256}) {
-      for (const std::int64_t end : {1, 15, 16, 17, 40, 100, 128, 129, 300}) {
-        check_attention({.head_dim = head_dim, .n_rows = 20, .end_token = end, .is_int8 = is_int8});
-      }
-    }
-  }
+  constexpr int kHeadDims[] = {16, 64, 80, 96, 128, 256};
+  for (const AttentionShape& shape : shapes_of_heads(kHeadDims, 20)) check_attention(shape);
 }
 
 TEST_CASE("attention over tiles is that of plain loops for every number of rows") {
-  for (const bool is_int8 : {false, true}) {
-    for (int n_rows = 1; n_rows <= kMaxQueryRows; ++n_rows) {
-      check_attention({.head_dim = 80, .n_rows = n_rows, .end_token = 150, .is_int8 = is_int8});
-    }
-  }
+  for (const AttentionShape& shape : shapes_of_rows()) check_attention(shape);
 }
 
 TEST_CASE("attention over tiles sees windows, soft caps and negative scales as plain loops do") {
-  for (const bool is_int8 : {false, true}) {
-    for (const std::int64_t window : {1, 7, 33, 130}) {
-      check_attention({.head_dim = 64, .n_rows = 40, .end_token = 290, .window = window, .is_int8 = is_int8});
-    }
-    check_attention({.head_dim = 96, .n_rows = 33, .end_token = 200, .softcap = 3.0F, .is_int8 = is_int8});
-    check_attention({.head_dim = 96, .n_rows = 33, .end_token = 200, .scale = -0.2F, .is_int8 = is_int8});
-  }
+  for (const AttentionShape& shape : shapes_of_scores(40, 33)) check_attention(shape);
 }
 
 TEST_CASE("attention over tiles takes pairs of V tiles from one page, from two, and from pages of one tile") {

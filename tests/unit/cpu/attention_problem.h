@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <numbers>
+#include <span>
 #include <vector>
 
 #include "core/half.h"
@@ -27,6 +28,43 @@ struct AttentionShape {
   bool is_int8 = false;
   int v_scale_powers = 1;  ///< of int8: scales of V differ by as much as 2 to the power of this
 };
+
+/// Heads of each size with every kind of last block: one token, whole and broken tiles, whole and several blocks.
+inline std::vector<AttentionShape> shapes_of_heads(std::span<const int> head_dims, int n_rows) {
+  std::vector<AttentionShape> shapes;
+  for (const bool is_int8 : {false, true}) {
+    for (const int head_dim : head_dims) {
+      for (const std::int64_t end : {1, 15, 16, 17, 40, 100, 128, 129, 300}) {
+        shapes.push_back({.head_dim = head_dim, .n_rows = n_rows, .end_token = end, .is_int8 = is_int8});
+      }
+    }
+  }
+  return shapes;
+}
+
+/// Every number of query rows.
+inline std::vector<AttentionShape> shapes_of_rows() {
+  std::vector<AttentionShape> shapes;
+  for (const bool is_int8 : {false, true}) {
+    for (int n_rows = 1; n_rows <= kMaxQueryRows; ++n_rows) {
+      shapes.push_back({.head_dim = 80, .n_rows = n_rows, .end_token = 150, .is_int8 = is_int8});
+    }
+  }
+  return shapes;
+}
+
+/// Windows, a soft cap, and a negative scale.
+inline std::vector<AttentionShape> shapes_of_scores(int window_rows, int other_rows) {
+  std::vector<AttentionShape> shapes;
+  for (const bool is_int8 : {false, true}) {
+    for (const std::int64_t window : {1, 7, 33, 130}) {
+      shapes.push_back({.head_dim = 64, .n_rows = window_rows, .end_token = 290, .window = window, .is_int8 = is_int8});
+    }
+    shapes.push_back({.head_dim = 96, .n_rows = other_rows, .end_token = 200, .softcap = 3.0F, .is_int8 = is_int8});
+    shapes.push_back({.head_dim = 96, .n_rows = other_rows, .end_token = 200, .scale = -0.2F, .is_int8 = is_int8});
+  }
+  return shapes;
+}
 
 inline double value_at(std::uint64_t seed, std::int64_t i) {
   return 4.0 * random_unit(seed, static_cast<std::uint64_t>(i)) - 2.0;

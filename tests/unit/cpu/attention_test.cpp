@@ -33,30 +33,17 @@ void check_kernels(const AttentionShape& shape) {
 }  // namespace
 
 TEST_CASE("attention is that of plain loops for every head, whatever the tokens of the last block") {
-  for (const bool is_int8 : {false, true}) {
-    for (const int head_dim : {4, 16, 64, 80, 96, 128, 256, 576}) {
-      for (const std::int64_t end : {1, 15, 16, 17, 40, 100, 128, 129, 300}) {
-        check_kernels({.head_dim = head_dim, .n_rows = 5, .end_token = end, .is_int8 = is_int8});
-      }
-    }
-  }
+  constexpr int kHeadDims[] = {4, 16, 64, 80, 96, 128, 256, 576};
+  for (const AttentionShape& shape : shapes_of_heads(kHeadDims, 5)) check_kernels(shape);
 }
 
 TEST_CASE("attention is that of plain loops for every number of rows") {
-  for (const bool is_int8 : {false, true}) {
-    for (int n_rows = 1; n_rows <= kMaxQueryRows; ++n_rows) {
-      check_kernels({.head_dim = 80, .n_rows = n_rows, .end_token = 150, .is_int8 = is_int8});
-    }
-  }
+  for (const AttentionShape& shape : shapes_of_rows()) check_kernels(shape);
 }
 
 TEST_CASE("attention sees windows, soft caps, negative scales and pages as plain loops do") {
+  for (const AttentionShape& shape : shapes_of_scores(13, 9)) check_kernels(shape);
   for (const bool is_int8 : {false, true}) {
-    for (const std::int64_t window : {1, 7, 33, 130}) {
-      check_kernels({.head_dim = 64, .n_rows = 13, .end_token = 290, .window = window, .is_int8 = is_int8});
-    }
-    check_kernels({.head_dim = 96, .n_rows = 9, .end_token = 200, .softcap = 3.0F, .is_int8 = is_int8});
-    check_kernels({.head_dim = 96, .n_rows = 9, .end_token = 200, .scale = -0.2F, .is_int8 = is_int8});
     for (const int page_tokens : {16, 48}) {
       check_kernels({.head_dim = 64,
                      .n_rows = 4,
