@@ -30,6 +30,8 @@ def parse():
     parser.add_argument("--context", type=comma(int), default=[0, 8192])
     parser.add_argument("--llama", action="append", default=[], metavar="NAME=FOLDER",
                         help="a build of llama.cpp and where its programs are; once for each (default: those in PATH)")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME",
+                        help="only this peer, by its name in the table; once for each (default: all of them)")
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--generate", type=int, default=128)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -60,6 +62,49 @@ def cases_of(options):
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
+
+
+def refuse(text):
+    """Ends with the status of bad input."""
+    say(f"peer_bench: {text}")
+    sys.exit(2)
+
+
+def chosen(peers, names):
+    """The peers of these names, all of them where there are none."""
+    known = [peer.name for peer in peers]
+    for name in names:
+        if name not in known:
+            refuse(f"--peer: expected one of {'; '.join(known)}, found {name}")
+    return [peer for peer in peers if not names or peer.name in names]
+
+
+class Versions:
+    """Of the systems, by their names: those that the stored rounds are of, and those that are measured now."""
+
+    def __init__(self, stored, out):
+        with_rounds = {name for entry in stored.get("cases", []) for name, rounds in entry["rates"].items() if rounds}
+        self.of = {name: version for name, version in stored.get("versions", {}).items() if name in with_rounds}
+        self.out = out
+        self.known = set()
+
+    def find(self, systems, case, folder, absent):
+        """Finds those of the systems that are measured next, once each. Rounds of two versions are no distribution of either."""
+        for system in systems:
+            if system.name in self.known or system.name in absent:
+                continue
+            try:
+                if hasattr(system, "check"):  # it may have gone since the stored rounds
+                    system.check(case)
+                version = system.version(case, folder)
+            except Unavailable as why:
+                absent[system.name] = str(why)
+                continue
+            before = self.of.setdefault(system.name, version)
+            if before != version:
+                refuse(f"{self.out} has rounds of {system.name} in {before}: "
+                       f"expected the same version or another --out, found {version}")
+            self.known.add(system.name)
 
 
 def new_entry(case, systems):
@@ -112,13 +157,17 @@ def main():
     else:
         llamas = [kind(*build) for build in builds for kind in (TunedLlamaCpp, LlamaCpp)]
     ours = Ours(options.program, next(filter(None, (llama.find("llama-quantize") for llama in llamas)), None))
-    peers = [*llamas, Torch(), TorchF32(), TorchGraphs()]
+    peers = chosen([*llamas, Torch(), TorchF32(), TorchGraphs()], options.peer)
     stored = json.loads(options.out.read_text()) if options.resume and options.out and options.out.exists() else {}
     known = {json.dumps(entry["case"]): entry for entry in stored.get("cases", [])}
     key_of = lambda case: json.dumps(vars(case))
-    versions, found, missing = stored.get("versions", {}), [], {}
+    versions, found, missing = Versions(stored, options.out), [], {}
 
     cases = list(cases_of(options))
+    for case in cases:
+        for name, rounds in known.get(key_of(case), {"rates": {}})["rates"].items():
+            if rounds and name not in [system.name for system in [ours, *peers]]:
+                refuse(f"{options.out} has rounds of {name} in {case.name}: expected it among the peers, or another --out")
 
     def keep(entries):
         """Writes these cases, and what is stored of those after them. The file is replaced at once, so that whoever is stopped while
@@ -126,7 +175,7 @@ def main():
         if options.out:
             later = [known[key_of(case)] for case in cases[len(entries):] if key_of(case) in known]
             new = options.out.with_name(options.out.name + ".new")
-            new.write_text(json.dumps({"versions": versions, "cases": [*entries, *later]}, indent=1) + "\n")
+            new.write_text(json.dumps({"versions": versions.of, "cases": [*entries, *later]}, indent=1) + "\n")
             new.replace(options.out)
 
     print("| shape | precision | batch | context | what | peer | ours, tok/s | of the limit | theirs, tok/s | ours / theirs |")
@@ -144,6 +193,7 @@ def main():
                 f", about {(time.monotonic() - begin) / rounds_measured * left / 60:.0f} min left")
             say(f"{done + 1} of {len(cases)}: {case.name}, round {index + 1} of {options.rounds}{estimate}")
             ours.bundle(case.shape, options.work)
+            versions.find([ours, *peers], case, options.work, absent)
             measure_round(case, [ours, *peers], options.work, options.seed, entry)
             if ours.name in absent:
                 raise SystemExit(f"peer_bench: {case.name}: {absent[ours.name]}")
@@ -152,9 +202,6 @@ def main():
         found.append(entry)
         for name, why in absent.items():
             missing.setdefault(f"{name}: {why}", []).append(case.name)
-        for system in [ours, *peers]:
-            if system.name not in absent and system.name not in versions:
-                versions[system.name] = system.version(case, options.work)
         for peer in peers:
             if peer.name in absent:
                 continue
@@ -164,8 +211,9 @@ def main():
                 print(row(case, metric, peer.name, rates[ours.name], rates[peer.name]), flush=True)
         keep(found)
     print()
-    for name, version in versions.items():
-        print(f"{name}: {version}")
+    for name, version in versions.of.items():
+        if any(entry["rates"].get(name) for entry in found):
+            print(f"{name}: {version}")
     for why, of in missing.items():
         print(f"left out: {why} ({len(of)} of {len(cases)} cases)")
 

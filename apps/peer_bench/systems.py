@@ -134,11 +134,13 @@ class Ours:
         return json.loads(done.stdout)["summary"]["cells"][0]
 
     def measure(self, case, folder):
-        """Decode after a prompt as long as the context; prefill of the prompt alone, which has one output token. Beside each
-        rate its share of the limit that bounds it, and which one that is; the same process measured it."""
+        """Decode after a prompt as long as the context, whose prefill is timed on the way; without a context, the prefill of a prompt
+        of its own. Beside each rate its share of the limit that bounds it, and which one that is; the same process measured it."""
         decode = self.cell(case, folder, max(case.context, 1), case.generate, case.batch)
         rates = {"decode": decode["decode_tok_per_s"]["value"], "limit of decode": decode["decode_of_limit"]}
-        if case.batch == 1 and case.context == 0:
+        if case.batch == 1 and case.context > 0:
+            rates |= {"prefill": decode["prefill_tok_per_s"]["value"], "limit of prefill": decode["prefill_of_limit"]}
+        elif case.batch == 1:
             prefill = self.cell(case, folder, case.prompt, 2, 1)
             rates |= {"prefill": prefill["prefill_tok_per_s"]["value"], "limit of prefill": prefill["prefill_of_limit"],
                       "first token": 1e9 * case.prompt / prefill["ttft_p50_ns_by_repetition"][0],
@@ -151,10 +153,10 @@ class Torch:
     flags = ()
 
     def version(self, case, folder):
-        import torch
-        import transformers
-        device = "" if case.backend == "cpu" else f"; on {torch.cuda.get_device_name(0)}"
-        return f"torch {torch.__version__}, transformers {transformers.__version__}{device}"
+        # In a process of its own, since whoever asks for the name of a GPU has a context on it until the end.
+        device = "" if case.backend == "cpu" else ", '; on', torch.cuda.get_device_name(0)"
+        program = f"import torch, transformers; print('torch', torch.__version__ + ', transformers', transformers.__version__{device})"
+        return run([sys.executable, "-c", program]).strip().replace(" ; on", "; on")
 
     def check(self, case):
         if case.precision != "bf16":
@@ -250,7 +252,7 @@ class LlamaCpp:
     def check(self, case):
         if case.backend != self.backend:
             raise Unavailable("compared with cpu and vulkan alone")
-        needed = ["llama-bench", "llama-quantize"] + (["llama-batched-bench"] if case.batch > 1 else [])
+        needed = ["llama-bench", "llama-quantize"] + (["llama-batched-bench"] if self.in_one_run(case) else [])
         for program in needed:
             if self.find(program) is None:
                 raise Unavailable(f"the program {program} is not " + (f"in {self.programs}" if self.programs else "installed"))
@@ -265,6 +267,11 @@ class LlamaCpp:
                    *self.placement(), *self.loading("llama-bench"), *arguments], self.environment)
         return json.loads(out)[0]["avg_ts"]
 
+    def in_one_run(self, case):
+        """Whether prefill and decode are measured by one run of llama-batched-bench: llama-bench measures one sequence alone, and computes
+        a context twice, once without a clock."""
+        return case.batch > 1 or case.context > 0
+
     def batched(self, case, folder):
         """A context is the same for all sequences (-pps), and so computed once."""
         prompt = max(case.context, 1)
@@ -277,16 +284,16 @@ class LlamaCpp:
         for _ in range(self.TRIES):
             for line in run(command, self.environment).splitlines():
                 if line.startswith("{"):
-                    return json.loads(line)["speed_tg"]
+                    found = json.loads(line)
+                    prefill = {"prefill": found["speed_pp"]} if case.batch == 1 else {}
+                    return {"decode": found["speed_tg"]} | prefill
         raise Unavailable(f"llama-batched-bench ended without figures {self.TRIES} times")
 
     def measure(self, case, folder):
-        if case.batch > 1:
-            return {"decode": self.batched(case, folder)}
-        rates = {"decode": self.bench(case, folder, ["-p", 0, "-n", case.generate, "-d", case.context])}
-        if case.context == 0:
-            rates["prefill"] = self.bench(case, folder, ["-p", case.prompt, "-n", 0])
-        return rates
+        if self.in_one_run(case):
+            return self.batched(case, folder)
+        return {"decode": self.bench(case, folder, ["-p", 0, "-n", case.generate]),
+                "prefill": self.bench(case, folder, ["-p", case.prompt, "-n", 0])}
 
 
 class TunedLlamaCpp(LlamaCpp):

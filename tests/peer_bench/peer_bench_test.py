@@ -21,16 +21,17 @@ STAND_INS = {
   *--version*) echo "version: 0.0 (stand-in)" ;;
   *--help*) echo "  -lm, --load-mode <none|mmap>" ;;
   *"-p 512"*) echo '[{"avg_ts": 1000.0}]' ;;
-  *"--load-mode none"*"-n 8 -d "*) [ "$GLIBC_TUNABLES" = glibc.malloc.hugetlb=1 ] || exit 9
+  *"--load-mode none"*"-p 0 -n 8"*) [ "$GLIBC_TUNABLES" = glibc.malloc.hugetlb=1 ] || exit 9
      echo '[{"avg_ts": 50.0}]' ;;
-  *"-n 8 -d "*) [ -z "$GLIBC_TUNABLES" ] || exit 8
+  *"-p 0 -n 8"*) [ -z "$GLIBC_TUNABLES" ] || exit 8
      echo '[{"avg_ts": 40.0}]' ;;
   *) exit 7 ;;
 esac""",
     "llama-batched-bench": ON_THE_CPU + """case "$*" in
   *--help*) echo "  --load-mode MODE" ;;
-  *"-npp 1 -ntg 8 -npl 4 --output-format"*) echo "a line of another kind"; echo '{"n_kv": 9, "speed_tg": 80.0, "speed": 85.0}' ;;
-  *"-c 319 -npp 31 -ntg 8 -npl 4 -pps --output-format"*) echo '{"speed_tg": 30.0}' ;;
+  *"-npp 1 -ntg 8 -npl 4 --output-format"*) echo "a line of another kind"; echo '{"n_kv": 9, "speed_pp": 90.0, "speed_tg": 80.0, "speed": 85.0}' ;;
+  *"-c 319 -npp 31 -ntg 8 -npl 4 -pps --output-format"*) echo '{"speed_pp": 800.0, "speed_tg": 30.0}' ;;
+  *"-c 295 -npp 31 -ntg 8 -npl 1 -pps --output-format"*) echo '{"speed_pp": 900.0, "speed_tg": 35.0}' ;;
   *) exit 6 ;;
 esac""",
     "llama-completion": 'echo "system_info: n_threads = 2 | CPU : AVX512 = 1 | LLAMAFILE = 1 |" >&2',
@@ -96,7 +97,7 @@ class PeerBench(unittest.TestCase):
         for name, script in STAND_INS.items():
             self.stand_in(name, script)
         # The third time that llama-bench generates, in the second round, it ends the whole command, as a time limit does.
-        stop = 'case "$*" in *"-n 8 -d "*) echo >> "$0.seen"; [ $(wc -l < "$0.seen") -ne 3 ] || { kill -9 $PPID; exit 1; } ;; esac\n'
+        stop = 'case "$*" in *"-p 0 -n 8"*) echo >> "$0.seen"; [ $(wc -l < "$0.seen") -ne 3 ] || { kill -9 $PPID; exit 1; } ;; esac\n'
         self.stand_in("llama-bench", stop + STAND_INS["llama-bench"])
         case = "--precision", "int8", "--batch", "1", "--context", "0", "--resume"
         self.assertEqual(self.bench(*case).returncode, -9)
@@ -117,7 +118,7 @@ class PeerBench(unittest.TestCase):
         cases = "--precision", "int8", "--batch", "1,4", "--context", "0"
         self.assertEqual(self.bench(*cases).returncode, 0)
         before = json.loads((self.folder / "out.json").read_text())["cases"]
-        stop = 'case "$*" in *"-n 8 -d "*) echo >> "$0.seen"; [ $(wc -l < "$0.seen") -ne 3 ] || { kill -9 $PPID; exit 1; } ;; esac\n'
+        stop = 'case "$*" in *"-p 0 -n 8"*) echo >> "$0.seen"; [ $(wc -l < "$0.seen") -ne 3 ] || { kill -9 $PPID; exit 1; } ;; esac\n'
         self.stand_in("llama-bench", stop + STAND_INS["llama-bench"])
         self.assertEqual(self.bench(*cases, "--rounds", "4", "--resume").returncode, -9)
         after = json.loads((self.folder / "out.json").read_text())["cases"]
@@ -130,6 +131,38 @@ class PeerBench(unittest.TestCase):
         run = self.bench("--precision", "int8", "--batch", "4", "--context", "31")
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertRegex(run.stdout, r"\| demo-50m \| int8 \| 4 \| 31 \| decode \| llama.cpp \| [\d.]+ \| \d+ % (?:read|compute) \| 30.0 \|")
+        self.assertNotIn("prefill", run.stdout)
+
+    def test_the_prefill_of_a_context_is_timed_and_a_peer_can_be_chosen(self):
+        for name, script in STAND_INS.items():
+            self.stand_in(name, script)
+        run = self.bench("--precision", "int8", "--batch", "1", "--context", "31", "--peer", "llama.cpp")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        rows = re.findall(r"^\| demo-50m \| int8 \| 1 \| 31 \| (\w+) \| ([^|]+) \| [\d.]+ \| \d+ % (?:read|compute) \| ([\d.]+) \|",
+                          run.stdout, re.M)
+        self.assertEqual(rows, [("decode", "llama.cpp", "35.0"), ("prefill", "llama.cpp", "900.0")])
+        self.assertNotIn("huge pages", run.stdout)
+        # Rounds of a peer that is left out would be lost, or paired with rounds of another run.
+        stored = (self.folder / "out.json").read_text()
+        run = self.bench("--precision", "int8", "--batch", "1", "--context", "31", "--peer", "PyTorch", "--resume")
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("out.json has rounds of llama.cpp in demo-50m int8 batch 1 context 31: expected it among the peers", run.stderr)
+        self.assertEqual((self.folder / "out.json").read_text(), stored)
+        run = self.bench("--precision", "int8", "--peer", "llama")
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("--peer: expected one of llama.cpp, huge pages; llama.cpp; PyTorch", run.stderr)
+
+    def test_rounds_of_another_version_are_not_added_to(self):
+        for name, script in STAND_INS.items():
+            self.stand_in(name, script)
+        case = "--precision", "int8", "--batch", "1", "--context", "0"
+        self.assertEqual(self.bench(*case).returncode, 0)
+        stored = (self.folder / "out.json").read_text()
+        self.stand_in("llama-bench", STAND_INS["llama-bench"].replace("0.0 (", "0.1 ("))
+        run = self.bench(*case, "--rounds", "3", "--resume")
+        self.assertEqual(run.returncode, 2)
+        self.assertRegex(run.stderr, r"out.json has rounds of llama.cpp, huge pages in version: 0.0 \(stand-in\).*, found version: 0.1")
+        self.assertEqual((self.folder / "out.json").read_text(), stored)
 
     def test_lost_figures_are_measured_again(self):
         for name, script in STAND_INS.items():

@@ -28,8 +28,8 @@ class TorchBench(unittest.TestCase):
             expected = model.model.generate(prompt, max_new_tokens=1 + torch_bench.WARM_UP_STEPS + n_steps, do_sample=False,
                                             min_new_tokens=1 + torch_bench.WARM_UP_STEPS + n_steps)[:, prompt.shape[1]:].T.tolist()
             for in_graph in (False, True):
-                seconds, found = model.decode(prompt, n_steps, in_graph)
-                self.assertGreater(seconds, 0)
+                prefill_seconds, seconds, found = model.decode(prompt, n_steps, in_graph)
+                self.assertGreater(min(prefill_seconds, seconds), 0)
                 self.assertEqual(found, expected[:1 + torch_bench.WARM_UP_STEPS] + expected[-1:])
 
     def test_sequences_with_one_context_give_what_each_gives_alone(self):
@@ -39,17 +39,20 @@ class TorchBench(unittest.TestCase):
         model = torch_bench.Model(BUNDLE, "cpu", 1)
         prompt = torch.randint(3, 500, (1, 9), generator=torch.Generator().manual_seed(3))
         with torch.inference_mode():
-            _, alone = model.decode(prompt, 4, False)
-            _, copied = model.decode(prompt, 4, False, copies=3)
+            *_, alone = model.decode(prompt, 4, False)
+            *_, copied = model.decode(prompt, 4, False, copies=3)
         self.assertEqual(copied, [ids * 3 for ids in alone])
 
     def test_the_program_prints_every_rate(self):
         case = {"backend": "cpu", "batch": 1, "context": 0, "prompt": 8, "generate": 4, "threads": 1}
-        for flag in "--graphs", "--f32":
-            out = subprocess.run([sys.executable, BENCH / "torch_bench.py", BUNDLE, json.dumps(case), flag],
+        for flag, changed, expected in (("--graphs", {}, ["decode", "first token", "prefill"]),
+                                        ("--f32", {}, ["decode", "first token", "prefill"]),
+                                        ("--f32", {"context": 12}, ["decode", "prefill"]),
+                                        ("--f32", {"context": 12, "batch": 2}, ["decode"])):
+            out = subprocess.run([sys.executable, BENCH / "torch_bench.py", BUNDLE, json.dumps(case | changed), flag],
                                  stdout=subprocess.PIPE, text=True, check=True).stdout
             rates = json.loads(out.splitlines()[-1])
-            self.assertEqual(sorted(rates), ["decode", "first token", "prefill"])
+            self.assertEqual(sorted(rates), expected)
             self.assertGreater(min(rates.values()), 0)
 
 
