@@ -46,6 +46,8 @@ Case make_sinks_case(std::uint64_t seed);
 Case make_biased_route_case(std::uint64_t seed);
 Case make_biased_mixture_case(std::uint64_t seed);
 Case make_layer_norm_case(std::uint64_t seed);
+/// A norm of inputs as small as its epsilon and the product behind it, which a backend may compute at once.
+Case make_norm_product_case(std::uint64_t seed);
 Case make_gelu_case(std::uint64_t seed);
 Case make_latent_append_case(std::uint64_t seed);
 Case make_latent_growth_case(std::uint64_t seed);
@@ -95,6 +97,8 @@ Case make_not_finite_int8_static_case(std::uint64_t seed);
 Case make_not_finite_fp8_case(std::uint64_t seed);
 Case make_not_finite_nvfp4_case(std::uint64_t seed);
 Case make_not_finite_fp8_group_case(std::uint64_t seed);
+/// Long contexts that begin with keys of NaN.
+Case make_not_finite_context_case(std::uint64_t seed);
 
 /// All families. New ones are appended, so that the seeds of the others stay the same.
 [[nodiscard]] std::span<const Family> families();

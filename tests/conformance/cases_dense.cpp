@@ -316,6 +316,28 @@ Case make_residual_norm_case(std::uint64_t seed) {
   return std::move(b.result);
 }
 
+Case make_norm_product_case(std::uint64_t seed) {
+  CaseBuilder b("norm_product", seed);
+  const std::int32_t cols = b.dice.one_of<std::int32_t>({64, 200, 256, 576});
+  const std::int32_t n_outputs = b.dice.one_of<std::int32_t>({16, 65, 130});
+  const std::int32_t n_rows = b.dice.one_of<std::int32_t>({1, 1, 2, 3, 4, 17});
+  constexpr std::int32_t kIds = 57;
+  const float deviation = b.dice.one_of({1e-3F, 3e-3F, 1.0F});
+  const RmsNorm norm{.x = b.input(cols, kIds, deviation),
+                     .weight = b.vector(cols, 1.0F, 0.3F),
+                     .eps = b.dice.one_of({1e-5F, 1e-6F}),
+                     .out = b.value(cols)};
+  b.add(norm, "norm");
+  const WeightEncoding encoding = pick_encoding(b.dice);
+  const Matmul product{.x = norm.out, .weight = b.matrix(n_outputs, cols, encoding), .out = b.value(n_outputs)};
+  b.add(product, "product");
+  b.observe_only(std::vector{product.out});
+  b.submit(plain_batch(b, n_rows, kIds, b.dice.between(0, 2)));
+  b.result.name =
+      fmt::format("{} m={} k={} n={} deviation={}", to_string(encoding), n_rows, cols, n_outputs, deviation);
+  return std::move(b.result);
+}
+
 Case make_layer_norm_case(std::uint64_t seed) {
   CaseBuilder b("layer_norm", seed);
   // So many columns that a row's deviation is never small beside its mean, where f32 has nothing left of the difference.

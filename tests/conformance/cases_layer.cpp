@@ -332,6 +332,8 @@ std::span<const Family> families() {
       {"not_finite_route", make_not_finite_route_case, 12},
       {"matmul_tall", make_tall_matmul_case, 24},
       {"matmul_tall_w8a8", make_tall_quantized_matmul_case, 12},
+      {"norm_product", make_norm_product_case, 16},
+      {"not_finite_context", make_not_finite_context_case, 6},
   };
   return kFamilies;
 }

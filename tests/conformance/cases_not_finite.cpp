@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "conformance/build.h"
 #include "conformance/cases.h"
@@ -15,10 +16,12 @@ namespace {
 constexpr std::int32_t kIds = 23;
 constexpr std::int32_t kBadId = kIds - 1;  ///< the only row of bad_input() with a value that is not finite
 
-/// A value with random content and with `bad` in one element of row kBadId.
-ValueId bad_input(CaseBuilder& b, std::int32_t cols, float bad, float deviation = 1.0F) {
+/// A value with random content and with `bad` in one element of row kBadId, in one of the columns from `first_bad` on.
+ValueId bad_input(CaseBuilder& b, std::int32_t cols, float bad, float deviation = 1.0F, std::int32_t first_bad = 0,
+                  std::optional<std::int32_t> end_bad = {}) {
   std::vector<float> values = b.dice.normals(static_cast<std::size_t>(cols) * kIds, deviation);
-  values[static_cast<std::size_t>(kBadId * cols + b.dice.between(0, cols - 1))] = bad;
+  const std::int32_t col = b.dice.between(first_bad, end_bad.value_or(cols) - 1);
+  values[static_cast<std::size_t>(kBadId * cols + col)] = bad;
   const ValueId out = b.value(cols);
   b.add(Embed{.table = b.weight(make_weight("bad", values, kIds, cols, WeightEncoding::kF32)), .out = out}, "bad");
   return out;
@@ -79,22 +82,31 @@ std::string add_product(CaseBuilder& b, float bad) {
   return add_product(b, bad, encoding, act);
 }
 
-/// One of several sequences gets a bad token that is alone in its step. In a prefill with other tokens, a softmax
-/// weight of zero times NaN may reach the tokens before it, which the contract allows.
-std::string submit_attention(CaseBuilder& b, float bad) {
+HeadShape pick_heads(CaseBuilder& b, std::int64_t n_pages) {
   const std::int32_t n_kv_heads = b.dice.between(1, 2);
   const HeadShape heads{.n_heads = n_kv_heads * b.dice.between(1, 4),
                         .n_kv_heads = n_kv_heads,
                         .head_dim = b.dice.one_of<std::int32_t>({32, 80})};
   b.result.kv = {.n_layers = 1, .n_kv_heads = n_kv_heads, .head_dim = heads.head_dim, .page_tokens = 16};
-  b.result.n_pages = 40;
-  dirty_cache(b, heads);
-  const ValueId qkv = bad_input(b, (heads.n_heads + 2 * n_kv_heads) * heads.head_dim, bad, 1.2F);
+  b.result.n_pages = n_pages;
+  return heads;
+}
+
+/// Appends the heads of `qkv` to the cache of layer 0, and attends.
+void add_attention(CaseBuilder& b, const HeadShape& heads, ValueId qkv) {
   const ValueId q = b.value(heads.n_heads * heads.head_dim);
   b.add(RopeAppend{.qkv = qkv, .q_out = q, .layer = 0, .heads = heads, .rope = b.rope(heads.head_dim)}, "rope");
   Attention attend{.q = q, .out = b.value(heads.n_heads * heads.head_dim), .layer = 0, .heads = heads};
   attend.scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim));
   b.add(attend, "attention");
+}
+
+/// One of several sequences gets a bad token that is alone in its step. In a prefill with other tokens, a softmax
+/// weight of zero times NaN may reach the tokens before it, which the contract allows.
+std::string submit_attention(CaseBuilder& b, float bad) {
+  const HeadShape heads = pick_heads(b, 40);
+  dirty_cache(b, heads);
+  add_attention(b, heads, bad_input(b, (heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, bad, 1.2F));
   Sequences sequences(b.dice, b.result.n_pages, 16, 2);
   constexpr std::int32_t kSequences = 3;
   for (std::int32_t s = 0; s < kSequences; ++s) sequences.add();
@@ -111,6 +123,34 @@ std::string submit_attention(CaseBuilder& b, float bad) {
 }
 
 }  // namespace
+
+/// One of two sequences begins with so many tokens whose key has a NaN that a part of its context has no score but NaN, where a backend
+/// divides a long context.
+Case make_not_finite_context_case(std::uint64_t seed) {
+  CaseBuilder b("not_finite_context", seed);
+  const HeadShape heads = pick_heads(b, 120);
+  const std::int32_t first_key = heads.n_heads * heads.head_dim;
+  const std::int32_t first_value = first_key + heads.n_kv_heads * heads.head_dim;
+  const std::int32_t cols = first_value + heads.n_kv_heads * heads.head_dim;
+  add_attention(b, heads, bad_input(b, cols, NAN, 1.2F, first_key, first_value));
+  Sequences sequences(b.dice, b.result.n_pages, 16, 2);
+  const std::int32_t finite = sequences.add();
+  const std::int32_t bad = sequences.add();
+  const std::int32_t n_bad = b.dice.between(500, 600);  // most of the context
+  for (std::int32_t step = 0; step < 5; ++step) {
+    BatchStorage batch;
+    const bool is_prefill = step < 2;
+    sequences.append(batch, finite, is_prefill ? b.dice.between(200, 400) : 1, kBadId);
+    const std::size_t first_row = batch.token_ids.size();
+    sequences.append(batch, bad, step == 0 ? n_bad : step == 1 ? b.dice.between(200, 300) : 1, kBadId);
+    if (step == 0)
+      std::fill(batch.token_ids.begin() + static_cast<std::ptrdiff_t>(first_row), batch.token_ids.end(), kBadId);
+    sequences.finish(batch, 0);
+    b.submit(std::move(batch));
+  }
+  b.result.name = fmt::format("heads={}/{}x{} bad={}", heads.n_heads, heads.n_kv_heads, heads.head_dim, n_bad);
+  return std::move(b.result);
+}
 
 Case make_not_finite_case(std::uint64_t seed) {
   CaseBuilder b("not_finite", seed);

@@ -16,7 +16,7 @@ std::span<const Mutant> mutants() {
       {Bug::kStaleKvSlot, "the newest key and value not written", "rope_append attention layer"},
       {Bug::kWindowOffByOne, "a sliding window one token too wide", "attention"},
       {Bug::kResidualLost, "the residual not added", "matmul layer"},
-      {Bug::kEpsilonIgnored, "the epsilon of the norm ignored", "rms_norm"},
+      {Bug::kEpsilonIgnored, "the epsilon of the norm ignored", "rms_norm norm_product"},
       {Bug::kGateAndUpSwapped, "gate and up swapped", "matmul layer"},
       {Bug::kSoftCapIgnored, "the soft cap ignored", "matmul attention"},
       {Bug::kPageCopyForgetsLastLayer, "a page copy that leaves out the last layer", "kv_copy_pages kv_copy_latents"},
