@@ -41,18 +41,33 @@ bool divides_tiles(const VkCooperativeMatrixPropertiesKHR& one) {
   return is_side(one.MSize) && is_side(one.NSize) && (is_side(one.KSize) || one.KSize == 32);
 }
 
-/// The largest of the listed shapes with these types.
-MatrixShape shape_with(const std::vector<VkCooperativeMatrixPropertiesKHR>& listed, VkComponentTypeKHR operand,
-                       VkComponentTypeKHR sum) {
-  MatrixShape best;
+/// The listed shapes with these types.
+std::vector<MatrixShape> shapes_with(const std::vector<VkCooperativeMatrixPropertiesKHR>& listed,
+                                     VkComponentTypeKHR operand, VkComponentTypeKHR sum) {
+  std::vector<MatrixShape> shapes;
   for (const VkCooperativeMatrixPropertiesKHR& one : listed) {
     if (one.AType != operand || one.BType != operand || one.CType != sum || one.ResultType != sum) continue;
     if (one.scope != VK_SCOPE_SUBGROUP_KHR || one.saturatingAccumulation == VK_TRUE || !divides_tiles(one)) continue;
-    const MatrixShape shape{.n_rows = static_cast<std::int32_t>(one.MSize),
-                            .n_cols = static_cast<std::int32_t>(one.NSize),
-                            .depth = static_cast<std::int32_t>(one.KSize)};
-    const auto size = [](const MatrixShape& of) { return of.n_rows * of.n_cols * of.depth; };
-    if (size(shape) > size(best)) best = shape;
+    shapes.push_back({.n_rows = static_cast<std::int32_t>(one.MSize),
+                      .n_cols = static_cast<std::int32_t>(one.NSize),
+                      .depth = static_cast<std::int32_t>(one.KSize)});
+  }
+  return shapes;
+}
+
+/// The largest shapes of both types with the same sides; none if there are no such. Kernels of int8 scale the sums of groups of columns
+/// in matrices of f32, and a matrix of f32 has a shape in which FP16 is multiplied.
+CooperativeMatrices largest_of(const std::vector<MatrixShape>& f16, const std::vector<MatrixShape>& int8) {
+  const auto size = [](const MatrixShape& of) { return of.n_rows * of.n_cols * of.depth; };
+  CooperativeMatrices best;
+  for (const MatrixShape& a : f16) {
+    for (const MatrixShape& b : int8) {
+      if (a.n_rows != b.n_rows || a.n_cols != b.n_cols) continue;
+      if (size(a) > size(best.f16) || (size(a) == size(best.f16) && size(b) > size(best.int8))) {
+        best.f16 = a;
+        best.int8 = b;
+      }
+    }
   }
   return best;
 }
@@ -72,11 +87,11 @@ CooperativeMatrices find_matrices(VkInstance instance, VkPhysicalDevice device,
   std::vector<VkCooperativeMatrixPropertiesKHR> listed(
       n, make<VkCooperativeMatrixPropertiesKHR>(VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR));
   if (list(device, &n, listed.data()) != VK_SUCCESS) return {};
-  const CooperativeMatrices found{
-      .f16 = shape_with(listed, VK_COMPONENT_TYPE_FLOAT16_KHR, VK_COMPONENT_TYPE_FLOAT32_KHR),
-      .int8 = shape_with(listed, VK_COMPONENT_TYPE_SINT8_KHR, VK_COMPONENT_TYPE_SINT32_KHR),
-      .subgroup_size = static_cast<std::int32_t>(subgroup_size)};
-  return found.f16.n_rows > 0 && found.int8.n_rows > 0 ? found : CooperativeMatrices();
+  CooperativeMatrices found =
+      largest_of(shapes_with(listed, VK_COMPONENT_TYPE_FLOAT16_KHR, VK_COMPONENT_TYPE_FLOAT32_KHR),
+                 shapes_with(listed, VK_COMPONENT_TYPE_SINT8_KHR, VK_COMPONENT_TYPE_SINT32_KHR));
+  found.subgroup_size = static_cast<std::int32_t>(subgroup_size);
+  return found;
 }
 
 const char* matrix_extension() {

@@ -16,7 +16,7 @@ struct MatrixShape {
   std::int32_t depth = 0;
 };
 
-/// What the kernels use. Either both shapes are there or none.
+/// What the kernels use. Either both shapes are there, with the same sides, or none.
 struct CooperativeMatrices {
   MatrixShape f16;                  ///< FP16 operands, f32 sums
   MatrixShape int8;                 ///< int8 operands, int32 sums

@@ -18,6 +18,9 @@ constexpr std::uint32_t kLatentAppendCode[] = {
 constexpr std::uint32_t kPrefillAttentionCode[] = {
 #include "vulkan/spirv/prefill_attention.inc"
 };
+constexpr std::uint32_t kMatrixAttentionCode[] = {
+#include "vulkan/spirv/matrix_attention_f16.inc"
+};
 constexpr std::uint32_t kDecodeAttentionCode[] = {
 #include "vulkan/spirv/decode_attention.inc"
 };
@@ -28,7 +31,7 @@ constexpr std::uint32_t kCombineAttentionCode[] = {
 static_assert(kHeadNormRmsOfHead == static_cast<int>(HeadNorm::kRmsOfHead) &&
               kHeadNormRmsOfAllHeads == static_cast<int>(HeadNorm::kRmsOfAllHeads) &&
               kHeadNormLayerNormOfHead == static_cast<int>(HeadNorm::kLayerNormOfHead));
-// The kernels read these as 32-bit words: kernels/attention.glsl and kernels/prefill_attention.comp.
+// The kernels read these as 32-bit words: kernels/attention.glsl and kernels/query_rows.glsl.
 static_assert(sizeof(gpu::DecodeSplit) == 32 && offsetof(gpu::DecodeSplit, seq) == 0 &&
               offsetof(gpu::DecodeSplit, token) == 4 && offsetof(gpu::DecodeSplit, position) == 8 &&
               offsetof(gpu::DecodeSplit, index) == 12 && offsetof(gpu::DecodeSplit, n_splits) == 16);
@@ -63,17 +66,31 @@ AttentionParameters parameters_of(const gpu::AttentionArguments& arguments) {
           .unused = 0};
 }
 
+/// The grid of workgroups that have this many rows each (kernels/query_rows.glsl).
+gpu::Dim3 grid_of_rows(const gpu::AttentionArguments& arguments, std::int32_t n_rows) {
+  const std::int32_t group_heads = arguments.n_heads / arguments.kv.n_kv_heads;
+  return {.x = static_cast<std::uint32_t>(arguments.max_query_tiles),
+          .y = static_cast<std::uint32_t>(arguments.kv.n_kv_heads),
+          .z = n_blocks(gpu::kQueryTileTokens * group_heads, n_rows)};
+}
+
 Result<void> launch_prefill_attention(const LaunchContext& context, const gpu::AttentionArguments& arguments) {
   constexpr std::int32_t kSlabDims = 64;
+  const std::int32_t n_key_slabs = ceil_divide(arguments.kv.head_dim, kSlabDims);
   const std::int32_t n_value_slabs = ceil_divide(arguments.value_dim, kSlabDims);
+  const CooperativeMatrices& matrices = matrices_of(context);
+  if (matrices.exist()) {
+    // Shared memory holds so many rows of queries.
+    const std::int32_t n_slabs = std::max(n_key_slabs, n_value_slabs);
+    const std::int32_t n_rows = n_slabs <= 2 ? 64 : n_slabs <= 4 ? 32 : 16;
+    const Kernel kernel =
+        with_matrices(kMatrixAttentionCode, {n_rows, n_key_slabs, n_value_slabs}, matrices.f16, matrices.subgroup_size);
+    return launch(context, "matrix_attention", kernel, grid_of_rows(arguments, n_rows), parameters_of(arguments));
+  }
   // A thread holds n_rows / 16 * n_value_slabs sums of four dimensions: at most 64 numbers.
   const std::int32_t n_rows = n_value_slabs <= 4 ? 64 : 32;
-  const std::int32_t group_heads = arguments.n_heads / arguments.kv.n_kv_heads;
-  const gpu::Dim3 grid{.x = static_cast<std::uint32_t>(arguments.max_query_tiles),
-                       .y = static_cast<std::uint32_t>(arguments.kv.n_kv_heads),
-                       .z = n_blocks(gpu::kQueryTileTokens * group_heads, n_rows)};
-  return launch(context, "prefill_attention", Kernel(kPrefillAttentionCode, {n_rows, n_value_slabs}), grid,
-                parameters_of(arguments));
+  const Kernel kernel(kPrefillAttentionCode, {n_rows, n_value_slabs});
+  return launch(context, "prefill_attention", kernel, grid_of_rows(arguments, n_rows), parameters_of(arguments));
 }
 
 Result<void> launch_decode_attention(const LaunchContext& context, const gpu::AttentionArguments& arguments) {

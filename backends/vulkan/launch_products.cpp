@@ -30,6 +30,9 @@ constexpr std::uint32_t kHeadMatvecCode[] = {
 constexpr std::uint32_t kHeadTilesCode[] = {
 #include "vulkan/spirv/head_tiles.inc"
 };
+constexpr std::uint32_t kHeadTilesF16Code[] = {
+#include "vulkan/spirv/head_tiles_f16.inc"
+};
 constexpr std::uint32_t kGroupedMatvecCode[] = {
 #include "vulkan/spirv/grouped_matvec.inc"
 };
@@ -124,22 +127,25 @@ Input input_of(const Arguments& a) {
 struct TileCode {
   std::span<const std::uint32_t> f32;
   std::span<const std::uint32_t> f16;
-  std::span<const std::uint32_t> int8;
+  std::span<const std::uint32_t> int8;  ///< empty where x is never int8
 };
 constexpr TileCode kTiledMatmul{.f32 = kTiledMatmulCode, .f16 = kTiledMatmulF16Code, .int8 = kTiledMatmulInt8Code};
 constexpr TileCode kGroupedTiles{.f32 = kGroupedTilesCode, .f16 = kGroupedTilesF16Code, .int8 = kGroupedTilesInt8Code};
+constexpr TileCode kHeadTiles{.f32 = kHeadTilesCode, .f16 = kHeadTilesF16Code, .int8 = {}};
 
-/// The kernel for a product by tiles. Where the sum of each group of columns has a scale of its own on both sides, it is added by f32:
-/// the elements of a matrix are out of reach while it is summed.
+/// The kernel for a product by tiles.
 Kernel tile_kernel(const LaunchContext& context, const TileCode& code, WeightEncoding encoding, std::int32_t x_kind,
                    gpu::MatmulTiles tiles) {
   const std::initializer_list<std::int32_t> constants = {static_cast<std::int32_t>(encoding), x_kind,
                                                          gpu::block_rows(tiles), gpu::block_cols(tiles)};
   const CooperativeMatrices& matrices = matrices_of(context);
-  if (matrices.exist() && x_kind == kXInt8 && encoding == WeightEncoding::kInt8PerRow) {
+  const bool is_int8 =
+      x_kind == kXInt8 && (encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kInt8Group32);
+  const bool is_f16 = x_kind == kXF16Scaled || x_kind == kXBf16Scaled || x_kind == kXBf16Groups;
+  if (matrices.exist() && is_int8) {
     return with_matrices(code.int8, constants, matrices.int8, matrices.subgroup_size);
   }
-  if (matrices.exist() && (x_kind == kXF16Scaled || x_kind == kXBf16Scaled)) {
+  if (matrices.exist() && is_f16) {
     return with_matrices(code.f16, constants, matrices.f16, matrices.subgroup_size);
   }
   return Kernel(code.f32, constants);
@@ -241,6 +247,7 @@ Result<void> launch_head_matmul(const LaunchContext& context, const gpu::HeadMat
                                         .n_rows = address(arguments.n_rows),
                                         .x = address(arguments.x),
                                         .narrow_x = address(arguments.narrow_x),
+                                        .x_scales = address(arguments.x_scales),
                                         .result = address(arguments.out),
                                         .n_heads = arguments.n_heads,
                                         .n_outputs = arguments.n_outputs,
@@ -248,10 +255,9 @@ Result<void> launch_head_matmul(const LaunchContext& context, const gpu::HeadMat
                                         .x_stride = arguments.x_stride,
                                         .out_stride = arguments.out_stride,
                                         .unused = 0};
-  const std::int32_t encoding = encoding_of(arguments.weights);
   const auto n_heads = static_cast<std::uint32_t>(arguments.n_heads);
   if (arguments.narrow_x == nullptr) {
-    const Kernel kernel(kHeadMatvecCode, {encoding, kXF32});
+    const Kernel kernel(kHeadMatvecCode, {encoding_of(arguments.weights), kXF32});
     return launch(context, "head_matvec", kernel,
                   {.x = static_cast<std::uint32_t>(arguments.max_rows),
                    .y = blocks(arguments.n_outputs, kHeadOutputs),
@@ -261,7 +267,8 @@ Result<void> launch_head_matmul(const LaunchContext& context, const gpu::HeadMat
   SS_TRY_VOID(check_tiles(arguments.tiles));
   const std::int32_t tile_rows = gpu::block_rows(arguments.tiles);
   const std::int32_t tile_cols = gpu::block_cols(arguments.tiles);
-  const Kernel kernel(kHeadTilesCode, {encoding, kXBf16, tile_rows, tile_cols});
+  const std::int32_t x_kind = arguments.narrow_to == gpu::NarrowTo::kF16 ? kXF16Scaled : kXBf16;
+  const Kernel kernel = tile_kernel(context, kHeadTiles, arguments.weights.encoding, x_kind, arguments.tiles);
   return launch(context, "head_tiles", kernel,
                 {.x = blocks(arguments.max_rows, tile_rows), .y = blocks(arguments.n_outputs, tile_cols), .z = n_heads},
                 parameters);

@@ -2,8 +2,8 @@
 # matrices_test.sh SOURCE_FOLDER [ROOT_FOLDER]: Vulkan's kernels with cooperative matrices, in a root of Debian 14 (forky). The driver for
 # CPUs of Mesa 26 has the matrices, which those of Debian 12 and 13 lack, and whose kernels Debian 12's glslc cannot compile.
 #
-# Builds the suite, the backend and its tests there, with that distribution's compiler and libraries, and runs the families whose products
-# have more than four rows, in every shape of tiles. ROOT_FOLDER keeps the root and the build for the next call; without it both are made
+# Builds the suite, the backend and its tests there, with that distribution's compiler and libraries, runs the families whose products have
+# more than four rows in every shape of tiles, those of attention, and searches for the bugs of MATRIX_BUGS (planted_bugs.py). ROOT_FOLDER keeps the root and the build for the next call; without it both are made
 # in a folder that is removed. Ends with 77 and a reason where no root can be made.
 set -eu
 source=$(readlink -f "$1")
@@ -22,7 +22,8 @@ unshare --mount --pid --fork true 2>/dev/null || skip "namespaces cannot be made
 
 packages=g++,cmake,ninja-build,pkg-config,libcli11-dev,libyaml-cpp-dev,libfmt-dev,nlohmann-json3-dev,libpcre2-dev,libutf8proc-dev
 packages=$packages,libzip-dev,libssl-dev,libcurl4-openssl-dev,libsqlite3-dev,zlib1g-dev,catch2,libvulkan-dev,glslc,mesa-vulkan-drivers
-if [ ! -x "$root/usr/bin/glslc" ]; then
+packages=$packages,python3-minimal
+if [ ! -x "$root/usr/bin/glslc" ] || [ ! -x "$root/usr/bin/python3" ]; then
   # Device files cannot be made everywhere; a mirror may be a snapshot whose dates are over.
   mmdebstrap --quiet --variant=minbase --include="$packages" --aptopt='Acquire::Languages "none"' \
     --aptopt='Acquire::Check-Valid-Until "false"' forky "$root/root.tar" >"$root/root.log" 2>&1 ||
@@ -41,17 +42,24 @@ inside() {
     mount -t proc none "$0/proc"
     mount --bind "$1" "$0/source"
     shift
-    exec chroot "$0" env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 SECONDSOURCE_VULKAN_SOFTWARE=1 "$@"' "$root" "$source" "$@"
+    exec chroot "$0" env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 SECONDSOURCE_VULKAN_SOFTWARE=1 "$@"' "$root" "$source" "$@"
 }
 
 inside cmake -S /source -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DSECONDSOURCE_WITH_VULKAN=ON -DSECONDSOURCE_WITH_CUDA=OFF \
   -DSECONDSOURCE_WITH_HIP=OFF -DSECONDSOURCE_WITH_ONEDNN=OFF >"$root/configure.log"
 if grep 'without cooperative matrices' "$root/configure.log"; then exit 1; fi
-inside ninja -C /build conformance secondsource_backend_vulkan test_unit_vulkan >"$root/build.log" || { tail -n 40 "$root/build.log"; exit 1; }
+inside ninja -C /build conformance secondsource_backend_vulkan test_unit_vulkan secondsource_replaced_kernels >"$root/build.log" || { tail -n 40 "$root/build.log"; exit 1; }
 inside /build/bin/test_unit_vulkan
 families=matmul,matmul_w8a8,matmul_g32_w8a8,matmul_gelu,matmul_gated_bias,matmul_long,matmul_fp8,matmul_fp8_g128,matmul_nvfp4,matmul_gguf
-families=$families,grouped_matmul,grouped_matmul_bias,grouped_matmul_w8a8,grouped_matmul_fp8,shared_expert,head_matmul,model
-families=$families,not_finite,not_finite_fp8,not_finite_nvfp4,not_finite_int8_static
+families=$families,grouped_matmul,grouped_matmul_bias,grouped_matmul_w8a8,grouped_matmul_g32_w8a8,grouped_matmul_fp8,grouped_matmul_fp8_g128,shared_expert
+families=$families,head_matmul,model
+families=$families,not_finite,not_finite_fp8,not_finite_nvfp4,not_finite_int8_static,not_finite_fp8_g128
 # With matrices=1 a device without matrices is refused.
 inside /build/bin/conformance --backend vulkan --modules /build/bin --require --guards --option matrices=1 \
   --each tiles=auto,16x64,64x64,128x128 --family "$families"
+attention=attention,attention_wide,attention_long,attention_chunks,attention_sinks,attention_values_apart,attention_latent
+attention=$attention,attention_latent_wide,not_finite_context
+inside /build/bin/conformance --backend vulkan --modules /build/bin --require --guards --option matrices=1 --family "$attention,layer"
+flags=$(sed -n 's/^set(glslc_flags \(.*\))$/\1/p' "$source/backends/vulkan/CMakeLists.txt")
+inside python3 /source/tests/vulkan/mutants_test.py /source/backends/vulkan/kernels glslc /build/bin/libsecondsource_replaced_kernels.so \
+  /build/bin/conformance /build/bin /build/bin/test_unit_vulkan --matrices $(for flag in $flags; do printf ' --flag=%s' "$flag"; done)

@@ -1,13 +1,14 @@
 """Plants bugs in the kernels of the backend vulkan; the tests that are named for each (planted_bugs.py) must find it.
 
-    python3 mutants_test.py KERNELS GLSLC SHIM CONFORMANCE MODULES UNIT_TEST [--flag=FLAG]... [--quick] [--bug NAME]...
+    python3 mutants_test.py KERNELS GLSLC SHIM CONFORMANCE MODULES UNIT_TEST [--flag=FLAG]... [--matrices] [--quick] [--bug NAME]...
 
 KERNELS is the folder of the sources, SHIM the library of replaced_kernels.cpp, and each FLAG one with which the build calls GLSLC. A bug is
 planted in a copy of the folder. The kernels that it changes are compiled again, and the shim gives them to the driver in the place of the
 module's. A bug must not seem to be found because the replacement itself fails. So the same tests run first with every kernel replaced by
 itself, and must pass; and of each bug, a kernel that it changes must have been loaded.
 
-A bug is found when a case fails, or when the process ends by a signal. --quick takes only the bugs that planted_bugs.py marks, with the
+A bug is found when a case fails, or when the process ends by a signal. --matrices plants the bugs of kernels with cooperative matrices, for
+which GLSLC and the driver must have them. --quick takes only the bugs that planted_bugs.py marks, with the
 first of their tests, and --bug only those with these names. Ends 0 when every bug is found, 1 when not, and 77 without a Vulkan driver.
 """
 
@@ -33,21 +34,34 @@ class Failure(Exception):
 
 
 class Kernels:
-    """Compiles the kernels of a folder of sources, each of them once."""
+    """Compiles the kernels of a folder of sources, each of them once. With matrices, a source is a kernel of FP16 and one of int8, of which
+    the backend may use one alone."""
 
-    def __init__(self, folder, compiler):
+    def __init__(self, folder, compiler, has_matrices):
         self.folder = folder
         self.compiler = compiler
+        self.has_matrices = has_matrices
         self.words = {}
 
+    def sources(self):
+        """Of kernels, relative to the folder."""
+        if not self.has_matrices:
+            return sorted(path.name for path in self.folder.glob("*.comp"))
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*.comp")
+                      if path.parent != self.folder or "#ifdef MATRICES" in path.read_text())
+
     def names(self):
-        return sorted(path.stem for path in self.folder.glob("*.comp"))
+        types = [".F16", ".INT8"] if self.has_matrices else [""]
+        return [pathlib.PurePath(source).stem + kind for source in self.sources() for kind in types]
 
     def compiled(self, name):
         if name not in self.words:
-            run = subprocess.run([*self.compiler, "-o", "-", self.folder / f"{name}.comp"], capture_output=True)
+            stem, _, kind = name.partition(".")
+            source = next(path for path in self.sources() if pathlib.PurePath(path).stem == stem)
+            defined = [f"-DMATRICES_{kind}", "-DMATRICES"] if kind else []
+            run = subprocess.run([*self.compiler, *defined, "-o", "-", self.folder / source], capture_output=True)
             if run.returncode != 0:
-                raise Failure(f"{name}.comp was not compiled: {run.stderr.decode()}")
+                raise Failure(f"{source} was not compiled: {run.stderr.decode()}")
             self.words[name] = run.stdout
         return self.words[name]
 
@@ -69,7 +83,7 @@ class Search:
         if test == UNIT_TEST:
             return [self.arguments.unit_test]
         return [self.arguments.conformance, "--backend", "vulkan", "--modules", self.arguments.modules, "--guards",
-                "--option", "matrices=0", "--family", test, *flags]
+                "--option", f"matrices={int(self.originals.has_matrices)}", "--family", test, *flags]
 
     def run(self, test, replacements, *flags):
         """Returns the exit status, the output, and the names of the replaced kernels."""
@@ -123,7 +137,7 @@ def search(bug, run, loaded, compiler):
     with tempfile.TemporaryDirectory(prefix="secondsource-planted-") as scratch:
         folder = pathlib.Path(scratch) / "kernels"
         plant(bug, run.originals.folder, folder)
-        mutated = Kernels(folder, compiler)
+        mutated = Kernels(folder, compiler, run.originals.has_matrices)
         is_found = True
         for test in bug.found_by.split():
             replacements = {name: mutated.compiled(name) for name in loaded[test]}
@@ -144,19 +158,22 @@ def main():
     for name in ("kernels", "glslc", "shim", "conformance", "modules", "unit_test"):
         parser.add_argument(name)
     parser.add_argument("--flag", action="append", default=[])
+    parser.add_argument("--matrices", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--bug", action="append")
     arguments = parser.parse_args()
 
-    bugs = planted_bugs.BUGS
+    planted = planted_bugs.MATRIX_BUGS if arguments.matrices else planted_bugs.BUGS
+    bugs = planted
     if arguments.quick:
         bugs = [dataclasses.replace(bug, found_by=bug.found_by.split()[0]) for bug in bugs if bug.is_quick]
     if arguments.bug:
-        bugs = [bug for bug in planted_bugs.BUGS if bug.name in arguments.bug]
+        bugs = [bug for bug in planted if bug.name in arguments.bug]
     compiler = [arguments.glslc, *arguments.flag]
-    originals = Kernels(pathlib.Path(arguments.kernels), compiler)
-    without = set(originals.names()) - {pathlib.PurePath(bug.file).stem for bug in planted_bugs.BUGS}
-    failures = [f"{name}.comp: no bug is planted in it" for name in sorted(without)]
+    originals = Kernels(pathlib.Path(arguments.kernels), compiler, arguments.matrices)
+    # A source that is also a kernel without matrices has its bugs there.
+    needed = {source for source in originals.sources() if not arguments.matrices or "/" in source}
+    failures = [f"{source}: no bug is planted in it" for source in sorted(needed - {bug.file for bug in planted})]
     run = Search(arguments, originals)
     begin = time.monotonic()
     loaded = {}

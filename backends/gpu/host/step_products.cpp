@@ -409,6 +409,8 @@ StepLaunch StepProducts::bind(const HeadMatmul& op, const BatchUpload& upload) c
   HeadMatmulArguments a{.n_rows = StepValues::n_rows(upload, values_.desc(op.x).rows),
                         .x = values_.address(op.x),
                         .narrow_x = nullptr,
+                        .x_scales = nullptr,
+                        .narrow_to = narrow_to(ActQuant::kNone, shared_.memory->device().properties()),
                         .weights = weights,
                         .out = values_.address(op.out),
                         .n_heads = op.n_heads,
@@ -426,7 +428,11 @@ StepLaunch StepProducts::bind(const HeadMatmul& op, const BatchUpload& upload) c
   }
   a.tiles = *tiles;
   a.narrow_x = reinterpret_cast<const Bf16*>(values_.scratch());
-  NarrowRowsArguments narrow = narrow_x(a, weights, op.n_heads, values_.scratch(), nullptr, NarrowTo::kBf16, 0.0F);
+  const ProductScratch layout = product_scratch(std::int64_t{a.max_rows} * op.n_heads, weights, sizeof(Bf16));
+  float* const scales =
+      a.narrow_to == NarrowTo::kF16 ? reinterpret_cast<float*>(values_.scratch() + layout.scales) : nullptr;
+  a.x_scales = scales;
+  NarrowRowsArguments narrow = narrow_x(a, weights, op.n_heads, values_.scratch(), scales, a.narrow_to, 0.0F);
   narrow.x_stride = x_stride;
   return
       [&kernels = shared_.kernels, a, narrow](const LaunchContext& context, const BatchUpload::Work&) -> Result<void> {

@@ -412,12 +412,14 @@ struct LatentAppendArguments {
 };
 
 /// op.h's HeadMatmul. The weights are f32, BF16 or FP16. Dot products read x, whose heads begin at multiples of 16 bytes then; tiles
-/// read narrow_x.
+/// read narrow_x, which is BF16, or with x_scales FP16.
 struct HeadMatmulArguments {
   const std::int32_t* n_rows;
   const float* x;
-  const Bf16* narrow_x;  ///< [rows, n_heads, padded_cols of the weights], or null: dot products
-  WeightView weights;    ///< of all heads
+  const Bf16* narrow_x;   ///< [rows, n_heads, padded_cols of the weights], as narrow_to says, or null: dot products
+  const float* x_scales;  ///< [rows, n_heads] with NarrowTo::kF16, else null
+  NarrowTo narrow_to;     ///< kBf16 or kF16
+  WeightView weights;     ///< of all heads
   float* out;
   std::int32_t n_heads;
   std::int32_t n_outputs;   ///< rows of a head's weight

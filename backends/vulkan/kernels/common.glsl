@@ -25,6 +25,11 @@
 
 #include "parameters.h"
 
+#ifdef MATRICES_F16
+// Conversions to FP16 round to nearest even (capability RoundingModeRTE, execution mode 4462), which GLSL alone does not promise.
+spirv_execution_mode(capabilities = [4467], 4462, 16);
+#endif
+
 // F32(address).at[i], where i is an int: what needs 64 bits, such as the beginning of a row, is added to the address, in bytes.
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer F32 { float at[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer I32 { int at[]; };
@@ -58,6 +63,14 @@ uint bf16_bits(float value) {
 
 /// 1 / power of a power of two from 2^-112 to 2^112, exactly; GLSL's `/` need not be exact.
 float inverse_of_power(float power) { return uintBitsToFloat((254u << 23) - floatBitsToUint(power)); }
+
+/// The power of two that divides the largest finite number of a row into [2^14, 2^15), where FP16 has room for it, at least 2^-112; 1 for
+/// a row of zeros. `largest`: the bits of the number's magnitude.
+float power_into_f16(uint largest) {
+  if (largest == 0u) return 1.0;
+  const uint exponent = max(largest >> 23, 29u) - 14u;  // of the power, as f32 has it
+  return uintBitsToFloat(exponent << 23);
+}
 
 bool is_nan(float value) { return (floatBitsToUint(value) & 0x7fffffffu) > 0x7f800000u; }
 

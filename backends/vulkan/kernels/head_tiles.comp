@@ -5,12 +5,12 @@
 //   result[t, h] = (narrow_x[t, h] W_h^T, x[t, h, K:])
 //
 // Shapes       x: [T, n_heads, x_stride], of which n_copied elements from K on are read; narrow_x: [T, n_heads, padded K];
-//              weights: [n_heads * n_outputs, padded K]; result: [T, n_heads, out_stride]
-// Dtypes       x, result: f32; narrow_x: BF16; weights: f32, BF16 or FP16
-// Accumulator  matmul_tile.glsl
+//              x_scales: [T, n_heads]; weights: [n_heads * n_outputs, padded K]; result: [T, n_heads, out_stride]
+// Dtypes       x, result: f32; narrow_x: BF16, with MATRICES FP16 with one f32 scale per row; weights: f32, BF16 or FP16
+// Accumulator  matmul_tile.glsl; compiled with MATRICES matrix_tile.glsl
 // Aliasing     none
 // Alignment    rows of the weights and of narrow_x to 16 bytes
-// Constants    0 kEncoding, 1 kX: kXBf16, 2 kTileRows, 3 kTileCols
+// Constants    0 kEncoding, 1 kX, 2 kTileRows, 3 kTileCols; with MATRICES those of matrix_tile.glsl
 // Grid         x: tiles of consecutive tokens; y: along the rows of a head's weight; z: heads
 // Source       gpu/kernels/head_matmul.cpp
 #extension GL_GOOGLE_include_directive : require
@@ -20,7 +20,11 @@ layout(local_size_x = 256) in;
 PARAMETERS(HeadMatmulParameters)
 #include "weight.glsl"
 #include "product_input.glsl"
+#ifdef MATRICES
+#include "matrix_tile.glsl"
+#else
 #include "matmul_tile.glsl"
+#endif
 
 void main() {
   const Weight w = p.weight;
@@ -42,16 +46,18 @@ void main() {
   }
   const int first_output = int(gl_WorkGroupID.y) * kTileCols;
   const int head_begin = head * p.n_outputs;
-  compute_tile(w, head_begin + first_output, head_begin + p.n_outputs, p.narrow_x, 0, 0, w.padded_cols);
+  compute_tile(w, head_begin + first_output, head_begin + p.n_outputs, p.narrow_x, p.x_scales, 0, w.padded_cols);
   [[unroll]] for (int r = 0; r < kThreadRows; ++r) {
     stage_row(r);
     const int token = first_token + thread_row(r);
     if (token < n_rows) {
-      const uint64_t head_at = uint64_t(token) * uint64_t(p.n_heads) + uint64_t(head);
-      const uint64_t begin = p.result + head_at * uint64_t(p.out_stride) * 4;
+      const int x_row = token * p.n_heads + head;
+      const uint64_t begin = p.result + uint64_t(x_row) * uint64_t(p.out_stride) * 4;
       [[dont_unroll]] for (int c = 0; c < kThreadCols; ++c) {
         const int output_row = first_output + thread_col(c);
-        if (output_row < p.n_outputs) F32(begin).at[output_row] = staged_sum(c);
+        if (output_row < p.n_outputs) {
+          F32(begin).at[output_row] = scaled_sum(p.x_scales, w, x_row, head_begin + output_row, staged_sum(c));
+        }
       }
     }
   }

@@ -7,20 +7,21 @@
 //              kMatrixDepth] with [kMatrixDepth, kMatrixCols]: sides of 8 or 16, a depth of 8, 16 or 32
 // Dtypes       MATRICES_F16: x FP16 with a power of two for each row, or E4M3 or NVFP4 numbers as BF16, which are exact in FP16; weight:
 //              any encoding, without the scale of its row, divided by the power of two of its row where the encoding has no such scale,
-//              rounded to FP16. MATRICES_INT8: x int8, weight int8 with a scale per row
-// Accumulator  f32, or int32, in registers for all of K. Scales of rows are not applied.
+//              rounded to FP16; where steps are scaled, its codes alone. MATRICES_INT8: x int8, weight int8 with a scale per row or for each 32 columns
+// Accumulator  f32, or int32, in registers for all of K. Where int8 x meets int8 with scales of 32 columns, and where x and FP8 both have
+//              scales of 128 columns, the columns of a K step share their scales: the sum of each step is scaled and added in f32. Scales
+//              of rows are not applied.
 // Source       tiles in shared memory as in NVIDIA's CUTLASS, "Efficient GEMM in CUDA"
 //
 // K is walked in steps of 32 columns, which lie in shared memory as they lie in memory: lines of K. A line is padded by 16 bytes, so that
 // the lines of a matrix begin in different memory banks. Each subgroup multiplies a rectangle of the tile's matrices. A small tile has
-// fewer rectangles than subgroups; the other subgroups only load.
+// fewer rectangles than subgroups; the other subgroups only load. The single elements of a matrix are out of reach in registers, so that
+// scales of steps are matrices too, with the scale of a line in all of a row or of a column.
 
 #ifdef MATRICES_F16
 #define OPERAND float16_t
 #define FOUR_OPERANDS f16vec4
 #define SUM float
-// Conversions to FP16 round to nearest even (capability RoundingModeRTE, execution mode 4462), which GLSL alone does not promise.
-spirv_execution_mode(capabilities = [4467], 4462, 16);
 #else
 #define OPERAND int8_t
 #define FOUR_OPERANDS i8vec4
@@ -43,6 +44,12 @@ const int kLineVecs = (kStepCols + 8) / 4;  ///< FOUR_OPERANDS of a line and its
 const int kLineVecs = (kStepCols + 16) / 4;
 #endif
 
+// As in matmul_tile.glsl; FP8 with scales of 128 columns has them in its values where x has none.
+const bool kScalesInput = kEncoding == kEncodingFp8Group && kX == kXBf16Groups;
+const bool kScalesInt8Steps = kEncoding == kEncodingInt8Group && kX == kXInt8;
+const bool kScalesSteps = kScalesInput || kScalesInt8Steps;
+const int kMostMatrixSide = 16;
+
 const int kMatricesDown = kTileRows / kMatrixRows;
 const int kMatricesAcross = kTileCols / kMatrixCols;
 // The subgroups stand in a rectangle, and each has a rectangle of the tile's matrices.
@@ -60,11 +67,16 @@ const int kThreadCols = kTileCols / 16;         ///< of that row: 4 or 8
 
 shared FOUR_OPERANDS step_x[kTileRows * kLineVecs];
 shared FOUR_OPERANDS step_weight[kTileCols * kLineVecs];
-shared SUM slab[kSlabRows * kTileCols];
+/// The bits of f32, or int32 sums. With kScalesSteps, before there are results: the scales of the step's lines of the weight, kSlabRows times.
+shared uint slab[kSlabRows * kTileCols];
+/// With kScalesInput: the scales of the step's lines of x, each kMostMatrixSide times.
+shared float step_x_scales[kX == kXBf16Groups ? kTileRows * kMostMatrixSide : 4];
 /// Row of x of each line of the tile; -1: none. The including kernel stores them before compute_tile().
 shared int tile_x_rows[kTileRows];
 
-coopmat<SUM, gl_ScopeSubgroup, kMatrixRows, kMatrixCols, gl_MatrixUseAccumulator> sums[kOwnDown * kOwnAcross];
+#define SUMS(type) coopmat<type, gl_ScopeSubgroup, kMatrixRows, kMatrixCols, gl_MatrixUseAccumulator>
+SUMS(SUM) sums[kOwnDown * kOwnAcross];           // with kScalesSteps: of a step
+SUMS(float) scaled_sums[kOwnDown * kOwnAcross];  // with kScalesSteps: of the steps before
 
 /// Row of this thread in slab r, of the tile's kTileRows.
 int thread_row(int r) { return r * kSlabRows + int(gl_LocalInvocationID.x) / 16; }
@@ -94,10 +106,16 @@ void read_input(uint64_t x, Weight w, int row, int first_col, out FOUR_OPERANDS 
 /// The same columns of a row of the weight.
 void read_weight(Weight w, int row, int first_col, out FOUR_OPERANDS operands[2]) {
   float values[8];
-  weight_eight_without_row_scale(w, row, first_col, values);
-  if (kHasRowPowers) {
-    const float factor = inverse_of_power(F32(w.row_scales).at[row]);
-    [[unroll]] for (int i = 0; i < 8; ++i) values[i] *= factor;
+  if (kScalesSteps) {
+    float scale;
+    float minimum;
+    weight_parts(w, row, first_col, values, scale, minimum);
+  } else {
+    weight_eight_without_row_scale(w, row, first_col, values);
+    if (kHasRowPowers) {
+      const float factor = inverse_of_power(F32(w.row_scales).at[row]);
+      [[unroll]] for (int i = 0; i < 8; ++i) values[i] *= factor;
+    }
   }
   operands[0] = f16vec4(values[0], values[1], values[2], values[3]);
   operands[1] = f16vec4(values[4], values[5], values[6], values[7]);
@@ -116,8 +134,8 @@ void read_weight(Weight w, int row, int first_col, out FOUR_OPERANDS operands[2]
 }
 #endif
 
-/// Stores the columns [col, col + kStepCols) of the tile's rows of x, with zeros where there is no row.
-void store_input_step(Weight w, uint64_t x, int col) {
+/// Stores the columns [col, col + kStepCols) of the tile's rows of x, and their scales, with zeros where there is no row.
+void store_input_step(Weight w, uint64_t x, uint64_t x_scales, int col) {
   for (int i = int(gl_LocalInvocationID.x); i < kTileRows * kStepParts; i += kTileThreads) {
     const int line = i / kStepParts;
     const int part = i % kStepParts;
@@ -126,6 +144,13 @@ void store_input_step(Weight w, uint64_t x, int col) {
     if (row >= 0) read_input(x, w, row, col + part * 8, operands);
     step_x[line * kLineVecs + part * 2] = operands[0];
     step_x[line * kLineVecs + part * 2 + 1] = operands[1];
+  }
+  const int scaled_line = int(gl_LocalInvocationID.x);
+  if (kScalesInput && scaled_line < kTileRows) {
+    const int row = tile_x_rows[scaled_line];
+    float scale = 0.0;
+    if (row >= 0) scale = input_group_scale(x_scales, w, row, col);
+    for (int i = 0; i < kMostMatrixSide; ++i) step_x_scales[scaled_line * kMostMatrixSide + i] = scale;
   }
 }
 
@@ -138,6 +163,12 @@ void store_weight_step(Weight w, int first_row, int end_row, int col) {
     if (first_row + line < end_row) read_weight(w, first_row + line, col + part * 8, operands);
     step_weight[line * kLineVecs + part * 2] = operands[0];
     step_weight[line * kLineVecs + part * 2 + 1] = operands[1];
+  }
+  const int scaled_line = int(gl_LocalInvocationID.x);
+  if (kScalesSteps && scaled_line < kTileCols) {
+    float scale = 0.0;
+    if (first_row + scaled_line < end_row) scale = group_scale(w, first_row + scaled_line, col);
+    for (int i = 0; i < kSlabRows; ++i) slab[i * kTileCols + scaled_line] = floatBitsToUint(scale);
   }
 }
 
@@ -161,18 +192,45 @@ void multiply_step() {
   }
 }
 
+/// Adds `sums` to scaled_sums, and begins the next ones.
+void add_up() {
+  SUMS(float) x_scales[kOwnDown];
+  if (kScalesInput) {
+    [[unroll]] for (int i = 0; i < kOwnDown; ++i) {
+      coopMatLoad(x_scales[i], step_x_scales, (first_matrix_down() + i) * kMatrixRows * kMostMatrixSide, kMostMatrixSide,
+                  gl_CooperativeMatrixLayoutRowMajor);
+    }
+  }
+  [[unroll]] for (int j = 0; j < kOwnAcross; ++j) {
+    SUMS(float) weight_scales;
+    coopMatLoad(weight_scales, slab, (first_matrix_across() + j) * kMatrixCols, kTileCols,
+                gl_CooperativeMatrixLayoutRowMajor);
+    [[unroll]] for (int i = 0; i < kOwnDown; ++i) {
+      const int at = i * kOwnAcross + j;
+      SUMS(float) scaled = SUMS(float)(sums[at]);
+      if (kScalesInput) scaled = scaled * x_scales[i];
+      scaled_sums[at] = scaled_sums[at] + scaled * weight_scales;
+      sums[at] = SUMS(SUM)(0);
+    }
+  }
+}
+
 /// Multiplies the tile's rows of x, tile_x_rows, with the rows [first_row, end_row) of the weight, as far as the tile has them, over the
 /// columns [begin_col, end_col), which are multiples of 32 up to padded_cols. Every thread of the workgroup calls it.
 void compute_tile(Weight w, int first_row, int end_row, uint64_t x, uint64_t x_scales, int begin_col, int end_col) {
   [[unroll]] for (int i = 0; i < kOwnDown * kOwnAcross; ++i) {
-    sums[i] = coopmat<SUM, gl_ScopeSubgroup, kMatrixRows, kMatrixCols, gl_MatrixUseAccumulator>(0);
+    sums[i] = SUMS(SUM)(0);
+    scaled_sums[i] = SUMS(float)(0);
   }
   for (int col = begin_col; col < end_col; col += kStepCols) {
     barrier();  // tile_x_rows are stored, and the step before is multiplied
-    store_input_step(w, x, col);
+    store_input_step(w, x, x_scales, col);
     store_weight_step(w, first_row, end_row, col);
     barrier();  // this step is stored
-    if (has_matrices()) multiply_step();
+    if (has_matrices()) {
+      multiply_step();
+      if (kScalesSteps) add_up();
+    }
   }
 }
 
@@ -185,8 +243,12 @@ void stage_row(int r) {
       if (first_row / kSlabRows == r) {
         [[unroll]] for (int j = 0; j < kOwnAcross; ++j) {
           const int first_col = (first_matrix_across() + j) * kMatrixCols;
-          coopMatStore(sums[i * kOwnAcross + j], slab, first_row % kSlabRows * kTileCols + first_col, kTileCols,
-                       gl_CooperativeMatrixLayoutRowMajor);
+          const int place = first_row % kSlabRows * kTileCols + first_col;
+          if (kScalesSteps) {
+            coopMatStore(scaled_sums[i * kOwnAcross + j], slab, place, kTileCols, gl_CooperativeMatrixLayoutRowMajor);
+          } else {
+            coopMatStore(sums[i * kOwnAcross + j], slab, place, kTileCols, gl_CooperativeMatrixLayoutRowMajor);
+          }
         }
       }
     }
@@ -194,15 +256,14 @@ void stage_row(int r) {
   barrier();  // this slab is stored
 }
 
-/// The sum of the staged slab's row and column c of this thread.
-float staged_sum(int c) { return float(slab[int(gl_LocalInvocationID.x) / 16 * kTileCols + thread_col(c)]); }
+/// The sum of the staged slab's row and column c of this thread: int32 with MATRICES_INT8 unless steps are scaled, else the bits of f32.
+uint staged_bits(int c) { return slab[int(gl_LocalInvocationID.x) / 16 * kTileCols + thread_col(c)]; }
 
-/// The same: int32 with MATRICES_INT8, else the bits of f32.
-uint staged_bits(int c) {
-  const SUM sum = slab[int(gl_LocalInvocationID.x) / 16 * kTileCols + thread_col(c)];
-#ifdef MATRICES_F16
-  return floatBitsToUint(sum);
+float staged_sum(int c) {
+  const uint bits = staged_bits(c);
+#ifdef MATRICES_INT8
+  return kScalesSteps ? uintBitsToFloat(bits) : float(int(bits));
 #else
-  return uint(sum);
+  return uintBitsToFloat(bits);
 #endif
 }

@@ -18,14 +18,6 @@ layout(constant_id = 0) const int kNarrowTo = kNarrowToBf16;
 PARAMETERS(NarrowParameters)
 #include "narrow.glsl"
 
-/// The power of two that divides the largest finite number of a row into [2^14, 2^15), at least 2^-112; 1 for a row of zeros. `largest`:
-/// the bits of the number's magnitude.
-float power_into_f16(uint largest) {
-  if (largest == 0u) return 1.0;
-  const uint exponent = max(largest >> 23, 29u) - 14u;  // of the power, as f32 has it
-  return uintBitsToFloat(exponent << 23);
-}
-
 /// The bits of the largest finite magnitude of the row at address `x`. Every thread of the workgroup must call it.
 uint largest_finite_of_row(uint64_t x, int n_cols) {
   uint largest = 0u;

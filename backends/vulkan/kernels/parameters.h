@@ -219,12 +219,13 @@ struct MatmulParameters {
   int split_cols;  ///< columns of K of a split, a multiple of 32
 };
 
-/// HeadMatmulArguments; x is f32, and narrow_x BF16.
+/// HeadMatmulArguments; x is f32, and narrow_x BF16, or FP16 with x_scales.
 struct HeadMatmulParameters {
   Weight weight;
   uint64_t n_rows;
   uint64_t x;
   uint64_t narrow_x;
+  uint64_t x_scales;
   uint64_t result;
   int n_heads;
   int n_outputs;

@@ -6,7 +6,7 @@
 //
 // In a cache of latents (multi-head latent attention) the value of a position is the beginning of its key, and all heads share it.
 //
-// Grid         (max_query_tiles, n_kv_heads, ceil(128 * n_heads / n_kv_heads / kRows))
+// Grid         query_rows.glsl
 // Shapes       q: [T, n_heads, head_dim]; result: [T, n_heads, value_dim]; KV cache: [n_pages, n_kv_heads, page_tokens, head_dim]
 // Types        q, result: f32; KV cache: BF16, widened to f32
 // Accumulator  f32: scores, running maximum, running sum, results
@@ -14,10 +14,9 @@
 // Alignment    lines of the cache, q and result to 16 bytes, as head_dim and value_dim are multiples of 8
 // Source       FlashAttention-2, arXiv:2307.08691, algorithm 1; online softmax: arXiv:1805.02867; attention.glsl
 //
-// One query head of one token is a row. The rows of a KV head, token after token, have the same keys, so that a workgroup takes kRows of
-// them, whatever their heads and tokens, and walks over the cache in tiles of 32 positions. Both products of a tile are divided along the
-// dimensions of heads, 64 at a time, which is what shared memory holds. The threads are 16 x 16: a thread has kRows / 16 neighbouring rows
-// and, of the scores, two positions, of the results, four dimensions of each 64. For the softmax, kRowThreads threads share a row.
+// A workgroup walks over the cache in tiles of 32 positions. Both products of a tile are divided along the dimensions of heads, 64 at a
+// time, which is what shared memory holds. The threads are 16 x 16: a thread has kRows / 16 neighbouring rows and, of the scores, two
+// positions, of the results, four dimensions of each 64. For the softmax, kRowThreads threads share a row.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
@@ -27,6 +26,7 @@ layout(constant_id = 1) const int kValueSlabs = 2;  ///< value_dim / 64, rounded
 layout(local_size_x = 256) in;
 PARAMETERS(AttentionParameters)
 #include "attention.glsl"
+#include "query_rows.glsl"
 
 const int kThreads = 256;
 const int kSide = 16;                            ///< threads along rows, and along positions or dimensions
@@ -34,7 +34,6 @@ const int kOwnRows = kRows / kSide;
 const int kTile = 32;                            ///< positions of a tile
 const int kSlab = 64;                            ///< dimensions of a slab
 const int kSlabChunks = kSlab / 8;
-const int kRowThreads = kThreads / kRows;
 const int kQueryStride = kSlab / 4 + 1;          ///< vec4 of a row
 const int kLineStride = kSlab / 4 + 1;           ///< uvec2 of a position: four BF16 each
 const int kScoreStride = kTile + 4;
@@ -45,7 +44,6 @@ shared uvec2 staged[kTile * kLineStride];        ///< a slab of the tile's keys 
 shared float scores[kRows * kScoreStride];       ///< then the weights
 shared float row_parts[kThreads];                ///< [kRows, kRowThreads]: maxima of a tile; at the end sums
 shared float row_factors[kRows];                 ///< the factor for the results of earlier tiles; at the end the sink's weight
-shared int row_numbers[kRows];                   ///< token * n_heads + head
 
 /// Stores slab `slab` of a line, of which this thread takes one chunk; zeros where there is none.
 void stage(uint64_t cache, int line, bool exists, int slab, int n_chunks) {
@@ -59,35 +57,16 @@ void stage(uint64_t cache, int line, bool exists, int slab, int n_chunks) {
 }
 
 void main() {
-  const int tile_number = int(gl_WorkGroupID.x);
-  if (tile_number >= I32(p.batch.n_query_tiles).at[0]) return;
-  const uint64_t query_tile = p.batch.query_tiles + uint64_t(tile_number) * 12;
-  const int first_token = I32(query_tile).at[0];
-  const int n_tokens = I32(query_tile).at[1];
-  const int seq = I32(query_tile).at[2];
-  const int kv_head = int(gl_WorkGroupID.y);
-  const int group_heads = p.n_heads / p.kv.n_kv_heads;  // query heads of one KV head
-  const int first_row = int(gl_WorkGroupID.z) * kRows;
-  const int n_rows = min(n_tokens * group_heads - first_row, kRows);
-  if (n_rows <= 0) return;
+  QueryRows rows;
+  if (!find_rows(rows)) return;  // all threads of the workgroup
+  const int n_rows = rows.n_rows;
+  const int kv_head = rows.kv_head;
+  int begin;
+  int end;
+  find_positions(rows, begin, end);
   const int thread = int(gl_LocalInvocationID.x);
   const int value_dim = p.value_dim;
-
-  if (thread < kRows) {  // rows past the last one repeat it
-    const int row = first_row + min(thread, n_rows - 1);
-    const int token = row / group_heads;
-    row_numbers[thread] = (first_token + token) * p.n_heads + kv_head * group_heads + row - token * group_heads;
-  }
-  barrier();  // the numbers are stored
-  if (seq < 0) {  // padding tokens get zeros, which stay finite in later layers
-    for (int i = thread; i < n_rows * value_dim; i += kThreads) {
-      const int row = i / value_dim;
-      F32(p.result + uint64_t(row_numbers[row]) * uint64_t(value_dim) * 4).at[i - row * value_dim] = 0.0;
-    }
-    return;
-  }
-
-  const uint64_t pages = pages_of(seq);
+  const uint64_t pages = pages_of(rows.seq);
   const uint64_t values = values_of_cache();
   const int head_dim = p.kv.head_dim;
   const int n_key_slabs = (head_dim + kSlab - 1) / kSlab;
@@ -98,12 +77,8 @@ void main() {
   int positions[kOwnRows];  // -1 of rows that do not exist, which see nothing
   [[unroll]] for (int r = 0; r < kOwnRows; ++r) {
     const bool is_row = own_row + r < n_rows;
-    positions[r] = is_row ? I32(p.batch.positions).at[row_numbers[own_row + r] / p.n_heads] : -1;
+    positions[r] = is_row ? position_of_row(own_row + r) : -1;
   }
-  // Positions of a sequence ascend, so that the first and the last row tell what all of them see.
-  const int first_position = I32(p.batch.positions).at[row_numbers[0] / p.n_heads];
-  const int end = I32(p.batch.positions).at[row_numbers[n_rows - 1] / p.n_heads] + 1;
-  const int begin = p.window > 0 ? max(first_position - p.window + 1, 0) : 0;
 
   float row_max = kNoScore;
   float row_sum = 0.0;  // of this thread's positions

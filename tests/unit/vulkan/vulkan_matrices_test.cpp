@@ -6,9 +6,9 @@
 #include <limits>
 
 #include "core/half.h"
-#include "core/random.h"
 #include "gpu/host/weights.h"
 #include "gpu/kernels/matmul_plan.h"
+#include "unit/vulkan/numbers.h"
 #include "unit/vulkan/opened_device.h"
 #include "vulkan/launchers.h"
 
@@ -21,19 +21,11 @@ constexpr std::int32_t kInputs = 20;
 constexpr std::int32_t kOutputs = 70;  // more than a tile has
 constexpr std::int32_t kCols = 96;
 
-/// A number of eight significant bits, which BF16 and FP16 have, within 2^-7 to 2 times 2^exponent.
-float number(std::uint64_t seed, std::int32_t row, std::int32_t col, int exponent) {
-  const std::uint64_t bits = random_bits(seed + static_cast<std::uint64_t>(row), static_cast<std::uint64_t>(col));
-  const auto mantissa = static_cast<float>(128 + bits % 128) / 128.0F;
-  const float signed_one = (bits >> 8 & 1) != 0 ? -mantissa : mantissa;
-  return std::ldexp(signed_one, exponent - static_cast<int>(bits >> 16 & 7));
-}
-
 float weight_at(std::int32_t row, std::int32_t col) {
-  return number(1, row, col, 9 * (row % 15) - 75);  // 2^-75 to 2^51
+  return vulkan::test::number(1, row, col, 9 * (row % 15) - 75);  // 2^-75 to 2^51
 }
 float input_at(std::int32_t row, std::int32_t col) {
-  return number(1000, row, col, 50 - 5 * row);  // 2^-45 to 2^50
+  return vulkan::test::number(1000, row, col, 50 - 5 * row);  // 2^-45 to 2^50
 }
 
 class RowsOfMagnitudes final : public WeightSource {
