@@ -64,8 +64,8 @@ uint bf16_bits(float value) {
 /// 1 / power of a power of two from 2^-112 to 2^112, exactly; GLSL's `/` need not be exact.
 float inverse_of_power(float power) { return uintBitsToFloat((254u << 23) - floatBitsToUint(power)); }
 
-/// The power of two that divides the largest finite number of a row into [2^14, 2^15), where FP16 has room for it, at least 2^-112; 1 for
-/// a row of zeros. `largest`: the bits of the number's magnitude.
+/// The power of two by which the numbers of a row are divided to become FP16: the largest finite one comes into [2^14, 2^15), near the
+/// end of FP16's range. At least 2^-112; 1 for a row of zeros. `largest`: the bits of that number's magnitude, as f32 has them.
 float power_into_f16(uint largest) {
   if (largest == 0u) return 1.0;
   const uint exponent = max(largest >> 23, 29u) - 14u;  // of the power, as f32 has it

@@ -16,8 +16,8 @@
 // Source       FlashAttention-2, arXiv:2307.08691, algorithm 1; online softmax: arXiv:1805.02867; attention.glsl
 //
 // So that no number leaves FP16's range, each row of the queries and each key is divided by a power of two that brings its largest finite
-// number into [2^14, 2^15), and the score is multiplied by both. Values have one power for all positions so far, that of the largest one;
-// the sums of earlier tiles are scaled down when it grows. Weights of the softmax are in units of 2^-15. A BF16 number is then exact, unless
+// number into [2^14, 2^15), and the score is multiplied by both. Values have one power for all positions of the tiles so far, seen or not:
+// that of the largest value. The sums of earlier tiles are scaled down when it grows. Weights of the softmax are in units of 2^-15. A BF16 number is then exact, unless
 // it is more than 2^28 times smaller than the largest one; queries and weights are rounded to 11 bits.
 //
 // A workgroup walks over the cache in tiles of 32 positions. The queries stay in shared memory. The keys and values of a tile are loaded
