@@ -124,8 +124,9 @@ std::string submit_attention(CaseBuilder& b, float bad) {
 
 }  // namespace
 
-/// One of two sequences begins with so many tokens whose key has a NaN that a part of its context has no score but NaN, where a backend
-/// divides a long context.
+/// A sequence begins with 512 tokens whose key has a NaN, and then sees 1020 to 1022 positions in steps of one token, in which it is alone.
+/// A backend that divides these into shares of 8 to 512 positions, a power of two, has shares with no score but NaN and shares without
+/// any. Another sequence stays finite.
 Case make_not_finite_context_case(std::uint64_t seed) {
   CaseBuilder b("not_finite_context", seed);
   const HeadShape heads = pick_heads(b, 120);
@@ -136,19 +137,24 @@ Case make_not_finite_context_case(std::uint64_t seed) {
   Sequences sequences(b.dice, b.result.n_pages, 16, 2);
   const std::int32_t finite = sequences.add();
   const std::int32_t bad = sequences.add();
-  const std::int32_t n_bad = b.dice.between(500, 600);  // most of the context
-  for (std::int32_t step = 0; step < 5; ++step) {
+  constexpr std::int32_t kBadTokens = 512;
+  constexpr std::int32_t kLaterTokens = 507;
+  for (std::int32_t step = 0; step < 2; ++step) {
     BatchStorage batch;
-    const bool is_prefill = step < 2;
-    sequences.append(batch, finite, is_prefill ? b.dice.between(200, 400) : 1, kBadId);
-    const std::size_t first_row = batch.token_ids.size();
-    sequences.append(batch, bad, step == 0 ? n_bad : step == 1 ? b.dice.between(200, 300) : 1, kBadId);
-    if (step == 0)
-      std::fill(batch.token_ids.begin() + static_cast<std::ptrdiff_t>(first_row), batch.token_ids.end(), kBadId);
+    sequences.append(batch, finite, b.dice.between(200, 400), kBadId);
+    const auto first_row = std::ssize(batch.token_ids);
+    sequences.append(batch, bad, step == 0 ? kBadTokens : kLaterTokens, kBadId);
+    if (step == 0) std::fill(batch.token_ids.begin() + first_row, batch.token_ids.end(), kBadId);
     sequences.finish(batch, 0);
     b.submit(std::move(batch));
   }
-  b.result.name = fmt::format("heads={}/{}x{} bad={}", heads.n_heads, heads.n_kv_heads, heads.head_dim, n_bad);
+  for (const std::int32_t sequence : {bad, finite, bad, bad}) {
+    BatchStorage batch;
+    sequences.append(batch, sequence, 1, kBadId);
+    sequences.finish(batch, 0);
+    b.submit(std::move(batch));
+  }
+  b.result.name = fmt::format("heads={}/{}x{}", heads.n_heads, heads.n_kv_heads, heads.head_dim);
   return std::move(b.result);
 }
 
