@@ -164,9 +164,10 @@ def main():
     versions, found, missing = Versions(stored, options.out), [], {}
 
     cases = list(cases_of(options))
+    names = {system.name for system in [ours, *peers]}
     for case in cases:
         for name, rounds in known.get(key_of(case), {"rates": {}})["rates"].items():
-            if rounds and name not in [system.name for system in [ours, *peers]]:
+            if rounds and name not in names:
                 refuse(f"{options.out} has rounds of {name} in {case.name}: expected it among the peers, or another --out")
 
     def keep(entries):

@@ -153,7 +153,7 @@ class Torch:
     flags = ()
 
     def version(self, case, folder):
-        # In a process of its own, since whoever asks for the name of a GPU has a context on it until the end.
+        # A process that asks for the name of a GPU keeps a context on it until it ends. This one ends before anything is measured.
         device = "" if case.backend == "cpu" else ", '; on', torch.cuda.get_device_name(0)"
         program = f"import torch, transformers; print('torch', torch.__version__ + ', transformers', transformers.__version__{device})"
         return run([sys.executable, "-c", program]).strip().replace(" ; on", "; on")

@@ -97,7 +97,8 @@ def main():
         copies = case["batch"] if case["backend"] == "cpu" and case["context"] > 0 else 1
         prompt = tokens(case["batch"] // copies, max(case["context"], 1))
         if case["context"] > 0:
-            # What happens once is outside of the prompt's time: on a GPU also the choice of kernels for its length, and memory.
+            # A warm-up keeps one-time costs out of the prompt's time. On a GPU they include choosing kernels for the prompt's length and
+            # allocating its memory, so that the warm-up is as long as the prompt.
             model.step(tokens(1, 16 if case["backend"] == "cpu" else case["context"]), None)
         prefill_seconds, seconds, _ = model.decode(prompt, case["generate"], in_graph, copies)
         if case["batch"] == 1 and case["context"] > 0:

@@ -280,9 +280,13 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.trans.shared") > 0);
     }
   }
-  // These kernels multiply by warpgroups: products of one weight and of experts, each in two shapes, for every encoding without blocks but
-  // f32, with one kernel for all encodings in blocks and one for int8 by int8; attention with six head widths; two peaks; products in
-  // equal shares of steps, for BF16 and for int8 by int8; and products of clusters in two shapes, for the same two.
+  // These kernels multiply by warpgroups, in the order of the sum below:
+  // - products of one weight and products of experts. Each has two shapes of tiles, and for each shape one kernel for every encoding
+  //   without blocks except f32, one for all encodings in blocks, and one that multiplies int8 by int8;
+  // - attention, for six head widths;
+  // - the measurements of two peaks, of BF16 and of int8;
+  // - stream_k_matmul, for BF16 and for int8;
+  // - cluster_matmul, in two shapes of tiles, for BF16 and for int8.
   constexpr int kEncodings = static_cast<int>(WeightEncoding::kQ2K) - 1;
   constexpr int kKernels = 2 * 2 * (kEncodings + 2) + 6 + 2 + 2 + 2 * 2;
   CHECK(n_by_warpgroups == static_cast<int>(targets.size()) * kKernels);

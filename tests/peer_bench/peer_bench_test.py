@@ -142,7 +142,7 @@ class PeerBench(unittest.TestCase):
                           run.stdout, re.M)
         self.assertEqual(rows, [("decode", "llama.cpp", "35.0"), ("prefill", "llama.cpp", "900.0")])
         self.assertNotIn("huge pages", run.stdout)
-        # Rounds of a peer that is left out would be lost, or paired with rounds of another run.
+        # A stored peer must not be left out: its rounds would be lost, or be paired with rounds of another run.
         stored = (self.folder / "out.json").read_text()
         run = self.bench("--precision", "int8", "--batch", "1", "--context", "31", "--peer", "PyTorch", "--resume")
         self.assertEqual(run.returncode, 2)

@@ -171,7 +171,7 @@ def main():
         bugs = [bug for bug in planted if bug.name in arguments.bug]
     compiler = [arguments.glslc, *arguments.flag]
     originals = Kernels(pathlib.Path(arguments.kernels), compiler, arguments.matrices)
-    # A source that is also a kernel without matrices has its bugs there.
+    # With --matrices only sources in kernels/matrices need a bug: the others are kernels without matrices as well, for which BUGS has some.
     needed = {source for source in originals.sources() if not arguments.matrices or "/" in source}
     failures = [f"{source}: no bug is planted in it" for source in sorted(needed - {bug.file for bug in planted})]
     run = Search(arguments, originals)

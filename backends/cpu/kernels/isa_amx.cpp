@@ -94,7 +94,8 @@ inline void use_attention_tiles(KernelTable& table) {
                             .operand_bytes = attention_operand_bytes};
   table.attend_many_int8 = table.attend_many_bf16;
   table.attend_many_int8.attend = attend_amx<Tiles, Int8Cache<int8_tile_to_bf16>>;
-  // Reports have one name for an int8 cache, but which of the two kernels runs depends on the query rows of each sequence in a step.
+  // Which of the two kernels attends over an int8 cache depends on the number of query rows that a sequence has in a step. Reports have
+  // one name for an operation, which therefore names both.
   table.attend_int8.name = "attention_int8_digits_or_bf16_f32acc";
   table.attend_many_int8.name = table.attend_int8.name;
   table.attend_many_int8.from_rows = 8;

@@ -1,5 +1,5 @@
-// Attention of several tokens over a cache whose numbers have very different magnitudes, which matrices multiply in FP16. The expected
-// results are computed plainly in f64.
+// Attention of several tokens, with queries, keys and values of very different magnitudes. Where the device has cooperative matrices, these
+// numbers are multiplied in FP16, whose range is much smaller. The expected results are computed plainly in f64.
 
 #include <algorithm>
 #include <cmath>
@@ -170,7 +170,8 @@ TEST_CASE("attention keeps its precision whatever the magnitudes", "[attention]"
   REQUIRE_OK(vulkan::kernel_table().attention(context, arguments));
   std::vector<float> found(problem.q.size());
   REQUIRE_OK(memory->download(found.data(), q.data(), q.size_bytes()));
-  // Of FP16 with weights and queries of 11 bits, a score of up to 16 units is wrong by up to 16 * 2^-12, and a weight by as much of itself.
+  // Matrices multiply FP16, which rounds a query to 11 bits: a score whose terms have magnitudes of 16 in sum is wrong by at most
+  // 16 * 2^-12 = 1/256, and the weight of its position by about the same share. The weights, and their sum, are rounded as well.
   const double bound = memory->device().properties().has_f16_tiles ? 1.0 / 128 : 1e-5;
   CHECK(worst_error(problem, found) < bound);
 }
