@@ -9,55 +9,59 @@
 #endif
 
 #include <array>
-#include <cstddef>
+#include <vector>
 
-#include "backend_kit/amx_permission.h"
+#include "backend_kit/x86_features.h"
 #include "core/check.h"
 
 namespace secondsource::cpu {
 namespace {
 
-constexpr std::array kAllIsas{Isa::kScalar, Isa::kAvx2, Isa::kAvx512,   Isa::kAvx512Vnni, Isa::kAvx512Bf16,
-                              Isa::kAmx,    Isa::kNeon, Isa::kNeonBf16, Isa::kSve256};
+constexpr std::array kAllIsas{Isa::kScalar,     Isa::kAvx2, Isa::kAvx2Vnni, Isa::kAvx512,   Isa::kAvx512Vnni,
+                              Isa::kAvx512Bf16, Isa::kAmx,  Isa::kNeon,     Isa::kNeonBf16, Isa::kSve256};
 
 #ifdef SECONDSOURCE_CPU_X86
-constexpr std::array kBuilt{Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx512Bf16, Isa::kAmx};
-
-// Each level includes the one before, so the usable ones are the first n. The compiler's builtins read CPUID and XGETBV,
-// because the operating system must save the registers as well.
-std::size_t count_usable() {
+// The compiler's builtins read CPUID and XGETBV, because the operating system must save the registers as well.
+std::vector<Isa> find_usable() {
+  std::vector<Isa> usable{Isa::kScalar};
   __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 1;
   // F16C needs no check: every CPU with AVX-512 F has it, and although it is a bit of its own for AVX2, which g++ 12
   // cannot name, no CPU with AVX2 was made without it.
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return usable;
+  usable.push_back(Isa::kAvx2);
+  // CPUs have AVX-VNNI without AVX-512 (Alder Lake), AVX-512 VNNI without AVX-VNNI (Ice Lake, Zen 4), or both (Zen 5).
+  if (has_avx_vnni()) usable.push_back(Isa::kAvx2Vnni);
+  // From here on each level includes the one before.
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
       !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq")) {
-    return 2;
+    return usable;
   }
-  if (!__builtin_cpu_supports("avx512vnni")) return 3;
-  if (!__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("avx512bf16")) return 4;
-  static const bool amx = may_use_amx();
-  return amx ? 6 : 5;
+  usable.push_back(Isa::kAvx512);
+  if (!__builtin_cpu_supports("avx512vnni")) return usable;
+  usable.push_back(Isa::kAvx512Vnni);
+  if (!__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("avx512bf16")) return usable;
+  usable.push_back(Isa::kAvx512Bf16);
+  if (may_use_amx()) usable.push_back(Isa::kAmx);
+  return usable;
 }
 #elif defined(SECONDSOURCE_CPU_AARCH64)
-constexpr std::array kBuilt{Isa::kScalar, Isa::kNeon, Isa::kNeonBf16, Isa::kSve256};
-
 // Every AArch64 CPU has Advanced SIMD. Of the rest, the kernel reports what it lets processes use.
-std::size_t count_usable() {
+std::vector<Isa> find_usable() {
+  std::vector<Isa> usable{Isa::kScalar, Isa::kNeon};
   const unsigned long has = getauxval(AT_HWCAP2);
   const auto has_all = [has](unsigned long wanted) { return (has & wanted) == wanted; };
-  if (!has_all(HWCAP2_BF16 | HWCAP2_I8MM)) return 2;
+  if (!has_all(HWCAP2_BF16 | HWCAP2_I8MM)) return usable;
+  usable.push_back(Isa::kNeonBf16);
   // The vector length is a property of the thread; threads that start later inherit it.
   constexpr int kBytes = 32;
   const int length = (getauxval(AT_HWCAP) & HWCAP_SVE) != 0 ? prctl(PR_SVE_GET_VL) : -1;
   const bool has_sve256 = length >= 0 && (length & PR_SVE_VL_LEN_MASK) == kBytes;
-  return has_sve256 && has_all(HWCAP2_SVEBF16 | HWCAP2_SVEI8MM) ? 4 : 3;
+  if (has_sve256 && has_all(HWCAP2_SVEBF16 | HWCAP2_SVEI8MM)) usable.push_back(Isa::kSve256);
+  return usable;
 }
 #else
-constexpr std::array kBuilt{Isa::kScalar};
-
-std::size_t count_usable() {
-  return 1;
+std::vector<Isa> find_usable() {
+  return {Isa::kScalar};
 }
 #endif
 
@@ -73,7 +77,8 @@ std::string usable_names() {
 }  // namespace
 
 std::span<const Isa> usable_isas() {
-  return std::span<const Isa>(kBuilt).first(count_usable());
+  static const std::vector<Isa> usable = find_usable();
+  return usable;
 }
 
 std::string_view to_string(Isa isa) {
@@ -82,6 +87,8 @@ std::string_view to_string(Isa isa) {
       return "scalar";
     case Isa::kAvx2:
       return "avx2";
+    case Isa::kAvx2Vnni:
+      return "avx2_vnni";
     case Isa::kAvx512:
       return "avx512";
     case Isa::kAvx512Vnni:
@@ -128,6 +135,7 @@ std::int64_t second_level_cache_bytes() {
 const KernelTable& kernel_table(Isa isa) {
 #ifdef SECONDSOURCE_CPU_X86
   if (isa == Isa::kAvx2) return kernels_avx2();
+  if (isa == Isa::kAvx2Vnni) return kernels_avx2_vnni();
   if (isa == Isa::kAvx512) return kernels_avx512();
   if (isa == Isa::kAvx512Vnni) return kernels_avx512_vnni();
   if (isa == Isa::kAvx512Bf16) return kernels_avx512_bf16();

@@ -12,12 +12,23 @@
 namespace secondsource::cpu {
 
 /// The kernel tables; within an architecture slowest first.
-enum class Isa : std::uint8_t { kScalar, kAvx2, kAvx512, kAvx512Vnni, kAvx512Bf16, kAmx, kNeon, kNeonBf16, kSve256 };
+enum class Isa : std::uint8_t {
+  kScalar,
+  kAvx2,
+  kAvx2Vnni,
+  kAvx512,
+  kAvx512Vnni,
+  kAvx512Bf16,
+  kAmx,
+  kNeon,
+  kNeonBf16,
+  kSve256
+};
 
 /// The instruction sets that were built and that this CPU and operating system can run, slowest first.
 [[nodiscard]] std::span<const Isa> usable_isas();
 
-/// "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx", "neon", "neon_bf16", "sve256".
+/// "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16", "amx", "neon", "neon_bf16", "sve256".
 [[nodiscard]] std::string_view to_string(Isa isa);
 
 /// The instruction set of this name, or the fastest usable one for an empty name. Errors: kInvalidInput for an unknown

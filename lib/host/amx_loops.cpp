@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "backend_kit/amx_permission.h"
+#include "backend_kit/x86_features.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SECONDSOURCE_AMX_LOOPS

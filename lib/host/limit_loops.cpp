@@ -2,11 +2,11 @@
 
 #include <cstring>
 
+#include "backend_kit/x86_features.h"
 #include "host/amx_loops.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SECONDSOURCE_X86_LOOPS
-#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -163,29 +163,6 @@ SS_INSTRUCTION_LOOP(fp16_avx512, "avx512f", __m512, "v", _mm512_set1_ps, "vfmadd
 
 #undef SS_INSTRUCTION_LOOP
 
-/// Instructions that not every compiler's __builtin_cpu_supports() can name. The system saves their registers where it saves
-/// those of AVX-512 and AVX2.
-struct NewerInstructions {
-  bool avx512_fp16 = false;
-  bool avx_vnni = false;
-};
-NewerInstructions newer_instructions() {
-  constexpr unsigned kFeatures = 7;
-  constexpr unsigned kFp16 = 1U << 23;    // subleaf 0, EDX
-  constexpr unsigned kAvxVnni = 1U << 4;  // subleaf 1, EAX
-  unsigned eax = 0;
-  unsigned ebx = 0;
-  unsigned ecx = 0;
-  unsigned edx = 0;
-  NewerInstructions has;
-  if (__get_cpuid_count(kFeatures, 0, &eax, &ebx, &ecx, &edx) == 0) return has;
-  const unsigned n_subleaves = eax;
-  has.avx512_fp16 = (edx & kFp16) != 0;
-  if (n_subleaves == 0 || __get_cpuid_count(kFeatures, 1, &eax, &ebx, &ecx, &edx) == 0) return has;
-  has.avx_vnni = (eax & kAvxVnni) != 0;
-  return has;
-}
-
 #endif
 
 }  // namespace
@@ -199,7 +176,6 @@ LimitLoops best_limit_loops() {
                    .others = {}};
 #ifdef SECONDSOURCE_X86_LOOPS
   __builtin_cpu_init();
-  const NewerInstructions newer = newer_instructions();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     loops.instruction_set = "avx2";
     loops.read = read_avx2;
@@ -219,11 +195,11 @@ LimitLoops best_limit_loops() {
     if (__builtin_cpu_supports("avx512vnni")) {
       loops.int8.push_back({"vpdpbusd, 512 bits", {int8_vnni_512, kChains * 64 * 2.0}});
     }
-    if (newer.avx512_fp16) {
+    if (has_avx512_fp16()) {
       loops.others.push_back({"FP16 multiply-adds", {fp16_avx512, kChains * 32 * 2.0}});
     }
   }
-  if (newer.avx_vnni && __builtin_cpu_supports("avx2")) {
+  if (has_avx_vnni() && __builtin_cpu_supports("avx2")) {
     loops.int8.push_back({"vpdpbusd, 256 bits", {int8_vnni_256, kChains * 32 * 2.0}});
   }
   const auto add_amx = [&loops](AmxType type, std::vector<InstructionLoop>& of_type) {

@@ -1,6 +1,5 @@
 #pragma once
-// Attention over an int8 cache by the AVX-512 instruction vpdpbusd, which adds four products of an unsigned and a signed byte to each
-// int32 lane. Formulas, shapes and aliasing are those of attention-inl.h. K and V are multiplied as they are stored; neither queries nor
+// Attention over an int8 cache by vpdpbusd (byte_products-inl.h). Formulas, shapes and aliasing are those of attention-inl.h. K and V are multiplied as they are stored; neither queries nor
 // softmax weights are quantized, but both are two digits of a byte each:
 //
 //   q         = u (256 h + l) + e,   u = max|q| / 32512 of the row,              h and l signed,     |e| about 2^-16 max|q| at most
@@ -11,6 +10,7 @@
 // dimensions, of values for the 128 tokens of a block.
 
 #include "cpu/kernels/attention-inl.h"
+#include "cpu/kernels/byte_products-inl.h"
 #include "cpu/kernels/row_kernels-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
@@ -64,16 +64,9 @@ void pack_with_digit_pairs(const PackArgs& args) {
   kOthers(args);
 }
 
-inline I32 four_bytes(const std::byte* p) {
-  return {_mm512_set1_epi32(read<std::int32_t>(p))};
-}
-/// Written as assembly, because g++ 12 moves the sums of the intrinsic from register to register and to memory in every step.
-inline void add_products(I32& sum, const I32& unsigned_bytes, const I32& signed_bytes) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum.v) : "v"(unsigned_bytes.v), "v"(signed_bytes.v));
-}
-
-/// Query rows that are multiplied at once. The digits of four dimensions of as many rows fill one register (ScoreOffsets).
-inline constexpr int kDigitQueryRows = 8;
+/// Query rows that are multiplied at once. With AVX-512 the digits of four dimensions of as many rows fill one register (ScoreOffsets); with
+/// AVX2 the sums of as many rows take 12 of the 16 registers.
+inline constexpr int kDigitQueryRows = kRowBlock >= 12 ? 8 : 3;
 
 /// Corrections that are added to the sums of scores. The left operand of the instruction is unsigned, so that K is multiplied as k + 128 and
 /// each sum is too large by 128 times the sum of its row's digits.
@@ -83,16 +76,16 @@ class ScoreOffsets {
   ScoreOffsets(const std::byte* q, int n_rows, std::int64_t head_dim) {
     // In a step each row has two lanes: the first digits of four dimensions, and the second ones.
     static_assert(2 * kDigitQueryRows <= 16);
-    const auto lanes = static_cast<__mmask16>((1U << (2 * n_rows)) - 1);
-    const I32 ones = {_mm512_set1_epi8(1)};
+    constexpr std::uint8_t kOnes[4] = {1, 1, 1, 1};
+    const I32 ones = four_bytes(kOnes);
     I32 sums = zero_i32();
     for (std::int64_t k = 0; k < head_dim; k += 4, q += 8 * n_rows) {
-      add_products(sums, ones, {_mm512_maskz_loadu_epi32(lanes, q)});
+      add_products_in_place(sums, ones, load_lanes(q, 2 * n_rows));
     }
-    store_i32(offsets_, {_mm512_mullo_epi32(sums.v, _mm512_set1_epi32(-128))});
+    store_i32(offsets_, sub_i32(zero_i32(), shifted_left<7>(sums)));
   }
-  [[nodiscard]] I32 high(int m) const { return {_mm512_set1_epi32(offsets_[2 * m])}; }
-  [[nodiscard]] I32 low(int m) const { return {_mm512_set1_epi32(offsets_[2 * m + 1])}; }
+  [[nodiscard]] I32 high(int m) const { return four_bytes(offsets_ + 2 * m); }
+  [[nodiscard]] I32 low(int m) const { return four_bytes(offsets_ + 2 * m + 1); }
 
  private:
   alignas(64) std::int32_t offsets_[16];
@@ -124,8 +117,8 @@ template <int kRows, int kTiles>
       const I32 q_low = four_bytes(q + 8 * m + 4);
 #pragma GCC unroll 4
       for (int t = 0; t < kTiles; ++t) {
-        add_products(high[m][t], tokens[t], q_high);
-        add_products(low[m][t], tokens[t], q_low);
+        add_products_in_place(high[m][t], tokens[t], q_high);
+        add_products_in_place(low[m][t], tokens[t], q_low);
       }
     }
   }
@@ -147,9 +140,9 @@ inline constexpr std::int64_t kWeightRowBytes = 2 * kBlockTokens;
 /// Stores n weights, a multiple of 16 and none below 0, as digits. Returns their unit; NaN if one is NaN.
 inline float store_digit_weights(const float* weights, int n, std::byte* digits) {
   // The bits of numbers that are not negative have the same order as integers, and those of NaN are above them all.
-  __m512i largest = _mm512_setzero_si512();
-  for_vectors(0, n, [&](int i) { largest = _mm512_max_epu32(largest, load_i32(weights + i).v); });
-  const unsigned bits = _mm512_reduce_max_epu32(largest);
+  I32 largest = zero_i32();
+  for_vectors(0, n, [&](int i) { largest = max_unsigned(largest, load_i32(weights + i)); });
+  const unsigned bits = reduce_max_unsigned(largest);
   float maximum;
   __builtin_memcpy(&maximum, &bits, sizeof maximum);
   const float unit = pair_unit(maximum, kLargestUnsignedPair);
@@ -189,8 +182,8 @@ template <int kRows, int kTiles>
         const I32 w_low = four_bytes(weights + m * kWeightRowBytes + kBlockTokens);
 #pragma GCC unroll 4
         for (int t = 0; t < kTiles; ++t) {
-          add_products(high[m][t], w_high, values[t]);
-          add_products(low[m][t], w_low, values[t]);
+          add_products_in_place(high[m][t], w_high, values[t]);
+          add_products_in_place(low[m][t], w_low, values[t]);
         }
       }
     }

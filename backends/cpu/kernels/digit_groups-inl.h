@@ -6,9 +6,11 @@
 namespace secondsource::cpu::SS_CPU_ISA {
 
 /// ActType::kDigitGroups: the digits of 32 activations in the order of an int4 tile's nibbles, and the sums of what the digits of the
-/// first 16, of the last 16 and of all of them stand for.
+/// first 16, of the last 16 and of all of them stand for. ActType::kDigitGroupsInOrder: the same with digits in the order of columns.
 struct DigitGroup {
-  std::int8_t digits[kActivationDigits][kGroupColumns];
+  static constexpr int kDigits = kActivationDigits;
+
+  std::int8_t digits[kDigits][kGroupColumns];
   float half_sums[2];
   float sum;
   std::byte unused[20];
@@ -21,6 +23,7 @@ inline F32 value_of_digits(const I32 (&digits)[kActivationDigits]) {
   return fma(fma(to_f32(digits[2]), unit, to_f32(digits[1])), unit, to_f32(digits[0]));
 }
 
+template <bool kNibbleOrder>
 inline void pack_digit_groups(const PackArgs& args) {
   const std::int64_t n_groups = args.k_padded / kGroupColumns;
   for (int m = 0; m < args.n_rows; ++m) {
@@ -35,7 +38,7 @@ inline void pack_digit_groups(const PackArgs& args) {
         const F32 values = is_finite && k < args.k ? load_some(x + k, args.k - k) : zero();
         const Digits<kActivationDigits> digits = digits_of<kActivationDigits>(values, is_finite ? scale : 1.0F);
         for (int i = 0; i < kActivationDigits; ++i) {
-          store_bytes<true>(reinterpret_cast<std::byte*>(group->digits[i] + half * 16), digits.digit[i]);
+          store_bytes<kNibbleOrder>(reinterpret_cast<std::byte*>(group->digits[i] + half * 16), digits.digit[i]);
         }
         group->half_sums[half] = reduce_add(value_of_digits(digits.digit));
       }
@@ -44,9 +47,10 @@ inline void pack_digit_groups(const PackArgs& args) {
   }
 }
 
-/// Packs ActType::kDigitGroups here, and other types as all instruction sets do.
+/// Packs groups of digits here, and other types as all instruction sets do.
 inline void pack_with_digit_groups(const PackArgs& args) {
-  if (args.act == ActType::kDigitGroups) return pack_digit_groups(args);
+  if (args.act == ActType::kDigitGroups) return pack_digit_groups<true>(args);
+  if (args.act == ActType::kDigitGroupsInOrder) return pack_digit_groups<false>(args);
   pack_rows(args);
 }
 

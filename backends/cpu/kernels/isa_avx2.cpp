@@ -4,7 +4,7 @@
 #define SS_CPU_SIMD_AVX2
 
 #include "cpu/kernels/digit_sums_avx2-inl.h"
-#include "cpu/kernels/int8_groups_avx2-inl.h"
+#include "cpu/kernels/int8_sums_avx2-inl.h"
 #include "cpu/kernels/kernel_table-inl.h"
 #include "cpu/kernels/matmul_codes-inl.h"
 
@@ -28,14 +28,9 @@ void use_digits_of_avx2(KernelTable& table) {
   use_codes<Product::kNvfp4, MaddubsSums, Nvfp4Product, 1>(table, "matmul_nvfp4_digits_f32acc", 2);
 }
 
-void pack_groups(const PackArgs& args) {
-  if (args.act == ActType::kI8Groups) return avx2::pack_int8_groups(args);
-  avx2::pack_with_digit_groups(args);
-}
-
 KernelTable table_of_avx2() {
   KernelTable table = avx2::widening_table("avx2");
-  table.pack = pack_groups;
+  table.pack = avx2::pack_with_int8_groups<avx2::pack_with_digit_groups>;
   use_digits_of_avx2(table);
   using Int4ByInt8 = avx2::NibbleProduct<avx2::Int4Codes>;
   table.products[int(Product::kInt4Quantized)] = {

@@ -20,6 +20,9 @@ inline constexpr int kCodeRows = 8;
 /// multiply-adds per second of digits, with four 1.1 to 1.25 times.
 inline constexpr int kBf16FromRows = 2;
 
+/// From this many rows on, iq4_xs and iq4_nl are unpacked to BF16.
+inline constexpr int kUnpackCurvesFromRows = 7;
+
 /// Makes codes times BF16 activations the product of more than one row, which is never unpacked.
 template <Product kProduct, typename Kernel, int kCodeBits>
 void use_bf16(KernelTable& table, const char* name) {
@@ -49,9 +52,8 @@ inline void use_blocks_in_bf16(KernelTable& table) {
   // Both operands of nvfp4 with quantized activations are exact in BF16.
   table.unpack[int(Product::kNvfp4Quantized)].into = Product::kBf16;
   table.unpack[int(Product::kNvfp4Quantized)].unpack = block_tile_to_bf16<Nvfp4Block>;
-  const int from_rows = table.unpack[int(Product::kIq4Xs)].from_rows;
-  table.unpack[int(Product::kIq4Xs)] = {Product::kBf16, block_tile_to_bf16<Iq4XsBlock>, from_rows};
-  table.unpack[int(Product::kIq4Nl)] = {Product::kBf16, block_tile_to_bf16<Iq4NlBlock>, from_rows};
+  table.unpack[int(Product::kIq4Xs)] = {Product::kBf16, block_tile_to_bf16<Iq4XsBlock>, kUnpackCurvesFromRows};
+  table.unpack[int(Product::kIq4Nl)] = {Product::kBf16, block_tile_to_bf16<Iq4NlBlock>, kUnpackCurvesFromRows};
 }
 
 inline void pack_with_groups(const PackArgs& args) {
@@ -60,7 +62,7 @@ inline void pack_with_groups(const PackArgs& args) {
   pack_with_digit_groups(args);  // rounds to BF16 by this instruction set's own instruction
 }
 
-/// `base` is the table of avx512_vnni. What is not multiplied in BF16 comes from it: f32, FP16 weights (which have more bits than BF16
+/// `base` is the table of avx512_vnni. What is not multiplied in BF16 comes from it: f32, products of int8 by int8, FP16 weights (which have more bits than BF16
 /// holds), FP8 in blocks, and one row of blocks of GGUF.
 inline KernelTable table_over(const KernelTable& base) {
   KernelTable table = base;
@@ -79,24 +81,9 @@ inline KernelTable table_over(const KernelTable& base) {
       ActType::kBf16, 2, kGroupColumns, kRowBlock, multiply_int4_zero_by_dot, "matmul_int4zp_bf16_f32acc"};
   table.products[int(Product::kMxfp4)] = {
       ActType::kBf16, 2, kGroupColumns, kRowBlock, multiply_mxfp4_by_dot, "matmul_mxfp4_bf16_f32acc"};
-  table.products[int(Product::kInt8Quantized)] = {
-      ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
-  table.products[int(Product::kInt8GroupQuantized)] = {ActType::kU8,
-                                                       4,
-                                                       kGroupColumns,
-                                                       kRowBlock,
-                                                       multiply_quantized_groups<DotU8, Int8Groups>,
-                                                       "matmul_int8g32_int8_f32acc"};
-  table.products[int(Product::kInt4Quantized)] = {
-      ActType::kU8Nibbles,      8, kGroupColumns, kRowBlock, multiply_quantized_groups<DotU8, Int4Groups>,
-      "matmul_int4_int8_f32acc"};
-  table.products[int(Product::kInt8GroupOffset)] = {
-      ActType::kU8, 4, kGroupColumns, kOffsetGroupRows, multiply_offset_groups, "matmul_int8g32_int8_f32acc"};
   table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16};
   table.unpack[int(Product::kFp8)] = {Product::kBf16, fp8_tile_to_bf16};
   table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16};
-  table.unpack[int(Product::kInt8GroupQuantized)] = {Product::kInt8GroupOffset, int8_group_tile_with_offsets};
-  table.unpack[int(Product::kInt4Quantized)] = {Product::kInt8GroupOffset, int4_tile_with_offsets};
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
   // The BF16 kernels read the tiles of these products for any number of rows, so that nothing is unpacked.
   use_blocks_in_bf16(table);

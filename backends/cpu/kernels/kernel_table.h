@@ -137,17 +137,20 @@ enum class ActType : std::uint8_t {
   kI16Nibbles,  ///< as kI16, but the quads are 0, 4, 1, 5 and 2, 6, 3, 7, so that the order is 0, 1, 4, 5, 2, 3, 6, 7
   kI8,          ///< quantized value, in column order
   kI8Nibbles,   ///< as kI8, but in the order of kU8Nibbles
-  kI8Groups,    ///< quantized value, 32 columns are an Int8Group (int8_groups_avx2-inl.h)
+  kI8Groups,    ///< quantized value, 32 columns are an Int8Group (int8_groups-inl.h)
+  kI8GroupsInOrder,  ///< as kI8Groups, but in column order
   kDigits,  ///< not quantized: three int8 digits (activation_digits-inl.h), those of the same place of a vec side by side
-  kDigitsNibbles,  ///< as kDigits, but in the order of kU8Nibbles
-  kDigitGroups,    ///< not quantized: 32 columns are a DigitGroup (digit_groups-inl.h)
-  kDigitPairs,     ///< not quantized: two digits of a byte (attention_digits-inl.h), for attention
-  kBf16Groups,     ///< 32 columns are a Bf16Group (bf16_sums-inl.h)
-  kBf16Pieces      ///< two BF16 whose sum is nearly the value (matmul_amx_pieces-inl.h), side by side as digits are
+  kDigitsNibbles,       ///< as kDigits, but in the order of kU8Nibbles
+  kDigitGroups,         ///< not quantized: 32 columns are a DigitGroup (digit_groups-inl.h)
+  kDigitGroupsInOrder,  ///< as kDigitGroups, but in column order
+  kDigitPairs,          ///< not quantized: two digits of a byte (attention_digits-inl.h), for attention
+  kBf16Groups,          ///< 32 columns are a Bf16Group (bf16_sums-inl.h)
+  kBf16Pieces  ///< two BF16 whose sum is nearly the value (matmul_amx_pieces-inl.h), side by side as digits are
 };
 
 static inline bool has_digits(ActType act) {
-  return act == ActType::kDigits || act == ActType::kDigitsNibbles || act == ActType::kDigitGroups;
+  return act == ActType::kDigits || act == ActType::kDigitsNibbles || act == ActType::kDigitGroups ||
+         act == ActType::kDigitGroupsInOrder;
 }
 
 /// Whether activations are quantized to E4M3 with a scale for each group of kFp8GroupColumns.
@@ -181,6 +184,7 @@ static constexpr std::int64_t act_bytes(ActType act) {
     case ActType::kE4m3GroupsE8m0:
     case ActType::kBf16Pieces:
     case ActType::kDigitGroups:
+    case ActType::kDigitGroupsInOrder:
       return 4;
     case ActType::kDigits:
     case ActType::kDigitsNibbles:
@@ -193,6 +197,7 @@ static constexpr std::int64_t act_bytes(ActType act) {
     case ActType::kI16:
     case ActType::kI16Nibbles:
     case ActType::kI8Groups:
+    case ActType::kI8GroupsInOrder:
     case ActType::kDigitPairs:
       return 2;
     default:
@@ -475,6 +480,7 @@ struct KernelTable {
 
 const KernelTable& kernels_scalar();
 const KernelTable& kernels_avx2();
+const KernelTable& kernels_avx2_vnni();
 const KernelTable& kernels_avx512();
 const KernelTable& kernels_avx512_vnni();
 const KernelTable& kernels_avx512_bf16();

@@ -1,6 +1,6 @@
 #pragma once
-// Matmul of few rows of activations by the unsigned codes of weights in nibbles and in blocks of GGUF, whose sums are scaled group by
-// group:
+// Matmul of activations by the unsigned codes of weights in int8, in nibbles and in blocks of GGUF, whose sums are scaled group
+// by group:
 //
 //   c[m, n] = sum_g scale[n, g] * (sum_{k in g} q[n, k] x[m, k] + offset[n, g] * sum_{k in g} x[m, k]) - least[n, g] * sum_{k in g} x[m, k]
 //
@@ -9,11 +9,12 @@
 //
 // The type Sums says how the products of a group are added:
 //
-//   MaddubsSums (digit_sums_avx2-inl.h), VnniSums (digit_sums_vnni-inl.h): as integers. Each activation is three int8 digits
+//   MaddubsSums (digit_sums_avx2-inl.h), VnniSums (byte_sums_vnni-inl.h): as integers. Each activation is three int8 digits
 //     (activation_digits-inl.h), so that none is quantized. c is in units of the row's scale.
+//   Int8MaddubsSums (int8_sums_avx2-inl.h), VnniSums: the same with activations quantized to one int8.
 //   Bf16Sums<bits of a code> (bf16_sums-inl.h): in f32, with activations rounded to BF16.
 //
-// Groups are added in f32. From some number of rows on unpacked weights are faster, which are decoded once for all rows.
+// Groups are added in f32. Weights whose codes take many instructions to make are unpacked once for all rows where there are many.
 //
 // a: [k / 32][n_rows] Sums::Group. Tiles, c: as in matmul_groups-inl.h, matmul_k_blocks-inl.h and matmul_gguf_blocks-inl.h.
 
@@ -30,9 +31,21 @@ struct RowSums {
 
   /// Eight columns, from column `first` of the group on.
   [[gnu::always_inline]] void add(const CodeBytes& codes, int first) {
-    const auto operands = Sums::operands(codes);
+    if constexpr (Sums::kTakesFourColumns) {
+      // With the 16 registers of AVX2 the sums of two rows leave room for the codes of four columns.
+      add_four(codes.of_low_nibbles, first);
+      add_four(codes.of_high_nibbles, first + 4);
+    } else {
+      const auto operands = Sums::operands(codes);
 #pragma GCC unroll 12
-    for (int m = 0; m < kRows; ++m) of_row[m].add(operands, x[m], first);
+      for (int m = 0; m < kRows; ++m) of_row[m].add(operands, x[m], first);
+    }
+  }
+
+  /// Four columns, for a Sums with kTakesFourColumns.
+  [[gnu::always_inline]] void add_four(const I32& codes, int first) {
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) of_row[m].add_four(codes, x[m], first);
   }
 
   /// Ends a run of columns whose products a Sums adds in its narrowest type.
@@ -120,6 +133,70 @@ struct NibbleProduct {
       }
       sums.end_span();
       add_with_offset(sums, Codes::scale(w), Codes::offset(w), kSumOfGroup, total);
+    }
+  }
+};
+
+/// Four columns of int8 at `w` as codes: the values plus 128.
+inline I32 int8_codes(const std::byte* w) {
+  return flipped_bits<0x80808080U>(load_i32(w));
+}
+
+/// Adds the products of a group of 32 columns of int8 at `w`.
+template <typename Sums, int kRows>
+[[gnu::always_inline]] inline void add_int8_group(RowSums<Sums, kRows>& sums, const std::byte* w) {
+#pragma GCC unroll 8
+  for (int vector = 0; vector < kInt8GroupVectors; ++vector) {
+    prefetch(w + kPrefetchBytes + vector * 64);
+    sums.add_four(int8_codes(w + vector * 64), vector * 4);
+  }
+}
+
+/// int8-g32, for activations in column order.
+struct Int8GroupProduct {
+  template <typename Sums, int kRows>
+  [[gnu::always_inline]] static void add_tile(const std::byte* w, const typename Sums::Group* x, std::int64_t n_cols,
+                                              F32 (&total)[kRows]) {
+    for (std::int64_t k = 0; k < n_cols; k += kGroupColumns, w += kInt8GroupBytes, x += kRows) {
+      RowSums<Sums, kRows> sums{x};
+      add_int8_group(sums, w);
+      const F32 scale = load_f16(w + 64 * kInt8GroupVectors);
+      add_with_offset(sums, scale, broadcast(-128.0F), kSumOfGroup, total);
+    }
+  }
+};
+
+/// Columns whose products of a code of eight bits and a digit have an exact sum in int32: 255 * 127 * 2^16 is below 2^31.
+inline constexpr std::int64_t kExactColumns = std::int64_t{1} << 16;
+
+/// int8, for activations in column order. The products of kExactColumns are added as integers; the last group of columns may be a part of one.
+struct Int8RowProduct {
+  template <typename Sums, int kRows>
+  [[gnu::always_inline]] static void add_tile(const std::byte* w, const typename Sums::Group* x, std::int64_t n_cols,
+                                              F32 (&total)[kRows]) {
+    for (std::int64_t first = 0; first < n_cols; first += kExactColumns) {
+      const std::int64_t n = n_cols - first < kExactColumns ? n_cols - first : kExactColumns;
+      RowSums<Sums, kRows> sums{x};
+      float x_sums[kRows] = {};
+      const auto end_group = [&]() __attribute__((always_inline)) {
+#pragma GCC unroll 12
+        for (int m = 0; m < kRows; ++m) x_sums[m] += sums.x[m].sum;
+        sums.x += kRows;
+      };
+      std::int64_t k = 0;
+      for (; k + kGroupColumns <= n; k += kGroupColumns, w += 64 * kInt8GroupVectors) {
+        add_int8_group(sums, w);
+        end_group();
+      }
+      if (k < n) {
+        for (int column = 0; column < n - k; column += 4, w += 64) sums.add_four(int8_codes(w), column);
+        end_group();
+      }
+      x = sums.x;
+#pragma GCC unroll 12
+      for (int m = 0; m < kRows; ++m) {
+        total[m] = add(total[m], fma(broadcast(x_sums[m]), broadcast(-128.0F), sums.of_row[m].value()));
+      }
     }
   }
 };
@@ -333,10 +410,11 @@ void multiply_codes(const TileArgs& args) {
 }
 
 /// Makes Kernel that of a product for fewer rows than `many_from_rows`, in blocks of at most kMaxRows. More rows keep the kernel that the
-/// table has. Where that kernel multiplies a single row, too, it is replaced for all rows that are not unpacked.
+/// table has for many. Where that kernel multiplies a single row, too, it is replaced for all rows that are not unpacked.
 template <Product kProduct, typename Sums, typename Kernel, int kMaxRows>
 void use_codes(KernelTable& table, const char* name, int many_from_rows) {
-  static const ProductKernel more_rows = table.products[int(kProduct)];
+  const ProductKernel& present = table.products[int(kProduct)];
+  static const ProductKernel more_rows = present.many != nullptr ? *present.many : present;
   table.products[int(kProduct)] = {.act = Sums::kAct,
                                    .vec = kGroupColumns,
                                    .k_multiple = more_rows.k_multiple,

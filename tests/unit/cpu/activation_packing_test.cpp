@@ -104,7 +104,7 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
   if (has_digits(act)) {
     double value = 0.0;
     // A DigitGroup has room for four lines of 32 bytes, of which three are digits, and these are stored without a bias.
-    const bool is_group = act == ActType::kDigitGroups;
+    const bool is_group = act == ActType::kDigitGroups || act == ActType::kDigitGroupsInOrder;
     const int bias = vec == kGroupColumns && n_rows <= 2 && !is_group ? 128 : 0;
     for (int digit = 0; digit < 3; ++digit) {
       const std::int64_t line = is_group ? step_row * 4 + digit : step_row * 3 + digit;
@@ -116,8 +116,9 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
     return value;
   }
   // A Bf16Group and an Int8Group begin with their 32 numbers.
-  const bool is_group = act == ActType::kBf16Groups || act == ActType::kI8Groups;
-  const std::int64_t number_bytes = act == ActType::kI8Groups ? 1 : act == ActType::kBf16Groups ? 2 : act_bytes(act);
+  const bool is_int8_group = act == ActType::kI8Groups || act == ActType::kI8GroupsInOrder;
+  const bool is_group = act == ActType::kBf16Groups || is_int8_group;
+  const std::int64_t number_bytes = is_int8_group ? 1 : act == ActType::kBf16Groups ? 2 : act_bytes(act);
   const std::byte* const at = is_group ? packed.data() + step_row * vec * act_bytes(act) + place * number_bytes
                                        : packed.data() + (step_row * vec + place) * number_bytes;
   float value = 0.0F;
@@ -147,6 +148,7 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
     case ActType::kU8Nibbles:
       return std::to_integer<int>(*at) - 128;
     case ActType::kI8Groups:
+    case ActType::kI8GroupsInOrder:
       return static_cast<std::int8_t>(*at);
     case ActType::kI8:
     case ActType::kI8Nibbles:

@@ -1,41 +1,13 @@
 #pragma once
-// Activations quantized to int8, packed group by group, and the sums of their products with codes of four bits by vpmaddubsw, for
-// matmul_codes-inl.h. This instruction multiplies 32 unsigned codes by int8, twice as many as vpmaddwd, which needs both in 16 bits.
+// Sums of products of codes of four bits and activations quantized to int8 with vpmaddubsw, for matmul_codes-inl.h. This instruction multiplies
+// 32 unsigned codes by int8, twice as many as vpmaddwd, which needs both in 16 bits.
 //
 // The products of a group are added in 16 bits: a lane gets 16 of the 32 columns, whose sum is at most 15 * 128 * 16 = 30720.
 
+#include "cpu/kernels/int8_groups-inl.h"
 #include "cpu/kernels/matmul_k_blocks-inl.h"
-#include "cpu/kernels/row_kernels-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
-
-/// ActType::kI8Groups: 32 quantized activations in the order of an int4 tile's nibbles, and their sum.
-struct Int8Group {
-  std::int8_t values[kGroupColumns];
-  float sum;
-  std::byte unused[28];
-};
-static_assert(sizeof(Int8Group) == 2 * kGroupColumns, "act_bytes() says how many bytes an activation takes");
-
-inline void pack_int8_groups(const PackArgs& args) {
-  const std::int64_t n_groups = args.k_padded / kGroupColumns;
-  for (int m = 0; m < args.n_rows; ++m) {
-    const float* const x = args.x + m * args.x_stride;
-    const float scale = quantization_scale(args, m);
-    args.row_scales[m] = scale;
-    auto* group = static_cast<Int8Group*>(args.out) + m;
-    for (std::int64_t at = 0; at < n_groups; ++at, group += args.n_rows) {
-      F32 sums = zero();
-      for (int half = 0; half < 2; ++half) {
-        const std::int64_t k = at * kGroupColumns + half * 16;
-        const F32 values = quantized(k < args.k ? load_some(x + k, args.k - k) : zero(), scale, least_integer(args));
-        store_bytes<true>(reinterpret_cast<std::byte*>(group->values + half * 16), to_i32(values));
-        sums = add(sums, values);
-      }
-      group->sum = reduce_add(sums);
-    }
-  }
-}
 
 /// The sums of the products of codes with a row of activations, for 16 rows of the weight. A span is a whole group.
 class Int8MaddubsSums {
@@ -44,6 +16,7 @@ class Int8MaddubsSums {
   static constexpr ActType kAct = ActType::kI8Groups;
   static constexpr float kBias = 0.0F;
   static constexpr bool kTakesEightBits = false;
+  static constexpr bool kTakesFourColumns = false;
 
   [[gnu::always_inline]] Int8MaddubsSums() : of_span_(zero_i32()) {}
 
@@ -51,8 +24,8 @@ class Int8MaddubsSums {
 
   /// Eight columns, from column `first` of the group on.
   [[gnu::always_inline]] void add(const CodeBytes& codes, const Int8Group& x, int first) {
-    add_four(codes.of_low_nibbles, x.values + first);
-    add_four(codes.of_high_nibbles, x.values + first + 4);
+    add_four(codes.of_low_nibbles, x.digits[0] + first);
+    add_four(codes.of_high_nibbles, x.digits[0] + first + 4);
   }
 
   [[gnu::always_inline]] void end_span() {}
