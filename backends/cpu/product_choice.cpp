@@ -20,7 +20,7 @@ constexpr std::array kOfBf16{Product::kBf16, Product::kInt8, Product::kInt8Group
 /// The instruction set whose kernels multiply in f32.
 constexpr Isa kWidening = Isa::kAvx512;
 
-/// Blocks of GGUF and nvfp4 are multiplied as int4 is; of those not in BF16, few rows by digits, which do not round activations either.
+/// Blocks of GGUF and nvfp4 are multiplied as int4 is; where not in BF16, by digits, which do not round activations either.
 constexpr Isa kWideningBlocks = Isa::kAvx512Vnni;
 constexpr std::array kBlocks{Product::kQ2K,   Product::kQ3K,   Product::kQ4K,   Product::kQ5K,
                              Product::kQ6K,   Product::kQ41,   Product::kQ50,   Product::kQ51,

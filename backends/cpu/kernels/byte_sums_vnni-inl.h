@@ -33,6 +33,15 @@ class VnniSums {
 
   static void end_span() {}
 
+  /// Makes the sums those of codes less 128. digit_sums: of all digits of each place that were multiplied.
+  [[gnu::always_inline]] void subtract_bias(const std::int32_t (&digit_sums)[Group::kDigits]) {
+#pragma GCC unroll 3
+    for (int i = 0; i < Group::kDigits; ++i) {
+      const std::int32_t bias = 128 * digit_sums[i];
+      sums_[i] = sub_i32(sums_[i], four_bytes(&bias));
+    }
+  }
+
   [[nodiscard, gnu::always_inline]] F32 value() const {
     if constexpr (Group::kDigits == 1) {
       return to_f32(sums_[0]);

@@ -13,7 +13,8 @@ struct DigitGroup {
   std::int8_t digits[kDigits][kGroupColumns];
   float half_sums[2];
   float sum;
-  std::byte unused[20];
+  std::int32_t digit_sums[kDigits];  ///< of the digits of each place; written for kDigitGroupsInOrder only
+  std::byte unused[8];
 };
 static_assert(sizeof(DigitGroup) == 4 * kGroupColumns, "act_bytes() says how many bytes an activation takes");
 
@@ -41,6 +42,13 @@ inline void pack_digit_groups(const PackArgs& args) {
           store_bytes<kNibbleOrder>(reinterpret_cast<std::byte*>(group->digits[i] + half * 16), digits.digit[i]);
         }
         group->half_sums[half] = reduce_add(value_of_digits(digits.digit));
+        if constexpr (!kNibbleOrder) {
+          for (int i = 0; i < kActivationDigits; ++i) {
+            // A sum of 16 digits is exact in f32.
+            const auto of_half = static_cast<std::int32_t>(reduce_add(to_f32(digits.digit[i])));
+            group->digit_sums[i] = (half == 0 ? 0 : group->digit_sums[i]) + of_half;
+          }
+        }
       }
       group->sum = group->half_sums[0] + group->half_sums[1];
     }

@@ -29,8 +29,8 @@ void use_digits_for_few(KernelTable& table, const char* name) {
   table.unpack[int(kProduct)] = {unpacking.into, unpacking.unpack, kUnpackFromRows};
 }
 
-/// Makes digits multiply whatever is faster in them than in f32, but for q6_k, of which each instruction set has another number of rows. The
-/// range of the types' ratios of multiply-adds per second, digits to f32, by rows, for one thread of a Zen 5 and 2048 x 16384 (medians of two
+/// Makes digits multiply whatever is faster in them than in f32, but for q6_k, of which each instruction set has another number of rows (its
+/// figures are here, too). The range of the types' ratios of multiply-adds per second, digits to f32, by rows, for one thread of a Zen 5 and 2048 x 16384 (medians of two
 /// or three turns in alternation, 2026-11-30):
 ///
 ///                                      4 rows         12             24             64             512

@@ -169,7 +169,9 @@ struct Int8GroupProduct {
 /// Columns whose products of a code of eight bits and a digit have an exact sum in int32: 255 * 127 * 2^16 is below 2^31.
 inline constexpr std::int64_t kExactColumns = std::int64_t{1} << 16;
 
-/// int8, for activations in column order. The products of kExactColumns are added as integers; the last group of columns may be a part of one.
+/// int8, for activations in column order. The products of kExactColumns are added as integers, and what makes codes signed is subtracted from
+/// them as an integer as well: in f32, most digits of the sum would cancel where activations have a mean. The last group of columns may be a
+/// part of one.
 struct Int8RowProduct {
   template <typename Sums, int kRows>
   [[gnu::always_inline]] static void add_tile(const std::byte* w, const typename Sums::Group* x, std::int64_t n_cols,
@@ -177,10 +179,12 @@ struct Int8RowProduct {
     for (std::int64_t first = 0; first < n_cols; first += kExactColumns) {
       const std::int64_t n = n_cols - first < kExactColumns ? n_cols - first : kExactColumns;
       RowSums<Sums, kRows> sums{x};
-      float x_sums[kRows] = {};
+      std::int32_t digit_sums[kRows][Sums::Group::kDigits] = {};
       const auto end_group = [&]() __attribute__((always_inline)) {
 #pragma GCC unroll 12
-        for (int m = 0; m < kRows; ++m) x_sums[m] += sums.x[m].sum;
+        for (int m = 0; m < kRows; ++m) {
+          for (int i = 0; i < Sums::Group::kDigits; ++i) digit_sums[m][i] += sums.x[m].digit_sums[i];
+        }
         sums.x += kRows;
       };
       std::int64_t k = 0;
@@ -195,7 +199,8 @@ struct Int8RowProduct {
       x = sums.x;
 #pragma GCC unroll 12
       for (int m = 0; m < kRows; ++m) {
-        total[m] = add(total[m], fma(broadcast(x_sums[m]), broadcast(-128.0F), sums.of_row[m].value()));
+        sums.of_row[m].subtract_bias(digit_sums[m]);
+        total[m] = add(total[m], sums.of_row[m].value());
       }
     }
   }
