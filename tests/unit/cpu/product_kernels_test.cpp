@@ -128,6 +128,68 @@ TEST_CASE("every row count of a block gives the sums that it gives alone") {
   }
 }
 
+TEST_CASE(
+    "int8 weights times activations with a mean, and at their bounds, give the sum in f64 for any number of columns") {
+  // 65572 columns are more than an int32 sum of codes of eight bits and digits holds; 36 and 132 end in a part of a group.
+  for (const Isa isa : usable_isas()) {
+    const KernelTable& table = kernel_table(isa);
+    const ProductKernel& product = table.products[int(Product::kInt8)];
+    for (const std::int64_t n_cols : {4, 32, 36, 132, 16384, 65572}) {
+      std::vector<std::byte> storage(static_cast<std::size_t>(n_cols) * 16 + 64);
+      auto* const tile =
+          reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
+      for (const bool at_bounds : {false, true}) {
+        const auto weight = [&](std::int64_t row, std::int64_t k) {
+          if (at_bounds) return row % 2 == 0 ? 127 : -127;
+          return static_cast<int>(255.0 * random_unit(31, static_cast<std::uint64_t>(k * 16 + row))) - 127;
+        };
+        for (std::int64_t k = 0; k < n_cols; ++k) {
+          for (std::int64_t row = 0; row < 16; ++row) {
+            tile[(k / 4 * 16 + row) * 4 + k % 4] = static_cast<std::byte>(weight(row, k));
+          }
+        }
+        for (const int n_rows : {1, 2, product.max_rows}) {
+          CAPTURE(std::string(to_string(isa)), n_cols, at_bounds, n_rows);
+          // Multiples of 1/64 from 0.5 to 1.5, or 1: BF16 holds them all.
+          std::vector<float> x(static_cast<std::size_t>(n_cols) * static_cast<std::size_t>(n_rows), 1.0F);
+          for (std::size_t i = 0; i < x.size() && !at_bounds; ++i) {
+            x[i] = 0.5F + std::nearbyint(64.0F * static_cast<float>(random_unit(32, i))) / 64.0F;
+          }
+          const std::int64_t padded = (n_cols + product.vec - 1) / product.vec * product.vec;
+          PackedRows packed(table, product, x.data(), n_rows, n_cols, padded);
+          packed.bytes.resize(packed.bytes.size() + 64);  // which kernels for AMX may read
+          std::vector<float> c(static_cast<std::size_t>(n_rows) * 16, kCanary);
+          product.multiply({.a = packed.bytes.data(),
+                            .n_rows = n_rows,
+                            .tiles = tile,
+                            .tile_bytes = n_cols * 16,
+                            .n_tiles = 1,
+                            .k = n_cols,
+                            .c = c.data(),
+                            .c_stride = 16});
+          double largest_error = 0.0;
+          for (int m = 0; m < n_rows; ++m) {
+            const double scale = has_row_scale(product.act) ? double{packed.scales[static_cast<std::size_t>(m)]} : 1.0;
+            for (std::int64_t row = 0; row < 16; ++row) {
+              double sum = 0.0;
+              double squares = 0.0;
+              for (std::int64_t k = 0; k < n_cols; ++k) {
+                const double term = weight(row, k) * double{x[static_cast<std::size_t>(m * n_cols + k)]};
+                sum += term;
+                squares += term * term;
+              }
+              const double found = scale * double{c[static_cast<std::size_t>(m * 16 + row)]};
+              largest_error =
+                  std::max(largest_error, std::fabs(found - sum) / std::max(std::sqrt(squares), std::fabs(sum)));
+            }
+          }
+          CHECK(largest_error < 2e-5);
+        }
+      }
+    }
+  }
+}
+
 /// How many codes an encoding in blocks of GGUF has, and whole numbers of parts.
 struct BlockRanges {
   int n_codes = 0;
