@@ -1,6 +1,6 @@
 #pragma once
-// Attention over an int8 cache by vpdpbusd (byte_products-inl.h). Formulas, shapes and aliasing are those of attention-inl.h. K and V are multiplied as they are stored; neither queries nor
-// softmax weights are quantized, but both are two digits of a byte each:
+// Attention over an int8 cache by vpdpbusd (byte_products-inl.h). Formulas, shapes and aliasing are those of attention-inl.h. K and V are
+// multiplied as they are stored; neither queries nor softmax weights are quantized, but both are two digits of a byte each:
 //
 //   q         = u (256 h + l) + e,   u = max|q| / 32512 of the row,              h and l signed,     |e| about 2^-16 max|q| at most
 //   w v_scale = u (256 h + l) + e,   u = its maximum / 65535 in row and block,   h and l unsigned,   |e| about 2^-17 of it at most

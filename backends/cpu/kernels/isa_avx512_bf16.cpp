@@ -8,7 +8,6 @@
 #include "cpu/kernels/digit_groups-inl.h"
 #include "cpu/kernels/matmul_bf16_dot-inl.h"
 #include "cpu/kernels/matmul_codes-inl.h"
-#include "cpu/kernels/matmul_vnni-inl.h"
 #include "cpu/kernels/row_kernels-inl.h"
 
 namespace secondsource::cpu {
@@ -62,8 +61,8 @@ inline void pack_with_groups(const PackArgs& args) {
   pack_with_digit_groups(args);  // rounds to BF16 by this instruction set's own instruction
 }
 
-/// `base` is the table of avx512_vnni. What is not multiplied in BF16 comes from it: f32, products of int8 by int8, FP16 weights (which have more bits than BF16
-/// holds), FP8 in blocks, and one row of blocks of GGUF.
+/// `base` is the table of avx512_vnni. What is not multiplied in BF16 comes from it: f32, products of int8 by int8, FP16 weights (which have
+/// more bits than BF16 holds), FP8 in blocks, and one row of blocks of GGUF.
 inline KernelTable table_over(const KernelTable& base) {
   KernelTable table = base;
   table.isa = "avx512_bf16";
