@@ -1,6 +1,6 @@
 #pragma once
 // Attention over an int8 cache by vpdpbusd (byte_products-inl.h). Formulas, shapes and aliasing are those of attention-inl.h. K and V are
-// multiplied as they are stored; neither queries nor softmax weights are quantized, but both are two digits of a byte each:
+// multiplied as they are stored. Queries and softmax weights are not quantized; each of them is written as two digits of one byte:
 //
 //   q         = u (256 h + l) + e,   u = max|q| / 32512 of the row,              h and l signed,     |e| about 2^-16 max|q| at most
 //   w v_scale = u (256 h + l) + e,   u = its maximum / 65535 in row and block,   h and l unsigned,   |e| about 2^-17 of it at most
@@ -82,7 +82,7 @@ class ScoreOffsets {
     for (std::int64_t k = 0; k < head_dim; k += 4, q += 8 * n_rows) {
       add_products_in_place(sums, ones, load_lanes(q, 2 * n_rows));
     }
-    store_i32(offsets_, sub_i32(zero_i32(), shifted_left<7>(sums)));
+    store_i32(offsets_, sub_i32(zero_i32(), shifted_bits<-7, 0xffffffffU>(sums)));
   }
   [[nodiscard]] I32 high(int m) const { return four_bytes(offsets_ + 2 * m); }
   [[nodiscard]] I32 low(int m) const { return four_bytes(offsets_ + 2 * m + 1); }

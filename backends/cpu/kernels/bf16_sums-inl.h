@@ -45,7 +45,6 @@ class Bf16Sums {
   static constexpr ActType kAct = ActType::kBf16Groups;
   static constexpr float kBias = 1U << kCodeBits;
   static constexpr bool kTakesEightBits = false;
-  static constexpr bool kTakesFourColumns = false;
 
   /// Eight columns plus kBias: 0 and 1, 2 and 3, 4 and 5, 6 and 7.
   struct Operands {

@@ -38,11 +38,6 @@ inline I32 load_lanes(const void* p, int n) {
 inline I32 sub_i32(const I32& x, const I32& y) {
   return {_mm512_sub_epi32(x.v, y.v)};
 }
-/// Each lane shifted to the left.
-template <int kBits>
-inline I32 shifted_left(const I32& x) {
-  return {_mm512_slli_epi32(x.v, kBits)};
-}
 inline I32 max_unsigned(const I32& x, const I32& y) {
   return {_mm512_max_epu32(x.v, y.v)};
 }
@@ -87,10 +82,6 @@ inline I32 load_lanes(const void* p, int n) {
 }
 inline I32 sub_i32(const I32& x, const I32& y) {
   return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)};
-}
-template <int kBits>
-inline I32 shifted_left(const I32& x) {
-  return {_mm256_slli_epi32(x.a, kBits), _mm256_slli_epi32(x.b, kBits)};
 }
 inline I32 max_unsigned(const I32& x, const I32& y) {
   return {_mm256_max_epu32(x.a, y.a), _mm256_max_epu32(x.b, y.b)};

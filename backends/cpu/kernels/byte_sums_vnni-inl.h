@@ -18,7 +18,6 @@ class VnniSums {
   static constexpr ActType kAct = kActType;
   static constexpr float kBias = 0.0F;
   static constexpr bool kTakesEightBits = true;
-  static constexpr bool kTakesFourColumns = true;
 
   [[gnu::always_inline]] VnniSums() {
 #pragma GCC unroll 3

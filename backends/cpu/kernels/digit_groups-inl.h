@@ -34,6 +34,7 @@ inline void pack_digit_groups(const PackArgs& args) {
     const bool is_finite = scale > 0.0F;
     auto* group = static_cast<DigitGroup*>(args.out) + m;
     for (std::int64_t at = 0; at < n_groups; ++at, group += args.n_rows) {
+      I32 totals[kActivationDigits] = {zero_i32(), zero_i32(), zero_i32()};
       for (int half = 0; half < 2; ++half) {
         const std::int64_t k = at * kGroupColumns + half * 16;
         const F32 values = is_finite && k < args.k ? load_some(x + k, args.k - k) : zero();
@@ -42,15 +43,15 @@ inline void pack_digit_groups(const PackArgs& args) {
           store_bytes<kNibbleOrder>(reinterpret_cast<std::byte*>(group->digits[i] + half * 16), digits.digit[i]);
         }
         group->half_sums[half] = reduce_add(value_of_digits(digits.digit));
-        if constexpr (!kNibbleOrder) {
-          for (int i = 0; i < kActivationDigits; ++i) {
-            // A sum of 16 digits is exact in f32.
-            const auto of_half = static_cast<std::int32_t>(reduce_add(to_f32(digits.digit[i])));
-            group->digit_sums[i] = (half == 0 ? 0 : group->digit_sums[i]) + of_half;
-          }
-        }
+        for (int i = 0; i < kActivationDigits; ++i) totals[i] = add_i32(totals[i], digits.digit[i]);
       }
       group->sum = group->half_sums[0] + group->half_sums[1];
+      if constexpr (!kNibbleOrder) {
+        // The sum of 32 digits is exact in f32.
+        for (int i = 0; i < kActivationDigits; ++i) {
+          group->digit_sums[i] = static_cast<std::int32_t>(reduce_add(to_f32(totals[i])));
+        }
+      }
     }
   }
 }

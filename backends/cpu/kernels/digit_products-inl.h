@@ -16,8 +16,8 @@ inline constexpr int kDigitRows = kRowBlock >= 12 ? 6 : 2;
 /// Makes digits multiply any number of rows.
 template <Product kProduct, typename Kernel, typename Sums = DigitSums>
 void use_digits_for_all(KernelTable& table, const char* name) {
-  use_codes<kProduct, Sums, Kernel, kDigitRows>(table, name, 0);
-  table.products[int(kProduct)].many = nullptr;
+  ProductKernel& product = table.products[int(kProduct)];
+  product = codes_kernel<Sums, Kernel, kDigitRows>(product.k_multiple, name);
   table.unpack[int(kProduct)] = {};
 }
 
@@ -29,9 +29,9 @@ void use_digits_for_few(KernelTable& table, const char* name) {
   table.unpack[int(kProduct)] = {unpacking.into, unpacking.unpack, kUnpackFromRows};
 }
 
-/// Makes digits multiply whatever is faster in them than in f32, but for q6_k, of which each instruction set has another number of rows (its
-/// figures are here, too). The range of the types' ratios of multiply-adds per second, digits to f32, by rows, for one thread of a Zen 5 and 2048 x 16384 (medians of two
-/// or three turns in alternation, 2026-11-30):
+/// Makes digits multiply whatever is faster in them than in f32. Only q6_k is left to the instruction set, since the number of rows from which
+/// f32 is faster differs. The table has ratios of multiply-adds per second, digits to f32, for one thread of a Zen 5 and 2048 x 16384: the least
+/// and the largest of the types in a line, each a median of two or three turns in alternation (2026-11-30).
 ///
 ///                                      4 rows         12             24             64             512
 ///   int8, int8-g32, int4, mxfp4, q4_k  1.22 to 1.38   1.08 to 1.22   1.15 to 1.32   1.20 to 1.28   1.07 to 1.17   avx512_vnni

@@ -19,7 +19,6 @@ class MaddubsSums {
   static constexpr ActType kAct = ActType::kDigitGroups;
   static constexpr float kBias = 0.0F;
   static constexpr bool kTakesEightBits = false;
-  static constexpr bool kTakesFourColumns = false;
 
   [[gnu::always_inline]] MaddubsSums() {
 #pragma GCC unroll 3

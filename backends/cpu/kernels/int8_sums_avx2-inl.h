@@ -16,7 +16,6 @@ class Int8MaddubsSums {
   static constexpr ActType kAct = ActType::kI8Groups;
   static constexpr float kBias = 0.0F;
   static constexpr bool kTakesEightBits = false;
-  static constexpr bool kTakesFourColumns = false;
 
   [[gnu::always_inline]] Int8MaddubsSums() : of_span_(zero_i32()) {}
 

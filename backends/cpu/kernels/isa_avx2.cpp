@@ -33,13 +33,8 @@ KernelTable table_of_avx2() {
   table.pack = avx2::pack_with_int8_groups<avx2::pack_with_digit_groups>;
   use_digits_of_avx2(table);
   using Int4ByInt8 = avx2::NibbleProduct<avx2::Int4Codes>;
-  table.products[int(Product::kInt4Quantized)] = {
-      .act = ActType::kI8Groups,
-      .vec = kGroupColumns,
-      .k_multiple = kGroupColumns,
-      .max_rows = avx2::kRowBlock,
-      .multiply = avx2::multiply_codes<avx2::Int8MaddubsSums, Int4ByInt8, avx2::kRowBlock>,
-      .name = "matmul_int4_int8_f32acc"};
+  table.products[int(Product::kInt4Quantized)] =
+      avx2::codes_kernel<avx2::Int8MaddubsSums, Int4ByInt8, avx2::kRowBlock>(kGroupColumns, "matmul_int4_int8_f32acc");
   // The other blocks of GGUF, and nvfp4, are unpacked from five rows on. On a Zen 3 digits had 1.6 to 2.4 times the multiply-adds of
   // unpacked tiles with two rows, and 0.8 to 1.2 times with four (medians of three turns; q5_1 and nvfp4 were not measured).
   constexpr Product kByDigits[] = {Product::kQ2K, Product::kQ3K, Product::kQ41,

@@ -1,4 +1,4 @@
-// AVX2, FMA and F16C with AVX-VNNI: CPUs for laptops and desktops from Alder Lake on, which have no AVX-512.
+// AVX2, FMA and F16C with AVX-VNNI: Alder Lake and later CPUs of laptops and desktops, which have no AVX-512.
 
 #define SS_CPU_ISA avx2_vnni
 #define SS_CPU_SIMD_AVX2
@@ -24,20 +24,10 @@ inline KernelTable table_over(const KernelTable& base) {
   use_vnni_products(table);
   // Beside kernels that add a group's offset as avx512_vnni's do, these have 1.22 to 1.66 times the multiply-adds per second with four rows
   // and more of int8-g32, and 1.08 to 1.43 times of int4 (Zen 5).
-  table.products[int(Product::kInt8GroupQuantized)] = {
-      .act = ActType::kI8GroupsInOrder,
-      .vec = kGroupColumns,
-      .k_multiple = kGroupColumns,
-      .max_rows = kRowBlock,
-      .multiply = multiply_codes<Int8SumsInOrder, Int8GroupProduct, kRowBlock>,
-      .name = "matmul_int8g32_int8_f32acc"};
-  table.products[int(Product::kInt4Quantized)] = {
-      .act = ActType::kI8Groups,
-      .vec = kGroupColumns,
-      .k_multiple = kGroupColumns,
-      .max_rows = kRowBlock,
-      .multiply = multiply_codes<Int8Sums, NibbleProduct<Int4Codes>, kRowBlock>,
-      .name = "matmul_int4_int8_f32acc"};
+  table.products[int(Product::kInt8GroupQuantized)] =
+      codes_kernel<Int8SumsInOrder, Int8GroupProduct, kRowBlock>(kGroupColumns, "matmul_int8g32_int8_f32acc");
+  table.products[int(Product::kInt4Quantized)] =
+      codes_kernel<Int8Sums, NibbleProduct<Int4Codes>, kRowBlock>(kGroupColumns, "matmul_int4_int8_f32acc");
   table.pack = pack_with_digit_pairs<pack_with_int8_groups<pack_with_digit_groups>>;
   table.attend_int8 = {ActType::kDigitPairs, 4, kDigitQueryRows, attend_by_digits, "attention_int8_digits_f32acc"};
   use_digits(table);

@@ -26,12 +26,8 @@ inline constexpr int kUnpackCurvesFromRows = 7;
 template <Product kProduct, typename Kernel, int kCodeBits>
 void use_bf16(KernelTable& table, const char* name) {
   ProductKernel& few_rows = table.products[int(kProduct)];
-  static const ProductKernel more_rows = {.act = ActType::kBf16Groups,
-                                          .vec = kGroupColumns,
-                                          .k_multiple = few_rows.k_multiple,
-                                          .max_rows = kCodeRows,
-                                          .multiply = multiply_codes<Bf16Sums<kCodeBits>, Kernel, kCodeRows>,
-                                          .name = name};
+  static const ProductKernel more_rows =
+      codes_kernel<Bf16Sums<kCodeBits>, Kernel, kCodeRows>(few_rows.k_multiple, name);
   few_rows.many = &more_rows;
   few_rows.many_from_rows = kBf16FromRows;
   table.unpack[int(kProduct)] = {};

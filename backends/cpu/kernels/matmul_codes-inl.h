@@ -1,6 +1,6 @@
 #pragma once
-// Matmul of activations by the unsigned codes of weights in int8, in nibbles and in blocks of GGUF, whose sums are scaled group
-// by group:
+// Matmul of activations by the unsigned codes of weights in int8, in nibbles and in blocks of GGUF. The sums of each group of columns are
+// scaled:
 //
 //   c[m, n] = sum_g scale[n, g] * (sum_{k in g} q[n, k] x[m, k] + offset[n, g] * sum_{k in g} x[m, k]) - least[n, g] * sum_{k in g} x[m, k]
 //
@@ -9,10 +9,10 @@
 //
 // The type Sums says how the products of a group are added:
 //
-//   MaddubsSums (digit_sums_avx2-inl.h), VnniSums (byte_sums_vnni-inl.h): as integers. Each activation is three int8 digits
+//   MaddubsSums (digit_sums_avx2-inl.h) and VnniSums (byte_sums_vnni-inl.h) add them as integers. Each activation is three int8 digits
 //     (activation_digits-inl.h), so that none is quantized. c is in units of the row's scale.
-//   Int8MaddubsSums (int8_sums_avx2-inl.h), VnniSums: the same with activations quantized to one int8.
-//   Bf16Sums<bits of a code> (bf16_sums-inl.h): in f32, with activations rounded to BF16.
+//   Int8MaddubsSums (int8_sums_avx2-inl.h) and VnniSums do the same with activations that are quantized to one int8.
+//   Bf16Sums<bits of a code> (bf16_sums-inl.h) adds them in f32, with activations rounded to BF16.
 //
 // Groups are added in f32. Weights whose codes take many instructions to make are unpacked once for all rows where there are many.
 //
@@ -31,8 +31,8 @@ struct RowSums {
 
   /// Eight columns, from column `first` of the group on.
   [[gnu::always_inline]] void add(const CodeBytes& codes, int first) {
-    if constexpr (Sums::kTakesFourColumns) {
-      // With the 16 registers of AVX2 the sums of two rows leave room for the codes of four columns.
+    if constexpr (Sums::kTakesEightBits) {
+      // These sums take four columns at a time: beside those of two rows the 16 registers of AVX2 have no room for more codes.
       add_four(codes.of_low_nibbles, first);
       add_four(codes.of_high_nibbles, first + 4);
     } else {
@@ -42,7 +42,7 @@ struct RowSums {
     }
   }
 
-  /// Four columns, for a Sums with kTakesFourColumns.
+  /// Four columns, for a Sums with kTakesEightBits.
   [[gnu::always_inline]] void add_four(const I32& codes, int first) {
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) of_row[m].add_four(codes, x[m], first);
@@ -414,20 +414,27 @@ void multiply_codes(const TileArgs& args) {
   });
 }
 
+/// The entry of a kernel table for multiply_codes().
+template <typename Sums, typename Kernel, int kMaxRows>
+constexpr ProductKernel codes_kernel(int k_multiple, const char* name) {
+  return {.act = Sums::kAct,
+          .vec = kGroupColumns,
+          .k_multiple = k_multiple,
+          .max_rows = kMaxRows,
+          .multiply = multiply_codes<Sums, Kernel, kMaxRows>,
+          .name = name};
+}
+
 /// Makes Kernel that of a product for fewer rows than `many_from_rows`, in blocks of at most kMaxRows. More rows keep the kernel that the
 /// table has for many. Where that kernel multiplies a single row, too, it is replaced for all rows that are not unpacked.
 template <Product kProduct, typename Sums, typename Kernel, int kMaxRows>
 void use_codes(KernelTable& table, const char* name, int many_from_rows) {
-  const ProductKernel& present = table.products[int(kProduct)];
+  ProductKernel& present = table.products[int(kProduct)];
   static const ProductKernel more_rows = present.many != nullptr ? *present.many : present;
-  table.products[int(kProduct)] = {.act = Sums::kAct,
-                                   .vec = kGroupColumns,
-                                   .k_multiple = more_rows.k_multiple,
-                                   .max_rows = kMaxRows,
-                                   .multiply = multiply_codes<Sums, Kernel, kMaxRows>,
-                                   .name = name,
-                                   .many = more_rows.max_rows > 1 ? &more_rows : nullptr,
-                                   .many_from_rows = many_from_rows};
+  present = codes_kernel<Sums, Kernel, kMaxRows>(present.k_multiple, name);
+  if (more_rows.max_rows == 1) return;
+  present.many = &more_rows;
+  present.many_from_rows = many_from_rows;
 }
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

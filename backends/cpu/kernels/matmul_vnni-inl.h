@@ -18,7 +18,7 @@ namespace secondsource::cpu::SS_CPU_ISA {
 struct DotU8 : U8Quads {
   static void step(Acc& acc, const Weights& w, const Act* x) { acc = add_products(acc, four_bytes(x), w); }
   static F32 result(const Acc& acc, const std::int32_t* row_sums) {
-    return to_f32(sub_i32(acc, shifted_left<7>(load_i32(row_sums))));
+    return to_f32(sub_i32(acc, shifted_bits<-7, 0xffffffffU>(load_i32(row_sums))));
   }
 };
 

@@ -1,4 +1,4 @@
-// Which instruction sets a CPU is said to have, beside what Linux prints of it in /proc/cpuinfo.
+// Compares the instruction sets that usable_isas() finds with the flags that Linux prints in /proc/cpuinfo.
 
 #include "cpu/cpu_features.h"
 
