@@ -20,6 +20,12 @@ namespace {
 constexpr std::array kAllIsas{Isa::kScalar,     Isa::kAvx2, Isa::kAvx2Vnni, Isa::kAvx512,   Isa::kAvx512Vnni,
                               Isa::kAvx512Bf16, Isa::kAmx,  Isa::kNeon,     Isa::kNeonBf16, Isa::kSve256};
 
+#ifdef SECONDSOURCE_CPU_TILE_MODEL
+constexpr bool kModelsTiles = true;
+#else
+constexpr bool kModelsTiles = false;
+#endif
+
 #ifdef SECONDSOURCE_CPU_X86
 // The compiler's builtins read CPUID and XGETBV, because the operating system must save the registers as well.
 std::vector<Isa> find_usable() {
@@ -41,7 +47,7 @@ std::vector<Isa> find_usable() {
   usable.push_back(Isa::kAvx512Vnni);
   if (!__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("avx512bf16")) return usable;
   usable.push_back(Isa::kAvx512Bf16);
-  if (may_use_amx()) usable.push_back(Isa::kAmx);
+  if (kModelsTiles || may_use_amx()) usable.push_back(Isa::kAmx);
   return usable;
 }
 #elif defined(SECONDSOURCE_CPU_AARCH64)

@@ -3,6 +3,11 @@
 #define SS_CPU_ISA amx
 #define SS_CPU_SIMD_AVX512
 
+#ifdef SECONDSOURCE_CPU_TILE_MODEL
+#include "cpu/kernels/amx_tile_model-inl.h"
+#else
+#include "cpu/kernels/amx_tiles-inl.h"
+#endif
 #include "cpu/kernels/attention_amx-inl.h"
 #include "cpu/kernels/matmul_amx-inl.h"
 #include "cpu/kernels/matmul_amx_blocks-inl.h"
@@ -15,45 +20,6 @@
 
 namespace secondsource::cpu {
 namespace amx {
-
-/// The AMX instructions. Assembly instead of intrinsics, because those of g++ 12 take the numbers of registers as literals only
-/// and do not tell the compiler that a load reads memory, which may have been written just before, or that a configuration has
-/// more than eight bytes.
-struct Tiles {
-  static void configure(const TileConfig& config) { __asm__ volatile("ldtilecfg %0" : : "m"(config)); }
-  static void release() { _tile_release(); }
-  static void fence_stores() { _mm_sfence(); }
-  template <int kTile>
-  static void zero() {
-    __asm__ volatile("tilezero %%tmm%c0" : : "i"(kTile));
-  }
-  /// The lines of the tile are row_bytes apart.
-  template <int kTile>
-  static void load(const void* from, std::int64_t row_bytes = kLineBytes) {
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(row_bytes), "i"(kTile) : "memory");
-  }
-  /// By the load that leaves the first-level cache as it is.
-  template <int kTile>
-  static void stream_load(const void* from, std::int64_t row_bytes) {
-    __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(row_bytes), "i"(kTile) : "memory");
-  }
-  template <int kTile>
-  static void store(void* to, std::int64_t row_bytes = kLineBytes) {
-    __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(row_bytes), "i"(kTile) : "memory");
-  }
-  template <int kSum, int kLeft, int kRight>
-  static void dot_bf16() {
-    __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
-  }
-  template <int kSum, int kLeft, int kRight>
-  static void dot_i8_i8() {
-    __asm__ volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
-  }
-  template <int kSum, int kLeft, int kRight>
-  static void dot_u8_i8() {
-    __asm__ volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
-  }
-};
 
 /// From these numbers of rows on, weights are unpacked to BF16 instead of being multiplied with digits: one thread of a Xeon with
 /// AMX took 0.8 of the time for 16 rows of int8 and 1.06 for 24 by digits, for 12 rows of int8-g32 1.06, and for 16 of int4 in

@@ -12,25 +12,13 @@
 // Manual, volume 2, TDPBF16PS and TDPBUSD): the real ones are in isa_amx.cpp, and tests have a software model, so that this
 // source also runs on CPUs without AMX.
 
+#include "cpu/kernels/amx_config-inl.h"
 #include "cpu/kernels/matmul-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// Rows of a tile register, and bytes of each.
-inline constexpr int kTileLines = 16;
-inline constexpr int kLineBytes = 64;
 /// Rows of activations multiplied at once: those of two tile registers.
 inline constexpr int kAmxRows = 2 * kTileLines;
-
-/// LDTILECFG's operand, palette 1.
-struct alignas(64) TileConfig {
-  std::uint8_t palette = 1;
-  std::uint8_t start_row = 0;
-  std::uint8_t reserved[14] = {};
-  std::uint16_t bytes_per_row[16] = {};
-  std::uint8_t rows[16] = {};
-};
-static_assert(sizeof(TileConfig) == 64);
 
 // The eight tile registers: sums of (rows 0-15, rows 16-31) x (first, second weight tile), then two for activations and two
 // for weights.

@@ -1,7 +1,7 @@
 // The source of the AMX kernels over a software model of the instructions (amx_model.h), with every number of rows and
 // with columns that do not fill a tile; the expected values come from plain loops in f64 and in integers. A model cannot
 // show whether the real instructions do what the manual says, nor how fast they are: on a CPU with AMX the conformance suite
-// runs the same source with them (isa=amx).
+// runs the same source with them (isa=amx). The backend cpu-amx-model is the whole backend over this model, for that suite and the golden one.
 
 #include <cmath>
 #include <cstring>
