@@ -68,7 +68,7 @@ endfunction()
 # Finds the GPUs for which a compiler can link code by trying each, once per compiler, unless a person set the variable:
 # hipcc 5.2 (Debian 12) links for gfx90a only, hipcc 7.0 for all that are listed here.
 function(ss_find_hip_targets variable compiler)
-  get_filename_component(compiler ${compiler} REALPATH)  # /opt/rocm may link to another version since
+  get_filename_component(compiler ${compiler} REALPATH)  # /opt/rocm may by now link to another version
   if(DEFINED CACHE{${variable}_OF} AND "${${variable}}" STREQUAL "${${variable}_FOUND}" AND
       NOT compiler STREQUAL "${${variable}_OF}")
     unset(${variable} CACHE)
@@ -93,9 +93,14 @@ endfunction()
 # Takes the first nvcc that knows C++20 (CUDA 12 or newer): on PATH, from ./dev setup gpu, or in the toolkit's usual place.
 function(ss_find_nvcc why)
   file(GLOB wheel_folders ${CMAKE_SOURCE_DIR}/build/toolchains/cuda/nvidia/*/bin)  # ./dev setup gpu
+  if(DEFINED ENV{CUDA_HOME})
+    set(toolkit_folders $ENV{CUDA_HOME}/bin)
+  else()
+    file(GLOB toolkit_folders /usr/local/cuda*/bin)  # a toolkit may be installed without the link /usr/local/cuda
+  endif()
   set_property(GLOBAL PROPERTY SECONDSOURCE_UNFIT_NVCC "nvcc was not found (./dev setup gpu installs it)")
   if(NOT EXISTS "${SECONDSOURCE_NVCC}")
-    ss_find_anew(find_program SECONDSOURCE_NVCC nvcc PATHS ${wheel_folders} /usr/local/cuda/bin VALIDATOR ss_nvcc_is_fit
+    ss_find_anew(find_program SECONDSOURCE_NVCC nvcc PATHS ${wheel_folders} ${toolkit_folders} VALIDATOR ss_nvcc_is_fit
       DOC "NVIDIA's compiler")
   endif()
   set(unfit "")
@@ -143,8 +148,9 @@ function(ss_check_nvcc nvcc why)
   set(${why} "${reason}" PARENT_SCOPE)
 endfunction()
 
-# Sets <variable> to the targets to make code for: those of the list <chosen>, or where it is empty all that the project
-# supports and that <known>, the output of nvcc --list-gpu-code, has. Sets <why> to what keeps them from being built.
+# Sets <variable> to the targets to make code for: those of the list <chosen> or, if it is empty, all that the project
+# supports and <known>, the output of nvcc --list-gpu-code, contains. Sets <why> to the reason why they cannot be built;
+# empty if they can.
 function(ss_choose_cuda_targets variable why chosen known)
   set(supported 80 89 90a 100a)
   set(available "")

@@ -62,7 +62,7 @@ void pin_threads(std::span<const std::int32_t> cpus, int n_threads) {
 
 /// BF16 products with post-ops for the scales would be exact; they would say nothing about FP8 in oneDNN.
 Support no_fp8() {
-  return Support::no("oneDNN 2 has no FP8 products");
+  return Support::no("FP8 products are not made with oneDNN, whose version 2 has none");
 }
 
 Support no_nvfp4() {

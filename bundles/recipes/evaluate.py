@@ -63,7 +63,7 @@ def judge(model, tokenizer, document):
 
 
 def lookup_documents(tokenizer, tokens, questions, unanswerable=False):
-    """Held-back documents of a length until they ask enough; 24 questions share one document."""
+    """Yields held-back documents of a length until they ask enough questions, up to 24 in each document."""
     count = lambda text: len(tokenizer.encode(text).ids)
     asked = 0
     for seed in range(1_000_000):
@@ -102,7 +102,7 @@ def load(bundle, variant="bf16", **changes):
 
 
 def swapped_scales(bundle):
-    """int8 with the scale of every row taken from the next row."""
+    """int8 with the scales of the rows shifted by one row."""
     model = load(bundle)
 
     def swap(w):
@@ -130,7 +130,7 @@ def faults(bundle, tokenizer):
     judged = lambda: lookup_documents(tokenizer, FAULT_TOKENS, 48)
     reached = {
         "RoPE theta 10000": accuracy(load(bundle, rope_theta=1e4), tokenizer, judged()),
-        "int8 scales of the next row": accuracy(swapped_scales(bundle), tokenizer, judged()),
+        "int8 scales of the previous row": accuracy(swapped_scales(bundle), tokenizer, judged()),
     }
     with unittest.mock.patch.object(llama, "rotate", interleaved):
         reached["RoPE interleaved"] = accuracy(load(bundle), tokenizer, judged())

@@ -1,9 +1,9 @@
 """Tests of the recipes, for plain Python: python bundles/recipes/test_recipes.py
 
-Expected values come from the definitions on paper (quantizers), from a float64 forward pass by other
-hands (stories260K), or from a second implementation in this folder (model.py; plain.py for every class and
-variant). Where PyTorch or transformers is not installed this says so and ends with 77. The real weights of stories260K are found
-through SECONDSOURCE_ASSETS.
+Expected values come from the definitions on paper (quantizers), from an independent float64 forward pass
+(stories260K), or from a second implementation in this folder (model.py; plain.py for every class and
+variant). Where PyTorch or transformers is not installed, this program says so and ends with 77. The real weights of
+stories260K are found through SECONDSOURCE_ASSETS.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ try:
     import yaml
 except ImportError as missing:
     print(f"skipped: {missing}")
-    sys.exit(77)  # what CTest is told means skipped
+    sys.exit(77)  # CTest reports it as skipped
 
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -102,7 +102,7 @@ def test_int4_scales_groups_of_32_in_fp16_and_leaves_a_short_last_group():
 
 
 def test_codes_and_scales_are_those_of_the_vectors_bit_for_bit():
-    """tests/data/quantizers/vectors.json, by NumPy alone; lib/bundle is held against the same file."""
+    """NumPy alone made tests/data/quantizers/vectors.json; lib/bundle is tested with the same file."""
     bits = lambda scales: scales.float().contiguous().view(torch.int32).flatten().tolist()
     of_bits = {"F32": (torch.int32, torch.float32), "BF16": (torch.int16, torch.bfloat16),
                "F16": (torch.int16, torch.float16)}
@@ -131,7 +131,7 @@ def test_activations_are_quantized_by_row():
     rows = torch.tensor([[1.27, 0.005, 0.015], [0.0, 0.0, 0.0]])
     found = quantize.fake_quant_rows_int8(rows)
     assert torch.allclose(found[0], torch.tensor([1.27, 0.0, 0.02]), atol=1e-6) and found[1].tolist() == [0, 0, 0]
-    # 17 is between 16 and 18, 19 between 18 and 20: to the even mantissa. The smallest number is 2^-9.
+    # 17 is half-way between 16 and 18, 19 between 18 and 20: the even mantissa wins. The smallest number is 2^-9.
     rows = torch.tensor([[448.0, 17.0, -19.0, 2 ** -10, -3 * 2 ** -10], [0.0, 0.0, -0.0, 0.0, 0.0]])
     found = quantize.fake_quant_rows_fp8(rows)
     assert found[0].tolist() == [448.0, 16.0, -20.0, 0.0, -(2 ** -8)] and found[1].tolist() == [0, 0, 0, 0, 0]
@@ -166,7 +166,7 @@ def test_documents_are_the_same_every_time_and_splits_share_no_key():
         once, again = (documents.sample(family, "twice", "held_back") for _ in range(2))
         assert once == again, family
         assert once.text != documents.sample(family, "twice", "train").text, family
-    keys = {split: {line.split(" = ")[0] for seed in range(300)
+    keys = {split: {line.split(" ")[0] for seed in range(300)
                     for line in documents.sample("records", seed, split).text.splitlines()}
             for split in documents.SPLITS}
     assert len(keys["train"]) > 1000 and not keys["train"] & keys["held_back"]
@@ -337,8 +337,9 @@ IDS = [(37 * i) % 500 + 4 for i in range(40)]
 
 MODELS = (*random_bundle.CLASSES, *tiny_models.MODELS)
 
-# Where values are quantized or rounded to BF16, the last bit of a sum, which depends on the CPU's instructions, now and then moves a
-# value to the next step, and every later position with it. Two right implementations differ so for few seeds, a wrong one for all.
+# Where values are quantized or rounded to BF16, the last bit of a sum, which depends on the CPU's instructions, sometimes
+# moves a value to the next step, and every later position with it. Two right implementations differ in this way for few
+# seeds, a wrong one for all.
 SEEDS = (3, 4, 5)
 
 
@@ -464,7 +465,7 @@ def test_a_model_with_a_tensor_that_no_rule_names_is_refused():
                 assert message in str(refusal), refusal
             else:
                 raise AssertionError("a model that the table does not describe was taken")
-        del model.model.model.layers[1].self_attn.q_proj.forward  # from here on transformers' own
+        del model.model.model.layers[1].self_attn.q_proj.forward  # from here on transformers' own function multiplies
         try:
             model.feed(model.empty_cache(), IDS, 1)
         except RuntimeError as refusal:
@@ -605,7 +606,7 @@ def test_a_model_in_parts_never_has_more_than_two_of_them_in_memory():
 
 
 class Stopped(Exception):
-    """Stands for a kill."""
+    """Raised in place of a kill."""
 
 
 def test_a_stopped_streamed_run_goes_on_at_the_layer_where_it_was_and_ends_with_the_same_files():
@@ -651,7 +652,7 @@ def test_a_stopped_streamed_run_goes_on_at_the_layer_where_it_was_and_ends_with_
 def test_a_stopped_pass_goes_on_at_the_layer_where_it_was():
     with tempfile.TemporaryDirectory() as scratch:
         def logits(stop_at: int | None) -> tuple[torch.Tensor | None, list]:
-            """After a document, a prompt and a token; and the stages that were read."""
+            """The logits after a document, a prompt and a token, or None if stopped; and the stages that were read."""
             model, stages = StreamedReference(MIXTURE, "bf16", Path(scratch) / "kv"), []
             read = model._read
 
@@ -808,7 +809,7 @@ def test_a_variant_is_added_to_what_another_program_made_and_the_others_stay():
         assert found["expected_from"]["program_sha256"] == manifest.program_hash()
         assert {name: found["variants"][name] for name in others} == content["variants"]
         assert {name: (folder / f"expected/{name}.jsonl").read_bytes() for name in others} == others
-        # Held against bf16's outputs as they were; another CPU adds in another order.
+        # Compared with the unchanged outputs of bf16. Another CPU may add in another order.
         for figure in ("kl_mean", "top1_agreement", "perplexity"):
             now, then = (content["variants"]["int8-g32"]["quality"][figure] for content in (found, committed))
             assert abs(now - then) <= 0.01 * then, figure

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The protocol of adapters/secondsource_adapters with a runtime that counts: package_test.py SOURCE_FOLDER.
+"""Tests the protocol of adapters/secondsource_adapters with small runtimes that are defined here: package_test.py SOURCE_FOLDER.
 
-Run with a runtime's name behind it, this file is that adapter.
+With the name of one of these runtimes as a second argument, this file is the adapter that the tests start.
 """
 import json
 import math
@@ -14,11 +14,11 @@ import unittest
 SOURCE = pathlib.Path(sys.argv[1])
 sys.path.insert(0, str(SOURCE / "adapters"))
 from secondsource_adapters import STOP, Refusal, Runtime, Score, StaticBatches, serve  # noqa: E402
-from secondsource_adapters.protocol import versions_of  # noqa: E402
+from secondsource_adapters.protocol import Request, versions_of  # noqa: E402
 
 
 class Counting(StaticBatches):
-    """The next id is the last one plus one, in batches of two rows."""
+    """Each generated id is the previous id plus one. At most two requests run in a batch."""
     name = "counting"
     forced = "logits"
     max_in_flight = 2
@@ -50,8 +50,21 @@ class Counting(StaticBatches):
                 for index, given in enumerate(ids[n_prompt:])]
 
 
+class Bounded(Counting):
+    """A padded prompt and what is generated after it have six tokens at most."""
+    max_in_flight = 3
+
+    def fits(self, longest_prompt, n_tokens):
+        return longest_prompt + n_tokens <= 6
+
+    def generate(self, prompts, n_tokens):
+        if max(len(ids) for ids in prompts) + n_tokens > 6:
+            raise AssertionError("a batch that does not fit")
+        return super().generate(prompts, n_tokens)
+
+
 class Ending(Runtime):
-    """Gives text, and ends by itself behind two tokens."""
+    """Returns text instead of ids, and stops by itself after two tokens."""
     name = "ending"
     tokens = "text"
 
@@ -87,7 +100,7 @@ class Adapter:
         return json.loads(self.process.stdout.readline())
 
     def end(self):
-        """The last answers, the exit status and what was written to standard error."""
+        """Closes the input and returns the remaining answers, the exit status and the text of standard error."""
         out, err = self.process.communicate(timeout=60)
         return [json.loads(line) for line in out.splitlines()], self.process.returncode, err
 
@@ -102,7 +115,7 @@ class Package(unittest.TestCase):
         return adapter
 
     def answers(self, adapter, n_ends):
-        """Tokens by request, the lengths of steps, and ends."""
+        """Reads answers until `n_ends` requests have ended. Returns tokens by request, the number of tokens in each step, and the ends."""
         tokens, steps, ends = {}, [], []
         while len(ends) < n_ends:
             answer = adapter.get()
@@ -141,7 +154,7 @@ class Package(unittest.TestCase):
         while (answer := adapter.get())["say"] == "step":
             pass
         self.assertEqual(answer, {"say": "end", "request": 0, "finish": "cancelled"})
-        adapter.send(do="cancel", request=0)  # too late, and no answer
+        adapter.send(do="cancel", request=0)  # the request has ended already: there is no answer
         adapter.send(do="generate", request=1, ids=[7], n_tokens=1)
         self.assertEqual(self.answers(adapter, 1)[0], {1: [8]})
 
@@ -198,6 +211,20 @@ class Package(unittest.TestCase):
         adapter.send(do="hello", protocol=7, options={})
         answers, _, _ = adapter.end()
         self.assertEqual(answers[0]["kind"], "unsupported")
+
+    def test_requests_that_do_not_fit_into_one_batch_run_one_after_the_other(self):
+        runtime = Bounded({})
+        # Each of them fits alone. The first two would take 2 + 5 tokens together, and the last two take 2 + 3.
+        for number, n_ids, n_tokens in ((0, 1, 5), (1, 2, 3), (2, 2, 1)):
+            runtime.add(Request(number, [10 * number] * n_ids, n_tokens))
+        steps = []
+        while not steps or sum(len(step) for step in steps) < 9:
+            steps.append([(number, token) for number, token in runtime.step()])
+            for row in runtime._rows:
+                if row is not None:
+                    row.n_done += 1
+        self.assertEqual(steps, [[(0, 1)], [(0, 2)], [(0, 3)], [(0, 4)], [(0, 5)],
+                                 [(1, 11), (2, 21)], [(1, 12)], [(1, 13)]])
 
     def test_the_program_names_its_adapters(self):
         run = subprocess.run([sys.executable, "-B", SOURCE / "adapters/serve.py", "nonsense"],

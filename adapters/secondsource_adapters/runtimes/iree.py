@@ -84,7 +84,7 @@ class Adapter(StaticBatches):
         return compile_to
 
     def _logits(self, ids):
-        """The logits behind each of the ids, in float64."""
+        """Returns the logits after each of the ids, in float64."""
         import numpy
         return self._forward(numpy.array([ids], dtype=numpy.int64)).to_host()[0].astype(numpy.float64)
 
@@ -96,10 +96,12 @@ class Adapter(StaticBatches):
     def generate(self, prompts, n_tokens):
         ids = list(prompts[0])
         for _ in range(n_tokens):
-            # The program takes two ids or more.
+            # The program takes at least two ids. A single one is given twice; its first copy does not see the second.
             logits = self._logits(ids if len(ids) > 1 else ids + ids)
             ids.append(int(logits[-1 if len(ids) > 1 else 0].argmax()))
             yield {0: ids[-1]}
 
     def score(self, ids, n_prompt, wanted):
+        if len(ids) > self._context:
+            raise ValueError(f"{len(ids)} tokens in a context of {self._context} (option context)")
         return Score.of_logits(self._logits(ids)[n_prompt - 1:-1], ids[n_prompt:], wanted)

@@ -1,4 +1,4 @@
-"""Hugging Face transformers: a model of PyTorch as it is (eager), or compiled by torch.compile with a static cache.
+"""Hugging Face transformers: a PyTorch model as it is (eager), or compiled by torch.compile with a static cache.
 
 The decode loop is ours, as transformers' own generate() gives no tokens of a batch one by one. It is greedy, pads on the left
 where the rows of a batch differ in length, and runs each step of all rows as one call of the model.
@@ -51,14 +51,17 @@ class Adapter(StaticBatches):
             local_files_only=True)
         self._device = self.options["device"]
         self._model = self._model.to(self._device).eval()
-        # The prompt's lengths differ, so that the step with a prompt is not compiled, as in transformers' own generate().
+        # The prefill is not compiled, since the lengths of prompts differ; transformers' own generate() does the same.
         self._decode = torch.compile(self._model.forward) if self._is_compiled else self._model
         for _ in self.generate([WARM_UP_IDS], 3):
             pass
         self.score(WARM_UP_IDS, 2, [[], []])
 
+    def fits(self, longest_prompt, n_tokens):
+        return not self._is_static or longest_prompt + n_tokens <= self._context
+
     def add(self, request):
-        if self._is_static and len(request.ids) + request.n_tokens > self._context:
+        if not self.fits(len(request.ids), request.n_tokens):
             raise ValueError(f"{len(request.ids)} + {request.n_tokens} tokens in a static cache of {self._context} "
                              "(option context)")
         super().add(request)

@@ -19,7 +19,9 @@ std::optional<ProductType> library_type(WeightEncoding encoding, ActQuant act) {
 }
 
 const char* accumulator_name(ActQuant act) {
-  return has_int8_values(act) ? "w8a8_i32acc" : act != ActQuant::kNone ? "e4m3_f32acc" : "f32acc";
+  if (act == ActQuant::kNone) return "f32acc";
+  if (has_int8_values(act)) return "w8a8_i32acc";
+  return act == ActQuant::kNvfp4Static ? "nvfp4_f32acc" : "e4m3_f32acc";
 }
 
 /// Bytes of a value of x in the type that our kernels multiply; 0 where dot products read it as it is.
@@ -37,13 +39,13 @@ bool may_have_large_tiles(const WeightView& weight, ActQuant act) {
   return act == ActQuant::kNone || weight.encoding != WeightEncoding::kInt8Group32;
 }
 
-/// Whether products of heads have these tiles. They have so few K steps that filling the stages of a large tile would hardly pay, which
-/// was not measured.
+/// Whether products of heads support these tiles. Such a product has so few K steps that filling the stages of a large tile would hardly
+/// pay, which was not measured.
 bool has_head_tiles(MatmulTiles tiles) {
   return tiles == MatmulTiles::k16x64 || tiles == MatmulTiles::k64x64;
 }
 
-/// What rows of x with these scales become before a product that reads `narrow_x`.
+/// The type that x is converted to before a product that reads `narrow_x`.
 NarrowTo narrow_to(ActQuant act, const DeviceProperties& device) {
   if (act == ActQuant::kNone) return device.has_f16_tiles ? NarrowTo::kF16 : NarrowTo::kBf16;
   if (act == ActQuant::kFp8PerGroup128) return NarrowTo::kE4m3Groups;
@@ -78,7 +80,7 @@ NarrowRowsArguments narrow_x(const Arguments& a, const WeightView& weight, std::
           .max_tokens = a.max_rows};
 }
 
-/// Arguments of quantize_rows for a.x of either.
+/// Arguments of quantize_rows for a.x of MatmulArguments or GroupedMatmulArguments.
 template <typename Arguments>
 QuantizeRowsArguments quantize_x(const Arguments& a, const WeightView& weight, std::int32_t rows_per_token,
                                  std::byte* out, float* scales, float static_scale) {
@@ -299,7 +301,7 @@ StepLaunch StepProducts::bind_product(ProductLauncher<Arguments> multiply, const
 bool StepProducts::may_normalize(const RmsNorm& norm, const Matmul& op) const {
   if (norm.add || norm.sum_out || norm.residual || norm.bias || norm.centers) return false;
   if (op.act != ActQuant::kNone || values_.max_rows_of(op.x) > kMatvecRows) return false;
-  // Blocks that have finished write while others still read.
+  // Blocks that have finished write their outputs while other blocks still read the norm's input.
   return !values_.overlap(norm.x, op.out);
 }
 
@@ -378,7 +380,7 @@ StepLaunch StepProducts::bind_clusters(const Matmul& op, const MatmulArguments& 
 std::optional<MatmulTiles> StepProducts::head_tiles(const HeadMatmul& op) const {
   const std::int32_t rows = values_.max_rows_of(op.x);
   const std::int32_t x_stride = values_.desc(op.x).cols / op.n_heads;
-  // Dot products read x by 16 bytes, also where a head begins.
+  // Dot products read x 16 bytes at a time, so that every head must begin at a multiple of 16 bytes.
   if (rows <= kMatvecRows && x_stride * sizeof(float) % sizeof(float[4]) == 0) return std::nullopt;
   const std::optional<MatmulTiles> forced = shared_.options.tiles;
   if (forced && has_head_tiles(*forced)) return forced;
