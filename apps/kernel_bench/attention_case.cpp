@@ -100,8 +100,9 @@ double layer_bytes(const Backend& backend, const AttentionShape& shape) {
   return 2.0 * row_bytes * shape.n_seqs * shape.n_cached * shape.heads.n_kv_heads;
 }
 
-/// Layers in turn: on a device so many that its caches cannot hold them, as those of a model are read; on a host one, whose
-/// limit is that of a buffer of its size.
+/// Number of cache layers that are read in turn. On a device there are so many that its caches cannot hold them,
+/// because a model's layers are read from memory, too. On a host there is one, which is compared with the read limit of
+/// a buffer of its size.
 std::int32_t layers_in_turn(const Backend& backend, const AttentionShape& shape) {
   constexpr double kMostLayers = 256;
   if (backend.device().is_host) return 1;

@@ -25,7 +25,7 @@ inline constexpr std::uint64_t kInputSeed = 7;        ///< of its RandomWeight
 /// Rounding both inputs of a product to BF16 changes it by up to 2 u of its size, u = 2^-9. With independent roundings the
 /// error of a sum of k products has a standard deviation of about 2 u |x| |w| / sqrt(k). A correct kernel stays within 8 of
 /// them, its f32 sums included; a bug exceeds them. There is no division by sqrt(k) here, because the norms of the inputs
-/// are of what they are before Embed multiplies them by sqrt(k).
+/// are taken before Embed multiplies the inputs by sqrt(k).
 inline constexpr double kProductTolerance = 8.0 * 2.0 * 0x1p-9;
 
 }  // namespace secondsource::kernel_bench

@@ -119,7 +119,8 @@ Result<void> RandomWeight::read_rows(std::int64_t first_row, std::int64_t n_rows
   }
   std::ranges::fill(scales, scale_);
   if (const BlockForm form = block_form(encoding_); form.n_cols > 0) {
-    // The whole numbers of the parts of a block are 8 to 15. A minimum of half of the largest code makes the mean nearly 0.
+    // Scales and minima of parts are whole numbers from 8 to 15. With dmin at half of the largest code the mean is
+    // nearly 0.
     const auto n_floats = static_cast<std::size_t>(form.n_floats());
     for (std::size_t i = 0; i < scales.size(); ++i) {
       const std::size_t in_block = i % n_floats;
@@ -131,7 +132,8 @@ Result<void> RandomWeight::read_rows(std::int64_t first_row, std::int64_t n_rows
     }
   }
   if (encoding_ == WeightEncoding::kNvfp4Group16) {
-    // The scales of groups are those of E4M3 from 8 to 15, and the global one makes a fitting weight of them.
+    // Group scales are 8 to 15, which E4M3 holds exactly; the global scale then gives the weight its intended
+    // deviation.
     const auto n_floats = static_cast<std::size_t>(scales_per_row(encoding_, n_cols_));
     for (std::size_t i = 0; i < scales.size(); ++i) {
       scales[i] = i % n_floats == 0 ? scale_ / 16 : static_cast<float>(8 + i % n_floats % 8);

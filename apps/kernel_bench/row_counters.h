@@ -37,7 +37,7 @@ struct RateLimits {
                                           const MachineMoment& after, const OperationWork& work,
                                           std::string_view dtype);
 
-/// The limits of a device as it measured them; of nothing where it did not.
+/// The limits of a device as its backend measured them; empty where it did not measure any.
 [[nodiscard]] RateLimits device_rate_limits(const std::optional<MachineLimits>& limits, const OperationWork& work,
                                             std::string_view dtype);
 

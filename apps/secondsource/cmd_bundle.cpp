@@ -71,7 +71,7 @@ void add_synth_command(CommandNode& bundle, CommandAction& action) {
       [options, &action] { action = [options](CommandContext& context) { return run_synth(*options, context); }; });
 }
 
-/// What a person says of a bundle that is made, wherever its model comes from.
+/// The flags that describe a new bundle, wherever its model comes from.
 struct NewBundleFlags {
   std::string out;
   std::string name;
@@ -108,7 +108,7 @@ CreateOptions NewBundleFlags::to_options() const {
   return options;
 }
 
-/// Makes the bundle and says what is to be done with it.
+/// Makes the bundle and says what to do next.
 Result<ExitStatus> create_and_report(const CreateOptions& options, const std::string& out, CommandContext& context) {
   SS_TRY_VOID(create_bundle(options, out, context.progress, context.interrupt));
   context.progress.note(fmt::format("{}: written, unverified until bundles/recipes/expect.py --model {}", out, out));
@@ -127,7 +127,8 @@ struct CreateCommandOptions {
   std::int64_t smooth_tokens = std::int64_t{64} << 10;
 };
 
-/// Runs the model over the text, on the first backend that is no oracle, in the type in which its weights are stored.
+/// Runs the model over the text, in the type in which its weights are stored, on the backend that choose_backend()
+/// picks.
 Result<SmoothingPlan> calibrate(const CreateCommandOptions& options, CommandContext& context) {
   constexpr std::int64_t kMostTextBytes = std::int64_t{64} << 20;
   constexpr std::int64_t kWindow = 512;

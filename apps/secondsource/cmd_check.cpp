@@ -220,7 +220,7 @@ ExitStatus status_of(const std::vector<GoldenCheck>& rows, const CheckCommandOpt
       // name.
       const bool is_fine = failure->kind == FailureKind::kUnsupported && options.backends.empty();
       if (is_fine) continue;
-      // What was asked for is at fault, as an option that the backend does not know, and not the backend.
+      // The request is at fault and not the backend, for example an option that the backend does not know.
       const bool is_bad_input = failure->kind == FailureKind::kBadInput;
       statuses.push_back(is_bad_input ? ExitStatus::kBadInput : ExitStatus::kBackendFailed);
     } else if (record.verdict == GoldenVerdict::kFailed) {

@@ -1,4 +1,5 @@
-// secondsource merge: makes one run of the runs of several client machines that loaded the same servers at the same time.
+// secondsource merge: merges the runs of several client machines that loaded the same servers at the same time into one
+// run.
 
 #include <fmt/format.h>
 

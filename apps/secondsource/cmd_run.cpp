@@ -360,7 +360,8 @@ std::vector<std::filesystem::path> paths_of(const ModuleSurvey& modules) {
   return paths;
 }
 
-/// Opens the modules that the request names; all if it leaves the choice to the program, none beside servers alone.
+/// Opens the modules that the request names. It opens all modules if the request names none, and no module if only
+/// servers or adapters are measured.
 Result<ModuleSurvey> survey_modules_of(const RunRequest& request, const CommandContext& context) {
   if (request.backends.empty() && request.required.empty() && !request.systems.empty()) {
     ModuleSurvey survey;
@@ -420,7 +421,7 @@ std::string bundle_of(const RunRecord& record, const BackendRecord& backend) {
   return cell == record.cells.end() ? "" : cell->key.bundle;
 }
 
-/// What a plan would have to say for a system to be sampled and labelled as it was.
+/// The settings that a plan would need for the system to be sampled and labelled as it was in the stored run.
 std::vector<std::pair<std::string, std::string>> said_of(const ServedSystem& system) {
   std::vector<std::pair<std::string, std::string>> parts = {
       {"metrics", system.metrics.empty() ? std::string(kNoMetrics) : system.metrics}};
@@ -434,8 +435,8 @@ std::vector<std::pair<std::string, std::string>> said_of(const ServedSystem& sys
   return parts;
 }
 
-/// The servers and adapters of a stored run. No record says where a key is found, so `said` (the --system flags) names it again beside
-/// the URL that it belongs to. `planned` are the systems of the plan beside --resume.
+/// The servers and adapters of a stored run. No record says where an API key is found, so `said` (the --system flags)
+/// names it again beside the URL that it belongs to. `planned` are the systems of the plan beside --resume.
 Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std::vector<SystemRequest>& said,
                                               const std::vector<SystemRequest>& planned) {
   const auto named = [](const std::string& name) { return [&name](const auto& one) { return one.name == name; }; };
@@ -546,9 +547,9 @@ Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& ide
   return OpenRun{std::move(directory), std::move(modules), std::move(keys), std::move(servers), std::move(adapters)};
 }
 
-/// Records the machine's limits, unless all that runs is on other devices or behind a server. They are measured until two
-/// looks of any process on this host agree, and once where the run takes any noise; later looks are taken where a speed
-/// seems to exceed a limit, and beside each repetition.
+/// Records the machine's limits, unless no backend of the run computes on the host. They are measured until two
+/// measurements by any processes on this host agree, or only once if the run accepts any noise. Later measurements are
+/// made beside each repetition and where a speed seems to exceed a limit.
 Result<void> look_at_limits(const RunSettings& settings, RunRecord& record, Progress& progress) {
   if (std::ranges::none_of(record.backends, [](const BackendRecord& backend) { return backend.device.is_host; })) {
     return {};

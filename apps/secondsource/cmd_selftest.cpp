@@ -1,6 +1,5 @@
 // secondsource selftest gate: estimates how often the gate is right, by simulation and on pairs measured on this
-// machine. selftest_checks.h and selftest_client.h have the other
-// subcommands.
+// machine. selftest_checks.h and selftest_client.h have the other subcommands.
 
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
-// secondsource worker: the processes in which a backend runs: the worker's end of lib/runner's pipes, or the opening of
-// one module, which may not survive it. The command is hidden because only the program itself starts it.
+// secondsource worker: a child process that either serves as a worker (the other end of lib/runner's pipes) or only
+// opens one backend module, which may crash it. The command is hidden because only the program itself starts it.
 
 #include <memory>
 

@@ -83,7 +83,7 @@ std::vector<CLI::App*> subcommands_of(CLI::App& command) {
   return command.get_subcommands([](const CLI::App*) { return true; });
 }
 
-/// The innermost command that the words name, and the first word that is none of its subcommands.
+/// The innermost command that the words name, and the first word that is not one of its subcommands.
 struct Place {
   CLI::App* command;
   std::string unknown;  ///< empty: every word was a command

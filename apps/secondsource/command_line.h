@@ -74,12 +74,13 @@ class Flag {
   Flag(CLI::Option* option, FlagDescription description) : option_(option), description_(std::move(description)) {}
   Flag* required();
   Flag* check(const FlagCheck& check);
-  /// "a,b" are two values. A list of words has each of them once, so that nothing is measured or printed twice; numbers may repeat.
+  /// "a,b" are two values. A repeated word in a list of words is refused (repeated_word()), so that nothing is measured
+  /// or printed twice; numbers may repeat.
   Flag* delimiter(char separator);
   Flag* capture_default_str();  ///< the help shows the present value as the default
   Flag* excludes(const Flag* other);
   [[nodiscard]] std::size_t count() const;  ///< how often it was given
-  /// Of a list of words, a word that was given twice.
+  /// For a list of words, a word that was given twice; nullopt if there is none.
   [[nodiscard]] std::optional<std::string> repeated_word() const;
   [[nodiscard]] const FlagDescription& description() const { return description_; }
 
@@ -120,7 +121,7 @@ class CommandNode {
   /// The node of a command below this one, or this one; nullptr if it is none of them.
   [[nodiscard]] const CommandNode* find(const CLI::App* command) const;
   Flag* add_option_to(const std::string& name, FlagTarget target, const std::string& description);
-  /// What is refused of the flags that were given; nullopt if nothing is.
+  /// Why the flags that were given are refused; nullopt if they are accepted.
   [[nodiscard]] std::optional<std::string> fault_of_flags() const;
 
   CLI::App* app_;

@@ -77,7 +77,8 @@ void add_commands(CommandNode& app, CommandAction& action) {
   }
 }
 
-/// Names in records, reports and messages are UTF-8, so that a name that is not could be written and never found again.
+/// Refuses arguments and paths that are not UTF-8: records, reports and messages hold UTF-8 only, so such a name could
+/// be written but never found again.
 Result<void> check_names(int argc, char** argv, const std::filesystem::path& program) {
   for (int i = 1; i < argc; ++i) {
     if (const auto at = find_invalid_utf8(argv[i])) {
@@ -96,7 +97,7 @@ Result<void> check_names(int argc, char** argv, const std::filesystem::path& pro
   return {};
 }
 
-/// The version alone on the first line, for scripts; then what somebody asks who got a report of a defect.
+/// The version alone on the first line, for scripts; then the facts that a bug report should contain.
 std::string version_text(const std::filesystem::path& program) {
   std::string text = fmt::format("secondsource {}\ncommit: {}\nbuilt: {}\nbackends: {}", kVersionText, kCommitText,
                                  kBuildOptionsText, kBackendsText);

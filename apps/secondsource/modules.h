@@ -9,16 +9,17 @@
 
 namespace secondsource {
 
-/// The backend of plain loops, which the others are compared with and which is not timed unless it is asked for.
+/// The slow reference backend, with which the others are compared. It is not timed unless it is asked for.
 inline constexpr const char* kOracle = "reference";
 
-/// Opens the modules with these names; all modules if there are no names. $SECONDSOURCE_PROBE_DEADLINE, "90s", replaces
-/// the time that they have. Errors: those of probe_modules(); kInvalidInput for another value of the variable.
+/// Opens the modules with these names; all modules if there are no names. $SECONDSOURCE_PROBE_DEADLINE, such as "90s",
+/// replaces the time limit for opening one. Errors: those of probe_modules(); kInvalidInput for a bad value of the
+/// variable.
 Result<ModuleSurvey> survey_modules(const std::vector<std::string>& names, const CommandContext& context,
                                     bool with_support = false);
 
-/// The backend `wanted`, or the first one with a usable device that is no oracle. Errors: kUnavailable; those of
-/// survey_modules().
+/// Returns `wanted` if it is usable. If `wanted` is empty, returns the first usable backend; the reference only if
+/// there is no other. Errors: kUnavailable; those of survey_modules().
 Result<std::string> choose_backend(const std::string& wanted, const CommandContext& context);
 
 }  // namespace secondsource

@@ -21,8 +21,8 @@
 namespace secondsource {
 namespace {
 
-// The aims at kAimedStreams. With few streams every event wakes a sleeping process, which costs more than the event; with
-// many, sending a request is spread over few tokens.
+// The aims hold at kAimedStreams. With fewer streams every event wakes a sleeping process, which costs more than the
+// event itself; with more, the cost of sending a request is spread over few tokens.
 constexpr std::int32_t kAimedStreams = 1000;
 constexpr double kMostCpuNs = 20'000;
 constexpr double kLargestShare = 0.01;
@@ -52,7 +52,7 @@ Result<ExitStatus> serve(const ClientOptions& options, const CommandContext& con
   return ExitStatus::kOk;
 }
 
-/// The gap between the tokens of one stream with which all streams together stay below the rate of events.
+/// The gap between tokens of one stream, large enough that all streams together stay within events_per_s.
 double gap_ms_of(const ClientOptions& options, std::int32_t n_streams) {
   return std::max(options.gap_ms, 1e3 * n_streams / options.events_per_s);
 }

@@ -15,7 +15,8 @@ namespace secondsource {
 
 struct TokenizerSource {
   Tokenizer tokenizer;
-  /// The template that the manifest names, or the model's own; its special tokens are there without one, too.
+  /// The template that the manifest names, or the model's own. Its special tokens are filled in even if there is no
+  /// template.
   ChatTemplateSource chat;
 };
 

@@ -28,7 +28,7 @@
 namespace secondsource {
 namespace {
 
-// This run serves to judge tokens, so that it times as little as a run can.
+// This run only judges tokens, so it times as little as a run can.
 constexpr const char* kShortestScenario = "single-stream@/2";
 constexpr const char* kShortestBudget = "0.1s";
 
@@ -104,7 +104,7 @@ class AbPlanner {
     return arm;
   }
 
-  /// Writes a plan of each system alone. Both have the candidate's name, so that they are one row.
+  /// Writes one plan for each system. Both plans use the candidate's name, so that the two systems share one row.
   Result<void> add_systems() {
     record_.sittings = request_.sittings;
     record_.pairs_per_start = request_.pairs_per_start;
@@ -128,7 +128,8 @@ class AbPlanner {
     if (base && candidate) record_.compared = system_differences(base->record, candidate->record);
   }
 
-  /// Chooses the backends that the base program reports as available on this machine; of two systems their common name.
+  /// Chooses the backends that the base program reports as available on this machine; for two systems, their common
+  /// name.
   Result<void> choose_backends() {
     backends_ = request_.backends;
     if (record_.is_of_systems()) backends_ = {request_.candidate_system->system.name};
@@ -240,7 +241,7 @@ class AbPlanner {
     std::vector<std::string> variants;
     for (const AbStint& stint : record_.stints) variants.push_back(stint.variant);
     const std::int64_t cache_bytes = timed_cache_bytes();
-    // A server serves one bundle, whose tokens are judged and whose requests are timed.
+    // A server serves a single bundle, so the bundle whose tokens are judged is also the one that is timed.
     std::filesystem::path path = record_.is_of_systems() ? request_.bundle : request_.timed_bundle;
     if (path.empty() && is_too_large_for(cache_bytes, weight_bytes(bundle.config(), variants))) path = request_.bundle;
     if (path.empty()) {

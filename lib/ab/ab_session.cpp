@@ -209,8 +209,8 @@ class Session {
     return {};
   }
 
-  /// The seed of a pair's prompts. Conversations are others in each pair: a server that stays up for several would have those of the
-  /// pair before in its prefix cache. Repetitions add their number.
+  /// The seed of a pair's prompts; repetitions add their number. Each pair gets different conversations: otherwise a
+  /// server that stays up for several pairs would find those of the previous pair in its prefix cache.
   [[nodiscard]] std::uint64_t seed_of(std::int64_t pair) const {
     const bool has_conversations = std::ranges::any_of(record_.scenarios, [](const std::string& text) {
       const auto scenarios = parse_scenario(text);

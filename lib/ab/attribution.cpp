@@ -148,7 +148,8 @@ std::vector<LossShare> divide_loss(const CellKey& cell, std::string_view metric,
   std::stable_sort(losses.begin(), losses.end(),
                    [](const LossShare& a, const LossShare& b) { return a.share > b.share; });
   if (rest.share < 0) {
-    // Something else became faster, or the medians do not add up: together, the operations have the whole loss.
+    // The remainder is negative, because something else became faster or the medians do not add up. Then the whole loss
+    // is divided among the operations.
     const double sum = 1 - rest.share;
     for (LossShare& loss : losses) loss.share /= sum;
   } else if (rest.share >= kSmallestShown) {

@@ -12,7 +12,7 @@
 
 namespace secondsource {
 
-/// How long the machine is looked at.
+/// How long the load of the machine is observed.
 struct BusyLook {
   std::int64_t window_ns = 2'000'000'000;    ///< one share is taken over this time
   std::int64_t longest_ns = 20'000'000'000;  ///< the time in which one window must be free enough

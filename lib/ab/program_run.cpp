@@ -50,7 +50,7 @@ Result<ProgramEnd> run_program_to_end(const ProgramCall& call, const InterruptFl
   }
   const std::int64_t started_ns = now_ns();
   SS_TRY(ChildProcess process, ChildProcess::start(command));
-  // The program that runs passes a pause on to its workers, and measures again what it had begun.
+  // The program passes a pause on to its workers, and repeats the measurements that the pause interrupted.
   const PausedWithUs paused_with_us(interrupt, process.group());
   const std::int64_t paused_ns = interrupt.paused_ns();
   const auto spent_ns = [&] { return now_ns() - started_ns - (interrupt.paused_ns() - paused_ns); };

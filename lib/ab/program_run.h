@@ -44,7 +44,7 @@ struct ProgramEnd {
 /// kInterrupted; kIo when it cannot be started; kInvalidInput when there is no such program.
 Result<ProgramEnd> run_program_to_end(const ProgramCall& call, const InterruptFlag& interrupt);
 
-/// The last line of the file behind its first `begins_at` bytes that is not empty; empty if there is none.
+/// The last line that is not empty in the part of the file after its first `begins_at` bytes; empty if there is none.
 [[nodiscard]] std::string last_line_of(const std::filesystem::path& file, std::uintmax_t begins_at);
 
 }  // namespace secondsource

@@ -28,8 +28,8 @@ Result<ProgramEnd> run_shell(const std::string& script, std::vector<std::string>
   return run_program_to_end(call, interrupt);
 }
 
-/// Holds a file's lock, so that of several jobs on one machine one builds a commit and the others find it built. Errors:
-/// kInterrupted while it waits; kIo.
+/// Takes a file lock. When several jobs on one machine need the same commit, one of them builds it and the others wait
+/// and find it built. Errors: kInterrupted while it waits; kIo.
 Result<FileDescriptor> lock_file(const std::filesystem::path& path, const InterruptFlag& interrupt) {
   FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
   if (!lock.is_open()) return errno_error(path, "open");
@@ -75,7 +75,8 @@ Result<BuiltRevision> build_revision(const RevisionBuild& build, Progress& progr
   // Removes what an interrupted job or a cache without its build left here, since it may be incomplete.
   if (path_exists(stamp) && !discard(stamp)) return Error{ErrorCode::kIo, stamp.string() + ": cannot be removed"};
   if (path_exists(worktree)) SS_TRY_VOID(remove_folder_as_a_whole(worktree));
-  // Git refuses a folder that is in its list of worktrees, also when it is gone; pruning forgets those that are gone.
+  // Git refuses a folder that is in its list of worktrees even if the folder is gone; `worktree prune` removes such
+  // entries from the list.
   SS_TRY(const ProgramEnd added,
          run_shell("git -C \"$0\" worktree prune && git -C \"$0\" worktree add --force --detach \"$1\" \"$2\"",
                    {build.repository.string(), worktree.string(), built.commit}, log, interrupt));

@@ -23,11 +23,10 @@ struct BuiltRevision {
   std::filesystem::path result;  ///< absolute path
 };
 
-/// Checks the revision out and builds it, unless the same commit was built by the same command before: then what it left
-/// is taken as it is, also when the folder comes from a cache and its worktree is unknown to git. What is left of a build
-/// that did not end well is removed first. The repository's own checkout is not changed, but its list of worktrees
-/// grows. Errors: kInvalidInput for an unknown revision, a command that fails, or a command that does not leave the
-/// result; kInterrupted; kIo.
+/// Checks the revision out and builds it. If the same command has already built the same commit, its result is reused,
+/// even if the folder comes from a CI cache and git does not know its worktree. Remains of a failed build are removed
+/// first. The repository's own checkout is not changed, but its list of worktrees grows. Errors: kInvalidInput for an
+/// unknown revision, a command that fails, or a command that does not leave the result; kInterrupted; kIo.
 Result<BuiltRevision> build_revision(const RevisionBuild& build, Progress& progress, const InterruptFlag& interrupt);
 
 }  // namespace secondsource

@@ -8,7 +8,8 @@
 namespace secondsource {
 namespace {
 
-// `up` ends a server that is not healthy, or does not end, by the deadlines of its plan; these are for an `up` that hangs.
+// `up` applies the deadlines of its plan to a server that does not become healthy or does not end; the deadlines here
+// are for an `up` that hangs.
 constexpr std::int64_t kLongestStartNs = 7'200'000'000'000;
 constexpr std::int64_t kLongestStopNs = 300'000'000'000;
 constexpr std::int64_t kServerEndNs = 2'000'000'000;
@@ -56,7 +57,7 @@ Result<ServerProcess> ServerProcess::start(const ServerCall& call, const Interru
       continue;
     }
     if (line && now_ns() - began_ns < kLongestStartNs) continue;
-    // It closed its output: it has ended, or is about to.
+    // `up` closed its output: it has ended, or is about to end.
     const bool has_ended = has_ended_by(*server.process_, now_ns() + kServerEndNs);
     const std::optional<ChildExit> exit = server.process_->wait(0);
     const bool is_refusal = has_ended && exit && exit->status == program_status::kBadInput;

@@ -43,7 +43,7 @@ Result<std::string> SideServer::start(Progress& progress, const InterruptFlag& i
 Result<void> SideServer::write_plan_of_kept() {
   SS_TRY(const PlanFile planned, read_plan_file(directory_.folder() / arm().system_plan));
   SystemRequest system = kept_at(planned.request.systems.front(), process_->url());
-  // The name of the model as it was when the tokens were judged: the plan may say {model}.
+  // The plan may name its model as {model}, so the name is taken from the run that judged the tokens.
   SS_TRY(const RunRecord golden, RunDirectory::read_record(golden_folder(directory_.folder(), name_)));
   for (const BackendRecord& backend : golden.backends) {
     if (backend.served) system.model = backend.served->model;

@@ -16,7 +16,7 @@ namespace secondsource {
 
 class SideServer {
  public:
-  /// For an arm of the comparison in `directory`, which may be one without a server.
+  /// Serves the arm `arm` of the comparison in `directory`; an arm of another kind needs no server.
   SideServer(const AbDirectory& directory, Arm arm);
 
   /// True for a side whose server is started for the comparison.
@@ -25,10 +25,10 @@ class SideServer {
   /// Starts the server. Returns why it did not come up; empty if it did. Errors: kInvalidInput, kInterrupted, kIo.
   Result<std::string> start(Progress& progress, const InterruptFlag& interrupt);
   void stop() { process_.reset(); }
-  /// Why the server has ended by itself; empty if it runs or is none of ours.
+  /// Why the server has ended by itself; empty if it runs or was not started by this comparison.
   [[nodiscard]] std::string failure();
 
-  /// The plan for a process that measures this side: of a server that is up the one with its address.
+  /// The plan for a process that measures this side. While the server is up, it is the plan with the server's address.
   [[nodiscard]] std::filesystem::path plan() const;
   /// The number of the start, counted from 0 over all sessions of the comparison; empty without a server.
   [[nodiscard]] std::optional<std::int64_t> start_number() const;

@@ -1,5 +1,6 @@
 #pragma once
-// In which sittings two systems were measured, and what that costs in certainty, in sentences for a report.
+// Describes in sentences for a report how often two systems were started while they were measured, and what that means
+// for the certainty of the verdict.
 
 #include <optional>
 #include <span>
@@ -10,8 +11,9 @@
 
 namespace secondsource {
 
-/// One line for each thing that a reader of the verdict must know: how often servers were started and what that took, how
-/// much one start differs from the next, what the pairs could not tell. Empty for two programs.
+/// One line for each fact that a reader of the verdict must know: how often servers were started and how long that
+/// took, how much the results of one start differ from the next, and what the pairs could not show. Empty for two
+/// programs.
 [[nodiscard]] std::vector<std::string> sittings_lines(const AbRecord& record, std::span<const ProcessLine> lines);
 
 /// Differences of the pairs that were measured between two starts of the servers.

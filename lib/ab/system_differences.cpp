@@ -91,8 +91,8 @@ std::vector<std::string> words_of(const std::string& text) {
   return list;
 }
 
-/// Leaves out the words at both ends that two commands have in common, since a flag at the end of a long command is what
-/// a reader looks for.
+/// Removes the words that two commands have in common at their beginnings and ends, since a reader looks for the flag
+/// that differs.
 void keep_what_differs(std::string& a, std::string& b) {
   std::vector<std::string> of_a = words_of(a);
   std::vector<std::string> of_b = words_of(b);
@@ -145,9 +145,9 @@ bool is_same_system(const BackendRecord& before, const BackendRecord& now) {
   if (!before.served) return true;
   ServedSystem expected = *before.served;
   expected.url = now.served->url;
-  // Its page of metrics is at the same address, which is another one after each start.
+  // The metrics page has the server's address, which changes with each start.
   if (!expected.metrics.empty()) expected.metrics = now.served->metrics;
-  // A model that is named by its path has the same path, since the folder of a bundle's model is always the same one.
+  // A model that is named by its path keeps its name, since the folder of a bundle's model is always the same.
   return expected == *now.served;
 }
 

@@ -24,8 +24,9 @@ namespace secondsource {
 /// The size of this machine's last-level cache; 64 MiB where the machine does not say it.
 [[nodiscard]] std::int64_t timed_cache_bytes();
 
-/// Refuses the first published variant of `variants` where a synthesised bundle would be timed in place of the one at `bundle`, whose
-/// model is `config`: random weights have no published variants. Errors: kInvalidInput, naming --timed-bundle.
+/// Refuses the first published variant in `variants` if a synthesised bundle would be timed instead of the one at
+/// `bundle`, whose model is `config`: random weights have no published variants. Errors: kInvalidInput, naming
+/// --timed-bundle.
 Result<void> check_timed_variants(const ModelConfig& config, const std::filesystem::path& bundle,
                                   const std::vector<std::string>& variants, std::int64_t cache_bytes);
 

@@ -17,15 +17,16 @@ struct UnderTestSystem {
   SystemRequest system{};
 };
 
-/// Finds the system that `text` names; nullopt if it names none and so is a program. In this order: NAME=URL and
-/// NAME=adapter:RUNTIME as `run --system` takes them; an image with its digest, which replaces that of the system `template_name`, or of
-/// the only one of the plan; the name of a system of the plan, where ./NAME is a program. Errors: kInvalidInput, for an
-/// image without such a system too.
+/// Finds the system that `text` names; nullopt if it names none, so that `text` is a program. The forms are tried in
+/// this order: NAME=URL and NAME=adapter:RUNTIME, as `run --system` takes them; an image with its digest, which
+/// replaces the image of the system `template_name`, or else of the only container in the plan; the name of a system of
+/// the plan (write ./NAME for a program of the same name). Errors: kInvalidInput, also for an image without a system
+/// whose image it could replace.
 Result<std::optional<UnderTestSystem>> find_system_under_test(std::string_view text,
                                                               const std::vector<SystemRequest>& planned,
                                                               std::string_view template_name);
 
-/// The refusal of a text that names nothing: what it could have named.
+/// The error for a text that names neither a program nor a system: lists what it could have named.
 [[nodiscard]] Error names_nothing(std::string_view text, const std::vector<SystemRequest>& planned);
 
 }  // namespace secondsource

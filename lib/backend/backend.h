@@ -181,10 +181,11 @@ class Backend {
   /// Blocks until the step is complete. Up to two tickets may be in flight; they complete in order.
   virtual Result<StepResult> wait(Ticket ticket, Deadline deadline) = 0;
   [[nodiscard]] virtual MemoryUse memory() const = 0;
-  /// What the device does at best: how fast it reads its memory and caches, and how much it computes. These limit every
-  /// step. The memory that it takes, a gigabyte or more, is freed again and in no count of memory(); no step may be in flight.
-  /// Errors: kUnsupported if the backend does not measure it (for the host see host/machine_limits.h); kOutOfMemory if what
-  /// is larger than every cache does not fit beside what is loaded.
+  /// What the device does at best: how fast it reads its memory and caches, and how many operations it computes per
+  /// second. These rates limit every step. The measurement takes a gigabyte of memory or more, which memory() does not
+  /// count and which is freed at the end; no step may be in flight. Errors: kUnsupported if the backend does not
+  /// measure its device (for the host see host/machine_limits.h); kOutOfMemory if a buffer larger than every cache does
+  /// not fit beside what is loaded.
   virtual Result<DeviceRates> measure_rates([[maybe_unused]] RateEffort effort) {
     return Error{ErrorCode::kUnsupported, "not measured by this backend"};
   }

@@ -8,8 +8,10 @@
 
 namespace secondsource {
 
-/// Writes the values of the codes of one block, int8 each, and its floats. codes, values: BlockForm::n_cols elements, floats: n_floats().
-/// d * s * q and dmin * m are exact in f32, so that each value is rounded once at most: it has the bits of ggml's dequantization.
+/// Writes the values of one block from its codes (int8 each) and its floats. codes, values: BlockForm::n_cols elements,
+/// floats: n_floats().
+/// d * s * q and dmin * m are exact in f32, so each value is rounded at most once and equals ggml's dequantized value
+/// bit by bit.
 void values_of_block(WeightEncoding encoding, std::span<const std::byte> codes, std::span<const float> floats,
                      std::span<float> values);
 

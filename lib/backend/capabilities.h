@@ -16,7 +16,7 @@ struct OperationSupport {
 
 struct WeightSupport {
   WeightEncoding encoding{};
-  /// kNone, kInt8PerRow and kInt8Static for W8A8, or kFp8PerRow, kFp8Static and those of groups for fp8, or kNvfp4Static
+  /// kNone; kInt8PerRow or kInt8Static for W8A8; kFp8PerRow, kFp8Static or a per-group one for FP8; or kNvfp4Static
   ActQuant act{};
   Support support;
 };
@@ -30,7 +30,8 @@ struct Capabilities {
 /// particular model.
 [[nodiscard]] Capabilities probe_capabilities(const Backend& backend);
 
-/// "bf16", or "int8-w8a8" when activations are quantized as well, as in "fp8" and "fp8-g128" but not in "fp8-w8a16" and "fp8-g128-w8a16".
+/// The encoding's name with the treatment of activations: "bf16"; "int8-w8a8" with quantized activations. FP8 implies
+/// quantized activations ("fp8", "fp8-g128"), and "fp8-w8a16" and "fp8-g128-w8a16" are without.
 [[nodiscard]] std::string weight_support_name(WeightEncoding encoding, ActQuant act);
 
 }  // namespace secondsource

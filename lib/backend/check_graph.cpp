@@ -220,7 +220,7 @@ class StructureChecker {
         "expected a positive scale of activations with kInt8Static, kFp8Static and kNvfp4Static, else 0, found {}",
         scale));
   }
-  /// Of columns that the experts of a token choose.
+  /// Checks a SelectColumns whose columns depend on the experts of a token.
   Result<void> routed_columns(const SelectColumns& op) const {
     if (op.n_top <= 0) return bad(fmt::format("expected n_top > 0 with an expert, found {}", op.n_top));
     SS_TRY_VOID(expert_value(*op.expert, op.n_top));

@@ -83,7 +83,8 @@ class WeightChecker {
     if (!op.expert) return {};
     const std::vector<std::int32_t>& columns = graph_.column_lists[static_cast<std::size_t>(index_of(op.columns))];
     const std::int64_t n_experts = static_cast<std::int64_t>(columns.size()) / (value_cols(op.out) / op.n_top);
-    // Kernels follow the number of an expert into the list, and every expert that a router has may be chosen.
+    // Kernels use the number of an expert as an index into the list, so the list must have columns for every expert of
+    // the router.
     for (const Op& other : graph_.ops) {
       const auto* const route = std::get_if<Route>(&other);
       if (route == nullptr || route->expert != *op.expert || weight(route->gate).n_rows <= n_experts) continue;

@@ -1,6 +1,7 @@
 #pragma once
-// What a device with its own memory does at best, as Backend::measure_rates() finds it: the limits that its steps are held
-// against. What a machine's CPUs do is in host/machine_limits.h; neither is ever a limit of the other.
+// What a device with its own memory does at best, as Backend::measure_rates() finds it: the limits with which its steps
+// are compared. The limits of the machine's CPUs are in host/machine_limits.h; the limits of one never apply to the
+// other.
 
 #include <cstdint>
 #include <optional>

@@ -59,15 +59,15 @@ struct HeadShape {
   std::int32_t n_heads = 0;
   std::int32_t n_kv_heads = 0;
   std::int32_t head_dim = 0;  ///< of queries and keys
-  /// 0, or of multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1): the cache has keys alone, and the
-  /// value of a position is the first latent_dim elements of its key.
+  /// 0, except for multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1): its cache holds keys only,
+  /// and the value of a position is the first latent_dim elements of its key.
   std::int32_t latent_dim = 0;
   [[nodiscard]] constexpr std::int32_t value_dim() const { return latent_dim > 0 ? latent_dim : head_dim; }
   friend bool operator==(const HeadShape&, const HeadShape&) = default;
 };
 
-/// Queries of later positions are larger: after the rotation every element of a query head is multiplied by
-/// 1 + beta * ln(1 + floor(position / period)). Keys are not (Ministral 3; the rule is that of Llama 4).
+/// Makes queries of later positions larger: after the rotation every element of a query head is multiplied by 1 + beta
+/// * ln(1 + floor(position / period)). Keys are unchanged (Ministral 3; the rule is that of Llama 4).
 struct QueryGrowth {
   float beta = 0.0F;
   std::int32_t period = 0;  ///< in positions; 0: all queries stay as they are
@@ -87,19 +87,20 @@ struct RopeSpec {
 enum class ActQuant : std::uint8_t {
   kNone,
   kInt8PerRow,  ///< s = max|x| / 127, NaN if any x is NaN; q = clamp(round-half-even(x / s), +-127); s = 0 gives q = 0
-  /// q = clamp(round-half-even(x / s), -128, 127), where s is Matmul::act_scale for all rows; NaN of a row in which any x is NaN or
-  /// infinite. Goes with WeightEncoding::kInt8PerRow.
+  /// q = clamp(round-half-even(x / s), -128, 127), where s is Matmul::act_scale for all rows. A row in which any x is
+  /// NaN or infinite becomes NaN. Used with WeightEncoding::kInt8PerRow.
   kInt8Static,
   kFp8PerRow,  ///< s = max|x| / 448, NaN if any x is NaN; q = x / s rounded to E4M3 (core/e4m3.h); s = 0 gives q = 0
-  /// q = x / s rounded to E4M3, at most 448 in magnitude, where s is Matmul::act_scale for all rows; NaN of a row in which any x is NaN or
-  /// infinite.
+  /// q = x / s rounded to E4M3, at most 448 in magnitude, where s is Matmul::act_scale for all rows. A row in which any
+  /// x is NaN or infinite becomes NaN.
   kFp8Static,
-  /// NVFP4: with g = Matmul::act_scale, each kNvfp4GroupSize consecutive columns have s = (max|x| / 6) / g rounded to E4M3, at most 448,
-  /// and become (s * q) * g, where q = x / (s * g) rounded to E2M1 (core/e2m1.h), at most 6 in magnitude; s = 0 gives 0. NaN of a row in
-  /// which any x is NaN or infinite. Goes with WeightEncoding::kNvfp4Group16.
+  /// NVFP4: with g = Matmul::act_scale, each kNvfp4GroupSize consecutive columns have s = (max|x| / 6) / g rounded to
+  /// E4M3, at most 448, and become (s * q) * g, where q = x / (s * g) rounded to E2M1 (core/e2m1.h), at most 6 in
+  /// magnitude; s = 0 gives 0. A row in which any x is NaN or infinite becomes NaN. Used with
+  /// WeightEncoding::kNvfp4Group16.
   kNvfp4Static,
-  /// As kFp8PerRow, with an s of its own for each kFp8GroupSize consecutive columns; the sum of a group's products is multiplied by the
-  /// scales of both sides. Goes with WeightEncoding::kFp8Group128.
+  /// As kFp8PerRow, with an s of its own for each kFp8GroupSize consecutive columns; the sum of a group's products is
+  /// multiplied by the scales of both sides. Used with WeightEncoding::kFp8Group128.
   kFp8PerGroup128,
   /// As kFp8PerGroup128, but every s is rounded up to a power of two, 2^-126 at least, so that E8M0 holds it (DeepSeek-V3.1). s = 0 stays 0.
   kFp8PerGroup128E8m0,
@@ -164,10 +165,10 @@ struct Embed {
 
 /// sum = x + add (or x without add)
 /// out[t, i] = residual[t, i] + sum[t, i] * weight[i] / sqrt(mean_i(sum[t, i]^2) + eps)    arXiv:1910.07467, eq. 4
-/// x, add, sum_out, residual, out: [T or L, cols]. sum_out, if given, receives the sum and may be x. Without residual
-/// nothing is added to the product; with it, which may be out, there is neither add nor sum_out.
-/// If `centers`, it is LayerNorm, arXiv:1607.06450: the mean of sum[t] is subtracted from it first (not in sum_out), and a bias
-/// may be added to the product.
+/// x, add, sum_out, residual, out: [T or L, cols]. sum_out, if given, receives the sum and may be x. Without residual,
+/// nothing is added to the product. With residual, which may be out, there is neither add nor sum_out.
+/// If `centers`, it is LayerNorm, arXiv:1607.06450: the mean of sum[t] is subtracted from it first (not in sum_out),
+/// and a bias may be added to the product.
 struct RmsNorm {
   ValueId x;
   std::optional<ValueId> add = {};
@@ -210,8 +211,8 @@ enum class HeadNorm : std::uint8_t {
 /// Splits qkv, optionally normalizes q and k, rotates both, and writes k and v into the cache at Batch::kv_slots. The
 /// RopeSpec may enlarge rotated queries by their position.
 /// qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q heads, k heads, v heads; q_out: [T, n_heads * head_dim]
-/// With v, the v heads are a value of their own, and qkv has the q heads and the k heads alone; with k, which only goes with v, it has
-/// the q heads alone.
+/// With v, the v heads are a separate value, and qkv has only the q heads and the k heads. With k as well (never
+/// without v), qkv has only the q heads.
 struct RopeAppend {
   ValueId qkv;
   std::optional<ValueId> k = {};  ///< [T, n_kv_heads * head_dim]; where absent, the k heads follow the q heads in qkv
@@ -228,8 +229,8 @@ struct RopeAppend {
 
 /// Writes the latents of multi-head latent attention into the cache at Batch::kv_slots, and rotates the queries:
 ///   key[t] = (latent[t, :R] * norm / sqrt(mean(latent[t, :R]^2) + norm_eps), rotated latent[t, R:])   R = latent_dim
-/// and the elements of each query head from R on are rotated, too. Its first R elements are queries to latents already
-/// (HeadMatmul) and are not rotated; the RopeSpec's query_growth is about all elements.
+/// The elements of each query head from R on are rotated in the same way. Its first R elements are already queries to
+/// latents (HeadMatmul) and are not rotated. The RopeSpec's query_growth applies to all elements.
 /// latent: [T, head_dim]; q, q_out: [T, n_heads * head_dim]; q_out may be q. There is one KV head.
 struct LatentAppend {
   ValueId latent;
@@ -242,9 +243,10 @@ struct LatentAppend {
   float norm_eps = 1e-6F;
 };
 
-/// One product for each head, by a matrix of its own: the first K elements of a head are multiplied, and those behind them
-/// are copied behind the products:   out[t, h] = (x[t, h, :K] W_h^T, x[t, h, K:])
-/// weights: that of head h as expert h, n_heads of [N, K]. x: [T, n_heads * (K + C)]; out: [T, n_heads * (N + C)].
+/// One product for each head, with a matrix of its own: the first K elements of a head are multiplied, and the elements
+/// after them are copied to the place after the product:
+///   out[t, h] = (x[t, h, :K] W_h^T, x[t, h, K:])
+/// weights: [N, K] for each of n_heads heads, stored as expert h. x: [T, n_heads * (K + C)]; out: [T, n_heads * (N + C)].
 struct HeadMatmul {
   ValueId x;
   WeightId weights;
@@ -254,8 +256,9 @@ struct HeadMatmul {
 
 /// Causal attention over the paged cache: the token at position p of a sequence attends to positions j <= p, and only
 /// to j > p - window if window > 0. score = softcap(scale * q.k), out = softmax(score) v.
-/// With sinks, every head h has a learned score more, sinks[h], whose value is 0: it joins the sum of the softmax alone, so
-/// out = sum_j exp(score_j) v_j / (exp(sinks[h]) + sum_j exp(score_j)) (gpt-oss). It is neither scaled nor capped.
+/// With sinks, head h has an additional learned score sinks[h] that has no value vector: it only enters the sum of the
+/// softmax, so out = sum_j exp(score_j) v_j / (exp(sinks[h]) + sum_j exp(score_j)) (gpt-oss). It is neither scaled nor
+/// capped.
 /// q: [T, n_heads * head_dim]; out: [T, n_heads * value_dim()]; q may be out if they have equally many columns.
 struct Attention {
   ValueId q;
@@ -274,14 +277,15 @@ struct SelectRows {
   ValueId out;
 };
 
-/// out[t, c] = x[t, columns[c]]   x: [rows, K], out: [rows, length of the list]. The bits of every value stay what they are.
-/// GPTQ's act order stores the columns of a weight in the order of their groups, so that groups are consecutive; the input of the
-/// product is brought to that order first. The list is no weight, because its numbers are followed as indices, which
-/// check_graph() can check only in the graph.
-/// With expert, each expert has C columns of its own, those of one expert after those of another in one list, and a token has
-/// a row for each of its n_top experts:
+/// out[t, c] = x[t, columns[c]]   x: [rows, K], out: [rows, length of the list]
+/// Values are copied bit by bit. GPTQ's act order stores the columns of a weight sorted by group, so that groups are
+/// consecutive; the input of the product is first brought into that order. The list is not a weight, because kernels
+/// use its numbers as indices, and check_graph() can check indices only if they are in the graph.
+/// With expert, each expert has C columns of its own in one list, expert after expert, and a token has a block of
+/// outputs for each of its n_top experts:
 ///   out[t, j * C + c] = x[t, columns[expert[t, j] * C + c]]   x: [T, K], out: [T, n_top * C], list: [n_experts * C]
-/// With x_per_expert, too, x is [T, n_top * K], and expert j of a token reads block j of it: x[t, j * K + columns[..]].
+/// With x_per_expert as well, x is [T, n_top * K], and expert j of a token reads block j of it: x[t, j * K +
+/// columns[..]].
 struct SelectColumns {
   ValueId x;
   ColumnListId columns;
@@ -300,22 +304,22 @@ struct Sample {
   bool keep_logits = false;  ///< return all logits as well (golden pass, eval)
 };
 
-/// What a router makes of its scores x gate^T + bias.
+/// The function that a router applies to its scores x gate^T + bias.
 enum class RouteScore : std::uint8_t {
   kSoftmax,  ///< over all experts
   kSigmoid,  ///< 1 / (1 + exp(-score)), of each expert by itself
 };
 
-/// What a group of experts is judged by.
+/// The score of a group of experts.
 enum class GroupScore : std::uint8_t {
   kLargest,   ///< the largest score of its experts (DeepSeek-V2)
   kSumOfTwo,  ///< the sum of the two largest (DeepSeek-V3)
 };
 
-/// Router of a mixture of experts: the n_top largest scores are kept and, if `renormalize`, scaled to the sum 1. With one
-/// expert and kSigmoid it is the gate of an expert that all tokens share.
-/// With n_groups > 1, equally many experts after another are a group, and the experts are chosen of the n_top_groups best
-/// groups alone. Of groups that are equally good, and of experts, the first are chosen. A token with a score of NaN gets the first
+/// Router of a mixture of experts: the n_top largest scores are kept and, if `renormalize`, scaled to the sum 1. With
+/// one expert and kSigmoid it is the gate of an expert that all tokens share.
+/// With n_groups > 1, the experts form groups of equally many consecutive ones, and experts are chosen only from the
+/// n_top_groups best groups. Ties between groups or experts go to the first. A token with a score of NaN gets the first
 /// experts, with weights of NaN.
 /// x: [T, dim]; expert: [T, n_top] i32; weight: [T, n_top].
 struct Route {
@@ -325,8 +329,8 @@ struct Route {
   RouteScore score = RouteScore::kSoftmax;
   std::int32_t n_top = 0;
   bool renormalize = true;
-  /// [1, n_experts], with kSigmoid: groups and experts are chosen by sigmoid(score) + choice_bias. Their weights remain
-  /// without it (DeepSeek-V3).
+  /// [1, n_experts], with kSigmoid: groups and experts are chosen by sigmoid(score) + choice_bias. The bias does not
+  /// enter the experts' weights (DeepSeek-V3).
   std::optional<WeightId> choice_bias = {};
   std::int32_t n_groups = 1;
   std::int32_t n_top_groups = 1;
@@ -337,8 +341,9 @@ struct Route {
 };
 
 /// One expert matmul per (token, chosen expert).
-/// First matmul (weight absent): x [T, K] -> out [T, n_top * N'], where block j of a token comes from its expert j. With x_per_expert,
-/// x is [T, n_top * K], as in the second matmul: each expert has an input of its own, such as SelectColumns makes.
+/// First matmul (weight absent): x [T, K] -> out [T, n_top * N'], where block j of a token comes from its expert j.
+/// With x_per_expert, x is [T, n_top * K], as in the second matmul: each expert has an input of its own, for example
+/// from SelectColumns.
 /// Second matmul (weight present): x [T, n_top * K] -> out [T, N] = sum_j weight[j] * (x_j W_j^T), plus aux with
 /// kAddResidual.
 /// A bias is added to each product x W^T before the epilogue, and before the product is weighted.

@@ -1,5 +1,5 @@
 #pragma once
-// Branching over operations so that a new one does not compile until it is answered for.
+// Branching over operations such that a new operation does not compile until every branch handles it.
 //
 //   return visit_op(
 //       op, [](const Matmul& matmul) { return supports_act(matmul.act); },
@@ -19,8 +19,9 @@ namespace secondsource {
 template <typename T, typename... Ops>
 concept OneOf = (std::same_as<T, Ops> || ...);
 
-/// Calls the handler of the operation's own type and returns its result. Compiles only if every alternative of Op has
-/// a handler, and if no handler takes a type that is not listed: that one would answer for a new operation, too.
+/// Calls the handler of the operation's own type and returns its result. Compiles only if every alternative of Op has a
+/// handler, and if no handler accepts a type that is not listed, because such a handler would silently accept a new
+/// operation.
 template <typename... Handlers>
 decltype(auto) visit_op(const Op& op, Handlers&&... handlers) {
   using All = Overloaded<std::remove_cvref_t<Handlers>...>;

@@ -17,8 +17,8 @@
 
 namespace secondsource {
 
-/// How a weight's values are encoded. The quantizers are defined in docs/bundle-format.md; they never make the least code of an
-/// integer type, while published checkpoints have it.
+/// How a weight's values are encoded. The quantizers are defined in docs/bundle-format.md; they never produce the
+/// lowest code of an integer type, but published checkpoints contain it.
 enum class WeightEncoding : std::uint8_t {
   kF32,
   kBf16,
@@ -27,21 +27,23 @@ enum class WeightEncoding : std::uint8_t {
   kInt8Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-128, 127], scale FP16 (passed as f32, exactly)
   kInt4Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-8, 7], scale FP16 (passed as f32, exactly)
   kFp8PerRow,    ///< w[n, k] = scale[n] * q[n, k], q in E4M3 (core/e4m3.h), scale f32
-  /// w[n, k] = scale[n, k / 32] * (q[n, k] - zero[n, k / 32]), q and zero in [-8, 7], scale FP16; scale and zero are passed as f32,
-  /// exactly
+  /// w[n, k] = scale[n, k / 32] * (q[n, k] - zero[n, k / 32]), q and zero in [-8, 7], scale FP16; scale and zero are
+  /// passed as f32, exactly
   kInt4Group32Zero,
   kFp8Group128,  ///< w[n, k] = scale[n, k / 128] * q[n, k], q in E4M3, scale f32, which rows of a block of the checkpoint share
   /// w[n, k] = scale[n, k / 32] * q[n, k], q in E2M1 (core/e2m1.h), scale a power of two from 2^-127 to 2^127 (passed as f32, exactly)
   kMxfp4Group32,
-  /// w[n, k] = (scale[n, k / 16] * q[n, k]) * global[n], q in E2M1, scale in E4M3 (passed as f32, exactly), global f32, which the rows of a
-  /// matrix share; the product in brackets is exact in f32, and in BF16
+  /// w[n, k] = (scale[n, k / 16] * q[n, k]) * global[n], q in E2M1, scale in E4M3 (passed as f32, exactly), global f32,
+  /// which all rows of a matrix share; the product in parentheses is exact in f32 and in BF16
   kNvfp4Group16,
-  // Blocks of columns as a file of GGUF has them, whose sizes block_form() says. The columns of a block are in parts:
+  // Blocks of columns as they are in a GGUF file; block_form() gives their sizes. The columns of a block are divided
+  // into parts:
   //
   //   w[n, k] = (d * s[part of k]) * q[n, k] - (dmin * m[part of k])
   //
-  // d and dmin are FP16 numbers, and s, m and q whole ones. Of each block the floats d, dmin, all s and all m are passed; dmin and m are
-  // missing where there are no minima, and s and m, which are 1, where a block is one part.
+  // d and dmin are FP16 numbers; s, m and q are integers. For each block the floats d, dmin, all s and all m are
+  // passed. dmin and m are absent in encodings without minima; s and m are absent, and count as 1, where a block is a
+  // single part.
   kQ2K,    ///< q in [0, 3], s and m in [0, 15]
   kQ3K,    ///< q in [-4, 3], s in [-32, 31], no minima
   kQ4K,    ///< q in [0, 15], s and m in [0, 63]
@@ -56,23 +58,23 @@ enum class WeightEncoding : std::uint8_t {
 
 [[nodiscard]] std::string_view to_string(WeightEncoding encoding);
 
-/// Number of columns that share one scale, and a zero point where there are any, in kInt8Group32, kInt4Group32, kInt4Group32Zero and
-/// kMxfp4Group32; the last group of a row may be shorter.
+/// Number of columns that share one scale (and one zero point, if there are any) in kInt8Group32, kInt4Group32,
+/// kInt4Group32Zero and kMxfp4Group32; the last group of a row may be shorter.
 inline constexpr std::int64_t kScaleGroupSize = 32;
 
 /// The same in kNvfp4Group16.
 inline constexpr std::int64_t kNvfp4GroupSize = 16;
 
-/// Number of columns that share one scale in kFp8Group128, and of activations where has_fp8_groups(); the last group of a row
-/// may be shorter.
+/// Number of columns that share one scale in kFp8Group128, and of activations that share one if has_fp8_groups(); the
+/// last group of a row may be shorter.
 inline constexpr std::int64_t kFp8GroupSize = 128;
 
-/// The encodings whose columns come in blocks of GGUF.
+/// The encodings whose columns come in GGUF blocks.
 inline constexpr std::array kBlockEncodings = {
     WeightEncoding::kQ2K,   WeightEncoding::kQ3K, WeightEncoding::kQ4K, WeightEncoding::kQ5K, WeightEncoding::kQ6K,
     WeightEncoding::kIq4Xs, WeightEncoding::kQ41, WeightEncoding::kQ50, WeightEncoding::kQ51, WeightEncoding::kIq4Nl};
 
-/// The sizes of such blocks.
+/// The sizes of GGUF blocks.
 struct BlockForm {
   std::int64_t n_cols = 0;     ///< of a block, of which a row has whole ones; 0 where columns do not come in blocks
   std::int64_t n_bytes = 0;    ///< of a block in the file
@@ -113,7 +115,7 @@ struct BlockForm {
   }
 }
 
-/// True if columns come in blocks of GGUF.
+/// True if columns come in GGUF blocks.
 [[nodiscard]] constexpr bool has_blocks(WeightEncoding encoding) {
   return block_form(encoding).n_cols > 0;
 }
@@ -138,7 +140,8 @@ struct BlockForm {
   return has_int4_codes(encoding) || has_e2m1_codes(encoding);
 }
 
-/// Columns that share one of the scales of a row; 0 where a row has one or none, or where columns come in blocks of GGUF.
+/// Columns that share one of the scales of a row; 0 where a row has one scale or none, or where columns come in GGUF
+/// blocks.
 [[nodiscard]] constexpr std::int64_t group_columns(WeightEncoding encoding) {
   switch (encoding) {
     case WeightEncoding::kInt8Group32:
@@ -160,7 +163,7 @@ struct BlockForm {
   return encoding == WeightEncoding::kNvfp4Group16 ? 1 : 0;
 }
 
-/// True if the sums of a row's products are multiplied by one number, the first of the floats that are passed with a row.
+/// True if the sum of a row's products is multiplied by a single number, the first of the row's floats.
 [[nodiscard]] constexpr bool has_row_scale(WeightEncoding encoding) {
   return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow ||
          encoding == WeightEncoding::kNvfp4Group16;
@@ -176,9 +179,10 @@ struct BlockForm {
 /// GGUF.
 [[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
 
-/// The fewest bytes that a matrix takes wherever it is stored: its values, half a byte for a code of four bits, its scales, f32
-/// per row or FP16 per group of 32 (in mxfp4 a byte), a byte per group of 16 in nvfp4, or f32 per 128 x 128 values, and half a byte for a
-/// zero point; BlockForm::n_bytes for a block of GGUF. Weight traffic and memory rates are counted in these bytes.
+/// The fewest bytes that a matrix takes wherever it is stored: its values (half a byte for a code of four bits), its
+/// scales (f32 per row, FP16 per group of 32, a byte per group in mxfp4 and nvfp4, or f32 per 128 x 128 values), and
+/// half a byte for a zero point; BlockForm::n_bytes for a GGUF block. Weight traffic and memory rates are counted in
+/// these bytes.
 [[nodiscard]] double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols);
 
 /// The stored bytes from which rows are made.
@@ -201,8 +205,7 @@ class WeightSource {
   virtual Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
                                  std::span<float> scales) const = 0;
   /// The stored bytes behind the rows, by which a cache of packed weights identifies them. Empty when the content
-  /// cannot be identified, or when the rows are delivered as they are stored: then a cache could save no work besides
-  /// the read.
+  /// cannot be identified, or when the rows are delivered as they are stored, because then a cache would save nothing.
   [[nodiscard]] virtual std::optional<StoredContent> stored_content() const { return std::nullopt; }
   /// Reads bytes [offset, offset + out.size()) of stored_content(). Errors: kIo.
   virtual Result<void> read_stored(std::size_t offset, std::span<std::byte> out) const {

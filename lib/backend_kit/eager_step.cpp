@@ -19,8 +19,8 @@ constexpr std::size_t kAlignmentBytes = 64;
 constexpr std::size_t kGuardBytes = 64;
 constexpr auto kGuardPattern = std::byte{0xA5};
 
-/// Whether every byte of a guard still has the pattern: the first one has, and each equals the next. memcmp reads vectors, where a
-/// loop over the bytes of every value after each operation took a tenth of the time of the conformance suite.
+/// True if every byte of a guard still has the pattern: the first byte has it, and each byte equals the next one.
+/// memcmp compares whole vectors and is much faster than a loop over the bytes.
 bool is_untouched(std::span<const std::byte> guard) {
   return guard.front() == kGuardPattern && std::memcmp(guard.data(), guard.data() + 1, guard.size() - 1) == 0;
 }
@@ -154,7 +154,7 @@ class EagerStep final : public Step {
 
   Result<StepResult> execute(const Batch& batch) {
     place_values(batch);
-    // This batch may use another kernel than the most rows of the bucket.
+    // The groups describe the kernels for the bucket's most rows; this batch may have fewer rows and use other kernels.
     if (group_timing_ == GroupTiming::kOn && rows_ != described_rows_) describe_groups();
     const HostFrame frame{.graph = graph_,
                           .batch = batch,

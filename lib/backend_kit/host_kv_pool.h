@@ -23,7 +23,7 @@ class HostKvPool {
   [[nodiscard]] std::span<T> key(std::int32_t layer, std::int32_t kv_head, std::int64_t slot) const {
     return at(keys_, layer, kv_head, slot);
   }
-  /// Likewise the value; in a cache of latents the first latent_dim elements of the key.
+  /// The value, likewise; in a cache of latents, the first latent_dim elements of the key.
   [[nodiscard]] std::span<T> value(std::int32_t layer, std::int32_t kv_head, std::int64_t slot) const {
     if (spec_.latent_dim > 0) return key(layer, kv_head, slot).first(static_cast<std::size_t>(spec_.latent_dim));
     return at(values_, layer, kv_head, slot);

@@ -1,5 +1,5 @@
 #pragma once
-// By what queries at a position are multiplied, for backends that compute in f32.
+// The factor by which queries at a position are multiplied, for backends that compute in f32.
 
 #include <cmath>
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace secondsource {
 
-/// The factor of op.h's QueryGrowth at `position` >= 0; 1 where queries stay as they are.
+/// The factor of op.h's QueryGrowth at `position` >= 0; 1 where queries do not grow.
 [[nodiscard]] inline float query_scale(const QueryGrowth& growth, std::int32_t position) {
   if (growth.period == 0) return 1.0F;
   const std::int32_t n_periods = position / growth.period;

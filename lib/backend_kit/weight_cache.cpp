@@ -71,8 +71,8 @@ Error refused(const fs::path& path, std::string_view what) {
                fmt::format("packed weights: {}: {}: remove it (secondsource cache clean)", path.string(), what)};
 }
 
-/// True for temporary files of a writer that was killed. Only the holder of the folder's lock may rely on it: all writers hold
-/// that lock.
+/// True for temporary files, which killed writers leave behind. Valid only while the folder's lock is held, because
+/// every writer holds that lock.
 bool is_left_behind(const fs::path& path) {
   return path.extension() == ".partial";
 }
@@ -99,7 +99,7 @@ Result<std::vector<PackedFile>> files_in(const fs::path& folder) {
   return files;
 }
 
-/// Opens the file whose lock stands for writing into the folder.
+/// Opens the lock file, whose lock a process must hold to write into the folder.
 Result<FileDescriptor> open_lock(const fs::path& folder) {
   const fs::path path = folder / kLockFile;
   FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));

@@ -8,7 +8,7 @@
 
 namespace secondsource {
 
-/// The decision as it leads the page and goes to stdout: what is provisional says so first.
+/// The decision as a headline for the page and for stdout. A provisional decision begins with "Provisional: ".
 [[nodiscard]] std::string decision_headline(const BriefDecision& decision);
 
 /// Returns "$1.24 million", "$12,300", "$6.88" or "$0.000212": three significant digits, without an exponent above a

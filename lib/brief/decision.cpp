@@ -25,7 +25,7 @@ class Decider {
     const double least = demand_.limits.min_saving_percent;
     const bool is_worth_it = best != nullptr && surely_saved(*best) > least;
     const bool stays = stay.is_eligible && !is_worth_it;
-    // An option that nobody asked for is named where the rule would take it if it had been asked for.
+    // An option that nobody asked for is named if the rule would choose it, had the buyer stated it.
     const BriefOption* unasked = best_of(true);
     const double to_beat = stays ? least : best != nullptr ? surely_saved(*best) : kNothingSaved;
     if (unasked != nullptr && !(surely_saved(*unasked) > to_beat)) unasked = nullptr;
@@ -51,8 +51,8 @@ class Decider {
     return demand_.decision_years == 1 ? "over one year" : fmt::format("over {} years", demand_.decision_years);
   }
 
-  /// The option other than staying that surely saves most, of those that nobody asked for or of those that the buyer
-  /// asked for.
+  /// The option other than staying with the largest certain saving, among the options that nobody asked for (`unasked`)
+  /// or among those that the buyer stated.
   [[nodiscard]] const BriefOption* best_of(bool unasked) const {
     const BriefOption* best = nullptr;
     for (const BriefOption& option : options_) {

@@ -55,8 +55,8 @@ class OptionCosts {
   /// `demand` and `skus` must outlive this object.
   OptionCosts(const Demand& demand, std::span<const Sku> skus) : demand_(demand), skus_(skus) {}
 
-  /// The SKU whose variant is outside the limits of its quality, with the figures, if the option needs one; empty if it
-  /// needs none, and for what serves today.
+  /// If the option needs a SKU whose variant is outside the limits of its quality, that SKU with the figures; otherwise
+  /// empty. Always empty for what serves today.
   [[nodiscard]] std::string outside_limits(const OptionSpec& option) const;
   /// The reason why the option cannot be costed, which is outside_limits() or a speed that is not known; empty when it
   /// can.
@@ -83,13 +83,13 @@ class OptionCosts {
   /// `stay`.
   [[nodiscard]] std::optional<double> break_even_usd_per_hour(const OptionSpec& option, const OptionSpec& stay,
                                                               std::size_t sku, std::int64_t years) const;
-  /// The multiple of the stated volume (1/100 to 100) from which on the option costs no more than `stay`.
+  /// The multiple of the stated volume (1/100 to 100) above which the option costs no more than `stay`.
   [[nodiscard]] LoadBreakEven break_even_volume(const OptionSpec& option, const OptionSpec& stay,
                                                 std::int64_t years) const;
 
   /// Indices of the SKUs that serve in the option, without duplicates.
   [[nodiscard]] std::vector<std::size_t> skus_of(const OptionSpec& option) const;
-  /// The same and, where it takes time until the load has moved, those that serve until then.
+  /// The same SKUs and, if the load takes time to move, those that serve until it has moved.
   [[nodiscard]] std::vector<std::size_t> skus_costed(const OptionSpec& option) const;
 
  private:

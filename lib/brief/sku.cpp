@@ -220,7 +220,8 @@ class MeasuredSku {
         // Prefers the device's own power meter to the host's; a backend on the host has only the latter.
         if (reading.name != "device_power_w" && reading.name != "host_power_w") continue;
         if (reading.name == "host_power_w" && has_device_power(*repetition)) continue;
-        // The machine that asks a server is not the one that answers, whose devices an exporter may tell.
+        // A client's own sensors say nothing about the server. Only device power counts, and only if an exporter on the
+        // server reported it.
         if (backend.served && (backend.served->telemetry.empty() || reading.name != "device_power_w")) continue;
         if (reading.value) {
           sum += *reading.value;
@@ -394,8 +395,8 @@ std::string scaling_sentence(const Sku& sku, double copies) {
                      copies, sku.rated_units, rated);
 }
 
-/// Scales speeds and power from what was measured or quoted to one replica, so that SKUs are compared machine by
-/// machine. Of a smaller system, as many as fit stand side by side.
+/// Scales speeds and power from the measured or quoted system to one replica, so that SKUs are compared machine by
+/// machine. If the system is smaller than a replica, a replica holds as many copies of it as fit.
 void scale_to_replica(Sku& sku) {
   constexpr double kRounding = 1e-9;
   sku.instances_per_replica = static_cast<double>(sku.spec.machines_per_replica);

@@ -224,7 +224,7 @@ const Figure& saving_of(const BriefOption& option, const Demand& demand) {
   return demand.decision_years == 1 ? option.saving_percent_1_year : option.saving_percent_3_years;
 }
 
-/// What the best of the options with the SKU saves, which may be another figure than what the SKU saves alone.
+/// Sets the saving of the best option that contains the SKU, which may differ from what the SKU saves alone.
 void set_best_option(BriefSku& row, const std::vector<BriefOption>& options, const Demand& demand) {
   row.best_option_saving_percent = Figure::absent("%", "no option with it that can be compared with staying");
   for (const BriefOption& option : options) {

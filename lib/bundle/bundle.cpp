@@ -60,7 +60,8 @@ Error expected_model_folder(const fs::path& path, std::string_view found) {
                            path.string(), found)};
 }
 
-/// What a folder is in which no model of any format is known; empty if there may be one, or the folder cannot be listed.
+/// Describes a folder that holds no model of any known format; empty if there may be a model, or if the folder cannot
+/// be listed.
 std::string_view known_as_no_model(const fs::path& folder) {
   if (path_exists(folder / "config.json") || foreign_weights(folder)) return "";
   const auto entries = list_folder(folder);

@@ -34,7 +34,7 @@ struct OpenOptions {
   std::int64_t cache_limit_bytes = std::int64_t{64} << 30;
 };
 
-/// The name of a model that has none but its folder's: the last part of the absolute path.
+/// The name of a model without a manifest: the last part of the folder's absolute path.
 [[nodiscard]] std::string model_folder_name(const std::filesystem::path& folder);
 
 class Bundle {
@@ -62,8 +62,8 @@ class Bundle {
   [[nodiscard]] const Manifest* manifest() const noexcept { return manifest_ ? &*manifest_ : nullptr; }
   [[nodiscard]] const ModelConfig& config() const noexcept { return config_; }
   [[nodiscard]] const TensorStore& tensors() const noexcept { return tensors_; }
-  /// Identifies what the content should be with 64 hexadecimal digits: SHA-256 of manifest.yaml, which holds the hash of
-  /// every file. Empty for a plain folder. check_content() (content.h) tells what the content is.
+  /// Identifies the intended content by 64 hexadecimal digits: the SHA-256 of manifest.yaml, which holds the hash of
+  /// every file. Empty for a plain folder. check_content() (content.h) checks the actual content.
   [[nodiscard]] const std::string& content_hash() const noexcept { return content_hash_; }
 
   /// Returns the tensor of that name. Errors: kInvalidInput if there is none.

@@ -9,7 +9,7 @@ Result<BundleText> BundleText::load(const Bundle& bundle) {
   BundleText text(bundle.name());
   const Result<std::optional<std::string>> json = bundle.tokenizer_json();
   if (!json) {
-    // Prompts with ids run all the same.
+    // Prompts given as token ids need no tokenizer, so an unsupported one is not an error here.
     if (json.error().code != ErrorCode::kUnsupported) return json.error();
     text.foreign_tokenizer_ = json.error();
   } else if (*json) {

@@ -22,7 +22,7 @@ Error unsupported_setting(const JsonFields& fields, std::string_view key, std::s
   return Error{ErrorCode::kUnsupported, fmt::format("{}: {}: {}", fields.name(), key, what)};
 }
 
-/// Refuses a text under `key` that is none of `known`; an absent one counts as the first of them.
+/// Refuses a text under `key` that is not one of `known`. An absent text counts as the first of them.
 Result<std::string> known_text(const JsonFields& fields, std::string_view key,
                                std::initializer_list<std::string_view> known) {
   SS_TRY(std::string text, fields.string_or(key, *known.begin()));
@@ -72,7 +72,8 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields, std::string_view m
   if (fields.has("weight_block_size")) {
     SS_TRY(scheme.block, two_extents(fields, "weight_block_size"));
     scheme.description += fmt::format(", blocks of {} x {}", scheme.block->rows, scheme.block->cols);
-    // Runtimes take the width of a block as that of a group of inputs. scale_fmt says how they round the scales of inputs (DeepSeek-V3.1).
+    // Runtimes quantize inputs in groups as wide as a block. scale_fmt says how they round the scales of inputs
+    // (DeepSeek-V3.1).
     SS_TRY(const std::string activations, known_text(fields, "activation_scheme", {"dynamic", "static"}));
     const Json* const format = fields.find("scale_fmt");
     const bool has_plain_scales = format == nullptr || format->is_null();
@@ -89,7 +90,7 @@ Result<CheckpointScheme> fp8_scheme(const JsonFields& fields, std::string_view m
   return scheme;
 }
 
-/// Refuses another `group_size`, which may be absent.
+/// Refuses a `group_size` other than `expected`; it may be absent.
 Result<void> expect_groups_of(const JsonFields& fields, std::int64_t expected) {
   SS_TRY(const std::int64_t size, fields.integer_or("group_size", expected, {.min = 1, .max = kMaxBlock}));
   if (size == expected) return {};
@@ -138,7 +139,8 @@ Result<CheckpointScheme> awq_scheme(const JsonFields& fields) {
   return scheme;
 }
 
-/// Refuses a checkpoint some of whose layers have codes of other widths; those with 16 bits are not quantized.
+/// Refuses a checkpoint in which some layers have codes of another width. Layers with 16 bits are not quantized and are
+/// accepted.
 Result<void> expect_one_width(const JsonFields& fields, int bits) {
   if (!fields.has("extra_config")) return {};
   SS_TRY_VOID(fields.object("extra_config"));
@@ -153,7 +155,7 @@ Result<void> expect_one_width(const JsonFields& fields, int bits) {
   return {};
 }
 
-/// Intel's AutoRound stores codes in the layouts of others.
+/// Intel's AutoRound, which stores codes in the layouts of GPTQ or AWQ.
 Result<CheckpointScheme> auto_round_scheme(const JsonFields& fields) {
   SS_TRY_VOID(known_text(fields, "data_type", {"int"}));
   SS_TRY(const std::string packing,
@@ -174,7 +176,7 @@ Result<CheckpointScheme> auto_round_scheme(const JsonFields& fields) {
   return scheme;
 }
 
-/// The one description of weights that all groups of modules have.
+/// The description of weights, which must be the same for all groups of modules.
 Result<Json> weights_of_groups(const JsonFields& fields) {
   SS_TRY_VOID(fields.object("config_groups"));
   Json weights;
@@ -193,7 +195,7 @@ Result<Json> weights_of_groups(const JsonFields& fields) {
   return weights;
 }
 
-/// Inputs that Quark's runtimes quantize: absent, or of one type for all.
+/// How Quark's runtimes quantize inputs: not at all, or in one way for all modules.
 Result<CheckpointActivations> quark_activations(const JsonFields& global) {
   using enum CheckpointActivations;
   if (!global.has("input_tensors")) return kAsTheyAre;
@@ -211,8 +213,8 @@ Result<CheckpointActivations> quark_activations(const JsonFields& global) {
   return type == "int8" ? kInt8PerToken : type == "fp8_e4m3" ? kFp8PerToken : kOther;
 }
 
-/// Refuses a checkpoint with more than one kind of weights. Layers have entries of their own where their outputs are quantized (keys and
-/// values for a cache in FP8), which is no matter of the weights.
+/// Refuses a checkpoint with more than one kind of weights. Layers may have entries of their own because their outputs
+/// are quantized (keys and values for a cache in FP8), which does not affect the weights.
 Result<void> expect_one_kind_of_weights(const JsonFields& fields, const Json& weights) {
   for (const std::string_view key : {"layer_quant_config", "layer_type_quant_config"}) {
     if (!fields.has(key)) continue;
@@ -263,7 +265,7 @@ Result<CheckpointScheme> quark_scheme(const JsonFields& fields) {
   return scheme;
 }
 
-/// What all groups of modules make of their inputs; kOther where they differ.
+/// How the runtimes quantize inputs, which must be the same for all groups of modules; kOther where the groups differ.
 Result<CheckpointActivations> activations_of_groups(const JsonFields& fields) {
   using enum CheckpointActivations;
   std::optional<CheckpointActivations> all;
@@ -339,8 +341,8 @@ Result<CheckpointScheme> compressed_scheme(const JsonFields& fields) {
   SS_TRY(const std::string format, known_text(fields, "format",
                                               {"pack-quantized", "int-quantized", "float-quantized", "naive-quantized",
                                                "mxfp4-pack-quantized", "nvfp4-pack-quantized"}));
-  // "frozen" says that the scales are fixed, not how the weights are stored. Files of codes say it, too, such as those that
-  // transformers' documentation shows; CheckpointWeight refuses values that are still to be quantized.
+  // "frozen" says that the scales are fixed, not how the weights are stored. Files with codes also have it, such as
+  // those in transformers' documentation; CheckpointWeight refuses files with values that are still to be quantized.
   SS_TRY_VOID(known_text(fields, "quantization_status", {"compressed", "frozen"}));
   if (fields.has("sparsity_config") && !fields.find("sparsity_config")->empty()) {
     SS_TRY(const JsonFields sparsity, fields.object("sparsity_config"));
@@ -363,7 +365,7 @@ Result<CheckpointScheme> compressed_scheme(const JsonFields& fields) {
     SS_TRY(scheme.bits, bits_of_words(weights, "num_bits", {2, 4, 8}));
   } else {
     scheme.layout = type == "float" ? CodeLayout::kFp8 : CodeLayout::kInt8;
-    // llm-compressor stores codes of four bits as bytes where inputs are quantized, too (W4A8).
+    // llm-compressor stores four-bit codes as bytes if inputs are quantized as well (W4A8).
     SS_TRY(scheme.bits, scheme.layout == CodeLayout::kInt8 ? bits_of_words(weights, "num_bits", {4, 8})
                                                            : bits_of_words(weights, "num_bits", {8}));
   }

@@ -45,7 +45,7 @@ struct ScaleBlock {
   std::int64_t cols = 0;
 };
 
-/// What the runtimes of a checkpoint make of the inputs of its products.
+/// How the runtimes of a checkpoint quantize the inputs of its products.
 enum class CheckpointActivations : std::uint8_t {
   kAsTheyAre,
   kInt8PerToken,          ///< in INT8 with a scale for each token, found at run time
@@ -69,7 +69,8 @@ struct CheckpointScheme {
   std::string_view method = {};  ///< as names of published variants begin: "gptq-"
   CodeLayout layout = CodeLayout::kFp8;
   int bits = 8;  ///< of a code: 2, 4 or 8 in words, 4 or 8 in kInt8
-  /// Absent where the shape of each tensor of scales says whether it has one for all or one for each output.
+  /// Absent if the shape of each tensor of scales decides whether it has one scale for all weights or one for each
+  /// output.
   std::optional<ScaleBlock> block = std::nullopt;
   GlobalScale global_scale = GlobalScale::kNone;
   bool has_zero_points = false;
@@ -84,8 +85,8 @@ struct CheckpointScheme {
   [[nodiscard]] int codes_of_word() const { return 32 / bits; }
 };
 
-/// Reads the value of `quantization_config`, which messages call `name`. Errors: kInvalidInput; kUnsupported for a method
-/// or a setting that is not computed, by its name.
+/// Reads the value of `quantization_config`, which messages call `name`. Errors: kInvalidInput; kUnsupported, naming
+/// the method or the setting that is not implemented.
 Result<CheckpointScheme> parse_checkpoint_scheme(const nlohmann::json& quantization, std::string_view name);
 
 }  // namespace secondsource

@@ -72,7 +72,7 @@ std::int64_t awq_place(std::int64_t column) {
 
 }  // namespace
 
-/// What is found for one weight, and what is said where it is not.
+/// Finds the tensors of one weight, and makes the errors for those that are missing or wrong.
 struct CheckpointWeight::Finder {
   const TensorStore& tensors;
   const CheckpointScheme& scheme;
@@ -132,7 +132,7 @@ struct CheckpointWeight::Finder {
     }
     return "weight";
   }
-  /// Whether the checkpoint has codes for this tensor: it may leave any tensor as it was.
+  /// Whether the checkpoint has codes for this tensor; it may leave any tensor unquantized.
   [[nodiscard]] bool has_codes() const {
     if (scheme.layout == CodeLayout::kMxfp4) return spec.is_transposed && optional("_blocks") != nullptr;
     if (!spec.name.ends_with("weight") || spec.shape.rank() != 2) return false;
@@ -140,8 +140,8 @@ struct CheckpointWeight::Finder {
     return codes != nullptr && !has_numbers(*codes);
   }
 
-  /// compressed-tensors stores a model that is not compressed yet as values beside the scales by which its runtime quantizes
-  /// them at each product, so that the values alone are another model.
+  /// compressed-tensors stores a model that is not yet compressed as values beside the scales with which its runtime
+  /// quantizes them at each product. The values alone would be another model.
   Result<void> refuse_values_with_scales() const {
     const bool has_scales = spec.name.ends_with("weight") && optional("weight_scale") != nullptr;
     const StoredTensor* const values = tensors.find(spec.name);
@@ -188,7 +188,7 @@ struct CheckpointWeight::Finder {
     return expect(ending, kWordType, {n_cols, n_rows / n_codes});
   }
 
-  /// The experts of a layer, which the model has as [experts, inputs, outputs].
+  /// The experts of a layer; the model has them as [experts, inputs, outputs].
   Result<CheckpointWeight> mxfp4() const {
     const std::int64_t n_experts = spec.shape.extent(0);
     const std::int64_t n_inputs = spec.shape.extent(1);
@@ -207,7 +207,7 @@ struct CheckpointWeight::Finder {
     SS_TRY(weight.scales_, expect("_scales", kUnsignedByteType, {n_experts, n_outputs, n_blocks}));
     return weight;
   }
-  /// A matrix with two codes in E2M1 a byte.
+  /// A matrix whose bytes hold two E2M1 codes each.
   Result<CheckpointWeight> fp4_rows() const {
     const std::int64_t n_rows = spec.shape.extent(0);
     const std::int64_t n_cols = spec.shape.extent(1);
@@ -241,12 +241,12 @@ struct CheckpointWeight::Finder {
                                found == nullptr ? "no such tensor" : found->info.shape.to_string())};
     }
     const auto stored = element_at<float>(*found, 0);
-    // Where the stored number divides, its reciprocal is the scale, so that neither may be 0 or infinite.
+    // If the stored number is a divisor, the scale is its reciprocal, so neither may be 0 or infinite.
     if (stored > 0.0F && std::isfinite(stored) && std::isfinite(1.0F / stored)) return stored;
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("{}: tensor {}: expected a positive number, found {}", name, name_of(ending), stored)};
   }
-  /// GPTQ and AWQ have words of consecutive inputs or outputs that belong to one row or column alone.
+  /// In GPTQ and AWQ, words must not span two rows or columns: shapes must be multiples of the codes in a word.
   Result<void> expect_whole_words() const {
     const std::int64_t n_codes = scheme.codes_of_word();
     const bool has_output_words = scheme.layout == CodeLayout::kGptqWords || scheme.layout == CodeLayout::kAwqWords;
@@ -313,8 +313,8 @@ struct CheckpointWeight::Finder {
     return {};
   }
 
-  /// Zero points of AutoGPTQ's first format are stored less one. One that is stored as the largest code would stand for a
-  /// number that its own bits do not hold, and runtimes disagree on what that means.
+  /// AutoGPTQ's first format stores each zero point minus one. The largest stored code would then mean a zero point
+  /// that does not fit into its bits, and runtimes disagree on what it means.
   Result<void> check_zero_points(const CheckpointWeight& weight) const {
     if (!scheme.stores_zero_points_less_one) return {};
     const std::int32_t limit = 1 << scheme.bits;

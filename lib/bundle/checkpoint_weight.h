@@ -1,9 +1,9 @@
 #pragma once
 // The values of a weight as a published checkpoint stores it: as numbers, or as codes with scales and zero points.
 //
-// A value is (code - zero point) * scale in FP32, exact in MXFP4. Of codes in words and scales in FP16 or BF16 the product is exact; of FP8
-// and of scales in FP32 it is rounded once, as in every runtime that multiplies before it adds. A scale of NVFP4 is itself a rounded
-// product or quotient.
+// A value is (code - zero point) * scale in FP32. The product is exact for MXFP4, and for codes in words with scales in
+// FP16 or BF16. For FP8 codes and for scales in FP32 it is rounded once, as in every runtime that multiplies before it
+// adds. A scale of NVFP4 is itself a rounded product or quotient.
 
 #include <cstdint>
 #include <optional>
@@ -35,8 +35,9 @@ class CheckpointWeight {
                                        const TensorSpec& spec, std::string_view name);
 
   [[nodiscard]] bool is_quantized() const { return scales_ != nullptr; }
-  /// The type in which the values of the weight are kept where its codes are not: its own, if it is not quantized. The values of codes
-  /// are exact in BF16 if all scales are powers of two; others are taken to need F32.
+  /// The type in which the values of the weight are stored if its codes are not kept: the stored type of an unquantized
+  /// weight. The values of codes are exact in BF16 if all scales are powers of two; otherwise they are assumed to need
+  /// F32.
   [[nodiscard]] DType type_of_values() const;
   /// "BF16", "F8_E4M3", "I32": how the tensor of numbers or codes is stored.
   [[nodiscard]] std::string_view stored_type() const { return codes_->info.dtype_name; }
@@ -44,30 +45,31 @@ class CheckpointWeight {
   /// Writes the values of one row, as many as the tensor's innermost extent.
   void read_row(std::int64_t row, std::span<float> values) const;
 
-  /// The form in which codes and scales of a quantized weight can be kept unchanged (published_weights.h). kUnsupported with the
-  /// reason, as a phrase such as "codes of 2 bits", where there is none yet.
+  /// The form in which the codes and scales of a quantized weight can be kept unchanged (published_weights.h). If there
+  /// is none: kUnsupported with the reason as a phrase, such as "codes of 2 bits".
   [[nodiscard]] Result<PublishedForm> published_form() const;
-  /// Of act order, the inputs in the order of their groups, and those of a group in their own order: code i of read_coded_row() is that of
-  /// input column_order()[i]. Empty where the groups are consecutive.
+  /// With act order, the inputs sorted by group, in ascending order within a group: code i of read_coded_row() belongs
+  /// to input column_order()[i]. Empty if the groups are consecutive.
   [[nodiscard]] const std::vector<std::int32_t>& column_order() const { return column_order_; }
-  /// The scale of inputs that is stored beside the weight, where the scheme promises_input_scales(); nullopt unless it is one positive
-  /// number. Where the stored number divides, its reciprocal.
+  /// The scale of inputs that is stored beside the weight, if the scheme promises_input_scales(); nullopt unless it is
+  /// one positive number. If the stored number is a divisor, its reciprocal.
   [[nodiscard]] std::optional<float> input_scale() const { return input_scale_; }
-  /// By which the sums of products with codes and scales of NVFP4 are multiplied: where the stored number divides, its rounded reciprocal,
-  /// as runtimes have it. 1 elsewhere.
+  /// The factor for sums of products with NVFP4 codes and scales; 1 for other formats. If the stored number is a
+  /// divisor, its rounded reciprocal, as in runtimes.
   [[nodiscard]] float global_scale() const {
     return scheme_.global_scale == GlobalScale::kDivides ? 1.0F / global_scale_ : global_scale_;
   }
-  /// Writes the codes of one row of shape_of_rows(), its scales and, where the form has any, its zero points as they are stored in
-  /// published_form(), which is there, or in the same form with zero points.
-  /// Errors: kInvalidInput for a code or a zero point that four bits do not hold, where the form has four and the file has bytes.
+  /// Writes the codes of one row of shape_of_rows(), its scales and, if the form has any, its zero points. `form` is
+  /// published_form(), which must not be an error, or the same form with zero points.
+  /// Errors: kInvalidInput for a code or a zero point that does not fit into the four bits of the form, if the file
+  /// stores bytes.
   Result<void> read_coded_row(std::int64_t row, const PublishedForm& form, const CodedRow& to) const;
 
  private:
   struct Finder;
 
   [[nodiscard]] std::int64_t place_of_scale(std::int64_t row, std::int64_t group) const;
-  /// The input whose code is at place i where codes are kept.
+  /// The input to which stored code i belongs.
   [[nodiscard]] std::int64_t stored_column(std::int64_t i) const {
     return column_order_.empty() ? i : column_order_[static_cast<std::size_t>(i)];
   }
@@ -82,13 +84,13 @@ class CheckpointWeight {
   }
   void read_mxfp4_row(std::int64_t row, std::span<float> values) const;
   void read_fp4_row(std::int64_t row, std::span<float> values) const;
-  /// The scale of a group, without the global one.
+  /// The scale of a group, without the global scale.
   [[nodiscard]] float fp4_scale(std::int64_t place) const;
-  /// The same with it.
+  /// The scale of a group, including the global scale.
   [[nodiscard]] float whole_fp4_scale(std::int64_t place) const;
-  /// The code at a place of all codes, of which a byte has two.
+  /// The code with this index among all codes; a byte holds two.
   [[nodiscard]] E2m1 fp4_code(std::int64_t place) const;
-  /// The code of one of the 32 inputs of a block, of which each output of each expert has those of its inputs.
+  /// The code of one of the 32 inputs of a block. Each output of each expert has its own blocks.
   [[nodiscard]] E2m1 mxfp4_code(std::int64_t block, std::int64_t input) const;
   void read_coded_fp4_row(std::int64_t row, const CodedRow& to) const;
 
@@ -100,7 +102,7 @@ class CheckpointWeight {
   std::int64_t n_cols_ = 0;
   std::int64_t rows_of_scale_ = 1;  ///< that share one; n_rows_ where all do
   std::int64_t n_groups_ = 1;       ///< scales of a row
-  /// Of one expert of kMxfp4, whose rows are those of a transposed tensor; of kFp4Rows it is n_cols_.
+  /// For kMxfp4 the inputs of one expert, whose rows are those of a transposed tensor; for kFp4Rows it equals n_cols_.
   std::int64_t n_inputs_ = 0;
   float global_scale_ = 1.0F;  ///< as it is stored
   std::optional<float> input_scale_;

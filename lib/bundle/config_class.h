@@ -45,7 +45,8 @@ struct MixtureKeys {
   std::int64_t n_shared_experts = 0;  ///< > 0: reads this, for a shared one without a gate, of as many widths
   std::int64_t first_k_dense_replace = kNoValue;  ///< >= 0: reads it: the number of dense layers, the first ones
   double routed_scaling_factor = 0.0;             ///< > 0: reads it
-  /// Scores are sigmoids, a bias joins the choice; reads n_group (8), topk_group (4) and norm_topk_prob (true).
+  /// Scores are sigmoids, and a bias is added to choose experts; reads n_group (8), topk_group (4) and norm_topk_prob
+  /// (true).
   bool has_sigmoid_groups = false;
   bool has_topk_method = false;  ///< reads topk_method (greedy), and n_group and topk_group with group_limited_greedy
   bool has_biases = false;       ///< of the router and of every expert
@@ -66,10 +67,11 @@ struct ConfigClass {
   Architecture architecture;
   std::string_view family;
   std::string_view class_name;
-  /// Of a class for text and pictures: the families that its part for text may be, the first of them where text_config names none. Its
-  /// keys are in text_config and are read as that family's class reads them, so that this class says no more. Else empty.
+  /// For a class for text and pictures: the families that its text part may have; the first one if text_config names
+  /// none. The keys are in text_config and are read as that family's class reads them, so this class specifies nothing
+  /// else. Empty for other classes.
   std::array<std::string_view, 2> text_families = {};
-  // The values of absent keys. Those that are 0 here every class for text alone sets.
+  // The values of absent keys. Every text-only class sets those that are 0 here.
   std::int64_t vocab_size = 0;
   std::int64_t hidden_size = 4096;
   std::int64_t intermediate_size = 0;
@@ -84,7 +86,7 @@ struct ConfigClass {
   std::int64_t sliding_window = kNoValue;
   std::int64_t bos_token_id = kNoValue;
   std::int64_t eos_token_id = kNoValue;
-  // Which keys the model reads at all, and what every model of the class has.
+  // Which keys the class reads at all, and properties that all models of the class share.
   WindowRule windows = WindowRule::kNone;
   BiasKey qkv_bias = {};
   BiasKey out_bias = {};

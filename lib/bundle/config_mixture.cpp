@@ -29,7 +29,7 @@ Result<void> parse_dense_layers(const JsonFields& fields, ModelConfig& config) {
   return {};
 }
 
-/// Reads how a token's experts come from groups of them (DeepSeek). Needs the numbers of experts.
+/// Reads how the experts of a token are chosen from groups (DeepSeek). Needs the numbers of experts.
 Result<void> parse_groups(const JsonFields& fields, const ConfigSource& source, ModelConfig& config) {
   const MixtureKeys& keys = source.defaults.mixture;
   const std::string_view function = keys.has_sigmoid_groups ? "sigmoid" : "softmax";

@@ -24,13 +24,13 @@ Result<std::optional<JsonFields>> find_rope_parameters(const JsonFields& fields,
     }
     return std::optional(std::move(object));
   }
-  // An empty rope_parameters is none that is absent.
+  // A rope_parameters that is present but empty does not count as absent.
   if (absent.is_null() || fields.has("rope_parameters")) return std::optional<JsonFields>();
   SS_TRY(JsonFields object, JsonFields::of(absent, fmt::format("{}: rope_parameters", fields.name())));
   return std::optional(std::move(object));
 }
 
-/// A list of LongRoPE, of one factor a pair.
+/// A list of LongRoPE's factors, one for each pair.
 Result<std::vector<double>> parse_factors(const JsonFields& scaling, std::string_view key, std::int64_t n_pairs) {
   const nlohmann::json* list = scaling.find(key);
   const std::string expected = fmt::format("a list of {} numbers above 0", n_pairs);
@@ -47,7 +47,8 @@ Result<std::vector<double>> parse_factors(const JsonFields& scaling, std::string
   return factors;
 }
 
-/// The elements of a head that a rotation is about: with latent attention those behind the latent.
+/// The width of the part of a head that a rope table covers: the whole head, or with latent attention the elements
+/// after the latent.
 std::int64_t rotated_head_dim(const ModelConfig& config) {
   return config.latent.is_present() ? config.latent.rotary_dim : config.head_dim;
 }
@@ -83,7 +84,8 @@ Result<void> parse_rope_scaling(const ConfigSource& source, const JsonFields& sc
   constexpr std::string_view kOriginal = "original_max_position_embeddings";
   const std::int64_t own = source.defaults.original_max_position_embeddings;
   const bool is_of_kind = source.defaults.rope_local_base_freq > 0.0;
-  // Beside the object it takes precedence, but where there is one for each kind of layer.
+  // The key beside the scaling object takes precedence over the key in it, unless each kind of layer has an object of
+  // its own.
   const bool is_scaled_by_length =
       rope.type == RopeType::kYarn || rope.type == RopeType::kLlama3 || rope.type == RopeType::kLongRope;
   const bool grows = source.defaults.grows_queries;
@@ -141,14 +143,15 @@ bool is_theta(double theta) {
   return theta > 1.0 && theta <= 1e15;
 }
 
-/// The rotation of layers of one kind, which rope_parameters describes under `kind`. `theta_key` is what earlier versions
-/// wrote, and `scaling_key`, if not empty, what they scaled it with; the latter takes precedence.
+/// The rotation of layers of one kind, which rope_parameters describes under `kind`. Earlier versions of transformers
+/// wrote `theta_key` and, if `scaling_key` is not empty, scaled with that object, which takes precedence.
 Result<RopeConfig> parse_rope_of(std::string_view kind, std::string_view theta_key, double theta,
                                  std::string_view scaling_key, const ConfigSource& source, ModelConfig& config) {
   const JsonFields& fields = source.fields;
   RopeConfig rope;
   SS_TRY(rope.theta, fields.number_or(theta_key, theta));
-  // Without parameters of this kind the class begins with these, so that an earlier version's `type` says nothing.
+  // Without parameters for this kind the class starts from these, so the older key `type` of the scaling object has no
+  // effect.
   nlohmann::json merged = {{"rope_type", "default"}};
   if (fields.has("rope_parameters")) {
     SS_TRY(const JsonFields parameters, fields.object("rope_parameters"));
@@ -193,8 +196,8 @@ Result<void> parse_two_ropes(const ConfigSource& source, ModelConfig& config) {
   return {};
 }
 
-/// What the rotation of latent attention (DeepSeek) has beyond others: pairs of either kind, and scores that are scaled, too,
-/// by the square of YaRN's magnitude for mscale_all_dim.
+/// Reads what is special about the rotation of latent attention (DeepSeek): pairs of either kind, and attention scores
+/// that are also scaled by the square of YaRN's magnitude for mscale_all_dim.
 Result<void> take_latent_rope(const ConfigSource& source, ModelConfig& config) {
   if (source.defaults.latent.reads_rope_interleave) {
     constexpr std::string_view kKey = "rope_interleave";

@@ -11,15 +11,15 @@
 
 namespace secondsource {
 
-/// The folder in which check_content() remembers hashes: cache_folder() of core/file.h; empty, and nothing is remembered,
-/// if there is none, as for a user without a home.
+/// The folder in which check_content() remembers hashes, which is cache_folder() of core/file.h. If there is none, as
+/// for a user without a home folder, it is empty and nothing is remembered.
 [[nodiscard]] std::filesystem::path hash_folder();
 
 /// Hashes every file of the bundle that was not hashed before in its present state (core/remembered_hashes.h), and
-/// returns what identifies the content: Bundle::content_hash() if the bundle has a manifest, all of whose hashes then
-/// were found to be true; for a plain folder, a hash of the hashes of all its files. Damage that leaves no trace in the
-/// file system, as that of a disk, is found by the first hashing only; verify_bundle() always reads everything. Errors:
-/// kInvalidInput, naming the damaged file; kIo, kInterrupted.
+/// returns what identifies the content. For a bundle with a manifest this is Bundle::content_hash(), after all hashes
+/// in the manifest were found correct; for a plain folder it is a hash of the hashes of all its files. Damage that
+/// leaves no trace in the file system, such as a disk error, is only found when a file is hashed for the first time;
+/// verify_bundle() always reads everything. Errors: kInvalidInput, naming the damaged file; kIo, kInterrupted.
 Result<std::string> check_content(const Bundle& bundle, Progress& progress, const InterruptFlag& interrupt,
                                   const std::filesystem::path& cache = hash_folder());
 

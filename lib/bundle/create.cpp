@@ -40,7 +40,8 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 4> kTextFiles = {"generation_config.json", "tokenizer.json",
                                                         "tokenizer_config.json", "special_tokens_map.json"};
 
-/// The stored type that takes the most bytes, as a variant's name. FP32 alone holds the values of published codes.
+/// The stored type that takes the most bytes, as a variant's name. For published codes it is f32, the only type that
+/// holds their values.
 std::string stored_variant(const Bundle& model) {
   if (!model.tensors().published_variant().empty()) return "f32";
   std::map<DType, std::size_t> bytes;
@@ -53,7 +54,8 @@ std::string stored_variant(const Bundle& model) {
   return std::string(to_string(most->first));
 }
 
-/// All variants that the weights have: first the published one, which is the model as it is deployed.
+/// All variants in which the weights can be used. A published variant comes first, because it is the model as it is
+/// deployed.
 std::vector<ManifestVariant> variants_of(const std::string& stored, const std::string& published) {
   std::vector<ManifestVariant> variants;
   if (!published.empty()) {
@@ -84,7 +86,7 @@ Result<void> check_prompts(const fs::path& folder) {
   return {};
 }
 
-/// Adds the suites of a folder that check_prompts() took.
+/// Adds the suites of a folder that check_prompts() accepted.
 Result<void> add_prompts(const fs::path& folder, BundleWriter& writer) {
   SS_TRY(const std::vector<fs::path> files, list_files_below(folder));
   for (const fs::path& file : files) {
@@ -161,8 +163,9 @@ Result<void> add_model_files(const CreateOptions& options, std::span<const std::
   return {};
 }
 
-/// Copies the texts beside the configuration, and writes a tokenizer.json where SentencePiece's tokenizer.model stands in its
-/// place. A model of it that is not supported is said to be so, and the bundle takes prompts with ids.
+/// Copies the text files beside the configuration. If the folder has SentencePiece's tokenizer.model and no
+/// tokenizer.json, writes a tokenizer.json. If that tokenizer is not supported, a note says so, and the bundle only
+/// takes prompts given as token ids.
 Result<void> add_text_files(const CreateOptions& options, BundleWriter& writer, Progress& progress) {
   SS_TRY_VOID(add_model_files(options, kTextFiles, writer));
   if (path_exists(options.model_folder / "tokenizer.json")) return {};
@@ -176,8 +179,9 @@ Result<void> add_text_files(const CreateOptions& options, BundleWriter& writer, 
   return *json ? writer.add_text("tokenizer.json", **json) : Result<void>();
 }
 
-/// What all ways have in common: the manifest, the chat template and the prompts. `manifest` says where the weights come
-/// from; `model` is the written folder, and the templates are in `template_folder`.
+/// The last step, which is the same for every kind of source: the manifest, the chat template and the prompts.
+/// `manifest` says where the weights come from; `model` is the written folder, and the templates are in
+/// `template_folder`.
 Result<void> finish_bundle(const CreateOptions& options, const Bundle& model, const fs::path& template_folder,
                            Manifest manifest, BundleWriter& writer, Progress& progress) {
   if (!options.name.empty()) manifest.name = options.name;
@@ -221,7 +225,7 @@ Result<void> create_from_quantized(const CreateOptions& options, const fs::path&
   return folder.commit();
 }
 
-/// Refuses weights of which the model would use a part: of another number of layers, say.
+/// Refuses weights of which the model would use only a part, for example those of a model with more layers.
 Result<void> expect_no_other_tensors(const Bundle& model, const fs::path& folder) {
   std::set<std::string, std::less<>> known;
   for (const TensorSpec& spec : model_tensors(model.config())) known.insert(spec.name);

@@ -36,7 +36,7 @@ struct CreateOptions {
   std::string chat_date = std::string(kDefaultChatDate);  ///< YYYY-MM-DD: today for the template
 };
 
-/// Says before any work, such as a download, what create_bundle() would refuse of the name and the prompts. Errors:
+/// Checks the name and the prompts before any work, such as a download, with the same rules as create_bundle(). Errors:
 /// kInvalidInput, kIo.
 Result<void> check_create_options(const CreateOptions& options);
 

@@ -9,9 +9,10 @@
 
 namespace secondsource {
 
-/// Describes a bundle, a Hugging Face folder, a configuration (a file that ends in .json; beside one that is called config.json ModelOpt's file
-/// is read, too), or a model in GGUF (.gguf). Where the weights of a quantized checkpoint lie in its folder, their headers, scales and zero
-/// points are looked at. Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.
+/// Describes a bundle, a Hugging Face folder, a configuration (a file that ends in .json), or a model in GGUF (.gguf).
+/// For a file called config.json, ModelOpt's file beside it is read as well. If the folder of a quantized checkpoint
+/// has the weights, their headers, scales and zero points are read. Errors: kInvalidInput, kUnsupported, kIo,
+/// kInterrupted.
 Result<ModelDescription> describe_model(const std::filesystem::path& path, Progress& progress,
                                         const InterruptFlag& interrupt);
 

@@ -15,12 +15,12 @@ namespace {
 
 constexpr std::int64_t kPieceBytes = std::int64_t{1} << 20;
 
-/// Of the values in the tensor's type, also where they are stored as codes.
+/// Size of the tensor's values in the tensor's type, even if they are stored as codes.
 std::int64_t bytes_of(const StoredTensor& tensor) {
   return tensor.info.shape.n_elements().value() * static_cast<std::int64_t>(size_of(*tensor.info.dtype));
 }
 
-/// One of all rows, or of transposed codes one of each matrix.
+/// One source for all rows; for transposed codes, one source for each matrix.
 Result<std::vector<std::shared_ptr<const WeightSource>>> sources_of(const StoredTensor& tensor,
                                                                     WeightEncoding encoding) {
   std::vector<std::shared_ptr<const WeightSource>> sources;

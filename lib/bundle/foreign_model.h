@@ -18,7 +18,7 @@ struct ForeignFile {
   std::string_view advice;  ///< a clause such as "a GGUF file; bring ..."
 };
 
-/// Of a file of tiktoken, under any name.
+/// The advice for a tiktoken file, whatever its name is.
 inline constexpr std::string_view kTiktokenAdvice =
     "a tiktoken file, which has neither the pattern nor the special tokens; write tokenizer.json with "
     "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) of transformers";

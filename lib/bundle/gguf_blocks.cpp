@@ -91,7 +91,7 @@ void blocks_q8_0(const std::byte* block, float* values) {
   for (int i = 0; i < kSmallBlock; ++i) values[i] = scale * static_cast<float>(signed_at(block, 2 + i));
 }
 
-/// The number of the curve that a value's four bits name.
+/// The entry of kFourBitCurve that a value's four bits select.
 int on_curve(const std::byte* bytes, int value) {
   return kFourBitCurve[static_cast<std::size_t>(nibble(bytes, value))];
 }
@@ -101,7 +101,7 @@ void blocks_iq4_nl(const std::byte* block, float* values) {
   for (int i = 0; i < kSmallBlock; ++i) values[i] = scale * static_cast<float>(on_curve(block + 2, i));
 }
 
-/// E2M1 numbers, doubled; the scale is halved for it.
+/// E2M1 numbers times 2; the scale is halved to compensate.
 constexpr std::array<float, 16> kE2m1Doubled = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 void blocks_mxfp4(const std::byte* block, float* values) {
@@ -113,7 +113,7 @@ void blocks_mxfp4(const std::byte* block, float* values) {
   }
 }
 
-// Blocks of 256, with scales of their parts that are integers, too.
+// Blocks of 256 values, whose parts have scales that are integers, too.
 
 /// Value i of 2 bits, in halves of 128 values: each byte has values that are 32 apart.
 int two_bits(const std::byte* bytes, int value) {
@@ -133,13 +133,14 @@ void blocks_q2_k(const std::byte* block, float* values) {
   }
 }
 
-/// Code i of three bits, less 4. Bit j of byte i: value 32 j + i is not lowered by 4.
+/// Code i of three bits, minus 4. The high bits are bit j of byte i for value 32 j + i: where it is set, 4 is not
+/// subtracted.
 int q3_k_code(const std::byte* block, int i) {
   const int lowered = (byte_at(block, i % 32) >> (i / 32) & 1) != 0 ? 0 : 4;
   return two_bits(block + 32, i) - lowered;
 }
 
-/// The whole number of a part: 16 of 6 bits, four low ones in 8 bytes, two high ones in 4.
+/// The scale of a part as an integer: 16 of 6 bits each, their four low bits in 8 bytes and their two high bits in 4.
 int q3_k_part(const std::byte* block, int part) {
   const std::byte* const parts = block + 96;
   const int low_bits = byte_at(parts, part % 8) >> (part / 8 * 4) & 15;
@@ -160,7 +161,7 @@ struct ScaleAndLeast {
   float least;
 };
 
-/// Of the 32 values of one part the whole numbers: 12 bytes hold eight pairs of 6 bits.
+/// The integer scale and minimum of one part of 32 values: 12 bytes hold eight pairs of 6 bits.
 ScaleAndLeast whole_parts_of_k(const std::byte* packed, int part) {
   int part_scale = byte_at(packed, part % 4) & 63;
   int part_least = byte_at(packed, 4 + part % 4) & 63;
@@ -222,7 +223,7 @@ void blocks_q6_k(const std::byte* block, float* values) {
   }
 }
 
-/// The whole number of a part: four low bits of 8 in 4 bytes, two high ones in 2.
+/// The scale of a part as an integer: 8 of 6 bits each, their four low bits in 4 bytes and their two high bits in 2.
 int iq4_xs_part(const std::byte* block, int part) {
   const auto high = little_endian<std::uint16_t>(block + 2);
   const int low_bits = byte_at(block, 4 + part / 2) >> (part % 2 * 4) & 15;
@@ -348,7 +349,7 @@ ScaleAndLeast units_of(WeightEncoding encoding, const std::byte* block) {
   }
 }
 
-/// The whole numbers of a part of a block.
+/// The integer scale and minimum of a part of a block.
 ScaleAndLeast whole_numbers_of(WeightEncoding encoding, const std::byte* block, int part) {
   switch (encoding) {
     case WeightEncoding::kQ2K:

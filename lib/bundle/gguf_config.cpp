@@ -22,7 +22,8 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-// The names are those of llama.cpp (src/llama-arch.cpp), what is permuted that of its convert_hf_to_gguf.py.
+// The architecture names are llama.cpp's (src/llama-arch.cpp); which rows are permuted follows its
+// convert_hf_to_gguf.py.
 constexpr std::array kArchitectures = {
     GgufArchitecture{"llama", "LlamaForCausalLM", true},
     GgufArchitecture{"qwen2", "Qwen2ForCausalLM"},
@@ -46,11 +47,11 @@ constexpr std::array kArchitectures = {
     GgufArchitecture{"deepseek2", "DeepseekV2ForCausalLM"},
     GgufArchitecture{"mistral3", "Ministral3ForCausalLM", true},
 };
-/// A llama with experts.
+/// A "llama" file with experts.
 constexpr GgufArchitecture kMixtral{"llama", "MixtralForCausalLM", true};
-/// A deepseek2 whose scores of experts are sigmoids.
+/// A "deepseek2" file whose expert scores are sigmoids.
 constexpr GgufArchitecture kDeepseekV3{"deepseek2", "DeepseekV3ForCausalLM"};
-/// llama.cpp's number for that function (expert_gating_func).
+/// llama.cpp's number for sigmoid scores (expert_gating_func).
 constexpr std::int64_t kSigmoidGating = 2;
 
 /// Reads the keys of a file that begin with the name of its architecture.
@@ -188,8 +189,8 @@ Result<void> add_heads(const ConfigParts& parts) {
   return {};
 }
 
-/// The sizes of latent attention. Where key_length is that of the latent (files since April 2025), the lengths of a head have
-/// keys of their own.
+/// The sizes of latent attention. In files since April 2025, key_length is that of the latent, and the lengths of a
+/// head have separate keys (..._mla).
 Result<void> add_latent(const ConfigParts& parts) {
   const ArchitectureKeys& keys = parts.keys;
   OrderedJson& json = parts.json;
@@ -210,7 +211,7 @@ Result<void> add_latent(const ConfigParts& parts) {
   return {};
 }
 
-/// DeepSeek's experts. A file that says nothing of groups is computed without them, as llama.cpp does.
+/// DeepSeek's experts. Without keys for groups, experts are chosen without groups, as llama.cpp does.
 Result<void> add_grouped_experts(const ConfigParts& parts) {
   const ArchitectureKeys& keys = parts.keys;
   OrderedJson& json = parts.json;
@@ -255,7 +256,7 @@ Result<void> add_feed_forward(const ConfigParts& parts) {
   return {};
 }
 
-/// The sliding window, where the architecture has one; llama.cpp ignores the key in the others.
+/// The sliding window, for architectures that have one; llama.cpp ignores the key for the others.
 Result<void> add_window(const ConfigParts& parts) {
   const bool has_pattern = parts.config_class.windows == detail::WindowRule::kPattern;
   if (parts.is("olmo2") && parts.keys.has("attention.sliding_window")) {
@@ -272,8 +273,9 @@ Result<void> add_window(const ConfigParts& parts) {
   return {};
 }
 
-/// The soft caps of Gemma, and by what its scores are divided. llama.cpp knows the latter by the number of layers: that of
-/// the 27B models is the width of a head as if heads shared the hidden state.
+/// The soft caps of Gemma, and the number whose square root divides attention scores. Like llama.cpp, this recognises
+/// the 27B models by their number of layers: there the number is hidden_size / number of heads, and otherwise the width
+/// of a head.
 Result<void> add_gemma(const ConfigParts& parts) {
   OrderedJson& json = parts.json;
   json["hidden_activation"] = "gelu_pytorch_tanh";
@@ -307,15 +309,15 @@ Result<void> add_granite(const ConfigParts& parts) {
   return {};
 }
 
-/// Reads the factor by which Cohere and Cohere 2 multiply their logits. Heads have norms
-/// (Command R+) if the file has the tensors of these.
+/// Reads the factor by which Cohere and Cohere 2 multiply their logits. Heads have norms (Command R+) if the file has
+/// tensors for them.
 Result<void> add_cohere(const ConfigParts& parts) {
   SS_TRY(parts.json["logit_scale"], parts.keys.number("logit_scale"));
   if (parts.is("command-r")) parts.json["use_qk_norm"] = parts.files.find("blk.0.attn_q_norm.weight") != nullptr;
   return {};
 }
 
-/// Biases are where the file has such tensors.
+/// A projection has a bias if the file has a tensor for it.
 void add_biases(const ConfigParts& parts) {
   const bool has_qkv = parts.files.find("blk.0.attn_q.bias") != nullptr;
   const bool has_out = parts.files.find("blk.0.attn_output.bias") != nullptr;
@@ -328,14 +330,15 @@ void add_biases(const ConfigParts& parts) {
   parts.json["mlp_bias"] = has_ffn;
 }
 
-/// How long the model was before its rotation was scaled.
+/// The context length of the model before its rotation was scaled.
 Result<std::int64_t> original_length(const ConfigParts& parts) {
   SS_TRY(const std::optional<std::int64_t> original,
          parts.keys.optional_integer("rope.scaling.original_context_length"));
   return original.value_or(parts.json["max_position_embeddings"].get<std::int64_t>());
 }
 
-/// Factors of each pair's wavelength (Llama 3.1, Phi-3). LongRoPE is the rule of transformers that takes any factors.
+/// Factors for each pair's wavelength (Llama 3.1, Phi-3). They are expressed as LongRoPE, the only type of transformers
+/// that takes arbitrary factors.
 Result<OrderedJson> rope_by_factors(const ConfigParts& parts, std::int64_t rotary_dim) {
   OrderedJson rope = {{"rope_type", "longrope"}};
   SS_TRY(const std::optional<double> attention_factor, parts.keys.optional_number("rope.scaling.attn_factor"));
@@ -389,9 +392,9 @@ Result<OrderedJson> rope_of(const ConfigParts& parts, std::int64_t rotary_dim) {
   if (attention_factor && *attention_factor != 1.0) {
     return keys.unsupported("rope.scaling.attn_factor", "expected 1 with yarn");
   }
-  // The metadata has no key for it: every gpt-oss is published without rounding the range in which YaRN blends.
+  // The metadata has no key for this. YaRN blends over a range of pairs, whose bounds no published gpt-oss rounds.
   if (parts.is("gpt-oss")) rope["truncate"] = false;
-  // A tenth of mscale_all_dim, which in every published model is mscale, too.
+  // The stored number is a tenth of mscale_all_dim, which equals mscale in every published model.
   SS_TRY(const std::optional<double> log_multiplier, keys.optional_number("rope.scaling.yarn_log_multiplier"));
   if (is_deepseek(parts) && log_multiplier) rope["mscale"] = rope["mscale_all_dim"] = 10.0 * *log_multiplier;
   if (parts.is("mistral3") && log_multiplier) {  // mscale_all_dim itself; llama.cpp takes an mscale of 1
@@ -433,7 +436,7 @@ Result<void> add_rope(const ConfigParts& parts) {
   return {};
 }
 
-/// Refuses layers that llama.cpp computes in ways that the metadata names and no class here has.
+/// Refuses kinds of layers that the metadata can describe and llama.cpp computes, but that no class here computes.
 Result<void> refuse_other_layers(const ConfigParts& parts) {
   for (const std::string_view key : {"nextn_predict_layers", "leading_dense_block_count", "ssm.conv_kernel",
                                      "attention.causal", "attention.chunk_size"}) {

@@ -1,6 +1,6 @@
 #pragma once
-// From the metadata of a GGUF file to the config.json of the class that computes the same: the names of llama.cpp's
-// architectures and keys against those of transformers.
+// Converts the metadata of a GGUF file to the config.json of the class that computes the same model, by mapping
+// llama.cpp's names of architectures and keys to those of transformers.
 
 #include <cstdint>
 #include <string>
@@ -16,16 +16,17 @@ namespace secondsource {
 struct GgufArchitecture {
   std::string_view name;        ///< general.architecture
   std::string_view class_name;  ///< of config.json
-  /// Rows of the projections of q and k lie so that neighbours are rotated together, while the class rotates halves.
+  /// Rows of the q and k projections are permuted so that neighbouring rows are rotated together, while the class
+  /// rotates halves.
   bool interleaves_halves = false;
   bool norms_hold_one = false;  ///< norms are stored as 1 + weight
 };
 
-/// The architecture of a file; that of a llama with experts, or of a deepseek2 with sigmoids, is another class. Errors: kInvalidInput without
-/// general.architecture; kUnsupported for one that is not in the table, by its name.
+/// The architecture of a file. A "llama" with experts and a "deepseek2" with sigmoid scores are classes of their own.
+/// Errors: kInvalidInput without general.architecture; kUnsupported, naming an architecture that is not in the table.
 Result<const GgufArchitecture*> gguf_architecture(const GgufFiles& files);
 
-/// What config.json says beside the metadata.
+/// Values for config.json that are not in the metadata.
 struct GgufConfigExtras {
   std::vector<std::int64_t> eos_ids;  ///< all that end a generation
   std::string stored_type;            ///< "float32": that of most of the weights

@@ -73,7 +73,8 @@ Result<std::string> tokenizer_config_of(const GgufFiles& files, const GgufVocabu
   return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
-/// "Q4_1 (211 tensors), F32 (61)": the types of the file, that of most tensors first; empty if none is of blocks.
+/// "Q4_1 (211 tensors), F32 (61)": the tensor types of the file, the most frequent first; empty if none is a block
+/// type.
 std::string quantization_of(const GgufFiles& files) {
   std::map<std::string_view, int> counts;
   bool has_blocks = false;
@@ -100,8 +101,8 @@ std::string variant_of_type(const GgufBlockFormat& format) {
   return "gguf-" + type;
 }
 
-/// What is kept as codes: all matrices of types that have codes, of a file whose matrices mostly are of one of these. What else the file
-/// quantizes is in the note.
+/// Keeps codes if the type of most matrices has a published variant: then all matrices of types that have codes are
+/// kept as codes. The note names the other quantized types.
 PublishedSource published_gguf(const std::vector<GgufTensorPlan>& plans, const ModelConfig& config) {
   std::map<const GgufBlockFormat*, std::int64_t> values;
   PublishedSource source;
@@ -130,7 +131,7 @@ PublishedSource published_gguf(const std::vector<GgufTensorPlan>& plans, const M
   return {.note = fmt::format("no variant keeps these weights as they are stored: codes of {} are not kept", others)};
 }
 
-/// The name with nothing in it that a manifest refuses.
+/// The name with the characters that a manifest refuses replaced.
 std::string as_word(std::string_view name) {
   std::string word;
   for (const char c : name.substr(0, 100)) {
@@ -161,12 +162,13 @@ Result<std::vector<std::int64_t>> write_tokenizer(const GgufFiles& files, Bundle
   return end_ids;
 }
 
-/// The type in which a bundle stores the values of such a tensor; for blocks it is FP32 unless a smaller type happens to hold them all.
+/// The type in which a bundle stores the values of such a tensor; for blocks it is FP32 unless a smaller type holds all
+/// of them exactly.
 DType type_of_values(const GgufBlockFormat& format) {
   return format.name == "F16" ? DType::kF16 : format.name == "BF16" ? DType::kBf16 : DType::kF32;
 }
 
-/// A file that was opened, with the model that it has.
+/// An opened file with its configuration and the plans for its tensors.
 struct GgufModel {
   GgufFiles files;
   const GgufArchitecture* architecture = nullptr;
@@ -177,7 +179,7 @@ struct GgufModel {
     SS_TRY(GgufFiles files, GgufFiles::open(file));
     GgufModel model{.files = std::move(files)};
     SS_TRY(model.architecture, gguf_architecture(model.files));
-    // The type of the values is not known yet; nothing that is checked here depends on it.
+    // The stored type of the values is not known yet, and nothing that is checked here depends on it.
     SS_TRY(const std::string draft,
            gguf_model_config(model.files, *model.architecture, {.eos_ids = {}, .stored_type = "float32"}));
     SS_TRY(model.config, parse_model_config(draft, fmt::format("{}: as config.json", model.files.name())));

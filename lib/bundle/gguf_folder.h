@@ -15,7 +15,7 @@
 
 namespace secondsource {
 
-/// What the manifest says of a model that came as GGUF.
+/// The parts of a manifest that describe where a GGUF model came from.
 struct GgufOrigin {
   std::string model_name;    ///< of the file, fit for a manifest's name
   std::string quantization;  ///< "Q4_1 (211 tensors), F32 (61)"; empty if no tensor is in blocks

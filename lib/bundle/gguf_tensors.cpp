@@ -21,7 +21,7 @@ struct NamePair {
   std::string_view gguf;
 };
 
-/// Names of modules, without "weight" and "bias": of a layer, behind "model.layers.N." and "blk.N.".
+/// Names of a layer's modules, without "weight" and "bias": after "model.layers.N." and after "blk.N.".
 constexpr std::array kModules = {
     NamePair{"input_layernorm", "attn_norm"},
     NamePair{"pre_feedforward_layernorm", "ffn_norm"},
@@ -59,13 +59,14 @@ constexpr std::array kModules = {
     NamePair{"self_attn.kv_b_proj", "attn_kv_b"},
 };
 
-/// Matrices of one expert, behind "experts.N.".
+/// Names of one expert's matrices, after "experts.N.".
 constexpr std::array kExpertMatrices = {
     NamePair{"gate_proj", "ffn_gate"}, NamePair{"up_proj", "ffn_up"}, NamePair{"down_proj", "ffn_down"},
     NamePair{"w1", "ffn_gate"},        NamePair{"w3", "ffn_up"},      NamePair{"w2", "ffn_down"},
 };
 
-/// Of gpt-oss, all of whose experts are one tensor: the kind of tensor in GGUF, and those that are joined into it.
+/// For gpt-oss, whose tensors hold all experts of a layer: the kind of tensor in GGUF, and the GGUF tensors that are
+/// joined into one.
 struct JoinedExperts {
   std::string_view model;  ///< behind "mlp.experts."
   std::string_view kind;
@@ -80,7 +81,7 @@ constexpr std::array kJoinedExperts = {
     JoinedExperts{"down_proj_bias", "bias", kDown},
 };
 
-/// Tensors that say something of the rotation; the configuration has taken them.
+/// Tensors that describe the rotation; gguf_config.cpp reads them.
 constexpr std::array<std::string_view, 3> kRopeTensors = {"rope_freqs.weight", "rope_factors_long.weight",
                                                           "rope_factors_short.weight"};
 
@@ -169,7 +170,8 @@ class TensorPlanner {
       return expert_rows(layer, name.module.substr(experts + std::string_view(".experts.").size()), spec);
     }
     if (name.module == "post_attention_layernorm") {
-      // Of what attention adds; or before the feed-forward network, where two classes have it under the first name, too.
+      // This is the norm of what attention adds, or the norm before the feed-forward network, which two classes also
+      // call post_attention_norm.
       const bool is_after = config_->has_norms_after() || config_->architecture == Architecture::kSeedOss ||
                             config_->architecture == Architecture::kGptOss;
       return take_whole(fmt::format("{}{}.{}", layer, is_after ? "post_attention_norm" : "ffn_norm", name.kind), spec);
@@ -182,8 +184,8 @@ class TensorPlanner {
     return take_whole(fmt::format("{}{}.{}", layer, found->gguf, name.kind), spec);
   }
 
-  /// One expert's matrix: rows of the stack of all, or a tensor of its own, as early files have it. `which` is
-  /// "5.gate_proj".
+  /// One expert's matrix: rows of the tensor that stacks all experts, or a tensor of its own as in early files. `which`
+  /// is "5.gate_proj".
   Result<std::vector<GgufRows>> expert_rows(const std::string& layer, std::string_view which, const TensorSpec& spec) {
     const std::size_t dot = which.find('.');
     const std::int64_t expert = parse_number<std::int64_t>(which.substr(0, dot)).value_or(0);
@@ -196,7 +198,8 @@ class TensorPlanner {
     return std::vector{rows};
   }
 
-  /// All experts' gate and up projections in one tensor (Granite-MoE): of each expert first the one, then the other.
+  /// The gate and up projections of all experts in one tensor (Granite-MoE): for each expert first the gate, then the
+  /// up projection.
   Result<std::vector<GgufRows>> joined_expert_rows(const std::string& layer, const TensorSpec& spec) {
     const std::int64_t n_rows = config_->expert_ffn_dim;
     const std::int64_t n_values = spec.shape.extent(2);
@@ -211,7 +214,7 @@ class TensorPlanner {
     return rows;
   }
 
-  /// What the tensor joins, if it is one of all experts that is turned; else null.
+  /// The GGUF tensors that the model's tensor joins, if it holds all experts transposed (gpt-oss); otherwise null.
   [[nodiscard]] const JoinedExperts* joined_experts(const TensorSpec& spec) const {
     constexpr std::string_view kModule = "mlp.experts.";
     const std::size_t at = spec.name.find(kModule);
@@ -221,7 +224,7 @@ class TensorPlanner {
     return found == kJoinedExperts.end() ? nullptr : found;
   }
 
-  /// Of each expert the matrices that are turned, or its biases, each of which is one row.
+  /// For each expert, the matrices that are transposed, or its biases, each of which is one row.
   Result<std::vector<GgufRows>> turned_expert_rows(const std::string& layer, const JoinedExperts& joined,
                                                    const TensorSpec& spec) {
     const bool is_bias = joined.kind == "bias";
@@ -240,13 +243,13 @@ class TensorPlanner {
     return rows;
   }
 
-  /// Whether the file has the two parts of kv_b_proj apart, as llama.cpp's converter writes them since April 2025.
+  /// Whether the file stores the two parts of kv_b_proj separately, as llama.cpp's converter does since April 2025.
   [[nodiscard]] bool has_heads_apart(const TensorSpec& spec) const {
     constexpr std::string_view kJoined = ".self_attn.kv_b_proj.weight";
     return spec.name.ends_with(kJoined) && files_->find("blk.0.attn_k_b.weight") != nullptr;
   }
 
-  /// Of each head kv_rank rows, whose columns make its keys, and value_dim rows, which make its values.
+  /// For each head, kv_rank rows whose columns produce its keys, and value_dim rows that produce its values.
   Result<std::vector<GgufRows>> head_rows(const std::string& layer, const TensorSpec& spec) {
     const LatentAttention& latent = config_->latent;
     const std::int64_t n_heads = config_->n_heads;
@@ -269,7 +272,7 @@ class TensorPlanner {
   std::set<std::string_view> taken_;
 };
 
-/// Where element `index` of heads of `head_dim` lies, if those of each head's halves alternate.
+/// Where element `index` of heads of `head_dim` elements is stored if the two halves of each head are interleaved.
 std::int64_t interleaved_place(std::int64_t index, std::int64_t head_dim) {
   const std::int64_t in_head = index % head_dim;
   const std::int64_t half = head_dim / 2;
@@ -302,9 +305,9 @@ Result<MatrixParts> read_parts(std::span<const GgufRows> parts, bool is_bias) {
 
 using UseRow = std::function<Result<void>(std::span<const float>)>;
 
-/// The columns of the matrices as rows: of each column one row, in which the values of the parts alternate.
+/// Calls `use` with each column of the matrices as one row, in which the values of the parts alternate.
 Result<void> for_each_column(std::span<const GgufRows> rows, bool is_bias, const UseRow& use) {
-  // Rows that are written at once, so that every cache line of the matrices is read once.
+  // Rows that are produced together, so that every cache line of the matrices is read once.
   constexpr std::int64_t kRowsAtOnce = 16;
   SS_TRY(const MatrixParts matrices, read_parts(rows, is_bias));
   const std::size_t n_parts = rows.size();
@@ -382,7 +385,7 @@ class CodedRowReader {
   Result<void> read(const GgufWeight& weight, std::int64_t row) {
     const GgufBlockFormat& format = *weight.format;
     SS_TRY_VOID(GgufFiles::read_blocks(weight, row, bytes_));
-    if (encoding_of_codes(format) && has_blocks(*encoding_of_codes(format))) {  // which are stored whole
+    if (encoding_of_codes(format) && has_blocks(*encoding_of_codes(format))) {  // whole blocks are kept as they are
       codes_.assign(reinterpret_cast<const std::int8_t*>(bytes_.data()),
                     reinterpret_cast<const std::int8_t*>(bytes_.data()) + bytes_.size());
       scales_.clear();

@@ -19,47 +19,48 @@
 
 namespace secondsource {
 
-/// Rows of a GGUF tensor that follow each other in the tensor of the model.
+/// Rows of a GGUF tensor that are consecutive in the tensor of the model.
 struct GgufRows {
   const GgufWeight* weight = nullptr;
   std::int64_t first_row = 0;
   std::int64_t n_rows = 0;
 };
 
-/// What is undone of a conversion to GGUF.
+/// The change made by the conversion to GGUF, which is undone.
 enum class GgufChange : std::uint8_t {
   kNone,
   kRowsInterleaved,    ///< of each head, rows of its two halves alternate
   kValuesInterleaved,  ///< the same for the values of a bias
   kOneAdded,           ///< to every value
-  /// Experts are matrices of rows, while the model has them turned: as columns, those of gate and up alternating. A bias is a
-  /// matrix of one column.
+  /// Experts are stored as rows. The model has them transposed, with the columns of gate and up alternating. A bias
+  /// counts as a matrix of one column.
   kExpertsTurned,
-  /// Of each head of latent attention, what makes keys of the latent is turned, and lies apart from what makes values.
+  /// For each head of latent attention, the part that makes keys from the latent is transposed and stored apart from
+  /// the part that makes values.
   kHeadKeysTurned,
 };
 
 struct GgufTensorPlan {
   TensorSpec spec;
-  /// kExpertsTurned: of each expert one or two (gate, up). kHeadKeysTurned: of each head two (keys, values).
+  /// kExpertsTurned: one or two for each expert (gate, up). kHeadKeysTurned: two for each head (keys, values).
   std::vector<GgufRows> rows;
   GgufChange change = GgufChange::kNone;
 };
 
-/// The plans of all tensors of the model, in the order of model_tensors(). Errors: kInvalidInput for a tensor that is missing
-/// or has other sizes; kUnsupported for one that is there and belongs to none, by its name.
+/// The plans of all tensors of the model, in the order of model_tensors(). Errors: kInvalidInput for a tensor that is
+/// missing or has other sizes; kUnsupported, naming a tensor of the file that belongs to no tensor of the model.
 Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, const GgufArchitecture& architecture,
                                                       const ModelConfig& config);
 
-/// The form in which the codes of the planned tensor are kept (published_weights.h): of matrices and embeddings whose rows all are of one
-/// type of blocks. nullopt: they are not.
+/// The form in which the codes of the planned tensor can be kept (published_weights.h), for matrices and embeddings
+/// whose rows all have the same block type; otherwise nullopt.
 [[nodiscard]] std::optional<PublishedForm> published_form_of(const GgufTensorPlan& plan);
 /// Calls `use` with the codes and scales, or with the bytes of the blocks, of each row of a planned tensor that has a published
 /// form, in the order of shape_of_rows(). Errors: kIo, kInvalidInput for a scale that is no number, and those of `use`.
 Result<void> for_each_gguf_coded_row(const GgufTensorPlan& plan, const ModelConfig& config, const CodedRowUser& use);
 
-/// Calls `use` with the values of each row of the planned tensor, in order. Holds one row in memory, of kExpertsTurned one
-/// expert in FP32, of kHeadKeysTurned one head. Errors: kIo and those of `use`.
+/// Calls `use` with the values of each row of the planned tensor, in order. Holds one row in memory; for kExpertsTurned
+/// one expert in FP32, for kHeadKeysTurned one head. Errors: kIo and those of `use`.
 Result<void> for_each_gguf_row(const GgufTensorPlan& plan, const ModelConfig& config,
                                const std::function<Result<void>(std::span<const float>)>& use);
 

@@ -32,7 +32,7 @@ struct Acceptance {
   double nll_difference_mean = 0.0;  ///< of E, at least 0
 };
 
-/// The acceptance test of a variant: what its quality may be at worst. A variant outside of a limit is opportunistic.
+/// The acceptance test of a variant: the worst quality that it may have. A variant outside of a limit is opportunistic.
 struct QualityLimits {
   std::optional<double> kl_mean{};           ///< at most
   std::optional<double> top1_agreement{};    ///< at least
@@ -73,12 +73,12 @@ struct ManifestVariant {
   [[nodiscard]] Tier effective_tier() const { return outside_limits().empty() ? tier : Tier::kOpportunistic; }
 };
 
-/// The tier of a variant whose quality nobody measured: only the types in which models are trained, and weights as they were
-/// published, are blessed.
+/// The tier of a variant whose quality was not measured. Only the types in which models are trained, and weights as
+/// they were published, are blessed.
 [[nodiscard]] Tier tier_without_quality(std::string_view variant_name);
 
-/// The tier of a variant whose quality was measured: blessed within its limits, but for weights that this project rounds to int4,
-/// which are opportunistic by definition.
+/// The tier of a variant whose quality was measured: blessed if it is within its limits, except for weights that this
+/// project rounds to int4, which are opportunistic by definition.
 [[nodiscard]] Tier tier_with_quality(std::string_view variant_name, const Quality& quality);
 
 /// The program and libraries that produced the expected outputs.
@@ -103,7 +103,7 @@ struct Manifest {
   std::string license;
   std::string source_description;
   std::string source_url;
-  /// How the source was quantized, whose values are the weights here: "Q4_1 (211 tensors), F32 (61)". Empty: not.
+  /// How the source was quantized: "Q4_1 (211 tensors), F32 (61)"; empty if it was not.
   std::string source_quantization;
   std::optional<Smoothing> smoothing;  ///< absent: the weights are those of the source
   std::vector<ManifestFile> files;     ///< every file except manifest.yaml, sorted by path
@@ -113,7 +113,8 @@ struct Manifest {
   std::vector<ManifestVariant> variants;
   std::optional<ExpectedFrom> expected_from;
 
-  /// What runs of a quantized source, as a phrase: its codes in the published variant, or its values alone.
+  /// For a quantized source, a phrase on what the variants contain: its codes in the published variant, or only its
+  /// dequantized values.
   [[nodiscard]] std::string what_is_kept() const;
   /// True if chat_template is a file of the bundle.
   [[nodiscard]] bool has_chat_template_file() const { return chat_template.ends_with(".jinja"); }

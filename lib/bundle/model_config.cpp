@@ -64,7 +64,7 @@ Error quantized(const JsonFields& fields) {
                      "BUNDLE` makes such ones of FP8, GPTQ, AWQ, compressed-tensors and MXFP4");
 }
 
-/// The part for text of a model that has another for pictures.
+/// The text part of a model that also has a part for pictures.
 struct TextPart {
   Json keys;  ///< those of text_config, and what the file says of the whole model
   const ConfigClass* config_class = nullptr;
@@ -111,7 +111,7 @@ Result<void> parse_latent(const ConfigSource& source, ModelConfig& config) {
     return wrong("qk_rope_head_dim", "an even number of at least 4", latent.rotary_dim, true);
   }
   if (latent.kv_rank % 2 != 0) return wrong("kv_lora_rank", "an even number", latent.kv_rank, true);
-  // The class derives it, and transformers writes it.
+  // The class derives head_dim, but transformers writes it to the file.
   SS_TRY(const std::int64_t head_dim, fields.integer_or("head_dim", latent.rotary_dim, part));
   if (head_dim != latent.rotary_dim) {
     return wrong("head_dim", fmt::format("none, or qk_rope_head_dim = {}", latent.rotary_dim), head_dim, true);
@@ -201,7 +201,7 @@ Result<void> parse_biases(const ConfigSource& source, ModelConfig& config) {
   return {};
 }
 
-/// A factor of the forward pass, which must not be 0 because some are divided by.
+/// A factor of the forward pass. It must not be 0, because some factors are used as divisors.
 Result<double> parse_multiplier(const JsonFields& fields, std::string_view key, double absent = 1.0) {
   SS_TRY(const double found, fields.number_or(key, absent));
   if (found >= 1e-6 && found <= 1e6) return found;
@@ -216,7 +216,7 @@ Result<double> parse_softcap(const ConfigSource& source, std::string_view key, d
   return source.fields.mismatch(key, "a number above 0 and up to 1e6");
 }
 
-/// Reads by what the embedding, attention scores, blocks and logits are multiplied, and where they are capped.
+/// Reads the factors of the embedding, attention scores, blocks and logits, and the caps of scores and logits.
 Result<void> parse_scales(const ConfigSource& source, ModelConfig& config) {
   const JsonFields& fields = source.fields;
   const ConfigClass& defaults = source.defaults;
@@ -244,7 +244,7 @@ Result<void> parse_scales(const ConfigSource& source, ModelConfig& config) {
   return {};
 }
 
-/// The constants of the clamped SwiGLU are those of the operation.
+/// Checks that a constant of the clamped SwiGLU is the one that the operation has built in.
 Result<void> expect_constant(const JsonFields& fields, std::string_view key, float expected) {
   SS_TRY(const double found, fields.number_or(key, static_cast<double>(expected)));
   if (static_cast<float>(found) == expected) return {};

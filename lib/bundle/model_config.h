@@ -59,7 +59,7 @@ enum class Activation : std::uint8_t {
   kClampedSwiGlu,  ///< of clamped gate and up, of which the latter gets 1 more (gpt-oss; backend/op.h)
 };
 
-/// Which elements of a head a rotary embedding turns together, for a rotation of r elements.
+/// Which two elements of a head a rotary embedding rotates together, if r elements are rotated.
 enum class RotaryPairs : std::uint8_t {
   kHalves,      ///< i and i + r/2
   kNeighbours,  ///< 2i and 2i + 1
@@ -133,7 +133,7 @@ struct ModelConfig {
   /// Each valid for sequences of at most max_seq_len tokens. Frequencies are 0 for pairs that are not rotated.
   std::vector<RopeTable> rope_tables;
   std::vector<std::int32_t> layer_ropes;  ///< [n_layers]: indices of rope_tables
-  /// LongRoPE: tables in the place of rope_tables for sequences that may grow beyond long_rope_after tokens; else empty.
+  /// LongRoPE: replace rope_tables for sequences that may grow beyond long_rope_after tokens; otherwise empty.
   std::vector<RopeTable> long_rope_tables;
   std::int64_t long_rope_after = 0;
   bool fused_projections = false;  ///< q, k and v are stored as one tensor, gate and up as another
@@ -162,7 +162,7 @@ struct ModelConfig {
   [[nodiscard]] bool is_mixture_layer(std::int64_t layer) const {
     return mixture_layers[static_cast<std::size_t>(layer)];
   }
-  /// The width of all queries as attention reads them: with latent attention, of queries to latents.
+  /// The width of all queries as attention reads them; with latent attention these are queries to latents.
   [[nodiscard]] std::int64_t q_dim() const noexcept { return n_heads * head_dim; }
   [[nodiscard]] std::int64_t kv_dim() const noexcept { return n_kv_heads * head_dim; }
   /// The width of a value as attention reads it.

@@ -12,8 +12,9 @@
 namespace secondsource {
 namespace {
 
-/// A head that is stored counts, because transformers ties models with a part for pictures by default and published files do
-/// not contradict. Its tensors may be those of a quantized weight.
+/// True if the checkpoint stores a head. The stored head decides, because transformers ties the embeddings of models
+/// with a part for pictures by default, and published configurations do not override that. The tensors may be those of
+/// a quantized weight.
 bool has_stored_head(const TensorStore& tensors) {
   constexpr std::string_view kHead = "lm_head.";
   return std::ranges::any_of(tensors.tensors(), [&](const auto& entry) { return entry.first.starts_with(kHead); });
@@ -36,7 +37,7 @@ Result<void> name_tensors_as_the_model(std::string_view folder, ModelConfig& con
     }
     if (tensors.find(kEmbeddingTensor) != nullptr && has_stored_head(tensors)) config.tied_embeddings = false;
   }
-  // Checkpoints store a matrix that embedding and head share under either name.
+  // Checkpoints may store the matrix that embedding and head share under either name.
   const bool has_head_alone = tensors.find(kEmbeddingTensor) == nullptr && tensors.find(kHeadTensor) != nullptr;
   if (config.tied_embeddings && has_head_alone) tensors.rename(kHeadTensor, kEmbeddingTensor);
   return {};

@@ -1,5 +1,5 @@
 #pragma once
-// Gives the tensors of a checkpoint the names that model_tensors() has.
+// Renames the tensors of a checkpoint to the names that model_tensors() uses.
 
 #include <string_view>
 
@@ -9,9 +9,9 @@
 
 namespace secondsource {
 
-/// Renames the tensors of a part for text, finds out whether such a model has a head of its own (and says so in `config`),
-/// and takes a matrix that embedding and head share under either name. `folder` is for messages. Errors: kInvalidInput for
-/// a tensor that is stored under two names.
+/// Renames the tensors of a text part, finds out whether such a model has a head of its own (and records it in
+/// `config`), and accepts a matrix that embedding and head share under either name. `folder` is for messages. Errors:
+/// kInvalidInput for a tensor that is stored under two names.
 Result<void> name_tensors_as_the_model(std::string_view folder, ModelConfig& config, TensorStore& tensors);
 
 }  // namespace secondsource

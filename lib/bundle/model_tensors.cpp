@@ -289,13 +289,13 @@ std::string router_tensor_name(const ModelConfig& config, std::int64_t layer) {
 
 namespace {
 
-/// What a name begins with in a checkpoint, and in model_tensors().
+/// The beginning of a name in a checkpoint, and in model_tensors().
 struct NameBegin {
   std::string_view stored;
   std::string_view plain;
 };
 
-// As files have it, and as the modules of transformers 5 are called.
+// First as published files have it, then as the modules of transformers 5 are called.
 constexpr std::array kTextPartNames = {NameBegin{"language_model.", ""}, NameBegin{"model.language_model.", "model."}};
 
 constexpr std::array<std::string_view, 4> kPictureModules = {"vision_tower.", "multi_modal_projector.",

@@ -36,12 +36,12 @@ struct TensorSpec {
 /// "model.layers.3.self_attn.q_proj.weight" for (3, "self_attn.q_proj.weight").
 [[nodiscard]] std::string layer_tensor_name(std::int64_t layer, std::string_view rest);
 
-/// How many rows a tensor has as it is stored: [outputs, inputs], [experts, outputs of one, inputs], or a vector, which is
-/// one.
+/// Number of rows of a stored tensor: [outputs, inputs], [experts, outputs of one, inputs], or a vector, which is one
+/// row.
 [[nodiscard]] std::int64_t n_rows_of(const Shape& shape);
 
-/// Rows of a tensor, which has several projections in some classes. Of a transposed tensor they are columns of one of its
-/// matrices.
+/// Some rows of a tensor, because some classes store several projections in one tensor. For a transposed tensor they
+/// are columns of one of its matrices.
 struct TensorRows {
   std::string tensor;
   std::int64_t first_row = 0;
@@ -67,8 +67,8 @@ struct LatentTensors {
   TensorRows kv_a;  ///< the latent, and the rotated key behind it
 };
 [[nodiscard]] LatentTensors latent_tensors(const ModelConfig& config, std::int64_t layer);
-/// Of one head, from rows of the tensor "kv_b_proj": what multiplies the plain part of its query ([kv_rank, plain_dim]), and
-/// what makes its output of the attended latent ([value_dim, kv_rank]).
+/// Two parts of one head, from rows of the tensor "kv_b_proj": the matrix that multiplies the plain part of its query
+/// ([kv_rank, plain_dim]), and the matrix that makes its output from the attended latent ([value_dim, kv_rank]).
 struct LatentHead {
   TensorRows query;
   TensorRows value;
@@ -83,59 +83,58 @@ struct FfnTensors {
   TensorRows up;
   TensorRows down;
 };
-/// Those of a layer without experts.
+/// The matrices of a layer without experts.
 [[nodiscard]] FfnTensors ffn_tensors(const ModelConfig& config, std::int64_t layer);
-/// Those of one expert: "model.layers.3.block_sparse_moe.experts.5.w1.weight" in Mixtral, rows of
-/// "model.layers.3.block_sparse_moe.input_linear.weight" in Granite-MoE, columns of
-/// "model.layers.3.mlp.experts.gate_up_proj" in gpt-oss, where those of gate and up alternate,
+/// The matrices of one expert: "model.layers.3.block_sparse_moe.experts.5.w1.weight" in Mixtral; rows of
+/// "model.layers.3.block_sparse_moe.input_linear.weight" in Granite-MoE; columns of
+/// "model.layers.3.mlp.experts.gate_up_proj" in gpt-oss, where the columns of gate and up alternate;
 /// "model.layers.3.mlp.experts.5.gate_proj.weight" in other classes.
 [[nodiscard]] FfnTensors expert_tensors(const ModelConfig& config, std::int64_t layer, std::int64_t expert);
 [[nodiscard]] std::string router_tensor_name(const ModelConfig& config, std::int64_t layer);
-/// In a model whose experts have biases, those of all experts: [experts, 2 ffn_dim], where gate and up alternate, and
-/// [experts, dim].
+/// The biases of all experts, in a model whose experts have biases: [experts, 2 ffn_dim], where gate and up alternate,
+/// and [experts, dim].
 struct ExpertBiases {
   std::string gate_up;
   std::string down;
 };
 [[nodiscard]] ExpertBiases expert_bias_names(std::int64_t layer);
-/// In a layer of a model with attention sinks: [n_heads].
+/// The attention sinks of a layer, in a model that has them: [n_heads].
 inline constexpr std::string_view kSinks = "self_attn.sinks";
-/// In a model with sigmoid_experts, the bias of the choice: [n_experts].
+/// The bias for the choice of experts, in a model with sigmoid_experts: [n_experts].
 [[nodiscard]] std::string choice_bias_name(std::int64_t layer);
-/// Those of the expert that all tokens share, and the vector that gates it.
+/// The matrices of the expert that all tokens share; below, the vector that gates it.
 [[nodiscard]] FfnTensors shared_expert_tensors(const ModelConfig& config, std::int64_t layer);
 [[nodiscard]] std::string shared_gate_tensor_name(std::int64_t layer);
 /// "....gate_proj.bias" for the tensor "....gate_proj.weight".
 [[nodiscard]] std::string bias_name(std::string_view weight_name);
 
-/// In a layer of a model with norms before its blocks, those norms: layer_tensor_name(3, kAttentionNorm), and
-/// layer_tensor_name(3, ffn_norm_name(config)).
+/// The norms before the blocks of a layer, in a model that has them: layer_tensor_name(3, kAttentionNorm) and
+/// layer_tensor_name(3, ffn_norm_name(config)). bias_name() gives the name of a norm's bias. Parallel blocks share the
+/// norm of the attention.
 inline constexpr std::string_view kAttentionNorm = "input_layernorm.weight";
 [[nodiscard]] std::string_view ffn_norm_name(const ModelConfig& config);
-/// In a layer of a model with norms after its blocks, the norms of what the two blocks add.
+/// The norms of what the two blocks of a layer add, in a model with norms after its blocks.
 inline constexpr std::string_view kPostAttentionNorm = "post_attention_layernorm.weight";
 inline constexpr std::string_view kPostFfnNorm = "post_feedforward_layernorm.weight";
 
-/// The bias of a norm is named as its weight is: bias_name(). In parallel blocks the norm of the attention is that of the
-/// network, too.
 inline constexpr std::string_view kEmbeddingTensor = "model.embed_tokens.weight";
 inline constexpr std::string_view kFinalNormTensor = "model.norm.weight";
 inline constexpr std::string_view kHeadTensor = "lm_head.weight";
 
-/// The name of a tensor in a checkpoint. That of the part for text of a model that has another for pictures begins there with
-/// "language_model."; model_tensors() leaves that out.
+/// The name of a tensor in a checkpoint. For the text part of a model that also has a part for pictures it begins with
+/// "language_model.", which model_tensors() leaves out.
 [[nodiscard]] std::string stored_name(const ModelConfig& config, std::string_view name);
-/// The name that model_tensors() gives to a tensor, under whichever of its two names a checkpoint has it.
+/// The name that model_tensors() gives to a tensor, for either of the two names that a checkpoint may use.
 [[nodiscard]] std::string name_of_stored(const ModelConfig& config, std::string_view stored);
 /// Whether a tensor of the checkpoint belongs to the part for pictures, which is not computed.
 [[nodiscard]] bool is_for_pictures(const ModelConfig& config, std::string_view stored);
 
-/// Whether a tensor of the checkpoint belongs to a layer behind the last, which predicts a further token (DeepSeek-V3's
-/// multi-token prediction) and is not computed.
+/// Whether a tensor of the checkpoint belongs to a layer after the model's last one. Such a layer predicts a further
+/// token (DeepSeek-V3's multi-token prediction) and is not computed.
 [[nodiscard]] bool is_behind_last_layer(const ModelConfig& config, std::string_view name);
 
-/// Whether a stored tensor that model_tensors() does not list may be ignored: tensors of the part for pictures and of layers behind the last
-/// one, rotary frequencies in old checkpoints, and a tied head that is stored a second time.
+/// Whether a stored tensor that model_tensors() does not list may be ignored: tensors of the part for pictures, layers
+/// after the last one, rotary frequencies in old checkpoints, and a tied head that is stored a second time.
 [[nodiscard]] bool is_without_effect(const ModelConfig& config, std::string_view name);
 
 /// All tensors of the model, in the order of the forward pass. kHeadTensor is left out if the embeddings are tied.

@@ -1,5 +1,5 @@
 #pragma once
-// Do expected outputs belong to the prompts and to the model beside which they lie?
+// Checks that expected outputs belong to the prompts and to the model of their bundle.
 
 #include <cstdint>
 #include <map>
@@ -17,9 +17,10 @@ namespace secondsource {
 /// that the model cannot take. The ids of a prompt's document come first.
 using EncodedPrompts = std::map<std::string, std::optional<std::vector<std::int32_t>>, std::less<>>;
 
-/// What is wrong with the outputs of one variant, a line each: an output without its prompt, a prompt without its output
-/// although the model can take it, ids of the prompt other than `encoded` has (a prompt that it lacks is not compared),
-/// or an end that contradicts the prompt's limit or the model's end-of-text ids. `path` begins every line.
+/// The faults in the outputs of one variant, one line each: an output without its prompt, a prompt without its output
+/// although the model can take it, other ids of the prompt than in `encoded` (prompts that are not in it are not
+/// compared), or an end that contradicts the prompt's limit or the model's end-of-text ids. Every line begins with
+/// `path`.
 [[nodiscard]] std::vector<std::string> faults_of_outputs(const std::vector<ExpectedOutput>& outputs,
                                                          const std::string& path, const GoldenPrompts& prompts,
                                                          const EncodedPrompts& encoded, const ModelConfig& config);

@@ -68,7 +68,7 @@ Result<Outputs> open_outputs(const fs::path& path, Progress& progress, const Int
   return outputs;
 }
 
-/// The bundle to which outputs are added, its content found to be that of its manifest.
+/// Opens the bundle to which outputs are added and checks its content against its manifest.
 Result<Bundle> open_target(const fs::path& path, Progress& progress, const InterruptFlag& interrupt) {
   std::error_code error;
   if (!fs::is_directory(path, error)) {
@@ -125,7 +125,8 @@ Result<void> check_files(const Outputs& outputs, Progress& progress, const Inter
   return {};
 }
 
-/// Checks every output against its prompt and against the ids that the bundle makes of it; the number of prompts.
+/// Checks every output against its prompt and against the ids that the bundle makes of the prompt. Returns the number
+/// of prompts.
 Result<std::size_t> check_answers(const Outputs& outputs, const Bundle& bundle, const PromptEncoderOf& encode) {
   SS_TRY(const GoldenPrompts prompts, read_prompts(outputs.folder / "prompts"));
   SS_TRY(const EncodedPrompts encoded, encode(bundle, prompts));
@@ -156,7 +157,7 @@ bool is_same_file(const ManifestFile& a, const ManifestFile& b) {
   return a.path == b.path && a.sha256 == b.sha256;
 }
 
-/// In what the bundle's own expected outputs contradict the new ones, as a phrase; empty if they can stand together.
+/// How the bundle's own expected outputs contradict the new ones, as a phrase; empty if both can be kept.
 std::string contradiction(const Manifest& bundle, const Manifest& outputs) {
   if (std::ranges::none_of(bundle.variants, is_verified)) return "";
   if (!std::ranges::equal(files_where(bundle, is_prompt), files_where(outputs, is_prompt), is_same_file)) {
@@ -197,7 +198,7 @@ Manifest merged(const Manifest& bundle, const Manifest& outputs, bool keeps_own)
   return manifest;
 }
 
-/// The bundle's manifest without the files that change, and without the variants that rest on them.
+/// The bundle's manifest without the files that will change. If there are any, no variant keeps its expected outputs.
 Manifest without_what_changes(const Manifest& bundle, const Manifest& result) {
   Manifest manifest = bundle;
   const auto changes = [&](const ManifestFile& file) { return hash_in(result, file.path) != file.sha256; };
@@ -224,7 +225,7 @@ Result<void> copy_outputs(const Outputs& outputs, const Manifest& bundle, const 
   return {};
 }
 
-/// Removes the prompts and outputs that the manifest lists no more.
+/// Removes the prompts and outputs that the manifest no longer lists.
 void remove_dropped(const Manifest& bundle, const Manifest& result, const fs::path& folder) {
   for (const ManifestFile& file : bundle.files) {
     std::error_code ignored;

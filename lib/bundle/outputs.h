@@ -36,11 +36,12 @@ struct AttachedOutputs {
   ExpectedFrom from;
 };
 
-/// Adds expected outputs, with their prompts, to a bundle, after these checks: the model files of both manifests are the
-/// same by path and hash, and the bundle's are found to be so; the files of the outputs have their hashes; each output
-/// belongs to a prompt, and the bundle's tokenizer and template make the ids to which it answers. Variants without
-/// expected outputs leave the manifest. The manifest is written last, and never lists a file that is about to change, so
-/// that an attempt that was killed can be repeated. Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.
+/// Adds expected outputs, with their prompts, to a bundle. It first checks that the model files of both manifests are
+/// the same by path and hash and that the bundle's files have these hashes; that the files of the outputs have their
+/// hashes; that each output belongs to a prompt; and that the bundle's tokenizer and template encode each prompt to the
+/// ids that were answered. Variants without expected outputs are removed from the manifest. The manifest is written
+/// last and never lists a file that is about to change, so an attempt that was killed can be repeated. Errors:
+/// kInvalidInput, kUnsupported, kIo, kInterrupted.
 Result<AttachedOutputs> attach_outputs(const AttachOptions& options, const PromptEncoderOf& encode, Progress& progress,
                                        const InterruptFlag& interrupt);
 

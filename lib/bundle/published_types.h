@@ -1,5 +1,5 @@
 #pragma once
-// The types in which a model's tensors are stored, as far as its files say them.
+// The types in which a model's tensors are stored, as far as its files tell.
 
 #include <map>
 #include <optional>
@@ -16,7 +16,7 @@ struct PublishedTypes {
   std::string variant = {};  ///< that keeps the publisher's codes unchanged; empty: there is none
   /// The encoding of every tensor that is stored as codes; all other tensors are stored as values. nullopt if only the variant is known.
   std::optional<std::map<std::string, WeightEncoding, std::less<>>> encodings = {};
-  /// Of the tensors that are stored as codes, those of act order: their columns are in an order of their own.
+  /// The tensors among those stored as codes whose columns are in another order than the model's (act order).
   std::set<std::string, std::less<>> ordered = {};
   /// The type that holds the values of a tensor. A tensor that is absent here has the type that config.json names.
   std::map<std::string, DType, std::less<>> values = {};

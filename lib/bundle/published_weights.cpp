@@ -37,14 +37,15 @@ Shape with_columns(const Shape& shape, std::int64_t n_cols) {
   return Shape(extents);
 }
 
-/// The encoding that codes and scales of these types have in a variant, the latter with or without zero points; nullopt for other types.
+/// The encoding that codes and scales of these types have in a variant, with or without zero points; nullopt for other
+/// types.
 std::optional<WeightEncoding> encoding_of_types(const Variant& variant, std::string_view codes, std::string_view scales,
                                                 bool has_zeros) {
   using enum WeightEncoding;
   if (variant.matmul == kNvfp4Group16) {
     return codes == "U8" && scales == "F8_E4M3" && !has_zeros ? std::optional(kNvfp4Group16) : std::nullopt;
   }
-  // Files of GGUF may mix types, whichever their variant is named for.
+  // A GGUF file may mix block types, whatever type its variant is named after.
   const bool may_have_e2m1 = variant.matmul == kMxfp4Group32 || variant.name.starts_with("gguf-");
   if (codes == "U8" && scales == "U8" && !has_zeros && may_have_e2m1) return kMxfp4Group32;
   if (codes == "U8" && scales == "F16") return has_zeros ? kInt4Group32Zero : kInt4Group32;
@@ -95,7 +96,7 @@ float scale_at(const std::byte* at, ScaleType type) {
   return scale;
 }
 
-/// Groups of a row as a backend gets them, and how many of these share what is stored once.
+/// Groups of a row as a backend gets them, and how many of these groups share one stored scale.
 struct GroupSpread {
   std::size_t n_groups = 0;
   std::size_t repeats = 1;
@@ -306,7 +307,8 @@ Result<void> PublishedWeight::read_values(std::int64_t row, std::span<float> val
 
 namespace {
 
-/// join_published_weights() of the tensors of whole blocks of one encoding. refuse(info, expected): the error.
+/// The part of join_published_weights() for tensors of whole blocks in one encoding. refuse(info, expected) makes the
+/// error.
 template <typename Refuse>
 Result<void> join_blocks(WeightEncoding encoding, const Variant& variant,
                          std::map<std::string, StoredTensor, std::less<>>& tensors, const Refuse& refuse) {
@@ -343,8 +345,8 @@ Result<void> join_blocks(WeightEncoding encoding, const Variant& variant,
   return {};
 }
 
-/// The order of the columns of codes that belong together, which `stored` has; empty where it is the weight's own.
-/// refuse(info, expected): the error.
+/// Reads the order of columns that `stored` gives for codes of this form; empty if it is the weight's own order.
+/// refuse(info, expected) makes the error.
 template <typename Refuse>
 Result<std::vector<std::int32_t>> order_of_columns(const StoredTensor& stored, const PublishedForm& form,
                                                    const Shape& shape, std::string_view name, const Refuse& refuse) {
@@ -372,7 +374,7 @@ Result<std::vector<std::int32_t>> order_of_columns(const StoredTensor& stored, c
   return columns;
 }
 
-/// The scale of inputs, or the global scale, that `stored` has. refuse(info, expected): the error.
+/// Reads a single scale (of inputs, or a global one) from `stored`. refuse(info, expected) makes the error.
 template <typename Refuse>
 Result<float> read_one_scale(const StoredTensor& stored, std::string_view name, const Refuse& refuse) {
   if (stored.info.dtype_name != "F32" || stored.info.shape != Shape{1}) return refuse(stored.info, "a scale F32 [1]");
@@ -410,7 +412,7 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     const auto scales = tensors.find(base + std::string(kScalesEnding));
     const auto zeros = tensors.find(base + std::string(kZerosEnding));
     const TensorInfo& info = codes->second.info;
-    // Blocks of GGUF, which were joined before, are no scales.
+    // A tensor of GGUF blocks, which join_blocks() has joined already, is not a tensor of scales.
     if (scales == tensors.end() || scales->second.published) return refuse(info, "scales beside codes");
     const TensorInfo& of_scales = scales->second.info;
     const bool has_zeros = zeros != tensors.end();

@@ -43,7 +43,7 @@ inline constexpr std::string_view kZerosEnding = ".zeros";
 inline constexpr std::string_view kColumnsEnding = ".columns";
 inline constexpr std::string_view kInputScaleEnding = ".input_scale";
 inline constexpr std::string_view kGlobalScaleEnding = ".global_scale";
-/// Before these, where the codes' rows are columns of the tensor's matrices.
+/// Precedes these endings if the rows of codes are columns of the tensor's matrices.
 inline constexpr std::string_view kTransposedEnding = ".transposed";
 
 /// The form of a published weight.
@@ -51,8 +51,9 @@ struct PublishedForm {
   /// Holds the codes and scales unchanged: kInt4Group32, kInt4Group32Zero, kInt8Group32, kInt8PerRow, kFp8PerRow,
   /// kFp8Group128, kMxfp4Group32 or kNvfp4Group16; or one of kBlockEncodings, whose blocks are stored whole.
   WeightEncoding encoding = WeightEncoding::kInt4Group32;
-  /// Consecutive columns that share a stored scale: a multiple of kScaleGroupSize, or 0 for all of a row. Scales per row have 0, blocks
-  /// of FP8 kFp8GroupSize, NVFP4 kNvfp4GroupSize, and blocks that are stored whole kScaleGroupSize.
+  /// Consecutive columns that share a stored scale: a multiple of kScaleGroupSize, or 0 if a whole row shares one
+  /// scale. It is kFp8GroupSize for FP8 in blocks, kNvfp4GroupSize for NVFP4, and kScaleGroupSize for blocks that are
+  /// stored whole.
   std::int64_t group = 0;
   /// The tensor is [matrices, inputs, outputs], and a row of codes has the inputs of one output.
   bool is_transposed = false;
@@ -65,17 +66,18 @@ struct PublishedForm {
   friend bool operator==(const PublishedForm&, const PublishedForm&) = default;
 };
 
-/// How a stored scale is a number. E4M3 and E8M0 are bytes; they are exact in f32, as FP16 is.
+/// How a scale is stored. E4M3 and E8M0 are one byte each; like FP16, they are exact in f32.
 enum class ScaleType : std::uint8_t { kF32, kF16, kE8m0, kE4m3 };
 [[nodiscard]] ScaleType type_of_scales(WeightEncoding encoding);
 
-/// A tensor's shape as that of rows of codes: itself, or [matrices, outputs, inputs] of a transposed one. A tensor of that shape is
-/// transposed by the same exchange.
+/// The shape of a tensor as rows of codes: its own shape, or [matrices, outputs, inputs] for a transposed tensor.
+/// Applied to that shape, it gives the tensor's shape again.
 [[nodiscard]] Shape shape_of_rows(const PublishedForm& form, const Shape& shape);
-/// How the name of a tensor of whole blocks ends: ".q4_k"; kCodesEnding of any other encoding.
+/// The ending of the name of a tensor with blocks of this encoding, such as ".q4_k"; kCodesEnding for any other
+/// encoding.
 [[nodiscard]] std::string ending_of_codes(WeightEncoding encoding);
-/// The type of the codes or blocks as safetensors calls it, and the shapes of codes and scales for a tensor of this shape, whose rows of
-/// codes are even for codes of four bits. Zero points have the shape of the scales.
+/// The type of codes or blocks as safetensors calls it, and the shapes of codes and scales for a tensor of this shape.
+/// Rows of four-bit codes must have an even length. Zero points have the shape of the scales.
 [[nodiscard]] std::string_view stored_type_of_codes(WeightEncoding encoding);
 [[nodiscard]] Shape stored_shape_of_codes(const PublishedForm& form, const Shape& shape);
 [[nodiscard]] Shape stored_shape_of_scales(const PublishedForm& form, const Shape& shape);
@@ -93,9 +95,9 @@ struct PublishedWeight {
   float input_scale = 0.0F;   ///< Matmul::act_scale of products with the codes; 0 where there is none
   float global_scale = 0.0F;  ///< of NVFP4; 0 elsewhere
 
-  /// Reads rows [first_row, first_row + n_rows) of shape_of_rows(), which have n_cols columns, as a WeightSource delivers them in
-  /// form.encoding, with their columns in the order of the codes. Errors: kIo, kInvalidInput for a scale that is not finite, a zero point
-  /// outside [-8, 7], and a code that is no number.
+  /// Reads rows [first_row, first_row + n_rows) of shape_of_rows(), which have n_cols columns, as a WeightSource
+  /// delivers them in form.encoding, with the columns in the order of the codes. Errors: kIo; kInvalidInput for a scale
+  /// that is not finite, a zero point outside [-8, 7], or a code that is NaN.
   Result<void> read_rows(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
                          std::span<float> out_scales) const;
   /// Writes the values of one row, with its columns in the order of the weight. `row_codes` and `row_scales` are reused from call to
@@ -113,9 +115,10 @@ struct PublishedWeight {
                            std::span<std::byte> values, std::span<float> floats) const;
 };
 
-/// Puts the codes, scales, zero points and columns of each name among `tensors` together as the tensor whose weights they are, with F32 as
-/// its type. `variant` is what the file's metadata names. Errors: kInvalidInput for an unknown variant, a part without the others,
-/// types and shapes that do not fit each other or the variant, and columns that are not every one once; kIo.
+/// Joins the codes, scales, zero points and columns of each name in `tensors` into the one tensor whose weights they
+/// are, with type F32. `variant` is the one that the file's metadata names. Errors: kInvalidInput for an unknown
+/// variant, a part without the others, types and shapes that do not fit each other or the variant, and a list of
+/// columns that does not name every column once; kIo.
 Result<void> join_published_weights(std::string_view variant, std::map<std::string, StoredTensor, std::less<>>& tensors,
                                     std::string_view name);
 

@@ -35,7 +35,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kQuantization = "quantization_config";
 constexpr std::string_view kTextPart = "text_config";
 
-/// A config.json with and without what it says of quantized weights.
+/// A config.json, split into its description of quantized weights and the rest.
 struct QuantizedConfig {
   nlohmann::json quantization = {};   ///< null if there is none
   std::string source = {};            ///< what says so, as messages name it
@@ -43,17 +43,19 @@ struct QuantizedConfig {
   nlohmann::ordered_json plain = {};  ///< in the order of the file
 };
 
-/// The value of a key; null where `object` is none or does not have it.
+/// The value of a key; null if `object` is not an object or does not have it.
 nlohmann::json value_of(const nlohmann::json& object, const char* key) {
   return object.is_object() ? object.value(key, nlohmann::json()) : nlohmann::json();
 }
 
-/// Whether this is ModelOpt's description of a checkpoint that names no algorithm of weights, as where only the cache is quantized.
+/// Whether ModelOpt's description names no quantization of weights, as for a checkpoint of which only the KV cache is
+/// quantized.
 bool is_of_cache_alone(const nlohmann::json& quantization) {
   return value_of(quantization, "quant_method") == "modelopt" && value_of(quantization, "quant_algo").is_null();
 }
 
-/// The type of the cache that ModelOpt or compressed-tensors promise their runtimes, such as FP8; empty where they name none.
+/// The type of the KV cache that ModelOpt or compressed-tensors specifies for runtimes, such as FP8; empty if none is
+/// named.
 std::string type_of_cache(const nlohmann::json& quantization) {
   for (const char* const key : {"kv_cache_quant_algo", "kv_cache_scheme"}) {
     const nlohmann::json found = value_of(quantization, key);
@@ -66,7 +68,7 @@ std::string type_of_cache(const nlohmann::json& quantization) {
   return "";
 }
 
-/// Takes what a file says of quantization, which may be of the cache alone.
+/// Stores what a file says about quantization, which may concern only the KV cache.
 void take_quantization(const nlohmann::json& quantization, QuantizedConfig& config) {
   if (std::string cache = type_of_cache(quantization); !cache.empty()) config.cache = std::move(cache);
   config.quantization = is_of_cache_alone(quantization) ? nlohmann::json() : quantization;
@@ -86,7 +88,7 @@ Result<QuantizedConfig> parse_config(std::string_view text, std::string_view nam
   return config;
 }
 
-/// What ModelOpt's own file says, as a quantization_config says it. Its checkpoints have one of both, or both.
+/// Converts ModelOpt's own file to the form of a quantization_config. Its checkpoints have either or both of them.
 Result<nlohmann::json> parse_modelopt_config(std::string_view text, std::string_view name) {
   SS_TRY(const nlohmann::json file, parse_json(text, name, {.max_bytes = kMaxConfigBytes, .max_depth = 16}));
   SS_TRY(const JsonFields fields, JsonFields::of(file, std::string(name)));
@@ -112,24 +114,25 @@ Result<QuantizedConfig> read_config(const fs::path& folder) {
   return config;
 }
 
-/// Endings of tensors of a quantized module that say nothing of its weights: scales of activations and of the KV cache, and
-/// the weight's shape.
+/// Endings of tensors in a quantized module that do not affect the values of its weights: scales of activations and of
+/// the KV cache, and the weight's shape.
 constexpr std::array<std::string_view, 9> kNotOfWeights = {"input_scale",  "input_zero_point", "input_scale_ub",
                                                            "output_scale", "q_scale",          "k_scale",
                                                            "v_scale",      "weight_shape",     "input_global_scale"};
-/// Endings of the tensors that CheckpointWeight reads; those of MXFP4 are appended to the name of the tensor.
+/// Endings of the tensors that CheckpointWeight reads; for MXFP4 the ending follows the tensor's full name
+/// (is_of_blocks()).
 constexpr std::array<std::string_view, 9> kOfWeights = {"weight",        "weight_scale", "weight_scale_inv",
                                                         "weight_packed", "weight_g_idx", "qweight",
                                                         "qzeros",        "scales",       "g_idx"};
 
-/// Whether a tensor has the codes or the scales of one of the model's.
+/// Whether a stored tensor has the MXFP4 codes or scales of one of the model's tensors.
 bool is_of_blocks(std::string_view stored, const std::set<std::string_view>& of_model) {
   return std::ranges::any_of(std::array<std::string_view, 2>{"_blocks", "_scales"}, [&](std::string_view ending) {
     return stored.ends_with(ending) && of_model.contains(stored.substr(0, stored.size() - ending.size()));
   });
 }
 
-/// The form with zero points, where it is one of INT4.
+/// The same form with zero points, if its codes are INT4.
 PublishedForm with_zero_points(PublishedForm form) {
   if (form.encoding == WeightEncoding::kInt4Group32) form.encoding = WeightEncoding::kInt4Group32Zero;
   return form;
@@ -139,25 +142,25 @@ bool is_all_zero(const StoredTensor& tensor) {
   return std::ranges::all_of(tensor.bytes(), [](std::byte byte) { return byte == std::byte{0}; });
 }
 
-/// What is said of a checkpoint whose runtimes quantize the cache.
+/// The note for a checkpoint whose runtimes quantize the KV cache.
 std::string text_of_cache(const QuantizedConfig& config) {
   return fmt::format("its publisher's runtimes keep the cache in {}; here it is in bf16 unless another type is chosen",
                      config.cache);
 }
 
-/// What is said of a checkpoint whose codes make no variant.
+/// The note for a checkpoint whose codes no variant keeps.
 std::string text_without_variant(const CheckpointScheme& scheme, std::string_view reason) {
   return fmt::format("{}: no variant keeps these weights as they are stored, because {}", scheme.description, reason);
 }
 
-/// Whether runtimes of the checkpoint quantize activations in a way that this variant does not. An empty name is no variant.
+/// Whether the checkpoint's runtimes quantize activations but this variant does not. An empty name means no variant.
 bool is_without_its_activations(const CheckpointScheme& scheme, const std::string& variant) {
   if (scheme.activations == CheckpointActivations::kAsTheyAre) return false;
   const Result<Variant> kept = variant_from_name(variant);
   return !kept || kept->activations == ActQuant::kNone;
 }
 
-/// `why`: a phrase, or empty where the scheme says it.
+/// `why`: a phrase, or empty if the scheme alone explains it.
 std::string text_without_activations(const CheckpointScheme& scheme, std::string_view why) {
   if (scheme.activations == CheckpointActivations::kInt8ZeroPoints)
     why = "activations with zero points are not computed";
@@ -165,13 +168,13 @@ std::string text_without_activations(const CheckpointScheme& scheme, std::string
                      scheme.description, why.empty() ? "" : ", because ", why);
 }
 
-/// The scheme, with inputs that are quantized in a way that is not computed.
+/// The same scheme, but with inputs marked as quantized in a way that is not implemented.
 CheckpointScheme with_other_inputs(CheckpointScheme scheme) {
   scheme.activations = CheckpointActivations::kOther;
   return scheme;
 }
 
-/// The encoding of a variant's matrices; nullopt of an empty name, which is no variant.
+/// The encoding of a variant's matrices; nullopt for an empty name, which means no variant.
 std::optional<WeightEncoding> encoding_of_variant(const std::string& name) {
   const Result<Variant> variant = variant_from_name(name);
   return variant ? std::optional(variant->matmul) : std::nullopt;
@@ -213,7 +216,7 @@ class QuantizedModel {
     return {};
   }
 
-  /// What is kept as codes: every quantized matrix, or nothing where one of them cannot be, which is said.
+  /// The codes to keep: those of every quantized matrix. If one of them cannot be kept, none is, and the note says why.
   PublishedSource published(const CheckpointScheme& scheme) const {
     PublishedSource source;
     source.forms.resize(weights_.size());
@@ -225,7 +228,7 @@ class QuantizedModel {
       if (!weights_[i].is_quantized() || specs_[i].role != TensorRole::kMatmul) continue;
       Result<PublishedForm> form = weights_[i].published_form();
       if (!form) return keep_nothing(specs_[i], form.error().message);
-      // A matrix without zero points is one whose zero points are 0.
+      // A matrix without zero points can be stored with zero points that are all 0.
       if (common && common->has_zero_points()) *form = with_zero_points(*form);
       if (common && form->has_zero_points()) *common = with_zero_points(*common);
       if (common && *common != *form) return keep_nothing(specs_[i], "another form than the weights before it");
@@ -265,15 +268,15 @@ class QuantizedModel {
   using InputScales =
       std::map<std::string_view, std::optional<float>>;  ///< by the names of tensors; nullopt if not quantized
 
-  /// Why two parts of one product, of which one is quantized, have no scale of inputs.
+  /// The reason why one product has no scale of inputs: only one of two of its parts is quantized.
   static std::string why_one_is_plain(const std::string& one, const std::string& other, const InputScales& scales) {
     const bool one_has_codes = scales.at(one).has_value();
     return fmt::format("{} is quantized, and {} in the same product is not", one_has_codes ? one : other,
                        one_has_codes ? other : one);
   }
 
-  /// Why a layer's experts have no scale of inputs: some are quantized and others are not. The gates and ups of all experts are one
-  /// product, and their downs another one.
+  /// The reason why a layer's experts have no scale of inputs: some are quantized and others are not. The gate and up
+  /// projections of all experts form one product, and their down projections another; empty if neither is mixed.
   [[nodiscard]] std::string why_no_scale_of_experts(std::int64_t layer, const InputScales& scales) const {
     const FfnTensors first = expert_tensors(config_, layer, 0);
     for (std::int64_t expert = 0; expert < config_.n_experts; ++expert) {
@@ -287,7 +290,8 @@ class QuantizedModel {
     return "";
   }
 
-  /// Why a gate and an up are multiplied by their values: their inputs have different orders. Empty where no layer has such a pair.
+  /// The reason why some gate and up projections are multiplied by their values and not by their codes: their inputs
+  /// have different orders. Empty if no layer has such a pair.
   [[nodiscard]] std::string why_by_values() const {
     std::map<std::string_view, const std::vector<std::int32_t>*> orders;
     for (std::size_t i = 0; i < weights_.size(); ++i) orders.emplace(specs_[i].name, &weights_[i].column_order());
@@ -307,9 +311,9 @@ class QuantizedModel {
     return "";
   }
 
-  /// Why the products of weights in this encoding do not quantize their inputs as the scheme says, as a phrase; empty where they do, and
-  /// where the scheme says nothing of it or what no variant computes. Gate and up are one product, whose inputs are quantized once; of
-  /// experts the largest scale is taken.
+  /// The reason, as a phrase, why products with weights in this encoding do not quantize their inputs as the scheme
+  /// says. Empty if they do, if the scheme specifies no such quantization, or if no variant implements it. Gate and up
+  /// form one product, whose inputs are quantized once; experts use the largest of their scales.
   [[nodiscard]] std::string why_inputs_are_plain(const CheckpointScheme& scheme, WeightEncoding encoding) const {
     const ActQuant act = act_of_form(scheme, {.encoding = encoding});
     if (encoding == WeightEncoding::kInt4Group32Zero && scheme.activations == CheckpointActivations::kInt8PerToken) {
@@ -340,7 +344,7 @@ class QuantizedModel {
     return "";
   }
 
-  /// What is said where the variant, which may be none, is not what the configuration announces; else empty.
+  /// The note if the variant (possibly none) differs from what the configuration announces; otherwise empty.
   [[nodiscard]] std::string note_of_kept(const CheckpointScheme& scheme, const std::string& variant) const {
     if (!has_codes()) return fmt::format("{}: no tensor is stored like this, and all are plain", scheme.description);
     if (!is_without_its_activations(scheme, variant)) return "";
@@ -355,7 +359,8 @@ class QuantizedModel {
   [[nodiscard]] PublishedTypes types(const PublishedSource& source) const {
     PublishedTypes types = types_of(source, specs_);
     for (std::size_t i = 0; i < specs_.size(); ++i) {
-      // A checkpoint without a published variant counts in the type that config.json names, for which its tensors stay absent here.
+      // Without a published variant, a quantized tensor counts in the type that config.json names; it is therefore left
+      // out of `values`.
       const bool is_by_values = !weights_[i].is_quantized() || (!source.variant.empty() && !source.form_of(i));
       if (is_by_values) types.values.emplace(specs_[i].name, weights_[i].type_of_values());
     }
@@ -373,7 +378,7 @@ class QuantizedModel {
         ++others[weight.stored_type()];
       }
     }
-    // GPTQ's configuration says so, that of compressed-tensors need not.
+    // GPTQ's configuration announces act order; that of compressed-tensors may not.
     const bool has_order =
         std::ranges::any_of(weights_, [](const CheckpointWeight& weight) { return !weight.column_order().empty(); });
     std::string text = fmt::format("{}{} ({} tensors)", scheme.description,
@@ -383,8 +388,9 @@ class QuantizedModel {
   }
 
  private:
-  /// Refuses a tensor of a quantized module that would change its output and that nothing reads: another kind of scale, zero
-  /// points of a scheme without, or a bias that the class does not have. Zeros change nothing, and early GPTQ files have them.
+  /// Refuses a tensor of a quantized module that would change the module's output but is not read: another kind of
+  /// scale, zero points in a scheme without them, or a bias that the class does not have. Tensors of zeros are
+  /// accepted, since they change nothing and early GPTQ files have them.
   [[nodiscard]] Result<void> refuse_what_is_not_read(const CheckpointScheme& scheme, const std::string& folder) const {
     std::set<std::string_view> of_model;
     for (const TensorSpec& spec : specs_) of_model.insert(spec.name);
@@ -414,8 +420,8 @@ class QuantizedModel {
   std::vector<CheckpointWeight> weights_;
 };
 
-/// Whether a configuration names a module beside the head that is not quantized and whose matrix counts as one that is: no norm, table,
-/// router or tower of another modality.
+/// Whether the configuration excludes modules from quantization whose matrices description_of() counts as quantized.
+/// The head, norms, embeddings, routers and parts for other modalities are not counted as quantized anyway.
 bool leaves_modules_out(const nlohmann::json& quantization) {
   constexpr std::array kKeys = {"ignore", "ignored_layers", "modules_to_not_convert", "exclude_modules", "exclude"};
   constexpr std::array<std::string_view, 7> kOthers = {"lm_head", "norm",   "embed", "router",
@@ -433,7 +439,7 @@ bool leaves_modules_out(const nlohmann::json& quantization) {
   });
 }
 
-/// What the configuration says by itself.
+/// The description that follows from the configuration alone, without the weights.
 Result<ModelDescription> description_of(const QuantizedConfig& config, std::string_view name) {
   ModelDescription model;
   std::optional<CheckpointScheme> scheme;
@@ -461,13 +467,13 @@ Result<ModelDescription> description_of(const QuantizedConfig& config, std::stri
   return model;
 }
 
-/// Whether the folder has weights or says which files of them it should have.
+/// Whether the folder has weights, or an index that names them.
 bool has_weights(const fs::path& folder) {
   return path_exists(folder / kWeightIndexFile) || path_exists(folder / kSingleWeightFile);
 }
 
-/// Refuses weights that are codes, where no configuration says of which kind. Weights that cannot be opened are refused by whoever needs
-/// them.
+/// Refuses weights that are codes if no configuration says of which kind. Weights that cannot be opened are accepted
+/// here; the code that needs them refuses them.
 Result<void> expect_no_codes(const fs::path& folder) {
   const Result<TensorStore> store = TensorStore::open(folder);
   if (!store) return {};
@@ -492,7 +498,7 @@ Result<void> expect_no_codes(const fs::path& folder) {
                   folder.string(), printable(found->first), kModeloptConfigFile, advice)};
 }
 
-/// The configuration as the written folder has it: with the type that most of the weights have now.
+/// The configuration for the written folder, with the type that most of the weights have now.
 std::string config_text(nlohmann::ordered_json config, const std::string& type) {
   for (nlohmann::ordered_json* part :
        {&config, config.contains(kTextPart) ? &config[std::string(kTextPart)] : &config}) {

@@ -19,17 +19,18 @@ namespace secondsource {
 /// The file in which ModelOpt describes its quantization apart from config.json.
 inline constexpr std::string_view kModeloptConfigFile = "hf_quant_config.json";
 
-/// Whether the folder's config.json has a quantization_config, or ModelOpt's file lies beside it. False where there is no config.json.
-/// Errors: kInvalidInput, also where weights are codes and neither file says of which kind; kIo.
+/// Whether the folder's config.json has a quantization_config, or ModelOpt's file is beside it. False without a
+/// config.json. Errors: kInvalidInput, also if weights are codes and neither file says of which kind; kIo.
 Result<bool> has_quantized_weights(const std::filesystem::path& folder);
 
-/// Describes the model of a config.json by itself, its weights plain or quantized. `name` is that of the file. Errors: kInvalidInput;
-/// kUnsupported for a model that is not computed.
+/// Describes a model from the text of its config.json alone, whether its weights are quantized or not. `name` is that
+/// of the file. Errors: kInvalidInput; kUnsupported for a model that is not computed.
 Result<ModelDescription> describe_checkpoint(std::string_view config, std::string_view name);
-/// The same of a folder's config.json and ModelOpt's file. Errors also kIo.
+/// Describes a model from a folder's config.json and ModelOpt's file. Errors: as above, and kIo.
 Result<ModelDescription> describe_checkpoint_files(const std::filesystem::path& folder);
-/// The same, and of quantized weights that are there the types of all tensors. Weights that cannot be read are said to be so in a
-/// note. Errors also kInvalidInput for codes of which no file says of which kind they are, and kInterrupted.
+/// As above; if the folder has quantized weights, the description has the types of all tensors. A note says if weights
+/// cannot be read. Errors: as above, kInvalidInput for codes of which no file says of which kind they are, and
+/// kInterrupted.
 Result<ModelDescription> describe_checkpoint_folder(const std::filesystem::path& folder,
                                                     const InterruptFlag& interrupt);
 

@@ -8,9 +8,9 @@
 
 namespace secondsource {
 
-/// Checks a path inside a bundle. It must be relative, UTF-8, with / between its parts, at most 512 bytes and 255 a part,
-/// without empty parts, "." or "..", without backslashes, colons or control characters, and in a form that means the same on
-/// every system. Error messages begin with `name`. Errors: kInvalidInput.
+/// Checks a path inside a bundle. It must be relative, UTF-8, with / between its parts, at most 512 bytes long with at
+/// most 255 per part, without empty parts, "." or "..", without backslashes, colons or control characters, and must
+/// mean the same on every system. Error messages begin with `name`. Errors: kInvalidInput.
 Result<void> check_relative_path(std::string_view path, std::string_view name);
 
 /// Returns the file that such a path names in `folder`, after resolving symbolic links. It must exist, be a regular

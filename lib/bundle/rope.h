@@ -32,9 +32,9 @@ struct RopeConfig {
   std::optional<double> attention_factor{};  ///< kYarn, kLongRope; if absent, computed from factor and mscales
   double mscale = 0.0;                       ///< kYarn; 0 if not given
   double mscale_all_dim = 0.0;               ///< kYarn; 0 if not given
-  /// How much queries grow with each original_max_seq_len positions (Ministral 3: llama_4_scaling_beta); 0: they do not
+  /// How much queries grow with each original_max_seq_len positions (Ministral 3: llama_4_scaling_beta); 0: not at all
   double query_beta = 0.0;
-  /// kLongRope: [rotary_dim / 2], by which frequencies are divided, up to original_max_seq_len tokens and beyond
+  /// kLongRope: [rotary_dim / 2], the divisors of the frequencies, for up to original_max_seq_len tokens and beyond
   std::vector<double> short_factors{};
   std::vector<double> long_factors{};
 };

@@ -60,7 +60,7 @@ Result<std::string_view> header_text(std::span<const std::byte> file, std::strin
   }
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes,
                               static_cast<std::size_t>(length));
-  // The format demands it, so that no reader has to skip white space.
+  // The format requires this first character, so that no reader has to skip white space.
   if (!text.starts_with('{')) return refused(name, "expected a header that begins with {");
   return text;
 }

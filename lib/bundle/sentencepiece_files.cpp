@@ -110,7 +110,7 @@ Result<std::string> read_class(const JsonFields& config) {
           config.name(), name)};
 }
 
-/// Appends the tokens <extra_id_99> ... <extra_id_0> that T5 has behind its pieces.
+/// Appends T5's tokens <extra_id_99> ... <extra_id_0>, whose ids follow those of the pieces.
 Result<void> add_extra_ids(const JsonFields& config, GgufVocabulary& vocabulary) {
   constexpr std::int64_t kMostExtraIds = 1000;
   SS_TRY(const std::int64_t n_extra, config.integer_or("extra_ids", 100, {.min = 0, .max = kMostExtraIds}));
@@ -122,7 +122,8 @@ Result<void> add_extra_ids(const JsonFields& config, GgufVocabulary& vocabulary)
   return {};
 }
 
-/// What tokenizer_config.json says of ids around a text, and its added tokens. `has_tokens` becomes true if it lists them.
+/// Applies what tokenizer_config.json says about the tokens around a text, and its added tokens. `has_tokens` becomes
+/// true if it lists any.
 Result<void> apply_config(const std::string& text, const std::string& name, const std::string& folder_name,
                           GgufVocabulary& vocabulary, bool& has_tokens) {
   SS_TRY(const nlohmann::json document, parse_json(text, name, {.allow_duplicate_keys = true}));
@@ -133,7 +134,7 @@ Result<void> apply_config(const std::string& text, const std::string& name, cons
     vocabulary.add_bos = false;
     vocabulary.add_eos = true;
   }
-  // A null is the class's own default, which but for T5 is to begin with <s> and not to end with </s>.
+  // A null means the class's own default: to begin with <s> and not to end with </s>, except for T5.
   for (const auto& [key, setting] :
        {std::pair("add_bos_token", &vocabulary.add_bos), std::pair("add_eos_token", &vocabulary.add_eos)}) {
     if (!fields.has(key)) continue;
@@ -147,7 +148,7 @@ Result<void> apply_config(const std::string& text, const std::string& name, cons
   return is_t5 ? add_extra_ids(fields, vocabulary) : Result<void>();
 }
 
-/// What tokenizer_config.json, or added_tokens.json in older folders, adds to the pieces.
+/// Applies what tokenizer_config.json, or added_tokens.json in older folders, adds to the pieces.
 Result<void> apply_settings(const ChatFileReader& read, const std::string& folder_name, GgufVocabulary& vocabulary) {
   SS_TRY(const std::optional<std::string> config_text, read(kConfigFile));
   bool has_tokens = false;
@@ -168,7 +169,7 @@ struct ModelFile {
   std::string content;
 };
 
-/// The first of the files under whose names a model may be; nullopt if there is none.
+/// The first file under a name that a tokenizer's model may have; nullopt if there is none.
 Result<std::optional<ModelFile>> find_model_file(const ChatFileReader& read) {
   for (const std::string_view name : kTokenizerModelFiles) {
     SS_TRY(std::optional<std::string> content, read(name));
@@ -189,7 +190,7 @@ Result<std::optional<std::string>> tokenizer_json_of_sentencepiece(const ChatFil
   SS_TRY(const std::optional<ModelFile> file, find_model_file(read));
   if (!file) return std::optional<std::string>();
   const std::string name = fmt::format("{}/{}", folder_name, file->name);
-  // Llama 3 has its tiktoken file under SentencePiece's name.
+  // Llama 3 publishes its tiktoken file under SentencePiece's name.
   const bool is_tiktoken = is_tiktoken_file(file->content) || file->name.ends_with(".tiktoken");
   SS_TRY(GgufVocabulary vocabulary, is_tiktoken ? tiktoken_vocabulary_of(read, folder_name, file->content, name)
                                                 : vocabulary_of_sentencepiece(file->content, name));

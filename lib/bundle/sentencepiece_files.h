@@ -1,6 +1,7 @@
 #pragma once
-// The tokenizer of a folder that has SentencePiece's model (tokenizer.model, or spiece.model as T5 names it) and no tokenizer.json,
-// as transformers makes one of it: the pieces, the tokens that were added to them later, and the ids that stand around every text.
+// The tokenizer of a folder that has SentencePiece's model (tokenizer.model, or spiece.model in T5) and no
+// tokenizer.json, converted as transformers converts it: the pieces, the tokens that were added later, and the ids at
+// the beginning and the end of every text.
 
 #include <array>
 #include <optional>
@@ -14,8 +15,9 @@ namespace secondsource {
 
 inline constexpr std::string_view kSentencePieceFile = "tokenizer.model";
 inline constexpr std::string_view kOtherSentencePieceFile = "spiece.model";
-/// The names of a tokenizer's model in a folder without tokenizer.json; the first that is there is read. A tiktoken file, by the
-/// names of its families or as tokenizer.model, is taken where its family is known (tiktoken_files.h).
+/// The names that a tokenizer's model may have in a folder without tokenizer.json; the first one that exists is read. A
+/// tiktoken file (under its families' names, or as tokenizer.model) is accepted if its family is known
+/// (tiktoken_files.h).
 inline constexpr std::array<std::string_view, 5> kTokenizerModelFiles = {
     kSentencePieceFile, kOtherSentencePieceFile, "qwen.tiktoken", "cl100k_base.tiktoken", "o200k_base.tiktoken"};
 

@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kMostExponent = 30;  ///< of a factor, far within what BF16 and F32 hold
 
-/// Powers of two by which a tensor is multiplied: one for each row, one for each column, or none.
+/// The powers of two by which a tensor is multiplied: one for each row, one for each column, or none.
 struct Exponents {
   std::vector<int> rows{};
   std::vector<int> columns{};
@@ -39,7 +39,8 @@ struct Fold {
   std::int64_t n_inputs = 0;              ///< that the model has
   std::vector<std::string> multiplied{};  ///< weights [..., outputs, inputs]; all their rows read this input
   std::vector<Channels> divided{};        ///< norms, biases, and rows of a weight whose outputs are the channels
-  /// For heads that share values: consecutive inputs of one head, and how many heads are one channel. 0: each input is one.
+  /// If heads share values: the consecutive inputs of one head, and how many heads form one channel. 0: each input is a
+  /// channel.
   std::int64_t head_dim = 0;
   std::int64_t heads_per_channel = 1;
 
@@ -62,7 +63,7 @@ struct Fold {
   }
 };
 
-/// Adds the weights that read the input of a layer's network; false where they are stored by columns.
+/// Adds the weights that read the input of a layer's network; returns false if they are stored by columns.
 bool multiply_network(const ModelConfig& config, std::int64_t layer, Fold& fold) {
   const auto multiply_gated = [&](const FfnTensors& tensors) {
     if (config.gated_ffn) fold.multiply(tensors.gate);
@@ -108,7 +109,7 @@ void add_network_folds(const ModelConfig& config, std::int64_t layer, const Laye
     input.divide_norm(config, layer_tensor_name(layer, ffn_norm_name(config)));
     if (multiply_network(config, layer, input)) folds.push_back(std::move(input));
   }
-  // Only a gated product is proportional to its up.
+  // The input of down is only proportional to up if the network has a gate.
   if (config.is_mixture_layer(layer) || !config.gated_ffn) return;
   const FfnTensors ffn = ffn_tensors(config, layer);
   Fold hidden{.activations = activations.down, .n_inputs = config.ffn_dim, .multiplied = {ffn.down.tensor}};
@@ -154,7 +155,7 @@ bool set_element(std::span<std::byte> bytes, DType dtype, std::size_t i, float v
   return std::isfinite(value) && to_float(rounded) == value;
 }
 
-/// The exponents of a product's channels. A channel that no token uses, or no weight, has 0.
+/// The exponents of a product's channels. A channel that no token or no weight uses has 0.
 std::vector<int> exponents_of(const Fold& fold, const TensorStore& tensors, double alpha) {
   std::vector<float> activations(fold.n_channels(), 0.0F);
   std::vector<float> weights(fold.n_channels(), 0.0F);

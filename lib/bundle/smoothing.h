@@ -4,12 +4,13 @@
 //
 //   s_j = 2^round(log2(max|x_j|^alpha / max|w_j|^(1 - alpha)))
 //
-// with maxima over the tokens of a text and over all rows of the weights, divided by the median of all s_j of the product. The
-// division is folded into what makes the channel: the norm in front of q, k and v, of gate and up (of all experts, and of their
-// router), and of a head that is not tied; the rows of v in front of the output projection, where heads that share a value share
-// its s; the rows of up in front of down. A product stays as it is where no power of two can be folded exactly: behind norms that
-// multiply by 1 + weight (Gemma) or without a norm (OLMo 2), the down projections of experts and of a network without a gate, and
-// experts that are stored by columns (gpt-oss).
+// with maxima over the tokens of a text and over all rows of the weights, and divided by the median of all s_j of the
+// product.
+// The division is folded into what produces the channel: the norm before q, k and v; the norm before gate and up (of
+// all experts, and of their router); the norm before a head that is not tied; the rows of v before the output
+// projection, where heads that share a value share its s; the rows of up before down. A product stays unchanged if no
+// power of two can be folded exactly: after norms that multiply by 1 + weight (Gemma), without a norm (OLMo 2), the
+// down projections of experts and of a network without a gate, and experts that are stored by columns (gpt-oss).
 // Powers of two instead of the published quotients make every product and sum of floating-point numbers the same as before, bit for
 // bit: only variants in which weights or activations become integers change.
 
@@ -39,14 +40,14 @@ struct ActivationMaxima {
   std::vector<float> head;  ///< [dim]
 };
 
-/// What a bundle is smoothed by, and what its manifest says about it.
+/// The activations by which a bundle is smoothed, and what its manifest says about them.
 struct SmoothingPlan {
   Smoothing record;
   ActivationMaxima maxima;
 };
 
-/// Errors: kUnsupported for a model with latent attention or with a part for pictures, or with a weight that is neither BF16 nor
-/// F32.
+/// Checks that a model can be smoothed. Errors: kUnsupported for a model with latent attention or with a part for
+/// pictures, or with a weight that is neither BF16 nor F32.
 Result<void> check_can_be_smoothed(const ModelConfig& config, const TensorStore& tensors);
 
 /// Writes the weight files of `folder` with the same names, types and shapes. check_can_be_smoothed() must have passed. Errors:

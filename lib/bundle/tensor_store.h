@@ -30,8 +30,8 @@ struct PublishedWeight;
 struct StoredTensor {
   TensorInfo info;
   std::shared_ptr<const MappedFile> file;
-  /// Of a weight that is stored as published codes (published_weights.h): `info` has the name, the shape and F32, the type that
-  /// holds its values, and there are no bytes().
+  /// Set for a weight that is stored as published codes (published_weights.h). `info` then has the name, the shape and
+  /// F32, the type that holds its values, and there are no bytes().
   std::shared_ptr<const PublishedWeight> published = {};
 
   /// The tensor's bytes: row-major, little-endian, not necessarily aligned.
@@ -60,7 +60,7 @@ class TensorStore {
   [[nodiscard]] const std::map<std::string, StoredTensor, std::less<>>& tensors() const noexcept { return tensors_; }
   /// The names of the mapped files, relative to the folder. The index file is not among them.
   [[nodiscard]] const std::vector<std::string>& files() const noexcept { return files_; }
-  /// The variant whose codes some of the tensors are (published_weights.h); empty for none.
+  /// The variant of the published codes that some of the tensors have (published_weights.h); empty for none.
   [[nodiscard]] const std::string& published_variant() const noexcept { return published_variant_; }
 
  private:

@@ -1,6 +1,7 @@
 #pragma once
-// The tokenizer of a folder that has a tiktoken file and no tokenizer.json. Such a file has neither the pattern by which a text is
-// split nor the special tokens: the pattern is known of some families, and the special tokens are those of tokenizer_config.json.
+// The tokenizer of a folder that has a tiktoken file and no tokenizer.json. Such a file contains neither the pattern
+// that splits a text nor the special tokens. The pattern is known for some families; the special tokens come from
+// tokenizer_config.json.
 
 #include <string>
 #include <string_view>

@@ -16,18 +16,19 @@
 namespace secondsource {
 namespace {
 
-/// AutoAWQ's checkpoints have zero points, always; the names of others say so.
+/// AutoAWQ's checkpoints always have zero points; other methods' names say whether there are any.
 constexpr std::string_view kAwqMethod = "awq-";
 constexpr std::string_view kZeroPointEnding = "-zp";
-/// The method of DeepSeek's and AutoFP8's checkpoints, whose name says what the codes are.
+/// The method of DeepSeek's and AutoFP8's checkpoints; this name already says that the codes are FP8.
 constexpr std::string_view kFp8Method = "fp8-";
 constexpr std::string_view kE8m0Ending = "-ue8m0";     ///< of activations whose scales are powers of two
 constexpr std::string_view kStaticEnding = "-static";  ///< of activations whose scales were found before
-/// Of weights in FP8 beside activations that are not quantized; "fp8" without it says that they are.
+/// The ending for weights in FP8 beside activations that are not quantized; "fp8" without it means quantized
+/// activations.
 constexpr std::string_view kPlainInputsEnding = "-w8a16";
-/// That of files of GGUF, whose names end with the type of the blocks.
+/// The method of GGUF files; their variants' names end with the block type.
 constexpr std::string_view kGgufMethod = "gguf-";
-/// That of gpt-oss, whose name says all.
+/// The method of gpt-oss, which is the whole name of its variant.
 constexpr std::string_view kMxfp4Method = "mxfp4";
 
 constexpr std::array<std::string_view, 4> kMxfp4Names = {"mxfp4", "gguf-mxfp4", "quark-mxfp4",
@@ -38,7 +39,7 @@ constexpr std::string_view kInt8InputsEnding = "-w8a8";
 /// The ending for weights in NVFP4 beside activations that are not quantized.
 constexpr std::string_view kNvfp4PlainInputsEnding = "-w4a16";
 
-/// The variant of a published name; nullopt for a name that is none.
+/// The variant of a published name; nullopt for any other name.
 std::optional<Variant> published_from_name(std::string_view name) {
   using enum WeightEncoding;
   if (name == "gguf-q4_0") return Variant{.name = "gguf-q4_0", .matmul = kInt4Group32, .rest = {}, .group = 32};
@@ -112,7 +113,7 @@ std::optional<Variant> published_from_name(std::string_view name) {
   return std::nullopt;
 }
 
-/// The variants among which the one that a mistyped name was meant for is sought. Groups may have any size; only 32 and 128 are tried.
+/// The names that are suggested for a mistyped one. Groups may have any size; only 32 and 128 are tried.
 std::vector<std::string> likely_names() {
   using enum WeightEncoding;
   std::vector<std::string> names(kVariantNames.begin(), kVariantNames.end());
@@ -228,7 +229,8 @@ Result<WeightEncoding> encoding_of(const Variant& variant, TensorRole role, DTyp
 
 Result<WeightEncoding> encoding_of(const Variant& variant, TensorRole role, const StoredTensor& tensor) {
   if (!variant.is_published()) return encoding_of(variant, role, tensor.info.dtype.value());
-  // Rows that are looked up have the model's order of columns: of codes in another one, that is the order of their values.
+  // Rows that are looked up must have the model's order of columns, so codes in another order are given by their
+  // values.
   const bool takes_codes = role == TensorRole::kMatmul ||
                            (role == TensorRole::kEmbedding && tensor.published && tensor.published->columns.empty());
   if (tensor.published && takes_codes) return tensor.published->form.encoding;

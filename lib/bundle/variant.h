@@ -23,11 +23,11 @@ struct Variant {
   WeightEncoding matmul = WeightEncoding::kBf16;
   /// Encoding of all other weights; nullopt means as the tensor is stored.
   std::optional<WeightEncoding> rest;
-  /// How the inputs of matmuls are quantized, in prefill and in decode: kInt8PerRow in the variants with "w8a8" in their name,
-  /// kInt8Static in those that end with "int8-static", has_fp8_rows() in fp8 and published variants of FP8, has_fp8_groups() in those of
-  /// FP8 in blocks, kNvfp4Static in those of NVFP4.
+  /// How the inputs of matmuls are quantized, in prefill and in decode: kInt8PerRow in the variants with "w8a8" in
+  /// their name, kInt8Static in those that end with "int8-static", has_fp8_rows() in fp8 and published FP8 variants,
+  /// has_fp8_groups() in those of FP8 in blocks, kNvfp4Static in NVFP4 variants.
   ActQuant activations = ActQuant::kNone;
-  /// Of a published variant, columns that share a stored scale; 0: all of a row.
+  /// For a published variant, the number of columns that share a stored scale; 0 if a whole row does.
   std::int64_t group = 0;
 
   /// Weights are the codes that the checkpoint's publisher stored; every tensor without codes is as stored.
@@ -63,10 +63,11 @@ Result<void> check_known_variants(std::string_view subject, const std::vector<st
 /// and BF16.
 Result<WeightEncoding> encoding_as_stored(DType dtype);
 
-/// The encoding in this variant of a tensor with this role and stored type. For a tied head pass TensorRole::kMatmul. In a
-/// published variant this is the encoding of matmul weights that have codes. Errors: kUnsupported.
+/// The encoding that a tensor with this role and stored type has in this variant. For a tied head pass
+/// TensorRole::kMatmul. In a published variant this is the encoding of matmul weights that have codes. Errors:
+/// kUnsupported.
 Result<WeightEncoding> encoding_of(const Variant& variant, TensorRole role, DType stored);
-/// The same of a tensor that may have published codes, by which only its rows in a product or in a lookup are given.
+/// The same for a tensor that may have published codes. Codes are given only for rows used in products or lookups.
 Result<WeightEncoding> encoding_of(const Variant& variant, TensorRole role, const StoredTensor& tensor);
 
 }  // namespace secondsource

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kWriteBytes = std::size_t{1} << 20;
 
-/// Which of the types hold all values seen so far.
+/// Which types hold all values seen so far exactly.
 struct ExactTypes {
   bool bf16 = true;
   bool f16 = true;
@@ -37,12 +37,12 @@ void append_bits(const T& value, std::vector<std::byte>& out) {
   out.insert(out.end(), bytes.begin(), bytes.end());
 }
 
-/// The type of stored scales as the writer has it; E8M0 and E4M3 are bytes.
+/// The type with which the writer stores scales; E8M0 and E4M3 are written as bytes.
 DType dtype_of(ScaleType type) {
   return type == ScaleType::kF32 ? DType::kF32 : type == ScaleType::kF16 ? DType::kF16 : DType::kU8;
 }
 
-/// Appends scales, which the type holds exactly.
+/// Appends scales; the type holds them exactly.
 void append_scales(std::span<const float> scales, ScaleType type, std::vector<std::byte>& out) {
   for (const float scale : scales) {
     switch (type) {
@@ -62,7 +62,7 @@ void append_scales(std::span<const float> scales, ScaleType type, std::vector<st
   }
 }
 
-/// Appends the row in the type, which holds every value.
+/// Appends the row in a type that holds every value exactly.
 void append_values(std::span<const float> row, DType dtype, std::vector<std::byte>& out) {
   for (const float value : row) {
     if (dtype == DType::kBf16) {

@@ -21,11 +21,12 @@
 namespace secondsource {
 
 using RowUser = std::function<Result<void>(std::span<const float>)>;
-/// Calls `use` with the values of each row of a tensor, in order; the tensor is one of those that are converted.
+/// Calls `use` with the values of each row of a tensor, in order. `tensor` is the index of one of the tensors to
+/// convert.
 using RowReader = std::function<Result<void>(std::size_t tensor, const RowUser& use)>;
 
-/// One row: its codes, a byte each, or its blocks where they are stored whole; its scales and its zero points as they are
-/// stored; without zero points an empty span.
+/// One row: its codes, one byte each, or its blocks if they are stored whole; its scales and its zero points as they
+/// are stored (an empty span if there are no zero points).
 struct PublishedRow {
   std::span<const std::int8_t> codes;
   std::span<const float> scales;
@@ -33,15 +34,15 @@ struct PublishedRow {
 };
 using CodedRowUser = std::function<Result<void>(const PublishedRow&)>;
 
-/// What of a source is kept as its own codes.
+/// The part of a checkpoint that is kept as its own codes.
 struct PublishedSource {
   std::string variant = {};                              ///< its name; empty: nothing is kept
   std::vector<std::optional<PublishedForm>> forms = {};  ///< of each tensor; nullopt: it is stored by its values
-  /// Of each tensor the order of its columns (PublishedWeight::columns); a tensor, or all of them, may have none.
+  /// For each tensor, the order of its columns (PublishedWeight::columns). A tensor, or all of them, may have none.
   std::vector<std::vector<std::int32_t>> columns = {};
-  /// Of each tensor with a form the scale of inputs (PublishedWeight::input_scale); empty where none is kept.
+  /// For each tensor with a form, the scale of inputs (PublishedWeight::input_scale); empty if none is kept.
   std::vector<float> input_scales = {};
-  /// Of each tensor in NVFP4 its global scale (PublishedWeight::global_scale); empty in other forms.
+  /// For each tensor in NVFP4, its global scale (PublishedWeight::global_scale); empty for other forms.
   std::vector<float> global_scales = {};
   /// Calls `use` with each row of a tensor that has a form, in order.
   std::function<Result<void>(std::size_t tensor, const CodedRowUser& use)> read_rows = {};
@@ -55,21 +56,21 @@ struct PublishedSource {
   }
 };
 
-/// The types of what is kept of these tensors.
+/// The types of these tensors, as far as their codes are kept.
 [[nodiscard]] PublishedTypes types_of(const PublishedSource& source, const std::vector<TensorSpec>& specs);
 
-/// What becomes of weights whose codes can be kept.
+/// Whether weights whose codes can be kept are stored as codes or by their values.
 enum class QuantizedWeights : std::uint8_t { kAsCodes, kAsValues };
 
-/// The values of all tensors, read twice: to find the types that hold them, and to write them.
+/// Converts the values of all tensors. It reads them twice: to find the types that hold them, and to write them.
 class WeightConversion {
  public:
   /// `name` is that of the source in messages. The references must outlive the conversion.
   WeightConversion(std::string name, const std::vector<TensorSpec>& specs, const RowReader& read_rows,
                    PublishedSource published, Progress& progress, const InterruptFlag& interrupt);
 
-  /// The tensors by their values; of those that are kept as codes the type is kI8. Errors: kInvalidInput for a value that is not
-  /// finite; kInterrupted; those of the reader.
+  /// Returns the tensors with the types of their values; tensors that are kept as codes have the type kI8. Errors:
+  /// kInvalidInput for a value that is not finite; kInterrupted; those of the reader.
   Result<std::vector<TensorToWrite>> find_types();
   /// Writes what find_types() returned. Errors: kIo, kInterrupted, those of the reader.
   Result<void> write(const std::vector<TensorToWrite>& tensors, BundleWriter& writer);
@@ -88,7 +89,7 @@ class WeightConversion {
   std::int64_t n_values_ = 0;
 };
 
-/// The name of the type that takes the most bytes, as torch calls it; codes have none.
+/// The name, as torch calls it, of the type that takes the most bytes; codes are not counted.
 [[nodiscard]] std::string torch_type_of_most(const std::vector<TensorToWrite>& tensors);
 
 }  // namespace secondsource

@@ -133,7 +133,7 @@ bool encode_row(WeightEncoding encoding, std::span<const float> row, std::span<s
     case WeightEncoding::kQ50:
     case WeightEncoding::kQ51:
     case WeightEncoding::kIq4Nl:
-      break;  // only of published codes, which are given as they are
+      break;  // published codes only, which are delivered unchanged
   }
   return false;
 }
@@ -194,7 +194,7 @@ class StoredRows final : public WeightSource {
   [[nodiscard]] std::optional<StoredContent> stored_content() const override {
     const std::string file = tensor_.file->identity();
     if (as_stored_ || file.empty()) return std::nullopt;
-    // The number is the version of the quantizers (docs/bundle-format.md), because another definition gives other rows.
+    // The number is the version of the quantizers (docs/bundle-format.md), because another version gives other rows.
     return StoredContent{
         .identity = fmt::format("file {} at {} bytes {}", file, tensor_.info.offset_bytes, tensor_.info.size_bytes),
         .is_settled = tensor_.file->has_settled(),
@@ -216,7 +216,8 @@ class StoredRows final : public WeightSource {
   bool as_stored_;
 };
 
-/// Rows of published codes, in their own encoding or by their values in another.
+/// Rows of a weight that is stored as published codes: the codes unchanged in their own encoding, or their values in
+/// another.
 class CodedRows {
  public:
   CodedRows(StoredTensor tensor, WeightEncoding encoding, std::int64_t n_cols)
@@ -269,7 +270,7 @@ class PublishedRows final : public WeightSource {
 /// Columns of one matrix of a tensor [matrices, inputs, outputs], as rows.
 class StoredColumns final : public WeightSource {
  public:
-  /// view.n_inputs is not 0 here.
+  /// view.n_inputs must not be 0.
   StoredColumns(StoredTensor tensor, ColumnView view, WeightEncoding encoding)
       : tensor_(std::move(tensor)), view_(view), encoding_(encoding) {}
 
@@ -296,7 +297,7 @@ class StoredColumns final : public WeightSource {
   }
 
  private:
-  /// Columns that are gathered together, since what one input has of them lies together.
+  /// Columns that are gathered together, because the values of one input are contiguous.
   static constexpr std::int64_t kStripColumns = 64;
 
   void read_strip(std::int64_t first_row, std::int64_t n_rows, std::span<float> strip) const {
@@ -321,7 +322,7 @@ class StoredColumns final : public WeightSource {
   WeightEncoding encoding_;
 };
 
-/// The same of a tensor that is stored as transposed codes, in which they are rows.
+/// The same for a tensor that is stored as transposed codes, in which the columns are rows.
 class PublishedColumns final : public WeightSource {
  public:
   PublishedColumns(StoredTensor tensor, const ColumnView& view, WeightEncoding encoding)

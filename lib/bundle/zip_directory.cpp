@@ -34,7 +34,8 @@ struct DirectoryPlace {
   std::uint64_t size_bytes = 0;
 };
 
-/// The place of the directory, as the end record says whose comment ends the file; nullopt if there is no such record.
+/// Finds the directory by the end record, which is recognised by its comment ending the file; nullopt if there is no
+/// such record.
 Result<std::optional<DirectoryPlace>> find_directory(std::uint64_t archive_bytes, const ReadBytes& read) {
   const std::uint64_t tail_bytes = std::min(archive_bytes, kMaxCommentBytes + kEndBytes + kLocatorBytes);
   const std::uint64_t tail_begin = archive_bytes - tail_bytes;

@@ -19,11 +19,11 @@
 
 namespace secondsource {
 
-/// The day that a template takes for today where a bundle names none, so that ids do not change from day to day. It is
-/// the day that the template of Llama 3.1 writes by itself.
+/// The day that a template takes for today if a bundle names none, so that ids do not change from day to day. It is the
+/// default of Llama 3.1's own template.
 inline constexpr std::string_view kDefaultChatDate = "2024-07-26";
 
-/// What a model brings: its templates by name, and the texts of its special tokens.
+/// The parts that a model provides: its templates by name, and the texts of its special tokens.
 struct ChatTemplateSource {
   std::map<std::string, std::string, std::less<>> templates;       ///< "default" and others, such as "tool_use"
   std::map<std::string, std::string, std::less<>> special_tokens;  ///< variables: "bos_token", "eos_token", ...

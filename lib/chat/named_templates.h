@@ -1,7 +1,7 @@
 #pragma once
-// Chat templates by name: templates/NAME.jinja, which travel inside the program. Each is one exact text format; two
-// versions of a model line whose formats differ by a space are two templates. Bundles of earlier versions name them in
-// their manifests, and `bundle create --chat-template NAME` puts one into a bundle.
+// Chat templates by name: templates/NAME.jinja, which are built into the program. Each is one exact text format; two
+// versions of a model line whose formats differ by a space are two templates. Manifests may name them, and `bundle
+// create --chat-template NAME` puts one into a bundle.
 
 #include <string>
 #include <string_view>

@@ -15,7 +15,7 @@ const std::vector<DateTurn>& turns_of(const Repetition& repetition) {
   return repetition.server_clock ? repetition.server_clock->turns : kNone;
 }
 
-/// From the first to the last moment of which the bounds are to hold.
+/// The length of the interval in which the bounds must hold.
 double span_ns(const Repetition& repetition) {
   auto begin = static_cast<double>(repetition.window_start_ns);
   auto end = static_cast<double>(repetition.window_end_ns);
@@ -29,7 +29,7 @@ double span_ns(const Repetition& repetition) {
 }  // namespace
 
 Result<std::optional<OffsetBounds>> clock_offset(const Repetition& first, const Repetition& other) {
-  // Times of a stored run may be any 64 bits; only of smaller ones can differences be taken.
+  // Times in a stored run may be any 64-bit number; differences of larger ones could overflow.
   constexpr std::int64_t kMost = INT64_MAX / 8;
   const auto is_time = [](std::int64_t ns) { return ns > -kMost && ns < kMost; };
   for (const Repetition* one : {&first, &other}) {
@@ -42,7 +42,7 @@ Result<std::optional<OffsetBounds>> clock_offset(const Repetition& first, const 
   }
   std::map<std::int64_t, const DateTurn*> turn_of;
   for (const DateTurn& turn : turns_of(first)) turn_of[turn.unix_s] = &turn;
-  // No moment of a repetition is farther from a turn than this.
+  // No moment of a repetition is farther than this from a change of the Date.
   const double longest_ns = std::max(span_ns(first), span_ns(other));
   const auto drift_ns = static_cast<std::int64_t>(std::ceil(kClockDrift * longest_ns));
   std::int64_t low = 0;

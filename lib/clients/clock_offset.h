@@ -1,7 +1,8 @@
 #pragma once
-// How far apart the clocks of two clients' repetitions are. Both saw the Date of the same server turn to the same second, each
-// between two moments of its own clock; the difference of these moments bounds the difference of the clocks, and many turns bound
-// it closely. Nothing is assumed of the server's clock, only that two clients which ask it get the same Date.
+// How far apart the clocks of two clients' repetitions are. Both clients saw the Date of the same server change to the
+// same second, each between two moments of its own clock. These moments bound the difference of the two clocks, and
+// many changes bound it closely. Nothing is assumed about the server's clock, except that both clients get the same
+// Date from it.
 
 #include <cstdint>
 #include <optional>
@@ -11,7 +12,8 @@
 
 namespace secondsource {
 
-/// What has to be added to times of the other repetition to make them times of the first one: at least low_ns, at most high_ns.
+/// What has to be added to times of the other repetition to convert them to times of the first: at least low_ns, at
+/// most high_ns.
 struct OffsetBounds {
   std::int64_t low_ns = 0;
   std::int64_t high_ns = 0;
@@ -22,9 +24,9 @@ struct OffsetBounds {
   [[nodiscard]] std::int64_t half_ns() const { return high_ns - middle_ns(); }
 };
 
-/// The bounds hold at every moment of the turns and windows of both repetitions: they are wider than the turns say by what the clocks may have drifted
-/// apart. nullopt if they saw no turn in common. Errors: kInvalidInput if the turns contradict each other: a clock was set, or
-/// the clients were not served by one and the same server.
+/// Bounds that hold at every moment of the Date changes and windows of both repetitions, because they are widened by
+/// the possible drift of the clocks. nullopt if both saw no change to the same second. Errors: kInvalidInput if the
+/// changes contradict each other: a clock was set, or the clients were not served by the same server.
 Result<std::optional<OffsetBounds>> clock_offset(const Repetition& first, const Repetition& other);
 
 }  // namespace secondsource

@@ -20,7 +20,7 @@
 namespace secondsource {
 namespace {
 
-/// The lines of one cell of one client, by repetition; only of repetitions that have ended.
+/// The lines of one cell of one client, by repetition; only repetitions that have ended.
 struct CellOfClient {
   LoadClient client;
   std::vector<ClientRepetition> repetitions;
@@ -40,7 +40,7 @@ CellOfClient cell_of_client(const LoadClient& client, const CellLines* lines) {
   return cell;
 }
 
-/// Times of a stored run that no clock shows would overflow when they are moved.
+/// Refuses times that no clock shows: they could overflow when they are shifted.
 Result<void> check_times(const StoredRun& run) {
   constexpr std::int64_t kMost = INT64_MAX / 8;
   const auto is_time = [](std::int64_t ns) { return ns > -kMost && ns < kMost; };
@@ -74,7 +74,7 @@ Result<void> check_times(const StoredRun& run) {
   return {};
 }
 
-/// The repetition of `other` that overlaps most with `first`, with its offset; nullopt if none does.
+/// The repetition of `other` that overlaps most with `first`, with its clock offset; nullopt if none overlaps.
 Result<std::optional<ClientRepetition>> match_of(const ClientRepetition& first, const CellOfClient& other) {
   std::optional<ClientRepetition> best;
   double largest = 0;
@@ -159,7 +159,7 @@ class Merger {
     }
   }
 
-  /// The clients judged the tokens of the same server: the worst verdict of any counts.
+  /// All clients judged the tokens of the same server, so the worst of their verdicts counts.
   void add_golden() {
     const auto badness = [](GoldenVerdict verdict) {
       constexpr std::array kOrder = {GoldenVerdict::kPassed, GoldenVerdict::kUnverified, GoldenVerdict::kUnavailable,
@@ -214,14 +214,14 @@ class Merger {
     }
     if (n_merged > 0) return {};
     const bool any = std::ranges::any_of(clients, [](const CellOfClient& one) { return !one.repetitions.empty(); });
-    if (!any) return {};  // the cell failed at all of them
+    if (!any) return {};  // the cell failed on all clients
     if (why_none.empty())
       why_none = fmt::format("cell {}: client {} has no repetition", shown(id), clients.front().client.index);
     return Error{ErrorCode::kInvalidInput,
                  why_none + ": expected repetitions that all clients measured at the same time"};
   }
 
-  /// What stands at a client stands in the merged run.
+  /// Copies the failures of every client to the merged run.
   void add_failures() {
     for (const StoredRun& run : runs_) {
       for (FailureRecord failure : summarize(run.record, run.journal).failures) {

@@ -1,5 +1,6 @@
 #pragma once
-// The runs of all clients of one load as one run, whose figures are those of the servers under the load of all.
+// Merges the runs of all clients of one load into one run, whose figures describe the servers under the load of all
+// clients.
 //
 //   SS_TRY(MergedRun merged, merge_clients(runs));
 //   merged.record and merged.lines are a run.json and a samples.jsonl
@@ -14,15 +15,17 @@
 namespace secondsource {
 
 struct MergedRun {
-  /// That of the first client, with the load of all in its cells; without run_id and command, which are the caller's.
+  /// The record of the first client, with the load of all clients in its cells; without run_id and command, which the
+  /// caller sets.
   RunRecord record;
   std::vector<JournalLine> lines;
   std::vector<std::string> notes;  ///< repetitions that are in no merged one, one sentence each
 };
 
-/// `runs` in any order. Repetitions are matched by their overlap in time; one that not all clients measured together is left out
-/// and noted. Errors: kInvalidInput for runs that are not the clients of one load (same_plan.h), whose clocks are not known
-/// closely enough (merged_repetition.h), and for a cell of which no repetition is common to all.
+/// `runs` may be in any order. Repetitions are matched by their overlap in time; a repetition that was not measured by
+/// all clients together is left out and noted. Errors: kInvalidInput for runs that are not the clients of one load
+/// (same_plan.h), for clocks that are not known closely enough (merged_repetition.h), and for a cell without a
+/// repetition that all clients share.
 Result<MergedRun> merge_clients(std::vector<StoredRun> runs);
 
 }  // namespace secondsource

@@ -48,7 +48,7 @@ int badness_of(CheckOutcome outcome) {
   return static_cast<int>(std::ranges::find(kOrder, outcome) - kOrder.begin());
 }
 
-/// Of each check the worst finding of any client, and what the clients' windows have in common.
+/// For each check the worst finding of any client, and a check of how much the clients' windows overlap.
 std::vector<CheckRecord> merged_checks(std::span<const ClientRepetition> clients, const CommonWindow& window) {
   std::vector<CheckRecord> checks;
   for (const ClientRepetition& client : clients) {
@@ -72,8 +72,8 @@ std::vector<CheckRecord> merged_checks(std::span<const ClientRepetition> clients
   return checks;
 }
 
-/// The readings of the first client. A server's own count over the time of one client is that of all clients' tokens, but not
-/// over the time of all.
+/// The telemetry of the first client, without the server's own count of output tokens: it counts the tokens of all
+/// clients, but only over the time of one client.
 std::vector<TelemetryReading> merged_telemetry(std::vector<TelemetryReading> readings) {
   for (TelemetryReading& reading : readings) {
     if (reading.name != kServerOutputReading) continue;
@@ -88,7 +88,7 @@ void add(std::optional<T>& sum, const std::optional<T>& one) {
   sum = sum && one ? std::optional(*sum + *one) : std::nullopt;
 }
 
-/// What the clients used and saw, together.
+/// Adds what one client used and saw to the totals.
 void add_usage(const Repetition& one, Repetition& all) {
   all.warmup_windows = std::max(all.warmup_windows, one.warmup_windows);
   all.warmup_settled = all.warmup_settled && one.warmup_settled;

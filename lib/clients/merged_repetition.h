@@ -14,12 +14,13 @@
 
 namespace secondsource {
 
-/// The clocks of a repetition's clients are known if they are bounded to this share of the window. A token at an edge of the window
-/// may then be counted on the wrong side of it in at most so much of the time, at either edge, of the clients but the first: the
-/// rate is wrong by less than 2 %, where the gate's threshold is 10 % and rows are marked from 5 % on.
+/// The clocks of a repetition's clients are known closely enough if each bound is at most this share of the window.
+/// Then the tokens of the other clients may be counted on the wrong side of an edge of the window during at most this
+/// share of the time, at either edge: the rate is wrong by less than 2 %, while the gate's threshold is 10 % and rows
+/// are marked from 5 % on.
 inline constexpr double kMostBoundShare = 0.01;
-/// The share of the longest of the clients' windows that all of them have in common: below the first the check `clients` makes the
-/// repetition suspect, below the second invalid.
+/// The share of the longest client window that all windows have in common. Below the first limit the check `clients`
+/// makes the repetition suspect, below the second invalid.
 inline constexpr double kGoodCommonShare = 0.8;
 inline constexpr double kLeastCommonShare = 0.5;
 
@@ -28,7 +29,7 @@ struct ClientRepetition {
   LoadClient client;
   const Repetition* repetition = nullptr;
   std::vector<const RequestSample*> samples;  ///< of this repetition, as the client wrote them
-  /// What makes its times those of the first client; for the first client 0.
+  /// Converts its times to the clock of the first client; 0 for the first client.
   OffsetBounds offset;
 };
 

@@ -22,7 +22,7 @@ std::string json_of(const T& record) {
   return json_codec::to_text(json_codec::to_tree(record), -1);
 }
 
-/// Everything that must be the same, by name. What belongs to the machine that sent the requests is not among it.
+/// Everything that must be the same, by name; not what belongs to the machine that sent the requests.
 Facts facts_of(const RunRecord& record) {
   Facts facts = {{"the program's version", record.program_version},
                  {"the program's commit", record.commit},
@@ -74,7 +74,7 @@ Result<void> check_alike(const StoredRun& first, const StoredRun& other) {
   return {};
 }
 
-/// What one run must be by itself.
+/// Checks the requirements that a run must meet by itself.
 Result<void> check_one(const StoredRun& run) {
   const auto refuse = [&](std::string what) {
     return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}", run.folder.string(), what)};

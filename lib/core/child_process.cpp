@@ -57,7 +57,8 @@ Result<cpu_set_t> to_cpu_set(const std::vector<std::int32_t>& cpus) {
   return wanted;
 }
 
-/// The name of a descriptor of this process is a link by nature; any other link would lead the text elsewhere.
+/// Follows a link only for a name of one of this process's descriptors, which is always a link; any other link could
+/// redirect the text.
 Result<FileDescriptor> open_for_stderr(const std::filesystem::path& path) {
   const int no_link = path.native().starts_with("/proc/self/fd/") ? 0 : O_NOFOLLOW;
   FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | no_link, 0644));
@@ -260,7 +261,7 @@ Result<std::optional<std::string>> ChildProcess::receive(std::int64_t until_ns) 
       if (errno == EINTR) return std::optional<std::string>();
       return system_error("cannot wait for it");
     }
-    // A child that has closed its input may still send lines.
+    // A child that has closed its input may still send lines, so a failed write only drops the unsent text.
     if (!unsent_.empty() && waiting[1].revents != 0 && !write_unsent()) unsent_.clear();
     if (waiting[0].revents == 0) continue;
     char chunk[65536];

@@ -55,8 +55,8 @@ class ChildProcess {
   /// Sends the line and a newline without waiting: what the pipe does not take now, receive() writes later. Errors:
   /// kDeviceLost when the child has closed its end.
   Result<void> send(std::string_view line);
-  /// The next whole line; nullopt if `until_ns` passes first, and to the microsecond at that. Errors: kDeviceLost when
-  /// the child has closed its end; kInvalidInput for a line that is too long.
+  /// The next whole line; nullopt if `until_ns` passes first (precise to a microsecond) or a signal arrives. Errors:
+  /// kDeviceLost when the child has closed its end; kInvalidInput for a line that is too long.
   Result<std::optional<std::string>> receive(std::int64_t until_ns);
   /// How the child ended; nullopt if it has not by `until_ns`, or if a signal arrived.
   std::optional<ChildExit> wait(std::int64_t until_ns);

@@ -1,9 +1,9 @@
 #pragma once
-// The numbers of MXFP4 as stored (OCP Microscaling Formats specification, revision 1.0), of which NVIDIA's NVFP4 has the same codes: E2M1
-// has a sign, two bits of exponent with bias 1 and one of mantissa, no infinities and no NaN; E8M0 is a power of two by its exponent with
-// bias 127, and one NaN. Every
-// E2M1 number is exact in FP16, BF16 and f32, and twice of it is a whole number; every E8M0 number is exact in f32, the least one as a
-// subnormal.
+// The numbers of MXFP4 as stored (OCP Microscaling Formats specification, revision 1.0); NVIDIA's NVFP4 has the same
+// codes. E2M1 has a sign, two bits of exponent with bias 1 and one bit of mantissa, no infinities and no NaN. E8M0 is a
+// power of two, stored as its exponent with bias 127, and has one NaN.
+// Every E2M1 number is exact in FP16, BF16 and f32, and its double is an integer. Every E8M0 number is exact in f32,
+// the smallest one as a subnormal.
 
 #include <algorithm>
 #include <array>
@@ -33,8 +33,8 @@ inline constexpr float kE2m1Max = 6.0F;
   const std::uint32_t magnitude = bits & 0x7fffffffU;
   if (magnitude > 0x7f800000U) return value;
   const float capped = std::min(std::bit_cast<float>(magnitude), kE2m1Max);
-  // Beside a number 1.5 * 2^22 times as large as the power of two at or below the value, an f32 has room for one bit behind the first;
-  // below 1 the last place stays 0.5.
+  // Adding 1.5 * 2^22 times the power of two at or below the value leaves room in an f32 for one bit after the leading
+  // one, so the addition rounds; below 1 the last place stays 0.5.
   const float room = (capped < 2.0F ? 1.0F : capped < 4.0F ? 2.0F : 4.0F) * 0x1.8p22F;
   return std::bit_cast<float>((bits & 0x80000000U) | std::bit_cast<std::uint32_t>((capped + room) - room));
 }
@@ -43,7 +43,7 @@ struct E8m0 {
   std::uint8_t bits = 0;  ///< the exponent plus 127
 };
 
-/// True for the one code that is no number.
+/// True for the one code that is not a number.
 [[nodiscard]] constexpr bool is_nan(E8m0 value) {
   return value.bits == 0xffU;
 }
@@ -55,8 +55,8 @@ struct E8m0 {
   return std::bit_cast<float>(bits);
 }
 
-/// The smallest power of two that is not below `value` and is no subnormal number; 0, infinity and NaN stay what they are. `value`: at
-/// least 0, at most 2^127.
+/// The smallest normal power of two that is not below `value`; 0, infinity and NaN are unchanged. `value`: at least 0,
+/// at most 2^127.
 [[nodiscard]] constexpr float round_up_to_power_of_two(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
   if (bits >= 0x7f800000U) return value;

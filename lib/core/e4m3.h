@@ -17,7 +17,7 @@ struct E4m3 {
 /// The largest E4M3 number.
 inline constexpr float kE4m3Max = 448.0F;
 
-/// True for the two codes that are no number.
+/// True for the two codes that are not numbers.
 [[nodiscard]] constexpr bool is_nan(E4m3 value) {
   return (value.bits & 0x7fU) == 0x7fU;
 }
@@ -25,8 +25,8 @@ inline constexpr float kE4m3Max = 448.0F;
 /// Exact; NaN for the codes 0x7f and 0xff.
 [[nodiscard]] constexpr float to_float(E4m3 value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x80U) << 24;
-  // The four bits of the exponent and the mantissa at the places of an f32 are a number whose exponent is 120 too small, also
-  // where it is subnormal.
+  // With the exponent and mantissa bits moved to their places in an f32, the number's exponent is 120 too small; this
+  // also holds for subnormals.
   const std::uint32_t small = static_cast<std::uint32_t>(value.bits & 0x7fU) << 20;
   const auto number = std::bit_cast<std::uint32_t>(std::bit_cast<float>(small) * 0x1p120F);
   return std::bit_cast<float>(sign | (is_nan(value) ? 0x7fc00000U : number));
@@ -37,8 +37,8 @@ inline constexpr float kE4m3Max = 448.0F;
 [[nodiscard]] constexpr float round_to_e4m3(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t magnitude = bits & 0x7fffffffU;
-  // Beside a number 2^20 times as large as the power of two at or below the value, an f32 has room for three bits behind the
-  // first; below 2^-6 the last place stays 2^-9.
+  // Adding 1.5 * 2^20 times the power of two at or below the value leaves room in an f32 for three bits after the
+  // leading one, so the addition rounds; below 2^-6 the last place stays 2^-9.
   const std::uint32_t power = std::max(magnitude & 0x7f800000U, 0x3c800000U);
   const float room = std::bit_cast<float>(std::min(power, 0x43800000U)) * 0x1.8p20F;
   const float capped = std::bit_cast<float>(std::min(magnitude, std::bit_cast<std::uint32_t>(kE4m3Max)));
@@ -50,7 +50,8 @@ inline constexpr float kE4m3Max = 448.0F;
 [[nodiscard]] constexpr E4m3 to_e4m3(float value) {
   const auto rounded = std::bit_cast<std::uint32_t>(round_to_e4m3(value));
   const std::uint32_t magnitude = rounded & 0x7fffffffU;
-  // Scaled by 2^-120 the exponent and the mantissa of an E4M3 number have their places, also where it is subnormal.
+  // Scaling by 2^-120 puts the exponent and the mantissa of an E4M3 number at the right places of an f32; this also
+  // holds for subnormals.
   const std::uint32_t code = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) * 0x1p-120F) >> 20;
   const std::uint32_t sign = rounded >> 24 & 0x80U;
   return E4m3{static_cast<std::uint8_t>(sign | (magnitude > 0x7f800000U ? 0x7fU : code))};

@@ -1,5 +1,5 @@
 #pragma once
-// The sixteen numbers of ggml's types IQ4_NL and IQ4_XS (kvalues_iq4nl of ggml-common.h). They are closer to each other near 0.
+// The sixteen numbers of ggml's types IQ4_NL and IQ4_XS (kvalues_iq4nl of ggml-common.h). They are denser near 0.
 
 #include <array>
 #include <cstdint>

@@ -1,5 +1,5 @@
 #pragma once
-// What somebody probably meant who typed a word that is not known.
+// Suggests the known word that somebody probably meant to type.
 
 #include <optional>
 #include <string>

@@ -1,6 +1,6 @@
 #pragma once
-// One handler from several, for std::visit: Overloaded{[](const A&) {...}, [](const B&) {...}}. Without a handler that
-// takes every type, a new alternative of the variant does not compile until it is answered for.
+// Combines several handlers into one, for std::visit: Overloaded{[](const A&) {...}, [](const B&) {...}}. Unless a
+// handler accepts every type, code does not compile until it handles a new alternative of the variant.
 
 namespace secondsource {
 

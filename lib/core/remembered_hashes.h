@@ -1,15 +1,14 @@
 #pragma once
-// Content hashes that were computed once, by what they are the hash of: so that large files are hashed again only after
-// a change. What a hash is of is told by a text that changes whenever the content may have changed, such as
-// MappedFile::identity().
+// Remembers content hashes, so that large files are hashed again only after a change. Each is stored under a text that
+// changes whenever the content may have changed, such as MappedFile::identity().
 //
 //   RememberedHashes hashes(folder / "hashes");
 //   if (const auto known = hashes.find(identity)) return *known;
 //   ...
 //   hashes.remember(identity, hash);
 //
-// Safe with several processes. A damaged line is never taken for another content: either it is not found, or it holds a
-// hash that nothing has.
+// Safe with several processes. A damaged line is never mistaken for other content: either it is not found, or it holds
+// a hash that no content has.
 
 #include <filesystem>
 #include <map>

@@ -1,5 +1,5 @@
 #pragma once
-// How much depends on a variant of a model: a word that bundles, records and gates share.
+// How much a variant of a model counts: a term that bundles, records and gates share.
 
 #include <cstdint>
 

@@ -41,13 +41,14 @@ inline constexpr std::array<std::string_view, 10> kPublishedMethods = {
          variant.ends_with("fp8-block128-ue8m0");
 }
 
-/// True if the variant's matmuls multiply NVFP4 with NVFP4, so that the FP4 peak of a device that takes its scales is their limit.
+/// True if the variant's matmuls multiply NVFP4 by NVFP4, so that their limit is the FP4 peak of a device that supports
+/// NVFP4's scales.
 [[nodiscard]] constexpr bool multiplies_nvfp4(std::string_view variant) {
   return variant.ends_with("nvfp4");
 }
 
-/// The published variant of the same weights whose activations are as they are, where `variant` has stored scales of activations; else
-/// `variant`.
+/// If `variant` has stored scales of activations, the published variant of the same weights without quantized
+/// activations; otherwise `variant`.
 [[nodiscard]] inline std::string name_without_input_scales(std::string_view variant) {
   constexpr std::string_view kStatic = "-static";
   if (multiplies_nvfp4(variant)) return std::string(variant) + "-w4a16";

@@ -13,7 +13,7 @@
 namespace secondsource {
 namespace {
 
-/// Where the maxima of a product's inputs go, by the product's label in the graph.
+/// The vectors that receive the maxima of products' inputs, by the product's label in the graph.
 using Places = std::map<std::string, std::vector<float>*, std::less<>>;
 
 Places places_of(const ModelConfig& config, ActivationMaxima& maxima) {
@@ -22,7 +22,7 @@ Places places_of(const ModelConfig& config, ActivationMaxima& maxima) {
   for (std::size_t layer = 0; layer < maxima.layers.size(); ++layer) {
     LayerActivations& of_layer = maxima.layers[layer];
     places[fmt::format("layers.{}.attention.qkv", layer)] = &of_layer.qkv;
-    places[fmt::format("layers.{}.attention.qk", layer)] = &of_layer.qkv;  // where v has a product of its own
+    places[fmt::format("layers.{}.attention.qk", layer)] = &of_layer.qkv;  // if v has a product of its own
     places[fmt::format("layers.{}.attention.out", layer)] = &of_layer.attention_out;
     places[fmt::format("layers.{}.ffn.gate_up", layer)] = &of_layer.gate_up;
     places[fmt::format("layers.{}.ffn.up", layer)] = &of_layer.gate_up;  // without a gate
@@ -31,7 +31,8 @@ Places places_of(const ModelConfig& config, ActivationMaxima& maxima) {
   return places;
 }
 
-/// The value that a product multiplies, if all tokens multiply it by the same weights or by experts that share its channels.
+/// The input of a product, if the maxima of its columns can be taken over all tokens: the input of a matmul, or of the
+/// first matmul of experts.
 std::optional<ValueId> input_of(const Op& op) {
   if (const auto* const product = std::get_if<Matmul>(&op)) return product->x;
   const auto* const of_experts = std::get_if<GroupedMatmul>(&op);
@@ -39,7 +40,7 @@ std::optional<ValueId> input_of(const Op& op) {
   return std::nullopt;
 }
 
-/// Takes the maxima of the last step, which had `n_rows` tokens.
+/// Updates the maxima from the last step, which had `n_rows` tokens.
 Result<void> take_maxima(const Engine& engine, std::size_t n_rows, const Places& places) {
   const StepGraph graph = engine.graph();
   for (std::size_t i = 0; i < graph.ops.size(); ++i) {
@@ -50,7 +51,7 @@ Result<void> take_maxima(const Engine& engine, std::size_t n_rows, const Places&
     const auto n_columns = static_cast<std::size_t>(graph.values[static_cast<std::size_t>(index_of(*input))].cols);
     std::vector<float>& most = *place->second;
     most.resize(n_columns, 0.0F);
-    // Rows behind those of the tokens are padding.
+    // Rows after those of the tokens are padding.
     for (std::size_t k = 0; k < std::min(values.size(), n_rows * n_columns); ++k) {
       if (!std::isfinite(values[k])) {
         return Error{ErrorCode::kInvalidInput,

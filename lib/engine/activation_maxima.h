@@ -1,6 +1,6 @@
 #pragma once
-// The largest magnitudes of the inputs of a model's products while it reads a text: what smoothing (bundle/smoothing.h) is
-// calibrated by.
+// Measures the largest magnitudes of the inputs of a model's products while it reads a text. Smoothing
+// (bundle/smoothing.h) is calibrated with them.
 
 #include <cstdint>
 #include <span>

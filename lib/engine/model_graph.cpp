@@ -13,10 +13,11 @@ std::int32_t narrow(std::int64_t value) {
   return static_cast<std::int32_t>(value);  // parse_model_config() bounds every extent far below 2^31
 }
 
-/// The epsilon of the norms of latents, whatever rms_norm_eps is: transformers' DeepSeek classes pass none.
+/// The epsilon of the norms of latents, which does not depend on rms_norm_eps: transformers' DeepSeek classes use the
+/// default of their norm.
 constexpr float kLatentEps = 1e-6F;
 
-/// The norm of heads that a model with such a norm has.
+/// The operation's norm of heads for a model's kind of norm of q and k.
 HeadNorm head_norm_of(QkNorm norm) {
   if (norm == QkNorm::kAllHeads) return HeadNorm::kRmsOfAllHeads;
   return norm == QkNorm::kEachHeadCentered ? HeadNorm::kLayerNormOfHead : HeadNorm::kRmsOfHead;
@@ -51,7 +52,7 @@ class GraphBuilder {
   }
 
  private:
-  /// The hidden state. What the last block adds to it may not have been added yet: the next norm does it.
+  /// The hidden state. The output of the last block may still be pending: then the next norm adds it.
   struct Hidden {
     ValueId sum;
     std::optional<ValueId> pending = {};
@@ -74,13 +75,13 @@ class GraphBuilder {
     graph_.labels.push_back(std::move(label));
   }
 
-  /// What a block reads: the hidden state, normalized if the model has norms before blocks.
+  /// The input of a block: the hidden state, normalized if the model has norms before its blocks.
   ValueId block_input(std::string label, Hidden& x, const std::optional<WeightId>& weight,
                       const std::optional<WeightId>& bias) {
     return weight ? norm(std::move(label), x, *weight, bias) : x.sum;
   }
 
-  /// Normalizes the hidden state, and adds to it what is pending.
+  /// Adds what is pending to the hidden state, and returns the normalized state.
   ValueId norm(std::string label, Hidden& x, WeightId weight, const std::optional<WeightId>& bias) {
     const ValueDesc desc = graph_.values[static_cast<std::size_t>(index_of(x.sum))];
     const ValueId out = value(desc.rows, desc.cols);
@@ -98,13 +99,13 @@ class GraphBuilder {
     return out;
   }
 
-  /// How the output of a block gets into the hidden state.
+  /// How the output of a block is changed before it is added to the hidden state.
   struct Addition {
     std::optional<WeightId> bias = {};
     std::optional<WeightId> norm = {};
   };
 
-  /// What a product with this weight multiplies: x, with its columns in the order of the weight's.
+  /// The input for a product with this weight: x with its columns brought into the order of the weight's columns.
   ValueId in_order_of(WeightId weight, const std::string& label, ValueId x) {
     const auto found = weights_.column_orders.find(weight);
     if (found == weights_.column_orders.end()) return x;
@@ -114,14 +115,15 @@ class GraphBuilder {
     return ordered;
   }
 
-  /// The inputs of experts' products with these weights, in the order of the weights' columns, and whether each of a token's experts has an
-  /// input of its own.
+  /// The inputs for the experts' products with some weights, with their columns in the order of the weights' columns,
+  /// and whether each expert of a token has its own input.
   struct ExpertInputs {
     ValueId x;
     bool x_per_expert = false;
   };
 
-  /// What the experts of `weights` multiply: `x` has an input for each of a token's experts if `x_per_expert`, else one for all of them.
+  /// The inputs for products with the experts of `weights`. If `x_per_expert`, `x` has one input for each expert of a
+  /// token; otherwise one that they share.
   ExpertInputs in_order_of_experts(WeightId weights, const std::string& label, ValueId x, bool x_per_expert,
                                    ValueId expert, std::int32_t n_top) {
     const auto found = weights_.column_orders.find(weights);
@@ -142,7 +144,7 @@ class GraphBuilder {
     return {ordered, true};
   }
 
-  /// x with the columns of each of its blocks in one order.
+  /// x with the columns of each of its blocks in the same order.
   ValueId in_order_of_blocks(const std::vector<std::int32_t>& order, const std::string& label, ValueId x) {
     const ValueDesc desc = graph_.values[static_cast<std::size_t>(index_of(x))];
     const ValueId ordered = value(desc.rows, desc.cols);
@@ -155,7 +157,7 @@ class GraphBuilder {
     return ordered;
   }
 
-  /// The list in the graph; equal ones are one.
+  /// The id of the list in the graph; equal lists share one id.
   ColumnListId list_of(const std::vector<std::int32_t>& columns) {
     auto& lists = graph_.column_lists;
     const auto found = std::ranges::find(lists, columns);
@@ -164,7 +166,7 @@ class GraphBuilder {
     return ColumnListId{index};
   }
 
-  /// Adds input W^T to the hidden state, as it is or normalized, or makes it pending with its bias.
+  /// Adds input W^T to the hidden state, directly or after a norm, or makes it pending with its bias.
   void add_product(const std::string& label, ValueId input, WeightId weight, const Addition& addition, Hidden& x) {
     const ValueId ordered = in_order_of(weight, label, input);
     Matmul op{.x = ordered,
@@ -215,8 +217,9 @@ class GraphBuilder {
     return out;
   }
 
-  /// Multi-head latent attention, computed on latents: a query's plain part times the matrix that would make keys of a latent
-  /// is a query to the latent itself, and the matrix that would make values of it multiplies the attended latent instead.
+  /// Multi-head latent attention, computed on latents. The plain part of a query is multiplied by the matrix that would
+  /// make keys from latents, which gives a query to the latents themselves. The matrix that would make values from
+  /// latents multiplies the attended latent instead.
   void latent_attention_block(Hidden& x, std::int64_t layer) {
     const LayerWeights& of_layer = weights_.layers[static_cast<std::size_t>(layer)];
     const LatentWeights& weights = *of_layer.latent;
@@ -256,7 +259,7 @@ class GraphBuilder {
     add_product(label("out"), outputs, of_layer.attention_out, {.bias = of_layer.out_bias}, x);
   }
 
-  /// Returns what the block reads.
+  /// Returns the input of the block.
   ValueId attention_block(Hidden& x, std::int64_t layer) {
     const LayerWeights& weights = weights_.layers[static_cast<std::size_t>(layer)];
     const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.attention.{}", layer, rest); };
@@ -295,7 +298,7 @@ class GraphBuilder {
     return input;
   }
 
-  /// `of_attention` is what the attention read, which a parallel block reads, too.
+  /// `of_attention` is the input of the attention, which a parallel block reads as well.
   void ffn_block(Hidden& x, std::int64_t layer, ValueId of_attention) {
     const LayerWeights& weights = weights_.layers[static_cast<std::size_t>(layer)];
     const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.ffn.{}", layer, rest); };
@@ -356,7 +359,7 @@ class GraphBuilder {
     add_product(label("down"), hidden, weights.down, {.bias = weights.down_bias, .norm = weights.post_ffn_norm}, x);
   }
 
-  /// How a token's experts come from groups of them.
+  /// How the experts of a token are chosen from groups.
   struct Choice {
     std::int32_t n_groups = 1;
     std::int32_t n_top_groups = 1;
@@ -371,7 +374,7 @@ class GraphBuilder {
             .scale = static_cast<float>(config_.expert_scale)};
   }
 
-  /// Experts and how a token's are chosen. An expert that all tokens share is a mixture of one.
+  /// The experts of a layer, and how those of a token are chosen. An expert that all tokens share is a mixture of one.
   struct Experts {
     RouteScore score{};
     bool renormalize = false;
@@ -387,7 +390,7 @@ class GraphBuilder {
     Choice choice = {};
   };
 
-  /// Adds what the experts make of `input` to the hidden state.
+  /// Adds the output of the experts for `input` to the hidden state.
   void add_experts(const std::string& label, ValueId input, const Experts& experts, Hidden& x) {
     const ValueId expert = value(Rows::kTokens, experts.n_top, DType::kI32);
     const ValueId share = value(Rows::kTokens, experts.n_top);
@@ -435,15 +438,15 @@ class GraphBuilder {
     x.sum = out;
   }
 
-  /// How the input of a product with this weight is quantized: in variants that quantize it only where the weight is. A published
-  /// checkpoint leaves some as they were.
+  /// How the input of a product with this weight is quantized. It is not quantized if the weight is not, because a
+  /// published checkpoint leaves some weights unquantized.
   [[nodiscard]] ActQuant act_of(WeightId weight) const {
     const auto extent = weights_.extents.find(weight);
     const bool is_plain = extent != weights_.extents.end() && scales_per_row(extent->second.encoding, 1) == 0;
     return is_plain ? ActQuant::kNone : options_.act;
   }
 
-  /// Matmul::act_scale, or that of GroupedMatmul, of a product with this weight.
+  /// Matmul::act_scale or GroupedMatmul::act_scale for a product with this weight.
   [[nodiscard]] float act_scale_of(WeightId weight) const {
     const auto found = weights_.input_scales.find(weight);
     return has_stored_scale(act_of(weight)) && found != weights_.input_scales.end() ? found->second : 0.0F;
@@ -487,9 +490,9 @@ class GraphBuilder {
     return last;
   }
 
-  /// The epsilon of a norm of the hidden state. What blocks add is multiplied by residual_scale, for which no operation
-  /// has a property, and which cannot be folded into rounded weights. The hidden state is therefore kept divided by it: a
-  /// norm of x / c with epsilon / c^2 is the norm of x.
+  /// The epsilon of a norm of the hidden state. What blocks add to it would have to be multiplied by residual_scale,
+  /// but no operation can do that, and it cannot be folded into rounded weights. Therefore the hidden state is kept
+  /// divided by residual_scale. A norm of x / c with epsilon / c^2 equals the norm of x.
   [[nodiscard]] float hidden_eps() const {
     return static_cast<float>(config_.norm_eps / (config_.residual_scale * config_.residual_scale));
   }

@@ -5,9 +5,10 @@
 //   x = embed(ids)
 //   per layer:  x += out(attention(rope_append(qkv(norm(x)) [+ bias]))) [+ bias]
 //               x += down(act(gate) * up), of norm(x), or the same of the experts that a router chooses
-//   where ModelConfig::block_norms says so, what is added to x is normalized, and x is not; parallel blocks read the same
-//   norm(x), and a network without a gate is down(gelu(up))
 //   logits = head(norm(rows of x that need logits));  sample(logits)
+//
+// Depending on ModelConfig::block_norms, the blocks' outputs are normalized instead of or in addition to x. Parallel
+// blocks read the same norm(x), and a network without a gate is down(gelu(up)).
 
 #include <cstdint>
 

@@ -17,19 +17,20 @@
 namespace secondsource {
 namespace {
 
-/// Rows of a matrix, which are those of heads in the order that the boundary wants if `order` says so.
+/// Rows of a matrix; if `order` is not empty, they are heads that are brought into that order, which the boundary
+/// requires.
 struct MatrixPart {
   TensorRows rows;
   HeadOrder order = {};
 };
 
-/// The same of a vector.
+/// A vector, likewise.
 struct VectorPiece {
   std::string tensor;
   HeadOrder order = {};
 };
 
-/// Which of q, k and v are one matrix, so that one product makes them.
+/// Which of q, k and v are joined into one matrix, so that a single product computes them.
 enum class JoinedProjections : std::uint8_t {
   kAll,
   kQueriesAndKeys,  ///< in half of the layers of what llama.cpp calls Q4_K_M, v has another type
@@ -42,7 +43,7 @@ class Preparer {
   Preparer(Backend& backend, const TensorStore& tensors, const Variant& variant, Progress& progress)
       : backend_(backend), tensors_(tensors), variant_(variant), progress_(progress) {}
 
-  /// Prepares a matrix of these rows; for `n_experts`, expert by expert.
+  /// Prepares a matrix from these rows; with `n_experts` > 1, the parts are those of one expert after the other.
   Result<WeightId> matrix(std::string label, const std::vector<MatrixPart>& parts, Join join,
                           std::int64_t n_experts = 1, TensorRole role = TensorRole::kMatmul) {
     WeightSpec spec{.name = std::move(label), .parts = {}, .join = join, .n_experts = n_experts};
@@ -97,7 +98,8 @@ class Preparer {
     return prepare(spec, stored_form(tensor, spec.encoding));
   }
 
-  /// Prepares a vector, or several vectors joined into one. A tensor of several rows is one of its values in a row.
+  /// Prepares a vector, or several vectors joined into one. A tensor with several rows becomes a vector of its values,
+  /// row after row.
   Result<WeightId> vector(std::string label, const std::vector<VectorPiece>& pieces, TensorRole role) {
     WeightSpec spec{.name = std::move(label), .n_rows = 1, .parts = {}};
     std::vector<VectorPart> parts;
@@ -122,7 +124,8 @@ class Preparer {
     return prepare(spec, {.encoding = spec.encoding});
   }
 
-  /// Prepares the weight of a norm as it is meant; of a norm of heads, in their order.
+  /// Prepares the weight of a norm with its offset and factor applied; for a norm of heads, in the order of the heads'
+  /// elements.
   Result<WeightId> norm(std::string label, const std::string& name, NormMeaning meaning, const HeadOrder& order = {}) {
     if (meaning.is_plain()) return vector(std::move(label), {{name, order}}, TensorRole::kNorm);
     const StoredTensor& tensor = stored(name);
@@ -138,7 +141,7 @@ class Preparer {
     return prepare(spec, {.encoding = spec.encoding});
   }
 
-  /// Which of q, k and v become one matrix: those that have one form, since a matrix has one.
+  /// Which of q, k and v are joined: only those with equal forms, because a matrix has a single form.
   Result<JoinedProjections> joined_projections(const AttentionTensors& tensors) const {
     SS_TRY(const StoredForm q, form_of(tensors.q, TensorRole::kMatmul));
     SS_TRY(const StoredForm k, form_of(tensors.k, TensorRole::kMatmul));
@@ -147,7 +150,7 @@ class Preparer {
     return v == q ? JoinedProjections::kAll : JoinedProjections::kQueriesAndKeys;
   }
 
-  /// True if the variant stores this tensor in the same encoding as an embedding and as a matmul weight.
+  /// True if the variant encodes this tensor alike as an embedding and as a matmul weight.
   Result<bool> is_stored_alike(const std::string& name) const {
     SS_TRY(const WeightEncoding embedded, encoding_of(variant_, TensorRole::kEmbedding, stored(name)));
     SS_TRY(const WeightEncoding multiplied, encoding_of(variant_, TensorRole::kMatmul, stored(name)));
@@ -165,7 +168,7 @@ class Preparer {
     return *tensor;
   }
 
-  /// What the parts of a matrix must have in common.
+  /// Properties that all parts of a matrix must share.
   struct StoredForm {
     WeightEncoding encoding{};
     std::span<const std::int32_t> order = {};  ///< of the columns, as column_order_of() has it
@@ -186,9 +189,10 @@ class Preparer {
     return stored_form(tensor, encoding);
   }
 
-  /// The form of all parts of a matrix. A published checkpoint may store them in different ones; FP32 holds the values of all. Experts may
-  /// have orders of columns of their own, each one for all of its parts, since a token's input of an expert is brought to its order; the
-  /// result then has the first one that there is. Of their scales of inputs the largest is taken.
+  /// The common form of all parts of a matrix. If a published checkpoint stores the parts in different forms, the
+  /// result is FP32, which holds the values of all. Each expert may have its own order of columns, which all of its
+  /// parts must share, because a token's input for an expert is brought into that order; the result then has the first
+  /// order that occurs. For experts the largest scale of inputs is used.
   Result<StoredForm> common_form(const std::vector<MatrixPart>& parts, TensorRole role, std::int64_t n_experts) const {
     constexpr StoredForm kByValues{WeightEncoding::kF32};
     SS_TRY(StoredForm first, form_of(parts.front().rows, role));
@@ -199,7 +203,7 @@ class Preparer {
       }
     }
     const std::size_t parts_of_expert = parts.size() / static_cast<std::size_t>(n_experts);
-    StoredForm of_expert = first;  // of the first part of the expert, in its order
+    StoredForm of_expert = first;  // of the first part of the current expert
     std::span<const std::int32_t> any_order = first.order;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       SS_TRY(StoredForm form, form_of(parts[i].rows, role));
@@ -217,8 +221,8 @@ class Preparer {
     return first;
   }
 
-  /// The orders of the columns of experts that have one form: one for all where they agree, else expert after expert. An expert without an
-  /// order has the model's.
+  /// The orders of columns of experts with a common form: a single order if all agree, otherwise one for each expert,
+  /// expert after expert. An expert without an order has the model's.
   Result<std::vector<std::int32_t>> orders_of_experts(const std::vector<MatrixPart>& parts, TensorRole role,
                                                       std::int64_t n_experts) const {
     std::vector<std::int32_t> orders;
@@ -244,7 +248,7 @@ class Preparer {
 
   Result<WeightId> prepare(const WeightSpec& spec, const StoredForm& form) { return prepare(spec, form, form.order); }
 
-  /// `order`: of the columns, as ModelWeights::column_orders has it; empty where it is the model's.
+  /// `order` is the order of the columns, as in ModelWeights::column_orders; empty for the model's order.
   Result<WeightId> prepare(const WeightSpec& spec, const StoredForm& form, std::span<const std::int32_t> order) {
     auto id = backend_.prepare_weight(spec);
     if (!id) return id.error().with_context(fmt::format("weight {}", spec.name));
@@ -268,7 +272,7 @@ class Preparer {
   std::map<WeightId, float> input_scales_;
 };
 
-/// The order that brings the gates of each expert before its ups, where they alternate.
+/// If gate and up rows alternate, the order that puts the gate rows of each expert before its up rows.
 HeadOrder gate_before_up(std::int64_t ffn_dim) {
   HeadOrder order(static_cast<std::size_t>(2 * ffn_dim));
   for (std::int64_t i = 0; i < ffn_dim; ++i) {
@@ -382,7 +386,7 @@ Result<LatentWeights> prepare_latent(Preparer& preparer, const ModelConfig& conf
   return weights;
 }
 
-/// The weights of q, k and v, of which those with one form are joined.
+/// Prepares the weights of q, k and v; those with equal forms are joined.
 Result<void> prepare_projections(Preparer& preparer, const ModelConfig& config, std::int64_t layer,
                                  const HeadOrder& order, LayerWeights& weights) {
   const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.attention.{}", layer, rest); };

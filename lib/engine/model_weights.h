@@ -18,7 +18,7 @@
 
 namespace secondsource {
 
-/// The expert that all tokens use, and the weight of its gate, if it has one: a sigmoid of one product.
+/// The expert that all tokens use, and the weight of its gate, if it has one: the sigmoid of one product.
 struct SharedExpert {
   std::optional<WeightId> gate{};  ///< [1, dim]
   WeightId gate_up{};              ///< [2 shared_ffn_dim, dim], joined kInterleaveGateUp
@@ -44,8 +44,8 @@ struct LatentWeights {
 /// Weights of one layer. Shapes are [outputs, inputs].
 struct LayerWeights {
   std::optional<WeightId> attention_norm;  ///< [1, dim]; absent without norms before blocks
-  /// [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v; without those of v and of k where these are present. Weights of a
-  /// layer are joined only where their encodings and the orders of their columns are the same.
+  /// [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v; without the rows of k and v if these have weights of
+  /// their own. They are joined only if their encodings and orders of columns are the same.
   WeightId qkv{};
   std::optional<WeightId> qkv_bias;  ///< [1, rows of qkv]
   std::optional<WeightId>
@@ -89,15 +89,16 @@ struct ModelWeights {
   std::vector<LayerWeights> layers;
   WeightId final_norm{};  ///< [1, dim]
   std::optional<WeightId> final_norm_bias{};
-  /// [vocab_size, dim]. If it is tied to the embedding, it is the same weight where the variant encodes both alike, and
-  /// otherwise the same tensor prepared a second time in the encoding of matmul weights.
+  /// [vocab_size, dim]. A head that is tied to the embedding is the same weight if the variant encodes both alike;
+  /// otherwise it is the same tensor, prepared a second time in the encoding of matmul weights.
   WeightId head{};
   std::map<WeightId, WeightExtent> extents{};
-  /// Of weights whose columns are in another order than the model's, as codes of act order are: column i of the weight is multiplied by
-  /// input column_orders[weight][i]. Where the experts of a weight have different orders, those of all experts one after the other.
+  /// For weights whose columns are in another order than the model's (codes with act order): column i of the weight is
+  /// multiplied by input column_orders[weight][i]. If the experts of a weight have different orders, the orders of all
+  /// experts follow one another.
   std::map<WeightId, std::vector<std::int32_t>> column_orders{};
-  /// Of weights whose publisher stores a scale of their inputs: Matmul::act_scale. Of experts it is the largest, as runtimes take it, since
-  /// the input of their product is quantized once for all of them.
+  /// For weights whose publisher stores a scale of their inputs: Matmul::act_scale. For experts it is the largest of
+  /// their scales, as in other runtimes, because the input of their product is quantized once for all of them.
   std::map<WeightId, float> input_scales{};
 };
 

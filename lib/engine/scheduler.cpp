@@ -77,7 +77,7 @@ StepPlan Scheduler::plan(std::int64_t now_ns) {
   plan.long_rope = next_kind();
   plan_running(plan, now_ns);
   if (plan.chunks.empty()) {
-    plan.long_rope = !plan.long_rope;  // of the other kind, prompts may have to be computed first
+    plan.long_rope = !plan.long_rope;  // prompts of the other kind may have to be computed first
     plan_running(plan, now_ns);
   }
   while (may_admit(was_idle, now_ns) && admit_head(plan)) {

@@ -8,9 +8,9 @@
 //   2. Running prompts continue, oldest first, in chunks that fill the rest of the token budget.
 //   3. Waiting requests are admitted strictly in order of arrival, while there are a sequence slot, token budget, and
 //      pages for all their known tokens. A request that does not fit blocks those behind it, so that no request is
-//      overtaken for ever.
-// A model with LongRoPE rotates long sequences by other frequencies than short ones. A step has sequences of one kind;
-// while there are running ones of both, steps of one kind and the other take turns.
+//      overtaken forever.
+// A model with LongRoPE rotates long sequences by other frequencies than short ones. All sequences of a step are of the
+// same kind; while sequences of both kinds run, steps of the two kinds alternate.
 // When a running sequence needs a page and none is free, held sequences are evicted (oldest first), then the youngest
 // running one is preempted: its pages are freed, and it waits at its old place in the order to be recomputed. The
 // oldest is never preempted for a younger one, and a request larger than the whole cache is refused at submission, so
@@ -95,7 +95,7 @@ class Scheduler {
 
  private:
   using Owned = std::unique_ptr<Sequence>;
-  /// The kind of the next step's sequences: not that of the last one if any are running that are of the other.
+  /// The kind of the next step's sequences: the kind that the last step did not have, if any such sequence is running.
   [[nodiscard]] bool next_kind() const;
   /// Plans the running sequences of the plan's kind.
   void plan_running(StepPlan& plan, std::int64_t now_ns);

@@ -20,8 +20,8 @@ struct Sequence {
   std::int64_t n_cached = 0;  ///< leading tokens whose keys and values are in the cache
   /// Prompt rows reported so far; a recomputation after preemption does not report them again.
   std::int64_t n_scored = 0;
-  /// May grow beyond ModelConfig::long_rope_after tokens, and is rotated by the long tables from its first token: keys
-  /// in the cache cannot be turned again.
+  /// True if the sequence may grow beyond ModelConfig::long_rope_after tokens. It then uses the long tables from its
+  /// first token, because keys in the cache cannot be rotated again.
   bool long_rope = false;
   std::int32_t slot = -1;  ///< its entry in the device's array of last sampled ids, while it is running
   RequestTimes times;

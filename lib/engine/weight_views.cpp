@@ -17,7 +17,7 @@ std::size_t row_bytes_of(const RowShape& shape) {
   return static_cast<std::size_t>(shape.n_cols) * transfer_bytes_per_value(shape.encoding);
 }
 
-/// The place in the model of element i of reordered heads that follow each other.
+/// The index in the model of element i of consecutive reordered heads.
 std::int64_t place_of(const HeadOrder& order, std::int64_t i) {
   if (order.empty()) return i;
   const auto head_dim = static_cast<std::int64_t>(order.size());
@@ -34,7 +34,7 @@ class RowViewSource final : public WeightSource {
     SS_CHECK(first_row >= 0 && n_rows >= 0 && n_rows <= view_.n_rows - first_row, "rows outside the view");
     const std::size_t row_bytes = row_bytes_of(shape_);
     const auto n_scales = static_cast<std::size_t>(scales_per_row(shape_.encoding, shape_.n_cols));
-    // Rows that follow each other in the model are read at once.
+    // Rows that are consecutive in the model are read at once.
     for (std::int64_t i = 0; i < n_rows;) {
       const std::int64_t place = place_of(view_.order, first_row + i);
       std::int64_t n = 1;

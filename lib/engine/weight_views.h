@@ -1,10 +1,11 @@
 #pragma once
-// Rows of a weight source in another place or order, and vectors with changed values: what the loader needs where a
-// model's tensors are not laid out as the boundary wants them.
+// Views of a weight source with rows in another place or order, and vectors with changed values. The loader needs them
+// where a model's tensors are not laid out as the boundary requires.
 //
-// The boundary rotates elements i and i + head_dim/2 of a head together (backend/op.h). A model that pairs others, or that
-// rotates a part of a head only, is the same model with the elements of its q and k heads in another order: the rows of
-// the two projections, their biases and head norms are reordered alike, and scores do not change.
+// The boundary rotates elements i and i + head_dim/2 of a head together (backend/op.h). A model that pairs other
+// elements, or that rotates only a part of a head, is equivalent to a model with the elements of its q and k heads in
+// another order: the rows of the two projections, their biases and head norms are reordered alike, and scores do not
+// change.
 
 #include <cstdint>
 #include <memory>
@@ -18,12 +19,13 @@ namespace secondsource {
 /// Element i of a reordered head is element order[i] of the model's. Empty if nothing changes.
 using HeadOrder = std::vector<std::int64_t>;
 
-/// The order that brings the model's pairs to i and i + head_dim/2, and the elements that are not rotated to the places
-/// left over.
+/// The order that moves the model's pairs to i and i + head_dim/2, and the elements that are not rotated to the
+/// remaining places.
 [[nodiscard]] HeadOrder head_order_of(const ModelConfig& config);
 
-/// Likewise, for queries of latent attention as the model has them (plain part, rotated part) and for what is cached
-/// (latent, rotated part): `n_plain` elements that stay, and behind them those that LatentAppend rotates.
+/// The same for queries of latent attention as the model has them (plain part, rotated part) and for what is cached
+/// (latent, rotated part): `n_plain` elements stay in place, and the elements after them are those that LatentAppend
+/// rotates.
 [[nodiscard]] HeadOrder latent_order_of(const ModelConfig& config, std::int64_t n_plain);
 
 /// Rows [first_row, first_row + n_rows) of a source, head by head in `order`.
@@ -50,14 +52,14 @@ struct RowShape {
 [[nodiscard]] std::shared_ptr<const WeightSource> flatten_rows(std::shared_ptr<const WeightSource> source,
                                                                std::int64_t n_rows, RowShape shape);
 
-/// What a norm weight w stands for: (w + offset) * factor, computed in f32.
+/// How a stored norm weight w is used: (w + offset) * factor, computed in f32.
 struct NormMeaning {
   float offset = 0.0F;
   float factor = 1.0F;
   [[nodiscard]] bool is_plain() const { return offset == 0.0F && factor == 1.0F; }
 };
 
-/// The values of a source of one row as they are meant, in kF32. `shape` must have no scales.
+/// The values of a source of one row with `meaning` applied, in kF32. `shape` must have no scales.
 [[nodiscard]] std::shared_ptr<const WeightSource> adjust_vector(std::shared_ptr<const WeightSource> source,
                                                                 NormMeaning meaning, RowShape shape);
 

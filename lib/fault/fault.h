@@ -13,7 +13,7 @@
 //   oom-kv:N           the Nth create_kv_pool fails for lack of memory
 //   eat-memory:N       the first submit allocates N GiB and never frees them, then fails
 //   garbage:N          from the Nth step on, every token is wrong
-//   slow:P[:OPERATION] every step takes P percent longer, or as much longer as if only that operation (op_name) did
+//   slow:P[:OPERATION] every step takes P percent longer; with OPERATION (op_name), by P percent of that operation's time
 //
 // N is 1 by default, P is 50.
 

@@ -15,8 +15,8 @@ namespace secondsource {
 /// Wraps `inner`. DeviceInfo::properties gains {"fault", spec.text}.
 [[nodiscard]] std::unique_ptr<Backend> make_faulty_backend(std::unique_ptr<Backend> inner, const FaultSpec& spec);
 
-/// load_backend(), with the fault planted that options.extra {"fault", ...} names. The switch works for every backend
-/// alike, so no backend ever sees it. Errors: those of load_backend(); kInvalidInput for a fault that is none.
+/// load_backend() with the fault that options.extra {"fault", ...} names. It works in the same way for every backend,
+/// and no backend sees the option. Errors: those of load_backend(); kInvalidInput for an unknown fault.
 Result<std::unique_ptr<Backend>> load_backend_with_fault(const std::vector<std::filesystem::path>& folders,
                                                          std::string_view name, const BackendOptions& options);
 

@@ -16,8 +16,8 @@ inline constexpr int kFitSchemaVersion = 2;  ///< 1 had the memory for a dollar 
 
 SS_FIELDS(Ceiling, tokens_per_s, limit)
 
-/// The price by the hour of the instances that hold a row's devices. Whole instances are rented: a server of eight devices
-/// costs what eight cost, however few of them the model needs.
+/// The price by the hour of the instances that hold a row's devices. Only whole instances can be rented: a server of
+/// eight devices costs the same even if the model needs fewer of them.
 struct FitPrice {
   double usd_per_hour = 0;         ///< of all `n_instances`
   double usd_per_device_hour = 0;  ///< of one device of a fully used instance

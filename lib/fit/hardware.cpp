@@ -16,7 +16,7 @@ namespace secondsource {
 namespace {
 
 constexpr std::int64_t kVersion = 1;
-// Wide enough for a rack that is sold as one device in years to come; a value outside is of another unit.
+// Wide enough for a rack that is sold as one device in years to come; a value outside is most likely in another unit.
 constexpr NumberRange kMemoryGib{.min = 0.001, .max = 1e6};
 constexpr NumberRange kBandwidthGbPerS{.min = 0.1, .max = 1e7};
 constexpr NumberRange kPeakTflops{.min = 0.001, .max = 1e8};

@@ -74,10 +74,11 @@ class Fitter {
 
  private:
   Result<void> check() const {
-    // Of a model that is not quantized any published variant may be asked for: what a checkpoint of that kind would need.
+    // For a model that is not quantized, any published variant may be requested: it shows what such a checkpoint would
+    // need.
     if (const std::string& published = request_.published.variant; !published.empty()) {
       std::vector<std::string> known = variants_with_published(published);
-      // A configuration alone promises scales of activations, which the weights may not have.
+      // A configuration without weights may announce scales of activations that the weights lack.
       const std::string without = name_without_input_scales(published);
       if (!request_.published.encodings && without != published) known.insert(known.begin() + 1, without);
       SS_TRY_VOID(check_known_variants("fit: " + printable(request_.model), known, request_.variants));
@@ -108,7 +109,7 @@ class Fitter {
     return {};
   }
 
-  /// Fills what depends on the number of devices. Returns why they do not hold the model; empty if they do.
+  /// Fills in what depends on the number of devices. Returns why they cannot hold the model; empty if they can.
   std::string place(const Hardware& device, const ModelMemory& memory, std::int64_t n_devices, FitRow& row) const {
     const double n = real(n_devices);
     row.n_devices = n_devices;
@@ -117,7 +118,7 @@ class Fitter {
     row.weights_bytes = memory.weights_bytes;
     row.workspace_bytes = n * memory.workspace_bytes;
     row.left_for_kv_bytes = row.memory_bytes - row.reserved_bytes - row.weights_bytes - row.workspace_bytes;
-    // Heads that several devices hold take memory on each of them.
+    // KV heads that several devices share take memory on each of them.
     const double copies = std::max(1.0, n / real(request_.config.n_kv_heads));
     row.kv_bytes_per_sequence = copies * sequence_kv_bytes(memory, request_.plan, request_.context);
     row.n_sequences = std::max<std::int64_t>(

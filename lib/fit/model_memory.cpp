@@ -22,7 +22,7 @@ Result<DType> stored_type(const ModelConfig& config) {
                                                     in_quotes(config.torch_dtype))};
 }
 
-/// The encoding of the tensor in a role. `of_config` is the type of tensors of which nothing else is known.
+/// The encoding of the tensor in a role. `of_config` is the type of tensors about which the files say nothing else.
 Result<WeightEncoding> encoding_in(const TensorSpec& tensor, TensorRole role, const Variant& variant, DType of_config,
                                    const PublishedTypes& published) {
   const auto known = published.values.find(tensor.name);
@@ -43,7 +43,7 @@ double bytes_in(WeightEncoding encoding, const TensorSpec& tensor) {
   return encoded_bytes(encoding, n_rows_of(tensor.shape), tensor.shape.extent(tensor.shape.rank() - 1));
 }
 
-/// Published checkpoints in safetensors leave the head as it was, by their methods' defaults, and gpt-oss's whatever is no expert.
+/// By default, published checkpoints in safetensors do not quantize the head, and gpt-oss quantizes only experts.
 TensorRole role_of_matmul(const Variant& variant, bool is_head, bool is_of_expert) {
   const bool is_as_stored = variant.is_published() && !variant.name.starts_with("gguf-") &&
                             (is_head || (variant.name == "mxfp4" && !is_of_expert));
@@ -53,7 +53,7 @@ TensorRole role_of_head(const Variant& variant) {
   return role_of_matmul(variant, true, false);
 }
 
-/// Whether inputs of products are brought to the order of their weights' columns.
+/// Whether inputs of products have to be brought into the order of their weights' columns.
 struct OrderedInputs {
   bool of_experts = false;
   bool of_others = false;
@@ -71,17 +71,19 @@ OrderedInputs ordered_inputs(const ModelConfig& config, const Variant& variant, 
 /// The values of the largest step that are alive at once.
 double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan, const OrderedInputs& ordered) {
   const LatentAttention& latent = config.latent;
-  // Of latent attention: queries as the product makes them and queries to latents, while the cached row is alive.
+  // For latent attention: the queries as the product makes them and the queries to latents, while the cached row is
+  // alive.
   const std::int64_t qkv = latent.is_present() ? config.n_heads * latent.qk_dim() + config.head_dim + config.q_dim()
                                                : config.q_dim() + 2 * config.kv_dim();
   const std::int64_t of_experts = config.n_experts_per_token * config.expert_ffn_dim;
   const std::int64_t hidden = std::max({config.ffn_dim, of_experts, config.shared_ffn_dim});
   const std::int64_t attention = std::max(config.dim + qkv, qkv + config.n_heads * config.value_dim());
   std::int64_t network = config.dim + hidden;
-  // The input of the second product, and the same in the order of its weight.
+  // The input of the second product, and a copy of it in the order of its weight's columns.
   if (ordered.of_experts) network = std::max(network, 2 * of_experts);
   if (ordered.of_others) network = std::max(network, 2 * std::max(config.ffn_dim, config.shared_ffn_dim));
-  // Each of a token's experts has an input of its own. What the experts read is alive until a shared expert has read it, too.
+  // Each expert of a token has its own input. The values from which these are made stay alive until a shared expert has
+  // read them, too.
   if (ordered.of_experts) {
     const std::int64_t read = config.shared_ffn_dim > 0 ? config.dim : 0;
     network = std::max(network, read + config.n_experts_per_token * config.dim + of_experts);

@@ -50,7 +50,8 @@ std::optional<double> quotient(double work, std::optional<double> rate) {
 }  // namespace
 
 Rates rates_of(const Hardware& device, std::int64_t n_devices, std::string_view variant) {
-  // Numbers in E4M3, and those in E2M1 by scales in E4M3, are exact in BF16, in which a device without such products multiplies them.
+  // A device without FP8 or NVFP4 products multiplies in BF16 instead, which holds E4M3 numbers, and E2M1 numbers times
+  // E4M3 scales, exactly.
   const bool has_fp8 = multiplies_fp8(variant) && device.peaks.fp8.has_value();
   const bool has_fp4 = multiplies_nvfp4(variant) && device.peaks.fp4.has_value();
   const std::optional<double>& peak = multiplies_int8(variant) ? device.peaks.int8
@@ -70,7 +71,7 @@ std::optional<Ceiling> decode_ceiling(const ModelConfig& config, const ModelMemo
   const double kv_layer_bytes = real(memory.kv_token_bytes) / real(config.n_layers);
   const double tokens = attended_tokens(config, context);
   const double bytes = weight_bytes_of_step(config, memory, real(n_seqs)) + real(n_seqs) * kv_layer_bytes * tokens;
-  // A multiplication and an addition a weight; as many for each score and for each weighted value.
+  // A multiplication and an addition for each weight, and as many for each element of a score and of a weighted value.
   const double flops_of_token =
       2 * memory.n_active_parameters + 2 * real(config.n_heads * (config.head_dim + config.value_dim())) * tokens;
   return ceiling_of(real(n_seqs), quotient(bytes, rates.bytes_per_s),
@@ -81,9 +82,9 @@ std::optional<Ceiling> prefill_ceiling(const ModelConfig& config, const ModelMem
                                        std::int64_t context) {
   if (!rates.flops) return std::nullopt;
   const double n_head_parameters = real(config.dim * config.vocab_size);
-  const double body = memory.n_active_parameters - n_head_parameters;  // logits are needed of the last token alone
-  // Latent attention may be computed on latents, or on keys and values that are expanded from them. Both multiply by the same weights, and
-  // the expanded heads are narrower, so that the ceiling is that of the second form.
+  const double body = memory.n_active_parameters - n_head_parameters;  // logits are only needed for the last token
+  // Latent attention may be computed on latents, or on keys and values that are expanded from them. Both use the same
+  // weights, but the expanded heads are narrower, so the ceiling is computed for expanded heads.
   const LatentAttention& latent = config.latent;
   const std::int64_t pair_width =
       latent.is_present() ? latent.qk_dim() + latent.value_dim : config.head_dim + config.value_dim();

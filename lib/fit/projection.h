@@ -1,6 +1,6 @@
 #pragma once
-// The most that a device could do by its memory's read rate and its peak of operations (Williams, Waterman, Patterson,
-// Roofline, CACM 52, 2009). Nothing here was measured: a real system stays below it.
+// The upper bound of a device's speed by the read rate of its memory and its peak of operations (Williams, Waterman,
+// Patterson, Roofline, CACM 52, 2009). Nothing is measured here, and a real system stays below the bound.
 
 #include <cstdint>
 #include <optional>
@@ -22,7 +22,7 @@ struct Ceiling {
   CeilingLimit limit = CeilingLimit::kReads;
 };
 
-/// What the devices of one server have together: n times one device, as if they exchanged data in no time.
+/// The combined rates of the devices of one server: n times one device, as if exchanging data took no time.
 struct Rates {
   std::optional<double> bytes_per_s{};
   std::optional<double> flops{};  ///< of the type in which the variant multiplies
@@ -32,8 +32,8 @@ struct Rates {
 /// expanded first. No peak is stated for f32.
 [[nodiscard]] Rates rates_of(const Hardware& device, std::int64_t n_devices, std::string_view variant);
 
-/// Output tokens/s of `n_seqs` sequences together with `context` cached tokens each. Both rates must be known for more
-/// than one sequence, since either could bind; for one sequence the read rate suffices.
+/// Output tokens/s of `n_seqs` sequences together, with `context` cached tokens each. For more than one sequence both
+/// rates must be known, since either could be the limit; for one sequence the read rate suffices.
 [[nodiscard]] std::optional<Ceiling> decode_ceiling(const ModelConfig& config, const ModelMemory& memory,
                                                     const Rates& rates, std::int64_t n_seqs, std::int64_t context);
 

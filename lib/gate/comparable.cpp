@@ -22,7 +22,7 @@ const typename Records::value_type* find_named(const Records& records, std::stri
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
-/// The gate has to find injected faults, so that they may differ.
+/// Removes the planted fault from the pairs: the gate must be able to find injected faults, so they may differ.
 Pairs without_fault(Pairs pairs) {
   std::erase_if(pairs, [](const auto& pair) { return pair.first == "fault"; });
   return pairs;
@@ -32,7 +32,7 @@ bool same_promise(const std::optional<Slo>& a, const std::optional<Slo>& b) {
   return a.has_value() == b.has_value() && (!a || (a->is_kept_by(*b) && b->is_kept_by(*a)));
 }
 
-/// One of the settings by which rows are labelled, on both sides.
+/// One of the settings that label rows, on both sides.
 struct LabelledSetting {
   std::string_view name;
   std::string_view plan_key;
@@ -40,7 +40,7 @@ struct LabelledSetting {
   const FeatureSetting& candidate;
 };
 
-/// A run of a program that did not ask knows none of them.
+/// All settings are unknown in a run by a program that did not record them.
 ServedFeatures features_of(const BackendRecord& backend) {
   return backend.served && backend.served->features ? *backend.served->features : ServedFeatures();
 }
@@ -59,7 +59,8 @@ std::string setting_text(const FeatureSetting& setting) {
   return is_known(setting) ? fmt::format("{} ({})", setting.value, setting.source) : std::string("an unknown one");
 }
 
-/// Why two rows would be compared without a label; nullopt if every difference has one.
+/// The reason why two rows would be compared although a label is missing: a setting is known on one side only. nullopt
+/// if there is none.
 std::optional<std::string> why_unlabelled(const BackendRecord& base, const BackendRecord& candidate) {
   if (!base.served || !candidate.served) return std::nullopt;
   const ServedFeatures a = features_of(base);
@@ -127,7 +128,7 @@ std::optional<std::string> why_cells_differ(const RunRecord& base, const RunReco
     if (backend_a->device.properties != backend_b->device.properties) return "the device's driver or properties differ";
     if (without_fault(backend_a->options) != without_fault(backend_b->options)) return "the backend's options differ";
   }
-  // Two systems that differ altogether are told apart by their names.
+  // Two entirely different systems are distinguished by their names, so they need no labels.
   if (under_test != UnderTest::kSystem) {
     if (auto why = why_unlabelled(*backend_a, *backend_b)) return why;
   }

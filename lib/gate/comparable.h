@@ -22,15 +22,15 @@ enum class UnderTest : std::uint8_t {
 /// are.
 [[nodiscard]] std::optional<std::string> why_runs_differ(const RunRecord& base, const RunRecord& candidate);
 
-/// Compares bundle content, device, driver, options and scenario of one cell that both runs have, and whether the settings
-/// by which rows are labelled are known on both sides or on none. Returns the reason
-/// why they are not comparable; nullopt if they are.
+/// Compares bundle content, device, driver, options and scenario of one cell that both runs have, and whether the
+/// settings that label rows are known on both sides or on neither. Returns the reason why the cells are not comparable;
+/// nullopt if they are.
 [[nodiscard]] std::optional<std::string> why_cells_differ(const RunRecord& base, const RunRecord& candidate,
                                                           const CellSummary& a, const CellSummary& b,
                                                           UnderTest under_test);
 
-/// The settings by which rows are labelled (record/served_system.h) in which one cell's system differs between two runs, and
-/// those that are unknown in both, in words; empty: none, or no served system.
+/// Describes, in words, the settings that label rows (record/served_system.h) if one cell's system has different values
+/// in the two runs, or unknown ones in both. Empty if there are none, or no served system.
 [[nodiscard]] std::vector<std::string> labelled_differences(const RunRecord& base, const RunRecord& candidate,
                                                             const CellKey& cell);
 

@@ -26,8 +26,8 @@ struct Disturbance {
   double machine_change = 0;  ///< ln(candidate / base) of the machine's speed
 };
 
-/// The share of the system's time that other work took. Work on CPUs that the system did not need took nothing. Runs from
-/// before this was recorded have only the share of all CPUs that other processes used, which stands in for it.
+/// The share of the system's time that was lost to other work. Work on CPUs that the system did not need costs no time.
+/// Runs that do not record this share use instead the share of all CPUs that other processes used.
 double time_lost_of(const CellSummary& cell) {
   return cell.time_lost.value_or(cell.others_cpu_share.value_or(0));
 }
@@ -106,7 +106,7 @@ std::vector<CellPair> pair_cells(const SummarizedRun& base, const SummarizedRun&
     if (before.status != CellStatus::kComplete) continue;  // the base has no value to compare with
     const std::string id = before.key.id();
     const CellSummary* after = find_cell(candidate.summary, before.key);
-    // A run of an earlier release does not know its tiers.
+    // A run by an earlier release does not record its tiers.
     const bool is_opportunistic =
         before.tier == Tier::kOpportunistic || (after != nullptr && after->tier == Tier::kOpportunistic);
     const bool decides = options.judge_opportunistic || !is_opportunistic;

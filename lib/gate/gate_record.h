@@ -40,7 +40,8 @@ struct GateVerdict {
   std::optional<std::int64_t> n_more_pairs{};  ///< interleaved and inconclusive: further pairs needed for a verdict
   bool decides = true;                         ///< false: of an opportunistic variant, whatever the decision
 
-  /// The ends of the interval. A few pairs bound no change; JSON has no infinite number, so that a bound is absent there.
+  /// The ends of the interval. With a few pairs an end may be infinite; JSON has no infinite number, so the bound is
+  /// absent there.
   [[nodiscard]] double low() const { return low_percent.value_or(-std::numeric_limits<double>::infinity()); }
   [[nodiscard]] double high() const { return high_percent.value_or(std::numeric_limits<double>::infinity()); }
 };

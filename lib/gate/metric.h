@@ -19,10 +19,11 @@ struct GateMetric {
 /// Number of metrics that are judged of each cell.
 inline constexpr std::size_t kMetricsPerCell = 2;
 
-/// "cost" is seconds per output token, since the price in $/1K cancels; "ttft" is the median time to first token. At a
-/// rate that the load prescribes the output rate is the load's and not the system's, so that no cost can regress: there
-/// "ttft" and "tpot", the median time per output token after the first, are judged. Of conversations "ttft_later", the median time to first token of the turns after the first, takes the place of
-/// "ttft": most of it is what a prefix cache saves or not. People who think prescribe the rate.
+/// "cost" is seconds per output token, since the price in $/1K cancels; "ttft" is the median time to first token. If
+/// the load prescribes the rate, the output rate is that of the load and not of the system, so cost cannot regress;
+/// then "ttft" and "tpot", the median time per output token after the first, are judged. For conversations,
+/// "ttft_later", the median time to first token of the turns after the first, replaces "ttft", because it shows most of
+/// what a prefix cache saves. Simulated users who pause to think prescribe the rate, too.
 [[nodiscard]] const std::array<GateMetric, kMetricsPerCell>& gate_metrics_of(const Scenario& scenario);
 
 /// Share of its time that a measurement lost to other processes, the hypervisor or a quota (CellSummary::time_lost). What

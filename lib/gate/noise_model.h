@@ -20,11 +20,11 @@ enum class NoiseKind : std::uint8_t {
   kBursts,          ///< a neighbour slows processes by 20 %; it arrives with probability 1/20, leaves with 1/5
   kOrder,           ///< the second process of a pair is 3 % slower
   /// A neighbour works on one of two cores half of the time, in bursts and pauses of 0.1 to 1 s. A process times half a
-  /// second of work, which goes on at 60 % of its speed meanwhile, and takes 1.5 s besides.
+  /// second of work, which runs at 60 % of its speed during a burst, and takes another 1.5 s besides.
   kOneCore,
 };
 
-/// All kinds but kOneCore, which is larger than any plan of pairs is made for.
+/// All kinds except kOneCore, whose noise is larger than any plan of pairs is made for.
 [[nodiscard]] std::span<const NoiseKind> noise_kinds();
 /// Returns "gaussian", "heavy-tailed" and so on.
 [[nodiscard]] std::string_view to_string(NoiseKind kind);
@@ -37,7 +37,7 @@ class NoiseStream {
 
  private:
   double normal();
-  /// Seconds that `work_s` of work take beside the neighbour of kOneCore, who goes on meanwhile.
+  /// Seconds that `work_s` of work take beside the neighbour of kOneCore, whose bursts and pauses continue meanwhile.
   double seconds_of(double work_s, double speed_beside_him);
 
   NoiseKind kind_;

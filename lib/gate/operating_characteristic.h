@@ -24,8 +24,8 @@ struct GateCounts {
   GateCounts& operator+=(const GateCounts& other);
 };
 
-/// Two servers that stay up for several pairs: what one start is luckier than another (memory layout, placement) is common
-/// to all pairs of the start.
+/// Two servers that stay up for several pairs. How fast a start happens to be (memory layout, placement) is common to
+/// all pairs of that start.
 struct ServerStarts {
   double sigma = 0;                  ///< standard deviation from start to start of the logarithm of a time
   std::int64_t pairs_per_start = 0;  ///< 0: no servers, every process is fresh

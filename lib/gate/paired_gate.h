@@ -23,7 +23,7 @@ struct PairPlan {
   [[nodiscard]] std::int64_t max_pairs() const { return looks.back(); }
 };
 
-/// At most 28 pairs, which take a time that a pull request can wait for.
+/// At most 28 pairs, which a pull request can wait for.
 [[nodiscard]] PairPlan pull_request_plan();
 /// At most 96 pairs.
 [[nodiscard]] PairPlan nightly_plan();

@@ -21,7 +21,7 @@ std::optional<std::int64_t> device_limit(const DeviceInfo& device) {
   return std::nullopt;
 }
 
-/// Decodes cases that share a document, or have none; adds to `n_done` for each that is finished.
+/// Decodes cases that share a document, or have none, and increments `n_done` for each finished case.
 Result<void> decode_group(Engine& engine, const std::vector<const GoldenCase*>& group, std::int64_t step_deadline_ns,
                           Progress& progress, const ForcedObserver& observe, std::int64_t& n_done) {
   std::optional<RequestId> parent;

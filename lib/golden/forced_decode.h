@@ -1,6 +1,7 @@
 #pragma once
-// Forced decode of golden prompts: the engine computes every prompt and then, token by token, the answer that a record
-// gives, whatever it would have chosen itself, so that each of its distributions can be held against the record's.
+// Forced decode of golden prompts: the engine computes every prompt and then, token by token, a given answer,
+// regardless of the tokens that it would have chosen itself. Each of its distributions can therefore be compared with
+// the one in the record.
 
 #include <cstdint>
 #include <functional>

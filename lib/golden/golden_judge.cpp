@@ -204,7 +204,7 @@ StreamJudgement judge_text(const ExpectedOutput& expected, const GeneratedText& 
     judgement.kind = PositionKind::kWrong;
     return judgement;
   }
-  // The reference ended here, and the text goes on.
+  // The reference ended here, but the text continues.
   return judged_at(n_ids, [&](std::int32_t id) {
     std::vector<std::int32_t> other(ids.begin(), ids.end());
     other.push_back(id);

@@ -21,7 +21,7 @@ inline constexpr double kRestFloor = 1e-6;
 
 enum class PositionKind : std::uint8_t {
   kMatch,  ///< the candidate's best id is the reference's
-  /// Another id, which is among the reference's stored top and whose logit there is at most tau below the best.
+  /// Another id, which is among the reference's stored top ids and whose logit there is at most tau below the best.
   kNearTie,
   kWrong,
   kNonFinite,
@@ -42,21 +42,21 @@ struct PositionJudgement {
 [[nodiscard]] PositionJudgement judge_position(const ExpectedOutput& expected, std::size_t index,
                                                std::span<const float> logits, double near_tie_tau);
 
-/// Judges a position of which only the candidate's best id is known and, where `log_probability` is given, what it gives
-/// to expected.ids[index]. KL is 0.
+/// Judges a position at which only the candidate's best id is known and, if `log_probability` is given, the
+/// log-probability that the candidate assigns to expected.ids[index]. KL is 0.
 [[nodiscard]] PositionJudgement judge_best_id(const ExpectedOutput& expected, std::size_t index, std::int32_t best_id,
                                               std::optional<double> log_probability, double near_tie_tau);
 
-/// Judges a position of which the candidate's best id and the log-probabilities of the ids of expected.top[index] are
-/// known, in that order, which is all that judge_position() takes from logits. A log-probability that is not a finite
-/// number stands for logits that are not.
+/// Judges a position at which the candidate's best id and its log-probabilities of the ids in expected.top[index], in
+/// that order, are known. This is all that judge_position() takes from logits. A log-probability that is not finite
+/// means that the logits were not finite.
 [[nodiscard]] PositionJudgement judge_distribution(const ExpectedOutput& expected, std::size_t index,
                                                    std::int32_t best_id, std::span<const double> log_probabilities,
                                                    double near_tie_tau);
 
-/// Judges a position of which only the log-probability of expected.ids[index] is known. If no logit moves against that
-/// of the reference's id by more than tau, neither does this log-probability, so that a larger difference is wrong. Which
-/// id is the best stays unknown, so there are no near ties. KL is 0.
+/// Judges a position at which only the log-probability of expected.ids[index] is known. As long as no logit moves by
+/// more than tau relative to that of the reference's id, this log-probability does not move by more than tau either; a
+/// larger difference is therefore wrong. The best id stays unknown, so there are no near ties. KL is 0.
 [[nodiscard]] PositionJudgement judge_log_probability(const ExpectedOutput& expected, std::size_t index,
                                                       double log_probability, double near_tie_tau);
 
@@ -65,9 +65,9 @@ struct StreamJudgement {
   std::int64_t n_equal = 0;  ///< leading ids that are equal to the reference's
 };
 
-/// Judges the ids that a backend generated freely, end of text included: all are equal to the reference's, or the first
-/// difference is a near tie or at an unsteady position, after which the two texts cannot be compared, or it is wrong. Too
-/// few or too many ids are wrong.
+/// Judges the ids that a backend generated freely, end of text included. They are right if all equal the reference's,
+/// or if the first difference is a near tie or at an unsteady position, after which the two texts cannot be compared.
+/// Any other difference is wrong, and so are too few or too many ids.
 [[nodiscard]] StreamJudgement judge_stream(const ExpectedOutput& expected, std::span<const std::int32_t> ids,
                                            double near_tie_tau);
 
@@ -80,9 +80,9 @@ struct GeneratedText {
 /// The text of ids, without special tokens.
 using DecodeIds = std::function<std::string(std::span<const std::int32_t> ids)>;
 
-/// Judges a text without its ids: it is that of the reference's ids, or the first difference is a near tie: one of the
-/// reference's ids within tau there continues as the text does (or, at the end of the text, is one of `eos_ids`). A
-/// character that is cut off at the end does not count.
+/// Judges a text whose ids are not known. It is right if it equals the text of the reference's ids, or if the first
+/// difference is a near tie: another of the reference's stored ids within tau continues as the text does (or, where the
+/// text ends, is one of `eos_ids`). A character that is cut off at the end is ignored.
 [[nodiscard]] StreamJudgement judge_text(const ExpectedOutput& expected, const GeneratedText& generated,
                                          const DecodeIds& decode, std::span<const std::int32_t> eos_ids,
                                          double near_tie_tau);
@@ -108,8 +108,8 @@ struct GoldenTally {
   [[nodiscard]] double kl_mean() const;
   [[nodiscard]] double nll_difference_mean() const;
   [[nodiscard]] std::int64_t near_tie_limit() const;  ///< max(2, half of n_reference_near)
-  /// True if a pass shows large errors only: at more than half of the positions the reference's best two are within tau, so that
-  /// rounding alone may exchange them.
+  /// True if a pass only excludes large errors: at more than half of the positions the reference's two best ids are
+  /// within tau, so that rounding alone may swap them.
   [[nodiscard]] bool is_weak() const;
 };
 
@@ -120,9 +120,9 @@ struct GoldenTally {
 inline constexpr double kMaxKlMeanOverEnvelope = 3.0;
 inline constexpr double kMaxKlWorstOverEnvelope = 10.0;
 inline constexpr double kMaxNllOverEnvelope = 3.0;
-/// No limit of KL or of NLL is below these, because the envelope of a model that is certain of every token has figures near 0, and several
-/// times nothing says nothing: best ids of 1 - 1e-15 and of 1 - 1e-14 are the same in FP32. With bf16 and f16 real models have a mean KL
-/// of 1e-6 and above.
+/// Limits of KL and NLL are never below these. For a model that is certain of every token the envelope is near 0, and a
+/// multiple of it would be meaningless: probabilities of 1 - 1e-15 and 1 - 1e-14 are the same in FP32. Real models in
+/// bf16 and f16 have a mean KL of 1e-6 and above.
 inline constexpr double kNegligibleKl = 1e-9;
 inline constexpr double kNegligibleNll = 1e-6;
 

@@ -103,8 +103,8 @@ class Pass {
   }
 
  private:
-  /// Generates the prompts that are to be streamed once more, this time freely, so that the backend's own sampled ids
-  /// are judged and not the reference's, which forced decode feeds to it.
+  /// Generates freely the prompts that are to be streamed as well. This judges the ids that the backend samples itself;
+  /// forced decode feeds it the reference's ids.
   Result<void> run_streams(const std::vector<const GoldenCase*>& cases) {
     Engine& engine = session_.engine();
     std::map<RequestId, Stream> open;
@@ -138,8 +138,8 @@ class Pass {
     return {};
   }
 
-  /// Compares the texts of the backend and of the reference with the answers that the prompts state. An answer is a
-  /// matter of quality and decides no verdict; one that only the backend lost is named.
+  /// Compares the texts of the backend and of the reference with the answers that the prompts state. Answers are a
+  /// matter of quality and decide no verdict; answers that only the backend gets wrong are listed.
   void judge_answers(const std::vector<const GoldenCase*>& cases) {
     if (inputs_.tokenizer == nullptr) return;
     std::int32_t n_answers = 0;
@@ -197,7 +197,7 @@ class Pass {
     record.reasons.insert(record.reasons.end(), stream_faults_.begin(), stream_faults_.begin() + n_shown);
   }
 
-  /// Adds notes on positions that were computed but say nothing about the verdict.
+  /// Adds notes on positions that are not judged and on a verdict that excludes large errors only.
   void add_reach(GoldenRecord& record) const {
     const GoldenTally& tally = result_.tally;
     if (tally.n_unsteady > 0) {
@@ -237,7 +237,8 @@ class Pass {
       add_findings(record);
       add_stream_faults(record);
       record.verdict = record.reasons.empty() ? GoldenVerdict::kPassed : GoldenVerdict::kFailed;
-      // Wrong tokens lose answers, too, and their own reasons say more.
+      // Lost answers are only listed for a passed verdict, since wrong tokens lose answers as well and their reasons
+      // say more.
       if (record.verdict == GoldenVerdict::kPassed) record.reasons = lost_answers_;
     }
     add_reach(record);

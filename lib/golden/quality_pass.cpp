@@ -19,7 +19,7 @@ std::optional<std::int64_t> lookup_length(const GoldenCase& one) {
   return found == std::end(kLookupLengths) ? std::nullopt : std::optional(*found);
 }
 
-/// How many of so many.
+/// A count and its total, for a share.
 struct Share {
   std::int64_t n = 0;
   std::int64_t n_all = 0;
@@ -31,7 +31,7 @@ struct Share {
   [[nodiscard]] double value() const { return static_cast<double>(n) / static_cast<double>(n_all); }
 };
 
-/// What the cases of one pass add up to.
+/// Adds up the quality figures over the cases of a pass.
 class QualityTally {
  public:
   void add(const GoldenCase& one, const PositionJudgement& judgement, std::size_t index) {

@@ -1,9 +1,9 @@
 #pragma once
-// The quality of a variant as a backend computes it: how far its distributions are from those that the reference has in
-// bf16, after the same tokens, and how many of the prompts' questions it still answers. docs/correctness.md defines the
-// figures; bundles/recipes/acceptance.py computes the same ones from PyTorch, for the manifest.
+// The quality of a variant as a backend computes it: how far its distributions are from the reference's distributions
+// in bf16 after the same tokens, and how many of the prompts' questions it still answers. docs/correctness.md defines
+// the figures; bundles/recipes/acceptance.py computes the same figures from PyTorch, for the manifest.
 //
-// A variant is judged by what it does to the model, so that no expected outputs of its own are needed; those of bf16 are.
+// A variant is compared with the reference in bf16, so it needs no expected outputs of its own.
 
 #include <cstdint>
 #include <span>
@@ -18,10 +18,11 @@
 
 namespace secondsource {
 
-/// The variant with whose reference all others are compared.
+/// The variant whose reference outputs are compared with those of all other variants.
 inline constexpr std::string_view kQualityBase = "bf16";
 
-/// Lookup accuracy is counted apart for prompts of up to so many tokens, and of more than the length before.
+/// Lookup accuracy is counted separately for prompts in each range of lengths that ends with one of these numbers of
+/// tokens.
 inline constexpr std::int64_t kLookupLengths[] = {1024, 2048, 8192, 16384, 32768};
 
 struct QualityResult {
@@ -36,10 +37,10 @@ struct QualityResult {
 };
 
 /// Decodes every case along the reference's answer in kQualityBase and compares each position; `inputs` are those of
-/// kQualityBase, the session's variant is the one to be judged. An answer counts as right when the variant's best tokens
-/// begin with it. Positions that decide no verdict on a backend, because rounding may choose another expert there, count
-/// like any other: the variant is what rounds. Errors: those of the engine; kInvalidInput when no prompt can be run;
-/// kInternal for logits that are not finite.
+/// kQualityBase, and the session's variant is the one to be judged. An answer counts as right if the variant's best
+/// tokens begin with it. Positions that decide no verdict on a backend, because rounding may choose another expert
+/// there, count like any other, because here the rounding of the variant is judged. Errors: those of the engine;
+/// kInvalidInput when no prompt can be run; kInternal for logits that are not finite.
 Result<QualityResult> run_quality_pass(ModelSession& session, const GoldenInputs& inputs,
                                        const GoldenPassOptions& options, Progress& progress);
 

@@ -40,14 +40,14 @@ std::string schema_sql() {
       metrics, kApplicationId, kSchemaVersion);
 }
 
-/// The cells of opportunistic variants, which decide nothing. A table of its own, so that histories of the first release,
-/// which lack it, stay readable by either release.
+/// The cells of opportunistic variants, which decide nothing. It is a separate table, so that any release can read a
+/// file with or without it.
 constexpr const char* kOpportunisticTable =
     "CREATE TABLE IF NOT EXISTS opportunistic(cell TEXT NOT NULL, run INTEGER NOT NULL REFERENCES runs(id) ON DELETE "
     "CASCADE, PRIMARY KEY(cell, run)) WITHOUT ROWID";
 
-/// The cells of variants outside the limits of their quality, with the limits that they miss. A table of its own for the same
-/// reason.
+/// The cells of variants outside the limits of their quality, with the limits that they miss. It is a separate table
+/// for the same reason.
 constexpr const char* kOutsideLimitsTable =
     "CREATE TABLE IF NOT EXISTS outside_limits(run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, cell TEXT NOT "
     "NULL, misses TEXT NOT NULL, PRIMARY KEY(run, cell)) WITHOUT ROWID";
@@ -79,7 +79,7 @@ std::string fact_of(const RunRecord& record, std::string_view name) {
   return "unknown";
 }
 
-/// The settings by which rows are labelled; one that nobody told divides no series.
+/// The known settings that label rows. Unknown settings are left out, so that they do not split a series.
 std::string known_features(const ServedFeatures& features) {
   std::string text;
   for (const auto& [name, setting] :

@@ -38,7 +38,7 @@ struct HistoryCell {
   std::optional<double> usd_per_1k_output{};
   std::optional<double> peak_bytes{};
   std::string setup{};  ///< what must be equal for two rows to be comparable
-  /// As in VariantRecord; empty also where an earlier release added the run.
+  /// As in VariantRecord; also empty if an earlier release added the run.
   std::string outside_limits{};
 };
 SS_FIELDS(HistoryCell, run_id, started_utc, branch, commit, label, program_version, machine, pinned, bundle, backend,

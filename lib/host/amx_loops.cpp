@@ -26,7 +26,8 @@ constexpr std::int64_t kStepsPerBlock = 5;
 // Operations of four products of 16 rows, 16 columns and 64 bytes of each operand's line.
 constexpr double kBf16PerBlock = 4.0 * 16 * 16 * 32 * 2;
 constexpr double kInt8PerBlock = 4.0 * 16 * 16 * 64 * 2;
-// From which cache operands are loaded: half of the 48 KiB of L1d or a quarter of the 2 MiB of L2 that CPUs with AMX have.
+// Sizes of the buffers from which operands are loaded: half of the 48 KiB of L1d, and a quarter of the 2 MiB of L2, of
+// CPUs with AMX.
 constexpr std::int64_t kL1Bytes = std::int64_t{24} << 10;
 constexpr std::int64_t kL2Bytes = std::int64_t{512} << 10;
 
@@ -58,7 +59,7 @@ SS_AMX_TARGET void begin_tiles(const FullTiles& config) {
   _tile_zero(7);
 }
 
-/// The first sum, on which the compiler cannot see that nothing depends.
+/// Returns the first sum, so that the compiler must keep the products.
 SS_AMX_TARGET float end_tiles() {
   alignas(64) float sums[kTileBytes / sizeof(float)];
   _tile_stored(0, sums, kLineBytes);

@@ -11,9 +11,9 @@ namespace secondsource {
 namespace {
 
 constexpr std::int64_t kAssumedAvailable = std::int64_t{4} << 30;
-// The largest buffers. A guest does not have the cache of its host for itself: of 480 MiB that a Xeon reported, one core read 1 GiB
-// within 6 % as fast as 512 MiB (November 2026). With 2 GiB, four times that cache, a tiny run took 1.7 to 5.9 s there, and with
-// 512 MiB 0.9 to 1.5 s.
+// Limits on the buffers' sizes. A guest has only a part of its host's cache: on a Xeon that reported 480 MiB, one core
+// read 1 GiB within 6 % as fast as 512 MiB. There, buffers of four times the reported cache (2 GiB) made a tiny run
+// take 1.7 to 5.9 s, and 512 MiB 0.9 to 1.5 s.
 constexpr std::int64_t kMostProbed = std::int64_t{256} << 20;
 constexpr std::int64_t kMostRead = std::int64_t{512} << 20;
 

@@ -19,8 +19,9 @@ struct ReadBufferSizes {
                          << 20;  ///< of the limits: four times the last-level cache or more, up to 512 MiB
 };
 
-/// The sizes for this host. Server CPUs with hundreds of MiB of cache get larger buffers, of at most 256 and 512 MiB and at most an
-/// eighth of the memory that is available; with more than 128 MiB of cache a part of what is read may come from it.
+/// The sizes for this host. Server CPUs with hundreds of MiB of cache get larger buffers, up to 256 and 512 MiB and up
+/// to an eighth of the available memory. With more than 128 MiB of cache a part of what is read may come from the
+/// cache.
 [[nodiscard]] ReadBufferSizes read_buffer_sizes(const HostFiles& files);
 
 }  // namespace secondsource

@@ -21,8 +21,8 @@ struct ChildFailure {
   std::string message;
 };
 
-/// Remembers what has to be known from before a child's start: where its part of the log begins, and how many processes
-/// the kernel had killed for want of memory.
+/// Remembers facts from before a child's start: where its part of the log begins, and how many processes the kernel had
+/// killed for lack of memory.
 class ChildWatch {
  public:
   explicit ChildWatch(std::filesystem::path log, const HostFiles& host = HostFiles());

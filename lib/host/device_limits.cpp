@@ -6,7 +6,7 @@ namespace secondsource {
 
 MachineLimits limits_of_device(const DeviceRates& rates) {
   MachineLimits limits;
-  limits.n_threads = std::max(1, rates.n_processors);  // 0 would say that nobody looked
+  limits.n_threads = std::max(1, rates.n_processors);  // 0 would mean that nothing was measured
   limits.instruction_set = rates.loops;
   for (const DeviceReadRate& read : rates.reads) limits.reads.push_back({read.buffer_bytes, read.bytes_per_s});
   limits.f32_flops = rates.f32_flops;

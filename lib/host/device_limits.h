@@ -1,6 +1,6 @@
 #pragma once
-// Converts what a device with its own memory measured of itself (backend/device_rates.h) to the types in which the host's limits
-// are kept, so that one roofline and one check serve both.
+// Converts what a device with its own memory measured about itself (backend/device_rates.h) to the types of the host's
+// limits, so that the same roofline and the same check serve both.
 
 #include "backend/device_rates.h"
 #include "host/machine_probe.h"
@@ -10,8 +10,8 @@ namespace secondsource {
 
 [[nodiscard]] MachineLimits limits_of_device(const DeviceRates& rates);
 
-/// Takes rates that were measured with RateEffort::kMoment. The last read rate is that of the device's memory; without any, both
-/// rates of the result that concern reading are 0.
+/// Takes rates that were measured with RateEffort::kMoment. The last read rate is that of the device's memory; without
+/// any, both read rates of the result are 0.
 [[nodiscard]] MachineMoment moment_of_device(const DeviceRates& rates);
 
 }  // namespace secondsource

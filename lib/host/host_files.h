@@ -14,7 +14,7 @@ namespace secondsource {
 
 class HostFiles {
  public:
-  /// How much of a file is read. What stops there may be longer.
+  /// The most bytes that are read of a file; a result of this length may be cut off.
   static constexpr std::size_t kMostBytes = 1 << 20;
 
   explicit HostFiles(std::filesystem::path root = "/") : root_(std::move(root)) {}

@@ -24,7 +24,7 @@ namespace {
 /// disk. (MappedFile of core/file.h maps named files whose pages are read on demand.)
 class PageCacheFile {
  public:
-  /// nullopt where no such file can be made.
+  /// Makes the file; nullopt if the system cannot.
   static std::optional<PageCacheFile> make(std::size_t bytes) {
     std::error_code failed;
     const std::filesystem::path folder = std::filesystem::temp_directory_path(failed);

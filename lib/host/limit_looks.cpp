@@ -10,8 +10,8 @@ namespace {
 
 constexpr double kAgreement = 0.05;
 
-/// Sorts a new value into the best and the next best one. A value that is one of them exactly is the same look, read
-/// from another file; no look agrees with itself.
+/// Keeps the best and the second best of the values. A value equal to one of them is ignored: it is the same look, read
+/// from another file, and must not confirm itself.
 void take(double& best, double& second, double value) {
   if (value == best || value == second) return;
   second = std::max(second, std::min(best, value));
@@ -85,7 +85,7 @@ MachineLimits look_of(const MachineMoment& moment, const MachineLimits& limits) 
   look.n_threads = limits.n_threads;
   look.instruction_set = limits.instruction_set;
   look.f32_flops = moment.f32_flops;
-  look.disturbed = 1;  // a moment does not tell who else had the CPUs
+  look.disturbed = 1;  // a moment does not record whether other processes used the CPUs
   for (const ReadLimit& read : limits.reads) {
     const bool was_measured = read.buffer_bytes == moment.buffer_bytes;
     look.reads.push_back({read.buffer_bytes, was_measured ? moment.read_bytes_per_s : 0});

@@ -6,18 +6,19 @@
 
 namespace secondsource {
 
-/// The looks after one more. A look with other buffer sizes than `looks.best` has only its operations taken, and a limit
-/// of 0 says that the look did not measure it. Taking a look twice is the same as taking it once.
+/// Adds a look. If its buffer sizes differ from those of `looks.best`, only its operations are used. A limit of 0 means
+/// that the look did not measure it. Adding a look twice has the same effect as adding it once.
 [[nodiscard]] LimitLooks add_look(LimitLooks looks, const MachineLimits& look);
 
 /// True if the look is the best or the next best one in some limit.
 [[nodiscard]] bool adds_to(const LimitLooks& looks, const MachineLimits& look);
 
-/// True if the two best looks agree within 5 % in every limit and others left the CPUs alone meanwhile: another look
-/// would hardly be higher.
+/// True if the two best looks agree within 5 % in every limit and other processes hardly used the CPUs during one of
+/// them, so that another look would hardly be higher.
 [[nodiscard]] bool is_settled(const LimitLooks& looks);
 
-/// A moment (machine_probe.h) as a look with the buffer sizes of `limits`, only one of which it measured.
+/// Converts a moment (machine_probe.h) to a look with the buffer sizes of `limits`, of which the moment measured only
+/// one.
 [[nodiscard]] MachineLimits look_of(const MachineMoment& moment, const MachineLimits& limits);
 
 }  // namespace secondsource

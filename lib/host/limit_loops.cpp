@@ -155,8 +155,8 @@ __attribute__((target("avx512f,avx512bf16"))) float bf16_avx512(std::int64_t n) 
 SS_INSTRUCTION_LOOP(int8_vnni_512, "avx512f", __m512, "v", _mm512_set1_ps, "vpdpbusd %2, %2, %0")
 // The form of CPUs without AVX-512 (Alder Lake).
 SS_INSTRUCTION_LOOP(int8_vnni_256, "avx2", __m256, "x", _mm256_set1_ps, "%{vex%} vpdpbusd %2, %2, %0")
-// What exact products of INT8 cost without VNNI: values widened to 16 bits, two products summed. vpmaddubsw takes bytes as they
-// are, but saturates, and needs vpmaddwd after it, which shares its ports.
+// The cost of exact INT8 products without VNNI: values are widened to 16 bits, and two products are summed. vpmaddubsw
+// reads bytes directly, but it saturates and needs a vpmaddwd after it, which uses the same ports.
 SS_INSTRUCTION_LOOP(int8_madd_512, "avx512bw", __m512, "v", _mm512_set1_ps, "vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0")
 SS_INSTRUCTION_LOOP(int8_madd_256, "avx2", __m256, "x", _mm256_set1_ps, "vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0")
 SS_INSTRUCTION_LOOP(fp16_avx512, "avx512f", __m512, "v", _mm512_set1_ps, "vfmadd231ph %2, %2, %0")

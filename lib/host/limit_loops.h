@@ -30,7 +30,8 @@ struct LimitLoops {
   /// property of the CPU: vdpbf16ps does half as much as f32 on a Sapphire Rapids and twice as much on a Zen 4.
   std::vector<InstructionLoop> bf16;
   std::vector<InstructionLoop> int8;
-  /// What explains why kernels may stay below: AMX with operands from caches, and FP16, which no kernel multiplies in.
+  /// Rates that explain why kernels may stay below the limit: AMX with operands from caches, and FP16, in which no
+  /// kernel multiplies.
   std::vector<InstructionLoop> others;
   bool has_amx = false;
 };

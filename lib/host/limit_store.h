@@ -27,8 +27,8 @@ class LimitStore {
                              const LimitLooks& known = {});
 
   [[nodiscard]] const LimitLooks& looks() const noexcept { return looks_; }
-  /// Takes a look into account, and appends it to the file if it is higher than the two best ones in some limit. Errors:
-  /// kIo, kInvalidInput if it could not be kept; looks() has it all the same.
+  /// Adds a look, and appends it to the file if it is higher than one of the two best looks in some limit. Errors: kIo,
+  /// kInvalidInput if it could not be stored; looks() includes it anyway.
   Result<void> add(const MachineLimits& look);
 
  private:

@@ -40,7 +40,7 @@ std::optional<std::int64_t> memory_limit_bytes(const HostFiles& files) {
     const auto kibibytes = parse_number_prefix<std::int64_t>(value_of_line(*meminfo, "MemTotal"));
     if (kibibytes) limit = kibibytes->value * 1024;
   }
-  // "max", and the largest number in version 1, are no limit.
+  // "max" means no limit, and so does the largest number in version 1.
   if (const auto group = read_cgroup_file(files, "memory", "memory.limit_in_bytes", "memory.max")) {
     const auto bytes = parse_number<std::int64_t>(*group);
     if (bytes && *bytes < limit.value_or(std::int64_t{1} << 60)) limit = *bytes;

@@ -1,6 +1,6 @@
 #pragma once
-// Which part of a file the kernel holds in its page cache, and how to make it drop that: a load "from disk" is one only
-// where the cache was seen to be empty.
+// How much of a file is in the kernel's page cache, and how to make the kernel drop it. A load only counts as "from
+// disk" if the cache was seen to be empty.
 
 #include <cstdint>
 #include <filesystem>
@@ -14,8 +14,8 @@ struct FileCache {
   std::int64_t cached_bytes = 0;  ///< in pages that the cache holds, by mincore(2)
 };
 
-/// mincore(2) tells the truth only to the file's owner or to somebody who may write it; to others, every page is said to be
-/// cached. Errors: kIo.
+/// mincore(2) reports the truth only to the file's owner and to those who may write the file; to others, every page
+/// appears cached. Errors: kIo.
 Result<FileCache> file_cache(const std::filesystem::path& file);
 
 /// Writes dirty pages back and asks the kernel to drop the file's pages (posix_fadvise, POSIX_FADV_DONTNEED). Pages that a

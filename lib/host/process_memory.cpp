@@ -41,7 +41,7 @@ Result<bool> uses_gpu(const HostFiles& files, std::int64_t pid) {
   SS_TRY(const std::string maps, files.read(fmt::format("proc/{}/maps", pid)));
   if (std::ranges::any_of(kDevices, [&](std::string_view device) { return maps.find(device) != std::string::npos; }))
     return true;
-  // The last line break is not in the text.
+  // HostFiles::read() removes the last line break, which counts as one byte.
   if (maps.size() + 1 >= HostFiles::kMostBytes) {
     return Error{ErrorCode::kUnavailable,
                  fmt::format("/proc/{}/maps is longer than the {} bytes that were read", pid, HostFiles::kMostBytes)};

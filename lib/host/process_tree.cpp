@@ -77,7 +77,7 @@ std::vector<std::int64_t> process_tree(const HostFiles& files, std::int64_t root
   for (std::size_t index = 0; index < tree.size(); ++index) {
     const auto [first, last] = children.equal_range(tree[index]);
     for (auto child = first; child != last; ++child) {
-      // Processes that start and end meanwhile could make a ring of what was read.
+      // Processes that start and end while /proc is read could make the data contain a cycle.
       if (std::ranges::find(tree, child->second) == tree.end()) tree.push_back(child->second);
     }
   }
@@ -131,7 +131,7 @@ void ProcessTreeTelemetry::add_memory_and_cpu(std::vector<TelemetryReading>& rea
   readings.push_back(reading_of("server_rss_bytes", bytes));
   readings.push_back(reading_of("server_rss_bytes_max", bytes));
   const std::optional<std::int64_t> before = std::exchange(last_ticks_, ticks);
-  // A process that was not waited for takes its time with it, so that the sum can fall.
+  // The sum may fall, because the time of an ended process that nobody waited for is lost.
   if (before && ticks >= *before && elapsed_s > 0) {
     readings.push_back(reading_of("server_cpus_busy", ticks_to_s(ticks - *before) / elapsed_s));
   }

@@ -1,7 +1,7 @@
 #pragma once
 // Memory and CPU of a process with all its descendants, such as a server that this program has started, from /proc; and
-// those of the control group that a container is. Which processes belong to it is looked up at both ends of a repetition;
-// between them only the processes that are known are read.
+// of the control group of a container. The processes that belong to it are looked up at both ends of a repetition; in
+// between, only those already known are read.
 
 #include <cstdint>
 #include <mutex>

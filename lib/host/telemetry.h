@@ -23,8 +23,8 @@ class TelemetrySource {
   /// The current values of the sensors. Rates (utilisation, power from an energy counter) cover the time since the last
   /// call.
   virtual std::vector<TelemetryReading> read() = 0;
-  /// Called at both ends of a repetition, outside of what is timed: the next read() should hold what is true now. May
-  /// wait, for at most a quarter of a second. Never at the same time as read().
+  /// Called at both ends of a repetition, outside of what is timed: the next read() should return present values. May
+  /// wait for at most a quarter of a second. Never called at the same time as read().
   virtual void refresh() {}
   /// Adds what follows from the summary of a whole repetition, such as the ratio of two counts.
   virtual void derive(std::vector<TelemetryReading>& summary) const { (void)summary; }

@@ -54,7 +54,7 @@ std::vector<std::string> gguf_names(const HubListing& listing) {
   return names;
 }
 
-/// The name under which the tokenizer is read: tokenizer.json, or of its model; empty if there is neither.
+/// The name of the tokenizer's file: tokenizer.json, or that of the tokenizer's model; empty if there is neither.
 std::string_view tokenizer_name(const HubListing& listing) {
   if (listing.find(kTokenizerFile) != nullptr) return kTokenizerFile;
   for (const std::string_view name : kTokenizerModelFiles) {
@@ -63,7 +63,7 @@ std::string_view tokenizer_name(const HubListing& listing) {
   return "";
 }
 
-/// Why nothing can be pulled as a Hugging Face folder.
+/// The error for a repository from which no Hugging Face folder can be pulled.
 Error no_model(const HubListing& listing, const std::string& repository, std::string_view expected) {
   if (const std::vector<std::string> ggufs = gguf_names(listing); !ggufs.empty()) {
     return {ErrorCode::kInvalidInput,

@@ -24,7 +24,7 @@ Result<std::vector<HubFile>> weight_files(const HubListing& listing, const std::
 Result<std::vector<HubFile>> gguf_model_files(const HubListing& listing, const std::string& repository,
                                               const std::string& file);
 
-/// What a person should know about the files that are there: nothing, or that the tokenizer has another form.
+/// A note for the user if the tokenizer is in another form; otherwise empty.
 [[nodiscard]] std::string remark_on_tokenizer(const HubListing& listing);
 
 /// The sum of their sizes. Errors: kInvalidInput if one has no size or no hash, or the sum does not fit.

@@ -17,7 +17,7 @@ HubSetback lasting(ErrorCode code, std::string message) {
   return {.error = {code, std::move(message)}, .may_pass = false};
 }
 
-/// The hash in an entity tag, without its quotes; empty for a tag that is no hash, such as a mirror's own.
+/// The hash in an entity tag, without its quotes; empty for a tag that is not a hash, such as one made by a mirror.
 std::string_view hash_in_etag(std::string_view etag) {
   if (etag.starts_with("W/")) etag.remove_prefix(2);
   if (etag.size() >= 2 && etag.front() == '"' && etag.back() == '"') etag = etag.substr(1, etag.size() - 2);
@@ -56,7 +56,7 @@ class Download {
   Download(HubClient& hub, const FileSource& source, const HubFile& file, PartialFile& partial, PullProgress& progress)
       : hub_(hub), source_(source), file_(file), partial_(partial), progress_(progress) {}
 
-  /// Asks for what is missing; nullopt if the answer came to its end, which may be short of the file's.
+  /// Requests the missing part; nullopt if the answer ended normally, though it may be shorter than the file.
   std::optional<HubSetback> attempt();
 
  private:
@@ -74,7 +74,7 @@ class Download {
   bool has_begun_ = false;
 };
 
-/// What the hub says of the file beside its content must be what its listing says.
+/// Checks that the commit and the hash in the headers are those of the listing.
 std::optional<HubSetback> Download::check_head(const HttpHeaders& headers) const {
   const std::string_view commit = header_of(headers, kRepositoryCommit);
   if (!commit.empty() && commit != source_.commit) {
@@ -99,7 +99,7 @@ std::optional<HubSetback> Download::begin(const HttpHead& head) {
                                                  partial_.size_bytes(), *file_.size_bytes, in_quotes(text)));
     }
   } else if (partial_.size_bytes() > 0) {
-    // The server does not give parts, or its content is another one than the last time.
+    // The server does not support ranges, or its content has changed since the last time.
     if (const Result<void> emptied = partial_.restart(); !emptied)
       return lasting(emptied.error().code, emptied.error().message);
   }
@@ -149,7 +149,7 @@ Result<void> download_file(HubClient& hub, const FileSource& source, const HubFi
   HubRetries retries(hub.settings(), *progress.progress, interrupt);
   Download download(hub, source, file, partial, progress);
   while (true) {
-    // An empty file is asked for as well, so that the hub confirms it.
+    // An empty file is requested, too, so that the hub confirms it.
     bool is_asked = partial.size_bytes() == 0 && file.size_bytes == 0;
     while (partial.size_bytes() < *file.size_bytes || std::exchange(is_asked, false)) {
       const std::int64_t n_before = partial.size_bytes();

@@ -1,6 +1,6 @@
 #pragma once
-// One file of a repository from a hub to the disk: goes on where an earlier attempt stopped, and gets its name only when its
-// size and its hash are those of the listing.
+// Downloads one file of a repository. The download resumes where an earlier attempt stopped, and the file gets its name
+// only when its size and its hash are those of the listing.
 
 #include <cstdint>
 #include <filesystem>
@@ -14,7 +14,7 @@
 
 namespace secondsource {
 
-/// The bytes of all files together that came so far, as progress.
+/// The bytes of all files received so far, as progress.
 struct PullProgress {
   Progress* progress;
   std::int64_t n_bytes = 0;
@@ -29,8 +29,8 @@ struct FileSource {
   std::string commit;
 };
 
-/// `partials` is the folder for files that are not whole yet. Errors: kInvalidInput; kIo for a connection, a size or a hash
-/// that stays wrong; kInterrupted.
+/// `partials` is the folder for incomplete files. Errors: kInvalidInput; kIo for a connection, a size or a hash that
+/// stays wrong; kInterrupted.
 Result<void> download_file(HubClient& hub, const FileSource& source, const HubFile& file,
                            const std::filesystem::path& target, const std::filesystem::path& partials,
                            PullProgress& progress, const InterruptFlag& interrupt);

@@ -21,7 +21,7 @@ constexpr std::int64_t kNsPerS = 1'000'000'000;
 constexpr std::int64_t kLongestTransferNs = std::int64_t{30} * 24 * 3600 * kNsPerS;
 constexpr std::size_t kLongestListing = std::size_t{64} << 20;
 constexpr std::size_t kLongestRefusal = 4096;
-// A hub that asks for a longer wait is left alone; the same command goes on later.
+// If a hub asks for a longer wait, the command gives up; running it again resumes.
 constexpr std::int64_t kLongestWaitS = 300;
 constexpr std::int64_t kFirstPauseNs = kNsPerS / 2;
 constexpr std::int64_t kLongestPauseNs = 30 * kNsPerS;
@@ -110,7 +110,7 @@ std::optional<HubSetback> HubClient::attempt(const HubRequest& request) {
   bool is_hub = true;  // until the first redirect to another address
   for (int n_redirects = 0; n_redirects <= kMostRedirects; ++n_redirects) {
     std::optional<HubSetback> setback;
-    std::string said;  // by a response that is no content
+    std::string said;  // the body of a response that has no content of the file
     bool has_begun = false;
     HttpCall call;
     call.url = url;
@@ -157,7 +157,8 @@ std::optional<HubSetback> HubClient::attempt(const HubRequest& request) {
       return HubSetback{.error = {ErrorCode::kIo, where + ", a redirect, without an address to go to"},
                         .may_pass = true};
     }
-    // Only where it leads is shown: such an address can have a signature in it, which is a key for some hours.
+    // Only the origin of the redirect is shown, because its address may contain a signature that is valid for some
+    // hours.
     if (url.starts_with("https://") && !end.redirect.starts_with("https://")) {
       return final_setback(ErrorCode::kIo, fmt::format("{}, a redirect to {}: expected https, as before it", where,
                                                        shown(origin_of(end.redirect))));

@@ -1,6 +1,6 @@
 #pragma once
-// Requests to a hub: one at a time, with the redirects that a hub answers with. A redirect to another address gets no token,
-// and neither does what that one redirects to. Attempts that failed for a passing reason are made again.
+// Requests to a hub: one at a time, following redirects. After a redirect to another address the token is no longer
+// sent, not even to further addresses. Attempts that failed for a temporary reason are repeated.
 
 #include <cstdint>
 #include <functional>
@@ -19,7 +19,7 @@
 
 namespace secondsource {
 
-/// Why an attempt did not give what was asked for.
+/// Why an attempt did not deliver what was requested.
 struct HubSetback {
   Error error;
   bool may_pass = false;                 ///< another attempt can succeed
@@ -76,9 +76,10 @@ class HubRetries {
   HubRetries(const HubSettings& settings, Progress& progress, const InterruptFlag& interrupt)
       : n_allowed_(settings.n_retries), progress_(&progress), interrupt_(&interrupt) {}
 
-  /// Something came since the last failure, which therefore no longer counts.
+  /// Called when data came since the last failure: earlier failures no longer count.
   void reset() { n_failed_ = 0; }
-  /// Waits before the next attempt, and says so. Errors: that of the setback if there is to be none; kInterrupted.
+  /// Announces the next attempt and waits before it. Errors: that of the setback if there is to be no further attempt;
+  /// kInterrupted.
   Result<void> wait_after(const HubSetback& setback);
 
  private:

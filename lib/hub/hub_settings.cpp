@@ -12,7 +12,7 @@
 namespace secondsource {
 namespace {
 
-// The public hub. No other place of the project has an address that it calls.
+// The public hub: the only built-in address that this project calls.
 constexpr std::string_view kPublicHub = "https://huggingface.co";
 constexpr std::int64_t kLongestStall = 24 * 3600;
 

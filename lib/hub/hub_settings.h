@@ -21,8 +21,8 @@ struct HubSettings {
   std::int32_t n_retries = 5;  ///< attempts after one that failed, without a byte between them
 };
 
-/// `endpoint`, if not empty, goes before HF_ENDPOINT. Errors: kInvalidInput, naming the variable, and for a token that
-/// would go over an unencrypted connection to another machine.
+/// `endpoint`, if not empty, takes precedence over HF_ENDPOINT. Errors: kInvalidInput, naming the variable, and for a
+/// token that would go over an unencrypted connection to another machine.
 Result<HubSettings> hub_settings_from_environment(const std::string& endpoint);
 
 }  // namespace secondsource

@@ -1,7 +1,8 @@
 #pragma once
-// What a hub says of a repository at one revision: the commit, and of each file its size and its hash. It is the answer to
-// GET /api/models/ORG/NAME/revision/REVISION?blobs=true, as HfApi.model_info(files_metadata=True) of huggingface_hub 2.4.0
-// reads it. It comes from outside, so that nothing in it is believed: paths are checked, sizes are not negative.
+// The contents of a repository on a hub at one revision: the commit, and the size and hash of each file. It is parsed
+// from the answer to GET /api/models/ORG/NAME/revision/REVISION?blobs=true, which HfApi.model_info(files_metadata=True)
+// of huggingface_hub 2.4.0 requests as well. The answer is untrusted: paths are checked, and negative sizes are
+// refused.
 
 #include <cstdint>
 #include <optional>
@@ -19,7 +20,7 @@ struct HubFile {
   std::string sha256;                      ///< of the content, for files in Git LFS; else empty
   std::string git_hash;                    ///< git's name of the content, for files in git itself; else empty
 
-  /// The hash by which the content is known; empty if the hub gives none.
+  /// The hash that identifies the content; empty if the hub gives none.
   [[nodiscard]] const std::string& hash() const { return sha256.empty() ? git_hash : sha256; }
 };
 

@@ -23,9 +23,10 @@ class PartialFile {
   Result<void> append(std::string_view bytes);
   /// Drops the content.
   Result<void> restart();
-  /// The hash of the content, of the kind by which the file is known, after the content was flushed to the disk.
+  /// The hash of the content, of the same kind as the file's hash in the listing, after the content was flushed to the
+  /// disk.
   Result<std::string> hash();
-  /// Gives it its name; folders above it are created. Errors: kInvalidInput, kIo.
+  /// Renames the file to `path`; missing folders above it are created. Errors: kInvalidInput, kIo.
   Result<void> rename_to(const std::filesystem::path& path);
   /// Removes it.
   void remove();
@@ -39,7 +40,7 @@ class PartialFile {
   std::int64_t n_bytes_;
 };
 
-/// The hash of a file's content, of the kind by which `file` is known. Errors: kIo.
+/// The hash of a file's content, of the same kind as the hash of `file`. Errors: kIo.
 Result<std::string> hash_like(const HubFile& file, const std::filesystem::path& path);
 
 }  // namespace secondsource

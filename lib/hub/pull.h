@@ -26,9 +26,9 @@ struct PulledModel {
   std::string url;          ///< of the commit's page
 };
 
-/// `bundle` is where the bundle will be; the files are collected beside it. The configuration comes first, so that a model
-/// of another architecture is refused before its weights are pulled. Errors: kInvalidInput, kUnsupported, kIo,
-/// kInterrupted; after each of them the same call goes on with what is there.
+/// `bundle` is where the bundle will be; the files are collected beside it. The configuration comes first, so that a
+/// model of another architecture is refused before its weights are pulled. Errors: kInvalidInput, kUnsupported, kIo,
+/// kInterrupted; after any of them the same call resumes with the files that are there.
 Result<PulledModel> pull_model(const HubModelName& model, HubSettings settings, const std::filesystem::path& bundle,
                                Progress& progress, const InterruptFlag& interrupt);
 

@@ -113,7 +113,7 @@ Result<Value> Evaluator::sliced(const SliceExpr& node, Scope& scope) {
 
 Result<Value> Evaluator::called(const CallExpr& node, Scope& scope, const Value* caller) {
   const int line = runtime_.line();
-  // A method is called without making a value of it first.
+  // A method is called directly, without creating a value for it first.
   const Method* method = nullptr;
   Value callee = None{};
   if (const auto* attribute = std::get_if<AttributeExpr>(&node.callee->node)) {

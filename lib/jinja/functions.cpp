@@ -29,7 +29,7 @@ Result<Value> range(Runtime& runtime, Arguments arguments) {
   if (step == 0) return runtime.fail("range: expected a step other than 0");
   const std::int64_t low = step > 0 ? start : stop;
   const std::int64_t high = step > 0 ? stop : start;
-  // The differences of two numbers of 64 bits fit without a sign.
+  // The difference of two signed 64-bit numbers fits into an unsigned one.
   const std::uint64_t distance = high > low ? static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low) : 0;
   const std::uint64_t stride = step > 0 ? static_cast<std::uint64_t>(step) : 0 - static_cast<std::uint64_t>(step);
   const std::uint64_t n = distance / stride + (distance % stride == 0 ? 0 : 1);

@@ -42,7 +42,7 @@ class Printf {
       if (percent == format_.size()) break;
       SS_TRY_VOID(convert());
     }
-    // Python lets a value with items (but for tuples and texts) be left over.
+    // Python accepts an unused value if it is a container other than a tuple or a text.
     const bool may_be_left = as_dict(values_) != nullptr || is_undefined(values_) || as_sequence(values_) != tuple_;
     const bool uses_all = tuple_ != nullptr ? n_used_ == tuple_->items.size() : n_used_ > 0 || may_be_left;
     if (!uses_all) {

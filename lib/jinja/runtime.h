@@ -1,7 +1,7 @@
 #pragma once
-// What one rendering owns and counts: its objects, its steps and bytes, and the line it is at. Operations spend steps
-// and go on with an empty result once a limit is reached; the interpreter asks check() at every statement and
-// expression, so that the error is reported there and no operation needs a way to fail for it.
+// The state of one rendering: its objects, counts of its steps and bytes, and the current line. Operations count steps,
+// and continue with an empty result once a limit is reached. The interpreter calls check() at every statement and
+// expression, which reports the error, so that operations themselves need no error path for it.
 
 #include <cstdint>
 #include <memory>
@@ -54,7 +54,7 @@ class Runtime {
     return result;
   }
 
-  /// One level of nesting while it lives.
+  /// One level of nesting while the object lives.
   class Level {
    public:
     explicit Level(Runtime& runtime) : runtime_(runtime) {
@@ -91,7 +91,7 @@ class TextBuilder {
   void add(std::string_view piece) {
     if (runtime_.spend_bytes(piece.size()) && runtime_.can_hold(bytes_.size() + piece.size())) bytes_.append(piece);
   }
-  /// False once a limit is reached: what follows would be dropped, so that whoever writes a nested value stops.
+  /// False once a limit is reached. Further text is dropped, so code that writes a nested value should stop.
   [[nodiscard]] bool is_open() const { return runtime_.is_within_limits(); }
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
   [[nodiscard]] Value text() { return runtime_.text(std::move(bytes_)); }

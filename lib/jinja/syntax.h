@@ -77,7 +77,7 @@ struct ItemExpr {
   const Expression* of;
   const Expression* index;
 };
-/// `of` is nullptr for a slice that is no index (x[1:2, 3]), which only an error can use.
+/// `of` is nullptr for a slice that is not an index (x[1:2, 3]), whose use is always an error.
 struct SliceExpr {
   const Expression* of;
   const Expression* start;

@@ -33,7 +33,7 @@ class TokenReader {
     int& depth_;
   };
 
-  /// The token that is read next, and the one behind it. Behind the last token stands kEnd for ever.
+  /// The token that is read next, and the one after it. After the last token, kEnd is returned forever.
   [[nodiscard]] const Token& now() const { return tokens_[at_]; }
   [[nodiscard]] const Token& ahead() const { return tokens_[std::min(at_ + 1, tokens_.size() - 1)]; }
   void next() {
@@ -60,7 +60,7 @@ class TokenReader {
   }
   /// An error about this line of the template.
   [[nodiscard]] Error fail_at(int line, std::string_view message) const;
-  /// The error that `what` must stand here and something else does.
+  /// The error for a token that should be `what` but is something else.
   [[nodiscard]] Error expected(std::string_view what) const;
   /// Reads what must be here; anything else is an error.
   Result<void> expect_op(std::string_view op);

@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::int64_t kMostTokens = 100'000'000;
 constexpr double kSecondsPerDay = 86'400;
-// A longer trace has a wrong date; and its times in nanoseconds are far from the largest number.
+// A longer trace must contain a wrong date. The limit also keeps times in nanoseconds from overflowing.
 constexpr double kLongestTraceDays = 3653;
 
 /// Parses "2023-11-16 18:15:46.6805900", optionally followed by "+00:00", as seconds since 1970.
@@ -100,7 +100,7 @@ class MooncakeParser final : public LineParser {
     Row row{1e-3 * at_ms, n_prompt, n_output};
     const nlohmann::json* blocks = fields.find("hash_ids");
     if (blocks == nullptr) return row;
-    // A block more than the prompt has would be of another request.
+    // More blocks than the prompt has tokens for would belong to another request.
     const std::int64_t n_most = (n_prompt + kTraceBlockTokens - 1) / kTraceBlockTokens;
     if (!blocks->is_array() || static_cast<std::int64_t>(blocks->size()) > n_most) {
       return fields.mismatch("hash_ids",

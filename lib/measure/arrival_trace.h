@@ -24,8 +24,8 @@ struct TraceEntry {
   std::int64_t at_ns = 0;  ///< since the first request
   std::int32_t n_prompt_tokens = 0;
   std::int32_t n_output_tokens = 0;
-  /// The name of each block of the prompt, where the trace has them: blocks with one name have the same tokens and the same
-  /// blocks in front of them. The last block may be shorter than kTraceBlockTokens.
+  /// The name of each block of the prompt, if the trace has them. Blocks with the same name have the same tokens and
+  /// the same preceding blocks. The last block may be shorter than kTraceBlockTokens.
   std::vector<std::int64_t> blocks{};
 };
 

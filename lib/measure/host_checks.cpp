@@ -123,7 +123,7 @@ CheckRecord check_frequency(std::span<const TelemetrySnapshot> telemetry, const 
     }
   }
   if (readings.empty()) return {"frequency", kNotAvailable, why};
-  // The first reading was taken when the machine came out of a pause.
+  // The first reading is left out: it was taken when the machine came out of a pause.
   readings.erase(readings.begin());
   if (readings.size() < kFewest) {
     return {"frequency", kNotAvailable, fmt::format("needs {} readings, has {}", kFewest, readings.size())};

@@ -23,12 +23,13 @@ struct HostCheckLimits {
   double noise_invalid = 0.90;
   double steal_suspect = 0.01;
   double steal_invalid = 0.25;
-  /// Fewer ticks of a hundredth of a second are no finding: a tick is charged whole to whoever has the CPU at its end.
+  /// Fewer steal ticks (1/100 s each) are not a finding, because a whole tick is charged to whoever has the CPU at its
+  /// end.
   std::int64_t fewest_steal_ticks = 3;
   double quota_suspect = 0.01;
   double major_faults_per_s = 10;
-  /// Fewer pages read from a disk than this are suspect at most: one in a repetition of 50 ms is a rate of 20 per second by
-  /// chance, and the other repetitions show how much it cost.
+  /// Below this number of pages read from a disk, a repetition is suspect at most: in a repetition of 50 ms a single
+  /// page is already 20 per second, and the other repetitions show how much it cost.
   std::int64_t fewest_major_faults = 10;
   double frequency_suspect = 0.03;
   double frequency_invalid = 0.10;
@@ -42,10 +43,11 @@ SS_FIELDS(HostCheckLimits, noise_suspect, noise_invalid, steal_suspect, steal_in
                                                   std::span<const TelemetrySnapshot> telemetry,
                                                   const HostCheckLimits& limits);
 
-/// Makes INVALID checks suspect that neighbours may explain, if one of the other checks found the repetition disturbed:
-/// "warm_up", because a neighbour who stops makes the time per token fall, as a system does that becomes warm; and
-/// "timestamps" of few readings, because a load generator that waits for a CPU notes a token too late. check_timestamps() calls
-/// them suspect itself where the difference is no longer than a wait that none of these checks can see.
+/// Downgrades INVALID checks to suspect if neighbours may explain them and another check found the repetition
+/// disturbed. This concerns "warm_up", because the time per token falls when a neighbour stops, as it does when a
+/// system becomes warm; and "timestamps" with few readings, because a load generator that waits for a CPU records a
+/// token too late. check_timestamps() itself reports these as suspect if the difference is no longer than a wait that
+/// none of these checks can see.
 void excuse_by_neighbours(std::vector<CheckRecord>& checks);
 
 }  // namespace secondsource

@@ -17,10 +17,10 @@ inline constexpr double kRooflineTolerance = 0.05;
 inline constexpr double kOverheadSuspect = 0.01;
 inline constexpr double kOverheadInvalid = 0.05;
 
-/// "roofline": prefill, decode and all steps together read no more bytes a second and do no more operations a second
-/// than the machine can. More than that is INVALID only if two looks at the limit agree and other processes left the CPUs
-/// to one of them; otherwise it is suspect. `looks` are those of the device that computes; null: not
-/// available.
+/// "roofline": prefill, decode and all steps together read no more bytes per second and do no more operations per
+/// second than the machine can. A higher speed is INVALID only if two looks at the limit agree and other processes
+/// hardly used the CPUs during one of them; otherwise it is suspect. `looks` are those of the device that computes;
+/// null: not available.
 [[nodiscard]] CheckRecord check_roofline(const Repetition& repetition, const LimitLooks* looks,
                                          std::string_view variant);
 
@@ -29,10 +29,10 @@ inline constexpr double kOverheadInvalid = 0.05;
 inline constexpr double kMachineRead = 0.85;
 inline constexpr double kMachineOperations = 0.90;
 
-/// "machine": could the machine do right after the repetition what it can at best, as far as the repetition needs it? What
-/// takes memory bandwidth away on a shared host shows here alone. It counts for `steps` that read at least half of the
-/// moment's buffer each, or do not tell what they read; others live in caches, and slow memory changes no figure of theirs.
-/// `limits` includes this moment as a look (host/limit_looks.h).
+/// "machine": checks whether the machine still reaches its best rates right after the repetition, as far as the
+/// repetition needs them. This is the only check that shows a loss of memory bandwidth on a shared host. It counts if
+/// `steps` read at least half of the moment's buffer each, or do not tell what they read; other steps run from caches,
+/// and slow memory does not affect them. `limits` includes this moment as a look (host/limit_looks.h).
 [[nodiscard]] CheckRecord check_machine(const MachineMoment& moment, const MachineLimits& limits,
                                         const StepWork& steps);
 

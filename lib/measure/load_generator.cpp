@@ -59,7 +59,8 @@ class Generator {
     return std::min(now_ns() + kLongestPollNs, schedule_->next_due_ns());
   }
 
-  /// A request ends with its own last token, by the system's own stamp; one poll may bring tokens of others as well.
+  /// A request ends with its last token, by the system's own stamp and not at the end of the poll, which may also bring
+  /// tokens of other requests.
   void note_end(const RequestEnd& end) {
     const ObservedRequest& request = timer_.on_end(end);
     watch_.on_end(request);
@@ -67,8 +68,9 @@ class Generator {
     if (schedule_->on_end(static_cast<std::size_t>(end.tag), answered_ns)) freed_ns_.push_back(answered_ns);
   }
 
-  /// The time from which a closed loop is no longer full. Of N requests on B places, N-B begin where another one ended, so that
-  /// the place of the (N-B+1)-th request to end stays empty. This holds also where one poll reports several ends at once.
+  /// The time from which a closed loop is no longer full. If N requests share B places, N-B of them begin when another
+  /// one ends, so the place of the (N-B+1)-th request to end stays empty. This also holds if one poll reports several
+  /// ends at once.
   [[nodiscard]] std::int64_t full_until() {
     if (!shape_.arrival_offsets_ns.empty()) return 0;
     const std::size_t n_to_begin = requests_.size() / static_cast<std::size_t>(shape_.turns);
@@ -88,7 +90,7 @@ class Generator {
     }
   }
 
-  /// Cancels the requests that have their last wanted token; those that ended in this poll have ended.
+  /// Cancels the requests whose last wanted token has arrived; requests that ended in this poll need no cancelling.
   Result<void> cancel_due() {
     for (const RequestEnd& end : events_.ends) to_cancel_.erase(end.tag);
     for (const SystemToken& event : events_.tokens) {

@@ -21,7 +21,7 @@ struct PoolEvent {
   std::optional<std::int64_t> resident_bytes{};  ///< of all resident models, afterwards
 };
 
-/// What a model occupies, the largest seen so far. What is not known, as before its first load, is absent.
+/// The memory that a model takes, the largest values seen so far. Unknown values, as before the first load, are absent.
 struct ModelFootprint {
   std::optional<std::int64_t> resident_bytes{};
   std::optional<std::int64_t> weights_bytes{};
@@ -37,14 +37,14 @@ class ModelPool : public SystemUnderTest {
   virtual Result<void> make_resident(std::int32_t model, std::int64_t tag) = 0;
   /// The resident models, the least recently used first.
   [[nodiscard]] virtual std::vector<std::int32_t> resident() const = 0;
-  /// Evicts every model, so that nothing of it is left in memory but pages of its files.
+  /// Evicts every model, so that nothing is left in memory except pages of their files.
   virtual Result<void> evict_all() = 0;
   /// Evicts a resident model so that its next load takes it from memory of the host. Errors: kUnsupported where
   /// why_no_host_memory() says why.
   virtual Result<void> evict_to_host_memory(std::int32_t model) = 0;
-  /// Holds from the next load on.
+  /// Sets the budget, which applies from the next load on.
   virtual void set_budget(const SwapPlan& plan) = 0;
-  /// Looks at the memory of a resident model, which takes a while: not while a clock runs.
+  /// Reads the memory use of a resident model. This takes a while, so do not call it in a timed region.
   [[nodiscard]] virtual ModelFootprint footprint(std::int32_t model) = 0;
   /// Removes the files of a model that is not resident from the page cache. Errors: kIo where the system refuses;
   /// kUnavailable where the files cannot be seen from here.

@@ -1,5 +1,5 @@
 #pragma once
-// Makes each check once more on a copy of a stored repetition that has the fault which the check exists to find. A check
+// Repeats each check on a copy of a stored repetition with the kind of fault that the check exists to find. A check
 // that gives no alarm on the copy would give none in a run either.
 
 #include <span>

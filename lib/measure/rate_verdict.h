@@ -28,14 +28,14 @@ struct RateVerdict {
 [[nodiscard]] RateVerdict judge_attainment(ProbePhase phase, const Slo& slo,
                                            std::span<const RequestSample* const> samples);
 
-/// The verdict on one load that was not given up: besides the SLO, first tokens must not come later and later, and the
-/// arrivals must have been sent in time. kNever when too many requests missed the SLO, and of those that had the system
-/// for themselves every one.
+/// The verdict on one load that was not given up. Besides keeping the SLO, first tokens must not come later and later,
+/// and the arrivals must have been sent in time. kNever if too many requests missed the SLO, including every request
+/// that had the system to itself.
 [[nodiscard]] RateVerdict judge_rate(const Scenario& scenario, ProbePhase phase, const Slo& slo,
                                      std::span<const RequestSample> samples);
 
-/// True if at least one request had the system for itself and every such request missed the SLO. No lower rate helps
-/// then.
+/// True if at least one request had the system to itself and every such request missed the SLO. Then no lower rate
+/// helps.
 [[nodiscard]] bool misses_alone(std::span<const RequestSample> samples, const Slo& slo);
 
 }  // namespace secondsource

@@ -21,8 +21,9 @@ namespace {
 
 // Output tokens of a warm-up request: enough to judge steadiness, few enough to cost much less than the measurement.
 constexpr std::int32_t kWarmUpTokens = 16;
-// When ten full batches wait, the queue is saturated, whatever the SLO. A search for a rate decides by the SLO, and a
-// neighbour's burst is not to end it: there, the requests of two seconds may wait.
+// When ten full batches wait, the queue is saturated, whatever the SLO is. A search for a rate decides by the SLO
+// instead, and must not be ended by a neighbour's burst, so it tolerates as many waiting requests as arrive in two
+// seconds.
 constexpr std::int64_t kMostWaitingPerSlot = 10;
 constexpr double kMostWaitingS = 2;
 
@@ -35,8 +36,9 @@ StepWork since(const StepWork& before, const StepWork& after) {
           .kv_bytes = after.kv_bytes - before.kv_bytes};
 }
 
-/// Requests per second that end in a closed loop while it is full. Where requests end together, a wave at a time, all of
-/// them count, else those before the first slot stays empty; the other way each is too low.
+/// Requests per second that end in a closed loop while it is full. If requests end together, in waves, the rate over
+/// the whole load is right; otherwise the rate until the first slot stays empty. The wrong one of the two is always too
+/// low, so the larger is taken.
 double saturated_rate(const LoadResult& load) {
   const auto rate_until = [&](std::int64_t end_ns) {
     const auto n_ended = std::ranges::count_if(load.requests, [&](const ObservedRequest& request) {
@@ -79,7 +81,7 @@ class Measurement {
     } else {
       result.achieved_rate_per_s = sent_rate(taken_);
       const RateVerdict verdict = judge_rate(plan_.scenario, probe.phase, probe.slo, taken_);
-      // What ended the load early decides, unless no lower rate helps.
+      // If the load ended early, the reason decides, unless no lower rate would help.
       const bool is_decided = load.stopped && verdict.verdict != ProbeVerdict::kNever;
       result.verdict = is_decided ? load.stopped->verdict : verdict.verdict;
       result.why = is_decided ? load.stopped->why : verdict.why;
@@ -93,7 +95,7 @@ class Measurement {
     record_.repetition = plan_.repetition;
     record_.load_ns = plan_.load_ns;
     record_.compile_ns = plan_.compile_ns;
-    (void)system_.take_server_clock(0);  // what was seen before this repetition
+    (void)system_.take_server_clock(0);  // drops what was seen before this repetition
     SS_TRY_VOID(warm_up());
     reset_peak_rss();
     if (context_.telemetry != nullptr) (void)context_.telemetry->take();
@@ -136,8 +138,8 @@ class Measurement {
                                        : 1;
     std::vector<TimedRequest> requests;
     for (std::size_t index = 0; index < n_requests; ++index) {
-      // Where there are enough items, the warm-up has prompts of its own, from behind the measured ones: a server with a prefix
-      // cache would otherwise know the measured prompts already.
+      // If there are enough items, the warm-up uses prompts of its own, taken from after the measured ones. Otherwise a
+      // server with a prefix cache would already know the measured prompts.
       const bool has_own = n_measured + index < items_.size();
       requests.push_back(items_[has_own ? n_measured + index : index].request);
       requests.back().n_output_tokens = std::min(requests.back().n_output_tokens, kWarmUpTokens);
@@ -183,7 +185,8 @@ class Measurement {
     }
     record_.window_end_ns = clock_ns;
     record_.server_clock = system_.take_server_clock(0);
-    // The clock of this repetition stood still between requests, so that its times say nothing of moments.
+    // The clock of this repetition was stopped between requests, so its times cannot be compared with moments on
+    // another clock.
     if (record_.server_clock) record_.server_clock->turns.clear();
     return {};
   }
@@ -281,7 +284,8 @@ class Measurement {
     }
   }
 
-  /// The samples of what a rate counts: of conversations the first turns, since the others come when the system lets them.
+  /// The samples that count as arrivals. In conversations these are the first turns, since the later ones depend on the
+  /// system.
   [[nodiscard]] std::vector<RequestSample> arrivals() const {
     std::vector<RequestSample> arrived = taken_;
     std::erase_if(arrived, [](const RequestSample& sample) { return sample.turn && *sample.turn > 1; });

@@ -40,8 +40,8 @@ struct RepetitionPlan {
   /// Single-stream stops after the request that exceeds this time; the other scenarios cannot be cut short. 0 means no
   /// limit.
   std::int64_t time_budget_ns = 0;
-  /// When single-stream is resumed: the number of requests that are on disk, the clock after the last of them, and
-  /// their output tokens.
+  /// If single-stream is resumed: the number of requests that are already stored, the clock after the last of them, and
+  /// their number of output tokens.
   std::int32_t n_done = 0;
   std::int64_t clock_ns = 0;
   std::int64_t n_done_tokens = 0;

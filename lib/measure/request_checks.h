@@ -30,16 +30,17 @@ inline constexpr std::size_t kFewestTrendSteps = 100;
 /// The share and the time by which the tokens' own stamps may differ from the load generator's clock.
 inline constexpr double kStampTolerance = 0.01;
 inline constexpr std::int64_t kStampToleranceNs = 100'000;
-/// The quantile over requests that must exceed this tolerance. A clock that is wrong is wrong in every request, while a
-/// load generator that loses its CPU notes the arrival of some tokens too late, on a busy machine those of most requests.
+/// The quantile over requests that must exceed this tolerance. A wrong clock is wrong in every request, while a load
+/// generator that loses its CPU records some tokens too late; on a busy machine this can affect most requests.
 inline constexpr double kStampQuantile = 0.10;
-/// Of few readings a single one that the load generator noted late decides, and the host's counters do not show so short a wait.
-/// A difference is therefore suspect, and not INVALID, up to this time above the tolerance (docs/checks.md has the measurement). A
-/// longer wait is for the checks of the host to see.
+/// With few readings, a single token that the load generator recorded late decides, and the host's counters do not show
+/// such a short wait. A difference is therefore suspect, and not INVALID, up to this time above the tolerance
+/// (docs/checks.md has the measurement). The checks of the host detect longer waits.
 inline constexpr std::int64_t kLateReadingNs = 5'000'000;
 
-/// Shares of the prompt tokens that a system may take from a cache although the scenario shares none: above the first the cell
-/// is suspect; above the second as much of the prefill is missing as the gate would call a change.
+/// Shares of the prompt tokens that a system may take from a cache although the scenario's prompts share nothing. Above
+/// the first the cell is suspect; above the second the missing prefill is as large as a change for which the gate
+/// fails.
 inline constexpr double kPromptCacheSuspect = 0.01;
 inline constexpr double kPromptCacheInvalid = 0.10;
 
@@ -63,12 +64,13 @@ inline constexpr std::string_view kFewReadings = "few readings: ";
 /// `growth` seconds per second.
 [[nodiscard]] CheckRecord check_queue(const Scenario& scenario, std::span<const RequestSample> samples,
                                       double growth = kQueueGrowth);
-/// "prompt_cache": checks that the system computed the prompts, as far as it says, of requests whose prompts share nothing by the
-/// scenario: of conversations the first turns. Not available where the scenario or a recorded load shares prompts.
+/// "prompt_cache": checks, as far as the system reports it, that the system computed the prompts of requests whose
+/// prompts share nothing by the scenario; in conversations these are the first turns. Not available if the scenario or
+/// a recorded load shares prompts.
 [[nodiscard]] CheckRecord check_prompt_cache(const Scenario& scenario, std::span<const RequestSample> samples);
-/// "warm_up": checks that the time per token has no trend over the repetition; not available for one that is too short for
-/// a trend. Whether the warm-up before it settled is only said: its windows last milliseconds, and on a shared machine few
-/// agree within 5 %, so that it would accuse measurements which are right.
+/// "warm_up": checks that the time per token has no trend over the repetition; not available for a repetition that is
+/// too short for a trend. Whether the warm-up before it settled is only mentioned: its windows last milliseconds, and
+/// on a shared machine few of them agree within 5 %, so judging by it would reject valid measurements.
 [[nodiscard]] CheckRecord check_warm_up(std::span<const RequestSample> samples, bool settled);
 /// "compiled": checks that no step was compiled while requests waited for it.
 [[nodiscard]] CheckRecord check_compiled(std::int64_t n_compiled);

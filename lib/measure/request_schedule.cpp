@@ -9,7 +9,7 @@
 namespace secondsource {
 namespace {
 
-// Keeps the draws of think times apart from those of arrivals and prompts, which the same seed decides.
+// Keeps the random draws for think times separate from those for arrivals and prompts, which use the same seed.
 constexpr std::uint64_t kThinkStream = 0x7468696e6bULL;
 
 }  // namespace

@@ -1,6 +1,6 @@
 #pragma once
-// Decides when each request of a load is due: by arrivals or by the number of those in flight, and within a conversation by
-// the end of the answer before it and the time that a person thinks. It reads no clock, so that tests can be exact.
+// Decides when each request of a load is due: by arrivals or by the number of requests in flight, and within a
+// conversation by the end of the previous answer and the think time. It reads no clock, so that tests can be exact.
 
 #include <cstdint>
 #include <optional>
@@ -38,8 +38,9 @@ class RequestSchedule {
 
   /// The request that is due first, if one is due by `now_ns`; it counts as sent. What a closed loop begins is due now.
   [[nodiscard]] std::optional<DueRequest> take_due(std::int64_t now_ns);
-  /// A request has ended: its answer was complete, or it failed, at `answered_ns`. `index` is needed only for conversations. True if
-  /// that leaves its place free: false for all but the last turn of a conversation.
+  /// Reports that a request has ended at `answered_ns`, with a complete answer or a failure. `index` is needed only for
+  /// conversations. Returns true if its place is free now, which in a conversation is the case after the last turn
+  /// only.
   bool on_end(std::size_t index, std::int64_t answered_ns);
   /// When the next request is due, as far as that is known; INT64_MAX if it depends on an answer.
   [[nodiscard]] std::int64_t next_due_ns() const;
@@ -60,8 +61,8 @@ class RequestSchedule {
   std::priority_queue<Turn, std::vector<Turn>, std::greater<>> later_turns_;
 };
 
-/// The time before each request of `scenario`, which has conversations: that of request i depends on the seed and on i alone;
-/// 0 for first turns. Exponential times are the load of people who do not wait for each other.
+/// The think time before each request of `scenario`, which has conversations; 0 for first turns. The time of request i
+/// depends only on the seed and on i. Exponential times model independent users.
 [[nodiscard]] std::vector<std::int64_t> think_times_ns(const Scenario& scenario, std::uint64_t seed);
 
 }  // namespace secondsource

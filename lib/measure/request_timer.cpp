@@ -87,8 +87,8 @@ std::vector<ObservedRequest> RequestTimer::take() {
 }
 
 ObservedRequest& RequestTimer::find(std::int64_t tag) {
-  // The events of a step come in the order of the requests, so the next one nearly always belongs to the request of the
-  // last one or to the one behind it.
+  // The events of a step are in the order of the requests, so the next event nearly always belongs to the same request
+  // as the last event or to the following one.
   for (std::size_t index = last_found_; index < std::min(last_found_ + 2, times_.size()); ++index) {
     if (times_[index].tag == tag) {
       last_found_ = index;

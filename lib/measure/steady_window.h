@@ -22,7 +22,7 @@ struct SteadyWindow {
   std::int64_t n_output_tokens = 0;
 };
 
-/// `turns` are those of a conversation; if it has several, the tags of the requests are their indices.
+/// `turns` is the number of turns of a conversation; if it is above 1, the tags of the requests are their indices.
 [[nodiscard]] SteadyWindow steady_window(ScenarioKind kind, const LoadResult& load, std::int32_t turns = 1);
 
 }  // namespace secondsource

@@ -73,7 +73,7 @@ class SwapMeasurement {
     return time_start(model, std::move(start));
   }
 
-  /// Right behind a load, whose reading filled the page cache. Files that no load reads need not be there.
+  /// Runs right after a load, which filled the page cache. Files that no load reads need not be cached.
   Result<void> start_from_page_cache(std::int32_t model) {
     ModelStart start{.model = name_of(model), .source = StartSource::kPageCache};
     if (pool_.resident().empty()) SS_TRY_VOID(pool_.make_resident(model, -1));
@@ -108,7 +108,8 @@ class SwapMeasurement {
     return {};
   }
 
-  /// The first request of the mix for this model, or the first of all for one that gets none, with a single token.
+  /// The first request of the mix for this model, limited to a single token. Errors: kInvalidInput if the mix has none
+  /// for it.
   Result<TimedRequest> short_request(std::int32_t model) const {
     const auto found = std::ranges::find(items_, model, [](const WorkItem& item) { return item.request.model; });
     if (found == items_.end()) {
@@ -127,7 +128,8 @@ class SwapMeasurement {
     SS_TRY_VOID(pool_.evict_all());
     SS_TRY_VOID(pool_.make_resident(model, -1));
     const std::vector<TimedRequest> requests = requests_of(model);
-    // One request warms the model up, as each of its requests in the mix but the first behind a load finds it.
+    // One request warms the model up, because in the mix, too, only the first request after a load finds the model
+    // cold.
     SS_TRY([[maybe_unused]] const LoadResult warm, generate(std::span(requests).first(1)));
     SS_TRY(const LoadResult load, generate(requests));
     const SteadyWindow window = steady_window(ScenarioKind::kSwap, load);
@@ -142,7 +144,8 @@ class SwapMeasurement {
     return {};
   }
 
-  /// Loads each model in the order of its last request in the mix: what then is resident is what the mix leaves.
+  /// Loads the models in the order of their last requests in the mix, so that the resident models are those that the
+  /// mix leaves.
   Result<void> fill_pool() {
     SS_TRY_VOID(pool_.evict_all());
     std::vector<std::int32_t> by_last_use;
@@ -165,7 +168,7 @@ class SwapMeasurement {
     return {};
   }
 
-  /// The mix itself is measured as every scenario is; its lines get what only this scenario has.
+  /// Measures the mix like any other scenario; keep() adds what only this scenario has to the stored lines.
   Result<void> measure_mix() {
     RepetitionPlan plan = plan_;
     plan.warm_up.reset();  // the requests of each model alone were the warm-up

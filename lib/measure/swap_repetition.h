@@ -10,9 +10,10 @@
 
 namespace secondsource {
 
-/// `items` are the requests of the mix in their order; TimedRequest::model says whose they are. The mix begins with the
-/// models resident that its own end leaves, so that repetitions are alike and a budget that holds all models costs
-/// nothing. Errors: as measure_repetition(), and kInvalidInput for a model that does not fit into the budget.
+/// `items` are the requests of the mix in their order; TimedRequest::model says which model each is for. At the
+/// beginning of the mix the same models are resident as at its end, so that repetitions are alike and a budget that
+/// holds all models costs nothing. Errors: as measure_repetition(), and kInvalidInput for a model that does not fit
+/// into the budget.
 Result<void> measure_swap_repetition(ModelPool& pool, std::span<const WorkItem> items, const RepetitionPlan& plan,
                                      const MeasurementContext& context);
 

@@ -29,8 +29,8 @@ struct TimedRequest {
   std::vector<std::string> texts;
   /// Token ids that follow the texts unchanged; both parts are optional.
   std::vector<std::int32_t> ids;
-  /// Of a turn of a conversation: where in `ids` each of its parts ends, which are in turn a question and the answer to it, the
-  /// last one a question. Empty otherwise.
+  /// For a turn of a conversation: the offsets in `ids` at which its parts end. The parts are alternately a question
+  /// and its answer, and the last one is a question. Empty otherwise.
   std::vector<std::int32_t> part_ends{};
   /// Number of leading ids that the requests of this load have in common; a system may share what it computed for them.
   std::int32_t n_shared_prefix = 0;
@@ -39,8 +39,8 @@ struct TimedRequest {
   std::int32_t cancel_after = 0;  ///< the client cancels it once so many output tokens are there; 0: it does not
   std::int32_t model =
       0;  ///< index of the model that is to answer, for systems that have several (measure/model_pool.h)
-  /// The golden prompt of which texts and ids are, for systems that take another form of it; it outlives the request.
-  /// Null: random ids.
+  /// The golden prompt from which texts and ids were made, for systems that need it in another form; it outlives the
+  /// request. Null for random ids.
   const EncodedPrompt* prompt = nullptr;
 };
 
@@ -65,7 +65,7 @@ struct RequestEnd {
   /// synchronised.
   std::optional<std::int64_t> ttft_kernel_ns{};
   std::string error{};  ///< empty if all its tokens arrived
-  /// How it ended, if without an error: kEos if the system stopped it before its length.
+  /// How the request ended, if there was no error: kEos if the system stopped before the requested length.
   RequestFinish finish = RequestFinish::kLength;
   std::optional<std::int64_t> connect_ns{};  ///< as in RequestSample
 };

@@ -19,8 +19,7 @@ struct TimedVerdict {
 /// Compares position by position until the reference has no more ids or the two differ. If they differ at a near tie
 /// (the reference's own score for the candidate's token is at most tau below its best, and the token is among the
 /// stored top) or at an unsteady position, judging ends there; any other difference is a wrong token. Timed runs never
-/// sample an end of text, so
-/// the reference's own end of text is left out of the comparison.
+/// sample an end of text, so the reference's end of text is left out of the comparison.
 [[nodiscard]] TimedVerdict judge_timed_tokens(std::span<const std::int32_t> ids, const ExpectedOutput& expected,
                                               double near_tie_tau);
 

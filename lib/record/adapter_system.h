@@ -1,6 +1,6 @@
 #pragma once
-// What run.json says of a runtime that an adapter drives (docs/adapters.md): how it was started, and what it says of
-// itself.
+// What run.json records about a runtime that an adapter drives (docs/adapters.md): how it was started, and what it
+// reports about itself.
 
 #include <cstdint>
 #include <string>
@@ -12,11 +12,11 @@
 
 namespace secondsource {
 
-/// What an adapter gives of the tokens that its runtime generates.
+/// The form in which an adapter returns the tokens that its runtime generates.
 enum class AdapterTokens : std::uint8_t { kIds, kText };
 SS_ENUM_NAMES(AdapterTokens, "ids", "text")
 
-/// What an adapter gives of given ids, each with those in front of it.
+/// What an adapter can return for each of a sequence of given ids.
 enum class AdapterForced : std::uint8_t {
   kNone,
   kLogprob,  ///< the log-probability of the given id

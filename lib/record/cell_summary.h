@@ -63,7 +63,7 @@ SS_FIELDS(SwapModelSummary, model, share, n_requests, resident_bytes, weights_by
           start_disk_ns, start_page_cache_ns, start_host_memory_ns, alone_tok_per_s, loads, evictions,
           usd_per_resident_hour)
 
-/// What a swap cell has beside the figures of every cell.
+/// The figures that only a swap cell has.
 struct SwapSummary {
   std::int64_t memory_budget_bytes = 0;  ///< 0: the budget is a number of models
   double loads = 0;                      ///< in one repetition: the median over repetitions
@@ -94,7 +94,7 @@ struct TurnSummary {
 };
 SS_FIELDS(TurnSummary, turn, n_requests, mean_prompt_tokens, mean_cached_tokens, ttft_p50_ns)
 
-/// What a cell with conversations has beside the figures of every cell.
+/// The figures that only a cell with conversations has.
 struct ConversationSummary {
   Estimate first_turn_ttft_p50_ns;
   Estimate later_turns_ttft_p50_ns;                             ///< of all turns behind the first together
@@ -175,8 +175,9 @@ struct CellSummary {
   /// Open loop and conversations: the share of requests that were sent more than kLateSendNs after they were due, and the worst of all.
   std::optional<double> late_send_share{};
   std::optional<std::int64_t> latest_send_ns{};
-  /// Scenarios with cancellations: how many requests were cancelled, over all repetitions; the output tokens per second that this
-  /// spared a system which stops at once; and, where a server counts its output tokens, how many more it made than arrived.
+  /// Scenarios with cancellations: how many requests were cancelled, over all repetitions; the output tokens per second
+  /// that a system saves if it stops at once; and, if a server counts its output tokens, how many more it generated
+  /// than arrived.
   std::optional<std::int64_t> n_cancelled{};
   std::optional<double> freed_tok_per_s{}, unwanted_tokens{};
   std::optional<ConversationSummary> conversation{};  ///< present for conversations

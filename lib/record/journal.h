@@ -58,7 +58,7 @@ Result<LinesFile<Line>> read_lines(std::string_view text, std::string_view name,
     const std::size_t newline = text.find('\n', begin);
     file.torn_tail = newline == std::string_view::npos;
     if (file.torn_tail) {
-      // A line that was cut off has no checksum at its end. One with a checksum and something behind it was not cut off.
+      // A line that was cut off has no checksum at its end. If something follows a checksum, the line was not cut off.
       if (seal_of(text.substr(begin, text.size() - begin - 1)) != Seal::kGood) break;
       return Error{ErrorCode::kInvalidInput, where + ": damaged: expected a newline at the end"};
     }

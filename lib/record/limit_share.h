@@ -14,8 +14,8 @@ enum class LimitKind : std::uint8_t { kRead, kCompute };
 SS_ENUM_NAMES(LimitKind, "read", "compute")
 SS_SCHEMA_SAYS_STRING(LimitKind)
 
-/// The share that was reached of the limit that bounds a speed, which is the closer one of reading and computing
-/// (roofline.h).
+/// The share that a speed reaches of the limit that bounds it, which is either reading or computing, whichever is
+/// closer (roofline.h).
 struct LimitShare {
   double share = 0;
   LimitKind limit = LimitKind::kRead;

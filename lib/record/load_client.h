@@ -1,5 +1,6 @@
 #pragma once
-// Several machines that load one server at the same time: which of them a run is, and what a merged run says of each.
+// Several machines that load one server at the same time: which of them made a run, and what a merged run records about
+// each.
 
 #include <cstdint>
 #include <string>
@@ -27,7 +28,7 @@ SS_FIELDS(LoadClient, index, count)
 struct ClientShift {
   std::int32_t client = 0;      ///< LoadClient::index
   std::int32_t repetition = 0;  ///< of the client's own run
-  /// Was added to its times: the middle of the values that the turns of the server's Date allow. 0 for the first client.
+  /// Added to its times: the middle of the values that the changes of the server's Date allow; 0 for the first client.
   std::int64_t offset_ns = 0;
   std::int64_t bound_ns = 0;         ///< the true offset differs from it by at most this
   std::int32_t n_turns = 0;          ///< turns of the server's Date that this client and the first one both saw

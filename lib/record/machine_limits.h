@@ -33,8 +33,9 @@ struct MachineLimits {
 };
 SS_FIELDS(MachineLimits, n_threads, instruction_set, reads, f32_flops, bf16_flops, int8_ops, disturbed, unmeasured)
 
-/// What several looks at the limits of one machine gave. A look is one measurement of some or all limits, by any process;
-/// other load makes each of them too low, so the best look is the limit, and the next best says how certain it is.
+/// The result of several looks at the limits of one machine. A look is one measurement of some or all limits, by any
+/// process. Other load makes a look too low, so the best look is the limit, and the second best shows how certain it
+/// is.
 struct LimitLooks {
   MachineLimits best;    ///< each limit as the best look gave it
   MachineLimits second;  ///< each limit as the next best look gave it; 0 where there was no second look

@@ -43,7 +43,7 @@ struct StoredRun {
   Journal journal;
   bool has_checksums = true;  ///< false: an earlier version wrote a part of it, and damage to that part would not show
 };
-/// Errors: kInvalidInput for a file, as one of a run, whose folder was meant.
+/// Errors: kInvalidInput if `folder` is a file, such as one of the run's files.
 Result<void> check_run_folder(const std::filesystem::path& folder);
 /// Reads a run directory, also while another process measures into it: what that process has not written to its end is
 /// left out. Errors: kInvalidInput, kIo.

@@ -100,7 +100,7 @@ SS_ADDED_FIELDS(Repetition, swap, server_clock, clients)
 /// Names of the readings in Repetition::telemetry that tell what the machine could do right after the repetition
 /// (host/machine_probe.h).
 inline constexpr std::string_view kMachineReadReading = "machine_read_bytes_per_s";
-/// That which counts the output tokens of a server by its own page of metrics (serving/server_metrics.h).
+/// The name of the reading that counts the output tokens of a server by its metrics page (serving/server_metrics.h).
 inline constexpr std::string_view kServerOutputReading = "server_output_tokens_count";
 inline constexpr std::string_view kMachineF32Reading = "machine_f32_flops";
 

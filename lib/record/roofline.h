@@ -14,15 +14,15 @@ namespace secondsource {
 /// If other processes had the CPUs for more than this share of the time while the limits were measured, the limits may
 /// be too low: exceeding them proves nothing, and shares of them are upper bounds.
 inline constexpr double kLimitsDisturbed = 0.10;
-/// The same in a sentence; empty where they were not, or where there are none.
+/// The same as a sentence; empty if the limits were measured undisturbed, or if there are none.
 [[nodiscard]] std::string limits_caveat(const std::optional<MachineLimits>& limits);
 
-/// Bytes/s at best over a working set that is read again and again: that of the largest measured buffer which is not
-/// larger, since a smaller one is never slower. nullopt without a measurement.
+/// The highest rate in bytes/s for a working set that is read again and again: the rate of the largest measured buffer
+/// that is not larger than it, since a smaller buffer is never slower. nullopt without a measurement.
 [[nodiscard]] std::optional<double> read_limit(const MachineLimits& limits, double working_set_bytes);
 
-/// Operations/s at best for a variant's products: of 8-bit integers where its activations are quantized, else of BF16
-/// or f32. nullopt where the CPU has units that were not measured.
+/// The highest rate in operations/s for a variant's products: 8-bit integers if its activations are quantized,
+/// otherwise BF16 or f32. nullopt if the CPU has matrix units that were not measured.
 [[nodiscard]] std::optional<double> operations_limit(const MachineLimits& limits, std::string_view variant);
 
 struct RooflineUse {
@@ -30,8 +30,8 @@ struct RooflineUse {
   std::optional<double> operations;  ///< share of operations_limit()
 };
 
-/// Of steps that took `work.ns`; empty where there were none. `working_set_bytes` are read again and again: those of a
-/// step, of which `work` may be a part; left out, what is read in each of the steps.
+/// The shares of both limits for steps that took `work.ns`; empty if there were none. `working_set_bytes` is what a
+/// whole step reads again and again, if `work` is only a part of it; if left out, it is the bytes of `work` per step.
 [[nodiscard]] RooflineUse roofline_use(const StepWork& work, const MachineLimits& limits, std::string_view variant,
                                        std::optional<double> working_set_bytes = std::nullopt);
 
@@ -44,9 +44,9 @@ struct Bound {
   std::string why;  ///< one sentence
 };
 
-/// A limit binds where more than half of it is reached; where neither is, fixed costs do: starting kernels, barriers,
-/// the host between steps. `kind` names the steps in the sentence. `others`: share of the CPUs that other processes
-/// took meanwhile; where a limit would bind without them, the bottleneck is unknown.
+/// A limit is the bottleneck if more than half of it is reached. If neither is, fixed costs are: starting kernels,
+/// barriers, the host between steps. `kind` names the steps in the sentence. `others` is the share of the CPUs that
+/// other processes used meanwhile; if a limit would be the bottleneck without them, the result is unknown.
 [[nodiscard]] Bound bound_of(const StepWork& work, const MachineLimits& limits, std::string_view variant,
                              std::string_view kind, double others = 0);
 

@@ -26,7 +26,7 @@ namespace secondsource {
 
 SS_FIELDS(DeviceInfo, backend, id, name, properties, memory_bytes, page_tokens, is_host)
 
-/// What the bundle says of one of its variants.
+/// What the bundle states about one of its variants.
 struct VariantRecord {
   std::string name;
   Tier tier = Tier::kBlessed;
@@ -37,15 +37,16 @@ SS_FIELDS(VariantRecord, name, tier, outside_limits)
 struct BundleRecord {
   std::string name;
   std::string path;
-  /// Of the manifest, all of whose hashes were found to be true; for a plain folder, of the hashes of its files.
+  /// The SHA-256 of the manifest, all of whose hashes were found correct; for a plain folder, of the hashes of its
+  /// files.
   std::string content_sha256;
   bool verified = false;  ///< the bundle has independent expected outputs
   std::vector<VariantRecord> variants{};
-  /// The names of the bundles that this stands for, in a run of `swap`, whose cells are of several together. It then has no
-  /// path, and content_sha256 is that of the lines "NAME CONTENT_SHA256\n" of them.
+  /// In a run of `swap`, whose cells measure several bundles together: the names of the bundles that this record stands
+  /// for. It then has no path, and content_sha256 is that of their lines "NAME CONTENT_SHA256\n".
   std::vector<std::string> models{};
-  /// How the weights were quantized where they came from, as the manifest says it: "Q4_1, F32 (GGUF)". Empty if they were not,
-  /// or if nobody knows.
+  /// How the weights were quantized at their source, as the manifest states it: "Q4_1, F32 (GGUF)". Empty if they were
+  /// not quantized, or if it is not known.
   std::string source_quantization{};
 };
 SS_FIELDS(BundleRecord, name, path, content_sha256, verified, variants, models, source_quantization)
@@ -62,8 +63,8 @@ struct BackendRecord {
   std::optional<ServedSystem> served{};
   /// Present for a runtime behind an adapter, which has no module either.
   std::optional<AdapterSystem> adapter{};
-  /// What its device does at best, for a device that is not the host and measures itself (backend/device_rates.h): the best
-  /// and the next best looks of this run, as RunRecord::limits are of the host.
+  /// The limits of the backend's device, if it is not the host and measures itself (backend/device_rates.h): the best
+  /// and the second best looks of this run, like RunRecord::limits for the host.
   std::optional<MachineLimits> limits{};
   std::optional<MachineLimits> second_limits{};
 
@@ -74,14 +75,14 @@ SS_FIELDS(BackendRecord, name, module_sha256, device, options, n_units_used, una
           second_limits)
 SS_ADDED_FIELDS(BackendRecord, served, adapter, limits, second_limits)
 
-/// By what the measured program of a backend is known: "module sha256 ...", or what a server says of itself and where it
-/// is, or an adapter and how it was started.
+/// Identifies the measured program of a backend: "module sha256 ..."; for a server, what it reports about itself and
+/// its address; or an adapter and how it was started.
 [[nodiscard]] std::string identity_text(const BackendRecord& backend);
 /// "speculative decoding off (server), prefix cache on (plan), KV cache unknown".
 [[nodiscard]] std::string features_text(const ServedFeatures& features);
-/// The command line that starts a server, its environment in front, places in braces as they are.
+/// The command line that starts a server, with its environment first and placeholders in braces left as they are.
 [[nodiscard]] std::string start_text(const ManagedStart& managed);
-/// The command line that starts an adapter, its environment in front.
+/// The command line that starts an adapter, with its environment first.
 [[nodiscard]] std::string start_text(const AdapterSystem& adapter);
 
 /// One fact about the host. If it could not be read, `value` is empty and `why_not` gives the reason.
@@ -144,8 +145,8 @@ SS_FIELDS(RunRecord, schema_version, method_version, run_id, started_utc, resume
           settings, client, clients)
 SS_ADDED_FIELDS(RunRecord, second_limits, client, clients)
 
-/// The looks at the limits that a backend's cells are held against: those of the machine for a backend that computes on it,
-/// those of its own device for any other. nullopt where they were not measured, as for a system that is not ours.
+/// The looks at the limits with which a backend's cells are compared: those of the machine for a backend that computes
+/// on it, those of its own device for any other. nullopt if they were not measured, as for servers and adapters.
 [[nodiscard]] std::optional<LimitLooks> limits_of(const RunRecord& record, const BackendRecord& backend);
 /// The same for the backend of this name; nullopt also if there is none.
 [[nodiscard]] std::optional<LimitLooks> limits_of(const RunRecord& record, std::string_view backend);

@@ -97,7 +97,7 @@ Result<std::vector<std::int32_t>> parse_cpu_list(std::string_view text) {
     std::int32_t last = first;
     if (dash != std::string_view::npos && !read_number(part.substr(dash + 1), last)) return bad;
     if (first < 0 || last < first || last >= static_cast<std::int32_t>(kMaxCpus)) return bad;
-    // A short text may name many CPUs, and a run directory is somebody else's file.
+    // A short text may name very many CPUs, and a run directory is untrusted.
     if (cpus.size() + static_cast<std::size_t>(last - first) >= kMaxCpus) return bad;
     for (std::int32_t cpu = first; cpu <= last; ++cpu) cpus.push_back(cpu);
   }

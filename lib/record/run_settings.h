@@ -26,17 +26,16 @@ struct RunSettings {
   bool golden = true;        ///< false: tokens are not judged, and the run must not be taken for a verified one
   std::string trace_file;    ///< Chrome trace of the operations of every cell; empty means none
   double noise_limit = 0.9;  ///< HostCheckLimits::noise_invalid
-  /// True if no noise of the machine makes a repetition invalid (`--noise-limit 100`), as in the processes of `ab` and on shared
-  /// runners. More looks at the machine's limits would show the neighbours there and not the machine.
+  /// True if no noise of the machine makes a repetition invalid (`--noise-limit 100`), as in the processes of `ab` and
+  /// on shared runners. More looks at the machine's limits would measure the neighbours there, not the machine.
   [[nodiscard]] bool takes_any_noise() const { return noise_limit >= 1; }
   friend bool operator==(const RunSettings&, const RunSettings&) = default;
 };
 
 /// Returns the settings as text, ordered by their keys; nothing if none were recorded.
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> to_pairs(const RunSettings& settings);
-/// Sets the settings from pairs; no pairs mean that none were recorded. Errors: kInvalidInput, with a message that begins
-/// with `where`, for a key or value
-/// that to_pairs() does not write.
+/// Sets the settings from pairs; no pairs mean that none were recorded. Errors: kInvalidInput, with a message that
+/// begins with `where`, for a key or value that to_pairs() does not write.
 Result<void> assign_pairs(RunSettings& settings, const std::vector<std::pair<std::string, std::string>>& pairs,
                           std::string_view where);
 

@@ -20,7 +20,8 @@ SS_ENUM_NAMES(ScenarioKind, "single-stream", "offline", "server", "swap")
 enum class ArrivalKind : std::uint8_t { kPoisson, kGamma, kConstant, kTrace };
 SS_ENUM_NAMES(ArrivalKind, "poisson", "gamma", "constant", "trace")
 
-/// How the pauses between an answer and the next question of a conversation are distributed (measure/conversations.h).
+/// The distribution of the pauses between an answer and the next question of a conversation
+/// (measure/request_schedule.h).
 enum class ThinkKind : std::uint8_t { kConstant, kExponential };
 SS_ENUM_NAMES(ThinkKind, "constant", "exponential")
 
@@ -47,7 +48,8 @@ struct Scenario {
   std::int32_t n_shared_prefix = 0;  ///< leading prompt tokens that all requests share; 0 means none
   Batching batching = Batching::kContinuous;
   std::optional<SwapPlan> swap{};  ///< kSwap: the budget and the mix
-  /// kTrace: recorded requests that take more room than this, prompt and answer as they would be sent, are not sent; 0: all are.
+  /// kTrace: recorded requests whose prompt and answer together would exceed this many tokens are left out; 0: none
+  /// are.
   std::int32_t trace_context = 0;
   std::int32_t n_too_long = 0;    ///< kTrace: how many are not, of the first n_requests + n_too_long
   double cancel_share = 0;        ///< of the requests, which the client cancels; 0: none
@@ -72,8 +74,8 @@ SS_ADDED_FIELDS(Scenario, swap, trace_context, n_too_long, cancel_share, cancel_
 enum class ThroughputBasis : std::uint8_t {
   kSaturation,  ///< a capacity: a closed loop keeps the system, or as many slots as it has requests, full
   kSloMax,      ///< a capacity: the highest rate of arrivals that kept the SLO and held
-  /// No capacity: the load that was sent, which the system may have served with ease. People who think between two
-  /// questions are one, however many they are.
+  /// Not a capacity but the load that was sent, which the system may have served with ease. Conversations with think
+  /// times are such a load, however many users they have.
   kOfferedLoad,
 };
 SS_ENUM_NAMES(ThroughputBasis, "saturation", "slo-max", "offered load")

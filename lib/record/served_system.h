@@ -1,6 +1,6 @@
 #pragma once
-// What run.json says of a system that answers behind a URL: what was asked for, and what could be read of it. It has
-// no key: where a key is found is said anew for every sitting (docs/systems.md).
+// What run.json records about a system behind a URL: what was requested, and what could be read from it. It contains no
+// API key; where to find the key must be given again when a run is resumed (docs/systems.md).
 
 #include <cstdint>
 #include <optional>
@@ -41,8 +41,9 @@ enum class HttpVersion : std::uint8_t {
 };
 SS_ENUM_NAMES(HttpVersion, "automatic", "1.1", "2")
 
-/// How this program starts and stops a server, as a process of its own or in a container. {model} and {port} in a word
-/// stand for the folder with the model's files, as the server sees it, and for the port that it is to listen on.
+/// How this program starts and stops a server, as a process of its own or in a container. In the words of a command,
+/// {model} stands for the folder with the model's files, as the server sees it, and {port} for the port on which it is
+/// to listen.
 struct ManagedStart {
   std::vector<std::string> start;                        ///< the command; for a container the arguments of its image
   std::vector<std::pair<std::string, std::string>> env;  ///< added to the server's environment
@@ -60,7 +61,7 @@ struct ManagedStart {
 SS_FIELDS(ManagedStart, start, env, stop, health, start_deadline_s, stop_deadline_s, image, engine, engine_options,
           engine_version, image_id)
 
-/// Who says so.
+/// The source of a setting.
 enum class SettingSource : std::uint8_t {
   kUnknown,  ///< nobody: the value is empty
   kServer,   ///< the server, when it was asked
@@ -77,7 +78,7 @@ struct FeatureSetting {
 };
 SS_FIELDS(FeatureSetting, value, source)
 
-/// The settings that change what is measured so much that rows are never compared without their names.
+/// Settings that change results so much that rows are always labelled with them.
 struct ServedFeatures {
   FeatureSetting speculative;   ///< decoding with a draft: "off", "on", or how
   FeatureSetting prefix_cache;  ///< whether prompts that begin alike share work: "on" or "off"

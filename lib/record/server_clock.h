@@ -1,6 +1,6 @@
 #pragma once
-// What the times in a server's responses show of its clock, and how the clocks of several clients of one server were related
-// by them (docs/metrics.md).
+// What the times in a server's responses show about its clock, and how they relate the clocks of several clients of one
+// server (docs/metrics.md).
 
 #include <cstdint>
 #include <optional>
@@ -12,7 +12,7 @@
 
 namespace secondsource {
 
-/// Where a response says the time, in whole seconds.
+/// The part of a response that contains the time, in whole seconds.
 enum class ServerTime : std::uint8_t {
   kDate,     ///< its Date header
   kCreated,  ///< `created` of the first event of its stream, where it has no Date
@@ -32,8 +32,8 @@ SS_FIELDS(DateTurn, unix_s, after_ns, until_ns)
 struct ServerClock {
   ServerTime source = ServerTime::kDate;
   std::int64_t n_responses = 0;  ///< whose time counts: those with an Age above 0 came from a cache
-  /// By how much the server's wall clock is ahead of this machine's, at least and at most, if each time was true at some
-  /// moment between the request and the response. Both are empty if not all of them can have been.
+  /// Bounds on how far the server's wall clock is ahead of this machine's, assuming that each time was right at some
+  /// moment between the request and the response. Both are empty if not all times can have been right.
   std::optional<std::int64_t> ahead_low_ns{};
   std::optional<std::int64_t> ahead_high_ns{};
   std::string why_not{};            ///< why there are no bounds; empty if there are
@@ -44,8 +44,8 @@ struct ServerClock {
 };
 SS_FIELDS(ServerClock, source, n_responses, ahead_low_ns, ahead_high_ns, why_not, n_contradicted, turns)
 
-/// Two clocks are taken to drift apart by at most so much. Quartz is specified to 20 to 50 millionths; a clock that is being
-/// set faster contradicts itself, and that is recorded.
+/// The largest relative drift between two clocks that is assumed. Quartz is specified to 20 to 50 millionths; a clock
+/// that is being adjusted faster gives contradictory times, which are recorded.
 inline constexpr double kClockDrift = 1e-4;
 
 }  // namespace secondsource

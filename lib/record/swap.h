@@ -13,7 +13,7 @@
 
 namespace secondsource {
 
-/// Which model makes room for another.
+/// Which model is evicted to make room for another.
 enum class EvictionRule : std::uint8_t { kLeastRecentlyUsed };
 SS_ENUM_NAMES(EvictionRule, "least recently used")
 SS_SCHEMA_SAYS_STRING(EvictionRule)
@@ -58,11 +58,11 @@ struct ModelStart {
 };
 SS_FIELDS(ModelStart, model, source, cached_share, load_ns, first_token_ns, why_not)
 
-/// What one model takes, and what it does while it has the device alone.
+/// What one model occupies, and what it does while it has the device to itself.
 struct SwappedModel {
   std::string model;
-  /// Weights, KV cache, workspace and runtime, after it has answered requests. Each size is absent where a server does not
-  /// tell it.
+  /// Weights, KV cache, workspace and runtime, after it has answered requests. Each size is absent if a server does not
+  /// report it.
   std::optional<std::int64_t> resident_bytes{};
   std::optional<std::int64_t> weights_bytes{};
   std::optional<std::int64_t> kv_bytes{};
@@ -86,7 +86,7 @@ struct SwapEvent {
 };
 SS_FIELDS(SwapEvent, action, model, request, duration_ns, resident_bytes)
 
-/// What a repetition of `swap` has beside its samples.
+/// What a repetition of `swap` records besides its samples.
 struct SwapRecord {
   std::vector<std::string> resident_at_start;  ///< the least recently used first
   std::optional<std::int64_t> resident_bytes_at_start{};

@@ -1,6 +1,6 @@
 #pragma once
-// From recorded prompts to a suite of golden prompts: which of them, without what is private, each with the length of its
-// recorded answer.
+// Makes a suite of golden prompts from recorded prompts: selects them, removes private values, and gives each the
+// length of its recorded answer.
 
 #include <cstdint>
 #include <functional>

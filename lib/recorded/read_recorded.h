@@ -1,6 +1,6 @@
 #pragma once
-// Conversations and requests that somebody recorded, as prompts. Nothing in these files is ours, so every record is either
-// understood, left out for a reason that is counted, or refused with its file and line.
+// Reads recorded conversations and requests as prompts. The files are untrusted, so every record is either understood,
+// left out for a reason that is counted, or refused with its file and line.
 
 #include <cstdint>
 #include <map>

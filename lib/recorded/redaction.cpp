@@ -17,7 +17,7 @@ struct BuiltIn {
   std::string_view pattern;
 };
 
-// In the order in which they are looked for: where two find the same characters, the value has the kind of the first.
+// In the order in which they are applied: if two match the same characters, the value gets the kind of the first.
 constexpr std::array kBuiltIn = {
     // Private keys in PEM.
     BuiltIn{SecretKind::kKey,
@@ -68,7 +68,7 @@ bool passes_luhn(std::string_view digits) {
   return sum % kTen == 0;
 }
 
-/// What the form alone does not tell.
+/// Checks that go beyond the form of a value.
 bool is_secret(SecretKind kind, std::string_view found) {
   if (kind == SecretKind::kCard) return passes_luhn(found);
   if (kind != SecretKind::kIp) return true;
@@ -102,7 +102,7 @@ std::string same_form(std::string_view text, RandomStream& random) {
 std::string made_up(SecretKind kind, const std::string& found, RandomStream& random) {
   switch (kind) {
     case SecretKind::kEmail: {
-      // Below .example nobody has an address (RFC 2606).
+      // RFC 2606 reserves .example, so no such address exists.
       const std::size_t at = found.find('@');
       const std::size_t dot = found.rfind('.');
       return same_form(found.substr(0, at), random) + "@" + same_form(found.substr(at + 1, dot - at - 1), random) +
@@ -121,7 +121,7 @@ std::string made_up(SecretKind kind, const std::string& found, RandomStream& ran
       return card;
     }
     case SecretKind::kKey: {
-      // What a key begins with says whose it is, not what it opens: "sk-", "hf_", "AKIA".
+      // The prefix of a key, such as "sk-", "hf_" or "AKIA", only tells which service it is for, so it is kept.
       constexpr std::size_t kLongestPrefix = 5;
       const std::size_t mark = found.find_first_of("-_");
       const bool is_prefixed = mark < kLongestPrefix && found.front() != '-';
@@ -140,7 +140,7 @@ struct Finding {
   SecretKind kind;
 };
 
-/// One finding for each run of characters that belong to any; it has the kind of the one that was found first.
+/// Merges overlapping findings into one, which has the kind of the one that was found first.
 std::vector<Finding> united(std::vector<Finding> findings) {
   std::ranges::stable_sort(findings, {}, &Finding::begin);
   std::vector<Finding> result;
@@ -174,7 +174,7 @@ Result<Redaction> Redaction::create(const std::vector<std::string>& own, std::ui
 
 const std::string& Redaction::placeholder(SecretKind kind, const std::string& found) {
   std::string& known = placeholders_[{kind, found}];
-  constexpr int kAttempts = 8;  // a form without letters and digits stays what it is
+  constexpr int kAttempts = 8;  // a form without letters and digits cannot change
   for (int attempt = 0; attempt < kAttempts && (known.empty() || known == found); ++attempt) {
     known = made_up(kind, found, random_);
   }

@@ -1,9 +1,9 @@
 #pragma once
-// Takes out of a text what identifies people or opens doors: e-mail addresses, telephone numbers, IP addresses, card numbers,
-// keys and tokens, and what a user's own patterns find. Each is replaced by a made-up value of the same form and length, so that
-// the text keeps its number of tokens as nearly as possible; the same value becomes the same one everywhere. What stands in the
-// place of a value depends on the seed and on the order of the values, not on the value itself, so that nobody can search
-// for it by trying. Names of people and places are not found.
+// Removes from a text what identifies people or grants access: e-mail addresses, telephone numbers, IP addresses, card
+// numbers, keys and tokens, and matches of a user's own patterns. Each value is replaced by a made-up value of the same
+// form and length, so that the text keeps about the same number of tokens; equal values get equal replacements
+// everywhere. A replacement depends on the seed and on the order of the values, not on the value itself, so that nobody
+// can recover the value by trial. Names of people and places are not found.
 
 #include <array>
 #include <cstdint>
@@ -39,8 +39,8 @@ class Redaction {
   /// `own` are regular expressions. Errors: kInvalidInput for one that is none.
   static Result<Redaction> create(const std::vector<std::string>& own, std::uint64_t seed);
 
-  /// The text without these values; each replacement is added to `redacted`. The text must be UTF-8. Errors: kInvalidInput if a
-  /// pattern takes too long on it; then nothing of it may be used.
+  /// The text with these values replaced; each replacement is added to `redacted`. The text must be UTF-8. Errors:
+  /// kInvalidInput if a pattern takes too long; then no part of the text may be used.
   Result<std::string> apply(std::string_view text, std::vector<Redacted>& redacted);
 
   /// How many values of a kind were replaced so far.

@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::size_t kLargestSuite = std::size_t{16} << 20;
 
-/// A text as YAML between double quotes, which is that of JSON but for the characters that YAML takes for ends of lines or
-/// does not allow.
+/// Writes a text as a double-quoted YAML scalar. This is the text's JSON string, except for characters that YAML does
+/// not allow or treats as ends of lines.
 std::string in_yaml(const std::string& text) {
   const std::string json = nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   struct Escape {

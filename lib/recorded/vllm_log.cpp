@@ -60,10 +60,10 @@ bool take(std::string_view& text, std::string_view prefix) {
   return true;
 }
 
-/// What became of a text that should stand at the beginning of `rest`.
+/// The result of reading a text at the beginning of `rest`.
 enum class ReprOutcome : std::uint8_t { kText, kNone, kCut, kNotUnicode, kOther };
 
-/// Reads what repr() makes of a str or of None, and removes it from `rest`.
+/// Reads Python's repr() of a str or of None, and removes it from `rest`.
 ReprOutcome take_repr(std::string_view& rest, std::string& text) {
   if (take(rest, "None")) return ReprOutcome::kNone;
   if (rest.empty()) return ReprOutcome::kCut;
@@ -214,7 +214,8 @@ class LogReader {
     entries_.push_back(std::move(entry));
   }
 
-  /// The answer goes to the last request of this id. A completion's prompts are logged as ID-0, ID-1, ..., its answer as ID.
+  /// Adds the answer to the last request with this id. The prompts of a completion are logged as ID-0, ID-1, ..., and
+  /// its answer as ID.
   void add_response(const Message& message) {
     std::string_view id = message.id;
     constexpr std::string_view kComplete = " (streaming complete)";
@@ -245,8 +246,9 @@ class LogReader {
     prompt.answer = std::move(answer);
   }
 
-  /// The option --max-log-len N cuts a prompt's text to N characters and its ids to N: then a long prompt has as many characters as
-  /// ids, which otherwise hardly happens, and nothing in the log is longer.
+  /// Leaves out prompts that were cut. The option --max-log-len N cuts a prompt's text to N characters and its ids to
+  /// N. A long prompt then has as many characters as ids, which hardly happens otherwise, and nothing in the log is
+  /// longer.
   void leave_out_cut() {
     std::int64_t longest = 0;
     for (const Entry& entry : entries_) longest = std::max({longest, entry.n_characters, entry.n_ids});
@@ -264,7 +266,7 @@ class LogReader {
     if (found != open_.end()) entries_[found->second].left_out = std::move(reason);
   }
 
-  /// A text of so few ids may have one for each character.
+  /// A text with no more ids than this may really have one for each character.
   static constexpr std::int64_t kFewIds = 8;
 
   const std::string& name_;

@@ -1,6 +1,7 @@
 #pragma once
-// The requests in the log of a vLLM server. One request is one line, or since 0.12 two; where it was cut, what stands for line
-// breaks and quotes, and which words stand around it follows from vLLM's entrypoints/logger.py and the versions before it:
+// The requests in the log of a vLLM server. One request is one line, or two since 0.12. The format (where texts are
+// cut, how line breaks and quotes are written, and the words around them) follows vLLM's entrypoints/logger.py and its
+// predecessors:
 //
 //   INFO 05-26 22:28:18 async_llm_engine.py:529] Received request cmpl-1: prompt: 'Hi', sampling_params: ...     (to 0.4.2)
 //   INFO 12-06 14:09:27 logger.py:37] Received request cmpl-1-0: prompt: 'Hi', params: ..., prompt_token_ids: [13347], ...

@@ -28,7 +28,7 @@ std::string days_text(std::int64_t days) {
   return fmt::format("{} {}", days, days == 1 ? "day" : "days");
 }
 
-/// What a replica is, and what its speed was scaled from.
+/// Describes a replica, and the system from which its speed was scaled.
 std::string replica_text(const BriefSku& sku) {
   std::string text = sku.instances_per_replica == 1 ? fmt::format("one machine of {:g} devices", sku.units_per_replica)
                                                     : fmt::format("{:g} machines with {:g} devices",
@@ -37,7 +37,7 @@ std::string replica_text(const BriefSku& sku) {
   return text;
 }
 
-/// A cost of 1,000 tokens as that of a million.
+/// Converts the cost of 1,000 tokens to that of a million.
 Figure a_million(Figure usd_per_1k) {
   for (std::optional<double>* usd : {&usd_per_1k.value, &usd_per_1k.low, &usd_per_1k.high}) {
     if (*usd) **usd *= 1000;
@@ -78,8 +78,8 @@ class BriefPages {
  private:
   void add(Block block) { document_.blocks.push_back(std::move(block)); }
 
-  /// Adds a table whose last column says what its figures are. Where that is the same in every row, the caption says it
-  /// once instead.
+  /// Adds a table whose last column states the evidence of its figures. If it is the same in every row, the caption
+  /// states it once instead.
   void add_marked(std::string caption, TextTable table) {
     const auto is_as_first = [&](const std::vector<std::string>& row) { return row.back() == table.rows[0].back(); };
     if (!table.rows.empty() && std::all_of(table.rows.begin(), table.rows.end(), is_as_first)) {
@@ -183,7 +183,7 @@ class BriefPages {
                           skus)}});
   }
 
-  /// The machine type that a risk is about, which its text begins with; empty: none.
+  /// The machine type with which a risk's text begins; empty if it begins with none.
   [[nodiscard]] std::string subject_of(const BriefRisk& risk) const {
     for (const BriefSku& sku : brief_.skus) {
       if (risk.text.starts_with(sku.id + ": ")) return sku.id;
@@ -191,7 +191,7 @@ class BriefPages {
     return "";
   }
 
-  /// One row for what is said of several machine types in the same words.
+  /// A table with one row for each text; a row names all machine types to which its text applies.
   [[nodiscard]] TextTable risk_table(bool notes) const {
     struct Row {
       RiskLevel level;

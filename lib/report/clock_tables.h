@@ -1,5 +1,6 @@
 #pragma once
-// Clocks: that of a server by the Dates of its responses, and how those of several clients of one server were related.
+// Tables about clocks: a server's clock by the Dates of its responses, and how the clocks of several clients of one
+// server were related.
 
 #include <span>
 #include <string>
@@ -10,13 +11,13 @@
 
 namespace secondsource {
 
-/// One row per repetition and client of merged runs: what was added to the client's times, the bound of the error of that, the
-/// turns of the server's Date that it rests on, and the share of the client's window that all clients have in common. Empty
-/// where no run was merged.
+/// One row per repetition and client of merged runs: the time that was added to the client's times, its error bound,
+/// the number of changes of the server's Date on which it is based, and the share of the client's window that all
+/// clients have in common. Empty if no run was merged.
 [[nodiscard]] TextTable client_table(std::span<const SummarizedRun> runs);
 
-/// One line per served system of a run: by how much its clock is ahead of the machine's from which it was measured, as the
-/// repetition with the closest bounds has it.
+/// One line per server of a run: how far its clock is ahead of the clock of the measuring machine, by the repetition
+/// with the closest bounds.
 [[nodiscard]] std::vector<std::string> clock_lines(const SummarizedRun& run);
 
 /// One line per client of a merged run: its machine and its run.

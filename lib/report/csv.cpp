@@ -160,7 +160,7 @@ const std::vector<CsvColumn>& figure_columns() {
   return kColumns;
 }
 
-/// Figures that came later; they stand behind all other columns, so that those keep their places.
+/// Figures that were added after the first release; they follow all other columns, so that those keep their positions.
 const std::vector<CsvColumn>& later_figure_columns() {
   static const std::vector<CsvColumn> kColumns = {
       {"tpot_mean_ns", value_of<&CellSummary::tpot_mean_ns>},
@@ -201,7 +201,7 @@ const std::vector<CsvColumn>& later_figure_columns() {
   return kColumns;
 }
 
-/// Columns that say how far the figures can be trusted. They stand behind the figures, where they were added.
+/// Columns that say how far the figures can be trusted; they follow the figures.
 const std::vector<CsvColumn>& context_columns() {
   static const std::vector<CsvColumn> kColumns = {
       {"tier", [](const SummarizedRun&, const CellSummary& c) { return std::string(to_string(c.tier)); }},
@@ -213,7 +213,7 @@ const std::vector<CsvColumn>& context_columns() {
   return kColumns;
 }
 
-/// Context that came later, behind the figures that did.
+/// Context columns that were added later; they follow the figures that were added later.
 const std::vector<CsvColumn>& later_context_columns() {
   static const std::vector<CsvColumn> kColumns = {
       {"clients",
@@ -225,7 +225,7 @@ const std::vector<CsvColumn>& later_context_columns() {
   return kColumns;
 }
 
-/// Context that stands behind all of these where any run has it.
+/// Context columns that come last, and only if any run has such a value.
 const std::vector<CsvColumn>& source_columns() {
   static const std::vector<CsvColumn> kColumns = {
       {"source_quantization", [](const SummarizedRun&, const CellSummary& c) { return c.source_quantization; }},

@@ -30,8 +30,9 @@ constexpr std::string_view kMainSensors[] = {"host_power_w",
                                              "server_rss_bytes_max",
                                              "server_draft_accepted_share"};
 
-/// "device_power_w" -> "device power", "host_frequency_hz_max" -> "host frequency, most": units stand beside the values.
-/// A device's "_max" is the state of a counter, and not the most of several.
+/// "device_power_w" -> "device power", "host_frequency_hz_max" -> "host frequency, most": units are shown beside the
+/// values. For a device, "_max" marks the state of a counter and not the largest of several values, so "most" is left
+/// out.
 std::string sensor_heading(std::string_view name) {
   constexpr std::string_view kMost = "_max";
   const bool is_most = name.ends_with(kMost);

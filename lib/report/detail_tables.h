@@ -33,8 +33,8 @@ enum class SensorChoice : std::uint8_t {
 [[nodiscard]] TextTable machine_table(std::span<const SummarizedRun> runs, SensorChoice sensors);
 /// Why a sensor could not be read, one line per sensor and reason.
 [[nodiscard]] std::vector<std::string> machine_lines(std::span<const SummarizedRun> runs);
-/// The names of the sensors of the host and of devices in these runs, in the order of their first reading, except those
-/// of single CPUs; at most 64, so that a table of them stays one.
+/// The names of the sensors of the host and of devices in these runs, in the order of their first reading, without
+/// those of single CPUs; at most 64, so that the table stays readable.
 [[nodiscard]] std::vector<std::string> sensors_of(std::span<const SummarizedRun> runs);
 
 /// Cost beside the tail latency, the device's utilisation, the shares of the machine's limits, the limit that binds,

@@ -17,9 +17,9 @@ namespace secondsource {
 /// Half of the gate's threshold of 10 %; no conclusion is drawn from smaller differences.
 inline constexpr double kMarkedVariation = 0.05;
 
-/// By how much a repetition differed from the row's figure at most, as a share of it: of the median time to the first token
-/// and of the throughput the larger one. nullopt when there are fewer than two repetitions. The interval of a figure is
-/// another thing: with few repetitions, a rerun may lie farther away than they do.
+/// The largest deviation of a repetition from the row's figure, as a share of the figure: the larger one of the median
+/// time to the first token and of the throughput. nullopt for fewer than two repetitions. This is not the interval of
+/// the figure: with few repetitions, a rerun may be farther away than any of them.
 [[nodiscard]] std::optional<double> variation_of(const CellSummary& cell);
 
 /// Shares of a row's time that were lost to disturbances (CellSummary::time_lost): from the first on the row is marked,
@@ -36,8 +36,8 @@ enum class DisturbanceGrade : std::uint8_t {
 };
 [[nodiscard]] DisturbanceGrade grade_of(const CellSummary& cell);
 
-/// What marks the row: "suspect (12 % lost)", "suspect (varied by 9 %)", "SUSPECT (60 % lost)"; empty if its grade is clean or
-/// slight, and if the row has no figures.
+/// The mark of a row: "suspect (12 % lost)", "suspect (varied by 9 %)", "SUSPECT (60 % lost)". Empty if its grade is
+/// clean or slight, or if the row has no figures.
 [[nodiscard]] std::string disturbance_mark(const CellSummary& cell);
 
 /// One line a kind of disturbance, the worst outcome first: in how many rows, and the one that is hit hardest.
@@ -46,14 +46,14 @@ enum class DisturbanceGrade : std::uint8_t {
 /// One row per cell and check that was suspect or INVALID.
 [[nodiscard]] TextTable disturbance_table(std::span<const SummarizedRun> runs);
 
-/// The notes of a cell that are not about its checks, which the functions above tell.
+/// The notes of a cell other than those about its checks, which the functions above describe.
 [[nodiscard]] std::vector<std::string> other_notes(const CellSummary& cell);
 
-/// How many rows are clean, slightly disturbed ones among them, and how many are not; for a headline.
+/// For a headline: the number of clean rows (slightly disturbed ones count as clean) and of the others.
 [[nodiscard]] std::string clean_rows_text(std::span<const SummarizedRun> runs);
 
-/// The sentence with which every report begins if most of the rows lost over 25 % of their time: this machine cannot tell
-/// how fast the systems are. Empty otherwise.
+/// The first sentence of every report in which most rows lost over 25 % of their time: the figures say little about how
+/// fast the systems are. Empty otherwise.
 [[nodiscard]] std::string cannot_tell_sentence(std::span<const SummarizedRun> runs);
 
 /// What was seen, in three sentences: about the tokens, the speed, and the disturbances.

@@ -1,6 +1,6 @@
 #pragma once
-// What every report is made of: a document of sections, lists, tables and charts, rendered as Markdown or as one self-contained HTML page
-// (report/page.h). All texts are plain; markup in them is escaped.
+// A document of sections, lists, tables and charts, from which every report is made. It is rendered as Markdown or as
+// one self-contained HTML page (report/page.h). All texts are plain; markup in them is escaped.
 
 #include <string>
 #include <utility>
@@ -41,13 +41,14 @@ struct CaptionedTable {
   TextTable table{};
 };
 
-/// A table behind a line that opens it. Markdown shows it as any other table.
+/// A table that is folded until the reader opens it. Markdown shows it like any other table.
 struct FoldedTable {
   std::string caption{};
   TextTable table{};
 };
 
-/// Charts side by side. Markdown omits them, because tables beside them have the same figures, and sections of charts alone.
+/// Charts side by side. Markdown omits charts and sections that contain nothing else, because tables beside the charts
+/// have the same figures.
 struct Charts {
   std::vector<Chart> charts{};
 };

@@ -8,7 +8,7 @@ namespace secondsource {
 
 /// One row per device and variant.
 [[nodiscard]] TextTable fit_table(const FitReport& report);
-/// What was asked, and what the columns rest on; one string per line.
+/// The request, and the sources of the columns; one string per line.
 [[nodiscard]] std::vector<std::string> fit_notes(const FitReport& report);
 [[nodiscard]] Document fit_document(const FitReport& report);
 

@@ -65,7 +65,7 @@ VerdictLine gate_line(const GateReport& gate) {
           fmt::format("Gate at {:g} %: {}", gate.threshold_percent, gate_headline(gate))};
 }
 
-/// Whether the machine left the measurement alone.
+/// Whether the measurement was undisturbed.
 VerdictLine cleanness_line(std::span<const SummarizedRun> runs) {
   const auto is_marked = [](const CellSummary& cell) { return !disturbance_mark(cell).empty(); };
   const bool all_clean = std::ranges::none_of(
@@ -73,7 +73,7 @@ VerdictLine cleanness_line(std::span<const SummarizedRun> runs) {
   return {all_clean ? Tone::kGood : Tone::kUnsure, clean_rows_text(runs)};
 }
 
-/// The figure of a cell whose rate is a capacity. A load that was offered says neither how fast nor how dear a system is.
+/// The figure of a cell if its rate is a capacity. An offered load says neither how fast nor how expensive a system is.
 std::optional<double> if_capacity(const CellSummary& cell, std::optional<double> figure) {
   return has_capacity(cell) ? figure : std::nullopt;
 }

@@ -17,8 +17,8 @@ struct VerdictLine {
   std::string text{};
 };
 
-/// One line each for the gate's decision (if there is a gate), the tokens, the cells, and the disturbances. A machine that
-/// cannot tell comes first.
+/// One line each for the gate's decision (if there is a gate), the tokens, the cells, and the disturbances. If the
+/// machine was too disturbed to tell anything, that line comes first.
 [[nodiscard]] std::vector<VerdictLine> verdict_lines(std::span<const SummarizedRun> runs, const GateReport* gate);
 
 /// One row per bundle, backend and variant: the verdict on its tokens, the number of complete cells, and the best

@@ -31,11 +31,11 @@ namespace secondsource {
 [[nodiscard]] std::string device_of(const SummarizedRun& run, std::string_view backend);
 /// The settings by which a served row is labelled, as "speculative off, prefix cache on, KV cache fp8"; "-" for others.
 [[nodiscard]] std::string features_of(const SummarizedRun& run, std::string_view backend);
-/// True if served rows have different ones.
+/// True if several served rows differ in these settings.
 [[nodiscard]] bool features_differ(std::span<const SummarizedRun> runs);
 /// True if a backend ran on devices with different names, as in runs of two machines.
 [[nodiscard]] bool devices_differ(std::span<const SummarizedRun> runs);
-/// True if the weights of any bundle were quantized where they came from.
+/// True if the weights of any bundle were quantized at their source.
 [[nodiscard]] bool any_quantized_at_source(std::span<const SummarizedRun> runs);
 /// The file of the run directory from which the figures come: "samples.jsonl", or "summary.json" if it has no samples.
 [[nodiscard]] std::string_view source_of_figures(const SummarizedRun& run);

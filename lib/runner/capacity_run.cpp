@@ -23,7 +23,7 @@ std::vector<const RequestSample*> samples_in(std::span<const JournalLine> lines)
   return samples;
 }
 
-/// The check that shows that a repetition's load was not served as it came; nullptr if none does.
+/// The failed check that shows that the system did not keep up with a repetition's load; nullptr if there is none.
 const CheckRecord* failed_load_check(const Repetition& repetition) {
   const auto found = std::ranges::find_if(repetition.checks, [](const CheckRecord& check) {
     return check.outcome == CheckOutcome::kInvalid && (check.name == "queue" || check.name == "rate");
@@ -89,7 +89,7 @@ Result<WorkerOutcome> CapacityRun::find_rate() {
 }
 
 Result<WorkerOutcome> CapacityRun::measure_repetitions(const FinishedWork& finished) {
-  // Repetitions that are stored already stay as they are, and so does their rate: the time was used up between two.
+  // Repetitions that are already stored are kept, and so is their rate: the time ran out between two of them.
   bool backs_off = true;
   std::vector<JournalLine> lines;
   for (std::int32_t repetition = 0; repetition < cell_.repetitions; ++repetition) {

@@ -41,7 +41,8 @@ class CapacityRun {
   Result<WorkerOutcome> find_rate();
   /// Measures the open repetitions. The search has no held rate any more if they did not hold.
   Result<WorkerOutcome> measure_repetitions(const FinishedWork& finished);
-  /// Why what was measured so far is no hold of the rate; nullopt if it is. `is_last`: none follows.
+  /// The reason why the lines measured so far do not count as a hold of the rate; nullopt if they do. `is_last`: no
+  /// more follow.
   [[nodiscard]] std::optional<RateProbe> broken_hold(std::span<const JournalLine> lines, bool is_last) const;
   Result<WorkerOutcome> give_up(RateProbe broken);
   Result<WorkerOutcome> measure(MeasureCommand command, std::vector<JournalLine>& lines);

@@ -84,7 +84,7 @@ double estimate_seconds(const PlannedCell& cell, const ModelSize& size, std::str
   double repetition_s = scenario.n_requests * request_s;
   if (scenario.kind == ScenarioKind::kServer && scenario.rate_per_s > 0)
     repetition_s = std::max(repetition_s, 1.0 * scenario.n_requests / scenario.turns / scenario.rate_per_s);
-  // All users think at once, and the server's last conversation has its pauses to itself.
+  // In a closed loop all users of a batch think in parallel; with arrivals, the pauses of the last conversation count.
   const double n_pauses =
       scenario.kind == ScenarioKind::kServer ? scenario.turns : 1.0 * scenario.n_requests / scenario.batch;
   if (scenario.has_conversations()) repetition_s += n_pauses * scenario.think_s;

@@ -22,16 +22,16 @@ struct ContainerRun {
   ChildLimits limits;
 };
 
-/// `ENGINE run ...`: the image must be there already; the container has the host's network, so that nothing stands between
-/// the client and the server, and the model's files read-only. It is not removed at its end, so that it can be asked
-/// why it ended.
+/// `ENGINE run ...`. The image must already be present. The container uses the host's network, so that there is no
+/// proxy between the client and the server, and sees the model's files read-only. It is not removed when it ends, so
+/// that the reason can be queried.
 [[nodiscard]] std::vector<std::string> container_run(const ManagedStart& managed, const ContainerRun& run);
 [[nodiscard]] std::vector<std::string> container_stop(const ManagedStart& managed, const std::string& name);
 [[nodiscard]] std::vector<std::string> container_kill(const ManagedStart& managed, const std::string& name);
 [[nodiscard]] std::vector<std::string> container_remove(const ManagedStart& managed, const std::string& name);
 /// Prints the number of the container's first process, as the host sees it.
 [[nodiscard]] std::vector<std::string> container_process(const ManagedStart& managed, const std::string& name);
-/// Prints "true" if the kernel killed the container for want of memory.
+/// Prints "true" if the kernel killed the container for lack of memory.
 [[nodiscard]] std::vector<std::string> container_memory_kill(const ManagedStart& managed, const std::string& name);
 [[nodiscard]] std::vector<std::string> engine_version(const ManagedStart& managed);
 /// Prints the id of the image; fails if it is not there.

@@ -21,7 +21,7 @@ Result<GoldenCheck> run_golden_check(SystemJob job, const RunSettings& settings,
   const WorkerDeadlines deadlines{.step_ns = static_cast<std::int64_t>(1e9 * settings.step_deadline_s)};
   job.step_deadline_ns = deadlines.step_ns;
   if (settings.threads > 0) job.options.emplace(job.options.begin(), "threads", std::to_string(settings.threads));
-  // The worker's stderr goes to an unnamed file, so that nothing is left of it however this process ends.
+  // The worker's stderr goes to an unnamed file, which disappears however this process ends.
   const FileDescriptor said(::memfd_create("stderr of a worker", MFD_CLOEXEC));
   do {
     SS_TRY(WorkerClient worker,

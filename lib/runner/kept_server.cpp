@@ -13,7 +13,7 @@
 namespace secondsource {
 namespace {
 
-/// Waits a little. True once `input` has ended; what stands in it is read and left aside.
+/// Waits a little. Returns true once `input` has ended; what is read from it is discarded.
 bool input_has_ended(int input) {
   pollfd watched{.fd = input, .events = POLLIN, .revents = 0};
   if (::poll(&watched, 1, static_cast<int>(kInterruptPeriodNs / 1'000'000)) <= 0) return false;

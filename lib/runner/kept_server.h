@@ -1,5 +1,5 @@
 #pragma once
-// Keeps a server that this program starts up until somebody no longer needs it: `secondsource up`, and `ab` by it.
+// Starts a server and keeps it up until its user no longer needs it: for `secondsource up`, which `ab` uses as well.
 
 #include <filesystem>
 #include <functional>
@@ -18,9 +18,10 @@ struct KeptServer {
   std::function<Result<void>(const std::string& url)> ready;  ///< called once, when the server is healthy
 };
 
-/// Starts the server, waits until it is healthy, and stops it when `input` has ended or the user interrupts. Returns what
-/// is unusual about its end; empty: it ended in order. Errors: kUnavailable when its image cannot be run, when it does not
-/// become healthy, or when it ends by itself; those of `ready`; kInterrupted while it starts; kIo.
+/// Starts the server, waits until it is healthy, and stops it when `input` has ended or the user interrupts. Returns a
+/// description if the server ended in an unusual way; otherwise empty. Errors: kUnavailable when its image cannot be
+/// run, when it does not become healthy, or when it ends by itself; those of `ready`; kInterrupted while it starts;
+/// kIo.
 Result<std::string> keep_server_up(ServerPlan plan, const KeptServer& kept, const InterruptFlag& interrupt);
 
 }  // namespace secondsource

@@ -1,5 +1,5 @@
 #pragma once
-// The way of a child process to its parent: lines that nothing else can get between.
+// The channel from a child process to its parent: lines that no other output can interrupt.
 
 #include <mutex>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace secondsource {
 
-/// Takes over standard output, which from then on is standard error for everyone else: what a library prints does not
+/// Takes over standard output, and redirects further writes to it to standard error, so that output of a library cannot
 /// get between the lines. Several threads may send.
 class LinePipe {
  public:

@@ -107,7 +107,7 @@ ManagedServer::~ManagedServer() {
 Result<ServerStart> ManagedServer::start(const ServerPlan& plan, const std::filesystem::path& log,
                                          const ChildLimits& limits, const InterruptFlag& interrupt) {
   SS_TRY_VOID(interrupt.check());
-  // A program that listens there already would be measured in place of the server.
+  // A program that already listens there would be measured instead of the server.
   SS_TRY(HttpClient client, HttpClient::create({}));
   if (client.fetch({.url = health_url(plan), .timeout_ns = kHealthTimeoutNs})) {
     return ServerStart{{},
@@ -140,7 +140,7 @@ Result<WorkerOutcome> ManagedServer::wait_until_healthy() {
     SS_TRY_VOID(interrupt_.check());
     const Result<HttpReply> reply = client.fetch({.url = url, .timeout_ns = kHealthTimeoutNs});
     const std::int64_t spent_ns = now_ns() - began_ns - (interrupt_.paused_ns() - paused_ns);
-    // Checks last that the server still runs, so that no other program's answer counts as its own.
+    // Finally checks that the server still runs, so that the answer of another program is not mistaken for its own.
     if (WorkerOutcome ended = failure(0)) return ended;
     if (reply && reply->end.status == 200) {
       ready_after_ns_ = spent_ns;

@@ -36,8 +36,8 @@ struct ServerPlan {
   std::shared_ptr<const Bundle> bundle{};                                    ///< keeps its files where they are
 };
 
-/// The request with the address at which its server will be: that of the plan, or of a port that is free now. A model that
-/// is named {model} gets the name of the folder as the server sees it. Errors: kIo, kInvalidInput.
+/// The request with the address at which its server will be: that of the plan, or a port that is free now. A model
+/// named {model} gets the name of the folder as the server sees it. Errors: kIo, kInvalidInput.
 Result<ServerPlan> plan_server(SystemRequest request, const std::filesystem::path& model_folder,
                                std::vector<std::pair<std::string, std::filesystem::path>> model_files);
 
@@ -86,7 +86,7 @@ class ManagedServer {
   std::optional<PausedWithUs> paused_with_us_;
 };
 
-/// What the container engine says of itself and of the image, added to `managed`. Returns why the image cannot be run;
+/// Adds what the container engine reports about itself and the image to `managed`. Returns why the image cannot be run;
 /// empty if it can, and for a server without a container.
 std::string look_at_image(ManagedStart& managed);
 

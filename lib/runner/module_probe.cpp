@@ -21,7 +21,7 @@ namespace {
 // Time in which a process ends that has closed its pipe.
 constexpr std::int64_t kEndNs = 2'000'000'000;
 
-/// The fields of a DeviceInfo that a run record does not have.
+/// The fields of a DeviceInfo that run records do not contain.
 struct DeviceRest {
   std::string kv_dtype;  ///< as safetensors names it
   std::vector<std::int32_t> token_buckets;

@@ -27,7 +27,7 @@ struct NamedSupport {
 };
 SS_FIELDS(NamedSupport, name, supported, reason)
 
-/// What a module said of itself, or why it did not.
+/// What a module reported about itself, or why it did not.
 struct ProbedModule {
   std::string name;
   std::filesystem::path path{};

@@ -29,7 +29,7 @@ Result<std::vector<std::string>> strings(const YamlNode& root, std::string_view 
   return values;
 }
 
-/// A list of words, none of which may stand twice: what they name would be measured twice.
+/// A list of words without duplicates, because a duplicate would be measured twice.
 Result<std::vector<std::string>> distinct_strings(const YamlNode& root, std::string_view key) {
   SS_TRY(const std::vector<YamlNode> nodes, root.list_or_empty(key));
   SS_TRY(std::vector<std::string> values, strings(root, key));
@@ -143,13 +143,14 @@ Result<std::vector<std::pair<std::string, std::string>>> read_texts(const YamlNo
   return texts;
 }
 
-/// A relative path is relative to the plan's folder; a name without a slash is searched for in PATH when it is started.
+/// Resolves a path with a slash against the plan's folder. A name without a slash is searched for in PATH when it is
+/// started.
 std::string program_beside(const std::filesystem::path& path, const std::string& program) {
   if (program.find('/') == std::string::npos) return program;
   return std::filesystem::absolute(beside(path, program)).lexically_normal().string();
 }
 
-/// What makes a system one that this program starts; nullopt for one that is there already.
+/// Reads how this program starts a system; nullopt for a system that already runs.
 Result<std::optional<ManagedStart>> read_managed(const YamlNode& node, const std::filesystem::path& path) {
   if (!node.has("start") && !node.has("image")) {
     for (const std::string_view key :

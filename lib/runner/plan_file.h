@@ -12,13 +12,12 @@
 
 namespace secondsource {
 
-/// What a bundle's name in a plan begins with if it is one of those that are installed with the program, and not a path:
-/// "installed:default".
+/// The prefix of the name of a bundle that is installed with the program and is not a path: "installed:default".
 inline constexpr std::string_view kInstalledBundle = "installed:";
 
 inline constexpr std::int64_t kMostPairsPerStart = 400;
 
-/// With less private memory a worker dies before it can say that it has too little.
+/// With less private memory a worker would die before it could report that it has too little.
 inline constexpr std::int64_t kLeastMemoryMax = std::int64_t{16} << 20;
 
 /// Settings for the gate of `run --baseline` and `ab`.

@@ -33,7 +33,7 @@ const PlannedCell* cell_of(const RunRecord& record, const Repetition& repetition
   return found == record.cells.end() ? nullptr : &*found;
 }
 
-/// How often a limit is measured again that a repetition seems to exceed. Two looks must agree on it.
+/// How often a limit that a repetition seems to exceed is measured again. Two looks must agree on it.
 constexpr int kMoreLooks = 2;
 
 /// Repetitions that end within this time share one look at the machine, which takes 0.2 s and would otherwise take longer
@@ -44,7 +44,7 @@ bool seems_too_fast(const CheckRecord& roofline) {
   return roofline.outcome == CheckOutcome::kSuspect || roofline.outcome == CheckOutcome::kInvalid;
 }
 
-/// The limits of this host with the settings' threads and CPUs; the run's own looks are among them.
+/// The limits of this host for the settings' threads and CPUs, including the run's own looks.
 LimitStore host_limits(const RunRecord& record, const RunSettings& settings) {
   return LimitStore::for_host(cache_folder(), record.host, settings.threads, settings.cpus,
                               LimitLooks{.best = record.limits.value_or(MachineLimits()),
@@ -64,7 +64,7 @@ struct RunChecks::Limited {
   const AskRates& ask;
 
   [[nodiscard]] bool is_on_host() const { return backend != nullptr && backend->device.is_host; }
-  /// A device of its own that a worker may tell about.
+  /// True for a device other than the host, whose rates a worker may report.
   [[nodiscard]] bool is_device() const {
     return backend != nullptr && !backend->device.is_host && !backend->is_foreign() && ask;
   }
@@ -128,7 +128,7 @@ Result<CheckRecord> RunChecks::roofline_of(const Limited& limited, const Repetit
     return check_roofline(repetition, looks ? &*looks : nullptr, variant);
   };
   CheckRecord roofline = check();
-  // The neighbours that a run takes slow the host, and not a device of its own.
+  // Neighbours that the run tolerates slow down the host but not a device with its own memory.
   const int n_more_looks = limited.is_on_host() && settings_.takes_any_noise() ? 0 : kMoreLooks;
   for (int n_looks = 0; n_looks < n_more_looks && seems_too_fast(roofline); ++n_looks) {
     SS_TRY(const std::optional<MachineLimits> look, another_look(limited));
@@ -141,7 +141,7 @@ Result<CheckRecord> RunChecks::roofline_of(const Limited& limited, const Repetit
 
 std::optional<LimitLooks> RunChecks::looks_at(const Limited& limited) const {
   if (limited.backend == nullptr) return std::nullopt;
-  // The store also has what other processes measured on this host.
+  // The store also contains the looks of other processes on this host.
   if (limited.is_on_host() && run_.record().limits) return limits_.looks();
   return limits_of(run_.record(), *limited.backend);
 }
@@ -153,7 +153,8 @@ Result<void> RunChecks::add_look(const Limited& limited, const MachineLimits& lo
     return run_.set_device_limits(limited.backend->name, secondsource::add_look(looks, look));
   }
   if (!adds_to(limits_.looks(), look)) return {};
-  // The run's own record has the look. That the cache cannot be written was noted when the run began.
+  // An error is ignored: the run's own record contains the look, and a note at the beginning of the run said that the
+  // cache cannot be written.
   (void)limits_.add(look);
   return run_.set_limits(limits_.looks());
 }

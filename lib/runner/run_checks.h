@@ -1,8 +1,8 @@
 #pragma once
 // The checks of a repetition that the parent process makes because the worker that measured it cannot (docs/checks.md):
-// that the result stays within the limits of what computed it, that the harness costs little, and that bundle and module
-// are still the same files. A backend on the host is held against the machine, any other against its own device, which only
-// the worker can ask.
+// that the result stays within the limits of the machine or device, that the harness costs little, and that bundle and
+// module are still the same files. A backend on the host is compared with the limits of the machine, any other with
+// those of its own device, which only the worker can measure.
 
 #include <cstdint>
 #include <filesystem>
@@ -22,7 +22,7 @@
 
 namespace secondsource {
 
-/// Asks the device that a worker holds for its rates; nullopt where it does not tell.
+/// Asks a worker to measure its device's rates; nullopt if the device does not report any.
 using AskRates = std::function<Result<std::optional<DeviceRates>>(RateEffort effort)>;
 
 class RunChecks {
@@ -30,15 +30,16 @@ class RunChecks {
   /// `inputs` are the files and folders that must not change. `run` must outlive this object.
   RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs);
 
-  /// Looks at the limits of the backend's own device, until two looks agree, twice at most; does nothing for a backend on
-  /// the host, whose limits the run's record has. Errors: kIo; those of `ask`.
+  /// Measures the limits of the backend's own device until two looks agree, at most twice. Does nothing for a backend
+  /// on the host, whose limits are already in the run's record. Errors: kIo; those of `ask`.
   Result<void> look_at_device(const BackendRecord& backend, const AskRates& ask);
 
-  /// Adds the checks "machine", "roofline", "harness" and "inputs" to a repetition with `n_requests` requests, and adds
-  /// to its telemetry the rates that the machine, or the device, reached within three seconds of it, which are a look at its limits
-  /// as well. A limit that the repetition seems to exceed is measured again first, because other load may have lowered the
-  /// earlier looks. If neighbours disturbed the repetition, they may explain why its time per token fell, so "warm_up" is then
-  /// at most suspect. `ask` may be empty for a worker without a device. Errors: kIo, kOutOfMemory; those of `ask`.
+  /// Adds the checks "machine", "roofline", "harness" and "inputs" to a repetition with `n_requests` requests. Also
+  /// adds to its telemetry the rates that the machine or the device reached within three seconds of it, which count as
+  /// another look at its limits. A limit that the repetition seems to exceed is measured again first, because other
+  /// load may have lowered the earlier looks. If neighbours disturbed the repetition, they may explain why its time per
+  /// token fell, so "warm_up" is then at most suspect. `ask` may be empty for a worker without a device. Errors: kIo,
+  /// kOutOfMemory; those of `ask`.
   Result<void> add_to(Repetition& repetition, std::int64_t n_requests, const AskRates& ask);
 
  private:
@@ -46,7 +47,7 @@ class RunChecks {
     MachineMoment rates;
     std::int64_t looked_ns = 0;  ///< when the look ended
   };
-  /// What a repetition's backend is held against, and how another look is taken.
+  /// The limits with which a repetition's backend is compared, and how they are measured again.
   struct Limited;
 
   Result<void> look_at_machine(const Limited& limited, Repetition& repetition);

@@ -31,7 +31,7 @@ Error has_run(const std::filesystem::path& folder) {
                fmt::format("{}: there is a run already; --resume continues it", folder.string())};
 }
 
-/// Whether a run that ended before its run.json was written may have left something of this name.
+/// Whether a file of this name may be a remainder of a run that ended before its run.json was written.
 bool is_of_unwritten_run(std::string_view name) {
   constexpr std::array<std::string_view, 3> kNames = {kSamplesFile, kWorkersFolder, kServersFolder};
   return std::ranges::find(kNames, name) != kNames.end() || is_staged_name(name);

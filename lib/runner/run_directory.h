@@ -13,7 +13,7 @@
 
 namespace secondsource {
 
-/// The folder in a run's for what its servers and adapters write.
+/// The subfolder of a run for the output of its servers and adapters.
 inline constexpr std::string_view kServersFolder = "servers";
 
 class RunDirectory {
@@ -30,8 +30,8 @@ class RunDirectory {
                                      const std::function<Result<void>(const RunRecord&)>& check);
   /// Errors: kInvalidInput when create() would refuse the folder, so that this is said before any work.
   static Result<void> check_free(const std::filesystem::path& folder);
-  /// Errors: kInvalidInput when the folder has anything but what a run leaves that ended before its run.json was written, so that
-  /// files of a run never lie among others; those of list_folder().
+  /// Errors: kInvalidInput when the folder contains anything except remainders of a run that ended before its run.json
+  /// was written, so that the files of a run are never mixed with others; those of list_folder().
   static Result<void> check_nothing_foreign(const std::filesystem::path& folder);
 
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
@@ -40,11 +40,11 @@ class RunDirectory {
   [[nodiscard]] const std::vector<JournalLine>& lines() const noexcept { return lines_; }
   /// Appends to the journal. The lines are on the disk when the call returns. Errors: kIo.
   Result<void> append(std::span<const JournalLine> lines);
-  /// Into run.json: the looks at the machine's limits after one more. Errors: kIo.
+  /// Writes the looks at the machine's limits to run.json. Errors: kIo.
   Result<void> set_limits(const LimitLooks& looks);
-  /// The same for the limits of the device of a backend, which the record has. Errors: kIo.
+  /// The same for the limits of the device of a backend that is in the record. Errors: kIo.
   Result<void> set_device_limits(std::string_view backend, const LimitLooks& looks);
-  /// Beside the journal; never flushed: telemetry may be lost, samples not. Errors: kIo.
+  /// Appends to telemetry.jsonl without flushing: telemetry may be lost, samples may not. Errors: kIo.
   Result<void> append_telemetry(std::string_view stint, const TelemetrySnapshot& snapshot);
   /// The file that receives the stderr of the stint's workers.
   [[nodiscard]] std::filesystem::path stderr_file(std::string_view stint) const;

@@ -20,7 +20,7 @@
 namespace secondsource {
 namespace {
 
-// Facts of a host that are readings of a moment.
+// Facts about a host that change from moment to moment.
 constexpr std::array<std::string_view, 5> kPassingFacts = {"load_1min", "uptime_s", "harness_ns_per_request",
                                                            "harness_ns_per_poll", "harness_ns_per_token"};
 // The kernel reports a little more or less memory after each start.
@@ -99,7 +99,7 @@ std::string text_of(const std::vector<std::pair<std::string, std::string>>& sett
   return all;
 }
 
-/// The server must be what it was, as far as it tells.
+/// Checks that the server is the same as before, as far as it reports.
 Result<void> check_served(const RunRecord& record, const BackendRecord& backend,
                           const std::vector<ProbedSystem>& systems) {
   const auto found = std::ranges::find(systems, backend.name, [](const ProbedSystem& one) { return one.request.name; });
@@ -135,7 +135,7 @@ Result<void> check_served(const RunRecord& record, const BackendRecord& backend,
   return differs(record, what + "the server's settings", text_of(before.settings), text_of(now.settings));
 }
 
-/// The adapter must be started as it was, and say of itself what it said.
+/// Checks that the adapter is started as before and reports the same about itself.
 Result<void> check_adapter(const RunRecord& record, const BackendRecord& backend,
                            const std::vector<ProbedSystem>& systems) {
   const auto found = std::ranges::find(systems, backend.name, [](const ProbedSystem& one) { return one.request.name; });
@@ -192,7 +192,7 @@ Result<void> check_identity(const RunRecord& record, const ProgramIdentity& prog
     SS_TRY_VOID(check_system(record, backend, modules, systems));
   }
   for (const BundleRecord& expected : record.bundles) {
-    if (!expected.models.empty()) continue;  // it stands for others of the list
+    if (!expected.models.empty()) continue;  // it stands for other bundles in the list
     const Result<std::string> hash = content_of(expected, progress, interrupt);
     if (!hash && hash.error().code == ErrorCode::kInvalidInput) {
       return Error{ErrorCode::kNotComparable,

@@ -34,9 +34,9 @@ namespace secondsource {
 namespace {
 
 constexpr double kTraceSeconds = 10.0;
-// For a model with more parameters, one request takes minutes in the oracle's plain loops.
+// For a larger model, one request takes minutes in the oracle's plain loops.
 constexpr std::int64_t kOracleLargestModel = 20'000'000;
-// For a model with more parameters, even the few tokens that check a bundle without expected outputs take minutes.
+// For a larger model, even the few tokens that check a bundle without expected outputs take minutes.
 constexpr std::int64_t kOracleLargestAnswered = 300'000'000;
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
@@ -245,14 +245,14 @@ class Planner {
                            {"forced", std::string(to_string(adapter.forced))}}};
   }
 
-  /// The variants of a bundle that a backend runs: those of the run, or the one that a server serves.
+  /// The variants of a bundle that a backend runs: those of the run, or for a server the one that it serves.
   Result<std::vector<std::string>> variants_for(const BackendRecord& backend, const OpenedBundle& opened,
                                                 const std::vector<std::string>& variants) {
     const auto system =
         std::ranges::find(systems_, backend.name, [](const ProbedSystem& one) { return one.request.name; });
     if (!backend.is_foreign() || system == systems_.end()) return variants;
     const SystemRequest& request = system->request;
-    if (!request.models.empty()) return std::vector<std::string>();  // of all bundles together: add_mix()
+    if (!request.models.empty()) return std::vector<std::string>();  // cells of all bundles together: add_mix()
     if (request.bundle.empty() && bundles_.size() > 1) {
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("system {}: a run of several bundles: expected bundle=NAME, the one that it serves",
@@ -288,7 +288,7 @@ class Planner {
     return {};
   }
 
-  /// A server batches and shares as it does.
+  /// Why a server cannot run a scenario; empty if it can. A server's own batching cannot be changed.
   static std::string why_not_served(const Scenario& scenario) {
     if (scenario.batching == Batching::kContinuous) return "";
     return fmt::format("{} batching cannot be asked of a server", to_string(scenario.batching));
@@ -346,7 +346,7 @@ class Planner {
   }
 
   /// The price of a whole machine is charged by the share of its CPUs that a backend uses; a row of a price book has
-  /// units of its own.
+  /// its own unit.
   void set_price() {
     if (!request_.price) return;
     plan_.record.price = request_.price;
@@ -376,7 +376,7 @@ class Planner {
     for (const std::string& text : texts) {
       SS_TRY(const std::vector<Scenario> parsed, parse_scenario(text));
       for (Scenario scenario : parsed) {
-        // One request at a time, each with its own prompt: a mix of models neither batches nor shares.
+        // A mix of models sends one request at a time, each with its own prompt, so batching does not apply.
         if (request_.batching && !scenario.swap) scenario.batching = *request_.batching;
         if (request_.n_shared_prefix > 0 && !scenario.swap) scenario.n_shared_prefix = request_.n_shared_prefix;
         SS_TRY_VOID(complete(scenario));
@@ -390,7 +390,7 @@ class Planner {
     return {};
   }
 
-  /// One of several clients measures servers that are there already, by loads that can be divided.
+  /// Checks that one of several clients only measures servers that already run, with loads that can be divided.
   Result<void> check_client() const {
     if (!request_.client) return {};
     for (const BackendRecord& backend : plan_.record.backends) {
@@ -447,7 +447,7 @@ class Planner {
     return {};
   }
 
-  /// The models of a mix are all bundles of the run.
+  /// Fills in a mix, whose models are all bundles of the run.
   Result<void> complete_mix(Scenario& scenario) const {
     for (const OpenedBundle& opened : bundles_) scenario.swap->models.push_back(opened.record.name);
     const std::size_t n_models = bundles_.size();
@@ -478,7 +478,8 @@ class Planner {
     return common;
   }
 
-  /// The bundles of a mix as one entry of the record: its cells are judged and compared as those of any bundle.
+  /// The bundles of a mix as one entry of the record, so that its cells are judged and compared like those of any
+  /// bundle.
   BundleRecord record_of_mix(const std::vector<std::string>& variants) const {
     BundleRecord mix;
     std::string contents;
@@ -556,7 +557,7 @@ class Planner {
     return {};
   }
 
-  /// The variants in which a backend serves a mix: those of the run, or the one that a server has.
+  /// The variants in which a backend serves a mix: those of the run, or for a server its only one.
   Result<std::vector<std::string>> variants_of_mix_for(const BackendRecord& backend,
                                                        const std::vector<std::string>& variants) const {
     if (!backend.is_foreign()) return variants;
@@ -586,8 +587,8 @@ class Planner {
     return "";
   }
 
-  /// A budget that cannot hold the weights of one model is found here. What a model needs beside its weights is known once it
-  /// was loaded.
+  /// Refuses a budget that cannot hold the weights of one model. What a model needs besides its weights is only known
+  /// after it was loaded.
   static Result<void> check_weights(const Scenario& scenario, const OpenedBundle& largest, const std::string& variant) {
     const SwapPlan& swap = *scenario.swap;
     const double weights =
@@ -616,7 +617,7 @@ class Planner {
     return {};
   }
 
-  /// A server of several models has cells of the scenario swap alone.
+  /// Notes that a server with several models only has cells of the scenario swap.
   void note_other_scenarios() {
     for (const ProbedSystem& system : systems_) {
       if (system.request.models.empty() || !system.unavailable.empty()) continue;
@@ -648,7 +649,7 @@ class Planner {
                    fmt::format("bundle {}: suite {}: expected prompts with that tag, found none", opened.record.name,
                                in_quotes(request_.suite))};
     }
-    // Read here before a backend reads them: what is wrong with expected outputs is bad input and no backend's failure.
+    // Reads them before a backend does: faulty expected outputs are bad input and not a failure of a backend.
     for (const std::string& variant : variants) SS_TRY_VOID(opened.bundle.expected(variant));
     const ModelSize size = model_size(opened.bundle.config());
     for (const BackendRecord& backend : plan_.record.backends) {
@@ -663,7 +664,7 @@ class Planner {
       for (const std::string& variant : own_variants) {
         for (const Scenario& scenario : scenarios_) {
           if (is_oracle && scenario.kind != ScenarioKind::kSingleStream) continue;
-          if (scenario.kind == ScenarioKind::kSwap) continue;  // of all bundles together: add_mix()
+          if (scenario.kind == ScenarioKind::kSwap) continue;  // cells of all bundles together: add_mix()
           if (const std::string why = backend.is_foreign() ? why_not_served(scenario) : ""; !why.empty()) {
             plan_.notes.push_back(fmt::format("{}: {}: not run: {}", backend.name, scenario.name(), why));
             continue;

@@ -53,7 +53,7 @@ struct RunRequest {
   bool price_is_per_instance = false;  ///< the price is for the whole machine, not for the vCPUs or devices in use
 };
 
-/// RunRequest::variants where a request names none, of a bundle that has the variants `known`.
+/// The default of RunRequest::variants for a bundle that has the variants `known`.
 [[nodiscard]] std::vector<std::string> default_variants(const std::vector<std::string>& known);
 
 /// A rough estimate of one planned cell's time (cell_estimate.h).

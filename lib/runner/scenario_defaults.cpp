@@ -35,7 +35,7 @@ std::int32_t requests_of(const Scenario& scenario, bool has_prompts, bool is_ora
       // can take minutes.
       return has_prompts ? std::max(8, 2 * scenario.batch) : scenario.batch;
     case ScenarioKind::kServer:
-      if (scenario.seeks_slo_rate) return 0;  // as many as the attempts last
+      if (scenario.seeks_slo_rate) return 0;  // as many as arrive while the attempts last
       return std::max(8, static_cast<std::int32_t>(kServerSeconds * scenario.rate_per_s));
     case ScenarioKind::kSwap:
       return kSwapRequestsPerModel * static_cast<std::int32_t>(scenario.swap->models.size());
@@ -43,7 +43,7 @@ std::int32_t requests_of(const Scenario& scenario, bool has_prompts, bool is_ora
   return 0;
 }
 
-/// A request is cancelled in its middle.
+/// Checks that cancelled requests are cancelled before their end, and that they share no prefix.
 Result<void> check_cancelled(const Scenario& scenario) {
   if (scenario.cancel_share > 0 && scenario.cancel_after >= scenario.n_output_tokens) {
     return Error{ErrorCode::kInvalidInput,
@@ -59,10 +59,10 @@ Result<void> check_cancelled(const Scenario& scenario) {
   return {};
 }
 
-/// Requests whose lengths the scenario says. Recorded ones are left out one by one, and conversations grow.
+/// Checks requests with fixed lengths. Recorded requests are left out one by one instead, and conversations grow.
 Result<void> check_lengths(const Scenario& scenario, std::string_view model, const ModelConfig& config) {
   if (scenario.arrivals == ArrivalKind::kTrace || scenario.has_conversations()) return {};
-  // The shortest golden prompt has one token. The last token of an answer is never an input, so that it takes no position.
+  // The shortest golden prompt has one token. The last token of an answer is never an input, so it needs no position.
   const std::int64_t n_prompt = std::max(1, scenario.n_prompt_tokens);
   if (n_prompt + scenario.n_output_tokens - 1 <= config.max_seq_len) return {};
   const std::string prompts =
@@ -74,13 +74,13 @@ Result<void> check_lengths(const Scenario& scenario, std::string_view model, con
                   scenario.name(), model, config.max_seq_len, prompts, scenario.n_output_tokens)};
 }
 
-/// Tokens of prompt and answer up to which a conversation grows or a recorded request is kept: two fewer than check_lengths() allows, a
-/// margin on which the counts of left-out requests in stored runs depend.
+/// The most tokens of prompt and answer together that a growing conversation or a recorded request may have. It is two
+/// below the limit of check_lengths(); the counts of left-out requests in stored runs depend on this margin.
 std::int64_t most_tokens_of_varying_request(const ModelConfig& config) {
   return config.max_seq_len - 1;
 }
 
-/// The last turn of a conversation has all of it, which the model's positions must hold.
+/// Checks that the model's positions can hold the last turn, whose prompt is the whole conversation.
 Result<void> check_conversations(const Scenario& scenario, std::string_view model, const ModelConfig& config) {
   if (!scenario.has_conversations()) return {};
   const std::int64_t context = most_tokens_of_varying_request(config);
@@ -133,7 +133,7 @@ Scenario with_defaults(Scenario scenario, bool has_prompts, bool is_oracle, cons
     }
   }
   if (scenario.kind == ScenarioKind::kServer) scenario.batch = kServerBatch;
-  // What it counts are conversations.
+  // For conversations, this counts conversations.
   if (scenario.n_requests == 0) {
     scenario.n_requests = std::min(requests_of(scenario, has_prompts, is_oracle), kRequestsRange.max / scenario.turns);
     scenario.n_requests *= scenario.turns;

@@ -1,6 +1,6 @@
 #pragma once
-// What a scenario becomes for one model: the lengths and counts that it leaves open are filled in, and what the model's context
-// cannot hold is left out or refused. docs/metrics.md has the defaults for a reader.
+// Adapts a scenario to one model: fills in the lengths and counts that it leaves open, and leaves out or refuses what
+// the model's context cannot hold. docs/metrics.md lists the defaults.
 
 #include <string_view>
 

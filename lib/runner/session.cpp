@@ -389,7 +389,8 @@ class Session {
             static_cast<std::int64_t>(1e9 * settings_.cell_deadline_s)};
   }
 
-  /// Asks a worker's device for its rates, and says each reason why it does not tell once.
+  /// Makes the function that asks a worker's device for its rates; each reason why a device does not report them is
+  /// noted once.
   AskRates ask_rates(WorkerClient& worker) {
     return [this, &worker](RateEffort effort) -> Result<std::optional<DeviceRates>> {
       std::string why_not;

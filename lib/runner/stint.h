@@ -33,8 +33,8 @@ struct Turn {
   std::int32_t repetition = 0;
 };
 
-/// What is left of a stint, in the order in which it is measured: its cells take turns, repetition by repetition, so that
-/// a disturbance of some seconds does not meet all repetitions of one cell.
+/// The remaining part of a stint, in the order in which it is measured: its cells take turns, repetition by repetition,
+/// so that a disturbance of some seconds does not affect all repetitions of one cell.
 [[nodiscard]] std::vector<Turn> turns_of(const Stint& stint, const FinishedWork& finished);
 
 }  // namespace secondsource

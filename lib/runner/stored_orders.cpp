@@ -129,7 +129,7 @@ Result<void> check_cell(const PlannedCell& cell) {
   return orders.result();
 }
 
-/// A link, a pipe or a device in place of a file would lead what is written elsewhere.
+/// A link, a pipe or a device in place of a file would redirect what is written.
 Result<void> check_files(const fs::path& folder) {
   SS_TRY(const std::vector<fs::path> files, list_files_below(folder));
   for (const fs::path& file : files) {

@@ -1,6 +1,6 @@
 #pragma once
-// What a stored run.json orders when its run goes on. It may come from anyone, and gets no more than the command line
-// would.
+// Checks what a stored run.json may cause when its run is resumed. The file is untrusted, and may do no more than the
+// command line could.
 
 #include <filesystem>
 

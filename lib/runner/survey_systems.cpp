@@ -21,7 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A server that can hold several models and is told of none holds one for each bundle of the run, under the bundle's name.
+/// If the request names no models of a server that can hold several, the server gets one for each bundle of the run,
+/// under the bundle's name.
 Result<void> name_models(SystemRequest& request, const std::vector<fs::path>& bundles, Progress& progress,
                          const InterruptFlag& interrupt) {
   const ModelControl control = facts_of(request.preset).model_control;
@@ -35,7 +36,7 @@ Result<void> name_models(SystemRequest& request, const std::vector<fs::path>& bu
   return {};
 }
 
-/// The bundle whose model the system serves; the first of several, of which a command names none.
+/// The bundle whose model the system serves; if there are several and the command names none of them, the first.
 Result<std::shared_ptr<const Bundle>> bundle_of(const SystemRequest& request, const std::vector<fs::path>& bundles,
                                                 Progress& progress, const InterruptFlag& interrupt) {
   for (const fs::path& path : bundles) {
@@ -75,7 +76,7 @@ Result<ProbedSystem> probe_started(ServerPlan& plan, const SurveyOptions& option
   return probed;
 }
 
-/// Starts the adapter, which is asked what it gives and loads nothing.
+/// Starts the adapter and asks for its capabilities; it loads nothing.
 Result<ProbedSystem> probe_adapter(const SystemRequest& request, AdapterJob& job, const SurveyOptions& options,
                                    Progress& progress, const InterruptFlag& interrupt) {
   ProbedSystem probed{.request = request, .record = {}, .adapter = job.system};
@@ -97,7 +98,7 @@ Result<ProbedSystem> probe_adapter(const SystemRequest& request, AdapterJob& job
   return probed;
 }
 
-/// What the worker of an adapter is told: the places in its command are filled in.
+/// The job for the worker of an adapter, with the placeholders in its command filled in.
 AdapterJob adapter_job(const SystemRequest& request, const SurveyOptions& options, fs::path model) {
   AdapterJob job{.system = *request.adapter, .model = std::move(model), .log = {}};
   for (std::string& word : job.system.start) {

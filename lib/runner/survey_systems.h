@@ -1,6 +1,6 @@
 #pragma once
-// Asks each system of a run that is not ours what it is, before anything is measured: servers and adapters. Those that this
-// program starts run for that long and are stopped again, so that they take nothing from what is measured before them.
+// Asks each server and adapter of a run what it is, before anything is measured. Those that this program starts run
+// only for this survey and are then stopped, so that they take no resources from earlier measurements.
 
 #include <filesystem>
 #include <map>

@@ -89,7 +89,7 @@ std::string system_plan_text(const SystemRequest& system, const RunSettings& set
 }
 
 SystemRequest kept_at(SystemRequest system, const std::string& url) {
-  // What its command says of it is known, although the run that measures it does not start it.
+  // The settings in its command are known, although the run that measures the system does not start it.
   if (system.managed) system.features = with_command(system.preset, system.managed->start, std::move(system.features));
   system.managed.reset();
   system.url = url;

@@ -77,8 +77,8 @@ class Worker {
     sampler_.reset();
     sampler_ = std::make_unique<TelemetrySampler>(std::move(sources), kTelemetryPeriodNs,
                                                   [this](const TelemetrySnapshot& snapshot) {
-                                                    // A failed send is ignored: this process ends anyway when its
-                                                    // parent does.
+                                                    // A failed send is ignored, because this process ends with its
+                                                    // parent anyway.
                                                     (void)say(AliveMessage{count_.load(), snapshot});
                                                   });
   }

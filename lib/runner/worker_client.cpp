@@ -37,7 +37,7 @@ Result<WorkerClient> WorkerClient::start(const ChildCommand& command, WorkerDead
 }
 
 Result<WorkerOutcome> WorkerClient::load(const SystemJob& job, const WorkerListener& listener) {
-  // An adapter that is lost has ended, as a server does.
+  // A lost adapter has ended, like a server.
   if (job.adapter) kind_of_loss_ = FailureKind::kCrash;
   SS_TRY(const Answer answer, ask(LoadCommand{job}, listener));
   return answer.failure;

@@ -48,8 +48,9 @@ class WorkerClient {
   Result<WorkerOutcome> answers(const WorkerListener& listener, OracleAnswers& result);
   Result<WorkerOutcome> time_operations(const TimeOperationsCommand& command, const WorkerListener& listener);
   Result<WorkerOutcome> measure(const MeasureCommand& command, const WorkerListener& listener);
-  /// What the device of the loaded system does at best. May also be called by WorkerListener::on_lines, during another
-  /// command: that one then has the failure. nullopt, and `why_not`, where the device does not tell.
+  /// The best rates of the loaded system's device. May also be called by WorkerListener::on_lines during another
+  /// command; a failure is then reported by that command. nullopt, with `why_not`, if the device does not report its
+  /// rates.
   Result<std::optional<DeviceRates>> rates(RateEffort effort, std::string& why_not);
   /// Asks the worker to end, and kills it if it does not end soon.
   void quit();

@@ -87,7 +87,8 @@ struct LinesMessage {
 };
 SS_FIELDS(LinesMessage, lines)
 
-/// The answer to RatesCommand. A device that does not measure itself, or has no memory left for it, ends no worker.
+/// The answer to RatesCommand. A device that does not measure itself, or has too little memory left for it, does not
+/// end the worker.
 struct RatesMessage {
   std::optional<DeviceRates> rates;
   std::string why_not;  ///< where there are none

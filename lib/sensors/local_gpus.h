@@ -25,8 +25,8 @@ struct GpuPlaces {
 /// ("0000:c1:00.0").
 using GpuId = std::string;
 
-/// NVIDIA's in the driver's order, of partitioned ones their instances; then AMD's by PCI bus id. Errors: kUnavailable if
-/// there is none, with what was looked for.
+/// NVIDIA's GPUs in the driver's order, with the instances in place of partitioned GPUs; then AMD's by PCI bus id.
+/// Errors: kUnavailable if there is none, listing what was looked for.
 [[nodiscard]] Result<std::vector<GpuId>> local_gpus(const GpuPlaces& places = {});
 
 /// The sensors of that GPU. If they cannot be opened, every reading carries the reason.

@@ -8,7 +8,7 @@
 namespace secondsource {
 namespace {
 
-// What an adapter says of itself is stored and shown, so that its length has a limit.
+// The texts in which an adapter describes itself are stored and shown, so their length is limited.
 constexpr std::size_t kLongestFact = 200;
 constexpr std::size_t kMostFacts = 64;
 
@@ -56,7 +56,7 @@ Result<void> check(AdapterEnd& end) {
 Result<void> check(AdapterScores& scores) {
   for (const AdapterScore& score : scores.scores) {
     if (score.best && *score.best < 0) return not_said(fmt::format("scores: expected an id, found {}", *score.best));
-    // A log-probability that a rounding moved above 0 is no lie.
+    // Rounding may move a log-probability slightly above 0, which is accepted.
     constexpr double kHighest = 1e-3;
     for (const auto& value : score.wanted) {
       if (value && *value > kHighest) return not_said(fmt::format("scores: a log-probability of {:g}", *value));

@@ -41,7 +41,7 @@ struct AdapterLoadRequest {
 };
 SS_FIELDS(AdapterLoadRequest, model)
 
-/// Asks for exactly `n_tokens` greedy tokens behind `ids`; the end of text is a token like any other.
+/// Asks for exactly `n_tokens` greedy tokens after `ids`; the end-of-text token does not end the answer.
 struct AdapterGenerateRequest {
   std::int64_t request = 0;
   std::vector<std::int32_t> ids;
@@ -49,7 +49,7 @@ struct AdapterGenerateRequest {
 };
 SS_FIELDS(AdapterGenerateRequest, request, ids, n_tokens)
 
-/// Asks for what the model gives to each of the ids behind the first `n_prompt`, with all ids in front of it.
+/// Asks for the model's log-probability of each id after the first `n_prompt`, given all ids before it.
 struct AdapterScoreRequest {
   std::int64_t request = 0;
   std::vector<std::int32_t> ids;
@@ -118,10 +118,10 @@ struct AdapterEnd {
 SS_FIELDS(AdapterEnd, request, finish, message)
 SS_ADDED_FIELDS(AdapterEnd, message)
 
-/// What the model gives at one position.
+/// What the model predicts at one position.
 struct AdapterScore {
   std::optional<double> logprob;              ///< of the given id, in nats; null: not a finite number
-  std::optional<std::int32_t> best{};         ///< among equal ones the lowest id
+  std::optional<std::int32_t> best{};         ///< the most probable id, the lowest of equal ones
   std::vector<std::optional<double>> wanted;  ///< of the wanted ids, in their order
 };
 SS_FIELDS(AdapterScore, logprob, best, wanted)
@@ -142,7 +142,7 @@ enum class AdapterFailureKind : std::uint8_t {
 };
 SS_ENUM_NAMES(AdapterFailureKind, "invalid-input", "unavailable", "unsupported", "out-of-memory", "error")
 
-/// Why an adapter cannot go on; it ends behind it.
+/// Why an adapter cannot go on; it exits after sending this.
 struct AdapterFailure {
   AdapterFailureKind kind = AdapterFailureKind::kError;
   std::string message;

@@ -1,5 +1,5 @@
 #pragma once
-// A system that is not ours as a plan or the command line names it: a server behind a URL, or a runtime behind an
+// A system that is not ours, as a plan or the command line names it: a server behind a URL, or a runtime behind an
 // adapter.
 //
 //   --system vllm=http://127.0.0.1:8000,preset=vllm,key_env=VLLM_API_KEY
@@ -32,14 +32,14 @@ struct SystemRequest {
   double timeout_s = 300;      ///< of one request, from sending to its end
   std::int32_t n_devices = 1;  ///< that the server uses, for prices and tokens/s per device
   KeySource key;
-  /// Present: the server holds several models, each that of a bundle of the run, and takes turns with them.
+  /// Not empty: the server holds several models, one for each of several bundles of the run, which take turns on it.
   std::vector<ServedModel> models{};
-  std::string metrics{};    ///< a path of the server, a URL, or "none"; empty: as the preset knows
+  std::string metrics{};    ///< a path of the server, a URL, or "none"; empty: the preset's path
   std::string telemetry{};  ///< where the sensors of its devices are (telemetry_place.h); empty: nowhere
   PlannedFeatures features{};
   std::optional<ManagedStart> managed{};  ///< present: this program starts the server
-  /// Present: no server, but an adapter that this program starts. What the adapter says of itself is still empty, and
-  /// {adapters} in its command stands for the folder of the adapters that come with this program.
+  /// Present: not a server, but an adapter that this program starts. The fields that the adapter reports about itself
+  /// are still empty, and {adapters} in its command stands for the folder of the adapters that come with this program.
   std::optional<AdapterSystem> adapter{};
 };
 
@@ -53,22 +53,24 @@ inline constexpr double kDefaultAdapterDeadlineS = 600;
 /// bundle, devices, telemetry and python, and others that are options of the runtime. Errors: kInvalidInput, naming what was expected.
 Result<SystemRequest> parse_system_flag(std::string_view text);
 
-/// Builds a request from its parts; `parts` has the keys of parse_system_flag(). Without a URL, that of a server which
-/// this program will start: it is chosen then (runner/managed_server.h). Errors: kInvalidInput.
+/// Builds a request from its parts; `parts` has the keys of parse_system_flag(). An empty `url` means that this program
+/// will start the server and choose the address then (runner/managed_server.h). Errors: kInvalidInput.
 Result<SystemRequest> system_request_of(std::string_view name, std::string_view url,
                                         const std::vector<std::pair<std::string, std::string>>& parts);
 
-/// Makes it the request of an adapter. Errors: kInvalidInput if its telemetry is that of another machine.
+/// Turns `request` into the request for an adapter. Errors: kInvalidInput if its telemetry is that of another machine.
 Result<void> add_adapter(SystemRequest& request, AdapterSystem adapter);
 
-/// Adds one of several models that the server holds: its name, or the URL of a server of its own. Errors: kInvalidInput.
+/// Adds one of the several models that the server holds: its name, or, if it has a server of its own, that server's
+/// URL. Errors: kInvalidInput.
 Result<void> add_served_model(SystemRequest& request, std::string_view bundle, std::string_view name_or_url);
 
-/// Where the server publishes its metrics; empty: nowhere, or not to be asked, or not known before it is started.
+/// The address of the server's metrics; empty: it has none, it is not to be asked, or the address is not known before
+/// the server is started.
 [[nodiscard]] std::string metrics_url(const SystemRequest& request);
 
 /// Builds the request for an adapter from its parts. `start` is the command of an adapter that does not come with this
-/// program; empty: one that does, run by the program `python`. Errors: kInvalidInput.
+/// program; empty: `adapter` comes with it and is run by the program `python`. Errors: kInvalidInput.
 Result<AdapterSystem> adapter_request_of(std::string_view adapter, std::string_view python,
                                          std::vector<std::string> start,
                                          std::vector<std::pair<std::string, std::string>> options);

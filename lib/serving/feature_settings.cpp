@@ -17,9 +17,9 @@ constexpr std::size_t kLongestFeature = 100;
 
 /// Flags of a server's command line, and what holds without them; empty: that is not known.
 struct FeatureFlags {
-  std::array<std::string_view, 4> programs{};     ///< words of a command that is this server's own
+  std::array<std::string_view, 4> programs{};     ///< the words by which a command is recognized as this server's own
   std::array<std::string_view, 2> files{};        ///< flags that read more settings from a file
-  std::array<std::string_view, 4> speculative{};  ///< each with a value that says how
+  std::array<std::string_view, 4> speculative{};  ///< each with a value that says which kind
   std::string_view speculative_default{};
   std::array<std::string_view, 2> prefix_on{};
   std::array<std::string_view, 2> prefix_off{};
@@ -88,7 +88,7 @@ bool has_any(const std::vector<std::string>& words, std::span<const std::string_
   return std::ranges::any_of(flags, [&](std::string_view flag) { return flag_value(words, flag).has_value(); });
 }
 
-/// The values of all of these flags that are there, each once, as "f16" or "q8_0, q4_0".
+/// The values of all of these flags that the command has, each value once, as "f16" or "q8_0, q4_0".
 std::string flag_values(const std::vector<std::string>& words, std::span<const std::string_view> flags) {
   std::vector<std::string> values;
   for (const std::string_view flag : flags) {
@@ -107,12 +107,13 @@ bool names_program(const std::vector<std::string>& words, const FeatureFlags& fl
   });
 }
 
-/// What the command line says; a setting of which it says nothing is nullopt.
+/// What the command line sets; nullopt for a setting that it does not determine.
 ToldFeatures said_by_command(ServerPreset preset, const std::vector<std::string>& start) {
   ToldFeatures said;
   const FeatureFlags* const flags = flags_of(preset);
   if (flags == nullptr || start.empty()) return said;
-  // Behind a script or an image's entry point there may be more flags, so that the absence of one says nothing.
+  // A script, the entry point of an image or a file of settings may add flags; then the absence of a flag proves
+  // nothing.
   const bool is_whole = names_program(start, *flags) && !has_any(start, flags->files);
   const auto or_default = [is_whole](std::string value, std::string_view otherwise) {
     if (value.empty() && is_whole) value = otherwise;
@@ -126,7 +127,7 @@ ToldFeatures said_by_command(ServerPreset preset, const std::vector<std::string>
   return said;
 }
 
-/// A server that only says that something is on is not contradicted by a plan that says how.
+/// "on" and a description of how it is on agree: one source may report less detail than the other.
 bool agrees(std::string_view planned, std::string_view known) {
   return planned == known || (known == "on" && planned != "off") || (planned == "on" && known != "off");
 }
@@ -147,7 +148,7 @@ Result<FeatureSetting> settled(std::string_view name, const std::optional<std::s
     return Error{ErrorCode::kInvalidInput, fmt::format("{}: the plan says {}, the {} says {}", name, planned,
                                                        to_string(setting.source), setting.value)};
   }
-  // The plan may say more: how, where the server says only that.
+  // The plan may have more detail where the other source says only "on".
   if (setting.value == "on") setting.value = planned;
   return setting;
 }
@@ -182,7 +183,7 @@ Result<std::string> planned_feature(std::string_view key, std::string_view value
 PlannedFeatures with_command(ServerPreset preset, const std::vector<std::string>& start, PlannedFeatures planned) {
   const ToldFeatures commanded = said_by_command(preset, start);
   if (planned.speculative.empty()) planned.speculative = commanded.speculative.value_or("");
-  // Every request says so itself.
+  // With such a preset every request turns the prefix cache off itself.
   if (planned.prefix_cache.empty() && !facts_of(preset).asks_for_no_prefixes) {
     planned.prefix_cache = commanded.prefix_cache.value_or("");
   }
@@ -193,7 +194,7 @@ PlannedFeatures with_command(ServerPreset preset, const std::vector<std::string>
 Result<ServedFeatures> settled_features(ServerPreset preset, const ToldFeatures& told,
                                         const std::vector<std::string>& start, const PlannedFeatures& planned) {
   const ToldFeatures commanded = said_by_command(preset, start);
-  // llama-server takes it with each request: the preset's timed_fields.
+  // Each request to llama-server turns the prefix cache off: timed_fields of the preset.
   std::optional<std::string> requested;
   if (facts_of(preset).asks_for_no_prefixes) requested = "off";
   ServedFeatures features;

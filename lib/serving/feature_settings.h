@@ -1,7 +1,7 @@
 #pragma once
-// Speculative decoding, the prefix cache and the type of the KV cache of a served system: read from the server where it
-// tells them, else from the command line by which it is started, else taken from the plan, and always with the name of
-// who says so. Rows that differ in one of them are never compared without naming it.
+// Speculative decoding, the prefix cache and the type of the KV cache of a served system. Each setting is read from the
+// server if it reports it, else from the command line that starts it, else taken from the plan, and is always recorded
+// with its source. Rows that differ in one of these settings are never compared without naming the difference.
 
 #include <array>
 #include <optional>
@@ -14,7 +14,7 @@
 
 namespace secondsource {
 
-/// What the plan or the command line says of a system; empty: nothing.
+/// The settings by the plan or the command line; empty: not given.
 struct PlannedFeatures {
   std::string speculative{};
   std::string prefix_cache{};
@@ -22,7 +22,7 @@ struct PlannedFeatures {
   friend bool operator==(const PlannedFeatures&, const PlannedFeatures&) = default;
 };
 
-/// What the server itself says; nullopt: nothing.
+/// The settings that the server itself reports; nullopt: not reported.
 struct ToldFeatures {
   std::optional<std::string> speculative{};
   std::optional<std::string> prefix_cache{};
@@ -35,12 +35,12 @@ Result<std::string> planned_feature(std::string_view key, std::string_view value
 /// "on" for "true", "True", "1" and the like, "off" for their opposites, any other text as it is.
 [[nodiscard]] std::string in_one_spelling(std::string_view value);
 
-/// `planned`, and what the command `start` says where the plan says nothing.
+/// `planned`, with the settings of the command `start` where the plan has none.
 [[nodiscard]] PlannedFeatures with_command(ServerPreset preset, const std::vector<std::string>& start,
                                            PlannedFeatures planned);
 
-/// The settings of a system. `start` is the command that starts it; empty: it is not started by this program. Errors:
-/// kInvalidInput if the plan says what the server or the command denies.
+/// The settings of a system. `start` is the command with which this program starts it; empty: it does not. Errors:
+/// kInvalidInput if the plan contradicts the server, the command or the requests.
 Result<ServedFeatures> settled_features(ServerPreset preset, const ToldFeatures& told,
                                         const std::vector<std::string>& start, const PlannedFeatures& planned);
 

@@ -20,7 +20,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// The reference's own record has as many, so that its id is found among them unless the answer is far off.
+// The reference's record has as many, so the given id is found among them unless the server is far off.
 constexpr int kAlternatives = 20;
 constexpr const char* kResponse = "response";
 
@@ -232,7 +232,7 @@ NativeCall score_call(const ServedSystem& system, const ForcedIds& forced, std::
       break;
     case ForcedScores::kLlamaNProbs:
       url = root_of(system) + "/completion";
-      // A router finds the model by it.
+      // A router chooses the model by the member "model".
       body = {{"model", system.model},    {"prompt", copy_of(forced.ids.first(forced.n_prompt + index))},
               {"n_predict", 1},           {"temperature", 0},
               {"n_probs", kAlternatives}, {"cache_prompt", true}};

@@ -1,5 +1,5 @@
 #pragma once
-// The probabilities that a server gives to prescribed ids: requests beyond the OpenAI API, which differ between servers
+// The probabilities that a server assigns to given ids: requests beyond the OpenAI API, which differ between servers
 // (serving/preset.h).
 
 #include <cstddef>
@@ -15,11 +15,12 @@
 
 namespace secondsource {
 
-/// The server's distribution at one position, with the given ids in front of it.
+/// The server's distribution at one position, given the ids before it.
 struct ForcedScore {
   std::optional<std::int32_t> best_id;    ///< empty where the server names no alternatives
   std::optional<double> log_probability;  ///< of the given id, in nats; empty where the server does not say
-  /// Of the ids that the reference's record has at this position, in their order; empty where they cannot be asked for.
+  /// The log-probabilities of the ids that the reference's record has at this position, in its order; empty if they
+  /// cannot be requested.
   std::vector<double> top{};
 };
 
@@ -29,14 +30,14 @@ struct NativeCall {
   std::string body;
 };
 
-/// The ids of which scores are wanted, behind a prompt.
+/// The ids whose scores are wanted, after a prompt.
 struct ForcedIds {
-  std::span<const std::int32_t> ids;  ///< of the prompt and, behind them, those to be scored
+  std::span<const std::int32_t> ids;  ///< of the prompt, followed by those to be scored
   std::size_t n_prompt = 0;
   std::string_view text{};  ///< the same as text, for servers that take no ids
 };
 
-/// The number of requests that the scores of `forced` take: one, or one for each position.
+/// The number of requests that scoring `forced` takes: one, or one for each position.
 [[nodiscard]] std::size_t n_score_calls(const ServedSystem& system, const ForcedIds& forced);
 [[nodiscard]] NativeCall score_call(const ServedSystem& system, const ForcedIds& forced, std::size_t index);
 /// The scores in the response to request `index`, in the order of the positions. Errors: kInvalidInput for a response
@@ -53,7 +54,8 @@ struct GeneratedAnswer {
 };
 
 struct ServedPrompt;
-/// A request for at most `n_tokens` tokens, not streamed, by the way that gives ids where there is one.
+/// A request, not streamed, for at most `n_tokens` tokens, through the server's interface that returns ids if it has
+/// one.
 [[nodiscard]] NativeCall generate_call(const ServedSystem& system, const ServedPrompt& prompt, std::int32_t n_tokens);
 /// Errors: kInvalidInput, kUnavailable.
 Result<GeneratedAnswer> parse_generated(const ServedSystem& system, std::string_view json);

@@ -37,8 +37,8 @@ struct FreeList {
 };
 using Headers = std::unique_ptr<curl_slist, FreeList>;
 
-/// A multi handle with the connections that it keeps. libcurl looks for a free connection by walking through all of them,
-/// so that one lane has so many requests at a time and no more.
+/// A multi handle with its open connections. libcurl searches all connections of a handle for a free one, so the number
+/// of requests in one lane is limited.
 struct Lane {
   static constexpr std::int64_t kMostOpen = 256;
   std::unique_ptr<CURLM, CleanMulti> multi;
@@ -124,7 +124,7 @@ std::size_t take_body(char* bytes, std::size_t, std::size_t n, void* user) {
   return CURL_WRITEFUNC_ERROR;
 }
 
-/// Microseconds, as libcurl tells them.
+/// Reads a time in microseconds, as libcurl reports it.
 std::int64_t time_of(CURL* easy, CURLINFO info) {
   curl_off_t us = 0;
   curl_easy_getinfo(easy, info, &us);
@@ -233,7 +233,7 @@ Result<Lane*> HttpClient::State::add_lane() {
 
 /// The first lane with room, so that a free connection of an earlier lane is used before a later one opens its own.
 Result<Lane*> HttpClient::State::lane_for(const HttpCall& call) {
-  // Requests of HTTP/2 share a connection, which one lane has.
+  // Requests over HTTP/2 share one connection, which belongs to one lane.
   const bool may_be_http2 = settings.version == HttpVersion::kHttp2 ||
                             (settings.version == HttpVersion::kAutomatic && call.url.starts_with("https:"));
   if (may_be_http2) return &lanes.front();
@@ -371,7 +371,8 @@ void HttpClient::State::take_ends(std::vector<HttpEnd>& ends) {
 Result<void> HttpClient::poll(std::int64_t until_ns, std::vector<HttpEnd>& ends) {
   const std::size_t n_ends = ends.size();
   while (true) {
-    // The kernel wakes a process some ten microseconds late. They are spent in the loop, so that no arrival is sent late.
+    // The kernel wakes a process some ten microseconds late. The wait therefore ends earlier and the loop spins for the
+    // rest, so that no request is sent late.
     SS_TRY_VOID(state_->sockets.work(until_ns - kWokenEarlyNs));
     state_->take_ends(ends);
     if (std::exchange(state_->has_progress, false) || ends.size() > n_ends || now_ns() >= until_ns) return {};

@@ -1,6 +1,6 @@
 #pragma once
-// Requests over HTTP/1.1 and HTTP/2, many at once on one thread (libcurl's multi interface). Nothing is followed or
-// tried again: a redirect or a refusal is a result. The content of a body is given out as it arrives.
+// Requests over HTTP/1.1 and HTTP/2, many at once on one thread (libcurl's multi interface). Redirects are not followed
+// and nothing is retried: a redirect or a refusal is a result. A body is passed on as it arrives.
 //
 //   SS_TRY(HttpClient client, HttpClient::create({.key = key}));
 //   client.start(7, {.url = url, .body = json, .on_body = take});
@@ -23,7 +23,7 @@
 
 namespace secondsource {
 
-/// Lines of a response's head by their names in lower case.
+/// Header lines of a response by their names in lower case.
 using HttpHeaders = std::map<std::string, std::string, std::less<>>;
 
 /// The first lines of a response.
@@ -43,14 +43,14 @@ struct HttpCall {
   std::int64_t timeout_ns = 30'000'000'000;  ///< from start to the end of the body
   std::int64_t max_body_bytes = std::int64_t{64} << 20;
   OnBody on_body{};
-  bool opens_connection = false;              ///< takes no connection that is open already
+  bool opens_connection = false;              ///< does not reuse an open connection
   std::vector<std::string> headers{};         ///< further lines of the request: "Range: bytes=5-"
-  std::vector<std::string> wanted_headers{};  ///< names, in lower case, of the lines of the response that are kept
+  std::vector<std::string> wanted_headers{};  ///< names, in lower case, of the response's header lines to keep
   bool sends_key = true;                      ///< the client's key goes with the request
-  std::int64_t stall_timeout_ns = 0;          ///< ends a transfer in which nothing came for so long; 0: never
+  std::int64_t stall_timeout_ns = 0;          ///< ends a transfer in which nothing arrived for so long; 0: never
 };
 
-/// What opening a connection took.
+/// How long opening a connection took.
 struct ConnectionTimes {
   std::int64_t dns_ns = 0;
   std::int64_t tcp_ns = 0;
@@ -58,7 +58,7 @@ struct ConnectionTimes {
   [[nodiscard]] std::int64_t total_ns() const { return dns_ns + tcp_ns + tls_ns; }
 };
 
-/// What opening all connections of a client took. Another thread may read it.
+/// The sums over all connections that a client opened. Other threads may read them.
 struct ConnectionTotals {
   std::atomic<std::int64_t> n_opened{0};
   std::atomic<std::int64_t> dns_ns{0};
@@ -88,8 +88,8 @@ struct HttpReply {
 struct HttpSettings {
   ApiKey key{};
   HttpVersion version = HttpVersion::kAutomatic;
-  /// Takes the proxy that the environment names (https_proxy, no_proxy and their kin, as libcurl reads them). Without it
-  /// there is none, because a proxy would be part of what is timed.
+  /// Uses the proxy that the environment names (https_proxy, no_proxy and related variables, as libcurl reads them).
+  /// Off by default, because a proxy would be part of what is timed.
   bool takes_proxy = false;
 };
 
@@ -101,7 +101,7 @@ class HttpClient {
   HttpClient(HttpClient&&) noexcept;
   HttpClient& operator=(HttpClient&&) = delete;
 
-  /// Begins a request; `id` is distinct among those that are open. Errors: kOutOfMemory.
+  /// Starts a request; `id` must differ from those of all open requests. Errors: kOutOfMemory.
   Result<void> start(std::int64_t id, HttpCall call);
   /// Ends a request without an HttpEnd.
   void cancel(std::int64_t id);
@@ -116,7 +116,8 @@ class HttpClient {
 
   [[nodiscard]] const ApiKey& key() const;
   [[nodiscard]] const ConnectionTotals& connections() const;
-  /// The Date headers of all responses so far, without those of a cache; their bodies may still be open.
+  /// The times from the Date headers of all responses so far, except those from a cache; a response counts once its
+  /// head was read.
   [[nodiscard]] ServerTimes& dates();
 
  private:

@@ -1,4 +1,4 @@
-// What an ended request means; without libcurl, so that every build has it.
+// Interprets an ended request. It does not need libcurl, so every build contains it.
 
 #include <fmt/format.h>
 

@@ -54,7 +54,7 @@ class LlamaRouter final : public ModelHost {
     std::vector<LoadedModel> loaded;
     for (std::size_t model = 0; model < models_.size(); ++model) {
       SS_TRY(const Json entry, entry_in(list, models_[model].model));
-      // A sleeping one takes requests, and wakes up for them.
+      // A sleeping model accepts requests too and wakes up for them.
       if (status_of(entry) == "loaded" || status_of(entry) == "sleeping") {
         loaded.push_back({.model = static_cast<std::int32_t>(model), .bytes = {}, .command = command_of(entry)});
       }

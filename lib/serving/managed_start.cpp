@@ -21,7 +21,7 @@ void replace_all(std::string& text, std::string_view place, std::string_view val
   }
 }
 
-/// A {name} that is none of the known places is taken for a typing error. Other braces belong to the command.
+/// A {name} in braces that is not a known placeholder is taken for a typing error. Other braces belong to the command.
 std::string unknown_place(std::string_view word) {
   for (std::size_t at = word.find('{'); at != std::string_view::npos; at = word.find('{', at + 1)) {
     const std::size_t end = word.find('}', at);

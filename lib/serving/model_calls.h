@@ -9,19 +9,19 @@
 
 namespace secondsource {
 
-/// The server behind a URL as ServedSystem::url has it: paths stand below its root.
+/// The server behind a URL in the form of ServedSystem::url; paths are relative to its root.
 class ModelCalls {
  public:
   ModelCalls(const ServedSystem& system, std::string url, HttpClient client, OnWait on_wait);
 
-  /// Errors: kUnavailable for anything but status 200 with JSON, or with nothing.
+  /// Errors: kUnavailable for anything but status 200 with JSON or an empty body.
   Result<nlohmann::json> get(const std::string& path);
   Result<nlohmann::json> post(const std::string& path, const nlohmann::ordered_json& body);
-  /// Asks `is_done` until it says yes, at intervals of 2 % of the time so far, between 1 and 100 ms. Errors: those of
-  /// `is_done`; kDeadline after the system's timeout, in which `what` stands.
+  /// Calls `is_done` until it returns true, at intervals of 2 % of the time so far, between 1 and 100 ms. Errors: those
+  /// of `is_done`; kDeadline after the system's timeout, with `what` in its message.
   Result<void> wait_until(const std::function<Result<bool>()>& is_done, const std::string& what);
   [[nodiscard]] bool is_on_this_machine() const;
-  /// The paths of files on the server's machine, if that is this one and they can be read. Errors: kUnavailable.
+  /// The paths of files on the server's machine, if that is this machine and they can be read. Errors: kUnavailable.
   [[nodiscard]] Result<std::vector<std::filesystem::path>> local_files(const std::filesystem::path& path) const;
 
  private:

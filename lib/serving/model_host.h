@@ -1,6 +1,7 @@
 #pragma once
-// What a server that holds several models can do with them: load one, unload one, say which are loaded and how large they are.
-// One implementation for each kind of server (ModelControl in preset.h); docs/systems.md says how each is asked.
+// The operations of a server that holds several models: load one, unload one, list those that are loaded and their
+// sizes. One implementation for each kind of server (ModelControl in preset.h); docs/systems.md says which requests
+// each uses.
 //
 //   SS_TRY(const std::unique_ptr<ModelHost> host, make_model_host(system, key, on_wait));
 //   SS_TRY_VOID(host->load(0));
@@ -20,7 +21,7 @@
 
 namespace secondsource {
 
-/// A model that takes requests now.
+/// A model that is ready for requests.
 struct LoadedModel {
   std::int32_t model = 0;  ///< index in ServedSystem::models
   std::optional<std::int64_t>
@@ -36,15 +37,15 @@ enum class UnloadTo : std::uint8_t { kFiles, kHostMemory };
 class ModelHost {
  public:
   virtual ~ModelHost() = default;
-  /// Returns when the model takes requests.
+  /// Returns when the model is ready for requests.
   virtual Result<void> load(std::int32_t model) = 0;
-  /// Returns when the model is gone. kHostMemory only where why_no_host_memory() is empty.
+  /// Returns when the model is unloaded. kHostMemory is allowed only if why_no_host_memory() is empty.
   virtual Result<void> unload(std::int32_t model, UnloadTo to) = 0;
   virtual Result<std::vector<LoadedModel>> loaded() = 0;
-  /// The files of the model's weights, by the server's own words, if it is on this machine. Errors: also kUnavailable
-  /// where they cannot be seen from here, with the reason.
+  /// The files of the model's weights as the server names them, if it runs on this machine. Errors: also kUnavailable,
+  /// with the reason, if this process cannot see them.
   virtual Result<std::vector<std::filesystem::path>> files(std::int32_t model) = 0;
-  /// Why a model cannot be unloaded to memory of the host; empty where it can.
+  /// Why a model cannot be unloaded to host memory; empty if it can.
   [[nodiscard]] virtual std::string why_no_host_memory() const = 0;
 };
 

@@ -15,7 +15,7 @@ using Json = nlohmann::json;
 
 constexpr const char* kNothingOfAnOllamaModelStays =
     "not applicable: Ollama ends the process of a model, and nothing of it stays";
-constexpr std::int64_t kForever = -1;  ///< for keep_alive: until it is told otherwise
+constexpr std::int64_t kForever = -1;  ///< for keep_alive: until another request changes it
 
 /// Ollama calls a model without a tag NAME:latest.
 std::string with_tag(const std::string& name) {

@@ -12,7 +12,7 @@
 
 namespace secondsource {
 
-/// A prompt in the one form in which it is sent.
+/// A prompt in exactly one of the forms in which it can be sent.
 struct ServedPrompt {
   std::vector<std::int32_t> ids;                                ///< used if it is not empty
   std::string text;                                             ///< used otherwise, unless there are messages
@@ -29,7 +29,8 @@ struct OpenAiRequest {
   std::int32_t n_output_tokens = 0;
   AnswerLength length = AnswerLength::kExact;
   bool stream = true;
-  /// A turn of a conversation: the server is to reuse what it computed for the turns before, where it is asked otherwise not to.
+  /// True for a turn of a conversation: even if the preset's requests normally forbid it, the server may reuse what it
+  /// computed for the earlier turns.
   bool continues = false;
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// Reader of what an OpenAI-compatible server answers: the chunks of a stream, and whole responses.
+// Parses the answers of an OpenAI-compatible server: the chunks of a stream, and whole responses.
 
 #include <cstdint>
 #include <optional>
@@ -13,7 +13,7 @@ namespace secondsource {
 
 /// Why the server ended an answer.
 enum class ServedFinish : std::uint8_t {
-  kNone,    ///< it goes on
+  kNone,    ///< the answer goes on
   kLength,  ///< the length that was asked for
   kStop,    ///< the end of text
   kOther,   ///< a tool call, a filter, ...
@@ -32,7 +32,7 @@ struct ServedChunk {
   std::string thought;            ///< of the reasoning channel
   std::string tool;               ///< arguments of tool calls
   std::vector<std::int32_t> ids;  ///< of all channels, where the server gives them
-  /// Output tokens so far, where a chunk says so; the usage of the last chunk is the server's count.
+  /// The counts so far, if a chunk reports them; those of the last chunk are the server's final count.
   std::optional<ServedUsage> usage;
   ServedFinish finish = ServedFinish::kNone;
 

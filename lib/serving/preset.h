@@ -1,6 +1,6 @@
 #pragma once
-// What each kind of server gives and takes, as data. docs/systems.md has the same table for a reader; the sources of
-// each row are there.
+// What each kind of server accepts and reports, as data. docs/systems.md has the same table for readers, with the
+// source of each row.
 
 #include <cstdint>
 #include <span>
@@ -17,7 +17,7 @@ struct JsonPlace {
   std::string_view older_path{};  ///< where earlier versions of the server have it
 };
 
-/// Where a server tells the settings by which rows are labelled (record/served_system.h).
+/// Where a server reports the settings that label a row (record/served_system.h).
 struct FeaturePlaces {
   JsonPlace speculative{};            ///< null and false: off
   JsonPlace prefix_cache_disabled{};  ///< a boolean
@@ -58,7 +58,7 @@ enum class ModelControl : std::uint8_t {
   kVllmSleep,    ///< /sleep, /wake_up and /is_sleeping of one vLLM for each model
 };
 
-/// What one kind of server takes and shows. The defaults are those of any server with an OpenAI API.
+/// What one kind of server accepts and reports. The defaults suit any server with an OpenAI API.
 struct PresetFacts {
   ServerPreset preset = ServerPreset::kAny;
   std::string_view title;
@@ -78,7 +78,7 @@ struct PresetFacts {
   std::string_view metrics = "";  ///< where it publishes metrics that are known (server_metrics.h), below its root
   FeaturePlaces features{};
   ModelControl model_control = ModelControl::kNone;
-  bool tells_model_bytes = false;  ///< what each loaded model takes
+  bool tells_model_bytes = false;  ///< it reports the memory of each loaded model
 };
 
 [[nodiscard]] const PresetFacts& facts_of(ServerPreset preset);

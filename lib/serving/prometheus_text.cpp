@@ -40,13 +40,13 @@ class SampleLine {
  public:
   SampleLine(std::string_view line, const MetricsLimits& limits) : rest_(line), limits_(limits) {}
 
-  /// The name, in front of everything else: what is not wanted needs no copies.
+  /// The name, which comes first: a sample that is not wanted needs no copies.
   std::string_view name() {
     skip_blanks();
     return take_name(/*may_have_colons=*/true);
   }
 
-  /// What was expected instead; empty if the line is right. With `keeps` false nothing is stored.
+  /// Returns what was expected instead; empty if the line is correct. With `keeps` false nothing is stored.
   std::string_view read_rest(MetricSample& sample, bool keeps) {
     if (!rest_.empty() && !is_blank(rest_.front()) && rest_.front() != '{') return "a blank or { behind the name";
     skip_blanks();

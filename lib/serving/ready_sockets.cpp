@@ -14,7 +14,7 @@
 namespace secondsource {
 namespace {
 
-// So many sockets are read before their events are handed on and the next arrival is looked at.
+// At most so many sockets are read before their events are passed on and requests that are due are sent.
 constexpr int kMostAtOnce = 64;
 constexpr std::int64_t kNsOfMs = 1'000'000;
 
@@ -52,7 +52,7 @@ void ReadySockets::attach(CURLM* multi) {
 int ReadySockets::on_socket(CURL*, curl_socket_t socket, int what, void* user, void* known) {
   const auto& watched = *static_cast<Watched*>(user);
   if (what == CURL_POLL_REMOVE) {
-    // Fails for a socket that is closed, which is no longer watched.
+    // The call fails for a closed socket, which epoll no longer watches anyway.
     ::epoll_ctl(watched.events, EPOLL_CTL_DEL, socket, nullptr);
     return 0;
   }
@@ -60,7 +60,7 @@ int ReadySockets::on_socket(CURL*, curl_socket_t socket, int what, void* user, v
   event.data.u64 = mark_of(watched.index, socket);
   if ((what & CURL_POLL_IN) != 0) event.events |= EPOLLIN;
   if ((what & CURL_POLL_OUT) != 0) event.events |= EPOLLOUT;
-  // A closed socket leaves the set by itself, and a new one may have its number.
+  // The kernel removes a closed socket from the set, and a new socket may get the same number.
   const bool is_known = known != nullptr && ::epoll_ctl(watched.events, EPOLL_CTL_MOD, socket, &event) == 0;
   if (!is_known && ::epoll_ctl(watched.events, EPOLL_CTL_ADD, socket, &event) != 0 && errno == EEXIST) {
     ::epoll_ctl(watched.events, EPOLL_CTL_MOD, socket, &event);
@@ -94,7 +94,7 @@ Result<void> ReadySockets::work(std::int64_t until_ns) {
     if (watched.deadline_ns) until_ns = std::min(until_ns, *watched.deadline_ns);
   }
   const std::int64_t wait_ns = was_due ? 0 : std::max<std::int64_t>(until_ns - now_ns(), 0);
-  // epoll_wait() knows whole milliseconds alone; what is left of the last one is waited for apart.
+  // epoll_wait() takes whole milliseconds only; the rest below one millisecond is waited for with ppoll().
   const auto wait_ms = static_cast<int>(std::min<std::int64_t>(wait_ns / kNsOfMs, 1000));
   if (wait_ms == 0 && wait_ns > 0) {
     pollfd any{events_.get(), POLLIN, 0};

@@ -1,6 +1,6 @@
 #pragma once
-// Waits for the sockets of libcurl: those that became ready cost something, those that wait cost nothing, however many
-// there are. (curl_multi_perform() and curl_multi_poll() visit every open request at every call.)
+// Waits for the sockets of libcurl at a cost that depends only on how many became ready, not on how many are open.
+// (curl_multi_perform() and curl_multi_poll() visit every open request at every call.)
 
 #include <curl/curl.h>
 
@@ -20,13 +20,14 @@ class ReadySockets {
   /// Errors: kIo.
   static Result<ReadySockets> create();
 
-  /// Makes `multi` report its sockets and its next deadline here, which must outlive it and stay where it is.
+  /// Makes `multi` report its sockets and its next deadline to this object, which must outlive it and must not be
+  /// moved.
   void attach(CURLM* multi);
-  /// Lets libcurl do what is due: begin a request that was added, give up what took too long. Returns true if there was
-  /// anything. Errors: kInternal.
+  /// Lets libcurl do what is due: start an added request, give up one that took too long. Returns true if anything was
+  /// due. Errors: kInternal.
   Result<bool> work_due();
-  /// Waits until a socket is ready, libcurl has something to do or `until_ns` is reached, and lets libcurl do it, read and
-  /// write. Errors: kInternal.
+  /// Waits until a socket is ready, libcurl has something to do or `until_ns` is reached; then lets libcurl read, write
+  /// and do what is due. Errors: kInternal.
   Result<void> work(std::int64_t until_ns);
 
  private:

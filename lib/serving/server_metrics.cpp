@@ -94,7 +94,7 @@ constexpr std::array<MetricRatio, 2> kRatios = {
 constexpr double kMost = 1e18;
 
 /// SGLang publishes some metrics once for each rank of a model that is split over devices, and once for each priority
-/// beside their sum: the same requests again.
+/// besides their sum. True for such repetitions, which would count the same requests again.
 bool is_again(const MetricSample& sample) {
   const auto is_other = [&](std::string_view label) {
     const std::string_view rank = sample.label(label);
@@ -169,7 +169,7 @@ std::vector<MetricReading> MetricTranslator::translate(std::span<const MetricSam
       const std::optional<double> before = counters_[index];
       counters_[index] = value;
       if (!before) continue;
-      // A counter that fell is that of a server which was started again.
+      // A counter that decreased belongs to a server that was restarted and counts from zero.
       value = *value >= *before ? *value - *before : *value;
     }
     readings.push_back({std::string(known.reading), *value});

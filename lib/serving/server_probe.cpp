@@ -23,7 +23,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::int64_t kProbeTimeoutNs = 10'000'000'000;
-// What a server says of itself is stored and shown, so that its length has a limit.
+// The texts in which a server describes itself are stored and shown, so their length is limited.
 constexpr std::size_t kLongestSetting = 200;
 constexpr std::size_t kMostModelsShown = 5;
 
@@ -56,12 +56,12 @@ class Probe {
   }
 
  private:
-  /// Returns why there is none to choose; empty on success.
+  /// Returns why no model can be chosen; empty on success.
   std::string choose_model(std::string& model) {
     const Result<HttpReply> reply = client_.fetch({.url = request_.url + "/models", .timeout_ns = kProbeTimeoutNs});
     if (!reply) return reply.error().message;
     const bool has_list = reply->end.status == 200;
-    // A server without a list of models may serve one nevertheless; one that refuses the key does not.
+    // A server without a list of models may still serve the named one; one that refuses the key does not.
     if (!has_list && (model.empty() || reply->end.status == 401 || reply->end.status == 403)) {
       return fmt::format("{}/models: {}", request_.url,
                          refusal_of(reply->end, reply->body, "application/json", client_.key()));
@@ -142,7 +142,7 @@ class Probe {
 
   /// The series of one metric; none if the server does not publish it, which its sampling reports.
   std::vector<MetricSample> samples_of(const std::string& url, std::string_view metric) {
-    // Another host than the server's gets no key.
+    // The key is sent to the server's own host only.
     if (origin_of(url) != origin_of(request_.url)) return {};
     const Result<HttpReply> reply = client_.fetch(
         {.url = url, .accept = kMetricsAccept, .timeout_ns = kProbeTimeoutNs, .max_body_bytes = kMostMetricsBytes});
@@ -151,7 +151,8 @@ class Probe {
     return samples ? *std::move(samples) : std::vector<MetricSample>();
   }
 
-  /// The text of a scalar; nullopt if the server does not tell it. `null_means`: what null stands for; empty: nothing.
+  /// The text of a scalar; nullopt if the server does not report it. `null_means`: what null stands for; empty:
+  /// nothing.
   std::optional<std::string> value_at(const std::string& root, const JsonPlace& place,
                                       std::string_view null_means = "") {
     if (place.path.empty()) return std::nullopt;

@@ -16,14 +16,14 @@ namespace secondsource {
 namespace {
 
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-// Of one repetition; a server that sends ever other times does not fill the memory.
+// The limit for one repetition, so that a server that keeps sending different times does not fill the memory.
 constexpr std::size_t kMostSeconds = 4000;
-// Later times than this, of the years behind 2115, would come near the end of 64 bits in nanoseconds.
+// Later times, after the year 2115, would come near the limit of 64 bits in nanoseconds.
 constexpr std::int64_t kLastSecond = std::numeric_limits<std::int64_t>::max() / (2 * kNsPerSecond);
 
 constexpr std::array<std::string_view, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-// From the day of 1970-01-01 on.
+// Starting with the weekday of 1970-01-01.
 constexpr std::array<std::string_view, 7> kDays = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
 
 }  // namespace
@@ -64,7 +64,7 @@ std::optional<ServerClock> ServerTimes::take(std::int64_t origin_ns, std::int64_
   if (seen.n_responses_ == 0) return std::nullopt;
   ServerClock clock;
   clock.n_responses = seen.n_responses_;
-  // The earliest reading of this second or a later one, from the back.
+  // For each second, the earliest reading of it or a later second; computed backwards.
   std::map<std::int64_t, std::int64_t> until_of;
   std::int64_t until_ns = INT64_MAX;
   for (auto second = seen.seconds_.rbegin(); second != seen.seconds_.rend(); ++second) {

@@ -1,10 +1,11 @@
 #pragma once
-// What the times in a server's responses prove of its clock: their Date headers, or where it sends none (llama-server) `created` of
-// the answers. Both have whole seconds, but hundreds of them show when a second turned, to about a round trip: every request that
-// was still answered with the earlier second was sent before the turn, and every response with the later one came behind it. That
-// holds whether the server's clock is right or not, whether it writes a fresh Date into each response or one that it refreshes
-// now and then, and at whatever moment between request and response it looked at its clock; so the turns are events that several
-// clients of one server saw, by which their clocks can be related (clients/clock_offset.h).
+// What the times in a server's responses prove about its clock. They come from the Date headers or, if it sends none
+// (llama-server), from `created` in its answers. Both are whole seconds, but hundreds of them show, to within about a
+// round trip, when a second changed: every request that was answered with the earlier second was sent before the
+// change, and every response with the later second arrived after it. This holds whether or not the server's clock is
+// right, whether the server writes a fresh Date into each response or one that it refreshes now and then, and whenever
+// between request and response it read its clock. The changes are therefore events that several clients of one server
+// saw, and relate the clients' clocks to each other (clients/clock_offset.h).
 
 #include <cstdint>
 #include <map>
@@ -20,21 +21,22 @@ namespace secondsource {
 /// before 1970.
 [[nodiscard]] std::optional<std::int64_t> parse_http_date(std::string_view text);
 
-/// True if the value of an Age header says that the response was made for this request and did not wait in a cache: "0".
+/// True if the value of an Age header ("0") shows that the response was made for this request and did not come from a
+/// cache.
 [[nodiscard]] bool is_fresh_age(std::string_view text);
 
 class ServerTimes {
  public:
-  /// A response with the time `unix_s`, whose request was begun at `sent_ns` and whose time was read at `read_ns`, both on the
-  /// monotonic clock. Times that are out of order are ignored.
+  /// Adds a response with the time `unix_s`, whose request was sent at `sent_ns` and whose time was read at `read_ns`,
+  /// both on the monotonic clock. A response whose times are impossible is ignored.
   void add(std::int64_t sent_ns, std::int64_t read_ns, std::int64_t unix_s);
 
   /// True if no response was seen since the last take().
   [[nodiscard]] bool is_empty() const { return n_responses_ == 0; }
 
-  /// What was seen since the last call, with times counted from `origin_ns`; `wall_ns` is this machine's wall clock (since 1970)
-  /// at the monotonic time 0, by which the bounds of ServerClock are told. They hold at every moment between the first and the
-  /// last response. nullopt if there was none.
+  /// What was seen since the last call, with times counted from `origin_ns`. `wall_ns` is this machine's wall clock
+  /// (since 1970) at the monotonic time 0; the bounds of ServerClock are relative to it and hold at every moment
+  /// between the first and the last response. nullopt if there was no response.
   [[nodiscard]] std::optional<ServerClock> take(std::int64_t origin_ns, std::int64_t wall_ns);
 
  private:

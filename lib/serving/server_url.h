@@ -9,7 +9,7 @@
 
 namespace secondsource {
 
-/// Where a server or an exporter publishes its metrics by custom.
+/// The customary path of the metrics of a server or an exporter.
 inline constexpr std::string_view kMetricsPath = "/metrics";
 
 struct ServerUrl {
@@ -17,7 +17,7 @@ struct ServerUrl {
   std::string root;  ///< the same without the last part of its path: "http://host:8000"
 };
 
-/// What the messages of parse_server_url() say.
+/// The wording of the messages of parse_server_url().
 struct UrlWording {
   std::string_view what = "system URL";
   std::string_view example = "an address such as http://127.0.0.1:8000/v1";
@@ -29,7 +29,7 @@ struct UrlWording {
 Result<ServerUrl> parse_server_url(std::string_view text, std::string_view default_path,
                                    const UrlWording& wording = {});
 
-/// Scheme, host and port of a URL that parse_server_url() gave: "http://host:8000".
+/// Scheme, host and port of a URL that parse_server_url() returned: "http://host:8000".
 [[nodiscard]] inline std::string_view origin_of(std::string_view url) {
   const std::size_t host = url.find("://");
   return host == std::string_view::npos ? url : url.substr(0, url.find('/', host + 3));

@@ -1,6 +1,6 @@
 #pragma once
-// Reader of server-sent events (WHATWG HTML, section 9.2), as bytes arrive. Stricter than the standard where it would
-// hide damage: a line that is no field, a line without an end and an event that is cut off are errors.
+// Parses server-sent events (WHATWG HTML, section 9.2) as bytes arrive. It is stricter than the standard where the
+// standard would hide damage: a line that is not a field, a line without an end and a truncated event are errors.
 //
 //   SseParser parser;
 //   SS_TRY_VOID(parser.push(bytes, [&](std::string_view data) { return take(data); }));

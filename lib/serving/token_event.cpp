@@ -7,13 +7,13 @@
 namespace secondsource {
 namespace {
 
-// Events have some five levels and fifteen members.
+// Events usually have five levels and fifteen members.
 constexpr int kMostLevels = 16;
 constexpr std::size_t kMostMembers = 32;
-// Longer ones are left to the other parser.
+// Longer numbers are left to the other parser.
 constexpr std::size_t kMostDigits = 9;
 
-/// A cursor over JSON. Each function reads one thing behind white space and returns false for what is unusual.
+/// A cursor over JSON. Each function skips white space, reads one element and returns false for anything unusual.
 class EventReader {
  public:
   EventReader(std::string_view json, ServedChunk& chunk) : at_(json.data()), end_(at_ + json.size()), chunk_(chunk) {}
@@ -62,7 +62,7 @@ class EventReader {
     return take('"');
   }
 
-  /// ASCII with the short escapes, behind what `to` has already.
+  /// Appends a string of ASCII characters and short escapes to `to`.
   bool append_string(std::string& to) {
     if (!take('"')) return false;
     while (true) {
@@ -81,7 +81,7 @@ class EventReader {
     }
   }
 
-  /// A whole number from 0 on with few digits.
+  /// A non-negative whole number of at most kMostDigits digits.
   bool whole_number(std::int32_t& value) {
     skip_space();
     const char* const begin = at_;
@@ -96,12 +96,12 @@ class EventReader {
     const char* const begin = at_;
     while (at_ != end_ && *at_ >= '0' && *at_ <= '9') ++at_;
     const auto n_digits = static_cast<std::size_t>(at_ - begin);
-    // Times in seconds have ten digits.
+    // Times in seconds have ten digits, so more digits are accepted here than for a count.
     if (n_digits == 0 || n_digits > 15 || (n_digits > 1 && *begin == '0')) return false;
     return at_ == end_ || (*at_ != '.' && *at_ != 'e' && *at_ != 'E');
   }
 
-  /// Any value that nobody asks for.
+  /// Skips a value of any kind.
   bool skip() {
     skip_space();
     if (at_ == end_) return false;

@@ -1,4 +1,5 @@
-// For a build without libcurl (SECONDSOURCE_WITH_SERVERS is OFF): an address and a client are refused in a sentence.
+// For a build without libcurl (SECONDSOURCE_WITH_SERVERS is OFF): parsing a URL and creating a client fail with an
+// explanation.
 
 #include <utility>
 

@@ -1,5 +1,5 @@
 #pragma once
-// What a repository holds that `secondsource init` has to know: which host its pull requests come from, and what in it can
+// What `secondsource init` has to know about a repository: which host its pull requests come from, and what in it can
 // become slower or wrong.
 
 #include <cstdint>
@@ -15,14 +15,14 @@
 
 namespace secondsource {
 
-/// A host of code whose jobs can be written.
+/// A code host for which CI jobs can be written.
 enum class CiHost : std::uint8_t { kGithub, kGitlab };
 SS_ENUM_NAMES(CiHost, "github", "gitlab")
 
-/// A model that can be measured as it lies there.
+/// A model in the repository that can be measured as it is.
 struct FoundModel {
   std::filesystem::path folder;  ///< relative to the repository; "." is the repository itself
-  bool is_bundle = false;        ///< false: a Hugging Face folder, whose tokens nothing can judge
+  bool is_bundle = false;        ///< false: a Hugging Face folder, whose tokens cannot be judged
   std::vector<std::string> variants{};
   std::int64_t max_positions = 0;
   std::int64_t bytes = 0;  ///< of its weights in bf16
@@ -43,7 +43,7 @@ struct Repository {
   bool is_source_tree = false;  ///< this program's own
   std::vector<BackendProject> projects{};
   std::vector<FoundModel> models{};        ///< bundles first
-  std::vector<std::string> passed_over{};  ///< what looks like a model and is none that can be used: a sentence each
+  std::vector<std::string> passed_over{};  ///< one sentence for each folder that looks like a model but cannot be used
 };
 
 /// Looks at the repository that `folder` is in, or at the folder itself outside of git; at most four folders deep, and

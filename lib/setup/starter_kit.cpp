@@ -21,7 +21,7 @@ constexpr std::string_view kPlanName = "secondsource.yaml";
 constexpr std::string_view kWaiversName = "waivers.yaml";
 constexpr std::string_view kModulesFolder = "build/secondsource";
 
-/// What a change of the repository can make slower or wrong, so that it is measured.
+/// The part of the repository that a change can make slower or wrong and that is therefore measured.
 enum class Subject : std::uint8_t { kSourceTree, kBackends, kModel, kNothing };
 
 Subject subject_of(const Repository& repository) {
@@ -30,7 +30,8 @@ Subject subject_of(const Repository& repository) {
   return repository.models.empty() ? Subject::kNothing : Subject::kModel;
 }
 
-/// The model on which it is measured: a backend is judged only by a bundle, a repository's own model as it is.
+/// The model for the measurement: backends need a bundle, which has expected outputs; a repository's own model is used
+/// as it is.
 const FoundModel* model_of(const Repository& repository) {
   if (repository.models.empty()) return nullptr;
   const FoundModel& first = repository.models.front();

@@ -1,5 +1,6 @@
 #pragma once
-// The files with which a repository begins: a plan, a waivers file and a CI file, and why each is as it is.
+// The files that `secondsource init` proposes: a plan, a waivers file and a CI file, each with the reason for its
+// content.
 //
 //   SS_TRY(const Repository repository, look_at_repository(".", progress, interrupt));
 //   const StarterKit kit = starter_kit(repository, machine, {.program_version = "0.1.0"});
@@ -17,7 +18,7 @@
 
 namespace secondsource {
 
-/// The machine on which `init` runs, as far as it decides what is written.
+/// The properties of the machine running `init` that influence what is written.
 struct MachineView {
   struct Backend {
     std::string name;
@@ -31,7 +32,7 @@ struct MachineView {
 };
 
 struct StarterChoices {
-  std::optional<CiHost> host{};  ///< nullopt: the one that the repository shows
+  std::optional<CiHost> host{};  ///< nullopt: the one that the repository suggests
   std::string program_version{};
 };
 
@@ -45,7 +46,7 @@ struct StarterFile {
 };
 
 struct StarterKit {
-  /// What was found and what follows from it: a word and a sentence.
+  /// What was found and what follows from it: pairs of a word and a sentence.
   std::vector<std::pair<std::string, std::string>> findings;
   std::vector<StarterFile> files;
 };
@@ -53,7 +54,8 @@ struct StarterKit {
 [[nodiscard]] StarterKit starter_kit(const Repository& repository, const MachineView& machine,
                                      const StarterChoices& choices);
 
-/// The template of a CI file (lib/setup/ci) with its places, {{name}}, filled in. SS_CHECK: every place has a value.
+/// The template of a CI file (lib/setup/ci) with its placeholders, {{name}}, filled in. Every placeholder must have a
+/// value (SS_CHECK).
 [[nodiscard]] std::string fill_template(std::string_view text,
                                         const std::vector<std::pair<std::string, std::string>>& values);
 

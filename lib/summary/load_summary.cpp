@@ -24,7 +24,7 @@ void summarize_sends(const CellLines& lines, CellSummary& cell) {
   cell.latest_send_ns = latest_ns;
 }
 
-/// What the system's own counter says beyond the tokens that arrived, in one repetition.
+/// In one repetition: by how much the system's own count of output tokens exceeds the tokens that arrived.
 std::optional<double> unwanted_tokens(const Repetition& repetition, std::int64_t n_arrived) {
   const auto reading = std::ranges::find(repetition.telemetry, kServerOutputReading, &TelemetryReading::name);
   if (reading == repetition.telemetry.end() || !reading->value) return std::nullopt;

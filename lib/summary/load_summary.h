@@ -1,5 +1,5 @@
 #pragma once
-// How the load itself went: which requests were sent late, which the client cancelled, and what that freed, and the turns of
+// How the load itself went: which requests were sent late, which were cancelled and what that freed, and the turns of
 // conversations.
 
 #include "record/records.h"
@@ -7,7 +7,8 @@
 
 namespace secondsource {
 
-/// `lines` are those of the cell, their samples the ones that count. Fills in what CellSummary has of sending, cancelling and conversations.
+/// `lines` are those of the cell, with only the samples that count. Sets the members of CellSummary about sending,
+/// cancelling and conversations.
 void summarize_load(const CellLines& lines, CellSummary& cell);
 
 }  // namespace secondsource

@@ -1,5 +1,6 @@
 #pragma once
-// What the repetitions of a run say of clocks: of a server's by its Dates, and of how those of several clients were related.
+// What the repetitions of a run show about clocks: about a server's clock by its Dates, and how the clocks of several
+// clients were related.
 
 #include <cstdint>
 #include <optional>
@@ -18,7 +19,7 @@ struct RepetitionClock {
   std::vector<ClientShift> clients{};  ///< of a merged run
 };
 
-/// Those repetitions of planned cells that say anything, in the order of the journal.
+/// The repetitions of planned cells that show anything about clocks, in the order of the journal.
 [[nodiscard]] std::vector<RepetitionClock> repetition_clocks(const RunRecord& record,
                                                              const std::vector<JournalLine>& lines);
 

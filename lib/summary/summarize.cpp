@@ -345,7 +345,7 @@ void note_wrong_tokens(const CellLines& lines, CellSummary& cell) {
   cell.notes.push_back(fmt::format("{} of {} timed requests left the reference", n_wrong, lines.samples.size()));
 }
 
-/// Takes over what the bundle says of itself and of the cell's variant; one that a run does not record counts as blessed.
+/// Copies what the run recorded about the bundle and the cell's variant; a variant without a record counts as blessed.
 void summarize_bundle(const RunRecord& record, CellSummary& cell) {
   const auto bundle = std::ranges::find(record.bundles, cell.key.bundle, &BundleRecord::name);
   if (bundle == record.bundles.end()) return;
@@ -391,7 +391,8 @@ class StandingFailures {
     });
     failures_.push_back(failure);
   }
-  /// A line about `id`, which is a cell or BUNDLE/BACKEND/VARIANT, follows.
+  /// Removes the earlier failures of `id`, a cell or BUNDLE/BACKEND/VARIANT, because a measurement or verdict of it
+  /// followed.
   void note_success(const std::string& id) {
     std::erase_if(failures_, [&](const FailureRecord& earlier) {
       return earlier.cell == id || (!earlier.cell.empty() && id.starts_with(earlier.cell + "/"));

@@ -16,7 +16,8 @@ double rate_per_s(std::int64_t tokens, std::int64_t ns) {
   return ns > 0 ? 1e9 * static_cast<double>(tokens) / static_cast<double>(ns) : 0;
 }
 
-/// The resident set over the time of one repetition: of each request from when it was sent until the next one was.
+/// The resident set, summed over the time of one repetition. Each request counts from when it was sent until the next
+/// one was sent.
 struct Residency {
   double ns = 0;
   std::optional<double> byte_ns = 0;  ///< absent where a size is not known

@@ -1,5 +1,5 @@
 #pragma once
-// From the repetitions of the scenario `swap` to what its cell has beside the figures of every cell.
+// Computes the additional figures of a cell of the scenario `swap` from its repetitions.
 
 #include <optional>
 
@@ -8,9 +8,9 @@
 
 namespace secondsource {
 
-/// `lines` are those of the cell, their samples the ones that count; `cell` has its scenario and its output rates by
-/// repetition. nullopt where no repetition has what this needs. `usd_per_hour` is that of the devices in use, if the run has a
-/// price.
+/// `lines` are those of the cell, with only the samples that count; the scenario and the output rates by repetition of
+/// `cell` must be set. nullopt if no repetition has the records for it. `usd_per_hour` is the price of the devices in
+/// use, if the run has one.
 [[nodiscard]] std::optional<SwapSummary> summarize_swap(const CellLines& lines, const CellSummary& cell,
                                                         const std::optional<double>& usd_per_hour);
 

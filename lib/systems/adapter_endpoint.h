@@ -17,7 +17,7 @@
 
 namespace secondsource {
 
-/// How late the lines of an adapter arrive behind the times that they state. Read by another thread.
+/// How late the lines of an adapter arrive, compared with the times that they state. Another thread may read it.
 struct AdapterLateness {
   std::atomic<std::int64_t> n_lines = 0;
   std::atomic<std::int64_t> sum_ns = 0;
@@ -26,20 +26,21 @@ struct AdapterLateness {
 
 class AdapterEndpoint final : public SystemUnderTest {
  public:
-  /// A line that arrives later than this after the time that it states is an error: the adapter holds lines back, or its
-  /// times are wrong.
+  /// A line that arrives later than this after the time that it states is an error: the adapter delays its lines, or
+  /// its times are wrong.
   static constexpr std::int64_t kLatestNs = 1'000'000'000;
 
-  /// `vocab_size` is the model's; a request without a token for `stall_ns` hangs.
+  /// `vocab_size` is the model's; a request without a token for `stall_ns` counts as hanging.
   AdapterEndpoint(AdapterProcess process, std::int32_t vocab_size, std::int64_t stall_ns);
   ~AdapterEndpoint() override;
 
   [[nodiscard]] std::string name() const override;
-  /// Every request is sent at once: the queue is the adapter's.
+  /// Unlimited, because every request is sent at once and the adapter queues them.
   [[nodiscard]] std::int32_t max_in_flight() const override { return INT32_MAX; }
   Result<void> submit(const TimedRequest& request) override;
   Result<void> poll(std::int64_t until_ns, SystemEvents& events) override;
-  /// Cancels all requests and waits until the adapter has ended them.
+  /// Asks the adapter to cancel the request and reports it as ended at once. abandon() cancels all requests and waits
+  /// for their ends.
   Result<std::optional<RequestEnd>> cancel(std::int64_t tag) override;
   Result<void> abandon() override;
   [[nodiscard]] MemoryUse memory() const override { return {}; }
@@ -91,7 +92,7 @@ class AdapterEndpoint final : public SystemUnderTest {
   std::optional<AdapterScoreRequest> scoring_;  ///< the request whose scores are awaited
   Scores scores_;
   std::int64_t last_step_ns_ = 0;  ///< of the adapter's times
-  std::int64_t last_sign_ns_ = 0;  ///< of life: a line, or the first request after none was open
+  std::int64_t last_sign_ns_ = 0;  ///< the last sign of life: a line, or the first request after none was open
   AdapterLateness lateness_;
 };
 

@@ -1,6 +1,6 @@
 #pragma once
-// Starts the process of an adapter, asks it what it gives, hands it its model and exchanges lines with it
-// (serving/adapter_protocol.h). Every wait has a deadline, and whatever the adapter does wrong becomes an error.
+// Starts the process of an adapter, asks for its properties, lets it load its model and exchanges lines with it
+// (serving/adapter_protocol.h). Every wait has a deadline, and everything that the adapter does wrong becomes an error.
 //
 //   SS_TRY(AdapterProcess adapter, AdapterProcess::start(system, {.log = log}, wait));
 //   SS_TRY_VOID(adapter.load(model_folder, wait));
@@ -30,25 +30,25 @@ struct AdapterPlace {
   ChildLimits limits{};
 };
 
-/// Copies what an adapter says of itself into the record.
+/// Copies the properties that an adapter reported into the record.
 void take_hello(AdapterSystem& system, const AdapterHello& hello);
 
 class AdapterProcess {
  public:
-  /// Starts the adapter and asks it what it gives. Errors: kInvalidInput for an option that it refuses; kUnavailable,
-  /// kUnsupported as it says; kIo for one that does not keep to the protocol; kDeviceLost, kOutOfMemory if it ends;
+  /// Starts the adapter and asks for its properties. Errors: kInvalidInput for an option that it refuses; kUnavailable
+  /// or kUnsupported if it reports this; kIo if it violates the protocol; kDeviceLost or kOutOfMemory if it ends;
   /// kDeadline.
   static Result<AdapterProcess> start(const AdapterSystem& system, const AdapterPlace& place, const AdapterWait& wait);
 
   [[nodiscard]] const AdapterHello& hello() const noexcept { return hello_; }
-  /// Lets it load the model in `folder`. Errors: as start().
+  /// Makes it load the model in `folder`. Errors: as start().
   Result<void> load(const std::string& folder, const AdapterWait& wait);
   Result<void> send(const AdapterRequest& request);
   /// The next answer; nullopt if `until_ns` passes first. Errors: as start().
   Result<std::optional<AdapterAnswer>> receive(std::int64_t until_ns);
-  /// Lets it end, and ends it if it does not.
+  /// Asks the adapter to end, and kills it if it does not.
   void stop();
-  /// Of its first process.
+  /// The id of its first process.
   [[nodiscard]] pid_t id() const noexcept { return process_.group(); }
 
  private:

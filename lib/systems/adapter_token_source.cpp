@@ -35,7 +35,7 @@ Result<Given<std::vector<ForcedScore>>> AdapterTokenSource::score(const GoldenCa
   AdapterScoreRequest request;
   request.ids = one.prompt.ids;
   request.n_prompt = static_cast<std::int32_t>(one.prompt.ids.size());
-  // The last id is only scored: nothing is chosen behind it.
+  // The last id is scored too, but nothing is predicted after it.
   request.ids.insert(request.ids.end(), one.expected.ids.begin(), one.expected.ids.end());
   if (endpoint_.hello().forced == AdapterForced::kLogits) {
     for (const std::vector<TopToken>& top : one.expected.top) {

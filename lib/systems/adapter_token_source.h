@@ -1,5 +1,5 @@
 #pragma once
-// Lets the golden pass ask a runtime behind an adapter.
+// Makes a runtime behind an adapter a TokenSource for the golden pass.
 
 #include <span>
 
@@ -9,11 +9,11 @@
 
 namespace secondsource {
 
-/// The golden pass over an AdapterEndpoint that is idle.
+/// Uses an AdapterEndpoint that has no open requests.
 class AdapterTokenSource final : public TokenSource {
  public:
-  /// `eos_ids` are the model's: what an adapter generates behind the end of text is no part of the answer. All outlive
-  /// this object.
+  /// `eos_ids` are the model's: what an adapter generates after the end of text is not part of the answer. All
+  /// arguments must outlive this object.
   AdapterTokenSource(AdapterEndpoint& endpoint, std::span<const std::int32_t> eos_ids, Progress& progress)
       : endpoint_(endpoint), eos_ids_(eos_ids), progress_(progress) {}
 

@@ -20,10 +20,10 @@ namespace secondsource {
 namespace {
 
 constexpr std::int64_t kStallNs = 60'000'000'000;
-// Beside the connections: the standard files, libraries, pipes, the poll sets.
+// In addition to the connections: the standard files, libraries, pipes and epoll sets.
 constexpr std::int64_t kOtherFiles = 64;
 
-/// Collects the client's and the server's value of the same thing.
+/// Collects pairs of values of one quantity, as measured by the client and by the server.
 class Differences {
  public:
   void add(std::int64_t client_ns, std::int64_t server_ns) {

@@ -1,6 +1,6 @@
 #pragma once
-// What the client of servers costs and how far its times are off: the load generator and the served endpoint, as runs use
-// them, over the null server (null_server.h), whose stamps are the truth.
+// The cost of the serving client and the error of its times: the load generator and the served endpoint, as in runs,
+// measure the null server (null_server.h), whose stamps are the truth.
 
 #include <cstdint>
 #include <optional>
@@ -22,7 +22,7 @@ struct ClientLoad {
 struct ClientError {
   std::int64_t n_values = 0;
   std::optional<double> median_ns, p99_ns;        ///< of |client's value - server's|; empty for too small a sample
-  std::optional<double> median_share, p99_share;  ///< of that as a part of the server's value
+  std::optional<double> median_share, p99_share;  ///< the same as a share of the server's value
 };
 
 struct ClientCost {
@@ -32,15 +32,15 @@ struct ClientCost {
   std::int64_t n_at_once = 0;  ///< the most requests that were open at a time
   double events_per_s = 0;
   double client_cpu_ns = 0;  ///< CPU time of the client's thread per token event, with sending and ending requests
-  double server_cpu_ns = 0;  ///< the same of the server's process
+  double server_cpu_ns = 0;  ///< the same for the server's process
   ClientError ttft;          ///< scheduled arrival -> first token, against request read -> first token sent
   ClientError gap;           ///< every gap between two tokens of a request
   std::optional<double> late_p99_ns;  ///< sent after its scheduled arrival
 };
 
-/// Opens the connections, sends the requests, and compares. `server` is the address of a null server without a path
-/// ("http://127.0.0.1:8000"), which has served nobody else. Errors: kUnsupported if this process may not open so many
-/// connections; those of the client.
+/// Opens the connections, sends the requests and compares the times. `server` is the address of a null server without a
+/// path ("http://127.0.0.1:8000"), which must not have served requests before. Errors: kUnsupported if this process may
+/// not open so many connections; those of the client.
 Result<ClientCost> measure_client_cost(const std::string& server, const ClientLoad& load,
                                        const InterruptFlag& interrupt);
 

@@ -22,8 +22,8 @@
 namespace secondsource {
 namespace {
 
-/// A model with everything that exists only while it is resident. The bundle is open as long, since a backend may read its
-/// weights from there.
+/// A model with everything that exists only while it is resident. Its bundle stays open as long, because a backend may
+/// read the weights from it.
 struct ResidentModel {
   Bundle bundle;
   std::unique_ptr<ModelSession> session;
@@ -73,7 +73,7 @@ class EnginePool final : public ModelPool {
   [[nodiscard]] const std::vector<std::string>& models() const override { return names_; }
   void set_budget(const SwapPlan& plan) override {
     resident_.set_budget(plan);
-    peak_bytes_ = 0;  // that of an earlier, larger budget is another cell's
+    peak_bytes_ = 0;  // the peak under an earlier, larger budget belongs to another cell
   }
 
   Result<void> submit(const TimedRequest& request) override {
@@ -121,7 +121,8 @@ class EnginePool final : public ModelPool {
     const std::int64_t began_ns = now_ns();
     SS_TRY_VOID(load(model));
     const std::int64_t duration_ns = now_ns() - began_ns;
-    // Only the first time: reading the memory takes as long as some tokens (/proc/self/smaps), and clocks run.
+    // Only the first time: reading the memory (/proc/self/smaps) takes as long as several tokens, and this time is
+    // measured.
     if (!resident_.bytes_of(model)) note_memory(model);
     if (resident_.is_too_large(model)) {
       const std::int64_t bytes = *resident_.bytes_of(model);
@@ -214,7 +215,7 @@ class EnginePool final : public ModelPool {
     return {};
   }
 
-  /// One sequence of the longest request that the job's scenarios send to this model.
+  /// Room for one sequence: the longest request that the job's scenarios send to this model.
   [[nodiscard]] EngineOptions room_for(const LoadedPrompts& prompts, const ModelConfig& config,
                                        const DeviceInfo& device) const {
     EngineOptions options;

@@ -60,7 +60,7 @@ class Pass {
         fmt::format("{} prompts cannot be sent to {} so that it works on their ids", n_not_sent, source_.entrance()));
   }
 
-  /// Scores all cases if the system can. False: it cannot, and a note says why.
+  /// Scores all cases if the system can. False if it cannot; a note then says why.
   Result<bool> score_all() {
     const std::optional<VerdictLevel> level = source_.forced_level();
     if (!level || cases_.empty()) return false;
@@ -117,8 +117,8 @@ class Pass {
     notes_.push_back(fmt::format("prompt {}: not judged: {}", one.prompt.id, why));
   }
 
-  /// Judges what the system generates freely: of every prompt, or of those that are to be streamed if all positions were
-  /// judged already.
+  /// Judges freely generated answers: to every prompt, or, if all positions were judged already, only to those that are
+  /// to be streamed.
   Result<void> generate_all(bool is_scored) {
     std::int32_t n_streamed = 0;
     for (const GoldenCase* const next : cases_) {

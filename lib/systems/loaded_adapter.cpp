@@ -102,7 +102,7 @@ class LoadedAdapter final : public LoadedSystem {
   Result<void> open(Progress& progress) {
     SS_TRY(prompts_, LoadedPrompts::load(bundle_, job_));
     std::int64_t n_waits = 0;
-    // The adapter's own deadline holds while it starts; this tells the run that somebody watches it.
+    // The adapter has its own deadline for starting; this progress only shows the run that the wait is supervised.
     const AdapterWait wait = [&] {
       progress.update(++n_waits);
       return Result<void>();
@@ -119,7 +119,7 @@ class LoadedAdapter final : public LoadedSystem {
     return {};
   }
 
-  /// The adapter was asked what it is when the run was planned, and the record has that answer.
+  /// Compares with the answer that the adapter gave when the run was planned, which is in the record.
   [[nodiscard]] std::string what_changed(const AdapterHello& hello) const {
     const AdapterSystem& before = job_.adapter->system;
     AdapterSystem now = before;

@@ -1,5 +1,5 @@
 #pragma once
-// Loads the adapter of a runtime: the program is started, told where the model is, and measured over its pipes.
+// Loads the adapter of a runtime: starts its program, lets it load the model, and measures it through its pipes.
 
 #include <memory>
 

@@ -108,8 +108,7 @@ class LoadedEngine final : public LoadedSystem {
     SS_TRY(const PreparedWork work, prepare(scenario, command.seed));
     std::vector<TimedRequest> requests;
     for (const WorkItem& item : work.items) requests.push_back(item.request);
-    // First runs the same pass without a clock around every operation; the difference between both is what the clocks
-    // cost.
+    // First runs the same pass without a clock around every operation; the difference is the cost of these clocks.
     OperationTimer untraced(nullptr);
     SS_TRY_VOID(run_observed(untraced, requests, scenario.batch, progress));
     session_->engine().set_group_timing(GroupTiming::kOn);

@@ -21,8 +21,8 @@ struct TokenVerification {
   std::function<Result<GoldenRecord>(const OracleAnswers&)> against_oracle;
 };
 
-/// Judges by the expected outputs of `inputs` if it has some. The record says what ran and for how long, and of prompts that the
-/// model cannot take how many there are and why, whether or not there are expected outputs.
+/// Judges the tokens by the expected outputs of `inputs`, if there are any. In any case the record states what was run
+/// and how long it took, and how many prompts the model cannot take and why.
 Result<GoldenRecord> verify_tokens(const SystemJob& job, const GoldenInputs& inputs,
                                    const std::optional<OracleAnswers>& answers, const TokenVerification& verification);
 
@@ -30,8 +30,8 @@ Result<GoldenRecord> verify_tokens(const SystemJob& job, const GoldenInputs& inp
 using GreedyAnswer =
     std::function<Result<std::vector<std::int32_t>>(const std::vector<std::int32_t>& prompt, std::int32_t n_tokens)>;
 
-/// Counts how many of the oracle's answers a system repeats, and how many tokens before the two part. Without a verdict:
-/// two right implementations part at a near tie.
+/// Counts how many of the oracle's answers a system repeats, and after how many tokens the others diverge. It gives no
+/// verdict, because two correct implementations may diverge at a near tie.
 Result<GoldenRecord> compare_with_oracle(const OracleAnswers& answers, const GreedyAnswer& greedy_answer);
 
 }  // namespace secondsource

@@ -31,7 +31,7 @@ class LoadedPool final : public LoadedSystem {
 
   SystemUnderTest& system() override { return *pool_; }
   ModelPool* pool() override { return pool_.get(); }
-  /// Sensors of a device belong to a backend's instance, which an eviction ends.
+  /// Empty, because the sensors of a device belong to a backend instance, which an eviction destroys.
   std::vector<TelemetrySource*> telemetry() override { return {}; }
 
   /// Each model is judged by its own expected outputs, one after the other, with the device to itself.
@@ -57,7 +57,7 @@ class LoadedPool final : public LoadedSystem {
     return Error{ErrorCode::kUnsupported, "several models at once: each has its own expected outputs, and no oracle"};
   }
 
-  /// The requests of each model are those of its own bundle, in their order; the mix decides whose turn it is.
+  /// Each model gets the requests of its own bundle in their order; the mix decides which model is next.
   Result<PreparedWork> prepare(const Scenario& scenario, const LoadSeed& seed) override {
     if (!scenario.swap) {
       return Error{ErrorCode::kInternal, fmt::format("scenario {}: expected one of several models", scenario.name())};

@@ -1,5 +1,6 @@
 #pragma once
-// What a loaded system takes from its bundle beside the weights: the tokenizer, the golden cases, and the requests to time.
+// What a loaded system takes from its bundle besides the weights: the tokenizer, the golden cases, and the requests to
+// time.
 
 #include "bundle/bundle.h"
 #include "bundle/bundle_text.h"

@@ -26,7 +26,7 @@
 namespace secondsource {
 namespace {
 
-/// What opening connections took on average: beside the times of requests, which do not include it.
+/// The average time to open a connection. It is reported separately, because the times of requests exclude it.
 class ConnectionTelemetry final : public TelemetrySource {
  public:
   explicit ConnectionTelemetry(const ConnectionTotals& totals) : totals_(totals) {}
@@ -89,7 +89,7 @@ class LoadedServed final : public LoadedSystem {
     PreparedWork work{prompts_->workload.items(scenario, seed, trace ? &*trace : nullptr, job_.client)};
     for (WorkItem& item : work.items) {
       if (item.request.prompt == nullptr || endpoint_->remember(*item.request.prompt)) continue;
-      // The server gets another prompt than the reference had, so that its answer cannot be judged.
+      // The server gets a different prompt than the reference, so its answer cannot be judged.
       item.expected = nullptr;
     }
     endpoint_->open_connections(endpoint_->system().http == HttpVersion::kHttp2 ? 1 : scenario.batch);
@@ -122,7 +122,7 @@ class LoadedServed final : public LoadedSystem {
   Result<std::unique_ptr<PolledMetrics>> polled(const std::string& url, std::span<const KnownMetric> known,
                                                 std::string_view name) const {
     if (url.empty()) return std::unique_ptr<PolledMetrics>();
-    // The key is the server's: no other host gets it.
+    // The key is sent to the server's own host only.
     ApiKey key;
     if (origin_of(url) == origin_of(job_.served->system.url)) {
       SS_TRY(key, ApiKey::read(job_.served->key));
@@ -137,8 +137,8 @@ class LoadedServed final : public LoadedSystem {
   std::optional<ServedEndpoint> endpoint_;
   std::optional<ConnectionTelemetry> telemetry_;
   std::unique_ptr<PolledMetrics> server_metrics_;
-  std::unique_ptr<PolledMetrics> device_metrics_;  ///< by an exporter
-  std::unique_ptr<LocalDevices> local_devices_;    ///< by their vendors' libraries
+  std::unique_ptr<PolledMetrics> device_metrics_;  ///< from an exporter
+  std::unique_ptr<LocalDevices> local_devices_;    ///< from the vendors' libraries
   std::optional<ProcessTreeTelemetry> processes_;
 };
 

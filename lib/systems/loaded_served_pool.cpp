@@ -94,7 +94,7 @@ class LoadedServedPool final : public LoadedSystem {
  private:
   explicit LoadedServedPool(const SystemJob& job) : job_(job) {}
 
-  /// The server as one that has this model alone.
+  /// The job for this model alone on the same server.
   [[nodiscard]] Result<SystemJob> job_of(const ModelJob& model) const {
     SystemJob job = job_;
     job.bundle = model.bundle;
@@ -108,7 +108,7 @@ class LoadedServedPool final : public LoadedSystem {
     }
     system.model = found->model;
     if (!found->url.empty()) system.url = found->url;
-    // Sampled for the server as a whole, not once for each model; and its pages name no model.
+    // Metrics are sampled for the server as a whole and not for each model, and they do not name the model.
     system.metrics.clear();
     system.telemetry.clear();
     job.served->process = 0;

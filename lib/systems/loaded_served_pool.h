@@ -9,8 +9,8 @@
 
 namespace secondsource {
 
-/// `job.models` are the bundles, `job.served` says how requests name each. `progress` must outlive the result. Errors: as
-/// load_served_system(), and those of asking the server what it has loaded.
+/// `job.models` are the bundles; `job.served` gives the name that requests use for each. `progress` must outlive the
+/// result. Errors: as load_served_system(), and those of asking the server which models it has loaded.
 Result<std::unique_ptr<LoadedSystem>> load_served_pool(const SystemJob& job, Progress& progress);
 
 }  // namespace secondsource

@@ -29,7 +29,7 @@ class LoadedSystem {
  public:
   virtual ~LoadedSystem() = default;
   [[nodiscard]] virtual SystemUnderTest& system() = 0;
-  /// The same system as a pool of models, where it is one; otherwise null.
+  /// The same system as a pool of models; null if it is not one.
   [[nodiscard]] virtual ModelPool* pool() { return nullptr; }
   /// Judges the tokens that the system generates. `answers` is the reference for a bundle without expected outputs.
   virtual Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) = 0;
@@ -40,12 +40,12 @@ class LoadedSystem {
   virtual Result<PreparedWork> prepare(const Scenario& scenario, const LoadSeed& seed) = 0;
   /// Measures where the time of a scenario goes, by operation, and appends the spans to the command's trace file.
   virtual Result<OperationTimes> time_operations(const TimeOperationsCommand& command, ProgressCount& progress) = 0;
-  /// What its device does at best, measured now; nothing of the system may be in flight. Errors: kUnsupported for a system
-  /// on the host, or one that does not measure its device; else as Backend::measure_rates().
+  /// The highest rates of its device, measured now; no request may be in flight. Errors: kUnsupported for a system on
+  /// the host or one that does not measure its device; else as Backend::measure_rates().
   virtual Result<DeviceRates> measure_rates([[maybe_unused]] RateEffort effort) {
     return Error{ErrorCode::kUnsupported, "the limits of this device were not measured"};
   }
-  /// Its sensors, those of its device and what it says of itself; they live as long as this.
+  /// Its sensors: those of its device and the values that it reports about itself. They live as long as this object.
   [[nodiscard]] virtual std::vector<TelemetrySource*> telemetry() = 0;
 };
 

@@ -16,8 +16,8 @@ class LocalDevices final : public TelemetrySource {
   /// `ids`: empty for all GPUs of this machine. Without any, every reading carries the reason.
   explicit LocalDevices(std::vector<GpuId> ids, const GpuPlaces& places = {});
 
-  /// The names of device_sensors.h, of all GPUs joined (join_readings.h), without process_device_memory_bytes: the process
-  /// that computes on them is not this one.
+  /// The readings named in device_sensors.h, joined over all GPUs (join_readings.h), except
+  /// process_device_memory_bytes, because another process computes on them.
   std::vector<TelemetryReading> read() override;
 
  private:

@@ -134,8 +134,8 @@ struct NullServer::State {
   struct Connection {
     FileDescriptor socket;
     std::string received;
-    std::string unsent;                 ///< what the kernel has not taken
-    std::optional<std::size_t> answer;  ///< the one that is streamed
+    std::string unsent;                 ///< bytes that the kernel has not accepted yet
+    std::optional<std::size_t> answer;  ///< the answer that is being streamed
     std::int64_t n_asked = 0;
     bool waits_to_write = false;
   };
@@ -309,7 +309,7 @@ void NullServer::State::begin(int socket, const Asked& asked, std::int64_t at_ns
 }
 
 Result<void> NullServer::State::send_due() {
-  // Not all that is due at once: requests are read in between.
+  // Limits the events sent in a row, so that requests are read in between.
   constexpr int kMostAtOnce = 256;
   for (int n_sent = 0; n_sent < kMostAtOnce && !due.empty(); ++n_sent) {
     const std::int64_t now = now_ns();
@@ -317,7 +317,7 @@ Result<void> NullServer::State::send_due() {
     if (next.at_ns > now) return {};
     due.pop();
     const auto found = connections.find(next.socket);
-    // The client has closed this connection, and another one may have its number.
+    // The client has closed this connection, and a new one may have the same socket number.
     if (found == connections.end() || found->second.answer != next.answer) continue;
     Connection& connection = found->second;
     NullAnswer& answer = answers[next.answer];

@@ -1,13 +1,13 @@
 #pragma once
-// A server that has no model: it answers an OpenAI-compatible streaming request on a fixed schedule and stamps every
-// event at the moment at which it gives it to the kernel. What a client reports of it is held against these stamps
-// (client_cost.h), so that the client's own cost and error are known.
+// A server without a model: it answers an OpenAI-compatible streaming request on a fixed schedule and stamps every
+// event when it gives it to the kernel. The times that a client reports are compared with these stamps (client_cost.h),
+// which shows the client's own cost and error.
 //
 //   SS_TRY(NullServer server, NullServer::listen({.first_token_ns = 100'000'000, .token_gap_ns = 20'000'000}, 0));
 //   SS_TRY_VOID(server.serve(interrupt));   // until it is interrupted
 //
-// It serves POST /v1/completions with a prompt of token ids, of which the first is the name of the request in the stamps;
-// GET /v1/models; and GET /stamps, which is read by parse_null_stamps(). One thread, on 127.0.0.1 alone.
+// It serves POST /v1/completions with a prompt of token ids, whose first id names the request in the stamps; GET
+// /v1/models; and GET /stamps, whose body parse_null_stamps() reads. It uses one thread and listens on 127.0.0.1 only.
 
 #include <cstdint>
 #include <memory>
@@ -43,7 +43,7 @@ class NullServer {
   std::unique_ptr<State> state_;
 };
 
-/// What the server stamped of one request, on the monotonic clock of its machine.
+/// The server's stamps of one request, on the monotonic clock of its machine.
 struct NullAnswer {
   std::int64_t tag = 0;               ///< the first id of the prompt
   std::int64_t received_ns = 0;       ///< when the whole request was read

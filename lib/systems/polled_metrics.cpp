@@ -15,9 +15,10 @@ namespace {
 
 constexpr std::int64_t kLongestRefreshNs = 200'000'000;
 constexpr std::int64_t kPollSliceNs = 20'000'000;
-// Between two questions the server has this many times as long as the answer took: asking costs it at most 5 %.
+// Between two requests the page is left alone for this many times the duration of the last answer, so that the polling
+// costs the server at most 5 %.
 constexpr std::int64_t kRestPerAnswer = 20;
-// A page that grows beyond all bounds is not kept; more snapshots than this are those of a reader that went away.
+// More snapshots than this are not kept; so many accumulate only if nobody reads them any more.
 constexpr std::size_t kMostAnswers = 1'000;
 
 const TelemetryReading* found(const std::vector<TelemetryReading>& readings, std::string_view name) {

@@ -38,7 +38,7 @@ void add_verdict(const GoldenRecord& one, GoldenRecord& all) {
   add(one.n_repeated, all.n_repeated);
   add(one.n_same_twice, all.n_same_twice);
   add(one.n_same_in_batch, all.n_same_in_batch);
-  all.level = std::max(all.level, one.level);  // the one that sees least
+  all.level = std::max(all.level, one.level);  // the level that sees least
 }
 
 }  // namespace secondsource

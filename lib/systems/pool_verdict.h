@@ -1,11 +1,12 @@
 #pragma once
-// The verdict on a pool of models, of the verdicts on each of them.
+// Combines the verdicts on the models of a pool into one.
 
 #include "record/golden_record.h"
 
 namespace secondsource {
 
-/// Adds the verdict on one model to that on all: the worst counts, and reasons say whose they are.
+/// Adds the verdict on one model to that on all. The worst verdict counts, and each reason is prefixed with its model's
+/// bundle.
 void add_verdict(const GoldenRecord& one, GoldenRecord& all);
 
 }  // namespace secondsource

@@ -8,7 +8,7 @@
 namespace secondsource {
 namespace {
 
-// Keeps the draws apart from those of prompts and arrivals, which the same seed decides.
+// Makes these draws independent of those of prompts and arrivals, which use the same seed.
 constexpr std::uint64_t kMixStream = 0x6d6978;
 
 }  // namespace

@@ -14,8 +14,8 @@ namespace secondsource {
 [[nodiscard]] std::vector<std::int32_t> draw_models(std::span<const double> shares, std::int32_t n_requests,
                                                     std::uint64_t seed);
 
-/// The requests of a mix: of each model its own, in their order, when it is that model's turn. `items_of[model]` has at least as
-/// many as `turns` has of the model; tags are the places in the mix.
+/// The requests of a mix: `turns` gives the model of each, and each model's own requests are taken in their order.
+/// `items_of[model]` must have at least as many as the model has turns; the tags are the indexes in the mix.
 [[nodiscard]] std::vector<WorkItem> mixed_items(std::vector<std::vector<WorkItem>> items_of,
                                                 std::span<const std::int32_t> turns);
 

@@ -1,6 +1,6 @@
 #pragma once
-// Which models of a pool are resident, and which of them make room for another one: the least recently used, until what is to
-// be loaded fits into the budget. It decides and counts; loading and evicting is its owner's.
+// Decides which models of a pool stay resident: to make room for another model, the least recently used are evicted
+// until it fits into the budget. It only decides and counts; its owner loads and evicts.
 //
 //   set.use(model);
 //   if (!set.is_resident(model)) {
@@ -21,23 +21,23 @@ class ResidentSet {
   explicit ResidentSet(std::size_t n_models) : models_(n_models) {}
 
   void set_budget(const SwapPlan& plan);
-  /// The model is asked for, and is the most recently used one from now on.
+  /// Makes the model the most recently used one.
   void use(std::int32_t model);
   void add(std::int32_t model);
   void remove(std::int32_t model);
-  /// Keeps the largest size that a model was seen with.
+  /// Records the size of a model; the largest one seen counts.
   void note_bytes(std::int32_t model, std::int64_t bytes);
 
   [[nodiscard]] bool is_resident(std::int32_t model) const { return at(model).is_resident; }
   /// The resident models, the least recently used first.
   [[nodiscard]] std::vector<std::int32_t> resident() const;
-  /// The models to be evicted, in this order, before `model` is loaded. With a budget in bytes a model whose size is not
-  /// known yet gets the device alone.
+  /// The models to evict, in this order, before `model` is loaded. Under a budget in bytes, a model of unknown size
+  /// gets the device to itself.
   [[nodiscard]] std::vector<std::int32_t> victims_for(std::int32_t model) const;
-  /// True if the budget does not hold the model even alone, as far as its size is known.
+  /// True if the budget is too small even for this model alone, as far as its size is known.
   [[nodiscard]] bool is_too_large(std::int32_t model) const;
   [[nodiscard]] std::optional<std::int64_t> bytes_of(std::int32_t model) const { return at(model).bytes; }
-  /// Of all resident models; absent if the size of one is not known.
+  /// The size of all resident models; nullopt if the size of one is not known.
   [[nodiscard]] std::optional<std::int64_t> resident_bytes() const;
   [[nodiscard]] std::int64_t budget_bytes() const { return budget_bytes_; }
 

@@ -42,9 +42,9 @@ struct ServedEndpoint::Stream {
   std::optional<std::int64_t> connect_ns{};
   std::int64_t sent_ns = 0;
   bool has_begun = false;                   ///< bytes of the stream have come
-  bool wants_created = false;               ///< until the first event
+  bool wants_created = false;               ///< until the first event has been read
   std::optional<std::int64_t> created_s{};  ///< of the first event
-  ServedChunk chunk{};                      ///< the last one, whose memory is used again
+  ServedChunk chunk{};                      ///< the last one; its memory is reused
 
   Result<void> push(std::string_view bytes, std::int64_t at_ns, std::vector<SystemToken>& arrived);
   Result<void> take(std::string_view data, std::int64_t at_ns, std::vector<SystemToken>& arrived);
@@ -105,7 +105,7 @@ void ServedEndpoint::Stream::add_tokens(std::int64_t at_ns, std::vector<SystemTo
   if (n_new > 0) last_token_ns = at_ns;
 }
 
-/// Tokens that the server counts and that had no event of their own came with the last one.
+/// Tokens that the server counted but that had no event of their own get the time of the last event.
 void ServedEndpoint::Stream::add_missing(std::vector<SystemToken>& arrived) {
   if (has_ids || n_tokens == 0) return;
   const bool is_counted = usage && usage->n_output_tokens > 0;
@@ -120,7 +120,7 @@ void ServedEndpoint::Stream::add_missing(std::vector<SystemToken>& arrived) {
   }
 }
 
-/// Why a stream that ended in order is no answer; empty if it is one.
+/// Why a stream that ended without an error is still not an answer; empty if it is one.
 std::string ServedEndpoint::Stream::fault() const {
   if (finish == ServedFinish::kNone && !is_done) return "the stream ended before the answer did";
   if (n_tokens == 0) return "the stream ended without a token";
@@ -172,7 +172,7 @@ Result<void> ServedEndpoint::submit(const TimedRequest& request) {
       open->refusal += bytes.substr(0, kKeptRefusal - std::min(kKeptRefusal, open->refusal.size()));
       return true;
     }
-    // The head of the response was read before its body, so that a server which sends Dates has shown one by now.
+    // The head of the response was read before its body, so a server that sends Dates has already sent one.
     if (!std::exchange(open->has_begun, true)) open->wants_created = client_.dates().is_empty();
     const Result<void> parsed = open->push(bytes, at_ns, arrived_);
     if (const auto created_s = std::exchange(open->created_s, std::nullopt)) {
@@ -214,7 +214,7 @@ void ServedEndpoint::take_end(const HttpEnd& end, SystemEvents& events) {
   if (end.connection) stream.connect_ns = end.connection->total_ns();
   std::string error = std::move(stream.error);
   if (error.empty()) error = refusal_of(end, stream.refusal, kEventStream, client_.key());
-  // A connection that breaks after the last event has lost nothing.
+  // If the connection breaks after the last event, nothing is lost.
   if (!stream.is_done && !end.error.empty()) error = end.error;
   if (error.empty()) {
     const Result<void> ended =
@@ -227,7 +227,7 @@ void ServedEndpoint::take_end(const HttpEnd& end, SystemEvents& events) {
 
 Result<void> ServedEndpoint::end_stalled(SystemEvents& events) {
   const std::int64_t now = now_ns();
-  // Visits every open stream, and so not at every token.
+  // The check visits every open stream, so it is not done at every token.
   if (now < next_stall_check_ns_) return {};
   next_stall_check_ns_ = now + std::min(kLongestStallCheckNs, stall_ns_ / 16);
   if (system_.managed && !open_.empty() && now - last_sign_ns_ > stall_ns_) {
@@ -292,7 +292,7 @@ void ServedEndpoint::open_connections(std::int32_t n_connections) {
     call.url = system_.url + "/models";
     call.timeout_ns = kTimeoutNs;
     call.on_body = [](const HttpHead&, std::string_view, std::int64_t) { return true; };
-    // A request that ends before the next one begins would otherwise hand its connection on to it.
+    // Otherwise a request that ends before the next one begins would pass its connection on to it.
     call.opens_connection = n_started >= n_connections_;
     if (!client_.start(-1 - static_cast<std::int64_t>(n_started), std::move(call))) break;
   }

@@ -1,7 +1,7 @@
 #pragma once
-// A server behind an OpenAI-compatible streaming API as a system under test. A token's time is that at which the bytes of
-// its event were read on this host. docs/metrics.md defines how tokens are counted where an event has several, or where
-// the server gives no ids.
+// A server behind an OpenAI-compatible streaming API as a system under test. The time of a token is when the bytes of
+// its event were read on this host. docs/metrics.md defines how tokens are counted if an event has several or the
+// server gives no ids.
 
 #include <cstdint>
 #include <map>
@@ -20,28 +20,28 @@ namespace secondsource {
 
 class ServedEndpoint final : public SystemUnderTest {
  public:
-  /// A request without a new token for `stall_ns` ends with an error; a server that this program started hangs if none of
-  /// its requests has one for so long. `tokenizer` may be null, and must outlive this.
+  /// A request without a new token for `stall_ns` ends with an error. If no request gets a token for so long, a server
+  /// that this program started counts as hanging. `tokenizer` may be null; otherwise it must outlive this object.
   ServedEndpoint(ServedSystem system, HttpClient client, const Tokenizer* tokenizer, std::int64_t stall_ns);
   ~ServedEndpoint() override;
 
   [[nodiscard]] std::string name() const override;
-  /// Every request is sent at once: the queue is the server's.
+  /// Unlimited, because every request is sent at once and the server queues them.
   [[nodiscard]] std::int32_t max_in_flight() const override { return INT32_MAX; }
   Result<void> submit(const TimedRequest& request) override;
   Result<void> poll(std::int64_t until_ns, SystemEvents& events) override;
-  /// Closes the request's stream, over HTTP/1.1 with its connection, which is how a server learns of it.
+  /// Closes the request's stream (over HTTP/1.1 its connection), by which the server notices the cancellation.
   Result<std::optional<RequestEnd>> cancel(std::int64_t tag) override;
   Result<void> abandon() override;
   [[nodiscard]] MemoryUse memory() const override { return {}; }
   [[nodiscard]] StepTotals step_totals() const override { return {}; }
-  /// By the server's Dates, or where it sends none by `created` of its answers.
+  /// Uses the server's Date headers or, if it sends none, `created` of its answers.
   [[nodiscard]] std::optional<ServerClock> take_server_clock(std::int64_t origin_ns) override;
 
-  /// Works out in advance in which form a prompt is sent, which must outlive this object. False if the server cannot be
-  /// given exactly its ids; something near them is sent then.
+  /// Computes in advance the form in which a prompt is sent; `prompt` must outlive this object. False if the server
+  /// cannot be given exactly its ids; a similar prompt is sent then.
   bool remember(const EncodedPrompt& prompt);
-  /// Opens connections, so that timed requests need not. Failures are left to the requests.
+  /// Opens connections in advance, so that timed requests do not have to. A failure shows only when a request is sent.
   void open_connections(std::int32_t n_connections);
 
   [[nodiscard]] const ConnectionTotals& connections() const { return client_.connections(); }
@@ -63,9 +63,9 @@ class ServedEndpoint final : public SystemUnderTest {
   std::map<std::int64_t, std::unique_ptr<Stream>> open_;  ///< by tag
   ServerTimes created_;                                   ///< of answers whose responses had no Date
   std::vector<SystemToken> arrived_;
-  std::int64_t last_sign_ns_ = 0;  ///< of life: a token of any request, or the first request after none was open
+  std::int64_t last_sign_ns_ = 0;  ///< sign of life: a token of any request, or the first request after none was open
   std::int64_t next_stall_check_ns_ = 0;
-  std::size_t n_connections_ = 0;  ///< that open_connections() has opened
+  std::size_t n_connections_ = 0;  ///< the number that open_connections() has opened
   std::vector<HttpEnd> ends_;
 };
 

@@ -85,7 +85,7 @@ class ServedPool final : public ModelPool {
   [[nodiscard]] std::vector<std::int32_t> resident() const override { return resident_.resident(); }
 
   Result<void> evict_all() override {
-    // What sleeps in memory of the host is woken, so that it can be discarded.
+    // A model that sleeps in host memory must be woken before it can be discarded.
     for (const std::int32_t model : std::exchange(in_host_memory_, {})) {
       SS_TRY_VOID(parts_.host->load(model));
       SS_TRY_VOID(parts_.host->unload(model, UnloadTo::kFiles));
@@ -96,7 +96,7 @@ class ServedPool final : public ModelPool {
 
   Result<void> evict_to_host_memory(std::int32_t model) override { return evict(model, -1, UnloadTo::kHostMemory); }
 
-  /// What the server says: it has no parts, and whatever the files are is known only on its own machine.
+  /// The size that the server reports, without its parts; and the size of the files, if they can be seen from here.
   ModelFootprint footprint(std::int32_t model) override {
     ModelFootprint footprint{.resident_bytes = resident_.bytes_of(model)};
     const auto files = parts_.host->files(model);
@@ -151,7 +151,7 @@ class ServedPool final : public ModelPool {
     return {};
   }
 
-  /// What the server says that the model takes, else the memory of its process.
+  /// The memory that the server reports for the model, else that of its process.
   [[nodiscard]] Result<std::int64_t> bytes_of(const LoadedModel& one) const {
     if (one.bytes) return *one.bytes;
     if (one.command.empty()) return Error{ErrorCode::kUnavailable, parts_.why_no_memory};
@@ -173,7 +173,8 @@ class ServedPool final : public ModelPool {
     if (bytes) resident_.note_bytes(one.model, *bytes);
   }
 
-  /// Takes the sizes, and finds out whether the server evicted a model by a rule of its own, whose time nobody would know.
+  /// Records the sizes, and fails if the server evicted a model by a rule of its own, because the time of that is
+  /// unknown.
   Result<void> look_at_server() {
     SS_TRY(const std::vector<LoadedModel> loaded, parts_.host->loaded());
     std::vector<std::string> gone;

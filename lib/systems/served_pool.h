@@ -1,6 +1,6 @@
 #pragma once
-// A server that holds several models as a pool of models: this program tells it which to load and unload, by the same rule as
-// the engine's pool.
+// A server that holds several models as a pool of models: this program tells it which to load and unload, by the same
+// rule as for the engine's pool.
 
 #include <functional>
 #include <memory>
@@ -21,7 +21,7 @@ struct ServedPoolParts {
       why_no_memory;  ///< the reason to report where neither the server nor a process says how much memory a model takes
 };
 
-/// Asks the server what is loaded. Errors: those of the host.
+/// Asks the server which models are loaded. Errors: those of the host.
 Result<std::unique_ptr<ModelPool>> make_served_pool(ServedPoolParts parts);
 
 }  // namespace secondsource

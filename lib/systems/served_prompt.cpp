@@ -20,8 +20,8 @@ std::vector<std::pair<std::string, std::string>> messages_of(const EncodedPrompt
   return messages;
 }
 
-/// A text of which a tokenizer that adds its special tokens makes these ids; nullopt if neither the text nor the text
-/// without a special token at its beginning is one.
+/// A text from which a tokenizer that adds its special tokens makes these ids: `text`, or `text` without the
+/// begin-of-text token at its beginning; nullopt if neither does.
 std::optional<std::string> text_for(const std::vector<std::int32_t>& ids, std::string text,
                                     const Tokenizer& tokenizer) {
   const auto fits = [&](const std::string& candidate) {
@@ -36,8 +36,8 @@ std::optional<std::string> text_for(const std::vector<std::int32_t>& ids, std::s
   return fits(text) ? std::optional(text) : std::nullopt;
 }
 
-/// The text of each part of a conversation. Parts are decoded alone, so that the text of a turn begins with that of the turn before,
-/// even where a part ends within a character.
+/// The text of each part of a conversation. Each part is decoded separately, so that the text of every turn begins with
+/// that of the turn before, even if a part ends within a character.
 std::vector<std::string> texts_of_parts(const TimedRequest& request, const Tokenizer& tokenizer) {
   std::vector<std::string> texts;
   std::int32_t begin = 0;
@@ -49,7 +49,7 @@ std::vector<std::string> texts_of_parts(const TimedRequest& request, const Token
   return texts;
 }
 
-/// Questions are the user's and answers the assistant's; they take turns.
+/// The parts are alternately questions of the user and answers of the assistant.
 std::vector<std::pair<std::string, std::string>> messages_of(const std::vector<std::string>& parts) {
   std::vector<std::pair<std::string, std::string>> messages;
   for (const std::string& part : parts) messages.emplace_back(messages.size() % 2 == 0 ? "user" : "assistant", part);
@@ -61,7 +61,7 @@ std::vector<std::pair<std::string, std::string>> messages_of(const std::vector<s
 std::optional<ServedPrompt> exact_prompt(const EncodedPrompt& prompt, const ServedSystem& system,
                                          const Tokenizer* tokenizer) {
   if (system.api == ServedApi::kChat) {
-    // A conversation has no place for a document in front of the messages.
+    // The chat API has no place for a document before the messages.
     if (prompt.messages.empty() || !prompt.document.empty()) return std::nullopt;
     return ServedPrompt{.ids = {}, .text = {}, .messages = messages_of(prompt)};
   }

@@ -1,6 +1,6 @@
 #pragma once
-// Lets the golden pass ask a server, by the server's own requests for the log-probabilities of given ids and for whole
-// answers.
+// Makes a server a TokenSource for the golden pass, through its own requests for the log-probabilities of given ids and
+// for whole answers.
 
 #include "core/progress.h"
 #include "systems/served_endpoint.h"

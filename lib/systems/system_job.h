@@ -30,7 +30,7 @@ enum class SystemKind : std::uint8_t {
 };
 SS_ENUM_NAMES(SystemKind, "engine", "null", "served", "adapter")
 
-/// A server, and where its key is.
+/// A server, and the place of its key.
 struct ServedJob {
   ServedSystem system;
   KeySource key;
@@ -40,7 +40,7 @@ struct ServedJob {
 };
 SS_FIELDS(ServedJob, system, key, process, is_container)
 
-/// An adapter, and where it works.
+/// An adapter, with its model and its log.
 struct AdapterJob {
   AdapterSystem system;
   std::filesystem::path model;  ///< the folder with the bundle's model
@@ -48,7 +48,7 @@ struct AdapterJob {
 };
 SS_FIELDS(AdapterJob, system, model, log)
 
-/// One of several models that a worker holds by turns.
+/// One of several models that take turns in a worker.
 struct ModelJob {
   std::string name;
   std::filesystem::path bundle;
@@ -64,12 +64,11 @@ struct SystemJob {
   std::string variant;
   std::string backend;
   /// "threads", "cpus", "strict" and "device" are common to all backends; other keys are passed to the backend
-  /// unchanged ("fault", "isa", ...).
-  /// Each key stands once; their order has no meaning.
+  /// unchanged ("fault", "isa", ...). Each key occurs once; the order has no meaning.
   std::vector<std::pair<std::string, std::string>> options;
   std::string suite;
   std::uint64_t seed = 0;
-  std::vector<Scenario> scenarios;  ///< of its cells; the system makes room for each of them
+  std::vector<Scenario> scenarios;  ///< of its cells; the system reserves room for each of them
   std::int64_t step_deadline_ns = 0;
   std::optional<ServedJob> served{};    ///< for kServed
   std::optional<AdapterJob> adapter{};  ///< for kAdapter

@@ -1,6 +1,7 @@
 #pragma once
-// What the golden pass asks of a system that is not ours: what it gives to the reference's ids, and what it generates
-// itself. A server and an adapter each implement it by their own requests (served_tokens, adapter_token_source).
+// The interface through which the golden pass asks a system that is not ours for its predictions given the reference's
+// ids, and for answers that it generates itself. A server and an adapter implement it with their own requests
+// (served_tokens, adapter_token_source).
 
 #include <cstdint>
 #include <optional>
@@ -27,18 +28,19 @@ class TokenSource {
  public:
   virtual ~TokenSource() = default;
   [[nodiscard]] virtual std::string name() const = 0;
-  /// The system's name, as in "prompts cannot be sent to NAME".
+  /// The name of the system in messages such as "prompts cannot be sent to NAME".
   [[nodiscard]] virtual std::string entrance() const = 0;
-  /// True if it can be given exactly the ids of the prompt.
+  /// True if exactly the ids of the prompt can be sent to it.
   [[nodiscard]] virtual bool takes(const EncodedPrompt& prompt) const = 0;
-  /// True if a prompt that consists of ids alone can be sent, and ids come back.
+  /// True if a prompt that consists of ids alone can be sent and the answer comes back as ids.
   [[nodiscard]] virtual bool takes_and_gives_ids() const = 0;
-  /// The level at which each position can be judged with the reference's ids in front of it; nullopt if it cannot be.
+  /// The level at which each position can be judged given the reference's ids before it; nullopt if it cannot.
   [[nodiscard]] virtual std::optional<VerdictLevel> forced_level() const = 0;
 
-  /// Scores of the ids that are expected behind the prompt. Errors, here and below: it does not answer any more.
+  /// Scores the ids that are expected after the prompt. Errors, also of the functions below: the system no longer
+  /// answers.
   virtual Result<Given<std::vector<ForcedScore>>> score(const GoldenCase& one) = 0;
-  /// Generates at most `n_tokens` tokens greedily. Also errors: kInvalidInput for an answer that is none.
+  /// Generates at most `n_tokens` tokens greedily. Errors: also kInvalidInput for a malformed answer.
   virtual Result<Given<GeneratedAnswer>> generate(const EncodedPrompt& prompt, std::int32_t n_tokens) = 0;
   /// The same for all prompts at once; nullopt where there is no answer.
   virtual Result<std::vector<std::optional<GeneratedAnswer>>> generate_together(

@@ -11,23 +11,26 @@ namespace secondsource {
 namespace {
 
 constexpr std::int32_t kDefaultRandomPrompt = 256;
-// Index of the random prompt whose ids form the shared prefix; no request has this index.
+// Index of the random prompt that provides the shared prefix; no request has this index.
 constexpr std::int32_t kPrefixIndex = -1;
-// Added to the seed of a repetition for the blocks of a trace, whose names are numbers as those of requests are.
+// Mixed into a repetition's seed for the blocks of a trace, because their names are numbers, as the indexes of requests
+// are.
 constexpr std::uint64_t kBlocksSeed = 0x6d6f6f6e63616b65ULL;
-// Mixed into the run's seed, so that a repetition's prompts are not those of a run whose seed is a few higher.
+// Mixed into the run's seed, so that the prompts of a repetition differ from those of a run with a slightly larger
+// seed.
 constexpr std::uint64_t kRepetitionStream = 0x72657065746974ULL;
-// Makes the choice of cancelled requests independent of the prompts and arrivals, which the same seed draws.
+// Makes the choice of cancelled requests independent of the prompts and arrivals, which use the same seed.
 constexpr std::uint64_t kCancelStream = 0x63616e63656cULL;
 // Makes the arrivals at several clients independent of one another.
 constexpr std::uint64_t kClientStream = 0x636c69656e74ULL;
 
-/// The id of a prompt of random ids.
+/// The name of a prompt of random ids.
 std::string random_name(const LoadSeed& seed, std::int32_t n_tokens) {
   return fmt::format("random-{}-{}-{}", seed.run, seed.repetition, n_tokens);
 }
 
-/// After how many tokens the client cancels this request; 0: it does not. Requests that are shorter run to their end.
+/// The number of tokens after which the client cancels this request; 0: it does not. A request that asks for no more
+/// tokens than that is never cancelled.
 std::int32_t cancel_after(const Scenario& scenario, std::uint64_t seed, std::int32_t index,
                           const TimedRequest& request) {
   if (!(scenario.cancel_share > 0) || scenario.cancel_after >= request.n_output_tokens) return 0;
@@ -35,7 +38,7 @@ std::int32_t cancel_after(const Scenario& scenario, std::uint64_t seed, std::int
   return drawn < scenario.cancel_share ? scenario.cancel_after : 0;
 }
 
-/// Gives the prompt the tokens of its blocks, as far as it is long: those of a block follow from its name.
+/// Fills the prompt with the tokens of its blocks, up to its length. The tokens of a block depend on its name alone.
 void fill_blocks(std::span<std::int32_t> ids, std::span<const std::int64_t> blocks, std::uint64_t seed,
                  std::int32_t vocab_size) {
   for (std::size_t index = 0; index < blocks.size(); ++index) {
@@ -96,7 +99,7 @@ std::vector<WorkItem> Workload::conversations(const Scenario& scenario, const Lo
     const std::int32_t of_all = index_of_all(client, conversation);
     const std::int64_t request_of_all = std::int64_t{of_all} * scenario.turns + turn;
     item.request.seed = random_bits(seed.run, static_cast<std::uint64_t>(request_of_all));
-    // A row of ids begins the same, however many of them are drawn.
+    // Drawing more ids does not change the first ones, so each turn begins with the ids of the turn before.
     const auto n_tokens = static_cast<std::int32_t>(tokens_of_turn(scenario, turn));
     item.prompt = random_name(seed, n_tokens);
     item.request.ids = random_prompt(seed.of_prompts(), of_all, n_tokens, vocab_size_);

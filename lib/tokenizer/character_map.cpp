@@ -11,7 +11,7 @@ namespace secondsource::tokenizer {
 namespace {
 
 constexpr std::size_t kUnitBytes = 4;
-/// So that a text does not grow without bounds; the longest of Unicode's own compatibility mappings have 33 bytes.
+/// Limits the growth of a text; the longest of Unicode's own compatibility mappings have 33 bytes.
 constexpr std::size_t kMaxReplacementBytes = 256;
 /// Longer graphemes are replaced character by character.
 constexpr std::size_t kMaxGraphemeBytes = 5;

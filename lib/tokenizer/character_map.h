@@ -1,7 +1,8 @@
 #pragma once
-// The map of characters that a SentencePiece model normalizes a text by ("precompiled charsmap"): a trie of texts, each with what
-// replaces it. Applied as Hugging Face tokenizers does it, grapheme by grapheme, which differs from SentencePiece where a
-// combining mark follows: a grapheme of up to five bytes is replaced as a whole by what its shortest prefix in the map becomes.
+// The map of characters by which a SentencePiece model normalizes a text ("precompiled charsmap"): a trie of texts,
+// each with its replacement. It is applied as in Hugging Face tokenizers, grapheme by grapheme: a grapheme of up to
+// five bytes is replaced as a whole by the replacement of its shortest prefix in the map. This differs from
+// SentencePiece where a combining mark follows.
 
 #include <cstdint>
 #include <optional>

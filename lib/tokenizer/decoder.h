@@ -42,8 +42,7 @@ using DecoderStep =
     std::variant<ByteLevelDecoder, ByteFallbackDecoder, FuseDecoder, ReplaceDecoder, StripDecoder, MetaspaceDecoder>;
 
 /// Refuses steps whose replacements could make a text more than 4096 times as long, so that a few ids cannot fill the
-/// memory.
-/// Errors: kInvalidInput.
+/// memory. Errors: kInvalidInput.
 Result<void> check_growth(const std::vector<DecoderStep>& steps);
 
 /// Receives the text of a stage: the pieces of a token, of which the last one is marked.

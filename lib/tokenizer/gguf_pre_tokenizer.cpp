@@ -31,8 +31,9 @@ constexpr std::string_view kHanAndKana = "[一-龥\u3040-ゟ゠-ヿ]+";
 constexpr std::string_view kDeepseekV3 =
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|)"
     R"( ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-// The first models of DeepSeek: words of cased letters, signs, spaces at the end, Han with kana and Hangul, then single digits, where
-// llama.cpp has runs of digits, which comes to the same because their vocabularies have no token of several.
+// The first models of DeepSeek: words of cased letters, signs, spaces at the end, Han with kana and Hangul, then single
+// digits. llama.cpp has runs of digits instead; the result is the same, because their vocabularies have no token of
+// several digits.
 constexpr std::string_view kLineBreak = R"([\r\n])";
 constexpr std::string_view kDeepseekWords =
     R"(\s?[A-Za-z\x{B5}\x{C0}-\x{D6}\x{D8}-\x{F6}\x{F8}-\x{1BA}\x{1BC}-\x{1BF}\x{1C4}-\x{293}\x{295}-\x{2AF}\x{370}-\x{373}\x{376})"

@@ -16,7 +16,7 @@ struct GgufPreTokenizer {
   bool add_bos = false;  // used if the file does not state it
 };
 
-/// The same before it is compiled: the regular expressions by which a text is split, one after the other.
+/// The same before compilation: the regular expressions by which a text is split, applied one after the other.
 struct GgufPrePatterns {
   std::string_view name;
   std::span<const std::string_view> patterns;

@@ -25,7 +25,7 @@ std::int32_t kind_of(const GgufVocabulary& vocabulary, std::size_t id) {
   return vocabulary.token_types.empty() ? 1 : vocabulary.token_types[id];
 }
 
-/// The ids by the texts of the tokens; of several tokens with one text the first.
+/// The ids by the texts of the tokens; if several tokens have one text, the first id.
 using IdsByText = std::unordered_map<std::string_view, std::size_t>;
 
 IdsByText ids_by_text(const GgufVocabulary& vocabulary) {
@@ -132,7 +132,7 @@ OrderedJson vocabulary_object(const GgufVocabulary& vocabulary, const IdsByText&
   OrderedJson vocab = OrderedJson::object();
   OrderedJson::object_t& entries = vocab.get_ref<OrderedJson::object_t&>();
   for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
-    // Not by operator[], which searches an ordered object from its beginning.
+    // Not operator[], which searches an ordered object from its beginning.
     if (ids.at(vocabulary.tokens[id]) == id) entries.emplace_back(vocabulary.tokens[id], id);
   }
   return vocab;
@@ -186,7 +186,7 @@ TokenizerSteps unigram_steps(const GgufVocabulary& vocabulary) {
   const bool has_bytes = has_byte_tokens(vocabulary);
   OrderedJson pieces = OrderedJson::array();
   for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
-    // As a double, whose shortest text is not that of the float, but the same number.
+    // A double prints differently from the float, but is the same number.
     pieces.push_back(OrderedJson::array({vocabulary.tokens[id], double{vocabulary.scores[id]}}));
   }
   OrderedJson model = {{"type", "Unigram"}, {"unk_id", nullptr}, {"byte_fallback", has_bytes}};

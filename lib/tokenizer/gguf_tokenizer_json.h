@@ -10,10 +10,11 @@
 
 namespace secondsource {
 
-/// The text of a tokenizer.json from which Tokenizer::from_json makes the same tokenizer as tokenizer_from_gguf does from the
-/// vocabulary; the latter has accepted it. A token whose text an earlier one has already is left out: no text becomes its id. Where scores of a SentencePiece
-/// vocabulary are equal, the merge of the lower id comes first, as transformers converts such files; llama.cpp takes the leftmost.
-/// Error messages begin with `name_for_messages`. Errors: kInvalidInput, kUnsupported for another model or pre-tokenizer.
+/// The text of a tokenizer.json from which Tokenizer::from_json makes the same tokenizer as tokenizer_from_gguf, which
+/// must accept the vocabulary. A token whose text an earlier token has is left out, because no text becomes its id.
+/// Where scores of a SentencePiece vocabulary are equal, the merge of the lower id comes first, as transformers
+/// converts such files; llama.cpp takes the leftmost. Error messages begin with `name_for_messages`. Errors:
+/// kInvalidInput, kUnsupported for another model or pre-tokenizer.
 Result<std::string> gguf_tokenizer_json(const GgufVocabulary& vocabulary, std::string_view name_for_messages);
 
 }  // namespace secondsource

@@ -66,7 +66,7 @@ Result<void> add_tokens(const GgufVocabulary& vocabulary, TokenizerParts& parts)
       return invalid(
           fmt::format("tokenizer.ggml.tokens[{}]: expected UTF-8, found an invalid byte at offset {}", id, *offset));
     }
-    // A Unigram in a tokenizer.json is a list of pieces, of which each is there once.
+    // In a tokenizer.json, the pieces of a Unigram are a list without repetitions.
     const bool may_repeat = vocabulary.model != "unigram";
     const Result<void> added = parts.vocabulary.add(text, static_cast<std::int64_t>(id), may_repeat);
     if (!added) return added.error().with_context(fmt::format("tokenizer.ggml.tokens[{}]", id));
@@ -151,8 +151,8 @@ Result<void> add_merges_by_score(const GgufVocabulary& vocabulary, TokenizerPart
   return {};
 }
 
-/// Refuses an id that names a later one of several tokens with one text. A text has one id, the first one, in a
-/// tokenizer.json and where the unknown token is looked up by its text, so that the other id would get lost there.
+/// Refuses the id of a token whose text an earlier token has. In a tokenizer.json, and where the unknown token is
+/// looked up by its text, a text has only the first id, so the other id would be lost.
 Result<void> check_is_first(const Vocabulary& tokens, std::string_view key, std::int64_t id) {
   const std::string_view text = *tokens.text_of(static_cast<std::int32_t>(id));
   const std::int32_t first = *tokens.id_of(text);
@@ -171,7 +171,8 @@ Result<void> make_gpt2(const GgufVocabulary& vocabulary, TokenizerParts& parts, 
   return add_merges(vocabulary, parts);
 }
 
-/// The steps around the model, read from what a tokenizer.json would have, so that both are the same.
+/// The steps around the model. They are read from the JSON that a tokenizer.json would contain, so that both are the
+/// same.
 Result<void> add_sentencepiece_steps(const GgufVocabulary& vocabulary, bool has_bytes, TokenizerParts& parts) {
   using Json = nlohmann::json;
   SS_TRY_VOID(tokenizer::read_normalizer(Json(tokenizer::sentencepiece_normalizer(vocabulary)), "normalizer",
@@ -202,7 +203,7 @@ Result<void> make_unigram(const GgufVocabulary& vocabulary, TokenizerParts& part
   return tokenizer::read_pre_tokenizer(pre_tokenizer, "pre_tokenizer", parts.pre_tokenizer);
 }
 
-/// The ids that stand around every text.
+/// The ids that are added before and after every text.
 Result<void> set_frame(const GgufVocabulary& vocabulary, bool adds_bos, TokenizerParts& parts) {
   if (vocabulary.bos_id) parts.bos_id = static_cast<std::int32_t>(*vocabulary.bos_id);
   if (vocabulary.eos_id) parts.end_ids.push_back(static_cast<std::int32_t>(*vocabulary.eos_id));

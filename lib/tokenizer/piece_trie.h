@@ -13,7 +13,8 @@ class PieceTrie {
  public:
   explicit PieceTrie(const Vocabulary& vocabulary);
 
-  /// Calls use(id, length in bytes) for each piece that `text` begins with. Takes one step a byte of the longest of them.
+  /// Calls use(id, length in bytes) for each piece that `text` begins with. Takes at most one step for each byte of
+  /// `text`.
   template <typename Use>
   void for_each_prefix(std::string_view text, const Use& use) const {
     std::uint32_t node = 0;

@@ -105,8 +105,8 @@ class WireReader {
   std::string_view name_;
 };
 
-/// Calls take(field) for each field whose number `take` knows; one of another wire type than the message defines is an
-/// error, as it would be no file of SentencePiece.
+/// Calls take(field) for each field; `take` returns the wire type that the message defines for it, or nullopt if it
+/// does not know the field. Another wire type is an error, since the file is then not one of SentencePiece.
 template <typename Take>
 Result<void> for_each_field(std::string_view message, std::string_view name, const Take& take) {
   WireReader reader(message, name);
@@ -203,8 +203,9 @@ Result<void> read_normalizer(std::string_view message, std::string_view name, Se
   });
 }
 
-/// Checks what SentencePiece itself checks when it loads a model: no text is that of two pieces, and one piece is the unknown
-/// one, whose id goes into `model`. A tokenizer.json could not hold two pieces of one text, because there a text has one id.
+/// Checks what SentencePiece itself checks when it loads a model: no two pieces have the same text, and exactly one is
+/// the unknown piece, whose id is stored in `model`. A tokenizer.json could not hold two pieces with one text, because
+/// there a text has one id.
 Result<void> check_pieces(std::string_view name, SentencePieceModel& model) {
   const auto refuse = [&](std::size_t id, std::string_view expected) {
     return Error{ErrorCode::kInvalidInput, fmt::format("{}: SentencePiece model: piece {}: expected {}, found {}", name,
@@ -228,7 +229,7 @@ Result<void> check_pieces(std::string_view name, SentencePieceModel& model) {
   return {};
 }
 
-/// Checks that pieces for bytes, if there are any, are those of all 256, since only then every text can fall back to them.
+/// Checks that there are byte pieces for all 256 bytes or none, since only then every text can fall back to them.
 Result<void> check_byte_pieces(std::string_view name, const SentencePieceModel& model) {
   if (std::ranges::find(model.types, kByteType) == model.types.end()) return {};
   const auto refuse = [&](std::string_view what) {

@@ -23,7 +23,7 @@ struct SentencePieceModel {
   SentencePieceAlgorithm algorithm = SentencePieceAlgorithm::kUnigram;
   bool whitespace_is_suffix = false;
   std::int64_t unk_id = 0;  ///< the piece of the unknown type, of which there is one
-  std::int64_t bos_id = 1;  ///< -1, as the next one, for none
+  std::int64_t bos_id = 1;  ///< -1 if there is none, as for the next one
   std::int64_t eos_id = 2;
   std::string character_map;  ///< by which characters are replaced, as CharacterMap reads it; empty for none
   bool adds_dummy_prefix = true;

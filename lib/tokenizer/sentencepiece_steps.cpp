@@ -24,7 +24,8 @@ OrderedJson sequence(std::string_view key, OrderedJson steps) {
 /// The look-behind keeps the search linear in a long run of marks within the text.
 constexpr std::string_view kMarksAtEnd = "(?<!\xe2\x96\x81)(?:\xe2\x96\x81)+\\z";
 
-/// A text whose spaces were removed begins with none. Strip wants a number, and this is the largest that the reader takes.
+/// If spaces are removed, a decoded text begins with none. Strip needs a number, and this is the largest that the
+/// reader accepts.
 constexpr int kAllSpaces = 1024;
 
 }  // namespace

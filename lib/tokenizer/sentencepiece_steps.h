@@ -1,7 +1,7 @@
 #pragma once
-// What SentencePiece does around its model (github.com/google/sentencepiece, normalizer.cc), as the parts of a tokenizer.json: it
-// maps characters, removes spaces, writes the others as U+2581, and puts one in front. A map of characters is applied as
-// Hugging Face tokenizers applies it (character_map.h).
+// The steps of SentencePiece around its model (github.com/google/sentencepiece, normalizer.cc), as the parts of a
+// tokenizer.json: it maps characters, removes superfluous spaces, writes the others as U+2581, and prepends one. A map
+// of characters is applied as in Hugging Face tokenizers (character_map.h).
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -12,8 +12,8 @@ namespace secondsource::tokenizer {
 /// The part "normalizer".
 nlohmann::ordered_json sentencepiece_normalizer(const GgufVocabulary& vocabulary);
 
-/// The part "pre_tokenizer" of a Unigram model: words begin at each U+2581 if that gives the same ids as the whole text would,
-/// because it is a piece and within no other piece; null if not.
+/// The part "pre_tokenizer" of a Unigram model. Words begin at each U+2581 if U+2581 is a piece and no piece has it
+/// after its beginning, because the ids are then the same as for the whole text; null otherwise.
 nlohmann::ordered_json sentencepiece_pre_tokenizer(const GgufVocabulary& vocabulary);
 
 /// The part "decoder". `has_bytes`: the vocabulary has a piece for each byte.

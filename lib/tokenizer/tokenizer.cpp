@@ -61,7 +61,7 @@ class ModelSink final : public tokenizer::WordSink {
   Result<void> result_;
 };
 
-/// Working memory for concurrent calls; it holds as many pieces as there were calls at the same time.
+/// Working memory for concurrent calls; it grows to the largest number of simultaneous calls.
 class ScratchPool {
  public:
   std::unique_ptr<EncoderScratch> take() {

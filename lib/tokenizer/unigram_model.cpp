@@ -12,7 +12,8 @@
 namespace secondsource::tokenizer {
 namespace {
 
-/// How much worse than the worst piece a character is that no piece has; tokenizers, models/unigram/model.rs.
+/// A character that is not in any piece scores this much less than the worst piece; tokenizers,
+/// models/unigram/model.rs.
 constexpr double kUnknownPenalty = 10.0;
 
 Error wrong(std::string_view what, std::string expected) {
@@ -67,7 +68,7 @@ Result<void> UnigramModel::encode(std::string_view word, UnigramScratch& scratch
 
 Result<void> UnigramModel::find_cuts(std::string_view word, std::vector<UnigramScratch::Cut>& cuts) const {
   cuts.assign(word.size() + 1, {});
-  // Of equal sums the one that was found first, whose last piece begins first, stays.
+  // Of equal sums, the one that was found first wins; its last piece begins first.
   const auto is_better = [&cuts](std::size_t end, double score) { return cuts[end].id < 0 || score > cuts[end].score; };
   for (std::size_t begin = 0; begin < word.size();) {
     const double score = cuts[begin].score;

@@ -30,7 +30,7 @@ struct UnigramScratch {
   /// The best way to cut the text up to some byte.
   struct Cut {
     double score = 0.0;
-    std::int32_t id = -1;      ///< of the last piece; -1: no way is known
+    std::int32_t id = -1;      ///< of the last piece; -1: none found yet
     std::uint32_t length = 0;  ///< of the last piece in bytes
   };
   std::vector<Cut> cuts;

@@ -48,7 +48,7 @@ std::optional<double> quantile(std::vector<double> values, double q) {
 
 bool supports_quantile(std::int64_t n, double q) {
   const auto count = static_cast<double>(n);
-  // All values lie on one side of the quantile with these chances.
+  // The probabilities that all values lie on one side of the quantile.
   return n > 0 && std::pow(q, count) <= kDoubt && std::pow(1 - q, count) <= kDoubt;
 }
 
@@ -76,7 +76,7 @@ std::optional<Bounds> rerun_bounds(double figure, const std::vector<double>& by_
   const auto count = static_cast<double>(n);
   long double sum = 0, sum_of_squares = 0, steps = 0;
   for (std::int64_t i = 0; i < n; ++i) {
-    // Divided by the first value, so that the squares lose no digits.
+    // Each value is divided by the first one, so that the squares lose no digits.
     const auto at = [&](std::int64_t k) {
       return std::log(static_cast<long double>(by_repetition[static_cast<std::size_t>(k)]) / by_repetition.front());
     };
@@ -86,7 +86,7 @@ std::optional<Bounds> rerun_bounds(double figure, const std::vector<double>& by_
   }
   const auto squares = static_cast<double>(sum_of_squares - sum * sum / n);
   if (!(squares > 0)) return Bounds{figure, figure};
-  // The correlation of neighbours by von Neumann's ratio, and 1.4 standard errors of it.
+  // The correlation of neighbours by von Neumann's ratio, plus 1.4 standard errors.
   double phi = 1 - static_cast<double>(steps) / squares / 2 + 1.4 / std::sqrt(count);
   phi = std::min(std::max(phi, 0.0), 0.8);
   // The sum over all pairs of phi^distance, divided by n, as a closed form.

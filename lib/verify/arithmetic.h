@@ -26,8 +26,8 @@ struct Bounds {
 /// P(-t <= T <= t) for Student's t with a whole number of degrees of freedom.
 [[nodiscard]] double student_t_within(double t, std::int64_t degrees);
 
-/// Where a rerun's figure lies with 95 % confidence by the values of the repetitions in their order; nullopt where they
-/// are fewer than three, or one is not positive and not all are equal.
+/// The bounds within which the figure of a rerun lies with 95 % confidence, by the values of the repetitions in their
+/// order. nullopt for fewer than three values, or if one is not positive and not all are equal.
 [[nodiscard]] std::optional<Bounds> rerun_bounds(double figure, const std::vector<double>& by_repetition);
 
 /// The probabilities of success for which at least, and at most, `k` successes of `n` have a chance of 5 %.

@@ -68,7 +68,7 @@ std::map<std::int64_t, std::size_t> places_of(const CellLines& lines) {
   return places;
 }
 
-/// The requests that no repetition lacks and that failed in none.
+/// The requests that succeeded in every repetition.
 std::set<std::int64_t> requests_of_all(const std::vector<const Json*>& samples, std::size_t n_repetitions) {
   std::set<std::pair<std::int64_t, std::int64_t>> seen;
   std::map<std::int64_t, std::size_t> n_by_request;
@@ -88,7 +88,7 @@ struct MetricOfRequests {
   Values all;
   std::map<std::size_t, Values> of_place;  ///< only of requests that every repetition has
 
-  /// `of` is the figure of some values.
+  /// `of` computes the figure from some of the values.
   template <typename Figure>
   [[nodiscard]] Json figure_by(const std::optional<double>& value, const Figure& of) const {
     Values by_repetition;
@@ -199,7 +199,7 @@ Json median_ttft(const std::vector<const Json*>& samples, const CellLines& lines
 
 namespace {
 
-/// The mean over repetitions of the largest share of the time that one of its checks saw lost.
+/// The mean over repetitions of the largest share of lost time that any check of the repetition found.
 Json derive_time_lost(const CellLines& lines) {
   Values largest;
   for (const RawLine* line : lines.repetitions) {
@@ -273,7 +273,7 @@ void derive_rates(const CellLines& lines, Json& cell) {
   }
 }
 
-/// What the worker used of the CPUs, and the median of each sensor, in the order in which the sensors first occur.
+/// The worker's use of the CPUs, and the median of each sensor, in the order in which the sensors first occur.
 void derive_machine(const CellLines& lines, Json& cell) {
   double cpu_s = 0;
   double wall_s = 0;
@@ -295,7 +295,8 @@ void derive_machine(const CellLines& lines, Json& cell) {
   }
 }
 
-/// What run.json says of the cell's bundle and variant. A run of an earlier version says nothing, and it counts as blessed.
+/// What run.json records about the cell's bundle and variant. A run of an earlier version has no record, and the
+/// variant counts as blessed.
 void derive_bundle(const Json& record, const Json& key, Json& cell) {
   cell["tier"] = "blessed";
   cell["outside_limits"] = "";
@@ -396,7 +397,8 @@ Steps steps_of(const CellLines& lines, const char* kind, const Json& limits, con
     steps.bytes += number(work, "weight_bytes").value_or(0) + number(work, "kv_bytes").value_or(0);
   }
   if (steps.n <= 0 || steps.ns <= 0) return steps;
-  // The read rate of the largest buffer that is not larger than what a step reads, or of the smallest.
+  // The read rate of the largest measured buffer that is not larger than what a step reads, else of the smallest
+  // buffer.
   const Json& reads = limits.at("reads");
   if (!reads.empty() && steps.bytes > 0) {
     const Json* fitting = &reads.front();
@@ -435,7 +437,8 @@ void derive_limits(const Json& record, const Json& key, const CellLines& lines, 
   cell["bound"] = "";
   const Json* backend = backend_of(record, key);
   if (backend == nullptr) return;
-  // A device of its own is held against what was measured on it, and runs from before that was done have nothing.
+  // A device other than the host is compared with limits measured on the device itself, which runs of earlier versions
+  // lack.
   const Json limits =
       backend->at("device").at("is_host").get<bool>() ? record.at("limits") : backend->value("limits", Json());
   if (limits.is_null()) return;
@@ -533,7 +536,7 @@ Json golden_level_of(const RawRun& run, const Json& key) {
   return line == nullptr || !line->contains("level") ? Json(nullptr) : line->at("level");
 }
 
-/// What contradicts itself in one request.
+/// Contradictions within one request.
 void check_sample(const Json& sample, const std::function<void(std::string)>& say) {
   if (failed(sample)) return;
   const auto first = whole_or_null(sample, "first_token_ns");

@@ -29,8 +29,8 @@ struct CellLines {
 /// The median time to first token of `samples`, a part of those of `cell`, as a figure of summary.json.
 [[nodiscard]] Json median_ttft(const std::vector<const Json*>& samples, const CellLines& cell);
 
-/// What in the raw lines of a cell contradicts itself: the times of a request, the tokens counted in a window, requests
-/// or repetitions that occur twice or were not planned.
+/// Contradictions within the raw lines of a cell: in the times of a request or the tokens counted in a window, and
+/// requests or repetitions that occur twice or were not planned.
 [[nodiscard]] std::vector<std::string> contradictions(const CellLines& cell);
 
 }  // namespace secondsource::verify

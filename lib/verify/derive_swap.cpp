@@ -14,7 +14,7 @@ const Json& swap_of(const RawLine* line) {
   return line->tree.at("swap");
 }
 
-/// How many events of a repetition are of this kind, of all models or of one.
+/// The number of events of this kind in a repetition, of all models or of one.
 double events_of(const Json& swap, const char* action, const Json& model = nullptr) {
   double count = 0;
   for (const Json& event : swap.at("events")) {
@@ -23,7 +23,7 @@ double events_of(const Json& swap, const char* action, const Json& model = nullp
   return count;
 }
 
-/// The shares of the requests by the plan: given ones, or those of Zipf's law.
+/// The shares of the models in the requests: those of the plan, or those of Zipf's law.
 Values planned_shares(const Json& plan) {
   Values shares = plan.at("shares").get<Values>();
   if (shares.empty()) {

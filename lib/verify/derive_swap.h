@@ -1,5 +1,5 @@
 #pragma once
-// What a cell of the scenario `swap` has beside the figures of every cell, derived a second time.
+// The figures that only a cell of the scenario `swap` has, derived a second time.
 
 #include <vector>
 
@@ -7,8 +7,8 @@
 
 namespace secondsource::verify {
 
-/// Sets cell["swap"], which is null for other scenarios. `samples` are those that count; `cell` has its output rates by
-/// repetition.
+/// Sets cell["swap"], which is null for other scenarios. `samples` are those that count; the output rates by repetition
+/// of `cell` must be set.
 void derive_swap(const Json& record, const std::vector<const Json*>& samples, const CellLines& lines, Json& cell);
 
 }  // namespace secondsource::verify

@@ -1,5 +1,5 @@
 #pragma once
-// Members of raw lines, and figures as summary.json has them.
+// Reads members of raw lines, and makes figures in the form of summary.json.
 
 #include <cstdint>
 #include <optional>
@@ -36,7 +36,7 @@ inline double per_second(double count, double ns) {
   return ns > 0 ? count / ns * 1e9 : 0;
 }
 
-/// A figure of `n` samples, with the interval of a rerun by its values in the repetitions.
+/// A figure of `n` samples, with the interval of a rerun computed from its value in each repetition.
 inline Json figure(std::size_t n, const std::optional<double>& value, const Values& by_repetition) {
   Json result = {{"value", or_null(value)}, {"low", nullptr}, {"high", nullptr}, {"n", n}};
   if (!value) return result;
@@ -47,7 +47,7 @@ inline Json figure(std::size_t n, const std::optional<double>& value, const Valu
   return result;
 }
 
-/// A median over repetitions: given for few of them too, without an interval.
+/// A median over repetitions; with few of them it has no interval.
 inline Json figure_over_repetitions(const Values& values) {
   return figure(values.size(), quantile(values, 0.5), values);
 }
@@ -60,7 +60,7 @@ inline const Json* backend_of(const Json& record, const Json& key) {
   return nullptr;
 }
 
-/// USD per hour of what a backend with so many units used; nullopt in a run without a price.
+/// The hourly cost in USD of a backend that used `n_units` units; nullopt in a run without a price.
 inline std::optional<double> charged_per_hour(const Json& record, double n_units) {
   const Json& price = record.at("price");
   if (price.is_null()) return std::nullopt;

@@ -21,7 +21,7 @@ struct RawLine {
 struct RawRun {
   Json record;
   std::vector<RawLine> lines;
-  std::vector<std::string> faults;  ///< texts whose checksum is not theirs, and members that occur twice
+  std::vector<std::string> faults;  ///< texts with a wrong checksum, and members that occur twice
   std::vector<std::string> notes;   ///< files without checksums, a line that was cut off
 };
 

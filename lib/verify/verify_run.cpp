@@ -12,7 +12,7 @@
 namespace secondsource::verify {
 namespace {
 
-/// Members that are sentences for a person; their figures are in other members.
+/// Members that are sentences for readers; their figures are in other members.
 constexpr std::array<std::string_view, 4> kSentences = {"notes", "why_not", "bound_why", "detail"};
 
 /// Members that summaries of earlier versions lack (docs/results-format.md).
@@ -71,7 +71,7 @@ bool is_same_number(const Json& expected, const Json& found) {
   if (expected.is_number_integer() && found.is_number_integer()) return expected == found;
   const auto a = expected.get<double>();
   const auto b = found.get<double>();
-  // Both sides round in another order; a figure that is printed has four digits.
+  // The two sides round in a different order; printed figures have four digits.
   return std::abs(a - b) <= 1e-9 * std::max(std::abs(a), std::abs(b));
 }
 
@@ -182,7 +182,7 @@ Result<Verification> verify_trees(std::string_view record, std::string_view samp
     found.erase("checksum");
     Json rest = expected;
     Comparison comparison(verification, summary.name);
-    // Cells are named in messages, where their index would say little.
+    // Messages name cells by their id, because an index would say little.
     if (found.contains("cells") && found["cells"].is_array() && found["cells"].size() == cells.size()) {
       for (std::size_t i = 0; i < cells.size(); ++i) {
         Json expected_cell = expected["cells"][i];

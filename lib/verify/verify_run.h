@@ -1,6 +1,6 @@
 #pragma once
-// Checks that every figure of a run follows from its raw samples, as a reviewer of a benchmark submission does: derives
-// each a second time, with arithmetic that shares nothing with what wrote it, and compares.
+// Checks that every figure of a run follows from its raw samples, as a reviewer of a benchmark submission would:
+// derives each figure a second time, with arithmetic that shares nothing with the code that wrote it, and compares.
 
 #include <cstdint>
 #include <span>
