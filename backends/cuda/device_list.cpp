@@ -15,7 +15,7 @@ int leading_number(std::string_view text) {
   return number;
 }
 
-/// Machine code runs on its generation's GPUs from its own number on; code with a letter on that number alone.
+/// Machine code runs on GPUs of its generation whose number is its own or larger; code with a letter runs on its own number only.
 bool runs_on(std::string_view built, int target) {
   const int own = leading_number(built);
   if (built.ends_with('a')) return own == target;

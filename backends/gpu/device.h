@@ -63,7 +63,7 @@ struct DeviceProperties {
   std::size_t max_shared_bytes = 48 << 10;  ///< shared memory of one block
   bool has_warpgroups = false;              ///< has `wgmma`, the products of four warps: sm_90a
   bool has_dependent_launch = false;        ///< see Stream::overlap_kernels(): sm_90 and newer
-  bool has_matrix_units = true;             ///< that the kernels use: tensor cores, matrix cores
+  bool has_matrix_units = true;             ///< tensor cores or matrix cores that the kernels use
   /// Tiles multiply FP16, not BF16. So that no number leaves FP16's range, rows of x come with a power of two (NarrowTo::kF16), and so do
   /// rows of weights whose encoding has no scale of rows (WeightView::row_scales).
   bool has_f16_tiles = false;
@@ -102,7 +102,7 @@ class Stream {
   virtual Result<void> begin_capture() = 0;
   virtual Result<std::unique_ptr<Graph>> end_capture() = 0;
   virtual Result<void> replay(Graph& graph) = 0;
-  /// Hands over what was enqueued, where calls only collect it: Vulkan's command buffers. Waiting for work does so itself.
+  /// Submits enqueued work to the device where calls only collect it, as in Vulkan's command buffers. Waiting for work submits it, too.
   virtual Result<void> flush() { return {}; }
   /// Blocks until all work is done. Errors: kDeviceLost with the first failure since the last call.
   virtual Result<void> synchronize() = 0;
@@ -112,8 +112,8 @@ class Device {
  public:
   virtual ~Device() = default;
   [[nodiscard]] virtual const DeviceProperties& properties() const = 0;
-  /// Makes this the device to which the calls of a vendor's library refer that this thread makes next, where the runtime has a current
-  /// device for each thread. The calls of this class and of Stream do so themselves.
+  /// Makes this the runtime's current device for the calling thread, where the runtime has one for each thread. Calls to a vendor's library
+  /// then use it. The functions of this class and of Stream make it current themselves.
   virtual Result<void> make_current() { return {}; }
   /// Aligned to 256 bytes, content undefined. Errors: kOutOfMemory.
   virtual Result<void*> allocate(std::size_t bytes) = 0;

@@ -1,6 +1,6 @@
 #pragma once
-// Matrices of which a GPU copies whole tiles to shared memory by itself, at the request of one thread: NVIDIA's tensor memory accelerator
-// (CUDA C++ Programming Guide, "Tensor Memory Access"). A Device makes the map of a matrix, and kernels pass it on (portable/tensor_copy.h).
+// Matrices whose tiles a GPU copies to shared memory by itself, at the request of one thread: NVIDIA's tensor memory accelerator (CUDA
+// C++ Programming Guide, "Tensor Memory Access"). A Device makes the map of a matrix, and kernels pass it on (portable/tensor_copy.h).
 
 #include <cstddef>
 #include <cstdint>

@@ -229,7 +229,7 @@ Result<void> attend(const Attention& op, const HostFrame& frame, const KvPool& p
     if (!runner.run()) failed = true;
   }
   if (failed) return Error{ErrorCode::kInternal, "oneDNN: sgemm failed"};
-  // Padding rows belong to no sequence; they get something finite.
+  // Padding rows belong to no sequence. They get zeros, which stay finite in later layers.
   const MatrixView<float> out = frame.value(op.out);
   for (std::int64_t t = batch.q_starts.back(); t < out.rows(); ++t) std::ranges::fill(out.row(t), 0.0F);
   return {};

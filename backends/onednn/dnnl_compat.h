@@ -18,7 +18,7 @@ namespace secondsource::onednn {
   return fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
 }
 
-/// src [M, K] x weights [K, N] -> dst [M, N]. 2.x needs an operation descriptor, which 3.x has not.
+/// src [M, K] x weights [K, N] -> dst [M, N]. 2.x needs an operation descriptor, which 3.x does not have.
 [[nodiscard]] inline dnnl::matmul::primitive_desc make_matmul_desc(const dnnl::engine& engine,
                                                                    const dnnl::memory::desc& src,
                                                                    const dnnl::memory::desc& weights,
@@ -76,7 +76,7 @@ inline void append_eltwise(dnnl::post_ops& post_ops, dnnl::algorithm algorithm, 
 }
 
 /// x -> c * tanh(x / c). 2.6.3 applies the factor of the first eltwise_linear of a chain to the second one too, so with 2.x
-/// c is the scale of tanh, an argument that 3.x has not.
+/// c is the scale of tanh, an argument that 3.x does not have.
 inline void append_soft_cap(dnnl::post_ops& post_ops, float c) {
   append_eltwise(post_ops, dnnl::algorithm::eltwise_linear, 1.0F / c, 0.0F);
 #if DNNL_VERSION_MAJOR >= 3

@@ -19,7 +19,7 @@ namespace {
 
 using dnnl::memory;
 
-/// The product without an epilogue but for its bias, as that of the other half, by which a gated epilogue multiplies.
+/// The product with no epilogue except its bias. A gated epilogue multiplies by such a product, that of the other half of the weight.
 ProductKey plain_key(ProductKey key) {
   key.epilogue = key.has_bias ? Epilogue::kBias : Epilogue::kNone;
   key.softcap = 0.0F;

@@ -25,8 +25,8 @@ enum class ProductType : std::uint8_t {
 [[nodiscard]] std::size_t size_of(dnnl::memory::data_type type);
 
 /// Values from one row of activations to the next: n_inputs, for BF16 rounded up to whole vectors of 64 bytes, filled with zeros.
-/// oneDNN 3 multiplies what lies behind a row by weights of zero; if that were the next row's first values, a NaN or an infinity
-/// there would make both rows' results NaN (3.7.2 and 3.12.1 with AMX, rows of an odd number of BF16 values).
+/// oneDNN 3 multiplies what lies after the end of a row by weights of zero; if that were the next row's first values, a NaN or an
+/// infinity there would make both rows' results NaN (3.7.2 and 3.12.1 with AMX, rows of an odd number of BF16 values).
 [[nodiscard]] std::int64_t activation_stride(ProductType type, std::int64_t n_inputs);
 /// [n_rows, n_inputs] activations at that stride.
 [[nodiscard]] dnnl::memory::desc activation_rows(ProductType type, std::int64_t n_rows, std::int64_t n_inputs);
@@ -58,7 +58,7 @@ struct Product {
   int row_scales_argument = 0;
   int bias_argument = 0;
   int up_argument = 0;  ///< the other half of a gated epilogue, laid out as dst
-  /// One row is multiplied as two, because oneDNN has no fast code for one; the caller's memory may end behind the first.
+  /// One row is multiplied as two, because oneDNN has no fast code for one; the caller's memory may end after the first row.
   bool pads_one_row = false;
   std::string implementation;  ///< oneDNN's name of its kernel: "brg:avx512_core_bf16"
 };

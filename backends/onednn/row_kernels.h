@@ -1,6 +1,6 @@
 #pragma once
-// The project's own loops of this backend, one row at a time, for what oneDNN does not have or does not do well at these
-// sizes. Callers distribute rows over the OpenMP pool. The compiler vectorizes each loop for several instruction sets.
+// This backend's own loops, one row at a time, for what oneDNN does not have or does not do well at these sizes. Callers
+// distribute rows over the OpenMP pool. The compiler vectorizes each loop for several instruction sets.
 
 #include <cstdint>
 #include <span>

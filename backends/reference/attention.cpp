@@ -112,7 +112,7 @@ Result<void> ReferenceKernels::run(const Attention& op, const HostFrame& frame) 
       attend(t);
     }
   }
-  // Padding rows belong to no sequence; they get something finite.
+  // Padding rows belong to no sequence. They get zeros, which stay finite in later layers.
   for (std::int64_t t = batch.q_starts.back(); t < out.rows(); ++t) std::ranges::fill(out.row(t), 0.0F);
   return {};
 }

@@ -48,7 +48,7 @@ std::vector<std::complex<double>> rotations(const RopeSpec& rope, std::int32_t p
   return result;
 }
 
-/// By what queries at one position are multiplied.
+/// The factor by which queries at one position are multiplied.
 double query_scale(const QueryGrowth& growth, std::int32_t position) {
   if (growth.period == 0) return 1.0;
   const std::int32_t n_periods = position / growth.period;

@@ -44,7 +44,7 @@ class ReferenceKernels : public HostKernels {
   virtual void round_cache_row(std::span<float>) const {}
 
  private:
-  /// Sorts the experts, 0 .. n_experts - 1, so that those which a row chooses are the first ones. scores: of each expert.
+  /// Sorts the experts, 0 .. n_experts - 1, so that those which a row chooses come first. `scores`: one for each expert.
   void sort_experts(const Route& op, std::span<const double> scores, std::span<std::int32_t> order) const;
 
   const Weights& weights_;

@@ -10,10 +10,11 @@
 
 namespace secondsource::reference {
 
-/// One row of activations as it is multiplied: x itself, or s * q with s = max|x| / 127 and q = clamp(round-half-even(x / s),
-/// +-127) for kInt8PerRow, from -128 to 127 for kInt8Static, or with s = max|x| / 448 and q = x / s rounded to E4M3 for kFp8PerRow, and
-/// so in each group of columns for kFp8PerGroup128, with an s that is rounded up to a power of two for kFp8PerGroup128E8m0; s = 0 gives 0.
-/// `act_scale`: s of kInt8Static and kFp8Static, or g of kNvfp4Static; a row of these is NaN if any x is not finite.
+/// One row of activations as it is multiplied: x itself for kNone, else s * q, which is 0 where s is 0.
+///   kInt8PerRow      s = max|x| / 127, q = clamp(round-half-even(x / s), +-127); kInt8Static: q from -128 to 127
+///   kFp8PerRow       s = max|x| / 448, q = x / s rounded to E4M3; kFp8PerGroup128: the same in each group of 128 columns;
+///                    kFp8PerGroup128E8m0: with s rounded up to a power of two
+/// `act_scale`: the s of kInt8Static and kFp8Static, or g of kNvfp4Static; a row of these is NaN if any x is not finite.
 void read_activations(std::span<const float> x, ActQuant act, float act_scale, std::span<double> out);
 
 /// sums[row * n + i] = sum_k x[row, k] * weight[i, k], in the order of k, for n = weight.size() / x.cols() rows of the

@@ -21,7 +21,7 @@ class CommandGraph final : public gpu::Graph {
   std::shared_ptr<Commands> commands;
 };
 
-/// What is recorded next sees what was written before.
+/// Makes earlier writes visible to the commands that are recorded next.
 void add_barrier(VkCommandBuffer commands, VkPipelineStageFlags after, VkAccessFlags access) {
   auto barrier = make<VkMemoryBarrier>(VK_STRUCTURE_TYPE_MEMORY_BARRIER);
   barrier.srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT;
@@ -36,7 +36,7 @@ void begin_work(VkCommandBuffer commands) {
 Result<void> begin_commands(const Commands& commands, bool is_graph) {
   auto inheritance = make<VkCommandBufferInheritanceInfo>(VK_STRUCTURE_TYPE_COMMAND_BUFFER_INHERITANCE_INFO);
   auto info = make<VkCommandBufferBeginInfo>(VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO);
-  // A graph is replayed while an earlier replay of it still runs.
+  // A graph may be replayed while an earlier replay of it still runs.
   info.flags = is_graph ? VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT : VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
   info.pInheritanceInfo = &inheritance;
   return check(vkBeginCommandBuffer(commands.buffer, &info), "vkBeginCommandBuffer");

@@ -1,5 +1,5 @@
 #pragma once
-// The stream of a Vulkan device: calls are recorded into command buffers, which are handed over by flush() or when somebody waits.
+// The stream of a Vulkan device: calls are recorded into command buffers, which are submitted by flush() or when the host waits for one.
 // Commands run one after the other, with a barrier of all memory between them.
 
 #include <deque>
@@ -29,7 +29,7 @@ struct Queue {
 
   /// The number of submissions that are done. Errors: kDeviceLost.
   [[nodiscard]] Result<std::uint64_t> n_done() const;
-  /// Waits until so many submissions are done, or the time is over; false if it is. Errors: kDeviceLost.
+  /// Waits until `n` submissions are done. False if the timeout passes before. Errors: kDeviceLost.
   [[nodiscard]] Result<bool> wait(std::uint64_t n, std::uint64_t timeout_ns) const;
 };
 
@@ -39,13 +39,13 @@ class ParameterMemory {
   explicit ParameterMemory(const DeviceBuffers& buffers) : buffers_(buffers) {}
   /// Stores the bytes and returns their address for kernels. Errors: kOutOfMemory.
   Result<VkDeviceAddress> store(const void* bytes, std::size_t n_bytes);
-  /// All memory is free again.
+  /// Frees all of it for new parameters.
   void reset() { chunk_ = used_ = 0; }
 
  private:
   const DeviceBuffers& buffers_;
   std::deque<DeviceBuffer> chunks_;
-  std::size_t chunk_ = 0;  ///< the one that is being filled
+  std::size_t chunk_ = 0;  ///< the chunk that is being filled
   std::size_t used_ = 0;   ///< bytes of it
 };
 
@@ -63,7 +63,7 @@ class QueryEvent final : public gpu::Event {
  public:
   static Result<std::unique_ptr<gpu::Event>> create(const Queue& queue);
   OwnedQueryPool query;
-  std::uint64_t submission = 0;  ///< the one with its last record(), counted from 1; 0: none yet
+  std::uint64_t submission = 0;  ///< the submission of its last record(), counted from 1; 0: none yet
   /// The device's time in ticks. The event must be done.
   [[nodiscard]] Result<std::uint64_t> ticks(const Queue& queue) const;
 };
@@ -89,7 +89,7 @@ class CommandStream final : public gpu::Stream {
   [[nodiscard]] const CooperativeMatrices& matrices() const { return queue_.matrices; }
 
  private:
-  /// A command buffer that was handed over, and the graphs that it runs: they are kept until it is done.
+  /// A command buffer that was submitted, and the graphs that it runs. They are kept until it is done.
   struct Submitted {
     std::shared_ptr<Commands> commands;
     std::vector<std::shared_ptr<Commands>> graphs;

@@ -7,9 +7,9 @@ namespace secondsource::vulkan {
 #ifdef SECONDSOURCE_VULKAN_MATRICES
 namespace {
 
-/// Of a workgroup of the tiles (kernels/matrix_tile.glsl).
+/// Threads of a workgroup that computes tiles (kernels/matrix_tile.glsl).
 constexpr std::uint32_t kThreads = 256;
-/// Subgroups of fewer threads would have more subgroups than a tile has matrices for.
+/// With smaller subgroups a workgroup would have more of them than a tile has matrices for.
 constexpr std::uint32_t kSmallestSubgroup = 8;
 
 bool has_features(VkPhysicalDevice device) {
@@ -35,7 +35,7 @@ bool rounds_to_nearest(VkPhysicalDevice device) {
   return of_12.shaderRoundingModeRTEFloat16 == VK_TRUE;
 }
 
-/// Whether the tiles, of a multiple of 16 rows and of 32 columns of K in a step, can be divided into these matrices.
+/// Whether the tiles, whose sides are multiples of 16 and whose steps have 32 columns of K, can be divided into these matrices.
 bool divides_tiles(const VkCooperativeMatrixPropertiesKHR& one) {
   const auto is_side = [](std::uint32_t n) { return n == 8 || n == 16; };
   return is_side(one.MSize) && is_side(one.NSize) && (is_side(one.KSize) || one.KSize == 32);
@@ -55,8 +55,8 @@ std::vector<MatrixShape> shapes_with(const std::vector<VkCooperativeMatrixProper
   return shapes;
 }
 
-/// The largest shapes of both types with the same sides; none if there are no such. Kernels of int8 scale the sums of groups of columns
-/// in matrices of f32, and a matrix of f32 has a shape in which FP16 is multiplied.
+/// The largest shapes of both types that have the same sides; none if there are none. int8 kernels scale the sums of groups of columns in
+/// matrices of f32, whose sides are those of an FP16 product.
 CooperativeMatrices largest_of(const std::vector<MatrixShape>& f16, const std::vector<MatrixShape>& int8) {
   const auto size = [](const MatrixShape& of) { return of.n_rows * of.n_cols * of.depth; };
   CooperativeMatrices best;

@@ -20,13 +20,13 @@ struct MatrixShape {
 struct CooperativeMatrices {
   MatrixShape f16;                  ///< FP16 operands, f32 sums
   MatrixShape int8;                 ///< int8 operands, int32 sums
-  std::int32_t subgroup_size = 32;  ///< of the subgroups that multiply
+  std::int32_t subgroup_size = 32;  ///< threads of a subgroup
   [[nodiscard]] bool exist() const { return f16.n_rows > 0; }
 };
 
-/// The matrices of a device with subgroups of this size, none if it lacks anything that the kernels need besides: Vulkan 1.3 with FP16 arithmetic, conversions to FP16
-/// that round to nearest even, full subgroups and the Vulkan memory model. None, too, if this program was built without the kernels, since
-/// glslc or the headers did not know the extension.
+/// The matrices of a device with subgroups of this size. None if the device lacks anything else that the kernels need: Vulkan 1.3 with FP16
+/// arithmetic, conversions to FP16 that round to nearest even, full subgroups and the Vulkan memory model. None, too, if this program was
+/// built without the kernels, since glslc or the headers did not know the extension.
 [[nodiscard]] CooperativeMatrices find_matrices(VkInstance instance, VkPhysicalDevice device,
                                                 const VkPhysicalDeviceProperties& properties,
                                                 std::uint32_t subgroup_size,

@@ -79,7 +79,7 @@ Result<void*> DeviceBuffers::allocate(std::size_t bytes, MemoryKind kind) {
   SS_TRY(DeviceBuffer made, create(bytes, kind));
   const std::uint64_t address =
       kind == MemoryKind::kDevice ? made.device_address : reinterpret_cast<std::uintptr_t>(made.mapped);
-  // Addresses of the host and of the device come from different spaces.
+  // Host and device addresses come from different address spaces, so that they could overlap in this map.
   const auto after = buffers_.lower_bound(address);
   const bool meets_next = after != buffers_.end() && after->first < address + made.bytes;
   const bool meets_last =

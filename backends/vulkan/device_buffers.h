@@ -1,6 +1,6 @@
 #pragma once
-// Memory of a Vulkan device. Above this folder memory is named by addresses: device memory by those that kernels use
-// (bufferDeviceAddress), pinned memory by where it is mapped. Copies need the buffer that an address lies in, which find() knows.
+// Memory of a Vulkan device. Outside of this folder memory is named by addresses: device memory by those that kernels use
+// (bufferDeviceAddress), pinned memory by where it is mapped. Copies need the buffer that an address lies in, which find() returns.
 
 #include <map>
 #include <span>
@@ -17,7 +17,7 @@ enum class MemoryKind : std::uint8_t {
 
 /// A buffer with memory of its own.
 struct DeviceBuffer {
-  OwnedBuffer buffer;  // after the memory in the order of destruction, which is the reverse
+  OwnedBuffer buffer;  // declared first, so that it is destroyed after the memory
   OwnedMemory memory;
   VkDeviceSize bytes = 0;
   VkDeviceAddress device_address = 0;

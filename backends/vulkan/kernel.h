@@ -12,7 +12,7 @@
 
 namespace secondsource::vulkan {
 
-/// A kernel and the values of its specialization constants, which it has with the ids 0, 1, ... All are 32-bit words.
+/// A kernel and the values of its specialization constants, whose ids are 0, 1, ... All are 32-bit words.
 struct Kernel {
   static constexpr std::size_t kMaxConstants = 8;
   std::span<const std::uint32_t> code;
@@ -25,8 +25,8 @@ struct Kernel {
   }
 };
 
-/// Launches a grid of workgroups, whose size the kernel itself says. `name`: static text, for messages. A grid without workgroups is no
-/// launch.
+/// Launches a grid of workgroups, whose number of threads the kernel's code declares. `name`: static text, for messages. An empty grid
+/// launches nothing.
 template <typename Parameters>
 Result<void> launch(const gpu::LaunchContext& context, const char* name, const Kernel& kernel, const gpu::Dim3& grid,
                     const Parameters& parameters) {

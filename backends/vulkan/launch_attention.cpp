@@ -42,7 +42,7 @@ static_assert(sizeof(gpu::QueryTile) == 12 && offsetof(gpu::QueryTile, first_tok
 constexpr std::int32_t kAppendHeads = 4;
 /// Threads of decode_attention and of combine_attention.
 constexpr std::int32_t kDecodeThreads = 128;
-/// Elements of a 16-byte vector of BF16, of which the attention kernels count heads.
+/// Elements of a 16-byte vector of BF16, the unit in which the attention kernels get head_dim and value_dim.
 constexpr std::int32_t kChunkDims = 8;
 static_assert(gpu::kHeadDimStep % kChunkDims == 0);
 
@@ -80,7 +80,7 @@ Result<void> launch_prefill_attention(const LaunchContext& context, const gpu::A
   const std::int32_t n_value_slabs = ceil_divide(arguments.value_dim, kSlabDims);
   const CooperativeMatrices& matrices = matrices_of(context);
   if (matrices.exist()) {
-    // Shared memory holds so many rows of queries.
+    // The rows whose queries fit into shared memory, at most 64.
     const std::int32_t n_slabs = std::max(n_key_slabs, n_value_slabs);
     const std::int32_t n_rows = n_slabs <= 2 ? 64 : n_slabs <= 4 ? 32 : 16;
     const Kernel kernel =

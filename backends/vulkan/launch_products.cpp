@@ -84,8 +84,8 @@ static_assert(kClampedSwish.limit == 7.0F && kClampedSwish.alpha == 1.702F);
 static_assert(kScaleGroupSize == 32 && kNvfp4GroupSize == 16 && kFp8GroupSize == 128 && gpu::kMaxExperts == 512);
 
 constexpr std::int32_t kMatvecOutputs = 4;       ///< rows of the weight of a workgroup (kernels/dot_products.glsl)
-constexpr std::int32_t kHeadOutputs = 16;        ///< the same of kernels/head_matvec.comp
-constexpr std::int32_t kCombineThreads = 64;     ///< of kernels/combine_matmul.comp
+constexpr std::int32_t kHeadOutputs = 16;        ///< the same for kernels/head_matvec.comp
+constexpr std::int32_t kCombineThreads = 64;     ///< of a workgroup of kernels/combine_matmul.comp
 constexpr std::int32_t kCombineColumns = 256;    ///< of a workgroup of kernels/combine_experts.comp
 constexpr std::int32_t kMostGridWidth = 32'768;  ///< of workgroups along x; devices guarantee 65535
 
@@ -123,7 +123,7 @@ Input input_of(const Arguments& a) {
   return {.kind = kXF32, .x = a.x};
 }
 
-/// The code of a kernel of tiles: by multiply-adds of f32, and by cooperative matrices.
+/// The code of a kernel that computes tiles: by f32 multiply-adds, and by cooperative matrices of FP16 and of int8.
 struct TileCode {
   std::span<const std::uint32_t> f32;
   std::span<const std::uint32_t> f16;

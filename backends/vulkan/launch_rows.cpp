@@ -44,7 +44,7 @@ constexpr std::int64_t kThreads = 256;   // of a workgroup
 constexpr std::int64_t kVecValues = 8;   // of a thread that rounds to BF16
 constexpr std::int64_t kGridX = 32'768;  // every driver allows 65535
 
-/// So many workgroups or a few more, which a kernel numbers along x first; those past the last row have nothing to do.
+/// A grid of at least n_workgroups. Kernels number workgroups along x first; those past the last row have nothing to do.
 gpu::Dim3 grid_of(std::int64_t n_workgroups) {
   const std::int64_t x = std::min(n_workgroups, kGridX);
   if (x <= 0) return {.x = 0};
@@ -95,7 +95,7 @@ Result<void> launch_select_rows(const LaunchContext& context, const gpu::SelectR
 }
 
 Result<void> launch_select_columns(const LaunchContext& context, const gpu::SelectColumnsArguments& arguments) {
-  // Rows of out that share a row of x are all of a token, or each has its own.
+  // Either all rows of out that belong to a token share a row of x, or each has its own.
   const gpu::Divisor by_token = gpu::make_divisor(arguments.rows_per_token);
   const bool shares_x =
       arguments.by_rows_per_x.multiplier == by_token.multiplier && arguments.by_rows_per_x.shift == by_token.shift;

@@ -11,9 +11,9 @@
 namespace secondsource::vulkan {
 namespace {
 
-constexpr std::uint32_t kSharedBytes = 32 << 10;  ///< of the neediest kernel
+constexpr std::uint32_t kSharedBytes = 32 << 10;  ///< the most that a kernel uses
 constexpr std::uint32_t kThreads = 256;           ///< of the largest workgroup
-/// Planned with where no extension tells how many processors a device has: as many as a middling one has.
+/// The number of processors that is assumed where no extension reports it: that of a mid-range GPU.
 constexpr int kUnknownProcessors = 32;
 
 int kind_order(VkPhysicalDeviceType type) {
@@ -29,7 +29,7 @@ int kind_order(VkPhysicalDeviceType type) {
   }
 }
 
-/// What the kernels and the host part use and this device lacks, each with a comma behind it.
+/// What the kernels and the host part use and this device lacks, each followed by a comma.
 std::string missing_features(VkPhysicalDevice device) {
   auto of_12 = make<VkPhysicalDeviceVulkan12Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES);
   auto of_11 = make<VkPhysicalDeviceVulkan11Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES);
@@ -91,7 +91,7 @@ std::optional<std::uint32_t> compute_family(VkPhysicalDevice device, std::uint32
   return chosen;
 }
 
-/// Multiprocessors or compute units; kUnknownProcessors where no extension tells.
+/// Multiprocessors or compute units; kUnknownProcessors where no extension reports them.
 int n_processors(VkPhysicalDevice device, const std::vector<VkExtensionProperties>& extensions, bool is_software) {
   if (is_software) return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   auto properties = make<VkPhysicalDeviceProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2);

@@ -15,8 +15,8 @@ struct PhysicalDevice {
   VkPhysicalDevice handle = VK_NULL_HANDLE;
   std::shared_ptr<const Instance> instance = {};
   gpu::DeviceProperties properties;
-  std::uint32_t queue_family = 0;    ///< with compute; one that also has graphics only if there is no other
-  std::uint32_t timestamp_bits = 0;  ///< that the queue's timestamps have
+  std::uint32_t queue_family = 0;    ///< a family with compute; one that also has graphics only if there is no other
+  std::uint32_t timestamp_bits = 0;  ///< valid bits of the queue's timestamps
   double ns_per_tick = 1;            ///< of timestamps
   bool has_memory_budget = false;    ///< VK_EXT_memory_budget: the driver tells how much this process holds
   bool is_software = false;          ///< a driver that computes on the CPU
@@ -26,7 +26,7 @@ struct PhysicalDevice {
   std::uint32_t max_grid_x = 0;
 };
 
-/// Makes these the matrices that products use on this device; none: multiply-adds of f32 compute all.
+/// Makes these the matrices that products use on this device. Without any, all products use f32 multiply-adds.
 void use_matrices(PhysicalDevice& device, const CooperativeMatrices& matrices);
 
 /// All devices, those with memory of their own first, then integrated ones, then drivers that compute on the CPU; their ids are

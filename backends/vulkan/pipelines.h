@@ -20,7 +20,7 @@ class Pipelines {
   [[nodiscard]] VkPipelineLayout layout() const { return layout_.get(); }
 
  private:
-  /// The code is that of a program's constant, which is at one address as long as the program runs.
+  /// A kernel's code is a constant of the program, so that its address identifies it.
   using Key = std::pair<const std::uint32_t*, std::array<std::uint32_t, Kernel::kMaxConstants>>;
 
   VkDevice device_ = VK_NULL_HANDLE;

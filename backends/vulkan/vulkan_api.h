@@ -20,7 +20,7 @@ namespace secondsource::vulkan {
 /// Converts a result. Errors: kOutOfMemory for a failed allocation, else kDeviceLost; with the call and the result's name.
 [[nodiscard]] Result<void> check(VkResult result, const char* call);
 
-/// What an extensible structure of Vulkan begins with, zeros behind it.
+/// An extensible structure of Vulkan with its type set, and zeros in all other members.
 template <typename Struct>
 [[nodiscard]] Struct make(VkStructureType type) {
   Struct made{};

@@ -10,8 +10,8 @@
 namespace secondsource::vulkan {
 namespace {
 
-/// How long is_done() waits for work that is not done: less than any step takes, and the thread leaves its CPU to a driver that
-/// computes there.
+/// How long is_done() waits for work that is not done: less than any step takes. Meanwhile the thread gives up its CPU, so that a
+/// driver that computes on CPUs can use it.
 constexpr std::uint64_t kPatienceNs = 20'000;
 
 /// Owns a VkDevice, which everything that was created on it must not outlive.

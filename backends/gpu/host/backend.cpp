@@ -129,7 +129,7 @@ class GpuBackend::OwnedStep final : public Step {
 };
 
 Support GpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
-  // Every kind of activations has weights that it fits; check_supported() knows those of the operation.
+  // Each ActQuant fits some weight encoding. Whether it fits that of the operation's own weight is checked by supports_with_weights().
   return visit_op(
       op, [](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
       [](const OneOf<Matmul, HeadMatmul> auto&) { return Support::yes(); },
@@ -188,7 +188,7 @@ Result<std::shared_ptr<DeviceBuffer>> GpuBackend::on_device(
 
 Result<std::unique_ptr<Step>> GpuBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
                                                   GroupTiming group_timing) {
-  SS_TRY_VOID(shared_.memory->device().make_current());  // a step asks the vendor's library for its algorithms
+  SS_TRY_VOID(shared_.memory->device().make_current());  // compiling a step queries the vendor's library for algorithms
   SS_TRY_VOID(shared_.poison.healthy());
   SS_TRY_VOID(check_graph(graph));
   SS_TRY_VOID(check_graph_weights(graph, weights_.specs()));

@@ -27,7 +27,7 @@ enum class MatmulBy : std::uint8_t {
 
 struct GpuOptions {
   std::string backend;     ///< "cuda"
-  int n_threads = 0;       ///< of the host, which pack weights; 0: n_packing_threads()
+  int n_threads = 0;       ///< host threads that pack weights; 0: n_packing_threads()
   bool use_graphs = true;  ///< capture each step once and replay it; else launch kernel by kernel
   bool guards = false;     ///< no place in the workspace is reused, and a write outside of a value fails the step
   bool fuse = true;        ///< products for few rows normalize their x themselves, where they can

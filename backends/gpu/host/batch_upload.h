@@ -28,7 +28,7 @@ class BatchUpload {
  public:
   static constexpr int kInFlight = 2;
 
-  /// `splits`: for a batch of as many sequences with one token as fit the bucket, max_decodes(bucket).
+  /// `splits`: made for max_decodes(bucket) sequences with one token, as many as fit the bucket.
   static Result<BatchUpload> create(DeviceMemory& memory, const Bucket& bucket, const DecodeSplitPlan& splits);
   [[nodiscard]] static std::int32_t max_decodes(const Bucket& bucket) {
     return std::min(bucket.max_seqs, bucket.max_tokens);

@@ -9,7 +9,7 @@
 namespace secondsource::gpu {
 namespace {
 
-/// Where a plane of `bits` bits a code has those of eight columns: the word, and the bit of each of its halves where they begin.
+/// Where the bits of eight columns begin in a plane that has `bits` bits for each code: the word, and the bit within each of its halves.
 struct Place {
   std::size_t word;
   std::uint32_t bit;
@@ -28,7 +28,7 @@ std::uint32_t load_word(std::span<const std::byte> plane, std::size_t word) {
 
 using EightCodes = std::array<std::uint32_t, 8>;
 
-/// Stores `bits` bits of each of eight codes, those from bit `first` on, in a plane.
+/// Stores bits [first, first + bits) of each of eight codes in a plane.
 void add_bits(std::span<std::byte> plane, std::int32_t bits, std::size_t eight, const EightCodes& codes,
               std::int32_t first) {
   const std::uint32_t mask = (1U << bits) - 1;

@@ -9,9 +9,9 @@ namespace {
 
 /// The fewest positions of a share: one 16-byte load of a key and of a value per lane for each of them, or one tile of keys of latents.
 constexpr std::int32_t kFewestTokens = 32;
-/// From here on a share is worth its sums, which are written and read once more: fewer positions only where blocks lack.
+/// A share of this many positions is worth the extra write and read of its partial sums. Shares are shorter only where blocks are too few.
 constexpr std::int32_t kEnoughTokens = 128;
-/// Blocks that a batch is divided into even where shares become short: one for each processor, or as many as here.
+/// A batch is divided into at least this many blocks, or one for each processor if these are more, as long as shares keep kFewestTokens.
 constexpr std::int32_t kFewestBlocks = 128;
 
 /// The number of shares that fills the device.
@@ -45,7 +45,7 @@ std::int32_t DecodeSplitPlan::split_tokens(std::span<const std::int32_t> lengths
   for (const std::int32_t length : lengths) total += length;
   const std::int64_t few = ceil_divide(std::max(kFewestBlocks, n_processors), blocks.per_split);
   const std::int64_t n_splits = std::min<std::int64_t>(std::max(few, total / kEnoughTokens), splits_to_fill(*this));
-  // The sum of the quotients rounded up is below n_splits + the number of sequences.
+  // Each sequence's number of shares is rounded up, so that their sum is below n_splits + the number of sequences.
   const std::int64_t tokens =
       std::max<std::int64_t>(kFewestTokens, ceil_divide(total, std::max<std::int64_t>(n_splits, 1)));
   return static_cast<std::int32_t>(round_up<std::int64_t>(tokens, kDecodeSplitStep));

@@ -1,8 +1,8 @@
 #pragma once
-// How the attention of sequences with one new token is divided over blocks: by the real lengths of the batch's sequences.
-// A captured graph launches a grid of fixed size; the list of shares says what each of its blocks takes, and blocks past
-// its end have nothing to do. So a short context of a model with many positions fills the device as a long one does, and
-// one long sequence in a batch of short ones has more blocks than they have.
+// Divides the attention of sequences with one new token over blocks, by the real lengths of the batch's sequences. A captured
+// graph launches a grid of fixed size; a list says which share each of its blocks computes, and blocks past the end of the
+// list have nothing to do. So a short context fills the device as a long one does, whatever the model's limit, and one long
+// sequence in a batch of short ones gets more blocks than each of them.
 
 #include <span>
 
@@ -13,8 +13,8 @@ namespace secondsource::gpu {
 
 /// How the blocks of an attention kernel share a decode step.
 struct DecodeBlocks {
-  std::int32_t per_split = 1;      ///< that take the same share, each for other heads
-  std::int32_t per_processor = 1;  ///< that a processor holds at the same time
+  std::int32_t per_split = 1;      ///< blocks that compute the same share, each for other heads
+  std::int32_t per_processor = 1;  ///< blocks that a processor holds at the same time
 };
 [[nodiscard]] DecodeBlocks decode_blocks(const HeadShape& heads);
 
@@ -22,13 +22,13 @@ struct DecodeBlocks {
 struct DecodeSplitPlan {
   std::int32_t n_processors = 1;
   DecodeBlocks blocks = {};
-  std::int32_t max_splits = 0;  ///< of all sequences of a batch: the size of the grid
+  std::int32_t max_splits = 0;  ///< the most shares of all sequences of a batch: the size of the grid
 
   /// `length`: positions of the longest sequence.
   static DecodeSplitPlan make(std::int32_t n_processors, const DecodeBlocks& blocks, std::int32_t max_decodes,
                               std::int64_t length);
-  /// Shares for sequences that see `lengths` positions, one number of shares each, which add up to at most max_splits.
-  /// There are at most as many sequences as make() was told.
+  /// The positions of a share, for sequences that see `lengths` positions: so many that there are at most max_splits shares.
+  /// There are at most `max_decodes` sequences, as passed to make().
   [[nodiscard]] std::int32_t split_tokens(std::span<const std::int32_t> lengths) const;
 };
 

@@ -13,7 +13,7 @@ namespace secondsource::gpu {
 namespace {
 
 constexpr std::uint8_t kByte = 0x5a;                            // content of the buffers, by which a pass is checked
-constexpr std::array<std::int32_t, 3> kReadBlocks = {2, 4, 8};  // a processor; 8 blocks are all of its 2048 threads
+constexpr std::array<std::int32_t, 3> kReadBlocks = {2, 4, 8};  // per processor; 8 blocks fill its 2048 threads
 constexpr std::array<std::int32_t, 2> kComputeBlocks = {2, 4};
 // Targets whose matrix cores the tiles of matrix_tile.h keep busy; sm_90 takes warpgroups. Newer ones have other instructions.
 constexpr std::array<std::string_view, 9> kTargetsByTiles = {"sm_80",  "sm_86",  "sm_87",   "sm_89",  "gfx908",

@@ -15,14 +15,14 @@ namespace secondsource::gpu {
 
 /// How much is read and computed. The defaults are those of a GPU.
 struct RateExtents {
-  /// Working sets whose read rate is measured, ascending, in a cache as far as they fit. From 1 MiB on the caches of single
-  /// processors do not hold them (read_memory.cpp).
+  /// Working sets whose read rate is measured, ascending. Those that fit a cache give its rate. From 1 MiB on, the caches of
+  /// single processors do not hold them (read_memory.cpp).
   std::vector<std::size_t> cached_bytes = {std::size_t{1} << 20, std::size_t{4} << 20, std::size_t{16} << 20,
                                            std::size_t{64} << 20, std::size_t{256} << 20};
   /// Several times the largest last-level cache of a GPU (256 MiB, MI300X), so that hardly any read hits it; ascending. The
   /// fastest counts as the rate of the first.
   std::vector<std::size_t> memory_bytes = {std::size_t{1} << 30, std::size_t{2} << 30, std::size_t{4} << 30};
-  std::size_t pass_bytes = std::size_t{1} << 30;  ///< read in one launch at least, so that its start costs nothing
+  std::size_t pass_bytes = std::size_t{1} << 30;  ///< read at least in one launch, so that its start hardly counts
   std::int32_t compute_steps = 2048;              ///< of ComputeArguments; about a millisecond
   int n_passes = 10;                              ///< launches, of which the fastest counts
 };

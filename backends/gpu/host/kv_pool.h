@@ -10,7 +10,7 @@
 
 namespace secondsource::gpu {
 
-/// Whether the kernels of attention, and the cache, take heads of these dimensions.
+/// Whether the attention kernels and the cache support heads of these dimensions.
 [[nodiscard]] Support supports_head_dim(const HeadShape& heads);
 
 class KvPool {

@@ -17,7 +17,7 @@ namespace {
 constexpr std::int64_t kStartBytes = 64 << 10;
 /// For launching the kernel that adds the sums of blocks that share K, and for waiting until all of them are done, 4 us.
 constexpr std::int64_t kCombineBytes = 256 << 10;
-/// Tiles of 64 x 64, whose warps load their own fragments, take twice as long for their bytes.
+/// Tiles of 64 x 64, whose warps load their own fragments, take twice as long per byte.
 constexpr std::int64_t kFragmentFactor = 2;
 /// Memory brings each of the 132 processors of an H100 23 bytes/ns (3090 GB/s for all). So a byte from memory costs as much as 2.4 bytes
 /// that a processor takes in.
@@ -54,7 +54,7 @@ std::int64_t cost(const MatmulPlan& plan, const MatmulExtent& extent, const Matm
   return product + kCombineBytes + (plan.n_splits + 1) * outputs / device.n_processors;
 }
 
-/// Whether cost() and bytes_of_busiest() say anything: products whose operands are decoded take longer for their bytes.
+/// Whether cost() and bytes_of_busiest() apply. They do not where operands are decoded, which takes longer per byte.
 bool has_costs(const MatmulDevice& device) {
   return device.has_warpgroups && device.has_large_tiles && device.copies_weight;
 }
@@ -69,7 +69,7 @@ MatmulTiles guess_tiles(std::int32_t n_rows, const MatmulDevice& device, const a
   return MatmulTiles::k64x64;
 }
 
-/// The plan with these tiles in which blocks share K, if they are too few for the device.
+/// The plan with these tiles. Blocks share K if there are too few tiles to fill the device.
 MatmulPlan split_plan(MatmulTiles tiles, const MatmulExtent& extent, const MatmulDevice& device) {
   MatmulPlan plan = plan_of(tiles, extent);
   const std::int32_t n_steps = plan.split_steps;

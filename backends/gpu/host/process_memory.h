@@ -1,12 +1,12 @@
 #pragma once
 // How much of a device's memory this process holds: its allocations, and what has no byte count of its own (context,
-// kernels, graphs, libraries). It is determined by the first of three ways that has an answer:
+// kernels, graphs, libraries). It is determined by the first of three sources that gives a figure:
 //
 //   1. the driver's list of processes;
 //   2. the memory used by all processes, less what was used before this process created its context;
 //   3. the same from the runtime, which needs a context: less what was used right after creating it.
 //
-// The last two also count what other processes allocate and free meanwhile. In a container the first has no answer.
+// The last two also count what other processes allocate and free meanwhile. In a container the first gives no figure.
 
 #include <cstdint>
 #include <functional>
@@ -29,9 +29,9 @@ class ProcessMemory {
   /// To be called right after the context is created, before anything is allocated.
   void made_context(ReadUsed used);
 
-  /// Bytes that the process holds now; empty if none of the ways has an answer.
+  /// Bytes that the process holds now; empty if no source gives a figure.
   [[nodiscard]] std::optional<std::int64_t> bytes() const;
-  /// Text for the fingerprint: the way that had an answer when the context was created.
+  /// Text for the fingerprint: the source that gave a figure when the context was created.
   [[nodiscard]] const std::string& source() const { return source_; }
 
  private:

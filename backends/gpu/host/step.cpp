@@ -93,7 +93,7 @@ Result<void> GpuStep::plan_ops() {
                        : prefill_ == PrefillBy::kWarpgroups ? "attention_wgmma_bf16_f32acc"
                                                             : "attention_bf16_f32acc";
         const DecodeBlocks blocks = decode_blocks(op.heads);
-        // A kernel of its own adds the shares of latents, so that no blocks are counted.
+        // A separate kernel adds the shares of latents, so that these need no block counters.
         if (!has_latents) most_blocks_per_split_ = std::max(most_blocks_per_split_, blocks.per_split);
         if (has_latents && shared_.options.prefill == PrefillBy::kWarpgroups) {
           group.fallback = "attention=wgmma: attention over latents has no kernel by warpgroups";

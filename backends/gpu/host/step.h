@@ -43,14 +43,14 @@ class GpuStep final : public Step {
   GpuStep(Shared& shared, const Weights& weights, const KvPool& pool, const StepGraph& graph, const Bucket& bucket,
           GroupTiming group_timing);
   Result<void> set_up(StepTables tables);
-  /// Collects what the graph's operations say about batches, and chooses the kernel of each.
+  /// Collects the limits that the graph's operations set for batches, and chooses the kernel of each operation.
   Result<void> plan_ops();
   /// Whether this operation is a product that normalizes its x in the same kernel, so that the norm before it is no launch.
   [[nodiscard]] bool normalizes_itself(std::size_t op) const;
   [[nodiscard]] DecodeSplitPlan plan_decode_splits() const;
-  /// Zeros, as many as the neediest operation counts blocks by. Each leaves them as zeros.
+  /// Allocates the counters by which blocks find out that they are the last: zeros, as many as any operation needs. Each leaves zeros.
   Result<void> create_block_counters();
-  /// Bytes of scratch that the neediest operation takes.
+  /// The most bytes of scratch that an operation takes.
   [[nodiscard]] std::size_t plan_scratch() const;
   /// Binds the launches of all operations to the workspace where it is now, and drops the graphs of the old place.
   void bind();

@@ -47,7 +47,7 @@ class StepProducts {
   /// The launches over the workspace where it is now. `upload`: the step's batches.
   /// `block_counters` has n_block_counters(op) zeros.
   [[nodiscard]] StepLaunch bind(const Matmul& op, const BatchUpload& upload, const DeviceBuffer& block_counters) const;
-  /// The same of a product whose x is the norm's result, which may_normalize(): the norm's kernel is not launched, and its result
+  /// The same for a product that normalizes its x itself (may_normalize()): the norm's kernel is not launched, and its result is
   /// never stored.
   [[nodiscard]] StepLaunch bind(const RmsNorm& norm, const Matmul& op, const BatchUpload& upload) const;
   [[nodiscard]] StepLaunch bind(const HeadMatmul& op, const BatchUpload& upload) const;
@@ -67,7 +67,7 @@ class StepProducts {
 
   /// The device for plan_matmul(), without large tiles if this weight cannot have them.
   [[nodiscard]] MatmulDevice matmul_device(const WeightView& weight, ActQuant act) const;
-  /// What tiles are asked for: a product of one weight, or those of a mixture's experts.
+  /// What the tiles are for: a product of one weight, or those of a mixture's experts.
   enum class TilesOf : std::uint8_t { kProduct, kExperts };
   /// The tiles that the option `tiles` demands, if this weight can have them.
   [[nodiscard]] std::optional<MatmulTiles> forced_tiles(const WeightView& weight, ActQuant act, TilesOf of) const;
@@ -80,7 +80,7 @@ class StepProducts {
   [[nodiscard]] ProductScratch own_scratch(const Matmul& op) const;
   [[nodiscard]] ProductScratch library_scratch(const Matmul& op, const LibraryUse& use) const;
   [[nodiscard]] LibraryOperands library_operands(const Matmul& op, const LibraryUse& use) const;
-  /// The arguments of our kernel, but for what converts x.
+  /// The arguments of our kernel, except the converted x, the plan and the place of partial sums.
   [[nodiscard]] MatmulArguments arguments_of(const Matmul& op, const BatchUpload& upload) const;
   [[nodiscard]] StepLaunch bind_library(const Matmul& op, const LibraryUse& use, MatmulArguments arguments) const;
   /// The launches of a product with tiles that are in_clusters(). Where the device makes no map of an operand, they fail with its error.
@@ -91,7 +91,7 @@ class StepProducts {
   /// Tiles of a mixture's product; none with up to kMatvecRows tokens, for which matvec is used.
   [[nodiscard]] std::optional<MatmulTiles> grouped_tiles(const GroupedMatmul& op) const;
   [[nodiscard]] ProductScratch grouped_scratch(const GroupedMatmul& op) const;
-  /// Binds one of our kernels and what has to convert x first: to int8 or E4M3 if `act` says so, else to BF16 for tiles.
+  /// Binds one of our kernels and the kernel that converts x first: as `act` says, else for tiles to the type that they multiply.
   template <typename Arguments>
   [[nodiscard]] StepLaunch bind_product(ProductLauncher<Arguments> multiply, const Arguments& arguments,
                                         const WeightView& weight, ActQuant act, float act_scale,

@@ -19,17 +19,17 @@
 
 namespace secondsource::gpu {
 
-/// Rows that are neighbours in device memory: packed, and as the source had them. Of joined gates and ups these are rows of both parts.
+/// Neighbouring rows of device memory, packed and as the source delivers them. Where gates and ups are joined, they are rows of both parts.
 struct WeightPiece {
-  std::int64_t first_row = 0;  ///< canonical, of the gate where they are joined
-  std::int64_t n_rows = 0;     ///< packed
+  std::int64_t first_row = 0;  ///< in canonical order; with joined parts the row of the gate
+  std::int64_t n_rows = 0;     ///< packed rows, of both parts where they are joined
   std::vector<std::byte> source_values;
   std::vector<float> source_floats;  ///< a global scale, scales, and zero points after them
   std::vector<std::byte> values;
   std::vector<std::byte> scales;
   std::vector<std::byte> zeros;
   std::vector<std::byte> global_scales;
-  std::vector<std::byte> powers;  ///< f32, of a device with has_f16_tiles
+  std::vector<std::byte> powers;  ///< f32, for a device with has_f16_tiles
   std::optional<Error> error;     ///< of the source
 };
 
@@ -49,7 +49,7 @@ std::int64_t packed_row(const WeightSpec& spec, std::int64_t row) {
   return row - within + within % half * 2 + within / half;
 }
 
-/// One of kernels.h's lists of places in a word, for a column.
+/// The bit of a word at which a column begins. `shifts`: one of kernels.h's lists of such bits.
 int shift_in_word(std::uint64_t shifts, std::size_t col) {
   return static_cast<int>(shifts >> (col % 8 * 8) & 31U);
 }
@@ -66,12 +66,12 @@ std::uint32_t code_of_word(WeightEncoding encoding, std::size_t col, std::uint32
   return (word >> shift_in_word(kE2m1Shifts, col) & 7U) | (word >> shift_in_word(kE2m1SignShifts, col) & 1U) << 3;
 }
 
-/// Global scales of a row, which have a buffer of their own as well.
+/// The number of global scales of a row. These have a buffer of their own.
 std::size_t global_scales_in_row(const WeightView& view) {
   return static_cast<std::size_t>(floats_before_group_scales(view.encoding));
 }
 
-/// Scales of a row in a buffer of their own in device memory.
+/// The number of scales of a row that the buffer of scales in device memory holds.
 std::size_t scales_in_row(const WeightView& view) {
   if (has_blocks(view.encoding)) return 0;  // rows of blocks have them among their planes
   const auto n = static_cast<std::size_t>(scales_per_row(view.encoding, view.padded_cols));
@@ -83,8 +83,8 @@ std::size_t zeros_in_row(const WeightView& view) {
   return view.encoding == WeightEncoding::kInt4Group32Zero ? scales_in_row(view) : 0;
 }
 
-/// Packs one row into its layout in device memory. `floats`: those of the row, as they were passed. `zeros`: the row's packed zero points,
-/// if there are any.
+/// Packs one row into its layout in device memory. `floats`: all floats of the row, as the source delivers them. `zeros`: the row's packed
+/// zero points, if there are any.
 void pack_row(const WeightView& view, std::span<const std::byte> values, std::span<const float> floats,
               std::span<const std::byte> zeros, std::span<std::byte> out) {
   if (has_blocks(view.encoding)) return pack_block_row(view.encoding, values, floats, out);
@@ -92,7 +92,7 @@ void pack_row(const WeightView& view, std::span<const std::byte> values, std::sp
     std::memcpy(out.data(), values.data(), values.size());
     return;
   }
-  const int zero = has_int4_codes(view.encoding) ? kInt4Zero : 0;  // of int4 without zero points
+  const int zero = has_int4_codes(view.encoding) ? kInt4Zero : 0;  // added to values; the zero point if none is stored
   constexpr auto kGroup = static_cast<std::size_t>(kScaleGroupSize);
   for (std::size_t i = 0; i < out.size() / sizeof(std::uint32_t); ++i) {
     std::uint32_t word = 0;
@@ -105,8 +105,8 @@ void pack_row(const WeightView& view, std::span<const std::byte> values, std::sp
   }
 }
 
-/// The type of a scale in device memory: f32 or, of groups of 32 columns, FP16, of MXFP4 a power of two, of NVFP4 E4M3. Calls
-/// call.template operator()<type>(narrow), where narrow() makes one of an f32 that is exact in it.
+/// Calls call.template operator()<type>(narrow) with the type of a scale in device memory: f32, but FP16 for groups of 32 columns, E8M0 for
+/// MXFP4 and E4M3 for NVFP4. narrow() converts an f32 that is exact in that type.
 template <typename Call>
 auto with_scale_type(WeightEncoding encoding, const Call& call) {
   if (encoding == WeightEncoding::kInt8PerRow || has_fp8_codes(encoding)) {
@@ -131,7 +131,7 @@ void pack_scales(const WeightView& view, std::span<const float> scales, std::byt
   });
 }
 
-/// The scales of a row, of `from`, as they were passed.
+/// The inverse of pack_scales(): the scales of the row that begin at `from`.
 std::vector<float> unpacked_scales(const WeightView& view, const std::byte* from) {
   std::vector<float> scales(scales_in_row(view));
   with_scale_type(view.encoding, [&]<typename Scale>(const auto& /*narrow*/) {
@@ -163,8 +163,8 @@ std::int64_t n_joined(const WeightSpec& spec) {
   return spec.join == Join::kInterleaveGateUp ? 2 : 1;
 }
 
-/// Cuts a weight into pieces that several threads can pack at once. As many pieces as threads hold at most kMaxPullBytes of the source
-/// together, or one row of each part each.
+/// Cuts a weight into pieces that several threads can pack at once. Any `n_threads` of them hold at most kMaxPullBytes of the source
+/// together, but every piece has at least one row of each part.
 std::vector<WeightPiece> pieces_of(const WeightSpec& spec, std::int64_t n_threads) {
   // Packing a smaller piece is assumed to take less time than starting a thread for it.
   constexpr std::int64_t kMinPieceBytes = std::int64_t{1} << 20;

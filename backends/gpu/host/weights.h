@@ -14,7 +14,7 @@ namespace secondsource::gpu {
 
 struct WeightPiece;
 
-/// How many threads pack a weight: as many as were asked for, or, of 0, one for each CPU that this process may use, up to 16.
+/// The number of threads that pack a weight: n_asked_for or, if that is 0, one for each CPU that this process may use, up to 16.
 [[nodiscard]] std::int64_t n_packing_threads(int n_asked_for);
 
 class Weights {

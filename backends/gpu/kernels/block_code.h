@@ -3,12 +3,12 @@
 //
 //   w[n, k] = (d * s[part of k]) * q[n, k] - (dmin * m[part of k])
 //
-// Dot products know how the codes are stored when they are compiled, one kind of instructions for encodings that differ in their blocks
-// and parts alone (block_kind()). Tiles, which decode a weight once for many rows of x, read it from the weight's view: one instance
-// of each tile serves all encodings.
+// Dot products are compiled for each way in which codes are stored; encodings that differ only in their blocks and parts share one
+// instance (block_kind()). Tiles, which decode a weight once for many rows of x, read from the weight's view how its codes are stored: one
+// instance of each tile serves all encodings.
 //
-// A code of at most six bits becomes an FP16 number as int4 does (portable/packed_numbers.h): its bits are put behind the exponent of
-// 1024, at the place where they lie in the word if that leaves the number below 2048.
+// A code of at most six bits becomes an FP16 number as int4 does (portable/packed_numbers.h): its bits are put into the mantissa of 1024,
+// at the place where they lie in the word if that leaves the number below 2048.
 
 #include "core/four_bit_curve.h"
 #include "gpu/kernels/kernels.h"
@@ -35,8 +35,8 @@ inline constexpr bool kIsBlocks = has_blocks(kEncoding);
   }
 }
 
-/// As an argument of templates it stands for all encodings in blocks, whose form is then read from the weight's view. nvcc needs a name for
-/// every argument; this one is free, since IQ4_NL is of the kind of IQ4_XS.
+/// As a template argument this stands for all encodings in blocks, whose form is then read from the weight's view. nvcc needs an enumerator
+/// for every argument; kIq4Nl is free, since block_kind() maps it to kIq4Xs.
 inline constexpr WeightEncoding kAnyBlocks = WeightEncoding::kIq4Nl;
 static_assert(block_kind(kAnyBlocks) != kAnyBlocks);
 
@@ -59,7 +59,7 @@ SS_DEVICE void unpack_known_codes(std::uint32_t low, int low_at, std::uint32_t h
                                   float* values) {
   using Codes = KnownCodes<kEncoding>;
   constexpr std::uint32_t kBoth = 0x00010001U;  // halves of a word
-  constexpr std::uint32_t k1024 = 0x64006400U;  // two FP16 numbers whose last place is 1
+  constexpr std::uint32_t k1024 = 0x64006400U;  // twice 1024 in FP16, whose last place is worth 1
   const int bit = low_at + Codes::low_bits * pair;
   const int place = bit % 8;  // in a half of the result, whose mantissa has ten bits
   std::uint32_t halves = and_or(low >> (bit - place), ((1U << Codes::low_bits) - 1) * kBoth << place, k1024);
@@ -88,8 +88,8 @@ inline constexpr std::uint32_t kCurve4 = pack_curve(4);
 inline constexpr std::uint32_t kCurve8 = pack_curve(8);
 inline constexpr std::uint32_t kCurve12 = pack_curve(12);
 
-/// The numbers of the curve of eight columns, whose indices a word of the plane holds. The lowest three bits of an index choose among eight
-/// bytes of each half of the curve, and the fourth between the two, as in llama.cpp's get_int_from_table_16().
+/// Decodes eight columns on the curve, whose indices a word of the plane holds. The lowest three bits of an index choose among eight bytes
+/// of each half of the curve, and the fourth chooses the half, as in llama.cpp's get_int_from_table_16().
 SS_DEVICE void unpack_curve(std::uint32_t word, float* values) {
 #if defined(SS_GPU_TILE_MMA)
   // Columns 0, 2, 4 and 6 have their indices in the lower half of the word, a nibble each, and the others in the upper half.
@@ -160,7 +160,7 @@ SS_DEVICE Chunk load_block_codes(const std::byte* row, int chunk) {
   }
 }
 
-/// What 32 columns of a row in blocks have besides the low bits of their codes.
+/// The units, scales, minima and high bits of 32 columns of a row in blocks: all that they have besides the low bits of their codes.
 template <WeightEncoding kEncoding>
 struct BlockGroup {
   using Codes = KnownCodes<kEncoding>;
@@ -172,7 +172,7 @@ struct BlockGroup {
   Bytes scales;
   Bytes minima;
 
-  /// Loads what the 32 columns of a row have that begin with `col`, which must be inside of the weight.
+  /// Loads this for the 32 columns of a row from `col` on, which must be inside of the weight.
   SS_DEVICE void load(const WeightView& weight, std::int64_t row, int col) {
     const BlockRow& blocks = weight.blocks;
     const std::byte* const begin = weight.values + row * weight.row_bytes;

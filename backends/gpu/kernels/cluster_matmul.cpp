@@ -12,13 +12,13 @@
 // A block of 128 x 256 outputs takes in 48 KiB for each step of 128 bytes along K. Where threads request the copies, a processor of an H100
 // took in no more than 59 bytes/ns (docs/gpu-results.md). At that rate the tiles reach two thirds of the peak of its tensor cores. Here two
 // blocks form a cluster. Both multiply the same rows of the weight with different rows of x. Each block requests its own rows of x, and one
-// half of the weight's rows for both blocks. So for each step a block takes 32 KiB from the second-level cache in place of 48, with tiles of
-// 128 x 128 24 in place of 32. No thread that multiplies spends instructions on copies. If the step was compiled for at most one tile of
-// rows of x, the blocks share x and have different rows of the weight. In a batch with fewer rows than the step was compiled for, blocks may
-// have tiles outside of the product, whose results are never stored.
+// half of the weight's rows for both blocks. So for each step a block takes 32 KiB from the second-level cache in place of 48 (with tiles
+// of 128 x 128: 24 in place of 32). No thread that multiplies spends instructions on copies. If the step was compiled for at most one tile
+// of rows of x, the blocks share x and have different rows of the weight. In a batch with fewer rows than the step was compiled for, blocks
+// may have tiles outside of the product, whose results are never stored.
 //
-// Of a block's three warpgroups two multiply 64 rows each. One thread of the third requests copies, as far ahead as there are stages. A stage
-// is filled when its bytes have arrived (ClusterShared::filled). It may be filled again when all warps of both blocks have multiplied it
+// Two of a block's three warpgroups multiply 64 rows each. One thread of the third requests copies, as far ahead as there are stages. A
+// stage is filled when its bytes have arrived (ClusterShared::filled), and may be filled again when all warps of both blocks have used it
 // (ClusterShared::emptied): both blocks, since the copies of a shared operand write to both. There are as many blocks as processors, and a
 // block goes through several tiles: while it finishes one, the first steps of the next are on their way.
 
@@ -34,8 +34,8 @@ namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 namespace {
 
-/// Registers of each thread of the warpgroup that copies, and of the warpgroups that multiply, where sums alone take up to 128. Together they
-/// are all the registers that the block began with.
+/// Registers of each thread of the warpgroup that copies, and of the warpgroups that multiply, where sums alone take up to 128. Together
+/// they are all the registers that the block began with.
 constexpr int kCopyRegisters = 24;
 constexpr int kProductRegisters = 240;
 
@@ -167,8 +167,8 @@ class ClusterProduct {
     }
   }
 
-  /// Requests the copies of a stage's lines of one operand. If the blocks share the operand, this block requests its part for both blocks, and
-  /// the other block requests the other part. If not, this block requests all parts for itself.
+  /// Requests the copies of a stage's lines of one operand. If the blocks share the operand, this block requests its part for both
+  /// blocks, and the other block requests the other part. If not, this block requests all parts for itself.
   SS_DEVICE static void copy_parts(std::byte* to, const TensorMap& map, int col, int first_row, int part_rows,
                                    bool is_shared, ArrivalBarrier& filled) {
     const int own = block_of_cluster();
@@ -208,7 +208,7 @@ cluster_matmul_kernel(SS_TENSOR_ARGUMENT ClusterMatmulArguments a) {
     if (thread_x() == 0) product.init_barriers();
     if (thread_x() == kProductWarps * kWarpSize) product.prefetch_maps();
     sync_warp();
-    sync_cluster();  // the barriers of both blocks are there
+    sync_cluster();  // the barriers of both blocks are initialized
     if (warp() < kProductWarps) {
       take_registers_up_to<kProductRegisters>();
       product.multiply_steps();
@@ -217,7 +217,7 @@ cluster_matmul_kernel(SS_TENSOR_ARGUMENT ClusterMatmulArguments a) {
       if (thread_x() == kProductWarps * kWarpSize) product.copy_steps();
       sync_warp();
     }
-    sync_cluster();  // no block reaches the other one any more
+    sync_cluster();  // no block accesses the other's shared memory any more
   }
 }
 

@@ -10,7 +10,7 @@
 // Source       own; independent chains of multiply-adds in registers, enough to hide their latency; by warpgroups both
 //              operands are in shared memory, as in the kernels that use them, with one group of products always pending
 //
-// The operands never change, so that a device draws less power than with a model's: a peak, and no sustained rate.
+// The operands never change, so that a device draws less power than with those of a model: this is a peak, not a sustained rate.
 
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
@@ -41,7 +41,7 @@ SS_KERNEL(kComputeThreads) compute_f32_kernel(ComputeArguments a) {
   store_result(a, total);
 }
 
-/// 1 in each place of a 32-bit word of operands.
+/// A 32-bit word of operands, all of which are `one`.
 template <typename Input>
 SS_DEVICE std::uint32_t ones(float one) {
   if constexpr (std::is_same_v<Input, Bf16>) return narrow_pair(one, one);
@@ -89,7 +89,7 @@ template <typename Input>
 SS_KERNEL(kComputeThreads)
 compute_together_kernel(ComputeArguments a) {
   wait_for_earlier_kernels();
-  // Without products on targets without wgmma, where the host never launches it.
+  // On targets without wgmma the kernel multiplies nothing, and the host never launches it.
   if constexpr (!kHasWarpgroups) {
     store_result(a, 0.0F);
   } else {

@@ -11,11 +11,11 @@
 // Alignment    cache rows to 16 bytes, as head_dim is a multiple of 8
 // Source       Flash-Decoding (Dao, Haziza, Massa, Sizov, 2023); online softmax: arXiv:1805.02867
 //
-// A block takes one split for up to kHeads query heads of one KV head, so the cache is read once for all of them. Neighbouring
-// lanes, kLanes of them, take one position, each 8 dimensions of its key and of its value; such a group of lanes asks for
-// the keys of the next four positions as soon as it has multiplied the last ones, then for their values, so that up to eight loads
-// of 16 bytes are in flight (four of eight heads at least). Groups have a softmax each, so that nothing waits for another warp before the end.
-// The last block to finish its split combines them all.
+// A block computes one split for up to kHeads query heads of one KV head, so the cache is read once for all of them. A group of
+// kLanes neighbouring lanes takes one position, each lane 8 dimensions of its key and of its value. The group requests the keys
+// of the next four positions as soon as it has multiplied the last ones, then their values, so that up to eight loads of 16 bytes
+// are in flight (at least four with eight heads). Each group has a softmax of its own, so that no warp waits for another before
+// the end. The last block to finish its split combines them all.
 
 #include "gpu/kernels/decode_split.h"
 #include "gpu/kernels/launchers.h"
@@ -40,7 +40,7 @@ struct DecodeAttentionArguments {
   std::int32_t group_heads;  ///< query heads of one KV head
   std::int32_t n_parts;      ///< blocks that share a KV head
   Divisor by_parts;          ///< by n_parts
-  std::int32_t n_blocks;     ///< of a split
+  std::int32_t n_blocks;     ///< blocks of a split
 };
 
 /// Shared memory of a block that takes kHeads query heads.
@@ -110,7 +110,7 @@ class SplitReader {
     }
   }
 
-  /// Lanes past head_dim load what others load, too: a load that may not happen would be a branch on AMD.
+  /// Lanes past head_dim load what other lanes load: a conditional load would be a branch on AMD.
   SS_DEVICE void load(const Bf16* cache, const Rows<kHeads>& rows, Chunk (&chunks)[kPositions<kHeads>]) const {
     SS_UNROLL
     for (int i = 0; i < kPositions<kHeads>; ++i) chunks[i] = load_chunk(cache + rows.offset[i]);
@@ -213,7 +213,7 @@ SS_DEVICE void add_values(const float (&weights)[kHeads][kPositions<kHeads>], co
   }
 }
 
-/// Adds up the groups of a warp; every lane has its dimensions of the whole.
+/// Adds up the sums of a warp's groups; every lane then has its dimensions of the total.
 template <int kHeads, int kLanes>
 SS_DEVICE void add_groups(Sums<kHeads>& sums) {
   SS_UNROLL
@@ -242,7 +242,7 @@ split_attention_kernel(DecodeAttentionArguments arguments) {
   const DecodeSplit split = a.batch.decode_splits[block_y()];
   if (split.seq < 0) return;
   const int kv_head = divide(block_x(), arguments.by_parts);
-  const int before = (block_x() - kv_head * arguments.n_parts) * kHeads;  // heads of the KV head that others take
+  const int before = (block_x() - kv_head * arguments.n_parts) * kHeads;  // the KV head's heads of earlier blocks
   const int first_head = kv_head * arguments.group_heads + before;
   const int n_heads = arguments.group_heads - before < kHeads ? arguments.group_heads - before : kHeads;
   const int head_dim = a.kv.head_dim;

@@ -26,10 +26,10 @@ struct alignas(16) Quad {
   float value[4];
 };
 
-/// What a token sees, and the part of it that is one split.
+/// The positions that a token sees, and those of them that are one split.
 struct Span {
-  int seen;     ///< the first position
-  int visible;  ///< positions
+  int seen;     ///< the first position that is seen
+  int visible;  ///< the number of positions that are seen
   int step;     ///< positions of a split
   int begin;
   int end;

@@ -131,7 +131,7 @@ template <typename Word, int kColumns>
 struct PlainSums {
   static constexpr int kRowsAhead = kColumns;
   using Loaded = ResultRow;
-  Word* to;                 ///< in the first row, from the first of the columns on
+  Word* to;                 ///< the first of the columns, in the first row
   std::uint32_t row_bytes;  ///< from one row to the next
 
   [[nodiscard]] SS_DEVICE static Loaded request(const ResultRow& row) { return row; }

@@ -43,8 +43,8 @@ struct GroupedShared {
   typename M::Sum sums[kExpertsAtOnce][kMatvecWarps][M::kOutputs];
 };
 
-/// How many steps of an expert multiply_part() counts for a warp, over all parts of x, where the warp takes step `own` and every
-/// 2^apart_log2-th after it. It is a multiple of kDepth, so that the next expert's vectors come to the registers in the same order.
+/// The number of steps of an expert that multiply_part() counts for a warp over all parts of x. The warp takes step `own` and every
+/// 2^apart_log2-th after it. The number is a multiple of kDepth, so that the next expert's vectors use the registers in the same order.
 template <typename M>
 SS_DEVICE int steps_of_warp(int n_steps, int own, int apart_log2) {
   const int n_whole_parts = (n_steps - 1) / M::kSteps;  // before the last part
@@ -68,8 +68,8 @@ SS_DEVICE float expert_sum(const GroupedMatmulArguments& a, const typename M::Su
   return scale * static_cast<float>(sum);
 }
 
-/// As resident_blocks(), but two where three blocks of threads leave too few registers for codes of four bits: sm_80 and sm_89 spilled 8
-/// bytes with zero points, and sm_100a 28 without. sm_90a, which spilled none with zero points, has two there as well.
+/// As resident_blocks(), but 2 where three resident blocks leave too few registers for codes of four bits: sm_80 and sm_89 spilled 8 bytes
+/// with zero points, and sm_100a 28 without. sm_90a spilled none with zero points, but has 2 there as well.
 template <WeightEncoding kEncoding>
 constexpr int resident_expert_blocks() {
   return kIsFourBit<kEncoding> && (kIsSm100 || kHasZeros<kEncoding>) ? 2 : resident_blocks<kEncoding, 1>();

@@ -1,4 +1,4 @@
-// One product for each head of a token, by a matrix of the head's own; what follows the inputs of a head is copied behind its outputs.
+// One product for each head of a token, with the head's own matrix. Elements after the inputs of a head are copied to after its outputs.
 //
 //   out[t, h] = (x[t, h, :K] W_h^T, x[t, h, K:])
 //
@@ -68,8 +68,8 @@ head_matvec_kernel(HeadMatmulArguments a) {
 
 /// Maps the lines of a block's tile to one head of consecutive tokens, as rows of narrow_x.
 struct HeadOfTokens {
-  int first;  ///< token
-  int end;    ///< of the tokens
+  int first;  ///< the first token
+  int end;    ///< the number of tokens
   int head;
   int n_heads;
   SS_DEVICE int of(int, int line) const { return by_line(line); }

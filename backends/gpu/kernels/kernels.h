@@ -63,14 +63,14 @@ struct BlockRow {
   BlockCodes codes = {};
   std::int32_t block_cols_log2 = 5;
   bool has_parts = false;
-  std::int32_t high_at = 0;  ///< bytes from the beginning of the row to a plane; 0 where there is none
+  std::int32_t high_at = 0;  ///< bytes from the beginning of the row to the plane; 0 where there is none
   std::int32_t units_at = 0;
   std::int32_t scales_at = 0;
   std::int32_t minima_at = 0;
   std::int32_t n_bytes = 0;  ///< of a row: a multiple of 16
 };
 
-/// `n_cols`: of whole blocks.
+/// `n_cols`: with an encoding in blocks, a multiple of a block's columns.
 [[nodiscard]] constexpr BlockRow block_row(WeightEncoding encoding, std::int32_t n_cols) {
   const BlockForm form = block_form(encoding);
   BlockRow row{.codes = block_codes(encoding)};
@@ -101,8 +101,8 @@ struct E4m3Pair {
 /// kInterleaveGateUp row 2 j is gate j and row 2 j + 1 is up j.
 struct WeightView {
   const std::byte* values = nullptr;
-  /// kInt8PerRow, kFp8PerRow, and the global scale of kNvfp4Group16: [n_rows]. Of the other encodings, on a device with has_f16_tiles
-  /// alone: the power of two by which tiles divide the values of a row, and multiply its sums. Its largest value is then in [2^14, 2^15).
+  /// [n_rows]: the scales of kInt8PerRow and kFp8PerRow, and the global scale of kNvfp4Group16. For other encodings, on devices with
+  /// has_f16_tiles only: the power of two by which tiles divide a row, to bring its largest value into [2^14, 2^15), and multiply its sums.
   const float* row_scales = nullptr;
   const F16* group_scales = nullptr;      ///< kInt8Group32, kInt4Group32, kInt4Group32Zero: [n_rows, padded_cols / 32]
   const E8m0* group_powers = nullptr;     ///< kMxfp4Group32: [n_rows, padded_cols / 32]
@@ -118,15 +118,15 @@ struct WeightView {
 };
 
 /// kInt4Group32 and kInt4Group32Zero store q + 8, eight columns in a word of 32 bits: column c at bit
-/// kInt4Shifts >> (c % 8 * 8) & 31. Neighbouring columns lie at one place of the word's halves, so that they become two FP16 numbers
-/// together (portable/packed_numbers.h).
+/// kInt4Shifts >> (c % 8 * 8) & 31. Neighbouring columns lie at the same place of the word's two halves, so that they become two FP16
+/// numbers together (portable/packed_numbers.h).
 inline constexpr std::uint64_t kInt4Shifts = 0x1c0c180814041000U;
 inline constexpr std::int32_t kInt4Zero = 8;
 
-/// kMxfp4Group32 and kNvfp4Group16 store eight columns in a word, too: of the E2M1 code of column c, exponent and mantissa from bit
-/// kE2m1Shifts >> (c % 8 * 8) & 31 on, and the sign at bit kE2m1SignShifts >> (c % 8 * 8) & 31. Neighbouring columns lie at one place of
-/// the word's halves. One shift brings all parts of the first four columns to their places in FP16, and one each exponents with mantissas
-/// and signs of the last four.
+/// kMxfp4Group32 and kNvfp4Group16 store eight columns in a word, too. The exponent and mantissa of the E2M1 code of column c begin at bit
+/// kE2m1Shifts >> (c % 8 * 8) & 31, and its sign is bit kE2m1SignShifts >> (c % 8 * 8) & 31. Neighbouring columns lie at the same place of
+/// the word's two halves. To bring such a pair to its places in FP16 takes one shift among the first four columns, and among the last four
+/// one for exponents and mantissas and one for signs.
 inline constexpr std::uint64_t kE2m1Shifts = 0x1000130316061909U;
 inline constexpr std::uint64_t kE2m1SignShifts = 0x1d0d1e0e1c0c1f0fU;
 
@@ -140,7 +140,7 @@ inline constexpr std::uint64_t kE2m1SignShifts = 0x1d0d1e0e1c0c1f0fU;
 /// Rows are padded to a multiple of this many columns: 16 bytes of the smallest type, and the K step of matrix tiles.
 inline constexpr std::int32_t kWeightColumnStep = 32;
 
-/// Divides by a number that only the host knows, with one multiplication (Granlund and Montgomery, 1994, theorem 4.2).
+/// Division by a number that is known at run time, with one multiplication (Granlund and Montgomery, 1994, theorem 4.2).
 struct Divisor {
   std::uint32_t multiplier = 0x80000001U;  ///< floor(2^shift / divisor) + 1
   std::int32_t shift = 31;                 ///< 31 + ceil(log2(divisor))
@@ -166,7 +166,7 @@ struct KvView {
 
 inline constexpr std::int32_t kMaxHeadDim = 256;
 inline constexpr std::int32_t kHeadDimStep = 8;  ///< head_dim is a multiple of this: 16 bytes of BF16
-/// Of attention over latents: the most dimensions of a key and of the latent in it, DeepSeek's.
+/// The most dimensions of a key in attention over latents, and of the latent in it: those of DeepSeek's models.
 inline constexpr std::int32_t kMaxLatentHeadDim = 576;
 inline constexpr std::int32_t kMaxLatentDim = 512;
 
@@ -194,9 +194,9 @@ struct alignas(16) DecodeSplit {
 inline constexpr std::int32_t kMaxDecodeSplits = 128;
 /// Shares begin at multiples of this many positions from the first one that is seen.
 inline constexpr std::int32_t kDecodeSplitStep = 8;
-/// Query heads of one KV head that one block takes, at most.
+/// The most query heads of one KV head that one block takes.
 inline constexpr std::int32_t kMaxDecodeHeads = 8;
-/// The same of attention over latents.
+/// The same for attention over latents.
 inline constexpr std::int32_t kMaxLatentHeads = 32;
 
 /// Parameters of sampling one row: SamplingParams, and where the id is stored.
@@ -286,7 +286,7 @@ struct SelectColumnsArguments {
 };
 
 /// q[r] = round-half-even(x[r] / s), scales[r] = s = max|x[r]| / 127, NaN if any x is NaN; every `n_cols` values of x are
-/// one row. With a static_scale it is s of all rows, q[r] is bounded to [-128, 127], and scales[r] is NaN if any x is NaN or infinite.
+/// one row. A static_scale is the s of all rows; q[r] is then bounded to [-128, 127], and scales[r] is NaN if any x is NaN or infinite.
 struct QuantizeRowsArguments {
   const std::int32_t* n_tokens;
   const float* x;
@@ -306,8 +306,8 @@ enum class NarrowTo : std::uint8_t {
   /// the row into [2^14, 2^15), else 1 unless the row would leave FP16's range.
   kF16,
   kE4m3,  ///< op.h's ActQuant::kFp8PerRow and kFp8Static: the E4M3 numbers of x[r] / scales[r] as BF16, in which they are exact
-  kE4m3Groups,  ///< the same of ActQuant::kFp8PerGroup128, with a scale for each group of columns: [rows, n_wide_groups(n_cols)]
-  kE4m3GroupsE8m0,  ///< the same of ActQuant::kFp8PerGroup128E8m0: scales are powers of two
+  kE4m3Groups,  ///< the same for ActQuant::kFp8PerGroup128, with a scale for each group of columns: [rows, n_wide_groups(n_cols)]
+  kE4m3GroupsE8m0,  ///< the same for ActQuant::kFp8PerGroup128E8m0: scales are powers of two
   kNvfp4,  ///< ActQuant::kNvfp4Static: E2M1 numbers times the scale of their 16 columns as BF16, exactly; scales[r] is the stored scale
 };
 
@@ -327,9 +327,9 @@ struct NarrowRowsArguments {
   std::int32_t max_tokens;
 };
 
-/// op.h's Matmul: out = epilogue(x W^T). If `quantized_x` is set, it is read with x_scales; else tiles read `narrow_x`,
-/// and matvec reads x. With x_scales alone `narrow_x` has activations in E4M3 or NVFP4, and both read it, or FP16 (NarrowTo::kF16), for
-/// tiles. x_scales are [rows], or with NarrowTo::kE4m3Groups or kE4m3GroupsE8m0 [rows, n_wide_groups(K)].
+/// op.h's Matmul: out = epilogue(x W^T). If `quantized_x` is set, it is read with x_scales; else tiles read `narrow_x`, and matvec reads x.
+/// x_scales without quantized_x mean that `narrow_x` has activations in E4M3 or NVFP4, which matvec reads as well, or FP16 numbers for
+/// tiles (NarrowTo::kF16). x_scales are [rows], or with NarrowTo::kE4m3Groups or kE4m3GroupsE8m0 [rows, n_wide_groups(K)].
 struct MatmulArguments {
   const std::int32_t* n_rows;
   const float* x;
@@ -347,10 +347,10 @@ struct MatmulArguments {
   /// Partial sums in f32, or int32 with quantized_x: [n_splits, max_rows, N]; with kStreamK128x256 [n_blocks, kStreamKParts, 128, 256];
   /// else unused with one split.
   std::int32_t* partial;
-  /// Of kStreamK128x256: for each tile, the number of its blocks that have stored their partial sums; 0 before and after. Else null.
+  /// With kStreamK128x256: for each tile, the number of its blocks that have stored their partial sums; 0 before and after. Else null.
   std::uint32_t* n_arrived = nullptr;
   NarrowTo narrow_to = NarrowTo::kBf16;
-  /// Of matvec with f32 x: its rows are normalized first, x * norm_weight / sqrt(mean(x^2) + norm_eps); null: they are not.
+  /// With matvec and f32 x: rows of x are normalized first, x * norm_weight / sqrt(mean(x^2) + norm_eps). Null: they are not.
   const float* norm_weight = nullptr;
   float norm_eps = 0;
 };
@@ -423,7 +423,7 @@ struct HeadMatmulArguments {
   float* out;
   std::int32_t n_heads;
   std::int32_t n_outputs;   ///< rows of a head's weight
-  std::int32_t n_copied;    ///< elements behind a head's inputs that are copied behind its outputs
+  std::int32_t n_copied;    ///< elements after a head's inputs, which are copied to after its outputs
   std::int32_t x_stride;    ///< elements of a head in x
   std::int32_t out_stride;  ///< elements of a head in out
   std::int32_t max_rows;
@@ -471,8 +471,8 @@ struct SamplePiece {
   double sum;               ///< sum of exp(logit - that token's logit)
 };
 
-/// The tokens of a row that is drawn from, counted by how far their logits are below the largest. Its content matters from
-/// one kernel of the operation to the next alone.
+/// The tokens of a row that is drawn from, counted by how far their logits are below the largest. Its content is used only
+/// between the kernels of one operation.
 inline constexpr std::int32_t kSampleBins = 256;
 struct SampleBins {
   unsigned long long mass[kSampleBins];
@@ -531,8 +531,8 @@ struct ExpertRows {
 };
 
 /// op.h's GroupedMatmul: the first product if `share` is null, else the second. If `quantized_x` is set, it is read with
-/// x_scales; else tiles read `narrow_x`, and matvec reads x. With x_scales alone `narrow_x` has activations in E4M3 or NVFP4, and both
-/// read it, or FP16, for tiles.
+/// x_scales; else tiles read `narrow_x`, and matvec reads x. x_scales without quantized_x mean that `narrow_x` has activations in E4M3 or
+/// NVFP4, which matvec reads as well, or FP16 numbers for tiles.
 struct GroupedMatmulArguments {
   const std::int32_t* n_rows;
   const float* x;

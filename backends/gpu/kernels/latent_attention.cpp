@@ -14,11 +14,11 @@
 //
 // One query head of one token is a row. All rows of a sequence have the same keys, so that the rows of a tile may be heads of one token or
 // of several. A block takes 16 or 32 rows (in decode they are of one token) and goes through the positions in tiles of 32. Its eight warps
-// divide both products of a tile. For the scores a warp takes all rows, half of the positions and a quarter of the dimensions: it keeps that quarter of the
-// queries in registers, and the four parts of every score are added in shared memory. For the results it takes all rows and an eighth
-// of the values. So a fragment of keys or values is loaded once for all rows, and a position of the cache comes to shared memory once
-// for its score and for its value. Keys of the next tile are copied meanwhile where the target has asynchronous copies. AMD's shared
-// memory holds one tile, and registers hold the queries and the sums but no keys besides.
+// divide both products of a tile. For the scores a warp takes all rows, half of the positions and a quarter of the dimensions: it keeps
+// that quarter of the queries in registers, and the four parts of every score are added in shared memory. For the results it takes all
+// rows and an eighth of the values. So a fragment of keys or values is loaded once for all rows, and a position of the cache comes to
+// shared memory once for its score and its value. Meanwhile keys of the next tile are copied, where the target has asynchronous copies.
+// AMD's shared memory holds one tile, and its registers hold the queries and the sums, which leaves none for keys.
 //
 // A decode step divides the cache into shares (decode_split.h). A second kernel adds the sums of all shares of a sequence, by many blocks:
 // in decode_attention.cpp the last block to finish adds them, but a block has 32 heads of 512 values here.
@@ -37,25 +37,25 @@ namespace {
 
 constexpr int kKvTile = 32;  ///< positions of one tile of keys
 constexpr int kWarps = 8;
-constexpr int kParts = 4;  ///< of the dimensions of a score
+constexpr int kParts = 4;  ///< parts into which the dimensions of a score are divided
 constexpr int kHalves = kWarps / kParts;
 static_assert(kHalves * kTile == kKvTile);
 constexpr int kStages = kHasAsyncCopies ? 2 : 1;
 constexpr int kScoreStride = kKvTile + 8;
 constexpr int kWeightStride = kKvTile + 8;
 
-/// Tiles of 16 rows of a block. Fragments take twice the registers on gfx11, which has too few for the queries and sums of 32 rows.
-/// Selected by the lanes of a warp, since HIP's host pass does not know the target.
+/// Tiles of 16 rows in a block. Fragments take twice the registers on gfx11, which has too few for the queries and sums of 32 rows.
+/// Selected by the lanes of a warp, since the target is unknown in HIP's host pass.
 template <bool kFewRows, int kLanes>
 inline constexpr int kRowTilesOf = kFewRows || (!kHasAsyncCopies && kLanes == 32) ? 1 : 2;
 
-/// Dimensions of keys, filled up with zeros, and of sums of values, of which those past value_dim are not stored.
+/// The dimensions of keys, padded with zeros, and of the sums of values, of which those past value_dim are not stored.
 template <int kOfKeys, int kOfValues>
 struct LatentDims {
   static constexpr int kKeys = kOfKeys;
   static constexpr int kValues = kOfValues;
-  static constexpr int kKeySteps = kKeys / kTile / kParts;      ///< of a warp
-  static constexpr int kValueTiles = kValues / kTile / kWarps;  ///< of a warp
+  static constexpr int kKeySteps = kKeys / kTile / kParts;      ///< steps of a warp along its part of a key
+  static constexpr int kValueTiles = kValues / kTile / kWarps;  ///< tiles of a warp across its part of the values
   static_assert(kKeys % (kTile * kParts) == 0 && kValues % (kTile * kWarps) == 0 && kValues <= kKeys);
 };
 using LargeLatents = LatentDims<kMaxLatentHeadDim, kMaxLatentDim>;
@@ -72,9 +72,9 @@ struct Shared {
   static constexpr int kRowTiles = kOwnRowTiles;
   static constexpr int kRows = kRowTiles * kTile;
   static constexpr int kStride = Dims::kKeys + 8;
-  /// Before the keys come, the last one holds the queries.
+  /// The last stage holds the queries until keys are loaded into it.
   Bf16 keys[kStages][kKvTile * kStride];
-  float scores[kParts][kRows * kScoreStride];  ///< the parts of them
+  float scores[kParts][kRows * kScoreStride];  ///< kParts partial sums of each score
   Bf16 weights[kRows * kWeightStride];
   /// The factor for the older sums of a row; after the last tile their divisor.
   float rescale[kRows];
@@ -94,7 +94,7 @@ constexpr int kNoPartialRow = -1;
 template <typename Dims, typename Block>
 class KeyCopier {
   static constexpr int kVecs = Dims::kKeys / 8;
-  static constexpr int kThreads = kWarps * kWarpSize / kKvTile;  ///< of a position
+  static constexpr int kThreads = kWarps * kWarpSize / kKvTile;  ///< threads that copy one position
   static constexpr int kEach = (kVecs + kThreads - 1) / kThreads;
 
  public:
@@ -125,7 +125,7 @@ class KeyCopier {
       }
       commit_copies();
     } else {
-      // Loads in flight. A vector that does not exist loads the first one of its row, because a branch would wait for the others.
+      // Loads in flight. A vector that is out of range loads an existing one instead, because a branch would wait for the others.
       constexpr int kAtOnce = 3;
       for (int u = 0; u < kEach; u += kAtOnce) {
         Chunk held[kAtOnce];
@@ -146,7 +146,7 @@ class KeyCopier {
   }
 
  private:
-  /// Hidden, because AMD's compiler kept the addresses of all vectors in registers from tile to tile, and spilled others.
+  /// Without this, AMD's compiler keeps the addresses of all vectors in registers from tile to tile, and spills others.
   static SS_DEVICE int thread() { return without_history(thread_x()); }
   static SS_DEVICE int line() { return thread() / kThreads; }
 
@@ -179,13 +179,13 @@ SS_DEVICE void stage_queries(const AttentionArguments& a, const QueryRows& rows,
   }
 }
 
-/// The softmax of one row of scores, in powers of 2. The lanes of a row have it in common, each with some columns of a tile.
+/// The softmax of one row of scores, in powers of 2. The lanes of a row share it; each computes some columns of a tile.
 template <typename Block>
 class RowSoftmax {
  public:
-  static constexpr int kRows = Block::kRows / kWarps;  ///< of a warp
-  static constexpr int kLanes = kWarpSize / kRows;     ///< of a row
-  static constexpr int kColumns = kKvTile / kLanes;    ///< of a lane
+  static constexpr int kRows = Block::kRows / kWarps;  ///< rows of a warp
+  static constexpr int kLanes = kWarpSize / kRows;     ///< lanes that share a row
+  static constexpr int kColumns = kKvTile / kLanes;    ///< columns of a lane
   static SS_DEVICE int row() { return warp() * kRows + lane() / kLanes; }
 
   /// Adds the parts of the scores of positions [first, first + kKvTile), of which the row sees [begin, end). Stores their weights,

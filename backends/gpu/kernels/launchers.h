@@ -19,7 +19,7 @@ Result<void> launch_matmul(const LaunchContext& context, const MatmulArguments& 
 Result<void> launch_matvec(const LaunchContext& context, const MatmulArguments& arguments);
 Result<void> launch_tiled_matmul(const LaunchContext& context, const MatmulArguments& arguments);
 Result<void> launch_stream_k_matmul(const LaunchContext& context, const MatmulArguments& arguments);
-/// Matrix-core tiles for blocks in clusters, which the tensor memory accelerator copies (sm_90a).
+/// Matrix-core tiles for blocks in clusters, whose operands the tensor memory accelerator copies (sm_90a).
 Result<void> launch_cluster_matmul(const LaunchContext& context, const ClusterMatmulArguments& arguments);
 /// Epilogue after a product by the vendor's library.
 Result<void> launch_finish_product(const LaunchContext& context, const FinishProductArguments& arguments);
@@ -27,7 +27,7 @@ Result<void> launch_rope_append(const LaunchContext& context, const RopeAppendAr
 Result<void> launch_latent_append(const LaunchContext& context, const LatentAppendArguments& arguments);
 Result<void> launch_head_matmul(const LaunchContext& context, const HeadMatmulArguments& arguments);
 Result<void> launch_attention(const LaunchContext& context, const AttentionArguments& arguments);
-/// What is behind launch_attention: prefill by mma and its like, prefill by wgmma (sm_90a), decode, and both of latents.
+/// The implementations of launch_attention: prefill by mma and its like, prefill by wgmma (sm_90a), decode, and both over latents.
 Result<void> launch_prefill_attention(const LaunchContext& context, const AttentionArguments& arguments);
 Result<void> launch_warpgroup_attention(const LaunchContext& context, const AttentionArguments& arguments);
 Result<void> launch_decode_attention(const LaunchContext& context, const AttentionArguments& arguments);

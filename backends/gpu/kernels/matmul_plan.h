@@ -68,7 +68,7 @@ struct MatmulPlan {
   MatmulTiles tiles = MatmulTiles::k64x64;
   std::int32_t n_splits = 1;     ///< blocks that share K; a second kernel adds their sums
   std::int32_t split_steps = 1;  ///< K steps per split; with kStreamK128x256 the fewest of a share
-  std::int32_t n_blocks = 0;     ///< of tiles that are is_on_request(); else 0
+  std::int32_t n_blocks = 0;     ///< blocks of the grid, with tiles that are is_on_request(); else 0
 };
 
 /// The extents of a product that its plan depends on.
@@ -86,20 +86,20 @@ struct MatmulDevice {
   bool copies_weight = true;    ///< the weight is stored in the type that is multiplied: BF16, or int8 with int8 x
 };
 
-/// Chooses the tiles of a product, and whether blocks share K: in slices of at least kMinSplitSteps but for the last one. Up to 16 rows
-/// have tiles of 16 x 64. More rows have, where warpgroups multiply what is copied as it is stored, the tiles and splits that are
-/// expected to take the least time, by what was measured on an H100. Otherwise, as a guess, up to 64 rows have tiles of 64 x 64, and more
+/// Chooses the tiles of a product, and whether blocks share K, in slices of at least kMinSplitSteps except the last one. Up to 16 rows get
+/// tiles of 16 x 64. For more rows, where warpgroups multiply weights that are copied as they are stored, it chooses the tiles and splits
+/// with the least expected time, by what was measured on an H100. Otherwise it guesses: up to 64 rows get tiles of 64 x 64, and more rows
 /// the largest tiles that give at least three quarters of the processors a block. `./dev gpu` times the choices side by side.
 [[nodiscard]] MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device);
-/// A plan with the given tiles, not is_on_request(), and without split K.
+/// The plan with these tiles, which must not be is_on_request(), and without split K.
 [[nodiscard]] MatmulPlan plan_of(MatmulTiles tiles, const MatmulExtent& extent);
 /// The plan with kStreamK128x256: a block for each processor, or one for each tile of rows where these are more.
 [[nodiscard]] MatmulPlan plan_stream_k(const MatmulExtent& extent, std::int32_t n_processors);
-/// The plan with tiles that are in_clusters(): a block for each processor, or fewer if there are fewer tiles, in clusters of kClusterBlocks.
+/// The plan with tiles that are in_clusters(): a block for each processor, or fewer for fewer tiles, in clusters of kClusterBlocks.
 [[nodiscard]] MatmulPlan plan_clusters(MatmulTiles tiles, const MatmulExtent& extent, std::int32_t n_processors);
 
-/// The blocks of a cluster. They have tiles of different rows of x and the same rows of the weight; in a step for one tile of rows at most,
-/// of the same rows of x and different rows of the weight.
+/// The blocks of a cluster. Their tiles have different rows of x and the same rows of the weight; in a step for at most one tile of rows,
+/// the same rows of x and different rows of the weight.
 inline constexpr std::int32_t kClusterBlocks = 2;
 /// The rows of x, and of the weight, that one copy brings. It takes kClusterBlocks copies to bring those of a tile.
 inline constexpr std::int32_t kClusterXRows = block_rows(MatmulTiles::kCluster128x256) / kClusterBlocks;
@@ -107,7 +107,7 @@ inline constexpr std::int32_t kClusterXRows = block_rows(MatmulTiles::kCluster12
   return block_cols(tiles) / kClusterBlocks;
 }
 
-/// Parts of tiles that a block of kStreamK128x256 may have to store: that at the beginning of its share, and that at its end.
+/// The most parts of tiles that a block of kStreamK128x256 stores: one at the beginning of its share and one at its end.
 inline constexpr int kStreamKParts = 2;
 /// What the blocks of a plan with kStreamK128x256 need beside the product's operands.
 struct StreamKScratch {
@@ -130,9 +130,9 @@ struct GroupedExtent {
 /// Upper bound on the number of tiles for any distribution of rows to experts. Experts do not share tiles.
 [[nodiscard]] std::int32_t max_grouped_tiles(const GroupedExtent& extent, MatmulTiles tiles);
 
-/// Tiles that stream their weights have four stages of x and four windows of the weight to fill: 8 to 16 steps.
+/// The fewest steps of a split. Tiles that stream their weights first fill four stages of x and four windows of the weight: 8 to 16 steps.
 inline constexpr std::int32_t kMinSplitSteps = 16;
-/// Splits are whole multiples of so many steps, which tiles that stream their weights (streamed_tile.h) take as one.
+/// Splits are multiples of this many steps, which tiles that stream their weights (streamed_tile.h) take as one step.
 inline constexpr std::int32_t kSplitStep = 4;
 inline constexpr std::int32_t kMaxMatmulSplits = 16;
 

@@ -15,8 +15,8 @@
 // Alignment    weight rows, int8 and BF16 x to 16 bytes; f32 x is read 16 bytes at a time where K is a multiple of 4
 // Source       own
 //
-// matvec_steps.h has the loop over the columns. Every block sees all of x and so knows the sum of its squares at the end of this loop, when
-// whole sums are divided by its root.
+// matvec_steps.h has the loop over the columns. Every block reads all of x and so has the sum of its squares at the end of this loop, when
+// the total sums are divided by its root.
 
 #include "core/checked.h"
 #include "gpu/kernels/epilogue.h"

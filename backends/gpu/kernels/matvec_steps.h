@@ -1,6 +1,6 @@
 #pragma once
-// What dot products with few rows of x consist of, whether of one weight (matvec.cpp) or of a mixture's experts (grouped_matvec.cpp). Reading
-// the weight once is their limit.
+// The steps of dot products with few rows of x, for one weight (matvec.cpp) and for a mixture's experts (grouped_matvec.cpp). Their speed
+// is limited by reading the weight once.
 //
 // A warp multiplies kOutputs neighbouring rows of the weight. It reads x from shared memory once for all of these rows, so that it reads
 // no more bytes of x than of the weight. Each lane has 128 bytes of the weight in flight: as soon as a vector has been multiplied, the next
@@ -18,10 +18,10 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-inline constexpr int kMatvecWarps = 4;     ///< of a block
+inline constexpr int kMatvecWarps = 4;     ///< warps of a block
 inline constexpr int kMatvecLoads = 8;     ///< 16-byte loads of the weight that a lane has in flight
-inline constexpr int kEnoughWarps = 2048;  ///< of a grid: 16 on each of 128 processors
-inline constexpr int kMaxColumnWarps = 4;  ///< that share the columns of a row
+inline constexpr int kEnoughWarps = 2048;  ///< warps of a grid: 16 on each of 128 processors
+inline constexpr int kMaxColumnWarps = 4;  ///< the most warps that share the columns of a row
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 inline constexpr bool kIsSm100 = true;
@@ -35,8 +35,8 @@ inline constexpr bool kIsGfx11 = true;
 inline constexpr bool kIsGfx11 = false;
 #endif
 
-/// Whether one row of x keeps the compiler from making the addends of zero points, or the scales of NVFP4, for all parts of a vector before
-/// the first part: on sm_100a these were more than the registers hold. On older targets it costs 0.3 instructions a weight and gains nothing.
+/// Whether, with one row of x, a vector is decoded strictly part by part. On sm_100a the compiler otherwise computes the addends of zero
+/// points, or the scales of NVFP4, for all parts first: more than the registers hold. On older targets it costs 0.3 instructions a weight.
 inline constexpr bool kPartsInTurn = kIsSm100;
 
 /// Whether a lane has only half of the loads in flight. gfx1100 has too few registers for all of them with Q6_K and four rows of x, and
@@ -51,11 +51,11 @@ template <WeightEncoding kEncodingOf, bool kIsQuantized, int kRowsOf, bool kIsOf
 struct Matvec {
   static constexpr WeightEncoding kEncoding = kEncodingOf;
   static constexpr bool kQuantized = kIsQuantized;
-  static constexpr int kRows = kRowsOf;                       ///< of x, at a time
-  static constexpr int kValues = kChunkValues<kEncoding>;     ///< of a 16-byte vector of the weight
+  static constexpr int kRows = kRowsOf;                       ///< rows of x at a time
+  static constexpr int kValues = kChunkValues<kEncoding>;     ///< values of a 16-byte vector of the weight
   static constexpr int kVecs = kQuantized ? 1 : kValues / 4;  ///< vectors of x that are multiplied with it
-  /// Rows of the weight that a warp multiplies: so many that a lane reads no more bytes of one row of x than of them. Eight rows of int4
-  /// beside more rows of x do not fit the registers of AMD, nor do eight of experts in blocks of GGUF.
+  /// Rows of the weight that a warp multiplies: enough that a lane reads no more bytes of one row of x than of these rows. With more rows
+  /// of x, eight rows of int4 do not fit AMD's registers, nor do eight rows of experts in blocks of GGUF.
   static constexpr int kOutputs = kVecs == 8 && kRows == 1 && !(kIsOfExperts && kIsBlocks<kEncoding>) ? 8 : 4;
   static constexpr int kXVecs = kRows == 1 ? 1024 : 2048;  ///< 16-byte vectors of x in shared memory
   using Sum = std::conditional_t<kQuantized, QuantizedSum<kEncoding>, float>;
@@ -75,7 +75,7 @@ struct Matvec {
   };
 };
 
-/// The weight's vectors that a lane has in flight, with what their groups of columns have.
+/// The weight's vectors that a lane has in flight, with the scales and zero points of their groups of columns.
 template <typename M>
 struct InFlight {
   Chunk chunk[M::kDepth][M::kOutputs];
@@ -96,9 +96,9 @@ class WeightReader {
     }
   }
 
-  /// Requests the vectors of the warp's `index`-th step, one of each row, where the weight's or the expert's rows begin at `first_row`. Past
-  /// the last column it requests the last vectors again, for which x has zeros: on AMD a load that may not happen would be a branch,
-  /// with a wait for the load in it.
+  /// Requests the vectors of the warp's `index`-th step, one of each row, where the weight's or the expert's rows begin at `first_row`.
+  /// Past the last column it requests the last vectors again, for which x has zeros: on AMD a conditional load would be a branch, with a
+  /// wait for the load in it.
   SS_DEVICE void request(int index, Chunk (&chunks)[M::kOutputs], GroupOf<M::kEncoding> (&groups)[M::kOutputs],
                          std::int64_t first_row = 0) const {
     const int wanted = (first_step_ + index * n_apart_) * kWarpSize + lane();
@@ -152,9 +152,9 @@ SS_DEVICE Chunk widened_vec(const Bf16* values) {
   return chunk;
 }
 
-/// Stores n_steps steps of x from `first_step` on in shared memory, by all threads of the block, with zeros past the last column. E4M3 numbers
-/// with scales of groups are multiplied by these, which rounds to f32 once. Where x is normalized, it is multiplied by the norm's weight,
-/// and this thread's squares are added to `squares`.
+/// Stores n_steps steps of x from `first_step` on in shared memory, with zeros past the last column. All threads of the block call it.
+/// E4M3 numbers with group scales are multiplied by these, which rounds to f32 once. Where x is normalized, it is multiplied by the norm's
+/// weight, and this thread's squares are added to `squares`.
 template <typename M>
 SS_DEVICE void store_x(const MatvecInputs& a, int first_row, int n_rows, int first_step, int n_steps,
                        Chunk (&stored)[M::kXVecs], float (&squares)[M::kRows]) {
@@ -329,9 +329,9 @@ SS_DEVICE void request_first(InFlight<M>& in_flight, const Request& request) {
   }
 }
 
-/// Multiplies a warp's steps of the part of x in shared memory, which has n_steps steps, of which the warp takes step own_step and every
-/// n_apart-th after it. In the place of each it requests its vectors of kDepth steps later. `index`: of the warp's step that is
-/// multiplied next, counted over all parts of x.
+/// Multiplies the warp's steps of the part of x in shared memory. The part has n_steps steps; the warp takes step own_step and every
+/// n_apart-th after it. Into the registers of each step it then requests the vectors of its step kDepth later. `index`: the number of the
+/// warp's step that is multiplied next, counted over all parts of x.
 template <typename M, typename Request>
 SS_DEVICE void multiply_part(const Chunk (&stored)[M::kXVecs], int n_steps, int own_step, int n_apart,
                              InFlight<M>& in_flight, int& index, typename M::Sum (&sums)[M::kOutputs][M::kRows],
@@ -355,12 +355,12 @@ constexpr int resident_blocks() {
   return kRows == 1 && !kIsFourBit<kEncoding> ? 4 : 3;
 }
 
-/// The binary logarithm of how many warps share the columns of a row, for a grid whose outputs have n_warps with one warp for each row.
+/// The binary logarithm of the number of warps that share the columns of a row. `n_warps`: the warps of the grid if none share columns.
 template <typename M>
 std::int32_t column_warps_log2(const LaunchContext& context, std::int32_t n_cols, std::int64_t n_warps) {
   const std::int32_t n_steps = ceil_divide(n_cols, M::kValues * context.warp_size);
   const std::int32_t n_steps_of_x = M::kXVecs / (M::kRows * M::kVecs * context.warp_size);
-  // As kSteps and kDepth, which the host has for another width of a warp.
+  // kSteps and kDepth for the device's warps, whose width may differ from the host's kWarpSize.
   const std::int32_t depth = std::min(kMatvecLoads / M::kOutputs, n_steps_of_x);
   // Each part of x must give every warp a multiple of kDepth steps.
   const std::int32_t most = std::min({kMaxColumnWarps, n_steps_of_x / depth, n_steps});

@@ -1,6 +1,6 @@
 #pragma once
-// Finishes a tile of warpgroups in passes, a few columns in each, through a small part of shared memory. So the stages are free for the
-// next tile meanwhile.
+// Finishes a tile of warpgroups in passes of a few columns each, through a small part of shared memory, so that the stages are free for
+// the next tile meanwhile.
 
 #include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/matmul_tile.h"
@@ -8,7 +8,7 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-/// A warp's sums are finished in passes of so many columns. All columns at once would take shared memory from the stages.
+/// The columns of a pass. To finish all columns at once would take shared memory from the stages.
 inline constexpr int kPassCols = 64;
 /// A warp's sums of one pass, as WarpSums takes them.
 template <typename Shape>
@@ -28,7 +28,7 @@ SS_DEVICE void store_pass(const Accumulator<Input> (&sums)[1][kColTiles], int pa
   constexpr int kPassTiles = kPassCols / kTile;
   using OfPass = Accumulator<Input>[1][kPassTiles];
   SS_UNROLL
-  for (int p = 0; p < kColTiles / kPassTiles; ++p) {  // registers have no index at run time
+  for (int p = 0; p < kColTiles / kPassTiles; ++p) {  // registers cannot be indexed at run time
     if (p == pass) store_sums<PassShape<Shape>>(reinterpret_cast<const OfPass&>(sums[0][p * kPassTiles]), own);
   }
 }

@@ -10,8 +10,8 @@
 // Alignment    cache rows to 16 bytes, as head_dim is a multiple of 8
 // Source       FlashAttention-2, arXiv:2307.08691, algorithm 1; online softmax: arXiv:1805.02867
 //
-// A block takes one head of up to 64 tokens (32 where head_dim > 128), 16 tokens per warp, and walks over the cache in tiles of 32 positions. The
-// keys of the next tile are copied while P V is computed, and the values of this one while Q K^T is.
+// A block takes one head of up to 64 tokens (32 where head_dim > 128), 16 tokens per warp, and goes through the cache in tiles of 32
+// positions. The keys of the next tile are copied while P V is computed, and the values of this one while Q K^T is computed.
 
 #include "core/checked.h"
 #include "gpu/kernels/epilogue.h"
@@ -37,7 +37,7 @@ inline constexpr int kTokenTiles = kHeadDim > 128 ? 2 : 4;
 
 /// Warps that split the output dimensions of one 16-token tile. The accumulators of 256 dimensions take half of the
 /// registers that a lane of gfx11 has, and the compiler spilled: there two warps compute the same scores and half of the
-/// output each. Selected by the lanes of a warp, since HIP's host pass does not know the target.
+/// output each. Selected by the lanes of a warp, since the target is unknown in HIP's host pass.
 template <int kHeadDim, int kLanes>
 #if defined(SS_GPU_TILE_MMA)
 inline constexpr int kDimParts = 1;
@@ -131,7 +131,7 @@ prefill_attention_kernel(AttentionArguments a) {
   constexpr int kParts = kDimParts<kHeadDim, kWarpSize>;
   constexpr int kDimTiles = kHeadDim / kTile / kParts;
   constexpr int kTokens = kTokenTiles<kHeadDim> * kTile;
-  const int part = block_z();  // of the query tile, where it has more tokens than a block takes
+  const int part = block_z();  // of the query tile, if that has more tokens than a block takes
   if (block_x() >= *a.batch.n_query_tiles) return;
   QueryTile tile = a.batch.query_tiles[block_x()];
   tile.first_token += part * kTokens;

@@ -9,7 +9,7 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-/// 0: nothing. Every number that is not NaN has a larger rank.
+/// 0 stands for no candidate. Every number that is not NaN has a larger rank.
 using Rank = unsigned long long;
 
 /// Order-preserving key: larger numbers have larger unsigned keys; -0 and 0 have the same.

@@ -8,8 +8,8 @@
 // Aliasing     none
 // Alignment    memory to 16 bytes
 // Source       own; a grid-stride loop with eight 16-byte loads per thread in flight, neighbouring threads side by side. In
-//              each pass a block reads what its neighbour read in the last one, so that from 1 MiB on the processors' own
-//              caches, which a kernel of another step would find empty, do not serve it
+//              each pass a block reads what its neighbour read in the last one, so that from 1 MiB on it does not hit the
+//              processors' own caches, which would be empty for a kernel of another step
 
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"

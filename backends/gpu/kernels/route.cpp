@@ -37,7 +37,7 @@ namespace {
 
 constexpr int kMaxThreads = 256;
 constexpr int kWarps = 4;
-/// So many blocks are several for each processor of the largest GPUs: a token gets fewer where a launch would have more. Not timed.
+/// The most blocks of a launch with several blocks per token: several for each processor of the largest GPUs. Not timed.
 constexpr int kEnoughBlocks = 1024;
 
 struct RouteShared {
@@ -98,7 +98,7 @@ SS_DEVICE float sum_terms(int n, const Term& term) {
   return sum_lanes(sum);
 }
 
-/// Takes the groups out of the choice that are not among the best: the merits of their experts become -inf.
+/// Excludes the groups that are not among the best: the merits of their experts become -inf.
 SS_DEVICE void drop_groups(const RouteArguments& a, RouteShared& shared) {
   WarpChoice groups(a.n_groups, [&](int group) {
     float first = -INFINITY;
@@ -111,17 +111,17 @@ SS_DEVICE void drop_groups(const RouteArguments& a, RouteShared& shared) {
     return a.group_score == GroupScore::kSumOfTwo ? first + second : first;
   });
   for (int group = lane(); group < a.n_groups; group += kWarpSize) shared.chosen[group] = 0;
-  sync_warp();  // no group is chosen
+  sync_warp();  // the marks of all groups are cleared
   for (int i = 0; i < a.n_top_groups; ++i) {
     const int group = groups.take();
     if (lane() == 0) shared.chosen[group] = 1;
   }
-  sync_warp();  // the best groups are
+  sync_warp();  // the best groups are marked
   for (int group = 0; group < a.n_groups; ++group) {
     if (shared.chosen[group] != 0) continue;
     for (int i = lane(); i < a.group_size; i += kWarpSize) shared.merits[group * a.group_size + i] = -INFINITY;
   }
-  sync_warp();  // their flags are read
+  sync_warp();  // the marks have been read
 }
 
 /// The choice of one token, by one warp.

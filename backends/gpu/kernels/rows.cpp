@@ -1,5 +1,5 @@
 // Kernels that copy or convert rows: embedding, selection of rows and of columns, and rounding activations to the type that a product
-// multiplies. They take one block per row, but for rounding to BF16, where a block takes vectors of several rows.
+// multiplies. They launch one block per row, except for rounding to BF16, where a block takes vectors of several rows.
 //
 //   embed:          out[t] = scale * table[id of t]
 //   select_rows:    out[r] = x[rows[r]]
@@ -9,7 +9,7 @@
 //   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or with
 //     kE4m3            e4m3(x[r] / s) as BF16, where scales[r] = s is max|x[r]| / 448 or the static scale;
 //     kE4m3Groups      the same with an s for every 128 columns; kE4m3GroupsE8m0 rounds it up to a power of two, 2^-126 at least;
-//     kNvfp4           s * e2m1(x / (s g)) as BF16, where s = e4m3(max|x| / 6 / g) of every 16 columns, and scales[r] = g is the static scale
+//     kNvfp4           s * e2m1(x / (s g)) as BF16, where s = e4m3(max|x| / 6 / g) for every 16 columns; scales[r] = g is the static scale
 //
 // Shapes       table: [vocab_size, n_cols]; x: [rows, n_cols], of narrow_rows with x_stride values from one row to the next; columns:
 //              [columns of out], or [experts, columns of out], each in [0, n_cols); q and narrowed out: [rows, padded_cols], zero
@@ -84,7 +84,7 @@ SS_DEVICE float max_abs(const float* x, int n_cols) {
   return reduce_block(row_max, scratch, [](float p, float q) { return worst(p, q); });
 }
 
-/// Whether values can be divided by the scale of their row; else q is 0, and the scale of 0, infinity or NaN decides the product.
+/// Whether values can be divided by the scale of their row; else q is 0, and the scale, which is 0, infinity or NaN, decides the product.
 SS_DEVICE bool is_usable_scale(float scale) {
   return scale > 0.0F && scale * 0.0F == 0.0F;
 }
@@ -169,7 +169,7 @@ narrow_rows_kernel(NarrowRowsArguments a) {
   }
 }
 
-/// narrow_rows with NarrowTo::kBf16, where nothing is asked of a whole row: a thread takes one vector, and a block those of several rows.
+/// narrow_rows with NarrowTo::kBf16, which needs nothing of a row as a whole: a thread takes one vector, and a block those of several rows.
 SS_KERNEL(kThreads) narrow_vecs_kernel(NarrowRowsArguments a) {
   wait_for_earlier_kernels();
   const int index = block_x() * kThreads + thread_x();

@@ -22,8 +22,8 @@
 // A draw sorts nothing. All blocks of a row count its tokens and their masses by how far they are below the largest logit, in
 // 256 bins that are ordered as the tokens are; the last block to arrive looks for the bin in which a running sum passes its
 // target, and gathers the tokens of that one bin. Among them the token is found digit by digit of its key. So top_k, top_p and
-// the draw itself each take one more pass over the row at most. A bin with more tokens than kGathered is not gathered: the
-// digits are then taken from the row. Sums of 64 bits are made of native additions (warp.h); nothing spins.
+// the draw itself each take at most one more pass over the row. A bin with more tokens than kGathered is not gathered: then each
+// digit takes a pass over the row. Sums of 64 bits are made of native additions (warp.h); nothing spins.
 
 #include "core/checked.h"
 #include "gpu/kernels/launchers.h"
@@ -150,7 +150,7 @@ SS_DEVICE Rank next_rank(const Row& row, Rank before, Shared& shared) {
   return first_rank(row, shared);
 }
 
-/// How a row is drawn from.
+/// The parameters of a draw from a row.
 struct Draw {
   const SampleRow& params;
   float row_max;  ///< the largest allowed logit
@@ -193,7 +193,7 @@ SS_DEVICE Place find_place(Count own, Count above, double target, bool strictly,
   return place;
 }
 
-/// The tokens of one bin: their ranks in shared memory, or where they are too many, the row.
+/// The tokens of one bin: their ranks in shared memory or, if they are too many, the row itself.
 struct Candidates {
   int bin = -1;
   int n = 0;
@@ -284,7 +284,7 @@ SS_DEVICE int find_tie_in_row(const Row& row, std::uint32_t key, Count index, Sh
   return shared.id;
 }
 
-/// The same of the candidates, which have all tokens with this key.
+/// The same for the candidates, among which are all tokens with this key.
 SS_DEVICE int find_tie(const Row& row, const Candidates& from, std::uint32_t key, Count index, Shared& shared) {
   if (!from.is_gathered) return find_tie_in_row(row, key, index, shared);
   const auto has_key = [&](int i) { return static_cast<std::uint32_t>(shared.gathered[i] >> 32) == key; };
@@ -338,7 +338,7 @@ SS_DEVICE int draw_token(const Row& row, const Draw& draw, const SampleBins& bin
   Count kept = has_top_k ? 0 : sum_counts(bin_mass, shared);  // mass of the tokens that are drawn from
   Crossing crossing{0, 0};
   Count n_ties = 0;
-  // One loop, so that its code is there once.
+  // One loop for the three phases, so that its code is compiled once.
   for (int i = has_top_k ? 0 : 1; i < 3; ++i) {
     const auto phase = static_cast<Phase>(i);
     if (phase == Phase::kTopP && !(params.top_p < 1.0F)) continue;
@@ -423,7 +423,7 @@ SS_DEVICE double log_sum_exp(const Row& row, double row_max, Shared& shared) {
   return row_max + log(reduce_block(sum, shared.of_double, [](double p, double q) { return p + q; }));
 }
 
-/// The largest rank among the allowed tokens, of which `best` is the largest at all; 0 if none. Leaves the pieces as they are.
+/// The largest rank among the allowed tokens; 0 if none. `best`: the largest rank among all tokens. Leaves the pieces as they are.
 SS_DEVICE Rank allowed_rank(const Row& row, Rank best, Shared& shared) {
   if (index_of_rank(best) != row.forbidden_id) return best;
   const int forbidden_piece = index_of_rank(best) / kSamplePieceLogits;

@@ -46,7 +46,7 @@ struct Shared {
   TileStage<Shape> stage[Shape::kStages];
   PassSums<Shape> sums;
   int flag;           ///< of is_last_block()
-  Division division;  ///< here, since the sums of a tile and what finishes them take all registers
+  Division division;  ///< in shared memory, since the sums of a tile and the epilogue take all registers
 };
 static_assert(sizeof(Shared) <= kWarpgroupSharedBytes && is_sound<Shape>());
 
@@ -63,7 +63,7 @@ class ShareOfProduct {
   struct Groups {
     int first;
     int last;
-    int place_of_first;  ///< of its part, among the kStreamKParts places of a block; those of the other groups are in place 0
+    int place_of_first;  ///< of its part, among the kStreamKParts places of a block; the other groups use place 0
   };
 
  public:
@@ -74,7 +74,7 @@ class ShareOfProduct {
     const Division division = divide_steps();
     group_ = block_x() / division.n_row_tiles;
     row_tile_ = block_x() - group_ * division.n_row_tiles;
-    if (group_ >= division.n_groups) return;  // the blocks that are left when all groups have theirs
+    if (group_ >= division.n_groups) return;  // blocks that belong to no group
     if (thread_x() == 0) shared_memory<Shared>().division = division;
     sync_block();  // the division is stored
     auto& shared = shared_memory<Shared>();
@@ -159,7 +159,7 @@ class ShareOfProduct {
                                      take);
   }
 
-  /// True if the other parts of this tile are stored. Otherwise this block stores its own, and another one finishes the tile.
+  /// Whether this block finishes the tile: all other parts are stored. A block that is not the only one left stores its own part first.
   SS_DEVICE bool has_other_parts(int panel, const Groups& groups, const Sums& own) const {
     const int n_parts = groups.last - groups.first + 1;
     std::uint32_t* const n_arrived = a_.n_arrived + panel * division().n_row_tiles + row_tile_;
@@ -183,9 +183,9 @@ class ShareOfProduct {
         });
   }
 
-  /// Makes the sums of a whole tile of those of this block's part, one pass of which is in this warp's place in shared memory, and of the
-  /// parts that the blocks of the other groups have stored. Lanes read and write the same sums, of a few lines at a time, since registers
-  /// still hold this part's later passes.
+  /// Adds the parts that the blocks of the other groups have stored to this block's part, one pass of which is in this warp's place in
+  /// shared memory. Every lane writes the sums that it has read itself, of a few lines at a time, since registers still hold this part's
+  /// later passes.
   SS_DEVICE void add_parts(int panel, int pass, const Groups& groups) const {
     constexpr int kLanes = kPassCols / kMostColumns;  // that share a line
     constexpr int kLines = kWarpSize / kLanes;        // of the warp at once
@@ -224,7 +224,7 @@ class ShareOfProduct {
     }
   }
 
-  /// Where the block of a group for these rows of x stores its part of the panel that has these groups.
+  /// Where the block of `group` for these rows of x stores its part of the panel that `groups` share.
   [[nodiscard]] SS_DEVICE std::int32_t* part_of(int group, const Groups& groups) const {
     const int place = group == groups.first ? groups.place_of_first : 0;
     const int block = group * division().n_row_tiles + row_tile_;
@@ -235,11 +235,11 @@ class ShareOfProduct {
   [[nodiscard]] SS_DEVICE int begin_of(int group) const {
     return static_cast<int>(std::int64_t{group} * division().n_total / division().n_groups);
   }
-  /// The group whose share has a step.
+  /// The group whose share contains a step.
   [[nodiscard]] SS_DEVICE int group_of(int step) const {
     return static_cast<int>(((std::int64_t{step} + 1) * division().n_groups - 1) / division().n_total);
   }
-  /// A share that begins before the panel has its part of it at its end, in place 1.
+  /// If the first group's share begins before the panel, its part of the panel is at the end of the share, so that its place is 1.
   [[nodiscard]] SS_DEVICE Groups groups_of(int panel) const {
     const int begin = panel * division().n_steps;
     const int first = group_of(begin);

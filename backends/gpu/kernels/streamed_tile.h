@@ -8,7 +8,7 @@
 // Dtypes       x: BF16 or int8; weight: every encoding except f32, blocks of GGUF, and int8-g32 multiplied with int8 x
 // Accumulator  f32; int8 by int8 in int32; with scales of 128 columns each such group in f32, scaled and added in f32
 // Alignment    rows of x and of the weight to 16 bytes
-// Source       own; mma does not care which column of K a value belongs to as long as x and weight agree, as in Marlin (arXiv:2408.11743)
+// Source       own; mma gets the columns of K in another order, the same for x and for the weight, as in Marlin (arXiv:2408.11743)
 //
 // With few rows a product takes as long as the weight takes to arrive. Four lanes load 64 neighbouring bytes of a row of the weight, in
 // whichever encoding, and have up to kWindowsAhead such loads of two rows in flight, 4 KiB a warp, without a barrier: a lane requests a
@@ -47,7 +47,7 @@ struct StreamedShape : BlockShape<kTiles, 1, 4, kTiles == MatmulTiles::k16x64 ? 
   }
 };
 
-/// In the place of the TileLoader of weights that are streamed.
+/// Takes the place of the TileLoader for weights that are streamed.
 struct NoLoader {
   static constexpr bool kAsync = true;
 };
@@ -70,7 +70,7 @@ class WeightStream {
     ChunkGroup<kEncoding> group[2];
   };
 
-  /// `end`: of the windows that are multiplied.
+  /// `end`: the number of the first window that is not multiplied.
   SS_DEVICE WeightStream(const WeightView& weight, int first_row, int end) : weight_(weight) {
     SS_UNROLL
     for (int half = 0; half < 2; ++half) {
@@ -82,7 +82,7 @@ class WeightStream {
     const int n_chunks = weight.padded_cols / (kQuantized ? 16 : kChunkValues<kEncoding>);
     n_chunks_ = end * 4 < n_chunks ? end * 4 : n_chunks;
   }
-  /// Requests a window. Its values are zeros past the last column of the weight, and past the end.
+  /// Requests a window. Its values are zeros past the last column of the weight, and from window `end` on.
   SS_DEVICE void request(Window& window, int index) const {
     window = {};
     const int chunk = index * 4 + lane() % 4;
@@ -139,8 +139,8 @@ static_assert(kSplitStep % StreamedShape<MatmulTiles::k16x64>::kPlanSteps == 0 &
                   kSplitStep % StreamedShape<MatmulTiles::k64x64>::kPlanSteps == 0,
               "a split of K begins and ends where a step of the tiles does");
 
-/// Multiplies the steps [begin, end) of K. `fetch(step)` begins to load a stage of x, which then is in `stages`; `finish(step)` follows
-/// when that stage was multiplied.
+/// Multiplies the steps [begin, end) of K. `fetch(step)` begins to load a stage of x into `stages`; `finish(step)` is called when that
+/// stage has been multiplied.
 template <typename Shape, typename Input, WeightEncoding kEncoding, bool kQuantized, typename Stage, int kRowTiles,
           typename Fetch, typename Finish>
 SS_DEVICE void multiply_streamed(const WeightView& weight, int first_row, const Stage* stages, int begin, int end,

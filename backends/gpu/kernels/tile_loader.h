@@ -106,7 +106,7 @@ using StageOf =
     std::conditional_t<kHasWideGroups<kEncoding>, WideStage<Shape>,
                        std::conditional_t<kScalesGroups<kEncoding, kQuantized>, ScaledStage<Shape>, PlainStage<Shape>>>;
 
-/// Shared memory of a block: the stages, and after the last one the sums of each warp in their place.
+/// Shared memory of a block: the stages and, after the last step, the sums of each warp in their place.
 template <typename Shape, typename Stage>
 union TileShared {
   Stage stage[Shape::kStages];
@@ -127,8 +127,8 @@ inline constexpr int kWordsOfEight = kEncoding == WeightEncoding::kF32 ? 8
                                      : kIsByte<kEncoding>              ? 2
                                                                        : 4;
 
-/// Eight values of a weight that has no blocks, with the scale of their group, rounded to BF16. `words`: kWordsOfEight. `vec`: their place
-/// in their chunk, in vectors of eight values.
+/// Eight values of a weight that is not in blocks, with the scale of their group, rounded to BF16. `words`: kWordsOfEight words. `vec`: the
+/// place of the values in their chunk, in vectors of eight.
 template <WeightEncoding kEncoding>
 SS_DEVICE Chunk narrow_words(const std::uint32_t* words, const ChunkGroup<kEncoding>& group, int vec) {
   if constexpr (kEncoding == WeightEncoding::kBf16) {
@@ -313,7 +313,7 @@ class WideScaleLoader {
 
  private:
   const float* from_ =
-      nullptr;  ///< the row's; null: rows outside of the operand, whose sums nobody stores, or no scales
+      nullptr;  ///< of the row; null: without scales, or outside of the operand, where sums are never stored
   float held_ = 1.0F;
 };
 

@@ -396,7 +396,7 @@ SS_DEVICE void attend(const AttentionArguments& a) {
     update_softmax(kv_tile);
     keep_line(kv_tile + 2, line);
     const bool is_rescaled = any_lane(rescale[0] != 1.0F || rescale[1] != 1.0F);
-    // softmax.sum depends on every probability, so all are computed before the wait; ptxas had moved them behind it.
+    // softmax.sum depends on every probability, so all are computed before the wait; otherwise ptxas moves them behind it.
     compute_before_wait(softmax.sum[0] + softmax.sum[1]);
     wait_for_products<0>(sums);  // the weights' registers are free again
     if (is_rescaled) {

@@ -73,8 +73,8 @@ SS_DEVICE int n_wide_groups_on_device(int n_cols) {
   return (n_cols + kColumns - 1) / kColumns;
 }
 
-/// What belongs to the group of columns that a 16-byte chunk of a weight lies in, as it is stored: fetched with the chunk, and used
-/// when it is multiplied. Encodings without groups have nothing of it.
+/// The scale and zero point of the group of columns that a 16-byte chunk of a weight lies in, as they are stored: fetched with the
+/// chunk, and used when it is multiplied. Empty for encodings without groups.
 template <WeightEncoding kEncoding>
 struct ChunkGroup {
   struct Nothing {};
@@ -84,7 +84,7 @@ struct ChunkGroup {
       stored_scale;
   std::conditional_t<kHasZeros<kEncoding>, std::uint8_t, Nothing> zero;
 
-  /// That of column `col` of a row, which are inside of the weight.
+  /// Loads those of column `col` of a row. Both must be inside of the weight.
   SS_DEVICE void load(const WeightView& weight, std::int64_t row, int col) {
     constexpr int kColumns = static_cast<int>(kHasWideGroups<kEncoding> ? kFp8GroupSize : kScaleGroupSize);
     if constexpr (kHasGroups<kEncoding>) {
@@ -101,7 +101,7 @@ struct ChunkGroup {
       stored_scale = weight.wide_scales[row * n_wide_groups_on_device(weight.n_cols) + col / kColumns];
     }
   }
-  /// That of span `span` (kSpanValues); of kNvfp4Group16 in units of kE4m3HalfUnit. 1 where there are no groups.
+  /// The scale of span `span` (kSpanValues); for kNvfp4Group16 divided by kE4m3HalfUnit. 1 where there are no groups.
   [[nodiscard]] SS_DEVICE float scale([[maybe_unused]] int span = 0) const {
     if constexpr (kIsNvfp4<kEncoding>) {
       return widen_e4m3_as_half(stored_scale.bits >> (8 * span));
@@ -116,7 +116,7 @@ struct ChunkGroup {
   /// A sum of products with values of unpack(), or one of these, times the scale. All are of span `span`.
   [[nodiscard]] SS_DEVICE float scaled(float sum, int span = 0) const {
     if constexpr (kIsNvfp4<kEncoding>) return scale(span) * (sum * (kE2m1Unit * kE4m3HalfUnit));
-    if constexpr (kIsE2m1<kEncoding>) sum *= kE2m1Unit;  // apart, since the scale times it may be too large for f32
+    if constexpr (kIsE2m1<kEncoding>) sum *= kE2m1Unit;  // separately, since their product may be too large for f32
     return scale() * sum;
   }
   [[nodiscard]] SS_DEVICE Int4Addends addends() const {
@@ -128,7 +128,7 @@ struct ChunkGroup {
   }
 };
 
-/// What a lane loads with a chunk, besides its codes.
+/// The scales and the like that a lane loads with the codes of a chunk.
 template <WeightEncoding kEncoding>
 using GroupOf = std::conditional_t<kIsBlocks<kEncoding>, BlockGroup<kEncoding>, ChunkGroup<kEncoding>>;
 
@@ -253,7 +253,7 @@ auto with_quantized_encoding(WeightEncoding encoding, const Call& call) {
   return call.template operator()<WeightEncoding::kInt8PerRow>();
 }
 
-/// Host code: calls call.template operator()<encoding>() for the weight's encoding, which has no blocks.
+/// Host code: calls call.template operator()<encoding>() for the weight's encoding, which must not have blocks.
 template <typename Call>
 auto with_encoding_without_blocks(WeightEncoding encoding, const Call& call) {
   switch (encoding) {
@@ -300,7 +300,7 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
   return with_encoding_without_blocks(encoding, call);
 }
 
-/// Host code: the same, block_kind() if it has blocks.
+/// Host code: the same for any encoding; block_kind() if it has blocks.
 template <typename Call>
 auto with_known_encoding(WeightEncoding encoding, const Call& call) {
   switch (block_kind(encoding)) {

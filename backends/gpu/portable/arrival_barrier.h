@@ -1,6 +1,6 @@
 #pragma once
-// Barriers in shared memory at which threads arrive without waiting: PTX's mbarrier objects. Asynchronous copies report their bytes to them,
-// too. A barrier goes through phases. A phase is complete when the expected number of threads has arrived and copies have brought all the
+// Barriers in shared memory at which threads arrive without waiting: PTX's mbarrier objects. Asynchronous copies also report their bytes to
+// them. A barrier goes through phases. A phase is complete when the expected number of threads has arrived and copies have brought all the
 // bytes that were announced for it. Then the next phase begins. Phases are numbered from 0, and the parity of a phase is that of its
 // number. Only kernels for sm_90a use these barriers.
 //

@@ -1,7 +1,7 @@
 #pragma once
-// A cluster is a group of neighbouring blocks of a launch (LaunchShape::cluster_blocks) that run at the same time on neighbouring processors.
-// One copy can write to the shared memory of several of them, and their threads can arrive at each other's barriers. Only kernels for sm_90a
-// use clusters.
+// A cluster is a group of neighbouring blocks of a launch (LaunchShape::cluster_blocks) that run at the same time on neighbouring
+// processors. One copy can write to the shared memory of several of them, and their threads can arrive at each other's barriers. Only
+// kernels for sm_90a use clusters.
 //
 // A block must not end while another one may still reach its shared memory: sync_cluster() comes last.
 

@@ -6,7 +6,7 @@
 //   if (!is_last_block(counter, n_blocks, shared.flag)) return;   // all threads together
 //   combine(all shares);                                          // what the others stored is visible
 //
-// A block that still has its share at hand may ask first whether it is the only one left, and then combines without storing it:
+// A block that still holds its own share may test first whether it is the only one left, and then combines without storing it:
 //
 //   if (!is_only_block_left(counter, n_blocks, shared.flag)) {
 //     store(own share);

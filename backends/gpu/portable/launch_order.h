@@ -3,8 +3,8 @@
 //
 // The kernels of a stream run one after the other. On NVIDIA from sm_90 on, with the option dependent_launch, the blocks of a kernel may
 // take their places on the processors while the kernel before it still runs ("programmatic dependent launch", CUDA C++ Programming
-// Guide): they read their arguments, request what no kernel ever writes, such as weights, and wait. So the time in which a kernel is
-// launched and its first loads are under way hides behind the end of the one before.
+// Guide): they read their arguments, request what no kernel ever writes, such as weights, and wait. So a kernel's launch and its first
+// loads overlap the end of the kernel before.
 //
 //   request(weights);              // Optional: loads of data that no kernel writes.
 //   wait_for_earlier_kernels();    // Every thread calls it once.

@@ -90,7 +90,7 @@ SS_DEVICE int input_k() {
   return lane() / 16 * kInputs<Input>;
 }
 SS_DEVICE int accumulator_row(int i) {
-  return lane() / 16 * 4 + i;  // four rows a quarter of the wave
+  return lane() / 16 * 4 + i;  // each quarter of the wave has four rows
 }
 SS_DEVICE int accumulator_col(int) {
   return lane() % 16;

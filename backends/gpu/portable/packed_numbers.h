@@ -1,9 +1,9 @@
 #pragma once
 // Converts packed int8, int4, E4M3 (core/e4m3.h) and E2M1 (core/e2m1.h) codes to f32 or BF16, and rounds f32 to E4M3.
 //
-// GPUs convert integers at a quarter of the rate of additions, or slower. Integer codes are therefore written into the low mantissa
-// bits of a constant whose last mantissa bit is worth 1 (1024 in FP16, 2^23 in f32). The result is exactly that constant plus the
-// code, and subtracting the constant leaves the code. In FP16 one instruction does so for two codes (Kim, Henry, Fahim, Awadalla, "Who Says Elephants Can't Run", arXiv:2211.10017).
+// GPUs convert integers at a quarter of the rate of additions, or slower. Integer codes are therefore written into the low mantissa bits of
+// a constant whose last mantissa bit is worth 1 (1024 in FP16, 2^23 in f32). The result is exactly that constant plus the code; subtracting
+// the constant leaves the code. In FP16 one instruction does so for two (Kim et al., "Who Says Elephants Can't Run", arXiv:2211.10017).
 //
 // Every E4M3 number is exact in FP16, BF16 and f32, and a product of two has eight bits, so that it does not matter in which of the
 // types they are multiplied. sm_89 and newer convert two codes to FP16 in one instruction. Elsewhere the exponent and mantissa bits of
@@ -11,8 +11,8 @@
 // 2^120 in BF16, for subnormal codes as well; one multiplication corrects two values exactly. The two NaN codes of E4M3 never reach a
 // backend.
 //
-// E2M1 codes get to their places in FP16 in the same way, and are too small by 2^14 there. This is corrected in a sum of products, or with
-// the scale of a group, so that no code takes an instruction for it.
+// E2M1 codes are moved to their places in FP16 in the same way, and are too small by 2^14 there. This is corrected in a sum of products or
+// with the scale of a group, so that no code takes an instruction for it.
 
 #include "gpu/portable/storage.h"
 
@@ -49,8 +49,8 @@ SS_DEVICE std::uint32_t and_or(std::uint32_t bits, std::uint32_t mask, std::uint
 #endif
 }
 
-/// Both halves of `halves`, multiplied by `factor` and added to the halves of `addends`, as f32. All are FP16 numbers, and so must the
-/// results be, without rounding.
+/// Both halves of `halves`, multiplied by `factor` and added to the halves of `addends`, as f32. All operands are FP16 numbers, and the
+/// results must be exact in FP16.
 SS_DEVICE void multiply_add_halves(std::uint32_t halves, F16 factor, std::uint32_t addends, float& low, float& high) {
   [[maybe_unused]] const std::uint32_t factors = factor.bits * 0x10001U;
 #if defined(__CUDA_ARCH__)
@@ -86,8 +86,8 @@ SS_DEVICE void unpack_int8(std::uint32_t word, float* values) {
 #endif
 }
 
-/// What is added to stored int4 codes in FP16, which stand behind 1024 or, those of the upper four bits of a byte, behind 64: minus
-/// that constant and the zero point. Both halves are equal.
+/// The FP16 numbers that are added to 1024 + code or, for a code in the upper four bits of a byte, to 64 + code: minus that constant
+/// and the zero point, so that the value is left. Both halves are equal.
 struct Int4Addends {
   std::uint32_t lower = 0xe408e408U;  ///< -1032: the zero point is kernels.h's kInt4Zero
   std::uint32_t upper = 0xd480d480U;  ///< -72
@@ -100,7 +100,7 @@ SS_DEVICE Int4Addends int4_addends(std::uint32_t zero) {
 
 /// The four int4 values of columns 4 * half to 4 * half + 3 of a word, stored as kernels.h's kInt4Shifts says, less the zero point.
 SS_DEVICE void unpack_half_of_int4(std::uint32_t word, int half, float* values, Int4Addends addends = {}) {
-  constexpr std::uint32_t k1024 = 0x64006400U;  // two FP16 numbers whose last place is 1
+  constexpr std::uint32_t k1024 = 0x64006400U;  // twice 1024 in FP16, whose last place is worth 1
   constexpr F16 kOne{0x3c00};
   constexpr F16 kSixteenth{0x2c00};
   const std::uint32_t codes = word >> (8 * half);
@@ -128,8 +128,8 @@ SS_DEVICE void widen_halves(std::uint32_t halves, float& low, float& high) {
 #endif
 }
 
-/// Chooses four of the eight bytes of `low` and `high`. The index of byte i of the result, below 8, is the i-th nibble of `choice` on NVIDIA,
-/// which ignores the upper half of `choice`, and its i-th byte on AMD.
+/// Chooses four of the eight bytes of `low` and `high`. The index of byte i of the result, below 8, is the i-th nibble of `choice` on
+/// NVIDIA, which ignores the upper half of `choice`, and its i-th byte on AMD.
 SS_DEVICE std::uint32_t choose_bytes(std::uint32_t low, std::uint32_t high, std::uint32_t choice) {
 #if defined(__CUDA_ARCH__)
   return __byte_perm(low, high, choice);
@@ -191,11 +191,11 @@ SS_DEVICE std::uint32_t spread_codes(std::uint32_t word, int pair) {
 #endif
 }
 
-/// Exponents and mantissas of both halves moved down by kPlaces bits, which is their place behind the sign.
+/// Moves exponent and mantissa of both halves down by kPlaces bits, to their places in the wider type. The signs stay where they are.
 template <int kPlaces>
 SS_DEVICE std::uint32_t moved_codes(std::uint32_t spread) {
 #if defined(__HIP_DEVICE_COMPILE__)
-  // Both halves are shifted with their signs; of the copies of these the first is kept.
+  // An arithmetic shift copies the sign into the places behind it; the mask keeps only the first of these copies.
   using Short2 = __attribute__((ext_vector_type(2))) short;
   constexpr std::uint32_t kKept = 0x8000U | 0x7f00U >> kPlaces;
   const Short2 shifted = halves_of<Short2>(spread) >> static_cast<short>(kPlaces);
@@ -216,7 +216,7 @@ SS_DEVICE void unpack_e4m3(std::uint32_t word, float* values) {
     values[2 * pair + 1] = widen(F16{static_cast<std::uint16_t>(halves >> 16)});
 #else
     constexpr F16 k256{0x5c00};
-    constexpr std::uint32_t kMinusZeros = 0x80008000U;  // leave the sign of a zero
+    constexpr std::uint32_t kMinusZeros = 0x80008000U;  // -0, which keeps the sign of a zero
     multiply_add_halves(moved_codes<1>(spread_codes(word, pair)), k256, kMinusZeros, values[2 * pair],
                         values[2 * pair + 1]);
 #endif
@@ -252,8 +252,8 @@ SS_DEVICE Chunk e4m3_to_bf16(std::uint32_t first, std::uint32_t second) {
 /// The nearest E4M3 number, half to even, of a finite value; at most 448 in magnitude.
 SS_DEVICE float nearest_e4m3(float value) {
   const float capped = fminf(fabsf(value), 448.0F);
-  // Beside a number 1.5 * 2^20 times as large as the power of two at or below the value, an f32 has room for three bits behind
-  // the first, so that the addition rounds; below 2^-6 the last place stays 2^-9.
+  // The addition rounds: beside a number 1.5 * 2^20 times the power of two at or below the value, an f32 keeps only three of the
+  // value's bits behind the first one. Below 2^-6 the last place stays 2^-9.
   const std::uint32_t power = bits_as<std::uint32_t>(capped) & 0x7f800000U;
   const float room = bits_as<float>(power < 0x3c800000U ? 0x3c800000U : power) * 1572864.0F;
   return copysignf((capped + room) - room, value);

@@ -107,8 +107,8 @@ SS_DEVICE void store_chunk(void* address, const Chunk& chunk) {
   *static_cast<Chunk*>(address) = chunk;
 }
 
-/// matrix + index * row_bytes: the element of row `index` that is in the column of `matrix`, an element of the first row. NVIDIA makes a
-/// product of 64 bits of two numbers of 32 in one instruction; nvcc, left alone, widens row_bytes before a loop and then needs four.
+/// The element of row `index` in the same column as `matrix`, an element of the first row. NVIDIA GPUs multiply two 32-bit numbers to a
+/// 64-bit product in one instruction; without the inline assembly nvcc widens row_bytes before a loop and then needs four.
 template <typename T>
 SS_DEVICE T* row_at(T* matrix, int index, std::uint32_t row_bytes) {
 #if defined(__CUDA_ARCH__)
@@ -121,8 +121,8 @@ SS_DEVICE T* row_at(T* matrix, int index, std::uint32_t row_bytes) {
   return reinterpret_cast<T*>(reinterpret_cast<Byte*>(matrix) + offset);
 }
 
-/// Returns the value and hides from AMD's compiler how it was computed. Otherwise the compiler may compute what follows from the value once,
-/// before a loop, and keep it in registers throughout.
+/// Returns the value and hides from AMD's compiler how it was computed. Otherwise the compiler may compute what depends on the value
+/// once, before a loop, and keep it in registers throughout.
 SS_DEVICE int without_history(int value) {
 #if defined(__HIP_DEVICE_COMPILE__)
   asm("" : "+v"(value));

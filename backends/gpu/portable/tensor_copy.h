@@ -39,8 +39,8 @@ SS_DEVICE void copy_tile([[maybe_unused]] std::byte* to, [[maybe_unused]] const 
 #endif
 }
 
-/// Copies the tile to this place in the shared memory of several blocks of the cluster. In each of these blocks the copy reports its bytes to
-/// the barrier in the place of `barrier`. Bit b of `blocks` stands for block b.
+/// Copies the tile to this place in the shared memory of several blocks of the cluster. In each of these blocks the copy reports its bytes
+/// to the barrier in the place of `barrier`. Bit b of `blocks` stands for block b.
 SS_DEVICE void copy_tile_to_blocks([[maybe_unused]] std::byte* to, [[maybe_unused]] const TensorMap& map,
                                    [[maybe_unused]] int col, [[maybe_unused]] int row,
                                    [[maybe_unused]] ArrivalBarrier& barrier, [[maybe_unused]] std::uint16_t blocks) {

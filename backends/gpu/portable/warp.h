@@ -82,8 +82,8 @@ SS_DEVICE void add_shared(T* number, std::type_identity_t<T> value) {
   (void)fetch_add(number, value);
 }
 
-/// A 64-bit sum in shared memory to which threads add by two additions of 32 bits, which every GPU has; NVIDIA's make one of
-/// 64 bits by a loop that compares and swaps until no other thread came between.
+/// A 64-bit sum in shared memory to which threads add by two atomic additions of 32 bits, which every GPU has. On NVIDIA GPUs an
+/// atomic addition of 64 bits to shared memory is a compare-and-swap loop.
 struct WideSum {
   std::uint32_t low;
   std::uint32_t high;
@@ -98,7 +98,7 @@ SS_DEVICE void add_shared(WideSum* sum, unsigned long long value) {
   if (high != 0) add_shared(&sum->high, high);
 }
 
-/// Atomic addition to a number in device memory, whose result no thread needs before the kernel ends or last_block.h.
+/// Atomic addition to a number in device memory. No thread reads the number before the kernel ends or last_block.h allows it.
 template <typename T>
 SS_DEVICE void add_device(T* number, std::type_identity_t<T> value) {
   (void)fetch_add(number, value);

@@ -29,7 +29,7 @@ Result<std::unique_ptr<Backend>> create_backend(const std::string& name, const B
     return shared->read();
   };
   SS_TRY(auto opened, open_device(device, known, gpu.read_telemetry));
-  SS_TRY_VOID(open_library(gpu, open));  // after the device: its handle is for the current device
+  SS_TRY_VOID(open_library(gpu, open));  // after the device: the library's handle is for the current device
   return make_backend(std::move(opened), kernels, std::move(gpu));
 }
 

@@ -35,7 +35,7 @@ Result<void*> find_encode() {
 Result<TensorMap> encode_tensor_map(const TiledMatrix& matrix) {
   SS_TRY(void* const function, find_encode());
   const auto encode = reinterpret_cast<Encode>(function);
-  // Dimensions begin with that of neighbouring values.
+  // The dimension of neighbouring values comes first.
   const std::array<cuuint64_t, 2> extents = {static_cast<cuuint64_t>(matrix.n_cols),
                                              static_cast<cuuint64_t>(matrix.n_rows)};
   const std::array<cuuint64_t, 1> row_bytes = {static_cast<cuuint64_t>(matrix.row_bytes)};

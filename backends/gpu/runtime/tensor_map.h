@@ -1,5 +1,5 @@
 #pragma once
-// Maps of matrices for CUDA's copies of tiles, which the driver makes. For modules of CUDA.
+// Maps of matrices for CUDA's copies of tiles. The driver makes the maps. For CUDA modules only.
 
 #include "core/result.h"
 #include "gpu/tensor_map.h"

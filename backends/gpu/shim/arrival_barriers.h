@@ -29,7 +29,7 @@ class ArrivalBarriers {
   [[nodiscard]] bool is_complete(std::size_t at, int parity, std::string& wrong) const;
   /// "12 of 16 arrivals, 0 bytes missing".
   [[nodiscard]] std::string describe(std::size_t at) const;
-  /// Orders those who arrive before those who wait.
+  /// Orders the threads that arrive before the threads that wait, for ThreadSanitizer.
   [[nodiscard]] OrderPlace& order_of(std::size_t at) { return order_[at]; }
 
  private:
@@ -39,7 +39,7 @@ class ArrivalBarriers {
     /// Announced and not brought yet. It is negative while copies have brought more than was announced.
     std::int64_t n_missing_bytes = 0;
     int phase = 0;
-    int thread = 0;  ///< that has initialized it
+    int thread = 0;  ///< the thread that has initialized it
     bool is_shown = false;
   };
   /// What lies in shared memory in place of a barrier, so that a write over it is found.

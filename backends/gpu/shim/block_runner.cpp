@@ -19,11 +19,11 @@ namespace {
 /// All bits set is NaN in f32, BF16 and FP16, and -1 in integers.
 constexpr int kPoison = 0xff;
 
-/// That of the strictest target: wgmma tiles begin at multiples of 1024 bytes.
+/// The alignment of shared memory on the strictest target: wgmma tiles begin at multiples of 1024 bytes.
 constexpr std::align_val_t kSharedAlignment{1024};
 
-/// Kernels are plain functions without a context argument, so they find their runner by the OS thread. Every emulated load and
-/// barrier does so: with this model by one load, where a module that is opened at run time calls the dynamic linker otherwise.
+/// Kernels are plain functions without a context argument, so they find their runner by the OS thread, at every emulated load and
+/// barrier. With this TLS model that takes one load; a module opened at run time otherwise calls the dynamic linker for it.
 [[gnu::tls_model("initial-exec")]] thread_local BlockRunner* current_runner = nullptr;
 
 }  // namespace

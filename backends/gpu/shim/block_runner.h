@@ -34,16 +34,16 @@ class BlockRunner {
               bool has_warpgroups);
   ~BlockRunner();
 
-  /// Fills shared memory with NaN and readies the threads. Errors: kInternal for a number of threads that no block can have.
+  /// Fills shared memory with NaN and prepares the threads. Errors: kInternal for a number of threads that no block can have.
   Result<void> begin(const KernelCall& call, const Dim3& block);
-  /// Lets every thread go on until it waits. False if none could.
+  /// Runs every thread until it waits. False if no thread could run.
   bool run_round();
   [[nodiscard]] bool is_done() const { return n_done_ == n_threads_; }
-  /// Looks for mistakes that show only after the last thread has ended.
+  /// Checks for errors of the kernel that show only after the last thread has ended.
   void end();
-  /// The mistake of a thread; "" if none was found.
+  /// The error that was found in the kernel; "" if there is none.
   [[nodiscard]] const std::string& failure() const { return failure_; }
-  /// The text with kernel and block before it.
+  /// The text, preceded by the names of kernel and block.
   [[nodiscard]] std::string located(const std::string& what) const;
   /// What the threads wait for that never comes.
   [[nodiscard]] std::string describe_stuck() const;

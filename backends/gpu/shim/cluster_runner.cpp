@@ -13,7 +13,7 @@
 namespace secondsource::gpu::shim {
 namespace {
 
-/// In seeded order a copy arrives after one in so many rounds in which threads could go on.
+/// In seeded order a copy arrives after one in this many rounds, chosen at random, even if threads can go on.
 constexpr std::uint64_t kRoundsPerEarlyCopy = 8;
 
 std::size_t copied_bytes(const TiledMatrix& matrix) {
@@ -115,7 +115,7 @@ bool ClusterRunner::finish_copy() {
 }
 
 std::string ClusterRunner::describe_stuck() const {
-  // A block whose threads wait for arrivals may wait for the mistake of another one, which is then described.
+  // A block whose threads wait for arrivals may wait because of an error in another block, which is described if there is one.
   const BlockRunner* stuck = nullptr;
   for (int i = 0; i < n_blocks_; ++i) {
     const BlockRunner& block = *blocks_[static_cast<std::size_t>(i)];
@@ -135,7 +135,7 @@ std::string ClusterRunner::describe_stuck() const {
 
 namespace {
 
-/// The block that a thread reaches, which must not have ended.
+/// The block whose shared memory a thread reaches. It must not have ended.
 BlockRunner& other_block(BlockRunner& own, int number) {
   BlockRunner* const other = own.cluster().running_block(number);
   if (other == nullptr)

@@ -1,6 +1,6 @@
 #pragma once
-// Runs the blocks of one cluster (portable/cluster.h) on the calling OS thread, one round of each block in turn. In most launches a cluster
-// is a single block. A copy of a whole tile arrives only when no thread of the cluster can go on; in seeded order some copies arrive earlier.
+// Runs the blocks of one cluster (portable/cluster.h) on the calling OS thread, one round of each block in turn. In most launches a
+// cluster is a single block. A copied tile arrives only when no thread of the cluster can go on; in seeded order some tiles arrive earlier.
 
 #include <cstdint>
 #include <memory>
@@ -20,13 +20,13 @@ class ClusterRunner {
   // Called by the running block:
   /// None if the cluster has no such block, or if its threads have ended.
   [[nodiscard]] BlockRunner* running_block(int number);
-  /// Two, between which the cluster's barriers alternate.
+  /// Two places, between which the cluster's barriers alternate.
   [[nodiscard]] OrderPlace* barrier_places() { return barrier_; }
   /// `to` and `barrier`: offsets in the shared memory of each of the blocks.
   void begin_copy(const TiledMatrix& matrix, int col, int row, unsigned blocks, std::size_t to, std::size_t barrier);
 
  private:
-  /// A copy that has not arrived yet at one of the blocks, each of which it reaches by itself.
+  /// A copy that has not arrived yet at one of its destination blocks. A copy to several blocks is one TileCopy for each.
   struct TileCopy {
     TiledMatrix matrix;
     int col;

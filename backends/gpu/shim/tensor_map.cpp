@@ -8,7 +8,7 @@
 namespace secondsource::gpu::shim {
 namespace {
 
-/// In the first word of a map.
+/// The first word of every map that encode() makes.
 constexpr std::uint64_t kMark = 0x70705e7c70705e7cU;
 constexpr std::int64_t kVecBytes = 16;
 

@@ -13,8 +13,8 @@ namespace secondsource::gpu::shim {
 /// None if encode() has not made it.
 [[nodiscard]] std::optional<TiledMatrix> decode(const TensorMap& map);
 
-/// Writes the tile that begins with value `col` of row `row` to `tile`, tile_rows lines of kTensorLineBytes, of which each vector of 16 bytes
-/// is in the place that the swizzle of 128 bytes gives it (PTX ISA, "Swizzling modes").
+/// Writes the tile that begins with value `col` of row `row` to `tile`: tile_rows lines of kTensorLineBytes, in which each vector of 16
+/// bytes is in the place that the swizzle of 128 bytes gives it (PTX ISA, "Swizzling modes").
 void copy_tile(const TiledMatrix& matrix, int col, int row, std::byte* tile);
 
 }  // namespace secondsource::gpu::shim

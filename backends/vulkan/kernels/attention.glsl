@@ -10,7 +10,7 @@
 
 const float kLog2E = 1.4426950409;
 /// Less than every finite score: the score of a position that is not seen, and the maximum of no scores. It is finite, since GLSL promises
-/// nothing about infinity; exp2() of it is 0. A NaN is greater than nothing, so that it is no maximum, but it is in the sums.
+/// nothing about infinity; exp2() of it is 0. A NaN compares as not greater, so that it never becomes the maximum, but it enters the sums.
 const float kNoScore = -3.0e38;
 
 /// gpu/kernels/kernels.h's DecodeSplit.
@@ -48,7 +48,7 @@ Span span_of(DecodeShare share) {
   return span;
 }
 
-/// The block table's row of a sequence.
+/// The address of a sequence's row in the block table.
 uint64_t pages_of(int seq) { return p.batch.block_table + uint64_t(seq) * uint64_t(p.batch.max_pages_per_seq) * 4; }
 
 /// The number of a position's line in the cache. Keys and values have lines of head_dim elements.

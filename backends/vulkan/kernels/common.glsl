@@ -46,9 +46,9 @@ layout(buffer_reference, scalar, buffer_reference_align = 16) buffer U32x4 { uve
   layout(push_constant, scalar) uniform PushConstant { ParameterBlock parameter_block; };
 #define p parameter_block.parameters
 
-/// Element i of an array of f32, or 0 where its address is 0. `readable`: memory that has an element i as well. It is loaded from in the
-/// place of the address 0, since Mesa's driver for CPUs (26.2) also loads where the condition of a load is false, if all threads load from
-/// one address; a load from 0 ends the process.
+/// Element i of an array of f32, or 0 where its address is 0. `readable`: other memory with an element i, which is loaded from where the
+/// address is 0. Mesa's driver for CPUs (26.2) also executes a load whose condition is false, if all threads load from one address, and a
+/// load from address 0 ends the process.
 float optional_f32(uint64_t address, uint64_t readable, int i) {
   const float value = F32(address != 0 ? address : readable).at[i];
   return address != 0 ? value : 0.0;

@@ -15,7 +15,7 @@ PARAMETERS(ComputeParameters)
 
 void main() {
   const int n_steps = p.n_steps;
-  const float one = p.one;  // which the compiler does not know
+  const float one = p.one;  // whose value the compiler does not know
   float sums[kF32Chains];
   [[unroll]] for (int i = 0; i < kF32Chains; ++i) sums[i] = 0.0;
   for (int step = 0; step < n_steps; ++step) {

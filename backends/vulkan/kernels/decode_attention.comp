@@ -173,7 +173,7 @@ void main() {
       F32(softmax).at[1] = sum;
     }
   }
-  // The groups add their sums one after the other, in the place of the keys.
+  // The groups add their sums one after the other, in the shared memory of the keys.
   for (int turn = 0; turn < kGroups; ++turn) {
     if (group == turn) {
       [[unroll]] for (int h = 0; h < kHeads; ++h) {

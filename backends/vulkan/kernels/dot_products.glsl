@@ -2,10 +2,10 @@
 // what matvec.comp and grouped_matvec.comp have in common. x is read once for all rows of the weight, and the weight once for all rows
 // of x.
 //
-// Accumulator  f32 per thread, then over subgroups and over the workgroup in a fixed order. With int8 x and int8 with a scale per row
-//              a thread's sum is exact in f32, since a product is below 2^14 and a thread has at most 1024 of 131072 columns, for which
-//              int32 is wide enough at most; the threads' sums are added in int32. With scales of groups the sum of each eight columns is
-//              scaled and added in f32.
+// Accumulator  f32 per thread, then over subgroups and over the workgroup in a fixed order. With int8 x and an int8 weight with a scale
+//              per row, a thread's sum is exact in f32: a product is below 2^14, and a thread has at most 1024 of 131072 columns, the
+//              most for which int32 is wide enough. The threads' sums are added in int32. With scales of groups the sum of each eight
+//              columns is scaled and added in f32.
 //
 // The including kernel declares kRows, at most kMostRows.
 

@@ -46,10 +46,10 @@ uint64_t units_of(float value) {
 /// log(total * 2^-40). `total` is at least 1.
 float log_of_sum(uint64_t total) {
   int n = highest_bit(total);
-  // The leading bit is at the top of 32; the rest is the fraction of a number in [1, 2).
+  // The highest 32 bits, the first of which is 1. The others are the fraction of a number in [1, 2).
   const uint leading = uint((total << (63 - n)) >> 32);
   precise float f = float(leading & 0x7fffffffu) * (1.0 / 2147483648.0);
-  if (leading > 0xb504f334u) {  // above the square root of 2: below 1 by half of the power of two above
+  if (leading > 0xb504f334u) {  // above the square root of 2: halved, f is negative
     f = -(float(0u - leading) * (1.0 / 4294967296.0));
     ++n;
   }
@@ -118,11 +118,11 @@ Temperature make_temperature(float temperature) {
   return Temperature((whole << 23) + (rest << 23) / uint64_t(mantissa), max(int(field), 1) - 150 - shift);
 }
 
-/// 32: farther tokens have no mass.
+/// A distance of 32: farther tokens have no mass.
 const uint64_t kFarthest = 0x4000000000000000ul;
 
-/// (larger - smaller) / temperature in units of 2^-57, at most kFarthest; the numbers are the bits of f32 numbers that are finite. It
-/// never falls where `smaller` does, whatever is rounded.
+/// (larger - smaller) / temperature in units of 2^-57, at most kFarthest. The arguments are the bits of finite f32 numbers. In spite of
+/// rounding, the result never decreases when `smaller` does.
 uint64_t distance_below(uint larger, uint smaller, Temperature temperature) {
   const int larger_field = max(int(larger >> 23 & 0xffu), 1);
   const int smaller_field = max(int(smaller >> 23 & 0xffu), 1);

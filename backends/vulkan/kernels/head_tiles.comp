@@ -1,6 +1,6 @@
 #version 460
-// One product for each head of a token, by a matrix of the head's own, for many tokens; what follows the inputs of a head is copied behind
-// its outputs.
+// One product for each head of a token, with the head's own matrix, for many tokens. Elements after the inputs of a head are copied to
+// after its outputs.
 //
 //   result[t, h] = (narrow_x[t, h] W_h^T, x[t, h, K:])
 //

@@ -4,10 +4,10 @@
 //
 // Shapes       tile: kTileRows x kTileCols, which are 16 x 64, 64 x 64 or 128 x 128
 // Dtypes       x: BF16 or int8; weight: any encoding; both are widened to f32. Scales of groups of columns are multiplied into the weight,
-//              but for the two kinds of scales that follow.
+//              except in the two cases below.
 // Accumulator  f32. With int8 x and int8 with a scale per row, sums of at most 1024 columns, which are exact in f32, are added in int32.
-//              Where int8 x meets int8 with scales of 32 columns, and of FP8 with scales of 128 columns, the columns of a K step share
-//              their scales: the sum of each step is scaled and added in f32. Scales of rows are not applied.
+//              With int8 x and an int8 weight with scales of 32 columns, and with an FP8 weight with scales of 128 columns, the columns
+//              of a K step share their scales: the sum of each step is scaled and added in f32. Scales of rows are not applied.
 // Source       tiles in shared memory and in registers as in Volkov and Demmel, "Benchmarking GPUs to Tune Dense Linear Algebra", 2008
 //
 // K is walked in steps. Both operands of a step lie in shared memory as [column of the step][line of the tile], so that a thread reads the
@@ -19,7 +19,7 @@ layout(constant_id = 2) const int kTileRows = 64;
 layout(constant_id = 3) const int kTileCols = 64;
 
 const int kTileThreads = 256;
-const int kStepCols = 2048 / kTileCols;  ///< 32, of large tiles 16: columns of K of a step
+const int kStepCols = 2048 / kTileCols;  ///< columns of K of a step: 32, with large tiles 16
 const int kStepParts = kStepCols / 8;
 const int kThreadRows = kTileRows / 16;  ///< lines of x of a thread: 1, 4 or 8
 const int kThreadCols = kTileCols / 16;  ///< lines of the weight: 4 or 8
@@ -51,7 +51,7 @@ int thread_row(int r) {
   return r / n_neighbours * 64 + int(gl_LocalInvocationID.x) / 16 * n_neighbours + r % n_neighbours;
 }
 
-/// Column c of this thread, of the tile's kTileCols. Those from c on, of a c that is even, are neighbours: a gate and its value.
+/// Column c of this thread, of the tile's kTileCols. With an even c, columns c and c + 1 are neighbours: a gate and its value.
 int thread_col(int c) { return c / 4 * 64 + int(gl_LocalInvocationID.x) % 16 * 4 + c % 4; }
 
 /// By how many lines part `part` of a step is rotated.
@@ -168,8 +168,8 @@ void compute_tile(Weight w, int first_row, int end_row, uint64_t x, uint64_t x_s
   barrier();  // the last step is multiplied
 }
 
-// A thread's results go through a place of its own in shared memory, one line of the tile at a time, so that a loop can finish them whose
-// instructions the driver need not repeat for each.
+// A thread's results go through its own place in shared memory, one line of the tile at a time, so that a loop over its columns can finish
+// them. From registers such a loop would have to be unrolled, with the instructions of the epilogue repeated for each column.
 
 /// Stores the results of this thread's line r. `r` is the variable of an unrolled loop.
 void stage_row(int r) {

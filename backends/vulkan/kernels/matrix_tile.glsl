@@ -7,16 +7,17 @@
 //              kMatrixDepth] with [kMatrixDepth, kMatrixCols]: sides of 8 or 16, a depth of 8, 16 or 32
 // Dtypes       MATRICES_F16: x FP16 with a power of two for each row, or E4M3 or NVFP4 numbers as BF16, which are exact in FP16; weight:
 //              any encoding, without the scale of its row, divided by the power of two of its row where the encoding has no such scale,
-//              rounded to FP16; where steps are scaled, its codes alone. MATRICES_INT8: x int8, weight int8 with a scale per row or for each 32 columns
-// Accumulator  f32, or int32, in registers for all of K. Where int8 x meets int8 with scales of 32 columns, and where x and FP8 both have
-//              scales of 128 columns, the columns of a K step share their scales: the sum of each step is scaled and added in f32. Scales
-//              of rows are not applied.
+//              rounded to FP16; where steps are scaled, its codes alone. MATRICES_INT8: x int8; weight int8 with a scale for each row or
+//              for each 32 columns
+// Accumulator  f32, or int32, in registers for all of K. With an int8 weight with scales of 32 columns, and where x and an FP8 weight both
+//              have scales of 128 columns, the columns of a K step share their scales: the sum of each step is scaled and added in f32.
+//              Scales of rows are not applied.
 // Source       tiles in shared memory as in NVIDIA's CUTLASS, "Efficient GEMM in CUDA"
 //
 // K is walked in steps of 32 columns, which lie in shared memory as they lie in memory: lines of K. A line is padded by 16 bytes, so that
 // the lines of a matrix begin in different memory banks. Each subgroup multiplies a rectangle of the tile's matrices. A small tile has
-// fewer rectangles than subgroups; the other subgroups only load. The single elements of a matrix are out of reach in registers, so that
-// scales of steps are matrices too, with the scale of a line in all of a row or of a column.
+// fewer rectangles than subgroups; the other subgroups only load. Single elements of a matrix in registers cannot be accessed, so that the
+// scales of steps are matrices, too, with the scale of a line in all elements of a row or of a column.
 
 #ifdef MATRICES_F16
 #define OPERAND float16_t
@@ -52,7 +53,7 @@ const int kMostMatrixSide = 16;
 
 const int kMatricesDown = kTileRows / kMatrixRows;
 const int kMatricesAcross = kTileCols / kMatrixCols;
-// The subgroups stand in a rectangle, and each has a rectangle of the tile's matrices.
+// The subgroups form a rectangle, and each has a rectangle of the tile's matrices.
 const int kWantedDown = kSubgroups >= 16 ? 4 : 2;
 const int kSubgroupsDown = kMatricesDown < kWantedDown ? kMatricesDown : kWantedDown;
 const int kLeftAcross = kSubgroups / kSubgroupsDown;
@@ -67,7 +68,7 @@ const int kThreadCols = kTileCols / 16;         ///< of that row: 4 or 8
 
 shared FOUR_OPERANDS step_x[kTileRows * kLineVecs];
 shared FOUR_OPERANDS step_weight[kTileCols * kLineVecs];
-/// The bits of f32, or int32 sums. With kScalesSteps, before there are results: the scales of the step's lines of the weight, kSlabRows times.
+/// Results: int32 sums, or the bits of f32. Before, with kScalesSteps: the scales of the step's lines of the weight, kSlabRows times.
 shared uint slab[kSlabRows * kTileCols];
 /// With kScalesInput: the scales of the step's lines of x, each kMostMatrixSide times.
 shared float step_x_scales[kX == kXBf16Groups ? kTileRows * kMostMatrixSide : 4];
@@ -81,7 +82,7 @@ SUMS(float) scaled_sums[kOwnDown * kOwnAcross];  // with kScalesSteps: of the st
 /// Row of this thread in slab r, of the tile's kTileRows.
 int thread_row(int r) { return r * kSlabRows + int(gl_LocalInvocationID.x) / 16; }
 
-/// Column c of this thread, of the tile's kTileCols. Those from c on, of a c that is even, are neighbours: a gate and its value.
+/// Column c of this thread, of the tile's kTileCols. With an even c, columns c and c + 1 are neighbours: a gate and its value.
 int thread_col(int c) { return c / 4 * 64 + int(gl_LocalInvocationID.x) % 16 * 4 + c % 4; }
 
 bool has_matrices() { return int(gl_SubgroupID) < kSubgroupsDown * kSubgroupsAcross; }

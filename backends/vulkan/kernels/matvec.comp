@@ -17,7 +17,7 @@
 // Grid         x, y: kOutputs rows of the weight each, counted along x first; z: kRows rows of x each
 // Source       gpu/kernels/matvec.cpp
 //
-// Every workgroup sees all of x and so knows the sum of its squares at the end of the columns, when whole sums are divided by its root.
+// Every workgroup reads all of x and so has the sum of its squares at the end of the columns, when the total sums are divided by its root.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 

@@ -1,4 +1,4 @@
-// What the kernels have in common that round activations to narrower types (gpu/kernels/rows.cpp): the largest magnitude of a row, scales,
+// What the kernels that round activations to narrower types (gpu/kernels/rows.cpp) have in common: the largest magnitude of a row, scales,
 // and rounding to E4M3, E2M1 and FP16, all to nearest even (core/e4m3.h, core/e2m1.h, core/half.h). Magnitudes are compared as the bits of
 // f32 numbers, which have the order of the numbers, with NaN above all of them. So subnormal numbers count on every device.
 
@@ -26,7 +26,7 @@ uint largest_of_row(uint64_t x, int n_cols) {
   return largest_in_workgroup(largest);
 }
 
-/// The stored scale, or NaN of a row that is not finite.
+/// The stored scale, or NaN for a row that is not finite.
 float scale_or_nan(float stored_scale, uint largest) { return largest < kInfinityBits ? stored_scale : uintBitsToFloat(kNanBits); }
 
 /// Whether values can be divided by the scale of their row; else their codes are 0, and the scale of 0, infinity or NaN decides the

@@ -2,7 +2,7 @@
 // Rounds activations to NVFP4: gpu/kernels/rows.cpp's narrow_rows, by the rule of op.h's ActQuant::kNvfp4Static.
 //
 //   out[r, c] = s * e2m1(x[r, c] / (s g)) as BF16, in which it is exact,  s = e4m3(max|x| / 6 / g) of every 16 columns
-//   scales[r] = g, the static scale; NaN of a row that is not finite
+//   scales[r] = g, the static scale; NaN for a row that is not finite
 //
 // Shapes       x: [rows, n_cols] with x_stride values from one row to the next; out: [rows, padded_cols], zeros past n_cols; scales: [rows]
 // Types        x, scales: f32; out: BF16, rows of 16-byte vectors

@@ -9,7 +9,7 @@
 // Shapes       x: [rows, n_cols] with x_stride values from one row to the next; out: [rows, padded_cols], zeros past n_cols; scales: [rows]
 // Types        x, scales: f32; out: BF16 or FP16, rows of 16-byte vectors
 //
-// A workgroup takes a row; for BF16, which asks nothing of a whole row, it takes vectors of eight values from several rows.
+// A workgroup takes a row; for BF16, which needs nothing of a row as a whole, it takes vectors of eight values from several rows.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 

@@ -74,7 +74,7 @@ void main() {
   const int column = thread % kSide;
   const int softmax_row = thread / kRowThreads;
   const int softmax_lane = thread % kRowThreads;
-  int positions[kOwnRows];  // -1 of rows that do not exist, which see nothing
+  int positions[kOwnRows];  // -1 for rows that do not exist, which see nothing
   [[unroll]] for (int r = 0; r < kOwnRows; ++r) {
     const bool is_row = own_row + r < n_rows;
     positions[r] = is_row ? position_of_row(own_row + r) : -1;

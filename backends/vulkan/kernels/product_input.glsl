@@ -3,7 +3,7 @@
 // Shapes     f32: [rows, n_cols]; BF16, FP16 and int8: [rows, padded_cols of the weight], with zeros past n_cols
 // Alignment  rows of BF16 and int8 to 16 bytes; f32 is read 16 bytes at a time where the including kernel says that rows begin there
 //
-// Every value is exact in f32, int8 numbers as well. The including kernel includes weight.glsl before.
+// Every value is exact in f32, int8 numbers as well. The including kernel must include weight.glsl before this file.
 
 layout(constant_id = 1) const int kX = kXF32;
 

@@ -2,7 +2,7 @@
 // Rounds rows of activations to int8: gpu/kernels/rows.cpp's quantize_rows, by the rule of op.h's ActQuant.
 //
 //   q[r] = clamp(round-half-even(x[r] / s), +-127),  scales[r] = s = max|x[r]| / 127
-//   with a static scale it is s, the least q is -128, and scales[r] is NaN of a row that is not finite
+//   a static scale is used as s; then q is at least -128, and scales[r] is NaN for a row that is not finite
 //
 // Shapes       x: [rows, n_cols]; q: [rows, padded_cols], zeros past n_cols; scales: [rows]
 // Types        x, scales: f32; q: int8

@@ -3,7 +3,7 @@
 //
 // Grid         (max_query_tiles, n_kv_heads, ceil(128 * n_heads / n_kv_heads / kRows)), workgroups of 256 threads
 //
-// The including kernel includes attention.glsl before, and has the constant kRows.
+// The including kernel must include attention.glsl before this file, and declare the constant kRows.
 
 const int kRowThreads = 256 / kRows;  ///< threads that share a row of the softmax
 
@@ -47,7 +47,7 @@ bool find_rows(out QueryRows rows) {
 /// The position of a row's token.
 int position_of_row(int row) { return I32(p.batch.positions).at[row_numbers[row] / p.n_heads]; }
 
-/// The positions that some of the rows see: [begin, end). Positions of a sequence ascend, so that the first and the last row tell them.
+/// The positions that some of the rows see: [begin, end). Positions of a sequence ascend, so that the first and last row determine them.
 void find_positions(QueryRows rows, out int begin, out int end) {
   begin = p.window > 0 ? max(position_of_row(0) - p.window + 1, 0) : 0;
   end = position_of_row(rows.n_rows - 1) + 1;

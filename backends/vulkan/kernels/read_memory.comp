@@ -6,8 +6,8 @@
 // Shapes       memory: n_vecs vectors of 16 bytes; sums: [n_blocks * 256]
 // Types        uint32, wrapping; the sums show that every byte was read
 //
-// A loop over the grid with eight 16-byte loads of a thread in flight, neighbouring threads side by side. In each pass a workgroup reads
-// what its neighbour read in the last one, so that the processors' own caches do not serve it.
+// A grid-stride loop with eight 16-byte loads per thread in flight, neighbouring threads side by side. In each pass a workgroup reads
+// what its neighbour read in the last one, so that it does not hit the processors' own caches.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 

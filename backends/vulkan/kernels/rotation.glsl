@@ -24,8 +24,8 @@ float mean_of(uint64_t x, int n) {
   return sum_head(sum) / float(n);
 }
 
-/// 1 / sqrt(mean((x - center)^2) + eps): with a center of 0 the factor of an RMS norm, with the mean of x that of a LayerNorm. As
-/// mean_of().
+/// 1 / sqrt(mean((x - center)^2) + eps): with a center of 0 the factor of an RMS norm, with the mean of x that of a LayerNorm. As with
+/// mean_of(), every thread must call this.
 float inverse_rms(uint64_t x, int n, float eps, float center) {
   float squares = 0.0;
   for (int i = int(gl_LocalInvocationID.x); i < n; i += int(gl_WorkGroupSize.x)) {
@@ -102,8 +102,8 @@ struct PairRotation {
   float sine;
 };
 
-/// cos and sin to about one unit in the last place, for angles in [0, 2^63); others give what is not finite. The polynomials are minimax
-/// approximations on [-pi / 4, pi / 4].
+/// cos and sin to about one unit in the last place, for angles in [0, 2^63); for others the results are not finite. The polynomials are
+/// minimax approximations on [-pi / 4, pi / 4].
 PairRotation rotation_by(float angle) {
   ReducedAngle reduced = ReducedAngle(angle, 0u);
   if (angle > 0.78539816 && angle < 9.2e18) reduced = reduce_angle(angle);

@@ -49,7 +49,7 @@ int take() {
   return index_of_rank(best);
 }
 
-/// Takes the groups out of the choice that are not among the best: the merits of their experts become -inf.
+/// Excludes the groups that are not among the best: the merits of their experts become -inf.
 void drop_groups() {
   const int n_groups = p.n_groups;
   const int group_size = p.group_size;
@@ -68,16 +68,16 @@ void drop_groups() {
     ranks[slot] = rank_of(floatBitsToUint(p.group_score == kGroupScoreSumOfTwo ? first + second : first), group);
     chosen[group] = 0;
   }
-  barrier();  // no group is chosen
+  barrier();  // the marks of all groups are cleared
   for (int i = 0; i < p.n_top_groups; ++i) {
     const int group = take();
     if (thread == 0) chosen[group] = 1;
   }
-  barrier();  // the best groups are
+  barrier();  // the best groups are marked
   for (int i = thread; i < n_groups * group_size; i += kThreads) {
     if (chosen[i / group_size] == 0) merits[i] = minus_infinity;
   }
-  barrier();  // merits are stored, and the flags of groups are read
+  barrier();  // merits are stored, and the marks of groups have been read
 }
 
 float row_max;

@@ -16,8 +16,8 @@
 // A workgroup takes a row. The pieces, merged, are all that a greedy row needs; each further of the n_top tokens rereads one piece.
 //
 // A draw sorts nothing. The workgroup looks for the bin in which a running sum reaches what is needed, and gathers the tokens of that one
-// bin. Among them the token is found digit by digit of its key. So top_k, top_p and the draw itself each take one more pass over the row at
-// most. A bin with more tokens than kGathered is not gathered: the digits are then taken from the row.
+// bin. Among them the token is found digit by digit of its key. So top_k, top_p and the draw itself each take at most one more pass over
+// the row. A bin with more tokens than kGathered is not gathered: then each digit takes a pass over the row.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
@@ -71,7 +71,7 @@ Place find_place(uint64_t own, uint64_t above, uint64_t needed) {
   return place;
 }
 
-/// The tokens of one bin: their ranks in shared memory, or where they are too many, the row.
+/// The tokens of one bin: their ranks in shared memory or, if they are too many, the row itself.
 struct Candidates {
   int bin;
   int n;  // places to look at: gathered ranks, or tokens of the row
@@ -258,7 +258,7 @@ float log_sum_exp(uint row_max) {
   return log_of_sum(sum_wide(sum));
 }
 
-/// The log-probability of a token, of which row_max is that of the first and log_sum of log_sum_exp().
+/// The log-probability of a token. `bits`: of its logit; `row_max`: of the row's largest logit; `log_sum`: of log_sum_exp().
 float logprob_of(uint bits, uint row_max, float log_sum) {
   precise const float below = uintBitsToFloat(bits) - uintBitsToFloat(row_max);
   precise const float logprob = below - log_sum;

@@ -64,7 +64,7 @@ uint logit_bits(int id) { return U32(logits).at[id]; }
 /// Whether a token is drawn from the row; else its id is forced or the first.
 bool is_drawn(SampleRow params) { return params.forced_id < 0 && params.temperature > 0.0; }
 
-/// The largest rank that the pieces hold; 0 if none. Called by all threads, as are the next two.
+/// The largest rank that the pieces hold; 0 if none. Every thread must call this function and the next two.
 uint64_t first_rank() {
   uint64_t best = 0ul;
   for (int piece = thread; piece < n_pieces; piece += kThreads) best = larger_rank(best, SamplePieces(pieces).at[piece].best);
@@ -88,7 +88,7 @@ uint64_t next_rank(uint64_t before) {
   return first_rank();
 }
 
-/// The largest rank among the allowed tokens, of which `best` is the largest at all; 0 if none. Leaves the pieces as they are.
+/// The largest rank among the allowed tokens; 0 if none. `best`: the largest rank among all tokens. Leaves the pieces as they are.
 uint64_t allowed_rank(uint64_t best) {
   if (index_of_rank(best) != forbidden_id) return best;
   const int forbidden_piece = forbidden_id / kSamplePieceLogits;
@@ -104,7 +104,7 @@ uint64_t allowed_rank(uint64_t best) {
   return largest_wide(rest);
 }
 
-/// How a row is drawn from.
+/// The parameters of a draw from a row.
 struct Draw {
   Temperature temperature;
   uint row_max;  // bits of the largest allowed logit

@@ -2,8 +2,8 @@
 
 #ifndef TREE_REDUCTION
 
-/// Defines Type name(Type value): the result of combine() over all threads' values, in an order that does not depend on timing. `scratch` is
-/// shared memory with an element for each thread. Every thread of the workgroup must call the function, gets the result, and may call it
+/// Defines Type name(Type value): the result of combine() over all threads' values, in an order that does not depend on timing. `scratch`
+/// is shared memory with an element for each thread. Every thread of the workgroup must call the function, gets the result, and may call it
 /// again at once.
 #define TREE_REDUCTION(name, Type, scratch, combine)                                                              \
   Type name(Type value) {                                                                                         \

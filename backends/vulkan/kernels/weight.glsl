@@ -148,7 +148,7 @@ void block_eight(Weight w, int row, int first_col, out float codes[8], out float
 
 /// The columns [first_col, first_col + 8) of a row, as the formula at the beginning of this file has them: without the scale of the row.
 /// first_col is a multiple of 8 below padded_cols. `scale` is 1 and `minimum` is 0 where there is none; a kernel that must not multiply
-/// them with infinities asks kHasGroupScales and kHasMinima.
+/// them with infinities tests kHasGroupScales and kHasMinima.
 void weight_parts(Weight w, int row, int first_col, out float codes[8], out float scale, out float minimum) {
   scale = 1.0;
   minimum = 0.0;

@@ -17,14 +17,14 @@
 //
 // So that no number leaves FP16's range, each row of the queries and each key is divided by a power of two that brings its largest finite
 // number into [2^14, 2^15), and the score is multiplied by both. Values have one power for all positions of the tiles so far, seen or not:
-// that of the largest value. The sums of earlier tiles are scaled down when it grows. Weights of the softmax are in units of 2^-15. A BF16 number is then exact, unless
-// it is more than 2^28 times smaller than the largest one; queries and weights are rounded to 11 bits.
+// that of the largest value. When it grows, the sums of earlier tiles are scaled down. Weights of the softmax are in units of 2^-15. A BF16
+// number is then exact, unless it is more than 2^28 times smaller than the largest one; queries and weights are rounded to 11 bits.
 //
 // A workgroup walks over the cache in tiles of 32 positions. The queries stay in shared memory. The keys and values of a tile are loaded
 // into registers together, and pass from there through shared memory, 64 dimensions at a time. Each subgroup multiplies a rectangle of the
 // matrices. The scores of a row go through shared memory to the kRowThreads threads that compute its softmax. They write the row's weights
-// over its scores, and behind the weights the factor for the results of earlier tiles, once for each column of a matrix: a matrix of
-// factors, by which the sums are multiplied where they are.
+// over its scores, and after the weights the factor for the results of earlier tiles, once for each column of a matrix. These factors are
+// loaded as a matrix, by which the sums are multiplied in registers.
 #extension GL_GOOGLE_include_directive : require
 #include "../common.glsl"
 
@@ -44,7 +44,7 @@ PARAMETERS(AttentionParameters)
 const int kTile = 32;  ///< positions of a tile
 const int kSlab = 64;  ///< dimensions of a slab
 const int kSlabChunks = kSlab / 8;
-const int kThreadPositions = kTile / kRowThreads;          ///< of the tile, of which a thread computes the softmax
+const int kThreadPositions = kTile / kRowThreads;          ///< positions of the tile whose softmax a thread computes
 const int kQueryStride = (kKeySlabs * kSlab + 8) / 4;      ///< f16vec4 of a row
 const int kLineStride = (kSlab + 8) / 4;                   ///< f16vec4 of a position
 const int kScoreStride = kTile + 4;                        ///< words of a row
@@ -60,7 +60,7 @@ shared uint row_parts[256];                  ///< maxima of lines, maxima and su
 shared uint key_maxima[kTile];               ///< the largest finite magnitude of each key, BF16
 shared uint value_maximum_so_far;            ///< the same of all values, those of this tile included
 
-// The subgroups stand in a rectangle. Of the scores and of a slab of the results, each has a rectangle of matrices.
+// The subgroups form a rectangle. Each has a rectangle of the matrices of scores, and one of those of a slab of the results.
 const int kRowMatrices = kRows / kMatrixRows;
 const int kSubgroupsDown = kRowMatrices < kSubgroups ? kRowMatrices : kSubgroups;
 const int kSubgroupsAcross = kSubgroups / kSubgroupsDown;
@@ -262,7 +262,7 @@ void main() {
       const int at = first + k;
       const bool is_seen = at <= position && (p.window <= 0 || at > position - p.window);
       const float key_power = power_of_bf16(key_maxima[k]);
-      // The smaller power first, so that nothing overflows on the way to a score that does not.
+      // The smaller power is multiplied first, so that no intermediate result overflows where the score does not.
       const float product = uintBitsToFloat(scores[row * kScoreStride + k]) * min(query_power, key_power) * max(query_power, key_power);
       own_scores[i] = is_seen ? score_of(product) : kNoScore;
       part_max = own_scores[i] > part_max ? own_scores[i] : part_max;
@@ -283,7 +283,7 @@ void main() {
       scores[row * kScoreStride + (lane * kThreadPositions + i) / 2] = packFloat2x16(f16vec2(kWeightUnits * weights));
       row_sum += weights.x + weights.y;
     }
-    // Sums of no value are zeros, whatever their power was.
+    // Before the first value the sums are zeros, whatever their power is.
     const float factor = rescale * (power_of_bf16(largest_value) * inverse_of_value);
     for (int i = lane; i < kMostMatrixCols; i += kRowThreads) scores[row * kScoreStride + kFactorsAt + i] = floatBitsToUint(factor);
     largest_value = new_largest_value;

@@ -29,7 +29,7 @@ const int kMatrices = kComputeTiles * 256 / (kMatrixRows * kMatrixCols);
 
 void main() {
   const int n_steps = p.n_steps;
-  const OPERAND one = OPERAND(p.one);  // which the compiler does not know
+  const OPERAND one = OPERAND(p.one);  // whose value the compiler does not know
   const coopmat<OPERAND, gl_ScopeSubgroup, kMatrixRows, kMatrixDepth, gl_MatrixUseA> a =
       coopmat<OPERAND, gl_ScopeSubgroup, kMatrixRows, kMatrixDepth, gl_MatrixUseA>(one);
   const coopmat<OPERAND, gl_ScopeSubgroup, kMatrixDepth, kMatrixCols, gl_MatrixUseB> b =
