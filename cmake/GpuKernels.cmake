@@ -12,8 +12,8 @@ function(ss_gpu_kernel_files variable)
   set(${variable} ${files} PARENT_SCOPE)
 endfunction()
 
-# What takes minutes and no change elsewhere touches: kernels with planted bugs and under the sanitizers, conformance in every shape of
-# tiles (tests/gpu), assembly for AMD GPUs that the distribution's hipcc cannot link for (backends/hip).
+# Adds what takes minutes and only a change of the GPU code can affect: kernels with planted bugs and under the sanitizers, conformance
+# in every tile shape (tests/gpu), assembly for AMD GPUs for which the distribution's hipcc cannot link (backends/hip).
 option(SECONDSOURCE_GPU_AT_LENGTH "Build and test the GPU kernels at length: ./dev test --gpu" OFF)
 option(SECONDSOURCE_GPU_LINE_TABLES "Line tables in the GPU code, with which profilers find the source" ON)
 

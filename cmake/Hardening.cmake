@@ -2,7 +2,7 @@
 # tests/build_system checks the finished files; docs/building.md has the cost. Without it: -DSECONDSOURCE_HARDENING=OFF.
 
 option(SECONDSOURCE_HARDENING "Checks of buffers and the stack, and read-only tables, in optimized builds" ON)
-# The sanitizers check the same and more, and -D_FORTIFY_SOURCE keeps them from seeing calls.
+# The sanitizers check the same and more, and -D_FORTIFY_SOURCE would hide calls from them.
 if(NOT SECONDSOURCE_HARDENING OR SECONDSOURCE_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
   return()
 endif()
@@ -14,7 +14,8 @@ include(CheckPIESupported)
 check_pie_supported()
 
 # Checked copies and formats of the C library. Level 3 also knows sizes that are computed at run time; a C library or
-# compiler that has only level 2 takes 3 as 2. Distributions that set a level of their own would warn without the first.
+# compiler that has only level 2 takes 3 as 2. The first option prevents a warning where the distribution sets a level of
+# its own.
 target_compile_options(secondsource_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 # A guard value protects return addresses; large stack frames touch every page; indirect jumps reach only valid targets
 # (on AArch64, return addresses are also signed).

@@ -1,6 +1,6 @@
 # With SECONDSOURCE_OWN_LIBRARIES the installation holds the shared libraries that the program and its modules need, so that
-# it runs where none of them is installed: the Python wheel is built so. What every machine has that a manylinux tag promises
-# is left out, and auditwheel checks what is left (dev release). Needs patchelf.
+# it runs where none of them is installed. The Python wheel is built in this way. Libraries that a manylinux tag promises on
+# every machine are left out, and auditwheel checks the wheel (./dev release). Needs patchelf.
 
 option(SECONDSOURCE_OWN_LIBRARIES "Install the shared libraries that the program needs with it" OFF)
 if(NOT SECONDSOURCE_OWN_LIBRARIES)
@@ -19,7 +19,7 @@ function(ss_install_own_libraries)
   set(folder ${CMAKE_INSTALL_LIBDIR}/${ss_own_folder})
   install(RUNTIME_DEPENDENCY_SET own_libraries DESTINATION ${folder} COMPONENT program
     PRE_EXCLUDE_REGEXES "^ld-linux" "^lib(c|m|dl|rt|pthread|util|resolv|stdc\\+\\+|gcc_s)\\.so")
-  # They find each other, and the licence of each package that they come from goes with them.
+  # Lets the libraries find each other, and installs the licence of each package that they come from.
   install(CODE "
     set(installed \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}\")
     # A wheel has no symbolic links: each library gets the name by which the loader asks for it.

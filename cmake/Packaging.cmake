@@ -23,13 +23,13 @@ foreach(folder IN ITEMS adapters bundles prompts reports)
   file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${folder} ${CMAKE_BINARY_DIR}/share/secondsource/${folder} SYMBOLIC)
 endforeach()
 
-# Backends outside of this source tree.
+# Headers and libraries for backends outside of this source tree.
 foreach(room IN ITEMS core backend backend_kit)
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/lib/${room}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/secondsource/${room}
     COMPONENT development FILES_MATCHING PATTERN *.h)
   install(TARGETS secondsource_${room} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}/secondsource COMPONENT development)
 endforeach()
-# The reference's arithmetic, to begin with: a backend that replaces one operation after another.
+# The arithmetic of the reference backend: a new backend can begin with it and replace one operation after another.
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/backends/reference/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/secondsource/reference
   COMPONENT development FILES_MATCHING PATTERN *.h)
 install(TARGETS secondsource_reference_arithmetic ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}/secondsource COMPONENT development)

@@ -1,17 +1,17 @@
 # The standard headers, fmt and JSON, which most files or groups of files include and which take longer to read than a usual
-# file of ours, are compiled once. None of our own headers is among them: a change of one rebuilds only the files that include it, and
+# file of ours, are compiled once. None of our own headers is among them: a change to one rebuilds only the files that include it, and
 # every clone's precompiled headers are the same to ccache.
-# A file includes what it uses nevertheless: ./dev lint parses changed files alone and without them, so that a missing include
-# is an error.
-# g++ takes precompiled headers only for the code generation and the macros that they were made with; where
-# they do not fit it says so.
+# Each file must still include what it uses: ./dev lint parses changed files alone and without precompiled headers, so that a missing
+# include is an error.
+# g++ uses precompiled headers only with the code generation options and the macros that they were made with; where they do not fit
+# it says so.
 #   ss_add_precompiled_headers(<name> <option> HEADERS <more> DEPENDS <libraries of those>)
 #   ss_precompile(<target> [<name>])   those of that name; by default `program` or `library`, by the kind of the target
-#   ss_compile_with(OPTIONS <option>... SOURCES <file>...)   sources with options that the headers were not made with: they go
-#                                                            without, since g++ 12 takes them and may then crash
+#   ss_compile_with(OPTIONS <option>... SOURCES <file>...)   sources with options that the headers were not made with: these are
+#                                                            compiled without the headers, since g++ 12 may use them and crash
 
 if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES "ccache$")
-  # What ccache has to be told (its manual, "Precompiled headers"); without it nothing would be found in the cache.
+  # ccache needs this setting (its manual, "Precompiled headers"); without it nothing would be found in the cache.
   set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros ${CMAKE_CXX_COMPILER_LAUNCHER})
 endif()
 

@@ -5,8 +5,8 @@
 #     with FOR_PROOF it is tested like any other, but not installed and not put beside the program, so that no run uses it
 #   ss_backend_option(<name> <needs>), ss_leave_out_backend(<name> <why>)   for a backend whose toolkit may be missing
 #   ss_add_test(<name> SOURCES ... DEPENDS ... LABELS ...)   one Catch2 program, one CTest entry
-#   ss_tests_wait(<name>...)   these tests wait for more than two thirds of their time, so that others compute beside them
-#     (tests/slots)
+#   ss_tests_wait(<name>...)   says that these tests spend more than two thirds of their time waiting, so that others can compute
+#     beside them (tests/slots)
 
 add_library(secondsource_flags INTERFACE)
 target_compile_options(secondsource_flags INTERFACE
@@ -17,8 +17,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   target_compile_options(secondsource_flags INTERFACE -Wno-restrict -Wno-stringop-overflow)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # g++ collects its garbage for the first time at 1 GiB instead of 128 MiB. At 512 MiB a group of sources took a tenth less CPU time, and the
-  # demo's build at 1 GiB 2.5 % less than at 512 MiB, with 1.6 GB for its largest compilation instead of 1.4.
+  # g++ collects its garbage for the first time at 1 GiB instead of 128 MiB. With 512 MiB, a group of sources took a tenth less CPU time.
+  # With 1 GiB, the demo's build took 2.5 % less than with 512 MiB, and its largest compilation 1.6 GB of memory instead of 1.4.
   target_compile_options(secondsource_flags INTERFACE --param=ggc-min-heapsize=1048576)
 endif()
 # Backends' kernels are optimized in every build type, because they would otherwise be too slow to test. With sanitizers -O3 would
@@ -61,10 +61,10 @@ function(ss_add_library name)
   endif()
 endfunction()
 
-# What sources include and a build makes first; ./dev lint reads it without building the rest.
+# Files that a build generates before it compiles the sources that include them. ./dev lint builds this target and not the rest.
 add_custom_target(generated_sources)
 
-# The modules that every machine can run, and all that are installed.
+# The modules that need no GPU, and all that are installed.
 add_custom_target(host_backends)
 add_custom_target(backends)
 
@@ -96,7 +96,7 @@ function(ss_add_backend name)
   set_property(GLOBAL APPEND PROPERTY SECONDSOURCE_BACKENDS ${target})
 endfunction()
 
-# SECONDSOURCE_WITH_<NAME>=AUTO|ON|OFF.
+# Declares the option SECONDSOURCE_WITH_<NAME>=AUTO|ON|OFF.
 function(ss_backend_option name needs)
   string(TOUPPER SECONDSOURCE_WITH_${name} option)
   set(${option} AUTO CACHE STRING "The ${name} backend, which needs ${needs}: AUTO, ON or OFF")

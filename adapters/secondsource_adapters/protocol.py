@@ -12,12 +12,12 @@ import time
 from dataclasses import dataclass, field
 
 PROTOCOL = 1
-STOP = object()  # in place of a token's id: the runtime has ended the answer, and cannot be told otherwise
+STOP = object()  # in place of a token's id: the runtime has ended the answer, and cannot be made to go on
 
 
 class Refusal(Exception):
-    """Says why the adapter cannot go on. `kind` is invalid-input (of an option), unavailable (something is not installed),
-    unsupported (of this model), out-of-memory or error."""
+    """Says why the adapter cannot go on. `kind` is invalid-input (an option), unavailable (something is not installed),
+    unsupported (this model), out-of-memory or error."""
 
     def __init__(self, kind, message):
         super().__init__(message)
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass
 class Score:
-    """What the model gives at one position, in nats."""
+    """The log-probabilities of the model at one position, in nats."""
     logprob: float
     best: int = None
     wanted: list = field(default_factory=list)
@@ -63,7 +63,7 @@ class Score:
 
 
 class Runtime:
-    """What an adapter drives. The options of the plan are texts; check_options() refuses those that are not known."""
+    """The base class of the runtimes. The options of the plan are strings; __init__() refuses those that are not known."""
 
     name = ""
     tokens = "ids"  # or "text": what step() gives
@@ -107,7 +107,7 @@ class Runtime:
         Score.wanted has."""
         raise NotImplementedError
 
-    # The values that an option may have.
+    # These return the value of an option, and refuse one that is not allowed.
 
     def number_option(self, name, least=1):
         try:
@@ -219,7 +219,7 @@ class Session:
     def do_cancel(self, request):
         number = request["request"]
         if self._open.pop(number, None) is None:
-            return  # its end crossed the request to cancel it
+            return  # it ended before the request to cancel it arrived
         self._runtime.cancel(number)
         self._lines.write({"say": "end", "request": number, "finish": "cancelled"})
 
@@ -253,7 +253,7 @@ def is_out_of_memory(error):
 
 
 def serve(make):
-    """Serves until the run ends it. `make` takes the options and returns a Runtime. Returns an exit status."""
+    """Serves until the harness ends the session. `make` takes the options and returns a Runtime. Returns an exit status."""
     lines = Lines()
     try:
         Session(make, lines).run()
@@ -261,8 +261,8 @@ def serve(make):
     except Refusal as refusal:
         lines.write({"say": "error", "kind": refusal.kind, "message": str(refusal)})
     except BrokenPipeError:
-        pass  # the run does not listen any more
-    except Exception as error:  # whatever a runtime raises ends it, in one line
+        pass  # the harness has closed the pipe
+    except Exception as error:  # any exception of a runtime ends the adapter with an error of one line
         import traceback
         traceback.print_exc()
         kind = "out-of-memory" if is_out_of_memory(error) else "error"

@@ -1,7 +1,7 @@
-"""What follows from the records: how far E strays, near_tie_tau, and the quality of a variant.
+"""Computes from the records how far E is from R (reference.py), near_tie_tau, and the quality of a variant.
 
-A record is a line of expected/VARIANT.jsonl (docs/bundle-format.md). All comparisons are made with
-what the record holds, the top 20 and a rest bucket, as any other program has to make them.
+A record is a line of expected/VARIANT.jsonl (docs/bundle-format.md). All comparisons use only what
+the record holds, the top 20 and a rest bucket, because other programs have no more than that.
 """
 
 import math
@@ -11,15 +11,15 @@ import torch
 
 TOP = 20
 
-# Below this the rest bucket is only rounding of the 20 log-probabilities that it is the rest of.
+# A rest bucket below this is only the rounding error of the 20 log-probabilities.
 REST_FLOOR = 1e-6
 
-# What a comparison has for each position.
+# The figures that a comparison has for each position.
 FIELDS = ("delta", "kl", "nll", "agrees")
 
 MOST_UNSTEADY = 0.5
 
-# A variant outside these is opportunistic. The lookups are counted over few prompts.
+# A variant outside these limits is opportunistic. Lookups have no limit here, since few prompts count for them.
 LIMITS = {"kl_mean": 0.05, "top1_agreement": 0.95}
 
 # Opportunistic by definition, however good the figures are.
@@ -30,12 +30,12 @@ LENGTHS = (1024, 2048, 8192, 16384, 32768)
 
 
 def significant(value: float) -> float:
-    """Eight digits: an FP32 logit has seven."""
+    """Rounds to eight digits; an FP32 logit has seven."""
     return float(f"{value:.8g}")
 
 
 def describe(logits: torch.Tensor) -> dict[str, list]:
-    """`top`, `top1_margin` and `logsumexp` of the rows of [positions, vocabulary]."""
+    """Returns `top`, `top1_margin` and `logsumexp` of each row of logits [positions, vocabulary]."""
     logits = logits.double()
     total = logits.logsumexp(-1)
     # Stable, so that of equal logits the lowest id comes first, as in every greedy choice.
@@ -62,10 +62,10 @@ def _kl(top: list, other: torch.Tensor) -> float:
 
 
 def compare(record: dict, logits: torch.Tensor) -> dict[str, list]:
-    """The candidate's logits [positions, vocabulary] after the same ids, held against a record.
+    """Compares the candidate's logits [positions, vocabulary] after the same ids with a record.
 
-    `delta` is the change of the difference between the record's best two; `nll` the candidate's
-    loss of nats on the record's ids; `agrees` whether its best id is the record's.
+    `delta` is by how much the gap between the record's best two ids differs; `nll` by how many nats the
+    candidate's log-probability of the record's id is lower; `agrees` whether its best id is the record's.
     """
     logits = logits.double()
     log_q = logits.log_softmax(-1)
@@ -85,12 +85,12 @@ def _joined(comparisons: Iterable[dict], field: str) -> torch.Tensor:
 
 
 def unsteady(ways: list[list[dict]], other: list[dict], close: list[list[int]]) -> list[list[int]]:
-    """The positions of each record that nobody is judged by, because a mixture's choices there are too close.
+    """Returns the positions of each record at which no backend is judged, because a mixture's choices are too close.
 
-    `other` are the comparisons with E where it takes the other expert at every close choice, `close` the positions
-    with such a choice of their own. A position behind one is unsteady where it is moved by more than near_tie_tau, or
-    by a KL above the worst of E. Where more than MOST_UNSTEADY of all would be, as in a deep model, none is: E's own
-    figures are made of such positions then.
+    `close` are the positions with a close choice of their own, and `other` the comparisons with E when it takes the
+    other expert at every close choice. Another position is unsteady if its delta there is above near_tie_tau, or its
+    KL above the worst of E. If more than MOST_UNSTEADY of all positions would be unsteady, as in a deep model, none is:
+    E's own figures then come from such positions.
     """
     steady = [[without(c, places) for c, places in zip(way, close)] for way in ways]
     tau, worst = near_tie_tau(steady), max(float(_joined(way, "kl").max()) for way in steady)
@@ -108,7 +108,7 @@ def without(comparison: dict, places: list[int]) -> dict:
 
 
 def near_tie_tau(ways: list[list[dict]]) -> float:
-    """From the comparisons of R's records with E, one list for each way that E is made."""
+    """Returns near_tie_tau for the comparisons of R's records with E, one list for each way in which E is made."""
     return 4 * max(float(_joined(way, "delta").quantile(0.99)) for way in ways)
 
 
@@ -123,8 +123,8 @@ def envelope(parts: list[list[dict]]) -> dict[str, float]:
 
 def _envelope(comparisons: list[dict]) -> dict[str, float]:
     kl, nll = _joined(comparisons, "kl"), _joined(comparisons, "nll")
-    # E's mean difference may be near zero by chance, and three times nothing would refuse everyone;
-    # so two standard errors, what chance alone does to the mean, come on top.
+    # A backend may have up to three times E's mean difference, which may be near zero by chance; then every
+    # backend would be refused. So two standard errors of the mean are added.
     chance = 2 * float(nll.std()) / math.sqrt(len(nll)) if len(nll) > 1 else 0.0
     return {"kl_mean": float(kl.mean()), "kl_worst": float(kl.max()),
             "nll_difference_mean": abs(float(nll.mean())) + chance}

@@ -59,7 +59,7 @@ def _json(file: Path) -> dict:
 
 
 def special_tokens(folder: Path) -> dict[str, str]:
-    """The texts by name: tokenizer_config.json, and for what it lacks special_tokens_map.json."""
+    """The special tokens' texts by name: tokenizer_config.json, and for what it lacks special_tokens_map.json."""
     tokens = {}
     for settings in (_json(folder / "special_tokens_map.json"), _json(folder / "tokenizer_config.json")):
         for name in SPECIAL_TOKENS:
@@ -69,7 +69,8 @@ def special_tokens(folder: Path) -> dict[str, str]:
 
 
 def model_template(folder: Path) -> str | None:
-    """The model's own: chat_template.jinja, else the (default) one of tokenizer_config.json, else of chat_template.json."""
+    """The model's own template: chat_template.jinja, else the (default) one of tokenizer_config.json, else of
+    chat_template.json."""
     file = folder / "chat_template.jinja"
     if file.exists():
         return file.read_bytes().decode("utf-8")
@@ -95,7 +96,7 @@ class ChatTemplate:
 
     @classmethod
     def of(cls, folder: Path) -> "ChatTemplate | None":
-        """That of the manifest: a file of the bundle, or a named one; without a manifest the model's own."""
+        """The template that the manifest names, a file of the bundle or one of NAMED; if none, the model's own."""
         manifest = manifest_of(folder)
         named = manifest.get("chat_template")
         if named == "none":

@@ -29,7 +29,7 @@ from reference import TEXT_PART_NAMES
 
 @contextlib.contextmanager
 def parameters_without_values() -> Iterator[None]:
-    """Within it, modules are made with parameters that have a shape alone, while their buffers have values."""
+    """In this context, new modules get parameters that have a shape but no values, while their buffers have values."""
     register = nn.Module.register_parameter
 
     def register_shape(module, name, parameter):
@@ -67,20 +67,20 @@ class Checkpoint:
         shapes = model.state_dict()
         renamings = [one for one in self.conversions if isinstance(one, WeightRenaming)]
         converters = [one for one in self.conversions if isinstance(one, WeightConverter)]
-        self.sources: dict[str, list[str]] = {}  # of each parameter
+        self.sources: dict[str, list[str]] = {}  # keys in the files, by the parameter made of them
         for key in self.file_of:
             name, pattern = rename_source_key(key, renamings, converters, model.base_model_prefix, shapes)
             if name not in shapes and key in shapes:
                 name, pattern = key, None
             if name not in shapes:
-                continue  # of a part that is not computed
+                continue  # it belongs to a part of the model that is not computed
             self.sources.setdefault(name, []).append(key)
-            # A converter may make several parameters of a tensor, of which the name is the first.
+            # A converter may make several parameters of a tensor; `name` is the first of them.
             for target in (one for converter in converters if pattern in converter.source_patterns
                            for one in converter.target_patterns[1:]):
                 first = next(c.target_patterns[0] for c in converters if pattern in c.source_patterns)
                 self.sources.setdefault(name.replace(first, target), []).append(key)
-        self.tied: dict[str, str] = {}  # parameters that have the values of one tensor, and its key
+        self.tied: dict[str, str] = {}  # parameters that share the values of one tensor, with its key
         if tied:
             names = "model.embed_tokens.weight", "lm_head.weight"
             key = next((self.sources[name][0] for name in names if name in self.sources), None)
@@ -95,7 +95,7 @@ class Checkpoint:
 
     def read_into(self, model, names: list[str]) -> None:
         """Gives the named parameters of the model the checkpoint's values, in FP32."""
-        # A tied tensor is given by the parameter's own name, which no conversion changes.
+        # Tied parameters are given under their own names, which no conversion changes.
         keys = {key: key for name in names if name not in self.tied for key in self.sources[name]}
         keys |= {name: self.tied[name] for name in names if name in self.tied}
         opened = {file: WeightFile(file) for file in {self.file_of[key] for key in keys.values()}}

@@ -52,7 +52,7 @@ def say(text: str) -> None:
 
 
 class Journal:
-    """A file of JSON lines that survives a stop: one line a prompt, valid for one computation only."""
+    """A file of JSON lines that survives a stop: one line per prompt, valid for one computation only."""
 
     def __init__(self, file: Path, computation: str) -> None:
         self.file, self.computation, self.lines = file, computation, {}
@@ -99,7 +99,7 @@ class Sequence:
 def sequences(reference: Reference, prompts: list[Prompt]) -> Iterator[list[Sequence]]:
     """The prompts in groups that are computed together: each alone, or all where they share the reading of the weights.
 
-    A document is computed once for each rotation.
+    A document is computed once, or with LongRoPE once for each set of factors by which its prompts are rotated.
     """
     limit = reference.long_rope_after
     by_document: dict[tuple[str | None, bool], list[Prompt]] = {}
@@ -154,14 +154,14 @@ def _record(prompt: Prompt, ids: list[int], rows: list[torch.Tensor], ends: set[
 
 
 def forced(reference: Reference, group: list[Sequence], records: list[dict]) -> list[Fed]:
-    """What the reference makes of the ids of the records; their caches are not used any more."""
+    """Feeds each prompt and the ids of its record, without decoding. The caches cannot be used afterwards."""
     return reference.feed_all([
         Feed(sequence.cache, (*sequence.prompt.own_ids, *record["ids"][:-1]), len(record["ids"]), sequence.n_inputs,
              is_last=True) for sequence, record in zip(group, records)])
 
 
 def choices(reference: Reference, pairs: list | None, fed: Fed) -> dict[str, list]:
-    """What the routers made of the rows: the two nearest experts (R's, where given) and the gap between them."""
+    """By router and row: the last expert taken and the first left out (those of `pairs`, if given), and their gap."""
     if pairs is None:
         pairs = [routing.nearest(scores, reference.routing.taken[name]).tolist() for name, scores in fed.scores.items()]
     gaps = [routing.gaps(scores, torch.tensor(pair)).tolist() for scores, pair in zip(fed.scores.values(), pairs)]
@@ -187,7 +187,7 @@ def compute(reference: Reference, prompts: list[Prompt], journal: Journal, what:
 
 @torch.no_grad()
 def perplexity(reference: Reference, encoder: Encoder) -> float:
-    """Of twenty held-back pieces of generated prose, each on its own."""
+    """The perplexity of twenty held-back pieces of generated prose, each on its own."""
     pieces = [encoder.encode(sample("prose", seed, "held_back", 12).text)[:reference.config.max_position_embeddings]
               for seed in range(20)]
     fed = reference.feed_all([Feed(reference.empty_cache(), ids[:-1], len(ids) - 1, len(ids) - 1, is_last=True)
@@ -207,7 +207,7 @@ class Run:
         self.bf16_digest, self.bf16_part = "", {}
 
     def take_bf16(self, folder: Path) -> None:
-        """Hold the variants to come against bf16 as the bundle has it."""
+        """Takes the bundle's stored bf16 as the one with which the next variants are compared."""
         self.bf16_records = read_records(folder, "bf16")
         self.bf16_digest = self.open_reference(self.model, "bf16").digest()
         self.bf16_part = manifest.variants_with_outputs(folder)["bf16"]
@@ -243,7 +243,7 @@ class Run:
         accepted = self._acceptance(reference, lines, computation)
         say(f"  {accepted}\n  margins {acceptance.margins(records, accepted['near_tie_tau'])}"
             f"\n  quality {figures}\n  {time.time() - started:.0f} s in all")
-        # Weights as they were published are what their publisher vouches for, as long as no measured figure misses a limit.
+        # Published weights are blessed on their publisher's word. If they were compared with bf16, the limits decide.
         is_plain = name == "bf16" or (reference.is_published and "limits" not in figures)
         tier = "blessed" if is_plain else acceptance.tier(name, figures)
         part = {"tier": tier, **made, "acceptance": accepted, **({"quality": figures} if figures else {})}
@@ -302,14 +302,14 @@ class Run:
                 "envelope": acceptance.envelope(parts)}
 
     def _by_suite(self, comparisons: list[dict]) -> list[list[dict]]:
-        """The same, once for each tag that a prompt has."""
+        """The comparisons of each suite, which is the prompts with one tag."""
         tags = {tag for prompt in self.prompts for tag in prompt.tags}
         return [[c for p, c in zip(self.prompts, comparisons) if tag in p.tags] for tag in sorted(tags)]
 
     def _nearly_bf16(self, reference: Reference) -> bool:
-        """Does FP16 hold the BF16 checkpoint but for the last bits of its subnormals?
+        """Whether FP16 holds the BF16 checkpoint exactly, except for what its subnormals round.
 
-        A change of 2^-25 of a weight is far below what the order of FP32 sums changes in the outputs.
+        That changes a weight by at most 2^-25, which affects the outputs far less than another order of FP32 sums.
         """
         return bool(self.bf16_records) and reference.checkpoint_is_bf16 and reference.largest_change <= 2.0 ** -25
 
@@ -339,7 +339,7 @@ class Run:
 
 
 def fitting(prompts: list[Prompt], folder: Path) -> list[Prompt]:
-    """The prompts that the model can take, said aloud where there are others."""
+    """The prompts that the model can take. Reports how many are left out."""
     config = transformers.AutoConfig.from_pretrained(str(folder)).get_text_config()
     most, vocabulary = config.max_position_embeddings, config.vocab_size
     known = [p for p in prompts if max(p.ids, default=0) < vocabulary]
@@ -445,7 +445,7 @@ def main() -> int:
             raise SystemExit("the other variants do not come out again: nothing was added")
         if "bf16" in repeated:
             run.take_bf16(out)
-    for variant in sorted(variants, key=lambda name: name != "bf16"):  # the others are held against it
+    for variant in sorted(variants, key=lambda name: name != "bf16"):  # the others are compared with it
         records, parts[variant] = run.variant(variant)
         manifest.write_lines(out / f"expected/{variant}.jsonl", records)
     if options.quality:

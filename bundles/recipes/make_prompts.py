@@ -19,7 +19,7 @@ from yaml_text import to_yaml
 
 LICENSE = "Apache-2.0"
 
-# The `reference` suite stops here: plain loops take hours beyond.
+# Longer prompts are not in the `reference` suite: the plain loops of that backend would take hours.
 REFERENCE_TOKENS = 2048
 
 GENERATOR = "bundles/recipes/documents.py, long_document, as make_prompts.py calls it"

@@ -14,7 +14,7 @@ from yaml_text import to_yaml
 
 RECIPES = Path(__file__).resolve().parent
 
-# What decides the expected outputs; their hash names the program in the manifest.
+# The files that decide the expected outputs. Their hash identifies the program in the manifest.
 PROGRAM = ("expect.py", "acceptance.py", "chat_template.py", "checkpoint.py", "prompt_suites.py", "published.py",
            "quantize.py", "reference.py", "routing.py", "streamed.py", "weights.py")
 
@@ -40,8 +40,8 @@ def copy_model(source: Path, target: Path) -> None:
 
 
 def copy_prompts(suites: list[tuple[Path, dict]], target: Path) -> None:
-    """The suites and the documents they name, instead of what was there. A file whose prompts are all used keeps its
-    bytes; of another only the used prompts are written, because `bundle verify` expects an answer to each."""
+    """Copies the suites and the documents they name, in place of what was there. A file whose prompts are all used keeps
+    its bytes; of any other only the used prompts are written, because `bundle verify` expects an answer to each."""
     texts = {file.name: _suite_text(file, suite) for file, suite in suites if suite["prompts"]}
     in_place = {file.parent.resolve() for file, _ in suites} == {target.resolve()}
     if not in_place:
@@ -87,7 +87,7 @@ def take_lookups(parts: dict[str, dict], report: dict) -> None:
 
 
 def listed_files(folder: Path) -> list[Path]:
-    """Every file of the bundle but the manifest, hidden files and what a run has not finished."""
+    """Every file of the bundle except the manifest, hidden files and the work of an unfinished run."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     parts = lambda path: path.relative_to(folder).parts
     return [path for path in files if parts(path) != ("manifest.yaml",) and "unfinished" not in parts(path)
@@ -106,15 +106,15 @@ def _read(folder: Path) -> dict:
 
 
 def variants_with_outputs(folder: Path) -> dict[str, dict]:
-    """The variants that the folder's manifest has expected outputs of."""
+    """The variants for which the folder's manifest has expected outputs."""
     return {name: part for name, part in _read(folder).get("variants", {}).items() if "expected" in part}
 
 
 def _kept_variants(folder: Path, old: dict, entries: list[dict], computed: set[str],
                    repeated: set[str]) -> dict[str, dict]:
-    """The old manifest's other variants whose expected outputs still hold: the same program made them, or they came
-    out of this one again (`repeated`). One without any is none that anybody asked for (`bundle create` lists all
-    that could be), and comes back when it is computed."""
+    """The old manifest's variants that were computed now, or whose expected outputs still hold: the inputs are the
+    same, and so is the program that made them, or this one repeated them (`repeated`). Removes the expected outputs of
+    the others. A variant without any is dropped, since `bundle create` lists every variant that there could be."""
     inputs = lambda files: {f["path"]: f["sha256"] for f in files if not f["path"].startswith("expected/")}
     same_inputs = inputs(old.get("files", [])) == inputs(entries)
     same_program = old.get("expected_from", {}).get("program_sha256") == program_hash()
@@ -129,7 +129,7 @@ def _kept_variants(folder: Path, old: dict, entries: list[dict], computed: set[s
 
 
 def _chat_entries(folder: Path, old: dict, chat: ChatTemplate | None) -> dict[str, str]:
-    """What the manifest says of the chat template: what it said before; else the model's own becomes a file of the bundle."""
+    """The manifest's entries on the chat template: the old ones, or else the model's own as a file of the bundle."""
     if old.get("chat_template"):
         return {key: str(old[key]) for key in ("chat_template", "chat_date") if key in old}
     if chat is None:

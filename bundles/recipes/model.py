@@ -138,8 +138,8 @@ class Model(nn.Module):
         self.config = config
         self.model = Body(config)
         self.head = None
-        # Rows far apart from the start let attention tell hundreds of rare words from each other;
-        # the small norm before the tied head keeps the first logits small nevertheless.
+        # Embedding rows that are far apart from the start let attention tell hundreds of rare words from each
+        # other; the small norm weights before the tied head still keep the first logits small.
         nn.init.constant_(self.model.norm.weight, 0.1)
         depth_scale = (2 * config.num_hidden_layers) ** -0.5
         for name, weight in self.named_parameters():

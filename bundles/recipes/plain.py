@@ -1,4 +1,4 @@
-"""A second implementation of R and E, to hold the first against: NumPy in FP64, and nothing else.
+"""A second implementation of R and E, with which the tests compare the first: NumPy in FP64, and nothing else.
 
 Written from docs/bundle-format.md (variants, architectures, names of the tensors) and docs/correctness.md (the
 envelope) without PyTorch, transformers or this folder's other files. It reads the tensors as the checkpoint
@@ -82,7 +82,7 @@ OTHER = {"bf16": bf16, "f16": f16}
 
 
 def read_model(folder: Path) -> tuple[dict, dict]:
-    """config.json and the tensors; of a model for text and pictures, what belongs to the part for text."""
+    """config.json and the tensors; of a vision-language model, those of the language model."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tensors = read_safetensors(folder / "model.safetensors")
     if "text_config" not in config:
@@ -124,7 +124,7 @@ class Plain:
         return product + self.other(bias) if bias in self.stored else product
 
     def precise(self, x, name):
-        """x times a matrix that no variant quantizes, as a router's."""
+        """x times a matrix that no variant quantizes, such as a router's."""
         weight = self.other(name)
         operands = (bf16(x), bf16(weight)) if self.envelope else (np.asarray(x, np.float32), weight)
         return operands[0].astype(np.float64) @ operands[1].astype(np.float64).T
@@ -180,7 +180,7 @@ class Plain:
             original = rope["original_max_position_embeddings"]
             frequencies = frequencies / np.array(rope["long_factor" if len(x) > original else "short_factor"])
             length = (1 + np.log(self.config["max_position_embeddings"] / original) / np.log(original)) ** 0.5
-        if rope.get("rope_type") == "yarn":  # arXiv:2309.00071, from pairs that stay to pairs that are slowed down
+        if rope.get("rope_type") == "yarn":  # arXiv:2309.00071: fast pairs stay, slow ones are slowed down
             original, dim = rope["original_max_position_embeddings"], 2 * half
             pair_of = lambda turns: dim * np.log(original / (turns * 2 * np.pi)) / (2 * np.log(rope["rope_theta"]))
             low, high = pair_of(rope["beta_fast"]), pair_of(rope["beta_slow"])
@@ -203,7 +203,7 @@ class Plain:
         return np.concatenate((out, rest), -1)
 
     def magnitude(self, mscale):
-        """By how much YaRN scales for its factor."""
+        """YaRN's scale of cos and sin (or of the scores) for its factor."""
         return 0.1 * mscale * np.log(self.config["rope_parameters"]["factor"]) + 1
 
     def attend_latent(self, x, prefix, layer):
@@ -255,7 +255,7 @@ class Plain:
         else:
             parts = [(f"{prefix}{one}_proj.weight", slice(None)) for one in "qkv"]
         query, key, value = (self.matmul(x, *part) for part in parts)
-        is_over_all = config["model_type"] == "olmo2"  # the norm is that of all heads together
+        is_over_all = config["model_type"] == "olmo2"  # one norm over all heads
         if not is_over_all:
             query, key = query.reshape(positions, heads, size), key.reshape(positions, kv_heads, size)
         if prefix + "q_norm.weight" in self.stored:
@@ -263,7 +263,7 @@ class Plain:
         query, key, value = (one.reshape(positions, -1, size) for one in (query, key, value))
         if self.is_rotated(layer):
             query, key = self.rotate(query, layer), self.rotate(key, layer)
-        if config["model_type"] == "ministral3":  # queries grow by steps
+        if config["model_type"] == "ministral3":  # queries are scaled up in steps of positions
             rope = config["rope_parameters"]
             step = np.arange(positions) // rope["original_max_position_embeddings"]
             query = query * (1 + rope["llama_4_scaling_beta"] * np.log(1 + step))[:, None, None]
@@ -280,7 +280,7 @@ class Plain:
                 scores = keys @ query[position, head].astype(np.float64) * scale
                 scores = self.capped(scores, "attn_logit_softcapping")
                 share = np.exp(scores - scores.max())
-                dropped = 0.0  # the share of a learned score, whose value is 0
+                dropped = 0.0  # the share of the attention sink, a learned score whose value is 0
                 if prefix + "sinks" in self.stored:
                     dropped = np.exp(float(self.other(prefix + "sinks")[head]) - scores.max())
                 share /= share.sum() + dropped
@@ -290,7 +290,7 @@ class Plain:
         return self.matmul(out.reshape(positions, -1), prefix + "o_proj.weight")
 
     def gated(self, x, gate, up, down, expert=slice(None)):
-        """gate and up are the arguments of matmul; down is a matrix, or an expert's in a tensor of them."""
+        """gate and up are the arguments of matmul; down names a matrix, or a tensor with one for each expert."""
         a = self.matmul(x, *gate)
         if self.is_gemma:
             activated = a / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (a + 0.044715 * a ** 3)))
@@ -312,7 +312,7 @@ class Plain:
         return product + self.other(name + "_bias")[expert]
 
     def mix_gpt_oss(self, x, prefix):
-        """The best by the router's scores, with shares of the sum 1; gates and ups alternate and are clamped."""
+        """The experts with the best router scores, whose shares sum to 1; gates and ups alternate and are clamped."""
         router = self.other(prefix + "router.weight")
         operands = (bf16(x), bf16(router)) if self.envelope else (x, router)
         scores = operands[0].astype(np.float64) @ operands[1].astype(np.float64).T + self.other(prefix + "router.bias")
@@ -329,7 +329,7 @@ class Plain:
         return out
 
     def mix(self, x, prefix):
-        """Softmax over the router's scores; the best (scaled to the sum 1 if the class does) add their networks."""
+        """The best experts' outputs by their softmax shares, which are scaled to the sum 1 if the class does that."""
         is_granite = self.config["model_type"] == "granitemoe"
         router = self.other(prefix + ("router.layer.weight" if is_granite else "gate.weight"))
         operands = (bf16(x), bf16(router)) if self.envelope else (x, router)

@@ -42,7 +42,7 @@ class Prompt:
 
 
 def chatml(messages: list[dict]) -> str:
-    """ChatML with the generation prompt, written out so that it can be held against the template."""
+    """ChatML with the generation prompt, written out so that the template can be compared with it."""
     turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
     return turns + "<|im_start|>assistant\n"
 
@@ -59,7 +59,7 @@ class Encoder:
         return len(self.encode(text))
 
     def lacks(self, prompt: dict) -> str | None:
-        """Why the folder cannot encode a prompt."""
+        """Why the folder cannot encode a prompt; None if it can."""
         if self.tokenizer is None and ("ids" not in prompt or "document" in prompt):
             return "the model folder has no tokenizer.json"
         if "messages" in prompt and self.chat is None:
@@ -67,7 +67,7 @@ class Encoder:
         if "messages" in prompt:
             try:
                 self.render(prompt["messages"])
-            except Exception as error:  # whatever an untrusted template does
+            except Exception as error:  # an untrusted template may raise anything
                 return f"the chat template refuses them: {type(error).__name__}: {error}"
         return None
 

@@ -36,7 +36,7 @@ E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -
 
 
 def four_bits(pairs: torch.Tensor) -> torch.Tensor:
-    """Unsigned codes, [rows, cols], from bytes of two."""
+    """Unsigned codes, [rows, cols], from bytes that hold two each."""
     return torch.stack((pairs & 15, pairs >> 4), dim=-1).flatten(-2).to(torch.int8)
 
 
@@ -47,7 +47,7 @@ def int4(pairs: torch.Tensor) -> torch.Tensor:
 
 
 def e8m0(exponents: torch.Tensor) -> torch.Tensor:
-    """Powers of two from 2^-127 to 2^127; 255 is no number."""
+    """Powers of two from 2^-127 to 2^127; 255 stands for NaN."""
     numbers = torch.exp2(exponents.double() - 127).float()
     return torch.where(exponents == 255, torch.nan, numbers)
 
@@ -82,7 +82,7 @@ def _nibbles_of_32(pairs: torch.Tensor) -> torch.Tensor:
 
 
 def _pairs_of_bits(pairs: torch.Tensor) -> torch.Tensor:
-    """[.., 8, 32]: of each 128 columns four times 32 are in the pairs of bits of 32 bytes."""
+    """[.., 8, 32]: 32 bytes hold 128 columns, 32 in each of their four pairs of bits, the lowest pair first."""
     pairs = pairs.unflatten(-1, (2, 1, 32))
     return torch.cat([pairs >> shift & 3 for shift in (0, 2, 4, 6)], -2).flatten(-3, -2)
 
@@ -112,8 +112,9 @@ def q5_k(blocks: torch.Tensor) -> torch.Tensor:
 
 
 def q6_k(blocks: torch.Tensor) -> torch.Tensor:
-    """128 bytes with low halves of codes, 64 with their two high bits, 16 int8 scales and an FP16 number. Of each 128 columns, the four
-    times 32 are in the low halves of the first and of the second 32 bytes, then in the high ones."""
+    """128 bytes with low halves of codes, 64 with their two high bits, 16 int8 scales and an FP16 number. Of each 128
+    columns, the first 32 are in the low halves of 32 bytes, the next in those of the following 32 bytes, and the rest in
+    the high halves of both."""
     low = blocks[..., :128].unflatten(-1, (2, 2, 32))
     low = torch.cat((low & 15, low >> 4), -2).flatten(-3, -2)
     codes = (low | _pairs_of_bits(blocks[..., 128:192]) << 4).flatten(-2).float() - 32
@@ -130,8 +131,9 @@ def q2_k(blocks: torch.Tensor) -> torch.Tensor:
 
 
 def q3_k(blocks: torch.Tensor) -> torch.Tensor:
-    """32 bytes of third bits, 64 of the lower two, 12 with 16 scales of six bits, and an FP16 number. Codes are stored plus 4, scales
-    plus 32: their low four bits are in eight bytes, first in the low halves, and their high two in four bytes."""
+    """32 bytes of third bits, 64 of the lower two, 12 with 16 scales of six bits, and an FP16 number. Codes are stored
+    with 4 added, scales with 32 added. The low four bits of the scales are in eight bytes, first in the low halves, and
+    their high two in four bytes."""
     codes = (_pairs_of_bits(blocks[..., 32:96]) | _bits_of_columns(blocks[..., :32]) << 2).flatten(-2).float() - 4
     low, high = blocks[..., 96:104], blocks[..., 104:108]
     low = torch.cat((low & 15, low >> 4), -1)
@@ -141,7 +143,8 @@ def q3_k(blocks: torch.Tensor) -> torch.Tensor:
 
 
 def iq4_xs(blocks: torch.Tensor) -> torch.Tensor:
-    """An FP16 number, two bytes with the high two bits of eight scales, plus 32, four with their low halves, and 128 bytes of codes."""
+    """An FP16 number, two bytes with the high two bits of eight scales, four with their low four bits, and 128 bytes of
+    codes. Scales are stored with 32 added."""
     high = torch.stack([blocks[..., 2 + part // 4] >> part % 4 * 2 & 3 for part in range(8)], -1)
     low = torch.stack([blocks[..., 4 + part // 2] >> part % 2 * 4 & 15 for part in range(8)], -1)
     scales = ((low | high << 4).float() - 32) * _halves(blocks[..., 0:2])
@@ -187,7 +190,7 @@ def values_of_blocks(rows: torch.Tensor, ending: str) -> torch.Tensor:
 
 
 def group_of(variant: str) -> int | None:
-    """Columns that share a scale; None for all of a row."""
+    """How many columns share a scale; None if all columns of a row do."""
     if variant.startswith("gguf-"):
         return 32
     found = re.search(r"-g(\d+)", variant)
@@ -224,7 +227,7 @@ def values(codes: torch.Tensor, scales: torch.Tensor, variant: str, zeros: torch
 
 
 def in_order_of_weight(found: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """Columns whose place in a weight is `columns`, which has every place once."""
+    """Puts column i into place columns[i] of the weight; `columns` must have every place once."""
     if not torch.equal(columns.sort().values, torch.arange(found.shape[1], dtype=columns.dtype)):
         raise ValueError("expected an order of columns with every column once")
     ordered = torch.empty_like(found)
@@ -266,8 +269,8 @@ class WeightFile:
         return found if stem == key else found.transpose(-1, -2).contiguous()
 
     def input_scales(self) -> dict[str, float]:
-        """Of each weight with codes the scale of its inputs, where the file has such scales. The experts of a layer, which transformers
-        keeps as one parameter, have the largest of theirs, since their input is quantized once."""
+        """The scale of the inputs of each weight for which the file has one. The experts of a layer, which transformers
+        keeps as one parameter, get the largest of their scales, since their input is quantized once."""
         scales = {key: float(self._file.get_tensor(stem + INPUT_SCALE)) for key, stem in self._stems.items()
                   if stem + INPUT_SCALE in self._stored}
         for key, scale in list(scales.items()):
@@ -291,7 +294,7 @@ class WeightFile:
 
 
 def weight_file(folder: Path) -> WeightFile | None:
-    """The file of a folder's published variant, which is one; None for a folder without such a variant."""
+    """The single weight file of a folder with a published variant; None for another folder."""
     file = folder / "model.safetensors"
     opened = WeightFile(file) if file.exists() else None
     return opened if opened and opened.variant else None
@@ -309,8 +312,8 @@ def load_values(file: Path) -> dict[str, torch.Tensor]:
 
 
 def coded_parameters(names: Iterator[str], coded: set[str]) -> set[str]:
-    """Which of transformers' parameters are made of codes; the experts of a layer, which are tensors of their own in a file, are
-    one parameter there."""
+    """Which of transformers' parameters are made of codes. The experts of a layer are separate tensors in a file, and one
+    parameter in transformers."""
     def is_coded(name: str) -> bool:
         experts = name.rpartition(".experts.")[0]
         return name in coded or (bool(experts) and any(one.startswith(experts + ".experts.") or

@@ -135,8 +135,8 @@ def fake_quant_groups_fp8(x, has_e8m0_scales=False, group=128):
 
 
 def fake_quant_static_int8(x, scale):
-    """The input of a matmul after int8 quantization with one scale that is known before, dequantized; the bounds are those of a byte."""
-    scale = x.new_tensor(scale)  # by a number, PyTorch multiplies with its reciprocal on GPUs
+    """The input of a matmul after int8 quantization with a stored scale, dequantized; codes are in [-128, 127]."""
+    scale = x.new_tensor(scale)  # PyTorch on GPUs would multiply by the reciprocal of a Python number
     return (x / scale).round().clamp(-128, 127) * scale
 
 
@@ -158,7 +158,7 @@ def nearest_e2m1(ratio):
 
 
 def fake_quant_nvfp4(x, global_scale, group=16):
-    """The input of a matmul in NVFP4, dequantized: 16 inputs share a scale in E4M3, and all have the global one, which is stored."""
+    """The input of a matmul in NVFP4, dequantized: 16 inputs share a scale in E4M3, and all a stored global one."""
     global_scale = x.new_tensor(global_scale)
     parts = []
     for part in x.split(group, dim=-1):
@@ -171,7 +171,7 @@ def fake_quant_nvfp4(x, global_scale, group=16):
 
 
 def static_quantizer(variant):
-    """What the variant makes of the input of a product by the scale that is stored for it; None: nothing."""
+    """The function that quantizes the input of a matmul by its stored scale; None if the variant has none."""
     if variant.endswith(NVFP4_ENDING):
         return fake_quant_nvfp4
     if variant.endswith(INT8_STATIC_ENDING):
@@ -180,7 +180,8 @@ def static_quantizer(variant):
 
 
 def row_quantizer(variant):
-    """What the variant makes of the inputs of its matmuls; None: nothing, or what depends on the weight (static_quantizer)."""
+    """The function that quantizes the inputs of matmuls with dynamic scales; None if the variant quantizes none, or does
+    so with stored scales (static_quantizer)."""
     if not quantizes_activations(variant) or static_quantizer(variant):
         return None
     if multiplies_fp8_blocks(variant):

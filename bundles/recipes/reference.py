@@ -1,17 +1,18 @@
 """R and E of a variant: transformers' own model class in FP32, and the same with other roundings.
 
 R has the variant's stored weights, dequantized; activations and the KV cache are FP32. weights.py says which
-tensors the variant's rule names. E is what a right backend may make of the same formula, in one or two ways:
+tensors the variant's rule names. E is the same formula with roundings that a right backend may make, in one or two
+ways:
 
 - `bf16`: every matmul input, K, V and the softmax weights rounded to BF16. Both operands of a matmul count,
   so a weight that dequantizes to more than eight bits of mantissa is rounded too. A mixture's router is such a
   matmul: where two experts are nearly as good, E may choose another than R (routing.py). In `fp8` and
   the variants with `w8a8` in their names the operands of the linear layers are codes after the row quantization, which both
-  R and E have; there E rounds what is quantized.
+  R and E have; there E rounds the inputs before they are quantized.
 - `f64`: the sums of the matrix products in FP64, in the variants with quantized activations. There the last bit of
-  a sum decides now and then to which of two steps a value rounds.
+  a sum sometimes decides to which of two steps a value rounds.
 
-Prompts go through in chunks, so that no matrix has more than CHUNK rows of the whole context.
+Prompts are computed in chunks, so that no matrix has more than CHUNK rows of the whole context.
 
 Reference holds the whole model in FP32; streamed.py computes the same with one layer after the other in memory.
 """
@@ -39,8 +40,8 @@ from routing import Routing
 from weights import Role
 
 CHUNK = 512
-PART_VALUES = 1 << 24  # of a weight at a time, when it becomes what a variant stores
-ROWS = 32  # of a chunk at a time in E: their scores over a long context stay in the cache
+PART_VALUES = 1 << 24  # values of a weight that are converted at a time
+ROWS = 32  # rows of a chunk that E computes at a time: their scores over a long context stay in the CPU's cache
 ATTENTION = "secondsource_reference"
 
 
@@ -50,11 +51,11 @@ def to_bf16(x: torch.Tensor) -> torch.Tensor:
 
 
 def attention(module, query, key, value, attention_mask, scaling=None, **options):
-    """transformers' SDPA for R, or plain steps where scores are soft-capped or heads have sinks, which SDPA cannot; for E
-    plain steps with its roundings.
+    """transformers' SDPA for R, or plain steps where scores are soft-capped or heads have sinks, which SDPA does not
+    support; for E plain steps with its roundings.
 
     query [1, heads, rows, head_dim]; key, value [1, kv_heads, length, head_dim]; the mask is
-    boolean, [1, 1, rows, length], true where a row may look. Returns [1, rows, heads, head_dim].
+    boolean, [1, 1, rows, length], true where a row may attend. Returns [1, rows, heads, head_dim].
     """
     softcap, sinks = options.get("softcap"), options.get("s_aux")
     if not getattr(module, "rounds_to_bf16", False):
@@ -96,14 +97,14 @@ def _shares(scores, sinks):
 def _mix(query, key, value, seen, softcap, sinks):
     """The rows of one group of heads, [rows, group, head_dim]; `seen` is boolean, [rows, length]."""
     group, rows, size = query.shape
-    length = key.shape[0] - int(seen.flip(1).any(0).int().argmax())  # up to the last key that anyone sees
+    length = key.shape[0] - int(seen.flip(1).any(0).int().argmax())  # up to the last key that any row sees
     scores = (query.reshape(-1, size) @ key[:length].t()).view(group, rows, length)
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     first_hidden = int(seen.all(0)[:length].int().argmin()) if not seen[:, :length].all() else length
     scores[..., first_hidden:].masked_fill_(~seen[:, first_hidden:length], -torch.inf)
-    # The BF16 result of the BF16 product is accumulated in FP32 and rounded once, which is the
-    # rounding that the output projection makes of its input in any case.
+    # The product of BF16 operands is accumulated in FP32 and rounded to BF16 once, as E rounds the input of the
+    # output projection in any case.
     shares = _shares(scores, None if sinks is None else sinks[:, None, None]).bfloat16().reshape(-1, length)
     return (shares @ value[:length]).view(group, rows, -1).transpose(0, 1).float()
 
@@ -131,8 +132,8 @@ MATMUL_WEIGHT = {
     "fp8": quantize.quantize_fp8,
 }
 
-# The embedding, the norms, the biases and the router are never quantized. The integer variants keep them as the checkpoint
-# stores them.
+# The embedding, the norms, the biases and the router are never quantized. All variants but bf16 and f16 keep them as
+# the checkpoint stores them.
 OTHER_WEIGHT = {name: MATMUL_WEIGHT[name] if name in ("bf16", "f16") else lambda w: w for name in MATMUL_WEIGHT}
 
 
@@ -141,7 +142,7 @@ class Products:
 
     def __init__(self, variant: str, plain: set[str], input_scales: dict[str, float]) -> None:
         """`plain`: names of weights that a published variant leaves as they were, whose inputs are not quantized either.
-        `input_scales`: by the names of weights, the scales that it stores of their inputs."""
+        `input_scales`: the scales that it stores for the inputs of weights, by the weights' names."""
         self.quantize_rows, self.plain, self.input_scales = quantize.row_quantizer(variant), plain, input_scales
         self.quantize_by_scale = quantize.static_quantizer(variant)
         self.rounds_to_bf16 = False
@@ -165,7 +166,7 @@ class Products:
 def experts(module, prefix: str, products: Products, hidden, chosen, shares):
     """The feed-forward networks of a mixture; hidden [rows, dim], chosen and shares [rows, experts per row].
 
-    As transformers' own loop, but for the inputs of the products.
+    Like transformers' own loop, except that `products` rounds and quantizes the inputs of the products.
     """
     mixed = torch.zeros_like(hidden)
     is_gpt_oss = hasattr(module, "gate_up_proj_bias")
@@ -191,8 +192,8 @@ class Feed:
     cache: object
     ids: tuple[int, ...] | list[int]
     keep: int
-    n_inputs: int          # that the whole sequence may reach: chooses the factors of LongRoPE
-    is_last: bool = False  # nothing is appended to this cache any more
+    n_inputs: int          # inputs that the whole sequence may reach; decides the factors of LongRoPE
+    is_last: bool = False  # nothing will be appended to this cache afterwards
 
 
 @dataclass(frozen=True)
@@ -201,12 +202,12 @@ class Fed:
     scores: dict[str, torch.Tensor] = field(default_factory=dict)  # of each router, [keep, experts]
 
 
-# The names of the part for text, as files have them and as modules are called, and those of a model of text alone.
+# Maps names of a vision-language model's text part, as files or modules have them, to those of a text-only model.
 TEXT_PART_NAMES = {r"^language_model\.": "", r"^model\.language_model\.": "model."}
 
 
 def text_config(folder: Path):
-    """The configuration of a model; of one for text and pictures that of the part for text."""
+    """The configuration of a model; for a vision-language model, that of its text part."""
     whole = AutoConfig.from_pretrained(str(folder))
     if not hasattr(whole, "text_config"):
         return whole
@@ -216,10 +217,10 @@ def text_config(folder: Path):
 
 
 def load(folder: Path):
-    """The model in FP32; of one for text and pictures the part for text, as a model of its own."""
+    """The model in FP32; of a vision-language model the text part, as a model of its own."""
     options = {"dtype": torch.float32, "attn_implementation": ATTENTION}
     if published.variant_of(folder):
-        from checkpoint import Checkpoint  # which needs this file
+        from checkpoint import Checkpoint  # here, because checkpoint.py imports this file
         config = text_config(folder)
         model = AutoModelForCausalLM.from_config(config, **options)
         Checkpoint(folder, model, bool(config.tie_word_embeddings)).read_into(model, list(model.state_dict()))
@@ -227,7 +228,7 @@ def load(folder: Path):
     if not hasattr(AutoConfig.from_pretrained(str(folder)), "text_config"):
         return AutoModelForCausalLM.from_pretrained(str(folder), **options).eval()
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # every tensor of the part for pictures would be named
+    logging.set_verbosity_error()  # otherwise it warns of every tensor of the vision part
     model, found = AutoModelForCausalLM.from_pretrained(
         str(folder), config=text_config(folder), key_mapping=TEXT_PART_NAMES, output_loading_info=True, **options)
     logging.set_verbosity(verbosity)
@@ -283,8 +284,8 @@ class Reference:
             self._store(name, weight)
 
     def _store(self, name: str, weight: torch.Tensor) -> None:
-        """Makes of a weight of the checkpoint what the variant stores, dequantized; in parts, which takes less memory."""
-        # Of a published variant the values that were read are those of its codes.
+        """Replaces a weight's values by what the variant stores, dequantized; in parts, which takes less memory."""
+        # The values that were read for a published variant are already those of its codes.
         rules = MATMUL_WEIGHT if self.roles[name] is Role.MATMUL else OTHER_WEIGHT
         rule = rules["f32" if self.is_published else self.variant]
         if weights.is_transposed(self.config, name):
@@ -318,7 +319,7 @@ class Reference:
                 module.forward = partial(self._route, name, module)
 
     def _gate(self, module, hidden: torch.Tensor):
-        """The gate of an expert that all tokens share, or what makes keys and values of a latent."""
+        """Computes the gate of a shared expert, or the keys and values of a latent."""
         return nn.functional.linear(to_bf16(hidden) if self.products.rounds_to_bf16 else hidden, module.weight)
 
     def _route(self, name: str, module, hidden: torch.Tensor):
@@ -360,12 +361,12 @@ class Reference:
         yield from sorted(self.model.state_dict().items())
 
     def sum_in_f64(self, wide: bool) -> None:
-        """Whether the sums of the products are FP64, with a result that is rounded to FP32 once."""
+        """Sets whether the sums of the products are FP64, with a result that is rounded to FP32 once."""
         self.products.sums_in_f64 = wide
 
     @torch.no_grad()
     def become_envelope(self) -> None:
-        """Put in the roundings to BF16. There is no way back: load a new one for R."""
+        """Turns R into E with the roundings to BF16. This cannot be undone: for R, make a new Reference."""
         for module in self.model.modules():
             module.rounds_to_bf16 = True
         self.products.rounds_to_bf16 = True
@@ -377,7 +378,7 @@ class Reference:
 
     @property
     def long_rope_after(self) -> int | None:
-        """Of a model with LongRoPE: sequences that may have more inputs than this are rotated by the long factors."""
+        """With LongRoPE: the number of inputs above which a sequence is rotated by the long factors; otherwise None."""
         rope = self._rope
         longest = self.config.max_position_embeddings
         return rope["original"] if rope and longest > rope["original"] else None
@@ -385,8 +386,8 @@ class Reference:
     def rotate_for(self, n_inputs: int) -> None:
         """Choose the factors of LongRoPE by the length that a sequence may reach, from its first token on.
 
-        transformers chooses by the tokens so far, and its generate() computes a cache again that has become too long; of a
-        cache in use no key can be turned again.
+        transformers chooses by the number of tokens so far, and its generate() computes a cache again when it outgrows
+        the short factors. Here the choice is made once, because keys that are in a cache cannot be rotated again.
         """
         if self.long_rope_after is not None:
             # What transformers compares the length with; both sets of frequencies are made already.
@@ -445,5 +446,5 @@ class Reference:
         return Fed(logits, self.routing.of_last(feed.keep))
 
     def journaled(self, folder: Path, computation: str) -> contextlib.AbstractContextManager:
-        """Within it, what feed_all() computes may be kept in the folder, for a start after a stop."""
+        """In this context, results of feed_all() may be stored in the folder, so that a stopped computation can go on."""
         return contextlib.nullcontext()

@@ -1,20 +1,20 @@
-"""The choices of a mixture's routers, and at which positions they are too close to judge anyone by.
+"""The choices of a mixture's routers, and at which positions they are too close to judge a backend.
 
 A router takes the experts with the best scores. Where the last that is taken and the first that is left are
 nearly equal, a rounding decides, and the outputs of the two have nothing to do with each other. No envelope
-of small changes covers that, so it is looked for: E shows how far roundings move the scores, `close_choices` says
-where they could decide, and one more pass of E takes the other expert at each of these places, for what that
-does to the positions behind it.
+of small changes covers that, so these positions are searched for: E shows how far roundings move the scores,
+`close_choices` finds where they could decide, and one more pass of E takes the other expert at each of these
+positions, to see what that does to later ones.
 """
 
 import torch
 
 
-LEFT_OUT = 1000.0  # by how much experts of a group that is not chosen are worse: far more than any bias
+LEFT_OUT = 1000.0  # subtracted from the merits of experts whose group is not chosen: far more than any bias
 
 
 class Routing:
-    """Stands in for the routers' own forward passes, and remembers the scores of the last rows."""
+    """Replaces the choice in the routers' forward passes, and keeps the scores of the rows since `forget`."""
 
     def __init__(self) -> None:
         self.scores: dict[str, list[torch.Tensor]] = {}  # of each router since `forget`, [rows, experts] a chunk
@@ -47,7 +47,7 @@ class Routing:
     def choose_of_groups(self, name: str, scores: torch.Tensor, config, bias) -> tuple[torch.Tensor, torch.Tensor]:
         """As choose(), for DeepSeek: the experts of the best groups, chosen in V3 by sigmoids to which a bias is added.
 
-        The choice of groups is that of a router of its own, which can be close, too.
+        The choice of groups is recorded like that of another router, because it can be close, too.
         """
         is_v3 = config.model_type == "deepseek_v3"
         shares = scores.sigmoid() if is_v3 else scores.softmax(-1)
@@ -86,8 +86,8 @@ def close_choices(own: list, moved: list) -> tuple[list[list[int]], list[float]]
     """The positions of each record where a router of R chose closely, and up to which gap that is so in each router.
 
     own and moved, for each record [routers, positions]: the gaps in R, and those of the same experts in E. The
-    threshold is defined as near_tie_tau is: four times the 99th percentile of what E's roundings move. A position at
-    which an earlier layer chose closely tells nothing of what roundings do in the next.
+    threshold is defined like near_tie_tau: four times the 99th percentile of what E's roundings move. Positions at
+    which an earlier router chose closely are left out of it: there, E may have taken another expert.
     """
     joined = lambda records: torch.cat([torch.tensor(gaps) for gaps in records], dim=1)
     is_close = torch.zeros(joined(own).shape[1], dtype=torch.bool)

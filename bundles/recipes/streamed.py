@@ -1,15 +1,15 @@
 """R and E of a model that is larger than the memory: a layer is read, used for every prompt, and dropped.
 
 A pass reads the checkpoint once, in stages: the embedding, each layer, then the last norm with the head. While one
-stage computes, the next one is read, so two are in memory, in FP32, with what the sequences have between two layers.
+stage computes, the next one is read, so two are in memory, in FP32, with the hidden states of all sequences.
 All sequences go through a pass together, each in the same chunks and with the same operations as in reference.py, so
-the results are the same bit for bit. Greedy decoding takes one pass a token.
+the results are the same bit for bit. Greedy decoding takes one pass per token.
 
 transformers' own code computes everything: a pass calls the model's forward function for each stage, and the layers of
 other stages hand on what they are given.
 
-K and V are files, one a sequence and layer, where a later pass needs them. `journaled` keeps what passes found, and
-what an unfinished pass has between two layers, so that a stopped computation goes on at the layer where it was.
+K and V that a later pass needs are files, one per sequence and layer. `journaled` keeps the results of passes, and the
+state of an unfinished pass between two layers, so that a stopped computation goes on at the layer where it was.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class SequenceCache:
-    """The K and V of a sequence: a file a layer, which goes on where that of another sequence ended."""
+    """The K and V of a sequence: one file per layer, which may continue that of another sequence."""
 
     def __init__(self, folder: Path, parent: "SequenceCache | None" = None) -> None:
         self.folder, self.parent = folder, parent
@@ -75,7 +75,7 @@ class SequenceCache:
             stream.truncate()
 
     def _shape(self) -> tuple[int, int, int]:
-        """The KV heads, and the sizes of their keys and values, which latent attention has different."""
+        """The KV heads, and the sizes of their keys and values, which differ in latent attention."""
         return tuple(json.loads((self.folder / "shape").read_text(encoding="utf-8")))
 
     def _file(self, layer: int) -> Path:
@@ -83,7 +83,7 @@ class SequenceCache:
 
 
 class Journal:
-    """What the passes of one computation found, in order; and where the unfinished one is."""
+    """The results of the passes of one computation, in order, and the state of the unfinished one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.n_passes, self.saved_at = folder, 0, time.monotonic()
@@ -100,7 +100,7 @@ class Journal:
         self._file("state").unlink(missing_ok=True)
 
     def state(self) -> tuple[int, list, list] | None:
-        """The stage that is next, and what all sequences and their routers have before it."""
+        """The next stage, and the hidden states and router scores of all sequences before it."""
         file = self._file("state")
         return torch.load(file) if file.exists() else None
 
@@ -110,7 +110,7 @@ class Journal:
             self.saved_at = time.monotonic()
 
     def _save(self, kind: str, values) -> None:
-        """A file is whole or not there."""
+        """Writes a file so that it is either complete or absent."""
         unfinished = self.folder / "unfinished"
         torch.save(values, unfinished)
         unfinished.replace(self._file(kind))
@@ -121,7 +121,7 @@ class Journal:
 
 @dataclass
 class _Flow:
-    """What a sequence has between two stages of a pass."""
+    """The state of a sequence between two stages of a pass."""
     feed: Feed
     start: int                     # position of the first of its ids
     hidden: torch.Tensor | None    # [1, ids, hidden_size]
@@ -143,7 +143,7 @@ def _resident_bytes() -> int:
 
 
 def _seconds_of_product(weight: torch.Tensor, rows: int) -> float:
-    """Of rows with a weight [outputs, inputs]; the faster of two."""
+    """The time of the product of that many rows with a weight [outputs, inputs]; the faster of two runs."""
     x, seconds = torch.ones(rows, weight.shape[1], device=weight.device), []
     for _ in range(2):
         started = time.monotonic()
@@ -153,13 +153,13 @@ def _seconds_of_product(weight: torch.Tensor, rows: int) -> float:
 
 
 class StreamedReference(Reference):
-    """As Reference, in the memory of two layers. The sequences that are fed together share the reading."""
+    """Like Reference, with two layers in memory. Sequences that are fed together share the reading of the weights."""
 
     computes_together = True
 
     def __init__(self, folder: Path, variant: str, work: Path, device: str = "cpu",
                  say: Callable[[str], None] = lambda text: None) -> None:
-        """`work` is a folder for K and V, which is emptied by `close`."""
+        """`work` is a folder for K and V, which `close` removes."""
         self.work, self.device, self._say = work, torch.device(device), say
         self.n_caches, self._journal, self._is_envelope = 0, None, False
         self.pass_seconds, self.passes_left = 0.0, 0
@@ -193,10 +193,11 @@ class StreamedReference(Reference):
         return int(name.split(".")[2]) if name.startswith("model.layers.") else HEAD
 
     def _only_at(self, number: int, forward):
-        """The forward function of a layer that computes at its own stage alone, and ends the model's there.
+        """A forward function for a layer, which computes only at the layer's own stage and then ends the model's one.
 
-        What the model makes of the embedding before the first layer belongs to the stage of the embedding, and behind
-        the last layer the stage of the head goes on with what that layer returned.
+        At the stage of the embedding, the first layer ends the model's function, so that what the model does to the
+        embedding belongs to that stage. At the stage of the head, the last layer returns the hidden states that it
+        computed at its own stage, and the model's function goes on with them.
         """
         is_last = number == len(self.model.model.layers) - 1
 
@@ -368,10 +369,11 @@ class StreamedReference(Reference):
         return Fed(torch.cat(kept) if kept else torch.empty(0, self.config.vocab_size), flow.scores)
 
     def project(self, passes: list[list[int]]) -> str:
-        """What passes will take that have so many rows of each sequence, from a layer that is read and two products.
+        """Projects the time, memory and disk space of passes, each given by the number of rows of each sequence.
 
-        A layer takes as long as its reading or its products, whichever is longer; a sequence's rows as long as those of
-        a chunk, but never less than one row.
+        The time is derived from that of reading one layer and of two products. A layer takes as long as its reading or
+        its products, whichever is longer. A sequence's rows take their share of the time of a full chunk, but each of
+        their chunks takes at least as long as one row.
         """
         shapes = {stage: [self.model.get_parameter(name).shape for name in self.names[stage]] for stage in self.stages}
         sizes = {stage: sum(math.prod(shape) for shape in shapes[stage]) for stage in self.stages}
@@ -387,8 +389,8 @@ class StreamedReference(Reference):
         seconds_a_value_of = lambda n: max(of_row * math.ceil(n / reference.CHUNK), of_chunk * n / reference.CHUNK)
         seconds = sum(sizes[stage] * max(seconds_a_value, active * sum(seconds_a_value_of(n) for n in rows))
                       for rows in passes for stage in self.stages[1:])
-        # What is resident of the process itself; two stages in FP32, with the pages of the file that
-        # they were read from; what a rule makes of a part of a weight; and the rows between two layers, four times.
+        # The memory that the process has now; two stages in FP32, with the pages of the file from which they were
+        # read; and four times in FP32 the part of a weight that is converted, and the hidden states of all sequences.
         most_rows = max(sum(rows) for rows in passes)
         of_file = self.checkpoint.n_bytes / sum(sizes.values())
         memory = (_resident_bytes()

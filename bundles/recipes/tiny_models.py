@@ -19,7 +19,7 @@ import transformers
 
 VOCABULARY = 512
 
-# What all of them have; rows of the embedding are far from each other, and a wide head keeps the best logits apart.
+# The settings of all models. In _weights, a wide head keeps the best logits apart.
 COMMON = {"vocab_size": VOCABULARY, "hidden_size": 48, "intermediate_size": 112, "num_hidden_layers": 3,
           "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 4096,
           "bos_token_id": None, "eos_token_id": 2, "pad_token_id": 3}
@@ -34,7 +34,7 @@ LATENT = {"num_key_value_heads": 4, "q_lora_rank": 40, "kv_lora_rank": 24, "qk_n
           "moe_intermediate_size": 40}
 
 
-# Of models for text and pictures: what COMMON sets belongs to the part for text; that for pictures is as small as can be.
+# Of vision-language models: COMMON's settings are those of the text part; the vision part is as small as possible.
 PICTURES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
             "patch_size": 14}
 
@@ -49,7 +49,7 @@ def _gemma3(tie_word_embeddings: bool = True, **text) -> transformers.Gemma3Conf
                                      mm_tokens_per_image=4, tie_word_embeddings=tie_word_embeddings)
 
 
-# Of Ministral 3: queries grow with every 24 positions.
+# The RoPE of Ministral 3: queries are scaled up with every 24 positions.
 GROWING = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 16.0, "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0,
            "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 24}
 
@@ -205,13 +205,13 @@ def with_random_weights(config: transformers.PreTrainedConfig, seed: int = 1) ->
 
 def _weights(name: str, parameter: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     if name.endswith("norm.weight"):
-        return parameter + 0.1 * noise  # as the class begins: near 1, or near 0 where 1 is added to it
+        return parameter + 0.1 * noise  # near the class's initial value: 1, or 0 where the class adds 1
     if name.endswith(CHOICE_BIAS):
-        return 0.3 * noise  # against sigmoids between 0 and 1
+        return 0.3 * noise  # enough to matter beside sigmoids between 0 and 1
     if name.endswith(".bias"):
         return 0.3 * noise
     if name.endswith("_proj_bias"):
-        return 4.0 * noise  # of experts whose gates and ups are clamped
+        return 4.0 * noise  # of gpt-oss's experts: large enough that gates and ups are clamped
     if name.endswith("sinks"):
         return 2.0 * noise
     if "embed_tokens" in name:
@@ -221,7 +221,8 @@ def _weights(name: str, parameter: torch.Tensor, noise: torch.Tensor) -> torch.T
 
 
 def write_model(folder: Path, name: str, seed: int = 1) -> None:
-    """config.json and model.safetensors as transformers writes them, with its modules' names if `name` says so."""
+    """config.json and model.safetensors as transformers writes them; with its modules' names if `name` ends with
+    -modules."""
     folder.mkdir(parents=True, exist_ok=True)
     build(name, seed).save_pretrained(str(folder), save_original_format=not name.endswith("-modules"))
 

@@ -65,7 +65,7 @@ WARMUP_STEPS = 60
 
 
 class Corpus:
-    """Rows of token ids with loss weights and positions, drawn without end from one random stream."""
+    """Rows of token ids with loss weights and positions. Each batch is drawn from a random stream of its own."""
 
     def __init__(self, tokenizer, text_file, seed):
         self.tokenizer, self.seed = tokenizer, seed
@@ -121,7 +121,7 @@ class Corpus:
         return ids, weights, self.positions(source, phase, breaks)
 
     def positions(self, source, phase, breaks):
-        """Consecutive, but for up to three jumps at ends of lines; the whole stays within 32K."""
+        """Consecutive positions, except for up to three jumps at ends of lines; all stay within 32K."""
         positions = list(range(phase.window))
         room = Config.max_position_embeddings - phase.window
         for place in sorted(source.sample(breaks, min(len(breaks), source.randint(0, 3)))):
@@ -141,7 +141,7 @@ class Corpus:
 def loss_of(model, ids, targets, weights, positions):
     """Weighted cross-entropy, and the plain one of the answers alone."""
     chosen = weights > 0
-    # BF16 matmuls are a third faster on CPUs with the instructions; the weights stay FP32.
+    # BF16 matmuls are a third faster on CPUs with BF16 instructions; the weights stay FP32.
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden, _ = model(ids, positions)
         logits = model.logits(hidden[chosen])

@@ -1,9 +1,9 @@
 """Which tensors of a model a variant's rule names (docs/bundle-format.md, "Variants").
 
-The table is made from config.json alone and then held against the parameters of the model that transformers
-built: by name, by shape, and by the number of matrices. So no tensor escapes the rule because a class of
-transformers keeps it elsewhere than in a linear layer, as the experts of a mixture are: all of a layer are
-two parameters of three dimensions there, [experts, outputs, inputs], or [experts, inputs, outputs] in gpt-oss.
+The table is made from config.json alone and then compared with the parameters of the model that transformers
+built: by name, by shape, and by the number of matrices. So the rule also finds tensors that transformers keeps
+outside of linear layers, such as the experts of a mixture: all experts of a layer are two parameters of three
+dimensions there, [experts, outputs, inputs], or [experts, inputs, outputs] in gpt-oss.
 """
 
 import enum
@@ -26,7 +26,7 @@ CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3F
            "GptOssForCausalLM", "CohereForCausalLM", "Cohere2ForCausalLM", "Starcoder2ForCausalLM", "DeepseekV2ForCausalLM",
            "DeepseekV3ForCausalLM", "Ministral3ForCausalLM", "Gemma3ForConditionalGeneration")
 
-# A buffer of DeepSeek-V3, which decides: every variant keeps it as it is stored.
+# A buffer of DeepSeek-V3 that takes part in the choice of experts: every variant keeps it as it is stored.
 CHOICE_BIAS = "e_score_correction_bias"
 
 
@@ -157,9 +157,10 @@ def _has_shared_expert(config) -> bool:
 
 
 def matrices(config) -> int:
-    """How many matrices the rule quantizes, each projection of a fused tensor apart.
+    """How many matrices the rule quantizes; each projection of a fused tensor counts.
 
-    They are q, k, v and the output of a layer, in DeepSeek one or two for queries, one for latents and the output; gate, up and down of each network; the head.
+    They are q, k, v and the output of each layer's attention, in DeepSeek one or two for queries, one for latents and
+    the output; gate, up and down of each network, in StarCoder 2 only two; and the head.
     """
     networks = [experts(config) + _has_shared_expert(config) if has_experts else 1
                 for has_experts in mixture_layers(config)]
@@ -187,6 +188,6 @@ def roles(config, parameters: Mapping[str, torch.Tensor]) -> dict[str, Role]:
 
 
 def _matrices_in(name: str, shape: tuple[int, ...]) -> int:
-    """Gate and up projection of an expert are one block of rows, and so are fused projections."""
+    """How many matrices a tensor holds: gate and up may share one, and so may q, k and v, and all experts."""
     each = 2 if "gate_up_proj" in name else 3 if "qkv_proj" in name else 1
     return each * (shape[0] if len(shape) == 3 else 1)

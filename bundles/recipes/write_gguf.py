@@ -42,7 +42,7 @@ TYPES = {
     "f32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
     "q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
 }
-# Splittings into words that llama.cpp knows, by their pattern in tokenizer.json.
+# The names of pre-tokenizers that llama.cpp knows, by their pattern in tokenizer.json.
 PRE_TOKENIZERS = {
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
     r"\s+(?!\S)|\s+": "llama-bpe",
@@ -121,7 +121,7 @@ def add_dummy_vocabulary(writer: gguf.GGUFWriter, size: int) -> None:
 
 
 def pattern_of(tokenizer: dict) -> str:
-    """The regular expression by which the tokenizer splits text; empty if it is none that is looked at."""
+    """The regular expression by which the tokenizer splits text; empty if it does not split by one."""
     steps = tokenizer.get("pre_tokenizer") or {}
     for step in steps.get("pretokenizers", [steps]):
         if step.get("type") == "Split":

@@ -8,7 +8,7 @@ SHORT = {"path", "bytes", "sha256", "kl_mean", "kl_worst", "nll_difference_mean"
 
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: object) -> bool:
-        """Readers of untrusted YAML refuse aliases, and people need not resolve them."""
+        """Always true: readers of untrusted YAML refuse aliases, and people would have to resolve them."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""What Sphinx is told. The pages come from stage.py."""
+"""The settings of Sphinx. stage.py makes the pages."""
 
 project = "secondsource"
 author = "the secondsource maintainers"
@@ -19,5 +19,5 @@ html_show_sourcelink = False
 html_show_sphinx = False
 html_show_copyright = False
 html_use_index = False
-# An excerpt of each page found would be fetched, which a browser refuses to pages that are opened as files.
+# For excerpts, the search would have to fetch each page found, which a browser refuses to pages that are opened as files.
 html_show_search_summary = False

@@ -2,10 +2,10 @@
 
     python3 stage.py REPOSITORY FOLDER
 
-Everything keeps its place, so that links stay as they are. The copies differ in three things: README.md is index.md, a link to a
-folder leads to its README.md or to a list of its files, and the pages in NAVIGATION have a list of those below them. A page without a
-place in NAVIGATION is an error; a list of files needs none, since the page that links to the folder leads to it. Needs nothing but
-Python.
+Every file keeps its place, so that links stay as they are. The copies differ from the originals in three ways: README.md is index.md,
+a link to a folder leads to its README.md or to a list of its files, and the pages in NAVIGATION have a list of those below them. A page
+without a place in NAVIGATION is an error; a list of files needs none, since the page that links to the folder leads to it. Needs
+nothing but Python.
 """
 
 import os
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# What stands below a page, in groups with a title. An entry may be a pattern.
+# The pages below each page, in groups with a title. An entry may be a pattern.
 NAVIGATION = {
     "index.md": [
         ("Begin", ["docs/README.md", "docs/packages.md", "docs/building.md", "docs/comparison.md", "docs/glossary.md"]),
@@ -42,7 +42,7 @@ LINK = re.compile(r"(?P<open>\[[^\]]*\]\()(?P<path>[^)#\s]+)(?P<rest>#[^)\s]*)?\
 
 
 def parts(text: str):
-    """The text as pieces, and whether links are read in them: not in code."""
+    """Yields the text in pieces, each with whether its links are to be read: those in code are not."""
     for piece in re.split(r"(^```.*?^```|^    .*?$|`[^`\n]+`)", text, flags=re.M | re.S):
         yield piece, not piece.startswith(("`", "    "))
 
@@ -56,7 +56,7 @@ class Stage:
         self.listed_folders: set[str] = set()
 
     def place_of(self, page: str, path: str) -> str | None:
-        """What a link leads to, relative to the repository; nothing if it leads out of it."""
+        """Returns what a link leads to, relative to the repository; None if that is outside of the repository."""
         place = os.path.normpath(os.path.join(os.path.dirname(page), path))
         return None if re.match(r"[a-z]+:", path) or place.startswith("..") else place
 
@@ -93,7 +93,7 @@ class Stage:
         return f"---\norphan: true\n---\n# Files of {folder}\n\n{links}"
 
     def navigation(self, page: str) -> str:
-        """Of a page, as Sphinx writes it."""
+        """Returns the navigation of a page, as directives for Sphinx."""
         text = ""
         for title, patterns in NAVIGATION.get(page, []):
             caption = f":caption: {title}\n" if title else ""

@@ -1,1 +1,1 @@
-"""One module a runtime, each with a class `Adapter`."""
+"""One module per runtime, each with a class `Adapter`."""

@@ -1,6 +1,6 @@
-"""CTranslate2: the weights are converted by its own converter, and generated from with its Generator.
+"""CTranslate2: its own converter converts the weights, and its Generator generates with them.
 
-Rows of a batch run together where their prompts have the same length, and one after the other elsewhere: that is how the
+The rows of a batch run together if their prompts have the same length, and otherwise one after the other: that is how the
 library streams tokens.
 """
 import json
@@ -46,7 +46,7 @@ class Adapter(StaticBatches):
         def convert(target):
             import ctranslate2.converters
             ctranslate2.converters.TransformersConverter(folder).convert(target, force=True)
-            # The converter writes null for a token that the model does not have, which the library does not read.
+            # The converter writes null for a token that the model does not have, and the library cannot read null.
             path = pathlib.Path(target, "config.json")
             config = json.loads(path.read_text())
             for name in ("bos_token", "eos_token", "unk_token"):

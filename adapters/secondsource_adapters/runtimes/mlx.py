@@ -1,6 +1,6 @@
 """MLX, Apple's array library, with the models of mlx-lm: on the GPU of Apple silicon, on a CPU, or on CUDA.
 
-The decode loop is ours, over mlx-lm's model and its prompt cache: greedy, one request after the other. Its prefill goes in pieces,
+The decode loop is ours, over mlx-lm's model and its prompt cache: greedy, one request after the other. A prompt is processed in pieces,
 as in mlx-lm's own generate_step().
 """
 import pathlib
@@ -46,7 +46,7 @@ class Adapter(StaticBatches):
         self.score(WARM_UP_IDS, 2, [[], []])
 
     def _prefill(self, ids, cache):
-        """Returns the logits of the last id."""
+        """Returns the logits after the last id."""
         while len(ids) > self._prefill_step:
             self._model(self._mx.array([ids[:self._prefill_step]]), cache=cache)
             self._mx.eval([one.state for one in cache])

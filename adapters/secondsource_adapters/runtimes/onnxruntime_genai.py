@@ -1,4 +1,4 @@
-"""ONNX Runtime GenAI: its model builder makes an ONNX model of the weights, and its Generator runs it, one request after the
+"""ONNX Runtime GenAI: its model builder makes an ONNX model from the weights, and its Generator runs it, one request after the
 other."""
 import json
 import pathlib
@@ -40,7 +40,7 @@ class Adapter(StaticBatches):
             with tempfile.TemporaryDirectory() as cache:
                 subprocess.run([sys.executable, "-m", "onnxruntime_genai.models.builder", "-m", folder, "-o", target, "-p",
                                 self.options["precision"], "-e", self.options["device"], "-c", cache], check=True)
-            # The end of text is a token like any other, so that none ends an answer.
+            # Without an end-of-text token, no token ends an answer.
             path = pathlib.Path(target, "genai_config.json")
             config = json.loads(path.read_text())
             config["model"]["eos_token_id"] = []

@@ -1,5 +1,5 @@
-"""OpenVINO GenAI: optimum-intel makes an OpenVINO model of the weights, and the continuous batching pipeline runs it, with
-paged attention. Given ids are scored by the same pipeline, as a prompt that it repeats with its log-probabilities."""
+"""OpenVINO GenAI: optimum-intel makes an OpenVINO model from the weights, and the continuous batching pipeline runs it, with
+paged attention. The same pipeline scores given ids: they are its prompt, which it echoes with log-probabilities."""
 import subprocess
 import sys
 
@@ -13,7 +13,7 @@ class Adapter(Runtime):
     known_options = {
         "weights": "fp32",  # of the OpenVINO model: fp32, fp16, int8, as optimum-intel's export takes it
         "device": "CPU",  # GPU, NPU: OpenVINO's name
-        "inference_precision": "f32",  # f32, bf16, f16: of products
+        "inference_precision": "f32",  # of matrix products: f32, bf16, f16
         "kv_cache_precision": "f32",  # f32, bf16, f16, u8: OpenVINO's own default on a CPU is u8
         "max_in_flight": "16",
         "kv_cache_gb": "1",
@@ -64,7 +64,7 @@ class Adapter(Runtime):
         return self._pipeline.add_request(number, self._tensor(numpy.array([ids], dtype=numpy.int64)), config)
 
     def _answer(self, ids, n_tokens, is_repeated=False):
-        """Everything that a request alone gives: ids and their log-probabilities."""
+        """Runs a request by itself, and returns all of its ids and their log-probabilities."""
         handle = self._submit(0, ids, n_tokens, is_repeated)
         found, logprobs = [], []
         while self._pipeline.has_non_finished_requests():

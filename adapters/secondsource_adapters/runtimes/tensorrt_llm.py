@@ -61,7 +61,7 @@ class Adapter(Runtime):
         return self._params_of(max_tokens=n_tokens, top_k=1, end_id=NO_END, ignore_eos=True, detokenize=False, **more)
 
     async def _answer(self, ids, n_tokens, **more):
-        """Everything that a request alone gives."""
+        """Runs a request by itself, and returns its whole output."""
         output = self._llm.generate_async(ids, self._params(n_tokens, **more), streaming=True)
         async for _ in output:
             pass
@@ -87,7 +87,7 @@ class Adapter(Runtime):
         for number, task in list(self._tasks.items()):
             if task.done():
                 del self._tasks[number], self._outputs[number]
-                task.result()  # raises what ended it
+                task.result()  # raises the exception, if one ended the task
         self._arrived.clear()
         found, self._found = self._found, []
         return found
