@@ -31,8 +31,8 @@ SoftmaxState state_at(float* floats) {
   return {.m = floats, .d = floats + 1, .o = floats + 2};
 }
 
-/// What a head's sink adds to the sum d of a state whose maximum is m. A sink so far above all scores that this is infinite
-/// leaves outputs of 0, which is what they would round to. Null: there is none.
+/// What the sink of a head adds to the sum d of a state whose maximum is m; 0 without a sink (null). If a sink is so far above all scores
+/// that this is infinite, outputs become 0, to which they would round anyway.
 float weight_of_sink(const float* sink, float m) {
   return sink == nullptr ? 0.0F : std::exp2(*sink * std::numbers::log2e_v<float> - m);
 }
@@ -79,7 +79,7 @@ const AttendKernel& kernel_for_many_rows(const KernelTable& table, DType kv_dtyp
   return kernel_for(table, kv_dtype);
 }
 
-/// Floats of one row of packed queries: those of the cache's dimensions in f32, or in BF16 padded for the kernel.
+/// Floats of memory for one row of packed queries: enough for f32, and for BF16 padded to the vec of `many_rows`.
 std::size_t packed_row_floats(const KvPool& cache, const AttendKernel& many_rows) {
   return static_cast<std::size_t>(round_up<std::int64_t>(cache.padded_head_dim(), many_rows.vec));
 }
@@ -173,8 +173,7 @@ std::size_t AttentionRunner::buffer_bytes(const KvPool& cache, const AttendKerne
 ScratchNeed AttentionRunner::scratch_need(const Attention& op, const Bucket& bucket, const KvPool& cache) const {
   const std::int64_t heads_per_kv = op.heads.n_heads / op.heads.n_kv_heads;
   const std::int64_t item_rows = std::min<std::int64_t>(kMaxQueryRows, bucket.max_tokens * heads_per_kv);
-  // Items are split when there are fewer than kItemsPerThread per thread, into at most one part more than makes that
-  // many.
+  // Items are split only if there are fewer than kItemsPerThread for each thread, and then into fewer than twice that many parts.
   const std::int64_t partial_rows = 2 * kItemsPerThread * pool_.n_threads() * item_rows;
   const std::int64_t n_floats = partial_rows * state_floats(cache.n_dim_tiles());
   return {.partials = static_cast<std::size_t>(n_floats) * sizeof(float),
@@ -426,7 +425,7 @@ Result<void> AttentionRunner::run(const Attention& op, const HostFrame& frame, c
     attend(call, plan_.items[static_cast<std::size_t>(chunk)], thread);
   });
   for (const Merge& merge : plan_.merges) merge_parts(call, merge);
-  // Padding rows belong to no sequence; they get something finite.
+  // Padding rows belong to no sequence; their outputs become zero, so that they are finite.
   const MatrixView<float>& out = call.out;
   for (std::int64_t t = frame.batch.q_starts.back(); t < out.rows(); ++t) std::ranges::fill(out.row(t), 0.0F);
   return {};

@@ -14,11 +14,10 @@
 
 namespace secondsource::cpu {
 
-/// Runs Attention operations. The scratch memory is the one that the operations of a step share; nothing in it outlives
-/// a call of run().
+/// Runs Attention operations. All operations of a step share the scratch memory; nothing in it outlives a call of run().
 class AttentionRunner {
  public:
-  /// All must outlive this.
+  /// All arguments must outlive this object.
   AttentionRunner(const KernelTable& table, ThreadPool& pool, const PackedWeights& weights, const Scratch& scratch)
       : table_(table), pool_(pool), weights_(weights), scratch_(scratch) {}
 
@@ -27,7 +26,7 @@ class AttentionRunner {
   /// Errors: kInvalidInput for a position or a page that is not in the cache.
   Result<void> run(const Attention& op, const HostFrame& frame, const KvPool& cache);
 
-  /// The kernel for a cache of this type.
+  /// The name of the kernel for a cache of this type.
   [[nodiscard]] std::string kernel_name(DType kv_dtype) const;
 
  private:
@@ -51,7 +50,7 @@ class AttentionRunner {
     std::int64_t partial = 0;
     std::int32_t n_parts = 0;
   };
-  /// Kept between calls only for the memory of its vectors.
+  /// Kept between calls so that its vectors need not be allocated again.
   struct Plan {
     std::vector<Item> items;
     std::vector<Merge> merges;
@@ -82,7 +81,7 @@ class AttentionRunner {
     SoftmaxState state;
     std::span<std::int64_t> first_visible;
     std::span<std::int64_t> last_visible;
-    /// The last tile of V, with zeros behind its tokens; of a cache of latents, every tile of V of a block.
+    /// A copy of the last tile of V, in which the slots after the last token are zero. For a cache of latents: every tile of V of a block.
     std::span<std::byte> values;
     std::span<std::byte> operands;  ///< AttendArgs::operands
   };

@@ -12,8 +12,9 @@ namespace {
 // the outputs. With 256 rows of 2048 BF16 columns (1 MiB of 2) a Xeon with AMX reached 2.56 Tflop/s of one core's 3.87, with
 // 320 rows 2.1 and with 384 rows 1.9 (November 2026).
 constexpr std::int64_t kActivationShare = 2;
-// A group of n blocks reads 2048 / n bytes of weights in the 64 cycles of a step. Five blocks are few, but several slices would need
-// memory for sums and read the activations once per panel; with several slices, eight blocks make up for that.
+// A step of a block takes 64 cycles, and a group of n blocks reads 2048 bytes of weights for each of its steps: 2048 / n bytes in 64
+// cycles. Five blocks are few, but several slices would need memory for sums and read the activations once per panel. So where there are
+// several slices, a group has eight blocks.
 constexpr std::int64_t kLeastGroupBlocks = 5;
 constexpr std::int64_t kSlicedGroupBlocks = 8;
 constexpr std::int64_t kPanelTiles = 16;

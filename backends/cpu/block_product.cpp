@@ -14,7 +14,7 @@ std::int64_t step_bytes(const ProductKernel& kernel) {
   return kernel.vec * act_bytes(kernel.act);
 }
 
-/// Steps of a pass. Those of weights in pieces take more room.
+/// Steps of a pass. Weights in pieces take more memory for each step, so that a pass has fewer.
 std::int64_t pass_steps(const Unpacking& unpacking) {
   return kPassSteps / weight_pieces(unpacking.into);
 }
@@ -78,7 +78,7 @@ void BlockProduct::multiply_pair(const Group& group, const TilePair& pair, const
       args.tiles[t] = to;
     }
     args.slice_bytes = unpacking_.unpack == nullptr ? packed_bytes : unpacked_bytes(unpacking_.into, n_columns);
-    // What comes next: the following columns of this pair, or else the same ones of the next pair.
+    // The weights to prefetch: the next columns of this pair or, after the last pass, the first columns of the slice in the next pair.
     const bool is_last_pass = end_step == slice.end_step;
     const std::array<const std::byte*, 2> next =
         is_last_pass ? packed_slices({pair.first_tile + kTilePair, pair.n_tiles}, slice.first_step * kernel_.vec)

@@ -33,8 +33,9 @@ class BlockProduct {
   BlockProduct(const ProductKernel& kernel, const Unpacking& unpacking, const BlockWeight& weight, std::int64_t n_rows,
                int n_threads);
 
-  /// True if a kernel multiplies this many rows in blocks. With a single row block a product is bound by reading weights, for which
-  /// whole tiles are one stream; weights that have to be unpacked take the blocks, which unpack a pass at a time.
+  /// Whether this many rows are multiplied in blocks. A product with a single row block is limited by reading weights, which is faster in
+  /// whole tiles, because these are one stream. But where weights have to be unpacked, even one row block takes this path, which unpacks
+  /// one pass at a time.
   [[nodiscard]] static bool takes(const ProductKernel& kernel, const Unpacking& unpacking, std::int64_t n_rows) {
     return kernel.blocks != nullptr && (n_rows > kernel.max_rows || unpacking.unpack != nullptr);
   }
@@ -71,9 +72,9 @@ class BlockProduct {
   [[nodiscard]] std::int64_t n_steps() const { return packed_columns(weight_.k_padded, kernel_) / kernel_.vec; }
   [[nodiscard]] std::size_t unpacked_bytes_of_pass() const;
   [[nodiscard]] RowBlock row_block(const Group& group, int index) const;
-  /// Where the columns from `first_column` on begin in each tile of a pair.
+  /// Where the columns from `first_column` on begin in each tile of a pair; null for a missing second tile.
   [[nodiscard]] std::array<const std::byte*, 2> packed_slices(const TilePair& pair, std::int64_t first_column) const;
-  /// sums (+)= a group's rows times a pair of tiles over a slice. unpacked: of unpacked_bytes_of_pass().
+  /// sums (+)= the rows of a group times a pair of tiles, over one slice. unpacked: scratch memory of unpacked_bytes_of_pass() bytes.
   void multiply_pair(const Group& group, const TilePair& pair, const Slice& slice, std::span<std::byte> unpacked,
                      float* sums) const;
   void finish_pair(const Group& group, const TilePair& pair, float* sums, const Finish& finish) const;

@@ -27,12 +27,12 @@ constexpr bool kModelsTiles = false;
 #endif
 
 #ifdef SECONDSOURCE_CPU_X86
-// The compiler's builtins read CPUID and XGETBV, because the operating system must save the registers as well.
+// The compiler's builtins read CPUID and also XGETBV, because the operating system must save the registers.
 std::vector<Isa> find_usable() {
   std::vector<Isa> usable{Isa::kScalar};
   __builtin_cpu_init();
-  // F16C needs no check: every CPU with AVX-512 F has it, and although it is a bit of its own for AVX2, which g++ 12
-  // cannot name, no CPU with AVX2 was made without it.
+  // F16C is not checked. Every CPU with AVX-512 F has it. Beside AVX2 it is a separate feature, which g++ 12 cannot query, but no CPU with
+  // AVX2 was made without it.
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return usable;
   usable.push_back(Isa::kAvx2);
   // CPUs have AVX-VNNI without AVX-512 (Alder Lake), AVX-512 VNNI without AVX-VNNI (Ice Lake, Zen 4), or both (Zen 5).
@@ -51,7 +51,7 @@ std::vector<Isa> find_usable() {
   return usable;
 }
 #elif defined(SECONDSOURCE_CPU_AARCH64)
-// Every AArch64 CPU has Advanced SIMD. Of the rest, the kernel reports what it lets processes use.
+// Every AArch64 CPU has Advanced SIMD. For all other features, the Linux kernel reports which ones a process may use.
 std::vector<Isa> find_usable() {
   std::vector<Isa> usable{Isa::kScalar, Isa::kNeon};
   const unsigned long has = getauxval(AT_HWCAP2);

@@ -19,7 +19,7 @@ namespace secondsource::cpu {
 
 class CpuKernels final : public HostKernels {
  public:
-  /// All must outlive this.
+  /// All arguments must outlive this object.
   CpuKernels(const KernelTable& table, ThreadPool& pool, const PackedWeights& weights, std::vector<KvPool>& kv_pools,
              MemoryAccount& account);
 
@@ -41,7 +41,7 @@ class CpuKernels final : public HostKernels {
 
  private:
   [[nodiscard]] KvPool& kv_pool(const HostFrame& frame) const;
-  /// What one operation needs of the scratch memory; keeps a router's tiles. Errors: kOutOfMemory.
+  /// The scratch memory that one operation needs. For a Route this also stores the tiles of the router in f32. Errors: kOutOfMemory.
   Result<ScratchNeed> scratch_need(const Op& op, const StepGraph& graph, const Bucket& bucket, const KvPool& kv_pool);
   /// Type of the cache that attention kernels read.
   [[nodiscard]] DType kv_dtype() const;

@@ -13,7 +13,7 @@
 namespace secondsource::cpu {
 namespace {
 
-/// Adjacent values of one token (K) or one dimension (V).
+/// How many values of one token (K) or of one dimension (V) are adjacent.
 int vec_of(DType dtype) {
   if (dtype == DType::kBf16) return 2;
   return dtype == DType::kI8 ? 4 : 1;
@@ -158,7 +158,7 @@ void KvPool::put(std::int32_t token, std::span<const float> key, std::span<const
   }
 }
 
-// Tokens are the lanes of K and the steps of V; both are adjacent in vecs.
+// In K, tokens are lanes and dimensions are steps; in V it is the other way round. Adjacent steps form a vec in both.
 template <typename T>
 void KvPool::transpose_latents(const std::byte* k_tile, int n_tokens, std::byte* out) const {
   const auto vec = static_cast<std::int64_t>(vec_);
@@ -188,7 +188,7 @@ void KvPool::value_tile_of(const std::byte* k_tile, int n_tokens, std::span<std:
 }
 
 void KvPool::copy_value_tile(const std::byte* tile, int n_tokens, std::span<std::byte> out) const {
-  // Whole vecs of tokens are copied, and the last one is masked. A vec of several tokens has four bytes.
+  // Whole vecs of tokens are copied, and an incomplete last one is masked. A vec of more than one token has four bytes.
   const auto n = static_cast<std::size_t>(std::max(0, n_tokens));
   const auto vec = static_cast<std::size_t>(vec_);
   const auto element_bytes = static_cast<std::size_t>(element_bytes_);

@@ -10,7 +10,7 @@
 // without shuffles. Dimensions are padded with zeros, to a multiple of vec for K and of 16 for V. int8 has one f32 scale
 // per token and head, after the tiles of K and again after those of V: [token tile][16].
 //
-// Latents (HeadShape::latent_dim) are stored as K alone; value_tile_of() makes tiles of V of them where they are read.
+// Latents (HeadShape::latent_dim) are stored as K only; value_tile_of() makes tiles of V from them when they are read.
 
 #include <cstdint>
 #include <memory>
@@ -24,7 +24,7 @@ namespace secondsource::cpu {
 
 class KvPool {
  public:
-  /// Errors: kInvalidInput, kUnsupported (pages that are no whole tiles, odd head_dim), kOutOfMemory.
+  /// Errors: kInvalidInput, kUnsupported (pages that are not whole tiles, odd head_dim), kOutOfMemory.
   static Result<KvPool> create(MemoryAccount& account, const KvSpec& spec, std::int64_t n_pages);
 
   [[nodiscard]] const KvSpec& spec() const { return spec_; }
@@ -33,12 +33,12 @@ class KvPool {
   [[nodiscard]] bool has_scales() const { return spec_.dtype == DType::kI8; }
   /// head_dim, padded to a multiple of vec.
   [[nodiscard]] std::int64_t padded_head_dim() const { return padded_head_dim_; }
-  /// Of V.
+  /// How many tiles of 16 dimensions V has.
   [[nodiscard]] int n_dim_tiles() const { return n_dim_tiles_; }
   [[nodiscard]] bool has_latents() const { return spec_.latent_dim > 0; }
   /// Bytes from one dimension tile of V to the next.
   [[nodiscard]] std::int64_t v_dim_stride() const { return v_dim_stride_; }
-  /// Bytes of V for one page and head. Of latents: for 16 tokens, which are not stored.
+  /// Bytes of V for one page and head. For latents, whose V is not stored, the bytes for 16 tokens.
   [[nodiscard]] std::int64_t v_block_bytes() const { return v_tiles_bytes() + v_scale_bytes_; }
 
   /// K and V of one page and head; null: V of latents.
@@ -72,10 +72,11 @@ class KvPool {
 
   /// Copies a V tile, with all its dimension tiles, and zeroes the tokens from `n_tokens` on. out: v_block_bytes().
   void copy_value_tile(const std::byte* tile, int n_tokens, std::span<std::byte> out) const;
-  /// Makes a V tile, with all its dimension tiles, of the latents in a K tile, with zeros for the tokens from `n_tokens` on.
-  /// out: v_block_bytes().
+  /// Makes a V tile, with all its dimension tiles, from the latents in a K tile, with zeros for the tokens from `n_tokens` on. out:
+  /// v_block_bytes().
   void value_tile_of(const std::byte* k_tile, int n_tokens, std::span<std::byte> out) const;
-  /// Likewise the scales of the tile, to behind it in `out`. Returns their address.
+  /// Copies the scales of a tile to `out`, after the place of the tile, with zeros for the tokens from `n_tokens` on. Returns the address
+  /// of the copy.
   const float* copy_value_scales(const float* scales, int n_tokens, std::span<std::byte> out) const;
 
   /// Stores one head of one token, rounded to the cache's type. key, value: [head_dim], of latents no value; for int8 they
@@ -113,7 +114,7 @@ class KvPool {
   int vec_ = 2;
   std::int64_t padded_head_dim_ = 0;
   std::int64_t scale_bytes_ = 0;    ///< per page and head, of K or of V
-  std::int64_t v_scale_bytes_ = 0;  ///< behind the tiles of v_block_bytes()
+  std::int64_t v_scale_bytes_ = 0;  ///< after the tiles in v_block_bytes()
   std::int64_t k_tile_bytes_ = 0;
   std::int64_t v_tile_bytes_ = 0;
   std::int64_t v_dim_stride_ = 0;

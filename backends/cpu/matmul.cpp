@@ -17,10 +17,10 @@
 namespace secondsource::cpu {
 namespace {
 
-// A panel is the tiles that meet all rows, block by block, before the next tiles: two, or with many rows as many as a
-// quarter of the second-level cache holds, because every panel fetches all activations from the third-level cache again.
-// The other three quarters are for a row block, for prefetched data, for sums, and for a neighbour on the same core: half
-// of the cache was 2 to 4 % faster on an idle Cascade Lake and up to 10 % slower on a busy one (2026-11-21).
+// A panel is the tiles that are multiplied with all rows, block by block, before the next tiles. With several row blocks it has two tiles,
+// or with many rows as many as fit in a quarter of the second-level cache, because every panel fetches all activations from the third-level
+// cache again. The other three quarters are for a row block, for prefetched data, for sums, and for a neighbour on the same core: half of
+// the cache was 2 to 4 % faster on an idle Cascade Lake and up to 10 % slower on a busy one (2026-11-21).
 constexpr std::int64_t kMaxPanelTiles = 8;
 constexpr std::int64_t kCacheShare = 4;
 // With fewer panels per thread, too many threads would have no work at the end.
@@ -49,7 +49,8 @@ Finish finish_of(Epilogue epilogue) {
   return Finish::kNone;
 }
 
-/// Values of one row or group quantized to E4M3 or INT8 with a scale of their own, or with a stored one, `act_scale`, times that scale.
+/// Quantizes the values of one row or group to E4M3 or INT8 and multiplies them by the scale again. The scale is computed from the values,
+/// or is the stored one, `act_scale`.
 void quantize_values(std::span<const float> x, ActQuant act, float act_scale, std::span<float> out) {
   const bool is_fp8 = has_fp8_values(act);
   const float least_integer = act == ActQuant::kInt8Static ? -128.0F : -127.0F;
@@ -66,7 +67,8 @@ void quantize_values(std::span<const float> x, ActQuant act, float act_scale, st
   }
 }
 
-/// Values of 16 columns quantized to NVFP4 with g = `act_scale`, which is NaN where the row is not finite.
+/// Quantizes the values of 16 columns to NVFP4 and multiplies them by their scales again. `act_scale` is the stored scale g, or NaN where
+/// the row is not finite.
 void quantize_to_nvfp4(std::span<const float> x, float act_scale, std::span<float> out) {
   float largest = 0.0F;
   for (const float value : x) largest = std::max(largest, std::fabs(value));
@@ -76,7 +78,7 @@ void quantize_to_nvfp4(std::span<const float> x, float act_scale, std::span<floa
   }
 }
 
-/// Tiles of a panel for many rows; tile_bytes: of one as it is multiplied.
+/// How many tiles a panel has for many rows. tile_bytes: the size of a tile in the form in which it is multiplied.
 std::int64_t panel_tiles_for(std::int64_t tile_bytes, std::int64_t n_tiles, int n_threads) {
   std::int64_t n = std::clamp(second_level_cache_bytes() / kCacheShare / tile_bytes, kTilePair, kMaxPanelTiles);
   n -= n % kTilePair;
@@ -119,8 +121,8 @@ MatmulRunner::Plan MatmulRunner::make_plan(const Matmul& op, const PackedWeight&
   Plan plan{.kernel = kernel_of(table_, unpacking.into, op.act, n_rows), .unpacking = unpacking};
   const bool has_several_blocks = n_rows > plan.kernel.max_rows;
   plan.in_blocks = !weight.is_vector && BlockProduct::takes(plan.kernel, unpacking, n_rows);
-  // Outputs that the cache cannot hold until the next operation would displace the activations, and reading their lines first
-  // takes as much of the memory's time as writing them. A residual's lines have been read anyway.
+  // Outputs that are too large to stay in the cache until the next operation would displace the activations, and reading their lines before
+  // they are written takes as much of the memory's time as writing them. With a residual, the lines have been read anyway.
   plan.writes_past_caches = plan.in_blocks && op.epilogue != Epilogue::kAddResidual &&
                             n_rows * weight.spec.n_rows * std::int64_t{sizeof(float)} > second_level_cache_bytes();
   plan.is_many = is_many;
@@ -355,7 +357,8 @@ void MatmulRunner::run(const Matmul& op, const HostFrame& frame) {
   };
   const std::int64_t n_threads = pool_.n_threads();
   if (n_blocks == 1) {
-    // Bound by memory: one stream per thread. Gate and up are finished together, and several rows take two tiles.
+    // The product is limited by memory, so each thread reads one stream. An item is two tiles where gate and up are finished together, and
+    // where several rows are multiplied with pairs of tiles.
     const std::int64_t item_tiles = x.rows() == 1 ? weight.tiles_per_column() : kTilePair;
     const std::int64_t item_bytes = item_tiles * weight.tile_bytes;
     const std::int64_t n_items = ceil_divide(weight.n_tiles, item_tiles);
@@ -401,7 +404,7 @@ void MatmulRunner::run_in_blocks(const Call& call) {
                      ScratchCutter(scratch_.of_thread(thread)), finish);
   };
   if (cut.n_blocks == 1) {
-    // Bound by memory: one stream per thread, as in run().
+    // The product is limited by memory, so each thread reads one stream, as in run().
     const std::int64_t n_pairs = ceil_divide(n_tiles, kTilePair);
     pool_.announce_next(stream_after(call.op.weight));
     pool_.run_ranges(n_pairs, slice_items(n_pairs, kTilePair * call.weight.tile_bytes, pool_.n_threads()),
@@ -414,7 +417,7 @@ void MatmulRunner::run_in_blocks(const Call& call) {
     return;
   }
   const std::int64_t n_panels = ceil_divide(n_tiles, cut.panel_tiles);
-  // A thread's range of chunks has as few groups as possible, so that their activations stay in its cache.
+  // Chunks are numbered group by group, so that a thread's range has as few groups as possible and their activations stay in its cache.
   pool_.run(n_panels * cut.n_groups, [&](std::int64_t chunk, int thread) {
     const std::int64_t first_tile = chunk % n_panels * cut.panel_tiles;
     multiply({first_tile, std::min(cut.panel_tiles, n_tiles - first_tile)}, static_cast<int>(chunk / n_panels), thread);

@@ -16,11 +16,10 @@
 
 namespace secondsource::cpu {
 
-/// Runs Matmul operations. The scratch memory is the one that the operations of a step share; nothing in it outlives a
-/// call of run().
+/// Runs Matmul operations. All operations of a step share the scratch memory; nothing in it outlives a call of run().
 class MatmulRunner {
  public:
-  /// All must outlive this.
+  /// All arguments must outlive this object.
   MatmulRunner(const KernelTable& table, ThreadPool& pool, const PackedWeights& weights, const Scratch& scratch)
       : table_(table), pool_(pool), weights_(weights), scratch_(scratch) {}
 
@@ -32,7 +31,7 @@ class MatmulRunner {
 
   void run(const Matmul& op, const HostFrame& frame);
 
-  /// The kernel that `n_rows` rows take: "unpacked int8, matmul_bf16_bf16_f32acc_avx512_bf16".
+  /// The name of the kernel for `n_rows` rows, for example "unpacked int8, matmul_bf16_bf16_f32acc_avx512_bf16".
   [[nodiscard]] std::string kernel_name(const Matmul& op, std::int64_t n_rows) const;
 
  private:
@@ -40,7 +39,7 @@ class MatmulRunner {
   struct Plan {
     ProductKernel kernel;
     Unpacking unpacking;
-    bool is_many = false;    ///< rows: enough to unpack tiles for, and to prefetch
+    bool is_many = false;    ///< at least kUnpackFromRows rows: panels are larger, and the next row block is prefetched
     bool in_passes = false;  ///< over the columns, kPassColumns at a time
     bool in_blocks = false;  ///< several row blocks at once (block_product.h)
     bool writes_past_caches = false;
@@ -61,7 +60,7 @@ class MatmulRunner {
     int first = 0;
     int end = 0;
   };
-  /// Adjacent tiles that meet all row blocks before the next ones.
+  /// Adjacent tiles, which are multiplied with all row blocks before the next panel.
   struct Panel {
     std::int64_t first_tile = 0;
     std::int64_t n_tiles = 0;
@@ -70,7 +69,7 @@ class MatmulRunner {
   [[nodiscard]] Plan make_plan(const Matmul& op, const PackedWeight& weight, std::int64_t n_rows) const;
   /// Bytes of a tile, or of one pass over it, as the plan's kernel reads it.
   [[nodiscard]] static std::int64_t multiplied_tile_bytes(const Plan& plan, const PackedWeight& weight);
-  /// A thread's scratch: bytes of unpacked tiles, and floats of sums that wait for the next pass.
+  /// The scratch memory of a thread: the bytes of unpacked tiles, and how many floats of sums wait for the next pass.
   [[nodiscard]] static std::size_t panel_bytes(const Plan& plan, const PackedWeight& weight);
   [[nodiscard]] static std::size_t pass_sums(const Plan& plan, std::int64_t n_rows);
 
@@ -81,7 +80,7 @@ class MatmulRunner {
   [[nodiscard]] static RowBlock row_block(const Call& call, int block);
   /// One panel times some row blocks, from sums to finished outputs.
   void multiply_panel(const Call& call, const Panel& panel, RowBlocks blocks, int thread) const;
-  /// The same, in passes over the columns.
+  /// As multiply_panel(), in passes over the columns.
   void multiply_in_passes(const Call& call, const Panel& panel, RowBlocks blocks, int thread) const;
   [[nodiscard]] BlockProduct block_product(const Plan& plan, const PackedWeight& weight, std::int64_t n_rows) const;
   void run_in_blocks(const Call& call);

@@ -21,7 +21,7 @@ void use_small_pages_around(std::byte* border) {
   if (within != 0) (void)madvise(border - within, kHugePageBytes, MADV_NOHUGEPAGE);  // a hint
 }
 
-/// Writes one zero byte, which it already is, to every page.
+/// Writes a zero to one byte of every page. The memory is zero already, so the only effect is that the system places the page.
 void touch(std::span<std::byte> bytes) {
   volatile std::byte* const at = bytes.data();
   for (std::size_t i = 0; i < bytes.size(); i += kPageBytes) at[i] = std::byte{0};
@@ -36,7 +36,7 @@ bool MemoryNodes::has_several() {
     nodes_.resize(static_cast<std::size_t>(pool_->n_threads()));
     pool_->run_on_each_thread([&](int thread) {
       unsigned node = 0;
-      (void)getcpu(nullptr, &node);  // without it, one node
+      (void)getcpu(nullptr, &node);  // if this fails, every thread counts as on node 0
       nodes_[static_cast<std::size_t>(thread)] = static_cast<int>(node);
     });
   }
@@ -52,7 +52,7 @@ void MemoryNodes::place(std::span<std::byte> bytes, std::int64_t n_items) {
     return bytes.subspan(static_cast<std::size_t>(items.first) * item_bytes,
                          static_cast<std::size_t>(items.end - items.first) * item_bytes);
   };
-  // The neighbours in memory are other weights, whose parts at the border belong to other nodes.
+  // Adjacent memory belongs to other weights, whose parts at the border may be on other nodes.
   use_small_pages_around(bytes.data());
   for (int thread = 1; thread < n_threads; ++thread) {
     const auto t = static_cast<std::size_t>(thread);

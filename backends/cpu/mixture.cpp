@@ -1,6 +1,6 @@
-// Routed rows are sorted by expert and packed once; then the threads share the tiles of all chosen experts in one loop.
-// With few rows per expert every thread streams the tiles of one expert after the other; with many rows two tiles are
-// multiplied with all rows of their expert while they are in the cache, or what block_product.h cuts on CPUs with tile registers.
+// Routed rows are sorted by expert and packed once; then the threads share the tiles of all chosen experts in one loop. With few rows per
+// expert every thread streams the tiles of one expert after the other. With many rows, two tiles are multiplied with all rows of their
+// expert while they are in the cache; on CPUs with tile registers, block_product.h cuts the product instead.
 
 #include "cpu/mixture.h"
 
@@ -145,7 +145,7 @@ ScratchNeed MixtureRunner::routed_need(const ExpertTiles& weight, std::int64_t n
   const auto sums = static_cast<std::size_t>(n_rows * kTilePair * kTileRows);
   ScratchNeed need{.activations = activation_bytes(n_rows, row_bytes(weight)),
                    .per_thread = ScratchCutter::bytes_for<float>(gathered)};
-  // How many of the rows an expert has is up to the router.
+  // The router decides how many of the rows an expert gets.
   for (const std::int64_t n : row_counts_of_scratch(table_, weight.product, n_rows)) {
     const GroupKernel kernel = kernel_for(weight, n);
     need.per_thread =
@@ -444,7 +444,7 @@ void MixtureRunner::judge_experts(const Route& op, std::span<const float> scores
   const std::span<double> merits = scratch.merits;
   const bool sums_two = op.n_groups > 1 && op.group_score == GroupScore::kSumOfTwo;
   std::ranges::copy(scores, merits.begin());
-  // Elsewhere the order of the scores themselves is that of what is made of them.
+  // In all other cases, the scores have the same order as the sigmoids or softmax weights that are made of them.
   if (op.score == RouteScore::kSigmoid && (op.choice_bias || sums_two)) {
     const float* const bias = bias_of(op.choice_bias);
     for (std::size_t i = 0; i < merits.size(); ++i) {
@@ -466,7 +466,7 @@ void MixtureRunner::judge_experts(const Route& op, std::span<const float> scores
     }
     of_groups[group] = best + (sums_two ? second : 0.0);
   }
-  // Few groups: the best is taken until there are enough of them, and what remains is left out.
+  // There are few groups, so the best one that is left is taken again and again. Experts of groups that are not taken get a merit of -inf.
   constexpr double kTaken = std::numeric_limits<double>::quiet_NaN();
   for (std::int32_t taken = 0; taken < op.n_top_groups; ++taken) {
     std::size_t best = of_groups.size();

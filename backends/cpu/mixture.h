@@ -17,16 +17,17 @@
 
 namespace secondsource::cpu {
 
-/// Runs Route, GroupedMatmul and HeadMatmul operations: to the last, each head is an expert that every token has chosen. The scratch memory is the one that the operations of a step share; nothing
-/// in it outlives a call of run().
+/// Runs Route, GroupedMatmul and HeadMatmul operations. A HeadMatmul is computed as a mixture in which each head is an expert that every
+/// token has chosen. All operations of a step share the scratch memory; nothing in it outlives a call of run().
 class MixtureRunner {
  public:
-  /// All must outlive this.
+  /// All arguments must outlive this object.
   MixtureRunner(const KernelTable& table, ThreadPool& pool, const PackedWeights& weights, const Scratch& scratch,
                 MemoryAccount& account)
       : table_(table), pool_(pool), weights_(weights), scratch_(scratch), account_(account) {}
 
-  /// Keeps the router's tiles in f32, however they are stored, because they decide. Errors: kOutOfMemory.
+  /// Stores the tiles of a router in f32 unless they are f32 already, because its products decide which experts are computed. Errors:
+  /// kOutOfMemory.
   Result<void> keep_router(WeightId gate);
 
   [[nodiscard]] ScratchNeed scratch_need(const Route& op, const StepGraph& graph, const Bucket& bucket) const;
@@ -39,7 +40,7 @@ class MixtureRunner {
   /// Errors: kInternal for an expert that does not exist.
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame);
 
-  /// The kernels that `n_tokens` tokens may take; which of them is known only once the router has run.
+  /// The names of the kernels that `n_tokens` tokens may take; which of them they take is known only when the router has run.
   [[nodiscard]] std::string kernel_name(const GroupedMatmul& op, std::int64_t n_tokens) const;
   [[nodiscard]] std::string kernel_name(const HeadMatmul& op, std::int64_t n_tokens) const;
 
@@ -78,14 +79,15 @@ class MixtureRunner {
     std::int64_t first = 0;  ///< in Plan::rows
     std::int64_t n_rows = 0;
   };
-  /// What a thread multiplies at once: tiles of a group's expert with all of its rows or, in blocks, with those of one group of the cut.
+  /// What a thread multiplies at once: some tiles of a group's expert with all rows of the group or, in blocks, with the rows of one group
+  /// of the BlockCut.
   struct Chunk {
     std::int64_t group = 0;
     std::int64_t first_tile = 0;  ///< of the expert
     std::int64_t n_tiles = 0;
     int cut_group = 0;
   };
-  /// Which rows meet which expert. Kept between calls only for the memory of its vectors.
+  /// Which rows are multiplied with which expert. Kept between calls so that its vectors need not be allocated again.
   struct Plan {
     std::vector<std::int32_t> rows;  ///< row numbers, sorted by expert, those of one expert in ascending order
     std::vector<ExpertGroup> groups;
@@ -107,11 +109,11 @@ class MixtureRunner {
   /// Null without a bias.
   [[nodiscard]] const float* bias_of(const std::optional<WeightId>& bias) const;
   [[nodiscard]] GroupKernel kernel_for(const ExpertTiles& weight, std::int64_t n_rows) const;
-  /// The kernel of as many rows as unpack tiles.
+  /// The kernel for so many rows that tiles are unpacked, if the product has an unpacking.
   [[nodiscard]] GroupKernel kernel_of_many(const ExpertTiles& weight) const;
   [[nodiscard]] ScratchNeed routed_need(const ExpertTiles& weight, std::int64_t n_rows, std::int64_t k) const;
-  /// Bytes of a packed row of x: the larger of what the two kernels need, so that a row's place does not depend on the
-  /// router.
+  /// Bytes of a packed row of x: the most that the kernels for one, few and many rows need, so that the place of a row does not depend on
+  /// how many rows the router gives to each expert.
   [[nodiscard]] std::size_t row_bytes(const ExpertTiles& weight) const;
   [[nodiscard]] static std::size_t panel_bytes(const GroupKernel& kernel);
 
@@ -138,14 +140,14 @@ class MixtureRunner {
   /// Scratch memory of choose_experts().
   struct ChoiceScratch {
     std::span<std::int32_t> order;  ///< [n_experts]
-    std::span<double> merits;       ///< [n_experts]: by which experts are chosen
-    std::span<double> of_groups;    ///< [n_groups]
+    std::span<double> merits;       ///< [n_experts]: the experts with the largest ones are chosen
+    std::span<double> of_groups;    ///< [n_groups]: score of each group; NaN if it was chosen
   };
   [[nodiscard]] static ChoiceScratch cut_choice(std::span<std::byte> scratch, const Route& op, std::int64_t n_experts);
   /// Writes the n_top experts of one token and their weights. scores: [n_experts].
   void choose_experts(const Route& op, const HostFrame& frame, std::int64_t token, std::span<const float> scores,
                       const ChoiceScratch& scratch) const;
-  /// Fills the merits of the experts, which are -inf in the groups that are not chosen. No score is NaN.
+  /// Computes the merits of the experts; they are -inf in groups that are not chosen. No score may be NaN.
   void judge_experts(const Route& op, std::span<const float> scores, const ChoiceScratch& scratch) const;
   /// out[t, :] = aux[t, :] + sum_j weight[t, j] * products[t * n_top + j, :], in the order of j.
   void add_experts(const GroupedMatmul& op, const HostFrame& frame, const MatrixView<float>& products);

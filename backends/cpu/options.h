@@ -19,7 +19,8 @@ struct Options {
   bool weight_cache = false;      ///< keep packed weights in the user's cache folder
 };
 
-/// Extra options: isa=NAME, products=f32|bf16|LIST, kv=bf16|f16|int8|f32, guards=0|1, weight_cache=0|1. Errors: kInvalidInput, kUnavailable.
+/// Extra options: isa=NAME, products=f32|bf16|LIST, kv=bf16|f16|int8|f32, guards=0|1, weight_cache=0|1. Errors: kInvalidInput,
+/// kUnavailable.
 [[nodiscard]] Result<Options> parse_options(const BackendOptions& options);
 
 }  // namespace secondsource::cpu

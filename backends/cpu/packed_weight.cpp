@@ -38,7 +38,7 @@ WeightSpec without_sources(const WeightSpec& spec) {
   return plain;
 }
 
-/// The error of the first row that cannot be read, in whatever order the threads come to the rows.
+/// The error of the first row that cannot be read, in whatever order the threads read the rows.
 class FirstError {
  public:
   /// Whether an earlier row failed, so that this one need not be read.
@@ -135,7 +135,7 @@ Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
     weight.row_sums = {row_sums, n_packed_rows};
     buffers.push_back(sum_bytes);
   }
-  // The same division among threads as in a matmul of one row.
+  // The tiles are divided among the threads as in a matmul of one row.
   for (const std::span<std::byte> buffer : buffers) nodes_.place(buffer, weight.n_tiles / weight.tiles_per_column());
   SS_TRY_VOID(
       fill_through_cache(spec, buffers, [&] { return fill_tiles(spec, weight, bytes.data(), scales, row_sums); }));

@@ -3,6 +3,7 @@
 //
 //   f32   [k][16]                  f16  [k][16]
 //   bf16  [k / 2][16][2]           int8 [k / 4][16][4], scales f32 [rows], row sums i32 [rows]
+//   fp8   [k / 4][16][4] in E4M3, scales f32 [rows]
 //   int8-g32 [k / 32][8][16][4], after each group of 32 columns its 16 FP16 scales
 //   int4  [k / 32][4 x 8 columns x 16 rows of nibbles, 16 FP16 scales]
 //   int4-zp  [k / 32][as int4, then 16 zero points in int8]
@@ -13,8 +14,8 @@
 //   q5_k  as q4_k; after the nibbles of a group comes the fifth bit of its 32 columns x 16 rows
 //   q6_k  [k / 256][8 groups, each: nibbles, two bits of 2 x 16 columns x 16 rows, 2 x 16 scales in int8], then 16 FP16 numbers d
 //   iq4_xs  [k / 256][8 groups, each: nibbles, 16 scales in int8], then 16 FP16 numbers d
-//   q2_k, q3_k  [k / 256][4 quads of 4 parts of 16 columns, each: two bits, in q3_k then third bits, a byte of each part and row with
-//         its scale and in q2_k its minimum], then 16 FP16 numbers d and in q2_k 16 dmin
+//   q2_k, q3_k  [k / 256][4 quads of 4 parts of 16 columns, each: two bits of each code; in q3_k the third bits; a byte for each part
+//         and row with its scale and in q2_k its minimum], then 16 FP16 numbers d and in q2_k 16 dmin
 //   q4_1, q5_0, q5_1, iq4_nl  [k / 32][nibbles, in q5_0 and q5_1 fifth bits, 16 FP16 scales, in q4_1 and q5_1 16 FP16 minima]
 //   fp8-g128 [k / 128][32][16][4], after each group of 128 columns its 16 f32 scales
 //
@@ -75,10 +76,10 @@ class PackedWeights {
  private:
   Result<PackedWeight> pack_tiles(const WeightSpec& spec);
   Result<PackedWeight> pack_vector(const WeightSpec& spec);
-  /// Fills the buffers from the cache, or else by `fill` and then stores them in the cache.
+  /// Fills the buffers from the cache. What the cache does not have is computed by `fill` and then stored in the cache.
   Result<void> fill_through_cache(const WeightSpec& spec, std::span<const std::span<std::byte>> buffers,
                                   const std::function<Result<void>()>& fill);
-  /// Fills all tiles on all threads, one tile at a time. scales and row_sums: null unless int8.
+  /// Fills all tiles on all threads, one tile at a time. scales: null where rows have no scale of their own. row_sums: null unless int8.
   Result<void> fill_tiles(const WeightSpec& spec, const PackedWeight& weight, std::byte* tiles, float* scales,
                           std::int32_t* row_sums);
 

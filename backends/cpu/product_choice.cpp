@@ -20,7 +20,8 @@ constexpr std::array kOfBf16{Product::kBf16, Product::kInt8, Product::kInt8Group
 /// The instruction set whose kernels multiply in f32.
 constexpr Isa kWidening = Isa::kAvx512;
 
-/// Blocks of GGUF and nvfp4 are multiplied as int4 is; where not in BF16, by digits, which do not round activations either.
+/// Blocks of GGUF and nvfp4 follow the choice for int4. Where that is f32, they take the kernels of this instruction set, most of which
+/// multiply by digits and do not round activations either.
 constexpr Isa kWideningBlocks = Isa::kAvx512Vnni;
 constexpr std::array kBlocks{Product::kQ2K,   Product::kQ3K,   Product::kQ4K,   Product::kQ5K,
                              Product::kQ6K,   Product::kQ41,   Product::kQ50,   Product::kQ51,
@@ -56,7 +57,7 @@ std::string known_names(Isa isa) {
   return names;
 }
 
-/// Bytes of one tile of `k` columns, packed as packed_weight.h has it.
+/// Bytes of one tile of `k` columns in the layout that packed_weight.h describes.
 std::int64_t tile_bytes_of(Product product, std::int64_t k) {
   switch (product) {
     case Product::kInt8:
@@ -186,7 +187,7 @@ std::optional<Arithmetic> known_arithmetic(const CpuFamily& cpu) {
 }
 
 std::vector<ProductTimes> measure_products(Isa isa) {
-  constexpr int kRepetitions = 6;  // alternating, so that a change of clock meets both kernels; the best one counts
+  constexpr int kRepetitions = 6;  // in alternation, so that a change of clock affects both kernels; the fastest counts
   TimedOperands operands;
   std::vector<ProductTimes> all;
   for (const Product product : choosable_products(isa)) {
@@ -227,7 +228,7 @@ Result<ProductChoice> choose_products(Isa isa, const ProductRequest& request) {
   if (choosable_products(isa).empty()) return ProductChoice{};
   if (const auto arithmetic = known_arithmetic(this_cpu_family()))
     return all_in(isa, *arithmetic, ChoiceBasis::kKnownCpu);
-  // Only the best instruction set of the CPU comes here: another one was asked for.
+  // Only the CPU's best instruction set is measured, because a forced one has returned above. So one result for the process is enough.
   static const ProductChoice measured = choose_fastest(measure_products(isa));
   return measured;
 }
@@ -237,7 +238,8 @@ KernelTable kernels_of(Isa isa, const ProductChoice& choice) {
   for (const auto& [product, arithmetic] : choice.products) {
     if (arithmetic == Arithmetic::kBf16) continue;
     take_from(kernel_table(kWidening), product, table);
-    // With zero points int4 is decoded in the same way, and mxfp4 by other tables of the same size.
+    // The choice for int4 holds for int4-zp, which is decoded in the same way, for mxfp4, which only takes other tables of the same size,
+    // and for kBlocks.
     if (product != Product::kInt4) continue;
     take_from(kernel_table(kWidening), Product::kInt4Zero, table);
     take_from(kernel_table(kWidening), Product::kMxfp4, table);

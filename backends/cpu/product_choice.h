@@ -47,7 +47,7 @@ inline constexpr const char* kProductsVariable = "SECONDSOURCE_CPU_PRODUCTS";
 /// The products that this instruction set can multiply in f32 as well as in BF16; empty if it has only one of them.
 [[nodiscard]] std::span<const Product> choosable_products(Isa isa);
 
-/// "bf16=bf16,int8=f32,int8-g32=f32,int4=bf16".
+/// For example "bf16=bf16,int8=f32,int8-g32=f32,int4=bf16,fp8=bf16".
 [[nodiscard]] std::string to_text(const ProductChoice& choice);
 
 /// Reads to_text()'s format, which may leave products out (they keep BF16), or "f32" or "bf16" for all of them. Errors:
@@ -79,14 +79,14 @@ struct ProductTimes {
 /// Times the kernels over tiles that the second-level cache holds: about a millisecond. `isa` must be usable.
 [[nodiscard]] std::vector<ProductTimes> measure_products(Isa isa);
 
-/// f32 where it takes at most kClearlyFaster of BF16's time (the geometric mean over kTimedRows), so that noise decides
-/// nothing where the two are alike.
+/// choose_fastest() chooses f32 where it takes at most this share of BF16's time (the geometric mean over kTimedRows), so that noise does
+/// not decide between two that are equally fast.
 inline constexpr double kClearlyFaster = 0.85;
 [[nodiscard]] ProductChoice choose_fastest(std::span<const ProductTimes> times);
 
 /// What the user asked for.
 struct ProductRequest {
-  bool is_isa_given = false;            ///< the instruction set was forced: its own kernels, nothing is measured
+  bool is_isa_given = false;            ///< the instruction set was forced: it keeps its kernels, nothing is measured
   std::optional<std::string> products;  ///< the option `products`
 };
 
@@ -94,7 +94,7 @@ struct ProductRequest {
 /// known CPUs, a measurement, which is made once per process. Errors: those of parse_products().
 [[nodiscard]] Result<ProductChoice> choose_products(Isa isa, const ProductRequest& request);
 
-/// The kernels of an instruction set with the chosen ones in place of its own.
+/// The kernels of an instruction set, in which the chosen ones replace its own.
 [[nodiscard]] KernelTable kernels_of(Isa isa, const ProductChoice& choice);
 
 }  // namespace secondsource::cpu

@@ -174,7 +174,7 @@ Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPo
     const std::span<float> value = cutter.take<float>(static_cast<std::size_t>(head_dim));
     for (std::int64_t t = first; t < end; ++t) {
       const float* const cosines = scratch_.rotations().data() + t * head_dim;
-      /// The heads with their norm, where they are or in `normed`.
+      /// Returns the heads after their norm: in `normed`, or where they are if there is no norm.
       const auto normalized = [&](const float* heads, std::int64_t n_heads, const std::optional<WeightId>& norm) {
         if (!norm) return heads;
         const bool centers = op.head_norm == HeadNorm::kLayerNormOfHead;

@@ -1,5 +1,5 @@
 #pragma once
-// The operations that work on each token by itself: embedding, RMSNorm, a choice of columns, and RoPE with the append to the cache.
+// The operations that treat each token separately: embedding, RMSNorm, a choice of columns, and RoPE with the append to the cache.
 
 #include <cstdint>
 #include <vector>
@@ -15,14 +15,14 @@ namespace secondsource::cpu {
 /// Runs Embed, RmsNorm, SelectColumns, RopeAppend and LatentAppend operations.
 class RowOpRunner {
  public:
-  /// All must outlive this.
+  /// All arguments must outlive this object.
   RowOpRunner(const KernelTable& table, ThreadPool& pool, const PackedWeights& weights, const Scratch& scratch)
       : table_(table), pool_(pool), weights_(weights), scratch_(scratch) {}
 
   [[nodiscard]] static ScratchNeed scratch_need(const RopeAppend& op, const Bucket& bucket);
   [[nodiscard]] static ScratchNeed scratch_need(const LatentAppend& op, const Bucket& bucket);
-  /// The scratch memory may have moved, so the rotations in it are computed anew. No step of up to `max_tokens` tokens
-  /// allocates afterwards.
+  /// To be called when the scratch memory may have moved: the rotations in it are computed anew. Afterwards no step of up to `max_tokens`
+  /// tokens allocates memory for positions.
   void forget_rotations(std::int32_t max_tokens);
 
   /// Errors: kInvalidInput for a token that is not in the table.

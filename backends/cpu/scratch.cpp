@@ -28,7 +28,7 @@ Result<void> Scratch::reserve(const ScratchNeed& need) {
   SS_TRY_VOID(grow(*account_, activations_, need.activations));
   SS_TRY_VOID(grow(*account_, partials_, need.partials));
   SS_TRY_VOID(grow(*account_, rotations_, need.rotations));
-  // Pages plus three cache lines: with a power of two between them, threads would use the same cache sets.
+  // Whole pages plus three cache lines: if the areas of two threads were a power of two apart, the threads would use the same cache sets.
   have_.per_thread = std::max(have_.per_thread, round_up(need.per_thread, std::size_t{4096}) + 192);
   std::size_t bytes = have_.per_thread * static_cast<std::size_t>(n_threads_);
   // In small pages, whose physical addresses are random, unpacked tiles would evict each other from the sets of the

@@ -1,7 +1,6 @@
 #pragma once
-// Scratch memory that lives during one operation: packed activations and each thread's own space. It is sized when a step
-// is compiled, shared by all steps and by all operations (which run one after the other), and never allocated while a
-// step runs.
+// Scratch memory for single operations: packed activations and each thread's own space. It is sized when a step is compiled, shared by all
+// steps and by all operations (which run one after the other), and never allocated while a step runs.
 
 #include <cstddef>
 #include <span>
@@ -18,14 +17,14 @@ struct ScratchNeed {
   std::size_t per_thread = 0;
 };
 
-/// The larger of each.
+/// The larger of the two, member by member.
 [[nodiscard]] ScratchNeed larger(const ScratchNeed& a, const ScratchNeed& b);
 
 class Scratch {
  public:
   Scratch(MemoryAccount& account, int n_threads) : account_(&account), n_threads_(n_threads) {}
 
-  /// Grows to `need`; pointers from before become invalid. Errors: kOutOfMemory.
+  /// Grows to `need`. Pointers into the memory become invalid. Errors: kOutOfMemory.
   Result<void> reserve(const ScratchNeed& need);
 
   [[nodiscard]] std::span<std::byte> activations() const { return activations_.as<std::byte>(); }

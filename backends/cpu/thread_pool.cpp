@@ -14,10 +14,9 @@ namespace {
 // Polls before a thread sleeps: about 20 microseconds, which is longer than the serial work between the loops of a step
 // and short enough not to hurt a neighbour on the same CPU.
 constexpr int kSpins = 1000;
-// The caller waits this long for the last slices before it sleeps and assumes that a thread has lost its CPU. That thread
-// then backs off for 20 times as long as it was waited for, so that trying again costs a twentieth. If it loses its CPU
-// again within the length of its last backoff, its neighbour stays, and the factor doubles each time, up to 320 (a cost
-// of 0.3 %).
+// The caller waits this long for the last slices before it sleeps and assumes that a thread has lost its CPU. That thread then backs off
+// for 20 times as long as it was waited for, so that trying again costs a twentieth. If it loses its CPU again within the length of its
+// last backoff, the process that took the CPU is still there, and the factor doubles each time, up to 320 (a cost of 0.3 %).
 constexpr std::int64_t kPatienceNs = 50'000;
 constexpr std::int64_t kBackoffFactor = 20;
 constexpr std::int64_t kMaxBackoffFactor = 320;
@@ -108,7 +107,8 @@ void ThreadPool::describe_loop(std::int64_t n_items, std::int64_t slice_items, c
 void ThreadPool::announce_loop(int n_groups) {
   for (int group = 0; group < n_groups; ++group) {
     Group& of = groups_[static_cast<std::size_t>(group)];
-    // A thread counts itself as sleeping before it looks at the epoch for the last time, so that one of the two sees the other.
+    // A thread counts itself as sleeping before it reads the epoch for the last time. So either it sees the new epoch, or this thread sees
+    // that it sleeps.
     of.epoch.fetch_add(1);
     if (of.n_sleeping.load() > 0) of.epoch.notify_all();
   }
@@ -248,8 +248,8 @@ void ThreadPool::wait_for_all(Slices slices) {
     Slot& slot = slots_[static_cast<std::size_t>(thread)];
     if (slot.holds_slice.load(std::memory_order_acquire)) late.push_back(&slot);
   }
-  // A thread counts its items before it looks whether the caller sleeps, and the caller says that it sleeps before it looks at
-  // the counts, so that one of the two sees the other.
+  // A thread counts its items before it checks whether the caller sleeps, and the caller says that it sleeps before it reads the counts. So
+  // either the thread sees that the caller sleeps, or the caller sees the items.
   caller_sleeps_.store(true);
   for (;;) {
     const std::uint32_t n_wakes = n_wakes_.load();
@@ -305,12 +305,12 @@ bool ThreadPool::take(int thread, ItemRange& slice) {
     if (take_front(thread, slice)) return true;
     std::uint64_t empty = own.load(std::memory_order_acquire);
     if (size_of_word(empty) > 0) continue;
-    // Steal from the longest range left: its owner is the most delayed thread, or gives its group's range to all of them.
+    // Steal from the longest range left. Its owner is the most delayed thread, or holds the range of its whole group.
     Victim victim = longest_range(first_of_group, end_of_group, thread);
     if (size_of_word(victim.range) == 0 && n_threads_ > kGroupThreads) victim = longest_range(0, n_threads_, thread);
     if (size_of_word(victim.range) == 0) return false;
-    // Take half of it, work through it from the front, and let others steal from it in turn. Tails taken slice by slice
-    // would be read backwards, which was a fifth slower (Zen 4, November 2026).
+    // Take half of it, work through it from the front, and let others steal from it in turn. Tails that are taken slice by slice are read
+    // backwards, which is a fifth slower (Zen 4, November 2026).
     const std::uint32_t end = end_of(victim.range);
     const std::uint32_t slice_items =
         std::min(group_of(thread).slice_items.load(std::memory_order_relaxed), size_of_word(victim.range));
@@ -320,7 +320,7 @@ bool ThreadPool::take(int thread, ItemRange& slice) {
       continue;
     }
     slice = {end - n, end - n + slice_items};
-    // If the next loop has meanwhile stored a range in this thread's slot, the thread runs all that it stole by itself.
+    // If the next loop has meanwhile stored a range in the slot of this thread, the thread runs all that it stole without sharing it.
     if (n > slice_items && !own.compare_exchange_strong(empty, to_word(end - n + slice_items, end),
                                                         std::memory_order_acq_rel, std::memory_order_acquire)) {
       slice.end = end;
@@ -354,8 +354,8 @@ void ThreadPool::work(int thread) {
 }
 
 void ThreadPool::wait_for_loop(Group& group, std::uint32_t seen) const {
-  // A loop that needs few threads is announced to few groups. Threads of the others go on polling as long as loops come, because
-  // waking them for the next long loop would take longer than the short ones do.
+  // A loop that needs few threads is announced to few groups. Threads of the others keep polling as long as there are loops, because waking
+  // them for the next long loop would take longer than the short ones take.
   const std::atomic<std::uint32_t>& loops = groups_[0].epoch;
   std::uint32_t n_loops = loops.load(std::memory_order_relaxed);
   for (;;) {

@@ -26,9 +26,9 @@
 namespace secondsource::cpu {
 
 struct ThreadPoolOptions {
-  int n_threads = 1;  ///< with the caller
+  int n_threads = 1;  ///< including the caller
   std::vector<std::int32_t>
-      cpus;  ///< thread i is pinned to cpus[i]; thread 0, the caller, at its first run(). Empty: none
+      cpus;  ///< thread i is pinned to cpus[i % cpus.size()]; thread 0, the caller, at its first run(). Empty: none
 };
 
 /// Items [first, end).
@@ -39,8 +39,8 @@ struct ItemRange {
 };
 
 /// The range of `n_items` that thread `thread` of `n_threads` starts with: contiguous, in the order of the threads, sizes
-/// that differ by at most one. It is the same for every loop of n_items and threads, so that a thread finds in its memory node what
-/// it placed there, where all threads share the loop.
+/// that differ by at most one. It is the same for every loop of n_items and threads, so that where all threads share the loop, a thread
+/// finds in its memory node what it placed there.
 [[nodiscard]] constexpr ItemRange range_of_thread(std::int64_t n_items, int thread, int n_threads) {
   const std::int64_t shorter = n_items / n_threads;
   const std::int64_t n_longer = n_items % n_threads;
@@ -48,10 +48,10 @@ struct ItemRange {
   return {first, first + shorter + (thread < n_longer ? 1 : 0)};
 }
 
-/// Threads that are announced a loop together, and count its items together.
+/// Threads of a group. A loop is announced to all of them at once, and they count its finished items in one counter.
 inline constexpr int kGroupThreads = 8;
 
-/// The threads of `n_threads` that share a loop: one group for each eight slices begun, so that a short loop waits for few of many
+/// How many of `n_threads` threads share a loop: one group for each eight slices begun, so that a short loop does not wait for many
 /// threads.
 [[nodiscard]] constexpr int threads_of_loop(std::int64_t n_items, std::int64_t slice_items, int n_threads) {
   const std::int64_t n_slices = n_items / slice_items + (n_items % slice_items > 0 ? 1 : 0);
@@ -87,9 +87,9 @@ class ThreadPool {
     });
   }
 
-  /// Between the end of the next loop and the start of the one after it, idle threads prefetch the beginning of their
-  /// ranges of this memory, so that reading goes on while the caller does serial work. Threads of other groups than the caller's
-  /// steal their ranges and get these only by chance. Stays set until the next call.
+  /// Between the end of the next loop and the start of the one after it, idle threads prefetch the beginning of their ranges of this
+  /// memory, so that reading goes on while the caller does serial work. Threads outside the caller's group have to steal their ranges and
+  /// get those that they prefetched only by chance. Stays set until the next call.
   void announce_next(const NextStream& next);
 
   /// body(chunk, thread) for every chunk in [0, n_chunks), of any length, then returns.
@@ -125,12 +125,12 @@ class ThreadPool {
     std::int64_t backoff_factor = 0;    ///< that length, divided by how long the thread was waited for
   };
 
-  /// What the threads of a group share, in cache lines by who writes it when.
+  /// What the threads of a group share, divided into cache lines by which threads write the fields and when.
   struct Group {
     /// Counts the loops that were announced to this group; its threads wait for a change.
     alignas(64) std::atomic<std::uint32_t> epoch{0};
-    /// Threads that wait in the kernel. Only they are woken: the library cannot tell for which atomic a thread waits, so that one
-    /// sleeper of any group made every announcement a system call (0.4 us instead of 2 ns).
+    /// Threads that wait in the kernel; the epoch is notified only if there are any. The library cannot tell for which atomic a thread
+    /// waits, so that otherwise one sleeper of any group would make every announcement a system call (0.4 us instead of 2 ns).
     std::atomic<int> n_sleeping{0};
     // The current loop. Written before any of its ranges is stored, and read only by threads that hold a slice of it: taking
     // the slice makes these fields visible.
@@ -158,7 +158,8 @@ class ThreadPool {
   void run_each(const void* body, Function function);
   void pin_caller();
   void describe_loop(std::int64_t n_items, std::int64_t slice_items, const void* body, Function function);
-  /// Shares n_items among n_active threads that do not back off; returns ranges that late thieves had published meanwhile.
+  /// Stores the ranges of n_items in the slots of n_active threads that do not back off. Returns ranges that late thieves had published
+  /// there meanwhile.
   std::vector<ItemRange> store_ranges(std::int64_t n_items, int n_active);
   /// Announces the loop to the first n_groups groups.
   void announce_loop(int n_groups);
@@ -170,11 +171,12 @@ class ThreadPool {
   [[nodiscard]] bool take_front(int thread, ItemRange& slice);
   /// Takes a slice from the thread's own range, or else steals, first in its group. False if nothing is left.
   [[nodiscard]] bool take(int thread, ItemRange& slice);
-  /// The longest range that may be stolen from threads [first, end), as its word, and whose it is.
+  /// A range to steal from: whose it is, and the range as a word.
   struct Victim {
     std::size_t thread = 0;
     std::uint64_t range = 0;
   };
+  /// The longest range that may be stolen from threads [first, end); empty if there is none.
   [[nodiscard]] Victim longest_range(int first, int end, int thief) const;
   void worker_loop(int thread);
   void wait_for_loop(Group& group, std::uint32_t seen) const;
@@ -187,7 +189,7 @@ class ThreadPool {
     return groups_[static_cast<std::size_t>(thread / kGroupThreads)];
   }
 
-  // In lines that all threads read and none writes while they share loops.
+  // These fields are in cache lines that all threads read and that are hardly ever written while loops run.
   int n_threads_;
   std::vector<std::int32_t> cpus_;
   std::unique_ptr<Group[]> groups_;  ///< [n_groups()]
@@ -195,10 +197,11 @@ class ThreadPool {
   std::vector<std::thread> threads_;
   std::atomic<bool> pinned_{true};
   std::atomic<bool> stopping_{false};
-  /// Whether the caller sleeps until the loop is over, and what then wakes it.
+  /// Whether the caller sleeps until the loop is over, and the counter that wakes it.
   std::atomic<bool> caller_sleeps_{false};
   std::atomic<std::uint32_t> n_wakes_{0};
-  // The caller's own. In the lines above it cost every loop a line more: 0.3 us of two threads' (Zen 4, November 2026).
+  // Only the caller uses these, in a cache line of their own. In the lines above they would cost every loop one more line: 0.3 us with two
+  // threads (Zen 4, November 2026).
   alignas(64) std::uint64_t n_announced_ = 0;  ///< items of all loops since the beginning
   int n_backing_off_ = 0;
   bool caller_pinned_ = false;

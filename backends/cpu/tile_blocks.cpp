@@ -26,7 +26,7 @@ constexpr std::int64_t kNibbleBytes = std::int64_t{kTileRows} * kGroupColumns / 
 constexpr std::int64_t kLaneBytes = 64;             // a word of each row
 constexpr std::int64_t kHalfBytes = 2 * kTileRows;  // an FP16 number of each row
 
-/// What codes of groups of 32 columns have beside their nibbles.
+/// Which bits of a code are stored beside its nibble, in groups of 32 columns.
 enum class UpperBits : std::uint8_t { kNone, kFifth, kFifthAndSixth };
 
 struct BlockLayout {
@@ -62,7 +62,7 @@ std::int64_t upper_bytes(UpperBits upper) {
   return upper == UpperBits::kNone ? 0 : upper == UpperBits::kFifth ? kLaneBytes : 2 * kLaneBytes;
 }
 
-/// Bytes of 32 columns with the whole numbers of their parts, but without the FP16 numbers of the block.
+/// Bytes of 32 columns with the integer scales and minima of their parts, but without the FP16 numbers of the block.
 std::int64_t group_bytes(const BlockForm& form, const BlockLayout& layout) {
   const std::int64_t parts = form.n_parts() == 0 ? 0 : kGroupColumns / form.part_cols;
   return kNibbleBytes + upper_bytes(layout.upper) + parts * form.n_units() * kTileRows;
@@ -76,13 +76,14 @@ constexpr CodeBits kFifthAndSixth = {4, 2};
 /// The lanes of one vector, of 16 rows.
 using Lanes = std::array<std::uint32_t, kRows>;
 
-/// Stores the lanes with the bits of `mask` inverted. Inverting the sign bit of a code adds its magnitude: 16 to codes of five bits.
+/// Stores the lanes with the bits of `mask` inverted. Inverting the sign bit of a code of n bits adds 2^(n - 1) to it: 16 to codes of five
+/// bits.
 void store_lanes(Lanes lanes, std::uint32_t mask, std::byte* to) {
   for (std::uint32_t& lane : lanes) lane ^= mask;
   std::memcpy(to, lanes.data(), sizeof lanes);
 }
 
-/// Stores the bits above the low four of codes of six bits, plus 32.
+/// Stores the fifth and sixth bits of codes of six bits, after adding 32 to the codes.
 void store_fifth_and_sixth_bits(const std::uint32_t* words, std::byte* to) {
   for (std::size_t half = 0; half < 2; ++half) {
     Lanes lanes{};
@@ -101,7 +102,7 @@ void store_fifth_bits(const std::uint32_t* words, bool plus_16, std::byte* to) {
   store_lanes(lanes, plus_16 ? 0xffffffffU : 0U, to);
 }
 
-/// The places on the curve of the codes in `words`.
+/// The indices in kFourBitCurve of the codes in `words`.
 std::array<std::uint32_t, kGroupWords * kRows> places_on_curve(const std::uint32_t* words) {
   std::array<std::uint32_t, kGroupWords * kRows> places{};
   for (std::size_t i = 0; i < places.size(); ++i) {
@@ -114,7 +115,7 @@ std::array<std::uint32_t, kGroupWords * kRows> places_on_curve(const std::uint32
   return places;
 }
 
-/// Stores 64 columns of codes of two bits, or with `third_bits` of three, plus 4. words: 16 for each row.
+/// Stores 64 columns of codes of two bits or, if `third_bits` is not null, of codes of three bits plus 4. words: 16 for each row.
 void store_quad(const std::uint32_t* words, std::byte* to, std::byte* third_bits) {
   Lanes thirds{};
   for (unsigned part = 0; part < kQuadParts; ++part) {
@@ -152,7 +153,7 @@ class BlockPacker {
   }
 
  private:
-  /// The words of the columns from `column` on, a multiple of 32, of which the cache line's are transposed at once.
+  /// The words of 32 columns from `column` on, a multiple of 32. The words of a whole cache line, 64 columns, are transposed at once.
   const std::uint32_t* words_at(std::int64_t column) {
     const std::size_t in_line = static_cast<std::size_t>(column) % kLineBytes / sizeof(std::uint32_t);
     if (in_line == 0) transpose_block(rows_.codes + column, rows_.stride, words_.data());
@@ -205,7 +206,7 @@ class BlockPacker {
   BlockForm form_;
   BlockLayout layout_;
   std::int64_t bytes_;
-  const float* floats_ = nullptr;  ///< of the block in the first row
+  const float* floats_ = nullptr;  ///< those of the current block in the first row
   WordBlock words_{};
 };
 
@@ -216,19 +217,19 @@ T read(const std::byte* bytes, std::int64_t index) {
   return value;
 }
 
-/// The bits of a lane's byte from `first` on.
+/// n_bits bits of a byte, from bit `first` on.
 int bits_of(std::byte byte, std::int64_t first, int n_bits) {
   return static_cast<int>(byte) >> first & ((1 << n_bits) - 1);
 }
 
-/// A code and the whole numbers of its part; 1 where a block is one part.
+/// A code and the integer scale and minimum of its part, which are 1 where a block is one part.
 struct StoredCode {
   int code = 0;
   int scale = 1;
   int minimum = 1;
 };
 
-/// The code of column `k`, below 32, of a group, and the whole numbers of its part.
+/// The code of column `k` (below 32) of a group, and the integers of its part.
 StoredCode code_in_group(const BlockForm& form, const BlockLayout& layout, const std::byte* group, std::int64_t k,
                          int lane) {
   const NibblePlace place = nibble_place(k, lane);
@@ -251,7 +252,7 @@ StoredCode code_in_group(const BlockForm& form, const BlockLayout& layout, const
   return stored;
 }
 
-/// The same of column `k`, below 64, of a quad.
+/// The same for column `k` (below 64) of a quad.
 StoredCode code_in_quad(const BlockForm& form, const std::byte* quad, std::int64_t k, int lane) {
   const std::int64_t part = k / kPartColumns;
   const std::int64_t half = k % kPartColumns / 8;

@@ -8,12 +8,12 @@
 
 namespace secondsource::cpu {
 
-/// Bytes of a block's columns in a tile.
+/// Bytes that one block of columns takes in a tile.
 [[nodiscard]] std::int64_t block_tile_bytes(WeightEncoding encoding);
 
 /// The 16 rows of a tile, as a WeightSource delivers them.
 struct BlockRows {
-  const std::byte* codes = nullptr;  ///< one int8 each; rows end at a cache line
+  const std::byte* codes = nullptr;  ///< one int8 each; a row is padded to whole cache lines
   std::size_t stride = 0;            ///< bytes from row to row
   const float* floats = nullptr;
   std::size_t float_stride = 0;  ///< floats from row to row

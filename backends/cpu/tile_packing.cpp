@@ -44,8 +44,8 @@ void pack_halves(const std::byte* rows, std::size_t stride, std::size_t n_cols, 
   }
 }
 
-/// Stores a group of 32 columns from its transposed words, eight per row, and its scales, which are `stride` apart, in FP16 or, of
-/// mxfp4, in E8M0.
+/// Stores a group of 32 columns from its transposed words, eight per row, and its scales, which are `stride` apart: in E8M0 for mxfp4,
+/// otherwise in FP16.
 SS_VECTOR_CLONES void store_group(const std::uint32_t* words, const float* scales, std::size_t stride,
                                   WeightEncoding encoding, std::byte* to) {
   auto* const out = reinterpret_cast<std::uint32_t*>(to);

@@ -37,7 +37,7 @@ class TilePacker {
   void pack_groups(const std::byte* rows, std::size_t stride, std::byte* tile) const;
   void pack_fp8_groups(const std::byte* rows, std::size_t stride, std::byte* tile) const;
   void pack_nvfp4(const std::byte* rows, std::size_t stride, std::byte* tile) const;
-  /// The columns that are missing in a row's last group get the code that stands for 0.
+  /// Fills the columns that a row's last group lacks with its zero point, the code that stands for 0.
   void pad_with_zero_points();
 
   WeightEncoding encoding_;

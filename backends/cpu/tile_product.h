@@ -26,10 +26,11 @@ inline constexpr std::int64_t kPassColumns = 1024;
 /// The kernel for a weight of this encoding.
 [[nodiscard]] Product product_of(WeightEncoding encoding, ActQuant act);
 
-/// The table's kernel for a product of this many rows. Activations quantized to E4M3 are packed in the type that it reads anyway.
+/// The table's kernel for a product of this many rows. Activations quantized to E4M3 or NVFP4 are packed in the type in which the kernel
+/// reads activations that are not quantized.
 [[nodiscard]] ProductKernel kernel_of(const KernelTable& table, Product product, ActQuant act, std::int64_t n_rows);
 
-/// BF16 numbers whose sum is a weight of this product.
+/// How many BF16 numbers add up to a weight of this product.
 [[nodiscard]] int weight_pieces(Product product);
 
 /// Bytes of a tile of n_columns columns that was unpacked for this product.
@@ -43,9 +44,8 @@ inline constexpr std::int64_t kPassColumns = 1024;
 /// Number of blocks that row_block_begin() cuts n_rows into.
 [[nodiscard]] int n_row_blocks(std::int64_t n_rows, int max_rows);
 
-/// How many items, of `item_bytes` of weights each, a thread takes at once from a loop of `n_items`: enough bytes to be
-/// one stream for the hardware prefetcher, but few enough that the last slice of a delayed thread holds up the others
-/// only a little.
+/// How many items of `item_bytes` of weights a thread takes at once from a loop of `n_items`: enough bytes to be one stream for the
+/// hardware prefetcher, but few enough that the last slice of a delayed thread holds up the others only a little.
 [[nodiscard]] std::int64_t slice_items(std::int64_t n_items, std::int64_t item_bytes, std::int64_t n_threads);
 
 /// The instruction set of a kernel of this table.
@@ -60,15 +60,15 @@ struct Tiles {
   std::int64_t tile_bytes = 0;
 };
 
-/// The first n_columns columns of `n_tiles` tiles as `unpacking` makes them, in `panel`; the tiles themselves if it
-/// converts nothing. panel: n_tiles * unpacked_bytes(unpacking.into, n_columns), 64-byte aligned.
+/// Converts the first n_columns columns of `n_tiles` tiles by `unpacking` and returns the tiles in `panel`, or the original tiles if there
+/// is nothing to convert. panel: n_tiles * unpacked_bytes(unpacking.into, n_columns), 64-byte aligned.
 [[nodiscard]] Tiles unpack_tiles(const Unpacking& unpacking, const Tiles& tiles, std::int64_t n_tiles,
                                  std::int64_t n_columns, std::span<std::byte> panel);
 
-/// The numbers of rows at which the scratch memory of a product has to be looked at, of those up to most_rows. Fewer rows may need more
-/// memory than many: another kernel, more tiles that are unpacked at a time, or another cut into blocks. Up to kUnpackFromRows every
-/// number is one of them. Beyond that, only the cut into blocks depends on the number, and what one product is unpacked to; both change
-/// where a block of rows more is needed.
+/// The numbers of rows, up to most_rows, for which the need of scratch memory has to be computed. Fewer rows may need more memory than
+/// many: they may take another kernel, unpack more tiles at a time, or be cut differently into blocks. Up to kUnpackFromRows every number
+/// is in the list. Beyond that, only the cut into blocks depends on the number, and for one product what it is unpacked to; both change
+/// only where one more block of rows is needed.
 [[nodiscard]] std::vector<std::int64_t> row_counts_of_scratch(const KernelTable& table, Product product,
                                                               std::int64_t most_rows);
 
@@ -81,8 +81,8 @@ struct PackedActivations {
 /// Bytes before PackedActivations::rows: one scale per row.
 [[nodiscard]] std::size_t row_scales_bytes(std::int64_t n_rows);
 
-/// Bytes of the scratch memory for n_rows packed rows of `row_bytes` each: with their scales, and a row's part of one step behind them,
-/// which kernels with tile registers may read.
+/// Bytes of the scratch memory for n_rows packed rows of `row_bytes` each, with their scales before them and, after them, the bytes of one
+/// step of a row, which kernels with tile registers may read.
 [[nodiscard]] std::size_t activation_bytes(std::int64_t n_rows, std::size_t row_bytes);
 
 /// Where the activations of `n_rows` rows lie in `scratch`.

@@ -43,8 +43,8 @@ NibblePlace nibble_place(std::int64_t column, int lane) {
   return {column / 8 * 64 + lane * 4 + bit / 8, bit % 8};
 }
 
-// Four rows at a time, because rows that are a power of two apart share a set
-// of the first-level cache, which cannot hold a line of all sixteen.
+// Four rows at a time: rows that are a power of two bytes apart fall into the same set of the first-level cache, which cannot hold a line
+// of all sixteen.
 void transpose_block(const std::byte* rows, std::size_t stride, std::uint32_t* out) {
   for (std::size_t row = 0; row < kRows; row += 4) {
     const std::byte* const from = rows + row * stride;

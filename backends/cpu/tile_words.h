@@ -1,5 +1,5 @@
 #pragma once
-// The steps in which tiles are packed: words of 16 rows are brought side by side, and their codes to the places that kernel_table.h says.
+// The steps of packing tiles: words of 16 rows are transposed, and codes are moved to the places that kernel_table.h defines.
 
 #include <array>
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace secondsource::cpu {
 
-inline constexpr std::size_t kLineWords = 16;  ///< of one cache line of each row
+inline constexpr std::size_t kLineWords = 16;  ///< words in a cache line
 inline constexpr std::size_t kLineBytes = kLineWords * sizeof(std::uint32_t);
 inline constexpr auto kRows = static_cast<std::size_t>(kTileRows);
 
@@ -34,11 +34,11 @@ struct CodeBits {
   unsigned first = 0;
   unsigned n = 0;
 };
-/// Adds to each row's lane these bits of eight codes. They go into the byte that store_nibbles() gives a code's nibble: from bit `to` on for
-/// a low nibble, and from bit `to + bits.n` on for a high one. words: columns 0 to 3 of 16 rows, then columns 4 to 7.
+/// Adds these bits of eight codes to each row's lane. They go into the byte that has a code's nibble after store_nibbles(): from bit `to`
+/// on for a low nibble, and from bit `to + bits.n` on for a high one. words: columns 0 to 3 of 16 rows, then columns 4 to 7.
 void add_bits(const std::uint32_t* words, CodeBits bits, unsigned to, std::uint32_t* lanes);
 
-/// Stores the whole numbers or the FP16 numbers of 16 rows, which are `stride` apart.
+/// Stores one value of each of 16 rows as int8 or as FP16. The values are `stride` floats apart.
 void store_bytes(const float* values, std::size_t stride, std::byte* to);
 void store_halves(const float* values, std::size_t stride, std::byte* to);
 

@@ -14,8 +14,8 @@
 
 namespace secondsource::cpu {
 
-/// Allocations live as long as the arena. `account` must outlive it; it counts what was allocated and not the rest of the
-/// regions, which has no memory behind it.
+/// Allocations live as long as the arena. `account` must outlive it; it counts what was allocated, but not the rest of the regions, to
+/// which the system has given no memory yet.
 class WeightArena {
  public:
   explicit WeightArena(MemoryAccount& account) : account_(&account) {}

@@ -3,10 +3,10 @@
 //
 //   x = s * (d0 + d1 / 254 + d2 / 254^2) + e,   s = max|x| / 127 of the row,   |d| <= 127
 //
-// The base is 254, so that a rest of half a unit is at most 127 of the next. |e| is at most 2^-23 max|x|: half a unit of d2 is
-// 2^-24, and rounding in f32 adds as much. Hence |sum_k w e| <= 2^-23 max|x| sum_k |w|. For comparison, rounding x to BF16
-// adds up to 2^-8 sum_k |w| |x|. As max|x| <= sqrt(k) rms(x), the Euclidean norm of e is at most sqrt(k) 2^-23 |x|, which for
-// 2^14 columns is 2^-16 |x|: 2^-8 of BF16's bound 2^-8 |x|. Where max|x| is below 2^-93, s is 2^-100 and e is at most 2^-117.
+// The base is 254, so that a remainder of half a unit is at most 127 units of the next digit. |e| is at most 2^-23 max|x|: half a unit of
+// d2 is 2^-24 max|x|, and rounding in f32 adds as much. Hence |sum_k w e| <= 2^-23 max|x| sum_k |w|. For comparison, rounding x to BF16
+// adds up to 2^-8 sum_k |w| |x|. As max|x| <= sqrt(k) rms(x), the Euclidean norm of e is at most sqrt(k) 2^-23 |x|, which for 2^14 columns
+// is 2^-16 |x|: 2^-8 of BF16's bound 2^-8 |x|. Where max|x| is below 2^-93, s is 2^-100 and e is at most 2^-117.
 
 #include "cpu/kernels/row_kernels-inl.h"
 
@@ -46,7 +46,7 @@ inline float digit_scale(const float* x, std::int64_t n) {
   return kDigits > 1 && scale < kLeast ? kLeast : scale;
 }
 
-/// Up to this many rows in vecs of 32 columns are stored as d + 128, for an instruction whose left operand is unsigned.
+/// With vecs of 32 columns, up to this many rows are stored as d + 128, for an instruction whose left operand is unsigned (vpdpbusd).
 template <int kDigits>
 inline constexpr int kBiasedDigitRows = kDigits == 1 ? 4 : 2;
 
@@ -76,7 +76,7 @@ inline void pack_digits(const PackArgs& args) {
   }
 }
 
-/// Packs int8 here, and other types by kOthers.
+/// Packs activations as int8 or as digits; other types are packed by kOthers.
 template <void (*kOthers)(const PackArgs&)>
 void pack_with_digits(const PackArgs& args) {
   switch (args.act) {

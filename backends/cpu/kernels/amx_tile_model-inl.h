@@ -1,7 +1,7 @@
 #pragma once
 // A software model of the tile instructions of AMX, with the interface of amx_tiles-inl.h. Tests run the kernels with it on CPUs without
-// AMX. It aborts where an instruction would raise an exception. It shows whether the kernels are right if the instructions do what the manual
-// says, and nothing about their speed.
+// AMX. It aborts where an instruction would raise an exception. It shows whether the kernels are right if the instructions do what the
+// manual says, but nothing about their speed.
 
 #include <cmath>
 #include <cstdint>
@@ -45,7 +45,7 @@ struct Tiles {
       std::memcpy(tile_state.tile[kTile][row], line, tile_state.config.bytes_per_row[kTile]);
     }
   }
-  /// TILELOADDT1 differs from TILELOADD in what stays in the caches alone.
+  /// TILELOADDT1 differs from TILELOADD only in what it leaves in the caches.
   template <int kTile>
   static void stream_load(const void* from, std::int64_t row_bytes) {
     load<kTile>(from, row_bytes);
@@ -92,7 +92,7 @@ struct Tiles {
   }
 
  private:
-  /// A copy of one line of a tile; what is behind its configured bytes is zero.
+  /// A copy of one line of a tile. Bytes after the configured ones are zero.
   template <typename T, int kElements>
   struct Row {
     Row(int tile, int row) { std::memcpy(at, tile_state.tile[tile][row], sizeof(at)); }

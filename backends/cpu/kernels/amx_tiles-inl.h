@@ -1,6 +1,6 @@
 #pragma once
 // The tile instructions of AMX (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2). amx_tile_model-inl.h has the same
-// interface without them.
+// interface and models them in software.
 
 #include <immintrin.h>
 
@@ -26,7 +26,7 @@ struct Tiles {
   static void load(const void* from, std::int64_t row_bytes = kLineBytes) {
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(row_bytes), "i"(kTile) : "memory");
   }
-  /// By the load that leaves the first-level cache as it is.
+  /// Loads with TILELOADDT1, which does not displace what the first-level cache holds.
   template <int kTile>
   static void stream_load(const void* from, std::int64_t row_bytes) {
     __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(row_bytes), "i"(kTile) : "memory");

@@ -6,9 +6,9 @@
 //   d' = rescale * d + sum_j w[r, j]
 //   o' = rescale * o + sum_j w[r, j] * v[j]
 //
-// Shapes, scratch memory and aliasing: AttendArgs. Products accumulate in f32; w is stored in the type of q (f32 or BF16),
-// d sums it before that rounding. The policies are those of the matmul kernels: 16 tokens of K are packed like 16 rows of a
-// weight, and so are 16 dimensions of V.
+// AttendArgs describes shapes, scratch memory and aliasing. Products accumulate in f32; w is stored in the type of q (f32 or BF16), but d
+// sums it before that rounding. The policies are those of the matmul kernels: 16 tokens of K are packed like 16 rows of a weight, and so
+// are 16 dimensions of V.
 
 #include "cpu/kernels/matmul-inl.h"
 #include "cpu/kernels/softmax_rows-inl.h"
@@ -35,11 +35,11 @@ inline void dispatch_tiles(int n_tiles, const Body& body) {
   for (; tile < n_tiles; ++tile) body.template operator()<1>(tile);
 }
 
-/// Prefetches a list into the second-level cache, because the hardware prefetcher cannot know where the next page of the cache is. V of
-/// the block is prefetched while K is multiplied, and K of the next block while V is; in the order of memory, since one stream is
-/// faster than several. One line of kSoftmaxPart is left to the softmax between the two products. On one thread of a Zen 4, decode over
-/// 32768 tokens in BF16 from memory takes 0.85 of the time of prefetching all lines in the products, and 8192 tokens from the third-level
-/// cache 1.03; with a quarter of the lines 0.87 and 1.11 (November 2026).
+/// Prefetches a list of slices into the second-level cache, because the hardware prefetcher cannot know where the next page of the cache
+/// is. V of the block is prefetched while K is multiplied, and K of the next block while V is multiplied. Lines are prefetched in the order
+/// of memory, since one stream is faster than several. Of each kSoftmaxPart lines, one is left for the softmax between the two products. On
+/// one thread of a Zen 4, decode over 32768 tokens in BF16 from memory takes 0.85 of the time of prefetching all lines in the products, and
+/// 8192 tokens from the third-level cache 1.03; with a quarter of the lines 0.87 and 1.11 (November 2026).
 class Prefetcher {
  public:
   static constexpr int kSoftmaxPart = 8;
@@ -56,7 +56,8 @@ class Prefetcher {
   void next_lines(std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) next_line();
   }
-  /// For vector `vector` of kVectors in step `step` of a product, which reads about as many vectors as there are lines.
+  /// Prefetches a line, unless it is one that is left for the softmax. To be called for vector `vector` of kVectors in step `step` of a
+  /// product, which reads about as many vectors as there are lines.
   template <int kVectors>
   void next_line_in_product(std::int64_t step, int vector) {
     static_assert(kSoftmaxPart % kVectors == 0);
@@ -70,13 +71,13 @@ class Prefetcher {
  private:
   static constexpr std::int64_t kLineBytes = 64;
   PrefetchList list_;
-  int n_begun_ = 0;  ///< slices of which lines have been requested
+  int n_begun_ = 0;  ///< slices that have been begun
   const std::byte* line_ = nullptr;
   const std::byte* slice_end_ = nullptr;
 };
 
-/// The online softmax of all rows. weights: row r at weights + r * kBlockTokens; f32 may be the scores. rescale: the factors for o of
-/// the rows.
+/// The online softmax of all rows. weights: row r is written to weights + r * kBlockTokens; f32 weights may replace the scores in place.
+/// rescale: receives the factor for o of each row.
 template <typename Weight>
 inline void weigh_rows(const AttendArgs& args, Weight* weights, float* rescale, Prefetcher& v_prefetcher,
                        Prefetcher& k_prefetcher) {
@@ -190,7 +191,7 @@ void value_rows(const AttendArgs& args, const float* rescale, int first_row, Pre
   });
 }
 
-/// The whole block. kWide as in multiply().
+/// Attends over the whole block. kWide as in multiply().
 template <typename Policy, bool kWide = true>
 void attend(const AttendArgs& args) {
   const int n_blocks = (args.n_rows + kRowBlock - 1) / kRowBlock;

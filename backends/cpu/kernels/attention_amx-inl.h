@@ -6,9 +6,9 @@
 //   scores[r, j] = sum_i q[r, i] * k[j, i]     left q [16 rows][32 dims],      right k [32 dims / 2][16 tokens][2]
 //   o[r, i] += sum_j w[r, j] * v[j, i]         left w [16 rows][32 tokens],    right v [32 tokens / 2][16 dims][2]
 //
-// The cache already has the order of the right operands, except that V has 16 tokens in one place, which is half of an operand:
-// two adjacent tiles of a page are read in place, and others are first copied together, once for all rows. Padding of the
-// last operand is zero on both sides, since a NaN in the cache beside it would not be removed by a factor of zero.
+// The cache already has the order of the right operands, except that V stores 16 tokens together, which is half of an operand. If two
+// adjacent tiles lie one after the other in a page, they are read in place; others are first copied together, once for all rows. The last
+// operand is padded with zeros on both sides, because a factor of zero would not remove a NaN that follows in the cache.
 //
 // `Tiles` stands for the instructions, as in matmul_amx-inl.h. Registers 0 to 5 hold sums of up to three row tiles by two
 // tiles of the cache (or one by four), so that each operand from the cache is loaded once for all rows. One register for
@@ -42,7 +42,7 @@ inline void unrolled(const Body& body) {
 struct RightOperands {
   const std::byte* first = nullptr;
   std::int64_t step_bytes = kOperandBytes;
-  const std::byte* padded_last = nullptr;  ///< the last one where it is padded; null: it is not
+  const std::byte* padded_last = nullptr;  ///< the last operand, if it is padded; null if not
   std::int64_t last = 0;                   ///< its index
   [[nodiscard]] const std::byte* at(std::int64_t index) const {
     return index == last && padded_last != nullptr ? padded_last : first + index * step_bytes;
@@ -56,9 +56,9 @@ struct LeftOperands {
   std::int64_t tile_bytes = 0;  ///< from one row tile to the next
 };
 
-/// What is prefetched meanwhile: V of the block, then K of the next. Few rows wait for memory, so that the products of K and V
-/// do it, each the other's. With more rows the softmax takes most of the time and little memory, and prefetches all: 512
-/// tokens after 3584 took 0.87 of the time (heads of 64), but 8 rows 1.2 to 1.6 of it (Sapphire Rapids, November 2026).
+/// What is prefetched during a block: its V, then K of the next block. With few rows the kernel waits for memory, so V is prefetched in the
+/// product with K, and K in the product with V. With more rows the softmax takes most of the time and reads little memory, so it prefetches
+/// everything: 512 tokens after 3584 took 0.87 of the time (heads of 64), but 8 rows 1.2 to 1.6 of it (Sapphire Rapids, November 2026).
 struct BlockPrefetch {
   BlockPrefetch(const AttendArgs& args, bool in_softmax)
       : v(args.v_prefetch),
@@ -202,7 +202,7 @@ struct Int8Cache {
   }
 };
 
-/// o *= rescale for the rows whose maximum has grown.
+/// o *= rescale for one row, if its maximum has grown.
 inline void rescale_row(const AttendArgs& args, int row, float rescale) {
   if (rescale == 1.0F) return;
   const std::int64_t n = std::int64_t{args.n_dim_tiles} * kTileRows;
@@ -210,7 +210,7 @@ inline void rescale_row(const AttendArgs& args, int row, float rescale) {
   for (std::int64_t i = 0; i < n; i += kTileRows) store(o + i, mul(load(o + i), broadcast(rescale)));
 }
 
-/// Softmax weights of the row tile that begins at row `first`, and what follows from them for its state.
+/// Computes the softmax weights of the row tile that begins at row `first`, and updates its state.
 inline void weigh_row_tile(const AttendArgs& args, int first, std::uint16_t* weights, BlockPrefetch& prefetch) {
   SoftmaxRows rows(args, first);
   for (int i = 0; i < rows.n(); ++i) {
@@ -256,7 +256,7 @@ inline std::int64_t attention_operand_bytes(std::int64_t head_dim, int n_dim_til
   return (kBlockTiles * n_key_steps + kMaxPairs * n_dim_tiles) * kOperandBytes;
 }
 
-/// All registers have 16 lines of 64 bytes; what the rows from n_rows on get is not used.
+/// All registers have 16 lines of 64 bytes. The results of rows from n_rows on are not used.
 constexpr TileConfig whole_tiles() {
   TileConfig config;
   for (int tile = 0; tile < 8; ++tile) {
@@ -266,7 +266,7 @@ constexpr TileConfig whole_tiles() {
   return config;
 }
 
-/// The whole block.
+/// Attends over the whole block.
 template <typename Tiles, typename Cache>
 void attend_amx(const AttendArgs& args) {
   static constexpr TileConfig kConfig = whole_tiles();

@@ -15,7 +15,7 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// What two digits stand for, or two sums of products with them.
+/// The value of two digits, or of two sums of products with them.
 inline F32 value_of_pair(const I32& high, const I32& low) {
   return fma(to_f32(high), broadcast(256.0F), to_f32(low));
 }
@@ -26,7 +26,7 @@ inline constexpr float kLargestUnsignedPair = 65535.0F;
 /// A unit below 2^-128 would have a reciprocal that is not finite in f32.
 inline constexpr float kLeastPairUnit = 0x1p-120F;
 
-/// The unit of numbers of which `largest` is the largest magnitude; NaN if that is.
+/// The unit of numbers whose largest magnitude is `largest`; NaN if that is NaN.
 inline float pair_unit(float largest, float largest_pair) {
   const float unit = largest / largest_pair;
   return unit < kLeastPairUnit ? kLeastPairUnit : unit;
@@ -46,7 +46,8 @@ inline void pack_digit_pairs(const PackArgs& args) {
       const I32 pairs = to_i32(mul(values, broadcast(1.0F / unit)));
       alignas(16) std::byte high[16];
       alignas(16) std::byte low[16];
-      // The low byte is l modulo 256. It is negative from 128 on, for which the addition carries into h.
+      // The low byte is l modulo 256. From 128 on it stands for a negative l, and the addition of 128 carries a one into h to make up for
+      // it.
       store_bytes<false>(low, pairs);
       store_bytes<false>(high, shifted_bits<8, 0xffffffffU>(add_i32(pairs, to_i32(broadcast(128.0F)))));
       for (std::int64_t i = 0; i < 16 && k + i < args.k_padded; i += kQuadBytes, out += step_bytes) {
@@ -57,18 +58,18 @@ inline void pack_digit_pairs(const PackArgs& args) {
   }
 }
 
-/// Packs ActType::kDigitPairs here, and other types by kOthers.
+/// Packs activations as ActType::kDigitPairs; other types are packed by kOthers.
 template <void (*kOthers)(const PackArgs&)>
 void pack_with_digit_pairs(const PackArgs& args) {
   if (args.act == ActType::kDigitPairs) return pack_digit_pairs(args);
   kOthers(args);
 }
 
-/// Query rows that are multiplied at once. With AVX-512 the digits of four dimensions of as many rows fill one register (ScoreOffsets); with
-/// AVX2 the sums of as many rows take 12 of the 16 registers.
+/// Query rows that are multiplied at once. With AVX-512 the digits of four dimensions of this many rows fill one register (ScoreOffsets);
+/// with AVX2 the sums of this many rows take 12 of the 16 registers.
 inline constexpr int kDigitQueryRows = kRowBlock >= 12 ? 8 : 3;
 
-/// Corrections that are added to the sums of scores. The left operand of the instruction is unsigned, so that K is multiplied as k + 128 and
+/// Corrections that are added to the sums of scores. The left operand of the instruction is unsigned, so K is multiplied as k + 128, and
 /// each sum is too large by 128 times the sum of its row's digits.
 class ScoreOffsets {
  public:
@@ -91,7 +92,7 @@ class ScoreOffsets {
   alignas(64) std::int32_t offsets_[16];
 };
 
-/// As score_tiles(). In a function of its own, because g++ 12 keeps the sums in memory where this is inlined into a large one.
+/// As score_tiles(). It is not inlined, because g++ 12 keeps the sums in memory if it is inlined into a large function.
 template <int kRows, int kTiles>
 [[gnu::noinline]] void score_digit_tiles(const AttendArgs& args, const std::byte* q, const ScoreOffsets& offsets,
                                          int first_row, int first_tile, Prefetcher& v_prefetcher) {
@@ -202,7 +203,7 @@ template <int kRows, int kTiles>
   }
 }
 
-/// The whole block, for queries packed as kDigitPairs.
+/// Attends over the whole block, for queries packed as kDigitPairs.
 inline void attend_by_digits(const AttendArgs& args) {
   const int n_blocks = (args.n_rows + kDigitQueryRows - 1) / kDigitQueryRows;
   const auto for_row_blocks = [&](const auto& body) {

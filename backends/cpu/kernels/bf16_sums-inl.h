@@ -1,9 +1,9 @@
 #pragma once
 // Sums of products of codes and BF16 activations with the AVX-512 instruction vdpbf16ps, for matmul_codes-inl.h.
 //
-// A code q of n bits becomes 2^n + q, whose BF16 bits are those of 2^n with q as the first bits of the mantissa, which two instructions make
-// of two codes of a lane. The products with 2^n are subtracted with the sums of the activations. A greater power would do, and for
-// n = 7 save an instruction, but with 128 the rounded sums of q2_k and q4_k failed the conformance suite.
+// A code q of n bits becomes 2^n + q, whose BF16 bits are those of 2^n with q as the first bits of the mantissa. Two instructions make them
+// of two codes of a lane. The products with 2^n are subtracted by means of the sums of the activations. A greater power of two would do as
+// well and, with 2^7, save an instruction, but with 128 the rounded sums of q2_k and q4_k failed the conformance suite.
 
 #include "cpu/kernels/matmul_k_blocks-inl.h"
 #include "cpu/kernels/row_kernels-inl.h"
@@ -73,7 +73,7 @@ class Bf16Sums {
   }
 
  private:
-  /// The bytes from bit kFirst on of both halves of each lane.
+  /// The codes in the bytes from bit kFirst on of both halves of each lane, as BF16 numbers plus kBias.
   template <int kFirst>
   static __m512i pair(const I32& codes) {
     constexpr int kLeft = 7 - kCodeBits;  // a BF16 number has seven bits of mantissa

@@ -1,8 +1,8 @@
 #pragma once
 // The instruction vpdpbusd, which adds four products of an unsigned and a signed byte to each int32 lane. AVX-512 VNNI has it for vectors
-// of 512 bits and AVX-VNNI for 256 bits, on CPUs without AVX-512 as well. What is built on this file is written once for both.
+// of 512 bits, and AVX-VNNI, which CPUs without AVX-512 may have as well, for 256 bits. Code that uses this file is written once for both.
 
-#ifndef SS_CPU_ISA  // opened by itself: target-inl.h
+#ifndef SS_CPU_ISA  // compiled on its own: see target-inl.h
 #define SS_CPU_ISA avx512_vnni
 #define SS_CPU_SIMD_AVX512
 #endif
@@ -17,8 +17,8 @@ namespace secondsource::cpu::SS_CPU_ISA {
 [[gnu::always_inline]] inline I32 add_products(const I32& sums, const I32& unsigned_bytes, const I32& signed_bytes) {
   return {_mm512_dpbusd_epi32(sums.v, unsigned_bytes.v, signed_bytes.v)};
 }
-/// The same in place. Written as assembly, because g++ 12 moves the sums of the intrinsic from register to register and to memory in every
-/// step of a kernel that has two sums for each row.
+/// The same in place. Written in assembly, because with the intrinsic g++ 12 moves the sums between registers and to memory in every step
+/// of a kernel that has two sums for each row.
 [[gnu::always_inline]] inline void add_products_in_place(I32& sums, const I32& unsigned_bytes,
                                                          const I32& signed_bytes) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sums.v) : "v"(unsigned_bytes.v), "v"(signed_bytes.v));
@@ -27,7 +27,7 @@ namespace secondsource::cpu::SS_CPU_ISA {
 [[gnu::always_inline]] inline I32 four_bytes(const void* p) {
   return {_mm512_set1_epi32(read<std::int32_t>(p))};
 }
-/// Adds the products with the same four signed bytes in each lane, which the instruction reads from memory by itself.
+/// Adds the products with the same four signed bytes in each lane, which the instruction reads from memory.
 [[gnu::always_inline]] inline void add_products_with_four(I32& sums, const I32& unsigned_bytes, const void* p) {
   sums = add_products(sums, unsigned_bytes, four_bytes(p));
 }

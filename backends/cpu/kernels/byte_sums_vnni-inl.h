@@ -1,6 +1,6 @@
 #pragma once
-// Sums of products of codes and activations in int8 by vpdpbusd, for matmul_codes-inl.h. The sums are int32, so that codes may have eight bits
-// and nothing overflows.
+// Sums of products of codes and activations in int8 by vpdpbusd, for matmul_codes-inl.h. The sums are int32, so that codes may have eight
+// bits without an overflow.
 
 #include "cpu/kernels/byte_products-inl.h"
 #include "cpu/kernels/digit_groups-inl.h"
@@ -9,8 +9,8 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// The sums of the products of codes with each digit of a row of activations, for 16 rows of the weight. Activations are a GroupOfAct, packed
-/// as kActType; those quantized to int8 have one digit.
+/// The sums of the products of codes with each digit of a row of activations, for 16 rows of the weight. Activations are a GroupOfAct,
+/// packed as kActType; those quantized to int8 have one digit.
 template <typename GroupOfAct, ActType kActType>
 class VnniSums {
  public:
@@ -32,7 +32,7 @@ class VnniSums {
 
   static void end_span() {}
 
-  /// Makes the sums those of codes less 128. digit_sums: of all digits of each place that were multiplied.
+  /// Turns the sums into those of codes less 128. digit_sums: for each place, the sum of all digits that were multiplied.
   [[gnu::always_inline]] void subtract_bias(const std::int32_t (&digit_sums)[Group::kDigits]) {
 #pragma GCC unroll 3
     for (int i = 0; i < Group::kDigits; ++i) {

@@ -5,8 +5,8 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// ActType::kDigitGroups: the digits of 32 activations in the order of an int4 tile's nibbles, and the sums of what the digits of the
-/// first 16, of the last 16 and of all of them stand for. ActType::kDigitGroupsInOrder: the same with digits in the order of columns.
+/// ActType::kDigitGroups: the digits of 32 activations in the order of an int4 tile's nibbles, and the sums of the first 16, of the last 16
+/// and of all activations as the digits represent them. ActType::kDigitGroupsInOrder: the same with digits in the order of columns.
 struct DigitGroup {
   static constexpr int kDigits = kActivationDigits;
 
@@ -18,7 +18,7 @@ struct DigitGroup {
 };
 static_assert(sizeof(DigitGroup) == 4 * kGroupColumns, "act_bytes() says how many bytes an activation takes");
 
-/// What three digits stand for, or three sums of products with digits.
+/// The value of three digits, or of three sums of products with digits, in units of s.
 inline F32 value_of_digits(const I32 (&digits)[kActivationDigits]) {
   const F32 unit = broadcast(kDigitUnits[1]);
   return fma(fma(to_f32(digits[2]), unit, to_f32(digits[1])), unit, to_f32(digits[0]));
@@ -56,7 +56,7 @@ inline void pack_digit_groups(const PackArgs& args) {
   }
 }
 
-/// Packs groups of digits here, and other types as all instruction sets do.
+/// Packs activations as groups of digits; other types are packed as on all instruction sets.
 inline void pack_with_digit_groups(const PackArgs& args) {
   if (args.act == ActType::kDigitGroups) return pack_digit_groups<true>(args);
   if (args.act == ActType::kDigitGroupsInOrder) return pack_digit_groups<false>(args);

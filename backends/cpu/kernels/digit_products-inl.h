@@ -1,19 +1,19 @@
 #pragma once
-// Which products are multiplied by digits on CPUs that have vpdpbusd and no BF16. This instruction multiplies four times as many columns as a
-// multiply-add in f32, so that activations in three digits (activation_digits-inl.h) are multiplied at up to 1.33 times the peak of f32, and
-// codes need not be widened. For any number of rows this is faster than f32, unless codes take many instructions to make, which unpacking
-// does once for all rows.
+// Which products are multiplied by digits on CPUs that have vpdpbusd but no BF16. This instruction multiplies four times as many columns as
+// a multiply-add in f32, so that activations in three digits (activation_digits-inl.h) are multiplied at up to 1.33 times the peak of f32,
+// and codes need not be widened. For any number of rows this is faster than f32, unless codes take many instructions to make: unpacking to
+// f32 makes them once for all rows.
 
 #include "cpu/kernels/byte_sums_vnni-inl.h"
 #include "cpu/kernels/matmul_codes-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// Rows of a block. With AVX-512, more than six rows would not leave registers for their sums, three for each; the sums of two rows take 12 of
-/// the 16 registers of AVX2.
+/// Rows of a block. Each row has three sums. With AVX-512 there are no registers for those of more than six rows; with AVX2 the sums of two
+/// rows take 12 of the 16 registers.
 inline constexpr int kDigitRows = kRowBlock >= 12 ? 6 : 2;
 
-/// Makes digits multiply any number of rows.
+/// Registers the kernel that multiplies by digits for any number of rows.
 template <Product kProduct, typename Kernel, typename Sums = DigitSums>
 void use_digits_for_all(KernelTable& table, const char* name) {
   ProductKernel& product = table.products[int(kProduct)];
@@ -21,7 +21,7 @@ void use_digits_for_all(KernelTable& table, const char* name) {
   table.unpack[int(kProduct)] = {};
 }
 
-/// Makes digits multiply up to 24 rows. More are unpacked to f32, as the table has it.
+/// Registers the kernel that multiplies by digits for up to 24 rows. For more rows the unpacking to f32 stays in the table.
 template <Product kProduct, typename Kernel>
 void use_digits_for_few(KernelTable& table, const char* name) {
   const Unpacking unpacking = table.unpack[int(kProduct)];
@@ -29,9 +29,10 @@ void use_digits_for_few(KernelTable& table, const char* name) {
   table.unpack[int(kProduct)] = {unpacking.into, unpacking.unpack, kUnpackFromRows};
 }
 
-/// Makes digits multiply whatever is faster in them than in f32. Only q6_k is left to the instruction set, since the number of rows from which
-/// f32 is faster differs. The table has ratios of multiply-adds per second, digits to f32, for one thread of a Zen 5 and 2048 x 16384: the least
-/// and the largest of the types in a line, each a median of two or three turns in alternation (2026-11-30).
+/// Registers kernels that multiply by digits for all products that are faster in this way than in f32. Each instruction set registers q6_k
+/// itself, because the number of rows from which f32 is faster differs. The table has ratios of multiply-adds per second, digits to f32,
+/// for one thread of a Zen 5 and 2048 x 16384: the least and the largest of the types in a line, each a median of two or three turns in
+/// alternation (2026-11-30).
 ///
 ///                                      4 rows         12             24             64             512
 ///   int8, int8-g32, int4, mxfp4, q4_k  1.22 to 1.38   1.08 to 1.22   1.15 to 1.32   1.20 to 1.28   1.07 to 1.17   avx512_vnni

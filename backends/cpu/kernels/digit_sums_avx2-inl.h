@@ -5,7 +5,7 @@
 // The products are added in 16 bits over a span of columns. A 16-bit lane gets half of them, and a span is so short that its sum cannot
 // overflow: 32 columns of int4, q4_1 and q4_k (15 * 127 * 16 at most), 16 of mxfp4 (24 * 127 * 8) and of codes of five bits
 // (31 * 127 * 8), and 8 of q6_k (63 * 127 * 4). Spans of q2_k and q3_k end after the 16 columns that share a scale. Spans are added in 32
-// bits. The codes of iq4_nl and iq4_xs have eight bits, with which two products overflow.
+// bits. The codes of iq4_nl and iq4_xs have eight bits, with which the sum of two products would overflow.
 
 #include "cpu/kernels/digit_groups-inl.h"
 #include "cpu/kernels/matmul_k_blocks-inl.h"

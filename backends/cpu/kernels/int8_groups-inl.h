@@ -5,8 +5,8 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// ActType::kI8Groups: 32 quantized activations in the order of an int4 tile's nibbles, and their sum. ActType::kI8GroupsInOrder: the same in
-/// the order of columns.
+/// ActType::kI8Groups: 32 quantized activations in the order of an int4 tile's nibbles, and their sum. ActType::kI8GroupsInOrder: the same
+/// in the order of columns.
 struct Int8Group {
   static constexpr int kDigits = 1;
 
@@ -37,7 +37,7 @@ inline void pack_int8_groups(const PackArgs& args) {
   }
 }
 
-/// Packs groups of int8 here, and other types by kOthers.
+/// Packs activations as groups of int8; other types are packed by kOthers.
 template <void (*kOthers)(const PackArgs&)>
 void pack_with_int8_groups(const PackArgs& args) {
   if (args.act == ActType::kI8Groups) return pack_int8_groups<true>(args);

@@ -1,6 +1,6 @@
 #pragma once
-// Sums of products of codes of four bits and activations quantized to int8 with vpmaddubsw, for matmul_codes-inl.h. This instruction multiplies
-// 32 unsigned codes by int8, twice as many as vpmaddwd, which needs both in 16 bits.
+// Sums of products of codes of four bits and activations quantized to int8 with vpmaddubsw, for matmul_codes-inl.h. This instruction
+// multiplies 32 unsigned codes with int8: twice as many as vpmaddwd, which needs both operands in 16 bits.
 //
 // The products of a group are added in 16 bits: a lane gets 16 of the 32 columns, whose sum is at most 15 * 128 * 16 = 30720.
 

@@ -21,20 +21,20 @@
 namespace secondsource::cpu {
 namespace amx {
 
-/// From these numbers of rows on, weights are unpacked to BF16 instead of being multiplied with digits: one thread of a Xeon with
-/// AMX took 0.8 of the time for 16 rows of int8 and 1.06 for 24 by digits, for 12 rows of int8-g32 1.06, and for 16 of int4 in
-/// pieces 0.85 (November 2026).
+/// From these numbers of rows on, weights are unpacked to BF16 instead of being multiplied by digits or pieces. One thread of a Xeon with
+/// AMX took these shares of the time of unpacked weights: by digits 0.8 for 16 rows of int8, 1.06 for 24, and 1.06 for 12 rows of int8-g32;
+/// in pieces 0.85 for 16 rows of int4 (November 2026).
 inline constexpr int kUnpackInt8FromRows = kDigitRows + 1;
 inline constexpr int kUnpackGroupsFromRows = 9;
 /// Fewer rows of fp8 are widened to f32. One thread of a Xeon with AMX took 1.7 to 2.0 ms for 1 row of 2048 x 16384, 2.5 to 2.6 for
 /// 4, 3.7 to 4.0 for 8 and, in tiles, 3.4 to 3.6 for 9; by vdpbf16ps 1.6, 3.3, 5.7 and 6.5 (November 2026).
 inline constexpr int kUnpackFp8FromRows = 9;
 inline constexpr int kUnpackInt4FromRows = kPieceRows + 1;
-/// Of int4 with zero points, which no kernel with tile registers reads: in tiles one thread of a Xeon with AMX took 1.14 of the time for 6
-/// rows, 0.96 for 7, which is within the noise, and in two runs 0.92 and 0.63 for 8 (medians of three to five pairs beside a busy
-/// neighbour, November 2026).
+/// For int4 with zero points, which no kernel with tile registers reads without unpacking. Fewer rows are multiplied in f32. In tiles one
+/// thread of a Xeon with AMX took 1.14 of the time for 6 rows, 0.96 for 7, which is within the noise, and in two runs 0.92 and 0.63 for 8
+/// (medians of three to five pairs beside a busy neighbour, November 2026).
 inline constexpr int kUnpackInt4ZeroFromRows = 8;
-/// With fewer rows, weights of f16 are widened to f32, and of int4-w8a8 the sums of each group are scaled. For f16, one thread of a Xeon
+/// With fewer rows, weights of f16 are widened to f32, and for int4-w8a8 the sums of each group are scaled. For f16, one thread of a Xeon
 /// with AMX had 1.11 of the rate of f32 with 16 rows (1.0 beside a busy hardware thread of the same core), 1.20 with 20 and 1.46 with 24.
 /// For int4-w8a8 it had 0.91 of the rate of scaled sums with 128 rows and 1.27 with 256 (November 2026).
 inline constexpr int kUnpackF16FromRows = 17;
@@ -60,8 +60,8 @@ inline void use_attention_tiles(KernelTable& table) {
                             .operand_bytes = attention_operand_bytes};
   table.attend_many_int8 = table.attend_many_bf16;
   table.attend_many_int8.attend = attend_amx<Tiles, Int8Cache<int8_tile_to_bf16>>;
-  // Which of the two kernels attends over an int8 cache depends on the number of query rows that a sequence has in a step. Reports have
-  // one name for an operation, which therefore names both.
+  // Which of the two kernels is used for an int8 cache depends on the number of query rows that a sequence has in a step. Reports have one
+  // name for an operation, so this name mentions both.
   table.attend_int8.name = "attention_int8_digits_or_bf16_f32acc";
   table.attend_many_int8.name = table.attend_int8.name;
   table.attend_many_int8.from_rows = 8;
@@ -110,7 +110,7 @@ inline void use_digits(KernelTable& table) {
                                          nullptr,
                                          &kInt4Pieces,
                                          kInt4PiecesFromRows};
-  // Its codes are unpacked by as many instructions, so it takes the kernels of int4 for the same numbers of rows; not timed.
+  // Unpacking mxfp4 takes as many instructions as unpacking int4, so mxfp4 takes the same kernels for the same numbers of rows; not timed.
   table.products[int(Product::kMxfp4)] = {ActType::kDigitsNibbles,
                                           kGroupColumns,
                                           kGroupColumns,
@@ -156,10 +156,10 @@ inline void use_pieces(KernelTable& table) {
                                                 kUnpackInt4QuantizedFromRows};
 }
 
-/// From this many rows on, blocks of GGUF are unpacked for the tile registers, and nvfp4, which was not timed, as they are. Fewer are multiplied as on
-/// avx512_vnni, by digits: in tiles one thread of a Xeon with AMX took 1.23 to 1.63 of the time for 4 rows of eight types, 0.78 to 1.38
-/// (median 1.11) for 6, and in place
-/// of f32 0.70 to 1.12 (0.88) for 7 and 0.58 to 1.05 (0.87) for 8 (medians of three to five pairs beside a busy neighbour, November 2026).
+/// From this many rows on, blocks of GGUF are unpacked for the tile registers, and so is nvfp4, which was not timed. Fewer are multiplied
+/// by digits, as on avx512_vnni: in tiles one thread of a Xeon with AMX took 1.23 to 1.63 of the time for 4 rows of eight types and 0.78 to
+/// 1.38 (median 1.11) for 6; compared with f32 it took 0.70 to 1.12 (0.88) for 7 and 0.58 to 1.05 (0.87) for 8 (medians of three to five
+/// pairs beside a busy neighbour, November 2026).
 inline constexpr int kUnpackBlocksFromRows = 7;
 
 template <Product kProduct, typename Block>

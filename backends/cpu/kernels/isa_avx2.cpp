@@ -11,7 +11,8 @@
 namespace secondsource::cpu {
 namespace {
 
-/// One row is multiplied by digits. Two of mxfp4 and q4_k are multiplied one by one.
+/// These kernels multiply one row by digits. For two rows of mxfp4 and q4_k, and for up to four rows of the types that are unpacked from
+/// five rows on, they multiply one row after the other.
 void use_digits_of_avx2(KernelTable& table) {
   using namespace avx2;
   use_codes<Product::kInt4, MaddubsSums, NibbleProduct<Int4Codes>, 1>(table, "matmul_int4_digits_f32acc", 2);
@@ -35,8 +36,8 @@ KernelTable table_of_avx2() {
   using Int4ByInt8 = avx2::NibbleProduct<avx2::Int4Codes>;
   table.products[int(Product::kInt4Quantized)] =
       avx2::codes_kernel<avx2::Int8MaddubsSums, Int4ByInt8, avx2::kRowBlock>(kGroupColumns, "matmul_int4_int8_f32acc");
-  // The other blocks of GGUF, and nvfp4, are unpacked from five rows on. On a Zen 3 digits had 1.6 to 2.4 times the multiply-adds of
-  // unpacked tiles with two rows, and 0.8 to 1.2 times with four (medians of three turns; q5_1 and nvfp4 were not measured).
+  // These types are unpacked from five rows on. On a Zen 3 digits had 1.6 to 2.4 times the multiply-adds of unpacked tiles with two rows,
+  // and 0.8 to 1.2 times with four (medians of three turns; q5_1 and nvfp4 were not measured).
   constexpr Product kByDigits[] = {Product::kQ2K, Product::kQ3K, Product::kQ41,
                                    Product::kQ50, Product::kQ51, Product::kNvfp4};
   for (const Product product : kByDigits) table.unpack[int(product)].from_rows = 5;

@@ -13,8 +13,8 @@
 namespace secondsource::cpu {
 namespace avx2_vnni {
 
-/// From this many rows on, q6_k is multiplied in f32. Its sums of 16 columns have scales of their own; on a Zen 5 digits had 1.21 times the
-/// multiply-adds per second with one row, 1.04 with four and 0.95 with twelve.
+/// From this many rows on, q6_k is multiplied in f32. Each of its sums of 16 columns has a scale of its own; on a Zen 5 digits had 1.21
+/// times the multiply-adds per second with one row, 1.04 with four and 0.95 with twelve.
 inline constexpr int kQ6KInF32FromRows = 5;
 
 /// `base` is the table of avx2, from which everything comes that AVX-VNNI does not replace.
@@ -22,8 +22,8 @@ inline KernelTable table_over(const KernelTable& base) {
   KernelTable table = base;
   table.isa = "avx2_vnni";
   use_vnni_products(table);
-  // Beside kernels that add a group's offset as avx512_vnni's do, these have 1.22 to 1.66 times the multiply-adds per second with four rows
-  // and more of int8-g32, and 1.08 to 1.43 times of int4 (Zen 5).
+  // Compared with kernels that add a group's offset as those of avx512_vnni do, these have 1.22 to 1.66 times the multiply-adds per second
+  // with four rows and more of int8-g32, and 1.08 to 1.43 times of int4 (Zen 5).
   table.products[int(Product::kInt8GroupQuantized)] =
       codes_kernel<Int8SumsInOrder, Int8GroupProduct, kRowBlock>(kGroupColumns, "matmul_int8g32_int8_f32acc");
   table.products[int(Product::kInt4Quantized)] =

@@ -22,7 +22,7 @@ inline constexpr int kBf16FromRows = 2;
 /// From this many rows on, iq4_xs and iq4_nl are unpacked to BF16.
 inline constexpr int kUnpackCurvesFromRows = 7;
 
-/// Makes codes times BF16 activations the product of more than one row, which is never unpacked.
+/// Registers the kernel of codes and BF16 activations for two rows and more, and removes the unpacking.
 template <Product kProduct, typename Kernel, int kCodeBits>
 void use_bf16(KernelTable& table, const char* name) {
   ProductKernel& few_rows = table.products[int(kProduct)];
@@ -57,8 +57,8 @@ inline void pack_with_groups(const PackArgs& args) {
   pack_with_digit_groups(args);  // rounds to BF16 by this instruction set's own instruction
 }
 
-/// `base` is the table of avx512_vnni. What is not multiplied in BF16 comes from it: f32, products of int8 by int8, FP16 weights (which have
-/// more bits than BF16 holds), FP8 in blocks, and one row of blocks of GGUF.
+/// `base` is the table of avx512_vnni. What is not multiplied in BF16 comes from it: f32, products of int8 by int8, FP16 weights (which
+/// have more bits than BF16 holds), fp8-g128, one row of blocks of GGUF, and few rows of iq4_xs and iq4_nl.
 inline KernelTable table_over(const KernelTable& base) {
   KernelTable table = base;
   table.isa = "avx512_bf16";
@@ -80,8 +80,8 @@ inline KernelTable table_over(const KernelTable& base) {
   table.unpack[int(Product::kFp8)] = {Product::kBf16, fp8_tile_to_bf16};
   table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16};
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
-  // The BF16 kernels read the tiles of these products for any number of rows, so that nothing is unpacked.
   use_blocks_in_bf16(table);
+  // The BF16 kernels read the tiles of these products for any number of rows, so that nothing is unpacked.
   constexpr Product kInPlace[] = {Product::kBf16, Product::kInt4, Product::kInt4Zero, Product::kMxfp4};
   for (const Product product : kInPlace) table.unpack[int(product)] = {};
   return table;

@@ -17,8 +17,8 @@ inline KernelTable table_over(const KernelTable& base) {
   KernelTable table = base;
   table.isa = "avx512_vnni";
   use_vnni_products(table);
-  // Beside kernels of codes, as avx2_vnni has, int4 with 6 to 12 rows has 1.11 to 1.18 times the multiply-adds per second on a Zen 5, and
-  // int8-g32 0.93 to 1.11 times.
+  // Compared with the kernels of codes that avx2_vnni has, int4 with 6 to 12 rows has 1.11 to 1.18 times the multiply-adds per second on a
+  // Zen 5, and int8-g32 0.93 to 1.11 times.
   table.products[int(Product::kInt8GroupQuantized)] = {ActType::kU8,
                                                        4,
                                                        kGroupColumns,

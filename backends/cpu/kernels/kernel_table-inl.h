@@ -1,5 +1,5 @@
 #pragma once
-// The table that every instruction set has or begins with.
+// The table of the f32 kernels, with which the table of every instruction set begins.
 
 #include "cpu/kernels/attention-inl.h"
 #include "cpu/kernels/matmul-inl.h"
@@ -59,11 +59,12 @@ inline KernelTable widening_table(const char* isa) {
   table.scale_into = scale_row;
   table.to_bf16 = row_to_bf16;
   table.unpack[int(Product::kF16)] = {Product::kF32, f16_tile_to_f32};
-  // Activations have a scale for each group, too, with which they are f32.
+  // Activations have a scale for each group, too. They are packed in f32, multiplied by it.
   table.products[int(Product::kFp8Group)] = {ActType::kF32,          4, kFp8GroupColumns, kRowBlock, multiply_fp8_group,
                                              "matmul_fp8g128_f32acc"};
   table.unpack[int(Product::kFp8Group)] = {Product::kF32, fp8_group_tile_to_f32};
-  // In q4_k and q5_k a weight less its minimum is no small whole number, which BF16 would hold; those of q6_k would be.
+  // q4_k, q5_k and q6_k have a kernel for each number of rows of a block; the other blocks of GGUF have one for a single row
+  // (use_gguf_blocks).
   table.products[int(Product::kQ4K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q4KBlock>,
                                         "matmul_q4k_f32acc"};
   table.products[int(Product::kQ6K)] = {ActType::kF32,      1, kBlockColumns, kRowBlock, multiply_k_blocks<Q6KBlock>,
@@ -77,7 +78,7 @@ inline KernelTable widening_table(const char* isa) {
   use_blocks<Nvfp4Block>(table, Product::kNvfp4, "matmul_nvfp4_f32acc");
   use_blocks<Nvfp4Block>(table, Product::kNvfp4Quantized, "matmul_nvfp4_nvfp4_f32acc");
   table.attend_f32 = {ActType::kF32, 1, kRowBlock, attend<PlainF32>, "attention_f32"};
-  // FP16 has more bits than BF16 holds, so even where there are BF16 products it is widened to f32.
+  // FP16 has more bits than BF16 holds. So a cache in FP16 is widened to f32, also by instruction sets that have BF16 products.
   table.attend_f16 = {ActType::kF32, 1, kRowBlock, attend<WidenF16>, "attention_f16_f32acc"};
   return table;
 }

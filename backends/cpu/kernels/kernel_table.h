@@ -4,10 +4,10 @@
 // flags. It therefore uses no templates and no inline functions of the standard library: of several copies of such a
 // function the linker keeps one, which might be the one that needs AVX-512.
 //
-// Vocabulary. A tile is 16 rows of a weight matrix, packed so that the 16 values of one column (or of 2 or 4 adjacent
-// columns) are adjacent: one load of a vector register is one step of 16 dot products. A vec is the run of adjacent
-// columns (1, 2 or 4; 32 or 64 for AMX) that one step multiplies. Activations are packed in row blocks of at most
-// `max_rows` rows as [step][row][vec], so that a kernel reads both operands as one forward stream.
+// Vocabulary. A tile is 16 rows of a weight matrix, packed so that the 16 values of one column (or of 2 or 4 adjacent columns) are
+// adjacent: one load of a vector register is one step of 16 dot products. A vec is the run of adjacent columns of one row of activations
+// (1, 2, 4 or 8; 32 or 64 for AMX and for activations in groups). Activations are packed in row blocks of at most `max_rows` rows as
+// [step][row][vec], so that a kernel reads both operands as one forward stream.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,18 +22,19 @@ inline constexpr int kMaxRowBlock = 32;
 inline constexpr int kGroupColumns = 32;
 inline constexpr int kInt8GroupBytes = 16 * kGroupColumns + 16 * 2;
 inline constexpr int kInt4GroupBytes = 16 * kGroupColumns / 2 + 16 * 2;
-/// Of int4 with zero points: the group of int4, then 16 zero points in int8.
+/// Bytes of a group of int4 with zero points: the group of int4, then 16 zero points in int8.
 inline constexpr int kInt4ZeroGroupBytes = kInt4GroupBytes + 16;
-/// Of mxfp4: nibbles as those of int4, then 16 scales in E8M0.
+/// Bytes of a group of mxfp4: nibbles as in int4, then 16 scales in E8M0.
 inline constexpr int kMxfp4GroupBytes = 16 * kGroupColumns / 2 + 16;
-/// Columns of a block of q4_k, q5_k and q6_k, and its groups of 32 columns, which have nibbles as those of int4. A group of q4_k then
-/// has 16 scales and 16 minima in int8, and behind the eighth group are 16 FP16 units of scales and 16 of minima. A group of
-/// q5_k has the fifth bits of its codes before the scales, in one lane of 32 bits for each row. A column's fifth bit is in the same byte
-/// of this lane as its nibble is in the lane of its vector v (0 to 3): in bit 2 v of the byte for a low nibble, and in bit 2 v + 1 for a
-/// high one. One shift therefore puts the fifth bits of four columns above their nibbles. A group of q6_k has the upper two bits in the
-/// same way, in one lane for its first two vectors and in one for the other two. In these lanes v is 0 or 1, and the bits are 4 v and
-/// 4 v + 1 for a low nibble, and 4 v + 2 and 4 v + 3 for a high one. Then follow 16 int8 scales of the first 16 columns and 16 of the
-/// others; behind the eighth group are 16 FP16 units. The codes of q6_k are stored plus 32.
+/// Columns of a block of q4_k, q5_k and q6_k, and its groups of 32 columns, each of which begins with nibbles as in int4.
+/// - In q4_k, 16 scales and 16 minima in int8 follow in each group. After the eighth group come 16 FP16 units of scales and 16 of minima.
+/// - q5_k is the same, but before its scales a group has the fifth bits of its codes, in one lane of 32 bits for each row. The fifth bit of
+/// a column is in the same byte of this lane as its nibble is in the lane of its vector v (0 to 3): in bit 2 v of the byte for a low
+/// nibble, and in bit 2 v + 1 for a high one. One shift therefore puts the fifth bits of four columns above their nibbles.
+/// - In q6_k a group has the upper two bits of its codes in the same way, in one lane for its first two vectors and in another for the
+/// other two. In these lanes v is 0 or 1, and the bits are 4 v and 4 v + 1 for a low nibble, and 4 v + 2 and 4 v + 3 for a high one. Then
+/// follow 16 int8 scales of the first 16 columns and 16 of the others. After the eighth group come 16 FP16 units. The codes of q6_k are
+/// stored plus 32.
 inline constexpr int kBlockColumns = 256;
 inline constexpr int kBlockGroups = kBlockColumns / kGroupColumns;
 inline constexpr int kQ4KGroupBytes = 16 * kGroupColumns / 2 + 2 * 16;
@@ -42,9 +43,9 @@ inline constexpr int kQ5KGroupBytes = 16 * kGroupColumns * 5 / 8 + 2 * 16;
 inline constexpr int kQ5KBlockBytes = kBlockGroups * kQ5KGroupBytes + 2 * 16 * 2;
 inline constexpr int kQ6KGroupBytes = 16 * kGroupColumns * 6 / 8 + 2 * 16;
 inline constexpr int kQ6KBlockBytes = kBlockGroups * kQ6KGroupBytes + 16 * 2;
-/// Of the other blocks of GGUF, those of 32 columns are a group with nibbles as those of int4 (of iq4_nl places in kFourBitCurve), in q5_0
-/// and q5_1 fifth bits as in q5_k, 16 FP16 scales, and in q4_1 and q5_1 16 FP16 minima, which are subtracted. The codes of q5_0 are stored
-/// plus 16.
+/// The other blocks of GGUF with 32 columns (q4_1, q5_0, q5_1, iq4_nl) are one group: nibbles as in int4 (in iq4_nl, indices in
+/// kFourBitCurve), in q5_0 and q5_1 fifth bits as in q5_k, 16 FP16 scales, and in q4_1 and q5_1 16 FP16 minima, which are subtracted. The
+/// codes of q5_0 are stored plus 16.
 inline constexpr int kQ41GroupBytes = 16 * kGroupColumns * 4 / 8 + 2 * 16 * 2;
 inline constexpr int kQ50GroupBytes = 16 * kGroupColumns * 5 / 8 + 16 * 2;
 inline constexpr int kQ51GroupBytes = 16 * kGroupColumns * 5 / 8 + 2 * 16 * 2;
@@ -52,15 +53,16 @@ inline constexpr int kIq4NlGroupBytes = 16 * kGroupColumns * 4 / 8 + 16 * 2;
 /// kFourBitCurve plus 128.
 inline constexpr std::uint8_t kCurvePlus128[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                                    129, 141, 153, 166, 181, 197, 217, 241};
-/// A group of iq4_xs has such nibbles and 16 int8 scales, and behind the eighth group are 16 FP16 units.
+/// A group of iq4_xs has nibbles as in iq4_nl and 16 int8 scales. After the eighth group come 16 FP16 units.
 inline constexpr int kIq4XsGroupBytes = 16 * kGroupColumns * 4 / 8 + 16;
 inline constexpr int kIq4XsBlockBytes = kBlockGroups * kIq4XsGroupBytes + 16 * 2;
-/// Blocks of q2_k and q3_k are four quads, which are four parts of 16 columns. A vector has the lower two bits of the codes of a part. Those
-/// of eight columns h (0 or 1) are in the bytes of the row's lane in which nibbles of eight columns would be: from bit 4 h on in the place
-/// of a low nibble, and from bit 4 h + 2 on in that of a high one. In q3_k two vectors with the third bits follow, for parts 0 and 1 and
-/// for parts 2 and 3 of the quad; those of part p are in the same bytes, in bits 4 (p % 2) + 2 h and 4 (p % 2) + 2 h + 1. Then follow the
-/// scales: byte p of a row's lane is that of part p, in q2_k in its lower four bits, with the minimum in the upper ones. The scales of
-/// q3_k are stored plus 32, and its codes plus 4. Behind the fourth quad are 16 FP16 units of scales, and in q2_k 16 of minima.
+/// A block of q2_k or q3_k is four quads of four parts of 16 columns. A vector has the lower two bits of the codes of a part. Columns 8 h
+/// to 8 h + 7 of the part (h is 0 or 1) have theirs in those bytes of the lane of their row in which nibbles of eight columns would be:
+/// from bit 4 h on in the place of a low nibble, and from bit 4 h + 2 on in that of a high one. In q3_k two vectors with the third bits
+/// follow, for parts 0 and 1 and for parts 2 and 3 of the quad; those of part p are in the same bytes, in bits 4 (p % 2) + 2 h and 4 (p %
+/// 2) + 2 h + 1. Then follow the scales: byte p of the lane of a row is the scale of part p; in q2_k the scale is in its lower four bits
+/// and the minimum in its upper ones. The scales of q3_k are stored plus 32, and its codes plus 4. After the fourth quad come 16 FP16 units
+/// of scales, and in q2_k 16 of minima.
 inline constexpr int kPartColumns = 16;
 inline constexpr int kQuadParts = 4;
 inline constexpr int kBlockQuads = kBlockColumns / (kQuadParts * kPartColumns);
@@ -164,12 +166,12 @@ static constexpr bool has_row_scale(ActType act) {
          !has_e4m3_groups(act);
 }
 
-/// In which type a kernel that reads `act` gets activations quantized to E4M3: every E4M3 number is exact in both.
+/// The type in which activations quantized to E4M3 are packed for a kernel that reads `act`. Every E4M3 number is exact in both.
 static inline ActType with_e4m3(ActType act) {
   return act == ActType::kBf16 ? ActType::kE4m3InBf16 : ActType::kE4m3InF32;
 }
 
-/// The same of activations quantized to NVFP4, whose values without the stored scale are exact in both, too.
+/// The same for activations quantized to NVFP4. Without the stored scale their values are exact in both, too.
 static inline ActType with_nvfp4(ActType act) {
   return act == ActType::kBf16 ? ActType::kNvfp4InBf16 : ActType::kNvfp4InF32;
 }
@@ -209,9 +211,10 @@ static constexpr std::int64_t act_bytes(ActType act) {
 ///
 ///   c[m, 16 t + r] = sum_k a[m, k] * tile_t[r, k]
 ///
-/// c is f32. The epilogue multiplies it by scales of rows: by the activations', and by the weight's in int8, fp8 and nvfp4, where that is
-/// the global scale. All other scales of a weight are in c. Terms are added in the order of k into f32, or exactly into int32 for quantized
-/// activations. c overlaps neither operand.
+/// c is f32. The epilogue multiplies it by the scales of rows: by those of the activations and, in int8, fp8 and nvfp4, by those of the
+/// weight (in nvfp4, the global scale). All other scales of a weight are in c already. Products are summed in f32, where some kernels have
+/// several sums for each of a few rows and add them at the end, or exactly in int32 where both factors are integers. c overlaps neither
+/// operand.
 struct TileArgs {
   const void* a = nullptr;           ///< packed activations, [k_padded / vec][n_rows][vec]
   int n_rows = 1;                    ///< 1 .. max_rows
@@ -225,7 +228,7 @@ struct TileArgs {
   const std::int32_t* row_sums = nullptr;  ///< kInt8Quantized: sum_k of each weight row, [16 * n_tiles]
   // Prefetched into the second-level cache meanwhile, when there are several row blocks; null: nothing.
   const void* next_a = nullptr;           ///< activations of the next block
-  const std::byte* next_tiles = nullptr;  ///< `next_tiles_step` bytes of it per step of `vec` columns
+  const std::byte* next_tiles = nullptr;  ///< one line of it per step of `vec` columns, `next_tiles_step` bytes apart
   std::int64_t next_tiles_step = 0;
 };
 
@@ -244,10 +247,10 @@ inline constexpr int kBlockSums = kMaxRowBlock * kBlockSumStride;
 ///
 ///   c[block][m][16 t + r] (+)= sum_{k in slice} a[block][m, k] * tile_t[r, k]
 ///
-/// c: [n_blocks][32][32], f32 or (of quantized activations) int32. The sums of the rows that a block lacks are undefined. One
-/// line behind the last block is read. c overlaps neither operand.
+/// c: [n_blocks][32][32], f32 or, for quantized activations, int32. Where a block has fewer rows than block_rows, the sums of the missing
+/// rows are undefined. The bytes of one step of a row may be read after the last block. c overlaps neither operand.
 struct BlockArgs {
-  const ActivationBlock* blocks = nullptr;  ///< at the first column of the slice; the rows of two differ by at most one
+  const ActivationBlock* blocks = nullptr;  ///< at the first column of the slice; n_rows differs by at most one
   int n_blocks = 0;
   int block_rows = 0;                   ///< of the largest block, for which the tiles were configured
   const std::byte* tiles[2] = {};       ///< the slice of each weight tile; the second may be null
@@ -263,7 +266,7 @@ struct BlockArgs {
 struct BlockKernel {
   void (*configure)(int block_rows) = nullptr;
   void (*multiply)(const BlockArgs&) = nullptr;
-  /// Turns int32 sums of a block into f32 in place. row_sums: sum_k of each weight row of the pair. Null: they are f32.
+  /// Converts the int32 sums of a block to f32 in place. row_sums: sum_k of each weight row of the pair. Null: sums are f32 already.
   void (*convert)(float* c, int n_rows, int n_tiles, const std::int32_t* row_sums) = nullptr;
   void (*release)() = nullptr;
 };
@@ -274,16 +277,16 @@ struct ProductKernel {
   int k_multiple = 1;  ///< columns are padded with zeros to a multiple of this
   int max_rows = 1;
   void (*multiply)(const TileArgs&) = nullptr;
-  const char* name = "";  ///< "bf16_f32acc"
+  const char* name = "";  ///< for example "matmul_bf16_f32acc"
   const char* isa = "";   ///< of a kernel that comes from another table (product_choice.h); else empty
   const BlockKernel* blocks =
       nullptr;  ///< multiplies several row blocks at once; null: multiply() does one after the other
-  /// Another kernel for products of at least so many rows; null: this one takes any number.
+  /// Another kernel for products of at least many_from_rows rows; null: this one is for any number of rows.
   const ProductKernel* many = nullptr;
   int many_from_rows = 0;
 };
 
-/// The kernel of a product for n_rows rows in all.
+/// The kernel for a product that has n_rows rows in total.
 static inline const ProductKernel& kernel_for_rows(const ProductKernel& kernel, std::int64_t n_rows) {
   return kernel.many != nullptr && n_rows >= kernel.many_from_rows ? *kernel.many : kernel;
 }
@@ -295,11 +298,11 @@ inline constexpr int kUnpackFromRows = 25;
 /// Converts the tiles of one product to those of another, which for many rows is cheaper than decoding them again for
 /// every row block:
 ///
-/// - to f32 [k][16] or to BF16 [k / 2][16][2], multiplied by the scales of groups and rounded half to even where BF16 cannot hold the
-///   product;
-/// - to kInt8GroupOffset, whose offsets every row would otherwise compute;
-/// - to two pieces, [k / 32][2][16][16][2] BF16, whose sum is the value, multiplied by the scales of groups (unpack_pieces-inl.h). The
-///   columns are padded with zeros to a multiple of 32.
+/// - to f32 [k][16] or to BF16 [k / 2][16][2]. Codes are multiplied by the scales of groups; where BF16 cannot hold the product, it is
+/// rounded half to even;
+/// - to kInt8GroupOffset, whose offsets every row block would otherwise compute anew;
+/// - to two pieces, [k / 32][2][16][16][2] BF16, whose sum is the code multiplied by the scale of its group (unpack_pieces-inl.h). The
+/// columns are padded with zeros to a multiple of 32.
 struct Unpacking {
   Product into = Product::kF32;
 
@@ -310,11 +313,11 @@ struct Unpacking {
 };
 
 /// Packs `n_rows` rows of x into [k_padded / vec][n_rows][vec], with zeros in the columns from k on. For quantized types:
-/// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0; for those of E4M3 s = max|x| / 448 and
-/// q = x / s rounded to E4M3, half to even. With kE4m3Groups each group of columns has an s of its own; with kE4m3GroupsE8m0 this s is rounded
-/// up to a power of two, 2^-126 at least. With a static_scale it is s of all rows, and whole numbers are from -128 to 127. Types of NVFP4
+/// s = max|x| / 127, q = clamp(round-half-even(x / s), +-127), and s = 0 gives q = 0. For types of E4M3, s = max|x| / 448 and q = x / s
+/// rounded to E4M3, half to even. With kE4m3Groups each group of columns has an s of its own; with kE4m3GroupsE8m0 this s is rounded up to
+/// a power of two, 2^-126 at least. If there is a static_scale, it is the s of all rows, and integers are from -128 to 127. Types of NVFP4
 /// are quantized as kNvfp4Static of op.h says, with static_scale as g, which is left out of the packed values. A vec has 4, 8, 16 or 64
-/// bytes; of int8 and of digits 32 or 64 columns, of kDigitPairs 4.
+/// bytes; for int8, digits, BF16 groups and BF16 pieces it has 32 or 64 columns, for kDigitPairs 4.
 struct PackArgs {
   const float* x = nullptr;
   std::int64_t x_stride = 0;
@@ -358,7 +361,8 @@ struct FinishArgs {
   std::int64_t aux_stride = 0;
   Finish finish = Finish::kNone;
   float softcap = 0.0F;
-  /// Where it can, writes out to memory and not to a cache; for BlockKernel, whose release() makes other threads see it.
+  /// Writes `out` past the caches where that is possible. Only between configure() and release() of a BlockKernel; release() makes the
+  /// outputs visible to other threads.
   bool past_caches = false;
 };
 
@@ -393,9 +397,8 @@ struct PrefetchList {
 ///
 ///   score[r, j] = softcap(scale * sum_i q[r, i] * k[j, i]), -inf where j is not visible; state <- state with score, v
 ///
-/// Sums are f32, or of digits exact in int32; softmax weights are rounded to the type of q before they multiply V. Scores never leave the
-/// cache.
-/// Nothing overlaps.
+/// Sums are f32, or exact in int32 where q is digits; softmax weights are rounded to the type of q before they multiply V. Scores never
+/// leave the cache. Nothing overlaps.
 struct AttendArgs {
   const void* q = nullptr;          ///< packed like activations, row blocks of at most max_rows, one after the other
   const float* q_scales = nullptr;  ///< [n_rows]: PackArgs::row_scales, of types that have them
@@ -436,8 +439,8 @@ struct AttendKernel {
 };
 
 /// RMSNorm of a row, arXiv:1910.07467, eq. 4: sum = x + add; out = residual + sum * weight / sqrt(mean(sum^2) + eps), [n]
-/// each, f32; the squares are summed in f32. If `centers`, the mean of sum is subtracted from it first, not in sum_out, and
-/// bias is added to the product. add, bias, residual and sum_out may be null; all may alias.
+/// each, f32; the squares are summed in f32. If `centers`, the mean of sum is subtracted from sum first (but not from sum_out), and bias is
+/// added to the product. add, bias, residual and sum_out may be null; all may alias.
 struct NormArgs {
   const float* x = nullptr;
   const float* add = nullptr;
@@ -451,8 +454,8 @@ struct NormArgs {
   float* out = nullptr;
 };
 
-/// The kernels of one instruction set, or of two, as product_choice.h combines them. Rows may start at any address that is
-/// aligned for their element type.
+/// The kernels of one instruction set, or of two that product_choice.h combines. Rows may start at any address that is aligned for their
+/// element type.
 struct KernelTable {
   const char* isa = "";
   ProductKernel products[kProducts];

@@ -26,8 +26,8 @@ inline F32 exponential(const F32& x) {
 
 /// 2^x for x up to a little above 0, clamped to x >= -126; 1 for x = 0.
 #if defined(SS_CPU_SIMD_AVX512)
-/// Relative error below 2e-7. x = n + f with 0 <= f <= 1, which two instructions take from x themselves, and the polynomial of the fifth
-/// degree that begins with 1 and has the smallest relative error on this range.
+/// Relative error below 2e-7. x = n + f with 0 <= f <= 1; two instructions derive f and n from x. The polynomial in f has the
+/// fifth degree, begins with 1 and has the smallest relative error on this range.
 inline F32 exponential2(const F32& x) {
   const F32 clamped = max(broadcast(-126.0F), x);
   const F32 f = fraction(clamped);

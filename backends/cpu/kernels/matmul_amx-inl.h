@@ -8,9 +8,9 @@
 // to 16 rows are one left-hand operand: [k / 32][n_rows][32] BF16 or [k / 64][n_rows][64] q + 128. Accumulated in f32 (the
 // even and the odd columns of a step apart) or in int32. c: [n_rows, 16 * n_tiles] f32. Nothing overlaps.
 //
-// The template parameter `Tiles` stands for the instructions (Intel 64 and IA-32 Architectures Software Developer's
-// Manual, volume 2, TDPBF16PS and TDPBUSD): the real ones are in isa_amx.cpp, and tests have a software model, so that this
-// source also runs on CPUs without AMX.
+// The template parameter `Tiles` stands for the instructions (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2,
+// TDPBF16PS and TDPBUSD): amx_tiles-inl.h has the real ones, and amx_tile_model-inl.h a software model for tests, so that this source also
+// runs on CPUs without AMX.
 
 #include "cpu/kernels/amx_config-inl.h"
 #include "cpu/kernels/matmul-inl.h"
@@ -45,7 +45,7 @@ inline TileConfig config_for(int n_rows) {
 }
 
 struct AmxBf16 {
-  /// How many BF16 numbers an activation and a weight are the sum of; the largest comes first.
+  /// An activation and a weight are sums of so many BF16 numbers, of which the largest comes first.
   static constexpr int kRowPieces = 1;
   static constexpr int kWeightPieces = 1;
   template <typename Tiles, int kSum, int kLeft, int kRight>

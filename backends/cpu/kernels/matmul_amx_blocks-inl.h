@@ -3,16 +3,16 @@
 //
 //   c[m, n] (+)= sum_{k in slice} a[m, k] * w[n, k]
 //
-// One call multiplies a pair of weight tiles with several blocks of up to 32 rows, over a slice of the columns. The slice of
-// the two weight tiles (32 KiB) stays in the first-level cache and meets all blocks; activations stream from the
-// second-level cache, by the load that does not displace what the first level holds (TILELOADDT1). A pair of sums is a block
-// of 32 x 32 values, 4 KiB that are adjacent in memory, so that neither its lines nor those of the operands meet in few sets
-// of a cache. Between two slices sums stay in that memory.
+// One call multiplies a pair of weight tiles with several blocks of up to 32 rows, over a slice of the columns. The slice of the two weight
+// tiles (32 KiB) stays in the first-level cache while all blocks are multiplied with it; activations stream from the second-level cache, by
+// the load that does not displace what the first level holds (TILELOADDT1). The sums of a block with a pair of tiles are 32 x 32 values, 4
+// KiB that are adjacent in memory, so that neither their lines nor those of the operands fall into few sets of a cache. Between two slices
+// the sums stay in that memory.
 //
-// One core of a Xeon with AMX (2 MiB of second-level cache, November 2026) multiplies at 3.87 Tflop/s from registers. Operands
-// that both stream from its second-level cache, which gives about 32 bytes a cycle, allow 1.9; this order reaches 3.0 where
-// activations and sums are in that cache. The plain load instead of TILELOADDT1 makes it 2.2, because the activations then
-// displace the weights.
+// One core of a Xeon with AMX (2 MiB of second-level cache, November 2026) multiplies at 3.87 Tflop/s from registers. With operands that
+// both stream from its second-level cache, which gives about 32 bytes a cycle, at most 1.9 are possible; this order reaches 3.0 where
+// activations and sums are in that cache. With the plain load instead of TILELOADDT1 it reaches 2.2, because the activations then displace
+// the weights.
 //
 // A weight that one BF16 number cannot hold is the sum of two pieces (unpack_pieces-inl.h), and a step multiplies both with the
 // activations. Where an activation is the sum of two pieces as well (matmul_amx_pieces-inl.h), its second piece is multiplied with the
@@ -25,8 +25,9 @@
 //
 // and unpack_pieces-inl.h says how weights are packed.
 //
-// The row blocks of one call differ by at most one row, and the tiles are configured for the largest, once for many calls. For a block that has one row less, the last
-// line of its tile is whatever follows: the next step, or one line behind the activations. That line's sums are never used.
+// The row blocks of one call differ by at most one row, and the tiles are configured for the largest, once for many calls. For a block that
+// has one row less, the last line of its tile is whatever follows in memory: the next step, or the bytes after the activations. The sums of
+// that line are never used.
 
 #include "cpu/kernels/matmul_amx-inl.h"
 
@@ -94,7 +95,7 @@ inline void multiply_step(const std::byte* x, const StepTiles& w) {
   }
 }
 
-/// The sums of a block: all zero, or as the slice before left them.
+/// Loads the sums of a block: zeros, or what the slice before has stored.
 template <typename Tiles, bool kTwoRowTiles, bool kTwoWeightTiles>
 inline void load_sums(const float* c, bool accumulate) {
   if (!accumulate) {
@@ -155,8 +156,8 @@ void multiply_blocks_of(const BlockArgs& args) {
   constexpr std::int64_t kStepBytes = kStepTileBytes<Product>;
   const std::int64_t n_whole = args.slice_bytes / kStepBytes;
   const std::int64_t left = args.slice_bytes - n_whole * kStepBytes;
-  // Columns that do not fill a step are read from a copy that is padded with zeros: behind them is another tile, and a NaN in
-  // it times a zero of the activations would be a NaN. Pieces always fill a step.
+  // Columns that do not fill a step are read from a copy that is padded with zeros. After them comes another tile, and a NaN in it times a
+  // zero of the activations would be a NaN. Pieces always fill a step.
   alignas(64) std::byte padded[2 * kStepBytes];
   if (left > 0) {
     __builtin_memset(padded, 0, sizeof(padded));
@@ -164,7 +165,7 @@ void multiply_blocks_of(const BlockArgs& args) {
       __builtin_memcpy(padded + t * kStepBytes, args.tiles[t] + n_whole * kStepBytes, static_cast<std::size_t>(left));
     }
   }
-  // One tile alone is also given as the second, which is not read then: a null pointer has no offsets.
+  // If there is one tile only, the second pointer equals the first and is not read: no offset may be added to a null pointer.
   const std::byte* const first = args.tiles[0];
   const std::byte* const second = kTwoWeightTiles ? args.tiles[1] : first;
   const std::int64_t n_steps = n_whole + (left > 0 ? 1 : 0);
@@ -238,7 +239,7 @@ void release_blocks() {
   Tiles::fence_stores();
 }
 
-/// Turns the int32 sums of a block into f32, by a policy's result(), which takes out what the activations' offset added.
+/// Converts the int32 sums of a block to f32 by result() of a policy, which subtracts what the offset of the activations has added.
 template <typename OneRow>
 void convert_sums(float* c, int n_rows, int n_tiles, const std::int32_t* row_sums) {
   for (int m = 0; m < n_rows; ++m) {

@@ -1,15 +1,16 @@
 #pragma once
-// Matmul of int8, int8-g32, int4 and mxfp4 weights by AMX's int8 instruction. It is for up to 16 rows, whose products are limited by how
-// fast weights are read:
+// Matmul of int8, int8-g32, int4 and mxfp4 weights by AMX's int8 instruction, for up to 16 rows, whose products are limited by how fast
+// weights are read:
 //
 //   c[m, n] = sum_k a[m, k] * q[n, k]                                      int8
 //   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k]     int8-g32, int4, mxfp4: groups of 32 columns
 //
-// Activations are int8 digits (activation_digits-inl.h). Each row takes kDigits lines of a tile, so that 16 rows with three digits
-// fill three tiles. The products of one digit are summed in int32, which is exact: over all columns of an int8 weight, of which there
-// are at most 2^17, or over a group of 32 columns. The sums of the digits, and those of the groups in the order of k, are added in f32. Packed weights already have the layout of AMX's right-hand
-// operand: 16 lines of 64 bytes hold 64 columns of int8, and 8 lines hold a group of int8-g32. An int4 weight is multiplied by 16,
-// and one of mxfp4 by 2, which makes it an int8, in registers, and stored in a buffer that stays in the first-level cache.
+// Activations are int8 digits (activation_digits-inl.h). Each row takes kDigits lines of a tile, so that 16 rows with three digits fill
+// three tiles. The products of one digit are summed in int32, which is exact: over all columns of an int8 weight, of which there are at
+// most 2^17, or over a group of 32 columns. The sums of the digits, and those of the groups in the order of k, are added in f32. Packed
+// weights already have the layout of AMX's right-hand operand: 16 lines of 64 bytes hold 64 columns of int8, and 8 lines hold a group of
+// int8-g32. In registers, an int4 weight is multiplied by 16 and an mxfp4 weight by 2, which makes it an int8; it is then stored in a
+// buffer that stays in the first-level cache.
 //
 // a: [k / vec][n_rows][kDigits][vec] int8, with vec 64 for int8 and 32 for groups; for int4 and mxfp4 the columns have the order of their
 // nibbles. The kernel reads up to 64 bytes past the end of a. Tiles of weights are laid out as kernel_table.h says, 64-byte aligned.
@@ -23,11 +24,11 @@ namespace secondsource::cpu::SS_CPU_ISA {
 
 /// Rows of activations multiplied at once: their digits fill three tile registers.
 inline constexpr int kDigitRows = 16;
-/// Lines of activations that all registers for them hold.
+/// The most lines of activations, which fill three tile registers.
 inline constexpr int kMostDigitLines = kDigitRows * kActivationDigits;
 
-/// How the lines of n_rows rows are shared by tile registers: n_tiles of n_lines each. The last one may have one line more than
-/// there are, whose sums are not used.
+/// How the lines of n_rows rows are divided among tile registers: n_tiles registers of n_lines each. In the last one, one line may be left
+/// over, whose sums are not used.
 struct LineTiles {
   int n_tiles = 0;
   int n_lines = 0;
@@ -107,7 +108,7 @@ void multiply_int8_digits_of(const TileArgs& args, int n_lines) {
       add_int8_step<Tiles, kLineTiles, 0>(x, line_tile_bytes, w);
     }
     if (left > 0) {
-      // What follows the tile is another one or nothing.
+      // The tile is followed by another one or by nothing, so its last columns are copied and padded with zeros.
       __builtin_memset(padded, 0, sizeof(padded));
       __builtin_memcpy(padded, w, static_cast<std::size_t>(left));
       add_int8_step<Tiles, kLineTiles, 1>(x, line_tile_bytes, padded);
@@ -137,7 +138,7 @@ void multiply_int8_digits(const TileArgs& args) {
   Tiles::release();
 }
 
-/// The groups of mxfp4, which become int8 of twice their value, for half of the scale (Int4Groups).
+/// The groups of mxfp4. They become int8 of twice their value, and their scales are halved to make up for it (as in Int4Groups).
 struct Mxfp4Groups {
   static constexpr int kBytes = kMxfp4GroupBytes;
   static constexpr int kVectors = kInt8GroupVectors / 2;
@@ -153,13 +154,13 @@ struct Mxfp4Groups {
 /// Groups that are multiplied one after the other before any of their sums is read, so that nothing waits for a store.
 inline constexpr int kChunkGroups = 4;
 
-/// How a group's sums are made of int8 digits: kDigits lines of a tile for a row, each of 32 columns.
+/// How the sums of a group are made of int8 digits: a row has kDigits lines of 32 columns each in a tile.
 template <typename Groups, int kDigitsOfRow>
 struct DigitProducts {
   static constexpr int kLines = kDigitsOfRow;
   static constexpr int kLineColumnBytes = kGroupColumns;
   static constexpr int kRowBytes = kDigitsOfRow * kGroupColumns;
-  /// Of the right-hand operand: as int8-g32 has it in memory, or nibbles as bytes.
+  /// Whether the right-hand operand is copied, to turn nibbles into bytes; that of int8-g32 is read in place.
   static constexpr bool kCopies = Groups::kQuads > 1;
   static constexpr std::int64_t kOperandBytes = std::int64_t{kTileRows} * kGroupColumns;
   static void make_operand(const std::byte* group, std::byte* to) {
@@ -189,7 +190,7 @@ struct DigitProducts {
   }
 };
 
-/// Rows times tiles whose columns have scales in groups: the buffers of one call. Products: as DigitProducts.
+/// Multiplies rows with tiles whose columns have scales in groups; holds the buffers of one call. Products: a struct like DigitProducts.
 template <typename Tiles, typename Groups, typename Products>
 class GroupedTiles {
  public:
@@ -204,8 +205,8 @@ class GroupedTiles {
     for (std::int64_t tile = 0; tile < args_.n_tiles; ++tile) {
       const std::byte* const w = args_.tiles + tile * args_.tile_bytes;
       for (int m = 0; m < args_.n_rows; ++m) store(totals_ + m * kTileRows, zero());
-      // Three chunks are under way: one becomes operands, the one before is multiplied, and the sums of the one before that
-      // are added. The products take as long as the additions, so what they make is stored behind those.
+      // Three chunks are under way: the operands of one are made, the one before is multiplied, and the sums of the one before that are
+      // added. The products take as long as the additions, so their sums are stored after the additions.
       for (std::int64_t chunk = 0; chunk < n_chunks + 2; ++chunk) {
         if (chunk >= 1 && chunk <= n_chunks) multiply_chunk(w, chunk - 1, n_groups);
         if (chunk < n_chunks) prepare(w, chunk, n_groups);
@@ -243,7 +244,7 @@ class GroupedTiles {
     const std::int64_t first_line = std::int64_t{line_tile} * lines_.n_lines;
     Products::template multiply<Tiles, kGroup>(x + first_line * Products::kLineColumnBytes, operand);
   }
-  /// One register of lines after the other; the sums of the last one stay in registers.
+  /// Multiplies one register of lines after the other. The sums of the last one stay in registers.
   void multiply_chunk(const std::byte* w, std::int64_t chunk, std::int64_t n_groups) {
     const std::byte* const groups = w + chunk * kChunkGroups * Groups::kBytes;
     const int n = groups_of(chunk, n_groups);
@@ -293,7 +294,7 @@ class GroupedTiles {
       store(totals_ + m * kTileRows, total);
     }
   }
-  /// The sums of a group, [line][16]. They are as dense as can be, so that they do not meet in few sets of the cache.
+  /// The sums of a group, [line][16]. There is no space between groups, so that their lines do not fall into few sets of the cache.
   [[nodiscard]] std::byte* sums_of(std::int64_t chunk, int group) {
     return sums_ + (chunk % 2 * kChunkGroups + group) * sum_bytes_;
   }
@@ -304,14 +305,14 @@ class GroupedTiles {
 
   const TileArgs& args_;
   const LineTiles lines_;
-  const std::int64_t sum_bytes_;  ///< of a group
+  const std::int64_t sum_bytes_;  ///< of the sums of a group
   alignas(64) float totals_[kAmxRows * kTileRows];
   alignas(64) std::byte operands_[2][Products::kCopies ? kChunkGroups * Products::kOperandBytes : 1];
   alignas(64) std::byte sums_[2 * kChunkGroups * kMostDigitLines * kLineBytes];
 };
 
-/// A few rows by the instruction for vectors, which takes fewer cycles than storing a tile for each group. Digits are stored
-/// as d + 128 for that (pack_digits). Policy: the sums of quads of columns, DotU8.
+/// Multiplies a few rows by vpdpbusd, which takes fewer cycles than storing a tile for each group. For this, digits are stored as d + 128
+/// (pack_digits). Policy: the sums of quads of columns, DotU8.
 template <typename Policy, typename Groups, int kDigits, int kRows>
 void multiply_few_digit_rows(const TileArgs& args) {
   constexpr int kLines = kRows * kDigits;

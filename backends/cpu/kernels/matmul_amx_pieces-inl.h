@@ -1,14 +1,14 @@
 #pragma once
-// Matmul of int4 and mxfp4 weights with AMX's BF16 instruction, for at most 16 rows. For few rows matmul_amx_digits-inl.h is faster; the
-// number of rows from which this kernel is chosen was measured (isa_amx.cpp):
+// Matmul of int4 and mxfp4 weights with AMX's BF16 instruction, for at most 16 rows:
 //
 //   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k],   groups of 32 columns
 //
-// q is exact in BF16. An activation is two BF16 pieces, x = p0 + p1 + e with |e| <= 2^-16 |x|, whose products add up in the tile,
-// so that a row leaves one f32 vector for each group where three digits leave three of int32. That takes fewer
-// instructions for vectors, which are slow beside tiles, but more to unpack a group.
+// q is exact in BF16. An activation is two BF16 pieces, x = p0 + p1 + e with |e| <= 2^-16 |x|, whose products are added in the tile. So a
+// row leaves one f32 vector for each group, where three digits leave three of int32. That takes fewer instructions for vectors, which are
+// slow beside tiles, but more to unpack a group. Fewer rows are faster in matmul_amx_digits-inl.h; isa_amx.cpp has the measured number of
+// rows from which this kernel is chosen.
 //
-// a: [k / 32][n_rows][2][32] BF16. Tiles and c: as there. Accumulated in f32.
+// a: [k / 32][n_rows][2][32] BF16. Tiles and c: as in matmul_amx_digits-inl.h. Accumulated in f32.
 
 #include "cpu/kernels/matmul_amx_digits-inl.h"
 
@@ -18,7 +18,8 @@ inline constexpr int kActivationPieces = 2;
 /// Rows of activations multiplied at once: those of a tile register.
 inline constexpr int kPieceRows = kTileLines;
 
-/// How a group's sums are made of BF16 pieces. kUnpack: the values of a group as BF16 [k / 2][16][2], not scaled. kScale: its scales.
+/// How the sums of a group are made of BF16 pieces. kUnpack: writes the values of a group as BF16 [k / 2][16][2], not scaled. kScale: loads
+/// its scales.
 template <void (*kUnpack)(const std::byte* group, std::byte* to), F32 (*kScale)(const void* p)>
 struct PieceProducts {
   static constexpr int kLines = 1;

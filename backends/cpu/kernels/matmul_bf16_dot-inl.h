@@ -4,7 +4,7 @@
 // are exact in BF16. Only the activations are rounded, to BF16, and the sums, which are f32. matmul-inl.h and matmul_groups-inl.h state
 // the formulas, the shapes and what may overlap.
 
-#ifndef SS_CPU_ISA  // opened by itself: target-inl.h
+#ifndef SS_CPU_ISA  // compiled on its own: see target-inl.h
 #define SS_CPU_ISA avx512_bf16
 #define SS_CPU_SIMD_AVX512
 #endif
@@ -22,9 +22,9 @@ struct DotBf16 : Bf16Pairs {
   }
 };
 
-// The BF16 bits of the magnitudes 1 to 127, low and high bytes apart, for vpermi2b, which ignores the top bit of an index. The
-// entry at 0 is that of 128, the magnitude of the least int8; the lookup of the high byte is masked where a value is 0. From the
-// second-level cache of a Xeon with AMX the mask takes 10 % off the rate of one row, 5 % of two and 3 % of four (November 2026).
+// The BF16 bits of the magnitudes 1 to 127, low and high bytes apart, for vpermi2b, which ignores the top bit of an index. The entry at 0
+// is that of 128, the magnitude of the least int8. The lookup of the high byte is masked where a value is 0. From the second-level cache of
+// a Xeon with AMX the mask costs 10 % of the rate of one row, 5 % of two and 3 % of four (November 2026).
 struct ByteTables {
   alignas(64) std::uint8_t low[128];
   alignas(64) std::uint8_t high[128];
@@ -88,10 +88,10 @@ struct DotInt8 {
   }
 };
 
-/// DotInt8 for one and two rows, which are bound by decoding: a magnitude of 64 or more has the same high byte as 63, so that
-/// it is looked up in one register, and not in two by a second vpermi2b, whose three operands take ports from vdpbf16ps. From
-/// the second-level cache of a Zen 4 one row has 44 GB/s instead of 41 and two have 33 instead of 29; from three rows on the
-/// additional instruction costs more than it saves (November 2026).
+/// DotInt8 for one and two rows, which are limited by decoding. A magnitude of 64 or more has the same high byte as 63. So that byte is
+/// looked up in one register and not in two: that would take a second vpermi2b, whose three operands take ports from vdpbf16ps. From the
+/// second-level cache of a Zen 4 one row has 44 GB/s instead of 41 and two have 33 instead of 29; from three rows on the additional
+/// instruction costs more than it saves (November 2026).
 struct FewRowsInt8 : DotInt8 {
   static Weights decode(const std::byte* p) {
     const __m512i q = _mm512_loadu_si512(p);
@@ -184,7 +184,8 @@ inline void fp8_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* o
   byte_tile_to_bf16<DotFp8>(tile, k, out);
 }
 
-/// Rows of a block. Each takes two registers for a group's sum and two for its total, so with more rows they would spill.
+/// Rows of a block. Each takes two registers for the sum of a group and two for its total, so that those of more rows would not fit in
+/// registers.
 inline constexpr int kInt8GroupRows = 8;
 
 /// int8-g32 with BF16 activations (vec 4); each group's sum is scaled in f32. Few rows have several accumulators each, since
@@ -211,7 +212,7 @@ void multiply_int8_group_dot(const TileArgs& args) {
       }
       // Every second group starts in the middle of a line, so its last line is prefetched by none of its vectors.
       DotInt8::prefetch_ahead(w + 64 * kInt8GroupVectors);
-      // In the lane order of the sums, which the unpack instructions have produced.
+      // The scales in the lane order that the unpack instructions gave the sums.
       const __m512 scales = load_f16(w + 64 * kInt8GroupVectors).v;
       const __m512 low = _mm512_unpacklo_ps(scales, scales);
       const __m512 high = _mm512_unpackhi_ps(scales, scales);
@@ -299,13 +300,13 @@ struct Int4Pairs {
   }
 };
 
-// The BF16 bits of the E2M1 numbers, twice as well.
+// The BF16 bits of the E2M1 numbers, also twice.
 alignas(64) inline constexpr std::uint16_t kE2m1Table[32] = {
     0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0, 0x8000, 0xbf00, 0xbf80,
     0xbfc0, 0xc000, 0xc040, 0xc080, 0xc0c0, 0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040,
     0x4080, 0x40c0, 0x8000, 0xbf00, 0xbf80, 0xbfc0, 0xc000, 0xc040, 0xc080, 0xc0c0};
 
-/// The same of mxfp4.
+/// The same for mxfp4.
 struct Mxfp4Pairs {
   static constexpr int kGroupBytes = kMxfp4GroupBytes;
   static __m512i table() { return _mm512_load_si512(kE2m1Table); }
@@ -317,8 +318,8 @@ struct Mxfp4Pairs {
   }
 };
 
-/// The BF16 bits of i - 8 for i from 0 to 23, and of i - 40 from 25 to 31: of all differences of a code and a zero point, by
-/// code + 8 - zero point modulo 32. No two of them are 24.
+/// The BF16 bits of i - 8 for i from 0 to 23, and of i - 40 from 25 to 31: of all differences of a code and a zero point. The index is code
+/// + 8 - zero point modulo 32, which is never 24.
 alignas(64) inline constexpr std::uint16_t kDifferenceTable[32] = {
     0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000,
     0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0, 0x4100, 0x4110, 0x4120, 0x4130, 0x4140, 0x4150,
@@ -330,7 +331,7 @@ alignas(64) inline constexpr std::uint8_t kRowOfByte[64] = {
     5,  5,  6,  6,  6,  6,  7,  7,  7,  7,  8,  8,  8,  8,  9,  9,  9,  9,  10, 10, 10, 10,
     11, 11, 11, 11, 12, 12, 12, 12, 13, 13, 13, 13, 14, 14, 14, 14, 15, 15, 15, 15};
 
-/// The same of int4 with zero points. The differences of two of the four nibbles of each 16 bits are made at once, in bytes: 7
+/// The same for int4 with zero points. The differences of two of the four nibbles of each 16 bits are made at once, in bytes. This takes 7
 /// instructions before the 4 permutations and 4 products of 64 bytes of weights, where there are 3 without zero points.
 struct Int4ZeroPairs {
   static constexpr int kGroupBytes = kInt4ZeroGroupBytes;
@@ -364,13 +365,12 @@ inline void dot_nibble_pair(__m512 (&sum)[kChains][kRows], const Group& group, _
   }
 }
 
-/// int4 or mxfp4, converted to BF16 by table lookup in registers, with BF16 activations (vec 2); each group's sum is scaled in f32.
-/// Few rows have several accumulators each, since the additions to a single one would wait for each other: from the
-/// second-level cache of a Zen 4 that raised one row from 28 to 35 GB/s, and four rows from 13.2 to 14.8, which is the peak
-/// of vdpbf16ps. One row is bound by the number of instructions: for 64 bytes of weights 3 shifts, 4 permutations and 4
-/// products take 6.7 cycles. Making BF16 by arithmetic instead (the nibble as the mantissa of 136 + q, less 136 times the
-/// activations) takes 6.4, and vpdpbusd with activations in three digits 6.7 (November 2026). Group: Int4Pairs, Int4ZeroPairs or
-/// Mxfp4Pairs.
+/// int4 or mxfp4, converted to BF16 by table lookup in registers, with BF16 activations (vec 2); the sum of each group is scaled in f32.
+/// Few rows have several accumulators each, since the additions to a single one would wait for each other: from the second-level cache of a
+/// Zen 4 this raises one row from 28 to 35 GB/s, and four rows from 13.2 to 14.8, which is the peak of vdpbf16ps. One row is limited by the
+/// number of instructions: for 64 bytes of weights 3 shifts, 4 permutations and 4 products take 6.7 cycles. Making BF16 by arithmetic
+/// instead (the nibble as the mantissa of 136 + q, less 136 times the activations) takes 6.4, and vpdpbusd with activations in three digits
+/// 6.7 (November 2026). Group: Int4Pairs, Int4ZeroPairs or Mxfp4Pairs.
 template <typename Group, int kRows>
 void multiply_nibbles_dot(const TileArgs& args) {
   constexpr int kChains = kRows == 1 ? 4 : kRows <= 5 ? 2 : 1;
@@ -412,7 +412,8 @@ void multiply_nibbles_dot(const TileArgs& args) {
 }
 
 /// Writes the columns of a tile of int4 or mxfp4: scale * q, or scale * (q - zero), exact in f32. Group: Int4Pairs, Int4ZeroPairs or
-/// Mxfp4Pairs. Tile: RoundedTile or PieceTile. It prefetches nothing, because the block kernel has prefetched the tile (BlockArgs::next_tiles).
+/// Mxfp4Pairs. Tile: RoundedTile or PieceTile. Nothing is prefetched here, because the block kernel has prefetched the tile
+/// (BlockArgs::next_tiles).
 template <typename Group, typename Tile>
 inline void unpack_nibble_groups(const std::byte* tile, std::int64_t n_columns, const Tile& out) {
   const __m512i table = Group::table();

@@ -4,8 +4,8 @@
 //
 //   c[m, n] = sum_g scale[n, g] * (sum_{k in g} q[n, k] x[m, k] + offset[n, g] * sum_{k in g} x[m, k]) - least[n, g] * sum_{k in g} x[m, k]
 //
-// The offset gives the codes q their sign; q4_k, q5_k, q2_k, q4_1 and q5_1 have a minimum instead. Decoding a weight to f32 and scaling it
-// there takes several times as many instructions.
+// The offset makes the codes q signed; q4_k, q5_k, q2_k, q4_1 and q5_1 have a minimum instead. Decoding each weight to f32 and scaling it
+// would take several times as many instructions.
 //
 // The type Sums says how the products of a group are added:
 //
@@ -14,7 +14,8 @@
 //   Int8MaddubsSums (int8_sums_avx2-inl.h) and VnniSums do the same with activations that are quantized to one int8.
 //   Bf16Sums<bits of a code> (bf16_sums-inl.h) adds them in f32, with activations rounded to BF16.
 //
-// Groups are added in f32. Weights whose codes take many instructions to make are unpacked once for all rows where there are many.
+// Groups are added in f32. Weights whose codes take many instructions to make are unpacked instead, once for all rows, where there are many
+// rows.
 //
 // a: [k / 32][n_rows] Sums::Group. Tiles, c: as in matmul_groups-inl.h, matmul_k_blocks-inl.h and matmul_gguf_blocks-inl.h.
 
@@ -32,7 +33,7 @@ struct RowSums {
   /// Eight columns, from column `first` of the group on.
   [[gnu::always_inline]] void add(const CodeBytes& codes, int first) {
     if constexpr (Sums::kTakesEightBits) {
-      // These sums take four columns at a time: beside those of two rows the 16 registers of AVX2 have no room for more codes.
+      // These sums take four columns at a time: with the sums of two rows, the 16 registers of AVX2 have no room for more codes.
       add_four(codes.of_low_nibbles, first);
       add_four(codes.of_high_nibbles, first + 4);
     } else {
@@ -55,8 +56,8 @@ struct RowSums {
   }
 };
 
-// Each kind of tile has a struct with a function add_tile(). This multiplies n_cols columns of the tile at `w` with the activations at `x` and
-// adds the 16 sums of row m to total[m].
+// Each kind of tile has a struct with a function add_tile(), which multiplies n_cols columns of the tile at `w` with the activations at `x`
+// and adds the 16 sums of row m to total[m].
 //
 // Sums in BF16 are those of codes plus Sums::kBias (bf16_sums-inl.h). The next two functions subtract what the bias contributes.
 
@@ -169,9 +170,9 @@ struct Int8GroupProduct {
 /// Columns whose products of a code of eight bits and a digit have an exact sum in int32: 255 * 127 * 2^16 is below 2^31.
 inline constexpr std::int64_t kExactColumns = std::int64_t{1} << 16;
 
-/// int8, for activations in column order. The products of kExactColumns are added as integers, and what makes codes signed is subtracted from
-/// them as an integer as well: in f32, most digits of the sum would cancel where activations have a mean. The last group of columns may be a
-/// part of one.
+/// int8, for activations in column order. The products of kExactColumns columns are added as integers. The offset that makes codes signed
+/// is subtracted from them as an integer, too: in f32, most digits of the sum would cancel where activations have a mean. The last group of
+/// columns may be incomplete.
 struct Int8RowProduct {
   template <typename Sums, int kRows>
   [[gnu::always_inline]] static void add_tile(const std::byte* w, const typename Sums::Group* x, std::int64_t n_cols,
@@ -206,8 +207,8 @@ struct Int8RowProduct {
   }
 };
 
-/// Adds the products of a group of 32 columns with nibbles at `w`, and behind these with kHasFifthBits the fifth bits of their codes. With
-/// kIsOnCurve, nibbles are places in kCurvePlus128.
+/// Adds the products of a group of 32 columns with nibbles at `w`, which with kHasFifthBits are followed by the fifth bits of their codes.
+/// With kIsOnCurve, nibbles are indices in kCurvePlus128.
 template <bool kHasFifthBits, bool kIsOnCurve, typename Sums, int kRows>
 [[gnu::always_inline]] inline void add_group(RowSums<Sums, kRows>& sums, const std::byte* w) {
   static_assert(!kIsOnCurve || Sums::kTakesEightBits, "codes on the curve have eight bits");
@@ -425,8 +426,8 @@ constexpr ProductKernel codes_kernel(int k_multiple, const char* name) {
           .name = name};
 }
 
-/// Makes Kernel that of a product for fewer rows than `many_from_rows`, in blocks of at most kMaxRows. More rows keep the kernel that the
-/// table has for many. Where that kernel multiplies a single row, too, it is replaced for all rows that are not unpacked.
+/// Registers Kernel for a product of fewer rows than `many_from_rows`, in blocks of at most kMaxRows. More rows keep the kernel that the
+/// table has for many. If that kernel takes a single row only, Kernel replaces it for all rows that are not unpacked.
 template <Product kProduct, typename Sums, typename Kernel, int kMaxRows>
 void use_codes(KernelTable& table, const char* name, int many_from_rows) {
   ProductKernel& present = table.products[int(kProduct)];

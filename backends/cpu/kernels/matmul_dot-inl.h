@@ -3,7 +3,7 @@
 // accumulators begin and merge. Each instruction set adds step(), and result() for int8. Formulas, shapes and aliasing are
 // those of matmul-inl.h.
 
-#ifndef SS_CPU_ISA  // opened by itself: target-inl.h
+#ifndef SS_CPU_ISA  // compiled on its own: see target-inl.h
 #define SS_CPU_ISA avx512_bf16
 #define SS_CPU_SIMD_AVX512
 #endif

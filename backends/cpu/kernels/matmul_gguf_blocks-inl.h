@@ -1,6 +1,6 @@
 #pragma once
-// The blocks of GGUF but q4_k, q5_k and q6_k: their product with one row of f32 activations, and their unpacking to f32 tiles [k][16],
-// from which more rows are multiplied.
+// The blocks of GGUF other than q4_k, q5_k and q6_k: their product with one row of f32 activations, and how they are unpacked to f32 tiles
+// [k][16], from which more rows are multiplied.
 //
 //   w[n, k] = d * q[n, k] - least                               q4_1, q5_0, q5_1, iq4_nl; without a minimum in q5_0 and iq4_nl
 //   w[n, k] = (d * s[part]) * q[n, k] - (dmin * m[part])        q2_k, q3_k, iq4_xs; without minima in q3_k and iq4_xs
@@ -12,7 +12,7 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// Codes of four bits, which are places in kCurvePlus128.
+/// Codes of four bits, which are indices in kCurvePlus128.
 struct CurveCodes : CodeBytes {
   explicit CurveCodes(const I32& lanes)
       : CodeBytes{look_up(kCurvePlus128, shifted_bits<0, 0x0f0f0f0fU>(lanes)),
@@ -39,7 +39,7 @@ struct TwoBitCodes {
   }
 };
 
-/// The same of codes of three bits, whose third ones are in `high`; kPart: 0 or 1, of the two parts whose third bits it has.
+/// The same for codes of three bits, whose third bits are in `high`. kPart: which of the two parts that `high` has bits for, 0 or 1.
 template <int kPart, int kHalf>
 struct ThreeBitCodes : CodeBytes {
   ThreeBitCodes(const I32& lanes, const I32& high)
@@ -54,8 +54,8 @@ struct ThreeBitCodes : CodeBytes {
   }
 };
 
-/// Calls use(EightWeights, first) for the vector of eight columns whose nibbles begin at `vector`. kVector: 0 to 3, of the group, whose
-/// fifth bits are at `fifth_bits`.
+/// Calls use(EightWeights, first) for the vector of eight columns whose nibbles begin at `vector`. kVector: its number (0 to 3) in the
+/// group, whose fifth bits are at `fifth_bits`.
 template <bool kHasFifthBits, bool kIsOnCurve, int kVector, typename Use>
 [[gnu::always_inline]] inline void use_nibbles(const std::byte* vector, const std::byte* fifth_bits, const F32& scale,
                                                const F32& offset, int first, const Use& use) {
@@ -175,8 +175,9 @@ struct QuadBlock {
 using Q2KBlock = QuadBlock<false>;
 using Q3KBlock = QuadBlock<true>;
 
-/// The kernel of one row, and how three rows and more are unpacked. K-quants have a kernel for each number of rows, which the compiler makes
-/// for every instruction set; these types do without. Two rows are multiplied one by one, which is as fast as unpacking them.
+/// Registers the kernel for one row, and the unpacking for three rows and more. q4_k, q5_k and q6_k have a kernel for each number of rows,
+/// which the compiler makes for every instruction set; these types have not. Two rows are multiplied one by one, which is as fast as
+/// unpacking them.
 template <typename Block>
 void use_blocks(KernelTable& table, Product product, const char* name) {
   table.products[int(product)] = {ActType::kF32, 1, Block::kColumns, 1, multiply_k_blocks_of<Block, 1>, name};

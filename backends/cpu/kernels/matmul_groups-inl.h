@@ -11,8 +11,8 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-// A group's sums are scaled, not its weights. With many rows no registers are left for the totals, which are then read from memory and written
-// once a group. Scaling the weights would take a multiplication for each column, on the ports that multiply-adds use.
+// The sums of a group are scaled, not its weights. With many rows no registers are left for the totals, which are then read from memory and
+// written once a group. Scaling the weights instead would take a multiplication for each column, on the ports that multiply-adds use.
 
 /// Accumulators per row within a group. Few rows have several as far as registers allow, since the additions to a single
 /// one would wait for each other.
@@ -110,7 +110,7 @@ inline void multiply_fp8_group(const TileArgs& args) {
 // Lane r of a vector holds row r: columns 0, 2, 4, 6 in the nibbles of its low half and 1, 3, 5, 7 in those of its high half,
 // two's complement. mxfp4 has E2M1 numbers in the same places, and 16 scales in E8M0.
 
-/// Bytes of the nibbles of a group, behind which its scales are.
+/// Bytes of the nibbles of a group, after which its scales follow.
 inline constexpr int kNibbleBytes = 16 * kGroupColumns / 2;
 /// Where the four bits of column kColumn (0 to 7) begin in a lane.
 template <int kColumn>

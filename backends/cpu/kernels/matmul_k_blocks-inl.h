@@ -4,10 +4,9 @@
 //   w[n, k] = (d * s[k / 32]) * q[n, k] - (dmin * m[k / 32])    q4_k, q5_k
 //   w[n, k] = (d * s[k / 16]) * q[n, k]                         q6_k
 //
-// The products d * s and dmin * m are exact in f32, and each weight is rounded to f32 once, as ggml dequantizes it, so that the values
-// have the same bits, but for the sign of a zero in q6_k. a: [k][n_rows] f32. Tiles: blocks as kernel_table.h lays them out, 32-byte
-// aligned at the tile's start only. c:
-// [n_rows, 16 * n_tiles] f32, overlapping neither. Everything is accumulated in f32.
+// The products d * s and dmin * m are exact in f32, and each weight is rounded to f32 once, as ggml dequantizes it. So the values have the
+// same bits as those of ggml, except for the sign of a zero in q6_k. a: [k][n_rows] f32. Tiles: blocks as kernel_table.h lays them out,
+// 32-byte aligned at the tile's start only. c: [n_rows, 16 * n_tiles] f32, overlapping neither. Everything is accumulated in f32.
 
 #include "cpu/kernels/matmul_groups-inl.h"
 
@@ -32,15 +31,15 @@ struct CodeBytes {
   I32 of_low_nibbles, of_high_nibbles;
 };
 
-/// Those of one column.
+/// The codes of one column, as f32.
 template <int kColumn>
 inline F32 byte_of_column(const CodeBytes& codes) {
   constexpr int kPlace = kNibblePlace<kColumn>;
   return unsigned_field<kPlace / 8 * 8, 8>(kPlace % 8 == 0 ? codes.of_low_nibbles : codes.of_high_nibbles);
 }
 
-/// Codes of more than four bits. The low four are the nibbles of `lanes`. The kBits above them are in the byte of `high` at the place of
-/// the nibble's byte: from bit kFirstBit on for a low nibble, and from bit kFirstBit + kBits on for a high one.
+/// Codes of more than four bits. The low four are the nibbles of `lanes`. The kBits above them are in the byte of `high` that is in the
+/// same place as the byte of the nibble: from bit kFirstBit on for a low nibble, and from bit kFirstBit + kBits on for a high one.
 template <int kBits, int kFirstBit>
 struct EightCodes : CodeBytes {
   EightCodes(const I32& lanes, const I32& high)
@@ -79,8 +78,8 @@ struct EightWeights {
   }
 };
 
-// The functions below have to be inlined, since the accumulators are in memory otherwise. By itself g++ 12 did not inline them for two rows
-// and more on AVX2, and the products took twice the time.
+// The functions below have to be inlined, since the accumulators would be in memory otherwise. Without the attribute g++ 12 does not inline
+// them for two rows and more on AVX2, and the products take twice the time.
 
 /// Calls use.operator()<kColumn>() with each column of EightWeights.
 template <typename Weights, typename Use>
@@ -95,7 +94,7 @@ template <typename Weights, typename Use>
   use.template operator()<7>(weights.template column<7>());
 }
 
-/// Of q4_k, or with kHasHighBits of q5_k.
+/// A block of q4_k or, with kHasHighBits, of q5_k.
 template <bool kHasHighBits>
 struct MinimaBlock {
   static constexpr int kColumns = kBlockColumns;
@@ -161,7 +160,7 @@ struct Q6KBlock {
   }
 
  private:
-  /// Eight of the 16 columns that share a scale, the first or the second ones.
+  /// Eight of the 16 columns that share a scale: the first or, with kSecond, the second eight.
   template <int kSecond, typename Use>
   [[gnu::always_inline]] static void use_half(const I32& lanes, const I32& high, const F32& scale, const F32& offset,
                                               int first, const Use& use) {

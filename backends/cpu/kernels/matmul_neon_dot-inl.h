@@ -3,7 +3,7 @@
 // smmla (matmul_row_pairs-inl.h). Formulas, shapes and aliasing are those of matmul-inl.h. Tiles are laid out as for
 // AVX-512: each 32-bit lane of a vector holds neighbouring columns of one weight row.
 
-#ifndef SS_CPU_ISA  // opened by itself: target-inl.h
+#ifndef SS_CPU_ISA  // compiled on its own: see target-inl.h
 #define SS_CPU_ISA neon_bf16
 #define SS_CPU_SIMD_NEON
 #endif
@@ -14,10 +14,10 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// The products of BF16 numbers are exact in f32. bfdot rounds the sum of two to odd, and then its sum with the accumulator: errors below
-/// one unit in the last place, without a bias and twice as large as those of rounding to nearest. Since only every second addition reaches
-/// the accumulator, a long sum is off by 1.4 times as much as in f32, which the tolerances of the conformance suite allow. Subnormal
-/// numbers count as zero.
+/// The products of BF16 numbers are exact in f32. bfdot rounds the sum of two products to odd, and then its sum with the accumulator. The
+/// errors of this rounding are below one unit in the last place and without a bias, but twice as large as those of rounding to nearest.
+/// Since only every second addition goes to the accumulator, a long sum is off by 1.4 times as much as in f32, which the tolerances of the
+/// conformance suite allow. Subnormal numbers count as zero.
 struct DotBf16 : Bf16Pairs {
   static void step(Acc& acc, const Weights& w, const Act* x) {
     const bfloat16x8_t pair = vreinterpretq_bf16_s32(vdupq_n_s32(read<std::int32_t>(x)));

@@ -1,10 +1,11 @@
 #pragma once
-// NVFP4: E2M1 codes with a scale in E4M3 for 16 columns. Tiles are blocks of 64 columns, laid out as kernel_table.h says, and
+// NVFP4: E2M1 codes with a scale in E4M3 for 16 columns. Tiles are blocks of 64 columns, laid out as kernel_table.h says. The kernels
+// compute
 //
 //   c[m, n] = sum_g scale[n, g] * sum_{k in g} q[n, k] x[m, k]
 //
-// is not yet multiplied by the global scale of the weight, which the epilogue does as for other scales of rows. A product of a scale
-// and a code has six significant bits, so that unpacked weights are exact in BF16, too.
+// The epilogue multiplies this by the global scale of the weight, as it does with other scales of rows. A product of a scale and a code has
+// six significant bits, so that unpacked weights are exact in BF16, too.
 //
 // Nvfp4Block: one row of f32 activations, and unpacking (matmul_gguf_blocks-inl.h). matmul_codes-inl.h multiplies few rows in digits, or in
 // BF16.

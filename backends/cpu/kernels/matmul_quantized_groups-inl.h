@@ -3,8 +3,9 @@
 //
 //   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k]
 //
-// A group's sum is exact in int32; the groups are scaled and added in f32 in the order of k. a: [k / vec][n_rows][vec] in
-// Policy::Act, vec 4 for int8 and 8 for int4, in the order of ActType. c: [n_rows, 16 * n_tiles] f32, still to be multiplied by the activations' row scales. Nothing overlaps.
+// The sum of a group is exact in int32; the groups are scaled and added in f32 in the order of k. a: [k / vec][n_rows][vec] in Policy::Act,
+// vec 4 for int8 and 8 for int4, in the order of ActType. c: [n_rows, 16 * n_tiles] f32, still to be multiplied by the activations' row
+// scales. Nothing overlaps.
 
 #include "cpu/kernels/matmul-inl.h"
 #include "cpu/kernels/matmul_groups-inl.h"
@@ -20,8 +21,8 @@ struct Int8Groups {
   static F32 load_scale(const std::byte* p) { return load_f16(p); }
 };
 
-/// The groups of int4: vectors of 8 columns, which become int8 of 16 times their value. A sixteenth of the scale, exact in
-/// f32, makes up for it. A group's sum with activations up to 255 stays below 2^20.
+/// The groups of int4: vectors of 8 columns, which become int8 of 16 times their value. Scales are divided by 16, exactly in f32, to make
+/// up for it. The sum of a group with activations up to 255 stays below 2^20.
 struct Int4Groups {
   static constexpr int kBytes = kInt4GroupBytes;
   static constexpr int kVectors = kInt8GroupVectors / 2;
@@ -34,9 +35,9 @@ struct Int4Groups {
   static F32 load_scale(const std::byte* p) { return mul(load_f16(p), broadcast(1.0F / 16.0F)); }
 };
 
-/// Activations stored as q + kActOffset add kActOffset * sum_k w[k] to every sum of a group. This computes that term once
-/// per group, beside the rows, because the packed group has no room for it; with few rows the kernel is bound by memory
-/// anyway. The subtraction in f32 is exact: a group's sum has at most 21 bits.
+/// Activations stored as q + kActOffset add kActOffset * sum_k w[k] to every sum of a group. This computes that term once per group for all
+/// rows of a block, because the packed group has no room for it; with few rows the kernel is limited by memory anyway. The subtraction in
+/// f32 is exact: the sum of a group has at most 21 bits.
 template <typename Policy>
 struct GroupOffset {
   typename Policy::Acc sum = Policy::init();
@@ -54,8 +55,8 @@ struct GroupOffset {
   }
 };
 
-/// The most vectors of a group whose loop is unrolled. With the 16 registers of AVX2 g++ keeps the rows' sums in memory where all
-/// eight are, which makes 16 rows 1.7 times as slow on a Zen 3.
+/// How many times the loop over the vectors of a group is unrolled at most. If all eight vectors are, g++ keeps the sums of the rows in
+/// memory on AVX2, which has 16 registers; this makes 16 rows 1.7 times as slow on a Zen 3.
 inline constexpr int kVectorsAtOnce = kRowBlock >= 12 ? kInt8GroupVectors : 1;
 
 /// kRows rows times all tiles.

@@ -14,7 +14,7 @@
 //   Rows                      the activations of two rows: load() reads those of adjacent rows, load_last() those of a row
 //                             without a partner and zeros
 //   alternate_low             the lanes of two vectors in alternation, of the weight rows in the low half of each register
-//   alternate_high            the same of the weight rows in the high half of each register
+//   alternate_high            the same for the weight rows in the high half of each register
 //   step(acc, rows, w)        acc += rows * w in 2 x 2 blocks
 //   init, merge               a zero accumulator; the sum of two
 //   first_row, second_row     16 f32 results from the accumulators of the low and the high halves

@@ -2,7 +2,7 @@
 // Matmul policies for the SVE instructions bfdot (BF16), usdot (int8), bfmmla and smmla: the counterpart of matmul_neon_dot-inl.h, with
 // the same tile orders. Formulas, shapes and aliasing are those of matmul-inl.h.
 
-#ifndef SS_CPU_ISA  // opened by itself: target-inl.h
+#ifndef SS_CPU_ISA  // compiled on its own: see target-inl.h
 #define SS_CPU_ISA sve256
 #define SS_CPU_SIMD_SVE
 #endif
@@ -31,8 +31,8 @@ struct DotU8 : U8Quads {
   }
 };
 
-/// What row pairs of all types have in common: each half of a register, on which the instructions work by themselves, holds
-/// 64 bits of each of the two rows.
+/// What row pairs of all types have in common: each half of a register holds 64 bits of each of the two rows, and the instructions work on
+/// each half separately.
 struct SveRowPairs {
   using Rows = I32x8;
   static Rows load(const void* x) { return svld1rq_s32(all(), static_cast<const std::int32_t*>(x)); }

@@ -1,8 +1,8 @@
 #pragma once
-// Matmul of int8 weights and int8 activations by vpdpbusd (byte_products-inl.h). Formulas, shapes and aliasing are those of matmul-inl.h and
-// matmul_quantized_groups-inl.h; activations are stored unsigned, as q + 128.
+// Matmul of int8 weights and int8 activations by vpdpbusd (byte_products-inl.h). Formulas, shapes and aliasing are those of matmul-inl.h
+// and matmul_quantized_groups-inl.h; activations are stored unsigned, as q + 128.
 
-#ifndef SS_CPU_ISA  // opened by itself: target-inl.h
+#ifndef SS_CPU_ISA  // compiled on its own: see target-inl.h
 #define SS_CPU_ISA avx512_vnni
 #define SS_CPU_SIMD_AVX512
 #endif
@@ -142,7 +142,7 @@ inline void multiply_offset_groups(const TileArgs& args) {
   });
 }
 
-/// Makes vpdpbusd multiply int8 with activations in 8 bits, and with many rows int8-g32 and int4.
+/// Registers the products by vpdpbusd: those of int8 with activations in 8 bits, and with many rows those of int8-g32 and int4.
 inline void use_vnni_products(KernelTable& table) {
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};

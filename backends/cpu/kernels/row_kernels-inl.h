@@ -38,16 +38,16 @@ inline float abs_max(const float* x, std::int64_t n) {
   return reduce_max(lane_max) + reduce_add(poison);
 }
 
-/// The least whole number of rows with scales of their own, and of those with a stored one.
+/// The least integer of a row that is quantized with a scale of its own, and of one with a stored scale.
 inline constexpr float kLeastOfOwnScale = -127.0F;
 inline constexpr float kLeastOfStoredScale = -128.0F;
 
 /// q = clamp(round-half-even(x / s), least, 127) as whole floats; 0 where s is 0 or NaN.
 inline F32 quantized(const F32& x, float scale, float least = kLeastOfOwnScale) {
   if (!(scale > 0.0F)) return zero();
-  // Dividing takes more time than the rest. Where the quotient is not beyond the bounds by more than a rounding, the product with the
-  // reciprocal differs from it by less than 2^-15, so that both are rounded alike unless they are nearly as close to the middle of two
-  // whole numbers. The reciprocal of a subnormal scale may be infinite.
+  // A division would take more time than all the rest, so x is multiplied by the reciprocal of s. Unless both are beyond the bounds, this
+  // product differs from the quotient by less than 2^-15. So both are rounded to the same integer unless the product is within 2^-14 of the
+  // middle of two integers; only then x is divided. The reciprocal of a subnormal scale may be infinite.
   constexpr float kLeastNormal = 0x1p-126F;
   const F32 product = mul(x, broadcast(1.0F / scale));
   F32 rounded = round_even(product);
@@ -61,8 +61,8 @@ inline F32 quantized(const F32& x, float scale, float least = kLeastOfOwnScale) 
 inline F32 e4m3_quantized(const F32& x, float scale) {
   if (!(scale > 0.0F)) return zero();
   const F32 ratio = min(broadcast(448.0F), max(broadcast(-448.0F), divide(x, broadcast(scale))));
-  // Beside a number 2^20 times as large as the power of two at or below the ratio, an f32 has room for three bits behind the
-  // first, so that the addition rounds to E4M3; below 2^-6 the last place stays 2^-9.
+  // `room` is 1.5 * 2^20 times the power of two at or below |ratio|. When it is added, an f32 has room for three bits of the ratio after
+  // its first, so that the addition rounds to E4M3. Below 2^-6 the last place stays 2^-9.
   const F32 room = mul(max(power_below(ratio), broadcast(0x1p-6F)), broadcast(0x1.8p20F));
   return sub(add(ratio, room), room);
 }
@@ -75,7 +75,7 @@ inline F32 nvfp4_quantized(const F32& x, float stored_scale) {
   if (!(reduce_max(scale) > 0.0F)) return zero();
   const F32 step = mul(scale, broadcast(stored_scale));
   const F32 ratio = min(broadcast(6.0F), max(broadcast(-6.0F), divide(x, step)));
-  // As above, with room for one bit behind the first; below 1 the last place stays 0.5.
+  // As in e4m3_quantized(), with room for one bit after the first; below 1 the last place stays 0.5.
   const F32 room = mul(max(power_below(ratio), broadcast(1.0F)), broadcast(0x1.8p22F));
   return mul(scale, sub(add(ratio, room), room));
 }
@@ -144,7 +144,7 @@ inline constexpr std::int64_t kPackColumns = 64;
 
 static_assert(kFp8GroupColumns % kPackColumns == 0, "columns that are packed together are of one group");
 
-/// The smallest power of two that is not below s and is no subnormal number; 0 and NaN stay what they are.
+/// The smallest power of two that is not below s and not subnormal; 0 and NaN are returned unchanged.
 inline float power_not_below(float s) {
   if (!(s > 0.0F)) return s;
   unsigned bits;
@@ -154,7 +154,7 @@ inline float power_not_below(float s) {
   return s;
 }
 
-/// s of the group of row m that column k is in; NaN where it is not finite, 0 behind the last column.
+/// s of the group of row m that column k is in; NaN if a value of the group is not finite, 0 after the last column.
 inline float scale_of_group(const PackArgs& args, int m, std::int64_t k) {
   const std::int64_t first = k / kFp8GroupColumns * kFp8GroupColumns;
   if (first >= args.k) return 0.0F;
@@ -210,7 +210,7 @@ inline void pack_rows(const PackArgs& args) {
   auto* out = static_cast<std::byte*>(args.out);
   for (std::int64_t k = 0; k < args.k_padded; k += kPackColumns) {
     const std::int64_t n_columns = smaller(kPackColumns, args.k_padded - k);
-    // With a single row the packed order is the column order.
+    // With a single row, vecs need not be interleaved, so they are written to their place at once.
     const bool in_place = args.n_rows == 1 && n_columns % 16 == 0;
     for (int m = 0; m < args.n_rows; ++m) {
       const float* x = args.x + m * args.x_stride;
@@ -278,7 +278,7 @@ inline void finish_rows(const FinishArgs& args) {
   }
 }
 
-/// The rest of normalize_row() for a norm that centers; sum_out is written.
+/// The rest of normalize_row() for a norm that centers. sum_out has been written already.
 inline void center_row(const NormArgs& args) {
   const std::int64_t n = args.n;
   const auto summed = [&](std::int64_t i) {
@@ -291,7 +291,7 @@ inline void center_row(const NormArgs& args) {
   const float mean = reduce_add(total) / static_cast<float>(n);
   F32 squares = zero();
   for (std::int64_t i = 0; i < n; i += 16) {
-    // Lanes behind the end are zero and stay out of the sum.
+    // The lanes after the end become zero, so that they do not count in the sum.
     float centered[16];
     store(centered, sub(summed(i), broadcast(mean)));
     const F32 difference = load_some(centered, n - i);

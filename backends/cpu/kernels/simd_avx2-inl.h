@@ -117,7 +117,7 @@ inline void store_i32(void* p, const I32& x) {
   _mm256_storeu_si256(to, x.a);
   _mm256_storeu_si256(to + 1, x.b);
 }
-/// Stores the low byte of each lane. kNibbleOrder: of each eight, in the order 0, 4, 1, 5, 2, 6, 3, 7.
+/// Stores the low byte of each lane. kNibbleOrder: within each eight lanes, in the order 0, 4, 1, 5, 2, 6, 3, 7.
 template <bool kNibbleOrder>
 inline void store_bytes(std::byte* p, const I32& x) {
   const __m256i low_byte = _mm256_set1_epi32(0xff);
@@ -129,8 +129,8 @@ inline void store_bytes(std::byte* p, const I32& x) {
   auto* const to = static_cast<__m128i*>(static_cast<void*>(p));
   _mm_storeu_si128(to, kNibbleOrder ? _mm_unpacklo_epi8(low, high) : _mm_unpacklo_epi32(low, high));
 }
-/// Stores each lane, whose value is that of an int16, of each eight in the order 0, 2, 1, 3, 4, 6, 5, 7, or with kNibbleOrder 0, 1, 4, 5,
-/// 2, 3, 6, 7.
+/// Stores each lane, whose value fits in an int16, in 16 bits. The order within each eight lanes is 0, 2, 1, 3, 4, 6, 5, 7, or with
+/// kNibbleOrder 0, 1, 4, 5, 2, 3, 6, 7.
 template <bool kNibbleOrder>
 inline void store_words(std::byte* p, const I32& x) {
   const __m128i order = kNibbleOrder ? _mm_setr_epi8(0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15)
@@ -193,8 +193,8 @@ inline F32 unsigned_field(const I32& x) {
   if constexpr (kLow + kBits == 32) return to_f32({_mm256_srli_epi32(x.a, kLow), _mm256_srli_epi32(x.b, kLow)});
   return to_f32(shifted_bits<kLow, (1U << kBits) - 1>(x));
 }
-/// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
-/// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
+/// The E4M3 number in the bits from kLow on of each lane. With its exponent and mantissa moved to their places in an f32, it is 2^120 times
+/// too small, also if it is subnormal, and is multiplied by that. NaN becomes 480.
 template <int kLow>
 inline F32 e4m3_at(const I32& x) {
   const __m256i places = _mm256_set1_epi32(static_cast<int>(0x87f00000U));
@@ -203,9 +203,8 @@ inline F32 e4m3_at(const I32& x) {
   };
   return mul({small(x.a), small(x.b)}, broadcast(0x1p120F));
 }
-/// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit.
-/// The bits stay at the top of the lane, so that one
-/// shift is enough; CPUs have fewer ports for shifts than for masks.
+/// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit. The bits are moved to the top of the lane and stay
+/// there, so that one shift is enough; CPUs have fewer ports for shifts than for masks.
 inline constexpr float kNibbleUnit = 0x1p28F;
 template <int kLow>
 inline F32 nibble_at(const I32& x) {
@@ -214,8 +213,9 @@ inline F32 nibble_at(const I32& x) {
   return to_f32(
       {_mm256_and_si256(_mm256_slli_epi32(x.a, kLeft), top), _mm256_and_si256(_mm256_slli_epi32(x.b, kLeft), top)});
 }
-/// The E2M1 number in the four bits from kLow on of each lane: its magnitude by a table of eight, whose index has three bits, and
-/// its sign. Bits at the places of an f32 would be subnormal for 0.5, whose product takes more than a hundred cycles on CPUs of Intel.
+/// The E2M1 number in the four bits from kLow on of each lane: its magnitude from a table of eight, of whose index only three bits count,
+/// and its sign. If its bits were moved to their places in an f32 instead, 0.5 would be subnormal, and a product with it takes more than a
+/// hundred cycles on CPUs of Intel.
 template <int kLow>
 inline F32 e2m1_at(const I32& x) {
   const __m256 magnitudes = _mm256_setr_ps(0, 0.5F, 1, 1.5F, 2, 3, 4, 6);
@@ -226,7 +226,7 @@ inline F32 e2m1_at(const I32& x) {
   };
   return {number(x.a), number(x.b)};
 }
-/// The bytes of `table`, which has 16, at the places that the bytes of x are; these are below 16.
+/// For each byte of x, which is below 16, the byte of the 16-byte `table` at that index.
 inline I32 look_up(const std::uint8_t* table, const I32& x) {
   const __m128i numbers = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   const __m256i twice = _mm256_broadcastsi128_si256(numbers);

@@ -89,8 +89,8 @@ inline float reduce_add(const F32& x) {
 inline float reduce_max(const F32& x) {
   return _mm512_reduce_max_ps(x.v);
 }
-/// Lane i of the result combines the lanes of rows[i], sixteen of them. Each step halves the number of vectors, so that there are 15
-/// combinations and 30 shuffles instead of 64 of both.
+/// Lane i of the result combines all lanes of rows[i], for sixteen rows. Each step halves the number of vectors, so that there are 15
+/// combinations and 30 shuffles instead of 64 of each.
 template <typename Combine>
 inline F32 reduce_rows(const F32* rows, const Combine& combine) {
   __m512 quarter[4];
@@ -127,7 +127,7 @@ inline I32 load_i32(const void* p) {
 inline void store_i32(void* p, const I32& x) {
   _mm512_storeu_si512(p, x.v);
 }
-/// Stores the low byte of each lane. kNibbleOrder: of each eight, in the order 0, 4, 1, 5, 2, 6, 3, 7.
+/// Stores the low byte of each lane. kNibbleOrder: within each eight lanes, in the order 0, 4, 1, 5, 2, 6, 3, 7.
 template <bool kNibbleOrder>
 inline void store_bytes(std::byte* p, const I32& x) {
   __m128i bytes = _mm512_cvtepi32_epi8(x.v);
@@ -136,7 +136,8 @@ inline void store_bytes(std::byte* p, const I32& x) {
   }
   _mm_storeu_si128(static_cast<__m128i*>(static_cast<void*>(p)), bytes);
 }
-/// Stores the low 16 bits of each lane, of each eight in the order 0, 2, 1, 3, 4, 6, 5, 7, or with kNibbleOrder 0, 1, 4, 5, 2, 3, 6, 7.
+/// Stores the low 16 bits of each lane. The order within each eight lanes is 0, 2, 1, 3, 4, 6, 5, 7, or with kNibbleOrder 0, 1, 4, 5, 2, 3,
+/// 6, 7.
 template <bool kNibbleOrder>
 inline void store_words(std::byte* p, const I32& x) {
   const __m128i order = kNibbleOrder ? _mm_setr_epi8(0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15)
@@ -185,7 +186,7 @@ inline F32 field(const I32& x) {
   if constexpr (kLeft == 0) return to_f32({_mm512_srai_epi32(x.v, kRight)});
   return to_f32({_mm512_srai_epi32(_mm512_slli_epi32(x.v, kLeft), kRight)});
 }
-/// The same bits as an unsigned number. Four are looked up in a table, which ignores the bits above them.
+/// The same bits as an unsigned number. Fields of four bits are looked up in a table, which ignores higher bits.
 template <int kLow, int kBits>
 inline F32 unsigned_field(const I32& x) {
   if constexpr (kLow + kBits == 32) return to_f32({_mm512_srli_epi32(x.v, kLow)});
@@ -193,16 +194,15 @@ inline F32 unsigned_field(const I32& x) {
   const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   return {_mm512_permutexvar_ps(_mm512_srli_epi32(x.v, kLow), values)};
 }
-/// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
-/// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
+/// The E4M3 number in the bits from kLow on of each lane. With its exponent and mantissa moved to their places in an f32, it is 2^120 times
+/// too small, also if it is subnormal, and is multiplied by that. NaN becomes 480.
 template <int kLow>
 inline F32 e4m3_at(const I32& x) {
   const __m512i places = _mm512_set1_epi32(static_cast<int>(0x87f00000U));
   const __m512i small = _mm512_and_si512(_mm512_srai_epi32(_mm512_slli_epi32(x.v, 24 - kLow), 4), places);
   return mul({_mm512_castsi512_ps(small)}, broadcast(0x1p120F));
 }
-/// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit.
-/// They are looked up in a table: one permutation
+/// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit. They are looked up in a table: one permutation
 /// replaces three instructions, and it ignores the higher bits of its index.
 inline constexpr float kNibbleUnit = 1.0F;
 template <int kLow>
@@ -210,13 +210,13 @@ inline F32 nibble_at(const I32& x) {
   const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
   return {_mm512_permutexvar_ps(_mm512_srli_epi32(x.v, kLow), values)};
 }
-/// The E2M1 number in the four bits from kLow on of each lane, by a table as well.
+/// The E2M1 number in the four bits from kLow on of each lane, also from a table.
 template <int kLow>
 inline F32 e2m1_at(const I32& x) {
   const __m512 values = _mm512_setr_ps(0, 0.5F, 1, 1.5F, 2, 3, 4, 6, -0.0F, -0.5F, -1, -1.5F, -2, -3, -4, -6);
   return {_mm512_permutexvar_ps(_mm512_srli_epi32(x.v, kLow), values)};
 }
-/// The bytes of `table`, which has 16, at the places that the bytes of x are; these are below 16.
+/// For each byte of x, which is below 16, the byte of the 16-byte `table` at that index.
 inline I32 look_up(const std::uint8_t* table, const I32& x) {
   const __m128i numbers = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(numbers), x.v)};
@@ -235,7 +235,7 @@ inline I32 nibble_bytes(const I32& x) {
   if constexpr (kHigh) return {_mm512_and_si512(x.v, top)};
   return {_mm512_and_si512(_mm512_slli_epi32(x.v, 4), top)};
 }
-/// The same of mxfp4 tiles, twice their value.
+/// The same for mxfp4 tiles, with twice their value.
 template <bool kHigh>
 inline I32 doubled_e2m1_bytes(const I32& x) {
   const __m128i numbers = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);

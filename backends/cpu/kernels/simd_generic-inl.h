@@ -1,12 +1,12 @@
 #pragma once
-// Operations made of others, for instruction sets that have no code of their own for them.
+// Operations that are made of others, for instruction sets that have no code of their own for them.
 
 #include <cstddef>
 #include <cstdint>
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// Stores the low byte of each lane. kNibbleOrder: of each eight, in the order 0, 4, 1, 5, 2, 6, 3, 7.
+/// Stores the low byte of each lane. kNibbleOrder: within each eight lanes, in the order 0, 4, 1, 5, 2, 6, 3, 7.
 template <bool kNibbleOrder>
 inline void store_bytes(std::byte* p, const I32& x) {
   constexpr int kOrder[8] = {0, 4, 1, 5, 2, 6, 3, 7};
@@ -17,7 +17,8 @@ inline void store_bytes(std::byte* p, const I32& x) {
   }
 }
 
-/// Stores the low 16 bits of each lane, of each eight in the order 0, 2, 1, 3, 4, 6, 5, 7, or with kNibbleOrder 0, 1, 4, 5, 2, 3, 6, 7.
+/// Stores the low 16 bits of each lane. The order within each eight lanes is 0, 2, 1, 3, 4, 6, 5, 7, or with kNibbleOrder 0, 1, 4, 5, 2, 3,
+/// 6, 7.
 template <bool kNibbleOrder>
 inline void store_words(std::byte* p, const I32& x) {
   constexpr int kQuadOrder[8] = {0, 2, 1, 3, 4, 6, 5, 7};

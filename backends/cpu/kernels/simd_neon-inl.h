@@ -1,8 +1,8 @@
 #pragma once
 // Sixteen f32 or i32 lanes as four 16-byte registers: Armv8-A with Advanced SIMD, which every AArch64 CPU has.
 //
-// All functions are always_inline: what is one instruction elsewhere is four here, which g++ 12 takes for too much once a file has grown as
-// large as the kernels are, and a call puts accumulators into memory.
+// All functions are always_inline. What is one instruction elsewhere is four here, so g++ 12 considers them too large to inline in files of
+// the size of the kernels, and a call would put accumulators into memory.
 
 #include <arm_neon.h>
 
@@ -39,7 +39,7 @@ template <typename Vector, typename Function>
 [[gnu::always_inline]] inline void store(float* p, const F32& x) {
   for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, x.v[i]);
 }
-/// A plain store: no kernel for many rows of this instruction set asks for more.
+/// A plain store: only the outputs of a BlockKernel are written past the caches, and this instruction set has none.
 [[gnu::always_inline]] inline void store_past_caches(float* p, const F32& x) {
   store(p, x);
 }
@@ -158,8 +158,8 @@ template <int kLow, int kBits>
     if constexpr (kLow != 0) return vcvtq_f32_u32(vandq_u32(vshrq_n_u32(bits, kLow == 0 ? 1 : kLow), mask));
   });
 }
-/// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
-/// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
+/// The E4M3 number in the bits from kLow on of each lane. With its exponent and mantissa moved to their places in an f32, it is 2^120 times
+/// too small, also if it is subnormal, and is multiplied by that. NaN becomes 480.
 template <int kLow>
 [[gnu::always_inline]] inline F32 e4m3_at(const I32& x) {
   constexpr int kLeft = 24 - kLow;
@@ -175,8 +175,8 @@ template <int kLow>
 [[gnu::always_inline]] inline F32 nibble_at(const I32& x) {
   return field<kLow, 4>(x);
 }
-/// The E2M1 number in the four bits from kLow on of each lane: its bits at the places of an f32 are a number that is 2^126 times
-/// too small, also where it is subnormal.
+/// The E2M1 number in the four bits from kLow on of each lane. With its bits moved to their places in an f32, it is 2^126 times too small,
+/// also if it is subnormal, and is multiplied by that.
 template <int kLow>
 [[gnu::always_inline]] inline F32 e2m1_at(const I32& x) {
   constexpr int kLeft = 28 - kLow;
@@ -186,7 +186,7 @@ template <int kLow>
     return vmulq_n_f32(vreinterpretq_f32_s32(small), 0x1p126F);
   });
 }
-/// The bytes of `table`, which has 16, at the places that the bytes of x are; these are below 16.
+/// For each byte of x, which is below 16, the byte of the 16-byte `table` at that index.
 [[gnu::always_inline]] inline I32 look_up(const std::uint8_t* table, const I32& x) {
   const uint8x16_t numbers = vld1q_u8(table);
   return of_four<I32>([&](int i) { return vreinterpretq_s32_u8(vqtbl1q_u8(numbers, vreinterpretq_u8_s32(x.v[i]))); });

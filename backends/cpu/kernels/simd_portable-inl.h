@@ -36,7 +36,7 @@ inline F32 load(const float* p) {
 inline void store(float* p, const F32& x) {
   write(p, x);
 }
-/// A plain store: no kernel for many rows of this instruction set asks for more.
+/// A plain store: only the outputs of a BlockKernel are written past the caches, and this instruction set has none.
 inline void store_past_caches(float* p, const F32& x) {
   store(p, x);
 }
@@ -179,8 +179,8 @@ inline F32 unsigned_field(const I32& x) {
   constexpr std::int32_t kMask = (1 << kBits) - 1;
   return to_f32({(x.a >> kLow) & kMask, (x.b >> kLow) & kMask, (x.c >> kLow) & kMask, (x.d >> kLow) & kMask});
 }
-/// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
-/// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
+/// The E4M3 number in the bits from kLow on of each lane. With its exponent and mantissa moved to their places in an f32, it is 2^120 times
+/// too small, also if it is subnormal, and is multiplied by that. NaN becomes 480.
 template <int kLow>
 inline F32 e4m3_at(const I32& x) {
   constexpr auto kPlaces = static_cast<std::int32_t>(0x87f00000U);
@@ -205,7 +205,7 @@ inline F32 e2m1_at(const I32& x) {
   for (int i = 0; i < 16; ++i) out[i] = kNumbers[lanes[i] >> kLow & 15];
   return load(out);
 }
-/// The bytes of `table`, which has 16, at the places that the bytes of x are; these are below 16.
+/// For each byte of x, which is below 16, the byte of the 16-byte `table` at that index.
 inline I32 look_up(const std::uint8_t* table, const I32& x) {
   std::uint8_t bytes[sizeof(I32)];
   write(bytes, x);
@@ -228,7 +228,7 @@ inline I32 nibble_bytes(const I32& x) {
   const auto top = static_cast<std::int32_t>(0xf0f0f0f0U);
   return {(x.a << kLeft) & top, (x.b << kLeft) & top, (x.c << kLeft) & top, (x.d << kLeft) & top};
 }
-/// The same of mxfp4 tiles, twice their value.
+/// The same for mxfp4 tiles, with twice their value.
 template <bool kHigh>
 inline I32 doubled_e2m1_bytes(const I32& x) {
   constexpr std::int8_t kNumbers[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};

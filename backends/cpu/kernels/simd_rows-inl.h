@@ -1,5 +1,5 @@
 #pragma once
-// Operations on several vectors, for instruction sets that make them of operations on one.
+// Operations on several vectors, for instruction sets that make them of operations on single vectors.
 
 #include <cstdint>
 

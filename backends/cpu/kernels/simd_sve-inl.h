@@ -44,7 +44,7 @@ inline F32 load(const float* p) {
 inline void store(float* p, const F32& x) {
   for (int i = 0; i < 2; ++i) svst1_f32(all(), p + 8 * i, x.v[i]);
 }
-/// A plain store: no kernel for many rows of this instruction set asks for more.
+/// A plain store: only the outputs of a BlockKernel are written past the caches, and this instruction set has none.
 inline void store_past_caches(float* p, const F32& x) {
   store(p, x);
 }
@@ -157,8 +157,8 @@ inline F32 unsigned_field(const I32& x) {
     return svcvt_f32_u32_x(all(), svand_n_u32_x(all(), bits, (1U << kBits) - 1U));
   });
 }
-/// The E4M3 number in the bits from kLow on of each lane: its exponent and mantissa at the places of an f32 are a number that
-/// is 2^120 times too small, also where it is subnormal. Its NaN becomes 480.
+/// The E4M3 number in the bits from kLow on of each lane. With its exponent and mantissa moved to their places in an f32, it is 2^120 times
+/// too small, also if it is subnormal, and is multiplied by that. NaN becomes 480.
 template <int kLow>
 inline F32 e4m3_at(const I32& x) {
   constexpr auto kPlaces = static_cast<std::int32_t>(0x87f00000U);
@@ -173,8 +173,8 @@ template <int kLow>
 inline F32 nibble_at(const I32& x) {
   return field<kLow, 4>(x);
 }
-/// The E2M1 number in the four bits from kLow on of each lane: its bits at the places of an f32 are a number that is 2^126 times
-/// too small, also where it is subnormal.
+/// The E2M1 number in the four bits from kLow on of each lane. With its bits moved to their places in an f32, it is 2^126 times too small,
+/// also if it is subnormal, and is multiplied by that.
 template <int kLow>
 inline F32 e2m1_at(const I32& x) {
   constexpr auto kPlaces = static_cast<std::int32_t>(0x81c00000U);
@@ -183,7 +183,7 @@ inline F32 e2m1_at(const I32& x) {
     return svmul_n_f32_x(all(), svreinterpret_f32_s32(svand_n_s32_x(all(), high, kPlaces)), 0x1p126F);
   });
 }
-/// The bytes of `table`, which has 16, at the places that the bytes of x are; these are below 16.
+/// For each byte of x, which is below 16, the byte of the 16-byte `table` at that index.
 inline I32 look_up(const std::uint8_t* table, const I32& x) {
   const svuint8_t numbers = svld1rq_u8(svptrue_b8(), table);
   return of_two<I32>([&](int i) { return svreinterpret_s32_u8(svtbl_u8(numbers, svreinterpret_u8_s32(x.v[i]))); });

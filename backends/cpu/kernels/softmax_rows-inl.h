@@ -1,7 +1,7 @@
 #pragma once
 // One step of the online softmax (attention-inl.h) for up to 16 rows of scores together. Row by row, each row would wait for its maximum
-// and its sum across lanes; here those of 16 rows are found together, and one exponential computes the factors by which the sums of
-// these rows are rescaled. Vectors of scores of which a row sees no token are not read.
+// and its sum across lanes. Here those of 16 rows are found together, and one exponential computes the factors by which the sums of these
+// rows are rescaled. Vectors in which a row sees no token are not read.
 
 #include "cpu/kernels/math-inl.h"
 
@@ -38,7 +38,7 @@ inline void for_vectors(int first, int end, const Body& body) {
   for (int i = first; i < end; i += kTileRows) body(i);
 }
 
-/// -inf, infinity, -inf, 16 of each: from any place they bound the lanes before, in and behind a range.
+/// -inf, infinity, -inf, 16 of each. 16 of them, loaded from a suitable offset, are bounds for the lanes before, inside and after a range.
 struct MaskBounds {
   alignas(64) float values[3 * kTileRows];
 };
@@ -51,8 +51,8 @@ constexpr MaskBounds make_mask_bounds() {
 }
 inline constexpr MaskBounds kMaskBounds = make_mask_bounds();
 
-/// Sets the scores of the first and of the last vector that are not visible to -inf, also where they are NaN, which min()
-/// would return if it were its second operand.
+/// Sets the scores of the first and of the last vector that are not visible to -inf, even if they are NaN: min() would return a NaN only as
+/// its second operand, and scores are its first.
 inline void mask_edges(float* scores, TokenRange visible) {
   const int n_before = visible.begin % kTileRows;
   const int n_behind = (kTileRows - visible.end % kTileRows) % kTileRows;
@@ -77,7 +77,7 @@ inline void store_weights(float* weights, const F32& x, const F32& y) {
   store(weights + kTileRows, y);
 }
 
-/// The rows from `first` on of a block, and what is known of them between the passes.
+/// Up to 16 rows of a block from row `first` on, and what is kept about them between the passes.
 class SoftmaxRows {
  public:
   SoftmaxRows(const AttendArgs& args, int first)
@@ -86,14 +86,14 @@ class SoftmaxRows {
         n_(args.n_rows - first < kTileRows ? args.n_rows - first : kTileRows),
         is_final_(args.softcap > 0.0F || !(args.scale > 0.0F)),
         factor_(is_final_ ? 1.0F : args.scale * kLog2E) {
-    for (int i = n_; i < kTileRows; ++i) lane_max_[i] = lane_sum_[i] = zero();  // of rows that nobody reads
+    for (int i = n_; i < kTileRows; ++i) lane_max_[i] = lane_sum_[i] = zero();  // rows that do not exist
   }
 
   [[nodiscard]] int n() const { return n_; }
   /// The factor for o of row `first` + i, after update_maxima().
   [[nodiscard]] float rescale(int i) const { return rescale_[i]; }
 
-  /// First pass: of row `first` + i the largest score for each lane. Leaves scores that times factor_ are s, masked.
+  /// First pass: finds the largest score of row `first` + i for each lane. Leaves masked scores; multiplied by factor_, they are s.
   void find_max(int i) {
     float* const scores = scores_of(i);
     const TokenRange visible = visible_tokens(args_, first_ + i);
@@ -109,18 +109,18 @@ class SoftmaxRows {
     lane_max_[i] = lane_max;
   }
 
-  /// m and rescale of all rows.
+  /// Updates m and rescale of all rows.
   void update_maxima() {
     float* const m = args_.state.m + first_;
     const F32 before = load(m);
     const F32 largest = mul(max_of_rows(lane_max_, n_), broadcast(factor_));
-    const F32 after = max(largest, before);  // this order of operands ignores NaN, which d will get
+    const F32 after = max(largest, before);  // this order of operands ignores NaN, which goes into d instead
     store(m, after);
     store(rescale_, exponential2(sub(before, after)));
   }
 
-  /// Second pass: the weights of row `first` + i in BF16 or f32, zero for tokens that it does not see, and their sums for
-  /// each lane. f32 may be the row's scores.
+  /// Second pass: computes the weights of row `first` + i in BF16 or f32, zero for tokens that it does not see, and their sums for each
+  /// lane. f32 weights may replace the scores of the row in place.
   template <typename Weight>
   void weigh(int i, Weight* weights) {
     const float* const scores = scores_of(i);
@@ -149,7 +149,7 @@ class SoftmaxRows {
     lane_sum_[i] = sum;
   }
 
-  /// d of all rows.
+  /// Updates d of all rows.
   void update_sums() {
     float* const d = args_.state.d + first_;
     store(d, fma(load(d), load(rescale_), sums_of_rows(lane_sum_, n_)));
@@ -160,7 +160,8 @@ class SoftmaxRows {
     return args_.scores + (first_ + i) * kBlockTokens;
   }
 
-  /// Where scores are capped, or the scale is not positive and would make the largest the smallest, s itself is stored.
+  /// Applies the scales of the keys. Where scores are capped, or where a scale that is not positive would turn the largest score into the
+  /// smallest, s itself is stored.
   void scale(float* scores, TokenRange visible) const {
     if (args_.k_scales != nullptr) {
       for_vectors(visible.first_vector(), visible.end,

@@ -5,9 +5,9 @@
 //   #define SS_CPU_ISA avx2         // the namespace that everything in the *-inl.h files becomes part of
 //   #define SS_CPU_SIMD_AVX2        // the vectors that simd-inl.h chooses; without one, the portable ones
 //
-// So one source becomes one set of kernels per instruction set (as in Highway's foreach_target.h, but with one object
-// file per target, because the flags belong to files), and no two sets share a function that the linker could merge. A
-// *-inl.h that is opened by itself, as clangd does, is compiled with the defaults below.
+// So one source becomes one set of kernels per instruction set (as in Highway's foreach_target.h, but with one object file per target,
+// because the flags belong to files), and no two sets share a function that the linker could merge. A *-inl.h that is compiled on its own,
+// as clangd does with an open file, gets the defaults below.
 
 #include <cstddef>
 #include <cstdint>

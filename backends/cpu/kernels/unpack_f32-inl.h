@@ -3,10 +3,10 @@
 //
 //   out[k * 16 + r] = scale * w[r, k],   exact in f32
 //
-// Here w is the code, in int4-zp less its group's zero point. The scale is that of the group in int8-g32, int4, int4-zp and mxfp4; it is
-// 1 in the other types; where these have a scale for each row, the sums are multiplied by it.
+// Here w is the code; in int4-zp, the zero point of its group is subtracted. The scale is that of the group in int8-g32, int4, int4-zp and
+// mxfp4. In the other types it is 1, and a scale for each row is applied to the sums later.
 //
-// The f32 scales of fp8-g128 make products of 28 bits, which are rounded to f32.
+// In fp8-g128 the scale is that of the group, too. It is f32, so products have 28 bits and are rounded to f32.
 //
 // tile: `k` columns in its own layout. out: k * 16 f32, 64-byte aligned, not overlapping the tile.
 
@@ -44,7 +44,7 @@ inline void store_quads(const WidenInt8::Weights& w, float* to) {
   store(to + 3 * kTileRows, w.k3);
 }
 
-/// Without the row's scale, which comes in the epilogue.
+/// The scale of the row is not applied here, but in the epilogue.
 inline void int8_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
   widen_steps<WidenInt8>(tile, k, out, store_quads);
 }

@@ -1,6 +1,7 @@
 #pragma once
-// Unpacks weights that one BF16 number cannot hold to two, which are called pieces and whose sum is the weight. A piece has eight significant
-// bits. Weights of f16 have 11, and products scale * q of int4-w8a8 have 15, because scales are FP16 numbers, so that both are exact.
+// Unpacks weights that one BF16 number cannot hold to two, which are called pieces and whose sum is the weight. A piece has eight
+// significant bits. Weights of f16 have 11, and products scale * q of int4-w8a8 have 15, because scales are FP16 numbers, so that both are
+// exact.
 //
 // An unpacked tile has the shape [k / 32][2][16][16][2]: steps of 32 columns, pieces, pairs of columns, rows, and the two columns of a
 // pair. In a step, the operand with the first pieces comes before the operand with the second pieces (matmul_amx_blocks-inl.h). Columns
@@ -30,8 +31,8 @@ class PieceTile {
   }
 
  private:
-  // The first piece is the upper half of the f32, cut off instead of rounded, which takes half as many instructions. The remainder of a value
-  // of 16 bits fits into a BF16 number either way.
+  // The first piece is the upper half of the f32, cut off instead of rounded, which takes half as many instructions. The remainder of a
+  // value of 16 bits fits in a BF16 number either way.
 
   /// The first piece as an f32.
   static F32 upper_half(const F32& x) { return bf16_odd({_mm512_castps_si512(x.v)}); }

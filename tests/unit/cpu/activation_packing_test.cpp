@@ -18,7 +18,7 @@
 namespace secondsource::cpu {
 namespace {
 
-/// The kernels of a table, with those for more rows.
+/// The kernels of a table, including those for more rows (ProductKernel::many).
 std::vector<ProductKernel> kernels_of_table(const KernelTable& table) {
   std::vector<ProductKernel> kernels;
   for (const ProductKernel& kernel : table.products) {
@@ -349,15 +349,16 @@ TEST_CASE("activations are rounded to E4M3 with s = max|x| / 448, half to even, 
 
 TEST_CASE("activations are quantized to NVFP4 by groups of 16 and the stored scale, in whatever type they are packed") {
   constexpr float kStored = 0.3F;
-  // The largest value of each group, and its scale in E4M3. The first scale is exact: 6 * 0.3 gives 1. The second is rounded, from 16.9 to
-  // 16. The third value needs a scale beyond 448, the fourth one below the least number. The last group has three columns.
+  // The largest value of each group, and its scale in E4M3. The first scale is exact: a largest value of 6 * 0.3 gives 1. The second is
+  // rounded, from 16.9 to 16. The third group needs a scale beyond 448, the fourth one below the least number. The last group has three
+  // columns.
   struct Group {
     float largest;
     float scale;
   };
   const std::vector<Group> groups = {
       {6.0F * kStored, 1.0F}, {16.9F * 6.0F * kStored, 16.0F}, {1e6F, 448.0F}, {1e-6F, 0.0F}, {3.0F, 1.625F}};
-  // In steps of their group: numbers of E2M1, ties, and what is beside these.
+  // In steps of their group: numbers of E2M1, ties, and values close to these.
   const std::vector<float> steps = {0.25F, 0.24F, -0.26F, 0.75F, -1.25F, 1.75F, 2.5F, 3.5F,
                                     -5.0F, 5.01F, 1.5F,   0.0F,  4.0F,   -2.0F, 0.5F};
   const std::vector<float> rounded = {0.0F,  0.0F, -0.5F, 1.0F, -1.0F, 2.0F,  2.0F, 4.0F,

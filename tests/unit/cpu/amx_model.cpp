@@ -15,7 +15,7 @@
 namespace secondsource::cpu {
 namespace amx_model {
 
-// The policies for a single row: the sums and results of the AVX-512 policies, with portable lanes.
+// The policies for a single row. They make the sums and results of the AVX-512 policies with portable lanes.
 struct OneRowBf16 : WidenBf16 {
   using Act = std::uint16_t;
   static void step(Acc& acc, const Weights& w, const Act* x) {
@@ -73,7 +73,7 @@ void int4_group_to_bf16(const std::byte* group, std::byte* to) {
   }
 }
 
-/// The same of mxfp4.
+/// The same for mxfp4.
 void mxfp4_group_to_bf16(const std::byte* group, std::byte* to) {
   for (int column = 0; column < kGroupColumns; ++column) {
     for (int row = 0; row < kTileRows; ++row) {

@@ -5,8 +5,8 @@
 
 namespace secondsource::cpu {
 
-/// A table with the products of BF16 and int8, of int8-g32 and int4, of weights in two pieces, attention of many rows over caches in BF16 and int8, and
-/// pack(); its other entries are empty.
+/// A table with the products of BF16, int8, int8-g32, int4, mxfp4 and weights in two pieces, attention of many rows over caches in BF16 and
+/// int8, and pack(). Its other entries are empty.
 const KernelTable& kernels_amx_model();
 
 }  // namespace secondsource::cpu

@@ -1,7 +1,7 @@
-// The source of the AMX kernels over a software model of the instructions (amx_model.h), with every number of rows and
-// with columns that do not fill a tile; the expected values come from plain loops in f64 and in integers. A model cannot
-// show whether the real instructions do what the manual says, nor how fast they are: on a CPU with AMX the conformance suite
-// runs the same source with them (isa=amx). The backend cpu-amx-model is the whole backend over this model, for that suite and the golden one.
+// The source of the AMX kernels over a software model of the instructions (amx_model.h), with every number of rows and with columns that do
+// not fill a tile. The expected values come from plain loops in f64 and in integers. A model cannot show whether the real instructions do
+// what the manual says, nor how fast they are: on a CPU with AMX the conformance suite runs the same source with them (isa=amx). The
+// backend cpu-amx-model is the whole backend over this model, for that suite and the golden tests.
 
 #include <cmath>
 #include <cstring>
@@ -18,7 +18,7 @@
 namespace secondsource::cpu {
 namespace {
 
-/// Bytes behind packed activations that a kernel may read: a row's part of a step.
+/// Bytes after packed activations that a kernel may read: those of one step of a row.
 constexpr std::size_t kBehind = 128;
 
 double random_value(std::uint64_t seed, std::int64_t i) {
@@ -49,7 +49,7 @@ struct Activations {
   std::vector<std::byte> packed;
 };
 
-/// The product of `x` and packed weight tiles, [n_rows, 16 n_tiles]; checks that nothing is written behind it.
+/// The product of `x` and packed weight tiles, [n_rows, 16 n_tiles]. Checks that nothing is written after it.
 std::vector<float> multiplied(const ProductKernel& product, const Activations& x, const void* tiles,
                               std::int64_t tile_bytes, int n_tiles, std::int64_t k, const std::int32_t* row_sums) {
   constexpr float kCanary = 12345.0F;
@@ -114,7 +114,7 @@ double bf16_sum(std::span<const float> x, const Bf16Tiles& tiles, std::int64_t m
   return sum;
 }
 
-/// The same of quantized activations, exact. scales: of the rows.
+/// The same for quantized activations, exact. scales: of the rows.
 std::int64_t int8_sum(std::span<const float> x, std::span<const float> scales, const Int8Tiles& tiles, std::int64_t m,
                       std::int64_t n) {
   std::int64_t sum = 0;
@@ -192,7 +192,7 @@ TEST_CASE("int8 products by digits are those of plain loops, whatever the rows, 
               sum += double{x.values[static_cast<std::size_t>(m * k + i)]} * tiles.at(n, i);
               magnitude += std::abs(tiles.at(n, i));
             }
-            // What digits leave out, 2^-23 of the row's largest value 127 s each, and three roundings of the sum.
+            // The error of digits, for each activation 2^-23 of the row's largest value 127 s, and three roundings of the sum.
             const double bound = (0x1p-23 + 3 * 0x1p-24) * 127.0 * scale * magnitude;
             const double found = double{c[static_cast<std::size_t>(m * n_tiles * 16 + n)]} * scale;
             worst = std::max(worst, std::fabs(found - sum) / bound);
@@ -289,8 +289,8 @@ TEST_CASE("products of groups over tiles are those of plain loops, with digits, 
                 sum += value * w;
                 magnitude += std::fabs(w);
               }
-              // Of digits as for int8, with a rounding for each group and digit; pieces leave out 2^-16, and the f32 sum of
-              // k terms has k roundings for each piece.
+              // The bound for digits is that of int8, with a rounding for each group and digit. Pieces have an error of 2^-16, and the f32
+              // sum of k terms has k roundings for each piece.
               const double roundings =
                   is_scaled ? 4.0 * static_cast<double>(k / kGroupColumns) : 2.0 * static_cast<double>(k);
               const double bound = ((is_scaled ? 0x1p-23 : 0x1p-16) + roundings * 0x1p-24) * most * magnitude;
@@ -307,7 +307,7 @@ TEST_CASE("products of groups over tiles are those of plain loops, with digits, 
 
 namespace {
 
-/// Row blocks as MatmulRunner packs them: sizes that differ by at most one, one after the other, and one line behind the last.
+/// Row blocks as MatmulRunner packs them: one after the other, with sizes that differ by at most one, and kBehind bytes after the last.
 struct Blocks {
   Blocks(const ProductKernel& product, int n_rows, std::int64_t k)
       : values(static_cast<std::size_t>(n_rows * k)), scales(static_cast<std::size_t>(n_rows)) {
@@ -457,7 +457,7 @@ struct PieceTiles {
   }
   [[nodiscard]] const std::byte* tiles() const { return reinterpret_cast<const std::byte*>(bits.data()); }
   [[nodiscard]] std::int64_t tile_bytes() const { return k * 64; }
-  /// sum_i |x[m, i] w[n, i]| and the same with its signs, in f64. x: as given, or quantized by a row's scale.
+  /// sum_i |x[m, i] w[n, i]| and sum_i x[m, i] w[n, i], in f64. x is taken as given or, if scale is above 0, quantized by it.
   [[nodiscard]] std::pair<double, double> sums(std::span<const float> x, double scale, std::int64_t m,
                                                std::int64_t n) const {
     double magnitude = 0.0;

@@ -26,7 +26,7 @@ struct AttentionShape {
   float softcap = 0.0F;
   int page_tokens = 32;
   bool is_int8 = false;
-  int v_scale_powers = 1;  ///< of int8: scales of V differ by as much as 2 to the power of this
+  int v_scale_powers = 1;  ///< for int8: scales of V differ by a factor of up to 2 to the power of this
 };
 
 /// Heads of each size with every kind of last block: one token, whole and broken tiles, whole and several blocks.
@@ -73,8 +73,8 @@ inline double value_at(std::uint64_t seed, std::int64_t i) {
 inline constexpr int kTilesBehind = 2;
 inline constexpr float kUntouched = 12345.0F;
 
-/// Random queries and a cache in the layout of kv_pool.h. Whatever belongs to no token of K is NaN, and so is V behind its
-/// last page; as its callers do, V has zeros in the slots of its last tile that no token has.
+/// Random queries and a cache in the layout of kv_pool.h. In K, all that belongs to no token is NaN, and so is what follows the last page
+/// of V. The slots after the last token in the last tile of V are zero, as callers of the kernels make them.
 class AttentionProblem {
  public:
   explicit AttentionProblem(const AttentionShape& shape)
@@ -102,7 +102,7 @@ class AttentionProblem {
   [[nodiscard]] std::vector<float>& k_scales() { return k_scales_; }
   [[nodiscard]] std::vector<float>& v_scales() { return v_scales_; }
 
-  /// The kernel's outputs o / d and its sums d, block after block.
+  /// Runs the kernel block after block; output() then returns its results.
   void run(const KernelTable& table, const AttendKernel& kernel) {
     act_ = kernel.act;
     const std::int64_t padded_dim = (shape_.head_dim + kernel.vec - 1) / kernel.vec * kernel.vec;
@@ -186,7 +186,8 @@ class AttentionProblem {
     return static_cast<double>(o_[at]) / static_cast<double>(d_[r]);
   }
 
-  /// The largest error of a row's output, relative to sum_j w_j |v_j| / d, and in units of what rounding of queries and weights allows.
+  /// The largest error of a row's output, relative to sum_j w_j |v_j| / d, and as a multiple of the error that the rounding of queries and
+  /// weights allows.
   struct Errors {
     double relative = 0.0;
     double by_bound = 0.0;
@@ -243,7 +244,7 @@ class AttentionProblem {
     return page + tile * kTileRows + (row / vec_ * kTileRows + dim % kTileRows) * vec_ + row % vec_;
   }
 
-  /// Random values that the cache's type has, with scales for int8. Slots behind the last token: NaN in K, 0 in V.
+  /// Random values that are exact in the cache's type, with scales for int8. Slots after the last token: NaN in K, 0 in V.
   void fill(std::int64_t token) {
     const bool is_token = token < shape_.end_token;
     const auto value = [&](std::uint64_t seed, std::int64_t i) {
@@ -263,7 +264,7 @@ class AttentionProblem {
     v_scales_[at] = is_token ? 0.02F * std::exp2(-power) : 0.0F;
   }
 
-  /// In the cache's type; int8 has no NaN, so 127 stands for it.
+  /// The values in the cache's type. int8 has no NaN, so 127 stands for it.
   [[nodiscard]] std::vector<std::byte> stored(const std::vector<double>& values) const {
     std::vector<std::byte> out(values.size() * static_cast<std::size_t>(element_bytes()));
     for (std::size_t i = 0; i < values.size(); ++i) {
@@ -289,7 +290,7 @@ class AttentionProblem {
     const auto cap = static_cast<double>(shape_.softcap);
     return cap > 0.0 ? cap * std::tanh(scaled / cap) : scaled;
   }
-  /// How much two digits of queries change a score of the row: half a unit of the largest query / 32512, and f32's rounding.
+  /// How much two digits of queries change a score of the row: half a unit, where a unit is the largest query / 32512, and f32's rounding.
   [[nodiscard]] double score_bound(int row, std::int64_t first) const {
     if (act_ != ActType::kDigitPairs) return 0.0;
     const auto dims = static_cast<std::size_t>(shape_.head_dim);
@@ -307,8 +308,8 @@ class AttentionProblem {
     }
     return bound * largest_q * 0x1.04p-16 * std::fabs(static_cast<double>(shape_.scale));
   }
-  /// How much rounding changes the weights w, which belong to the tokens from `first` on: BF16 by half a unit of eight bits of each, and
-  /// digits by half a unit of sixteen bits of the largest w v_scale of a block. In units of w.
+  /// How much rounding changes the weights w, which belong to the tokens from `first` on, in units of w. BF16 changes each by half a unit
+  /// of eight bits, and digits by half a unit of sixteen bits of the largest w v_scale of a block.
   [[nodiscard]] std::vector<double> weight_bounds(const std::vector<double>& w, std::int64_t first) const {
     std::vector<double> bounds(w.size(), 0.0);
     for (std::size_t i = 0; i < w.size(); ++i) {

@@ -1,6 +1,6 @@
 // Attention by the kernels of each instruction set that this CPU has: heads and tokens that do not fill tiles, every number of rows,
-// windows, soft caps, scales of tokens, and several blocks of one online softmax. Expected values come from plain loops in f64, and
-// the bounds of errors from how each kernel rounds queries and softmax weights.
+// windows, soft caps, scales of tokens, and several blocks of one online softmax. Expected values come from plain loops in f64, and the
+// bounds of errors follow from how each kernel rounds queries and softmax weights.
 
 #include <cmath>
 #include <limits>
@@ -93,7 +93,7 @@ TEST_CASE("queries and values of zero, and values near the smallest, give what p
     std::ranges::fill(zeros.v_scales(), 0.0F);
     zeros.run(table, table.attend_int8);
     CHECK(zeros.output(1, 5) == 0.0);
-    // Digits of such small weights have a least unit, without which their reciprocals would be infinite and the outputs 0.
+    // Digits of such small weights have a least unit; without it the reciprocals of units would be infinite and the outputs 0.
     AttentionProblem small({.head_dim = 64, .n_rows = 2, .end_token = 150, .is_int8 = true});
     for (float& scale : small.v_scales()) scale *= 0x1p-108F;
     small.run(table, table.attend_int8);

@@ -1,4 +1,4 @@
-// How products of many rows are cut into blocks, groups, slices and panels; expected values by hand from the rules of
+// How products of many rows are cut into blocks, groups, slices and panels. Expected values were computed by hand from the rules of
 // block_cut.h.
 
 #include "cpu/block_cut.h"

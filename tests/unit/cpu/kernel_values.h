@@ -34,7 +34,7 @@ inline void check_near(double found, double expected, double tolerance) {
   CHECK(std::fabs(found - expected) <= tolerance * (1.0 + std::fabs(expected)));
 }
 
-/// A block of n_rows rows of k activations, packed for `product` with zeros up to k_padded; checks that nothing is written behind it.
+/// A block of n_rows rows of k activations, packed for `product` with zeros up to k_padded. Checks that nothing is written after it.
 struct PackedRows {
   PackedRows(const KernelTable& table, const ProductKernel& product, const float* x, int n_rows, std::int64_t k,
              std::int64_t k_padded, float static_scale = 0.0F)

@@ -1,4 +1,4 @@
-// Loading a model may need little memory besides the weights. This measures the peak of the whole process while it loads a
+// Loading a model may need only little memory besides the weights. This test measures the peak of the whole process while it loads a
 // synthetic bundle, as the kernel counts it (VmHWM), which includes anonymous memory and mapped pages of files.
 
 #include <fstream>
@@ -63,8 +63,8 @@ TEST_CASE("the peak of memory while loading is at most a tenth more than the wei
     const auto weights = static_cast<double>(backend->memory().weights_bytes);
     CHECK(static_cast<double>(*peak - *before) <= 1.10 * weights);
     CHECK(static_cast<double>(*peak - *before) >= 0.90 * weights);  // otherwise it measured nothing
-    // The kernel decides how many there are. The weights have no more than the process, and at least half of those that
-    // it gained.
+    // The kernel decides how many huge pages there are. The weights have no more than the process, and at least half of those that the
+    // process gained while loading.
     const auto huge = backend->memory().huge_weights_bytes;
     REQUIRE(huge.has_value());
     const std::int64_t huge_of_process = huge_page_bytes_of_process();

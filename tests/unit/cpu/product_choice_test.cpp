@@ -1,5 +1,5 @@
-// Which arithmetic multiplies weights: by planted times, by the CPU's family, by option and by environment, and what the
-// device says about it. tests/conformance compares the products of every choice with the reference.
+// Which arithmetic is chosen for weights: by planted times, by the CPU's family, by option and by environment, and what the device says
+// about it. tests/conformance compares the products of every choice with the reference.
 
 #include "cpu/product_choice.h"
 
@@ -81,7 +81,7 @@ TEST_CASE("each product takes the arithmetic that is faster, and keeps BF16 wher
   const ProductChoice choice = choose_fastest(times);
   CHECK(choice.basis == ChoiceBasis::kMeasured);
   CHECK(to_text(choice) == "bf16=f32,int8=bf16,int8-g32=bf16,int4=f32");
-  // A ratio of 4 with one row outweighs a half with four: what decodes most often is not made slower.
+  // A ratio of 4 with one row outweighs one of a half with four, so that decoding a single sequence does not become slower.
   CHECK(to_text(choose_fastest(std::vector{planted(Product::kInt8, {4.0, 0.5})})) == "int8=bf16");
   CHECK(to_text(choose_fastest({})).empty());
 }

@@ -190,7 +190,7 @@ TEST_CASE(
   }
 }
 
-/// How many codes an encoding in blocks of GGUF has, and whole numbers of parts.
+/// How many codes an encoding in blocks of GGUF has, and how many values an integer scale or minimum of a part may have.
 struct BlockRanges {
   int n_codes = 0;
   int n_whole = 0;
@@ -219,8 +219,8 @@ BlockRanges block_ranges(WeightEncoding encoding) {
   }
 }
 
-/// One tile of random codes, with a random scale for every row and group of 16, 32 or 128 columns. Of nvfp4 the weights are those
-/// without the global scale, which no tile has.
+/// One tile of random codes, with a random scale for every row and group of 16, 32 or 128 columns. For nvfp4 the weights are without the
+/// global scale, which no tile has.
 struct GroupTile {
   GroupTile(WeightEncoding encoding, std::int64_t n_columns) : n_cols(n_columns) {
     const TileLayout layout = tile_layout(encoding);
@@ -278,7 +278,7 @@ struct GroupTile {
   std::byte* tile() {
     return reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
   }
-  /// Codes and whole numbers over their whole ranges, and the values as ggml defines them.
+  /// Fills codes, and integer scales and minima, over their whole ranges, and computes the weights as ggml defines them.
   void fill_blocks(WeightEncoding encoding, std::span<std::byte> values, std::span<float> scales) {
     const BlockForm form = block_form(encoding);
     const BlockRanges ranges = block_ranges(encoding);
@@ -355,8 +355,8 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
                       .c_stride = 16});
     for (int m = 0; m < n_rows; ++m) {
       const float row_scale = row_scales[static_cast<std::size_t>(m)];
-      if (!has_digits(product.act)) REQUIRE(row_scale == 1.0F);  // set before, where there is none
-      // What digits leave out of each activation (activation_digits-inl.h).
+      if (!has_digits(product.act)) REQUIRE(row_scale == 1.0F);  // the initial value, if the kernel writes none
+      // The error of each activation in digits (activation_digits-inl.h).
       const double rest = has_digits(product.act) ? 127.0 * double{row_scale} * 0x1p-23 : 0.0;
       for (std::int64_t row = 0; row < 16; ++row) {
         double sum = 0.0;
@@ -389,8 +389,8 @@ float value_of_pieces(const std::byte* tile, std::int64_t row, std::int64_t k) {
   return value;
 }
 
-/// Checks that a tile is unpacked to its weights, in f32 or pieces exactly or in BF16 rounded half to even; nothing where it is not
-/// unpacked, or to kInt8GroupOffset.
+/// Checks that a tile is unpacked to its weights: exactly in f32 or pieces, or rounded half to even in BF16. Checks nothing where it is not
+/// unpacked, or is unpacked to kInt8GroupOffset.
 void check_unpacked(const Unpacking& unpacking, GroupTile& weight) {
   if (unpacking.unpack == nullptr || unpacking.into == Product::kInt8GroupOffset) return;
   CAPTURE(int(unpacking.into), weight.n_cols);
@@ -456,7 +456,7 @@ TEST_CASE("products of blocks of GGUF are those of their values, to which they a
         if (product.many != nullptr) check_group_product(table, *product.many, weight, weight.tile(), weight.bytes);
         check_unpacked(table.unpack[int(index)], weight);
       }
-      // What unpacks for AMX needs no AMX itself.
+      // The functions that unpack for AMX need no AMX themselves.
       if (usable_isas().back() == Isa::kAvx512Bf16) {
         check_unpacked(kernel_table(Isa::kAmx).unpack[int(index)], weight);
       }
@@ -488,7 +488,7 @@ TEST_CASE("groups with offsets give the same products as the groups that they we
 
 TEST_CASE("groups are unpacked to f32 tiles or pieces exactly, or to BF16 tiles rounded half to even") {
   std::vector<Isa> isas(usable_isas().begin(), usable_isas().end());
-  // What unpacks for AMX needs no AMX itself.
+  // The functions that unpack for AMX need no AMX themselves.
   if (isas.back() == Isa::kAvx512Bf16) isas.push_back(Isa::kAmx);
   for (const Isa isa : isas) {
     const KernelTable& table = kernel_table(isa);
@@ -510,7 +510,7 @@ TEST_CASE("groups are unpacked to f32 tiles or pieces exactly, or to BF16 tiles 
 }
 
 TEST_CASE("every FP16 number is unpacked to two BF16 pieces exactly, and padded with zeros to whole steps") {
-  // What unpacks for AMX needs no AMX itself.
+  // The functions that unpack for AMX need no AMX themselves.
   if (usable_isas().back() != Isa::kAvx512Bf16 && usable_isas().back() != Isa::kAmx) return;
   const Unpacking& unpacking = kernel_table(Isa::kAmx).unpack[int(Product::kF16)];
   REQUIRE(unpacking.into == Product::kTwoPieces);

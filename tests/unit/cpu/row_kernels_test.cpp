@@ -1,5 +1,5 @@
-// Single kernels of rows, at every length from 0 to two vectors and at odd addresses; the expected values come from plain loops in
-// f64. tests/conformance compares whole operations with the reference.
+// Single kernels of rows, at every length from 0 to a little more than two vectors and at odd addresses. The expected values come from
+// plain loops in f64. tests/conformance compares whole operations with the reference.
 
 #include <algorithm>
 #include <cmath>
@@ -36,7 +36,7 @@ TEST_CASE("every instruction set normalizes rows of every length as plain loops 
         check_near(sum.data()[i], added, 1e-6);
         check_near(out.data()[i], added * double{weight.data()[i]} / std::sqrt(squares / double(n) + 1e-5), 1e-5);
       }
-      Values total(n, 2);  // as other, which is added to the result and replaced by it
+      Values total(n, 2);  // the same values as `other`; it is added to the result, which replaces it
       kernel_table(isa).rms_norm({.x = sum.data(),
                                   .weight = weight.data(),
                                   .residual = total.data(),

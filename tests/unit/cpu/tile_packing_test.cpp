@@ -31,7 +31,7 @@ Packed pack_random(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_
   Packed packed;
   packed.tile.assign(static_cast<std::size_t>(n_units * layout.bytes_per_multiple), std::byte{0xEE});
   TilePacker packer(encoding, n_cols);
-  // A full tile is packed first: what it leaves in the packer must not appear in the next one.
+  // A full tile is packed first: what remains of it in the packer must not appear in the next one.
   for (const std::int64_t rows : {std::int64_t{kTileRows}, n_rows}) {
     const std::span<std::byte> values = packer.values(rows);
     const std::span<float> scales = packer.scales(rows);
@@ -216,7 +216,7 @@ TEST_CASE("an int4 tile has nibbles in the order of the kernels, then the group'
       std::vector<std::byte> expected(packed.tile.size(), std::byte{0});
       for (std::int64_t row = 0; row < n_rows; ++row) {
         for (std::int64_t k = 0; k < (has_zeros ? 32 * n_groups : n_cols); ++k) {
-          // A column that is not there has the zero point as its code.
+          // A column that pads the last group has the zero point as its code.
           const float zero = packed.scales[static_cast<std::size_t>((row + 1) * n_floats - 1)];
           const auto code = k < n_cols
                                 ? static_cast<std::int8_t>(packed.values[static_cast<std::size_t>(row * n_cols + k)])
