@@ -1,7 +1,8 @@
-// conformance_aarch64 ISA [FAMILY [KV]]: the conformance suite on the cpu backend, linked in, with one instruction set and every type of
-// cache, or one family of it, or that with one type of cache. Ends 0 when no case failed, 1 when one did, 3 when the backend cannot be
-// made. The last line counts verdicts: "neon: 12 passed, 0 failed, 3 not supported".
-// conformance_aarch64 --list prints the names of all families, and after them those of the types of cache, one on each line.
+// conformance_aarch64 ISA [FAMILY [KV]]: runs the conformance suite on the statically linked cpu backend with one instruction set. FAMILY
+// restricts the run to one family of cases, and KV to one type of KV cache; by default, all are tested. The exit status is 0 when no case
+// failed, 1 when one did or none ran, 3 when the backend cannot be created, and 2 on bad usage. The last line counts the verdicts:
+// "neon: 12 passed, 0 failed, 3 not supported".
+// conformance_aarch64 --list prints the names of all families and then those of the cache types, one per line.
 
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
-// What of core/hash.h the cache of packed weights would call. There is no OpenSSL for the target here; nothing in this
-// suite asks for that cache.
+// Stubs for the functions of core/hash.h that the cache of packed weights calls. OpenSSL is not available for the
+// cross-compilation target, and the suite never uses that cache.
 
 #include "core/check.h"
 #include "core/hash.h"

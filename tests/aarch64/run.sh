@@ -16,7 +16,7 @@ done
 here=$(dirname "$(readlink -f "$0")")
 program=$build/bin/conformance_aarch64
 mkdir -p "$build"
-# One of several runs builds, and the others wait for it.
+# When several runs start at the same time, one of them builds and the others wait for it.
 (
   flock 9
   cmake -S "$here/../.." -B "$build" -G Ninja -DSECONDSOURCE_AARCH64_CHECK=ON -DSECONDSOURCE_WARNINGS_AS_ERRORS=ON \
@@ -25,7 +25,7 @@ mkdir -p "$build"
   ninja -C "$build" conformance_aarch64
 ) 9> "$build.lock"
 
-# A CPU without the instructions refuses them by name and does not run into them.
+# On a CPU that lacks an instruction set, the program must refuse it with a message and not crash on an illegal instruction.
 expect_refusal() {  # CPU ISA MESSAGE
   if refusal=$(qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu "$1" "$program" "$2" embed); then
     echo "FAILED: $1 accepted $2"
@@ -34,7 +34,7 @@ expect_refusal() {  # CPU ISA MESSAGE
   echo "$refusal" | grep -q "$3" || { echo "FAILED: $refusal"; exit 1; }
 }
 expect_refusal cortex-a57 neon_bf16 "cannot run neon_bf16; it can run scalar, neon"
-# Its vectors have 64 bytes.
+# By default, this CPU's SVE vectors have 64 bytes, and the kernels of sve256 need 32.
 expect_refusal max sve256 "cannot run sve256; it can run scalar, neon, neon_bf16"
 
 exec python3 "$here/shards.py" "$program" "$build/results" "$@"

@@ -25,8 +25,8 @@ import subprocess
 import sys
 import time
 
-# The CPU that qemu emulates for each instruction set, in the order in which they are run. Vectors of sve256 have 32 bytes; without the
-# option qemu's have 64.
+# The CPU that qemu emulates for each instruction set, in the order in which they are run. sve256 needs SVE vectors of 32 bytes; without
+# the option, qemu's vectors have 64.
 CPUS = {
     "neon_bf16": "max",
     "neon": "cortex-a57",
@@ -36,7 +36,7 @@ CPUS = {
 # Families with the longest contexts. They are divided by type of cache, so that no shard takes more than a few minutes under emulation.
 LONG_FAMILIES = {"attention", "attention_long", "attention_chunks", "attention_deep"}
 
-# How a shard ends that somebody stopped, or that had too little memory. It is left for the next run.
+# Exit statuses of a shard that was interrupted, or killed for lack of memory. Such a shard is left for the next run.
 STOPPED = {-signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL}
 
 COUNTS = re.compile(r"(\d+) passed, (\d+) failed, (\d+) not supported")
@@ -85,7 +85,7 @@ class Results:
         os.replace(unfinished, file)
 
     def claim(self, shard):
-        """A file; until it is closed, no other run does the shard. None if another one is doing it."""
+        """Returns a lock file, which keeps other runs from this shard until it is closed. None if another run has the lock."""
         file = open(self.folder / f"{name_of(shard)}.lock", "w")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,7 +96,7 @@ class Results:
 
 
 def run_shard(program, shard, deadline):
-    """The result of the shard, or None where it was stopped, by the deadline or otherwise."""
+    """The result of the shard, or None if it was stopped by the deadline or by a signal."""
     arguments = [part for part in shard if part]
     begin = time.monotonic()
     seconds_left = None if deadline is None else max(0.0, deadline - begin)
@@ -115,7 +115,7 @@ def run_shard(program, shard, deadline):
         "failed": failed,
         "unsupported": unsupported,
         "seconds": round(time.monotonic() - begin, 1),
-        # A failed case has a line of its own; other lines matter where the program did not come to its end.
+        # Each failed case prints one line. The other lines help when the program itself crashed.
         "output": [] if done.returncode == 0 else done.stdout.splitlines()[-50:],
     }
 

@@ -2,11 +2,10 @@
 """Measures a real runtime behind its adapter with the default bundle: real_adapter_test.py PROGRAM SOURCE_FOLDER NAME, with one
 of the names of SYSTEMS.
 
-Once with the bundle's weights, whose tokens must pass, and once with a planted error that no speed shows: the adapter is handed a
-configuration with the wrong base of the rotation, by a program between it and the run that changes the model folder on its way.
+The first run uses the bundle's weights, and its tokens must pass. The second run has a planted error that does not change the speed: this
+script then stands between the run and the adapter, and passes on a model folder whose config.json has a wrong RoPE base.
 
-Skipped (77) with the reason where the runtime is not installed: it is looked for in the Python that SECONDSOURCE_SERVERS_PYTHON
-names (default: this one).
+Skipped (77) with the reason when the runtime is not installed in the Python that SECONDSOURCE_SERVERS_PYTHON names (default: this one).
 """
 import json
 import pathlib
@@ -18,7 +17,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "serving"))
 from real_system import PYTHON, SKIPPED, check_right, check_wrong, measure, missing_packages, write_wrong_base  # noqa: E402
 
-# Name: the adapter, the packages that it needs, its options, the level of its verdict.
+# For each name: the adapter, the packages that it needs, its options, and which outputs the verdict is based on.
 SYSTEMS = {
     "transformers": ("transformers", ["torch", "transformers"], {}, "logits"),
     "transformers-static": ("transformers", ["torch", "transformers"], {"cache": "static", "dtype": "float32"}, "logits"),
@@ -36,7 +35,7 @@ BUNDLE = SOURCE / "bundles" / "default"
 
 
 def pass_on(adapter, folder):
-    """Starts the adapter and changes the model that it is to load: its configuration gets another base."""
+    """Starts the adapter and forwards its input, but replaces the model folder by one whose configuration has a wrong RoPE base."""
     process = subprocess.Popen([PYTHON, "-B", SOURCE / "adapters" / "serve.py", adapter], stdin=subprocess.PIPE)
     for line in sys.stdin:
         request = json.loads(line)
@@ -62,7 +61,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         measured = measure(PROGRAM, BUNDLE, {"adapter": adapter, "python": PYTHON, "options": options}, scratch)
         check_right(measured, level)
-        # Of a log-probability alone no KL is known.
+        # A KL divergence needs logits; from the log-probability of one token it cannot be computed.
         distance = "kl_mean" if level == "logits" else "nll_difference_mean"
         assert abs(measured[0][distance]) < 1e-3, measured[0]
     with tempfile.TemporaryDirectory() as scratch:

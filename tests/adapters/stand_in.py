@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""An adapter that stands in for those of docs/adapters.md, written after that page alone, with the standard library.
+"""A stand-in for an adapter, written from docs/adapters.md alone, with nothing but the standard library.
 
 It answers from a bundle's expected outputs, so that its tokens are right unless a fault is planted. It finds the bundle by the
-links in the model folder. The options are its faults, each from the plan's `options`: stand_in.py [--hello FAULT], where FAULT
-is one in its first line.
+links in the model folder. Faults are planted by the plan's `options`; `stand_in.py --hello FAULT` plants one in the adapter's first
+answer.
 """
 import codecs
 import json
@@ -120,7 +120,7 @@ def answer_to(ids, n_tokens):
     case = cases.get(tuple(ids))
     found = list(case["ids"]) if case else []
     while len(found) < n_tokens:
-        found.append(300 + (len(ids) + 7 * len(found)) % 200)  # beyond the record, anything will do
+        found.append(300 + (len(ids) + 7 * len(found)) % 200)  # arbitrary ids after the end of the expected output
     wrong = int(options.get("wrong_token", "-1"))
     if 0 <= wrong < n_tokens:
         found[wrong] = 300 + (found[wrong] + 1) % 200
@@ -136,7 +136,7 @@ def generate(request):
            "decoder": codecs.getincrementaldecoder("utf-8")("replace"), "ends": int(options.get("ends", "-1"))}
     case = cases.get(tuple(request["ids"]))
     if options.get("tokens") == "text" and case and case["finish"] == "eos" and len(case["ids"]) <= request["n_tokens"]:
-        one["ends"] = len(case["ids"])  # who gives text ends with it
+        one["ends"] = len(case["ids"])  # an adapter that returns text stops at the end of text
     started[request["request"]] = one
     if request["n_tokens"] == 13:  # a length that a test asks for to be refused
         del started[request["request"]]
@@ -175,7 +175,7 @@ def score(request):
 
 
 def spoil(tokens, at_ns):
-    """The planted fault in the step of the request that meets it."""
+    """Applies the planted fault to a step, if the step's first request is one that the fault concerns."""
     name, one = options.get("fault", ""), tokens[0]
     if started[one["request"]]["number"] < int(options.get("after", "1")) or one["index"] < 2:
         return tokens, at_ns

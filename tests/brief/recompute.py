@@ -105,13 +105,13 @@ def shown(fig, unit, scale=1, interval=True):
         return "-"
     text = in_unit(fig["value"] * scale, unit)
     if interval and fig["low"] is not None:
-        once = unit if unit.startswith("USD") or unit == "%" else ""  # other units stand behind the value alone
+        once = unit if unit.startswith("USD") or unit == "%" else ""  # other units are not repeated in the interval
         text += f" ({in_unit(fig['low'] * scale, once)} to {in_unit(fig['high'] * scale, once)})"
     return text
 
 
 def mapped(interval, function):
-    """The function of each end of (value, low, high), in order."""
+    """Applies a monotone function to (value, low, high) and sorts the ends."""
     value, low, high = interval
     if low is None:
         return function(value), None, None
@@ -222,7 +222,7 @@ class Sku:
         def rate(cell):
             speed = cell["output_tok_per_s"]
             return speed["value"], speed["low"], speed["high"]
-        # A load that was offered says nothing of what a system can do: its cells give no speed.
+        # A cell with a fixed arrival rate shows that rate, not the system's capacity, so it gives no speed.
         capacities = [c for c in valid if c["scenario"]["kind"] != "server" or c["scenario"]["seeks_slo_rate"]]
         offline = [c for c in capacities if c["scenario"]["kind"] == "offline"] or capacities
         full = max(offline, key=lambda c: rate(c)[0], default=None)
@@ -388,22 +388,22 @@ class Inputs:
 # -- the costs
 
 class Costs:
-    """Everything that the rules of docs/cost.md say of one demand."""
+    """The costs of one demand by the rules of docs/cost.md."""
 
     def __init__(self, inputs):
         self.inputs = inputs
-        # Hours of the same weight need the same machines.
+        # Hours with the same share of the day's load need the same number of machines and are computed together.
         self.hours = [(weight, inputs.profile.count(weight)) for weight in sorted(set(inputs.profile))]
 
     def assumed(self):
-        """Speeds, prices and volume as they are known: what sensitivities and intervals change."""
+        """The known speeds, prices and volume. Sensitivities and intervals are computed with changed copies of these."""
         return {"volume": 1.0,
                 "slo": {id: sku.slo and sku.slo[0] for id, sku in self.inputs.skus.items()},
                 "batch": {id: sku.batch and sku.batch[0] for id, sku in self.inputs.skus.items()},
                 "usd": {id: sku.price.usd_per_hour for id, sku in self.inputs.skus.items()}}
 
     def day(self, part, growth, assumed):
-        """Instance-hours of a day, instances at its peak, and the share that the load does not need."""
+        """Instance-hours of one day, instances at its peak, and the idle share of the instance-hours."""
         sku = self.inputs.skus[part["sku"]]
         tokens = self.inputs.requests * self.inputs.mean_out * assumed["volume"] * growth
         interactive = tokens * (1 - self.inputs.batch_percent / 100) * part["interactive"] / 100
@@ -413,7 +413,7 @@ class Costs:
         a = interactive / 3600 / assumed["slo"][sku.id] if interactive > 0 else 0.0
         b = batch / 86400 / assumed["batch"][sku.id] if batch > 0 else 0.0
         headroom, minimum = 1 + self.inputs.headroom / 100, self.inputs.minimum
-        # This loop is nearly all of the time of this program.
+        # The program spends nearly all of its time in this loop.
         hours, busy, with_headroom, ceil = 0, 0.0, a * headroom, math.ceil
         for weight, count in self.hours:
             replicas = ceil(with_headroom * weight + b - 1e-9)
@@ -421,13 +421,13 @@ class Costs:
                 replicas = minimum
             busy += (a * weight + b) * count
             hours += replicas * count
-        hours, peak = hours * sku.machines, replicas * sku.machines  # the last hours are the busiest
+        hours, peak = hours * sku.machines, replicas * sku.machines  # the weights are sorted, so the last hours are the busiest
         if part["role"] == "fallback" or sku.price.pays_for_peak:
             hours = 24 * peak
         return hours, peak, 1 - busy * sku.machines / hours
 
     def parts(self, option):
-        """Which SKU serves what, in the order of the demand, the fallback last."""
+        """The share of the load that each SKU serves, in the order of the demand, with the fallback last."""
         batch = self.inputs.batch_percent / 100
         parts = []
         for id in self.inputs.skus:
@@ -481,7 +481,7 @@ class Costs:
         return list(dict.fromkeys(ids))
 
     def lost(self, option):
-        """The share of users that an outage of the largest vendor's machines leaves without an answer."""
+        """The share of the load that nobody serves during an outage of the vendor with the largest share."""
         shares = option.interactive if self.inputs.batch_percent < 100 else option.batch
         vendors = {}
         for id, share in shares.items():
@@ -513,7 +513,7 @@ class Costs:
                 "tokens": sum(total["tokens"] for part, _, total in rows if part["role"] != "fallback")}
 
     def at(self, ids, places):
-        """Known speeds but for those of `ids`, which stand at a place from 0 (low) to 1 (high) of their intervals."""
+        """assumed(), but with the speeds of `ids` at the given places in their intervals, from 0 (low) to 1 (high)."""
         assumed = self.assumed()
         for id, place in zip(ids, places):
             sku = self.inputs.skus[id]
@@ -534,7 +534,7 @@ class Costs:
         return value, low, high
 
     def saving(self, option, years):
-        """USD and percent against staying, each with the ends over a grid of all speeds."""
+        """What the option saves compared with staying, in USD and in percent, each as (value, low, high) over a grid of all speeds."""
         stay = self.inputs.options[0]
 
         def difference(assumed):
@@ -552,7 +552,8 @@ class Costs:
 
 
 def break_even_load(own, other, low, high):
-    """The smallest of 2000 loads at which `own` costs no more, and the one from which it always does, each bisected."""
+    """The smallest load at which `own` costs no more than `other`, and the load from which this holds up to the largest one. Both are
+    found on a grid of 2000 loads and refined by bisection."""
     def wins(load):
         return own(load) <= other(load)
 
@@ -585,7 +586,7 @@ class Brief:
     def __init__(self, inputs):
         self.inputs, self.costs = inputs, Costs(inputs)
         self.stay = inputs.options[0]
-        self.stay_usd = {}  # staying costs the same beside every option
+        self.stay_usd = {}  # a cache: the cost of staying does not depend on the option that it is compared with
         self.savings = {}
         for option in inputs.options:
             if option is not self.stay and self.costs.is_known(option) and self.costs.is_known(self.stay):
@@ -822,7 +823,7 @@ class Brief:
         return tuple(tuple(h and h * factor for h in spans) for factor in (sku.price.usd_per_hour, float(sku.price.units)))
 
     def token_costs(self, load, usd_per_hour, rate, evidence):
-        """Costs of 1,000 tokens on a machine of this price an hour; `usd_per_hour` or `rate` is (value, low, high)."""
+        """Costs of 1,000 tokens. One of `usd_per_hour`, the machine's price, and `rate`, its tokens/s, is (value, low, high)."""
         ratio = self.inputs.mean_in / self.inputs.mean_out
         w_in, w_out = self.inputs.weights["input"], self.inputs.weights["output"]
         if isinstance(usd_per_hour, tuple):
@@ -932,7 +933,7 @@ def uncertainty(speed):
 # -- the JSON
 
 def compare(expected, actual, path, differ):
-    """Every expected leaf is there, and every number that is there was expected."""
+    """Reports every expected leaf that is missing or differs, and every number that was not expected."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         if "value" in actual and "mark" in actual and "value" not in expected:
             differ(path, "a rule for this figure", "none")
@@ -1082,7 +1083,7 @@ class Page:
                    row["saving_percent_if_lower"]["mark"]] for o in options for row in o["sensitivities"]], True)
 
     def add_charts(self):
-        """Of each bar (label, value, low, high) in the unit of its chart."""
+        """Adds (label, value, low, high) of every bar, in the unit of its chart."""
         name = "usd_1_year" if self.inputs.years == 1 else "usd_3_years"
         costs = [(o["name"], o[name]) for o in self.expected["options"] if o[name]["value"] is not None]
         largest = max((fig["value"] for _, fig in costs), default=0)
@@ -1132,7 +1133,7 @@ class Page:
                     yield f"known to ± {uncertainty(speed):.1f} %"
 
     def loose_numbers(self):
-        """Numbers of risks whose sentences are not made again: shares of the load, and savings that are not enough."""
+        """Numbers in sentences about risks that are not recomputed as a whole: shares of the load, and savings that are too small."""
         for option in self.inputs.options:
             batch = self.inputs.batch_percent / 100
             shares = {}
@@ -1191,7 +1192,7 @@ class PageReader(html.parser.HTMLParser):
 
 
 def plain(text):
-    """Markdown without what only protects its signs."""
+    """Markdown without its escapes, such as backslashes before special characters."""
     return re.sub(r"\\([\\_*`|<>\[\]#~$])", r"\1", text.replace("<!-- -->", "")).replace("&lt;", "<").replace("&amp;", "&")
 
 
@@ -1206,7 +1207,7 @@ def read_markdown(text):
                 tables[-1].append(cells)
             else:
                 tables.append([cells])
-                texts.append(None)  # a table stands here
+                texts.append(None)  # the place of a table
         else:
             texts.append(plain(line))
     return tables, [text for text in texts if text]
@@ -1243,7 +1244,7 @@ def numbers_in(text):
 
 
 def compare_charts(tables, page, differ):
-    """The tables of numbers below the charts, which are what the bars show."""
+    """Compares the tables of numbers below the charts, which list the lengths of the bars."""
     drawn = [table for table in tables if table[0][0] == "series"]
     if len(drawn) != len(page.charts):
         differ("brief.html", f"{len(page.charts)} charts", str(len(drawn)))
@@ -1283,14 +1284,14 @@ def main():
         found = next(o for o in actual["options"] if o["name"] == name)["saving_percent_1_year"]["value"]
         if abs(found - float(wanted)) > 0.05:
             differ(f"saving of {name} in year one", wanted, found)
-    # What is not computed: names, sources, notes and hosts, which stand in the inputs, and what the page says of itself.
+    # Numbers that are not computed: those in names, sources, notes and hosts, which come from the inputs, and the page's own metadata.
     paths = [options.demand, options.prices] + [options.quoted] * bool(options.quoted)
     paths += [os.path.join(run, file) for run in options.runs for file in ("run.json", "summary.json")]
     known = set(numbers_in("\n".join(content_of(path) for path in paths) + options.date))
     known |= {number(float(row["output_tok_per_s"])) for row in brief.inputs.quoted.values()}
     known |= set(numbers_in(json.dumps([actual["inputs"], [run["files"] for run in actual["runs"]], actual["command"]])))
-    # Fixed words: the SLO is told "for N of 100 requests", swings are of 30 %, intervals of 95 %, months of 365/12 days,
-    # costs of 1,000 tokens; and the name of a hash.
+    # Numbers in fixed texts: SLOs are stated "for N of 100 requests", swings are 30 %, intervals 95 %, months have 365/12 days,
+    # costs are per 1,000 tokens, and a hash is named SHA-256.
     known |= {"100", "30", "95", "365", "12", "1,000", "256", "1", "3"}
     page = Page(brief)
     if os.path.exists(os.path.join(options.brief, "brief.md")):

@@ -51,7 +51,7 @@ class Recomputed(unittest.TestCase):
         return done.stdout.splitlines()
 
     def made(self, sample, *changes):
-        """The brief that the program makes of a sample's demand with these changes, and what comes out otherwise."""
+        """Writes a changed copy of a sample's demand and lets the program make a brief of it. Returns both paths."""
         text = content_of(os.path.join(SAMPLES, sample, "demand.yaml"))
         for old, new in changes:
             self.assertIn(old, text)

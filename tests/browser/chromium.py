@@ -30,7 +30,7 @@ class Browser:
         to_read, self.to_browser = os.pipe()
         self.from_browser, to_write = os.pipe()
 
-        def give_pipes():  # the protocol's: 3 is read from, 4 is written to
+        def give_pipes():  # the browser reads the protocol's messages from descriptor 3 and writes to 4
             for source, target in ((os.dup(to_read), 3), (os.dup(to_write), 4)):
                 os.dup2(source, target)
 
@@ -143,7 +143,7 @@ class Page:
 
     @property
     def messages(self):
-        self.evaluate("0")  # so that what is under way has arrived
+        self.evaluate("0")  # a round trip: all earlier events have arrived when it returns
         texts = []
         for event in self.browser.events:
             if event["method"] == "Runtime.consoleAPICalled":

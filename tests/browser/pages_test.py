@@ -17,7 +17,7 @@ from chromium import Browser, find_chromium
 
 OPTIONS = None
 
-# Luminance contrast (WCAG 2.2, 1.4.3) of every text with what is painted behind it.
+# Texts whose luminance contrast with their background is too low (WCAG 2.2, 1.4.3).
 LOW_CONTRAST = """(() => {
   const rgb = text => text.match(/[\\d.]+/g).map(Number);
   const luminance = c => { const [r, g, b] = c.slice(0, 3).map(v => v / 255).map(
@@ -35,7 +35,7 @@ LOW_CONTRAST = """(() => {
   return low;
 })()"""
 
-# Of every drawing: does aria-labelledby name an existing title and description?
+# For every drawing: its role, the title and description that aria-labelledby refers to, whether it has a table, and its width.
 DRAWINGS = """[...document.querySelectorAll('svg.chart')].map(svg => ({
   role: svg.getAttribute('role'),
   names: svg.getAttribute('aria-labelledby').split(' ').map(id => (document.getElementById(id) || {}).textContent),
@@ -48,14 +48,14 @@ TABLES = """[...document.querySelectorAll('table')].map(table => ({
   rows: [...table.querySelectorAll('tbody tr')].every(tr => tr.cells[0].tagName === 'TH' && tr.cells[0].scope === 'row'),
   widths: [...new Set([...table.rows].map(row => row.cells.length))].length}))"""
 
-# Drawn outside of its own box: what a reader would not see.
+# Texts that reach beyond their drawing's box, where they are cut off.
 CUT_OFF = """[...document.querySelectorAll('svg.chart')].flatMap(svg => { const box = svg.getBoundingClientRect();
   return [...svg.querySelectorAll('text')].filter(t => { const r = t.getBoundingClientRect();
     return r.left < box.left - 1 || r.right > box.right + 1 || r.top < box.top - 1 || r.bottom > box.bottom + 1; })
     .map(t => t.textContent); })"""
 
 
-# Texts of one drawing that lie on each other.
+# Pairs of texts in one drawing that overlap.
 OVERLAPS = """[...document.querySelectorAll('svg.chart')].flatMap(svg => {
   const texts = [...svg.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()]);
   const both = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
@@ -79,13 +79,13 @@ ABOVE_ROOF = """[...document.querySelectorAll('#roofline svg.chart')].flatMap(sv
   return [...svg.querySelectorAll('path.point')].filter(p => { const b = p.getBBox(), x = b.x + b.width / 2, y = b.y + b.height / 2;
     return y < Math.min(...roofs.map(roof => height(roof, x))) - 1.5; }).map(p => p.textContent); })"""
 
-# Tables of which a part is out of sight, without the shades at the ends that say so.
+# Tables that have to be scrolled sideways and lack the shading at their edges that shows it.
 WITHOUT_HINT = """[...document.querySelectorAll('.scroll')].filter(div => div.scrollWidth > div.clientWidth + 1).filter(div => {
   const style = getComputedStyle(div);
   return (style.backgroundImage.match(/linear-gradient/g) || []).length < 4 || !/local/.test(style.backgroundAttachment); })
   .map(div => div.textContent.slice(0, 60))"""
 
-# Cells that are set in less than six characters a line.
+# Cells so narrow that their lines hold fewer than six characters on average.
 NARROW = """[...document.querySelectorAll('td, tbody th')].filter(cell => cell.textContent.length > 20).filter(cell => {
   const range = document.createRange();
   range.selectNodeContents(cell);
@@ -98,7 +98,7 @@ SAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "
 
 
 def heights_of_headings(pdf):
-    """Of each heading, the height above the bottom of its page in points: the outline of the PDF says where it goes."""
+    """The height of each heading above the bottom of its page in points, from the targets in the PDF's outline."""
     entries = [thing for thing in pdf.split(b"endobj") if b"/Title" in thing and b"/Parent" in thing]
     return [float(y) for entry in entries for y in re.findall(rb"/XYZ [\d.-]+ ([\d.-]+)", entry)]
 
@@ -120,7 +120,7 @@ class Pages(unittest.TestCase):
         cls.scratch.cleanup()
 
     def report_of(self, kind):
-        """The HTML report of a made run."""
+        """The path of the HTML report on the runs that make_runs writes for this kind."""
         if kind not in self.pages:
             folder = os.path.join(self.scratch.name, kind)
             subprocess.run([OPTIONS.make_runs, kind, folder], check=True)
@@ -129,7 +129,7 @@ class Pages(unittest.TestCase):
         return self.pages[kind]
 
     def check_page(self, page):
-        """What holds of every page."""
+        """Checks what every page must satisfy."""
         self.assertEqual(page.messages, [])
         self.assertEqual(page.requests, [])
         self.assertEqual(page.evaluate("document.scripts.length"), 0)
@@ -156,12 +156,12 @@ class Pages(unittest.TestCase):
         self.assertNotRegex(page.evaluate("document.body.textContent"), r"\d\.\d+e-0\d")
 
     def check_paper(self, page):
-        """What holds of every page on A4. Leaves the page as it is printed."""
+        """Checks what every page must satisfy when it is printed on A4. Afterwards the page still emulates print."""
         pdf = base64.b64decode(page.call("Page.printToPDF", {
             "preferCSSPageSize": True, "printBackground": True, "generateTaggedPDF": True, "generateDocumentOutline": True})["data"])
         heights = heights_of_headings(pdf)
         self.assertGreater(len(heights), 3)
-        # Below a heading there is room for at least three lines above the margin of 15 mm (43 points).
+        # Each heading is followed by room for at least three lines before the bottom margin of 15 mm (43 points).
         self.assertGreater(min(heights), 43 + 36)
         page.call("Emulation.setEmulatedMedia", {"media": "print"})
         page.resize(PRINTED_WIDTH, 1000)
@@ -186,12 +186,12 @@ class Pages(unittest.TestCase):
                           "\u271722 of 26 cells complete, 2 partial, 1 failed, 1 invalid"])
         for section in sections[1:6] + ["timeline"]:
             self.assertGreater(page.evaluate(f"document.querySelectorAll('#{section} svg.chart').length"), 0, section)
-        # No credit for wrong tokens: its row has no figures, and no chart has its line.
+        # A system with wrong tokens gets no credit: its row has no figures, and no chart has a line for it.
         row = page.evaluate("[...document.querySelectorAll('#results tbody tr')].map(r => r.innerText.split('\\t'))"
                             ".find(r => r[1] === 'onednn' && r[2] === 'int8')")
         self.assertEqual(row[4:], ["WRONG TOKENS"] + ["-"] * 6)
         self.assertFalse(page.evaluate("[...document.querySelectorAll('.legend')].some(l => /onednn int8/.test(l.textContent))"))
-        # What a chart draws is what its table says: the largest batch of the fastest backend leads.
+        # The chart's description names the fastest systems.
         self.assertRegex(page.evaluate("document.querySelector('#throughput svg desc').textContent"),
                          r"cpu \w+, single-stream gives the fastest stream to a user, cpu \w+, offline-b16 the most tokens")
 
@@ -221,7 +221,7 @@ class Pages(unittest.TestCase):
             seen.append(page.evaluate("document.activeElement.tagName + ' ' + (document.activeElement.getAttribute('role') || '')"))
             width = page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)")
             self.assertGreaterEqual(width, 2)
-        self.assertIn("DIV region", seen)  # a wide table, to be scrolled
+        self.assertIn("DIV region", seen)  # a wide table that can be scrolled
         self.assertIn("SUMMARY ", seen)    # the numbers of a chart
         page.evaluate("document.querySelector('figure summary').focus()")
         page.press("Enter")

@@ -35,7 +35,7 @@ class Dev(unittest.TestCase):
 
     def dev(self, *arguments, rocm="absent"):
         self.calls.write_text("")
-        # PATH has only the shell's own tools of this system, not its nvcc, hipcc or nvidia-smi.
+        # PATH has a few basic tools of this system, but not its nvcc, hipcc or nvidia-smi.
         system = self.folder / "system"
         system.mkdir(exist_ok=True)
         for name in ("bash", "sed", "head", "grep", "du", "dirname", "nproc", "realpath", "mkdir", "env", "id"):
@@ -142,7 +142,7 @@ class DevSetup(Dev):
         self.program("hipcc", folder="rocm/bin")
         self.program("dpkg-query", "echo not installed")
         self.assertEqual(self.setup_gpu("rocm").returncode, 0)
-        self.assertEqual(self.installed(), ["libvulkan-dev glslc"])  # Vulkan's, and nothing of AMD's
+        self.assertEqual(self.installed(), ["libvulkan-dev glslc"])  # packages for Vulkan, none of AMD's
         (self.folder / "rocm/bin/hipcc").unlink()
         run = self.setup_gpu("rocm")
         self.assertEqual(run.returncode, 0)

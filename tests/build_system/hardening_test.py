@@ -74,7 +74,7 @@ class Hardening(unittest.TestCase):
         compiled = {source for entry in entries for source in sources_of(pathlib.Path(entry["file"]))}
         written = {path.resolve() for folder in ("lib", "apps/secondsource", "backends/cpu", "backends/reference")
                    for path in (SOURCE / folder).rglob("*.cpp")
-                   # Of one processor each, and what stands for HTTP in a program without it.
+                   # Kernels of a single instruction set, and the stub for the HTTP client in builds without libcurl.
                    if not path.name.startswith("isa_") and path.name != "without_http.cpp"}
         self.assertEqual(sorted(str(path) for path in written - compiled), [])
         without = [(entry["file"], option) for entry in entries for option in wanted if option not in entry["command"].split()]

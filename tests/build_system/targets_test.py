@@ -1,4 +1,4 @@
-"""A person who wants to run something waits for what that needs, and for nothing else.
+"""Building a target builds everything that running it needs, and nothing else.
 
     python3 targets_test.py NINJA BUILD_FOLDER
 """
@@ -18,7 +18,7 @@ def built_files(target):
 
 
 def has_module(files, backend):
-    """Whether the module's own file is compiled; ninja lists no input that only has to exist, as the module itself is."""
+    """Whether the backend's module.cpp is compiled. The module itself is an order-only dependency, which ninja does not list."""
     return any(file.startswith(f"backends/{backend}/") and file.endswith("/module.cpp.o") for file in files)
 
 

@@ -71,8 +71,8 @@ class Toolkits(unittest.TestCase):
         variables = {name: value for name, value in os.environ.items() if name != "ROCM_PATH"}
         variables["PATH"] = f"{self.system / 'bin'}:{variables['PATH']}"
         run = subprocess.run([CMAKE, "-S", self.folder, "-B", self.folder / "build", *([] if again else ["--fresh"]),
-                              "-G", "Unix Makefiles", f"-DCMAKE_MAKE_PROGRAM={shutil.which('true')}",  # not of the PATH
-                              "-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF",  # nothing of this machine's own
+                              "-G", "Unix Makefiles", f"-DCMAKE_MAKE_PROGRAM={shutil.which('true')}",  # no make has to be in PATH
+                              "-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF",  # ignores the toolkits that this machine has
                               f"-DCMAKE_PREFIX_PATH={self.system}", *definitions], env={**variables, **environment},
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.assertEqual(run.returncode, 0, run.stdout)
@@ -112,7 +112,7 @@ class Toolkits(unittest.TestCase):
         self.check_all_of(self.find(folders), self.system)
         rocm = self.rocm("opt-rocm")
         self.check_all_of(self.find(again=True), self.system)
-        self.check_all_of(self.find("-USECONDSOURCE_HIPCC", again=True), rocm)  # ./dev gpu
+        self.check_all_of(self.find("-USECONDSOURCE_HIPCC", again=True), rocm)  # as ./dev gpu configures it
         other = self.rocm("other")
         shutil.rmtree(rocm)
         own = other / "lib/libamdhip64.so"

@@ -1,7 +1,7 @@
-"""The files of docs/ci: they are YAML, name what exists, give away no right that they need not, and their shell commands do
-what docs/ci.md says. Every step runs, twice in a row on one working copy, with stand-ins for what belongs to the host of
-the code (hosts.py): checkout, artifacts, uploads, comments. Building is the one step that does less than the real one: the
-program that is under test stands for both builds.
+"""Tests the files of docs/ci: they are YAML, refer only to things that exist, request no permission that they do not need, and their
+shell commands do what docs/ci.md says. Every step runs, twice in a row on one working copy, with stand-ins for what the code host
+provides (hosts.py): checkout, artifacts, uploads, comments. Only the build step does less than the real one: the program under test
+takes the place of both builds.
 
     python3 ci_test.py SECONDSOURCE SOURCE_FOLDER [CLASS]
 """
@@ -114,7 +114,7 @@ class Snippets(unittest.TestCase):
                 ended = run.run()
                 logs = "\n".join(run.logs)
                 status = run.context["steps.compare.outputs.status"]
-                self.assertIn(status, ("0", "1", "5", "6"), logs)  # a busy machine may find anything but an error
+                self.assertIn(status, ("0", "1", "5", "6"), logs)  # on a busy machine any verdict is possible, but no error
                 self.assertEqual(ended["gate"], status in ("0", "5"), logs)
                 self.assertEqual(run.executed, self.names_of_steps(workflow), logs)
                 self.assertEqual(len(host.uploaded), number)
@@ -153,7 +153,7 @@ class Snippets(unittest.TestCase):
         host = self.host()
         for night in (1, 2):
             commit = host.change(f"night-{night}")
-            # A busy machine may call its own measurement invalid; two nights are too few for an anchor, and none is pinned.
+            # On a busy machine the measurement may be invalid (6). Two nights are too few for an anchor, and none is pinned (6).
             run = Workflow(host, workflow, {"github.sha": commit},
                            {"HISTORY": str(host.folder / "history.db"), "GITHUB_SHA": commit},
                            {"Measure": (6,), "Hold it against the pinned release": (6,)})
@@ -213,7 +213,7 @@ class Snippets(unittest.TestCase):
                                   "--max-others", "100",
                                   "--no-attribution", "--out", str(out), *config], stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE, text=True, timeout=300)
-            self.assertIn(run.returncode, (5, 6), run.stderr)  # one second is too short for a verdict, and it says so
+            self.assertIn(run.returncode, (5, 6), run.stderr)  # inconclusive or invalid: one second is too short for a verdict
             records.append(json.loads((out / "ab.json").read_text()))
         for key in ("scenarios", "looks", "suite", "cell_budget", "threshold_percent"):
             self.assertEqual(records[0][key], records[1][key], key)
@@ -222,7 +222,7 @@ class Snippets(unittest.TestCase):
 
 
 class InitFiles(unittest.TestCase):
-    """What `secondsource init` writes, run as the host would: twice in a row on one working copy."""
+    """Runs the files that `secondsource init` writes as the code host would, twice in a row on one working copy."""
 
     def host(self, remote, files):
         scratch = tempfile.TemporaryDirectory(prefix="secondsource-ci-")
@@ -249,13 +249,13 @@ class InitFiles(unittest.TestCase):
                 for path in sorted(pathlib.Path(BUNDLE).rglob("*")) if path.is_file()}
 
     MODULE = {"kernels/CMakeLists.txt": "find_package(secondsource REQUIRED)\nsecondsource_add_backend(cpu SOURCES cpu.cpp)\n"}
-    # What building the module stands for; the true one is built by tests/packaging.
+    # Replaces the build of the module. tests/packaging builds a real one.
     BUILD = 'echo built >> "$RECORDED"; mkdir -p build/secondsource && cp "$PROGRAM_FOLDER/libsecondsource-cpu.so" build/secondsource/'
 
     def github(self, host, environment, statuses):
         workflow = yaml.safe_load((host.remote / ".github/workflows/performance.yml").read_text())
         for job in workflow["jobs"].values():
-            job["runs-on"] = ["self-hosted", "performance"]  # as the file's comment proposes: it keeps its disk
+            job["runs-on"] = ["self-hosted", "performance"]  # a runner that keeps its disk, as the file's comment proposes
         for number in (1, 2):
             commit = host.change(f"change-{number}")
             run = Workflow(host, workflow, {"github.sha": commit, "github.ref": commit, "runner.os": "Linux", "runner.arch": "X64"},
@@ -274,7 +274,7 @@ class InitFiles(unittest.TestCase):
     def test_a_model_on_github(self):
         host, said = self.host("https://github.com/o/r.git", self.model())
         self.assertIn("the model models/tiny", said)
-        self.github(host, {}, ("0", "6"))  # a busy machine may call its own measurement invalid
+        self.github(host, {}, ("0", "6"))  # on a busy machine the measurement may be invalid (6)
         self.assertIn("install --quiet secondsource==", host.recorded.read_text())
 
     def test_backend_modules_on_github(self):
@@ -283,11 +283,11 @@ class InitFiles(unittest.TestCase):
         package = host.folder / "secondsource.deb"
         package.write_text("")
         self.github(host, {"PACKAGE": str(package), "BUILD": self.BUILD}, ("0", "1", "5", "6"))
-        # The base once, and each of the two changes; the second time the base comes from the cache.
+        # The base was built once and each of the two changes once: the second comparison takes the base from the cache.
         self.assertEqual(host.recorded.read_text().count("built\n"), 3)
         record = json.loads((host.artifacts / "performance/ab/ab.json").read_text())
         self.assertNotEqual(record["base"]["modules"], record["candidate"]["modules"])
-        # A machine that is created anew has nothing but the cache.
+        # A newly created machine has nothing but the cache.
         shutil.rmtree(host.kept)
         shutil.rmtree(host.folder / "runner/temp")
         (host.folder / "recorded").unlink()
@@ -332,8 +332,8 @@ class InitFiles(unittest.TestCase):
 
 
 class ActionAndComponent(unittest.TestCase):
-    """action.yml and templates/gate: every step, twice in a row on one working copy, as for a pull request of the repository
-    and as for one of a fork."""
+    """Runs every step of action.yml and templates/gate, twice in a row on one working copy, for a pull request from the repository
+    itself and for one from a fork."""
 
     BUILD = InitFiles.BUILD
     FILES = {"secondsource.yaml": SMALL_PAIRS.replace("gate: {", f"bundles: [{BUNDLE}]\ngate: {{")}
@@ -381,7 +381,7 @@ class ActionAndComponent(unittest.TestCase):
                 results = {path.name for path in (host.artifacts / "performance").iterdir()}
                 self.assertLessEqual({"ab", "gate.sarif", "report.html", "report.junit", "report.markdown"}, results)
         recorded = host.recorded.read_text()
-        self.assertEqual(recorded.count("built\n"), 3)  # the base once
+        self.assertEqual(recorded.count("built\n"), 3)  # the base once, and each change once
         self.assertEqual((recorded.count("POST\n"), recorded.count("PATCH\n")), (1, 1))  # one comment, updated in place
         self.assertEqual(len(host.caches), 1)
         record = json.loads((host.artifacts / "performance/ab/ab.json").read_text())
@@ -400,7 +400,7 @@ class ActionAndComponent(unittest.TestCase):
         measured, _ = self.act(host, "change", {**inputs, "do": "measure"}, permissions={"contents": "read"})
         self.assertEqual(host.uploaded, [])
         self.assertNotIn("api\n", host.recorded.read_text())
-        host.work = host.folder / "hosted/work"  # a machine without the change
+        host.work = host.folder / "hosted/work"  # another machine, which has no checkout of the change
         host.work.mkdir(parents=True)
         published, succeeded = self.act(host, "", {**inputs, "do": "publish"})
         self.assertTrue(succeeded, published.logs)

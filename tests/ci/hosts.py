@@ -1,6 +1,6 @@
-"""Stand-ins for the hosts of code that run the files of docs/ci: a working copy with its remote, the actions that the
-files use, and the commands `gh` and `curl`. Every `run:` step is executed by bash as the host does; a step, an action or
-an expression that is unknown here is an error, so that no step is left out by mistake.
+"""Stand-ins for the code hosts (GitHub and GitLab) that run the files of docs/ci: a working copy with its remote, the actions that
+the files use, and the commands `gh` and `curl`. Every `run:` step is executed by bash, as on the real host. A step, an action or an
+expression that is unknown here is an error, so that no step is left out by mistake.
 """
 
 import json
@@ -16,14 +16,14 @@ import yaml
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from own_cache import own_cache  # noqa: E402
 
-# What `./dev build` stands for: the program under test, at the place where a build leaves it.
+# Replaces `./dev build`: links the program under test to the place where a build leaves it.
 DEV = """#!/usr/bin/env bash
 set -e
 [ "$1" = build ]
 mkdir -p build/release
 ln -sfn "$PROGRAM_FOLDER" build/release/bin
 """
-# What `python3 -m venv DIR` and the pip in it stand for: the program under test in DIR/bin.
+# Replaces `python3 -m venv DIR`. The pip in DIR installs the program under test in DIR/bin.
 PYTHON = """#!/usr/bin/env bash
 set -e
 [ "$1" != -c ] || exec REAL_PYTHON "$@"
@@ -34,7 +34,7 @@ printf '%s\\n' '#!/bin/sh' 'echo "pip $*" >> "$RECORDED"' 'ln -sfn "$PROGRAM_FOL
   > "$folder/bin/pip"
 chmod +x "$folder/bin/pip"
 """
-# What installing packages stands for; of the program's own, the program under test is left.
+# Replaces apt-get. For the program's own package it installs a link to the program under test.
 APT_GET = """#!/usr/bin/env bash
 set -e
 echo "apt-get $*" >> "$RECORDED"
@@ -47,7 +47,7 @@ RECORDER = """#!/usr/bin/env bash
 printf '%s\\n' "$(basename "$0")" "$@" >> "$RECORDED"
 [ ! -f "$RECORDED.refuses-$(basename "$0")" ]
 """
-# The API of GitHub as far as comments go: the list is empty until one was posted, and what was written is kept.
+# Replaces gh, for GitHub's API of comments: the list is empty until a comment is posted, and the comment's text is kept.
 GH = """#!/usr/bin/env bash
 printf '%s\\n' "$@" >> "$RECORDED"
 [ ! -f "$RECORDED.refuses-gh" ] || exit 1
@@ -58,7 +58,7 @@ case "$*" in
   "api "*) echo 7 ;;
 esac
 """
-# The same of GitLab.
+# Replaces curl, for GitLab's API of comments.
 CURL = """#!/usr/bin/env bash
 printf '%s\\n' "$@" >> "$RECORDED"
 for word in "$@"; do case "$word" in body@*) cp "${word#body@}" "$RECORDED.body" ;; esac; done
@@ -79,7 +79,7 @@ def git(folder, *arguments):
 
 
 def copy(source, target):
-    """A file, or a folder with all its content; of something that is not there, nothing."""
+    """Copies a file, or a folder with all its content. Does nothing if the source does not exist."""
     source, target = pathlib.Path(source), pathlib.Path(target)
     if source.is_dir():
         shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
@@ -90,13 +90,13 @@ def copy(source, target):
 
 class Host:
     """A remote with a main branch and changes, and a runner that keeps its working copy from one change to the next. With
-    `installs` packages are really installed, and no program stands for those that do it."""
+    `installs`, packages are really installed: python3 and apt-get are not replaced."""
 
     def __init__(self, folder, program_folder, files, installs=False):
         self.folder = pathlib.Path(folder)
         self.deadline = 3600 if installs else 400  # seconds for a step
         self.remote = self.folder / "remote"
-        self.kept = self.folder / "runner/checkout"  # of the runner that keeps its disk
+        self.kept = self.folder / "runner/checkout"  # the working copy of the runner that keeps its disk
         self.work = self.kept
         self.artifacts = self.folder / "artifacts"
         self.uploaded = []  # SARIF documents
@@ -104,7 +104,7 @@ class Host:
         self.recorded = self.folder / "recorded"
         self.remote.mkdir(parents=True)
         self.bin.mkdir()
-        self.caches = {}  # of the host, by key: the folder with what was kept
+        self.caches = {}  # the host's caches: from the key to the folder with the stored files
         stand_ins = {"gh": GH, "curl": CURL, "nvidia-smi": RECORDER}
         if not installs:
             stand_ins.update({"python3": PYTHON.replace("REAL_PYTHON", sys.executable), "apt-get": APT_GET})
@@ -133,7 +133,7 @@ class Host:
         return commit
 
     def checkout(self, commit):
-        """What a host's checkout does on a runner that keeps its disk; ignored files, as builds, stay."""
+        """Checks a commit out as the host's action does on a runner that keeps its disk: ignored files, such as builds, stay."""
         if not (self.work / ".git").exists():
             self.work.parent.mkdir(parents=True, exist_ok=True)
             git(self.work.parent, "clone", "--quiet", str(self.remote), self.work.name)
@@ -147,8 +147,8 @@ class Host:
 
 
 class Workflow:
-    """Runs the jobs of a GitHub workflow for one event. `context` has the values of its expressions, by their text;
-    `forgiven` has for names of steps the exit statuses that do not fail them."""
+    """Runs the jobs of a GitHub workflow for one event. `context` maps the text of each expression to its value. `forgiven` maps the
+    names of steps to the exit statuses that do not count as failures of these steps."""
 
     def __init__(self, host, workflow, context, environment, forgiven=None):
         self.host, self.workflow, self.environment = host, workflow, environment
@@ -196,7 +196,7 @@ class Workflow:
             if not self.condition(job, failed_before):
                 continue
             self.host.work = self.host.kept
-            if "self-hosted" not in job["runs-on"]:  # a machine that is created anew
+            if "self-hosted" not in job["runs-on"]:  # a newly created machine
                 self.host.work = self.host.folder / "hosted/work"
                 shutil.rmtree(self.host.work, ignore_errors=True)
             self.host.work.mkdir(parents=True, exist_ok=True)  # steps may run before the checkout
@@ -271,7 +271,7 @@ class Workflow:
 
 
 class Action(Workflow):
-    """Runs the steps of a composite action with the given inputs, on the host's present working copy."""
+    """Runs the steps of a composite action with the given inputs on the host's current working copy."""
 
     def __init__(self, host, action, inputs, context, environment, permissions):
         known = {name: str(declared.get("default", "")) for name, declared in action["inputs"].items()}
@@ -283,7 +283,7 @@ class Action(Workflow):
             self.context[f"inputs.{name}"] = self.fill(value)
 
     def run(self):
-        """Whether the action succeeded."""
+        """Runs all steps; returns whether the action succeeded."""
         return self.run_job({"steps": self.action["runs"]["steps"]})
 
     def outputs(self):
@@ -291,7 +291,7 @@ class Action(Workflow):
 
 
 def fill_component(text, inputs):
-    """The jobs of a GitLab component with its inputs: a value that is one place alone keeps its type."""
+    """The jobs of a GitLab component with its inputs filled in. A value that consists of one placeholder alone keeps the input's type."""
     header, jobs = yaml.safe_load_all(text)
     declared = header["spec"]["inputs"]
     assert set(inputs) <= set(declared), f"no such inputs: {set(inputs) - set(declared)}"

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""What somebody does who has a repository and the packages of a release, in a fresh container of Debian 12, with minutes:
+"""Goes through the first steps of a new user, who has a repository and the packages of a release, in a fresh container of Debian 12.
+Prints the elapsed minutes after each step.
 
     stranger.py laptop    installs the wheel and measures the bundle that comes with it
     stranger.py github    a repository with the backend and the plan of docs/examples/backend: `init`, a pull request that changes
                           nothing, a slower one
     stranger.py gitlab    a repository with a model: `init`, a merge request that changes nothing, one that damages the weights
 
-/source has this source, /release the release. The hosts are the stand-ins of hosts.py; packages are really installed.
+/source is this source tree and /release the release. The code hosts are the stand-ins of hosts.py; packages are really installed.
 """
 
 import pathlib
@@ -35,7 +36,7 @@ def shell(script, folder=SCRATCH, expected=0):
 
 
 def install():
-    """The program, as one has it before there is a repository."""
+    """Installs the program from the wheel, as a user does before creating a repository."""
     shell("apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv git")
     shell(f"python3 -m venv tools && tools/bin/pip install --quiet {WHEEL} && ln -s $PWD/tools/bin/secondsource /usr/local/bin/")
     say(shell("secondsource --version").splitlines()[0])
@@ -60,7 +61,7 @@ def repository(remote, files):
 
 
 def change(host, name, path, edit):
-    """A branch from main on which one file is edited, its commit."""
+    """Creates a branch from main with one commit that edits one file. Returns the commit."""
     git(host.remote, "switch", "--quiet", "--create", name, "main")
     content = (host.remote / path).read_bytes()
     changed = edit(content)
@@ -77,7 +78,7 @@ def unchanged(content):
 
 
 def slower(content):
-    """What docs/examples/backend plants."""
+    """Plants the slowdown that docs/examples/backend describes."""
     return content.replace(b"#include <vector>", b"#include <thread>\n#include <vector>").replace(
         b"float squares = 0.0F;", b"std::this_thread::sleep_for(std::chrono::milliseconds(2));\n      float squares = 0.0F;")
 

@@ -1,5 +1,6 @@
-// `ab` over two systems: servers of the plan, images, and servers that are there already. The servers are stand-ins
-// (tests/serving/stand_in.py) that wait a known time in front of each token, podman as well (podman_stand_in.py).
+// `ab` over two systems: servers and containers that the program starts, and servers that run already. The servers are
+// stand-ins (tests/serving/stand_in.py) that wait a known time before each token. podman is a stand-in too
+// (podman_stand_in.py).
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -24,8 +25,8 @@ namespace fs = std::filesystem;
 const std::string kServed = test::source_path("bundles/default");
 constexpr const char* kDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// The arguments of a stand-in, as words of a list in YAML. Waiting makes its times those of the arguments, whatever else
-/// the machine does.
+/// The arguments of a stand-in, as elements of a YAML list. Its times depend on the waits that these arguments set, and
+/// hardly on what else the machine does.
 std::string stand_in_words(const std::string& more) {
   return "--dialect, vllm, --bundle, '" + kServed + "', --model, '{model}', --port, '{port}', --first-ms, '10'" +
          (more.empty() ? "" : ", " + more);
@@ -96,7 +97,7 @@ TEST_CASE("ab over two servers: the same one twice is not regressed, and both ar
   const test::ProgramRun run =
       same.run({"--base", "old", "--cand", "new", "--max-pairs", "3", "--pairs-per-start", "2"});
   CAPTURE(run.out, run.err);
-  CHECK(run.status == 5);  // three pairs are too few to tell
+  CHECK(run.status == 5);  // three pairs are too few for a verdict
   CHECK(test::contains(run.out, "gate: 0 regressed, 2 inconclusive"));
   CHECK(test::contains(run.out, "default/new/bf16/single-stream"));
   CHECK(test::contains(run.out, "compared: nothing that either side tells of itself differs"));
@@ -118,7 +119,7 @@ TEST_CASE("ab over two servers: a slow one is found, and what differs is what is
   REQUIRE(report->verdicts.size() == 2);
   CHECK(report->verdicts[0].metric == "cost");
   CHECK(report->verdicts[0].decision == Decision::kRegressed);
-  CHECK(report->losses.empty());  // the operations of a server cannot be seen
+  CHECK(report->losses.empty());  // a server's operations cannot be profiled
   CHECK(std::ranges::find(report->compared, "compared: version: \"1.2.3\" and \"1.3.0\"") != report->compared.end());
 }
 
@@ -161,7 +162,7 @@ TEST_CASE("ab over two servers that are there already: neither is started or sto
 }
 
 TEST_CASE("ab over two servers: one that dies twice while it is measured ends with 4 and its last words") {
-  // Enough requests for the shortest scenario beside the golden prompts, and too few for three processes of pairs.
+  // The server dies at a request after the golden prompts and the shortest scenario, and before the pairs are complete.
   const Comparison dying(process_entry("old") +
                          process_entry("new", "--first-ms, '25', --gap-ms, '2', --after, '20', --then, exit"));
   const test::ProgramRun run =
@@ -169,7 +170,7 @@ TEST_CASE("ab over two servers: one that dies twice while it is measured ends wi
   CAPTURE(run.out, run.err);
   CHECK(run.status == 4);
   CHECK(test::contains(run.out, "the server ended with exit status 7: fatal: the engine died"));
-  // On a busy machine a process may be INVALID as well. It is repeated, and is no death.
+  // On a busy machine a process may also be INVALID. It is repeated and does not count as a death of the server.
   int n_deaths = 0;
   for (const ProcessLine& line : dying.lines()) n_deaths += test::contains(line.failure, "the engine died") ? 1 : 0;
   CHECK(n_deaths == 2);
@@ -246,7 +247,7 @@ TEST_CASE("up: a server of the plan stays until standard input ends, and one tha
     words.insert(words.end(), more.begin(), more.end());
     return test::run_program(words, plan.options());
   };
-  const test::ProgramRun fine = up({"fine"});  // its standard input is empty
+  const test::ProgramRun fine = up({"fine"});  // `up` ends at once because its standard input is empty
   CAPTURE(fine.out, fine.err);
   CHECK(fine.status == 0);
   CHECK(fine.out.starts_with("http://127.0.0.1:"));

@@ -40,7 +40,7 @@ std::int64_t count_lines(const std::filesystem::path& file) {
   return n;
 }
 
-/// Makes a bundle of a checkpoint in FP8 with the tiny bundle's shape, one layer of it and weights of 0.
+/// Makes a bundle of an FP8 checkpoint with the tiny bundle's shape, but only one layer. All weights are 0.
 std::string fp8_bundle(const std::filesystem::path& parent) {
   const std::filesystem::path model = parent / "model";
   std::filesystem::create_directories(model);
@@ -238,7 +238,7 @@ TEST_CASE(
   };
   const std::vector<std::string> revisions = {"--build", "false", "--base", "x", "--cand", "y"};
   check_refused(compare(revisions), "has no published variants: expected --timed-bundle " + bundle);
-  // Without variants in flags and plan they are those of `run`, of which the published one is the first.
+  // If neither flags nor plan name variants, the default is that of `run`, whose first variant is the published one.
   const std::filesystem::path plan = scratch.path() / "plan.yaml";
   REQUIRE_OK(write_file(plan, "version: 1\nscenarios: [single-stream@16/4]\n"));
   check_refused(run_program({"ab", bundle, "--config", plan.string(), "--out", out.string()}),
@@ -248,7 +248,7 @@ TEST_CASE(
       "found \"fp8-block128\"");
   check_refused(compare({"--timed-bundle", kTinyBundle}), "found \"fp8-block128\"");
   CHECK_FALSE(std::filesystem::exists(out));
-  // Timed itself, the bundle has the variant.
+  // When the bundle is its own timed bundle, it has the published variant.
   check_refused(compare({"--timed-bundle", bundle, "--base", "/nowhere/program"}), "expected a program");
 }
 

@@ -65,7 +65,7 @@ TEST_CASE("bundle accept: the oracle has the quality that PyTorch gave to varian
     CAPTURE(variant);
     const nlohmann::json& quality = lines.at(variant)["quality"];
     const Quality& expected = *manifest.find_variant(variant)->quality;
-    // The manifest has four digits.
+    // The manifest stores four digits.
     CHECK(std::abs(quality["kl_mean"].get<double>() - *expected.kl_mean) < 1e-3 * *expected.kl_mean);
     CHECK(std::abs(quality["top1_agreement"].get<double>() - *expected.top1_agreement) < 1e-4);
   }
@@ -73,8 +73,8 @@ TEST_CASE("bundle accept: the oracle has the quality that PyTorch gave to varian
 }
 
 TEST_CASE("bundle accept: the share of right answers is that which PyTorch counted over the same prompts") {
-  // int8-g32 is the variant of the default bundle whose lookups were counted over the golden prompts. The suite has all of
-  // those with up to 1024 tokens.
+  // int8-g32 is the variant of the default bundle for which PyTorch counted the right answers to lookups over the golden
+  // prompts. The suite has all of these prompts with up to 1024 tokens.
   const ProgramRun run = run_program({"bundle", "accept", source_path("bundles/default"), "--backend", "cpu",
                                       "--variant", "int8-g32", "--suite", "reference", "--json"});
   CAPTURE(run.out, run.err);

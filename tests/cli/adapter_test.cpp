@@ -79,7 +79,7 @@ TEST_CASE("wrong tokens behind an adapter are found, whatever it shows") {
       {"wrong_scores: 1, forced: logprob", "logprob", "tokens: expected none wrong"},
       {"wrong_token: 1, forced: none", "greedy", "generated, token 1"},
       {"wrong_token: 1, forced: none, tokens: text", "text", "generated, token 1"},
-      {"wrong_token: 1", "logits", "generated, token 1"},  // the scores are right: streamed prompts find it
+      {"wrong_token: 1", "logits", "generated, token 1"},  // the scores are right; only generated tokens are wrong
       {"fault: not finite", "logits", "expected finite logits, found others"},
   }));
   CAPTURE(one.options);
@@ -129,7 +129,7 @@ TEST_CASE("a stored run of an adapter is a baseline") {
   const test::SystemRun candidate = adapter_run(options_of("in_flight: 3"), {"--baseline", base.folder().string()});
   CAPTURE(base.run().out, candidate.run().out, candidate.run().err);
   CHECK(test::contains(candidate.run().out, "gate: "));
-  // A cell that the machine disturbed is INVALID and therefore not compared; nothing else may be in the way.
+  // A cell that the machine disturbed is INVALID and therefore not comparable. There may be no other reason.
   std::istringstream lines(candidate.run().out);
   for (std::string line; std::getline(lines, line);) {
     if (test::contains(line, "not comparable")) CHECK(test::contains(line, "INVALID"));
@@ -262,7 +262,7 @@ TEST_CASE("adapters of a plan or of the command line that cannot be are refused 
 TEST_CASE("an option that an adapter refuses is bad input") {
   const test::SystemRun refused = adapter_run(options_of("dtyep: float32"));
   test::check_refused(refused.run(), "system it: the adapter: option dtyep: expected one of");
-  // The adapters that come with the program, by their own list.
+  // The message lists the adapters that come with the program.
   const test::ScratchFolder scratch;
   const test::ProgramRun unknown = test::run_program(
       {"run", kDefaultBundle, "--system", "it=adapter:nonsense", "--out", (scratch.path() / "run").string()});

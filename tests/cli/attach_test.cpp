@@ -67,12 +67,12 @@ TEST_CASE("published outputs have no weights, and make a bundle of the same weig
   for (const auto& entry : fs::directory_iterator(published.whole / "expected")) {
     CHECK(*read_file(entry.path()) == *read_file(published.mine / "expected" / entry.path().filename()));
   }
-  // Once more changes nothing; a bundle takes outputs from another bundle, too.
+  // Attaching again changes nothing. The source may also be a whole bundle.
   const std::string manifest = *read_file(published.mine / "manifest.yaml");
   CHECK(published.attach().status == 0);
   CHECK(run_program({"bundle", "attach", published.mine.string(), published.whole.string()}).status == 0);
   CHECK(*read_file(published.mine / "manifest.yaml") == manifest);
-  // A golden pass judges by them.
+  // `check` uses the attached outputs.
   const ProgramRun check =
       run_program({"check", published.mine.string(), "--backend", "reference", "--variant", "bf16"});
   CAPTURE(check.out, check.err);
@@ -131,7 +131,7 @@ TEST_CASE("a tokenizer that gives other ids than those that were answered to is 
   REQUIRE_FALSE(changed.empty());
   const std::string before = *read_file(changed);
   change(changed, "text: ", "text: x");
-  // Somebody who edits a prompt and lists its hash again is found out by the ids.
+  // An edited prompt whose new hash and size are entered in the manifest still contradicts the stored token ids.
   const ProgramRun hash = run_program({"bundle", "attach", published.mine.string(), published.outputs.string()});
   check_refused(hash, "expected SHA-256 ");
   const std::string found = hash.err.substr(hash.err.rfind("found ") + 6, 64);
@@ -145,7 +145,7 @@ TEST_CASE("a tokenizer that gives other ids than those that were answered to is 
 TEST_CASE("outputs beside other ones need --replace, which drops those that cannot stand together") {
   const Published published;
   REQUIRE(published.attach().status == 0);
-  // As if another version of the program had computed them.
+  // Simulates outputs that another version of PyTorch computed.
   change(published.outputs / "manifest.yaml", "torch: 2", "torch: 12");
   const std::string before = *read_file(published.mine / "manifest.yaml");
   check_refused(published.attach(), "--replace drops those");

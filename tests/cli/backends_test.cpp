@@ -47,7 +47,7 @@ TEST_CASE("backends --json says the same for programs") {
       CHECK((support["supported"] == true || !support["reason"].get<std::string>().empty()));
     }
   }
-  // onednn is in the list of every build. A build without it lists it with the reason.
+  // Every build lists onednn. A build without it gives the reason.
   for (const char* name : {"cpu", "onednn", "reference"}) CHECK(std::count(names.begin(), names.end(), name) == 1);
 }
 
@@ -60,7 +60,7 @@ TEST_CASE("a module that cannot be loaded is listed with the reason, and the oth
   CHECK(contains(run.out, "broken     unavailable"));
   CHECK(contains(run.out, "why: "));
   CHECK(contains(run.out, "reference  available"));
-  // When it is requested by name, it is a failure.
+  // Requesting the module by name is a failure.
   const ProgramRun named =
       run_program({"generate", source_path("bundles/default"), "--backend", "broken", "--prompt", "x"}, options);
   CHECK(named.status == 4);

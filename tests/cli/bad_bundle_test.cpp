@@ -1,4 +1,4 @@
-// Bundles whose files are wrong in themselves: bad input, said before any backend is asked, so that none is blamed.
+// Bundles whose own files are wrong. They are reported as bad input before any backend runs, so that no backend is blamed.
 
 #include <filesystem>
 #include <fstream>
@@ -46,7 +46,7 @@ TEST_CASE("expected ids outside the vocabulary are bad input, although every has
   const fs::path bundle = copy_of_bundle(scratch);
   std::string expected = read_file(bundle / "expected" / "bf16.jsonl").value();
   const std::string before = sha256_hex(expected);
-  // The first expected id of the first prompt, once among the ids and once as the best alternative; the length stays.
+  // Replaces the first expected id of the first prompt by an id of the same length, both in `ids` and in `top`.
   for (const std::string_view place : {"\"ids\":[", "\"top\":[[["}) {
     const std::size_t at = expected.find(place, expected.find("prompt_sha256")) + place.size();
     REQUIRE(expected.substr(at, 4) == "233,");

@@ -69,7 +69,7 @@ TEST_CASE("brief prints its decision and writes the formats that were asked for"
   CHECK_FALSE(std::filesystem::exists(scratch.path() / "one" / "brief.md"));
   const auto json = nlohmann::json::parse(*read_file(scratch.path() / "one" / "brief.json"));
   CHECK(json["date"] == "2026-11-20");
-  // The template's speeds are quoted, which stdout says as the page does.
+  // The template's speeds are only quoted, so the decision is provisional, on stdout as on the page.
   CHECK("Provisional: " + json["decision"]["line"].get<std::string>() + "\n" == all.out);
 }
 

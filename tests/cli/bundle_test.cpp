@@ -195,7 +195,7 @@ TEST_CASE("bundle create: a name and prompts that no bundle can have are refused
   std::filesystem::copy(model, spaced);
   check_refused(create(spaced.string(), {}),
                 "my model: its name is no bundle's, and --name gives another one: expected a word");
-  // What is the matter with a path that is no model folder is said, and not that its name is no bundle's.
+  // For a path that is no model folder, the message says so, and does not complain about the bundle's name.
   check_refused(create((scratch.path() / "no folder").string(), {}), "no folder/config.json: cannot open");
   const std::string file = (scratch.path() / "empty.yaml").string();
   REQUIRE_OK(write_file(file, ""));

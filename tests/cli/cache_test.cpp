@@ -1,4 +1,4 @@
-// Tests zips of bundles, the cache into which they are extracted, and the packed weights in it.
+// Tests zipped bundles, the cache into which they are extracted, and the cached packed weights.
 
 #include <algorithm>
 #include <future>
@@ -137,7 +137,7 @@ TEST_CASE("packed weights are kept when asked for, found again, refused when dam
   REQUIRE(files.size() > 4);
   const std::string count = std::to_string(files.size()) + " packed weights";
   CHECK(contains(run_with_cache(cache, {"cache", "list"}).out, "packed: " + count));
-  CHECK(run_with_cache(cache, keeping).status == 0);  // the tokens are judged again
+  CHECK(run_with_cache(cache, keeping).status == 0);  // the second check uses the cached weights
 
   auto bytes = read_file(files[0]);
   REQUIRE_OK(bytes);

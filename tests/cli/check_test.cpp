@@ -172,7 +172,7 @@ TEST_CASE("check refuses in one line what it cannot do") {
   check_refused(run_program({"check", "/nowhere"}), "/nowhere");
   check_refused(run_program({"check", kTinyBundle, "--variant", "int3"}), "int3");
   check_refused(run_program({"check", kTinyBundle, "--variant", "bf16,in8"}), "found \"in8\"; did you mean int8?");
-  // A variant of other weights than the bundle's is no variant that lacks expected outputs.
+  // A variant of weights that the bundle does not have is refused. --allow-unverified only concerns expected outputs.
   check_refused(run_program({"check", kTinyBundle, "--variant", "bf16,gptq-int4-g128", "--allow-unverified"}),
                 "found \"gptq-int4-g128\"");
   check_refused(run_program({"check", kTinyBundle, "--suite", "nonsense"}), "suite \"nonsense\"");

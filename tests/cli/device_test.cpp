@@ -39,7 +39,7 @@ TEST_CASE("--device gives a worker a part of a GPU, through its environment, and
   CHECK(backend.options == expected);
   CHECK(stored->record.backends.back().options.empty());
 
-  // The readings of the device are beside those of the host, in the series and in the summary of each repetition.
+  // The device's readings are stored together with the host's, both in the time series and in each repetition's summary.
   const auto series = read_file(std::filesystem::path(out) / "telemetry.jsonl");
   REQUIRE_OK(series);
   CHECK(contains(*series, "\"device_power_w\":250"));

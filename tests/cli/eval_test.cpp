@@ -49,7 +49,7 @@ TEST_CASE("eval answers each line of its input with a line, and writes whole log
   const ProgramRun inspected = run_program({"inspect", logits});
   CHECK(contains(inspected.out, "logits.0 F32 [3, 512]"));
   CHECK(contains(inspected.out, "logits.1 F32 [2, 512]"));
-  // With logits, too: they add a row to the head's product, and the last bits of its sums depend on how many rows it has.
+  // --logits is given here as well, because it adds a row to the LM head's matmul, whose rounding depends on its row count.
   REQUIRE_OK(write_file(scratch.path() / "ids.jsonl", input));
   const ProgramRun from_file = run_program(
       {"eval", bundle, "--input", (scratch.path() / "ids.jsonl").string(), "--logits", logits + ".from_file"});

@@ -22,7 +22,7 @@ inline void check_refused(const ProgramRun& run, std::string_view part) {
   CHECK(run.out.empty());
 }
 
-/// Returns the backends that `backends --json` lists as available. Every build has cpu and reference.
+/// Returns the backends that `backends --json` lists as available, among them cpu and reference in every build.
 inline std::vector<std::string> available_backends() {
   const auto answer = nlohmann::json::parse(run_program({"backends", "--json"}).out);
   std::vector<std::string> names;

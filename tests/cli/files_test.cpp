@@ -1,5 +1,5 @@
-// Names that cannot be written or read, several processes that write one file, and limits on processes: one clear line
-// before any work.
+// Files that cannot be written or read, several processes that write the same file, and a limit on the number of
+// processes: each is refused with one clear line before any work starts.
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -34,7 +34,7 @@ std::string stored_run(const std::filesystem::path& folder, std::int32_t n_reque
   return folder.string();
 }
 
-/// Runs the program as a user who may not read what root keeps closed, with at most `n_processes` processes.
+/// Runs the program as a user without root's privileges, with at most `n_processes` processes.
 ProgramRun run_as_somebody(const std::vector<std::string>& arguments, const std::filesystem::path& scratch,
                            rlim_t n_processes, const std::filesystem::path& program = program_path()) {
   const std::filesystem::path err = scratch / "stderr";
@@ -48,7 +48,7 @@ ProgramRun run_as_somebody(const std::vector<std::string>& arguments, const std:
     const int file = ::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
     ::dup2(file, STDERR_FILENO);
     const rlimit limit{n_processes, n_processes};
-    constexpr uid_t kNobodyElse = 54321;  // root is not limited
+    constexpr uid_t kNobodyElse = 54321;  // a user with no other processes; RLIMIT_NPROC does not apply to root
     if (::geteuid() == 0 && ::setuid(kNobodyElse) != 0) ::_exit(126);
     ::setrlimit(RLIMIT_NPROC, &limit);
     ::execv(pointers.front(), pointers.data());
@@ -107,7 +107,7 @@ TEST_CASE("two runs into one --out at once: one has the folder, and the other is
     const ProgramRun run = running.get();
     CAPTURE(run.status, run.err);
     const bool is_refused = contains(run.err, "another process") || contains(run.err, "there is a run already");
-    // A busy machine can make the other one not comparable (6).
+    // The run that is not refused succeeds, or is invalid (6) on a busy machine.
     CHECK((is_refused ? run.status == 2 : run.status == 0 || run.status == 6));
     n_refused += is_refused ? 1 : 0;
   }

@@ -1,4 +1,4 @@
-// Tests `secondsource fit`, and holds its prediction of memory against what a real run allocated.
+// Tests `secondsource fit`, and compares its prediction of memory with what a real run allocated.
 
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -57,8 +57,8 @@ TEST_CASE("fit: the memory that a run allocates is predicted within 2 %") {
     const auto row = nlohmann::json::parse(fit.out).at("rows").at(0);
     const double measured = memory.at("weights_bytes").get<double>() + memory.at("workspace_bytes").get<double>();
     const double predicted = row.at("weights_bytes").get<double>() + row.at("workspace_bytes").get<double>();
-    // A projection is of a device that multiplies in BF16. An instruction set that has no such products packs activations in FP32, two
-    // bytes more for each input of a layer's products in the largest step.
+    // `fit` assumes a device that multiplies in BF16. On instruction sets without BF16 products, cpu packs activations in FP32, which
+    // takes two more bytes for each input of a layer's matmuls in the largest step.
     const auto config = nlohmann::json::parse(*read_file(bundle / "config.json"));
     const std::int64_t heads =
         config.at("num_attention_heads").get<std::int64_t>() + 2 * config.at("num_key_value_heads").get<std::int64_t>();
@@ -75,7 +75,7 @@ TEST_CASE("fit: the memory that a run allocates is predicted within 2 %") {
     const double in_f32 = with_bf16.contains(isa) ? 0 : 2.0 * 512 * static_cast<double>(inputs);
     CAPTURE(isa);
     CHECK(predicted + in_f32 == Approx(measured).epsilon(0.02));
-    // The engine allocates whole pages of 16 tokens, of which a sequence of 40 tokens takes three.
+    // The engine allocates whole pages of 16 tokens; a sequence of 40 tokens takes three of them.
     const double page_bytes = row.at("kv_bytes_per_sequence").get<double>() / 3;
     CHECK(std::fmod(memory.at("kv_bytes").get<double>(), page_bytes) == 0);
   }
@@ -83,7 +83,7 @@ TEST_CASE("fit: the memory that a run allocates is predicted within 2 %") {
 
 TEST_CASE("fit: a quantized config.json alone, and a model in GGUF") {
   const ScratchFolder scratch;
-  // This is config.json of deepseek-ai/DeepSeek-V3, shortened to the extents and the quantization.
+  // The config.json of deepseek-ai/DeepSeek-V3, reduced to the model's dimensions and the quantization.
   const auto config = scratch.path() / "config.json";
   REQUIRE(write_file(config,
                      R"({"architectures": ["DeepseekV3ForCausalLM"], "first_k_dense_replace": 3, "hidden_size": 7168,
@@ -99,7 +99,7 @@ TEST_CASE("fit: a quantized config.json alone, and a model in GGUF") {
   const ProgramRun table = run_program({"fit", config.string(), "--on", "h200"});
   CAPTURE(table.out, table.err);
   REQUIRE(table.status == 0);
-  // 671 billion parameters, 37 billion of them for each token: the model's card.
+  // The model card states 671 billion parameters, 37 billion of which are active per token.
   CHECK(contains(table.out, "671.0 billion parameters"));
   const std::size_t published = table.out.find("h200      fp8-block128        8");
   CHECK(published != std::string::npos);
@@ -137,7 +137,7 @@ TEST_CASE("fit: what cannot be answered is refused in one line") {
   check_refused(run_program({"fit", "Llama-3.1-8B", "--reserve", "-1"}), "from 0 to below 100 %, found -1 %");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--memory", "512"}), "a size has a unit, as 512GiB");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--variant", "mxfp4"}), "mxfp4: expected a mixture");
-  // A flag of several values takes one word, so that the model may follow it.
+  // A flag with a list of values takes only one word, so that the model can follow it.
   CHECK(run_program({"fit", "--on", "h200,h100-sxm", "--variant", "bf16", "Llama-3.1-8B"}).status == 0);
   CHECK(run_program({"fit", "Llama-3.1-8B", "--on", "xeon-8480p", "--memory", "512GiB"}).status == 0);
 }

@@ -1,9 +1,9 @@
 // Tests the gate on real runs of this build. A build compared with itself must not regress. A backend that is made 50 %
 // slower must regress and be named. Other load on the machine may make the second result inconclusive, but never wrong.
-// Two controls tell a change of the machine from one of the program: the unchanged build, which must not seem faster
-// than itself, since a slow base hides what was planted; and the other backend of each sitting, which was not changed.
-// A sitting is measured again if a control changed, or if the run's own checks reject a cell because of the machine
-// (INVALID).
+// Two controls distinguish a change of the machine from a change of the program. First, the unchanged build must not seem
+// faster than itself, because a base that was measured too slow hides the planted slowdown. Second, the other backend of
+// each sitting is unchanged and must keep its speed. An attempt is repeated if a control changed, or if a run's own checks
+// reject a cell because of the machine (INVALID).
 
 #include <algorithm>
 #include <array>
@@ -93,19 +93,21 @@ double spread_of_repetitions(const std::filesystem::path& run, const nlohmann::j
   return 0;
 }
 
-/// True if the verdict is inconclusive because of other processes, a change of the machine, or by the rule itself, which fails what is
-/// beyond half of the threshold with 99.75 %. Its standard error may then be no larger than what the spreads of the repetitions explain,
-/// beside the error that each sitting has: computed here from the interval that is printed, and not by the gate.
+/// True if an inconclusive verdict is justified: by other processes, by a change of the machine, or by the gate's rule, which calls a cell
+/// regressed only if it is slower by more than half of the threshold with a confidence of 99.75 %. For the last case, this function
+/// recomputes the standard error from the printed interval. It must not exceed what the spreads of the repetitions and the error of
+/// each sitting explain.
 bool is_open_by_machine_or_rule(const nlohmann::json& verdict, const std::filesystem::path& base,
                                 const std::filesystem::path& slow) {
   const auto why = verdict["why"].get<std::string>();
   if (contains(why, "other work took") || contains(why, "the machine itself changed")) return true;
-  // Student's t with the 12 degrees of freedom of two times seven repetitions.
+  // Student's t for two sittings of seven repetitions, which have 12 degrees of freedom.
   constexpr double kT95 = 2.179;    // two-sided 95 %
   constexpr double kT9975 = 3.428;  // one-sided 99.75 %
   constexpr double kHalfOfThreshold = 1.05;
   constexpr double kSittingSigma = 0.04;
-  // A median absolute deviation is at most half of the spread. It is multiplied by 1.4826 and its variance by pi / 2, over 7.
+  // The gate estimates the standard deviation as 1.4826 times the median absolute deviation, which is at most half of the spread, and
+  // the variance of the median as pi / 2 times the variance divided by the number of repetitions.
   constexpr double kOfSpread = std::numbers::pi / 2 / kRepetitions * 1.4826 * 1.4826 / 4;
   const double low = std::log1p(verdict["low_percent"].get<double>() / 100);
   const double high = std::log1p(verdict["high_percent"].get<double>() / 100);
@@ -115,11 +117,11 @@ bool is_open_by_machine_or_rule(const nlohmann::json& verdict, const std::filesy
   const double most = std::sqrt(2 * kSittingSigma * kSittingSigma +
                                 kOfSpread * (base_spread * base_spread + slow_spread * slow_spread));
   CAPTURE(standard_error, most);
-  CHECK(standard_error <= 1.01 * most);  // the t above have four digits
+  CHECK(standard_error <= 1.01 * most);  // kT95 and kT9975 have only four digits
   return (low + high) / 2 - kT9975 * standard_error <= std::log(kHalfOfThreshold);
 }
 
-/// Checks that the slow backend never passes, and that an inconclusive verdict is caused by the machine or by the rule, and not by an
+/// Checks that the slow backend never passes, and that an inconclusive verdict is due to the machine or to the gate's rule, and not to an
 /// error of the gate.
 void check_not_missed(const nlohmann::json& verdicts, const std::filesystem::path& base,
                       const std::filesystem::path& slow) {
@@ -144,15 +146,15 @@ bool has_control_changed(const nlohmann::json& verdicts) {
   });
 }
 
-/// True if no regressed figure is over the ceiling of waiver_file(). A busy machine can add as much to one sitting as was
-/// planted, or more.
+/// True if no regression exceeds the ceiling of waiver_file(). Other load on the machine can slow a sitting down by as much
+/// as the planted fault, or more.
 bool is_within_ceiling(const nlohmann::json& verdicts) {
   return std::ranges::none_of(verdicts, [](const nlohmann::json& verdict) {
     return verdict["decision"] == "regressed" && verdict["change_percent"].get<double>() > 100;
   });
 }
 
-/// True if the cost of the slow backend is open, whatever its other metric is: check_not_missed() looks at why.
+/// True if the verdict on the slow backend's cost is inconclusive. check_not_missed() checks the reason.
 bool is_cost_open(const nlohmann::json& verdicts) {
   return std::ranges::any_of(verdicts, [](const nlohmann::json& verdict) {
     return verdict["cell"]["backend"] == "cpu" && verdict["metric"] == "cost" && verdict["decision"] == "inconclusive";
@@ -196,8 +198,8 @@ TEST_CASE("the gate does not fail a build against itself, and finds the backend 
     REQUIRE((against_itself.status == 0 || against_itself.status == 1 || against_itself.status == 5));
     CHECK(again.status == against_itself.status);
     if (against_itself.status == 1) {
-      // The rule allows one false alarm in a hundred, and a machine that changes between two sittings causes more, but
-      // two in this test are an error.
+      // The gate may give one false alarm in a hundred comparisons, and more if the machine changes between two sittings.
+      // Two false alarms in this test are an error.
       std::cout << "attempt " << attempt << ": a build regressed against itself:\n" << against_itself.out;
       REQUIRE(++n_false_alarms == 1);
       continue;

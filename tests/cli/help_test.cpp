@@ -1,4 +1,4 @@
-// Tests --version, --help, what else is made from the help (manual pages, completions), and the answer to a mistyped command.
+// Tests --version, --help, the manual pages and completions that are made from the help, and the answer to a mistyped command.
 
 #include <stdio.h>
 
@@ -26,8 +26,8 @@ std::string help_of(std::vector<std::string> command) {
   return run.out;
 }
 
-/// Returns the names of the commands that the help lists, in its order: below "Subcommands:", or, of the whole program,
-/// below a heading for each group.
+/// Returns the names of the commands that the help lists, in its order. They are below "Subcommands:" or, in the help of
+/// the program itself, below one heading per group.
 std::vector<std::string> subcommands_in(const std::string& help) {
   std::vector<std::string> names;
   std::istringstream lines(help);
@@ -44,12 +44,12 @@ std::vector<std::string> subcommands_in(const std::string& help) {
   return names;
 }
 
-/// Where a word stands in a list of words; the length of the list when it is not there.
+/// The index of a word in a list; the length of the list if the word does not occur.
 std::ptrdiff_t place_of(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) - words.begin();
 }
 
-/// Checks that no line is longer than a terminal of 80 columns.
+/// Checks that no line is wider than a terminal of 80 columns.
 void check_columns(const std::string& help) {
   std::istringstream lines(help);
   for (std::string line; std::getline(lines, line);) {
@@ -58,8 +58,8 @@ void check_columns(const std::string& help) {
   }
 }
 
-/// Checks that the command's help has an example of this command and that the example uses only flags that the help
-/// lists. Then checks its subcommands.
+/// Checks that the command's help has an example of this command, and that the example uses only flags that the help
+/// lists. Then checks the subcommands in the same way. Returns the number of commands checked.
 int check_help(const std::vector<std::string>& command) {
   const std::string help = help_of(command);
   std::string words = "secondsource";
@@ -108,7 +108,7 @@ TEST_CASE("an example that takes several lines can be pasted: each line but the 
   }
 }
 
-/// What bash offers for the last of the words, by the script of `completion bash`: one line each.
+/// The completions, one per line, that bash offers for the last of the words with the script of `completion bash`.
 std::string completed(const std::string& words) {
   const ScratchFolder folder;
   const std::string script =
@@ -130,7 +130,7 @@ TEST_CASE("bash completes commands, their flags, and the values of a flag that h
   CHECK(completed("secondsource run --bat") == "--batching\n");
   CHECK(completed("secondsource run bundles/default --batching ''") == "continuous\nstatic\ndynamic\n");
   CHECK(completed("secondsource waiver check --ga") == "--gate\n");
-  CHECK(completed("secondsource run --out ''") == "\n");  // left to bash, which completes file names
+  CHECK(completed("secondsource run --out ''") == "\n");  // none offered: bash completes file names
   CHECK_FALSE(contains(run_program({"completion", "bash"}).out, "worker"));
 }
 
@@ -238,7 +238,7 @@ TEST_CASE("an unknown word suggests the nearest known one, and none where none i
 TEST_CASE("what a refusal repeats of the command line is printable, and cut to a readable length") {
   const std::string huge(100'000, 'a');
   for (const std::string& text : hostile_texts()) {
-    const std::string word = text.substr(0, text.find('\0'));  // no argument has a byte of zero
+    const std::string word = text.substr(0, text.find('\0'));  // command line arguments cannot contain zero bytes
     for (const auto& words : std::vector<std::vector<std::string>>{{"x" + word},
                                                                    {"help", "x" + word},
                                                                    {"run", "x", "--y" + word},
@@ -265,7 +265,7 @@ TEST_CASE("what a refusal repeats of the command line is printable, and cut to a
     CAPTURE(words.front());
     CHECK(run.status == 2);
     CHECK(is_one_line(run.err));
-    CHECK(contains(run.err, "bytes)"));  // of the whole word
+    CHECK(contains(run.err, "bytes)"));  // the message states the length of the whole word
     CHECK(run.err.size() < 600);
   }
 }

@@ -1,5 +1,5 @@
-// Modules that take the process that opens them down with them. One source, a define chooses what the module does in
-// its constructor, before anything of it can be asked.
+// Modules that crash, end or block the process that opens them. A compile definition selects what the module does in its
+// constructor, which runs before any of its functions can be called.
 
 #include <csignal>
 #include <cstdlib>

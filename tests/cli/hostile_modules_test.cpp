@@ -1,5 +1,5 @@
-// Modules that crash, end the process or never return when they are opened (hostile_module.cpp): every command goes on
-// without them, and a module that is not asked for is not opened.
+// Modules that crash, end the process or never return when they are opened (hostile_module.cpp): every command works
+// without them, and a module that is not requested is not opened.
 
 #include <chrono>
 
@@ -45,7 +45,7 @@ TEST_CASE("a run of a named backend does not open the modules beside it") {
                                              "--scenario", "single-stream@/2", "--repetitions", "1", "--dry-run"});
   CAPTURE(run.out, run.err);
   CHECK(run.status == 0);
-  // The sleeping module would have taken its whole deadline.
+  // Opening the module that never returns would have taken the whole deadline.
   CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(3));
 }
 

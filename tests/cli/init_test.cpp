@@ -1,5 +1,5 @@
-// secondsource init: what it writes is read by the program's own readers, and nothing that is there is overwritten. tests/ci
-// runs the CI files.
+// Tests `secondsource init`: the program itself can read the files that it writes, and no existing file is overwritten.
+// tests/ci runs the CI files.
 
 #include <cstdlib>
 #include <filesystem>
@@ -20,7 +20,7 @@ constexpr const char* kGithubFile = ".github/workflows/performance.yml";
 
 ProgramRun init(const fs::path& folder, std::vector<std::string> flags = {}) {
   flags.insert(flags.begin(), {"init", "--repo", folder.string()});
-  // What lies above the scratch folder is none of the test's.
+  // Git must not find a repository in a folder above the scratch folder.
   return run_program(flags, {.environment = {{"GIT_CEILING_DIRECTORIES", folder.parent_path().string()}}});
 }
 
@@ -28,7 +28,7 @@ void git(const fs::path& folder, const std::string& arguments) {
   REQUIRE(std::system(("git -C '" + folder.string() + "' " + arguments).c_str()) == 0);
 }
 
-/// The plan plans a run on this machine, and the waivers are in order.
+/// Checks that `run --dry-run` accepts the plan, and that `waiver check` accepts the waivers.
 void check_readable(const fs::path& folder) {
   const ProgramRun planned = run_program({"run", "--config", (folder / "secondsource.yaml").string(), "--dry-run"});
   CAPTURE(planned.out, planned.err);
@@ -121,7 +121,7 @@ TEST_CASE("the plan that init writes for a model runs on it") {
       run_program({"run", "--config", (scratch.path() / "secondsource.yaml").string(), "--backend", "cpu",
                    "--repetitions", "1", "--max-time", "20s", "--out", (scratch.path() / "run").string()});
   CAPTURE(ran.err);
-  CHECK((ran.status == 0 || ran.status == 6));  // a busy machine may call its own measurement invalid
+  CHECK((ran.status == 0 || ran.status == 6));  // on a busy machine the measurement may be invalid (6)
   CHECK(fs::exists(scratch.path() / "run/summary.json"));
 }
 

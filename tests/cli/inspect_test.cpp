@@ -22,7 +22,7 @@ TEST_CASE("inspect ends with 0 or 2 on every hostile file as its list says, and 
     if (entry["accept"].is_null()) continue;
     CAPTURE(file);
     const ProgramRun run = run_program({"inspect", "--as", format, (*folder / file).string()});
-    // The list records what upstream's reader accepts, but the format says that a header begins with '{'.
+    // Upstream's reader accepts white space before the header, although the format requires that it begins with '{'.
     const bool breaks_format = file == "header_leading_whitespace.safetensors";
     if (entry["accept"].get<bool>() && !breaks_format) {
       CHECK(run.status == 0);

@@ -25,7 +25,7 @@ namespace {
 
 using test::kTinyBundle;
 
-/// Runs the oracle with these scenarios. The status is 0, or 6 on a machine that disturbed the run.
+/// Runs these scenarios on the reference backend. The exit status must be 0, or 6 if other load disturbed the run.
 StoredRun run_of(const test::ScratchFolder& scratch, const std::string& scenarios,
                  const std::vector<std::string>& more = {}) {
   std::vector<std::string> arguments = {"run",           kTinyBundle, "--backend",  "reference",
@@ -101,12 +101,12 @@ TEST_CASE("run: a continuous batch takes a request in, a static one drains first
     REQUIRE(samples.size() == 2);
     const bool drained = *samples[1].first_token_ns > *samples[0].last_token_ns;
     CHECK(drained == (batching == "static"));
-    // The first request is alone in the queue and waits as long as a dynamic batch does.
+    // The first request is alone in the queue, so it waits for the full delay of a dynamic batch.
     if (batching == "dynamic") CHECK(*samples[0].ttft_e2e_ns() >= 10'000'000);
   }
 }
 
-/// What a request was and how it went, without its times: the same whatever else the run measures.
+/// A request and its result without times. This must not depend on which other scenarios the run measures.
 using Outcome = std::tuple<std::string, std::int32_t, std::int64_t, std::int64_t, std::optional<RequestFinish>,
                            std::optional<std::int32_t>>;
 
@@ -298,7 +298,7 @@ TEST_CASE("run: --trace writes spans that a viewer opens, and where the time of 
     CHECK((operation.ns_by_layer.empty() || of_layers == operation.ns));
     if (operation.operation == "matmul") CHECK(operation.flops > 0);
   }
-  // The spans and the sums cover the same operations, which take most of a step.
+  // The trace's spans and the summed times cover the same operations, which take most of a step.
   CHECK(static_cast<double>(sum_ns) == Approx(1e3 * device_us).epsilon(1e-6));
   CHECK(sum_ns <= times[0].device_ns);
   CHECK(sum_ns > times[0].device_ns / 2);

@@ -1,5 +1,5 @@
-// `systems:` of a plan that this program starts itself: processes and containers, and what becomes of a run when they crash,
-// hang or do not end. The servers are stand-ins (tests/serving/stand_in.py), podman as well (podman_stand_in.py).
+// Systems of a plan that the program starts itself, as processes and in containers, and what happens to a run when they crash,
+// hang or do not end. The servers are stand-ins (tests/serving/stand_in.py), and so is podman (podman_stand_in.py).
 
 #include <algorithm>
 #include <filesystem>
@@ -26,7 +26,7 @@ const std::string kPodman = test::source_path("tests/serving/podman_stand_in.py"
 constexpr const char* kImage =
     "localhost/stand-in@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// A run of one system that is started by `how`, a part of its entry in the plan such as "    start: [...]\n".
+/// A run of one system. `how` is the part of its entry in the plan that says how to start it, such as "    start: [...]\n".
 test::SystemRun managed_run(const std::string& how, const std::vector<std::string>& more = {}) {
   return test::SystemRun({"    preset: vllm\n" + how}, more);
 }
@@ -95,12 +95,12 @@ TEST_CASE("memory and CPU of a server that was started, or of its container, are
     };
     CAPTURE(cell.key.id());
     CHECK(reading("server_processes").value == 1);
-    CHECK(reading("server_rss_bytes").value.value_or(0) > 5e6);  // a Python with a bundle's tokenizer
+    CHECK(reading("server_rss_bytes").value.value_or(0) > 5e6);  // a Python process that has read a tokenizer
     CHECK(reading("server_rss_bytes_max").value.value_or(0) >= *reading("server_rss_bytes").value);
     CHECK(reading("server_pss_bytes").value.value_or(0) > 1e6);
     CHECK(reading("server_metrics_failed_count").value == 0);
     CHECK(reading("server_output_tokens_count").value.value_or(0) > 0);
-    // Where the machine has control groups of version 2, a container's are read; elsewhere the reason is given.
+    // On a machine with cgroup version 2 a container has this reading; otherwise the reason is given.
     const TelemetryReading memory = reading("container_memory_bytes");
     CHECK((memory.value || memory.why_not.starts_with("not available: ")) == is_container);
   }
@@ -157,7 +157,7 @@ TEST_CASE("a server that fails in the middle is reported as a backend that does,
   CHECK(measured.run().status == 4);
   const std::vector<std::string> failures = failures_of(measured.stored());
   CAPTURE(failures);
-  REQUIRE(failures.size() == 2);  // each cell has a server of its own, which fails with its second request
+  REQUIRE(failures.size() == 2);  // a server is started for each cell and fails at its second request
   for (const std::string& failure : failures) CHECK(failure.starts_with(one.expected));
   CHECK(measured.stored().summary.golden.size() == 1);
 }
@@ -188,7 +188,7 @@ TEST_CASE("a server in a container is the same row, with the image in the finger
       calls, "--pull=never --network=host --volume " + kDefaultBundle + "/config.json:/model/config.json:ro"));
   CHECK(test::contains(calls, "--env A=1 --cpuset-cpus=0 " + std::string(kImage) + " --dialect vllm"));
   CHECK(test::contains(calls, "--model /model --port "));
-  // Started twice: once to be asked what it is, once to be measured; nothing is left.
+  // The container was started twice, once to query the server's properties and once to measure. Both times it was stopped.
   const auto count = [&](std::string_view word) {
     int n = 0;
     for (std::size_t at = calls.find(word); at != std::string::npos; at = calls.find(word, at + 1)) ++n;

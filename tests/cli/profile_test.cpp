@@ -22,7 +22,7 @@ ProgramRun profile(std::vector<std::string> flags) {
   return run_program(arguments);
 }
 
-/// The peak rate of AMX is not known where Linux does not let this process use it; then there are no shares of the peak.
+/// True on a CPU with AMX. Linux may deny AMX to this process, and then its peak rate is unknown and there are no shares of the peak.
 bool has_unmeasured_units() {
   std::ifstream file("/proc/cpuinfo");
   return contains(std::string(std::istreambuf_iterator<char>(file), {}), "amx_tile");
@@ -48,7 +48,7 @@ TEST_CASE("profile: the JSON has the work of each operation, every layer and eve
   CAPTURE(run.out, run.err);
   REQUIRE(run.status == 0);
   const nlohmann::json json = nlohmann::json::parse(run.out);
-  // Each batch has two requests, and each request has two decode steps after the token from its prefill.
+  // A batch has two requests. Each gets its first token from prefill and two more from decode steps.
   const auto n_batches = json.at("n_requests").get<std::int64_t>() / 2;
   bool has_head = false;
   for (const nlohmann::json& operation : json.at("operations")) {

@@ -1,5 +1,5 @@
 #pragma once
-// PyTorch's answer to a golden prompt, read directly from a committed bundle's expected outputs.
+// PyTorch's continuation of a golden prompt, read directly from a committed bundle's expected outputs.
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -13,8 +13,8 @@ namespace secondsource::test {
 
 struct ReferenceRecord {
   std::vector<std::int32_t> prompt_ids;
-  std::vector<std::int32_t> ids;                         ///< the greedy answer
-  std::vector<std::vector<std::pair<int, double>>> top;  ///< (id, log-probability) of each of ids, best first
+  std::vector<std::int32_t> ids;                         ///< the greedily generated ids
+  std::vector<std::vector<std::pair<int, double>>> top;  ///< per position: (id, log-probability) pairs, best first
 };
 
 inline ReferenceRecord reference_record(const std::string& bundle, const std::string& variant,

@@ -110,7 +110,7 @@ TEST_CASE("report: a run without samples is shown from its summary, and marked")
     CHECK(contains(text, "summary.json"));
     CHECK_FALSE(contains(text, "not run, missing"));
   }
-  // A summary of another run is refused. Its checksum, which would be refused first, is cut off.
+  // The summary of another run is refused. The checksum is removed, because it would be refused first.
   std::string summary = *read_file(archived / "summary.json");
   const auto checksum = summary.rfind(",\n  \"checksum\"");
   if (checksum != std::string::npos) summary.replace(checksum, std::string::npos, "\n}\n");

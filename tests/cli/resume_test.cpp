@@ -1,5 +1,5 @@
-// `run --resume` of a directory that is not what this machine wrote: it is refused before anything is done, with what
-// is wrong, and loses nothing. What resuming a whole run does is tested in tests/fault.
+// `run --resume` of a run directory that was edited, or whose machine, program or bundle changed: it is refused with the
+// reason before anything is written. tests/fault tests the resumption of interrupted runs.
 
 #include <sys/stat.h>
 
@@ -37,7 +37,7 @@ class FinishedRun {
   [[nodiscard]] fs::path bundle() const { return scratch_.path() / "bundle"; }
   [[nodiscard]] fs::path folder() const { return scratch_.path() / "run"; }
 
-  /// Resumes the run with its run.json altered, under a checksum that fits.
+  /// Alters run.json, with a matching checksum, and resumes the run.
   [[nodiscard]] ProgramRun resume(const std::function<void(RunRecord&)>& alter,
                                   const std::vector<std::string>& more = {}) const {
     RunRecord record = record_;

@@ -315,7 +315,7 @@ TEST_CASE("run: where any noise is taken, one look at the machine's limits is en
     REQUIRE(stored);
     CHECK(stored->record.limits);
   }
-  // A look at the limits measures all sizes of buffers, the short one beside a repetition only one of them.
+  // A full measurement of the machine's limits reads buffers of all sizes; the short one before a repetition reads only one size.
   int n_looks = 0;
   for (const auto& entry : std::filesystem::directory_iterator(cache / "secondsource/limits")) {
     std::ifstream file(entry.path());

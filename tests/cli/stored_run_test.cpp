@@ -122,7 +122,7 @@ TEST_CASE("a run whose samples are gone, or whose file of them is empty, is show
   const auto lines = journal_from_text(journal, "samples.jsonl");
   REQUIRE_OK(lines);
   REQUIRE_OK(write_record(folder / "summary.json", summarize(*record, *lines)));
-  CHECK(report() == figures);  // derived again, as long as there are samples
+  CHECK(report() == figures);  // the figures are derived from the samples as long as these exist
   const auto check_marked = [&] {
     std::string marked = report();
     for (std::size_t at = 0; (at = marked.find("summary.json")) != std::string::npos;) {

@@ -12,7 +12,7 @@
 namespace secondsource::test {
 
 SystemRun::SystemRun(const SystemPlan& plan, const std::vector<std::string>& more) {
-  // The first variable is where the stand-in for podman keeps its containers; nothing else reads it.
+  // In SECONDSOURCE_TEST_PODMAN the stand-in for podman keeps its containers. Nothing else uses this variable.
   options_.environment = {{"SECONDSOURCE_TEST_PODMAN", scratch_.path().string()}, own_cache(scratch_.path() / "cache")};
   REQUIRE_OK(
       write_file(this->plan(), "version: 1\nbundles: ['" + source_path("bundles/default") +

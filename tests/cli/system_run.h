@@ -1,4 +1,4 @@
-// A run of the program with one system of a plan's `systems:`, as the tests of servers and of adapters need it.
+// A run of the program with one system in the plan's `systems:`, for the tests of servers and of adapters.
 #pragma once
 
 #include <filesystem>
@@ -11,7 +11,7 @@
 
 namespace secondsource::test {
 
-/// What of the plan a test chooses.
+/// The parts of the plan that a test chooses.
 struct SystemPlan {
   /// Lines of the system's entry, indented by four spaces, such as "    preset: vllm\n".
   std::string system;
@@ -19,21 +19,21 @@ struct SystemPlan {
   std::string offline = "offline:2+requests=4@/4";
 };
 
-/// The program's run over the default bundle (bf16), with the system named `it`, in a folder and a cache of its own, all of
-/// which end with the object.
+/// A run of the default bundle (bf16) on the system named `it`. Its folder and its cache are temporary and are deleted with the
+/// object.
 class SystemRun {
  public:
-  /// Writes the plan and runs it, with `more` behind the other arguments.
+  /// Writes the plan and runs it; `more` are additional arguments.
   explicit SystemRun(const SystemPlan& plan, const std::vector<std::string>& more = {});
 
   [[nodiscard]] const ProgramRun& run() const { return run_; }
   [[nodiscard]] std::filesystem::path plan() const { return scratch_.path() / "plan.yaml"; }
-  /// The run's output.
+  /// The run directory.
   [[nodiscard]] std::filesystem::path folder() const { return scratch_.path() / "run"; }
   [[nodiscard]] std::filesystem::path scratch() const { return scratch_.path(); }
   /// The options of the run, for further calls of the program that use the same cache.
   [[nodiscard]] const ProgramOptions& options() const { return options_; }
-  /// What the run wrote, read again.
+  /// Reads the files that the run wrote.
   [[nodiscard]] SummarizedRun stored() const;
   /// What the system wrote to its standard error.
   [[nodiscard]] std::string log() const;
@@ -44,7 +44,7 @@ class SystemRun {
   ProgramRun run_;
 };
 
-/// True as soon as the process with this number is gone or only waits for its parent to look; false after five seconds.
+/// Waits up to five seconds until the process with this id is gone or is a zombie; returns false if it still runs.
 bool has_ended(const std::string& process);
 
 }  // namespace secondsource::test

@@ -1,4 +1,4 @@
-// `run --system`: servers as rows, from the command line to every report. The servers are stand-ins that answer from the
+// Tests `run --system` with servers, from the command line to every report. The servers are stand-ins that answer from the
 // bundle's expected outputs (tests/serving/stand_in.py), so that their tokens are right unless a test plants wrong ones.
 
 #include <algorithm>
@@ -99,7 +99,7 @@ TEST_CASE("a server with right tokens passes, at the level that it can show") {
   CHECK(golden.at("n_same_in_batch") == golden.at("n_repeated"));
   CHECK(test::contains(run.out, "passed (" + one.level + ")"));
   CHECK(test::contains(run.out, "which does not see"));
-  // A second implementation derives the same figures.
+  // lib/verify, an independent implementation, derives the same figures.
   const test::ProgramRun verified = test::run_program({"verify", measured.folder().string()});
   CAPTURE(verified.out, verified.err);
   CHECK(verified.status == 0);
@@ -117,7 +117,7 @@ TEST_CASE("planted wrong tokens are found, whatever the level") {
       {"llama-server", {"--wrong-scores"}, "forced"},
       {"tgi", {"--wrong-scores"}, "logprob"},
       {"vllm", {"--wrong-token", "1", "--no-scores"}, "greedy"},
-      {"vllm", {"--wrong-token", "1"}, "forced"},  // the scores are right: streamed prompts and timed requests find it
+      {"vllm", {"--wrong-token", "1"}, "forced"},  // the scores are right; only generated tokens are wrong
       {"any", {"--wrong-token", "1"}, "text"},
   }));
   CAPTURE(one.preset, one.fault);
@@ -227,7 +227,7 @@ TEST_CASE("a key is in no file and in no message") {
     CHECK_FALSE(test::contains(read_file(entry.path()).value(), key));
   }
   CHECK(n_files > 3);
-  // Going on needs the key again, for the same address alone.
+  // Resuming needs the key again, and accepts only the same address.
   const std::string folder = measured.folder().string();
   test::check_refused(test::run_program({"run", "--resume", folder}), "no key is stored: expected --system it=");
   test::check_refused(test::run_program({"run", "--resume", folder, "--system", "it=http://elsewhere:1"}),
@@ -335,13 +335,13 @@ TEST_CASE("what a server says of itself is beside each row") {
   CHECK(readings["server_kv_cache_utilisation_max"] == 0.25);
   CHECK(readings["server_prefix_hit_share"] == 0.25);
   CHECK(readings["server_metrics_failed_count"] == 0);
-  // Four requests of six tokens: what the server counts between the two ends of the repetition is what was sent, unless the
-  // machine was too busy for a fresh answer at one of them, which is counted as well.
+  // Between the start and the end of the repetition, the server counts exactly the four requests of six tokens. If the machine was
+  // too busy to get a fresh page of metrics at either of these times, the repetition counts a late page instead.
   if (!readings.contains("server_metrics_late_count")) {
     CHECK(readings["server_output_tokens_count"] == 24);
     CHECK(readings["server_preemptions_count"] == 12);
   }
-  // The exporter answers with an error to anyone who sends it the server's key.
+  // The exporter answers a request that contains the server's API key with an error, so this reading proves that none was sent.
   CHECK(readings["device_power_w"] == 550.5);
   const test::ProgramRun html = test::run_program({"report", measured.folder().string(), "--format", "html"});
   for (const char* heading : {"server requests running", "server requests waiting, most", "server preemptions",
@@ -386,7 +386,7 @@ TEST_CASE("rows of different settings are labelled, and never compared without a
   const test::ProgramRun both = test::run_program({"report", base.folder().string(), candidate.folder().string()});
   CHECK(test::contains(both.out, "settings"));
   CHECK(test::contains(both.out, "speculative EAGLE3, prefix cache off, KV cache auto"));
-  // One side that does not say cannot be compared with one that does.
+  // A system that does not report its settings is not comparable with one that does.
   const test::StandIn vllm(with_bundle({"--dialect", "vllm"}));
   const SystemRun told("it=" + vllm.url() + ",preset=vllm");
   const SystemRun silent("it=" + vllm.url() + ",preset=vllm,metrics=none");
@@ -395,7 +395,7 @@ TEST_CASE("rows of different settings are labelled, and never compared without a
   CAPTURE(refused.out, refused.err);
   CHECK(refused.status == 6);
   CHECK(test::contains(refused.out, "the prefix cache is on (server) in the base and unknown in the candidate"));
-  // A history has a series for each.
+  // The two configurations are separate series in a history.
   const test::ScratchFolder scratch;
   const std::string database = (scratch.path() / "history.db").string();
   for (const SystemRun* run : {&base, &candidate}) {

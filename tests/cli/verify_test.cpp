@@ -1,4 +1,4 @@
-// Tests `verify`: a real run follows from its samples, and what was changed or damaged in it is named.
+// Tests `verify`: the figures of a real run follow from its samples, and changed or damaged figures are named.
 
 #include <nlohmann/json.hpp>
 
@@ -39,7 +39,7 @@ TEST_CASE("verify: every figure of a run follows from its samples; damage and ch
   CHECK(contains(good.out, " values of 3 cells from "));
   CHECK_FALSE(contains(good.out, "note:"));
 
-  // A figure that somebody improves, with a checksum that fits.
+  // A figure that was changed for the better, with a matching checksum.
   const std::filesystem::path summary = folder / "summary.json";
   const std::string before = read_file(summary).value();
   auto tree = nlohmann::ordered_json::parse(before);
@@ -52,7 +52,7 @@ TEST_CASE("verify: every figure of a run follows from its samples; damage and ch
   CHECK(contains(improved.out, ": output_tok_per_s: value: the samples give "));
   CHECK(contains(improved.out, "does not follow"));
 
-  // With a checksum that does not fit, the file is refused.
+  // A file whose checksum does not match is refused.
   REQUIRE_OK(write_file(summary, before));
   replace_in(folder / "samples.jsonl", "\"first_token_ns\":", "\"first_token_ns\":1");
   for (const char* command : {"verify", "report"}) check_refused(run_program({command, folder.string()}), "damaged");

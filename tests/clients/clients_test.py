@@ -1,7 +1,7 @@
 """Two clients load one server at the same time; `merge` makes one run of theirs.
 
-What the server saw is held against the merged journal: it wrote down on one clock when each request of either client arrived, and
-the prompts that each of them had to send are made here a second time.
+The server logs on its own clock when each client's requests arrive. The test compares the merged journal with this log, and
+recomputes the prompts that each client had to send.
 
     python3 clients_test.py SECONDSOURCE SOURCE_FOLDER
 """
@@ -71,7 +71,7 @@ class Clients(unittest.TestCase):
 
     @classmethod
     def run_clients(cls, names, load, url):
-        """Starts all clients and waits for them. 6: a machine so busy that a measurement refuses itself."""
+        """Starts all clients and waits for them. Status 6 is accepted: on a busy machine a measurement may be invalid."""
         running = []
         for index, name in enumerate(names):
             command = [PROGRAM, "run", BUNDLE, "--system", f"it={url},preset=vllm", "--variant", "bf16", "--no-golden",
@@ -87,7 +87,7 @@ class Clients(unittest.TestCase):
         return [line for line in lines if line["type"] == kind and not line.get("warmup")]
 
     def check_offset(self, log, samples, end):
-        """Each client had the prompts of its own, and its times moved to where the server saw them."""
+        """Checks that each client sent its own prompts, and that the corrected times agree with the arrivals in the server's log."""
         vocabulary = json.loads((BUNDLE / "config.json").read_text())["vocab_size"]
         arrived_of = {}
         for line in (self.folder / log).read_text().splitlines():
@@ -115,7 +115,7 @@ class Clients(unittest.TestCase):
         self.assertIn("client 1 of 2: a part of the load", report)
         (end,) = self.lines("one", "repetition")
         clock = end["server_clock"]
-        # The stand-in and the client are one machine, which has one clock.
+        # The stand-in and the client run on one machine and share its clock, so the true offset is 0.
         self.assertLessEqual(clock["ahead_low_ns"], 0)
         self.assertGreaterEqual(clock["ahead_high_ns"], 0)
         self.assertLess(clock["ahead_high_ns"] - clock["ahead_low_ns"], 1_000_000_000)

@@ -1,7 +1,7 @@
 // Checks the compiled code per kernel: the matrix instructions are present, nothing is spilled, arrays stay in registers
 // (almost no stack is used), and a block's shared memory fits its targets. The input is nvcc's log and PTX, and clang's
-// assembly with metadata, from the build of the modules. This shows what the compiler chose; that the code is right is
-// shown by the shim, that it is fast only by a GPU.
+// assembly with metadata, from the build of the modules. This shows what the compiler chose. The shim tests that the code
+// is right; only a GPU can show that it is fast.
 
 #include <algorithm>
 #include <filesystem>
@@ -44,15 +44,15 @@ std::vector<KernelCode> cuda_kernels() {
   for (const fs::path& log : files_of("cuda", ".log")) {
     std::map<std::string, std::map<std::string, std::string>> bodies;  // by target
     const std::string said = text_of(log);
-    // ptxas logs this if it has to wait after each wgmma instead of leaving it asynchronous.
+    // ptxas logs this if it waits after each wgmma instead of keeping it asynchronous.
     CHECK(said.find("serialized") == std::string::npos);
-    // Or about this, if it ignores it.
+    // ptxas logs this if it ignores setmaxnreg.
     CHECK(said.find("setmaxnreg") == std::string::npos);
-    // And this if registers are written between the products that read them.
+    // ptxas logs this if registers are written between the wgmma instructions that read them.
     CHECK(said.find("warpgroup.arrive is injected") == std::string::npos);
     for (KernelCode& kernel : read_ptxas_log(said)) {
       const fs::path named = kCode / "cuda" / (log.stem().string() + ".compute_" + kernel.target.substr(3) + ".ptx");
-      // nvcc names the target where it makes code for several.
+      // The file name contains the target if nvcc compiles for several targets.
       const fs::path ptx = fs::exists(named) ? named : kCode / "cuda" / (log.stem().string() + ".ptx");
       if (!bodies.contains(kernel.target)) bodies[kernel.target] = read_ptx(text_of(ptx));
       kernel.body = bodies[kernel.target][kernel.symbol];
@@ -118,7 +118,8 @@ bool is_for(const KernelCode& kernel, WeightEncoding encoding) {
 /// kAnyBlocks of backends/gpu/kernels/block_code.h: the argument of the kernel for all encodings in blocks.
 constexpr WeightEncoding kAnyBlocks = WeightEncoding::kIq4Nl;
 
-/// Whether tiles stream their weights (streamed_tile.h): small ones do, but for f32, blocks of GGUF, and groups of int8 by int8.
+/// Whether a tile kernel streams its weights (streamed_tile.h). Those with small tiles do, except for f32, blocks of GGUF, and int8 in
+/// groups multiplied by int8.
 bool streams_weights(const KernelCode& kernel) {
   const auto has = [&](std::string_view text) { return kernel.name.find(text) != std::string::npos; };
   const bool is_small = has("(gpu::MatmulTiles)0") || has("(gpu::MatmulTiles)1");
@@ -126,7 +127,7 @@ bool streams_weights(const KernelCode& kernel) {
   return is_small && !is_for(kernel, WeightEncoding::kF32) && !is_for(kernel, kAnyBlocks) && !has_quantized_groups;
 }
 
-/// True for products by tiles, of one weight or of a mixture's experts.
+/// True for tiled matmuls, of one weight or of a mixture's experts.
 bool is_by_tiles(const KernelCode& kernel) {
   return kernel.name.starts_with("tiled_matmul_kernel<") || kernel.name.starts_with("grouped_tiles_kernel<");
 }
@@ -170,25 +171,25 @@ void check_kernels(const std::vector<KernelCode>& kernels, const std::set<std::s
     CHECK(kernel.registers > 0);
     CHECK_FALSE(kernel.body.empty());
     CHECK(kernel.spilled_bytes == 0);
-    // On AMD the stack holds a choice of two pointers, once per block of a mixture, and unused slots (48 bytes of
-    // sample_kernel that no instruction accesses). No array of a tile is that small.
+    // On AMD some kernels keep a selected pointer on the stack, once per block of a mixture, or reserve slots that no
+    // instruction accesses (48 bytes in sample_kernel). Every array of a tile is larger, so none of them is on the stack.
     CHECK(kernel.stack_bytes <= (kernel.target.starts_with("gfx") ? 48 : 0));
     CHECK(kernel.shared_bytes == 0);
     const bool is_sm_90a =
-        kernel.target == "sm_90a";  // its wgmma kernels have the most; on other targets they have none
-    // NVIDIA's hold two tiles of keys of latents, for which sm_89 has just enough.
+        kernel.target == "sm_90a";  // here wgmma kernels use the most shared memory; on other targets they are empty
+    // On NVIDIA these kernels hold two tiles of latent keys, for which the shared memory of sm_89 just suffices.
     const bool holds_latents = is_of_latents(kernel) && kernel.target.starts_with("sm_");
     CHECK(kernel.asked_bytes <= (is_by_warpgroups(kernel) && is_sm_90a ? 227 : holds_latents ? 99 : 64) << 10);
     CHECK((kernel.asked_bytes > 0 || !kSharing.contains(without_arguments(kernel.name)) ||
            (is_by_warpgroups(kernel) && !is_sm_90a)));
-    if (kernel.name.starts_with("compute_tiles_kernel<")) {  // a peak, with its operands in registers
+    if (kernel.name.starts_with("compute_tiles_kernel<")) {  // measures peak rates, with operands in registers
       const bool multiplies_int8 = kernel.name.ends_with("<signed char>");
       CHECK((count_instruction(kernel, matrix_instruction(kernel.target)) > 0) == !multiplies_int8);
       CHECK((count_instruction(kernel, int8_matrix_instruction(kernel.target)) > 0) == multiplies_int8);
     }
     if (!kOnMatrixCores.contains(without_arguments(kernel.name)) || is_by_warpgroups(kernel)) continue;
     matrix_kernels.insert(kernel.target + " " + without_arguments(kernel.name));
-    // The last template argument of products by tiles tells whether int8 is multiplied by int8.
+    // The last template argument of a tiled matmul is true if it multiplies int8 by int8.
     const bool is_int8 = is_by_tiles(kernel) && kernel.name.ends_with(", true>");
     CHECK((count_instruction(kernel, matrix_instruction(kernel.target)) > 0) == !is_int8);
     CHECK((count_instruction(kernel, int8_matrix_instruction(kernel.target)) > 0) == is_int8);
@@ -207,14 +208,14 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
   }
   std::set<std::string> targets;
   for (const KernelCode& kernel : kernels) targets.insert(kernel.target);
-  // Without a choice (SECONDSOURCE_CUDA_TARGETS) the oldest target is always there.
+  // Unless SECONDSOURCE_CUDA_TARGETS selects targets, the oldest one is always built.
   const std::string chosen = SS_CHOSEN_CUDA_TARGETS;
   CHECK(targets.contains("sm_" + (chosen.empty() ? "80" : chosen.substr(0, chosen.find(' ')))));
   check_kernels(kernels, targets);
   int n_by_warpgroups = 0;
   for (const KernelCode& kernel : kernels) {
     CAPTURE(kernel.target, kernel.name);
-    // Products of 128 columns; tiles of 256 in clusters have all of them in one.
+    // One wgmma covers 128 columns. In clusters with tiles of 256 columns it covers all 256.
     const bool is_wide = kernel.name.starts_with("cluster_matmul_kernel<(gpu::MatmulTiles)7,");
     const std::string product = std::string("wgmma.mma_async.sync.aligned.m64n") + (is_wide ? "256" : "128");
     const int n_products = count_instruction(kernel, product + "k");
@@ -225,15 +226,15 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       const bool is_int8 =
           kernel.name.ends_with(", true>") || kernel.name.ends_with("<true>") || kernel.name.ends_with("<signed char>");
       CHECK(count_instruction(kernel, product + (is_int8 ? "k32.s32.s8.s8" : "k16.f32.bf16")) == n_products);
-      // The synchronisation that the shim demands must not have been dropped by the compiler.
+      // The compiler must not have dropped the synchronisation that the shim requires.
       CHECK(count_instruction(kernel, "wgmma.fence.sync.aligned") > 0);
       CHECK(count_instruction(kernel, "wgmma.wait_group.sync.aligned") >= 2);
       CHECK(count_instruction(kernel, "fence.proxy.async.shared::cta") > 0);
       CHECK(count_instruction(kernel, "mma.sync") == 0);
       CHECK((count_instruction(kernel, "cp.async") > 0) == !is_peak_by_warpgroups(kernel));
       if (is_in_clusters(kernel)) {
-        // A stage's four products are issued together. The code has every copy twice: for one block alone, and for both blocks. Arrivals
-        // have no scope of a cluster, which would make ptxas put a fence of the whole device into the loop of steps.
+        // The four wgmma instructions of a stage are issued together. Every copy exists twice in the code, for one block and for both.
+        // Arrivals do not have cluster scope, which would make ptxas insert a device-wide fence into the main loop.
         CHECK(n_products == 4);
         CHECK(count_instruction(kernel, "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier") == 8);
         CHECK(count_instruction(kernel, "complete_tx::bytes.multicast::cluster") == 4);
@@ -244,14 +245,15 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
         CHECK(count_instruction(kernel, "fence.mbarrier_init.release.cluster") == 1);
         CHECK(count_instruction(kernel, "setmaxnreg.dec.sync.aligned.u32 24") == 1);
         CHECK(count_instruction(kernel, "setmaxnreg.inc.sync.aligned.u32 240") == 1);
-        CHECK(kernel.registers == 168);  // what a block of 384 threads begins with, and setmaxnreg divides
-        // Maps are passed on from where the arguments are; elsewhere they would be invalid.
+        CHECK(kernel.registers == 168);  // the share of each of 384 threads, before setmaxnreg redistributes registers
+        // Tensor maps are used at their address among the kernel's arguments; copies of them would be invalid.
         CHECK(count_instruction(kernel, "cvta.param.u64") > 0);
         CHECK(count_instruction(kernel, "prefetch.tensormap") == 2);
         CHECK(count_instruction(kernel, "cp.async.cg.shared.global") == 0);
       }
       if (is_stream_k(kernel)) {
-        // Two atomics find the last block to have its part of a tile: one before a fence, and one between two (portable/last_block.h).
+        // Two atomics find the block that finishes its part of a tile last: one before a fence, and one between two fences
+        // (portable/last_block.h).
         CHECK(count_instruction(kernel, "atom.global.add.u32") == 2);
         CHECK(count_instruction(kernel, "membar.gl") == 3);
       }
@@ -262,27 +264,28 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       CHECK(count_instruction(kernel, "added, 1, 1, 1;") > 0);
       CHECK(count_instruction(kernel, "setp.ne.s32 added, 0, 0;") > 0);
       CHECK(count_instruction(kernel, "wgmma.wait_group.sync.aligned 1;") == 1);
-      // Four waits: first Q K^T, next Q K^T, P V, last P V. A fifth would be in a branch that not all warps of a warpgroup
-      // take. All probabilities are computed before the third; a branch to a trap keeps ptxas from moving them.
+      // Four waits: for the first Q K^T, the next Q K^T, P V and the last P V. A fifth would mean a copy in a branch that
+      // not all warps of a warpgroup take. All probabilities are computed before the third wait; a branch to a trap keeps
+      // ptxas from moving them.
       CHECK(count_instruction(kernel, "wgmma.wait_group.sync.aligned") == 4);
       CHECK(count_instruction(kernel, "trap;") == 1);
       CHECK(count_instruction(kernel, "ex2.approx.ftz.f32") > 0);
       continue;
     }
-    // Weight tiles are copied asynchronously while the last ones are multiplied.
+    // Weight tiles are copied asynchronously while the previous ones are multiplied.
     if (is_by_tiles(kernel)) CHECK(count_instruction(kernel, "cp.async") > 0);
     if (!kOnMatrixCores.contains(without_arguments(kernel.name))) continue;
-    // Fragments are loaded four 8 x 8 matrices at a time; values of the cache, one token per row, transposed. Where weights are streamed,
-    // fragments are made of 16 bytes that lanes hold.
+    // ldmatrix loads four 8 x 8 matrices at a time, and transposes values of the cache, which have one token per row. Kernels that stream
+    // weights do not use it: each lane loads 16 bytes of the weight directly into registers.
     CHECK((count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.shared") > 0) == !streams_weights(kernel));
     if (is_of_latents(kernel)) CHECK(count_instruction(kernel, "cp.async") > 0);
     if (is_of_latents(kernel) || without_arguments(kernel.name) == "prefill_attention_kernel") {
       CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.trans.shared") > 0);
     }
   }
-  // These kernels multiply by warpgroups, in the order of the sum below:
-  // - products of one weight and products of experts. Each has two shapes of tiles, and for each shape one kernel for every encoding
-  //   without blocks except f32, one for all encodings in blocks, and one that multiplies int8 by int8;
+  // These kernels use wgmma, in the order of the sum below:
+  // - matmuls of one weight and of experts. Each has two tile shapes, and for each shape one kernel for every encoding without blocks
+  //   except f32, one for all encodings in blocks, and one that multiplies int8 by int8;
   // - attention, for six head widths;
   // - the measurements of two peaks, of BF16 and of int8;
   // - stream_k_matmul, for BF16 and for int8;

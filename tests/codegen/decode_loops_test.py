@@ -1,10 +1,9 @@
-"""Reads the machine code of the kernels that decode spends its time in: loads of 16 bytes in flight, divisions, conversions, atomics that spin.
+"""Checks the machine code of the kernels that take most of decode's time: 16-byte loads in flight, divisions, conversions and atomics.
 
     python3 decode_loops_test.py GPU_CODE [--cuobjdump PROGRAM]
 
-GPU_CODE is the folder that a build leaves (machine_code.py). Prints, for each kernel, the loop with the most 16-byte loads, and the
-bytes that a processor has in flight for the products of three models. This counts what the compiler made; it says nothing of how fast
-it runs.
+GPU_CODE is the folder that a build leaves (machine_code.py). Prints the loads in flight in the main loop of each kernel, and the bytes
+that a processor has in flight in the matmuls of three models. The test counts instructions; it does not show how fast the code runs.
 """
 
 import functools
@@ -15,11 +14,11 @@ import unittest
 
 from machine_code import ENCODINGS, amd_loops, arguments, kernels_of, nvidia_loops, skip
 
-# Values of the weight that one load covers: as many as 16 bytes hold, or the 32 values of blocks of GGUF whose low bits it loads.
+# How many values of the weight one load covers: those in 16 bytes, or in blocks of GGUF the 32 values whose low bits it loads.
 VALUES = {"f32": 4, "bf16": 8, "f16": 8, "int8": 16, "int8-g32": 16, "int4": 32, "fp8": 16, "int4-zp": 32, "fp8-g128": 16,
           "mxfp4": 32, "nvfp4": 32} | dict.fromkeys(("q2_k", "q3_k", "q4_k", "q5_0", "q5_k", "q6_k", "iq4_xs"), 32)
-WARPS = 4  # of a block of either kernel
-# What compilers make of an integer division: the reciprocal of a converted integer.
+WARPS = 4  # in a block
+# Compilers implement an integer division with the reciprocal of the converted divisor.
 INTEGER_DIVISION = r"I2F\.U?\S*RP|v_rcp_iflag_f32"
 
 
@@ -30,7 +29,7 @@ def main_loop(loops, needed=""):
 
 
 def ptxas(log):
-    """{(target, symbol): registers} of nvcc's log."""
+    """Reads {(target, symbol): registers} from nvcc's log."""
     registers = {}
     key = None
     for line in log.read_text().splitlines():
@@ -41,7 +40,7 @@ def ptxas(log):
     return registers
 
 
-# Products of one token: rows and columns of the weight.
+# The matmuls of one decoded token in three models: rows and columns of the weight.
 SHAPES = {
     "1B": {"qkv": (3072, 2048), "out": (2048, 2048), "gate and up": (16384, 2048), "down": (2048, 8192),
            "logits": (128256, 2048)},
@@ -50,11 +49,11 @@ SHAPES = {
     "70B": {"qkv": (10240, 8192), "out": (8192, 8192), "gate and up": (57344, 8192), "down": (8192, 28672),
             "logits": (128256, 8192)},
 }
-# Small weights that fall short: four warps that share the columns have one vector of each of four rows left in the first two,
-# and warps of eight rows are few in the third.
+# Small weights with less than 40 KB in flight. In the first two, four warps share the columns, so that each lane has only one vector of
+# each of its four rows. In the third, each warp takes eight rows, so that there are few warps.
 SHORT_OF_40_KB = {("1B", "qkv", "int8"), ("1B", "out", "int8"), ("1B", "down", "int4")}
-# Processors, registers and shared memory of each (CUDA C++ Programming Guide, "Technical Specifications per Compute
-# Capability"; 1 KiB of shared memory of every block is the system's).
+# The number of processors (SMs), and the registers and KiB of shared memory of each (CUDA C++ Programming Guide, "Technical
+# Specifications per Compute Capability"; the system uses 1 KiB of shared memory for every block).
 DEVICES = {"sm_80": (108, 65536, 164), "sm_90a": (132, 65536, 228)}
 
 
@@ -66,7 +65,7 @@ def blocks_held(registers, shared_bytes, device):
 
 
 def launch_of(encoding, quantized, shape):
-    """(blocks, steps of a warp): launch_for_rows() of matvec.cpp for one row of x, written again."""
+    """Recomputes launch_for_rows() of matvec.cpp for one row of x: the number of blocks, and the steps and outputs of a warp."""
     n_rows, n_cols = shape
     vecs = 1 if quantized else VALUES[encoding] // 4
     outputs = 8 if vecs == 8 else 4
@@ -92,7 +91,7 @@ class DecodeLoops(unittest.TestCase):
               f"{len(loop.instructions)} instructions")
 
     def check_last_block(self, kernel, loops):
-        """Blocks are counted once, by a native atomic and between fences (portable/last_block.h); no integer is divided."""
+        """Finished blocks are counted by one native atomic between fences (portable/last_block.h), and no integer is divided."""
         code = [text for _, text in kernel.code]
         self.assertFalse([text for text in code if re.search(INTEGER_DIVISION, text)])
         atomics = [text for text in code if re.search(r"\bATOMG?\b|global_atomic_|flat_atomic_", text)]
@@ -104,10 +103,10 @@ class DecodeLoops(unittest.TestCase):
     def test_attention_keeps_four_loads_in_flight_and_divides_no_integer(self):
         for kernel, loops in kernels_with_loops("decode_attention"):
             with self.subTest(target=kernel.target, kernel=kernel.name):
-                loop = main_loop(loops, r"MUFU\.EX2|v_exp_f32")  # the splits are combined in another loop
+                loop = main_loop(loops, r"MUFU\.EX2|v_exp_f32")  # the main loop, not the one that combines the splits
                 self.show(kernel, loop)
                 self.assertGreaterEqual(loop.in_flight, 4)
-                # On AMD, loads complete in order. A wait until none is left would also wait for the next keys and values.
+                # On AMD, loads complete in order. vmcnt(0) waits for all of them, including the prefetched next keys and values.
                 self.assertFalse([text for text in loop.instructions if re.search(r"\bvmcnt\(0\)", text)])
                 self.check_last_block(kernel, loops)
 
@@ -129,30 +128,30 @@ class DecodeLoops(unittest.TestCase):
         for kernel, _ in kernels_with_loops("sample"):
             with self.subTest(target=kernel.target, kernel=kernel.name):
                 code = [text for _, text in kernel.code]
-                # A loop until no other thread came between; on NVIDIA ATOMS.CAST.SPIN.64 is one such.
+                # Compare-and-swap loops, which repeat until no other thread interferes, such as NVIDIA's ATOMS.CAST.SPIN.64.
                 self.assertFalse([text for text in code if re.search(r"\bATOMS?G?\.\S*(CAS|SPIN)|_cmpst|_cmpswap", text)])
                 added = [text for text in code if re.search(r"\bATOM|\bRED\b|ds_add|ds_inc|(global|flat)_atomic_add", text)]
                 print(f"{kernel.target:8} {kernel.name:36} {len(added):3} atomic additions, {len(code)} instructions")
                 self.assertEqual(kernel.name == "sample_kernel", bool(added))
 
     def test_products_keep_128_bytes_of_the_weight_in_flight_for_each_lane(self):
-        # Of q2_k and q3_k these are 64 bytes of low bits.
+        # For q2_k and q3_k, whose low bits are loaded 8 bytes at a time, the limits amount to 64 bytes.
         for kernel, loops in kernels_with_loops("matvec") + kernels_with_loops("grouped_matvec"):
             with self.subTest(target=kernel.target, kernel=kernel.name):
-                loop = main_loop(loops, r"\bLDS\b|ds_read|ds_load")  # x is stored in another loop
+                loop = main_loop(loops, r"\bLDS\b|ds_read|ds_load")  # the main loop, not the one that stores x in shared memory
                 self.show(kernel, loop)
                 self.assertGreaterEqual(loop.in_flight, 8 if kernel.target.startswith("sm_") else 4)
                 encoding = kernel.name.split()[1].removesuffix("-w8a8")
                 if VALUES[encoding] <= 16 and kernel.clang >= 19 and kernel.name.startswith("matvec"):
-                    # The second of a row's two vectors stays in flight while the first is multiplied. Clang 15 moves work on the next
-                    # trip's values to the end of a trip and waits for them there. For gfx942's experts in F32 and BF16, clang 19
-                    # also waits for all loads, so this is asked of products of one weight alone.
+                    # The second of a row's two vectors stays in flight while the first is multiplied. This is not required of clang 15,
+                    # which moves work on the next iteration's values to the end of an iteration and waits for them there, and only of
+                    # the matmuls of one weight: for experts in F32 and BF16 on gfx942, clang 19 also waits for all loads.
                     self.assertFalse([text for text in loop.instructions if re.search(r"\bvmcnt\(0\)", text)])
 
     def test_tiles_of_few_rows_keep_their_weights_in_flight(self):
-        # NVIDIA's small tiles stream their weights (streamed_tile.h). If the compiler moved all requests of a trip behind its products,
-        # eight loads would be in flight at the beginning of the next trip and two at its end, and every trip would begin with a wait for
-        # memory. Weights in FP16 are allowed fewer loads: ptxas converts those of a whole trip to BF16 at once.
+        # On NVIDIA, small tiles stream their weights (streamed_tile.h). If the compiler moved all loads of an iteration after its products,
+        # eight loads would be in flight at the beginning of the next iteration and two at its end, and every iteration would begin with a
+        # wait for memory. Weights in FP16 may have fewer loads in flight: ptxas converts those of a whole iteration to BF16 at once.
         for kernel, loops in kernels_with_loops("tiled_matmul") + kernels_with_loops("grouped_tiles"):
             found = re.fullmatch(r"\w+ (16x64|64x64) (\S+)", kernel.name)
             if not kernel.target.startswith("sm_") or not found or found[2] in ("f32", "blocks", "int8-g32-w8a8"):
@@ -168,7 +167,7 @@ class DecodeLoops(unittest.TestCase):
         for kernel, loops in kernels_with_loops("matvec"):
             found = re.match(r"matvec (int4|int4-zp|mxfp4|nvfp4|int8|int8-g32|fp8|fp8-g128) rows=", kernel.name)
             is_nvidia = kernel.target.startswith("sm_")
-            if not found or (not is_nvidia and found[1].startswith("int8")):  # AMD converts a byte of a register in one instruction
+            if not found or (not is_nvidia and found[1].startswith("int8")):  # AMD has an instruction that converts a byte of a register
                 continue
             with self.subTest(target=kernel.target, kernel=kernel.name):
                 loop = main_loop(loops, r"\bLDS\b|ds_read|ds_load")
@@ -176,9 +175,9 @@ class DecodeLoops(unittest.TestCase):
                 self.assertFalse(converted)
 
     def test_products_of_one_row_take_few_instructions_for_each_weight(self):
-        # Of NVIDIA's, where the loop is in one piece: two for the conversion of int4, int8 and fp8 (from sm_89 on 1.5; 2.4 of mxfp4), one
-        # multiply-add, and what is shared by the weights of a load. Codes with high
-        # bits take one instruction more, and a lookup of a number on the curve takes two more.
+        # Tested on NVIDIA, where the loop is one contiguous piece of code. A weight takes two instructions for the conversion of int4, int8
+        # or fp8 (fp8 from sm_89 on: 1.5; mxfp4: 2.4), one multiply-add, and its share of the instructions for a whole load. Codes with
+        # separate high bits take one instruction more, and codes that are looked up in a table (iq4) two more.
         most = {"int4": 3.9, "int4-zp": 4.1, "mxfp4": 4.4, "nvfp4": 4.6, "int8": 4.4, "fp8": 5.6, "fp8-g128": 6.1, "q2_k": 4.8, "q3_k": 5.4,
                 "q4_k": 4.6, "q5_0": 5.3, "q5_k": 5.8, "q6_k": 5.5, "iq4_xs": 6.1}
         converting = {"fp8": 3.9, "fp8-g128": 4.5}  # sm_89 and newer
@@ -210,12 +209,12 @@ class DecodeLoops(unittest.TestCase):
                         held = min(blocks_held(used, 1024 * 16 + WARPS * outputs * 4, device), blocks / n_processors)
                         of_lane = min(8, steps * outputs) * 16
                         in_flight = held * WARPS * 32 * of_lane
-                        whole = shape[0] * shape[1] * 16 / VALUES[encoding] / n_processors  # of the weight
+                        whole = shape[0] * shape[1] * 16 / VALUES[encoding] / n_processors  # a processor's share of the weight's bytes
                         name = f"{encoding}{'-w8a8' if quantized else ''}"
                         print(f"{device:7} {model:4} {product:12} {name:10} {used:4} registers {in_flight / 1000:7.1f} KB "
                               f"of {whole / 1000:8.1f}")
                         with self.subTest(device=device, model=model, product=product, encoding=name):
-                            # All of a small weight is in flight at once, but for the processors that have a block less.
+                            # A weight with fewer bytes per processor is in flight as a whole, except where a processor has one block less.
                             wanted = 30_000 if (model, product, name) in SHORT_OF_40_KB else 40_000
                             self.assertGreaterEqual(in_flight, min(wanted, 0.99 * whole))
 

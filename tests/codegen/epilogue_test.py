@@ -1,12 +1,12 @@
-"""Counts the instructions of the epilogue of products by tiles, for each output, in NVIDIA's machine code.
+"""Counts the instructions per output in the epilogues of tiled matmuls, in NVIDIA's machine code.
 
     python3 epilogue_test.py GPU_CODE [--cuobjdump PROGRAM]
 
-GPU_CODE is the folder that a build leaves (machine_code.py). The epilogue begins after the last barrier of the block, when all
-products are made: a warp stores its sums in shared memory, and from there lanes finish four of a row at a time. The code of every kind
-of epilogue, of which one runs, is a piece that ends with its loop, or where control cannot go on to the next instruction. For each output
-the instructions that store the sums, those of the piece before its loop, and those of the loop are counted, of both sides of every
-branch. This counts what the compiler made; it says nothing of how fast it runs.
+GPU_CODE is the folder that a build leaves (machine_code.py). The epilogue begins after the last barrier of the block, when all sums are
+complete: a warp stores its sums in shared memory, and each lane then finishes four sums of a row at a time. A kernel contains the code
+of every kind of epilogue, of which one runs. Each is a piece of code that ends with its loop, or where control cannot continue with the
+next instruction. The test adds up, per output, the instructions that store the sums, those of the piece before its loop, and those of
+the loop, including both sides of every branch. It counts instructions; it does not show how fast the code runs.
 """
 
 import dataclasses
@@ -17,14 +17,14 @@ import unittest
 
 from machine_code import arguments, kernels_of, loads_in_flight, nvidia_loops, skip
 
-# The most instructions for each output that adds a bias or a residual and is multiplied by all scales that there are.
+# The most instructions per output for an epilogue that applies all scales and adds a bias or a residual.
 MOST = 12
-# A lane has eight outputs of a tile of 16 x 64, and 32 to 128 of the other tiles. They share the instructions that a lane executes once.
+# In a tile of 16 x 64 a lane has only eight outputs that share the instructions which run once. In other tiles it has 32 to 128.
 MOST_OF_SMALL_TILE = 17
-# In products of experts that multiply int8 by int8, each output is converted from an integer, and each row has to look up its token and
-# the token's scale in the list of the expert's rows.
+# In int8 by int8 matmuls of experts, each output is converted from an integer, and each row has to look up its token and the token's
+# scale in the list of the expert's rows.
 MOST_OF_EXPERTS_INT8 = 13
-# Gated products take 2^x and a quotient. The code of all gates is counted, although one of them runs, and that of the soft cap.
+# Gated epilogues compute 2^x and a quotient. The count includes the code of all gates, although only one runs, and of the soft cap.
 MOST_GATED = 88
 
 STORE = r"STG\.E\.128"
@@ -37,7 +37,7 @@ def target_of(text):
 
 
 def pieces(code):
-    """The instructions, with their addresses, up to each end of a loop and each place where control cannot go on to the next one."""
+    """Splits the instructions, with their addresses, at the end of each loop and where control cannot continue with the next one."""
     piece = []
     for address, text in code:
         piece.append((address, text))
@@ -50,7 +50,7 @@ def pieces(code):
 
 @dataclasses.dataclass
 class Piece:
-    """The code of one kind of epilogue: what runs once, and the loop over rows."""
+    """The code of one kind of epilogue: the instructions that run once, and those of the loop over rows."""
     once: list
     loop: list
 
@@ -61,7 +61,7 @@ class Piece:
         return cls([text for _, text in code[:begin]], [text for _, text in code[begin:]])
 
     def for_each_output(self, n_in_loop):
-        """Instructions, where the loop, if any, finishes this many outputs in all its trips."""
+        """Instructions per output. The loop, if there is one, finishes `n_in_loop` outputs in all its iterations."""
         n_outputs = 4 * count(self.once, STORE)
         if not self.loop:
             return len(self.once) / n_outputs
@@ -70,7 +70,7 @@ class Piece:
 
 
 class Epilogue:
-    """What follows the last barrier of a kernel: `storing` instructions for each sum, and the pieces of a bias and the like."""
+    """The code after the last barrier of a kernel: how many instructions store each sum, and the pieces without a gate."""
 
     def __init__(self, kernel):
         begin = max(i for i, (_, text) in enumerate(kernel.code) if text.startswith("BAR.SYNC")) + 1
@@ -78,7 +78,7 @@ class Epilogue:
         stores = [i for i, (_, text) in enumerate(code) if re.match(r"STS(\.64)? ", text)]
         n_sums = sum(2 if ".64" in code[i][1] else 1 for i in stores)
         self.storing = (stores[-1] + 1) / n_sums
-        self.n_in_loop = min(n_sums, 64)  # in a tile of 128 x 256 a lane takes one half of its columns after the other
+        self.n_in_loop = min(n_sums, 64)  # in a tile of 128 x 256 a lane processes the two halves of its columns in turn
         self.plain = []
         for piece in pieces(code[stores[-1] + 1:]):
             texts = [text for _, text in piece]
@@ -87,13 +87,13 @@ class Epilogue:
 
 
 def count(texts, pattern):
-    """Instructions of this kind, with or without a predicate."""
+    """The number of instructions that match the pattern, with or without a predicate."""
     return sum(bool(re.match(rf"(@!?U?P\d+\s+)?{pattern}\b", text)) for text in texts)
 
 
 @functools.cache
 def tile_kernels():
-    """NVIDIA's; those by wgmma are empty but on sm_90a."""
+    """NVIDIA's kernels of tiled matmuls, without the wgmma kernels of targets other than sm_90a, which are empty."""
     kernels = [kernel for stem in ("tiled_matmul", "grouped_tiles") for kernel in kernels_of(CODE, CUOBJDUMP, stem)]
     return [kernel for kernel in kernels
             if kernel.target.startswith("sm_") and ("wgmma" not in kernel.name or kernel.target == "sm_90a")]
@@ -104,7 +104,7 @@ class EpilogueOfTiles(unittest.TestCase):
         for kernel in tile_kernels():
             with self.subTest(target=kernel.target, kernel=kernel.name):
                 epilogue = Epilogue(kernel)
-                # The sums as they are, a bias and a residual; of an expert a bias.
+                # There are three pieces: for plain sums, for a bias and for a residual. Experts have only a bias.
                 self.assertGreaterEqual(len(epilogue.plain), 1 if kernel.name.startswith("grouped") else 3)
                 each = [epilogue.storing + piece.for_each_output(epilogue.n_in_loop) for piece in epilogue.plain]
                 print(f"{kernel.target:8} {kernel.name:40} {epilogue.storing:5.2f} to store a sum, in all "
@@ -119,7 +119,8 @@ class EpilogueOfTiles(unittest.TestCase):
                 continue
             with self.subTest(target=kernel.target, kernel=kernel.name):
                 in_flight = max(loads_in_flight(piece.loop or piece.once) for piece in Epilogue(kernel).plain)
-                # A lane has two rows of a tile of 16 x 64. On sm_100a the first addition may come before the fourth load.
+                # In a tile of 16 x 64, a lane has only two rows. In other tiles, the loads of four rows are issued together, but on sm_100a
+                # the first addition may come before the fourth load.
                 self.assertGreaterEqual(in_flight, 2 if " 16x64 " in kernel.name else 3)
 
     def test_gated_products_store_two_outputs_at_once(self):
@@ -129,7 +130,7 @@ class EpilogueOfTiles(unittest.TestCase):
                 self.assertGreater(count(code, r"STG\.E\.64"), 0)
                 each = [len(loop.instructions) / (2 * count(loop.instructions, r"STG\.E\.64")) for loop in nvidia_loops(kernel)
                         if count(loop.instructions, r"STG\.E\.64") and count(loop.instructions, r"MUFU")]
-                if " 16x64 " in kernel.name:  # of which a lane has two rows at most, in no loop
+                if " 16x64 " in kernel.name:  # a lane has at most two rows of this tile, without a loop
                     continue
                 print(f"{kernel.target:8} {kernel.name:40} {min(each):6.2f} instructions for each output of a gated product")
                 self.assertLessEqual(min(each), MOST_GATED)
@@ -137,7 +138,7 @@ class EpilogueOfTiles(unittest.TestCase):
     def test_no_integer_is_divided(self):
         for kernel in tile_kernels():
             with self.subTest(target=kernel.target, kernel=kernel.name):
-                # What compilers make of an integer division: the reciprocal of a converted integer.
+                # The compiler implements an integer division with the reciprocal of the converted divisor.
                 self.assertFalse([text for _, text in kernel.code if re.search(r"I2F\.U?\S*RP", text)])
 
 

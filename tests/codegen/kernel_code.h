@@ -21,7 +21,7 @@ struct KernelCode {
   std::string body;       ///< PTX or assembly, if it was read
 };
 
-/// "_ZN...tiled_matmul_kernelI...": the kernel's own name and template arguments.
+/// The kernel's own name and template arguments, from a mangled name such as "_ZN...tiled_matmul_kernelI...".
 [[nodiscard]] std::string short_kernel_name(const std::string& symbol);
 
 /// Parses the output of `nvcc -Xptxas -v`: one record per kernel and target, without bodies.

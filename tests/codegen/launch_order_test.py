@@ -1,5 +1,6 @@
-"""Every kernel waits for the kernels before it ahead of all that needs them, in the machine code of devices whose kernels may begin while
-another one runs (backends/gpu/portable/launch_order.h): ACQBULK is `griddepcontrol.wait`, PREEXIT `griddepcontrol.launch_dependents`.
+"""Checks the machine code for devices on which a kernel may begin while the previous one runs (backends/gpu/portable/launch_order.h): every
+kernel waits before it accesses anything that earlier kernels write. The wait is ACQBULK (`griddepcontrol.wait` in PTX); PREEXIT
+(`griddepcontrol.launch_dependents`) lets the next kernel begin.
 
     python3 launch_order_test.py FOLDER_WITH_CODE --cuobjdump CUOBJDUMP
 """
@@ -13,19 +14,19 @@ from machine_code import arguments, nvidia_kernels, skip
 
 OVERLAPPING = ("sm_90a", "sm_100a")
 MEMORY = r"\b(LDG|LD|STG|ST|ATOM|ATOMG|RED|REDG|LDGSTS|UBLKCP|UTMALDG)\b"
-# In these encodings a row of the weight consists of values alone, and a lane loads them 16 bytes at a time. A narrower load before the
-# wait, or more loads than WEIGHT_REQUESTS, would read something else: the number of rows, x, or the scales of x.
+# In these encodings a row of the weight has only values, which a lane loads 16 bytes at a time. A narrower load before the wait, or more
+# loads than WEIGHT_REQUESTS, would be of something else: the number of rows, x, or the scales of x.
 VALUES_ALONE = ("f32", "bf16", "f16", "int8", "fp8")
 WEIGHT_REQUESTS = 8  # of 16 bytes for each lane
 
 
 def early_accesses(code):
-    """Accesses to memory ahead of the wait."""
+    """The memory accesses before the wait."""
     return [text for text in code[:code.index("ACQBULK")] if re.search(MEMORY, text)]
 
 
 def wrong_requests(name, code):
-    """What a product of few rows accesses ahead of the wait beside its weight; `name`: as Kernel.name."""
+    """The memory accesses of a matvec kernel before the wait that are not loads of its weight. `name` is Kernel.name."""
     early = early_accesses(code)
     wrong = [text for text in early if not re.search(r"\bLDG\b", text)]
     encoding = name.split()[1].removesuffix("-w8a8")

@@ -11,15 +11,15 @@ import re
 import subprocess
 import sys
 
-# WeightEncoding, in its order. The kernels of q4_k, q5_k and iq4_xs serve q4_1, q5_1 and iq4_nl, too.
+# The values of WeightEncoding in their order. The kernels of q4_k, q5_k and iq4_xs are also used for q4_1, q5_1 and iq4_nl.
 ENCODINGS = ("f32", "bf16", "f16", "int8", "int8-g32", "int4", "fp8", "int4-zp", "fp8-g128", "mxfp4", "nvfp4",
              "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_xs", "q4_1", "q5_0", "q5_1", "iq4_nl")
 TILES = ("16x64", "64x64", "128x128", "wgmma128x128", "wgmma128x256", "streamk128x256", "cluster128x128",
-         "cluster128x256")  # MatmulTiles, in its order
+         "cluster128x256")  # the values of MatmulTiles in their order
 
 
 def encoding_name(number):
-    """iq4_nl stands for all encodings in blocks (kAnyBlocks of gpu/kernels/block_code.h)."""
+    """The encoding's name. iq4_nl stands for all encodings in blocks (kAnyBlocks of gpu/kernels/block_code.h)."""
     return ENCODINGS[int(number)].replace("iq4_nl", "blocks")
 
 
@@ -54,20 +54,20 @@ class Kernel:
 
     @property
     def load_words(self):
-        """How many words of 32 bits a load of the weight has: four, or two where codes have two low bits."""
+        """The size of a load of the weight in words of 32 bits: four, or two for codes with two low bits."""
         return 2 if re.match(r"(matvec|experts) q[23]_k\b", self.name or "") else 4
 
 
 @dataclasses.dataclass
 class Loop:
     instructions: list
-    n_loads: int    # of Kernel.load_words
-    in_flight: int  # of these, how many are under way when one of them is needed first; the most over the loop's waits
-    least_in_flight: int = 0  # and the fewest, in the second of two trips (NVIDIA's alone)
+    n_loads: int    # loads of Kernel.load_words words
+    in_flight: int  # the most of these loads that are in flight at an instruction that needs one of them first
+    least_in_flight: int = 0  # the fewest, in the second of two iterations (NVIDIA only)
 
 
 def nvidia_kernels(cuobjdump, file, only=None):
-    """The kernels of an object file, of every target or of one."""
+    """The kernels of an object file, for all its targets or only for one."""
     chosen = ["-arch", only] if only else []
     text = subprocess.run([cuobjdump, "-sass", *chosen, file], check=True, capture_output=True, text=True).stdout
     kernels = []
@@ -82,14 +82,14 @@ def nvidia_kernels(cuobjdump, file, only=None):
     return kernels
 
 
-# Matches an instruction that clears a register. The compiler clears the destination of a load that has a predicate, so that it is zero
-# where the load is not executed. Such an instruction does not wait for an earlier load into the same register.
+# Matches an instruction that clears a register. The compiler clears the destination of a predicated load, so that it is zero if the load
+# is not executed. Such an instruction does not wait for an earlier load into the same register.
 CLEARS = re.compile(r"(?:@!?U?P\d+\s+)?(?:(?:CS2R|MOV|IMAD\.MOV\S*)\s.*(?:RZ|SRZ)|(?:MOV R\d+,|IMAD\.U32 R\d+, RZ, RZ,) UR\d+)$")
 
 
 def waits(instructions, words=4):
-    """Follows NVIDIA's loads of `words` words by their registers. Yields, wherever one of them is needed first, the instruction's number and
-    how many loads are under way."""
+    """Follows NVIDIA's loads of `words` words by their registers. For every instruction that first needs a loaded value, yields the
+    instruction's number and how many loads are then in flight."""
     pending = set()
     for i, text in enumerate(instructions):
         registers = {int(number) for number in re.findall(r"\bR(\d+)\b", text)}
@@ -103,13 +103,13 @@ def waits(instructions, words=4):
 
 
 def loads_in_flight(instructions, words=4):
-    """How many of NVIDIA's loads of `words` words are under way when one of them is needed first, at most."""
+    """The most of NVIDIA's loads of `words` words that are in flight when a loaded value is first needed."""
     return max((n for _, n in waits(instructions, words)), default=0)
 
 
 def nvidia_loops(kernel):
-    """Every backward branch, with the loads of two trips followed by their registers. A branch back over the kernel's end is none: what the
-    compiler put behind it, such as shuffles for lanes that diverged, goes on where it came from."""
+    """A Loop for every backward branch; loads are followed by their registers over two iterations. A branch back across the kernel's EXIT
+    is no loop: it returns from code that the compiler placed after the kernel's end, such as shuffles for diverged lanes."""
     index = {address: i for i, (address, _) in enumerate(kernel.code)}
     for i, (_, instruction) in enumerate(kernel.code):
         branch = re.search(r"\bBRA\b.*?(0x[0-9a-f]+)", instruction)
@@ -143,7 +143,7 @@ def amd_kernels(file, target):
 
 
 def amd_loops(kernel):
-    """Every backward branch. The counter of loads says how many may still be under way after a wait."""
+    """A Loop for every backward branch. A wait for vmcnt(N) ends when at most N loads are still in flight."""
     index = {label: i for i, (label, _) in enumerate(kernel.code) if label}
     for i, (_, instruction) in enumerate(kernel.code):
         branch = re.match(r"s_c?branch\w*\s+(\.LBB\w+)", instruction)
@@ -151,7 +151,7 @@ def amd_loops(kernel):
             continue
         body = [text for _, text in kernel.code[index[branch[1]]:i + 1]]
         load = rf"(global|flat)_load_(dwordx{kernel.load_words}|b{32 * kernel.load_words})"
-        pending = []  # True: of Kernel.load_words
+        pending = []  # loads in flight; True for those of Kernel.load_words words
         most = 0
         for text in body * 2:
             if re.match(r"(global|flat)_load_", text):
@@ -164,7 +164,7 @@ def amd_loops(kernel):
 
 
 def kernels_of(code, cuobjdump, stem):
-    """The kernels of `stem`.cpp that have a name here, of every target that was built in the folder `code` and can be read."""
+    """The kernels of `stem`.cpp that Kernel.name knows, for every target that was built in the folder `code` and can be read."""
     found = []
     built = code / "cuda" / f"{stem}.o"
     if built.exists() and cuobjdump:
@@ -178,7 +178,7 @@ def kernels_of(code, cuobjdump, stem):
 
 
 def arguments():
-    """The command line of the tests: the folder with the code, and cuobjdump or None."""
+    """Parses the command line of the tests. Returns the folder with the code, and the path of cuobjdump or None."""
     parser = argparse.ArgumentParser()
     parser.add_argument("code", type=pathlib.Path)
     parser.add_argument("--cuobjdump")
@@ -187,6 +187,6 @@ def arguments():
 
 
 def skip(reason):
-    """Ends the test; CTest knows skipped ones by the first words of what they print."""
+    """Ends the test. CTest recognizes a skipped test by the first words of its output."""
     print(f"skipped: the {reason}")
     sys.exit(0)

@@ -50,8 +50,8 @@ void store(std::vector<std::byte>& bytes, T value) {
   std::memcpy(bytes.data() + at, &value, sizeof(T));
 }
 
-/// Quantizes one row as w[k] = scale * q[k], with one scale per `group` columns. In every third group the largest value becomes
-/// -(largest_q + 1) steps, where it is negative: this project's quantizers never make that code, and published weights have it.
+/// Quantizes one row as w[k] = scale * q[k], with one scale per `group` columns. In every third group the code -largest_q is replaced by
+/// -(largest_q + 1), which this project's quantizers never produce but published weights contain.
 void quantize_row(std::span<const float> row, std::int64_t group, float largest_q, bool half_scale,
                   std::vector<std::byte>& values, std::vector<float>& scales) {
   for (std::size_t begin = 0; begin < row.size(); begin += static_cast<std::size_t>(group)) {
@@ -69,13 +69,13 @@ void quantize_row(std::span<const float> row, std::int64_t group, float largest_
   }
 }
 
-/// The exponent e of the numbers in E4M3 that are 2^(e - 3) apart around `value`; the subnormal ones are as far apart as those
-/// of the smallest exponent, -6.
+/// The exponent e such that E4M3 numbers near `value` are 2^(e - 3) apart. Subnormal numbers are spaced as those of the
+/// smallest exponent, -6.
 int e4m3_exponent(float value) {
   return value == 0.0F ? -6 : std::max(std::ilogb(value), -6);
 }
 
-/// The nearest number in E4M3, half to even, by the definition of the type and not by core/e4m3.h.
+/// The nearest E4M3 number, ties to even. Written from the type's definition, independently of core/e4m3.h.
 float nearest_e4m3(float value) {
   const float place = std::ldexp(1.0F, e4m3_exponent(value) - 3);
   return std::clamp(std::nearbyint(value / place) * place, -448.0F, 448.0F);
@@ -90,14 +90,15 @@ void quantize_row_fp8(std::span<const float> row, std::vector<std::byte>& values
   for (const float w : row) {
     const float q = scale == 0.0F ? 0.0F : std::fabs(nearest_e4m3(w / scale));
     const int exponent = e4m3_exponent(q);
-    // Eighths of 2^exponent: 8 to 15 of a normal number, of which the first bit is not stored, 0 to 7 of a subnormal one.
+    // The magnitude in eighths of 2^exponent: 8 to 15 for a normal number, whose leading bit is not stored, and 0 to 7 for a subnormal one.
     const int eighths = static_cast<int>(std::ldexp(q, 3 - exponent));
     const int code = eighths < 8 ? eighths : (exponent + 7) * 8 + eighths - 8;
     store(values, static_cast<std::uint8_t>(code + (std::signbit(w) ? 128 : 0)));
   }
 }
 
-/// INT4 with a scale and a zero point for each group: s = (max - min) / 15 in FP16, with 0 between the two, zero = round(-min / s) - 8.
+/// Quantizes to INT4 with a scale and a zero point for each group: s = (max - min) / 15 in FP16, where the range is extended to contain 0,
+/// and zero = round(-min / s) - 8.
 void quantize_row_with_zeros(std::span<const float> w, std::vector<std::byte>& values, std::vector<float>& scales) {
   std::vector<float> zeros;
   for (std::size_t first = 0; first < w.size(); first += kScaleGroupSize) {
@@ -128,7 +129,7 @@ E2m1 nearest_e2m1(float value) {
   return nearest;
 }
 
-/// MXFP4: of each group the least power of two by which no value exceeds 6.
+/// Quantizes to MXFP4: the scale of each group is the smallest power of two with which no code exceeds 6.
 void quantize_row_mxfp4(std::span<const float> w, std::vector<std::byte>& values, std::vector<float>& scales) {
   for (std::size_t first = 0; first < w.size(); first += kScaleGroupSize) {
     const auto group = w.subspan(first, std::min<std::size_t>(kScaleGroupSize, w.size() - first));
@@ -140,8 +141,8 @@ void quantize_row_mxfp4(std::span<const float> w, std::vector<std::byte>& values
   }
 }
 
-/// NVFP4: a scale of the row with which every group's scale is at most 256, and of each group the nearest E4M3 number to what makes its
-/// largest value 6. Where scales are powers of two, all of them are found again.
+/// Quantizes to NVFP4. The row's scale is chosen so that no group's scale exceeds 256. The scale of a group is the E4M3 number nearest to
+/// the one that maps its largest value to 6. Scales that are powers of two are reproduced exactly.
 void quantize_row_nvfp4(std::span<const float> w, std::vector<std::byte>& values, std::vector<float>& scales) {
   const auto largest_of = [](std::span<const float> part) {
     float largest = 0.0F;
@@ -162,8 +163,8 @@ void quantize_row_nvfp4(std::span<const float> w, std::vector<std::byte>& values
   }
 }
 
-/// The FP16 unit of whole numbers up to `most` that make scales up to `largest`: a power of two where `largest` is one, so that scales
-/// that are powers of two are made exactly.
+/// The FP16 unit for scales that are stored as integers up to `most`, when the largest scale is `largest`. If that is a power of two, so
+/// is the unit, and scales that are powers of two are represented exactly.
 float unit_of(float largest, float most) {
   if (largest == 0.0F) return 0.0F;
   int exponent = 0;
@@ -171,10 +172,10 @@ float unit_of(float largest, float most) {
   return round_to_f16(largest / most);
 }
 
-/// The codes of an encoding in blocks that the tests make, and the largest whole numbers of parts.
+/// The range of codes, and of the integers that store scales of parts, that the tests use for an encoding in blocks.
 struct BlockCodes {
-  float largest = 0.0F;        ///< code; the least is 0 with minima, and otherwise -largest, but for codes on the curve
-  float largest_whole = 0.0F;  ///< of the whole numbers of parts
+  float largest = 0.0F;        ///< largest code. The least is 0 in encodings with minima, and about -largest in others
+  float largest_whole = 0.0F;  ///< largest integer that stores the scale or the minimum of a part
   bool has_signed_parts = false;
   bool is_on_curve = false;
 };
@@ -205,7 +206,7 @@ BlockCodes block_codes(WeightEncoding encoding) {
   }
 }
 
-/// The number of the curve nearest to a value.
+/// The number in the table of IQ4 codes that is nearest to `value`.
 float nearest_on_curve(float value) {
   float nearest = kFourBitCurve.front();
   for (const std::int8_t number : kFourBitCurve) {
@@ -214,12 +215,13 @@ float nearest_on_curve(float value) {
   return nearest;
 }
 
-/// The sign of the scale of part `part` of a block: negative in every other part where parts have signs.
+/// The sign of the scale of part `part` of a block: negative in every other part if the encoding has signed scales.
 float sign_of_part(const BlockCodes& codes, std::size_t part) {
   return codes.has_signed_parts && part % 2 == 1 ? -1.0F : 1.0F;
 }
 
-/// Encodings in blocks without minima: of each part the scale max|w| / largest, in units of the block where it has several parts.
+/// Quantizes to an encoding in blocks without minima. A part's scale is max|w| / largest, rounded to a multiple of the block's unit if the
+/// block has several parts.
 void quantize_row_in_blocks(std::span<const float> w, WeightEncoding encoding, std::vector<std::byte>& values,
                             std::vector<float>& scales) {
   const BlockForm form = block_form(encoding);
@@ -253,8 +255,8 @@ void quantize_row_in_blocks(std::span<const float> w, WeightEncoding encoding, s
   }
 }
 
-/// Encodings in blocks with minima: of each part the scale (max - min) / largest and the minimum, with 0 between the two, in units of the
-/// block where it has several parts.
+/// Quantizes to an encoding in blocks with minima. A part's scale is (max - min) / largest, where the range is extended to contain 0. The
+/// scale and the minimum are rounded to multiples of the block's units if the block has several parts.
 void quantize_row_with_minima(std::span<const float> w, WeightEncoding encoding, std::vector<std::byte>& values,
                               std::vector<float>& scales) {
   const BlockForm form = block_form(encoding);
@@ -270,7 +272,7 @@ void quantize_row_with_minima(std::span<const float> w, WeightEncoding encoding,
       leasts.push_back(-std::min(0.0F, *std::ranges::min_element(of_part)));
       wanted.push_back((std::max(0.0F, *std::ranges::max_element(of_part)) + leasts.back()) / codes.largest);
     }
-    // In exact cases all scales are one power of two, of which minima are small multiples: a quarter of it is their unit.
+    // In exact cases all scales are the same power of two, and minima are small multiples of it. A quarter of it is the minima's unit.
     int exponent = 0;
     const bool is_exact = std::frexp(wanted[0], &exponent) == 0.5F;
     float unit = round_to_f16(wanted[0]);
@@ -367,7 +369,8 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
   return std::make_shared<MemorySource>(std::move(bytes), std::move(scales), n_rows);
 }
 
-/// make_exact() of INT4 with zero points: every group has its least and its largest code, so that both are found again.
+/// make_exact() for INT4 with zero points. Every group contains the least and the largest code, so that quantization reproduces its scale
+/// and its zero point.
 void make_exact_with_zeros(Dice& dice, std::span<float> values, std::int64_t n_cols) {
   for (std::int64_t at = 0; at < static_cast<std::int64_t>(values.size());) {
     const std::int64_t n = std::min(kScaleGroupSize, n_cols - at % n_cols);
@@ -381,15 +384,15 @@ void make_exact_with_zeros(Dice& dice, std::span<float> values, std::int64_t n_c
     }
     const std::int32_t first = dice.between(0, static_cast<std::int32_t>(n) - 1);
     const std::int32_t second = (first + 1) % static_cast<std::int32_t>(n);
-    // A group of one column has the code that is not its zero point.
+    // A group of one column gets the extreme code that differs from its zero point.
     part[static_cast<std::size_t>(second)] = scale * (7.0F - zero);
     part[static_cast<std::size_t>(first)] = scale * ((n == 1 && zero == -8.0F ? 7.0F : -8.0F) - zero);
     at += n;
   }
 }
 
-/// make_exact() of encodings in blocks: all parts of a block have one scale, a power of two, and their largest codes, which is how they
-/// are found again. With minima, values are whole multiples of it that begin below 0.
+/// make_exact() for encodings in blocks. All parts of a block have the same scale, a power of two, and each contains its largest code, so
+/// that quantization reproduces the scale. With minima, values are multiples of the scale and may be negative.
 void make_exact_blocks(Dice& dice, std::span<float> values, WeightEncoding encoding) {
   const BlockForm form = block_form(encoding);
   const BlockCodes codes = block_codes(encoding);
@@ -424,10 +427,10 @@ void make_exact_blocks(Dice& dice, std::span<float> values, WeightEncoding encod
   }
 }
 
-/// Changes the values slightly, so that they and their quantized forms are exact in BF16; scales become powers of two.
+/// Changes the values so that they, and the values after quantization, are exact in BF16. Scales become powers of two.
 void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, WeightEncoding encoding) {
   if (scales_per_row(encoding, n_cols) == 0) {
-    // Near 0, FP16 has fewer bits than BF16, so that it is rounded to last; the result is exact in both types.
+    // Near 0, FP16 has fewer bits than BF16. Rounding to FP16 last makes the result exact in both types.
     for (float& value : values) value = round_to_f16(round_to_bf16(value));
     return;
   }
@@ -448,7 +451,7 @@ void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, Weight
     float largest = 0.0F;
     for (const float value : part) largest = std::max(largest, std::fabs(value));
     float scale = std::exp2(std::ceil(std::log2(largest / largest_q)));
-    // In some rows of E4M3 one value is so much larger than the others that many of these are subnormal.
+    // In some groups of E4M3 one value is so much larger than the others that many of these become subnormal.
     if (is_fp8) scale *= std::exp2(static_cast<float>(dice.one_of({0, 0, 6, 12})));
     for (float& value : part) {
       const float q = value / scale;
@@ -647,7 +650,7 @@ void dirty_cache(CaseBuilder& builder, const HeadShape& heads) {
   const float deviation = builder.dice.chance(0.4) ? NAN : 30.0F;
   for (std::int32_t layer = 0; layer < builder.result.kv.n_layers; ++layer) {
     if (has_latents) {
-      // The norm makes latents of size 1 of whatever is put in, which its weights make large again.
+      // The norm scales any input to latents of magnitude 1. Its large weights make them large again.
       const ValueId latent = builder.input(heads.head_dim, kIds, deviation);
       const ValueId queries = builder.input(heads.n_heads * heads.head_dim, kIds, 1.0F);
       const WeightId norm = builder.vector(heads.latent_dim, 0.0F, 30.0F);

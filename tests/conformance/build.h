@@ -40,7 +40,7 @@ class Dice {
                                      std::vector<std::int64_t> part_rows = {}, Join join = Join::kNone,
                                      std::int64_t n_experts = 1);
 
-/// How activations are quantized that are multiplied with quantized weights of this encoding, where they may be.
+/// The quantization of activations that is tested with weights of this encoding; kNone where the encoding allows none.
 [[nodiscard]] constexpr ActQuant activations_for(WeightEncoding encoding) {
   if (encoding == WeightEncoding::kInt4Group32Zero || encoding == WeightEncoding::kMxfp4Group32 ||
       has_blocks(encoding)) {
@@ -56,7 +56,7 @@ class Dice {
   return act == ActQuant::kInt8Static ? 127.0F : act == ActQuant::kFp8Static ? kE4m3Max : kE4m3Max * kE2m1Max;
 }
 
-/// The encoding in blocks of GGUF of a case with this seed: one of those that share a family.
+/// One of the encodings in blocks of GGUF that share a family of cases, chosen by the seed.
 [[nodiscard]] constexpr WeightEncoding other_block_encoding(std::uint64_t seed) {
   constexpr std::array kOthers = {WeightEncoding::kQ2K,  WeightEncoding::kQ3K, WeightEncoding::kIq4Xs,
                                   WeightEncoding::kQ41,  WeightEncoding::kQ50, WeightEncoding::kQ51,
@@ -64,7 +64,7 @@ class Dice {
   return kOthers[seed % kOthers.size()];
 }
 
-/// Which of a token's q, k and v, which RopeAppend reads, are values of their own.
+/// Which of RopeAppend's inputs k and v are separate values instead of columns of qkv.
 enum class Apart : std::uint8_t { kNothing, kValues, kKeysAndValues };
 
 /// Builds the graphs of one case and collects its weights.
@@ -97,7 +97,7 @@ class CaseBuilder {
 
   Dice dice;
   /// If true, inputs and matrices that are made from here on are exact in BF16, quantized ones too. A backend then has
-  /// nothing to round in a matmul, and every draw of the envelope equals the reference.
+  /// nothing to round in a matmul, and draws of the envelope differ from the reference only by errors of f32 sums.
   bool is_exact_in_bf16 = false;
   Case result = [] {
     Case c;

@@ -46,7 +46,7 @@ Case make_sinks_case(std::uint64_t seed);
 Case make_biased_route_case(std::uint64_t seed);
 Case make_biased_mixture_case(std::uint64_t seed);
 Case make_layer_norm_case(std::uint64_t seed);
-/// A norm of inputs as small as its epsilon and the product behind it, which a backend may compute at once.
+/// A norm of inputs whose mean square may be as small as its epsilon, and the matmul after it. A backend may fuse the two.
 Case make_norm_product_case(std::uint64_t seed);
 Case make_gelu_case(std::uint64_t seed);
 Case make_latent_append_case(std::uint64_t seed);
@@ -57,7 +57,7 @@ Case make_latent_copy_case(std::uint64_t seed);
 Case make_head_matmul_case(std::uint64_t seed);
 Case make_grouped_route_case(std::uint64_t seed);
 Case make_select_columns_case(std::uint64_t seed);
-/// Columns that each of a token's experts chooses, and both products of experts that read them.
+/// Columns selected separately for each of a token's experts, and both matmuls of the experts that read them.
 Case make_expert_columns_case(std::uint64_t seed);
 Case make_sample_case(std::uint64_t seed);
 Case make_wide_sample_case(std::uint64_t seed);
@@ -78,7 +78,7 @@ Case make_q4_k_matmul_case(std::uint64_t seed);
 Case make_q5_k_matmul_case(std::uint64_t seed);
 Case make_q5_k_mixture_case(std::uint64_t seed);
 Case make_q6_k_matmul_case(std::uint64_t seed);
-/// Of the encodings in blocks of GGUF that have no family of their own.
+/// Weights in the encodings in blocks of GGUF that have no family of their own.
 Case make_gguf_matmul_case(std::uint64_t seed);
 Case make_gguf_mixture_case(std::uint64_t seed);
 Case make_q4_k_mixture_case(std::uint64_t seed);
@@ -100,7 +100,7 @@ Case make_not_finite_fp8_group_case(std::uint64_t seed);
 /// Long contexts that begin with keys of NaN.
 Case make_not_finite_context_case(std::uint64_t seed);
 
-/// All families. New ones are appended, so that the seeds of the others stay the same.
+/// All families. New ones are appended at the end, so that the seeds of existing cases do not change.
 [[nodiscard]] std::span<const Family> families();
 
 }  // namespace secondsource::conformance

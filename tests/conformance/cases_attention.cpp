@@ -19,11 +19,11 @@ HeadShape pick_heads(Dice& dice) {
           .head_dim = dice.one_of<std::int32_t>({32, 64, 80, 128})};
 }
 
-/// A head of a latent and a rotated part, of DeepSeek's proportions and others.
+/// Heads of multi-head latent attention: a latent part and a rotated part, in DeepSeek's proportions and others.
 HeadShape pick_latents(Dice& dice) {
   const std::int32_t latent_dim = dice.one_of<std::int32_t>({16, 22, 64, 96, 128, 512});
   const std::int32_t n_rotated = dice.one_of<std::int32_t>({2, 8, 32, 64});
-  // Many heads where a latent is small, since the large ones take most of the time.
+  // Many heads only if the latent is small, because large ones take most of the time.
   const std::int32_t n_heads = latent_dim == 512  ? dice.between(1, 2)
                                : latent_dim <= 22 ? dice.one_of<std::int32_t>({1, 16, 17, 60})
                                                   : dice.one_of<std::int32_t>({1, 3, 10});
@@ -65,13 +65,13 @@ std::string_view describe(Apart apart) {
   return apart == Apart::kNothing ? "" : apart == Apart::kValues ? " v" : " k v";
 }
 
-/// What a layer has beyond the plain form.
+/// Optional features of a layer.
 struct LayerForm {
   bool has_sinks = false;
   Apart apart = Apart::kNothing;
 };
 
-/// What RopeAppend reads: random q, k and v.
+/// The inputs of RopeAppend: random q, k and v.
 struct Projections {
   ValueId qkv;
   std::optional<ValueId> k = {};
@@ -87,21 +87,21 @@ Projections add_projections(CaseBuilder& b, const HeadShape& heads, Apart apart,
   return projections;
 }
 
-/// Values apart, with keys or without them.
+/// Separate values, or separate keys and values.
 Apart pick_apart(Dice& dice) {
   return dice.one_of({Apart::kValues, Apart::kKeysAndValues});
 }
 
-/// Periods so short that every case with a few tokens has queries of several sizes.
+/// Random growth of queries with the position. Most periods are short, so that even a few tokens have different factors.
 QueryGrowth pick_growth(Dice& dice) {
   return {.beta = dice.one_of({0.1F, 0.3F, 1.0F}), .period = dice.one_of<std::int32_t>({1, 3, 16, 4096})};
 }
 
-/// A LatentAppend of random latents and queries. Returns its queries.
+/// Adds a LatentAppend of random latents and queries. Returns the resulting queries.
 ValueId add_latents(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, const QueryGrowth& growth = {}) {
   const ValueId latent = b.input(heads.head_dim, kIds, 1.2F);
   const ValueId q = b.input(heads.n_heads * heads.head_dim, kIds, 1.2F);
-  const bool in_place = b.dice.chance(0.5);  // which the contract allows
+  const bool in_place = b.dice.chance(0.5);  // the contract allows q and q_out to be the same value
   const RopeId rope = b.rope(heads.head_dim - heads.latent_dim, b.dice.one_of({1.0F, 1.0F, 1.2F}));
   b.graph().ropes.back().query_growth = growth;
   const LatentAppend append{.latent = latent,
@@ -115,7 +115,7 @@ ValueId add_latents(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, 
   return append.q_out;
 }
 
-/// One layer of attention over latents, as add_layer().
+/// Adds one layer of attention over latents.
 Attention add_latent_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, const Windows& windows) {
   const ValueId q = add_latents(b, heads, layer);
   Attention attend{.q = q, .out = b.value(heads.n_heads * heads.latent_dim), .layer = layer, .heads = heads};
@@ -145,7 +145,7 @@ Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, cons
   attend.scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim));
   if (b.dice.chance(0.25)) attend.softcap = 2.0F;
   if (b.dice.chance(windows.chance)) attend.window = b.dice.one_of(windows.sizes);
-  // From sinks that are lost among the scores to some that take nearly all of the softmax.
+  // Some sinks are negligible beside the scores, others take nearly all of the softmax.
   if (form.has_sinks) attend.sinks = b.vector(heads.n_heads, 1.0F, 4.0F);
   b.add(attend, "attention");
   return {append.q_norm.has_value(), attend};
@@ -183,8 +183,8 @@ Case ragged_case(CaseBuilder b, const HeadShape& heads, const LayerForm& form = 
   return std::move(b.result);
 }
 
-/// Makes the builder's current, empty graph append to the cache of layer 0 without attention, and starts another graph.
-/// Returns the number of the filled graph.
+/// Fills the builder's current, empty graph with an append to the cache of layer 0, without attention, and starts another
+/// graph. Returns the number of the filled graph.
 std::int32_t add_fill_graph(CaseBuilder& b, const HeadShape& heads) {
   if (heads.latent_dim > 0) {
     add_latents(b, heads, 0);
@@ -205,8 +205,8 @@ std::int32_t add_fill_graph(CaseBuilder& b, const HeadShape& heads) {
   return b.new_graph() - 1;
 }
 
-/// Fills a sequence's cache to `length` without attention. Each following step has `chunks` tokens of this sequence and
-/// a few tokens of another one.
+/// Fills a sequence's cache to `length` without attention. Then follows one step for each element of `chunks`, with that
+/// many tokens of this sequence and a few tokens of another one.
 Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::initializer_list<std::int32_t> chunks,
                const Windows& windows = kNarrowWindows, const LayerForm& form = {}) {
   constexpr std::int32_t kPageTokens = 16;
@@ -242,9 +242,9 @@ Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::
 
 namespace {
 
-/// What a case of RopeAppend has beyond the plain form.
+/// Optional features of RopeAppend.
 struct RopeForm {
-  /// Some pairs at the end have no frequency, as where a part of a head is rotated, or none of it.
+  /// Some or all pairs at the end of a head have the frequency 0, as in models that rotate only a part of a head.
   bool leaves_pairs = false;
   HeadNorm head_norm = HeadNorm::kRmsOfHead;
   /// Queries are larger at later positions.
@@ -289,8 +289,8 @@ Case rope_append_case(CaseBuilder b, const RopeForm& form) {
   sequences.append(batch, sequences.add(), n_tokens, kIds);
   const std::int32_t n_padding = b.dice.between(0, 3);
   sequences.finish(batch, n_padding);
-  // Positions may be far from the start, since without attention they are independent of the cache's length.
-  // With growth, at least one is in a period after the first, whatever the period.
+  // Without attention, positions do not depend on the cache's length, so they may be large.
+  // With growth, at least one position is beyond the first period, for every possible period.
   const std::int32_t offset = form.grows ? b.dice.one_of<std::int32_t>({4090, 8192 - n_tokens, 30000})
                                          : b.dice.one_of<std::int32_t>({0, 1000, 30000});
   for (std::int32_t t = 0; t < n_tokens; ++t) batch.positions[static_cast<std::size_t>(t)] += offset;
@@ -354,7 +354,7 @@ Case make_wide_attention_case(std::uint64_t seed) {
 
 Case make_sinks_case(std::uint64_t seed) {
   CaseBuilder b("attention_sinks", seed);
-  // Long ones are cut along the cache, and the sink must join the sum of all parts once.
+  // Backends split long contexts along the cache. The sink must be added exactly once to the sum over all parts.
   const bool is_long = b.dice.chance(0.15);
   const HeadShape heads = pick_heads(b.dice);
   if (!is_long) return ragged_case(std::move(b), heads, {.has_sinks = true});
@@ -378,7 +378,7 @@ Case make_chunked_attention_case(std::uint64_t seed) {
 }
 
 Case make_deep_attention_case(std::uint64_t seed) {
-  // A position beyond 32K does not fit 15 bits, and a kernel that splits the cache into a limited number of pieces gets
+  // Positions beyond 32K do not fit into 15 bits, and a kernel that splits the cache into a limited number of pieces gets
   // longer pieces.
   constexpr std::int32_t kPageTokens = 16;
   constexpr std::int32_t kFilledPages = 64;
@@ -390,8 +390,8 @@ Case make_deep_attention_case(std::uint64_t seed) {
   b.result.n_pages = n_pages + kFilledPages;
   const std::int32_t fill_graph = add_fill_graph(b, heads);
   Sequences sequences(b.dice, b.result.n_pages, kPageTokens, 0);
-  // One step fills some pages, and copies of them in random order fill all others, because appending every position
-  // would take most of the time.
+  // Appending every position would take most of the time. Therefore one step fills some pages, and copies of them in
+  // random order fill all others.
   const std::int32_t filled = sequences.add();
   BatchStorage batch;
   sequences.append(batch, filled, kFilledPages * kPageTokens, kIds);
@@ -460,7 +460,7 @@ Case make_latent_attention_case(std::uint64_t seed) {
     const HeadShape heads = pick_latents(b.dice);
     return ragged_case(std::move(b), heads);
   }
-  // Long ones are cut along the cache.
+  // Backends split long contexts along the cache.
   const HeadShape heads{.n_heads = b.dice.between(1, 20), .n_kv_heads = 1, .head_dim = 40, .latent_dim = 32};
   const std::int32_t length = b.dice.between(1500, 2500);
   return long_case(std::move(b), heads, length, {1, 7});
@@ -468,7 +468,7 @@ Case make_latent_attention_case(std::uint64_t seed) {
 
 Case make_wide_latent_attention_case(std::uint64_t seed) {
   CaseBuilder b("attention_latent_wide", seed);
-  // DeepSeek's head, and as many heads as fill a block of the GPU kernels, or a few more.
+  // DeepSeek's head dimensions, with as many heads as one block of the GPU kernels takes, or a few more.
   const HeadShape heads{
       .n_heads = b.dice.one_of<std::int32_t>({16, 17, 32, 40}), .n_kv_heads = 1, .head_dim = 576, .latent_dim = 512};
   const std::int32_t length = b.dice.between(60, 300);

@@ -49,11 +49,11 @@ std::string_view epilogue_name(Epilogue epilogue) {
   return "unknown";
 }
 
-/// In the middle of the scales that input_of_ties() and input_of_fp8_ties() draw.
+/// A stored scale in the middle of the scales that input_of_ties() and input_of_fp8_ties() draw.
 constexpr float kMiddleOfTies = 0x1p-3F;
 
-/// Rows in whose groups of `group` columns s = max|x| / 448 is a power of two and every second value is half-way between two neighbours
-/// in E4M3, down to those of the subnormal numbers.
+/// Rows whose groups of `group` columns have a power of two as scale s = max|x| / 448. Every second value is half-way between two
+/// neighbouring E4M3 numbers, including subnormal ones.
 ValueId input_of_fp8_ties(CaseBuilder& b, std::int32_t cols, std::int32_t group) {
   std::vector<float> values;
   for (std::int32_t first = 0; first < kIds * cols; first += std::min(group, cols - first % cols)) {
@@ -74,8 +74,8 @@ ValueId input_of_fp8_ties(CaseBuilder& b, std::int32_t cols, std::int32_t group)
   return out;
 }
 
-/// Rows in whose groups of 16 columns s = max|x| / 6 / kMiddleOfTies is a power of two and every second value is half-way between two
-/// neighbours in E2M1.
+/// Rows whose groups of 16 columns have a power of two as scale s = max|x| / 6 / kMiddleOfTies. Every second value is half-way between two
+/// neighbouring E2M1 numbers.
 ValueId input_of_nvfp4_ties(CaseBuilder& b, std::int32_t cols) {
   constexpr std::array kPlaces = {0.0F,  0.25F, 0.5F, 0.75F, 1.0F, 1.25F, 1.5F,
                                   1.75F, 2.0F,  2.5F, 3.0F,  3.5F, 4.0F,  5.0F};
@@ -168,7 +168,7 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   }
   Matmul op{.x = x, .weight = b.matrix(weight_rows, n_inputs, encoding, parts, join), .out = {}};
   op.act = act;
-  // Of ties it is in the middle of their scales; of others, the numbers beyond two deviations are too large.
+  // For ties, the stored scale is in the middle of their scales. For other inputs, values beyond two standard deviations exceed its range.
   if (has_stored_scale(act)) {
     op.act_scale = has_ties ? kMiddleOfTies : 2 * deviation / largest_with_stored_scale(act);
   }
@@ -258,7 +258,7 @@ Case sampling_case(CaseBuilder b, const SampledRows& sampled) {
 
 Case make_embed_case(std::uint64_t seed) {
   CaseBuilder b("embed", seed);
-  const bool is_published = b.dice.between(0, 3) == 0;  // encodings that products of a family of their own have
+  const bool is_published = b.dice.between(0, 3) == 0;  // one of the encodings whose matmuls have families of their own
   const WeightEncoding encoding =
       is_published
           ? b.dice.one_of({WeightEncoding::kFp8PerRow, WeightEncoding::kInt4Group32Zero, WeightEncoding::kFp8Group128})
@@ -340,7 +340,7 @@ Case make_norm_product_case(std::uint64_t seed) {
 
 Case make_layer_norm_case(std::uint64_t seed) {
   CaseBuilder b("layer_norm", seed);
-  // So many columns that a row's deviation is never small beside its mean, where f32 has nothing left of the difference.
+  // Rows have enough columns that their deviation is never tiny compared with the mean, because f32 would then lose the difference.
   const std::int32_t cols = b.dice.one_of<std::int32_t>({7, 16, 33, 64, 200, 1030});
   const std::int32_t n_rows = b.dice.between(1, 20);
   const float deviation = b.dice.one_of({1.0F, 30.0F});
@@ -395,7 +395,7 @@ Case make_long_matmul_case(std::uint64_t seed) {
                            }});
 }
 
-/// More rows than the largest tile of a backend has: several tiles of rows, of which the last is not full.
+/// More rows than the largest tile of any backend has, so that there are several tiles of rows and the last is not full.
 constexpr ProductExtents kTall{.rows =
                                    [](Dice& dice) {
                                      return dice.one_of<std::int32_t>({129, 160, 257, 300, 513});
@@ -496,7 +496,7 @@ Case make_select_columns_case(std::uint64_t seed) {
   const std::int32_t n_inputs = b.dice.chance(0.1) ? 17'000 : pick_extent(b.dice);
   const std::int32_t n_rows = std::min(pick_rows(b.dice), 200'000 / n_inputs + 1);
   ValueId x = b.input(n_inputs, kIds);
-  const bool has_norm = b.dice.chance(0.4);  // a backend may compute a norm together with the product that follows it
+  const bool has_norm = b.dice.chance(0.4);  // a backend may fuse a norm with the matmul that follows it
   if (has_norm) {
     const ValueId normed = b.value(n_inputs);
     b.add(RmsNorm{.x = x, .weight = b.vector(n_inputs, 1.0F, 0.3F), .out = normed}, "norm");
@@ -509,7 +509,7 @@ Case make_select_columns_case(std::uint64_t seed) {
     b.add(SelectRows{.x = x, .out = selected}, "select_rows");
     x = selected;
   }
-  // Mostly an order of all columns, as that of a weight is; else any of them, some of them twice.
+  // Mostly a permutation of all columns, like the act order of a weight; otherwise random columns, which may repeat.
   const bool is_order = b.dice.chance(0.75);
   const std::int32_t n_lists = b.dice.between(1, 3);
   const bool has_product = b.dice.chance(0.5);
@@ -556,8 +556,8 @@ Case make_sample_case(std::uint64_t seed) {
 
 Case make_wide_sample_case(std::uint64_t seed) {
   CaseBuilder b("sample_wide", seed);
-  // Vocabulary sizes of real models, and one next to a power of two. There are only a few distinct rows, since making
-  // them would take most of the time.
+  // Vocabulary sizes of real models, and one next to a power of two. There are only a few distinct rows, because creating
+  // more would take most of the time.
   const std::int32_t vocab = b.dice.one_of<std::int32_t>({8192, 16'385, 32'000, 50'257, 65'536});
   return sampling_case(std::move(b), {.vocab = vocab, .n_ids = 5, .nan_chance = 0.5, .forbidden_best_chance = 0.4});
 }

@@ -173,8 +173,8 @@ Case make_window_case(std::uint64_t seed) {
   dirty_cache(b, dims.heads);
   constexpr std::int32_t kIds = 41;
   add_transformer_layer(b, dims, 0, b.input(dims.dim, kIds));
-  // Cuts two to six consecutive operations out of the layer, which the backend may fuse. Values that cross the edge are
-  // observed.
+  // Cuts two to six consecutive operations, which the backend may fuse, out of the layer. Values that are used outside of
+  // this section are observed.
   StepGraph& graph = b.graph();
   const std::int32_t length = b.dice.between(2, 6);
   const std::int32_t first = b.dice.between(1, static_cast<std::int32_t>(graph.ops.size()) - length);
@@ -219,7 +219,7 @@ Case make_in_flight_case(std::uint64_t seed) {
   const Dims dims = pick_dims(b.dice);
   set_cache(b, dims, 1, 40);
   // The logits are rows of a table that gives each id one large logit, so that rounding cannot change the sampled id.
-  // Step n + 1 embeds the id that step n sampled, which only the device has when step n + 1 is submitted.
+  // Step n + 1 embeds the id that step n samples. When step n + 1 is submitted, this id is known only on the device.
   const std::int32_t vocab = b.dice.between(11, 60);
   std::vector<float> next(static_cast<std::size_t>(vocab * vocab), 0.0F);
   for (std::int32_t id = 0; id < vocab; ++id) next[static_cast<std::size_t>(id * vocab + (id * 7 + 3) % vocab)] = 9.0F;
@@ -237,8 +237,8 @@ Case make_in_flight_case(std::uint64_t seed) {
   for (std::int32_t step = 0; step < n_steps; ++step) {
     BatchStorage batch;
     for (std::int32_t i = 0; i < n_sequences; ++i) {
-      const std::int32_t s = step % 2 == 0 ? i : n_sequences - 1 - i;  // the order in the batch differs from that of
-                                                                       // the slots
+      const std::int32_t s = step % 2 == 0 ? i : n_sequences - 1 - i;  // in odd steps, the order in the batch differs
+                                                                       // from that of the slots
       sequences.append(batch, s, step == 0 ? b.dice.between(1, 5) : 1, vocab);
       if (step > 0) batch.token_ids.back() = -1;
       Sequences::want_logits(batch, batch.q_starts.back() - 1);
@@ -252,8 +252,8 @@ Case make_in_flight_case(std::uint64_t seed) {
 }
 
 std::span<const Family> families() {
-  // Append new families at the end: the index of a family is part of its cases' seeds, on which the planted bugs that
-  // it finds depend.
+  // Append new families at the end: a family's index determines the seeds of its cases, and whether a planted bug is found
+  // depends on these seeds.
   static constexpr Family kFamilies[] = {
       {"embed", make_embed_case, 16},
       {"rms_norm", make_rms_norm_case, 24},

@@ -39,8 +39,8 @@ enum class Spread : std::uint8_t {
   kTied,  ///< all scores are equal, so that every token goes to the first n_top experts
 };
 
-/// A router with separate inputs, whose scores are exact in f32. Ties are therefore ties on every backend, and no other
-/// scores are nearly equal, however many experts there are.
+/// A router with separate inputs whose scores are exact in f32. Every backend therefore has the same ties, and scores that
+/// are not equal are never nearly equal, however many experts there are.
 Choice add_coarse_route(CaseBuilder& b, Spread spread, std::int32_t n_ids, std::int32_t n_experts, std::int32_t n_top) {
   constexpr std::int32_t kDim = 8;
   const auto coarse = [&](std::int32_t n_rows, std::int32_t n_filled) {
@@ -69,7 +69,7 @@ struct MixtureShape {
   std::int32_t n_top = 0;
 };
 
-/// Columns for each expert, drawn from `n_inputs`: all of them in an order, or `n_columns` of any of them.
+/// A list of columns for each expert: a permutation of all `n_inputs` columns, or `n_columns` random ones, which may repeat.
 ColumnListId add_columns_of_experts(CaseBuilder& b, std::int32_t n_experts, std::int32_t n_inputs,
                                     std::optional<std::int32_t> n_columns = {}) {
   std::vector<std::int32_t> list;
@@ -85,7 +85,7 @@ ColumnListId add_columns_of_experts(CaseBuilder& b, std::int32_t n_experts, std:
   return ColumnListId{static_cast<std::int32_t>(b.graph().column_lists.size()) - 1};
 }
 
-/// Brings `x` to an order of each expert: a row of `n_inputs` for each of a token's experts.
+/// Permutes the columns of `x` separately for each of a token's experts. The result has `n_inputs` columns for each of these experts.
 ValueId add_orders_of_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureShape& shape,
                               std::int32_t n_inputs, bool x_per_expert, std::string label) {
   const ValueId out = b.value(shape.n_top * n_inputs);
@@ -99,13 +99,13 @@ ValueId add_orders_of_experts(CaseBuilder& b, ValueId x, const Choice& choice, c
   return out;
 }
 
-/// A scale with which the numbers of add_experts() beyond one or two deviations are too large.
+/// A stored scale that is too small for inputs of add_experts() with a magnitude above 1.5.
 float act_scale_for(ActQuant act) {
   if (!has_stored_scale(act)) return 0.0F;
   return 1.5F / largest_with_stored_scale(act);
 }
 
-/// Which inputs of experts are brought to an order of each expert first.
+/// Which of the two matmuls of the experts have inputs that are first permuted separately for each expert.
 struct Ordered {
   bool first = false;
   bool second = false;
@@ -124,7 +124,7 @@ void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureS
                                  std::vector<std::int64_t>(static_cast<std::size_t>(shape.n_experts), shape.dim),
                                  Join::kConcatRows, shape.n_experts);
   const ValueId hidden = b.value(shape.n_top * shape.ffn_dim);
-  // Biases of up to 5 push many gate and up values past the limit of 7 at which the clamped epilogue cuts them off.
+  // Biases with a standard deviation of 5 push many gate and up values past the limit of 7 of the clamped epilogue.
   std::optional<WeightId> up_bias;
   std::optional<WeightId> down_bias;
   if (has_biases) up_bias = b.vector(std::int64_t{n_parts} * shape.ffn_dim, 0.0F, 5.0F);
@@ -178,7 +178,7 @@ Case wide_mixture(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
   MixtureShape shape;
   shape.n_experts = b.dice.one_of<std::int32_t>({2, 3, 8, 17, 64, 256, 512});
   shape.n_top = b.dice.between(1, std::min(8, shape.n_experts));
-  const bool small = shape.n_experts >= 64;  // otherwise making the weights takes most of the time
+  const bool small = shape.n_experts >= 64;  // creating many large experts would take most of the time
   shape.dim = small ? b.dice.one_of<std::int32_t>({8, 33}) : b.dice.one_of<std::int32_t>({33, 64, 168});
   shape.ffn_dim = small ? b.dice.one_of<std::int32_t>({5, 32}) : b.dice.one_of<std::int32_t>({24, 72, 136});
   if (encoding == WeightEncoding::kFp8Group128) {  // rows have several groups
@@ -188,7 +188,7 @@ Case wide_mixture(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
              .n_top = std::min(shape.n_top, 8)};
   }
   if (const auto block_cols = static_cast<std::int32_t>(block_form(encoding).n_cols); block_cols > 0) {
-    // Rows have whole blocks. Experts are few, since making and checking so many weights takes most of the time.
+    // Rows consist of whole blocks. There are few experts, because creating and checking so many weights takes most of the time.
     const std::int32_t n_experts = std::min(shape.n_experts, 3);
     shape = {.dim = block_cols == 32 ? 96 : 256,
              .ffn_dim = b.dice.one_of<std::int32_t>({256, 256, 512}),
@@ -234,7 +234,7 @@ Case make_route_case(std::uint64_t seed) {
   return std::move(b.result);
 }
 
-/// As many inputs as models have: the threads that share a dot product take several columns each, and not all the same number.
+/// Realistic numbers of inputs: each of the threads that share a dot product takes several columns, and not all take equally many.
 Case make_wide_route_case(std::uint64_t seed) {
   CaseBuilder b("route_wide", seed);
   const std::int32_t dim = b.dice.one_of<std::int32_t>({520, 1029, 2880, 4096});
@@ -268,7 +268,7 @@ Case make_shared_expert_case(std::uint64_t seed) {
   CaseBuilder b("shared_expert", seed);
   const std::int32_t dim = b.dice.one_of<std::int32_t>({8, 33, 64});
   const std::int32_t ffn_dim = b.dice.one_of<std::int32_t>({5, 32, 48});
-  const std::int32_t n_experts = b.dice.one_of<std::int32_t>({1, 1, 2, 7});  // one: the expert that all tokens share
+  const std::int32_t n_experts = b.dice.one_of<std::int32_t>({1, 1, 2, 7});  // 1 is the shared expert of real models
   const std::int32_t n_top = b.dice.between(1, std::min(3, n_experts));
   const auto encoding = b.dice.one_of({WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow});
   const ActQuant act =
@@ -315,7 +315,7 @@ Case make_grouped_route_case(std::uint64_t seed) {
               .scale = b.dice.one_of({1.0F, 2.5F, 16.0F}),
               .expert = b.value(n_top, Rows::kTokens, DType::kI32),
               .weight = b.value(n_top)};
-  // Against sigmoids between 0 and 1.
+  // The bias has a magnitude comparable with the sigmoids, which are between 0 and 1.
   if (is_sigmoid && b.dice.chance(0.8)) route.choice_bias = b.vector(std::int64_t{n_groups} * group_size, 0.0F, 0.4F);
   b.add(route, "route");
   b.submit(plain_batch(b, b.dice.between(1, 20), kIds));
@@ -383,7 +383,7 @@ Case make_expert_columns_case(std::uint64_t seed) {
   const Choice choice = add_coarse_route(b, spread, kIds, shape.n_experts, shape.n_top);
   const ValueId x = b.input(shape.dim, kIds);
   const std::int32_t n_tokens = b.dice.one_of<std::int32_t>({1, 2, 3, 4, 5, 17, 48, 80});
-  // Padding keeps up to four tokens a batch of up to four rows, for which backends have other kernels.
+  // Batches of up to four tokens do not exceed four rows with padding, because backends have other kernels for so few rows.
   const std::int32_t most_padding = n_tokens <= 4 ? std::min(2, 4 - n_tokens) : 2;
   const bool has_products = b.dice.chance(0.75);
   if (has_products) {
@@ -397,7 +397,7 @@ Case make_expert_columns_case(std::uint64_t seed) {
     add_experts(b, x, choice, shape, encoding, act, first, kIds, b.dice.chance(0.2), ordered);
     b.result.name += fmt::format("{}{}", ordered.first ? " up" : "", ordered.second ? " down" : "");
   } else {
-    // Any columns, some of them twice, of one row for all experts, and then of a row of each expert.
+    // Selects random columns, which may repeat, first from one row for all experts and then from one row per expert.
     const std::int32_t n_columns = b.dice.one_of<std::int32_t>({1, 7, 64, 300});
     const ValueId selected = b.value(shape.n_top * n_columns);
     b.add(SelectColumns{.x = x,

@@ -61,7 +61,7 @@ std::string add_product(CaseBuilder& b, float bad, WeightEncoding encoding, ActQ
   op.epilogue = epilogue;
   if (epilogue == Epilogue::kAddResidual) op.aux = in_aux ? bad_input(b, n_outputs, bad) : b.input(n_outputs, kIds);
   op.out = b.value(n_outputs);
-  // The cap of an infinite sum is finite and that of a NaN is not, and a backend may make either of an infinity.
+  // A backend may turn an infinity into a NaN. A soft cap would make the first finite but not the second, so only NaN is capped.
   if (!gated && b.dice.chance(0.2) && std::isnan(bad)) op.softcap = 1.5F;
   b.add(op, "product");
   return fmt::format("product {}{} k={} n={}{}{}{}", to_string(encoding),
@@ -124,9 +124,9 @@ std::string submit_attention(CaseBuilder& b, float bad) {
 
 }  // namespace
 
-/// A sequence begins with 512 tokens whose key has a NaN, and then sees 1020 to 1022 positions in steps of one token, in which it is alone.
-/// A backend that divides these into shares of 8 to 512 positions, a power of two, has shares with no score but NaN and shares without
-/// any. Another sequence stays finite.
+/// A sequence begins with 512 tokens whose keys contain a NaN, and later decodes alone over 1020 to 1022 positions. A backend that splits
+/// these positions into shares whose size is a power of two from 8 to 512 gets shares in which all scores are NaN, and others without any
+/// NaN. Another sequence stays finite.
 Case make_not_finite_context_case(std::uint64_t seed) {
   CaseBuilder b("not_finite_context", seed);
   const HeadShape heads = pick_heads(b, 120);
@@ -185,7 +185,7 @@ Case not_finite_product(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
 
 }  // namespace
 
-/// A router with scores of NaN: all of a token whose x has one, or the score of one expert for every token, by its bias.
+/// A router with NaN scores: all scores of a token whose x contains a NaN, or the scores of one expert whose bias is NaN.
 Case make_not_finite_route_case(std::uint64_t seed) {
   CaseBuilder b("not_finite_route", seed);
   const std::int32_t cols = b.dice.one_of<std::int32_t>({7, 64, 600});

@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::uint64_t kDrawsPerNormal = 12;
 
-/// Sums of twelve uniform draws each, less their mean, in the order in which the stream gives them. Draws do not depend on each other, so
-/// that those of neighbouring sums are made as vectors.
+/// Each sum is that of twelve consecutive uniform draws of the stream, minus its mean of 6. Draws do not depend on each other, so that
+/// those of neighbouring sums can be computed with vector instructions.
 SS_VECTOR_CLONES void sum_draws(const RandomStream& stream, std::span<double> sums) {
   std::ranges::fill(sums, -6.0);
   for (std::uint64_t draw = 0; draw < kDrawsPerNormal; ++draw) {

@@ -76,10 +76,11 @@ SS_VECTOR_CLONES void sum_magnitudes(std::span<const double> x, std::span<const 
   }
 }
 
-/// The reference with sums of products that are off by as much as f32 may be. A sum of k products in f32, one after the other,
-/// rounds k partial sums. Of products of one size s and random signs, the j-th is s sqrt(j), and its rounding u s sqrt(j / 3)
-/// with u = 2^-24 (uniform in one unit roundoff); together that is u s k / sqrt(6), 0.64 u times the sum of the magnitudes
-/// of normal products. A uniform number in [-1, 1] times u times that sum has a root mean square of 0.58 of it.
+/// The reference, but with sums of products that are off by as much as sums in f32 may be. A sequential sum of k products in f32 rounds k
+/// partial sums. If the products have the magnitude s and random signs, the j-th partial sum is about s sqrt(j), and its rounding error is
+/// about u s sqrt(j / 3) with u = 2^-24. All errors together are about u s k / sqrt(6); for products of normal numbers, this is 0.64 u
+/// times the sum of the products' magnitudes. This class adds a uniform number in [-1, 1] times u times that sum, whose root mean square is
+/// 0.58 u times the sum.
 class F32SumKernels : public ReferenceKernels {
  public:
   F32SumKernels(int draw, const reference::Weights& weights, std::vector<KvPool>& pools)
@@ -119,7 +120,7 @@ class EnvelopeKernels final : public F32SumKernels {
   Result<void> run(const HeadMatmul& op, const HostFrame& frame) override {
     const MatrixView<float> x = frame.value(op.x);
     SS_TRY_VOID(with_rounded(grid_, x, [&] { return products_.run(op, frame); }));
-    // What is copied is no input of a product.
+    // Columns that are only copied are not multiplied, so they are copied again with their exact values.
     const MatrixView<float> out = frame.value(op.out);
     const auto n_heads = static_cast<std::size_t>(op.n_heads);
     const std::size_t n_copied =
@@ -144,15 +145,15 @@ class EnvelopeKernels final : public F32SumKernels {
   void round_softmax_weights(std::span<double> weights) const override {
     for (double& weight : weights) weight = static_cast<double>(grid_.round(static_cast<float>(weight)));
   }
-  // In an integer cache, this rounding decides near a tie between two integers: a backend may differ by one quantum.
+  // For an integer cache this rounding can change which integer a value near a tie becomes, so a backend may differ by one quantum.
   void round_cache_row(std::span<float> row) const override { grid_.round_all(row); }
   template <typename Product>
   Result<void> run_product(const Product& op, const HostFrame& frame) {
     if (op.act == ActQuant::kNone)
       return with_rounded(grid_, frame.value(op.x), [&] { return products_.run(op, frame); });
-    // Quantized activations are small numbers with a scale, which leaves nothing to round. But if they were computed rather
-    // than embedded, the last bit of an input can decide between two integers, so that a backend may differ by one
-    // quantum.
+    // Quantized activations are exact in BF16 apart from their scale, so there is nothing to round. But if they were
+    // computed rather than embedded, the last bit of an input can decide between two codes, so that a backend may differ by
+    // one quantum.
     if (is_embedded(frame.graph, op.x)) return ReferenceKernels::run(op, frame);
     return with_rounded(grid_, frame.value(op.x), [&] { return ReferenceKernels::run(op, frame); });
   }
@@ -161,7 +162,7 @@ class EnvelopeKernels final : public F32SumKernels {
   F32SumKernels products_;
 };
 
-/// A source of existing values, rounded.
+/// A source of weights that rounds existing values.
 class RoundedSource final : public WeightSource {
  public:
   RoundedSource(const Grid& grid, std::span<const float> values, std::int64_t n_cols)
@@ -192,7 +193,7 @@ class EnvelopeBackend final : public ReferenceBackend {
     WeightSpec rounded = spec;
     rounded.encoding = WeightEncoding::kF32;
     rounded.parts.clear();
-    // The parts of the original weight, each over its rows of the joined values.
+    // The joined weight is split into the parts of the original one again.
     std::int64_t first_row = 0;
     for (const WeightPart& part : spec.parts) {
       const auto offset = static_cast<std::size_t>(first_row * spec.n_cols);

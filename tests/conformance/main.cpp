@@ -139,7 +139,7 @@ std::string text_of(const std::vector<Setting>& settings) {
 /// The requested configurations that can be run.
 struct Configurations {
   std::vector<Tested> tested;
-  /// The first backend of each configuration that has a device. While it lives, NVML does not search for devices again for each case.
+  /// One backend per configuration that has a device. It is kept so that NVML does not search for devices again in every case.
   std::vector<std::unique_ptr<Backend>> kept;
   int n_absent = 0;  ///< configurations whose library, instructions or device this machine lacks
 };

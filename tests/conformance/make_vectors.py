@@ -104,11 +104,10 @@ def rotate_half(x):
 
 def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0, norms=False, factor=1.0, still=0,
                    all_heads=False, with_sinks=False, growth=None, centered=False):
-    """`all_heads`: norms are over all heads of q, and of k, as in OLMo 2. `centered`: norms are LayerNorms of each head, with weights of
-    its own, as in Command R+. `still`: how many pairs at the end have no
-    frequency. As in models that rotate a part of a head, they stay as they are, without the factor. `with_sinks`: a score
-    more a head, which is dropped after the softmax, as in gpt-oss. `growth`: beta and period of queries that are larger at
-    later positions, as in Ministral 3."""
+    """`all_heads`: q and k are each normalized over all heads, as in OLMo 2. `centered`: norms are LayerNorms of each head, whose weights
+    are its own, as in Command R+. `still`: how many pairs at the end of a head have no frequency; as in models that rotate only a part of
+    a head, these are unchanged, also by the factor. `with_sinks`: each head has one more score, which is dropped after the softmax, as in
+    gpt-oss. `growth`: beta and period of queries that grow with their position, as in Ministral 3."""
     qkv = draw(tokens, (n_heads + 2 * n_kv_heads) * head_dim)
     inv_freq = torch.tensor([10000.0 ** (-2 * i / head_dim) for i in range(head_dim // 2)]).float()
     inv_freq[len(inv_freq) - still:] = 0
@@ -131,7 +130,7 @@ def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0,
         case["centers_heads"] = True
         q = torch.nn.functional.layer_norm(q, (head_dim,), eps=1e-5) * q_norm
         k = torch.nn.functional.layer_norm(k, (head_dim,), eps=1e-5) * k_norm
-    # The product is computed in f32, as in transformers; everything after it is exact.
+    # The angles are computed in f32, as in transformers; everything after that is in float64.
     angles = (torch.arange(tokens).float()[:, None] * inv_freq[None, :]).double()
     angles = torch.cat((angles, angles), dim=-1)[:, None, :]
     size = torch.where(torch.cat((inv_freq, inv_freq)) == 0, 1.0, factor)
@@ -161,19 +160,19 @@ def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0,
 
 
 def query_scales(tokens, beta, period):
-    """As get_llama_4_attn_scale of transformers, of modeling_ministral3.py."""
-    beta = float(torch.tensor(beta).float())  # what a backend is given
+    """Computes the same as get_llama_4_attn_scale in transformers' modeling_ministral3.py."""
+    beta = float(torch.tensor(beta).float())  # backends get beta in f32
     return 1 + beta * torch.log(1 + torch.floor(torch.arange(tokens).double() / period))
 
 
 def clamped_swiglu(gate, up):
-    """As GptOssExperts._apply_gate of transformers."""
+    """Computes the same as GptOssExperts._apply_gate in transformers."""
     gate, up = gate.clamp(max=7.0), up.clamp(min=-7.0, max=7.0)
     return (up + 1) * (gate * torch.sigmoid(gate * 1.702))
 
 
 def mixture_case(rows, dim, ffn, n_experts, n_top, renormalize, score="softmax", is_gpt_oss=False):
-    """`is_gpt_oss`: biases of the router and the experts, and its epilogue."""
+    """`is_gpt_oss`: the router and the experts have biases, and the epilogue is that of gpt-oss."""
     x, gate, aux = draw(rows, dim), draw(n_experts, dim), draw(rows, dim)
     gate_up, down = draw(n_experts, 2 * ffn, dim, scale=0.5), draw(n_experts, dim, ffn, scale=0.5)
     biases = {}
@@ -204,7 +203,7 @@ def mixture_case(rows, dim, ffn, n_experts, n_top, renormalize, score="softmax",
 
 
 def latent_case(tokens, n_heads, rank, plain, rotated, width):
-    """Multi-head latent attention as DeepseekV3Attention computes it: keys and values of every head are made of latents."""
+    """Multi-head latent attention as DeepseekV3Attention computes it, with the keys and values of every head projected from the latents."""
     q, latent = draw(tokens, n_heads, plain + rotated), draw(tokens, rank + rotated)
     norm, up = 1 + draw(rank, scale=0.25), draw(n_heads, plain + width, rank, scale=0.5)
     inv_freq = torch.tensor([10000.0 ** (-2 * i / rotated) for i in range(rotated // 2)]).float()
@@ -226,7 +225,7 @@ def latent_case(tokens, n_heads, rank, plain, rotated, width):
 
 
 def groups_case(rows, dim, n_groups, group_size, n_top_groups, n_top, is_v3, renormalize, scale):
-    """The routers of DeepseekV3ForCausalLM and, with the softmax, DeepseekV2ForCausalLM."""
+    """The router of DeepseekV3ForCausalLM or, with `is_v3` false, that of DeepseekV2ForCausalLM, which uses a softmax."""
     x, gate, bias = draw(rows, dim), draw(n_groups * group_size, dim), draw(n_groups * group_size, scale=0.4)
     scores = x @ gate.T
     shares = scores.sigmoid() if is_v3 else scores.softmax(-1)
@@ -245,14 +244,15 @@ def groups_case(rows, dim, n_groups, group_size, n_top_groups, n_top, is_v3, ren
 
 
 def columns_case(rows, cols, columns):
-    """Columns in another order, or some of them, some twice: torch.index_select."""
+    """Selects columns with torch.index_select: a permutation, or some columns, which may repeat."""
     x = draw(rows, cols)
     return {"kind": "select_columns", "rows": rows, "cols": cols, "x": listed(x), "columns": columns,
             "out": listed(torch.index_select(x, 1, torch.tensor(columns)))}
 
 
 def expert_columns_case(rows, cols, orders, n_top, x_per_expert):
-    """Columns of each expert, in which a token's inputs meet it: torch.index_select of a token's row, or of that of the expert."""
+    """For each of a token's experts, selects the expert's list of columns with torch.index_select, from the token's row or from the row of
+    that expert."""
     x, gate = draw(rows, n_top if x_per_expert else 1, cols), draw(len(orders), cols)
     expert = torch.topk(x[:, 0] @ gate.T, n_top, dim=-1).indices
     out = [torch.index_select(x[t, j if x_per_expert else 0], 0, torch.tensor(orders[int(expert[t, j])]))

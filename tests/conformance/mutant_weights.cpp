@@ -10,7 +10,7 @@
 namespace secondsource::conformance {
 namespace {
 
-/// Changes rows that were read: `n_rows` rows of codes, and their scales, one row after the other.
+/// Changes the codes and scales of `n_rows` consecutive rows after they were read.
 using Change = std::function<void(std::int64_t n_rows, std::span<std::byte> values, std::span<float> scales)>;
 
 /// The rows of another source, changed.
@@ -30,7 +30,7 @@ class ChangedRows final : public WeightSource {
   Change change_;
 };
 
-/// Moves each value one place on; the last becomes the first.
+/// Moves each value to the next place, and the last one to the first.
 void rotate_by_one(std::span<float> values) {
   if (!values.empty()) std::rotate(values.begin(), values.end() - 1, values.end());
 }
@@ -44,7 +44,7 @@ void swap_scales_of_rows(std::int64_t n_rows, std::span<std::byte>, std::span<fl
   }
 }
 
-/// Puts each group's scale in the place of the next one.
+/// Moves each group's scale to the next group.
 void shift_scales(std::int64_t n_rows, std::span<std::byte>, std::span<float> scales) {
   const std::size_t per_row = scales.size() / static_cast<std::size_t>(n_rows);
   for (std::size_t at = 0; at < scales.size(); at += per_row) rotate_by_one(scales.subspan(at, per_row));
@@ -68,7 +68,7 @@ void flush_e4m3(std::int64_t, std::span<std::byte> values, std::span<float>) {
 
 /// Changes some of the E2M1 codes of MXFP4.
 void change_e2m1(Bug bug, std::span<std::byte> values) {
-  // The codes of 0, 1, 2, 3, 4, 4, 6 and 6: whole numbers that E2M1 has or has nearly.
+  // Replaces code i by the code of a number equal or close to i: 0, 1, 2, 3, 4, 4, 6 and 6.
   constexpr std::array<std::uint8_t, 8> kWhole = {0, 2, 4, 5, 6, 6, 7, 7};
   for (std::byte& value : values) {
     const auto magnitude = static_cast<std::uint8_t>(value & std::byte{7});
@@ -79,7 +79,7 @@ void change_e2m1(Bug bug, std::span<std::byte> values) {
   }
 }
 
-/// Changes the scales of rows of NVFP4, of which each begins with the global one.
+/// Changes the scales of NVFP4 rows. Each row's scales begin with the global one.
 void change_nvfp4_scales(Bug bug, std::int64_t n_rows, std::span<float> floats) {
   const std::size_t per_row = floats.size() / static_cast<std::size_t>(n_rows);
   for (std::size_t at = 0; at < floats.size(); at += per_row) {
@@ -137,7 +137,7 @@ WeightEncoding encoding_with_shifted_scales(Bug bug) {
   }
 }
 
-/// What the bug changes in rows of this weight; empty if it changes nothing.
+/// The change that the bug makes to rows of this weight; empty if there is none.
 Change change_of(const WeightSpec& spec, Bug bug) {
   if (bug == Bug::kSwappedScaleRows) return swap_scales_of_rows;
   if (spec.encoding != WeightEncoding::kF32 && spec.encoding == encoding_with_shifted_scales(bug)) return shift_scales;

@@ -52,7 +52,7 @@ class ChangedFrame {
   Batch batch_;
 };
 
-/// The frame with another graph, which must outlive it.
+/// The frame with another graph. The graph must outlive the frame.
 HostFrame with_graph(const HostFrame& frame, const StepGraph& graph) {
   return {.graph = graph,
           .batch = frame.batch,
@@ -66,7 +66,7 @@ float truncated_to_bf16(float x) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & 0xffff0000U);
 }
 
-/// Replaces the row by s * q, with q = x / s rounded half away from zero. `stored_scale`: s, or 0 where s is max|x| / 127.
+/// Replaces the row by s * q, where q is x / s with ties rounded away from zero. s is `stored_scale`, or max|x| / 127 if that is 0.
 void quantize_away_from_zero(std::span<float> row, float stored_scale) {
   float largest = 0.0F;
   for (const float value : row) largest = std::max(largest, std::fabs(value));
@@ -76,7 +76,7 @@ void quantize_away_from_zero(std::span<float> row, float stored_scale) {
   }
 }
 
-/// Makes of each quotient of static INT8 that is out of bounds what a conversion to a byte without saturation leaves of it.
+/// Lets quotients of static INT8 that are out of range wrap around, as a conversion to a byte without saturation does.
 void wrap_around(std::span<float> row, float scale) {
   for (float& value : row) {
     const float q = std::nearbyint(value / scale);
@@ -84,7 +84,7 @@ void wrap_around(std::span<float> row, float scale) {
   }
 }
 
-/// Changes what is left of each activation once it is divided by the scale of E4M3.
+/// Divides each activation by the scale for E4M3, applies `change`, and multiplies it by the scale again.
 template <typename Change>
 void change_ratios_to_e4m3(std::span<float> row, const Change& change) {
   float largest = 0.0F;
@@ -93,17 +93,17 @@ void change_ratios_to_e4m3(std::span<float> row, const Change& change) {
   for (float& value : row) value = scale == 0.0F ? 0.0F : scale * change(value / scale);
 }
 
-/// 0 for what E4M3 has subnormal numbers for.
+/// Replaces numbers in the subnormal range of E4M3 by 0.
 float flushed(float ratio) {
   return std::fabs(ratio) < 0x1p-6F ? 0.0F : ratio;
 }
 
-/// Cuts off what E4M3 has no bits for.
+/// Truncates the mantissa to the three bits of E4M3.
 float truncated_to_e4m3(float ratio) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(ratio) & 0xfff00000U);
 }
 
-/// Activations in NVFP4 as Bug::kNvfp4InputScalesNotRounded or kNvfp4InputsOnEvenSteps has them.
+/// Quantizes activations to NVFP4 with the mistake of Bug::kNvfp4InputScalesNotRounded or kNvfp4InputsOnEvenSteps.
 void quantize_to_nvfp4_wrongly(Bug bug, std::span<float> x, float stored_scale) {
   constexpr auto kGroup = static_cast<std::size_t>(kNvfp4GroupSize);
   for (std::size_t first = 0; first < x.size(); first += kGroup) {
@@ -168,7 +168,7 @@ class MutantKernels final : public ReferenceKernels {
       return {};
     }
     if (bug_ == Bug::kGatedBiasesSwapped && op.bias && is_gated(op.epilogue)) {
-      // The biases of gate and up change places, and the halves of the weight do not.
+      // Exchanges the biases of gate and up, but not the halves of the weight.
       const std::span<const float> bias = weights().values(*op.bias);
       const std::span<float> swapped(const_cast<float*>(bias.data()), bias.size());
       std::rotate(swapped.begin(), swapped.begin() + static_cast<std::ptrdiff_t>(swapped.size() / 2), swapped.end());
@@ -243,7 +243,7 @@ class MutantKernels final : public ReferenceKernels {
     }
     if (bug_ == Bug::kStillPairsScaled) {
       for (float& frequency : graph.ropes[static_cast<std::size_t>(index_of(op.rope))].inv_freq) {
-        if (frequency == 0.0F) frequency = 1e-30F;  // an angle of 0, and the attention factor
+        if (frequency == 0.0F) frequency = 1e-30F;  // the angle is still 0, but the attention factor is applied
       }
     }
     const QueryGrowth growth = take_growth(op.rope, graph);
@@ -398,7 +398,7 @@ class MutantKernels final : public ReferenceKernels {
   }
 
  private:
-  /// Makes of a product that has a stored scale of activations one that ignores it, if that is the bug. Returns whether it is.
+  /// If that is the bug, makes a matmul ignore its stored scale of activations. Returns whether it was changed.
   template <typename Product>
   bool ignore_stored_scale(Product& op) const {
     if (bug_ == Bug::kInt8StaticScaleIgnored && op.act == ActQuant::kInt8Static) {
@@ -408,11 +408,11 @@ class MutantKernels final : public ReferenceKernels {
     } else if (bug_ != Bug::kNvfp4StaticScaleIgnored || op.act != ActQuant::kNvfp4Static) {
       return false;
     }
-    op.act_scale = 1.0F;  // a scale of the row is used instead where there is one
+    op.act_scale = 1.0F;  // only NVFP4 reads it; the other types now compute a scale for each row
     return true;
   }
 
-  /// Scores of the latents alone.
+  /// Attention whose scores ignore the rotated parts of queries and keys.
   Result<void> run_without_tails(const Attention& op, const HostFrame& frame) {
     const MatrixView<float> q = frame.value(op.q);
     const std::vector<float> exact(q.data(), q.data() + q.rows() * q.cols());
@@ -427,7 +427,7 @@ class MutantKernels final : public ReferenceKernels {
     return done;
   }
 
-  /// Runs `call` while all experts of a token have the input of its first one.
+  /// Runs `call` while all experts of a token get the input of the token's first expert.
   template <typename Call>
   Result<void> with_first_inputs(ValueId value, std::int32_t n_top, const HostFrame& frame, const Call& call) {
     const MatrixView<float> x = frame.value(value);
@@ -441,7 +441,7 @@ class MutantKernels final : public ReferenceKernels {
     return done;
   }
 
-  /// Runs `call` while the values of a weight are changed.
+  /// Runs `call` with changed values of a weight, and restores them.
   template <typename Change, typename Call>
   Result<void> with_changed_weights(WeightId id, const Change& change, const Call& call) {
     const std::span<const float> values = weights().values(id);
@@ -453,7 +453,7 @@ class MutantKernels final : public ReferenceKernels {
     return done;
   }
 
-  /// The first product of a mixture with the clamped epilogue: without the clamps, or without the 1 of the ups.
+  /// The first matmul of a mixture with the clamped epilogue, but without the clamps or without adding 1 to the up values.
   Result<void> run_own_experts(const GroupedMatmul& op, const HostFrame& frame) {
     const MatrixView<float> x = frame.value(op.x);
     const MatrixView<float> out = frame.value(op.out);
@@ -512,7 +512,7 @@ class MutantKernels final : public ReferenceKernels {
     }
   }
 
-  /// With a bug of the growth of queries, takes the growth away from the graph and returns what it was.
+  /// If the bug concerns the growth of queries, removes the growth from the graph and returns it.
   QueryGrowth take_growth(RopeId rope, StepGraph& graph) const {
     if (bug_ != Bug::kQueryGrowthIgnored && bug_ != Bug::kQueryGrowthWithoutSteps) return {};
     return std::exchange(graph.ropes[static_cast<std::size_t>(index_of(rope))].query_growth, QueryGrowth());
@@ -529,7 +529,7 @@ class MutantKernels final : public ReferenceKernels {
     }
   }
 
-  /// Runs the operation after change() has changed a value, which is restored.
+  /// Runs the operation with a value that change() modifies, and restores the value.
   template <typename Change>
   Result<void> run_with_changed(ValueId value, const RopeAppend& op, const HostFrame& frame, const Change& change) {
     const MatrixView<float> matrix = frame.value(value);
@@ -540,7 +540,7 @@ class MutantKernels final : public ReferenceKernels {
     return done;
   }
 
-  /// A norm over all heads of values whose heads have a mean square of 1 each is the norm of each head by itself.
+  /// Scales every head to a mean square of 1 first. The norm over all heads then has the result of a norm of each head.
   Result<void> run_with_even_heads(const RopeAppend& op, const HostFrame& frame) {
     return run_with_changed(op.qkv, op, frame, [&](const MatrixView<float>& qkv) { even_heads(op, qkv); });
   }
@@ -559,7 +559,7 @@ class MutantKernels final : public ReferenceKernels {
     }
   }
 
-  /// An RMS norm of each head in the place of its LayerNorm.
+  /// Applies an RMS norm to each head instead of a LayerNorm.
   Result<void> run_with_uncentered_heads(const RopeAppend& op, const HostFrame& frame) {
     RopeAppend without_norms = op;
     without_norms.q_norm.reset();
@@ -605,7 +605,7 @@ class MutantKernels final : public ReferenceKernels {
     return done;
   }
 
-  /// Reads `apart`, which is the keys or the values, from the last columns of qkv, as if they were joined with what comes before them.
+  /// Reads `apart`, the separate keys or values, from the last columns of qkv, as if they were part of it.
   Result<void> run_with_end_of_qkv(const RopeAppend& op, ValueId apart, const HostFrame& frame) {
     const MatrixView<float> qkv = frame.value(op.qkv);
     return run_with_changed(apart, op, frame, [&](const MatrixView<float>& own) {
@@ -631,7 +631,7 @@ class MutantKernels final : public ReferenceKernels {
     }
   }
 
-  /// Query head h reads KV head h % n_kv_heads. The heads are permuted to get this result, and permuted back.
+  /// Lets query head h read KV head h % n_kv_heads, by permuting the heads before attention and back afterwards.
   Result<void> run_with_wrong_groups(const Attention& op, const HostFrame& frame) {
     const MatrixView<float> q = frame.value(op.q);
     const MatrixView<float> out = frame.value(op.out);
@@ -658,7 +658,7 @@ class MutantKernels final : public ReferenceKernels {
   Bug bug_;
 };
 
-/// Changes the batches that submit() gets.
+/// A step that changes the batches passed to submit().
 class MutantStep final : public Step {
  public:
   /// Stores each ticket in `newest`.

@@ -1,5 +1,5 @@
 #pragma once
-// The reference with one planted bug per mutant. The suite must find every one of them, or it proves little.
+// Mutants: the reference with one planted bug each. The suite must find all of them; otherwise it proves little.
 
 #include <memory>
 #include <span>
@@ -120,7 +120,7 @@ enum class Bug : std::uint8_t {
 
 struct Mutant {
   Bug bug;
-  std::string_view name;      ///< the subject of a sentence: "RoPE off by one position"
+  std::string_view name;      ///< a noun phrase: "RoPE off by one position"
   std::string_view families;  ///< families that must each find the bug, separated by spaces
 };
 

@@ -26,7 +26,7 @@ TEST_CASE("every planted bug is found by each family of cases that should find i
       });
       INFO(mutant.name << " survived the family " << family);
       CHECK(n_failed > 0);
-      // A mutant that does not run at all must not count as found.
+      // The finding must be a wrong result. A mutant that fails with an error must not count as found.
       INFO(finding);
       const auto says = [&](const char* text) { return finding.find(text) != std::string::npos; };
       CHECK((says("outside") || says("rms error") || says("expected token") || says("expected log") ||
@@ -36,7 +36,7 @@ TEST_CASE("every planted bug is found by each family of cases that should find i
 }
 
 TEST_CASE("the tolerances let the envelope pass, which is what a backend may do") {
-  // Half of the envelope's error and the reference itself must be within the tolerance.
+  // The reference itself, the envelope, and a result with half of the envelope's error must be within the tolerance.
   const std::vector<float> expected = {1.0F, -2.0F, 3.0F, 0.5F};
   const std::vector<float> envelope = {1.01F, -2.01F, 2.99F, 0.51F};
   std::vector<float> half = expected;
@@ -66,7 +66,7 @@ TEST_CASE("a NaN is right where the reference is not finite, and nowhere else, w
   expected[2] = -INFINITY;
   CHECK_FALSE(compare_values(tested, expected, {}, 4));
   CHECK_FALSE(compare_values(tested, tested, std::vector<Values>(kDraws, tested), 4));
-  tested[3] = 1.1F;  // the tolerance of the neighbours is unchanged
+  tested[3] = 1.1F;  // values that are not finite do not widen the tolerance of their neighbours
   CHECK(compare_values(tested, expected, std::vector<Values>(kDraws, expected), 4));
 }
 

@@ -260,7 +260,7 @@ Finding check_weights(const MakeBackend& make) {
   return std::nullopt;
 }
 
-/// Checks that logits and cache agree between the same tokens in one pass and one by one.
+/// Checks that logits and cache agree whether tokens are computed in one pass or one by one.
 Finding check_prefill_equals_decode(const MakeBackend& make) {
   for (const std::uint64_t seed : {21U, 22U, 23U}) {
     Case prefill = make_model_case(seed);
@@ -297,8 +297,8 @@ Finding check_prefill_equals_decode(const MakeBackend& make) {
     const auto expected = run_case(*make_expected_backend(kv_dtype), prefill);
     if (!at_once) return at_once.error().message;
     if (!one_by_one) return one_by_one.error().message;
-    // Both results may be rounded differently, so that the differences of the envelope are applied to the result of the
-    // prefill.
+    // Prefill and decode may round differently. The tolerance comes from draws that are the prefill's logits plus the
+    // differences between the envelope and the reference.
     const std::vector<float>& logits = at_once->steps[0].logits;
     std::vector<std::vector<float>> moved;
     for (int draw = 0; draw < kDraws; ++draw) {
@@ -316,7 +316,7 @@ Finding check_prefill_equals_decode(const MakeBackend& make) {
   return std::nullopt;
 }
 
-/// Checks that the same case on two new backends gives the same bits.
+/// Checks that the same case on two newly created backends gives bit-identical results.
 Finding check_repeatable(const MakeBackend& make) {
   const Case c = make_model_case(31);
   std::vector<CaseOutputs> runs;
@@ -341,8 +341,8 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-/// A prefill and five decode steps, each of which embeds the id that the previous one sampled, on two Steps over one
-/// workspace.
+/// A prefill and five decode steps, each of which embeds the id that the previous one sampled. The prefill has its own
+/// Step; it and the Step of the decode steps share one workspace.
 Case make_decoding_case(std::uint64_t seed, bool two_in_flight) {
   Case c = make_model_case(seed);
   const auto prefill = static_cast<std::int32_t>(c.graphs.size()) - 1;
@@ -369,8 +369,8 @@ Case make_decoding_case(std::uint64_t seed, bool two_in_flight) {
   return c;
 }
 
-/// Checks that two steps in flight, the second of which depends on the id and the cache of the first, give the same
-/// bits as one step at a time.
+/// Checks that two steps in flight give the same bits as one step at a time, although the second one depends on the id and
+/// the cache of the first.
 Finding check_two_in_flight(const MakeBackend& make) {
   for (const std::uint64_t seed : {41U, 42U, 43U}) {
     std::vector<CaseOutputs> runs;

@@ -31,13 +31,13 @@ class Expectations {
 
   /// Returns nullopt when the outputs of a backend with this cache are within the tolerance, otherwise the finding.
   std::optional<std::string> judge(const CaseOutputs& outputs, DType kv_dtype) {
-    // The reference stores keys and values as integers or as f32. A case without operations on the cache has the same results with either.
+    // The reference stores keys and values as integers or as f32. For cases that do not use the cache, this makes no difference.
     const bool is_integer = uses_cache_ && kv_dtype == DType::kI8;
     auto& [expected, draws] = is_integer ? of_integer_cache_ : of_float_cache_;
     const DType expected_dtype = is_integer ? DType::kI8 : DType::kF32;
     if (!expected) expected = run_case(*make_expected_backend(expected_dtype), case_);
     if (!*expected) return failed(*expected);
-    // The draws take most of the time, and outputs that are equal up to f32 sums do not need them.
+    // Computing the draws takes most of the time. Outputs that are equal up to errors of f32 sums do not need them.
     if (!compare_outputs(case_, kv_dtype, outputs, **expected, {})) return std::nullopt;
     while (draws.size() < kDraws) {
       auto draw = run_case(*make_envelope_backend(static_cast<int>(draws.size()), expected_dtype), case_);
@@ -91,7 +91,7 @@ CaseReport judge(const Tested& tested, const Case& c, Expectations& expectations
   return report;
 }
 
-/// The seeds of a family's cases. They are short enough to be typed by hand.
+/// The seeds of a family's cases. They are below a million, so that they can be typed by hand.
 std::vector<std::uint64_t> case_seeds(const SuiteOptions& options, std::uint64_t family_number, std::int32_t n_cases) {
   if (options.case_seed >= 0) return {static_cast<std::uint64_t>(options.case_seed)};
   std::vector<std::uint64_t> seeds;

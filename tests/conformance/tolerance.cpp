@@ -21,9 +21,9 @@ struct MeanSquare {
   [[nodiscard]] double root() const { return n == 0 ? 0.0 : std::sqrt(sum / static_cast<double>(n)); }
 };
 
-/// Root mean squares of E - R: over the draws at each element; and over the element's row, its column and all elements; and
-/// of each draw. Only finite elements count, because one NaN would spoil the tolerance of its whole row and column. Without
-/// draws all of them are 0.
+/// Root mean squares of E - R: of each element over all draws; of these over each row, each column and all elements; and of
+/// each draw. Only finite elements count, because one NaN would spoil the tolerance of its whole row and column. Without
+/// draws, all of them are 0.
 class Spread {
  public:
   Spread(Values expected, std::span<const Values> draws, std::size_t n_cols) {
@@ -61,12 +61,12 @@ class Spread {
       largest_ = std::max(largest_, draw.root());
     }
   }
-  /// What the element itself and its surroundings allow, for the factor of elements.
+  /// `own` + `spread` of an element (tolerance.h), which kElementFactor multiplies.
   [[nodiscard]] double at(std::size_t row, std::size_t col) const {
     if (own_.empty()) return 0.0;
     return own_[row * cols_.size() + col] + std::max({rows_[row], cols_[col], all_});
   }
-  /// The root mean square of the largest draw times the ratio of the largest to the smallest.
+  /// `largest` * `largest` / `smallest` (tolerance.h), which kRmsFactor multiplies.
   [[nodiscard]] double whole() const { return largest_ > 0.0 ? largest_ * (largest_ / smallest_) : 0.0; }
 
  private:
@@ -176,7 +176,7 @@ std::optional<std::string> compare_step(const Case& c, std::size_t at, const Ste
   return std::nullopt;
 }
 
-/// For each row, whether `expected` and all draws have nothing but zeros there.
+/// For each row, whether it contains only zeros in `expected` and in all draws.
 std::vector<bool> zero_rows(Values expected, std::span<const Values> draws, std::size_t n_cols) {
   std::vector<bool> rows(expected.size() / n_cols);
   for (std::size_t row = 0; row < rows.size(); ++row) {
@@ -188,22 +188,22 @@ std::vector<bool> zero_rows(Values expected, std::span<const Values> draws, std:
   return rows;
 }
 
-/// What f32 arithmetic alone may differ at an element r among values whose root mean square is `size`.
+/// The error that f32 arithmetic alone may cause in an element r of values whose root mean square is `size`.
 double floor_of(double r, double size) {
   return kFloorUnits * kUnitRoundoffF32 * (std::fabs(r) + size);
 }
 
-/// Adds the squared errors of a row to `errors` if all of its values are finite and within the floor; otherwise leaves them as they are.
+/// If all values of a row are finite and within the floor, adds the row's squared errors to `errors` and returns true.
 bool add_if_within_floor(Values tested, Values expected, double size, MeanSquare& errors) {
   double sum = 0.0;
   bool is_within = true;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const auto r = static_cast<double>(expected[i]);
     const double error = std::fabs(static_cast<double>(tested[i]) - r);
-    is_within &= error <= floor_of(r, size);  // not where either is NaN or both are the same infinity
+    is_within &= error <= floor_of(r, size);  // false if either is NaN or both are the same infinity
     sum += error * error;
   }
-  is_within &= std::isfinite(sum);  // an infinite r has an infinite floor
+  is_within &= std::isfinite(sum);  // for an infinite r the floor is infinite, so the comparison above does not suffice
   if (!is_within) return false;
   errors.sum += sum;
   errors.n += static_cast<std::int64_t>(expected.size());
@@ -230,8 +230,8 @@ std::optional<std::string> compare_rounded_once(Values tested, Values expected, 
   return std::nullopt;
 }
 
-/// Compares the quantized integers of R and T. Near a tie, the last bits of an input decide between two integers; with
-/// f32 inputs, one in some thousand elements is near enough to a tie.
+/// Compares the quantized integers of R and T. Near a tie, the last bits of an input decide between two integers. With f32
+/// inputs, about one in a few thousand elements is that near to a tie.
 std::optional<std::string> compare_integers(Values tested, Values expected, std::size_t head_dim) {
   std::size_t n_apart = 0;
   for (std::size_t row = 0; row * head_dim < expected.size(); ++row) {
@@ -310,7 +310,7 @@ std::optional<std::string> compare_values(Values tested, Values expected, std::s
       if (!std::isfinite(r)) continue;
       const double error = std::fabs(t - r);
       errors.add(error * error);
-      // For most elements the floor is enough, and often for all of them, so that the draws need not be looked at.
+      // For most elements the floor suffices. If it suffices for all of them, the draws are not needed.
       double bound = is_exact ? 0.0 : floor_of(r, size);
       if (error <= bound) continue;
       if (!is_exact) bound += kElementFactor * spread_of_draws().at(row, col);

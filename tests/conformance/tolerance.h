@@ -19,9 +19,9 @@
 // products of two rounded factors make them, none needed a factor of more than 5.3, and no root mean square more than
 // 1.1.
 //
-// `floor` is f32 accumulation (u_acc = 2^-24) and f32 functions: kFloorUnits * u_acc * (|R| + rms(R)). Where the inputs
-// of a case are exact in BF16, or quantized, the draws differ from R only by what sums in f32 may be off by, which the floor
-// does not know where a sum cancels and a soft cap, or a product with another sum, follows.
+// `floor` covers f32 accumulation (u_acc = 2^-24) and f32 functions: kFloorUnits * u_acc * (|R| + rms(R)). If the inputs of
+// a case are exact in BF16 or quantized, the draws differ from R only by the errors of sums in f32. They are still needed,
+// because the floor is too small if a sum cancels and is then soft-capped or multiplied by another sum.
 //
 // NaN and infinity are treated alike: where R is not finite, T must not be finite either, and everywhere else T must be
 // finite (docs/correctness.md).

@@ -36,7 +36,7 @@ std::int32_t number(const json& c, const char* key) {
   return c.at(key).get<std::int32_t>();
 }
 
-/// Each result is rounded to f32 once, and each f32 intermediate value (norms, q, k) adds an error of half a unit.
+/// The tolerance allows for one rounding of the result to f32, and half a unit for each f32 intermediate value (norms, q, k).
 void check_close(std::span<const float> found, std::span<const float> expected) {
   REQUIRE(found.size() == expected.size());
   float largest = 0.0F;

@@ -1,12 +1,13 @@
-"""Every command of every Markdown page: it runs, in the order of its page, or the page's source says why not (pages.py). Of all,
-those within sentences as well, subcommands and flags are looked up in the program's help, and ./dev's commands in its own.
+"""Runs the commands of every Markdown page in the order of the page, except those for which the page's source gives a reason not to
+(pages.py). For all commands, also those within sentences, checks that the program's help has their subcommands and flags, and that the
+help of ./dev has its commands.
 
     python3 commands_test.py SECONDSOURCE SOURCE_FOLDER [PAGE...]
 
-A page has a scratch folder and, where it begins with something, a script `before/PAGE.sh` that puts that there. `secondsource` is
-called through a shim that gives `run` seconds, one backend where the page leaves them open and one rate in place of a search for
-the highest, and `ab` two pairs: tests/cli and tests/unit test figures and verdicts; this test, that what a page says can be typed. The pages of docs/examples are run as they
-are by examples_test.py.
+Each page runs in a scratch folder. If it needs files, the script `before/PAGE.sh` creates them. `secondsource` is called through a shim
+that shortens measurements: `run` gets a few seconds, one backend if the page names none, and a fixed rate instead of a search for the
+highest rate; `ab` gets two pairs. This test only checks that the commands work; tests/cli and tests/unit test figures and verdicts.
+examples_test.py runs the pages of docs/examples without such changes.
 """
 
 import collections
@@ -45,7 +46,7 @@ exec "$PROGRAM" "${words[@]}"
 
 
 def run_page(name: str, blocks) -> list[str]:
-    """What went wrong."""
+    """Runs the commands of a page. Returns a description of the first failure, if there is one."""
     with Scratch(PROGRAM, SOURCE) as scratch:
         scratch.add_program("secondsource", SHIM)
         before = BEFORE / (name.removesuffix(".md").replace("/", "-") + ".sh")
@@ -74,7 +75,7 @@ class Manual:
         return self.pages[words]
 
     def fault(self, words: list[str]) -> str:
-        """What is wrong with a call of the program, if anything."""
+        """Describes what is wrong with a call of the program; empty if nothing is."""
         words = [word.rstrip(",") for word in words]
         if not words or words[0].startswith("-"):
             text = self.help_of(())

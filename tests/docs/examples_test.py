@@ -1,11 +1,11 @@
-"""The pages of docs/examples: each folder is copied into a scratch repository, and every command of its page runs in order. Every page
-ends one block at least with 0 (the gate passes, or 5 on a busy machine) and others with the status of a planted regression.
+"""Runs the pages of docs/examples: each folder is copied into a scratch repository, and every command of its page runs in order. On every
+page, at least one block ends with 0 (the gate passes; 5 on a busy machine), and others end with the status of a planted regression.
 
     python3 examples_test.py SECONDSOURCE SOURCE_FOLDER model|backend|server
 
-What stands for the reader's own: as the model folder, a committed bundle, which is a Hugging Face folder with the proof of its tokens;
-as vLLM, tests/serving/stand_in.py, which answers from the default bundle's expected outputs; and the build tree of the program,
-installed into the scratch folder, as the package that a backend is built with.
+The reader's own things are replaced: the model folder by a committed bundle, which is a Hugging Face folder with expected outputs; vLLM
+by tests/serving/stand_in.py, which answers from the default bundle's expected outputs; and the package for building a backend by the
+program's build tree, installed into the scratch folder.
 """
 
 import json
@@ -19,7 +19,7 @@ from pages import command_blocks
 from scratch import Scratch
 
 PROGRAM, SOURCE = (Path(argument).resolve() for argument in sys.argv[1:3])
-# Each token takes as long as the sleep, so that what else the machine does changes little.
+# The time of each token is dominated by a sleep, so that other load on the machine has little effect.
 VLLM = f"""#!{sys.executable}
 import os, sys
 command, model, *flags = sys.argv[1:]
@@ -54,7 +54,8 @@ def begin_backend(scratch):
 
 
 def fault_of_server(scratch) -> str:
-    """A busy machine may end either gate with 5; that does not change what it estimates of a server which is three times as slow."""
+    """Checks the estimated changes. On a busy machine both gates may be inconclusive (5), but their estimates still show which server is
+    three times as slow."""
     for candidate, is_slow in (("change", False), ("slow", True)):
         gate = subprocess.run(["secondsource", "gate", "runs/main", f"runs/{candidate}", "--format", "json"], cwd=scratch.work,
                               env=scratch.environment, capture_output=True, text=True)

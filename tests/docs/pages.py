@@ -1,12 +1,12 @@
 """Commands in the repository's Markdown pages.
 
-A code block is one of commands if a line of it begins with a program that is known here. What a reader does not see, an HTML
-comment above the block, says how a test takes it; each holds for one block:
+A code block is a block of commands if one of its lines begins with a known program. An HTML comment above the block, which readers do
+not see, tells the test what to do with this one block:
 
     <!-- ends with: 1 -->              the block ends with this exit status, or with one of several: 1 or 5
-    <!-- not run: REASON, WORDS -->    nobody's test can run it, or another one does; REASON is a key of REASONS
+    <!-- not run: REASON, WORDS -->    no test can run it, or another test does; REASON is a key of REASONS
 
-An installed page has the same comments, and no browser shows them.
+Installed pages contain these comments too, but browsers do not show them.
 """
 
 import dataclasses
@@ -36,17 +36,17 @@ SPAN = re.compile(r"`([^`\n]+)`")
 
 @dataclasses.dataclass
 class Block:
-    """A code block with commands; `line` is that of its first one."""
+    """A code block with commands; `line` is the number of its first line."""
 
     line: int
     script: str
     statuses: tuple[int, ...] = (0,)
-    reason: str = ""  # a key of REASONS, if it is not run
-    words: str = ""  # what the page adds to it
+    reason: str = ""  # a key of REASONS if the block is not run
+    words: str = ""  # the page's explanation after the reason
 
     @property
     def commands(self) -> list[str]:
-        """One line each, however many they take in the page."""
+        """The commands, each joined to one line."""
         return [line for line in self.script.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
 
 
@@ -121,13 +121,13 @@ def command_blocks(text: str) -> list[Block]:
 
 
 def spans_of_commands(text: str) -> list[tuple[int, str]]:
-    """Commands of this program within sentences, such as `secondsource gate BASE CAND`."""
+    """Calls of secondsource and of ./dev within sentences, such as `secondsource gate BASE CAND`, with the numbers of their lines."""
     return [(number, span) for number, line in enumerate(text.splitlines(), 1) if not line.startswith("    ")
             for span in SPAN.findall(line) if re.match(r"(secondsource|\./dev) [\w-]", span)]
 
 
 def calls_of(command: str, program: str) -> list[list[str]]:
-    """The words behind each call of `program` in a line of shell, as far as the next operator."""
+    """The arguments of each call of `program` in a shell command, up to the next operator."""
     try:
         lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True

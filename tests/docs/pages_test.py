@@ -1,4 +1,4 @@
-"""What pages.py takes for a command, and that commands_test.py finds what is wrong with a page.
+"""Tests which lines pages.py recognizes as commands, and that commands_test.py finds mistakes in a page.
 
     python3 pages_test.py SECONDSOURCE SOURCE_FOLDER
 """

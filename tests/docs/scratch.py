@@ -22,7 +22,7 @@ class Scratch:
         self.environment = {
             **os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", "PROGRAM": str(program), "SOURCE": str(source),
             "HOME": str(self.home), "XDG_DATA_HOME": str(self.home / "data"), **own_cache(self.home / "cache"),
-            # How busy the machine is decides nothing here but whether a verdict is inconclusive.
+            # With this limit, other load on the machine does not make runs invalid; verdicts may still be inconclusive.
             "SECONDSOURCE_NOISE_LIMIT": "100",
             "GITHUB_SHA": "0123456789abcdef0123456789abcdef01234567", "GITHUB_STEP_SUMMARY": str(self.folder / "summary.md"),
             "GIT_CONFIG_COUNT": str(len(GIT)),
@@ -43,7 +43,7 @@ class Scratch:
         path.chmod(0o755)
 
     def fault_of(self, place: str, script: str, statuses=(0,)) -> str:
-        """Runs a script as a reader would type it; what went wrong, if anything."""
+        """Runs a script as a reader would type it. Returns a description of what went wrong; empty if nothing did."""
         run = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=self.work, env=self.environment, text=True,
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=500)
         if run.returncode in statuses:

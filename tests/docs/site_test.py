@@ -1,10 +1,10 @@
-"""The site of ./dev docs: every page is built without a warning, which a broken link or a page without a place in the navigation
-would be; no page names anything outside of the site that a browser would fetch; and in Chromium, where there is one, it opens as a file,
-its search finds pages, and no page is wider than a phone.
+"""Tests the site that ./dev docs builds: every page is built without warnings, for example of broken links or of pages without a place in
+the navigation; no page makes a browser fetch anything from outside of the site; and, if Chromium is installed, the site opens from local
+files, its search finds pages, and no page is wider than a phone's screen.
 
     python3 site_test.py SOURCE_FOLDER
 
-Skipped (77) without Sphinx, which ./dev docs installs below build/docs; that each page has a place is checked even so.
+Skipped (77) without Sphinx, which ./dev docs installs below build/docs. That each page has a place in the navigation is checked anyway.
 """
 
 import html.parser
@@ -81,7 +81,7 @@ class Site(unittest.TestCase):
         for page in self.site.rglob("*.html"):
             read = Fetched()
             read.feed(page.read_text(encoding="utf-8"))
-            is_ours = "_downloads" not in page.parts  # reports that a page links to, as they are
+            is_ours = "_downloads" not in page.parts  # other pages are reports that the site links to
             with self.subTest(page=page.relative_to(self.site)):
                 if is_ours:
                     self.assertTrue(read.has_viewport)

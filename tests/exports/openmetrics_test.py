@@ -1,5 +1,5 @@
-"""What `report` and `history export` write as OpenMetrics, read by the parsers of Prometheus' own Python client, which check
-syntax, units, duplicates and the order of times; and the values against `report --format json` and `history export --format jsonl`.
+"""Reads the OpenMetrics output of `report` and `history export` with the parsers of Prometheus' own Python client, which check syntax,
+units, duplicates and the order of times, and compares the values with `report --format json` and `history export --format jsonl`.
 
     python3 openmetrics_test.py SECONDSOURCE MAKE_RUNS SOURCE_FOLDER
 """
@@ -20,7 +20,7 @@ except ImportError as missing:
 
 from programs import N_NIGHTS, SOURCE, WithRuns, has_credit, program, report_cells
 
-# Metric: field of a cell in summary.json, and how many of its units are one of the metric's.
+# For each metric: the field of a cell in summary.json, and how many units of the field make one unit of the metric.
 FIGURES = {
     "ttft_e2e_p50_seconds": ("ttft_e2e_p50_ns", 1e9), "ttft_e2e_p95_seconds": ("ttft_e2e_p95_ns", 1e9),
     "ttft_e2e_p99_seconds": ("ttft_e2e_p99_ns", 1e9), "tpot_p50_seconds": ("tpot_p50_ns", 1e9),
@@ -41,7 +41,7 @@ KEY = ("bundle", "backend", "variant", "scenario")
 
 
 def parsed(text):
-    """Metric without its prefix: its samples."""
+    """Parses OpenMetrics text. Maps each metric's name without its prefix to its samples."""
     families = {}
     for family in parser.text_string_to_metric_families(text):
         assert family.name.startswith("secondsource_") and family.type == "gauge" and family.documentation, family

@@ -1,4 +1,4 @@
-"""The program and its made-up runs, for the tests beside this file: python3 TEST.py SECONDSOURCE MAKE_RUNS SOURCE_FOLDER"""
+"""Starts the program and creates made-up runs for the tests in this folder: python3 TEST.py SECONDSOURCE MAKE_RUNS SOURCE_FOLDER"""
 
 import json
 import pathlib
@@ -29,7 +29,7 @@ def has_credit(cell):
 
 
 class WithRuns(unittest.TestCase):
-    """varied: every kind of cell; hostile: names that attack; nights: a history of N_NIGHTS runs."""
+    """Made-up runs: `varied` has every kind of cell, `hostile` has malicious names, and `nights` are N_NIGHTS runs in a history."""
 
     @classmethod
     def setUpClass(cls):

@@ -1,10 +1,10 @@
-"""The exports in the programs for which they are made, from the distribution: the alerts and the text under promtool, a real
-Prometheus that scrapes a run, has a history filled in and answers every query of the dashboard, node_exporter and the
-Pushgateway.
+"""Tests the exports with the programs that consume them, as the distribution packages them: promtool checks the alerts and the
+text; Prometheus scrapes a run, is backfilled with a history and answers every query of the dashboard; node_exporter and the
+Pushgateway accept a run.
 
     python3 prometheus_test.py SECONDSOURCE MAKE_RUNS SOURCE_FOLDER UNPACKED
 
-UNPACKED: where Debian's packages may be unpacked instead of installed. Skipped (77) without promtool and prometheus.
+UNPACKED is a folder in which Debian's packages may be unpacked instead of installed. Skipped (77) without promtool and prometheus.
 """
 
 import http.server
@@ -43,7 +43,7 @@ def fetch(url, data=None, method=None):
 
 
 def eventually(ask):
-    """The first answer that is neither empty nor an error."""
+    """Repeats the question until the answer is neither empty nor an error, and returns it."""
     end = time.monotonic() + PATIENCE_S
     while True:
         try:

@@ -29,7 +29,7 @@ COMMITTED = SOURCE / "reports/samples/runs/cpu"
 
 
 def as_json(value):
-    """A record as the JSON from which it came, without what it left out."""
+    """Converts a record back to JSON values, for comparison with the JSON from which it was read."""
     if dataclasses.is_dataclass(value):
         return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple):
@@ -47,7 +47,7 @@ class Fields(unittest.TestCase):
                     if field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING}
         names = {field.name for field in dataclasses.fields(kind)}
         self.assertEqual(names, set(properties) - {"type", "checksum"}, where)
-        needed = names if kind is secondsource.Estimate else names - optional  # whose defaults are those of an absent estimate
+        needed = names if kind is secondsource.Estimate else names - optional  # an Estimate has defaults only for absent estimates
         self.assertEqual(needed, set(required) - {"type"}, where)
         hints = typing.get_type_hints(kind)
         for name in names:
@@ -128,7 +128,7 @@ class Reading(WithRuns):
         self.assertIn(b'"repetition":7', moved)
         journal.write_bytes(b"".join(line.split(b',"checksum"')[0] + b"}\n" for line in text.splitlines()) + moved)
         run = secondsource.read_run(folder)
-        self.assertFalse(run.has_checksums)  # as those of earlier versions
+        self.assertFalse(run.has_checksums)  # like runs of earlier versions
         self.assertEqual(run.samples, secondsource.read_run(self.real).samples)
         journal.write_bytes(text + orphan[:-20])  # a crash cut the last line short
         self.assertEqual(secondsource.read_run(folder).samples, run.samples)

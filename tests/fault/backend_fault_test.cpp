@@ -20,7 +20,7 @@ struct FaultyRun {
   json result;
 };
 
-/// Runs two backends, one of them with the fault.
+/// Runs the backends cpu and reference; cpu has the fault.
 FaultyRun run_with(const std::string& fault, const test::ScratchFolder& scratch,
                    const std::vector<std::string>& more = {},
                    const std::string& scenarios = "single-stream@/6,offline:2@/6") {
@@ -76,7 +76,7 @@ TEST_CASE("a backend that fails is a row with its cause, and the others complete
     CHECK(failure["kind"] == one.kind);
     CHECK(failure["backend"] == "cpu");
     CHECK(failure["message"].get<std::string>().find(one.part) != std::string::npos);
-    // The record names the injected fault, so that such a run can never be taken for a clean one.
+    // The record names the injected fault, so that such a run cannot be mistaken for a clean one.
     CHECK(read_run(scratch.path() / "run")->record.backends.front().options.back() ==
           std::pair<std::string, std::string>("fault", one.fault));
   }
@@ -124,8 +124,8 @@ TEST_CASE("tokens that go wrong only after the golden pass are found in the time
 
 TEST_CASE("a crash between two cells costs that cell, and a fresh worker takes the next") {
   const test::ScratchFolder scratch;
-  // The fault counts submits from the start of each worker. The replacement worker has no golden pass to do and
-  // therefore gets further.
+  // The fault counts submits from the start of each worker. The replacement worker does not repeat the golden pass, so it
+  // finishes its cell before it reaches that count.
   const FaultyRun faulty = run_with("crash:150", scratch, {}, "single-stream@/10,offline:2@/2");
   CAPTURE(faulty.run.err);
   CHECK(faulty.run.status == 4);

@@ -27,7 +27,7 @@ DisturbedProcess::DisturbedProcess(ShimPlan plan, const std::string& folder, con
   pid_ = ::fork();
   SS_CHECK(pid_ >= 0, "cannot fork");
   if (pid_ == 0) {
-    ::signal(SIGABRT, SIG_DFL);  // the test's own handler would report it
+    ::signal(SIGABRT, SIG_DFL);  // Catch2's handler would report a failed test
     ::close(paused[0]);
     ::close(resumed[1]);
     plan.folder = folder.c_str();

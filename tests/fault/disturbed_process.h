@@ -11,7 +11,7 @@
 
 namespace secondsource::test {
 
-/// Called by an operation each time that something it wrote counts as being on the disk.
+/// An operation calls this each time it relies on something it wrote being on the disk.
 using Acknowledge = std::function<void()>;
 using Operation = std::function<Result<void>(const Acknowledge&)>;
 
@@ -26,7 +26,7 @@ enum class Ending : int {
 
 class DisturbedProcess {
  public:
-  /// Starts the operation under the plan; `folder` is the one whose calls count.
+  /// Starts the operation under the plan. Only system calls on files in `folder` are counted.
   DisturbedProcess(ShimPlan plan, const std::string& folder, const Operation& operation);
   /// Kills the process if it still runs.
   ~DisturbedProcess();
@@ -35,11 +35,11 @@ class DisturbedProcess {
 
   /// Waits until the process pauses or ends; true if it pauses.
   bool waits();
-  /// Lets it go on.
+  /// Lets a paused process continue.
   void go_on() const;
-  /// Waits for its end. A signal gives 128 + its number, which is no Ending.
+  /// Waits for the process to end. If a signal ended it, the result is 128 + the signal's number.
   Ending ending();
-  /// After its end: the calls that were counted, and how often it called Acknowledge.
+  /// After the end of the process: how many calls were counted, and how often the operation called Acknowledge.
   [[nodiscard]] long n_calls() const;
   [[nodiscard]] int n_acknowledged() const;
 

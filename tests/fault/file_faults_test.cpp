@@ -1,6 +1,7 @@
-// Each system call and each allocation of the writers of journals, caches and reports fails once, writes half, or is
-// the last one of its process: afterwards what is on the disk is whole or refused, never wrong. And two processes on one
-// run, stopped at each of their system calls while the other goes on, lose nothing and mix nothing.
+// Lets each system call and each allocation of the writers of journals, caches and reports fail, write only half, or be
+// the last one of its process. Afterwards the files on disk are whole, or are refused when they are read, but never wrong.
+// Also lets two processes work on one run and stops each at every system call while the other continues; no data may be
+// lost or mixed.
 
 #include <signal.h>
 
@@ -31,7 +32,7 @@ Result<void> nothing_against(const RunRecord&) {
   return {};
 }
 
-/// Appends the lines that are missing, one by one, and writes the summary.
+/// Appends the missing lines one by one and writes the summary.
 Result<void> finish_run(RunDirectory run, const Acknowledge& acknowledge) {
   for (std::size_t i = run.lines().size(); i < kJournal.lines.size(); ++i) {
     SS_TRY_VOID(run.append(std::span(kJournal.lines).subspan(i, 1)));
@@ -69,8 +70,8 @@ void check_prefix(const std::vector<JournalLine>& lines) {
   for (std::size_t i = 0; i < lines.size(); ++i) REQUIRE(to_json_line(lines[i]) == to_json_line(kJournal.lines[i]));
 }
 
-/// Checks a run that was disturbed: it can be read, it has at least `n_lines` lines and no wrong one, and it can be
-/// finished.
+/// Checks a run whose writer was disturbed: it can be read, it has at least `n_lines` lines and no wrong ones, and it can
+/// be resumed and finished.
 void check_run(const fs::path& folder, std::size_t n_lines, bool is_done) {
   if (!path_exists(folder / "run.json")) {
     REQUIRE(n_lines == 0);
@@ -105,7 +106,7 @@ constexpr Disturbance kDisturbances[] = {{ShimAction::kFail, ShimTarget::kSystem
                                          {ShimAction::kDie, ShimTarget::kSystemCalls},
                                          {ShimAction::kFail, ShimTarget::kAllocations}};
 
-/// Disturbs `operation` once at each place; `check(process)` is called after each.
+/// Runs `operation` once for each place at which it can be disturbed, and calls check(process) after each run.
 template <typename Prepare, typename Check>
 void disturb_everywhere(const fs::path& folder, const Prepare& prepare, const Operation& operation,
                         const Check& check) {
@@ -116,7 +117,7 @@ void disturb_everywhere(const fs::path& folder, const Prepare& prepare, const Op
     REQUIRE(counting.ending() == Ending::kDone);
     const long n_places = counting.n_calls();
     REQUIRE(n_places > 3);
-    // Of very many allocations, some in equal steps.
+    // If there are very many places, as for allocations, only every `step`-th one is tested.
     constexpr long kMostPlaces = 400;
     const long step = n_places / kMostPlaces + 1;
     plan.action = disturbance.action;
@@ -196,16 +197,16 @@ TEST_CASE("packed weights are those that were stored, or absent, after any failu
 
 // --- Interleavings ---------------------------------------------------------------------------------------------------
 //
-// A schedule: process A runs up to its system call i, B up to its call j, then A to its end, then B. All i and j are
-// tried, with a reader between the four parts. More switches reach no further state of the protocol: a process that
-// does not have the lock gives up, and one that has it excludes the other.
+// In a schedule, process A runs up to its system call i, then B up to its call j, then A to its end, then B. All i and j
+// are tried, with a reader between these four parts. Schedules with more switches cannot reach other states of the
+// protocol: a process without the lock gives up, and one with the lock excludes the other.
 
 std::string message_of(const JournalLine& line) {
   const auto* failure = std::get_if<FailureRecord>(&line);
   return failure == nullptr ? "" : failure->message;
 }
 
-/// Continues the run with one line that bears the writer's name.
+/// Continues the run with one line that contains the writer's name.
 Operation writer(const fs::path& folder, const std::string& name) {
   return [folder, name](const Acknowledge& acknowledge) -> Result<void> {
     SS_TRY(RunDirectory run, RunDirectory::resume(folder, nothing_against));
@@ -217,7 +218,7 @@ Operation writer(const fs::path& folder, const std::string& name) {
   };
 }
 
-/// A reader sees the lines of before and whole lines of the writers, at any moment.
+/// Checks that a reader, at any time, sees only the original lines and whole lines of the writers.
 void check_readable(const fs::path& folder) {
   const auto stored = read_run(folder);
   REQUIRE_OK(stored);
@@ -234,7 +235,7 @@ struct Pair {
   Ending b;
 };
 
-/// Runs a schedule; `has_more` tells whether A, and B, reached their places at all.
+/// Runs a schedule. `a_has_more` and `b_has_more` tell whether A and B have enough system calls to reach i and j.
 template <typename Look>
 Pair run_schedule(const fs::path& folder, const Operation& a, const Operation& b, long i, long j, const Look& look,
                   bool& a_has_more, bool& b_has_more) {

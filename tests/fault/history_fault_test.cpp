@@ -12,7 +12,7 @@
 namespace secondsource {
 namespace {
 
-/// Arguments of a `history add` of the nights [begin, end), in order, to history.db.
+/// Stores the runs of the nights [begin, end) and returns the arguments of `history add` that add them to history.db in order.
 std::vector<std::string> adding(const test::ScratchFolder& scratch, int begin, int end) {
   std::vector<std::string> arguments = {"history", "add", "--db", (scratch.path() / "history.db").string()};
   for (int night = begin; night < end; ++night) {

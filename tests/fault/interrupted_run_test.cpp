@@ -32,8 +32,8 @@ std::vector<std::string> run_arguments(const std::filesystem::path& folder) {
           "--cell-budget", "1h", "--out", folder.string()};
 }
 
-/// True if everything was measured. These tests accept status 6 too, which means that the machine was not quiet enough
-/// for the open loop.
+/// True if everything was measured. Status 6 is accepted too: it means that other load on the machine made a measurement
+/// invalid.
 bool is_complete(int status) {
   return status == 0 || status == 6;
 }
@@ -80,8 +80,8 @@ void check_complete(const std::filesystem::path& folder) {
   CHECK(std::filesystem::exists(folder / "summary.json"));
 }
 
-/// Each single-stream sample is a unit of its own and stays once it is on the disk. Samples of other scenarios may be
-/// cut off on resumption.
+/// The lines that resumption must keep. A single-stream sample is kept once it is on the disk. Samples of other scenarios
+/// may be cut off.
 std::vector<std::string> lasting_lines(const std::filesystem::path& folder) {
   std::vector<std::string> lines;
   std::ifstream file(folder / "samples.jsonl");
@@ -103,7 +103,7 @@ TEST_CASE("kill -9 at random moments, then --resume: complete, nothing lost, not
   while (!done) {
     const bool begun = std::filesystem::exists(folder / "run.json");
     test::StartedProgram program(begun ? resume_arguments(folder) : run_arguments(folder), scratch.path());
-    // After enough kills, the program may run to its end.
+    // After 12 kills, the program may run to its end.
     const std::int64_t patience_ms = n_killed < 12 ? 50 + static_cast<std::int64_t>(random.next_below(900)) : 300'000;
     if (program.wait_for(patience_ms)) {
       CAPTURE(program.err());
@@ -152,7 +152,7 @@ TEST_CASE("Ctrl-C ends with 130 and a line that says how to go on") {
   check_complete(folder);
 }
 
-/// Waits until the process is in this state of /proc/PID/stat.
+/// Waits up to five seconds until /proc/PID/stat shows this state.
 bool gets_state(pid_t pid, char state) {
   for (int attempt = 0; attempt < 2500; ++attempt) {
     if (test::state_of(pid) == state) return true;
@@ -161,7 +161,7 @@ bool gets_state(pid_t pid, char state) {
   return false;
 }
 
-/// Waits until the run has a worker. Children before the journal exists only look at modules.
+/// Waits until the run has a worker. Before the journal exists, child processes only examine modules.
 void wait_for_worker(test::StartedProgram& program, const std::filesystem::path& folder) {
   while ((!std::filesystem::exists(folder / "samples.jsonl") || program.children().empty()) && !program.wait_for(2)) {
   }
@@ -278,7 +278,7 @@ TEST_CASE("two processes cannot write one run") {
   const test::ScratchFolder scratch;
   const std::filesystem::path folder = scratch.path() / "run";
   test::StartedProgram program(run_arguments(folder), scratch.path());
-  while (!std::filesystem::exists(folder / "run.json") && !program.wait_for(5)) {  // it has the journal's lock before
+  while (!std::filesystem::exists(folder / "run.json") && !program.wait_for(5)) {  // written after the lock is taken
   }
   const test::ProgramRun second = test::run_program(resume_arguments(folder));
   CHECK(second.status == 2);

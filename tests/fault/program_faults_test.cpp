@@ -1,5 +1,5 @@
-// The program itself, one of whose system calls or allocations fails: it ends with a status of its own and one line, and
-// the report that it writes is the old one or the new one.
+// Lets one system call or allocation of the program fail: it must end with one of its exit statuses and one line, and the
+// report that it was writing is either the old or the new one.
 
 #include <set>
 
@@ -25,7 +25,7 @@ void write_run(const fs::path& folder) {
 
 enum class Target : std::uint8_t { kCalls, kAllocations };
 
-/// Runs the program with its nth call on the files of `folder`, or its nth allocation, failing.
+/// Runs the program and lets its nth system call on files of `folder`, or its nth allocation, fail.
 ProgramRun run_disturbed(const std::vector<std::string>& arguments, const fs::path& folder, Target target, long nth,
                          const fs::path& count = {}) {
   return run_program(arguments, {.environment = {{"LD_PRELOAD", SS_SHIM},
@@ -51,15 +51,15 @@ TEST_CASE("report --out survives any one failure with the old or the new report 
     const long n_places = std::stol(read_file(count).value());
     CAPTURE(static_cast<int>(target), n_places);
     CHECK(n_places > 10);
-    // Every call, and of the thousands of allocations some in equal steps.
+    // Tests every system call, but only about a hundred of the thousands of allocations.
     const long step = target == Target::kCalls ? 1 : n_places / 100 + 1;
     int n_refused = 0;
     for (long nth = 0; nth < n_places; nth += step) {
       REQUIRE_OK(write_file(out, before));
       const ProgramRun program = run_disturbed(arguments, scratch.path(), target, nth);
       CAPTURE(nth, program.status, program.err);
-      // Two libraries end the process when they get no memory: the destructor of a JSON tree aborts, and OpenSSL 3.0
-      // reads through a null lock as it starts.
+      // Two libraries end the process if an allocation fails: the destructor of a JSON tree aborts, and OpenSSL 3.0 uses a
+      // null lock during its initialization.
       constexpr int kAborted = 134;
       constexpr int kCrashed = 139;
       const bool is_ended_by_library =

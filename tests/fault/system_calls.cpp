@@ -50,14 +50,14 @@ bool tracks(int descriptor) {
 }
 
 void pause_here() {
-  armed = false;  // the calls below are not to be counted
+  armed = false;  // the calls below must not be counted
   char byte = 'p';
   next<ssize_t(int, const void*, std::size_t)>("write")(plan.paused, &byte, 1);
   next<ssize_t(int, void*, std::size_t)>("read")(plan.resumed, &byte, 1);
   armed = true;
 }
 
-/// Counts a call; true if it is the one to be disturbed by an error or a short write.
+/// Counts a call. Returns true if this call has to fail or to write less.
 bool is_disturbed(ShimTarget target) {
   if (!armed || plan.target != target) return false;
   if (n_calls++ != plan.nth) return false;
@@ -66,7 +66,7 @@ bool is_disturbed(ShimTarget target) {
   return plan.action == ShimAction::kFail || plan.action == ShimAction::kShortWrite;
 }
 
-/// The same for a call that fails as a whole or not at all.
+/// Like is_disturbed(), for calls that can fail but cannot be shortened. Sets errno if the call has to fail.
 bool fails(bool concerns, int error_number) {
   if (!concerns || !is_disturbed(ShimTarget::kSystemCalls) || plan.action != ShimAction::kFail) return false;
   errno = error_number;
@@ -100,7 +100,7 @@ bool allocation_fails() {
   return counts_allocations && is_disturbed(ShimTarget::kAllocations) && plan.action == ShimAction::kFail;
 }
 
-/// Arms the shim of a program that was started with it.
+/// Arms the shim in a program that was started with LD_PRELOAD.
 __attribute__((constructor)) void arm_by_environment() {
   const char* folder = std::getenv("SS_SHIM_FOLDER");
   const char* target = std::getenv("SS_SHIM_TARGET");
@@ -116,7 +116,7 @@ __attribute__((constructor)) void arm_by_environment() {
   shim_arm(&wanted);
 }
 
-/// Tells the test that started the program how many calls there are.
+/// Reports the number of counted calls to the test that started the program.
 __attribute__((destructor)) void report_count() {
   const char* path = std::getenv("SS_SHIM_COUNT");
   shim_disarm();
@@ -201,7 +201,7 @@ int close(int descriptor) {
   const bool concerns = tracks(descriptor);
   if (concerns) is_ours[descriptor] = false;
   const bool failing = fails(concerns, EIO);
-  const int result = next<int(int)>("close")(descriptor);  // Linux closes also when it reports an error
+  const int result = next<int(int)>("close")(descriptor);  // Linux closes the descriptor even if it reports an error
   if (failing) errno = EIO;
   return failing ? -1 : result;
 }

@@ -1,4 +1,4 @@
-// Fuzzes the reader of an adapter's lines: what it accepts is within its own limits.
+// Fuzzes the reader of an adapter's lines. Accepted lines must have valid fields, and a refusal must be one line.
 
 #include <cstdint>
 #include <cstdlib>

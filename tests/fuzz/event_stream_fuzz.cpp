@@ -1,5 +1,5 @@
-// Fuzzes the reader of server-sent events with the readers of their chunks. The events must be the same whether the bytes
-// come at once or one by one, and what the reader of usual chunks takes, the reader of all must take as the same.
+// Fuzzes the reader of server-sent events and the readers of their chunks. The events must not depend on whether the bytes
+// arrive at once or one by one. The fast reader of common chunks must agree with the general reader on every chunk it accepts.
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// Fuzzes the way from a GGUF file to a model: configuration, plans of the tensors, their values, and the tokenizer.json. What
-// is accepted must have a row for every row of the model, and a tokenizer.json must be one that we read.
+// Fuzzes the conversion of a GGUF file to a model: configuration, plans of the tensors, their values, and the tokenizer.json.
+// An accepted tensor must yield as many rows as its shape has, and this project must be able to read the tokenizer.json.
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -17,7 +17,7 @@
 
 namespace {
 
-constexpr std::int64_t kMaxValues = 1 << 20;  // a model of more is only planned
+constexpr std::int64_t kMaxValues = 1 << 20;  // the values of larger models are not read
 
 void read_model(const secondsource::GgufFiles& files) {
   using namespace secondsource;

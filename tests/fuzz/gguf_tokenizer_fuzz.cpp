@@ -1,5 +1,5 @@
-// Fuzzes the tokenizer in a GGUF file. An accepted one must encode and decode any text without a crash, and the
-// tokenizer.json that is made of it must be taken, too, with the same ids around every text.
+// Fuzzes the tokenizer in a GGUF file. An accepted one must encode and decode any text without a crash. The tokenizer.json
+// that is made of it must be accepted too, and add the same ids before and after every text.
 
 #include <algorithm>
 #include <cstdint>

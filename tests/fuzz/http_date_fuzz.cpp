@@ -1,4 +1,4 @@
-// Fuzzes the reader of Date and Age headers, and what is concluded from Dates in any order.
+// Fuzzes the readers of Date and Age headers, and the estimate of the server's clock from Dates in any order.
 
 #include <cstdint>
 #include <cstdlib>

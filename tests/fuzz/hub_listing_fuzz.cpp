@@ -1,4 +1,4 @@
-// Fuzzes the reader of a hub's list of files, with the choice of those that a bundle needs.
+// Fuzzes the reader of a hub's list of files, and the selection of the files that a bundle needs.
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,6 +1,6 @@
 // Fuzzes the settings of a hub. The lines of an input are the name of a model and the environment variables HF_ENDPOINT, HF_TOKEN,
-// HF_HUB_DOWNLOAD_TIMEOUT and HF_HUB_OFFLINE. An accepted name is parsed to the same parts after it was written anew. A token is
-// accepted over plain HTTP for this machine only.
+// HF_HUB_DOWNLOAD_TIMEOUT and HF_HUB_OFFLINE. An accepted name must be parsed to the same parts after it is composed from them again.
+// Over plain HTTP, a token may only be sent to this machine.
 
 #include <arpa/inet.h>
 

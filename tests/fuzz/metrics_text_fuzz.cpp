@@ -1,4 +1,4 @@
-// Fuzzes the parser of pages of metrics, with and without a choice of names, and the translation into our terms.
+// Fuzzes the parser of metrics pages, with and without a filter of names, and the translation into this project's names.
 
 #include <cmath>
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Fuzzes the reader of safetensors files with published codes. Every row of a file that is accepted can be read in its own encoding
-// and in F32, or the reader returns an error. A scale of inputs is a positive number, or 0 where there is none.
+// Fuzzes the reader of safetensors files with published codes. If a file is accepted, reading any row in its own encoding or in F32
+// either succeeds or returns an error. A stored scale of inputs must be positive, or 0 if there is none.
 
 #include <sys/mman.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
-// Fuzzes a quantized weight of a checkpoint: one line with the quantization_config, then a safetensors file with the parts of a
-// matrix of 32 x 32, or of two of them for experts. What is accepted must give every row, and where its codes can be kept, those of
-// every row, whose products with the scales, less their zero points, are its values.
+// Fuzzes a quantized weight of a checkpoint. The input is one line with the quantization_config, followed by a safetensors file with the
+// parts of a 32 x 32 matrix, or of two such matrices for experts. Every row of an accepted weight can be read. If its codes can be kept,
+// then every value must equal (code - zero point) * scale.
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -43,7 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                              ? weight->published_form()
                                              : Result<PublishedForm>(Error{ErrorCode::kUnsupported, "no codes"});
       std::array<std::int8_t, 32> codes{};
-      // Of these 32 columns NVFP4 has two scales; every other form has one.
+      // For these 32 columns NVFP4 has two scales; every other form has one.
       const bool is_nvfp4 = form && form->encoding == WeightEncoding::kNvfp4Group16;
       std::array<float, 2> both_scales{};
       const std::span<float> scales = std::span(both_scales).first(is_nvfp4 ? 2 : 1);
@@ -52,7 +52,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         weight->read_row(row, values);
         if (!form) continue;
         if (form->is_transposed) {
-          // A row holds the weights of one input for every output of an expert; a coded row holds those of one output.
+          // A row of values has the weights of one input for all outputs of an expert; a row of codes has those of one output.
           for (std::size_t output = 0; output < values.size(); ++output) {
             const std::int64_t coded_row = row / 32 * 32 + static_cast<std::int64_t>(output);
             if (!weight->read_coded_row(coded_row, *form, {codes, scales, {}})) std::abort();
@@ -62,7 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           continue;
         }
         const std::span<std::int8_t> of_row = std::span(zeros).first(form->has_zero_points() ? 1 : 0);
-        if (!weight->read_coded_row(row, *form, {codes, scales, of_row})) continue;  // bytes that four bits do not hold
+        if (!weight->read_coded_row(row, *form, {codes, scales, of_row})) continue;  // a byte is no code of four bits
         const bool is_fp8 = has_fp8_codes(form->encoding);
         const bool is_e2m1 = has_e2m1_codes(form->encoding);
         for (std::size_t i = 0; i < codes.size(); ++i) {
@@ -72,9 +72,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                        : static_cast<float>(codes[i]);
           const auto input = weight->column_order().empty() ? i : static_cast<std::size_t>(weight->column_order()[i]);
           if (is_nvfp4) {
-            // Here a code is multiplied by its scale and then by the global one; its value was made from the product of both scales, so
-            // that the roundings differ.
-            // Subnormal results have fewer bits, which the constant allows for.
+            // This multiplies a code by its scale and then by the global one. The value was computed from the product of both scales, so
+            // it may be rounded differently. The constant allows for subnormal results, which have fewer bits.
             const float found = (code * scales[i / 16]) * weight->global_scale();
             const float difference = std::abs(found - values[input]);
             if (std::isfinite(values[input]) && difference > 0x1.8p-23F * std::abs(values[input]) + 0x1p-136F)

@@ -1,5 +1,5 @@
-// Fuzzes the readers of recorded conversations, with the redaction and the suite that is made of them. Of the first byte
-// three bits choose the format and one the turn.
+// Fuzzes the readers of recorded conversations, their redaction, and the suite that is made of them. Three bits of the
+// first byte choose the format and one bit the turn.
 
 #include <cstdint>
 #include <cstdlib>

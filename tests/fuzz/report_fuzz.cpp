@@ -1,6 +1,6 @@
-// Fuzzes the writers of reports: the input is the text of every field of a small run and a gate. The first byte chooses
-// the format, so that each run renders one of them. What follows the first 256 bytes of text is cut off: escaping depends on a
-// few bytes, and hundreds of fields hold the text.
+// Fuzzes the writers of reports. The first byte of the input chooses the format; the rest is the text of every field of a
+// small run and a gate. Only the first 256 bytes of text are used, because hundreds of fields hold it and escaping depends
+// on few bytes.
 
 #include <algorithm>
 #include <cstdint>

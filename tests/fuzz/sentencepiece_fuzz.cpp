@@ -1,5 +1,6 @@
-// Fuzzes SentencePiece's tokenizer.model: whatever is taken becomes a tokenizer.json that is taken, too, and encodes; a Unigram in
-// memory gives the same ids. (A BPE may not: pieces of one score merge from the left there, and by their ids in a tokenizer.json.)
+// Fuzzes SentencePiece's tokenizer.model. An accepted model must become a tokenizer.json that is accepted too. For Unigram models, it
+// must give the same ids as the tokenizer made directly from the model. BPE models may differ: in memory, pieces with equal scores merge
+// from the left, and in a tokenizer.json in the order of their ids.
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// Fuzzes the parsers of answers to each server's own (not OpenAI) requests: the log-probabilities of given token ids, and
-// generated token ids. The first byte of the input chooses the kind of server.
+// Fuzzes the parsers of answers to requests outside of the OpenAI API, which differ by server: log-probabilities of given
+// token ids, and generated token ids. The first byte of the input chooses the kind of server.
 
 #include <cstdint>
 #include <cstdlib>

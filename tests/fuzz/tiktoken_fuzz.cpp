@@ -1,4 +1,5 @@
-// Fuzzes a vocabulary file of tiktoken. Whatever is taken becomes a tokenizer.json that is taken, too, and a text of it comes back.
+// Fuzzes tiktoken's vocabulary files. The tokenizer.json that is made of an accepted file must be accepted too, and decoding the ids of a
+// text must give the text again.
 
 #include <cstdint>
 #include <cstdlib>
@@ -20,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!json) return 0;
   const auto tokenizer = Tokenizer::from_json(*json, "file");
   if (!tokenizer) std::abort();
-  // The single bytes are tokens, so that every text has ids.
+  // All single bytes are tokens, so that every text can be encoded.
   constexpr std::string_view kText = "To be, or\n\nnot to be \xf0\x9f\xa6\x99 aaaab";
   const auto ids = tokenizer->encode(kText, {});
   if (!ids || tokenizer->decode(*ids) != kText) std::abort();

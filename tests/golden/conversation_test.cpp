@@ -1,5 +1,5 @@
-// Conversations on the engine, in the process: their recorded answers, and the questions between them, are the reference's own
-// greedy continuation of a golden prompt (transformers in float64, bundles/recipes), so that every turn's answer is known.
+// Conversations on the engine within this process. The recorded answers and the questions between them are all taken from the
+// reference's greedy continuation of a golden prompt (transformers in float64, bundles/recipes), so that every turn's answer is known.
 
 #include <cstdlib>
 
@@ -18,7 +18,7 @@ constexpr std::int32_t kTurns = 3;
 constexpr std::int32_t kAnswer = 2;
 constexpr std::int32_t kQuestion = 3;
 
-/// What the reference said from the beginning of a turn's answer on.
+/// The part of the reference's output that begins with a turn's answer.
 ExpectedOutput from_turn(const ExpectedOutput& whole, std::int32_t turn) {
   const auto begin = static_cast<std::ptrdiff_t>(turn) * (kAnswer + kQuestion);
   ExpectedOutput part;
@@ -82,7 +82,7 @@ TEST_CASE("each turn of a conversation has the answer that the reference gives t
       const auto conversation = static_cast<std::size_t>(request.tag / kTurns);
       CAPTURE(request.tag);
       CHECK(request.end->error.empty());
-      CHECK(request.end->n_cached_prompt_tokens == 0);  // the engine keeps nothing of a turn for the next one
+      CHECK(request.end->n_cached_prompt_tokens == 0);  // the engine caches nothing between turns
       REQUIRE(request.token_ids.size() == kAnswer);
       const ExpectedOutput expected =
           from_turn(cases[conversation]->expected, static_cast<std::int32_t>(request.tag % kTurns));
@@ -90,7 +90,7 @@ TEST_CASE("each turn of a conversation has the answer that the reference gives t
       CHECK_FALSE(verdict.wrong_at);
       n_verified += verdict.verified_tokens;
     }
-    // Near ties may end a few turns earlier.
+    // Verification of a turn ends at a near tie, so a few tokens may be unverified.
     CHECK(n_verified >= static_cast<std::int32_t>(requests.size()) * kAnswer * 9 / 10);
   }
   CHECK(n_backends > 0);

@@ -46,8 +46,8 @@ Result<void> MutantKernels::run(const RmsNorm& op, const HostFrame& frame) {
 Result<void> MutantKernels::run(const Matmul& op, const HostFrame& frame) {
   Matmul changed = op;
   if (bug_ == Bug::kDecodeNotQuantized && frame.value(op.x).rows() == 1) changed.act = ActQuant::kNone;
-  // Only the residual of the feed-forward network is missing. No other product has such a wide input, so that a test of
-  // a single shape may miss the bug.
+  // Only the residual of the feed-forward network is missing, whose matmul is the only one with more inputs than outputs.
+  // A test of a single shape may therefore miss the bug.
   if (bug_ == Bug::kResidualMissing && op.aux && frame.value(op.x).cols() > frame.value(op.out).cols()) {
     changed.epilogue = Epilogue::kNone;
     changed.aux.reset();
@@ -79,7 +79,7 @@ Result<void> MutantKernels::rotate_queries_at_next(const RopeAppend& op, const H
   ChangedFrame changed(frame);
   std::vector<std::int32_t> positions(frame.batch.positions.begin(), frame.batch.positions.end());
   for (std::int32_t& position : positions) ++position;
-  const std::vector<std::int32_t> nowhere(positions.size(), -1);  // like padding rows: no key is written
+  const std::vector<std::int32_t> nowhere(positions.size(), -1);  // as for padding rows, no key is written
   changed.batch.positions = positions;
   changed.batch.kv_slots = nowhere;
   return ReferenceKernels::run(op, changed.frame());

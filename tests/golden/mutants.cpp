@@ -92,7 +92,7 @@ bool changes_scales(Bug bug, WeightEncoding encoding) {
   }
 }
 
-/// Submits changed batches, and records which rows were forced.
+/// A step that changes the batches passed to submit() and records which rows were forced.
 class MutantStep final : public Step {
  public:
   MutantStep(Bug bug, std::unique_ptr<Step> inner, std::vector<bool>& forced)

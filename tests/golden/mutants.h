@@ -1,6 +1,6 @@
 #pragma once
-// Planted bugs: the reference backend with one operation, one batch array or one weight wrong, as in real backends. The
-// suites run on each mutant; a mutant that no suite finds shows a gap in the suites.
+// Planted bugs: the reference backend with a mistake in one operation, one batch array or one weight, as real backends may
+// have. The suites run on each mutant; a mutant that no suite finds shows a gap in the suites.
 
 #include <memory>
 #include <span>
@@ -11,7 +11,7 @@
 namespace secondsource::test {
 
 enum class Bug : std::uint8_t {
-  kNone,  ///< the control: the code of a mutant without a bug
+  kNone,  ///< the control: the mutant's own code, but without a bug
   kRopeQueryOffByOne,
   kRopeInterleaved,
   kRopeFrequencyOffByOne,

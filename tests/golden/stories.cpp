@@ -68,7 +68,7 @@ std::optional<std::string> compare_with_stories(Engine& engine, const StoriesCas
                          found);
     }
   }
-  // After the first position with a smaller gap, the outputs may differ without an error.
+  // From the first position whose gap is within the tolerance, the outputs may differ without an error.
   const auto end = std::ranges::find_if(one.top2_gaps, [&](double gap) { return gap <= tolerance.gap; });
   const auto n_comparable = std::min(n_tokens, static_cast<std::size_t>(end - one.top2_gaps.begin()));
   std::vector<std::int32_t> found;

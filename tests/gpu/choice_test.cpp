@@ -1,4 +1,4 @@
-// Which kernel a product gets by itself, and if the options demand one that cannot compute it.
+// Which kernel is chosen for a matmul by default, and when the options request one that cannot compute it.
 
 #include "conformance/build.h"
 #include "conformance/cases.h"
@@ -17,13 +17,13 @@ namespace {
 struct Product {
   WeightEncoding encoding = WeightEncoding::kBf16;
   ActQuant act = ActQuant::kNone;
-  std::optional<MatmulTiles> tiles = std::nullopt;  ///< that are asked for
+  std::optional<MatmulTiles> tiles = std::nullopt;  ///< requested by the options
   std::int32_t n_rows = 100;
   std::int32_t n_inputs = 64;
   int n_processors = 2;
 };
 
-/// The group of the product in a step that has nothing after it.
+/// The group of operations with the matmul, in a step that ends with it.
 OpGroup group_of_product(const Product& product) {
   const auto& [encoding, act, tiles, n_rows, n_inputs, n_processors] = product;
   auto backend = make_backend(shim::make_shim_device({.target = "sm_90a", .n_processors = n_processors}),

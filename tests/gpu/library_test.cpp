@@ -1,4 +1,4 @@
-// The conformance suite on the shim with products by a vendor's library: stand-ins for cuBLASLt and hipBLASLt
+// Runs the conformance suite on the shim with matmuls by a vendor's library: stand-ins for cuBLASLt and hipBLASLt
 // (tests/support/fake_blas_lt.cpp).
 
 #include <fmt/format.h>
@@ -18,7 +18,7 @@ using namespace secondsource::gpu;
 
 namespace {
 
-/// The shim as `target`, with the stand-in for its vendor's library computing every product that it supports.
+/// The shim as `target`. The stand-in for its vendor's library computes every matmul that it supports.
 conformance::MakeBackend with_library(const std::string& target, bool guards, shim::ThreadOrder order) {
   return [=]() -> Result<std::unique_ptr<Backend>> {
     const bool is_cuda = target == "sm_80";
@@ -36,8 +36,8 @@ std::int64_t n_matmuls(const char* file) {
   return reinterpret_cast<std::int64_t (*)()>(library.find("ss_fake_blas_lt_n_matmuls"))();
 }
 
-/// Without guards the library writes directly to the output; with guards to the scratch, so that padding rows of the output
-/// stay untouched.
+/// Runs the suite with and without guards. Without guards the library writes directly to the output; with guards it writes to
+/// scratch memory, so that padding rows of the output stay untouched.
 void check_suite(const conformance::SuiteOptions& suite, std::vector<shim::ThreadOrder> orders) {
   std::vector<conformance::Tested> tested;
   for (const char* const target : {"sm_80", "gfx90a"}) {

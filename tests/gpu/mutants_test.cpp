@@ -1,5 +1,5 @@
-// Bugs planted in the source of the kernels (listed in planted_bugs.cmake): each must be detected by the check meant for it.
-// The search runs in a child process, because a read past the end of an allocation ends the process.
+// Each bug planted in the source of the kernels (planted_bugs.cmake) must be found by the check that is intended for it. The
+// search runs in a child process, because a read past the end of an allocation ends the process.
 
 #include <fmt/format.h>
 #include <sys/wait.h>
@@ -20,13 +20,13 @@ namespace secondsource::conformance {
 namespace {
 
 struct GpuMutant {
-  std::string name;  ///< of the planted bug in planted_bugs.cmake; empty: none runs
+  std::string name;  ///< the bug's name in planted_bugs.cmake; empty: no bug is active
   std::string target;
   std::string family;  ///< conformance family; empty: check_moved_workspace()
   std::string tiles = "auto";
 };
 
-/// The finding of the search in a child process: "" if nothing was found, "fault" if a signal ended it.
+/// Runs the search in a child process. Returns its finding: empty if nothing was found, "fault: ..." if a signal ended it.
 std::string search(const std::string& folder, const GpuMutant& mutant, const std::string& order) {
   int pipe_ends[2];
   REQUIRE(pipe(pipe_ends) == 0);
@@ -69,7 +69,7 @@ std::string search(const std::string& folder, const GpuMutant& mutant, const std
   return WIFSIGNALED(status) ? fmt::format("fault: signal {}", WTERMSIG(status)) : finding;
 }
 
-/// The folder of each planted bug's module, by the bug's name.
+/// For each bug's name, the folder of the module that contains it.
 std::map<std::string, std::string> planted_modules() {
   std::ifstream file(SECONDSOURCE_GPU_MUTANTS "/planted.txt");
   std::map<std::string, std::string> modules;
@@ -80,7 +80,7 @@ std::map<std::string, std::string> planted_modules() {
 TEST_CASE("every bug planted in the GPU kernels is found, in every order of threads") {
   std::map<std::string, std::string> modules = planted_modules();
   REQUIRE_FALSE(modules.empty());
-  // With what has to be found: wrong numbers, an error, or a fault.
+  // Each bug with a part of the expected finding: wrong numbers, an error, or a fault. Empty: any finding.
   const std::vector<std::pair<GpuMutant, std::string>> mutants = {
       {{"missing_barrier_tiles", "sm_80", "matmul"}, "nan"},
       {{"stream_missing_barrier", "sm_80", "matmul"}, ""},

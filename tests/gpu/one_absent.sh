@@ -1,12 +1,12 @@
 #!/bin/sh
-# conformance where this machine lacks one value of --each: gpu-shim has no library of products. What is there is run, what
-# is not is named, and the status says whether that is enough.
+# Runs `conformance` when this machine lacks one value of --each: gpu-shim has no matmul library. The other values must be tested,
+# the missing one must be named, and the exit status tells whether that is enough.
 #
 #     one_absent.sh CONFORMANCE MODULES
 conformance=$1
 modules=$2
 
-# expect STATUS TEXT ARGUMENT...: the program ends so, and prints a line with this text.
+# expect STATUS TEXT ARGUMENT...: with these arguments, the program ends with this status and prints a line with this text.
 expect() {
   status=$1
   text=$2

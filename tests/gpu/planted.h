@@ -5,8 +5,8 @@
 
 namespace secondsource::gpu {
 
-/// Whether the planted bug of this name is the one that runs: the environment variable SECONDSOURCE_PLANTED_BUG names it.
-/// Changed kernel files ask once, when their module is loaded (plant.cmake).
+/// Whether the planted bug of this name is active, that is, named by the environment variable SECONDSOURCE_PLANTED_BUG.
+/// Kernel files with planted bugs call this once, when their module is loaded (plant.cmake).
 inline bool is_planted(std::string_view name) {
   const char* const chosen = std::getenv("SECONDSOURCE_PLANTED_BUG");
   return chosen != nullptr && name == chosen;

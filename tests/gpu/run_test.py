@@ -1,8 +1,8 @@
-"""Runs a model on the shim as `secondsource run` measures one on a GPU: the device is held against its own limits.
+"""Runs a model on the shim as `secondsource run` does on a GPU: measurements are checked against the limits of the device itself.
 
     python3 run_test.py SECONDSOURCE MODULES BUNDLE
 
-The shim's limits are small, a few hundred MB/s where the host reads many GB/s, so that one taken for the other shows.
+The shim reads a few hundred MB/s and the host many GB/s, so that a mix-up of their limits is noticed.
 """
 
 import json
@@ -47,7 +47,7 @@ class DeviceRun(unittest.TestCase):
         self.assertEqual([read["buffer_bytes"] for read in limits["reads"]], [1 << 13, 1 << 14])
         self.assertGreater(limits["bf16_flops"], 0)
         self.assertGreater(limits["int8_ops"], 0)
-        # The next best of two looks at least.
+        # The limits were measured at least twice, so there is a second-best result.
         self.assertGreater(self.backend["second_limits"]["reads"][-1]["bytes_per_s"], 0)
         self.assertGreater(self.record["limits"]["reads"][-1]["bytes_per_s"], 2 * limits["reads"][-1]["bytes_per_s"])
 

@@ -1,5 +1,5 @@
 #pragma once
-// A model of the conformance suite, prepared and compiled on a device's backend, to run its steps one by one.
+// A conformance case that is prepared and compiled on a backend, so that its steps can be run one by one.
 
 #include <memory>
 #include <vector>
@@ -29,7 +29,7 @@ class StepCase {
     return made;
   }
 
-  /// The same step for a batch of more tokens.
+  /// Compiles the same graph for a batch with `n_more_tokens` more tokens.
   Result<std::unique_ptr<Step>> compile(std::int32_t n_more_tokens, GroupTiming group_timing = GroupTiming::kOff) {
     const Batch batch = case_.actions.back().batch.view();
     const Bucket bucket{batch.n_tokens() + n_more_tokens, batch.n_seqs(), batch.n_logit_rows(),

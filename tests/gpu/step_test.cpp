@@ -20,14 +20,14 @@ namespace {
 constexpr std::int64_t kCopyNs = 1000;
 constexpr std::int64_t kWorkNs = 1;  ///< duration of a kernel or of a graph
 
-/// Device memory that the process holds, and whether its kernels may overlap.
+/// The device memory that the process holds, and whether the device's kernels may overlap.
 struct Held {
   std::int64_t allocated_bytes = 0;
   std::optional<std::int64_t> runtime_bytes;  ///< empty: unknown
   bool overlaps_kernels = false;
 };
 
-/// The shim's device with a clock that advances only by enqueued work.
+/// The shim's device with a clock that only enqueued work advances.
 class CountingDevice final : public Device {
  public:
   CountingDevice() = default;
@@ -127,12 +127,12 @@ bool made_ready(StepCase& model) {
   return result->made_ready;
 }
 
-/// A decode step of a Llama with `n_layers` layers, `n_rows` sequences and weights of this encoding. `observed`: the result of
-/// the first norm can be read, too.
+/// A decode step of a Llama with `n_layers` layers, `n_rows` sequences and weights in this encoding. If `observed`, the result of
+/// the first norm can be read as well.
 conformance::Case decoding_model(std::int32_t n_layers, std::int32_t n_rows, WeightEncoding encoding,
                                  bool observed = false) {
   constexpr std::int32_t kDim = 96;
-  const std::int32_t ffn_dim = has_blocks(encoding) ? 192 : 200;  // whole blocks, or a last group that is shorter
+  const std::int32_t ffn_dim = has_blocks(encoding) ? 192 : 200;  // whole blocks, or a shorter last group
   constexpr std::int32_t kVocab = 97;
   constexpr HeadShape kHeads{.n_heads = 4, .n_kv_heads = 2, .head_dim = 32};
   constexpr std::int32_t kQueries = 4 * 32;
@@ -343,7 +343,7 @@ TEST_CASE("products that normalize their x give what a norm and a product give")
         squares += static_cast<double>(apart.logits[i]) * static_cast<double>(apart.logits[i]);
       }
       CHECK(squares > 0);
-      // Both round in f32, in another order, and keys and values to BF16, where a value may round to its neighbour.
+      // The two differ in the order of f32 sums, and this may change how a key or a value is rounded to BF16.
       CHECK(std::sqrt(differences / squares) < 2e-3);
       CHECK(together.kernels[1].starts_with("rms_norm_matvec_"));
     }

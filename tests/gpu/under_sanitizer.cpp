@@ -1,7 +1,7 @@
-// The programs gpu_under_address and gpu_under_thread. With --cases N each runs N conformance cases of every family on the shim, built
-// with a sanitizer, cycling through the three thread orders. Values are not checked here; the suite does that. With --plant and
-// one of missing-barrier, missing-warp-barrier and past-the-end, a kernel with that mistake runs instead, to verify that the
-// sanitizer reports it.
+// The programs gpu_under_address and gpu_under_thread. With --cases N, each runs N conformance cases of every family on the shim, which
+// is built with a sanitizer, and cycles through the three thread orders. Values are not checked here, because the suite does that. With
+// --plant and one of missing-barrier, missing-warp-barrier and past-the-end, a kernel with that mistake runs instead, to verify that
+// the sanitizer reports it.
 
 #include <fmt/format.h>
 
@@ -39,7 +39,7 @@ SS_KERNEL(kThreads) missing_barrier_kernel(Arguments a) {
   a.out[i] = row[kThreads - 1 - i];
 }
 
-/// A shuffle does not order the lanes' accesses to memory, so these are a data race.
+/// A shuffle does not order memory accesses of different lanes, so the write and the read of `row` are a data race.
 SS_KERNEL(kThreads) missing_warp_barrier_kernel(Arguments a) {
   gpu::wait_for_earlier_kernels();
   auto& row = gpu::shared_memory<std::array<float, kThreads>>();
@@ -79,7 +79,7 @@ int run_cases(int n_cases) {
   int n_failed = 0;
   for (const conformance::Family& family : conformance::families()) {
     int n_of_family = 0;
-    // The kernels refuse some weights: the next seed is used instead, and a family without a usable seed fails.
+    // If the kernels refuse a case's weights, the next seed is used. A family without a usable seed fails.
     for (int seed = 0; n_of_family < n_cases && seed < kTriesPerCase * n_cases; ++seed) {
       const char* const order = kOrders[n_run % kOrders.size()];
       auto backend = secondsource_backend_module()->create(
@@ -87,7 +87,7 @@ int run_cases(int n_cases) {
       const conformance::Case c = family.make(static_cast<std::uint64_t>(seed));
       if (conformance::why_unsupported(**backend, c)) continue;
       const auto trace = conformance::run_case(**backend, c);
-      // What an operation asks of its weights is known in compile() at the latest.
+      // Some combinations of operations and weights are refused only by compile().
       if (!trace && trace.error().code == ErrorCode::kUnsupported) continue;
       ++n_run;
       ++n_of_family;

@@ -1,4 +1,4 @@
-"""Tests kernel_bench --whole: a product against the same product made in another way, and planted bugs.
+"""Tests kernel_bench --whole, which compares a whole matmul with the same matmul computed in another way, and finds planted bugs.
 
     python3 whole_test.py KERNEL_BENCH SHIM_FOLDER MUTANTS_FOLDER
 """
@@ -12,7 +12,7 @@ import tempfile
 import unittest
 
 PROGRAM, SHIM, MUTANTS = (pathlib.Path(argument) for argument in sys.argv[1:4])
-# Small enough for the shim, and with more than the four rows that dot products have.
+# Small enough for the shim, and with more than four rows, because up to four rows are computed by dot products.
 SHAPE = ["--model", "SmolLM2-135M", "--rows", "5", "--whole-repetitions", "1"]
 
 
@@ -33,7 +33,7 @@ class Whole(unittest.TestCase):
         run, cases = self.compare("--backend", "gpu-shim", "--whole", "reference", "--variant", "bf16,int8-w8a8")
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertEqual({case["verdict"] for case in cases}, {"passed"})
-        # Queries with keys and values, their output, the feed-forward network in and out; twice.
+        # The matmuls are qkv, attention output, gate and up, and down, each once per variant.
         self.assertEqual([case["n_elements"] for case in cases], [5 * n for n in (960, 576, 3072, 576)] * 2)
         self.assertEqual(cases[0]["name"], "whole/gpu-shim/bf16/m:5/k:576/n:960")
         self.assertLess(max(case["largest_share"] for case in cases), 1)

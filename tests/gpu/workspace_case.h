@@ -1,6 +1,6 @@
 #pragma once
-// A case that the conformance suite does not have: a step runs, a second one makes the workspace move, and the first one
-// runs again. A graph captured before the move contains addresses of freed memory.
+// A case that the conformance suite does not have: a step runs, compiling a larger one moves the workspace, and the first
+// step runs again. A graph captured before the move contains addresses of freed memory.
 
 #include <optional>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace secondsource::conformance {
 
-/// Empty if the first step gives the same bits both times; else a description of the failure.
+/// Returns nullopt if the first step gives the same bits both times, otherwise a description of the failure.
 [[nodiscard]] std::optional<std::string> check_moved_workspace(const MakeBackend& make);
 
 }  // namespace secondsource::conformance

@@ -1,5 +1,5 @@
 """Tests `./dev gpu` and `./dev gpu kit` with stand-ins for CMake and the compilers: what is configured and built for which
-targets, and that nothing is installed where everything is there.
+targets, and that nothing is installed if all tools are present.
 
     python3 command_test.py SOURCE_FOLDER
 """

@@ -1,9 +1,9 @@
-"""Packs a kit of this build and runs it in a bare Debian 13 root without network: a real step, by the shim in place of a GPU.
+"""Packs a kit of this build and runs real steps of it in a bare Debian 13 root without network, with the shim in place of a GPU.
 
     python3 elsewhere_test.py SOURCE_FOLDER BUILD_FOLDER [ROOT.tar]
 
-ROOT.tar: a root that mmdebstrap made earlier; without it one is made, which needs mmdebstrap and a mirror. Ends with 77 where
-that cannot be had. What the root has beside the essential packages is Python.
+ROOT.tar is a root file system from an earlier run of mmdebstrap. Without it, the test makes one, which needs mmdebstrap and a mirror; it
+ends with 77 where that is not possible. The root has the essential packages and Python.
 """
 
 import json
@@ -25,7 +25,7 @@ def skip(why):
 
 
 def unshared(*command):
-    """A command in namespaces of its own, without a network but the unconfigured loopback."""
+    """The command, prefixed so that it runs in new namespaces, with no network interface but an unconfigured loopback."""
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     return ["unshare", *user, "--net", "--mount", "--pid", "--fork", *command]
 
@@ -44,7 +44,7 @@ def make_root(folder):
                               stderr=subprocess.STDOUT, text=True, check=False)
         if made.returncode != 0:
             skip(f"no Debian 13 root could be made: {made.stdout.strip().splitlines()[-1:]}")
-    # Device files cannot be made everywhere, and nothing here needs any but those that are bound in.
+    # Device files cannot be created on every machine. The test only needs those that inside() binds into the root.
     subprocess.run(["tar", "-xf", archive, "-C", root, "--exclude=./dev/*", "--no-same-owner"], check=True)
     return root
 
@@ -60,14 +60,14 @@ class Elsewhere(unittest.TestCase):
         cls.root = make_root(folder)
         cls.kit = cls.root / "kit"
         packed = subprocess.run([sys.executable, "-B", SOURCE / "apps/gpu_kit/pack.py", "--build", BUILD, "--out", cls.kit,
-                                 # Larger than a kit: this build has libcurl, and a module for proofs.
+                                 # This kit is larger than a real one, because the build has libcurl and the shim module.
                                  "--modules", "reference,gpu-shim", "--max-mb", "60"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                 check=False)
         assert packed.returncode == 0, packed.stdout
         print(packed.stdout, end="")
 
     def inside(self, *command, timeout=1800):
-        """Runs a command in the root. /dev has what every machine has; there is no /proc of the host."""
+        """Runs a command in the root, with the basic device files in /dev and a /proc that does not show the host's processes."""
         script = ('mount --make-rprivate / && mkdir -p "$0/dev" && mount -t tmpfs none "$0/dev" && '
                   'for file in null zero random urandom; do touch "$0/dev/$file"; mount --bind "/dev/$file" "$0/dev/$file"; done; '
                   'mkdir -p "$0/proc" && mount -t proc none "$0/proc"; exec chroot "$0" "$@"')
@@ -101,7 +101,7 @@ class Elsewhere(unittest.TestCase):
         entries = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
         verdicts = {entry["step"]: entry["verdict"] for entry in entries if entry["event"] == "ended"}
         self.assertEqual(verdicts["question-dependent-launch"], "skipped", run.stdout)
-        # The shim is thousands of times slower than a GPU: a deadline may come first, which is a verdict, too.
+        # The shim is thousands of times slower than a GPU, so the step may reach its deadline, which also gives a verdict.
         self.assertIn(verdicts["conformance-attention"], ("passed", "killed"), run.stdout)
         log = (out / "log.txt").read_text()
         self.assertIn("+ LD_LIBRARY_PATH=/kit/lib", log)

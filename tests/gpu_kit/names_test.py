@@ -1,5 +1,5 @@
-"""Tests that the suite has every family and every model that the steps of the kit name: on a machine with a GPU there is no time for
-a name that is wrong.
+"""Tests that every conformance family and every model that the kit's steps name exists, so that no time on a machine with a GPU is lost
+to a wrong name.
 
     python3 names_test.py SOURCE_FOLDER CONFORMANCE SECONDSOURCE
 """

@@ -1,4 +1,4 @@
-"""Tests pack.py: what a kit has to hold, and what is refused. The symbols of a file are compared with those that objdump lists.
+"""Tests pack.py: what a kit must contain, and what is refused. The symbols that it finds in a file are compared with objdump's.
 
     python3 pack_test.py SOURCE_FOLDER
 """
@@ -62,7 +62,7 @@ class Pack(unittest.TestCase):
                        "variants/staged-tiles/libsecondsource-cuda.so"):
             self.compile("module.c", "int module(void) { return 1; }", self.build / module, "-shared")
         (self.build / "CMakeCache.txt").write_text("SECONDSOURCE_CUDA_TARGETS:STRING=90a\n")
-        os.environ["LD_LIBRARY_PATH"] = str(self.folder / "libs")  # as the loader finds libraries here
+        os.environ["LD_LIBRARY_PATH"] = str(self.folder / "libs")  # lets the loader find the libraries of this test
         self.addCleanup(os.environ.pop, "LD_LIBRARY_PATH", None)
 
     def compile(self, name, text, out, *options):
@@ -103,7 +103,7 @@ class Pack(unittest.TestCase):
         self.assertNotEqual(json.loads((self.kit / "kit.json").read_text())["id"], first)
 
     def test_symbols_that_are_too_new_are_refused_and_nothing_is_left(self):
-        # memcpy's version is forced to one that no machine with glibc 2.35 has.
+        # The library's symbol has a version that glibc 2.35 does not have.
         self.compile("libc.c", "int from_the_future(void) { return 1; }", self.folder / "libs/libfuture.so", "-shared",
                      f"-Wl,--version-script={self.version_script('GLIBC_2.99')}")
         self.compile("module.c", "int from_the_future(void); int module(void) { return from_the_future(); }",

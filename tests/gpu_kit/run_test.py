@@ -1,5 +1,5 @@
 """Tests `kit/run` with stand-ins for the programs: the order of the steps, their deadlines, what is written when, what is not
-repeated, and what a machine that goes away leaves behind.
+repeated, and what is left if the machine is lost during a step.
 
     python3 run_test.py SOURCE_FOLDER
 """
@@ -43,7 +43,7 @@ NO_MODULES = 'case "$*" in *"-c import torch"*) exit 1 ;; *) exec PYTHON "$@" ;;
 
 
 def is_running(process):
-    """False as well for one that has ended and that nobody has waited for yet."""
+    """Whether the process exists and is not a zombie."""
     try:
         return pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -113,7 +113,7 @@ class Kit(unittest.TestCase):
         self.assertIn("--each tiles=streamk128x256,cluster128x128,cluster128x256 --family matmul,matmul_w8a8,", calls)
         self.assertRegex(calls, "kernel_bench .*tiles=cluster128x256")
         self.assertIn("bundle synth --like Llama-3.1-8B", calls)
-        # Nothing of the scratch folder is left.
+        # The scratch folder was removed.
         self.assertEqual([path.name for path in self.folder.glob("secondsource-kit-*")], [])
 
     def test_what_is_skipped_says_why(self):
@@ -135,7 +135,7 @@ class Kit(unittest.TestCase):
 
     def test_runs_of_models_start_anew_and_a_question_about_one_generation_is_skipped_on_others(self):
         self.sit("run-8B")
-        self.sit("run-8B")  # its figures lie in the work folder already
+        self.sit("run-8B")  # the results of the first run are already in the work folder
         self.assertEqual(self.verdicts(), {"run-8B": "passed"})
         self.program("tools/nvidia-smi", 'case "$*" in *compute_cap*) echo 8.0 ;; esac')
         self.sit("question-dependent-launch")
@@ -144,7 +144,7 @@ class Kit(unittest.TestCase):
     def test_a_step_beyond_its_time_is_killed_with_what_it_started_and_comes_last_next_time(self):
         self.program("kit/bin/kernel_bench", 'case "$*" in *--save-limits*) sleep 300 & echo $! >"$PIDS"; wait ;; esac\n'.replace(
             "$PIDS", str(self.folder / "child")) + KERNEL_BENCH)
-        run = self.sit("limits", minutes="0.28")  # 10 s of which 5 are kept
+        run = self.sit("limits", minutes="0.28")  # short enough that the step reaches its deadline
         self.assertEqual(run.returncode, 1, run.stdout)
         self.assertEqual(self.verdicts(), {"limits": "killed"})
         child = int((self.folder / "child").read_text())
@@ -167,7 +167,7 @@ class Kit(unittest.TestCase):
         self.assertEqual(self.verdicts(), {"conformance": "passed", "limits": "passed"})
         self.assertEqual(self.begun()[-1], "kernels")
         with open(self.out / "journal.jsonl", "a", encoding="utf-8") as file:
-            file.write('{"event": "ended", "st')  # cut short
+            file.write('{"event": "ended", "st')  # a line that was cut off in the middle
         self.assertIn("| kernels |", page.page(self.out))
         self.assertIn("killed: it began and nothing says how it ended; killed 1 times", page.page(self.out))
         self.program("kit/bin/kernel_bench", KERNEL_BENCH)
@@ -212,7 +212,7 @@ class Kit(unittest.TestCase):
         self.assertIn("| BM_matmul/cuda/bf16/m:512/k:4096/n:4096 | a kernel | 2.0 | 9 | 50% |", page.page(self.out))
 
     def test_the_page_has_verdicts_aims_and_answers(self):
-        self.program("kit/bin/conformance", "true")  # on a machine with the vendor's library
+        self.program("kit/bin/conformance", "true")  # as if this machine had the vendor's library
         self.sit()
         text = page.page(self.out)
         self.assertIn("0: Stand-In 80GB", text)

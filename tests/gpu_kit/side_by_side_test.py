@@ -7,7 +7,7 @@ import side_by_side
 
 
 class FakeTorch:
-    """The events of torch.cuda; any two consecutive ones are 2 ms apart."""
+    """A stand-in for torch.cuda's events. Any two consecutive ones are 2 ms apart."""
 
     class Event:
         def __init__(self, enable_timing):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Does the stand-in answer as the hub does? The hub's own client, huggingface_hub, pulls from it: hub_client_test.py. Skipped (77)
-where that package is missing."""
+"""Tests that the stand-in answers like the public hub, whose own client, huggingface_hub, pulls from it: hub_client_test.py.
+Skipped (77) if that package is missing."""
 import hashlib
 import os
 import sys
@@ -49,7 +49,7 @@ class HubClient(unittest.TestCase):
                 api.model_info("org/model", revision="v9")
             hub.faults["config.json"] = [("gated",)]
             with self.assertRaises(huggingface_hub.errors.GatedRepoError):
-                # A HEAD comes first, so that the refusal is planted for both.
+                # The planted refusal concerns GET requests, and hf_hub_download() would send a HEAD request first.
                 huggingface_hub.utils.hf_raise_for_status(
                     huggingface_hub.utils.get_session().get(f"{hub.endpoint}/org/model/resolve/main/config.json"))
 

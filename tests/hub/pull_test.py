@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""`secondsource bundle pull` from a hub that misbehaves: pull_test.py SECONDSOURCE SOURCE_FOLDER. Hashes are made by Python's
-hashlib, and the stand-in is held against huggingface_hub by hub_client_test.py."""
+"""Tests `secondsource bundle pull` with a hub that misbehaves: pull_test.py SECONDSOURCE SOURCE_FOLDER. Hashes are computed with
+Python's hashlib. hub_client_test.py tests the stand-in for the hub with huggingface_hub."""
 import json
 import os
 import pathlib
@@ -24,7 +24,7 @@ BIG = "model.safetensors"
 
 
 def tiny_model():
-    """A committed model as files of a repository, with others that nobody needs."""
+    """The files of a committed model as a repository, with other files that a bundle does not need."""
     files = {name: (TINY / name).read_bytes() for name in MODEL_FILES}
     files["README.md"] = b"# a model"
     files["pytorch_model.bin"] = b"\x80\x04" + b"pickle" * 3000
@@ -32,7 +32,7 @@ def tiny_model():
 
 
 def split(files):
-    """The same with the tensors in two files and an index."""
+    """The same repository with the tensors in two files and an index."""
     whole = files.pop(BIG)
     n_header = struct.unpack("<Q", whole[:8])[0]
     header = json.loads(whole[8:8 + n_header])
@@ -93,7 +93,7 @@ class Pull(unittest.TestCase):
         return run
 
     def refused(self, hub, says, *arguments, status=2, **more):
-        """The last line says it, and no other comes without a reason."""
+        """Checks that a pull fails with this status, that its last line contains `says`, and that nothing is left. Returns the lines."""
         run = self.pull(hub, *arguments, **more)
         self.assertEqual(run.returncode, status, run.stderr)
         lines = run.stderr.splitlines()
@@ -193,7 +193,7 @@ class Pull(unittest.TestCase):
     def test_who_may_not_read_a_model_is_told_what_to_do(self):
         with Hub(tiny_model(), token=TOKEN) as hub:
             self.refused(hub, "then set HF_TOKEN to an access token")
-            # The stand-in repeats what it was sent.
+            # The stand-in's answer repeats the token that it was sent.
             other = TOKEN + "x"
             self.refused(hub, "or the token in HF_TOKEN may not read it", HF_TOKEN=other)
             hub.token = None
@@ -267,7 +267,7 @@ class Pull(unittest.TestCase):
         with Hub(tiny_model()) as hub:
             hub.faults["listing"] = [("status", 429, {"Retry-After": "1"})]
             hub.faults["config.json"] = [("status", 503, {})]
-            hub.faults[BIG] = [("status", 500, {})]  # by the store
+            hub.faults[BIG] = [("status", 500, {})]  # the store answers with this error
             began = time.monotonic()
             run = self.good(hub)
             self.assertGreater(time.monotonic() - began, 1.9)

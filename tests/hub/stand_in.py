@@ -24,12 +24,12 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request, client_address):
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # which is no more than a client that left
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a ConnectionError only means that the client disconnected
             super().handle_error(request, client_address)
 
 
 class Request:
-    """What was asked for, and by which of the servers."""
+    """A received request, and which of the servers received it."""
 
     def __init__(self, server, handler):
         self.server, self.method, self.path = server, handler.command, handler.path
@@ -39,7 +39,7 @@ class Request:
 
 
 class Hub:
-    """`files`: names and contents. Those over `lfs_bytes` are in Git LFS, so that the hub redirects to the store."""
+    """`files` maps names to contents. Files larger than `lfs_bytes` are in Git LFS, so the hub redirects requests for them to the store."""
 
     def __init__(self, files, repository="org/model", lfs_bytes=10_000, token=None, card=None, prefix="", certificate=None):
         self.files, self.repository, self.token, self.card, self.prefix = dict(files), repository, token, card, prefix
@@ -47,14 +47,14 @@ class Hub:
         self.commit = hashlib.sha1(repr(sorted(files)).encode()).hexdigest()
         self.revisions = {"main": self.commit, "v1.0": self.commit, "refs/pr/1": self.commit, self.commit: self.commit}
         self.requests = []
-        self.faults = {}  # by the name of a file, or "listing": one fault a request, first to last
+        self.faults = {}  # maps a file's name, or "listing", to a list of faults, one for each request in order
         self.change_listing = lambda listing: listing
         self.servers = {}
         for name, handler in (("hub", HubHandler), ("store", StoreHandler), ("proxy", ProxyHandler)):
             server = Server(("127.0.0.1", 0), handler)
             server.hub = self
             self.servers[name] = server
-        self.scheme = "https" if certificate else "http"  # of the hub alone
+        self.scheme = "https" if certificate else "http"  # only of the hub; store and proxy use plain HTTP
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
@@ -100,7 +100,7 @@ class Hub:
         return self.change_listing(listing)
 
     def asked(self, name, server=None):
-        """The requests for a file's content."""
+        """The GET requests for a file, from all servers or only from one."""
         return [r for r in self.requests if r.method == "GET" and r.path.split("?")[0].endswith("/" + name)
                 and (server is None or r.server == server)]
 
@@ -131,14 +131,14 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def fault_of(self, name, *kinds):
-        """The next fault of a file, if it is one of these kinds."""
+        """Removes and returns the next fault of a file if it is one of these kinds; otherwise returns None."""
         waiting = self.server.hub.faults.get(name, [])
         if self.command != "GET" or not waiting or waiting[0][0] not in kinds:
             return None
         return waiting.pop(0)
 
     def content(self, name, headers):
-        """The file, or the part of it that is asked for."""
+        """Sends the file, or the requested part of it, with the file's next fault."""
         hub = self.server.hub
         whole = hub.files[name]
         fault = self.fault_of(name, "cut", "quiet-cut", "stall", "wrong", "longer", "shorter", "no-ranges", "changed", "wrong-range",
@@ -183,7 +183,7 @@ class Handler(BaseHTTPRequestHandler):
             if kind == "stall":
                 time.sleep(fault[2])
             return self.hang_up()
-        if kind == "quiet-cut":  # an end that looks like one
+        if kind == "quiet-cut":  # without Content-Length, so that the cut looks like a regular end
             self.send_response(status)
             for key, value in headers.items():
                 self.send_header(key, value)
@@ -209,7 +209,7 @@ class HubHandler(Handler):
         path = self.path.removeprefix(hub.prefix) if self.path.startswith(hub.prefix) else "/no-hub"
         path = path.split("?")[0]
         if hub.token and self.headers.get("Authorization") != "Bearer " + hub.token:
-            # As the public hub does for private and for unknown names, and, unlike it, with what was sent.
+            # Like the public hub for private and unknown repositories. Unlike it, the message repeats the token that was sent.
             return self.refuse(401, "RepoNotFound", f"Invalid username or password: {self.headers.get('Authorization')}")
         listed = re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/([^/]+))?", path)
         if listed:

@@ -156,7 +156,7 @@ TEST_CASE("a third-party library is included where it is used, and nowhere else"
 
 TEST_CASE(
     "functions of std::filesystem that throw are not used: core/folder.h lists folders and asks without exceptions") {
-  // The iterators throw from ++ also when they were made with an error_code; the others throw without one.
+  // The iterators' ++ throws even if they were created with an error_code. The other functions throw without an error_code.
   const std::regex throwing(
       "directory_iterator|(filesystem|fs)::(exists|is_directory|is_regular_file|is_empty|file_size|remove|remove_all|"
       "rename|create_directory|create_directories|canonical|last_write_time|relative|copy|copy_file|read_symlink|"
@@ -172,7 +172,7 @@ TEST_CASE(
       std::ifstream file(entry.path());
       std::smatch match;
       for (std::string line; std::getline(file, line);) {
-        // With the error_code as its only argument a function does not throw.
+        // A function whose only argument is the error_code (`failed`) does not throw.
         if (!std::regex_search(line, match, throwing) || line.find("(failed)") != std::string::npos) continue;
         CAPTURE(from, line);
         CHECK_FALSE(match.ready());

@@ -1,5 +1,5 @@
-"""Conversations, cancelled requests, recorded requests that are longer than the context, and late sends, as a person runs them: what was sent and what
-came is held against the journal, and the figures against their definitions in docs/metrics.md.
+"""Runs the program with conversations, cancelled requests, recorded requests that are longer than the context, and late sends. Compares
+what was sent and received with the journal, and the figures with their definitions in docs/metrics.md.
 
     python3 load_test.py SECONDSOURCE SOURCE_FOLDER
 """
@@ -17,7 +17,7 @@ TINY = SOURCE / "bundles/tiny-gqa8-hd64"
 
 
 def program(*arguments, statuses=(0, 6)):
-    """6: a machine so busy that the measurement refuses itself, which its counts survive."""
+    """Runs the program. Status 6 is accepted: on a busy machine the measurement may be invalid, but counts are still right."""
     run = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
     assert run.returncode in statuses, (arguments, run.returncode, run.stdout, run.stderr)
     return run
@@ -68,7 +68,7 @@ class Load(unittest.TestCase):
             spared = sum(asked - one["n_output_tokens"] for one in cancelled if one["repetition"] == end["repetition"])
             freed.append(1e9 * spared / (end["window_end_ns"] - end["window_start_ns"]))
         self.assertAlmostEqual(cell["freed_tok_per_s"], statistics.median(freed))
-        # A cancelled request has no end of its own.
+        # Cancelled requests do not count in the end-to-end latency.
         self.assertEqual(cell["e2e_p50_ns"]["n"], len(samples) - len(cancelled))
         self.assertEqual(cell["ttft_e2e_p50_ns"]["n"], len(samples))
         return cancelled
@@ -82,11 +82,11 @@ class Load(unittest.TestCase):
                 self.run_load(out, scenario, "--backend", "cpu", "--variant", "int8", "--repetitions", "2")
                 cancelled = self.check_cancelled(out, 12, 3)
                 self.assertEqual(self.cell(out)["key"]["scenario"], name)
-                # The engine stops between steps, and so at once.
+                # The engine cancels a request between two steps, so it generates no token after the cancellation.
                 self.assertTrue(all(one["n_output_tokens"] == 3 for one in cancelled))
                 of = [{one["request"] for one in cancelled if one["repetition"] == repetition} for repetition in (0, 1)]
                 self.assertEqual(of[0], of[1])
-                n = 20 if "single" in out else 40  # four standard deviations of a binomial count
+                n = 20 if "single" in out else 40  # the bound below is four standard deviations of a binomial count
                 self.assertLess(abs(len(of[0]) - n / 2), 4 * (n / 4) ** 0.5)
                 self.assertIsNone(self.cell(out)["unwanted_tokens"])
 
@@ -103,7 +103,7 @@ class Load(unittest.TestCase):
             server.stdout.close()
         cancelled = self.check_cancelled("served", 20, 5)
         self.assertGreater(len(cancelled), 0)
-        # The stand-in counts what was asked for, and so is a server that never stops.
+        # The stand-in counts all requested tokens, like a server that continues after a client has disconnected.
         (end,) = self.lines("served", "repetition")
         count = {one["name"]: one["value"] for one in end["telemetry"]}.get("server_output_tokens_count")
         if count is not None:
@@ -111,7 +111,7 @@ class Load(unittest.TestCase):
             self.assertAlmostEqual(self.cell("served")["unwanted_tokens"], count - arrived)
 
     def serve(self, *options):
-        """A server that answers from the default bundle's expected outputs; its URL. It ends with the test."""
+        """Starts a server that answers from the default bundle's expected outputs and ends with the test. Returns its URL."""
         server = subprocess.Popen([sys.executable, SOURCE / "tests/serving/stand_in.py", "--bundle", SOURCE / "bundles/default",
                                    *map(str, options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -123,7 +123,8 @@ class Load(unittest.TestCase):
         return "http://127.0.0.1:" + server.stdout.readline().strip()
 
     def check_turns(self, out, n_turns, question, answer, think_s=None):
-        """The turns in order, each due when it should be; the figures of the summary. Returns the samples by repetition and place."""
+        """Checks that turns are in order and due at the right times, and checks the summary's figures. Returns the samples by repetition
+        and request."""
         samples = self.lines(out, "sample")
         by_place = {(one["repetition"], one["request"]): one for one in samples}
         self.assertEqual(len(by_place), len(samples))
@@ -180,14 +181,14 @@ class Load(unittest.TestCase):
                 self.assertIn("of them cached", report)
 
     def test_what_a_server_reuses_of_a_conversation_shows_in_its_later_turns(self):
-        # 1 ms for each prompt token that is not reused, in whole blocks of 16. Turns have 32, 72 and 112 tokens, and begin with the
-        # 32 and the 72 of the turn before: the answers in them are recorded ones, which the server did not compute as its own.
+        # The server takes 1 ms for each prompt token that is not reused, and reuses whole blocks of 16 tokens. The turns' prompts have 32,
+        # 72 and 112 tokens. Each begins with the previous prompt; the answers in it are recorded ones, which the server did not generate.
         url = self.serve("--dialect", "vllm", "--reuse-block", 16, "--prompt-us", 1000, "--gap-ms", 2)
         self.run_load("reused", "offline:2+turns=3+think=exp:0.02+requests=12@32/8", "--system", f"it={url},preset=vllm",
                       "--variant", "bf16", "--repetitions", "2", bundle=SOURCE / "bundles/default")
         self.check_turns("reused", 3, 32, 8)
         found = self.cell("reused")["conversation"]
-        # The first 16 of 32 (never all), 32 of 72, and 64 of 112.
+        # A block that ends with the prompt is not stored, so the second turn reuses 16 of the 32 earlier tokens, and the third 64 of 72.
         self.assertEqual([one["mean_cached_tokens"] for one in found["turns"]], [0, 16, 64])
         self.assertAlmostEqual(found["later_turns_cached_share"], (16 + 64) / (72 + 112))
         for one, computed in zip(found["turns"], (32, 56, 48)):
@@ -207,22 +208,22 @@ class Load(unittest.TestCase):
             (found,) = {check["outcome"] for end in ends for check in end["checks"] if check["name"] == "prompt_cache"}
             return found, program("report", self.folder / out).stdout
 
-        # No repetition, and no warm-up, sends what another one has sent.
+        # No repetition or warm-up sends a prompt that another one has sent.
         self.assertEqual(outcome("first")[0], "passed")
         found, report = outcome("again")
         self.assertEqual(found, "invalid")
-        self.assertIn("75 % of the prompt tokens came from the system's cache", report)  # never all of a prompt: 48 of 64
+        self.assertIn("75 % of the prompt tokens came from the system's cache", report)  # 48 of 64: a prompt's last block is never reused
         self.assertEqual(outcome("seeded", "--seed", "7")[0], "passed")
 
     def test_a_delay_is_counted_from_when_a_turn_was_due(self):
-        # One connection, a first token after 60 ms: each turn waits for it, and no turn is sent before its time.
+        # The first token takes 60 ms. Latency counts from the time at which a turn was due, and no turn is sent before that.
         url = self.serve("--dialect", "vllm", "--first-ms", 60, "--gap-ms", 1)
         self.run_load("delayed", "server:30+constant+turns=2+think=0.03+requests=12@16/4", "--system", f"it={url},preset=vllm",
                       "--variant", "bf16", "--repetitions", "1", bundle=SOURCE / "bundles/default")
         samples = self.check_turns("delayed", 2, 16, 4, 0.03)
         for one in samples.values():
             self.assertGreaterEqual(one["first_token_ns"] - one["scheduled_ns"], 60e6)
-        # Conversations arrive at their rate, however long the others take.
+        # Conversations begin at the given rate, however long earlier ones take.
         begun = sorted(one["scheduled_ns"] for one in samples.values() if one["turn"] == 1)
         for before, after in zip(begun, begun[1:]):
             self.assertAlmostEqual(after - before, 1e9 / 30, delta=10)
@@ -262,7 +263,7 @@ class Load(unittest.TestCase):
     def test_recorded_requests_that_are_longer_than_the_context_are_left_out_and_counted(self):
         context = json.loads((TINY / "config.json").read_text())["max_position_embeddings"]
         lengths = [(20, 4), (context - 4, 4), (context - 5, 4), (30, 5), (context + 1000, 3), (10, 6), (context - 3, 2), (12, 3)]
-        # The engine keeps room for one token more than a request has.
+        # The engine reserves room for one more token than a request has.
         fits = [prompt + answer <= context - 1 for prompt, answer in lengths]
         self.assertEqual(fits.count(False), 2)
         run = self.run_load("long", f"server:trace={self.trace(lengths)}@{2 * context}/16", "--backend", "cpu", "--variant", "int8",
@@ -271,7 +272,7 @@ class Load(unittest.TestCase):
         samples = sorted(self.lines("long", "sample"), key=lambda one: one["request"])
         self.assertEqual([(one["n_prompt_tokens"], one["n_output_tokens"]) for one in samples],
                          [one for one, is_sent in zip(lengths, fits) if is_sent])
-        # Those that are sent keep their times.
+        # The requests that are sent keep their recorded times.
         times = [10 * i for i, is_sent in enumerate(fits) if is_sent]
         for one, ms in zip(samples, times):
             self.assertAlmostEqual(one["scheduled_ns"] - samples[0]["scheduled_ns"], ms * 1e6, delta=1e6)
@@ -285,7 +286,7 @@ class Load(unittest.TestCase):
         self.assertIn("expected recorded requests that fit into the context", refused.stderr)
 
     def test_late_sends_are_those_of_the_journal(self):
-        # Far more than the engine can do, which sends between its steps.
+        # The rate is far above what the engine can serve, and requests are only sent between its steps, so many are late.
         self.run_load("late", "server:2000+requests=60@64/8", "--backend", "cpu", "--variant", "int8", "--repetitions", "2")
         late = [one["sent_ns"] - one["scheduled_ns"] for one in self.lines("late", "sample")]
         cell = self.cell("late")

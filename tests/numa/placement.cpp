@@ -1,8 +1,8 @@
-// numa_placement: on which memory nodes the packed weights and the cache of the cpu backend lie. Packs weights of a
-// model's shapes with a thread on every CPU and asks the system for the node of each page of the part that each thread
-// multiplies. Ends 0 when every page that lies inside one thread's part is on that thread's node and the cache is on
-// all nodes alike, 1 when not, 77 on a machine of one node. As process 1 of a virtual machine (run.sh) it turns the
-// machine off instead.
+// numa_placement: checks on which memory nodes the packed weights and the cache of the cpu backend are. Packs weights of a
+// model's shapes with a thread on every CPU and asks the system for the node of each page in the part that each thread
+// multiplies. The exit status is 0 if every page that lies inside one thread's part is on that thread's node and the cache
+// is spread evenly over all nodes, otherwise 1, and 77 on a machine with one node. As process 1 of a virtual machine
+// (run.sh) the program turns the machine off instead of exiting.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -75,26 +75,26 @@ int node_of_cpu(std::int32_t cpu) {
   return static_cast<int>(node);
 }
 
-/// The node of each page from `begin` on; negative: none, or not known.
+/// The node of each page in [begin, end); negative if the page is on no node or its node is unknown.
 std::vector<int> nodes_of_pages(std::uintptr_t begin, std::uintptr_t end) {
   std::vector<void*> pages;
   for (std::uintptr_t page = begin / kPageBytes * kPageBytes; page < end; page += kPageBytes) {
     pages.push_back(reinterpret_cast<void*>(page));
   }
   std::vector<int> nodes(pages.size(), -1);
-  // Without target nodes move_pages moves nothing: it tells where pages are.
+  // Without target nodes, move_pages() moves nothing and only reports where the pages are.
   (void)syscall(SYS_move_pages, 0, pages.size(), pages.data(), nullptr, nodes.data(), 0);
   return nodes;
 }
 
-/// Pages of 4 KiB.
+/// Counts of pages of 4 KiB.
 struct Placement {
   std::int64_t n_pages = 0;
   std::int64_t n_elsewhere = 0;
-  std::int64_t n_wrong = 0;  ///< of those, the ones that belong to one thread alone
+  std::int64_t n_wrong = 0;  ///< pages elsewhere that belong to one thread only
 };
 
-/// The pages of bytes [begin, end), which one thread multiplies, whose node is `node`.
+/// Counts the pages of the bytes [begin, end), which one thread on the node `node` multiplies.
 Placement placement_of(std::uintptr_t begin, std::uintptr_t end, int node) {
   Placement placement;
   std::uintptr_t page = begin / kPageBytes * kPageBytes;
@@ -107,7 +107,7 @@ Placement placement_of(std::uintptr_t begin, std::uintptr_t end, int node) {
   return placement;
 }
 
-/// Prints a line a weight; the pages that lie elsewhere without a border for a reason.
+/// Prints one line per weight. Returns the number of pages that are on the wrong node although they are not shared by two threads.
 std::int64_t look_at_weights(const std::string& title, std::int64_t hidden, std::int64_t qkv, std::int64_t inner,
                              int n_layers, WeightEncoding encoding, const std::vector<std::int32_t>& cpus,
                              const std::vector<int>& nodes) {
@@ -127,7 +127,7 @@ std::int64_t look_at_weights(const std::string& title, std::int64_t hidden, std:
   for (const WeightSpec& spec : specs) {
     const PackedWeight& weight = weights.at(weights.prepare(spec).value());
     std::string line = fmt::format("{} {} {:8}", title, to_string(encoding), spec.name);
-    // The parts of a decode step's product: matmul.cpp.
+    // Each thread's part of the weight in a decode step, as in matmul.cpp.
     const std::int64_t unit_tiles = weight.tiles_per_column();
     for (int thread = 0; thread < n_threads; ++thread) {
       const ItemRange units = range_of_thread(weight.n_tiles / unit_tiles, thread, n_threads);
@@ -152,7 +152,7 @@ std::int64_t look_at_weights(const std::string& title, std::int64_t hidden, std:
   return sum.n_wrong;
 }
 
-/// Prints what share of a cache that thread 0 wrote is on each node. True when they differ by a tenth at most.
+/// Prints the share of each node in a cache that one thread wrote. Returns true if the shares differ by at most a tenth.
 bool look_at_cache(const std::vector<std::int32_t>& cpus, const std::vector<int>& nodes) {
   MemoryAccount account;
   ThreadPool pool({.n_threads = static_cast<int>(cpus.size()), .cpus = cpus});

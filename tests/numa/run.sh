@@ -1,7 +1,7 @@
 #!/bin/sh
-# run.sh PROGRAM BUILD_FOLDER KERNEL_FOLDER: runs PROGRAM (numa_placement) as the one process of an emulated machine of
-# two memory nodes with two CPUs each. KERNEL_FOLDER has boot/vmlinuz-* (./dev test-long unpacks the distribution's
-# package there). Ends 77 where something is missing.
+# run.sh PROGRAM BUILD_FOLDER KERNEL_FOLDER: runs PROGRAM (numa_placement) as the only process of an emulated machine with
+# two memory nodes of two CPUs each. KERNEL_FOLDER has boot/vmlinuz-* (./dev test-long unpacks the distribution's package
+# there). Ends with 77 if something is missing.
 set -eu
 program=$1
 build=$2
@@ -21,7 +21,7 @@ if [ -z "$kernel" ]; then
   exit 77
 fi
 
-# The program with the libraries that it is linked to, as /init.
+# The initramfs has the program as /init, and the libraries that it is linked to.
 root=$build/root
 rm -rf "$root"
 mkdir -p "$root"
@@ -32,7 +32,7 @@ done
 cp "$program" "$root/init"
 (cd "$root" && find . | cpio -o -H newc 2> /dev/null) > "$build/initramfs"
 
-# Pages are to stay where they were touched first: no balancing.
+# NUMA balancing is off, so that pages stay on the node on which they were first touched.
 timeout 600 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 4 -m 2G \
   -object memory-backend-ram,id=first,size=1G -object memory-backend-ram,id=second,size=1G \
   -numa node,nodeid=0,cpus=0-1,memdev=first -numa node,nodeid=1,cpus=2-3,memdev=second \

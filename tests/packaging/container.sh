@@ -1,9 +1,9 @@
-# Sourced by tests that need a fresh Debian 12: makes an image of its smallest set of packages from the archives that this
-# machine uses, since no registry of images can be counted on, and finds how podman runs a container of it here.
+# Sourced by tests that need a fresh Debian 12. Makes an image with the minimal set of packages from the archives that this
+# machine uses, because a registry of images may not be available, and finds out how podman can run a container of it here.
 #
-# Afterwards $base is the image's name, `run_container` is `podman run` with what the place needs, and $scratch is a folder
-# that is removed at the end, with all images whose names begin with localhost/secondsource-test. Ends with 77 and a reason
-# where that cannot be had.
+# Afterwards $base is the image's name, `run_container` calls `podman run` with the options that this machine needs, and
+# $scratch is a folder. At the end, this folder and all images whose names begin with localhost/secondsource-test are
+# removed. Ends with 77 and a reason if no container can be run.
 
 skip() { printf 'skipped: %s\n' "$*"; exit 77; }
 [ "$(id -u)" -eq 0 ] || skip "needs root to make a root file system"
@@ -23,7 +23,7 @@ mmdebstrap --quiet --variant=minbase bookworm "$scratch/base.tar" "$scratch/sour
 podman import --quiet "$scratch/base.tar" "$base" >/dev/null
 rm "$scratch/base.tar"
 
-# Where control groups are of the older kind, crun cannot run what runc can.
+# On machines with cgroup version 1, crun may fail where runc works.
 container_runtime=()
 run_container() {
   podman "${container_runtime[@]}" run --rm --pull=never --ulimit nofile=1024:1024 --ulimit nproc=4096:4096 "$@"

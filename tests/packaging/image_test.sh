@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# image_test.sh SOURCE_FOLDER: builds the image of backends/cpu/Containerfile as its comment says, and judges a bundle's tokens
-# in a container of it. Skipped (77) where container.sh cannot have a container.
+# image_test.sh SOURCE_FOLDER: builds the image of backends/cpu/Containerfile as its comment describes, and checks a bundle's tokens
+# in a container of it. Skipped (77) if container.sh cannot run a container.
 set -euo pipefail
 source_folder=$(cd "$1" && pwd)
 source "$source_folder/tests/packaging/container.sh"
@@ -15,5 +15,5 @@ podman image inspect --format '{{.Size}} bytes, the base included' "$image"
 run_container --network=none "$image" --version
 run_container --network=none "$image" backends
 run_container --network=none --volume "$source_folder/bundles/tiny-gqa8-hd64:/bundle:ro" "$image" check /bundle --backend cpu,onednn --variant bf16,int8
-# The image's own data is found, too.
+# The program also finds the bundle that is part of the image.
 run_container --network=none "$image" check installed:default --backend cpu --variant bf16

@@ -1,5 +1,5 @@
-"""What `cmake --install` and the Debian package hold: the program finds its modules and its data where they were put, and a
-backend outside of this source tree is built against the installed headers and libraries alone.
+"""Tests what `cmake --install` and the Debian package install: the program finds its modules and its data there, and a backend
+outside of this source tree can be built with nothing but the installed headers and libraries.
 
     python3 install_test.py BUILD_FOLDER SOURCE_FOLDER
 """
@@ -18,7 +18,7 @@ DATA = ["bundles/default/manifest.yaml", "bundles/shapes/demo-50m.yaml", "bundle
         "bundles/recipes/requirements.txt", "prompts/everyday.yaml", "prompts/documents/long-8k.txt", "reports/prices.yaml",
         "reports/quoted.yaml", "reports/templates/demand.yaml", "reports/schemas/plan.schema.json", "reports/monitoring/alerts.yaml",
         "reports/monitoring/dashboard.json", "adapters/serve.py"]
-# A module with the interface and nothing behind it, which is enough to be opened.
+# A module that has the interface but no functionality. This suffices for opening it.
 STUB = """#include "backend/module.h"
 namespace {
 secondsource::Result<std::vector<secondsource::DeviceInfo>> devices() {

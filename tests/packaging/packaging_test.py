@@ -1,7 +1,7 @@
-"""Locks, bills of materials and Containerfiles of backends/*: no engine is needed, nothing is built.
+"""Tests the locks, bills of materials and Containerfiles of backends/* without a container engine; nothing is built.
 
-What SPDX 2.3 asks of a document is written down here once more, from its specification (clauses 6, 7 and 11); where
-spdx-tools is installed, its validator is asked as well.
+The requirements of SPDX 2.3 are written down here independently, from its specification (clauses 6, 7 and 11). If spdx-tools is
+installed, its validator checks the documents as well.
 """
 
 import json
@@ -52,7 +52,7 @@ class Locks(unittest.TestCase):
                 self.assertEqual(re.findall(r"COPY (backends/\S+)", text),
                                  [f"backends/{image}/packages.build.lock", f"backends/{image}/packages.run.lock"])
                 self.assertIn("ARG DIGEST", text)
-                self.assertEqual("Never built" in text, image != "cpu")  # packaging_image builds that one
+                self.assertEqual("Never built" in text, image != "cpu")  # the test packaging_image builds the image of cpu
 
     def test_the_wheels_of_the_cuda_image_are_those_of_dev_setup(self):
         pattern = re.compile(r"nvidia-[a-z-]+==[0-9.]+")

@@ -1,9 +1,9 @@
-"""What `./dev release` makes: its checksums, its bills of materials, and the wheel in a clean environment, where none of the
-libraries that it needs is looked for outside of it, and in a root of another release of Debian.
+"""Tests the files that `./dev release` makes: checksums, bills of materials, and the wheel. The wheel is tested in a clean environment,
+in which it may use no libraries from outside but basic system libraries, and in a root of another Debian release.
 
     python3 release_test.py SOURCE_FOLDER
 
-Skipped (77) where a tool is missing that building the wheel needs.
+Skipped (77) if a tool for building the wheel is missing.
 """
 
 import hashlib
@@ -86,7 +86,7 @@ class Release(unittest.TestCase):
             clean = {"PATH": "/usr/bin:/bin", "HOME": scratch}
             version = call(program, "--version", env=clean, cwd="/")
             self.assertIn(f"data: {environment}/share/secondsource", version)
-            self.assertEqual(program.read_bytes()[:4], b"\x7fELF")  # no Python starts with it
+            self.assertEqual(program.read_bytes()[:4], b"\x7fELF")  # the program itself, and not a Python script that starts it
             loaded = call("ldd", program)
             outside = [line.split("=>")[1].split()[0] for line in loaded.splitlines() if "=> /" in line]
             allowed = re.compile(r"/lib(c|m|dl|rt|pthread|resolv|stdc\+\+|gcc_s)\.so")

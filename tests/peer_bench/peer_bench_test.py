@@ -1,4 +1,4 @@
-"""peer_bench.py with stand-ins: programs that print what llama.cpp's do (formats of version 0.7.0), and no PyTorch.
+"""Tests peer_bench.py with stand-ins for llama.cpp's programs, which print its formats (version 0.7.0), and without PyTorch.
 
     python3 peer_bench_test.py SECONDSOURCE SOURCE_FOLDER
 """
@@ -14,7 +14,7 @@ import unittest
 
 PROGRAM, SOURCE = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
 
-# Every measurement names a device: none, which is the CPU.
+# Every measurement must have the option `--device none`, which selects the CPU.
 ON_THE_CPU = 'case "$*" in *--version*|*--help*|*"--device none"*) ;; *) exit 5 ;; esac\n'
 STAND_INS = {
     "llama-bench": ON_THE_CPU + """case "$*" in
@@ -86,7 +86,7 @@ class PeerBench(unittest.TestCase):
         found = json.loads((self.folder / "out.json").read_text())
         self.assertEqual([len(case["rates"]["llama.cpp"]) for case in found["cases"]], [2, 2])
         self.assertIn("2 of 2: demo-50m int8 batch 4 context 0, round 1 of 2, about", run.stderr)
-        # What is there is shown again and not measured: without programs nothing else could be.
+        # Stored results are shown again without measuring anything, which the absence of the programs proves.
         for name in STAND_INS:
             (self.folder / "bin" / name).unlink()
         again = self.bench("--precision", "int8", "--batch", "1,4", "--context", "0", "--resume")
@@ -96,7 +96,7 @@ class PeerBench(unittest.TestCase):
     def test_what_was_stopped_goes_on_with_the_next_round(self):
         for name, script in STAND_INS.items():
             self.stand_in(name, script)
-        # The third time that llama-bench generates, in the second round, it ends the whole command, as a time limit does.
+        # The third generation by llama-bench, in the second round, kills the whole command, as a time limit would.
         stop = 'case "$*" in *"-p 0 -n 8"*) echo >> "$0.seen"; [ $(wc -l < "$0.seen") -ne 3 ] || { kill -9 $PPID; exit 1; } ;; esac\n'
         self.stand_in("llama-bench", stop + STAND_INS["llama-bench"])
         case = "--precision", "int8", "--batch", "1", "--context", "0", "--resume"
@@ -142,7 +142,7 @@ class PeerBench(unittest.TestCase):
                           run.stdout, re.M)
         self.assertEqual(rows, [("decode", "llama.cpp", "35.0"), ("prefill", "llama.cpp", "900.0")])
         self.assertNotIn("huge pages", run.stdout)
-        # A stored peer must not be left out: its rounds would be lost, or be paired with rounds of another run.
+        # A peer with stored rounds must not be left out, because its rounds would be lost or be paired with rounds of another run.
         stored = (self.folder / "out.json").read_text()
         run = self.bench("--precision", "int8", "--batch", "1", "--context", "31", "--peer", "PyTorch", "--resume")
         self.assertEqual(run.returncode, 2)
@@ -181,8 +181,8 @@ class PeerBench(unittest.TestCase):
     def test_of_gguf_both_read_the_same_file(self):
         for name, script in STAND_INS.items():
             self.stand_in(name, script)
-        # No bundle can be created from the empty file that the stand-in for llama-quantize writes. A stand-in for our program makes one
-        # of the shape instead, and runs int4 in place of gguf-q4_k.
+        # The stand-in for llama-quantize writes an empty file, of which no bundle can be created. Therefore a stand-in for our program
+        # synthesizes a bundle with the same shape, and runs int4 instead of gguf-q4_k.
         file = self.folder / "work/demo-50m-Q4_K_M.gguf"
         of_file = f'case "$*" in *--version*|*--help*|*"-m {file} "*) ;; *) exit 4 ;; esac\n'
         self.stand_in("llama-bench", of_file + STAND_INS["llama-bench"])
@@ -213,7 +213,7 @@ exec {PROGRAM} "$@" """)
         old, new = f"old={self.folder / 'bin'}", f"new={self.folder / 'other'}"
         run = self.bench(*case, "--llama", old)
         self.assertEqual(run.returncode, 0, run.stderr)
-        # The stored case lacks one of the builds: it is measured again, with both.
+        # The stored case lacks one of the two builds, so it is measured again with both.
         run = self.bench(*case, "--llama", old, "--llama", new, "--resume")
         self.assertEqual(run.returncode, 0, run.stderr)
         rates = re.findall(r"\| prefill \| (llama.cpp[^|]*) \| [\d.]+ \| \d+ % \w+ \| ([\d.]+) \|", run.stdout)
@@ -227,8 +227,8 @@ exec {PROGRAM} "$@" """)
         self.assertIn("| llama.cpp old |", run.stdout)
 
     def bench_vulkan(self, *arguments, devices):
-        """With a llama.cpp that lists these devices and measures on Vulkan1 alone, and a stand-in for our program, which says that the
-        device of vulkan is "GPU 9000 (driver)", and runs cpu instead."""
+        """Runs peer_bench.py with a stand-in for llama.cpp that lists these devices and measures only on Vulkan1, and with a stand-in for
+        our program that reports "GPU 9000 (driver)" as the device of vulkan and runs cpu instead."""
         for name, script in STAND_INS.items():
             self.stand_in(name, script.replace("--device none", "--device Vulkan1 -ngl 999 -fa auto"))
         listed = "Available devices:\n" + "".join(f"  {device} (16384 MiB, 15000 MiB free)\n" for device in devices)

@@ -1,5 +1,5 @@
-"""torch_bench.py on the CPU, with a model of two layers: the static cache that a CUDA graph replays over gives the ids that
-transformers' own generate() gives. Skipped where PyTorch or transformers are absent.
+"""Tests torch_bench.py on the CPU with a model of two layers: with the static cache, which CUDA graphs need, it must generate the same ids
+as transformers' own generate(). Skipped if PyTorch or transformers is missing.
 
     python3 torch_bench_test.py SOURCE_FOLDER
 """

@@ -1,19 +1,18 @@
-"""Logits of every class, by this project's engine and by transformers in FP32. The models are those of bundles/recipes/tiny_models.py and
-PLAIN below.
+"""Compares logits of every model class between this project's engine and transformers in FP32. The models are those of
+bundles/recipes/tiny_models.py and PLAIN below.
 
     python architectures_test.py MODEL_LOGITS [NAME...]
 
-MODEL_LOGITS is the program of model_logits.cpp. Each model runs in the variant f32 on every backend of the host:
-prompts of several lengths, decoding from the third id on, prompts in pieces of seven tokens, and sequences of different
-lengths together, in which one decodes while others begin. All logits count.
+MODEL_LOGITS is the program of model_logits.cpp. Each model runs in the variant f32 on every backend of the host: prompts of several
+lengths, decoding from the third id on, prompts in chunks of seven tokens, and a batch of sequences of different lengths, in which one
+decodes while others begin. All logits are compared.
 
-The bound follows from the types. A logit is a sum of products that FP32 rounds by 2^-24 each; over the few hundred
-operations in a row that these models have, the errors add up to less than 2^-24 * 2^6 of the largest logit. oneDNN has a
-cache in BF16, which rounds keys and values by 2^-9 in each layer: of the largest logit, a few such steps at most.
+The bounds follow from the types. A logit is a sum of products, each of which FP32 rounds by a relative error of 2^-24. Over the few
+hundred consecutive operations of these models, the errors add up to less than 2^-24 * 2^6 of the largest logit. oneDNN's cache is in
+BF16, which rounds keys and values by 2^-9 in each layer; this causes an error of at most a few times 2^-9 of the largest logit.
 
-That the comparison sees each property is shown by planted bugs: the program reads a config.json in which one key has
-another value, while transformers reads the right one, and the difference must be far beyond the bound. Ends with 77
-where transformers is missing.
+Planted bugs show that the comparison detects a change of each property: the program reads a config.json in which one key has another
+value, while transformers reads the right one, and the difference must be far above the bound. Ends with 77 if transformers is missing.
 """
 
 import json
@@ -47,7 +46,7 @@ JOBS: dict[str, dict] = {
         {"ids": IDS[3][:65], "n_prompt": 60}]},
 }
 
-# The plain classes, of which tiny_models.py has models with more to them.
+# Models of the plain classes. tiny_models.py has models of these classes with additional features.
 PLAIN = {
     **tiny_models.PLAIN,
     "mistral": (transformers.MistralConfig, {"sliding_window": 24}),
@@ -55,7 +54,7 @@ PLAIN = {
     "mixtral": (transformers.MixtralConfig, {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 24}),
 }
 
-# For each model, keys with values that it does not have.
+# For each model, planted bugs: keys with values that differ from the model's own.
 PLANTED: dict[str, list[dict]] = {
     "llama": [{"rms_norm_eps": 1e-2}, {"rope_parameters": {"rope_theta": 10100.0, "rope_type": "default"}}],
     "mistral": [{"sliding_window": 25}],
@@ -127,7 +126,7 @@ PLANTED: dict[str, list[dict]] = {
                                          "original_max_position_embeddings": 32}}],
     "deepseek_v3-halves": [{"rope_interleave": True}, {"norm_topk_prob": True}, {"topk_group": 2}],
     "olmo2": [{"rms_norm_eps": 1e-2}, {"rope_parameters": {"rope_theta": 20000.0, "rope_type": "default"}}],
-    "ernie4_5": [{"architectures": ["LlamaForCausalLM"]}],  # pairs in halves
+    "ernie4_5": [{"architectures": ["LlamaForCausalLM"]}],  # rotates pairs (i, i + half) instead of (2i, 2i + 1)
 }
 
 
@@ -136,7 +135,7 @@ class Program:
         self.path = path
 
     def logits(self, folder: Path, backend: str, jobs: list[dict]) -> list:
-        """For each job and sequence, logits [positions, vocabulary]; None where the backend lacks an operation."""
+        """For each job and sequence, logits [positions, vocabulary]; an empty list if the backend was not built."""
         command = [self.path, str(folder), backend, "f32", *BACKENDS[backend]]
         done = subprocess.run(command, input="".join(json.dumps(job) + "\n" for job in jobs), capture_output=True,
                               text=True)
@@ -148,7 +147,7 @@ class Program:
 
 
 def expected_logits(folder: Path, jobs: list[dict]) -> list:
-    """As Program.logits, by one pass of transformers over each sequence."""
+    """The logits that Program.logits() should return, from one pass of transformers over each sequence."""
     has_pictures = hasattr(transformers.AutoConfig.from_pretrained(str(folder)), "text_config")
     kind = transformers.AutoModelForImageTextToText if has_pictures else transformers.AutoModelForCausalLM
     model = kind.from_pretrained(str(folder), dtype=torch.float32, attn_implementation="eager").eval()
@@ -158,7 +157,7 @@ def expected_logits(folder: Path, jobs: list[dict]) -> list:
 
 
 def worst_error(found: list, expected: list) -> float:
-    """The largest difference of a logit, of the largest logit of its row."""
+    """The largest error of a logit relative to the largest logit of its row."""
     worst = 0.0
     for found_rows, expected_rows in zip(found, expected, strict=True):
         if found_rows.shape != expected_rows.shape:
@@ -171,7 +170,7 @@ def worst_error(found: list, expected: list) -> float:
 def copy_with(folder: Path, copy: Path, changes: dict) -> None:
     shutil.copytree(folder, copy)
     config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
-    part = config.get("text_config", config)  # of a model for text and pictures
+    part = config.get("text_config", config)  # models for text and images have a text_config
     part.update(changes)
     (copy / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
@@ -185,7 +184,7 @@ def check_model(program: Program, name: str, scratch: Path) -> int:
     for backend in BACKENDS:
         has_router = any(part in name for part in ("moe", "mixtral", "gpt_oss", "deepseek"))
         if backend == "onednn" and has_router:
-            continue  # no router, which it says (docs/backends.md)
+            continue  # onednn does not support routers, and says so (docs/backends.md)
         found = program.logits(folder, backend, jobs)
         bound = BOUND["bf16" if backend == "onednn" else "f32"]
         for kind, found_job, expected_job in zip(JOBS, found, expected):

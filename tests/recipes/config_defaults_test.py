@@ -1,4 +1,4 @@
-"""Random configurations with random absences, as the program and as transformers' own classes read them.
+"""Compares how the program and transformers' own classes read random configurations in which random keys are absent.
 
     python config_defaults_test.py CONFIG_READER [SEED [COUNT]]
 
@@ -36,18 +36,18 @@ CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": t
            "DeepseekV2ForCausalLM": transformers.DeepseekV2Config, "DeepseekV3ForCausalLM": transformers.DeepseekV3Config,
            "Ministral3ForCausalLM": transformers.Ministral3Config}
 
-# Of models with a part for pictures, one of those that are quick to make.
+# The vision part of models for text and images; it is small, so that the models are quick to create.
 PICTURES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2,
             "head_dim": 16}
 
-# transformers' types forbid null in the other classes; a null there is no file that it would read.
+# The classes in which transformers' types allow null for this key. It does not read files of other classes that have a null there.
 NULL_HEAD_DIM = ("LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "SeedOssForCausalLM",
                  "Ernie4_5ForCausalLM", "Mistral3ForConditionalGeneration")
 NULL_KV_HEADS = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM",
                  "SeedOssForCausalLM", "Ernie4_5ForCausalLM", "Phi3ForCausalLM", "Olmo2ForCausalLM",
                  "GraniteMoeForCausalLM", "CohereForCausalLM", "Cohere2ForCausalLM")
 
-# What docs/bundle-format.md says is not read, and sizes with which no model of the class can compute.
+# Refusals that docs/bundle-format.md documents, and those of sizes with which no model of the class can compute.
 REFUSALS = ("num_key_value_heads: expected a divisor",
             "hidden_size: expected a multiple", "sliding_window: expected an integer from 1",
             "sliding_window: expected a window", "use_sliding_window: expected a window",
@@ -113,21 +113,21 @@ def configuration(source: random.Random) -> dict:
         if config.get(key, 0) is None and name not in allowed:
             del config[key]
     if "num_hidden_layers" not in config:
-        config.pop("layer_types", None)  # transformers counts them in every class
+        config.pop("layer_types", None)  # transformers checks their number in every class
     if name == "MixtralForCausalLM" and "factor" in json.dumps(config) and config.get("head_dim") is None:
-        config["head_dim"] = 16  # transformers 5.23 cannot scale without one in this class
+        config["head_dim"] = 16  # in this class, transformers 5.23 cannot scale the rotation without it
     if name == "Qwen3MoeForCausalLM" and "num_experts" in config:
-        config.pop("num_local_experts", None)  # two names of one key
-    if name.startswith("Deepseek"):  # as many KV heads as heads, and names of one key
+        config.pop("num_local_experts", None)  # both names mean the same key
+    if name.startswith("Deepseek"):  # needs as many KV heads as heads, and has another key for the number of experts
         config["num_key_value_heads"] = config.setdefault("num_attention_heads", 8)
         config.pop("head_dim", None)
         config.pop("num_experts", None)
         config.pop("num_local_experts", None)
         config["norm_topk_prob"] = name == "DeepseekV3ForCausalLM" and source.random() < 0.5
     if name == "Starcoder2ForCausalLM" and config.get("use_bias", True) is None:
-        del config["use_bias"]  # as with the two above
+        del config["use_bias"]  # transformers' types do not allow null here either
     if name.startswith("Gemma3"):
-        config.pop("rope_parameters", None)  # of one object for all layers, which the class cannot read
+        config.pop("rope_parameters", None)  # the class cannot read a single object for all layers
     if name == "Phi3ForCausalLM" and source.random() < 0.5:
         pairs = (config.get("hidden_size", 3072) // config.get("num_attention_heads", 32)) // 2
         config |= {"rope_scaling": {"type": "longrope", "short_factor": [1.0 + i / 8 for i in range(pairs)],
@@ -137,13 +137,13 @@ def configuration(source: random.Random) -> dict:
     if is_ministral:
         for key in ("head_dim", "num_key_value_heads"):
             if config.get(key, 0) is None:
-                del config[key]  # transformers' types forbid it
+                del config[key]  # transformers' types do not allow null in this class
         for key in ("rope_scaling", "rope_parameters"):
             if config.get(key) and source.random() < 0.9:
                 config[key]["llama_4_scaling_beta"] = source.choice([0.1, 0.5])
                 config[key].setdefault("original_max_position_embeddings", 256)
     if name.startswith("Mistral3"):
-        # The class ties unless it is told otherwise; the program goes by the part for text, and by what is stored.
+        # The class ties embeddings by default. The program uses the key of the text part and whether a head is stored.
         tied = config.pop("tie_word_embeddings", False)
         kind = {"model_type": "ministral3"} if is_ministral else {"model_type": "mistral"} if source.random() < 0.5 else {}
         part = {**kind, **config, "pad_token_id": 0}
@@ -151,19 +151,20 @@ def configuration(source: random.Random) -> dict:
     if name == "Gemma3ForConditionalGeneration":
         kind = {"model_type": "gemma3_text"} if source.random() < 0.5 else {}
         part = {"text_config": {**kind, **config, "pad_token_id": 0}, "vision_config": PICTURES}
-        if "tie_word_embeddings" in config:  # the class goes by the word of the whole model
+        if "tie_word_embeddings" in config:  # the class reads this key from the whole model's configuration
             part["tie_word_embeddings"] = part["text_config"].pop("tie_word_embeddings")
         return {"architectures": [name], **part}
     return {"architectures": [name], "pad_token_id": 0, **config}
 
 
 def is_capped(name: str) -> bool:
-    """Whether the class has soft caps, and hidden_activation."""
+    """Whether the class has soft caps, and the key hidden_activation."""
     return name.startswith(("Gemma2", "Gemma3"))
 
 
 def in_transformers(config: dict) -> dict:
-    """What the class and, for tensors and frequencies, the model make of it; raises where they refuse."""
+    """How transformers reads the configuration: most values come from the class, tensors and frequencies from a model. Raises an exception
+    if transformers refuses it."""
     name = config["architectures"][0]
     read = CLASSES[name].from_dict(json.loads(json.dumps(config)))
     with torch.device("meta"):
@@ -178,19 +179,19 @@ def in_transformers(config: dict) -> dict:
     rotary = type(model.model.rotary_emb)(read)
     growth = [read.rope_parameters.get(key) for key in ("llama_4_scaling_beta", "original_max_position_embeddings")]
     if read.model_type == "ministral3" and None in growth:
-        raise ValueError("queries that do not grow")  # what the model cannot compute with in its first step
+        raise ValueError("queries that do not grow")  # the model would fail in its first step
     found = {key: getattr(read, key) for key in SIZES if hasattr(read, key)}
     if is_capped(name):
         found["hidden_act"] = read.hidden_activation
     if name == "GptOssForCausalLM":
-        found["hidden_act"] = "clamped_swish"  # whatever the key says
+        found["hidden_act"] = "clamped_swish"  # the class ignores the key
     if name in ("CohereForCausalLM", "Cohere2ForCausalLM", "Starcoder2ForCausalLM"):
         found["rms_norm_eps"] = read.layer_norm_eps if name.startswith("Cohere") else read.norm_epsilon
     found["llama_4_scaling_beta"], found["query_period"] = growth if read.model_type == "ministral3" else (0.0, 0)
     found["head_dim"] = getattr(read, "head_dim", None) or read.hidden_size // read.num_attention_heads
     layers = model.model.layers
     is_deepseek = name.startswith("Deepseek")
-    if is_deepseek:  # what is cached of a token
+    if is_deepseek:  # the cache holds one latent and one rotated key per token
         found |= {"head_dim": read.kv_lora_rank + read.qk_rope_head_dim, "num_key_value_heads": 1}
     if name in ("MistralForCausalLM", "MixtralForCausalLM", "Phi3ForCausalLM", "Mistral3ForConditionalGeneration",
                 "Starcoder2ForCausalLM", "Ministral3ForCausalLM"):
@@ -199,7 +200,7 @@ def in_transformers(config: dict) -> dict:
         found["windows"] = [getattr(layer.self_attn, "sliding_window", None) for layer in layers]
     if name.startswith("Qwen") and "Qwen3Moe" not in name and "sliding_attention" in read.layer_types:
         if read.sliding_window is None:
-            raise ValueError("sliding_attention without a window")  # what the model says in its first step
+            raise ValueError("sliding_attention without a window")  # the model would raise this in its first step
     if 0 in found["windows"]:
         raise ValueError("a window that hides every token")
     found["windows"] = [window or 0 for window in found["windows"]]
@@ -256,7 +257,8 @@ def in_transformers(config: dict) -> dict:
 
 
 def is_of_mixture(name: str) -> bool:
-    """Experts and routers: transformers has other tensors than the checkpoint. architectures_test.py loads them."""
+    """Whether the tensor belongs to experts or a router. transformers names and shapes these differently from the checkpoint;
+    architectures_test.py tests them by loading checkpoints."""
     return ".experts." in name or ".mlp.gate." in name or ".block_sparse_moe." in name
 
 
@@ -266,7 +268,7 @@ def differences(ours: dict, theirs: dict) -> list[str]:
     near = lambda a, b: all(abs(x - y) <= 2e-6 * abs(y) for x, y in zip(a, b, strict=True))
     wrong = []
     for key, value in theirs.items():
-        if key.endswith("inv_freq"):  # 0 where a head is not rotated
+        if key.endswith("inv_freq"):  # our list has zeros for the pairs that are not rotated
             rotated = len(value)
             same = len(ours[key]) >= rotated and near(ours[key][:rotated], value) and not any(ours[key][rotated:])
         elif key == "attention_factor" or key.endswith("_scale"):
@@ -297,7 +299,7 @@ def main() -> int:
             continue
         try:
             theirs = in_transformers(config)
-        except Exception as error:  # whatever the class, the model or the strict types say
+        except Exception as error:  # an error of the class, of the model or of the strict types
             theirs = None
             reason = error
         if theirs is None or "refused" in ours:

@@ -1,5 +1,5 @@
-// Reads a config.json per line from stdin and writes, as a line of JSON, what the program makes of it:
-// config_defaults_test.py compares that with transformers.
+// Reads one config.json per line from stdin and writes the resulting model configuration as a line of JSON, which
+// config_defaults_test.py compares with transformers.
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>

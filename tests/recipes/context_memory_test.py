@@ -1,15 +1,15 @@
-"""Memory of long prompts on the backends of the host, against what `fit` predicts.
+"""Compares the memory that long prompts take on the backends of the host with the prediction of `fit`.
 
     python context_memory_test.py MODEL_LOGITS SECONDSOURCE CONTEXT...
 
-MODEL_LOGITS is the program of model_logits.cpp, SECONDSOURCE the program itself. A random Llama, in BF16 with as many KV heads as
-heads, so that its cache counts, computes one prompt of each context and decodes two tokens. Expected, with one thread:
+MODEL_LOGITS is the program of model_logits.cpp, SECONDSOURCE the program itself. A random Llama in BF16 computes one prompt of each
+context and decodes two tokens. It has as many KV heads as heads, so that its cache is large. Expected, with one thread:
 
-- What `cpu` counted at most is `fit`'s weights, workspace and cache of that context within 2 %. What oneDNN holds is printed
-  beside it: its blocks, its scratch and the copy of the head while it is packed are more (backends/onednn/README.md).
+- The peak that `cpu` counts agrees within 2 % with `fit`'s weights, workspace and cache for that context. The memory of oneDNN is only
+  printed: its blocks, its scratch and the copy of the head while that is packed need more (backends/onednn/README.md).
 - The workspace is the same for all contexts.
-- From one context to the next, what the backend counts grows by the cache of the tokens between them, exactly, and the resident
-  memory of the whole process by that and at most PER_TOKEN bytes a token (ids, page tables): nothing grows with the square.
+- From one context to the next, the memory that the backend counts grows exactly by the cache of the additional tokens. The resident
+  memory of the process grows by at most PER_TOKEN bytes per token more (ids, page tables), so nothing grows quadratically.
 
 Ends with 77 where transformers is missing.
 """
@@ -33,7 +33,7 @@ import tiny_models
 TOLERANCE = 0.02
 PER_TOKEN = 64
 PAGE_TOKENS = 16
-BACKENDS = {"cpu": ["kv=bf16"], "onednn": []}  # reference keeps weights and cache in f32, which fit does not say
+BACKENDS = {"cpu": ["kv=bf16"], "onednn": []}  # not reference, which keeps weights and cache in f32, unlike the prediction of fit
 PREDICTED = ["cpu"]
 
 
@@ -51,7 +51,7 @@ def predicted(program: str, folder: Path, context: int) -> dict:
 
 
 def measured(program: str, folder: Path, backend: str, context: int) -> dict | None:
-    """What a job used, in bytes, in a process of its own; None where the backend was not built."""
+    """Runs a job in a separate process. Returns its memory in bytes; None if the backend was not built."""
     ids = [(37 * i + 11 * (i // 97) + 5) % 500 + 4 for i in range(context)]
     job = {"cache_tokens": context, "sequences": [{"ids": ids, "n_prompt": context - 2}]}
     done = subprocess.run([program, str(folder), backend, "bf16", *BACKENDS[backend]], input=json.dumps(job) + "\n",

@@ -1,14 +1,13 @@
-"""`bundle create --from-gguf` on tiny models of every architecture, written with the Python package `gguf`.
+"""Tests `bundle create --from-gguf` on tiny models of every architecture, written with the Python package `gguf`.
 
     python gguf_models_test.py SECONDSOURCE CONFIG_READER [NAME...]
 
-transformers' own classes make each model (bundles/recipes/tiny_models.py and MORE below). This file writes it as llama.cpp's
-converter does: names from the package's table, experts stacked, Q and K permuted, norms of Gemma plus 1, factors of the
-rotation as tensors. The bundle that comes out must have every weight bit for bit (norms of Gemma to the rounding of the
-sum), and a configuration that means the same, frequencies of the rotation to 1e-6. Every type of block is held against
-the package's dequantization, a pre-tokenizer that a file names against the package `tokenizers` with the patterns of the
-model's own tokenizer.json, and damaged files must be refused in one line with status 2. Ends with 77 where a package is
-missing.
+transformers' own classes make each model (bundles/recipes/tiny_models.py and MORE below). This file writes it as llama.cpp's converter
+does: with names from the package's table, stacked experts, permuted Q and K, 1 added to Gemma's norms, and RoPE factors as tensors. The
+resulting bundle must have every weight bit for bit (Gemma's norms up to the rounding of the sum) and an equivalent configuration, with
+RoPE frequencies within 1e-6. Every type of block is compared with the package's dequantization, and every pre-tokenizer that a file can
+name with the package `tokenizers`, which gets the patterns of the model's own tokenizer.json. Damaged files must be refused in one line
+with status 2. Ends with 77 if a package is missing.
 """
 
 import json
@@ -40,7 +39,7 @@ LLAMA3 = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_fre
           "original_max_position_embeddings": 64}
 GEMMA3_ROPE = {"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}
-# What llama.cpp assumes and the tiny models of that name do not have: windows and layers without rotation by its rules.
+# Models that follow llama.cpp's fixed rules for windows and for layers without rotation, unlike the models in tiny_models.py.
 MORE = {
     **tiny_models.PLAIN,
     "llama-llama3": (transformers.LlamaConfig, {"head_dim": 16, "rope_parameters": LLAMA3}),
@@ -65,7 +64,8 @@ MORE = {
         "rope_type": "default", "rope_theta": 10000.0, "llama_4_scaling_beta": 0.2,
         "original_max_position_embeddings": 512}}),
 }
-# The metadata has one mscale for both. The second file is as it was written before April 2025, with kv_b_proj as one tensor.
+# mscale and mscale_all_dim are equal, because GGUF's metadata has only one of them. "-joined" is written as converters did before April
+# 2025, with kv_b_proj as one tensor.
 DEEPSEEK_V2 = {
     **tiny_models.LATENT, "first_k_dense_replace": 1, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 3,
     "topk_method": "group_limited_greedy", "routed_scaling_factor": 4.0,
@@ -73,7 +73,7 @@ DEEPSEEK_V2 = {
                         "mscale": 0.707, "mscale_all_dim": 0.707, "original_max_position_embeddings": 32}}
 MORE["deepseek_v2-gguf"] = (transformers.DeepseekV2Config, DEEPSEEK_V2)
 MORE["deepseek_v2-joined"] = (transformers.DeepseekV2Config, DEEPSEEK_V2)
-# Name of the model: llama.cpp's architecture.
+# Maps the names of the models to llama.cpp's architectures.
 ARCHITECTURES = {
     "llama": "llama", "llama-tied": "llama", "llama-biases": "llama", "llama-llama3": "llama", "llama-linear": "llama",
     "mixtral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3-yarn": "qwen3", "qwen2_moe": "qwen2moe",
@@ -93,8 +93,8 @@ DEEPSEEK_WORDS = (
     "]+")
 LLAMA3_PATTERN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)"
                   r"|\s+")
-# Name in tokenizer.ggml.pre: how the tokenizer.json of DeepSeek-V3, deepseek-llm-7b-base (whose last step is one by digits), Seed-Coder-8B
-# and Llama 3 split a text. llama.cpp (src/llama-vocab.cpp) splits texts of files of Falcon 3 and Pixtral as those of Llama 3.
+# Maps names in tokenizer.ggml.pre to the patterns by which a text is split, from the tokenizer.json of DeepSeek-V3, deepseek-llm-7b-base
+# (whose last step splits digits), Seed-Coder-8B and Llama 3. llama.cpp (src/llama-vocab.cpp) uses Llama 3's for Falcon 3 and Pixtral.
 PRE_TOKENIZERS = {
     "deepseek-v3": [
         r"\p{N}{1,3}", "[一-龥\u3040-ゟ゠-ヿ]+",
@@ -107,9 +107,9 @@ PRE_TOKENIZERS = {
     "falcon3": [LLAMA3_PATTERN],
     "pixtral": [LLAMA3_PATTERN],
 }
-LIKE_LLAMA3 = ("falcon3", "pixtral")  # a word that is a token is that token, and a text begins with the token for its begin
-FIRST_TOKEN = 0  # which any token may be that the file names so
-# What random texts are made of: letters, marks, numbers, signs and spaces of several scripts, and what patterns look for.
+LIKE_LLAMA3 = ("falcon3", "pixtral")  # a word that is a token is not split by merges, and the first token is added to every text
+FIRST_TOKEN = 0  # the file may name any token as the first one
+# The parts of random texts: letters, marks, numbers, punctuation and spaces of several scripts, and strings that the patterns match.
 PIECES = [*"aZéßЖ中文字ひらカナ한กัا٣५Ⅻ²½0123456789", *"µªʔǅͻ\u1f7d\u1fb6\u212bℂႠᎠᲐﬁＡꚀ𐐀𞤀ꬰ", *" \t\n\r\u00a0\u3000\u200b",
           *"!'.,-_/\\(){}$€+=«»—…。、‘‟！／：～`", "e\u0301", "n\u0303", "😀", "👩\u200d🚀", "'s", "'LL", " the", "ing", "  ", "\r\n",
           "\U00020000", "１２"]
@@ -117,13 +117,13 @@ PERMUTED = ("llama", "granite", "granitemoe", "smollm3", "mistral3")
 
 
 def interleaved(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """Rows (or values of a bias) in GGUF's order, in which the halves of each head alternate."""
+    """Reorders rows (or values of a bias) to GGUF's order, in which rows of the two halves of each head alternate."""
     return (weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:]).swapaxes(1, 2)
             .reshape(weight.shape))
 
 
 def llama3_factors(config) -> list[float]:
-    """By what the wavelengths of Llama 3.1 are multiplied, as the converter writes them."""
+    """The factors by which Llama 3.1 multiplies wavelengths, as the converter writes them."""
     rope, dim = config.rope_parameters, config.head_dim
     low, high = rope["low_freq_factor"], rope["high_freq_factor"]
     original = rope["original_max_position_embeddings"]
@@ -141,7 +141,8 @@ def llama3_factors(config) -> list[float]:
 
 
 def add_latent_metadata(writer: gguf.GGUFWriter, config, name: str) -> None:
-    """As the converter has it since April 2025: one key and value for all heads, of the length of the latent."""
+    """Adds the metadata of latent attention. Since April 2025 the converter declares one KV head with the length of the latent; for
+    "-joined" models, the function writes the older form."""
     qk_dim = config.qk_nope_head_dim + config.qk_rope_head_dim
     writer.add_kv_lora_rank(config.kv_lora_rank)
     if config.q_lora_rank is not None:
@@ -237,7 +238,7 @@ def add_metadata(writer: gguf.GGUFWriter, config, name: str) -> None:
 
 
 def converted(tensors: dict[str, torch.Tensor], config, architecture: str, joins_heads: bool = False) -> dict[str, torch.Tensor]:
-    """Names and values as in GGUF."""
+    """Converts names and values to those of GGUF."""
     names = gguf.get_tensor_name_map({v: k for k, v in gguf.MODEL_ARCH_NAMES.items()}[architecture],
                                      config.num_hidden_layers)
     out, experts = {}, defaultdict(dict)
@@ -298,7 +299,7 @@ def write_file(path: Path, folder: Path, name: str, **split) -> None:
     add_metadata(writer, config, name)
     tensors = converted(load_file(folder / "model.safetensors"), config, architecture, name.endswith("-joined"))
     for tensor_name, tensor in tensors.items():
-        if tensor.dim() == 1 or tensor_name.endswith("_norm.weight"):  # as the converter does
+        if tensor.dim() == 1 or tensor_name.endswith("_norm.weight"):  # the converter writes these in F32
             writer.add_tensor(tensor_name, tensor.float().numpy())
         else:
             writer.add_tensor(tensor_name, tensor.bfloat16().contiguous().view(torch.uint16).numpy(),
@@ -393,7 +394,7 @@ def refused(checks: Checks, what: str, file: Path, scratch: Path) -> None:
 
 
 def check_blocks(checks: Checks, scratch: Path) -> None:
-    """Every type of block in the matrices of a Llama, with random bytes."""
+    """Tests every type of block: the matrices of a Llama consist of blocks with random bytes."""
     name = "llama-wide"
     tiny_models.MODELS[name] = (transformers.LlamaConfig, {
         "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 1, "head_dim": 64})
@@ -414,7 +415,7 @@ def check_blocks(checks: Checks, scratch: Path) -> None:
             values, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
             made = make_blocks.blocks(kind, tensor.numel() // values, seed)
             if kind == "MXFP4":
-                made[:, 0] %= 240  # an exponent with which all values are finite
+                made[:, 0] %= 240  # limits the exponent, so that all values are finite
             bits = make_blocks.values(kind, made)
             expected[tensor_name] = torch.from_numpy(bits.view(np.float32).reshape(tensor.shape).copy())
             writer.add_tensor(tensor_name, made.reshape(tensor.shape[0], -1), raw_dtype=gguf.GGMLQuantizationType[kind])
@@ -434,7 +435,7 @@ def check_blocks(checks: Checks, scratch: Path) -> None:
 
 
 def check_pre_tokenizer(checks: Checks, pre: str, patterns: list, scratch: Path) -> None:
-    """The ids of random texts, with a vocabulary whose merges go as far as the pre-tokenizer lets them."""
+    """Compares the ids of random texts. The vocabulary is trained on them, so that merges reach up to the pre-tokenizer's boundaries."""
     dice = random.Random(pre)
     texts = ["".join(dice.choices(PIECES, k=dice.randint(1, 40))) for _ in range(3000)]
     steps = [tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated") if isinstance(pattern, str) else pattern

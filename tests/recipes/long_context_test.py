@@ -38,14 +38,14 @@ import tiny_models
 from architectures_test import BACKENDS, BOUND, copy_with, worst_error
 
 SHORTEST = 8192
-SCORES = 1 << 22  # of a block of queries at most
+SCORES = 1 << 22  # the most scores that a block of queries may have
 ATTENTION = "blocks_of_queries"
 SIZES = {"vocab_size": 256, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
          "num_key_value_heads": 1, "head_dim": 16, "bos_token_id": None, "eos_token_id": 2, "pad_token_id": 3}
 
 
 def attention(module, query, key, value, attention_mask, scaling=None, sliding_window=None, s_aux=None, **options):
-    """softmax(q k^T scaling) v over the keys that a query sees; query [1, heads, rows, head_dim], out [1, rows, heads, ...]."""
+    """Attention over the keys that each query sees, in blocks of queries: query [1, heads, rows, head_dim], out [1, rows, heads, ...]."""
     if attention_mask is not None or options.get("softcap") is not None:
         raise RuntimeError("expected neither a mask nor a soft cap")
     query, key, value = query[0], *(one[0].repeat_interleave(query.shape[1] // one.shape[1], 0) for one in (key, value))
@@ -62,7 +62,7 @@ def attention(module, query, key, value, attention_mask, scaling=None, sliding_w
         if sliding_window:
             hidden |= behind >= sliding_window
         scores.masked_fill_(hidden, -torch.inf)
-        if s_aux is not None:  # a score whose value is 0
+        if s_aux is not None:  # the sink: a score without a value
             scores = torch.cat((scores, s_aux[:, None, None].expand(heads, end - start, 1)), -1)
         shares = torch.softmax(scores, -1, dtype=torch.float64)[..., :end - first]
         out[0, start:end] = (shares @ value[:, first:end]).transpose(0, 1)
@@ -101,7 +101,7 @@ def configurations(context: int) -> dict[str, transformers.PreTrainedConfig]:
     }
 
 
-# Configurations that differ by one position, or where one has none to differ by, by as little as a program could get wrong.
+# Planted bugs: configurations in which one boundary is off by one position.
 def planted(context: int) -> dict[str, list[dict]]:
     window = context // 8
     return {
@@ -115,17 +115,17 @@ def jobs_of(name: str, context: int, backend: str) -> dict[str, dict]:
     ids = [(37 * i + 11 * (i // 97) + 5) % 250 + 4 for i in range(context + 3)]
     room = {"scores": True, "cache_tokens": context + 16}
     jobs = {"chunks of 512": {**room, "sequences": [{"ids": ids, "n_prompt": context - 2}]}}
-    if name == "phi3-longrope":  # the last length that is rotated by the short factors
+    if name == "phi3-longrope":  # `half` is the longest context that is rotated by the short factors
         half = context // 2
         jobs["up to the switch"] = {**room, "sequences": [{"ids": ids[:half], "n_prompt": half - 2}]}
         jobs["past the switch"] = {**room, "sequences": [{"ids": ids[:half + 1], "n_prompt": half - 2}]}
-    if context == SHORTEST and backend != "reference":  # a slow one, whose chunks are cut by the same engine
+    if context == SHORTEST and backend != "reference":  # reference is slow, and the same engine makes its chunks
         jobs["chunks of 500"] = {**room, "max_tokens_per_step": 500, "sequences": [{"ids": ids, "n_prompt": context + 1}]}
     return jobs
 
 
 def run_jobs(program: str, folder: Path, backend: str, jobs: list[dict]) -> list[dict]:
-    """Of each job its logits [rows, vocabulary], its scores and its memory; none where the backend was not built."""
+    """For each job: its logits [rows, vocabulary], its scores and its memory. Returns an empty list if the backend was not built."""
     done = subprocess.run([program, str(folder), backend, "f32", *BACKENDS[backend]],
                           input="".join(json.dumps(job) + "\n" for job in jobs), capture_output=True, text=True)
     if done.returncode != 0 and "no backend module" in done.stderr:
@@ -137,7 +137,7 @@ def run_jobs(program: str, folder: Path, backend: str, jobs: list[dict]) -> list
 
 
 class Expected:
-    """All logits of transformers' model, [tokens, vocabulary], for each sequence."""
+    """Computes the logits of transformers' model, [tokens, vocabulary], once for each sequence."""
 
     def __init__(self, folder: Path) -> None:
         self.model = transformers.AutoModelForCausalLM.from_pretrained(
@@ -153,7 +153,7 @@ class Expected:
 
 
 def errors(found: dict, job: dict, expected: torch.Tensor) -> tuple[float, float]:
-    """The largest difference of a logit, and that of a log-probability, each of the largest logit of its row."""
+    """The largest error of a logit and that of a log-probability, each relative to the largest logit of its row."""
     sequence = job["sequences"][0]
     ids, n_prompt = torch.tensor(sequence["ids"]), sequence["n_prompt"]
     if found["scores"].shape != (n_prompt - 1,):
@@ -172,7 +172,7 @@ def check_model(program: str, name: str, context: int, backends: list[str], scra
     n_failed = 0
     for backend in backends:
         if backend == "onednn" and name in ("gpt_oss", "deepseek_v2"):
-            continue  # no router, which it says (docs/backends.md)
+            continue  # onednn supports neither routers nor latents, and says so (docs/backends.md)
         bound = BOUND["bf16" if backend == "onednn" else "f32"]
         for kind, job in jobs_of(name, context, backend).items():
             began = time.monotonic()

@@ -4,14 +4,14 @@
 //   model_logits FOLDER BACKEND VARIANT [OPTION=VALUE...]
 //
 // Each line of stdin is a job: {"max_tokens_per_step": 7, "sequences": [{"ids": [5, 9, 2], "n_prompt": 2}]}. Its sequences
-// are run together; the ids behind the first n_prompt are forced one by one. With "scores": true the ids of the prompts are
-// scored too. "cache_tokens" is the number of tokens that the cache has room for; without it, the engine chooses. Each line of
-// stdout is an object:
+// run together. The first n_prompt ids are the prompt, and the others are forced one by one. With "scores": true, the ids of
+// the prompts are scored too. "cache_tokens" is the capacity of the cache in tokens; without it, the engine chooses. Each line
+// of stdout is an object:
 //
 //   logits  for every sequence, the logits after n_prompt ids, after n_prompt + 1, ..., after all: [[[...], ...], ...]
 //   scores  for every sequence, the log-probabilities of its prompt's second id, third id, ...: [[...], ...]
-//   memory  bytes: what the backend counts at the end, the most that it counted, and by how much the largest resident set
-//           of the process grew during the job beyond what was resident before
+//   memory  bytes: what the backend counts at the end, the most that it counted, and by how much the peak resident set of
+//           the process during the job exceeds what was resident before
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -43,7 +43,7 @@ Result<Json> run_job(Engine& engine, const Json& job) {
                     .forced_ids = {ids.begin() + n_prompt, ids.end()},
                     .want_logits = true,
                     .score_prompt = job.value("scores", false)};
-    request.forced_ids.push_back(0);  // for the logits after the last id
+    request.forced_ids.push_back(0);  // an additional id, so that logits are computed after the last one
     request.max_new_tokens = static_cast<std::int32_t>(request.forced_ids.size());
     SS_TRY(const RequestId id, engine.submit(std::move(request)));
     sequence_of.emplace(id, sequence_of.size());

@@ -1,12 +1,12 @@
-"""Published variants: checkpoints in GPTQ, AWQ, compressed-tensors, MXFP4, NVFP4 and GGUF, from their files to a verdict on the tokens.
+"""Tests published variants: checkpoints in GPTQ, AWQ, compressed-tensors, MXFP4, NVFP4 and GGUF, from their files to a verdict on tokens.
 
     python published_variants_test.py SECONDSOURCE
 
-A tiny Llama is quantized here, with the least code of every type among the codes, and written as its publishers do. `bundle create`
-must keep exactly these codes, scales and zero points; the values that bundles/recipes/published.py reads must be those of this file's own
-arithmetic; expect.py computes the expected outputs from them, and every backend of the host that takes the encoding must give
-these tokens; so must the GPU kernels, on the CPU, where SECONDSOURCE_MODULES names the folder with the module gpu-shim (backends/gpu).
-Ends with 77 where a package is missing.
+This file quantizes a tiny Llama, so that the lowest code of every type occurs, and writes it in the format of each publisher. `bundle
+create` must keep exactly these codes, scales and zero points. The values that bundles/recipes/published.py reads must equal those that
+this file computes. expect.py computes the expected outputs from them, and every backend of the host that supports the encoding must
+generate these tokens. If SECONDSOURCE_MODULES names the folder with the module gpu-shim (backends/gpu), so must the GPU kernels, which
+the shim runs on the CPU. Ends with 77 if a package is missing.
 """
 
 import json
@@ -43,7 +43,7 @@ MODEL = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "
          "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 512, "max_position_embeddings": 1024}
 MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa",
             "kv_b_proj", "w1", "w2", "w3")
-# Those that are multiplied by their values, whatever the checkpoint has.
+# Matrices that are multiplied by their values even if the checkpoint has codes.
 BY_VALUES = ("kv_b_proj",)
 
 
@@ -52,8 +52,8 @@ def is_quantized(name: str) -> bool:
 
 
 def rounded(weight: torch.Tensor, bits: int, group: int | None, scale_type: torch.dtype):
-    """Codes in [-2^(bits - 1), 2^(bits - 1) - 1] and scales [rows, groups], as llm-compressor makes them: max|w| is 2^(bits - 1) - 1/2
-    steps."""
+    """Quantizes like llm-compressor to codes in [-2^(bits - 1), 2^(bits - 1) - 1] and scales [rows, groups]. max|w| corresponds to
+    2^(bits - 1) - 1/2 steps."""
     parts = weight.float().split(group or weight.shape[1], dim=1)
     half = 2 ** (bits - 1)
     scales = torch.cat([part.abs().amax(1, keepdim=True) / (half - 0.5) for part in parts], 1).to(scale_type)
@@ -64,8 +64,8 @@ def rounded(weight: torch.Tensor, bits: int, group: int | None, scale_type: torc
 
 
 def rounded_with_zeros(weight: torch.Tensor, group: int | None, scale_type: torch.dtype):
-    """Codes of four bits from -8 to 7, scales and zero points [rows, groups], as AutoAWQ makes them: the least and the largest value of
-    a group are 15 steps apart, and 0 has a code."""
+    """Quantizes like AutoAWQ to codes from -8 to 7, with scales and zero points [rows, groups]. The least and the largest value of a group
+    are 15 steps apart, and 0 has a code."""
     codes, scales, zeros = [], [], []
     for part in weight.float().split(group or weight.shape[1], dim=1):
         least = part.amin(1, keepdim=True).clamp(max=0)
@@ -80,15 +80,15 @@ def rounded_with_zeros(weight: torch.Tensor, group: int | None, scale_type: torc
 
 
 def words(codes: torch.Tensor, bits: int, dim: int) -> torch.Tensor:
-    """Words of 32 bits of consecutive codes along `dim`, unsigned codes from the low bits on."""
+    """Packs consecutive codes along `dim` into words of 32 bits, as unsigned codes beginning with the low bits."""
     unsigned = (codes.to(torch.int64) + 2 ** (bits - 1)).movedim(dim, -1)
     places = unsigned.unflatten(-1, (-1, 32 // bits)) << torch.arange(0, 32, bits)
     return places.sum(-1).to(torch.uint32).view(torch.int32).movedim(-1, dim).contiguous()
 
 
 def in_act_order(weight: torch.Tensor, order: torch.Tensor, quantize):
-    """As GPTQ does with desc_act: inputs are quantized in `order`, in which a group's are consecutive, and stored in their own order.
-    Returns codes, scales, zero points if there are any, and the group of each input."""
+    """Quantizes like GPTQ with desc_act: inputs are quantized in `order`, in which those of a group are consecutive, and stored in their
+    original order. Returns codes, scales, zero points if there are any, and the group of each input."""
     sorted_codes, scales, *zeros = quantize(weight[:, order])
     codes, groups = torch.empty_like(sorted_codes), torch.empty(len(order), dtype=torch.int32)
     codes[:, order] = sorted_codes
@@ -101,7 +101,7 @@ def gptq(weight: torch.Tensor, bits: int, group: int | None, order: torch.Tensor
     codes, scales, groups = in_act_order(weight, order, lambda ordered: rounded(ordered, bits, group, torch.float16))
     n_outputs = codes.shape[0]
     zeros = torch.zeros(scales.shape[1], n_outputs, dtype=torch.int8)
-    zeros = words(zeros - 1, bits, 1)  # stored less one, as AutoGPTQ does
+    zeros = words(zeros - 1, bits, 1)  # AutoGPTQ subtracts one from the stored zero points
     tensors = {"qweight": words(codes.t(), bits, 0), "qzeros": zeros, "scales": scales.t().contiguous(), "g_idx": groups}
     return tensors, codes, scales
 
@@ -110,7 +110,7 @@ def gptq_with_zeros(weight: torch.Tensor, group: int | None, version: int = 1, o
     order = torch.arange(weight.shape[1]) if order is None else order
     codes, scales, zeros, groups = in_act_order(weight, order,
                                                 lambda ordered: rounded_with_zeros(ordered, group, torch.float16))
-    if version == 1:  # which cannot say 0, since it is stored less one
+    if version == 1:  # this version stores zero points minus one and therefore cannot represent an unsigned 0
         zeros = torch.clamp(zeros, min=-7)
     stored = words(zeros.t().contiguous() - (1 if version == 1 else 0), 4, 1)
     tensors = {"qweight": words(codes.t(), 4, 0), "qzeros": stored, "scales": scales.t().contiguous(), "g_idx": groups}
@@ -118,7 +118,7 @@ def gptq_with_zeros(weight: torch.Tensor, group: int | None, version: int = 1, o
 
 
 def awq(weight: torch.Tensor, group: int):
-    """AutoAWQ's words of eight outputs, in the order 0, 2, 4, 6, 1, 3, 5, 7 from the low bits on."""
+    """Packs eight outputs into a word like AutoAWQ: in the order 0, 2, 4, 6, 1, 3, 5, 7, beginning with the low bits."""
     codes, scales, zeros = rounded_with_zeros(weight, group, torch.float16)
     order = torch.tensor([0, 2, 4, 6, 1, 3, 5, 7])
     def of_outputs(numbers: torch.Tensor) -> torch.Tensor:
@@ -150,14 +150,14 @@ def int8(weight: torch.Tensor):
 
 
 def int8_static(weight: torch.Tensor, scale_type: torch.dtype = torch.float32):
-    """The same, and a scale for all inputs, which is exact in BF16 and too small for some of them."""
+    """Like int8(), with one scale for all inputs, which is exact in BF16 and too small for some of them."""
     tensors, codes, scales = int8(weight)
     scale = torch.tensor(1.5 / weight.shape[1], dtype=torch.bfloat16)
     return tensors | {"input_scale": scale.to(scale_type)}, codes, scales
 
 
 def int8_static_by_tensor(weight: torch.Tensor):
-    """One scale for all weights, and one for all inputs, beside a zero point of 0."""
+    """One scale for all weights and one for all inputs, each with a zero point of 0."""
     scale = weight.float().abs().amax() / 127.5
     codes = torch.clamp(torch.round(weight.float() / scale), -128, 127).to(torch.int8)
     tensors = {"weight": codes, "weight_scale": scale, "input_scale": int8_static(weight)[0]["input_scale"],
@@ -166,7 +166,7 @@ def int8_static_by_tensor(weight: torch.Tensor):
 
 
 def int4_bytes(weight: torch.Tensor, group: int | None):
-    """Codes of four bits in bytes, as llm-compressor's W4A8 has them."""
+    """Codes of four bits stored one per byte, as in llm-compressor's W4A8."""
     codes, scales = rounded(weight, 4, group, torch.bfloat16)
     return {"weight": codes, "weight_scale": scales}, codes, scales
 
@@ -183,21 +183,21 @@ def fp8(weight: torch.Tensor):
 
 
 def fp8_by_tensor(weight: torch.Tensor):
-    """A scale for all weights."""
+    """One scale for all weights."""
     scale = weight.float().abs().amax() / 448
     codes = (weight.float() / scale).clamp(-448, 448).to(torch.float8_e4m3fn)
     return {"weight": codes, "weight_scale": scale}, codes, scale.expand(weight.shape[0], 1)
 
 
 def fp8_static(weight: torch.Tensor, scale_type: torch.dtype = torch.float32):
-    """The same, and one for all inputs, which is exact in BF16 and too small for some of them."""
+    """Like fp8_by_tensor(), with one scale for all inputs, which is exact in BF16 and too small for some of them."""
     tensors, codes, scales = fp8_by_tensor(weight)
     scale = torch.tensor(0.375 / weight.shape[1], dtype=torch.bfloat16)
     return tensors | {"input_scale": scale.to(scale_type)}, codes, scales
 
 
 def fp8_blocks(weight: torch.Tensor, scale_name: str, scale_type: torch.dtype, has_powers_of_two: bool = False):
-    """A scale for 128 x 128 weights."""
+    """One scale for each block of 128 x 128 weights."""
     rows, cols = weight.shape
     scales = torch.stack([torch.stack([block.abs().amax() / 448 for block in part.split(128, 1)])
                           for part in weight.float().split(128, 0)])
@@ -209,13 +209,14 @@ def fp8_blocks(weight: torch.Tensor, scale_name: str, scale_type: torch.dtype, h
     return {"weight": codes, scale_name: scales}, codes, scales
 
 
-# By which the stored scales of inputs of these modules are multiplied. q_proj and k_proj read the same input as v_proj and keep theirs, so
-# that v_proj has a product of its own.
+# Factors for the stored input scales of these modules. q_proj and k_proj read the same input as v_proj but have another scale, so v_proj
+# needs a separate matmul.
 INPUT_SCALE_FACTORS = {"v_proj": 0.5, "o_proj": 0.25}
 
 
 def input_scale_factor(name: str) -> float:
-    """Of experts, a middle one has the largest scale: of gate and up in its up_proj, and another one in its down_proj."""
+    """The factor for a module's input scale. Among experts, the largest scale of gates and ups is that of expert 2's up_proj, and the
+    largest scale of downs is that of expert 1's down_proj."""
     module = name.rsplit(".", 2)[-2]
     expert = re.search(r"experts\.(\d+)\.", name)
     if expert is None:
@@ -240,15 +241,15 @@ def quark(weight: dict, inputs: dict | None) -> dict:
 
 
 def mxfp4_rows(weight: torch.Tensor, ending: str):
-    """A matrix as Quark and compressed-tensors store it: the code of the first of two inputs is in the low bits."""
+    """An MXFP4 matrix as Quark and compressed-tensors store it: the low bits of a byte hold the code of the first of two inputs."""
     codes, exponents, _ = (part[0] for part in mxfp4(weight.unsqueeze(0)))
     pairs = codes[:, 0::2] | codes[:, 1::2] << 4
     return {ending: pairs, "weight_scale": exponents}, E2M1[codes.long()], torch.exp2(exponents.float() - 127)
 
 
 def nvfp4_rows(weight: torch.Tensor, ending: str, global_ending: str):
-    """NVFP4 as NVIDIA defines it: of the whole matrix a scale by which the largest scale of 16 inputs is 448, the largest number of E4M3.
-    In compressed-tensors its reciprocal is stored."""
+    """NVFP4 as NVIDIA defines it: the global scale of the matrix is chosen so that the largest scale of a group of 16 inputs is 448, the
+    largest E4M3 number. compressed-tensors stores the reciprocal of the global scale."""
     parts = weight.float().unflatten(-1, (-1, 16))
     largest = parts.abs().amax(-1)
     global_scale = largest.max() / (6 * 448)
@@ -263,7 +264,7 @@ def nvfp4_rows(weight: torch.Tensor, ending: str, global_ending: str):
 
 
 def nvfp4_inputs(made, n_inputs: int):
-    """The same with a scale of inputs, by which some of them are too large; compressed-tensors stores its reciprocal."""
+    """Adds an input scale that is too small for some inputs. compressed-tensors stores its reciprocal."""
     tensors, codes, scales = made
     scale = torch.tensor(0.375 * 448 / n_inputs / (448 * 6))
     if "weight_scale_2" in tensors:
@@ -272,7 +273,7 @@ def nvfp4_inputs(made, n_inputs: int):
 
 
 def global_scale_of(parts: dict[str, torch.Tensor]) -> torch.Tensor | None:
-    """By which a matrix of NVFP4 is multiplied, from the tensors of its module; None of another method."""
+    """The global scale of an NVFP4 matrix, from the tensors of its module; None for other formats."""
     if "weight_global_scale" in parts:
         return 1 / parts["weight_global_scale"]
     return parts.get("weight_scale_2")
@@ -314,7 +315,7 @@ CHECKPOINTS = {
     "quark-int8-static": (quark({"dtype": "int8", "qscheme": "per_tensor", "symmetric": True},
                                 {"dtype": "int8", "qscheme": "per_tensor", "symmetric": True, "is_dynamic": False}),
                           int8_static_by_tensor),
-    # Activations have zero points, which are not computed, so that the bundle keeps the weights alone.
+    # Activations have zero points, which are not supported, so the bundle keeps only the weights.
     "compressed-tensors-int8": (compressed("int-quantized", {**dynamic("int"), "strategy": "tensor", "dynamic": False,
                                                              "symmetric": False},
                                            num_bits=8, type="int", strategy="channel"), int8_static),
@@ -335,7 +336,7 @@ CHECKPOINTS = {
     "fp8-static": ({"quant_method": "fp8", "activation_scheme": "static"}, fp8_static),
     "fp8-w8a16": ({"quant_method": "fp8", "activation_scheme": "dynamic"}, fp8_by_tensor),
     "modelopt-fp8-static": ({"quant_method": "modelopt", "quant_algo": "FP8"}, fp8_static),
-    # Without the scales of inputs that its configuration promises.
+    # The checkpoint lacks the input scales that its configuration promises.
     "modelopt-fp8-w8a16": ({"quant_method": "modelopt", "quant_algo": "FP8"}, fp8_by_tensor),
     "quark-fp8": (quark({"dtype": "fp8_e4m3", "qscheme": "per_channel"},
                         {"dtype": "fp8_e4m3", "qscheme": "per_channel", "is_dynamic": True}), fp8),
@@ -349,7 +350,7 @@ CHECKPOINTS = {
                                  lambda weight: mxfp4_rows(weight, "weight_packed")),
     "modelopt-nvfp4": ({"quant_method": "modelopt", "quant_algo": "NVFP4"},
                        lambda weight: nvfp4_inputs(nvfp4_rows(weight, "weight", "weight_scale_2"), weight.shape[1])),
-    # Without the scales of inputs that its configuration promises.
+    # The checkpoint lacks the input scales that its configuration promises.
     "modelopt-nvfp4-w4a16": ({"quant_method": "modelopt", "quant_algo": "NVFP4"},
                              lambda weight: nvfp4_rows(weight, "weight", "weight_scale_2")),
     "compressed-tensors-nvfp4": (compressed("nvfp4-pack-quantized", {**NVFP4, "dynamic": "local"}, **NVFP4),
@@ -362,7 +363,7 @@ CHECKPOINTS = {
 }
 
 
-# The same with act order, from a weight and the order in which its inputs are quantized.
+# Checkpoints with act order, made from a weight and the order in which its inputs are quantized.
 WITH_ACT_ORDER = {
     "gptq-int4-g128": ({"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": True, "sym": True},
                        lambda weight, order: gptq(weight, 4, 128, order)),
@@ -370,12 +371,12 @@ WITH_ACT_ORDER = {
                       lambda weight, order: gptq(weight, 8, 32, order)),
     "gptq-int4-g64-zp": ({"quant_method": "gptq", "bits": 4, "group_size": 64, "desc_act": True, "sym": False},
                          lambda weight, order: gptq_with_zeros(weight, 64, order=order)),
-    # Runtimes of this checkpoint quantize inputs. A gate and an up with different orders are multiplied by their values, so that the
-    # bundle keeps the weights alone.
+    # Runtimes of this checkpoint quantize inputs. But its gates and ups with different orders are multiplied by their values, so the bundle
+    # keeps only the weights.
     "compressed-tensors-int4-g32": (compressed("pack-quantized", dynamic("int"), num_bits=4, type="int", strategy="group",
                                                group_size=32, actorder="group"),
                                     lambda weight, order: packed_in_act_order(weight, 4, 32, order)),
-    # Each gate has the order of its up, so that the inputs are quantized.
+    # Each gate has the same order as its up, so the inputs are quantized.
     "compressed-tensors-int4-g32-w8a8": (compressed("int-quantized", dynamic("int"), num_bits=4, type="int", strategy="group",
                                                     group_size=32, actorder="group"),
                                          lambda weight, order: int4_bytes_in_act_order(weight, 32, order)),
@@ -384,9 +385,9 @@ ACT_ORDER = "-act-order"
 
 
 def order_of_inputs(name: str, n_inputs: int) -> torch.Tensor:
-    """A random order, the same for all matrices that multiply one input, as GPTQ takes it from the input alone: from the tokens that meet
-    it, so that each expert has its own. In the second layer v_proj and up_proj have orders of their own, with which they cannot be joined
-    to what stands beside them."""
+    """A random order for each input. GPTQ derives the order from the input alone, so all matrices that multiply one input share it, and
+    each expert, which sees other tokens, has its own. In the second layer v_proj and up_proj have different orders, so they cannot be
+    joined with the matrices that read the same input."""
     layer, module = name.split(".")[2], name.rsplit(".", 2)[-2]
     expert = name.split(".experts.")[1].split(".")[0] if ".experts." in name else ""
     shared = {"k_proj": "q_proj", "v_proj": "q_proj", "up_proj": "gate_proj", "w3": "w1"}
@@ -396,12 +397,12 @@ def order_of_inputs(name: str, n_inputs: int) -> torch.Tensor:
 
 
 def order_of_joined(name: str, n_inputs: int) -> torch.Tensor:
-    """The same with one order for each gate and its up."""
+    """Like order_of_inputs(), with the same order for each gate and its up."""
     return order_of_inputs(name.replace("up_proj", "gate_proj"), n_inputs)
 
 
 def order_of_layer(name: str, n_inputs: int) -> torch.Tensor:
-    """The same with one order for all experts of a layer."""
+    """Like order_of_inputs(), with the same order for all experts of a layer."""
     return order_of_inputs(re.sub(r"\.experts\.\d+\.", ".", name), n_inputs)
 
 
@@ -418,15 +419,15 @@ def expect(holds: bool, what: str) -> None:
 
 
 def fitted_rows(program: str, model: Path, *arguments: str) -> list[dict]:
-    """What `fit` counts; its notes stand behind the JSON."""
+    """The rows of `fit`. Its output has notes after the JSON."""
     said = run(program, "fit", model, "--on", "h200", "--format", "json", *arguments)
     return json.JSONDecoder().raw_decode(said)[0]["rows"]
 
 
 def check_codes(bundle: Path, name: str, order: torch.Tensor | None, codes: torch.Tensor, scales: torch.Tensor,
                 zeros: torch.Tensor | None = None) -> None:
-    """The stored codes, in the order of their groups if one is given, scales and zero points are these, bit for bit. Codes in E2M1
-    and their scales are given as the numbers that they stand for."""
+    """Checks that the bundle stores these codes, scales and zero points bit for bit, with the columns in `order` if one is given. E2M1
+    codes and their scales are given as the numbers that they represent."""
     with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
         found, of_rows = stored.get_tensor(name + ".codes"), stored.get_tensor(name + ".scales")
         expect((zeros is not None) == (name + ".zeros" in stored.keys()), f"{bundle.name}: {name}: zero points")
@@ -445,7 +446,7 @@ def check_codes(bundle: Path, name: str, order: torch.Tensor | None, codes: torc
 
 
 def check_one_scales(bundle: Path, ending: str, expected: dict[str, torch.Tensor]) -> None:
-    """Of the scales of which a matrix has one, the bundle has these and no others."""
+    """Checks that the bundle has exactly these tensors with this ending, which hold a single scale per matrix."""
     with safe_open(str(bundle / "model.safetensors"), "pt") as stored:
         found = {key.removesuffix(ending): stored.get_tensor(key) for key in stored.keys() if key.endswith(ending)}
     same = found.keys() == expected.keys() and all(torch.equal(found[name], scale.reshape(1)) for name, scale in expected.items())
@@ -453,7 +454,7 @@ def check_one_scales(bundle: Path, ending: str, expected: dict[str, torch.Tensor
 
 
 def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, torch.Tensor], others: str) -> None:
-    """`values`: of every tensor, computed here."""
+    """Checks the values of all tensors, and that all backends that support the variant generate the expected tokens."""
     found = published.load_values(bundle / "model.safetensors")
     expect(found.keys() == values.keys(), f"{variant}: names: {found.keys() ^ values.keys()}")
     for name, tensor in values.items():
@@ -464,15 +465,15 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
     run(sys.executable, ROOT / "bundles/recipes/expect.py", "--model", bundle, "--variants", asked)
     run(program, "bundle", "verify", bundle)
     backends = ["reference", "cpu"]
-    # oneDNN 2 has no products of FP8, of activations in NVFP4, and of INT8 with groups of weights, and no mixtures of experts. Its
-    # products of INT8 with INT8 are exact on CPUs with VNNI alone.
+    # oneDNN 2 has no matmuls with FP8, with NVFP4 activations, or with INT8 activations and weights in groups, and no mixtures of experts.
+    # Its INT8 by INT8 matmuls are exact only on CPUs with VNNI.
     has_experts = any("experts." in name for name in values)
     has_groups_of_int8_inputs = variant.endswith("-w8a8") and ("-int4" in variant or "-int8-g" in variant)
     is_declined = variant.endswith(("-w8a8", "-int8-static")) and "vnni" not in Path("/proc/cpuinfo").read_text(encoding="utf-8")
     is_declined |= variant.endswith("-nvfp4") or "fp8" in variant or has_experts or has_groups_of_int8_inputs
     if not is_declined:
         backends.append("onednn")
-    # The GPU kernels do not multiply codes of four bits by activations in INT8.
+    # The GPU kernels do not support weights of four bits with INT8 activations.
     has_shim = HAS_SHIM and not (variant.endswith("-w8a8") and "-int4" in variant)
     if has_shim:
         backends.append("gpu-shim")
@@ -485,7 +486,7 @@ def check_bundle(program: str, bundle: Path, variant: str, values: dict[str, tor
 
 
 def create_small_bundle(program: str, plain: Path, folder: Path, tensors: dict[str, torch.Tensor], bundle: Path) -> None:
-    """Writes the checkpoint's weights and makes its bundle, which must keep codes and so be smaller than the plain model."""
+    """Writes the checkpoint's weights and makes its bundle, which must keep the codes and therefore be smaller than the plain model."""
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     said = run(program, "bundle", "create", "--from-hf", folder, "--prompts", PROMPTS, "--out", bundle)
     expect("no variant keeps" not in said, said)
@@ -496,7 +497,7 @@ def create_small_bundle(program: str, plain: Path, folder: Path, tensors: dict[s
 
 
 def copy_quantized(plain: Path, folder: Path, quantization: dict) -> None:
-    """The model's folder with this quantization_config; its weights are still the plain ones."""
+    """Copies the model's folder and adds this quantization_config. The weights are not yet quantized."""
     shutil.copytree(plain, folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"quantization_config": quantization}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -518,7 +519,7 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, has
             parts["input_scale"] = parts["input_scale"] * input_scale_factor(name)
             if variant.endswith(("-static", "-nvfp4")):
                 input_scales[name] = parts["input_scale"].float()
-        if "input_global_scale" in parts:  # it divides
+        if "input_global_scale" in parts:  # inputs are divided by this scale
             parts["input_global_scale"] = parts["input_global_scale"] / input_scale_factor(name)
             input_scales[name] = 1 / parts["input_global_scale"]
         tensors |= {f"{name.removesuffix('weight')}{ending}": part for ending, part in parts.items()}
@@ -550,15 +551,15 @@ def check_checkpoint(program: str, plain: Path, scratch: Path, variant: str, has
 
 
 def check_ordered_products(program: str, bundle: Path, variant: str) -> None:
-    """Inputs are brought to the order of the codes, which are multiplied as such: all but a gate and its ups with another order, which
-    variants with quantized inputs do not have."""
+    """Checks that inputs are permuted to the order of the codes, and that matmuls use the codes. The exception are gates whose ups have
+    another order, which are multiplied by their values; variants with quantized inputs have none."""
     table = run(program, "profile", bundle, "--backend", "cpu", "--variant", variant, "--scenario", "single-stream@8/2", "--budget", "0.1s")
     expect(re.search(r"decode +select_columns ", table) is not None, f"{variant}: expected inputs in act order:\n{table}")
     products = set(re.findall(r"decode +matmul +1 x (\d+) -> (\d+) +matmul_(\w+?)_", table))
     by_values = {(inputs, outputs) for inputs, outputs, encoding in products if encoding == "f32"}
     config = json.loads((bundle / "config.json").read_text(encoding="utf-8"))
     if n_top := config.get("num_experts_per_tok"):
-        # The profile names an expert product by its number of outputs: `hidden` for gates with ups, `hidden_size` for downs.
+        # The profile shows the outputs of the experts' matmuls: `hidden` for gates with ups, `hidden_size` for downs.
         hidden = n_top * config.get("moe_intermediate_size", config["intermediate_size"])
         of_experts = set(re.findall(r"decode +grouped_matmul +1 x (\d+) +grouped_matmul_(\w+?)_", table))
         kept = {outputs for outputs, encoding in of_experts if encoding != "f32"}
@@ -571,7 +572,7 @@ def check_ordered_products(program: str, bundle: Path, variant: str) -> None:
 
 
 def with_minima(weight: torch.Tensor, bits: int) -> np.ndarray:
-    """Blocks of Q4_K or Q5_K. Of each 32 columns the least and the largest value are 15 or 31 steps apart, and 0 lies between the two."""
+    """Quantizes to blocks of Q4_K or Q5_K. In each group of 32 columns, the range of values, extended to contain 0, has 15 or 31 steps."""
     most = 2 ** bits - 1
     parts = weight.float().unflatten(-1, (-1, 8, 32))
     least = -parts.amin(-1).clamp(max=0)
@@ -592,13 +593,13 @@ def with_minima(weight: torch.Tensor, bits: int) -> np.ndarray:
 
 
 def q6_k(weight: torch.Tensor) -> np.ndarray:
-    """Blocks of Q6_K. The largest magnitude of 16 columns is 31 steps; every other part has a negative scale."""
+    """Quantizes to blocks of Q6_K. The largest magnitude of 16 columns is 31 steps, and every other part has a negative scale."""
     parts = weight.float().unflatten(-1, (-1, 16, 16))
     wanted = parts.abs().amax(-1) / 31
     unit = (wanted.amax(-1, keepdim=True) / 127).half()
     scales = torch.round(wanted / unit.float()).clamp(1, 127) * (1 - 2 * (torch.arange(16) % 2))
     codes = (torch.round(parts / (scales * unit.float())[..., None]).clamp(-32, 31) + 32).to(torch.uint8)
-    quarters = codes.flatten(-2).unflatten(-1, (2, 4, 32))  # of each 128 columns
+    quarters = codes.flatten(-2).unflatten(-1, (2, 4, 32))  # the four quarters of each 128 columns
     low = torch.cat((quarters[..., 0, :] & 15 | (quarters[..., 2, :] & 15) << 4,
                      quarters[..., 1, :] & 15 | (quarters[..., 3, :] & 15) << 4), -1).flatten(-2)
     high = sum(quarters[..., part, :] >> 4 << 2 * part for part in range(4)).flatten(-2)
@@ -607,13 +608,13 @@ def q6_k(weight: torch.Tensor) -> np.ndarray:
 
 
 def in_pairs_of_bits(codes: torch.Tensor) -> torch.Tensor:
-    """Codes of two bits, [.., 256], in 64 bytes: of each 128 columns, those that are 32 apart share a byte."""
+    """Packs codes of two bits, [.., 256], into 64 bytes: among each 128 columns, those that are 32 apart share a byte."""
     quarters = codes.unflatten(-1, (2, 4, 32))
     return sum(quarters[..., part, :] << 2 * part for part in range(4)).flatten(-2)
 
 
 def q2_k(weight: torch.Tensor) -> np.ndarray:
-    """Blocks of Q2_K. Of each 16 columns the least and the largest value are 3 steps apart, and 0 lies between the two."""
+    """Quantizes to blocks of Q2_K. In each group of 16 columns, the range of values, extended to contain 0, has 3 steps."""
     parts = weight.float().unflatten(-1, (-1, 16, 16))
     least = -parts.amin(-1).clamp(max=0)
     wanted = (parts.amax(-1).clamp(min=0) + least) / 3
@@ -628,14 +629,14 @@ def q2_k(weight: torch.Tensor) -> np.ndarray:
 
 
 def signed_parts(parts: torch.Tensor, steps: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """FP16 units of blocks, and whole numbers of their parts from -32 to 31, every other one negative."""
+    """The FP16 units of blocks, and integers that store the scales of their parts, of which every other one is negative."""
     wanted = parts.abs().amax(-1) / steps
     unit = (wanted.amax(-1, keepdim=True) / 31).half()
     return unit, torch.round(wanted / unit.float()).clamp(1, 31) * (1 - 2 * (torch.arange(parts.shape[-2]) % 2))
 
 
 def q3_k(weight: torch.Tensor) -> np.ndarray:
-    """Blocks of Q3_K. The largest magnitude of 16 columns is 4 steps."""
+    """Quantizes to blocks of Q3_K. The largest magnitude of 16 columns is 4 steps."""
     parts = weight.float().unflatten(-1, (-1, 16, 16))
     unit, scales = signed_parts(parts, 4)
     codes = (torch.round(parts / (scales * unit.float())[..., None]).clamp(-4, 3) + 4).to(torch.uint8).flatten(-2)
@@ -652,20 +653,20 @@ CURVE = torch.tensor([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 5
 
 
 def on_curve(scaled: torch.Tensor) -> torch.Tensor:
-    """The places of the nearest numbers, [.., 32], two a byte: the first 16 in the low bits."""
+    """The indices of the nearest numbers in CURVE, [.., 32], two per byte: the first 16 are in the low bits."""
     places = (scaled[..., None] - CURVE).abs().argmin(-1).to(torch.uint8)
     return places[..., :16] | places[..., 16:] << 4
 
 
 def iq4_nl(weight: torch.Tensor) -> np.ndarray:
-    """Blocks of IQ4_NL. The largest magnitude of 32 columns is 127."""
+    """Quantizes to blocks of IQ4_NL. The largest magnitude of 32 columns is 127 steps."""
     parts = weight.float().unflatten(-1, (-1, 32))
     unit = (parts.abs().amax(-1, keepdim=True) / 127).half()
     return torch.cat((unit.view(torch.uint8), on_curve(parts / unit.float())), -1).flatten(-2).numpy()
 
 
 def iq4_xs(weight: torch.Tensor) -> np.ndarray:
-    """Blocks of IQ4_XS, likewise."""
+    """Quantizes to blocks of IQ4_XS. The largest magnitude of 32 columns is 127 steps."""
     parts = weight.float().unflatten(-1, (-1, 8, 32))
     unit, scales = signed_parts(parts, 127)
     stored = (scales + 32).to(torch.int32)
@@ -677,8 +678,8 @@ def iq4_xs(weight: torch.Tensor) -> np.ndarray:
 
 
 def product_widths(config: transformers.PretrainedConfig, kind: str) -> set[int]:
-    """Outputs of the products that make q, k and v: of all three where they are of one type, of q and k where v is of another one,
-    and of none together where k is of another one than q."""
+    """The numbers of outputs of the matmuls that compute q, k and v. All three are joined if they have the same type, q and k if only v has
+    another type, and none if k has another type than q."""
     queries, keys = (n * config.head_dim for n in (config.num_attention_heads, config.num_key_value_heads))
     widths = set()
     for layer in range(config.num_hidden_layers):
@@ -688,9 +689,9 @@ def product_widths(config: transformers.PretrainedConfig, kind: str) -> set[int]
 
 
 def type_of(name: str, kind: str) -> str:
-    """What llama.cpp calls Q4_K_M and Q5_K_M has Q6_K in the head and, in half of the layers, in v_proj and down_proj. Here Q4_0 has
-    v_proj of the first layer in Q8_0, and Q3_K and IQ4_XS have it in Q5_K, as in Q3_K_M and IQ4_XS of llama.cpp, and the head in Q6_K.
-    Q4_K has k_proj of the last layer in Q8_0, as llama.cpp's files of Mixtral-8x7B, and Q5_0 has it in Q5_1."""
+    """The type of a tensor in the file of this kind. As in llama.cpp's Q4_K_M and Q5_K_M, the head is Q6_K, and so are v_proj and down_proj
+    in half of the layers. As in llama.cpp's Q3_K_M and IQ4_XS, the head is Q6_K and the first layer's v_proj is Q5_K. In Q4_0, the first
+    layer's v_proj is Q8_0. The last layer's k_proj is Q8_0 in Q4_K, as in llama.cpp's files of Mixtral-8x7B, and Q5_1 in Q5_0."""
     if kind in ("Q4_K", "Q5_0") and "layers.1.self_attn.k_proj" in name:
         return "Q8_0" if kind == "Q4_K" else "Q5_1"
     if kind in ("Q3_K", "IQ4_XS") and ("lm_head" in name or "layers.0.self_attn.v_proj" in name):
@@ -701,7 +702,7 @@ def type_of(name: str, kind: str) -> str:
 
 
 def blocks_of(weight: torch.Tensor, kind: str) -> np.ndarray:
-    """The blocks of a weight. K-quants and IQ4 are made here, because the package gguf makes none."""
+    """The blocks of a weight. This file makes those of K-quants and IQ4, because the package gguf cannot."""
     makers = {"Q2_K": q2_k, "Q3_K": q3_k, "Q6_K": q6_k, "IQ4_NL": iq4_nl, "IQ4_XS": iq4_xs}
     if kind in makers:
         return makers[kind](weight)
@@ -715,7 +716,7 @@ GGUF_BLOCKS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS", "Q4_1", "Q5_0",
 
 
 def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
-    """All matrices and the embedding in blocks; values by the package gguf."""
+    """Tests a GGUF file in which all matrices and the embedding consist of blocks. The package gguf computes the expected values."""
     variant, file = f"gguf-{kind.lower()}", scratch / f"{kind}.gguf"
     bundle = scratch / f"{variant}-bundle"
     config = transformers.AutoConfig.from_pretrained(str(plain))
@@ -742,7 +743,7 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
         values[name] = torch.from_numpy(gguf.dequantize(blocks, quantized).copy())
         part = name.rsplit(".", 2)[-2]
         n_heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(part)
-        if n_heads:  # the halves of a head alternate in llama.cpp
+        if n_heads:  # in llama.cpp's order, rows of the two halves of a head alternate
             blocks = blocks.reshape(n_heads, 2, -1, blocks.shape[-1]).swapaxes(1, 2).reshape(blocks.shape)
         writer.add_tensor(gguf_name(name), np.ascontiguousarray(blocks), raw_dtype=quantized)
     writer.write_header_to_file()
@@ -764,7 +765,7 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
 
 
 def check_products(program: str, bundle: Path, variant: str, config: transformers.PretrainedConfig, widths: set[int]) -> None:
-    """No matrix is multiplied by values in FP32, and of q, k and v those are joined that are of one type."""
+    """Checks that no matmul uses weights in FP32, and that those of q, k and v that have the same type are joined."""
     table = run(program, "profile", bundle, "--backend", "cpu", "--variant", variant, "--scenario", "single-stream@8/2", "--budget", "0.1s")
     products = re.findall(r"x \d+ -> (\d+) +matmul_(\w+?)_", table)
     queries, keys = (n * config.head_dim for n in (config.num_attention_heads, config.num_key_value_heads))
@@ -778,8 +779,8 @@ E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -
 
 
 def mxfp4(weight: torch.Tensor):
-    """Of [experts, outputs, inputs]: E2M1 codes and the exponents of their scales plus 127, as the OCP specification makes them: the
-    largest value of 32 inputs has the exponent of the largest E2M1 number, 4."""
+    """Quantizes [experts, outputs, inputs] as the OCP specification does: scales are such that the largest of 32 inputs gets the exponent
+    of 4, the largest power of two in E2M1. Returns codes, exponents of the scales plus 127, and values."""
     parts = weight.float().unflatten(-1, (-1, 32))
     exponents = torch.floor(torch.log2(parts.abs().amax(-1, keepdim=True).clamp(min=2.0 ** -100))) - 2
     scaled = (parts / torch.exp2(exponents)).clamp(-6, 6)
@@ -802,7 +803,7 @@ def is_of_experts(name: str) -> bool:
 
 
 def check_gpt_oss(program: str, plain: Path, scratch: Path) -> None:
-    """Experts in MXFP4 as OpenAI publishes them, with gates and ups that alternate; everything else in BF16."""
+    """Tests gpt-oss as OpenAI publishes it: experts are in MXFP4 with alternating gates and ups, and everything else is in BF16."""
     folder, bundle = scratch / "gpt-oss-mxfp4", scratch / "gpt-oss-mxfp4-bundle"
     shutil.copytree(plain, folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -824,10 +825,10 @@ def check_gpt_oss(program: str, plain: Path, scratch: Path) -> None:
 
 
 def check_gpt_oss_gguf(program: str, plain: Path, scratch: Path) -> None:
-    """The same in GGUF, as ggml-org publishes it: experts in MXFP4, all other matrices in Q8_0; both by the package gguf."""
+    """Tests gpt-oss in GGUF as ggml-org publishes it: experts in MXFP4 and all other matrices in Q8_0, both made by the package gguf."""
     file, bundle = scratch / "gpt-oss-mxfp4.gguf", scratch / "gpt-oss-gguf-mxfp4-bundle"
     config = transformers.AutoConfig.from_pretrained(str(plain))
-    # Every token takes all experts: where a router's scores of two are nearly equal, rounding to BF16 would change which one is taken.
+    # Every token uses all experts. Otherwise, if two experts have nearly equal scores, rounding to BF16 could change which one is used.
     config.num_experts_per_tok = config.num_local_experts
     tensors = load_file(plain / "model.safetensors")
     writer = gguf.GGUFWriter(str(file), "gpt-oss")
@@ -872,7 +873,7 @@ def main() -> int:
     program = sys.argv[1]
     transformers.utils.logging.disable_progress_bar()
     tiny_models.MODELS["llama-published"] = (transformers.LlamaConfig, MODEL)
-    # Rows of whole blocks of 256 columns.
+    # Rows consist of whole blocks of 256 columns.
     tiny_models.MODELS["llama-wide"] = (transformers.LlamaConfig, MODEL | {
         "hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 8})
     of_family, settings = tiny_models.MODELS["gpt_oss"]
@@ -890,12 +891,12 @@ def main() -> int:
             "hidden_size": 128, "moe_intermediate_size": 128, "num_attention_heads": 8, "num_experts_per_tok": settings["num_experts"]})
         all_experts = scratch / "qwen3_moe-all"
         tiny_models.write_model(all_experts, "qwen3_moe-all-experts")
-        # As TheBloke's Mixtral-8x7B-GPTQ, whose modules are w1, w2 and w3; groups of 128 are several.
+        # Like TheBloke's Mixtral-8x7B-GPTQ, whose modules are w1, w2 and w3. Rows have several groups of 128.
         tiny_models.MODELS["mixtral-published"] = (transformers.MixtralConfig, MODEL | {
             "hidden_size": 256, "num_attention_heads": 8, "num_local_experts": 4, "num_experts_per_tok": 4})
         mixtral = scratch / "mixtral"
         tiny_models.write_model(mixtral, "mixtral-published")
-        # A cache in BF16 changes which of two nearly equal experts a random router takes. These three models take all of them.
+        # A cache in BF16 may change which of two nearly equal experts a random router selects. These three models use all experts.
         of_family, settings = tiny_models.MODELS["deepseek_v3"]
         tiny_models.MODELS["deepseek_v3-published"] = (of_family, settings | {
             "num_experts_per_tok": settings["n_routed_experts"], "topk_group": settings["n_group"]})
@@ -923,7 +924,7 @@ def main() -> int:
                 check_gpt_oss(program, gpt_oss, scratch)
                 check_gpt_oss_gguf(program, gpt_oss, scratch)
             elif variant.endswith(ACT_ORDER):
-                # Groups of 128 are several in the wide model alone.
+                # Only the wide model has several groups of 128 in each row.
                 of_model, kept = wide if "g128" in variant else plain, variant.removesuffix(ACT_ORDER)
                 check_checkpoint(program, of_model, scratch, kept, has_act_order=True,
                                  order_of=order_of_joined if kept.endswith("-w8a8") else order_of_inputs)

@@ -1,14 +1,14 @@
-"""Token ids and texts of random strings, as the program and as the package `sentencepiece` give them, for models trained here.
+"""Compares token ids and decoded texts of random strings between the program and the package `sentencepiece`, for models trained here.
 
     python sentencepiece_test.py SECONDSOURCE [SEED [COUNT]]
 
-Each model is the tokenizer.model of a folder: BPE and Unigram, with SentencePiece's maps of characters and without, with spaces
-removed or kept, with and without a space in front, pieces for bytes and words that may join. COUNT strings (1500) for each have
-characters of all planes, words, and runs of spaces. Left out are strings in which a tokenizer.json means something else
-(lib/tokenizer/README.md, "Known differences from SentencePiece"): the written-out texts of control, user-defined and byte pieces, and
-for models with a map characters that join their neighbours to a grapheme, and texts of nothing but control characters. The same pieces of a Unigram in another order have the same
-sum of scores; they are counted as ties. A model with the class T5Tokenizer is compared with `transformers` where that is installed,
-with all these strings, and without ties. Ends with 77 where `sentencepiece` is missing.
+Each model is the tokenizer.model of a folder: BPE and Unigram, with and without SentencePiece's map of characters, with spaces removed or
+kept, with and without a space in front, with byte pieces, and with words that may join. COUNT strings (1500) for each have characters of
+all planes, words, and runs of spaces. Strings for which a tokenizer.json must give other ids are left out (lib/tokenizer/README.md,
+"Known differences from SentencePiece"): the spelled-out texts of control, user-defined and byte pieces, and for models with a map also
+characters that form a grapheme with their neighbours, and texts that consist of control characters only. If a Unigram model yields the
+same pieces in another order, their scores have the same sum; this counts as a tie. A model with the class T5Tokenizer is compared with
+`transformers`, if that is installed, on all these strings and without ties. Ends with 77 if `sentencepiece` is missing.
 """
 
 import io
@@ -47,7 +47,7 @@ def train(**settings) -> bytes:
 
 
 def all_settings():
-    """Pairs of a name and the settings of a model."""
+    """Yields the name and the settings of each model."""
     for kind, rule, removes, prefix, has_bytes in itertools.product(("unigram", "bpe"), ("identity", "nmt_nfkc"), (True, False),
                                                                     (True, False), (True, False)):
         parts = [kind, rule, "removes" if removes else "keeps", "prefix" if prefix else "bare", "bytes" if has_bytes else "unknown"]
@@ -60,7 +60,7 @@ def all_settings():
 
 
 class Strings:
-    """Random strings; characters are assigned in Python's version of Unicode, since later ones have other properties."""
+    """Random strings. Their characters are assigned in Python's version of Unicode, because newer ones may be treated differently."""
 
     def __init__(self, seed: int, joins: bool, has_map: bool) -> None:
         self.dice = random.Random(seed)
@@ -83,7 +83,7 @@ class Strings:
         while True:
             text = "".join(self.dice.choice(self.parts)() for _ in range(self.dice.randrange(0, 30)))
             if self.joins:
-                return text.replace("\x85", "")  # transformers removes it at the end of a text, SentencePiece does not
+                return text.replace("\x85", "")  # at the end of a text, transformers removes it and SentencePiece does not
             if self.has_map and all(unicodedata.category(character) == "Cc" for character in text):
                 continue
             is_one_grapheme = self.has_map and "\r\n" in text
@@ -92,7 +92,7 @@ class Strings:
 
 
 def joins_neighbours(character: str) -> bool:
-    """Whether it may be one grapheme with the character before or after it (UAX #29)."""
+    """Whether the character may form a grapheme with the character before or after it (UAX #29)."""
     point = ord(character)
     return (unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") or 0x1100 <= point < 0x1200 or 0xA960 <= point < 0xA980
             or 0xD7B0 <= point < 0xD800 or 0x1F1E6 <= point < 0x1F200 or 0x1F3FB <= point < 0x1F400 or 0xFF9E <= point < 0xFFA0
@@ -109,7 +109,7 @@ def answers(program: str, path: Path, requests: list[dict]) -> list[dict]:
 
 def compare(program: str, folder: Path, name: str, texts: list[str], expected: list[list[int]], decoded: list[str | None],
             has_ties: bool) -> int:
-    """The number of strings whose ids differ, and of ids whose text does; None in `decoded` is not compared."""
+    """Counts the strings whose ids differ and the ids whose decoded text differs. Texts that are None in `decoded` are not compared."""
     n_failed = n_ties = 0
     found = answers(program, folder, [{"text": text} for text in texts])
     for text, ids, answer in zip(texts, expected, found, strict=True):
@@ -138,7 +138,7 @@ def check_model(program: str, folder: Path, name: str, settings: dict, seed: int
     strings = Strings(seed, joins=False, has_map=settings["normalization_rule_name"] != "identity")
     texts = [strings.make() for _ in range(count)]
     expected = [theirs.encode(text) for text in texts]
-    # SentencePiece writes an unknown piece in its own way.
+    # Texts with an unknown piece are not compared, because SentencePiece decodes it in its own way.
     decoded = [None if theirs.unk_id() in ids else theirs.decode(ids) for ids in expected]
     return compare(program, folder, name, texts, expected, decoded, has_ties=settings["model_type"] == "unigram")
 

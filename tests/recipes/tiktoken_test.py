@@ -1,9 +1,9 @@
-"""Token ids and texts of random strings, as the program and as the package `tiktoken` give them, for tiktoken files made here.
+"""Compares token ids and decoded texts of random strings between the program and the package `tiktoken`, for tiktoken files made here.
 
     python tiktoken_test.py SECONDSOURCE [SEED [COUNT]]
 
-The ranks are the tokens of the default bundle in the order of their merges, filled up to the number of each family with bytes that no
-text has; the patterns are those that the families publish. Ends with 77 where `tiktoken` is missing.
+The ranks are the tokens of the default bundle in the order of their merges. They are filled up to each family's number of tokens with
+byte sequences that occur in no text. The patterns are those that the families publish. Ends with 77 if `tiktoken` is missing.
 """
 
 import base64

@@ -1,11 +1,10 @@
-"""Token ids and texts of random strings, as the program and as the package `tokenizers` give them, for every tokenizer.json at hand.
+"""Compares token ids and texts of random strings between the program and the package `tokenizers`, for every available tokenizer.json.
 
     python tokenizers_test.py SECONDSOURCE [SEED [COUNT]]
 
-The files are those of the committed bundles and of tests/data/tokenizer, those of the test data that SECONDSOURCE_ASSETS names, and
-three Unigram models with the whole map `nmt_nfkc` of SentencePiece, made here where that package is installed. COUNT strings (3000)
-for each have characters of all planes, the file's own tokens, words, runs of spaces, and some are long. Ends with 77 where
-`tokenizers` is missing.
+The files are those of the committed bundles, those of tests/data/tokenizer, those in the folder that SECONDSOURCE_ASSETS names, and, if
+SentencePiece is installed, three Unigram models with its whole map `nmt_nfkc`. COUNT strings (3000) for each have characters of all
+planes, the file's own tokens, words and runs of spaces, and some are long. Ends with 77 if `tokenizers` is missing.
 """
 
 import io
@@ -41,7 +40,7 @@ def tokenizer_files() -> list[Path]:
 
 
 def unigram_files(folder: Path) -> list[Path]:
-    """The committed Unigram models, with the map of characters that most published ones have."""
+    """Writes the committed Unigram models with the map of characters that most published models have."""
     try:
         import sentencepiece
         from sentencepiece import sentencepiece_model_pb2
@@ -64,7 +63,7 @@ def unigram_files(folder: Path) -> list[Path]:
 
 
 class Strings:
-    """Random strings; characters are assigned in Python's version of Unicode, since later ones have other properties."""
+    """Random strings. Their characters are assigned in Python's version of Unicode, because newer ones may be treated differently."""
 
     def __init__(self, seed: int, tokens: list[str], words: list[str]) -> None:
         self.dice = random.Random(seed)
@@ -80,14 +79,14 @@ class Strings:
                 return character
 
     def make(self) -> str:
-        if self.dice.random() < 0.01:  # one word repeated, or many
+        if self.dice.random() < 0.01:  # a long text, mostly one word repeated
             word = self.dice.choice(self.parts)()
             return "".join(word if self.dice.random() < 0.9 else self.dice.choice(self.parts)() for _ in range(1500))
         return "".join(self.dice.choice(self.parts)() for _ in range(self.dice.randrange(1, 30)))
 
 
 def with_required_fields(data: dict) -> dict:
-    """What `tokenizers` wants to see and the program has defaults for."""
+    """Adds the fields that `tokenizers` requires and for which the program has defaults."""
     for token in data.get("added_tokens") or []:
         for key in ("single_word", "lstrip", "rstrip", "normalized"):
             token.setdefault(key, False)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""`secondsource prompts import`: import_test.py SECONDSOURCE SOURCE_FOLDER. The suites are read with PyYAML and held against
-prompts/schema.json; lengths are counted by `secondsource tokenize`, whose ids tests/unit/tokenizer compares with the tokenizers of their
-publishers; Python's ipaddress and a checksum of its own tell what is an address and a card."""
+"""Tests `secondsource prompts import`: import_test.py SECONDSOURCE SOURCE_FOLDER. The suites are read with PyYAML and validated with
+prompts/schema.json. `secondsource tokenize` counts lengths; tests/unit/tokenizer compares its ids with the publishers' tokenizers.
+Python's ipaddress recognizes addresses, and a checksum that is computed here recognizes card numbers."""
 import ipaddress
 import json
 import pathlib
@@ -141,7 +141,7 @@ class Import(unittest.TestCase):
         prompts = self.good(self.write([good]), "litellm", "--tokenizer", TOKENIZER)
         self.assertEqual(prompts[0]["max_new_tokens"], self.n_tokens("Hello") + 1)
 
-    # The lines are what vLLM's versions write: their format strings, with Python's own repr of the texts.
+    # Log lines of several versions of vLLM: their format strings, filled in by Python, so that texts are written with repr().
 
     OLDEST = "INFO 02-01 06:36:05 async_llm_engine.py:436] Received request %s: prompt: %r, prefix_pos: None,sampling_params: %s, " \
              "prompt_token_ids: %s, lora_request: None."

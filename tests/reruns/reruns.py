@@ -26,8 +26,8 @@ FIGURES = (
     "decode_tok_per_s",
     "prefill_tok_per_s",
 )
-HEAVY_LOSS = 0.25  # from here on a report says that a row says little (docs/checks.md)
-INVALID_CELLS = 6  # the status of a run with them
+HEAVY_LOSS = 0.25  # from this loss on, a report marks a row as having little meaning (docs/checks.md)
+INVALID_CELLS = 6  # the exit status of a run with invalid cells
 
 
 def measure(options, folder):
@@ -39,7 +39,7 @@ def measure(options, folder):
 
 
 def cells_of(folder):
-    """The cells of a run with credit, by their name."""
+    """Maps names to those cells of a run that have credit."""
     cells = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["cells"]
     return {
         "/".join(cell["key"][part] for part in ("bundle", "backend", "variant", "scenario")): cell
@@ -49,7 +49,8 @@ def cells_of(folder):
 
 
 def count(estimates):
-    """Pairs of two runs whose second lies in the interval of the first, and all pairs; likewise of neighbours alone."""
+    """Counts the pairs of runs in which the figure of the second is within the interval of the first, and all pairs; then the same for
+    consecutive runs only."""
     held = of = next_held = next_of = 0
     for i, run in enumerate(estimates):
         if run["low"] is None:

@@ -16,7 +16,7 @@ PROMPTS = 25
 
 
 def variance_of_mean(logs):
-    """Of each row: the variance of its mean, with the correlation of neighbours and 1.4 standard errors of it."""
+    """The variance of each row's mean. It takes the correlation of neighbours into account, increased by 1.4 of its standard errors."""
     n = logs.shape[1]
     squares = logs.var(axis=1, ddof=1) * (n - 1)
     steps = (np.diff(logs, axis=1) ** 2).sum(axis=1)
@@ -27,7 +27,7 @@ def variance_of_mean(logs):
 
 
 def distances(by_repetition):
-    """Of each row, the distance to the bounds on the logarithmic scale."""
+    """For each row, the distance of the interval's bounds from the figure on a logarithmic scale."""
     n = by_repetition.shape[1]
     return stats.t.ppf(0.975, n - 1) * np.sqrt(2 * variance_of_mean(np.log(by_repetition)))
 
@@ -41,7 +41,7 @@ def correlated(rng, shape, phi):
 
 
 def single_stream(rng, runs, n, common, lengths):
-    """Times [run, repetition, prompt]: prompts of very different lengths, and noise of repetitions and of requests."""
+    """Times [run, repetition, prompt] for prompts of very different lengths, with noise of each repetition and noise of each request."""
     return lengths * np.exp(common[:, :, None] + 0.05 * rng.normal(size=(runs, n, PROMPTS)))
 
 
@@ -69,7 +69,7 @@ def simulate(shape, statistic, n, runs, rng):
         rates = 1000 * np.exp(-common)
         return np.median(rates, axis=1), rates
     if statistic == "batch":
-        # All 16 requests of a batch wait for the same steps: their times to the first token are four values.
+        # The 16 requests of a batch wait for the same four steps, so there are only four different times to the first token.
         steps = np.exp(common[:, :, None] + 0.1 * rng.normal(size=(runs, n, 8)))
         times = np.repeat(np.cumsum(steps[:, :, :4], axis=2), 4, axis=2)
     else:

@@ -1,8 +1,8 @@
-"""Time and memory of large inputs: a run of a million token timestamps, a history of ten thousand runs.
+"""Measures time and memory for large inputs: a run of a million token timestamps and a history of ten thousand runs.
 
     python3 measure.py SECONDSOURCE MAKE_RUNS [--tokens N] [--runs N]
 
-Prints a table; asserts nothing. The best of five.
+Prints a table with the fastest of five runs of each command; asserts nothing.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import time
 
 
 def measure(command):
-    """Seconds on the clock and of CPU time of the fastest of five, and the largest resident set in MB."""
+    """Runs the command five times. Returns elapsed seconds and CPU seconds of the fastest run, and the largest resident set in MB."""
     best = None
     largest = 0
     for _ in range(5):

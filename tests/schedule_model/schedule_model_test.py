@@ -1,4 +1,4 @@
-"""apps/schedule_model: loops whose times follow from arithmetic, and a profile of the program.
+"""Tests apps/schedule_model on loops whose times follow from arithmetic, and on a profile of the program.
 
     python3 schedule_model_test.py SECONDSOURCE SOURCE_FOLDER
 """
@@ -45,14 +45,14 @@ class Loops(unittest.TestCase):
         self.assertAlmostEqual(model.simulate(loop, 16, model.Machine(0, 8)), 64 * (1 << 20) / 8)
 
     def test_announcements_cost_lines_by_their_design(self):
-        # Work of no time: 63 ranges are stored, then 63 threads read the announcement one after the other.
+        # The work itself takes no time. 63 ranges are stored, then 63 threads read the announcement one after the other.
         loop, machine = model.Loop(64, 1 << 20, 0), model.Machine(10, math.inf)
         one_counter = model.simulate(loop, 64, machine, model.ONE_COUNTER)
         self.assertGreaterEqual(one_counter, (63 + 63) * 10)
         self.assertLess(model.simulate(loop, 64, machine, model.GROUPS), one_counter / 2)
         self.assertLess(model.simulate(loop, 64, machine, model.TREE), one_counter / 2)
         self.assertEqual(model.starts(3, machine, model.ONE_COUNTER), [20, 30, 40])
-        # 18 threads in three groups: each is described, 7 + 2 ranges are stored, then the groups are announced in turn.
+        # 18 threads form three groups. Each group is described, 7 + 2 ranges are stored, and then the groups are announced in turn.
         groups = model.starts(18, machine, model.GROUPS)
         self.assertEqual(groups[0:3], [120, 130, 140])
         self.assertEqual(groups[8:10], [130, 140])
@@ -60,7 +60,7 @@ class Loops(unittest.TestCase):
         # Threads 1 to 8 read the caller's line in turn, 9 to 16 that of thread 1, and so on.
         self.assertEqual(model.starts(18, machine, model.TREE)[0:10], [0, 10, 20, 30, 40, 50, 60, 70, 80, 20])
         self.assertEqual(model.starts(18, machine, model.TREE)[17], 20 + 10)
-        # Both children arrive at 100: counted at 110 and 120. A caller that is later waits for nothing.
+        # Both children arrive at 100 and are counted at 110 and 120. A caller that finishes later does not wait.
         self.assertEqual(model.joined([0, 100, 100], machine, 2), 120)
         self.assertEqual(model.joined([500, 100, 100], machine, 2), 500)
 
@@ -81,7 +81,8 @@ class Loops(unittest.TestCase):
         self.assertEqual(model.simulate(short, 128, machine), model.simulate(short, 16, machine))
 
     def test_slices_are_those_of_the_backend(self):
-        # 16 MiB in tiles of 16 KiB: an eighth of a thread's range is 1 MiB, at most 256 KiB are taken; of 1 MiB at least 64 KiB.
+        # For 16 MiB in tiles of 16 KiB, an eighth of a thread's range is 1 MiB, but a slice has at most 256 KiB. For 1 MiB, it would be
+        # 64 KiB, which is the smallest slice.
         self.assertEqual(model.Loop(1024, 16384, 1).slice_items(2), 16)
         self.assertEqual(model.Loop(64, 16384, 1).slice_items(2), 4)
 
@@ -97,7 +98,7 @@ class Profiles(unittest.TestCase):
                 file.write_bytes(run.stdout)
             profile = json.loads(files[0].read_text())
             step = model.step_of(profile)
-            # 2 layers of qkv, out, gate and up, down, and attention; the head and sampling.
+            # Two layers with the loops qkv, out, gate and up, down, and attention, and then the head and sampling.
             self.assertEqual(sum(calls for _, calls in step.loops), 2 * 5 + 2)
             self.assertAlmostEqual(model.step_ns(step, 1, FREE), step.measured_ns)
             if model.read_rate(profile) is None:

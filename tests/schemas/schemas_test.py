@@ -1,4 +1,4 @@
-"""Every JSON that the program writes is valid by the published schemas, and a wrong one is not.
+"""Tests that every JSON file that the program writes is valid by the published schemas, and that wrong ones are not.
 
     python3 schemas_test.py SECONDSOURCE MAKE_RUNS SOURCE_FOLDER
 """

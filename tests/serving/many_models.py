@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""A server that holds several models, with the standard library alone: llama-server's router, Ollama, or one vLLM with its sleep mode.
+"""A stand-in for servers that hold several models: llama-server's router, Ollama, or one vLLM with its sleep mode. Standard library only.
 
-What it does when it is told to load and to unload is what the documentation of each says, and no more:
+It loads and unloads models as the documentation of each server describes, and no more:
   llama-server  tools/server/README.md of llama.cpp, "Using multiple models": /models, /models/load, /models/unload, --models-max with
-                the least recently used unloaded; the answers to a model that is loaded already, that is not there or that fails are
-                those of build 10434, which was asked.
+                the least recently used unloaded; the answers for a model that is loaded already, that does not exist or that fails
+                were observed with build 10434.
   ollama        docs/api.md of Ollama: "Load a model", "Unload a model", "List Running Models", "Show Model Information".
   vllm          docs/features/sleep_mode.md of vLLM: /sleep?level=, /wake_up?tags=, /is_sleeping, /collective_rpc with reload_weights.
-Tokens come from one stand_in.py for each loaded model, as the router has one process for each. It prints its port on the first line.
+Like the router, it starts one process for each loaded model, a stand_in.py, which generates the tokens. It prints its port on the first
+line.
 """
 import argparse
 import json
@@ -24,7 +25,7 @@ from urllib.parse import parse_qs, urlparse
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--control", choices=["llama-server", "ollama", "vllm"], required=True)
-parser.add_argument("--model", action="append", default=[])  # NAME=BUNDLE, once for each; vllm: one
+parser.add_argument("--model", action="append", default=[])  # NAME=BUNDLE, once for each model; vllm has only one
 parser.add_argument("--bytes", action="append", default=[])  # NAME=BYTES, for ollama
 parser.add_argument("--models-max", type=int, default=4)  # llama-server: 0 is unlimited
 parser.add_argument("--load-ms", type=float, default=0)
@@ -76,7 +77,7 @@ SLEEP = {"level": 0, "weights": True, "kv_cache": True}  # vllm
 
 
 def make_room(for_name):
-    """llama-server unloads the least recently used one where --models-max is reached."""
+    """Unloads the least recently used models as long as --models-max is reached, as llama-server does."""
     loaded = sorted((one for one in MODELS.values() if one.process and one.name != for_name), key=lambda one: one.last_use)
     while options.models_max and len(loaded) >= options.models_max:
         say("evicted " + loaded[0].name)
@@ -186,7 +187,7 @@ class Handler(BaseHTTPRequestHandler):
             if path == "/sleep":
                 level = int(query.get("level", ["1"])[0])
                 say(f"sleep {level} {one.name}")
-                # From level 1 the weights cannot be discarded: they are on the host, not on the device.
+                # Level 1 keeps the weights in host memory; only level 2 discards them.
                 SLEEP.update(level=max(SLEEP["level"], level), kv_cache=False)
                 if level == 2:
                     SLEEP["weights"] = False
@@ -203,7 +204,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(None)
 
     def forward(self, body, tree):
-        """A request for tokens: to the process of its model, which llama-server and Ollama start where it is missing."""
+        """Forwards a request for tokens to the process of its model. As llama-server and Ollama do, starts that process if necessary."""
         name = untagged(tree.get("model", ""))
         if name not in MODELS:
             return self.refuse(400, "model name is missing from the request")

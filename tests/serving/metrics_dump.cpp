@@ -1,5 +1,5 @@
-// Prints what the parser of pages of metrics reads from standard input, one sample a line as JSON, for
-// metrics_text_test.py. Ends with status 2 and the error where the page is none.
+// Parses a metrics page from standard input and prints each sample as a line of JSON, for metrics_text_test.py. Ends with
+// status 2 and the error if the page is invalid.
 
 #include <fmt/format.h>
 
@@ -21,7 +21,7 @@ int main() {
   for (const secondsource::MetricSample& sample : *samples) {
     nlohmann::ordered_json labels = nlohmann::ordered_json::object();
     for (const auto& [name, value] : sample.labels) labels[name] = value;
-    // JSON has no infinities, so that the value is a text that Python's float() reads.
+    // JSON has no infinities, so the value is written as text that Python's float() can read.
     std::cout << nlohmann::ordered_json(
                      {{"name", sample.name}, {"labels", labels}, {"value", fmt::format("{}", sample.value)}})
                      .dump()

@@ -1,5 +1,5 @@
-"""The parser of pages of metrics, compared with that of the Python package prometheus_client on the pages of the fuzzer's corpus
-and on generated ones.
+"""Compares the parser of metrics pages with that of the Python package prometheus_client, on the pages of the fuzzer's corpus and on
+generated ones.
 
     python3 metrics_text_test.py METRICS_DUMP SOURCE_FOLDER
 """
@@ -28,8 +28,8 @@ def ours(page):
 
 
 def theirs(page):
-    """Their parser gives counters of a stated type another name where it does not end in _total; without the types, samples keep
-    the names that stand in the page."""
+    """Parses the page with prometheus_client. TYPE lines are removed, because with them it renames counters whose names do not end in
+    _total."""
     page = "".join(line + "\n" for line in page.split("\n") if not line.startswith("# TYPE"))
     return [(one.name, dict(one.labels), one.value) for family in text_string_to_metric_families(page) for one in family.samples]
 
@@ -46,7 +46,7 @@ def check(page, what):
 
 
 def generated(chance):
-    """A page with names, labels, escapes, numbers and comments in all forms that the format allows."""
+    """Generates a page with names, labels, escapes, numbers and comments in all forms that the format allows."""
     lines = []
     for _ in range(chance.randint(1, 30)):
         if chance.random() < 0.2:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Stands in for podman: its "image" is stand_in.py, and its "containers" are processes.
+"""A stand-in for podman: its "image" is stand_in.py, and its "containers" are processes.
 
-It understands exactly the command lines of lib/runner/container_command.cpp, writes each into the file `calls` of the folder
-SECONDSOURCE_TEST_PODMAN, and keeps a file per container there. Nothing is isolated and nothing is pulled.
+It understands exactly the command lines of lib/runner/container_command.cpp and appends each to the file `calls` in the folder
+SECONDSOURCE_TEST_PODMAN, which also has a file for each container. Nothing is isolated and nothing is pulled.
 """
 import os
 import pathlib
@@ -46,7 +46,7 @@ def run(options):
             sys.exit("Error: unknown flag: " + option)
     if options.pop(0) != IMAGE:
         sys.exit("Error: no such image")
-    # What is mounted below /model, where the process can see it.
+    # The process cannot see /model, so the mounted files are linked into another folder.
     model = STATE / (name + "-model")
     model.mkdir()
     for target, source in volumes.items():

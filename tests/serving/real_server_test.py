@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Measures a real server with the default bundle: real_server_test.py PROGRAM SOURCE_FOLDER NAME, with one of the names of SERVERS.
 
-The program starts the server itself, by a plan: once with the bundle's weights, whose tokens must pass, and once with a planted
-error, the wrong base of the rotation, whose tokens must be found wrong although the server is as fast as before.
+The program starts the server itself, according to a plan. In the first run it has the bundle's weights, and its tokens must pass. In the
+second run the RoPE base is wrong, and the tokens must be found wrong although the server is as fast as before.
 
-Skipped (77) with the reason where the server is not installed: Python packages are looked for in the Python that
-SECONDSOURCE_SERVERS_PYTHON names (default: this one), llama-server in SECONDSOURCE_LLAMA_SERVER (default: PATH).
+Skipped (77) with the reason if the server is not installed. Python packages are expected in the Python that SECONDSOURCE_SERVERS_PYTHON
+names (default: this one), and llama-server at SECONDSOURCE_LLAMA_SERVER (default: in PATH).
 """
 import atexit
 import os
@@ -64,7 +64,7 @@ class LlamaServer:
 
 
 class Container(LlamaServer):
-    """llama-server in a container of an image that is built here: empty, with this machine's libraries mounted into it."""
+    """llama-server in a container. Its image is built here; it is empty, and this machine's libraries are mounted into the container."""
     preset = "llama-server"
     options = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
     mounts = [word for folder in ("/usr", "/lib", "/lib64") for word in ("--volume", f"{folder}:{folder}:ro")]
@@ -74,7 +74,7 @@ class Container(LlamaServer):
         return why or self.build()
 
     def build(self):
-        """Builds the image, and finds a way to run it: crun needs a newer hierarchy of control groups than runc."""
+        """Builds the image and finds a runtime for it: crun needs a newer version of cgroups than runc. Returns why this failed, or ""."""
         self.scratch = tempfile.TemporaryDirectory()
         folder = pathlib.Path(self.scratch.name)
         (folder / "Containerfile").write_text('FROM scratch\nCOPY note /note\nENTRYPOINT ["/usr/bin/env"]\n')
@@ -124,12 +124,12 @@ def system_of(server, model, scratch):
 
 
 def check_metrics(cells):
-    """What the server itself counted in each repetition, and the memory and CPU of its processes."""
+    """Checks what the server itself counted in each repetition, and the memory of its processes."""
     for cell in cells:
         readings = {one["name"]: one["value"] for one in cell["telemetry"]}
         assert readings["server_metrics_failed_count"] == 0, readings
         assert readings["server_requests_running_max"] >= 0 and readings["server_rss_bytes"] > 1e6, readings
-        # A fresh page that came too late for an end of the repetition leaves its counts to the next one.
+        # If a fresh page came too late for the end of a repetition, its counts belong to the next repetition.
         if "server_metrics_late_count" not in readings:
             assert readings["server_output_tokens_count"] >= 16, readings
 

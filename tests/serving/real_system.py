@@ -1,5 +1,5 @@
-"""What the tests of real servers and of real runtimes behind adapters share: a run of one system over the default bundle, and what
-its tokens must show with the right weights and with a planted error that no speed shows."""
+"""Shared by the tests of real servers and of real runtimes behind adapters: a run of the default bundle on one system, and the expected
+verdicts with the right weights and with a planted error that does not change the speed."""
 import json
 import os
 import pathlib
@@ -7,13 +7,13 @@ import subprocess
 import sys
 
 SKIPPED = 77
-WRONG_BASE = 10000.0  # the base of the rotation that most programs assume, where the bundle says 1e8
-# The Python whose packages are the servers and the runtimes.
+WRONG_BASE = 10000.0  # the RoPE base that most programs assume by default; the bundle's is 1e8
+# The Python in which the servers and runtimes are installed.
 PYTHON = os.environ.get("SECONDSOURCE_SERVERS_PYTHON", sys.executable)
 
 
 def missing_packages(*names):
-    """A sentence that says which of the packages PYTHON lacks; empty if it has all."""
+    """A message that names the packages that PYTHON lacks; empty if it has all of them."""
     found = subprocess.run([PYTHON, "-c", "import sys, importlib.util as u; print(*[n for n in sys.argv[1:] if not u.find_spec(n)])",
                             *names], capture_output=True, text=True, check=False)
     if found.returncode != 0:
@@ -22,14 +22,14 @@ def missing_packages(*names):
 
 
 def write_wrong_base(config):
-    """Gives the config.json at this path another base of the rotation."""
+    """Writes the wrong RoPE base into the config.json at this path."""
     changed = {**json.loads(config.read_text()), "rope_theta": WRONG_BASE}
     config.unlink()  # it may be a link to the bundle's own file
     config.write_text(json.dumps(changed))
 
 
 def measure(program, bundle, system, scratch):
-    """The golden record, the cells and the exit status of a run of this system of a plan alone. Its results must verify."""
+    """Runs a plan with this system only. Returns the golden record, the cells and the exit status. `verify` must accept the run."""
     plan = {"version": 1, "bundles": [str(bundle)], "variants": ["bf16"], "repetitions": 1, "noise_limit_percent": 100,
             "scenarios": ["single-stream+requests=6@/16", "offline:2+requests=4@/16"],
             "systems": [{"name": "it", "variant": "bf16", **system}]}
@@ -46,7 +46,7 @@ def measure(program, bundle, system, scratch):
 
 
 def check_answers(cells):
-    """Every request of both scenarios was answered in full."""
+    """Checks that no request of the two scenarios failed."""
     assert len(cells) == 2 and all(cell["n_errors"] == 0 and cell["n_samples"] > 0 for cell in cells), cells
 
 
@@ -59,7 +59,7 @@ def check_right(measured, level):
 
 
 def check_wrong(measured, level):
-    """Nothing but the verdict tells that the system is wrong."""
+    """Checks that the verdict is the only sign that the system is wrong."""
     golden, cells, status = measured
     check_answers(cells)
     assert golden["verdict"] == "failed" and golden["level"] == level, golden

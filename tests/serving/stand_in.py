@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A server that stands in for the inference servers of lib/serving/preset.cpp, with the standard library alone.
+"""A stand-in for the inference servers of lib/serving/preset.cpp, with nothing but the standard library.
 
-It answers from a bundle's expected outputs, so that its tokens are right unless a fault is planted, and writes down when
-it sent each event. It knows nothing of this project's client. It prints its port on the first line.
+It answers from a bundle's expected outputs, so that its tokens are right unless a fault is planted, and logs when it sent each event. It
+does not depend on this project's client. It prints its port on the first line.
 """
 import argparse
 import codecs
@@ -24,9 +24,9 @@ parser.add_argument("--dialect", default="any")
 parser.add_argument("--bundle", default="")
 parser.add_argument("--variant", default="bf16")
 parser.add_argument("--fault", default="")  # NAME or NAME:EVERY: every EVERY-th streamed request has it
-parser.add_argument("--wrong-token", type=int, default=-1)  # this token of every answer is another one
-parser.add_argument("--wrong-scores", action="store_true")  # log-probabilities of another model
-parser.add_argument("--moody", action="store_true")  # answers differ from one time to the next
+parser.add_argument("--wrong-token", type=int, default=-1)  # the index of a token that is wrong in every answer
+parser.add_argument("--wrong-scores", action="store_true")  # log-probabilities are wrong
+parser.add_argument("--moody", action="store_true")  # answers to the same prompt differ
 parser.add_argument("--first-ms", type=float, default=0)
 parser.add_argument("--gap-ms", type=float, default=0)
 parser.add_argument("--tokens-per-event", type=int, default=1)
@@ -39,26 +39,26 @@ parser.add_argument("--version", default="1.2.3")
 parser.add_argument("--models", default="stand-in")
 parser.add_argument("--log", default="")
 parser.add_argument("--port", type=int, default=0)
-parser.add_argument("--certificate", default="")  # a file with certificate and key: TLS
-parser.add_argument("--metrics", default="")  # "": as the dialect has it; off, broken, huge, slow, html
-parser.add_argument("--speculative", default="")  # what the server says of its settings
+parser.add_argument("--certificate", default="")  # a file with certificate and key, for TLS
+parser.add_argument("--metrics", default="")  # "" (the dialect's own), off, broken, huge, slow or html
+parser.add_argument("--speculative", default="")  # this and the next two are settings that the server reports
 parser.add_argument("--prefix-cache", default="true")
 parser.add_argument("--kv-cache", default="auto")
-parser.add_argument("--reuse-block", type=int, default=0)  # prompts begin with whole blocks of earlier ones: those cost nothing
-parser.add_argument("--prompt-us", type=float, default=0)  # of each prompt token that is not reused, before the first token
+parser.add_argument("--reuse-block", type=int, default=0)  # tokens per block of the prefix cache; cached blocks take no time
+parser.add_argument("--prompt-us", type=float, default=0)  # time before the first token, for each prompt token that is not cached
 # For servers that the program under test starts.
-parser.add_argument("--model", default="")  # a model folder, which must be one and nothing more
+parser.add_argument("--model", default="")  # the model folder that the program passes; it must contain a model and nothing else
 parser.add_argument("--at-start", default="")  # crash, hang or out-of-memory
-parser.add_argument("--after", type=int, default=1)  # with the streamed request of this number:
+parser.add_argument("--after", type=int, default=1)  # the number of the streamed request at which --then happens
 parser.add_argument("--then", default="")  # exit, killed, out-of-memory or hang
 parser.add_argument("--no-date", action="store_true")  # no Date in responses, but `created` in events, as llama-server has it
 parser.add_argument("--ignore-sigterm", action="store_true")
-parser.add_argument("--child", default="")  # starts a process of its own, and writes its id into this file
+parser.add_argument("--child", default="")  # starts a child process and writes its id to this file
 options = parser.parse_args()
 
 
 def die(how):
-    """Ends as servers do when something is wrong with them."""
+    """Fails in the way that `how` names, as servers do."""
     print("loading the engine", file=sys.stderr, flush=True)
     if how == "hang":
         threading.Event().wait()
@@ -138,7 +138,7 @@ class Model:
             "utf-8", "replace")
 
     def find(self, prompt):
-        """The case whose prompt begins the given one, and how many of its tokens are given."""
+        """The case with whose prompt the given one begins, and how many tokens of its output follow there."""
         if isinstance(prompt, list):
             whole = tuple(prompt)
             for case in self.cases:
@@ -151,11 +151,11 @@ class Model:
         return (self.by_text.get(prompt), 0) if self.cases else (None, 0)
 
     def answer(self, prompt, n_tokens, ignores_eos):
-        """Greedy ids, and whether they ended by the end of text."""
+        """The greedily generated ids, and whether they ended with the end of text."""
         case, given = self.find(prompt)
         ids = list(case["ids"][given:]) if case else []
         ended = False
-        # transformers looks at the number of tokens first.
+        # transformers checks the maximum number of tokens before the end of text.
         n_last = n_tokens - (1 if options.dialect == "transformers" else 0)
         if case and case["finish"] == "eos" and not ignores_eos and len(ids) <= n_last:
             ended = True
@@ -163,7 +163,7 @@ class Model:
             ids.pop()
         seed = len(prompt)
         while len(ids) < n_tokens and not ended:
-            ids.append(300 + (seed + 7 * len(ids)) % 200)  # beyond the record, anything will do
+            ids.append(300 + (seed + 7 * len(ids)) % 200)  # arbitrary ids after the end of the expected output
         ids = ids[:n_tokens]
         if 0 <= options.wrong_token < len(ids):
             ids[options.wrong_token] = 300 + (ids[options.wrong_token] + 1) % 200
@@ -179,13 +179,13 @@ class Model:
 
 
 class PrefixCache:
-    """Which beginnings of prompts were computed before, by whole blocks of so many tokens."""
+    """Remembers which beginnings of prompts were computed before, in whole blocks of --reuse-block tokens."""
 
     def __init__(self):
         self.known = set()
 
     def take(self, prompt, n_tokens):
-        """The tokens of a prompt that were known; from now on all of it is."""
+        """Returns how many tokens of a prompt are cached, and caches all its blocks except one that would end with the prompt."""
         if options.reuse_block == 0:
             return 0
         per_token = 1 if isinstance(prompt, list) else 3
@@ -206,7 +206,7 @@ COUNT = {"streamed": 0, "generated": 0, "begun": 0, "running": 0, "prompt": 0, "
 
 
 def metrics_page():
-    """What each kind of server says of itself, in its own words; counters as of this moment."""
+    """The metrics page in the format of the dialect's server, with the current counters."""
     with LOCK:
         COUNT["pages"] += 1
         running, prompt, output = COUNT["running"], COUNT["prompt"], COUNT["output"]
@@ -250,7 +250,7 @@ def metrics_page():
 
 
 def device_page():
-    """What NVIDIA's exporter says of a host with two devices; one of them does not know its temperature."""
+    """A page of NVIDIA's exporter on a host with two devices, one of which does not report its temperature."""
     lines = ["# HELP DCGM_FI_DEV_POWER_USAGE Power draw (in W).", "# TYPE DCGM_FI_DEV_POWER_USAGE gauge"]
     for gpu, power in ((0, 300.5), (1, 250.0)):
         labels = 'gpu="%d",UUID="GPU-%d",modelName="stand-in"' % (gpu, gpu)
@@ -310,7 +310,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self.wfile.write(body)
         except OSError:
-            pass  # the client had enough
+            pass  # the client closed the connection
 
     def metrics(self):
         how, page = options.metrics, metrics_page()
@@ -328,7 +328,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer_text(page)
 
     def do_GET(self):
-        if self.path == "/device-metrics":  # of another program: it asks for no key, and must get none
+        if self.path == "/device-metrics":  # stands for another program, which needs no API key and must not receive the server's
             if self.headers.get("Authorization"):
                 return self.answer_json({"error": {"message": "a key was sent to another program"}}, 400)
             return self.answer_text(device_page())
@@ -480,7 +480,7 @@ class Handler(BaseHTTPRequestHandler):
                 "tokens": [{"id": i, "text": "", "logprob": -0.1} for i in out]}})
         return self.answer_json({"error": {"message": "no such path"}}, 404)
 
-    # The stream, and what can be wrong with it.
+    # Streams of events, and their faults.
 
     def chunk(self, data):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
@@ -513,7 +513,7 @@ class Handler(BaseHTTPRequestHandler):
             return name if COUNT["streamed"] % int(every or 1) == 0 else ""
 
     def refused(self, fault):
-        """Faults instead of a stream. True if there was one."""
+        """Answers with the fault instead of a stream. Returns False if the fault is not of this kind."""
         said = "the key is " + self.headers.get("Authorization", "")
         if fault in ("429", "503"):
             self.answer_json({"error": {"message": "too busy"}}, int(fault), [("Retry-After", "7")])
@@ -534,7 +534,7 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def broken(self, fault, index):
-        """Faults within a stream, in front of its third event. True if the stream is over."""
+        """Applies a fault within a stream before its third event. Returns True if the stream is over."""
         if index != 2 or not fault:
             return False
         if fault == "malformed-json":
@@ -604,12 +604,12 @@ class Handler(BaseHTTPRequestHandler):
                     time.sleep(options.gap_ms / 1000)
                 sent.append(time.monotonic_ns())
                 self.event(self.piece(body, prompt, ids, index, decoder))
-            # Before the client knows that the answer has ended, so that it finds the line.
+            # The log line is written before the client sees the end of the answer, so that the client can rely on it.
             write_down({"n_prompt": self.n_prompt(prompt), "arrived_ns": arrived_ns, "sent_ns": sent,
                         "begins": prompt[:8] if isinstance(prompt, list) else [], "messages": body.get("messages")})
             self.end(body, prompt, ids, ended, fault)
         except OSError:
-            pass  # the client has gone
+            pass  # the client disconnected
 
     def piece(self, body, prompt, ids, index, decoder):
         some = ids[index:index + options.tokens_per_event]
@@ -645,7 +645,7 @@ class Handler(BaseHTTPRequestHandler):
         self.chunk(b"")
 
     def stream_at_once(self, body, prompt, ids, ended):
-        """A gateway that compresses: all events in one compressed body, sent in small pieces."""
+        """Answers like a compressing gateway: with all events in one compressed body, sent in small pieces."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         events = [self.piece(body, prompt, ids, index, decoder)
                   for index in range(0, len(ids), options.tokens_per_event)]
@@ -670,6 +670,6 @@ if options.certificate:
     context.load_cert_chain(options.certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_address[1], flush=True)
-# The one who started it holds the other end of its standard input.
+# The server ends when its standard input is closed, at the latest with the process that started it.
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 server.serve_forever()

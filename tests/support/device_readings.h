@@ -1,5 +1,5 @@
 #pragma once
-// Sensor readings by name, after checking the rules that apply to every vendor.
+// Helpers for tests of sensor readings, which check the rules that apply to every vendor.
 
 #include <cstdlib>
 #include <map>
@@ -11,7 +11,7 @@
 
 namespace secondsource::test {
 
-/// Checks that every name occurs once and in order, with either a value or a reason.
+/// Maps names to readings, after checking that every name occurs once and in order, with either a value or a reason.
 inline std::map<std::string, TelemetryReading> by_name(const std::vector<TelemetryReading>& readings) {
   std::vector<std::string> names;
   std::map<std::string, TelemetryReading> result;

@@ -79,7 +79,7 @@ int set_int(int& to, const void* from, std::size_t bytes) {
   return kSuccess;
 }
 
-/// m, n and k of the problem, or the status that refuses it.
+/// m, n and k of the problem, or the status with which it is refused.
 struct Shape {
   int status = kSuccess;
   std::uint64_t m = 0, n = 0, k = 0;
@@ -110,7 +110,7 @@ Shape shape_of(const Desc& desc, const Layout& a, const Layout& b, const Layout&
   return is_supported ? shape : Shape{kNotSupported};
 }
 
-/// A number that differs for different problems.
+/// A hash that distinguishes problems.
 std::uint64_t number_of(const Desc& desc, const Layout& a, const Shape& shape) {
   std::uint64_t number = static_cast<std::uint64_t>(a.type);
   for (const std::uint64_t part :

@@ -1,4 +1,5 @@
-// FP16 by the definition of binary16 in IEEE 754, in f64 arithmetic: what tests hold core/half.h against, which shifts bits.
+// Conversions to and from FP16 by the definition of binary16 in IEEE 754, in f64 arithmetic. Tests compare core/half.h, which
+// shifts bits, with these.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +9,7 @@
 
 namespace secondsource {
 
-/// The value of FP16 `bits` that are no NaN.
+/// The value of the FP16 number `bits`, which must not be a NaN.
 inline float half_value(std::uint16_t bits) {
   const double sign = (bits >> 15) == 0 ? 1.0 : -1.0;
   const int exponent = (bits >> 10) & 31;
@@ -18,7 +19,8 @@ inline float half_value(std::uint16_t bits) {
   return static_cast<float>(sign * std::ldexp(significand, std::max(exponent, 1) - 25));
 }
 
-/// `value`, which is no NaN, rounded to the nearest FP16, ties to even; infinite from 65520, the middle of 65504 and 65536.
+/// `value`, which must not be NaN, rounded to the nearest FP16 number, ties to even. From 65520 on, which is half-way between 65504 and
+/// 65536, the result is infinite.
 inline float nearest_half(float value) {
   const int exponent = std::clamp(std::ilogb(value), -14, 15);
   const double unit = std::ldexp(1.0, exponent - 10);

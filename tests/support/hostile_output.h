@@ -1,5 +1,5 @@
 #pragma once
-// What each format must not let through when its records are full of hostile texts (hostile_texts.h).
+// Checks for each output format that hostile texts (hostile_texts.h) in its records have no effect.
 
 #include <algorithm>
 #include <cctype>
@@ -17,20 +17,20 @@
 
 namespace secondsource::test {
 
-/// Nothing acts, and no text forges a line of its own.
+/// Checks output to a terminal: it has no control sequences, and no text forges a line of the program.
 inline void check_terminal(const std::string& text) {
   CHECK(acting_sequence(text) == std::nullopt);
   CHECK(text.find("\nsecondsource: all") == std::string::npos);
 }
 
-/// An HTML page or an SVG: no text becomes an element.
+/// Checks an HTML page or an SVG: no text becomes an element.
 inline void check_page(const std::string& page) {
   CHECK(acting_sequence(page) == std::nullopt);
   CHECK(page.find("<script") == std::string::npos);
   CHECK(page.find("<img") == std::string::npos);
 }
 
-/// No text becomes markup, a link, a mention or a line of its own.
+/// Checks Markdown: no text becomes markup, a link, a mention or a separate line.
 inline void check_markdown(const std::string& markdown) {
   CHECK(acting_sequence(markdown) == std::nullopt);
   for (const char* part : {"<script", "<img", "[link]", "**bold", "://", "www.e", "@e", "@t", "\nsecondsource: all"}) {
@@ -39,7 +39,7 @@ inline void check_markdown(const std::string& markdown) {
   }
 }
 
-/// Markdown without its indented lines, which are code and show markup as it is.
+/// Markdown without its indented lines, which are code blocks, in which markup has no effect.
 inline std::string without_code(std::string_view markdown) {
   std::string text;
   for (const std::string_view line : lines_of(markdown)) {
@@ -48,8 +48,8 @@ inline std::string without_code(std::string_view markdown) {
   return text;
 }
 
-/// Checks JSON: nothing acts, and its reader sees the text itself, apart from bytes that are not UTF-8. With an empty
-/// `text` only the former.
+/// Checks JSON: it has no control sequences, and a reader gets the text itself, unless that is not UTF-8. With an empty
+/// `text`, only the former is checked.
 inline void check_json_output(const std::string& json, const std::string& text) {
   CHECK(acting_sequence(json) == std::nullopt);
   const auto tree = parse_json(json, "output");
@@ -64,8 +64,8 @@ inline void check_json_output(const std::string& json, const std::string& text) 
   }
 }
 
-/// `n_rows` rows with the header, as many fields in each; nothing acts, and a spreadsheet takes no field for a formula, except
-/// that a figure may be `negative`.
+/// Checks CSV: it has `n_rows` rows including the header, with equally many fields and no control sequences. A spreadsheet takes no
+/// field for a formula, except perhaps the figure `negative`.
 inline void check_csv(std::string csv, std::size_t n_rows, std::string_view negative = {}) {
   const auto rows = parse_csv(csv, "output");
   REQUIRE_OK(rows);
@@ -81,8 +81,8 @@ inline void check_csv(std::string csv, std::size_t n_rows, std::string_view nega
   CHECK(acting_sequence(csv) == std::nullopt);
 }
 
-/// True if a line is a sample as OpenMetrics 1.0 defines it, with labels: name{name="value",...} number [time]. A value has \, "
-/// and line breaks only as \\, \" and \n.
+/// True if a line is a sample with labels as OpenMetrics 1.0 defines it: name{name="value",...} number [time]. In a label's value, \, "
+/// and line breaks must be escaped as \\, \" and \n.
 inline bool is_sample(std::string_view line) {
   const auto take_name = [&] {
     std::size_t n = 0;
@@ -108,7 +108,7 @@ inline bool is_sample(std::string_view line) {
   return take("} ") && line.find_first_not_of("0123456789.e+- ") == std::string_view::npos;
 }
 
-/// Every line is a sample or says what a metric is, and nothing acts.
+/// Checks OpenMetrics text: every line is a sample or describes a metric, and there are no control sequences.
 inline void check_openmetrics(const std::string& text) {
   CHECK(acting_sequence(text) == std::nullopt);
   CHECK(text.ends_with("\n# EOF\n"));

@@ -1,6 +1,6 @@
 #pragma once
-// Texts that a bundle, a run or a price list may hold and that no writer may pass on as they are, and the oracle for what
-// was written: lists of byte sequences from the Unicode Standard and ECMA-48, apart from the tables of core/utf8.cpp.
+// Texts that a bundle, a run or a price list may contain and that no writer may output unchanged, and a check of what was
+// written. The check uses byte sequences from the Unicode Standard and ECMA-48, independently of the tables of core/utf8.cpp.
 
 #include <array>
 #include <optional>
@@ -44,8 +44,8 @@ inline const std::vector<std::string>& hostile_texts() {
   return kTexts;
 }
 
-/// The first sequence of bytes in `text` that a terminal, an editor or a browser would act on; nullopt if there is none.
-/// Newlines are allowed.
+/// The first control sequence in `text`, that is, bytes on which a terminal, an editor or a browser would act; nullopt if
+/// there is none. Newlines are allowed.
 inline std::optional<std::string> acting_sequence(std::string_view text) {
   static constexpr std::array<std::string_view, 17> kSequences = {
       "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaa", "\xe2\x80\xab", "\xe2\x80\xac", "\xe2\x80\xad",

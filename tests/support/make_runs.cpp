@@ -1,7 +1,7 @@
 // make_runs KIND FOLDER [N]: writes run directories with made-up measurements, for tests of the programs that read
 // runs.
 //   varied   every kind of cell: proven, unverified, wrong, invalid, failed, partial, in several scenarios
-//   hostile  the same with names that attack a page, a terminal, XML and Markdown
+//   hostile  the same with names that try to inject code into pages, terminals, XML and Markdown
 //   tokens N one run of N token timestamps, 32 per request
 //   nights N N small runs, one per night, with a loss of 12 % after two thirds of them: FOLDER/0000, FOLDER/0001, ...
 
@@ -28,7 +28,7 @@ struct Speed {
   double itl_ms;
 };
 
-/// The speed of a device: the cost of one more request in flight, and the variation of its times.
+/// A run with synthetic measurements, and the random numbers by which its times vary.
 struct Synthetic {
   RunRecord record{};
   std::string journal{};
@@ -188,7 +188,7 @@ Synthetic varied_run() {
       }
     }
   }
-  // One cell that its own checks refuse, and one whose backend crashed.
+  // One cell that is INVALID by its own checks, and one whose backend crashed.
   PlannedCell refused{{"alpha", "cpu", "int8", "offline-b64"},
                       {.kind = ScenarioKind::kOffline, .batch = 64, .n_requests = 64, .n_output_tokens = 16},
                       1};

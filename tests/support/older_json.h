@@ -8,8 +8,8 @@
 
 namespace secondsource::test {
 
-/// Leaves out the members with these names, at every depth. REQUIREs nothing: a name that does not occur is ignored, so
-/// tests check that the result differs.
+/// Removes the members with these names at every depth. Names that do not occur are ignored, so tests have to check that the
+/// result differs.
 inline std::string without_members(std::string_view json, const std::set<std::string>& names) {
   nlohmann::ordered_json tree = nlohmann::ordered_json::parse(json);
   const auto clean = [&](const auto& self, nlohmann::ordered_json& node) -> void {
@@ -23,12 +23,12 @@ inline std::string without_members(std::string_view json, const std::set<std::st
   return tree.dump();
 }
 
-/// Members of a golden record that came after the first release.
+/// Members of a golden record that were added after the first release.
 inline const std::set<std::string> kAddedToGolden = {"n_answers",    "n_answers_right", "n_reference_answers_right",
                                                      "n_streamed",   "level",           "n_repeated",
                                                      "n_same_twice", "n_same_in_batch"};
 
-/// Members of a summary's cells, of their checks and of its golden records that came after the first release.
+/// Members of a summary's cells, of their checks and of its golden records that were added after the first release.
 inline std::set<std::string> added_to_summary() {
   std::set<std::string> names = {"tier",
                                  "outside_limits",

@@ -1,5 +1,5 @@
 #pragma once
-// Gives the programs that one test starts a cache of their own instead of the user's. tests/support/own_cache.py does the same in Python.
+// Gives the programs that a test starts a separate cache instead of the user's. tests/support/own_cache.py does the same in Python.
 
 #include <filesystem>
 #include <string>
@@ -10,11 +10,11 @@
 
 namespace secondsource::test {
 
-/// The environment variable that makes `folder` the cache. What the user's processes know of this machine's limits is
-/// shared by a link, since a program without it measures them for seconds; a test of that measurement needs a cache without it.
+/// The environment variable that makes `folder` the cache. The folder links to the machine limits in the user's cache, because
+/// a program without them measures them for seconds. A test of that measurement needs a cache without this link.
 inline std::pair<std::string, std::string> own_cache(const std::filesystem::path& folder) {
   if (const auto of_user = cache_folder(); of_user) {
-    std::error_code failed;  // without the link the limits are measured
+    std::error_code failed;  // an error is ignored: the limits are then measured
     std::filesystem::create_directories(*of_user / "limits", failed);
     std::filesystem::create_directories(folder / "secondsource", failed);
     std::filesystem::create_directory_symlink(*of_user / "limits", folder / "secondsource/limits", failed);

@@ -52,7 +52,7 @@ std::vector<std::string> environment_with(const std::vector<std::pair<std::strin
   return result;
 }
 
-/// Sends `input` and collects both outputs until the process has closed them or the time is up.
+/// Sends `input` and collects stdout and stderr until the process closes them. Kills the process after the timeout.
 void exchange(Pipe& in, Pipe& out, Pipe& err, const ProgramOptions& options, pid_t pid, ProgramRun& run) {
   const auto give_up = std::chrono::steady_clock::now() + options.timeout;
   std::size_t n_sent = 0;

@@ -10,7 +10,7 @@
 
 namespace secondsource::test {
 
-/// Runs `script` in a shell. Its standard error goes to a file of this process, which is emptied first.
+/// A command that runs `script` in a shell. Its standard error goes to a file that belongs to this process and is emptied first.
 inline ChildCommand shell_command(const std::string& script) {
   ChildCommand command;
   command.program = "/bin/sh";

@@ -1,5 +1,5 @@
 #pragma once
-// The simplest batches.
+// Minimal batches for steps without attention.
 
 #include <cstdint>
 #include <numeric>
@@ -10,7 +10,7 @@
 
 namespace secondsource::test {
 
-/// A batch of tokens that are in no cache, for steps without attention.
+/// A batch of tokens that are not in the cache.
 inline BatchStorage uncached_tokens(std::vector<std::int32_t> ids) {
   BatchStorage batch;
   batch.token_ids = std::move(ids);

@@ -1,5 +1,5 @@
 #pragma once
-// Parts of texts, for expectations of messages and files.
+// Searches in texts, for tests of messages and files.
 
 #include <algorithm>
 #include <cstddef>
@@ -12,7 +12,7 @@ inline bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-/// How often `text` has `part`, without overlaps.
+/// How often `part` occurs in `text` without overlaps.
 inline std::size_t count_of(std::string_view text, std::string_view part) {
   std::size_t n = 0;
   for (std::size_t at = text.find(part); at != std::string_view::npos; at = text.find(part, at + part.size())) ++n;

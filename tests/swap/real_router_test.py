@@ -1,10 +1,10 @@
-"""llama-server's router with three models, each the default bundle's weights under a name of its own: the program starts the server, tells
-it what to load, and its tokens must be right.
+"""Tests llama-server's router with three models, which are the default bundle's weights under different names: the program starts the
+server and tells it what to load, and its tokens must be right.
 
     python3 real_router_test.py SECONDSOURCE SOURCE_FOLDER
 
-Skipped (77) with the reason where SECONDSOURCE_LLAMA_SERVER (default: llama-server on PATH) names no llama-server with a router, or where
-the Python of SECONDSOURCE_SERVERS_PYTHON (default: this one) cannot write GGUF.
+Skipped (77) with the reason if SECONDSOURCE_LLAMA_SERVER (default: llama-server in PATH) is not a llama-server with a router, or if the
+Python of SECONDSOURCE_SERVERS_PYTHON (default: this one) cannot write GGUF.
 """
 
 import json
@@ -66,7 +66,7 @@ def main():
         run = subprocess.run([PROGRAM, "run", "--config", str(folder / "plan.yaml"), "--out", str(out)], capture_output=True, text=True,
                              check=False)
         print(run.stdout, run.stderr, sep="\n")
-        assert run.returncode in (0, 6), run.returncode  # 6: a check of the measurement itself, on a busy machine
+        assert run.returncode in (0, 6), run.returncode  # 6: the measurement may be invalid on a busy machine
         lines = [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
         (golden,) = [one for one in lines if one["type"] == "golden"]
         assert golden["verdict"] == "passed" and golden["level"] == "forced" and golden["n_wrong"] == 0, golden
@@ -74,7 +74,7 @@ def main():
         swap = repetition["swap"]
         loads = [event for event in swap["events"] if event["action"] == "load"]
         assert len(loads) >= 3 and all(event["duration_ns"] > 0 for event in loads), swap
-        # At most two models are loaded at once. The process of each holds at least its weights, 5.5 MB, and less than a gigabyte.
+        # At most two models are loaded at once. The process of each takes at least the 5.5 MB of its weights and less than a gigabyte.
         assert all(5_000_000 < event["resident_bytes"] < 2_000_000_000 for event in loads), swap
         for start in swap["starts"]:
             assert start["first_token_ns"] or start["why_not"], start

@@ -1,5 +1,5 @@
-"""The scenario `swap` on servers that hold several models: llama-server's router, Ollama and vLLM's sleep mode, as stand-ins that do what
-the documentation of each says (tests/serving/many_models.py). Loads and evictions are held against an LRU cache in Python.
+"""Tests the scenario `swap` on servers that hold several models: stand-ins for llama-server's router, Ollama and vLLM's sleep mode, which
+follow the documentation of each (tests/serving/many_models.py). Loads and evictions are compared with an LRU cache in Python.
 
     python3 swap_servers_test.py SECONDSOURCE SOURCE_FOLDER
 """
@@ -21,7 +21,7 @@ SIZES = {"default": 8 * MIB, "second": 10 * MIB, "third": 30 * MIB}
 
 
 class Server:
-    """One stand-in; its calls are in `log`."""
+    """A stand-in, which logs the calls that it receives."""
 
     def __init__(self, folder, control, models, *more):
         self.log = folder / f"{control}-{'-'.join(models)}.log"
@@ -48,7 +48,7 @@ class Servers(unittest.TestCase):
     def setUpClass(cls):
         cls.scratch = tempfile.TemporaryDirectory(prefix="secondsource-swap-servers-")
         cls.folder = pathlib.Path(cls.scratch.name)
-        for name in MODELS:  # three bundles of one model, each with its own name
+        for name in MODELS:  # three bundles of the same model with different names
             shutil.copytree(SOURCE / "bundles/default", cls.folder / name)
             manifest = cls.folder / name / "manifest.yaml"
             lines = manifest.read_text().splitlines(keepends=True)
@@ -76,7 +76,8 @@ class Servers(unittest.TestCase):
         return [line for line in lines if line["type"] == kind]
 
     def check_run(self, out, budget_models=0, budget=0):
-        """Loads and evictions are those of an LRU cache; tokens are right; the run verifies. Returns the repetition's swap."""
+        """Checks that loads and evictions are those of an LRU cache, that tokens are right, and that `verify` accepts the run. Returns the
+        repetition's record of the swaps."""
         (repetition,) = self.lines(out, "repetition")
         swap = repetition["swap"]
         samples = sorted(self.lines(out, "sample"), key=lambda one: one["request"])
@@ -89,7 +90,7 @@ class Servers(unittest.TestCase):
         self.assertGreater(len(cache.events), 4)
         (golden,) = self.lines(out, "golden")
         self.assertEqual((golden["verdict"], golden["n_wrong"]), ("passed", 0))
-        self.assertGreater(golden["n_prompts"], 30)  # of all three
+        self.assertGreater(golden["n_prompts"], 30)  # prompts of all three models
         verified = subprocess.run([PROGRAM, "verify", str(self.folder / out)], capture_output=True, text=True)
         self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
         return swap
@@ -103,14 +104,14 @@ class Servers(unittest.TestCase):
             self.run_program({"preset": "llama-server", "url": server.url}, ["swap:2models+zipf=1+requests=24@/4"], "router")
             calls = server.calls()
         swap = self.check_run("router", budget_models=2)
-        # Everything was told: the server neither loaded nor evicted a model by its own rule.
+        # The server did everything on command and neither loaded nor evicted a model on its own.
         self.assertFalse([one for one in calls if one.startswith(("autoload", "evicted"))], calls)
         starts = {(one["model"], one["source"]): one for one in swap["starts"]}
         for name in MODELS:
             cached = starts[name, "page cache"]
             self.assertGreater(cached["load_ns"], 60e6)
             self.assertGreater(cached["first_token_ns"], cached["load_ns"])
-            self.assertEqual(cached["cached_share"] is None, False)  # the server names its file, which is on this machine
+            self.assertEqual(cached["cached_share"] is None, False)  # known, because the server names its file on this machine
             self.assertIn("not applicable", starts[name, "host memory"]["why_not"])
         for event in swap["events"]:
             self.assertIsNone(event["resident_bytes"])
@@ -153,14 +154,14 @@ class Servers(unittest.TestCase):
                 server.__exit__()
         swap = self.check_run("vllm", budget_models=1)
         for start in swap["starts"]:
-            if start["first_token_ns"] is None:  # a file system in memory keeps its pages
+            if start["first_token_ns"] is None:  # on a file system in memory, files cannot be dropped from the page cache
                 self.assertEqual(start["source"], "disk")
             elif start["source"] == "host memory":
-                self.assertGreater(start["load_ns"], 10e6)  # that nothing is read again is seen in the calls, below
+                self.assertGreater(start["load_ns"], 10e6)  # the calls, checked below, show that nothing was read again
             else:
                 self.assertGreater(start["load_ns"], 400e6)
         for name, own in zip(MODELS, calls):
-            # What was discarded is read again before the cache is there; what slept on the host is not.
+            # After waking, discarded weights are loaded again before the KV cache is allocated.
             for index, call in enumerate(own):
                 if call == f"wake weights {name}":
                     self.assertEqual(own[index + 1:index + 3], [f"reload_weights {name}", f"wake kv_cache {name}"])

@@ -1,5 +1,5 @@
-"""The scenario `swap` as a person runs it. Its loads and evictions are held against an LRU cache in Python, its figures against
-their definitions in docs/metrics.md; what it refuses is refused in one line.
+"""Tests the scenario `swap`. Its loads and evictions are compared with an LRU cache in Python, and its figures with their definitions
+in docs/metrics.md. Refusals must be one line.
 
     python3 swap_test.py SECONDSOURCE SOURCE_FOLDER
 """
@@ -32,13 +32,13 @@ def bundles(names):
 
 
 def run_swap(out, scenario, *more, names=MODELS, statuses=(0, 6)):
-    """6: a machine so busy that the measurement refuses itself, which its counts survive."""
+    """Runs the program. Status 6 is accepted: on a busy machine the measurement may be invalid, but counts are still right."""
     return program("run", *bundles(names), "--backend", "cpu", "--variant", "int8", "--scenario", scenario, "--out", out, *more,
                    statuses=statuses)
 
 
 class LruCache:
-    """The textbook's: what was used last stays."""
+    """A textbook implementation, which evicts what was used longest ago."""
 
     def __init__(self, budget, sizes, resident):
         self.budget, self.sizes = budget, sizes
@@ -91,7 +91,7 @@ class Swap(unittest.TestCase):
             sizes = {one["model"]: one["resident_bytes"] for one in swap["models"]}
             samples = self.samples_of(self.small, repetition["repetition"])
             self.assertEqual(len(samples), 48)
-            # What each model's last request leaves, loaded one after the other.
+            # Before the load, the models are loaded in the order of their last requests; these are resident afterwards.
             first = LruCache(24 * MIB, sizes, [])
             for model in sorted(MODELS, key=lambda name: max(s["request"] for s in samples if s["model"] == name)):
                 first.use(-1, model)
@@ -171,7 +171,7 @@ class Swap(unittest.TestCase):
                 if start["source"] == "host memory":
                     self.assertIsNone(start["first_token_ns"])
                     self.assertIn("not applicable", start["why_not"])
-                elif start["first_token_ns"] is None:  # a file system in memory keeps its pages
+                elif start["first_token_ns"] is None:  # on a file system in memory, files cannot be dropped from the page cache
                     self.assertEqual(start["source"], "disk")
                     self.assertRegex(start["why_not"], "stayed in the page cache|posix_fadvise|mincore")
                 else:
@@ -188,7 +188,7 @@ class Swap(unittest.TestCase):
             self.assertTrue(any(one["verified_tokens"] for one in samples if one["model"] == model), model)
 
     def test_reports_show_it(self):
-        # Without the checks of the measurement, so that a busy machine does not hide the figures.
+        # The checks of the measurement are removed, so that other load on the machine does not hide the figures.
         plain = self.folder / "plain"
         plain.mkdir(exist_ok=True)
         record = json.loads((self.small / "run.json").read_text())

@@ -1,10 +1,12 @@
 #!/bin/sh
-# matrices_test.sh SOURCE_FOLDER [ROOT_FOLDER]: Vulkan's kernels with cooperative matrices, in a root of Debian 14 (forky). The driver for
-# CPUs of Mesa 26 has the matrices, which those of Debian 12 and 13 lack, and whose kernels Debian 12's glslc cannot compile.
+# matrices_test.sh SOURCE_FOLDER [ROOT_FOLDER]: tests Vulkan's kernels with cooperative matrices in a root file system of Debian 14
+# (forky). Mesa 26's driver for CPUs has cooperative matrices; those of Debian 12 and 13 lack them, and Debian 12's glslc cannot
+# compile the kernels.
 #
-# Builds the suite, the backend and its tests there, with that distribution's compiler and libraries, runs the families whose products have
-# more than four rows in every shape of tiles, those of attention, and searches for the bugs of MATRIX_BUGS (planted_bugs.py). ROOT_FOLDER keeps the root and the build for the next call; without it both are made
-# in a folder that is removed. Ends with 77 and a reason where no root can be made.
+# Builds the suite, the backend and its tests there, with that distribution's compiler and libraries. Runs the families of attention, and
+# in every shape of tiles those whose products have more than four rows, and searches for the bugs of MATRIX_BUGS (planted_bugs.py).
+# ROOT_FOLDER keeps the root and the build for the next call; without it both are made in a temporary folder. Ends with status 77 and a
+# reason if no root can be made.
 set -eu
 source=$(readlink -f "$1")
 skip() { printf 'skipped: %s\n' "$*"; exit 77; }
@@ -24,7 +26,7 @@ packages=g++,cmake,ninja-build,pkg-config,libcli11-dev,libyaml-cpp-dev,libfmt-de
 packages=$packages,libzip-dev,libssl-dev,libcurl4-openssl-dev,libsqlite3-dev,zlib1g-dev,catch2,libvulkan-dev,glslc,mesa-vulkan-drivers
 packages=$packages,python3-minimal
 if [ ! -x "$root/usr/bin/glslc" ] || [ ! -x "$root/usr/bin/python3" ]; then
-  # Device files cannot be made everywhere; a mirror may be a snapshot whose dates are over.
+  # Device files are left out because not every environment can create them. A mirror may be a snapshot that is past its Valid-Until.
   mmdebstrap --quiet --variant=minbase --include="$packages" --aptopt='Acquire::Languages "none"' \
     --aptopt='Acquire::Check-Valid-Until "false"' forky "$root/root.tar" >"$root/root.log" 2>&1 ||
     skip "no root of Debian 14 could be made: $(tail -n 1 "$root/root.log")"
@@ -54,7 +56,7 @@ families=matmul,matmul_w8a8,matmul_g32_w8a8,matmul_gelu,matmul_gated_bias,matmul
 families=$families,grouped_matmul,grouped_matmul_bias,grouped_matmul_w8a8,grouped_matmul_g32_w8a8,grouped_matmul_fp8,grouped_matmul_fp8_g128,shared_expert
 families=$families,head_matmul,model
 families=$families,not_finite,not_finite_fp8,not_finite_nvfp4,not_finite_int8_static,not_finite_fp8_g128
-# With matrices=1 a device without matrices is refused.
+# With matrices=1 the backend refuses a device without cooperative matrices.
 inside /build/bin/conformance --backend vulkan --modules /build/bin --require --guards --option matrices=1 \
   --each tiles=auto,16x64,64x64,128x128 --family "$families"
 attention=attention,attention_wide,attention_long,attention_chunks,attention_sinks,attention_values_apart,attention_latent

@@ -34,8 +34,8 @@ class Failure(Exception):
 
 
 class Kernels:
-    """Compiles the kernels of a folder of sources, each of them once. With matrices, a source is a kernel of FP16 and one of int8, of which
-    the backend may use one alone."""
+    """Compiles the kernels of a folder of sources, each of them once. With matrices, a source gives an FP16 kernel and an int8 kernel, of
+    which the backend may use only one."""
 
     def __init__(self, folder, compiler, has_matrices):
         self.folder = folder
@@ -44,7 +44,7 @@ class Kernels:
         self.words = {}
 
     def sources(self):
-        """Of kernels, relative to the folder."""
+        """The kernels' sources, relative to the folder."""
         if not self.has_matrices:
             return sorted(path.name for path in self.folder.glob("*.comp"))
         return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*.comp")
@@ -67,7 +67,7 @@ class Kernels:
 
 
 class Search:
-    """The tests, with the kernels of a folder in the place of those with the same names in the module."""
+    """Runs the tests with replacements for some of the module's kernels."""
 
     def __init__(self, arguments, originals):
         self.arguments = arguments
@@ -75,7 +75,7 @@ class Search:
         self.environment = os.environ | {
             "LD_PRELOAD": arguments.shim,
             "SECONDSOURCE_VULKAN_SOFTWARE": "1",
-            "VK_LOADER_DRIVERS_SELECT": "*lvp*",  # llvmpipe, also beside a GPU, which these bugs could hang
+            "VK_LOADER_DRIVERS_SELECT": "*lvp*",  # llvmpipe, even if there is a GPU, which these bugs could hang
             "OMP_WAIT_POLICY": "passive",
         }
 
@@ -98,7 +98,7 @@ class Search:
             return run.returncode, run.stdout, set(loaded.read_text().split()) if loaded.exists() else set()
 
     def control(self, test):
-        """The kernels that a test loads. Each is replaced by itself, with which the test must pass."""
+        """Returns the kernels that a test loads. Each is replaced by itself, and the test must pass with them."""
         code, output, loaded = self.run(test, {name: self.originals.compiled(name) for name in self.originals.names()})
         if code == SKIPPED or "skipped: no Vulkan driver" in output:
             print(output)
@@ -111,7 +111,7 @@ class Search:
 
 
 def plant(bug, kernels, scratch):
-    """A copy of the kernels' folder with the bug."""
+    """Makes a copy of the kernels' folder that contains the bug."""
     shutil.copytree(kernels, scratch)
     path = scratch / bug.file
     source = path.read_text()
@@ -121,19 +121,19 @@ def plant(bug, kernels, scratch):
 
 
 def finding(code, output):
-    """What a test found; "" if nothing."""
+    """Returns how a test failed; "" if it passed."""
     if code < 0:
         return f"a fault: signal {-code}"
     if code == 0:
         return ""
-    if re.search(r"vkCreate\w+", output):  # a kernel that the driver refuses shows nothing
+    if re.search(r"vkCreate\w+", output):  # a kernel that the driver refuses does not show that the test finds the bug
         raise Failure(f"the driver refused a kernel:\n{output}")
     failed = re.search(r"^FAILED .*\n(.*)", output, re.MULTILINE)
     return failed[1].strip() if failed else output.strip().splitlines()[-1]
 
 
 def search(bug, run, loaded, compiler):
-    """Prints what each test found of a bug. Returns whether all of them did."""
+    """Prints how each of a bug's tests failed. Returns whether all of them did."""
     with tempfile.TemporaryDirectory(prefix="secondsource-planted-") as scratch:
         folder = pathlib.Path(scratch) / "kernels"
         plant(bug, run.originals.folder, folder)
@@ -171,7 +171,7 @@ def main():
         bugs = [bug for bug in planted if bug.name in arguments.bug]
     compiler = [arguments.glslc, *arguments.flag]
     originals = Kernels(pathlib.Path(arguments.kernels), compiler, arguments.matrices)
-    # With --matrices only sources in kernels/matrices need a bug: the others are kernels without matrices as well, for which BUGS has some.
+    # With --matrices only the sources in kernels/matrices need a bug: BUGS has bugs for the others, which also work without matrices.
     needed = {source for source in originals.sources() if not arguments.matrices or "/" in source}
     failures = [f"{source}: no bug is planted in it" for source in sorted(needed - {bug.file for bug in planted})]
     run = Search(arguments, originals)

@@ -7,11 +7,11 @@ import dataclasses
 class Bug:
     name: str
     file: str  # in backends/vulkan/kernels
-    text: str  # which the file has once
+    text: str  # occurs once in the file
     replacement: str
-    found_by: str  # families of conformance cases, or unit_vulkan: each of them must find it
+    found_by: str  # families of conformance cases, or unit_vulkan; each of them must find the bug
     wrong: str
-    is_quick: bool = False  # searched for in every run of the tests, by the first of them alone
+    is_quick: bool = False  # searched for in every run of the tests, but only by the first test in found_by
 
 
 BUGS = [
@@ -697,7 +697,7 @@ BUGS = [
         "unit_vulkan", "a step of multiply-adds is not computed"),
 ]
 
-# Bugs of the kernels with cooperative matrices, in which those of files that all kernels share are not planted again.
+# Bugs of the kernels with cooperative matrices. Bugs in files that all kernels share are in BUGS only.
 MATRIX_BUGS = [
     # Tiles of products.
     Bug("step_cut_short", "matrix_tile.glsl",

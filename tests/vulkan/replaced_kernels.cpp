@@ -53,7 +53,7 @@ std::vector<Replacement> read_replacements(const std::filesystem::path& folder) 
 extern "C" VKAPI_ATTR VkResult VKAPI_CALL vkCreateShaderModule(VkDevice device, const VkShaderModuleCreateInfo* info,
                                                                const VkAllocationCallbacks* allocator,
                                                                VkShaderModule* module) {
-  // This library is linked with the loader, so that the loader's function is the next one of this name.
+  // This library is linked with the Vulkan loader, so RTLD_NEXT finds the loader's function of this name.
   static const auto create = reinterpret_cast<PFN_vkCreateShaderModule>(::dlsym(RTLD_NEXT, "vkCreateShaderModule"));
   const char* folder = std::getenv("SECONDSOURCE_REPLACED_KERNELS");
   if (folder == nullptr) return create(device, info, allocator, module);

@@ -3,8 +3,8 @@
     python make_blocks.py > blocks.json
     python make_blocks.py --check DEQUANTIZE     # many more blocks, against the program of gguf_dequantize.cpp
 
-The bytes of a block are random but for the scales in FP16, which are of all sizes, subnormal ones and both zeros among them,
-and never infinite or NaN. Each value is given by its bits. --check ends with 77 where the package is missing.
+The bytes of a block are random. Only its FP16 scales are never infinite or NaN; they have all magnitudes, including subnormal numbers
+and both zeros. Values are written as bits. --check ends with 77 if the package is missing.
 """
 
 import json
@@ -18,14 +18,14 @@ except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
 
-# Offsets of the scales in FP16 in a block of each type.
+# The offsets of FP16 scales in a block of each type.
 SCALES = {"F32": [], "F16": [0], "BF16": [], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
           "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0],
           "MXFP4": []}
 
 
 def blocks(name: str, count: int, seed: int) -> np.ndarray:
-    """[count, bytes of a block]"""
+    """Random blocks: [count, bytes of a block]."""
     kind = gguf.GGMLQuantizationType[name]
     _, size = gguf.GGML_QUANT_SIZES[kind]
     source = np.random.default_rng([seed, *name.encode()])
@@ -35,12 +35,12 @@ def blocks(name: str, count: int, seed: int) -> np.ndarray:
         bits[:4] = [0x0000, 0x8000, 0x0001, 0x83ff][:count]  # both zeros and two subnormals
         made[:, offset:offset + 2] = bits.astype("<u2").view(np.uint8).reshape(count, 2)
     if name in ("F32", "BF16"):
-        made[:, size - 1] &= 0xbf  # no exponent of all ones: the package's arrays of NaN have other bits
+        made[:, size - 1] &= 0xbf  # avoids exponents of all ones, because the package changes the bits of NaN
     return made
 
 
 def values(name: str, made: np.ndarray) -> np.ndarray:
-    """[count, values of a block], as bits"""
+    """The dequantized values as bits: [count, values of a block]."""
     found = gguf.quants.dequantize(made.reshape(-1) if name not in ("F32", "F16") else
                                    made.reshape(-1).view({"F32": np.float32, "F16": np.float16}[name]),
                                    gguf.GGMLQuantizationType[name])

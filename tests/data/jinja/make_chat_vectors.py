@@ -1,10 +1,10 @@
-"""What transformers' apply_chat_template makes of many conversations with the published templates among the assets.
+"""Renders many conversations with transformers' apply_chat_template and the published templates among the assets.
 
     python make_chat_vectors.py ASSETS [FOLDER_WITH_MORE_TEMPLATES ...] > chat_vectors.json
     python make_chat_vectors.py ASSETS --departures > huggingface_departures.json
 
-Of each text the file has the first 16 digits of its SHA-256, or "refused". With --departures: what Jinja2 makes of the
-cases of huggingface.js whose expected text is another, because that implementation follows JavaScript.
+For each text the file has the first 16 digits of its SHA-256, or "refused". With --departures, it has Jinja2's text for those test
+cases of huggingface.js that expect another text because that implementation follows JavaScript.
 """
 
 import hashlib

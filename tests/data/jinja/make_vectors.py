@@ -41,7 +41,7 @@ class FixedDate(datetime.datetime):
 
 
 def environment():
-    """That of transformers, whose strftime_now sees a fixed day."""
+    """The Jinja2 environment of transformers, with a strftime_now that returns a fixed date."""
     chat_template_utils.datetime = FixedDate
     return chat_template_utils._compile_jinja_template("").environment
 
@@ -260,9 +260,9 @@ WHITESPACE = [
 
 
 class Grammar:
-    """Random templates over CONTEXT: most are valid, and many are refused when they run. Left out are three things in
-    which Jinja2's compiler shows: a name of the context that is set later in the same block counts as undefined in a
-    loop before; constants are computed where nothing runs; and a slice of a constant without items is undefined."""
+    """Random templates over CONTEXT: most are valid, and many are refused when they run. Three properties of Jinja2's compiler are
+    avoided: a name of the context that is set later in the same block is undefined in an earlier loop; constant expressions are
+    evaluated even where they are never reached; and a slice of an empty constant is undefined."""
 
     def __init__(self, seed: int) -> None:
         self.r = random.Random(seed)

@@ -1,12 +1,12 @@
-"""Tiny checkpoints with quantized weights in every form that is read, and the values that their authors' code gives them.
+"""Makes tiny checkpoints with quantized weights in every supported format, and their values as computed by the formats' own code.
 
     python make_checkpoints.py            # writes NAME/config.json, NAME/model.safetensors and expected.json
     python make_checkpoints.py --check    # computes them again and compares; ends with 77 where a package is missing
 
 Codes, scales and zero points are random. The values come from the torch code of transformers (FP8 in blocks, MXFP4), AutoGPTQ,
-AutoAWQ and compressed-tensors, given the scales in FP32, since the products of most of them would otherwise be rounded to the
-type of the scales. What they do not take (blocks that end beyond the weight; groups by input in words of compressed-tensors; NVFP4 of ModelOpt) is
-computed by the definition, in plain(). expected.json has the SHA-256 of each tensor's values as little-endian FP32.
+AutoAWQ and compressed-tensors. It gets the scales in FP32, because most of it would otherwise round products to the type of the
+scales. What this code does not support (blocks that extend beyond the weight; act order in compressed-tensors' packed words; ModelOpt's
+NVFP4) is computed from the definition, by plain(). expected.json has the SHA-256 of each tensor's values as little-endian FP32.
 
 Needs torch, transformers, compressed-tensors, auto-gptq, autoawq (the last two with pip's --no-deps).
 """
@@ -32,7 +32,7 @@ try:
     from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
     def module_of(package: str, file: str):
-        """One file of a package, whose other files need compiled kernels."""
+        """Imports a single file of a package, because the package's other files need compiled kernels."""
         path = next(entry for entry in importlib.metadata.files(package) if str(entry) == file).locate()
         spec = importlib.util.spec_from_file_location(Path(file).stem, path)
         module = importlib.util.module_from_spec(spec)
@@ -70,7 +70,7 @@ class Source:
         self.random = np.random.default_rng([*name.encode()])
 
     def scales(self, shape, dtype=torch.float32) -> torch.Tensor:
-        """Of many sizes, with a zero and a subnormal FP16 among them."""
+        """Random scales of many magnitudes, including a zero and a number that is subnormal in FP16."""
         values = np.exp(self.random.normal(-4, 1.5, shape)).astype(np.float32).reshape(-1)
         if values.size > 3:
             values[:2] = [0.0, 3e-7]
@@ -84,7 +84,7 @@ class Source:
         return torch.from_numpy(self.random.integers(low, high, shape).astype(np.int8))
 
     def fp8(self, shape) -> torch.Tensor:
-        """Every E4M3 number, never NaN."""
+        """Random E4M3 numbers without NaN."""
         bits = self.random.integers(0, 255, shape).astype(np.uint8)
         bits[bits == 0x7f] = 0x80
         return torch.from_numpy(bits).view(torch.float8_e4m3fn)
@@ -104,7 +104,7 @@ def fp8_blocks(source, shape):
     weight, rows, cols = source.fp8(shape), 12, 20
     scales = source.scales((-(-shape[0] // rows), -(-shape[1] // cols)))
     values = plain(weight, lambda row, col: scales[row // rows, col // cols].item())
-    # The same for the whole blocks of it, by transformers.
+    # transformers must give the same values for the part of the weight that consists of whole blocks.
     whole = weight[:shape[0] // rows * rows, :shape[1] // cols * cols]
     if whole.numel() > 0:
         theirs = Fp8Dequantize(None)._dequantize_one(whole, scales[:shape[0] // rows, :shape[1] // cols], torch.float32)
@@ -162,7 +162,7 @@ def gptq(source, shape, bits: int, group: int, by_input: bool, less_one: bool):
     n_groups = 1 if group == -1 else n_inputs // group
     linear = auto_gptq.QuantLinear(bits, group, n_inputs, n_outputs, bias=False)
     linear.qweight = source.words((n_inputs * bits // 32, n_outputs))
-    zeros = source.random.integers(0, (1 << bits) - 1, (n_groups, n_outputs))  # never the largest code
+    zeros = source.random.integers(0, (1 << bits) - 1, (n_groups, n_outputs))  # excludes the largest code
     stored = np.zeros((n_groups, n_outputs * bits // 32), np.uint32)
     for place in range(32 // bits):
         stored |= (zeros[:, place::32 // bits] << (bits * place)).astype(np.uint32)
@@ -177,9 +177,9 @@ def gptq(source, shape, bits: int, group: int, by_input: bool, less_one: bool):
     linear.wf = linear.wf.to(torch.int32)
     with torch.no_grad():
         values = linear(torch.eye(n_inputs)).t().contiguous()
-    if not less_one:  # AutoGPTQ adds one to what is stored; its second format has it added already
+    if not less_one:  # AutoGPTQ adds one to the stored zero points, which is wrong for its second format
         values = values + linear.scales[linear.g_idx.long()].t()
-        # The sum is exact, since 20 bits hold either product.
+        # The sum is exact, because both products have at most 20 bits.
     return {"qweight": linear.qweight, "qzeros": linear.qzeros, "scales": scales, "g_idx": linear.g_idx}, values
 
 
@@ -193,13 +193,14 @@ def awq(source, shape):
 
 
 def fp4_rows(source, shape, group: int):
-    """Bytes of two consecutive inputs, and the numbers of E2M1 that compressed-tensors reads in them."""
+    """Random bytes with the codes of two consecutive inputs, the E2M1 numbers that compressed-tensors reads from them, and the shape of
+    the scales."""
     pairs = torch.from_numpy(source.random.integers(0, 256, (shape[0], shape[1] // 2)).astype(np.uint8))
     return pairs, unpack_fp4_from_uint8(pairs, *shape, dtype=torch.float32), (shape[0], shape[1] // group)
 
 
 def mxfp4_rows(source, shape):
-    """As Quark and compressed-tensors store it; the latter's code computes the values."""
+    """MXFP4 as Quark and compressed-tensors store it. The code of compressed-tensors computes the values."""
     pairs, numbers, of_groups = fp4_rows(source, shape, 32)
     exponents = torch.from_numpy(source.random.integers(90, 140, of_groups).astype(np.uint8))
     values = compressed(numbers, decompress_mx_scale(exponents), num_bits=4, type="float", strategy="group", group_size=32)
@@ -215,7 +216,7 @@ def nvfp4(source, shape):
 
 
 def nvfp4_of_modelopt(source, shape):
-    """ModelOpt multiplies by the number by which compressed-tensors divides."""
+    """NVFP4 as ModelOpt stores it: values are multiplied by the global scale, whereas compressed-tensors divides by its own."""
     pairs, numbers, of_groups = fp4_rows(source, shape, 16)
     scales, global_scale = source.fp8(of_groups), source.scales(())
     products = scales.float() * global_scale
@@ -267,7 +268,7 @@ CHECKPOINTS = {
         num_bits=4, type="float", strategy="tensor_group", group_size=16, symmetric=True)}, nvfp4),
     "nvfp4-modelopt": ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, nvfp4_of_modelopt),
 }
-WIDTHS = {"mxfp4-rows": 64}  # of the feed-forward network, where it is another than FFN: a multiple of the blocks
+WIDTHS = {"mxfp4-rows": 64}  # widths of the feed-forward network that differ from FFN, because they must be multiples of the block size
 
 
 EXPERTS = 3
@@ -277,7 +278,7 @@ GPT_OSS = CONFIG | {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_o
 
 
 def mxfp4(source, n_inputs: int, n_outputs: int):
-    """The experts of a layer; scales from the smallest to some that FP32 and BF16 still hold."""
+    """Random experts of one layer. Their scales range from the smallest one to some that FP32 and BF16 can just represent."""
     blocks = torch.from_numpy(source.random.integers(0, 256, (EXPERTS, n_outputs, n_inputs // 32, 16)).astype(np.uint8))
     scales = source.random.integers(90, 140, (EXPERTS, n_outputs, n_inputs // 32)).astype(np.uint8)
     scales.reshape(-1)[:4] = [0, 1, 127, 250]
@@ -286,7 +287,7 @@ def mxfp4(source, n_inputs: int, n_outputs: int):
 
 
 def make_mxfp4(folder: Path) -> dict[str, str]:
-    """A gpt-oss of one layer, of which only the experts are quantized."""
+    """A gpt-oss model with one layer, in which only the experts are quantized."""
     source, tensors, values = Source("mxfp4"), {}, {}
     layer = "model.layers.0."
     shapes = {"model.embed_tokens.weight": (VOCAB, HIDDEN), "model.norm.weight": (HIDDEN,), "lm_head.weight": (VOCAB, HIDDEN),
@@ -324,8 +325,8 @@ def feed_forward(module: str, width: int) -> dict[str, tuple]:
 
 
 def make_deepseek(folder: Path) -> dict[str, str]:
-    """A DeepSeek-V3 as it is published: FP8 in blocks but for embeddings, norms, routers and head, and a layer behind the last
-    that predicts a further token, which nobody computes here."""
+    """A small DeepSeek-V3 in the form of the published checkpoint: FP8 in blocks except for embeddings, norms, routers and head, and a
+    further layer for multi-token prediction, which is not used."""
     source, tensors, values = Source("fp8-deepseek"), {}, {}
     n_heads, qk_dim, v_dim = 2, LATENT["qk_nope_head_dim"] + LATENT["qk_rope_head_dim"], LATENT["v_head_dim"]
     plain_shapes = {"model.embed_tokens": (VOCAB, HIDDEN), "model.norm": (HIDDEN,), "lm_head": (VOCAB, HIDDEN)}

@@ -29,12 +29,12 @@ def groups(row, limit):
     return np.array(scales, np.float32), np.concatenate(codes)
 
 
-# The numbers of E4M3 by their codes 0 to 126, by the formula of the OCP 8-bit Floating Point Specification.
+# The E4M3 numbers of the codes 0 to 126, by the formula of the OCP 8-bit Floating Point Specification.
 E4M3 = [(code % 8) * 2.0 ** -9 if code < 8 else (8 + code % 8) * 2.0 ** (code // 8 - 10) for code in range(127)]
 
 
 def e4m3_code(value):
-    """The nearest number, of two the one whose last bit is 0. FP64 holds all differences exactly."""
+    """The code of the nearest number. Of two equally near ones, it takes the one whose last bit is 0. All differences are exact in FP64."""
     size = abs(float(value))
     code = min(range(127), key=lambda code: (abs(size - E4M3[code]), code % 2))
     return code + (128 if np.signbit(value) else 0)

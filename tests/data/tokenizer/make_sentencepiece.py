@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Makes sentencepiece/*.model and sentencepiece_vectors.json in this folder with the package `sentencepiece` (0.2.3), which is
-independent of this project: small models and the ids and texts that the package gives with them. BPE with the settings of Llama 2,
-of Gemma, and with a map of characters and spaces removed; Unigram like T5's, with pieces for bytes and of several words, and without
-a space in front.
+independent of this project: small models, and the ids and texts that the package gives for them. The BPE models have the settings of
+Llama 2, those of Gemma, or a map of characters and removal of spaces. The Unigram models are like T5's, have byte pieces and pieces of
+several words, or add no space in front.
 
     python3 make_sentencepiece.py ASSETS_FOLDER
 
-Texts are those of make_vectors.py and 300 random ones, of characters of all planes, of white space and of words. The ids of a text are
-null where a tokenizer.json means something else (lib/tokenizer/README.md): of a Unigram where it has the written-out text of a control,
-user-defined or byte piece, of a model with a map of characters where characters join to a grapheme. The text of ids is null where one is
-the unknown piece, which SentencePiece writes in its own way.
+The texts are those of make_vectors.py and 300 random ones with characters of all planes, white space and words. The ids of a text are
+null where a tokenizer.json must give other ids (lib/tokenizer/README.md): for Unigram models, if the text contains the spelled-out form
+of a control, user-defined or byte piece; for models with a map of characters, if characters join to a grapheme. The decoded text is null
+if one of the ids is the unknown piece, which SentencePiece decodes in its own way.
 """
 
 import io
@@ -29,7 +29,7 @@ ASSETS = pathlib.Path(sys.argv[1])
 COMMON = {"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity",
           "remove_extra_whitespaces": False, "split_digits": True, "character_coverage": 0.999,
           "allow_whitespace_only_pieces": True, "minloglevel": 2, "num_threads": 1}
-# A small map of characters: one to several and several to one, one that is removed, and white space.
+# A small map of characters: it maps one character to several and several to one, removes one, and changes white space.
 RULES = {"\ufb01": "fi", "\uff21": "A", "\uff11": "1", "\u200b": "", "\u00a0": " ", "\u3000": " ", "\u2026": "...", "\u2167": "VIII",
          "\t": " ", "\n": " ", "\u00b4": " \u0301", "\r\n": " "}
 UNIGRAM = {"model_type": "unigram", "minloglevel": 2, "num_threads": 1}
@@ -78,7 +78,7 @@ def fixed_texts():
 
 
 def joins_neighbours(character):
-    """Whether it may be one grapheme with the character before or after it (UAX #29)."""
+    """Whether the character may form a grapheme with the character before or after it (UAX #29)."""
     point = ord(character)
     return (unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") or 0x1100 <= point < 0x1200 or 0xA960 <= point < 0xA980
             or 0xD7B0 <= point < 0xD800 or 0x1F1E6 <= point < 0x1F200 or 0x1F3FB <= point < 0x1F400 or 0xFF9E <= point < 0xFFA0
@@ -106,7 +106,7 @@ def train(settings):
 
 
 def without_file_names(content):
-    """The model without the name of the file of rules, which is another one each time."""
+    """The model without the name of its file of rules, which is a different temporary file in each run."""
     model = sentencepiece_model_pb2.ModelProto.FromString(content)
     model.normalizer_spec.ClearField("normalization_rule_tsv")
     return model.SerializeToString()

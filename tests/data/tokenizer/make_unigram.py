@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes unigram/*.json and unigram_vectors.json in this folder with the package `tokenizers`, which is independent of this
-project: three small Unigram models, like those of T5, of XLM-RoBERTa and of a text that is one word, and the ids and texts that
-the package gives with them for the texts of make_vectors.py and 300 random ones. The map of characters comes from `sentencepiece`.
-Random characters are assigned in Python's version of Unicode: where a grapheme ends depends on the version for newer marks.
+project: three small Unigram models, one like T5's, one like XLM-RoBERTa's and one that takes the whole text as one word, and the ids and
+texts that the package gives for them. The texts are those of make_vectors.py and 300 random ones. The map of characters comes from
+`sentencepiece`. Random characters are restricted to those assigned in Python's version of Unicode, because the boundaries of graphemes
+with newer combining marks depend on the version.
 
     python3 make_unigram.py ASSETS_FOLDER
 """
@@ -24,8 +25,8 @@ HERE = pathlib.Path(__file__).parent
 ASSETS = pathlib.Path(sys.argv[1])
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 
-# What a map of characters does: one to several and several to one, a mark after a character that is mapped itself, a character
-# that is removed, white space, and texts of up to four bytes a character.
+# A map of characters that covers all cases: one character to several and several to one, a mark after a character that is mapped by
+# itself, a removed character, white space, and characters of up to four bytes.
 RULES = {"\ufb01": "fi", "A\u030a": "\u00c5", "e\u0301": "\u00e9", "\uff21": "A", "\uff11": "1", "\u200b": "", "\u00a0": " ",
          "\u3000": " ", "\u2026": "...", "\U0001f600": ":)", "\u2167": "VIII", "\u0130": "I\u0307", "\t": " ", "\r\n": " ",
          "\u0e33": "\u0e4d\u0e32"}
@@ -64,7 +65,7 @@ def random_texts(n):
 
 
 def character_map(**settings):
-    """The map that SentencePiece compiles."""
+    """The map of characters as SentencePiece compiles it."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines()), model_writer=model, vocab_size=90, model_type="unigram", minloglevel=2, num_threads=1,
@@ -110,7 +111,7 @@ def make_models():
         data["added_tokens"] = [token for token in data["added_tokens"] if not token["content"].startswith("<0x")]
         data["model"]["byte_fallback"] = name == "xlmr"
         if name == "whole":
-            data["model"].pop("type")  # as in files from before it was named
+            data["model"].pop("type")  # as in older files, which do not name the type
         (HERE / "unigram" / f"{name}.json").write_text(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
 
 

@@ -53,7 +53,7 @@ def train_byte_level():
 
 
 def train_sentencepiece():
-    """BPE over characters with the byte tokens in front, as converted SentencePiece models are."""
+    """BPE over characters with the byte tokens first, like converted SentencePiece models."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     trainer = trainers.BpeTrainer(
@@ -63,7 +63,7 @@ def train_sentencepiece():
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus(), trainer)
-    # As Llama 2 has it: no pre-tokenizer, the whole text is one word.
+    # As in Llama 2, there is no pre-tokenizer, so the whole text is one word.
     tokenizer.pre_tokenizer = None
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
     tokenizer.decoder = decoders.Sequence(
@@ -234,7 +234,7 @@ def merge_patch(target, patch):
 
 
 def with_required_fields(data):
-    """What `tokenizers` wants to see and our reader has defaults for; ids as the file has them."""
+    """Adds the fields that `tokenizers` requires and for which this project's reader has defaults. Ids are those of the file."""
     data = copy.deepcopy(data)
     for token in data["added_tokens"]:
         for key, value in (("single_word", False), ("lstrip", False), ("rstrip", False), ("normalized", False)):

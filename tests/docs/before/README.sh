@@ -1,5 +1,5 @@
-# A clone with a change, in which building takes no time; a small bundle in place of the default one; a run of another machine; files
-# of one's own; a Hugging Face folder with prompts.
+# Prepares what README.md assumes: a clone with a change, whose build takes no time; a small bundle in place of the default one; a run from
+# another machine; the reader's own prices and demand; a Hugging Face folder with prompts.
 mkdir -p bundles reports runs suites stories260K-hf
 cp -r "$SOURCE/bundles/tiny-gqa8-hd64" bundles/default
 cp "$SOURCE/reports/quoted.yaml" reports

@@ -1,4 +1,4 @@
-# A bundle with expected outputs, and one of the same weights without.
+# A bundle with expected outputs, and a bundle of the same weights without them.
 mkdir bundles
 cp -r "$SOURCE/bundles/tiny-gqa8-hd64" bundles/default
 mkdir model

@@ -1,4 +1,4 @@
-# A price book without an old row, and a catalog as SkyPilot writes it.
+# A price book without outdated rows, and a catalog in SkyPilot's format.
 mkdir reports
 cp "$SOURCE/reports/prices.yaml" reports
 cat > vms.csv <<'CSV'

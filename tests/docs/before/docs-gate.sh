@@ -1,4 +1,4 @@
-# Two programs, and a clone with a change, in which building takes no time.
+# Two programs, and a clone with a change, whose build takes no time.
 mkdir -p bundles old new
 cp -r "$SOURCE/bundles/tiny-gqa8-hd64" bundles/default
 ln -s "$PROGRAM" old/secondsource

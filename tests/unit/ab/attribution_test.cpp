@@ -60,14 +60,14 @@ TEST_CASE("shares add up to one: an operation that lost more than the whole requ
 }
 
 TEST_CASE("what is not beyond chance is not resolved, and not the host's") {
-  // Half of the pairs lost 20 ms and half gained 5 ms outside of all operations: a median loss without significance.
+  // Outside of all operations, half of the pairs lost 20 ms and half gained 5 ms: the median loss is not significant.
   auto measured = pairs(0.060, 0.060);
   for (std::size_t i = 0; i < measured.size(); ++i) measured[i].candidate.decode_s += i % 2 == 0 ? 0.020 : -0.005;
   const auto whole = divide_loss(tiny_cell(), "cost", measured);
   REQUIRE(whole.size() == 1);
   CHECK(whole[0].operation == kNotResolved);
   CHECK(whole[0].share == Approx(1.0));
-  // The same remainder beside a loss of an operation that is beyond chance.
+  // The same unattributed time, together with a significant loss of one operation.
   measured = pairs(0.060, 0.090);
   for (std::size_t i = 0; i < measured.size(); ++i) measured[i].candidate.decode_s += i % 2 == 0 ? 0.020 : -0.005;
   const auto rest = divide_loss(tiny_cell(), "cost", measured);

@@ -1,4 +1,4 @@
-// Shares of CPU time are given by hand, so that no machine has to be busy.
+// Tests the busy-machine check on made-up shares of CPU time, so that no machine has to be busy.
 #include "ab/busy_machine.h"
 
 #include <vector>
@@ -12,7 +12,7 @@ namespace {
 
 constexpr BusyLook kShort{.window_ns = 1'000'000, .longest_ns = 5'000'000};
 
-/// Takes the shares one after the other and counts how many were asked for.
+/// Hands out the shares one after the other and counts how many were asked for.
 struct GivenShares {
   std::vector<std::optional<double>> shares{};
   std::size_t n_asked = 0;

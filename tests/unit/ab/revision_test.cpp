@@ -51,8 +51,8 @@ class TinyRepository {
   ScratchFolder scratch_;
 };
 
-/// Shell commands that leave the id of a long-running grandchild in `file` and wait for it. The second one closes the pipe
-/// by which its caller would see its end, as a build does that sends everything to stderr.
+/// Shell commands that write the process id of a long-running grandchild to `file` and wait for it. The second one closes the
+/// pipe whose end of file would tell the caller that it has ended, as a build does that sends all output to stderr.
 std::vector<std::string> endless_builds(const std::filesystem::path& file) {
   const std::string wait = "sleep 600 & echo $! > '" + file.string() + "'; wait";
   return {wait, "exec 1>&2; " + wait};
@@ -68,7 +68,7 @@ std::optional<pid_t> pid_in(const std::filesystem::path& file) {
   return std::nullopt;
 }
 
-/// True once the process runs no more, within ten seconds. One that nobody has waited for yet is a zombie.
+/// True if the process ends within ten seconds. A zombie, which its parent has not waited for yet, has ended.
 bool has_ended(pid_t pid) {
   for (int i = 0; i < 1000; ++i) {
     std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");

@@ -141,7 +141,7 @@ TEST_CASE("the starts' part of the variance is that of a one-way analysis of var
   const auto sigma = start_sigma({{0.01, 0.02, 0.03}, {0.02, 0.04}, {0.07, 0.08, 0.09, 0.08}});
   REQUIRE(sigma);
   CHECK(*sigma == Approx(0.034529808749943755).epsilon(1e-9));
-  CHECK(*start_sigma({{0.01, -0.01}, {0.01, -0.01}}) == 0);  // less between the groups than within them
+  CHECK(*start_sigma({{0.01, -0.01}, {0.01, -0.01}}) == 0);  // less variance between groups than within
   CHECK_FALSE(start_sigma({{0.01, 0.02}}));
   CHECK_FALSE(start_sigma({{0.01}, {0.02}, {0.03}}));
 }

@@ -50,7 +50,7 @@ struct ExampleGraph {
   }
 };
 
-/// What makes an example malformed, and a part of the message that says so.
+/// A change that makes an example malformed, and a part of the error message that it must cause.
 template <typename Example>
 struct Change {
   const char* expected_part;
@@ -72,7 +72,7 @@ TEST_CASE("a small transformer is accepted") {
   REQUIRE_OK(check_graph_cache(example.graph, {.n_layers = 1, .n_kv_heads = 1, .head_dim = 4}));
 }
 
-/// The same with the values of tokens as value 6, of a product of its own: qkv has 2 + 1 heads of 4.
+/// ExampleGraph with V in value 6, computed by a matmul of its own; qkv then has 2 + 1 heads of 4.
 struct ExampleWithValuesApart : ExampleGraph {
   ExampleWithValuesApart() {
     graph.values[2].cols = 12;
@@ -139,7 +139,7 @@ TEST_CASE("values of tokens that do not fit RopeAppend are refused") {
   for (const auto& change : changes) check_refused(change);
 }
 
-/// The same with the keys of tokens as value 7: qkv has 2 heads of 4.
+/// ExampleWithValuesApart with K in value 7, computed by a matmul of its own; qkv then has 2 heads of 4.
 struct ExampleWithKeysApart : ExampleWithValuesApart {
   ExampleWithKeysApart() {
     graph.values[2].cols = 8;
@@ -290,7 +290,7 @@ TEST_CASE("a malformed graph is refused by the label of its operation") {
   for (const auto& change : changes) check_refused(change);
 }
 
-/// The same with the inputs of the output's product in another order, as value 6.
+/// ExampleGraph with the inputs of the output projection permuted into value 6.
 struct ExampleWithColumns : ExampleGraph {
   ExampleWithColumns() {
     graph.values.push_back({.cols = 8});
@@ -334,7 +334,7 @@ TEST_CASE("a list of columns that does not fit its operation is refused, since k
   for (const auto& change : changes) check_refused(change);
 }
 
-/// One product of two experts, of which each token takes one.
+/// One matmul with two experts; each token is routed to one of them.
 struct ExampleMixture {
   StepGraph graph;
 
@@ -349,7 +349,7 @@ struct ExampleMixture {
   GroupedMatmul& product() { return std::get<GroupedMatmul>(graph.ops[2]); }
 };
 
-/// Both products of three experts, of which each token takes two and whose inputs are brought to an order of each expert.
+/// Both matmuls of three experts; each token is routed to two of them, and each expert has its own order of the inputs.
 struct ExampleOrderedMixture {
   StepGraph graph;
   std::vector<WeightSpec> weights;
@@ -405,7 +405,7 @@ TEST_CASE("each expert may have columns of its own, which bring a token's input 
   CHECK(op_access(example.graph.ops[2]).reads == std::vector<ValueId>{ValueId{0}, ValueId{1}});
   CHECK(op_access(example.graph.ops[2]).writes == std::vector<ValueId>{ValueId{3}});
   example.graph.column_lists[0].insert(example.graph.column_lists[0].end(),
-                                       {0, 1, 2, 3});  // of an expert that is never chosen
+                                       {0, 1, 2, 3});  // for an expert that is never chosen
   REQUIRE_OK(check_graph_weights(example.graph, example.weights));
 }
 
@@ -525,7 +525,7 @@ TEST_CASE("weights that do not fit their operation are refused by name") {
       {"rope (rope_append): weight norm: expected [1, 4], found [1, 8]",
        [](ExampleGraph& e) { e.op<RopeAppend>(3).q_norm = WeightId{1}; }},
       {"rope (rope_append): weight norm: expected [1, 4], found [1, 8]",
-       [](ExampleGraph& e) {  // 8 values of q, and 4 of k
+       [](ExampleGraph& e) {  // one norm over all 8 values of q, one over all 4 of k
          e.op<RopeAppend>(3).q_norm = WeightId{1};
          e.op<RopeAppend>(3).k_norm = WeightId{1};
          e.op<RopeAppend>(3).head_norm = HeadNorm::kRmsOfAllHeads;
@@ -589,7 +589,7 @@ TEST_CASE("page copies and cache extents are checked") {
               ErrorCode::kInvalidInput, "2^31");
   const KvSpec spec{.n_layers = 3, .n_kv_heads = 2, .head_dim = 64, .page_tokens = 16, .dtype = DType::kBf16};
   CHECK(kv_page_bytes(spec) == 2 * 3 * 2 * 64 * 16 * 2);
-  // Latents have no values of their own.
+  // A cache of latents (MLA) stores no separate V.
   KvSpec latents{.n_layers = 61, .n_kv_heads = 1, .head_dim = 576, .latent_dim = 512, .page_tokens = 16};
   CHECK(kv_page_bytes(latents) == 61 * 16 * 576 * 2);
   std::vector<float> rows(576);

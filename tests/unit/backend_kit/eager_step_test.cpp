@@ -11,8 +11,8 @@ namespace {
 
 constexpr std::int32_t kVocab = 5;
 
-/// Embed writes scaled one-hot rows of the next id (ids count up, modulo 5); RmsNorm doubles; a planted bug writes past
-/// the output.
+/// A toy model: Embed writes a scaled one-hot row of the next id (the id plus 1, modulo 5), and RmsNorm doubles its input.
+/// A planted bug writes past the output.
 class CountingKernels final : public HostKernels {
  public:
   Result<void> run(const Embed& op, const HostFrame& frame) override {
@@ -57,7 +57,7 @@ StepGraph counting_graph() {
   return graph;
 }
 
-/// One token for each of `slots`, each in a sequence of its own and with logits.
+/// A batch of one token for each of `slots`, each in a sequence of its own and with logits.
 BatchStorage decode_batch(std::vector<std::int32_t> ids, std::vector<std::int32_t> slots) {
   BatchStorage batch;
   for (std::size_t i = 0; i < ids.size(); ++i) {

@@ -172,7 +172,7 @@ TEST_CASE("the least recently used go first, and what killed writers left") {
   age(1);
   REQUIRE_OK(cache.store("b", Pieces(2, sizes).readable(), kOneByOne));
   age(1);
-  CHECK(has("a"));  // used again, later than b
+  CHECK(has("a"));  // also marks "a" as used more recently than "b"
   REQUIRE_OK(write_file(scratch.path() / "0123.weight.partial", "left by a kill"));
   REQUIRE_OK(cache.store("c", Pieces(3, sizes).readable(), kOneByOne));
   CHECK(has("a"));
@@ -276,7 +276,7 @@ TEST_CASE("what was hashed once is not read again, by no process, while its iden
     REQUIRE_OK(cache.key_of(spec_of({source}), "1", kOneByOne));
     return source->n_read;
   };
-  // The file might change once more within the same tick of the clock.
+  // A file this recent is not remembered: it could change again without a change of its timestamp.
   CHECK(read_by_a_new_cache("a", false) == kStoredBytes);
   CHECK(read_by_a_new_cache("a", true) == kStoredBytes);
   CHECK(read_by_a_new_cache("a", true) == 0);

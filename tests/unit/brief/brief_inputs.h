@@ -79,8 +79,8 @@ inline std::vector<QuotedRow> hand_made_quotes() {
           row("new-offline", "a2", 420, false), row("new-server", "a2", 320, true)};
 }
 
-/// A run of bundle "m" on backend "cpu" with two vCPUs: an offline cell of about 100 tokens/s and a cell of
-/// server:slo-max of about 60, each with `repetitions` repetitions, whose requests get their first token after `ttft_ms`.
+/// A run of bundle "m" on backend "cpu" with two vCPUs. It has an offline cell of about 100 tokens/s and a server:slo-max
+/// cell of about 60 tokens/s, each with `repetitions` repetitions; the time to first token is `ttft_ms`.
 inline BriefRun hand_made_run(int repetitions = 5, double ttft_ms = 100) {
   BriefRun run{.shown_as = "runs/one"};
   RunRecord& record = run.stored.record;

@@ -81,7 +81,7 @@ TEST_CASE("an option beyond a limit of the buyer is out, and says why") {
   CHECK(has_risk(measured_only, RiskLevel::kLimit, "its speed is quoted, not measured", "all"));
 
   const Brief two_suppliers = brief_of(hand_made_inputs(kDemand + "risk_limits: {max_single_vendor_percent: 90}\n"));
-  // Only the shift is within the limit. It costs more, but staying is not eligible.
+  // Only the shift is within the limit. It costs more, but staying is not allowed.
   CHECK(two_suppliers.decision.option == "Shift 25 % to B");
   CHECK(contains(two_suppliers.decision.line, "costs 78 % more than staying"));
   CHECK(has_risk(two_suppliers, RiskLevel::kLimit, "100 % of the load is on one supplier (A); your limit is 90 %",
@@ -91,8 +91,8 @@ TEST_CASE("an option beyond a limit of the buyer is out, and says why") {
 
 namespace {
 
-/// All speeds that are compared are measured: the host serves today, and a copy of it at half the price, "host2", is the
-/// alternative, to which all of the load moves at once.
+/// Inputs in which every compared speed is measured: "cpu" serves today, and the option "move" moves all of the load at once
+/// to "host2", the same machine at half the price.
 BriefInputs measured_inputs(const std::string& more = "") {
   std::string demand = with(kDemand, "{kind: stay, sku: old}", "{kind: stay, sku: cpu}");
   demand = demand.substr(0, demand.find("  - {kind: shift"));
@@ -124,7 +124,7 @@ TEST_CASE("a measured SKU that the decision uses is bought, a quoted one is not"
   const BriefSku host2 = sku("host2");
   CHECK(host2.verdict == SkuVerdict::kBuy);
   CHECK(host2.saving_percent.value == Approx(50));
-  // Machines are whole numbers: at both ends of the speeds the same number is needed.
+  // The number of machines is an integer, and it is the same at both ends of the speed interval.
   CHECK(host2.saving_percent.low == Approx(50));
   CHECK(host2.saving_percent.high == Approx(50));
   CHECK(host2.saving_percent.mark == "projected from measured");
@@ -136,7 +136,7 @@ TEST_CASE("a measured SKU that the decision uses is bought, a quoted one is not"
   CHECK(full.device_hours_per_million.value == Approx(5.55556).epsilon(1e-5));
   CHECK(full.usd_per_1k_output.basis ==
         std::vector<std::string>{"run 0123456789abcdef m/cpu/bf16/offline-b4", "price p/r/cpu2/on-demand"});
-  // The option "move" is measured on the machine that is priced. The decision is therefore final and has an interval.
+  // The option "move" was measured on the very machine that is priced, so the decision is final and has an interval.
   const BriefOption& move = brief.options.back();
   CHECK(move.usd_3_years.low);
   CHECK(brief.decision.option == "move");
@@ -144,7 +144,7 @@ TEST_CASE("a measured SKU that the decision uses is bought, a quoted one is not"
 }
 
 TEST_CASE("nothing is decided while anything that is compared is quoted or was measured elsewhere") {
-  // The option that is taken is measured. Another one, which loses, has a quoted speed in it.
+  // The chosen option is measured, but a rejected one that it was compared with has a quoted speed.
   const std::string loses = "  - {kind: shift, name: dear, to: old, percent: 50}\n";
   const Brief beside = brief_of(measured_inputs(loses));
   CHECK(beside.decision.option == "move");
@@ -153,7 +153,7 @@ TEST_CASE("nothing is decided while anything that is compared is quoted or was m
   CHECK(sku_of(beside, "host2").verdict == SkuVerdict::kNoBuy);
   CHECK(sku_of(beside, "host2").reasons == std::vector<std::string>{"the decision is provisional"});
   CHECK(decision_headline(beside.decision) == "Provisional: " + beside.decision.line);
-  // What a limit takes out is not compared.
+  // Options that a limit excludes are not compared.
   const Brief without = brief_of(measured_inputs(loses + "risk_limits: {require_measured: true}\n"));
   CHECK(without.decision.status == DecisionStatus::kDecided);
   CHECK(decision_headline(without.decision) == without.decision.line);
@@ -182,7 +182,7 @@ TEST_CASE("a SKU is bought only as the decision has it and within the limit on s
   CHECK(sku_of(limited, "host2").reasons ==
         std::vector<std::string>{"spot machines, which may serve 40 % of your load at most",
                                  "the decision is Stay, without it"});
-  // Alone it saves half, but the options with it do not pay for a migration like this one.
+  // host2 alone saves half, but no option that uses it recovers the cost of this migration.
   const Brief dear =
       brief_of(measured_inputs("  - {kind: shift, name: little, to: host2, percent: 10, migration: {person_days: "
                                "1000, usd_per_day: 900, people: 1, certify_weeks: 1, ramp_weeks: 1}}\n"
@@ -204,8 +204,8 @@ TEST_CASE("an option that nobody asked for and that saves more is named first, a
   CHECK(brief.decision.status == DecisionStatus::kProvisional);
   REQUIRE(brief.options.size() == 2);
   CHECK(brief.options[1].kind == OptionKind::kUnasked);
-  CHECK(brief.options[1].migration_usd.value == 900);  // the usual one
-  // Asked for, it is decided; beyond a limit, it is not named.
+  CHECK(brief.options[1].migration_usd.value == 900);  // the default migration
+  // An option that the demand lists is no longer an unasked one, and one that violates a limit is not suggested.
   CHECK(brief_of(measured_inputs()).decision.unasked.empty());
   inputs.demand.limits.max_single_vendor_percent = 90;
   const Brief limited = brief_of(inputs);
@@ -242,7 +242,7 @@ TEST_CASE("dates that contradict each other are refused, and the age of each pri
   refused("quoted new-server: dated 2026-12: expected no later than 2026-11-20");
   inputs.demand.api = ApiPrice{"an API", 1, 1, "its page", "2026-11-21"};
   refused("api: dated 2026-11-21: expected no later than 2026-11-20");
-  // A quarter that has begun, and what no SKU uses, are no contradiction.
+  // A quarter that has begun is not in the future, and the date of a price that no SKU uses is not checked.
   inputs.quoted[3].date = "2026-Q4";
   inputs.prices.push_back(inputs.prices[0]);
   inputs.prices.back().instance = "unused";
@@ -316,7 +316,7 @@ TEST_CASE("figures of another model are not compared, and a fallback that serves
   BriefInputs inputs = hand_made_inputs(
       kDemand + "  - {kind: fallback, name: net, sku: cpu, percent: 10}\nrisk_limits: {require_measured: true}\n");
   inputs.demand.model = "another";
-  // Nobody has measured the one SKU that serves it, so that no option is left.
+  // The only SKU that serves this model is not measured, so no option is left.
   for (QuotedRow& row : inputs.quoted) {
     if (row.id.starts_with("new-")) row.model = "another";
   }
@@ -338,7 +338,7 @@ TEST_CASE("an API's bill, and the load from which own machines cost no more") {
       brief_of(hand_made_inputs(kDemand + "api: {name: an API, usd_per_million_input: 1, usd_per_million_output: "
                                           "3, source: its page, date: 2026-11-01}\n"));
   REQUIRE(brief.apis.size() == 1);
-  // 64 USD per day, growing. All four values are from the Python program that option_cost_test.cpp names.
+  // 64 USD per day, growing with the load. All four values are from the Python program named in option_cost_test.cpp.
   CHECK(brief.apis[0].usd_1_year.value == Approx(28322.5).epsilon(1e-5));
   CHECK(brief.apis[0].usd_3_years.value == Approx(134531.9).epsilon(1e-5));
   CHECK(brief.apis[0].first_requests_per_day.value == Approx(144000).epsilon(1e-4));

@@ -17,7 +17,7 @@ TEST_CASE("a figure's mark says all that went into it, and nothing quoted is los
   CHECK(both.mark() == "derived from measured and quoted");
   CHECK(both.as_projected().mark() == "projected from measured and quoted");
   CHECK(both.combined(run).basis == std::vector<std::string>{"run 1", "quoted q"});
-  // A quoted figure stays marked through every combination.
+  // The mark "quoted" survives every combination with other figures.
   CHECK(run.combined(run.combined(quote.as_derived())).mark() == "derived from measured and quoted");
 }
 

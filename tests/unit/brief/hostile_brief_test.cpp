@@ -19,7 +19,7 @@ Brief hostile_brief(const std::string& text) {
   brief.inputs = {{"a file", "a hash"}};
   const std::string date = brief.date;
   fill_texts(brief, text);
-  brief.date = date;  // build_brief() refuses what is no date
+  brief.date = date;  // build_brief() refuses any other text here
   brief.apis.front().date = "undated";
   return brief;
 }
@@ -36,7 +36,8 @@ TEST_CASE("no text of a brief reaches a reader's browser, editor or page of a re
   check_page(page);
   CHECK(acting_sequence(markdown) == std::nullopt);
   check_markdown(without_code(markdown));
-  // A name of 100 KB is cut in every place but the command, which somebody may paste. JSON cuts nothing and would have 100 MB.
+  // A name of 100 KB is shortened everywhere except in the command, which a reader may paste. JSON shortens nothing and would
+  // take 100 MB.
   CHECK(page.size() < 400'000);
   CHECK(markdown.size() < 300'000);
   if (text.size() < 100'000) check_json_output(to_json(brief), text);

@@ -43,7 +43,7 @@ TEST_CASE("what staying, shifting a quarter and changing all cost over one and t
   CHECK(stay.parts[0].cost.idle_share == Approx(0.4595594454816146));
   const OptionCost shift = costs.over_years(costed.option(1), 3, assume_as_known(costed.skus));
   REQUIRE(shift.parts.size() == 3);
-  // Two weeks to certify, four to migrate and half of the four of the ramp: 56 days on today's machines.
+  // Two weeks of certification, four of migration and half of the four-week ramp: 56 days on today's machines.
   CHECK(shift.parts[0].role == PartRole::kUntilMoved);
   CHECK(shift.parts[0].cost.usd == Approx(3225.6));
   CHECK(shift.parts[0].cost.output_tokens == Approx(910067183.3619978));
@@ -108,7 +108,7 @@ TEST_CASE("batch work can go elsewhere, and a fallback waits, around the clock o
   const OptionCost fallback = costs.over_years(costed.option(4), 3, assumed);
   CHECK(fallback.machines_usd == Approx(109546.4));
   CHECK(fallback.parts.back().role == PartRole::kFallback);
-  // 10 hours per year at 1000 USD for three years; once it stands, the fallback carries a tenth of the load.
+  // 10 hours of outage per year at 1000 USD for three years; once it is installed, the fallback carries a tenth of the load.
   CHECK(fallback.outage_usd == Approx(27153.42465753425));
   CHECK(costs.over_years(costed.option(0), 3, assumed).outage_usd == Approx(30000));
   CHECK(costs.over_years(costed.option(5), 3, assumed).machines_usd == Approx(99653.98136986302));
@@ -137,10 +137,10 @@ TEST_CASE("what a second vendor serves goes on in an outage of the first") {
   const auto outage_usd = [](const Costed& costed, std::size_t option) {
     return costed.costs().over_years(costed.option(option), 3, assume_as_known(costed.skus)).outage_usd;
   };
-  // A quarter is on the other vendor from day 56 of 1095 on.
+  // A quarter of the load is on the other vendor's machines from day 56 of 1095 on.
   CHECK(outage_usd(Costed(kDemand + outage), 1) == Approx(22883.561643835616));
   CHECK(outage_usd(Costed(kDemand + outage), 2) == Approx(30000));  // all of it on the other vendor
-  // The same vendor's other machines get no credit, and neither has a fallback on the machines that are out.
+  // An outage takes out all machines of a vendor: neither its other machines nor a fallback on them reduce the loss.
   CHECK(outage_usd(Costed(with(kDemand, "vendor: B", "vendor: A") + outage), 1) == Approx(30000));
   const std::string on_itself = "  - {kind: fallback, name: on itself, sku: old, percent: 10}\n";
   CHECK(outage_usd(Costed(kDemand + on_itself + outage), 3) == Approx(30000));

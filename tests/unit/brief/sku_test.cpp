@@ -22,8 +22,8 @@ Sku measured_sku(const BriefInputs& inputs) {
 TEST_CASE("a measured SKU has the speeds of its cells with the bounds of a rerun, and the share of its machine") {
   const BriefInputs inputs = hand_made_inputs();
   const Sku sku = measured_sku(inputs);
-  // Of the repetitions 100, 104, 96, 102 and 98, by tests/reruns/simulate.py. They are of 2 of the machine's 8 vCPUs, of which
-  // four stand side by side.
+  // Computed by tests/reruns/simulate.py from the repetitions 100, 104, 96, 102 and 98. They were measured on 2 vCPUs; the
+  // priced machine has 8 and therefore runs four such instances.
   CHECK(sku.full_load.tok_per_s->value == Approx(4 * 100));
   CHECK(*sku.full_load.tok_per_s->low == Approx(4 * 94.59571650196497));
   CHECK(*sku.full_load.tok_per_s->high == Approx(4 * 105.71303194042912));
@@ -48,7 +48,7 @@ TEST_CASE("the speed at the SLO needs a rate that was sought, at which the promi
   Sku sku = measured_sku(inputs);
   CHECK_FALSE(sku.at_slo.tok_per_s);
   CHECK(sku.at_slo.why_not.find("server-slo-max: 0 of 100 requests") != std::string::npos);
-  inputs.runs = {hand_made_run(2)};  // 40 requests cannot prove a share of 95 %
+  inputs.runs = {hand_made_run(2)};  // 40 requests are too few to show a share of 95 %
   sku = measured_sku(inputs);
   CHECK_FALSE(sku.at_slo.tok_per_s);
   CHECK(sku.at_slo.why_not.find("40 of 40 requests, too few to tell") != std::string::npos);
@@ -68,7 +68,7 @@ TEST_CASE("a load that was offered is no capacity: it is refused with what was s
               "m/cpu/bf16/server-slo-max are the load that was sent, with which it was busy for 52 % of the time; run "
               "`secondsource run m --backend cpu --variant bf16 --scenario offline:16,server:slo-max --slo "
               "ttft_ms=500,tpot_ms=50,percent=95`, and give that run");
-  // Without the offline cell there is no speed at full load either.
+  // There is no offline cell, hence no speed at full load; and the SLO is missed, hence no speed at the SLO.
   std::erase_if(inputs.runs[0].summary.cells,
                 [](const CellSummary& cell) { return cell.scenario.kind == ScenarioKind::kOffline; });
   inputs.demand.slo.ttft_ms = 50;  // the SLO is missed, so that the load would not be taken
@@ -209,7 +209,7 @@ TEST_CASE("speeds are of one machine, whatever was quoted or measured, or of tho
   CHECK(sku.instances_per_replica == 2);
   CHECK(sku.scaling.empty());
   CHECK(sku.at_slo.evidence.mark() == "quoted");
-  // Of a system of three accelerators, two stand on a machine of eight.
+  // Two systems of three accelerators each fit a machine of eight.
   inputs = hand_made_inputs();
   for (QuotedRow& row : inputs.quoted) row.accelerators = 3;
   inputs.prices[1].accelerators = 8;

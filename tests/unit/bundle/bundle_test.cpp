@@ -219,7 +219,7 @@ TEST_CASE("a tied matrix is found when only the head is stored") {
   auto config = nlohmann::json::parse(read_file(path / "config.json").value());
   REQUIRE(config["tie_word_embeddings"] == true);
   std::string weights = read_file(path / "model.safetensors").value();
-  // As long as the old name, so that no offset changes.
+  // The new name is padded to the length of the old one, so that no offset changes.
   const std::string old_name = "\"model.embed_tokens.weight\"";
   weights.replace(weights.find(old_name), old_name.size(), "\"lm_head.weight\"           ");
   REQUIRE_OK(write_file(path / "model.safetensors", weights));
@@ -257,10 +257,10 @@ TEST_CASE("the part for text of a model for text and pictures is found under its
   CHECK(n_faults(quiet.verify(path)) == 0);
 
   const std::string weights = read_file(path / "model.safetensors").value();
-  /// Gives a tensor another name, and the model's file another word on tied embeddings.
+  /// Renames a tensor and sets tie_word_embeddings in config.json.
   const auto rewrite = [&](std::string_view old_name, std::string_view new_name, bool is_tied) {
     std::string changed = weights;
-    // As long as the old name, so that no offset changes.
+    // The new name is padded to the length of the old one, so that no offset changes.
     const std::string new_key = fmt::format("{:{}}", fmt::format("\"{}\"", new_name), old_name.size() + 2);
     changed.replace(changed.find(fmt::format("\"{}\"", old_name)), new_key.size(), new_key);
     REQUIRE_OK(write_file(path / "model.safetensors", changed));
@@ -337,7 +337,7 @@ TEST_CASE("a folder in another format is refused by what it holds") {
               part);
 }
 
-/// What the folder's template makes of one question.
+/// One question as rendered by the folder's chat template.
 std::string rendered(Quiet& quiet, const fs::path& path) {
   const auto bundle = quiet.open(path);
   REQUIRE_OK(bundle);
@@ -551,7 +551,7 @@ TEST_CASE("open refuses a bundle whose files are not those of its manifest") {
   }
 }
 
-/// An expected output for the first prompt, with the ids of a byte tokenizer.
+/// A line of expected output for this prompt, whose token ids are those of a tokenizer with one token per byte.
 nlohmann::json expected_line_of(const GoldenPrompt& prompt) {
   std::vector<std::int32_t> ids;
   for (const char c : std::get<std::string>(prompt.content)) ids.push_back(static_cast<unsigned char>(c));
@@ -615,7 +615,7 @@ TEST_CASE("verify finds what is wrong with expected outputs") {
   CHECK(n_faults(findings) > 0);
   CHECK(std::any_of(findings.begin(), findings.end(),
                     [&text = part](const Finding& f) { return f.message.find(text) != std::string::npos; }));
-  // Every reader refuses such ids, not only `verify`, so that no backend is blamed for them.
+  // Every reader refuses such ids, not only `verify`; otherwise a backend would be blamed for them.
   if (key == "top") CHECK_ERROR(quiet.open(path)->expected("bf16"), ErrorCode::kInvalidInput, "found 600");
 }
 

@@ -1,4 +1,4 @@
-// What identifies a bundle is its bytes: every flipped byte is found, in a bundle and in a plain folder.
+// A bundle is identified by its bytes: every flipped byte is found, in a bundle and in a plain folder.
 
 #include "bundle/content.h"
 
@@ -27,7 +27,7 @@ fs::path copy_of_tiny_bundle(const test::ScratchFolder& scratch) {
   return copy;
 }
 
-/// Changes one byte in the middle of the file and nothing of its size.
+/// Changes one byte in the middle of the file; its size stays the same.
 void flip_byte(const fs::path& path) {
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
   const auto middle = static_cast<std::streamoff>(fs::file_size(path) / 2);
@@ -67,7 +67,7 @@ TEST_CASE("a plain folder is identified by the bytes of its files") {
 TEST_CASE("a file whose hash is remembered is not read again until it changes") {
   const test::ScratchFolder scratch;
   const fs::path cache = scratch.path() / "cache";
-  const fs::path bundle = test::source_path("bundles/tiny-gqa8-hd64");  // unchanged for more than the clock's step
+  const fs::path bundle = test::source_path("bundles/tiny-gqa8-hd64");  // older than one tick of the timestamps
   REQUIRE_OK(content_of(bundle, cache));
   const auto n_remembered = fs::file_size(cache / "hashes");
   CHECK(n_remembered > 0);

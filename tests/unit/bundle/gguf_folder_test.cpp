@@ -1,4 +1,4 @@
-// A bundle of a GGUF file against the folder that another program made of the same weights (assets/models/stories260K-hf).
+// Compares a bundle of a GGUF file with the folder that another program made of the same weights (assets/models/stories260K-hf).
 #include "bundle/gguf_folder.h"
 
 #include <bit>
@@ -17,7 +17,7 @@
 namespace secondsource {
 namespace {
 
-/// The values of a stored tensor, all of which FP32 holds.
+/// The values of a stored tensor, all of which FP32 represents exactly.
 std::vector<float> values_of(const StoredTensor& tensor) {
   const DType dtype = *tensor.info.dtype;
   std::vector<float> values;
@@ -66,7 +66,7 @@ std::string little_endian(std::uint64_t value, int n_bytes) {
 
 TEST_CASE("a tensor without values whose rows cannot be counted is refused") {
   std::string file = "GGUF" + little_endian(3, 4) + little_endian(1, 8) + little_endian(0, 8);
-  file += little_endian(1, 8) + "t" + little_endian(3, 4);  // the name and the number of extents, innermost first
+  file += little_endian(1, 8) + "t" + little_endian(3, 4);  // the name and the number of dimensions
   for (const std::uint64_t extent : {std::uint64_t{0}, std::uint64_t{1} << 40, std::uint64_t{1} << 40}) {
     file += little_endian(extent, 8);
   }

@@ -159,14 +159,14 @@ TEST_CASE("a GGUF header has a budget of keys, tensors, items of arrays and byte
   CHECK_ERROR(parse_gguf_text(two + array_of_bytes("b", 1'500'001)), ErrorCode::kInvalidInput,
               "b: expected at most 4000000 items in all arrays, found 4000001 up to this one");
   REQUIRE_OK(parse_gguf_text(two + array_of_bytes("b", 1'500'000)));
-  // Magic, version and counts take 24 bytes; the key with its type and its text's length 21.
+  // Magic number, version and counts take 24 bytes; the key, its type and the length of its text take 21.
   const auto with_text = [](std::size_t n) {
     return header(0, 1) + text("a") + number(8, 4) + text(std::string(n, 'x'));
   };
   REQUIRE_OK(parse_gguf_text(with_text(100'000'000 - 45)));
   CHECK_ERROR(parse_gguf_text(with_text(100'000'001 - 45)), ErrorCode::kInvalidInput,
               "expected at most 100000000 bytes before the tensors' data, found 100000001 or more");
-  // The description of a float named "t" takes 25 bytes. Its data are 4 bytes, which begin at the next multiple of 32.
+  // The description of a float tensor named "t" takes 25 bytes. Its 4 bytes of data begin at the next multiple of 32.
   const auto with_tensor = [](std::size_t n) {
     const std::string tensor = text("t") + number(0, 4) + number(0, 4) + number(0, 8);
     return header(1, 1) + text("a") + number(8, 4) + text(std::string(n, 'x')) + tensor + std::string(31 + 4, '\0');

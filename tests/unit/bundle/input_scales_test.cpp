@@ -1,4 +1,4 @@
-// Stored scales of activations: they are kept beside the codes where every product can use them, and otherwise none is.
+// Stored scales of activations are kept beside the codes if every matmul can use them; otherwise none of them is kept.
 
 #include <fmt/format.h>
 
@@ -28,7 +28,7 @@ using test::ChangedCheckpoint;
 using test::HandMadeTensor;
 using test::Notes;
 
-/// Scales of inputs by modules; v_proj has another than those that read the same input.
+/// The input scale of each module; that of v_proj differs from those of q_proj and k_proj, which read the same input.
 const std::map<std::string, float>& input_scales() {
   static const std::map<std::string, float> kScales = {{"q_proj", 0.5F},   {"k_proj", 0.5F},    {"v_proj", 0.25F},
                                                        {"o_proj", 0.125F}, {"gate_proj", 2.0F}, {"up_proj", 2.0F},
@@ -36,13 +36,13 @@ const std::map<std::string, float>& input_scales() {
   return kScales;
 }
 
-/// "q_proj" of "model.layers.0.self_attn.q_proj.input_scale" and of "....q_proj.weight".
+/// The name of a tensor's module: "q_proj" for "model.layers.0.self_attn.q_proj.input_scale".
 std::string module_of(const std::string& name) {
   const std::size_t end = name.rfind('.');
   return name.substr(name.rfind('.', end - 1) + 1, end - name.rfind('.', end - 1) - 1);
 }
 
-/// A configuration of llm-compressor with INT8 weights and these activations.
+/// A quantization config of llm-compressor with INT8 weights and the given activations.
 json int8_quantization(const json& input_activations) {
   const json group = {{"targets", {"Linear"}},
                       {"weights", {{"num_bits", 8}, {"type", "int"}, {"strategy", "tensor"}, {"symmetric", true}}},
@@ -56,7 +56,7 @@ json static_int8(bool is_symmetric) {
 
 enum class Codes : std::uint8_t { kFp8, kInt8 };
 
-/// A checkpoint in static FP8 or INT8 with these scales.
+/// A checkpoint in FP8 or INT8 with static activation scales, those of input_scales().
 struct StaticCheckpoint : ChangedCheckpoint {
   explicit StaticCheckpoint(Codes codes = Codes::kFp8) : ChangedCheckpoint("fp8-per-tensor") {
     for (HandMadeTensor& one : tensors) {
@@ -155,7 +155,7 @@ TEST_CASE("where a scale of inputs cannot be used, none is, and the reason is sa
     std::erase_if(made.tensors, [&](const HandMadeTensor& one) { return one.name == down; });
   });
   change(other, [&](StaticCheckpoint& made) { StaticCheckpoint::set_scale(made.tensor(up + "input_scale"), 1.0F); });
-  change(plain, [&](StaticCheckpoint& made) {  // a module that was left as it was has no scale
+  change(plain, [&](StaticCheckpoint& made) {  // an unquantized module has no scale
     HandMadeTensor& weight = made.tensor(up + "weight");
     weight = {weight.name, "F32", weight.shape, std::string(4 * weight.data.size(), '\0')};
     std::erase_if(made.tensors,

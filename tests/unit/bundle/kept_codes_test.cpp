@@ -1,5 +1,5 @@
-// What of a quantized checkpoint can be kept as codes. Expected values are those that the checkpoint's weight has when it is read as
-// numbers, and orders written out by hand.
+// Tests which weights of quantized checkpoints can be kept as codes. Their values must equal those of the same weight read as
+// numbers; expected orders of columns are written out by hand.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -27,7 +27,7 @@ using enum WeightEncoding;
 constexpr std::int64_t kOutputs = 8;
 constexpr std::int64_t kInputs = 64;
 
-/// A matrix [8, 64] of a GPTQ checkpoint with random codes, 4 bits in groups of 32; zero points are stored less one.
+/// A matrix [8, 64] of a GPTQ checkpoint with random codes, 4 bits in groups of 32; zero points are stored minus one.
 std::vector<HandMadeTensor> gptq_parts(std::uint32_t zeros = 0x77777777U) {
   std::vector<std::uint32_t> words;
   for (std::uint32_t i = 0; i < kInputs / 8 * kOutputs; ++i) words.push_back(i * 2654435761U + 12345U);
@@ -194,7 +194,7 @@ std::vector<HandMadeTensor> awq_parts() {
 
 TEST_CASE("zero points of four bits are kept, relative to the code 0") {
   check_kept(kGptq, gptq_parts(0x77767777U), {kInt4Group32Zero, 32});
-  check_kept(kGptq, gptq_parts(0xe0000000U), {kInt4Group32Zero, 32});  // 15 and 1, stored less one
+  check_kept(kGptq, gptq_parts(0xe0000000U), {kInt4Group32Zero, 32});  // 15 and 1, stored minus one
   const json awq = {
       {"quant_method", "awq"}, {"bits", 4}, {"group_size", 32}, {"version", "gemm"}, {"zero_point", true}};
   check_kept(awq, awq_parts(), {kInt4Group32Zero, 32});
@@ -209,7 +209,7 @@ TEST_CASE("zero points of four bits are kept, relative to the code 0") {
     std::vector<std::int8_t> codes(kInputs);
     std::vector<float> scales(2);
     std::vector<std::int8_t> zeros(2);
-    // Outputs 0 to 7 are at the places 0, 4, 1, 5, 2, 6, 3, 7 of a word.
+    // AWQ stores outputs 0 to 7 at the places 0, 4, 1, 5, 2, 6, 3, 7 of a word.
     const std::vector<int> of_groups[] = {{6, 2, 5, 1, 4, 0, 3, 15}, {14, 10, 13, 9, 12, 8, 11, 7}};
     for (std::int64_t row = 0; row < kOutputs; ++row) {
       REQUIRE_OK(weight.read_coded_row(row, {kInt4Group32Zero, 32}, {codes, scales, zeros}));
@@ -220,7 +220,7 @@ TEST_CASE("zero points of four bits are kept, relative to the code 0") {
   });
 }
 
-/// The parts with other groups of the inputs.
+/// The parts with tensor `name` replaced by these groups of the inputs.
 std::vector<HandMadeTensor> with_groups(std::vector<HandMadeTensor> parts, const std::string& name,
                                         const std::vector<std::int32_t>& groups) {
   std::erase_if(parts, [&](const HandMadeTensor& part) { return part.name == name; });
@@ -228,7 +228,7 @@ std::vector<HandMadeTensor> with_groups(std::vector<HandMadeTensor> parts, const
   return parts;
 }
 
-/// 0 or 1 for each input, 32 each and in no order.
+/// The group, 0 or 1, of each input: 32 inputs each, interleaved irregularly.
 std::vector<std::int32_t> mixed_groups() {
   std::vector<std::int32_t> groups;
   for (std::int32_t i = 0; i < kInputs; ++i) groups.push_back(i * 37 % 64 < 32 ? 1 : 0);
@@ -272,7 +272,7 @@ TEST_CASE("codes of act order are kept in the order of their groups, those of a 
   quantization["bits"] = 8;
   check_kept(quantization, with_groups(eight_bits, "m.g_idx", mixed_groups()), {kInt8Group32, 32}, true);
 
-  // Input 0 changes its group with input 40.
+  // Inputs 0 and 40 exchange their groups.
   std::vector<std::int32_t> groups(kInputs);
   for (std::size_t i = 0; i < groups.size(); ++i) groups[i] = static_cast<std::int32_t>(i / 32);
   std::swap(groups[0], groups[40]);
@@ -290,7 +290,7 @@ TEST_CASE("codes of act order are kept in the order of their groups, those of a 
   });
 }
 
-/// A matrix of FP8 codes, and one scale for a block of 128 x 128 of them.
+/// A matrix of FP8 codes and the one scale of its block of 128 x 128.
 std::pair<HandMadeTensor, HandMadeTensor> fp8_parts() {
   return {{"m.weight", "F8_E4M3", {kOutputs, kInputs}, std::string(kOutputs * kInputs, '\x11')},
           {"m.weight_scale_inv", "F32", {1, 1}, bytes_of(std::vector<float>{0.3F})}};
@@ -340,7 +340,7 @@ TEST_CASE("what cannot be kept of a checkpoint is named") {
   };
   const json in_groups =
       compressed("pack-quantized", {{"num_bits", 4}, {"type", "int"}, {"strategy", "group"}, {"group_size", 32}});
-  check_kept(in_groups, in_exponents('\x67'), {kInt4Group32, 32});  // 2^-24, the least one of FP16
+  check_kept(in_groups, in_exponents('\x67'), {kInt4Group32, 32});  // 2^-24, the smallest number of FP16
   refused(in_groups, in_exponents('\x66'), "scales that FP16 does not hold");
   const auto [codes, scale] = fp8_parts();
   refused(in_blocks(64, 128, "dynamic"), {codes, scale}, "scales of blocks of 64 x 128");

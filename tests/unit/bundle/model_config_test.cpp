@@ -54,7 +54,7 @@ TEST_CASE("rotary frequencies are those of transformers") {
 }
 
 // Values of transformers 5.23.0 (modeling_rope_utils.py and LlamaRotaryEmbedding) with PyTorch 2.13.0, rotary dimension 24, as f32
-// in hexadecimal. Of its f32 steps PyTorch rounds the power alone not always to the nearest value: hence 2 units in the last place.
+// in hexadecimal. PyTorch's power in f32 is the only step that is not correctly rounded: hence 2 units in the last place.
 TEST_CASE("rotary frequencies are those of transformers to the last bits, since positions multiply their errors") {
   struct Case {
     RopeConfig rope;
@@ -137,7 +137,7 @@ TEST_CASE("shapes of published models have as many parameters as in transformers
         "intermediate_size": 512, "num_hidden_layers": 24, "num_attention_heads": 16, "num_key_value_heads": 8,
         "num_local_experts": 32, "num_experts_per_tok": 8, "tie_word_embeddings": true})",
        1'334'628'352},
-      // Of the part for text.
+      // The count covers the text model only.
       {"Mistral Small 3.1", R"({"architectures": ["Mistral3ForConditionalGeneration"], "text_config": {"head_dim": 128,
         "hidden_size": 5120, "intermediate_size": 32768, "model_type": "mistral", "num_attention_heads": 32,
         "num_hidden_layers": 40, "num_key_value_heads": 8, "sliding_window": null, "vocab_size": 131072}})",
@@ -370,7 +370,7 @@ TEST_CASE("what a class adds to Llama is read") {
     const auto found = std::ranges::find(tensors, name, &TensorSpec::name);
     return found == tensors.end() ? "none" : found->shape.to_string();
   };
-  // Of 8 heads of q and 4 of k, with 8 values each.
+  // The norms cover all 8 heads of q and all 4 of k, with 8 values each.
   CHECK(shape_of("model.layers.4.self_attn.q_norm.weight") == "[64]");
   CHECK(shape_of("model.layers.4.self_attn.k_norm.weight") == "[32]");
   CHECK(shape_of("model.layers.4.post_attention_layernorm.weight") == "[64]");
@@ -466,7 +466,7 @@ TEST_CASE("gpt-oss has sinks, experts with biases in columns, and a rotation of 
   REQUIRE(gate_up != tensors.end());
   CHECK(gate_up->is_transposed);
   CHECK(gate_up->shape == Shape{6, 64, 344});
-  // Two norms, four projections with their biases, sinks, the router with its bias, two tensors of experts with theirs.
+  // Two norms, four projections, the sinks, the router and two tensors of experts; all but norms and sinks have a bias.
   CHECK(tensors.size() == 2 + 5 * (2 + 8 + 1 + 2 + 4));
 
   CHECK_ERROR(config_of("GptOssForCausalLM", R"({"swiglu_limit": 6.0})"), ErrorCode::kUnsupported,
@@ -475,7 +475,7 @@ TEST_CASE("gpt-oss has sinks, experts with biases in columns, and a rotation of 
               "swiglu_alpha: expected 1.702, found 1");
 }
 
-/// A model for text and pictures, with `file` beside the configuration of its part for text.
+/// A multimodal model's configuration: `text` changes its text_config, and `file` the top level of the file.
 Result<ModelConfig> mistral3_of(std::string_view text, std::string_view file) {
   nlohmann::json config = {{"architectures", {"Mistral3ForConditionalGeneration"}}};
   config["text_config"] = nlohmann::json::parse(config_with("architectures", ""));
@@ -502,7 +502,7 @@ TEST_CASE("of a model for text and pictures the part for text is read") {
   CHECK(is_for_pictures(*config, "vision_tower.ln_pre.weight"));
   CHECK_FALSE(is_for_pictures(*config, "model.norm.weight"));
 
-  // The file's word on tied embeddings counts more than that of the part.
+  // tie_word_embeddings of the top level takes precedence over that of text_config.
   CHECK_FALSE(mistral3_of("{}", R"({"tie_word_embeddings": false})")->tied_embeddings);
   CHECK(mistral3_of(R"({"tie_word_embeddings": false})", R"({"tie_word_embeddings": true})")->tied_embeddings);
 
@@ -569,7 +569,7 @@ TEST_CASE("queries of Ministral 3 grow with the position, by the parameters of i
   CHECK(part->is_text_part);
   CHECK(part->rope_tables[0].query_growth.beta == 0.25F);
   CHECK(part->rope_tables[0].query_growth.period == 64);
-  // A Mistral reads no such key.
+  // The class Mistral of transformers does not read this key.
   CHECK(config_of("MistralForCausalLM", rope)->rope_tables[0].query_growth.period == 0);
 
   const auto refused = [](std::string_view parameters) {

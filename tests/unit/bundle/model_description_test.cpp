@@ -1,4 +1,4 @@
-// Tests that describe_model() says of a checkpoint what the bundle that is made of it contains.
+// Tests that describe_model() predicts, from a checkpoint, what the bundle made of it contains.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -58,19 +58,19 @@ TEST_CASE("a quantized checkpoint is described as the bundle that is made of it"
     CHECK(has_reason(of_folder) == of_folder.published.variant.empty());
     CHECK(of_folder.config.dim == of_bundle.config.dim);
     n_with_variant += of_folder.published.variant.empty() ? 0 : 1;
-    // The configuration alone gives the same variant, but no types of single tensors.
+    // config.json alone yields the same variant, but not the types of the individual tensors.
     const fs::path alone = scratch.path() / (name + ".json");
     fs::copy_file(entry.path() / "config.json", alone);
     const ModelDescription of_config = described(alone);
-    // Modules of two checkpoints that read the same input store different scales for it, so that the scales are not used. The
-    // configuration alone does not show this.
+    // In two checkpoints, modules that read the same input store different scales for it, so the scales are not used.
+    // config.json alone does not show this.
     const std::string of_config_alone = name == "fp8-per-tensor"   ? "fp8-static"
                                         : name == "nvfp4-modelopt" ? "modelopt-nvfp4"
                                                                    : of_folder.published.variant;
     CHECK(of_config.published.variant == of_config_alone);
     CHECK_FALSE(of_config.published.encodings.has_value());
   }
-  CHECK(n_with_variant == 6);  // tests/recipes/published_variants_test.py has the others, larger than their groups
+  CHECK(n_with_variant == 6);  // the other variants, with larger groups: tests/recipes/published_variants_test.py
 }
 
 TEST_CASE("the variant of a checkpoint follows from its config.json") {
@@ -111,7 +111,7 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
            {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": true}, "input_activations":
            {"num_bits": 8, "type": "float", "strategy": "token", "symmetric": true, "dynamic": true}}}})",
        "compressed-tensors-fp8"},
-      // llm-compressor's W4A8. Where its weights have zero points, the activations are left out.
+      // llm-compressor's W4A8. Where the weights have zero points, the variant does not quantize activations.
       {R"({"quant_method": "compressed-tensors", "format": "int-quantized", "config_groups": {"group_0": {"weights":
            {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128, "symmetric": true}, "input_activations":
            {"num_bits": 8, "type": "int", "strategy": "token", "symmetric": true, "dynamic": true}}}})",
@@ -124,7 +124,7 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
            {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128, "symmetric": false}, "input_activations":
            {"num_bits": 8, "type": "int", "strategy": "token", "symmetric": true, "dynamic": true}}}})",
        "compressed-tensors-int4-g128-zp"},
-      // INT8 with stored scales of activations, in llm-compressor and Quark; with zero points, the weights alone are kept.
+      // INT8 with stored scales of activations, in llm-compressor and Quark; with zero points, only the weights stay quantized.
       {R"({"quant_method": "compressed-tensors", "format": "int-quantized", "config_groups": {"group_0": {"weights":
            {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": true}, "input_activations":
            {"num_bits": 8, "type": "int", "strategy": "tensor", "symmetric": true, "dynamic": false}}}})",
@@ -141,7 +141,8 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
            "qscheme": "per_tensor", "symmetric": true}, "weight": {"dtype": "int8", "qscheme": "per_tensor",
            "symmetric": true}}})",
        "quark-int8"},
-      // FP8 with stored scales of activations. fbgemm finds its scales at run time and bounds them, so its variant keeps the weights alone.
+      // FP8 with stored scales of activations. fbgemm computes its scales at run time, with an upper bound, so its variant quantizes
+      // only the weights.
       {R"({"quant_algo": "FP8", "quant_method": "modelopt"})", "modelopt-fp8-static"},
       {R"({"activation_scheme": "static", "quant_method": "fp8"})", "fp8-static"},
       {R"({"quant_method": "compressed-tensors", "format": "float-quantized", "config_groups": {"group_0": {"weights":
@@ -179,7 +180,7 @@ TEST_CASE("the variant of a checkpoint follows from its config.json") {
       {R"({"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized", "config_groups": {"group_0": {"weights":
            {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16, "symmetric": true}}}})",
        "compressed-tensors-nvfp4-w4a16"},
-      // These have no published variant: a bundle holds their values.
+      // These have no published variant: their weights are stored as dequantized values.
       {R"({"bits": 2, "group_size": 128, "quant_method": "gptq"})", ""},
       {R"({"bits": 8, "group_size": 128, "quant_method": "gptq", "sym": false})", ""},
   };
@@ -221,7 +222,7 @@ TEST_CASE("a setting of a checkpoint that is not known is refused, and modules t
       left_out));
   CHECK_FALSE(has_note(R"({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"]})", left_out));
   CHECK(has_note(R"({"quant_method": "fp8", "ignored_layers": ["model.layers.0.self_attn.q_proj"]})", left_out));
-  // As Qwen3's FP8 checkpoints have it: norms and routers do not count as quantized.
+  // As in Qwen3's FP8 checkpoints. Norms and routers are never quantized, so naming them excludes nothing.
   CHECK_FALSE(has_note(R"({"quant_method": "fp8", "weight_block_size": [128, 128], "modules_to_not_convert": ["lm_head",
                            "model.layers.0.input_layernorm", "model.layers.0.mlp.gate", "re:.*mlp.gate$"]})",
                        left_out));

@@ -1,5 +1,5 @@
-// Published codes: their names and their layout in safetensors. Expected values are written out by hand or computed from the definition,
-// scale times code.
+// Codes of published quantized weights: their names and their layout in safetensors. Expected values are written out by hand or
+// computed from the definition, scale times code.
 #include "bundle/published_weights.h"
 
 #include <fmt/format.h>
@@ -141,7 +141,7 @@ Result<TensorStore> opened(const test::ScratchFolder& scratch, const std::string
 
 TEST_CASE("int4 codes in groups of 64 are given unchanged with repeated scales, and by their values in f32") {
   const test::ScratchFolder scratch;
-  constexpr std::int64_t kCols = 96;  // a whole group and half a one
+  constexpr std::int64_t kCols = 96;  // one and a half groups
   std::vector<std::uint8_t> pairs;
   std::vector<int> codes;
   for (int i = 0; i < 2 * kCols; i += 2) {
@@ -360,7 +360,7 @@ TEST_CASE("blocks of GGUF are given by their parts, and their values have the bi
   const auto matrix = [](std::string_view name, std::int64_t block_bytes, const std::string& bytes) {
     return Part{{std::string(name), DType::kU8, {kRows, kBlocks * block_bytes}}, bytes};
   };
-  /// A type of blocks, and where its FP16 numbers are.
+  /// A block type, and the offsets of its FP16 numbers within a block.
   struct Type {
     WeightEncoding encoding;
     const char* name;
@@ -371,7 +371,7 @@ TEST_CASE("blocks of GGUF are given by their parts, and their values have the bi
                         {kQ41, "Q4_1", {0, 2}},   {kQ50, "Q5_0", {0}},   {kQ51, "Q5_1", {0, 2}},
                         {kIq4Nl, "IQ4_NL", {0}}};
   static_assert(std::size(types) == kBlockEncodings.size());
-  // One file has all of them.
+  // One file holds a tensor of each type.
   std::vector<std::string> bytes;
   std::vector<Part> parts;
   for (const Type& type : types) {
@@ -458,7 +458,7 @@ TEST_CASE("transposed codes in E2M1 are rows of their tensor's columns, and thei
         static_cast<unsigned char>(exponents[static_cast<std::size_t>((output * kInputs + input) / 32)]);
     return std::ldexp(code < 8 ? kNumbers[code] : -kNumbers[code - 8], int{exponent} - 127);
   };
-  // Every other output of the second matrix, as gates are; then all of the first one.
+  // Every other output of the second matrix, the layout of gates interleaved with ups; then all outputs of the first one.
   for (const ColumnView& view : {ColumnView{.matrix = 1, .first_column = 1, .step = 2, .n_columns = 3},
                                  ColumnView{.matrix = 0, .n_columns = kOutputs}}) {
     const auto kept = make_column_source(tensor, view, kMxfp4Group32);
@@ -573,11 +573,11 @@ TEST_CASE("an order of columns is that of codes in their own encoding; values ha
     std::memcpy(&value, plain.values.data() + 4 * (96 * row + static_cast<std::size_t>(order[col])), 4);
     CHECK(value == scales[row * 2 + col / 64] * static_cast<float>(code));
   }
-  // An embedding is looked up in the weight's order, so by its values.
+  // The rows of an embedding must have the original order of columns, so they are read as values.
   const Variant variant = variant_from_name("gptq-int4-g64").value();
   CHECK(encoding_of(variant, TensorRole::kMatmul, tensor).value() == kInt4Group32);
   CHECK(encoding_of(variant, TensorRole::kEmbedding, tensor).value() == kF32);
-  // The weight's own order is none.
+  // The identity counts as no reordering.
   std::vector<std::int32_t> own(kCols);
   for (std::size_t i = 0; i < own.size(); ++i) own[i] = static_cast<std::int32_t>(i);
   const auto plainly = stored_with("I32", {kCols}, bytes_of(own));
@@ -609,7 +609,7 @@ TEST_CASE("codes of NVFP4 are given with the global scale and those of 16 column
   constexpr std::size_t kCols = 48;
   std::string pairs(2 * kCols / 2, '\0');
   for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = static_cast<char>(i * 37 + 5);
-  // In E4M3: 0.015625, 1, 448, then -1.5, the least subnormal number 2^-9, and 0.
+  // In E4M3: 0.015625, 1, 448, then -1.5, the smallest subnormal number 2^-9, and 0.
   const std::string scale_bytes = {'\x08', '\x38', '\x7e', '\xbc', '\x01', '\x00'};
   constexpr std::array<float, 6> kScales = {0x1p-6F, 1.0F, 448.0F, -1.5F, 0x1p-9F, 0.0F};
   constexpr float kGlobal = 0.0123F;
@@ -678,7 +678,7 @@ TEST_CASE("codes of NVFP4 are given with the global scale and those of 16 column
   const auto source = make_weight_source(*without->find("m"), kNvfp4Group16);
   REQUIRE_OK(source);
   CHECK_ERROR((*source)->read_rows(0, 2, row_codes, floats), ErrorCode::kInvalidInput, "row 1: expected finite scales");
-  // With quantized activations their scale is stored as well.
+  // A variant with quantized activations also needs their scale.
   refused("modelopt-nvfp4", {codes, scales, global}, "expected a scale of inputs beside codes in modelopt-nvfp4");
   const Part of_inputs{{"m.input_scale", DType::kF32, {1}}, bytes_of(std::vector<float>{0.25F})};
   const auto with_inputs = opened(scratch, "modelopt-nvfp4", {codes, scales, global, of_inputs});

@@ -16,7 +16,7 @@
 
 namespace secondsource::test {
 
-/// The folder with a folder for each checkpoint.
+/// The folder that holds one folder per checkpoint.
 [[nodiscard]] std::filesystem::path checkpoints();
 
 /// Makes a bundle of a checkpoint's folder.
@@ -24,12 +24,12 @@ Result<void> create(const std::filesystem::path& folder, const std::filesystem::
                     QuantizedWeights form = QuantizedWeights::kAsCodes);
 Result<void> create(const std::filesystem::path& folder, const std::filesystem::path& target);
 
-/// The values of a tensor that is kept as codes, in the order of its own rows; experts of MXFP4 are kept by their columns.
+/// The values of a tensor that is kept as codes, in the order of the stored tensor; experts in MXFP4 are stored by columns.
 [[nodiscard]] std::vector<float> values_of_codes(const StoredTensor& tensor);
-/// The stored values as little-endian FP32, those that are kept as codes too.
+/// The stored values as little-endian FP32, also those of a tensor that is kept as codes.
 [[nodiscard]] std::string bytes_of_values(const StoredTensor& tensor);
 
-/// Keeps the notes.
+/// Collects the notes.
 class Notes final : public Progress {
  public:
   void begin(std::string_view, std::int64_t) override {}
@@ -38,7 +38,7 @@ class Notes final : public Progress {
   std::vector<std::string> lines;
 };
 
-/// One of the checkpoints in a folder of its own, to be changed.
+/// A copy of one of the checkpoints, which a test may change.
 class ChangedCheckpoint {
  public:
   explicit ChangedCheckpoint(const std::string& name);

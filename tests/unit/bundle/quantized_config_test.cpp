@@ -1,4 +1,5 @@
-// Where a checkpoint says how its weights are quantized, and what is made of one that does not say it, or whose weights say otherwise.
+// Where a checkpoint declares how its weights are quantized, and how one is handled that does not declare it or whose weights
+// contradict it.
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -62,7 +63,7 @@ TEST_CASE("ModelOpt's own file says how a checkpoint is quantized whose config.j
   CHECK(described->notes.size() == 1);
   write_own("W4A8_AWQ");
   CHECK_ERROR(create(folder, scratch.path() / "awq"), ErrorCode::kUnsupported, "hf_quant_config.json");
-  // A configuration that names no algorithm quantizes only the cache, and the scales beside these weights contradict it.
+  // A configuration without an algorithm quantizes only the KV cache, which the scales beside these weights contradict.
   REQUIRE_OK(write_file(folder / kModeloptConfigFile,
                         R"({"quantization": {"quant_algo": null, "kv_cache_quant_algo": "FP8"}})"));
   const char* const contradiction =

@@ -1,4 +1,4 @@
-// Checkpoints with quantized weights, against the values that the code of the formats' authors gives them
+// Compares quantized checkpoints with the values that the code of each format's authors computes for them
 // (tests/data/quantized/make_checkpoints.py).
 #include "bundle/quantized_folder.h"
 
@@ -52,7 +52,7 @@ TEST_CASE("a bundle of a quantized checkpoint has the values, bit for bit, that 
   const InterruptFlag interrupt;
   for (const auto& [name, tensors] : expected.items()) {
     CAPTURE(name);
-    // The authors' code multiplies or divides the scales of NVFP4 first and rounds; runtimes multiply sums, as codes are.
+    // For NVFP4 the authors' code first combines both scales, with a rounding; runtimes, and our codes, scale the sums instead.
     const auto form = name.starts_with("nvfp4") ? QuantizedWeights::kAsValues : QuantizedWeights::kAsCodes;
     REQUIRE_OK(create(checkpoints() / name, scratch.path() / name, progress, form));
     const auto bundle = Bundle::open(scratch.path() / name, progress, interrupt);
@@ -96,8 +96,8 @@ TEST_CASE("codes of NVFP4 have the values that the authors' code gives them, but
       for (std::size_t i = 0; i < found.size(); ++i) {
         float expected = 0.0F;
         std::memcpy(&expected, bytes.data() + i * sizeof(float), sizeof(float));
-        // Both ways together round three times: a code's product once, and a dequantized scale and value once each. The reciprocal of
-        // compressed-tensors is a fourth rounding, which takes none of these values further.
+        // The two ways differ by three roundings: one of the product of codes, one each of a dequantized scale and value. The
+        // reciprocal in compressed-tensors is a fourth one, which does not increase the error of any of these values.
         if (std::abs(found[i] - expected) > 0x1.8p-23F * std::abs(expected)) FAIL(spec.name << ": " << i);
         n_equal += found[i] == expected ? 1 : 0;
       }
@@ -161,7 +161,7 @@ TEST_CASE("codes in FP8 are kept beside activations that are not quantized, or i
   const test::ScratchFolder scratch;
   SilentProgress silent;
   const InterruptFlag interrupt;
-  // Modules of fp8-per-tensor that read the same input store different scales for it, so that the scales are not used.
+  // In fp8-per-tensor, modules that read the same input store different scales for it, so the scales are not used.
   const std::vector<std::tuple<std::string, std::string, std::size_t>> cases = {
       {"float-per-channel", "compressed-tensors-fp8-w8a16", 0}, {"fp8-per-tensor", "fp8-w8a16", 1}};
   for (const auto& [name, variant, n_notes] : cases) {
@@ -194,7 +194,7 @@ TEST_CASE("a bundle's codes are not read as the weights that a quantization_conf
 
 constexpr const char* kQ = "model.layers.0.self_attn.q_proj.";
 
-/// The weight of the first product of queries, as FP32, in a bundle that is made of the checkpoint.
+/// The first layer's q_proj weight, as FP32, in a bundle made of the checkpoint.
 std::string bytes_in_bundle_of(ChangedCheckpoint& checkpoint) {
   REQUIRE_OK(checkpoint.create());
   SilentProgress progress;
@@ -209,7 +209,7 @@ TEST_CASE("parts of a quantized weight that contradict its shape are refused") {
   const auto refused = [](const std::string& checkpoint, const std::string& ending, const std::string& part) {
     ChangedCheckpoint changed(checkpoint);
     HandMadeTensor& tensor = changed.tensor(kQ + ending);
-    // Half of it: the first extent is even in all of these.
+    // Drop the second half of the tensor; the first extent is even in all of these.
     tensor.shape = tensor.shape.rank() == 1 ? Shape{tensor.shape.extent(0) / 2}
                                             : Shape{tensor.shape.extent(0) / 2, tensor.shape.extent(1)};
     tensor.data.resize(tensor.data.size() / 2);
@@ -290,7 +290,7 @@ TEST_CASE("a code or a scale that is not a number is refused") {
 }
 
 TEST_CASE("what a quantized module has besides and nobody reads is refused unless it is zero") {
-  ChangedCheckpoint zeros("gptq-4");  // as early files of AutoGPTQ have them for models without biases
+  ChangedCheckpoint zeros("gptq-4");  // early AutoGPTQ files store such biases for models without biases
   zeros.tensors.push_back({std::string(kQ) + "bias", "F16", {32}, std::string(64, '\0')});
   REQUIRE_OK(zeros.create());
   ChangedCheckpoint bias("gptq-4");
@@ -443,7 +443,7 @@ TEST_CASE("each expert of a mixture keeps its codes in the order of its own grou
     const std::size_t at = name.find("experts.");
     return at == std::string::npos ? -1 : name[at + 8] - '0';
   };
-  // Input i of expert e is in group i + e modulo the number of groups. Those of other matrices are consecutive.
+  // Input i of expert e is in group (i + e) modulo the number of groups. Other matrices have consecutive groups of 32 inputs.
   const auto group_of = [](int expert, std::int64_t input, std::int64_t n_groups) {
     return static_cast<std::int32_t>(expert < 0 ? input / 32 : (input + expert) % n_groups);
   };

@@ -38,7 +38,7 @@ TEST_CASE("upstream's own hostile files are accepted and refused as upstream doe
     REQUIRE_OK(mapped);
     const auto parsed = parse_safetensors(mapped->bytes(), file);
     CAPTURE(file);
-    // The format says that a header begins with {; upstream's reader accepts white space before it, and we do not.
+    // The format requires a header to begin with {. Upstream's reader accepts white space before it; ours does not.
     const bool breaks_format = file == "header_leading_whitespace.safetensors";
     CHECK(parsed.has_value() == (entry["accept"].get<bool>() && !breaks_format));
     if (!parsed) {

@@ -1,5 +1,5 @@
-// What a folder adds to SentencePiece's tokenizer.model: tokens, and the ids that stand around every text. The ids of the
-// pieces themselves are those of the package `sentencepiece` (tests/unit/tokenizer/sentencepiece_model_test.cpp).
+// What a folder adds to SentencePiece's tokenizer.model: tokens, and ids before and after every text. The ids of the pieces
+// themselves are compared with those of the package `sentencepiece` in tests/unit/tokenizer/sentencepiece_model_test.cpp.
 #include "bundle/sentencepiece_files.h"
 
 #include <map>
@@ -18,7 +18,7 @@ namespace {
 
 using FolderFiles = std::map<std::string, std::string, std::less<>>;
 
-/// The Llama-like model of 700 pieces with these files beside it.
+/// The Llama-like tokenizer of 700 pieces with these files beside it.
 FolderFiles llama_folder(FolderFiles files) {
   const auto model = read_file(data_file("tokenizer/sentencepiece/llama.model"));
   REQUIRE_OK(model);
@@ -26,7 +26,7 @@ FolderFiles llama_folder(FolderFiles files) {
   return files;
 }
 
-/// The Unigram model like T5's, of 300 pieces, under the name that T5 gives it.
+/// A Unigram tokenizer like T5's, with 300 pieces, under the file name that T5 uses.
 FolderFiles t5_folder(std::string config) {
   const auto model = read_file(data_file("tokenizer/sentencepiece/t5.model"));
   REQUIRE_OK(model);
@@ -65,13 +65,13 @@ TEST_CASE("a folder without tokenizer.model has no such tokenizer") {
 }
 
 TEST_CASE("a tiktoken file of a family that is not known is refused for what it is") {
-  // The first lines of Llama 3's: "!" and "\"".
+  // The first lines of Llama 3's file: "!" and "\"".
   CHECK_ERROR(json_of({{"tokenizer.model", "IQ== 0\nIg== 1\n"}}), ErrorCode::kUnsupported, "a tiktoken file");
   CHECK_ERROR(json_of({{"tokenizer.model", "IQ== zero\n"}}), ErrorCode::kInvalidInput, "SentencePiece model");
 }
 
 TEST_CASE("a tiktoken file of a known family needs its number of tokens and the special tokens beside it") {
-  // The single bytes, all pairs of "a" to "z", and then three bytes that no text in UTF-8 has.
+  // The single bytes, all pairs of "a" to "z", and then sequences of three bytes that are not valid UTF-8.
   std::string ranks;
   int n_ranks = 0;
   const auto add = [&](const std::string& token) {
@@ -126,7 +126,7 @@ TEST_CASE("added tokens have the ids behind the pieces") {
       "700": {"content": "<pad>", "special": true}, "701": {"content": "<tool>", "special": false}}})";
   CHECK(ids_of(llama_folder({{"tokenizer_config.json", decoder}}), "<tool><pad></s>") ==
         std::vector<std::int32_t>{1, 701, 700, 2});
-  // Folders from before transformers 4.34.
+  // The form of folders written before transformers 4.34.
   CHECK(ids_of(llama_folder({{"added_tokens.json", R"({"<tool>": 701, "<pad>": 700})"}}), "<pad><tool>") ==
         std::vector<std::int32_t>{1, 700, 701});
 }

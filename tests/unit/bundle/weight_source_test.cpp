@@ -112,7 +112,7 @@ TEST_CASE("rows of every stored type are encoded bit for bit as NumPy does") {
   CHECK(n_checked >= 30);
 }
 
-/// Applies the rules of docs/bundle-format.md value by value, for one scale.
+/// The result of applying the rules of docs/bundle-format.md value by value, for one scale.
 struct PlainRule {
   float scale = 0.0F;
   std::vector<std::int8_t> q{};
@@ -124,7 +124,7 @@ PlainRule plain_rule(std::span<const float> values, float limit, bool half_scale
   if (half_scale) rule.scale = nearest_half(rule.scale);
   for (const float value : values) {
     const float ratio = rule.scale == 0.0F ? 0.0F : std::nearbyint(value / rule.scale);  // ties go to even
-    // Infinities and NaN have no code; rows with one are refused.
+    // Infinities and NaN have no code; the reader refuses rows that contain one.
     rule.q.push_back(std::isnan(ratio) ? std::int8_t{0} : static_cast<std::int8_t>(std::clamp(ratio, -limit, limit)));
   }
   return rule;
@@ -152,7 +152,7 @@ TEST_CASE("whole rows of any length are quantized as the plain rule has it, bit 
     const std::uint64_t kind = random.next_bits() % (kinds.size() + 1);
     std::size_t of_group = 0;
     for (std::size_t i = 0; i < n; ++i) {
-      if (i % 32 == 0) of_group = kind < kinds.size() ? kind : random.next_bits() % 6;  // each group is of another kind
+      if (i % 32 == 0) of_group = kind < kinds.size() ? kind : random.next_bits() % 6;  // mixed rows: a kind per group
       row[i] = kinds[of_group]();
     }
     CAPTURE(trial, n, kind);
@@ -224,7 +224,7 @@ TEST_CASE("a tensor of all experts is read as the rows of one after the other, a
   const auto experts = opened({2, 3, 4});
   REQUIRE_OK(experts);
   std::vector<std::byte> rows(3 * 4 * sizeof(float));
-  REQUIRE_OK((*experts)->read_rows(2, 3, rows, {}));  // the last of the first expert, and two of the second
+  REQUIRE_OK((*experts)->read_rows(2, 3, rows, {}));  // the last row of the first expert and two rows of the second
   for (std::size_t i = 0; i < 12; ++i) CHECK(rows[4 * i + 2] == static_cast<std::byte>(8 + i));
   CHECK_ERROR(opened({2, 3, 2, 2}), ErrorCode::kInvalidInput, "expected one to three dimensions, found [2, 3, 2, 2]");
 }
@@ -322,7 +322,7 @@ TEST_CASE("a variant's rule says how each tensor is encoded") {
 }
 
 TEST_CASE("columns of a matrix are delivered as rows, in every encoding as the same rows of a tensor are") {
-  // Two matrices of 40 inputs and 130 outputs, and the odd outputs of the second as rows of a tensor of their own.
+  // Two matrices of 40 inputs and 130 outputs; a separate tensor holds the odd outputs of the second as rows.
   constexpr std::int64_t kInputs = 40;
   constexpr std::int64_t kOutputs = 130;
   constexpr ColumnView kView{.matrix = 1, .first_column = 1, .step = 2, .n_columns = 65};
@@ -361,7 +361,7 @@ TEST_CASE("columns of a matrix are delivered as rows, in every encoding as the s
           scales, std::span(whole.scales).subspan(static_cast<std::size_t>(first) * row_scales, scales.size())));
     }
   }
-  // Some inputs of some outputs; a tensor of two dimensions is one matrix.
+  // Read some inputs of some outputs. A two-dimensional tensor counts as one matrix.
   for (const auto& [shape, matrix] :
        {std::pair<Shape, std::int64_t>{Shape{2, kInputs, kOutputs}, 1}, {Shape{2 * kInputs, kOutputs}, 0}}) {
     const auto part = scratch.path() / fmt::format("part{}.safetensors", matrix);

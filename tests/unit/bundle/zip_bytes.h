@@ -1,5 +1,5 @@
 #pragma once
-// Zips made byte by byte, with any false field that a test asks for. Layout: PKWARE's APPNOTE.TXT, 4.3.7 and 4.3.12.
+// Builds zips byte by byte, with any invalid field that a test asks for. Layout: PKWARE's APPNOTE.TXT, 4.3.7 and 4.3.12.
 
 #include <zlib.h>
 

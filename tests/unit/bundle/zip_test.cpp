@@ -224,7 +224,7 @@ TEST_CASE("the cache extracts a zip once, keeps what is in use, and forgets the 
     REQUIRE_OK(lease);
     CHECK(lease->bundle_folder().filename() == "bundle");
     CHECK(read_file(lease->bundle_folder() / "big").value() == std::string(3000, '1'));
-    // The mark shows whether the second call finds the copy of the first one.
+    // The file "mark" shows whether the second call reuses the extracted copy of the first one.
     REQUIRE_OK(write_file(lease->bundle_folder() / "mark", "here"));
     const auto again = extract_to_cache(first, progress, interrupt, options);
     REQUIRE_OK(again);
@@ -237,12 +237,12 @@ TEST_CASE("the cache extracts a zip once, keeps what is in use, and forgets the 
   CHECK(lease->bundle_folder().filename() != "big");
   const auto entries = list_cache(*options.cache);
   REQUIRE_OK(entries);
-  REQUIRE(entries->size() == 1);  // both together exceeded the limit, and the first was no longer in use
+  REQUIRE(entries->size() == 1);  // the two exceeded the limit, and the unused first one was removed
   CHECK(entries->at(0).size_bytes == 3001);
   CHECK(entries->at(0).in_use);
 }
 
-/// Runs a function at the beginning of every task.
+/// Calls a function at the beginning of every task.
 class TaskProgress final : public Progress {
  public:
   explicit TaskProgress(std::function<void(std::string_view)> on_begin) : on_begin_(std::move(on_begin)) {}
@@ -275,7 +275,7 @@ TEST_CASE("who waits for another's extraction gets the copy as soon as it is the
   REQUIRE_OK(write_file(zip, zip_bytes({{.name = "manifest.yaml", .data = "x"}})));
   std::promise<void> extracting;
   std::promise<void> waiting;
-  // Locks belong to open files, so two threads can stand for two processes.
+  // File locks belong to open file descriptions, so two threads behave like two processes.
   auto first = std::async(std::launch::async, [&] {
     TaskProgress progress([&](std::string_view task) {
       if (!task.starts_with("extracting")) return;

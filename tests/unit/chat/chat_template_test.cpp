@@ -1,4 +1,4 @@
-// What a template is given: expected values as transformers 5.23 passes them to a template.
+// Tests the variables that are passed to a template; the expected values are what transformers 5.23 passes.
 #include "chat/chat_template.h"
 
 #include <nlohmann/json.hpp>

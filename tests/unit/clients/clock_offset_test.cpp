@@ -1,4 +1,4 @@
-// Expected offsets follow from clocks whose true difference the test chose.
+// Tests estimated clock offsets against the true difference of the clocks, which the test chooses.
 
 #include "clients/clock_offset.h"
 
@@ -27,8 +27,8 @@ TEST_CASE("one turn that both saw bounds the offset by both of its intervals") {
   const auto bounds = clock_offset(first, other);
   REQUIRE_OK(bounds);
   REQUIRE(*bounds);
-  // The turn was at 500 to 700 here and at 10 to 40 there: 460 to 690 have to be added. The longer repetition lasts 700 ns, over
-  // which clocks drift apart by less than 1 ns.
+  // The first client saw the server's second change at 500 to 700 ns, the other one at 10 to 40 ns: the offset is 460 to 690 ns.
+  // The longer repetition lasts 700 ns, during which clocks drift apart by less than 1 ns.
   CHECK((*bounds)->low_ns == 500 - 40 - 1);
   CHECK((*bounds)->high_ns == 700 - 10 + 1);
   CHECK((*bounds)->n_turns == 1);
@@ -44,7 +44,8 @@ TEST_CASE("each further turn bounds it closer, and the drift of the window widen
   const auto bounds = clock_offset(first, other);
   REQUIRE_OK(bounds);
   REQUIRE(*bounds);
-  // -15 to 15 ms by the first, -4 to 10 ms by the second; a second that only one of them saw says nothing. 0.2 ms for 2 s.
+  // The first change of the second gives -15 to 15 ms, the other one -4 to 10 ms; one seen by only one client gives nothing.
+  // Drift over 2 s adds 0.2 ms on both sides.
   CHECK((*bounds)->low_ns == -4'200'000);
   CHECK((*bounds)->high_ns == 10'200'000);
   CHECK((*bounds)->n_turns == 2);
@@ -74,11 +75,11 @@ TEST_CASE("the true offset lies inside whatever the clients saw of the turns") {
       return static_cast<std::int64_t>(random.next_below(static_cast<std::uint64_t>(bound)));
     };
     const std::int64_t offset_ns = below(100'000 * kOffsetMs) - 50'000 * kOffsetMs;
-    const double drift = 0.99 * kClockDrift * (2 * random.next_unit() - 1);  // of the other clock against the first
+    const double drift = 0.99 * kClockDrift * (2 * random.next_unit() - 1);  // of the other clock relative to the first
     std::vector<DateTurn> seen_first, seen_other;
     const std::int64_t n_turns = 1 + below(20);
     for (std::int64_t turn = 0; turn < n_turns; ++turn) {
-      // Seconds of any length: the server's clock may be what it wants.
+      // The length of a server second varies: nothing may depend on the speed of the server's clock.
       const std::int64_t at_ns = turn * 1000 * kOffsetMs + below(900 * kOffsetMs);
       const std::int64_t there_ns = at_ns - offset_ns + static_cast<std::int64_t>(drift * static_cast<double>(at_ns));
       if (below(10) > 0)
@@ -89,7 +90,7 @@ TEST_CASE("the true offset lies inside whatever the clients saw of the turns") {
     const auto bounds = clock_offset(with_turns(seen_first, n_turns * 1000 * kOffsetMs), with_turns(seen_other));
     REQUIRE_OK(bounds);
     if (!*bounds) continue;
-    // The offset itself moves by the drift; it is inside from the beginning to the end.
+    // The true offset changes with the drift; it must lie within the bounds at the beginning and at the end.
     for (const double moment_ns : {0.0, 1e9 * static_cast<double>(n_turns)}) {
       const auto true_ns = offset_ns - static_cast<std::int64_t>(drift * moment_ns);
       CHECK((*bounds)->low_ns <= true_ns);

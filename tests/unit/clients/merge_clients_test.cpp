@@ -1,5 +1,5 @@
-// Merges journals that are made in true time, of which each client has a clock of its own. The figures expected of the merged run
-// are counted here, in true time, by a loop over all tokens; and those of its summary are derived a second time by lib/verify.
+// Merges journals of simulated clients: events happen in true time, and each client records them with its own clock. The expected
+// figures of the merged run are counted here, in true time, by a loop over all tokens; lib/verify recomputes those of its summary.
 
 #include "clients/merge_clients.h"
 
@@ -23,14 +23,14 @@ namespace {
 constexpr std::int64_t kMergeMs = 1'000'000;
 constexpr std::int64_t kMergeSecond = 1'000'000'000;
 
-/// What one client of a load does in true time.
+/// What one of several simultaneous clients does in true time.
 struct MadeClient {
   std::int32_t index = 1;
   std::int32_t count = 2;
   std::int64_t clock_zero_ns = 0;  ///< true time at which the clock of its repetition shows 0
   std::int64_t start_ns = 0;       ///< true time of its first request
   std::int64_t gap_ns = 20 * kMergeMs;
-  std::int64_t turn_error_ns = 2 * kMergeMs;  ///< how closely it saw turns, to either side
+  std::int64_t turn_error_ns = 2 * kMergeMs;  ///< uncertainty, to either side, of each turn that it saw
   std::int32_t n_repetitions = 1;
   std::int64_t pause_ns = 3 * kMergeSecond;  ///< between two repetitions
 };
@@ -70,7 +70,7 @@ RunRecord made_record(const MadeClient& client) {
   return record;
 }
 
-/// True times of the tokens of one request: four slots that take a request each, one after the other.
+/// True times of the tokens of one request. Four requests at a time run side by side, and the next four follow.
 std::vector<std::int64_t> true_tokens(const MadeClient& client, std::int64_t begin_ns, std::int32_t request) {
   std::vector<std::int64_t> times;
   const std::int64_t sent_ns = begin_ns + request / kInFlight * (kOutputTokens + 1) * client.gap_ns;
@@ -83,7 +83,7 @@ std::int64_t begin_of(const MadeClient& client, std::int32_t repetition) {
   return client.start_ns + repetition * (length_ns + client.pause_ns);
 }
 
-/// True window: from the first request until the last slot is empty.
+/// The measurement window in true time: from the first request to the last token.
 std::pair<std::int64_t, std::int64_t> true_window(const MadeClient& client, std::int32_t repetition) {
   const std::int64_t begin_ns = begin_of(client, repetition);
   return {begin_ns, true_tokens(client, begin_ns, kRequests - 1).back()};
@@ -131,7 +131,7 @@ StoredRun made_run(const MadeClient& client) {
       }
       run.journal.lines.emplace_back(sample);
     }
-    // The Date turns 0.35 s behind each whole true second.
+    // The server's Date header changes 0.35 s after each whole second of true time.
     ServerClock clock{.n_responses = 100};
     for (std::int64_t second = window_start_ns / kMergeSecond + 1; second * kMergeSecond < window_end_ns; ++second) {
       const std::int64_t at_ns = second * kMergeSecond + 350 * kMergeMs - zero_ns;
@@ -166,7 +166,7 @@ const MadeClient kTwo{.index = 2,
 }  // namespace
 
 TEST_CASE("the figures of a merged run are those of all clients in true time") {
-  // In any order: the clients' numbers order them.
+  // The runs may be given in any order; the clients' numbers determine theirs.
   const auto merged = merge_clients({made_run(kTwo), made_run(kOne)});
   REQUIRE_OK(merged);
   CHECK(merged->notes.empty());
@@ -188,13 +188,13 @@ TEST_CASE("the figures of a merged run are those of all clients in true time") {
   REQUIRE(end.clients.size() == 2);
   CHECK(end.clients[0].offset_ns == 0);
   CHECK(end.clients[0].bound_ns == 0);
-  // Client 1 saw each turn to ±2 ms and client 2 as well, both around the same moment: the middle is the truth.
+  // Both clients saw each change of the server's second to ±2 ms around the same moment: the middle is exact.
   CHECK(end.clients[1].offset_ns == kTwo.clock_zero_ns - kOne.clock_zero_ns);
   CHECK(end.clients[1].n_turns == 5);
   const std::int64_t bound_ns = end.clients[1].bound_ns;
   CHECK(bound_ns >= 4 * kMergeMs);
-  CHECK(bound_ns <= 5 * kMergeMs);  // and what clocks may drift apart in 5 s
-  // From client 2's later beginning to client 1's earlier end, and the first of them moved by the bound.
+  CHECK(bound_ns <= 5 * kMergeMs);  // and the drift of clocks over 5 s
+  // From client 2's beginning, the later one, plus the bound, to client 1's end, the earlier one.
   const std::int64_t window_start_ns = kTwo.start_ns + bound_ns - kOne.clock_zero_ns;
   const std::int64_t window_end_ns = true_window(kOne, 0).second - kOne.clock_zero_ns;
   CHECK(end.window_start_ns == window_start_ns);
@@ -212,7 +212,7 @@ TEST_CASE("the figures of a merged run are those of all clients in true time") {
   CHECK(end.process_cpu_s == 1.0);
   CHECK_FALSE(end.server_clock);
 
-  // Each request of all clients once, and the latencies of both.
+  // Each request of both clients occurs once, and the latencies include both.
   std::set<std::int32_t> requests;
   for (const JournalLine& line : merged->lines) {
     if (const auto* sample = std::get_if<RequestSample>(&line)) requests.insert(sample->request);
@@ -228,7 +228,7 @@ TEST_CASE("the figures of a merged run are those of all clients in true time") {
   CHECK(cell.n_samples == 2 * kRequests);
   CHECK(*cell.output_tok_per_s.value ==
         Approx(1e9 * static_cast<double>(n_tokens) / static_cast<double>(window_end_ns - window_start_ns)));
-  CHECK(*cell.ttft_e2e_p50_ns.value == Approx(20.5e6));  // 20 ms at client 1 and 21 ms at client 2, of each the half
+  CHECK(*cell.ttft_e2e_p50_ns.value == Approx(20.5e6));  // half of them 20 ms (client 1), half 21 ms (client 2)
 }
 
 TEST_CASE("every figure of a merged run follows from its samples by the second derivation") {
@@ -294,7 +294,7 @@ TEST_CASE("repetitions are matched by their time, and one that not all measured 
   MadeClient two = kTwo;
   one.n_repetitions = two.n_repetitions = 2;
   two.gap_ns = one.gap_ns;
-  // Client 2 begins when client 1 begins its second repetition: its first one belongs to that.
+  // Client 2 begins together with client 1's second repetition, so its first repetition is matched with that one.
   two.start_ns = begin_of(one, 1) + 200 * kMergeMs;
   const auto merged = merge_clients({made_run(one), made_run(two)});
   REQUIRE_OK(merged);

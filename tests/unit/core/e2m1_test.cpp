@@ -19,7 +19,7 @@ TEST_CASE("every code of E8M0 but one is a power of two, and its code is found a
 }
 
 TEST_CASE("numbers are rounded up to powers of two") {
-  // From the exponent and the fraction that the C library finds.
+  // The expected value is computed with std::frexp().
   const auto expected = [](float value) {
     int exponent = 0;
     const float fraction = std::frexp(value, &exponent);

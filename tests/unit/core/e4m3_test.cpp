@@ -1,6 +1,6 @@
-// Both directions are held against the definition in the OCP 8-bit Floating Point Specification (revision 1.0, table 2), applied
-// with powers of two in f64, which is exact. tests/data/quantizers/vectors.json has codes that NumPy computed, and
-// bundles/recipes/test_recipes.py holds PyTorch's float8_e4m3fn against the same file.
+// Compares both conversions with the definition in the OCP 8-bit Floating Point Specification (revision 1.0, table 2), evaluated
+// exactly, with powers of two in f64. tests/data/quantizers/vectors.json has codes that NumPy computed, and
+// bundles/recipes/test_recipes.py compares PyTorch's float8_e4m3fn with the same file.
 
 #include "core/e4m3.h"
 
@@ -15,7 +15,7 @@
 namespace secondsource {
 namespace {
 
-/// The number of a code that is not NaN: bias 7, subnormal where the exponent is 0.
+/// The value of a code that is not NaN: the exponent's bias is 7, and numbers with exponent 0 are subnormal.
 double number_of(int code) {
   const int exponent = code >> 3 & 15;
   const int fraction = code & 7;
@@ -23,7 +23,7 @@ double number_of(int code) {
   return (code & 128) != 0 ? -magnitude : magnitude;
 }
 
-/// The code of the nearest number, of two the one whose last bit is 0; beyond 448 that of 448.
+/// The code of the nearest number; of two equally near ones, the code whose last bit is 0. Beyond 448, the code of 448.
 int nearest_code(float value) {
   const double size = std::fabs(static_cast<double>(value));
   int best = 0;
@@ -57,7 +57,7 @@ TEST_CASE("floats are rounded to the nearest E4M3 number, half to even, and satu
   std::vector<float> values = {0.0F,   1e-45F,  1e-38F,  0x1p-11F, 463.9F,
                                464.0F, 464.01F, 1000.0F, 3e38F,    std::numeric_limits<float>::infinity()};
   for (int code = 0; code < 126; ++code) {
-    // Half-way to the next number, and the floats beside it.
+    // The midpoint between this number and the next one, and the floats on both sides of it.
     const auto middle = static_cast<float>((number_of(code) + number_of(code + 1)) / 2);
     values.insert(values.end(), {middle, std::nextafter(middle, 0.0F), std::nextafter(middle, 1000.0F)});
   }

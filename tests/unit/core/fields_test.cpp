@@ -25,7 +25,7 @@ struct Point {
 };
 SS_FIELDS(Point, x, y, name)
 
-/// Notes the names, and whether the fields came as const.
+/// Records the names, and whether the fields were passed as const.
 struct Notes {
   std::vector<std::string> names;
   bool all_const = true;

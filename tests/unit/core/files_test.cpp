@@ -59,7 +59,7 @@ TEST_CASE("no single flipped bit of a sealed object leaves a good seal on anothe
     std::string flipped = text;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
     CAPTURE(flipped);
-    // A damaged checksum may look like none at all; the content is what it was then.
+    // A flipped bit within the checksum may make the file look unsealed; its content is intact then.
     if (bit / 8 < covered) REQUIRE(seal_of(flipped) == Seal::kBroken);
     if (bit / 8 >= covered) REQUIRE(flipped.substr(0, covered) == text.substr(0, covered));
   }

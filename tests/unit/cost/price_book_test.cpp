@@ -69,7 +69,7 @@ TEST_CASE("a price book is refused with the line, the field and what was expecte
       {"usd_per_hour: 55.04", "usd_per_hour: .inf", "expected a number"},
       {"usd_per_hour: 55.04", "usd_per_hour: \"55.04\"", "number"},
       {"usd_per_hour: 55.04", "usd_per_hour: 999.99", "a real price"},
-      // The price of one accelerator instead of the instance's, and the other way round.
+      // The price of one accelerator in place of the instance's price, and vice versa.
       {"usd_per_hour: 55.04", "usd_per_hour: 6.88",
        "expected 0.86 (usd_per_hour / accelerators: 6.88 / 8), found 6.88"},
       {"usd_per_accelerator_hour: 6.88", "usd_per_accelerator_hour: 55.04", "expected 6.88"},

@@ -37,7 +37,7 @@ TEST_CASE("a number that no count can be is refused, not converted") {
     CHECK_ERROR(import_skypilot_catalog(header + "a,V100,1," + number + ",1,,r\n", "vms.csv", kAws),
                 ErrorCode::kInvalidInput, "vms.csv:2: vCPUs: expected a number");
   }
-  // std::regex would need the stack for each of these blanks.
+  // std::regex would use stack space for each of these blanks.
   const std::string blanks = "{'Count':" + std::string(1'000'000, ' ') + "x}";
   CHECK_ERROR(import_skypilot_catalog(header + "a,V100,1,8,1,," + blanks + "\n", "vms.csv", kAws),
               ErrorCode::kInvalidInput, "expected fields of at most 1024 bytes");

@@ -162,7 +162,7 @@ TEST_CASE("worked example: three years with growth") {
   check_documented("3 years",
                    fmt::format("{:.0f} USD, {:.2f} thousand million tokens, {:.1f} % idle, {} instances", three.usd,
                                three.output_tokens / 1e9, 100 * three.idle_share, three.peak_instances));
-  // Two spans that meet make the whole, in the middle of a month as well.
+  // Two adjoining spans add up to the whole, even if they meet within a month.
   const HorizonCost until = cost_of_horizon(load, kFleet, kRule, 50, {0, 2.75});
   const HorizonCost from = cost_of_horizon(load, kFleet, kRule, 50, {2.75, 36});
   CHECK(until.usd + from.usd == Approx(three.usd));
@@ -200,7 +200,7 @@ TEST_CASE("worked example: the load from which own machines cost no more than an
   check_documented("always from", fmt::format("{:.1f} million", *at_2.always / 1e6));
   CHECK(*break_even_load(own, api_at(1.8), 1e6, 1e9).always == Approx(416e6).epsilon(1e-4));
   CHECK_FALSE(break_even_load(own, api_at(0.6), 1e6, 1e9).first);
-  // It is cheaper at every load, so that the break-even is the smallest load considered.
+  // Against such an API, own machines are cheaper at every load, so the break-even is the smallest load considered.
   CHECK(*break_even_load(own, api_at(1e6), 1e6, 1e9).first == 1e6);
 }
 

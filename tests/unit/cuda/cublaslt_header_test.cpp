@@ -1,5 +1,5 @@
-// The numbers, structs and prototypes of cuda/cublaslt.h against NVIDIA's own cublasLt.h. Compiled where that header
-// is.
+// Compares the numbers, structs and prototypes of cuda/cublaslt.h with NVIDIA's own cublasLt.h. Compiled only where that header
+// is found.
 
 #include <cublasLt.h>
 
@@ -51,7 +51,7 @@ static_assert(static_cast<int>(gpu::LtType::kInt32) == CUDA_R_32I);
 }  // namespace
 
 TEST_CASE("the real library takes the descriptions that are made of a product") {
-  // Descriptions need no device; a handle does, and without one it says so.
+  // Descriptions need no device; creating a handle does, and reports an error without one.
   const auto library = SharedLibrary::open({SS_CUBLASLT}, CublasLt::describe_status);
   if (!library) {
     WARN("not compared with the library itself: " << library.error().message);

@@ -43,9 +43,9 @@ TEST_CASE("a GPU in MIG mode is offered as its instances, and the others keep th
 }
 
 TEST_CASE("what CUDA_VISIBLE_DEVICES hides is not offered, and ids stay what they are without it") {
-  // A worker sees one device alone, under the id that the run gave it.
+  // A worker sees only one device, under the id that the run gave it.
   CHECK(ids(offered_devices(kAll, std::vector<std::string>{"GPU-e-5"})) == std::vector<std::string>{"2=GPU-e-5"});
-  // The runtime writes GPU- in front of an instance's UUID.
+  // The CUDA runtime prefixes the UUID of a MIG instance with GPU-.
   CHECK(ids(offered_devices(kAll, std::vector<std::string>{"GPU-d-4"})) == std::vector<std::string>{"MIG-d-4=MIG-d-4"});
   CHECK(ids(offered_devices(kAll, std::vector<std::string>{})).empty());
 }

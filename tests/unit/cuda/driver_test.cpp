@@ -1,4 +1,4 @@
-// Which drivers run what the module was built with.
+// Tests which drivers can run the CUDA version that the module was built with.
 
 #include "cuda/driver.h"
 

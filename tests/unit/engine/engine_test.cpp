@@ -124,7 +124,7 @@ TEST_CASE("a stream of short requests does not starve a long one, and is not sta
     }
   }
   REQUIRE(finished_at.size() == submitted_at.size() + 1);
-  // 90 prompt tokens at 8 per step, less up to three decoding neighbours, then 30 decodes.
+  // 90 prompt tokens in steps of 8 tokens, of which up to three are decodes of other requests; then 30 decodes.
   CHECK(finished_at.at(long_one) <= 90 / (8 - 3) + 30 + 2);
   // Arrival order is kept: each short request starts no later than the end of the requests behind it.
   int latest = 0;
@@ -154,8 +154,8 @@ TEST_CASE("static batching decodes in lockstep and admits nobody until the batch
     REQUIRE_OK(bench.engine->submit({.prompt_ids = random_prompt(i, 6), .max_new_tokens = i == 0 ? 2 : 5}));
   }
   bench.run();
-  // A batch of two prompts of six tokens in steps of eight, then 1 shared decode and 3 alone; then the third request
-  // alone.
+  // The first batch has two prompts of six tokens in steps of up to eight, then one decode of both requests and three of one
+  // of them. The third request follows alone.
   CHECK(bench.log.n_tokens == std::vector<std::int32_t>{8, 4, 2, 1, 1, 1, 6, 1, 1, 1, 1});
 }
 
@@ -408,7 +408,7 @@ TEST_CASE("cancelling gives the pages back and leaves the others alone") {
 
 TEST_CASE("a step has sequences of one rotation only, by the length they may reach, and all of them advance") {
   const auto batching = GENERATE(Batching::kContinuous, Batching::kStatic);
-  const auto kv_pages = GENERATE(std::int64_t{0}, std::int64_t{24});  // none to spare: sequences are preempted
+  const auto kv_pages = GENERATE(std::int64_t{0}, std::int64_t{24});  // 24 are too few: sequences are preempted
   CAPTURE(static_cast<int>(batching), kv_pages);
   Bench bench(options_of(batching, 4, 16, kv_pages));
   bench.config.long_rope_tables = {{.inv_freq = {0.5F, 0.05F}}};
@@ -418,7 +418,8 @@ TEST_CASE("a step has sequences of one rotation only, by the length they may rea
     const bool is_long = i % 3 == 0;
     std::vector<std::int32_t> prompt = random_prompt(i, is_long ? 24 : 20);
     prompt.front() = is_long ? 1 : 0;
-    // 24 + 8 - 1 inputs, or 20 + 8 - 1; one of the short ones repeats a generation that might have been longer.
+    // Requests reach 24 + 8 - 1 or 20 + 8 - 1 inputs. Request 7 is short but counts as long: it repeats a generation that was
+    // allowed to become longer.
     Request request{.prompt_ids = prompt, .max_new_tokens = 8};
     if (i == 7) request.may_generate = 12;
     if (i == 7) request.prompt_ids.front() = prompt.front() = 1;

@@ -28,10 +28,10 @@ ModelConfig config_of(const std::string& architecture, const std::string& more) 
   return *config;
 }
 
-/// Which of q, k and v have weights of their own.
+/// Which of k and v have a weight of their own instead of being joined with q.
 enum class Apart : std::uint8_t { kNothing, kValues, kKeysAndValues };
 
-/// Weights with one id each, and their specs by id.
+/// A model's weights, numbered consecutively, and their specs by id.
 struct Numbered {
   ModelWeights weights;
   std::vector<WeightSpec> specs;
@@ -59,7 +59,7 @@ struct Numbered {
     layer.latent = weights_of;
   }
 
-  /// In the first layer `apart` says which of k and v have weights of their own.
+  /// `apart` says which of k and v have weights of their own in the first layer.
   explicit Numbered(const ModelConfig& config, Apart apart = Apart::kNothing) {
     weights.embedding = next(config.vocab_size, config.dim);
     for (std::int64_t i = 0; i < config.n_layers; ++i) {
@@ -183,7 +183,7 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
   if (observe_all) CHECK(std::set<std::int32_t>(written.begin(), written.end()).size() == written.size());
 }
 
-/// The weights of all products but those of experts that a router chooses, with the input of each.
+/// The weight of each matmul, except those of routed experts, with the matmul's input.
 std::map<WeightId, ValueId> products_of(const StepGraph& graph, std::span<const WeightSpec> specs) {
   std::map<WeightId, ValueId> products;
   for (const Op& op : graph.ops) {
@@ -198,11 +198,11 @@ std::map<WeightId, ValueId> products_of(const StepGraph& graph, std::span<const 
 TEST_CASE("the input of every product whose weight has an order of columns is brought to that order") {
   const auto [architecture, more] = GENERATE(table<std::string, std::string>({
       {"LlamaForCausalLM", ""},
-      {"Qwen2MoeForCausalLM", R"(, "num_experts": 4, "num_experts_per_tok": 2)"},  // with an expert behind a sigmoid
-      {"DeepseekV3ForCausalLM", R"(, "first_k_dense_replace": 1)"},  // with latents, and an expert without
-      {"Gemma2ForCausalLM", R"(, "head_dim": 16)"},                  // norms of what blocks add
+      {"Qwen2MoeForCausalLM", R"(, "num_experts": 4, "num_experts_per_tok": 2)"},  // a shared expert behind a sigmoid
+      {"DeepseekV3ForCausalLM", R"(, "first_k_dense_replace": 1)"},  // latents, and a shared expert without a gate
+      {"Gemma2ForCausalLM", R"(, "head_dim": 16)"},                  // norms of block outputs
       {"Cohere2ForCausalLM", ""},                                    // parallel blocks
-      {"Starcoder2ForCausalLM", ""},                                 // biases, and a network without gates
+      {"Starcoder2ForCausalLM", ""},                                 // biases, and an FFN without a gate
   }));
   const Apart apart = GENERATE(Apart::kNothing, Apart::kValues, Apart::kKeysAndValues);
   CAPTURE(architecture, more, static_cast<int>(apart));
@@ -281,7 +281,7 @@ TEST_CASE("the inputs of experts are brought to the order of each expert, or to 
       continue;
     }
     CHECK_FALSE(select.expert.has_value());
-    // The inputs of the second product lie side by side, those of each expert in the order.
+    // The second matmul's inputs for a token's experts are adjacent; the order applies within each expert's inputs.
     REQUIRE(list.size() == order.size() * static_cast<std::size_t>(product->weight ? n_top : 1));
     for (std::size_t c = 0; c < list.size(); ++c) {
       const std::size_t first = c - c % order.size();
@@ -292,7 +292,7 @@ TEST_CASE("the inputs of experts are brought to the order of each expert, or to 
   CHECK(n_products > 0);
 }
 
-/// The graph of a small Qwen2 with the weights that `apart` says.
+/// The graph of a small Qwen2; `apart` says which weights are separate in the first layer.
 struct QwenGraph {
   Numbered numbered;
   StepGraph graph;
@@ -327,7 +327,7 @@ TEST_CASE("values with a weight of their own have a product of their own, of the
   CHECK(append.v == v.out);
   CHECK(qwen.columns(joined.out) == (4 + 2) * 8);
   CHECK(qwen.columns(v.out) == 2 * 8);
-  // The other layer has one product.
+  // The other layer has one joined matmul.
   CHECK(qwen.columns(qwen.op<Matmul>("layers.1.attention.qkv").out) == (4 + 2 * 2) * 8);
   CHECK_FALSE(qwen.op<RopeAppend>("layers.1.attention.rope_append").v.has_value());
   CHECK(std::ranges::count(qwen.graph.labels, "layers.1.attention.v") == 0);
@@ -367,7 +367,7 @@ TEST_CASE("what a family adds is in its graph: biases, head norms, windows") {
   };
   const StepGraph granite = graph_of(config_of("GraniteForCausalLM", R"(, "embedding_multiplier": 12,
       "residual_multiplier": 0.5, "attention_multiplier": 0.25)"));
-  // The hidden state is kept divided by what blocks are multiplied by.
+  // The hidden state is kept divided by residual_multiplier.
   CHECK(first(granite, Embed{}).scale == 24.0F);
   CHECK(first(granite, RmsNorm{}).eps == 4e-6F);
   CHECK(first(granite, Attention{}).scale == 0.25F);
@@ -402,7 +402,7 @@ TEST_CASE("what a family adds is in its graph: biases, head norms, windows") {
       "rope_scaling": {"type": "yarn", "factor": 40, "mscale": 1.0, "mscale_all_dim": 1.0,
                        "original_max_position_embeddings": 16})");
   const StepGraph latents = graph_of(deepseek);
-  // What is cached of a token: 512 + 64 numbers, of which 512 are the value.
+  // 512 + 64 numbers are cached per token, of which 512 also serve as the value.
   CHECK(first(latents, Attention{}).heads == HeadShape{4, 1, 576, 512});
   CHECK(kv_spec_of(deepseek, 16, DType::kBf16).latent_dim == 512);
   CHECK(kv_page_bytes(kv_spec_of(deepseek, 16, DType::kBf16)) == 2 * 16 * 576 * 2);

@@ -69,7 +69,7 @@ TEST_CASE("a tied head is the embedding's own weight where the variant stores bo
   CHECK((weights->head == weights->embedding) == one_weight);
 }
 
-/// Writes the tensors, whose bytes follow each other, as the weights of a published variant, and opens them.
+/// Writes the tensors, whose bytes are concatenated in `bytes`, as the weights of a published variant, and opens the file.
 TensorStore published_store(const test::ScratchFolder& scratch, const std::vector<TensorToWrite>& tensors,
                             std::span<const std::byte> bytes, const std::string& variant) {
   auto writer =
@@ -82,8 +82,8 @@ TensorStore published_store(const test::ScratchFolder& scratch, const std::vecto
   return std::move(store).value();
 }
 
-/// Three layers in Q4_K, but for v_proj of the first, which is Q6_K, as in half of the layers of llama.cpp's Q4_K_M, and k_proj of the
-/// third, as in what llama.cpp makes of Mixtral-8x7B.
+/// Three layers in Q4_K with two matrices in Q6_K: v_proj of the first layer, as in half of the layers of llama.cpp's Q4_K_M, and
+/// k_proj of the third, as in llama.cpp's files of Mixtral-8x7B.
 struct MixedModel {
   ModelConfig config;
   TensorStore tensors;
@@ -150,7 +150,7 @@ TEST_CASE("values or keys of another encoding than queries are a weight and a pr
   CHECK_FALSE(joined.v.has_value());
   CHECK_FALSE(joined.v_bias.has_value());
 
-  // Where keys have another encoding than queries, none of the three are joined.
+  // If k_proj and q_proj differ in encoding, q, k and v all stay separate.
   const LayerWeights& mixed = weights->layers[2];
   CHECK(extent(mixed.qkv).encoding == WeightEncoding::kQ4K);
   CHECK(extent(mixed.qkv).n_rows == 256);
@@ -165,7 +165,7 @@ TEST_CASE("values or keys of another encoding than queries are a weight and a pr
   CHECK(extent(*mixed.v).n_rows == 128);
   CHECK(mixed.v_bias.has_value());
 
-  // Matrices take the bytes that are stored.
+  // The matrices take exactly the stored bytes.
   double bytes = 0;
   for (const auto& [id, one] : weights->extents) {
     if (one.n_rows > 1) bytes += one.bytes;
@@ -191,7 +191,8 @@ const Variant& static_variant(bool is_int8) {
   return is_int8 ? kInt8 : kFp8;
 }
 
-/// Matrices of a static variant with these scales of inputs, 0.25 where none is given, and in BF16 where it is 0, as the head is.
+/// The matrices of a variant with static activation scales. `scales` holds input scales by tensor, with 0.25 as the default;
+/// a tensor with scale 0 is in BF16, as the head is.
 TensorStore static_tensors(const test::ScratchFolder& scratch, const ModelConfig& config, const Variant& variant,
                            const std::map<std::string, float>& scales) {
   std::vector<TensorToWrite> written;
@@ -228,7 +229,7 @@ TEST_CASE(
       "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "tie_word_embeddings": false})";
   const auto config = parse_model_config(text, "test");
   REQUIRE_OK(config);
-  // What multiplies one input has one scale in the first layer; v_proj has its own in the second.
+  // In the first layer, all matmuls that read the same input have one scale for it; in the second, v_proj has its own.
   std::map<std::string, float> stored = {{"model.layers.1.self_attn.v_proj.weight", 0.5F},
                                          {"model.layers.0.self_attn.o_proj.weight", 0.125F}};
   const Variant& variant = static_variant(GENERATE(false, true));
@@ -260,7 +261,7 @@ TEST_CASE(
                                                {"layers.1.ffn.gate_up", 0.25F},
                                                {"layers.1.ffn.down", 0.25F},
                                                {"head", 0.0F}});
-  // Any other variant has the values and quantizes nothing.
+  // In any other variant the weights are used by value, and no activations are quantized.
   const auto plain =
       prepare_model_weights(backend, *config, tensors, variant_from_name("bf16").value(), "test", progress);
   REQUIRE_OK(plain);
@@ -312,7 +313,8 @@ TEST_CASE(
   }
 }
 
-/// Column i of a matrix of n columns is that column of the codes: all n of them where `step` has no factor in common with n.
+/// The order of columns i * step modulo n: column i of the matrix is that column of the codes. It is a permutation if `step` and
+/// n have no common factor.
 std::vector<std::int32_t> order_with(std::int32_t step, std::int64_t n) {
   std::vector<std::int32_t> order(static_cast<std::size_t>(n));
   for (std::size_t i = 0; i < order.size(); ++i) {
@@ -321,7 +323,8 @@ std::vector<std::int32_t> order_with(std::int32_t step, std::int64_t n) {
   return order;
 }
 
-/// A model in INT4 with act order. `steps`: those of the orders of tensors that have another one than 5; 1 is the model's own.
+/// A model in INT4 with act order (reordered columns). `steps` holds the steps of the tensors' orders, with 5 as the default; 1 is
+/// the identity.
 TensorStore act_order_tensors(const test::ScratchFolder& scratch, const ModelConfig& config,
                               const std::map<std::string, std::int32_t>& steps) {
   std::vector<TensorToWrite> written;
@@ -355,8 +358,8 @@ TEST_CASE("inputs of codes in act order are brought to that order, and what has 
       "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "tie_word_embeddings": false})";
   const auto config = parse_model_config(text, "test");
   REQUIRE_OK(config);
-  // What multiplies one input has one order in the first layer; v_proj has its own in the second, k_proj and up_proj in the third, whose
-  // o_proj has none.
+  // In the first layer, all matmuls that read the same input have one order. In the second, v_proj has its own; in the third,
+  // k_proj and up_proj have their own, and o_proj has none.
   const TensorStore tensors = act_order_tensors(scratch, *config,
                                                 {{"model.layers.1.self_attn.v_proj.weight", 7},
                                                  {"model.layers.2.self_attn.k_proj.weight", 7},
@@ -392,7 +395,7 @@ TEST_CASE("inputs of codes in act order are brought to that order, and what has 
   REQUIRE(third.v.has_value());
   CHECK(order_of(*third.v) == order_with(5, 64));
   CHECK(order_of(third.attention_out).empty());
-  // Gates and ups are one product, for which their values are taken where their orders differ.
+  // Gates and ups share one matmul; if their orders differ, their weights are used by value.
   CHECK(weights->extents.at(third.gate_up).encoding == WeightEncoding::kF32);
   CHECK(order_of(third.gate_up).empty());
   CHECK(weights->extents.at(first.gate_up).encoding == WeightEncoding::kInt4Group32);
@@ -419,7 +422,7 @@ TEST_CASE("inputs of codes in act order are brought to that order, and what has 
                                             "layers.2.attention.q", "layers.2.attention.k", "layers.2.attention.v",
                                             "layers.2.ffn.down", "head"});
 
-  // Any other variant has the values, in the model's order.
+  // In any other variant the weights are used by value, in the model's order.
   const auto plain =
       prepare_model_weights(backend, *config, tensors, variant_from_name("bf16").value(), "test", progress);
   REQUIRE_OK(plain);
@@ -439,8 +442,8 @@ TEST_CASE(
   const auto name = [](int layer, int expert, const char* matrix) {
     return fmt::format("model.layers.{}.block_sparse_moe.experts.{}.{}.weight", layer, expert, matrix);
   };
-  // All experts of the first layer have one order. In the second, one has an order of its own and one has none; in the third, an expert's
-  // gate has another order than its ups.
+  // All experts of the first layer have the same order. In the second, one expert has its own order and one has none; in the
+  // third, the gates of one expert have another order than its ups.
   const TensorStore tensors = act_order_tensors(scratch, *config,
                                                 {{name(1, 0, "w1"), 1},
                                                  {name(1, 0, "w3"), 1},

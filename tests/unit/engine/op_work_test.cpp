@@ -64,11 +64,11 @@ TEST_CASE("the work of each operation, from counts summed over steps") {
   const OpWork attention = work(Attention{.q = ValueId{0}, .out = ValueId{0}, .heads = {4, 2, 2}});
   CHECK(attention.flops == 4.0 * 4 * 2 * 3000);
   CHECK(attention.kv_bytes == 2.0 * 2 * 2 * 2 * 1000);
-  // Latents of 1 + 1 numbers: scores over two, values of one; and one cached row in the place of two.
+  // Latents of 1 + 1 numbers: scores use both, values only one; and one row is cached instead of two.
   const OpWork latents = work(Attention{.q = ValueId{0}, .out = ValueId{0}, .heads = {4, 1, 2, 1}});
   CHECK(latents.flops == 2.0 * 4 * (2 + 1) * 3000);
   CHECK(latents.kv_bytes == 2.0 * 2 * 1000);
-  // Heads of 8 / 4 inputs, one of which is copied behind 24 / 4 products.
+  // Each head has 8 / 4 inputs: one is multiplied, giving 24 / 4 outputs, and the other is copied behind them.
   graph.values.push_back({.cols = 4 * (6 + 1)});
   const OpWork heads = work(HeadMatmul{.x = ValueId{0}, .weights = WeightId{3}, .out = ValueId{4}, .n_heads = 4});
   CHECK(heads.flops == 2.0 * 24 * 1 * 160);
@@ -78,7 +78,7 @@ TEST_CASE("the work of each operation, from counts summed over steps") {
       work(GroupedMatmul{.x = ValueId{0}, .expert = ValueId{1}, .weights = WeightId{3}, .out = ValueId{1}, .n_top = 2});
   CHECK(experts.flops == 2.0 * 6 * 8 * 2 * 160);
   CHECK(experts.weight_bytes == 2 * 96.0 * 10);
-  // An input for each expert, or one for both: 8 numbers of each.
+  // The work is the same whether each expert has its own input of 8 numbers or both share one.
   graph.values.push_back({.cols = 2 * 8});
   const OpWork with_own_inputs = work(GroupedMatmul{.x = ValueId{5},
                                                     .expert = ValueId{1},

@@ -1,6 +1,5 @@
-// The examples of the article on memory that started this project: a 70B model in BF16 is about 140 GB, which does not
-// fit a device of 80 GB, and fits those of 192 and 288 GB. Expected figures follow by hand from 141.107 GB of weights and
-// 327 680 bytes of cache a token.
+// The main example is a 70B model: in BF16 it takes about 140 GB, which does not fit a device of 80 GB but fits those of 192 and
+// 288 GB. Expected figures are computed by hand from 141.107 GB of weights and 327 680 bytes of KV cache per token.
 #include "fit/memory_fit.h"
 
 #include "bundle/named_shape.h"
@@ -99,7 +98,7 @@ TEST_CASE("the cheapest whole instances on demand price the devices of a row") {
   CHECK(eight->rows[0].gib_per_usd_hour == 2.5);  // one device is used, eight are paid for
   const std::string page = render_markdown(fit_document(*eight));
   CHECK(page.find("1 x h100-sxm: 1 instance of 8, 32.00 USD an hour: p/b/i/on-demand") != std::string::npos);
-  // A device that is rented by itself is dearer by the device and cheaper for this model.
+  // An instance with a single device costs more per device but less for this model, which needs only one.
   request.prices.push_back(row("d", 1, 5, Commitment::kOnDemand));
   const auto one = fit_model(request);
   REQUIRE_OK(one);
@@ -145,7 +144,7 @@ TEST_CASE("of a quantized model no other published variant is fitted, of any oth
   request.published.variant = "modelopt-nvfp4";
   CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput,
               "Llama-3.1-8B: expected a variant of modelopt-nvfp4, modelopt-nvfp4-w4a16, f32, bf16");
-  // Without the weights it is open whether they have the scales of inputs that the configuration promises.
+  // Without the weights it is unknown whether they have the input scales that the configuration promises.
   request.variants = {"modelopt-nvfp4", "modelopt-nvfp4-w4a16", "int8-g32"};
   REQUIRE_OK(fit_model(request));
   request.published.variant = "quark-int8-static";
@@ -161,7 +160,7 @@ TEST_CASE("the page says that nothing was measured, and names the sources") {
     CHECK(text.find("Nothing here was measured") != std::string::npos);
     CHECK(text.find("h100-sxm: ") != std::string::npos);
   }
-  // Markdown has no charts, and no heading above none.
+  // Markdown output has no charts, and therefore no headings of charts.
   CHECK(render_html(fit_document(*report)).find("Memory</h2>") != std::string::npos);
   CHECK(render_markdown(fit_document(*report)).find("## Memory") == std::string::npos);
 }

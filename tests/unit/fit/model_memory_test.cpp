@@ -58,18 +58,18 @@ TEST_CASE("of a mixture each token uses its share of the experts, and embeddings
 }
 
 TEST_CASE("of latent attention a token takes one latent in the cache, in DeepSeek-V3 70,272 bytes") {
-  // Absent keys are those of DeepSeek-V3. transformers' class has as many parameters, and the biases of the choice.
+  // Absent keys have the values of DeepSeek-V3. transformers counts this many parameters, without the biases of the router.
   const auto v3 = parse_model_config(R"({"architectures": ["DeepseekV3ForCausalLM"]})", "v3");
   REQUIRE_OK(v3);
   const ModelMemory memory = memory_of(*v3, "bf16");
   CHECK(memory.n_parameters == 671'026'404'352 + 58 * 256);
   CHECK(memory.kv_token_bytes == 61 * (512 + 64) * 2);
-  // What the published checkpoint has of multi-token prediction is no tensor of the model.
+  // The published checkpoint's tensors for multi-token prediction are not tensors of the model.
   CHECK(is_behind_last_layer(*v3, "model.layers.61.eh_proj.weight"));
   CHECK_FALSE(is_behind_last_layer(*v3, "model.layers.60.mlp.gate.weight"));
   CHECK_FALSE(is_behind_last_layer(*v3, "model.layers.x.mlp.gate.weight"));
   CHECK(memory.kv_page_bytes == 16 * 61 * (512 + 64) * 2);
-  // By hand: 58 layers of 256 experts of 3 x 7168 x 2048, 8 of which are used; the expert that all share always is.
+  // By hand: 58 layers of 256 experts of 3 x 7168 x 2048, of which 8 are used; the shared expert is always used.
   const double experts = 58.0 * 256 * 3 * 7168 * 2048;
   CHECK(memory.expert_bytes == 2 * experts);
   const double others = 671'026'419'200.0 - experts - 129280.0 * 7168;
@@ -161,17 +161,17 @@ TEST_CASE("matrices of a file whose blocks are of several types count as they ar
     REQUIRE_OK(memory);
     return *memory;
   };
-  // By hand: rows of 256 inputs but down_proj's, of 512; queries and output 256, keys and values 128, gate and up 512 rows each.
+  // By hand: rows have 256 inputs, those of down_proj 512. Queries and output have 256 rows, keys and values 128, gate and up 512.
   const double norms = 4.0 * 3 * 256;
   const double of_q4_k = 144.0 * (64 + 256 + 128 + 128 + 256 + 512 + 512);
   const double of_q6_k = 210.0 * (2 * 256 + 64);
   const ModelMemory stored = counted("gguf-q4_k", types);
   CHECK(stored.weights_bytes == of_q4_k + of_q6_k + norms);
   CHECK(stored.read_bytes == stored.weights_bytes - 144.0 * 64);
-  // Without the file every matrix, the embedding included, counts in the type that the variant is named for.
+  // If the file's types are unknown, every matrix including the embedding counts in the type that the variant is named after.
   CHECK(counted("gguf-q4_k", {}).read_bytes == of_q4_k - 144.0 * 64 + 144.0 * (2 * 256 + 64) + norms);
   CHECK(counted("gguf-q4_k", {}).weights_bytes == counted("gguf-q4_k", {}).read_bytes + 144.0 * 64);
-  // Other variants are made from the values.
+  // Other variants are made from the weights' values, whatever their stored types.
   CHECK(counted("bf16", types).weights_bytes == counted("bf16", {}).weights_bytes);
 }
 
@@ -192,7 +192,7 @@ TEST_CASE(
   const double plain = workspace("gptq-int4-g32");
   types.ordered = {"model.layers.0.self_attn.q_proj.weight"};
   CHECK(workspace("gptq-int4-g32") == plain);
-  // Of 512 tokens, the hidden values of two experts twice (2 * 192), in place of them once beside the input of 64.
+  // For 512 tokens: the hidden values of two experts in both orders (2 * 192), instead of once (192) beside the input of 64.
   types.ordered.insert("model.layers.0.block_sparse_moe.experts.1.w2.weight");
   CHECK(workspace("gptq-int4-g32") == plain + 4.0 * 512 * (2 * 192 - (192 + 64)));
   CHECK(workspace("bf16") == plain);  // made from the values, in the model's order

@@ -55,7 +55,7 @@ TEST_CASE("a prompt is bound by operations, with the pairs of attention and one 
 }
 
 TEST_CASE("a prompt of latent attention is projected with expanded keys and values") {
-  // Absent keys are those of DeepSeek-V3.
+  // Absent keys have the values of DeepSeek-V3.
   const ModelConfig config = *parse_model_config(R"({"architectures": ["DeepseekV3ForCausalLM"]})", "v3");
   const auto memory = model_memory(config, *variant_from_name("bf16"), {});
   REQUIRE_OK(memory);
@@ -104,12 +104,12 @@ TEST_CASE("without a peak nothing is projected that it could bind") {
   CHECK(rates_of(kDevice, 1, "int8-w8a8").flops == 200e12);
   CHECK(rates_of(kDevice, 1, "compressed-tensors-int8-static").flops == 200e12);
   CHECK(rates_of(kDevice, 1, "int8").flops == 100e12);
-  // Without FP8 products E4M3 is multiplied in BF16.
+  // Without FP8 matmuls, E4M3 weights are multiplied in BF16.
   CHECK(rates_of(kDevice, 1, "fp8").flops == 100e12);
   Hardware with_fp8 = kDevice;
   with_fp8.peaks.fp8 = 210e12;
   CHECK(rates_of(with_fp8, 1, "fp8").flops == 210e12);
-  // Without products that take its scales NVFP4 is multiplied in BF16, and on every device where activations are not quantized.
+  // NVFP4 is multiplied in BF16 on devices without matmuls that take its scales, and everywhere if activations are not quantized.
   Hardware with_fp4 = with_fp8;
   with_fp4.peaks.mxfp4 = 430e12;
   CHECK(rates_of(with_fp4, 1, "modelopt-nvfp4").flops == 100e12);

@@ -73,11 +73,11 @@ TEST_CASE("settings of a served system are compared with a label, and not at all
   REQUIRE(differs.compared.size() == 2);
   CHECK(differs.compared[0] ==
         "cpu: speculative decoding differs: the base has off (server), the candidate ngram (plan)");
-  // Who says it makes no difference.
+  // The source of a setting (server, plan or command) makes no difference.
   const ServedFeatures by_command{
       .speculative = {"off", SettingSource::kCommand}, .prefix_cache = off, .kv_cache = unknown};
   CHECK(compare_runs(served_run(plain), served_run(by_command), on("2026-11-20")).compared.size() == 1);
-  // The run of a program that did not ask is no better than one that was not told.
+  // A run that did not record the settings is treated like one whose server did not report them.
   for (const std::optional<ServedFeatures>& silent :
        {std::optional<ServedFeatures>(), std::optional(ServedFeatures())}) {
     const GateReport refused = compare_runs(served_run(silent), served_run(plain), on("2026-11-20"));
@@ -105,8 +105,8 @@ TEST_CASE("a busy machine widens the interval instead of failing the candidate")
 }
 
 TEST_CASE("two stored runs can tell what docs/gate.md says") {
-  // The bounds are SciPy's: with s = sqrt(2 * 0.04^2) and t = scipy.stats.t.ppf, found from ln 1.05 + t(0.9975, df) * s,
-  // and passed up to ln 1.15 - t(0.95, df) * s, where the repetitions have no spread.
+  // The bounds were computed with SciPy for repetitions without spread. With s = sqrt(2 * 0.04^2) and t = scipy.stats.t.ppf, a
+  // regression is found from ln 1.05 + t(0.9975, df) * s on, and a change up to ln 1.15 - t(0.95, df) * s passes.
   struct Case {
     int n;
     double passes_up_to, found_from;
@@ -182,7 +182,7 @@ TEST_CASE("at a prescribed rate latencies are judged, since the output rate is t
   CHECK(slow.verdicts[1].metric == "tpot");
   CHECK(slow.count(Decision::kRegressed) == 2);
   CHECK(*slow.verdicts[1].change_percent == Approx(50).epsilon(0.01));
-  // A rate that is searched for is the system's own, and its cost can regress.
+  // A rate found by searching is a property of the system, so its cost can regress.
   CHECK(compare_runs(at_rate(1.0, true), at_rate(1.0, true), on("2026-11-20")).verdicts[0].metric == "cost");
 }
 
@@ -225,7 +225,7 @@ TEST_CASE("what differs in bundle, device, options, host or method is refused, a
   };
   const auto has = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
   CHECK(has(reason([](auto& run) { run.record.bundles[0].content_sha256 = "b"; }), "bundle's content"));
-  // Whichever of the two it is, and whatever an older run does not say.
+  // Only one of the two runs records how its weights were quantized at their source.
   const auto other_scheme = [](auto& run) {
     run.record.bundles[0].content_sha256 = "b";
     run.record.bundles[0].source_quantization = "Q4_K, Q6_K";

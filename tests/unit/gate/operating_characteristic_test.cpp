@@ -46,7 +46,7 @@ TEST_CASE("each noise model has its normal part, and its trouble on top") {
 
 TEST_CASE(
     "beside bursts of load on one of two cores, +25 % is found in nine of ten gates, and nothing in a build itself") {
-  // The neighbour takes at most 1 / 0.6 of the time, and is there half of it.
+  // Beside the neighbour, a process takes at most 1 / 0.6 times as long; the neighbour is present half of the time.
   NoiseStream stream(NoiseKind::kOneCore, 0, 5);
   double sum = 0;
   constexpr int kProcesses = 4000;
@@ -56,8 +56,8 @@ TEST_CASE(
     CHECK(slowed <= 1 / 0.6 + 1e-9);
     sum += 1 / slowed;
   }
-  // A process that times W of work beside a neighbour for half of the time has on average 80 % of its speed; a longer
-  // stay beside him weighs more, so that the mean of the speeds is a little above that.
+  // With the neighbour present half of the time, the speed averaged over time is 80 %. Slowed processes take longer and weigh
+  // more in that average, so the mean over processes is a little higher.
   CHECK(sum / kProcesses == Approx(0.81).margin(0.02));
   const PairedGate gate(interleaved_rule(), pull_request_plan(), 6);
   CHECK(simulate_gates(gate, NoiseKind::kOneCore, 0.02, 0.25, 200, 7, 2).n_regressed >= 180);

@@ -1,4 +1,4 @@
-// What the golden pass takes from a folder whose prompts the model cannot take.
+// Tests which inputs the golden pass loads from a folder whose prompts the model cannot encode.
 #include <fmt/format.h>
 
 #include <filesystem>

@@ -58,7 +58,7 @@ TEST_CASE("KL and the difference in NLL are those of the stored top and one rest
 }
 
 TEST_CASE("log-probabilities of the stored top are judged as the logits that they come from") {
-  // The figures of the case above, by hand again.
+  // Computed by hand from the same probabilities as in the case above.
   const std::vector<double> logprobs = {std::log(0.5), std::log(0.2), std::log(0.1)};
   const PositionJudgement judgement = judge_distribution(record(), 0, 3, logprobs, 0.0);
   CHECK(judgement.kind == PositionKind::kMatch);
@@ -138,7 +138,7 @@ TEST_CASE("the pass rule has five parts, each with its own limit") {
     REQUIRE(broken.size() == (row.broken == nullptr ? 0U : 1U));
     if (row.broken != nullptr) CHECK(broken.front().find(row.broken) != std::string::npos);
   }
-  // An envelope near 0 limits nothing that FP32 cannot show.
+  // An envelope near 0 does not demand more than FP32 can resolve.
   const Acceptance certain{.near_tie_tau = 0.1, .kl_mean = 3e-34, .kl_worst = 9e-32, .nll_difference_mean = 0};
   CHECK(broken_rules(tally_of(0, 0, 9e-10, 9e-10, 9e-7), certain).empty());
   CHECK(broken_rules(tally_of(0, 0, 1.1e-9, 1.1e-9, -1.1e-6), certain).size() == 3);
@@ -161,7 +161,7 @@ TEST_CASE("a verdict is weak where the reference's best two are within tau at mo
   CHECK_FALSE(tally_of({0.1, 3.0, 4.0}).is_weak());
   CHECK_FALSE(tally_of({0.51, 3.0, 4.0}).is_weak());
   CHECK_FALSE(tally_of({}).is_weak());
-  // Positions that are not judged count on neither side.
+  // Positions that are not judged do not count.
   GoldenTally tally = tally_of({0.1, 3.0});
   tally.add({.kind = PositionKind::kUnsteady}, 0.1, kTau);
   CHECK_FALSE(tally.is_weak());
@@ -175,7 +175,7 @@ TEST_CASE("a stream is judged by the ids that the backend chose itself, up to it
   const auto kind_of = [&](std::vector<std::int32_t> ids) { return judge_stream(expected, ids, tau).kind; };
   CHECK(kind_of({3, 3}) == PositionKind::kMatch);
   CHECK(kind_of({3, 1}) == PositionKind::kNearTie);
-  CHECK(kind_of({1, 9, 9}) == PositionKind::kNearTie);  // what follows a near tie has another prefix
+  CHECK(kind_of({1, 9, 9}) == PositionKind::kNearTie);  // later positions have another prefix: not judged
   CHECK(kind_of({3, 7}) == PositionKind::kWrong);
   CHECK(kind_of({3, 5}) == PositionKind::kWrong);
   CHECK(kind_of({3}) == PositionKind::kWrong);

@@ -11,7 +11,8 @@ namespace {
 
 using enum PositionKind;
 
-/// Two positions: ids 3 and 4, each with 0.6; id 1 has 0.3 (log 2 below), id 7 has 0.05 (log 12 below).
+/// Two positions whose best ids are 3 and 4, each with probability 0.6. At both, id 1 has 0.3 (log 2 below the best) and id 7 has
+/// 0.05 (log 12 below).
 ExpectedOutput two_token_record() {
   ExpectedOutput expected;
   expected.ids = {3, 4};
@@ -65,7 +66,7 @@ TEST_CASE("a text is that of the reference's ids, or parts from it at a near tie
   CHECK(judged(two_token_record(), "de").n_equal == 2);
   CHECK(judged(two_token_record(), "db").kind == kNearTie);  // b is id 1, log 2 below
   CHECK(judged(two_token_record(), "db").n_equal == 1);
-  CHECK(judged(two_token_record(), "bz").kind == kNearTie);  // whatever follows
+  CHECK(judged(two_token_record(), "bz").kind == kNearTie);  // the rest is not judged
   CHECK(judged(two_token_record(), "dh").kind == kWrong);    // h is id 7, log 12 below
   CHECK(judged(two_token_record(), "dh").n_equal == 1);
   CHECK(judged(two_token_record(), "xy").kind == kWrong);
@@ -83,7 +84,7 @@ TEST_CASE("a text that ends before or behind the reference's is judged by the en
   CHECK(judged(ends, "de", true).n_equal == 3);
   CHECK(judged(ends, "deb", false).kind == kNearTie);
   CHECK(judged(ends, "deh", false).kind == kWrong);
-  CHECK(judged(ends, "d", true).kind == kWrong);  // the end is not among the ids stored there
+  CHECK(judged(ends, "d", true).kind == kWrong);  // end of text is not among the ids stored there
   ExpectedOutput early = ends;
   early.top[1] = {{4, std::log(0.5)}, {kEos, std::log(0.4)}};
   CHECK(judged(early, "d", true).kind == kNearTie);

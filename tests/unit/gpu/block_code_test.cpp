@@ -1,5 +1,5 @@
-// Checks that the device decodes weights in blocks of GGUF: every code in each of 32 columns, with scales and minima of all sizes, by the
-// functions of tiles, of dot products and of lookups.
+// Checks that the device decodes weights in blocks of GGUF: every code in each of 32 columns, with scales and minima of all
+// magnitudes, in the functions for tiles, for dot products and for embedding lookups.
 
 #include "gpu/kernels/block_code.h"
 
@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::int32_t kColumns = 16 * 256;
 
-/// Within 32 columns neighbours have neighbouring codes; each 32 columns begin with the next one, so that every column has every code.
+/// The codes increase by one from column to column; each run of 32 columns starts one higher than the last, so that each of the 32
+/// columns takes every code.
 PackedBlocks make_row(WeightEncoding encoding) {
   std::mt19937 random(static_cast<unsigned>(encoding));
   return pack_blocks(encoding, kColumns, random, [](std::int32_t col) { return col + col / 32; });
@@ -33,7 +34,7 @@ std::uint32_t bits(float value) {
   return std::bit_cast<std::uint32_t>(value);
 }
 
-/// Values by unpack_block_part() and BlockGroup, kPart at a time: the product of a column with 1 is its value.
+/// Checks the values given by unpack_block_part() and BlockGroup, kPart at a time: the product of a column with 1 is its value.
 template <WeightEncoding kEncoding, int kPart>
 void check_parts(const PackedBlocks& row, const WeightView& view) {
   for (int chunk = 0; chunk < view.n_cols / 32; ++chunk) {
@@ -48,7 +49,7 @@ void check_parts(const PackedBlocks& row, const WeightView& view) {
         CAPTURE(chunk, col);
         float found = 0.0F;
         group.add_scaled(values[i], 1.0F, col >> KnownCodes<kEncoding>::part_cols_log2, found);
-        REQUIRE(found == row.values[static_cast<std::size_t>(chunk * 32 + col)]);  // but for the sign of a zero
+        REQUIRE(found == row.values[static_cast<std::size_t>(chunk * 32 + col)]);  // == ignores the sign of zero
       }
     }
   }
@@ -85,7 +86,7 @@ TEST_CASE("every code of every encoding in blocks has its value, as tiles, dot p
 }
 
 TEST_CASE("a row in blocks is unpacked to what was packed, and takes the bits that the documentation says") {
-  // Bits of a value, docs/bundle-format.md. The end of a row is rounded up to 16 bytes.
+  // Bits per value, from docs/bundle-format.md. The size of a row is rounded up to 16 bytes.
   constexpr std::array kBits = {3.125, 3.5625, 4.625, 5.625, 6.5625, 4.3125, 5.0, 5.5, 6.0, 4.5};
   for (std::size_t i = 0; i < kBlockEncodings.size(); ++i) {
     const WeightEncoding encoding = kBlockEncodings[i];

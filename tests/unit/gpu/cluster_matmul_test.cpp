@@ -1,5 +1,5 @@
-// Compares products by clusters of two blocks (cluster_matmul.cpp) with exact sums of integers. The cases have every kind of size that the
-// kernel treats in its own way: one tile of rows or several, an odd number of them, panels without a partner, few steps and many.
+// Compares products by clusters of two blocks (cluster_matmul.cpp) with exact sums of integers. The cases cover all sizes that the
+// kernel handles differently: one tile of rows or several, an odd number of them, panels without a partner, few steps and many.
 
 #include "integer_product.h"
 
@@ -9,7 +9,7 @@ namespace {
 constexpr MatmulTiles kNarrow = MatmulTiles::kCluster128x128;
 constexpr MatmulTiles kWide = MatmulTiles::kCluster128x256;
 
-/// Multiplies with such tiles on so many blocks.
+/// Checks a product with these tiles, which the plan must distribute over `n_blocks` blocks.
 void check(MatmulTiles tiles, const IntegerProduct& product, const shim::ShimOptions& options, std::int32_t n_blocks) {
   CAPTURE(to_string(tiles), options.n_processors, static_cast<int>(options.order), options.seed);
   IntegerProductOnShim shim(product, options);
@@ -33,7 +33,7 @@ void check(MatmulTiles tiles, const IntegerProduct& product, const shim::ShimOpt
 
 TEST_CASE("two blocks that share the weight give every sum once, with any number of tiles of rows") {
   int n_products = 0;
-  // The weight has three or five panels. The steps of a tile fill the ring of stages in part, once, and several times.
+  // The weight has three or five panels. The steps of a tile fill the ring of stages partly, once or several times.
   for (const std::int32_t n_rows : {1, 20, 128, 129, 256, 300, 520}) {
     for (const std::int32_t n_inputs : {40, 256, 700}) {
       const shim::ThreadOrder order = n_products % 3 == 0   ? shim::ThreadOrder::kForward

@@ -1,5 +1,5 @@
-// How attention of one token is divided over blocks, by the lengths of the sequences. Expected: that every position is
-// taken once, by the arithmetic of the kernel, written again here.
+// Tests how decode attention is divided among blocks according to the lengths of the sequences. The kernel's index arithmetic is
+// reimplemented here to check that every position is processed exactly once.
 
 #include "gpu/host/decode_splits.h"
 
@@ -13,9 +13,9 @@
 namespace secondsource::gpu {
 namespace {
 
-constexpr std::int64_t kPositions = 131072;  ///< of the model
+constexpr std::int64_t kPositions = 131072;  ///< maximum length of the model's sequences
 
-/// Shares of each sequence.
+/// The number of shares of each sequence.
 std::vector<std::int32_t> shares_of(const DecodeSplitPlan& plan, const std::vector<std::int32_t>& lengths) {
   const std::int32_t split_tokens = plan.split_tokens(lengths);
   std::vector<std::int32_t> shares;
@@ -41,7 +41,7 @@ TEST_CASE("division by a prepared number is division") {
                            static_cast<std::int32_t>(random() >> 1)}) {
       CAPTURE(divisor, n);
       CHECK(quotient(n) == n / std::max(divisor, 1));
-      // The last number before a quotient changes, and the first one after.
+      // Also test the two numbers between which the quotient changes.
       const std::int32_t multiple = n / std::max(divisor, 1) * std::max(divisor, 1);
       CHECK(quotient(multiple) == multiple / std::max(divisor, 1));
       if (multiple > 0) CHECK(quotient(multiple - 1) == (multiple - 1) / std::max(divisor, 1));
@@ -64,7 +64,7 @@ TEST_CASE("a context of 640 in a model of 131 072 positions has 128 blocks") {
       const DecodeSplitPlan plan = DecodeSplitPlan::make(n_processors, blocks, 1, kPositions);
       CHECK(sum_of(shares_of(plan, {640})) * blocks.per_split >= 128);
       CHECK(sum_of(shares_of(plan, {131072})) * blocks.per_split >= 3 * n_processors);
-      // Nothing is divided below 32 positions, however many blocks that leaves.
+      // No share is shorter than 32 positions, however few blocks that gives.
       CHECK(sum_of(shares_of(plan, {64})) == 2);
       CHECK(sum_of(shares_of(plan, {1})) == 1);
     }

@@ -1,5 +1,5 @@
-// The kernels that measure what a device does at best, on the shim: every byte is read, and every product made, as often as
-// it should be. Their times there mean nothing.
+// Tests on the shim that the kernels which measure a device's peak rates read every byte and compute every product as often as
+// they should. Times measured on the shim mean nothing.
 
 #include "gpu/host/device_rates.h"
 

@@ -1,7 +1,7 @@
 #pragma once
-// The rule of draws written out plainly, and rows of logits that are hard to draw from, for tests of every device's sampling kernels. The
-// rule sorts the tokens, adds up their masses in units of 2^-40 of the largest, and takes the token at which the sum passes the target. The
-// masses are the same integers as those of the kernels, so that the token must be the same for every row and every draw.
+// A plain implementation of the sampling rule, and rows of logits that are hard to sample from, for tests of every device's sampling
+// kernels. The rule sorts the tokens, adds up their masses in units of 2^-40 of the largest one, and takes the token at which the sum
+// exceeds the target. The masses are the same integers as in the kernels, so the token must be identical for every row and draw.
 
 #include <algorithm>
 #include <cmath>
@@ -17,7 +17,7 @@
 
 namespace secondsource::gpu::test {
 
-/// The token that the rule of kernels/sample.cpp chooses; -1 where all are forbidden.
+/// The token that the rule of kernels/sample.cpp chooses; -1 if all are forbidden.
 inline std::int32_t token_of(const std::vector<float>& logits, const SampleRow& params) {
   std::vector<std::int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
@@ -54,7 +54,7 @@ inline std::int32_t token_of(const std::vector<float>& logits, const SampleRow& 
   return order.back();
 }
 
-/// Samples one row of logits once for each of `rows`, on this device.
+/// Samples one row of logits on this device, once with each of the parameters in `rows`.
 inline std::vector<SampledRow> sampled_rows(std::unique_ptr<Device> device, const KernelTable& kernels,
                                             const std::vector<float>& logits, const std::vector<SampleRow>& rows) {
   const auto memory = std::move(DeviceMemory::create(std::move(device))).value();
@@ -90,7 +90,7 @@ inline std::vector<SampledRow> sampled_rows(std::unique_ptr<Device> device, cons
   return sampled;
 }
 
-/// Logits in the shape of a bell, which a model's are roughly.
+/// Logits with an approximately normal distribution, like those of a model.
 inline std::vector<float> bell(std::int32_t n, std::uint64_t seed, double width) {
   std::vector<float> logits;
   for (std::int32_t i = 0; i < n; ++i) {
@@ -101,7 +101,7 @@ inline std::vector<float> bell(std::int32_t n, std::uint64_t seed, double width)
   return logits;
 }
 
-/// A row of logits and what is hard about it.
+/// A row of logits, and what makes it hard to sample from.
 struct LogitRow {
   std::string what;
   std::vector<float> logits;
@@ -119,7 +119,7 @@ inline std::vector<LogitRow> logit_rows() {
   return cases;
 }
 
-/// Every kind of draw.
+/// Combinations of all kinds of sampling parameters.
 inline std::vector<SampleRow> draws() {
   std::vector<SampleRow> rows;
   for (const float temperature : {0.05F, 1.0F, 8.0F, 1e-30F, 1e30F}) {
@@ -140,7 +140,7 @@ inline std::vector<SampleRow> draws() {
   return rows;
 }
 
-/// Checks that every draw from every row takes the token that the rule gives. `make_device` makes the device anew for each row.
+/// Checks that every draw from every row yields the token of the rule. `make_device` creates a new device for each row.
 template <typename MakeDevice>
 void check_draws(const MakeDevice& make_device, const KernelTable& kernels) {
   const std::vector<SampleRow> rows = draws();

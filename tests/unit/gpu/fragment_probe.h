@@ -1,6 +1,6 @@
 #pragma once
-// Finds on the shim which element of a tile each lane loads, and where it stores its sums, by the portable code that the
-// kernels use. fragment_probe.cpp is compiled once per target.
+// Determines on the shim which element of a tile each lane loads and where it stores its sums, by running the portable code
+// that the kernels use. fragment_probe.cpp is compiled once per target.
 
 #include <cstdint>
 #include <vector>
@@ -15,7 +15,7 @@ struct Element {
   bool operator==(const Element&) const = default;
 };
 
-/// A lane's elements in the order of its registers.
+/// The elements of each lane, in the order of its registers.
 using LaneElements = std::vector<std::vector<Element>>;
 
 struct ProbedTile {

@@ -1,6 +1,6 @@
 #pragma once
-// Products of small integers on the shim as sm_90a, beside sums of integers. Every sum is exact whatever the order, so that a part that is
-// lost or added twice cannot hide in a tolerance.
+// Multiplies small integers on the shim as sm_90a and compares with integer sums. Every sum is exact in any order, so a part that is
+// lost or added twice cannot hide within a tolerance.
 
 #include <algorithm>
 #include <iterator>
@@ -23,7 +23,7 @@ struct IntegerProduct {
   std::int32_t n_inputs = 1;
   Epilogue epilogue = Epilogue::kNone;  ///< kNone or kAddResidual
   bool is_int8 = false;
-  std::int32_t n_more_rows = 200;  ///< that the step was compiled for, and this batch does not have
+  std::int32_t n_more_rows = 200;  ///< more rows for which the step was compiled, missing in this batch
 };
 
 class IntegerProductOnShim {
@@ -69,7 +69,7 @@ class IntegerProductOnShim {
   }
   [[nodiscard]] Device& device() { return *device_; }
 
-  /// `content` in memory of the device.
+  /// A copy of `content` in device memory.
   template <typename T>
   T* copy_of(const std::vector<T>& content) {
     auto* const memory = static_cast<T*>(device_->allocate(content.size() * sizeof(T)).value());
@@ -77,7 +77,7 @@ class IntegerProductOnShim {
     return memory;
   }
 
-  /// multiply(LaunchContext) launches the product; afterwards every element of the output is compared.
+  /// Calls multiply(LaunchContext), which must launch the product, and compares every element of the output.
   template <typename Multiply>
   void check(const Multiply& multiply) {
     const auto& [n_rows, n_outputs, n_inputs, epilogue, is_int8, n_more_rows] = product_;
@@ -102,17 +102,17 @@ class IntegerProductOnShim {
                       [](float one) { return one == kUntouched; }));
   }
 
-  MatmulArguments arguments{};  ///< but for the plan and what it needs
+  MatmulArguments arguments{};  ///< complete except for the plan and what it needs
 
  private:
   static constexpr float kResidual = 3.0F;
 
-  /// Outputs of so many rows.
+  /// The number of outputs of `n_rows` rows.
   [[nodiscard]] std::size_t n_sums(std::int32_t n_rows) const {
     return static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(product_.n_outputs);
   }
 
-  /// A matrix [n_rows, padded] of whole numbers from -8 to 8, which BF16 and int8 hold, with zeros past the inputs.
+  /// A matrix [n_rows, padded_] of integers from -8 to 8, which are exact in BF16 and int8, with zeros in the padding columns.
   [[nodiscard]] std::vector<int> integers(std::uint64_t seed, std::int32_t n_rows) const {
     std::vector<int> values;
     for (std::int32_t row = 0; row < n_rows; ++row) {
@@ -124,7 +124,7 @@ class IntegerProductOnShim {
     return values;
   }
 
-  /// The integers in the type that is multiplied, in memory for n_rows of them. Nobody writes the rows that are not there.
+  /// The integers converted to the operand's type, in memory for `n_rows` rows. Rows that `values` does not have stay unwritten.
   template <typename T, typename Convert>
   T* operand(const std::vector<int>& values, std::int32_t n_rows, const Convert& convert) {
     const std::size_t n_values = static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(padded_);

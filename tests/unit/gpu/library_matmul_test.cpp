@@ -32,7 +32,7 @@ Vendor vendor(const char* name) {
   return std::string_view(name) == "cublaslt" ? kVendors[0] : kVendors[1];
 }
 
-/// Small integers, exact in every type, that differ from place to place.
+/// Small integers, exact in every type, that vary with row, column and kind.
 int value_at(std::int32_t row, std::int32_t col, int kind) {
   return (row * 7 + col * 3 + kind * 5) % 11 - 5;
 }
@@ -56,7 +56,7 @@ std::vector<std::byte> matrix(ProductType type, std::int32_t rows, std::int32_t 
   return out;
 }
 
-/// The plan's result for known operands; `captured`: by a graph that is replayed twice.
+/// The result of the library's plan for known operands. If `captured`, a graph that is replayed twice computes it.
 std::vector<double> sums_of(LibraryMatmul& library, const LibraryProduct& product, bool captured) {
   auto memory = std::move(DeviceMemory::create(shim::make_shim_device({}))).value();
   const auto on_device = [&](const std::vector<std::byte>& bytes) {
@@ -142,7 +142,7 @@ TEST_CASE("a plan is made once for a shape and says what was chosen") {
 TEST_CASE("what a library cannot multiply it says at once") {
   const char* const name = GENERATE("cublaslt", "hipblaslt");
   auto library = std::move(vendor(name).open({vendor(name).file})).value();
-  // int8 in steps of four.
+  // int8 matrices need multiples of four.
   CHECK_ERROR(library->plan({.type = ProductType::kInt8, .n_rows = 8, .n_cols = 6, .n_inner = 32}),
               ErrorCode::kUnsupported, std::string(name) + ": 8 x 6 x 32: ");
   const EnvironmentVariable none("SS_FAKE_BLAS_LT", "no-algorithm");

@@ -1,4 +1,4 @@
-// How products are divided into blocks on devices with the processor counts of an A100, an H100 and an MI300X.
+// Tests how matmuls are divided into blocks on devices with the processor counts of an A100, an H100 and an MI300X.
 
 #include "gpu/kernels/matmul_plan.h"
 
@@ -35,7 +35,7 @@ MatmulPlan on_h100(std::int32_t rows, std::int32_t outputs, std::int32_t inputs)
   return plan_matmul({.n_rows = rows, .n_outputs = outputs, .row_bytes = inputs * 2}, kH100);
 }
 
-// Timed on an H100 in the tiles that are named (docs/gpu-results.md).
+// The comments give times on an H100 with the chosen and with other tiles (docs/gpu-results.md).
 TEST_CASE("with warpgroups unsplit products have the tiles that were the fastest, in steps of twice the bytes") {
   CHECK(on_h100(512, 6144, 4096).tiles == MatmulTiles::kWgmma128x256);   // 61 us; 128 x 128: 74
   CHECK(on_h100(512, 4096, 4096).tiles == MatmulTiles::kWgmma128x128);   // 41 us; 128 x 256: 60
@@ -80,7 +80,7 @@ TEST_CASE("few rows get flat tiles, and share K where the outputs are few") {
   const MatmulPlan wide = plan(16, 28672, 4096, 132);  // 448 tiles
   CHECK(wide.tiles == MatmulTiles::k16x64);
   CHECK(wide.n_splits == 1);
-  const MatmulPlan narrow = plan(16, 4096, 4096, 132);  // 64 tiles for 264 places
+  const MatmulPlan narrow = plan(16, 4096, 4096, 132);  // 64 tiles, where 264 blocks fit
   CHECK(narrow.tiles == MatmulTiles::k16x64);
   CHECK(narrow.n_splits == 4);
   CHECK(narrow.split_steps == 32);
@@ -132,8 +132,7 @@ TEST_CASE("there are blocks for every way in which rows can fall to experts, and
         CAPTURE(to_string(tiles), n_experts, n_rows);
         const std::int32_t bound =
             max_grouped_tiles({.n_rows = n_rows, .n_experts = n_experts, .n_expert_rows = 64}, tiles);
-        // The worst case: every expert but the first has one row, and the first has the rest, or as much of it as adds
-        // one more tile.
+        // The worst case: `with_one` experts have one row each, and one expert has all other rows.
         std::int32_t most = 0;
         for (std::int32_t with_one = 0; with_one < std::min(n_experts, n_rows); ++with_one) {
           most = std::max(most, with_one + tiles_of(n_rows - with_one));

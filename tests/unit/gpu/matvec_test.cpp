@@ -1,6 +1,6 @@
-// Products for few rows whose x is longer than what a block keeps of it, on every target, beside sums in double precision;
-// and how many wavefronts of shared memory x takes. A wavefront is one pass over the 32 banks of four bytes: eight lanes
-// with 16 bytes each, if no two of them have other addresses in the same banks (CUDA C++ Programming Guide, "Shared Memory").
+// Compares products of few rows, with x longer than what a block keeps of it, on every target with sums in double precision, and
+// counts the shared-memory wavefronts of accesses to x. A wavefront is one pass over the 32 banks of four bytes: eight lanes with 16
+// bytes each, if no two of them access different addresses in the same banks (CUDA C++ Programming Guide, "Shared Memory").
 
 #include <algorithm>
 #include <cmath>
@@ -26,7 +26,7 @@ struct FewRowsTarget {
   const KernelTable& (*kernels)();
 };
 
-/// A weight as it is stored, and its values.
+/// A weight in its stored form, and its values.
 struct Stored {
   std::vector<std::byte> bytes;
   std::vector<float> row_scales;
@@ -45,7 +45,7 @@ void append(std::vector<std::byte>& bytes, T value) {
   bytes.insert(bytes.end(), begin, begin + sizeof(T));
 }
 
-/// Any E4M3 number.
+/// A random E4M3 number, with NaN replaced by zero.
 E4m3 e4m3_number(std::mt19937& random) {
   const E4m3 number{static_cast<std::uint8_t>(random() % 256)};
   return is_nan(number) ? E4m3{} : number;
@@ -119,7 +119,7 @@ Stored store(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, 
   return stored;
 }
 
-/// The same in blocks of GGUF; n_cols is a multiple of 256.
+/// The same as store() for GGUF's block encodings; n_cols is a multiple of 256.
 Stored store_blocks(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols, std::mt19937& random) {
   Stored stored;
   stored.view = view_of_blocks(encoding, n_rows, n_cols);
@@ -131,7 +131,7 @@ Stored store_blocks(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n
   return stored;
 }
 
-/// Wavefronts of one access of 16 bytes by each of 32 lanes, at vectors place[lane].
+/// The number of wavefronts when each of 32 lanes accesses 16 bytes, the vector with index place[lane].
 int wavefronts(const std::vector<int>& place) {
   int total = 0;
   for (std::size_t first = 0; first < place.size(); first += 8) {
@@ -154,7 +154,7 @@ int wavefronts(const std::vector<int>& place) {
 
 TEST_CASE("x of tiles that stream their weights has no bank conflicts, for chunks of every length") {
   using Shape = shim_sm_80::StreamedShape<MatmulTiles::k16x64>;
-  for (const int chunk_vecs : {1, 2, 4}) {  // of BF16, of eight bits and of four
+  for (const int chunk_vecs : {1, 2, 4}) {  // BF16, 8-bit and 4-bit codes
     for (int vec = 0; vec < Shape::kVecsPerLine; vec += 4 * chunk_vecs) {
       for (int of_chunk = 0; of_chunk < chunk_vecs; ++of_chunk) {
         CAPTURE(chunk_vecs, vec, of_chunk);
@@ -166,11 +166,11 @@ TEST_CASE("x of tiles that stream their weights has no bank conflicts, for chunk
           plain[static_cast<std::size_t>(lane)] = lane / 4 * Shape::kVecsPerLine + of_lane;
         }
         CHECK(wavefronts(place) == 4);
-        CHECK(wavefronts(plain) > 4);  // what the layout is there for
+        CHECK(wavefronts(plain) > 4);  // without the layout there are conflicts
       }
     }
   }
-  for (int first = 0; first < Shape::kRows * Shape::kVecsPerLine; first += 32) {  // as the copies store it
+  for (int first = 0; first < Shape::kRows * Shape::kVecsPerLine; first += 32) {  // in the order of the copies
     std::vector<int> place(32);
     for (int i = 0; i < 32; ++i) {
       const int at = first + i;
@@ -212,8 +212,8 @@ TEST_CASE("x takes no more wavefronts of shared memory than the weight that it i
     const int without_conflicts = n_lanes * kVecs / 8;
     CHECK(reading == without_conflicts);
     CHECK(storing == without_conflicts);
-    CHECK(as_stored_in_x == without_conflicts * std::min(kVecs, 8));  // what the layout is there for
-    // n_outputs rows of the weight, 512 bytes each, are multiplied with it.
+    CHECK(as_stored_in_x == without_conflicts * std::min(kVecs, 8));  // conflicts without the layout
+    // The same multiplication reads n_outputs rows of the weight, 512 bytes each.
     CHECK(reading <= n_outputs * n_lanes / 8);
   };
   check(std::integral_constant<int, 1>{}, 4);  // f32, and int8 by int8
@@ -252,7 +252,7 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
           const auto device = shim::make_shim_device({.target = target.name});
           const auto stream = device->create_stream().value();
           const auto copy_of = [&]<typename T>(const std::vector<T>& content) {
-            if (content.empty()) return static_cast<T*>(nullptr);  // the encoding has none of it
+            if (content.empty()) return static_cast<T*>(nullptr);  // the encoding does not use it
             auto* const memory = static_cast<T*>(device->allocate(content.size() * sizeof(T)).value());
             std::copy(content.begin(), content.end(), memory);
             return memory;
@@ -271,7 +271,7 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
           std::vector<float> x(static_cast<std::size_t>(n_x) * n_cols);
           std::vector<std::int8_t> q(static_cast<std::size_t>(n_x) * padded);
           std::vector<Bf16> narrow(q.size());
-          // One for each row of x, or for each of its groups.
+          // One scale for each row of x, or for each group of a row.
           const std::size_t scale_cols = encoding == WeightEncoding::kFp8Group128 ? 128 : n_cols;
           const std::size_t n_scales = (n_cols + scale_cols - 1) / scale_cols;
           std::vector<float> x_scales(static_cast<std::size_t>(n_x) * n_scales);
@@ -303,7 +303,7 @@ TEST_CASE("products of few rows are dot products, however long the rows") {
           const LaunchContext context{.stream = *stream, .warp_size = device->properties().warp_size};
           REQUIRE_OK(target.kernels().matmul(context, arguments));
           REQUIRE_OK(stream->synchronize());
-          double worst = 0.0;  // error beside the sum of magnitudes
+          double worst = 0.0;  // error relative to the sum of magnitudes
           for (std::size_t i = 0; i < n_out; ++i) {
             const double* const w = weight.values.data() + i % static_cast<std::size_t>(extent.n_rows) * n_cols;
             const float* const row = x.data() + i / static_cast<std::size_t>(extent.n_rows) * n_cols;

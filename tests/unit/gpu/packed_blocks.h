@@ -1,6 +1,6 @@
 #pragma once
-// Makes rows of weights in blocks of GGUF for tests of the kernels. They are packed by the function that Weights calls, and their values
-// come from backend/block_values.h, which tests/unit/bundle/published_weights_test.cpp compares with the dequantization of the file's blocks.
+// Makes rows of weights in blocks of GGUF for tests of the kernels. The function that Weights calls packs them. Their values come from
+// backend/block_values.h, which tests/unit/bundle/published_weights_test.cpp compares with the dequantization of the file's blocks.
 
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +23,7 @@ struct PackedBlocks {
   std::vector<float> values;
 };
 
-/// A view of rows of `n_cols` columns without their bytes.
+/// The view of a matrix in blocks; the caller sets the pointer to its bytes.
 inline WeightView view_of_blocks(WeightEncoding encoding, std::int32_t n_rows, std::int32_t n_cols) {
   const BlockRow row = block_row(encoding, n_cols);
   return {.blocks = row,
@@ -34,8 +34,8 @@ inline WeightView view_of_blocks(WeightEncoding encoding, std::int32_t n_rows, s
           .encoding = encoding};
 }
 
-/// Packs one row. stored_code(col) gives the code of a column, of which the remainder by the number of codes is taken. Units, scales and
-/// minima are random, of all sizes and signs that the encoding has.
+/// Packs one row. The code of a column is stored_code(col) modulo the number of codes. Units, scales and minima are random and cover
+/// all magnitudes and signs of the encoding.
 template <typename StoredCode>
 PackedBlocks pack_blocks(WeightEncoding encoding, std::int32_t n_cols, std::mt19937& random,
                          const StoredCode& stored_code) {

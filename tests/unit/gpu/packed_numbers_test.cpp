@@ -1,6 +1,6 @@
-// The device's conversions of int4, int8, E4M3, E2M1 and E8M0: every code in every place of a word; and its rounding to E4M3, of values on
-// and around every number and every half-way point. E4M3 is that of core/e4m3.h, which tests/unit/core compares with PyTorch's, E2M1 and
-// E8M0 are those of core/e2m1.h.
+// Tests the device's conversions from int4, int8, E4M3, E2M1 and E8M0 for every code in every place of a word, and its rounding to
+// E4M3 at and around every number and every midpoint. The reference is core/e4m3.h, which tests/unit/core compares with PyTorch, and
+// core/e2m1.h for E2M1 and E8M0.
 
 #include "gpu/portable/packed_numbers.h"
 
@@ -57,7 +57,7 @@ TEST_CASE("every E4M3 code has its value in f32 and in BF16, wherever in a word 
     if (is_nan(number)) continue;
     for (int place = 0; place < 8; ++place) {
       CAPTURE(code, place);
-      std::uint32_t words[2] = {0x38b83c01U, 0x7e80fe00U};  // what is beside it must not matter
+      std::uint32_t words[2] = {0x38b83c01U, 0x7e80fe00U};  // the other codes must not matter
       std::uint32_t& word = words[place / 4];
       const int shift = place % 4 * 8;
       word = (word & ~(0xffU << shift)) | code << shift;
@@ -73,7 +73,7 @@ TEST_CASE("every E4M3 code has its value in f32 and in BF16, wherever in a word 
 }
 
 TEST_CASE("every E2M1 code has its value in f32, wherever in a word it is, and every power of two of E8M0") {
-  // Bits of columns 0 to 7: the lowest of exponent and mantissa, and the sign.
+  // Bit positions for columns 0 to 7: the lowest bit of exponent and mantissa, and the sign bit.
   constexpr int kLowest[] = {9, 25, 6, 22, 3, 19, 0, 16};
   constexpr int kSign[] = {15, 31, 12, 28, 14, 30, 13, 29};
   for (std::uint32_t code = 0; code < 16; ++code) {

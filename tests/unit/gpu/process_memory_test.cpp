@@ -1,4 +1,4 @@
-// Which of the ways to determine a process's device memory is chosen, and what each counts.
+// Tests which way of determining a process's device memory is chosen, and what each way counts.
 
 #include "gpu/host/process_memory.h"
 
@@ -9,7 +9,7 @@ using gpu::ProcessMemory;
 
 namespace {
 
-/// A driver and a runtime: other processes hold 1000 bytes, this one a context of 300 and later allocations.
+/// A simulated driver and runtime. Other processes hold 1000 bytes; this one holds a context of 300 bytes and later allocations.
 struct Driver {
   bool lists_processes = true;
   bool has_sensors = true;
@@ -23,7 +23,7 @@ struct Driver {
         return known ? TelemetryReading{name, static_cast<double>(bytes), ""}
                      : TelemetryReading{name, std::nullopt, "not available: the test"};
       };
-      // Before the context the driver does not list the process.
+      // The driver does not list the process until it has a context.
       return std::vector{reading("device_memory_used_bytes", has_sensors, others + own),
                          reading("process_device_memory_bytes", has_sensors && lists_processes && own > 0, own)};
     });

@@ -1,4 +1,4 @@
-// The sampling kernels on the shim beside the rule of draws written out plainly (draws.h).
+// Compares the sampling kernels on the shim with the plain implementation of the sampling rule in draws.h.
 
 #include "gpu/kernels/tables.h"
 #include "gpu/shim/device.h"

@@ -1,5 +1,5 @@
-// Products whose steps are divided equally among blocks (stream_k_matmul.cpp), for many ways in which the shares of blocks and the panels
-// of the weight can meet, beside sums of integers.
+// Compares products whose steps are divided equally among blocks (stream_k_matmul.cpp) with integer sums, for many ways in which the
+// blocks' shares and the weight's panels can overlap.
 
 #include "integer_product.h"
 
@@ -19,7 +19,7 @@ struct StreamedProduct {
 
 constexpr std::int32_t kNoSum = 0x7fc12345;  ///< a NaN as f32
 
-/// Multiplies, and compares with the sums of integers; n_runs times, since the counters of the blocks that share a tile have to be 0 again.
+/// Multiplies and compares with integer sums, n_runs times, because each run must leave the counters of shared tiles at 0.
 /// Returns how many parts of tiles were stored in the last run.
 std::int64_t check(const StreamedProduct& product, int n_runs = 2) {
   CAPTURE(product.n_processors, product.fewest_steps);

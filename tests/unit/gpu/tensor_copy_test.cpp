@@ -1,5 +1,5 @@
-// Copies of tiles by the GPU itself, for the blocks of a cluster, on the shim as sm_90a: what arrives is the matrix with zeros around it, in
-// the places that swizzled_offset() says, and uses that PTX leaves undefined are found.
+// Tests tensor copies (TMA) for the blocks of a cluster on the shim as sm_90a: tiles arrive as the matrix with zeros around it, at the
+// places that swizzled_offset() gives, and uses that PTX leaves undefined are detected.
 
 #include "gpu/portable/tensor_copy.h"
 
@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kThreads = 64;
 constexpr int kBlocks = 2;
-constexpr int kTileRows = 24;  ///< of a copy; a block has two, one of its own and one that both have
+constexpr int kTileRows = 24;  ///< rows of one copy; each block makes one for itself and one for both
 constexpr int kTileBytes = kTileRows * kTensorLineBytes;
 
 struct Arguments {
@@ -57,8 +57,8 @@ struct Shared {
   ArrivalBarrier other;
 };
 
-/// Each block copies one tile for itself and one for both. The tiles begin kTileRows apart: tile 0 is that of block 0 alone, 1 of block 1
-/// alone, and 2 and 3 are those that the blocks copy for both.
+/// Each block copies one tile for itself and one for both. The tiles begin kTileRows apart: tile 0 is only for block 0, tile 1 only for
+/// block 1, and tiles 2 and 3 are those that the blocks copy for both.
 template <Mistake kMistake>
 SS_KERNEL(kThreads)
 copy_kernel(SS_TENSOR_ARGUMENT Arguments args) {
@@ -190,7 +190,7 @@ void check_error(const std::string& expected) {
   }
 }
 
-/// The mistake is found in at least one order, as an error with this text.
+/// True if the mistake causes an error with this text in at least one thread order.
 template <Mistake kMistake>
 bool is_found_in_some_order(const std::string& expected) {
   return std::ranges::any_of(kOrders, [&](shim::ThreadOrder order) {

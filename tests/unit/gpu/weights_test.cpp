@@ -1,5 +1,5 @@
-// Weights that several threads read and pack, on the shim's device: the values that come back are those of the sources, decoded by
-// lib/backend_kit.
+// Tests weights that several threads read and pack for the shim's device: reading them back must give the values of the sources, as
+// decoded by lib/backend_kit.
 
 #include "gpu/host/weights.h"
 
@@ -18,7 +18,7 @@
 namespace secondsource::gpu {
 namespace {
 
-/// Codes and scales that depend on the row and the column alone.
+/// Codes and scales that depend only on the row and the column.
 class RandomRows final : public WeightSource {
  public:
   RandomRows(WeightEncoding encoding, std::int64_t n_cols, std::uint64_t seed, std::int64_t broken_row = -1)
@@ -64,7 +64,7 @@ class RandomRows final : public WeightSource {
   std::int64_t broken_row_;
 };
 
-constexpr std::int64_t kCols = 1000;  // no multiple of what rows are padded to
+constexpr std::int64_t kCols = 1000;  // not a multiple of the padding of rows
 
 WeightSpec spec_of(WeightEncoding encoding, std::vector<WeightPart> parts, Join join) {
   WeightSpec spec{.name = "layers.0.weight",
@@ -77,7 +77,7 @@ WeightSpec spec_of(WeightEncoding encoding, std::vector<WeightPart> parts, Join 
   return spec;
 }
 
-/// Zeros, and the largest piece that was read of them.
+/// A source of zeros that records the size of the largest piece read.
 class SizedRows final : public WeightSource {
  public:
   Result<void> read_rows(std::int64_t /*first_row*/, std::int64_t /*n_rows*/, std::span<std::byte> values,
@@ -119,7 +119,7 @@ std::vector<float> decoded(const WeightSpec& spec) {
 TEST_CASE("a weight is the same whatever the number of threads that pack it") {
   for (const WeightEncoding encoding :
        {WeightEncoding::kBf16, WeightEncoding::kInt8PerRow, WeightEncoding::kInt4Group32Zero}) {
-    // Two parts of rows that no number of threads divides, each of more than one piece.
+    // Two parts of several pieces each, with numbers of rows that the numbers of threads do not divide evenly.
     const auto first = std::make_shared<RandomRows>(encoding, kCols, 1);
     const auto second = std::make_shared<RandomRows>(encoding, kCols, 10'000);
     for (const Join join : {Join::kConcatRows, Join::kInterleaveGateUp}) {

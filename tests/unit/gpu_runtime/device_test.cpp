@@ -1,5 +1,5 @@
-// Two GPUs in one process: every call of a device reaches that device, whichever thread makes it and whichever device is current
-// there. The runtime's calls refer to the current device of the calling thread; stand_in/ has the rules.
+// Tests two GPUs in one process: every call on a Device object reaches its own GPU, whichever thread makes the call and whichever
+// GPU is current there. Calls of the runtime refer to the calling thread's current GPU; stand_in/ implements these rules.
 
 #include <cuda.h>
 #include <cuda_runtime_api.h>
@@ -28,7 +28,7 @@ std::unique_ptr<Device> opened(int ordinal) {
   return *std::move(device);
 }
 
-/// Everything that a backend does with a device, with the other device current before each call.
+/// Does everything that a backend does with a device. Before each call, the other device is made current.
 struct Use {
   Device& device;
   int ordinal;
@@ -145,7 +145,7 @@ TEST_CASE("kernels overlap on a stream that was told so, and on no other") {
   REQUIRE_OK((*overlapping)->launch(kernel));
   CHECK(n_launches(0) - launched_before == 3);
   CHECK(n_overlapping_launches(0) - overlapping_before == 2);
-  // Code that was compiled for an older device has no wait.
+  // Code compiled for an older device does not contain the instruction that waits for the kernel before.
   set_ptx_version(80);
   CHECK_ERROR((*overlapping)->launch(kernel), ErrorCode::kUnavailable, "the code of kernel kernel is that of sm_80");
   REQUIRE_OK((*one_by_one)->launch(kernel));

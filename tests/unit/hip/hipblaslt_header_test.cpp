@@ -1,4 +1,5 @@
-// The numbers, structs and prototypes of hip/hipblaslt.h against AMD's own hipblaslt.h. Compiled where that header is.
+// Compares the numbers, structs and prototypes of hip/hipblaslt.h with AMD's own hipblaslt.h. Compiled only where that header is
+// found.
 
 #include <hipblaslt/hipblaslt.h>
 
@@ -47,7 +48,7 @@ static_assert(static_cast<int>(gpu::LtType::kInt32) == HIP_R_32I);
 }  // namespace
 
 TEST_CASE("a refusal has the words of hipBLAS's status") {
-  // What else there is to compare is compared where this is compiled.
+  // All other comparisons are made at compile time.
   const auto library = SharedLibrary::open({"libc.so.6"});
   REQUIRE(library);
   CHECK(HipblasLt::describe_status(*library, HIPBLAS_STATUS_NOT_INITIALIZED) == "not initialized");

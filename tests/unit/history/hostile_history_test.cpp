@@ -1,4 +1,4 @@
-// What a history gives out when every text of the runs in it is hostile.
+// Tests the outputs of a history in which every text of every run is hostile.
 #include "report/csv.h"
 #include "report/history_page.h"
 #include "report/openmetrics.h"
@@ -21,8 +21,8 @@ TEST_CASE("no text of a run leaves a history as a command, in an export, a list,
   run.summary.cells[0].outside_limits = "a limit";
   fill_texts(run.record, text);
   fill_texts(run.summary, text);
-  run.record.started_utc = started_utc;    // an export as OpenMetrics refuses what is no time
-  run.record.backends[0].options.clear();  // a planted fault would take the figures out
+  run.record.started_utc = started_utc;    // the OpenMetrics export refuses an invalid time
+  run.record.backends[0].options.clear();  // options may name a planted fault, which hides the figures
   REQUIRE_OK(history->add(run, {.branch = text, .commit = text, .label = text}));
 
   const auto cells = history->cells(std::nullopt);

@@ -38,9 +38,9 @@ TEST_CASE("buffers grow with the last-level cache, to 256 and 512 MiB and never 
   const Host hosts[] = {
       {"32768K", "MemAvailable:   16777216 kB\n", 128, 256},         // a client CPU
       {"98304K", "MemAvailable:   16777216 kB\n", 256, 512},         // 2 * 96 and 4 * 96 MiB
-      {"307200K", "MemAvailable:  16777216 kB\n", 256, 512},         // as far as they grow
+      {"307200K", "MemAvailable:  16777216 kB\n", 256, 512},         // the largest sizes used
       {"307200K", "MemAvailable:   2097152 kB\n", 256, 256},         // an eighth of 2 GiB
-      {"307200K", "MemAvailable:    262144 kB\n", 128, 256},         // no more than on any other host
+      {"307200K", "MemAvailable:    262144 kB\n", 128, 256},         // not below the default sizes
       {"307200K", "MemAvailable: 9999999999999999 kB\n", 256, 512},  // no size: 4 GiB are assumed
       {nullptr, nullptr, 128, 256},
   };

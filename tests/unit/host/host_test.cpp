@@ -161,12 +161,12 @@ TEST_CASE("counts of a summary are added, and a source adds what follows from th
   const std::vector<TelemetrySnapshot> second = sampler->take();
   n_taken += second.size();
   const auto taken = sampler->summary_of(second);
-  sampler.reset();  // the sampler's own first reading may come this late
+  sampler.reset();  // the sampler's own first reading may not come before this
   // The series has both ends of a repetition, however short it is.
   CHECK(n_taken >= 2);
   CHECK(noted.size() >= n_taken);
   REQUIRE(taken.size() == 3);
-  CHECK(taken[0].value.value_or(0) >= 2.0);  // the reading behind the second refresh, and perhaps the sampler's first
+  CHECK(taken[0].value.value_or(0) >= 2.0);  // the reading after the second refresh, and perhaps the sampler's first
   CHECK(taken[2].value.value_or(0) == Approx(*taken[0].value / *taken[1].value));
 }
 

@@ -1,4 +1,4 @@
-// Tests how looks at a machine's limits are combined, and kept for the processes that come later.
+// Tests how measurements of a machine's limits ("looks") are combined and stored for later processes.
 
 #include "host/limit_store.h"
 
@@ -48,7 +48,7 @@ TEST_CASE("of several looks each limit keeps the two best, and a look does not a
   CHECK(looks.second.bf16_flops == 0);
   CHECK(looks.best.disturbed == 0.1);
   CHECK_FALSE(adds_to(looks, look(10, 10, 10)));
-  // A look with other buffers tells about operations only.
+  // From a look with other buffer sizes, only the rates of operations are used.
   MachineLimits odd = look(500, 500, 300);
   odd.reads.pop_back();
   looks = add_look(looks, odd);
@@ -98,7 +98,7 @@ TEST_CASE("a later process knows what earlier ones measured on this host, with t
   LimitStore second = LimitStore::for_host(cache.path(), kHost, 2, {});
   CHECK(second.looks().best.f32_flops == 200);
   REQUIRE_OK(second.add(look(90, 60, 190)));
-  REQUIRE_OK(second.add(look(1, 2, 1)));  // tells nothing new, and is not kept
+  REQUIRE_OK(second.add(look(1, 2, 1)));  // improves nothing, so it is not stored
   const LimitStore third = LimitStore::for_host(cache.path(), kHost, 2, {});
   CHECK(third.looks().best.reads[1].bytes_per_s == 60);
   CHECK(third.looks().second.reads[1].bytes_per_s == 50);
@@ -106,7 +106,7 @@ TEST_CASE("a later process knows what earlier ones measured on this host, with t
   CHECK(LimitStore::for_host(cache.path(), kHost, 1, {}).looks().best.n_threads == 0);
   CHECK(LimitStore::for_host(cache.path(), kHost, 2, {0}).looks().best.n_threads == 0);
   CHECK(LimitStore::for_host(cache.path(), {{"cpu_model", "another", ""}}, 2, {}).looks().best.n_threads == 0);
-  // A new kernel is the same host.
+  // After an update of the Linux kernel it is still the same host.
   CHECK(LimitStore::for_host(cache.path(), {{"cpu_model", "a CPU", ""}, {"kernel", "6.2", ""}}, 2, {})
             .looks()
             .best.f32_flops == 200);

@@ -1,5 +1,5 @@
-// What the page cache holds of a file, as seen after it was read and after it was dropped. Pages are counted independently by
-// their size: a file of n pages that was just read has all of them in the cache.
+// Tests how much of a file is reported to be in the page cache after it was read and after it was dropped. The expected number
+// follows from the file's size: all pages of a file that was just read are in the cache.
 
 #include "host/page_cache.h"
 
@@ -56,7 +56,7 @@ TEST_CASE("a dropped file leaves the page cache, or is seen to have stayed, and 
   const auto cache = file_cache(file);
   REQUIRE_OK(cache);
   CHECK(cache->bytes == 1 << 20);
-  // On a file system in memory every page stays. Elsewhere the kernel may keep a few for a moment.
+  // On an in-memory file system every page stays cached. On others the kernel may keep a few pages for a moment.
   const bool is_dropped = cache->cached_bytes <= cache->bytes / 100;
   const bool has_stayed = cache->cached_bytes == cache->bytes;
   CHECK((is_dropped || has_stayed));

@@ -1,4 +1,4 @@
-// Another process, in a recorded tree of /proc, and this test itself.
+// Tests the memory reported for another process, in a recorded tree of /proc, and for this test's own process.
 
 #include "host/process_memory.h"
 
@@ -63,5 +63,5 @@ TEST_CASE("what this process allocates and writes is in its memory") {
   REQUIRE_OK(after);
   CHECK(block.back() == 'x');
   CHECK(*after - *before > 30 << 20);
-  CHECK(*after - *before < 256 << 20);  // sanitizers keep several bytes for each one
+  CHECK(*after - *before < 256 << 20);  // sanitizers use several bytes for each byte
 }

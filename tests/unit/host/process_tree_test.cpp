@@ -1,4 +1,4 @@
-// The processes of a server, in recorded trees of /proc and, for what the kernel really writes, in those of this test.
+// Tests readings of a server's processes, in recorded trees of /proc and, to see what the kernel really writes, of this test's own.
 
 #include "host/process_tree.h"
 
@@ -20,7 +20,7 @@ using namespace secondsource::test;
 
 namespace {
 
-/// A line of /proc/PID/stat (proc(5)): the name, the parent, the four times in ticks and the resident pages.
+/// A line of /proc/PID/stat (proc(5)) with this name, parent, four times in ticks and number of resident pages.
 std::string stat_line(const std::string& pid, const std::string& name, const std::string& parent,
                       const std::string& times, const std::string& pages) {
   return pid + " (" + name + ") S " + parent + " 1 1 0 -1 4194304 10 0 0 0 " + times + " 20 0 4 0 100 1000000 " +
@@ -56,7 +56,7 @@ TEST_CASE("a process counts with its descendants, whatever their names are") {
   CHECK(value_of(readings, "server_rss_bytes") == page * 1850);
   CHECK(value_of(readings, "server_rss_bytes_max") == page * 1850);
   CHECK(value_of(readings, "server_pss_bytes") == 4000.0 * 1024);
-  CHECK(value_of(readings, "server_cpus_busy").value_or(0) > 0);  // 50 ticks within the moment that this test took
+  CHECK(value_of(readings, "server_cpus_busy").value_or(0) > 0);  // 50 ticks in the short time that this test took
   CHECK_FALSE(value_of(telemetry.read(), "server_pss_bytes"));    // read at the ends of a repetition only
   CHECK_FALSE(value_of(readings, "container_memory_bytes"));
 }

@@ -76,8 +76,8 @@ TEST_CASE("the chat templates of huggingface.js' tests give the texts that they 
 TEST_CASE("the other cases of huggingface.js give the same text, but where it departs from Python") {
   const auto path = test::asset("chat-templates/hfjs_jinja_syntax_cases.json");
   if (!path) return;
-  // Their text is that of JavaScript: true for True, null for None and JSON for lists; items of generators are counted;
-  // white space is not trimmed; + joins a number and a text. vectors.json has Jinja2's answer to each construct.
+  // Some expected texts follow JavaScript instead of Jinja2: true for True, null for None and JSON for lists; a length for
+  // generators; untrimmed white space; a + that joins numbers and texts. vectors.json has Jinja2's output for each construct.
   const Json file = read_json(*path);
   const Json departures = read_json(test::data_file("jinja/huggingface_departures.json"))["cases"];
   int n_equal = 0;

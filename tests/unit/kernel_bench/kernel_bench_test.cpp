@@ -23,7 +23,7 @@ class StubStep final : public Step {
   Result<std::vector<float>> read_value(ValueId) const override { return std::vector<float>(); }
 };
 
-/// Compiles anything and uses the memory that it is told to.
+/// A backend that compiles any graph and reports a given number of bytes as its memory.
 class StubBackend final : public Backend {
  public:
   explicit StubBackend(std::int64_t bytes) : bytes_(bytes) {}
@@ -134,7 +134,7 @@ TEST_CASE("beyond the budget the least recently used backend is dropped with its
   CountedCache counted(250);
   const auto shared = std::make_shared<StubBackend>(100);
   REQUIRE_OK(counted.use("a1", shared));
-  REQUIRE_OK(counted.use("a2", shared));  // counted once with a1
+  REQUIRE_OK(counted.use("a2", shared));  // its memory is counted once, with a1
   REQUIRE_OK(counted.use("b", 100));
   REQUIRE_OK(counted.use("a1", shared));
   REQUIRE_OK(counted.use("c", 100));  // drops b, which was used before a1
@@ -220,12 +220,12 @@ TEST_CASE("the limits beside a row are the better of two looks, and the peak is 
   };
   CHECK(host_rate_limits(limits, before, after, large, "bf16").read_bytes_per_s == 5);
   CHECK(host_rate_limits(limits, before, after, small, "bf16").read_bytes_per_s == 20);  // from a cache
-  CHECK(peak("bf16") == Approx(100));  // half of the peak, as f32 is now
+  CHECK(peak("bf16") == Approx(100));  // half of the limit, because f32 now reaches half of its limit
   CHECK(peak("int4") == Approx(100));
   CHECK(peak("int8-w8a8") == Approx(200));
   CHECK(peak("f16") == Approx(50));
   CHECK(peak("f32") == Approx(50));
-  limits.bf16_flops = 1500;  // as with AMX: three products in BF16 are faster than one in f32
+  limits.bf16_flops = 1500;  // as with AMX, where three BF16 matmuls are faster than one in f32
   CHECK(peak("f16") == Approx(250));
   CHECK(peak("f32") == Approx(50));
   limits.bf16_flops = 60;  // vdpbf16ps may be slower than f32

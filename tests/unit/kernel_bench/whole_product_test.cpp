@@ -1,4 +1,4 @@
-// Comparing whole matrices: what counts as a difference, and where it is said to be. Expected values are by hand.
+// Tests comparing whole matrices: what counts as a difference, and which place is reported. Expected values are computed by hand.
 
 #include "whole_product.h"
 
@@ -12,7 +12,7 @@ using namespace secondsource::kernel_bench;
 
 namespace {
 
-// Norms of 2 and 1 by 4, 1 and 8: tolerances of 8, 2 and 16, and half of these, times kProductTolerance.
+// The tolerances are kProductTolerance times the products of row and column norms: 8, 2 and 16 in row 0, and half of that in row 1.
 const std::vector<double> kRowNorms{2, 1};
 const std::vector<double> kColumnNorms{4, 1, 8};
 const std::vector<float> kMatrix{1, 2, 3, 4, 5, 6};

@@ -9,7 +9,7 @@
 namespace secondsource {
 namespace {
 
-/// A system that keeps its SLO up to `limit` requests/s and ends `saturation` of them when it is full.
+/// A system that keeps its SLO up to `limit` requests/s and completes `saturation` requests/s at full load.
 struct Steady {
   double saturation;
   double limit;
@@ -57,7 +57,7 @@ TEST_CASE(
     "an attempt takes ten seconds, five times a request in a full system or sixty requests; a hold three times as long") {
   struct Case {
     double saturation;
-    double seconds;  ///< of the first attempt at a rate, 0.8 of saturation
+    double seconds;  ///< length of the first attempt, which is at 0.8 of saturation
   };
   for (const Case& one : {Case{400, 10}, Case{16 / 20.0, 100}, Case{7, 5 * 16 / 7.0}}) {
     CAPTURE(one.saturation);
@@ -125,7 +125,7 @@ TEST_CASE("the search ends when its time is used up, with the best rate so far, 
   CHECK(attempts.size() == 4);                             // saturation, two rates, the hold
   CHECK(slow.held() == attempts[1].rate_per_s);
   CapacitySearch cut({.in_flight = 16});
-  cut.end_search();  // nothing was kept: it goes on
+  cut.end_search();  // no rate has kept the SLO yet, so the search goes on
   cut.tell(answer(*cut.next(), {100, 90, 0}));
   cut.tell(answer(*cut.next(), {100, 90, 0}));
   cut.end_search();
@@ -142,7 +142,7 @@ TEST_CASE("no rate, and requests that miss the SLO alone, end the search as well
   CapacitySearch never({.in_flight = 16});
   never.tell(answer(*never.next(), {100, 90}));
   never.tell({.rate_per_s = 80, .verdict = ProbeVerdict::kNever, .why = "too slow", .phase = ProbePhase::kSearch});
-  REQUIRE(never.next());  // a neighbour may have made that request late
+  REQUIRE(never.next());  // other load may have delayed that request
   CHECK(never.next()->rate_per_s == 80);
   never.tell({.rate_per_s = 80, .verdict = ProbeVerdict::kNever, .why = "too slow", .phase = ProbePhase::kSearch});
   CHECK_FALSE(never.next());

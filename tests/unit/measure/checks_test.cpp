@@ -136,7 +136,7 @@ TEST_CASE("each fault that is planted in the requests fires the one check that i
          for (RequestSample& sample : samples) {
            const std::int64_t late_ns = sample.scheduled_ns / 3;
            sample.sent_ns += late_ns;
-           // The system is fast enough to give most first tokens in time despite late sending, so that mainly the rate
+           // First tokens are in time despite late sending where the fast system allows it, so that mainly the rate
            // is wrong.
            sample.first_token_ns = std::max(*sample.first_token_ns, sample.sent_ns);
            sample.first_received_ns = *sample.first_token_ns + 20'000;
@@ -185,7 +185,7 @@ TEST_CASE("noise without a direction is no trend, and a step in the middle is no
 
 TEST_CASE("a load generator that lost its CPU at most tokens is no wrong clock") {
   std::vector<RequestSample> samples = steady_load();
-  // In seven of eight requests the first or the last token is noted 4 ms late, the time slice of another process.
+  // In seven of eight requests, the first or the last token is recorded 4 ms late, after a time slice of another process.
   for (std::size_t index = 0; index < samples.size(); ++index) {
     if (index % 8 == 0) continue;
     *(index % 2 == 0 ? samples[index].first_received_ns : samples[index].last_received_ns) += 4 * kMs;
@@ -234,7 +234,7 @@ TEST_CASE("the slow clock of a single request is invalid where it misses more th
     samples.resize(1);
     RequestSample& sample = samples.front();
     sample.last_received_ns = *sample.first_received_ns + duration_ns;
-    sample.itl_ns.assign(7, duration_ns / 7 * 4 / 5);  // by a clock that misses a fifth
+    sample.itl_ns.assign(7, duration_ns / 7 * 4 / 5);  // by a clock that loses a fifth of the time
     sample.last_token_ns = *sample.first_token_ns + 7 * sample.itl_ns[0];
     return check_timestamps(samples).outcome;
   };
@@ -546,7 +546,8 @@ TEST_CASE("a cell is bound by the limit of which more than half is reached, or b
   slow.ns *= 4;
   CHECK(bound_of(slow, limits, "bf16", "decode").bottleneck == Bottleneck::kOverhead);
   CHECK(bound_of(StepWork{}, limits, "bf16", "decode").bottleneck == Bottleneck::kUnknown);
-  // 21 % of the read rate, with three quarters of the CPUs taken, could have been 83 %; with a tenth taken, only 23 %.
+  // The steps reach 21 % of the read limit. If others took three quarters of the CPUs, they could have reached 83 % alone; if
+  // others took a tenth, only 23 %.
   CHECK(bound_of(slow, limits, "bf16", "decode", 0.75).bottleneck == Bottleneck::kUnknown);
   CHECK(bound_of(slow, limits, "bf16", "decode", 0.75).why.find("others took 75 % of the CPUs") != std::string::npos);
   CHECK(bound_of(slow, limits, "bf16", "decode", 0.1).bottleneck == Bottleneck::kOverhead);
@@ -572,7 +573,7 @@ TEST_CASE("a speed above what the machine can do is invalid, at it is not") {
   CHECK(check_roofline(too_fast, nullptr, "bf16").outcome == kNotAvailable);
   CHECK(check_roofline(Repetition(), &looks, "bf16").outcome == kNotAvailable);
 
-  // A limit that is not certain accuses nobody: measured while others had the CPUs, once only, or differently twice.
+  // An uncertain limit makes nothing INVALID: one measured while others used the CPUs, only once, or twice with different results.
   LimitLooks of_a_busy_machine = looks;
   of_a_busy_machine.best.disturbed = 0.3;
   CHECK(check_roofline(too_fast, &of_a_busy_machine, "bf16").outcome == kSuspect);
@@ -597,11 +598,11 @@ TEST_CASE("a machine that cannot do what it could marks what was measured on it"
   const CheckRecord quiet = check(59e9, 199e9, limits);
   CHECK(quiet.outcome == kPassed);
   CHECK(quiet.detail == "within three seconds of it the machine read at 98 % and computed at 100 % of its best");
-  // A neighbour that takes bandwidth, and another one that takes CPUs.
+  // Other load takes memory bandwidth in the first case, and CPUs in the second.
   CHECK(check(36e9, 199e9, limits).outcome == kSuspect);
   CHECK(check(59e9, 150e9, limits).outcome == kSuspect);
   CHECK(check(59e9, 199e9, MachineLimits()).outcome == kNotAvailable);
-  // Steps that read 1 GiB each wait for memory; steps that read 5 MiB find them in a cache, and still need the CPUs.
+  // Steps that read 1 GiB each depend on memory bandwidth; steps that read 5 MiB find it in a cache but still need the CPUs.
   const StepWork large{.n_steps = 3, .weight_bytes = 3.0 * (1 << 30)};
   const StepWork small{.n_steps = 3, .weight_bytes = 3.0 * (4 << 20), .kv_bytes = 3.0 * (1 << 20)};
   CHECK(check(30e9, 199e9, limits, large).outcome == kSuspect);
@@ -640,10 +641,10 @@ TEST_CASE("a token that was noted late beside a neighbour is no wrong clock, unl
   CHECK(judged(std::span(samples).first(9), kSuspect) == kSuspect);
   CHECK(judged(std::span(samples).first(9), kPassed) == kInvalid);
   CHECK(judged(std::span(samples).first(10), kSuspect) == kInvalid);
-  // The requests of a batch end with one reading.
+  // All requests of a batch end with the same poll.
   for (RequestSample& sample : samples) sample.last_received_ns = *samples.back().last_received_ns;
   CHECK(judged(samples, kSuspect) == kSuspect);
-  // A neighbour explains no token before the one that it follows.
+  // Other load cannot explain a token that is earlier than the one before it.
   samples[0].itl_ns[2] = -1;
   CHECK(judged(samples, kSuspect) == kInvalid);
 }

@@ -147,7 +147,7 @@ class AlteredSystem final : public SystemUnderTest {
   mutable std::int64_t n_asked_ = 0;
 };
 
-/// The load of a closed loop with two places, whose polls are so late that each brings several ends and tokens.
+/// The load of a closed loop with two requests in flight, whose polls are so late that each reports several ends and tokens.
 LoadResult load_with_late_polls(const std::vector<TimedRequest>& requests) {
   AlteredSystem system({.first_token_ns = 1 * kMs, .token_gap_ns = 1 * kMs}, [](SystemEvents&) {});
   system.poll_delay = std::chrono::milliseconds(20);
@@ -173,7 +173,7 @@ TEST_CASE("of two places that become free together with one request left to begi
   requests[1].n_output_tokens = 5;
   requests[2].n_output_tokens = 40;
   const LoadResult load = load_with_late_polls(requests);
-  CHECK(load.requests[2].sent_ns > load.requests[1].token_ns.back());  // one poll brought both ends
+  CHECK(load.requests[2].sent_ns > load.requests[1].token_ns.back());  // one poll reported both ends
   CHECK(load.full_until_ns == load.requests[1].token_ns.back());
 }
 

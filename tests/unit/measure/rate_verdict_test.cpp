@@ -21,8 +21,8 @@ RequestSample single_token_request(std::int64_t at_ms, std::int64_t ttft_ms) {
   return sample;
 }
 
-/// `n` requests, one every 10 ms, of which every `n_per_miss`-th misses the SLO, and the first tokens of which come
-/// later by `growth` seconds per second.
+/// `n` requests, one every 10 ms. Every `n_per_miss`-th one misses the SLO, and the time to first token grows by `growth`
+/// seconds per second.
 std::vector<RequestSample> load(int n, int n_per_miss, double growth = 0) {
   std::vector<RequestSample> samples;
   for (int i = 0; i < n; ++i) {
@@ -42,7 +42,8 @@ TEST_CASE("a rate is kept when the SLO's share of requests kept it, and held whe
     ProbeVerdict in_hold;
   };
   using enum ProbeVerdict;
-  // Exact binomial bounds at 95 %: 95.0 % of 1000 do not show 95 %, 96.7 % do; 59 without a miss do, 58 cannot.
+  // Exact binomial bounds at 95 % confidence: of 1000 requests, 95.0 % do not show a share of 95 %, but 96.7 % do. 59 requests
+  // without a miss do; 58 are too few to show it, and are accepted for that reason.
   for (const Case& one :
        {Case{1000, 20, kKept, kNotKept}, Case{1000, 30, kKept, kKept}, Case{1000, 19, kNotKept, kNotKept},
         Case{59, 0, kKept, kKept}, Case{58, 0, kKept, kKept}, Case{80, 40, kKept, kNotKept}}) {
@@ -71,7 +72,7 @@ TEST_CASE("no lower rate helps when every request that was alone missed the SLO"
   apart.push_back(single_token_request(3000, 50));  // alone, and in time
   CHECK_FALSE(misses_alone(apart, kSlo));
   CHECK_FALSE(misses_alone(std::vector<RequestSample>(), kSlo));
-  // The first is not alone, nor are those that come while it runs.
+  // Neither the first request nor those that come while it runs are alone.
   CHECK_FALSE(misses_alone(std::vector{single_token_request(0, 4000), single_token_request(1000, 150),
                                        single_token_request(2000, 150), single_token_request(3000, 150)},
                            kSlo));

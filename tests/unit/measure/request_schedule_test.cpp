@@ -1,4 +1,4 @@
-// Tests when requests are due, with times that are written down here and no clock.
+// Tests when requests are due, with given times instead of a clock.
 
 #include "measure/request_schedule.h"
 
@@ -31,12 +31,12 @@ TEST_CASE(
   const std::vector<std::int64_t> think = {0, 50, 70, 0, 20, 30};
   RequestSchedule schedule(6, {.in_flight = 1, .turns = 3, .think_ns = think}, 1000);
   check_due(schedule, 1005, 0, 1005);
-  CHECK_FALSE(schedule.take_due(9999));  // the answer is not there, and there is one user
+  CHECK_FALSE(schedule.take_due(9999));  // the only user still waits for an answer
   CHECK(schedule.next_due_ns() == INT64_MAX);
   CHECK_FALSE(schedule.on_end(0, 1100));
   CHECK(schedule.next_due_ns() == 1150);
   CHECK_FALSE(schedule.take_due(1149));
-  // A slow load generator looks late: the turn keeps its time, so that its lateness counts as waiting.
+  // If the load generator looks late, the turn keeps its scheduled time, so that the lateness counts as waiting time.
   check_due(schedule, 1400, 1, 1150);
   CHECK_FALSE(schedule.on_end(1, 1500));
   check_due(schedule, 1570, 2, 1570);
@@ -59,7 +59,7 @@ TEST_CASE("a closed loop has as many conversations open as users, those that thi
   check_due(schedule, 0, 2, 0);
   CHECK_FALSE(schedule.take_due(0));
   CHECK_FALSE(schedule.on_end(2, 10));
-  CHECK_FALSE(schedule.take_due(20));  // its user thinks, and nobody takes the place
+  CHECK_FALSE(schedule.take_due(20));  // its user thinks, and no other conversation starts meanwhile
   CHECK_FALSE(schedule.on_end(0, 15));
   check_due(schedule, 300, 3, 110);  // the earlier one first
   check_due(schedule, 300, 1, 115);
@@ -85,7 +85,7 @@ TEST_CASE("in an open loop conversations arrive by their own times, whatever the
   check_due(schedule, 200, 2, 120);
   CHECK(schedule.next_due_ns() == 600);
   CHECK_FALSE(schedule.on_end(0, 595));
-  check_due(schedule, 700, 1, 600);  // of two that are due at the same time the conversation that began earlier
+  check_due(schedule, 700, 1, 600);  // of two due at the same time, the conversation that began earlier comes first
   check_due(schedule, 700, 4, 600);
   CHECK(schedule.next_due_ns() == INT64_MAX);  // the rest depends on answers
 }
@@ -155,10 +155,10 @@ TEST_CASE("a load of conversations sends each turn its think time after the last
     CHECK(by_tag[i]->sent_ns >= by_tag[i]->scheduled_ns);
     if (i % 3 != 0) CHECK(by_tag[i]->scheduled_ns == by_tag[i - 1]->token_ns.back() + shape.think_ns[i]);
   }
-  // The third conversation takes the place of the one that ended first.
+  // The third conversation begins when the first of the other two has ended.
   const std::int64_t first_end_ns = std::min(by_tag[2]->token_ns.back(), by_tag[5]->token_ns.back());
   CHECK(by_tag[6]->sent_ns >= first_end_ns);
-  // It stays full until a second one has ended.
+  // The load stays full until a second conversation has ended.
   std::vector<std::int64_t> ends_ns = {by_tag[2]->token_ns.back(), by_tag[5]->token_ns.back(),
                                        by_tag[8]->token_ns.back()};
   std::ranges::sort(ends_ns);

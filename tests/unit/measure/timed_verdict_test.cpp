@@ -5,7 +5,7 @@
 namespace secondsource {
 namespace {
 
-/// Id 10 with a wide margin, 11 nearly tied with 21, then 12, then the end of text, 2.
+/// The ids 10 with a wide margin, 11 nearly tied with 21, then 12, and 2, the end of text.
 ExpectedOutput reference() {
   ExpectedOutput expected;
   expected.ids = {10, 11, 12, 2};

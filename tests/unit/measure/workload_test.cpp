@@ -1,4 +1,4 @@
-// Tests the prompts of recorded loads whose blocks have names: which tokens two prompts have in common is counted here from the
+// Tests the prompts of recorded loads whose blocks have names. Which tokens two prompts must have in common is derived here from the
 // names alone.
 
 #include "systems/workload.h"
@@ -15,7 +15,7 @@
 namespace secondsource {
 namespace {
 
-/// So many ids that two random ones are never the same.
+/// A vocabulary so large that two random ids practically never coincide.
 Workload workload_of_many_ids() {
   ModelConfig config;
   config.vocab_size = 1 << 30;
@@ -38,9 +38,9 @@ std::int64_t n_equal(const std::vector<std::int32_t>& a, const std::vector<std::
   return end.first - a.begin();
 }
 
-/// Every two prompts begin with the same tokens as far as their blocks have the same names, and no further.
+/// Checks that any two prompts have the same tokens exactly as far as their leading blocks have the same names.
 void check_prefixes(const ArrivalTrace& trace, const std::vector<WorkItem>& items) {
-  for (std::size_t i = 0; i + 1 < items.size(); ++i) {  // behind them is the one of the warm-up
+  for (std::size_t i = 0; i + 1 < items.size(); ++i) {  // the last item is the warm-up's
     for (std::size_t j = 0; j < i; ++j) {
       const auto& a = trace.entries[i].blocks;
       const auto& b = trace.entries[j].blocks;
@@ -71,7 +71,7 @@ TEST_CASE("prompts of a trace have the tokens in common that the names of their 
     check_prefixes(*trace, items);
   }
   const auto items = workload.items(scenario_of(6, 2000), 5, &*trace);
-  // The same again; and nothing of it in the next repetition.
+  // The same seed gives the same prompts; the next repetition shares nothing with them.
   CHECK(workload.items(scenario_of(6, 2000), 5, &*trace)[1].request.ids == items[1].request.ids);
   CHECK(n_equal(workload.items(scenario_of(6, 2000), LoadSeed(5, 1), &*trace)[0].request.ids, items[0].request.ids) ==
         0);
@@ -114,7 +114,7 @@ TEST_CASE(
   for (std::size_t i = 0; i < all.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) REQUIRE(n_equal(all[i].request.ids, all[j].request.ids) <= 1);
   }
-  // A shared prefix is the same in all of them, or no cache of it would be warm.
+  // A shared prefix is the same in all repetitions; otherwise the prefix cache would never be warm.
   Scenario shared = scenario;
   shared.n_shared_prefix = 16;
   const auto first = workload.items(shared, LoadSeed(7));
@@ -128,7 +128,7 @@ TEST_CASE(
       .kind = ScenarioKind::kOffline, .batch = 2, .n_requests = 9, .n_prompt_tokens = 5, .n_output_tokens = 3};
   scenario.turns = 3;
   const std::vector<WorkItem> items = workload_of_many_ids().items(scenario, 11);
-  REQUIRE(items.size() == 9 + 2);  // and one for each user, for the warm-up
+  REQUIRE(items.size() == 9 + 2);  // and one warm-up request for each user
   for (std::size_t i = 0; i < items.size(); ++i) {
     CAPTURE(i);
     const TimedRequest& request = items[i].request;
@@ -147,7 +147,7 @@ TEST_CASE(
     }
   }
   CHECK(workload_of_many_ids().longest_prompt(scenario) == 21);
-  // No prompt of another repetition begins like one of these.
+  // No prompt of another repetition has a prefix in common with one of these.
   const std::vector<WorkItem> others = workload_of_many_ids().items(scenario, LoadSeed(11, 1));
   for (const WorkItem& one : items) {
     for (const WorkItem& other : others) REQUIRE(n_equal(one.request.ids, other.request.ids) == 0);

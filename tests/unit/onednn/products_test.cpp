@@ -1,4 +1,4 @@
-// Primitives are made once per shape, not once per layer.
+// Tests that primitives are made once per shape, not once per layer.
 
 #include "onednn/products.h"
 
@@ -8,7 +8,7 @@
 namespace secondsource::onednn {
 namespace {
 
-/// The parts of the backend, with access to what the backend hides.
+/// The parts of the backend, made here to access what the backend hides.
 struct Parts {
   explicit Parts() : products(engine), weights(engine, account, products, has_fast_bf16()) {}
 
@@ -52,7 +52,7 @@ std::size_t primitives_of(Parts& parts, const StepGraph& graph, const Bucket& bu
   return parts.products.size();
 }
 
-/// The types whose products oneDNN is asked for on this CPU.
+/// The types of matmul that the backend uses oneDNN for on this CPU.
 std::vector<ProductType> types_here(const dnnl::engine& engine) {
   std::vector<ProductType> types = {ProductType::kF32};
   if (has_fast_bf16()) types.push_back(ProductType::kBf16);
@@ -62,7 +62,7 @@ std::vector<ProductType> types_here(const dnnl::engine& engine) {
 }
 
 TEST_CASE("sixteen layers build the primitives of one") {
-  // 1, 2, 4, 8 and 16 rows of: qkv; attention's output; gate; up; down.
+  // Five matmuls (qkv, attention output, gate, up and down), each for 1, 2, 4, 8 and 16 rows.
   constexpr std::size_t kExpected = 5 * 5;
   const Bucket bucket{16, 1, 1, 1};
   for (const int n_layers : {1, 16}) {
@@ -134,10 +134,10 @@ TEST_CASE("int8 weights stay int8 where oneDNN widens them in its kernel, and th
 }
 
 TEST_CASE("weights have one layout for every number of rows") {
-  // Products::weights_layout() relies on this. oneDNN would accept another layout too, but copy it in every call. Where it has
-  // AMX, oneDNN 2.6.3 wants another one for few rows of an int8 matrix that is smaller than some tiles, and multiplies ours by
-  // its reference code, which kernels.cpp reports as a fallback. 3.12.1 would choose another one for one row, and multiplies ours
-  // without its reference code (the test above).
+  // Products::weights_layout() relies on this. oneDNN would also accept another layout, but would copy it in every call. With AMX,
+  // oneDNN 2.6.3 prefers another layout for few rows if an int8 matrix is smaller than some tiles, and multiplies with ours in its
+  // reference code, which kernels.cpp reports as a fallback. oneDNN 3.12.1 would choose another layout for one row, but does not
+  // use its reference code for ours (the test above).
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   const Products products(engine);
   using dnnl::memory;

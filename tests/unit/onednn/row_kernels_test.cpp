@@ -9,7 +9,7 @@
 namespace secondsource::onednn {
 namespace {
 
-// The values are those of x / (1 + e^-2y) in 60 decimal digits, with y = sqrt(2 / pi) (x + 0.044715 x^3), by Python's decimal.
+// The expected values are x / (1 + e^-2y) with y = sqrt(2 / pi) (x + 0.044715 x^3), computed to 60 digits with Python's decimal.
 TEST_CASE("gelu keeps its digits in the negative tail, where 1 + tanh cancels") {
   std::vector<float> x = {-9.0F, -6.5F, -4.0F, -2.0F, -0.25F, -1e-4F, 0.0F, 1e-4F, 0.5F, 3.0F, 12.0F};
   const std::vector<double> expected = {
@@ -18,7 +18,7 @@ TEST_CASE("gelu keeps its digits in the negative tail, where 1 + tanh cancels") 
   gelu_row(x, {});
   for (std::size_t i = 0; i < x.size(); ++i) {
     CAPTURE(i, x[i], expected[i]);
-    // An argument of the exponential is rounded to f32, which its size multiplies: 129 at x = -9.
+    // The exponential's argument is rounded to f32. Its magnitude, 129 at x = -9, multiplies the relative error.
     CHECK(std::fabs(static_cast<double>(x[i]) - expected[i]) <= 2e-5 * std::fabs(expected[i]));
   }
 }

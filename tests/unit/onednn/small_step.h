@@ -55,7 +55,7 @@ inline WeightSpec small_weight(WeightEncoding encoding, std::int64_t n_rows, std
   return spec;
 }
 
-/// The graph compiled for exactly n_tokens.
+/// The graph, compiled for steps of exactly n_tokens tokens.
 inline std::unique_ptr<Step> compile_step(Backend& backend, const StepGraph& graph, std::int32_t n_tokens) {
   const KvSpec kv{.n_layers = 1, .n_kv_heads = 1, .head_dim = 32, .page_tokens = 16, .dtype = DType::kBf16};
   const KvPoolId pool = backend.create_kv_pool(kv, 1).value();

@@ -1,4 +1,4 @@
-// A table that is embedded and multiplied is kept once, packed, and the embedding reads it there.
+// Tests that a tied table, used by both embedding and head, is stored only once, packed, and that the embedding reads it in that form.
 
 #include "onednn/backend.h"
 #include "unit/onednn/small_step.h"
@@ -12,7 +12,7 @@ std::unique_ptr<Backend> two_threads() {
   return create(options).value();
 }
 
-/// Value 0 is the embedded tokens; with a head, value 1 is their products with every row of the table.
+/// A graph whose value 0 is the embedded tokens. With a head, value 1 is their products with every row of the table.
 StepGraph embedding(WeightId table, std::int32_t n_rows, std::int32_t n_cols, bool with_head) {
   StepGraph graph;
   graph.values = {{.cols = n_cols, .observed = true}};
@@ -33,7 +33,7 @@ TEST_CASE("a tied table costs its own bytes once, and before it is multiplied to
   CHECK(backend->memory().weights_bytes == 128 * 64 * 4);
   const auto tied = compile_step(*backend, embedding(table, 128, 64, true), 1);
   CHECK(backend->memory().weights_bytes == 128 * 64 * 4);
-  // While it was packed, the stored rows existed too, and nothing else.
+  // During packing, the stored rows existed beside the packed table, and nothing else.
   CHECK(backend->memory().peak_bytes < 3 * 128 * 64 * 4);
 }
 
@@ -44,7 +44,7 @@ TEST_CASE("embedded rows are the stored ones, read from whatever blocks the prod
   CAPTURE(n_rows, n_cols, to_string(encoding));
   const std::unique_ptr<Backend> backend = two_threads();
   const WeightId table = backend->prepare_weight(small_weight(encoding, n_rows, n_cols)).value();
-  // The first step only embeds. The second one packs the table, which must not take the rows away from the first.
+  // The first step only embeds. The second one packs the table, after which the first must still find the rows.
   const auto embed = compile_step(*backend, embedding(table, n_rows, n_cols, false), 3);
   const auto tied = compile_step(*backend, embedding(table, n_rows, n_cols, true), 3);
   const std::int32_t ids[] = {n_rows - 1, 0, n_rows / 2};

@@ -1,4 +1,4 @@
-// No damage to a stored run changes a figure silently: each flipped bit is refused, or leaves every figure as it was.
+// Tests that no damage to a stored run changes a figure silently: each flipped bit is detected, or leaves every figure as it was.
 
 #include <nlohmann/json.hpp>
 
@@ -25,7 +25,7 @@ void write_run(const std::filesystem::path& folder) {
   REQUIRE_OK(write_record(folder / "summary.json", summarize(record, journal)));
 }
 
-/// Everything that a reader of a run gets: the records and what follows from them. Errors: those of the readers.
+/// Everything that can be read from a run: the records and the figures derived from them. Errors: those of the readers.
 Result<std::string> figures_of(const std::filesystem::path& folder) {
   SS_TRY(const SummarizedRun run, read_summarized_run(folder));
   SS_TRY(const std::string text, read_file(folder / "summary.json"));
@@ -63,7 +63,7 @@ TEST_CASE("of single flipped bits in the files of a run none changes a figure si
     }
     REQUIRE_OK(write_file(path, good));
   }
-  // The few flips that are not refused change a blank, or the name of the member that holds the checksum.
+  // The few undetected flips change a blank, or the name of the member that holds the checksum.
   CHECK(n_refused > 3 * kFlipsPerFile * 9 / 10);
 }
 

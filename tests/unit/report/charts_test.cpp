@@ -1,4 +1,4 @@
-// What the drawings show, read from their SVG.
+// Tests what the charts show, by reading their SVG.
 
 #include <algorithm>
 #include <cstdlib>

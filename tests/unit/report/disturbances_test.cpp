@@ -19,7 +19,7 @@ namespace {
 
 using test::contains;
 
-/// A cell of 1000 tok/s, whose repetitions are `spread` (a share) around that, and a TTFT of 10 ms known within 1 %.
+/// A cell of 1000 tok/s, whose repetitions differ by the share `spread`, with a TTFT of 10 ms that is known within 1 %.
 CellSummary cell_of(const std::string& scenario, double spread, std::vector<CheckRecord> checks,
                     std::optional<double> time_lost = {}) {
   CellSummary cell;
@@ -65,7 +65,7 @@ TEST_CASE("a row is marked suspect where its repetitions differ by more than 5 %
               cell_of("c", 0.5, {{"steal", CheckOutcome::kPassed, ""}}), unknown, slow_start,
               cell_of("f", 0.01, {suspect("steal")}, 0.049), cell_of("g", 0.01, {suspect("steal")}, 0.12),
               cell_of("h", 0.20, {suspect("steal")}, 0.86),
-              // Nothing suspects a row whose checks tolerate what was lost.
+              // A row is not suspect if its checks tolerate the loss.
               cell_of("i", 0.01, {{"steal", CheckOutcome::kPassed, ""}}, 0.009)});
   const std::string csv = write_csv({&run, 1});
   CHECK(csv.substr(0, csv.find("\r\n")).ends_with(",disturbance"));

@@ -1,4 +1,4 @@
-// What a host of code shows of a gate: annotations, and the changes drawn with characters.
+// Tests what a code host (such as GitHub) shows of a gate: annotations, and changes drawn with characters.
 #include <algorithm>
 #include <limits>
 

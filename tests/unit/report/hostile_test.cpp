@@ -1,5 +1,5 @@
-// Every output format with every hostile text in every field of its records.
-// unit/brief and unit/history have the same texts in a brief and in a history.
+// Tests every output format with every hostile text in every field of its records. unit/brief and unit/history test a brief and a
+// history with the same texts.
 
 #include "core/utf8.h"
 #include "gate/gate_record.h"
@@ -95,7 +95,7 @@ TEST_CASE("no text of a record reaches a reader's terminal, browser or editor as
   check_json_output(to_json(run.summary), text);
   check_json_output(to_json(matrix), text);
 
-  // A name of 100 KB is cut, so that a report of it is not larger by its square.
+  // A name of 100 KB is shortened, so the size of a report does not grow with every place that shows the name.
   CHECK(terminal.size() + markdown.size() + junit.size() + metrics.size() < 200'000);
 }
 
@@ -105,7 +105,7 @@ TEST_CASE("no text of a gate ends an annotation, adds a property to it or begins
   CAPTURE(shown(text, 60));
   const std::string annotations = write_annotations(gate_of(text));
   CHECK(acting_sequence(annotations) == std::nullopt);
-  // A verdict that is waived and one that is inconclusive, and one of each of five lists.
+  // One line for a waived verdict, one for an inconclusive one, and one for an entry of each of five lists.
   const std::vector<std::string_view> lines = lines_of(annotations);
   CHECK(lines.size() == 7);
   for (std::string_view line : lines) {

@@ -1,4 +1,4 @@
-// server:slo-max against simulated servers in virtual time. The simulation (arrivals, queue, service) is the test's own
+// Tests server:slo-max with simulated servers in virtual time. The simulation (arrivals, queue, service) belongs to this test
 // and shares nothing with the engine or the load generator. For exponential service times the capacity is known from
 // queueing theory: in a queue with c servers (M/M/c) a request waits longer than t with probability
 //   C(c, a) exp(-(c mu - lambda) t),  a = lambda / mu,  C = Erlang's formula
@@ -28,15 +28,15 @@ constexpr int kSlots = 16;
 constexpr double kServiceS = 0.068;
 constexpr double kFirstTokenS = 0.005;  ///< from the beginning of service
 constexpr double kFull = kSlots / kServiceS;
-// How far the rate may be from the capacity. A hold of 30 s sees one draw of arrivals and service times, of which the work
-// varies by about 2 %; a back-off is 5 %, and the last two rates of the search are up to 5 % apart.
+// The allowed range of the rate, as a share of the capacity. The work in a hold of 30 s varies by about 2 % with the random arrivals
+// and service times; a back-off is 5 %, and the last two rates of the search are up to 5 % apart.
 constexpr double kLowest = 0.83;
 constexpr double kHighest = 1.07;
 
-/// How fast the server is at a moment, as a share of its speed.
+/// The server's speed at a moment, as a share of its full speed.
 using Speed = std::function<double(double now_s)>;
 
-/// A server with kSlots slots and one queue, whose service times are exponential, and the clock that it lives on.
+/// A server with kSlots slots, one queue, exponential service times and a virtual clock.
 class SimulatedServer {
  public:
   explicit SimulatedServer(Speed speed = [](double) { return 1.0; }) : speed_(std::move(speed)) {}
@@ -58,7 +58,7 @@ class SimulatedServer {
       sample.scheduled_ns = sample.sent_ns = std::llround(1e9 * arrival_s);
       sample.first_token_ns = std::llround(1e9 * first_s);
       sample.last_token_ns = std::llround(1e9 * last_s);
-      sample.n_output_tokens = 1;  // no TPOT: the SLO is about the queue
+      sample.n_output_tokens = 1;  // hence no TPOT: the SLO concerns the queue
       samples.push_back(sample);
     }
     now_s_ += end_s;
@@ -79,7 +79,7 @@ class SimulatedServer {
     return std::exponential_distribution<double>(1 / mean)(random);
   }
 
-  /// When work of `left_s` at full speed, begun at `at_s`, is done. The speed is looked up every 10 ms.
+  /// The time when work that takes `left_s` at full speed and begins at `at_s` is done. The speed is looked up every 10 ms.
   [[nodiscard]] double work_until(double at_s, double left_s) const {
     constexpr double kTick = 0.01;
     while (true) {
@@ -187,7 +187,7 @@ struct Simulation {
     lines.emplace_back(std::move(repetition));
   }
 
-  /// When so many requests have missed the SLO that it cannot be kept any more: a worker ends an attempt then.
+  /// The time when so many requests have missed the SLO that it can no longer be kept; a worker ends an attempt then.
   [[nodiscard]] double decided_after_s(std::vector<RequestSample> samples) const {
     std::ranges::sort(samples, {}, [](const RequestSample& sample) { return *sample.last_token_ns; });
     double n_allowed = static_cast<double>(samples.size()) * (1 - slo.percent / 100);
@@ -225,7 +225,7 @@ struct Simulation {
   int n_commands_left = -1;  ///< -1: no interrupt
 };
 
-/// What every successful run leaves: five repetitions at the rate that held, none INVALID, that keep the SLO for certain.
+/// Checks what every successful run stores: five repetitions at the rate that held, none INVALID, which certainly keep the SLO.
 void check_kept(const Simulation& simulation) {
   const auto repetitions = simulation.all<Repetition>();
   REQUIRE(repetitions.size() == 5);
@@ -244,7 +244,7 @@ void check_kept(const Simulation& simulation) {
   CHECK(last_end > 9'000'000'000);
 }
 
-/// The attempts as they are stored, without their times: on resumption the server's clock begins again.
+/// The stored attempts without their times, because the simulated clock restarts when a run is resumed.
 std::vector<std::string> attempts_in(const Simulation& simulation) {
   std::vector<std::string> lines;
   for (const RateProbe& probe : simulation.all<RateProbe>()) {
@@ -290,7 +290,7 @@ double long_run_capacity(const Slo& slo, const Speed& speed) {
   return low;
 }
 
-// In a hold of 30 s a burst costs a larger share than in an hour, so that the rate that held is the lower one.
+// A burst takes a larger share of a hold of 30 s than of an hour, so the rate that holds is lower than the capacity over an hour.
 TEST_CASE("bursts of slowness make no cell INVALID; the rate that held is half to all of what an hour shows") {
   struct Case {
     double every_s;
@@ -344,7 +344,7 @@ TEST_CASE(
     }
     CHECK(n_failed >= 1);
     check_kept(simulation);
-    // 80 % of the speed is 80 % of the rate, and a queue that is as long takes longer.
+    // At 80 % of the speed the server completes 80 % of the rate, and a queue of the same length takes longer to drain.
     CHECK(simulation.rate < 0.8 * kHighest * theoretical_capacity(0.2 - kFirstTokenS, 95));
     CHECK(simulation.rate > 0.8 * kLowest * theoretical_capacity(0.2 - kFirstTokenS, 95));
     const std::vector<std::string>& notes = simulation.notes;

@@ -151,7 +151,7 @@ TEST_CASE("settings come back from a run record as they went in") {
   CHECK(back == settings);
   REQUIRE_OK(assign_pairs(back, to_pairs(RunSettings()), "run.json: settings"));
   CHECK(back == RunSettings());
-  // A run that recorded no settings is not shown with those of today.
+  // A run that recorded no settings is not shown with the current defaults.
   REQUIRE_OK(assign_pairs(back, {}, "run.json: settings"));
   CHECK_FALSE(back.is_recorded);
   CHECK(to_pairs(back).empty());

@@ -1,4 +1,4 @@
-// What a repetition is held against: the host's limits for a backend on the host, those of its own device for any other.
+// Tests which limits a repetition is compared with: the host's for a backend on the host, its own device's for any other backend.
 
 #include "runner/run_checks.h"
 
@@ -51,7 +51,7 @@ const CheckRecord& check_named(const Repetition& repetition, const std::string& 
   return *found;
 }
 
-/// A run in a folder of its own, and a device that answers with `rates` times `factor`.
+/// A run in its own folder, and a device that reports `rates` times `factor`.
 struct DeviceRun {
   ScratchFolder folder;
   RunDirectory directory = std::move(RunDirectory::create(folder.path() / "run", record_with_device())).value();
@@ -65,7 +65,7 @@ struct DeviceRun {
       rates.reads.erase(rates.reads.begin());
       rates.bf16_flops = rates.int8_ops = std::nullopt;
     }
-    // No two looks are the same.
+    // Every measurement gives slightly different rates.
     const double this_time = factor * (1 - 1e-3 * static_cast<double>(asked.size()));
     for (DeviceReadRate& read : rates.reads) read.bytes_per_s *= this_time;
     rates.f32_flops *= this_time;
@@ -84,7 +84,7 @@ TEST_CASE("a device is held against what it measured of itself, and not against 
   CHECK(run.backend().limits->instruction_set == "small");
   CHECK(run.backend().limits->reads.back().bytes_per_s == 1e9 * 0.999);
   CHECK(run.backend().second_limits->reads.back().bytes_per_s == 1e9 * 0.998);
-  // Nothing of it is the host's.
+  // The host's limits are unchanged.
   CHECK(run.directory.record().limits->reads.back().bytes_per_s == 1e12);
 
   Repetition possible = decoding(0.9 * 1073741824.0);
@@ -93,7 +93,7 @@ TEST_CASE("a device is held against what it measured of itself, and not against 
   CHECK(check_named(possible, "machine").outcome == CheckOutcome::kPassed);
   CHECK(run.asked.back() == RateEffort::kMoment);
 
-  // Twice what the device can, and a five-hundredth of what the host can.
+  // Twice what the device can reach, and a five-hundredth of what the host can reach.
   Repetition impossible = decoding(2.0 * 1073741824.0);
   REQUIRE_OK(run.checks.add_to(impossible, 1, run.ask));
   CHECK(check_named(impossible, "roofline").outcome == CheckOutcome::kInvalid);
@@ -145,7 +145,7 @@ TEST_CASE("the shares and the bottleneck of a device's cells are of its own limi
   REQUIRE(cell->decode_of_limit);
   CHECK(cell->decode_of_limit->limit == LimitKind::kRead);
   CHECK(cell->bound == Bottleneck::kBandwidth);
-  // Without limits of its own there are no shares, although the host has some.
+  // Without limits of its own device a cell has no shares, although the host has limits.
   record.backends[1].limits = std::nullopt;
   const RunSummary without = summarize(record, journal);
   const auto same = std::ranges::find(without.cells, "onednn", [](const CellSummary& one) { return one.key.backend; });

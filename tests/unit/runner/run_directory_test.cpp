@@ -125,7 +125,7 @@ TEST_CASE("a run that an earlier version wrote has no checksums, can be read and
   REQUIRE_OK(stored);
   CHECK(stored->journal.lines.size() == journal.lines.size() + 1);
   CHECK_FALSE(stored->has_checksums);
-  // A line without a checksum behind one that has one was not written by an earlier version.
+  // An earlier version cannot have written a line without a checksum after one with a checksum.
   REQUIRE_OK(write_file(scratch.path() / "samples.jsonl", read_file(scratch.path() / "samples.jsonl").value() + text));
   CHECK_ERROR(read_run(scratch.path()), ErrorCode::kInvalidInput, "no checksum");
 }

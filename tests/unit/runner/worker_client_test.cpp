@@ -64,8 +64,8 @@ TEST_CASE("how a worker failed is told apart") {
 
 TEST_CASE("a SIGKILL is called out of memory only when the kernel's counters or the peak say so") {
   struct Case {
-    const char* vmstat;         // after the worker's end
-    const char* memory_events;  // of the group, where it counts; before the worker's end "oom_kill 3" as in vmstat
+    const char* vmstat;         // after the worker's end; "oom_kill 3" before
+    const char* memory_events;  // of the control group, "" if it has none; after and before as for vmstat
     const char* memory_total;
     FailureKind kind;
     const char* part;

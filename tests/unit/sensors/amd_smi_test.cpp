@@ -1,5 +1,5 @@
-// The reader of AMD SMI against a stand-in library (fake_amd_smi.cpp), which was written from the declarations of
-// amdsmi.h, and which of the two libraries is taken.
+// Tests the reader of AMD SMI with a stand-in library (fake_amd_smi.cpp), which was written from the declarations of
+// amdsmi.h, and the choice between AMD SMI and ROCm SMI.
 
 #include "sensors/amd_sensors.h"
 #include "support/device_readings.h"
@@ -71,7 +71,7 @@ TEST_CASE("throttling is a share of the firmware's samples since the last readin
   const auto sensors = open();
   CHECK(by_name(sensors->read()).at("device_throttled_power").why_not ==
         "not available: the first sample: a rate needs two");
-  // 250, and 100 and 400 of two temperatures, in every 1000 samples.
+  // In every 1000 samples, the power counter grows by 250 and two temperature counters by 100 and 400.
   check_readings(
       by_name(sensors->read()),
       {{"device_throttled_power", 0.25}, {"device_throttled_thermal", 0.4}, {"device_throttled_hardware", 0}});

@@ -1,6 +1,6 @@
 // A stand-in for libamd_smi: two GPUs. Written from the declarations of amdsmi.h 26.0 (with which 26.5 agrees in
-// these), not from the reader under test; units are those of the header's comments. As 25 it says that it is that
-// version. $SS_FAKE_AMD_SMI holds faults: no-driver (amdsmi_init fails), hot (throttled), ecc-fails, idle-counters (a
+// these), not from the reader under test; units are those of the header's comments. With SS_FAKE_AMD_SMI_25 it reports
+// version 25. $SS_FAKE_AMD_SMI holds faults: no-driver (amdsmi_init fails), hot (throttled), ecc-fails, idle-counters (a
 // GPU without the firmware's residency counters), no-throttle (without any), average-power (no current socket power),
 // alone (the process list has other processes only). The second GPU answers "not supported" where it may.
 
@@ -272,7 +272,7 @@ SS_AMDSMI int amdsmi_get_temp_metric(amdsmi_processor_handle gpu, amdsmi_tempera
 }
 SS_AMDSMI int amdsmi_get_gpu_metrics_info(amdsmi_processor_handle gpu, amdsmi_gpu_metrics_t* out) {
   amdsmi_gpu_metrics_t answer;
-  std::memset(&answer, 0xff, sizeof answer);  // what is not there is all ones
+  std::memset(&answer, 0xff, sizeof answer);  // missing values are all ones
   ++n_samples;
   if (has("idle-counters")) {
     // Power limit 0 and the temperature of the memory.

@@ -59,7 +59,7 @@ int put(T* out, T value) {
   return kSuccess;
 }
 
-/// What the driver only knows of a whole GPU.
+/// Returns a value that the driver reports only for a whole GPU, not for a MIG instance.
 template <typename T>
 int put_of_whole(const Device* device, T* out, T value) {
   return is_instance(device) ? kNotSupported : put(out, value);
@@ -202,7 +202,7 @@ SS_NVML int nvmlDeviceGetTemperature(Device* device, int sensor, unsigned* out) 
   return sensor == 0 ? put_of_whole(device, out, 66U) : static_cast<int>(kInvalidArgument);
 }
 SS_NVML int nvmlDeviceGetCurrentClocksThrottleReasons(Device* device, unsigned long long* out) {
-  return put_of_whole(device, out, has("hot") ? 0x64ULL : 0x1ULL);  // 0x1: idle, which slows nobody down
+  return put_of_whole(device, out, has("hot") ? 0x64ULL : 0x1ULL);  // 0x1: idle, which is no throttling
 }
 SS_NVML int nvmlDeviceGetEccMode(Device* device, int* current, int* pending) {
   *pending = 1;

@@ -1,5 +1,5 @@
 // A stand-in for librocm_smi64: two GPUs, the second in partitions. Written from the declarations of rocm_smi.h, not
-// from the reader under test. As of ROCm 5.2 it lacks the newer functions and has the older frequency list.
+// from the reader under test. With SS_FAKE_ROCM_5 it lacks the newer functions and has the older frequency list.
 // $SS_FAKE_ROCM_SMI holds faults: no-devices (rsmi_init fails), hot (throttled), ecc-fails.
 
 #include <unistd.h>
@@ -116,7 +116,7 @@ SS_RSMI int rsmi_dev_energy_count_get(std::uint32_t device, std::uint64_t* count
 SS_RSMI int rsmi_dev_gpu_clk_freq_get(std::uint32_t device, int type, Frequencies* out) {
   if (type != 0 && type != 4) return kNotSupported;
   Frequencies answer{};
-  // The memory has one level, at which both layouts are hardest to tell apart.
+  // The memory has a single level, the case in which the two layouts are hardest to distinguish.
   answer.num_supported = type == 0 ? 3 : 1;
   answer.current = type == 0 ? 2 : 0;
   const std::uint64_t levels[3] = {500'000'000, 1'300'000'000, 2'100'000'000};

@@ -7,7 +7,7 @@ using namespace secondsource::test;
 
 namespace {
 
-/// Every reading of a GPU as `value`, so that each rule shows in the joined one.
+/// All readings of a GPU with the same value, so that the joined readings show each rule.
 std::vector<TelemetryReading> all_of(double value) {
   std::vector<TelemetryReading> readings;
   for (const std::string& name : device_reading_names()) readings.push_back({name, value, ""});

@@ -1,4 +1,4 @@
-// The list of this machine's GPUs, over the stand-ins for the vendors' libraries and a folder such as the driver amdgpu has.
+// Tests the list of this machine's GPUs with stand-ins for the vendors' libraries and with a folder like that of the amdgpu driver.
 
 #include "sensors/local_gpus.h"
 
@@ -13,7 +13,7 @@ using namespace secondsource::test;
 
 namespace {
 
-/// A machine with the stand-in for NVML and, in `folder`, the GPUs of the driver amdgpu.
+/// A machine with the stand-ins for the vendors' libraries and, in `folder`, the GPUs of the amdgpu driver.
 GpuPlaces places_in(const std::filesystem::path& folder, const char* nvml = SS_FAKE_NVML) {
   return {.nvml = nvml, .amd = {.amd_smi = {SS_FAKE_AMD_SMI}, .rocm_smi = {}}, .amd_driver = folder};
 }

@@ -1,5 +1,5 @@
-// The client of an adapter with a stand-in (tests/adapters/stand_in.py) that writes down when each token was known: the times
-// must be exactly these, and each misbehaviour must end as one clear error.
+// Tests the client of an adapter with a stand-in (tests/adapters/stand_in.py) that logs when it knew each token. The client must
+// report exactly these times, and each misbehaviour must cause one clear error.
 
 #include "systems/adapter_endpoint.h"
 
@@ -28,7 +28,7 @@ using Options = std::vector<std::pair<std::string, std::string>>;
 constexpr std::int32_t kVocabulary = 2048;
 const AdapterWait kNoWait = [] { return Result<void>(); };
 
-/// A folder as the runner makes it of the default bundle: links to the files of the model alone.
+/// A folder as the runner makes it from the default bundle: it contains only links to the model's files.
 std::filesystem::path model_folder(const ScratchFolder& scratch) {
   std::filesystem::path folder = scratch.path() / "model";
   std::filesystem::create_directory(folder);
@@ -48,7 +48,7 @@ AdapterSystem stand_in_system(const Options& options, const std::vector<std::str
   return system;
 }
 
-/// The adapter with its model loaded.
+/// The stand-in adapter, started and with its model loaded.
 class LoadedStandIn {
  public:
   explicit LoadedStandIn(const Options& options, std::int64_t stall_ns = 20'000 * kMs)

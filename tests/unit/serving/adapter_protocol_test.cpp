@@ -1,4 +1,4 @@
-// The lines of docs/adapters.md, written by hand: what is read from them, and what is refused.
+// Tests the parser of the protocol in docs/adapters.md with hand-written lines: what is read from them, and which are refused.
 
 #include "serving/adapter_protocol.h"
 

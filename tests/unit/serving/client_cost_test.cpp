@@ -1,5 +1,5 @@
-// Tests the null server, and that what is measured with it is whole: every token that the server stamped is counted by the
-// client, none before it was sent. No test looks at how long anything took.
+// Tests the null server, and that measurements with it are complete: the client counts every token that the server stamped, and
+// none before it was sent. No test checks how long anything took.
 
 #include "systems/client_cost.h"
 
@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::int64_t kMilli = 1'000'000;
 
-/// A null server on a thread of its own, until the end of the test.
+/// A null server that runs on its own thread until the end of the test.
 class RunningNullServer {
  public:
   explicit RunningNullServer(NullServerSchedule schedule) : server_(listening(schedule)) {
@@ -80,7 +80,7 @@ TimedRequest request_of(std::int32_t tag, std::int32_t n_tokens) {
 }  // namespace
 
 TEST_CASE("every token that the null server stamps is counted, at any number of streams") {
-  // More streams than one look at the sockets takes, and than a step of the server sends.
+  // Up to more streams than one poll of the sockets returns, and than one step of the server sends.
   const std::int32_t n_streams = GENERATE(1, 2, 65, 600);
   const RunningNullServer server({.first_token_ns = 300 * kMilli, .token_gap_ns = 2 * kMilli});
   const InterruptFlag never;

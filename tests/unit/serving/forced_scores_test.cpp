@@ -41,7 +41,7 @@ TEST_CASE("vLLM scores every position of the prompt in one request") {
   REQUIRE(scores->size() == 2);
   CHECK(scores->at(0).best_id == 9);
   CHECK(scores->at(0).log_probability == -0.5);
-  CHECK(scores->at(1).best_id == 3);  // the lowest of equals
+  CHECK(scores->at(1).best_id == 3);  // the lowest of equally probable ids
 }
 
 TEST_CASE("SGLang scores the input ids") {

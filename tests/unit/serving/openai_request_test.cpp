@@ -1,4 +1,4 @@
-// The members are those of the OpenAI API and, behind a preset, those that the server's documentation names.
+// The members are those of the OpenAI API and, for a preset, also those that the server's documentation names.
 
 #include "serving/openai_request.h"
 

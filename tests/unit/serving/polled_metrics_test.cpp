@@ -1,5 +1,5 @@
-// A page of metrics as a source of telemetry, with a stand-in server that publishes one in the style of each kind of server,
-// and with pages that are broken, endless, slow or absent.
+// Tests a page of metrics as a source of telemetry. A stand-in server publishes a page in the style of each kind of server, or one
+// that is broken, endless, slow or absent.
 
 #include "systems/polled_metrics.h"
 
@@ -27,7 +27,7 @@ std::unique_ptr<PolledMetrics> polled(const StandIn& server, const std::string& 
       *std::move(client));
 }
 
-/// The readings of a repetition of `ns`, as the sampler takes them.
+/// The readings that the sampler takes during a repetition of `ns` nanoseconds.
 std::vector<TelemetryReading> repetition(PolledMetrics& metrics, std::int64_t ns) {
   TelemetrySampler sampler({&metrics}, 10 * kMs);
   (void)sampler.take();
@@ -121,7 +121,7 @@ TEST_CASE("a slow page delays neither a repetition nor the end") {
   const std::int64_t began_ns = now_ns();
   (void)sampler.take();
   const auto readings = sampler.summary_of(sampler.take());
-  // Both ends wait for a fresh answer, for at most 200 ms each; a reading never waits.
+  // At both ends, a repetition waits at most 200 ms for a fresh answer; read() never waits.
   CHECK(now_ns() - began_ns < 1'200 * kMs);
   CHECK(value_of(readings, "page_late_count").value_or(0) > 0);
   const std::int64_t read_ns = now_ns();

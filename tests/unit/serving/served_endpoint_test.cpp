@@ -54,7 +54,7 @@ HttpClient client() {
   return *std::move(made);
 }
 
-/// The error of the one request that meets a fault.
+/// The error of a single request that meets this fault.
 std::string error_of(const std::string& fault, std::int64_t stall_ns = 10'000 * kMs) {
   const StandIn server({"--dialect", "vllm", "--fault", fault});
   ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, stall_ns);
@@ -77,7 +77,7 @@ TEST_CASE("the times of tokens are those at which the server sent them") {
   const std::vector<TimedRequest> requests = requests_of(12, 10);
   const LoadResult load = load_of(endpoint, requests, {.in_flight = 4});
   CHECK(endpoint.connections().n_opened == n_opened);  // all were ready
-  // Each request has a prompt of another length, by which the server's log lines are matched with the requests.
+  // Each request has a prompt of a different length, which identifies its line in the server's log.
   std::map<std::int64_t, std::vector<std::int64_t>> sent;
   std::istringstream lines(read_file(log).value());
   for (std::string line; std::getline(lines, line);) {
@@ -102,7 +102,7 @@ TEST_CASE("the times of tokens are those at which the server sent them") {
     }
   }
   std::ranges::sort(late);
-  // Both processes share this machine with other work; the median of 120 events is what the client itself adds.
+  // Other work on this machine may delay some events; the median of 120 events is what the client itself adds.
   CAPTURE(late[late.size() / 2], late.back());
   CHECK(late[late.size() / 2] < 20 * kMs);
 }
@@ -117,7 +117,7 @@ TEST_CASE("an open loop sends at its times, however slow the server is") {
   REQUIRE(load.requests.size() == 8);
   for (const ObservedRequest& request : load.requests) {
     CHECK(request.end->error.empty());
-    // All are sent before the first has an answer: nobody waits for the server.
+    // All requests are sent before the first answer: the load does not wait for the server.
     CHECK(request.sent_ns - load.start_ns < 300 * kMs);
   }
 }
@@ -142,7 +142,7 @@ TEST_CASE("a cancelled request is closed after its last wanted token, and the ot
       CHECK(request.token_ids.size() == 5);
     }
   }
-  CHECK(load.end_ns - load.start_ns < 1200 * kMs);  // sixty tokens would take as long
+  CHECK(load.end_ns - load.start_ns < 1200 * kMs);  // sixty tokens would take this long
 }
 
 TEST_CASE("a connection that a request opens is in no time to the first token") {

@@ -49,7 +49,7 @@ TEST_CASE("a counter is read as what it grew by, also when the server was starte
   CHECK(readings_of(translator, "vllm:num_preemptions_total 8\n").at("server_preemptions_count") == 3);
   CHECK(readings_of(translator, "vllm:num_preemptions_total 8\n").at("server_preemptions_count") == 0);
   CHECK(readings_of(translator, "vllm:num_preemptions_total 2\n").at("server_preemptions_count") == 2);
-  // A page without it is no restart.
+  // A page without the counter does not count as a restart of the server.
   CHECK(readings_of(translator, "vllm:num_requests_running 1\n").count("server_preemptions_count") == 0);
   CHECK(readings_of(translator, "vllm:num_preemptions_total 6\n").at("server_preemptions_count") == 4);
 }
@@ -94,7 +94,7 @@ TEST_CASE("no two metrics have one reading, and a server's names mean one thing"
     for (std::size_t i = 0; i < known.size(); ++i) {
       for (std::size_t j = i + 1; j < known.size(); ++j) CHECK(known[i].reading != known[j].reading);
       CHECK_FALSE(known[i].names.front().empty());
-      // What a record's reader does with a name depends on its ending.
+      // Readers of a record treat a reading according to the ending of its name.
       CHECK(known[i].reading.ends_with("_count") == (known[i].meaning == MetricMeaning::kSince));
       CHECK((known[i].meaning == MetricMeaning::kReasons) == (known[i].bits != 0));
     }

@@ -1,4 +1,4 @@
-// Against the stand-in server, which says of itself what each kind of server says.
+// Tests the probe with the stand-in server, which reports about itself what each kind of server reports.
 
 #include "serving/server_probe.h"
 

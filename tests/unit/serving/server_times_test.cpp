@@ -1,5 +1,5 @@
-// Expected bounds are worked out by hand from the statement that a response proves: at some moment between sending and reading,
-// the server's clock showed its Date. The random clocks know the true offset, which must lie inside whatever the delays were.
+// Expected bounds are computed by hand from what a response proves: at some moment between sending and reading, the server's clock
+// showed its Date. Tests with random delays know the true offset, which must always lie within the bounds.
 
 #include "serving/server_times.h"
 
@@ -57,17 +57,17 @@ TEST_CASE("without a Date there is nothing to tell") {
 
 TEST_CASE("one response bounds the clock to a second and its own time") {
   ServerTimes dates;
-  // Sent 10 ms and read 30 ms after the start of this machine's clock, whose wall clock then showed 1000 s.
+  // Sent 10 ms and read 30 ms after this machine's clock started, when its wall clock showed 1000 s.
   dates.add(10 * kMillisecond, 30 * kMillisecond, 1005);
   const auto clock = dates.take(0, 1000 * kWholeSecond);
   REQUIRE(clock);
   CHECK(clock->n_responses == 1);
   CHECK(clock->turns.empty());
   CHECK(clock->why_not.empty());
-  // At 30 ms at the latest it showed 1005 s, at 10 ms at the earliest less than 1006 s; and a drift of 0.0001 * 20 ms.
+  // The server's clock showed at least 1005 s at 30 ms, and less than 1006 s at 10 ms; the drift adds 0.0001 * 20 ms.
   CHECK(clock->ahead_low_ns == 5 * kWholeSecond - 30 * kMillisecond - 2000);
   CHECK(clock->ahead_high_ns == 6 * kWholeSecond - 10 * kMillisecond + 2000);
-  CHECK_FALSE(dates.take(0, 0));  // each call tells of what came since the last one
+  CHECK_FALSE(dates.take(0, 0));  // each call covers what came since the last one
 }
 
 TEST_CASE("a turn of the second lies between the last request before it and the first response behind it") {
@@ -81,7 +81,7 @@ TEST_CASE("a turn of the second lies between the last request before it and the 
   REQUIRE(clock);
   CHECK(clock->n_responses == 5);
   CHECK(clock->n_contradicted == 0);
-  // Counted from 100 ms. Nothing shows when 52 and 53 began.
+  // The times count from 100 ms. No response shows when the seconds 52 and 53 began.
   CHECK(clock->turns == std::vector<DateTurn>{{51, 90 * kMillisecond, 107 * kMillisecond},
                                               {54, 95 * kMillisecond, 3110 * kMillisecond}});
 }
@@ -140,7 +140,7 @@ TEST_CASE("the true offset lies inside, and the turns are where they were, for a
 }
 
 TEST_CASE("turns hold for a Date that a server refreshes now and then, by which its clock cannot be told") {
-  // As a server that writes a new Date every 1.07 s: what it sends is up to that much too old.
+  // The server updates its Date only every 1.07 s, so the one that it sends is up to 1.07 s old.
   ServerTimes dates;
   const auto shown_at = [](std::int64_t at_ns) {
     return whole_seconds(at_ns / (1070 * kMillisecond) * (1070 * kMillisecond) + 400 * kWholeSecond);

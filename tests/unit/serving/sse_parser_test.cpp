@@ -46,7 +46,7 @@ TEST_CASE("events are the same however the bytes are cut") {
       {"\n\n\n", {}},
       {"event: ping\n\n", {}},
       {"data: a: b\n\n", {"a: b"}},
-      {"data: a\n", {"a"}},  // the last empty line is missing: servers that close at once
+      {"data: a\n", {"a"}},  // servers that close at once omit the last empty line
       {"", {}},
   }));
   for (const std::size_t n_bytes : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{1000}}) {

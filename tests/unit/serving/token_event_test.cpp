@@ -1,5 +1,5 @@
-// The reader of usual chunks against the reader of all (openai_stream.h), which is an implementation of its own: whatever the
-// first takes, the second takes as the same. The chunks are shaped as the servers' documentation shows them.
+// Compares the reader of usual chunks with the independently implemented reader of all chunks (openai_stream.h): the second must
+// read whatever the first accepts in the same way. The chunks are shaped as the servers' documentation shows them.
 
 #include "serving/token_event.h"
 
@@ -27,7 +27,7 @@ const std::vector<std::string> kUsual = {
     R"( {"choices":[{"text":null,"delta":{"content":"x"}}]} )",
 };
 
-// Right or wrong, but not for this reader.
+// Chunks, valid or invalid, that this reader must leave to the other one.
 const std::vector<std::string> kUnusual = {
     "",
     "{}",

@@ -103,7 +103,7 @@ TEST_CASE("a repository that builds backends compares them, on its own bundle or
   CHECK(*job->at("env")->string("BUILD") ==
         "cmake -S 'it'\\''s' -B build/secondsource -G Ninja -DCMAKE_BUILD_TYPE=Release "
         "-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=\"$PWD/build/secondsource\" && cmake --build build/secondsource");
-  // A backend is judged by proven tokens only.
+  // Only a model with proven tokens is used to judge a backend.
   repository.models = with_model(false).models;
   CHECK(plan_of(kit_of(repository)).request.bundles == std::vector<std::filesystem::path>{"installed:default"});
   repository.models = with_model(true).models;

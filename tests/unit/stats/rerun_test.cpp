@@ -50,7 +50,7 @@ TEST_CASE("repetitions that do not differ predict the same") {
     CHECK(bounds->low == value);
     CHECK(bounds->high == value);
   }
-  // Values that differ, and whose logarithms do not.
+  // Values that differ although their logarithms are equal in f64.
   const auto near = rerun_bounds(1e9, std::vector<double>{1e9, std::nextafter(1e9, 2e9), 1e9});
   REQUIRE(near);
   CHECK(near->high == Approx(1e9));

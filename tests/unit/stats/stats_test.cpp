@@ -64,7 +64,7 @@ TEST_CASE("a percentile is given only where a value lies on each side of it with
   CHECK(smallest_sample_for(0.99) == 299);
   CHECK_FALSE(supported_quantile_of_sorted(std::vector<double>(58, 1.0), 0.95));
   CHECK(supported_quantile_of_sorted(std::vector<double>(59, 1.0), 0.95));
-  // By scipy.stats.binom: of 58 values, none is above the 95th percentile with a chance of 0.95^58 = 5.1 %.
+  // With a probability of 0.95^58 = 5.1 %, none of 58 values is above the 95th percentile.
   for (const double q : {0.5, 0.9, 0.95, 0.99}) {
     const std::int64_t n = smallest_sample_for(q);
     CHECK(binomial_cdf(n - 1, n, q) >= 0.95);

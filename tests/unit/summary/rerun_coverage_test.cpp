@@ -1,5 +1,5 @@
-// The intervals of a summary hold the figures of a rerun as often as docs/metrics.md says: whole journals with known truth
-// are summarized. tests/reruns/simulate.py does the same with NumPy and SciPy for more shapes of noise.
+// Tests that the intervals of a summary contain the figures of a rerun as often as docs/metrics.md says, by summarizing whole
+// simulated journals. tests/reruns/simulate.py does the same with NumPy and SciPy for more shapes of noise.
 
 #include <array>
 #include <cmath>
@@ -22,7 +22,7 @@ double normal(RandomStream& random) {
   return radius * std::cos(2 * std::numbers::pi * random.next_unit());
 }
 
-/// Noise of 3 % common to a repetition, which follows that of the repetition before with the correlation `phi`.
+/// A factor for each repetition with a noise of 3 %; consecutive repetitions have the correlation `phi`.
 std::vector<double> slowness_of(RandomStream& random, std::int32_t repetitions, double phi) {
   std::vector<double> slowness;
   double level = normal(random);
@@ -33,10 +33,10 @@ std::vector<double> slowness_of(RandomStream& random, std::int32_t repetitions, 
   return slowness;
 }
 
-/// The time to the first token of each request of a repetition, in ns.
+/// Draws the time to first token of each request of a repetition, in ns.
 using FirstTokens = std::array<double, kRequests> (*)(RandomStream&, double slowness);
 
-/// Prompts from 1 to 40 ms, and 1 % noise of each request.
+/// Prompts that take 1 to 40 ms, with 1 % noise per request.
 std::array<double, kRequests> single_stream(RandomStream& random, double slowness) {
   std::array<double, kRequests> times{};
   for (std::size_t i = 0; i < times.size(); ++i) {
@@ -45,7 +45,7 @@ std::array<double, kRequests> single_stream(RandomStream& random, double slownes
   return times;
 }
 
-/// Four requests share each of four steps of prompts.
+/// Four prefill steps, each of which is shared by four requests.
 std::array<double, kRequests> batch(RandomStream& random, double slowness) {
   std::array<double, kRequests> times{};
   double now = 0;
@@ -74,7 +74,7 @@ CellSummary measure(RandomStream& random, std::int32_t repetitions, double phi, 
   return summarize(hand_made_record(repetitions), journal).cells[0];
 }
 
-/// Whether the figure of the rerun lies in the interval of the run.
+/// Whether the interval of the run contains the figure of the rerun.
 bool holds(const Estimate& run, const Estimate& rerun) {
   return run.low && *run.low <= *rerun.value && *rerun.value <= *run.high;
 }
@@ -123,8 +123,8 @@ TEST_CASE("prompts of different lengths and requests that share a step add nothi
 }
 
 TEST_CASE("repetitions are compared by the requests that all of them have") {
-  // The second repetition ended early, when its time was used up, and one request of the third failed. What is left of
-  // each repetition has the same times.
+  // The second repetition ended early, when its time was used up, and one request of the third failed. The remaining requests
+  // have the same times in each repetition.
   Journal journal = hand_made_journal(3, kRequests);
   std::erase_if(journal.lines, [](const JournalLine& line) {
     const auto* sample = std::get_if<RequestSample>(&line);

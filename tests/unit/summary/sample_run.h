@@ -84,7 +84,7 @@ inline Journal hand_made_journal(std::int32_t repetitions, std::int32_t n_reques
   return journal;
 }
 
-/// A run of one complete cell with five repetitions of eight requests, whose times are `slowdown` times those above.
+/// A run of one complete cell with five repetitions of eight requests, whose times are `slowdown` times those of hand_made_journal().
 /// `change` edits the record before it is summarized.
 template <typename Change>
 SummarizedRun hand_made_one_cell_run(double slowdown, Change change) {

@@ -1,5 +1,5 @@
 // Two sources give readings of several GPUs under the same names: the sensors of this machine (lib/sensors) and an exporter's
-// page (lib/serving). Neither of the two libraries may include the other, so that this test holds their rules together.
+// page (lib/serving). Neither of the two libraries may include the other, so this test checks that their rules agree.
 
 #include <algorithm>
 #include <array>
@@ -17,7 +17,7 @@ namespace {
 TEST_CASE("readings of several GPUs are joined alike, whether an exporter or this machine's sensors gave them") {
   for (const KnownMetric& metric : known_device_metrics()) {
     CAPTURE(metric.reading);
-    // Every joining rule makes another value of these three. Bits are given whole, so that each is a throttled 0 or 1.
+    // Every joining rule gives a different result for these three values. Reasons have none or all of their bits set.
     const bool is_bits = metric.meaning == MetricMeaning::kReasons;
     const std::array<double, 3> published =
         is_bits ? std::array<double, 3>{0, static_cast<double>(metric.bits), 0} : std::array<double, 3>{1, 4, 16};

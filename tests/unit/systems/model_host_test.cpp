@@ -1,4 +1,4 @@
-// What each kind of server is told, against tests/serving/many_models.py, which does what the documentation of each says.
+// Tests the calls to each kind of server with tests/serving/many_models.py, which behaves as the documentation of each server says.
 
 #include "serving/model_host.h"
 

@@ -1,4 +1,4 @@
-// Which model each request of a mix goes to. Counts are held against the binomial distribution, orders against a plain loop.
+// Tests which model each request of a mix goes to. Counts are compared with the binomial distribution, orders with a plain loop.
 
 #include "systems/request_mix.h"
 
@@ -25,7 +25,7 @@ TEST_CASE("each model gets its share of the requests, and the draw depends on th
   }
   CHECK(draw_models(shares, kRequests, 7) == drawn);
   CHECK(draw_models(shares, kRequests, 8) != drawn);
-  // A longer mix begins as a shorter one.
+  // A longer mix begins like a shorter one.
   const std::vector<std::int32_t> shorter = draw_models(shares, 100, 7);
   CHECK(std::equal(shorter.begin(), shorter.end(), drawn.begin()));
 }

@@ -1,4 +1,4 @@
-// The pool's choice of what makes room, against a list that is searched from its beginning for each model.
+// Compares the models that the pool evicts to make room with those of a plain list, which is searched for each model.
 
 #include "systems/resident_set.h"
 
@@ -25,7 +25,7 @@ SwapPlan budget_of_models(std::int32_t models) {
   return plan;
 }
 
-/// Asks for the model as a pool does. Returns what was evicted.
+/// Uses a model in the same way as a pool. Returns the evicted models.
 std::vector<std::int32_t> ask_for(ResidentSet& set, std::int32_t model) {
   set.use(model);
   if (set.is_resident(model)) return {};
@@ -35,7 +35,7 @@ std::vector<std::int32_t> ask_for(ResidentSet& set, std::int32_t model) {
   return victims;
 }
 
-/// The textbook's: the front of the list was used longest ago.
+/// A textbook LRU cache: the model at the front of the list was used longest ago.
 struct ListCache {
   std::vector<std::int64_t> sizes;
   std::int64_t budget = 0;
@@ -94,7 +94,7 @@ TEST_CASE("a budget in models counts them, whatever their sizes are") {
     REQUIRE(set.resident() == list.models);
   }
   CHECK_FALSE(set.is_too_large(0));
-  CHECK_FALSE(set.resident_bytes());  // nobody said how large they are
+  CHECK_FALSE(set.resident_bytes());  // their sizes are not known
 }
 
 TEST_CASE("a model whose size is not known yet gets the device alone, and its largest size counts afterwards") {

@@ -1,4 +1,4 @@
-// A server that holds several models as a pool, over a host in memory that writes down what it is told.
+// Tests a pool over a server that holds several models, with an in-memory host that records the calls it receives.
 
 #include "systems/served_pool.h"
 
@@ -17,14 +17,14 @@ using namespace secondsource;
 
 namespace {
 
-/// What the host did, and what it holds; outlives the pool that owns the host.
+/// The calls that the host received and the models that it holds; outlives the pool, which owns the host.
 struct Told {
   std::vector<std::string> calls;
   std::vector<std::int32_t> loaded;
   std::map<std::int32_t, std::int64_t> bytes;
-  std::map<std::int32_t, std::vector<std::string>> commands;  ///< of the processes that hold one model each
+  std::map<std::int32_t, std::vector<std::string>> commands;  ///< of processes that hold one model each
   bool keeps_in_host_memory = false;
-  std::int32_t evicts_at = 99;  ///< the server evicts another model by itself when it has so many
+  std::int32_t evicts_at = 99;  ///< with this many models, the server itself evicts one
 };
 
 class HostInMemory final : public ModelHost {
@@ -151,7 +151,7 @@ TEST_CASE("sizes are those that the server tells, and a model above the budget i
   plan.memory_budget_bytes = 10 << 20;
   pool->set_budget(plan);
   REQUIRE_OK(pool->make_resident(0, 0));
-  REQUIRE_OK(pool->make_resident(1, 1));  // its size is not known before, so that it is alone
+  REQUIRE_OK(pool->make_resident(1, 1));  // its size is still unknown, so it gets the device alone
   REQUIRE_OK(pool->make_resident(0, 2));
   CHECK(told.calls == std::vector<std::string>{"load 0", "unload 0", "load 1", "load 0"});
   CHECK(pool->take_events().back().resident_bytes == 9 << 20);

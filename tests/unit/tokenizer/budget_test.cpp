@@ -1,4 +1,4 @@
-// The work that a tokenizer file can demand for a text: searches, replacements and added tokens are bounded by the text.
+// Tests that the work which a tokenizer file can demand (searches, replacements, added tokens) is bounded by the length of the text.
 #include <fmt/format.h>
 
 #include <algorithm>

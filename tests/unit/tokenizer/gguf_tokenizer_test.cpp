@@ -22,7 +22,7 @@ Result<Tokenizer> load_directly(const std::filesystem::path& path) {
   return tokenizer_from_gguf(vocabulary, path.filename().string());
 }
 
-/// The same by way of a tokenizer.json.
+/// Loads the same tokenizer by converting it to a tokenizer.json.
 Result<Tokenizer> load_by_json(const std::filesystem::path& path) {
   SS_TRY(const MappedFile file, MappedFile::map(path));
   SS_TRY(const GgufHeader header, parse_gguf(file.bytes(), path.filename().string()));

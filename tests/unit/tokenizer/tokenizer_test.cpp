@@ -31,7 +31,7 @@ TEST_CASE("a tokenizer of three tokens merges") {
 }
 
 TEST_CASE("a Unigram model without an unknown token fails only where the best way needs one") {
-  // As the package tokenizers 0.23.3 has it: ["ab"], an error, and ["ab", "a"].
+  // The package tokenizers 0.23.3 gives the same: ["ab"], an error, and ["ab", "a"].
   const auto tokenizer =
       Tokenizer::from_json(R"({"model": {"type": "Unigram", "vocab": [["a", -1], ["ab", -1]]}})", "t.json");
   REQUIRE_OK(tokenizer);

@@ -8,7 +8,7 @@
 namespace secondsource {
 namespace {
 
-/// Returns the number of cases in a file of vectors, all of which must come out.
+/// Checks all cases in a file of vectors and returns their number.
 std::size_t check_vectors(const std::string& name) {
   const Result<std::string> text = read_file(test::data_file("tokenizer/" + name));
   REQUIRE_OK(text);

@@ -1,4 +1,4 @@
-// Runs whose figures follow are accepted, and every single figure that is changed is named.
+// Tests that runs whose figures follow from their records are accepted, and that every single changed figure is reported.
 
 #include <fmt/format.h>
 
@@ -192,7 +192,7 @@ TEST_CASE("a run of the first release, which lacks what came later, is accepted"
   REQUIRE_OK(old_summary);
   CHECK(all_faults(*old_summary).empty());
 
-  // It took the intervals from the spread of samples.
+  // Earlier versions computed intervals from the spread of samples, so other intervals are accepted with a note.
   Json earlier = Json::parse(without_members(texts.summary, added_to_summary()));
   earlier["cells"][0]["ttft_e2e_p50_ns"]["low"] = 1;
   const auto other_intervals = verified(texts, earlier.dump());
@@ -203,7 +203,7 @@ TEST_CASE("a run of the first release, which lacks what came later, is accepted"
   earlier["cells"][0]["slo_attainment"]["low"] = 0.5;
   CHECK(verified(texts, earlier.dump())->faults.size() == 1);
 
-  // Its record and samples, summarized by this program.
+  // The record and samples of such a run, summarized by this version.
   FullRun run;
   run.record.bundles[0].variants.clear();
   Texts old{without_members(to_json(run.record), {"variants"}), "", to_json(summarize(run.record, run.journal))};

@@ -1,5 +1,5 @@
 #pragma once
-// Random numbers of any magnitude, which BF16 and FP16 hold exactly.
+// Random numbers of any magnitude, with no more significant bits than BF16 and FP16 have.
 
 #include <cmath>
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace secondsource::vulkan::test {
 
-/// A number of eight significant bits, which BF16 and FP16 have, within 2^-7 to 2 times 2^exponent.
+/// A number with eight significant bits, which fit BF16 and FP16. Its magnitude is between 2^-7 and 2 times 2^exponent.
 inline float number(std::uint64_t seed, std::int32_t row, std::int32_t col, int exponent) {
   const std::uint64_t bits = random_bits(seed + static_cast<std::uint64_t>(row), static_cast<std::uint64_t>(col));
   const auto mantissa = static_cast<float>(128 + bits % 128) / 128.0F;

@@ -1,5 +1,5 @@
 #pragma once
-// The device that the tests use: the first one of the installed drivers, also one that computes on the CPU.
+// The device that the tests use: the first one of the installed drivers, even if it computes on the CPU.
 
 #include <iostream>
 #include <memory>
@@ -9,7 +9,7 @@
 
 namespace secondsource::vulkan::test {
 
-/// Null, and a line that makes CTest count the test as skipped, where there is no usable device.
+/// Opens the device. If there is none, returns null and prints a line that makes CTest count the test as skipped.
 inline std::unique_ptr<gpu::Device> opened_device() {
   const auto usable = usable_devices();
   if (!usable) {

@@ -1,5 +1,5 @@
-// Attention of several tokens, with queries, keys and values of very different magnitudes. Where the device has cooperative matrices, these
-// numbers are multiplied in FP16, whose range is much smaller. The expected results are computed plainly in f64.
+// Tests attention of several tokens with queries, keys and values of very different magnitudes. On a device with cooperative matrices,
+// these numbers are multiplied in FP16, whose range is much smaller. The expected results are computed in f64 with plain loops.
 
 #include <algorithm>
 #include <cmath>
@@ -18,10 +18,11 @@ using namespace secondsource::gpu;
 namespace {
 
 constexpr std::int32_t kTokens = 150;  // five tiles of 32 positions
-constexpr std::int32_t kHeads = 3;     // of one head for keys and values
+constexpr std::int32_t kHeads = 3;     // query heads of one KV head
 constexpr std::int32_t kTile = 32;
 
-/// The exponents of the numbers of queries, of keys, and of the values of a tile, of which later positions are up to 2^6 larger.
+/// The binary exponents of queries, of keys and of the values in the first tile. Within a tile, the exponents of different positions'
+/// values are up to 6 larger.
 struct Magnitudes {
   std::string name;
   int queries = 0;
@@ -40,7 +41,7 @@ struct Problem {
   std::vector<float> q;       ///< [kTokens, kHeads, head_dim]
   std::vector<float> keys;    ///< [kTokens, head_dim]
   std::vector<float> values;  ///< [kTokens, head_dim]
-  float scale = 0;            ///< with which scores are a few units large
+  float scale = 0;            ///< chosen such that scores are a few units large
 
   Problem(const Magnitudes& of, std::int32_t dim)
       : head_dim(dim),
@@ -61,8 +62,8 @@ struct Problem {
   }
 };
 
-/// The largest error of a result, as a share of the largest value that its token sees. Results that see an infinity must not be finite;
-/// those before it in the same dimension, whose weight of the infinity is 0, may be NaN.
+/// The largest error of a result, as a share of the largest value that its token sees. Results of tokens that see the infinity must not
+/// be finite; those of earlier tokens in the same dimension, which give the infinity the weight 0, may be NaN.
 double worst_error(const Problem& problem, const std::vector<float>& found) {
   const auto dim = static_cast<std::size_t>(problem.head_dim);
   double worst = 0;
@@ -170,8 +171,8 @@ TEST_CASE("attention keeps its precision whatever the magnitudes", "[attention]"
   REQUIRE_OK(vulkan::kernel_table().attention(context, arguments));
   std::vector<float> found(problem.q.size());
   REQUIRE_OK(memory->download(found.data(), q.data(), q.size_bytes()));
-  // Matrices multiply FP16, which rounds a query to 11 bits: a score whose terms have magnitudes of 16 in sum is wrong by at most
-  // 16 * 2^-12 = 1/256, and the weight of its position by about the same share. The weights, and their sum, are rounded as well.
+  // Matrices multiply in FP16, which rounds a query to 11 bits: a score whose terms' magnitudes add up to 16 is wrong by at most
+  // 16 * 2^-12 = 1/256, and the weight of its position by about the same share. The weights and their sum are rounded as well.
   const double bound = memory->device().properties().has_f16_tiles ? 1.0 / 128 : 1e-5;
   CHECK(worst_error(problem, found) < bound);
 }

@@ -1,4 +1,4 @@
-// gpu::Device over Vulkan: memory by addresses, the order of commands, graphs, events, and what it measures of itself.
+// Tests gpu::Device over Vulkan: memory by addresses, the order of commands, graphs, events, and the device's measured rates.
 
 #include <cstdlib>
 #include <numeric>
@@ -31,7 +31,7 @@ std::vector<std::int32_t> content(DeviceMemory& memory, const DeviceBuffer& buff
   return words;
 }
 
-/// to[i] = from[i] of one row of `n` values.
+/// The arguments of a kernel that copies one row of `n` values: to[i] = from[i].
 SelectRowsArguments copy_of_row(const DeviceBuffer& from, const DeviceBuffer& to, const DeviceBuffer& one,
                                 const DeviceBuffer& zero, std::int32_t n) {
   return {.n_rows = one.as<std::int32_t>(),
@@ -90,9 +90,9 @@ TEST_CASE("commands run in the order of the calls, and a graph with the paramete
   CHECK(content(*memory, third, 4) == std::vector<std::int32_t>{0, 0, 0, 0});  // a capture runs nothing
   REQUIRE_OK(stream.replay(**graph));
   CHECK(content(*memory, third, 4) == std::vector<std::int32_t>{1, 2, 3, 4});
-  REQUIRE_OK(stream.fill(first.data(), 0x11, 16));  // between two replays that are handed over together
+  REQUIRE_OK(stream.fill(first.data(), 0x11, 16));  // between two replays that are submitted together
   REQUIRE_OK(stream.replay(**graph));
-  graph->reset();  // its commands are kept until they are done
+  graph->reset();  // its commands are kept until they have run
   CHECK(content(*memory, third, 4) == std::vector<std::int32_t>(4, 0x11111111));
 }
 
@@ -119,7 +119,7 @@ TEST_CASE("an event is done after the work before it, and time passes between tw
   REQUIRE_OK(memory->stream().record(*begin));
   REQUIRE_OK(memory->stream().fill(buffer.data(), 1, buffer.size_bytes()));
   REQUIRE_OK(memory->stream().record(*end));
-  for (bool done = false; !done;) done = std::move(device.is_done(*end)).value();  // without anybody calling flush()
+  for (bool done = false; !done;) done = std::move(device.is_done(*end)).value();  // without a call of flush()
   const auto ns = device.elapsed_ns(*begin, *end);
   REQUIRE_OK(ns);
   CHECK(*ns > 0);

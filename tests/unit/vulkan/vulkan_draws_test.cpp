@@ -1,4 +1,4 @@
-// The sampling kernels of Vulkan, which compute masses without f64, beside the rule of draws written out plainly in f64 (draws.h).
+// Compares Vulkan's sampling kernels, which compute masses without f64, with the plain f64 implementation of the rule in draws.h.
 
 #include "unit/gpu/draws.h"
 #include "unit/vulkan/opened_device.h"

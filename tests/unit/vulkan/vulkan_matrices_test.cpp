@@ -1,5 +1,5 @@
-// Products by cooperative matrices, whose operands are FP16: the powers of two of rows keep numbers of any magnitude in its range. The
-// expected sums are computed plainly in f64.
+// Tests products by cooperative matrices with FP16 operands: a power of two for each row keeps numbers of any magnitude within FP16's
+// range. The expected sums are computed in f64 with plain loops.
 
 #include <cmath>
 #include <cstring>
@@ -106,7 +106,7 @@ TEST_CASE("rows of any magnitude keep their precision in products of FP16", "[ma
                             .partial = nullptr,
                             .narrow_to = NarrowTo::kF16};
     product.plan.n_splits = 1;
-    product.plan.split_steps = kCols;  // at least as many as there are
+    product.plan.split_steps = kCols;  // no fewer than the product has
     REQUIRE_OK(kernels.matmul(context, product));
     std::vector<float> found(std::size_t{kInputs} * kOutputs);
     REQUIRE_OK(memory->download(found.data(), out.data(), out.size_bytes()));

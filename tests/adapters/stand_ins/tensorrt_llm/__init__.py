@@ -29,7 +29,7 @@ class SamplingParams:
 
 
 class Tensor:
-    """As much of a torch.Tensor as its readers need."""
+    """The part of torch.Tensor's interface that the adapter uses."""
 
     def __init__(self, rows):
         self._rows = rows
@@ -53,7 +53,7 @@ class CompletionOutput:
 
 
 class RequestOutput:
-    """Iterated over asynchronously, as long as tokens come; one and the same object each time."""
+    """An asynchronous iterator, which yields itself for each new token."""
 
     def __init__(self, ids, params):
         self._ids = list(ids)

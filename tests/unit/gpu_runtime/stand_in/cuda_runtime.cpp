@@ -28,7 +28,7 @@ int ptx_version = 90;
 bool has_driver_functions = true;
 int refused = 0;
 
-/// The error of a call that needs the current device to be `device`; every call needs its context.
+/// The result of a call that requires `device` to be current and to have a context.
 cudaError_t on(int device) {
   const std::lock_guard lock(mutex);
   if (device == current_device && opened.contains(device)) return cudaSuccess;
@@ -241,7 +241,7 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function
   return cudaSuccess;
 }
 
-/// Stores its arguments in the map, and refuses what NVIDIA's documentation of the function does not allow.
+/// Stores its arguments in the map and refuses those that NVIDIA's documentation of the function does not allow.
 // NOLINTNEXTLINE(readability-function-size): as in NVIDIA's header
 CUresult cuTensorMapEncodeTiled(CUtensorMap* map, CUtensorMapDataType type, cuuint32_t rank, void* address,
                                 const cuuint64_t* extents, const cuuint64_t* strides, const cuuint32_t* box,

@@ -116,21 +116,21 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* configuration, const v
 cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned version,
                                              unsigned long long flags, cudaDriverEntryPointQueryResult* result);
 
-/// What the stand-in saw, for tests.
+/// The functions below let tests inspect and control the stand-in. The device that an address belongs to.
 int device_of_memory(const void* memory);
 /// Whether the function may have more than 48 KiB of shared memory on the device.
 bool may_use_much_shared_memory(const void* function, int device);
-/// Launches on a device, those of graphs included.
+/// Number of kernel launches on a device, including those of graphs.
 int n_launches(int device);
-/// Of all functions' code from now on; 90 before the first call.
+/// Sets the PTX version that all functions' code has from now on; it is 90 at first.
 void set_ptx_version(int version);
-/// Those of them that may begin while the kernel before still runs.
+/// Number of those launches that may begin while the previous kernel is still running.
 int n_overlapping_launches(int device);
-/// Blocks of a cluster in the last launch on a device; 1 without clusters.
+/// Number of blocks per cluster in the last launch on a device; 1 without clusters.
 unsigned cluster_of_last_launch(int device);
-/// Whether the driver has functions to be found by their names, as it has at first.
+/// Sets whether the driver's functions can be found by name; at first they can.
 void set_driver_functions(bool are_there);
-/// Calls that were refused, also where the caller does not look at the error.
+/// Number of calls that were refused, including those whose error the caller ignored.
 int n_refused();
-/// As in a new process: no device has a context.
+/// Removes the contexts of all devices, as in a new process.
 void forget_contexts();
