@@ -85,12 +85,12 @@ ss_gpu_mutant(split_overlaps sm_80 host/step_products.cpp
   "reinterpret_cast<std::int32_t*>(values_.scratch() + 0 * layout.sums)"
   host/step_products.cpp)
 ss_gpu_mutant(swapped_int8_fragment gfx942 portable/matrix_tile.h
-  "return lane() / 16 * 4 + i;  // four rows a quarter of the wave" "return BUG ? lane() / 16 + i * 4 : lane() / 16 * 4 + i;" kernels/tiled_matmul.cpp)
+  "return lane() / 16 * 4 + i;  // each quarter of the wave has four rows" "return BUG ? lane() / 16 + i * 4 : lane() / 16 * 4 + i;" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(not_transposed sm_80 portable/matrix_tile.h
   "return load_matrices<true>" "if (BUG) return load_matrices<false>(tile + lane() % 16 * stride + lane() / 16 * 8);
   return load_matrices<true>" kernels/prefill_attention.cpp)
 ss_gpu_mutant(swapped_fragment_mfma gfx90a portable/matrix_tile.h
-  "return lane() / 16 * 4 + i;  // four rows a quarter of the wave" "return BUG ? lane() / 16 + i * 4 : lane() / 16 * 4 + i;" kernels/tiled_matmul.cpp)
+  "return lane() / 16 * 4 + i;  // each quarter of the wave has four rows" "return BUG ? lane() / 16 + i * 4 : lane() / 16 * 4 + i;" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(swapped_fragment_wmma gfx1100 portable/matrix_tile.h
   "return i * 2 + lane() / 16;" "return BUG ? i + lane() / 16 * 8 : i * 2 + lane() / 16;" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(weight_read_past_end sm_80 kernels/tile_loader.h
@@ -213,8 +213,8 @@ ss_cluster_mutant(parity_not_turned "parity ^= 1;" "parity ^= BUG ? 0 : 1;")
 ss_cluster_mutant(x_not_announced "arrive_expecting(filled, sizeof(stage));"
   "arrive_expecting(filled, static_cast<int>(BUG ? sizeof(stage.weight) : sizeof(stage)));")
 ss_cluster_mutant(not_shown "show_barriers_to_cluster();" "if (!BUG) show_barriers_to_cluster();")
-ss_cluster_mutant(missing_first_barrier "sync_cluster();  // the barriers of both blocks are there" "if (!BUG) sync_cluster();")
-ss_cluster_mutant(missing_last_barrier "sync_cluster();  // no block reaches the other one any more" "if (!BUG) sync_cluster();")
+ss_cluster_mutant(missing_first_barrier "sync_cluster();  // the barriers of both blocks are initialized" "if (!BUG) sync_cluster();")
+ss_cluster_mutant(missing_last_barrier "sync_cluster();  // no block accesses the other's shared memory any more" "if (!BUG) sync_cluster();")
 ss_cluster_mutant(part_of_other_block "} else if (part == own) {" "} else if (part == (BUG ? 0 : own)) {")
 ss_cluster_mutant(parts_in_one_place "to + part * part_rows * Shape::kLineBytes" "to + (BUG ? 0 : part) * part_rows * Shape::kLineBytes")
 ss_cluster_mutant(first_part_twice "first_row + part * part_rows;" "first_row + (BUG ? 0 : part) * part_rows;")

@@ -22,28 +22,34 @@ inline constexpr int kBf16FromRows = 2;
 /// From this many rows on, iq4_xs and iq4_nl are unpacked to BF16.
 inline constexpr int kUnpackCurvesFromRows = 7;
 
-/// Registers the kernel of codes and BF16 activations for two rows and more, and removes the unpacking.
-template <Product kProduct, typename Kernel, int kCodeBits>
+/// Registers the kernel of codes and BF16 activations for two to 24 rows; more rows are unpacked to BF16.
+template <Product kProduct, typename Block, typename Kernel, int kCodeBits>
 void use_bf16(KernelTable& table, const char* name) {
   ProductKernel& few_rows = table.products[int(kProduct)];
   static const ProductKernel more_rows =
       codes_kernel<Bf16Sums<kCodeBits>, Kernel, kCodeRows>(few_rows.k_multiple, name);
   few_rows.many = &more_rows;
   few_rows.many_from_rows = kBf16FromRows;
-  table.unpack[int(kProduct)] = {};
+  table.unpack[int(kProduct)] = {Product::kBf16, block_tile_to_bf16<Block>};
 }
 
-/// Blocks of GGUF and nvfp4. The codes of iq4_xs and iq4_nl have more bits than Bf16Sums takes, so that these are unpacked.
+/// Blocks of GGUF and nvfp4. The codes of iq4_xs and iq4_nl have more bits than Bf16Sums takes, so that fewer rows of these are unpacked.
+/// For one thread of a Zen 4 and 2048 x 16384, unpacked weights have these ratios of the multiply-adds per second of codes that are
+/// multiplied in place: the smallest and the largest of the types in a line, each a median of two turns in alternation (2026-11-30).
+///
+///                            25 and 28 rows   40             64             512
+///   q4_k, q6_k, q3_k, nvfp4  1.04 to 1.14     1.10 to 1.20   1.23 to 1.27   1.28 to 1.37 (q4_k, q6_k)
+///   q5_0                     0.97             1.02           -              -
 inline void use_blocks_in_bf16(KernelTable& table) {
-  use_bf16<Product::kQ4K, MinimaBlockProduct<false>, 4>(table, "matmul_q4k_bf16_f32acc");
-  use_bf16<Product::kQ5K, MinimaBlockProduct<true>, 5>(table, "matmul_q5k_bf16_f32acc");
-  use_bf16<Product::kQ6K, Q6KProduct, 6>(table, "matmul_q6k_bf16_f32acc");
-  use_bf16<Product::kQ41, GroupBlockProduct<Q41Block>, 4>(table, "matmul_q4_1_bf16_f32acc");
-  use_bf16<Product::kQ50, GroupBlockProduct<Q50Block>, 5>(table, "matmul_q5_0_bf16_f32acc");
-  use_bf16<Product::kQ51, GroupBlockProduct<Q51Block>, 5>(table, "matmul_q5_1_bf16_f32acc");
-  use_bf16<Product::kQ2K, QuadProduct<false>, 2>(table, "matmul_q2k_bf16_f32acc");
-  use_bf16<Product::kQ3K, QuadProduct<true>, 3>(table, "matmul_q3k_bf16_f32acc");
-  use_bf16<Product::kNvfp4, Nvfp4Product, 5>(table, "matmul_nvfp4_bf16_f32acc");
+  use_bf16<Product::kQ4K, Q4KBlock, MinimaBlockProduct<false>, 4>(table, "matmul_q4k_bf16_f32acc");
+  use_bf16<Product::kQ5K, Q5KBlock, MinimaBlockProduct<true>, 5>(table, "matmul_q5k_bf16_f32acc");
+  use_bf16<Product::kQ6K, Q6KBlock, Q6KProduct, 6>(table, "matmul_q6k_bf16_f32acc");
+  use_bf16<Product::kQ41, Q41Block, GroupBlockProduct<Q41Block>, 4>(table, "matmul_q4_1_bf16_f32acc");
+  use_bf16<Product::kQ50, Q50Block, GroupBlockProduct<Q50Block>, 5>(table, "matmul_q5_0_bf16_f32acc");
+  use_bf16<Product::kQ51, Q51Block, GroupBlockProduct<Q51Block>, 5>(table, "matmul_q5_1_bf16_f32acc");
+  use_bf16<Product::kQ2K, Q2KBlock, QuadProduct<false>, 2>(table, "matmul_q2k_bf16_f32acc");
+  use_bf16<Product::kQ3K, Q3KBlock, QuadProduct<true>, 3>(table, "matmul_q3k_bf16_f32acc");
+  use_bf16<Product::kNvfp4, Nvfp4Block, Nvfp4Product, 5>(table, "matmul_nvfp4_bf16_f32acc");
   // Both operands of nvfp4 with quantized activations are exact in BF16.
   table.unpack[int(Product::kNvfp4Quantized)].into = Product::kBf16;
   table.unpack[int(Product::kNvfp4Quantized)].unpack = block_tile_to_bf16<Nvfp4Block>;
