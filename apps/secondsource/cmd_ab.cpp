@@ -16,6 +16,7 @@
 #include "ab/revision.h"
 #include "ab/timed_bundle.h"
 #include "ab/under_test.h"
+#include "beside_resume.h"
 #include "bundle/bundle.h"
 #include "commands.h"
 #include "core/clock.h"
@@ -40,6 +41,7 @@ namespace secondsource {
 namespace {
 
 struct AbOptions {
+  std::vector<std::string> given;  ///< the names of the flags on the command line
   std::string bundle;
   std::string base, candidate, base_args, candidate_args;
   std::string build, program = "build/release/bin/secondsource", modules, work, repository = ".";
@@ -57,6 +59,10 @@ struct AbOptions {
   bool alternate = false;
   std::int64_t pairs_per_start = 0;
 };
+
+/// They say when a comparison may go on, how it is judged and what is written.
+constexpr std::string_view kBesideResume[] = {"--max-others", "--waivers", "--allow-inconclusive", "--format",
+                                              "--sarif",      "--source",  "--no-attribution"};
 
 /// The systems that --base and --cand name; empty for two programs or revisions.
 struct TwoSystems {
@@ -94,8 +100,8 @@ Result<void> check_options_are_for_systems(const AbOptions& options) {
   for (const auto& [flag, is_set] : unusable) {
     if (!is_set) continue;
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: expected none beside two systems: each is as its entry in the plan says, and serves "
-                             "the bundle that is timed",
+                 fmt::format("{}: expected no such flag when two systems are compared: each is set up by its "
+                             "entry in the plan, and serves the bundle that is timed",
                              flag)};
   }
   return {};
@@ -107,7 +113,9 @@ Result<void> check_plan_is_for_pairs(const PlanFile& plan, const std::string& na
   const RunSettings& settings = request.settings;
   if (is_of_systems && !plan.gate.timed_bundle.empty()) {
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: gate: timed_bundle: expected none: a system serves the bundle that is timed", name)};
+                 fmt::format("{}: gate: timed_bundle: expected no such key, since the bundle that is timed is "
+                             "the one that the systems serve",
+                             name)};
   }
   const std::pair<const char*, bool> unusable[] = {{"several bundles", request.bundles.size() > 1},
                                                    {"require", !request.required.empty()},
@@ -120,14 +128,20 @@ Result<void> check_plan_is_for_pairs(const PlanFile& plan, const std::string& na
                                                    {"memory_max", !is_of_systems && settings.memory_max_bytes > 0},
                                                    {"strict", settings.strict}};
   if (!is_of_systems && !request.systems.empty()) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: systems: expected two of them as --base and --cand, since ab compares two", name)};
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("{}: systems: expected --base and --cand to name two of them, since ab compares two", name)};
   }
   for (const auto& [key, is_set] : unusable) {
     if (!is_set) continue;
-    if (is_of_systems) return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}: ab does not take it", name, key)};
+    if (is_of_systems)
+      return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}: expected no such key in a "
+                                                         "plan for ab of two systems",
+                                                         name, key)};
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: {}: ab takes it as a setting of both sides: --base-args, --cand-args", name, key)};
+                 fmt::format("{}: {}: expected no such key in a plan for ab; give it to both sides with "
+                             "--base-args and --cand-args",
+                             name, key)};
   }
   return {};
 }
@@ -234,7 +248,8 @@ Result<AbRequest> request_of(const AbOptions& options, const TwoSystems& systems
     return Error{ErrorCode::kInvalidInput, "--build: expected revisions for --base and --cand"};
   }
   if (options.build.empty() && !options.modules.empty()) {
-    return Error{ErrorCode::kInvalidInput, "--modules: expected --build, the command that leaves them"};
+    return Error{ErrorCode::kInvalidInput,
+                 "--modules: expected --build with the command that makes the modules, found none"};
   }
   AbRequest request;
   SS_TRY_VOID(set_arms(options, systems, plan, context, request));
@@ -253,6 +268,8 @@ Result<AbRequest> request_of(const AbOptions& options, const TwoSystems& systems
   request.allow_unverified = plan.gate.allow_unverified;
   SS_TRY(request.max_others_share, max_others_share(options));
   request.judge_opportunistic = plan.gate.opportunistic;
+  if (!plan.gate.waivers.empty()) request.waivers = std::filesystem::absolute(plan.gate.waivers);
+  request.allow_inconclusive = plan.gate.allow_inconclusive;
   request.command = context.arguments;
   return request;
 }
@@ -287,17 +304,30 @@ Result<AbDirectory> begin(const AbOptions& options, const TwoSystems& systems, c
   return AbDirectory::create(folder, [&] { return plan_ab(request, folder, context.progress, context.interrupt); });
 }
 
+/// The part of a plan that says how a comparison that goes on is judged: as its ab.json says, or as the flags do.
+Result<PlanFile> plan_of_resumed(const AbOptions& options) {
+  SS_TRY_VOID(check_beside_resume(options.given, kBesideResume, "ab.json"));
+  SS_TRY(const AbRecord record, AbDirectory::read_record(options.resume));
+  PlanFile plan;
+  plan.gate.threshold_percent = record.threshold_percent;
+  plan.gate.waivers = options.waivers.empty() ? record.waivers : options.waivers;
+  plan.gate.allow_inconclusive = options.allow_inconclusive || record.allow_inconclusive;
+  return plan;
+}
+
 Result<AbDirectory> go_on(const AbOptions& options, CommandContext& context) {
-  if (!options.bundle.empty() || !options.config.empty() || !options.base.empty() || !options.candidate.empty() ||
-      !options.out.empty()) {
-    return Error{
-        ErrorCode::kInvalidInput,
-        "--resume: the plan is the one in ab.json; expected no bundle, --config, --base, --cand or --out beside it"};
-  }
   SS_TRY(const AbRecord record, AbDirectory::read_record(options.resume));
   SS_TRY(const double max_others, max_others_share(options));
   SS_TRY_VOID(check_ab_resumable(record, options.resume, max_others, context.progress, context.interrupt));
   return AbDirectory::resume(options.resume);
+}
+
+/// True if both sides are one program with the same flags and modules, so that nothing but noise can differ.
+bool is_with_itself(const AbRecord& record) {
+  const ArmRecord& base = record.base;
+  const ArmRecord& candidate = record.candidate;
+  return !record.is_of_systems() && base.program == candidate.program && base.arguments == candidate.arguments &&
+         base.modules == candidate.modules;
 }
 
 /// The verdict of a comparison that was not begun.
@@ -311,13 +341,9 @@ GateReport report_of_busy_machine(const PlanFile& plan, std::string why) {
 }
 
 Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
-  PlanFile plan;
-  plan.gate.waivers = options.waivers;
-  plan.gate.allow_inconclusive = options.allow_inconclusive;
   TwoSystems systems;
-  if (options.resume.empty()) {
-    SS_TRY(plan, plan_with_flags(options, systems, context));
-  }
+  SS_TRY(const PlanFile plan,
+         options.resume.empty() ? plan_with_flags(options, systems, context) : plan_of_resumed(options));
   std::vector<Waiver> waivers;
   if (!plan.gate.waivers.empty()) {
     SS_TRY(waivers, read_waivers(plan.gate.waivers));
@@ -336,11 +362,15 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
     return most_serious(statuses_of(report, plan.gate.allow_inconclusive));
   }
   if (!directory) return directory.error();
+  if (is_with_itself(directory->record())) {
+    context.progress.note(
+        "ab: base and candidate are the same program with the same flags, so this measures the noise");
+  }
   const Result<void> done = run_pairs(*directory, {}, context.progress, context.interrupt);
   if (!done) {
     Error error = done.error();
     if (error.code != ErrorCode::kInvalidInput && error.code != ErrorCode::kNotComparable) {
-      error.message += fmt::format("; what was measured is kept; to go on: secondsource ab --resume {}",
+      error.message += fmt::format("; what was measured is kept, and `secondsource ab --resume {}` goes on from there",
                                    directory->folder().string());
     }
     return error;
@@ -372,16 +402,17 @@ void add_what_flags(CommandNode& command, AbOptions& options) {
   command.add_option("--base-args", options.base_args, "Flags of `run` for the base alone: the setting under test");
   command.add_option("--cand-args", options.candidate_args, "The same for the candidate");
   command.add_option("--build", options.build, "Build both revisions with this command, in worktrees");
-  command.add_option("--program", options.program, "What the build leaves behind")->capture_default_str();
+  command.add_option("--program", options.program, "Program that the build makes, relative to the worktree")
+      ->capture_default_str();
   command.add_option("--modules", options.modules,
                      "Instead of --program: a folder of backend modules that the build leaves, with which this program "
                      "runs; for backends outside of this source tree");
-  command.add_option("--repo", options.repository, "Checkout whose revisions are meant")->capture_default_str();
+  command.add_option("--repo", options.repository, "Git checkout of the two revisions")->capture_default_str();
   command.add_option("--work", options.work, "Folder of the worktrees (default: in the cache folder)");
   command.add_option(
       "--timed-bundle", options.timed_bundle,
-      "Bundle to take times on (default: the bundle, or where it would fit the cache a synthesised one, without published "
-      "variants)");
+      "Bundle whose times are measured (default: the bundle itself, or, where its weights would fit into the "
+      "CPU's cache, a synthesised one without published variants)");
   command.add_option("--backend", options.backends, "Backends (default: all that the base has available)")
       ->delimiter(',');
   command.add_option("--variant", options.variants, "Variants (default: the plan's)")->delimiter(',');
@@ -400,19 +431,22 @@ void add_how_flags(CommandNode& command, AbOptions& options) {
       ->check(Range(std::int64_t{1}, std::int64_t{400}));
   command
       .add_option("--pairs-per-start", options.pairs_per_start,
-                  "Two servers that are started: after so many pairs both are started anew (default: the plan's, or 4)")
+                  "For two servers that ab starts: number of pairs after which both are started anew (default: "
+                  "the plan's, or 4)")
       ->check(Range(std::int64_t{1}, kMostPairsPerStart));
   command.add_flag("--alternate", options.alternate,
-                   "Two servers that do not fit at once: one at a time, started for each process");
+                   "For two servers that do not fit at once: run one at a time, started for each process");
   command.add_option("--max-time", options.max_time, "Time for golden prompts and pairs, as 90s or 10min");
   command
       .add_option("--max-others", options.max_others_percent,
-                  "Do not begin while others take a larger percentage of all CPUs; ends with 5 after 20 s (default 60)")
+                  "Do not begin while other processes use more than this percentage of all CPUs; after 20 s end "
+                  "with 5 (default 60)")
       ->check(Range(0.0, 100.0));
-  command.add_option("--budget", options.budget, "Time of each single-stream scenario in a process");
+  command.add_option("--budget", options.budget, "Time for each single-stream scenario in one process, as 500ms");
   command.add_option("--threshold", options.threshold_percent, "Percent by which cost or TTFT may grow")
       ->check(Range(0.1, 1000.0));
-  command.add_option("--seed", options.seed, "Decides who goes first, and the prompts");
+  command.add_option("--seed", options.seed,
+                     "Seed of the order of base and candidate in each pair, and of random prompts");
   command.add_option("--out", options.out, "Folder of the comparison (default: runs/ab-TIME)");
   command.add_option("--resume", options.resume, "Go on with an interrupted comparison");
   command.add_option("--waivers", options.waivers, "YAML file with accepted regressions");
@@ -444,8 +478,10 @@ CommandNode* add_ab_command(CommandNode& app, CommandAction& action) {
       "Two servers: secondsource ab --config plan.yaml --base vllm --cand vllm-next\n"
       "Two endpoints: secondsource ab bundles/default --base old=http://a:8000 --cand new=http://b:8000\n"
       "Example: secondsource ab --base old/secondsource --cand new/secondsource bundles/default --format markdown");
-  command->callback(
-      [options, &action] { action = [options](CommandContext& context) { return run_ab(*options, context); }; });
+  command->callback([options, command, &action] {
+    options->given = command->given();
+    action = [options](CommandContext& context) { return run_ab(*options, context); };
+  });
   return command;
 }
 

@@ -26,7 +26,7 @@ struct BriefOptions {
 };
 
 /// Returns the path relative to the demand's folder, so that a brief is the same wherever it was made.
-std::string shown(const std::string& path, const fs::path& from) {
+std::string path_from(const std::string& path, const fs::path& from) {
   const fs::path relative =
       fs::absolute(path).lexically_normal().lexically_relative(fs::absolute(from).lexically_normal());
   return relative.empty() ? path : relative.generic_string();
@@ -46,7 +46,7 @@ class BriefMaker {
     }
     inputs_.command = "secondsource brief";
     for (const std::string& folder : options_.runs) {
-      SS_TRY(BriefRun run, read_brief_run(folder, shown(folder, base_)));
+      SS_TRY(BriefRun run, read_brief_run(folder, path_from(folder, base_)));
       inputs_.command += " " + run.shown_as;
       inputs_.runs.push_back(std::move(run));
     }
@@ -69,7 +69,7 @@ class BriefMaker {
  private:
   Result<void> note_file(std::string_view flag, const std::string& path) {
     SS_TRY(std::string hash, sha256_of_file(path));
-    inputs_.files.emplace_back(shown(path, base_), std::move(hash));
+    inputs_.files.emplace_back(path_from(path, base_), std::move(hash));
     inputs_.command += fmt::format(" {} {}", flag, inputs_.files.back().first);
     return {};
   }

@@ -44,7 +44,9 @@ Result<ExitStatus> run_synth(const SynthCommandOptions& options, CommandContext&
   }
   SynthOptions synth{.name = options.name, .source = options.config, .config_json = "", .seed = options.seed};
   if (!options.like.empty()) {
-    SS_TRY(const NamedShape shape, find_named_shape(options.like));
+    const Result<NamedShape> found = find_named_shape(options.like);
+    if (!found) return found.error().with_context("--like");
+    const NamedShape& shape = *found;
     synth.source = fmt::format("{} ({})", shape.name, shape.source);
     synth.config_json = shape.config_json;
     if (synth.name.empty()) synth.name = shape.name;
@@ -53,7 +55,8 @@ Result<ExitStatus> run_synth(const SynthCommandOptions& options, CommandContext&
     if (synth.name.empty()) synth.name = "synth";
   }
   SS_TRY_VOID(synthesize_bundle(synth, options.out, context.progress, context.interrupt));
-  context.progress.note(fmt::format("{}: written, unverified: random weights have no expected outputs", options.out));
+  context.progress.note(
+      fmt::format("{}: written. It is unverified, because random weights have no expected outputs", options.out));
   return ExitStatus::kOk;
 }
 
@@ -62,9 +65,9 @@ void add_synth_command(CommandNode& bundle, CommandAction& action) {
   CommandNode* command = bundle.add_subcommand("synth", "Write a bundle with random weights in the shape of a model");
   command->add_option("--like", options->like, "A named shape (--list)");
   command->add_option("--config", options->config, "A config.json as Hugging Face writes it");
-  command->add_option("--out", options->out, "The bundle's folder; must be free");
+  command->add_option("--out", options->out, "The folder to write; it must be new or empty");
   command->add_option("--name", options->name, "The bundle's name; default: the shape's");
-  command->add_option("--seed", options->seed, "Of the weights and the prompts")->capture_default_str();
+  command->add_option("--seed", options->seed, "Seed of the weights and the prompts")->capture_default_str();
   command->add_flag("--list", options->list, "Print the named shapes");
   command->footer("Example: secondsource bundle synth --like demo-50m --out /tmp/demo-50m");
   command->callback(
@@ -86,7 +89,7 @@ struct NewBundleFlags {
 };
 
 void NewBundleFlags::add_to(CommandNode& command, const std::string& default_name, const std::string& default_license) {
-  command.add_option("--out", out, "The bundle's folder; must be free")->required();
+  command.add_option("--out", out, "The folder to write; it must be new or empty")->required();
   command.add_option("--prompts", prompts, "A folder of golden prompt suites to copy in");
   command.add_option("--chat-template", chat_template,
                      "The chat template: a name such as chatml, a Jinja file, or none; default: the model's own");
@@ -111,7 +114,10 @@ CreateOptions NewBundleFlags::to_options() const {
 /// Makes the bundle and says what to do next.
 Result<ExitStatus> create_and_report(const CreateOptions& options, const std::string& out, CommandContext& context) {
   SS_TRY_VOID(create_bundle(options, out, context.progress, context.interrupt));
-  context.progress.note(fmt::format("{}: written, unverified until bundles/recipes/expect.py --model {}", out, out));
+  context.progress.note(
+      fmt::format("{}: written. It is unverified until its expected outputs are computed: "
+                  "bundles/recipes/expect.py --model {}",
+                  out, out));
   return ExitStatus::kOk;
 }
 
@@ -238,18 +244,20 @@ void add_pull_command(CommandNode& bundle, CommandAction& action) {
   options->bundle.add_to(*command, "the model's", "what the model's card says, or unknown");
   command->add_option("--endpoint", options->endpoint,
                       "The address of a mirror; default: HF_ENDPOINT, or the public hub");
-  command->add_option("--retries", options->n_retries, "Attempts after a failed one without a byte between them")
+  command
+      ->add_option("--retries", options->n_retries,
+                   "How often in a row an attempt that brings no byte may fail before the pull ends")
       ->check(Range(0, 1000))
       ->capture_default_str();
   command->footer(
-      "Pulled are configuration, tokenizer, chat templates and safetensors, or the GGUF file: no pickles, no code. Every "
-      "file is checked by the hash that the hub lists for the commit.\n"
-      "The files are collected in OUT.pull beside the bundle. An interrupted pull goes on there when the same command is "
-      "given again; a whole one removes it.\n"
-      "Environment, as huggingface_hub reads it: HF_TOKEN is an access token for private and gated models, which goes to "
-      "the hub alone and is neither shown nor stored; HF_ENDPOINT a mirror; HF_HUB_DOWNLOAD_TIMEOUT the seconds after "
-      "which a silent connection counts as lost; HF_HUB_OFFLINE=1 forbids pulling. HTTPS_PROXY and NO_PROXY name a "
-      "proxy.\n"
+      "Pulls the configuration, tokenizer, chat templates and safetensors, or the GGUF file, and nothing that "
+      "can run code (no pickles). Every file is checked by the hash that the hub lists for the commit.\n"
+      "The files are collected in OUT.pull beside the bundle. An interrupted pull goes on there when the same "
+      "command is given again; a complete pull removes that folder.\n"
+      "Environment, as huggingface_hub reads it: HF_TOKEN is an access token for private and gated models, which "
+      "goes to the hub alone and is neither shown nor stored; HF_ENDPOINT a mirror; HF_HUB_DOWNLOAD_TIMEOUT the "
+      "seconds after which a silent connection counts as lost; HF_HUB_OFFLINE=1 forbids pulling. HTTPS_PROXY and "
+      "NO_PROXY name a proxy.\n"
       "Example: secondsource bundle pull hf:HuggingFaceTB/SmolLM2-135M --prompts prompts --out smollm2\n"
       "Example: secondsource bundle pull hf:org/model-GGUF/model.Q4_K_M.gguf@v1.0 --out model");
   command->callback(
@@ -346,7 +354,9 @@ Result<ExitStatus> run_outputs(const std::string& path, const std::string& out, 
   SS_TRY(const Bundle bundle, Bundle::open(folder, context.progress, context.interrupt));
   SS_TRY_VOID(write_outputs(bundle, out, context.progress, context.interrupt));
   context.progress.note(
-      fmt::format("{}: written; bundle attach BUNDLE {} adds it to a bundle of the same weights", out, out));
+      fmt::format("{}: written. `secondsource bundle attach BUNDLE {}` adds these outputs to a bundle of the "
+                  "same weights",
+                  out, out));
   return ExitStatus::kOk;
 }
 
@@ -356,7 +366,7 @@ void add_outputs_command(CommandNode& bundle, CommandAction& action) {
   CommandNode* command =
       bundle.add_subcommand("outputs", "Write a bundle's expected outputs, to be published without weights");
   command->add_option("bundle", *path, "Folder or zip")->required();
-  command->add_option("--out", *out, "The folder; must be free")->required();
+  command->add_option("--out", *out, "The folder to write; it must be new or empty")->required();
   command->footer("Example: secondsource bundle outputs bundles/default --out /tmp/default-outputs");
   command->callback([path, out, &action] {
     action = [path, out](CommandContext& context) { return run_outputs(*path, *out, context); };

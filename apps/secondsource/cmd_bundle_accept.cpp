@@ -100,7 +100,7 @@ class Acceptance {
     SS_TRY_VOID(check_flags());
     SS_TRY(const GoldenInputs inputs, load_golden_inputs(bundle_, text_, options_.suite, kQualityBase));
     if (!inputs.unverified.empty()) {
-      faults = {inputs.unverified + ": every variant is compared with those"};
+      faults = {inputs.unverified + "; every variant is compared with its outputs"};
       return std::vector<MeasuredVariant>();
     }
     SS_TRY_VOID(read_text());
@@ -158,7 +158,7 @@ class Acceptance {
       SS_TRY(const GoldenResult golden, run_golden_pass(*session, inputs, {}, context_.progress));
       if (golden.record.verdict != GoldenVerdict::kPassed) {
         faults = golden.record.reasons;
-        faults.insert(faults.begin(), fmt::format("{} computes {} wrongly, so that nothing can be judged with it",
+        faults.insert(faults.begin(), fmt::format("{} computes {} wrongly, so it cannot judge other variants",
                                                   golden.record.backend, kQualityBase));
         return MeasuredVariant{};
       }
@@ -255,16 +255,15 @@ std::string notes_of(const std::vector<MeasuredVariant>& measured, const AcceptC
   std::string notes =
       fmt::format("{} prompts, {} tokens along the reference's answers in {}; {} lookups, {} unanswerable\n",
                   base.n_prompts, base.n_positions, kQualityBase, base.n_lookups, base.n_unanswerable);
-  notes += options.text.empty() ? "perplexity of bf16's: over those answers\n"
+  notes += options.text.empty() ? "perplexity: of bf16's answers\n"
                                 : fmt::format("perplexity: of {}; the manifest's is of another text\n", options.text);
   for (const std::string& reason : base.skipped) notes += reason + "\n";
   for (const MeasuredVariant& one : measured) {
     if (const std::string outside = one.outside(); !outside.empty()) {
       notes += fmt::format("{}: not accepted: {}\n", one.name, outside);
     } else if (!one.is_base() && one.tier() == Tier::kOpportunistic) {
-      notes +=
-          fmt::format("{}: opportunistic: {}\n", one.name,
-                      rounds_to_int4(one.name) ? "int4 is so by definition" : "it has no expected outputs of its own");
+      notes += fmt::format("{}: opportunistic: {}\n", one.name,
+                           rounds_to_int4(one.name) ? "int4 always is" : "it has no expected outputs of its own");
     }
   }
   return notes;
@@ -340,8 +339,9 @@ Result<ExitStatus> run_accept(AcceptCommandOptions options, CommandContext& cont
   std::error_code error;
   if (bundle.manifest() == nullptr || (options.writes && !std::filesystem::is_directory(folder, error))) {
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: expected a bundle{} with manifest.yaml, found none", options.model.bundle,
-                             options.writes ? "'s folder, which --write changes," : "")};
+                 fmt::format("{}: expected {}; found none", options.model.bundle,
+                             options.writes ? "the folder of a bundle, whose manifest.yaml --write changes"
+                                            : "a bundle with manifest.yaml")};
   }
   SS_TRY([[maybe_unused]] const std::string content, check_content(bundle, context.progress, context.interrupt));
   SS_TRY(const BundleText text, BundleText::load(bundle));
@@ -355,7 +355,7 @@ Result<ExitStatus> run_accept(AcceptCommandOptions options, CommandContext& cont
                            : print_text(table_text(measured) + notes_of(measured, options)));
   if (options.writes) {
     SS_TRY_VOID(write_manifest_file(with_quality(*bundle.manifest(), measured), folder));
-    context.progress.note(fmt::format("{}: limits and tiers written", (folder / kManifestFile).string()));
+    context.progress.note(fmt::format("{}: limits and tiers were written", (folder / kManifestFile).string()));
   }
   const bool all_accepted =
       std::ranges::all_of(measured, [](const MeasuredVariant& one) { return one.outside().empty(); });

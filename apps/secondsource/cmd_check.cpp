@@ -76,7 +76,8 @@ class Check {
       SS_TRY_VOID(parse_fault(fault.second));
       if (std::find(backends_.begin(), backends_.end(), fault.first) == backends_.end()) {
         return Error{ErrorCode::kInvalidInput,
-                     fmt::format("--fault {}: expected one of the backends {}", text, fmt::join(backends_, ", "))};
+                     fmt::format("--fault {}: expected a fault for one of the backends that are checked, which are {}",
+                                 text, fmt::join(backends_, ", "))};
       }
       context_.progress.note(fmt::format("{}: a fault was planted on purpose: {}", fault.first, fault.second));
       faults_.push_back(fault);
@@ -84,8 +85,9 @@ class Check {
     for (const std::string& text : options_.backend_options) {
       SS_TRY(BackendOption option, parse_backend_option_flag(text));
       if (std::find(backends_.begin(), backends_.end(), option.backend) == backends_.end()) {
-        return Error{ErrorCode::kInvalidInput, fmt::format("--backend-option {}: expected one of the backends {}", text,
-                                                           fmt::join(backends_, ", "))};
+        return Error{ErrorCode::kInvalidInput, fmt::format("--backend-option {}: expected an option of one of "
+                                                           "the backends that are checked, which are {}",
+                                                           text, fmt::join(backends_, ", "))};
       }
       chosen_options_.push_back(std::move(option));
     }
@@ -254,7 +256,7 @@ CommandNode* add_check_command(CommandNode& app, CommandAction& action) {
   command->add_option("--suite", options->suite, "Tag of the prompts: smoke, full, ..., all")->capture_default_str();
   command->add_option("--threads", options->n_threads, "Threads of each backend")->check(Range(0, 4096));
   command->add_option("--step-deadline", options->step_deadline,
-                      "A backend that does not move for so long hangs (120s)");
+                      "Time without progress after which a backend counts as hung (default 120s)");
   command->add_option("--backend-option", options->backend_options,
                       "BACKEND:KEY=VALUE, as the backend's README says: cpu:kv=int8");
   command->add_option("--fault", options->faults, "Plant a fault, as cpu=crash:3 or cpu=garbage:1");

@@ -144,7 +144,7 @@ CommandNode* add_eval_command(CommandNode& app, CommandAction& action) {
   command->add_option("--input", options->input, "JSON lines {\"ids\": [...]}; default: stdin");
   command->add_option("--logits", options->logits,
                       "Write all logits to this safetensors file, [tokens, vocabulary] each");
-  command->add_option("--top", options->n_top, "Also the best so many tokens at each position")
+  command->add_option("--top", options->n_top, "Also print this many of the most likely tokens at each position")
       ->check(Range(0, 1000))
       ->capture_default_str();
   command->footer(

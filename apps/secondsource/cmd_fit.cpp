@@ -1,6 +1,7 @@
 // secondsource fit MODEL: says how many devices a model needs, what they have left, and the most that they could do.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -10,6 +11,7 @@
 #include "bundle/named_shape.h"
 #include "commands.h"
 #include "core/folder.h"
+#include "core/nearest_word.h"
 #include "core/utf8.h"
 #include "cost/price_book.h"
 #include "fit/memory_fit.h"
@@ -35,8 +37,11 @@ Result<ModelDescription> model_of(const FitOptions& options, CommandContext& con
   if (path_exists(path)) return describe_model(path, context.progress, context.interrupt);
   Result<NamedShape> shape = find_named_shape(options.model);
   if (!shape) {
+    const std::vector<std::string> shapes = named_shapes();
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: no such file or folder, and {}", printable(options.model), shape.error().message)};
+                 fmt::format("{}: expected a bundle, a model folder, a config.json or a GGUF file, or the name of a "
+                             "built-in shape ({}); found nothing of this name{}",
+                             shown(options.model), fmt::join(shapes, ", "), did_you_mean(options.model, shapes))};
   }
   SS_TRY(ModelConfig config, parse_model_config(shape->config_json, shape->name));
   return ModelDescription{.config = std::move(config)};

@@ -34,7 +34,8 @@ Result<std::vector<std::int32_t>> prompt_ids(const GenerateCommandOptions& optio
     return Error{ErrorCode::kInvalidInput, "generate: expected one of --prompt, --prompt-file and --ids"};
   }
   if (!options.system.empty() && !options.chat) {
-    return Error{ErrorCode::kInvalidInput, "generate: --system: expected --chat with it, which renders messages"};
+    return Error{ErrorCode::kInvalidInput,
+                 "generate: --system: expected --chat beside it, since only a chat has a system message"};
   }
   if (!options.ids.empty()) return options.ids;
   std::string prompt = options.prompt;

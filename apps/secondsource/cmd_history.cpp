@@ -62,10 +62,15 @@ std::optional<std::string> branch_filter(const HistoryOptions& options) {
 }
 
 Result<ExitStatus> run_add(const HistoryOptions& options) {
+  // All runs are read first, so that a folder that is no run neither creates a history nor leaves half of them in one.
+  std::vector<SummarizedRun> runs;
+  for (const std::string& folder : options.runs) {
+    SS_TRY(SummarizedRun run, read_summarized_run(folder));
+    runs.push_back(std::move(run));
+  }
   SS_TRY(History history, open_history(options, /*create=*/true));
   std::int64_t n_new = 0;
-  for (const std::string& folder : options.runs) {
-    SS_TRY(const SummarizedRun run, read_summarized_run(folder));
+  for (const SummarizedRun& run : runs) {
     SS_TRY(const bool is_new, history.add(run, {options.branch, options.commit, options.label}));
     n_new += is_new;
   }
@@ -94,7 +99,7 @@ Result<ExitStatus> run_list(const HistoryOptions& options) {
     return ExitStatus::kOk;
   }
   TextTable table;
-  table.columns = {"run", "started", "branch", "commit", "machine", "cells", "count", "tokens", "label"};
+  table.columns = {"run", "started", "branch", "commit", "machine", "cells", "cells that count", "tokens", "label"};
   table.right_aligned = {false, false, false, false, false, true, true, false, false};
   for (const HistoryRun& run : runs) {
     table.rows.push_back({run.run_id, run.started_utc, run.branch, run.commit.substr(0, 12), run.machine,
@@ -227,17 +232,19 @@ CommandNode* add_history_command(CommandNode& app, CommandAction& action) {
   const auto options = std::make_shared<HistoryOptions>();
 
   CommandNode* add =
-      add_subcommand(history, options, action, "add", "Adds runs, or what they have more than before", run_add);
+      add_subcommand(history, options, action, "add", "Add runs, or bring those that are there up to date", run_add);
   add->add_option("runs", options->runs, "Run directories")->required();
-  add_branch(add, options, "What the runs are of (default: main)");
+  add_branch(add, options, "Branch that the runs measured (default: main)");
   add->add_option("--commit", options->commit,
                   "Commit that was measured (default: the one this program was built from)");
-  add->add_option("--label", options->label, "A word on them: \"v1.4\"");
+  add->add_option("--label", options->label, "Label for these runs, as \"v1.4\"");
   add->footer("Example: secondsource history add runs/nightly --branch main --commit \"$GITHUB_SHA\"");
 
   CommandNode* list = add_subcommand(history, options, action, "list", "Runs, newest first", run_list);
   add_branch(list, options, "Only of this branch");
-  list->add_option("--limit", options->limit, "At most so many; 0: all")->check(NotNegative())->capture_default_str();
+  list->add_option("--limit", options->limit, "Number of runs to list at most; 0 for all")
+      ->check(NotNegative())
+      ->capture_default_str();
   list->add_flag("--json", options->json, "As JSON (reports/schemas/history.schema.json)");
   list->footer("Example: secondsource history list --branch main --limit 10");
 
@@ -278,20 +285,20 @@ CommandNode* add_history_command(CommandNode& app, CommandAction& action) {
   check->add_flag("--gate-opportunistic", options->gate_opportunistic, kGateOpportunisticHelp);
   check->add_flag("--allow-inconclusive", options->allow_inconclusive, "Inconclusive ends with status 0");
   check->footer(
-      "So that ten losses of 3 % cannot pass one by one. Ends as `gate` does: 0, 1, 5 or 6.\n"
+      "Finds ten losses of 3 % that would each pass alone. Ends as `gate` does: 0, 1, 5 or 6.\n"
       "Example: secondsource history check --branch main");
 
   CommandNode* prune =
-      add_subcommand(history, options, action, "prune", "Takes old runs out; pinned ones stay", run_prune);
+      add_subcommand(history, options, action, "prune", "Remove old runs; pinned ones stay", run_prune);
   add_branch(prune, options, "Only of this branch");
-  prune->add_option("--keep", options->keep, "The newest so many of each branch stay")->check(Positive());
+  prune->add_option("--keep", options->keep, "Number of newest runs of each branch to keep")->check(Positive());
   prune->add_option("--older-than", options->older_than_days, "Days")->check(Positive());
-  prune->add_flag("--dry-run", options->dry_run, "Say what would go");
+  prune->add_flag("--dry-run", options->dry_run, "Print what would be removed, and remove nothing");
   prune->footer("Example: secondsource history prune --keep 400 --older-than 365");
 
-  CommandNode* pin = add_subcommand(history, options, action, "pin", "Makes runs the anchor of their branch", run_pin);
+  CommandNode* pin = add_subcommand(history, options, action, "pin", "Make runs the anchor of their branch", run_pin);
   pin->add_option("runs", options->runs, "Ids of runs, as `list` shows them; a beginning is enough")->required();
-  pin->add_flag("--remove", options->remove, "They are no longer");
+  pin->add_flag("--remove", options->remove, "Remove the pin: these runs are no longer part of the anchor");
   pin->footer("Example: secondsource history pin 3f9c01d2 5a77e9b0");
   return history;
 }

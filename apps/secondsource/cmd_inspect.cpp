@@ -145,7 +145,8 @@ Result<std::string> inspect(const InspectOptions& options, CommandContext& conte
   if (format == "gguf") return inspect_gguf(options.file);
   if (format == "zip") return inspect_zip(options.file, context);
   if (format != "json" && format != "yaml") {
-    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected safetensors, gguf, zip, json or yaml, found {}",
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected a file name that ends in .safetensors, "
+                                                       ".gguf, .zip, .json or .yaml, or --as; found .{}",
                                                        options.file, printable(format))};
   }
   SS_TRY(const std::string content, read_file(options.file, kMaxTextBytes));

@@ -80,7 +80,7 @@ Result<OperationProfile> profile(const ProfileOptions& options, const Bundle& bu
   } else if (const Result<DeviceRates> rates = backend->measure_rates(RateEffort::kAll)) {
     plan.limits = limits_of_device(*rates);
   } else {
-    context.progress.note("the limits of the device are not known: " + rates.error().message);
+    context.progress.note("the limits of the device were not measured: " + rates.error().message);
   }
   EngineOptions engine;
   engine.scheduler.max_seqs = plan.scenario.batch;
@@ -205,8 +205,10 @@ std::string tables_text(const OperationProfile& profile, bool with_layers) {
   if (with_layers) text += "\n" + layers_text(profile);
   if (const std::string caveat = limits_caveat(profile.limits); !caveat.empty()) text += "\n" + caveat + "\n";
   return text + fmt::format(
-                    "\nOf a decode step, {:.2f} % are the engine's: what is outside of the operations, and sampling.\n"
-                    "{} requests, traced; each time is the median call x calls.\n",
+                    "\n"
+                    "{:.2f} % of the time of a decode step is the engine's own: what is outside of the "
+                    "operations, and sampling.\n"
+                    "{} traced requests; each time is the median call times the number of calls.\n",
                     100 * engine_share_of_decode(profile), profile.n_requests);
 }
 
@@ -228,10 +230,11 @@ CommandNode* add_profile_command(CommandNode& app, CommandAction& action) {
   CommandNode* command =
       app.add_subcommand("profile", "Where the time of a request goes: operations, layers, the engine itself");
   command->add_option("bundle", options->bundle, "Bundle folder or zip")->required();
-  command->add_option("--backend", options->backend, "Default: the first available one that is no oracle");
+  command->add_option("--backend", options->backend, "Backend (default: the first available one other than reference)");
   command->add_option("--variant", options->variant, "Default: the bundle's first");
-  command->add_option("--scenario", options->scenario, "With its lengths")->capture_default_str();
-  command->add_option("--budget", options->budget, "Requests are traced until it is used up")->capture_default_str();
+  command->add_option("--scenario", options->scenario, "Scenario with its lengths, as offline:4@128/16")
+      ->capture_default_str();
+  command->add_option("--budget", options->budget, "Time for traced requests, as 5s")->capture_default_str();
   command->add_option("--seed", options->seed, "Of the prompts")->capture_default_str();
   command->add_option("--threads", options->n_threads, "Threads of the backend (default: one a CPU)")
       ->check(Range(1, 4096));

@@ -139,7 +139,7 @@ void add_prompts_import(CommandNode& prompts, CommandAction& action) {
   options->import.license = "private";
   CommandNode* command = prompts.add_subcommand("import", "Recorded conversations as a suite of golden prompts");
   command->add_option("files", options->files, "Recorded conversations, requests or texts")->required();
-  command->add_option("--format", options->format, "Of the files")
+  command->add_option("--format", options->format, "Format of the files")
       ->required()
       ->check(OneOf({"sharegpt", "openai", "litellm", "vllm", "text"}));
   command->add_option("--out", options->out, "The suite to write instead of stdout, as mine.yaml");
@@ -151,19 +151,20 @@ void add_prompts_import(CommandNode& prompts, CommandAction& action) {
   command->add_option("--separator", options->read.separator, "Of format text: the line between two prompts of a file");
   command->add_option("--sample", options->import.sample, "Take so many prompts, chosen by --seed; default: all")
       ->check(Range(1, 10'000));
-  command->add_option("--seed", options->import.seed, "Of the choice and of what replaces private values")
+  command
+      ->add_option("--seed", options->import.seed, "Seed of the choice of prompts and of what replaces private values")
       ->capture_default_str();
-  command->add_option("--most-bytes", options->import.most_bytes, "Leave out longer prompts")
+  command->add_option("--most-bytes", options->import.most_bytes, "Leave out prompts of more bytes than this")
       ->check(Range(1, 16 << 20))
       ->capture_default_str();
   command->add_option("--most-new-tokens", options->import.most_new_tokens, "Cut longer answers to this")
       ->check(Range(1, 1 << 20))
       ->capture_default_str();
-  command->add_option("--new-tokens", options->import.new_tokens, "The length where no answer was recorded")
+  command->add_option("--new-tokens", options->import.new_tokens, "Length of an answer for which none was recorded")
       ->check(Range(1, 1 << 20))
       ->capture_default_str();
   command->add_option("--redact", options->import.own_patterns,
-                      "A regular expression of more that is replaced; may be repeated");
+                      "A regular expression for further text to replace; may be repeated");
   command->add_flag("--no-redaction", options->keeps_everything, "Replace nothing");
   command->add_option("--review", options->review,
                       "A new file for what was replaced, with the originals: for your eyes, readable by you alone");

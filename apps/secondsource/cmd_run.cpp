@@ -9,7 +9,9 @@
 #include <nlohmann/json.hpp>
 
 #include "backend_kit/host_device.h"
+#include "beside_resume.h"
 #include "commands.h"
+#include "core/child_process.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/folder.h"
@@ -49,6 +51,7 @@ namespace secondsource {
 namespace {
 
 struct RunOptions {
+  std::vector<std::string> given;  ///< the names of the flags on the command line
   std::vector<std::string> bundles;
   std::string config;
   std::string resume;
@@ -77,6 +80,12 @@ struct RunOptions {
 };
 
 constexpr const char* kDefaultPlan = "secondsource.yaml";
+
+/// They say where a run finds what its run.json does not hold, how it is judged and what is printed.
+constexpr std::string_view kBesideResume[] = {
+    "--retry-failed",       "--system",  "--config",           "--trace",
+    "--baseline",           "--waivers", "--allow-unverified", "--gate-opportunistic",
+    "--allow-inconclusive", "--json"};
 
 template <typename T>
 void override_with(const std::vector<T>& flags, std::vector<T>& target) {
@@ -192,10 +201,9 @@ Result<PlanFile> gather(const RunOptions& options, const CommandContext& context
   } else if (options.bundles.empty() && options.resume.empty()) {
     return Error{
         ErrorCode::kInvalidInput,
-        fmt::format("run: expected a bundle, or a plan {} in this folder; found neither. First try the default bundle "
-                    "(secondsource run installed:default), or make a bundle: of your "
-                    "model (secondsource bundle create --from-hf MODEL_FOLDER --out FOLDER), or with random weights "
-                    "(secondsource bundle synth --like demo-50m --out FOLDER)",
+        fmt::format("run: expected a bundle, or a plan {} in this folder; found neither. To try it: secondsource "
+                    "run installed:default. To measure your model: secondsource bundle create --from-hf "
+                    "MODEL_FOLDER --out FOLDER, then secondsource run FOLDER",
                     kDefaultPlan)};
   }
   SS_TRY_VOID(apply_flags(options, plan));
@@ -229,10 +237,23 @@ Result<ExitStatus> print_dry_run(const RunPlan& plan) {
   return ExitStatus::kOk;
 }
 
+/// Refuses the backend options that the run would refuse when it loads its first model.
+Result<void> check_options_of_backends(const RunRecord& record, const CommandContext& context) {
+  for (const BackendRecord& backend : record.backends) {
+    if (backend.is_foreign() || !backend.unavailable.empty()) continue;
+    std::vector<std::pair<std::string, std::string>> options = backend.options;
+    // A fault is planted around the backend, which does not see it. The plan has checked it.
+    std::erase_if(options, [](const auto& option) { return option.first == "fault"; });
+    if (!options.empty()) SS_TRY_VOID(check_backend_options(backend.name, options, context));
+  }
+  return {};
+}
+
 /// Adds to the error's line how to continue the run, unless the input is at fault: resuming would refuse it again.
 Error with_resume_hint(Error error, const std::filesystem::path& folder) {
   if (error.code == ErrorCode::kInvalidInput || error.code == ErrorCode::kNotComparable) return error;
-  error.message += fmt::format("; what was measured is kept; to go on: secondsource run --resume {}", folder.string());
+  error.message += fmt::format("; what was measured is kept, and `secondsource run --resume {}` goes on from there",
+                               folder.string());
   return error;
 }
 
@@ -253,6 +274,7 @@ Result<void> check_before_work(const PlanFile& plan, const RunOptions& options) 
   // The worker's own threads, and those of this process and of the libraries.
   constexpr std::int32_t kOtherThreads = 8;
   SS_TRY_VOID(check_threads_can_start((settings.threads > 0 ? settings.threads : n_usable_cpus()) + kOtherThreads));
+  SS_TRY_VOID(check_cpus(settings.cpus));
   if (!settings.trace_file.empty()) SS_TRY_VOID(OutputFile::create(settings.trace_file));
   if (!options.resume.empty()) return {};
   // A folder with the time in its name is made where none is given, so that only its parent is in question then.
@@ -280,7 +302,8 @@ std::string text_of(const SummarizedRun& run, const RunHealth& health, const std
   if (!golden.rows.empty()) text += "\n" + render_terminal(golden);
   text += "\n";
   text += terminal_lines(result_notes({&run, 1}));
-  if (health.wrong_tokens) text += "WRONG TOKENS: a golden pass failed, or a timed request left the reference\n";
+  if (health.wrong_tokens)
+    text += "WRONG TOKENS: a golden pass failed, or tokens of a timed request differ from the reference's\n";
   if (gate) {
     if (!gate->verdicts.empty()) text += "\n" + render_terminal(gate_table(*gate));
     text += terminal_lines(gate_notes(*gate));
@@ -493,17 +516,17 @@ Result<ModuleSurvey> survey_modules_of(const RunRecord& record, const CommandCon
   return survey_modules(names, context);
 }
 
-Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& identity, CommandContext& context) {
-  if (!options.bundles.empty() || !options.out.empty() || !options.backends.empty() || !options.variants.empty() ||
-      !options.scenarios.empty() || !options.suite.empty() || options.repetitions > 0 || options.seed ||
-      !options.client.empty() || options.dry_run || !options.faults.empty() || !options.devices.empty() ||
-      !options.backend_options.empty()) {
-    return Error{
-        ErrorCode::kInvalidInput,
-        "--resume: the plan is the one in the run's run.json; expected no bundle, --out, --suite, "
-        "--backend, --device, --variant, --scenario, --repetitions, --seed, --client, --fault, --backend-option or "
-        "--dry-run beside it"};
+/// Refuses a --trace beside --resume that the run would not write.
+Result<void> check_trace_of(const RunSettings& settings, const std::filesystem::path& said) {
+  if (!said.empty() && said != settings.trace_file) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("--trace: expected the trace file that the run began with, {}, found {}",
+                             settings.trace_file.empty() ? "none" : shown(settings.trace_file), shown(said.string()))};
   }
+  return {};
+}
+
+Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& identity, CommandContext& context) {
   std::vector<std::filesystem::path> modules;
   std::vector<SystemRequest> said;
   for (const std::string& text : options.systems) {
@@ -528,6 +551,7 @@ Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& ide
     const auto confirmed_trace =
         options.trace.empty() ? std::filesystem::path() : std::filesystem::absolute(options.trace);
     SS_TRY_VOID(check_orders(record, options.resume, confirmed_trace));
+    SS_TRY_VOID(check_trace_of(record.settings, confirmed_trace));
     SS_TRY(const ModuleSurvey survey, survey_modules_of(record, context));
     modules = paths_of(survey);
     SS_TRY(const std::vector<SystemRequest> systems, systems_of(record, said, planned.request.systems));
@@ -575,6 +599,11 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
   if (options.retry_failed && options.resume.empty()) {
     return Error{ErrorCode::kInvalidInput, "--retry-failed: expected --resume RUN beside it"};
   }
+  if (options.dry_run && options.json) {
+    return Error{ErrorCode::kInvalidInput,
+                 "--dry-run: expected no --json beside it, since the plan is printed as text"};
+  }
+  if (!options.resume.empty()) SS_TRY_VOID(check_beside_resume(options.given, kBesideResume, "the run's run.json"));
   SS_TRY(const PlanFile plan, gather(options, context));
   SS_TRY_VOID(check_before_work(plan, options));
   const ProgramIdentity identity{kVersionText,   kCommitText,       "g++ or compatible " __VERSION__,
@@ -590,7 +619,10 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
     SS_TRY(SystemSurvey systems, survey_systems(plan.request.systems, survey, context.progress, context.interrupt));
     SS_TRY(RunPlan run_plan,
            make_run_plan(plan.request, identity, modules, context.progress, context.interrupt, systems.probed));
-    if (options.dry_run) return print_dry_run(run_plan);
+    if (options.dry_run) {
+      SS_TRY_VOID(check_options_of_backends(run_plan.record, context));
+      return print_dry_run(run_plan);
+    }
     for (const std::string& note : run_plan.notes) context.progress.note(note);
     SS_TRY_VOID(look_at_limits(plan.request.settings, run_plan.record, context.progress));
     SS_TRY(RunDirectory directory, RunDirectory::create(folder, run_plan.record));
@@ -615,24 +647,27 @@ void add_limit_flags(CommandNode& command, RunOptions& options) {
   command.add_option("--memory-max", options.memory_max,
                      "Private memory of a worker, as 8GiB, at least 16MiB (RLIMIT_DATA; mapped files do not count)");
   command.add_option("--max-time", options.max_time, "Time to spend, as 90s or 5min; cells share it");
-  command.add_option("--cell-budget", options.cell_budget, "Single-stream ends a cell past this (default 10s)");
-  command.add_option("--step-deadline", options.step_deadline, "A worker that does not move for so long hangs (120s)");
-  command.add_option("--cell-deadline", options.cell_deadline, "One repetition that takes so long hangs (30min)");
+  command.add_option("--cell-budget", options.cell_budget, "Time after which a single-stream cell ends (default 10s)");
+  command.add_option("--step-deadline", options.step_deadline,
+                     "Time without progress after which a worker counts as hung and is killed (default 120s)");
+  command.add_option("--cell-deadline", options.cell_deadline,
+                     "Time after which one repetition counts as hung (default 30min)");
   command
       .add_option("--noise-limit", options.noise_limit_percent,
-                  "A repetition that waited more of its time for CPUs than this is INVALID (default 90 percent)")
+                  "Percent of its time that a repetition may wait for CPUs before it is INVALID (default 90)")
       ->check(Range(kNoisePercentRange.min, kNoisePercentRange.max));
   command.add_flag("--strict", options.strict, "Backends refuse their own fallbacks");
   command.add_flag("--no-golden", options.no_golden,
-                   "Take times without judging tokens first: such cells are unverified");
+                   "Measure times without checking tokens first; such cells are unverified");
 }
 
 void add_gate_flags(CommandNode& command, RunOptions& options) {
   command.add_option("--price", options.price, "USD per hour, or the key of a row of --price-book");
-  command.add_option("--price-per", options.price_per, "What the hour is of: instance (default) or device")
+  command
+      .add_option("--price-per", options.price_per, "What the price of an hour is for: instance (default) or device")
       ->check(OneOf({"instance", "device"}));
   command.add_option("--price-book", options.price_book, "YAML file with prices, as reports/prices.yaml");
-  command.add_option("--baseline", options.baseline, "Run directory to be gated against");
+  command.add_option("--baseline", options.baseline, "Run directory of the base with which the gate compares this run");
   command.add_option("--waivers", options.waivers, "YAML file with accepted regressions");
   command.add_flag("--allow-unverified", options.allow_unverified, "The gate also judges unverified bundles");
   command.add_flag("--gate-opportunistic", options.gate_opportunistic, kGateOpportunisticHelp);
@@ -665,16 +700,18 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
           "bundles swap:BUDGET (they take turns under a budget of memory or of models, as swap:24MiB+zipf=1 or swap:2models, also on a server that holds several); modifiers behind "
           "it (+gamma=0.25, +constant, +static, +cancel=0.2:8; +turns=4+think=2 sends conversations, with a pause of 2 s before each later turn; ...: docs/metrics.md); @PROMPT/OUTPUT sets the lengths")
       ->delimiter(',');
-  command->add_option("--slo", options->slo, "What goodput counts by: a preset, or ttft_ms=500,tpot_ms=30");
-  command->add_option("--batching", options->batching, "Of all scenarios: continuous (default), static or dynamic")
+  command->add_option("--slo", options->slo, "SLO that goodput counts: a preset, or ttft_ms=500,tpot_ms=30");
+  command
+      ->add_option("--batching", options->batching,
+                   "How all scenarios are batched: continuous (default), static or dynamic")
       ->check(OneOf({"continuous", "static", "dynamic"}));
   command
       ->add_option("--shared-prefix", options->shared_prefix,
                    "Prompt tokens that all requests share (default: none, every prompt is its own)")
       ->check(Range(kTokensRange.min, kTokensRange.max));
-  command->add_option("--repetitions", options->repetitions, "Of each cell (default: 3)")
+  command->add_option("--repetitions", options->repetitions, "Repetitions of each cell (default: 3)")
       ->check(Range(kRepetitionsRange.min, kRepetitionsRange.max));
-  command->add_option("--seed", options->seed, "Of arrivals, order and random prompts (default: 1)");
+  command->add_option("--seed", options->seed, "Seed of arrivals, of their order and of random prompts (default: 1)");
   command->add_option(
       "--client", options->client,
       "INDEX/COUNT: this machine is one of several that load the same servers at the same time, each with "
@@ -694,11 +731,14 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
   command->add_flag("--dry-run", options->dry_run, "Only print the cells and the time they should take");
   command->add_flag("--json", options->json, "Print JSON, with every exit status that applies");
   command->footer(
-      "Ends with 0, or with the first of 70, 2, 130, 3 (wrong tokens), 4 (a backend failed), 6, 1, 5 that applies.\n"
-      "Example: secondsource run bundles/default --backend cpu,onednn --scenario single-stream,offline:16 --price "
-      "1.20");
-  command->callback(
-      [options, &action] { action = [options](CommandContext& context) { return run_run(*options, context); }; });
+      "Ends with 0, or with the first that applies of 70 (internal error), 2 (bad input), 130 (interrupted), 3 "
+      "(wrong tokens), 4 (a backend failed), 6 (not comparable), 1 (regressed) and 5 (inconclusive).\n"
+      "Example: secondsource run bundles/default --backend cpu,onednn --scenario single-stream,offline:16 "
+      "--price 1.20");
+  command->callback([options, command, &action] {
+    options->given = command->given();
+    action = [options](CommandContext& context) { return run_run(*options, context); };
+  });
   return command;
 }
 

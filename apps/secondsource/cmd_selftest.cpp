@@ -105,8 +105,10 @@ void add_gate_flags(CommandNode& command, SelftestOptions& options) {
   command.add_option("--cells", options.plan.n_cells, "Cells of a comparison")
       ->check(Range(std::int64_t{1}, std::int64_t{1000}))
       ->capture_default_str();
-  command.add_option("--seed", options.plan.seed, "Everything follows from it")->capture_default_str();
-  command.add_option("--threads", options.plan.n_threads, "Of the simulation; change nothing in its results")
+  command.add_option("--seed", options.plan.seed, "Seed of the simulation, which decides all its results")
+      ->capture_default_str();
+  command
+      .add_option("--threads", options.plan.n_threads, "Threads of the simulation; they change nothing in its results")
       ->check(Range(1, 1024))
       ->capture_default_str();
   command.add_flag("--server-starts", options.server_starts,
@@ -130,7 +132,7 @@ void add_gate_flags(CommandNode& command, SelftestOptions& options) {
 }  // namespace
 
 CommandNode* add_selftest_command(CommandNode& app, CommandAction& action) {
-  CommandNode* selftest = app.add_subcommand("selftest", "Does this program do what it says, here?");
+  CommandNode* selftest = app.add_subcommand("selftest", "Tests of this program's own claims on this machine");
   selftest->require_subcommand();
   auto options = std::make_shared<SelftestOptions>();
   options->plan.n_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));

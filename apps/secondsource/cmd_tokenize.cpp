@@ -138,7 +138,9 @@ Result<ChatTemplate> open_chat(const TokenizeOptions& options, const TokenizerSo
   SS_TRY(const ChatTemplateSource from, chat_source(options, source.chat));
   if (!from.templates.empty()) return ChatTemplate::parse(from);
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("{}: expected a chat template, found none; --family names one", options.path)};
+               fmt::format("{}: expected a model with a chat template, found none; give one with --family (its "
+                           "name or a Jinja file)",
+                           options.path)};
 }
 
 Result<void> print_line(const Json& answer) {

@@ -1,13 +1,16 @@
 #include "command_line.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <deque>
 #include <iostream>
 #include <set>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include "core/nearest_word.h"
 #include "core/utf8.h"
@@ -21,23 +24,45 @@ namespace {
 constexpr std::size_t kMaxWord = 80;
 constexpr std::size_t kMaxRefusal = 2000;
 
-constexpr const char* kTextValue = "TEXT";  // what a value that is a text is called in the help
+constexpr const char* kTextValue = "TEXT";      // what a value that is a text is called in the help
+constexpr const char* kFractionValue = "X";     // and a number
+constexpr const char* kWholeNumberValue = "N";  // and a whole number
 
-CLI::Validator validator_of(const FlagCheck& check) {
+/// Why a value is refused that had to be `what`.
+std::string refusal_of_value(std::string_view what, const std::string& value) {
+  return fmt::format("expected {}, found {}", what, in_quotes(value));
+}
+
+template <typename T>
+std::string fault_of_number(const std::string& text, T smallest, T largest) {
+  T value{};
+  if (CLI::detail::lexical_cast(text, value) && value >= smallest && value <= largest) return "";
+  return refusal_of_value(
+      fmt::format("a {} from {} to {}", std::is_integral_v<T> ? "whole number" : "number", smallest, largest), text);
+}
+
+/// Why a value is refused; empty if it is accepted.
+std::string fault_of_value(const FlagCheck& check, const std::string& text) {
   return std::visit(
-      [](const auto& rule) -> CLI::Validator {
+      [&](const auto& rule) -> std::string {
         using Rule = std::decay_t<decltype(rule)>;
         if constexpr (std::is_same_v<Rule, FlagCheck::OneOf>) {
-          return CLI::IsMember(rule.words);
+          if (std::ranges::find(rule.words, text) != rule.words.end()) return "";
+          return refusal_of_value(fmt::format("one of {}", fmt::join(rule.words, ", ")), text) +
+                 did_you_mean(text, rule.words);
         } else if constexpr (std::is_same_v<Rule, FlagCheck::Positive>) {
-          return CLI::PositiveNumber;
+          return CLI::PositiveNumber(text).empty() ? "" : refusal_of_value("a number above 0", text);
         } else if constexpr (std::is_same_v<Rule, FlagCheck::NotNegative>) {
-          return CLI::NonNegativeNumber;
+          return CLI::NonNegativeNumber(text).empty() ? "" : refusal_of_value("a number of 0 or more", text);
         } else {
-          return CLI::Range(rule.smallest, rule.largest);
+          return fault_of_number(text, rule.smallest, rule.largest);
         }
       },
       check.rule);
+}
+
+CLI::Validator validator_of(const FlagCheck& check) {
+  return CLI::Validator([check](const std::string& text) { return fault_of_value(check, text); }, "");
 }
 
 /// What a value of this type is called in the help.
@@ -49,9 +74,9 @@ std::string value_name(const FlagTarget& target) {
           return kTextValue;
         } else if constexpr (std::is_same_v<Value, float> || std::is_same_v<Value, double> ||
                              std::is_same_v<Value, std::optional<double>>) {
-          return "X";
+          return kFractionValue;
         } else {
-          return "N";
+          return kWholeNumberValue;
         }
       },
       target);
@@ -143,7 +168,50 @@ std::string refusal_of_word(CLI::App& command, const std::string& word) {
   return text + fmt::format(" ({} says more)", is_root ? command.get_name() + " help" : full_name(command) + " --help");
 }
 
-/// CLI11's message with the values of `words` in it that are too long for a line cut to a readable length.
+/// The two parts of `text` around `separator`; the second one is empty without it.
+std::pair<std::string, std::string> parted(const std::string& text, std::string_view separator) {
+  const std::size_t at = text.find(separator);
+  if (at == std::string::npos) return {text, ""};
+  return {text.substr(0, at), text.substr(at + separator.size())};
+}
+
+/// One line for an error that CLI11 reports in words of its own. `flags` are those of `command`.
+std::string refusal_of(const CLI::ParseError& error, CLI::App& command, const std::deque<Flag>& flags) {
+  const std::string text = error.what();
+  const auto code = static_cast<CLI::ExitCodes>(error.get_exit_code());
+  if (code == CLI::ExitCodes::RequiredError) {
+    const auto [name, rest] = parted(text, " is required");
+    if (name == "A subcommand") {
+      return fmt::format("{}: expected a command ({}), found none", command.get_name(),
+                         fmt::join(subcommand_names(command), ", "));
+    }
+    return fmt::format("{}: expected {}{}, found none", command.get_name(),
+                       name.starts_with("--") ? "" : "the argument ", name);
+  }
+  if (code == CLI::ExitCodes::ConversionError) {
+    const auto [name, value] = parted(parted(text, "Could not convert: ").second, " = ");
+    const auto flag = std::ranges::find(flags, name, [](const Flag& one) { return one.description().name; });
+    if (flag == flags.end()) return text;
+    const bool is_whole = flag->description().value == kWholeNumberValue;
+    const char* const what = !is_whole                         ? "a number"
+                             : flag->description().is_repeated ? "whole numbers separated by commas"
+                                                               : "a whole number";
+    return fmt::format("{}: {}", name, refusal_of_value(what, value));
+  }
+  if (code == CLI::ExitCodes::ArgumentMismatch) {
+    const std::string name = parted(text, ": ").first;
+    const std::string n_received = parted(text, " required but received ").second;
+    if (!n_received.empty()) return fmt::format("{}: expected one value, found {}", name, n_received);
+    if (text.ends_with(" missing")) return fmt::format("{}: expected a value, found none", name);
+  }
+  if (code == CLI::ExitCodes::ExcludesError) {
+    const auto [one, other] = parted(text, " excludes ");
+    return fmt::format("expected {} or {}, found both", one, other);
+  }
+  return text;
+}
+
+/// The message with the values of `words` in it that are too long for a line cut to a readable length.
 std::string with_values_cut(std::string message, const std::vector<std::string>& words) {
   for (const std::string& word : words) {
     const std::size_t equals = word.rfind("--", 0) == 0 ? word.find('=') : std::string::npos;
@@ -254,6 +322,14 @@ CommandDescription CommandNode::describe() const {
   return out;
 }
 
+std::vector<std::string> CommandNode::given() const {
+  std::vector<std::string> names;
+  for (const Flag& flag : flags_) {
+    if (flag.count() > 0) names.push_back(flag.description().name);
+  }
+  return names;
+}
+
 const CommandNode* CommandNode::find(const CLI::App* command) const {
   if (app_ == command) return this;
   for (const CommandNode& child : commands_) {
@@ -319,8 +395,9 @@ std::optional<int> CommandLine::parse(int argc, const char* const* argv) {
                                  error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
     const std::vector<std::string> unknown = app_->remaining(true);
     if (may_be_mistyped && !unknown.empty()) return refuse(refusal_of_word(*given_command(*app_), unknown.front()));
-    return refuse(fmt::format("{} ({} --help says more)", with_values_cut(error.what(), words),
-                              full_name(*given_command(*app_))));
+    CLI::App& command = *given_command(*app_);
+    const std::string why = refusal_of(error, command, root_.find(&command)->flags_);
+    return refuse(fmt::format("{} ({} --help says more)", with_values_cut(why, words), full_name(command)));
   }
 }
 

@@ -115,6 +115,8 @@ class CommandNode {
   void group(const std::string& name);   ///< the heading in the help of the command above; empty: not shown
   void callback(std::function<void()> action);
   [[nodiscard]] CommandDescription describe() const;
+  /// The names of the flags and positional arguments on the command line, in the order of the help.
+  [[nodiscard]] std::vector<std::string> given() const;
 
  private:
   friend class CommandLine;

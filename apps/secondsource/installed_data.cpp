@@ -36,11 +36,9 @@ Result<fs::path> bundle_path(const fs::path& bundle, const fs::path& program) {
   for (const std::string& one : known) {
     if (one == name) return folder / name;
   }
-  return Error{
-      ErrorCode::kInvalidInput,
-      fmt::format("{}: expected one of the bundles that are installed in {} ({}), found {}", kInstalledBundle,
-                  folder.string(), known.empty() ? "there are none" : fmt::format("{}", fmt::join(known, ", ")),
-                  in_quotes(name))};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: expected the name of a bundle that is installed in {}; there are {}", shown(text),
+                           folder.string(), known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")))};
 }
 
 }  // namespace secondsource

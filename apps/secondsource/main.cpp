@@ -117,10 +117,10 @@ int run_program(int argc, char** argv) {
        .description =
            "A portability benchmark harness for LLM inference: one model bundle, every backend, tokens that are proven "
            "right, and what a thousand of them cost.",
-       .footer = "`secondsource help COMMAND` explains one, with an example.\n"
+       .footer = "`secondsource help COMMAND` explains a command, with an example.\n"
                  "Exit statuses: 0 done, 1 regression, 2 bad usage or input, 3 wrong tokens, 4 a backend failed, "
                  "5 inconclusive, 6 not comparable, 70 internal error or I/O failure, 130 interrupted.\n"
-                 "Start with: secondsource run bundles/default"});
+                 "Start with: secondsource run installed:default"});
   CommandAction action;
   add_commands(line.root(), action);
   if (const std::optional<int> status = line.parse(argc, argv)) return *status;

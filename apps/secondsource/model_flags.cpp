@@ -9,7 +9,7 @@ namespace secondsource {
 
 void add_backend_flags(CommandNode& command, ModelFlags& flags) {
   command.add_option("bundle", flags.bundle, "Bundle folder or zip, or a Hugging Face model folder")->required();
-  command.add_option("--backend", flags.backend, "Backend; default: the first available one that is no oracle");
+  command.add_option("--backend", flags.backend, "Backend; default: the first available one other than reference");
   command.add_option("--device", flags.device, "Device of the backend, as `backends` lists it; default: the first");
   command.add_option("--threads", flags.n_threads, "Threads of the backend; default: all that may be used")
       ->check(Range(0, 4096));

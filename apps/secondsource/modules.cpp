@@ -1,5 +1,7 @@
 #include "modules.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
 
@@ -20,17 +22,36 @@ bool is_oracle(const ProbedModule& module) {
   return std::any_of(module.devices.begin(), module.devices.end(), limits);
 }
 
-}  // namespace
-
-Result<ModuleSurvey> survey_modules(const std::vector<std::string>& names, const CommandContext& context,
-                                    bool with_support) {
-  ProbeOptions options{.program = context.program, .with_support = with_support};
+Result<ProbeOptions> probe_options(const CommandContext& context) {
+  ProbeOptions options{.program = context.program};
   if (const char* const text = std::getenv(kDeadlineVariable)) {
     const Result<double> seconds = parse_seconds(text);
     if (!seconds) return seconds.error().with_context(kDeadlineVariable);
     options.deadline_ns = static_cast<std::int64_t>(1e9 * *seconds);
   }
+  return options;
+}
+
+}  // namespace
+
+Result<ModuleSurvey> survey_modules(const std::vector<std::string>& names, const CommandContext& context,
+                                    bool with_support) {
+  SS_TRY(ProbeOptions options, probe_options(context));
+  options.with_support = with_support;
   return probe_modules(list_modules(module_folders(context.program)), names, options, context.interrupt);
+}
+
+Result<void> check_backend_options(const std::string& name,
+                                   const std::vector<std::pair<std::string, std::string>>& options,
+                                   const CommandContext& context) {
+  SS_TRY(ProbeOptions probe, probe_options(context));
+  probe.with_support = true;
+  probe.backend_options = options;
+  SS_TRY(const ModuleSurvey survey,
+         probe_modules(list_modules(module_folders(context.program)), {name}, probe, context.interrupt));
+  const ProbedModule* const module = survey.find(name);
+  if (module == nullptr || !module->refuses_options) return {};
+  return Error{ErrorCode::kInvalidInput, fmt::format("backend {}: {}", name, module->unavailable)};
 }
 
 Result<std::string> choose_backend(const std::string& wanted, const CommandContext& context) {

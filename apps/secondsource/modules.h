@@ -2,6 +2,7 @@
 // The backend modules that a command asks for, each opened in a process of its own (runner/module_probe.h).
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "command.h"
@@ -17,6 +18,12 @@ inline constexpr const char* kOracle = "reference";
 /// variable.
 Result<ModuleSurvey> survey_modules(const std::vector<std::string>& names, const CommandContext& context,
                                     bool with_support = false);
+
+/// Also creates the module's backend with these options (BackendRecord::options). Errors: as above; kInvalidInput when
+/// the backend refuses them.
+Result<void> check_backend_options(const std::string& name,
+                                   const std::vector<std::pair<std::string, std::string>>& options,
+                                   const CommandContext& context);
 
 /// Returns `wanted` if it is usable. If `wanted` is empty, returns the first usable backend; the reference only if
 /// there is no other. Errors: kUnavailable; those of survey_modules().

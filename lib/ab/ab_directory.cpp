@@ -26,7 +26,8 @@ Result<AbDirectory> AbDirectory::create(const std::filesystem::path& folder,
   SS_TRY(const std::string text, writer.read());
   if (!text.empty() || path_exists(folder / kRecordFile)) {
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: there is a comparison already; --resume continues it", folder.string())};
+                 fmt::format("{}: expected a new folder, found a comparison in it; `ab --resume` continues it",
+                             folder.string())};
   }
   SS_TRY(AbRecord record, plan());
   SS_TRY_VOID(write_file(folder / kRecordFile, sealed(to_json(record))));

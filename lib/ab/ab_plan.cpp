@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -50,6 +51,8 @@ class AbPlanner {
     record_.cell_budget = request_.cell_budget;
     record_.max_time_s = request_.max_time_s;
     record_.allow_unverified = request_.allow_unverified;
+    record_.waivers = request_.waivers.string();
+    record_.allow_inconclusive = request_.allow_inconclusive;
     SS_TRY_VOID(check_scenarios());
     SS_TRY(record_.base, with_hash(request_.base));
     SS_TRY(record_.candidate, with_hash(request_.candidate));
@@ -98,6 +101,11 @@ class AbPlanner {
     if (failed) {
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("{}: {}: expected a program, found none", arm.name, arm.program)};
+    }
+    if (!std::filesystem::is_regular_file(program, failed) || ::access(program.c_str(), X_OK) != 0) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("{}: {}: expected a program, found something that cannot be executed", arm.name, arm.program)};
     }
     arm.program = program.string();
     SS_TRY(arm.program_sha256, sha256_of_file(program));
@@ -249,8 +257,10 @@ class AbPlanner {
     }
     SS_TRY(const Bundle timed, Bundle::open(path, progress_, interrupt_));
     if (!record_.is_of_systems() && !is_too_large_for(cache_bytes, weight_bytes(timed.config(), variants))) {
-      progress_.note(fmt::format("{}: {} of weights may stay in the last-level cache of {}", path.string(),
-                                 format_bytes(weight_bytes(timed.config(), variants)), format_bytes(cache_bytes)));
+      progress_.note(
+          fmt::format("{}: its {} of weights may stay in the last-level cache of {}, so times may be "
+                      "better than from memory",
+                      path.string(), format_bytes(weight_bytes(timed.config(), variants)), format_bytes(cache_bytes)));
     }
     record_.timed_bundle = std::filesystem::absolute(path).string();
     SS_TRY(record_.timed_bundle_sha256, check_content(timed, progress_, interrupt_));
@@ -283,7 +293,8 @@ Result<void> check_ab_resumable(const AbRecord& record, const std::filesystem::p
                                 Progress& progress, const InterruptFlag& interrupt) {
   const auto changed = [](std::string_view what, std::string_view before, std::string_view now) {
     return Error{ErrorCode::kNotComparable,
-                 fmt::format("{} changed since the comparison began: expected {:.12}, found {:.12}; start a new one",
+                 fmt::format("{} changed since the comparison began: expected {:.12}, found {:.12}; start a new "
+                             "comparison",
                              what, before, now)};
   };
   for (const ArmRecord* arm : {&record.base, &record.candidate}) {

@@ -41,6 +41,8 @@ struct AbRequest {
   double max_others_share = 1;  ///< share in [0, 1] of all CPUs that others may take when the comparison begins
   bool allow_unverified = false;
   bool judge_opportunistic = false;  ///< opportunistic variants decide, too
+  std::filesystem::path waivers{};   ///< absolute path of the file with accepted regressions; empty: none
+  bool allow_inconclusive = false;   ///< an inconclusive comparison ends with status 0
   std::vector<std::string> command{};
 };
 

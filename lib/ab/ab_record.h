@@ -109,6 +109,8 @@ struct AbRecord {
   Sittings sittings = Sittings::kSideBySide;  ///< of servers that are started
   std::int64_t pairs_per_start = 0;           ///< side by side: after so many pairs they are started anew
   std::vector<std::string> compared{};        ///< two systems: what is known to differ between them, one line each
+  std::string waivers{};                      ///< path of the file with accepted regressions; empty: none
+  bool allow_inconclusive = false;            ///< an inconclusive comparison ends with status 0
 
   /// True for two systems, false for two programs: a comparison is of one kind.
   [[nodiscard]] bool is_of_systems() const { return base.is_system(); }
@@ -120,8 +122,9 @@ struct AbRecord {
 SS_FIELDS(AbRecord, schema_version, ab_id, started_utc, resumed_utc, command, seed, base, candidate, golden_bundle,
           golden_bundle_sha256, timed_bundle, timed_bundle_sha256, suite, scenarios, cell_budget, looks,
           threshold_percent, stints, golden, allow_unverified, opportunistic, max_time_s, prepared_s, sittings,
-          pairs_per_start, compared)
-SS_ADDED_FIELDS(AbRecord, opportunistic, max_time_s, prepared_s, sittings, pairs_per_start, compared)
+          pairs_per_start, compared, waivers, allow_inconclusive)
+SS_ADDED_FIELDS(AbRecord, opportunistic, max_time_s, prepared_s, sittings, pairs_per_start, compared, waivers,
+                allow_inconclusive)
 
 /// One value of one cell, as the gate judges it.
 struct CellValue {

@@ -317,11 +317,12 @@ class Session {
       const SummarizedRun& base = is_base ? run : other->second;
       const SummarizedRun& candidate = is_base ? other->second : run;
       if (const auto why = why_runs_differ(base.record, candidate.record)) return refuse(*why);
-      if (base.summary.cells.size() != candidate.summary.cells.size()) return refuse("the cells differ");
+      if (base.summary.cells.size() != candidate.summary.cells.size())
+        return refuse("base and candidate have different cells");
       for (std::size_t i = 0; i < base.summary.cells.size(); ++i) {
         const CellSummary& a = base.summary.cells[i];
         const CellSummary& b = candidate.summary.cells[i];
-        if (!(a.key == b.key)) return refuse("the cells differ");
+        if (!(a.key == b.key)) return refuse("base and candidate have different cells");
         const auto why = why_cells_differ(base.record, candidate.record, a, b,
                                           record_.is_of_systems() ? UnderTest::kSystem : UnderTest::kBuildAndOptions);
         if (why) return refuse(*why);
@@ -339,7 +340,7 @@ class Session {
             fmt::format("{}: the module of {} changed during the comparison", arm.name, before.backends[i].name));
       }
       if (!is_same_system(before.backends[i], run.record.backends[i])) {
-        return refuse(fmt::format("{}: {} says another version, model or settings of itself than before", arm.name,
+        return refuse(fmt::format("{}: {} reports another version, model or settings than before", arm.name,
                                   before.backends[i].name));
       }
     }
@@ -422,8 +423,8 @@ std::vector<std::string> forecast(const AbRecord& record, const std::vector<Proc
       if (!sigma || static_cast<std::int64_t>(series.base_s.size()) < kPilotPairs) continue;
       const std::int64_t to_pass = std::min(pairs_to_pass(*sigma, gate), max_pairs);
       text.push_back(fmt::format(
-          "{} {}: noise of one process {:.1f} %; {} pairs find a slowdown of {:.0f} % in {} (all cells together); "
-          "without one it is done after about {}",
+          "{} {}: one process varies by {:.1f} %; {} pairs can show a slowdown of {:.0f} % and take {} (all "
+          "cells together); if nothing has slowed down, the comparison ends after about {}",
           series.cell.id(), series.metric, 100 * *sigma / std::numbers::sqrt2, max_pairs,
           to_percent(detectable_change(*sigma, max_pairs, gate)),
           minutes(all_stints_s * static_cast<double>(max_pairs)),

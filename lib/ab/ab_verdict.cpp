@@ -81,7 +81,7 @@ GateVerdict verdict_of(const PairSeries& series, const PairedGate& gate) {
   const auto found = gate.run(series.differences());
   if (!found) {
     verdict.n_pairs = static_cast<std::int64_t>(series.base_s.size());
-    verdict.why = fmt::format("{} pairs of the {} that the next look needs", series.base_s.size(),
+    verdict.why = fmt::format("only {} of the {} pairs that the next look needs", series.base_s.size(),
                               *std::upper_bound(gate.plan().looks.begin(), gate.plan().looks.end() - 1,
                                                 static_cast<std::int64_t>(series.base_s.size())));
     return verdict;
@@ -100,7 +100,7 @@ GateVerdict verdict_of(const PairSeries& series, const PairedGate& gate) {
                             100 * gate.rule().threshold, found->n_pairs);
   if (found->decision == Decision::kInconclusive) {
     verdict.n_more_pairs = found->n_more_pairs;
-    verdict.why += fmt::format("; about {} more would tell", found->n_more_pairs);
+    verdict.why += fmt::format("; about {} more pairs would decide it", found->n_more_pairs);
   }
   return verdict;
 }
@@ -137,7 +137,7 @@ GateReport report_of(const AbRecord& record, std::span<const ProcessLine> lines,
       GateVerdict& verdict = report.verdicts.back();
       verdict.decides = record.decides(stint.variant);
       if (ended_early && verdict.decision == Decision::kInconclusive) {
-        verdict.why += fmt::format("; the {:.0f} s of the comparison (--max-time) are over", record.max_time_s);
+        verdict.why += fmt::format("; the comparison used up its {:.0f} s (--max-time)", record.max_time_s);
       }
       any_open = any_open || !report.verdicts.back().change_percent;
     }

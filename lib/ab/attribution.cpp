@@ -246,9 +246,11 @@ class PairProfiler {
     if (end.exit.status == 0) {
       auto profile = profile_from_json(end.out, fmt::format("{}: profile", arm.name));
       if (profile) return std::optional(*std::move(profile));
-      progress_.note(fmt::format("{}: which operation is not known: {}", cell.id(), profile.error().message));
+      progress_.note(
+          fmt::format("{}: the operation that lost the time is not known: {}", cell.id(), profile.error().message));
     } else {
-      progress_.note(fmt::format("{}: which operation is not known: {}: profile: {}", cell.id(), arm.name, end.text()));
+      progress_.note(fmt::format("{}: the operation that lost the time is not known: {}: profile: {}", cell.id(),
+                                 arm.name, end.text()));
     }
     return std::optional<ProfileSeconds>();
   }

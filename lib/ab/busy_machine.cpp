@@ -49,8 +49,8 @@ Result<void> check_machine_is_free(double max_share, const OthersShare& others_s
   }
   return Error{
       ErrorCode::kInconclusive,
-      fmt::format("cannot decide here: for {:.0f} s other processes took {:.0f} % of all CPUs (expected at most "
-                  "{:.0f} %: --max-others); nothing was measured",
+      fmt::format("cannot decide here: other processes took {1:.0f} % of all CPUs for {0:.0f} s, and at most "
+                  "{2:.0f} % are allowed (--max-others); nothing was measured",
                   1e-9 * static_cast<double>(n_windows * look.window_ns), 100 * *median(shares), 100 * max_share)};
 }
 

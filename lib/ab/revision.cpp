@@ -43,8 +43,8 @@ Result<FileDescriptor> lock_file(const std::filesystem::path& path, const Interr
 
 Error failed(const RevisionBuild& build, std::string_view what, const ProgramEnd& end,
              const std::filesystem::path& log) {
-  return {ErrorCode::kInvalidInput,
-          fmt::format("revision {}: {}: {} (all of it: {})", build.revision, what, end.text(), log.string())};
+  return {ErrorCode::kInvalidInput, fmt::format("revision {}: {}: {} (the whole output is in {})", build.revision, what,
+                                                end.text(), log.string())};
 }
 
 }  // namespace
@@ -60,7 +60,7 @@ Result<BuiltRevision> build_revision(const RevisionBuild& build, Progress& progr
   const std::filesystem::path log = work / "git.log";
   SS_TRY(const ProgramEnd parsed, run_shell("git -C \"$0\" rev-parse --verify \"$1^{commit}\"",
                                             {build.repository.string(), build.revision}, log, interrupt));
-  if (parsed.exit.status != 0) return failed(build, "git does not know it", parsed, log);
+  if (parsed.exit.status != 0) return failed(build, "git knows no commit of this name", parsed, log);
   BuiltRevision built;
   built.commit = parsed.out.substr(0, parsed.out.find('\n'));
   const std::filesystem::path worktree = work / built.commit;

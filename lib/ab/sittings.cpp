@@ -100,14 +100,14 @@ std::string found_from(const AbRecord& record, std::span<const ProcessLine> line
     }
   }
   if (!worst) return "";
-  return fmt::format("; at the noise of these pairs, {} of them find a slowdown of {:.0f} %", gate.plan().max_pairs(),
-                     to_percent(*worst));
+  return fmt::format("; with the noise of these pairs, {} of them can show a slowdown of {:.0f} %",
+                     gate.plan().max_pairs(), to_percent(*worst));
 }
 
 std::string side_by_side_line(const AbRecord& record, std::span<const ProcessLine> lines) {
   std::string text = fmt::format(
-      "sittings: side by side, servers started anew after every {} pairs: {}; the pairs of one start share its luck "
-      "(memory layout, placement)",
+      "sittings: side by side, servers started anew after every {} pairs: {}; all pairs of one start share its "
+      "effects (memory layout, placement)",
       record.pairs_per_start, starts_text(lines));
   std::vector<std::string> spread;
   bool is_large = false;
@@ -116,7 +116,8 @@ std::string side_by_side_line(const AbRecord& record, std::span<const ProcessLin
     is_large = is_large || (sigma > kLargeStartSigma && record.pairs_per_start > 1);
   }
   if (!spread.empty()) text += fmt::format(", which varies from start to start by {}", fmt::join(spread, ", "));
-  if (is_large) text += ": too much for so few starts, so that a verdict may be their luck: --pairs-per-start 1";
+  if (is_large)
+    text += ": too much for so few starts, so chance may have decided the verdict; repeat with --pairs-per-start 1";
   return text + found_from(record, lines);
 }
 
@@ -126,8 +127,8 @@ std::string alternating_line(const AbRecord& record, std::span<const ProcessLine
     if (line.failure.empty()) pair_s.push_back(2 * line.wall_s);
   }
   return fmt::format(
-      "sittings: alternating, one server at a time, started anew for each process: {}; a pair takes {}, and whatever "
-      "else changes on the machine in that time, or with a start, is part of its difference{}",
+      "sittings: alternating, one server at a time, started anew for each process: {}; a pair takes {}, and its "
+      "difference includes whatever else changes on the machine in that time or with a start{}",
       starts_text(lines), number_or_dash(median(pair_s), "s (median)"), found_from(record, lines));
 }
 
@@ -170,8 +171,8 @@ std::vector<std::string> sittings_lines(const AbRecord& record, std::span<const 
   for (const ArmRecord* const arm : {&record.base, &record.candidate}) {
     if (arm->kind != ArmKind::kEndpoint) continue;
     text.push_back(
-        fmt::format("{}: its server was there already and was not restarted, so that the luck of its start and "
-                    "the state of its host cannot be told from a change",
+        fmt::format("{}: its server was running already and was not restarted, so effects of its start and of "
+                    "its host's state look like a change",
                     arm->name));
   }
   return text;

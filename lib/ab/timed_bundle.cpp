@@ -46,10 +46,10 @@ Result<void> check_timed_variants(const ModelConfig& config, const std::filesyst
   if (published == variants.end() || is_too_large_for(cache_bytes, weight_bytes(config, variants))) return {};
   return Error{
       ErrorCode::kInvalidInput,
-      fmt::format(
-          "ab: variant {}: times of a bundle this small beside a last-level cache of {} are taken on a "
-          "synthesised one, which has no published variants: expected --timed-bundle {}, the bundle itself, or --variant without it",
-          *published, format_bytes(cache_bytes), printable(bundle.string()))};
+      fmt::format("ab: variant {}: this bundle is too small to be timed beside a last-level cache of {}, and the "
+                  "synthesised bundle that is timed instead has no published variants; expected --timed-bundle {}, or "
+                  "--variant without it",
+                  *published, format_bytes(cache_bytes), printable(bundle.string()))};
 }
 
 Result<std::filesystem::path> synthesised_bundle_beyond(std::int64_t cache_bytes,
@@ -62,7 +62,8 @@ Result<std::filesystem::path> synthesised_bundle_beyond(std::int64_t cache_bytes
   }
   if (!is_too_large_for(cache_bytes, weight_bytes(config, variants))) {
     return Error{ErrorCode::kUnsupported,
-                 fmt::format("no synthesised bundle is too large for a cache of {}: name one with --timed-bundle",
+                 fmt::format("no synthesised bundle is large enough for a last-level cache of {}: name a bundle "
+                             "with --timed-bundle",
                              format_bytes(cache_bytes))};
   }
   const std::string name = fmt::format("{}-{}-layers", kShape, config.n_layers);
@@ -72,8 +73,8 @@ Result<std::filesystem::path> synthesised_bundle_beyond(std::int64_t cache_bytes
   // The text is our own and was parsed above, so that this cannot fail.
   nlohmann::ordered_json json = nlohmann::ordered_json::parse(shape.config_json);
   json["num_hidden_layers"] = config.n_layers;
-  progress.note(fmt::format("making {}: {} of weights, too many for a last-level cache of {}", folder.string(),
-                            format_bytes(weight_bytes(config, {"bf16"})), format_bytes(cache_bytes)));
+  progress.note(fmt::format("making the bundle {} with {} of weights, more than a last-level cache of {} can hold",
+                            folder.string(), format_bytes(weight_bytes(config, {"bf16"})), format_bytes(cache_bytes)));
   const SynthOptions options{.name = name,
                              .source = fmt::format("{} with {} layers", shape.name, config.n_layers),
                              .config_json = json.dump(2),

@@ -126,7 +126,8 @@ Result<const Module*> find_module(const std::vector<Module>& modules, std::strin
   const auto found = std::ranges::find(modules, name, &Module::name);
   if (found == modules.end()) {
     return Error{ErrorCode::kUnavailable,
-                 fmt::format("backend {}: no such module; available here: {}", name, describe_available(modules))};
+                 fmt::format("backend {}: there is no backend of this name; available here: {}", name,
+                             describe_available(modules))};
   }
   if (found->interface == nullptr || !found->unavailable.empty()) {
     return Error{ErrorCode::kUnavailable, fmt::format("backend {}: unavailable: {}; available here: {}", name,
@@ -141,16 +142,26 @@ Error unusable_backend(const std::vector<ModuleFile>& found, std::string_view na
   const std::string list = names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
   if (!reason.empty()) {
     return Error{ErrorCode::kUnavailable,
-                 fmt::format("backend {}: unavailable: {}; modules here: {}", name, reason, list)};
+                 fmt::format("backend {}: unavailable: {}; this program has {}", name, reason, list)};
   }
   return Error{ErrorCode::kUnavailable,
-               fmt::format("backend {}: no such module; modules here: {}{}", name, list, did_you_mean(name, names))};
+               fmt::format("backend {}: there is no backend of this name; this program has {}{}", name, list,
+                           did_you_mean(name, names))};
+}
+
+Result<std::unique_ptr<Backend>> create_backend(const Module& module, const BackendOptions& options) {
+  auto created = module.interface->create(options);
+  if (created) return created;
+  Error error = created.error();
+  const std::string own_name = module.name + ": ";
+  if (error.message.starts_with(own_name)) error.message.erase(0, own_name.size());
+  return error;
 }
 
 Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modules, std::string_view name,
                                                 const BackendOptions& options) {
   SS_TRY(const Module* const found, find_module(modules, name));
-  auto created = found->interface->create(options);
+  auto created = create_backend(*found, options);
   if (!created) return created.error().with_context(fmt::format("backend {}", name));
   return created;
 }

@@ -32,7 +32,7 @@ class Decider {
     BriefDecision decision = stays ? stay_put(stay, best) : best == nullptr ? nothing() : change(*best, stay);
     if (unasked != nullptr) {
       decision.unasked = unasked->name;
-      decision.line = fmt::format("{} {}. Of your options: {}", unasked->name, comparison(*unasked), decision.line);
+      decision.line = fmt::format("{} {}. Of your own options: {}", unasked->name, comparison(*unasked), decision.line);
     }
     add_evidence(decision, unasked);
     return decision;
@@ -100,7 +100,7 @@ class Decider {
 
   BriefDecision change(const BriefOption& option, const BriefOption& stay) const {
     BriefDecision decision{.option = option.name};
-    decision.line = fmt::format("{}: it {}.", option.name, comparison(option));
+    decision.line = fmt::format("{} {}.", option.name, comparison(option));
     if (!stay.is_eligible) decision.reasons.push_back("Staying is not within your limits: " + limits_of(stay.name));
     if (!saving(option).low) decision.reasons.push_back("The saving has no interval: " + why_no_interval(option));
     for (const BriefBreakEven& price : option.break_even_prices) {

@@ -172,7 +172,7 @@ Result<std::vector<SkuSpec>> parse_skus(const YamlNode& root) {
   std::set<std::string> ids;
   for (const YamlNode& node : nodes) {
     SS_TRY(SkuSpec sku, parse_sku(node));
-    if (!ids.insert(sku.id).second) return node.fault(fmt::format("id {} stands twice", in_quotes(sku.id)));
+    if (!ids.insert(sku.id).second) return node.fault(fmt::format("id {} is given twice", in_quotes(sku.id)));
     skus.push_back(std::move(sku));
   }
   return skus;
@@ -202,7 +202,7 @@ class OptionReader {
       if (kind == OptionKind::kStay) continue;
       SS_TRY(OptionSpec option, read_change(node, kind));
       if (!names.insert(option.name).second)
-        return node.fault(fmt::format("name {} stands twice", in_quotes(option.name)));
+        return node.fault(fmt::format("name {} is given twice", in_quotes(option.name)));
       options.push_back(std::move(option));
     }
     return options;
@@ -308,7 +308,7 @@ class OptionReader {
       Share share;
       SS_TRY(share.sku, known_sku(one, "sku"));
       SS_TRY(share.percent, one.number("percent", {.min = 0.1, .max = 100}));
-      if (!ids.insert(share.sku).second) return one.fault(fmt::format("sku {} stands twice", in_quotes(share.sku)));
+      if (!ids.insert(share.sku).second) return one.fault(fmt::format("sku {} is given twice", in_quotes(share.sku)));
       sum += share.percent;
       shares.push_back(std::move(share));
     }

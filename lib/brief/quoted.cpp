@@ -68,7 +68,7 @@ Result<std::vector<QuotedRow>> rows_of(const YamlNode& root) {
   for (const YamlNode& node : nodes) {
     SS_TRY(QuotedRow row, parse_row(node));
     row.read_on = day;
-    if (!ids.insert(row.id).second) return node.fault(fmt::format("id {} stands twice", in_quotes(row.id)));
+    if (!ids.insert(row.id).second) return node.fault(fmt::format("id {} is given twice", in_quotes(row.id)));
     rows.push_back(std::move(row));
   }
   return rows;

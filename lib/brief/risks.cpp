@@ -148,7 +148,8 @@ class RiskCollector {
   void add_sku_risks(const Sku& sku) {
     for (const std::string& fault : sku.faults) add(kLimit, fmt::format("{}: {}", sku.spec.id, fault));
     add_uncertainty(sku);
-    if (!sku.scaling.empty()) add(kWarning, fmt::format("{}: nobody measured that {}", sku.spec.id, sku.scaling));
+    if (!sku.scaling.empty())
+      add(kWarning, fmt::format("{}: it was not measured whether {}", sku.spec.id, sku.scaling));
     if (sku.is_measured()) {
       if (!sku.run->has_samples) {
         add(kNote, fmt::format("{}: only the summary of run {} is stored here, not its samples", sku.spec.id,
@@ -228,7 +229,7 @@ class RiskCollector {
       const MeasuredSpeed& measured = *sku.spec.measured;
       if (golden.bundle != measured.bundle || golden.backend != name || golden.variant != measured.variant) continue;
       if (golden.level) {
-        add(kNote, fmt::format("{}: its tokens were judged by {}, which does not see {}", sku.spec.id,
+        add(kNote, fmt::format("{}: its tokens were judged at level {}, which cannot show {}", sku.spec.id,
                                to_string(*golden.level), blind_spot(*golden.level)));
       }
       if (golden.n_skipped > 0) {

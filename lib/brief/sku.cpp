@@ -102,7 +102,9 @@ class MeasuredSku {
       sku_.run = &run;
       sku_.cells = std::move(cells);
     }
-    if (sku_.run == nullptr) return fault(fmt::format("measured: no run that was given has {}", name));
+    if (sku_.run == nullptr)
+      return fault(
+          fmt::format("measured: expected a run with the cells of {}, found none among those that were given", name));
     if (has_it.find(',') != std::string::npos) {
       return fault(fmt::format("measured: {} is in several runs ({}): expected `run`, the id of one", name, has_it));
     }
@@ -382,17 +384,20 @@ class QuotedSku {
 };
 
 std::string scaling_sentence(const Sku& sku, double copies) {
-  const char* unit = sku.price.accelerators > 0 ? "accelerators" : "vCPUs";
+  const auto units = [&](double n) {
+    return fmt::format("{:g} {}{}", n, sku.price.accelerators > 0 ? "accelerator" : "vCPU", n == 1 ? "" : "s");
+  };
   const std::string machines = sku.spec.machines_per_replica == 1
                                    ? "one " + sku.price.instance
                                    : fmt::format("{} {}", sku.spec.machines_per_replica, sku.price.instance);
   const char* rated = sku.is_measured() ? "measured" : "quoted";
   if (copies > 1) {
-    return fmt::format("{:g} systems of {:g} {} side by side on {} are each as fast as the one that was {}", copies,
-                       sku.rated_units, unit, machines, rated);
+    return fmt::format("{:g} systems of {} side by side on {} are each as fast as the one that was {}", copies,
+                       units(sku.rated_units), machines, rated);
   }
-  return fmt::format("the {:g} {} of {} are {:.3g} times as fast as the {:g} that were {}", sku.n_units, unit, machines,
-                     copies, sku.rated_units, rated);
+  return fmt::format("the {} of {} {} {:.3g} times as fast as the {:g} that {} {}", units(sku.n_units), machines,
+                     sku.n_units == 1 ? "is" : "are", copies, sku.rated_units, sku.rated_units == 1 ? "was" : "were",
+                     rated);
 }
 
 /// Scales speeds and power from the measured or quoted system to one replica, so that SKUs are compared machine by

@@ -35,7 +35,7 @@ std::vector<OptionSpec> unasked_options(const Demand& demand) {
                                        [&](const OptionSpec& option) { return puts_all_on(option, sku.id, demand); });
     if (is_stated) continue;
     result.push_back({.kind = OptionKind::kUnasked,
-                      .name = "Not asked for: all on " + sku.id,
+                      .name = "All on " + sku.id + " (not asked for)",
                       .interactive = {{sku.id, 100}},
                       .batch = {{sku.id, 100}},
                       .migration = likely_migration(demand)});

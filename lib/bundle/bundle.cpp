@@ -175,6 +175,7 @@ Result<Bundle> Bundle::open(const fs::path& path, Progress& progress, const Inte
   bundle.folder_ = path;
   if (fs::is_regular_file(path, error)) {
     if (const std::string kind = known_as_no_bundle(path); !kind.empty()) return expected_bundle(path, kind);
+    if (!may_be_zip(path)) return expected_bundle(path, "another kind of file");
     SS_TRY(CacheLease lease, extract_to_cache(path, progress, interrupt, options));
     bundle.lease_ = std::make_unique<CacheLease>(std::move(lease));
     bundle.folder_ = bundle.lease_->bundle_folder();

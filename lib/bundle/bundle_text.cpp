@@ -25,7 +25,9 @@ Result<BundleText> BundleText::load(const Bundle& bundle) {
 Result<std::vector<std::int32_t>> BundleText::encode(std::string_view text) const {
   if (tokenizer_ == nullptr) {
     if (foreign_tokenizer_) return *foreign_tokenizer_;
-    return Error{ErrorCode::kInvalidInput, fmt::format("bundle {}: text needs a tokenizer.json, found none", name_)};
+    return Error{ErrorCode::kInvalidInput, fmt::format("bundle {}: expected a tokenizer.json, which texts need, "
+                                                       "found none; give token ids instead",
+                                                       name_)};
   }
   return tokenizer_->encode(text, {.add_special_tokens = false, .parse_special = true});
 }
@@ -43,8 +45,9 @@ Result<void> BundleText::load_chat(const Bundle& bundle) {
       no_chat_ = std::move(chat).error();
     }
   } else {
-    no_chat_ =
-        Error{ErrorCode::kInvalidInput, fmt::format("bundle {}: messages need a chat template, found none", name_)};
+    no_chat_ = Error{ErrorCode::kInvalidInput, fmt::format("bundle {}: expected a chat template, which messages need, "
+                                                           "found none; give a text instead",
+                                                           name_)};
   }
   return {};
 }

@@ -140,7 +140,8 @@ Result<void> add_chat_template(const CreateOptions& options, const fs::path& mod
     const std::string path =
         is_default ? std::string(kChatTemplateFile) : fmt::format("{}/{}.jinja", kMoreChatTemplates, name);
     if (!is_default && !check_relative_path(path, "chat template")) {
-      progress.note(fmt::format("chat template {}: left out, because its name is none for a file", in_quotes(name)));
+      progress.note(
+          fmt::format("chat template {}: left out, because its name cannot be the name of a file", in_quotes(name)));
       continue;
     }
     SS_TRY_VOID(writer.add_text(path, text));
@@ -172,7 +173,8 @@ Result<void> add_text_files(const CreateOptions& options, BundleWriter& writer, 
   const Result<std::optional<std::string>> json =
       tokenizer_json_of_sentencepiece(reader_of(options.model_folder), options.model_folder.string());
   if (!json && json.error().code == ErrorCode::kUnsupported) {
-    progress.note(fmt::format("{}; the bundle takes prompts with ids alone", json.error().message));
+    progress.note(
+        fmt::format("{}; so the bundle takes only prompts that are given as token ids", json.error().message));
     return {};
   }
   if (!json) return json.error();
@@ -289,7 +291,8 @@ Result<void> create_bundle(const CreateOptions& options, const fs::path& target,
     const Result<void> may_be_name = check_bundle_name(model_folder_name(options.model_folder));
     if (!may_be_name) {
       return may_be_name.error().with_context(
-          fmt::format("{}: its name is no bundle's, and --name gives another one", options.model_folder.string()));
+          fmt::format("{}: this folder's name cannot be the name of a bundle; give one with --name",
+                      options.model_folder.string()));
     }
   }
   SS_TRY(const bool is_quantized, has_quantized_weights(options.model_folder));

@@ -54,4 +54,9 @@ std::string known_as_no_bundle(const std::filesystem::path& file) {
   return {};
 }
 
+bool may_be_zip(const std::filesystem::path& file) {
+  const std::string start = first_bytes(file);
+  return start.empty() || start.starts_with("PK");
+}
+
 }  // namespace secondsource

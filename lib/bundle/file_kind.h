@@ -9,4 +9,7 @@ namespace secondsource {
 /// a file of none of the kinds that are known here.
 std::string known_as_no_bundle(const std::filesystem::path& file);
 
+/// True if the file begins as a zip, or has no first bytes that could be read.
+bool may_be_zip(const std::filesystem::path& file);
+
 }  // namespace secondsource

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bundle/shape_data.h"
+#include "core/nearest_word.h"
 #include "core/utf8.h"
 #include "core/yaml.h"
 
@@ -75,8 +76,10 @@ Result<NamedShape> find_named_shape(std::string_view name) {
   for (const detail::ShapeText& shape : detail::shape_texts()) {
     if (shape.file == fmt::format("{}.yaml", name)) return parse_named_shape(shape.text, shape.file);
   }
+  const std::vector<std::string> shapes = named_shapes();
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("shape: expected one of {}, found {}", fmt::join(named_shapes(), ", "), printable(name))};
+               fmt::format("expected the name of a built-in shape ({}), found {}{}", fmt::join(shapes, ", "),
+                           in_quotes(name), did_you_mean(name, shapes))};
 }
 
 }  // namespace secondsource

@@ -55,8 +55,8 @@ Result<Outputs> open_outputs(const fs::path& path, Progress& progress, const Int
   const fs::path manifest = outputs.folder / kManifestFile;
   if (!fs::exists(manifest, error)) {
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: expected expected outputs: a folder with manifest.yaml, prompts and expected, or a "
-                             "zip of one; found no manifest.yaml",
+                 fmt::format("{}: expected what `bundle outputs` wrote, a folder with manifest.yaml, prompts and "
+                             "expected, or a zip of one; found no manifest.yaml",
                              path.string())};
   }
   SS_TRY(const std::string text, read_file(manifest, kMaxManifestBytes));
@@ -263,7 +263,7 @@ Result<AttachedOutputs> attach_outputs(const AttachOptions& options, const Promp
   const std::string conflict = contradiction(before, outputs.manifest);
   if (!conflict.empty() && !options.replaces) {
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: {}, beside the expected outputs that it has; --replace drops those",
+                 fmt::format("{}: {}; the bundle has expected outputs already, which --replace would drop",
                              options.bundle.string(), conflict)};
   }
   SS_TRY_VOID(check_files(outputs, progress, interrupt));

@@ -23,7 +23,7 @@ fs::path without_slash(const fs::path& path) {
 
 Error taken(const fs::path& target) {
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("{}: expected a name that is free, found it taken", target.string())};
+               fmt::format("{}: expected a new or an empty folder, found something there already", target.string())};
 }
 
 }  // namespace

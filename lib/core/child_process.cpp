@@ -165,6 +165,11 @@ class NoPipeSignal {
 
 }  // namespace
 
+Result<void> check_cpus(const std::vector<std::int32_t>& cpus) {
+  SS_TRY_VOID(to_cpu_set(cpus));
+  return {};
+}
+
 std::string ChildExit::text() const {
   if (signal) return fmt::format("signal {} ({})", *signal, ::strsignal(*signal));
   if (status) return fmt::format("exit status {}", *status);

@@ -24,6 +24,9 @@ struct ChildLimits {
   std::int64_t memory_max_bytes = 0;
 };
 
+/// Errors: kInvalidInput for a CPU that this process may not use, so that no child of it may; kIo.
+Result<void> check_cpus(const std::vector<std::int32_t>& cpus);
+
 struct ChildCommand {
   std::filesystem::path program;
   std::vector<std::string> arguments;                            ///< without the program name

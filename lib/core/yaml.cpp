@@ -14,6 +14,7 @@
 #include <streambuf>
 
 #include "core/file.h"
+#include "core/nearest_word.h"
 #include "core/number.h"
 #include "core/utf8.h"
 #include "core/yaml_source.h"
@@ -94,7 +95,7 @@ class Builder final : public YAML::EventHandler {
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto found = anchors_.find(anchor);
-    if (found == anchors_.end()) throw Refusal{mark.line, "an alias stands inside of what it names"};
+    if (found == anchors_.end()) throw Refusal{mark.line, "an alias (*name) is inside the value that it repeats"};
     if (expects_key()) throw Refusal{mark.line, "expected a text as key of a map, found an alias"};
     add(mark.line, found->second);
   }
@@ -429,7 +430,8 @@ Result<void> YamlNode::expect_keys(std::initializer_list<std::string_view> known
   for (const auto& [key, value] : data_->entries) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
     return YamlNode(value, document_, place_)
-        .fault(fmt::format("expected one of the keys {}, found {}", fmt::join(known, ", "), in_quotes(key)));
+        .fault(fmt::format("expected only the keys {}; found {}{}", fmt::join(known, ", "), in_quotes(key),
+                           did_you_mean(key, {known.begin(), known.end()})));
   }
   return {};
 }

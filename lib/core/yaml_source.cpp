@@ -47,7 +47,7 @@ std::optional<std::string> YamlSource::check_indentation(YamlPosition position, 
   }
   const bool is_list = at(first) == '-' && kBlankOrBreak.find(at(first + 1)) != std::string_view::npos;
   if (position.column > indent || (is_list && position.column == indent)) return std::nullopt;
-  return fmt::format("expected it to be indented by more than {} spaces", indent);
+  return fmt::format("expected this line to be indented by more than {} spaces", indent);
 }
 
 std::optional<std::string> YamlSource::check_key(YamlPosition position, std::string_view value) const {
@@ -60,7 +60,7 @@ std::optional<std::string> YamlSource::check_key(YamlPosition position, std::str
   }
   end = std::min(text_.find_first_not_of(kBlank, end), text_.size());
   if (at(end) == ':') return std::nullopt;
-  return fmt::format("expected a colon behind the key {}", in_quotes(value));
+  return fmt::format("expected a colon after the key {}", in_quotes(value));
 }
 
 std::optional<std::string> YamlSource::check_quoted(YamlPosition position, int indent) const {
@@ -133,7 +133,7 @@ std::optional<std::string> YamlSource::check_flow(YamlPosition position) const {
     before = c;
     if (kBlankOrBreak.find(c) == std::string_view::npos) before_blanks = c;
   }
-  return "expected a bracket that closes this one";
+  return "expected the closing bracket of the list or map that begins here, found the end of the file";
 }
 
 std::optional<std::string> YamlSource::check_start() const {

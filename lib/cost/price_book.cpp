@@ -168,7 +168,7 @@ Result<std::vector<PriceRow>> rows_of(const YamlNode& root) {
     for (const YamlNode& node : nodes) {
       SS_TRY(PriceRow row, parse(node));
       row.read_on = read_on_text;
-      if (!keys.insert(row.key()).second) return node.fault(fmt::format("{} stands twice", in_quotes(row.key())));
+      if (!keys.insert(row.key()).second) return node.fault(fmt::format("{} is given twice", in_quotes(row.key())));
       rows.push_back(std::move(row));
     }
   }

@@ -99,7 +99,7 @@ class CatalogReader {
     n_columns_ = header.fields.size();
     for (std::size_t i = 0; i < n_columns_; ++i) {
       if (!columns_.emplace(header.fields[i], i).second) {
-        return fault(header.line, fmt::format("column {} stands twice", in_quotes(header.fields[i])));
+        return fault(header.line, fmt::format("column {} is given twice", in_quotes(header.fields[i])));
       }
     }
     for (const char* required :

@@ -148,8 +148,9 @@ Result<void> Engine::check(const Request& request) const {
   // The last generated token is never an input, so it needs no place in the cache.
   const std::int64_t n_forced = std::max<std::int64_t>(static_cast<std::int64_t>(request.forced_ids.size()) - 1, 0);
   if (n_prompt + n_forced > max_context_) {
-    return bad_request(fmt::format("expected at most {} tokens (model, options and cache), found {}", max_context_,
-                                   n_prompt + n_forced));
+    return bad_request(
+        fmt::format("expected at most {} tokens of prompt and answer, which model, options and cache allow; found {}",
+                    max_context_, n_prompt + n_forced));
   }
   const SamplingOptions& sampling = request.sampling;
   const bool is_sane =

@@ -110,7 +110,7 @@ Result<Hardware> find_hardware(std::string_view id, const std::vector<Hardware>&
   if (found != devices.end()) return *found;
   std::vector<std::string> ids;
   for (const Hardware& device : devices) ids.push_back(device.id);
-  return Error{ErrorCode::kInvalidInput, fmt::format("hardware: expected one of {}, found {}{}", fmt::join(ids, ", "),
+  return Error{ErrorCode::kInvalidInput, fmt::format("--on: expected one of {}, found {}{}", fmt::join(ids, ", "),
                                                      in_quotes(id), did_you_mean(id, ids))};
 }
 

@@ -103,7 +103,8 @@ class Fitter {
                         device.id, *device.memory_bytes));
       }
       if (!device.memory_bytes) {
-        return refuse(fmt::format("{}: its memory depends on what is fitted: say how much (--memory)", device.id));
+        return refuse(fmt::format("{}: expected --memory, since this device is sold with different amounts of memory",
+                                  device.id));
       }
     }
     return {};

@@ -52,7 +52,7 @@ void apply_waivers(std::span<const Waiver> waivers, std::string_view today, Gate
       report.waiver_errors.push_back(fmt::format("waiver {}: matches no compared cell", waiver.id));
     } else {
       report.waiver_notes.push_back(
-          fmt::format("waiver {}: no backend \"{}\" was compared", waiver.id, waiver.scope.backend));
+          fmt::format("waiver {}: its backend \"{}\" was not compared", waiver.id, waiver.scope.backend));
     }
   }
 }

@@ -69,7 +69,7 @@ std::optional<std::string> why_unlabelled(const BackendRecord& base, const Backe
     if (is_known(one.base) == is_known(one.candidate)) continue;
     const bool base_is_known = is_known(one.base);
     const FeatureSetting& known = base_is_known ? one.base : one.candidate;
-    return fmt::format("{} is {} ({}) in the {} and unknown in the {}: say {} in the plan of both", one.name,
+    return fmt::format("{} is {} ({}) in the {} and unknown in the {}: set {} in the plan of both", one.name,
                        known.value, known.source, base_is_known ? "base" : "candidate",
                        base_is_known ? "candidate" : "base", one.plan_key);
   }
@@ -89,7 +89,8 @@ std::optional<std::string> why_runs_differ(const RunRecord& base, const RunRecor
     return differ("number of merged clients", base.clients.size(), candidate.clients.size());
   }
   const auto part_of = [](const RunRecord& record) {
-    return record.client ? fmt::format("client {} of {}", record.client->index, record.client->count) : "all of it";
+    return record.client ? fmt::format("client {} of {}", record.client->index, record.client->count)
+                         : "all of the load";
   };
   if (base.client != candidate.client) return differ("part of the load", part_of(base), part_of(candidate));
   for (const std::string_view name : {"cpu_model", "logical_cpus", "affinity_cpus", "memory_bytes", "kernel"}) {
@@ -115,8 +116,9 @@ std::optional<std::string> why_cells_differ(const RunRecord& base, const RunReco
       return bundle.source_quantization.empty() ? std::string("none is recorded")
                                                 : fmt::format("\"{}\"", bundle.source_quantization);
     };
-    return fmt::format("the bundle's content differs, and how its weights were quantized at their source: {} and {}",
-                       scheme_of(*bundle_a), scheme_of(*bundle_b));
+    return fmt::format(
+        "the bundle's content differs, and so does the quantization of its weights at their source: {} and {}",
+        scheme_of(*bundle_a), scheme_of(*bundle_b));
   }
   const BackendRecord* backend_a = find_named(base.backends, a.key.backend);
   const BackendRecord* backend_b = find_named(candidate.backends, b.key.backend);

@@ -89,10 +89,11 @@ Result<std::vector<Waiver>> waivers_of(const YamlNode& root) {
   std::set<std::string> ids;
   for (const YamlNode& node : nodes) {
     SS_TRY(Waiver waiver, parse_waiver(node));
-    if (!ids.insert(waiver.id).second) return node.fault(fmt::format("id {} stands twice", in_quotes(waiver.id)));
+    if (!ids.insert(waiver.id).second) return node.fault(fmt::format("id {} is given twice", in_quotes(waiver.id)));
     for (const Waiver& other : waivers) {
       if (other.scope == waiver.scope) {
-        return node.fault(fmt::format("scope: that of waiver {} again; one change has one waiver", other.id));
+        return node.fault(
+            fmt::format("scope: expected another one than that of waiver {}; one change has one waiver", other.id));
       }
     }
     waivers.push_back(std::move(waiver));

@@ -221,10 +221,11 @@ std::vector<std::string> broken_rules(const GoldenTally& tally, const Acceptance
   std::vector<std::string> broken;
   if (tally.n_non_finite > 0) {
     broken.push_back(
-        fmt::format("logits: expected finite ones, found {} positions with a NaN or an infinity", tally.n_non_finite));
+        fmt::format("logits: expected finite numbers, found a NaN or an infinity at {} positions", tally.n_non_finite));
   }
   if (tally.n_wrong > 0) {
-    broken.push_back(fmt::format("tokens: expected none wrong, found {} of {}", tally.n_wrong, tally.n_positions));
+    broken.push_back(
+        fmt::format("tokens: expected no wrong one, found {} of {} positions wrong", tally.n_wrong, tally.n_positions));
   }
   if (tally.n_near_tie > tally.near_tie_limit()) {
     broken.push_back(fmt::format("near ties: expected at most {} (the reference has {} near ties of its own), found {}",

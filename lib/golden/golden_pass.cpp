@@ -30,9 +30,10 @@ std::string sentence_of(const Finding& finding) {
   const PositionJudgement& judgement = finding.judgement;
   const std::string where = fmt::format("prompt {}, token {}", finding.prompt, finding.index);
   if (judgement.kind == PositionKind::kNonFinite) return where + ": expected finite logits, found others";
-  const std::string gap = std::isinf(judgement.reference_gap)
-                              ? "not among the reference's best"
-                              : fmt::format("{:.3g} below in the reference", judgement.reference_gap);
+  const std::string gap =
+      std::isinf(judgement.reference_gap)
+          ? "not among the reference's best"
+          : fmt::format("whose log-probability in the reference is {:.3g} lower", judgement.reference_gap);
   return fmt::format("{}: expected id {}, found {}, {}", where, finding.expected_id, judgement.best_id, gap);
 }
 
@@ -207,8 +208,8 @@ class Pass {
     }
     if (record.verdict == GoldenVerdict::kPassed && tally.is_weak()) {
       record.reasons.push_back(fmt::format(
-          "a weak verdict: {} is ill-conditioned on this model; at {} of {} positions the reference's best two are "
-          "within near_tie_tau ({:.3g}), so that only large errors show",
+          "a weak verdict: for {} this model has many near ties; at {} of {} positions the reference's best two "
+          "ids are within {:.3g} (near_tie_tau), so only large errors would show",
           inputs_.variant, tally.n_reference_near, tally.n_positions, inputs_.acceptance.near_tie_tau));
     }
   }

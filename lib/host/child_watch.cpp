@@ -67,9 +67,10 @@ ChildFailure ChildWatch::failure_of(const ChildExit& exit, std::string_view who)
   if (exit.signal == SIGKILL && !exit.killed_by_us) {
     const std::string sign =
         sign_of_memory_kill(n_memory_kills_, count_memory_kills(host_), exit.peak_rss_bytes, memory_limit_bytes(host_));
-    message +=
-        fmt::format("; peak {}; {}", format_bytes(exit.peak_rss_bytes),
-                    sign.empty() ? "not out of memory by the kernel's counters: somebody sent the signal" : sign);
+    message += fmt::format("; peak {}; {}", format_bytes(exit.peak_rss_bytes),
+                           sign.empty() ? "the kernel counted no process killed for want of memory, so somebody sent "
+                                          "the signal"
+                                        : sign);
     return {.kind = sign.empty() ? FailureKind::kCrash : FailureKind::kOutOfMemory, .message = std::move(message)};
   }
   return {.kind = says_out_of_memory(tail()) ? FailureKind::kOutOfMemory : FailureKind::kCrash,

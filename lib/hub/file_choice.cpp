@@ -108,8 +108,8 @@ Result<std::vector<HubFile>> weight_files(const HubListing& listing, const std::
   for (const std::string& path : indexed) {
     const HubFile* const file = listing.find(path);
     if (file == nullptr) {
-      return Error{ErrorCode::kInvalidInput, fmt::format("{}: {} names {}: expected it in the repository, found it not",
-                                                         repository, kWeightIndexFile, in_quotes(path))};
+      return Error{ErrorCode::kInvalidInput, fmt::format("{}: {} names {}, which is not in the repository", repository,
+                                                         kWeightIndexFile, in_quotes(path))};
     }
     files.push_back(*file);
   }
@@ -122,8 +122,8 @@ Result<std::vector<HubFile>> gguf_model_files(const HubListing& listing, const s
   if (first == nullptr) {
     const std::vector<std::string> names = gguf_names(listing);
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: expected {}, found it not; its GGUF files: {}", repository, in_quotes(file),
-                             names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")))};
+                 fmt::format("{}: there is no file {} in this repository; its GGUF files are {}", repository,
+                             in_quotes(file), names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")))};
   }
   std::vector<HubFile> files = {*first};
   constexpr std::string_view kFirstPart = "-00001-of-";
@@ -138,7 +138,7 @@ Result<std::vector<HubFile>> gguf_model_files(const HubListing& listing, const s
     const HubFile* const found = listing.find(path);
     if (found == nullptr) {
       return Error{ErrorCode::kInvalidInput,
-                   fmt::format("{}: expected {}, a part of the model, found it not", repository, in_quotes(path))};
+                   fmt::format("{}: {}, a part of the model, is not in the repository", repository, in_quotes(path))};
     }
     files.push_back(*found);
   }
@@ -148,7 +148,7 @@ Result<std::vector<HubFile>> gguf_model_files(const HubListing& listing, const s
 std::string remark_on_tokenizer(const HubListing& listing) {
   if (!tokenizer_name(listing).empty()) return "";
   const auto foreign = foreign_tokenizer_among(top_names(listing));
-  if (!foreign) return "no tokenizer.json: the bundle takes prompts with ids alone";
+  if (!foreign) return "no tokenizer.json, so the bundle takes only prompts that are given as token ids";
   return fmt::format("no tokenizer.json, but {}: {}", printable(foreign->file), foreign->advice);
 }
 

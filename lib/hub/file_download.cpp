@@ -78,8 +78,8 @@ class Download {
 std::optional<HubSetback> Download::check_head(const HttpHeaders& headers) const {
   const std::string_view commit = header_of(headers, kRepositoryCommit);
   if (!commit.empty() && commit != source_.commit) {
-    return lasting(ErrorCode::kIo,
-                   fmt::format("{}: expected it of commit {}, found {}", what(), source_.commit, shown(commit)));
+    return lasting(ErrorCode::kIo, fmt::format("{}: expected the file of commit {}, found that of {}", what(),
+                                               source_.commit, shown(commit)));
   }
   std::string_view hash = hash_in_etag(header_of(headers, kLinkedEtag));
   if (hash.empty()) hash = hash_in_etag(header_of(headers, kEtag));
@@ -166,11 +166,11 @@ Result<void> download_file(HubClient& hub, const FileSource& source, const HubFi
     if (hash == file.hash()) return partial.rename_to(target);
     if (std::exchange(is_of_this_process, true)) {
       partial.remove();
-      return Error{ErrorCode::kIo,
-                   fmt::format("{}: expected the hash {}, found {}: what came is removed", what, file.hash(), hash)};
+      return Error{ErrorCode::kIo, fmt::format("{}: expected the hash {}, found {}; the downloaded file was removed",
+                                               what, file.hash(), hash)};
     }
     progress.progress->note(
-        fmt::format("{}: what an earlier attempt left is not its beginning; it is pulled anew", what));
+        fmt::format("{}: the part that an earlier attempt left is of another file, so it is pulled anew", what));
     SS_TRY_VOID(partial.restart());
   }
 }

@@ -154,8 +154,7 @@ std::optional<HubSetback> HubClient::attempt(const HubRequest& request) {
     if (setback) return setback;
     const std::string where = fmt::format("{}: {} answers {}", request.what, shown(origin), end.status);
     if (!has_address(end.redirect)) {
-      return HubSetback{.error = {ErrorCode::kIo, where + ", a redirect, without an address to go to"},
-                        .may_pass = true};
+      return HubSetback{.error = {ErrorCode::kIo, where + ", a redirect without an address"}, .may_pass = true};
     }
     // Only the origin of the redirect is shown, because its address may contain a signature that is valid for some
     // hours.
@@ -200,13 +199,15 @@ Result<void> HubRetries::wait_after(const HubSetback& setback) {
   if (!setback.may_pass) return setback.error;
   n_failed_ += 1;
   if (n_failed_ > n_allowed_) {
-    return Error{setback.error.code, fmt::format("{} (attempt {} of {}; the same command goes on from here)",
+    return Error{setback.error.code, fmt::format("{} (attempt {} of {}); give the same command again to go on "
+                                                 "from here",
                                                  setback.error.message, n_failed_, n_allowed_ + 1)};
   }
   std::int64_t pause_ns = std::min(kLongestPauseNs, kFirstPauseNs << std::min(n_failed_ - 1, 10));
   if (setback.wait_s) {
     if (*setback.wait_s > kLongestWaitS) {
-      return Error{setback.error.code, fmt::format("{}; it asks to wait {} s: the same command goes on then",
+      return Error{setback.error.code, fmt::format("{}; the hub asks to wait {} s: give the same command again "
+                                                   "after that",
                                                    setback.error.message, *setback.wait_s)};
     }
     pause_ns = *setback.wait_s * kNsPerS;

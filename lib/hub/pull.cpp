@@ -138,7 +138,7 @@ Result<void> check_target_is_free(const fs::path& bundle) {
   if (!fs::exists(fs::symlink_status(bundle, error))) return {};
   if (fs::is_directory(bundle, error) && fs::is_empty(bundle, error)) return {};
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("{}: expected a name that is free, found it taken", bundle.string())};
+               fmt::format("{}: expected a new or an empty folder, found something there already", bundle.string())};
 }
 
 }  // namespace

@@ -28,15 +28,17 @@ Result<PullFolder> PullFolder::open(const std::filesystem::path& target) {
   SS_TRY(const std::vector<std::filesystem::path> entries, list_folder(path));
   if (!entries.empty() && !path_exists(lock_path)) {
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: expected no such folder, or one that an earlier pull left; found {} in it",
+                 fmt::format("{}: expected a folder of an earlier pull of this model, or none; found one with "
+                             "{}, which no pull wrote",
                              path.string(), entries.front().filename().string())};
   }
   constexpr mode_t kMode = 0666;
   FileDescriptor lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kMode));
   if (!lock.is_open()) return errno_error(lock_path, "open");
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: expected no other process to work in it, found one", path.string())};
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("{}: another process is pulling into this folder; wait until it has ended", path.string())};
   }
   PullFolder folder(std::move(path), std::move(lock));
   SS_TRY_VOID(create_folder(folder.files()));

@@ -29,7 +29,7 @@ void CapacitySearch::tell(const RateProbe& probe) {
   switch (probe.phase) {
     case ProbePhase::kSaturation:
       if (probe.verdict != ProbeVerdict::kSaturated || !(probe.rate_per_s > 0)) {
-        why_never_ = "no rate was tried: of a full system, " + probe.why;
+        why_never_ = "no rate was tried, because in a full system " + probe.why;
       } else {
         saturation_ = probe.rate_per_s;
       }
@@ -108,15 +108,15 @@ std::string CapacitySearch::state() const {
   if (!saturation_) return "nothing was tried";
   if (kept_ && n_failed_holds_ >= options_.most_holds) {
     return fmt::format(
-        "no rate held for longer: {:.3g} requests/s kept the SLO once, and {:.3g} failed it in the last of "
-        "{} holds",
-        *kept_, *to_hold_ * options_.resolution, n_failed_holds_);
+        "no rate was held for long enough: {:.3g} requests/s kept the SLO once, and {:.3g} missed it in the last "
+        "of {} longer tries",
+        *kept_, last_failed_, n_failed_holds_);
   }
   if (kept_ && missed_) return fmt::format("between {:.3g} and {:.3g} requests/s", *kept_, *missed_);
   if (kept_) return fmt::format("at least {:.3g} requests/s", *kept_);
-  if (missed_) return fmt::format("no rate keeps the SLO: already {:.3g} requests/s do not", *missed_);
+  if (missed_) return fmt::format("no rate keeps the SLO: even {:.3g} requests/s do not", *missed_);
   if (doubtful_) return fmt::format("no rate was found in time: {:.3g} requests/s missed the SLO", *doubtful_);
-  return fmt::format("{:.3g} requests/s end when the system is full", *saturation_);
+  return fmt::format("the full system completes {:.3g} requests/s", *saturation_);
 }
 
 }  // namespace secondsource

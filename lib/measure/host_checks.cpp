@@ -40,7 +40,9 @@ CheckRecord check_foreign_cpu(const HostState& before, const HostState& after, c
     const double ran_s = std::max(0.0, b.ran_s - a.ran_s);
     const double share = waited_s + ran_s > 0 ? waited_s / (waited_s + ran_s) : 0;
     return {outcome_of(share, limits.noise_suspect, limits.noise_invalid),
-            fmt::format("ready to run, it waited {:.1f} % of the time for a CPU that something else had", 100 * share),
+            fmt::format("its threads were ready to run and waited {:.1f} % of the time for a CPU that something "
+                        "else used",
+                        100 * share),
             share};
   });
 }

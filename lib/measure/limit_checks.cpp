@@ -46,7 +46,7 @@ std::optional<ShareOfLimit> largest_share(const Repetition& repetition, const Li
 CheckRecord check_roofline(const Repetition& repetition, const LimitLooks* looks, std::string_view variant) {
   if (looks == nullptr) return {"roofline", kNotAvailable, "the limits of this device were not measured"};
   const std::optional<ShareOfLimit> share = largest_share(repetition, *looks, variant);
-  if (!share) return {"roofline", kNotAvailable, "the system does not tell what its steps do"};
+  if (!share) return {"roofline", kNotAvailable, "the system does not report the work in its steps"};
   if (share->of_best <= 1 + kRooflineTolerance) return {"roofline", kPassed, share->text};
   if (!share->of_second) {
     return {"roofline", kSuspect, share->text + "; but that limit was measured only once"};
@@ -58,7 +58,8 @@ CheckRecord check_roofline(const Repetition& repetition, const LimitLooks* looks
   }
   if (looks->best.disturbed > kLimitsDisturbed) {
     return {"roofline", kSuspect,
-            share->text + fmt::format("; but others had the CPUs for {:.0f} % of the time while that was measured",
+            share->text + fmt::format("; but other processes used the CPUs for {:.0f} % of the time while that "
+                                      "limit was measured",
                                       100 * looks->best.disturbed)};
   }
   return {"roofline", kInvalid, share->text};
@@ -76,8 +77,9 @@ CheckRecord check_machine(const MachineMoment& moment, const MachineLimits& limi
       bytes > 0 && 2 * bytes < static_cast<double>(steps.n_steps) * static_cast<double>(moment.buffer_bytes);
   const bool is_slow = (read < kMachineRead && !is_in_caches) || operations < kMachineOperations;
   return {"machine", is_slow ? kSuspect : kPassed,
-          fmt::format("within three seconds of it the machine read at {:.0f} %{} and computed at {:.0f} % of its best",
-                      100 * read, is_in_caches ? " (memory, of which its steps read little)" : "", 100 * operations)};
+          fmt::format("within three seconds of the repetition the machine read at {:.0f} %{} and computed at "
+                      "{:.0f} % of its best",
+                      100 * read, is_in_caches ? " (from memory, which its steps hardly read)" : "", 100 * operations)};
 }
 
 CheckRecord check_harness(const Repetition& repetition, std::int64_t n_requests, const HarnessCost& cost) {

@@ -76,7 +76,7 @@ class Measurement {
       result.rate_per_s = saturated_rate(load);
       result.verdict = load.stopped ? load.stopped->verdict : ProbeVerdict::kSaturated;
       result.why = load.stopped ? load.stopped->why
-                                : fmt::format("{:.3g} requests/s end with {} in flight", result.rate_per_s,
+                                : fmt::format("{:.3g} requests/s are completed with {} in flight", result.rate_per_s,
                                               plan_.scenario.batch);
     } else {
       result.achieved_rate_per_s = sent_rate(taken_);

@@ -39,9 +39,9 @@ std::optional<double> rate_of(std::span<const RequestSample> samples, std::int64
 std::string disorder_of(const RequestSample& sample) {
   if (sample.sent_ns < sample.scheduled_ns) return "sent before its scheduled time";
   if (!sample.first_token_ns) return "";
-  if (*sample.first_token_ns < sample.sent_ns) return "its first token is older than itself";
+  if (*sample.first_token_ns < sample.sent_ns) return "its first token came before it was sent";
   if (std::ranges::any_of(sample.itl_ns, [](std::int64_t gap) { return gap < 0; }))
-    return "a token before the last one";
+    return "one of its tokens came before the previous one";
   if (sample.first_received_ns && *sample.first_received_ns < *sample.first_token_ns) {
     return "its first token was received before it was made";
   }
@@ -119,10 +119,10 @@ CheckRecord check_tokens(std::span<const RequestSample> samples, std::span<const
     n_together += std::ranges::count(sample.itl_ns, 0);
   }
   if (n_ended_early > 0) {
-    return {
-        "tokens", kSuspect,
-        fmt::format("{} of {} requests ended before the length that was asked for: the lengths are the system's own",
-                    n_ended_early, n_good)};
+    return {"tokens", kSuspect,
+            fmt::format("{} of {} requests ended before the length that was asked for, so the lengths of answers are "
+                        "the system's own",
+                        n_ended_early, n_good)};
   }
   return {"tokens", kPassed,
           fmt::format("{} arrived, as asked and as the system counts{}", n_tokens,
@@ -203,8 +203,8 @@ CheckRecord check_queue(const Scenario& scenario, std::span<const RequestSample>
   const auto trend = monotone_trend(medians_of_groups(arrivals_s, kWindows), medians_of_groups(waits_s, kWindows));
   const bool grows = trend->p < kTrendP && trend->slope > growth;
   return {"queue", grows ? kInvalid : kPassed,
-          grows ? fmt::format("the first token comes {:.2g} s later per second of arrivals: the queue is saturated, or "
-                              "the run too short for its steady state",
+          grows ? fmt::format("with each second of arrivals the first token comes {:.2g} s later: the queue is "
+                              "saturated, or the run is too short to reach its steady state",
                               trend->slope)
                 : fmt::format("the first token comes {:+.2g} s later per second of arrivals (p {:.2g})", trend->slope,
                               trend->p)};
@@ -225,10 +225,10 @@ CheckRecord check_warm_up(std::span<const RequestSample> samples, bool settled) 
   const double first = trend.at(0);
   const double change = first > 0 ? trend.at(kWindows - 1.0) / first - 1 : 0;
   const bool certain = trend.p < kTrendP && std::abs(change) > kTrendTolerance;
-  const std::string figures =
-      fmt::format("{}time per token {:+.1f} % over the repetition (p {:.2g})", before, 100 * change, trend.p);
-  if (certain && change < 0) return {"warm_up", kInvalid, figures + ": it was not warm yet"};
-  if (certain) return {"warm_up", kSuspect, figures + ": contexts that grow, or a machine that slows down"};
+  const std::string figures = fmt::format("{}time per token changed by {:+.1f} % over the repetition (p {:.2g})",
+                                          before, 100 * change, trend.p);
+  if (certain && change < 0) return {"warm_up", kInvalid, figures + ": the system was not warm yet"};
+  if (certain) return {"warm_up", kSuspect, figures + ": contexts grow, or the machine slows down"};
   return {"warm_up", kPassed, figures};
 }
 
@@ -249,7 +249,7 @@ CheckRecord check_prompt_cache(const Scenario& scenario, std::span<const Request
   const double share = static_cast<double>(n_cached) / static_cast<double>(n_tokens);
   if (share <= kPromptCacheSuspect) {
     return {name, kPassed,
-            fmt::format("the system says of {} of {} prompt tokens that they came from a cache", n_cached, n_tokens)};
+            fmt::format("by the system's own count {} of {} prompt tokens came from a cache", n_cached, n_tokens)};
   }
   return {name, share > kPromptCacheInvalid ? kInvalid : kSuspect,
           fmt::format(

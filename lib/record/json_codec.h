@@ -184,7 +184,7 @@ class Reader {
     const auto found = object.find(name);
     if (found == object.end()) {
       if (may_be_missing) return;
-      error_ = Error{ErrorCode::kInvalidInput, path + ": " + name + ": missing"};
+      error_ = Error{ErrorCode::kInvalidInput, path + ": expected the key \"" + name + "\", found none"};
       return;
     }
     read(*found, path + ": " + name, value);

@@ -89,10 +89,17 @@ Result<Journal> read_growing_journal(const std::filesystem::path& path) {
 
 Result<void> check_run_folder(const std::filesystem::path& folder) {
   std::error_code ignored;
-  if (!std::filesystem::is_regular_file(folder, ignored)) return {};
+  if (std::filesystem::is_regular_file(folder, ignored)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected a run directory, found a file: name the folder of a run ({})",
+                             folder.string(), folder_of(folder).string())};
+  }
+  if (path_exists(folder / "run.json")) return {};
+  const char* const found = !path_exists(folder)                         ? "nothing"
+                            : std::filesystem::is_empty(folder, ignored) ? "an empty folder"
+                                                                         : "a folder without one";
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("{}: expected a run directory, found a file: name the folder of a run ({})", folder.string(),
-                           folder_of(folder).string())};
+               fmt::format("{}: expected a run directory, which has a run.json; found {}", folder.string(), found)};
 }
 
 Result<StoredRun> read_run(const std::filesystem::path& folder) {

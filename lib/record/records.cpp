@@ -165,15 +165,18 @@ std::optional<double> RequestSample::tpot_ns() const {
 std::string_view blind_spot(VerdictLevel level) {
   switch (level) {
     case VerdictLevel::kLogits:
-      return "logits beyond those of the reference's best ids: the adapter gives the log-probabilities of these alone";
+      return "errors in the logits of other ids than the reference's best: the adapter gives log-probabilities "
+             "for those alone";
     case VerdictLevel::kForced:
-      return "the size of an error that moves no best id: the server gives no whole logits";
+      return "how large an error is that changes no best id: the server does not give all logits";
     case VerdictLevel::kLogprob:
-      return "which id the server would choose instead: it gives the log-probability of the reference's id alone";
+      return "which id the server would choose instead: the server gives the log-probability of the reference's "
+             "id alone";
     case VerdictLevel::kGreedy:
-      return "anything behind the first id that differs, and errors that change no id";
+      return "errors that change no id, nor anything after the first id that differs";
     case VerdictLevel::kText:
-      return "ids: other tokens with the same text, anything behind the first difference, and errors that change no text";
+      return "ids: other tokens with the same text, anything after the first difference, and errors that change "
+             "no text";
   }
   return "";
 }

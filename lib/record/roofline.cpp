@@ -11,8 +11,8 @@ namespace secondsource {
 std::string limits_caveat(const std::optional<MachineLimits>& limits) {
   if (!limits || limits->disturbed <= kLimitsDisturbed) return "";
   return fmt::format(
-      "the machine's limits were measured while others had the CPUs for {:.0f} % of the time: shares of them are upper "
-      "bounds",
+      "the machine's limits were measured while other processes used the CPUs for {:.0f} % of the time, so the "
+      "shares of these limits may be too high",
       100 * limits->disturbed);
 }
 
@@ -64,7 +64,8 @@ Bound bound_of(const StepWork& work, const MachineLimits& limits, std::string_vi
                                   : fmt::format("{} reads at {:.0f} % of what the machine can", kind, 100 * read);
   const double reached = std::max(read, operations);
   if (reached < kBinds && reached >= kBinds * (1 - others)) {
-    return {Bottleneck::kUnknown, fmt::format("{}, while others took {:.0f} % of the CPUs: what binds cannot be told",
+    return {Bottleneck::kUnknown, fmt::format("{}, while other processes took {:.0f} % of the CPUs: so what "
+                                              "limits it cannot be told",
                                               figures, 100 * others)};
   }
   const Bottleneck bottleneck = reached < kBinds     ? Bottleneck::kOverhead
@@ -78,10 +79,11 @@ std::string_view consequence_of(Bottleneck bottleneck) {
     case Bottleneck::kBandwidth:
       return "fewer bytes a weight (int8, int4) make it faster in proportion, and more requests at once cost little";
     case Bottleneck::kCompute:
-      return "fewer bytes a weight only save memory; 8-bit products (int8-w8a8, int8-g32-w8a8, int4-w8a8) are what is faster";
+      return "fewer bytes a weight only save memory; what makes it faster are 8-bit products (int8-w8a8, "
+             "int8-g32-w8a8, int4-w8a8)";
     case Bottleneck::kOverhead:
-      return "fixed costs of a step take the rest; fewer bytes save memory, not time; more requests or tokens in a step "
-             "do";
+      return "fixed costs of each step take the rest of the time: fewer bytes save memory but no time, and more "
+             "requests or tokens in a step do save time";
     case Bottleneck::kUnknown:
       return "";
   }

@@ -38,7 +38,7 @@ std::vector<std::string> compared_lines(const AbRecord& record) {
   std::vector<std::string> text;
   if (!record.is_of_systems()) return text;
   for (const std::string& difference : record.compared) text.push_back("compared: " + difference);
-  if (text.empty()) text.emplace_back("compared: nothing that either side tells of itself differs");
+  if (text.empty()) text.emplace_back("compared: the two sides report no difference");
   return text;
 }
 

@@ -54,8 +54,8 @@ class BriefPages {
  public:
   explicit BriefPages(const Brief& brief) : brief_(brief) {
     document_.title = "Procurement brief: " + brief.title;
-    document_.lead = fmt::format("{}. Serving {}. The decision looks {} ahead.", brief.date, brief.model,
-                                 years_text(brief.decision_years));
+    document_.lead = fmt::format("{}. For serving {}. The costs are compared over the next {}.", brief.date,
+                                 brief.model, years_text(brief.decision_years));
   }
 
   Document make() {
@@ -233,7 +233,10 @@ class BriefPages {
     if (table.rows.empty()) {
       add(Paragraph{"The data shows none beyond the notes below."});
     } else {
-      add(CaptionedTable{"From the data: what varied, failed, is unproven or is not measured.", table});
+      add(
+          CaptionedTable{"What the data shows: figures that varied, failed or are unproven, and what was not "
+                         "measured.",
+                         table});
     }
   }
 
@@ -266,7 +269,7 @@ class BriefPages {
       }
       table.rows.push_back(std::move(row));
     }
-    add(CaptionedTable{fmt::format("If it is decided on {}.", brief_.date), table});
+    add(CaptionedTable{fmt::format("If the decision is made on {}.", brief_.date), table});
     add(Bullets{meanings});
   }
 
@@ -380,8 +383,8 @@ class BriefPages {
         costs);
     add_marked("Speeds are output tokens a second of one replica.", speeds);
     add(CaptionedTable{
-        "A replica is a machine, or machines that serve only together. Devices are accelerators, or vCPUs "
-        "of a machine without.",
+        "A replica is one machine, or several that serve only together. Devices are accelerators, or vCPUs where "
+        "a machine has no accelerators.",
         machines});
     add_absences();
   }
@@ -447,7 +450,7 @@ class BriefPages {
     }
     if (!prices.rows.empty())
       add_marked("Price of an hour of one machine at which the option costs what staying costs.", prices);
-    if (!loads.rows.empty()) add_marked("Load from which the option stays no dearer than staying.", loads);
+    if (!loads.rows.empty()) add_marked("Load from which on the option costs no more than staying.", loads);
     if (!swings.rows.empty())
       add_marked(fmt::format("Saving over {} if one thing is 30 % lower or higher and all else stays.",
                              years_text(brief_.decision_years)),
@@ -465,10 +468,18 @@ class BriefPages {
                                 format_value(api.usd_1_year), format_value(api.usd_3_years), api.usd_1_year.mark)});
       const Figure& first = api.first_requests_per_day;
       const Figure& always = api.always_requests_per_day;
-      add(Paragraph{fmt::format(
-          "Your machines of today cost no more than it from {} on; from {} on that holds for every larger load ({}).",
-          first.value ? format_value(first) : "no load looked at",
-          always.value ? format_value(always) : "no load looked at", first.value ? first.mark : first.why_not)});
+      if (!first.value) {
+        add(
+            Paragraph{fmt::format("No load is known from which on your machines of today cost no more than buying "
+                                  "tokens ({}).",
+                                  first.why_not)});
+        continue;
+      }
+      const std::string larger = always.value
+                                     ? fmt::format("and for every larger load from {} on", format_value(always))
+                                     : std::string("but not for every larger load that was looked at");
+      add(Paragraph{fmt::format("Your machines of today cost no more than buying tokens from {} on, {} ({}).",
+                                format_value(first), larger, first.mark)});
     }
   }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <set>
 
 #include "core/enum_format.h"
@@ -258,6 +259,11 @@ std::string too_long_text(const CellSummary& cell) {
   return fmt::format("{} of {}", scenario.n_too_long, scenario.n_requests + scenario.n_too_long);
 }
 
+std::optional<double> cached_share(const TurnSummary& turn) {
+  if (!turn.mean_cached_tokens || !(turn.mean_prompt_tokens > 0.0)) return std::nullopt;
+  return *turn.mean_cached_tokens / *turn.mean_prompt_tokens;
+}
+
 std::string cancelled_text(const CellSummary& cell) {
   return cell.n_cancelled ? fmt::format("{} of {}", *cell.n_cancelled, cell.n_samples) : kUnknown;
 }
@@ -286,8 +292,8 @@ TextTable load_table(std::span<const SummarizedRun> runs) {
 
 TextTable turn_table(std::span<const SummarizedRun> runs) {
   TextTable table;
-  table.columns = {"cell", "turn", "requests", "prompt tok", "of them cached", "TTFT p50 ms"};
-  table.right_aligned = {false, true, true, true, true, true};
+  table.columns = {"cell", "turn", "requests", "prompt tok", "of them cached", "cached share", "TTFT p50 ms"};
+  table.right_aligned = {false, true, true, true, true, true, true};
   for (const SummarizedRun& run : runs) {
     const std::string run_name = runs.size() > 1 ? run.summary.run_id.substr(0, 8) + " " : "";
     for (const CellSummary& cell : run.summary.cells) {
@@ -298,11 +304,12 @@ TextTable turn_table(std::span<const SummarizedRun> runs) {
         if (turn.turn > 1) n_later += turn.n_requests;
         table.rows.push_back({run_name + cell.key.id(), fmt::format("{}", turn.turn),
                               fmt::format("{}", turn.n_requests), plain(turn.mean_prompt_tokens),
-                              plain(turn.mean_cached_tokens), milliseconds_text(turn.ttft_p50_ns)});
+                              plain(turn.mean_cached_tokens), percent_text(cached_share(turn)),
+                              milliseconds_text(turn.ttft_p50_ns)});
       }
       if (cell.scenario.turns == 2) continue;  // they would be the row above
       table.rows.push_back({run_name + cell.key.id(), fmt::format("2 to {}", cell.scenario.turns),
-                            fmt::format("{}", n_later), "", percent_text(conversation.later_turns_cached_share),
+                            fmt::format("{}", n_later), "", "", percent_text(conversation.later_turns_cached_share),
                             milliseconds_text(conversation.later_turns_ttft_p50_ns)});
     }
   }

@@ -80,11 +80,11 @@ std::string seen_of_tokens(std::span<const SummarizedRun> runs) {
   }
   const std::size_t n_wrong = n_by_verdict[GoldenVerdict::kFailed];
   const std::size_t n_passed = n_by_verdict[GoldenVerdict::kPassed];
-  std::string text = fmt::format("Tokens: of {} combinations of bundle, backend and variant {} were proven right",
-                                 seen.size(), n_passed);
-  if (n_wrong > 0) text += fmt::format(", {} gave WRONG TOKENS", n_wrong);
+  std::string text = fmt::format("Tokens: proven right in {} of {} combination{} of bundle, backend and variant",
+                                 n_passed, seen.size(), seen.size() == 1 ? "" : "s");
+  if (n_wrong > 0) text += fmt::format(", WRONG TOKENS in {}", n_wrong);
   const std::size_t n_open = seen.size() - n_passed - n_wrong;
-  if (n_open > 0) text += fmt::format(", {} had nothing to be proven by or did not run", n_open);
+  if (n_open > 0) text += fmt::format(", not proven in {} (no expected outputs, or not run)", n_open);
   return text + ".";
 }
 
@@ -107,7 +107,7 @@ std::string seen_of_speed(std::span<const SummarizedRun> runs) {
     return "Speed: no row has a capacity; the output rates of the rows are the loads that were offered.";
   }
   if (fastest.empty()) return "Speed: no row has figures.";
-  std::string text = "Speed: the most output tokens per second are ";
+  std::string text = "Speed: the highest rate of output tokens per second is ";
   for (std::size_t i = 0; i < fastest.size(); ++i) {
     const CellSummary& cell = *fastest[i].second;
     if (i > 0) text += i + 1 == fastest.size() ? " and " : ", ";
@@ -172,7 +172,8 @@ std::string clean_rows_text(std::span<const SummarizedRun> runs) {
     if (n > 0) text += fmt::format("; {} {}", n, what);
   };
   add(n_by_grade[DisturbanceGrade::kSuspect],
-      fmt::format("suspect: {:.0f} to {:.0f} % of the time lost, or repetitions apart by more than {:.0f} %",
+      fmt::format("suspect, because {:.0f} to {:.0f} % of the time was lost or a repetition is more than {:.0f} "
+                  "% from the figure",
                   100 * kMarkedTimeLost, 100 * kHeavyTimeLost, 100 * kMarkedVariation));
   add(n_by_grade[DisturbanceGrade::kHeavy],
       fmt::format("SUSPECT: over {:.0f} % of the time lost", 100 * kHeavyTimeLost));
@@ -223,7 +224,7 @@ std::vector<std::string> disturbance_lines(std::span<const SummarizedRun> runs) 
     }
     const auto variation = has_credit(*hardest_hit) ? variation_of(*hardest_hit) : std::nullopt;
     const std::string range = variation ? fmt::format(" (varied by {:.0f} %)", 100 * *variation) : "";
-    const char* const which = cells.size() > 1 ? "the hardest hit is " : "";
+    const char* const which = cells.size() > 1 ? "worst: " : "";
     lines.push_back(fmt::format("{}: {}: {}; {}{}{}: {}", word_of(outcome), name, how_many, which,
                                 hardest_hit->key.id(), range, example->detail));
   }

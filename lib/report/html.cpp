@@ -102,11 +102,9 @@ void add_charts(Document& document, const std::vector<Chart>& charts, std::strin
 void add_pareto(Document& document, const Drawing& drawing) {
   document.add(Section{"throughput", "Throughput against speed for each user"});
   document.add(Paragraph{
-      "Up: more tokens from a device, so cheaper ones. To the right: faster text for whoever waits for it. A line "
-      "joins "
-      "the batch sizes of one backend and variant; a point beside the lines was measured at an offered load, which "
-      "limits "
-      "it. What lies on the broad grey line is beaten by nothing in both."});
+      "Higher is more tokens from a device, so cheaper ones; further right is faster text for each user. A line "
+      "joins the batch sizes of one backend and variant; a point off the lines was measured at an offered load, "
+      "which limits it. No other point is better in both than one on the broad grey line."});
   std::vector<Chart> charts;
   for (const auto& [bundle, cells] : drawing.grouped(bundle_of)) {
     std::vector<ParetoSeries> series;
@@ -127,10 +125,9 @@ void add_pareto(Document& document, const Drawing& drawing) {
 void add_latency(Document& document, std::span<const SummarizedRun> runs, const Drawing& drawing) {
   document.add(Section{"latency", "How long users wait"});
   document.add(Paragraph{
-      "Each line shows which share of all samples took at most so long: the further left, the better; a long way to "
-      "the "
-      "top is a long tail. The mark is the median. A percentile stands in the numbers only where the sample supports "
-      "it."});
+      "Each line shows the share of all samples that took at most the time below it: further left is better, and "
+      "a long way to the top is a long tail. The mark is the median. A percentile is among the numbers only "
+      "where there are enough samples for it."});
   const auto add = [&](std::string_view heading, std::string_view of, Distribution CellSeries::*distribution) {
     document.add(Subheading{std::string(heading)});
     std::vector<Chart> charts;
@@ -188,9 +185,9 @@ void add_cost(Document& document, const Drawing& drawing) {
 
 void add_memory(Document& document, const Drawing& drawing) {
   document.add(Section{"memory", "Memory"});
-  document.add(Paragraph{
-      "What the backend's allocator holds, of the scenario that needs most. A line beyond the parts is the highest sum "
-      "at any time."});
+  document.add(
+      Paragraph{"What the backend's allocator holds in the scenario that needs most. A mark beyond the parts is the "
+                "highest total at any one time."});
   const std::vector<std::string> parts = {"weights", "KV cache", "workspace", "runtime"};
   std::vector<Chart> charts;
   for (const auto& [bundle, cells] : drawing.grouped(bundle_of)) {
@@ -218,9 +215,9 @@ void add_memory(Document& document, const Drawing& drawing) {
 void add_roofline(Document& document, std::span<const SummarizedRun> runs, const Drawing& drawing) {
   document.add(Section{"roofline", "Roofline"});
   document.add(Paragraph{
-      "Each point is what the steps of one kind did; the lines are what this machine, or this device, does at best, "
-      "measured before the run: rising, by reading memory (dotted: a cache); level, by arithmetic. A dashed line is drawn where a step did "
-      "more than was measured: the machine can do that, and the limits are too low."});
+      "Each point shows what the steps of one kind did; the lines show the best that this machine or device did "
+      "before the run: the rising one by reading memory (dotted: a cache), the level one by arithmetic. A dashed "
+      "line shows where a step did more than that: the machine can do it, and the measured limits are too low."});
   std::vector<Chart> charts;
   const auto add_chart = [&](const SummarizedRun& run, const std::string& of, const MachineLimits& limits,
                              const auto& has_cell) {
@@ -283,8 +280,9 @@ void add_swap(Document& document, std::span<const SummarizedRun> runs, const Dra
   if (swap.rows.empty()) return;
   document.add(Section{"swap", "Many models on one device"});
   document.add(Paragraph{
-      "The models of a mix take turns under a memory budget; the least recently used ones make room. Unswapped: the same "
-      "requests, each model alone on the device. Loads and evictions are those of one repetition."});
+      "The models take turns under a memory budget; the least recently used ones are evicted to make room. "
+      "Unswapped: the same requests, with each model alone on the device. Loads and evictions are those of one "
+      "repetition."});
   std::vector<Chart> charts;
   for (const Drawn& drawn : drawing.cells()) {
     if (drawn.series == nullptr || drawn.series->residents.stays.empty()) continue;
@@ -308,10 +306,9 @@ void add_machine(Document& document, std::span<const SummarizedRun> runs) {
 void add_portability(Document& document, const PortabilityMatrix& matrix) {
   document.add(Section{"portability", "Portability"});
   document.add(Paragraph{
-      "Each figure is the share of the roofline that an operation reaches in a traced pass; \"passed\" is the verdict "
-      "of "
-      "the conformance suite on this very module. The last column is the harmonic mean over the platforms, 0 where one "
-      "of them cannot run it: it says nothing without its parts."});
+      "Each figure is the share of the roofline that an operation reached in a traced pass; \"passed\" is the "
+      "verdict of the conformance suite on the same module. The last column is the harmonic mean over the "
+      "platforms, and 0 where one of them cannot run the operation: read it only beside its parts."});
   document.add(
       CaptionedTable{"Operation, type of weights and class of shapes on every platform", portability_table(matrix)});
   document.add(Bullets{matrix.notes});

@@ -40,8 +40,8 @@ void for_each_swap(std::span<const SummarizedRun> runs,
 
 TextTable swap_table(std::span<const SummarizedRun> runs) {
   TextTable table;
-  table.columns = {"cell",      "budget",       "resident, mean", "peak",      "models, mean", "loads",
-                   "evictions", "time in them", "tok/s",          "unswapped", "lost tok/s",   "lost"};
+  table.columns = {"cell",      "budget",        "resident, mean", "peak",      "models, mean", "loads",
+                   "evictions", "time in loads", "tok/s",          "unswapped", "lost tok/s",   "lost"};
   table.right_aligned.assign(table.columns.size(), true);
   table.right_aligned.front() = false;
   for_each_swap(runs, [&](const SummarizedRun& run, const CellSummary& cell, const SwapSummary& swap) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 
 #include "core/enum_format.h"
 #include "core/units.h"
@@ -191,7 +192,9 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
   for (const SummarizedRun& run : runs) {
     if (!run.has_samples) add(summary_only_note(run));
     if (!run.has_checksums) {
-      add(fmt::format("run {}: no checksums, as an earlier version wrote it: damage to its files would not show",
+      add(
+          fmt::format("run {}: written by an earlier version without checksums, so damage to its files would not "
+                      "be noticed",
                       run.record.run_id));
     }
     for (const BundleRecord& bundle : run.record.bundles) {
@@ -216,7 +219,7 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
     for (const GoldenRecord& golden : run.summary.golden) {
       const std::string row = fmt::format("{}/{}/{}", golden.bundle, golden.backend, golden.variant);
       if (golden.level) {
-        of_golden.add(row, fmt::format("{} by {}, which does not see {}", golden.verdict, *golden.level,
+        of_golden.add(row, fmt::format("tokens {} at level {}, which cannot show {}", golden.verdict, *golden.level,
                                        blind_spot(*golden.level)));
       }
       for (const std::string& reason : golden.reasons) of_golden.add(row, reason);
@@ -334,7 +337,8 @@ std::string_view source_of_figures(const SummarizedRun& run) {
 
 std::string summary_only_note(const SummarizedRun& run) {
   return fmt::format(
-      "run {}: samples.jsonl is missing or has no whole line: its figures are those of summary.json and were not derived again",
+      "run {}: its figures are those of summary.json and were not derived again, because samples.jsonl is "
+      "missing or has no complete line",
       run.record.run_id);
 }
 
@@ -344,10 +348,12 @@ std::string run_line(const RunRecord& record) {
 }
 
 std::string host_line(const std::vector<HostFact>& host) {
+  const std::pair<const char*, const char*> shown_facts[] = {
+      {"cpu_model", "CPU model"}, {"cpus_usable", "usable CPUs"}, {"kernel", "kernel"}};
   std::string line = "host:";
   for (const HostFact& fact : host) {
-    if (fact.value && (fact.name == "cpu_model" || fact.name == "cpus_usable" || fact.name == "kernel")) {
-      line += fmt::format(" {} {};", fact.name, *fact.value);
+    for (const auto& [name, title] : shown_facts) {
+      if (fact.value && fact.name == name) line += fmt::format(" {} {};", title, *fact.value);
     }
   }
   line.pop_back();
@@ -368,7 +374,7 @@ std::vector<std::string> run_header(const SummarizedRun& run) {
   for (const std::string& line : clock_lines(run)) lines.push_back(line);
   const auto cost = [&](const char* name) { return fact(record.host, name).value_or("?"); };
   if (fact(record.host, "harness_ns_per_request")) {
-    lines.push_back(fmt::format("harness: {} ns a request, {} ns a step and {} ns a token of its own (null system)",
+    lines.push_back(fmt::format("cost of measuring (null system): {} ns a request, {} ns a step, {} ns a token",
                                 cost("harness_ns_per_request"), cost("harness_ns_per_poll"),
                                 cost("harness_ns_per_token")));
   }

@@ -112,8 +112,8 @@ Result<ServerStart> ManagedServer::start(const ServerPlan& plan, const std::file
   if (client.fetch({.url = health_url(plan), .timeout_ns = kHealthTimeoutNs})) {
     return ServerStart{{},
                        WorkerFailure{.kind = FailureKind::kUnavailable,
-                                     .message = fmt::format("{}: something answers there already, before the "
-                                                            "server is started",
+                                     .message = fmt::format("{}: another server answers there already: stop it, "
+                                                            "or choose another port",
                                                             plan.request.url)}};
   }
   const std::string container = plan.request.managed->image.empty() ? "" : "secondsource-" + random_digits();
@@ -151,8 +151,9 @@ Result<WorkerOutcome> ManagedServer::wait_until_healthy() {
       const std::string last = watch_.last_line();
       return WorkerOutcome(WorkerFailure{
           .kind = FailureKind::kHang,
-          .message = fmt::format("the server was not ready after {}: {}: {}{}{}", format_duration_ns(spent_ns), url,
-                                 client.key().cut_from(answer), last.empty() ? "" : "; it wrote last: ", last)});
+          .message = fmt::format("the server was not ready after {}: {} {} {}{}{}", format_duration_ns(spent_ns), url,
+                                 reply ? "answered" : "gave", client.key().cut_from(answer),
+                                 last.empty() ? "" : "; it wrote last: ", last)});
     }
     (void)has_ended_by(now_ns() + kHealthPeriodNs);
   }
@@ -173,7 +174,7 @@ WorkerOutcome ManagedServer::failure(std::int64_t wait_ns) {
     const auto killed = run_command(container_memory_kill(managed(), container_), kEngineDeadlineNs);
     if (killed && killed->out == "true") {
       failure.kind = FailureKind::kOutOfMemory;
-      failure.message += "; its engine says that it ran out of memory";
+      failure.message += "; the container engine reports that it ran out of memory";
     }
   }
   return failure;
@@ -205,7 +206,8 @@ std::string ManagedServer::stop() {
   if (!process_.wait(0)) {
     ask_to_end();
     if (!has_ended_by(now_ns() + static_cast<std::int64_t>(1e9 * managed().stop_deadline_s))) {
-      said = fmt::format("it was asked to end and had not after {:g} s; killed", managed().stop_deadline_s);
+      said =
+          fmt::format("it did not end within {:g} s after it was asked to, and was killed", managed().stop_deadline_s);
       if (!container_.empty()) (void)run_command(container_kill(managed(), container_), kEngineDeadlineNs);
       process_.kill();
     }
@@ -220,13 +222,16 @@ std::string look_at_image(ManagedStart& managed) {
   const auto version = run_command(engine_version(managed), kEngineDeadlineNs);
   if (!version) return version.error().message;
   if (version->exit.status != 0) {
-    return fmt::format("{} --version: {}: no container engine of this name", managed.engine, version->exit.text());
+    constexpr int kNotFound = 127;  // as a shell and env report it
+    return fmt::format("{} --version: {}: {}", managed.engine, version->exit.text(),
+                       version->exit.status == kNotFound ? "no container engine of this name"
+                                                         : "expected a container engine that works");
   }
   managed.engine_version = shown(version->out);
   const auto id = run_command(image_id(managed), kEngineDeadlineNs);
   if (!id) return id.error().message;
   if (id->exit.status != 0) {
-    return fmt::format("{} has no image {}: expected one that was pulled or built before", managed.engine,
+    return fmt::format("{} has no image {}: expected one that was pulled or built before the run", managed.engine,
                        managed.image);
   }
   managed.image_id = shown(id->out);

@@ -14,6 +14,8 @@
 #include "record/json_codec.h"
 #include "record/run_record.h"
 #include "runner/line_pipe.h"
+#include "systems/loaded_engine.h"
+#include "systems/system_job.h"
 
 namespace secondsource {
 namespace {
@@ -37,8 +39,9 @@ struct ProbeAnswer {
   std::vector<DeviceRest> rest_of_devices;
   std::vector<NamedSupport> operations;
   std::vector<NamedSupport> weights;
+  bool refuses_options = false;
 };
-SS_FIELDS(ProbeAnswer, description, unavailable, devices, rest_of_devices, operations, weights)
+SS_FIELDS(ProbeAnswer, description, unavailable, devices, rest_of_devices, operations, weights, refuses_options)
 
 /// A module that is being opened.
 class Probe {
@@ -48,6 +51,11 @@ class Probe {
     command.program = options.program;
     command.arguments = {"worker", "--module", file.name, "--file", file.path.string()};
     if (options.with_support) command.arguments.emplace_back("--support");
+    for (const auto& [key, value] : options.backend_options) {
+      command.arguments.insert(command.arguments.end(), {"--option", fmt::format("{}={}", key, value)});
+      if (!key.starts_with(kEnvironmentOption)) continue;
+      command.environment.emplace_back(key.substr(kEnvironmentOption.size()), value);
+    }
     SS_TRY(ChildProcess process, ChildProcess::start(command));
     return Probe(file, std::move(process), interrupt);
   }
@@ -100,6 +108,7 @@ class Probe {
     module.devices = std::move(answer.devices);
     module.operations = std::move(answer.operations);
     module.weights = std::move(answer.weights);
+    module.refuses_options = answer.refuses_options;
     return module;
   }
 
@@ -109,10 +118,11 @@ class Probe {
   PausedWithUs paused_with_us_;
 };
 
-void add_support(const Module& module, ProbeAnswer& answer) {
-  const auto backend = module.interface->create({});
+void add_support(const Module& module, const BackendOptions& options, ProbeAnswer& answer) {
+  const auto backend = create_backend(module, options);
   if (!backend) {
     answer.unavailable = backend.error().message;
+    answer.refuses_options = backend.error().code == ErrorCode::kInvalidInput;
     return;
   }
   const Capabilities capabilities = probe_capabilities(**backend);
@@ -157,7 +167,9 @@ Result<ModuleSurvey> probe_modules(std::vector<ModuleFile> files, const std::vec
   return survey;
 }
 
-Result<void> serve_probe(const ModuleFile& file, bool with_support) {
+Result<void> serve_probe(const ModuleFile& file, bool with_support,
+                         const std::vector<std::pair<std::string, std::string>>& backend_options) {
+  SS_TRY(const BackendOptions options, backend_options_of(backend_options));
   LinePipe pipe;  // before any code of the module can print
   const Module module = open_module(file);
   ProbeAnswer answer;
@@ -168,7 +180,7 @@ Result<void> serve_probe(const ModuleFile& file, bool with_support) {
     answer.rest_of_devices.push_back(
         {std::string(safetensors_name(device.kv_dtype)), device.token_buckets, device.environment});
   }
-  if (with_support && answer.unavailable.empty()) add_support(module, answer);
+  if (with_support && answer.unavailable.empty()) add_support(module, options, answer);
   return pipe.send(json_codec::to_text(json_codec::to_tree(answer), -1));
 }
 

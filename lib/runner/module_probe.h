@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backend/module.h"
@@ -37,6 +38,7 @@ struct ProbedModule {
   // Both lists are about the module's first device. They are empty unless they were asked for.
   std::vector<NamedSupport> operations{};
   std::vector<NamedSupport> weights{};
+  bool refuses_options = false;  ///< `unavailable` says what is wrong with ProbeOptions::backend_options
 };
 
 /// The modules that exist, and those of them that were opened.
@@ -50,8 +52,10 @@ struct ModuleSurvey {
 };
 
 struct ProbeOptions {
-  std::filesystem::path program;              ///< this executable, which is started as `worker --module`
-  bool with_support = false;                  ///< also create a backend and ask what it supports
+  std::filesystem::path program;  ///< this executable, which is started as `worker --module`
+  bool with_support = false;      ///< also create a backend and ask what it supports
+  /// The options of that backend, as in BackendRecord::options.
+  std::vector<std::pair<std::string, std::string>> backend_options{};
   std::int64_t deadline_ns = 30'000'000'000;  ///< for all modules together, since they are opened at the same time
 };
 
@@ -61,6 +65,7 @@ Result<ModuleSurvey> probe_modules(std::vector<ModuleFile> files, const std::vec
                                    const ProbeOptions& options, const InterruptFlag& interrupt);
 
 /// The child's side: opens the module in this process and writes what it says to standard output. Errors: kIo.
-Result<void> serve_probe(const ModuleFile& file, bool with_support);
+Result<void> serve_probe(const ModuleFile& file, bool with_support,
+                         const std::vector<std::pair<std::string, std::string>>& backend_options);
 
 }  // namespace secondsource

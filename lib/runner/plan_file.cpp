@@ -251,7 +251,7 @@ Result<void> read_systems(const YamlNode& root, const std::filesystem::path& pat
       if (!added) return added.error().with_context(root.document());
     }
     if (!system->models.empty() && (!system->bundle.empty() || !system->model.empty())) {
-      return node.mismatch("models alone, or bundle and model of one");
+      return node.mismatch("either models, or bundle and model");
     }
     if (managed) {
       const Result<void> completed = complete_managed_start(*managed, system->preset, !url.empty());

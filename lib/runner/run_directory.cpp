@@ -27,8 +27,9 @@ constexpr const char* kSamplesFile = "samples.jsonl";
 constexpr const char* kWorkersFolder = "workers";
 
 Error has_run(const std::filesystem::path& folder) {
-  return Error{ErrorCode::kInvalidInput,
-               fmt::format("{}: there is a run already; --resume continues it", folder.string())};
+  return Error{
+      ErrorCode::kInvalidInput,
+      fmt::format("{}: expected a new folder, found a run in it; `run --resume` continues it", folder.string())};
 }
 
 /// Whether a file of this name may be a remainder of a run that ended before its run.json was written.
@@ -92,10 +93,6 @@ Result<RunDirectory> RunDirectory::resume(const std::filesystem::path& folder,
   SS_TRY_VOID(check_run_folder(folder));
   const std::filesystem::path run_file = folder / kRunFile;
   const std::filesystem::path samples_file = folder / kSamplesFile;
-  if (!path_exists(run_file)) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: expected the record of a run to be continued, found none", run_file.string())};
-  }
   // What is read before the lock is held may be out of date when it is used: the process that held the lock may have
   // appended lines or finished the run.
   SS_TRY(JournalWriter journal, JournalWriter::open(samples_file));

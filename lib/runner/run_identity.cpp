@@ -28,10 +28,10 @@ constexpr double kMemoryTolerance = 0.01;
 
 /// Says what differs, with both values.
 Error differs(const RunRecord& record, std::string_view what, std::string_view before, std::string_view now) {
-  return Error{
-      ErrorCode::kNotComparable,
-      fmt::format("run {}: {} changed since it began: expected {}, found {}; start a new run", shown(record.run_id),
-                  what, before.empty() ? "none" : shown(before), now.empty() ? "none" : shown(now))};
+  return Error{ErrorCode::kNotComparable,
+               fmt::format("run {}: {} changed since the run began: expected {}, found {}; start a new run",
+                           shown(record.run_id), what, before.empty() ? "none" : shown(before),
+                           now.empty() ? "none" : shown(now))};
 }
 
 bool is_same_fact(std::string_view name, std::string_view before, std::string_view now) {
@@ -73,7 +73,7 @@ Result<void> check_environment(const BackendRecord& backend, const DeviceInfo& d
 Result<void> check_backend(const RunRecord& record, const BackendRecord& backend, const ModuleSurvey& modules) {
   const auto module = modules.usable(backend.name);
   if (!module) {
-    return Error{ErrorCode::kNotComparable, fmt::format("run {}: it began with a backend that is not there now: {}",
+    return Error{ErrorCode::kNotComparable, fmt::format("run {}: it began with a backend that cannot be used now: {}",
                                                         shown(record.run_id), module.error().message)};
   }
   SS_TRY(const std::string hash, sha256_of_file((*module)->path));
@@ -105,7 +105,7 @@ Result<void> check_served(const RunRecord& record, const BackendRecord& backend,
   const auto found = std::ranges::find(systems, backend.name, [](const ProbedSystem& one) { return one.request.name; });
   if (found == systems.end() || !found->unavailable.empty()) {
     return Error{ErrorCode::kNotComparable,
-                 fmt::format("run {}: it began with a system that is not there now: {}: {}", shown(record.run_id),
+                 fmt::format("run {}: it began with a system that cannot be used now: {}: {}", shown(record.run_id),
                              shown(backend.name), found == systems.end() ? "not probed" : found->unavailable)};
   }
   const ServedSystem& before = *backend.served;
@@ -141,7 +141,7 @@ Result<void> check_adapter(const RunRecord& record, const BackendRecord& backend
   const auto found = std::ranges::find(systems, backend.name, [](const ProbedSystem& one) { return one.request.name; });
   if (found == systems.end() || !found->unavailable.empty() || !found->adapter) {
     return Error{ErrorCode::kNotComparable,
-                 fmt::format("run {}: it began with an adapter that is not there now: {}: {}", shown(record.run_id),
+                 fmt::format("run {}: it began with an adapter that cannot be used now: {}: {}", shown(record.run_id),
                              shown(backend.name), found == systems.end() ? "not asked" : found->unavailable)};
   }
   const AdapterSystem& before = *backend.adapter;
@@ -196,8 +196,8 @@ Result<void> check_identity(const RunRecord& record, const ProgramIdentity& prog
     const Result<std::string> hash = content_of(expected, progress, interrupt);
     if (!hash && hash.error().code == ErrorCode::kInvalidInput) {
       return Error{ErrorCode::kNotComparable,
-                   fmt::format("run {}: bundle {} changed since it began: {}; start a new run", shown(record.run_id),
-                               shown(expected.name), hash.error().message)};
+                   fmt::format("run {}: bundle {} changed since the run began: {}; start a new run",
+                               shown(record.run_id), shown(expected.name), hash.error().message)};
     }
     if (!hash) return hash.error();
     if (*hash != expected.content_sha256) {

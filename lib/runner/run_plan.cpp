@@ -33,6 +33,11 @@
 namespace secondsource {
 namespace {
 
+/// Names in a sentence; "none" if there are none.
+std::string listed(const std::vector<std::string>& names) {
+  return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
+}
+
 constexpr double kTraceSeconds = 10.0;
 // For a larger model, one request takes minutes in the oracle's plain loops.
 constexpr std::int64_t kOracleLargestModel = 20'000'000;
@@ -139,8 +144,9 @@ class Planner {
       const std::int64_t n_parameters = model_size(bundle.config()).n_parameters;
       if (!record.verified && n_parameters > kOracleLargestAnswered && !settings_.oracle.empty()) {
         plan_.notes.push_back(
-            fmt::format("{} is not compared with {}: {} million parameters are too many for plain loops", record.name,
-                        settings_.oracle, n_parameters / 1'000'000));
+            fmt::format("{}: its answers are not compared with those of {}, which is too slow for {} million "
+                        "parameters",
+                        record.name, settings_.oracle, n_parameters / 1'000'000));
         settings_.oracle.clear();
       }
       if (const Manifest* manifest = bundle.manifest(); manifest && !manifest->source_quantization.empty()) {
@@ -157,7 +163,9 @@ class Planner {
     for (auto [backend, id] : request_.devices) {
       if (backend.empty() && settings_.named_backends.size() != 1) {
         return Error{ErrorCode::kInvalidInput,
-                     fmt::format("--device {}: expected BACKEND={}, or one --backend that it is a device of", id, id)};
+                     fmt::format("--device {}: expected --device BACKEND={}, or exactly one --backend, whose "
+                                 "device it then is",
+                                 id, id)};
       }
       devices_.emplace_back(backend.empty() ? settings_.named_backends.front() : backend, id);
     }
@@ -179,26 +187,30 @@ class Planner {
     SS_TRY_VOID(add_systems());
     for (const auto& [name, id] : devices_) {
       if (contains(wanted, name)) continue;
-      return Error{ErrorCode::kInvalidInput, fmt::format("--device {}={}: expected a backend of this run, found {}",
-                                                         name, id, fmt::join(wanted, ", "))};
+      return Error{ErrorCode::kInvalidInput, fmt::format("--device {}={}: expected the device of one of this "
+                                                         "run's backends, which are {}",
+                                                         name, id, listed(wanted))};
     }
     for (const auto& [name, fault] : request_.faults) {
       if (contains(wanted, name)) continue;
-      return Error{ErrorCode::kInvalidInput, fmt::format("--fault {}={}: expected a backend of this run, found {}",
-                                                         name, fault, fmt::join(wanted, ", "))};
+      return Error{ErrorCode::kInvalidInput, fmt::format("--fault {}={}: expected a fault for one of this run's "
+                                                         "backends, which are {}",
+                                                         name, fault, listed(wanted))};
     }
     for (const BackendOption& option : request_.backend_options) {
       if (contains(wanted, option.backend)) continue;
       return Error{ErrorCode::kInvalidInput,
-                   fmt::format("--backend-option {}:{}={}: expected a backend of this run, found {}", option.backend,
-                               option.key, option.value, fmt::join(wanted, ", "))};
+                   fmt::format("--backend-option {}:{}={}: expected an option of one of this run's backends, "
+                               "which are {}",
+                               option.backend, option.key, option.value, listed(wanted))};
     }
     const auto& backends = plan_.record.backends;
     if (std::all_of(backends.begin(), backends.end(), [](const auto& one) { return !one.unavailable.empty(); })) {
       std::vector<std::string> reasons;
       for (const BackendRecord& one : backends) reasons.push_back(one.name + ": " + one.unavailable);
       return Error{ErrorCode::kUnavailable,
-                   reasons.empty() ? "no backend module was found; secondsource backends says where they are looked for"
+                   reasons.empty() ? "no backend module was found; set SECONDSOURCE_MODULES to the folder that "
+                                     "the modules are in"
                                    : fmt::format("no backend is available: {}", fmt::join(reasons, "; "))};
     }
     return {};
@@ -255,7 +267,7 @@ class Planner {
     if (!request.models.empty()) return std::vector<std::string>();  // cells of all bundles together: add_mix()
     if (request.bundle.empty() && bundles_.size() > 1) {
       return Error{ErrorCode::kInvalidInput,
-                   fmt::format("system {}: a run of several bundles: expected bundle=NAME, the one that it serves",
+                   fmt::format("system {}: expected bundle=NAME, the bundle that it serves, since the run has several",
                                request.name)};
     }
     if (!request.bundle.empty() && request.bundle != opened.record.name) return std::vector<std::string>();
@@ -301,8 +313,8 @@ class Planner {
     if (found == nullptr) {
       std::vector<std::string> known;
       for (const ModuleFile& module : modules_.found) known.push_back(module.name);
-      record.unavailable =
-          fmt::format("there is no such module, only {}{}", fmt::join(known, ", "), did_you_mean(name, known));
+      record.unavailable = fmt::format("there is no backend of this name; this program has {}{}", listed(known),
+                                       did_you_mean(name, known));
       return record;
     }
     record.unavailable = found->unavailable;
@@ -333,7 +345,8 @@ class Planner {
       if (found == module.devices.end()) {
         std::vector<std::string> known;
         for (const DeviceInfo& device : module.devices) known.push_back(device.id);
-        return Error{ErrorCode::kInvalidInput, fmt::format("--device {}={}: expected a device of this backend, {}",
+        return Error{ErrorCode::kInvalidInput, fmt::format("--device {}={}: expected one of the devices of this "
+                                                           "backend, whose ids are {}",
                                                            backend, id, fmt::join(known, ", "))};
       }
       record.device = *found;
@@ -382,7 +395,9 @@ class Planner {
         SS_TRY_VOID(complete(scenario));
         if (!names.insert(scenario.name()).second) {
           return Error{ErrorCode::kInvalidInput,
-                       fmt::format("scenario {}: given twice; one run has one length of it", scenario.name())};
+                       fmt::format("scenario {}: expected it once, found it twice; one run can measure it with "
+                                   "one length only",
+                                   scenario.name())};
         }
         scenarios_.push_back(scenario);
       }
@@ -395,12 +410,12 @@ class Planner {
     if (!request_.client) return {};
     for (const BackendRecord& backend : plan_.record.backends) {
       if (backend.served && !backend.served->managed) continue;
-      return Error{
-          ErrorCode::kInvalidInput,
-          fmt::format("--client: expected only servers that run already (--system NAME=URL), found {} {}", backend.name,
-                      backend.served    ? "which this run would start for itself"
-                      : backend.adapter ? "behind an adapter on this machine"
-                                        : "which is a backend of this machine")};
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("--client: expected only servers that run already (--system NAME=URL), found {}, {}",
+                               backend.name,
+                               backend.served    ? "which this run would start for itself"
+                               : backend.adapter ? "behind an adapter on this machine"
+                                                 : "which is a backend of this machine")};
     }
     for (const Scenario& scenario : scenarios_) {
       if (const std::string why = why_not_divided(scenario); !why.empty()) {
@@ -624,8 +639,8 @@ class Planner {
       for (const Scenario& scenario : scenarios_) {
         if (scenario.kind == ScenarioKind::kSwap) continue;
         plan_.notes.push_back(
-            fmt::format("{}: {}: not run: it holds several models, which swap measures; bundle=NAME and "
-                        "model=NAME measure one of them",
+            fmt::format("{}: {}: not run: this server holds several models, which only the scenario swap "
+                        "measures; bundle=NAME and model=NAME would measure one of them",
                         system.request.name, scenario.name()));
       }
     }
@@ -656,7 +671,7 @@ class Planner {
       if (!backend.unavailable.empty()) continue;
       const bool is_oracle = backend.name == request_.settings.oracle && request_.scenarios.empty();
       if (is_oracle && size.n_parameters > kOracleLargestModel && !contains(settings_.named_backends, backend.name)) {
-        plan_.notes.push_back(fmt::format("{} is not timed on {}: {} million parameters are too many for plain loops",
+        plan_.notes.push_back(fmt::format("{} is not timed on {}, since it is too slow for {} million parameters",
                                           backend.name, opened.record.name, size.n_parameters / 1'000'000));
         continue;
       }
@@ -706,8 +721,8 @@ class Planner {
       }
       if (n_prompts == 0 && n_answers == 0) continue;
       std::string note = fmt::format(
-          "{}: of {} recorded requests, prompts are shortened to {} tokens in {} and answers to {} in {} (@PROMPT/OUTPUT sets "
-          "the limits)",
+          "{}: of {} recorded requests, prompts longer than {} tokens are shortened ({} of them), and answers "
+          "longer than {} tokens ({}); @PROMPT/OUTPUT sets these limits",
           scenario.name(), n_sent, scenario.n_prompt_tokens, n_prompts, scenario.n_output_tokens, n_answers);
       add_once(std::move(note), notes);
     }

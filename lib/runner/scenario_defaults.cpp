@@ -47,7 +47,8 @@ std::int32_t requests_of(const Scenario& scenario, bool has_prompts, bool is_ora
 Result<void> check_cancelled(const Scenario& scenario) {
   if (scenario.cancel_share > 0 && scenario.cancel_after >= scenario.n_output_tokens) {
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("scenario {}: expected requests to be cancelled before their {} output tokens are there",
+                 fmt::format("scenario {}: expected +cancel=SHARE:TOKENS with fewer tokens than the {} output "
+                             "tokens of a request",
                              scenario.name(), scenario.n_output_tokens)};
   }
   if (scenario.cancel_share > 0 && scenario.n_shared_prefix > 0) {
@@ -67,11 +68,10 @@ Result<void> check_lengths(const Scenario& scenario, std::string_view model, con
   if (n_prompt + scenario.n_output_tokens - 1 <= config.max_seq_len) return {};
   const std::string prompts =
       scenario.n_prompt_tokens > 0 ? fmt::format("prompts of {} tokens and ", scenario.n_prompt_tokens) : "";
-  return Error{
-      ErrorCode::kInvalidInput,
-      fmt::format("scenario {}: expected requests that fit into the context of {}, {} tokens, found {}answers of "
-                  "{} tokens; @PROMPT/OUTPUT sets the lengths",
-                  scenario.name(), model, config.max_seq_len, prompts, scenario.n_output_tokens)};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("scenario {}: expected requests that fit into the context of {}, which is {} tokens; found "
+                           "{}answers of {} tokens (@PROMPT/OUTPUT sets the lengths)",
+                           scenario.name(), model, config.max_seq_len, prompts, scenario.n_output_tokens)};
 }
 
 /// The most tokens of prompt and answer together that a growing conversation or a recorded request may have. It is two

@@ -102,7 +102,7 @@ std::string bad_conversations(std::span<const std::string_view> modifiers, const
   }
   const bool is_single = scenario.kind == ScenarioKind::kSingleStream;
   if (is_single || scenario.swap || scenario.seeks_slo_rate || scenario.arrivals == ArrivalKind::kTrace) {
-    return "expected +turns with offline:USERS or server:CONVERSATIONS_PER_SECOND; offline:1 is one user";
+    return "expected +turns only with offline:USERS or server:CONVERSATIONS_PER_SECOND (offline:1 is one user)";
   }
   for (const std::string_view other : {"cancel", "prefix"}) {
     if (find(other) != modifiers.end()) return fmt::format("expected +turns or +{}, found both", other);

@@ -144,8 +144,8 @@ class Session {
     SS_TRY(failure, worker->golden(answers, listener, record));
     if (failure) return with_cause(std::move(failure));
     if (record.verdict == GoldenVerdict::kFailed) {
-      progress_.note(fmt::format("{}: golden pass failed: {}", stint.id,
-                                 record.reasons.empty() ? "the golden pass failed" : record.reasons.front()));
+      progress_.note(fmt::format("{}: golden pass failed{}", stint.id,
+                                 record.reasons.empty() ? "" : ": " + record.reasons.front()));
     }
     const JournalLine line = std::move(record);
     SS_TRY_VOID(run_.append(std::span(&line, 1)));
@@ -166,11 +166,11 @@ class Session {
     server_ = std::move(started.server);
     SS_TRY(const ProbedSystem now, probe_server(plan->second.request));
     if (now.unavailable.empty() && now.record == *stint.backend->served) return WorkerOutcome();
-    return WorkerOutcome(WorkerFailure{
-        .kind = FailureKind::kError,
-        .message = now.unavailable.empty()
-                       ? "the server says another version, model or settings of itself than when the run began"
-                       : now.unavailable});
+    return WorkerOutcome(
+        WorkerFailure{.kind = FailureKind::kError,
+                      .message = now.unavailable.empty()
+                                     ? "the server reports another version, model or settings than when the run began"
+                                     : now.unavailable});
   }
 
   void stop_server(const Stint& stint) {
@@ -320,7 +320,7 @@ class Session {
   [[nodiscard]] bool is_out_of_time() {
     const double spent_s = 1e-9 * static_cast<double>(spent_ns());
     if (settings_.max_time_s <= 0 || spent_s < settings_.max_time_s) return false;
-    if (!said_out_of_time_) progress_.note("the time is used up: from here on a cell gets only its first repetition");
+    if (!said_out_of_time_) progress_.note("--max-time is used up: each remaining cell gets only its first repetition");
     said_out_of_time_ = true;
     return true;
   }
@@ -335,8 +335,8 @@ class Session {
     std::set<std::string> cells;
     for (const Turn& turn : turns) cells.insert(turn.cell->key.id());
     for (const std::string& cell : cells) {
-      SS_TRY_VOID(keep_failure(
-          stint, cell, {failure.kind, fmt::format("not run to its end: {} failures before", kFailuresPerStint)}));
+      SS_TRY_VOID(
+          keep_failure(stint, cell, {failure.kind, fmt::format("given up after {} failures", kFailuresPerStint)}));
     }
     return {};
   }
@@ -396,7 +396,7 @@ class Session {
       std::string why_not;
       SS_TRY(std::optional<DeviceRates> rates, worker.rates(effort, why_not));
       if (!rates && silent_.insert(why_not).second) {
-        progress_.note("the limits of a device are not known: " + why_not);
+        progress_.note("the limits of a device were not measured: " + why_not);
       }
       return rates;
     };

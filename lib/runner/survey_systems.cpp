@@ -1,6 +1,7 @@
 #include "runner/survey_systems.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
@@ -9,6 +10,7 @@
 #include "core/enum_format.h"
 #include "core/file.h"
 #include "core/folder.h"
+#include "core/nearest_word.h"
 #include "core/units.h"
 #include "core/utf8.h"
 #include "runner/run_directory.h"
@@ -76,11 +78,33 @@ Result<ProbedSystem> probe_started(ServerPlan& plan, const SurveyOptions& option
   return probed;
 }
 
+/// Refuses what adapters/serve.py would refuse when it is started: the name of an adapter that does not come with this
+/// program. A command of the user's own is not looked at.
+Result<void> check_adapter_exists(const SystemRequest& request, const fs::path& adapters) {
+  const std::string serve = std::string(kAdaptersPlace) + "/serve.py";
+  if (std::ranges::find(request.adapter->start, serve) == request.adapter->start.end()) return {};
+  SS_TRY(const std::vector<fs::path> files, list_folder(adapters / "secondsource_adapters" / "runtimes"));
+  std::vector<std::string> known;
+  for (const fs::path& file : files) {
+    if (file.extension() != ".py" || file.stem() == "__init__") continue;
+    known.push_back(file.stem().string());
+    std::ranges::replace(known.back(), '_', '-');
+  }
+  const std::string& name = request.adapter->adapter;
+  if (std::ranges::find(known, name) != known.end()) return {};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("system {}: expected one of the adapters {}, found {}{}", request.name,
+                           fmt::join(known, ", "), in_quotes(name), did_you_mean(name, known))};
+}
+
 /// Starts the adapter and asks for its capabilities; it loads nothing.
 Result<ProbedSystem> probe_adapter(const SystemRequest& request, AdapterJob& job, const SurveyOptions& options,
                                    Progress& progress, const InterruptFlag& interrupt) {
   ProbedSystem probed{.request = request, .record = {}, .adapter = job.system};
-  if (!options.start_servers) return probed;
+  if (!options.start_servers) {
+    SS_TRY_VOID(check_adapter_exists(request, options.adapters));
+    return probed;
+  }
   SS_TRY_VOID(create_folder(folder_of(job.log)));
   progress.begin(fmt::format("{}: starting its adapter", request.name), 0);
   auto started = AdapterProcess::start(job.system, {.log = job.log, .limits = options.limits},

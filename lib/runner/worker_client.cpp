@@ -113,10 +113,10 @@ Result<WorkerClient::Answer> WorkerClient::ask(const WorkerRequest& request, con
     since_start.add_wait_since(began_ns);
     since_progress.add_wait_since(began_ns);
     if (since_progress.spent_ns() > deadlines_.step_ns) {
-      return hung(fmt::format("nothing moved for {}", format_duration_ns(since_progress.spent_ns())));
+      return hung(fmt::format("the worker made no progress for {}", format_duration_ns(since_progress.spent_ns())));
     }
     if (since_start.spent_ns() > deadlines_.cell_ns) {
-      return hung(fmt::format("not done after {}", format_duration_ns(since_start.spent_ns())));
+      return hung(fmt::format("the worker had not finished after {}", format_duration_ns(since_start.spent_ns())));
     }
     if (!*line) continue;
     Result<WorkerMessage> understood = worker_message_from_line(**line);
@@ -162,7 +162,8 @@ Result<WorkerClient::Answer> WorkerClient::closed() {
     if (interrupt_.paused_ns() != paused_ns) return paused();
     since_closed.add_wait_since(began_ns);
   }
-  return hung(fmt::format("it closed its pipe and lived on for {}", format_duration_ns(since_closed.spent_ns())));
+  return hung(
+      fmt::format("the worker closed its pipe but did not end within {}", format_duration_ns(since_closed.spent_ns())));
 }
 
 std::string WorkerClient::end() {

@@ -27,7 +27,8 @@ Result<ApiKey> ApiKey::read(const KeySource& source) {
   if (source.file.empty()) {
     const char* value = std::getenv(source.environment.c_str());
     if (value == nullptr) {
-      return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected a key, and it is not set", where)};
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: expected it to hold the API key, found it not set", where)};
     }
     key.key_ = value;
   } else {
@@ -36,7 +37,7 @@ Result<ApiKey> ApiKey::read(const KeySource& source) {
   }
   if (!key.key_.empty() && is_printable_ascii(key.key_)) return key;
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("{}: expected a key of printable characters without spaces, found {}", where,
+               fmt::format("{}: expected an API key of printable characters without spaces, found {}", where,
                            key.key_.empty() ? "nothing" : "something else")};
 }
 

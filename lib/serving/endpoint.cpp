@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/nearest_word.h"
 #include "core/number.h"
 #include "core/utf8.h"
 #include "serving/preset.h"
@@ -94,11 +95,11 @@ Result<void> assign(SystemRequest& request, const std::string& key, const std::s
      : key == "kv_cache"  ? request.features.kv_cache
                           : request.features.prefix_cache) = *std::move(planned);
   } else {
-    return Error{
-        ErrorCode::kInvalidInput,
-        what +
-            ": expected preset, api, http, model, models, variant, bundle, timeout, devices, key_env, key_file, metrics, "
-            "telemetry, speculative, prefix_cache or kv_cache"};
+    const std::vector<std::string> known = {
+        "preset",  "api",     "http",     "model",   "models",    "variant",     "bundle",       "timeout",
+        "devices", "key_env", "key_file", "metrics", "telemetry", "speculative", "prefix_cache", "kv_cache"};
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected one of the settings {}; found this one{}", what,
+                                                       fmt::join(known, ", "), did_you_mean(key, known))};
   }
   return {};
 }
@@ -224,7 +225,7 @@ Result<SystemRequest> system_request_of(std::string_view name, std::string_view 
   }
   if (!request.models.empty() && (!request.bundle.empty() || !request.model.empty())) {
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("system {}: expected models alone, or bundle and model of one, found both", request.name)};
+                 fmt::format("system {}: expected either models, or bundle and model, found both", request.name)};
   }
   if (url.empty()) return request;
   const Result<ServerUrl> address = parse_server_url(url, facts_of(request.preset).base_path);

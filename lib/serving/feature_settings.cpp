@@ -145,8 +145,9 @@ Result<FeatureSetting> settled(std::string_view name, const std::optional<std::s
   if (planned.empty()) return setting;
   if (setting.source == SettingSource::kUnknown) return FeatureSetting{planned, SettingSource::kPlan};
   if (!agrees(planned, setting.value)) {
-    return Error{ErrorCode::kInvalidInput, fmt::format("{}: the plan says {}, the {} says {}", name, planned,
-                                                       to_string(setting.source), setting.value)};
+    return Error{ErrorCode::kInvalidInput, fmt::format("{0}: expected the plan and the {2} to agree; the plan "
+                                                       "has {1}, the {2} has {3}",
+                                                       name, planned, to_string(setting.source), setting.value)};
   }
   // The plan may have more detail where the other source says only "on".
   if (setting.value == "on") setting.value = planned;

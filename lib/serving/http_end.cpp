@@ -40,8 +40,8 @@ std::string refusal_of(const HttpEnd& end, std::string_view body, std::string_vi
   const auto sentence = [&] { return body.empty() ? std::string("no text") : shown(message_in(body)); };
   std::string text;
   if (!end.redirect.empty()) {
-    text = fmt::format("HTTP {}: a redirect to {}, which is not followed: expected the address itself", end.status,
-                       shown(end.redirect));
+    text = fmt::format("HTTP {}: the server redirects to {}, which is not followed: give that address instead",
+                       end.status, shown(end.redirect));
   } else if (end.status != 200) {
     text = fmt::format("HTTP {}: {}", end.status, sentence());
     if (end.retry_after_s) text += fmt::format(" (try again after {} s)", *end.retry_after_s);

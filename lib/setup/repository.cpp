@@ -80,8 +80,7 @@ class RepositoryLook {
     for (const fs::path& entry : *entries) {
       if (entry.extension() == ".gguf") {
         repository_.passed_over.push_back(
-            fmt::format("{} is a GGUF file, and weights are read from safetensors alone: bring the Hugging Face folder "
-                        "from which it was made",
+            fmt::format("{} is a GGUF file: make a bundle of it with `secondsource bundle create --from-gguf`",
                         shown(relative(entry))));
       }
       std::error_code failed;

@@ -342,7 +342,8 @@ void note_wrong_tokens(const CellLines& lines, CellSummary& cell) {
                                      [](const RequestSample* sample) { return sample->wrong_at.has_value(); });
   if (n_wrong == 0) return;
   cell.golden = GoldenVerdict::kFailed;
-  cell.notes.push_back(fmt::format("{} of {} timed requests left the reference", n_wrong, lines.samples.size()));
+  cell.notes.push_back(
+      fmt::format("{} of {} timed requests have other tokens than the reference", n_wrong, lines.samples.size()));
 }
 
 /// Copies what the run recorded about the bundle and the cell's variant; a variant without a record counts as blessed.

@@ -74,19 +74,17 @@ Result<void> AdapterEndpoint::take(const AdapterAnswer& answer, SystemEvents& ev
 Result<void> AdapterEndpoint::check_time(std::int64_t at_ns, std::int64_t arrived_ns) {
   const double late_s = 1e-9 * static_cast<double>(arrived_ns - at_ns);
   if (at_ns > arrived_ns) {
-    return adapter_lied(
-        fmt::format("a step with a time {:g} s behind that of its arrival: expected CLOCK_MONOTONIC of "
-                    "this host",
-                    -late_s));
+    return adapter_lied(fmt::format(
+        "a step with a time {:g} s after its arrival: expected times of CLOCK_MONOTONIC of this host", -late_s));
   }
   if (arrived_ns - at_ns > kLatestNs) {
     return adapter_lied(
-        fmt::format("a step {:g} s after the time that it states: expected each line when its tokens "
-                    "are known, and CLOCK_MONOTONIC of this host",
+        fmt::format("a step that arrived {:g} s after the time that it states: expected each line as soon as its "
+                    "tokens are known, with a time of CLOCK_MONOTONIC of this host",
                     late_s));
   }
   if (at_ns < last_step_ns_) {
-    return adapter_lied(fmt::format("a step with a time {:g} s in front of that of the one before",
+    return adapter_lied(fmt::format("a step whose time is {:g} s before that of the previous step",
                                     1e-9 * static_cast<double>(last_step_ns_ - at_ns)));
   }
   last_step_ns_ = at_ns;
@@ -109,11 +107,11 @@ Result<void> AdapterEndpoint::take_token(const AdapterToken& token, std::int64_t
   if (open.is_cancelled) return {};
   const std::string where = fmt::format("a token of request {}", token.request);
   if (token.index != open.n_tokens) {
-    return adapter_lied(fmt::format("{} as number {}, expected {}", where, token.index, open.n_tokens));
+    return adapter_lied(fmt::format("{} with index {}, expected index {}", where, token.index, open.n_tokens));
   }
   if (open.n_tokens == open.n_asked)
     return adapter_lied(fmt::format("{} beyond the {} asked for", where, open.n_asked));
-  if (at_ns < open.sent_ns) return adapter_lied(where + " with a time in front of that of its request");
+  if (at_ns < open.sent_ns) return adapter_lied(where + " with a time before that of its request");
   const bool gives_ids = hello().tokens == AdapterTokens::kIds;
   if (gives_ids && (token.id < 0 || token.id >= vocab_size_)) {
     return adapter_lied(fmt::format("{} with the id {}, expected one of 0 to {}", where, token.id, vocab_size_ - 1));
@@ -142,7 +140,7 @@ Result<void> AdapterEndpoint::take_end(const AdapterEnd& end, SystemEvents& even
   open_.erase(found);
   if (open.is_cancelled) return {};
   if (end.finish == AdapterFinish::kCancelled) {
-    return adapter_lied(fmt::format("that request {} was cancelled, which nobody asked for", end.request));
+    return adapter_lied(fmt::format("the end of request {} as cancelled, although it was not cancelled", end.request));
   }
   if (end.finish == AdapterFinish::kLength && open.n_tokens != open.n_asked) {
     return adapter_lied(fmt::format("the end of request {} by its length after {} of {} tokens", end.request,

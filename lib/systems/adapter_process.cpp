@@ -119,7 +119,7 @@ Result<Answer> AdapterProcess::await(std::string_view what, const AdapterWait& w
 
 Error AdapterProcess::ended() {
   const auto exit = process_.wait(now_ns() + kEndNs);
-  if (!exit) return {ErrorCode::kDeviceLost, "the adapter closed its pipe and lives on"};
+  if (!exit) return {ErrorCode::kDeviceLost, "the adapter closed its pipe but did not end"};
   const ChildFailure failure = watch_.failure_of(*exit, "the adapter");
   const bool is_memory = failure.kind == FailureKind::kOutOfMemory;
   return {is_memory ? ErrorCode::kOutOfMemory : ErrorCode::kDeviceLost, failure.message};

@@ -24,7 +24,8 @@ constexpr std::size_t kRepeatedRequests = 8;
 constexpr std::int32_t kRepeatedTokens = 32;
 
 std::string text_of_gap(double gap) {
-  return std::isinf(gap) ? "not among the reference's best" : fmt::format("{:.3g} below in the reference", gap);
+  return std::isinf(gap) ? "not among the reference's best"
+                         : fmt::format("whose log-probability in the reference is {:.3g} lower", gap);
 }
 
 class Pass {

@@ -124,8 +124,7 @@ class LoadedAdapter final : public LoadedSystem {
     const AdapterSystem& before = job_.adapter->system;
     AdapterSystem now = before;
     take_hello(now, hello);
-    return now == before ? ""
-                         : "the adapter says another runtime, version or setting of itself than when the run began";
+    return now == before ? "" : "the adapter reports another runtime, version or setting than when the run began";
   }
 
   SystemJob job_;

@@ -122,9 +122,10 @@ void ServedEndpoint::Stream::add_missing(std::vector<SystemToken>& arrived) {
 
 /// Why a stream that ended without an error is still not an answer; empty if it is one.
 std::string ServedEndpoint::Stream::fault() const {
-  if (finish == ServedFinish::kNone && !is_done) return "the stream ended before the answer did";
+  if (finish == ServedFinish::kNone && !is_done) return "the server ended the stream before the answer was complete";
   if (n_tokens == 0) return "the stream ended without a token";
-  if (finish == ServedFinish::kOther) return "the server ended the answer neither by its length nor by the end of text";
+  if (finish == ServedFinish::kOther)
+    return "the server ended the answer for another reason than its length or the end of text";
   return "";
 }
 
@@ -231,7 +232,7 @@ Result<void> ServedEndpoint::end_stalled(SystemEvents& events) {
   if (now < next_stall_check_ns_) return {};
   next_stall_check_ns_ = now + std::min(kLongestStallCheckNs, stall_ns_ / 16);
   if (system_.managed && !open_.empty() && now - last_sign_ns_ > stall_ns_) {
-    return Error{ErrorCode::kDeadline, fmt::format("the server sent no token of any request for {:g} s",
+    return Error{ErrorCode::kDeadline, fmt::format("the server sent no token for any request for {:g} s",
                                                    1e-9 * static_cast<double>(stall_ns_))};
   }
   for (auto next = open_.begin(); next != open_.end();) {

@@ -266,11 +266,15 @@ class Sku:
     def scaling(self):
         machines = f"one {self.price.instance}" if self.machines == 1 else f"{self.machines} {self.price.instance}"
         rated = "measured" if self.is_measured else "quoted"
+
+        def units(n):
+            return f"{n:g} {self.price.unit_name.removesuffix('s') if n == 1 else self.price.unit_name}"
+
         if self.copies > 1:
-            return (f"{self.copies:g} systems of {self.rated:g} {self.price.unit_name} side by side on {machines} are each "
+            return (f"{self.copies:g} systems of {units(self.rated)} side by side on {machines} are each "
                     f"as fast as the one that was {rated}")
-        return (f"the {self.units:g} {self.price.unit_name} of {machines} are {self.copies:.3g} times as fast as the "
-                f"{self.rated:g} that were {rated}")
+        return (f"the {units(self.units)} of {machines} {'is' if self.units == 1 else 'are'} {self.copies:.3g} times as fast "
+                f"as the {self.rated:g} that {'was' if self.rated == 1 else 'were'} {rated}")
 
 
 SLO_PRESETS = {  # mlcommons/inference, loadgen/mlperf.conf
@@ -368,7 +372,7 @@ class Inputs:
                         key=lambda m: (Option("", "", {}, {}, m).weeks, Option("", "", {}, {}, m).migration_usd))
         for sku in self.skus:
             if not any(self.is_all_on(option, sku) for option in self.options):
-                self.options.append(Option("unasked", "Not asked for: all on " + sku, {sku: 100.0}, {sku: 100.0}, usual))
+                self.options.append(Option("unasked", f"All on {sku} (not asked for)", {sku: 100.0}, {sku: 100.0}, usual))
 
     def is_all_on(self, option, sku):
         return (option.fallback is None and (self.batch_percent == 100 or set(option.interactive) == {sku}) and
@@ -693,9 +697,9 @@ class Brief:
             line = (f"{self.stay.name}. No other option that you asked for is within your limits and sure to save more than "
                     f"{self.inputs.least:g} % {self.over}.")
         else:
-            line = f"{self.chosen.name}: it {self.comparison(self.chosen)}."
+            line = f"{self.chosen.name} {self.comparison(self.chosen)}."
         if self.unasked:
-            line = f"{self.unasked.name} {self.comparison(self.unasked)}. Of your options: {line}"
+            line = f"{self.unasked.name} {self.comparison(self.unasked)}. Of your own options: {line}"
         return {"option": self.chosen.name if self.chosen else "", "unasked": self.unasked.name if self.unasked else "",
                 "status": self.status, "line": line}
 
@@ -1122,9 +1126,10 @@ class Page:
                    f"{shown(api['usd_3_years'], 'USD')} in three ({api['usd_1_year']['mark']}).")
             first, always = (api[name] for name in ("first_requests_per_day", "always_requests_per_day"))
             if first["value"] is not None:
-                yield (f"Your machines of today cost no more than it from {shown(first, 'requests/day')} on; from "
-                       f"{shown(always, 'requests/day') if always['value'] is not None else 'no load looked at'} on that holds "
-                       f"for every larger load ({first['mark']}).")
+                larger = (f"and for every larger load from {shown(always, 'requests/day')} on" if always["value"] is not None
+                          else "but not for every larger load that was looked at")
+                yield (f"Your machines of today cost no more than buying tokens from {shown(first, 'requests/day')} on, "
+                       f"{larger} ({first['mark']}).")
         for sku in inputs.skus.values():
             if sku.is_scaled:
                 yield sku.scaling

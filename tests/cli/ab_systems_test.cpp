@@ -100,7 +100,7 @@ TEST_CASE("ab over two servers: the same one twice is not regressed, and both ar
   CHECK(run.status == 5);  // three pairs are too few for a verdict
   CHECK(test::contains(run.out, "gate: 0 regressed, 2 inconclusive"));
   CHECK(test::contains(run.out, "default/new/bf16/single-stream"));
-  CHECK(test::contains(run.out, "compared: nothing that either side tells of itself differs"));
+  CHECK(test::contains(run.out, "compared: the two sides report no difference"));
   CHECK(test::contains(run.out, "tokens: base passed (forced), candidate passed (forced)"));
   CHECK(
       test::contains(run.out, "side by side, servers started anew after every 2 pairs: base 2 and candidate 2 starts"));
@@ -156,7 +156,7 @@ TEST_CASE("ab over two servers that are there already: neither is started or sto
                                               "it=" + new_one.url() + ",preset=vllm,variant=bf16", "--max-pairs", "1"});
   CAPTURE(run.out, run.err);
   CHECK(run.status == 5);
-  CHECK(test::contains(run.out, "base: its server was there already and was not restarted"));
+  CHECK(test::contains(run.out, "base: its server was running already and was not restarted"));
   CHECK(test::contains(run.out, "compared: address: "));
   CHECK(starts_of(endpoints.lines(), Arm::kBase) == std::vector<std::int64_t>{-1});
 }
@@ -224,11 +224,12 @@ TEST_CASE("ab over systems: what names nothing, or does not fit together, is ref
   const auto one = GENERATE(values<Case>({
       {{"--base", "old", "--cand", "nwe"}, "a system of the plan (old, new)"},
       {{"--base", "old"}, "expected systems for both"},
-      {{"--base", "old", "--cand", "new", "--backend", "cpu"}, "--backend: expected none beside two systems"},
-      {{"--base", "old", "--cand", "new", "--cand-args", "--threads 1"}, "--cand-args: expected none"},
+      {{"--base", "old", "--cand", "new", "--backend", "cpu"},
+       "--backend: expected no such flag when two systems are compared"},
+      {{"--base", "old", "--cand", "new", "--cand-args", "--threads 1"}, "--cand-args: expected no such flag"},
       {{"--base", "old", "--cand", "docker.io/vllm@sha256:12"}, "expected a system of the plan with an image"},
       {{"--base", "old", "--cand", "new=ftp://x"}, "expected a program, a system of the plan"},
-      {{}, "systems: expected two of them as --base and --cand"},
+      {{}, "systems: expected --base and --cand to name two of them"},
   }));
   CAPTURE(one.more);
   const Comparison refused(process_entry("old") + process_entry("new"));

@@ -160,7 +160,7 @@ TEST_CASE("bundle accept: a backend that computes bf16 wrongly judges nothing") 
   const ProgramRun run = accept(kTinyBundle, {"--backend-option", "fault=garbage:1"});
   CAPTURE(run.out, run.err);
   CHECK(run.status == 3);
-  CHECK(contains(run.err, "reference computes bf16 wrongly, so that nothing can be judged with it"));
+  CHECK(contains(run.err, "reference computes bf16 wrongly, so it cannot judge other variants"));
   CHECK(run.out.empty());
 }
 
@@ -176,7 +176,7 @@ TEST_CASE("bundle accept: without expected outputs of bf16 there is nothing to c
   const ProgramRun run = accept(own.folder);
   CAPTURE(run.out, run.err);
   CHECK(run.status == 6);
-  CHECK(contains(run.err, "has no independent expected outputs for bf16: every variant is compared with those"));
+  CHECK(contains(run.err, "has no independent expected outputs for bf16"));
 }
 
 TEST_CASE("bundle accept: bad input is one line and 2") {

@@ -74,9 +74,9 @@ TEST_CASE("wrong tokens behind an adapter are found, whatever it shows") {
     std::string part;
   };
   const auto one = GENERATE(values<Case>({
-      {"wrong_scores: 1", "logits", "tokens: expected none wrong"},
-      {"wrong_scores: 1, forced: best", "forced", "tokens: expected none wrong"},
-      {"wrong_scores: 1, forced: logprob", "logprob", "tokens: expected none wrong"},
+      {"wrong_scores: 1", "logits", "tokens: expected no wrong one"},
+      {"wrong_scores: 1, forced: best", "forced", "tokens: expected no wrong one"},
+      {"wrong_scores: 1, forced: logprob", "logprob", "tokens: expected no wrong one"},
       {"wrong_token: 1, forced: none", "greedy", "generated, token 1"},
       {"wrong_token: 1, forced: none, tokens: text", "text", "generated, token 1"},
       {"wrong_token: 1", "logits", "generated, token 1"},  // the scores are right; only generated tokens are wrong
@@ -201,7 +201,7 @@ TEST_CASE("an adapter that is another one when its row begins is not measured") 
       adapter_run("    start: [python3, '" + kAdapterStandIn + "', --hello, another each time]\n");
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 4);
-  CHECK(test::contains(measured.run().out, "says another runtime, version or setting of itself"));
+  CHECK(test::contains(measured.run().out, "reports another runtime, version or setting"));
 }
 
 TEST_CASE("nothing that an adapter started outlives the run") {
@@ -231,7 +231,7 @@ TEST_CASE("a run of an adapter goes on only with its plan, since no command of a
       {"run", "--resume", folder, "--config", (measured.scratch() / "other.yaml").string()}, measured.options());
   CAPTURE(changed.out, changed.err);
   CHECK(changed.status == 6);
-  CHECK(test::contains(changed.err, "adapter it: its options changed since it began"));
+  CHECK(test::contains(changed.err, "adapter it: its options changed since the run began"));
 }
 
 TEST_CASE("adapters of a plan or of the command line that cannot be are refused in one line with status 2") {
@@ -240,7 +240,7 @@ TEST_CASE("adapters of a plan or of the command line that cannot be are refused 
     const char* part;
   };
   const auto one = GENERATE(values<Case>({
-      {"    url: 'http://h'\n", "expected one of the keys"},
+      {"    url: 'http://h'\n", "expected only the keys"},
       {"    options: [a]\n", "options"},
       {"    start: a | b\n", "no shell reads this"},
       {"    start: [a]\n    python: b\n", "python: expected none beside start"},
@@ -257,6 +257,8 @@ TEST_CASE("adapters of a plan or of the command line that cannot be are refused 
   test::check_refused(flag("it=adapter:"), "adapter: expected a name of letters");
   test::check_refused(flag("it=adapter:a b"), "adapter: expected a name of letters");
   test::check_refused(flag("it=adapter:x,a=1,a=2"), "option a: given twice");
+  test::check_refused(flag("it=adapter:transformer"), "found \"transformer\"; did you mean transformers?");
+  CHECK(flag("it=adapter:onnxruntime-genai").status == 0);
 }
 
 TEST_CASE("an option that an adapter refuses is bad input") {

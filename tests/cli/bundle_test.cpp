@@ -55,6 +55,7 @@ TEST_CASE("a file that is no bundle is named for what it is, with what to do") {
   }
   const std::string text = (scratch.path() / "notes.txt").string();
   std::ofstream(text) << "hello";
+  check_refused(run_program({"run", text}), "a zip of one, or a Hugging Face folder; found another kind of file");
   check_refused(run_program({"bundle", "create", "--from-hf", text, "--out", text + ".out"}),
                 "expected a Hugging Face folder, with config.json and *.safetensors; found a file");
 }
@@ -148,8 +149,10 @@ TEST_CASE("bundle synth writes a whole bundle in a named shape or in that of a c
   CHECK(first != made_of("c3", "2"));
 
   CHECK(contains(run_program({"bundle", "synth", "--list"}).out, "small-gqa8-hd64\n"));
-  check_refused(run_program({"bundle", "synth", "--like", "small-gqa8-hd64", "--out", bundle}), "found it taken");
-  check_refused(run_program({"bundle", "synth", "--like", "GPT-5", "--out", bundle + "2"}), "expected one of");
+  check_refused(run_program({"bundle", "synth", "--like", "small-gqa8-hd64", "--out", bundle}),
+                "found something there already");
+  check_refused(run_program({"bundle", "synth", "--like", "GPT-5", "--out", bundle + "2"}),
+                "expected the name of a built-in shape");
   check_refused(run_program({"bundle", "synth", "--out", bundle + "2"}), "--like");
   CHECK_FALSE(std::filesystem::exists(bundle + "2"));
 }
@@ -172,7 +175,7 @@ TEST_CASE("bundle create makes a whole bundle of a Hugging Face folder, unverifi
   const ProgramRun whole = verify(bundle);
   CHECK(whole.status == 0);
   CHECK(contains(whole.out, "note: variant bf16: blessed, without expected outputs: unverified"));
-  check_refused(run_program(arguments), "found it taken");
+  check_refused(run_program(arguments), "found something there already");
   check_refused(run_program({"bundle", "create", "--from-hf", "/nowhere", "--out", bundle + "2"}), "/nowhere");
   check_refused(run_program({"bundle", "create", "--out", bundle + "2"}), "expected one of --from-hf and --from-gguf");
 }
@@ -194,7 +197,7 @@ TEST_CASE("bundle create: a name and prompts that no bundle can have are refused
   const std::filesystem::path spaced = scratch.path() / "my model";
   std::filesystem::copy(model, spaced);
   check_refused(create(spaced.string(), {}),
-                "my model: its name is no bundle's, and --name gives another one: expected a word");
+                "my model: this folder's name cannot be the name of a bundle; give one with --name: expected a word");
   // For a path that is no model folder, the message says so, and does not complain about the bundle's name.
   check_refused(create((scratch.path() / "no folder").string(), {}), "no folder/config.json: cannot open");
   const std::string file = (scratch.path() / "empty.yaml").string();

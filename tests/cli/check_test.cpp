@@ -68,7 +68,7 @@ TEST_CASE("check: wrong tokens end with 3, with the first wrong positions and wh
   CHECK(run.status == 3);
   CHECK(contains(line_with(run, "cpu "), "FAILED"));
   CHECK(contains(line_with(run, "reference "), "PASSED"));
-  CHECK(contains(run.out, "cpu bf16: tokens: expected none wrong, found "));
+  CHECK(contains(run.out, "cpu bf16: tokens: expected no wrong one, found "));
   CHECK(contains(run.out, "cpu bf16: prompt "));
   CHECK(contains(run.out, ": expected id "));
   CHECK(contains(run.err, "cpu: a fault was planted on purpose: garbage:1"));
@@ -103,7 +103,7 @@ TEST_CASE("check: a named backend that is not there is status 4, and the others 
   CAPTURE(run.out);
   CHECK(run.status == 4);
   CHECK(contains(line_with(run, "tpu "), "UNAVAILABLE"));
-  CHECK(contains(line_with(run, "tpu bf16: "), "modules here: "));
+  CHECK(contains(line_with(run, "tpu bf16: "), "this program has "));
   CHECK(contains(line_with(run, "reference "), "PASSED"));
 }
 
@@ -168,7 +168,7 @@ TEST_CASE("check and run: without expected outputs, prompts that the model canno
 }
 
 TEST_CASE("check refuses in one line what it cannot do") {
-  check_refused(run_program({"check"}), "bundle is required");
+  check_refused(run_program({"check"}), "check: expected the argument bundle, found none");
   check_refused(run_program({"check", "/nowhere"}), "/nowhere");
   check_refused(run_program({"check", kTinyBundle, "--variant", "int3"}), "int3");
   check_refused(run_program({"check", kTinyBundle, "--variant", "bf16,in8"}), "found \"in8\"; did you mean int8?");
@@ -180,5 +180,5 @@ TEST_CASE("check refuses in one line what it cannot do") {
   check_refused(run_program({"check", kTinyBundle, "--fault", "cpu"}), "expected BACKEND=KIND");
   check_refused(run_program({"check", kTinyBundle, "--fault", "cpu=explode"}), "explode");
   check_refused(run_program({"check", kTinyBundle, "--backend", "cpu", "--fault", "gpu=crash"}),
-                "one of the backends cpu");
+                "one of the backends that are checked, which are cpu");
 }

@@ -65,10 +65,10 @@ TEST_CASE("without --device the first device is used; one named backend needs no
 
 TEST_CASE("a device that is not there, or whose backend is not clear, is refused in one line") {
   check_refused(run_with_stand_in({"--backend", "partitioned", "--device", "7"}),
-                "--device partitioned=7: expected a device of this backend, 0, PART-b");
-  check_refused(run_with_stand_in({"--device", "0"}), "--device 0: expected BACKEND=0");
+                "--device partitioned=7: expected one of the devices of this backend, whose ids are 0, PART-b");
+  check_refused(run_with_stand_in({"--device", "0"}), "--device 0: expected --device BACKEND=0");
   check_refused(run_with_stand_in({"--backend", "reference", "--device", "partitioned=0"}),
-                "--device partitioned=0: expected a backend of this run, found reference");
+                "--device partitioned=0: expected the device of one of this run's backends, which are reference");
   check_refused(run_with_stand_in({"--device", "partitioned="}), "expected [BACKEND=]ID");
   check_refused(run_with_stand_in({"--resume", "/nowhere", "--device", "0"}), "--resume: ");
 }

@@ -284,8 +284,14 @@ TEST_CASE("a word that a list has twice is refused, since it would be measured t
 TEST_CASE("a command line that cannot be understood is refused in one line") {
   check_refused(run_program({"nonsense"}), "secondsource: ");
   check_refused(run_program({"gate", "only-one"}), "candidate");
-  check_refused(run_program({"bundle"}), "subcommand is required");
+  check_refused(run_program({"bundle"}), "bundle: expected a command (create, pull, info");
   check_refused(run_program({"report", "x", "--format", "pdf"}), "pdf");
-  check_refused(run_program({"check", "x", "--threads", "-1"}), "not in range 0 to 4096");
+  check_refused(run_program({"check", "x", "--threads", "-1"}),
+                "--threads: expected a whole number from 0 to 4096, found \"-1\"");
   check_refused(run_program({"run", "--no-such-flag"}), "--no-such-flag");
+  check_refused(run_program({"report", "x", "--format", "marcdown"}), "found \"marcdown\"; did you mean markdown?");
+  check_refused(run_program({"generate", "x", "--ids", "a,b"}),
+                "--ids: expected whole numbers separated by commas, found \"a,b\"");
+  check_refused(run_program({"bundle", "synth", "--like", "demo-50m", "--out"}), "--out: expected a value, found none");
+  check_refused(run_program({"tokenize", "x", "--text", "a", "--file", "b"}), "found both");
 }

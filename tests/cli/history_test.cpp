@@ -96,6 +96,9 @@ TEST_CASE("history: bad input is one line and status 2") {
   };
   refused({"list"}, "there is no history");
   refused({"add", (scratch.path() / "nowhere").string()}, "run.json");
+  refused({"add", stored_night(scratch, 1), scratch.path().string()}, "run.json");
+  CHECK_FALSE(std::filesystem::exists(scratch.path() / "history.db"));
+  refused({"list"}, "there is no history");
   REQUIRE(history(scratch, {"add", stored_night(scratch, 1)}).status == 0);
   refused({"prune"}, "expected --keep or --older-than");
   refused({"pin", "ffff"}, "expected one run of this id, found none");

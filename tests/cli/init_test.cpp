@@ -132,5 +132,5 @@ TEST_CASE(
   CHECK(info.out.starts_with("default: "));
   check_refused(run_program({"check", "installed:defautl"}), "default");
   check_refused(run_program({"run", "installed:../default", "--dry-run"}), "installed:");
-  check_refused(run_program({"ab", "installed:none"}), "found \"none\"");
+  check_refused(run_program({"ab", "installed:none"}), "installed:none: expected the name of a bundle");
 }

@@ -190,7 +190,9 @@ TEST_CASE("run: how many requests of a trace are shortened is said before anythi
                          "server:trace=" + trace + "+requests=3@24/4", "--dry-run"});
   CAPTURE(run.out, run.err);
   CHECK(run.status == 0);
-  const std::string said = "of 3 recorded requests, prompts are shortened to 24 tokens in 2 and answers to 4 in 1";
+  const std::string said =
+      "of 3 recorded requests, prompts longer than 24 tokens are shortened (2 of them), and "
+      "answers longer than 4 tokens (1)";
   CHECK((run.out + run.err).find(said) != std::string::npos);
 }
 

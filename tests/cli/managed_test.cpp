@@ -148,7 +148,7 @@ TEST_CASE("a server that fails in the middle is reported as a backend that does,
       {"exit", "crash: the server ended with exit status 7: fatal: the engine died"},
       {"killed", "crash: the server ended with signal 9 (Killed)"},
       {"out-of-memory", "out-of-memory: the server ended with exit status 7: the engine is gone"},
-      {"hang", "hang: the server sent no token of any request for 2 s"},
+      {"hang", "hang: the server sent no token for any request for 2 s"},
   }));
   CAPTURE(one.then);
   const test::SystemRun measured =
@@ -169,7 +169,7 @@ TEST_CASE("a server that ignores SIGTERM is killed after its deadline, with what
       managed_run(start_of("--ignore-sigterm, --child, '" + child.string() + "'") + "    stop_deadline: 1\n");
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 0);
-  CHECK(test::contains(measured.run().err, "it was asked to end and had not after 1 s; killed"));
+  CHECK(test::contains(measured.run().err, "it did not end within 1 s after it was asked to, and was killed"));
   CHECK(test::has_ended(read_file(child).value()));
 }
 
@@ -228,6 +228,13 @@ TEST_CASE("an image that is not there, or an engine that is not installed, is a 
   CAPTURE(no_engine.run().out, no_engine.run().err);
   CHECK(no_engine.run().status == 4);
   CHECK(test::contains(no_engine.run().out, "no container engine of this name"));
+  const test::SystemRun broken_engine =
+      managed_run("    engine: 'false'\n    image: '" + std::string(kImage) + "'\n    start: [--port, '{port}']\n",
+                  {"--backend", "reference"});
+  CAPTURE(broken_engine.run().out, broken_engine.run().err);
+  CHECK(broken_engine.run().status == 4);
+  CHECK(test::contains(broken_engine.run().out,
+                       "false --version: exit status 1: expected a container engine that works"));
 }
 
 TEST_CASE("nothing is measured in place of the server that was to be started") {
@@ -248,7 +255,7 @@ TEST_CASE("nothing is measured in place of the server that was to be started") {
       managed_run(start_of() + "    url: 'http://127.0.0.1:" + port->value() + "'\n", {"--backend", "reference"});
   CAPTURE(taken.run().out, taken.run().err);
   CHECK(taken.run().status == 4);
-  CHECK(test::contains(taken.run().out, "something answers there already"));
+  CHECK(test::contains(taken.run().out, "another server answers there already"));
 }
 
 TEST_CASE("a run that starts servers goes on only with its plan, since no command of a run.json is executed") {
@@ -269,7 +276,7 @@ TEST_CASE("a run that starts servers goes on only with its plan, since no comman
       {"run", "--resume", folder, "--config", (measured.scratch() / "other.yaml").string()}, measured.options());
   CAPTURE(changed.out, changed.err);
   CHECK(changed.status == 6);
-  CHECK(test::contains(changed.err, "how the server is started changed since it began"));
+  CHECK(test::contains(changed.err, "how the server is started changed since the run began"));
 }
 
 TEST_CASE("systems that a plan wants started: what cannot be is refused in one line with status 2") {

@@ -36,7 +36,7 @@ TEST_CASE("profile: names operations, shapes and kernels, and what is outside of
   CHECK(run.status == 0);
   CHECK(contains(run.out, "attention"));
   CHECK(contains(run.out, "assemble the batch"));
-  CHECK(contains(run.out, "are the engine's"));
+  CHECK(contains(run.out, "is the engine's own"));
   CHECK(contains(run.out, "of the limit"));
   CHECK_FALSE(contains(run.out, "layers.1"));
   CHECK(contains(profile({"--layers"}).out, "layers.1"));

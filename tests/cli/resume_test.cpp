@@ -78,14 +78,14 @@ TEST_CASE("--resume refuses another machine, program, module, device or bundle, 
   REQUIRE_FALSE(contains(unaltered.err, "start a new run"));
   const std::string other_hash(64, '0');
   const std::vector<std::pair<const char*, std::function<void(RunRecord&)>>> cases = {
-      {"the host's cpu_model changed since it began: expected AMD EPYC 9999, found ",
+      {"the host's cpu_model changed since the run began: expected AMD EPYC 9999, found ",
        [](RunRecord& record) { set_fact(record, "cpu_model", "AMD EPYC 9999"); }},
       {"the host's affinity_cpus changed", [](RunRecord& record) { set_fact(record, "affinity_cpus", "0-191"); }},
       {"the host's cgroup_cpu_limit changed", [](RunRecord& record) { set_fact(record, "cgroup_cpu_limit", "77"); }},
       {"the host's kernel changed", [](RunRecord& record) { set_fact(record, "kernel", "2.6.32"); }},
       {"the host's memory_bytes changed", [](RunRecord& record) { set_fact(record, "memory_bytes", "1048576"); }},
       {"the host's program_sha256 changed", [&](RunRecord& record) { set_fact(record, "program_sha256", other_hash); }},
-      {"the host's cpu_model changed since it began: expected none",
+      {"the host's cpu_model changed since the run began: expected none",
        [](RunRecord& record) {
          std::erase_if(record.host, [](const auto& fact) { return fact.name == "cpu_model"; });
        }},
@@ -94,7 +94,7 @@ TEST_CASE("--resume refuses another machine, program, module, device or bundle, 
       {"module reference changed", [&](RunRecord& record) { record.backends[0].module_sha256 = other_hash; }},
       {"device 0 of reference changed", [](RunRecord& record) { record.backends[0].device.name = "an H100"; }},
       {"device of reference changed", [](RunRecord& record) { record.backends[0].device.id = "9"; }},
-      {"a backend that is not there now: backend tpu: no such module",
+      {"a backend that cannot be used now: backend tpu: there is no backend of this name",
        [](RunRecord& record) { record.backends[0].name = "tpu"; }},
       {"bundle tiny-gqa8-hd64 changed", [&](RunRecord& record) { record.bundles[0].content_sha256 = other_hash; }},
   };
@@ -109,7 +109,7 @@ TEST_CASE("--resume refuses a bundle of which any file changed at equal size") {
     std::string after = before;
     after[after.size() - 2] = after[after.size() - 2] == ' ' ? '\n' : ' ';
     std::ofstream(path, std::ios::binary) << after;
-    run.check_refused(run.resume([](RunRecord&) {}), 6, "bundle tiny-gqa8-hd64 changed since it began");
+    run.check_refused(run.resume([](RunRecord&) {}), 6, "bundle tiny-gqa8-hd64 changed since the run began");
     std::ofstream(path, std::ios::binary) << before;
   }
 }
@@ -191,6 +191,14 @@ TEST_CASE("--resume writes a trace file inside the run directory, or where the c
   CAPTURE(second.err);
   CHECK((second.status == 0 || second.status == 6));
   CHECK(fs::exists(outside));
+}
+
+TEST_CASE("--resume refuses a trace file that the run did not begin with") {
+  const FinishedRun run;
+  const fs::path file = run.folder().parent_path() / "trace.json";
+  run.check_refused(run.resume([](RunRecord&) {}, {"--trace", file.string()}), 2,
+                    "--trace: expected the trace file that the run began with, none, found " + file.string());
+  CHECK_FALSE(fs::exists(file));
 }
 
 TEST_CASE("--resume refuses an edited run.json that has its old checksum") {

@@ -26,28 +26,29 @@ TEST_CASE("run without arguments in an empty folder says what to do first") {
   std::filesystem::current_path(before);
   test::check_refused(run, "expected a bundle, or a plan secondsource.yaml in this folder; found neither");
   for (const char* step :
-       {"secondsource run installed:default", "bundle create --from-hf", "bundle synth --like demo-50m"}) {
+       {"secondsource run installed:default", "bundle create --from-hf", "then secondsource run FOLDER"}) {
     CHECK(test::contains(run.err, step));
   }
 }
 
+struct Case {
+  std::vector<std::string> arguments;
+  const char* part;
+};
+
 TEST_CASE("run: what cannot be run is refused in one line with status 2") {
-  struct Case {
-    std::vector<std::string> arguments;
-    const char* part;
-  };
   const Case cases[] = {
       {{"run"}, "expected a bundle"},
       {{"run", "/nowhere"}, "/nowhere"},
       {{"run", kTinyBundle, "--scenario", "fast"}, "scenario \"fast\""},
-      {{"run", kTinyBundle, "--scenario", "offline:4,offline-b4"}, "given twice"},
+      {{"run", kTinyBundle, "--scenario", "offline:4,offline-b4"}, "expected it once, found it twice"},
       {{"run", kTinyBundle, "--variant", "int3"}, "int3"},
       {{"run", kTinyBundle, "--variant", "in8"}, "found \"in8\"; did you mean int8?"},
       {{"run", kTinyBundle, "--backend", "reference", "--scenario", "single-stream@100000/16", "--dry-run"},
-       "scenario single-stream: expected requests that fit into the context of tiny-gqa8-hd64, 4096 tokens, found prompts "
-       "of 100000 tokens and answers of 16 tokens"},
+       "scenario single-stream: expected requests that fit into the context of tiny-gqa8-hd64, which is 4096 "
+       "tokens; found prompts of 100000 tokens and answers of 16 tokens"},
       {{"run", kTinyBundle, "--backend", "reference", "--scenario", "offline:2@/5000", "--dry-run"},
-       "4096 tokens, found answers of 5000 tokens"},
+       "4096 tokens; found answers of 5000 tokens"},
       {{"run", kTinyBundle, "--backend", "reference", "--scenario", "server:4@4090/8"}, "found prompts of 4090 tokens"},
       {{"run", kTinyBundle, "--suite", "nonsense", "--backend", "reference", "--dry-run", "--memory-max", "lots"},
        "--memory-max: expected a size such as"},
@@ -55,12 +56,21 @@ TEST_CASE("run: what cannot be run is refused in one line with status 2") {
       {{"run", kTinyBundle, "--price", "abc"}, "--price: expected USD per hour, as 1.20, or the key of a row"},
       {{"run", kTinyBundle, "--cpus", "x"}, "CPUs: expected a list"},
       {{"run", kTinyBundle, "--fault", "cpu"}, "expected BACKEND=KIND"},
-      {{"run", kTinyBundle, "--fault", "gpu=crash:1"}, "expected a backend of this run"},
+      {{"run", kTinyBundle, "--fault", "gpu=crash:1"}, "expected a fault for one of this run's backends"},
       {{"run", kTinyBundle, "--fault", "reference=explode"}, "explode"},
       {{"run", kTinyBundle, kTinyBundle}, "was given already"},
       {{"run", "--config", "/nowhere.yaml"}, "/nowhere.yaml"},
       {{"run", "--resume", "/nowhere"}, "/nowhere"},
       {{"run", kTinyBundle, "--resume", "/nowhere"}, "--resume: the plan is the one"},
+      {{"run", kTinyBundle, "--resume", "/nowhere"}, "--json beside it, found a bundle"},
+      {{"run", "--resume", "/nowhere", "--threads", "3"}, "--json beside it, found --threads"},
+      {{"run", "--resume", "/nowhere", "--strict"}, "found --strict"},
+      {{"run", "--resume", "/nowhere", "--no-golden", "--json"}, "found --no-golden"},
+      {{"run", "--resume", "/nowhere", "--max-time", "5s"}, "found --max-time"},
+      {{"run", "--resume", "/nowhere", "--slo", "ttft_ms=500"}, "found --slo"},
+      {{"run", "--resume", "/nowhere", "--require", "cpu"}, "found --require"},
+      {{"run", "--resume", "/nowhere", "--price", "1.20"}, "found --price"},
+      {{"run", "--resume", "/nowhere", "--dry-run"}, "found --dry-run"},
   };
   for (const Case& one : cases) test::check_refused(test::run_program(one.arguments), one.part);
 }
@@ -79,6 +89,27 @@ TEST_CASE("run: --dry-run prints the cells and a time, and measures nothing") {
     CHECK(run.out.find(part) != std::string::npos);
   }
   CHECK_FALSE(std::filesystem::exists(out));
+}
+
+TEST_CASE("run: --dry-run refuses what the run would refuse before it has loaded a model") {
+  const Case cases[] = {
+      {{"--backend", "reference", "--cpus", "1023"}, "CPU 1023: expected one that this process may run on"},
+      {{"--backend", "reference", "--backend-option", "reference:foo=1"},
+       "backend reference: option foo: reference knows guards and kv"},
+      {{"--backend", "cpu", "--backend-option", "cpu:foo=1"}, "backend cpu: option foo: expected isa"},
+      {{"--backend", "cpu", "--backend-option", "cpu:kv=f8"}, "backend cpu: option kv: expected bf16"},
+      {{"--json"}, "--dry-run: expected no --json beside it"},
+  };
+  for (const Case& one : cases) {
+    std::vector<std::string> arguments = {"run", kTinyBundle, "--variant", "bf16", "--dry-run"};
+    arguments.insert(arguments.end(), one.arguments.begin(), one.arguments.end());
+    test::check_refused(test::run_program(arguments), one.part);
+  }
+  const test::ProgramRun good =
+      test::run_program({"run", kTinyBundle, "--variant", "bf16", "--dry-run", "--backend", "cpu", "--backend-option",
+                         "cpu:kv=int8", "--threads", "1", "--fault", "cpu=crash:1"});
+  CAPTURE(good.err);
+  CHECK(good.status == 0);
 }
 
 TEST_CASE("run: the longest requests that the model's context holds are planned") {
@@ -146,7 +177,7 @@ TEST_CASE("run: a whole run leaves its record, its samples and its summary, and 
   // An existing run is not overwritten.
   const test::ProgramRun again = test::run_program(arguments);
   CHECK(again.status == 2);
-  CHECK(again.err.find("there is a run already") != std::string::npos);
+  CHECK(again.err.find("found a run in it") != std::string::npos);
 }
 
 TEST_CASE("run: a backend that was named and is not there is status 4, and the others complete") {

@@ -9,11 +9,11 @@
 
 namespace secondsource::test {
 
-/// Returns the keys that an error message lists: "expected one of the keys a, b, found ..."
+/// Returns the keys that an error message lists: "expected only the keys a, b; found ..."
 inline std::set<std::string> keys_in(const std::string& message) {
-  constexpr std::string_view kBegin = "one of the keys ";
+  constexpr std::string_view kBegin = "expected only the keys ";
   const std::size_t begin = message.find(kBegin) + kBegin.size();
-  std::istringstream list(message.substr(begin, message.find(", found") - begin));
+  std::istringstream list(message.substr(begin, message.find("; found") - begin));
   std::set<std::string> keys;
   for (std::string key; std::getline(list >> std::ws, key, ',');) keys.insert(key);
   return keys;

@@ -130,7 +130,9 @@ TEST_CASE("a run whose samples are gone, or whose file of them is empty, is show
     }
     CHECK(marked == figures);
     const ProgramRun table = run_program({"report", folder.string()});
-    CHECK(contains(table.out, "samples.jsonl is missing or has no whole line: its figures are those of summary.json"));
+    CHECK(contains(table.out,
+                   "its figures are those of summary.json and were not derived again, because "
+                   "samples.jsonl is missing"));
   };
   REQUIRE_OK(write_file(folder / "samples.jsonl", ""));
   check_marked();

@@ -98,7 +98,7 @@ TEST_CASE("a server with right tokens passes, at the level that it can show") {
   CHECK(golden.at("n_same_twice") == golden.at("n_repeated"));
   CHECK(golden.at("n_same_in_batch") == golden.at("n_repeated"));
   CHECK(test::contains(run.out, "passed (" + one.level + ")"));
-  CHECK(test::contains(run.out, "which does not see"));
+  CHECK(test::contains(run.out, "which cannot show"));
   // lib/verify, an independent implementation, derives the same figures.
   const test::ProgramRun verified = test::run_program({"verify", measured.folder().string()});
   CAPTURE(verified.out, verified.err);
@@ -250,7 +250,7 @@ TEST_CASE("a run goes on only with the server that it began with") {
   const test::StandIn second(with_bundle({"--dialect", "vllm", "--version", "2", "--port", port}));
   const test::ProgramRun other = test::run_program({"run", "--resume", folder});
   CHECK(other.status == 6);
-  CHECK(test::contains(other.err, "system it: the server's version changed since it began: expected 1, found 2"));
+  CHECK(test::contains(other.err, "system it: the server's version changed since the run began: expected 1, found 2"));
 }
 
 TEST_CASE("a run goes on with the pages and the settings that it began with") {
@@ -271,7 +271,8 @@ TEST_CASE("a run goes on with the pages and the settings that it began with") {
   const test::StandIn second(with_bundle({"--dialect", "vllm", "--kv-cache", "fp8", "--port", port}));
   const test::ProgramRun other = test::run_program({"run", "--resume", folder});
   CHECK(other.status == 6);
-  CHECK(test::contains(other.err, "kv_cache: the plan says auto, the server says fp8"));
+  CHECK(test::contains(other.err,
+                       "kv_cache: expected the plan and the server to agree; the plan has auto, the server has fp8"));
 }
 
 TEST_CASE("the GPUs of this machine are read beside a row whose server computes on them") {
@@ -439,7 +440,8 @@ TEST_CASE("run --system: what cannot be measured is refused in one line with sta
       {{"--system", "it=" + url, "--system", "it=" + url}, "expected a name of its own"},
       {{"--system", "it=" + url + ",variant=int3"}, "variant: expected one of bundle default"},
       {{"--system", "it=" + url + ",bundle=other"}, "bundle: expected one of this run"},
-      {{"--system", "it=" + url + ",key_env=SECONDSOURCE_NO_SUCH_KEY"}, "expected a key, and it is not set"},
+      {{"--system", "it=" + url + ",key_env=SECONDSOURCE_NO_SUCH_KEY"},
+       "expected it to hold the API key, found it not set"},
       {{"--system", "it=" + url, "--fault", "it=crash:1"}, "fault"},
   };
   for (const Case& one : cases) {

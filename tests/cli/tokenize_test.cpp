@@ -58,7 +58,8 @@ TEST_CASE("tokenize refuses with status 2 and one line that says where") {
       {"{\"ids\": [41, 600]}\n", "stdin: line 1: ids[1]: expected an id in [0, 600), found 600"},
       {"{\"text\": \"a\"}\n{\n", "stdin: line 2: "},
       {"{\"tekst\": \"a\"}\n", "stdin: line 1: expected {\"text\": \"...\"}"},
-      {"{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}\n", "expected a chat template, found none"},
+      {"{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}\n",
+       "expected a model with a chat template, found none"},
       {"\xff\n", "stdin: line 1: "},
   };
   for (const auto& one : cases) {

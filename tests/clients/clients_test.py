@@ -168,7 +168,7 @@ class Clients(unittest.TestCase):
         one, two, out = self.folder / "one", self.folder / "two", self.folder / "never"
         self.refuses("expected the runs of all 2 clients, found none of client 2", "merge", one, "--out", out)
         self.refuses("both are client 1 of 2", "merge", one, one, "--out", out)
-        self.refuses("there is a run already", "merge", one, two, "--out", one)
+        self.refuses("found a run in it", "merge", one, two, "--out", one)
         damaged = self.folder / "damaged"
         damaged.mkdir()
         for name in ("run.json", "samples.jsonl"):

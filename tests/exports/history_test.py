@@ -83,7 +83,7 @@ class HistoryExport(WithRuns):
 
     def test_bad_input_is_one_line_and_status_2(self):
         for arguments, part in ((["--db", self.folder / "none.db"], "there is no history"),
-                                (["--db", self.history, "--format", "xml"], "xml not in {csv,jsonl,openmetrics}")):
+                                (["--db", self.history, "--format", "xml"], 'expected one of csv, jsonl, openmetrics, found "xml"')):
             run = subprocess.run([PROGRAM, "history", "export", *map(str, arguments)], stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE, text=True)
             self.assertEqual((run.returncode, run.stdout), (2, ""))

@@ -62,7 +62,7 @@ class Whole(unittest.TestCase):
         for arguments, message in (
                 (["--whole", "reference"], "--whole: expected one --backend, found 0"),
                 (["--backend", "gpu-shim", "--whole", "gpu-shim:"], "expected BACKEND:KEY=VALUE, found gpu-shim:"),
-                (["--backend", "gpu-shim", "--whole", "nothing"], "backend nothing: no such module")):
+                (["--backend", "gpu-shim", "--whole", "nothing"], "backend nothing: there is no backend of this name")):
             run, _ = self.compare(*arguments)
             self.assertEqual((run.returncode, run.stderr.count("\n")), (2, 1), run.stderr)
             self.assertIn(message, run.stderr)

@@ -232,7 +232,7 @@ class Pull(unittest.TestCase):
                 time.sleep(0.05)
             second = self.pull(hub)
             self.assertEqual(second.returncode, 2)
-            self.assertIn("expected no other process to work in it", second.stderr)
+            self.assertIn("another process is pulling into this folder", second.stderr)
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=30)
             self.assertEqual(process.returncode, 130)
@@ -253,7 +253,7 @@ class Pull(unittest.TestCase):
             (left / "files/tokenizer.json").write_bytes(b"x" * len(hub.files["tokenizer.json"]))
             (left / "files/old.safetensors").write_bytes(b"x")
             run = self.good(hub)
-            self.assertIn("what an earlier attempt left is not its beginning; it is pulled anew", run.stderr)
+            self.assertIn("the part that an earlier attempt left is of another file, so it is pulled anew", run.stderr)
             self.assertEqual([r.range for r in hub.asked(BIG, "store")], ["bytes=1000-", None])
 
     def test_a_server_without_ranges_and_one_whose_file_changed_give_the_whole_again(self):
@@ -275,9 +275,9 @@ class Pull(unittest.TestCase):
             self.assertIn("answers 503; again in 0.5 s", run.stderr)
             shutil.rmtree(self.out)
             hub.faults["config.json"] = [("status", 429, {"Retry-After": "3600"})]
-            self.refused(hub, "it asks to wait 3600 s: the same command goes on then", status=70)
+            self.refused(hub, "the hub asks to wait 3600 s: give the same command again after that", status=70)
             hub.faults["config.json"] = [("status", 503, {})] * 9
-            lines = self.refused(hub, "(attempt 3 of 3; the same command goes on from here)", "--retries", "2", status=70)
+            lines = self.refused(hub, "(attempt 3 of 3); give the same command again to go on from here", "--retries", "2", status=70)
             self.assertEqual(len([line for line in lines if "again in" in line]), 2)
 
     def test_a_silent_server_counts_as_lost(self):
@@ -296,7 +296,7 @@ class Pull(unittest.TestCase):
     def test_redirects(self):
         with Hub(tiny_model()) as hub:
             hub.faults[BIG] = [("no-location",)]
-            self.refused(hub, "answers 302, a redirect, without an address to go to", "--retries", "0", status=70)
+            self.refused(hub, "answers 302, a redirect without an address", "--retries", "0", status=70)
             hub.faults[BIG] = [("loop",)] * 20
             self.refused(hub, "expected at most 5 redirects, found more", status=70)
 
@@ -343,7 +343,7 @@ class Pull(unittest.TestCase):
                 hub.faults[name] = [("other-etag",)]
                 self.refused(hub, f"{name}: the hub's list of files gives it the hash", status=70)
             hub.faults[BIG] = [("other-commit",)]
-            self.refused(hub, f"expected it of commit {hub.commit}, found 000", status=70)
+            self.refused(hub, f"expected the file of commit {hub.commit}, found that of 000", status=70)
             hub.faults[BIG] = [("cut", 9000), ("wrong-range",)]
             self.refused(hub, "found the range \"bytes 9001-", status=70)
 
@@ -417,7 +417,7 @@ class Pull(unittest.TestCase):
         files = split(tiny_model())
         index = json.loads(files["model.safetensors.index.json"])
         for shard, says in (("../../model-00002-of-00002.safetensors", "expected a path inside the bundle"),
-                            ("model-00003-of-00003.safetensors", "expected it in the repository"), ("weights.bin", ".safetensors")):
+                            ("model-00003-of-00003.safetensors", "which is not in the repository"), ("weights.bin", ".safetensors")):
             index["weight_map"][next(iter(index["weight_map"]))] = shard
             files["model.safetensors.index.json"] = json.dumps(index).encode()
             with Hub(files) as hub:
@@ -437,8 +437,8 @@ class Pull(unittest.TestCase):
                 self.refused(hub, says)
                 self.assertFalse(any("/resolve/" in request.path for request in hub.requests))
         with Hub({"b-00001-of-00003.gguf": b"-", "b-00002-of-00003.gguf": b"-"}) as hub:
-            self.refused(hub, "expected \"b-00003-of-00003.gguf\", a part of the model", model="hf:org/model/b-00001-of-00003.gguf")
-            self.refused(hub, "its GGUF files: b-00001-of-00003.gguf", model="hf:org/model/c.gguf")
+            self.refused(hub, "\"b-00003-of-00003.gguf\", a part of the model, is not in the repository", model="hf:org/model/b-00001-of-00003.gguf")
+            self.refused(hub, "its GGUF files are b-00001-of-00003.gguf", model="hf:org/model/c.gguf")
 
     def test_an_architecture_that_is_not_ours_is_refused_before_its_weights_come(self):
         files = tiny_model()
@@ -479,21 +479,21 @@ class Pull(unittest.TestCase):
         self.refused(None, "HF_HUB_DOWNLOAD_TIMEOUT: expected seconds", HF_HUB_DOWNLOAD_TIMEOUT="soon")
         self.refused(None, "would be readable on the way", HF_ENDPOINT="http://hub.invalid", HF_TOKEN=TOKEN)
         self.refused(None, "would be readable on the way", HF_ENDPOINT="http://127.hub.invalid", HF_TOKEN=TOKEN)
-        self.refused(None, "expected a key of printable characters", HF_TOKEN="a b")
+        self.refused(None, "expected an API key of printable characters", HF_TOKEN="a b")
 
     def test_a_name_that_is_taken_and_a_folder_that_is_not_ours(self):
         with Hub(tiny_model()) as hub:
             foreign = pathlib.Path(f"{self.out}.pull")
             foreign.mkdir()
             (foreign / "thesis.txt").write_text("precious")
-            self.refused(hub, "found thesis.txt in it")
+            self.refused(hub, "found one with thesis.txt, which no pull wrote")
             self.assertEqual((foreign / "thesis.txt").read_text(), "precious")
             hub.requests.clear()
             self.out.mkdir()
             (self.out / "notes").touch()
             run = self.pull(hub)
             self.assertEqual(run.returncode, 2)
-            self.assertIn("expected a name that is free", run.stderr)
+            self.assertIn("expected a new or an empty folder", run.stderr)
             self.assertFalse(hub.requests)
 
     def test_files_stay_where_the_bundle_could_not_be_made(self):

@@ -297,7 +297,7 @@ class Load(unittest.TestCase):
     def test_cancellations_that_make_no_sense_are_refused(self):
         for scenario, words in (("single-stream+cancel=0.2", "expected single-stream"), ("single-stream+cancel=2:3", "expected single-stream"),
                                 ("single-stream+cancel=0.2:0", "expected single-stream"), ("server:slo-max+cancel=0.2:3", "expected single-stream"),
-                                ("single-stream+cancel=0.2:9@16/8", "expected requests to be cancelled before their 8 output tokens"),
+                                ("single-stream+cancel=0.2:9@16/8", "expected +cancel=SHARE:TOKENS with fewer tokens than the 8 output tokens"),
                                 ("offline:4+prefix=8+cancel=0.2:3@16/8", "expected +cancel or +prefix")):
             with self.subTest(scenario):
                 refused = program("run", TINY, "--backend", "cpu", "--scenario", scenario, "--out", self.folder / "refused", statuses=(2,))

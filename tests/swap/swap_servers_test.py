@@ -189,7 +189,7 @@ class Servers(unittest.TestCase):
             bytes_budget = self.run_program({"preset": "llama-server", "url": server.url}, ["swap:1GiB"], "refused", statuses=(4,))
             self.assertIn("give the budget as a number of models", bytes_budget.stderr)
             other = self.run_program({"preset": "llama-server", "url": server.url}, ["single-stream"], "refused", statuses=(4,))
-            self.assertIn("holds several models, which swap measures", other.stderr)
+            self.assertIn("holds several models, which only the scenario swap measures", other.stderr)
             wrong = self.run_program({"preset": "llama-server", "url": server.url,
                                       "models": {"default": "default", "second": "nope", "third": "third"}},
                                      ["swap:2models"], "refused", statuses=(4,))

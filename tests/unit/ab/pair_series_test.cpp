@@ -50,10 +50,10 @@ TEST_CASE("after six pairs there is a forecast, before there is none") {
   CHECK(forecast(record, pair_lines(5, 0)).empty());
   const auto text = forecast(record, pair_lines(6, 0));
   REQUIRE(text.size() == 2);
-  CHECK(text[0].find("tiny/cpu/bf16/single-stream cost: noise of one process 0.") == 0);
+  CHECK(text[0].find("tiny/cpu/bf16/single-stream cost: one process varies by 0.") == 0);
   // Each process takes 2.5 s, so that 28 pairs take 140 s and 14 pairs 70 s.
-  CHECK(text[0].find("28 pairs find a slowdown of 11 % in 2 min") != std::string::npos);
-  CHECK(text[0].find("done after about 70 s") != std::string::npos);
+  CHECK(text[0].find("28 pairs can show a slowdown of 11 % and take 2 min") != std::string::npos);
+  CHECK(text[0].find("the comparison ends after about 70 s") != std::string::npos);
 }
 
 TEST_CASE("when the time is over, the next look is brought forward and is the last") {

@@ -210,7 +210,7 @@ TEST_CASE("an unknown revision, a build that fails and one that leaves no progra
   SilentProgress progress;
   const InterruptFlag interrupt;
   CHECK_ERROR(build_revision(repository.build_of("nowhere"), progress, interrupt), ErrorCode::kInvalidInput,
-              "revision nowhere: git does not know it");
+              "revision nowhere: git knows no commit of this name");
   RevisionBuild failing = repository.build_of("main");
   failing.command = "echo no compiler >&2; false";
   CHECK_ERROR(build_revision(failing, progress, interrupt), ErrorCode::kInvalidInput, "exit status 1: no compiler");

@@ -29,7 +29,7 @@ TEST_CASE("the smallest variant decides whether weights fit a cache") {
   REQUIRE_OK(check_timed_variants(config, "models/b", {"bf16", "int8"}, kCache));
   REQUIRE_OK(check_timed_variants(config, "models/b", {"fp8-static"}, kCache / 2));
   CHECK_ERROR(check_timed_variants(config, "models/b", {"bf16", "fp8-static"}, kCache), ErrorCode::kInvalidInput,
-              "variant fp8-static: times of a bundle this small beside a last-level cache of 32.0 MiB");
+              "variant fp8-static: this bundle is too small to be timed beside a last-level cache of 32.0 MiB");
   CHECK_ERROR(check_timed_variants(config, "models/b", {"fp8-static"}, kCache), ErrorCode::kInvalidInput,
-              "expected --timed-bundle models/b, the bundle itself");
+              "expected --timed-bundle models/b, or --variant without it");
 }

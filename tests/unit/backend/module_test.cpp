@@ -58,7 +58,7 @@ TEST_CASE("a module that cannot be used is listed with the reason, sorted by nam
 TEST_CASE("creating a backend that is not there names what is") {
   std::vector<Module> modules = load_broken();
   CHECK_ERROR(create_backend(modules, "cuda", {}), ErrorCode::kUnavailable,
-              "no such module; available here: no backend");
+              "there is no backend of this name; available here: no backend");
   CHECK_ERROR(create_backend(modules, "foreign", {}), ErrorCode::kUnavailable,
               "unavailable: built for another program");
   for (Module& module : load_modules({SECONDSOURCE_REFERENCE_FOLDER})) {
@@ -103,9 +103,9 @@ TEST_CASE("a backend is loaded without the modules beside it, whether it can be 
   CHECK(is_loaded(reference));
   CHECK_FALSE(is_loaded(beside));
   CHECK_ERROR(load_backend({folder.path()}, "no_device", {}), ErrorCode::kUnavailable,
-              "unavailable: no such device in this machine; modules here: no_device, reference");
+              "unavailable: no such device in this machine; this program has no_device, reference");
   CHECK_ERROR(load_backend({folder.path()}, "cuda", {}), ErrorCode::kUnavailable,
-              "no such module; modules here: no_device, reference");
+              "there is no backend of this name; this program has no_device, reference");
 }
 
 TEST_CASE("the first folder that has a name wins, and folders that are not there do not matter") {

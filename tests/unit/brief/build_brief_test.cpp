@@ -40,7 +40,7 @@ TEST_CASE("the option that saves most is taken, provisionally while its speeds a
   CHECK(brief.decision.option == "all");
   CHECK(brief.decision.status == DecisionStatus::kProvisional);
   // option_cost_test.cpp has the exact values, 31.085 % and 30952 USD.
-  CHECK(brief.decision.line == "all: it costs 31 % less than staying over 3 years, a saving of $31,000.");
+  CHECK(brief.decision.line == "all costs 31 % less than staying over 3 years, a saving of $31,000.");
   CHECK(contains(brief.decision.reasons.front(), "quoted speeds are published without one"));
   CHECK(brief.options[0].usd_3_years.value == 99572);
   CHECK(brief.options[0].usd_3_years.mark == "projected from quoted");
@@ -197,10 +197,10 @@ TEST_CASE("an option that nobody asked for and that saves more is named first, a
   inputs.demand.options.pop_back();  // "move", which puts everything on host2
   const Brief brief = brief_of(inputs);
   CHECK(brief.decision.option == "Stay");
-  CHECK(brief.decision.unasked == "Not asked for: all on host2");
-  CHECK(brief.decision.line.starts_with("Not asked for: all on host2 costs "));
+  CHECK(brief.decision.unasked == "All on host2 (not asked for)");
+  CHECK(brief.decision.line.starts_with("All on host2 (not asked for) costs "));
   CHECK(contains(brief.decision.line, "less than staying over 3 years"));
-  CHECK(contains(brief.decision.line, ". Of your options: Stay."));
+  CHECK(contains(brief.decision.line, ". Of your own options: Stay."));
   CHECK(brief.decision.status == DecisionStatus::kProvisional);
   REQUIRE(brief.options.size() == 2);
   CHECK(brief.options[1].kind == OptionKind::kUnasked);
@@ -216,7 +216,8 @@ TEST_CASE("an option that nobody asked for and that saves more is named first, a
 
 TEST_CASE("replicas that are taken to be as fast as the one that was measured are a risk") {
   CHECK(has_risk(brief_of(measured_inputs()), RiskLevel::kWarning,
-                 "cpu: nobody measured that 4 systems of 2 vCPUs side by side on one cpu are each as fast", "Stay"));
+                 "cpu: it was not measured whether 4 systems of 2 vCPUs side by side on one cpu are each as fast",
+                 "Stay"));
 }
 
 TEST_CASE("dates that contradict each other are refused, and the age of each price is said") {
@@ -278,7 +279,7 @@ TEST_CASE("the data's own warnings become risks of the options that use it") {
   const Brief brief = brief_of(inputs);
   CHECK(has_risk(brief, RiskLevel::kWarning, "other processes took up to 25 % of the CPUs", "net"));
   CHECK_FALSE(has_risk(brief, RiskLevel::kWarning, "other processes took up to 25 % of the CPUs", "Stay"));
-  inputs.runs[0].summary.cells[0].checks = {{"foreign_cpu", CheckOutcome::kPassed, "it waited 0.1 %"}};
+  inputs.runs[0].summary.cells[0].checks = {{"foreign_cpu", CheckOutcome::kPassed, "waited 0.1 %"}};
   CHECK_FALSE(has_risk(brief_of(inputs), RiskLevel::kWarning, "other processes took", "net"));
   CHECK(has_risk(brief, RiskLevel::kWarning, "m/cpu/bf16/server-slo-max: suspect (warm_up): still rising", "net"));
   CHECK(has_risk(brief, RiskLevel::kWarning, "cpu crash: signal 11", "net"));
@@ -393,7 +394,7 @@ TEST_CASE("the pages lead with the decision, mark every table and end with what 
     REQUIRE(found != std::string::npos);
     return found;
   };
-  CHECK(at("# Procurement brief: A test") < at("> **Provisional: all: it costs 31 % less than staying over 3 years"));
+  CHECK(at("# Procurement brief: A test") < at("> **Provisional: all costs 31 % less than staying over 3 years"));
   CHECK(at("> **Provisional") < at("## What it costs"));
   CHECK(at("## What it costs") < at("## Risks"));
   CHECK(at("## Risks") < at("## Timeline"));

@@ -70,7 +70,7 @@ TEST_CASE("a demand is refused with the line, the field and what was expected") 
       {"slo: {ttft_ms: 500, tpot_ms: 50, percent: 95}", "slo: {ttft_ms: 500, tpot_ms: 50, percent: 100}",
        "slo.percent"},
       {"sizing: {headroom_percent: 25, minimum_replicas: 1}", "decision_years: 2", "1 or 3"},
-      {"id: new", "id: old", "id \"old\" stands twice"},
+      {"id: new", "id: old", "id \"old\" is given twice"},
       {"quoted: {full_load: old-offline, slo: old-server}", "quoted: {}", "full_load, slo or both"},
       {"hardware: same", "hardware: this", "same (the price is for the machine that was measured) or similar"},
       {", measured: {bundle: m, backend: cpu, variant: bf16, hardware: same}", "", "either measured or quoted"},
@@ -83,8 +83,8 @@ TEST_CASE("a demand is refused with the line, the field and what was expected") 
       {"interactive: [{sku: new, percent: 100}]", "interactive: [{sku: new, percent: 99}]",
        "percents that sum to 100, found 99"},
       {"interactive: [{sku: new, percent: 100}]", "interactive: [{sku: new, percent: 50}, {sku: new, percent: 50}]",
-       "stands twice"},
-      {"name: all", "name: Stay", "name \"Stay\" stands twice"},
+       "is given twice"},
+      {"name: all", "name: Stay", "name \"Stay\" is given twice"},
       {"sizing:", "risk_limits: {max_spot: 3}\nsizing:", "found \"max_spot\""},
       {"sizing:", "api: {name: x, usd_per_million_input: 1, usd_per_million_output: 0, source: s, date: d}\nsizing:",
        "usd_per_million_output"},
@@ -113,7 +113,7 @@ TEST_CASE("a quoted file is refused with the line, the field and what was expect
   CAPTURE(from, to);
   CHECK_ERROR(parse_quoted(with(good, from, to), "quoted.yaml"), ErrorCode::kInvalidInput, part);
   CHECK_ERROR(parse_quoted(good + good.substr(good.find("  - ")), "quoted.yaml"), ErrorCode::kInvalidInput,
-              "stands twice");
+              "is given twice");
 }
 
 TEST_CASE("the quoted figures that come with the project are valid, and so is the template of a demand") {

@@ -156,7 +156,8 @@ TEST_CASE("a SKU whose price, cell or quote is not there, not the only one or no
   }
   SECTION("cell") {
     const BriefInputs inputs = hand_made_inputs(with(kDemand, "variant: bf16", "variant: int8"));
-    CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput, "sku cpu: measured: no run that was given has m/cpu/int8");
+    CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput,
+                "sku cpu: measured: expected a run with the cells of m/cpu/int8");
   }
   SECTION("two runs") {
     BriefInputs inputs = hand_made_inputs();
@@ -201,7 +202,7 @@ TEST_CASE("speeds are of one machine, whatever was quoted or measured, or of tho
   Sku sku = sku_new();
   CHECK(sku.n_units == 1);
   CHECK(sku.at_slo.tok_per_s->value == Approx(320.0 / 2));
-  CHECK(sku.scaling == "the 1 accelerators of one new are 0.5 times as fast as the 2 that were quoted");
+  CHECK(sku.scaling == "the 1 accelerator of one new is 0.5 times as fast as the 2 that were quoted");
   CHECK(sku.at_slo.evidence.mark() == "projected from quoted");
   inputs.demand.skus[1].machines_per_replica = 2;
   sku = sku_new();

@@ -141,7 +141,8 @@ TEST_CASE("every named shape is a configuration that we can run") {
     const auto config = parse_model_config(shape->config_json, name);
     REQUIRE_OK(config);
   }
-  CHECK_ERROR(find_named_shape("GPT-5"), ErrorCode::kInvalidInput, "shape: expected one of Llama-3.1-70B");
+  CHECK_ERROR(find_named_shape("GPT-5"), ErrorCode::kInvalidInput,
+              "expected the name of a built-in shape (Llama-3.1-70B");
   const auto demo = parse_model_config(find_named_shape("demo-50m")->config_json, "demo");
   REQUIRE_OK(demo);
   CHECK(n_parameters(*demo) > 40'000'000);
@@ -181,7 +182,7 @@ TEST_CASE("an interrupted or refused synthesis leaves nothing behind") {
   REQUIRE_OK(write_file(scratch.path() / "taken", ""));
   options.config_json = shape->config_json;
   CHECK_ERROR(synthesize_bundle(options, scratch.path() / "taken", quiet.progress, {}), ErrorCode::kInvalidInput,
-              "found it taken");
+              "found something there already");
 }
 
 TEST_CASE("a bundle made from a real Hugging Face folder keeps its tensors and is whole") {
@@ -406,7 +407,7 @@ TEST_CASE("bundle create takes another chat template by name or file, or none") 
   CHECK(rendered(quiet, scratch.path() / "file") == "own Hi");
   options.chat_template = "none";
   REQUIRE_OK(create_bundle(options, scratch.path() / "none", quiet.progress, quiet.interrupt));
-  CHECK(rendered(quiet, scratch.path() / "none").find("messages need a chat template, found none") !=
+  CHECK(rendered(quiet, scratch.path() / "none").find("expected a chat template, which messages need, found none") !=
         std::string::npos);
   options.chat_template = "vicuna";
   CHECK_ERROR(create_bundle(options, scratch.path() / "x", quiet.progress, quiet.interrupt), ErrorCode::kInvalidInput,

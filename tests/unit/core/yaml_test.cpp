@@ -56,11 +56,12 @@ TEST_CASE("YAML is refused with the document, the line and the reason") {
       {"a: 1\nb: !!str x\n", "plan.yaml:2: tags are not accepted"},
       {"a: !env HOME\n", "tags are not accepted"},
       {"a: &x {b: 1}\nc:\n  <<: *x\n", "plan.yaml:3: merge keys are not accepted"},
-      {"a: &a [*a]\n", "plan.yaml:1: an alias stands inside of what it names"},
+      {"a: &a [*a]\n", "plan.yaml:1: an alias (*name) is inside the value that it repeats"},
       {"a: *nowhere\n", "plan.yaml:1: expected YAML"},
       {"? [1, 2]\n: 3\n", "expected a text as key of a map"},
       {"a: 1\n---\nb: 2\n", "expected one document, found more"},
-      {"a: [1, 2\n", "plan.yaml:1: expected a bracket that closes this one"},
+      {"a: [1, 2\n",
+       "plan.yaml:1: expected the closing bracket of the list or map that begins here, found the end of the file"},
       {"a: \"\xff\"\n", "plan.yaml:1: expected UTF-8, found the byte 0xff"},
       {std::string("a: x\0y\n", 7), "control character 0x00"},
       {"a:\n\tb: 1\n", "plan.yaml:2: "},
@@ -135,13 +136,13 @@ TEST_CASE("YAML that the specification forbids is refused where the library acce
       {"SU5Z", "key: \"value\"# invalid comment\n", "a space before a comment"},
       {"9C9N", "---\nflow: [a,\nb,\nc]\n", "indented by more than 0 spaces"},
       {"CTN5", "---\n[ a, b, c, , ]\n", "a value before the comma"},
-      {"236B", "foo:\n  bar\ninvalid\n", "a colon behind the key \"invalid\""},
+      {"236B", "foo:\n  bar\ninvalid\n", "a colon after the key \"invalid\""},
       {"9JBA", "---\n[ a, b, c, ]#invalid\n", "a space before a comment"},
-      {"9CWY", "key:\n - item1\n - item2\ninvalid\n", "a colon behind the key \"invalid\""},
+      {"9CWY", "key:\n - item1\n - item2\ninvalid\n", "a colon after the key \"invalid\""},
       {"9MAG", "---\n[ , a, b, c ]\n", "a value before the comma"},
       {"G9HC", "---\nseq:\n&anchor\n- a\n- b\n", "indented by more than 0 spaces"},
       {"HRE5", "---\ndouble: \"quoted \\' scalar\"\n", "an escape of YAML, found \"\\'\""},
-      {"7MNF", "top1:\n  key1: val1\ntop2\n", "a colon behind the key \"top2\""},
+      {"7MNF", "top1:\n  key1: val1\ntop2\n", "a colon after the key \"top2\""},
       {"DK95/01", "foo: \"bar\n\tbaz\"\n", "indented by more than 0 spaces"},
       {"CVW2", "---\n[ a, b, c,#invalid\n]\n", "a space before a comment"},
       {"G5U8", "---\n- [-, -]\n", "found a dash"},
@@ -161,7 +162,7 @@ TEST_CASE("YAML with two meanings is refused, and what looks like it is read") {
   CHECK_ERROR(parse_yaml("a: &x 1\nb: &x 2\nc: *x\n", "p"), ErrorCode::kInvalidInput,
               "p:2: the anchor \"x\" occurs twice");
   CHECK_ERROR(parse_yaml("a: &x k\n*x : 1\n", "p"), ErrorCode::kInvalidInput, "found an alias");
-  CHECK_ERROR(parse_yaml("{a, b: 1}\n", "p"), ErrorCode::kInvalidInput, "a colon behind the key \"a\"");
+  CHECK_ERROR(parse_yaml("{a, b: 1}\n", "p"), ErrorCode::kInvalidInput, "a colon after the key \"a\"");
   const auto root = parse_yaml(
       "\xef\xbb\xbf# % no directive\nlist: # a comment\n- \"a # b\"\n- 'it''s'   # a comment\n- [\"x,#\", it's#1, -1, a-b] "
       "# a comment\nwords: a 'b\n  c #d\n\"quoted\": \"two\n  lines \\\" \\u00e9\"\nblock: |2-  # a comment\n    x\n"
@@ -205,7 +206,7 @@ TEST_CASE("typed reads say where, what was expected and what was found") {
   CHECK_ERROR(limits.string("names"), ErrorCode::kInvalidInput, "expected a text, found a list of 2");
   CHECK_ERROR(limits.at("none"), ErrorCode::kInvalidInput, "limits: expected the key \"none\", found none");
   CHECK_ERROR(limits.expect_keys({"n"}), ErrorCode::kInvalidInput,
-              "plan.yaml:3: limits: expected one of the keys n, found \"share\"");
+              "plan.yaml:3: limits: expected only the keys n; found \"share\"");
   CHECK_ERROR(limits.list("names").value().at(1).as_integer(), ErrorCode::kInvalidInput,
               "limits.names[1]: expected an integer, found b");
 }

@@ -90,7 +90,7 @@ TEST_CASE("a key that stands twice and a book without rows are refused") {
   const std::string once = book_with();
   const std::string row = once.substr(once.find("  - "));
   CHECK_ERROR(parse_price_book(once + row, "book.yaml"), ErrorCode::kInvalidInput,
-              "\"aws/us-east-1/p5.48xlarge/on-demand\" stands twice");
+              "\"aws/us-east-1/p5.48xlarge/on-demand\" is given twice");
   CHECK_ERROR(parse_price_book("version: 1\nread_on: 2026-11-20\ncurrency: USD\n", "book.yaml"),
               ErrorCode::kInvalidInput, "at least one row");
   CHECK_ERROR(parse_price_book("", "book.yaml"), ErrorCode::kInvalidInput, "book.yaml");

@@ -151,7 +151,7 @@ TEST_CASE("what is no catalog is refused with the line") {
   const auto [csv, part] = GENERATE_COPY(table<std::string, const char*>({
       {"", "vms.csv:1: expected a header"},
       {"InstanceType,Price\n", "expected a column AcceleratorName"},
-      {"Price,Price\n", "stands twice"},
+      {"Price,Price\n", "is given twice"},
       {header + "p5,H100,8,192,55\n", "vms.csv:2: expected 7 fields"},
       {header + "p5,H100,8,192,cheap,,us\n", "vms.csv:2: Price"},
       {header + "p5,H100,8,192,-1,,us\n", "a number from 0"},

@@ -110,7 +110,8 @@ TEST_CASE("worked example: a day at the buyer's own load") {
   check_documented("$/1K output", fmt::format("{:.7f}", day.usd / 16000));
   check_documented("busiest hour", fmt::format("{:.1f} tokens/s, {:.1f} with headroom: 2 instances", 16e6 * 0.08 / 3600,
                                                16e6 * 0.1 / 3600));
-  check_documented("the load costs", fmt::format("{:.1f} times", day.usd / 16000 / 0.0013333333333333333));
+  check_documented("at this load a thousand tokens cost",
+                   fmt::format("{:.1f} times", day.usd / 16000 / 0.0013333333333333333));
 
   Fleet committed = kFleet;
   committed.pays_for_peak = true;

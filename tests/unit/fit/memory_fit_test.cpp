@@ -134,7 +134,7 @@ TEST_CASE("what cannot be asked is refused in one line") {
   CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput, "expected 1 to 1000000000 sequences");
   request.n_sequences = 1;
   request.devices = {Hardware{.id = "a-cpu", .sources = {"s"}}};
-  CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput, "a-cpu: its memory depends on what is fitted");
+  CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput, "a-cpu: expected --memory");
 }
 
 TEST_CASE("of a quantized model no other published variant is fitted, of any other model every one is") {

@@ -83,9 +83,8 @@ TEST_CASE("settings of a served system are compared with a label, and not at all
     const GateReport refused = compare_runs(served_run(silent), served_run(plain), on("2026-11-20"));
     CHECK(refused.verdicts.empty());
     REQUIRE_FALSE(refused.not_comparable.empty());
-    CHECK(
-        refused.not_comparable[0].find("speculative decoding is off (server) in the candidate and unknown in the base: "
-                                       "say speculative in the plan of both") != std::string::npos);
+    CHECK(refused.not_comparable[0].find("speculative decoding is off (server) in the candidate and unknown in the "
+                                         "base: set speculative in the plan of both") != std::string::npos);
   }
   CHECK(compare_runs(served_run(std::nullopt), served_run(std::nullopt), on("2026-11-20")).count(Decision::kPass) == 2);
 }
@@ -230,7 +229,7 @@ TEST_CASE("what differs in bundle, device, options, host or method is refused, a
     run.record.bundles[0].content_sha256 = "b";
     run.record.bundles[0].source_quantization = "Q4_K, Q6_K";
   };
-  CHECK(has(reason(other_scheme), "content differs, and how its weights were quantized at their source"));
+  CHECK(has(reason(other_scheme), "content differs, and so does the quantization of its weights at their source"));
   CHECK(has(reason(other_scheme), "\"Q4_K, Q6_K\""));
   CHECK(has(reason(other_scheme), "none is recorded"));
   CHECK(has(reason([](auto& run) { run.record.backends[0].device.name = "other"; }), "device differs"));
@@ -310,7 +309,7 @@ TEST_CASE("a waiver covers a regression up to its ceiling and its last day") {
   options.waivers[0].scope.backend = "cuda";
   const GateReport elsewhere = compare_runs(run_at(1.0), run_at(1.0), options);
   CHECK(elsewhere.waiver_errors.empty());
-  CHECK(elsewhere.waiver_notes.front() == "waiver W-1: no backend \"cuda\" was compared");
+  CHECK(elsewhere.waiver_notes.front() == "waiver W-1: its backend \"cuda\" was not compared");
 
   options.waivers = {waiver_up_to(60, "2027-01-01"), waiver_up_to(70, "2027-01-01")};
   options.waivers[1].id = "W-2";

@@ -50,8 +50,8 @@ TEST_CASE("a waiver that says too little, or something wrong, is refused with it
       {changed("{backend: onednn, scenario: \"offline-*\"}", "{backend: \"*\"}"), "this one waives everything"},
       {changed("ceiling_percent: 25", "ceiling: 25"), "ceiling"},
       {changed("backend: onednn", "metric: speed"), "expected cost, ttft or tpot"},
-      {std::string(kGood) + std::string(kGood).substr(9), "stands twice"},
-      {std::string(kGood) + changed("W-7", "W-8").substr(9), "scope: that of waiver W-7 again"},
+      {std::string(kGood) + std::string(kGood).substr(9), "is given twice"},
+      {std::string(kGood) + changed("W-7", "W-8").substr(9), "scope: expected another one than that of waiver W-7"},
   }));
   CAPTURE(text);
   CHECK_ERROR(parse_waivers(text, "waivers.yaml"), ErrorCode::kInvalidInput, part);

@@ -144,7 +144,7 @@ TEST_CASE("the pass rule has five parts, each with its own limit") {
   CHECK(broken_rules(tally_of(0, 0, 1.1e-9, 1.1e-9, -1.1e-6), certain).size() == 3);
   GoldenTally wrong = tally_of(0, 0, 0, 0, 0);
   wrong.n_wrong = 1;
-  CHECK(broken_rules(wrong, acceptance).front() == "tokens: expected none wrong, found 1 of 100");
+  CHECK(broken_rules(wrong, acceptance).front() == "tokens: expected no wrong one, found 1 of 100 positions wrong");
 }
 
 TEST_CASE("a verdict is weak where the reference's best two are within tau at more than half of the judged positions") {

@@ -1,6 +1,9 @@
 #include "measure/capacity_search.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "measure/stop_rule.h"
@@ -109,14 +112,17 @@ TEST_CASE("a rate that does not hold is given up, step by step, until one holds;
 
   CapacitySearch none({.in_flight = 16});
   std::int32_t n_holds = 0;
+  double last_rate = 0;
   while (const auto attempt = none.next()) {
     const bool is_hold = attempt->phase == ProbePhase::kHold;
     n_holds += is_hold ? 1 : 0;
+    last_rate = attempt->rate_per_s;
     none.tell(answer(*attempt, {100, is_hold ? 0.0 : 90.0, 0}));
   }
   CHECK(n_holds == 10);
   CHECK_FALSE(none.held());
-  CHECK(none.state().starts_with("no rate held for longer: "));
+  CHECK(none.state().starts_with("no rate was held for long enough: "));
+  CHECK(none.state().find(fmt::format(" {:.3g} missed it in the last", last_rate)) != std::string::npos);
 }
 
 TEST_CASE("the search ends when its time is used up, with the best rate so far, or with none") {
@@ -138,7 +144,7 @@ TEST_CASE("no rate, and requests that miss the SLO alone, end the search as well
   CHECK_FALSE(none.held());
   CHECK(attempts.size() == 17);  // saturation, and eight rates twice
   CHECK(attempts.back().rate_per_s == Approx(80 / std::pow(1.25, 28)));
-  CHECK(none.state().starts_with("no rate keeps the SLO: already 0.155 requests/s"));
+  CHECK(none.state().starts_with("no rate keeps the SLO: even 0.155 requests/s"));
   CapacitySearch never({.in_flight = 16});
   never.tell(answer(*never.next(), {100, 90}));
   never.tell({.rate_per_s = 80, .verdict = ProbeVerdict::kNever, .why = "too slow", .phase = ProbePhase::kSearch});
@@ -150,7 +156,7 @@ TEST_CASE("no rate, and requests that miss the SLO alone, end the search as well
   CapacitySearch broken({.in_flight = 16});
   broken.tell({.verdict = ProbeVerdict::kErrors, .why = "20 of 20 requests failed", .phase = ProbePhase::kSaturation});
   CHECK_FALSE(broken.next());
-  CHECK(broken.state() == "no rate was tried: of a full system, 20 of 20 requests failed");
+  CHECK(broken.state() == "no rate was tried, because in a full system 20 of 20 requests failed");
 }
 
 ObservedRequest ended(bool failed) {

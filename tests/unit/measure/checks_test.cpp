@@ -159,7 +159,7 @@ TEST_CASE("each fault that is planted in the requests fires the one check that i
       {"a machine that warms up over the whole repetition",
        [](auto& samples) { stretch(samples, [](std::size_t i) { return 1.5 - 0.5 * static_cast<double>(i) / 39; }); },
        "warm_up: invalid"},
-      {"a machine that slows down",
+      {"the machine slows down",
        [](auto& samples) { stretch(samples, [](std::size_t i) { return 1 + 0.5 * static_cast<double>(i) / 39; }); },
        "warm_up: suspect"},
   };
@@ -549,7 +549,8 @@ TEST_CASE("a cell is bound by the limit of which more than half is reached, or b
   // The steps reach 21 % of the read limit. If others took three quarters of the CPUs, they could have reached 83 % alone; if
   // others took a tenth, only 23 %.
   CHECK(bound_of(slow, limits, "bf16", "decode", 0.75).bottleneck == Bottleneck::kUnknown);
-  CHECK(bound_of(slow, limits, "bf16", "decode", 0.75).why.find("others took 75 % of the CPUs") != std::string::npos);
+  CHECK(bound_of(slow, limits, "bf16", "decode", 0.75).why.find("other processes took 75 % of the CPUs") !=
+        std::string::npos);
   CHECK(bound_of(slow, limits, "bf16", "decode", 0.1).bottleneck == Bottleneck::kOverhead);
 }
 
@@ -597,7 +598,8 @@ TEST_CASE("a machine that cannot do what it could marks what was measured on it"
   };
   const CheckRecord quiet = check(59e9, 199e9, limits);
   CHECK(quiet.outcome == kPassed);
-  CHECK(quiet.detail == "within three seconds of it the machine read at 98 % and computed at 100 % of its best");
+  CHECK(quiet.detail ==
+        "within three seconds of the repetition the machine read at 98 % and computed at 100 % of its best");
   // Other load takes memory bandwidth in the first case, and CPUs in the second.
   CHECK(check(36e9, 199e9, limits).outcome == kSuspect);
   CHECK(check(59e9, 150e9, limits).outcome == kSuspect);
@@ -607,9 +609,9 @@ TEST_CASE("a machine that cannot do what it could marks what was measured on it"
   const StepWork small{.n_steps = 3, .weight_bytes = 3.0 * (4 << 20), .kv_bytes = 3.0 * (1 << 20)};
   CHECK(check(30e9, 199e9, limits, large).outcome == kSuspect);
   CHECK(check(30e9, 199e9, limits, small).outcome == kPassed);
-  CHECK(
-      check(30e9, 199e9, limits, small).detail ==
-      "within three seconds of it the machine read at 50 % (memory, of which its steps read little) and computed at 100 % of its best");
+  CHECK(check(30e9, 199e9, limits, small).detail ==
+        "within three seconds of the repetition the machine read at 50 % (from memory, which its steps hardly "
+        "read) and computed at 100 % of its best");
   CHECK(check(30e9, 150e9, limits, small).outcome == kSuspect);
 }
 

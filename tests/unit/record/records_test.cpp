@@ -59,7 +59,7 @@ TEST_CASE("records of the first release are read without the fields that came la
   CHECK(old_summary->cells[0].ttft_e2e_p50_ns.value);
   // Any other field is still required.
   CHECK_ERROR(run_summary_from_json(without_members(summary, {"n_samples"}), "summary.json"), ErrorCode::kInvalidInput,
-              "n_samples: missing");
+              "expected the key \"n_samples\", found none");
 }
 
 TEST_CASE("a journal cut at any byte loses at most its last line") {

@@ -227,9 +227,9 @@ TEST_CASE("figures stand with the distance to their bounds, and a cell without c
   cell.conversation->later_turns_ttft_p50_ns.value = 5e6;
   cell.conversation->later_turns_cached_share = 0.3;
   const std::string turns = render_markdown(turn_table({&run, 1}));
-  CHECK(contains(turns, "| tiny/cpu/bf16/single-stream | 1 | 7 | 64 | 0 | - |"));
-  CHECK(contains(turns, "| tiny/cpu/bf16/single-stream | 2 | 6 | 160 | 48 | 5.00 |"));
-  CHECK(contains(turns, "| tiny/cpu/bf16/single-stream | 2 to 3 | 6 |  | 30 % | 5.00 |"));
+  CHECK(contains(turns, "| tiny/cpu/bf16/single-stream | 1 | 7 | 64 | 0 | 0 % | - |"));
+  CHECK(contains(turns, "| tiny/cpu/bf16/single-stream | 2 | 6 | 160 | 48 | 30 % | 5.00 |"));
+  CHECK(contains(turns, "| tiny/cpu/bf16/single-stream | 2 to 3 | 6 |  |  | 30 % | 5.00 |"));
   cell.scenario.turns = 2;
   CHECK(turn_table({&run, 1}).rows.size() == 2);
   cell.status = CellStatus::kInvalid;
@@ -298,7 +298,8 @@ TEST_CASE("a variant outside its limits is said to be so in every format") {
 TEST_CASE("a run of which the summary alone is stored has its figures, and every format marks it") {
   SummarizedRun run = hand_made_run();
   run.has_samples = false;
-  const std::string note = "samples.jsonl is missing or has no whole line: its figures are those of summary.json";
+  const std::string note =
+      "its figures are those of summary.json and were not derived again, because samples.jsonl is missing";
   CHECK(contains(result_notes({&run, 1}).front(), note));
   CHECK(contains(write_markdown({&run, 1}, nullptr), note));
   CHECK(contains(write_html({&run, 1}, {}), note));

@@ -360,7 +360,7 @@ TEST_CASE("a server that becomes ever slower holds no rate: a result that says s
   REQUIRE_OK(outcome);
   REQUIRE(*outcome);
   CHECK((*outcome)->kind == FailureKind::kNoRate);
-  CHECK((*outcome)->message.starts_with("no rate held for longer: "));
+  CHECK((*outcome)->message.starts_with("no rate was held for long enough: "));
   CHECK(simulation.all<Repetition>().empty());
 }
 

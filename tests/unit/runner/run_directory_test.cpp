@@ -28,8 +28,8 @@ TEST_CASE("of two processes that begin a run in one folder, one has it and the o
   CHECK_ERROR(RunDirectory::create(scratch.path() / "run", other), ErrorCode::kInvalidInput, "another process");
   CHECK(RunDirectory::read_record(scratch.path() / "run")->run_id == record.run_id);
   { const RunDirectory ended = std::move(*first); }
-  CHECK_ERROR(RunDirectory::create(scratch.path() / "run", other), ErrorCode::kInvalidInput, "a run already");
-  CHECK_ERROR(RunDirectory::check_free(scratch.path() / "run"), ErrorCode::kInvalidInput, "a run already");
+  CHECK_ERROR(RunDirectory::create(scratch.path() / "run", other), ErrorCode::kInvalidInput, "found a run in it");
+  CHECK_ERROR(RunDirectory::check_free(scratch.path() / "run"), ErrorCode::kInvalidInput, "found a run in it");
   CHECK(RunDirectory::read_record(scratch.path() / "run")->run_id == record.run_id);
 }
 
@@ -41,7 +41,7 @@ TEST_CASE("a process that died before it wrote run.json leaves the folder free")
   REQUIRE_OK(RunDirectory::check_free(scratch.path()));
   REQUIRE_OK(RunDirectory::check_nothing_foreign(scratch.path()));
   REQUIRE_OK(RunDirectory::create(scratch.path(), hand_made_record(1)));
-  CHECK_ERROR(RunDirectory::check_nothing_foreign(scratch.path()), ErrorCode::kInvalidInput, "a run already");
+  CHECK_ERROR(RunDirectory::check_nothing_foreign(scratch.path()), ErrorCode::kInvalidInput, "found a run in it");
 }
 
 TEST_CASE("a place that cannot be a run's folder is refused before any work") {
@@ -105,7 +105,8 @@ TEST_CASE("a resumption that its check refuses changes nothing") {
               ErrorCode::kNotComparable, "another machine");
   CHECK(*read_file(folder / "samples.jsonl") == torn);
   CHECK(*read_file(folder / "run.json") == record);
-  CHECK_ERROR(RunDirectory::resume(scratch.path() / "absent", nothing_against), ErrorCode::kInvalidInput, "found none");
+  CHECK_ERROR(RunDirectory::resume(scratch.path() / "absent", nothing_against), ErrorCode::kInvalidInput,
+              "found nothing");
 }
 
 TEST_CASE("a run that an earlier version wrote has no checksums, can be read and continued, and says so") {

@@ -44,12 +44,12 @@ TEST_CASE("how a worker failed is told apart") {
        FailureKind::kOutOfMemory, "full"},
       {"echo '{\"say\": \"failed\", \"error\": {\"code\": \"deadline\", \"message\": \"late\"}}'; sleep 9",
        FailureKind::kHang, "late"},
-      {"sleep 30", FailureKind::kHang, "nothing moved"},
+      {"sleep 30", FailureKind::kHang, "made no progress"},
       {"while true; do echo '{\"say\": \"alive\", \"progress\": 1, \"snapshot\": {\"at_ns\": 0, \"readings\": []}}'; "
        "sleep 0.05; done",
-       FailureKind::kHang, "nothing moved"},
+       FailureKind::kHang, "made no progress"},
       {"exit 0", FailureKind::kCrash, "exit status 0"},
-      {"exec >&- <&-; sleep 30", FailureKind::kHang, "closed its pipe and lived on"},
+      {"exec >&- <&-; sleep 30", FailureKind::kHang, "the worker closed its pipe but did not end within"},
       {"exec >&-; sleep 0.3; exit 7", FailureKind::kCrash, "exit status 7"},
   };
   for (const Case& one : cases) {

@@ -23,7 +23,7 @@ TEST_CASE("a key that cannot be one is refused, and its text is not repeated") {
   const ScratchFolder scratch;
   ::unsetenv("SECONDSOURCE_TEST_KEY");
   CHECK_ERROR(ApiKey::read({.environment = "SECONDSOURCE_TEST_KEY", .file = {}}), ErrorCode::kInvalidInput,
-              "SECONDSOURCE_TEST_KEY: expected a key, and it is not set");
+              "SECONDSOURCE_TEST_KEY: expected it to hold the API key, found it not set");
   ::setenv("SECONDSOURCE_TEST_KEY", "a secret with spaces", 1);
   const auto spaces = ApiKey::read({.environment = "SECONDSOURCE_TEST_KEY", .file = {}});
   CHECK_ERROR(spaces, ErrorCode::kInvalidInput, "printable characters");

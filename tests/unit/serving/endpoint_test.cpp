@@ -71,7 +71,7 @@ TEST_CASE("a system that cannot be one is refused in one line") {
       {"a=http://h,timeout=0", "timeout: expected seconds"},
       {"a=http://h,timeout=nan", "timeout: expected seconds"},
       {"a=http://h,devices=0", "devices: expected a number"},
-      {"a=http://h,key=s3cret", "expected preset, api"},
+      {"a=http://h,key=s3cret", "expected one of the settings preset, api"},
       {"a=http://h,model=", "expected NAME=URL"},
       {"a=http://h,key_env=A,key_file=B", "found both"},
       {"a=http://h,metrics=there", "expected a URL, a path such as /metrics, or none"},

@@ -71,7 +71,8 @@ TEST_CASE("a plan may say how where the server says that, and may not contradict
   CHECK(text_of(how.speculative) == "ngram 4/server");
   const auto denied = settled_features(ServerPreset::kVllm, {.prefix_cache = "on"}, {}, {.prefix_cache = "off"});
   REQUIRE_FALSE(denied);
-  CHECK(denied.error().message == "prefix_cache: the plan says off, the server says on");
+  CHECK(denied.error().message ==
+        "prefix_cache: expected the plan and the server to agree; the plan has off, the server has on");
   CHECK_FALSE(settled_features(ServerPreset::kLlamaServer, {}, {}, {.prefix_cache = "on"}));
   CHECK_FALSE(settled_features(ServerPreset::kVllm, {}, {"vllm", "serve"}, {.speculative = "ngram"}));
 }

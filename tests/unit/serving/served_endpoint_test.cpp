@@ -235,10 +235,10 @@ TEST_CASE("every misbehaviour of a server is one error of the request that meets
       {"endless-line", "found a longer one"},
       {"429", "HTTP 429: too busy (try again after 7 s)"},
       {"503", "HTTP 503: too busy (try again after 7 s)"},
-      {"redirect", "HTTP 307: a redirect to http://127.0.0.1:9/elsewhere"},
+      {"redirect", "HTTP 307: the server redirects to http://127.0.0.1:9/elsewhere"},
       {"html", "expected text/event-stream, found text/html"},
       {"error-object", "found application/json: out of memory"},
-      {"no-finish", "the stream ended before the answer did"},
+      {"no-finish", "the server ended the stream before the answer was complete"},
   }));
   CAPTURE(fault);
   const std::string error = error_of(fault);

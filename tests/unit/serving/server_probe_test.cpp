@@ -75,7 +75,7 @@ TEST_CASE("a plan's words stand where the server says nothing, and one that it d
   CHECK(said.record.metrics.empty());
   CHECK(said.record.telemetry == "http://h:9400/metrics");
   CHECK(probe_of(server.url(), ",preset=vllm,prefix_cache=off").unavailable ==
-        "prefix_cache: the plan says off, the server says on");
+        "prefix_cache: expected the plan and the server to agree; the plan has off, the server has on");
 }
 
 TEST_CASE("a server of an unknown kind has a model and nothing else to tell") {

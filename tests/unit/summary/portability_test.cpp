@@ -198,7 +198,7 @@ TEST_CASE("shares of limits that were measured on a busy machine are said to be 
   CHECK(portability_matrix({&run, 1}, {}).notes.empty());
   run.record.limits->disturbed = 0.36;
   REQUIRE(portability_matrix({&run, 1}, {}).notes.size() == 1);
-  CHECK(portability_matrix({&run, 1}, {}).notes[0].find("36 % of the time: shares of them are upper") !=
+  CHECK(portability_matrix({&run, 1}, {}).notes[0].find("36 % of the time, so the shares of these limits may be too") !=
         std::string::npos);
 }
 
