@@ -20,6 +20,7 @@ namespace {
 constexpr std::array kAllIsas{Isa::kScalar,     Isa::kAvx2, Isa::kAvx2Vnni, Isa::kAvx512,   Isa::kAvx512Vnni,
                               Isa::kAvx512Bf16, Isa::kAmx,  Isa::kNeon,     Isa::kNeonBf16, Isa::kSve256};
 
+// Whether the tile instructions of AMX are modelled in software (kernels/amx_tile_model-inl.h), so that any CPU can run them.
 #ifdef SECONDSOURCE_CPU_TILE_MODEL
 constexpr bool kModelsTiles = true;
 #else

@@ -128,8 +128,8 @@ class SwapMeasurement {
     SS_TRY_VOID(pool_.evict_all());
     SS_TRY_VOID(pool_.make_resident(model, -1));
     const std::vector<TimedRequest> requests = requests_of(model);
-    // One request warms the model up, because in the mix, too, only the first request after a load finds the model
-    // cold.
+    // One request warms the model up. In the mix of models, too, only the first request after a load meets a cold
+    // model.
     SS_TRY([[maybe_unused]] const LoadResult warm, generate(std::span(requests).first(1)));
     SS_TRY(const LoadResult load, generate(requests));
     const SteadyWindow window = steady_window(ScenarioKind::kSwap, load);

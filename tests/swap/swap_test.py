@@ -91,7 +91,8 @@ class Swap(unittest.TestCase):
             sizes = {one["model"]: one["resident_bytes"] for one in swap["models"]}
             samples = self.samples_of(self.small, repetition["repetition"])
             self.assertEqual(len(samples), 48)
-            # Before the load, the models are loaded in the order of their last requests; these are resident afterwards.
+            # Before the measurement, each model is loaded once, in the order in which the samples use it last. This cache holds the models
+            # that are still resident then.
             first = LruCache(24 * MIB, sizes, [])
             for model in sorted(MODELS, key=lambda name: max(s["request"] for s in samples if s["model"] == name)):
                 first.use(-1, model)

@@ -132,10 +132,9 @@ Stated stated_for(const std::string& cell, int n_rows) {
     if (const std::size_t colon = part.find(": "); colon != std::string::npos) {
       what = part.substr(colon + 2);
       if (!part.starts_with("more")) {
-        from_rows = 1;
         // "1 row", "1, 2 rows" and "up to 4 rows" end with the last number that they name.
         const int last = leading_number(part.substr(part.find_first_of("0123456789", part.starts_with("1, ") ? 2 : 0)));
-        if (n_rows >= from_rows) stated.arithmetic = what;
+        stated.arithmetic = what;
         from_rows = last + 1;
         continue;
       }
