@@ -15,7 +15,7 @@ constexpr std::array<std::pair<std::string_view, DType>, 4> kCacheTypes{
     {{"bf16", DType::kBf16}, {"f16", DType::kF16}, {"int8", DType::kI8}, {"f32", DType::kF32}}};
 
 Error bad(std::string message) {
-  return Error{ErrorCode::kInvalidInput, "cpu: " + std::move(message)};
+  return Error{ErrorCode::kInvalidInput, std::move(message)};
 }
 
 Result<void> apply_extra(const std::string& key, const std::string& value, Options& parsed, ProductRequest& request) {
@@ -48,7 +48,7 @@ Result<void> apply_extra(const std::string& key, const std::string& value, Optio
 
 Result<Options> parse_options(const BackendOptions& options) {
   if (!options.device_id.empty() && options.device_id != "0") {
-    return Error{ErrorCode::kUnavailable, fmt::format("cpu: device {}: expected 0", options.device_id)};
+    return Error{ErrorCode::kUnavailable, fmt::format("device {}: expected 0", options.device_id)};
   }
   constexpr int kMaxThreads = 1024;
   if (options.n_threads < 0 || options.n_threads > kMaxThreads) {

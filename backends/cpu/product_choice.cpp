@@ -130,9 +130,8 @@ std::string to_text(const ProductChoice& choice) {
 Result<ProductChoice> parse_products(Isa isa, std::string_view text, ChoiceBasis basis) {
   const std::string what = basis == ChoiceBasis::kEnvironment ? kProductsVariable : "option products";
   if (choosable_products(isa).empty()) {
-    return Error{
-        ErrorCode::kUnavailable,
-        fmt::format("cpu: {}: instruction set {} multiplies each product in one way only", what, to_string(isa))};
+    return Error{ErrorCode::kUnavailable,
+                 fmt::format("{}: instruction set {} multiplies each product in one way only", what, to_string(isa))};
   }
   if (const auto arithmetic = enum_from_name<Arithmetic>(text)) return all_in(isa, *arithmetic, basis);
   ProductChoice choice = all_in(isa, Arithmetic::kBf16, basis);
@@ -144,8 +143,8 @@ Result<ProductChoice> parse_products(Isa isa, std::string_view text, ChoiceBasis
     const auto arithmetic = enum_from_name<Arithmetic>(item.substr(std::min(equals + 1, item.size())));
     if (chosen == choice.products.end() || !arithmetic) {
       return Error{ErrorCode::kInvalidInput,
-                   fmt::format("cpu: {}: expected f32, bf16, or a list such as int8=f32,int4=bf16 of {}, found {}",
-                               what, known_names(isa), text)};
+                   fmt::format("{}: expected f32, bf16, or a list such as int8=f32,int4=bf16 of {}, found {}", what,
+                               known_names(isa), text)};
     }
     chosen->arithmetic = *arithmetic;
     if (item.size() == rest.size()) return choice;

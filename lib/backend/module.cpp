@@ -149,19 +149,10 @@ Error unusable_backend(const std::vector<ModuleFile>& found, std::string_view na
                            did_you_mean(name, names))};
 }
 
-Result<std::unique_ptr<Backend>> create_backend(const Module& module, const BackendOptions& options) {
-  auto created = module.interface->create(options);
-  if (created) return created;
-  Error error = created.error();
-  const std::string own_name = module.name + ": ";
-  if (error.message.starts_with(own_name)) error.message.erase(0, own_name.size());
-  return error;
-}
-
 Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modules, std::string_view name,
                                                 const BackendOptions& options) {
   SS_TRY(const Module* const found, find_module(modules, name));
-  auto created = create_backend(*found, options);
+  auto created = found->interface->create(options);
   if (!created) return created.error().with_context(fmt::format("backend {}", name));
   return created;
 }

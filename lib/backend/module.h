@@ -65,9 +65,6 @@ Result<const Module*> find_module(const std::vector<Module>& modules, std::strin
 [[nodiscard]] Error unusable_backend(const std::vector<ModuleFile>& found, std::string_view name,
                                      std::string_view reason);
 
-/// Creates the backend of an opened module. Errors: those of the backend, without the module's name in front.
-Result<std::unique_ptr<Backend>> create_backend(const Module& module, const BackendOptions& options);
-
 /// Creates the backend with this name. Errors: those of find_module(), and those of the backend itself.
 Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modules, std::string_view name,
                                                 const BackendOptions& options);

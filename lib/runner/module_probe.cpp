@@ -119,7 +119,7 @@ class Probe {
 };
 
 void add_support(const Module& module, const BackendOptions& options, ProbeAnswer& answer) {
-  const auto backend = create_backend(module, options);
+  const auto backend = module.interface->create(options);
   if (!backend) {
     answer.unavailable = backend.error().message;
     answer.refuses_options = backend.error().code == ErrorCode::kInvalidInput;

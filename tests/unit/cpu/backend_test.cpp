@@ -73,11 +73,11 @@ BackendOptions threads(std::int32_t count) {
 TEST_CASE("an unknown option, instruction set or device is refused in one line") {
   const auto message = [](BackendOptions options) { return create(options).error().message; };
   CHECK(message(option("isa", "sse9")).starts_with("option isa: expected one of scalar"));
-  CHECK(message(option("speed", "high")) == "cpu: option speed: expected isa, products, kv, guards or weight_cache");
-  CHECK(message(option("kv", "fp8")) == "cpu: option kv: expected bf16, f16, int8 or f32, found fp8");
-  CHECK(message(device("1")) == "cpu: device 1: expected 0");
-  CHECK(message(threads(-1)) == "cpu: expected 0 to 1024 threads, found -1");
-  CHECK(message(pinned({-3})).starts_with("cpu: expected CPU numbers"));
+  CHECK(message(option("speed", "high")) == "option speed: expected isa, products, kv, guards or weight_cache");
+  CHECK(message(option("kv", "fp8")) == "option kv: expected bf16, f16, int8 or f32, found fp8");
+  CHECK(message(device("1")) == "device 1: expected 0");
+  CHECK(message(threads(-1)) == "expected 0 to 1024 threads, found -1");
+  CHECK(message(pinned({-3})).starts_with("expected CPU numbers"));
 }
 
 TEST_CASE("the device says what was chosen") {

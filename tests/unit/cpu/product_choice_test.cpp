@@ -120,7 +120,7 @@ TEST_CASE("a list of products is read, and anything else is refused in one line"
   REQUIRE_FALSE(without.has_value());
   CHECK(without.error().code == ErrorCode::kUnavailable);
   CHECK(without.error().message ==
-        "cpu: SECONDSOURCE_CPU_PRODUCTS: instruction set avx2 multiplies each product in one way only");
+        "SECONDSOURCE_CPU_PRODUCTS: instruction set avx2 multiplies each product in one way only");
 }
 
 TEST_CASE("a product in f32 has the kernels of AVX-512") {
@@ -178,7 +178,7 @@ TEST_CASE("the device says what was chosen and why, and hands on what another pr
     CHECK(property(*backend_with({{"isa", "avx512_bf16"}}).value(), "products_basis") == "instruction set");
   }
   const ProductsInEnvironment bad("quick");
-  CHECK(backend_with({}).error().message.starts_with("cpu: SECONDSOURCE_CPU_PRODUCTS: expected f32, bf16, or a list"));
+  CHECK(backend_with({}).error().message.starts_with("SECONDSOURCE_CPU_PRODUCTS: expected f32, bf16, or a list"));
 }
 
 }  // namespace secondsource::cpu
