@@ -72,7 +72,7 @@ struct TensorTypeRow {
   std::int64_t block_values;
   std::int64_t block_bytes;
 };
-constexpr std::array<TensorTypeRow, 40> kTensorTypes = {{
+constexpr std::array<TensorTypeRow, 42> kTensorTypes = {{
     {"F32", 1, 4},      {"F16", 1, 2},        {"Q4_0", 32, 18},    {"Q4_1", 32, 20},     {"", 0, 0},
     {"", 0, 0},         {"Q5_0", 32, 22},     {"Q5_1", 32, 24},    {"Q8_0", 32, 34},     {"Q8_1", 32, 36},
     {"Q2_K", 256, 84},  {"Q3_K", 256, 110},   {"Q4_K", 256, 144},  {"Q5_K", 256, 176},   {"Q6_K", 256, 210},
@@ -81,6 +81,7 @@ constexpr std::array<TensorTypeRow, 40> kTensorTypes = {{
     {"I16", 1, 2},      {"I32", 1, 4},        {"I64", 1, 8},       {"F64", 1, 8},        {"IQ1_M", 256, 56},
     {"BF16", 1, 2},     {"", 0, 0},           {"", 0, 0},          {"", 0, 0},           {"TQ1_0", 256, 54},
     {"TQ2_0", 256, 66}, {"", 0, 0},           {"", 0, 0},          {"", 0, 0},           {"MXFP4", 32, 17},
+    {"NVFP4", 64, 36},  {"Q1_0", 128, 18},
 }};
 
 /// Reads the file from front to back and refuses to read beyond its end.

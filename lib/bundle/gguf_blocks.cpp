@@ -6,10 +6,12 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include "core/check.h"
 #include "core/e2m1.h"
+#include "core/e4m3.h"
 #include "core/four_bit_curve.h"
 #include "core/half.h"
 #include "core/utf8.h"
@@ -110,6 +112,34 @@ void blocks_mxfp4(const std::byte* block, float* values) {
   const auto scale = std::bit_cast<float>(bits);
   for (int i = 0; i < kSmallBlock; ++i) {
     values[i] = scale * kE2m1Doubled[static_cast<std::size_t>(nibble(block + 1, i))];
+  }
+}
+
+// Blocks of 64 values in four parts of 16. The scales of the parts come first, then eight bytes of codes for each part.
+
+constexpr int kNvfp4Block = 64;
+constexpr int kNvfp4Part = 16;
+
+/// The code of a value: of each part, the low halves of its bytes are values 0 to 7, the high halves values 8 to 15.
+int nvfp4_code(const std::byte* block, int value) {
+  const int in_part = value % kNvfp4Part;
+  const int byte = byte_at(block, 4 + value / kNvfp4Part * 8 + in_part % 8);
+  return in_part < 8 ? byte & 15 : byte >> 4;
+}
+
+/// The scale of a part: an E4M3 number whose sign ggml ignores. 0x7f, which is NaN in E4M3, counts as 0 there, and 0xff as the 480 that
+/// its bits would be if they were a number.
+float nvfp4_scale(const std::byte* block, int part) {
+  const int bits = byte_at(block, part);
+  if (bits == 0x7f) return 0.0F;
+  if (bits == 0xff) return 480.0F;
+  return to_float(E4m3{static_cast<std::uint8_t>(bits & 0x7f)});
+}
+
+void blocks_nvfp4(const std::byte* block, float* values) {
+  for (int i = 0; i < kNvfp4Block; ++i) {
+    const float scale = 0.5F * nvfp4_scale(block, i / kNvfp4Part);
+    values[i] = scale * kE2m1Doubled[static_cast<std::size_t>(nvfp4_code(block, i))];
   }
 }
 
@@ -261,6 +291,7 @@ constexpr std::array kFormats = {
     GgufBlockFormat{"IQ4_NL", 32, 18, blocks_iq4_nl},
     GgufBlockFormat{"IQ4_XS", 256, 136, blocks_iq4_xs},
     GgufBlockFormat{"MXFP4", 32, 17, blocks_mxfp4},
+    GgufBlockFormat{"NVFP4", 64, 36, blocks_nvfp4},
 };
 
 }  // namespace
@@ -269,6 +300,7 @@ std::optional<WeightEncoding> encoding_of_codes(const GgufBlockFormat& format) {
   if (format.dequantize == blocks_q4_0) return WeightEncoding::kInt4Group32;
   if (format.dequantize == blocks_q8_0) return WeightEncoding::kInt8Group32;
   if (format.dequantize == blocks_mxfp4) return WeightEncoding::kMxfp4Group32;
+  if (format.dequantize == blocks_nvfp4) return WeightEncoding::kNvfp4Group16;
   if (format.dequantize == blocks_q2_k) return WeightEncoding::kQ2K;
   if (format.dequantize == blocks_q3_k) return WeightEncoding::kQ3K;
   if (format.dequantize == blocks_q4_k) return WeightEncoding::kQ4K;
@@ -282,20 +314,28 @@ std::optional<WeightEncoding> encoding_of_codes(const GgufBlockFormat& format) {
   return std::nullopt;
 }
 
-float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block, std::span<std::int8_t, 32> codes) {
+void codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block, std::span<std::int8_t> codes,
+                         std::span<float> scales) {
   const std::optional<WeightEncoding> encoding = encoding_of_codes(format);
-  SS_CHECK(encoding && !has_blocks(*encoding), "a block of Q4_0, Q8_0 or MXFP4");
-  if (format.dequantize == blocks_mxfp4) {
-    for (int i = 0; i < kSmallBlock; ++i) {
-      codes[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(nibble(block + 1, i));
+  SS_CHECK(encoding && !has_blocks(*encoding), "a block of Q4_0, Q8_0, MXFP4 or NVFP4");
+  SS_CHECK(codes.size() == format.block_values, "codes: wrong size");
+  SS_CHECK(static_cast<std::int64_t>(scales.size()) * group_columns(*encoding) == std::ssize(codes),
+           "scales: wrong size");
+  const auto code_of = [&](int i) {
+    if (encoding == WeightEncoding::kNvfp4Group16) return nvfp4_code(block, i);
+    if (encoding == WeightEncoding::kMxfp4Group32) return nibble(block + 1, i);
+    return encoding == WeightEncoding::kInt8Group32 ? signed_at(block, 2 + i) : nibble(block + 2, i) - 8;
+  };
+  for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::int8_t>(code_of(static_cast<int>(i)));
+  if (encoding == WeightEncoding::kNvfp4Group16) {
+    for (std::size_t part = 0; part < scales.size(); ++part) {
+      const float scale = nvfp4_scale(block, static_cast<int>(part));
+      scales[part] = scale <= kE4m3Max ? scale : std::numeric_limits<float>::quiet_NaN();
     }
-    return to_float(E8m0{static_cast<std::uint8_t>(byte_at(block, 0))});
+    return;
   }
-  for (int i = 0; i < kSmallBlock; ++i) {
-    const int code = format.dequantize == blocks_q8_0 ? signed_at(block, 2 + i) : nibble(block + 2, i) - 8;
-    codes[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(code);
-  }
-  return half_at(block, 0);
+  scales[0] = encoding == WeightEncoding::kMxfp4Group32 ? to_float(E8m0{static_cast<std::uint8_t>(byte_at(block, 0))})
+                                                        : half_at(block, 0);
 }
 
 namespace {

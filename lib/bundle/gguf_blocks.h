@@ -23,15 +23,16 @@ struct GgufBlockFormat {
   void (*dequantize)(const std::byte* block, float* values) = nullptr;
 };
 
-/// Writes the codes of a block of Q4_0, Q8_0 or MXFP4, whose values are the codes times one scale, and returns the
-/// scale: an FP16 number; or for MXFP4, whose codes are E2M1 numbers (core/e2m1.h), a power of two, or NaN for the E8M0
-/// code that is not a number.
-float codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block, std::span<std::int8_t, 32> codes);
+/// Writes the codes and scales of a block of Q4_0, Q8_0, MXFP4 or NVFP4, whose values are the codes times the scale of their group of
+/// group_columns() codes. The codes of the last two are E2M1 numbers (core/e2m1.h). A scale is an FP16 number, for MXFP4 a power of two
+/// and for NVFP4 an E4M3 number; NaN where the stored bits stand for none. codes: block_values, scales: one for each group.
+void codes_of_gguf_block(const GgufBlockFormat& format, const std::byte* block, std::span<std::int8_t> codes,
+                         std::span<float> scales);
 /// Writes the codes of a block of an encoding in kBlockEncodings, one int8 each, and its scales and minima as WeightEncoding passes them.
 /// block: BlockForm::n_bytes, codes: n_cols, floats: n_floats() elements.
 void parts_of_block(WeightEncoding encoding, const std::byte* block, std::span<std::byte> codes,
                     std::span<float> floats);
-/// The encoding of the codes of Q4_0, Q8_0 and MXFP4, and of the blocks of every other block type; nullopt for types
+/// The encoding of the codes of Q4_0, Q8_0, MXFP4 and NVFP4, and of the blocks of every other block type; nullopt for types
 /// that store plain values.
 [[nodiscard]] std::optional<WeightEncoding> encoding_of_codes(const GgufBlockFormat& format);
 

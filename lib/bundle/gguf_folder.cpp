@@ -95,10 +95,13 @@ std::string quantization_of(const GgufFiles& files) {
 /// The published variant of a file whose matrices mostly are of this type; empty for a type that has none.
 std::string variant_of_type(const GgufBlockFormat& format) {
   if (!encoding_of_codes(format)) return "";
+  if (encoding_of_codes(format) == WeightEncoding::kNvfp4Group16) {
+    return published_variant_name(kGgufMethod, WeightEncoding::kNvfp4Group16, kNvfp4GroupSize, ActQuant::kNone);
+  }
   std::string type(format.name);
   std::ranges::transform(type, type.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return "gguf-" + type;
+  return std::string(kGgufMethod) + type;
 }
 
 /// Keeps codes if the type of most matrices has a published variant: then all matrices of types that have codes are
@@ -110,15 +113,19 @@ PublishedSource published_gguf(const std::vector<GgufTensorPlan>& plans, const M
   for (const GgufTensorPlan& plan : plans) {
     source.forms.push_back(published_form_of(plan));
     const GgufBlockFormat& format = *plan.rows.front().weight->format;
-    if (plan.spec.role == TensorRole::kMatmul) values[&format] += plan.spec.shape.n_elements().value_or(0);
+    if (plan.spec.role == TensorRole::kMatmul) {
+      const bool is_by_values = encoding_of_codes(format) && !source.forms.back();
+      values[is_by_values ? nullptr : &format] += plan.spec.shape.n_elements().value_or(0);
+    }
     const bool is_other = !source.forms.back() && format.block_values > 1;
     if (is_other && others.find(format.name) == std::string::npos) {
       others += fmt::format("{}{}", others.empty() ? "" : ", ", format.name);
     }
   }
   const auto most = std::ranges::max_element(values, {}, [](const auto& entry) { return entry.second; });
-  source.variant = most == values.end() ? "" : variant_of_type(*most->first);
+  source.variant = most == values.end() || most->first == nullptr ? "" : variant_of_type(*most->first);
   if (!source.variant.empty()) {
+    for (const GgufTensorPlan& plan : plans) source.global_scales.push_back(plan.rows.front().global_scale);
     source.read_rows = [&plans, &config](std::size_t tensor, const CodedRowUser& use) {
       return for_each_gguf_coded_row(plans[tensor], config, use);
     };

@@ -142,7 +142,35 @@ class TensorPlanner {
                                weight == nullptr ? "no such tensor" : weight->tensor->shape.to_string())};
     }
     taken_.insert(weight->tensor->name);
-    return GgufRows{weight, first_row, n_rows};
+    SS_TRY(const float global_scale, take_global_scale(name, first_row / n_rows, n_tensor_rows / n_rows));
+    return GgufRows{weight, first_row, n_rows, global_scale};
+  }
+
+  /// The scale of the products with a matrix, number `part` of `n_parts` of the same size in the tensor `name`: 1 where the file has none.
+  /// llama.cpp writes one number for a matrix, and one for each expert of a stack.
+  Result<float> take_global_scale(std::string_view name, std::int64_t part, std::int64_t n_parts) {
+    constexpr std::string_view kWeight = ".weight";
+    if (!name.ends_with(kWeight)) return 1.0F;
+    const std::string module(name.substr(0, name.size() - kWeight.size()));
+    // Runtimes that quantize activations may start from this one; here activations stay as they are.
+    if (const GgufWeight* of_inputs = files_->find(module + ".input_scale")) taken_.insert(of_inputs->tensor->name);
+    const GgufWeight* const stored = files_->find(module + ".scale");
+    if (stored == nullptr) return 1.0F;
+    if (stored->n_rows != 1 || (stored->row_values != 1 && stored->row_values != n_parts)) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: GGUF: tensor {}: expected one scale{}, found {}", files_->name(),
+                               printable(stored->tensor->name),
+                               n_parts == 1 ? "" : fmt::format(", or one for each of {} parts", n_parts),
+                               stored->tensor->shape.to_string())};
+    }
+    taken_.insert(stored->tensor->name);
+    std::vector<std::byte> scratch;
+    std::vector<float> scales(static_cast<std::size_t>(stored->row_values));
+    SS_TRY_VOID(GgufFiles::read_row(*stored, 0, scratch, scales));
+    const float scale = scales[scales.size() == 1 ? 0 : static_cast<std::size_t>(part)];
+    if (scale > 0.0F && std::isfinite(scale)) return scale;
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: GGUF: tensor {}: expected positive scales, found {}",
+                                                       files_->name(), printable(stored->tensor->name), scale)};
   }
   Result<std::vector<GgufRows>> take_whole(const std::string& name, const TensorSpec& spec) {
     const std::int64_t n_rows = n_rows_of(spec.shape);
@@ -279,6 +307,15 @@ std::int64_t interleaved_place(std::int64_t index, std::int64_t head_dim) {
   return index - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
 }
 
+/// Writes the values of row `row` of these rows. `scratch` is reused from call to call.
+Result<void> read_values(const GgufRows& rows, std::int64_t row, std::vector<std::byte>& scratch,
+                         std::span<float> values) {
+  SS_TRY_VOID(GgufFiles::read_row(*rows.weight, rows.first_row + row, scratch, values));
+  if (rows.global_scale == 1.0F) return {};
+  for (float& value : values) value *= rows.global_scale;
+  return {};
+}
+
 /// Matrices of the same shape, [part][output][input] in FP32.
 struct MatrixParts {
   std::int64_t n_outputs = 0;
@@ -297,7 +334,7 @@ Result<MatrixParts> read_parts(std::span<const GgufRows> parts, bool is_bias) {
     for (std::int64_t row = 0; row < part.n_rows; ++row) {
       const auto of_row =
           std::span(values).subspan(static_cast<std::size_t>(row * n_values), static_cast<std::size_t>(n_values));
-      SS_TRY_VOID(GgufFiles::read_row(*part.weight, part.first_row + row, scratch, of_row));
+      SS_TRY_VOID(read_values(part, row, scratch, of_row));
     }
   }
   return read;
@@ -343,7 +380,7 @@ Result<void> for_each_head_row(const GgufTensorPlan& plan, const UseRow& use) {
     SS_TRY_VOID(for_each_column(std::span(plan.rows).subspan(head, 1), false, use));
     const GgufRows& of_values = plan.rows[head + 1];
     for (std::int64_t row = 0; row < of_values.n_rows; ++row) {
-      SS_TRY_VOID(GgufFiles::read_row(*of_values.weight, of_values.first_row + row, scratch, values));
+      SS_TRY_VOID(read_values(of_values, row, scratch, values));
       SS_TRY_VOID(use(values));
     }
   }
@@ -369,12 +406,19 @@ std::optional<PublishedForm> published_form_of(const GgufTensorPlan& plan) {
   const bool is_turned = plan.change == GgufChange::kExpertsTurned;
   const bool keeps_rows = plan.change == GgufChange::kNone || plan.change == GgufChange::kRowsInterleaved || is_turned;
   if (!is_matrix || !keeps_rows || plan.rows.empty() || plan.spec.is_transposed != is_turned) return std::nullopt;
-  const GgufBlockFormat* const format = plan.rows.front().weight->format;
-  const bool is_alike =
-      std::ranges::all_of(plan.rows, [&](const GgufRows& rows) { return rows.weight->format == format; });
-  const std::optional<WeightEncoding> encoding = encoding_of_codes(*format);
+  const GgufRows& first = plan.rows.front();
+  const bool is_alike = std::ranges::all_of(plan.rows, [&](const GgufRows& rows) {
+    return rows.weight->format == first.weight->format && rows.global_scale == first.global_scale;
+  });
+  const std::optional<WeightEncoding> encoding = encoding_of_codes(*first.weight->format);
   if (!is_alike || !encoding) return std::nullopt;
-  return PublishedForm{*encoding, kScaleGroupSize, is_turned};
+  if (*encoding != WeightEncoding::kNvfp4Group16) {
+    if (first.global_scale != 1.0F) return std::nullopt;
+    return PublishedForm{*encoding, kScaleGroupSize, is_turned};
+  }
+  // A global scale belongs to one matrix, and rows that are looked up have none.
+  if (plan.spec.role != TensorRole::kMatmul || plan.spec.shape.rank() != 2) return std::nullopt;
+  return PublishedForm{*encoding, kNvfp4GroupSize};
 }
 
 namespace {
@@ -385,24 +429,26 @@ class CodedRowReader {
   Result<void> read(const GgufWeight& weight, std::int64_t row) {
     const GgufBlockFormat& format = *weight.format;
     SS_TRY_VOID(GgufFiles::read_blocks(weight, row, bytes_));
-    if (encoding_of_codes(format) && has_blocks(*encoding_of_codes(format))) {  // whole blocks are kept as they are
+    const std::optional<WeightEncoding> encoding = encoding_of_codes(format);
+    if (encoding && has_blocks(*encoding)) {  // whole blocks are kept as they are
       codes_.assign(reinterpret_cast<const std::int8_t*>(bytes_.data()),
                     reinterpret_cast<const std::int8_t*>(bytes_.data()) + bytes_.size());
       scales_.clear();
       return {};
     }
     const std::size_t n_blocks = bytes_.size() / format.block_bytes;
+    const std::size_t block_scales = format.block_values / static_cast<std::size_t>(group_columns(*encoding));
     codes_.resize(n_blocks * format.block_values);
-    scales_.resize(n_blocks);
+    scales_.resize(n_blocks * block_scales);
     for (std::size_t block = 0; block < n_blocks; ++block) {
-      const auto of_block = std::span(codes_).subspan(block * format.block_values).first<kScaleGroupSize>();
-      scales_[block] = codes_of_gguf_block(format, bytes_.data() + block * format.block_bytes, of_block);
-      if (!std::isnan(scales_[block])) continue;
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("GGUF: tensor {}: row {}: expected scales that are numbers, found others",
-                               printable(weight.tensor->name), row)};
+      codes_of_gguf_block(format, bytes_.data() + block * format.block_bytes,
+                          std::span(codes_).subspan(block * format.block_values, format.block_values),
+                          std::span(scales_).subspan(block * block_scales, block_scales));
     }
-    return {};
+    if (std::ranges::none_of(scales_, [](float scale) { return std::isnan(scale); })) return {};
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("GGUF: tensor {}: row {}: expected scales that are numbers, found others",
+                             printable(weight.tensor->name), row)};
   }
   [[nodiscard]] PublishedRow row() const { return {codes_, scales_, {}}; }
 
@@ -453,8 +499,7 @@ Result<void> for_each_gguf_row(const GgufTensorPlan& plan, const ModelConfig& co
   for (const GgufRows& rows : plan.rows) {
     for (std::int64_t row = 0; row < rows.n_rows; ++row) {
       const bool is_moved = plan.change == GgufChange::kRowsInterleaved;
-      const std::int64_t source = rows.first_row + (is_moved ? interleaved_place(row, config.head_dim) : row);
-      SS_TRY_VOID(GgufFiles::read_row(*rows.weight, source, scratch, values));
+      SS_TRY_VOID(read_values(rows, is_moved ? interleaved_place(row, config.head_dim) : row, scratch, values));
       if (plan.change == GgufChange::kOneAdded) {
         for (float& value : values) value -= 1.0F;
       }

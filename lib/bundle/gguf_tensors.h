@@ -24,6 +24,8 @@ struct GgufRows {
   const GgufWeight* weight = nullptr;
   std::int64_t first_row = 0;
   std::int64_t n_rows = 0;
+  /// By which the values are multiplied: the tensor NAME.scale beside NAME.weight, as files with NVFP4 have it.
+  float global_scale = 1.0F;
 };
 
 /// The change made by the conversion to GGUF, which is undone.
@@ -47,13 +49,14 @@ struct GgufTensorPlan {
   GgufChange change = GgufChange::kNone;
 };
 
-/// The plans of all tensors of the model, in the order of model_tensors(). Errors: kInvalidInput for a tensor that is
-/// missing or has other sizes; kUnsupported, naming a tensor of the file that belongs to no tensor of the model.
+/// The plans of all tensors of the model, in the order of model_tensors(). Scales of inputs (NAME.input_scale) are ignored. Errors:
+/// kInvalidInput for a tensor that is missing or has other sizes, or a global scale that is not positive; kUnsupported, naming a tensor of
+/// the file that belongs to no tensor of the model.
 Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, const GgufArchitecture& architecture,
                                                       const ModelConfig& config);
 
-/// The form in which the codes of the planned tensor can be kept (published_weights.h), for matrices and embeddings
-/// whose rows all have the same block type; otherwise nullopt.
+/// The form in which the codes of the planned tensor can be kept (published_weights.h), for matrices and embeddings whose rows all have the
+/// same block type and global scale; otherwise nullopt. Only NVFP4 may have a global scale, and it has a form only for single matrices.
 [[nodiscard]] std::optional<PublishedForm> published_form_of(const GgufTensorPlan& plan);
 /// Calls `use` with the codes and scales, or with the bytes of the blocks, of each row of a planned tensor that has a published
 /// form, in the order of shape_of_rows(). Errors: kIo, kInvalidInput for a scale that is no number, and those of `use`.

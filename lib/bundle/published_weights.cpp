@@ -42,11 +42,13 @@ Shape with_columns(const Shape& shape, std::int64_t n_cols) {
 std::optional<WeightEncoding> encoding_of_types(const Variant& variant, std::string_view codes, std::string_view scales,
                                                 bool has_zeros) {
   using enum WeightEncoding;
-  if (variant.matmul == kNvfp4Group16) {
-    return codes == "U8" && scales == "F8_E4M3" && !has_zeros ? std::optional(kNvfp4Group16) : std::nullopt;
-  }
   // A GGUF file may mix block types, whatever type its variant is named after.
-  const bool may_have_e2m1 = variant.matmul == kMxfp4Group32 || variant.name.starts_with("gguf-");
+  const bool is_gguf = variant.name.starts_with(kGgufMethod);
+  if (variant.matmul == kNvfp4Group16 || is_gguf) {
+    if (codes == "U8" && scales == "F8_E4M3" && !has_zeros) return kNvfp4Group16;
+    if (!is_gguf) return std::nullopt;
+  }
+  const bool may_have_e2m1 = variant.matmul == kMxfp4Group32 || is_gguf;
   if (codes == "U8" && scales == "U8" && !has_zeros && may_have_e2m1) return kMxfp4Group32;
   if (codes == "U8" && scales == "F16") return has_zeros ? kInt4Group32Zero : kInt4Group32;
   if (has_zeros) return std::nullopt;
@@ -54,6 +56,13 @@ std::optional<WeightEncoding> encoding_of_types(const Variant& variant, std::str
   if (codes == "I8" && scales == "F32") return kInt8PerRow;
   if (codes == "F8_E4M3" && scales == "F32") return variant.matmul == kFp8Group128 ? kFp8Group128 : kFp8PerRow;
   return std::nullopt;
+}
+
+/// Consecutive columns that share a stored scale in a tensor of this encoding (PublishedForm::group).
+std::int64_t group_of(const Variant& variant, WeightEncoding encoding) {
+  if (is_by_row(encoding)) return 0;
+  if (variant.name.starts_with(kGgufMethod)) return group_columns(encoding);
+  return variant.group;
 }
 
 /// The code of a column: a sign-extended nibble, or four bits that are an E2M1 number.
@@ -325,7 +334,8 @@ Result<void> join_blocks(WeightEncoding encoding, const Variant& variant,
     std::string tensor = name.substr(0, name.size() - ending.size());
     const bool is_transposed = tensor.ends_with(kTransposedEnding);
     if (is_transposed) tensor.resize(tensor.size() - kTransposedEnding.size());
-    if (!variant.name.starts_with("gguf-")) return refuse(info, fmt::format("no blocks of GGUF in {}", variant.name));
+    if (!variant.name.starts_with(kGgufMethod))
+      return refuse(info, fmt::format("no blocks of GGUF in {}", variant.name));
     if (info.dtype_name != "U8" || rank < 2 || rank > 3 || (is_transposed && rank != 3)) {
       return refuse(info, "blocks U8 of a matrix, or of several where they are transposed");
     }
@@ -434,10 +444,9 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
     // Any other extent is bounded by the size of the file.
     if (*info.shape.n_elements() == 0) return refuse(info, "codes of a matrix with rows and columns");
     if (*encoding == WeightEncoding::kFp8Group128 && rank != 2) return refuse(info, "codes of a matrix, in blocks");
-    if (*encoding == WeightEncoding::kNvfp4Group16 && rank != 2)
-      return refuse(info, "codes of a matrix with its global scale");
+    if (has_global_scale(*encoding) && rank != 2) return refuse(info, "codes of a matrix with its global scale");
     const std::int64_t n_cols = info.shape.extent(rank - 1) * (has_four_bit_codes(*encoding) ? 2 : 1);
-    const PublishedForm form{*encoding, is_by_row(*encoding) ? 0 : known->group, is_transposed};
+    const PublishedForm form{*encoding, group_of(*known, *encoding), is_transposed};
     const Shape shape = shape_of_rows(form, with_columns(info.shape, n_cols));
     if (of_scales.shape != stored_shape_of_scales(form, shape)) {
       return refuse(of_scales, fmt::format("scales of {} as {} has them", info.shape.to_string(), variant));
@@ -461,7 +470,7 @@ Result<void> join_published_weights(std::string_view variant, std::map<std::stri
       tensors.erase(stored);
     }
     float global_scale = 0.0F;
-    if (*encoding == WeightEncoding::kNvfp4Group16) {
+    if (has_global_scale(*encoding)) {
       const auto stored = tensors.find(base + std::string(kGlobalScaleEnding));
       if (stored == tensors.end()) return refuse(info, fmt::format("a global scale beside codes in {}", variant));
       SS_TRY(global_scale, read_one_scale(stored->second, name, refuse));

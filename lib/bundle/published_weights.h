@@ -7,7 +7,7 @@
 //   NAME.scales   FP16 [rows, groups] of consecutive columns, F32 [rows, 1], or F32 [rows / 128, cols / 128] of blocks of FP8;
 //                 of E2M1 U8 [rows, groups] of 32 columns in E8M0 (MXFP4), or F8_E4M3 [rows, groups] of 16 columns (NVFP4)
 //   NAME.zeros    I8 [rows, groups] in [-8, 7], of INT4 with zero points alone
-//   NAME.global_scale  F32 [1], of NVFP4 alone, by which scale * code is multiplied
+//   NAME.global_scale  F32 [1], of NVFP4 alone, by which scale * code is multiplied; 1 where the checkpoint has none
 //   NAME.input_scale  F32 [1], only in variants of static FP8 and INT8, the scale by which inputs are divided before they are rounded to
 //                 E4M3 or to whole numbers, and in those of NVFP4 with quantized activations (ActQuant::kNvfp4Static)
 //   NAME.columns  I32 [cols], where the checkpoint has act order: column i of the codes is column columns[i] of NAME, so that the columns
@@ -65,6 +65,11 @@ struct PublishedForm {
   }
   friend bool operator==(const PublishedForm&, const PublishedForm&) = default;
 };
+
+/// True if a matrix has a global scale beside the scales of its groups (PublishedWeight::global_scale).
+[[nodiscard]] constexpr bool has_global_scale(WeightEncoding encoding) {
+  return encoding == WeightEncoding::kNvfp4Group16;
+}
 
 /// How a scale is stored. E4M3 and E8M0 are one byte each; like FP16, they are exact in f32.
 enum class ScaleType : std::uint8_t { kF32, kF16, kE8m0, kE4m3 };

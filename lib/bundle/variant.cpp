@@ -26,14 +26,12 @@ constexpr std::string_view kStaticEnding = "-static";  ///< of activations whose
 /// The ending for weights in FP8 beside activations that are not quantized; "fp8" without it means quantized
 /// activations.
 constexpr std::string_view kPlainInputsEnding = "-w8a16";
-/// The method of GGUF files; their variants' names end with the block type.
-constexpr std::string_view kGgufMethod = "gguf-";
 /// The method of gpt-oss, which is the whole name of its variant.
 constexpr std::string_view kMxfp4Method = "mxfp4";
 
 constexpr std::array<std::string_view, 4> kMxfp4Names = {"mxfp4", "gguf-mxfp4", "quark-mxfp4",
                                                          "compressed-tensors-mxfp4"};
-constexpr std::array<std::string_view, 2> kNvfp4Methods = {"modelopt-", "compressed-tensors-"};
+constexpr std::array<std::string_view, 3> kNvfp4Methods = {"modelopt-", "compressed-tensors-", kGgufMethod};
 /// The ending for activations in INT8 whose scales are found at run time.
 constexpr std::string_view kInt8InputsEnding = "-w8a8";
 /// The ending for weights in NVFP4 beside activations that are not quantized.
@@ -53,6 +51,8 @@ std::optional<Variant> published_from_name(std::string_view name) {
   }
   for (const std::string_view method : kNvfp4Methods) {
     for (const ActQuant act : {ActQuant::kNone, ActQuant::kNvfp4Static}) {
+      // A file in GGUF does not say that activations are quantized.
+      if (method == kGgufMethod && act != ActQuant::kNone) continue;
       if (name != published_variant_name(method, kNvfp4Group16, kNvfp4GroupSize, act)) continue;
       return Variant{
           .name = std::string(name), .matmul = kNvfp4Group16, .rest = {}, .activations = act, .group = kNvfp4GroupSize};

@@ -44,7 +44,7 @@ struct Variant {
 ///   METHOD-fp8-w8a16, METHOD-fp8-block128-w8a16   where activations are not quantized; the method fp8 as above
 ///   mxfp4, METHOD-mxfp4
 ///   METHOD-nvfp4, and METHOD-nvfp4-w4a16 where activations are not quantized
-///   gguf-q4_0, gguf-q8_0, and gguf- with the name of one of kBlockEncodings
+///   gguf-q4_0, gguf-q8_0, gguf-nvfp4-w4a16, and gguf- with the name of one of kBlockEncodings
 /// Errors: kInvalidInput for an unknown name.
 Result<Variant> variant_from_name(std::string_view name);
 

@@ -142,7 +142,9 @@ Result<void> WeightConversion::write(const std::vector<TensorToWrite>& tensors, 
     if (form->has_zero_points()) {
       header.push_back({name + std::string(kZerosEnding), DType::kI8, stored_shape_of_scales(*form, tensors[i].shape)});
     }
-    if (!published_.global_scales.empty()) header.push_back({name + std::string(kGlobalScaleEnding), DType::kF32, {1}});
+    if (has_global_scale(form->encoding)) {
+      header.push_back({name + std::string(kGlobalScaleEnding), DType::kF32, {1}});
+    }
     if (!published_.input_scales.empty()) header.push_back({name + std::string(kInputScaleEnding), DType::kF32, {1}});
     const std::span<const std::int32_t> columns = published_.columns_of(i);
     if (columns.empty()) continue;
@@ -207,7 +209,7 @@ Result<void> WeightConversion::write_codes(std::size_t tensor, const PublishedFo
   SS_TRY_VOID(weights.write(codes));
   SS_TRY_VOID(weights.write(scales));
   SS_TRY_VOID(weights.write(zeros));
-  if (!published_.global_scales.empty()) {
+  if (has_global_scale(form.encoding)) {
     SS_TRY_VOID(weights.write(std::as_bytes(std::span(published_.global_scales).subspan(tensor, 1))));
   }
   if (!published_.input_scales.empty()) {

@@ -42,7 +42,7 @@ struct PublishedSource {
   std::vector<std::vector<std::int32_t>> columns = {};
   /// For each tensor with a form, the scale of inputs (PublishedWeight::input_scale); empty if none is kept.
   std::vector<float> input_scales = {};
-  /// For each tensor in NVFP4, its global scale (PublishedWeight::global_scale); empty for other forms.
+  /// For each tensor, its global scale (PublishedWeight::global_scale), which is kept where it is in NVFP4; may be empty if none is.
   std::vector<float> global_scales = {};
   /// Calls `use` with each row of a tensor that has a form, in order.
   std::function<Result<void>(std::size_t tensor, const CodedRowUser& use)> read_rows = {};

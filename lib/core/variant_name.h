@@ -11,10 +11,14 @@ namespace secondsource {
 inline constexpr std::array<std::string_view, 10> kVariantNames = {
     "f32", "bf16", "f16", "int8", "int8-w8a8", "int8-g32", "int8-g32-w8a8", "int4", "int4-w8a8", "fp8"};
 
+/// The method of GGUF files; their variants' names end with the type of most of their matrices.
+inline constexpr std::string_view kGgufMethod = "gguf-";
+
 /// How the names of published variants begin: the weights of a quantized checkpoint as its publisher stored them, with the
 /// method by which they were made ("gptq-int4-g128"). A bundle has at most one, and only where it keeps the codes.
 inline constexpr std::array<std::string_view, 10> kPublishedMethods = {
-    "gptq-", "awq-", "auto-round-", "compressed-tensors-", "fp8-", "fbgemm-", "modelopt-", "quark-", "gguf-", "mxfp4"};
+    "gptq-",   "awq-",      "auto-round-", "compressed-tensors-", "fp8-",
+    "fbgemm-", "modelopt-", "quark-",      kGgufMethod,           "mxfp4"};
 
 [[nodiscard]] constexpr bool is_published_variant(std::string_view variant) {
   for (const std::string_view method : kPublishedMethods) {

@@ -28,7 +28,7 @@ Result<WeightEncoding> encoding_in(const TensorSpec& tensor, TensorRole role, co
   const auto known = published.values.find(tensor.name);
   const DType stored = known != published.values.end() ? known->second : of_config;
   if (!published.encodings || published.variant != variant.name) {
-    const bool keeps_codes = role == TensorRole::kEmbedding && variant.name.starts_with("gguf-");
+    const bool keeps_codes = role == TensorRole::kEmbedding && variant.name.starts_with(kGgufMethod);
     return encoding_of(variant, keeps_codes ? TensorRole::kMatmul : role, stored);
   }
   const auto found = published.encodings->find(tensor.name);
@@ -45,7 +45,7 @@ double bytes_in(WeightEncoding encoding, const TensorSpec& tensor) {
 
 /// By default, published checkpoints in safetensors do not quantize the head, and gpt-oss quantizes only experts.
 TensorRole role_of_matmul(const Variant& variant, bool is_head, bool is_of_expert) {
-  const bool is_as_stored = variant.is_published() && !variant.name.starts_with("gguf-") &&
+  const bool is_as_stored = variant.is_published() && !variant.name.starts_with(kGgufMethod) &&
                             (is_head || (variant.name == "mxfp4" && !is_of_expert));
   return is_as_stored ? TensorRole::kEmbedding : TensorRole::kMatmul;
 }

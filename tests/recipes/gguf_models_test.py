@@ -292,7 +292,8 @@ def converted(tensors: dict[str, torch.Tensor], config, architecture: str, joins
     return out
 
 
-def write_file(path: Path, folder: Path, name: str, **split) -> None:
+def write_file(path: Path, folder: Path, name: str, extra: dict[str, np.ndarray] | None = None, **split) -> None:
+    """extra: tensors that are added to those of the model."""
     config = transformers.AutoConfig.from_pretrained(str(folder))
     architecture = ARCHITECTURES[name]
     writer = gguf.GGUFWriter(str(path), architecture, **split)
@@ -304,6 +305,8 @@ def write_file(path: Path, folder: Path, name: str, **split) -> None:
         else:
             writer.add_tensor(tensor_name, tensor.bfloat16().contiguous().view(torch.uint16).numpy(),
                               raw_dtype=gguf.GGMLQuantizationType.BF16)
+    for tensor_name, values in (extra or {}).items():
+        writer.add_tensor(tensor_name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -393,6 +396,24 @@ def refused(checks: Checks, what: str, file: Path, scratch: Path) -> None:
                   f"{what}: expected status 2 and one line, found {done.returncode}: {done.stderr[:500]}")
 
 
+def check_global_scales(checks: Checks, scratch: Path) -> None:
+    """Tests NAME.scale, by which the products with NAME.weight are multiplied whatever its type, and NAME.input_scale, which is ignored."""
+    folder, file, out = scratch / "scaled", scratch / "scaled.gguf", scratch / "scaled-bundle"
+    tiny_models.write_model(folder, "llama")
+    write_file(file, folder, "llama", {"blk.0.ffn_up.scale": np.float32([0.5]), "blk.0.ffn_up.input_scale": np.float32([3])})
+    if checks.create_or_fail(file, out):
+        name = "model.layers.0.mlp.up_proj.weight"
+        expected, found = (load_file(place / "model.safetensors")[name].float() for place in (folder, out))
+        checks.expect(torch.equal(found, expected / 2), f"{name}: expected half of the stored values")
+    for what, scales in {"a scale of 0": {"blk.0.ffn_up.scale": np.float32([0])},
+                         "a scale that is NaN": {"blk.0.ffn_up.scale": np.float32([np.nan])},
+                         "two scales of one matrix": {"blk.0.ffn_up.scale": np.float32([1, 2])},
+                         "a scale of no matrix": {"blk.0.ffn_none.scale": np.float32([1])}}.items():
+        write_file(file, folder, "llama", scales)
+        refused(checks, what, file, scratch)
+    print("global scales: of a BF16 matrix, and 4 that are refused")
+
+
 def check_blocks(checks: Checks, scratch: Path) -> None:
     """Tests every type of block: the matrices of a Llama consist of blocks with random bytes."""
     name = "llama-wide"
@@ -416,6 +437,8 @@ def check_blocks(checks: Checks, scratch: Path) -> None:
             made = make_blocks.blocks(kind, tensor.numel() // values, seed)
             if kind == "MXFP4":
                 made[:, 0] %= 240  # limits the exponent, so that all values are finite
+            if kind == "NVFP4":
+                made[:, :4] &= 127  # no signs, which scales do not have: the bits of -NaN would be no E4M3 number
             bits = make_blocks.values(kind, made)
             expected[tensor_name] = torch.from_numpy(bits.view(np.float32).reshape(tensor.shape).copy())
             writer.add_tensor(tensor_name, made.reshape(tensor.shape[0], -1), raw_dtype=gguf.GGMLQuantizationType[kind])
@@ -507,6 +530,7 @@ def main() -> int:
             check_model(checks, name, scratch)
         if not sys.argv[3:]:
             check_split(checks, scratch)
+            check_global_scales(checks, scratch)
             check_blocks(checks, scratch)
             for pre, patterns in PRE_TOKENIZERS.items():
                 check_pre_tokenizer(checks, pre, patterns, scratch)

@@ -247,12 +247,12 @@ def mxfp4_rows(weight: torch.Tensor, ending: str):
     return {ending: pairs, "weight_scale": exponents}, E2M1[codes.long()], torch.exp2(exponents.float() - 127)
 
 
-def nvfp4_rows(weight: torch.Tensor, ending: str, global_ending: str):
-    """NVFP4 as NVIDIA defines it: the global scale of the matrix is chosen so that the largest scale of a group of 16 inputs is 448, the
-    largest E4M3 number. compressed-tensors stores the reciprocal of the global scale."""
+def nvfp4_rows(weight: torch.Tensor, ending: str, global_ending: str, global_scale: torch.Tensor | None = None):
+    """NVFP4 as NVIDIA defines it: unless it is given, the global scale of the matrix is chosen so that the largest scale of a group of 16
+    inputs is 448, the largest E4M3 number. compressed-tensors stores the reciprocal of the global scale."""
     parts = weight.float().unflatten(-1, (-1, 16))
     largest = parts.abs().amax(-1)
-    global_scale = largest.max() / (6 * 448)
+    global_scale = largest.max() / (6 * 448) if global_scale is None else global_scale
     scales = (largest / 6 / global_scale).to(torch.float8_e4m3fn)
     scaled = (parts / (scales.float() * global_scale).clamp(min=2.0 ** -100)[..., None]).clamp(-6, 6)
     codes = (scaled.abs()[..., None] - E2M1[:8]).abs().argmin(-1)
@@ -691,7 +691,10 @@ def product_widths(config: transformers.PretrainedConfig, kind: str) -> set[int]
 def type_of(name: str, kind: str) -> str:
     """The type of a tensor in the file of this kind. As in llama.cpp's Q4_K_M and Q5_K_M, the head is Q6_K, and so are v_proj and down_proj
     in half of the layers. As in llama.cpp's Q3_K_M and IQ4_XS, the head is Q6_K and the first layer's v_proj is Q5_K. In Q4_0, the first
-    layer's v_proj is Q8_0. The last layer's k_proj is Q8_0 in Q4_K, as in llama.cpp's files of Mixtral-8x7B, and Q5_1 in Q5_0."""
+    layer's v_proj is Q8_0. The last layer's k_proj is Q8_0 in Q4_K, as in llama.cpp's files of Mixtral-8x7B, and Q5_1 in Q5_0. Beside NVFP4
+    the embedding and the head have other types, as in files that llama.cpp converts from checkpoints in NVFP4."""
+    if kind == "NVFP4" and name in ("model.embed_tokens.weight", "lm_head.weight"):
+        return "Q8_0" if name.startswith("lm_head") else "BF16"
     if kind in ("Q4_K", "Q5_0") and "layers.1.self_attn.k_proj" in name:
         return "Q8_0" if kind == "Q4_K" else "Q5_1"
     if kind in ("Q3_K", "IQ4_XS") and ("lm_head" in name or "layers.0.self_attn.v_proj" in name):
@@ -711,16 +714,27 @@ def blocks_of(weight: torch.Tensor, kind: str) -> np.ndarray:
     return gguf.quantize(weight.float().numpy(), gguf.GGMLQuantizationType[kind])
 
 
+def nvfp4_blocks(weight: torch.Tensor, global_scale: torch.Tensor | None) -> tuple[np.ndarray, torch.Tensor]:
+    """The blocks that llama.cpp's converter makes of a matrix in NVFP4, and its global scale. A block of 64 columns has four scales, and
+    for each 16 columns eight bytes with the codes of the first eight in their low bits."""
+    tensors, _, scales = nvfp4_rows(weight, "codes", "weight_scale_2", global_scale)
+    codes = torch.stack((tensors["codes"] & 15, tensors["codes"] >> 4), -1).unflatten(-2, (-1, 8)).flatten(-2).unflatten(-1, (2, 8))
+    pairs = (codes[..., 0, :] | codes[..., 1, :] << 4).unflatten(-2, (-1, 4)).flatten(-2)
+    blocks = torch.cat((scales.view(torch.uint8).unflatten(-1, (-1, 4)), pairs), -1)
+    return blocks.flatten(-2).numpy(), tensors["weight_scale_2"]
+
+
 # The types that a bundle keeps as whole blocks.
 GGUF_BLOCKS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL")
 
 
 def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
-    """Tests a GGUF file in which all matrices and the embedding consist of blocks. The package gguf computes the expected values."""
-    variant, file = f"gguf-{kind.lower()}", scratch / f"{kind}.gguf"
+    """Tests a GGUF file in which all matrices and the embedding consist of blocks (in NVFP4 all matrices). The package gguf computes the
+    expected values; global scales, of which it knows nothing, multiply them."""
+    variant, file = f"gguf-{kind.lower()}" + ("-w4a16" if kind == "NVFP4" else ""), scratch / f"{kind}.gguf"
     bundle = scratch / f"{variant}-bundle"
     config = transformers.AutoConfig.from_pretrained(str(plain))
-    values, kept = {}, {}
+    values, kept, global_scales = {}, {}, {}
     writer = gguf.GGUFWriter(str(file), "llama")
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -738,9 +752,20 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
             writer.add_tensor(gguf_name(name), weight.float().numpy())
             continue
         quantized = gguf.GGMLQuantizationType[type_of(name, kind)]
-        blocks = blocks_of(weight, quantized.name)
-        kept[name] = blocks
-        values[name] = torch.from_numpy(gguf.dequantize(blocks, quantized).copy())
+        if quantized.name == "NVFP4":
+            # The file has no global scale for one of the matrices, which means 1.
+            is_without = "layers.1.self_attn.k_proj" in name
+            blocks, global_scale = nvfp4_blocks(weight, torch.tensor(1.0) if is_without else None)
+            global_scales[name] = global_scale.reshape(1)
+            if not is_without:
+                module = gguf_name(name).removesuffix(".weight")
+                writer.add_tensor(f"{module}.scale", global_scales[name].numpy())
+                writer.add_tensor(f"{module}.input_scale", np.float32([0.01]))
+        else:
+            blocks = blocks_of(weight, quantized.name)
+        values[name] = torch.from_numpy(gguf.dequantize(blocks, quantized).copy()) * global_scales.get(name, 1)
+        if quantized.name != "BF16":
+            kept[name] = blocks
         part = name.rsplit(".", 2)[-2]
         n_heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(part)
         if n_heads:  # in llama.cpp's order, rows of the two halves of a head alternate
@@ -758,6 +783,7 @@ def check_gguf(program: str, plain: Path, scratch: Path, kind: str) -> None:
         for name, key in found.items():
             same = key.endswith(".codes") or np.array_equal(stored.get_tensor(key).numpy(), kept[name])
             expect(same, f"{variant}: {key}: other blocks than those of the file")
+    check_one_scales(bundle, ".global_scale", global_scales)
     counted = [fitted_rows(program, model, "--variant", variant)[0]["weights_bytes"] for model in (file, bundle)]
     expect(abs(counted[0] / counted[1] - 1) < 0.01, f"{variant}: fit counts {counted} bytes of the file and of the bundle")
     check_bundle(program, bundle, variant, values, "")
@@ -857,6 +883,37 @@ def check_gpt_oss_gguf(program: str, plain: Path, scratch: Path) -> None:
     check_bundle(program, bundle, "gguf-mxfp4", values, "")
 
 
+def check_experts_in_nvfp4(program: str, plain: Path, scratch: Path) -> None:
+    """Tests a mixture in GGUF whose experts are in NVFP4, stacked in one tensor of a layer that has a global scale for each of them."""
+    file, bundle = scratch / "experts-nvfp4.gguf", scratch / "experts-gguf-nvfp4-bundle"
+    config = transformers.AutoConfig.from_pretrained(str(plain))
+    writer = gguf.GGUFWriter(str(file), "qwen3moe")
+    gguf_models_test.add_metadata(writer, config, "qwen3_moe")
+    kind = gguf.GGMLQuantizationType.NVFP4
+    read = {}
+    for name, weight in gguf_models_test.converted(load_file(plain / "model.safetensors"), config, "qwen3moe").items():
+        if weight.dim() == 1 or "gate_inp" in name or name in ("token_embd.weight", "output.weight"):
+            read[name] = weight.float()
+            writer.add_tensor(name, weight.float().numpy())
+            continue
+        made = [nvfp4_blocks(one, None) for one in (weight if weight.dim() == 3 else weight[None])]
+        blocks = np.stack([one for one, _ in made]).reshape(*weight.shape[:-1], -1)
+        scales = torch.stack([scale for _, scale in made])
+        writer.add_tensor(name, blocks, raw_dtype=kind)
+        writer.add_tensor(name.replace(".weight", ".scale"), scales.numpy())
+        values = torch.from_numpy(gguf.dequantize(blocks, kind).copy()).reshape(weight.shape)
+        read[name] = values * (scales[:, None, None] if weight.dim() == 3 else scales)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    run(program, "bundle", "create", "--from-gguf", file, "--prompts", PROMPTS, "--out", bundle)
+    values = published.load_values(bundle / "model.safetensors")
+    for name, found in gguf_models_test.converted(values, config, "qwen3moe").items():
+        expect(torch.equal(found.float(), read[name]), f"experts in NVFP4: {name}: other values")
+    check_bundle(program, bundle, "gguf-nvfp4-w4a16", values, "")
+
+
 def gguf_name(name: str) -> str:
     parts = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
              "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
@@ -904,7 +961,7 @@ def main() -> int:
         tiny_models.write_model(deepseek, "deepseek_v3-published")
         with_act_order = [variant + ACT_ORDER for variant in WITH_ACT_ORDER]
         everything = [*CHECKPOINTS, *with_act_order, "experts-act-order", "experts-quantized-inputs", "mxfp4", "deepseek", "Q4_0", "Q8_0",
-                      *GGUF_BLOCKS]
+                      "NVFP4", *GGUF_BLOCKS]
         for variant in sys.argv[2:] or everything:
             if variant == "experts-act-order":
                 check_checkpoint(program, all_experts, scratch, "gptq-int4-g64-zp", has_act_order=True)
@@ -917,6 +974,9 @@ def main() -> int:
                 check_checkpoint(program, all_experts, scratch, "compressed-tensors-int8-static")
                 check_checkpoint(program, all_experts, scratch, "modelopt-nvfp4")
                 check_checkpoint(program, all_experts, scratch, "compressed-tensors-int4-g32-w8a8")
+            elif variant == "NVFP4":
+                check_gguf(program, wide, scratch, variant)
+                check_experts_in_nvfp4(program, all_experts, scratch)
             elif variant == "deepseek":
                 check_checkpoint(program, deepseek, scratch, "fp8-block128")
                 check_checkpoint(program, deepseek, scratch, "fp8-block128-ue8m0")

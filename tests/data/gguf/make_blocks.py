@@ -21,7 +21,7 @@ except ImportError as missing:
 # The offsets of FP16 scales in a block of each type.
 SCALES = {"F32": [], "F16": [0], "BF16": [], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
           "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0],
-          "MXFP4": []}
+          "MXFP4": [], "NVFP4": []}
 
 
 def blocks(name: str, count: int, seed: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 // The block types of GGUF, against the values that the Python package `gguf` computes (tests/data/gguf/make_blocks.py).
 #include "bundle/gguf_blocks.h"
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -42,6 +43,26 @@ TEST_CASE("blocks of every type have the values, bit for bit, that the package g
       REQUIRE(std::bit_cast<std::uint32_t>(values[i]) == expected);
     }
   }
+}
+
+TEST_CASE("the scales of NVFP4 are E4M3 numbers, except for bits that stand for none") {
+  const auto format = gguf_block_format("NVFP4");
+  REQUIRE_OK(format);
+  std::vector<std::byte> block((*format)->block_bytes);
+  for (std::size_t part = 0; part < 4; ++part) block[part] = std::byte(std::array{0x38, 0x7e, 0x7f, 0xff}[part]);
+  for (std::size_t i = 4; i < block.size(); ++i) block[i] = std::byte(i % 2 == 0 ? 0x21 : 0xfa);
+  std::vector<std::int8_t> codes((*format)->block_values);
+  std::vector<float> scales(4);
+  codes_of_gguf_block(**format, block.data(), codes, scales);
+  CHECK(scales[0] == 1.0F);
+  CHECK(scales[1] == 448.0F);
+  CHECK(scales[2] == 0.0F);
+  CHECK(std::isnan(scales[3]));
+  // Bytes 4 and 5 hold the codes of values 0 and 8, and of values 1 and 9.
+  CHECK(codes[0] == 1);
+  CHECK(codes[8] == 2);
+  CHECK(codes[1] == 10);
+  CHECK(codes[9] == 15);
 }
 
 TEST_CASE("a type that cannot be read is refused by its name") {

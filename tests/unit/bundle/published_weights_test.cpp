@@ -75,6 +75,7 @@ TEST_CASE("the name of a published variant says its encoding, its groups and its
       Row{"gguf-iq4_nl", kIq4Nl, 32, ActQuant::kNone},
       Row{"mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
       Row{"gguf-mxfp4", kMxfp4Group32, 32, ActQuant::kNone},
+      Row{"gguf-nvfp4-w4a16", kNvfp4Group16, 16, ActQuant::kNone},
       Row{"modelopt-nvfp4", kNvfp4Group16, 16, ActQuant::kNvfp4Static},
       Row{"compressed-tensors-nvfp4", kNvfp4Group16, 16, ActQuant::kNvfp4Static},
       Row{"modelopt-nvfp4-w4a16", kNvfp4Group16, 16, ActQuant::kNone},
