@@ -163,7 +163,7 @@ void add_selftest_client(CommandNode& selftest, CommandAction& action) {
       ->check(Range(0, 65'535))
       ->capture_default_str();
   client->footer(
-      "Ends with 1 when an aim is missed or an event is lost (docs/metrics.md).\n"
+      "Ends with 1 when an aim is missed or an event is lost (docs/diagnosis.md).\n"
       "With --serve it answers /v1/completions with prompts of token ids on 127.0.0.1,\n"
       "and /stamps with the time of every token that it sent: another client can be\n"
       "held against it.\n"

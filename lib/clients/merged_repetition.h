@@ -1,5 +1,5 @@
 #pragma once
-// One repetition of several clients as one. docs/metrics.md ("Several clients") defines it.
+// One repetition of several clients as one. docs/scenarios.md ("Several clients") defines it.
 
 #include <cstdint>
 #include <optional>

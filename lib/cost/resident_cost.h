@@ -1,5 +1,5 @@
 #pragma once
-// What it costs to keep a model in the memory of a device. docs/metrics.md has a worked example.
+// What it costs to keep a model in the memory of a device. docs/scenarios.md has a worked example.
 
 #include <cstdint>
 #include <optional>

@@ -1,6 +1,6 @@
 #pragma once
 // Measures one repetition of the scenario `swap` on a pool of models: each model's start to its first token, the requests
-// of each model while it is alone, and then the whole mix under the memory budget (docs/metrics.md).
+// of each model while it is alone, and then the whole mix under the memory budget (docs/scenarios.md).
 
 #include <span>
 

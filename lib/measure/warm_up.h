@@ -1,6 +1,6 @@
 #pragma once
 // Decides when a system is warm: windows of work run until three in a row agree within a tolerance, or until a given
-// maximum, and the record states which of the two happened. This is perf_analyzer's rule (docs/metrics.md).
+// maximum, and the record states which of the two happened. This is perf_analyzer's rule (docs/scenarios.md).
 
 #include <cstdint>
 #include <optional>

@@ -64,7 +64,7 @@ SS_FIELDS(TelemetryReading, name, value, why_not)
 struct Repetition {
   std::string cell;
   std::int32_t repetition = 0;
-  std::int64_t window_start_ns = 0;  ///< the steady window, by the rule in docs/metrics.md
+  std::int64_t window_start_ns = 0;  ///< the steady window, by the rule in docs/scenarios.md
   std::int64_t window_end_ns = 0;
   std::int64_t window_output_tokens = 0;
   StepWork prefill;          ///< steps with prompt tokens only

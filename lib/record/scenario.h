@@ -29,7 +29,7 @@ SS_SCHEMA_SAYS_STRING(Batching)
 SS_SCHEMA_SAYS_STRING(ThinkKind)
 
 /// One way of loading a system. Examples of name() are "single-stream", "offline-b16", "server-r2.5",
-/// "server-r8+gamma=0.25", "server-slo-max", "offline-b16+static" and "swap-24MiB+zipf=1"; docs/metrics.md lists all forms.
+/// "server-r8+gamma=0.25", "server-slo-max", "offline-b16+static" and "swap-24MiB+zipf=1"; docs/scenarios.md lists all forms.
 struct Scenario {
   ScenarioKind kind = ScenarioKind::kSingleStream;
   std::int32_t batch = 1;  ///< offline: requests in flight

@@ -1,6 +1,6 @@
 #pragma once
 // What the times in a server's responses show about its clock, and how they relate the clocks of several clients of one
-// server (docs/metrics.md).
+// server (docs/scenarios.md).
 
 #include <cstdint>
 #include <optional>

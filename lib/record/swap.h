@@ -1,5 +1,5 @@
 #pragma once
-// The data of the scenario `swap`: several models take turns on one device under a memory budget. docs/metrics.md defines
+// The data of the scenario `swap`: several models take turns on one device under a memory budget. docs/scenarios.md defines
 // every figure.
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 #pragma once
 // Adapts a scenario to one model: fills in the lengths and counts that it leaves open, and leaves out or refuses what
-// the model's context cannot hold. docs/metrics.md lists the defaults.
+// the model's context cannot hold. docs/scenarios.md lists the defaults.
 
 #include <string_view>
 

@@ -1,5 +1,6 @@
 """Runs the program with conversations, cancelled requests, recorded requests that are longer than the context, and late sends. Compares
-what was sent and received with the journal, and the figures with their definitions in docs/metrics.md.
+what was sent and received with the journal, and the figures with their definitions in docs/metrics.md
+and docs/scenarios.md.
 
     python3 load_test.py SECONDSOURCE SOURCE_FOLDER
 """

@@ -1,5 +1,5 @@
 """Tests the scenario `swap`. Its loads and evictions are compared with an LRU cache in Python, and its figures with their definitions
-in docs/metrics.md. Refusals must be one line.
+in docs/scenarios.md. Refusals must be one line.
 
     python3 swap_test.py SECONDSOURCE SOURCE_FOLDER
 """
