@@ -1,7 +1,7 @@
 """A second implementation of R and E, with which the tests compare the first: NumPy in FP64, and nothing else.
 
-Written from docs/bundle-format.md (variants, architectures, names of the tensors) and docs/correctness.md (the
-envelope) without PyTorch, transformers or this folder's other files. It reads the tensors as the checkpoint
+Written from docs/bundle-format.md (variants), docs/supported-models.md (architectures, names of the tensors) and
+docs/correctness.md (the envelope) without PyTorch, transformers or this folder's other files. It reads the tensors as the checkpoint
 stores them, so each expert of a mixture is three matrices here. One sequence at a time, every position
 at once, no cache: slow, and short enough to be checked by reading.
 

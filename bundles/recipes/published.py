@@ -1,4 +1,4 @@
-"""Published variants: weights of a quantized checkpoint as its publisher stored them (docs/bundle-format.md).
+"""Published variants: weights of a quantized checkpoint as its publisher stored them (docs/supported-models.md).
 
 The metadata of model.safetensors names the variant, such as gptq-int4-g128, and a matrix NAME is two, three or four tensors:
 

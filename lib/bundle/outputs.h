@@ -1,5 +1,5 @@
 #pragma once
-// Expected outputs as files of their own, which somebody else can publish without the weights (docs/bundle-format.md,
+// Expected outputs as files of their own, which somebody else can publish without the weights (docs/making-bundles.md,
 // "Expected outputs by themselves"): a bundle's manifest, prompts and expected outputs, in a folder or a zip. They belong
 // to the model files whose hashes that manifest lists.
 

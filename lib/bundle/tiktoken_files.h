@@ -13,7 +13,7 @@
 namespace secondsource {
 
 /// The vocabulary of a tiktoken file, without the added tokens. The pattern follows from model_type in config.json and the number of
-/// tokens in the file; both must be those of a published family (docs/bundle-format.md has the table). Errors: kUnsupported for
+/// tokens in the file; both must be those of a published family (docs/making-bundles.md has the table). Errors: kUnsupported for
 /// another family or number and where tokenizer_config.json lists no added tokens; kInvalidInput for damaged files.
 Result<GgufVocabulary> tiktoken_vocabulary_of(const ChatFileReader& read, const std::string& folder_name,
                                               std::string_view content, const std::string& name);

@@ -34,7 +34,7 @@ struct Variant {
   [[nodiscard]] bool is_published() const { return is_published_variant(name); }
 };
 
-/// Returns the variant of that name, one of kVariantNames or a published one (docs/bundle-format.md, "Published variants"):
+/// Returns the variant of that name, one of kVariantNames or a published one (docs/supported-models.md, "Published variants"):
 ///   METHOD-int4, METHOD-int8, each with or without -gN for groups of N columns, a multiple of 32
 ///   METHOD-int4-zp, METHOD-int4-gN-zp   with zero points, which awq-int4 and awq-int4-gN always have
 ///   METHOD-int8-w8a8, METHOD-int8-gN-w8a8, METHOD-int4-w8a8, METHOD-int4-gN-w8a8   where runtimes find the scales of activations

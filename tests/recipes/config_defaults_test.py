@@ -47,7 +47,7 @@ NULL_KV_HEADS = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Gr
                  "SeedOssForCausalLM", "Ernie4_5ForCausalLM", "Phi3ForCausalLM", "Olmo2ForCausalLM",
                  "GraniteMoeForCausalLM", "CohereForCausalLM", "Cohere2ForCausalLM")
 
-# Refusals that docs/bundle-format.md documents, and those of sizes with which no model of the class can compute.
+# Refusals that docs/supported-models.md documents, and those of sizes with which no model of the class can compute.
 REFUSALS = ("num_key_value_heads: expected a divisor",
             "hidden_size: expected a multiple", "sliding_window: expected an integer from 1",
             "sliding_window: expected a window", "use_sliding_window: expected a window",

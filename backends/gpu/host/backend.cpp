@@ -152,7 +152,7 @@ Support GpuBackend::supports_with_weights(const Op& op) const {
         if (encoding == WeightEncoding::kF32 || encoding == WeightEncoding::kBf16 || encoding == WeightEncoding::kF16) {
           return Support::yes();
         }
-        // No bundle stores them as codes (docs/bundle-format.md).
+        // No bundle stores them as codes (docs/supported-models.md).
         return Support::no(fmt::format("matrices of heads: expected f32, bf16 or f16, found {}", to_string(encoding)));
       },
       [](const OneOf<SelectRows, SelectColumns> auto&) { return Support::yes(); },

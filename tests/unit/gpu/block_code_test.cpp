@@ -86,7 +86,7 @@ TEST_CASE("every code of every encoding in blocks has its value, as tiles, dot p
 }
 
 TEST_CASE("a row in blocks is unpacked to what was packed, and takes the bits that the documentation says") {
-  // Bits per value, from docs/bundle-format.md. The size of a row is rounded up to 16 bytes.
+  // Bits per value, from docs/supported-models.md. The size of a row is rounded up to 16 bytes.
   constexpr std::array kBits = {3.125, 3.5625, 4.625, 5.625, 6.5625, 4.3125, 5.0, 5.5, 6.0, 4.5};
   for (std::size_t i = 0; i < kBlockEncodings.size(); ++i) {
     const WeightEncoding encoding = kBlockEncodings[i];
