@@ -260,10 +260,17 @@ struct CheckpointWeight::Finder {
                              name_of(ending_of_codes()), n_codes, spec.shape.to_string())};
   }
 
+  /// Either name may be that of the scales. If the checkpoint has neither, the name is the one that its format uses.
+  [[nodiscard]] std::string_view ending_of_scales_by_row() const {
+    constexpr std::string_view kScale = "weight_scale";
+    constexpr std::string_view kInverse = "weight_scale_inv";
+    if (optional(kInverse) != nullptr) return kInverse;
+    if (optional(kScale) != nullptr) return kScale;
+    return scheme.method == "fp8-" && scheme.block ? kInverse : kScale;  // DeepSeek's blocks
+  }
   /// Scales of FP8 and compressed-tensors: [row blocks, groups], [outputs, 1], [outputs], or one for all; numbers or powers of two in E8M0.
   Result<void> take_scales_by_row(CheckpointWeight& weight) const {
-    const bool is_inverse = optional("weight_scale_inv") != nullptr;
-    const std::string_view ending = is_inverse ? "weight_scale_inv" : "weight_scale";
+    const std::string_view ending = ending_of_scales_by_row();
     const StoredTensor* scales = optional(ending);
     const auto n_scales = scales == nullptr ? std::nullopt : scales->info.shape.n_elements();
     if (!scheme.block && n_scales == 1) {
@@ -281,6 +288,22 @@ struct CheckpointWeight::Finder {
     if (is_vector) shape = {ceil_divide(weight.n_rows_, block.rows)};
     SS_TRY(weight.scales_, expect_shape(ending, shape));
     return expect_scales_type(*weight.scales_);
+  }
+  /// Codes in FP8 have signs, so quantizers write no negative scale beside them. Runtimes read a scale of 0 as weights of 0.
+  Result<void> check_fp8_scales(const CheckpointWeight& weight) const {
+    if (scheme.layout != CodeLayout::kFp8) return {};
+    const Shape& shape = weight.scales_->info.shape;
+    for (std::int64_t i = 0; i < shape.n_elements().value_or(0); ++i) {
+      const float scale = scale_at(*weight.scales_, i);
+      if (scale >= 0.0F && std::isfinite(scale)) continue;
+      const std::string place = shape.rank() == 2 ? fmt::format("[{}, {}]: ", i / shape.extent(1), i % shape.extent(1))
+                                : shape.rank() == 1 ? fmt::format("[{}]: ", i)
+                                                    : "";
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: tensor {}: {}expected a finite scale of at least 0, found {}", name,
+                               printable(weight.scales_->info.name), place, scale)};
+    }
+    return {};
   }
   /// Scales of GPTQ and AWQ: [groups, outputs].
   Result<void> take_scales_by_group(CheckpointWeight& weight) const {
@@ -375,6 +398,7 @@ Result<CheckpointWeight> CheckpointWeight::find(const TensorStore& tensors, cons
   SS_TRY(weight.codes_, finder.codes(weight.n_rows_, weight.n_cols_));
   const bool is_by_group = scheme.layout == CodeLayout::kGptqWords || scheme.layout == CodeLayout::kAwqWords;
   SS_TRY_VOID(is_by_group ? finder.take_scales_by_group(weight) : finder.take_scales_by_row(weight));
+  SS_TRY_VOID(finder.check_fp8_scales(weight));
   SS_TRY_VOID(finder.take_zero_points(weight));
   SS_TRY_VOID(finder.check_zero_points(weight));
   SS_TRY_VOID(finder.take_groups(weight));

@@ -29,8 +29,9 @@ struct CodedRow {
 
 class CheckpointWeight {
  public:
-  /// Finds the tensors of `spec` in `tensors`, which must outlive the result, and checks their types and shapes, and that
-  /// every group of an input exists. `name` is that of the folder. Errors: kInvalidInput, kUnsupported.
+  /// Finds the tensors of `spec` in `tensors`, which must outlive the result, and checks their types and shapes, that scales
+  /// of FP8 are finite and not negative, and that every group of an input exists. `name` is that of the folder. Errors:
+  /// kInvalidInput, kUnsupported.
   static Result<CheckpointWeight> find(const TensorStore& tensors, const CheckpointScheme& scheme,
                                        const TensorSpec& spec, std::string_view name);
 

@@ -233,6 +233,16 @@ TEST_CASE("a part of a quantized weight that is missing or of another type is re
                 [](const HandMadeTensor& tensor) { return tensor.name == std::string(kQ) + "scales"; });
   missing.expect_refused(ErrorCode::kInvalidInput, "q_proj.scales: expected [2, 32], found no such tensor");
 
+  for (const auto& [checkpoint, ending, shape] :
+       {std::tuple("fp8-blocks", "weight_scale_inv", "[3, 2]"), std::tuple("fp8-per-tensor", "weight_scale", "[32, 1]"),
+        std::tuple("float-per-channel", "weight_scale", "[32, 1]")}) {
+    ChangedCheckpoint scales(checkpoint);
+    std::erase_if(scales.tensors,
+                  [&](const HandMadeTensor& tensor) { return tensor.name == kQ + std::string(ending); });
+    scales.expect_refused(ErrorCode::kInvalidInput,
+                          fmt::format("q_proj.{}: expected {}, found no such tensor", ending, shape));
+  }
+
   ChangedCheckpoint act_order("gptq-8-act-order");
   std::erase_if(act_order.tensors,
                 [](const HandMadeTensor& tensor) { return tensor.name == std::string(kQ) + "g_idx"; });
@@ -286,7 +296,31 @@ TEST_CASE("a code or a scale that is not a number is refused") {
   exponents.dtype = "F8_E8M0";
   exponents.data =
       std::string(exponents.data.size() / sizeof(float) - 1, '\x7f') + '\xff';  // ones, and the one code for NaN
-  exponent.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: row 24: expected finite values");
+  exponent.expect_refused(ErrorCode::kInvalidInput,
+                          "q_proj.weight_scale_inv: [2, 1]: expected a finite scale of at least 0, found nan");
+}
+
+TEST_CASE("a scale of codes in FP8 may be 0, but not negative, infinite or NaN") {
+  const auto set_scale = [](HandMadeTensor& scales, std::size_t place, float scale) {
+    std::memcpy(scales.data.data() + place * sizeof scale, &scale, sizeof scale);
+  };
+  for (const auto& [scale, found] :
+       {std::pair(-0.5F, "-0.5"), std::pair(HUGE_VALF, "inf"), std::pair(std::nanf(""), "nan")}) {
+    ChangedCheckpoint blocks("fp8-blocks");
+    set_scale(blocks.tensor(std::string(kQ) + "weight_scale_inv"), 3, scale);
+    blocks.expect_refused(
+        ErrorCode::kInvalidInput,
+        fmt::format("q_proj.weight_scale_inv: [1, 1]: expected a finite scale of at least 0, found {}", found));
+    ChangedCheckpoint whole("fp8-per-tensor");
+    set_scale(whole.tensor(std::string(kQ) + "weight_scale"), 0, scale);
+    whole.expect_refused(ErrorCode::kInvalidInput,
+                         fmt::format("q_proj.weight_scale: expected a finite scale of at least 0, found {}", found));
+  }
+  ChangedCheckpoint zeros("fp8-per-tensor");
+  set_scale(zeros.tensor(std::string(kQ) + "weight_scale"), 0, 0.0F);
+  std::string& codes = zeros.tensor(std::string(kQ) + "weight").data;
+  codes.assign(codes.size(), '\0');
+  CHECK(bytes_in_bundle_of(zeros) == std::string(codes.size() * sizeof(float), '\0'));
 }
 
 TEST_CASE("what a quantized module has besides and nobody reads is refused unless it is zero") {
