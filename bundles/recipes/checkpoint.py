@@ -24,7 +24,9 @@ from transformers.initialization import no_init_weights
 from transformers.modeling_utils import LoadStateDictConfig
 
 from published import WeightFile
-from reference import TEXT_PART_NAMES
+
+# Maps names of a vision-language model's text part, as files or modules have them, to those of a text-only model.
+TEXT_PART_NAMES = {r"^language_model\.": "", r"^model\.language_model\.": "model."}
 
 
 @contextlib.contextmanager

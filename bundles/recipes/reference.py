@@ -36,6 +36,7 @@ from transformers.utils import logging
 import published
 import quantize
 import weights
+from checkpoint import TEXT_PART_NAMES, Checkpoint
 from routing import Routing
 from weights import Role
 
@@ -202,10 +203,6 @@ class Fed:
     scores: dict[str, torch.Tensor] = field(default_factory=dict)  # of each router, [keep, experts]
 
 
-# Maps names of a vision-language model's text part, as files or modules have them, to those of a text-only model.
-TEXT_PART_NAMES = {r"^language_model\.": "", r"^model\.language_model\.": "model."}
-
-
 def text_config(folder: Path):
     """The configuration of a model; for a vision-language model, that of its text part."""
     whole = AutoConfig.from_pretrained(str(folder))
@@ -220,7 +217,6 @@ def load(folder: Path):
     """The model in FP32; of a vision-language model the text part, as a model of its own."""
     options = {"dtype": torch.float32, "attn_implementation": ATTENTION}
     if published.variant_of(folder):
-        from checkpoint import Checkpoint  # here, because checkpoint.py imports this file
         config = text_config(folder)
         model = AutoModelForCausalLM.from_config(config, **options)
         Checkpoint(folder, model, bool(config.tie_word_embeddings)).read_into(model, list(model.state_dict()))
