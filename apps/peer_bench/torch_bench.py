@@ -34,15 +34,18 @@ class Model:
         # The head on the last row alone, as everybody else does it.
         return self.model(input_ids=ids.to(self.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
 
-    def static_cache(self, n_tokens):
+    def empty_cache(self, n_prompt, n_steps, in_graph):
+        """A new cache for decode() of a prompt of so many tokens; None, with which the model makes one of its own, without a graph."""
+        if not in_graph:
+            return None
         import transformers
-        return transformers.StaticCache(config=self.model.config, max_cache_len=n_tokens)
+        return transformers.StaticCache(config=self.model.config, max_cache_len=n_prompt + WARM_UP_STEPS + n_steps)
 
     def decode(self, prompt, n_steps, in_graph, copies=1):
         """Seconds of the prompt, seconds of n_steps decode steps after it, and the ids that they and the warm-up gave, [n, batch].
         `copies`: sequences made of each one of the prompt, whose context is computed once; not of a static cache."""
         torch = self.torch
-        cache = self.static_cache(prompt.shape[1] + WARM_UP_STEPS + n_steps) if in_graph else None
+        cache = self.empty_cache(prompt.shape[1], n_steps, in_graph)
         begin = self.now()
         out = self.step(prompt, cache)
         prefill_seconds = self.now() - begin
@@ -99,7 +102,8 @@ def main():
         if case["context"] > 0:
             # A warm-up keeps one-time costs out of the prompt's time. On a GPU they include choosing kernels for the prompt's length and
             # allocating its memory, so that the warm-up is as long as the prompt.
-            model.step(tokens(1, 16 if case["backend"] == "cpu" else case["context"]), None)
+            warm_up = tokens(1, 16 if case["backend"] == "cpu" else case["context"])
+            model.step(warm_up, model.empty_cache(warm_up.shape[1], case["generate"], in_graph))
         prefill_seconds, seconds, _ = model.decode(prompt, case["generate"], in_graph, copies)
         if case["batch"] == 1 and case["context"] > 0:
             rates["prefill"] = case["context"] / prefill_seconds
