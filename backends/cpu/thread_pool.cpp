@@ -158,8 +158,8 @@ std::vector<ItemRange> ThreadPool::store_ranges(std::int64_t n_items, int n_acti
 
 void ThreadPool::run_erased(std::int64_t n_items, std::int64_t slice_items, Slices slices, const void* body,
                             Function function) {
-  SS_CHECK(n_items >= 0 && n_items <= INT32_MAX, "items of a loop");
-  SS_CHECK(slice_items > 0, "a piece of nothing");
+  SS_CHECK(n_items >= 0 && n_items <= INT32_MAX, "a loop has from 0 to 2^31 - 1 items");
+  SS_CHECK(slice_items > 0, "a slice has at least one item");
   pin_caller();
   const std::int64_t slice = std::min<std::int64_t>(slice_items, INT32_MAX);
   if (n_backing_off_ > 0) end_backoffs();

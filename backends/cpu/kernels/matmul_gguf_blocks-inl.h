@@ -184,10 +184,6 @@ void use_blocks(KernelTable& table, Product product, const char* name) {
   table.unpack[int(product)] = {.into = Product::kF32, .unpack = k_block_tile_to_f32<Block>, .from_rows = 3};
 }
 
-/// The products of these types.
-inline constexpr Product kUnpackedBlocks[] = {Product::kQ2K, Product::kQ3K, Product::kIq4Xs, Product::kQ41,
-                                              Product::kQ50, Product::kQ51, Product::kIq4Nl};
-
 inline void use_gguf_blocks(KernelTable& table) {
   use_blocks<Q2KBlock>(table, Product::kQ2K, "matmul_q2k_f32acc");
   use_blocks<Q3KBlock>(table, Product::kQ3K, "matmul_q3k_f32acc");
