@@ -134,8 +134,9 @@ class DecodeLoops(unittest.TestCase):
                 print(f"{kernel.target:8} {kernel.name:36} {len(added):3} atomic additions, {len(code)} instructions")
                 self.assertEqual(kernel.name == "sample_kernel", bool(added))
 
-    def test_products_keep_128_bytes_of_the_weight_in_flight_for_each_lane(self):
-        # For q2_k and q3_k, whose low bits are loaded 8 bytes at a time, the limits amount to 64 bytes.
+    def test_products_keep_eight_loads_of_the_weight_in_flight_on_nvidia_and_four_on_amd(self):
+        # A load has 16 bytes for each lane, so that NVIDIA's have 128 bytes in flight and AMD's 64. For q2_k and q3_k, whose low bits are
+        # loaded 8 bytes at a time, they have half as much.
         for kernel, loops in kernels_with_loops("matvec") + kernels_with_loops("grouped_matvec"):
             with self.subTest(target=kernel.target, kernel=kernel.name):
                 loop = main_loop(loops, r"\bLDS\b|ds_read|ds_load")  # the main loop, not the one that stores x in shared memory

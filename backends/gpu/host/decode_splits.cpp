@@ -7,7 +7,8 @@
 namespace secondsource::gpu {
 namespace {
 
-/// The fewest positions of a share: one 16-byte load of a key and of a value per lane for each of them, or one tile of keys of latents.
+/// The fewest positions of a share. Four warps of decode_attention.cpp take as many at a time if heads have 65 to 128 values and fewer than
+/// eight share a KV head; latent_attention.cpp takes them in tiles of as many.
 constexpr std::int32_t kFewestTokens = 32;
 /// A share of this many positions is worth the extra write and read of its partial sums. Shares are shorter only where blocks are too few.
 constexpr std::int32_t kEnoughTokens = 128;
