@@ -30,7 +30,7 @@ def verdicts(entries, identity):
         if history is None:
             lines.append(f"| {step.sitting} | {step.name} | {step.answers} | not done | - |")
             continue
-        killed = f"; killed {history.killed} times" if history.killed else ""
+        killed = f"; killed {history.killed} {'time' if history.killed == 1 else 'times'}" if history.killed else ""
         why = f": {history.why}" if history.why else ""
         lines.append(f"| {step.sitting} | {step.name} | {step.answers} | {history.verdict}{why}{killed} | {history.seconds:.0f} |")
     return "\n".join(lines)

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "core/counted.h"
 #include "core/file.h"
 #include "record/json_codec.h"
 #include "record/roofline.h"
@@ -60,7 +61,8 @@ std::string limits_to_text(const MachineLimits& limits, std::string text) {
 }  // namespace
 
 std::string limits_to_text(const MachineLimits& limits) {
-  return limits_to_text(limits, fmt::format("{} threads, {} loops\n", limits.n_threads, limits.instruction_set));
+  return limits_to_text(limits,
+                        fmt::format("{}, {} loops\n", counted(limits.n_threads, "thread"), limits.instruction_set));
 }
 
 double memory_read_rate(const MachineLimits& device) {
@@ -68,7 +70,8 @@ double memory_read_rate(const MachineLimits& device) {
 }
 
 std::string device_limits_to_text(const MachineLimits& limits) {
-  return limits_to_text(limits, fmt::format("{} processors, {}\n", limits.n_threads, limits.instruction_set));
+  return limits_to_text(limits,
+                        fmt::format("{}, {}\n", counted(limits.n_threads, "processor"), limits.instruction_set));
 }
 
 std::string details_to_text(const LimitDetails& details) {

@@ -13,6 +13,7 @@
 #include "backend/module.h"
 #include "bench_case.h"
 #include "case_cache.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "harness.h"
 #include "host/device_limits.h"
@@ -434,16 +435,17 @@ int run(int argc, char** argv) {
   for (const auto& [memory, cache] : bench.caches) {
     n_wrong += cache.n_wrong();
     if (cache.n_prepared_again() > 0) {
-      fmt::print(stderr,
-                 "kernel_bench: {}: {} times a case was prepared again: --case-memory is too small to keep all\n",
-                 memory, cache.n_prepared_again());
+      fmt::print(stderr, "kernel_bench: {}: {} a case was prepared again: --case-memory is too small to keep all\n",
+                 memory, counted(cache.n_prepared_again(), "time"));
     }
   }
   bench.caches.clear();
   benchmark::Shutdown();
   if (n_run == 0) return fail({ErrorCode::kInvalidInput, "no benchmark matches"});
   if (n_wrong > 0) {
-    fmt::print(stderr, "kernel_bench: {} kernels gave wrong results and were not timed\n", n_wrong);
+    fmt::print(stderr, "kernel_bench: {}\n",
+               counted(n_wrong, "kernel gave wrong results and was not timed",
+                       "kernels gave wrong results and were not timed"));
     return 3;
   }
   return 0;

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/check.h"
+#include "core/counted.h"
 #include "harness_support.h"
 #include "product_graph.h"
 #include "random_weight.h"
@@ -168,17 +169,18 @@ std::string whole_to_text(const WholeProduct& product) {
                                  product.name, to_string(product.verdict), product.kernel, product.other_kernel,
                                  product.n_elements, product.comparison.largest_share);
   if (const MatrixComparison& one = product.comparison; one.n_beyond > 0) {
-    text +=
-        fmt::format("; {} elements are beyond it, the worst in row {}, column {}: found {:.7g}, the other way {:.7g}",
-                    one.n_beyond, one.worst.row, one.worst.column, one.worst.found, one.worst.other);
+    text += fmt::format("; {} beyond it, the worst in row {}, column {}: found {:.7g}, the other way {:.7g}",
+                        counted(one.n_beyond, "element is", "elements are"), one.worst.row, one.worst.column,
+                        one.worst.found, one.worst.other);
   }
   if (const std::optional<ChangedElements>& change = product.first_change) {
-    text += fmt::format(
-        "; {} of {} repetitions changed, the first in {} elements from row {}, column {} on: from {:.7g} to {:.7g}",
-        product.n_changed_repetitions, product.n_repetitions, change->n_changed, change->first.row,
-        change->first.column, change->first.other, change->first.found);
+    text +=
+        fmt::format("; {} of {} repetitions changed, the first in {} from row {}, column {} on: from {:.7g} to {:.7g}",
+                    product.n_changed_repetitions, product.n_repetitions, counted(change->n_changed, "element"),
+                    change->first.row, change->first.column, change->first.other, change->first.found);
   } else {
-    text += fmt::format("; {} repetitions are equal bit by bit", product.n_repetitions);
+    text +=
+        fmt::format("; {} bit by bit", counted(product.n_repetitions, "repetition is equal", "repetitions are equal"));
   }
   return text + "\n";
 }

@@ -14,6 +14,7 @@
 #include "bundle/synth.h"
 #include "bundle/verify.h"
 #include "commands.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/units.h"
@@ -270,24 +271,25 @@ std::string describe(const Bundle& bundle) {
       fmt::format("{}: {}, {} parameters\n", bundle.name(), to_string(config.architecture), n_parameters(config));
   const std::string heads =
       config.latent.is_present()
-          ? fmt::format("{} heads over latents of {} + {}", config.n_heads, config.latent.kv_rank, config.rotary_dim)
+          ? fmt::format("{} over latents of {} + {}", counted(config.n_heads, "head"), config.latent.kv_rank,
+                        config.rotary_dim)
           : fmt::format("{} query and {} KV heads of {}", config.n_heads, config.n_kv_heads, config.head_dim);
-  text += fmt::format("  {} layers, width {}, {}, FFN {}, vocabulary {}, {} positions{}\n", config.n_layers, config.dim,
-                      heads, config.ffn_dim, config.vocab_size, config.max_seq_len,
+  text += fmt::format("  {}, width {}, {}, FFN {}, vocabulary {}, {} positions{}\n", counted(config.n_layers, "layer"),
+                      config.dim, heads, config.ffn_dim, config.vocab_size, config.max_seq_len,
                       config.tied_embeddings ? ", tied embeddings" : "");
   const Manifest* manifest = bundle.manifest();
   if (manifest == nullptr) return text + "  no manifest: a plain model folder, unverified\n";
   text += fmt::format("  content {}\n", bundle.content_hash());
   std::int64_t total_bytes = 0;
   for (const ManifestFile& file : manifest->files) total_bytes += file.size_bytes;
-  text += fmt::format("  {} files, {}; licence {}; {}\n", manifest->files.size(), format_bytes(total_bytes),
+  text += fmt::format("  {}, {}; licence {}; {}\n", counted(manifest->files.size(), "file"), format_bytes(total_bytes),
                       manifest->license, manifest->source_description);
   if (!manifest->source_quantization.empty()) {
     text += fmt::format("  quantized at its source: {}; {}\n", manifest->source_quantization, manifest->what_is_kept());
   }
   if (manifest->smoothing) {
-    text += fmt::format("  smoothed by alpha {}, from {} tokens of the text {}\n", manifest->smoothing->alpha,
-                        manifest->smoothing->n_tokens, manifest->smoothing->text_sha256);
+    text += fmt::format("  smoothed by alpha {}, from {} of the text {}\n", manifest->smoothing->alpha,
+                        counted(manifest->smoothing->n_tokens, "token"), manifest->smoothing->text_sha256);
   }
   for (const ManifestVariant& variant : manifest->variants) {
     text += fmt::format("  variant {}: {}, {}, {}\n", variant.name, to_string(variant.tier),
@@ -301,7 +303,7 @@ Result<ExitStatus> run_info(const std::string& path, CommandContext& context) {
   SS_TRY(const std::filesystem::path folder, bundle_path(path, context.program));
   SS_TRY(const Bundle bundle, Bundle::open(folder, context.progress, context.interrupt));
   SS_TRY(const GoldenPrompts prompts, bundle.prompts());
-  SS_TRY_VOID(print_text(describe(bundle) + fmt::format("  {} golden prompts\n", prompts.prompts.size())));
+  SS_TRY_VOID(print_text(describe(bundle) + fmt::format("  {}\n", counted(prompts.prompts.size(), "golden prompt"))));
   return ExitStatus::kOk;
 }
 
@@ -384,8 +386,8 @@ Result<ExitStatus> run_attach(const AttachCommandOptions& options, CommandContex
   SS_TRY(const AttachedOutputs attached,
          attach_outputs(attach, encode_golden_prompts, context.progress, context.interrupt));
   SS_TRY_VOID(
-      print_text(fmt::format("{}: expected outputs of {} for {} prompts, by {} with torch {} and transformers {}\n",
-                             options.bundle, fmt::join(attached.variants, ", "), attached.n_prompts,
+      print_text(fmt::format("{}: expected outputs of {} for {}, by {} with torch {} and transformers {}\n",
+                             options.bundle, fmt::join(attached.variants, ", "), counted(attached.n_prompts, "prompt"),
                              attached.from.program, attached.from.torch, attached.from.transformers)));
   return ExitStatus::kOk;
 }

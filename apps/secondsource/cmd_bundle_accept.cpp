@@ -15,6 +15,7 @@
 #include "bundle/content.h"
 #include "bundle/variant.h"
 #include "commands.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/json_text.h"
 #include "core/number.h"
@@ -252,9 +253,9 @@ std::string table_text(const std::vector<MeasuredVariant>& measured) {
 
 std::string notes_of(const std::vector<MeasuredVariant>& measured, const AcceptCommandOptions& options) {
   const QualityResult& base = measured.front().result;
-  std::string notes =
-      fmt::format("{} prompts, {} tokens along the reference's answers in {}; {} lookups, {} unanswerable\n",
-                  base.n_prompts, base.n_positions, kQualityBase, base.n_lookups, base.n_unanswerable);
+  std::string notes = fmt::format("{}, {} along the reference's answers in {}; {}, {} unanswerable\n",
+                                  counted(base.n_prompts, "prompt"), counted(base.n_positions, "token"), kQualityBase,
+                                  counted(base.n_lookups, "lookup"), base.n_unanswerable);
   notes += options.text.empty() ? "perplexity: of bf16's answers\n"
                                 : fmt::format("perplexity: of {}; the manifest's is of another text\n", options.text);
   for (const std::string& reason : base.skipped) notes += reason + "\n";

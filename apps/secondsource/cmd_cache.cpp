@@ -6,6 +6,7 @@
 #include "bundle/extraction_cache.h"
 #include "commands.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/units.h"
 
@@ -26,10 +27,11 @@ Result<ExitStatus> run_list() {
     text += line_of(entry);
     total_bytes += entry.size_bytes;
   }
-  text += fmt::format("{}: {} entries, {}\n", cache.string(), entries.size(), format_bytes(total_bytes));
+  text += fmt::format("{}: {}, {}\n", cache.string(), counted(entries.size(), "entry", "entries"),
+                      format_bytes(total_bytes));
   const std::filesystem::path packed_folder = packed_weights_folder(cache);
   SS_TRY(const PackedFiles packed, list_packed_weights(packed_folder));
-  text += fmt::format("{}: {} packed weights, {}\n", packed_folder.string(), packed.n_files,
+  text += fmt::format("{}: {}, {}\n", packed_folder.string(), counted(packed.n_files, "packed weight"),
                       format_bytes(packed.size_bytes));
   SS_TRY_VOID(print_text(text));
   return ExitStatus::kOk;
@@ -42,8 +44,9 @@ Result<ExitStatus> run_clean(double keep_gib) {
   SS_TRY(const PackedFiles packed, clean_packed_weights(packed_weights_folder(cache), keep_bytes));
   std::string text;
   for (const CacheEntry& entry : removed) text += "removed " + line_of(entry);
-  SS_TRY_VOID(print_text(text + fmt::format("{} entries removed\n{} packed weights removed, {}\n", removed.size(),
-                                            packed.n_files, format_bytes(packed.size_bytes))));
+  SS_TRY_VOID(
+      print_text(text + fmt::format("{} removed\n{} removed, {}\n", counted(removed.size(), "entry", "entries"),
+                                    counted(packed.n_files, "packed weight"), format_bytes(packed.size_bytes))));
   return ExitStatus::kOk;
 }
 

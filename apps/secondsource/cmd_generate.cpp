@@ -7,6 +7,7 @@
 #include "bundle/bundle_text.h"
 #include "commands.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "engine/text_stopper.h"
 #include "installed_data.h"
@@ -85,9 +86,9 @@ std::string summary(const ModelSession& session, std::int64_t n_prompt, std::int
                     std::int64_t total_ns, std::string_view end) {
   const double decode_s = static_cast<double>(total_ns - ttft_ns) * 1e-9;
   return fmt::format(
-      "# {} prompt tokens, first token after {:.1f} ms; {} tokens, {:.1f} tok/s after the first; ended: {}; "
+      "# {}, first token after {:.1f} ms; {}, {:.1f} tok/s after the first; ended: {}; "
       "{}",
-      n_prompt, static_cast<double>(ttft_ns) * 1e-6, n_tokens,
+      counted(n_prompt, "prompt token"), static_cast<double>(ttft_ns) * 1e-6, counted(n_tokens, "token"),
       n_tokens > 1 ? static_cast<double>(n_tokens - 1) / decode_s : 0.0, end, session.variant().name);
 }
 

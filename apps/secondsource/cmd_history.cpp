@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "core/calendar.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "gate/apply_waivers.h"
 #include "gate_output.h"
@@ -179,7 +180,7 @@ Result<ExitStatus> run_prune(const HistoryOptions& options) {
   SS_TRY(const std::vector<std::string> removed, history.prune(rule, options.dry_run));
   std::string text;
   for (const std::string& run_id : removed) text += run_id + "\n";
-  text += fmt::format("{} runs {}\n", removed.size(), options.dry_run ? "would be removed" : "removed");
+  text += fmt::format("{} {}\n", counted(removed.size(), "run"), options.dry_run ? "would be removed" : "removed");
   SS_TRY_VOID(print_text(text));
   return ExitStatus::kOk;
 }

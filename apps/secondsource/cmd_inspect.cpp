@@ -12,6 +12,7 @@
 #include "bundle/safetensors.h"
 #include "bundle/zip.h"
 #include "commands.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/units.h"
@@ -34,7 +35,7 @@ struct InspectOptions {
 Result<std::string> inspect_safetensors(const std::string& path) {
   SS_TRY(const MappedFile file, MappedFile::map(path));
   SS_TRY(const SafetensorsHeader header, parse_safetensors(file.bytes(), path));
-  std::string text = fmt::format("safetensors: {} tensors, {}\n", header.tensors.size(),
+  std::string text = fmt::format("safetensors: {}, {}\n", counted(header.tensors.size(), "tensor"),
                                  format_bytes(static_cast<std::int64_t>(file.bytes().size())));
   for (const auto& [key, value] : header.metadata) text += fmt::format("  {} = {}\n", printable(key), printable(value));
   for (const TensorInfo& tensor : header.tensors) {
@@ -55,7 +56,7 @@ std::string value_text(const GgufValue& value) {
         if constexpr (std::is_same_v<T, std::string_view>) return shortened(held);
         if constexpr (std::is_arithmetic_v<T>) return fmt::format("{}", held);
         if constexpr (!std::is_arithmetic_v<T> && !std::is_same_v<T, std::string_view>) {
-          return fmt::format("{} values", held.size());
+          return counted(held.size(), "value");
         }
       },
       value.value);
@@ -64,8 +65,8 @@ std::string value_text(const GgufValue& value) {
 Result<std::string> inspect_gguf(const std::string& path) {
   SS_TRY(const MappedFile file, MappedFile::map(path));
   SS_TRY(const GgufHeader header, parse_gguf(file.bytes(), path));
-  std::string text = fmt::format("GGUF version {}: {} keys, {} tensors\n", header.version, header.metadata.size(),
-                                 header.tensors.size());
+  std::string text = fmt::format("GGUF version {}: {}, {}\n", header.version, counted(header.metadata.size(), "key"),
+                                 counted(header.tensors.size(), "tensor"));
   for (const auto& [key, value] : header.metadata) {
     text += fmt::format("  {} ({}) = {}\n", printable(key), value.type, value_text(value));
   }
@@ -78,10 +79,10 @@ Result<std::string> inspect_gguf(const std::string& path) {
 Result<std::string> inspect_zip(const std::string& path, CommandContext& context) {
   SS_TRY(const ZipArchive archive, ZipArchive::open(path));
   SS_TRY_VOID(archive.check_contents(context.progress, context.interrupt));
-  std::string text = fmt::format("zip: {} entries, {} when extracted\n", archive.entries().size(),
+  std::string text = fmt::format("zip: {}, {} when extracted\n", counted(archive.entries().size(), "entry", "entries"),
                                  format_bytes(archive.total_bytes()));
   for (const ZipEntry& entry : archive.entries()) {
-    text += fmt::format("  {}{} {} bytes\n", entry.path, entry.is_folder ? "/" : "", entry.size_bytes);
+    text += fmt::format("  {}{} {}\n", entry.path, entry.is_folder ? "/" : "", counted(entry.size_bytes, "byte"));
   }
   return text;
 }
@@ -91,7 +92,7 @@ Result<std::string> inspect_json(const std::string& path, const std::string& con
       content.find("\"added_tokens\"") != std::string::npos && content.find("\"model\"") != std::string::npos;
   if (is_tokenizer) {
     SS_TRY(const Tokenizer tokenizer, Tokenizer::from_json(content, path));
-    return fmt::format("tokenizer: {} ids\n", tokenizer.vocab_size());
+    return fmt::format("tokenizer: {}\n", counted(tokenizer.vocab_size(), "id"));
   }
   if (content.find("\"architectures\"") != std::string::npos) {
     SS_TRY(const ModelConfig config, parse_model_config(content, path));
@@ -107,8 +108,8 @@ Result<std::string> inspect_yaml(const std::string& path, const std::string& con
   if (root.has("format")) {
     SS_TRY(const Manifest manifest, parse_manifest(content, path));
     const std::string& quantization = manifest.source_quantization;
-    return fmt::format("manifest of {}: {} files, {} variants{}\n", manifest.name, manifest.files.size(),
-                       manifest.variants.size(),
+    return fmt::format("manifest of {}: {}, {}{}\n", manifest.name, counted(manifest.files.size(), "file"),
+                       counted(manifest.variants.size(), "variant"),
                        quantization.empty() ? "" : fmt::format("; quantized at its source: {}", quantization));
   }
   if (root.has("suite_format")) {
@@ -118,7 +119,8 @@ Result<std::string> inspect_yaml(const std::string& path, const std::string& con
     };
     GoldenPrompts prompts;
     SS_TRY_VOID(add_prompt_suite(content, path, read_document, prompts));
-    return fmt::format("golden prompts: {} prompts, {} documents\n", prompts.prompts.size(), prompts.documents.size());
+    return fmt::format("golden prompts: {}, {}\n", counted(prompts.prompts.size(), "prompt"),
+                       counted(prompts.documents.size(), "document"));
   }
   return std::string("YAML\n");
 }

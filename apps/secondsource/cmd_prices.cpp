@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "core/calendar.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/utf8.h"
 #include "cost/price_book.h"
@@ -45,8 +46,8 @@ Error none_admitted(const std::vector<PriceRow>& rows, const std::string& file) 
   if (rows.empty()) return {ErrorCode::kInvalidInput, fmt::format("{}: no row with a price", file)};
   std::set<std::string> accelerators;
   for (const PriceRow& row : rows) accelerators.insert(row.accelerator);
-  return {ErrorCode::kInvalidInput, fmt::format("{}: none of its {} rows matches the filters; it has prices for {}",
-                                                file, rows.size(), fmt::join(accelerators, ", "))};
+  return {ErrorCode::kInvalidInput, fmt::format("{}: none of its {} matches the filters; it has prices for {}", file,
+                                                counted(rows.size(), "row"), fmt::join(accelerators, ", "))};
 }
 
 void add_filter_options(CommandNode& command, RowFilter& filter) {
@@ -112,11 +113,11 @@ Result<ExitStatus> check_prices(const CheckOptions& options) {
     stale = stale_rows(book, today, options.max_age_days);
   }
   for (const PriceRow& row : stale)
-    text += fmt::format("{}: older than {} days: {}\n", row.key(), options.max_age_days, row.dated());
+    text += fmt::format("{}: older than {}: {}\n", row.key(), counted(options.max_age_days, "day"), row.dated());
   std::size_t n_undated = 0;
   for (const PriceRow& row : book) n_undated += row.date == "undated" ? 1 : 0;
-  text += fmt::format("{}: {} rows, {} of them undated in their source, {} too old\n", options.book, book.size(),
-                      n_undated, stale.size());
+  text += fmt::format("{}: {}, {} of them undated in their source, {} too old\n", options.book,
+                      counted(book.size(), "row"), n_undated, stale.size());
   SS_TRY_VOID(print_text(text));
   return stale.empty() ? ExitStatus::kOk : ExitStatus::kBadInput;
 }
@@ -161,7 +162,7 @@ Result<ExitStatus> import_prices(const ImportOptions& options, Progress& progres
   const std::string book = write_price_book(rows, read_on);
   // Nothing is written unless the strict reader accepts it.
   SS_TRY_VOID(parse_price_book(book, options.catalog));
-  progress.note(fmt::format("{} rows imported of {}", rows.size(), options.catalog));
+  progress.note(fmt::format("{} imported of {}", counted(rows.size(), "row"), options.catalog));
   SS_TRY_VOID(output.write(book));
   return ExitStatus::kOk;
 }

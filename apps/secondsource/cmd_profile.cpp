@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "commands.h"
+#include "core/counted.h"
 #include "core/json_text.h"
 #include "core/units.h"
 #include "fault/fault.h"
@@ -208,8 +209,8 @@ std::string tables_text(const OperationProfile& profile, bool with_layers) {
                     "\n"
                     "{:.2f} % of the time of a decode step is the engine's own: what is outside of the "
                     "operations, and sampling.\n"
-                    "{} traced requests; each time is the median call times the number of calls.\n",
-                    100 * engine_share_of_decode(profile), profile.n_requests);
+                    "{}; each time is the median call times the number of calls.\n",
+                    100 * engine_share_of_decode(profile), counted(profile.n_requests, "traced request"));
 }
 
 Result<ExitStatus> run_profile(const ProfileOptions& options, CommandContext& context) {

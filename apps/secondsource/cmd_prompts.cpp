@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "commands.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/utf8.h"
 #include "output.h"
@@ -76,7 +77,7 @@ Result<void> write_review(const std::string& path, const std::vector<RedactedPla
 }
 
 void report_import(const ImportedSuite& suite, const PromptImportFlags& options, Progress& progress) {
-  progress.note(fmt::format("{} prompts of {} records", suite.n_prompts, suite.n_records));
+  progress.note(fmt::format("{} of {}", counted(suite.n_prompts, "prompt"), counted(suite.n_records, "record")));
   for (const auto& [reason, n] : suite.left_out) progress.note(fmt::format("left out {}: {}", n, reason));
   const auto say = [&](std::int64_t n, std::string_view what) {
     if (n > 0) progress.note(fmt::format("lengths: {} {}", n, what));

@@ -13,6 +13,7 @@
 #include "commands.h"
 #include "core/child_process.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/json_text.h"
@@ -221,18 +222,19 @@ Result<ExitStatus> print_dry_run(const RunPlan& plan) {
     const PlannedCell& cell = plan.record.cells[index];
     const CellEstimate& estimate = plan.estimates[index];
     total_s += estimate.seconds;
-    const std::string n_requests =
-        cell.scenario.n_requests > 0 ? fmt::to_string(cell.scenario.n_requests) : std::string("ten seconds of");
-    text += fmt::format("{:<48} {} x {} requests, {} output tokens, about {}\n", estimate.cell, cell.repetitions,
-                        n_requests, cell.scenario.n_output_tokens,
+    const std::string requests =
+        cell.scenario.n_requests > 0 ? counted(cell.scenario.n_requests, "request") : "ten seconds of requests";
+    text += fmt::format("{:<48} {} x {}, {}, about {}\n", estimate.cell, cell.repetitions, requests,
+                        counted(cell.scenario.n_output_tokens, "output token"),
                         format_duration_ns(static_cast<std::int64_t>(1e9 * estimate.seconds)));
   }
   for (const std::string& note : plan.notes) text += note + "\n";
   for (const BackendRecord& backend : plan.record.backends) {
     if (!backend.unavailable.empty()) text += fmt::format("{}: unavailable: {}\n", backend.name, backend.unavailable);
   }
-  text += fmt::format("{} cells, about {} (an estimate from the model's size), and the golden prompts\n",
-                      plan.estimates.size(), format_duration_ns(static_cast<std::int64_t>(1e9 * total_s)));
+  text +=
+      fmt::format("{}, about {} (an estimate from the model's size), and the golden prompts\n",
+                  counted(plan.estimates.size(), "cell"), format_duration_ns(static_cast<std::int64_t>(1e9 * total_s)));
   SS_TRY_VOID(print_text(text));
   return ExitStatus::kOk;
 }

@@ -13,6 +13,7 @@
 #include "ab/pair_series.h"
 #include "commands.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/folder.h"
 #include "modules.h"
@@ -67,8 +68,8 @@ Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext&
     SS_TRY(directory, AbDirectory::create(folder, plan));
   }
   SS_TRY_VOID(run_pairs(*directory, {.stop_early = false}, context.progress, context.interrupt));
-  SS_TRY_VOID(
-      print_text(fmt::format("{} pairs: {}\n", pool_of(directory->lines()).size(), (folder / "pairs.jsonl").string())));
+  SS_TRY_VOID(print_text(
+      fmt::format("{}: {}\n", counted(pool_of(directory->lines()).size(), "pair"), (folder / "pairs.jsonl").string())));
   return ExitStatus::kOk;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "commands.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/utf8.h"
@@ -36,9 +37,9 @@ Result<bool> follows(const std::filesystem::path& folder) {
   for (const std::string& fault : found.faults) text += fmt::format("fault: {}\n", printable(fault));
   for (const std::string& note : found.notes) text += fmt::format("note: {}\n", printable(note));
   if (summaries.size() < 2) text += "note: there is no summary.json: the run has not ended\n";
-  text += fmt::format("{}: {}: {} values of {} cells from {} samples\n", folder.string(),
-                      found.faults.empty() ? "every figure follows" : "does not follow", found.n_figures, found.n_cells,
-                      found.n_samples);
+  text += fmt::format(
+      "{}: {}: {} of {} from {}\n", folder.string(), found.faults.empty() ? "every figure follows" : "does not follow",
+      counted(found.n_figures, "value"), counted(found.n_cells, "cell"), counted(found.n_samples, "sample"));
   SS_TRY_VOID(print(text));
   return found.faults.empty();
 }

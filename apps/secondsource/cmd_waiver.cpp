@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "gate/apply_waivers.h"
 #include "record/record_json.h"
@@ -54,7 +55,8 @@ Result<ExitStatus> check_waivers(const WaiverOptions& options) {
   }
   for (const std::string& error : findings.errors) text += error + "\n";
   for (const std::string& note : findings.notes) text += note + "\n";
-  text += fmt::format("{}: {} waivers, {} not in order\n", options.file, waivers.size(), findings.errors.size());
+  text +=
+      fmt::format("{}: {}, {} not in order\n", options.file, counted(waivers.size(), "waiver"), findings.errors.size());
   SS_TRY_VOID(print_text(text));
   return findings.errors.empty() ? ExitStatus::kOk : ExitStatus::kBadInput;
 }

@@ -11,6 +11,7 @@
 
 #include "core/child_process.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/interrupt.h"
 #include "core/open_files.h"
 #include "core/units.h"
@@ -106,10 +107,10 @@ Result<ExitStatus> run_client(const ClientOptions& options, const CommandContext
   std::string left_out;
   for (const std::int32_t n_streams : options.streams) {
     SS_TRY_VOID(context.interrupt.check());
-    context.progress.begin(fmt::format("{} streams", n_streams), 0);
+    context.progress.begin(counted(n_streams, "stream"), 0);
     const Result<ClientCost> cost = measure(options, n_streams, context);
     if (!cost && cost.error().code == ErrorCode::kUnsupported) {
-      left_out += fmt::format("{} streams: left out: {}\n", n_streams, cost.error().message);
+      left_out += fmt::format("{}: left out: {}\n", counted(n_streams, "stream"), cost.error().message);
       continue;
     }
     if (!cost) return cost.error();

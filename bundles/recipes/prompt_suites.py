@@ -120,7 +120,7 @@ def without_unusable(suites: list[tuple[Path, dict]], encoder: Encoder) -> tuple
         if encoder.tokenizer is None:
             usable.pop("documents", None)
         kept.append((file, usable))
-    return kept, [f"{count} prompts left out: {why}" for why, count in reasons.items()]
+    return kept, [f"{count} {'prompt' if count == 1 else 'prompts'} left out: {why}" for why, count in reasons.items()]
 
 
 def encode(suites: list[tuple[Path, dict]], encoder: Encoder) -> list[Prompt]:

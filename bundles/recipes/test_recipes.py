@@ -233,7 +233,7 @@ def test_a_chat_template_is_that_of_the_manifest_or_the_models_own_and_what_it_r
         prompts = [refused, {"id": "b", "messages": user}, {"id": "c", "text": "d"}]
         kept, reasons = without_unusable([(folder / "s.yaml", {"prompts": prompts})], encoder)
         assert [prompt["id"] for prompt in kept[0][1]["prompts"]] == ["b", "c"]
-        assert reasons == ["1 prompts left out: the chat template refuses them: TemplateError: no system"]
+        assert reasons == ["1 prompt left out: the chat template refuses them: TemplateError: no system"]
         suite = {"suite_format": 1, "name": "s", "license": "MIT", "prompts": prompts}
         (folder / "s.yaml").write_text(to_yaml(suite), encoding="utf-8")
         (folder / "t.yaml").write_text(to_yaml({**suite, "prompts": prompts[:1]}), encoding="utf-8")

@@ -11,6 +11,7 @@
 
 #include "ab/ab_session.h"
 #include "ab/pair_series.h"
+#include "core/counted.h"
 #include "core/enum_format.h"
 #include "gate/planning.h"
 #include "stats/quantile.h"
@@ -106,9 +107,9 @@ std::string found_from(const AbRecord& record, std::span<const ProcessLine> line
 
 std::string side_by_side_line(const AbRecord& record, std::span<const ProcessLine> lines) {
   std::string text = fmt::format(
-      "sittings: side by side, servers started anew after every {} pairs: {}; all pairs of one start share its "
+      "sittings: side by side, servers started anew after every {}: {}; all pairs of one start share its "
       "effects (memory layout, placement)",
-      record.pairs_per_start, starts_text(lines));
+      counted(record.pairs_per_start, "pair"), starts_text(lines));
   std::vector<std::string> spread;
   bool is_large = false;
   for (const auto& [metric, sigma] : start_spread(record, lines)) {

@@ -7,6 +7,7 @@
 
 #include "bundle/named_shape.h"
 #include "bundle/synth.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/units.h"
@@ -76,7 +77,7 @@ Result<std::filesystem::path> synthesised_bundle_beyond(std::int64_t cache_bytes
   progress.note(fmt::format("making the bundle {} with {} of weights, more than a last-level cache of {} can hold",
                             folder.string(), format_bytes(weight_bytes(config, {"bf16"})), format_bytes(cache_bytes)));
   const SynthOptions options{.name = name,
-                             .source = fmt::format("{} with {} layers", shape.name, config.n_layers),
+                             .source = fmt::format("{} with {}", shape.name, counted(config.n_layers, "layer")),
                              .config_json = json.dump(2),
                              .seed = kSeed};
   if (Result<void> made = synthesize_bundle(options, folder, progress, interrupt); !made) {

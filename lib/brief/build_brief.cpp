@@ -18,6 +18,7 @@
 #include "brief/sku_evaluation.h"
 #include "brief/timeline.h"
 #include "brief/unasked.h"
+#include "core/counted.h"
 #include "core/nearest_word.h"
 #include "core/utf8.h"
 
@@ -269,10 +270,9 @@ std::vector<std::string> demand_sentences(const Demand& demand) {
 std::vector<std::string> assumption_sentences(const Demand& demand, std::span<const Sku> skus) {
   std::vector<std::string> lines = {
       "Prices stay as they are and the load grows steadily, month by month (365/12 days each).",
-      fmt::format("Capacity of {:g} % beyond the load is kept free in every hour; no fewer than {} {} of a machine "
+      fmt::format("Capacity of {:g} % beyond the load is kept free in every hour; no fewer than {} of a machine "
                   "type that serves.",
-                  demand.sizing.headroom_percent, demand.sizing.minimum_replicas,
-                  demand.sizing.minimum_replicas == 1 ? "replica" : "replicas"),
+                  demand.sizing.headroom_percent, counted(demand.sizing.minimum_replicas, "replica")),
       "Today's machines serve until the middle of an option's ramp, which stands for its steps; until then nothing is "
       "saved. What is rented to certify it is not counted.",
       "Machines on demand and on the spot market are added and released by the hour; committed and owned ones are paid "

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/calendar.h"
+#include "core/counted.h"
 
 namespace secondsource {
 namespace {
@@ -25,8 +26,7 @@ std::vector<BriefPhase> timeline_of(const OptionSpec& option, std::string_view s
         "rent one of each, run the harness on it, prove the tokens, replace quoted and projected figures by measured "
         "ones");
     add("Migrate", migration.work_weeks(),
-        fmt::format("{:g} person-days by {} {}", migration.person_days, migration.people,
-                    migration.people == 1 ? "person" : "people"));
+        fmt::format("{:g} person-days by {}", migration.person_days, counted(migration.people, "person", "people")));
     add("Ramp", migration.ramp_weeks, "move the load step by step, each step held against the SLO");
   }
   phases.push_back({"Look again", add_days(day, kWeeksPerQuarter * kDaysPerWeek), "",

@@ -13,6 +13,7 @@
 #include "bundle/extraction_cache.h"
 #include "bundle/relative_path.h"
 #include "bundle/staged_folder.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/folder.h"
 
@@ -136,7 +137,8 @@ Result<std::size_t> check_answers(const Outputs& outputs, const Bundle& bundle, 
     SS_TRY(const auto answers, read_expected(path, bundle.config().vocab_size));
     const auto faults = faults_of_outputs(answers, *variant.expected, prompts, encoded, bundle.config());
     if (!faults.empty()) {
-      const std::string others = faults.size() == 1 ? "" : fmt::format(" (and {} others)", faults.size() - 1);
+      const std::string others =
+          faults.size() == 1 ? "" : fmt::format(" (and {})", counted(faults.size() - 1, "other"));
       return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}{}", outputs.folder.string(), faults.front(), others)};
     }
   }

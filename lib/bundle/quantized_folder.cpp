@@ -21,6 +21,7 @@
 #include "bundle/tensor_store.h"
 #include "bundle/variant.h"
 #include "bundle/weight_conversion.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/json.h"
@@ -381,8 +382,9 @@ class QuantizedModel {
     // GPTQ's configuration announces act order; that of compressed-tensors may not.
     const bool has_order =
         std::ranges::any_of(weights_, [](const CheckpointWeight& weight) { return !weight.column_order().empty(); });
-    std::string text = fmt::format("{}{} ({} tensors)", scheme.description,
-                                   has_order && !scheme.has_input_groups ? ", act order" : "", n_quantized);
+    std::string text =
+        fmt::format("{}{} ({})", scheme.description, has_order && !scheme.has_input_groups ? ", act order" : "",
+                    counted(n_quantized, "tensor"));
     for (const auto& [type, count] : others) text += fmt::format(", {} ({})", type, count);
     return text;
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/counted.h"
 
 namespace secondsource {
 
@@ -34,7 +35,7 @@ Result<Step*> StepCache::get(const StepKey& key) {
                       .max_logit_rows = key.row_per_token ? key.max_tokens : max_seqs,
                       .max_pages_per_seq = limits_.max_pages_per_seq};
   auto step = backend_.compile(graph_of(key), bucket, pool_, key.group_timing);
-  if (!step) return step.error().with_context(fmt::format("compiling a step of {} tokens", key.max_tokens));
+  if (!step) return step.error().with_context(fmt::format("compiling a step of {}", counted(key.max_tokens, "token")));
   return steps_.emplace(key, std::move(*step)).first->second.get();
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "bundle/variant.h"
+#include "core/counted.h"
 #include "core/units.h"
 #include "core/utf8.h"
 #include "core/variant_name.h"
@@ -143,7 +144,7 @@ class Fitter {
       if (row.why_not.empty()) break;
     }
     if (!row.why_not.empty()) {
-      row.why_not = fmt::format("{} device{}: {}", row.n_devices, row.n_devices == 1 ? "" : "s", row.why_not);
+      row.why_not = fmt::format("{}: {}", counted(row.n_devices, "device"), row.why_not);
       row.n_devices = 0;
       return row;
     }

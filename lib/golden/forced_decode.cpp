@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/number.h"
 
 namespace secondsource {
@@ -70,12 +71,13 @@ RunnableCases runnable_cases(ModelSession& session, const GoldenInputs& inputs) 
     }
   }
   if (n_beyond_device > 0) {
-    runnable.skipped.push_back(
-        fmt::format("{} prompts of more than {} tokens are not run on {}", n_beyond_device, *limit, device.backend));
+    runnable.skipped.push_back(fmt::format("not run on {}: {} of more than {}", device.backend,
+                                           counted(n_beyond_device, "prompt"), counted(*limit, "token")));
   }
   if (n_beyond_cache > 0) {
-    runnable.skipped.push_back(fmt::format("{} prompts do not fit into a context of {} tokens", n_beyond_cache,
-                                           session.engine().max_context()));
+    runnable.skipped.push_back(fmt::format("{} not fit into a context of {}",
+                                           counted(n_beyond_cache, "prompt does", "prompts do"),
+                                           counted(session.engine().max_context(), "token")));
   }
   runnable.n_skipped = n_beyond_device + n_beyond_cache;
   return runnable;

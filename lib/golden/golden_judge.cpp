@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/counted.h"
 
 namespace secondsource {
 namespace {
@@ -220,8 +221,8 @@ bool begins_with_answer(std::string_view text, std::string_view answer) {
 std::vector<std::string> broken_rules(const GoldenTally& tally, const Acceptance& acceptance) {
   std::vector<std::string> broken;
   if (tally.n_non_finite > 0) {
-    broken.push_back(
-        fmt::format("logits: expected finite numbers, found a NaN or an infinity at {} positions", tally.n_non_finite));
+    broken.push_back(fmt::format("logits: expected finite numbers, found a NaN or an infinity at {}",
+                                 counted(tally.n_non_finite, "position")));
   }
   if (tally.n_wrong > 0) {
     broken.push_back(

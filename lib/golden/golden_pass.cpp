@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/checked.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/utf8.h"
 #include "golden/forced_decode.h"
 
@@ -203,8 +204,8 @@ class Pass {
     const GoldenTally& tally = result_.tally;
     if (tally.n_unsteady > 0) {
       record.reasons.push_back(
-          fmt::format("{} positions are not judged: a rounding there, or in a token before, may choose another expert",
-                      tally.n_unsteady));
+          fmt::format("{} not judged: a rounding there, or in a token before, may choose another expert",
+                      counted(tally.n_unsteady, "position is", "positions are")));
     }
     if (record.verdict == GoldenVerdict::kPassed && tally.is_weak()) {
       record.reasons.push_back(fmt::format(
@@ -305,7 +306,8 @@ Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& te
     inputs.cases.push_back({prompt, *found->second});
   }
   if (n_without_record > 0) {
-    inputs.left_out.push_back(fmt::format("{} prompts have no record of the reference", n_without_record));
+    inputs.left_out.push_back(
+        fmt::format("{} no record of the reference", counted(n_without_record, "prompt has", "prompts have")));
   }
   return inputs;
 }

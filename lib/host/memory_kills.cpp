@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/counted.h"
 #include "core/number.h"
 #include "core/units.h"
 #include "host/cgroup.h"
@@ -53,7 +54,7 @@ std::string sign_of_memory_kill(std::optional<std::int64_t> n_before, std::optio
   constexpr double kCloseToLimit = 0.9;
   if (n_before && n_after && *n_after > *n_before) {
     const std::int64_t n = *n_after - *n_before;
-    return fmt::format("the kernel counted {} process{} killed for want of memory meanwhile", n, n == 1 ? "" : "es");
+    return fmt::format("the kernel counted {} killed for want of memory meanwhile", counted(n, "process", "processes"));
   }
   if (limit_bytes && static_cast<double>(peak_bytes) > kCloseToLimit * static_cast<double>(*limit_bytes)) {
     return fmt::format("its peak is close to the limit of {}", format_bytes(*limit_bytes));

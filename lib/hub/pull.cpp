@@ -10,6 +10,7 @@
 
 #include "bundle/quantized_folder.h"
 #include "bundle/tensor_store.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/units.h"
@@ -150,8 +151,8 @@ Result<PulledModel> pull_model(const HubModelName& model, HubSettings settings, 
   SS_TRY(HubClient hub, HubClient::create(std::move(settings), interrupt));
   SS_TRY(HubListing listing, hub.list(model, progress));
   if (listing.n_left_out > 0) {
-    progress.note(fmt::format("hf:{}: {} files left out, whose names may not become paths here", model.repository,
-                              listing.n_left_out));
+    progress.note(fmt::format("hf:{}: {} left out, whose names may not become paths here", model.repository,
+                              counted(listing.n_left_out, "file")));
   }
   progress.note(fmt::format("hf:{}: {} is commit {}", model.repository, shown(model.revision), listing.commit));
   SS_TRY(PullFolder folder, PullFolder::open(bundle));

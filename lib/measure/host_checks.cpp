@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/counted.h"
 #include "measure/request_checks.h"
 
 namespace secondsource {
@@ -56,7 +57,7 @@ CheckRecord check_steal(const HostState& before, const HostState& after, const H
     const double share = static_cast<double>(stolen) / static_cast<double>(total);
     return {
         stolen < limits.fewest_steal_ticks ? kPassed : outcome_of(share, limits.steal_suspect, limits.steal_invalid),
-        fmt::format("the hypervisor took {:.1f} % of the CPU time ({} ticks)", 100 * share, stolen), share};
+        fmt::format("the hypervisor took {:.1f} % of the CPU time ({})", 100 * share, counted(stolen, "tick")), share};
   });
 }
 
@@ -71,22 +72,22 @@ CheckRecord check_quota(const HostState& before, const HostState& after, double 
 
 CheckRecord check_page_faults(const HostState& before, const HostState& after, double wall_s,
                               const HostCheckLimits& limits) {
-  return with_both("page_faults", before.major_faults, after.major_faults,
-                   [&](std::int64_t a, std::int64_t b) -> Verdict {
-                     const std::int64_t faults = b - a;
-                     const double per_s = wall_s > 0 ? static_cast<double>(faults) / wall_s : 0;
-                     const bool often = per_s > limits.major_faults_per_s && faults >= limits.fewest_major_faults;
-                     return {often        ? kInvalid
-                             : faults > 0 ? kSuspect
-                                          : kPassed,
-                             fmt::format("{} pages were read from a disk, {:.3g} a second", faults, per_s)};
-                   });
+  return with_both(
+      "page_faults", before.major_faults, after.major_faults, [&](std::int64_t a, std::int64_t b) -> Verdict {
+        const std::int64_t faults = b - a;
+        const double per_s = wall_s > 0 ? static_cast<double>(faults) / wall_s : 0;
+        const bool often = per_s > limits.major_faults_per_s && faults >= limits.fewest_major_faults;
+        return {often        ? kInvalid
+                : faults > 0 ? kSuspect
+                             : kPassed,
+                fmt::format("{} read from a disk, {:.3g} a second", counted(faults, "page was", "pages were"), per_s)};
+      });
 }
 
 CheckRecord check_swap(const HostState& before, const HostState& after) {
   const CheckRecord host =
       with_both("swap", before.swapped_pages, after.swapped_pages, [&](std::int64_t a, std::int64_t b) -> Verdict {
-        return {b > a ? kSuspect : kPassed, fmt::format("the host swapped {} pages", b - a)};
+        return {b > a ? kSuspect : kPassed, fmt::format("the host swapped {}", counted(b - a, "page"))};
       });
   if (!after.swapped_bytes) return {"swap", host.outcome, host.detail + "; " + after.swapped_bytes.error().message};
   if (*after.swapped_bytes == 0) return host;
@@ -95,10 +96,11 @@ CheckRecord check_swap(const HostState& before, const HostState& after) {
 }
 
 CheckRecord check_throttling(const HostState& before, const HostState& after) {
-  return with_both(
-      "throttling", before.throttle_events, after.throttle_events, [](std::int64_t a, std::int64_t b) -> Verdict {
-        return {b > a ? kInvalid : kPassed, fmt::format("heat or power throttled the cores {} times", b - a)};
-      });
+  return with_both("throttling", before.throttle_events, after.throttle_events,
+                   [](std::int64_t a, std::int64_t b) -> Verdict {
+                     return {b > a ? kInvalid : kPassed,
+                             fmt::format("heat or power throttled the cores {}", counted(b - a, "time"))};
+                   });
 }
 
 CheckRecord check_clock_settings(const HostState& before, const HostState& after) {

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/enum_format.h"
 #include "host/host_state.h"
 #include "host/host_usage.h"
@@ -203,8 +204,8 @@ class Measurement {
     }
     if (load.stopped) {
       given_up_ = load.stopped;
-      given_up_->why =
-          fmt::format("{}: {}; {} requests were given up", load.stopped->verdict, load.stopped->why, load.n_abandoned);
+      given_up_->why = fmt::format("{}: {}; {} given up", load.stopped->verdict, load.stopped->why,
+                                   counted(load.n_abandoned, "request was", "requests were"));
     }
     return {};
   }

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 
+#include "core/counted.h"
 #include "core/units.h"
 #include "stats/monotone_trend.h"
 #include "stats/quantile.h"
@@ -108,13 +109,13 @@ CheckRecord check_tokens(std::span<const RequestSample> samples, std::span<const
     const bool is_cancelled = sample.finish == RequestFinish::kCancelled && sample.n_output_tokens < asked[index];
     if (sample.n_output_tokens != asked[index] && !ended_early && !is_cancelled) {
       return {"tokens", kInvalid,
-              fmt::format("request {}: expected {} output tokens, found {}", sample.request, asked[index],
+              fmt::format("request {}: expected {}, found {}", sample.request, counted(asked[index], "output token"),
                           sample.n_output_tokens)};
     }
     if (sample.engine_tokens && *sample.engine_tokens != sample.n_output_tokens) {
       return {"tokens", kInvalid,
-              fmt::format("request {}: {} tokens arrived, the system counts {}", sample.request, sample.n_output_tokens,
-                          *sample.engine_tokens)};
+              fmt::format("request {}: {} arrived, the system counts {}", sample.request,
+                          counted(sample.n_output_tokens, "token"), *sample.engine_tokens)};
     }
     n_together += std::ranges::count(sample.itl_ns, 0);
   }
@@ -261,7 +262,9 @@ CheckRecord check_prompt_cache(const Scenario& scenario, std::span<const Request
 
 CheckRecord check_compiled(std::int64_t n_compiled) {
   if (n_compiled == 0) return {"compiled", kPassed, "all steps were compiled before"};
-  return {"compiled", kInvalid, fmt::format("{} steps were compiled while requests waited for them", n_compiled)};
+  return {"compiled", kInvalid,
+          counted(n_compiled, "step was compiled while requests waited for it",
+                  "steps were compiled while requests waited for them")};
 }
 
 }  // namespace secondsource

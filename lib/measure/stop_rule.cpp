@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "core/counted.h"
+
 namespace secondsource {
 
 void StopWatch::on_end(const ObservedRequest& request) {
@@ -16,7 +18,8 @@ std::optional<LoadStop> StopWatch::verdict(std::int64_t n_waiting) const {
     return LoadStop{ProbeVerdict::kErrors, fmt::format("{} of {} requests failed", n_failed_, n_ended_)};
   }
   if (rule_.max_waiting > 0 && n_waiting > rule_.max_waiting) {
-    return LoadStop{ProbeVerdict::kSaturated, fmt::format("{} requests wait for their first token", n_waiting)};
+    return LoadStop{ProbeVerdict::kSaturated,
+                    counted(n_waiting, "request waits for its first token", "requests wait for their first token")};
   }
   if (n_misses_ > rule_.max_misses) {
     return LoadStop{ProbeVerdict::kNotKept,

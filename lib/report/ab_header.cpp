@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "ab/sittings.h"
+#include "core/counted.h"
 #include "core/enum_format.h"
 #include "gate/metric.h"
 
@@ -56,8 +57,8 @@ std::vector<std::string> ab_header(const AbRecord& record, std::span<const Proce
   double busiest = 0;
   for (const ProcessLine& line : lines) busiest = std::max(busiest, line.others_cpu_share.value_or(0));
   text.push_back(fmt::format(
-      "comparison {} of {}, seed {}, looks at {} pairs, {} processes{}", record.ab_id, record.started_utc, record.seed,
-      fmt::join(record.looks, ", "), lines.size(),
+      "comparison {} of {}, seed {}, looks at {} pairs, {}{}", record.ab_id, record.started_utc, record.seed,
+      fmt::join(record.looks, ", "), counted(lines.size(), "process", "processes"),
       busiest > kQuietTimeLost ? fmt::format("; other processes took up to {:.0f} % of the CPUs", 100 * busiest) : ""));
   return text;
 }

@@ -8,6 +8,7 @@
 
 #include "brief/brief_text.h"
 #include "core/calendar.h"
+#include "core/counted.h"
 #include "report/chart/bars.h"
 
 namespace secondsource {
@@ -25,7 +26,7 @@ std::string with_interval(const Figure& figure) {
 }
 
 std::string days_text(std::int64_t days) {
-  return fmt::format("{} {}", days, days == 1 ? "day" : "days");
+  return counted(days, "day");
 }
 
 /// Describes a replica, and the system from which its speed was scaled.

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/counted.h"
+
 namespace secondsource {
 namespace {
 
@@ -16,10 +18,10 @@ std::string clock_line(const std::string& backend, const ServerClock& clock) {
   if (!clock.ahead_low_ns || !clock.ahead_high_ns) {
     return fmt::format("{}: its clock is not known: {}", backend, clock.why_not);
   }
-  return fmt::format("{}: its clock is between {:.1f} and {:.1f} ms ahead of this machine's, by {} {} responses",
-                     backend, in_ms(*clock.ahead_low_ns), in_ms(*clock.ahead_high_ns),
+  return fmt::format("{}: its clock is between {:.1f} and {:.1f} ms ahead of this machine's, by {} {}", backend,
+                     in_ms(*clock.ahead_low_ns), in_ms(*clock.ahead_high_ns),
                      clock.source == ServerTime::kDate ? "the Dates of" : "the times in the answers of",
-                     clock.n_responses);
+                     counted(clock.n_responses, "response"));
 }
 
 /// True if `one` says more than `other`.

@@ -10,6 +10,7 @@
 #include <tuple>
 #include <utility>
 
+#include "core/counted.h"
 #include "report/cell_text.h"
 #include "stats/quantile.h"
 
@@ -60,7 +61,7 @@ bool is_hit_harder(const CellSummary* a, const CellSummary* b) {
 }
 
 std::string rows_text(std::size_t n, std::size_t n_cells) {
-  return fmt::format("{} of {} row{}", n, n_cells, n_cells == 1 ? "" : "s");
+  return fmt::format("{} of {}", n, counted(n_cells, "row"));
 }
 
 std::size_t count_cells(std::span<const SummarizedRun> runs) {
@@ -80,8 +81,8 @@ std::string seen_of_tokens(std::span<const SummarizedRun> runs) {
   }
   const std::size_t n_wrong = n_by_verdict[GoldenVerdict::kFailed];
   const std::size_t n_passed = n_by_verdict[GoldenVerdict::kPassed];
-  std::string text = fmt::format("Tokens: proven right in {} of {} combination{} of bundle, backend and variant",
-                                 n_passed, seen.size(), seen.size() == 1 ? "" : "s");
+  std::string text = fmt::format("Tokens: proven right in {} of {} of bundle, backend and variant", n_passed,
+                                 counted(seen.size(), "combination"));
   if (n_wrong > 0) text += fmt::format(", WRONG TOKENS in {}", n_wrong);
   const std::size_t n_open = seen.size() - n_passed - n_wrong;
   if (n_open > 0) text += fmt::format(", not proven in {} (no expected outputs, or not run)", n_open);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "core/counted.h"
 #include "core/enum_format.h"
 #include "core/units.h"
 #include "fit/quantity.h"
@@ -30,9 +31,9 @@ std::string billions(double n_parameters) {
 
 /// What is rented for a row's devices, and where its price is from: "2 x h100-sxm: 1 instance of 8, 18.32 USD an hour: ...".
 std::string price_note(const FitRow& row, const FitPrice& price) {
-  return fmt::format("{} x {}: {} instance{} of {}, {:.2f} USD an hour: {}, {}", row.n_devices, row.hardware,
-                     price.n_instances, price.n_instances == 1 ? "" : "s", price.devices_per_instance,
-                     price.usd_per_hour, price.row, price.date);
+  return fmt::format("{} x {}: {} of {}, {:.2f} USD an hour: {}, {}", row.n_devices, row.hardware,
+                     counted(price.n_instances, "instance"), price.devices_per_instance, price.usd_per_hour, price.row,
+                     price.date);
 }
 
 Chart memory_chart(const FitReport& report, const std::string& variant) {
@@ -120,9 +121,9 @@ std::vector<std::string> fit_notes(const FitReport& report) {
                       ? fmt::format(", {} of which multiply each token", billions(report.n_active_parameters))
                       : ""));
   notes.push_back(
-      fmt::format("{} sequence{} of {} tokens, cache in {}; {:g} % of each device's memory is left to driver, code "
+      fmt::format("{} of {}, cache in {}; {:g} % of each device's memory is left to driver, code "
                   "and fragmentation (assumed)",
-                  report.n_sequences, report.n_sequences == 1 ? "" : "s", report.context, report.kv_dtype,
+                  counted(report.n_sequences, "sequence"), counted(report.context, "token"), report.kv_dtype,
                   100 * report.reserved_share));
   notes.emplace_back(
       "projected, not measured: tokens/s are what read rate and peak of the data sheets allow at best, and n devices count "

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/counted.h"
 #include "gate/rule.h"
 #include "gate/trend.h"
 #include "report/chart/trend.h"
@@ -52,13 +53,13 @@ Result<std::string> history_page(History& history, const std::string& branch, co
     }
     if (one.points.empty()) notes.push_back(fmt::format("{}: no run has a figure that counts", cell));
     if (one.n_other_setups > 0) {
-      notes.push_back(
-          fmt::format("{}: {} runs of another setup are not drawn; drawn is: {}", cell, one.n_other_setups, one.setup));
+      notes.push_back(fmt::format("{}: {} not drawn; drawn is: {}", cell,
+                                  counted(one.n_other_setups, "run of another setup is", "runs of another setup are"),
+                                  one.setup));
     }
     if (one.n_not_counted > 0) {
-      notes.push_back(
-          fmt::format("{}: {} runs are not drawn: wrong tokens, an invalid measurement, a planted fault or no value",
-                      cell, one.n_not_counted));
+      notes.push_back(fmt::format("{}: {} not drawn: wrong tokens, an invalid measurement, a planted fault or no value",
+                                  cell, counted(one.n_not_counted, "run is", "runs are")));
     }
   }
   Document document{"secondsource history", fmt::format("Branch {}: {}", branch, metric.title), {}};

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "core/counted.h"
 #include "report/cell_text.h"
 #include "report/chart/bars.h"
 #include "report/chart/changes.h"
@@ -329,7 +330,8 @@ void add_timelines(Document& document, const Drawing& drawing) {
   add_charts(document, charts, "Not drawn: there are no samples.");
   if (n_left_out > 0)
     document.add(
-        Paragraph{fmt::format("{} more cells are not drawn; their samples are in samples.jsonl.", n_left_out)});
+        Paragraph{fmt::format("{} in samples.jsonl.", counted(n_left_out, "more cell is not drawn; its samples are",
+                                                              "more cells are not drawn; their samples are"))});
 }
 
 TextTable facts_table(const RunRecord& record) {

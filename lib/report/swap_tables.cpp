@@ -6,6 +6,7 @@
 #include <functional>
 #include <utility>
 
+#include "core/counted.h"
 #include "core/units.h"
 #include "report/cell_text.h"
 
@@ -18,7 +19,7 @@ std::string bytes_text(const std::optional<T>& bytes) {
 }
 
 std::string budget_of(const SwapSummary& swap) {
-  if (swap.budget_models > 0) return fmt::format("{} model{}", swap.budget_models, swap.budget_models == 1 ? "" : "s");
+  if (swap.budget_models > 0) return counted(swap.budget_models, "model");
   return format_bytes(swap.memory_budget_bytes);
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/counted.h"
 #include "core/enum_format.h"
 #include "measure/rate_verdict.h"
 #include "record/ranges.h"
@@ -32,7 +33,8 @@ const CheckRecord* failed_load_check(const Repetition& repetition) {
 }
 
 std::string described(const CapacitySearch::Attempt& attempt, std::int32_t batch) {
-  if (attempt.phase == ProbePhase::kSaturation) return fmt::format("filling the system with {} requests", batch);
+  if (attempt.phase == ProbePhase::kSaturation)
+    return fmt::format("filling the system with {}", counted(batch, "request"));
   return fmt::format("{} {:.3g} requests/s for {:.0f} s", attempt.phase == ProbePhase::kHold ? "holding" : "trying",
                      attempt.rate_per_s, attempt.n_requests / attempt.rate_per_s);
 }
@@ -141,7 +143,7 @@ std::optional<RateProbe> CapacityRun::broken_hold(std::span<const JournalLine> l
   RateVerdict attained = judge_attainment(ProbePhase::kHold, slo_, samples);
   if (attained.verdict == ProbeVerdict::kKept) return std::nullopt;
   probe.verdict = attained.verdict;
-  probe.why = fmt::format("over {} repetitions, {}", last->repetition + 1, attained.why);
+  probe.why = fmt::format("over {}, {}", counted(last->repetition + 1, "repetition"), attained.why);
   return probe;
 }
 

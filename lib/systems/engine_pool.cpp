@@ -10,6 +10,7 @@
 #include "bundle/bundle.h"
 #include "core/checked.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/folder.h"
 #include "core/units.h"
 #include "fault/faulty_backend.h"
@@ -67,7 +68,7 @@ class EnginePool final : public ModelPool {
   }
 
   [[nodiscard]] std::string name() const override {
-    return fmt::format("engines of {} models over {}", names_.size(), job_.backend);
+    return fmt::format("engines of {} over {}", counted(names_.size(), "model"), job_.backend);
   }
   [[nodiscard]] std::int32_t max_in_flight() const override { return 1; }
   [[nodiscard]] const std::vector<std::string>& models() const override { return names_; }

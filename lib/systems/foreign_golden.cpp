@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/enum_format.h"
 #include "core/utf8.h"
 #include "systems/loaded_golden.h"
@@ -57,8 +58,8 @@ class Pass {
     }
     if (n_not_sent == 0) return;
     record_.n_skipped += n_not_sent;
-    notes_.push_back(
-        fmt::format("{} prompts cannot be sent to {} so that it works on their ids", n_not_sent, source_.entrance()));
+    notes_.push_back(fmt::format("{} cannot be sent to {} so that it works on the ids themselves",
+                                 counted(n_not_sent, "prompt"), source_.entrance()));
   }
 
   /// Scores all cases if the system can. False if it cannot; a note then says why.
@@ -134,7 +135,7 @@ class Pass {
       const auto n_ids = static_cast<std::int32_t>(one.prompt.ids.size());
       if (answer.n_prompt_tokens && *answer.n_prompt_tokens != n_ids) {
         given.why_not =
-            fmt::format("the server counts {} prompt tokens, the bundle {}", *answer.n_prompt_tokens, n_ids);
+            fmt::format("the server counts {}, the bundle {}", counted(*answer.n_prompt_tokens, "prompt token"), n_ids);
       }
       if (!given.why_not.empty()) {
         if (!is_scored) skip(one, given.why_not);

@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "serving/preset.h"
 #include "systems/loaded_served.h"
 #include "systems/pool_verdict.h"
@@ -26,7 +27,8 @@ class LoadedServedPool final : public LoadedSystem {
     ServedSystem in_order = system;
     in_order.models.clear();
     ServedPoolParts parts;
-    parts.name = fmt::format("{} with {} models at {}", facts_of(system.preset).title, job.models.size(), system.url);
+    parts.name =
+        fmt::format("{} with {} at {}", facts_of(system.preset).title, counted(job.models.size(), "model"), system.url);
     for (const ModelJob& model : job.models) {
       SS_TRY(SystemJob own, loaded->job_of(model));
       SS_TRY(std::unique_ptr<LoadedSystem> alone, load_served_system(own, progress));

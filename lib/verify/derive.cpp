@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/counted.h"
 #include "verify/arithmetic.h"
 #include "verify/derive_load.h"
 #include "verify/derive_swap.h"
@@ -50,7 +51,7 @@ std::optional<double> time_per_token(const Json& sample) {
 }
 
 /// The samples of repetitions that have their closing line, without warm-up.
-std::vector<const Json*> counted(const CellLines& cell) {
+std::vector<const Json*> counted_samples(const CellLines& cell) {
   std::set<std::int64_t> closed;
   for (const RawLine* line : cell.repetitions) closed.insert(whole(line->tree, "repetition"));
   std::vector<const Json*> samples;
@@ -544,7 +545,8 @@ void check_sample(const Json& sample, const std::function<void(std::string)>& sa
   const Json& gaps = sample.at("itl_ns");
   const std::int64_t n_tokens = whole(sample, "n_output_tokens");
   if (n_tokens > 0 && static_cast<std::int64_t>(gaps.size()) != n_tokens - 1) {
-    say(fmt::format("{} output tokens have {} gaps, and it has {}", n_tokens, n_tokens - 1, gaps.size()));
+    say(fmt::format("{} {}, and it has {}", counted(n_tokens, "output token has", "output tokens have"),
+                    counted(n_tokens - 1, "gap"), gaps.size()));
   }
   std::int64_t sum = 0;
   for (const Json& gap : gaps) sum += gap.get<std::int64_t>();
@@ -560,7 +562,7 @@ void check_sample(const Json& sample, const std::function<void(std::string)>& sa
   }
   const auto engine_tokens = whole_or_null(sample, "engine_tokens");
   if (engine_tokens && *engine_tokens != n_tokens) {
-    say(fmt::format("{} output tokens arrived, and the system counts {}", n_tokens, *engine_tokens));
+    say(fmt::format("{} arrived, and the system counts {}", counted(n_tokens, "output token"), *engine_tokens));
   }
 }
 
@@ -650,7 +652,7 @@ Json derive_cell(const RawRun& run, const CellLines& lines) {
                              : is_found_rate  ? "slo-max"
                              : is_open_loop   ? "offered load"
                                               : "saturation";
-  const std::vector<const Json*> samples = counted(lines);
+  const std::vector<const Json*> samples = counted_samples(lines);
   derive_latency(samples, lines, cell);
   derive_latencies(samples, lines, cell);
   derive_rates(lines, cell);

@@ -72,11 +72,11 @@ TEST_CASE("a zip is a bundle too: it is extracted once, listed, kept and cleaned
 
   const ProgramRun list = run_with_cache(cache, {"cache", "list"});
   CHECK(contains(list.out, "last used 20"));
-  CHECK(contains(list.out, ": 1 entries, "));
+  CHECK(contains(list.out, ": 1 entry, "));
   CHECK(contains(run_with_cache(cache, {"cache", "clean", "--keep", "1"}).out, "0 entries removed"));
   const ProgramRun clean = run_with_cache(cache, {"cache", "clean"});
   CHECK(contains(clean.out, "removed "));
-  CHECK(contains(clean.out, "1 entries removed"));
+  CHECK(contains(clean.out, "1 entry removed"));
   CHECK(contains(run_with_cache(cache, {"cache", "list"}).out, "0 entries"));
   // A removed copy is extracted again when it is needed.
   CHECK(run_with_cache(cache, {"bundle", "verify", zip}).status == 0);
@@ -100,7 +100,7 @@ TEST_CASE("several processes extract the same zip at the same time: all succeed,
     const std::vector<std::string> names = cache_content(cache);
     REQUIRE(names.size() == 2);
     CHECK(names[1] == names[0] + ".lock");
-    CHECK(contains(run_with_cache(cache, {"cache", "list"}).out, ": 1 entries, "));
+    CHECK(contains(run_with_cache(cache, {"cache", "list"}).out, ": 1 entry, "));
   }
 }
 

@@ -75,10 +75,10 @@ TEST_CASE("history: runs are added, listed, plotted, pinned, checked and pruned"
   CHECK(history(scratch, {"prune", "--keep", "1", "--dry-run"}).out.ends_with("6 runs would be removed\n"));
   CHECK(history(scratch, {"prune", "--keep", "1"}).out.ends_with("6 runs removed\n"));
   CHECK(runs_in_order_of(scratch) == 6);
-  CHECK(history(scratch, {"prune", "--older-than", "1"}).out == "0000000b00000000\n1 runs removed\n");
+  CHECK(history(scratch, {"prune", "--older-than", "1"}).out == "0000000b00000000\n1 run removed\n");
   CHECK(runs_in_order_of(scratch) == 5);
   CHECK(history(scratch, {"pin", "--remove", "00000000"}).status == 0);
-  CHECK(history(scratch, {"prune", "--older-than", "1"}).out.ends_with("1 runs removed\n"));
+  CHECK(history(scratch, {"prune", "--older-than", "1"}).out.ends_with("1 run removed\n"));
 }
 
 TEST_CASE("history: the default file is in the user's data folder") {

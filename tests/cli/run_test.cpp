@@ -117,7 +117,7 @@ TEST_CASE("run: the longest requests that the model's context holds are planned"
                                                   "--scenario", "single-stream@4090/7", "--dry-run"});
   CAPTURE(run.err);
   CHECK(run.status == 0);
-  CHECK(test::contains(run.out, "1 cells, about "));
+  CHECK(test::contains(run.out, "1 cell, about "));
 }
 
 TEST_CASE(

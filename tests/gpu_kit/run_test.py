@@ -169,7 +169,7 @@ class Kit(unittest.TestCase):
         with open(self.out / "journal.jsonl", "a", encoding="utf-8") as file:
             file.write('{"event": "ended", "st')  # a line that was cut off in the middle
         self.assertIn("| kernels |", page.page(self.out))
-        self.assertIn("killed: it began and nothing says how it ended; killed 1 times", page.page(self.out))
+        self.assertIn("killed: it began and nothing says how it ended; killed 1 time", page.page(self.out))
         self.program("kit/bin/kernel_bench", KERNEL_BENCH)
         self.sit("--sitting", "1")
         lines = [json.loads(line) for line in (self.out / "journal.jsonl").read_text().splitlines() if line.endswith("}")]

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "core/check.h"
+#include "core/counted.h"
 #include "core/random.h"
 #include "gpu/shim/sanitizers.h"
 #include "gpu/shim/thread.h"
@@ -241,9 +242,13 @@ std::string BlockRunner::describe_stuck() const {
     return fmt::format("divergent barrier of a cluster: {} of {} threads wait there, {} have ended", n_in_cluster,
                        n_threads_, n_done_);
   }
-  if (waiting == nullptr) return fmt::format("{} threads wait for lanes of their warp that never come", n_in_warp);
-  return fmt::format("divergent barrier: thread {} waits at {}, {} threads have ended, {} wait for lanes of their warp",
-                     waiting->index, describe(waiting->where), n_done_, n_in_warp);
+  if (waiting == nullptr) {
+    return counted(n_in_warp, "thread waits for lanes of its warp that never come",
+                   "threads wait for lanes of their warp that never come");
+  }
+  return fmt::format("divergent barrier: thread {} waits at {}, {} ended, {} for lanes of a warp", waiting->index,
+                     describe(waiting->where), counted(n_done_, "thread has", "threads have"),
+                     counted(n_in_warp, "waits", "wait"));
 }
 
 void BlockRunner::suspend(State state) {

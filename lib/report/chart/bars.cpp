@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/counted.h"
 #include "core/utf8.h"
 #include "report/chart/axes.h"
 
@@ -76,8 +77,9 @@ Chart bar_chart(std::string title, std::string_view unit, std::span<const Bar> b
   }
   const auto [least, most] =
       std::minmax_element(bars.begin(), bars.end(), [](const Bar& a, const Bar& b) { return a.value < b.value; });
-  chart.description = fmt::format("{} bars, {}. The smallest is {} with {}, the largest {} with {}.", bars.size(), unit,
-                                  least->label, figure_text(least->value), most->label, figure_text(most->value));
+  chart.description =
+      fmt::format("{}, {}. The smallest is {} with {}, the largest {} with {}.", counted(bars.size(), "bar"), unit,
+                  least->label, figure_text(least->value), most->label, figure_text(most->value));
   return chart;
 }
 
@@ -120,8 +122,8 @@ Chart stack_chart(std::string title, std::string_view unit, std::span<const std:
   for (std::size_t i = 0; i < part_names.size(); ++i) {
     chart.legend.push_back(box_legend(part_names[i], fmt::format("k{}", i)));
   }
-  chart.description = fmt::format("{} bars of stacked parts, in {}. The largest {} is {}.", bars.size(), unit,
-                                  total_name, figure_text(*std::max_element(totals.begin(), totals.end())));
+  chart.description = fmt::format("{} of stacked parts, in {}. The largest {} is {}.", counted(bars.size(), "bar"),
+                                  unit, total_name, figure_text(*std::max_element(totals.begin(), totals.end())));
   return chart;
 }
 

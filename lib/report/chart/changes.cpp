@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/counted.h"
 #include "core/enum_format.h"
 #include "report/chart/axes.h"
 
@@ -76,8 +77,10 @@ Chart changes_chart(std::string title, const GateReport& gate) {
     y += kChangeRow;
   }
   chart.legend.push_back({"threshold", "<path class=\"mark d1\" d=\"M13 0V12\"/>"});
-  chart.description = fmt::format("{} changes with their 95 % intervals; the threshold is {:g} %.", drawn.size(),
-                                  gate.threshold_percent);
+  chart.description =
+      fmt::format("{}; the threshold is {:g} %.",
+                  counted(drawn.size(), "change with its 95 % interval", "changes with their 95 % intervals"),
+                  gate.threshold_percent);
   return chart;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/counted.h"
 #include "core/units.h"
 #include "core/utf8.h"
 #include "report/chart/axes.h"
@@ -62,8 +63,9 @@ Chart resident_set_chart(std::string title, const ResidentCourse& course) {
     chart.table.rows.push_back({fmt::format("{} more", course.stays.size() - kTableStays), "-", "-", "-", "-"});
   }
   chart.legend = {box_legend("loading", "k1"), box_legend("resident", "k0")};
-  chart.description = fmt::format("A row for each of {} models, filled while it is resident, over {} ms; {} loads.",
-                                  course.models.size(), figure_text(course.end_ms), n_loads);
+  chart.description =
+      fmt::format("A row for each of {}, filled while it is resident, over {} ms; {}.",
+                  counted(course.models.size(), "model"), figure_text(course.end_ms), counted(n_loads, "load"));
   return chart;
 }
 

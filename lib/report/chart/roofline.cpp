@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/counted.h"
 #include "core/units.h"
 #include "report/chart/axes.h"
 
@@ -115,9 +116,10 @@ Chart roofline_chart(std::string title, const MachineLimits& limits, std::span<c
                                       [&](const LegendEntry& entry) { return entry.label == point.label; });
     if (!is_known) chart.legend.push_back({point.label, marker(13, 6, point.look, "")});
   }
-  chart.description = fmt::format(
-      "{} kinds of steps under the machine's measured limits: memory gives {} GB/s, the arithmetic {} GFLOP/s at most.",
-      points.size(), figure_text(memory.bytes_per_s / 1e9), figure_text(top / 1e9));
+  chart.description =
+      fmt::format("{} under the machine's measured limits: memory gives {} GB/s, the arithmetic {} GFLOP/s at most.",
+                  counted(points.size(), "kind of step", "kinds of steps"), figure_text(memory.bytes_per_s / 1e9),
+                  figure_text(top / 1e9));
   return chart;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/counted.h"
 #include "report/chart/axes.h"
 
 namespace secondsource {
@@ -41,10 +42,10 @@ Chart timeline_chart(std::string title, std::span<const RequestSpan> spans, std:
     y += row;
   }
   chart.legend = {box_legend("waiting", "k2"), box_legend("prefill", "k1"), box_legend("decode", "k0")};
-  chart.description =
-      fmt::format("A line for each of {} requests{}: waiting, prefill and decode, over {} ms.", spans.size(),
-                  n_left_out > 0 ? fmt::format(" ({} later ones are left out)", n_left_out) : "",
-                  figure_text(*std::max_element(ends.begin(), ends.end())));
+  chart.description = fmt::format(
+      "A line for each of {}{}: waiting, prefill and decode, over {} ms.", counted(spans.size(), "request"),
+      n_left_out > 0 ? fmt::format(" ({} left out)", counted(n_left_out, "later one is", "later ones are")) : "",
+      figure_text(*std::max_element(ends.begin(), ends.end())));
   return chart;
 }
 

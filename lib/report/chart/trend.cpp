@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/counted.h"
 #include "core/utf8.h"
 #include "report/chart/axes.h"
 #include "stats/quantile.h"
@@ -48,7 +49,7 @@ TextTable table_of(std::string_view unit, std::span<const TrendPoint> points, st
     }
     table.rows.push_back({points[i].label, figure_text(points[i].value), note});
   }
-  if (first > 0) table.rows.push_back({fmt::format("{} older runs", first), "-", "not listed"});
+  if (first > 0) table.rows.push_back({counted(first, "older run"), "-", "not listed"});
   return table;
 }
 
@@ -89,8 +90,8 @@ std::string draw_columns(std::span<const TrendPoint> points, const Scale& x, con
 
 std::string describe(std::span<const TrendPoint> points, std::span<const TrendChange> changes,
                      const std::vector<Level>& levels, std::string_view unit) {
-  std::string text =
-      fmt::format("{} runs; the level is now {} ({}).", points.size(), figure_text(levels.back().middle), unit);
+  std::string text = fmt::format("{}; the level is now {} ({}).", counted(points.size(), "run"),
+                                 figure_text(levels.back().middle), unit);
   for (const TrendChange& change : changes) {
     text += fmt::format(" {:+.1f} % from {} on.", change.change_percent, points[change.index].label);
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/checked.h"
+#include "core/counted.h"
 #include "core/file.h"
 #include "core/half.h"
 #include "core/hash.h"
@@ -162,6 +163,12 @@ TEST_CASE("sizes and durations are printed with their unit") {
   CHECK(format_bytes(1536) == "1.5 KiB");
   CHECK(format_duration_ns(4'560'000) == "4.56 ms");
   CHECK(format_duration_ns(125'000'000'000) == "2 min 05 s");
+}
+
+TEST_CASE("a number of things is printed with the noun in the singular or in the plural") {
+  CHECK(counted(1, "token") == "1 token");
+  CHECK(counted(0, "token") == "0 tokens");
+  CHECK(counted(std::size_t{2}, "entry", "entries") == "2 entries");
 }
 
 TEST_CASE("more open files than the system allows are refused in a sentence with its limit") {

@@ -151,7 +151,7 @@ TEST_CASE("a missing barrier gives NaN in every order of threads") {
 TEST_CASE("a barrier that not all threads reach, or at two places, is an error that says where") {
   CHECK_ERROR(run_kernel(divergent_barrier_kernel, {}), ErrorCode::kDeviceLost,
               "divergent barrier: thread 0 waits at shim_test");
-  CHECK_ERROR(run_kernel(early_return_kernel, {}), ErrorCode::kDeviceLost, "1 threads have ended");
+  CHECK_ERROR(run_kernel(early_return_kernel, {}), ErrorCode::kDeviceLost, "1 thread has ended");
   CHECK_ERROR(run_kernel(divergent_shuffle_kernel, {}), ErrorCode::kDeviceLost, "lanes of their warp that never come");
 }
 

@@ -112,7 +112,7 @@ TEST_CASE("a page holds every cell and says what it left out") {
   const auto page = history_page(history, "main", {kNightlyCell}, history_metrics()[0]);
   REQUIRE_OK(page);
   CHECK(contains(*page, kNightlyCell));
-  CHECK(contains(*page, "1 runs of another setup are not drawn"));
+  CHECK(contains(*page, "1 run of another setup is not drawn"));
   CHECK_FALSE(contains(*page, "<b>"));
 }
 

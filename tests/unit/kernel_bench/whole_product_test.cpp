@@ -95,8 +95,8 @@ TEST_CASE("the line names the places, and the reason where nothing was compared"
   CHECK(
       whole_to_text(product) ==
       "whole/cuda/bf16/m:512/k:4096/n:4096: changes: own beside library: 6 elements, the largest difference is 4 of its "
-      "tolerance; 1 elements are beyond it, the worst in row 1, column 2: found 5, the other way 6; 3 of 20 repetitions "
-      "changed, the first in 1 elements from row 1, column 1 on: from 5 to 7\n");
+      "tolerance; 1 element is beyond it, the worst in row 1, column 2: found 5, the other way 6; 3 of 20 repetitions "
+      "changed, the first in 1 element from row 1, column 1 on: from 5 to 7\n");
   CHECK(whole_to_json({product}).find("\"n_changed_repetitions\": 3") != std::string::npos);
   WholeProduct none;
   none.name = "whole/cuda/int4/m:512/k:64/n:64";
