@@ -45,6 +45,7 @@ struct HistoryOptions {
   bool dry_run = false;
   bool remove = false;
   bool allow_inconclusive = false;
+  bool allow_unverified = false;
   bool gate_opportunistic = false;
 };
 
@@ -161,6 +162,7 @@ Result<ExitStatus> run_check(const HistoryOptions& options) {
   AnchorOptions anchor{.branch = options.branch, .n_recent = options.n_recent};
   anchor.rule.threshold = options.threshold_percent / 100;
   anchor.judge_opportunistic = options.gate_opportunistic;
+  anchor.allow_unverified = options.allow_unverified;
   SS_TRY(GateReport report, compare_with_pinned(history, anchor));
   apply_waivers(waivers, utc_timestamp().substr(0, 10), report);
   SS_TRY_VOID(print(render_gate(report, options.format)));
@@ -283,10 +285,12 @@ CommandNode* add_history_command(CommandNode& app, CommandAction& action) {
   check->add_option("--format", options->format, "table, markdown, json or junit")
       ->check(OneOf({"table", "markdown", "json", "junit"}))
       ->capture_default_str();
+  check->add_flag("--allow-unverified", options->allow_unverified, "Also judge bundles without expected outputs");
   check->add_flag("--gate-opportunistic", options->gate_opportunistic, kGateOpportunisticHelp);
   check->add_flag("--allow-inconclusive", options->allow_inconclusive, "Inconclusive ends with status 0");
   check->footer(
-      "Finds ten losses of 3 % that would each pass alone. Ends as `gate` does: 0, 1, 5 or 6.\n"
+      "Finds ten losses of 3 % that would each pass alone. Ends as `gate` does: 0; 1: regressed; 3: wrong tokens in one "
+      "of the newest runs; 4: a cell failed in the newest run; 5: inconclusive; 6: INVALID, absent or not comparable.\n"
       "Example: secondsource history check --branch main");
 
   CommandNode* prune =

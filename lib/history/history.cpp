@@ -277,16 +277,6 @@ Result<std::vector<std::string>> History::newest_cells(const std::string& branch
   }
 }
 
-Result<bool> History::is_opportunistic(const std::string& branch, const std::string& cell) {
-  SS_TRY(
-      Statement select,
-      database_.prepare("SELECT 1 FROM opportunistic WHERE cell = ?1 AND run = (SELECT runs.id FROM cells JOIN runs ON "
-                        "runs.id = cells.run WHERE cells.cell = ?1 AND branch = ?2 ORDER BY started_utc DESC, runs.id "
-                        "DESC LIMIT 1)"));
-  SS_TRY_VOID(select.bind({cell, branch}));
-  return select.step();
-}
-
 Result<CellHistory> History::cell(const std::string& branch, const std::string& cell, const HistoryMetric& metric) {
   SS_TRY(Statement select,
          database_.prepare(fmt::format(
@@ -340,6 +330,14 @@ Result<CellHistory> History::cell(const std::string& branch, const std::string& 
 }
 
 Result<std::vector<HistoryCell>> History::cells(const std::optional<std::string>& branch) {
+  return select_cells("?1 IS NULL OR branch = ?1", branch ? SqlValue(*branch) : SqlValue(nullptr));
+}
+
+Result<std::vector<HistoryCell>> History::cells_of_run(const std::string& run_id) {
+  return select_cells("run_id = ?1", run_id);
+}
+
+Result<std::vector<HistoryCell>> History::select_cells(std::string_view condition, const SqlValue& value) {
   std::string columns;
   for (const HistoryMetric& metric : history_metrics()) columns += fmt::format(", {}", metric.name);
   SS_TRY(
@@ -349,9 +347,9 @@ Result<std::vector<HistoryCell>> History::cells(const std::optional<std::string>
           "golden, status, counts, setups.setup, EXISTS (SELECT 1 FROM opportunistic WHERE opportunistic.cell = cells.cell "
           "AND opportunistic.run = cells.run), misses{} FROM cells JOIN runs ON runs.id = cells.run JOIN setups ON "
           "setups.id = cells.setup LEFT JOIN outside_limits ON outside_limits.run = cells.run AND outside_limits.cell = "
-          "cells.cell WHERE ?1 IS NULL OR branch = ?1 ORDER BY started_utc, runs.id, cells.cell",
-          columns)));
-  SS_TRY_VOID(select.bind({branch ? SqlValue(*branch) : SqlValue(nullptr)}));
+          "cells.cell WHERE {} ORDER BY started_utc, runs.id, cells.cell",
+          columns, condition)));
+  SS_TRY_VOID(select.bind({value}));
   std::vector<HistoryCell> result;
   while (true) {
     SS_TRY(const bool has_row, select.step());

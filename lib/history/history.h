@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/fields.h"
@@ -89,12 +90,12 @@ class History {
   Result<std::vector<HistoryRun>> runs(const std::optional<std::string>& branch, std::int64_t limit);
   /// Returns the ids of the cells in the newest run of the branch.
   Result<std::vector<std::string>> newest_cells(const std::string& branch);
-  /// True if the variant of the cell is opportunistic in the newest run of the branch that has the cell.
-  Result<bool> is_opportunistic(const std::string& branch, const std::string& cell);
   /// Returns the values of one cell over time. Errors: kInvalidInput when the branch has no such cell.
   Result<CellHistory> cell(const std::string& branch, const std::string& cell, const HistoryMetric& metric);
   /// Returns every cell of every run, the oldest run first.
   Result<std::vector<HistoryCell>> cells(const std::optional<std::string>& branch);
+  /// Returns the cells of one run; none if there is no such run.
+  Result<std::vector<HistoryCell>> cells_of_run(const std::string& run_id);
   /// Removes the runs that the rule selects, except pinned ones, and returns their ids. With `dry_run`, nothing is
   /// removed.
   Result<std::vector<std::string>> prune(const PruneRule& rule, bool dry_run);
@@ -106,6 +107,7 @@ class History {
   explicit History(Database database) : database_(std::move(database)) {}
   Result<std::int64_t> setup_id(const std::string& setup);
   Result<void> add_cells(const SummarizedRun& run, std::int64_t row);
+  Result<std::vector<HistoryCell>> select_cells(std::string_view condition, const SqlValue& value);
 
   Database database_;
 };

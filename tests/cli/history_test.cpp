@@ -1,5 +1,7 @@
 // Tests `secondsource history` add, list, plot, check, prune and pin, by one process and by several at once.
 
+#include "history/history.h"
+
 #include <atomic>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -79,6 +81,34 @@ TEST_CASE("history: runs are added, listed, plotted, pinned, checked and pruned"
   CHECK(runs_in_order_of(scratch) == 5);
   CHECK(history(scratch, {"pin", "--remove", "00000000"}).status == 0);
   CHECK(history(scratch, {"prune", "--older-than", "1"}).out.ends_with("1 run removed\n"));
+}
+
+TEST_CASE("history: a check names wrong tokens and failed cells of the newest runs, and ends with 3 and 4") {
+  const ScratchFolder scratch;
+  {
+    auto file = History::open(scratch.path() / "history.db", true);
+    REQUIRE_OK(file);
+    for (int night = 0; night < 12; ++night) {
+      SummarizedRun run = run_on(night);
+      if (night == 11) run.summary.cells[0].golden = GoldenVerdict::kFailed;
+      REQUIRE_OK(file->add(run, {.branch = "main"}));
+      if (night < 5) REQUIRE_OK(file->pin(run.record.run_id, true));
+    }
+  }
+  ProgramRun run = history(scratch, {"check"});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 3);
+  CHECK(contains(run.out, "wrong tokens: " + kCell + ": in 1 of the 7 newest runs"));
+  {
+    auto file = History::open(scratch.path() / "history.db", false);
+    REQUIRE_OK(file);
+    SummarizedRun failed = run_on(11);
+    failed.summary.cells[0].status = CellStatus::kFailed;
+    REQUIRE_OK(file->add(failed, {.branch = "main"}));
+  }
+  run = history(scratch, {"check"});
+  CHECK(run.status == 4);
+  CHECK(contains(run.out, "not measured: " + kCell + ": failed in the newest run"));
 }
 
 TEST_CASE("history: the default file is in the user's data folder") {

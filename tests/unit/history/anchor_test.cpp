@@ -103,6 +103,130 @@ TEST_CASE("nights like the anchor's pass; a branch without runs is not comparabl
         std::vector<std::string>{"branch none has no runs"});
 }
 
+namespace {
+
+/// Eleven nights of one speed, the first five pinned, and then nights that `change` edits.
+template <typename Change>
+Result<GateReport> check_after(const ScratchFolder& scratch, int n_changed, Change change, AnchorOptions options = {}) {
+  History history = nights(scratch, std::vector<double>(11, 1.0));
+  for (int night = 0; night < 5; ++night) REQUIRE_OK(history.pin(run_on(night).record.run_id, true));
+  for (int night = 11; night < 11 + n_changed; ++night) {
+    SummarizedRun run = run_on(night);
+    change(run);
+    REQUIRE_OK(history.add(run, {.branch = "main"}));
+  }
+  options.branch = "main";
+  return compare_with_pinned(history, options);
+}
+
+void make_wrong(SummarizedRun& run) {
+  run.summary.cells[0].golden = GoldenVerdict::kFailed;
+}
+
+}  // namespace
+
+TEST_CASE("wrong tokens in any of the newest runs are listed as such, and left out of the figures") {
+  const ScratchFolder scratch;
+  const auto report = check_after(scratch, 1, make_wrong);
+  REQUIRE_OK(report);
+  REQUIRE(report->wrong_tokens.size() == 1);
+  CHECK(report->wrong_tokens[0] ==
+        kNightlyCell + ": in 1 of the 7 newest runs, the last time in 0000000b00000000 of 2023-11-25T22:13:20Z");
+  REQUIRE(report->verdicts.size() == 2);
+  CHECK(contains(report->verdicts[0].why,
+                 "6 of the 7 newest runs (left out: 1 with wrong tokens) against the 5 pinned ones"));
+  CHECK(report->failed.empty());
+  CHECK(report->not_comparable.empty());
+
+  // A night that is right again does not hide the wrong one before it.
+  const ScratchFolder later;
+  int n_added = 0;
+  const auto after = check_after(later, 2, [&](SummarizedRun& run) {
+    if (n_added++ == 0) make_wrong(run);
+  });
+  REQUIRE_OK(after);
+  CHECK(after->wrong_tokens.size() == 1);
+}
+
+TEST_CASE("wrong tokens older than the anchor or than the newest runs say nothing about these") {
+  const ScratchFolder scratch;
+  History history = nights(scratch, {});
+  for (int night = 0; night < 20; ++night) {
+    SummarizedRun run = run_on(night);
+    if (night == 0 || night == 6) make_wrong(run);
+    REQUIRE_OK(history.add(run, {.branch = "main"}));
+    if (night >= 1 && night <= 5) REQUIRE_OK(history.pin(run.record.run_id, true));
+  }
+  const auto report = compare_with_pinned(history, {.branch = "main"});
+  REQUIRE_OK(report);
+  CHECK(report->wrong_tokens.empty());
+  CHECK(report->count(Decision::kPass) == 2);
+  CHECK(compare_with_pinned(history, {.branch = "main", .n_recent = 14})->wrong_tokens.size() == 1);
+  CHECK(compare_with_pinned(history, {.branch = "main", .n_recent = 1000})->wrong_tokens.size() == 1);
+}
+
+TEST_CASE("a newest run that could not measure a cell, or not validly, is never a pass") {
+  const auto with_status = [](CellStatus status) {
+    const ScratchFolder scratch;
+    return check_after(scratch, 3, [&](SummarizedRun& run) { run.summary.cells[0].status = status; });
+  };
+  const std::string newest_run =
+      "the newest run, 0000000d00000000 of 2023-11-27T22:13:20Z; so it is in 3 of the 9 newest";
+  for (const auto& [status, what] :
+       {std::pair(CellStatus::kFailed, "failed in "), std::pair(CellStatus::kMissing, "never ran in "),
+        std::pair(CellStatus::kPartial, "has fewer repetitions than planned in ")}) {
+    const auto report = with_status(status);
+    REQUIRE_OK(report);
+    CHECK(report->failed == std::vector<std::string>{kNightlyCell + ": " + what + newest_run});
+    CHECK(report->not_comparable.empty());
+  }
+  const auto invalid = with_status(CellStatus::kInvalid);
+  REQUIRE_OK(invalid);
+  CHECK(invalid->not_comparable == std::vector<std::string>{kNightlyCell + ": INVALID in " + newest_run});
+  REQUIRE(invalid->verdicts.size() == 2);
+  CHECK(contains(invalid->verdicts[0].why, "6 of the 9 newest runs (left out: 3 INVALID)"));
+  CHECK(contains(invalid->compared.at(1), "left out of the 9 newest runs: 3 INVALID"));
+
+  const ScratchFolder scratch;
+  const auto absent = check_after(scratch, 3, [](SummarizedRun& run) { run.summary.cells.clear(); });
+  REQUIRE_OK(absent);
+  CHECK(absent->not_comparable == std::vector<std::string>{kNightlyCell + ": absent from " + newest_run});
+}
+
+TEST_CASE("an unverified newest run is compared only if this is allowed") {
+  const auto unverified = [](SummarizedRun& run) { run.summary.cells[0].golden = GoldenVerdict::kUnverified; };
+  const ScratchFolder scratch;
+  const auto report = check_after(scratch, 1, unverified);
+  REQUIRE_OK(report);
+  REQUIRE(report->not_comparable.size() == 1);
+  CHECK(contains(report->not_comparable[0], "unverified in the newest run"));
+  const ScratchFolder other;
+  const auto allowed = check_after(other, 1, unverified, {.allow_unverified = true});
+  REQUIRE_OK(allowed);
+  CHECK(allowed->not_comparable.empty());
+  CHECK(allowed->count(Decision::kPass) == 2);
+}
+
+TEST_CASE("wrong tokens of an opportunistic variant fail nothing") {
+  const ScratchFolder scratch;
+  const auto report = check_after(scratch, 1, [](SummarizedRun& run) {
+    make_wrong(run);
+    run.summary.cells[0].tier = Tier::kOpportunistic;
+  });
+  REQUIRE_OK(report);
+  CHECK(report->wrong_tokens.empty());
+  REQUIRE(report->without_effect.size() == 1);
+  CHECK(contains(report->without_effect[0], "wrong tokens in 1 of the 7 newest runs"));
+}
+
+TEST_CASE("a branch whose runs are all pinned has nothing to compare") {
+  const ScratchFolder scratch;
+  History history = nights(scratch, std::vector<double>(6, 1.0));
+  for (int night = 1; night < 6; ++night) REQUIRE_OK(history.pin(run_on(night).record.run_id, true));
+  CHECK(compare_with_pinned(history, {.branch = "main"})->not_comparable ==
+        std::vector<std::string>{"branch main has no runs newer than the 5 that are pinned, and needs 5"});
+}
+
 TEST_CASE("a page holds every cell and says what it left out") {
   const ScratchFolder scratch;
   History history = nights(scratch, std::vector<double>(8, 1.0));

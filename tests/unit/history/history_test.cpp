@@ -181,14 +181,13 @@ TEST_CASE("a history of the first release, which knows no opportunistic variants
   }
   auto history = History::open(path, false);
   REQUIRE_OK(history);
-  const std::string cell = "tiny/cpu/bf16/single-stream";
-  CHECK_FALSE(*history->is_opportunistic("main", cell));
+  const auto tier_on = [&](int night) { return history->cells_of_run(run_on(night).record.run_id)->at(0).tier; };
+  CHECK(tier_on(1) == Tier::kBlessed);
   SummarizedRun run = run_on(2);
   run.summary.cells[0].tier = Tier::kOpportunistic;
   REQUIRE_OK(history->add(run, {.branch = "main"}));
-  CHECK(*history->is_opportunistic("main", cell));
-  REQUIRE_OK(history->add(run_on(3), {.branch = "main"}));
-  CHECK_FALSE(*history->is_opportunistic("main", cell));  // the newest run says what holds
+  CHECK(tier_on(2) == Tier::kOpportunistic);
+  CHECK(history->cells_of_run("none")->empty());
 }
 
 TEST_CASE(
