@@ -21,27 +21,30 @@ namespace secondsource {
 namespace {
 
 constexpr std::size_t kNoteCharacters = 500;
-constexpr std::size_t kClosing = 600;  ///< bytes reserved for the line that tells what was left out
+constexpr std::size_t kHeadingCharacters = 1000;
+constexpr std::size_t kClosing = 1200;  ///< bytes reserved for the line that tells what was left out
 
 /// Writes sections in the order of their importance. Each takes at most a share of the remaining space, so that a table
-/// of thousands of rows leaves room for the notes.
+/// of thousands of rows leaves room for the notes. Whatever does not fit is left out whole, and counted.
 class BoundedMarkdown {
  public:
-  void text(const std::string& text) { out_ += text; }
+  void heading(const std::string& text) { put("## " + heading_of(text) + "\n\n"); }
 
   void table(const std::string& heading, TextTable table, double share) {
     const std::size_t end = out_.size() + budget(share);
     const std::size_t n_rows = table.rows.size();
-    std::string all = render_markdown(table);
-    if (out_.size() + heading.size() + all.size() > end) {
+    const std::string above = "## " + heading_of(heading) + "\n\n";
+    std::string all = above + render_markdown(table) + "\n";
+    if (out_.size() + all.size() > end) {
       put_worst_first(table);
-      while (!table.rows.empty() && out_.size() + heading.size() + all.size() > end) {
+      while (!table.rows.empty() && out_.size() + all.size() > end) {
         table.rows.resize(table.rows.size() * 9 / 10);
-        all = render_markdown(table);
+        all = above + render_markdown(table) + "\n";
       }
       leave_out(n_rows - table.rows.size(), "rows of \"" + heading + "\"");
+      if (table.rows.empty()) return;
     }
-    out_ += "## " + escape_markdown(heading) + "\n\n" + all + "\n";
+    put(all);
   }
 
   /// Lines in a block of fixed width; all of them or none.
@@ -52,38 +55,68 @@ class BoundedMarkdown {
       all += printable(line) + "\n";
     }
     all += "```\n\n";
-    if (lines.empty() || all.size() > budget(share)) return;
-    out_ += all;
+    if (!lines.empty() && all.size() <= budget(share)) put(all);
   }
 
-  void list(const std::vector<std::string>& lines, double share, const std::string& what) {
-    const std::size_t end = out_.size() + budget(share);
+  /// A list between two texts, which are left out with it.
+  void list(const std::vector<std::string>& lines, double share, const std::string& what, const std::string& above = "",
+            const std::string& below = "") {
+    const std::size_t end = budget(share);
     std::size_t n_left_out = 0;
+    std::string all = above;
     for (const std::string& line : lines) {
       const std::string item = "- " + escape_markdown(shown(line, kNoteCharacters)) + "\n";
-      if (out_.size() + item.size() > end) {
+      if (all.size() + item.size() + below.size() + 1 > end) {
         ++n_left_out;
       } else {
-        out_ += item;
+        all += item;
       }
     }
-    if (!lines.empty()) out_ += "\n";
+    if (n_left_out < lines.size()) put(all + "\n" + below);
     if (n_left_out > 0) leave_out(n_left_out, what);
   }
 
   std::string finish() && {
     if (left_out_.empty()) return std::move(out_);
-    return out_ + fmt::format("Left out, to stay below {} bytes: {}. The HTML and JSON reports have all.\n",
-                              kMarkdownBytes, left_out_);
+    std::string closing = fmt::format("Left out, to stay below {} bytes: ", kMarkdownBytes);
+    const std::string end = ". The HTML and JSON reports have all.\n";
+    const std::string more = " and more";
+    for (std::size_t i = 0; i < left_out_.size(); ++i) {
+      const std::string part = fmt::format("{}{} {}", i == 0 ? "" : ", ", left_out_[i].n, left_out_[i].what);
+      if (closing.size() + part.size() + more.size() + end.size() >= kClosing) {
+        closing += more;
+        break;
+      }
+      closing += part;
+    }
+    return out_ + closing + end;
   }
 
  private:
+  /// Parts of one kind that did not fit.
+  struct LeftOut {
+    std::size_t n = 0;
+    std::string what{};
+  };
+
+  static std::string heading_of(const std::string& text) { return escape_markdown(shown(text, kHeadingCharacters)); }
+  /// Appends a text if it fits into what is left; this is the only place where the text grows.
+  void put(const std::string& text) {
+    if (text.size() <= budget(1)) out_ += text;
+  }
   [[nodiscard]] std::size_t budget(double share) const {
     const std::size_t used = out_.size() + kClosing;
     return used >= kMarkdownBytes ? 0 : static_cast<std::size_t>(share * static_cast<double>(kMarkdownBytes - used));
   }
   void leave_out(std::size_t n, const std::string& what) {
-    left_out_ += fmt::format("{}{} {}", left_out_.empty() ? "" : ", ", n, escape_markdown(shown(what, 60)));
+    if (n == 0) return;
+    const std::string escaped = escape_markdown(shown(what, 60));
+    const auto known = std::ranges::find(left_out_, escaped, &LeftOut::what);
+    if (known == left_out_.end()) {
+      left_out_.push_back({n, escaped});
+    } else {
+      known->n += n;
+    }
   }
   static void put_worst_first(TextTable& table) {
     if (!table.verdict_column) return;
@@ -93,7 +126,7 @@ class BoundedMarkdown {
   }
 
   std::string out_;
-  std::string left_out_;
+  std::vector<LeftOut> left_out_;
 };
 
 void add_portability(BoundedMarkdown& out, const PortabilityMatrix& matrix) {
@@ -115,7 +148,7 @@ std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport
   if (gate != nullptr) {
     const std::string heading = "Gate: " + gate_headline(*gate);
     if (gate->verdicts.empty()) {
-      out.text("## " + heading + "\n\n");
+      out.heading(heading);
     } else {
       out.table(heading, gate_table(*gate), 0.5);
     }
@@ -124,8 +157,7 @@ std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport
     if (TextTable losses = loss_table(*gate); !losses.rows.empty()) {
       out.table("Where the time went", std::move(losses), 0.5);
     }
-    if (!gate->compared.empty()) out.text("## What was compared\n\n");
-    out.list(gate->compared, 0.5, "lines");
+    out.list(gate->compared, 0.5, "lines on what was compared", "## What was compared\n\n");
   }
   if (runs.empty()) return std::move(out).finish();
   std::string heading = "Results";
@@ -153,9 +185,12 @@ std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport
   if (portability != nullptr && !portability->rows.empty()) add_portability(out, *portability);
   const TextTable golden = golden_table(runs);
   if (!golden.rows.empty()) out.table("Golden pass", golden, 0.7);
-  out.text("<details><summary>Where this was measured</summary>\n\n");
-  for (const SummarizedRun& run : runs) out.list(run_header(run), 0.8, "lines on where it was measured");
-  out.text("</details>\n");
+  std::vector<std::string> where;
+  for (const SummarizedRun& run : runs) {
+    for (std::string& line : run_header(run)) where.push_back(std::move(line));
+  }
+  out.list(where, 0.8, "lines on where it was measured", "<details><summary>Where this was measured</summary>\n\n",
+           "</details>\n");
   return std::move(out).finish();
 }
 

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "report/annotations.h"
 #include "report/cell_text.h"
 #include "report/csv.h"
@@ -169,6 +171,32 @@ TEST_CASE("Markdown stays below 64 KB whatever the input, keeps the worst rows a
   CHECK(contains(text, "WRONG TOKENS |"));
   CHECK(contains(text, "Left out, to stay below 64000 bytes: "));
   CHECK(contains(text, "Where this was measured"));
+}
+
+TEST_CASE("the Markdown of many runs stays below its limit") {
+  const auto n_runs = GENERATE(43, 60, 100, 150, 400, 2'000);
+  const bool has_samples = GENERATE(true, false);
+  CAPTURE(n_runs, has_samples);
+  SummarizedRun run = hand_made_run();
+  run.has_samples = has_samples;
+  for (const char* name : {"logical_cpus", "memory_bytes", "kernel"}) {
+    run.record.host.push_back({name, std::string(150, 'x'), ""});
+  }
+  std::vector<SummarizedRun> runs(static_cast<std::size_t>(n_runs), run);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    runs[i].record.run_id = runs[i].summary.run_id = fmt::format("{:016x}", i << 32);
+  }
+  GateReport gate;
+  gate.compared.assign(static_cast<std::size_t>(n_runs), std::string(300, 'c'));
+  for (const GateReport* with : {static_cast<const GateReport*>(nullptr), static_cast<const GateReport*>(&gate)}) {
+    const std::string text = write_markdown(runs, with);
+    CHECK(text.size() < kMarkdownBytes);
+    CHECK(contains(text, "## Results: "));
+    CHECK(contains(text, "Where this was measured"));
+    if (n_runs == 43) continue;  // which fit
+    CHECK(contains(text, "Left out, to stay below 64000 bytes: "));
+    CHECK(text.ends_with("The HTML and JSON reports have all.\n"));
+  }
 }
 
 TEST_CASE("the CSV has a header and every row as many fields") {
