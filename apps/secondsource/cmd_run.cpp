@@ -333,29 +333,45 @@ std::string json_of(const SummarizedRun& run, const RunHealth& health, const std
   return to_json_text(tree, 2) + "\n";
 }
 
-Result<std::optional<GateReport>> judge_against(const PlanGate& gate, const SummarizedRun& candidate) {
-  if (gate.baseline.empty()) return std::optional<GateReport>();
+/// What the gate reads beside the run. It is read before anything is measured, so that a wrong path or file costs no
+/// measurement.
+struct GateInput {
+  std::optional<SummarizedRun> base;
+  std::vector<Waiver> waivers;
+};
+
+Result<GateInput> read_gate_input(const PlanGate& gate) {
+  GateInput input;
+  if (!gate.waivers.empty()) {
+    SS_TRY(input.waivers, read_waivers(gate.waivers));
+  }
+  if (!gate.baseline.empty()) {
+    SS_TRY(input.base, read_summarized_run(gate.baseline));
+  }
+  return input;
+}
+
+std::optional<GateReport> judge_against(const PlanGate& gate, const GateInput& input, const SummarizedRun& candidate) {
+  if (!input.base) return std::nullopt;
   GateOptions options;
   options.rule.threshold = gate.threshold_percent / 100;
   options.today = utc_timestamp().substr(0, 10);
   options.allow_unverified = gate.allow_unverified;
   options.judge_opportunistic = gate.opportunistic;
-  if (!gate.waivers.empty()) {
-    SS_TRY(options.waivers, read_waivers(gate.waivers));
-  }
-  SS_TRY(const SummarizedRun base, read_summarized_run(gate.baseline));
-  return std::optional(compare_runs(base, candidate, options));
+  options.waivers = input.waivers;
+  return compare_runs(*input.base, candidate, options);
 }
 
-Result<ExitStatus> finish(const RunDirectory& directory, const PlanFile& plan, const RunOptions& options) {
+Result<ExitStatus> finish(const RunDirectory& directory, const PlanFile& plan, const GateInput& gate_input,
+                          const RunOptions& options) {
   SS_TRY(RunSummary summary, directory.write_summary());
   // The record is read back from the disk, so that the gate here and `gate` on the stored run cannot differ.
   SS_TRY(RunRecord record, RunDirectory::read_record(directory.folder()));
   SummarizedRun run{std::move(record), std::move(summary)};
   run.clocks = repetition_clocks(run.record, directory.lines());
-  const bool is_gated = !plan.gate.baseline.empty();
+  const bool is_gated = gate_input.base.has_value();
   const RunHealth health = judge_run(run.record, directory.lines(), run.summary, !is_gated || plan.gate.opportunistic);
-  SS_TRY(const std::optional<GateReport> gate, judge_against(plan.gate, run));
+  const std::optional<GateReport> gate = judge_against(plan.gate, gate_input, run);
   std::vector<ExitStatus> statuses = statuses_of(health);
   if (gate) {
     for (const ExitStatus status : statuses_of(*gate, plan.gate.allow_inconclusive)) {
@@ -608,6 +624,7 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
   if (!options.resume.empty()) SS_TRY_VOID(check_beside_resume(options.given, kBesideResume, "the run's run.json"));
   SS_TRY(const PlanFile plan, gather(options, context));
   SS_TRY_VOID(check_before_work(plan, options));
+  SS_TRY(const GateInput gate_input, read_gate_input(plan.gate));
   const ProgramIdentity identity{kVersionText,   kCommitText,       "g++ or compatible " __VERSION__,
                                  kBuildTypeText, context.arguments, context.program};
   std::optional<OpenRun> run;
@@ -639,7 +656,7 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
                                .retry_failed = options.retry_failed};
   const Result<void> done = execute_run(run->directory, session, context.progress, context.interrupt);
   if (!done) return with_resume_hint(done.error(), run->directory.folder());
-  return finish(run->directory, plan, options);
+  return finish(run->directory, plan, gate_input, options);
 }
 
 void add_limit_flags(CommandNode& command, RunOptions& options) {

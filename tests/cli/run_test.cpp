@@ -11,6 +11,7 @@
 #include "support/bundles.h"
 #include "support/catch.h"
 #include "support/program.h"
+#include "support/result.h"
 #include "support/scratch_folder.h"
 
 namespace secondsource {
@@ -73,6 +74,22 @@ TEST_CASE("run: what cannot be run is refused in one line with status 2") {
       {{"run", "--resume", "/nowhere", "--dry-run"}, "found --dry-run"},
   };
   for (const Case& one : cases) test::check_refused(test::run_program(one.arguments), one.part);
+}
+
+TEST_CASE("run: a wrong --baseline or --waivers is refused before anything is measured") {
+  const test::ScratchFolder scratch;
+  const auto out = scratch.path() / "run";
+  const auto waivers = scratch.path() / "waivers.yaml";
+  REQUIRE_OK(write_file(waivers, "waivers: 7\n"));
+  const Case cases[] = {{{"--baseline", (scratch.path() / "nowhere").string()}, "nowhere"},
+                        {{"--waivers", waivers.string()}, "waivers.yaml"},
+                        {{"--waivers", (scratch.path() / "absent.yaml").string()}, "absent.yaml"}};
+  for (const Case& one : cases) {
+    std::vector<std::string> arguments = {"run", kTinyBundle, "--backend", "reference", "--out", out.string()};
+    arguments.insert(arguments.end(), one.arguments.begin(), one.arguments.end());
+    test::check_refused(test::run_program(arguments), one.part);
+    CHECK_FALSE(std::filesystem::exists(out));
+  }
 }
 
 TEST_CASE("run: --dry-run prints the cells and a time, and measures nothing") {
