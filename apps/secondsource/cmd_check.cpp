@@ -69,7 +69,7 @@ class Check {
     if (backends_.empty()) return Error{ErrorCode::kUnavailable, "no backend is available: see secondsource backends"};
     settings_.threads = options_.n_threads;
     if (!options_.step_deadline.empty()) {
-      SS_TRY(settings_.step_deadline_s, parse_seconds(options_.step_deadline));
+      SS_TRY(settings_.step_deadline_s, parse_seconds_flag("--step-deadline", options_.step_deadline));
     }
     for (const std::string& text : options_.faults) {
       SS_TRY(const auto fault, parse_fault_flag(text));

@@ -71,7 +71,7 @@ Result<OperationProfile> profile(const ProfileOptions& options, const Bundle& bu
                                  const std::string& variant, CommandContext& context) {
   ProfilePlan plan{.seed = options.seed};
   SS_TRY(plan.scenario, scenario_of(options));
-  SS_TRY(const double budget_s, parse_seconds(options.budget));
+  SS_TRY(const double budget_s, parse_seconds_flag("--budget", options.budget));
   plan.budget_ns = static_cast<std::int64_t>(1e9 * budget_s);
   SS_TRY(const BackendOptions backend_options, options_for(options, backend_name));
   SS_TRY(std::unique_ptr<Backend> backend,

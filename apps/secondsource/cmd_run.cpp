@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "backend_kit/host_device.h"
 #include "beside_resume.h"
@@ -112,13 +113,14 @@ Result<void> apply_limit_flags(const RunOptions& options, RunSettings& settings)
     if (!bytes) return bytes.error().with_context("--memory-max");
     settings.memory_max_bytes = *bytes;
   }
-  const std::pair<const std::string&, double&> times[] = {{options.max_time, settings.max_time_s},
-                                                          {options.step_deadline, settings.step_deadline_s},
-                                                          {options.cell_deadline, settings.cell_deadline_s},
-                                                          {options.cell_budget, settings.cell_budget_s}};
-  for (const auto& [text, seconds] : times) {
+  const std::tuple<const char*, const std::string&, double&> times[] = {
+      {"--max-time", options.max_time, settings.max_time_s},
+      {"--step-deadline", options.step_deadline, settings.step_deadline_s},
+      {"--cell-deadline", options.cell_deadline, settings.cell_deadline_s},
+      {"--cell-budget", options.cell_budget, settings.cell_budget_s}};
+  for (const auto& [flag, text, seconds] : times) {
     if (text.empty()) continue;
-    SS_TRY(seconds, parse_seconds(text));
+    SS_TRY(seconds, parse_seconds_flag(flag, text));
   }
   return {};
 }

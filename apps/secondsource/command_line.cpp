@@ -7,12 +7,14 @@
 #include <algorithm>
 #include <deque>
 #include <iostream>
+#include <limits>
 #include <set>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "core/nearest_word.h"
+#include "core/number.h"
 #include "core/utf8.h"
 #include "exit_status.h"
 #include "help_text.h"
@@ -59,6 +61,15 @@ std::string fault_of_value(const FlagCheck& check, const std::string& text) {
         }
       },
       check.rule);
+}
+
+/// Why a text is no number for a target without a sign; empty if it is one. CLI11 would wrap a negative number or one that
+/// is too large around. The largest is that of a plan file.
+std::string fault_of_unsigned(const std::string& text) {
+  constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
+  const auto value = parse_number<std::int64_t>(text);
+  if (value && *value >= 0) return "";
+  return refusal_of_value(fmt::format("a whole number from 0 to {}", kLargest), text);
 }
 
 CLI::Validator validator_of(const FlagCheck& check) {
@@ -283,6 +294,9 @@ Flag* CommandNode::add_option(const std::string& name, const std::function<void(
 Flag* CommandNode::add_option_to(const std::string& name, FlagTarget target, const std::string& description) {
   CLI::Option* option =
       std::visit([&](auto* value) -> CLI::Option* { return app_->add_option(name, *value, description); }, target);
+  const bool is_unsigned =
+      std::holds_alternative<std::uint64_t*>(target) || std::holds_alternative<std::optional<std::uint64_t>*>(target);
+  if (is_unsigned) option->check(CLI::Validator([](const std::string& text) { return fault_of_unsigned(text); }, ""));
   // A flag of several values takes one word each time, so that a positional argument may follow it.
   if (name.starts_with("--")) option->allow_extra_args(false);
   return &flags_.emplace_back(

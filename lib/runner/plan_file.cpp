@@ -378,7 +378,13 @@ Result<double> parse_seconds(std::string_view text) {
   const std::optional<double> seconds = number_with_unit(text, kUnits);
   if (seconds && *seconds < kLongestSeconds) return *seconds;
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("expected a time such as 90s, 5min or 2h, found {}", in_quotes(text))};
+               fmt::format("expected a time above 0 such as 90s, 5min or 2h, found {}", in_quotes(text))};
+}
+
+Result<double> parse_seconds_flag(const char* flag, std::string_view text) {
+  Result<double> seconds = parse_seconds(text);
+  if (!seconds) return seconds.error().with_context(flag);
+  return seconds;
 }
 
 Result<BackendOption> parse_backend_option_flag(std::string_view text) {

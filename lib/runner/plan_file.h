@@ -55,6 +55,8 @@ Result<std::int64_t> parse_bytes(std::string_view text);
 Result<std::int64_t> parse_memory_max(std::string_view text);
 /// Parses "90s", "5min", "2h" or "45" to seconds. Errors: kInvalidInput.
 Result<double> parse_seconds(std::string_view text);
+/// Parses the value of a flag, whose name an error begins with. Errors: kInvalidInput.
+Result<double> parse_seconds_flag(const char* flag, std::string_view text);
 /// Parses "cpu=slow:50" to {"cpu", "slow:50"}. Errors: kInvalidInput.
 Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view text);
 /// "2/4": the second of four clients that load the same servers at the same time. Errors: kInvalidInput.
