@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <cerrno>
+#include <cstring>
+
 namespace secondsource {
 namespace {
 
@@ -30,12 +33,25 @@ ErrorCode code_of(int status) {
   }
 }
 
+/// What the system said when SQLite could not read or write a file, since "disk I/O error" alone hides that the disk is
+/// full; 0 if that is not known. SQLite does not keep it where a transaction fails at its end; errno has it then.
+int cause_of(int status, sqlite3* connection, int last_errno) {
+  const int primary = status & 0xff;
+  if (connection == nullptr || (primary != SQLITE_IOERR && primary != SQLITE_CANTOPEN)) return 0;
+  if (const int kept = sqlite3_system_errno(connection); kept != 0) return kept;
+  const bool is_of_writing =
+      last_errno == ENOSPC || last_errno == EDQUOT || last_errno == EFBIG || last_errno == EIO || last_errno == EROFS;
+  return is_of_writing ? last_errno : 0;
+}
+
 Error error_of(int status, sqlite3* connection, std::string_view name) {
+  const int cause = cause_of(status, connection, errno);
   const ErrorCode code = code_of(status);
   const char* message = connection != nullptr ? sqlite3_errmsg(connection) : sqlite3_errstr(status);
   const char* kind =
       code == ErrorCode::kInvalidInput ? "expected a history, found a damaged or foreign file" : "SQLite";
-  return Error{code, fmt::format("{}: {}: {}", name, kind, message)};
+  const std::string said = cause == 0 ? "" : fmt::format(": {}", std::strerror(cause));
+  return Error{code, fmt::format("{}: {}: {}{}", name, kind, message, said)};
 }
 
 }  // namespace

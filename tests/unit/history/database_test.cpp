@@ -1,5 +1,9 @@
 #include "history/database.h"
 
+#include <sys/resource.h>
+
+#include <csignal>
+
 #include "core/file.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
@@ -65,4 +69,21 @@ TEST_CASE("an error says whose fault it is: the file's, the machine's, ours") {
   REQUIRE_OK(good->execute("PRAGMA page_size = 512; PRAGMA max_page_count = 4; CREATE TABLE t(a)"));
   const Result<void> full = good->execute("INSERT INTO t VALUES (zeroblob(100000))");
   CHECK_ERROR(full, ErrorCode::kIo, "full");
+}
+
+TEST_CASE("an error of the disk says what the system said") {
+  const ScratchFolder scratch;
+  CHECK_ERROR(Database::open(scratch.path() / "absent.db", false), ErrorCode::kIo, "No such file or directory");
+  auto database = Database::open(scratch.path() / "a.db", true);
+  REQUIRE_OK(database);
+  REQUIRE_OK(database->execute("CREATE TABLE t(a)"));
+  struct rlimit before {};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const struct rlimit small { .rlim_cur = 64 << 10, .rlim_max = before.rlim_max };
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const Result<void> written = database->execute("INSERT INTO t VALUES (zeroblob(1000000))");
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, handler);
+  CHECK_ERROR(written, ErrorCode::kIo, "a.db: SQLite: disk I/O error: File too large");
 }
