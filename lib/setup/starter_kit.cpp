@@ -79,23 +79,43 @@ std::vector<std::string> backends_of(const Repository& repository) {
   return names;
 }
 
-std::string plan_text(const Repository& repository) {
+/// The backends that the plan names. Where no build is compared, the job is `run`, which takes every backend that opens,
+/// the oracle too, whose plain loops would take most of the time.
+std::vector<std::string> planned_backends(const Repository& repository, const MachineView& machine) {
+  const Subject subject = subject_of(repository);
+  if (subject == Subject::kBackends) return backends_of(repository);
+  std::vector<std::string> names;
+  if (subject == Subject::kSourceTree) return names;
+  for (const MachineView::Backend& backend : machine.backends) {
+    if (!backend.is_oracle && backend.unavailable.empty()) names.push_back(backend.name);
+  }
+  return names;
+}
+
+std::string plan_text(const Repository& repository, const MachineView& machine) {
   const FoundModel* const model = model_of(repository);
   std::string text(default_plan_text());
   text.erase(0, text.find("version:"));
   const std::string bundle = model != nullptr ? model->folder.string() : std::string(kInstalledBundle) + "default";
   std::string head = fmt::format("version: 1\nbundles: [{}]", yaml_text(bundle));
   if (model == nullptr) head += "  # the one that comes with the program; name your own model's folder here";
-  if (subject_of(repository) == Subject::kBackends) {
-    head += fmt::format("\nbackends: [{}]", fmt::join(backends_of(repository), ", "));
-  }
-  replace_line(text, "version:", head);
-  if (model != nullptr) {
-    text = fit_lengths(text, model->max_positions);
-    if (!model->variants.empty() && std::ranges::find(model->variants, "bf16") == model->variants.end()) {
-      replace_line(text, "variants:", fmt::format("variants: [{}]", yaml_text(model->variants.front())));
+  const std::vector<std::string> backends = planned_backends(repository, machine);
+  if (!backends.empty()) {
+    head += fmt::format("\nbackends: [{}]", fmt::join(backends, ", "));
+    if (subject_of(repository) != Subject::kBackends) {
+      head += "  # those that open here; without this line `run` measures every one, the reference, too";
     }
   }
+  replace_line(text, "version:", head);
+  std::string variant = "bf16";
+  if (model != nullptr) {
+    text = fit_lengths(text, model->max_positions);
+    const bool has_bf16 =
+        model->variants.empty() || std::ranges::find(model->variants, variant) != model->variants.end();
+    if (!has_bf16) variant = yaml_text(model->variants.front());
+  }
+  // The default plan's line says which backends are taken where none are named.
+  if (!backends.empty() || variant != "bf16") replace_line(text, "variants:", fmt::format("variants: [{}]", variant));
   // `gate` is the last key.
   text += fmt::format("  waivers: {}     # accepted regressions\n", kWaiversName);
   if (model != nullptr && !model->is_bundle) {
@@ -291,7 +311,7 @@ StarterKit starter_kit(const Repository& repository, const MachineView& machine,
     why_plan += fmt::format(", with prompts for its {} positions", model->max_positions);
   }
   if (model != nullptr && !model->is_bundle) why_plan += "; its tokens stay unverified until it is a bundle";
-  kit.files.push_back({StarterRole::kPlan, std::string(kPlanName), plan_text(repository), why_plan});
+  kit.files.push_back({StarterRole::kPlan, std::string(kPlanName), plan_text(repository, machine), why_plan});
   kit.files.push_back(
       {StarterRole::kWaivers, std::string(kWaiversName), waivers_text(), "no regression is accepted yet"});
   if (host) kit.files.push_back(ci_file(*host, repository, machine, choices));

@@ -74,6 +74,21 @@ TEST_CASE("the plan is the default one of a pull request, with the repository's 
   CHECK_FALSE(plan.gate.allow_unverified);
 }
 
+TEST_CASE("the plan of a job that only measures names the backends that open here, and not the reference") {
+  for (const Repository& repository : {with_model(true), Repository{.root = "/r"}}) {
+    const StarterKit kit = kit_of(repository);
+    CHECK(plan_of(kit).request.backends == std::vector<std::string>{"cpu"});
+    CHECK(plan_of(kit).request.variants == std::vector<std::string>{"bf16"});
+    const std::string& text = file_of(kit, StarterRole::kPlan).text;
+    CHECK(contains(text, "without this line `run` measures every one, the reference, too"));
+    CHECK_FALSE(contains(text, "all that the base has available"));
+  }
+  // Where none opens, the plan names none, and says what is taken.
+  const StarterKit none = kit_of(with_model(true), {});
+  CHECK(plan_of(none).request.backends.empty());
+  CHECK(contains(file_of(none, StarterRole::kPlan).text, "except the reference; `run` measures that, too"));
+}
+
 TEST_CASE("a plan fits the model: no longer prompts than it takes, a variant that it has, and no proof that it lacks") {
   Repository repository = with_model(false);
   repository.models[0].max_positions = 256;
