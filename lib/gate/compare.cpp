@@ -98,41 +98,136 @@ struct CellPair {
   bool decides = true;
 };
 
-/// Returns the cells that both runs measured and that are comparable; the report lists all others.
-std::vector<CellPair> pair_cells(const SummarizedRun& base, const SummarizedRun& candidate, const GateOptions& options,
-                                 GateReport& report) {
-  std::vector<CellPair> pairs;
-  for (const CellSummary& before : base.summary.cells) {
-    if (before.status != CellStatus::kComplete) continue;  // the base has no value to compare with
-    const std::string id = before.key.id();
-    const CellSummary* after = find_cell(candidate.summary, before.key);
-    // A run by an earlier release does not record its tiers.
-    const bool is_opportunistic =
-        before.tier == Tier::kOpportunistic || (after != nullptr && after->tier == Tier::kOpportunistic);
-    const bool decides = options.judge_opportunistic || !is_opportunistic;
-    auto& not_comparable = report.list_for(report.not_comparable, decides);
-    if (after == nullptr) {
-      not_comparable.push_back(id + ": the candidate has no such cell");
-    } else if (after->golden == GoldenVerdict::kFailed) {
-      report.list_for(report.wrong_tokens, decides).push_back(decides ? id : id + ": wrong tokens");
-    } else if (after->status == CellStatus::kFailed || after->status == CellStatus::kMissing ||
-               after->status == CellStatus::kPartial) {
-      report.list_for(report.failed, decides).push_back(id + ": " + why_incomplete(*after));
-    } else if (after->status == CellStatus::kInvalid) {
-      not_comparable.push_back(id + ": " + why_incomplete(*after));
-    } else if (before.golden == GoldenVerdict::kFailed) {
-      not_comparable.push_back(id + ": the base's tokens are wrong");
-    } else if (!options.allow_unverified &&
-               (before.golden != GoldenVerdict::kPassed || after->golden != GoldenVerdict::kPassed)) {
-      not_comparable.push_back(id + ": the bundle is unverified (--allow-unverified judges it all the same)");
-    } else if (const auto why = why_cells_differ(base.record, candidate.record, before, *after, UnderTest::kCode)) {
-      not_comparable.push_back(id + ": " + *why);
-    } else {
-      pairs.push_back({&before, after, decides});
+bool is_complete(const CellSummary& cell) {
+  return cell.status == CellStatus::kComplete;
+}
+
+/// The backend's record if the run could not use it; otherwise null.
+const BackendRecord* unavailable_backend(const SummarizedRun& run, const CellKey& key) {
+  const auto found = std::ranges::find(run.record.backends, key.backend, &BackendRecord::name);
+  return found != run.record.backends.end() && !found->unavailable.empty() ? &*found : nullptr;
+}
+
+/// Divides the cells of two runs into those that can be judged and findings about all others. Each cell has one finding:
+/// what is wrong with the candidate comes first, so that no state of the base hides it.
+class CellSorter {
+ public:
+  CellSorter(const SummarizedRun& base, const SummarizedRun& candidate, const GateOptions& options, GateReport& report)
+      : base_(base), candidate_(candidate), options_(options), report_(report) {}
+
+  /// Adds the findings about the candidate alone: wrong tokens, failures and INVALID measurements.
+  void add_findings_of_candidate() {
+    for (const CellSummary& after : candidate_.summary.cells) {
+      add_finding_of_candidate(find_cell(base_.summary, after.key), after);
     }
   }
-  return pairs;
-}
+
+  /// Adds all findings, and returns the cells that both runs measured and that are comparable.
+  std::vector<CellPair> sort() {
+    std::vector<CellPair> pairs;
+    for (const CellSummary& before : base_.summary.cells) {
+      const CellSummary* after = find_cell(candidate_.summary, before.key);
+      if (after == nullptr) {
+        add_absent_of_candidate(before);
+      } else if (!add_finding_of_candidate(&before, *after) && is_judged(before, *after)) {
+        pairs.push_back({&before, after, decides(&before, after)});
+      }
+    }
+    for (const CellSummary& after : candidate_.summary.cells) {
+      if (find_cell(base_.summary, after.key) == nullptr && !add_finding_of_candidate(nullptr, after)) {
+        add_absent_of_base(after);
+      }
+    }
+    return pairs;
+  }
+
+ private:
+  /// False for opportunistic variants. A run by an earlier release does not record its tiers.
+  [[nodiscard]] bool decides(const CellSummary* before, const CellSummary* after) const {
+    const auto is_opportunistic = [](const CellSummary* cell) {
+      return cell != nullptr && cell->tier == Tier::kOpportunistic;
+    };
+    return options_.judge_opportunistic || (!is_opportunistic(before) && !is_opportunistic(after));
+  }
+
+  [[nodiscard]] bool is_unproven(const CellSummary& cell) const {
+    return !options_.allow_unverified && cell.golden != GoldenVerdict::kPassed;
+  }
+
+  void refuse(const CellSummary* before, const CellSummary* after, const std::string& why) {
+    report_.list_for(report_.not_comparable, decides(before, after))
+        .push_back(fmt::format("{}: {}", (after != nullptr ? after : before)->key.id(), why));
+  }
+
+  /// Returns false if there is nothing wrong with the candidate's cell. `before` is null if the base has no such cell.
+  bool add_finding_of_candidate(const CellSummary* before, const CellSummary& after) {
+    const std::string id = after.key.id();
+    const bool counts = decides(before, &after);
+    if (after.golden == GoldenVerdict::kFailed) {
+      report_.list_for(report_.wrong_tokens, counts).push_back(counts ? id : id + ": wrong tokens");
+    } else if (after.status == CellStatus::kInvalid) {
+      refuse(before, &after, why_incomplete(after));
+    } else if (is_declined(candidate_.record, candidate_.summary, after) &&
+               (before == nullptr || is_declined(base_.record, base_.summary, *before))) {
+      report_.not_judged.push_back(fmt::format("{}: {}", id, why_incomplete(after)));
+    } else if (!is_complete(after)) {
+      report_.list_for(report_.failed, counts).push_back(fmt::format("{}: {}", id, why_incomplete(after)));
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  void add_absent_of_candidate(const CellSummary& before) {
+    if (const BackendRecord* backend = unavailable_backend(candidate_, before.key)) {
+      report_.list_for(report_.failed, decides(&before, nullptr))
+          .push_back(fmt::format("{}: unavailable: {}", before.key.id(), backend->unavailable));
+    } else {
+      refuse(&before, nullptr, "the candidate has no such cell");
+    }
+  }
+
+  /// The candidate's cell is complete. It may be new, unless the base was told to measure its backend.
+  void add_absent_of_base(const CellSummary& after) {
+    const BackendRecord* backend = unavailable_backend(base_, after.key);
+    const std::string why = backend == nullptr
+                                ? std::string("the base has no such cell")
+                                : fmt::format("the base did not measure it: unavailable: {}", backend->unavailable);
+    if (backend != nullptr && is_named(base_.record, after.key.backend)) {
+      refuse(nullptr, &after, why);
+    } else if (is_unproven(after)) {
+      refuse(nullptr, &after, fmt::format("{}, and {}", why, kUnproven));
+    } else {
+      report_.not_judged.push_back(fmt::format("{}: {}", after.key.id(), why));
+    }
+  }
+
+  /// The candidate's cell is complete.
+  bool is_judged(const CellSummary& before, const CellSummary& after) {
+    if (before.golden == GoldenVerdict::kFailed) {
+      refuse(&before, &after, "the base's tokens are wrong");
+    } else if (!is_declined(base_.record, base_.summary, before) && !is_complete(before)) {
+      refuse(&before, &after, "the base did not measure it: " + why_incomplete(before));
+    } else if (is_unproven(after) || (is_complete(before) && is_unproven(before))) {
+      refuse(&before, &after, kUnproven);
+    } else if (!is_complete(before)) {
+      report_.not_judged.push_back(
+          fmt::format("{}: the base did not measure it: {}", after.key.id(), why_incomplete(before)));
+    } else if (const auto why = why_cells_differ(base_.record, candidate_.record, before, after, UnderTest::kCode)) {
+      refuse(&before, &after, *why);
+    } else {
+      return true;
+    }
+    return false;
+  }
+
+  static constexpr const char* kUnproven = "the bundle is unverified (--allow-unverified judges it all the same)";
+
+  const SummarizedRun& base_;
+  const SummarizedRun& candidate_;
+  const GateOptions& options_;
+  GateReport& report_;
+};
 
 }  // namespace
 
@@ -141,11 +236,14 @@ GateReport compare_runs(const SummarizedRun& base, const SummarizedRun& candidat
   report.base_run_id = base.record.run_id;
   report.candidate_run_id = candidate.record.run_id;
   report.threshold_percent = 100 * options.rule.threshold;
+  CellSorter cells(base, candidate, options, report);
   if (const auto why = why_runs_differ(base.record, candidate.record)) {
     report.not_comparable.push_back(*why);
+    cells.add_findings_of_candidate();
+    apply_waivers(options.waivers, options.today, report);
     return report;
   }
-  const std::vector<CellPair> pairs = pair_cells(base, candidate, options, report);
+  const std::vector<CellPair> pairs = cells.sort();
   if (pairs.empty() && report.wrong_tokens.empty() && report.failed.empty() && report.without_effect.empty()) {
     report.not_comparable.emplace_back("the two runs have no cell in common that can be compared");
   }

@@ -76,7 +76,7 @@ struct GateReport {
   double threshold_percent = 0;
   std::vector<GateVerdict> verdicts;
   std::vector<std::string> wrong_tokens;    ///< cells of the candidate whose golden check failed
-  std::vector<std::string> failed;          ///< cells that the base has and the candidate could not measure
+  std::vector<std::string> failed;          ///< cells that the candidate could not measure
   std::vector<std::string> not_comparable;  ///< cells or whole runs, each with the reason
   std::vector<std::string> waiver_errors;   ///< one per expired, exceeded, unmatched or duplicate waiver
   std::vector<std::string> waiver_notes;    ///< one per waiver whose backend was not compared
@@ -85,6 +85,8 @@ struct GateReport {
   std::vector<std::string> without_effect{};
   /// What was compared, where and when: one line for programs and commits, runs, host and date.
   std::vector<std::string> compared{};
+  /// Cells without a verdict that fail nothing, each with the reason: new in the candidate, or declined by a backend.
+  std::vector<std::string> not_judged{};
   std::string cannot_decide{};  ///< why nothing was measured: the machine was too busy; empty otherwise
 
   /// The list for a finding: `findings` if it may fail the gate, otherwise `without_effect`.
@@ -96,8 +98,8 @@ struct GateReport {
   [[nodiscard]] std::int64_t count_waived() const;
 };
 SS_FIELDS(GateReport, base_run_id, candidate_run_id, method, threshold_percent, verdicts, wrong_tokens, failed,
-          not_comparable, waiver_errors, waiver_notes, losses, without_effect, compared, cannot_decide)
-SS_ADDED_FIELDS(GateReport, waiver_notes, without_effect, compared, cannot_decide)
+          not_comparable, waiver_errors, waiver_notes, losses, without_effect, compared, not_judged, cannot_decide)
+SS_ADDED_FIELDS(GateReport, waiver_notes, without_effect, compared, not_judged, cannot_decide)
 
 [[nodiscard]] std::string to_json(const GateReport& gate);
 /// Errors: kInvalidInput.

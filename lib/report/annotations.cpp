@@ -75,6 +75,7 @@ std::string write_annotations(const GateReport& report) {
     }
   }
   for (const std::string& what : report.not_comparable) warnings += annotation("warning", "", "not comparable", what);
+  for (const std::string& cell : report.not_judged) notices += annotation("notice", "", "not judged", cell);
   if (!report.cannot_decide.empty()) warnings += annotation("warning", "", "inconclusive", report.cannot_decide);
   for (const std::string& what : report.waiver_errors) errors += annotation("error", "", "waiver", what);
   return errors + warnings + notices;

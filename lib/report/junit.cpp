@@ -39,13 +39,15 @@ struct TestCase {
   }
 };
 
-TestCase test_case_of(const CellSummary& cell) {
+TestCase test_case_of(const SummarizedRun& run, const CellSummary& cell) {
   TestCase test{
       .class_name = "secondsource.cell." + cell.key.backend, .name = cell.key.id(), .note = disturbance_mark(cell)};
   const std::string detail =
       cell.notes.empty() ? std::string(to_string(cell.status)) : fmt::format("{}", fmt::join(cell.notes, "; "));
   if (cell.golden == GoldenVerdict::kFailed) {
     test.ends(Outcome::kFailure, "wrong-tokens", "the golden check failed: wrong tokens");
+  } else if (is_declined(run.record, run.summary, cell)) {
+    test.ends(Outcome::kSkipped, "declined", why_incomplete(cell));
   } else if (cell.status == CellStatus::kFailed || cell.status == CellStatus::kInvalid) {
     test.ends(Outcome::kError, std::string(to_string(cell.status)), fmt::format("{}: {}", cell.status, detail));
   } else if (cell.status == CellStatus::kMissing || cell.status == CellStatus::kPartial) {
@@ -111,7 +113,7 @@ std::string write_junit(std::span<const SummarizedRun> runs, const GateReport* g
   std::string out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"secondsource\">\n";
   for (const SummarizedRun& run : runs) {
     std::vector<TestCase> tests;
-    for (const CellSummary& cell : run.summary.cells) tests.push_back(test_case_of(cell));
+    for (const CellSummary& cell : run.summary.cells) tests.push_back(test_case_of(run, cell));
     if (!run.has_samples) {
       TestCase test{.class_name = "secondsource.run", .name = "samples of " + run.summary.run_id};
       test.ends(Outcome::kSkipped, "summary-only", summary_only_note(run));
@@ -134,6 +136,7 @@ std::string write_junit(std::span<const SummarizedRun> runs, const GateReport* g
     add(gate->wrong_tokens, Outcome::kFailure, "wrong-tokens");
     add(gate->failed, Outcome::kError, "failed");
     add(gate->not_comparable, Outcome::kError, "not-comparable");
+    add(gate->not_judged, Outcome::kSkipped, "not-judged");
     add(gate->waiver_errors, Outcome::kFailure, "waiver");
     add(gate->without_effect, Outcome::kSkipped, "opportunistic");
     if (!gate->cannot_decide.empty()) add({gate->cannot_decide}, Outcome::kSkipped, "inconclusive");

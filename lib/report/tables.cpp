@@ -255,6 +255,7 @@ std::vector<std::string> gate_notes(const GateReport& gate) {
   for (const std::string& cell : gate.wrong_tokens) notes.push_back("wrong tokens: " + cell);
   for (const std::string& cell : gate.failed) notes.push_back("not measured: " + cell);
   for (const std::string& reason : gate.not_comparable) notes.push_back("not comparable: " + reason);
+  for (const std::string& cell : gate.not_judged) notes.push_back("not judged: " + cell);
   for (const std::string& error : gate.waiver_errors) notes.push_back(error);
   for (const std::string& note : gate.waiver_notes) notes.push_back(note);
   const std::string without_effect = "opportunistic, so without effect: ";

@@ -21,6 +21,7 @@
 #include "runner/worker_client.h"
 #include "runner/worker_command.h"
 #include "serving/server_probe.h"
+#include "summary/summarize.h"
 
 namespace secondsource {
 namespace {
@@ -501,27 +502,22 @@ RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lin
       return cell.tier == Tier::kOpportunistic && (place == variant || place.starts_with(variant + "/"));
     });
   };
-  const auto is_named = [&](const std::string& backend) {
-    const auto& named = record.settings.named_backends;
-    return std::find(named.begin(), named.end(), backend) != named.end();
-  };
   for (const BackendRecord& backend : record.backends) {
     if (backend.unavailable.empty()) continue;
-    (is_named(backend.name) ? health.failures : health.unavailable)
+    (is_named(record, backend.name) ? health.failures : health.unavailable)
         .push_back(fmt::format("{}: unavailable: {}", backend.name, backend.unavailable));
   }
   for (const FailureRecord& failure : summary.failures) {
     const std::string line =
         fmt::format("{}: {}: {}", failure.cell.empty() ? failure.backend : failure.cell, failure.kind, failure.message);
-    // A variant that a backend does not support counts as a failure only if the backend was requested by name. Keeping
-    // the SLO at no rate is a result, not a failure.
-    const bool counts = failure.kind != FailureKind::kNoRate &&
-                        (failure.kind != FailureKind::kUnsupported || is_named(failure.backend));
     if (failure.kind == FailureKind::kBadInput) {
       health.refused.push_back(line);
       continue;
     }
-    (!counts ? health.unavailable : counts_at(failure.cell) ? health.failures : health.without_effect).push_back(line);
+    (!counts_as_failure(record, failure) ? health.unavailable
+     : counts_at(failure.cell)           ? health.failures
+                                         : health.without_effect)
+        .push_back(line);
   }
   for (const GoldenRecord& golden : summary.golden) {
     const std::string place = golden.bundle + "/" + golden.backend + "/" + golden.variant;

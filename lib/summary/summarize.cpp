@@ -407,6 +407,32 @@ class StandingFailures {
 
 }  // namespace
 
+bool concerns(const FailureRecord& failure, const CellKey& cell) {
+  if (failure.cell.empty()) return failure.backend == cell.backend;
+  const std::string id = cell.id();
+  return failure.cell == id || id.starts_with(failure.cell + "/");
+}
+
+bool is_named(const RunRecord& record, std::string_view backend) {
+  return std::ranges::find(record.settings.named_backends, backend) != record.settings.named_backends.end();
+}
+
+bool counts_as_failure(const RunRecord& record, const FailureRecord& failure) {
+  return failure.kind != FailureKind::kNoRate &&
+         (failure.kind != FailureKind::kUnsupported || is_named(record, failure.backend));
+}
+
+bool is_declined(const RunRecord& record, const RunSummary& summary, const CellSummary& cell) {
+  if (cell.status != CellStatus::kFailed) return false;
+  bool any = false;
+  for (const FailureRecord& failure : summary.failures) {
+    if (!concerns(failure, cell.key)) continue;
+    if (counts_as_failure(record, failure)) return false;
+    any = true;
+  }
+  return any;
+}
+
 RunSummary summarize(const RunRecord& record, const Journal& journal) {
   RunSummary summary;
   summary.run_id = record.run_id;
@@ -440,9 +466,7 @@ RunSummary summarize(const RunRecord& record, const Journal& journal) {
     note_wrong_tokens(lines, cell);
     if (cell.status == CellStatus::kMissing || cell.status == CellStatus::kPartial) {
       for (const FailureRecord& failure : summary.failures) {
-        const bool concerns = failure.cell == planned.key.id() || planned.key.id().starts_with(failure.cell + "/") ||
-                              (failure.cell.empty() && failure.backend == planned.key.backend);
-        if (!concerns) continue;
+        if (!concerns(failure, planned.key)) continue;
         cell.status = CellStatus::kFailed;
         cell.notes.push_back(fmt::format("{}: {}", failure.kind, failure.message));
       }

@@ -1,5 +1,7 @@
 // Tests `gate`, `report` and `waiver check` on hand-made stored runs (tests/unit/summary/sample_run.h).
 
+#include <variant>
+
 #include "core/file.h"
 #include "expectations.h"
 #include "record/record_json.h"
@@ -16,9 +18,26 @@ using namespace secondsource::test;
 
 namespace {
 
-/// Writes a run directory with one healthy backend that is `slowdown` times slower than the base.
+using JournalChange = void (*)(Journal&);
+
+void as_it_is(Journal&) {}
+
+void with_wrong_tokens(Journal& journal) {
+  for (JournalLine& line : journal.lines) {
+    if (auto* golden = std::get_if<GoldenRecord>(&line)) golden->verdict = GoldenVerdict::kFailed;
+  }
+}
+
+void with_a_crash(Journal& journal) {
+  std::erase_if(journal.lines, [](const JournalLine& line) { return !std::holds_alternative<GoldenRecord>(line); });
+  journal.lines.emplace_back(
+      FailureRecord{.backend = "cpu", .cell = "", .kind = FailureKind::kCrash, .message = "signal 11"});
+}
+
+/// Writes a run directory with one backend that is `slowdown` times slower than the base, and healthy unless `change`
+/// says otherwise.
 std::string stored_run(const ScratchFolder& scratch, const std::string& name, double slowdown,
-                       const std::vector<VariantRecord>& variants = {}) {
+                       const std::vector<VariantRecord>& variants = {}, JournalChange change = as_it_is) {
   const std::filesystem::path folder = scratch.path() / name;
   std::filesystem::create_directories(folder);
   RunRecord record = hand_made_record(5);
@@ -28,6 +47,7 @@ std::string stored_run(const ScratchFolder& scratch, const std::string& name, do
   record.cells.pop_back();
   Journal journal = hand_made_journal(5, 8, slowdown);
   journal.lines.pop_back();
+  change(journal);
   std::string lines;
   for (const JournalLine& line : journal.lines) lines += to_json_line(line) + "\n";
   REQUIRE_OK(write_file(folder / "run.json", to_json(record)));
@@ -75,6 +95,24 @@ TEST_CASE("a waiver turns the failure into a pass that says so, an expired one d
   CHECK(contains(expired.out, "expired on 2020-01-01"));
   CHECK(run_program({"waiver", "check", waiver_file(scratch, days_from_today(300))}).status == 0);
   CHECK(run_program({"waiver", "check", waiver_file(scratch, "2020-01-01")}).status == 2);
+}
+
+TEST_CASE("gate: a base that did not measure a cell hides nothing of the candidate") {
+  const ScratchFolder scratch;
+  const std::string base = stored_run(scratch, "base", 1.0, {}, with_a_crash);
+  const std::string wrong = stored_run(scratch, "wrong", 1.0, {}, with_wrong_tokens);
+  const std::string right = stored_run(scratch, "right", 1.0);
+  CHECK(run_program({"gate", base, wrong}).status == 3);
+  CHECK(run_program({"gate", base, base}).status == 4);
+  CHECK(run_program({"gate", right, base}).status == 4);
+  const std::string reason = "the base did not measure it: crash: signal 11";
+  for (const char* format : {"table", "json", "junit", "markdown"}) {
+    const ProgramRun run = run_program({"gate", base, right, "--format", format});
+    CAPTURE(format, run.out, run.err);
+    CHECK(run.status == 6);
+    CHECK(contains(run.out, reason));
+  }
+  CHECK(contains(run_program({"gate", base, right, "--format", "junit"}).out, "<error type=\"not-comparable\""));
 }
 
 TEST_CASE("inconclusive can be allowed, and a run without the cell is not comparable") {

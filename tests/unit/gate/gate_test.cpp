@@ -1,3 +1,6 @@
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
 
 #include "core/file.h"
@@ -279,6 +282,134 @@ TEST_CASE("wrong tokens and a backend that failed are never a pass") {
   SummarizedRun crashed = run_at(1.0);
   crashed.summary.cells[0].status = CellStatus::kFailed;
   CHECK(compare_runs(run_at(1.0), crashed, on("2026-11-20")).failed.size() == 1);
+}
+
+TEST_CASE("no state of the base hides what is wrong with the candidate") {
+  using Change = void (*)(CellSummary&);
+  const auto run_with = [](Change change) {
+    SummarizedRun run = run_at(1.0);
+    change(run.summary.cells[0]);
+    return run;
+  };
+  const std::vector<Change> states = {
+      [](CellSummary& cell) { cell.golden = GoldenVerdict::kFailed; },
+      [](CellSummary& cell) { cell.status = CellStatus::kFailed; },
+      [](CellSummary& cell) { cell.status = CellStatus::kMissing; },
+      [](CellSummary& cell) { cell.status = CellStatus::kPartial; },
+      [](CellSummary& cell) { cell.status = CellStatus::kInvalid; },
+      [](CellSummary& cell) { cell.key.backend = "gpu"; },
+      [](CellSummary& cell) { cell.golden = GoldenVerdict::kUnverified; },
+      [](CellSummary&) {},
+  };
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    CAPTURE(i);
+    const SummarizedRun base = run_with(states[i]);
+    CHECK(compare_runs(base, run_with(states[0]), on("2026-11-20")).wrong_tokens ==
+          std::vector<std::string>{"tiny/cpu/bf16/single-stream"});
+    for (const std::size_t failed : {1, 2, 3}) {
+      CHECK(compare_runs(base, run_with(states[failed]), on("2026-11-20")).failed.size() == 1);
+    }
+    const GateReport invalid = compare_runs(base, run_with(states[4]), on("2026-11-20"));
+    const std::vector<std::string>& reasons = invalid.not_comparable;
+    CHECK(std::ranges::find(reasons, "tiny/cpu/bf16/single-stream: INVALID") != reasons.end());
+  }
+  SummarizedRun other_host = run_with(states[0]);
+  other_host.record.host[0].value = "Other CPU";
+  const GateReport report = compare_runs(run_at(1.0), other_host, on("2026-11-20"));
+  CHECK(report.wrong_tokens.size() == 1);
+  CHECK(report.not_comparable.size() == 1);
+}
+
+TEST_CASE("a cell that the base planned and did not measure is not comparable") {
+  for (const auto& [status, word] :
+       {std::pair(CellStatus::kFailed, "crashed: signal 11"), std::pair(CellStatus::kMissing, "missing"),
+        std::pair(CellStatus::kPartial, "partial"), std::pair(CellStatus::kInvalid, "INVALID")}) {
+    SummarizedRun base = run_at(1.0);
+    // A second cell passes, so that the first one alone decides.
+    SummarizedRun candidate = run_at(1.0);
+    for (SummarizedRun* run : {&base, &candidate}) {
+      run->summary.cells.push_back(run->summary.cells[0]);
+      run->summary.cells[1].key.scenario = "offline-b2";
+    }
+    base.summary.cells[0].status = status;
+    if (status == CellStatus::kFailed) base.summary.cells[0].notes = {word};
+    const GateReport report = compare_runs(base, candidate, on("2026-11-20"));
+    CHECK(report.not_comparable ==
+          std::vector<std::string>{fmt::format("tiny/cpu/bf16/single-stream: the base did not measure it: {}", word)});
+    CHECK(report.count(Decision::kPass) == 2);
+    CHECK(report.not_judged.empty());
+  }
+}
+
+TEST_CASE("what only the candidate has is named and fails nothing, if its tokens are proven right") {
+  SummarizedRun candidate = run_at(1.0);
+  candidate.summary.cells.push_back(candidate.summary.cells[0]);
+  CellSummary& added = candidate.summary.cells[1];
+  added.key.backend = "gpu";
+  const GateReport report = compare_runs(run_at(1.0), candidate, on("2026-11-20"));
+  CHECK(report.not_judged == std::vector<std::string>{"tiny/gpu/bf16/single-stream: the base has no such cell"});
+  CHECK(report.not_comparable.empty());
+  CHECK(report.count(Decision::kPass) == 2);
+
+  added.golden = GoldenVerdict::kNotRun;
+  CHECK(
+      compare_runs(run_at(1.0), candidate, on("2026-11-20")).not_comparable.front() ==
+      "tiny/gpu/bf16/single-stream: the base has no such cell, and the bundle is unverified (--allow-unverified judges "
+      "it all the same)");
+  GateOptions allowed = on("2026-11-20");
+  allowed.allow_unverified = true;
+  CHECK(compare_runs(run_at(1.0), candidate, allowed).not_judged.size() == 1);
+  added.golden = GoldenVerdict::kFailed;
+  CHECK(compare_runs(run_at(1.0), candidate, on("2026-11-20")).wrong_tokens.front() == "tiny/gpu/bf16/single-stream");
+}
+
+TEST_CASE("an unavailable backend counts where it was named, and where the base has its cells") {
+  SummarizedRun with = run_at(1.0);
+  with.summary.cells.push_back(with.summary.cells[0]);
+  with.summary.cells[1].key.backend = "gpu";
+  SummarizedRun without = run_at(1.0);
+  without.record.backends.push_back(without.record.backends[0]);
+  without.record.backends[1].name = "gpu";
+  without.record.backends[1].unavailable = "no driver";
+  CHECK(compare_runs(with, without, on("2026-11-20")).failed ==
+        std::vector<std::string>{"tiny/gpu/bf16/single-stream: unavailable: no driver"});
+  const std::string reason = "tiny/gpu/bf16/single-stream: the base did not measure it: unavailable: no driver";
+  CHECK(compare_runs(without, with, on("2026-11-20")).not_judged == std::vector<std::string>{reason});
+  without.record.settings.named_backends = {"gpu"};
+  CHECK(compare_runs(without, with, on("2026-11-20")).not_comparable == std::vector<std::string>{reason});
+}
+
+TEST_CASE("a variant that its backend does not support fails nothing, unless the base measured it") {
+  const auto run_of = [](bool is_declined, FailureKind kind) {
+    SummarizedRun run = run_at(1.0);
+    run.summary.cells.push_back(run.summary.cells[0]);
+    CellSummary& cell = run.summary.cells[1];
+    cell.key.variant = "fp8";
+    if (!is_declined) return run;
+    cell.status = CellStatus::kFailed;
+    cell.golden = GoldenVerdict::kNotRun;
+    cell.notes = {"unsupported: no fp8"};
+    run.summary.failures.push_back({.backend = "cpu", .cell = "tiny/cpu/fp8", .kind = kind, .message = "no fp8"});
+    return run;
+  };
+  const SummarizedRun measured = run_of(false, FailureKind::kUnsupported);
+  for (const FailureKind kind : {FailureKind::kUnsupported, FailureKind::kNoRate}) {
+    const SummarizedRun declined = run_of(true, kind);
+    const GateReport both = compare_runs(declined, declined, on("2026-11-20"));
+    CHECK(both.not_judged == std::vector<std::string>{"tiny/cpu/fp8/single-stream: unsupported: no fp8"});
+    CHECK(both.failed.size() + both.not_comparable.size() == 0);
+    CHECK(compare_runs(measured, declined, on("2026-11-20")).failed.size() == 1);
+    CHECK(compare_runs(declined, measured, on("2026-11-20")).not_judged ==
+          std::vector<std::string>{"tiny/cpu/fp8/single-stream: the base did not measure it: unsupported: no fp8"});
+  }
+  // What was asked for by name has to be there.
+  SummarizedRun named = run_of(true, FailureKind::kUnsupported);
+  named.record.settings.named_backends = {"cpu"};
+  CHECK(compare_runs(named, named, on("2026-11-20")).failed.size() == 1);
+  CHECK(compare_runs(named, measured, on("2026-11-20")).not_comparable.size() == 1);
+  const SummarizedRun crashed = run_of(true, FailureKind::kCrash);
+  CHECK(compare_runs(crashed, crashed, on("2026-11-20")).failed.size() == 1);
+  CHECK(compare_runs(crashed, measured, on("2026-11-20")).not_comparable.size() == 1);
 }
 
 TEST_CASE("a waiver covers a regression up to its ceiling and its last day") {

@@ -109,6 +109,33 @@ TEST_CASE("JUnit counts what failed, what was skipped and why") {
   CHECK(gate_headline(gate) == "1 regressed, 1 inconclusive, 1 pass, 1 waived");
 }
 
+TEST_CASE("what was not judged is named in every format, and fails nothing") {
+  GateReport gate;
+  gate.not_judged = {"tiny/gpu/bf16/single-stream: the base has no such cell"};
+  const std::string xml = write_junit({}, &gate);
+  CHECK(contains(xml, R"(tests="1" failures="0" errors="0" skipped="1">)"));
+  CHECK(
+      contains(xml, R"(<skipped type="not-judged" message="tiny/gpu/bf16/single-stream: the base has no such cell">)"));
+  CHECK(write_annotations(gate) ==
+        "::notice title=not judged::tiny/gpu/bf16/single-stream: the base has no such cell\n");
+  CHECK(gate_notes(gate) ==
+        std::vector<std::string>{"not judged: tiny/gpu/bf16/single-stream: the base has no such cell"});
+  for (const std::string& text : {write_markdown({}, &gate), write_html({}, {.gate = &gate}), to_json(gate)}) {
+    CHECK(contains(text, "the base has no such cell"));
+  }
+}
+
+TEST_CASE("JUnit skips a cell that its backend declined, unless the backend was named") {
+  SummarizedRun run = hand_made_run();
+  CellSummary& cell = run.summary.cells.back();
+  REQUIRE(cell.status == CellStatus::kFailed);
+  for (FailureRecord& failure : run.summary.failures) failure.kind = FailureKind::kUnsupported;
+  run.record.settings.named_backends.clear();
+  CHECK(contains(write_junit({&run, 1}, nullptr), R"(tests="2" failures="0" errors="0" skipped="1">)"));
+  run.record.settings.named_backends = {cell.key.backend};
+  CHECK(contains(write_junit({&run, 1}, nullptr), R"(tests="2" failures="0" errors="1" skipped="0">)"));
+}
+
 TEST_CASE("Markdown begins with the gate's table, then the results, each under a heading that is its verdict") {
   const SummarizedRun run = hand_made_run();
   GateReport gate;
