@@ -68,8 +68,9 @@ CommandNode* add_gate_command(CommandNode& app, CommandAction& action) {
   command->add_flag("--allow-unverified", options->allow_unverified, "Also judge bundles without expected outputs");
   command->add_flag("--gate-opportunistic", options->gate_opportunistic, kGateOpportunisticHelp);
   command->footer(
-      "Ends with 0 (pass or waived), 1 (regressed), 3 (wrong tokens), 4 (a cell could not be measured),\n"
-      "5 (inconclusive), 6 (not comparable). docs/gate.md has the rule.\n"
+      "Ends with 0 (pass or waived), 1 (regressed), 2 (bad input; a waiver is invalid and nothing else fails),\n"
+      "3 (wrong tokens), 4 (a cell could not be measured), 5 (inconclusive), 6 (not comparable).\n"
+      "docs/gate.md has the rule.\n"
       "Example: secondsource gate runs/main runs/pr-812 --waivers waivers.yaml --format markdown");
   command->callback([options, &action] { action = [options](CommandContext&) { return run_gate(*options); }; });
   return command;

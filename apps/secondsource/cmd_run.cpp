@@ -375,11 +375,7 @@ Result<ExitStatus> finish(const RunDirectory& directory, const PlanFile& plan, c
   const RunHealth health = judge_run(run.record, directory.lines(), run.summary, !is_gated || plan.gate.opportunistic);
   const std::optional<GateReport> gate = judge_against(plan.gate, gate_input, run);
   std::vector<ExitStatus> statuses = statuses_of(health);
-  if (gate) {
-    for (const ExitStatus status : statuses_of(*gate, plan.gate.allow_inconclusive)) {
-      if (std::find(statuses.begin(), statuses.end(), status) == statuses.end()) statuses.push_back(status);
-    }
-  }
+  if (gate) statuses = statuses_of(*gate, plan.gate.allow_inconclusive, std::move(statuses));
   if (options.json) {
     SS_TRY_VOID(print(json_of(run, health, gate, statuses, directory.folder())));
   } else {

@@ -11,8 +11,9 @@ namespace secondsource {
 inline constexpr const char* kGateOpportunisticHelp =
     "Opportunistic variants decide, too (default: they are reported and fail nothing)";
 
-/// Returns every status that applies to the report; most_serious() chooses one of them. Inconclusive verdicts are
-/// ignored if `allow_inconclusive`.
-[[nodiscard]] std::vector<ExitStatus> statuses_of(const GateReport& gate, bool allow_inconclusive);
+/// Adds every status that applies to the report to those of the run that it judges; most_serious() chooses one of them.
+/// Inconclusive verdicts are ignored if `allow_inconclusive`.
+[[nodiscard]] std::vector<ExitStatus> statuses_of(const GateReport& gate, bool allow_inconclusive,
+                                                  std::vector<ExitStatus> statuses = {});
 
 }  // namespace secondsource

@@ -97,6 +97,32 @@ TEST_CASE("a waiver turns the failure into a pass that says so, an expired one d
   CHECK(run_program({"waiver", "check", waiver_file(scratch, "2020-01-01")}).status == 2);
 }
 
+TEST_CASE("an invalid waiver is bad input, and hides no result") {
+  const ScratchFolder scratch;
+  const std::string base = stored_run(scratch, "base", 1.0);
+  const std::string expired = waiver_file(scratch, "2020-01-01");
+  const auto status_of = [&](const std::string& candidate, std::vector<std::string> more = {}) {
+    std::vector<std::string> words = {"gate", base, candidate, "--waivers", expired};
+    words.insert(words.end(), more.begin(), more.end());
+    const ProgramRun run = run_program(words);
+    CAPTURE(run.out, run.err);
+    CHECK(contains(run.out, "waiver W-1: expired on 2020-01-01"));
+    return run.status;
+  };
+  CHECK(status_of(stored_run(scratch, "same", 1.0)) == 2);
+  CHECK(status_of(stored_run(scratch, "unclear", 1.12)) == 2);
+  CHECK(status_of(stored_run(scratch, "unclear", 1.12), {"--allow-inconclusive"}) == 2);
+  CHECK(status_of(stored_run(scratch, "slow", 1.5)) == 1);
+  CHECK(status_of(stored_run(scratch, "wrong", 1.0, {}, with_wrong_tokens)) == 3);
+  CHECK(status_of(stored_run(scratch, "crashed", 1.0, {}, with_a_crash)) == 4);
+  const std::string other = stored_run(scratch, "other", 1.0);
+  auto record = run_record_from_json(*read_file(std::filesystem::path(other) / "run.json"), "run.json");
+  REQUIRE_OK(record);
+  record->host.front().value = "Other CPU";
+  REQUIRE_OK(write_file(std::filesystem::path(other) / "run.json", to_json(*record)));
+  CHECK(status_of(other) == 6);
+}
+
 TEST_CASE("gate: a base that did not measure a cell hides nothing of the candidate") {
   const ScratchFolder scratch;
   const std::string base = stored_run(scratch, "base", 1.0, {}, with_a_crash);
