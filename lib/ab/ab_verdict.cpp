@@ -97,8 +97,8 @@ GateVerdict verdict_of(const PairSeries& series, const PairedGate& gate) {
   const std::string interval =
       is_bounded ? fmt::format("95 % within {:+.1f} to {:+.1f} %", *verdict.low_percent, *verdict.high_percent)
                  : "too few pairs for an interval";
-  verdict.why = fmt::format("{:+.1f} % ({}), threshold {:+.0f} %, {}", *verdict.change_percent, interval,
-                            100 * gate.rule().threshold, counted(found->n_pairs, "pair"));
+  verdict.why = fmt::format("{:+.1f} % ({}), {}, {}", *verdict.change_percent, interval, threshold_text(gate.rule()),
+                            counted(found->n_pairs, "pair"));
   if (found->decision == Decision::kInconclusive) {
     verdict.n_more_pairs = found->n_more_pairs;
     verdict.why += fmt::format("; about {} would decide it", counted(found->n_more_pairs, "more pair"));

@@ -79,8 +79,8 @@ GateVerdict judge(const CellSummary& base, const CellSummary& candidate, const G
   verdict.change_percent = to_percent(shift->estimate);
   verdict.low_percent = to_percent(shift->lower_bound(0.975));
   verdict.high_percent = to_percent(shift->upper_bound(0.975));
-  verdict.why = fmt::format("{:+.1f} % (95 % within {:+.1f} to {:+.1f} %), threshold {:+.0f} %",
-                            *verdict.change_percent, *verdict.low_percent, *verdict.high_percent, 100 * rule.threshold);
+  verdict.why = fmt::format("{:+.1f} % (95 % within {:+.1f} to {:+.1f} %), {}", *verdict.change_percent,
+                            *verdict.low_percent, *verdict.high_percent, threshold_text(rule));
   if (disturbance.time_lost > kQuietTimeLost) {
     verdict.why += fmt::format("; other work took {:.0f} % of the time", 100 * disturbance.time_lost);
   }

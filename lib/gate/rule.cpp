@@ -1,5 +1,7 @@
 #include "gate/rule.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 
 namespace secondsource {
@@ -37,6 +39,10 @@ std::vector<double> logarithms(std::span<const double> values) {
   result.reserve(values.size());
   for (const double value : values) result.push_back(std::log(value));
   return result;
+}
+
+std::string threshold_text(const GateRule& rule) {
+  return fmt::format("threshold {:+g} %", 100 * rule.threshold);
 }
 
 double to_percent(double log_ratio) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "gate/gate_record.h"
@@ -58,6 +59,9 @@ struct Look {
 
 /// True if the candidate is significantly better by more than the threshold.
 [[nodiscard]] bool is_improved(const ShiftEvidence& evidence, const GateRule& rule, const Look& look);
+
+/// "threshold +12.5 %", for the reason of a verdict.
+[[nodiscard]] std::string threshold_text(const GateRule& rule);
 
 /// Converts a logarithm of a ratio to percent: ln(1.15) gives 15.
 [[nodiscard]] double to_percent(double log_ratio);

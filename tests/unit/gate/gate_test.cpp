@@ -412,6 +412,17 @@ TEST_CASE("a variant that its backend does not support fails nothing, unless the
   CHECK(compare_runs(crashed, measured, on("2026-11-20")).not_comparable.size() == 1);
 }
 
+TEST_CASE("a verdict names its threshold in full") {
+  GateOptions options = on("2026-11-20");
+  for (const auto& [threshold, text] : {std::pair(0.001, "threshold +0.1 %"), std::pair(0.1, "threshold +10 %"),
+                                        std::pair(0.125, "threshold +12.5 %")}) {
+    options.rule.threshold = threshold;
+    const std::string why = compare_runs(run_at(1.0), run_at(1.5), options).verdicts.front().why;
+    CAPTURE(why);
+    CHECK(why.ends_with(text));
+  }
+}
+
 TEST_CASE("a waiver covers a regression up to its ceiling and its last day") {
   GateOptions options = on("2026-11-20");
   options.waivers = {waiver_up_to(60, "2026-11-20")};
