@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <set>
 
+#include "core/number.h"
+#include "core/utf8.h"
+
 namespace secondsource {
 namespace {
 
@@ -12,8 +15,15 @@ std::string about(const Waiver& waiver, const GateVerdict& verdict) {
   return fmt::format("waiver {}: {} {}", waiver.id, verdict.cell.id(), verdict.metric);
 }
 
+/// The size of a regression as it is printed, to a tenth of a percent, so that a decision agrees with its message.
+double as_printed(double percent) {
+  double value = percent;
+  (void)read_number(fmt::format("{:.1f}", percent), value);
+  return value;
+}
+
 /// True if the gate has a verdict on a backend that the scope names.
-bool backend_ran(const WaiverScope& scope, const GateReport& report) {
+bool is_backend_judged(const WaiverScope& scope, const GateReport& report) {
   const WaiverScope backend_only{.backend = scope.backend};
   return std::ranges::any_of(
       report.verdicts, [&](const GateVerdict& verdict) { return matches(backend_only, verdict.cell, verdict.metric); });
@@ -37,22 +47,24 @@ void apply_waivers(std::span<const Waiver> waivers, std::string_view today, Gate
     }
     const bool may_cover = only != nullptr && !is_ambiguous && !fault_on(*only, today);
     if (!may_cover || verdict.decision != Decision::kRegressed) continue;
-    if (*verdict.change_percent <= only->ceiling_percent) {
+    const double change = *verdict.change_percent;
+    if (std::min(change, as_printed(change)) <= only->ceiling_percent) {
       verdict.waived_by = only->id;
     } else if (verdict.decides) {
       report.waiver_errors.push_back(fmt::format("{}: {:+.1f} % exceeds its ceiling of {:g} %", about(*only, verdict),
-                                                 *verdict.change_percent, only->ceiling_percent));
+                                                 change, only->ceiling_percent));
     }
   }
   for (const Waiver& waiver : waivers) {
     if (const auto fault = fault_on(waiver, today)) report.waiver_errors.push_back(*fault);
     if (matched.contains(waiver.id)) continue;
     // One file serves jobs on different machines: a waiver for CUDA matches nothing in a job that ran on a CPU.
-    if (backend_ran(waiver.scope, report)) {
+    if (is_backend_judged(waiver.scope, report)) {
       report.waiver_errors.push_back(fmt::format("waiver {}: matches no compared cell", waiver.id));
     } else {
-      report.waiver_notes.push_back(
-          fmt::format("waiver {}: its backend \"{}\" was not compared", waiver.id, waiver.scope.backend));
+      const std::string of_backend =
+          waiver.scope.backend.empty() ? "" : fmt::format(" of its backend {}", in_quotes(waiver.scope.backend));
+      report.waiver_notes.push_back(fmt::format("waiver {}: no cell{} was judged", waiver.id, of_backend));
     }
   }
 }

@@ -79,7 +79,7 @@ struct GateReport {
   std::vector<std::string> failed;          ///< cells that the candidate could not measure
   std::vector<std::string> not_comparable;  ///< cells or whole runs, each with the reason
   std::vector<std::string> waiver_errors;   ///< one per expired, exceeded, unmatched or duplicate waiver
-  std::vector<std::string> waiver_notes;    ///< one per waiver whose backend was not compared
+  std::vector<std::string> waiver_notes;    ///< one per waiver whose backend has no verdict
   std::vector<LossShare> losses;            ///< of regressed cells, the largest share of each cell first
   /// Findings about opportunistic variants that would fail the gate if the variants were blessed.
   std::vector<std::string> without_effect{};

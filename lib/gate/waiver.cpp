@@ -35,9 +35,13 @@ Result<WaiverScope> parse_scope(const YamlNode& node) {
   SS_TRY(scope.variant, node.string_or("variant", ""));
   SS_TRY(scope.scenario, node.string_or("scenario", ""));
   SS_TRY(scope.metric, node.string_or("metric", ""));
-  constexpr std::array<std::string_view, 6> kMetrics = {"", "*", "cost", "ttft", "ttft_later", "tpot"};
-  if (std::ranges::count(kMetrics, scope.metric) == 0) {
-    return node.fault(fmt::format("metric: expected cost, ttft or tpot, found {}", in_quotes(scope.metric)));
+  constexpr std::array<std::string_view, 4> kMetrics = {"cost", "ttft", "ttft_later", "tpot"};
+  const auto is_meant = [&](std::string_view metric) { return glob_matches(scope.metric, metric); };
+  if (std::ranges::none_of(kMetrics, is_meant)) {
+    return node.fault(
+        fmt::format("metric: expected cost, ttft, ttft_later or tpot, or a pattern with * that matches one "
+                    "of them, found {}",
+                    in_quotes(scope.metric)));
   }
   const auto matches_any = [](const std::string& pattern) {
     return pattern.find_first_not_of('*') == std::string::npos;

@@ -26,7 +26,7 @@ namespace secondsource {
 /// name.
 struct WaiverScope {
   std::string bundle{}, backend{}, variant{}, scenario{};
-  std::string metric{};  ///< "cost", "ttft", "ttft_later" or "tpot"
+  std::string metric{};  ///< of "cost", "ttft", "ttft_later" and "tpot"
   friend bool operator==(const WaiverScope&, const WaiverScope&) = default;
 };
 

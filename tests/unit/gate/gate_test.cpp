@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "core/random.h"
+#include "gate/apply_waivers.h"
 #include "gate/compare.h"
 #include "support/older_json.h"
 #include "support/result.h"
@@ -423,6 +424,39 @@ TEST_CASE("a verdict names its threshold in full") {
   }
 }
 
+TEST_CASE("a ceiling is compared with the change as it is printed") {
+  GateReport report;
+  report.verdicts.push_back({.cell = {"tiny", "cpu", "bf16", "single-stream"},
+                             .metric = "cost",
+                             .decision = Decision::kRegressed,
+                             .change_percent = 40.04});
+  apply_waivers(std::vector{waiver_up_to(40, "2026-11-20")}, "2026-11-20", report);
+  CHECK(report.waiver_errors.empty());
+  CHECK(report.count_waived() == 1);
+  report.verdicts[0].waived_by.clear();
+  report.verdicts[0].change_percent = 40.06;
+  apply_waivers(std::vector{waiver_up_to(40, "2026-11-20")}, "2026-11-20", report);
+  CHECK(report.count_waived() == 0);
+  REQUIRE(report.waiver_errors.size() == 1);
+  CHECK(report.waiver_errors[0].find("+40.1 % exceeds its ceiling of 40 %") != std::string::npos);
+  report.verdicts[0].change_percent = 40.055;
+  apply_waivers(std::vector{waiver_up_to(40.058, "2026-11-20")}, "2026-11-20", report);
+  CHECK(report.count_waived() == 1);
+}
+
+TEST_CASE("a waiver without a verdict to match says so, whether its backend has no verdict or it names none") {
+  SummarizedRun wrong = run_at(1.0);
+  wrong.summary.cells[0].golden = GoldenVerdict::kFailed;
+  GateOptions options = on("2026-11-20");
+  options.waivers = {waiver_up_to(60, "2026-11-20"), waiver_up_to(60, "2026-11-20")};
+  options.waivers[1].id = "W-2";
+  options.waivers[1].scope = {.metric = "cost"};
+  const GateReport report = compare_runs(run_at(1.0), wrong, options);
+  CHECK(report.waiver_errors.empty());
+  CHECK(report.waiver_notes == std::vector<std::string>{"waiver W-1: no cell of its backend \"cpu\" was judged",
+                                                        "waiver W-2: no cell was judged"});
+}
+
 TEST_CASE("a waiver covers a regression up to its ceiling and its last day") {
   GateOptions options = on("2026-11-20");
   options.waivers = {waiver_up_to(60, "2026-11-20")};
@@ -451,7 +485,7 @@ TEST_CASE("a waiver covers a regression up to its ceiling and its last day") {
   options.waivers[0].scope.backend = "cuda";
   const GateReport elsewhere = compare_runs(run_at(1.0), run_at(1.0), options);
   CHECK(elsewhere.waiver_errors.empty());
-  CHECK(elsewhere.waiver_notes.front() == "waiver W-1: its backend \"cuda\" was not compared");
+  CHECK(elsewhere.waiver_notes.front() == "waiver W-1: no cell of its backend \"cuda\" was judged");
 
   options.waivers = {waiver_up_to(60, "2027-01-01"), waiver_up_to(70, "2027-01-01")};
   options.waivers[1].id = "W-2";

@@ -36,6 +36,19 @@ TEST_CASE("a waiver is read and matches what its scope names, with * for any par
   CHECK(is_expired(waivers->front(), "2027-01-01"));
 }
 
+TEST_CASE("* is any part of a metric, too") {
+  const CellKey cell{"b", "cpu", "int8", "offline-b16"};
+  const auto scope_of = [](std::string_view metric) {
+    const auto waivers = parse_waivers(changed("backend: onednn", fmt::format("metric: {}", metric)), "waivers.yaml");
+    REQUIRE_OK(waivers);
+    return waivers->front().scope;
+  };
+  CHECK(matches(scope_of("\"tt*\""), cell, "ttft"));
+  CHECK(matches(scope_of("\"tt*\""), cell, "ttft_later"));
+  CHECK_FALSE(matches(scope_of("\"tt*\""), cell, "cost"));
+  CHECK_FALSE(matches(scope_of("ttft_later"), cell, "ttft"));
+}
+
 TEST_CASE("a waiver that says too little, or something wrong, is refused with its line") {
   const auto [text, part] = GENERATE_COPY(table<std::string, std::string>({
       {changed("owner: kim@example.com", "owner: \"\""), "owner"},
@@ -49,7 +62,8 @@ TEST_CASE("a waiver that says too little, or something wrong, is refused with it
       {changed("{backend: onednn, scenario: \"offline-*\"}", "{}"), "this one waives everything"},
       {changed("{backend: onednn, scenario: \"offline-*\"}", "{backend: \"*\"}"), "this one waives everything"},
       {changed("ceiling_percent: 25", "ceiling: 25"), "ceiling"},
-      {changed("backend: onednn", "metric: speed"), "expected cost, ttft or tpot"},
+      {changed("backend: onednn", "metric: speed"), "expected cost, ttft, ttft_later or tpot, or a pattern"},
+      {changed("backend: onednn", "metric: x*"), "that matches one of them, found \"x*\""},
       {std::string(kGood) + std::string(kGood).substr(9), "is given twice"},
       {std::string(kGood) + changed("W-7", "W-8").substr(9), "scope: expected another one than that of waiver W-7"},
   }));
