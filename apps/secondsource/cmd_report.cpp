@@ -117,7 +117,19 @@ Result<std::string> render_portability(const PortabilityMatrix& matrix, const st
 Result<ExitStatus> run_report(const ReportOptions& options) {
   SS_TRY(Output output, Output::open(options.out));
   const bool is_of_cells = options.format == "csv" || options.format == "json" || options.format == "openmetrics";
-  if (options.runs.empty() && (options.gate.empty() || is_of_cells)) {
+  if (!options.gate.empty() && is_of_cells) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("report: expected --gate as table, markdown, html, junit or annotations, found {}; it is JSON "
+                    "already, and csv, json and openmetrics have the figures of runs alone",
+                    options.format)};
+  }
+  if (!options.gate.empty() && options.portability) {
+    return Error{ErrorCode::kInvalidInput,
+                 "report: expected --gate or --portability, which shows the matrix alone, found "
+                 "both"};
+  }
+  if (options.runs.empty() && options.gate.empty()) {
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("report: expected run directories{}, found none", is_of_cells ? "" : " or --gate")};
   }

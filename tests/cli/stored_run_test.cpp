@@ -141,6 +141,27 @@ TEST_CASE("gate: a base that did not measure a cell hides nothing of the candida
   CHECK(contains(run_program({"gate", base, right, "--format", "junit"}).out, "<error type=\"not-comparable\""));
 }
 
+TEST_CASE("report: a verdict is not left out silently in a format of runs alone") {
+  const ScratchFolder scratch;
+  const std::string base = stored_run(scratch, "base", 1.0);
+  const std::filesystem::path verdict = scratch.path() / "gate.json";
+  REQUIRE_OK(write_file(verdict, run_program({"gate", base, base, "--format", "json"}).out));
+  for (const char* format : {"csv", "json", "openmetrics"}) {
+    for (const bool has_run : {false, true}) {
+      std::vector<std::string> words = {"report", "--gate", verdict.string(), "--format", format};
+      if (has_run) words.insert(words.begin() + 1, base);
+      const ProgramRun run = run_program(words);
+      CAPTURE(format, run.err);
+      CHECK(run.status == 2);
+      CHECK(contains(run.err,
+                     std::string("expected --gate as table, markdown, html, junit or annotations, found ") + format));
+    }
+  }
+  const ProgramRun both = run_program({"report", base, "--gate", verdict.string(), "--portability"});
+  CHECK(both.status == 2);
+  CHECK(contains(both.err, "expected --gate or --portability"));
+}
+
 TEST_CASE("inconclusive can be allowed, and a run without the cell is not comparable") {
   const ScratchFolder scratch;
   const std::string base = stored_run(scratch, "base", 1.0);
