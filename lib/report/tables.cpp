@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <string_view>
 #include <unordered_set>
@@ -70,6 +71,13 @@ std::string huge_pages_text(double huge_bytes, double weights_bytes) {
   constexpr double kMiB = 0x1p20;
   if (huge_bytes >= 0.99 * weights_bytes) return "all weights in huge pages";
   return fmt::format("{:.0f} of {:.0f} MiB of weights in huge pages", huge_bytes / kMiB, weights_bytes / kMiB);
+}
+
+/// True if a reader who divides the two medians of the row gets another change, by a percentage point or more.
+bool is_unlike_medians(const GateVerdict& verdict) {
+  if (!verdict.change_percent || !verdict.base_s || !verdict.candidate_s || !(*verdict.base_s > 0)) return false;
+  const double of_medians = 100 * (*verdict.candidate_s / *verdict.base_s - 1);
+  return std::abs(of_medians - *verdict.change_percent) >= 1;
 }
 
 }  // namespace
@@ -264,6 +272,11 @@ std::vector<std::string> gate_notes(const GateReport& gate) {
     if (verdict.decision == Decision::kPass && !verdict.improved) continue;
     notes.push_back(fmt::format("{}{}: {} {}: {}", verdict.decides ? "" : without_effect, to_string(verdict.decision),
                                 verdict.cell.id(), verdict.metric, verdict.why));
+  }
+  if (std::ranges::any_of(gate.verdicts, is_unlike_medians)) {
+    notes.emplace_back(
+        "base and candidate are medians; the change is the Hodges-Lehmann estimate from all repetitions or pairs, and "
+        "may differ from the ratio of the medians");
   }
   const bool any_decides = std::ranges::any_of(gate.verdicts, &GateVerdict::decides) || !gate.wrong_tokens.empty() ||
                            !gate.failed.empty() || !gate.not_comparable.empty();

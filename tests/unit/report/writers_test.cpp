@@ -125,6 +125,20 @@ TEST_CASE("what was not judged is named in every format, and fails nothing") {
   }
 }
 
+TEST_CASE("a change that is not the ratio of the medians beside it is explained") {
+  GateReport gate;
+  gate.verdicts.push_back({.cell = cell_key("cpu"),
+                           .metric = "cost",
+                           .decision = Decision::kPass,
+                           .base_s = 1.0,
+                           .candidate_s = 1.05,
+                           .change_percent = 4.5});
+  CHECK(gate_notes(gate).empty());
+  gate.verdicts[0].change_percent = -2;
+  REQUIRE(gate_notes(gate).size() == 1);
+  CHECK(gate_notes(gate)[0].starts_with("base and candidate are medians; the change is the Hodges-Lehmann estimate"));
+}
+
 TEST_CASE("JUnit skips a cell that its backend declined, unless the backend was named") {
   SummarizedRun run = hand_made_run();
   CellSummary& cell = run.summary.cells.back();
