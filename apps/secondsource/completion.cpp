@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/shell_text.h"
+
 namespace secondsource {
 namespace {
 
@@ -28,19 +30,6 @@ std::string escaped(std::string_view text, std::string_view special, std::string
     out += c;
   }
   return out;
-}
-
-/// `text` inside single quotes of a POSIX shell.
-std::string single_quoted(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text) {
-    if (c == '\'') {
-      out += "'\\''";
-    } else {
-      out += c;
-    }
-  }
-  return out + "'";
 }
 
 std::vector<std::string> words_of(const CommandDescription& command) {

@@ -9,6 +9,7 @@
 
 #include "ab/default_plan.h"
 #include "core/check.h"
+#include "core/shell_text.h"
 #include "core/units.h"
 #include "core/utf8.h"
 #include "runner/plan_file.h"
@@ -41,12 +42,6 @@ const FoundModel* model_of(const Repository& repository) {
 /// Quotes any text as a YAML scalar.
 std::string yaml_text(const std::string& text) {
   return nlohmann::json(text).dump();
-}
-
-std::string shell_word(const std::string& text) {
-  std::string word = "'";
-  for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return word + "'";
 }
 
 void replace_line(std::string& text, std::string_view begin, std::string_view line) {
@@ -158,7 +153,7 @@ std::string what_is_measured(const Repository& repository) {
 std::string build_command(const Repository& repository) {
   std::string command;
   for (const BackendProject& project : repository.projects) {
-    const std::string folder = shell_word(project.folder.string());
+    const std::string folder = single_quoted(project.folder.string());
     const std::string out = repository.projects.size() == 1
                                 ? std::string(kModulesFolder)
                                 : fmt::format("{}/{}", kModulesFolder, project.backends.front());

@@ -16,6 +16,7 @@
 #include "core/open_files.h"
 #include "core/random.h"
 #include "core/shape.h"
+#include "core/shell_text.h"
 #include "core/units.h"
 #include "core/utf8.h"
 #include "support/catch.h"
@@ -179,4 +180,11 @@ TEST_CASE("more open files than the system allows are refused in a sentence with
   if (limit.rlim_max == RLIM_INFINITY) return;
   const auto one_more = static_cast<std::int64_t>(limit.rlim_max) + 1;
   CHECK_ERROR(allow_open_files(one_more), ErrorCode::kUnsupported, std::to_string(limit.rlim_max));
+}
+
+TEST_CASE("words of a command are quoted where a shell would not take them as they are") {
+  const std::vector<std::string> words = {
+      "run", "--slo=ttft_ms=500,percent=95", "server:8@32/12", "my runs", "it's", "", "$HOME"};
+  CHECK(shell_command(words) == "run --slo=ttft_ms=500,percent=95 server:8@32/12 'my runs' 'it'\\''s' '' '$HOME'");
+  CHECK(single_quoted("plain") == "'plain'");
 }
