@@ -57,9 +57,9 @@ class OptionRow {
       stay_evidence_ = stay_evidence_.combined(evidence_of(skus_[index]));
   }
 
-  BriefOption row(std::string_view date) {
+  Result<BriefOption> row(std::string_view date) {
     BriefOption row{.name = option_.name, .kind = option_.kind, .what = option_sentence(option_, demand_)};
-    row.timeline = timeline_of(option_, date);
+    SS_TRY(row.timeline, timeline_of(option_, date));
     row.not_costed = costs_.why_not(option_);
     const std::string stay_not_costed = costs_.why_not(demand_.stay());
     if (!row.not_costed.empty()) {
@@ -401,7 +401,7 @@ Result<Brief> build_brief(const BriefInputs& inputs) {
       .title = demand.title, .date = inputs.date, .model = demand.model, .decision_years = demand.decision_years};
   brief.risks = risks_of({demand, skus, inputs.prices, inputs.waivers, inputs.date}, costs);
   for (const OptionSpec& option : demand.options) {
-    BriefOption row = OptionRow(demand, skus, costs, option).row(inputs.date);
+    SS_TRY(BriefOption row, OptionRow(demand, skus, costs, option).row(inputs.date));
     row.is_eligible = !breaks_a_limit(brief.risks, option.name);
     brief.options.push_back(std::move(row));
   }

@@ -4,14 +4,29 @@
 
 #include "core/calendar.h"
 #include "core/counted.h"
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
 constexpr std::int64_t kDaysPerWeek = 7;
 constexpr std::int64_t kWeeksPerQuarter = 13;
+constexpr std::string_view kLastDay = "9999-12-31";  ///< of the days that YYYY-MM-DD can name
+
+/// From the decision to the day on which it is looked at again.
+std::int64_t days_of(const OptionSpec& option) {
+  const std::int64_t weeks = option.kind == OptionKind::kStay ? 0 : option.migration.weeks();
+  return (weeks + kWeeksPerQuarter) * kDaysPerWeek;
+}
+
 }  // namespace
 
-std::vector<BriefPhase> timeline_of(const OptionSpec& option, std::string_view start) {
+Result<std::vector<BriefPhase>> timeline_of(const OptionSpec& option, std::string_view start) {
+  if (*days_since_1970(start) + days_of(option) > *days_since_1970(kLastDay)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("option {}: its timeline takes {} days from {} on: expected that it ends by {}; give an "
+                             "earlier --date",
+                             in_quotes(option.name), days_of(option), start, kLastDay)};
+  }
   std::vector<BriefPhase> phases;
   std::string day(start);
   const auto add = [&](std::string name, std::int64_t weeks, std::string what) {

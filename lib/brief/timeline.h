@@ -7,11 +7,13 @@
 
 #include "brief/brief.h"
 #include "brief/demand.h"
+#include "core/result.h"
 
 namespace secondsource {
 
 /// The consecutive phases of an option that is decided on `start` (YYYY-MM-DD), in whole weeks of five working days.
-/// The last one is a review, a quarter after the load has moved; it is the only phase of staying.
-[[nodiscard]] std::vector<BriefPhase> timeline_of(const OptionSpec& option, std::string_view start);
+/// The last one is a review, a quarter after the load has moved; it is the only phase of staying. Errors:
+/// kInvalidInput when it would be later than the year 9999.
+Result<std::vector<BriefPhase>> timeline_of(const OptionSpec& option, std::string_view start);
 
 }  // namespace secondsource

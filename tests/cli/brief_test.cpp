@@ -94,6 +94,10 @@ TEST_CASE("bad input of a brief ends with 2 and one line that says which file an
                              "--demand", demand, "--date", "2026-11-20", "--out", out}),
                 "(llama2-70b), found \"lama2-70b\"; did you mean llama2-70b?");
   CHECK_FALSE(std::filesystem::exists(out));
+  check_refused(run_program({"brief", "--prices", kReports + "/prices.yaml", "--quoted", kReports + "/quoted.yaml",
+                             "--demand", kTemplate, "--date", "9999-12-31", "--out", out}),
+                "option \"Stay\": its timeline takes 91 days from 9999-12-31 on: expected that it ends by 9999-12-31");
+  CHECK_FALSE(std::filesystem::exists(out));
   CHECK(run_program({"brief", "--out", out}).status == 2);
   CHECK(contains(run_program({"brief", "--help"}).out, "Example: secondsource brief"));
 }

@@ -59,7 +59,9 @@ TEST_CASE("a timeline certifies, migrates and ramps in whole weeks") {
   const OptionSpec option{
       .kind = OptionKind::kShift,
       .migration = {.person_days = 32, .usd_per_day = 1, .people = 3, .certify_weeks = 2, .ramp_weeks = 4}};
-  const auto phases = timeline_of(option, "2026-11-20");
+  const auto timeline = timeline_of(option, "2026-11-20");
+  REQUIRE_OK(timeline);
+  const std::vector<BriefPhase>& phases = *timeline;
   REQUIRE(phases.size() == 4);
   CHECK(phases[0].name == "Certify");
   CHECK(phases[0].from == "2026-11-20");
@@ -71,6 +73,21 @@ TEST_CASE("a timeline certifies, migrates and ramps in whole weeks") {
   // The review is a quarter after the load has moved, however long that takes.
   CHECK(phases[3].from == "2027-04-23");
   const auto stay = timeline_of({}, "2026-11-20");
-  REQUIRE(stay.size() == 1);
-  CHECK(stay[0].from == "2027-02-19");
+  REQUIRE_OK(stay);
+  REQUIRE(stay->size() == 1);
+  CHECK((*stay)[0].from == "2027-02-19");
+}
+
+TEST_CASE("a timeline ends by the last day that has a name, or is refused") {
+  const OptionSpec stay{.name = "Stay"};
+  const auto longest = timeline_of(stay, "9999-10-01");
+  REQUIRE_OK(longest);
+  CHECK(longest->back().from == "9999-12-31");
+  CHECK_ERROR(
+      timeline_of(stay, "9999-10-02"), ErrorCode::kInvalidInput,
+      "option \"Stay\": its timeline takes 91 days from 9999-10-02 on: expected that it ends by 9999-12-31; give an "
+      "earlier --date");
+  OptionSpec long_one{.kind = OptionKind::kShift, .name = "Shift", .migration = {.person_days = 1e6, .people = 1}};
+  REQUIRE_OK(timeline_of(long_one, "2026-11-20"));
+  CHECK_FALSE(timeline_of(long_one, "6200-01-01"));
 }
