@@ -285,7 +285,7 @@ std::vector<std::string> assumption_sentences(const Demand& demand, std::span<co
   if (demand.outage) {
     lines.push_back(
         "An outage takes the machines of the vendor that serves most users, hour by hour; the other vendors go on, and a "
-        "fallback carries its share.");
+        "fallback of another vendor carries its share.");
   }
   std::vector<std::pair<std::string, std::string>> skus_of;  // an assumption, and the SKUs that rest on it
   for (const Sku& sku : skus) {

@@ -494,8 +494,7 @@ class Costs:
         largest = max(sorted(vendors), key=vendors.get)
         left = vendors[largest]
         if option.fallback:
-            id = option.fallback["sku"]
-            if id not in shares or self.inputs.skus[id].vendor != largest:
+            if self.inputs.skus[option.fallback["sku"]].vendor != largest:
                 left -= float(option.fallback["percent"])
         return max(0.0, left) / 100
 

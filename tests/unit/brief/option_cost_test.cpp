@@ -144,6 +144,9 @@ TEST_CASE("what a second vendor serves goes on in an outage of the first") {
   CHECK(outage_usd(Costed(with(kDemand, "vendor: B", "vendor: A") + outage), 1) == Approx(30000));
   const std::string on_itself = "  - {kind: fallback, name: on itself, sku: old, percent: 10}\n";
   CHECK(outage_usd(Costed(kDemand + on_itself + outage), 3) == Approx(30000));
+  const std::string fallback = "  - {kind: fallback, sku: cpu, percent: 10}\n";
+  CHECK(outage_usd(Costed(kDemand + fallback + outage), 3) == Approx(27153.42465753425));
+  CHECK(outage_usd(Costed(with(kDemand, "vendor: C", "vendor: A") + fallback + outage), 3) == Approx(30000));
 }
 
 TEST_CASE("an option that needs no time counts from the first day, and so does one beside a stay without cost") {
