@@ -1,5 +1,7 @@
 #include "brief/demand.h"
 
+#include <nlohmann/json.hpp>
+
 #include "brief/quoted.h"
 #include "brief/sku_evaluation.h"
 #include "brief_inputs.h"
@@ -7,6 +9,40 @@
 
 using namespace secondsource;
 using namespace secondsource::test;
+namespace {
+
+using Json = nlohmann::json;
+
+/// A demand in JSON, which YAML contains, with every number that a demand can have outside of its options.
+const char* const kAllNumbers = R"({
+  "version": 1, "title": "t", "model": "m",
+  "volume": {"requests_per_day": 10, "growth_percent_per_year": 0, "batch_percent": 0,
+    "profile": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]},
+  "context_mix": [{"name": "a", "percent": 100, "input_tokens": 1, "output_tokens": 1}],
+  "slo": {"ttft_ms": 500, "tpot_ms": 50, "percent": 95},
+  "weights": {"input": 1, "output": 4},
+  "sizing": {"headroom_percent": 0, "minimum_replicas": 1},
+  "skus": [{"id": "s", "description": "d", "vendor": "v", "price": "p", "machines_per_replica": 1,
+    "quoted": {"full_load": "f", "slo": "g"}}],
+  "options": [{"kind": "stay", "sku": "s"}],
+  "migration": {"person_days": 1, "usd_per_day": 1, "people": 1, "certify_weeks": 1, "ramp_weeks": 1},
+  "risk_limits": {"max_single_vendor_percent": 1, "max_spot_percent": 1, "max_speed_uncertainty_percent": 1,
+    "min_memory_headroom_percent": 1, "max_price_age_days": 1, "min_saving_percent": 1},
+  "api": {"name": "n", "usd_per_million_input": 1, "usd_per_million_output": 1, "source": "s", "date": "2026"},
+  "outage": {"hours_per_year": 1, "usd_per_hour": 1}
+})";
+
+/// The part of a JSON schema that describes the value at this place of a document.
+const Json& part_at(const Json& schema, const Json::json_pointer& place) {
+  const auto resolved = [&](const Json& part) -> const Json& {
+    return part.contains("$ref") ? schema.at(Json::json_pointer(part["$ref"].get<std::string>().substr(1))) : part;
+  };
+  if (place.empty()) return schema;
+  const Json& parent = part_at(schema, place.parent_pointer());
+  return resolved(parent.contains("items") ? parent["items"] : parent.at("properties").at(place.back()));
+}
+
+}  // namespace
 
 TEST_CASE("a demand is read, with what may be left out at its default") {
   const auto demand = parse_demand(kDemand, "demand.yaml");
@@ -131,4 +167,33 @@ TEST_CASE("the quoted figures that come with the project are valid, and so is th
   // 2 x 80 / (62352 x 3600) x 1e6 = 0.713; 8 MI300X: 48 / (27854 x 3600) x 1e6 = 0.479.
   CHECK(*rows[0].costs[0].usd_per_1k_output.value == Approx(0.713e-3).epsilon(1e-3));
   CHECK(*rows[1].costs[0].usd_per_1k_output.value == Approx(0.479e-3).epsilon(1e-3));
+}
+
+TEST_CASE("the published schema of a demand bounds every number as the reader does") {
+  const Json schema = Json::parse(*read_file(test::source_path("reports/schemas/demand.schema.json")));
+  int n_numbers = 0;
+  const auto check_numbers = [&](const Json& demand) {
+    REQUIRE_OK(parse_demand(demand.dump(), "demand.yaml"));
+    const Json places = demand.flatten();
+    for (const auto& [place, value] : places.items()) {
+      if (!value.is_number() || place == "/version") continue;
+      CAPTURE(place);
+      const Json::json_pointer pointer(place);
+      const Json& part = part_at(schema, pointer);
+      REQUIRE(part.contains("minimum"));
+      REQUIRE(part.contains("maximum"));
+      ++n_numbers;
+      Json changed = demand;
+      changed[pointer] = 1e300;
+      const std::string range =
+          fmt::format("from {} to {}", part["minimum"].get<double>(), part["maximum"].get<double>());
+      CHECK_ERROR(parse_demand(changed.dump(), "demand.yaml"), ErrorCode::kInvalidInput, range);
+    }
+  };
+  Json demand = Json::parse(kAllNumbers);
+  check_numbers(demand);
+  demand["volume"].erase("requests_per_day");
+  demand["volume"]["output_tokens_per_day"] = 10;
+  check_numbers(demand);
+  CHECK(n_numbers > 50);
 }
