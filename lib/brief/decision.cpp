@@ -92,10 +92,28 @@ class Decider {
   }
 
   BriefDecision nothing() const {
-    BriefDecision decision{
-        .option = "", .line = "No option is within your risk limits.", .status = DecisionStatus::kNoEligibleOption};
+    BriefDecision decision{.option = "", .status = DecisionStatus::kNoEligibleOption};
+    const BriefOption& stay = options_.front();
+    decision.reasons.push_back(fmt::format("{} is out: {}", stay.name, limits_of(stay.name)));
     add_excluded(decision);
+    const auto is_costed = [](const BriefOption& option) {
+      return option.kind != OptionKind::kUnasked && option.not_costed.empty();
+    };
+    if (std::any_of(options_.begin(), options_.end(), is_costed)) {
+      decision.line = "No option is within your risk limits.";
+    } else {
+      decision.line = fmt::format("No option could be costed: {}; {}.", stay.not_costed, how_to_cost(stay));
+    }
     return decision;
+  }
+
+  /// What gives an option the first speed that it lacks.
+  [[nodiscard]] std::string how_to_cost(const BriefOption& option) const {
+    for (const Sku& sku : skus_) {
+      if (!option.not_costed.starts_with(sku.spec.id + ": ")) continue;
+      if (sku.is_measured()) return fmt::format("run `{}`, and give that run", sku.command);
+    }
+    return "quote a speed under limits that cover yours, or measure it";
   }
 
   BriefDecision change(const BriefOption& option, const BriefOption& stay) const {

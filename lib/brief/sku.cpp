@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/enum_format.h"
+#include "core/shell_text.h"
 #include "core/utf8.h"
 
 namespace secondsource {
@@ -70,6 +71,7 @@ class MeasuredSku {
     SS_TRY_VOID(fit_to_price());
     sku_.model = sku_.spec.measured->bundle;
     sku_.precision = sku_.spec.measured->variant;
+    sku_.command = command_to_measure();
     find_full_load();
     SS_TRY_VOID(find_at_slo());
     find_latency();
@@ -155,8 +157,19 @@ class MeasuredSku {
     return attained;
   }
 
+  /// True if an option has the SKU for requests that do not wait.
+  [[nodiscard]] bool serves_interactive() const {
+    if (demand_.batch_percent == 100) return false;
+    return std::any_of(demand_.options.begin(), demand_.options.end(), [&](const OptionSpec& option) {
+      if (option.fallback && option.fallback->sku == sku_.spec.id) return true;
+      return std::any_of(option.interactive.begin(), option.interactive.end(),
+                         [&](const Share& share) { return share.sku == sku_.spec.id; });
+    });
+  }
+
   /// Only the rate that server:slo-max found and held counts. In a closed loop a slow system reduces its own load, and
-  /// what server:RATE serves is the load that was sent. Errors: kInvalidInput when such a load would have to be taken.
+  /// what server:RATE serves is the load that was sent. Errors: kInvalidInput where there is nothing else and the SKU
+  /// needs a speed at the SLO, or has no speed at all.
   Result<void> find_at_slo() {
     std::string why_not;
     const auto is_kept = [&](const CellSummary& cell) {
@@ -166,36 +179,74 @@ class MeasuredSku {
       }
       const SloAttainment attained = attained_in(cell);
       if (attained.verdict == SloVerdict::kKept) return true;
-      why_not +=
-          fmt::format("{}{}: {} of {} requests{}", why_not.empty() ? "" : "; ", cell.key.scenario, attained.n_kept,
-                      attained.n_requests, attained.verdict == SloVerdict::kTooFewRequests ? ", too few to tell" : "");
+      why_not += fmt::format("{}{}: {} of {} requests kept it{}", why_not.empty() ? "" : "; ", cell.key.scenario,
+                             attained.n_kept, attained.n_requests,
+                             attained.verdict == SloVerdict::kTooFewRequests ? ", too few to tell" : "");
       return false;
     };
-    const auto kept_of = [&](ThroughputBasis basis) {
-      return fastest(sku_.cells,
-                     [&](const CellSummary& cell) { return basis_of(cell.scenario) == basis && is_kept(cell); });
-    };
-    slo_cell_ = kept_of(ThroughputBasis::kSloMax);
+    const auto is_of = [](const CellSummary& cell, ThroughputBasis basis) { return basis_of(cell.scenario) == basis; };
+    slo_cell_ = fastest(
+        sku_.cells, [&](const CellSummary& cell) { return is_of(cell, ThroughputBasis::kSloMax) && is_kept(cell); });
     if (slo_cell_ != nullptr) {
       sku_.at_slo = speed_of(*sku_.run, *slo_cell_);
       return {};
     }
-    if (const CellSummary* offered = kept_of(ThroughputBasis::kOfferedLoad)) return offered_load_error(*offered);
-    sku_.at_slo.why_not = why_not.empty() ? "no cell of server:slo-max with valid figures" : "not kept: " + why_not;
+    sku_.at_slo.why_not = why_not.empty() ? "no cell of server:slo-max with valid figures" : why_not;
+    const CellSummary* const offered =
+        fastest(sku_.cells, [&](const CellSummary& cell) { return is_of(cell, ThroughputBasis::kOfferedLoad); });
+    const bool is_needed = serves_interactive() || full_load_cell_ == nullptr;
+    if (why_not.empty() && offered != nullptr && is_needed) return offered_load_error(*offered);
     return {};
   }
 
-  [[nodiscard]] Error offered_load_error(const CellSummary& cell) const {
+  /// The command that began the run; of one that something else wrote (`merge`, `ab`) a `run` of the same bundle.
+  [[nodiscard]] std::vector<std::string> command_of_run() const {
+    const RunRecord& record = sku_.run->stored.record;
+    if (record.command.size() > 1 && record.command[1] == "run") return record.command;
+    std::vector<std::string> words = {"secondsource", "run"};
+    for (const BundleRecord& bundle : record.bundles) {
+      if (bundle.name == sku_.spec.measured->bundle) words.push_back(bundle.path);
+    }
+    const BackendRecord& backend = *sku_.run->backend(sku_.spec.measured->backend);
+    if (backend.served) words.insert(words.end(), {"--system", backend.name + "=" + backend.served->url});
+    return words;
+  }
+
+  /// The command of the run, with the scenarios that give the speeds of a brief and the buyer's SLO, and without what
+  /// makes a run shorter. Of a run of this project's backends only the SKU's own is kept.
+  [[nodiscard]] std::string command_to_measure() const {
+    std::vector<std::string_view> dropped = {"--scenario", "--slo",         "--out",      "--resume",     "--trace",
+                                             "--client",   "--repetitions", "--max-time", "--cell-budget"};
     const MeasuredSpeed& measured = *sku_.spec.measured;
+    const bool is_own = !sku_.run->backend(measured.backend)->is_foreign();
+    if (is_own) dropped.insert(dropped.end(), {"--backend", "--variant"});
+    const std::vector<std::string> begun_by = command_of_run();
+    std::vector<std::string> words;
+    for (std::size_t i = 0; i < begun_by.size(); ++i) {
+      const std::size_t equals = begun_by[i].find('=');
+      const std::string_view flag = std::string_view(begun_by[i]).substr(0, equals);
+      if (flag == "--no-golden") continue;
+      if (std::find(dropped.begin(), dropped.end(), flag) == dropped.end()) {
+        words.push_back(begun_by[i]);
+      } else if (equals == std::string::npos) {
+        ++i;  // its value
+      }
+    }
+    if (is_own) words.insert(words.end(), {"--backend", measured.backend, "--variant", measured.variant});
+    words.insert(words.end(), {"--scenario", "offline:16,server:slo-max", "--slo",
+                               fmt::format("ttft_ms={:g},tpot_ms={:g},percent={:g}", demand_.slo.ttft_ms,
+                                           demand_.slo.tpot_ms, demand_.slo.percent)});
+    return shell_command(words);
+  }
+
+  [[nodiscard]] Error offered_load_error(const CellSummary& cell) const {
     const std::string busy = cell.device_utilisation ? fmt::format(", with which it was busy for {:.0f} % of the time",
                                                                    100 * *cell.device_utilisation)
                                                      : "";
     return fault(fmt::format(
         "measured: expected a capacity at the SLO, found an offered load: the {:.0f} output tok/s of {} are the load that "
-        "was sent{}; run `secondsource run {} --backend {} --variant {} --scenario offline:16,server:slo-max --slo "
-        "ttft_ms={:g},tpot_ms={:g},percent={:g}`, and give that run",
-        *cell.output_tok_per_s.value, cell.key.id(), busy, measured.bundle, measured.backend, measured.variant,
-        demand_.slo.ttft_ms, demand_.slo.tpot_ms, demand_.slo.percent));
+        "was sent{}; run `{}`, and give that run",
+        *cell.output_tok_per_s.value, cell.key.id(), busy, sku_.command));
   }
 
   void find_latency() {

@@ -52,6 +52,7 @@ struct Sku {
   std::string outside_limits{};                  ///< the limits of its variant's quality that it misses; empty: none
   std::vector<std::string> faults{};             ///< reasons why its figures cannot be used at all
   const BriefRun* run = nullptr;                 ///< for measured SKUs only; not owned
+  std::string command{};                         ///< of measured SKUs: what measures both of its speeds
   std::vector<const CellSummary*> cells{};       ///< the run's cells of the SKU's bundle, backend and variant
 
   /// Batch work runs at the full-load speed; if that is not known, the speed under the SLO is used.

@@ -267,9 +267,13 @@ void judge(BriefSku& row, const Sku& sku, const Demand& demand, const std::vecto
                                         demand.limits.min_saving_percent));
     }
   }
+  const bool is_any_costed = std::any_of(options.begin(), options.end(), [](const BriefOption& option) {
+    return option.kind != OptionKind::kUnasked && option.not_costed.empty();
+  });
   row.reasons.push_back(is_decided ? fmt::format("the decision is {}, without it", decision.option)
                         : decision.status == DecisionStatus::kProvisional ? "the decision is provisional"
-                                                                          : "no option is within your limits");
+                        : is_any_costed                                   ? "no option is within your limits"
+                                                                          : "no option could be costed");
   row.verdict = SkuVerdict::kNoBuy;
 }
 

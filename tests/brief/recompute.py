@@ -691,6 +691,8 @@ class Brief:
 
     def decision(self):
         if self.chosen is None:
+            if not any(self.costs.is_known(option) for option in self.inputs.options):
+                return {"option": "", "unasked": "", "status": self.status}  # the line tells the reason, without a figure
             line = "No option is within your risk limits."
         elif self.stays:
             line = (f"{self.stay.name}. No other option that you asked for is within your limits and sure to save more than "
@@ -1104,7 +1106,8 @@ class Page:
     def sentences(self):
         inputs, demand = self.inputs, self.inputs.demand
         decision = self.expected["decision"]
-        yield ("Provisional: " if decision["status"] == "provisional" else "") + decision["line"]
+        if "line" in decision:
+            yield ("Provisional: " if decision["status"] == "provisional" else "") + decision["line"]
         yield from self.brief.reasons()
         yield (f"{number(inputs.requests)} requests a day, growing by {100 * inputs.growth:g} % a year; {inputs.batch_percent:g} % "
                "of them are batch work that may wait and run anywhere.")

@@ -78,6 +78,8 @@ TEST_CASE("the interval in the decision's reason is that of the saving, seen fro
 TEST_CASE("an option beyond a limit of the buyer is out, and says why") {
   const Brief measured_only = brief_of(hand_made_inputs(kDemand + "risk_limits: {require_measured: true}\n"));
   CHECK(measured_only.decision.status == DecisionStatus::kNoEligibleOption);
+  CHECK(contains(measured_only.decision.line, "Of your own options: No option is within your risk limits."));
+  CHECK(contains(measured_only.decision.reasons.front(), "Stay is out: old: its speed is quoted, not measured"));
   CHECK(has_risk(measured_only, RiskLevel::kLimit, "its speed is quoted, not measured", "all"));
 
   const Brief two_suppliers = brief_of(hand_made_inputs(kDemand + "risk_limits: {max_single_vendor_percent: 90}\n"));
@@ -403,6 +405,25 @@ TEST_CASE("the pages lead with the decision, mark every table and end with what 
   CHECK(contains(page, "Run 0123456789abcdef"));
   CHECK(contains(page, "    secondsource brief runs/one --demand demand.yaml"));
   CHECK(contains(page, "projected from quoted"));
+}
+
+TEST_CASE("where nothing could be costed, the decision says why and what to run") {
+  const Brief quoted = brief_of(hand_made_inputs(with(kDemand, "slo: {ttft_ms: 500", "slo: {ttft_ms: 400")));
+  CHECK(quoted.decision.status == DecisionStatus::kNoEligibleOption);
+  CHECK(
+      quoted.decision.line ==
+      "No option could be costed: old: no speed at the SLO: the quoted limits (500 ms, 50 ms, 99 %) do not cover yours "
+      "(400 ms, 50 ms, 95 %); quote a speed under limits that cover yours, or measure it.");
+  BriefInputs inputs = measured_inputs();
+  std::erase_if(inputs.runs[0].summary.cells,
+                [](const CellSummary& cell) { return cell.scenario.kind == ScenarioKind::kServer; });
+  const Brief measured = brief_of(inputs);
+  CHECK(measured.decision.line ==
+        "No option could be costed: cpu: no speed at the SLO: no cell of server:slo-max with valid figures; run "
+        "`secondsource run m --backend cpu --variant bf16 --scenario offline:16,server:slo-max --slo "
+        "ttft_ms=500,tpot_ms=50,percent=95`, and give that run.");
+  CHECK(contains(measured.decision.reasons.front(), "Stay is out: cannot be costed: cpu: no speed at the SLO"));
+  CHECK(sku_of(measured, "host2").reasons.back() == "no option could be costed");
 }
 
 TEST_CASE("the published schema of the brief is that of the record as it is written today") {

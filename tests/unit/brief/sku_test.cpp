@@ -47,16 +47,16 @@ TEST_CASE("the speed at the SLO needs a rate that was sought, at which the promi
   inputs.runs = {hand_made_run(5, 600)};  // every first token takes 600 ms, and the SLO allows 500
   Sku sku = measured_sku(inputs);
   CHECK_FALSE(sku.at_slo.tok_per_s);
-  CHECK(sku.at_slo.why_not.find("server-slo-max: 0 of 100 requests") != std::string::npos);
+  CHECK(sku.at_slo.why_not.find("server-slo-max: 0 of 100 requests kept it") != std::string::npos);
   inputs.runs = {hand_made_run(2)};  // 40 requests are too few to show a share of 95 %
   sku = measured_sku(inputs);
   CHECK_FALSE(sku.at_slo.tok_per_s);
-  CHECK(sku.at_slo.why_not.find("40 of 40 requests, too few to tell") != std::string::npos);
+  CHECK(sku.at_slo.why_not.find("server-slo-max: 40 of 40 requests kept it, too few to tell") != std::string::npos);
   CHECK_FALSE(sku.full_load.tok_per_s->is_bounded());  // two repetitions have no interval
 }
 
 TEST_CASE("a load that was offered is no capacity: it is refused with what was sent and what to run instead") {
-  BriefInputs inputs = hand_made_inputs();
+  BriefInputs inputs = hand_made_inputs(kDemand + "  - {kind: fallback, sku: cpu, percent: 10}\n");
   for (CellSummary& cell : inputs.runs[0].summary.cells) {
     if (cell.scenario.kind != ScenarioKind::kServer) continue;
     cell.scenario.seeks_slo_rate = false;
@@ -68,14 +68,36 @@ TEST_CASE("a load that was offered is no capacity: it is refused with what was s
               "m/cpu/bf16/server-slo-max are the load that was sent, with which it was busy for 52 % of the time; run "
               "`secondsource run m --backend cpu --variant bf16 --scenario offline:16,server:slo-max --slo "
               "ttft_ms=500,tpot_ms=50,percent=95`, and give that run");
-  // There is no offline cell, hence no speed at full load; and the SLO is missed, hence no speed at the SLO.
+  // Whether that load kept the SLO does not matter.
+  inputs.demand.slo.ttft_ms = 50;
+  CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput, "expected a capacity at the SLO, found an offered load");
+  // For batch work alone, the offline cell is enough.
+  inputs.demand.options.pop_back();
+  const Sku sku = measured_sku(inputs);
+  CHECK(sku.full_load.tok_per_s);
+  CHECK(sku.at_slo.why_not == "no cell of server:slo-max with valid figures");
+  CHECK(sku.faults.empty());
   std::erase_if(inputs.runs[0].summary.cells,
                 [](const CellSummary& cell) { return cell.scenario.kind == ScenarioKind::kOffline; });
-  inputs.demand.slo.ttft_ms = 50;  // the SLO is missed, so that the load would not be taken
-  const Sku sku = measured_sku(inputs);
-  CHECK_FALSE(sku.full_load.tok_per_s);
-  CHECK(sku.full_load.why_not == "no cell that measures a capacity (offline:BATCH) with valid figures");
-  CHECK_FALSE(sku.at_slo.tok_per_s);
+  CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput, "expected a capacity at the SLO, found an offered load");
+}
+
+TEST_CASE("what is to be run instead is the run's own command, with other scenarios and the buyer's SLO") {
+  BriefInputs inputs = hand_made_inputs();
+  RunRecord& record = inputs.runs[0].stored.record;
+  const std::string wanted = " --scenario offline:16,server:slo-max --slo ttft_ms=500,tpot_ms=50,percent=95";
+  record.command = {"secondsource", "run",       "my bundles/m", "--backend=cpu,onednn",
+                    "--scenario",   "server:4",  "--out",        "runs/one",
+                    "--slo",        "ttft_ms=1", "--threads",    "2"};
+  CHECK(measured_sku(inputs).command ==
+        "secondsource run 'my bundles/m' --threads 2 --backend cpu --variant bf16" + wanted);
+  record.command = {"secondsource", "merge", "runs/a", "runs/b"};
+  CHECK(measured_sku(inputs).command == "secondsource run bundles/m --backend cpu --variant bf16" + wanted);
+  record.backends[0].served.emplace().url = "http://h:8000/v1";
+  CHECK(measured_sku(inputs).command == "secondsource run bundles/m --system cpu=http://h:8000/v1" + wanted);
+  record.command = {"secondsource", "run",           "bundles/m", "--system",           "cpu=http://h:8000,preset=vllm",
+                    "--no-golden",  "--repetitions", "1",         "--scenario=server:4"};
+  CHECK(measured_sku(inputs).command == "secondsource run bundles/m --system cpu=http://h:8000,preset=vllm" + wanted);
 }
 
 TEST_CASE("of a run whose summary alone is stored, its own SLO counts where it covers the buyer's") {
@@ -89,7 +111,7 @@ TEST_CASE("of a run whose summary alone is stored, its own SLO counts where it c
   CHECK(measured_sku(inputs).why_no_power == "only the run's summary is stored");
   run.stored.record.slo->ttft_ms = 501;
   CHECK(measured_sku(inputs).at_slo.why_not ==
-        "not kept: the run's samples are not stored, and its own SLO does not cover yours");
+        "the run's samples are not stored, and its own SLO does not cover yours");
   run.stored.record.slo.reset();
   CHECK_FALSE(measured_sku(inputs).at_slo.tok_per_s);
 }
