@@ -11,6 +11,7 @@
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/hash.h"
+#include "core/shell_text.h"
 #include "core/utf8.h"
 #include "report/brief_document.h"
 
@@ -44,10 +45,10 @@ class BriefMaker {
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("--date: expected YYYY-MM-DD, found {}", in_quotes(inputs_.date))};
     }
-    inputs_.command = "secondsource brief";
+    words_ = {"secondsource", "brief"};
     for (const std::string& folder : options_.runs) {
       SS_TRY(BriefRun run, read_brief_run(folder, path_from(folder, base_)));
-      inputs_.command += " " + run.shown_as;
+      words_.push_back(run.shown_as);
       inputs_.runs.push_back(std::move(run));
     }
     SS_TRY(inputs_.demand, read_demand(options_.demand));
@@ -62,7 +63,8 @@ class BriefMaker {
       SS_TRY(inputs_.waivers, read_waivers(options_.waivers));
       SS_TRY_VOID(note_file("--waivers", options_.waivers));
     }
-    inputs_.command += fmt::format(" --date {} --out FOLDER", inputs_.date);
+    words_.insert(words_.end(), {"--date", inputs_.date, "--out", "FOLDER"});
+    inputs_.command = shell_command(words_);
     return build_brief(inputs_);
   }
 
@@ -70,13 +72,14 @@ class BriefMaker {
   Result<void> note_file(std::string_view flag, const std::string& path) {
     SS_TRY(std::string hash, sha256_of_file(path));
     inputs_.files.emplace_back(path_from(path, base_), std::move(hash));
-    inputs_.command += fmt::format(" {} {}", flag, inputs_.files.back().first);
+    words_.insert(words_.end(), {std::string(flag), inputs_.files.back().first});
     return {};
   }
 
   const BriefOptions& options_;
   fs::path base_;
   BriefInputs inputs_{};
+  std::vector<std::string> words_;  ///< of the command that makes this brief again
 };
 
 Result<ExitStatus> run_brief(const BriefOptions& options) {

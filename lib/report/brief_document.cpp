@@ -9,7 +9,9 @@
 #include "brief/brief_text.h"
 #include "core/calendar.h"
 #include "core/counted.h"
+#include "core/shell_text.h"
 #include "report/chart/bars.h"
+#include "report/page.h"
 
 namespace secondsource {
 namespace {
@@ -51,6 +53,12 @@ std::string joined(const std::vector<std::string>& texts, std::string_view betwe
   return fmt::format("{}", fmt::join(texts, between));
 }
 
+constexpr std::string_view kNoFigure = "not available";  ///< in place of a mark, in a row without figures
+
+std::string mark_of(const Figure& figure) {
+  return figure.mark.empty() ? std::string(kNoFigure) : figure.mark;
+}
+
 class BriefPages {
  public:
   explicit BriefPages(const Brief& brief) : brief_(brief) {
@@ -79,17 +87,25 @@ class BriefPages {
  private:
   void add(Block block) { document_.blocks.push_back(std::move(block)); }
 
+  /// Adds a table of sentences, which are the brief's own and therefore not cut like other cells.
+  void add_table(std::string caption, TextTable table) {
+    table.longest_cell = kLongText;
+    add(CaptionedTable{std::move(caption), std::move(table)});
+  }
+
   /// Adds a table whose last column states the evidence of its figures. If it is the same in every row, the caption
-  /// states it once instead.
+  /// states it once instead; if no row has a figure, there is no evidence to state.
   void add_marked(std::string caption, TextTable table) {
     const auto is_as_first = [&](const std::vector<std::string>& row) { return row.back() == table.rows[0].back(); };
     if (!table.rows.empty() && std::all_of(table.rows.begin(), table.rows.end(), is_as_first)) {
-      caption += fmt::format(" All figures are {}.", table.rows[0].back());
+      const std::string mark = table.rows[0].back();
+      if (!mark.empty())
+        caption += mark == kNoFigure ? " None of the figures is available." : fmt::format(" All figures are {}.", mark);
       table.columns.pop_back();
       table.right_aligned.pop_back();
       for (std::vector<std::string>& row : table.rows) row.pop_back();
     }
-    add(CaptionedTable{std::move(caption), std::move(table)});
+    add_table(std::move(caption), std::move(table));
   }
 
   // -- page one
@@ -132,8 +148,7 @@ class BriefPages {
     for (const BriefOption& option : brief_.options) {
       table.rows.push_back({option.name, with_interval(saving(option)), with_interval(option.usd_1_year),
                             with_interval(option.usd_3_years), format_value(a_million(option.usd_per_1k_output)),
-                            option.is_eligible ? "yes" : "no",
-                            option.usd_3_years.mark.empty() ? "not available" : option.usd_3_years.mark});
+                            option.is_eligible ? "yes" : "no", mark_of(option.usd_3_years)});
     }
     for (const BriefApi& api : brief_.apis) {
       table.rows.push_back({"Buy tokens: " + api.name, "-", format_value(api.usd_1_year), format_value(api.usd_3_years),
@@ -234,10 +249,10 @@ class BriefPages {
     if (table.rows.empty()) {
       add(Paragraph{"The data shows none beyond the notes below."});
     } else {
-      add(
-          CaptionedTable{"What the data shows: figures that varied, failed or are unproven, and what was not "
-                         "measured.",
-                         table});
+      add_table(
+          "What the data shows: figures that varied, failed or are unproven, and what was not "
+          "measured.",
+          table);
     }
   }
 
@@ -270,7 +285,7 @@ class BriefPages {
       }
       table.rows.push_back(std::move(row));
     }
-    add(CaptionedTable{fmt::format("If the decision is made on {}.", brief_.date), table});
+    add_table(fmt::format("If the decision is made on {}.", brief_.date), table);
     add(Bullets{meanings});
   }
 
@@ -329,7 +344,7 @@ class BriefPages {
       once.rows.push_back({option.name, option.what, format_value(option.migration_usd),
                            format_value(option.outage_usd), with_interval(option.saving_usd)});
     }
-    add(CaptionedTable{"Migration and outages as stated by you.", once});
+    add_table("Migration and outages as stated by you.", once);
   }
 
   void add_sku_evaluation() {
@@ -363,30 +378,29 @@ class BriefPages {
              format_value(a_million(cost.usd_per_1k_output_split)),
              format_value(a_million(cost.usd_per_1k_input_split)), format_value(a_million(cost.usd_per_1k_blended)),
              with_interval(cost.device_hours_per_million), format_value(cost.joules_per_token),
-             cost.usd_per_1k_output.mark.empty() ? "not available" : cost.usd_per_1k_output.mark});
+             mark_of(cost.usd_per_1k_output)});
       }
-      const std::string mark =
-          sku.output_tok_per_s.value ? sku.output_tok_per_s.mark : sku.output_tok_per_s_at_slo.mark;
       machines.rows.push_back(
           {sku.id, sku.description, fmt::format("{} {}", sku.model, sku.precision), replica_text(sku)});
       speeds.rows.push_back({sku.id, with_interval(sku.output_tok_per_s), with_interval(sku.output_tok_per_s_at_slo),
                              with_interval(sku.ttft_p50_ms), with_interval(sku.ttft_p95_ms),
-                             format_value(sku.memory_headroom_percent), mark.empty() ? "not available" : mark});
+                             format_value(sku.memory_headroom_percent),
+                             mark_of(sku.output_tok_per_s.value ? sku.output_tok_per_s : sku.output_tok_per_s_at_slo)});
     }
-    add(
-        CaptionedTable{"Alone: if it served all of your load as it is today, against the machine type that serves most "
-                       "of it. The option: with migration and growth, against staying. Buy: the decision is final and "
-                       "uses it.",
-                       verdicts});
+    add_table(
+        "Alone: if it served all of your load as it is today, against the machine type that serves most "
+        "of it. The option: with migration and growth, against staying. Buy: the decision is final and "
+        "uses it.",
+        verdicts);
     add_marked(
         "What tokens cost. Split: the cost of the hour divided between tokens in and out by the weights below; blended: "
         "over both alike.",
         costs);
     add_marked("Speeds are output tokens a second of one replica.", speeds);
-    add(CaptionedTable{
+    add_table(
         "A replica is one machine, or several that serve only together. Devices are accelerators, or vCPUs where "
         "a machine has no accelerators.",
-        machines});
+        machines);
     add_absences();
   }
 
@@ -491,7 +505,7 @@ class BriefPages {
     const TextTable notes = risk_table(true);
     if (!notes.rows.empty()) {
       add(Subheading{"Notes on the data"});
-      add(CaptionedTable{"What a reader may want to know beside the risks.", notes});
+      add_table("What a reader may want to know beside the risks.", notes);
     }
     for (const BriefRunRecord& run : brief_.runs) add_run(run);
     if (!brief_.quotes.empty()) {
@@ -503,7 +517,7 @@ class BriefPages {
         table.rows.push_back(
             {quote.id, quote.note.empty() ? quote.what : quote.what + "; " + quote.note, quote.source, quote.date});
       }
-      add(CaptionedTable{"Somebody else's figures that this brief uses.", table});
+      add_table("Somebody else's figures that this brief uses.", table);
     }
     add(Subheading{"Prices"});
     TextTable prices;
@@ -514,14 +528,14 @@ class BriefPages {
                              price.note.empty() ? price.source : price.source + "; " + price.note, price.date,
                              days_text(price.age_days)});
     }
-    add(CaptionedTable{
-        "Prices that this brief uses. The age of an undated one counts from the day on which it was read.", prices});
+    add_table("Prices that this brief uses. The age of an undated one counts from the day on which it was read.",
+              prices);
     add(Subheading{"Input files"});
     TextTable inputs;
     inputs.columns = {"File", "SHA-256"};
     inputs.right_aligned = {false, false};
     for (const auto& [file, hash] : brief_.inputs) inputs.rows.push_back({file, hash});
-    add(CaptionedTable{"What this brief was made from, beside the runs.", inputs});
+    add_table("What this brief was made from, beside the runs.", inputs);
     add(Subheading{"To make this brief again"});
     add(Command{brief_.command});
     add(
@@ -537,7 +551,6 @@ class BriefPages {
     table.rows = {{"folder", run.folder},
                   {"begun", run.started_utc},
                   {"program", fmt::format("secondsource {} ({}), {}", run.program_version, run.commit, run.compiler)},
-                  {"command", joined(run.command, " ")},
                   {"suite, seed", fmt::format("{}, {}", run.suite, run.seed)}};
     const auto add_pairs = [&](const std::string& what, const std::vector<std::pair<std::string, std::string>>& pairs) {
       for (const auto& [name, value] : pairs) table.rows.push_back({fmt::format("{} {}", what, name), value});
@@ -546,7 +559,8 @@ class BriefPages {
     add_pairs("backend", run.backends);
     add_pairs("SHA-256 of", run.files);
     add_pairs("host", run.host);
-    add(CaptionedTable{"What was run, where and with what.", table});
+    add_table("What was run, where and with what. It was begun by the command below.", std::move(table));
+    add(Command{shell_command(run.command)});
   }
 
   const Brief& brief_;

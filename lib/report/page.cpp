@@ -160,7 +160,7 @@ void Page::charts(std::span<const Chart> charts) {
 }
 
 void Page::command(std::string_view text) {
-  body_ += "<pre><code>" + text_of(text) + "</code></pre>\n";
+  body_ += "<pre><code>" + escape_markup(printable(text)) + "</code></pre>\n";
 }
 
 std::string Page::finish() && {

@@ -42,7 +42,7 @@ std::string html_cell(const TextTable& table, std::size_t column, const std::str
   if (table.verdict_column == column)
     css_class = std::array{"good", "unsure", "bad"}[static_cast<std::size_t>(severity_of(text))];
   if (css_class.empty() && text.size() > kShortCell) css_class = text.size() > kLongCell ? "wrap" : "text";
-  std::string content = escape_markup(shown(text));
+  std::string content = escape_markup(shown(text, table.longest_cell));
   // A figure and its interval, "5 (4 to 6)" or "5 ±3%", may be on two lines, but neither is broken; so may "78 % compute".
   std::size_t second = content.ends_with(")") ? content.find(" (") : content.find(" ±");
   if (second == std::string::npos && content.size() >= kShortCell) second = content.rfind(' ');
@@ -69,7 +69,7 @@ std::string render_terminal(const TextTable& given) {
   TextTable table = given;
   for (std::string& column : table.columns) column = shown(column);
   for (auto& row : table.rows) {
-    for (std::string& cell : row) cell = shown(cell);
+    for (std::string& cell : row) cell = shown(cell, table.longest_cell);
   }
   std::vector<std::size_t> widths;
   for (const std::string& column : table.columns) widths.push_back(width_of(column));
@@ -100,7 +100,7 @@ std::string render_markdown(const TextTable& table) {
   out += "\n";
   for (const auto& row : table.rows) {
     out += "|";
-    for (const std::string& cell : row) out += " " + escape_markdown(shown(cell)) + " |";
+    for (const std::string& cell : row) out += " " + escape_markdown(shown(cell, table.longest_cell)) + " |";
     out += "\n";
   }
   return out;
@@ -110,7 +110,7 @@ std::string render_html(const TextTable& table, const HtmlTableOptions& options)
   std::string out = "<table>\n";
   if (!options.caption.empty()) {
     out += fmt::format("<caption id=\"{}\"><span>{}</span></caption>\n", options.caption_id,
-                       escape_markup(shown(options.caption)));
+                       escape_markup(shown(options.caption, table.longest_cell)));
   }
   out += "<thead><tr>";
   for (std::size_t i = 0; i < table.columns.size(); ++i) {

@@ -16,13 +16,14 @@ struct TextTable {
   std::vector<std::vector<std::string>> rows;
   /// The column whose texts are verdicts ("passed", "WRONG TOKENS"), which HTML pages highlight.
   std::optional<std::size_t> verdict_column{};
+  std::size_t longest_cell = 200;  ///< characters; more of a cell are cut
 };
 
 /// The severity of a verdict's text: 0 for "passed"; 1 for open or waived; 2 for wrong, INVALID, failed or REGRESSED.
 [[nodiscard]] int severity_of(std::string_view verdict);
 
 // Texts may come from untrusted bundles, prompts and endpoints. All three renderers therefore pass them through
-// printable() and cut each cell to 200 characters.
+// printable() and cut each cell to the table's `longest_cell`.
 
 /// Pads each column to its widest text; width is counted in characters, not bytes.
 [[nodiscard]] std::string render_terminal(const TextTable& table);

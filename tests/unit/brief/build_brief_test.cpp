@@ -407,6 +407,36 @@ TEST_CASE("the pages lead with the decision, mark every table and end with what 
   CHECK(contains(page, "projected from quoted"));
 }
 
+TEST_CASE("a table without any figure says so, and one without marks says nothing of them") {
+  // The option costs less than staying at every load, so that there is no load to state.
+  const std::string at_every_load = render_markdown(
+      brief_document(brief_of(hand_made_inputs(with(kDemand, "  - {kind: shift, to: new, percent: 25}\n", "")))));
+  CHECK(contains(at_every_load, "Load from which on the option costs no more than staying.\n"));
+  const std::string not_costed = render_markdown(
+      brief_document(brief_of(hand_made_inputs(with(kDemand, "slo: {ttft_ms: 500", "slo: {ttft_ms: 400")))));
+  CHECK(contains(not_costed, "None of the figures is available."));
+  for (const std::string& page : {at_every_load, not_costed}) {
+    CHECK_FALSE(contains(page, "All figures are ."));
+    CHECK_FALSE(contains(page, "All figures are not"));
+  }
+}
+
+TEST_CASE("the brief's own sentences and the commands to repeat are not cut") {
+  BriefInputs inputs = hand_made_inputs(with(kDemand, "slo: {ttft_ms: 500", "slo: {ttft_ms: 499.875"));
+  inputs.runs[0].stored.record.command = {"secondsource", "run", "m", "--slo", "ttft_ms=500", "--out", "my run"};
+  for (int i = 0; i < 100; ++i) inputs.runs[0].stored.record.command.push_back("--require-" + std::to_string(i));
+  const Brief brief = brief_of(inputs);
+  const std::string why = fmt::format("{}", fmt::join(sku_of(brief, "new").reasons, "; "));
+  CHECK(why.size() > 200);
+  const Document document = brief_document(brief);
+  for (const std::string& page : {render_markdown(document), render_html(document)}) {
+    CHECK_FALSE(contains(page, "bytes)"));
+    CHECK(contains(page, "--require-99"));
+    CHECK(contains(page, "no option could be costed"));
+  }
+  CHECK(contains(render_markdown(document), "    secondsource run m --slo ttft_ms=500 --out 'my run' --require-0"));
+}
+
 TEST_CASE("where nothing could be costed, the decision says why and what to run") {
   const Brief quoted = brief_of(hand_made_inputs(with(kDemand, "slo: {ttft_ms: 500", "slo: {ttft_ms: 400")));
   CHECK(quoted.decision.status == DecisionStatus::kNoEligibleOption);
