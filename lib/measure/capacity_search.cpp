@@ -20,7 +20,7 @@ std::optional<CapacitySearch::Attempt> CapacitySearch::next() const {
     const double rate = *next_rate();
     return Attempt{ProbePhase::kSearch, rate, n_requests_at(rate, 1)};
   }
-  if (!kept_ || n_failed_holds_ >= options_.most_holds) return std::nullopt;
+  if (!kept_ || is_hold_over()) return std::nullopt;
   const double rate = to_hold_.value_or(*kept_);
   return Attempt{ProbePhase::kHold, rate, n_requests_at(rate, options_.hold_factor)};
 }
@@ -87,6 +87,10 @@ bool CapacitySearch::is_search_over() const {
   return is_ended_ || search_s_ >= options_.budget_probes * longest_s || !next_rate();
 }
 
+bool CapacitySearch::is_hold_over() const {
+  return n_failed_holds_ >= (is_ended_ ? 1 : options_.most_holds);
+}
+
 double CapacitySearch::step() const {
   return std::pow(options_.first_step, n_steps_);
 }
@@ -106,11 +110,11 @@ std::string CapacitySearch::state() const {
   if (held_) return fmt::format("{:.3g} requests/s held", *held_);
   if (!why_never_.empty()) return why_never_;
   if (!saturation_) return "nothing was tried";
-  if (kept_ && n_failed_holds_ >= options_.most_holds) {
+  if (kept_ && is_hold_over()) {
     return fmt::format(
-        "no rate was held for long enough: {:.3g} requests/s kept the SLO once, and {:.3g} missed it in the last "
-        "of {} longer tries",
-        *kept_, last_failed_, n_failed_holds_);
+        "no rate was held for long enough{}: {:.3g} requests/s kept the SLO once, and {:.3g} missed it in the last {}",
+        is_ended_ ? " until the time was used up" : "", *kept_, last_failed_,
+        is_ended_ ? "longer try" : fmt::format("of {} longer tries", n_failed_holds_));
   }
   if (kept_ && missed_) return fmt::format("between {:.3g} and {:.3g} requests/s", *kept_, *missed_);
   if (kept_) return fmt::format("at least {:.3g} requests/s", *kept_);

@@ -44,7 +44,8 @@ class CapacitySearch {
   [[nodiscard]] std::optional<Attempt> next() const;
   /// Reports an attempt, in the order of next(). A failed repetition at the rate that held is reported as a failed hold.
   void tell(const RateProbe& probe);
-  /// Ends the search, so that the best rate so far is held. Does nothing while no rate was kept.
+  /// Says that the time is used up: the best rate so far is held, and no lower one if it does not hold. Does nothing
+  /// while no rate was kept.
   void end_search() { is_ended_ = kept_.has_value(); }
 
   /// The rate that held; nullopt if none did so far.
@@ -58,6 +59,7 @@ class CapacitySearch {
   void tell_search(const RateProbe& probe);
   [[nodiscard]] std::optional<double> next_rate() const;
   [[nodiscard]] bool is_search_over() const;
+  [[nodiscard]] bool is_hold_over() const;
   [[nodiscard]] double step() const;
   [[nodiscard]] double seconds_at(double rate) const;
   [[nodiscard]] std::int32_t n_requests_at(double rate, double factor) const;

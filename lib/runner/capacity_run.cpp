@@ -71,7 +71,7 @@ Result<WorkerOutcome> CapacityRun::run(const FinishedWork& finished) {
 
 Result<WorkerOutcome> CapacityRun::find_rate() {
   while (const auto attempt = search_.next()) {
-    if (attempt->phase == ProbePhase::kSearch && hooks_.is_out_of_time()) search_.end_search();
+    if (attempt->phase != ProbePhase::kSaturation && hooks_.is_out_of_time()) search_.end_search();
     const auto now = search_.next();
     if (!now) break;
     hooks_.say(fmt::format("{} {} ({})", plan_.cell, described(*now, cell_.scenario.batch), search_.state()));

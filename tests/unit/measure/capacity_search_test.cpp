@@ -136,6 +136,12 @@ TEST_CASE("the search ends when its time is used up, with the best rate so far, 
   cut.tell(answer(*cut.next(), {100, 90, 0}));
   cut.end_search();
   CHECK(cut.next()->phase == ProbePhase::kHold);
+  cut.tell(answer(*cut.next(), {100, 0, 0}));  // does not hold, and there is no time for a lower rate
+  CHECK_FALSE(cut.next());
+  CHECK(
+      cut.state() ==
+      "no rate was held for long enough until the time was used up: 80 requests/s kept the SLO once, and 80 missed it in "
+      "the last longer try");
 }
 
 TEST_CASE("no rate, and requests that miss the SLO alone, end the search as well") {

@@ -396,5 +396,17 @@ TEST_CASE("with the time used up, the best rate so far is held and measured once
   check_kept(simulation);
 }
 
+TEST_CASE("with the time used up, no lower rate is held after one that did not hold") {
+  Simulation simulation(1, {"mine", 200, 1e6, 95}, [](double now_s) { return std::exp(-now_s / 60); });
+  simulation.max_time_s = 25;
+  const auto outcome = simulation.run();
+  REQUIRE_OK(outcome);
+  REQUIRE(*outcome);
+  CHECK((*outcome)->kind == FailureKind::kNoRate);
+  CHECK((*outcome)->message.starts_with("no rate was held for long enough until the time was used up: "));
+  const auto probes = simulation.all<RateProbe>();
+  CHECK(std::ranges::count(probes, ProbePhase::kHold, &RateProbe::phase) == 1);
+}
+
 }  // namespace
 }  // namespace secondsource
