@@ -35,10 +35,19 @@ CheckRecord with_both(const char* name, const Result<T>& before, const Result<T>
   return {name, verdict.outcome, verdict.detail, verdict.lost};
 }
 
-CheckRecord check_foreign_cpu(const HostState& before, const HostState& after, const HostCheckLimits& limits) {
+CheckRecord check_foreign_cpu(const HostState& before, const HostState& after, MeasuredTime time,
+                              const HostCheckLimits& limits) {
   return with_both("foreign_cpu", before.scheduling, after.scheduling, [&](const auto& a, const auto& b) -> Verdict {
     const double waited_s = std::max(0.0, b.waited_s - a.waited_s);
     const double ran_s = std::max(0.0, b.ran_s - a.ran_s);
+    if (!time.computes_here) {
+      const double share = time.wall_s > 0 ? std::min(1.0, waited_s / time.wall_s) : 0;
+      return {outcome_of(share, limits.noise_suspect, limits.noise_invalid),
+              fmt::format("the client's threads were ready to run and waited {:.1f} % of the repetition "
+                          "({:.3g} s in {:.3g} s) for a CPU that something else used",
+                          100 * share, waited_s, time.wall_s),
+              share};
+    }
     const double share = waited_s + ran_s > 0 ? waited_s / (waited_s + ran_s) : 0;
     return {outcome_of(share, limits.noise_suspect, limits.noise_invalid),
             fmt::format("its threads were ready to run and waited {:.1f} % of the time for a CPU that something "
@@ -146,12 +155,12 @@ HostCheckLimits HostCheckLimits::for_noise(double noise_invalid) {
   return limits;
 }
 
-std::vector<CheckRecord> check_host(const HostState& before, const HostState& after, double wall_s,
+std::vector<CheckRecord> check_host(const HostState& before, const HostState& after, MeasuredTime time,
                                     std::span<const TelemetrySnapshot> telemetry, const HostCheckLimits& limits) {
-  return {check_foreign_cpu(before, after, limits),
+  return {check_foreign_cpu(before, after, time, limits),
           check_steal(before, after, limits),
-          check_quota(before, after, wall_s, limits),
-          check_page_faults(before, after, wall_s, limits),
+          check_quota(before, after, time.wall_s, limits),
+          check_page_faults(before, after, time.wall_s, limits),
           check_swap(before, after),
           check_throttling(before, after),
           check_clock_settings(before, after),

@@ -37,9 +37,17 @@ struct HostCheckLimits {
 SS_FIELDS(HostCheckLimits, noise_suspect, noise_invalid, steal_suspect, steal_invalid, fewest_steal_ticks,
           quota_suspect, major_faults_per_s, fewest_major_faults, frequency_suspect, frequency_invalid)
 
+/// The repetition between the two states of the host.
+struct MeasuredTime {
+  double wall_s = 0;
+  /// False for a client of another process (SystemUnderTest::computes_here). Its threads sleep most of the time, so what
+  /// they lost is a share of the whole repetition and not of the little time in which they were ready to run.
+  bool computes_here = true;
+};
+
 /// "foreign_cpu", "steal", "cpu_quota", "page_faults", "swap", "throttling", "clock_settings" and "frequency".
 /// `telemetry` holds the snapshots taken between the two states.
-[[nodiscard]] std::vector<CheckRecord> check_host(const HostState& before, const HostState& after, double wall_s,
+[[nodiscard]] std::vector<CheckRecord> check_host(const HostState& before, const HostState& after, MeasuredTime time,
                                                   std::span<const TelemetrySnapshot> telemetry,
                                                   const HostCheckLimits& limits);
 

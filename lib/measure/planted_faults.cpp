@@ -141,7 +141,7 @@ std::vector<CheckRecord> judge_disturbed_host() {
   for (const double ghz : {1.0, 3.6, 3.6, 2.9, 3.6, 3.6}) {
     telemetry.push_back({0, {{"host_frequency_hz_max", 1e9 * ghz, ""}}});
   }
-  return check_host(before, after, kWallS, telemetry, HostCheckLimits());
+  return check_host(before, after, {kWallS}, telemetry, HostCheckLimits());
 }
 
 }  // namespace

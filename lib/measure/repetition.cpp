@@ -119,8 +119,9 @@ class Measurement {
     record_.memory = system_.memory();
     if (const auto peak = peak_rss_bytes(context_.host)) record_.host_memory.peak_rss_bytes = *peak;
     check_requests_and_steps(steps_after.n_compiled - steps_before.n_compiled);
-    for (CheckRecord& check :
-         check_host(host_before, read_host_state(context_.host, cpus), record_.wall_s, telemetry, plan_.host_limits)) {
+    for (CheckRecord& check : check_host(host_before, read_host_state(context_.host, cpus),
+                                         {.wall_s = record_.wall_s, .computes_here = system_.computes_here()},
+                                         telemetry, plan_.host_limits)) {
       record_.checks.push_back(std::move(check));
     }
     std::vector<JournalLine> lines(std::make_move_iterator(pending_.begin()), std::make_move_iterator(pending_.end()));

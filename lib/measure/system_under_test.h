@@ -111,6 +111,9 @@ class SystemUnderTest {
   [[nodiscard]] virtual MemoryUse memory() const = 0;
   /// The counters so far; all zero for a system that does not count its steps.
   [[nodiscard]] virtual StepTotals step_totals() const = 0;
+  /// True if the threads of this process compute the answers; false for a client of another process, whose threads sleep
+  /// while they wait for it.
+  [[nodiscard]] virtual bool computes_here() const { return true; }
   /// What a server's responses showed of its clock since the last call, with times counted from `origin_ns` on the monotonic
   /// clock; nullopt for a system without a clock of its own, and where no response told the time.
   [[nodiscard]] virtual std::optional<ServerClock> take_server_clock(std::int64_t origin_ns);

@@ -45,6 +45,7 @@ class AdapterEndpoint final : public SystemUnderTest {
   Result<void> abandon() override;
   [[nodiscard]] MemoryUse memory() const override { return {}; }
   [[nodiscard]] StepTotals step_totals() const override { return {}; }
+  [[nodiscard]] bool computes_here() const override { return false; }
 
   /// An answer, or why the adapter gives none. No timed requests may be open.
   struct Answer {

@@ -35,6 +35,7 @@ class ServedEndpoint final : public SystemUnderTest {
   Result<void> abandon() override;
   [[nodiscard]] MemoryUse memory() const override { return {}; }
   [[nodiscard]] StepTotals step_totals() const override { return {}; }
+  [[nodiscard]] bool computes_here() const override { return false; }
   /// Uses the server's Date headers or, if it sends none, `created` of its answers.
   [[nodiscard]] std::optional<ServerClock> take_server_clock(std::int64_t origin_ns) override;
 

@@ -58,6 +58,7 @@ class ServedPool final : public ModelPool {
 
   [[nodiscard]] MemoryUse memory() const override { return {}; }
   [[nodiscard]] StepTotals step_totals() const override { return {}; }
+  [[nodiscard]] bool computes_here() const override { return false; }
 
   Result<void> make_resident(std::int32_t model, std::int64_t tag) override {
     resident_.use(model);

@@ -310,7 +310,7 @@ std::vector<CheckRecord> host_checks(const std::function<void(const HostTree&)>&
   tree.write("proc/stat", "cpu0 1500 0 250 4000 5 0 3 10 0 0\ncpu1 1500 0 250 4000 5 0 2 10 0 0\n");
   tree.write("proc/self/task/42/schedstat", "12000000000 2000000 50\n");
   plant(tree);
-  return check_host(before, read_host_state(tree.files(), kCpus), 10.0, telemetry,
+  return check_host(before, read_host_state(tree.files(), kCpus), {10.0}, telemetry,
                     HostCheckLimits::for_noise(noise_limit));
 }
 
@@ -331,7 +331,7 @@ TEST_CASE("a few pages from a disk make a short repetition suspect, and many mak
     REQUIRE(after.major_faults.has_value());
     *after.major_faults += n_pages;
     constexpr double kWallS = 0.05;  // a single page is a rate of 20 per second
-    const std::vector<CheckRecord> checks = check_host(before, after, kWallS, {}, HostCheckLimits());
+    const std::vector<CheckRecord> checks = check_host(before, after, {kWallS}, {}, HostCheckLimits());
     return std::ranges::find(checks, "page_faults", &CheckRecord::name)->outcome;
   };
   CHECK(outcome(0) == kPassed);
@@ -445,6 +445,33 @@ TEST_CASE("what other processes, the hypervisor and a quota took is a share of t
   CHECK_FALSE(lost(checks, "swap"));
 }
 
+TEST_CASE("what the client of a server lost is a share of the repetition, since it sleeps most of the time") {
+  const auto foreign_cpu = [](const char* schedstat, bool computes_here) {
+    const HostTree tree;
+    write_quiet_host(tree);
+    tree.write("proc/self/task/42/schedstat", "0 0 1\n");
+    tree.write("proc/self/task/43/schedstat", "0 0 1\n");
+    const HostState before = read_host_state(tree.files(), kCpus);
+    tree.write("proc/self/task/42/schedstat", schedstat);
+    return check_host(before, read_host_state(tree.files(), kCpus), {.wall_s = 2.26, .computes_here = computes_here},
+                      {}, HostCheckLimits())
+        .front();
+  };
+  // It ran for 1.9 ms and waited for 52 ms of 2.26 s.
+  const CheckRecord client = foreign_cpu("1900000 52000000 50\n", false);
+  CHECK(client.name == "foreign_cpu");
+  CHECK(client.outcome == kSuspect);
+  CHECK(*client.lost == Approx(0.052 / 2.26));
+  CHECK(client.detail ==
+        "the client's threads were ready to run and waited 2.3 % of the repetition (0.052 s in 2.26 s) for a CPU that "
+        "something else used");
+  CHECK(foreign_cpu("1900000 40000000 50\n", false).outcome == kPassed);
+  CHECK(foreign_cpu("1900000 2200000000 50\n", false).outcome == kInvalid);
+  CHECK(*foreign_cpu("1900000 9000000000 50\n", false).lost == 1.0);
+  // The threads of a backend are ready to run nearly all the time, so the share is that of this time.
+  CHECK(foreign_cpu("1900000 52000000 50\n", true).outcome == kInvalid);
+}
+
 TEST_CASE("a tick or two of the hypervisor in a short repetition are no finding") {
   const auto steal_of = [](const char* stat) {
     return host_checks([stat](const HostTree& tree) { tree.write("proc/stat", stat); }, kSteadyClock)[1];
@@ -459,7 +486,7 @@ TEST_CASE("a tick or two of the hypervisor in a short repetition are no finding"
 TEST_CASE("what a host does not tell is not available with the reason, and never passed") {
   const HostTree empty;
   const HostState state = read_host_state(empty.files(), kCpus);
-  const std::vector<CheckRecord> checks = check_host(state, state, 1.0, {}, {});
+  const std::vector<CheckRecord> checks = check_host(state, state, {1.0}, {}, {});
   CHECK(checks.size() == 8);
   for (const CheckRecord& check : checks) {
     CAPTURE(check.name);
