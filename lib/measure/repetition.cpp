@@ -249,6 +249,7 @@ class Measurement {
   void add_sample(const ObservedRequest& observed, std::int32_t index, std::int64_t origin_ns) {
     const WorkItem& item = items_[static_cast<std::size_t>(index)];
     RequestSample sample = to_sample(observed, origin_ns);
+    if (observed.end && observed.end->count_text_tokens) sample.text_tokens = observed.end->count_text_tokens();
     sample.cell = plan_.cell;
     sample.repetition = plan_.repetition;
     sample.request = index;
@@ -268,6 +269,7 @@ class Measurement {
   }
 
   void check_requests_and_steps(std::int64_t n_compiled) {
+    const bool shows_steps = all_steps(record_).ns > 0 || n_compiled > 0;
     const std::vector<RequestSample> arrived = arrivals();
     record_.rate_per_s = rate_of_open_loop();
     if (record_.rate_per_s) record_.achieved_rate_per_s = sent_rate(arrived);
@@ -278,7 +280,7 @@ class Measurement {
                       check_queue(plan_.scenario, arrived),
                       check_prompt_cache(plan_.scenario, taken_),
                       check_warm_up(taken_, record_.warmup_settled),
-                      check_compiled(n_compiled)};
+                      check_compiled(shows_steps ? std::optional(n_compiled) : std::nullopt)};
     if (!given_up_) return;
     const std::string_view concerned = given_up_->verdict == ProbeVerdict::kSaturated ? "queue" : "requests";
     for (CheckRecord& check : record_.checks) {

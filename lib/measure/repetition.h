@@ -46,8 +46,8 @@ struct RepetitionPlan {
   std::int64_t clock_ns = 0;
   std::int64_t n_done_tokens = 0;
   HostCheckLimits host_limits{};
-  std::int64_t load_ns = 0;     ///< for the record: time to read and pack the weights
-  std::int64_t compile_ns = 0;  ///< for the record: time to compile the cell's steps
+  std::int64_t load_ns = 0;                  ///< for the record: time to read and pack the weights
+  std::optional<std::int64_t> compile_ns{};  ///< for the record: time to compile the cell's steps
 };
 SS_FIELDS(RepetitionPlan, cell, scenario, repetition, seed, warm_up, time_budget_ns, n_done, clock_ns, n_done_tokens,
           host_limits, load_ns, compile_ns)

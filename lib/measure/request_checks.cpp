@@ -79,6 +79,60 @@ GapSeries gaps_in_time(std::span<const RequestSample> samples) {
   return series;
 }
 
+/// The answers whose number of tokens neither the system nor one event for each token shows.
+class UncountedTokens {
+ public:
+  void add(const RequestSample& sample) {
+    const std::int32_t n_assumed = sample.assumed_tokens.value_or(0);
+    n_assumed_ += n_assumed;
+    if (sample.text_tokens) {
+      n_with_text_ += sample.n_output_tokens;
+      n_in_text_ += *sample.text_tokens;
+    } else {
+      n_unproven_ += n_assumed;
+    }
+  }
+  [[nodiscard]] bool is_empty() const { return n_assumed_ == 0 && n_with_text_ == 0; }
+
+  [[nodiscard]] CheckOutcome outcome() const {
+    const double allowed =
+        std::max(kTextTolerance * static_cast<double>(n_with_text_), static_cast<double>(kTextToleranceTokens));
+    if (static_cast<double>(std::abs(n_in_text_ - n_with_text_)) > allowed) return kInvalid;
+    return n_unproven_ > 0 ? kSuspect : kPassed;
+  }
+
+  [[nodiscard]] std::string finding() const {
+    std::string text;
+    if (n_assumed_ > 0) {
+      text = fmt::format(
+          "{} had no event of their own and are assumed, because the system gives no count and answers ended by their "
+          "length",
+          n_assumed_);
+    }
+    if (n_with_text_ > 0) {
+      text += fmt::format(
+          "{}the text of answers that were taken for {} tokens has {} by the bundle's tokenizer (allowed: {:.0f} % more "
+          "or less)",
+          text.empty() ? "" : "; ", n_with_text_, n_in_text_, 100 * kTextTolerance);
+    }
+    if (n_unproven_ > 0) text += fmt::format("; nothing shows whether {} of them came", n_unproven_);
+    return text;
+  }
+
+ private:
+  std::int64_t n_assumed_ = 0;
+  std::int64_t n_unproven_ = 0;   ///< assumed, and without a text to compare with
+  std::int64_t n_with_text_ = 0;  ///< tokens of answers whose text was counted
+  std::int64_t n_in_text_ = 0;
+};
+
+/// How many of the requests the system counted the tokens of.
+std::string words_of_count(std::int64_t n_counted, std::int64_t n_requests) {
+  if (n_counted == n_requests) return " and as the system counts";
+  if (n_counted == 0) return "; the system gives no count";
+  return fmt::format("; the system counts those of {} of {} requests", n_counted, n_requests);
+}
+
 }  // namespace
 
 CheckRecord check_requests(std::span<const RequestSample> samples) {
@@ -97,8 +151,10 @@ CheckRecord check_requests(std::span<const RequestSample> samples) {
 CheckRecord check_tokens(std::span<const RequestSample> samples, std::span<const std::int32_t> asked) {
   std::int64_t n_tokens = 0;
   std::int64_t n_good = 0;
+  std::int64_t n_counted = 0;
   std::int64_t n_ended_early = 0;
   std::int64_t n_together = 0;
+  UncountedTokens uncounted;
   for (std::size_t index = 0; index < samples.size(); ++index) {
     const RequestSample& sample = samples[index];
     if (!sample.error.empty()) continue;
@@ -117,17 +173,23 @@ CheckRecord check_tokens(std::span<const RequestSample> samples, std::span<const
               fmt::format("request {}: {} arrived, the system counts {}", sample.request,
                           counted(sample.n_output_tokens, "token"), *sample.engine_tokens)};
     }
+    n_counted += sample.engine_tokens ? 1 : 0;
     n_together += std::ranges::count(sample.itl_ns, 0);
+    uncounted.add(sample);
   }
+  const CheckOutcome by_text = uncounted.outcome();
+  if (by_text == kInvalid) return {"tokens", kInvalid, uncounted.finding()};
+  std::string detail;
   if (n_ended_early > 0) {
-    return {"tokens", kSuspect,
-            fmt::format("{} of {} requests ended before the length that was asked for, so the lengths of answers are "
-                        "the system's own",
-                        n_ended_early, n_good)};
+    detail = fmt::format(
+        "{} of {} requests ended before the length that was asked for, so the lengths of answers are the system's own",
+        n_ended_early, n_good);
+  } else {
+    detail = fmt::format("{} arrived, as asked{}{}", n_tokens, words_of_count(n_counted, n_good),
+                         n_together == 0 ? "" : fmt::format("; {} at the same time as the one before", n_together));
   }
-  return {"tokens", kPassed,
-          fmt::format("{} arrived, as asked and as the system counts{}", n_tokens,
-                      n_together == 0 ? "" : fmt::format("; {} at the same time as the one before", n_together))};
+  if (!uncounted.is_empty()) detail += "; " + uncounted.finding();
+  return {"tokens", n_ended_early > 0 ? kSuspect : by_text, std::move(detail)};
 }
 
 CheckRecord check_timestamps(std::span<const RequestSample> samples) {
@@ -241,12 +303,18 @@ CheckRecord check_prompt_cache(const Scenario& scenario, std::span<const Request
   }
   std::int64_t n_tokens = 0;
   std::int64_t n_cached = 0;
+  bool any_prompt = false;
   for (const RequestSample& sample : samples) {
     if (!sample.error.empty() || sample.turn.value_or(1) > 1) continue;
+    any_prompt = any_prompt || sample.n_prompt_tokens > 0;
+    if (!sample.n_cached_prompt_tokens) continue;
     n_tokens += sample.n_prompt_tokens;
-    n_cached += sample.n_cached_prompt_tokens;
+    n_cached += *sample.n_cached_prompt_tokens;
   }
-  if (n_tokens == 0) return {name, kNotAvailable, "no request has a prompt"};
+  if (!any_prompt) return {name, kNotAvailable, "no request has a prompt"};
+  if (n_tokens == 0) {
+    return {name, kNotAvailable, "the system does not say how many prompt tokens came from a cache"};
+  }
   const double share = static_cast<double>(n_cached) / static_cast<double>(n_tokens);
   if (share <= kPromptCacheSuspect) {
     return {name, kPassed,
@@ -260,10 +328,11 @@ CheckRecord check_prompt_cache(const Scenario& scenario, std::span<const Request
               100 * share)};
 }
 
-CheckRecord check_compiled(std::int64_t n_compiled) {
-  if (n_compiled == 0) return {"compiled", kPassed, "all steps were compiled before"};
+CheckRecord check_compiled(std::optional<std::int64_t> n_compiled) {
+  if (!n_compiled) return {"compiled", kNotAvailable, "the system does not show its steps"};
+  if (*n_compiled == 0) return {"compiled", kPassed, "all steps were compiled before"};
   return {"compiled", kInvalid,
-          counted(n_compiled, "step was compiled while requests waited for it",
+          counted(*n_compiled, "step was compiled while requests waited for it",
                   "steps were compiled while requests waited for them")};
 }
 

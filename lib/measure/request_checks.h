@@ -46,8 +46,15 @@ inline constexpr double kPromptCacheInvalid = 0.10;
 
 /// "requests": checks that all of them ended without an error.
 [[nodiscard]] CheckRecord check_requests(std::span<const RequestSample> samples);
+/// The share by which the tokens in the text of answers may differ from the number that was taken for them: a change for
+/// which the gate fails. In short answers two tokens are allowed, since text does not always become the same tokens
+/// again (docs/metrics.md).
+inline constexpr double kTextTolerance = 0.10;
+inline constexpr std::int64_t kTextToleranceTokens = 2;
+
 /// "tokens": checks that each request got the tokens that it asked for, by the number of tokens that arrived and by the
-/// system's own count. `asked` has one entry per sample.
+/// system's own count. Where a system does not count, tokens that nothing showed must agree with the text that arrived.
+/// `asked` has one entry per sample.
 [[nodiscard]] CheckRecord check_tokens(std::span<const RequestSample> samples, std::span<const std::int32_t> asked);
 inline constexpr std::string_view kFewReadings = "few readings: ";
 /// "timestamps": checks that times are in order (scheduled, sent, first token, received), and that the sum of the gaps
@@ -64,15 +71,16 @@ inline constexpr std::string_view kFewReadings = "few readings: ";
 /// `growth` seconds per second.
 [[nodiscard]] CheckRecord check_queue(const Scenario& scenario, std::span<const RequestSample> samples,
                                       double growth = kQueueGrowth);
-/// "prompt_cache": checks, as far as the system reports it, that the system computed the prompts of requests whose
+/// "prompt_cache": checks, by the system's own count, that the system computed the prompts of requests whose
 /// prompts share nothing by the scenario; in conversations these are the first turns. Not available if the scenario or
-/// a recorded load shares prompts.
+/// a recorded load shares prompts, or if the system counts none.
 [[nodiscard]] CheckRecord check_prompt_cache(const Scenario& scenario, std::span<const RequestSample> samples);
 /// "warm_up": checks that the time per token has no trend over the repetition; not available for a repetition that is
 /// too short for a trend. Whether the warm-up before it settled is only mentioned: its windows last milliseconds, and
 /// on a shared machine few of them agree within 5 %, so judging by it would reject valid measurements.
 [[nodiscard]] CheckRecord check_warm_up(std::span<const RequestSample> samples, bool settled);
-/// "compiled": checks that no step was compiled while requests waited for it.
-[[nodiscard]] CheckRecord check_compiled(std::int64_t n_compiled);
+/// "compiled": checks that no step was compiled while requests waited for it; not available for nullopt, which stands for a
+/// system that does not show its steps.
+[[nodiscard]] CheckRecord check_compiled(std::optional<std::int64_t> n_compiled);
 
 }  // namespace secondsource

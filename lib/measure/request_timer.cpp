@@ -27,6 +27,7 @@ RequestSample to_sample(const ObservedRequest& times, std::int64_t origin_ns) {
     sample.n_prompt_tokens = times.end->n_prompt_tokens;
     sample.n_cached_prompt_tokens = times.end->n_cached_prompt_tokens;
     sample.engine_tokens = times.end->n_output_tokens;
+    if (times.end->n_assumed_tokens > 0) sample.assumed_tokens = times.end->n_assumed_tokens;
     sample.ttft_kernel_ns = times.end->ttft_kernel_ns;
     sample.parts = times.end->parts;
     sample.error = times.end->error;

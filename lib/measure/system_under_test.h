@@ -9,6 +9,7 @@
 // A system stamps its own events with the time at which the token is known on the host (core/clock.h).
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -57,9 +58,15 @@ struct SystemToken {
 struct RequestEnd {
   std::int64_t tag = 0;
   std::int32_t n_prompt_tokens = 0;
-  /// Prompt tokens that were not computed because the cache of another request was shared.
-  std::int32_t n_cached_prompt_tokens = 0;
+  /// Prompt tokens that were not computed because the cache of another request was shared; nullopt if the system does
+  /// not count them.
+  std::optional<std::int32_t> n_cached_prompt_tokens{};
   std::optional<std::int32_t> n_output_tokens{};  ///< output tokens by the system's own count
+  /// As in RequestSample: of the tokens that the system appended, those that nothing showed.
+  std::int32_t n_assumed_tokens = 0;
+  /// Counts the tokens in the text of an answer whose number of tokens nothing else shows; nullopt if it cannot, and empty
+  /// if the number is known. It takes time, so it is called outside timed regions.
+  std::function<std::optional<std::int32_t>()> count_text_tokens{};
   TtftParts parts{};
   /// Time from the beginning of its first step until the logits of its last prompt token are ready, with the device
   /// synchronised.

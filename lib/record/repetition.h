@@ -75,7 +75,8 @@ struct Repetition {
   bool warmup_settled = true;
   std::vector<double> warmup_ns_per_token;  ///< one value per window; the first shows the cost of a new shape
   std::int64_t load_ns = 0;                 ///< time to read the weights and to pack them for the device
-  std::int64_t compile_ns = 0;              ///< time to compile this cell's steps before the first window
+  /// Time to compile this cell's steps before the first window; empty for a system that does not show it.
+  std::optional<std::int64_t> compile_ns;
   MemoryUse memory;
   HostMemory host_memory;
   double process_cpu_s = 0;  ///< CPU time of the worker during the repetition

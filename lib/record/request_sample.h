@@ -53,7 +53,8 @@ struct RequestSample {
   std::optional<std::int64_t> first_received_ns;
   std::optional<std::int64_t> last_received_ns;
   std::optional<std::int32_t> engine_tokens;  ///< output tokens by the system's own count
-  std::int32_t n_cached_prompt_tokens = 0;    ///< prompt tokens that were not computed because their cache was shared
+  /// Prompt tokens that were not computed because their cache was shared; empty if the system does not count them.
+  std::optional<std::int32_t> n_cached_prompt_tokens;
   TtftParts parts;
   std::optional<std::int32_t> verified_tokens;  ///< leading tokens equal to the expected ids (up to the first near tie)
   std::optional<std::int32_t> near_tie_at;
@@ -66,6 +67,12 @@ struct RequestSample {
   std::string model{};  ///< the bundle whose model was asked, where the cell has several; empty elsewhere
   std::optional<std::int32_t> asked_tokens{};  ///< of a cancelled request: the output tokens that it had asked for
   std::optional<std::int32_t> turn{};          ///< of a conversation: which of its turns this is, from 1
+  /// Of n_output_tokens those that nothing showed: the system did not count its tokens, and the answer ended by its
+  /// length after fewer events.
+  std::optional<std::int32_t> assumed_tokens{};
+  /// Tokens of the answer's text by the bundle's tokenizer, where neither the system nor one event for each token shows
+  /// their number.
+  std::optional<std::int32_t> text_tokens{};
 
   /// From the scheduled arrival to the first token, without `connect_ns`. The gate uses this one.
   [[nodiscard]] std::optional<std::int64_t> ttft_e2e_ns() const;
@@ -80,7 +87,7 @@ struct RequestSample {
 SS_FIELDS(RequestSample, cell, repetition, request, warmup, prompt, n_prompt_tokens, n_output_tokens, scheduled_ns,
           sent_ns, first_token_ns, first_visible_ns, last_token_ns, ttft_kernel_ns, itl_ns, first_received_ns,
           last_received_ns, engine_tokens, n_cached_prompt_tokens, parts, verified_tokens, near_tie_at, wrong_at,
-          finish, error, connect_ns, model, asked_tokens, turn)
-SS_ADDED_FIELDS(RequestSample, connect_ns, model, asked_tokens, turn)
+          finish, error, connect_ns, model, asked_tokens, turn, assumed_tokens, text_tokens)
+SS_ADDED_FIELDS(RequestSample, connect_ns, model, asked_tokens, turn, assumed_tokens, text_tokens)
 
 }  // namespace secondsource

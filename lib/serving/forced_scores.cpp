@@ -315,7 +315,8 @@ Result<GeneratedAnswer> parse_generated(const ServedSystem& system, std::string_
   if (system.preset == ServerPreset::kVllm) answer.ids = chunk.ids;
   answer.text = chunk.text;
   answer.ended = chunk.finish == ServedFinish::kStop;
-  if (chunk.usage && chunk.usage->n_prompt_tokens > 0) answer.n_prompt_tokens = chunk.usage->n_prompt_tokens;
+  if (chunk.usage && chunk.usage->n_prompt_tokens.value_or(0) > 0)
+    answer.n_prompt_tokens = chunk.usage->n_prompt_tokens;
   return answer;
 }
 

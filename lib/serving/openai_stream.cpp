@@ -135,6 +135,7 @@ Result<void> read_choice(const Json& choice, ServedChunk& chunk) {
                    : reason == "stop" || reason == "eos_token" ? ServedFinish::kStop
                    : reason.empty()                            ? ServedFinish::kNone
                                                                : ServedFinish::kOther;
+    if (chunk.finish == ServedFinish::kOther) chunk.other_reason = reason;
   }
   return {};
 }

@@ -19,10 +19,11 @@ enum class ServedFinish : std::uint8_t {
   kOther,   ///< a tool call, a filter, ...
 };
 
+/// The server's own counts; each is nullopt where it does not report it.
 struct ServedUsage {
-  std::int32_t n_prompt_tokens = 0;
-  std::int32_t n_output_tokens = 0;
-  std::int32_t n_cached_prompt_tokens = 0;
+  std::optional<std::int32_t> n_prompt_tokens{};
+  std::optional<std::int32_t> n_output_tokens{};
+  std::optional<std::int32_t> n_cached_prompt_tokens{};
   friend bool operator==(const ServedUsage&, const ServedUsage&) = default;
 };
 
@@ -35,6 +36,7 @@ struct ServedChunk {
   /// The counts so far, if a chunk reports them; those of the last chunk are the server's final count.
   std::optional<ServedUsage> usage;
   ServedFinish finish = ServedFinish::kNone;
+  std::string other_reason{};  ///< the server's own word, if `finish` is kOther
 
   friend bool operator==(const ServedChunk&, const ServedChunk&) = default;
   [[nodiscard]] bool has_text() const { return !text.empty() || !thought.empty() || !tool.empty(); }

@@ -168,13 +168,13 @@ class EventReader {
   }
 
   bool usage_member(std::string_view key) {
-    if (key == "prompt_tokens") return null() || whole_number(chunk_.usage->n_prompt_tokens);
-    if (key == "completion_tokens") return null() || whole_number(chunk_.usage->n_output_tokens);
+    if (key == "prompt_tokens") return null() || whole_number(chunk_.usage->n_prompt_tokens.emplace());
+    if (key == "completion_tokens") return null() || whole_number(chunk_.usage->n_output_tokens.emplace());
     if (key == "prompt_tokens_details") return null() || members(&EventReader::details_member);
     return skip();
   }
   bool details_member(std::string_view key) {
-    if (key == "cached_tokens") return null() || whole_number(chunk_.usage->n_cached_prompt_tokens);
+    if (key == "cached_tokens") return null() || whole_number(chunk_.usage->n_cached_prompt_tokens.emplace());
     return skip();
   }
 
@@ -252,6 +252,7 @@ bool read_token_event(std::string_view json, ServedChunk& chunk) {
   chunk.ids.clear();
   chunk.usage.reset();
   chunk.finish = ServedFinish::kNone;
+  chunk.other_reason.clear();
   return EventReader(json, chunk).read();
 }
 

@@ -61,13 +61,17 @@ class TurnFigures {
   void add(const RequestSample& sample, std::optional<std::size_t> repetition) {
     ++n_requests_;
     prompt_tokens_ += sample.n_prompt_tokens;
-    cached_tokens_ += sample.n_cached_prompt_tokens;
+    if (sample.n_cached_prompt_tokens) {
+      ++n_counted_;
+      cached_tokens_ += *sample.n_cached_prompt_tokens;
+      cacheable_tokens_ += sample.n_prompt_tokens;
+    }
     if (const auto ns = sample.ttft_e2e_ns()) ttft_.add(static_cast<double>(*ns), repetition);
   }
   [[nodiscard]] std::int64_t n_requests() const { return n_requests_; }
   [[nodiscard]] std::optional<double> mean_prompt_tokens() const { return ratio(prompt_tokens_, n_requests_); }
-  [[nodiscard]] std::optional<double> mean_cached_tokens() const { return ratio(cached_tokens_, n_requests_); }
-  [[nodiscard]] std::optional<double> cached_share() const { return ratio(cached_tokens_, prompt_tokens_); }
+  [[nodiscard]] std::optional<double> mean_cached_tokens() const { return ratio(cached_tokens_, n_counted_); }
+  [[nodiscard]] std::optional<double> cached_share() const { return ratio(cached_tokens_, cacheable_tokens_); }
   [[nodiscard]] Estimate median_ttft() {
     ttft_.sort();
     return ttft_.quantile(0.5);
@@ -79,7 +83,9 @@ class TurnFigures {
   }
 
   MetricValues ttft_;
-  std::int64_t n_requests_ = 0, prompt_tokens_ = 0, cached_tokens_ = 0;
+  std::int64_t n_requests_ = 0, prompt_tokens_ = 0;
+  /// Of the requests whose cached prompt tokens are known.
+  std::int64_t n_counted_ = 0, cached_tokens_ = 0, cacheable_tokens_ = 0;
 };
 
 void summarize_conversations(const CellLines& lines, CellSummary& cell) {

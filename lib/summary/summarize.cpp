@@ -34,6 +34,7 @@ void summarize_latency(std::span<const RequestSample* const> samples, std::span<
   std::int64_t output_tokens = 0;
   std::int64_t prompt_tokens = 0;
   std::int64_t cached_tokens = 0;
+  std::int64_t cacheable_tokens = 0;  // prompt tokens of the requests whose cached ones are known
   std::int64_t verified_tokens = 0;
   bool any_judged = false;
   for (const RequestSample* sample : samples) {
@@ -60,7 +61,10 @@ void summarize_latency(std::span<const RequestSample* const> samples, std::span<
     for (const std::int64_t gap : sample->itl_ns) itl.add(static_cast<double>(gap), repetition);
     output_tokens += sample->n_output_tokens;
     prompt_tokens += sample->n_prompt_tokens;
-    cached_tokens += sample->n_cached_prompt_tokens;
+    if (sample->n_cached_prompt_tokens) {
+      cached_tokens += *sample->n_cached_prompt_tokens;
+      cacheable_tokens += sample->n_prompt_tokens;
+    }
     verified_tokens += sample->verified_tokens.value_or(0);
     any_judged = any_judged || sample->verified_tokens.has_value();
   }
@@ -71,8 +75,8 @@ void summarize_latency(std::span<const RequestSample* const> samples, std::span<
   if (any_judged && output_tokens > 0) {
     cell.verified_share = static_cast<double>(verified_tokens) / static_cast<double>(output_tokens);
   }
-  if (prompt_tokens > 0) {
-    cell.prefix_hit_rate = static_cast<double>(cached_tokens) / static_cast<double>(prompt_tokens);
+  if (cacheable_tokens > 0) {
+    cell.prefix_hit_rate = static_cast<double>(cached_tokens) / static_cast<double>(cacheable_tokens);
   }
   for (MetricValues* times : {&ttft_e2e, &ttft_sent, &ttft_visible, &ttft_kernel, &e2e, &tpot, &itl, &queue, &tokenize,
                               &transfer, &prefill, &sample_time}) {
@@ -153,8 +157,10 @@ void summarize_throughput(std::span<const Repetition* const> repetitions, CellSu
     if (repetition->achieved_rate_per_s) achieved.push_back(*repetition->achieved_rate_per_s);
     cpu_s += repetition->process_cpu_s;
     wall_s += repetition->wall_s;
-    if (repetition->wall_s > 0) {
-      utilisation.push_back(1e-9 * static_cast<double>(all_steps(*repetition).ns) / repetition->wall_s);
+    // A system that does not show its steps, such as a server, has none.
+    const std::int64_t step_ns = all_steps(*repetition).ns;
+    if (repetition->wall_s > 0 && step_ns > 0) {
+      utilisation.push_back(1e-9 * static_cast<double>(step_ns) / repetition->wall_s);
     }
   }
   for (const Repetition* repetition : repetitions) {

@@ -21,7 +21,8 @@ namespace secondsource {
 /// The requests of one scenario, ready to be sent.
 struct PreparedWork {
   std::vector<WorkItem> items;  ///< at least Scenario::n_requests
-  std::int64_t compile_ns = 0;  ///< time spent on compiling steps that were not compiled yet
+  /// Time spent on compiling steps that were not compiled yet; nullopt for a system that does not show it.
+  std::optional<std::int64_t> compile_ns{};
 };
 
 /// A loaded system together with its workload.

@@ -3,10 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
+#include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "core/clock.h"
+#include "core/utf8.h"
 #include "serving/openai_stream.h"
 #include "serving/preset.h"
 #include "serving/sse_parser.h"
@@ -22,6 +27,26 @@ constexpr std::string_view kEventStream = "text/event-stream";
 constexpr std::size_t kKeptRefusal = 16 << 10;
 // More than any real answer: ten thousand tokens with ids and usage in every event are about 5 MB.
 constexpr std::int64_t kLargestStream = std::int64_t{256} << 20;
+
+/// How many tokens the texts have. A replacement character counts as one: it stands for bytes that are no character, so
+/// its own bytes are not those that the model generated.
+std::optional<std::int32_t> n_tokens_of_texts(std::span<const std::string> texts, const Tokenizer& tokenizer) {
+  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  std::size_t n_tokens = 0;
+  for (const std::string& whole : texts) {
+    std::string_view rest = whole;
+    while (!rest.empty()) {
+      const std::size_t n_before = std::min(rest.find(kReplacement), rest.size());
+      const auto ids = tokenizer.encode(rest.substr(0, n_before), {.add_special_tokens = false});
+      if (!ids) return std::nullopt;
+      n_tokens += ids->size();
+      if (n_before == rest.size()) break;
+      ++n_tokens;
+      rest.remove_prefix(n_before + kReplacement.size());
+    }
+  }
+  return static_cast<std::int32_t>(n_tokens);
+}
 
 }  // namespace
 
@@ -39,6 +64,10 @@ struct ServedEndpoint::Stream {
   bool is_done = false;  ///< [DONE] has come
   std::optional<ServedUsage> usage{};
   ServedFinish finish = ServedFinish::kNone;
+  std::string other_reason{};  ///< the server's own word, if `finish` is kOther
+  std::int32_t n_assumed = 0;  ///< of n_tokens those that nothing showed
+  /// What arrived in each channel while the server has given neither ids nor a count of its tokens.
+  std::array<std::string, 3> texts{};
   std::optional<std::int64_t> connect_ns{};
   std::int64_t sent_ns = 0;
   bool has_begun = false;                   ///< bytes of the stream have come
@@ -50,6 +79,8 @@ struct ServedEndpoint::Stream {
   Result<void> take(std::string_view data, std::int64_t at_ns, std::vector<SystemToken>& arrived);
   void add_tokens(std::int64_t at_ns, std::vector<SystemToken>& arrived);
   void add_missing(std::vector<SystemToken>& arrived);
+  void keep_text();
+  [[nodiscard]] bool is_counted() const { return has_ids || (usage && usage->n_output_tokens); }
   [[nodiscard]] std::string fault() const;
 };
 
@@ -79,7 +110,11 @@ Result<void> ServedEndpoint::Stream::take(std::string_view data, std::int64_t at
   }
   add_tokens(at_ns, arrived);
   if (chunk.usage) usage = chunk.usage;
-  if (chunk.finish != ServedFinish::kNone) finish = chunk.finish;
+  if (!is_counted()) keep_text();
+  if (chunk.finish != ServedFinish::kNone) {
+    finish = chunk.finish;
+    other_reason = chunk.other_reason;
+  }
   return {};
 }
 
@@ -88,8 +123,8 @@ void ServedEndpoint::Stream::add_tokens(std::int64_t at_ns, std::vector<SystemTo
   std::int32_t n_new = 0;
   if (has_ids) {
     n_new = static_cast<std::int32_t>(chunk.ids.size());
-  } else if (chunk.has_text() && chunk.usage && chunk.usage->n_output_tokens > 0) {
-    n_new = std::clamp(chunk.usage->n_output_tokens - n_tokens, 0, n_asked);
+  } else if (chunk.has_text() && chunk.usage && chunk.usage->n_output_tokens.value_or(0) > 0) {
+    n_new = std::clamp(*chunk.usage->n_output_tokens - n_tokens, 0, n_asked);
   } else if (chunk.has_text()) {
     n_new = 1;
   }
@@ -105,13 +140,14 @@ void ServedEndpoint::Stream::add_tokens(std::int64_t at_ns, std::vector<SystemTo
   if (n_new > 0) last_token_ns = at_ns;
 }
 
-/// Tokens that the server counted but that had no event of their own get the time of the last event.
+/// Tokens that had no event of their own get the time of the last event: those that the server counted or, where it gives
+/// no count, those that an answer which ended by its length is assumed to have.
 void ServedEndpoint::Stream::add_missing(std::vector<SystemToken>& arrived) {
   if (has_ids || n_tokens == 0) return;
-  const bool is_counted = usage && usage->n_output_tokens > 0;
-  const std::int32_t n_counted = is_counted                        ? usage->n_output_tokens
+  const std::int32_t n_counted = is_counted()                      ? *usage->n_output_tokens
                                  : finish == ServedFinish::kLength ? n_asked
                                                                    : n_tokens;
+  if (!is_counted()) n_assumed = std::max(0, n_counted - n_tokens);
   for (; n_tokens < std::min(n_counted, n_asked); ++n_tokens) {
     SystemToken token;
     token.tag = tag;
@@ -120,12 +156,21 @@ void ServedEndpoint::Stream::add_missing(std::vector<SystemToken>& arrived) {
   }
 }
 
+void ServedEndpoint::Stream::keep_text() {
+  texts[0] += chunk.text;
+  texts[1] += chunk.thought;
+  texts[2] += chunk.tool;
+}
+
 /// Why a stream that ended without an error is still not an answer; empty if it is one.
 std::string ServedEndpoint::Stream::fault() const {
   if (finish == ServedFinish::kNone && !is_done) return "the server ended the stream before the answer was complete";
   if (n_tokens == 0) return "the stream ended without a token";
-  if (finish == ServedFinish::kOther)
-    return "the server ended the answer for another reason than its length or the end of text";
+  if (finish == ServedFinish::kNone) return "the server ended the answer without a finish reason";
+  if (finish == ServedFinish::kOther) {
+    return fmt::format("the server ended the answer with the finish reason {}: expected length or stop",
+                       in_quotes(other_reason));
+  }
   return "";
 }
 
@@ -256,9 +301,16 @@ void ServedEndpoint::finish(Stream& stream, std::string error, SystemEvents& eve
   end.connect_ns = stream.connect_ns;
   end.n_prompt_tokens = stream.n_prompt_tokens;
   if (stream.usage) {
-    if (stream.usage->n_prompt_tokens > 0) end.n_prompt_tokens = stream.usage->n_prompt_tokens;
+    if (stream.usage->n_prompt_tokens.value_or(0) > 0) end.n_prompt_tokens = *stream.usage->n_prompt_tokens;
     end.n_cached_prompt_tokens = stream.usage->n_cached_prompt_tokens;
-    if (stream.usage->n_output_tokens > 0) end.n_output_tokens = stream.usage->n_output_tokens;
+    end.n_output_tokens = stream.usage->n_output_tokens;
+  }
+  end.n_assumed_tokens = stream.n_assumed;
+  const bool has_event_for_each = stream.n_assumed == 0 && stream.n_tokens == stream.n_asked;
+  if (end.error.empty() && !stream.is_counted() && !has_event_for_each && tokenizer_ != nullptr) {
+    end.count_text_tokens = [texts = std::move(stream.texts), tokenizer = tokenizer_] {
+      return n_tokens_of_texts(texts, *tokenizer);
+    };
   }
   if (stream.finish == ServedFinish::kStop) end.finish = RequestFinish::kEos;
   events.ends.push_back(std::move(end));
@@ -270,7 +322,8 @@ Result<std::optional<RequestEnd>> ServedEndpoint::cancel(std::int64_t tag) {
   const Stream& stream = *found->second;
   client_.cancel(tag);
   RequestEnd end{.tag = tag, .n_prompt_tokens = stream.n_prompt_tokens, .finish = RequestFinish::kCancelled};
-  if (stream.usage && stream.usage->n_prompt_tokens > 0) end.n_prompt_tokens = stream.usage->n_prompt_tokens;
+  if (stream.usage && stream.usage->n_prompt_tokens.value_or(0) > 0)
+    end.n_prompt_tokens = *stream.usage->n_prompt_tokens;
   if (stream.usage) end.n_cached_prompt_tokens = stream.usage->n_cached_prompt_tokens;
   end.connect_ns = stream.connect_ns;
   open_.erase(found);

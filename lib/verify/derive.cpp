@@ -114,6 +114,7 @@ void derive_latency(const std::vector<const Json*>& samples, const CellLines& li
   std::int64_t output = 0;
   std::int64_t prompt = 0;
   std::int64_t cached = 0;
+  std::int64_t cacheable = 0;
   std::int64_t verified = 0;
   bool any_judged = false;
   for (const Json* sample : samples) {
@@ -128,7 +129,10 @@ void derive_latency(const std::vector<const Json*>& samples, const CellLines& li
     ++n_good;
     output += whole(*sample, "n_output_tokens");
     prompt += whole(*sample, "n_prompt_tokens");
-    cached += whole(*sample, "n_cached_prompt_tokens");
+    if (const auto from_cache = whole_or_null(*sample, "n_cached_prompt_tokens")) {
+      cached += *from_cache;
+      cacheable += whole(*sample, "n_prompt_tokens");
+    }
     verified += whole_or_null(*sample, "verified_tokens").value_or(0);
     any_judged = any_judged || !sample->at("verified_tokens").is_null();
     keep("ttft_e2e", since_arrival(*sample, "first_token_ns"));
@@ -149,7 +153,7 @@ void derive_latency(const std::vector<const Json*>& samples, const CellLines& li
   cell["n_errors"] = static_cast<std::int64_t>(samples.size()) - n_good;
   cell["mean_prompt_tokens"] = share(prompt, n_good);
   cell["mean_output_tokens"] = share(output, n_good);
-  cell["prefix_hit_rate"] = share(cached, prompt);
+  cell["prefix_hit_rate"] = share(cached, cacheable);
   cell["verified_share"] = any_judged ? share(verified, output) : Json(nullptr);
   const std::pair<const char*, std::vector<int>> figures[] = {
       {"ttft_e2e", {50, 95, 99}}, {"ttft_visible", {50}},     {"ttft_kernel", {50}},    {"ttft_sent", {50}},
@@ -239,7 +243,7 @@ void derive_rates(const CellLines& lines, Json& cell) {
       }
     }
     const double wall_s = end.at("wall_s").get<double>();
-    if (wall_s > 0) busy.push_back(step_ns / 1e9 / wall_s);
+    if (wall_s > 0 && step_ns > 0) busy.push_back(step_ns / 1e9 / wall_s);
     if (const auto rate = number(end, "achieved_rate_per_s")) achieved.push_back(*rate);
     if (!end.at("rate_per_s").is_null()) cell["rate_per_s"] = end.at("rate_per_s");
     for (const Json& reading : end.at("telemetry")) {

@@ -61,6 +61,10 @@ Json mean_of(const std::vector<const Json*>& samples, const char* name) {
 
 void derive_conversations(const std::vector<const Json*>& samples, const CellLines& lines, Json& cell) {
   const std::int64_t n_turns = whole(cell["scenario"], "turns");
+  const auto with_cached = [](std::vector<const Json*> chosen) {
+    std::erase_if(chosen, [](const Json* one) { return one->at("n_cached_prompt_tokens").is_null(); });
+    return chosen;
+  };
   const auto answered = [&](std::int64_t first, std::int64_t last) {
     std::vector<const Json*> chosen;
     for (const Json* one : samples) {
@@ -76,11 +80,12 @@ void derive_conversations(const std::vector<const Json*>& samples, const CellLin
     turns.push_back({{"turn", turn},
                      {"n_requests", of_turn.size()},
                      {"mean_prompt_tokens", mean_of(of_turn, "n_prompt_tokens")},
-                     {"mean_cached_tokens", mean_of(of_turn, "n_cached_prompt_tokens")},
+                     {"mean_cached_tokens", mean_of(with_cached(of_turn), "n_cached_prompt_tokens")},
                      {"ttft_p50_ns", median_ttft(of_turn, lines)}});
   }
   const std::vector<const Json*> later = answered(2, n_turns);
-  const double later_prompt = sum_of(later, "n_prompt_tokens");
+  const std::vector<const Json*> later_counted = with_cached(later);
+  const double later_prompt = sum_of(later_counted, "n_prompt_tokens");
   Json by_repetition = Json::array();
   for (const RawLine* line : lines.repetitions) {
     Values of_repetition;
@@ -95,7 +100,7 @@ void derive_conversations(const std::vector<const Json*>& samples, const CellLin
       {"first_turn_ttft_p50_ns", turns.front().at("ttft_p50_ns")},
       {"later_turns_ttft_p50_ns", median_ttft(later, lines)},
       {"later_turns_cached_share",
-       later_prompt > 0 ? Json(sum_of(later, "n_cached_prompt_tokens") / later_prompt) : Json(nullptr)},
+       later_prompt > 0 ? Json(sum_of(later_counted, "n_cached_prompt_tokens") / later_prompt) : Json(nullptr)},
       {"later_turns_ttft_p50_ns_by_repetition", by_repetition},
       {"turns", turns}};
 }

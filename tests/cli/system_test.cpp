@@ -193,6 +193,41 @@ TEST_CASE("requests that fail are counted, and make the row INVALID") {
   CHECK(test::contains(measured.run().out, "HTTP 503: too busy (try again after 7 s)"));
 }
 
+TEST_CASE("a server that caps its answers and counts nothing is INVALID, and what it cannot show is absent") {
+  const std::vector<std::string> silent = {"--dialect", "any", "--no-usage", "--gap-ms", "1"};
+  std::vector<std::string> capped = silent;
+  capped.insert(capped.end(), {"--cap", "24"});
+  const std::vector<std::string> longer = {"--scenario", "offline:2+requests=4@16/60"};
+  const test::StandIn short_answers(with_bundle(capped));
+  const SystemRun measured("it=" + short_answers.url() + ",preset=any", longer);
+  CAPTURE(measured.run().out, measured.run().err);
+  CHECK(measured.run().status == 6);
+  CHECK(measured.summary().at("cells").at(0).at("status") == "invalid");
+  CHECK(test::contains(measured.run().out, "144 had no event of their own and are assumed"));
+  CHECK(test::contains(measured.run().out, "the text of answers that were taken for 240 tokens has "));
+  // The same server with whole answers.
+  const test::StandIn whole_answers(with_bundle(silent));
+  const SystemRun whole("it=" + whole_answers.url() + ",preset=any", longer);
+  CAPTURE(whole.run().out, whole.run().err);
+  CHECK(whole.run().status == 0);
+  const nlohmann::json cell = whole.summary().at("cells").at(0);
+  for (const char* name : {"device_utilisation", "compile_ns", "prefix_hit_rate", "decode_tok_per_s"}) {
+    CAPTURE(name);
+    const nlohmann::json& figure = cell.at(name);
+    CHECK((figure.is_object() ? figure.at("value") : figure).is_null());
+  }
+  std::map<std::string, nlohmann::json> checks;
+  for (const nlohmann::json& check : cell.at("checks")) checks[check.at("name")] = check;
+  CHECK(checks["tokens"].at("outcome") == "passed");
+  CHECK(test::contains(checks["tokens"].at("detail"), "240 arrived, as asked; the system gives no count"));
+  CHECK(checks["prompt_cache"].at("outcome") == "not available");
+  CHECK(checks["compiled"].at("outcome") == "not available");
+  CHECK(test::contains(checks["foreign_cpu"].at("detail"), "the client's threads"));
+  const test::ProgramRun verified = test::run_program({"verify", whole.folder().string()});
+  CAPTURE(verified.out, verified.err);
+  CHECK(verified.status == 0);
+}
+
 TEST_CASE("a server that is not there is a failure, and the others are measured") {
   std::string url;
   {

@@ -32,6 +32,8 @@ parser.add_argument("--gap-ms", type=float, default=0)
 parser.add_argument("--tokens-per-event", type=int, default=1)
 parser.add_argument("--channel", default="content")  # of the first three tokens: content, reasoning_content, tool_calls
 parser.add_argument("--no-usage", action="store_true")
+parser.add_argument("--usage-says", type=int, default=-1)  # the number of output tokens that usage claims
+parser.add_argument("--cap", type=int, default=0)  # answers have at most so many tokens, with finish_reason length
 parser.add_argument("--no-ids", action="store_true")
 parser.add_argument("--no-scores", action="store_true")
 parser.add_argument("--key", default="")
@@ -385,6 +387,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.vllm_scores(body, prompt)
         ignores = body.get("ignore_eos") and options.dialect in ("vllm", "sglang", "llama-server", "lmdeploy", "openvino")
         ids, ended = MODEL.answer(prompt, body["max_tokens"], ignores)
+        if options.cap and len(ids) > options.cap:
+            ids, ended = ids[:options.cap], False
         if body.get("stream"):
             return self.stream(body, prompt, ids, ended, arrived_ns)
         return self.whole(body, prompt, ids, ended)
@@ -635,12 +639,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def end(self, body, prompt, ids, ended, fault):
         empty = {"delta": {}} if self.is_chat else {"text": ""}
-        if fault != "no-finish":
-            self.event({"choices": [{"index": 0, "finish_reason": "stop" if ended else "length", **empty}]})
+        if fault not in ("no-finish", "no-finish-no-done"):
+            reason = "content_filter\n" if fault == "other-finish" else "stop" if ended else "length"
+            self.event({"choices": [{"index": 0, "finish_reason": reason, **empty}]})
+        n_said = options.usage_says if options.usage_says >= 0 else len(ids)
         if body.get("stream_options", {}).get("include_usage") and not options.no_usage:
-            self.event({"choices": [], "usage": {"prompt_tokens": self.n_prompt(prompt), "completion_tokens": len(ids),
+            self.event({"choices": [], "usage": {"prompt_tokens": self.n_prompt(prompt), "completion_tokens": n_said,
                                                  "prompt_tokens_details": {"cached_tokens": self.n_cached}}})
-        if fault not in ("no-done", "no-finish"):
+        if fault not in ("no-done", "no-finish-no-done"):
             self.event(b"[DONE]")
         self.chunk(b"")
 

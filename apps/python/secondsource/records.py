@@ -367,7 +367,7 @@ class Sample:
     first_received_ns: Optional[int]
     last_received_ns: Optional[int]
     engine_tokens: Optional[int]
-    n_cached_prompt_tokens: int
+    n_cached_prompt_tokens: Optional[int]
     parts: TtftParts
     verified_tokens: Optional[int]
     near_tie_at: Optional[int]
@@ -378,6 +378,8 @@ class Sample:
     model: str = ""
     asked_tokens: Optional[int] = None
     turn: Optional[int] = None
+    assumed_tokens: Optional[int] = None
+    text_tokens: Optional[int] = None
 
     @property
     def ttft_e2e_ns(self) -> Optional[int]:
@@ -499,7 +501,7 @@ class Repetition:
     warmup_settled: bool
     warmup_ns_per_token: Tuple[Optional[float], ...]
     load_ns: int
-    compile_ns: int
+    compile_ns: Optional[int]
     memory: MemoryUse
     host_memory: HostMemory
     process_cpu_s: float

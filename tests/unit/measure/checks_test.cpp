@@ -49,6 +49,7 @@ std::vector<RequestSample> steady_load() {
     sample.first_received_ns = *sample.first_token_ns + 20'000;
     sample.last_received_ns = *sample.last_token_ns + 30'000;
     sample.engine_tokens = 8;
+    sample.n_cached_prompt_tokens = 0;
     sample.finish = RequestFinish::kLength;
   }
   return samples;
@@ -265,9 +266,9 @@ TEST_CASE("a prompt that a system did not compute counts where nothing is shared
   std::vector<RequestSample> samples = steady_load();  // 40 prompts of 16 tokens
   const auto outcome = [&](std::int32_t n_cached, const Scenario& scenario = kOpenLoop) {
     samples[3].n_cached_prompt_tokens = std::min(n_cached, 16);
-    samples[4].n_cached_prompt_tokens = std::min(n_cached - samples[3].n_cached_prompt_tokens, 16);
+    samples[4].n_cached_prompt_tokens = std::min(n_cached - *samples[3].n_cached_prompt_tokens, 16);
     samples[5].n_cached_prompt_tokens =
-        n_cached - samples[3].n_cached_prompt_tokens - samples[4].n_cached_prompt_tokens;
+        n_cached - *samples[3].n_cached_prompt_tokens - *samples[4].n_cached_prompt_tokens;
     return check_prompt_cache(scenario, samples).outcome;
   };
   CHECK(outcome(6) == kPassed);
@@ -285,6 +286,57 @@ TEST_CASE("a prompt that a system did not compute counts where nothing is shared
   for (RequestSample& sample : samples) sample.turn = 2;
   samples.front().turn = 1;
   CHECK(outcome(48) == kPassed);
+}
+
+TEST_CASE("what a system does not count is not available, and no sentence claims a count of its own") {
+  std::vector<RequestSample> samples = steady_load();
+  const std::vector<std::int32_t> asked(samples.size(), 8);
+  for (RequestSample& sample : samples) sample.n_cached_prompt_tokens.reset();
+  CHECK(check_prompt_cache(kOpenLoop, samples).outcome == kNotAvailable);
+  CHECK(check_prompt_cache(kOpenLoop, samples).detail ==
+        "the system does not say how many prompt tokens came from a cache");
+  // The share is that of the requests whose count is known.
+  samples[3].n_cached_prompt_tokens = 8;
+  CHECK(check_prompt_cache(kOpenLoop, samples).outcome == kInvalid);
+  CHECK(check_compiled(std::nullopt).outcome == kNotAvailable);
+  CHECK(check_tokens(samples, asked).detail == "320 arrived, as asked and as the system counts");
+  samples[3].engine_tokens.reset();
+  CHECK(check_tokens(samples, asked).detail == "320 arrived, as asked; the system counts those of 39 of 40 requests");
+  for (RequestSample& sample : samples) sample.engine_tokens.reset();
+  CHECK(check_tokens(samples, asked).detail == "320 arrived, as asked; the system gives no count");
+}
+
+TEST_CASE("tokens that nothing showed must agree with the text, and are suspect without one") {
+  std::vector<RequestSample> samples = steady_load();
+  const std::vector<std::int32_t> asked(samples.size(), 8);
+  for (RequestSample& sample : samples) {
+    sample.engine_tokens.reset();
+    sample.assumed_tokens = 6;
+  }
+  CHECK(check_tokens(samples, asked).outcome == kSuspect);
+  for (RequestSample& sample : samples) sample.text_tokens = 8;
+  CHECK(check_tokens(samples, asked).outcome == kPassed);
+  // 320 tokens were taken for the answers, so their text may have 32 more or fewer.
+  const auto with_text_of_first = [&](std::int32_t n_more) {
+    samples.front().text_tokens = 8 + n_more;
+    return check_tokens(samples, asked).outcome;
+  };
+  CHECK(with_text_of_first(32) == kPassed);
+  CHECK(with_text_of_first(33) == kInvalid);
+  for (RequestSample& sample : samples) sample.text_tokens = 2;
+  const CheckRecord capped = check_tokens(samples, asked);
+  CHECK(capped.outcome == kInvalid);
+  CHECK(
+      capped.detail ==
+      "240 had no event of their own and are assumed, because the system gives no count and answers ended by their "
+      "length; the text of answers that were taken for 320 tokens has 80 by the bundle's tokenizer (allowed: 10 % more "
+      "or less)");
+  // In a few tokens two more or fewer are no finding.
+  samples.resize(1);
+  samples.front().text_tokens = 6;
+  CHECK(check_tokens(samples, std::vector<std::int32_t>{8}).outcome == kPassed);
+  samples.front().text_tokens = 5;
+  CHECK(check_tokens(samples, std::vector<std::int32_t>{8}).outcome == kInvalid);
 }
 
 TEST_CASE("too little to tell is said, and never passed") {

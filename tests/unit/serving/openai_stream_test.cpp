@@ -48,6 +48,12 @@ TEST_CASE("usage is the last word on counts, and timings say them as they go") {
   CHECK(last.usage->n_output_tokens == 3);
   CHECK(last.usage->n_cached_prompt_tokens == 4);
   CHECK(chunk_of(R"({"choices": [{"text": "a"}], "timings": {"predicted_n": 2}})").usage->n_output_tokens == 2);
+  // A count that the server does not give is not 0.
+  const ServedChunk some = chunk_of(R"({"choices": [], "usage": {"completion_tokens": 0, "prompt_tokens": null}})");
+  REQUIRE(some.usage);
+  CHECK(some.usage->n_output_tokens == 0);
+  CHECK_FALSE(some.usage->n_prompt_tokens);
+  CHECK_FALSE(some.usage->n_cached_prompt_tokens);
   CHECK_FALSE(chunk_of(R"({"choices": [{"text": "a"}], "usage": null})").usage);
 }
 
@@ -59,7 +65,9 @@ TEST_CASE("how an answer ended") {
                                                                            {"\"\"", ServedFinish::kNone},
                                                                            {"null", ServedFinish::kNone}}));
   CAPTURE(reason);
-  CHECK(chunk_of(R"({"choices": [{"index": 0, "text": "", "finish_reason": )" + reason + "}]}").finish == finish);
+  const ServedChunk chunk = chunk_of(R"({"choices": [{"index": 0, "text": "", "finish_reason": )" + reason + "}]}");
+  CHECK(chunk.finish == finish);
+  CHECK(chunk.other_reason == (finish == ServedFinish::kOther ? "tool_calls" : ""));
 }
 
 TEST_CASE("other choices than the first do not count") {

@@ -11,9 +11,11 @@
 #include "core/file.h"
 #include "measure/load_generator.h"
 #include "measure/request_checks.h"
+#include "support/bundles.h"
 #include "support/milliseconds.h"
 #include "support/scratch_folder.h"
 #include "support/stand_in.h"
+#include "tokenizer/tokenizer.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
@@ -173,7 +175,6 @@ TEST_CASE("without ids, tokens are counted by running usage, by events and the l
       {ServerPreset::kSglang, {"--dialect", "sglang", "--tokens-per-event", "3"}},
       {ServerPreset::kLlamaServer, {"--dialect", "llama-server", "--tokens-per-event", "3"}},
       {ServerPreset::kMlc, {"--dialect", "mlc", "--tokens-per-event", "3"}},
-      {ServerPreset::kMlc, {"--dialect", "mlc", "--tokens-per-event", "3", "--no-usage"}},
       {ServerPreset::kMlc, {"--dialect", "mlc"}},
   }));
   CAPTURE(options);
@@ -187,6 +188,77 @@ TEST_CASE("without ids, tokens are counted by running usage, by events and the l
   const std::vector<RequestSample> samples = {sample};
   const std::vector<std::int32_t> asked = {9};
   CHECK(check_tokens(samples, asked).outcome == CheckOutcome::kPassed);
+  CHECK_FALSE(sample.assumed_tokens);
+  CHECK_FALSE(load.requests[0].end->count_text_tokens);
+}
+
+namespace {
+
+/// The check of an answer of 12 tokens to a prompt whose expected output has as many, from a server that counts nothing.
+CheckRecord check_of_uncounted(const std::vector<std::string>& options, bool has_tokenizer) {
+  std::vector<std::string> all = {"--dialect", "mlc", "--no-usage", "--bundle", source_path("bundles/default")};
+  all.insert(all.end(), options.begin(), options.end());
+  const StandIn server(all);
+  const auto json = read_file(source_path("bundles/default/tokenizer.json"));
+  REQUIRE_OK(json);
+  const auto tokenizer = Tokenizer::from_json(*json, "tokenizer.json");
+  REQUIRE_OK(tokenizer);
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kMlc), client(), has_tokenizer ? &*tokenizer : nullptr,
+                          10'000 * kMs);
+  std::vector<RequestSample> samples;
+  const LoadResult load = load_of(endpoint, requests_of(4, 12), {});
+  for (const ObservedRequest& request : load.requests) {
+    CAPTURE(request.end->error);
+    samples.push_back(to_sample(request, load.start_ns));
+    if (request.end->count_text_tokens) samples.back().text_tokens = request.end->count_text_tokens();
+    CHECK(samples.back().n_output_tokens == 12);
+    CHECK_FALSE(samples.back().engine_tokens);
+    CHECK_FALSE(samples.back().n_cached_prompt_tokens);
+  }
+  return check_tokens(samples, std::vector<std::int32_t>(samples.size(), 12));
+}
+
+bool says(const CheckRecord& check, std::string_view part) {
+  return check.detail.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("where a server counts nothing, tokens without an event of their own must be in its text") {
+  const CheckRecord each = check_of_uncounted({}, true);
+  CAPTURE(each.detail);
+  CHECK(each.outcome == CheckOutcome::kPassed);
+  CHECK(each.detail == "48 arrived, as asked; the system gives no count");
+
+  const CheckRecord together = check_of_uncounted({"--tokens-per-event", "3"}, true);
+  CAPTURE(together.detail);
+  CHECK(together.outcome == CheckOutcome::kPassed);
+  CHECK(says(together, "32 had no event of their own and are assumed, because the system gives no count"));
+  CHECK(says(together, "the text of answers that were taken for 48 tokens has "));
+
+  const CheckRecord capped = check_of_uncounted({"--cap", "5"}, true);
+  CAPTURE(capped.detail);
+  CHECK(capped.outcome == CheckOutcome::kInvalid);
+  CHECK(says(capped, "28 had no event of their own and are assumed"));
+  CHECK(says(capped, "the text of answers that were taken for 48 tokens has 20 by the bundle's tokenizer"));
+
+  const CheckRecord unknown = check_of_uncounted({"--cap", "5"}, false);
+  CAPTURE(unknown.detail);
+  CHECK(unknown.outcome == CheckOutcome::kSuspect);
+  CHECK(says(unknown, "nothing shows whether 28 of them came"));
+}
+
+TEST_CASE("a count of 0 contradicts tokens that arrived") {
+  const StandIn server({"--dialect", "mlc", "--usage-says", "0"});
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kMlc), client(), nullptr, 10'000 * kMs);
+  const LoadResult load = load_of(endpoint, requests_of(1, 9), {});
+  const RequestSample sample = to_sample(load.requests[0], load.start_ns);
+  CHECK(sample.n_output_tokens == 9);
+  CHECK(sample.engine_tokens == 0);
+  const std::vector<std::int32_t> asked = {9};
+  const CheckRecord check = check_tokens(std::span(&sample, 1), asked);
+  CHECK(check.outcome == CheckOutcome::kInvalid);
+  CHECK(check.detail == "request 0: 9 tokens arrived, the system counts 0");
 }
 
 TEST_CASE("tokens of the reasoning and the tool channel count, and only the answer is visible") {
@@ -238,7 +310,9 @@ TEST_CASE("every misbehaviour of a server is one error of the request that meets
       {"redirect", "HTTP 307: the server redirects to http://127.0.0.1:9/elsewhere"},
       {"html", "expected text/event-stream, found text/html"},
       {"error-object", "found application/json: out of memory"},
-      {"no-finish", "the server ended the stream before the answer was complete"},
+      {"no-finish", "the server ended the answer without a finish reason"},
+      {"no-finish-no-done", "the server ended the stream before the answer was complete"},
+      {"other-finish", "with the finish reason \"content_filter\\x0a\": expected length or stop"},
   }));
   CAPTURE(fault);
   const std::string error = error_of(fault);

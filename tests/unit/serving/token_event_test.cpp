@@ -23,6 +23,7 @@ const std::vector<std::string> kUsual = {
     R"({"choices":[{"delta":{"reasoning":"hm","content":""},"finish_reason":"length"}]})",
     R"({"choices":[{"delta":{"tool_calls":[]}}],"error":null,"timings":null})",
     R"({"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":4,"x":[1,[],{}]}}})",
+    R"({"choices":[],"usage":{"prompt_tokens":null,"completion_tokens":0,"prompt_tokens_details":null}})",
     R"({"choices":[{"text":"","token_ids":[]}]})",
     R"( {"choices":[{"text":null,"delta":{"content":"x"}}]} )",
 };
@@ -63,6 +64,7 @@ TEST_CASE("the usual chunk of a stream is read in place, as the reader of all ch
   ServedChunk usual;
   usual.text = "of the chunk before";
   usual.ids = {99};
+  usual.other_reason = "of the chunk before";
   REQUIRE(read_token_event(json, usual));
   const auto chunk = parse_served_chunk(json);
   REQUIRE_OK(chunk);

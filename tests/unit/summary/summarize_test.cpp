@@ -33,6 +33,34 @@ TEST_CASE("a cell's figures are those worked out by hand") {
   CHECK(cell.peak_rss_bytes == 5000);
 }
 
+TEST_CASE("what a system does not show is absent, and not 0") {
+  const auto summarized = [](bool shows) {
+    Journal journal = hand_made_journal(2, 4);
+    for (JournalLine& line : journal.lines) {
+      if (auto* sample = std::get_if<RequestSample>(&line)) {
+        // The system counts the cached tokens of a single request only.
+        if (shows && sample->repetition == 0 && sample->request == 1) sample->n_cached_prompt_tokens = 25;
+      }
+      auto* end = std::get_if<Repetition>(&line);
+      if (end == nullptr) continue;
+      end->wall_s = 2;
+      end->warmup_ns_per_token = {3e6, 2e6};
+      if (!shows) continue;
+      end->decode.ns = 500'000'000;
+      end->compile_ns = 0;
+    }
+    return summarize(hand_made_record(2), journal).cells[0];
+  };
+  const CellSummary server = summarized(false);
+  CHECK_FALSE(server.device_utilisation);
+  CHECK_FALSE(server.prefix_hit_rate);
+  CHECK_FALSE(server.compile_ns);
+  const CellSummary engine = summarized(true);
+  CHECK(*engine.device_utilisation == Approx(0.25));
+  CHECK(*engine.prefix_hit_rate == Approx(0.25));
+  CHECK(engine.compile_ns == 0);
+}
+
 TEST_CASE("a backend that crashed has its row, with the reason and no figures") {
   const RunSummary summary = summarize(hand_made_record(5), hand_made_journal(5, 8));
   const CellSummary& cell = summary.cells[1];
