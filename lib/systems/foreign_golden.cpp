@@ -173,11 +173,20 @@ class Pass {
     const bool is_longer = n_equal == expected.ids.size() && judgement.kind == PositionKind::kWrong;
     if (is_longer && !is_scored) ++n_longer_;
     if (judgement.kind != PositionKind::kWrong) return;
-    const std::string found = answer.ids.empty()            ? in_quotes(answer.text)
-                              : n_equal < answer.ids.size() ? fmt::format("id {}", answer.ids[n_equal])
-                                                            : std::string("the end");
     findings_.push_back(fmt::format("prompt {}, generated, token {}: expected {}, found {}", one.prompt.id, n_equal,
-                                    is_longer ? "the end" : fmt::format("id {}", expected.ids[n_equal]), found));
+                                    is_longer ? "the end" : fmt::format("id {}", expected.ids[n_equal]),
+                                    found_at(expected, answer, n_equal)));
+  }
+
+  /// What the answer has after the tokens that are equal to the reference's.
+  [[nodiscard]] std::string found_at(const ExpectedOutput& expected, const GeneratedAnswer& answer,
+                                     std::size_t n_equal) const {
+    if (n_equal < answer.ids.size()) return fmt::format("id {}", answer.ids[n_equal]);
+    const bool is_its_beginning =
+        !answer.ids.empty() ||
+        (n_equal < expected.ids.size() &&
+         inputs_.tokenizer->decode(expected.ids, {.skip_special = true}).starts_with(answer.text));
+    return is_its_beginning ? fmt::format("the end of the answer after {} tokens", n_equal) : in_quotes(answer.text);
   }
 
   /// The ids with the end of text appended, since some servers leave it out.

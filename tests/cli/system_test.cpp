@@ -228,6 +228,17 @@ TEST_CASE("a server that caps its answers and counts nothing is INVALID, and wha
   CHECK(verified.status == 0);
 }
 
+TEST_CASE("an answer to a golden prompt that ends early is said to end, after how many tokens") {
+  for (const char* const preset : {"any", "vllm"}) {
+    CAPTURE(preset);
+    const test::StandIn server(with_bundle({"--dialect", preset, "--cap", "3", "--no-scores"}));
+    const SystemRun measured("it=" + server.url() + ",preset=" + preset);
+    CAPTURE(measured.run().out, measured.run().err);
+    CHECK(measured.run().status == 3);
+    CHECK(test::contains(measured.run().out, "found the end of the answer after 3 tokens"));
+  }
+}
+
 TEST_CASE("a server that is not there is a failure, and the others are measured") {
   std::string url;
   {
