@@ -47,7 +47,8 @@ PairedVerdict PairedGate::judge(std::span<const double> differences) const {
       static_cast<std::size_t>(std::lower_bound(plan_.looks.begin(), plan_.looks.end(), n_pairs) - plan_.looks.begin());
   const SignedRankDistribution& null = null_[index];
   const WalshAverages walsh(differences);
-  const Look look{.alpha = alpha_, .is_last = n_pairs == plan_.max_pairs()};
+  const bool is_planned_end = n_pairs == plan_.max_pairs();
+  const Look look{.alpha = alpha_, .is_last = is_planned_end && !plan_.has_one_look()};
   const ShiftEvidence evidence = evidence_of(walsh, null, rule_);
   const double tail = kIntervalTail / static_cast<double>(plan_.looks.size());
   PairedVerdict verdict{.decision = decide(evidence, rule_, look),
@@ -57,9 +58,9 @@ PairedVerdict PairedGate::judge(std::span<const double> differences) const {
                         .high = walsh.upper_bound(null, tail),
                         .p = evidence.p_larger,
                         .n_pairs = n_pairs};
-  verdict.is_final = verdict.decision != Decision::kInconclusive || look.is_last;
+  verdict.is_final = verdict.decision != Decision::kInconclusive || is_planned_end;
   if (verdict.is_final && verdict.decision == Decision::kInconclusive) {
-    verdict.n_more_pairs = pairs_missing(differences, evidence.estimate, rule_, alpha_);
+    verdict.n_more_pairs = pairs_missing(differences, evidence.estimate, *this);
   }
   return verdict;
 }

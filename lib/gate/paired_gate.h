@@ -21,6 +21,8 @@ namespace secondsource {
 struct PairPlan {
   std::vector<std::int64_t> looks;  ///< numbers of pairs, ascending; the last is the planned maximum
   [[nodiscard]] std::int64_t max_pairs() const { return looks.back(); }
+  /// Then a regression needs the lower bound, which is not required at the last of several looks.
+  [[nodiscard]] bool has_one_look() const { return looks.size() == 1; }
 };
 
 /// At most 28 pairs, which a pull request can wait for.

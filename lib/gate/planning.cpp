@@ -28,8 +28,13 @@ double standard_error(double sigma_pair, std::int64_t n_pairs) {
 }
 
 double detectable_change(double sigma_pair, std::int64_t n_pairs, const PairedGate& gate, double power) {
+  const GateRule& rule = gate.rule();
   const double error = standard_error(sigma_pair, n_pairs);
-  const double needed = std::max(std::log1p(gate.rule().threshold), normal_quantile(1 - gate.alpha()) * error);
+  double needed = std::max(std::log1p(rule.threshold), normal_quantile(1 - gate.alpha()) * error);
+  // So few pairs have one look, which requires the lower bound.
+  if (gate.plan().has_one_look() || n_pairs <= gate.plan().looks.front()) {
+    needed = std::max(needed, std::log1p(rule.threshold / 2) + normal_quantile(rule.fail_confidence) * error);
+  }
   return needed + normal_quantile(power) * error;
 }
 
@@ -47,13 +52,20 @@ std::int64_t pairs_to_pass(double sigma_pair, const PairedGate& gate, double pow
   return pairs_for_error(sigma_pair, room / (normal_quantile(power) + normal_quantile(gate.rule().pass_confidence)));
 }
 
-std::int64_t pairs_missing(std::span<const double> differences, double estimate, const GateRule& rule, double alpha) {
+std::int64_t pairs_missing(std::span<const double> differences, double estimate, const PairedGate& gate) {
+  const GateRule& rule = gate.rule();
   const auto n_pairs = static_cast<std::int64_t>(differences.size());
+  double error = (std::log1p(1.5 * rule.threshold) - estimate) / normal_quantile(rule.pass_confidence);
+  std::int64_t fewest = fewest_pairs_for(1 - rule.pass_confidence);
+  if (estimate > std::log1p(rule.threshold)) {
+    error = estimate / normal_quantile(1 - gate.alpha());
+    fewest = fewest_pairs_for(gate.alpha());
+    if (gate.plan().has_one_look()) {
+      error = std::min(error, (estimate - std::log1p(rule.threshold / 2)) / normal_quantile(rule.fail_confidence));
+      fewest = std::max(fewest, fewest_pairs_for(1 - rule.fail_confidence));
+    }
+  }
   const double sigma = robust_sigma(differences).value_or(0);
-  const bool is_above = estimate > std::log1p(rule.threshold);
-  const double error = is_above ? estimate / normal_quantile(1 - alpha)
-                                : (std::log1p(1.5 * rule.threshold) - estimate) / normal_quantile(rule.pass_confidence);
-  const std::int64_t fewest = fewest_pairs_for(is_above ? alpha : 1 - rule.pass_confidence);
   return std::max<std::int64_t>(1, std::max(fewest, pairs_for_error(sigma, error)) - n_pairs);
 }
 

@@ -27,7 +27,6 @@ namespace secondsource {
 [[nodiscard]] std::int64_t pairs_to_pass(double sigma_pair, const PairedGate& gate, double power = 0.99);
 
 /// The number of further pairs that would give a verdict if estimate and noise stay as they are. At least 1.
-[[nodiscard]] std::int64_t pairs_missing(std::span<const double> differences, double estimate, const GateRule& rule,
-                                         double alpha);
+[[nodiscard]] std::int64_t pairs_missing(std::span<const double> differences, double estimate, const PairedGate& gate);
 
 }  // namespace secondsource

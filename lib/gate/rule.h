@@ -50,11 +50,11 @@ struct ShiftEvidence {
 /// One of the looks at the data that share family_alpha.
 struct Look {
   double alpha = 0;
-  bool is_last = false;  ///< last of several looks; fail_bound is not required any more
+  bool is_last = false;  ///< last of several looks, where fail_bound is not required any more; a single look is none
 };
 
 /// Returns "regressed" if estimate > threshold, p_larger <= alpha, and fail_bound > threshold / 2 unless this is the
-/// last look; "pass" if estimate <= threshold and pass_bound < 1.5 x threshold; otherwise "inconclusive".
+/// last of several looks; "pass" if estimate <= threshold and pass_bound < 1.5 x threshold; otherwise "inconclusive".
 [[nodiscard]] Decision decide(const ShiftEvidence& evidence, const GateRule& rule, const Look& look);
 
 /// True if the candidate is significantly better by more than the threshold.

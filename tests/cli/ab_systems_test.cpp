@@ -111,7 +111,7 @@ TEST_CASE("ab over two servers: the same one twice is not regressed, and both ar
 TEST_CASE("ab over two servers: a slow one is found, and what differs is what is compared and no refusal") {
   const Comparison slow(process_entry("old", "--gap-ms, '2', --version, 1.2.3") +
                         process_entry("new", "--gap-ms, '40', --version, 1.3.0"));
-  const test::ProgramRun run = slow.run({"--base", "old", "--cand", "new", "--max-pairs", "8", "--format", "json"});
+  const test::ProgramRun run = slow.run({"--base", "old", "--cand", "new", "--max-pairs", "10", "--format", "json"});
   CAPTURE(run.out, run.err);
   REQUIRE(run.status == 1);
   const auto report = gate_report_from_json(run.out, "gate");

@@ -84,6 +84,18 @@ TEST_CASE("a slowdown of 15 % is found at a run noise of 8 %, and one of 25 % so
   }
 }
 
+TEST_CASE("a single look at 14 pairs finds +25 % in nine of ten gates, and nothing in a build itself") {
+  for (const std::int64_t n_pairs : {10, 14}) {
+    const PairedGate gate(interleaved_rule(), plan_up_to(n_pairs), 6);
+    for (const NoiseKind kind : noise_kinds()) {
+      CAPTURE(to_string(kind), n_pairs);
+      // One cell has a sixth of the permitted 1 %: of 1000 gates, three are twice what is expected at most.
+      CHECK(simulate_gates(gate, kind, 0.08, 0, 1000, 10, 2).n_regressed <= 3);
+      if (n_pairs == 14) CHECK(simulate_gates(gate, kind, 0.05, 0.25, 300, 11, 2).n_regressed >= 270);
+    }
+  }
+}
+
 TEST_CASE("a simulation follows from its seed, on any number of threads") {
   const PairedGate gate(interleaved_rule(), pull_request_plan(), kCells);
   const auto counts = [&](std::uint64_t seed, int n_threads) {

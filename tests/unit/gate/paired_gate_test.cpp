@@ -77,6 +77,37 @@ TEST_CASE("alpha is shared by cells and looks, and a look too small for its shar
   CHECK(pull_request_gate(100).judge(around(0.5, 0.01, 28)).decision == Decision::kRegressed);
 }
 
+TEST_CASE("the lower bound is required at the only look, and not at the last of several") {
+  // 14 changes of 11 to 15 %, one of which is a gain: p is 0.0043, and the exact lower 99.75 % bound is -0.4 %.
+  std::vector<double> differences;
+  for (int i = 0; i < 14; ++i) differences.push_back((i == 11 ? -1 : 1) * std::log(1.105 + 0.003 * i));
+  const PairedGate one_look(interleaved_rule(), plan_up_to(14), 1);
+  const PairedVerdict verdict = one_look.judge(differences);
+  CHECK(verdict.p == Approx(0.00427).epsilon(0.01));
+  CHECK(verdict.p <= one_look.alpha());
+  CHECK(to_percent(verdict.estimate) > 10);
+  CHECK(verdict.decision == Decision::kInconclusive);
+  CHECK(verdict.is_final);
+  CHECK(verdict.n_more_pairs >= 1);
+  // At the last of two looks the same p is enough.
+  const PairedGate two_looks(interleaved_rule(), PairPlan{{7, 14}}, 1);
+  CHECK(two_looks.judge(differences).decision == Decision::kRegressed);
+  // A bound at 99.75 % exists from nine pairs on, so a single look at eight cannot fail, whatever they are.
+  CHECK(PairedGate(interleaved_rule(), plan_up_to(8), 1).judge(around(0.5, 0.01, 8)).decision ==
+        Decision::kInconclusive);
+  CHECK(PairedGate(interleaved_rule(), plan_up_to(9), 1).judge(around(0.5, 0.01, 9)).decision == Decision::kRegressed);
+}
+
+TEST_CASE("the forecast of a single look counts the lower bound") {
+  const double sigma_pair = 0.2;
+  const PairedGate one_look(interleaved_rule(), plan_up_to(14), 1);
+  // 0.2 * 1.02333 / sqrt(14) = 0.054700; ln 1.05 + (2.80703 + 2.32635) * 0.054700 = 0.3296.
+  CHECK(detectable_change(sigma_pair, 14, one_look) == Approx(0.3296).epsilon(1e-3));
+  // Of two looks, the last needs no bound, but half of alpha: (2.57583 + 2.32635) * 0.054700 = 0.2682.
+  const PairedGate two_looks(interleaved_rule(), PairPlan{{7, 14}}, 1);
+  CHECK(detectable_change(sigma_pair, 14, two_looks) == Approx(0.2682).epsilon(1e-3));
+}
+
 TEST_CASE("a comparison that ended early says how many pairs the exact test needs at least") {
   // With six cells and one look the share of alpha is 1/600, which ten pairs can reach (2^-10), and nine cannot.
   constexpr std::int64_t kFewest = 10;
