@@ -165,7 +165,7 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
   }
   request.settings.oracle = kOracle;
   SS_TRY_VOID(apply_limit_flags(options, request.settings));
-  if (!options.price.empty()) plan.price = options.price;
+  if (std::ranges::find(options.given, "--price") != options.given.end()) plan.price = options.price;
   if (!options.price_per.empty()) plan.price_per = options.price_per;
   if (!options.price_book.empty()) plan.price_book = options.price_book;
   if (!options.out.empty()) plan.out = options.out;
@@ -178,17 +178,17 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
 }
 
 Result<void> set_price(PlanFile& plan) {
-  if (plan.price.empty()) return {};
+  if (!plan.price) return {};
   std::vector<PriceRow> book;
   if (!plan.price_book.empty()) {
     SS_TRY(book, read_price_book(plan.price_book));
-  } else if (!parse_number<double>(plan.price)) {
+  } else if (!parse_number<double>(*plan.price)) {
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("--price: expected USD per hour, as 1.20, or the key of a row beside --price-book FILE, "
                              "which was not given; found {}",
-                             in_quotes(plan.price))};
+                             in_quotes(*plan.price))};
   }
-  SS_TRY(plan.request.price, resolve_price(plan.price, book));
+  SS_TRY(plan.request.price, resolve_price(*plan.price, book));
   if (plan.request.price->date.empty()) plan.request.price->date = utc_timestamp().substr(0, 10);
   plan.request.price_is_per_instance = plan.price_per == "instance";
   return {};

@@ -9,6 +9,9 @@
 
 namespace secondsource {
 
+/// The highest number that is taken for a price of an hour.
+inline constexpr double kMostUsdPerHour = 1e6;
+
 /// The price per hour of an instance with `n_units` devices (accelerators; vCPUs for a CPU), of which a run uses some.
 /// A price per device is a price of an instance with one unit.
 struct Price {

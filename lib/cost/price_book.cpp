@@ -264,8 +264,10 @@ Result<PriceRow> find_price(std::string_view key, const std::vector<PriceRow>& b
 
 Result<Price> resolve_price(std::string_view text, const std::vector<PriceRow>& book) {
   if (const auto usd_per_hour = parse_number<double>(text)) {
-    if (!(*usd_per_hour > 0 && *usd_per_hour < 1e9)) {
-      return Error{ErrorCode::kInvalidInput, fmt::format("--price: expected USD per hour above 0, found {}", text)};
+    if (!(*usd_per_hour > 0 && *usd_per_hour <= kMostUsdPerHour)) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("--price: expected USD per hour above 0 and up to {:.0f}, found {}", kMostUsdPerHour, text)};
     }
     return Price{.usd_per_hour = *usd_per_hour, .source = "--price", .date = ""};
   }

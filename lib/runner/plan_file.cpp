@@ -112,7 +112,7 @@ Result<void> read_price(const YamlNode& root, const std::filesystem::path& path,
   if (node->has("row")) {
     SS_TRY(plan.price, node->string("row"));
   } else {
-    SS_TRY(const double usd_per_hour, node->number("usd_per_hour", {.min = 0, .max = 1e6}));
+    SS_TRY(const double usd_per_hour, node->number("usd_per_hour", {.min = 0, .max = kMostUsdPerHour}));
     plan.price = fmt::format("{}", usd_per_hour);
   }
   SS_TRY(plan.price_per, node->string_or("per", "instance"));

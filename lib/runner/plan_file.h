@@ -37,7 +37,7 @@ struct PlanGate {
 struct PlanFile {
   RunRequest request;
   PlanGate gate;
-  std::string price;  ///< in the syntax of --price; empty: none
+  std::optional<std::string> price;  ///< in the syntax of --price
   std::string price_per = "instance";
   std::filesystem::path price_book;
   std::filesystem::path out;

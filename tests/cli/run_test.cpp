@@ -19,6 +19,8 @@ namespace {
 
 using test::kTinyBundle;
 
+const std::string kPriceBook = test::source_path("reports/prices.yaml");
+
 TEST_CASE("run without arguments in an empty folder says what to do first") {
   const test::ScratchFolder scratch;
   const std::filesystem::path before = std::filesystem::current_path();
@@ -55,6 +57,10 @@ TEST_CASE("run: what cannot be run is refused in one line with status 2") {
        "--memory-max: expected a size such as"},
       {{"run", kTinyBundle, "--memory-max", "1"}, "--memory-max: expected at least 16.0 MiB"},
       {{"run", kTinyBundle, "--price", "abc"}, "--price: expected USD per hour, as 1.20, or the key of a row"},
+      {{"run", kTinyBundle, "--price", ""}, "which was not given; found \"\""},
+      {{"run", kTinyBundle, "--price", "", "--price-book", kPriceBook},
+       "rows, PROVIDER/REGION/INSTANCE/COMMITMENT, found \"\""},
+      {{"run", kTinyBundle, "--price", "1e9"}, "--price: expected USD per hour above 0 and up to 1000000, found 1e9"},
       {{"run", kTinyBundle, "--cpus", "x"}, "CPUs: expected a list"},
       {{"run", kTinyBundle, "--seed", "-1"},
        "--seed: expected a whole number from 0 to 9223372036854775807, found \"-1\""},

@@ -47,6 +47,8 @@ TEST_CASE("--price is a number of USD per hour or the key of a row") {
     CAPTURE(bad);
     CHECK_ERROR(resolve_price(bad, *book), ErrorCode::kInvalidInput, "--price");
   }
+  CHECK_ERROR(resolve_price("1e9", *book), ErrorCode::kInvalidInput,
+              "--price: expected USD per hour above 0 and up to 1000000, found 1e9");
 }
 
 TEST_CASE("a price book is refused with the line, the field and what was expected") {
