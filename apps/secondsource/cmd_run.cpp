@@ -188,9 +188,17 @@ Result<void> set_price(PlanFile& plan) {
                              "which was not given; found {}",
                              in_quotes(*plan.price))};
   }
-  SS_TRY(plan.request.price, resolve_price(*plan.price, book));
-  if (plan.request.price->date.empty()) plan.request.price->date = utc_timestamp().substr(0, 10);
-  plan.request.price_is_per_instance = plan.price_per == "instance";
+  SS_TRY(PricedInstance priced, resolve_price(*plan.price, book));
+  priced.is_per_device = plan.price_per == "device";
+  if (priced.is_per_device && !parse_number<double>(*plan.price)) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("--price-per: expected instance beside {}, a row of the price book, whose price is that of "
+                    "an instance, of which a run is charged its share; found device",
+                    in_quotes(*plan.price))};
+  }
+  if (priced.price.date.empty()) priced.price.date = utc_timestamp().substr(0, 10);
+  plan.request.price = std::move(priced);
   return {};
 }
 

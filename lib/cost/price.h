@@ -26,6 +26,35 @@ struct Price {
 };
 SS_FIELDS(Price, usd_per_hour, n_units, n_units_used, source, date)
 
+/// What one backend of a run is charged: `n_used` times the price, divided by `n_of`, in units of which the price buys
+/// `n_of`.
+struct PriceShare {
+  double n_used = 1;
+  double n_of = 1;
+  std::string unit = "instance";  ///< "device", "vCPU", or "instance" for the whole of it
+};
+SS_FIELDS(PriceShare, n_used, n_of, unit)
+
+/// A price, and what an hour of it buys.
+struct PricedInstance {
+  Price price{};
+  bool is_per_device = false;  ///< the price is that of one device; the numbers below are then 0
+  double n_devices = 0;        ///< accelerators of the instance; 0: it has none, or their number is not known
+  double n_cpus = 0;           ///< its vCPUs; 0: not known
+};
+
+/// What one backend uses of the instance.
+struct UsedUnits {
+  double n = 1;            ///< vCPUs of a backend on the host, devices of any other
+  bool is_host = false;    ///< the backend computes on the CPUs of the host
+  bool is_system = false;  ///< a server or an adapter, whose number of units people state
+  bool is_stated = true;   ///< false: nobody stated how many devices the system uses
+  double n_host_cpus = 1;  ///< CPUs of the host, by which an instance is divided whose vCPUs are not known
+};
+
+/// What a backend that uses `used` is charged (docs/cost.md, "What a run is charged").
+[[nodiscard]] PriceShare charged_share(const PricedInstance& priced, const UsedUnits& used);
+
 /// USD per 1000 tokens: (USD per hour of the devices in use) / (tokens/s x 3600) x 1000; nullopt for a rate that is not
 /// positive.
 [[nodiscard]] std::optional<double> usd_per_1k_tokens(const Price& price, double tokens_per_s);

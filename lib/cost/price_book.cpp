@@ -262,22 +262,24 @@ Result<PriceRow> find_price(std::string_view key, const std::vector<PriceRow>& b
                   book.size(), in_quotes(key), near.empty() ? "" : fmt::format(" (near: {})", near))};
 }
 
-Result<Price> resolve_price(std::string_view text, const std::vector<PriceRow>& book) {
+Result<PricedInstance> resolve_price(std::string_view text, const std::vector<PriceRow>& book) {
   if (const auto usd_per_hour = parse_number<double>(text)) {
     if (!(*usd_per_hour > 0 && *usd_per_hour <= kMostUsdPerHour)) {
       return Error{
           ErrorCode::kInvalidInput,
           fmt::format("--price: expected USD per hour above 0 and up to {:.0f}, found {}", kMostUsdPerHour, text)};
     }
-    return Price{.usd_per_hour = *usd_per_hour, .source = "--price", .date = ""};
+    return PricedInstance{.price = {.usd_per_hour = *usd_per_hour, .source = "--price", .date = ""}};
   }
   Result<PriceRow> row = find_price(text, book);
   if (!row) return row.error().with_context("--price: no number of USD per hour");
-  return Price{.usd_per_hour = row->usd_per_hour,
-               .n_units = row->n_units(),
-               .n_units_used = row->n_units(),
-               .source = fmt::format("{}: {}", row->key(), row->source),
-               .date = row->dated()};
+  return PricedInstance{.price = {.usd_per_hour = row->usd_per_hour,
+                                  .n_units = row->n_units(),
+                                  .n_units_used = row->n_units(),
+                                  .source = fmt::format("{}: {}", row->key(), row->source),
+                                  .date = row->dated()},
+                        .n_devices = static_cast<double>(row->accelerators),
+                        .n_cpus = static_cast<double>(row->vcpus)};
 }
 
 std::int64_t age_days(const PriceRow& row, std::string_view today) {

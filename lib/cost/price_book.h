@@ -68,8 +68,8 @@ Result<std::vector<PriceRow>> read_price_book(const std::filesystem::path& path)
 /// The row with this key; a key without a commitment means on demand. Errors: kInvalidInput, listing similar rows.
 Result<PriceRow> find_price(std::string_view key, const std::vector<PriceRow>& book);
 
-/// Interprets --price: a number is USD per hour for all devices that the run uses; anything else is the key of a row.
-Result<Price> resolve_price(std::string_view text, const std::vector<PriceRow>& book);
+/// Interprets --price: a number is USD per hour of an instance; anything else is the key of a row.
+Result<PricedInstance> resolve_price(std::string_view text, const std::vector<PriceRow>& book);
 
 /// Days from the row's date to `today` (YYYY-MM-DD). An undated row counts from the day on which it was read; a month,
 /// quarter or year counts from its first day.

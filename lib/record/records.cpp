@@ -25,6 +25,17 @@ std::optional<LimitLooks> limits_of(const RunRecord& record, const BackendRecord
   return LimitLooks{.best = *best, .second = second.value_or(MachineLimits())};
 }
 
+std::optional<PriceShare> price_share_of(const RunRecord& record, std::string_view backend) {
+  if (!record.price) return std::nullopt;
+  const Price& price = *record.price;
+  const auto found = std::ranges::find(record.backends, backend, &BackendRecord::name);
+  if (found != record.backends.end() && found->price_share) return found->price_share;
+  // In a run of an earlier version a price of a single unit covers everything that the run used.
+  if (price.n_units <= 1) return PriceShare{.n_used = price.n_units_used, .n_of = price.n_units};
+  return PriceShare{
+      .n_used = found == record.backends.end() ? 1 : found->n_units_used, .n_of = price.n_units, .unit = "unit"};
+}
+
 std::optional<LimitLooks> limits_of(const RunRecord& record, std::string_view backend) {
   const auto found = std::ranges::find(record.backends, backend, &BackendRecord::name);
   return found == record.backends.end() ? std::nullopt : limits_of(record, *found);

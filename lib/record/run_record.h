@@ -57,8 +57,8 @@ struct BackendRecord {
   std::string module_sha256;
   DeviceInfo device;
   std::vector<std::pair<std::string, std::string>> options;  ///< threads, cpus, isa, fault, ...
-  double n_units_used = 1;  ///< devices, or vCPUs of a CPU backend, as Price::n_units_used counts them
-  std::string unavailable;  ///< why the backend did not run; empty if it did
+  double n_units_used = 1;                                   ///< devices, or vCPUs of a CPU backend
+  std::string unavailable;                                   ///< why the backend did not run; empty if it did
   /// Present for a system behind a URL, which has no module; `device` then describes the server.
   std::optional<ServedSystem> served{};
   /// Present for a runtime behind an adapter, which has no module either.
@@ -67,13 +67,18 @@ struct BackendRecord {
   /// and the second best looks of this run, like RunRecord::limits for the host.
   std::optional<MachineLimits> limits{};
   std::optional<MachineLimits> second_limits{};
+  /// Nobody stated how many devices the system uses, and no price tells how many its machine has: n_units_used is 1, and
+  /// the system counts as a whole machine.
+  bool are_units_unknown = false;
+  /// What the backend is charged of the run's price; absent without a price, and in runs of earlier versions.
+  std::optional<PriceShare> price_share{};
 
   /// True for a system that is not one of our backends.
   [[nodiscard]] bool is_foreign() const { return served || adapter; }
 };
 SS_FIELDS(BackendRecord, name, module_sha256, device, options, n_units_used, unavailable, served, adapter, limits,
-          second_limits)
-SS_ADDED_FIELDS(BackendRecord, served, adapter, limits, second_limits)
+          second_limits, are_units_unknown, price_share)
+SS_ADDED_FIELDS(BackendRecord, served, adapter, limits, second_limits, are_units_unknown, price_share)
 
 /// Identifies the measured program of a backend: "module sha256 ..."; for a server, what it reports about itself and
 /// its address; or an adapter and how it was started.
@@ -150,5 +155,8 @@ SS_ADDED_FIELDS(RunRecord, second_limits, client, clients)
 [[nodiscard]] std::optional<LimitLooks> limits_of(const RunRecord& record, const BackendRecord& backend);
 /// The same for the backend of this name; nullopt also if there is none.
 [[nodiscard]] std::optional<LimitLooks> limits_of(const RunRecord& record, std::string_view backend);
+
+/// What the backend of this name is charged of the run's price; nullopt in a run without a price.
+[[nodiscard]] std::optional<PriceShare> price_share_of(const RunRecord& record, std::string_view backend);
 
 }  // namespace secondsource

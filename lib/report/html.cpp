@@ -22,6 +22,7 @@
 #include "report/loss_table.h"
 #include "report/overview.h"
 #include "report/portability_table.h"
+#include "report/price_text.h"
 #include "report/swap_tables.h"
 #include "report/tables.h"
 #include "summary/portability.h"
@@ -358,10 +359,7 @@ TextTable facts_table(const RunRecord& record) {
     for (const auto& [name, value] : backend.options) text += fmt::format("; {} {}", name, value);
     add("backend " + backend.name, std::move(text));
   }
-  if (record.price) {
-    add("price",
-        fmt::format("{:g} USD/h, {} {}", record.price->usd_per_hour, record.price->source, record.price->date));
-  }
+  for (auto& [name, text] : price_lines(record)) add(std::move(name), std::move(text));
   for (const HostFact& fact : record.host) add(fact.name, fact.value.value_or(fact.why_not));
   return table;
 }

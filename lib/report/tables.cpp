@@ -15,6 +15,7 @@
 #include "report/cell_text.h"
 #include "report/clock_tables.h"
 #include "report/disturbances.h"
+#include "report/price_text.h"
 #include "report/shared_notes.h"
 
 namespace secondsource {
@@ -392,10 +393,7 @@ std::vector<std::string> run_header(const SummarizedRun& run) {
                                 cost("harness_ns_per_request"), cost("harness_ns_per_poll"),
                                 cost("harness_ns_per_token")));
   }
-  if (record.price) {
-    lines.push_back(fmt::format("price: {:g} USD/h, {}{}", record.price->usd_per_hour, record.price->source,
-                                record.price->date.empty() ? "" : " (" + record.price->date + ")"));
-  }
+  for (const auto& [name, text] : price_lines(record)) lines.push_back(fmt::format("{}: {}", name, text));
   return lines;
 }
 

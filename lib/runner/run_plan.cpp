@@ -234,11 +234,21 @@ class Planner {
       record.adapter = system.adapter;
       if (!system.adapter) record.served = system.record;
       record.device.is_host = false;
-      record.n_units_used = request.n_devices;
+      set_units(request, record);
       settings_.named_backends.push_back(request.name);
       plan_.record.backends.push_back(std::move(record));
     }
     return {};
+  }
+
+  /// A system whose devices are not stated counts as the whole instance of a price book's row, and as one device of a
+  /// price by the device; otherwise their number is not known.
+  void set_units(const SystemRequest& request, BackendRecord& record) const {
+    const double n_devices_of_price = request_.price ? request_.price->n_devices : 0;
+    const bool is_per_device = request_.price && request_.price->is_per_device;
+    record.n_units_used =
+        request.n_devices ? static_cast<double>(*request.n_devices) : std::max(1.0, n_devices_of_price);
+    record.are_units_unknown = !request.n_devices && n_devices_of_price == 0 && !is_per_device;
   }
 
   static DeviceInfo device_of(const SystemRequest& request, const ServedSystem& served) {
@@ -358,18 +368,19 @@ class Planner {
     return {};
   }
 
-  /// The price of a whole machine is charged by the share of its CPUs that a backend uses; a row of a price book has
-  /// its own unit.
   void set_price() {
     if (!request_.price) return;
-    plan_.record.price = request_.price;
-    const auto& backends = plan_.record.backends;
-    const bool all_on_host =
-        std::all_of(backends.begin(), backends.end(), [](const BackendRecord& one) { return one.device.is_host; });
-    if (request_.price_is_per_instance && all_on_host && request_.price->n_units == 1) {
-      plan_.record.price->n_units = std::max(1U, std::thread::hardware_concurrency());
+    plan_.record.price = request_.price->price;
+    for (BackendRecord& backend : plan_.record.backends) {
+      backend.price_share = charged_share(*request_.price, {.n = backend.n_units_used,
+                                                            .is_host = backend.device.is_host,
+                                                            .is_system = backend.is_foreign(),
+                                                            .is_stated = !backend.are_units_unknown,
+                                                            .n_host_cpus = n_host_cpus()});
     }
   }
+
+  static double n_host_cpus() { return std::max(1U, std::thread::hardware_concurrency()); }
 
   /// Number of vCPUs for a backend on the host, of devices otherwise.
   [[nodiscard]] double units_used(const DeviceInfo& device) const {

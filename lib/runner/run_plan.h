@@ -49,8 +49,7 @@ struct RunRequest {
   std::vector<std::pair<std::string, std::string>> devices;
   std::vector<SystemRequest> systems;  ///< servers; with systems and without `backends`, no module runs
   RunSettings settings;
-  std::optional<Price> price;
-  bool price_is_per_instance = false;  ///< the price is for the whole machine, not for the vCPUs or devices in use
+  std::optional<PricedInstance> price;
 };
 
 /// The default of RunRequest::variants for a bundle that has the variants `known`.

@@ -73,7 +73,7 @@ std::string system_plan_text(const SystemRequest& system, const RunSettings& set
   entry["name"] = system.name;
   set_text(entry, "variant", system.variant);
   set_text(entry, "bundle", system.bundle);
-  entry["devices"] = fmt::format("{}", system.n_devices);
+  if (system.n_devices) entry["devices"] = fmt::format("{}", *system.n_devices);
   if (system.adapter) {
     add_adapter(*system.adapter, entry);
   } else {

@@ -26,11 +26,12 @@ struct SystemRequest {
   ServerPreset preset = ServerPreset::kAny;
   ServedApi api = ServedApi::kCompletions;
   HttpVersion http = HttpVersion::kAutomatic;
-  std::string model;           ///< empty: the only one that the server lists
-  std::string variant;         ///< whose expected outputs are those of the served weights; empty: the run's first
-  std::string bundle;          ///< name of the bundle that is served; empty: the run's only one
-  double timeout_s = 300;      ///< of one request, from sending to its end
-  std::int32_t n_devices = 1;  ///< that the server uses, for prices and tokens/s per device
+  std::string model;       ///< empty: the only one that the server lists
+  std::string variant;     ///< whose expected outputs are those of the served weights; empty: the run's first
+  std::string bundle;      ///< name of the bundle that is served; empty: the run's only one
+  double timeout_s = 300;  ///< of one request, from sending to its end
+  /// How many devices the server uses, for prices and tokens/s per device; absent: not stated.
+  std::optional<std::int32_t> n_devices{};
   KeySource key;
   /// Not empty: the server holds several models, one for each of several bundles of the run, which take turns on it.
   std::vector<ServedModel> models{};

@@ -312,14 +312,13 @@ void summarize_latency_by_repetition(std::span<const RequestSample* const> sampl
   }
 }
 
-/// The price of what the cell's backend used of the instance; nullopt without a price.
+/// The price of what the cell's backend used; nullopt without a price.
 std::optional<Price> charged_price(const RunRecord& record, const CellSummary& cell) {
-  if (!record.price) return std::nullopt;
+  const std::optional<PriceShare> share = price_share_of(record, cell.key.backend);
+  if (!share) return std::nullopt;
   Price price = *record.price;
-  const auto backend = std::ranges::find(record.backends, cell.key.backend, &BackendRecord::name);
-  // The price of a single unit covers everything that the run used; an instance with several units is charged by the
-  // share that the run used.
-  if (price.n_units > 1) price.n_units_used = backend == record.backends.end() ? 1 : backend->n_units_used;
+  price.n_units = share->n_of;
+  price.n_units_used = share->n_used;
   return price;
 }
 
@@ -332,7 +331,7 @@ void summarize_cost(const RunRecord& record, CellSummary& cell) {
   if (!cell.output_tok_per_s.value || !(*cell.output_tok_per_s.value > 0)) return;
   const double output_rate = *cell.output_tok_per_s.value;
   cell.tok_per_s_per_device = output_rate / n_devices;
-  cell.device_hours_per_million = device_hours_per_million_tokens(1, output_rate);
+  cell.device_hours_per_million = device_hours_per_million_tokens(n_devices, output_rate);
   const std::optional<Price> price = charged_price(record, cell);
   if (!price) return;
   cell.usd_per_1k_output = usd_per_1k_tokens(*price, output_rate);

@@ -366,15 +366,11 @@ void derive_cost(const Json& record, const Json& key, Json& cell) {
   const Json& speed = cell["output_tok_per_s"]["value"];
   if (!speed.is_number() || speed <= 0) return;
   const double rate = speed.get<double>();
-  double n_units = 1;
-  bool is_host = true;
-  if (const Json* backend = backend_of(record, key)) {
-    n_units = backend->at("n_units_used").get<double>();
-    is_host = backend->at("device").at("is_host").get<bool>();
-  }
-  cell["tok_per_s_per_device"] = is_host ? rate : rate / n_units;
-  cell["device_hours_per_million"] = 1e6 / rate / 3600;
-  const auto usd_per_hour = charged_per_hour(record, n_units);
+  const Json* backend = backend_of(record, key);
+  const double n_devices = devices_of(backend);
+  cell["tok_per_s_per_device"] = rate / n_devices;
+  cell["device_hours_per_million"] = n_devices * 1e6 / rate / 3600;
+  const auto usd_per_hour = charged_per_hour(record, backend);
   if (!usd_per_hour) return;
   const double usd_per_s = *usd_per_hour / 3600;
   cell["usd_per_1k_output"] = 1000 * usd_per_s / rate;

@@ -166,8 +166,7 @@ void derive_swap(const Json& record, const std::vector<const Json*>& samples, co
   if (unswapped_rate > 0) {
     result["lost_share"] = result["lost_tok_per_s"]["value"].get<double>() / unswapped_rate.get<double>();
   }
-  const Json* backend = backend_of(record, lines.plan->at("key"));
-  const auto usd = charged_per_hour(record, backend == nullptr ? 1 : backend->at("n_units_used").get<double>());
+  const auto usd = charged_per_hour(record, backend_of(record, lines.plan->at("key")));
   const Values shares = planned_shares(plan);
   for (std::size_t i = 0; i < shares.size(); ++i) {
     result["models"].push_back(derive_model(plan.at("models")[i], shares[i], samples, lines, usd, plan));

@@ -60,13 +60,27 @@ inline const Json* backend_of(const Json& record, const Json& key) {
   return nullptr;
 }
 
-/// The hourly cost in USD of a backend that used `n_units` units; nullopt in a run without a price.
-inline std::optional<double> charged_per_hour(const Json& record, double n_units) {
+/// The devices that a backend counts as: a host is one, however many of its CPUs were used.
+inline double devices_of(const Json* backend) {
+  if (backend == nullptr || backend->at("device").at("is_host").get<bool>()) return 1;
+  return backend->at("n_units_used").get<double>();
+}
+
+/// The hourly cost in USD of a backend (nullptr: one without a record); nullopt in a run without a price. How many units
+/// of the price were used follows from what the backend is, and not from `n_used` of its share.
+inline std::optional<double> charged_per_hour(const Json& record, const Json* backend) {
   const Json& price = record.at("price");
   if (price.is_null()) return std::nullopt;
-  const double units_in_price = price.at("n_units").get<double>();
-  const double units_charged = units_in_price > 1 ? n_units : price.at("n_units_used").get<double>();
-  return price.at("usd_per_hour").get<double>() * units_charged / units_in_price;
+  const double usd = price.at("usd_per_hour").get<double>();
+  const double units_used = backend == nullptr ? 1 : backend->at("n_units_used").get<double>();
+  const Json share = backend == nullptr ? Json() : backend->value("price_share", Json());
+  if (share.is_null()) {  // a run of an earlier version
+    const double units_in_price = price.at("n_units").get<double>();
+    return usd * (units_in_price > 1 ? units_used : price.at("n_units_used").get<double>()) / units_in_price;
+  }
+  const std::string unit = share.at("unit").get<std::string>();
+  if (unit == "instance") return usd;
+  return usd * (unit == "device" ? devices_of(backend) : units_used) / share.at("n_of").get<double>();
 }
 
 }  // namespace secondsource::verify

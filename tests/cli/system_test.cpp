@@ -168,6 +168,52 @@ TEST_CASE("run.json says what the server is, and the reports show the row beside
   CHECK(test::contains(html.out, "judged by"));
 }
 
+TEST_CASE("each row is charged what it uses of the price, which stands beside the price, and verify derives the same") {
+  constexpr const char* kRow = "oci/af-casablanca-1/BM.GPU.MI300X.8";  // 48 USD/h, 8 accelerators, 224 vCPUs
+  struct Case {
+    std::string parts;
+    std::vector<std::string> price;
+    double usd_per_hour;  // of the server
+    double n_devices;
+    std::string text;
+  };
+  const std::vector<std::string> row = {"--price", kRow, "--price-book", test::source_path("reports/prices.yaml")};
+  const auto one = GENERATE_COPY(values<Case>({
+      {",devices=4",
+       {"--price", "3.6", "--price-per", "device"},
+       14.4,
+       4,
+       "charged for it: 14.4 USD/h (4 devices at 3.6 USD/h)"},
+      {",devices=4", {"--price", "3.6"}, 3.6, 4, "charged for it: 3.6 USD/h (the whole instance)"},
+      {",devices=1", row, 6, 1, "charged for it: 6 of 48 USD/h (1 of 8 devices)"},
+      {"", row, 48, 8, "charged for it: 48 USD/h (all 8 devices)"},
+  }));
+  CAPTURE(one.parts, one.price);
+  const test::StandIn server(with_bundle({"--dialect", "vllm"}));
+  std::vector<std::string> more = {"--backend", "reference", "--variant", "bf16", "--threads", "1", "--no-golden"};
+  more.insert(more.end(), one.price.begin(), one.price.end());
+  const SystemRun measured("it=" + server.url() + ",preset=vllm" + one.parts, more);
+  CAPTURE(measured.run().out, measured.run().err);
+  REQUIRE(measured.run().status == 0);
+  CHECK(test::contains(measured.run().out, one.text));
+  const std::vector<BackendRecord> backends = measured.stored().record.backends;
+  // One CPU of the machine, or of the row's machine; a host counts as one device.
+  const PriceShare of_host = backends.front().price_share.value();
+  CHECK(of_host.n_used == 1);
+  CHECK(of_host.unit == (one.price.size() == 4 && one.price[2] == "--price-per" ? "device" : "vCPU"));
+  if (one.price == row) CHECK(of_host.n_of == 224);
+  const nlohmann::json summary = measured.summary();
+  for (const nlohmann::json& cell : summary.at("cells")) {
+    if (cell.at("key").at("backend") != "it") continue;
+    const double rate = cell.at("output_tok_per_s").at("value");
+    CHECK(cell.at("usd_per_1k_output").get<double>() == Approx(one.usd_per_hour / (rate * 3.6)));
+    CHECK(cell.at("device_hours_per_million").get<double>() == Approx(one.n_devices * 1e6 / (rate * 3600)));
+  }
+  const test::ProgramRun verified = test::run_program({"verify", measured.folder().string()});
+  CAPTURE(verified.out, verified.err);
+  CHECK(verified.status == 0);
+}
+
 TEST_CASE("a stored run of a server is a baseline, and history takes it") {
   const test::StandIn server(with_bundle({"--dialect", "vllm"}));
   const SystemRun base("it=" + server.url() + ",preset=vllm");

@@ -572,6 +572,15 @@ class DeviceInfo:
 
 
 @dataclass(frozen=True)
+class PriceShare:
+    """What a backend is charged: n_used times the price, divided by n_of."""
+
+    n_used: float
+    n_of: float
+    unit: str
+
+
+@dataclass(frozen=True)
 class BackendRecord:
     name: str
     module_sha256: str
@@ -583,6 +592,8 @@ class BackendRecord:
     adapter: Optional[Mapping[str, Any]] = None  # of a runtime behind an adapter, as in run.json
     limits: Optional[Mapping[str, Any]] = None  # measured by a device that is not the host, as in run.json
     second_limits: Optional[Mapping[str, Any]] = None
+    are_units_unknown: bool = False  # of a system whose number of devices nobody stated
+    price_share: Optional[PriceShare] = None
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,10 @@ TEST_CASE("a row is found by its key, and a key without commitment means on dema
   for (const char* key : {"aws/us-east-1/p5.48xlarge/on-demand", "aws/us-east-1/p5.48xlarge"}) {
     const auto price = resolve_price(key, *book);
     REQUIRE_OK(price);
-    CHECK(price->usd_per_hour == 55.04);
-    CHECK(price->n_units == 8);
+    CHECK(price->price.usd_per_hour == 55.04);
+    CHECK(price->price.n_units == 8);
+    CHECK(price->n_devices == 8);
+    CHECK(price->n_cpus == 192);
   }
   CHECK_ERROR(find_price("aws/us-east-1/p5.48xlarge/spot", *book), ErrorCode::kInvalidInput,
               "PROVIDER/REGION/INSTANCE");
@@ -42,7 +44,8 @@ TEST_CASE("a row is found by its key, and a key without commitment means on dema
 TEST_CASE("--price is a number of USD per hour or the key of a row") {
   const auto book = parse_price_book(book_with(), "book.yaml");
   REQUIRE_OK(book);
-  CHECK(resolve_price("0.25", *book)->usd_per_hour == 0.25);
+  CHECK(resolve_price("0.25", *book)->price.usd_per_hour == 0.25);
+  CHECK(resolve_price("1e6", *book)->price.usd_per_hour == 1e6);
   for (const char* bad : {"", "-1", "0", "nan", "1e99", "1.0x", "other"}) {
     CAPTURE(bad);
     CHECK_ERROR(resolve_price(bad, *book), ErrorCode::kInvalidInput, "--price");

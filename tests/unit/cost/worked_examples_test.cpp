@@ -214,3 +214,43 @@ TEST_CASE("a thousand tokens cost what the hour costs, divided by the thousands 
   // 1e6 tokens at 1000/s take 1000 s on each of two devices: 0.5556 device-hours.
   CHECK(*device_hours_per_million_tokens(2, 1000) == Approx(2000.0 / 3600));
 }
+
+TEST_CASE("a backend is charged what it uses of what the price buys") {
+  const auto charged = [](const PricedInstance& priced, const UsedUnits& used) {
+    const PriceShare share = charged_share(priced, used);
+    return fmt::format("{:g} of {:g} {}", share.n_used, share.n_of, share.unit);
+  };
+  const UsedUnits host{.n = 2, .is_host = true, .n_host_cpus = 16};
+  const UsedUnits gpu{.n = 1, .n_host_cpus = 16};
+  const UsedUnits server_of_4{.n = 4, .is_system = true, .n_host_cpus = 16};
+  const UsedUnits server{.n = 1, .is_system = true, .is_stated = false, .n_host_cpus = 16};
+  SECTION("a number, of an instance whose devices are not known") {
+    const PricedInstance instance{};
+    CHECK(charged(instance, host) == "2 of 16 vCPU");
+    CHECK(charged(instance, gpu) == "1 of 1 instance");
+    CHECK(charged(instance, server_of_4) == "1 of 1 instance");
+    CHECK(charged(instance, server) == "1 of 1 instance");
+  }
+  SECTION("a number, of one device") {
+    const PricedInstance device{.is_per_device = true};
+    CHECK(charged(device, host) == "1 of 1 device");
+    CHECK(charged(device, gpu) == "1 of 1 device");
+    CHECK(charged(device, server_of_4) == "4 of 1 device");
+    CHECK(charged(device, server) == "1 of 1 device");
+  }
+  SECTION("a row with accelerators") {
+    const PricedInstance row{.n_devices = 8, .n_cpus = 224};
+    CHECK(charged(row, host) == "2 of 224 vCPU");
+    CHECK(charged(row, gpu) == "1 of 8 device");
+    CHECK(charged(row, server_of_4) == "4 of 8 device");
+    CHECK(charged(row, server) == "1 of 1 instance");
+    CHECK(charged({.n_devices = 8}, host) == "2 of 16 vCPU");
+  }
+  SECTION("a row without accelerators") {
+    const PricedInstance row{.n_cpus = 128};
+    CHECK(charged(row, host) == "2 of 128 vCPU");
+    CHECK(charged(row, gpu) == "1 of 1 instance");
+    CHECK(charged(row, server_of_4) == "4 of 128 vCPU");
+    CHECK(charged(row, server) == "1 of 1 instance");
+  }
+}

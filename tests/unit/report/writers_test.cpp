@@ -335,6 +335,36 @@ TEST_CASE("notes say what a reader must know") {
   CHECK(std::count(shared.begin(), shared.end(), "tiny/cpu/bf16, tiny/cpu/int8: all weights in huge pages") == 1);
 }
 
+TEST_CASE("a price stands beside what each backend was charged of it, in every format") {
+  SummarizedRun run = hand_made_run();
+  run.record.price = Price{.usd_per_hour = 48, .source = "row", .date = "2026-11-20"};
+  const auto charged = [&](const PriceShare& share) {
+    for (BackendRecord& backend : run.record.backends) backend.price_share = share;
+    const std::vector<std::string> lines = run_header(run);
+    for (const std::string& text : {write_markdown({&run, 1}, nullptr), write_html({&run, 1}, {})}) {
+      CHECK(contains(text, "price: 48 USD/h, row (2026-11-20)"));
+      CHECK(contains(text, lines.back()));
+    }
+    return lines.back();
+  };
+  CHECK(charged({.n_used = 1, .n_of = 8, .unit = "device"}) ==
+        "charged for cpu, onednn: 6 of 48 USD/h (1 of 8 devices)");
+  CHECK(charged({.n_used = 2, .n_of = 128, .unit = "vCPU"}) ==
+        "charged for cpu, onednn: 0.75 of 48 USD/h (2 of 128 vCPUs)");
+  CHECK(charged({.n_used = 4, .n_of = 1, .unit = "device"}) ==
+        "charged for cpu, onednn: 192 USD/h (4 devices at 48 USD/h)");
+  CHECK(charged({.n_used = 8, .n_of = 8, .unit = "device"}) == "charged for cpu, onednn: 48 USD/h (all 8 devices)");
+  CHECK(charged({.n_used = 1, .n_of = 1, .unit = "device"}) ==
+        "charged for cpu, onednn: 48 USD/h (1 device at 48 USD/h)");
+  CHECK(charged({.n_used = 16, .n_of = 8, .unit = "device"}) ==
+        "charged for cpu, onednn: 96 USD/h (16 devices, of which 8 are 48 USD/h)");
+  CHECK(charged({}) == "charged for cpu, onednn: 48 USD/h (the whole instance)");
+  run.record.backends[1].price_share = PriceShare{.n_used = 1, .n_of = 8, .unit = "device"};
+  const std::vector<std::string> lines = run_header(run);
+  CHECK(lines[lines.size() - 2] == "charged for cpu: 48 USD/h (the whole instance)");
+  CHECK(lines.back() == "charged for onednn: 6 of 48 USD/h (1 of 8 devices)");
+}
+
 TEST_CASE("a variant outside its limits is said to be so in every format") {
   SummarizedRun run = hand_made_run();
   run.summary.cells[0].tier = Tier::kOpportunistic;

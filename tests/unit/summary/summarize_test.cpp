@@ -61,6 +61,17 @@ TEST_CASE("what a system does not show is absent, and not 0") {
   CHECK(engine.compile_ns == 0);
 }
 
+TEST_CASE("a backend is charged its own share, and its device-hours count all of its devices") {
+  RunRecord record = hand_made_record(5);
+  record.backends[0].device.is_host = false;
+  record.backends[0].n_units_used = 4;
+  record.backends[0].price_share = PriceShare{.n_used = 4, .n_of = 1, .unit = "device"};
+  const CellSummary cell = summarize(record, hand_made_journal(5, 8)).cells[0];
+  CHECK(*cell.usd_per_1k_output == Approx(14.4 / (202 * 3.6)));
+  CHECK(*cell.tok_per_s_per_device == Approx(202.0 / 4));
+  CHECK(*cell.device_hours_per_million == Approx(4 * 1e6 / (202 * 3600)));
+}
+
 TEST_CASE("a backend that crashed has its row, with the reason and no figures") {
   const RunSummary summary = summarize(hand_made_record(5), hand_made_journal(5, 8));
   const CellSummary& cell = summary.cells[1];
