@@ -15,6 +15,7 @@
 #include "case_cache.h"
 #include "core/counted.h"
 #include "core/file.h"
+#include "core/program_path.h"
 #include "harness.h"
 #include "host/device_limits.h"
 #include "host/limit_details.h"
@@ -34,6 +35,7 @@ constexpr double kMinTimeS = 0.1;
 constexpr std::int64_t kMinRotatedBytes = std::int64_t{128} << 20;
 
 struct Flags {
+  bool has_min_time = false;  ///< --benchmark_min_time was given
   bool machine_only = false;
   bool probe_only = false;
   std::vector<std::string> backends;
@@ -174,13 +176,13 @@ Result<std::vector<Operation>> make_operations(Bench& bench) {
 }
 
 void register_row(Bench& bench, CaseCache& cache, const BenchCase& row, const PrepareRow& prepare) {
-  benchmark::RegisterBenchmark(row.name.c_str(),
-                               [&bench, &cache, row, prepare](benchmark::State& state) {
-                                 run_benchmark(state, bench, cache, row, [&] { return prepare(row); });
-                               })
-      ->UseManualTime()
-      ->Unit(benchmark::kMicrosecond)
-      ->MinTime(kMinTimeS);
+  auto* const registered =
+      benchmark::RegisterBenchmark(row.name.c_str(), [&bench, &cache, row, prepare](benchmark::State& state) {
+        run_benchmark(state, bench, cache, row, [&] { return prepare(row); });
+      });
+  registered->UseManualTime()->Unit(benchmark::kMicrosecond);
+  // A time that a benchmark has of its own would be preferred to that of the flag.
+  if (!bench.flags.has_min_time) registered->MinTime(kMinTimeS);
 }
 
 /// The cache of the memory that this backend's cases are in. Errors: kInvalidInput for the flag.
@@ -381,7 +383,8 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--whole-out", flags.whole_out, "write what --whole found to this file, as JSON");
   app.allow_extras();  // Google Benchmark's own
   app.footer(
-      "Flags of Google Benchmark follow as usual, for example --benchmark_filter='matmul/cpu/.*/m:1/'.\n"
+      "Flags of Google Benchmark follow as usual, for example --benchmark_filter='matmul/cpu/.*/m:1/'; without "
+      "--benchmark_min_time each case is timed for 0.1 s.\n"
       "Examples: kernel_bench --variant bf16,int8 --rows 1,512 --benchmark_out=kernels.json\n"
       "          kernel_bench --backend cuda --backend-option cuda:matmul=own --whole cuda:matmul=library --rows 512");
 }
@@ -408,7 +411,7 @@ int run(int argc, char** argv) {
   }
   std::vector<std::filesystem::path> folders;
   if (!bench.flags.modules.empty()) folders.emplace_back(bench.flags.modules);
-  if (folders.empty()) folders = module_folders(argv[0]);
+  if (folders.empty()) folders = module_folders(path_of_this_program(argv[0]));
   bench.modules = load_modules(folders);
   if (!bench.flags.whole.empty()) {
     const auto status = compare_whole_products(bench);
@@ -425,7 +428,10 @@ int run(int argc, char** argv) {
 
   std::vector<std::string> rest = app.remaining();
   std::vector<char*> arguments{argv[0]};
-  for (std::string& argument : rest) arguments.push_back(argument.data());
+  for (std::string& argument : rest) {
+    arguments.push_back(argument.data());
+    bench.flags.has_min_time |= argument.starts_with("--benchmark_min_time");
+  }
   int n_arguments = static_cast<int>(arguments.size());
   benchmark::Initialize(&n_arguments, arguments.data());
   if (benchmark::ReportUnrecognizedArguments(n_arguments, arguments.data())) return 2;

@@ -14,6 +14,7 @@
 
 #include "command.h"
 #include "commands.h"
+#include "core/program_path.h"
 #include "core/utf8.h"
 #include "installed_data.h"
 #include "secondsource_version.h"
@@ -46,12 +47,6 @@ void install_signal_handlers() {
   ::signal(SIGPIPE, SIG_IGN);
   // The same applies to a file that reached its size limit (ulimit -f).
   ::signal(SIGXFSZ, SIG_IGN);
-}
-
-std::filesystem::path path_of_this_program(const char* argv0) {
-  std::error_code failed;
-  const std::filesystem::path path = std::filesystem::read_symlink("/proc/self/exe", failed);
-  return failed ? std::filesystem::absolute(argv0) : path;
 }
 
 /// Adds all subcommands in the order of the help, which is that of a first day.
