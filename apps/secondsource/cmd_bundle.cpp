@@ -115,10 +115,13 @@ CreateOptions NewBundleFlags::to_options() const {
 /// Makes the bundle and says what to do next.
 Result<ExitStatus> create_and_report(const CreateOptions& options, const std::string& out, CommandContext& context) {
   SS_TRY_VOID(create_bundle(options, out, context.progress, context.interrupt));
+  const std::string expect = "bundles/recipes/expect.py --model " + out;
   context.progress.note(
-      fmt::format("{}: written. It is unverified until its expected outputs are computed: "
-                  "bundles/recipes/expect.py --model {}",
-                  out, out));
+      options.prompts
+          ? fmt::format("{}: written. It is unverified until its expected outputs are computed: {}", out, expect)
+          : fmt::format("{}: written. It has no golden prompts, and is unverified until there are some, with expected "
+                        "outputs: {} --prompts SUITES, a folder of suites as in prompts/README.md",
+                        out, expect));
   return ExitStatus::kOk;
 }
 

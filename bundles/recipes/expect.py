@@ -410,7 +410,15 @@ def main() -> int:
             parser.error(f"--variants: expected some of {', '.join(known)}; found {variant}")
     if options.add and (options.out or options.prompts):
         parser.error("--add works in place, with the prompts that the bundle has")
-    suites = read_suites(options.prompts or [options.model / "prompts"])
+    sources = options.prompts or [options.model / "prompts"]
+    for source in sources:
+        if not source.exists():
+            parser.error(f"--prompts: expected a folder or a file of prompt suites, found no {source}" if options.prompts else
+                         f"{options.model} has no prompts: expected --prompts with a folder or files of prompt suites")
+    try:
+        suites = read_suites(sources)
+    except ValueError as error:
+        parser.error(str(error))
     encoder = Encoder(options.model)
     usable, reasons = without_unusable(suites, encoder)
     for reason in reasons:

@@ -90,7 +90,8 @@ def read_suites(source: Path | list[Path]) -> list[tuple[Path, dict]]:
     files = source if isinstance(source, list) else [source]
     files = [f for file in files for f in (sorted(file.glob("*.yaml")) if file.is_dir() else [file])]
     if not files:
-        raise ValueError(f"{source}: expected prompt suites (*.yaml), found none")
+        named = ", ".join(map(str, source if isinstance(source, list) else [source]))
+        raise ValueError(f"{named}: expected prompt suites (*.yaml), found none")
     return [(file, yaml.safe_load(file.read_text(encoding="utf-8"))) for file in files]
 
 

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest.mock
@@ -70,6 +71,22 @@ MIXTURE = REPOSITORY / "bundles/tiny-mixtral"
 
 class Skipped(Exception):
     """A test that needs something which is not here."""
+
+
+def test_expect_says_in_a_line_which_prompts_it_lacks():
+    def refused(folder, *more):
+        done = subprocess.run([sys.executable, str(Path(expect.__file__)), "--model", str(folder), *more], capture_output=True,
+                              text=True)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+        return done.stderr.splitlines()[-1]
+
+    with tempfile.TemporaryDirectory() as scratch:
+        model = Path(scratch)
+        assert refused(model).endswith(f"{model} has no prompts: expected --prompts with a folder or files of prompt suites")
+        missing = model / "suites"
+        assert refused(model, "--prompts", str(missing)).endswith(f"expected a folder or a file of prompt suites, found no {missing}")
+        missing.mkdir()
+        assert refused(model, "--prompts", str(missing)).endswith(f"{missing}: expected prompt suites (*.yaml), found none")
 
 
 def test_int8_rounds_half_to_even_with_one_scale_a_row():

@@ -176,6 +176,10 @@ TEST_CASE("bundle create makes a whole bundle of a Hugging Face folder, unverifi
   CHECK(whole.status == 0);
   CHECK(contains(whole.out, "note: variant bf16: blessed, without expected outputs: unverified"));
   check_refused(run_program(arguments), "found something there already");
+  const ProgramRun without_prompts = run_program({"bundle", "create", "--from-hf", model, "--out", bundle + "1"});
+  CHECK(without_prompts.status == 0);
+  CHECK(contains(without_prompts.err, "It has no golden prompts"));
+  CHECK(contains(without_prompts.err, "expect.py --model " + bundle + "1 --prompts SUITES"));
   check_refused(run_program({"bundle", "create", "--from-hf", "/nowhere", "--out", bundle + "2"}), "/nowhere");
   check_refused(run_program({"bundle", "create", "--out", bundle + "2"}), "expected one of --from-hf and --from-gguf");
 }
