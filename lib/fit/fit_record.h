@@ -47,11 +47,13 @@ struct FitRow {
   std::optional<Ceiling> decode_full{};  ///< projected: n_sequences
   std::optional<Ceiling> prefill{};      ///< projected: one prompt of `context` tokens
   std::optional<FitPrice> price{};
+  std::string why_no_price{};                ///< with a price book: why the row has no price; else empty
   std::optional<double> gib_per_usd_hour{};  ///< memory of the row's devices for each dollar an hour that is paid
 };
 SS_FIELDS(FitRow, hardware, name, variant, memory_bytes_of_one, n_devices, why_not, memory_bytes, weights_bytes,
           workspace_bytes, reserved_bytes, left_for_kv_bytes, kv_bytes_per_sequence, n_sequences, decode_one,
-          decode_full, prefill, price, gib_per_usd_hour)
+          decode_full, prefill, price, why_no_price, gib_per_usd_hour)
+SS_ADDED_FIELDS(FitRow, why_no_price)
 
 struct FitReport {
   SchemaVersion<kFitSchemaVersion> schema_version{};

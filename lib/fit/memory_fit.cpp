@@ -41,6 +41,15 @@ std::optional<FitPrice> price_of(const Hardware& device, std::int64_t n_devices,
   return cheapest;
 }
 
+/// Why no row of the book is a price of this device; empty if one is.
+std::string why_not_priced(const Hardware& device, const std::vector<PriceRow>& book) {
+  const auto names_it = [&](const PriceRow& row) { return row.accelerator == device.id && row.accelerators > 0; };
+  if (std::ranges::none_of(book, names_it)) return "no row of the price book names this device";
+  const bool is_on_demand = std::ranges::any_of(
+      book, [&](const PriceRow& row) { return names_it(row) && row.commitment == Commitment::kOnDemand; });
+  return is_on_demand ? "" : "no row of the price book names this device on demand";
+}
+
 class Fitter {
  public:
   explicit Fitter(const FitRequest& request) : request_(request) {}
@@ -139,6 +148,7 @@ class Fitter {
   FitRow row_of(const Hardware& device, const std::string& variant, const ModelMemory& memory) const {
     FitRow row{
         .hardware = device.id, .name = device.name, .variant = variant, .memory_bytes_of_one = *device.memory_bytes};
+    if (!request_.prices.empty()) row.why_no_price = why_not_priced(device, request_.prices);
     for (std::int64_t n = 1; n <= request_.max_devices && request_.config.n_heads % n == 0; n *= 2) {
       row.why_not = place(device, memory, n, row);
       if (row.why_not.empty()) break;
@@ -146,6 +156,7 @@ class Fitter {
     if (!row.why_not.empty()) {
       row.why_not = fmt::format("{}: {}", counted(row.n_devices, "device"), row.why_not);
       row.n_devices = 0;
+      if (!request_.prices.empty() && row.why_no_price.empty()) row.why_no_price = "the model does not fit";
       return row;
     }
     row.price = price_of(device, row.n_devices, request_.prices);

@@ -72,7 +72,8 @@ TextTable source_table(const FitReport& report) {
 }  // namespace
 
 TextTable fit_table(const FitReport& report) {
-  const bool has_prices = std::ranges::any_of(report.rows, [](const FitRow& row) { return row.price.has_value(); });
+  const bool has_prices = std::ranges::any_of(
+      report.rows, [](const FitRow& row) { return row.price.has_value() || !row.why_no_price.empty(); });
   const bool all_fit = std::ranges::all_of(report.rows, [](const FitRow& row) { return row.why_not.empty(); });
   TextTable table;
   table.columns = {"hardware",        "variant",           "devices",       "memory GiB",
@@ -129,8 +130,11 @@ std::vector<std::string> fit_notes(const FitReport& report) {
       "projected, not measured: tokens/s are what read rate and peak of the data sheets allow at best, and n devices count "
       "as n times one");
   for (const FitRow& row : report.rows) {
-    if (!row.price) continue;
-    notes.push_back(price_note(row, *row.price));
+    if (row.price) notes.push_back(price_note(row, *row.price));
+    // Why a model does not fit is in the table.
+    if (row.n_devices > 0 && !row.why_no_price.empty()) {
+      notes.push_back(fmt::format("{}: $/h is not known: {}", row.hardware, row.why_no_price));
+    }
   }
   std::ranges::sort(notes.begin() + 3, notes.end());
   notes.erase(std::unique(notes.begin() + 3, notes.end()), notes.end());

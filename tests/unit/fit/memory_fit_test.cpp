@@ -116,6 +116,30 @@ TEST_CASE("the cheapest whole instances on demand price the devices of a row") {
   CHECK(two->rows[0].price->usd_per_hour == 10);
 }
 
+TEST_CASE("a device without a price has columns for it, and a line that says why it has none") {
+  FitRequest request = request_for("Llama-3.1-8B", {"h100-sxm"});
+  const auto page_of = [&] {
+    const auto report = fit_model(request);
+    REQUIRE_OK(report);
+    return render_markdown(fit_document(*report));
+  };
+  CHECK(page_of().find("$/h") == std::string::npos);  // without a price book
+  request.prices = {
+      PriceRow{.provider = "p", .instance = "i", .accelerator = "a100-80", .accelerators = 8, .usd_per_hour = 40}};
+  std::string page = page_of();
+  CHECK(page.find("| $/h | GiB per $/h |") != std::string::npos);
+  CHECK(page.find("h100-sxm: $/h is not known: no row of the price book names this device") != std::string::npos);
+  request.prices[0].accelerator = "h100-sxm";
+  request.prices[0].commitment = Commitment::kSpot;
+  CHECK(page_of().find("no row of the price book names this device on demand") != std::string::npos);
+  request.max_devices = 1;
+  request.prices[0].commitment = Commitment::kOnDemand;
+  request.reserved_share = 0.99;
+  page = page_of();
+  CHECK(page.find("| $/h | GiB per $/h |") != std::string::npos);
+  CHECK(page.find("is not known") == std::string::npos);  // the table says that it does not fit
+}
+
 TEST_CASE("the published schema is the one of the record") {
   const auto published = read_file(test::source_path("reports/schemas/fit.schema.json"));
   REQUIRE_OK(published);
