@@ -117,6 +117,7 @@ class MeasuredSku {
     const BackendRecord* backend = sku_.run->backend(sku_.spec.measured->backend);
     if (backend == nullptr) return fault("measured: the run has no record of that backend");
     sku_.rated_units = backend->n_units_used;
+    sku_.are_units_unknown = backend->are_units_unknown;
     return {};
   }
 
@@ -434,33 +435,42 @@ class QuotedSku {
   const Demand& demand_;
 };
 
+std::string units_text(const Sku& sku, double n) {
+  return fmt::format("{:g} {}{}", n, sku.price.accelerators > 0 ? "accelerator" : "vCPU", n == 1 ? "" : "s");
+}
+
+std::string machines_text(const Sku& sku) {
+  return sku.spec.machines_per_replica == 1 ? "one " + sku.price.instance
+                                            : fmt::format("{} {}", sku.spec.machines_per_replica, sku.price.instance);
+}
+
 std::string scaling_sentence(const Sku& sku, double copies) {
-  const auto units = [&](double n) {
-    return fmt::format("{:g} {}{}", n, sku.price.accelerators > 0 ? "accelerator" : "vCPU", n == 1 ? "" : "s");
-  };
-  const std::string machines = sku.spec.machines_per_replica == 1
-                                   ? "one " + sku.price.instance
-                                   : fmt::format("{} {}", sku.spec.machines_per_replica, sku.price.instance);
+  const std::string machines = machines_text(sku);
   const char* rated = sku.is_measured() ? "measured" : "quoted";
   if (copies > 1) {
     return fmt::format("{:g} systems of {} side by side on {} are each as fast as the one that was {}", copies,
-                       units(sku.rated_units), machines, rated);
+                       units_text(sku, sku.rated_units), machines, rated);
   }
-  return fmt::format("the {} of {} {} {:.3g} times as fast as the {:g} that {} {}", units(sku.n_units), machines,
-                     sku.n_units == 1 ? "is" : "are", copies, sku.rated_units, sku.rated_units == 1 ? "was" : "were",
-                     rated);
+  return fmt::format("the {} of {} {} {:.3g} times as fast as the {:g} that {} {}", units_text(sku, sku.n_units),
+                     machines, sku.n_units == 1 ? "is" : "are", copies, sku.rated_units,
+                     sku.rated_units == 1 ? "was" : "were", rated);
 }
 
 /// Scales speeds and power from the measured or quoted system to one replica, so that SKUs are compared machine by
-/// machine. If the system is smaller than a replica, a replica holds as many copies of it as fit.
+/// machine. If the system is smaller than a replica, a replica holds as many copies of it as fit. A system whose devices
+/// were not stated counts as one replica.
 void scale_to_replica(Sku& sku) {
   constexpr double kRounding = 1e-9;
   sku.instances_per_replica = static_cast<double>(sku.spec.machines_per_replica);
   sku.n_units = sku.instances_per_replica * sku.price.n_units();
+  if (sku.are_units_unknown) sku.rated_units = sku.n_units;
   const double ratio = sku.n_units / sku.rated_units;
   const double copies = ratio > 1 ? std::floor(ratio + kRounding) : ratio;
-  if (std::abs(ratio - 1) <= kRounding) return;
-  sku.scaling = scaling_sentence(sku, copies);
+  const bool is_assumed = sku.are_units_unknown && sku.n_units > 1;
+  if (std::abs(ratio - 1) <= kRounding && !is_assumed) return;
+  sku.scaling = is_assumed ? fmt::format("{}, whose devices were not stated, used the {} of {}",
+                                         sku.spec.measured->backend, units_text(sku, sku.n_units), machines_text(sku))
+                           : scaling_sentence(sku, copies);
   for (Speed* speed : {&sku.full_load, &sku.at_slo}) {
     if (!speed->tok_per_s) continue;
     speed->tok_per_s = map_rising(*speed->tok_per_s, [&](double rate) { return copies * rate; });

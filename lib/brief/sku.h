@@ -37,7 +37,8 @@ struct Sku {
   std::string model{};      ///< the model that it serves
   std::string precision{};  ///< variant, or the quoted precision
   double rated_units = 0;   ///< number of accelerators (vCPUs if the machine has none) that were measured or quoted
-  double n_units = 0;       ///< the same for one replica: whole machines, as they are priced
+  bool are_units_unknown = false;  ///< nobody stated how many were measured: the system counts as one replica
+  double n_units = 0;              ///< the same for one replica: whole machines, as they are priced
   double instances_per_replica = 0;
   Speed full_load{};
   Speed at_slo{};
@@ -47,13 +48,13 @@ struct Sku {
   std::optional<double> memory_headroom_percent{};
   std::string why_no_memory{};
   std::vector<std::string> price_assumptions{};  ///< assumptions behind every combination of speed and price
-  std::string scaling{};                         ///< how the speeds were scaled to one replica; empty: not at all
-  std::vector<std::string> load_assumptions{};   ///< further assumptions behind figures at the buyer's load
-  std::string outside_limits{};                  ///< the limits of its variant's quality that it misses; empty: none
-  std::vector<std::string> faults{};             ///< reasons why its figures cannot be used at all
-  const BriefRun* run = nullptr;                 ///< for measured SKUs only; not owned
-  std::string command{};                         ///< of measured SKUs: what measures both of its speeds
-  std::vector<const CellSummary*> cells{};       ///< the run's cells of the SKU's bundle, backend and variant
+  std::string scaling{};  ///< how the speed of what was measured became that of one replica; empty: it is the same
+  std::vector<std::string> load_assumptions{};  ///< further assumptions behind figures at the buyer's load
+  std::string outside_limits{};                 ///< the limits of its variant's quality that it misses; empty: none
+  std::vector<std::string> faults{};            ///< reasons why its figures cannot be used at all
+  const BriefRun* run = nullptr;                ///< for measured SKUs only; not owned
+  std::string command{};                        ///< of measured SKUs: what measures both of its speeds
+  std::vector<const CellSummary*> cells{};      ///< the run's cells of the SKU's bundle, backend and variant
 
   /// Batch work runs at the full-load speed; if that is not known, the speed under the SLO is used.
   [[nodiscard]] const Speed& batch_speed() const { return full_load.tok_per_s ? full_load : at_slo; }

@@ -178,14 +178,17 @@ class Sku:
         self.ttft = {50: None, 95: None}
         self.memory_free = None
         self.is_elsewhere = False
+        self.are_units_unknown = False
         self.faults = []
         self.has_load_assumption = True
         (self.read_quotes if "quoted" in spec else self.read_run)(inputs)
         self.machines = int(spec.get("machines_per_replica", 1))
         self.units = self.machines * self.price.units
+        if self.are_units_unknown:
+            self.rated = self.units
         ratio = self.units / self.rated
         self.copies = math.floor(ratio + 1e-9) if ratio > 1 else ratio
-        self.is_scaled = abs(ratio - 1) > 1e-9
+        self.is_scaled = abs(ratio - 1) > 1e-9 or self.are_units_unknown and self.units > 1
         if self.is_scaled:
             self.full = self.full and mapped(self.full, lambda rate: rate * self.copies)
             self.slo = self.slo and mapped(self.slo, lambda rate: rate * self.copies)
@@ -216,6 +219,7 @@ class Sku:
         cells = has(run)
         backend = next(b for b in run["backends"] if b["name"] == wanted["backend"])
         self.rated = float(backend["n_units_used"])
+        self.are_units_unknown = backend.get("are_units_unknown", False)
         valid = [c for c in cells if c["golden"] != "failed" and c["status"] in ("complete", "partial") and
                  (c["output_tok_per_s"]["value"] or 0) > 0]
 
@@ -270,6 +274,8 @@ class Sku:
         def units(n):
             return f"{n:g} {self.price.unit_name.removesuffix('s') if n == 1 else self.price.unit_name}"
 
+        if self.are_units_unknown:
+            return f"{self.spec['measured']['backend']}, whose devices were not stated, used the {units(self.units)} of {machines}"
         if self.copies > 1:
             return (f"{self.copies:g} systems of {units(self.rated)} side by side on {machines} are each "
                     f"as fast as the one that was {rated}")

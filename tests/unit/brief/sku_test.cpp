@@ -42,6 +42,19 @@ TEST_CASE("a measured SKU has the speeds of its cells with the bounds of a rerun
   CHECK(sku.scaling == "4 systems of 2 vCPUs side by side on one cpu are each as fast as the one that was measured");
 }
 
+TEST_CASE("a system whose devices were not stated counts as one replica, which is said") {
+  BriefInputs inputs = hand_made_inputs();
+  BackendRecord& backend = inputs.runs[0].stored.record.backends[0];
+  backend.n_units_used = 1;
+  backend.are_units_unknown = true;
+  const Sku sku = measured_sku(inputs);
+  CHECK(sku.full_load.tok_per_s->value == Approx(100));
+  CHECK(sku.rated_units == 8);
+  CHECK(*sku.power_w == 50);
+  CHECK(sku.scaling == "cpu, whose devices were not stated, used the 8 vCPUs of one cpu");
+  CHECK(sku.full_load.evidence.mark() == "projected from measured");
+}
+
 TEST_CASE("the speed at the SLO needs a rate that was sought, at which the promise is shown to be kept") {
   BriefInputs inputs = hand_made_inputs();
   inputs.runs = {hand_made_run(5, 600)};  // every first token takes 600 ms, and the SLO allows 500
