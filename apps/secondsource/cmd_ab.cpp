@@ -12,6 +12,7 @@
 #include "ab/ab_session.h"
 #include "ab/ab_verdict.h"
 #include "ab/attribution.h"
+#include "ab/busy_machine.h"
 #include "ab/default_plan.h"
 #include "ab/revision.h"
 #include "ab/timed_bundle.h"
@@ -39,6 +40,8 @@
 
 namespace secondsource {
 namespace {
+
+constexpr const char* kVerdictFile = "gate.json";
 
 struct AbOptions {
   std::vector<std::string> given;  ///< the names of the flags on the command line
@@ -188,10 +191,9 @@ Result<PlanFile> plan_with_flags(const AbOptions& options, TwoSystems& systems, 
 }
 
 /// Resolves one side: either a program, or a revision that is built first.
-Result<ArmRecord> arm_of(Arm name, const std::string& what, const std::string& arguments, const AbOptions& options,
-                         CommandContext& context) {
-  ArmRecord arm{.name = name, .program = what};
-  for (const std::string& word : split_words(arguments)) arm.arguments.push_back(word);
+Result<ArmRecord> arm_of(Arm name, const std::string& what, std::vector<std::string> arguments,
+                         const AbOptions& options, CommandContext& context) {
+  ArmRecord arm{.name = name, .program = what, .arguments = std::move(arguments)};
   if (what.empty()) {
     arm.program = context.program.string();
   } else if (!options.build.empty()) {
@@ -228,8 +230,10 @@ ArmRecord arm_of_system(Arm name, const std::string& what, const CommandContext&
 Result<void> set_arms(const AbOptions& options, const TwoSystems& systems, const PlanFile& plan,
                       CommandContext& context, AbRequest& request) {
   if (!systems.are_named()) {
-    SS_TRY(request.base, arm_of(Arm::kBase, options.base, options.base_args, options, context));
-    SS_TRY(request.candidate, arm_of(Arm::kCandidate, options.candidate, options.candidate_args, options, context));
+    SS_TRY(std::vector<std::string> of_base, split_words("--base-args", options.base_args));
+    SS_TRY(std::vector<std::string> of_candidate, split_words("--cand-args", options.candidate_args));
+    SS_TRY(request.base, arm_of(Arm::kBase, options.base, std::move(of_base), options, context));
+    SS_TRY(request.candidate, arm_of(Arm::kCandidate, options.candidate, std::move(of_candidate), options, context));
     return {};
   }
   request.base = arm_of_system(Arm::kBase, options.base, context);
@@ -317,9 +321,28 @@ Result<PlanFile> plan_of_resumed(const AbOptions& options) {
 
 Result<AbDirectory> go_on(const AbOptions& options, CommandContext& context) {
   SS_TRY(const AbRecord record, AbDirectory::read_record(options.resume));
-  SS_TRY(const double max_others, max_others_share(options));
-  SS_TRY_VOID(check_ab_resumable(record, options.resume, max_others, context.progress, context.interrupt));
-  return AbDirectory::resume(options.resume);
+  SS_TRY_VOID(check_ab_resumable(record, options.resume, context.progress, context.interrupt));
+  SS_TRY(AbDirectory directory, AbDirectory::resume(options.resume));
+  // Where all is measured, only the verdict is printed again.
+  if (is_measured(record, directory.lines())) return directory;
+  const double max_others = options.max_others_percent ? *options.max_others_percent / 100 : record.max_others_share;
+  const std::string what_is_left = fmt::format(
+      "nothing more was measured; what was measured before is kept, and `secondsource ab --resume {}` goes on from there",
+      options.resume);
+  SS_TRY_VOID(check_host_is_free(max_others, what_is_left, context.progress, context.interrupt));
+  return directory;
+}
+
+/// The losses of regressed cells: those of the stored verdict of a comparison that was finished before, or measured now.
+Result<std::vector<LossShare>> losses_of(const AbOptions& options, const AbDirectory& directory,
+                                         const GateReport& report, CommandContext& context) {
+  const std::filesystem::path file = directory.folder() / kVerdictFile;
+  if (!options.resume.empty() && path_exists(file)) {
+    SS_TRY(const std::string text, read_file(file));
+    SS_TRY(GateReport stored, gate_report_from_json(text, file.string()));
+    if (!stored.losses.empty()) return std::move(stored.losses);
+  }
+  return attribute_losses(directory, report, options.source_root, context.progress, context.interrupt);
 }
 
 /// True if both sides are one program with the same flags and modules, so that nothing but noise can differ.
@@ -330,7 +353,7 @@ bool is_with_itself(const AbRecord& record) {
          base.modules == candidate.modules;
 }
 
-/// The verdict of a comparison that was not begun.
+/// The verdict of a comparison that was not begun or does not go on.
 GateReport report_of_busy_machine(const PlanFile& plan, std::string why) {
   GateReport report;
   report.method = GateMethod::kInterleavedPairs;
@@ -377,15 +400,14 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
   }
   GateReport report = report_of(directory->record(), directory->lines(), waivers, utc_timestamp().substr(0, 10));
   if (!options.no_attribution) {
-    SS_TRY(report.losses,
-           attribute_losses(*directory, report, options.source_root, context.progress, context.interrupt));
+    SS_TRY(report.losses, losses_of(options, *directory, report, context));
   }
   for (GateVerdict& verdict : report.verdicts) verdict.why += loss_sentence(report, verdict);
   report.compared = ab_header(directory->record(), directory->lines());
   if (const auto golden = RunDirectory::read_record(golden_folder(directory->folder(), Arm::kBase))) {
     report.compared.push_back(host_line(golden->host));
   }
-  SS_TRY_VOID(write_file(directory->folder() / "gate.json", to_json(report)));
+  SS_TRY_VOID(write_file(directory->folder() / kVerdictFile, to_json(report)));
   if (sarif) SS_TRY_VOID(sarif->write(write_sarif(report)));
   SS_TRY_VOID(print(render_gate(report, options.format)));
   context.progress.note(fmt::format("comparison: {}", directory->folder().string()));

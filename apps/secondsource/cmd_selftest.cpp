@@ -45,15 +45,13 @@ Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext&
   std::optional<AbDirectory> directory;
   if (path_exists(folder / "ab.json")) {
     SS_TRY(const AbRecord record, AbDirectory::read_record(folder));
-    SS_TRY_VOID(check_ab_resumable(record, folder, /*max_others_share=*/1, context.progress, context.interrupt));
+    SS_TRY_VOID(check_ab_resumable(record, folder, context.progress, context.interrupt));
     SS_TRY(directory, AbDirectory::resume(folder));
   } else {
     AbRequest request;
     request.base = {.name = Arm::kBase, .program = context.program.string()};
     request.candidate = {.name = Arm::kCandidate, .program = context.program.string()};
-    for (const std::string& word : split_words(options.candidate_args)) {
-      request.candidate.arguments.push_back(word);
-    }
+    SS_TRY(request.candidate.arguments, split_words("--cand-args", options.candidate_args));
     request.bundle = options.bundle;
     request.timed_bundle = options.timed_bundle;
     request.backends = {options.backend};

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <deque>
 #include <iostream>
 #include <limits>
@@ -415,7 +416,27 @@ std::optional<int> CommandLine::parse(int argc, const char* const* argv) {
   }
 }
 
-std::vector<std::string> split_words(const std::string& text) {
+Result<std::vector<std::string>> split_words(const std::string& flag, const std::string& text) {
+  // CLI11 takes a quote that is not closed as if it were closed at the end. The words are passed over here as CLI11 does.
+  const auto is_space = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
+  std::size_t at = 0;
+  while (at < text.size()) {
+    if (is_space(text[at])) {
+      ++at;
+    } else if (std::string_view("'\"`").find(text[at]) != std::string_view::npos) {
+      const char quote = text[at];
+      std::size_t end = text.find(quote, at + 1);
+      while (end != std::string::npos && text[end - 1] == '\\') end = text.find(quote, end + 1);
+      if (end == std::string::npos) {
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("{}: expected a {} that closes the one before {}, found none", flag, quote,
+                                 in_quotes(text.substr(at + 1)))};
+      }
+      at = end + 2;
+    } else {
+      while (at < text.size() && !is_space(text[at])) ++at;
+    }
+  }
   return CLI::detail::split_up(text);
 }
 

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "command_description.h"
+#include "core/result.h"
 
 namespace CLI {
 class App;
@@ -153,7 +154,8 @@ class CommandLine {
   CommandNode root_;
 };
 
-/// The words of a command line that is given as one text; quotes keep spaces.
-std::vector<std::string> split_words(const std::string& text);
+/// The words of a command line that `flag` gives as one text; a quote at the beginning of a word keeps spaces. Errors:
+/// kInvalidInput for a quote that is not closed.
+Result<std::vector<std::string>> split_words(const std::string& flag, const std::string& text);
 
 }  // namespace secondsource

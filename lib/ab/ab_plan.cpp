@@ -32,6 +32,8 @@ namespace {
 // This run only judges tokens, so it times as little as a run can.
 constexpr const char* kShortestScenario = "single-stream@/2";
 constexpr const char* kShortestBudget = "0.1s";
+constexpr double kGoldenDeadlineS = 3600;                // a run that takes this long hangs
+constexpr std::int64_t kGoldenGraceNs = 10'000'000'000;  // to stop a server that it started
 
 class AbPlanner {
  public:
@@ -40,7 +42,7 @@ class AbPlanner {
       : request_(request), folder_(folder), progress_(progress), interrupt_(interrupt) {}
 
   Result<AbRecord> plan() {
-    const std::int64_t began_ns = now_ns();
+    began_ns_ = now_ns();
     record_.ab_id = random_digits();
     record_.started_utc = utc_timestamp();
     record_.command = request_.command;
@@ -51,6 +53,7 @@ class AbPlanner {
     record_.cell_budget = request_.cell_budget;
     record_.max_time_s = request_.max_time_s;
     record_.allow_unverified = request_.allow_unverified;
+    record_.max_others_share = request_.max_others_share;
     record_.waivers = request_.waivers.string();
     record_.allow_inconclusive = request_.allow_inconclusive;
     SS_TRY_VOID(check_scenarios());
@@ -61,18 +64,20 @@ class AbPlanner {
     record_.golden_bundle = std::filesystem::absolute(request_.bundle).string();
     SS_TRY(record_.golden_bundle_sha256, check_content(bundle, progress_, interrupt_));
     if (!request_.judge_opportunistic) record_.opportunistic = opportunistic_of(bundle);
-    SS_TRY_VOID(check_machine_is_free(request_.max_others_share, others_share_of_host(), {}, progress_, interrupt_));
+    SS_TRY_VOID(check_host_is_free(request_.max_others_share, "nothing was measured", progress_, interrupt_));
     SS_TRY_VOID(choose_backends());
     SS_TRY_VOID(judge_tokens(record_.base));
-    SS_TRY_VOID(judge_tokens(record_.candidate));
-    record_.stints = stints_of(record_.golden, request_.allow_unverified);
+    if (!record_.golden_cut_short) SS_TRY_VOID(judge_tokens(record_.candidate));
+    if (!record_.golden_cut_short) record_.stints = stints_of(record_.golden, request_.allow_unverified);
     if (!record_.stints.empty()) SS_TRY_VOID(choose_timed_bundle(bundle));
     if (record_.is_of_systems()) note_differences();
-    record_.prepared_s = 1e-9 * static_cast<double>(now_ns() - began_ns);
+    record_.prepared_s = spent_s();
     return std::move(record_);
   }
 
  private:
+  [[nodiscard]] double spent_s() const { return 1e-9 * static_cast<double>(now_ns() - began_ns_); }
+
   Result<void> check_scenarios() {
     for (const std::string& text : request_.scenarios) {
       SS_TRY(const std::vector<Scenario> parsed, parse_scenario(text));
@@ -188,12 +193,27 @@ class AbPlanner {
       arguments.push_back(fmt::format("{}", fmt::join(request_.variants, ",")));
     }
     arguments.insert(arguments.end(), arm.arguments.begin(), arm.arguments.end());
+    const bool is_bounded = request_.max_time_s > 0 && request_.max_time_s - spent_s() < kGoldenDeadlineS;
+    const double left_s = is_bounded ? request_.max_time_s - spent_s() : kGoldenDeadlineS;
+    if (left_s <= 0) {
+      record_.golden_cut_short = arm.name;
+      return {};
+    }
     SS_TRY(const ProgramEnd end, run_program_to_end({.program = arm.program,
                                                      .arguments = arguments,
                                                      .stderr_file = stderr_file(folder_, arm),
-                                                     .deadline_ns = std::int64_t{3600} * 1'000'000'000,
+                                                     .deadline_ns = static_cast<std::int64_t>(1e9 * left_s),
+                                                     .grace_ns = kGoldenGraceNs,
                                                      .modules = arm.modules},
                                                     interrupt_));
+    if (end.timed_out && is_bounded) {
+      record_.golden_cut_short = arm.name;
+      if (const auto run = read_summarized_run(out)) add_golden(arm, *run);
+      // What was not reached is not known to be missing.
+      std::erase_if(record_.golden,
+                    [&](const AbGolden& one) { return one.arm == arm.name && one.verdict == GoldenVerdict::kNotRun; });
+      return {};
+    }
     if (end.exit.status == program_status::kBadInput) return of_arm(arm, "run", end);
     if (!path_exists(out / "run.json") && end.exit.status == program_status::kBackendFailed)
       return none_available(arm, end);
@@ -208,7 +228,11 @@ class AbPlanner {
     if (arm.name == Arm::kBase) return Error{ErrorCode::kUnavailable, "base: " + end.said};
     const std::vector<AbGolden> of_base = record_.golden;
     for (const AbGolden& golden : of_base) {
-      record_.golden.push_back({arm.name, golden.backend, golden.variant, GoldenVerdict::kUnavailable, end.said, {}});
+      record_.golden.push_back({.arm = arm.name,
+                                .backend = golden.backend,
+                                .variant = golden.variant,
+                                .verdict = GoldenVerdict::kUnavailable,
+                                .reason = end.said});
     }
     return {};
   }
@@ -217,8 +241,11 @@ class AbPlanner {
     for (const BackendRecord& backend : run.record.backends) {
       if (backend.unavailable.empty()) continue;
       for (const std::string& variant : variants_of(run)) {
-        record_.golden.push_back(
-            {arm.name, backend.name, variant, GoldenVerdict::kUnavailable, backend.unavailable, {}});
+        record_.golden.push_back({.arm = arm.name,
+                                  .backend = backend.name,
+                                  .variant = variant,
+                                  .verdict = GoldenVerdict::kUnavailable,
+                                  .reason = backend.unavailable});
       }
     }
     for (const CellSummary& cell : run.summary.cells) {
@@ -230,8 +257,21 @@ class AbPlanner {
         if (is_this && !record.reasons.empty()) golden.reason = record.reasons.front();
       }
       if (golden.reason.empty() && !cell.notes.empty()) golden.reason = cell.notes.front();
+      if (golden.reason.empty() && golden.verdict == GoldenVerdict::kNotRun) {
+        golden.reason = "the golden prompts did not run";
+      }
+      golden.left_out = request_.backends.empty() && !arm.is_system() && is_unsupported(run, cell.key);
       record_.golden.push_back(std::move(golden));
     }
+  }
+
+  /// True if the backend declined the cell, or its variant.
+  static bool is_unsupported(const SummarizedRun& run, const CellKey& key) {
+    return std::ranges::any_of(run.summary.failures, [&](const FailureRecord& failure) {
+      const bool concerns = failure.cell == key.id() || key.id().starts_with(failure.cell + "/") ||
+                            (failure.cell.empty() && failure.backend == key.backend);
+      return concerns && failure.kind == FailureKind::kUnsupported;
+    });
   }
 
   /// Returns the variants of the run's cells; for a backend without any cell, those of the other backends.
@@ -273,6 +313,7 @@ class AbPlanner {
   const InterruptFlag& interrupt_;
   AbRecord record_;
   std::vector<std::string> backends_;
+  std::int64_t began_ns_ = 0;
 };
 
 }  // namespace
@@ -289,8 +330,8 @@ std::filesystem::path golden_folder(const std::filesystem::path& folder, Arm arm
   return folder / fmt::format("golden-{}", arm);
 }
 
-Result<void> check_ab_resumable(const AbRecord& record, const std::filesystem::path& folder, double max_others_share,
-                                Progress& progress, const InterruptFlag& interrupt) {
+Result<void> check_ab_resumable(const AbRecord& record, const std::filesystem::path& folder, Progress& progress,
+                                const InterruptFlag& interrupt) {
   const auto changed = [](std::string_view what, std::string_view before, std::string_view now) {
     return Error{ErrorCode::kNotComparable,
                  fmt::format("{} changed since the comparison began: expected {:.12}, found {:.12}; start a new "
@@ -312,7 +353,7 @@ Result<void> check_ab_resumable(const AbRecord& record, const std::filesystem::p
     SS_TRY(const std::string content, check_content(bundle, progress, interrupt));
     if (content != expected) return changed(path, expected, content);
   }
-  return check_machine_is_free(max_others_share, others_share_of_host(), {}, progress, interrupt);
+  return {};
 }
 
 }  // namespace secondsource

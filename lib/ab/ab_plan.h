@@ -52,10 +52,10 @@ struct AbRequest {
 Result<AbRecord> plan_ab(const AbRequest& request, const std::filesystem::path& folder, Progress& progress,
                          const InterruptFlag& interrupt);
 
-/// Checks that the programs, the plans of the systems and the bundles are still those of the record in `folder`, and that
-/// the machine is free enough. Errors: kNotComparable, naming what changed; kInconclusive; kInterrupted.
-Result<void> check_ab_resumable(const AbRecord& record, const std::filesystem::path& folder, double max_others_share,
-                                Progress& progress, const InterruptFlag& interrupt);
+/// Checks that the programs, the plans of the systems and the bundles are still those of the record in `folder`. Errors:
+/// kNotComparable, naming what changed; kInterrupted.
+Result<void> check_ab_resumable(const AbRecord& record, const std::filesystem::path& folder, Progress& progress,
+                                const InterruptFlag& interrupt);
 
 /// The run directory of the golden prompts of one side.
 [[nodiscard]] std::filesystem::path golden_folder(const std::filesystem::path& folder, Arm arm);

@@ -77,9 +77,11 @@ struct AbGolden {
   GoldenVerdict verdict = GoldenVerdict::kNotRun;
   std::string reason{};
   std::optional<VerdictLevel> level{};  ///< of a system that is not ours: how much of its answers was seen
+  /// The backend does not support the variant and nobody named it, so that the cell is no part of the comparison.
+  bool left_out = false;
 };
-SS_FIELDS(AbGolden, arm, backend, variant, verdict, reason, level)
-SS_ADDED_FIELDS(AbGolden, level)
+SS_FIELDS(AbGolden, arm, backend, variant, verdict, reason, level, left_out)
+SS_ADDED_FIELDS(AbGolden, level, left_out)
 
 /// The content of ab.json, which is written before the first pair and rewritten only by --resume.
 struct AbRecord {
@@ -111,6 +113,11 @@ struct AbRecord {
   std::vector<std::string> compared{};        ///< two systems: what is known to differ between them, one line each
   std::string waivers{};                      ///< path of the file with accepted regressions; empty: none
   bool allow_inconclusive = false;            ///< an inconclusive comparison ends with status 0
+  /// Share in [0, 1] of all CPUs that others may take when the comparison begins or goes on.
+  double max_others_share = 1;
+  /// The side whose golden prompts the end of max_time_s cut short. Nothing was timed then, and of the base's end on,
+  /// nothing judged.
+  std::optional<Arm> golden_cut_short{};
 
   /// True for two systems, false for two programs: a comparison is of one kind.
   [[nodiscard]] bool is_of_systems() const { return base.is_system(); }
@@ -122,9 +129,9 @@ struct AbRecord {
 SS_FIELDS(AbRecord, schema_version, ab_id, started_utc, resumed_utc, command, seed, base, candidate, golden_bundle,
           golden_bundle_sha256, timed_bundle, timed_bundle_sha256, suite, scenarios, cell_budget, looks,
           threshold_percent, stints, golden, allow_unverified, opportunistic, max_time_s, prepared_s, sittings,
-          pairs_per_start, compared, waivers, allow_inconclusive)
+          pairs_per_start, compared, waivers, allow_inconclusive, max_others_share, golden_cut_short)
 SS_ADDED_FIELDS(AbRecord, opportunistic, max_time_s, prepared_s, sittings, pairs_per_start, compared, waivers,
-                allow_inconclusive)
+                allow_inconclusive, max_others_share, golden_cut_short)
 
 /// One value of one cell, as the gate judges it.
 struct CellValue {

@@ -37,6 +37,32 @@ constexpr std::int64_t kProcessDeadlineNs = 300'000'000'000;
 // A system may be slower by far; its requests and its silence have deadlines of their own.
 constexpr std::int64_t kSystemProcessDeadlineNs = 3'600'000'000'000;
 
+const std::string kInvalid = "INVALID: ";
+
+/// True if processes of the stint failed so often that it is not measured any further.
+bool is_given_up(const PairedGate& gate, std::span<const ProcessLine> lines, const AbStint& stint) {
+  std::map<Arm, int> n_crashes;
+  std::int64_t n_failed = 0;
+  for (const ProcessLine& line : lines) {
+    if (line.stint != stint.id() || line.failure.empty()) continue;
+    ++n_failed;
+    if (!line.failure.starts_with(kInvalid) && ++n_crashes[line.arm] >= kCrashesPerArm) return true;
+  }
+  const double n_allowed = kShareTakenAgain * static_cast<double>(gate.plan().max_pairs());
+  return static_cast<double>(n_failed) > std::max(kAlwaysTakenAgain, n_allowed);
+}
+
+/// True if the stint is not given up, there is time, and one of its cells still needs a verdict; without `stop_early`,
+/// if it has fewer pairs than planned.
+bool needs_pair(const AbRecord& record, const PairedGate& gate, std::span<const ProcessLine> lines,
+                const AbStint& stint, bool stop_early) {
+  const std::int64_t n_taken = n_whole_pairs(lines, stint.id());
+  if (n_taken >= gate.plan().max_pairs() || is_given_up(gate, lines, stint) || is_time_up(record, lines)) return false;
+  if (!stop_early || n_taken == 0) return true;
+  return std::ranges::any_of(series_of(lines, stint.id()),
+                             [&](const PairSeries& series) { return !gate.run(series.differences()).has_value(); });
+}
+
 /// One pair to be measured.
 struct PairTask {
   const AbStint* stint = nullptr;
@@ -77,27 +103,10 @@ class Session {
   }
 
  private:
-  /// True if the pair is the next one of its stint, the stint is not given up, and one of its cells still needs a
-  /// verdict.
+  /// True if the pair is the next one of its stint, and the stint needs it.
   [[nodiscard]] bool wants(const AbStint& stint, std::int64_t pair) const {
-    const std::int64_t n_taken = n_whole_pairs(directory_.lines(), stint.id());
-    if (n_taken != pair || is_given_up(stint) || is_time_up(record_, directory_.lines())) return false;
-    if (!options_.stop_early || n_taken == 0) return true;
-    const std::vector<PairSeries> all = series_of(directory_.lines(), stint.id());
-    return std::any_of(all.begin(), all.end(),
-                       [&](const PairSeries& series) { return !gate_.run(series.differences()).has_value(); });
-  }
-
-  [[nodiscard]] bool is_given_up(const AbStint& stint) const {
-    std::map<Arm, int> n_crashes;
-    std::int64_t n_failed = 0;
-    for (const ProcessLine& line : directory_.lines()) {
-      if (line.stint != stint.id() || line.failure.empty()) continue;
-      ++n_failed;
-      if (!line.failure.starts_with(kInvalid) && ++n_crashes[line.arm] >= kCrashesPerArm) return true;
-    }
-    const double n_allowed = kShareTakenAgain * static_cast<double>(gate_.plan().max_pairs());
-    return static_cast<double>(n_failed) > std::max(kAlwaysTakenAgain, n_allowed);
+    return n_whole_pairs(directory_.lines(), stint.id()) == pair &&
+           needs_pair(record_, gate_, directory_.lines(), stint, options_.stop_early);
   }
 
   Result<void> take_pair(const AbStint& stint, std::int64_t pair) {
@@ -119,7 +128,7 @@ class Session {
         }
       }
       stop_servers();
-      if (is_given_up(stint)) return {};
+      if (is_given_up(gate_, directory_.lines(), stint)) return {};
       ++task.attempt;
     }
   }
@@ -350,8 +359,6 @@ class Session {
     return {};
   }
 
-  static inline const std::string kInvalid = "INVALID: ";
-
   AbDirectory& directory_;
   const AbRecord& record_;
   const AbSessionOptions& options_;
@@ -405,6 +412,12 @@ PairedGate gate_of(const AbRecord& record, std::span<const ProcessLine> lines, c
   std::erase_if(ended.looks, [&](std::int64_t look) { return look >= n_pairs; });
   ended.looks.push_back(n_pairs);
   return gate_of(n_pairs < record.looks.back() ? ended : record);
+}
+
+bool is_measured(const AbRecord& record, std::span<const ProcessLine> lines) {
+  const PairedGate gate = gate_of(record);
+  return std::ranges::none_of(
+      record.stints, [&](const AbStint& stint) { return needs_pair(record, gate, lines, stint, /*stop_early=*/true); });
 }
 
 std::vector<std::string> forecast(const AbRecord& record, const std::vector<ProcessLine>& lines) {

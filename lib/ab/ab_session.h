@@ -27,6 +27,9 @@ struct AbSessionOptions {
 /// True if the time of the comparison does not allow for another pair of each stint.
 [[nodiscard]] bool is_time_up(const AbRecord& record, std::span<const ProcessLine> lines);
 
+/// True if the comparison needs no pair any more.
+[[nodiscard]] bool is_measured(const AbRecord& record, std::span<const ProcessLine> lines);
+
 /// The gate for a stint after the lines so far. When the time is up, the look that comes next is brought forward and is
 /// the last one. That keeps the chance of a false alarm, since the clock decides when to look and not the values.
 [[nodiscard]] PairedGate gate_of(const AbRecord& record, std::span<const ProcessLine> lines, const AbStint& stint);

@@ -50,8 +50,15 @@ Result<void> check_machine_is_free(double max_share, const OthersShare& others_s
   return Error{
       ErrorCode::kInconclusive,
       fmt::format("cannot decide here: other processes took {1:.0f} % of all CPUs for {0:.0f} s, and at most "
-                  "{2:.0f} % are allowed (--max-others); nothing was measured",
+                  "{2:.0f} % are allowed (--max-others)",
                   1e-9 * static_cast<double>(n_windows * look.window_ns), 100 * *median(shares), 100 * max_share)};
+}
+
+Result<void> check_host_is_free(double max_share, std::string_view what_is_left, Progress& progress,
+                                const InterruptFlag& interrupt) {
+  Result<void> is_free = check_machine_is_free(max_share, others_share_of_host(), {}, progress, interrupt);
+  if (is_free || is_free.error().code != ErrorCode::kInconclusive) return is_free;
+  return Error{ErrorCode::kInconclusive, fmt::format("{}; {}", is_free.error().message, what_is_left)};
 }
 
 }  // namespace secondsource

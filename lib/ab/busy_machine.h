@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string_view>
 
 #include "core/interrupt.h"
 #include "core/progress.h"
@@ -25,9 +26,14 @@ using OthersShare = std::function<std::optional<double>()>;
 [[nodiscard]] OthersShare others_share_of_host();
 
 /// Returns as soon as others took at most `max_share` of all CPU time in one window. Errors: kInconclusive when they
-/// took more in every window, with the share of the median one; kInterrupted.
+/// took more in every window, with the share of the median one, to which the caller adds what that leaves;
+/// kInterrupted.
 [[nodiscard]] Result<void> check_machine_is_free(double max_share, const OthersShare& others_share,
                                                  const BusyLook& look, Progress& progress,
                                                  const InterruptFlag& interrupt);
+
+/// The same for this host, over the usual times. `what_is_left` ends the message: "nothing was measured".
+[[nodiscard]] Result<void> check_host_is_free(double max_share, std::string_view what_is_left, Progress& progress,
+                                              const InterruptFlag& interrupt);
 
 }  // namespace secondsource

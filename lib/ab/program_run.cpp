@@ -61,7 +61,14 @@ Result<ProgramEnd> run_program_to_end(const ProgramCall& call, const InterruptFl
     SS_TRY_VOID(interrupt.check());
     end.timed_out = spent_ns() > call.deadline_ns;
     if (end.timed_out) {
-      exit = process.kill();
+      if (call.grace_ns > 0) process.terminate();
+      const std::int64_t killed_ns = now_ns() + call.grace_ns;
+      while (!exit && now_ns() < killed_ns) exit = process.wait(killed_ns);
+      if (exit) {
+        process.kill_group();
+      } else {
+        exit = process.kill();
+      }
     } else if (is_open) {
       const auto line = process.receive(now_ns() + kInterruptPeriodNs);
       is_open = line.has_value();  // false: the program closed its stdout

@@ -26,7 +26,8 @@ struct ProgramCall {
   std::vector<std::string> arguments;
   std::filesystem::path stderr_file;  ///< output is appended to this file
   std::int64_t deadline_ns = 600'000'000'000;
-  std::string modules{};  ///< a folder of backend modules that the program searches first; empty: none
+  std::int64_t grace_ns = 0;  ///< after the deadline: how long it may take to end by itself before it is killed
+  std::string modules{};      ///< a folder of backend modules that the program searches first; empty: none
 };
 
 struct ProgramEnd {

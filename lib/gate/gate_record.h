@@ -32,7 +32,7 @@ struct GateVerdict {
   Decision decision = Decision::kInconclusive;
   std::optional<double> base_s{}, candidate_s{};        ///< medians over repetitions, in seconds
   std::optional<double> change_percent{};               ///< positive: worse
-  std::optional<double> low_percent{}, high_percent{};  ///< 95 % interval of the change
+  std::optional<double> low_percent{}, high_percent{};  ///< 95 % interval of the change; empty with too few pairs
   bool improved = false;
   std::string waived_by{};                     ///< id of the waiver that covers a regression
   std::string why{};                           ///< the reason, in one sentence
@@ -40,8 +40,7 @@ struct GateVerdict {
   std::optional<std::int64_t> n_more_pairs{};  ///< interleaved and inconclusive: further pairs needed for a verdict
   bool decides = true;                         ///< false: of an opportunistic variant, whatever the decision
 
-  /// The ends of the interval. With a few pairs an end may be infinite; JSON has no infinite number, so the bound is
-  /// absent there.
+  /// The ends of the interval, which are infinite where there is none.
   [[nodiscard]] double low() const { return low_percent.value_or(-std::numeric_limits<double>::infinity()); }
   [[nodiscard]] double high() const { return high_percent.value_or(std::numeric_limits<double>::infinity()); }
 };
@@ -87,7 +86,8 @@ struct GateReport {
   std::vector<std::string> compared{};
   /// Cells without a verdict that fail nothing, each with the reason: new in the candidate, or declined by a backend.
   std::vector<std::string> not_judged{};
-  std::string cannot_decide{};  ///< why nothing was measured: the machine was too busy; empty otherwise
+  /// Why some or all was not timed: the machine was too busy, or the time was used up. Empty if all was.
+  std::string cannot_decide{};
 
   /// The list for a finding: `findings` if it may fail the gate, otherwise `without_effect`.
   [[nodiscard]] std::vector<std::string>& list_for(std::vector<std::string>& findings, bool decides) {

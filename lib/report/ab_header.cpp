@@ -49,9 +49,11 @@ std::vector<std::string> ab_header(const AbRecord& record, std::span<const Proce
   std::vector<std::string> text;
   for (const ArmRecord* arm : {&record.base, &record.candidate}) text.push_back(arm_line(*arm));
   for (std::string& line : compared_lines(record)) text.push_back(std::move(line));
-  text.push_back(fmt::format("tokens judged on {} ({:.12}), suite {}; speed on {} ({:.12})", record.golden_bundle,
-                             record.golden_bundle_sha256, record.suite, record.timed_bundle,
-                             record.timed_bundle_sha256));
+  const std::string speed = record.timed_bundle.empty()
+                                ? "nothing was timed"
+                                : fmt::format("speed on {} ({:.12})", record.timed_bundle, record.timed_bundle_sha256);
+  text.push_back(fmt::format("tokens judged on {} ({:.12}), suite {}; {}", record.golden_bundle,
+                             record.golden_bundle_sha256, record.suite, speed));
   if (record.is_of_systems()) text.push_back(tokens_line(record));
   for (std::string& line : sittings_lines(record, lines)) text.push_back(std::move(line));
   double busiest = 0;

@@ -184,9 +184,11 @@ TextTable gate_table(const GateReport& gate) {
     if (!verdict.waived_by.empty()) word += fmt::format(", waived by {}", verdict.waived_by);
     if (verdict.improved) word += ", improved";
     const bool known = verdict.change_percent.has_value();
+    const bool has_interval = verdict.low_percent && verdict.high_percent;
     table.rows.push_back({verdict.cell.id(), verdict.metric, seconds(verdict.base_s), seconds(verdict.candidate_s),
                           known ? fmt::format("{:+.1f} %", *verdict.change_percent) : kUnknown,
-                          known ? fmt::format("{:+.1f} to {:+.1f} %", verdict.low(), verdict.high()) : kUnknown, word});
+                          has_interval ? fmt::format("{:+.1f} to {:+.1f} %", verdict.low(), verdict.high()) : kUnknown,
+                          word});
   }
   return table;
 }
@@ -289,7 +291,7 @@ std::vector<std::string> gate_notes(const GateReport& gate) {
 }
 
 std::string gate_headline(const GateReport& gate) {
-  if (!gate.cannot_decide.empty()) return "cannot decide here: the machine is too busy";
+  if (!gate.cannot_decide.empty() && gate.verdicts.empty()) return "cannot decide here: nothing was timed";
   std::string text = fmt::format("{} regressed, {} inconclusive, {} pass, {} waived", gate.count(Decision::kRegressed),
                                  gate.count(Decision::kInconclusive), gate.count(Decision::kPass), gate.count_waived());
   const auto n_opportunistic = std::ranges::count(gate.verdicts, false, &GateVerdict::decides);

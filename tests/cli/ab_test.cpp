@@ -125,6 +125,46 @@ TEST_CASE("ab: what was interrupted goes on where it was, and what changed meanw
   CHECK(contains(changed.err, "changed since the comparison began"));
 }
 
+TEST_CASE(
+    "ab: --resume prints the verdict of a finished comparison on a busy machine, too, and goes on only on a free one") {
+  const ScratchFolder scratch;
+  const auto out = scratch.path() / "ab";
+  // Other processes are never allowed to use any of the CPUs when the comparison goes on.
+  const auto resume = [&] { return run_program({"ab", "--resume", out.string(), "--max-others", "0"}); };
+  REQUIRE(ab(out, {"--max-pairs", "2"}).status == 5);
+  const std::string lines = *read_file(out / "pairs.jsonl");
+  std::atomic<bool> done = false;
+  std::thread load([&] {
+    while (!done) {
+    }
+  });
+  const ProgramRun finished = resume();
+  REQUIRE_OK(write_file(out / "pairs.jsonl", lines.substr(0, lines.find('\n') + 1)));
+  const ProgramRun part = resume();
+  done = true;
+  load.join();
+  CAPTURE(finished.out, finished.err, part.out, part.err);
+  CHECK(finished.status == 5);
+  CHECK(contains(finished.out, "gate: 0 regressed, 2 inconclusive"));
+  CHECK_FALSE(contains(finished.out, "cannot decide here"));
+  CHECK(part.status == 5);
+  CHECK(contains(part.out, "cannot decide here: other processes took"));
+  CHECK(contains(part.out, "nothing more was measured; what was measured before is kept"));
+  CHECK_FALSE(contains(part.out, "nothing was measured"));
+}
+
+TEST_CASE("ab: the time ends the golden prompts, which is inconclusive") {
+  const ScratchFolder scratch;
+  const ProgramRun run = ab(scratch.path() / "ab", {"--suite", "full", "--max-time", "0.2s"});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 5);
+  CHECK(contains(
+      run.out,
+      "0.2 s of --max-time were used up before the golden prompts of the base ended; judged until then: none"));
+  CHECK(contains(run.out, "nothing was timed"));
+  CHECK(contains(run.out, "cannot decide here: nothing was timed"));
+}
+
 TEST_CASE("ab: --resume keeps the waivers of the plan, and that it may be inconclusive") {
   const ScratchFolder scratch;
   const auto out = scratch.path() / "ab";
@@ -197,6 +237,15 @@ TEST_CASE("ab: wrong tokens end with 3 and a crash with 4, before anything is ti
   CHECK(count_lines(out / "pairs.jsonl") == 0);
 }
 
+TEST_CASE("ab: a named backend that is not there fails the comparison of the others") {
+  const ScratchFolder scratch;
+  const ProgramRun run = ab(scratch.path() / "ab", {"--backend", "onednm", "--max-pairs", "1"});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 4);
+  CHECK(contains(run.out, "not measured: onednm/bf16: there is no backend of this name; this program has "));
+  CHECK(contains(run.out, "tiny-gqa8-hd64/cpu/bf16/single-stream"));
+}
+
 TEST_CASE("ab: two revisions are built and compared") {
   const ScratchFolder scratch;
   const auto repository = scratch.path() / "repository";
@@ -244,7 +293,7 @@ TEST_CASE("ab: beside a load on every CPU it says within a minute that it cannot
   CHECK(contains(report->compared.front(), "host: "));
   // The folder is free for another attempt, since nothing was measured.
   CHECK(allowed.status == 0);
-  CHECK(contains(allowed.out, "## Gate: cannot decide here: the machine is too busy"));
+  CHECK(contains(allowed.out, "## Gate: cannot decide here: nothing was timed"));
 }
 
 TEST_CASE("ab: what cannot be compared is refused in one line") {
@@ -265,6 +314,8 @@ TEST_CASE("ab: what cannot be compared is refused in one line") {
   const auto text = scratch.path() / "text";
   REQUIRE_OK(write_file(text, "no program"));
   check_refused(ab(scratch.path() / "f", {"--cand", text.string()}), "found something that cannot be executed");
+  check_refused(ab(scratch.path() / "e", {"--cand-args", "--threads '1"}),
+                "--cand-args: expected a ' that closes the one before \"1\", found none");
   const ProgramRun flags = ab(scratch.path() / "d", {"--cand-args", "--no-such-flag"});
   CHECK(flags.status == 2);
   CHECK(contains(flags.err, "candidate: "));

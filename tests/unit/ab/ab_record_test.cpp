@@ -86,6 +86,34 @@ TEST_CASE("wrong tokens, a backend that fails, an unverified bundle and nothing 
   CHECK(report().failed.front() == "cpu/bf16: the candidate has no such backend");
 }
 
+TEST_CASE("a backend that neither side could use is a failure, and a variant that nobody asked for is not") {
+  AbRecord record = tiny_record({14});
+  const auto add = [&](Arm arm, const char* backend, GoldenVerdict verdict, const char* reason, bool left_out) {
+    record.golden.push_back({.arm = arm,
+                             .backend = backend,
+                             .variant = "bf16",
+                             .verdict = verdict,
+                             .reason = reason,
+                             .left_out = left_out});
+  };
+  for (const Arm arm : {Arm::kBase, Arm::kCandidate}) {
+    add(arm, "bogus", GoldenVerdict::kUnavailable, "there is no backend of this name", false);
+    add(arm, "cuda", GoldenVerdict::kNotRun, "crash: the driver is gone", false);
+    add(arm, "onednn", GoldenVerdict::kNotRun, "unsupported: bf16", true);
+  }
+  // A side that could be judged is not enough: of the base, a backend that is not there was asked for, too.
+  add(Arm::kBase, "hip", GoldenVerdict::kUnavailable, "no driver", false);
+  add(Arm::kCandidate, "hip", GoldenVerdict::kPassed, "", false);
+  add(Arm::kBase, "vulkan", GoldenVerdict::kNotRun, "crash: signal 11", false);
+  add(Arm::kCandidate, "vulkan", GoldenVerdict::kPassed, "", false);
+  const GateReport report = report_of(record, pair_lines(14, 0), {}, "2026-11-20");
+  CHECK(report.count(Decision::kPass) == 2);
+  CHECK(report.failed == std::vector<std::string>{"bogus/bf16: there is no backend of this name",
+                                                  "cuda/bf16: crash: the driver is gone", "hip/bf16: base: no driver"});
+  CHECK(report.not_comparable == std::vector<std::string>{"vulkan/bf16: base: crash: signal 11"});
+  CHECK(report.wrong_tokens.empty());
+}
+
 TEST_CASE("what is timed is what both sides have and what is right on both") {
   std::vector<AbGolden> golden;
   for (const Arm arm : {Arm::kBase, Arm::kCandidate}) {
@@ -130,4 +158,65 @@ TEST_CASE("a comparison that its time ended says so") {
   record.max_time_s = 40;
   const GateReport report = report_of(record, pair_lines(8, 0), {}, "2026-11-20");
   CHECK(report.verdicts[0].why.find("the comparison used up its 40 s (--max-time)") != std::string::npos);
+}
+
+TEST_CASE("a comparison whose time was used up before its first pair is inconclusive and says so") {
+  AbRecord record = tiny_record({14, 28});
+  record.max_time_s = 1;
+  record.prepared_s = 3;
+  const GateReport report = report_of(record, {}, {}, "2026-11-20");
+  CHECK(report.not_comparable.empty());
+  CHECK(
+      report.cannot_decide ==
+      "cannot decide here: the 1 s of --max-time were used up before the first pair of cpu/bf16; what goes before the "
+      "pairs, with the golden prompts, took 3 s");
+  record.opportunistic = {"bf16"};
+  const GateReport free = report_of(record, {}, {}, "2026-11-20");
+  CHECK(free.cannot_decide.empty());
+  CHECK(free.not_comparable.empty());
+  CHECK(free.without_effect ==
+        std::vector<std::string>{"cpu/bf16: the 1 s of --max-time were used up before its first pair"});
+}
+
+TEST_CASE("an interval that so few pairs do not have has no ends") {
+  const GateReport report = report_of(tiny_record({4}), pair_lines(4, 0), {}, "2026-11-20");
+  REQUIRE(report.verdicts.size() == 2);
+  CHECK(report.verdicts[0].change_percent);
+  CHECK_FALSE(report.verdicts[0].low_percent);
+  CHECK_FALSE(report.verdicts[0].high_percent);
+  CHECK(report.verdicts[0].why.find("too few pairs for an interval") != std::string::npos);
+  const GateReport enough = report_of(tiny_record({14}), pair_lines(14, 0), {}, "2026-11-20");
+  CHECK(enough.verdicts[0].low_percent);
+}
+
+TEST_CASE(
+    "golden prompts that the time ended are inconclusive, with what was judged; wrong tokens count all the same") {
+  AbRecord record = tiny_record({14, 28});
+  record.max_time_s = 2;
+  record.stints.clear();
+  record.golden_cut_short = Arm::kCandidate;
+  record.golden.pop_back();
+  record.golden.push_back(
+      {.arm = Arm::kBase, .backend = "onednn", .variant = "bf16", .verdict = GoldenVerdict::kPassed});
+  const GateReport report = report_of(record, {}, {}, "2026-11-20");
+  CHECK(report.failed.empty());
+  CHECK(report.not_comparable.empty());
+  CHECK(report.cannot_decide ==
+        "cannot decide here: the 2 s of --max-time were used up before the golden prompts of the candidate ended; "
+        "judged until then: base cpu/bf16 passed, base onednn/bf16 passed");
+  record.golden.push_back({.arm = Arm::kCandidate,
+                           .backend = "cpu",
+                           .variant = "bf16",
+                           .verdict = GoldenVerdict::kFailed,
+                           .reason = "bad"});
+  CHECK(report_of(record, {}, {}, "2026-11-20").wrong_tokens == std::vector<std::string>{"cpu/bf16: bad"});
+  record.golden = {{.arm = Arm::kBase,
+                    .backend = "bogus",
+                    .variant = "bf16",
+                    .verdict = GoldenVerdict::kUnavailable,
+                    .reason = "there is no backend of this name"}};
+  record.golden_cut_short = Arm::kBase;
+  const GateReport none = report_of(record, {}, {}, "2026-11-20");
+  CHECK(none.failed == std::vector<std::string>{"bogus/bf16: base: there is no backend of this name"});
+  CHECK(none.cannot_decide.ends_with("judged until then: none"));
 }

@@ -71,6 +71,25 @@ TEST_CASE("when the time is over, the next look is brought forward and is the la
   CHECK_FALSE(is_time_up(record, pair_lines(28, 0)));
 }
 
+TEST_CASE(
+    "a comparison is measured when every cell has a verdict, the plan or the time is at its end, or a side gave up") {
+  AbRecord record = tiny_record({14, 28});
+  CHECK_FALSE(is_measured(record, {}));
+  CHECK_FALSE(is_measured(record, pair_lines(13, 0)));
+  CHECK(is_measured(record, pair_lines(14, 0)));
+  std::vector<ProcessLine> crashed = pair_lines(3, 0);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    crashed.push_back(process_line(3, Arm::kCandidate, 1, 1));
+    crashed.back().attempt = attempt;
+    crashed.back().failure = "exit status 4: crash";
+  }
+  CHECK(is_measured(record, crashed));
+  record.max_time_s = 29;  // five pairs take 25 s, and another one 5 s
+  CHECK(is_measured(record, pair_lines(5, 0)));
+  record.stints.clear();
+  CHECK(is_measured(record, {}));
+}
+
 TEST_CASE("opportunistic variants take no part of the permitted false alarms") {
   AbRecord record = tiny_record({14, 28});
   const double alone = gate_of(record).alpha();

@@ -124,6 +124,26 @@ TEST_CASE("a program that runs past its deadline ends with all that it started, 
   }
 }
 
+TEST_CASE("a program that gets a grace may end by itself after its deadline, and is killed after that") {
+  const ScratchFolder scratch;
+  const auto run = [&](const std::string& command) {
+    return run_program_to_end({.program = "/bin/bash",
+                               .arguments = {"-c", command},
+                               .stderr_file = scratch.path() / "stderr",
+                               .deadline_ns = 500'000'000,
+                               .grace_ns = 1'000'000'000},
+                              InterruptFlag());
+  };
+  const auto ended = run("trap 'exit 7' TERM; while :; do sleep 0.05; done");
+  REQUIRE_OK(ended);
+  CHECK(ended->timed_out);
+  CHECK(ended->exit.status == 7);
+  const auto killed = run("trap '' TERM; while :; do sleep 0.05; done");
+  REQUIRE_OK(killed);
+  CHECK(killed->timed_out);
+  CHECK(killed->exit.killed_by_us);
+}
+
 TEST_CASE("a revision is checked out beside the repository, built once, and runs") {
   const TinyRepository repository;
   SilentProgress progress;
