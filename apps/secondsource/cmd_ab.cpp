@@ -168,10 +168,10 @@ Result<PlanFile> plan_with_flags(const AbOptions& options, TwoSystems& systems, 
   if (!options.suite.empty()) request.suite = options.suite;
   if (options.seed) request.seed = *options.seed;
   if (!options.budget.empty()) {
-    SS_TRY(request.settings.cell_budget_s, parse_seconds(options.budget));
+    SS_TRY(request.settings.cell_budget_s, parse_seconds_flag("--budget", options.budget));
   }
   if (!options.max_time.empty()) {
-    SS_TRY(request.settings.max_time_s, parse_seconds(options.max_time));
+    SS_TRY(request.settings.max_time_s, parse_seconds_flag("--max-time", options.max_time));
   }
   if (!options.timed_bundle.empty()) plan.gate.timed_bundle = options.timed_bundle;
   SS_TRY(plan.gate.timed_bundle, bundle_path(plan.gate.timed_bundle, context.program));
