@@ -52,6 +52,7 @@ Result<HostState::Scheduling> read_scheduling(const HostFiles& files) {
     if (!ran_ns || !waited_ns) continue;
     sum.ran_s += 1e-9 * static_cast<double>(*ran_ns);
     sum.waited_s += 1e-9 * static_cast<double>(*waited_ns);
+    sum.waited_s_of_thread[thread] = 1e-9 * static_cast<double>(*waited_ns);
     any = true;
   }
   if (!any) return unavailable("no /proc/self/task/*/schedstat");

@@ -3,6 +3,7 @@
 // Each one is a value, or the reason why it cannot be read.
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@ struct HostState {
   struct Scheduling {
     double waited_s = 0;
     double ran_s = 0;
+    std::map<std::string, double> waited_s_of_thread{};  ///< by the thread's id
   };
   Result<Scheduling> scheduling;
   Result<std::int64_t> major_faults;     ///< of this process, from /proc/self/stat

@@ -35,17 +35,29 @@ CheckRecord with_both(const char* name, const Result<T>& before, const Result<T>
   return {name, verdict.outcome, verdict.detail, verdict.lost};
 }
 
+/// The longest time that a single thread waited between two readings.
+double longest_wait_s(const HostState::Scheduling& before, const HostState::Scheduling& after) {
+  double longest_s = 0;
+  for (const auto& [thread, waited_s] : after.waited_s_of_thread) {
+    const auto earlier = before.waited_s_of_thread.find(thread);
+    const double from_s = earlier == before.waited_s_of_thread.end() ? 0 : earlier->second;
+    longest_s = std::max(longest_s, waited_s - from_s);
+  }
+  return longest_s;
+}
+
 CheckRecord check_foreign_cpu(const HostState& before, const HostState& after, MeasuredTime time,
                               const HostCheckLimits& limits) {
   return with_both("foreign_cpu", before.scheduling, after.scheduling, [&](const auto& a, const auto& b) -> Verdict {
     const double waited_s = std::max(0.0, b.waited_s - a.waited_s);
     const double ran_s = std::max(0.0, b.ran_s - a.ran_s);
     if (!time.computes_here) {
-      const double share = time.wall_s > 0 ? std::min(1.0, waited_s / time.wall_s) : 0;
+      const double longest_s = longest_wait_s(a, b);
+      const double share = time.wall_s > 0 ? std::min(1.0, longest_s / time.wall_s) : 0;
       return {outcome_of(share, limits.noise_suspect, limits.noise_invalid),
-              fmt::format("the client's threads were ready to run and waited {:.1f} % of the repetition "
+              fmt::format("a thread of the client was ready to run and waited {:.1f} % of the repetition "
                           "({:.3g} s in {:.3g} s) for a CPU that something else used",
-                          100 * share, waited_s, time.wall_s),
+                          100 * share, longest_s, time.wall_s),
               share};
     }
     const double share = waited_s + ran_s > 0 ? waited_s / (waited_s + ran_s) : 0;

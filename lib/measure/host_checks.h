@@ -39,7 +39,7 @@ SS_FIELDS(HostCheckLimits, noise_suspect, noise_invalid, steal_suspect, steal_in
 
 /// The repetition between the two states of the host.
 struct MeasuredTime {
-  double wall_s = 0;
+  double wall_s = 0;  ///< from the first reading of the host's counters to the second
   /// False for a client of another process (SystemUnderTest::computes_here). Its threads sleep most of the time, so what
   /// they lost is a share of the whole repetition and not of the little time in which they were ready to run.
   bool computes_here = true;

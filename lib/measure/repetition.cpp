@@ -101,6 +101,7 @@ class Measurement {
     reset_peak_rss();
     if (context_.telemetry != nullptr) (void)context_.telemetry->take();
     const std::vector<std::int32_t> cpus = usable_cpus();
+    const std::int64_t host_before_ns = now_ns();
     const HostState host_before = read_host_state(context_.host, cpus);
     const HostUsage before = read_host_usage(context_.host);
     const StepTotals steps_before = system_.step_totals();
@@ -108,6 +109,9 @@ class Measurement {
     const bool single = plan_.scenario.kind == ScenarioKind::kSingleStream;
     SS_TRY_VOID(single ? measure_one_by_one() : measure_together());
     record_.wall_s = 1e-9 * static_cast<double>(now_ns() - started_ns);
+    // Read at once, so that the counters hold the repetition and not the work that follows it.
+    const HostState host_after = read_host_state(context_.host, cpus);
+    const double host_s = 1e-9 * static_cast<double>(now_ns() - host_before_ns);
     note_usage(before, read_host_usage(context_.host));
     const StepTotals steps_after = system_.step_totals();
     note_steps(steps_before, steps_after);
@@ -119,9 +123,9 @@ class Measurement {
     record_.memory = system_.memory();
     if (const auto peak = peak_rss_bytes(context_.host)) record_.host_memory.peak_rss_bytes = *peak;
     check_requests_and_steps(steps_after.n_compiled - steps_before.n_compiled);
-    for (CheckRecord& check : check_host(host_before, read_host_state(context_.host, cpus),
-                                         {.wall_s = record_.wall_s, .computes_here = system_.computes_here()},
-                                         telemetry, plan_.host_limits)) {
+    for (CheckRecord& check :
+         check_host(host_before, host_after, {.wall_s = host_s, .computes_here = system_.computes_here()}, telemetry,
+                    plan_.host_limits)) {
       record_.checks.push_back(std::move(check));
     }
     std::vector<JournalLine> lines(std::make_move_iterator(pending_.begin()), std::make_move_iterator(pending_.end()));

@@ -22,6 +22,17 @@ using JournalChange = void (*)(Journal&);
 
 void as_it_is(Journal&) {}
 
+/// The lines of a run whose cell has this variant.
+void of_int8(Journal& journal) {
+  CellKey key = cell_key("cpu");
+  key.variant = "int8";
+  for (JournalLine& line : journal.lines) {
+    if (auto* golden = std::get_if<GoldenRecord>(&line)) golden->variant = key.variant;
+    if (auto* sample = std::get_if<RequestSample>(&line)) sample->cell = key.id();
+    if (auto* repetition = std::get_if<Repetition>(&line)) repetition->cell = key.id();
+  }
+}
+
 void with_wrong_tokens(Journal& journal) {
   for (JournalLine& line : journal.lines) {
     if (auto* golden = std::get_if<GoldenRecord>(&line)) golden->verdict = GoldenVerdict::kFailed;
@@ -166,14 +177,15 @@ TEST_CASE("inconclusive can be allowed, and a run without the cell is not compar
   const ScratchFolder scratch;
   const std::string base = stored_run(scratch, "base", 1.0);
   CHECK(run_program({"gate", base, stored_run(scratch, "a", 1.12), "--allow-inconclusive"}).status == 0);
-  const std::filesystem::path other = stored_run(scratch, "b", 1.0);
+  const std::filesystem::path other = stored_run(scratch, "b", 1.0, {}, of_int8);
   auto record = run_record_from_json(*read_file(other / "run.json"), "run.json");
   REQUIRE_OK(record);
   record->cells[0].key.variant = "int8";
   REQUIRE_OK(write_file(other / "run.json", to_json(*record)));
   const ProgramRun run = run_program({"gate", base, other.string()});
   CHECK(run.status == 6);
-  CHECK(contains(run.out, "no such cell"));
+  CHECK(contains(run.out, "the candidate has no such cell"));
+  CHECK(contains(run.out, "not judged: tiny/cpu/int8/single-stream: the base has no such cell"));
 }
 
 TEST_CASE("report writes every format, to stdout or a file") {
