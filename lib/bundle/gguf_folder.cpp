@@ -15,6 +15,7 @@
 #include "bundle/gguf_files.h"
 #include "bundle/gguf_tensors.h"
 #include "bundle/gguf_tokenizer.h"
+#include "bundle/variant.h"
 #include "bundle/weight_conversion.h"
 #include "core/utf8.h"
 #include "tokenizer/gguf_tokenizer_json.h"

@@ -15,6 +15,7 @@
 #include "measure/request_checks.h"
 #include "measure/steady_window.h"
 #include "measure/timed_verdict.h"
+#include "record/roofline.h"
 #include "record/slo.h"
 
 namespace secondsource {
