@@ -96,7 +96,8 @@ class Schemas(unittest.TestCase):
         for line in program("history", "export", "--db", database, "--format", "jsonl").splitlines():
             self.check("history-cell", json.loads(line))
         self.check("history", runs)
-        self.check("gate", json.loads(program("history", "check", "--db", database, "--format", "json", statuses=(6,))))
+        # The newest runs have wrong tokens, which count whether anything is pinned or not.
+        self.check("gate", json.loads(program("history", "check", "--db", database, "--format", "json", statuses=(3,))))
 
     def test_the_committed_plans(self):
         try:
