@@ -155,7 +155,7 @@ double OptionCosts::percent_lost(const OptionSpec& option) const {
   for (const Share& share : shares) by_vendor[find_sku(skus_, share.sku).spec.vendor] += share.percent;
   const auto main = std::max_element(by_vendor.begin(), by_vendor.end(),
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
-  // All machines of that vendor are out, those of a fallback as well.
+  // The outage stops all machines of that vendor, including those of a fallback.
   const bool has_fallback = option.fallback && find_sku(skus_, option.fallback->sku).spec.vendor != main->first;
   return std::max(0.0, main->second - (has_fallback ? option.fallback->percent : 0));
 }

@@ -1,6 +1,6 @@
 #pragma once
 // Weights of a quantized checkpoint as a bundle keeps them: the codes and scales that their publisher stored, in one layout for all
-// methods (docs/supported-models.md, "Published variants"). A matrix NAME [rows, cols] is two tensors, three or four:
+// methods (docs/supported-models.md, "Published variants"). A matrix NAME [rows, cols] is stored as two to four tensors:
 //
 //   NAME.codes    U8 [rows, cols / 2]: INT4, two's complement, or E2M1, the first of two columns in the low bits;
 //                 I8 [rows, cols]: INT8; F8_E4M3 [rows, cols]

@@ -51,7 +51,7 @@ std::optional<Variant> published_from_name(std::string_view name) {
   }
   for (const std::string_view method : kNvfp4Methods) {
     for (const ActQuant act : {ActQuant::kNone, ActQuant::kNvfp4Static}) {
-      // A file in GGUF does not say that activations are quantized.
+      // GGUF files do not say whether activations are quantized, so they are never quantized here.
       if (method == kGgufMethod && act != ActQuant::kNone) continue;
       if (name != published_variant_name(method, kNvfp4Group16, kNvfp4GroupSize, act)) continue;
       return Variant{

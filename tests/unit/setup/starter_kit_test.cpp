@@ -83,7 +83,7 @@ TEST_CASE("the plan of a job that only measures names the backends that open her
     CHECK(contains(text, "without this line `run` measures every one, the reference, too"));
     CHECK_FALSE(contains(text, "all that the base has available"));
   }
-  // Where none opens, the plan names none, and says what is taken.
+  // If no backend opens on this machine, the plan names none, and a comment says which ones each command takes.
   const StarterKit none = kit_of(with_model(true), {});
   CHECK(plan_of(none).request.backends.empty());
   CHECK(contains(file_of(none, StarterRole::kPlan).text, "except the reference; `run` measures that, too"));
