@@ -181,7 +181,7 @@ void register_row(Bench& bench, CaseCache& cache, const BenchCase& row, const Pr
         run_benchmark(state, bench, cache, row, [&] { return prepare(row); });
       });
   registered->UseManualTime()->Unit(benchmark::kMicrosecond);
-  // A time that a benchmark has of its own would be preferred to that of the flag.
+  // Google Benchmark prefers the time of a single benchmark to that of the flag.
   if (!bench.flags.has_min_time) registered->MinTime(kMinTimeS);
 }
 

@@ -179,10 +179,11 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
 
 Result<void> set_price(PlanFile& plan) {
   if (!plan.price) return {};
+  const bool is_row = !parse_number<double>(*plan.price);
   std::vector<PriceRow> book;
   if (!plan.price_book.empty()) {
     SS_TRY(book, read_price_book(plan.price_book));
-  } else if (!parse_number<double>(*plan.price)) {
+  } else if (is_row) {
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("--price: expected USD per hour, as 1.20, or the key of a row beside --price-book FILE, "
                              "which was not given; found {}",
@@ -190,7 +191,7 @@ Result<void> set_price(PlanFile& plan) {
   }
   SS_TRY(PricedInstance priced, resolve_price(*plan.price, book));
   priced.is_per_device = plan.price_per == "device";
-  if (priced.is_per_device && !parse_number<double>(*plan.price)) {
+  if (priced.is_per_device && is_row) {
     return Error{
         ErrorCode::kInvalidInput,
         fmt::format("--price-per: expected instance beside {}, a row of the price book, whose price is that of "

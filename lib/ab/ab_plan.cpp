@@ -24,6 +24,7 @@
 #include "core/units.h"
 #include "runner/scenario_text.h"
 #include "runner/system_plan.h"
+#include "summary/summarize.h"
 #include "summary/summarized_run.h"
 
 namespace secondsource {
@@ -268,9 +269,7 @@ class AbPlanner {
   /// True if the backend declined the cell, or its variant.
   static bool is_unsupported(const SummarizedRun& run, const CellKey& key) {
     return std::ranges::any_of(run.summary.failures, [&](const FailureRecord& failure) {
-      const bool concerns = failure.cell == key.id() || key.id().starts_with(failure.cell + "/") ||
-                            (failure.cell.empty() && failure.backend == key.backend);
-      return concerns && failure.kind == FailureKind::kUnsupported;
+      return failure.kind == FailureKind::kUnsupported && concerns(failure, key);
     });
   }
 

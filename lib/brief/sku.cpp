@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/counted.h"
 #include "core/enum_format.h"
 #include "core/shell_text.h"
 #include "core/utf8.h"
@@ -436,7 +437,7 @@ class QuotedSku {
 };
 
 std::string units_text(const Sku& sku, double n) {
-  return fmt::format("{:g} {}{}", n, sku.price.accelerators > 0 ? "accelerator" : "vCPU", n == 1 ? "" : "s");
+  return counted(n, sku.price.accelerators > 0 ? "accelerator" : "vCPU");
 }
 
 std::string machines_text(const Sku& sku) {

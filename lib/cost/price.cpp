@@ -4,13 +4,13 @@ namespace secondsource {
 
 PriceShare charged_share(const PricedInstance& priced, const UsedUnits& used) {
   // A host counts as one device, as it does for tokens/s per device.
-  if (priced.is_per_device) return {.n_used = used.is_host ? 1 : used.n, .n_of = 1, .unit = "device"};
+  if (priced.is_per_device) return {.n_used = used.is_host ? 1 : used.n, .n_of = 1, .unit = PriceUnit::kDevice};
   if (used.is_host)
-    return {.n_used = used.n, .n_of = priced.n_cpus > 0 ? priced.n_cpus : used.n_host_cpus, .unit = "vCPU"};
+    return {.n_used = used.n, .n_of = priced.n_cpus > 0 ? priced.n_cpus : used.n_host_cpus, .unit = PriceUnit::kCpu};
   if (!used.is_stated) return {};
-  if (priced.n_devices > 0) return {.n_used = used.n, .n_of = priced.n_devices, .unit = "device"};
+  if (priced.n_devices > 0) return {.n_used = used.n, .n_of = priced.n_devices, .unit = PriceUnit::kDevice};
   // The devices that are stated for a system on a machine without accelerators are its vCPUs.
-  if (priced.n_cpus > 0 && used.is_system) return {.n_used = used.n, .n_of = priced.n_cpus, .unit = "vCPU"};
+  if (priced.n_cpus > 0 && used.is_system) return {.n_used = used.n, .n_of = priced.n_cpus, .unit = PriceUnit::kCpu};
   return {};
 }
 

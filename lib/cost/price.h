@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "core/enum_names.h"
 #include "core/fields.h"
 
 namespace secondsource {
@@ -26,12 +27,16 @@ struct Price {
 };
 SS_FIELDS(Price, usd_per_hour, n_units, n_units_used, source, date)
 
+/// What a price is divided by. kUnit stands for devices or vCPUs of runs that do not say which.
+enum class PriceUnit : std::uint8_t { kInstance, kDevice, kCpu, kUnit };
+SS_ENUM_NAMES(PriceUnit, "instance", "device", "vCPU", "unit")
+
 /// What one backend of a run is charged: `n_used` times the price, divided by `n_of`, in units of which the price buys
 /// `n_of`.
 struct PriceShare {
   double n_used = 1;
   double n_of = 1;
-  std::string unit = "instance";  ///< "device", "vCPU", or "instance" for the whole of it
+  PriceUnit unit = PriceUnit::kInstance;
 };
 SS_FIELDS(PriceShare, n_used, n_of, unit)
 

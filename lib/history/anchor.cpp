@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -52,9 +53,20 @@ enum class Standing : std::uint8_t {
   kOtherSetup,
   kAbsent
 };
-constexpr std::array kStandingWords = {
-    "that count", "with wrong tokens",    "failed",     "that never ran",   "partial",
-    "INVALID",    "with a planted fault", "unverified", "of another setup", "without this cell"};
+struct StandingText {
+  const char* of_runs;         ///< "2 INVALID", as a reason why runs are left out
+  const char* in_newest = "";  ///< "INVALID in the newest run", where that alone is a finding; else empty
+};
+constexpr std::array<StandingText, 10> kStandingTexts = {{{"that count"},
+                                                          {"with wrong tokens"},
+                                                          {"failed", "failed in"},
+                                                          {"that never ran", "never ran in"},
+                                                          {"partial", "has fewer repetitions than planned in"},
+                                                          {"INVALID", "INVALID in"},
+                                                          {"with a planted fault", "measured with a planted fault in"},
+                                                          {"unverified", "the bundle is unverified in"},
+                                                          {"of another setup"},
+                                                          {"without this cell", "absent from"}}};
 
 /// What the runs of one cell are held against each other with.
 struct CellRuns {
@@ -149,9 +161,9 @@ std::string run_and_date(const HistoryRun& run) {
 /// "1 with wrong tokens, 2 INVALID": the runs that do not count. Empty if all of them do.
 std::string left_out(const std::vector<Standing>& standings) {
   std::vector<std::string> parts;
-  for (std::size_t i = 1; i < kStandingWords.size(); ++i) {
+  for (std::size_t i = 1; i < kStandingTexts.size(); ++i) {
     const auto n = std::ranges::count(standings, static_cast<Standing>(i));
-    if (n > 0) parts.push_back(fmt::format("{} {}", n, kStandingWords[i]));
+    if (n > 0) parts.push_back(fmt::format("{} {}", n, kStandingTexts[i].of_runs));
   }
   return fmt::format("{}", fmt::join(parts, ", "));
 }
@@ -178,42 +190,14 @@ bool add_findings(const CellRuns& cell, const AnchorRuns& runs, GateReport& repo
                                run_and_date(last)));
   }
   const Standing now = cell.newest_standing.front();
-  const std::string where = run_and_date(runs.newest.front().run);
-  const auto now_text = [&](const std::string& what) {
-    return fmt::format("{}: {} the newest run, {}; so it is in {} of the {} newest", cell.id, what, where,
-                       in_how_many(now), n_newest);
-  };
-  auto& failed = report.list_for(report.failed, cell.decides);
-  auto& not_comparable = report.list_for(report.not_comparable, cell.decides);
-  switch (now) {
-    case Standing::kFailed:
-      failed.push_back(now_text("failed in"));
-      break;
-    case Standing::kNeverRan:
-      failed.push_back(now_text("never ran in"));
-      break;
-    case Standing::kPartial:
-      failed.push_back(now_text("has fewer repetitions than planned in"));
-      break;
-    case Standing::kInvalid:
-      not_comparable.push_back(now_text("INVALID in"));
-      break;
-    case Standing::kFault:
-      not_comparable.push_back(now_text("measured with a planted fault in"));
-      break;
-    case Standing::kUnverified:
-      not_comparable.push_back(now_text("the bundle is unverified in") +
-                               " (--allow-unverified judges it all the same)");
-      break;
-    case Standing::kAbsent:
-      not_comparable.push_back(now_text("absent from"));
-      break;
-    case Standing::kCounts:
-    case Standing::kOtherSetup:
-    case Standing::kWrong:
-      break;
-  }
-  return wrong != cell.newest_standing.end() || (now != Standing::kCounts && now != Standing::kOtherSetup);
+  const std::string_view finding = kStandingTexts[static_cast<std::size_t>(now)].in_newest;
+  if (finding.empty()) return wrong != cell.newest_standing.end();
+  const bool is_failure = now == Standing::kFailed || now == Standing::kNeverRan || now == Standing::kPartial;
+  report.list_for(is_failure ? report.failed : report.not_comparable, cell.decides)
+      .push_back(fmt::format("{}: {} the newest run, {}; so it is in {} of the {} newest{}", cell.id, finding,
+                             run_and_date(runs.newest.front().run), in_how_many(now), n_newest,
+                             now == Standing::kUnverified ? " (--allow-unverified judges it all the same)" : ""));
+  return true;
 }
 
 std::vector<double> values_of(const std::vector<const HistoryCell*>& cells, const std::vector<Standing>& standings,

@@ -32,8 +32,9 @@ std::optional<PriceShare> price_share_of(const RunRecord& record, std::string_vi
   if (found != record.backends.end() && found->price_share) return found->price_share;
   // In a run of an earlier version a price of a single unit covers everything that the run used.
   if (price.n_units <= 1) return PriceShare{.n_used = price.n_units_used, .n_of = price.n_units};
-  return PriceShare{
-      .n_used = found == record.backends.end() ? 1 : found->n_units_used, .n_of = price.n_units, .unit = "unit"};
+  return PriceShare{.n_used = found == record.backends.end() ? 1 : found->n_units_used,
+                    .n_of = price.n_units,
+                    .unit = PriceUnit::kUnit};
 }
 
 std::optional<LimitLooks> limits_of(const RunRecord& record, std::string_view backend) {

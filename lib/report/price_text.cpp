@@ -3,29 +3,29 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string_view>
+
+#include "core/counted.h"
 
 namespace secondsource {
 namespace {
 
-std::string units_text(double n, const std::string& unit) {
-  return fmt::format("{:g} {}{}", n, unit, n == 1 ? "" : "s");
-}
-
 std::string charged_text(double usd_per_hour, const PriceShare& share) {
   const double charged = usd_per_hour * share.n_used / share.n_of;
-  if (share.unit == "instance") return fmt::format("{:.4g} USD/h (the whole instance)", charged);
+  const std::string_view unit = to_string(share.unit);
+  if (share.unit == PriceUnit::kInstance) return fmt::format("{:.4g} USD/h (the whole instance)", charged);
   if (share.n_of == 1) {
-    return fmt::format("{:.4g} USD/h ({} at {:g} USD/h)", charged, units_text(share.n_used, share.unit), usd_per_hour);
+    return fmt::format("{:.4g} USD/h ({} at {:g} USD/h)", charged, counted(share.n_used, unit), usd_per_hour);
   }
   if (share.n_used == share.n_of) {
-    return fmt::format("{:.4g} USD/h (all {})", charged, units_text(share.n_of, share.unit));
+    return fmt::format("{:.4g} USD/h (all {})", charged, counted(share.n_of, unit));
   }
   if (share.n_used > share.n_of) {
-    return fmt::format("{:.4g} USD/h ({}, of which {:g} are {:g} USD/h)", charged, units_text(share.n_used, share.unit),
+    return fmt::format("{:.4g} USD/h ({}, of which {:g} are {:g} USD/h)", charged, counted(share.n_used, unit),
                        share.n_of, usd_per_hour);
   }
   return fmt::format("{:.4g} of {:g} USD/h ({:g} of {})", charged, usd_per_hour, share.n_used,
-                     units_text(share.n_of, share.unit));
+                     counted(share.n_of, unit));
 }
 
 }  // namespace

@@ -197,10 +197,12 @@ TEST_CASE("each row is charged what it uses of the price, which stands beside th
   REQUIRE(measured.run().status == 0);
   CHECK(test::contains(measured.run().out, one.text));
   const std::vector<BackendRecord> backends = measured.stored().record.backends;
-  // One CPU of the machine, or of the row's machine; a host counts as one device.
+  // The backend on the host is charged one vCPU, of this machine or of the one that the row prices. With a price by the
+  // device the host counts as one device.
   const PriceShare of_host = backends.front().price_share.value();
   CHECK(of_host.n_used == 1);
-  CHECK(of_host.unit == (one.price.size() == 4 && one.price[2] == "--price-per" ? "device" : "vCPU"));
+  CHECK(of_host.unit ==
+        (one.price.size() == 4 && one.price[2] == "--price-per" ? PriceUnit::kDevice : PriceUnit::kCpu));
   if (one.price == row) CHECK(of_host.n_of == 224);
   const nlohmann::json summary = measured.summary();
   for (const nlohmann::json& cell : summary.at("cells")) {

@@ -15,6 +15,13 @@ class GoldenVerdict(str, enum.Enum):
     UNAVAILABLE = "unavailable"
 
 
+class PriceUnit(str, enum.Enum):
+    INSTANCE = "instance"
+    DEVICE = "device"
+    VCPU = "vCPU"
+    UNIT = "unit"
+
+
 class CellStatus(str, enum.Enum):
     COMPLETE = "complete"
     PARTIAL = "partial"
@@ -577,7 +584,7 @@ class PriceShare:
 
     n_used: float
     n_of: float
-    unit: str
+    unit: PriceUnit
 
 
 @dataclass(frozen=True)

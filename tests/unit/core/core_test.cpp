@@ -170,6 +170,8 @@ TEST_CASE("a number of things is printed with the noun in the singular or in the
   CHECK(counted(1, "token") == "1 token");
   CHECK(counted(0, "token") == "0 tokens");
   CHECK(counted(std::size_t{2}, "entry", "entries") == "2 entries");
+  CHECK(counted(1.0, "device") == "1 device");
+  CHECK(counted(0.5, "device") == "0.5 devices");
 }
 
 TEST_CASE("more open files than the system allows are refused in a sentence with its limit") {

@@ -218,7 +218,7 @@ TEST_CASE("a thousand tokens cost what the hour costs, divided by the thousands 
 TEST_CASE("a backend is charged what it uses of what the price buys") {
   const auto charged = [](const PricedInstance& priced, const UsedUnits& used) {
     const PriceShare share = charged_share(priced, used);
-    return fmt::format("{:g} of {:g} {}", share.n_used, share.n_of, share.unit);
+    return fmt::format("{:g} of {:g} {}", share.n_used, share.n_of, to_string(share.unit));
   };
   const UsedUnits host{.n = 2, .is_host = true, .n_host_cpus = 16};
   const UsedUnits gpu{.n = 1, .n_host_cpus = 16};

@@ -347,19 +347,20 @@ TEST_CASE("a price stands beside what each backend was charged of it, in every f
     }
     return lines.back();
   };
-  CHECK(charged({.n_used = 1, .n_of = 8, .unit = "device"}) ==
+  CHECK(charged({.n_used = 1, .n_of = 8, .unit = PriceUnit::kDevice}) ==
         "charged for cpu, onednn: 6 of 48 USD/h (1 of 8 devices)");
-  CHECK(charged({.n_used = 2, .n_of = 128, .unit = "vCPU"}) ==
+  CHECK(charged({.n_used = 2, .n_of = 128, .unit = PriceUnit::kCpu}) ==
         "charged for cpu, onednn: 0.75 of 48 USD/h (2 of 128 vCPUs)");
-  CHECK(charged({.n_used = 4, .n_of = 1, .unit = "device"}) ==
+  CHECK(charged({.n_used = 4, .n_of = 1, .unit = PriceUnit::kDevice}) ==
         "charged for cpu, onednn: 192 USD/h (4 devices at 48 USD/h)");
-  CHECK(charged({.n_used = 8, .n_of = 8, .unit = "device"}) == "charged for cpu, onednn: 48 USD/h (all 8 devices)");
-  CHECK(charged({.n_used = 1, .n_of = 1, .unit = "device"}) ==
+  CHECK(charged({.n_used = 8, .n_of = 8, .unit = PriceUnit::kDevice}) ==
+        "charged for cpu, onednn: 48 USD/h (all 8 devices)");
+  CHECK(charged({.n_used = 1, .n_of = 1, .unit = PriceUnit::kDevice}) ==
         "charged for cpu, onednn: 48 USD/h (1 device at 48 USD/h)");
-  CHECK(charged({.n_used = 16, .n_of = 8, .unit = "device"}) ==
+  CHECK(charged({.n_used = 16, .n_of = 8, .unit = PriceUnit::kDevice}) ==
         "charged for cpu, onednn: 96 USD/h (16 devices, of which 8 are 48 USD/h)");
   CHECK(charged({}) == "charged for cpu, onednn: 48 USD/h (the whole instance)");
-  run.record.backends[1].price_share = PriceShare{.n_used = 1, .n_of = 8, .unit = "device"};
+  run.record.backends[1].price_share = PriceShare{.n_used = 1, .n_of = 8, .unit = PriceUnit::kDevice};
   const std::vector<std::string> lines = run_header(run);
   CHECK(lines[lines.size() - 2] == "charged for cpu: 48 USD/h (the whole instance)");
   CHECK(lines.back() == "charged for onednn: 6 of 48 USD/h (1 of 8 devices)");

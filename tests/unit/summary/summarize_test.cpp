@@ -65,7 +65,7 @@ TEST_CASE("a backend is charged its own share, and its device-hours count all of
   RunRecord record = hand_made_record(5);
   record.backends[0].device.is_host = false;
   record.backends[0].n_units_used = 4;
-  record.backends[0].price_share = PriceShare{.n_used = 4, .n_of = 1, .unit = "device"};
+  record.backends[0].price_share = PriceShare{.n_used = 4, .n_of = 1, .unit = PriceUnit::kDevice};
   const CellSummary cell = summarize(record, hand_made_journal(5, 8)).cells[0];
   CHECK(*cell.usd_per_1k_output == Approx(14.4 / (202 * 3.6)));
   CHECK(*cell.tok_per_s_per_device == Approx(202.0 / 4));

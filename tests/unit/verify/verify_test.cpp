@@ -119,7 +119,7 @@ TEST_CASE("what was charged follows from what the backend is, and not from the s
   const auto after = [](double n_units_used, const PriceShare& share) {
     FullRun run;
     for (BackendRecord& backend : run.record.backends) {
-      backend.device.is_host = share.unit == "vCPU";
+      backend.device.is_host = share.unit == PriceUnit::kCpu;
       backend.n_units_used = n_units_used;
       backend.price_share = share;
     }
@@ -128,11 +128,11 @@ TEST_CASE("what was charged follows from what the backend is, and not from the s
     REQUIRE_OK(found);
     return all_faults(*found);
   };
-  CHECK(after(4, {.n_used = 4, .n_of = 1, .unit = "device"}).empty());
-  CHECK(after(2, {.n_used = 2, .n_of = 8, .unit = "device"}).empty());
-  CHECK(after(2, {.n_used = 2, .n_of = 16, .unit = "vCPU"}).empty());
+  CHECK(after(4, {.n_used = 4, .n_of = 1, .unit = PriceUnit::kDevice}).empty());
+  CHECK(after(2, {.n_used = 2, .n_of = 8, .unit = PriceUnit::kDevice}).empty());
+  CHECK(after(2, {.n_used = 2, .n_of = 16, .unit = PriceUnit::kCpu}).empty());
   CHECK(after(4, {}).empty());
-  CHECK(after(4, {.n_used = 1, .n_of = 8, .unit = "device"}).find("usd_per_1k_output") != std::string::npos);
+  CHECK(after(4, {.n_used = 1, .n_of = 8, .unit = PriceUnit::kDevice}).find("usd_per_1k_output") != std::string::npos);
 }
 
 TEST_CASE("every figure of a summary that is changed in its seventh digit, or removed, is named") {
