@@ -34,9 +34,9 @@
 #include "report/loss_table.h"
 #include "report/sarif.h"
 #include "report/tables.h"
+#include "runner/opened_bundle.h"
 #include "runner/plan_file.h"
 #include "runner/run_directory.h"
-#include "runner/run_plan.h"
 
 namespace secondsource {
 namespace {
@@ -282,11 +282,9 @@ Result<AbRequest> request_of(const AbOptions& options, const TwoSystems& systems
 /// no times can be taken.
 Result<void> check_bundles(const PlanFile& plan, bool is_of_systems, CommandContext& context) {
   const std::filesystem::path& path = plan.request.bundles.front();
-  const std::vector<std::string>& asked = plan.request.variants;
   SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
-  SS_TRY_VOID(bundle.check_has_variants(asked));
+  SS_TRY(const std::vector<std::string> variants, variants_to_measure(bundle, plan.request.variants));
   if (is_of_systems) return {};
-  const std::vector<std::string> variants = asked.empty() ? default_variants(bundle.variants()) : asked;
   if (!plan.gate.timed_bundle.empty()) {
     SS_TRY(const Bundle timed, Bundle::open(plan.gate.timed_bundle, context.progress, context.interrupt));
     return timed.check_has_variants(variants);

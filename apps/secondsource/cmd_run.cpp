@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "backend_kit/host_device.h"
@@ -17,7 +16,6 @@
 #include "core/counted.h"
 #include "core/file.h"
 #include "core/folder.h"
-#include "core/json_text.h"
 #include "core/number.h"
 #include "core/staging.h"
 #include "core/units.h"
@@ -36,9 +34,7 @@
 #include "noise_limit.h"
 #include "record/ranges.h"
 #include "record/slo.h"
-#include "report/detail_tables.h"
-#include "report/swap_tables.h"
-#include "report/tables.h"
+#include "run_outcome.h"
 #include "runner/plan_file.h"
 #include "runner/run_directory.h"
 #include "runner/run_plan.h"
@@ -48,6 +44,7 @@
 #include "secondsource_version.h"
 #include "serving/endpoint.h"
 #include "serving/server_probe.h"
+#include "stored_systems.h"
 
 namespace secondsource {
 namespace {
@@ -296,54 +293,6 @@ Result<void> check_before_work(const PlanFile& plan, const RunOptions& options) 
   return RunDirectory::check_nothing_foreign(plan.out);
 }
 
-std::vector<ExitStatus> statuses_of(const RunHealth& health) {
-  std::vector<ExitStatus> statuses;
-  if (health.wrong_tokens) statuses.push_back(ExitStatus::kWrongTokens);
-  if (!health.refused.empty()) statuses.push_back(ExitStatus::kBadInput);
-  if (!health.failures.empty()) statuses.push_back(ExitStatus::kBackendFailed);
-  if (!health.invalid.empty()) statuses.push_back(ExitStatus::kNotComparable);
-  return statuses;
-}
-
-std::string text_of(const SummarizedRun& run, const RunHealth& health, const std::optional<GateReport>& gate,
-                    const std::filesystem::path& folder) {
-  std::string text = terminal_lines(run_header(run));
-  text += "\n" + render_terminal(results_table({&run, 1}));
-  if (const TextTable turns = turn_table({&run, 1}); !turns.rows.empty()) text += "\n" + render_terminal(turns);
-  if (const TextTable swap = swap_table({&run, 1}); !swap.rows.empty()) text += "\n" + render_terminal(swap);
-  const TextTable golden = golden_table({&run, 1});
-  if (!golden.rows.empty()) text += "\n" + render_terminal(golden);
-  text += "\n";
-  text += terminal_lines(result_notes({&run, 1}));
-  if (health.wrong_tokens)
-    text += "WRONG TOKENS: a golden pass failed, or tokens of a timed request differ from the reference's\n";
-  if (gate) {
-    if (!gate->verdicts.empty()) text += "\n" + render_terminal(gate_table(*gate));
-    text += terminal_lines(gate_notes(*gate));
-    text += "gate: " + gate_headline(*gate) + "\n";
-  }
-  return text + fmt::format("run: {}\n", folder.string());
-}
-
-std::string json_of(const SummarizedRun& run, const RunHealth& health, const std::optional<GateReport>& gate,
-                    const std::vector<ExitStatus>& statuses, const std::filesystem::path& folder) {
-  nlohmann::ordered_json tree;
-  tree["run"] = folder.string();
-  tree["status"] = static_cast<int>(most_serious(statuses));
-  tree["statuses"] = nlohmann::json::array();
-  for (const ExitStatus status : statuses) tree["statuses"].push_back(static_cast<int>(status));
-  tree["wrong_tokens"] = health.wrong_tokens;
-  tree["failures"] = health.failures;
-  tree["refused"] = health.refused;
-  tree["invalid"] = health.invalid;
-  tree["unavailable"] = health.unavailable;
-  tree["unverified"] = health.unverified;
-  tree["without_effect"] = health.without_effect;
-  tree["summary"] = nlohmann::ordered_json::parse(to_json(run.summary));
-  if (gate) tree["gate"] = nlohmann::ordered_json::parse(to_json(*gate));
-  return to_json_text(tree, 2) + "\n";
-}
-
 /// What the gate reads beside the run. It is read before anything is measured, so that a wrong path or file costs no
 /// measurement.
 struct GateInput {
@@ -381,16 +330,15 @@ Result<ExitStatus> finish(const RunDirectory& directory, const PlanFile& plan, c
   SummarizedRun run{std::move(record), std::move(summary)};
   run.clocks = repetition_clocks(run.record, directory.lines());
   const bool is_gated = gate_input.base.has_value();
-  const RunHealth health = judge_run(run.record, directory.lines(), run.summary, !is_gated || plan.gate.opportunistic);
-  const std::optional<GateReport> gate = judge_against(plan.gate, gate_input, run);
-  std::vector<ExitStatus> statuses = statuses_of(health);
-  if (gate) statuses = statuses_of(*gate, plan.gate.allow_inconclusive, std::move(statuses));
+  RunHealth health = judge_run(run.record, directory.lines(), run.summary, !is_gated || plan.gate.opportunistic);
+  const RunOutcome outcome =
+      outcome_of(std::move(health), judge_against(plan.gate, gate_input, run), plan.gate.allow_inconclusive);
   if (options.json) {
-    SS_TRY_VOID(print(json_of(run, health, gate, statuses, directory.folder())));
+    SS_TRY_VOID(print(json_of(run, outcome, directory.folder())));
   } else {
-    SS_TRY_VOID(print_text(text_of(run, health, gate, directory.folder())));
+    SS_TRY_VOID(print_text(text_of(run, outcome, directory.folder())));
   }
-  return most_serious(statuses);
+  return most_serious(outcome.statuses);
 }
 
 /// A run that is about to begin or to go on.
@@ -433,102 +381,6 @@ std::map<std::string, KeySource> keys_of(const std::vector<SystemRequest>& reque
   std::map<std::string, KeySource> keys;
   for (const SystemRequest& request : requests) keys[request.name] = request.key;
   return keys;
-}
-
-/// Returns how the plan beside --resume starts a server of a stored run. A run.json may come from anyone, so a command in
-/// it is never executed.
-Result<ManagedStart> start_again(const BackendRecord& backend, const std::vector<SystemRequest>& planned) {
-  const auto found = std::ranges::find(planned, backend.name, &SystemRequest::name);
-  if (found == planned.end() || !found->managed) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("system {}: the run starts its server, and no command of a run.json is executed: expected "
-                             "--config PLAN beside --resume, with the plan that the run began with",
-                             shown(backend.name))};
-  }
-  return *found->managed;
-}
-
-/// Returns how the plan or a --system beside --resume starts an adapter of a stored run: the command of the record is not
-/// executed either.
-Result<SystemRequest> adapter_again(const BackendRecord& backend, const std::vector<SystemRequest>& said,
-                                    const std::vector<SystemRequest>& planned) {
-  for (const std::vector<SystemRequest>* const requests : {&said, &planned}) {
-    const auto found = std::ranges::find(*requests, backend.name, &SystemRequest::name);
-    if (found != requests->end() && found->adapter) return *found;
-  }
-  return Error{ErrorCode::kInvalidInput,
-               fmt::format("system {}: the run starts its adapter, and no command of a run.json is executed: expected "
-                           "--config PLAN or --system {}=adapter:... beside --resume, as the run began",
-                           shown(backend.name), shown(backend.name))};
-}
-
-/// The bundle that a system of a stored run was measured with; empty if it has no cells.
-std::string bundle_of(const RunRecord& record, const BackendRecord& backend) {
-  const auto cell =
-      std::ranges::find(record.cells, backend.name, [](const PlannedCell& one) { return one.key.backend; });
-  return cell == record.cells.end() ? "" : cell->key.bundle;
-}
-
-/// The settings that a plan would need for the system to be sampled and labelled as it was in the stored run.
-std::vector<std::pair<std::string, std::string>> said_of(const ServedSystem& system) {
-  std::vector<std::pair<std::string, std::string>> parts = {
-      {"metrics", system.metrics.empty() ? std::string(kNoMetrics) : system.metrics}};
-  if (!system.telemetry.empty()) parts.emplace_back("telemetry", system.telemetry);
-  if (!system.features) return parts;
-  for (const auto& [key, setting] :
-       {std::pair("speculative", &system.features->speculative),
-        std::pair("prefix_cache", &system.features->prefix_cache), std::pair("kv_cache", &system.features->kv_cache)}) {
-    if (setting->source != SettingSource::kUnknown) parts.emplace_back(key, setting->value);
-  }
-  return parts;
-}
-
-/// The servers and adapters of a stored run. No record says where an API key is found, so `said` (the --system flags)
-/// names it again beside the URL that it belongs to. `planned` are the systems of the plan beside --resume.
-Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std::vector<SystemRequest>& said,
-                                              const std::vector<SystemRequest>& planned) {
-  const auto named = [](const std::string& name) { return [&name](const auto& one) { return one.name == name; }; };
-  for (const SystemRequest& one : said) {
-    const auto stored = std::ranges::find_if(record.backends, named(one.name));
-    if (stored != record.backends.end() && stored->served && stored->served->url == one.url) continue;
-    if (stored != record.backends.end() && stored->adapter && one.adapter) continue;
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("--system {}={}: expected a system of the run that goes on", one.name,
-                             one.adapter ? "adapter:" + one.adapter->adapter : one.url)};
-  }
-  std::vector<SystemRequest> requests;
-  for (const BackendRecord& backend : record.backends) {
-    if (!backend.is_foreign() || !backend.unavailable.empty()) continue;
-    if (backend.adapter) {
-      SS_TRY(SystemRequest request, adapter_again(backend, said, planned));
-      request.bundle = bundle_of(record, backend);
-      requests.push_back(std::move(request));
-      continue;
-    }
-    const ServedSystem& system = *backend.served;
-    SS_TRY(SystemRequest request, system_request_of(backend.name, system.url, said_of(system)));
-    request.preset = system.preset;
-    request.api = system.api;
-    request.http = system.http;
-    request.model = system.model;
-    request.timeout_s = system.timeout_s;
-    const auto again = std::ranges::find_if(said, named(backend.name));
-    if (again != said.end()) request.key = again->key;
-    if (system.managed) {
-      SS_TRY(request.managed, start_again(backend, planned));
-      request.bundle = bundle_of(record, backend);
-      const auto plan = std::ranges::find_if(planned, named(backend.name));
-      if (request.key.is_empty()) request.key = plan->key;
-    }
-    if (system.needs_key && request.key.is_empty()) {
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("system {}: the run began with a key for it, and no key is stored: expected --system "
-                               "{}={},key_env=VARIABLE beside --resume",
-                               shown(backend.name), shown(backend.name), shown(system.url))};
-    }
-    requests.push_back(std::move(request));
-  }
-  return requests;
 }
 
 /// Opens the modules that the run began with.
@@ -579,7 +431,7 @@ Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& ide
     SS_TRY_VOID(check_trace_of(record.settings, confirmed_trace));
     SS_TRY(const ModuleSurvey survey, survey_modules_of(record, context));
     modules = paths_of(survey);
-    SS_TRY(const std::vector<SystemRequest> systems, systems_of(record, said, planned.request.systems));
+    SS_TRY(const std::vector<SystemRequest> systems, stored_systems(record, said, planned.request.systems));
     keys = keys_of(systems);
     std::vector<std::filesystem::path> bundles;
     for (const BundleRecord& bundle : record.bundles) {

@@ -3,12 +3,19 @@
 // model's size and from rates that are assumed, not measured; it is right within a factor of a few.
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "bundle/model_config.h"
 #include "record/records.h"
 
 namespace secondsource {
+
+/// A rough estimate of one planned cell's time.
+struct CellEstimate {
+  std::string cell;  ///< CellKey::id()
+  double seconds = 0;
+};
 
 struct ModelSize {
   std::int64_t n_parameters = 0;  ///< parameters that take part in computing one token

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "core/result.h"
-#include "runner/run_plan.h"
+#include "runner/run_request.h"
 
 namespace secondsource {
 
