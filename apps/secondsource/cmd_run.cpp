@@ -260,10 +260,10 @@ Result<void> check_options_of_backends(const RunRecord& record, const CommandCon
 }
 
 /// Adds to the error's line how to continue the run, unless the input is at fault: resuming would refuse it again.
-Error with_resume_hint(Error error, const std::filesystem::path& folder) {
+Error with_resume_hint(Error error, const RunDirectory& directory) {
   if (error.code == ErrorCode::kInvalidInput || error.code == ErrorCode::kNotComparable) return error;
-  error.message += fmt::format("; what was measured is kept, and `secondsource run --resume {}` goes on from there",
-                               folder.string());
+  error.message += fmt::format("; what was measured is kept, and `{}` goes on from there",
+                               command_to_resume(directory.record(), directory.folder()));
   return error;
 }
 
@@ -514,7 +514,7 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
                                .modules = run->modules,
                                .retry_failed = options.retry_failed};
   const Result<void> done = execute_run(run->directory, session, context.progress, context.interrupt);
-  if (!done) return with_resume_hint(done.error(), run->directory.folder());
+  if (!done) return with_resume_hint(done.error(), run->directory);
   return finish(run->directory, plan, gate_input, options);
 }
 

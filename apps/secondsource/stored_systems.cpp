@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "core/shell_text.h"
 #include "core/utf8.h"
 #include "serving/server_probe.h"
 
@@ -104,6 +105,19 @@ Result<std::vector<SystemRequest>> stored_systems(const RunRecord& record, const
     requests.push_back(std::move(request));
   }
   return requests;
+}
+
+std::string command_to_resume(const RunRecord& record, const std::filesystem::path& folder) {
+  std::vector<std::string> words = {"secondsource", "run", "--resume", folder.string()};
+  bool starts_systems = false;
+  for (const BackendRecord& backend : record.backends) {
+    const bool is_started = backend.adapter || (backend.served && backend.served->managed);
+    starts_systems = starts_systems || is_started;
+    if (is_started || !backend.served || !backend.served->needs_key) continue;
+    words.insert(words.end(), {"--system", fmt::format("{}={},key_env=VARIABLE", backend.name, backend.served->url)});
+  }
+  if (starts_systems) words.insert(words.end(), {"--config", "PLAN"});
+  return shell_command(words);
 }
 
 }  // namespace secondsource

@@ -1,6 +1,8 @@
 #pragma once
 // The servers and adapters of a stored run that goes on.
 
+#include <filesystem>
+#include <string>
 #include <vector>
 
 #include "core/result.h"
@@ -15,5 +17,9 @@ namespace secondsource {
 /// Errors: kInvalidInput for a system in `said` that the run does not have, and for a command or a key that is missing.
 Result<std::vector<SystemRequest>> stored_systems(const RunRecord& record, const std::vector<SystemRequest>& said,
                                                   const std::vector<SystemRequest>& planned);
+
+/// The command line that resumes the run in `folder`, with what stored_systems() needs: a plan that is called PLAN, and the environment
+/// variable of a key, which is called VARIABLE.
+[[nodiscard]] std::string command_to_resume(const RunRecord& record, const std::filesystem::path& folder);
 
 }  // namespace secondsource

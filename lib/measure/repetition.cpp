@@ -176,19 +176,23 @@ class Measurement {
     record_.window_start_ns = 0;
     record_.window_output_tokens = plan_.n_done_tokens;
     std::int64_t spent_ns = 0;
-    for (std::int32_t index = plan_.n_done; index < plan_.scenario.n_requests; ++index) {
+    const StopRule rule;
+    StopWatch watch(rule);
+    for (std::int32_t index = plan_.n_done; index < plan_.scenario.n_requests && !given_up_; ++index) {
       if (plan_.time_budget_ns > 0 && spent_ns >= plan_.time_budget_ns && index > 0) break;
       const TimedRequest& request = items_[static_cast<std::size_t>(index)].request;
       SS_TRY(const LoadResult load,
              generate_load(system_, std::span(&request, 1), {.in_flight = 1}, context_.interrupt, context_.progress));
       const SteadyWindow window = steady_window(ScenarioKind::kSingleStream, load);
-      // The sample's times continue where those of the previous sample ended.
+      // The sample's times continue where the previous request ended.
       add_sample(load.requests.front(), index, window.start_ns - clock_ns);
       clock_ns += window.end_ns - window.start_ns;
       spent_ns += window.end_ns - window.start_ns;
       record_.window_output_tokens += window.n_output_tokens;
       SS_TRY_VOID(context_.keep(std::span(pending_)));
       pending_.clear();
+      watch.on_end(load.requests.front());
+      given_up_ = watch.verdict(0);
     }
     record_.window_end_ns = clock_ns;
     record_.server_clock = system_.take_server_clock(0);
@@ -208,11 +212,8 @@ class Measurement {
     for (const ObservedRequest& request : load.requests) {
       add_sample(request, static_cast<std::int32_t>(request.tag), load.start_ns);
     }
-    if (load.stopped) {
-      given_up_ = load.stopped;
-      given_up_->why = fmt::format("{}: {}; {} given up", load.stopped->verdict, load.stopped->why,
-                                   counted(load.n_abandoned, "request was", "requests were"));
-    }
+    given_up_ = load.stopped;
+    n_abandoned_ = load.n_abandoned;
     return {};
   }
 
@@ -286,11 +287,18 @@ class Measurement {
                       check_prompt_cache(plan_.scenario, taken_),
                       check_warm_up(taken_, record_.warmup_settled),
                       check_compiled(shows_steps ? std::optional(n_compiled) : std::nullopt)};
-    if (!given_up_) return;
-    const std::string_view concerned = given_up_->verdict == ProbeVerdict::kSaturated ? "queue" : "requests";
-    for (CheckRecord& check : record_.checks) {
-      if (check.name == concerned) check = {check.name, CheckOutcome::kInvalid, given_up_->why};
-    }
+    if (given_up_) note_given_up(*given_up_);
+  }
+
+  /// Makes the check that is concerned say why the load was given up.
+  void note_given_up(const LoadStop& stop) {
+    const std::string_view concerned = stop.verdict == ProbeVerdict::kSaturated ? "queue" : "requests";
+    const auto check = std::ranges::find(record_.checks, concerned, &CheckRecord::name);
+    // The check of failed requests also has what the system said.
+    const std::string& why = stop.verdict == ProbeVerdict::kErrors ? check->detail : stop.why;
+    std::string detail = fmt::format("{}: {}", stop.verdict, why);
+    if (n_abandoned_ > 0) detail += fmt::format("; {} given up", counted(n_abandoned_, "request was", "requests were"));
+    *check = {check->name, CheckOutcome::kInvalid, std::move(detail)};
   }
 
   /// The samples that count as arrivals. In conversations these are the first turns, since the later ones depend on the
@@ -330,6 +338,7 @@ class Measurement {
   std::vector<RequestSample> taken_;  ///< samples of this process; those of an earlier one are on disk
   std::vector<std::int32_t> asked_;
   std::optional<LoadStop> given_up_;  ///< why the load ended early
+  std::int64_t n_abandoned_ = 0;      ///< requests that it gave up then
   std::vector<JournalLine> pending_;
 };
 

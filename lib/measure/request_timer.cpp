@@ -35,6 +35,7 @@ RequestSample to_sample(const ObservedRequest& times, std::int64_t origin_ns) {
   if (times.end) {
     sample.finish = times.end->finish;
     sample.connect_ns = times.end->connect_ns;
+    sample.connect_wait_ns = times.end->connect_wait_ns;
   }
   if (times.has_failed()) sample.finish = RequestFinish::kError;
   return sample;

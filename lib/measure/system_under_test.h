@@ -74,7 +74,8 @@ struct RequestEnd {
   std::string error{};  ///< empty if all its tokens arrived
   /// How the request ended, if there was no error: kEos if the system stopped before the requested length.
   RequestFinish finish = RequestFinish::kLength;
-  std::optional<std::int64_t> connect_ns{};  ///< as in RequestSample
+  std::optional<std::int64_t> connect_ns{};       ///< as in RequestSample
+  std::optional<std::int64_t> connect_wait_ns{};  ///< as in RequestSample
 };
 
 /// The events that poll() appends. The object is reused, so that a timed region allocates nothing once it has grown.

@@ -61,8 +61,8 @@ struct RequestSample {
   std::optional<std::int32_t> wrong_at;
   RequestFinish finish = RequestFinish::kLength;
   std::string error;  ///< empty unless finish is kError
-  /// Time that this request spent on opening a connection (DNS, TCP, TLS); empty if it used an open one. No time to the
-  /// first token includes it.
+  /// Time that this request spent on opening a connection (DNS, TCP, TLS), at most the time that one took before there was any load;
+  /// empty if it used an open one. No time to the first token includes it.
   std::optional<std::int64_t> connect_ns;
   std::string model{};  ///< the bundle whose model was asked, where the cell has several; empty elsewhere
   std::optional<std::int32_t> asked_tokens{};  ///< of a cancelled request: the output tokens that it had asked for
@@ -73,6 +73,9 @@ struct RequestSample {
   /// Tokens of the answer's text by the bundle's tokenizer, where neither the system nor one event for each token shows
   /// their number.
   std::optional<std::int32_t> text_tokens{};
+  /// What opening the connection took beyond `connect_ns`: a server that is slow to accept connections makes requests wait in
+  /// its queue, so the times to the first token include it.
+  std::optional<std::int64_t> connect_wait_ns{};
 
   /// From the scheduled arrival to the first token, without `connect_ns`. The gate uses this one.
   [[nodiscard]] std::optional<std::int64_t> ttft_e2e_ns() const;
@@ -87,7 +90,7 @@ struct RequestSample {
 SS_FIELDS(RequestSample, cell, repetition, request, warmup, prompt, n_prompt_tokens, n_output_tokens, scheduled_ns,
           sent_ns, first_token_ns, first_visible_ns, last_token_ns, ttft_kernel_ns, itl_ns, first_received_ns,
           last_received_ns, engine_tokens, n_cached_prompt_tokens, parts, verified_tokens, near_tie_at, wrong_at,
-          finish, error, connect_ns, model, asked_tokens, turn, assumed_tokens, text_tokens)
-SS_ADDED_FIELDS(RequestSample, connect_ns, model, asked_tokens, turn, assumed_tokens, text_tokens)
+          finish, error, connect_ns, model, asked_tokens, turn, assumed_tokens, text_tokens, connect_wait_ns)
+SS_ADDED_FIELDS(RequestSample, connect_ns, model, asked_tokens, turn, assumed_tokens, text_tokens, connect_wait_ns)
 
 }  // namespace secondsource

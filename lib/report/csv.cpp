@@ -213,6 +213,12 @@ const std::vector<CsvColumn>& context_columns() {
   return kColumns;
 }
 
+/// Why a row has no figures, or only some; empty if it has all.
+std::string why_without_figures(const CellSummary& cell) {
+  if (cell.golden == GoldenVerdict::kFailed) return "wrong tokens";
+  return cell.status == CellStatus::kComplete ? "" : why_incomplete(cell);
+}
+
 /// Context columns that were added later; they follow the figures that were added later.
 const std::vector<CsvColumn>& later_context_columns() {
   static const std::vector<CsvColumn> kColumns = {
@@ -221,6 +227,7 @@ const std::vector<CsvColumn>& later_context_columns() {
          return fmt::to_string(std::max<std::size_t>(1, run.record.clients.size()));
        }},
       {"disturbance", [](const SummarizedRun&, const CellSummary& c) { return disturbance_mark(c); }},
+      {"reason", [](const SummarizedRun&, const CellSummary& c) { return why_without_figures(c); }},
   };
   return kColumns;
 }

@@ -16,6 +16,7 @@ struct NullSchedule {
   std::int64_t first_token_ns = 0;  ///< from submission (or from a free slot) to the first token
   std::int64_t token_gap_ns = 0;    ///< between consecutive tokens
   std::int32_t max_in_flight = 64;  ///< further requests wait in a queue
+  std::int64_t end_delay_ns = 0;    ///< from the last token to the end of the request, which frees its slot
 };
 
 class NullSystem final : public SystemUnderTest {
@@ -35,8 +36,9 @@ class NullSystem final : public SystemUnderTest {
     std::int64_t tag = 0;
     std::int32_t n_output_tokens = 0;
     std::int32_t n_done = 0;
-    std::int64_t next_token_ns = 0;
+    std::int64_t next_event_ns = 0;  ///< of its next token, or of its end behind the last one
   };
+  [[nodiscard]] static bool has_ended(const Running& request, std::int64_t now);
   void admit(std::int64_t now);
   [[nodiscard]] std::int64_t next_event_ns() const;
 

@@ -68,7 +68,7 @@ struct ServedEndpoint::Stream {
   std::int32_t n_assumed = 0;  ///< of n_tokens those that nothing showed
   /// What arrived in each channel while the server has given neither ids nor a count of its tokens.
   std::array<std::string, 3> texts{};
-  std::optional<std::int64_t> connect_ns{};
+  std::optional<std::int64_t> opened_in_ns{};  ///< present if this request opened a connection
   std::int64_t sent_ns = 0;
   bool has_begun = false;                   ///< bytes of the stream have come
   bool wants_created = false;               ///< until the first event has been read
@@ -257,7 +257,7 @@ void ServedEndpoint::take_end(const HttpEnd& end, SystemEvents& events) {
   const auto found = open_.find(end.id);
   if (found == open_.end()) return;
   Stream& stream = *found->second;
-  if (end.connection) stream.connect_ns = end.connection->total_ns();
+  if (end.connection) stream.opened_in_ns = end.connection->total_ns();
   std::string error = std::move(stream.error);
   if (error.empty()) error = refusal_of(end, stream.refusal, kEventStream, client_.key());
   // If the connection breaks after the last event, nothing is lost.
@@ -293,12 +293,18 @@ Result<void> ServedEndpoint::end_stalled(SystemEvents& events) {
   return {};
 }
 
+void ServedEndpoint::note_connection(const Stream& stream, RequestEnd& end) const {
+  if (!stream.opened_in_ns) return;
+  end.connect_ns = std::min(*stream.opened_in_ns, idle_connect_ns_.value_or(0));
+  if (*stream.opened_in_ns > *end.connect_ns) end.connect_wait_ns = *stream.opened_in_ns - *end.connect_ns;
+}
+
 void ServedEndpoint::finish(Stream& stream, std::string error, SystemEvents& events) {
   if (error.empty()) stream.add_missing(arrived_);
   RequestEnd end;
   end.tag = stream.tag;
   end.error = client_.key().cut_from(std::move(error));
-  end.connect_ns = stream.connect_ns;
+  note_connection(stream, end);
   end.n_prompt_tokens = stream.n_prompt_tokens;
   if (stream.usage) {
     if (stream.usage->n_prompt_tokens.value_or(0) > 0) end.n_prompt_tokens = *stream.usage->n_prompt_tokens;
@@ -325,7 +331,7 @@ Result<std::optional<RequestEnd>> ServedEndpoint::cancel(std::int64_t tag) {
   if (stream.usage && stream.usage->n_prompt_tokens.value_or(0) > 0)
     end.n_prompt_tokens = *stream.usage->n_prompt_tokens;
   if (stream.usage) end.n_cached_prompt_tokens = stream.usage->n_cached_prompt_tokens;
-  end.connect_ns = stream.connect_ns;
+  note_connection(stream, end);
   open_.erase(found);
   return std::optional(std::move(end));
 }
@@ -355,6 +361,10 @@ void ServedEndpoint::open_connections(std::int32_t n_connections) {
     if (!client_.poll(until_ns, ends)) break;
   }
   client_.cancel_all();
+  for (const HttpEnd& end : ends) {
+    if (!end.connection || !end.error.empty()) continue;
+    idle_connect_ns_ = std::min(idle_connect_ns_.value_or(INT64_MAX), end.connection->total_ns());
+  }
   n_connections_ = std::max(n_connections_, n_started);
 }
 

@@ -54,6 +54,8 @@ class ServedEndpoint final : public SystemUnderTest {
   Result<ServedPrompt> prompt_of(const TimedRequest& request) const;
   void take_end(const HttpEnd& end, SystemEvents& events);
   Result<void> end_stalled(SystemEvents& events);
+  /// Divides the time in which the stream's connection was opened: RequestSample says how.
+  void note_connection(const Stream& stream, RequestEnd& end) const;
   void finish(Stream& stream, std::string error, SystemEvents& events);
 
   ServedSystem system_;
@@ -67,6 +69,8 @@ class ServedEndpoint final : public SystemUnderTest {
   std::int64_t last_sign_ns_ = 0;  ///< sign of life: a token of any request, or the first request after none was open
   std::int64_t next_stall_check_ns_ = 0;
   std::size_t n_connections_ = 0;  ///< the number that open_connections() has opened
+  /// The shortest time in which it opened one, since the others may have waited for each other.
+  std::optional<std::int64_t> idle_connect_ns_;
   std::vector<HttpEnd> ends_;
 };
 

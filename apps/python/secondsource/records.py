@@ -387,6 +387,7 @@ class Sample:
     turn: Optional[int] = None
     assumed_tokens: Optional[int] = None
     text_tokens: Optional[int] = None
+    connect_wait_ns: Optional[int] = None
 
     @property
     def ttft_e2e_ns(self) -> Optional[int]:

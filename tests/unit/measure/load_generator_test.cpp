@@ -260,7 +260,7 @@ TEST_CASE("a load whose requests fail is given up after twenty of them, and the 
 }
 
 TEST_CASE("single-stream keeps each request as it ends, on one clock without the pauses") {
-  NullSystem system({.first_token_ns = 3 * kMs, .token_gap_ns = 1 * kMs});
+  NullSystem system({.first_token_ns = 3 * kMs, .token_gap_ns = 1 * kMs, .end_delay_ns = 20 * kMs});
   Kept kept;
   const InterruptFlag never;
   ProgressCount progress{0};
@@ -279,14 +279,63 @@ TEST_CASE("single-stream keeps each request as it ends, on one clock without the
   CHECK(first.request == 2);
   CHECK(first.sent_ns == 11 * kMs);
   CHECK(second.request == 3);
-  CHECK(second.sent_ns == *first.last_token_ns);
+  // The second request had to wait for the end of the first, 20 ms after its last token.
+  CHECK(second.sent_ns >= *first.last_token_ns + 20 * kMs);
   const auto& end = std::get<Repetition>(kept.units[2].front());
   CHECK(end.window_output_tokens == 12);
-  CHECK(end.window_end_ns == *second.last_token_ns);
+  CHECK(end.window_end_ns >= *second.last_token_ns + 20 * kMs);
   for (const CheckRecord& check : end.checks) {
     CAPTURE(check.name, check.detail);
     if (check.name == "requests" || check.name == "tokens") CHECK(check.outcome == CheckOutcome::kPassed);
   }
+}
+
+TEST_CASE("single-stream spends its time budget on ends of streams and on requests that fail") {
+  struct Case {
+    const char* what;
+    bool fails;
+    std::int64_t end_delay_ns;
+  };
+  for (const Case& one : {Case{"ends late", false, 40 * kMs}, Case{"fails after a while", true, 40 * kMs}}) {
+    CAPTURE(one.what);
+    AlteredSystem system({.first_token_ns = 1 * kMs, .end_delay_ns = one.end_delay_ns}, [&](SystemEvents& events) {
+      if (!one.fails) return;
+      events.tokens.clear();
+      for (RequestEnd& end : events.ends) end.error = "planted";
+    });
+    Kept kept;
+    const InterruptFlag never;
+    ProgressCount progress{0};
+    RepetitionPlan plan;
+    plan.cell = "b/s/v/single-stream";
+    plan.scenario = {.kind = ScenarioKind::kSingleStream, .n_requests = 30, .n_output_tokens = 1};
+    plan.time_budget_ns = 100 * kMs;
+    REQUIRE_OK(measure_repetition(system, items_of(30, 1), plan,
+                                  {.interrupt = never, .progress = progress, .keep = kept.keep()}));
+    const std::size_t n_requests = kept.units.size() - 1;  // the last unit is the repetition
+    CHECK(n_requests >= 1);
+    CHECK(n_requests <= 3);  // each takes at least 41 ms
+  }
+}
+
+TEST_CASE("single-stream is given up after twenty failed requests, and says what the system said") {
+  AlteredSystem failing({}, [](SystemEvents& events) {
+    for (RequestEnd& end : events.ends) end.error = "planted";
+  });
+  Kept kept;
+  const InterruptFlag never;
+  ProgressCount progress{0};
+  RepetitionPlan plan;
+  plan.cell = "b/s/v/single-stream";
+  plan.scenario = {.kind = ScenarioKind::kSingleStream, .n_requests = 100, .n_output_tokens = 2};
+  REQUIRE_OK(measure_repetition(failing, items_of(100, 2), plan,
+                                {.interrupt = never, .progress = progress, .keep = kept.keep()}));
+  REQUIRE(kept.units.size() == 21);  // twenty requests and the repetition
+  const auto& end = std::get<Repetition>(kept.units.back().front());
+  const auto check = std::ranges::find(end.checks, std::string("requests"), &CheckRecord::name);
+  REQUIRE(check != end.checks.end());
+  CHECK(check->outcome == CheckOutcome::kInvalid);
+  CHECK(check->detail == "errors: 20 of 20 failed; the first, 0: planted");
 }
 
 TEST_CASE("a cancelled request ends with its last wanted token, and its slot is free for the next one") {

@@ -68,8 +68,8 @@ TEST_CASE("a row is marked suspect where its repetitions differ by more than 5 %
               // A row is not suspect if its checks tolerate the loss.
               cell_of("i", 0.01, {{"steal", CheckOutcome::kPassed, ""}}, 0.009)});
   const std::string csv = write_csv({&run, 1});
-  CHECK(csv.substr(0, csv.find("\r\n")).ends_with(",disturbance"));
-  CHECK(csv.find(",suspect (varied by 6 %)\r\n") != std::string::npos);
+  CHECK(csv.substr(0, csv.find("\r\n")).ends_with(",disturbance,reason"));
+  CHECK(csv.find(",suspect (varied by 6 %),\r\n") != std::string::npos);
   const std::string junit = write_junit({&run, 1}, nullptr);
   CHECK(junit.find("<system-out>SUSPECT (86 % lost)</system-out></testcase>") != std::string::npos);
   CHECK(golden_column(run) == std::vector<std::string>{"passed", "passed, suspect (varied by 6 %)", "passed",

@@ -446,7 +446,7 @@ TEST_CASE("how weights were quantized at their source is a column where any bund
     CHECK(contains(text, "Q4_K, Q6_K"));
   }
   const std::string csv = write_csv(runs);
-  CHECK(contains(csv.substr(0, csv.find("\r\n")), "clients,disturbance,source_quantization"));
+  CHECK(contains(csv.substr(0, csv.find("\r\n")), "clients,disturbance,reason,source_quantization"));
   CHECK(contains(csv, ",\"Q4_K, Q6_K\""));
 }
 

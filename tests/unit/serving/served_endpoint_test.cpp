@@ -147,14 +147,25 @@ TEST_CASE("a cancelled request is closed after its last wanted token, and the ot
   CHECK(load.end_ns - load.start_ns < 1200 * kMs);  // sixty tokens would take this long
 }
 
-TEST_CASE("a connection that a request opens is in no time to the first token") {
+TEST_CASE(
+    "a connection that a request opens is in no time to the first token, as far as an idle server takes that time") {
   const StandIn server({"--dialect", "vllm"});
+  {
+    ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, 10'000 * kMs);
+    const LoadResult load = load_of(endpoint, requests_of(2, 2), {});
+    // Nothing is known of the idle server, so that all of the time may be a wait in its queue.
+    CHECK(load.requests[0].end->connect_ns == 0);
+    CHECK(load.requests[0].end->connect_wait_ns.value_or(0) > 0);
+    CHECK_FALSE(load.requests[1].end->connect_ns);
+    CHECK_FALSE(load.requests[1].end->connect_wait_ns);
+  }
   ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, 10'000 * kMs);
-  const LoadResult load = load_of(endpoint, requests_of(2, 2), {});
-  REQUIRE(load.requests[0].end->connect_ns);
-  CHECK(*load.requests[0].end->connect_ns > 0);
-  CHECK_FALSE(load.requests[1].end->connect_ns);
-  const RequestSample sample = to_sample(load.requests[0], load.start_ns);
+  endpoint.open_connections(1);
+  const LoadResult load = load_of(endpoint, requests_of(2, 20), {.in_flight = 2});
+  CHECK_FALSE(load.requests[0].end->connect_ns);
+  REQUIRE(load.requests[1].end->connect_ns);
+  CHECK(*load.requests[1].end->connect_ns > 0);
+  const RequestSample sample = to_sample(load.requests[1], load.start_ns);
   CHECK(*sample.ttft_e2e_ns() == *sample.first_token_ns - sample.scheduled_ns - *sample.connect_ns);
   CHECK(*sample.ttft_sent_ns() == *sample.first_token_ns - sample.sent_ns - *sample.connect_ns);
   CHECK(*sample.e2e_ns() == *sample.last_token_ns - sample.scheduled_ns - *sample.connect_ns);
