@@ -126,7 +126,8 @@ def _envelope(comparisons: list[dict]) -> dict[str, float]:
     # A backend may have up to three times E's mean difference, which may be near zero by chance; then every
     # backend would be refused. So two standard errors of the mean are added.
     chance = 2 * float(nll.std()) / math.sqrt(len(nll)) if len(nll) > 1 else 0.0
-    return {"kl_mean": float(kl.mean()), "kl_worst": float(kl.max()),
+    # A divergence is never negative, but its rounding errors may be, where both distributions have nearly all of it on one token.
+    return {"kl_mean": max(0.0, float(kl.mean())), "kl_worst": max(0.0, float(kl.max())),
             "nll_difference_mean": abs(float(nll.mean())) + chance}
 
 

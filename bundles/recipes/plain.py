@@ -241,7 +241,9 @@ class Plain:
         return self.matmul(out.reshape(positions, -1), prefix + "o_proj.weight")
 
     def capped(self, x, key):
-        cap = self.config.get(key)
+        """The soft cap of Gemma 2; Gemma 3 has only that of the logits, and not in the class for text and pictures."""
+        caps = {"gemma2": ("attn_logit_softcapping", "final_logit_softcapping"), "gemma3_text": ("final_logit_softcapping",)}
+        cap = self.config.get(key) if key in caps.get(self.config["model_type"], ()) else None
         return cap * np.tanh(x / cap) if cap else x
 
     def attend(self, x, prefix, layer):

@@ -325,11 +325,15 @@ struct CheckpointWeight::Finder {
   Result<void> take_zero_points(CheckpointWeight& weight) const {
     if (!scheme.has_zero_points) return {};
     const std::int64_t n_codes = scheme.codes_of_word();
-    if (scheme.layout == CodeLayout::kInputWords) {
+    // Beside one scale for all, compressed-tensors leaves the zero point as a byte; it packs those of rows and groups into words.
+    weight.has_zero_bytes_ =
+        scheme.layout == CodeLayout::kInt8 || (scheme.layout == CodeLayout::kInputWords &&
+                                               weight.scales_->info.shape.n_elements() == 1 && weight.n_rows_ > 1);
+    if (weight.has_zero_bytes_) {
+      SS_TRY(weight.zero_points_, expect("weight_zero_point", kByteType, weight.scales_->info.shape));
+    } else if (scheme.layout == CodeLayout::kInputWords) {
       SS_TRY(weight.zero_points_,
              expect("weight_zero_point", kWordType, {ceil_divide(weight.n_rows_, n_codes), weight.n_groups_}));
-    } else if (scheme.layout == CodeLayout::kInt8) {
-      SS_TRY(weight.zero_points_, expect("weight_zero_point", kByteType, weight.scales_->info.shape));
     } else {
       SS_TRY(weight.zero_points_, expect("qzeros", kWordType, {weight.n_groups_, weight.n_rows_ / n_codes}));
     }
@@ -414,9 +418,8 @@ std::int64_t CheckpointWeight::place_of_scale(std::int64_t row, std::int64_t gro
 std::int32_t CheckpointWeight::zero_point(std::int64_t row, std::int64_t group) const {
   if (zero_points_ == nullptr) return 0;
   const std::int64_t n_codes = scheme_.codes_of_word();
+  if (has_zero_bytes_) return element_at<std::int8_t>(*zero_points_, place_of_scale(row, group));
   switch (scheme_.layout) {
-    case CodeLayout::kInt8:
-      return element_at<std::int8_t>(*zero_points_, place_of_scale(row, group));
     case CodeLayout::kInputWords: {
       const auto word = element_at<std::uint32_t>(*zero_points_, row / n_codes * n_groups_ + group);
       return code_of_word(word, row % n_codes, scheme_.bits) - (1 << (scheme_.bits - 1));
@@ -429,6 +432,7 @@ std::int32_t CheckpointWeight::zero_point(std::int64_t row, std::int64_t group) 
       const auto word = element_at<std::uint32_t>(*zero_points_, (group * n_rows_ + row) / n_codes);
       return code_of_word(word, awq_place(row), scheme_.bits);
     }
+    case CodeLayout::kInt8:
     case CodeLayout::kFp8:
     case CodeLayout::kMxfp4:
     case CodeLayout::kFp4Rows:
@@ -627,7 +631,8 @@ Result<void> CheckpointWeight::read_coded_row(std::int64_t row, const PublishedF
   for (std::size_t group = 0; group < to.zeros.size(); ++group) {
     to.zeros[group] = static_cast<std::int8_t>(signed_zero_point(row, static_cast<std::int64_t>(group)));
   }
-  if (!has_int4_codes(form.encoding) || scheme_.layout != CodeLayout::kInt8) return {};  // words hold no others
+  const bool has_bytes = scheme_.layout == CodeLayout::kInt8 || has_zero_bytes_;
+  if (!has_int4_codes(form.encoding) || !has_bytes) return {};  // words hold no others
   for (const auto& [tensor, numbers] : {std::pair(codes_, to.codes), std::pair(zero_points_, to.zeros)}) {
     const auto outside = std::ranges::find_if(numbers, [](std::int8_t number) { return number < -8 || number > 7; });
     if (outside == numbers.end()) continue;

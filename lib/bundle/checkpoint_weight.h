@@ -99,6 +99,7 @@ class CheckpointWeight {
   const StoredTensor* codes_ = nullptr;        ///< or the numbers of a tensor that is not quantized
   const StoredTensor* scales_ = nullptr;       ///< null for a tensor that is not quantized
   const StoredTensor* zero_points_ = nullptr;  ///< null where they are zero
+  bool has_zero_bytes_ = false;                ///< zero points are bytes, and not codes in words
   std::int64_t n_rows_ = 0;
   std::int64_t n_cols_ = 0;
   std::int64_t rows_of_scale_ = 1;  ///< that share one; n_rows_ where all do

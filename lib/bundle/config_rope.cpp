@@ -168,6 +168,9 @@ Result<RopeConfig> parse_rope_of(std::string_view kind, std::string_view theta_k
     SS_TRY(const JsonFields scaling,
            JsonFields::of(merged, fmt::format("{}: rope_parameters: {}", fields.name(), kind)));
     SS_TRY_VOID(parse_rope_scaling(source, scaling, config, rope));
+    // transformers reads `truncate` from the object around the parameters of the kinds of layers, where it is no key.
+    if (!rope.truncate)
+      return scaling.mismatch("truncate", "true, the only value that transformers follows for kinds of layers");
   }
   if (!is_theta(rope.theta)) return bad_theta(fields, theta_key);
   return rope;

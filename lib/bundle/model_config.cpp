@@ -228,8 +228,11 @@ Result<void> parse_scales(const ConfigSource& source, ModelConfig& config) {
   }
   config.attention_scale = 1.0 / std::sqrt(scores_divisor);
   if (defaults.scales_embedding) config.embedding_scale = std::sqrt(static_cast<double>(config.dim));
-  if (defaults.has_softcaps) {
+  if (defaults.has_attention_softcap) {
     SS_TRY(config.attention_softcap, parse_softcap(source, "attn_logit_softcapping", defaults.attn_logit_softcapping));
+  }
+  // Gemma 3 for text and pictures does not cap its logits, whatever its configuration says (Gemma3ForConditionalGeneration.forward).
+  if (defaults.has_logit_softcap && !config.is_text_part) {
     SS_TRY(config.logit_softcap, parse_softcap(source, "final_logit_softcapping", defaults.final_logit_softcapping));
   }
   if (defaults.logit_scale > 0.0) {

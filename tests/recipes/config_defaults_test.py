@@ -157,8 +157,7 @@ def configuration(source: random.Random) -> dict:
     return {"architectures": [name], "pad_token_id": 0, **config}
 
 
-def is_capped(name: str) -> bool:
-    """Whether the class has soft caps, and the key hidden_activation."""
+def has_hidden_activation(name: str) -> bool:
     return name.startswith(("Gemma2", "Gemma3"))
 
 
@@ -181,7 +180,7 @@ def in_transformers(config: dict) -> dict:
     if read.model_type == "ministral3" and None in growth:
         raise ValueError("queries that do not grow")  # the model would fail in its first step
     found = {key: getattr(read, key) for key in SIZES if hasattr(read, key)}
-    if is_capped(name):
+    if has_hidden_activation(name):
         found["hidden_act"] = read.hidden_activation
     if name == "GptOssForCausalLM":
         found["hidden_act"] = "clamped_swish"  # the class ignores the key
@@ -235,8 +234,9 @@ def in_transformers(config: dict) -> dict:
     is_scaled = name in ("GraniteForCausalLM", "GraniteMoeForCausalLM")
     is_gemma = name.startswith("Gemma")
     found["embedding_scale"] = read.embedding_multiplier if is_scaled else read.hidden_size ** 0.5 if is_gemma else 1
-    found["attention_softcap"] = (is_capped(name) and read.attn_logit_softcapping) or 0
-    found["logit_softcap"] = (is_capped(name) and read.final_logit_softcapping) or 0
+    # transformers reads both keys for all of these classes, but applies them in these only.
+    found["attention_softcap"] = (name == "Gemma2ForCausalLM" and read.attn_logit_softcapping) or 0
+    found["logit_softcap"] = (name in ("Gemma2ForCausalLM", "Gemma3ForCausalLM") and read.final_logit_softcapping) or 0
     found["residual_scale"] = read.residual_multiplier if is_scaled else 1
     found["logit_scale"] = 1 / read.logits_scaling if is_scaled else 1
     if name in ("CohereForCausalLM", "Cohere2ForCausalLM"):

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "bundle/bundle_text.h"
@@ -211,6 +212,42 @@ TEST_CASE("a bundle made from a real Hugging Face folder keeps its tensors and i
     CHECK(std::equal(tensor.bytes().begin(), tensor.bytes().end(), copy->bytes().begin(), copy->bytes().end()));
   }
   CHECK(n_faults(quiet.verify(scratch.path() / "b")) == 0);
+}
+
+TEST_CASE("a stored head decides where it differs from the embedding, whatever the configuration says") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const fs::path path = tiny_bundle(scratch, quiet);
+  REQUIRE(nlohmann::json::parse(read_file(path / "config.json").value())["tie_word_embeddings"] == true);
+  const auto tied = quiet.open(path);
+  REQUIRE_OK(tied);
+  REQUIRE(tied->config().tied_embeddings);
+  const std::string old_weights = read_file(path / "model.safetensors").value();
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, old_weights.data(), sizeof header_bytes);
+  auto header = nlohmann::json::parse(old_weights.substr(8, header_bytes));
+  const auto embedding = header[std::string(kEmbeddingTensor)];
+  const std::size_t begin = embedding["data_offsets"][0];
+  const std::size_t n_bytes = embedding["data_offsets"][1].get<std::size_t>() - begin;
+  const std::size_t n_data = old_weights.size() - 8 - header_bytes;
+  header[std::string(kHeadTensor)] = embedding;
+  header[std::string(kHeadTensor)]["data_offsets"] = {n_data, n_data + n_bytes};
+  const std::string new_header = header.dump();
+  const std::uint64_t new_header_bytes = new_header.size();
+  for (const bool differs : {false, true}) {
+    CAPTURE(differs);
+    std::string head = old_weights.substr(8 + header_bytes + begin, n_bytes);
+    if (differs) head.back() = static_cast<char>(head.back() ^ 1);
+    std::string weights(8, '\0');
+    std::memcpy(weights.data(), &new_header_bytes, sizeof new_header_bytes);
+    weights += new_header + old_weights.substr(8 + header_bytes) + head;
+    REQUIRE_OK(write_file(path / "model.safetensors", weights));
+    rewrite_manifest(path, [](Manifest&) {});
+    const auto bundle = quiet.open(path);
+    REQUIRE_OK(bundle);
+    CHECK(bundle->config().tied_embeddings == !differs);
+    CHECK(n_faults(quiet.verify(path)) == 0);
+  }
 }
 
 TEST_CASE("a tied matrix is found when only the head is stored") {

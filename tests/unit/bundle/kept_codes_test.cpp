@@ -220,6 +220,27 @@ TEST_CASE("zero points of four bits are kept, relative to the code 0") {
   });
 }
 
+TEST_CASE("the zero point beside one scale for all is a byte, also where codes are packed into words") {
+  const std::string words = gptq_parts()[0].data;
+  with_weight(
+      compressed("pack-quantized", {{"num_bits", 4}, {"type", "int"}, {"strategy", "tensor"}, {"symmetric", false}}),
+      {{"m.weight_packed", "I32", {kOutputs, kInputs / 8}, words},
+       {"m.weight_scale", "F32", {1}, bytes_of(std::vector<float>{0.5F})},
+       {"m.weight_zero_point", "I8", {1}, "\xfd"}},
+      [&](const CheckpointWeight& weight) {
+        std::vector<float> values(kInputs);
+        for (std::int64_t row = 0; row < kOutputs; ++row) {
+          weight.read_row(row, values);
+          for (std::int64_t i = 0; i < kInputs; ++i) {
+            // A byte of a word has the codes of two inputs, the first in its lower half; they are stored plus 8.
+            const int byte = static_cast<unsigned char>(words[static_cast<std::size_t>((row * kInputs + i) / 2)]);
+            const int code = (i % 2 == 0 ? byte & 15 : byte >> 4) - 8;
+            CHECK(values[static_cast<std::size_t>(i)] == 0.5F * static_cast<float>(code + 3));
+          }
+        }
+      });
+}
+
 /// The parts with tensor `name` replaced by these groups of the inputs.
 std::vector<HandMadeTensor> with_groups(std::vector<HandMadeTensor> parts, const std::string& name,
                                         const std::vector<std::int32_t>& groups) {

@@ -355,6 +355,13 @@ TEST_CASE("what a class adds to Llama is read") {
   CHECK(gemma3->embedding_scale == 8.0);
   CHECK(gemma3->norms_add_one);
 
+  // transformers reads both caps of Gemma 3, and applies that of the logits alone.
+  const auto capped =
+      config_of("Gemma3ForCausalLM", R"({"attn_logit_softcapping": 2.0, "final_logit_softcapping": 5.0})");
+  REQUIRE_OK(capped);
+  CHECK(capped->attention_softcap == 0.0);
+  CHECK(capped->logit_softcap == 5.0);
+
   const auto gemma2 = config_of("Gemma2ForCausalLM", R"({"final_logit_softcapping": null})");
   REQUIRE_OK(gemma2);
   CHECK(gemma2->attention_softcap == 50.0);
@@ -521,9 +528,12 @@ TEST_CASE("of a model for text and pictures the part for text is read") {
 // The values are those of transformers' Gemma3TextConfig.
 TEST_CASE("the part for text of a Gemma 3 with pictures is read as a Gemma 3") {
   const auto config = parse_model_config(R"({"architectures": ["Gemma3ForConditionalGeneration"], "text_config": {
-    "num_hidden_layers": 7, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024}})",
+    "num_hidden_layers": 7, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024,
+    "attn_logit_softcapping": 2.0, "final_logit_softcapping": 5.0}})",
                                          "c");
   REQUIRE_OK(config);
+  CHECK(config->attention_softcap == 0.0);
+  CHECK(config->logit_softcap == 0.0);  // this class applies none, whatever its configuration says
   CHECK(to_string(config->architecture) == "gemma3");
   CHECK(config->is_text_part);
   CHECK(config->vocab_size == 262208);
