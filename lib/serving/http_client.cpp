@@ -23,6 +23,11 @@ constexpr std::int64_t kNsPerS = 1'000'000'000;
 constexpr long kConnectTimeoutMs = 10'000;
 // Connections that stay open between requests: one for each stream that can be in flight.
 constexpr long kMostConnections = 16'384;
+// Servers close connections that nobody used for a while; five seconds are common. A request that is sent at that moment
+// gets no answer, so a connection that was idle for longer than this is not used again. libcurl counts whole seconds, so
+// that it may be up to one more.
+constexpr long kLongestIdleS = 3;
+constexpr std::string_view kNoAnswer = "the server closed the connection without an answer";
 constexpr std::int64_t kWokenEarlyNs = 100'000;
 constexpr std::int64_t kFetchId = INT64_MIN;
 
@@ -56,6 +61,7 @@ struct Transfer {
   bool was_refused = false;
   bool is_too_long = false;
   HttpHeaders head_lines;
+  std::int32_t n_sendings = 0;  ///< how often libcurl began to send the request
   bool* has_progress = nullptr;
   ServerTimes* dates = nullptr;
   std::int64_t sent_ns = 0;
@@ -63,6 +69,13 @@ struct Transfer {
   std::int64_t date_read_ns = 0;
   bool is_from_cache = false;
 };
+
+/// Called before the request is sent. libcurl sends a request again, on its own, if a connection that it had used before was
+/// closed without any byte of an answer. The request was lost then, which the caller must learn.
+int before_sending(void* user, char*, char*, int, int) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  return ++transfer.n_sendings == 1 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
 
 /// Keeps the lines of the response's head that the caller wants.
 void keep_headers(Transfer& transfer) {
@@ -142,17 +155,26 @@ std::optional<ConnectionTimes> connection_of(CURL* easy) {
                          std::max<std::int64_t>(0, secured_ns - connected_ns)};
 }
 
+/// Why a request was given up that took too long.
+std::string lateness_of(const Transfer& transfer) {
+  const auto seconds = [](std::int64_t ns) { return static_cast<double>(ns) * 1e-9; };
+  const std::int64_t spent_ns = now_ns() - transfer.sent_ns;
+  if (transfer.n_sendings == 0) return fmt::format("no connection within {:.3g} s", seconds(spent_ns));
+  const std::int64_t stall_ns = transfer.call.stall_timeout_ns;
+  if (stall_ns > 0) return fmt::format("nothing came for {:g} s", seconds(stall_ns));
+  // libcurl waited for another connection, to send the request again.
+  if (spent_ns < transfer.call.timeout_ns - kNsPerMs) return std::string(kNoAnswer);
+  return fmt::format("no whole response within {:g} s", seconds(transfer.call.timeout_ns));
+}
+
 std::string reason_of(const Transfer& transfer, CURLcode code) {
   if (transfer.is_too_long) {
     return fmt::format("expected a response of at most {} bytes, found a longer one", transfer.call.max_body_bytes);
   }
   if (transfer.was_refused) return "";
   if (code == CURLE_OK) return "";
-  if (code == CURLE_OPERATION_TIMEDOUT) {
-    const std::int64_t stall_ns = transfer.call.stall_timeout_ns;
-    if (stall_ns > 0) return fmt::format("nothing came for {:g} s", static_cast<double>(stall_ns) * 1e-9);
-    return fmt::format("no whole response within {:g} s", static_cast<double>(transfer.call.timeout_ns) * 1e-9);
-  }
+  if (code == CURLE_GOT_NOTHING || transfer.n_sendings > 1) return std::string(kNoAnswer);
+  if (code == CURLE_OPERATION_TIMEDOUT) return lateness_of(transfer);
   const std::string detail = transfer.error.front() == '\0' ? "" : std::string(": ") + transfer.error.data();
   return shown(fmt::format("{}{}", curl_easy_strerror(code), detail));
 }
@@ -265,6 +287,9 @@ void HttpClient::State::set_options(Transfer& transfer) const {
   if (!settings.takes_proxy) set(CURLOPT_PROXY, "");
   // Honours the variables of OpenSSL, by which companies name their own certificate authorities.
   if (const char* authorities = std::getenv("SSL_CERT_FILE")) set(CURLOPT_CAINFO, authorities);
+  set(CURLOPT_MAXAGE_CONN, kLongestIdleS);
+  set(CURLOPT_PREREQFUNCTION, &before_sending);
+  set(CURLOPT_PREREQDATA, &transfer);
   set(CURLOPT_FRESH_CONNECT, transfer.call.opens_connection ? 1L : 0L);
   set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   set(CURLOPT_TIMEOUT_MS, static_cast<long>(std::max<std::int64_t>(1, transfer.call.timeout_ns / kNsPerMs)));

@@ -533,6 +533,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer_json({"error": {"message": "out of memory"}})
         elif fault == "reset-at-once":
             self.reset()
+        elif fault == "no-answer":
+            self.close_connection = True  # without a byte, once the request was read
         else:
             return False
         return True

@@ -3,6 +3,10 @@
 
 #include "systems/served_endpoint.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <map>
@@ -343,6 +347,42 @@ TEST_CASE("compressed, chunked and carelessly ended streams are read") {
   const std::string fault = GENERATE(as<std::string>(), "gzip", "no-done");
   CAPTURE(fault);
   CHECK(error_of(fault).empty());
+}
+
+TEST_CASE("a request that a server drops on an open connection is an error, and is not sent again") {
+  const ScratchFolder scratch;
+  const std::string log = (scratch.path() / "log").string();
+  const StandIn server({"--dialect", "vllm", "--fault", "no-answer:3", "--log", log});
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, 10'000 * kMs);
+  const LoadResult load = load_of(endpoint, requests_of(9, 4), {});
+  for (const ObservedRequest& request : load.requests) {
+    REQUIRE(request.end);
+    CHECK(request.end->error == (request.tag % 3 == 2 ? "the server closed the connection without an answer" : ""));
+  }
+  // The server writes a line for each answer; a dropped request that was sent again would have got one.
+  const std::string lines = read_file(log).value();
+  CHECK(std::ranges::count(lines, '\n') == 6);
+}
+
+TEST_CASE("a server that takes no connection is given up after the time for that, which the error names") {
+  const FileDescriptor listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
+  REQUIRE(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  REQUIRE(::listen(listener.get(), 0) == 0);
+  // One waiting connection fills the queue; the kernel answers no other one.
+  std::vector<FileDescriptor> waiting;
+  for (int index = 0; index < 2; ++index) {
+    waiting.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    (void)::connect(waiting.back().get(), reinterpret_cast<sockaddr*>(&address), size);
+  }
+  HttpClient http = client();
+  const auto reply = http.fetch(
+      {.url = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/v1/models", .timeout_ns = 700 * kMs});
+  CHECK_ERROR(reply, ErrorCode::kUnavailable, "/v1/models: no connection within 0.7");
 }
 
 TEST_CASE("one broken stream leaves the others alone") {
