@@ -28,24 +28,31 @@ constexpr std::size_t kKeptRefusal = 16 << 10;
 // More than any real answer: ten thousand tokens with ids and usage in every event are about 5 MB.
 constexpr std::int64_t kLargestStream = std::int64_t{256} << 20;
 
-/// How many tokens the texts have. A replacement character counts as one: it stands for bytes that are no character, so
+/// How many tokens the text has. A replacement character counts as one: it stands for bytes that are no character, so
 /// its own bytes are not those that the model generated.
-std::optional<std::int32_t> n_tokens_of_texts(std::span<const std::string> texts, const Tokenizer& tokenizer) {
+std::optional<std::int32_t> n_tokens_of(std::string_view text, const Tokenizer& tokenizer) {
   constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
   std::size_t n_tokens = 0;
-  for (const std::string& whole : texts) {
-    std::string_view rest = whole;
-    while (!rest.empty()) {
-      const std::size_t n_before = std::min(rest.find(kReplacement), rest.size());
-      const auto ids = tokenizer.encode(rest.substr(0, n_before), {.add_special_tokens = false});
-      if (!ids) return std::nullopt;
-      n_tokens += ids->size();
-      if (n_before == rest.size()) break;
-      ++n_tokens;
-      rest.remove_prefix(n_before + kReplacement.size());
-    }
+  while (!text.empty()) {
+    const std::size_t n_before = std::min(text.find(kReplacement), text.size());
+    const auto ids = tokenizer.encode(text.substr(0, n_before), {.add_special_tokens = false});
+    if (!ids) return std::nullopt;
+    n_tokens += ids->size();
+    if (n_before == text.size()) break;
+    ++n_tokens;
+    text.remove_prefix(n_before + kReplacement.size());
   }
   return static_cast<std::int32_t>(n_tokens);
+}
+
+std::optional<std::int32_t> n_tokens_of_texts(std::span<const std::string> texts, const Tokenizer& tokenizer) {
+  std::int32_t n_tokens = 0;
+  for (const std::string& text : texts) {
+    const auto n = n_tokens_of(text, tokenizer);
+    if (!n) return std::nullopt;
+    n_tokens += *n;
+  }
+  return n_tokens;
 }
 
 }  // namespace
@@ -66,8 +73,13 @@ struct ServedEndpoint::Stream {
   ServedFinish finish = ServedFinish::kNone;
   std::string other_reason{};  ///< the server's own word, if `finish` is kOther
   std::int32_t n_assumed = 0;  ///< of n_tokens those that nothing showed
+  /// Counts the tokens in the text of each event; null: an event counts as one token until the end of the answer shows
+  /// how many there are.
+  const Tokenizer* counts_text = nullptr;
+  std::int32_t n_by_text = 0;  ///< of n_tokens those that only the text showed
   /// What arrived in each channel while the server has given neither ids nor a count of its tokens.
   std::array<std::string, 3> texts{};
+  std::array<std::size_t, 3> last_begins{};    ///< where the text of the last event begins in each
   std::optional<std::int64_t> opened_in_ns{};  ///< present if this request opened a connection
   std::int64_t sent_ns = 0;
   bool has_begun = false;                   ///< bytes of the stream have come
@@ -80,6 +92,7 @@ struct ServedEndpoint::Stream {
   void add_tokens(std::int64_t at_ns, std::vector<SystemToken>& arrived);
   void add_missing(std::vector<SystemToken>& arrived);
   void keep_text();
+  [[nodiscard]] std::int32_t n_tokens_of_chunk();
   [[nodiscard]] bool is_counted() const { return has_ids || (usage && usage->n_output_tokens); }
   [[nodiscard]] std::string fault() const;
 };
@@ -126,7 +139,7 @@ void ServedEndpoint::Stream::add_tokens(std::int64_t at_ns, std::vector<SystemTo
   } else if (chunk.has_text() && chunk.usage && chunk.usage->n_output_tokens.value_or(0) > 0) {
     n_new = std::clamp(*chunk.usage->n_output_tokens - n_tokens, 0, n_asked);
   } else if (chunk.has_text()) {
-    n_new = 1;
+    n_new = n_tokens_of_chunk();
   }
   for (std::int32_t index = 0; index < n_new; ++index) {
     SystemToken token;
@@ -138,6 +151,24 @@ void ServedEndpoint::Stream::add_tokens(std::int64_t at_ns, std::vector<SystemTo
   }
   n_tokens += n_new;
   if (n_new > 0) last_token_ns = at_ns;
+}
+
+/// How many tokens an event has that has a text and nothing that counts them: by how many tokens it makes the text of the
+/// event before it longer. (Some tokenizers put a space before every text, which the difference leaves out.)
+std::int32_t ServedEndpoint::Stream::n_tokens_of_chunk() {
+  if (counts_text == nullptr) return 1;
+  std::int32_t n = 0;
+  const std::array<std::string_view, 3> channels = {chunk.text, chunk.thought, chunk.tool};
+  for (std::size_t channel = 0; channel < channels.size(); ++channel) {
+    const std::string before = texts[channel].substr(last_begins[channel]);
+    last_begins[channel] = texts[channel].size();
+    if (channels[channel].empty()) continue;
+    n += n_tokens_of(before + std::string(channels[channel]), *counts_text).value_or(0) -
+         n_tokens_of(before, *counts_text).value_or(0);
+  }
+  n = std::clamp(n, 1, std::max(1, n_asked - n_tokens));
+  n_by_text += n - 1;
+  return n;
 }
 
 /// Tokens that had no event of their own get the time of the last event: those that the server counted or, where it gives
@@ -205,6 +236,8 @@ Result<void> ServedEndpoint::submit(const TimedRequest& request) {
   stream->n_asked = request.n_output_tokens;
   stream->n_prompt_tokens =
       static_cast<std::int32_t>(request.prompt != nullptr ? request.prompt->ids.size() : request.ids.size());
+  // A request that is cancelled gets no count at its end, so its tokens are counted as they come.
+  if (request.cancel_after > 0 && request.cancel_after < request.n_output_tokens) stream->counts_text = tokenizer_;
   stream->sent_ns = stream->last_token_ns = now_ns();
   HttpCall call;
   call.url = system_.url + std::string(path_of(system_.api));
@@ -312,26 +345,30 @@ void ServedEndpoint::finish(Stream& stream, std::string error, SystemEvents& eve
     end.n_output_tokens = stream.usage->n_output_tokens;
   }
   end.n_assumed_tokens = stream.n_assumed;
-  const bool has_event_for_each = stream.n_assumed == 0 && stream.n_tokens == stream.n_asked;
-  if (end.error.empty() && !stream.is_counted() && !has_event_for_each && tokenizer_ != nullptr) {
-    end.count_text_tokens = [texts = std::move(stream.texts), tokenizer = tokenizer_] {
-      return n_tokens_of_texts(texts, *tokenizer);
-    };
-  }
+  const bool has_event_for_each = stream.n_assumed + stream.n_by_text == 0 && stream.n_tokens == stream.n_asked;
+  if (end.error.empty() && !stream.is_counted() && !has_event_for_each) count_later(stream, end);
   if (stream.finish == ServedFinish::kStop) end.finish = RequestFinish::kEos;
   events.ends.push_back(std::move(end));
+}
+
+void ServedEndpoint::count_later(Stream& stream, RequestEnd& end) const {
+  if (tokenizer_ == nullptr) return;
+  end.count_text_tokens = [texts = std::move(stream.texts), tokenizer = tokenizer_] {
+    return n_tokens_of_texts(texts, *tokenizer);
+  };
 }
 
 Result<std::optional<RequestEnd>> ServedEndpoint::cancel(std::int64_t tag) {
   const auto found = open_.find(tag);
   if (found == open_.end()) return std::optional<RequestEnd>();
-  const Stream& stream = *found->second;
+  Stream& stream = *found->second;
   client_.cancel(tag);
   RequestEnd end{.tag = tag, .n_prompt_tokens = stream.n_prompt_tokens, .finish = RequestFinish::kCancelled};
   if (stream.usage && stream.usage->n_prompt_tokens.value_or(0) > 0)
     end.n_prompt_tokens = *stream.usage->n_prompt_tokens;
   if (stream.usage) end.n_cached_prompt_tokens = stream.usage->n_cached_prompt_tokens;
   note_connection(stream, end);
+  if (!stream.is_counted() && stream.n_by_text > 0) count_later(stream, end);
   open_.erase(found);
   return std::optional(std::move(end));
 }

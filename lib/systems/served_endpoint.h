@@ -57,6 +57,8 @@ class ServedEndpoint final : public SystemUnderTest {
   /// Divides the time in which the stream's connection was opened: RequestSample says how.
   void note_connection(const Stream& stream, RequestEnd& end) const;
   void finish(Stream& stream, std::string error, SystemEvents& events);
+  /// Lets the end count the tokens of the stream's text, where there is a tokenizer.
+  void count_later(Stream& stream, RequestEnd& end) const;
 
   ServedSystem system_;
   HttpClient client_;

@@ -209,16 +209,21 @@ TEST_CASE("without ids, tokens are counted by running usage, by events and the l
 
 namespace {
 
+Tokenizer tokenizer_of_bundle() {
+  const auto json = read_file(source_path("bundles/default/tokenizer.json"));
+  REQUIRE_OK(json);
+  auto tokenizer = Tokenizer::from_json(*json, "tokenizer.json");
+  REQUIRE_OK(tokenizer);
+  return *std::move(tokenizer);
+}
+
 /// The check of an answer of 12 tokens to a prompt whose expected output has as many, from a server that counts nothing.
 CheckRecord check_of_uncounted(const std::vector<std::string>& options, bool has_tokenizer) {
   std::vector<std::string> all = {"--dialect", "mlc", "--no-usage", "--bundle", source_path("bundles/default")};
   all.insert(all.end(), options.begin(), options.end());
   const StandIn server(all);
-  const auto json = read_file(source_path("bundles/default/tokenizer.json"));
-  REQUIRE_OK(json);
-  const auto tokenizer = Tokenizer::from_json(*json, "tokenizer.json");
-  REQUIRE_OK(tokenizer);
-  ServedEndpoint endpoint(system_of(server, ServerPreset::kMlc), client(), has_tokenizer ? &*tokenizer : nullptr,
+  const Tokenizer tokenizer = tokenizer_of_bundle();
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kMlc), client(), has_tokenizer ? &tokenizer : nullptr,
                           10'000 * kMs);
   std::vector<RequestSample> samples;
   const LoadResult load = load_of(endpoint, requests_of(4, 12), {});
@@ -261,6 +266,39 @@ TEST_CASE("where a server counts nothing, tokens without an event of their own m
   CAPTURE(unknown.detail);
   CHECK(unknown.outcome == CheckOutcome::kSuspect);
   CHECK(says(unknown, "nothing shows whether 28 of them came"));
+}
+
+TEST_CASE("of a cancelled answer, the tokens in the text of its events count, though no event has a count") {
+  const auto cases = read_file(source_path("bundles/default/expected/bf16.jsonl"));
+  REQUIRE_OK(cases);
+  // Each digit and each comma of this answer ("351,361,361,...") is one token.
+  TimedRequest request;
+  request.n_output_tokens = 32;
+  request.cancel_after = 8;
+  std::istringstream lines(*cases);
+  for (std::string line; std::getline(lines, line) && request.ids.empty();) {
+    const auto tree = nlohmann::json::parse(line);
+    if (tree.value("ids", nlohmann::json::array()).size() == 32) tree.at("prompt_ids").get_to(request.ids);
+  }
+  REQUIRE_FALSE(request.ids.empty());
+  const StandIn server(
+      {"--dialect", "mlc", "--bundle", source_path("bundles/default"), "--tokens-per-event", "4", "--gap-ms", "200"});
+  const Tokenizer tokenizer = tokenizer_of_bundle();
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kMlc), client(), &tokenizer, 10'000 * kMs);
+  const LoadResult load = load_of(endpoint, {request}, {});
+  REQUIRE(load.requests[0].end);
+  CHECK(load.requests[0].end->finish == RequestFinish::kCancelled);
+  RequestSample sample = to_sample(load.requests[0], load.start_ns);
+  // Two events of four tokens, or more if a busy machine reads several at once.
+  CHECK(sample.n_output_tokens >= 8);
+  CHECK(sample.n_output_tokens < 32);
+  CHECK(sample.n_output_tokens % 4 == 0);
+  CHECK(std::ranges::count(sample.itl_ns, 0) == sample.n_output_tokens / 4 * 3);
+  REQUIRE(load.requests[0].end->count_text_tokens);
+  sample.text_tokens = load.requests[0].end->count_text_tokens();
+  CHECK(sample.text_tokens == sample.n_output_tokens);
+  const std::vector<std::int32_t> asked = {32};
+  CHECK(check_tokens(std::span(&sample, 1), asked).outcome == CheckOutcome::kPassed);
 }
 
 TEST_CASE("a count of 0 contradicts tokens that arrived") {
