@@ -68,7 +68,7 @@ class ChildProcess {
   /// Sends SIGKILL to what is left of its group. Call it right after
   /// the child's end: later the group's id may be reused.
   void kill_group() const;
-  /// Sends SIGKILL to the child and to every process that it started, and waits a few seconds for its end.
+  /// Sends SIGKILL to the child and to every process of its group, and waits a few seconds for its end.
   ChildExit kill();
   /// The process group of the child and of the processes that it starts.
   [[nodiscard]] pid_t group() const noexcept { return pid_; }

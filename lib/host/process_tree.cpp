@@ -44,34 +44,53 @@ Result<ProcessStat> read_process_stat(const HostFiles& files, std::int64_t pid) 
   SS_TRY(const std::string text, files.read(fmt::format("proc/{}/stat", pid)));
   // proc(5): the name is in parentheses and may hold any sign; the fields behind it are counted from 3.
   const std::size_t name_end = text.rfind(')');
+  const std::size_t name_begin = text.find('(');
   std::array<std::int64_t, 25> fields{};
+  char state = '\0';
   std::string_view rest =
       name_end == std::string::npos ? std::string_view() : std::string_view(text).substr(name_end + 1);
   for (std::size_t number = 3; number < fields.size(); ++number) {
     while (rest.starts_with(' ')) rest.remove_prefix(1);
     const std::string_view word = rest.substr(0, rest.find(' '));
     rest.remove_prefix(word.size());
-    if (number == 3) continue;  // the state is a letter
+    if (number == 3) {  // a letter
+      if (!word.empty()) state = word.front();
+      continue;
+    }
     const auto value = parse_number<std::int64_t>(word);
     if (!value) return Error{ErrorCode::kUnavailable, fmt::format("/proc/{}/stat: field {} is no number", pid, number)};
     fields[number] = *value;
   }
   constexpr std::size_t kParent = 4;
+  constexpr std::size_t kSession = 6;
   constexpr std::size_t kFirstTime = 14;  // utime, stime, cutime, cstime
+  constexpr std::size_t kStarted = 22;
   constexpr std::size_t kResident = 24;
-  ProcessStat stat{.pid = pid, .parent = fields[kParent], .resident_pages = fields[kResident]};
+  ProcessStat stat{.pid = pid,
+                   .name = text.substr(name_begin + 1, name_end - name_begin - 1),
+                   .is_ended = state == 'Z' || state == 'X',
+                   .parent = fields[kParent],
+                   .session = fields[kSession],
+                   .started_ticks = fields[kStarted],
+                   .resident_pages = fields[kResident]};
   for (std::size_t number = kFirstTime; number < kFirstTime + 4; ++number) stat.cpu_ticks += fields[number];
   return stat;
 }
 
-std::vector<std::int64_t> process_tree(const HostFiles& files, std::int64_t root) {
-  std::multimap<std::int64_t, std::int64_t> children;
+std::vector<ProcessStat> all_processes(const HostFiles& files) {
+  std::vector<ProcessStat> all;
   for (const std::string& name : files.list("proc")) {
     const auto pid = parse_number<std::int64_t>(name);
     if (!pid) continue;
-    const auto stat = read_process_stat(files, *pid);
-    if (stat) children.emplace(stat->parent, *pid);
+    auto stat = read_process_stat(files, *pid);
+    if (stat) all.push_back(*std::move(stat));
   }
+  return all;
+}
+
+std::vector<std::int64_t> process_tree(const HostFiles& files, std::int64_t root) {
+  std::multimap<std::int64_t, std::int64_t> children;
+  for (const ProcessStat& stat : all_processes(files)) children.emplace(stat.parent, stat.pid);
   if (!read_process_stat(files, root)) return {};
   std::vector<std::int64_t> tree = {root};
   for (std::size_t index = 0; index < tree.size(); ++index) {

@@ -18,13 +18,20 @@ namespace secondsource {
 /// What /proc/PID/stat says of one process.
 struct ProcessStat {
   std::int64_t pid = 0;
+  std::string name;
+  bool is_ended = false;  ///< its parent has not waited for it yet
   std::int64_t parent = 0;
-  std::int64_t cpu_ticks = 0;  ///< its own and that of children that ended and were waited for
+  std::int64_t session = 0;
+  std::int64_t started_ticks = 0;  ///< since the machine started; with the id it is unique
+  std::int64_t cpu_ticks = 0;      ///< its own and that of children that ended and were waited for
   std::int64_t resident_pages = 0;
 };
 
 /// Errors: kUnavailable if the process is gone, or its line is not of this format.
 Result<ProcessStat> read_process_stat(const HostFiles& files, std::int64_t pid);
+
+/// All processes that can be read.
+[[nodiscard]] std::vector<ProcessStat> all_processes(const HostFiles& files);
 
 /// The process and its descendants, those that are alive; empty if it is gone.
 [[nodiscard]] std::vector<std::int64_t> process_tree(const HostFiles& files, std::int64_t root);

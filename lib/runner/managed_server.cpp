@@ -90,10 +90,11 @@ Result<ServerPlan> plan_server(SystemRequest request, const std::filesystem::pat
   return plan;
 }
 
-ManagedServer::ManagedServer(const ServerPlan& plan, std::string container, ChildProcess process, ChildWatch watch,
-                             const InterruptFlag& interrupt)
+ManagedServer::ManagedServer(const ServerPlan& plan, std::string container, std::unique_ptr<ServerProcesses> processes,
+                             ChildProcess process, ChildWatch watch, const InterruptFlag& interrupt)
     : plan_(plan),
       container_(std::move(container)),
+      processes_(std::move(processes)),
       process_(std::move(process)),
       watch_(std::move(watch)),
       interrupt_(interrupt),
@@ -121,9 +122,12 @@ Result<ServerStart> ManagedServer::start(const ServerPlan& plan, const std::file
   command.stderr_file = log;
   command.stdout_to_stderr = true;
   ChildWatch watch(log);
+  auto processes = container.empty() ? std::make_unique<ServerProcesses>() : nullptr;
   SS_TRY(ChildProcess process, ChildProcess::start(command));
+  if (processes) processes->belong_to(process.group());
   ServerStart started;
-  started.server.reset(new ManagedServer(plan, container, std::move(process), std::move(watch), interrupt));
+  started.server.reset(
+      new ManagedServer(plan, container, std::move(processes), std::move(process), std::move(watch), interrupt));
   SS_TRY(started.failure, started.server->wait_until_healthy());
   if (started.failure) started.server.reset();
   return started;
@@ -144,6 +148,7 @@ Result<WorkerOutcome> ManagedServer::wait_until_healthy() {
     if (WorkerOutcome ended = failure(0)) return ended;
     if (reply && reply->end.status == 200) {
       ready_after_ns_ = spent_ns;
+      if (processes_) processes_->look();
       return WorkerOutcome();
     }
     if (spent_ns > deadline_ns) {
@@ -204,6 +209,7 @@ std::string ManagedServer::stop() {
   paused_with_us_.reset();
   std::string said;
   if (!process_.wait(0)) {
+    if (processes_) processes_->look();
     ask_to_end();
     if (!has_ended_by(now_ns() + static_cast<std::int64_t>(1e9 * managed().stop_deadline_s))) {
       said =
@@ -213,6 +219,13 @@ std::string ManagedServer::stop() {
     }
   }
   process_.kill_group();
+  if (processes_) {
+    const std::string left = processes_->end();
+    if (!left.empty()) {
+      said += fmt::format("{}some of its processes did not end: {}", said.empty() ? "" : "; ", left);
+    }
+    processes_.reset();
+  }
   if (!container_.empty()) (void)run_command(container_remove(managed(), container_), kEngineDeadlineNs);
   return said;
 }

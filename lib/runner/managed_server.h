@@ -22,6 +22,7 @@
 #include "core/result.h"
 #include "host/child_watch.h"
 #include "runner/container_command.h"
+#include "runner/server_processes.h"
 #include "runner/worker_failure.h"
 #include "serving/endpoint.h"
 
@@ -69,15 +70,16 @@ class ManagedServer {
   [[nodiscard]] std::int64_t ready_after_ns() const noexcept { return ready_after_ns_; }
 
  private:
-  ManagedServer(const ServerPlan& plan, std::string container, ChildProcess process, ChildWatch watch,
-                const InterruptFlag& interrupt);
+  ManagedServer(const ServerPlan& plan, std::string container, std::unique_ptr<ServerProcesses> processes,
+                ChildProcess process, ChildWatch watch, const InterruptFlag& interrupt);
   Result<WorkerOutcome> wait_until_healthy();
   [[nodiscard]] const ManagedStart& managed() const { return *plan_.request.managed; }
   void ask_to_end();
   bool has_ended_by(std::int64_t until_ns);
 
   ServerPlan plan_;
-  std::string container_;  ///< its name; empty: a process
+  std::string container_;                       ///< its name; empty: a process
+  std::unique_ptr<ServerProcesses> processes_;  ///< null for a container, whose engine ends its processes
   ChildProcess process_;
   ChildWatch watch_;
   const InterruptFlag& interrupt_;

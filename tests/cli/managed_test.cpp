@@ -56,8 +56,10 @@ std::vector<std::string> failures_of(const SummarizedRun& stored) {
 TEST_CASE("a server is started with the bundle's model, measured, and stopped with all that it started") {
   const test::ScratchFolder scratch;
   const fs::path child = scratch.path() / "child";
+  const fs::path daemon = scratch.path() / "daemon";
   const test::SystemRun measured =
-      managed_run(start_of("--child, '" + child.string() + "'") + "    env: {STAND_IN_MODE: plain}\n");
+      managed_run(start_of("--child, '" + child.string() + "', --daemon, '" + daemon.string() + "'") +
+                  "    env: {STAND_IN_MODE: plain}\n");
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 0);
   const SummarizedRun stored = measured.stored();
@@ -73,6 +75,7 @@ TEST_CASE("a server is started with the bundle's model, measured, and stopped wi
   CHECK(test::contains(measured.run().out, "passed (forced)"));
   CHECK(stored.summary.cells.size() == 2);
   CHECK(test::has_ended(read_file(child).value()));
+  CHECK(test::has_ended(read_file(daemon).value()));
   const test::ProgramRun html = test::run_program({"report", measured.folder().string(), "--format", "html"});
   CHECK(test::contains(html.out, "started as STAND_IN_MODE=plain python3"));
   const test::ProgramRun verified = test::run_program({"verify", measured.folder().string()});

@@ -56,6 +56,7 @@ parser.add_argument("--then", default="")  # exit, killed, out-of-memory or hang
 parser.add_argument("--no-date", action="store_true")  # no Date in responses, but `created` in events, as llama-server has it
 parser.add_argument("--ignore-sigterm", action="store_true")
 parser.add_argument("--child", default="")  # starts a child process and writes its id to this file
+parser.add_argument("--daemon", default="")  # the same, in a session of its own and with a parent that has ended
 options = parser.parse_args()
 
 
@@ -88,6 +89,9 @@ if options.ignore_sigterm:
 if options.child:
     with open(options.child, "w", encoding="utf-8") as file:
         file.write(str(subprocess.Popen(["sleep", "600"]).pid))
+if options.daemon:
+    with open(options.daemon, "wb") as file:
+        file.write(subprocess.check_output(["sh", "-c", "setsid sleep 600 < /dev/null > /dev/null 2>&1 & printf $!"]))
 if options.model:
     check_model_folder()
 if options.at_start:
