@@ -90,7 +90,10 @@ std::string system_plan_text(const SystemRequest& system, const RunSettings& set
 
 SystemRequest kept_at(SystemRequest system, const std::string& url) {
   // The settings in its command are known, although the run that measures the system does not start it.
-  if (system.managed) system.features = with_command(system.preset, system.managed->start, std::move(system.features));
+  if (system.managed) {
+    const ServerCommand command = server_command(*system.managed, system.preset);
+    system.features = with_command(system.preset, command, std::move(system.features));
+  }
   system.managed.reset();
   system.url = url;
   return system;

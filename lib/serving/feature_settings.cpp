@@ -1,9 +1,11 @@
 #include "serving/feature_settings.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <span>
 
 #include "core/enum_format.h"
@@ -15,16 +17,23 @@ namespace {
 
 constexpr std::size_t kLongestFeature = 100;
 
+/// The ways to give a server one setting with a value.
+struct ValueFlags {
+  std::array<std::string_view, 4> flags{};
+  std::array<std::string_view, 3> variables{};  ///< of the environment, which count where no flag is given
+};
+
 /// Flags of a server's command line, and what holds without them; empty: that is not known.
 struct FeatureFlags {
-  std::array<std::string_view, 4> programs{};     ///< the words by which a command is recognized as this server's own
-  std::array<std::string_view, 2> files{};        ///< flags that read more settings from a file
-  std::array<std::string_view, 4> speculative{};  ///< each with a value that says which kind
+  std::array<std::string_view, 4> programs{};  ///< the words by which a command is recognized as this server's own
+  ValueFlags files{};                          ///< those that read more settings from a file
+  ValueFlags speculative{};                    ///< the value says which kind
   std::string_view speculative_default{};
   std::array<std::string_view, 2> prefix_on{};
   std::array<std::string_view, 2> prefix_off{};
   std::string_view prefix_default{};
-  std::array<std::string_view, 4> kv_cache{};  ///< each with a value
+  /// Of the keys and of the values; a server that has one setting for both has no second one.
+  std::array<ValueFlags, 2> kv_cache{};
   std::string_view kv_cache_default{};
 };
 
@@ -33,28 +42,32 @@ struct FeatureFlags {
 // keeps prefixes without a flag depends on the model and the version, and TGI decides by the model.
 constexpr FeatureFlags kVllmFlags = {
     .programs = {"vllm", "vllm.entrypoints.cli.main", "vllm.entrypoints.openai.api_server"},
-    .files = {"--config"},
-    .speculative = {"--speculative-config", "--speculative_config", "-sc"},
+    .files = {.flags = {"--config"}},
+    .speculative = {.flags = {"--speculative-config", "--speculative_config", "-sc"}},
     .speculative_default = "off",
     .prefix_on = {"--enable-prefix-caching", "--enable_prefix_caching"},
     .prefix_off = {"--no-enable-prefix-caching", "--no-enable_prefix_caching"},
-    .kv_cache = {"--kv-cache-dtype", "--kv_cache_dtype"},
+    .kv_cache = {{{.flags = {"--kv-cache-dtype", "--kv_cache_dtype"}}}},
     .kv_cache_default = "auto"};
 constexpr FeatureFlags kSglangFlags = {.programs = {"sglang", "sglang.launch_server"},
-                                       .files = {"--config"},
-                                       .speculative = {"--speculative-algorithm"},
+                                       .files = {.flags = {"--config"}},
+                                       .speculative = {.flags = {"--speculative-algorithm"}},
                                        .speculative_default = "off",
                                        .prefix_off = {"--disable-radix-cache"},
                                        .prefix_default = "on",
-                                       .kv_cache = {"--kv-cache-dtype"},
+                                       .kv_cache = {{{.flags = {"--kv-cache-dtype"}}}},
                                        .kv_cache_default = "auto"};
-constexpr FeatureFlags kLlamaFlags = {.programs = {"llama-server"},
-                                      .files = {"--models-preset"},
-                                      .speculative = {"--model-draft", "-md", "--spec-type", "--hf-repo-draft"},
-                                      .speculative_default = "off",
-                                      .kv_cache = {"--cache-type-k", "-ctk", "--cache-type-v", "-ctv"},
-                                      .kv_cache_default = "f16"};
-constexpr FeatureFlags kTgiFlags = {.speculative = {"--speculate"}, .kv_cache = {"--kv-cache-dtype"}};
+constexpr FeatureFlags kLlamaFlags = {
+    .programs = {"llama-server"},
+    .files = {.flags = {"--models-preset"}, .variables = {"LLAMA_ARG_MODELS_PRESET"}},
+    .speculative = {.flags = {"--model-draft", "-md", "--spec-type", "--hf-repo-draft"},
+                    .variables = {"LLAMA_ARG_MODEL_DRAFT", "LLAMA_ARG_SPEC_TYPE", "LLAMA_ARG_HFD_REPO"}},
+    .speculative_default = "off",
+    .kv_cache = {{{.flags = {"--cache-type-k", "-ctk"}, .variables = {"LLAMA_ARG_CACHE_TYPE_K"}},
+                  {.flags = {"--cache-type-v", "-ctv"}, .variables = {"LLAMA_ARG_CACHE_TYPE_V"}}}},
+    .kv_cache_default = "f16"};
+constexpr FeatureFlags kTgiFlags = {.speculative = {.flags = {"--speculate"}, .variables = {"SPECULATE"}},
+                                    .kv_cache = {{{.flags = {"--kv-cache-dtype"}, .variables = {"KV_CACHE_DTYPE"}}}}};
 
 const FeatureFlags* flags_of(ServerPreset preset) {
   switch (preset) {
@@ -88,16 +101,36 @@ bool has_any(const std::vector<std::string>& words, std::span<const std::string_
   return std::ranges::any_of(flags, [&](std::string_view flag) { return flag_value(words, flag).has_value(); });
 }
 
-/// The values of all of these flags that the command has, each value once, as "f16" or "q8_0, q4_0".
-std::string flag_values(const std::vector<std::string>& words, std::span<const std::string_view> flags) {
+/// The values that the command gives for a setting, each once, as "ngram" or "draft.gguf, ngram"; else those of its
+/// environment.
+std::string value_of(const ServerCommand& command, const ValueFlags& ways) {
   std::vector<std::string> values;
-  for (const std::string_view flag : flags) {
-    const auto value = flag_value(words, flag);
-    if (value && std::ranges::find(values, *value) == values.end()) values.push_back(shown(*value, kLongestFeature));
+  const auto add = [&values](const std::string& value) {
+    if (std::ranges::find(values, value) == values.end()) values.push_back(shown(value, kLongestFeature));
+  };
+  for (const std::string_view flag : ways.flags) {
+    if (const auto value = flag_value(command.words, flag)) add(*value);
   }
-  std::string all;
-  for (const std::string& value : values) all += (all.empty() ? "" : ", ") + value;
-  return all;
+  if (values.empty()) {
+    for (const auto& [name, value] : command.environment) {
+      if (std::ranges::find(ways.variables, name) != ways.variables.end()) add(value);
+    }
+  }
+  return fmt::format("{}", fmt::join(values, ", "));
+}
+
+/// The type of the cache: one for keys and values, or "q8_0, f16". `otherwise` holds for what is not given; empty: it is not
+/// known, and then nothing is.
+std::string kv_cache_of(const ServerCommand& command, const FeatureFlags& flags, std::string_view otherwise) {
+  std::vector<std::string> halves;
+  for (const ValueFlags& ways : flags.kv_cache) {
+    if (ways.flags.front().empty()) continue;
+    std::string half = value_of(command, ways);
+    if (half.empty()) half = otherwise;
+    if (half.empty()) return "";
+    if (std::ranges::find(halves, half) == halves.end()) halves.push_back(std::move(half));
+  }
+  return fmt::format("{}", fmt::join(halves, ", "));
 }
 
 bool names_program(const std::vector<std::string>& words, const FeatureFlags& flags) {
@@ -107,22 +140,25 @@ bool names_program(const std::vector<std::string>& words, const FeatureFlags& fl
   });
 }
 
-/// What the command line sets; nullopt for a setting that it does not determine.
-ToldFeatures said_by_command(ServerPreset preset, const std::vector<std::string>& start) {
+/// What the command line and its environment set; nullopt for a setting that they do not determine.
+ToldFeatures said_by_command(ServerPreset preset, const ServerCommand& command) {
   ToldFeatures said;
   const FeatureFlags* const flags = flags_of(preset);
-  if (flags == nullptr || start.empty()) return said;
+  const std::vector<std::string>& words = command.words;
+  if (flags == nullptr || words.empty()) return said;
   // A script, the entry point of an image or a file of settings may add flags; then the absence of a flag proves
   // nothing.
-  const bool is_whole = names_program(start, *flags) && !has_any(start, flags->files);
+  const bool is_whole =
+      names_program(words, *flags) && !has_any(words, flags->files.flags) && value_of(command, flags->files).empty();
   const auto or_default = [is_whole](std::string value, std::string_view otherwise) {
     if (value.empty() && is_whole) value = otherwise;
     return value.empty() ? std::nullopt : std::optional(std::move(value));
   };
-  said.speculative = or_default(flag_values(start, flags->speculative), flags->speculative_default);
-  said.kv_cache = or_default(flag_values(start, flags->kv_cache), flags->kv_cache_default);
-  const bool is_on = has_any(start, flags->prefix_on);
-  const bool is_off = has_any(start, flags->prefix_off);
+  said.speculative = or_default(value_of(command, flags->speculative), flags->speculative_default);
+  const std::string_view kv_cache_default = is_whole ? flags->kv_cache_default : std::string_view();
+  said.kv_cache = or_default(kv_cache_of(command, *flags, kv_cache_default), kv_cache_default);
+  const bool is_on = has_any(words, flags->prefix_on);
+  const bool is_off = has_any(words, flags->prefix_off);
   said.prefix_cache = or_default(is_off ? "off" : is_on ? "on" : "", flags->prefix_default);
   return said;
 }
@@ -181,8 +217,25 @@ Result<std::string> planned_feature(std::string_view key, std::string_view value
   return spelled;
 }
 
-PlannedFeatures with_command(ServerPreset preset, const std::vector<std::string>& start, PlannedFeatures planned) {
-  const ToldFeatures commanded = said_by_command(preset, start);
+ServerCommand server_command(const ManagedStart& managed, ServerPreset preset) {
+  ServerCommand command{.words = managed.start, .environment = managed.env};
+  const FeatureFlags* const flags = flags_of(preset);
+  // A container gets no variable of this program's environment.
+  if (flags == nullptr || !managed.image.empty()) return command;
+  for (const ValueFlags& ways : {flags->files, flags->speculative, flags->kv_cache[0], flags->kv_cache[1]}) {
+    for (const std::string_view variable : ways.variables) {
+      const std::string name(variable);
+      const char* const inherited = std::getenv(name.c_str());
+      const bool is_planned =
+          std::ranges::any_of(managed.env, [&](const auto& planned) { return planned.first == name; });
+      if (inherited != nullptr && !is_planned) command.environment.emplace_back(name, inherited);
+    }
+  }
+  return command;
+}
+
+PlannedFeatures with_command(ServerPreset preset, const ServerCommand& command, PlannedFeatures planned) {
+  const ToldFeatures commanded = said_by_command(preset, command);
   if (planned.speculative.empty()) planned.speculative = commanded.speculative.value_or("");
   // With such a preset every request turns the prefix cache off itself.
   if (planned.prefix_cache.empty() && !facts_of(preset).asks_for_no_prefixes) {
@@ -192,9 +245,9 @@ PlannedFeatures with_command(ServerPreset preset, const std::vector<std::string>
   return planned;
 }
 
-Result<ServedFeatures> settled_features(ServerPreset preset, const ToldFeatures& told,
-                                        const std::vector<std::string>& start, const PlannedFeatures& planned) {
-  const ToldFeatures commanded = said_by_command(preset, start);
+Result<ServedFeatures> settled_features(ServerPreset preset, const ToldFeatures& told, const ServerCommand& command,
+                                        const PlannedFeatures& planned) {
+  const ToldFeatures commanded = said_by_command(preset, command);
   // Each request to llama-server turns the prefix cache off: timed_fields of the preset.
   std::optional<std::string> requested;
   if (facts_of(preset).asks_for_no_prefixes) requested = "off";

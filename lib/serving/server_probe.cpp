@@ -44,9 +44,9 @@ class Probe {
         record.settings.emplace_back(setting.name, *std::move(value));
       }
     }
-    const auto features =
-        settled_features(request_.preset, told_features(url.root, record.metrics),
-                         request_.managed ? request_.managed->start : std::vector<std::string>(), request_.features);
+    const auto features = settled_features(
+        request_.preset, told_features(url.root, record.metrics),
+        request_.managed ? server_command(*request_.managed, request_.preset) : ServerCommand(), request_.features);
     if (features) {
       record.features = *features;
     } else {

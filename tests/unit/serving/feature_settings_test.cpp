@@ -1,5 +1,6 @@
 #include "serving/feature_settings.h"
 
+#include <cstdlib>
 #include <string>
 
 #include "support/catch.h"
@@ -15,7 +16,7 @@ std::string text_of(const FeatureSetting& setting) {
 
 ServedFeatures features_of(ServerPreset preset, const ToldFeatures& told, const std::vector<std::string>& start,
                            const PlannedFeatures& planned = {}) {
-  const auto features = settled_features(preset, told, start, planned);
+  const auto features = settled_features(preset, told, {.words = start}, planned);
   REQUIRE_OK(features);
   return *features;
 }
@@ -64,6 +65,39 @@ TEST_CASE("llama-server is told in every request to share no work, and names bot
       ServerPreset::kLlamaServer, {}, {"llama-server", "-ctk", "q8_0", "--cache-type-v", "q4_0", "-md", "draft.gguf"});
   CHECK(text_of(halves.kv_cache) == "q8_0, q4_0/command");
   CHECK(text_of(halves.speculative) == "draft.gguf/command");
+  const ServedFeatures keys = features_of(ServerPreset::kLlamaServer, {}, {"llama-server", "--cache-type-k", "q8_0"});
+  CHECK(text_of(keys.kv_cache) == "q8_0, f16/command");
+  const ServedFeatures both =
+      features_of(ServerPreset::kLlamaServer, {}, {"llama-server", "-ctk", "q8_0", "-ctv", "q8_0"});
+  CHECK(text_of(both.kv_cache) == "q8_0/command");
+  const ServedFeatures script = features_of(ServerPreset::kLlamaServer, {}, {"./serve.sh", "-ctv", "q4_0"});
+  CHECK(text_of(script.kv_cache) == "/unknown");
+}
+
+TEST_CASE("variables of the server's environment are settings, and flags stand above them") {
+  ManagedStart managed;
+  managed.start = {"llama-server", "--model", "m"};
+  managed.env = {{"LLAMA_ARG_CACHE_TYPE_K", "q8_0"}, {"LLAMA_ARG_CACHE_TYPE_V", "q4_0"}};
+  const auto kv_cache = [&managed] {
+    const auto command = server_command(managed, ServerPreset::kLlamaServer);
+    const auto features = settled_features(ServerPreset::kLlamaServer, {}, command, {});
+    REQUIRE_OK(features);
+    return text_of(features->kv_cache);
+  };
+  CHECK(kv_cache() == "q8_0, q4_0/command");
+  managed.start.insert(managed.start.end(), {"-ctk", "f32"});
+  CHECK(kv_cache() == "f32, q4_0/command");
+
+  // A variable of this program's environment is inherited, but not by a container.
+  managed.env.clear();
+  ::setenv("LLAMA_ARG_CACHE_TYPE_V", "q5_1", 1);
+  CHECK(kv_cache() == "f32, q5_1/command");
+  managed.image = "registry/llama@sha256:0";
+  CHECK(kv_cache() == "f32, f16/command");
+  ::unsetenv("LLAMA_ARG_CACHE_TYPE_V");
+
+  managed.env = {{"LLAMA_ARG_MODELS_PRESET", "models.ini"}};
+  CHECK(kv_cache() == "/unknown");
 }
 
 TEST_CASE("a plan may say how where the server says that, and may not contradict it") {
@@ -74,11 +108,11 @@ TEST_CASE("a plan may say how where the server says that, and may not contradict
   CHECK(denied.error().message ==
         "prefix_cache: expected the plan and the server to agree; the plan has off, the server has on");
   CHECK_FALSE(settled_features(ServerPreset::kLlamaServer, {}, {}, {.prefix_cache = "on"}));
-  CHECK_FALSE(settled_features(ServerPreset::kVllm, {}, {"vllm", "serve"}, {.speculative = "ngram"}));
+  CHECK_FALSE(settled_features(ServerPreset::kVllm, {}, {.words = {"vllm", "serve"}}, {.speculative = "ngram"}));
 }
 
 TEST_CASE("what a command says is handed on with a plan's own words, which stand first") {
-  const std::vector<std::string> start = {"vllm", "serve", "m", "--kv-cache-dtype", "fp8"};
+  const ServerCommand start{.words = {"vllm", "serve", "m", "--kv-cache-dtype", "fp8"}};
   CHECK(with_command(ServerPreset::kVllm, start, {.prefix_cache = "on", .kv_cache = "fp8_e4m3"}) ==
         PlannedFeatures{.speculative = "off", .prefix_cache = "on", .kv_cache = "fp8_e4m3"});
   CHECK(with_command(ServerPreset::kVllm, start, {}) == PlannedFeatures{.speculative = "off", .kv_cache = "fp8"});
