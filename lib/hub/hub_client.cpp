@@ -177,7 +177,7 @@ Result<HubListing> HubClient::list(const HubModelName& model, Progress& progress
   request.what = fmt::format("hf:{}@{}", model.repository, model.revision);
   request.accept = "application/json";
   request.take = [&](const HttpHead& head, std::string_view bytes) -> std::optional<HubSetback> {
-    if (!head.content_type.starts_with("application/json")) {
+    if (!has_type(head.content_type, "application/json")) {
       return final_setback(ErrorCode::kInvalidInput,
                            fmt::format("{}: {} answers {}: expected the hub's application/json; is this a hub?",
                                        request.what, shown(settings_.endpoint), shown(head.content_type)));

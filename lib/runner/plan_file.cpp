@@ -256,6 +256,8 @@ Result<void> read_systems(const YamlNode& root, const std::filesystem::path& pat
     if (managed) {
       const Result<void> completed = complete_managed_start(*managed, system->preset, !url.empty());
       if (!completed) return completed.error().with_context(fmt::format("{}: system {}", root.document(), name));
+      const Result<void> checked = check_http(*system, url);
+      if (!checked) return checked.error().with_context(root.document());
       system->managed = std::move(managed);
     }
     request.systems.push_back(*std::move(system));

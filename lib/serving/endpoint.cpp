@@ -9,6 +9,7 @@
 #include "core/nearest_word.h"
 #include "core/number.h"
 #include "core/utf8.h"
+#include "serving/http_client.h"
 #include "serving/preset.h"
 #include "serving/server_url.h"
 #include "serving/telemetry_place.h"
@@ -135,6 +136,13 @@ std::string metrics_url(const SystemRequest& request) {
   return url ? url->root + std::string(facts.metrics) : "";
 }
 
+Result<void> check_http(const SystemRequest& request, std::string_view url) {
+  if (request.http != HttpVersion::kHttp2 || url.starts_with("https:")) return {};
+  const Result<void> checked = check_http2_without_tls();
+  if (!checked) return checked.error().with_context(fmt::format("system {}: http", request.name));
+  return {};
+}
+
 Result<void> add_adapter(SystemRequest& request, AdapterSystem adapter) {
   if (!request.telemetry.empty() && !local_gpu_ids(request.telemetry)) {
     return Error{
@@ -168,6 +176,7 @@ Result<void> add_served_model(SystemRequest& request, std::string_view bundle, s
     const Result<ServerUrl> url = parse_server_url(name_or_url, facts_of(request.preset).base_path);
     if (!url) return url.error().with_context(what + ": vLLM holds one model: expected the URL of this model's server");
     model.url = url->base;
+    SS_TRY_VOID(check_http(request, model.url));
   } else {
     model.model = name_or_url;
   }
@@ -231,6 +240,7 @@ Result<SystemRequest> system_request_of(std::string_view name, std::string_view 
   const Result<ServerUrl> address = parse_server_url(url, facts_of(request.preset).base_path);
   if (!address) return address.error().with_context("system " + request.name);
   request.url = address->base;
+  SS_TRY_VOID(check_http(request, request.url));
   return request;
 }
 

@@ -55,15 +55,19 @@ inline constexpr double kDefaultAdapterDeadlineS = 600;
 Result<SystemRequest> parse_system_flag(std::string_view text);
 
 /// Builds a request from its parts; `parts` has the keys of parse_system_flag(). An empty `url` means that this program
-/// will start the server and choose the address then (runner/managed_server.h). Errors: kInvalidInput.
+/// will start the server and choose the address then (runner/managed_server.h). Errors: kInvalidInput; kUnsupported for a
+/// version of HTTP.
 Result<SystemRequest> system_request_of(std::string_view name, std::string_view url,
                                         const std::vector<std::pair<std::string, std::string>>& parts);
+
+/// Whether a server at `url` can be asked with the request's version of HTTP. Errors: kUnsupported.
+Result<void> check_http(const SystemRequest& request, std::string_view url);
 
 /// Turns `request` into the request for an adapter. Errors: kInvalidInput if its telemetry is that of another machine.
 Result<void> add_adapter(SystemRequest& request, AdapterSystem adapter);
 
 /// Adds one of the several models that the server holds: its name, or, if it has a server of its own, that server's
-/// URL. Errors: kInvalidInput.
+/// URL. Errors: as of system_request_of().
 Result<void> add_served_model(SystemRequest& request, std::string_view bundle, std::string_view name_or_url);
 
 /// The address of the server's metrics; empty: it has none, it is not to be asked, or the address is not known before

@@ -244,6 +244,16 @@ Result<HttpClient> HttpClient::create(HttpSettings settings) {
   return HttpClient(std::move(state));
 }
 
+Result<void> check_http2_without_tls() {
+  const curl_version_info_data* info = curl_version_info(CURLVERSION_NOW);
+  if (has_http2_without_tls(info->version_num)) return {};
+  return Error{
+      ErrorCode::kUnsupported,
+      fmt::format("libcurl {} fails at the second request of a connection with HTTP/2 and without TLS: expected "
+                  "an https URL, http=1.1, or a program that is linked with libcurl 8.0 or newer",
+                  info->version)};
+}
+
 Result<Lane*> HttpClient::State::add_lane() {
   Lane lane{.multi = std::unique_ptr<CURLM, CleanMulti>(curl_multi_init())};
   if (lane.multi == nullptr) return Error{ErrorCode::kOutOfMemory, "libcurl cannot be started"};

@@ -126,6 +126,15 @@ class HttpClient {
   std::unique_ptr<State> state_;
 };
 
+/// Whether the linked libcurl can send several requests over one connection with HTTP/2 and without TLS. Errors:
+/// kUnsupported.
+Result<void> check_http2_without_tls();
+/// The same for a release of libcurl as curl_version_info() numbers them: 0x075801 is 7.88.1.
+[[nodiscard]] bool has_http2_without_tls(unsigned version);
+
+/// True if a Content-Type names `type`, in whatever case and with whatever parameters (RFC 9110, section 8.3.1).
+[[nodiscard]] bool has_type(std::string_view content_type, std::string_view type);
+
 /// Why a response is not what was asked for, in one sentence: a status other than 200, a redirect, another content type.
 /// Empty if it is fine. `body` is the text of the response, as far as it came. Keys are cut out.
 [[nodiscard]] std::string refusal_of(const HttpEnd& end, std::string_view body, std::string_view expected_type,

@@ -46,7 +46,9 @@ Result<ServerUrl> parse_server_url(std::string_view text, std::string_view defau
   std::string path = part_of(url.get(), CURLUPART_PATH).value_or("/");
   while (path.ends_with('/')) path.pop_back();
   if (path.empty()) path = default_path;
-  const std::string host = part_of(url.get(), CURLUPART_HOST).value_or("");
+  std::string host = part_of(url.get(), CURLUPART_HOST).value_or("");
+  // RFC 6874: the zone of a link-local address, which says on which network it is.
+  if (const auto zone = part_of(url.get(), CURLUPART_ZONEID)) host.insert(host.find(']'), "%25" + *zone);
   const auto port = part_of(url.get(), CURLUPART_PORT);
   const std::string address = fmt::format("{}://{}{}", scheme, host, port ? ":" + *port : "");
   return ServerUrl{address + path, address + path.substr(0, path.rfind('/'))};

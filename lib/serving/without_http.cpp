@@ -51,6 +51,10 @@ ServerTimes& HttpClient::dates() {
   return state_->dates;
 }
 
+Result<void> check_http2_without_tls() {
+  return no_servers();
+}
+
 Result<ServerUrl> parse_server_url(std::string_view, std::string_view, const UrlWording&) {
   return no_servers();
 }

@@ -247,7 +247,7 @@ Result<void> ServedEndpoint::submit(const TimedRequest& request) {
   call.timeout_ns = static_cast<std::int64_t>(1e9 * system_.timeout_s);
   call.max_body_bytes = kLargestStream;
   call.on_body = [this, open = stream.get()](const HttpHead& head, std::string_view bytes, std::int64_t at_ns) {
-    if (head.status != 200 || !head.content_type.starts_with(kEventStream)) {
+    if (head.status != 200 || !has_type(head.content_type, kEventStream)) {
       open->refusal += bytes.substr(0, kKeptRefusal - std::min(kKeptRefusal, open->refusal.size()));
       return true;
     }

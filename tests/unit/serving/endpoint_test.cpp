@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "serving/http_client.h"
 #include "serving/preset.h"
 #include "serving/server_url.h"
 #include "serving/telemetry_place.h"
@@ -12,14 +13,14 @@ using namespace secondsource;
 
 TEST_CASE("a system is named with its URL and what is to be known of it") {
   const auto system = parse_system_flag(
-      "vllm=http://127.0.0.1:8000,preset=vllm,api=chat,http=2,model=a/b,variant=bf16,bundle=default,timeout=2.5,devices=8,"
+      "vllm=http://127.0.0.1:8000,preset=vllm,api=chat,http=1.1,model=a/b,variant=bf16,bundle=default,timeout=2.5,devices=8,"
       "key_env=KEY");
   REQUIRE_OK(system);
   CHECK(system->name == "vllm");
   CHECK(system->url == "http://127.0.0.1:8000/v1");
   CHECK(system->preset == ServerPreset::kVllm);
   CHECK(system->api == ServedApi::kChat);
-  CHECK(system->http == HttpVersion::kHttp2);
+  CHECK(system->http == HttpVersion::kHttp1);
   CHECK(system->model == "a/b");
   CHECK(system->variant == "bf16");
   CHECK(system->bundle == "default");
@@ -99,6 +100,28 @@ TEST_CASE("the GPUs of this machine are all of them, or those that are named") {
   REQUIRE_OK(adapter);
   CHECK(adapter->adapter->telemetry == "local");
   CHECK(adapter->adapter->options == std::vector<std::pair<std::string, std::string>>{{"device", "cuda"}});
+}
+
+TEST_CASE("HTTP/2 without TLS is refused where libcurl cannot use a connection twice") {
+  CHECK(has_http2_without_tls(0x075700));
+  CHECK_FALSE(has_http2_without_tls(0x075800));
+  CHECK_FALSE(has_http2_without_tls(0x075801));
+  CHECK(has_http2_without_tls(0x080000));
+  CHECK(parse_system_flag("a=https://h,http=2")->http == HttpVersion::kHttp2);
+  const auto without = parse_system_flag("a=http://h,http=2");
+  if (check_http2_without_tls()) {
+    REQUIRE_OK(without);
+  } else {
+    CHECK_ERROR(without, ErrorCode::kUnsupported, "system a: http: libcurl 7.88");
+  }
+}
+
+TEST_CASE("a link-local address keeps its zone") {
+  const auto url = parse_server_url("http://[fe80::1%25eth0]:9103/", "/v1");
+  REQUIRE_OK(url);
+  CHECK(url->base == "http://[fe80::1%25eth0]:9103/v1");
+  CHECK(url->root == "http://[fe80::1%25eth0]:9103");
+  CHECK_FALSE(is_this_machine(url->base));
 }
 
 TEST_CASE("the root of a URL is what stands in front of the API's path") {
