@@ -28,6 +28,8 @@ class SseParser {
   /// The stream has ended. An event whose last empty line is missing counts. Errors: kInvalidInput for a line that is cut
   /// off; those of `on_data`.
   Result<void> finish(const OnData& on_data);
+  /// A line has begun whose end has not come yet.
+  [[nodiscard]] bool is_within_line() const { return !line_.empty(); }
 
  private:
   Result<void> take_line(std::string_view line, const OnData& on_data);

@@ -295,11 +295,14 @@ void ServedEndpoint::take_end(const HttpEnd& end, SystemEvents& events) {
   if (error.empty()) error = refusal_of(end, stream.refusal, kEventStream, client_.key());
   // If the connection breaks after the last event, nothing is lost.
   if (!stream.is_done && !end.error.empty()) error = end.error;
-  if (error.empty()) {
+  // A line behind the finish reason that has no end, as "data: [DONE]" of some servers, belongs to no event.
+  const bool is_whole = stream.finish != ServedFinish::kNone && stream.parser.is_within_line();
+  if (error.empty() && !is_whole) {
     const Result<void> ended =
         stream.parser.finish([&](std::string_view data) { return stream.take(data, now_ns(), arrived_); });
-    error = ended ? stream.fault() : ended.error().message;
+    if (!ended) error = ended.error().message;
   }
+  if (error.empty()) error = stream.fault();
   finish(stream, std::move(error), events);
   open_.erase(found);
 }

@@ -603,7 +603,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(options.first_ms / 1000 + 1e-6 * options.prompt_us * (self.n_prompt(prompt) - self.n_cached))
             if fault == "gzip":
                 return self.stream_at_once(body, prompt, ids, ended)
-            self.begin()
+            self.begin("Text/Event-Stream" if fault == "upper-case" else "text/event-stream; charset=utf-8")
             decoder = codecs.getincrementaldecoder("utf-8")("replace")
             if self.is_chat:
                 self.event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
@@ -652,7 +652,9 @@ class Handler(BaseHTTPRequestHandler):
         if body.get("stream_options", {}).get("include_usage") and not options.no_usage:
             self.event({"choices": [], "usage": {"prompt_tokens": self.n_prompt(prompt), "completion_tokens": n_said,
                                                  "prompt_tokens_details": {"cached_tokens": self.n_cached}}})
-        if fault not in ("no-done", "no-finish-no-done"):
+        if fault == "cut-done":
+            self.chunk(b"data: [DONE]")  # the line and the event have no end
+        elif fault not in ("no-done", "no-finish-no-done"):
             self.event(b"[DONE]")
         self.chunk(b"")
 

@@ -381,8 +381,8 @@ TEST_CASE("a server that falls silent, or sends comments alone, is given up at t
   CHECK(now_ns() - started_ns < 20'000 * kMs);
 }
 
-TEST_CASE("compressed, chunked and carelessly ended streams are read") {
-  const std::string fault = GENERATE(as<std::string>(), "gzip", "no-done");
+TEST_CASE("compressed, chunked, carelessly named and carelessly ended streams are read") {
+  const std::string fault = GENERATE(as<std::string>(), "gzip", "no-done", "cut-done", "upper-case");
   CAPTURE(fault);
   CHECK(error_of(fault).empty());
 }
