@@ -297,7 +297,7 @@ CommandNode* add_history_command(CommandNode& app, CommandAction& action) {
       add_subcommand(history, options, action, "prune", "Remove old runs; pinned ones stay", run_prune);
   add_branch(prune, options, "Only of this branch");
   prune->add_option("--keep", options->keep, "Number of newest runs of each branch to keep")->check(Positive());
-  prune->add_option("--older-than", options->older_than_days, "Days")->check(Positive());
+  prune->add_option("--older-than", options->older_than_days, "Days")->check(Range(1, 36500));
   prune->add_flag("--dry-run", options->dry_run, "Print what would be removed, and remove nothing");
   prune->footer("Example: secondsource history prune --keep 400 --older-than 365");
 

@@ -9,6 +9,10 @@
 namespace secondsource {
 namespace {
 
+// Days since 1970 of 0000-01-01 and 9999-12-31, between which a day is written with four digits of a year.
+constexpr std::int64_t kFirstDay = -719'528;
+constexpr std::int64_t kLastDay = 2'932'896;
+
 /// The number formed by these `count` digits; -1 if one of them is not a digit or the text is too short.
 int digits(std::string_view text, std::size_t from, std::size_t count) {
   if (text.size() < from + count) return -1;
@@ -48,6 +52,7 @@ std::optional<std::int64_t> seconds_since_1970(std::string_view utc) {
 std::string add_days(std::string_view date, std::int64_t n_days) {
   const std::optional<std::int64_t> start = days_since_1970(date);
   SS_CHECK(start.has_value(), "no date");
+  SS_CHECK(n_days >= kFirstDay - *start && n_days <= kLastDay - *start, "the day is not one of the years 0 to 9999");
   const std::chrono::year_month_day day{std::chrono::sys_days(std::chrono::days(*start + n_days))};
   return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(day.year()), static_cast<unsigned>(day.month()),
                      static_cast<unsigned>(day.day()));

@@ -15,7 +15,7 @@ namespace secondsource {
 /// text.
 [[nodiscard]] std::optional<std::int64_t> seconds_since_1970(std::string_view utc);
 
-/// The day `n_days` after `date`, which must be a valid day.
+/// The day `n_days` after `date`. Both must be valid days of the years 0 to 9999.
 [[nodiscard]] std::string add_days(std::string_view date, std::int64_t n_days);
 
 /// True for a day (YYYY-MM-DD), a month (YYYY-MM), a quarter (YYYY-Qn) or a year (YYYY): the forms in which sources
