@@ -16,11 +16,11 @@ std::vector<LevelChange> find_level_changes(std::span<const double> values, cons
 }
 
 std::optional<AnchorVerdict> compare_with_anchor(std::span<const double> anchor, std::span<const double> recent,
-                                                 const GateRule& rule, std::int64_t n_cells) {
+                                                 const GateRule& rule, std::int64_t n_verdicts) {
   if (anchor.size() < kAnchorNights || recent.size() < kAnchorNights) return std::nullopt;
-  const auto shift = estimate_shift(logarithms(anchor), logarithms(recent), 0);
+  const auto shift = estimate_shift_of_sittings(logarithms(anchor), logarithms(recent));
   if (!shift) return std::nullopt;
-  const Look look{.alpha = rule.family_alpha / static_cast<double>(n_cells), .is_last = false};
+  const Look look{.alpha = rule.family_alpha / static_cast<double>(n_verdicts), .is_last = false};
   return AnchorVerdict{.decision = decide(evidence_of(*shift, rule), rule, look),
                        .change_percent = to_percent(shift->estimate),
                        .low_percent = to_percent(shift->lower_bound(0.975)),

@@ -37,11 +37,12 @@ struct AnchorVerdict {
   double low_percent = 0, high_percent = 0;  ///< 95 % interval
 };
 
-/// Compares the most recent nights with those of the pinned release by the gate's rule for one of `n_cells` cells.
+/// Compares the most recent nights with those of the pinned release by the gate's rule for one of `n_verdicts` verdicts.
 /// Since every value is a sitting of its own, the differences between sittings are part of the spread, and
-/// rule.sitting_sigma is not added. Returns nullopt if either side has fewer than kAnchorNights values.
+/// rule.sitting_sigma is not added. The error rate holds for nights whose logarithms vary as much on both sides and are
+/// independent (docs/operating-characteristic.md). Returns nullopt if either side has fewer than kAnchorNights values.
 [[nodiscard]] std::optional<AnchorVerdict> compare_with_anchor(std::span<const double> anchor,
                                                                std::span<const double> recent, const GateRule& rule,
-                                                               std::int64_t n_cells);
+                                                               std::int64_t n_verdicts);
 
 }  // namespace secondsource

@@ -57,6 +57,33 @@ TEST_CASE("ten losses of 3 % each, none of which the gate would stop, do not pas
   CHECK(compare_with_anchor(anchor, nights({1.0}, 7, 99), rule, 4)->decision == Decision::kPass);
 }
 
+TEST_CASE("nights that differ by 12 % are seldom called regressed, also where twenty cells share the error") {
+  // One of 40 verdicts may be wrong with a probability of 0.01 / 40, so that 5 of 20000 are expected at most, and more
+  // than 12 in one of 500 such simulations. A standard error from the median absolute deviation of five values gave 45.
+  constexpr std::int64_t kVerdicts = 40;
+  for (const NoiseKind kind : {NoiseKind::kGaussian, NoiseKind::kHeavyTailed}) {
+    CAPTURE(to_string(kind));
+    NoiseStream noise(kind, 0.12, 3);
+    const auto draw = [&] {
+      std::vector<double> values(kAnchorNights);
+      for (double& value : values) value = std::exp(noise.next());
+      return values;
+    };
+    int n_regressed = 0;
+    for (int i = 0; i < 20'000; ++i) {
+      const std::vector<double> anchor = draw();
+      n_regressed += compare_with_anchor(anchor, draw(), GateRule{}, kVerdicts)->decision == Decision::kRegressed;
+    }
+    CHECK(n_regressed <= 12);
+  }
+}
+
+TEST_CASE("one night that is half slower neither fails nor spoils the check of ten quiet ones") {
+  std::vector<double> recent = nights({1.0}, 10, 4);
+  recent[3] *= 1.5;
+  CHECK(compare_with_anchor(nights({1.0}, 5, 5), recent, GateRule{}, 40)->decision == Decision::kPass);
+}
+
 TEST_CASE("an anchor of too few nights gives no verdict") {
   CHECK_FALSE(compare_with_anchor(nights({1.0}, 4), nights({1.0}, 9), GateRule{}, 1));
 }

@@ -88,6 +88,26 @@ TEST_CASE("a shift between sittings counts the sittings' own error") {
   CHECK_FALSE(estimate_shift(a, std::vector<double>{1, 2, 3}, 0.04));
 }
 
+TEST_CASE("a shift between nights has the error of Student's t, by the pooled standard deviation") {
+  const std::vector<double> a = {1.00, 1.03, 0.98, 1.05, 0.99};
+  const std::vector<double> b = {1.30, 1.22, 1.35, 1.28, 1.25, 1.33};
+  const auto shift = estimate_shift_of_sittings(a, b);
+  REQUIRE(shift);
+  // NumPy: the median of all differences. SciPy: the standard error behind ttest_ind(b, a), times sqrt(pi / 3); t.sf of
+  // the quotient and t.ppf(0.975), with 9 degrees of freedom.
+  CHECK(shift->estimate == Approx(0.28));
+  CHECK(shift->standard_error == Approx(0.02553511464983569));
+  CHECK(shift->degrees == 9);
+  CHECK(shift->p_larger == Approx(8.267027129482247e-07).epsilon(1e-6));
+  CHECK(shift->upper_bound(0.975) == Approx(0.28 + 0.057764442507999184));
+  // One night of 10 instead of 1.33 is no shift by itself, and hides the one that is there.
+  std::vector<double> with_outlier = b;
+  with_outlier.back() = 10;
+  CHECK(estimate_shift_of_sittings(a, with_outlier)->estimate < 0.31);
+  CHECK(estimate_shift_of_sittings(a, with_outlier)->p_larger > 0.4);
+  CHECK_FALSE(estimate_shift_of_sittings(a, std::vector<double>{1, 2, 3, 4}));
+}
+
 TEST_CASE("two sittings of the same thing are seldom called different") {
   // The error of a sitting is 4 %, the noise of a run 3 %; with alpha 0.01 at most 1.5 % of 4000 may be called
   // different.
