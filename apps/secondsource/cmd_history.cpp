@@ -26,10 +26,10 @@ namespace {
 struct HistoryOptions {
   std::string db;
   std::vector<std::string> runs;
-  std::string branch = "main";
+  std::string branch = kDefaultBranch;
   bool any_branch = true;  ///< true if --branch was not given; list and prune then take all branches
-  std::string commit;
-  std::string label;
+  std::optional<std::string> commit;
+  std::optional<std::string> label;
   std::int64_t limit = 50;
   bool json = false;
   std::vector<std::string> cells;
@@ -71,13 +71,18 @@ Result<ExitStatus> run_add(const HistoryOptions& options) {
     runs.push_back(std::move(run));
   }
   SS_TRY(History history, open_history(options, /*create=*/true));
-  std::int64_t n_new = 0;
+  std::size_t n_new = 0;
+  std::string moved;
   for (const SummarizedRun& run : runs) {
-    SS_TRY(const bool is_new, history.add(run, {options.branch, options.commit, options.label}));
-    n_new += is_new;
+    SS_TRY(const AddedRun added, history.add(run, {branch_filter(options), options.commit, options.label}));
+    n_new += added.is_new ? 1 : 0;
+    if (added.pinned && added.branch != added.branch_before) {
+      moved += fmt::format("{} is pinned, and moved from branch {} to {}, whose anchor it is part of now\n",
+                           run.record.run_id, added.branch_before, added.branch);
+    }
   }
-  SS_TRY_VOID(print_text(
-      fmt::format("{} added, {} brought up to date\n", n_new, options.runs.size() - static_cast<std::size_t>(n_new))));
+  SS_TRY_VOID(
+      print_text(fmt::format("{} added, {} brought up to date\n{}", n_new, options.runs.size() - n_new, moved)));
   return ExitStatus::kOk;
 }
 
@@ -237,10 +242,16 @@ CommandNode* add_history_command(CommandNode& app, CommandAction& action) {
   CommandNode* add =
       add_subcommand(history, options, action, "add", "Add runs, or bring those that are there up to date", run_add);
   add->add_option("runs", options->runs, "Run directories")->required();
-  add_branch(add, options, "Branch that the runs measured (default: main)");
-  add->add_option("--commit", options->commit,
-                  "Commit that was measured (default: the one this program was built from)");
-  add->add_option("--label", options->label, "Label for these runs, as \"v1.4\"");
+  add_branch(add, options, "Branch that the runs measured (default: main, or the branch of a known run)");
+  add->add_option(
+      "--commit",
+      [options](const std::string& commit) {
+        if (!commit.empty()) options->commit = commit;
+      },
+      "Commit that was measured (default: the one the program that ran was built from, or that of a known run)");
+  add->add_option(
+      "--label", [options](const std::string& label) { options->label = label; },
+      "Label for these runs, as \"v1.4\" (default: none, or that of a known run)");
   add->footer("Example: secondsource history add runs/nightly --branch main --commit \"$GITHUB_SHA\"");
 
   CommandNode* list = add_subcommand(history, options, action, "list", "Runs, newest first", run_list);

@@ -56,11 +56,6 @@ Error error_of(int status, sqlite3* connection, std::string_view name) {
 
 }  // namespace
 
-SqlValue sql_value(const std::optional<double>& value) {
-  if (!value) return nullptr;
-  return *value;
-}
-
 void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
   sqlite3_finalize(statement);
 }

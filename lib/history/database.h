@@ -25,7 +25,10 @@ namespace secondsource {
 using SqlValue = std::variant<std::nullptr_t, std::int64_t, double, std::string>;
 
 /// Converts nullopt to NULL.
-[[nodiscard]] SqlValue sql_value(const std::optional<double>& value);
+template <typename T>
+[[nodiscard]] SqlValue sql_value(const std::optional<T>& value) {
+  return value ? SqlValue(*value) : SqlValue(nullptr);
+}
 
 class Statement {
  public:

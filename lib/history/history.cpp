@@ -223,20 +223,24 @@ Result<void> History::add_cells(const SummarizedRun& run, std::int64_t row) {
   return {};
 }
 
-Result<bool> History::add(const SummarizedRun& run, const AddToHistory& how) {
+Result<AddedRun> History::add(const SummarizedRun& run, const AddToHistory& how) {
   const RunRecord& record = run.record;
   SS_TRY(Transaction transaction, Transaction::begin(database_));
-  SS_TRY(Statement find, database_.prepare("SELECT id FROM runs WHERE run_id = ?"));
+  AddedRun added;
+  SS_TRY(Statement find, database_.prepare("SELECT branch, pinned FROM runs WHERE run_id = ?"));
   SS_TRY_VOID(find.bind({record.run_id}));
   SS_TRY(const bool is_known, find.step());
+  if (is_known) added = {.is_new = false, .pinned = find.integer(1) != 0, .branch_before = find.text(0)};
   SS_TRY(Statement put,
          database_.prepare("INSERT INTO runs(run_id, started_utc, branch, commit_id, label, program_version, machine) "
-                           "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT(run_id) DO UPDATE SET branch = excluded.branch, "
-                           "commit_id = excluded.commit_id, label = excluded.label RETURNING id"));
-  SS_TRY_VOID(put.bind({record.run_id, record.started_utc, how.branch, how.commit.empty() ? record.commit : how.commit,
-                        how.label, record.program_version, machine_of(record)}));
+                           "VALUES (?1, ?2, ifnull(?3, ?4), ifnull(?5, ?6), ifnull(?7, ''), ?8, ?9) ON CONFLICT(run_id) "
+                           "DO UPDATE SET branch = ifnull(?3, branch), commit_id = ifnull(?5, commit_id), label = "
+                           "ifnull(?7, label) RETURNING id, branch"));
+  SS_TRY_VOID(put.bind({record.run_id, record.started_utc, sql_value(how.branch), kDefaultBranch, sql_value(how.commit),
+                        record.commit, sql_value(how.label), record.program_version, machine_of(record)}));
   SS_TRY(const bool has_row, put.step());
   const std::int64_t row = has_row ? put.integer(0) : 0;
+  added.branch = has_row ? put.text(1) : "";
   SS_TRY([[maybe_unused]] const bool more, put.step());
   for (const char* table : {"cells", "opportunistic", "outside_limits"}) {
     SS_TRY(Statement clear, database_.prepare(fmt::format("DELETE FROM {} WHERE run = ?", table)));
@@ -244,7 +248,7 @@ Result<bool> History::add(const SummarizedRun& run, const AddToHistory& how) {
   }
   SS_TRY_VOID(add_cells(run, row));
   SS_TRY_VOID(transaction.commit());
-  return !is_known;
+  return added;
 }
 
 Result<std::vector<HistoryRun>> History::runs(const std::optional<std::string>& branch, std::int64_t limit) {
@@ -254,7 +258,7 @@ Result<std::vector<HistoryRun>> History::runs(const std::optional<std::string>& 
              std::string(kSelectRuns) +
              "WHERE runs.id IN (SELECT id FROM runs WHERE ?1 IS NULL OR branch = ?1 ORDER BY started_utc DESC, "
              "id DESC LIMIT ?2) GROUP BY runs.id ORDER BY started_utc DESC, runs.id DESC"));
-  SS_TRY_VOID(select.bind({branch ? SqlValue(*branch) : SqlValue(nullptr), limit > 0 ? limit : std::int64_t{-1}}));
+  SS_TRY_VOID(select.bind({sql_value(branch), limit > 0 ? limit : std::int64_t{-1}}));
   std::vector<HistoryRun> result;
   while (true) {
     SS_TRY(const bool has_row, select.step());
@@ -330,7 +334,7 @@ Result<CellHistory> History::cell(const std::string& branch, const std::string& 
 }
 
 Result<std::vector<HistoryCell>> History::cells(const std::optional<std::string>& branch) {
-  return select_cells("?1 IS NULL OR branch = ?1", branch ? SqlValue(*branch) : SqlValue(nullptr));
+  return select_cells("?1 IS NULL OR branch = ?1", sql_value(branch));
 }
 
 Result<std::vector<HistoryCell>> History::cells_of_run(const std::string& run_id) {
@@ -390,9 +394,9 @@ Result<std::vector<std::string>> History::prune(const PruneRule& rule, bool dry_
              "branch ORDER BY started_utc DESC, id DESC) AS place FROM runs) WHERE NOT pinned AND (?1 IS NULL "
              "OR branch = ?1) AND ((?2 IS NOT NULL AND place > ?2) OR (?3 IS NOT NULL AND started_utc < ?3)) "
              "ORDER BY started_utc"));
-  SS_TRY_VOID(select.bind({rule.branch ? SqlValue(*rule.branch) : SqlValue(nullptr),
-                           rule.keep_newest ? SqlValue(*rule.keep_newest) : SqlValue(nullptr),
-                           rule.not_before ? SqlValue(*rule.not_before) : SqlValue(nullptr)}));
+  SS_TRY_VOID(select.bind({sql_value(rule.branch),
+                           sql_value(rule.keep_newest),
+                           sql_value(rule.not_before)}));
   std::vector<std::string> result;
   while (true) {
     SS_TRY(const bool has_row, select.step());

@@ -44,10 +44,22 @@ struct HistoryRun {
 SS_FIELDS(HistoryRun, run_id, started_utc, branch, commit, label, program_version, machine, pinned, n_cells, n_counted,
           n_unverified, n_wrong, n_outside_limits)
 
+/// The branch of a run that is added without one.
+inline constexpr const char* kDefaultBranch = "main";
+
+/// What is said of a run that is added. What is not said stays as it is in a run that is there already.
 struct AddToHistory {
+  std::optional<std::string> branch{};  ///< nullopt: kDefaultBranch in a new run
+  std::optional<std::string> commit{};  ///< nullopt: in a new run the commit of the program that ran
+  std::optional<std::string> label{};   ///< nullopt: empty in a new run
+};
+
+/// What became of a run that was added.
+struct AddedRun {
+  bool is_new = true;
+  bool pinned = false;
   std::string branch{};
-  std::string commit{};  ///< empty: the commit of the program that ran
-  std::string label{};
+  std::string branch_before{};  ///< of a run that was there already
 };
 
 /// The value of a cell in one run.
@@ -84,8 +96,7 @@ class History {
   static Result<History> open(const std::filesystem::path& path, bool create);
 
   /// Adds a run, or replaces the stored values of a run that is there already, which may have been resumed since.
-  /// Returns false if the run was there already.
-  Result<bool> add(const SummarizedRun& run, const AddToHistory& how);
+  Result<AddedRun> add(const SummarizedRun& run, const AddToHistory& how);
   /// Returns the runs, the newest first. `limit` 0 means all.
   Result<std::vector<HistoryRun>> runs(const std::optional<std::string>& branch, std::int64_t limit);
   /// Returns the ids of the cells in the newest run of the branch.

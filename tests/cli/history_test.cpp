@@ -69,6 +69,13 @@ TEST_CASE("history: runs are added, listed, plotted, pinned, checked and pruned"
   run = history(scratch, {"pin", "00000000", "00000001", "00000002", "00000003", "00000004"});
   CHECK(run.status == 0);
   CHECK(contains(run.out, "branch main: pinned"));
+  // A pinned run stays on its branch unless one is named.
+  CHECK(history(scratch, {"add", stored_night(scratch, 3), "--label", "v1"}).out == "0 added, 1 brought up to date\n");
+  CHECK(history(scratch, {"add", stored_night(scratch, 3), "--branch", "topic"}).out ==
+        "0 added, 1 brought up to date\n0000000300000000 is pinned, and moved from branch main to topic, whose anchor "
+        "it is part of now\n");
+  CHECK(contains(history(scratch, {"list", "--branch", "topic"}).out, "v1, pinned"));
+  CHECK(history(scratch, {"add", stored_night(scratch, 3), "--branch", "main"}).status == 0);
   run = history(scratch, {"check", "--recent", "6"});
   CHECK(run.status == 1);
   CHECK(contains(run.out, "REGRESSED"));

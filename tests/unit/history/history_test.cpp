@@ -55,18 +55,45 @@ TEST_CASE("what a run measured comes back, oldest first, in the metric's unit") 
   CHECK_ERROR(history.cell("other", kCell, history_metrics()[0]), ErrorCode::kInvalidInput, "branch other");
 }
 
-TEST_CASE("a run that is added again is brought up to date, and stays pinned") {
+TEST_CASE("a run that is added again is brought up to date, and keeps its pin and what is not said anew") {
   const ScratchFolder scratch;
   History history = open_new(scratch);
-  CHECK(*history.add(run_on(1), {.branch = "main"}));
+  CHECK(history.add(run_on(1), {.branch = "release", .commit = "c0ffee", .label = "v1"})->is_new);
   REQUIRE_OK(history.pin("00000001", true));
-  CHECK_FALSE(*history.add(run_on(1, 2.0), {.branch = "main", .label = "v2"}));
-  const auto runs = history.runs(std::nullopt, 0);
-  REQUIRE_OK(runs);
-  REQUIRE(runs->size() == 1);
-  CHECK(runs->front().pinned);
-  CHECK(runs->front().label == "v2");
+  const auto only_run = [&] {
+    const auto runs = history.runs(std::nullopt, 0);
+    REQUIRE_OK(runs);
+    REQUIRE(runs->size() == 1);
+    CHECK(runs->front().pinned);
+    return runs->front();
+  };
+  auto added = history.add(run_on(1, 2.0), {});
+  REQUIRE_OK(added);
+  CHECK_FALSE(added->is_new);
+  CHECK(added->branch == "release");
+  HistoryRun run = only_run();
+  CHECK(run.branch == "release");
+  CHECK(run.commit == "c0ffee");
+  CHECK(run.label == "v1");
+  added = history.add(run_on(1, 2.0), {.branch = "main", .label = ""});
+  REQUIRE_OK(added);
+  CHECK(added->pinned);
+  CHECK(added->branch_before == "release");
+  CHECK(added->branch == "main");
+  run = only_run();
+  CHECK(run.commit == "c0ffee");
+  CHECK(run.label.empty());
   CHECK(cell_of(history).points.at(0).value == Approx(101));
+}
+
+TEST_CASE("a new run of which nothing is said is one of the main branch, and of the commit of its program") {
+  const ScratchFolder scratch;
+  History history = open_new(scratch);
+  REQUIRE_OK(history.add(run_on(1), {}));
+  const HistoryRun run = history.runs(std::nullopt, 0)->at(0);
+  CHECK(run.branch == "main");
+  CHECK(run.commit == "000000000001");
+  CHECK(run.label.empty());
 }
 
 TEST_CASE("the list is newest first, by branch, and counts what the cells say") {
@@ -243,7 +270,7 @@ TEST_CASE(
   REQUIRE_OK(history);
   CHECK(history->cells(std::nullopt)->at(0).outside_limits.empty());
   CHECK(cell_of(*history).points.size() == 1);
-  CHECK_FALSE(*history->add(outside, {.branch = "main"}));
+  CHECK_FALSE(history->add(outside, {.branch = "main"})->is_new);
   CHECK(history->cells(std::nullopt)->at(0).outside_limits == "mean KL 0.07, at most 0.05 allowed");
 }
 
