@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <set>
@@ -44,6 +45,7 @@ struct AnchorRuns {
 enum class Standing : std::uint8_t {
   kCounts,
   kWrong,
+  kDeclined,
   kFailed,
   kNeverRan,
   kPartial,
@@ -57,8 +59,9 @@ struct StandingText {
   const char* of_runs;         ///< "2 INVALID", as a reason why runs are left out
   const char* in_newest = "";  ///< "INVALID in the newest run", where that alone is a finding; else empty
 };
-constexpr std::array<StandingText, 10> kStandingTexts = {{{"that count"},
+constexpr std::array<StandingText, 11> kStandingTexts = {{{"that count"},
                                                           {"with wrong tokens"},
+                                                          {"declined", "declined in"},
                                                           {"failed", "failed in"},
                                                           {"that never ran", "never ran in"},
                                                           {"partial", "has fewer repetitions than planned in"},
@@ -74,6 +77,20 @@ struct CellRuns {
   bool decides = true;
   std::vector<const HistoryCell*> pinned, newest;  ///< one per run, the newest first; null: the run has no such cell
   std::vector<Standing> pinned_standing, newest_standing;
+
+  [[nodiscard]] bool is_pinned_always(std::initializer_list<Standing> of) const {
+    return std::ranges::all_of(pinned_standing,
+                               [&](Standing one) { return std::ranges::find(of, one) != of.end(); });
+  }
+  /// No pinned run has the cell or was meant to measure it, so that there is nothing to hold it against.
+  [[nodiscard]] bool is_new() const {
+    return !pinned.empty() && is_pinned_always({Standing::kAbsent, Standing::kDeclined});
+  }
+  /// A backend that declines what no pinned run measured has lost nothing.
+  [[nodiscard]] bool is_declined() const {
+    return newest_standing.front() == Standing::kDeclined &&
+           is_pinned_always({Standing::kAbsent, Standing::kDeclined, Standing::kFailed, Standing::kNeverRan});
+  }
 };
 
 std::string id_of(const HistoryCell& cell) {
@@ -99,6 +116,7 @@ Result<AnchorRuns> choose_runs(History& history, const AnchorOptions& options) {
 Standing standing_of(const HistoryCell* cell, const std::string& setup, const AnchorOptions& options) {
   if (cell == nullptr) return Standing::kAbsent;
   if (cell->golden == GoldenVerdict::kFailed) return Standing::kWrong;
+  if (cell->declined) return Standing::kDeclined;
   if (cell->status == CellStatus::kFailed) return Standing::kFailed;
   if (cell->status == CellStatus::kMissing) return Standing::kNeverRan;
   if (cell->status == CellStatus::kPartial) return Standing::kPartial;
@@ -177,12 +195,13 @@ std::string counted_text(std::size_t n_counted, const std::vector<Standing>& sta
 }
 
 /// Lists what is never a pass: wrong tokens in any of the newest runs, and a newest run that could not measure the cell
-/// or whose figures must not be compared. Returns whether there was anything.
+/// or whose figures must not be compared; and what is not judged. Returns whether there was anything.
 bool add_findings(const CellRuns& cell, const AnchorRuns& runs, GateReport& report) {
   const auto in_how_many = [&](Standing standing) { return std::ranges::count(cell.newest_standing, standing); };
   const std::size_t n_newest = runs.newest.size();
   const auto wrong = std::ranges::find(cell.newest_standing, Standing::kWrong);
-  if (wrong != cell.newest_standing.end()) {
+  const bool has_wrong = wrong != cell.newest_standing.end();
+  if (has_wrong) {
     const HistoryRun& last = runs.newest[static_cast<std::size_t>(wrong - cell.newest_standing.begin())].run;
     report.list_for(report.wrong_tokens, cell.decides)
         .push_back(fmt::format("{}: {}in {} of the {} newest runs, the last time in {}", cell.id,
@@ -191,12 +210,21 @@ bool add_findings(const CellRuns& cell, const AnchorRuns& runs, GateReport& repo
   }
   const Standing now = cell.newest_standing.front();
   const std::string_view finding = kStandingTexts[static_cast<std::size_t>(now)].in_newest;
-  if (finding.empty()) return wrong != cell.newest_standing.end();
-  const bool is_failure = now == Standing::kFailed || now == Standing::kNeverRan || now == Standing::kPartial;
-  report.list_for(is_failure ? report.failed : report.not_comparable, cell.decides)
-      .push_back(fmt::format("{}: {} the newest run, {}; so it is in {} of the {} newest{}", cell.id, finding,
-                             run_and_date(runs.newest.front().run), in_how_many(now), n_newest,
-                             now == Standing::kUnverified ? " (--allow-unverified judges it all the same)" : ""));
+  if (finding.empty() || (now == Standing::kAbsent && cell.is_new())) {
+    if (!has_wrong && cell.is_new()) report.not_judged.push_back(cell.id + ": no pinned run measured it");
+    return has_wrong || cell.is_new();
+  }
+  const std::string text =
+      fmt::format("{}: {} the newest run, {}; so it is in {} of the {} newest{}", cell.id, finding,
+                  run_and_date(runs.newest.front().run), in_how_many(now), n_newest,
+                  now == Standing::kUnverified ? " (--allow-unverified judges it all the same)" : "");
+  const bool is_failure = now == Standing::kDeclined || now == Standing::kFailed || now == Standing::kNeverRan ||
+                          now == Standing::kPartial;
+  if (cell.is_declined()) {
+    report.not_judged.push_back(text + ", and no pinned run measured it");
+  } else {
+    report.list_for(is_failure ? report.failed : report.not_comparable, cell.decides).push_back(text);
+  }
   return true;
 }
 
@@ -266,7 +294,8 @@ Result<GateReport> compare_with_pinned(History& history, const AnchorOptions& op
   report.compared.push_back(fmt::format("the {} newest runs, {} to {}, against the {} that are pinned",
                                         runs.newest.size(), run_and_date(runs.newest.back().run),
                                         run_and_date(runs.newest.front().run), runs.pinned.size()));
-  const std::int64_t n_deciding = std::max<std::int64_t>(1, std::ranges::count(cells, true, &CellRuns::decides));
+  const std::int64_t n_deciding = std::max<std::int64_t>(
+      1, std::ranges::count_if(cells, [](const CellRuns& cell) { return cell.decides && !cell.is_new(); }));
   const auto n_verdicts = n_deciding * static_cast<std::int64_t>(std::size(kAnchorMetrics));
   for (const CellRuns& cell : cells) {
     const bool has_findings = add_findings(cell, runs, report);
@@ -275,6 +304,11 @@ Result<GateReport> compare_with_pinned(History& history, const AnchorOptions& op
           fmt::format("{}: left out of the {} newest runs: {}", cell.id, runs.newest.size(), without));
     }
     for (const AnchorMetric& metric : kAnchorMetrics) judge(cell, metric, options, n_verdicts, has_findings, report);
+  }
+  const bool has_findings = !report.wrong_tokens.empty() || !report.failed.empty() || !report.not_comparable.empty() ||
+                            !report.without_effect.empty();
+  if (report.verdicts.empty() && !has_findings) {
+    report.not_comparable.emplace_back("the newest runs have no cell that a pinned run measured");
   }
   return report;
 }

@@ -13,6 +13,7 @@
 #include "core/folder.h"
 #include "core/staging.h"
 #include "core/utf8.h"
+#include "summary/summarize.h"
 
 namespace secondsource {
 namespace {
@@ -45,6 +46,11 @@ std::string schema_sql() {
 constexpr const char* kOpportunisticTable =
     "CREATE TABLE IF NOT EXISTS opportunistic(cell TEXT NOT NULL, run INTEGER NOT NULL REFERENCES runs(id) ON DELETE "
     "CASCADE, PRIMARY KEY(cell, run)) WITHOUT ROWID";
+
+/// The cells without figures for reasons that are no failures (is_declined() in summary/summarize.h), likewise.
+constexpr const char* kDeclinedTable =
+    "CREATE TABLE IF NOT EXISTS declined(run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, cell TEXT NOT NULL, "
+    "PRIMARY KEY(run, cell)) WITHOUT ROWID";
 
 /// The cells of variants outside the limits of their quality, with the limits that they miss. It is a separate table
 /// for the same reason.
@@ -184,6 +190,7 @@ Result<History> History::open(const std::filesystem::path& path, bool create) {
   SS_TRY_VOID(database.execute("PRAGMA foreign_keys = ON"));
   SS_TRY_VOID(database.execute(kOpportunisticTable));
   SS_TRY_VOID(database.execute(kOutsideLimitsTable));
+  SS_TRY_VOID(database.execute(kDeclinedTable));
   return History(std::move(database));
 }
 
@@ -215,6 +222,10 @@ Result<void> History::add_cells(const SummarizedRun& run, std::int64_t row) {
       SS_TRY(Statement mark, database_.prepare("INSERT INTO opportunistic(cell, run) VALUES (?, ?)"));
       SS_TRY_VOID(mark.run({cell.key.id(), row}));
     }
+    if (is_declined(run.record, run.summary, cell)) {
+      SS_TRY(Statement mark, database_.prepare("INSERT INTO declined(run, cell) VALUES (?, ?)"));
+      SS_TRY_VOID(mark.run({row, cell.key.id()}));
+    }
     if (!cell.outside_limits.empty()) {
       SS_TRY(Statement mark, database_.prepare("INSERT INTO outside_limits(run, cell, misses) VALUES (?, ?, ?)"));
       SS_TRY_VOID(mark.run({row, cell.key.id(), cell.outside_limits}));
@@ -242,7 +253,7 @@ Result<AddedRun> History::add(const SummarizedRun& run, const AddToHistory& how)
   const std::int64_t row = has_row ? put.integer(0) : 0;
   added.branch = has_row ? put.text(1) : "";
   SS_TRY([[maybe_unused]] const bool more, put.step());
-  for (const char* table : {"cells", "opportunistic", "outside_limits"}) {
+  for (const char* table : {"cells", "opportunistic", "outside_limits", "declined"}) {
     SS_TRY(Statement clear, database_.prepare(fmt::format("DELETE FROM {} WHERE run = ?", table)));
     SS_TRY_VOID(clear.run({row}));
   }
@@ -349,7 +360,8 @@ Result<std::vector<HistoryCell>> History::select_cells(std::string_view conditio
       database_.prepare(fmt::format(
           "SELECT run_id, started_utc, branch, commit_id, label, program_version, machine, pinned, cells.cell, "
           "golden, status, counts, setups.setup, EXISTS (SELECT 1 FROM opportunistic WHERE opportunistic.cell = cells.cell "
-          "AND opportunistic.run = cells.run), misses{} FROM cells JOIN runs ON runs.id = cells.run JOIN setups ON "
+          "AND opportunistic.run = cells.run), misses, EXISTS (SELECT 1 FROM declined WHERE declined.cell = cells.cell AND "
+          "declined.run = cells.run){} FROM cells JOIN runs ON runs.id = cells.run JOIN setups ON "
           "setups.id = cells.setup LEFT JOIN outside_limits ON outside_limits.run = cells.run AND outside_limits.cell = "
           "cells.cell WHERE {} ORDER BY started_utc, runs.id, cells.cell",
           columns, condition)));
@@ -380,8 +392,9 @@ Result<std::vector<HistoryCell>> History::select_cells(std::string_view conditio
     cell.setup = select.text(12);
     cell.tier = select.integer(13) != 0 ? Tier::kOpportunistic : Tier::kBlessed;
     cell.outside_limits = select.text(14);
+    cell.declined = select.integer(15) != 0;
     if (!cell.counts) continue;
-    int column = 15;
+    int column = 16;
     for (const HistoryMetric& metric : history_metrics()) cell.*metric.exported = select.number(column++);
   }
 }

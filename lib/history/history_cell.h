@@ -29,6 +29,9 @@ struct HistoryCell {
   Tier tier = Tier::kBlessed;
   GoldenVerdict golden = GoldenVerdict::kNotRun;
   CellStatus status = CellStatus::kMissing;
+  /// Failed for a reason that is no failure: its backend does not support the variant, or no rate keeps its SLO. False
+  /// if an earlier release added the run.
+  bool declined = false;
   bool counts = false;  ///< right or unverified tokens, a valid measurement, no planted fault
   std::optional<double> output_tok_per_s{};
   std::optional<double> ttft_e2e_p50_ns{};
@@ -42,7 +45,7 @@ struct HistoryCell {
   std::string outside_limits{};
 };
 SS_FIELDS(HistoryCell, run_id, started_utc, branch, commit, label, program_version, machine, pinned, bundle, backend,
-          variant, scenario, tier, golden, status, counts, output_tok_per_s, ttft_e2e_p50_ns, ttft_e2e_p95_ns,
+          variant, scenario, tier, golden, status, declined, counts, output_tok_per_s, ttft_e2e_p50_ns, ttft_e2e_p95_ns,
           tpot_p50_ns, itl_p99_ns, usd_per_1k_output, peak_bytes, setup, outside_limits)
 
 /// Parses CellKey::id(), "bundle/backend/variant/scenario"; only the bundle's name may contain slashes.

@@ -193,6 +193,94 @@ TEST_CASE("a newest run that could not measure a cell, or not validly, is never 
   CHECK(absent->not_comparable == std::vector<std::string>{kNightlyCell + ": absent from " + newest_run});
 }
 
+namespace {
+
+const std::string kOtherCell = "tiny/cpu/fp8/single-stream";
+
+/// Adds a second cell to a run, which it measured.
+CellSummary& add_other_cell(SummarizedRun& run) {
+  CellSummary& cell = run.summary.cells.emplace_back(run.summary.cells[0]);
+  cell.key.variant = "fp8";
+  return cell;
+}
+
+void add_declined_cell(SummarizedRun& run, FailureKind kind) {
+  CellSummary& cell = add_other_cell(run);
+  cell.status = CellStatus::kFailed;
+  cell.golden = GoldenVerdict::kNotRun;
+  run.summary.failures.push_back({.backend = "cpu", .cell = "tiny/cpu/fp8", .kind = kind, .message = "not this one"});
+}
+
+/// Eleven nights of one speed, each of which `change` edits, the first five pinned.
+template <typename Change>
+Result<GateReport> check_nights(Change change) {
+  const ScratchFolder scratch;
+  History history = nights(scratch, {});
+  for (int night = 0; night < 11; ++night) {
+    SummarizedRun run = run_on(night);
+    change(night, run);
+    REQUIRE_OK(history.add(run, {.branch = "main"}));
+    if (night < 5) REQUIRE_OK(history.pin(run.record.run_id, true));
+  }
+  return compare_with_pinned(history, {.branch = "main"});
+}
+
+}  // namespace
+
+TEST_CASE("a cell that its backend declines, or whose SLO no rate keeps, is named and fails nothing") {
+  const std::string in_newest = "declined in the newest run, 0000000a00000000 of 2023-11-24T22:13:20Z; so it is in ";
+  for (const FailureKind kind : {FailureKind::kUnsupported, FailureKind::kNoRate}) {
+    const auto always = check_nights([&](int, SummarizedRun& run) { add_declined_cell(run, kind); });
+    REQUIRE_OK(always);
+    CHECK(always->not_judged == std::vector<std::string>{kOtherCell + ": " + in_newest +
+                                                         "6 of the 6 newest, and no pinned run measured it"});
+    CHECK(always->failed.empty());
+    CHECK(always->not_comparable.empty());
+    CHECK(always->count(Decision::kPass) == 2);
+    // What a pinned run measured is lost.
+    const auto lately = check_nights([&](int night, SummarizedRun& run) {
+      if (night < 9) {
+        add_other_cell(run);
+      } else {
+        add_declined_cell(run, kind);
+      }
+    });
+    REQUIRE_OK(lately);
+    CHECK(lately->failed == std::vector<std::string>{kOtherCell + ": " + in_newest + "2 of the 6 newest"});
+    CHECK(lately->not_judged.empty());
+  }
+}
+
+TEST_CASE("a cell that no pinned run has is named and fails nothing, unless something is wrong with it") {
+  const auto with_new_cell = [](auto change) {
+    return check_nights([&](int night, SummarizedRun& run) {
+      if (night >= 9) change(add_other_cell(run));
+    });
+  };
+  const auto sound = with_new_cell([](CellSummary&) {});
+  REQUIRE_OK(sound);
+  CHECK(sound->not_judged == std::vector<std::string>{kOtherCell + ": no pinned run measured it"});
+  CHECK(sound->not_comparable.empty());
+  CHECK(sound->count(Decision::kPass) == 2);
+  const auto wrong = with_new_cell([](CellSummary& cell) { cell.golden = GoldenVerdict::kFailed; });
+  REQUIRE_OK(wrong);
+  CHECK(wrong->wrong_tokens.size() == 1);
+  const auto invalid = with_new_cell([](CellSummary& cell) { cell.status = CellStatus::kInvalid; });
+  REQUIRE_OK(invalid);
+  CHECK(invalid->not_comparable.size() == 1);
+  const auto failed = with_new_cell([](CellSummary& cell) { cell.status = CellStatus::kFailed; });
+  REQUIRE_OK(failed);
+  CHECK(failed->failed.size() == 1);
+  for (const auto* one : {&*wrong, &*invalid, &*failed}) CHECK(one->not_judged.empty());
+
+  const auto nothing_common = check_nights([](int night, SummarizedRun& run) {
+    if (night < 5) run.summary.cells.clear();
+  });
+  REQUIRE_OK(nothing_common);
+  CHECK(nothing_common->not_comparable ==
+        std::vector<std::string>{"the newest runs have no cell that a pinned run measured"});
+}
+
 TEST_CASE("an unverified newest run is compared only if this is allowed") {
   const auto unverified = [](SummarizedRun& run) { run.summary.cells[0].golden = GoldenVerdict::kUnverified; };
   const ScratchFolder scratch;
