@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "gate/metric.h"
 #include "gate/trend.h"
 #include "history/history_cell.h"
 #include "stats/quantile.h"
@@ -22,11 +23,14 @@ namespace {
 
 /// A metric of the gate and the column of the history that it is computed from.
 struct AnchorMetric {
-  const char* name;
+  std::string_view name;
   const char* column;
   double seconds_per_unit;  ///< seconds per unit of badness()
 };
-constexpr AnchorMetric kAnchorMetrics[] = {{"cost", "output_tok_per_s", 1}, {"ttft", "ttft_p50", 1e-3}};
+constexpr AnchorMetric kAnchorMetrics[] = {{"cost", "output_tok_per_s", 1},
+                                           {"ttft", "ttft_p50", 1e-3},
+                                           {"ttft_later", "ttft_later_p50", 1e-3},
+                                           {"tpot", "tpot_p50", 1e-3}};
 
 using CellsById = std::map<std::string, HistoryCell>;
 
@@ -239,8 +243,9 @@ std::vector<double> values_of(const std::vector<const HistoryCell*>& cells, cons
   return values;
 }
 
-void judge(const CellRuns& cell, const AnchorMetric& anchor_metric, const AnchorOptions& options,
+void judge(const CellRuns& cell, std::string_view metric_name, const AnchorOptions& options,
            std::int64_t n_verdicts, bool has_findings, GateReport& report) {
+  const AnchorMetric& anchor_metric = *std::ranges::find(kAnchorMetrics, metric_name, &AnchorMetric::name);
   const HistoryMetric& metric = *find_history_metric(anchor_metric.column);
   const std::vector<double> pinned = values_of(cell.pinned, cell.pinned_standing, metric);
   const std::vector<double> recent = values_of(cell.newest, cell.newest_standing, metric);
@@ -296,14 +301,16 @@ Result<GateReport> compare_with_pinned(History& history, const AnchorOptions& op
                                         run_and_date(runs.newest.front().run), runs.pinned.size()));
   const std::int64_t n_deciding = std::max<std::int64_t>(
       1, std::ranges::count_if(cells, [](const CellRuns& cell) { return cell.decides && !cell.is_new(); }));
-  const auto n_verdicts = n_deciding * static_cast<std::int64_t>(std::size(kAnchorMetrics));
+  const auto n_verdicts = n_deciding * static_cast<std::int64_t>(kMetricsPerCell);
   for (const CellRuns& cell : cells) {
     const bool has_findings = add_findings(cell, runs, report);
     if (const std::string without = left_out(cell.newest_standing); !without.empty()) {
       report.compared.push_back(
           fmt::format("{}: left out of the {} newest runs: {}", cell.id, runs.newest.size(), without));
     }
-    for (const AnchorMetric& metric : kAnchorMetrics) judge(cell, metric, options, n_verdicts, has_findings, report);
+    for (const GateMetric& metric : gate_metrics_of(load_of_name(key_of_cell(cell.id).scenario))) {
+      judge(cell, metric.name, options, n_verdicts, has_findings, report);
+    }
   }
   const bool has_findings = !report.wrong_tokens.empty() || !report.failed.empty() || !report.not_comparable.empty() ||
                             !report.without_effect.empty();

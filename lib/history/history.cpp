@@ -58,6 +58,19 @@ constexpr const char* kOutsideLimitsTable =
     "CREATE TABLE IF NOT EXISTS outside_limits(run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, cell TEXT NOT "
     "NULL, misses TEXT NOT NULL, PRIMARY KEY(run, cell)) WITHOUT ROWID";
 
+/// Adds the columns of metrics that an earlier release did not store.
+Result<void> add_missing_columns(Database& database) {
+  SS_TRY(Transaction transaction, Transaction::begin(database));
+  for (const HistoryMetric& metric : history_metrics()) {
+    SS_TRY(Statement find, database.prepare("SELECT count(*) FROM pragma_table_info('cells') WHERE name = ?"));
+    SS_TRY_VOID(find.bind({metric.name}));
+    SS_TRY(const bool has_row, find.step());
+    if (has_row && find.integer(0) > 0) continue;
+    SS_TRY_VOID(database.execute(fmt::format("ALTER TABLE cells ADD COLUMN {} REAL", metric.name)));
+  }
+  return transaction.commit();
+}
+
 /// Creates the file in a temporary folder, together with the files that SQLite needs beside it, and links it to `path`,
 /// so that no process ever opens an incomplete history. If another process created one meanwhile, its file is used.
 Result<void> create_empty(const std::filesystem::path& path) {
@@ -191,6 +204,7 @@ Result<History> History::open(const std::filesystem::path& path, bool create) {
   SS_TRY_VOID(database.execute(kOpportunisticTable));
   SS_TRY_VOID(database.execute(kOutsideLimitsTable));
   SS_TRY_VOID(database.execute(kDeclinedTable));
+  SS_TRY_VOID(add_missing_columns(database));
   return History(std::move(database));
 }
 
@@ -208,7 +222,7 @@ Result<void> History::add_cells(const SummarizedRun& run, std::int64_t row) {
   for (const HistoryMetric& metric : history_metrics()) columns += fmt::format(", {}", metric.name);
   SS_TRY(Statement insert, database_.prepare(fmt::format(
                                "INSERT INTO cells(cell, run, setup, golden, status, counts{}) VALUES (?, ?, ?, ?, ?, "
-                               "?, ?, ?, ?, ?, ?, ?, ?)",
+                               "?, ?, ?, ?, ?, ?, ?, ?, ?)",
                                columns)));
   for (const CellSummary& cell : run.summary.cells) {
     SS_TRY(const std::int64_t setup, setup_id(setup_of(run.record, cell)));
@@ -217,7 +231,7 @@ Result<void> History::add_cells(const SummarizedRun& run, std::int64_t row) {
     const auto value = [&](std::size_t i) { return sql_value(history_metrics()[i].value(cell)); };
     SS_TRY_VOID(
         insert.run({cell.key.id(), row, setup, std::string(to_string(cell.golden)), std::string(to_string(cell.status)),
-                    std::int64_t{counts}, value(0), value(1), value(2), value(3), value(4), value(5), value(6)}));
+                    std::int64_t{counts}, value(0), value(1), value(2), value(3), value(4), value(5), value(6), value(7)}));
     if (cell.tier == Tier::kOpportunistic) {
       SS_TRY(Statement mark, database_.prepare("INSERT INTO opportunistic(cell, run) VALUES (?, ?)"));
       SS_TRY_VOID(mark.run({cell.key.id(), row}));

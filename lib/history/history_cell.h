@@ -40,13 +40,15 @@ struct HistoryCell {
   std::optional<double> itl_p99_ns{};
   std::optional<double> usd_per_1k_output{};
   std::optional<double> peak_bytes{};
+  /// Of conversations; also empty if an earlier release added the run.
+  std::optional<double> later_turns_ttft_p50_ns{};
   std::string setup{};  ///< what must be equal for two rows to be comparable
   /// As in VariantRecord; also empty if an earlier release added the run.
   std::string outside_limits{};
 };
 SS_FIELDS(HistoryCell, run_id, started_utc, branch, commit, label, program_version, machine, pinned, bundle, backend,
           variant, scenario, tier, golden, status, declined, counts, output_tok_per_s, ttft_e2e_p50_ns, ttft_e2e_p95_ns,
-          tpot_p50_ns, itl_p99_ns, usd_per_1k_output, peak_bytes, setup, outside_limits)
+          tpot_p50_ns, itl_p99_ns, usd_per_1k_output, peak_bytes, later_turns_ttft_p50_ns, setup, outside_limits)
 
 /// Parses CellKey::id(), "bundle/backend/variant/scenario"; only the bundle's name may contain slashes.
 [[nodiscard]] CellKey key_of_cell(const std::string& id);

@@ -25,6 +25,11 @@ constexpr HistoryMetric kMetrics[] = {
        return c.memory ? std::optional<double>(static_cast<double>(c.memory->peak_bytes)) : std::nullopt;
      },
      &HistoryCell::peak_bytes},
+    {"ttft_later_p50", "time to first token p50 of the turns after the first, ms", kMsPerNs, false,
+     [](const CellSummary& c) {
+       return c.conversation ? c.conversation->later_turns_ttft_p50_ns.value : std::nullopt;
+     },
+     &HistoryCell::later_turns_ttft_p50_ns},
 };
 
 }  // namespace

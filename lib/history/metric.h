@@ -1,6 +1,6 @@
 #pragma once
-// The quantities that a history stores of every cell, each in a column. To add one, append it to kMetrics and increase
-// the schema version with an ALTER TABLE in history.cpp; an export has it as a field of HistoryCell.
+// The quantities that a history stores of every cell, each in a column. To add one, append it to kMetrics; an export has
+// it as a field of HistoryCell. A file that lacks its column gets it from History::open().
 
 #include <optional>
 #include <span>

@@ -145,6 +145,18 @@ ThroughputBasis basis_of(const Scenario& scenario) {
   return scenario.seeks_slo_rate ? ThroughputBasis::kSloMax : ThroughputBasis::kOfferedLoad;
 }
 
+Scenario load_of_name(std::string_view name) {
+  Scenario load;
+  if (name.starts_with("offline-")) load.kind = ScenarioKind::kOffline;
+  if (name.starts_with("server-")) load.kind = ScenarioKind::kServer;
+  if (name.starts_with("swap-")) load.kind = ScenarioKind::kSwap;
+  load.seeks_slo_rate = name.starts_with("server-slo-max");
+  if (name.starts_with("server-trace=")) return load;  // of any file's name, and without conversations
+  if (name.find("+turns=") != std::string_view::npos) load.turns = 2;
+  if (name.find("+think=") != std::string_view::npos) load.think_s = 1;
+  return load;
+}
+
 std::string CellKey::id() const {
   return fmt::format("{}/{}/{}/{}", bundle, backend, variant, scenario);
 }

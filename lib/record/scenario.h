@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/batching.h"
 #include "core/enum_names.h"
@@ -82,6 +83,10 @@ SS_ENUM_NAMES(ThroughputBasis, "saturation", "slo-max", "offered load")
 SS_SCHEMA_SAYS_STRING(ThroughputBasis)
 
 [[nodiscard]] ThroughputBasis basis_of(const Scenario& scenario);
+
+/// What a name that Scenario::name() gave says of the load, for basis_of() and has_conversations(); all else, and the
+/// numbers of turns and seconds, are left out.
+[[nodiscard]] Scenario load_of_name(std::string_view name);
 
 /// The cell to which a number belongs. The gate adds the metric.
 struct CellKey {

@@ -12,7 +12,8 @@ import unittest
 
 from programs import N_NIGHTS, PROGRAM, WithRuns, program
 
-FIGURES = ("output_tok_per_s", "ttft_e2e_p50_ns", "ttft_e2e_p95_ns", "tpot_p50_ns", "itl_p99_ns", "usd_per_1k_output", "peak_bytes")
+FIGURES = ("output_tok_per_s", "ttft_e2e_p50_ns", "ttft_e2e_p95_ns", "tpot_p50_ns", "itl_p99_ns", "usd_per_1k_output", "peak_bytes",
+           "later_turns_ttft_p50_ns")
 
 
 def table(text):

@@ -281,6 +281,32 @@ TEST_CASE("a cell that no pinned run has is named and fails nothing, unless some
         std::vector<std::string>{"the newest runs have no cell that a pinned run measured"});
 }
 
+TEST_CASE("each cell is judged by the metrics of the gate: tpot of a prescribed rate, later turns of a conversation") {
+  const auto check_of = [](const char* scenario, auto change) {
+    return check_nights([&](int night, SummarizedRun& run) {
+      CellSummary& cell = run.summary.cells[0];
+      cell.key.scenario = scenario;
+      change(night < 5 ? 1.0 : 2.0, cell);
+    });
+  };
+  const auto decisions = [](const Result<GateReport>& report) {
+    REQUIRE_OK(report);
+    std::vector<std::pair<std::string, Decision>> found;
+    for (const GateVerdict& verdict : report->verdicts) found.emplace_back(verdict.metric, verdict.decision);
+    return found;
+  };
+  using Found = std::vector<std::pair<std::string, Decision>>;
+  const auto slower_output = check_of(
+      "server-r4", [](double slowdown, CellSummary& cell) { cell.tpot_p50_ns.value = 2e6 * slowdown; });
+  CHECK(decisions(slower_output) == Found{{"ttft", Decision::kPass}, {"tpot", Decision::kRegressed}});
+  CHECK(*slower_output->verdicts[1].base_s == Approx(0.002));
+  const auto lost_cache = check_of("offline-b4+turns=3", [](double slowdown, CellSummary& cell) {
+    cell.conversation.emplace().later_turns_ttft_p50_ns.value = 5e6 * slowdown;
+  });
+  CHECK(decisions(lost_cache) == Found{{"cost", Decision::kPass}, {"ttft_later", Decision::kRegressed}});
+  CHECK(*lost_cache->verdicts[1].base_s == Approx(0.005));
+}
+
 TEST_CASE("an unverified newest run is compared only if this is allowed") {
   const auto unverified = [](SummarizedRun& run) { run.summary.cells[0].golden = GoldenVerdict::kUnverified; };
   const ScratchFolder scratch;

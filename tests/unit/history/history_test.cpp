@@ -274,6 +274,24 @@ TEST_CASE(
   CHECK(history->cells(std::nullopt)->at(0).outside_limits == "mean KL 0.07, at most 0.05 allowed");
 }
 
+TEST_CASE("a history of a release that stored no later turns is read, and gets those of new runs") {
+  const ScratchFolder scratch;
+  const auto path = scratch.path() / "history.db";
+  SummarizedRun conversation = run_on(1);
+  conversation.summary.cells[0].conversation.emplace().later_turns_ttft_p50_ns.value = 5e6;
+  {
+    auto history = History::open(path, true);
+    REQUIRE_OK(history);
+    add(*history, conversation);
+  }
+  REQUIRE_OK(Database::open(path, false)->execute("ALTER TABLE cells DROP COLUMN ttft_later_p50; DROP TABLE declined"));
+  auto history = History::open(path, false);
+  REQUIRE_OK(history);
+  CHECK_FALSE(history->cells(std::nullopt)->at(0).later_turns_ttft_p50_ns);
+  add(*history, conversation);
+  CHECK(history->cells(std::nullopt)->at(0).later_turns_ttft_p50_ns == 5e6);
+}
+
 TEST_CASE("a history cut or flipped at any page is refused or read, and never ends the program") {
   const ScratchFolder scratch;
   const auto path = scratch.path() / "history.db";
