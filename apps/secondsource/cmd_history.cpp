@@ -175,10 +175,10 @@ Result<ExitStatus> run_check(const HistoryOptions& options) {
 }
 
 Result<ExitStatus> run_prune(const HistoryOptions& options) {
-  if (options.keep == 0 && options.older_than_days == 0) {
-    return Error{ErrorCode::kInvalidInput, "history prune: expected --keep or --older-than, found neither"};
+  if (options.keep == 0 && options.older_than_days == 0 && options.runs.empty()) {
+    return Error{ErrorCode::kInvalidInput, "history prune: expected --keep, --older-than or --run, found none"};
   }
-  PruneRule rule{.branch = branch_filter(options)};
+  PruneRule rule{.branch = branch_filter(options), .run_ids = options.runs};
   if (options.keep > 0) rule.keep_newest = options.keep;
   if (options.older_than_days > 0) {
     rule.not_before = add_days(utc_timestamp().substr(0, 10), -options.older_than_days) + "T00:00:00Z";
@@ -194,9 +194,9 @@ Result<ExitStatus> run_prune(const HistoryOptions& options) {
 
 Result<ExitStatus> run_pin(const HistoryOptions& options) {
   SS_TRY(History history, open_history(options));
+  SS_TRY(const std::vector<HistoryRun> runs, history.pin(options.runs, !options.remove));
   std::string text;
-  for (const std::string& run_id : options.runs) {
-    SS_TRY(const HistoryRun run, history.pin(run_id, !options.remove));
+  for (const HistoryRun& run : runs) {
     text += fmt::format("{} of {}, branch {}: {}\n", run.run_id, run.started_utc, run.branch,
                         run.pinned ? "pinned" : "not pinned any more");
   }
@@ -309,6 +309,7 @@ CommandNode* add_history_command(CommandNode& app, CommandAction& action) {
   add_branch(prune, options, "Only of this branch");
   prune->add_option("--keep", options->keep, "Number of newest runs of each branch to keep")->check(Positive());
   prune->add_option("--older-than", options->older_than_days, "Days")->check(Range(1, 36500));
+  prune->add_option("--run", options->runs, "Id of a single run to remove; a beginning is enough");
   prune->add_flag("--dry-run", options->dry_run, "Print what would be removed, and remove nothing");
   prune->footer("Example: secondsource history prune --keep 400 --older-than 365");
 

@@ -430,6 +430,16 @@ Result<std::vector<std::string>> History::prune(const PruneRule& rule, bool dry_
     if (!has_row) break;
     result.push_back(select.text(0));
   }
+  for (const std::string& run_id : rule.run_ids) {
+    SS_TRY(const HistoryRun run, find_run(run_id));
+    if (run.pinned) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: run {}: expected a run that is not pinned, found a pinned one (history pin --remove "
+                               "{})",
+                               database_.name(), run_id, run.run_id)};
+    }
+    if (std::ranges::find(result, run.run_id) == result.end()) result.push_back(run.run_id);
+  }
   if (dry_run) return result;
   SS_TRY(Statement remove, database_.prepare("DELETE FROM runs WHERE run_id = ?"));
   for (const std::string& run_id : result) SS_TRY_VOID(remove.run({run_id}));
@@ -437,8 +447,7 @@ Result<std::vector<std::string>> History::prune(const PruneRule& rule, bool dry_
   return result;
 }
 
-Result<HistoryRun> History::pin(const std::string& run_id, bool pinned) {
-  SS_TRY(Transaction transaction, Transaction::begin(database_));
+Result<HistoryRun> History::find_run(const std::string& run_id) {
   SS_TRY(Statement select, database_.prepare(std::string(kSelectRuns) +
                                              "WHERE substr(run_id, 1, length(?1)) = ?1 GROUP BY runs.id LIMIT 2"));
   SS_TRY_VOID(select.bind({run_id}));
@@ -452,11 +461,21 @@ Result<HistoryRun> History::pin(const std::string& run_id, bool pinned) {
     return Error{ErrorCode::kInvalidInput, fmt::format("{}: run {}: expected one run of this id, found {}",
                                                        database_.name(), run_id, found.empty() ? "none" : "several")};
   }
-  SS_TRY(Statement update, database_.prepare("UPDATE runs SET pinned = ? WHERE run_id = ?"));
-  SS_TRY_VOID(update.run({std::int64_t{pinned}, found.front().run_id}));
-  SS_TRY_VOID(transaction.commit());
-  found.front().pinned = pinned;
   return found.front();
+}
+
+Result<std::vector<HistoryRun>> History::pin(const std::vector<std::string>& run_ids, bool pinned) {
+  SS_TRY(Transaction transaction, Transaction::begin(database_));
+  std::vector<HistoryRun> runs;
+  SS_TRY(Statement update, database_.prepare("UPDATE runs SET pinned = ? WHERE run_id = ?"));
+  for (const std::string& run_id : run_ids) {
+    SS_TRY(HistoryRun run, find_run(run_id));
+    SS_TRY_VOID(update.run({std::int64_t{pinned}, run.run_id}));
+    run.pinned = pinned;
+    runs.push_back(std::move(run));
+  }
+  SS_TRY_VOID(transaction.commit());
+  return runs;
 }
 
 }  // namespace secondsource

@@ -87,6 +87,7 @@ struct PruneRule {
   std::optional<std::string> branch{};        ///< nullopt: all branches
   std::optional<std::int64_t> keep_newest{};  ///< number of runs to keep per branch
   std::optional<std::string> not_before{};    ///< UTC timestamp; older runs are removed
+  std::vector<std::string> run_ids{};         ///< single runs of any branch, as for History::pin()
 };
 
 class History {
@@ -108,16 +109,18 @@ class History {
   /// Returns the cells of one run; none if there is no such run.
   Result<std::vector<HistoryCell>> cells_of_run(const std::string& run_id);
   /// Removes the runs that the rule selects, except pinned ones, and returns their ids. With `dry_run`, nothing is
-  /// removed.
+  /// removed. Errors: kInvalidInput when one of rule.run_ids is no run, several, or pinned; nothing is removed then.
   Result<std::vector<std::string>> prune(const PruneRule& rule, bool dry_run);
-  /// Adds a run to the anchor or removes it from there. `run_id` may be abbreviated as long as it is unique. Errors:
-  /// kInvalidInput when it matches no run or several.
-  Result<HistoryRun> pin(const std::string& run_id, bool pinned);
+  /// Adds runs to the anchor or removes them from there: all of them or, after an error, none. Their ids may be
+  /// abbreviated as long as they are unique. Errors: kInvalidInput when one matches no run or several.
+  Result<std::vector<HistoryRun>> pin(const std::vector<std::string>& run_ids, bool pinned);
 
  private:
   explicit History(Database database) : database_(std::move(database)) {}
   Result<std::int64_t> setup_id(const std::string& setup);
   Result<void> add_cells(const SummarizedRun& run, std::int64_t row);
+  /// Returns the only run whose id begins so. Errors: kInvalidInput.
+  Result<HistoryRun> find_run(const std::string& run_id);
   Result<std::vector<HistoryCell>> select_cells(std::string_view condition, const SqlValue& value);
 
   Database database_;

@@ -86,7 +86,9 @@ TEST_CASE("history: runs are added, listed, plotted, pinned, checked and pruned"
   CHECK(runs_in_order_of(scratch) == 6);
   CHECK(history(scratch, {"prune", "--older-than", "1"}).out == "0000000b00000000\n1 run removed\n");
   CHECK(runs_in_order_of(scratch) == 5);
+  check_refused(history(scratch, {"prune", "--run", "00000000"}), "history pin --remove 0000000000000000");
   CHECK(history(scratch, {"pin", "--remove", "00000000"}).status == 0);
+  CHECK(history(scratch, {"prune", "--run", "00000000", "--dry-run"}).out.ends_with("1 run would be removed\n"));
   CHECK(history(scratch, {"prune", "--older-than", "1"}).out.ends_with("1 run removed\n"));
 }
 
@@ -99,7 +101,7 @@ TEST_CASE("history: a check names wrong tokens and failed cells of the newest ru
       SummarizedRun run = run_on(night);
       if (night == 11) run.summary.cells[0].golden = GoldenVerdict::kFailed;
       REQUIRE_OK(file->add(run, {.branch = "main"}));
-      if (night < 5) REQUIRE_OK(file->pin(run.record.run_id, true));
+      if (night < 5) REQUIRE_OK(file->pin({run.record.run_id}, true));
     }
   }
   ProgramRun run = history(scratch, {"check"});
@@ -137,7 +139,7 @@ TEST_CASE("history: bad input is one line and status 2") {
   CHECK_FALSE(std::filesystem::exists(scratch.path() / "history.db"));
   refused({"list"}, "there is no history");
   REQUIRE(history(scratch, {"add", stored_night(scratch, 1)}).status == 0);
-  refused({"prune"}, "expected --keep or --older-than");
+  refused({"prune"}, "expected --keep, --older-than or --run");
   // 2147483647 days ago is in no calendar; the date once came out as one in the future, and every run was removed.
   refused({"prune", "--older-than", "2147483647"}, "--older-than");
   CHECK(runs_in_order_of(scratch) == 1);

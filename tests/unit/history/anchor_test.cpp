@@ -78,7 +78,7 @@ TEST_CASE("ten losses of 3 % pass one by one and not against the anchor") {
   for (int step = 0; step <= 10; ++step) levels.insert(levels.end(), 6, std::pow(1.03, step));
   History history = nights(scratch, levels);
   CHECK(contains(compare_with_pinned(history, {.branch = "main"})->not_comparable.at(0), "needs 5 pinned"));
-  for (int night = 0; night < 6; ++night) REQUIRE_OK(history.pin(run_on(night).record.run_id, true));
+  for (int night = 0; night < 6; ++night) REQUIRE_OK(history.pin({run_on(night).record.run_id}, true));
   const auto report = compare_with_pinned(history, {.branch = "main", .n_recent = 6});
   REQUIRE_OK(report);
   REQUIRE(report->verdicts.size() == 2);
@@ -95,7 +95,7 @@ TEST_CASE("ten losses of 3 % pass one by one and not against the anchor") {
 TEST_CASE("nights like the anchor's pass; a branch without runs is not comparable") {
   const ScratchFolder scratch;
   History history = nights(scratch, std::vector<double>(16, 1.0));
-  for (int night = 0; night < 6; ++night) REQUIRE_OK(history.pin(run_on(night).record.run_id, true));
+  for (int night = 0; night < 6; ++night) REQUIRE_OK(history.pin({run_on(night).record.run_id}, true));
   const auto report = compare_with_pinned(history, {.branch = "main"});
   REQUIRE_OK(report);
   CHECK(report->count(Decision::kPass) == 2);
@@ -109,7 +109,7 @@ namespace {
 template <typename Change>
 Result<GateReport> check_after(const ScratchFolder& scratch, int n_changed, Change change, AnchorOptions options = {}) {
   History history = nights(scratch, std::vector<double>(11, 1.0));
-  for (int night = 0; night < 5; ++night) REQUIRE_OK(history.pin(run_on(night).record.run_id, true));
+  for (int night = 0; night < 5; ++night) REQUIRE_OK(history.pin({run_on(night).record.run_id}, true));
   for (int night = 11; night < 11 + n_changed; ++night) {
     SummarizedRun run = run_on(night);
     change(run);
@@ -155,7 +155,7 @@ TEST_CASE("wrong tokens older than the anchor or than the newest runs say nothin
     SummarizedRun run = run_on(night);
     if (night == 0 || night == 6) make_wrong(run);
     REQUIRE_OK(history.add(run, {.branch = "main"}));
-    if (night >= 1 && night <= 5) REQUIRE_OK(history.pin(run.record.run_id, true));
+    if (night >= 1 && night <= 5) REQUIRE_OK(history.pin({run.record.run_id}, true));
   }
   const auto report = compare_with_pinned(history, {.branch = "main"});
   REQUIRE_OK(report);
@@ -220,7 +220,7 @@ Result<GateReport> check_nights(Change change) {
     SummarizedRun run = run_on(night);
     change(night, run);
     REQUIRE_OK(history.add(run, {.branch = "main"}));
-    if (night < 5) REQUIRE_OK(history.pin(run.record.run_id, true));
+    if (night < 5) REQUIRE_OK(history.pin({run.record.run_id}, true));
   }
   return compare_with_pinned(history, {.branch = "main"});
 }
@@ -336,7 +336,7 @@ TEST_CASE("wrong tokens of an opportunistic variant fail nothing") {
 TEST_CASE("a branch whose runs are all pinned has nothing to compare") {
   const ScratchFolder scratch;
   History history = nights(scratch, std::vector<double>(6, 1.0));
-  for (int night = 1; night < 6; ++night) REQUIRE_OK(history.pin(run_on(night).record.run_id, true));
+  for (int night = 1; night < 6; ++night) REQUIRE_OK(history.pin({run_on(night).record.run_id}, true));
   CHECK(compare_with_pinned(history, {.branch = "main"})->not_comparable ==
         std::vector<std::string>{"branch main has no runs newer than the 5 that are pinned, and needs 5"});
 }
@@ -377,7 +377,7 @@ TEST_CASE("an opportunistic variant is held against the anchor and fails nothing
     SummarizedRun run = run_on(night, night < 6 ? 1.0 : 1.5);
     run.summary.cells[0].tier = Tier::kOpportunistic;
     REQUIRE_OK(history->add(run, {.branch = "main"}));
-    if (night < 6) REQUIRE_OK(history->pin(run.record.run_id, true));
+    if (night < 6) REQUIRE_OK(history->pin({run.record.run_id}, true));
   }
   const auto report = compare_with_pinned(*history, {.branch = "main"});
   REQUIRE_OK(report);

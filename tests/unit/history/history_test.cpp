@@ -59,7 +59,7 @@ TEST_CASE("a run that is added again is brought up to date, and keeps its pin an
   const ScratchFolder scratch;
   History history = open_new(scratch);
   CHECK(history.add(run_on(1), {.branch = "release", .commit = "c0ffee", .label = "v1"})->is_new);
-  REQUIRE_OK(history.pin("00000001", true));
+  REQUIRE_OK(history.pin({"00000001"}, true));
   const auto only_run = [&] {
     const auto runs = history.runs(std::nullopt, 0);
     REQUIRE_OK(runs);
@@ -145,7 +145,7 @@ TEST_CASE("prune takes out by count and by age, of each branch, and never what i
   const ScratchFolder scratch;
   History history = open_new(scratch);
   for (int night = 0; night < 10; ++night) add(history, run_on(night), night % 2 == 0 ? "main" : "topic");
-  REQUIRE_OK(history.pin("00000000", true));
+  REQUIRE_OK(history.pin({"00000000"}, true));
   const auto would_go = history.prune({.keep_newest = 2}, /*dry_run=*/true);
   REQUIRE_OK(would_go);
   CHECK(would_go->size() == 5);  // three of five per branch, except the pinned one
@@ -163,11 +163,30 @@ TEST_CASE("pin takes the beginning of an id that means one run") {
   const ScratchFolder scratch;
   History history = open_new(scratch);
   for (int night : {0x10, 0x11, 0x20}) add(history, run_on(night));
-  CHECK(history.pin("0000002", true)->run_id == "0000002000000000");
-  CHECK_FALSE(history.pin("0000002", false)->pinned);
-  CHECK_ERROR(history.pin("0000001", true), ErrorCode::kInvalidInput, "found several");
-  CHECK_ERROR(history.pin("ffff", true), ErrorCode::kInvalidInput, "found none");
-  CHECK_ERROR(history.pin("%", true), ErrorCode::kInvalidInput, "found none");
+  CHECK(history.pin({"0000002"}, true)->at(0).run_id == "0000002000000000");
+  CHECK_FALSE(history.pin({"0000002"}, false)->at(0).pinned);
+  CHECK_ERROR(history.pin({"0000001"}, true), ErrorCode::kInvalidInput, "found several");
+  CHECK_ERROR(history.pin({"ffff"}, true), ErrorCode::kInvalidInput, "found none");
+  CHECK_ERROR(history.pin({"%"}, true), ErrorCode::kInvalidInput, "found none");
+  // All or none: the first one is not pinned where the second is no run.
+  CHECK_ERROR(history.pin({"0000002", "ffff"}, true), ErrorCode::kInvalidInput, "run ffff: expected one run");
+  const auto n_pinned = [&] { return std::ranges::count(*history.runs(std::nullopt, 0), true, &HistoryRun::pinned); };
+  CHECK(n_pinned() == 0);
+  CHECK(history.pin({"00000010", "00000011"}, true)->size() == 2);
+  CHECK(n_pinned() == 2);
+}
+
+TEST_CASE("a single run is removed by its id, unless it is pinned") {
+  const ScratchFolder scratch;
+  History history = open_new(scratch);
+  for (int night = 0; night < 4; ++night) add(history, run_on(night));
+  REQUIRE_OK(history.pin({"00000000"}, true));
+  CHECK_ERROR(history.prune({.run_ids = {"00000001", "00000000"}}, false), ErrorCode::kInvalidInput,
+              "expected a run that is not pinned");
+  CHECK_ERROR(history.prune({.run_ids = {"00000001", "ffff"}}, false), ErrorCode::kInvalidInput, "found none");
+  CHECK(history.runs(std::nullopt, 0)->size() == 4);
+  CHECK(history.prune({.run_ids = {"00000002", "0000000200"}}, false)->size() == 1);
+  CHECK(history.runs(std::nullopt, 0)->size() == 3);
 }
 
 TEST_CASE("a damaged file, a foreign database, another version or no file is refused with a line") {
@@ -230,7 +249,7 @@ TEST_CASE(
   REQUIRE_OK(runs);
   CHECK(runs->at(0).n_outside_limits == 1);
   CHECK(runs->at(1).n_outside_limits == 0);
-  CHECK(history.pin("00000002", true)->n_outside_limits == 1);
+  CHECK(history.pin({"00000002"}, true)->at(0).n_outside_limits == 1);
   const auto cells = history.cells(std::nullopt);
   REQUIRE_OK(cells);
   CHECK(cells->at(0).outside_limits.empty());
@@ -249,7 +268,7 @@ TEST_CASE(
   add(history, accepted);  // the same run, after its limits were changed
   CHECK(n_marks() == 0);
   add(history, outside);
-  REQUIRE_OK(history.pin("00000002", false));
+  REQUIRE_OK(history.pin({"00000002"}, false));
   REQUIRE_OK(history.prune({.keep_newest = 1}, false));
   CHECK(n_marks() == 0);  // a mark is removed with its run
 }
