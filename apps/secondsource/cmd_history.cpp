@@ -51,12 +51,12 @@ struct HistoryOptions {
 
 using Options = std::shared_ptr<HistoryOptions>;
 
-Result<History> open_history(const HistoryOptions& options, bool create = false) {
+Result<History> open_history(const HistoryOptions& options, DatabaseAccess access) {
   std::filesystem::path path = options.db;
   if (path.empty()) {
     SS_TRY(path, default_history_path());
   }
-  return History::open(path, create);
+  return History::open(path, access);
 }
 
 std::optional<std::string> branch_filter(const HistoryOptions& options) {
@@ -70,7 +70,7 @@ Result<ExitStatus> run_add(const HistoryOptions& options) {
     SS_TRY(SummarizedRun run, read_summarized_run(folder));
     runs.push_back(std::move(run));
   }
-  SS_TRY(History history, open_history(options, /*create=*/true));
+  SS_TRY(History history, open_history(options, DatabaseAccess::kCreate));
   std::size_t n_new = 0;
   std::string moved;
   for (const SummarizedRun& run : runs) {
@@ -99,7 +99,7 @@ std::string tokens_of(const HistoryRun& run) {
 }
 
 Result<ExitStatus> run_list(const HistoryOptions& options) {
-  SS_TRY(History history, open_history(options));
+  SS_TRY(History history, open_history(options, DatabaseAccess::kRead));
   SS_TRY(const std::vector<HistoryRun> runs, history.runs(branch_filter(options), options.limit));
   if (options.json) {
     SS_TRY_VOID(print(to_json(runs)));
@@ -119,7 +119,7 @@ Result<ExitStatus> run_list(const HistoryOptions& options) {
 
 Result<ExitStatus> run_export(const HistoryOptions& options) {
   SS_TRY(Output output, Output::open(options.out));
-  SS_TRY(History history, open_history(options));
+  SS_TRY(History history, open_history(options, DatabaseAccess::kRead));
   SS_TRY(const std::vector<HistoryCell> cells, history.cells(branch_filter(options)));
   std::string text;
   if (options.export_format == "openmetrics") {
@@ -134,7 +134,7 @@ Result<ExitStatus> run_export(const HistoryOptions& options) {
 Result<ExitStatus> run_plot(const HistoryOptions& options) {
   SS_TRY(Output output, Output::open(options.out));
   const HistoryMetric* metric = find_history_metric(options.metric);
-  SS_TRY(History history, open_history(options));
+  SS_TRY(History history, open_history(options, DatabaseAccess::kRead));
   std::vector<std::string> cells = options.cells;
   if (cells.empty()) {
     SS_TRY(cells, history.newest_cells(options.branch));
@@ -163,7 +163,7 @@ Result<ExitStatus> run_check(const HistoryOptions& options) {
   if (!options.waivers.empty()) {
     SS_TRY(waivers, read_waivers(options.waivers));
   }
-  SS_TRY(History history, open_history(options));
+  SS_TRY(History history, open_history(options, DatabaseAccess::kRead));
   AnchorOptions anchor{.branch = options.branch, .n_recent = options.n_recent};
   anchor.rule.threshold = options.threshold_percent / 100;
   anchor.judge_opportunistic = options.gate_opportunistic;
@@ -183,7 +183,7 @@ Result<ExitStatus> run_prune(const HistoryOptions& options) {
   if (options.older_than_days > 0) {
     rule.not_before = add_days(utc_timestamp().substr(0, 10), -options.older_than_days) + "T00:00:00Z";
   }
-  SS_TRY(History history, open_history(options));
+  SS_TRY(History history, open_history(options, DatabaseAccess::kWrite));
   SS_TRY(const std::vector<std::string> removed, history.prune(rule, options.dry_run));
   std::string text;
   for (const std::string& run_id : removed) text += run_id + "\n";
@@ -193,7 +193,7 @@ Result<ExitStatus> run_prune(const HistoryOptions& options) {
 }
 
 Result<ExitStatus> run_pin(const HistoryOptions& options) {
-  SS_TRY(History history, open_history(options));
+  SS_TRY(History history, open_history(options, DatabaseAccess::kWrite));
   SS_TRY(const std::vector<HistoryRun> runs, history.pin(options.runs, !options.remove));
   std::string text;
   for (const HistoryRun& run : runs) {

@@ -73,7 +73,7 @@ std::string render_json(const std::vector<SummarizedRun>& runs) {
 Result<std::vector<Chart>> history_charts(const std::vector<SummarizedRun>& runs, const ReportOptions& options) {
   std::vector<Chart> charts;
   if (options.history.empty()) return charts;
-  SS_TRY(History history, History::open(options.history, /*create=*/false));
+  SS_TRY(History history, History::open(options.history, DatabaseAccess::kRead));
   for (const SummarizedRun& run : runs) {
     for (const CellSummary& cell : run.summary.cells) {
       for (const char* name : {"output_tok_per_s", "ttft_p50"}) {

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
 namespace secondsource {
 namespace {
@@ -52,6 +53,16 @@ Error error_of(int status, sqlite3* connection, std::string_view name) {
       code == ErrorCode::kInvalidInput ? "expected a history, found a damaged or foreign file" : "SQLite";
   const std::string said = cause == 0 ? "" : fmt::format(": {}", std::strerror(cause));
   return Error{code, fmt::format("{}: {}: {}{}", name, kind, message, said)};
+}
+
+/// The URI of a file that nobody writes while it is read, so that SQLite needs no lock and no file beside it.
+std::string immutable_uri(const std::filesystem::path& path) {
+  std::string uri = "file:";
+  for (const char c : std::filesystem::absolute(path).string()) {
+    const bool is_special = c == '%' || c == '?' || c == '#';
+    uri += is_special ? fmt::format("%{:02x}", c) : std::string(1, c);
+  }
+  return uri + "?immutable=1";
 }
 
 }  // namespace
@@ -113,14 +124,34 @@ void Database::Close::operator()(sqlite3* connection) const {
   sqlite3_close_v2(connection);
 }
 
-Result<Database> Database::open(const std::filesystem::path& path, bool create) {
-  const int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0) | SQLITE_OPEN_EXRESCODE;
+Result<Database> Database::connect(const std::string& file, int flags, const std::string& name) {
   sqlite3* connection = nullptr;
-  const int status = sqlite3_open_v2(path.c_str(), &connection, flags, nullptr);
-  Database database(connection, path.string());  // closes the connection even after a failure
-  if (status != SQLITE_OK) return error_of(status, connection, database.name_);
+  const int status = sqlite3_open_v2(file.c_str(), &connection, flags | SQLITE_OPEN_EXRESCODE, nullptr);
+  Database database(connection, name);  // closes the connection even after a failure
+  if (status != SQLITE_OK) return error_of(status, connection, name);
   sqlite3_busy_timeout(connection, kBusyTimeoutMs);
   return database;
+}
+
+Result<Database> Database::open(const std::filesystem::path& path, DatabaseAccess access) {
+  const std::string name = path.string();
+  if (access == DatabaseAccess::kCreate) return connect(name, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, name);
+  if (access == DatabaseAccess::kWrite) return connect(name, SQLITE_OPEN_READWRITE, name);
+  SS_TRY(Database database, connect(name, SQLITE_OPEN_READONLY, name));
+  // A file in WAL mode has its newest pages in another one, and readers keep an index of it beside both. Where the index
+  // is missing and cannot be made, the file itself still has everything as long as the other one is empty.
+  const int status = sqlite3_exec(database.connection_.get(), "PRAGMA schema_version", nullptr, nullptr, nullptr) & 0xff;
+  if (status != SQLITE_CANTOPEN && status != SQLITE_READONLY) return database;
+  std::error_code absent;
+  const std::filesystem::path log = name + "-wal";
+  const std::uintmax_t n_bytes = std::filesystem::file_size(log, absent);
+  if (!absent && n_bytes > 0) {
+    return Error{ErrorCode::kIo,
+                 fmt::format("{}: cannot be read without writing beside it, since {} has changes that are not in it yet: "
+                             "read it once as a user who may write into its folder",
+                             name, log.string())};
+  }
+  return connect(immutable_uri(path), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, name);
 }
 
 Result<void> Database::execute(const std::string& sql) {

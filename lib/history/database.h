@@ -30,6 +30,13 @@ template <typename T>
   return value ? SqlValue(*value) : SqlValue(nullptr);
 }
 
+/// What a file is opened for.
+enum class DatabaseAccess : std::uint8_t {
+  kRead,    ///< only reading, also by a user who may write neither the file nor its folder
+  kWrite,   ///< reading and writing of a file that is there
+  kCreate,  ///< likewise; a missing file is created
+};
+
 class Statement {
  public:
   /// Resets the statement and sets its parameters from the first on.
@@ -56,10 +63,10 @@ class Statement {
 
 class Database {
  public:
-  /// Opens a file, and creates it if it is missing and `create` is true. Waits up to 30 s for another process that
-  /// writes to it. Errors: kInvalidInput when the file is damaged or no database; kIo for a full disk, a lock that is
-  /// held too long, or a folder that cannot be written.
-  static Result<Database> open(const std::filesystem::path& path, bool create);
+  /// Opens a file. Waits up to 30 s for another process that writes to it. Errors: kInvalidInput when the file is damaged
+  /// or no database; kIo for a full disk, a lock that is held too long, or a file or folder that the access does not
+  /// suffice for.
+  static Result<Database> open(const std::filesystem::path& path, DatabaseAccess access);
 
   /// Runs SQL statements that have no parameters and no result rows.
   Result<void> execute(const std::string& sql);
@@ -74,6 +81,7 @@ class Database {
   struct Close {
     void operator()(sqlite3* connection) const;
   };
+  static Result<Database> connect(const std::string& file, int flags, const std::string& name);
   Database(sqlite3* connection, std::string name) : connection_(connection), name_(std::move(name)) {}
   std::unique_ptr<sqlite3, Close> connection_;
   std::string name_;

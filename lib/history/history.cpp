@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <set>
+#include <system_error>
 
 #include "core/file.h"
 #include "core/folder.h"
@@ -41,32 +43,72 @@ std::string schema_sql() {
       metrics, kApplicationId, kSchemaVersion);
 }
 
-/// The cells of opportunistic variants, which decide nothing. It is a separate table, so that any release can read a
-/// file with or without it.
-constexpr const char* kOpportunisticTable =
-    "CREATE TABLE IF NOT EXISTS opportunistic(cell TEXT NOT NULL, run INTEGER NOT NULL REFERENCES runs(id) ON DELETE "
-    "CASCADE, PRIMARY KEY(cell, run)) WITHOUT ROWID";
+/// A table that the first release did not have. It is a separate one, so that any release can read a file with or without
+/// it.
+struct AddedTable {
+  const char* name;
+  const char* columns;
+};
+constexpr AddedTable kAddedTables[] = {
+    // The cells of opportunistic variants, which decide nothing.
+    {"opportunistic",
+     "(cell TEXT NOT NULL, run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, PRIMARY KEY(cell, run)) WITHOUT "
+     "ROWID"},
+    // The cells of variants outside the limits of their quality, with the limits that they miss.
+    {"outside_limits",
+     "(run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, cell TEXT NOT NULL, misses TEXT NOT NULL, PRIMARY "
+     "KEY(run, cell)) WITHOUT ROWID"},
+    // The cells without figures for reasons that are no failures (is_declined() in summary/summarize.h).
+    {"declined",
+     "(run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, cell TEXT NOT NULL, PRIMARY KEY(run, cell)) WITHOUT "
+     "ROWID"},
+};
 
-/// The cells without figures for reasons that are no failures (is_declined() in summary/summarize.h), likewise.
-constexpr const char* kDeclinedTable =
-    "CREATE TABLE IF NOT EXISTS declined(run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, cell TEXT NOT NULL, "
-    "PRIMARY KEY(run, cell)) WITHOUT ROWID";
+Result<bool> has_table(Database& database, const char* name) {
+  SS_TRY(Statement find, database.prepare("SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ?"));
+  SS_TRY_VOID(find.bind({name}));
+  return find.step();
+}
 
-/// The cells of variants outside the limits of their quality, with the limits that they miss. It is a separate table
-/// for the same reason.
-constexpr const char* kOutsideLimitsTable =
-    "CREATE TABLE IF NOT EXISTS outside_limits(run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, cell TEXT NOT "
-    "NULL, misses TEXT NOT NULL, PRIMARY KEY(run, cell)) WITHOUT ROWID";
-
-/// Adds the columns of metrics that an earlier release did not store.
-Result<void> add_missing_columns(Database& database) {
-  SS_TRY(Transaction transaction, Transaction::begin(database));
+/// The columns of metrics that an earlier release did not store.
+Result<std::vector<std::string>> missing_columns(Database& database) {
+  SS_TRY(Statement columns, database.prepare("SELECT name FROM pragma_table_info('cells')"));
+  SS_TRY_VOID(columns.bind({}));
+  std::set<std::string> known;
+  while (true) {
+    SS_TRY(const bool has_row, columns.step());
+    if (!has_row) break;
+    known.insert(columns.text(0));
+  }
+  std::vector<std::string> missing;
   for (const HistoryMetric& metric : history_metrics()) {
-    SS_TRY(Statement find, database.prepare("SELECT count(*) FROM pragma_table_info('cells') WHERE name = ?"));
-    SS_TRY_VOID(find.bind({metric.name}));
-    SS_TRY(const bool has_row, find.step());
-    if (has_row && find.integer(0) > 0) continue;
-    SS_TRY_VOID(database.execute(fmt::format("ALTER TABLE cells ADD COLUMN {} REAL", metric.name)));
+    if (!known.empty() && !known.contains(metric.name)) missing.emplace_back(metric.name);
+  }
+  return missing;
+}
+
+/// Adds what an earlier release did not store. For reading the file stays as it is: the connection alone has the tables,
+/// empty, and the columns, without values.
+Result<void> complete_schema(Database& database, bool is_read_only) {
+  if (is_read_only) {
+    SS_TRY_VOID(database.execute("PRAGMA temp_store = MEMORY"));
+  }
+  for (const AddedTable& table : kAddedTables) {
+    SS_TRY(const bool is_there, has_table(database, table.name));
+    if (is_there) continue;
+    SS_TRY_VOID(database.execute(fmt::format("CREATE {} IF NOT EXISTS {}{}", is_read_only ? "TEMP TABLE" : "TABLE",
+                                             table.name, table.columns)));
+  }
+  SS_TRY(std::vector<std::string> missing, missing_columns(database));
+  if (missing.empty()) return {};
+  if (is_read_only) {
+    return database.execute(
+        fmt::format("CREATE TEMP VIEW cells AS SELECT *, NULL AS {} FROM main.cells", fmt::join(missing, ", NULL AS ")));
+  }
+  SS_TRY(Transaction transaction, Transaction::begin(database));
+  SS_TRY(missing, missing_columns(database));  // another process may have added them meanwhile
+  for (const std::string& name : missing) {
+    SS_TRY_VOID(database.execute(fmt::format("ALTER TABLE cells ADD COLUMN {} REAL", name)));
   }
   return transaction.commit();
 }
@@ -78,7 +120,7 @@ Result<void> create_empty(const std::filesystem::path& path) {
   SS_TRY(const StagedEntry staged, stage_folder(path));
   const std::filesystem::path partial = staged.path / "history.db";
   const auto make = [&]() -> Result<void> {
-    SS_TRY(Database database, Database::open(partial, /*create=*/true));
+    SS_TRY(Database database, Database::open(partial, DatabaseAccess::kCreate));
     SS_TRY_VOID(database.execute("PRAGMA journal_mode = WAL"));
     return database.execute(schema_sql());
   };
@@ -181,15 +223,21 @@ Result<std::filesystem::path> default_history_path() {
   return folder / "history.db";
 }
 
-Result<History> History::open(const std::filesystem::path& path, bool create) {
+Result<History> History::open(const std::filesystem::path& path, DatabaseAccess access) {
+  std::error_code unknown;
+  if (std::filesystem::is_directory(path, unknown)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected the file of a history, found a folder", path.string())};
+  }
   if (!path_exists(path)) {
-    if (!create) {
+    if (access != DatabaseAccess::kCreate) {
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("{}: there is no history; `history add` begins one", path.string())};
     }
     SS_TRY_VOID(create_empty(path));
   }
-  SS_TRY(Database database, Database::open(path, /*create=*/false));
+  const bool is_read_only = access == DatabaseAccess::kRead;
+  SS_TRY(Database database, Database::open(path, is_read_only ? DatabaseAccess::kRead : DatabaseAccess::kWrite));
   SS_TRY(const std::int64_t application, database.integer("PRAGMA application_id"));
   if (application != kApplicationId) {
     return Error{ErrorCode::kInvalidInput,
@@ -201,10 +249,7 @@ Result<History> History::open(const std::filesystem::path& path, bool create) {
                  fmt::format("{}: schema version: expected {}, found {}", path.string(), kSchemaVersion, version)};
   }
   SS_TRY_VOID(database.execute("PRAGMA foreign_keys = ON"));
-  SS_TRY_VOID(database.execute(kOpportunisticTable));
-  SS_TRY_VOID(database.execute(kOutsideLimitsTable));
-  SS_TRY_VOID(database.execute(kDeclinedTable));
-  SS_TRY_VOID(add_missing_columns(database));
+  SS_TRY_VOID(complete_schema(database, is_read_only));
   return History(std::move(database));
 }
 

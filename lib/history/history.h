@@ -92,9 +92,10 @@ struct PruneRule {
 
 class History {
  public:
-  /// Opens a history, and creates an empty one if it is missing and `create` is true. Errors: kInvalidInput for a file
-  /// that is damaged, not a history, of another version or absent; kIo.
-  static Result<History> open(const std::filesystem::path& path, bool create);
+  /// Opens a history. A new one is empty. With kRead the file stays as it is, also one of an earlier release, and add(),
+  /// prune() and pin() fail. Errors: kInvalidInput for a file that is damaged, not a history, of another version or absent;
+  /// kIo.
+  static Result<History> open(const std::filesystem::path& path, DatabaseAccess access);
 
   /// Adds a run, or replaces the stored values of a run that is there already, which may have been resumed since.
   Result<AddedRun> add(const SummarizedRun& run, const AddToHistory& how);

@@ -95,7 +95,7 @@ TEST_CASE("history: runs are added, listed, plotted, pinned, checked and pruned"
 TEST_CASE("history: a check names wrong tokens and failed cells of the newest runs, and ends with 3 and 4") {
   const ScratchFolder scratch;
   {
-    auto file = History::open(scratch.path() / "history.db", true);
+    auto file = History::open(scratch.path() / "history.db", DatabaseAccess::kCreate);
     REQUIRE_OK(file);
     for (int night = 0; night < 12; ++night) {
       SummarizedRun run = run_on(night);
@@ -109,7 +109,7 @@ TEST_CASE("history: a check names wrong tokens and failed cells of the newest ru
   CHECK(run.status == 3);
   CHECK(contains(run.out, "wrong tokens: " + kCell + ": in 1 of the 7 newest runs"));
   {
-    auto file = History::open(scratch.path() / "history.db", false);
+    auto file = History::open(scratch.path() / "history.db", DatabaseAccess::kWrite);
     REQUIRE_OK(file);
     SummarizedRun failed = run_on(11);
     failed.summary.cells[0].status = CellStatus::kFailed;

@@ -17,7 +17,7 @@ const std::string kNightlyCell = "tiny/cpu/bf16/single-stream";
 
 /// A history with one night per level, with sittings up to 2 % apart.
 History nights(const ScratchFolder& scratch, const std::vector<double>& levels) {
-  auto history = History::open(scratch.path() / "history.db", true);
+  auto history = History::open(scratch.path() / "history.db", DatabaseAccess::kCreate);
   REQUIRE_OK(history);
   RandomStream random(7);
   for (std::size_t night = 0; night < levels.size(); ++night) {
@@ -371,7 +371,7 @@ TEST_CASE("a page and a drawing say which variant is outside its limits") {
 
 TEST_CASE("an opportunistic variant is held against the anchor and fails nothing, unless it is asked to") {
   const ScratchFolder scratch;
-  auto history = History::open(scratch.path() / "history.db", true);
+  auto history = History::open(scratch.path() / "history.db", DatabaseAccess::kCreate);
   REQUIRE_OK(history);
   for (int night = 0; night < 12; ++night) {
     SummarizedRun run = run_on(night, night < 6 ? 1.0 : 1.5);

@@ -13,7 +13,7 @@ using namespace secondsource::test;
 
 TEST_CASE("what is bound comes back, and no value stays none") {
   const ScratchFolder scratch;
-  auto database = Database::open(scratch.path() / "a.db", true);
+  auto database = Database::open(scratch.path() / "a.db", DatabaseAccess::kCreate);
   REQUIRE_OK(database);
   REQUIRE_OK(database->execute("CREATE TABLE t(a INTEGER, b REAL, c TEXT)"));
   auto insert = database->prepare("INSERT INTO t VALUES (?, ?, ?)");
@@ -36,7 +36,7 @@ TEST_CASE("what is bound comes back, and no value stays none") {
 
 TEST_CASE("a transaction that is not committed never was") {
   const ScratchFolder scratch;
-  auto database = Database::open(scratch.path() / "a.db", true);
+  auto database = Database::open(scratch.path() / "a.db", DatabaseAccess::kCreate);
   REQUIRE_OK(database);
   REQUIRE_OK(database->execute("CREATE TABLE t(a)"));
   {
@@ -58,12 +58,12 @@ TEST_CASE("an error says whose fault it is: the file's, the machine's, ours") {
   const ScratchFolder scratch;
   const auto path = scratch.path() / "not.db";
   REQUIRE_OK(write_file(path, std::string(4096, 'x')));
-  auto database = Database::open(path, false);
+  auto database = Database::open(path, DatabaseAccess::kWrite);
   REQUIRE_OK(database);  // SQLite reads the file only at the first statement
   CHECK_ERROR(database->integer("PRAGMA user_version"), ErrorCode::kInvalidInput,
               "not.db: expected a history, found a damaged");
-  CHECK_ERROR(Database::open(scratch.path() / "absent.db", false), ErrorCode::kIo, "absent.db");
-  auto good = Database::open(scratch.path() / "good.db", true);
+  CHECK_ERROR(Database::open(scratch.path() / "absent.db", DatabaseAccess::kWrite), ErrorCode::kIo, "absent.db");
+  auto good = Database::open(scratch.path() / "good.db", DatabaseAccess::kCreate);
   REQUIRE_OK(good);
   CHECK_ERROR(good->execute("nonsense"), ErrorCode::kInternal, "syntax error");
   REQUIRE_OK(good->execute("PRAGMA page_size = 512; PRAGMA max_page_count = 4; CREATE TABLE t(a)"));
@@ -73,8 +73,8 @@ TEST_CASE("an error says whose fault it is: the file's, the machine's, ours") {
 
 TEST_CASE("an error of the disk says what the system said") {
   const ScratchFolder scratch;
-  CHECK_ERROR(Database::open(scratch.path() / "absent.db", false), ErrorCode::kIo, "No such file or directory");
-  auto database = Database::open(scratch.path() / "a.db", true);
+  CHECK_ERROR(Database::open(scratch.path() / "absent.db", DatabaseAccess::kWrite), ErrorCode::kIo, "No such file or directory");
+  auto database = Database::open(scratch.path() / "a.db", DatabaseAccess::kCreate);
   REQUIRE_OK(database);
   REQUIRE_OK(database->execute("CREATE TABLE t(a)"));
   struct rlimit before {};

@@ -16,7 +16,7 @@ namespace {
 const std::string kCell = "tiny/cpu/bf16/single-stream";
 
 History open_new(const ScratchFolder& scratch) {
-  auto history = History::open(scratch.path() / "deep/er/history.db", true);
+  auto history = History::open(scratch.path() / "deep/er/history.db", DatabaseAccess::kCreate);
   REQUIRE_OK(history);
   return std::move(history).value();
 }
@@ -192,40 +192,44 @@ TEST_CASE("a single run is removed by its id, unless it is pinned") {
 TEST_CASE("a damaged file, a foreign database, another version or no file is refused with a line") {
   const ScratchFolder scratch;
   const auto path = scratch.path() / "history.db";
-  CHECK_ERROR(History::open(path, false), ErrorCode::kInvalidInput, "there is no history");
+  CHECK_ERROR(History::open(path, DatabaseAccess::kWrite), ErrorCode::kInvalidInput, "there is no history");
+  for (const auto access : {DatabaseAccess::kRead, DatabaseAccess::kWrite, DatabaseAccess::kCreate}) {
+    CHECK_ERROR(History::open(scratch.path(), access), ErrorCode::kInvalidInput,
+                "expected the file of a history, found a folder");
+  }
   REQUIRE_OK(write_file(path, "this is not a database, but it is long enough to look like one, more or less"));
-  CHECK_ERROR(History::open(path, true), ErrorCode::kInvalidInput, "history.db: expected a history, found a damaged");
+  CHECK_ERROR(History::open(path, DatabaseAccess::kCreate), ErrorCode::kInvalidInput, "history.db: expected a history, found a damaged");
   std::filesystem::remove(path);
   {
-    auto foreign = Database::open(path, true);
+    auto foreign = Database::open(path, DatabaseAccess::kCreate);
     REQUIRE_OK(foreign);
     REQUIRE_OK(foreign->execute("CREATE TABLE songs(title)"));
   }
-  CHECK_ERROR(History::open(path, true), ErrorCode::kInvalidInput, "another SQLite database");
+  CHECK_ERROR(History::open(path, DatabaseAccess::kCreate), ErrorCode::kInvalidInput, "another SQLite database");
   std::filesystem::remove(path);
-  { REQUIRE_OK(History::open(path, true)); }
+  { REQUIRE_OK(History::open(path, DatabaseAccess::kCreate)); }
   {
-    auto newer = Database::open(path, false);
+    auto newer = Database::open(path, DatabaseAccess::kWrite);
     REQUIRE_OK(newer);
     REQUIRE_OK(newer->execute("PRAGMA user_version = 9"));
   }
-  CHECK_ERROR(History::open(path, false), ErrorCode::kInvalidInput, "schema version: expected 1, found 9");
+  CHECK_ERROR(History::open(path, DatabaseAccess::kWrite), ErrorCode::kInvalidInput, "schema version: expected 1, found 9");
 }
 
 TEST_CASE("a history of the first release, which knows no opportunistic variants, is read and gets runs") {
   const ScratchFolder scratch;
   const auto path = scratch.path() / "history.db";
   {
-    auto history = History::open(path, true);
+    auto history = History::open(path, DatabaseAccess::kCreate);
     REQUIRE_OK(history);
     REQUIRE_OK(history->add(run_on(1), {.branch = "main"}));
   }
   {
-    auto old = Database::open(path, false);
+    auto old = Database::open(path, DatabaseAccess::kWrite);
     REQUIRE_OK(old);
     REQUIRE_OK(old->execute("DROP TABLE opportunistic"));
   }
-  auto history = History::open(path, false);
+  auto history = History::open(path, DatabaseAccess::kWrite);
   REQUIRE_OK(history);
   const auto tier_on = [&](int night) { return history->cells_of_run(run_on(night).record.run_id)->at(0).tier; };
   CHECK(tier_on(1) == Tier::kBlessed);
@@ -259,7 +263,7 @@ TEST_CASE(
   add(history, run_on(3));
   CHECK(cell_of(history).outside_limits.empty());  // the newest run says what holds
   const auto n_marks = [&] {
-    return *Database::open(scratch.path() / "deep/er/history.db", false)
+    return *Database::open(scratch.path() / "deep/er/history.db", DatabaseAccess::kWrite)
                 ->integer("SELECT count(*) FROM outside_limits");
   };
   CHECK(n_marks() == 1);
@@ -280,12 +284,12 @@ TEST_CASE(
   SummarizedRun outside = run_on(1);
   outside.summary.cells[0].outside_limits = "mean KL 0.07, at most 0.05 allowed";
   {
-    auto history = History::open(path, true);
+    auto history = History::open(path, DatabaseAccess::kCreate);
     REQUIRE_OK(history);
     add(*history, outside);
   }
-  REQUIRE_OK(Database::open(path, false)->execute("DROP TABLE outside_limits"));
-  auto history = History::open(path, false);
+  REQUIRE_OK(Database::open(path, DatabaseAccess::kWrite)->execute("DROP TABLE outside_limits"));
+  auto history = History::open(path, DatabaseAccess::kWrite);
   REQUIRE_OK(history);
   CHECK(history->cells(std::nullopt)->at(0).outside_limits.empty());
   CHECK(cell_of(*history).points.size() == 1);
@@ -299,23 +303,68 @@ TEST_CASE("a history of a release that stored no later turns is read, and gets t
   SummarizedRun conversation = run_on(1);
   conversation.summary.cells[0].conversation.emplace().later_turns_ttft_p50_ns.value = 5e6;
   {
-    auto history = History::open(path, true);
+    auto history = History::open(path, DatabaseAccess::kCreate);
     REQUIRE_OK(history);
     add(*history, conversation);
   }
-  REQUIRE_OK(Database::open(path, false)->execute("ALTER TABLE cells DROP COLUMN ttft_later_p50; DROP TABLE declined"));
-  auto history = History::open(path, false);
+  REQUIRE_OK(Database::open(path, DatabaseAccess::kWrite)->execute("ALTER TABLE cells DROP COLUMN ttft_later_p50; DROP TABLE declined"));
+  auto history = History::open(path, DatabaseAccess::kWrite);
   REQUIRE_OK(history);
   CHECK_FALSE(history->cells(std::nullopt)->at(0).later_turns_ttft_p50_ns);
   add(*history, conversation);
   CHECK(history->cells(std::nullopt)->at(0).later_turns_ttft_p50_ns == 5e6);
 }
 
+TEST_CASE("a history that may only be read is read, also one of an earlier release, and stays as it is") {
+  const ScratchFolder scratch;
+  const auto path = scratch.path() / "history #1 %41?.db";  // characters that mean something in a URI
+  SummarizedRun outside = run_on(1);
+  outside.summary.cells[0].outside_limits = "mean KL 0.07, at most 0.05 allowed";
+  {
+    auto history = History::open(path, DatabaseAccess::kCreate);
+    REQUIRE_OK(history);
+    add(*history, outside);
+  }
+  // A folder in the place of the index that readers keep beside the file: it cannot be made, as on a read-only file system.
+  const std::filesystem::path index = path.string() + "-shm";
+  std::filesystem::create_directories(index);
+  const auto read = [&] {
+    auto history = History::open(path, DatabaseAccess::kRead);
+    REQUIRE_OK(history);
+    CHECK(history->runs(std::nullopt, 0)->size() == 1);
+    CHECK(cell_of(*history).points.size() == 1);
+    CHECK_FALSE(history->add(run_on(2), {}));
+    return history->cells(std::nullopt)->at(0);
+  };
+  CHECK(read().outside_limits == outside.summary.cells[0].outside_limits);
+  CHECK(History::open(path, DatabaseAccess::kWrite).error().code == ErrorCode::kIo);
+  std::filesystem::remove(index);
+  REQUIRE_OK(Database::open(path, DatabaseAccess::kWrite)
+                 ->execute("DROP TABLE outside_limits; DROP TABLE opportunistic; DROP TABLE declined; ALTER TABLE cells "
+                           "DROP COLUMN ttft_later_p50"));
+  const std::string before = *read_file(path);
+  std::filesystem::create_directories(index);
+  CHECK(read().outside_limits.empty());
+  CHECK(*read_file(path) == before);
+}
+
+TEST_CASE("a history with changes beside it that cannot be read is refused with what to do") {
+  const ScratchFolder scratch;
+  const auto path = scratch.path() / "history.db";
+  auto writer = History::open(path, DatabaseAccess::kCreate);
+  REQUIRE_OK(writer);
+  add(*writer, run_on(1));  // is in history.db-wal until the last connection ends
+  const auto copy = scratch.path() / "copy.db";
+  for (const char* part : {"", "-wal"}) std::filesystem::copy_file(path.string() + part, copy.string() + part);
+  std::filesystem::create_directories(copy.string() + "-shm");
+  CHECK_ERROR(History::open(copy, DatabaseAccess::kRead), ErrorCode::kIo, "copy.db-wal has changes that are not in it");
+}
+
 TEST_CASE("a history cut or flipped at any page is refused or read, and never ends the program") {
   const ScratchFolder scratch;
   const auto path = scratch.path() / "history.db";
   {
-    auto history = History::open(path, true);
+    auto history = History::open(path, DatabaseAccess::kCreate);
     REQUIRE_OK(history);
     for (int night = 0; night < 40; ++night) REQUIRE_OK(history->add(run_on(night), {.branch = "main"}));
   }
@@ -333,7 +382,7 @@ TEST_CASE("a history cut or flipped at any page is refused or read, and never en
     for (const char* side : {"-wal", "-shm"}) std::filesystem::remove(path.string() + side);
     REQUIRE_OK(write_file(path, damaged));
     const auto use = [&]() -> Result<void> {
-      SS_TRY(History history, History::open(path, false));
+      SS_TRY(History history, History::open(path, DatabaseAccess::kWrite));
       SS_TRY(const auto runs, history.runs(std::nullopt, 0));
       SS_TRY(const auto cell, history.cell("main", kCell, history_metrics()[0]));
       SS_TRY_VOID(history.add(run_on(100), {.branch = "main"}));
@@ -396,8 +445,8 @@ TEST_CASE("an export of a history with a verdict that is none names the run, the
     add(history, run_on(1));
   }
   const auto path = scratch.path() / "deep/er/history.db";
-  REQUIRE_OK(Database::open(path, false)->execute("UPDATE cells SET golden = 'splendid'"));
-  auto history = History::open(path, false);
+  REQUIRE_OK(Database::open(path, DatabaseAccess::kWrite)->execute("UPDATE cells SET golden = 'splendid'"));
+  auto history = History::open(path, DatabaseAccess::kWrite);
   REQUIRE_OK(history);
   CHECK_ERROR(history->cells(std::nullopt), ErrorCode::kInvalidInput,
               "run 0000000100000000: tiny/cpu/bf16/single-stream: golden: expected one of passed, failed");

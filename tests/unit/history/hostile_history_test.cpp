@@ -13,7 +13,7 @@ TEST_CASE("no text of a run leaves a history as a command, in an export, a list,
   const std::string text = GENERATE(from_range(hostile_texts()));
   CAPTURE(shown(text, 60));
   const ScratchFolder scratch;
-  auto history = History::open(scratch.path() / "history.db", true);
+  auto history = History::open(scratch.path() / "history.db", DatabaseAccess::kCreate);
   REQUIRE_OK(history);
   const HistoryMetric& metric = history_metrics()[0];
   SummarizedRun run = run_on(1);

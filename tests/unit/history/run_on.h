@@ -37,7 +37,7 @@ inline void store_night(const std::filesystem::path& folder, int night, double s
 /// Returns the number of runs in the history after checking that the database is intact and that every run has its one
 /// cell.
 inline std::int64_t runs_in_order(const std::filesystem::path& path) {
-  auto database = Database::open(path, false);
+  auto database = Database::open(path, DatabaseAccess::kWrite);
   REQUIRE_OK(database);
   auto check = database->prepare("PRAGMA integrity_check");
   REQUIRE_OK(check);
