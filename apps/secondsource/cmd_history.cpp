@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "commands.h"
 #include "core/calendar.h"
@@ -63,7 +64,7 @@ std::optional<std::string> branch_filter(const HistoryOptions& options) {
   return options.any_branch ? std::nullopt : std::optional<std::string>(options.branch);
 }
 
-Result<ExitStatus> run_add(const HistoryOptions& options) {
+Result<ExitStatus> run_add(const HistoryOptions& options, CommandContext&) {
   // All runs are read first, so that a folder that is no run neither creates a history nor leaves half of them in one.
   std::vector<SummarizedRun> runs;
   for (const std::string& folder : options.runs) {
@@ -98,7 +99,7 @@ std::string tokens_of(const HistoryRun& run) {
          (run.n_outside_limits > 0 ? fmt::format(", outside limits in {}", run.n_outside_limits) : "");
 }
 
-Result<ExitStatus> run_list(const HistoryOptions& options) {
+Result<ExitStatus> run_list(const HistoryOptions& options, CommandContext&) {
   SS_TRY(History history, open_history(options, DatabaseAccess::kRead));
   SS_TRY(const std::vector<HistoryRun> runs, history.runs(branch_filter(options), options.limit));
   if (options.json) {
@@ -117,13 +118,18 @@ Result<ExitStatus> run_list(const HistoryOptions& options) {
   return ExitStatus::kOk;
 }
 
-Result<ExitStatus> run_export(const HistoryOptions& options) {
+Result<ExitStatus> run_export(const HistoryOptions& options, CommandContext& context) {
   SS_TRY(Output output, Output::open(options.out));
   SS_TRY(History history, open_history(options, DatabaseAccess::kRead));
   SS_TRY(const std::vector<HistoryCell> cells, history.cells(branch_filter(options)));
   std::string text;
   if (options.export_format == "openmetrics") {
-    SS_TRY(text, write_openmetrics(cells));
+    std::set<std::string> left_out;
+    text = write_openmetrics(cells, left_out);
+    for (const std::string& run_id : left_out) {
+      context.progress.note(fmt::format("run {} is left out: the time at which it began is none (history prune --run {})",
+                                        run_id, run_id));
+    }
   } else {
     text = options.export_format == "csv" ? write_csv(cells) : to_json_lines(cells);
   }
@@ -131,7 +137,7 @@ Result<ExitStatus> run_export(const HistoryOptions& options) {
   return ExitStatus::kOk;
 }
 
-Result<ExitStatus> run_plot(const HistoryOptions& options) {
+Result<ExitStatus> run_plot(const HistoryOptions& options, CommandContext&) {
   SS_TRY(Output output, Output::open(options.out));
   const HistoryMetric* metric = find_history_metric(options.metric);
   SS_TRY(History history, open_history(options, DatabaseAccess::kRead));
@@ -158,7 +164,7 @@ Result<ExitStatus> run_plot(const HistoryOptions& options) {
   return ExitStatus::kOk;
 }
 
-Result<ExitStatus> run_check(const HistoryOptions& options) {
+Result<ExitStatus> run_check(const HistoryOptions& options, CommandContext&) {
   std::vector<Waiver> waivers;
   if (!options.waivers.empty()) {
     SS_TRY(waivers, read_waivers(options.waivers));
@@ -174,7 +180,7 @@ Result<ExitStatus> run_check(const HistoryOptions& options) {
   return most_serious(statuses_of(report, options.allow_inconclusive));
 }
 
-Result<ExitStatus> run_prune(const HistoryOptions& options) {
+Result<ExitStatus> run_prune(const HistoryOptions& options, CommandContext&) {
   if (options.keep == 0 && options.older_than_days == 0 && options.runs.empty()) {
     return Error{ErrorCode::kInvalidInput, "history prune: expected --keep, --older-than or --run, found none"};
   }
@@ -192,7 +198,7 @@ Result<ExitStatus> run_prune(const HistoryOptions& options) {
   return ExitStatus::kOk;
 }
 
-Result<ExitStatus> run_pin(const HistoryOptions& options) {
+Result<ExitStatus> run_pin(const HistoryOptions& options, CommandContext&) {
   SS_TRY(History history, open_history(options, DatabaseAccess::kWrite));
   SS_TRY(const std::vector<HistoryRun> runs, history.pin(options.runs, !options.remove));
   std::string text;
@@ -206,10 +212,10 @@ Result<ExitStatus> run_pin(const HistoryOptions& options) {
 
 /// Adds a subcommand of `history` with the options that all of them share.
 CommandNode* add_subcommand(CommandNode* history, const Options& options, CommandAction& action, const char* name,
-                            const char* description, Result<ExitStatus> (*work)(const HistoryOptions&)) {
+                            const char* description, Result<ExitStatus> (*work)(const HistoryOptions&, CommandContext&)) {
   CommandNode* command = history->add_subcommand(name, description);
   command->add_option("--db", options->db, "File of the history (default: history.db in the user's data folder)");
-  command->callback([options, work, &action] { action = [options, work](CommandContext&) { return work(*options); }; });
+  command->callback([options, work, &action] { action = [options, work](CommandContext& context) { return work(*options, context); }; });
   return command;
 }
 

@@ -69,21 +69,31 @@ std::string render_json(const std::vector<SummarizedRun>& runs) {
   return text + "\n]\n";
 }
 
-/// Charts of throughput and TTFT over time for every cell that is in the history.
-Result<std::vector<Chart>> history_charts(const std::vector<SummarizedRun>& runs, const ReportOptions& options) {
-  std::vector<Chart> charts;
-  if (options.history.empty()) return charts;
+/// What a page shows of a history.
+struct Trends {
+  std::vector<Chart> charts;        ///< throughput and TTFT over time of every cell that is in the history
+  std::vector<std::string> absent;  ///< a line for each cell that is not
+};
+
+Result<Trends> trends_of(const std::vector<SummarizedRun>& runs, const ReportOptions& options) {
+  Trends trends;
+  if (options.history.empty()) return trends;
   SS_TRY(History history, History::open(options.history, DatabaseAccess::kRead));
   for (const SummarizedRun& run : runs) {
     for (const CellSummary& cell : run.summary.cells) {
+      SS_TRY(const bool is_there, history.has_cell(options.branch, cell.key.id()));
+      if (!is_there) {
+        trends.absent.push_back(fmt::format("{}: not in branch {} of the history", cell.key.id(), options.branch));
+        continue;
+      }
       for (const char* name : {"output_tok_per_s", "ttft_p50"}) {
         const HistoryMetric& metric = *find_history_metric(name);
         SS_TRY(const CellHistory known, history.cell(options.branch, cell.key.id(), metric));
-        charts.push_back(trend_chart_of(known, metric));
+        trends.charts.push_back(trend_chart_of(known, metric));
       }
     }
   }
-  return charts;
+  return trends;
 }
 
 std::string render(const std::vector<SummarizedRun>& runs, const HtmlExtras& extras, const std::string& format) {
@@ -146,7 +156,7 @@ Result<ExitStatus> run_report(const ReportOptions& options) {
     SS_TRY(const std::string json, read_file(options.gate));
     SS_TRY(gate, gate_report_from_json(json, options.gate));
   }
-  SS_TRY(const std::vector<Chart> charts, history_charts(runs, options));
+  SS_TRY(const Trends trends, trends_of(runs, options));
   std::vector<ConformanceRecord> conformance;
   for (const std::string& path : options.conformance) {
     SS_TRY(const std::string json, read_file(path));
@@ -158,7 +168,12 @@ Result<ExitStatus> run_report(const ReportOptions& options) {
   if (options.portability) {
     SS_TRY(text, render_portability(matrix, options.format));
   } else {
-    text = render(runs, {.gate = gate ? &*gate : nullptr, .history = charts, .portability = &matrix}, options.format);
+    text = render(runs,
+                  {.gate = gate ? &*gate : nullptr,
+                   .history = trends.charts,
+                   .history_absent = trends.absent,
+                   .portability = &matrix},
+                  options.format);
   }
   SS_TRY_VOID(output.write(text));
   return ExitStatus::kOk;

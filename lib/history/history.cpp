@@ -351,6 +351,13 @@ Result<std::vector<std::string>> History::newest_cells(const std::string& branch
   }
 }
 
+Result<bool> History::has_cell(const std::string& branch, const std::string& cell) {
+  SS_TRY(Statement find, database_.prepare("SELECT 1 FROM cells JOIN runs ON runs.id = cells.run WHERE cells.cell = ? AND "
+                                           "branch = ? LIMIT 1"));
+  SS_TRY_VOID(find.bind({cell, branch}));
+  return find.step();
+}
+
 Result<CellHistory> History::cell(const std::string& branch, const std::string& cell, const HistoryMetric& metric) {
   SS_TRY(Statement select,
          database_.prepare(fmt::format(

@@ -103,6 +103,7 @@ class History {
   Result<std::vector<HistoryRun>> runs(const std::optional<std::string>& branch, std::int64_t limit);
   /// Returns the ids of the cells in the newest run of the branch.
   Result<std::vector<std::string>> newest_cells(const std::string& branch);
+  Result<bool> has_cell(const std::string& branch, const std::string& cell);
   /// Returns the values of one cell over time. Errors: kInvalidInput when the branch has no such cell.
   Result<CellHistory> cell(const std::string& branch, const std::string& cell, const HistoryMetric& metric);
   /// Returns every cell of every run, the oldest run first.

@@ -4,9 +4,11 @@
 
 #include <system_error>
 
+#include "core/calendar.h"
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/seal.h"
+#include "core/utf8.h"
 #include "record/json_codec.h"
 
 namespace secondsource {
@@ -41,7 +43,13 @@ std::string record_schema(std::string_view kind) {
 }
 
 Result<RunRecord> run_record_from_json(std::string_view text, std::string_view name) {
-  return json_codec::from_text<RunRecord>(text, name);
+  SS_TRY(RunRecord record, json_codec::from_text<RunRecord>(text, name));
+  if (!seconds_since_1970(record.started_utc)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: started_utc: expected a time such as 2026-11-20T07:43:00Z, found {}", name,
+                             in_quotes(record.started_utc))};
+  }
+  return record;
 }
 
 Result<RunSummary> run_summary_from_json(std::string_view text, std::string_view name) {

@@ -455,9 +455,10 @@ std::string write_html(std::span<const SummarizedRun> runs, const HtmlExtras& ex
     document.add(Bullets{extras.gate->compared});
   }
   if (!runs.empty()) add_runs(document, runs, extras.portability);
-  if (!extras.history.empty()) {
+  if (!extras.history.empty() || !extras.history_absent.empty()) {
     document.add(Section{"history", "History"});
-    document.add(Charts{{extras.history.begin(), extras.history.end()}});
+    if (!extras.history.empty()) document.add(Charts{{extras.history.begin(), extras.history.end()}});
+    document.add(Bullets{{extras.history_absent.begin(), extras.history_absent.end()}});
   }
   if (!runs.empty()) add_tables(document, runs);
   return render_html(document);

@@ -13,8 +13,9 @@
 namespace secondsource {
 
 struct HtmlExtras {
-  const GateReport* gate = nullptr;  ///< verdict of a gate on the runs
-  std::span<const Chart> history{};  ///< trends of the runs' cells (history_page.h)
+  const GateReport* gate = nullptr;               ///< verdict of a gate on the runs
+  std::span<const Chart> history{};               ///< trends of the runs' cells (history_page.h)
+  std::span<const std::string> history_absent{};  ///< a line for each cell of which the history has no trend
   const PortabilityMatrix* portability = nullptr;
 };
 

@@ -288,15 +288,14 @@ std::string write_openmetrics(std::span<const SummarizedRun> runs) {
   return joined(figures, infos, backends, measured, golden, status, outside_limits, suspect, samples, errors);
 }
 
-Result<std::string> write_openmetrics(std::span<const HistoryCell> cells) {
+std::string write_openmetrics(std::span<const HistoryCell> cells, std::set<std::string>& left_out) {
   MetricText golden(kGolden), status(kStatus), outside_limits(kOutsideLimits);
   std::vector<MetricText> figures = figure_texts();
   for (const HistoryCell& cell : cells) {
     const std::optional<std::int64_t> at = seconds_since_1970(cell.started_utc);
     if (!at) {
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("run {}: started_utc: expected a time such as 2026-11-20T07:43:00Z, found {}",
-                               cell.run_id, in_quotes(cell.started_utc))};
+      left_out.insert(cell.run_id);
+      continue;
     }
     const std::string labels = labels_of({{"branch", cell.branch},
                                           {"machine", cell.machine},

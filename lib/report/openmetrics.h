@@ -5,10 +5,10 @@
 // A figure without credit is absent, never zero. Separate metrics tell how far the figures can be trusted: the verdict
 // on the tokens, the status of the measurement, and whether its row is marked as suspect.
 
+#include <set>
 #include <span>
 #include <string>
 
-#include "core/result.h"
 #include "history/history_cell.h"
 #include "summary/summarized_run.h"
 
@@ -18,8 +18,8 @@ namespace secondsource {
 /// the older Prometheus format (0.0.4), which node_exporter and the Pushgateway read.
 [[nodiscard]] std::string write_openmetrics(std::span<const SummarizedRun> runs);
 
-/// Every run with its timestamp, for `promtool tsdb create-blocks-from openmetrics`. Errors: kInvalidInput for a run
-/// whose start is not a valid time.
-Result<std::string> write_openmetrics(std::span<const HistoryCell> cells);
+/// Every run with its timestamp, for `promtool tsdb create-blocks-from openmetrics`. Runs whose start is no valid time
+/// cannot be exported; their ids are added to `left_out`.
+[[nodiscard]] std::string write_openmetrics(std::span<const HistoryCell> cells, std::set<std::string>& left_out);
 
 }  // namespace secondsource

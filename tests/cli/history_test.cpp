@@ -86,6 +86,13 @@ TEST_CASE("history: runs are added, listed, plotted, pinned, checked and pruned"
   CHECK(runs_in_order_of(scratch) == 6);
   CHECK(history(scratch, {"prune", "--older-than", "1"}).out == "0000000b00000000\n1 run removed\n");
   CHECK(runs_in_order_of(scratch) == 5);
+  // A row of a release that took any time does not stop an export, and can be removed.
+  REQUIRE_OK(Database::open(scratch.path() / "history.db", DatabaseAccess::kWrite)
+                 ->execute("UPDATE runs SET started_utc = '2026-02-30T00:00:00Z' WHERE run_id LIKE '00000001%'"));
+  run = history(scratch, {"export", "--format", "openmetrics"});
+  CHECK(run.status == 0);
+  CHECK(contains(run.out, "# EOF"));
+  CHECK(contains(run.err, "run 0000000100000000 is left out"));
   check_refused(history(scratch, {"prune", "--run", "00000000"}), "history pin --remove 0000000000000000");
   CHECK(history(scratch, {"pin", "--remove", "00000000"}).status == 0);
   CHECK(history(scratch, {"prune", "--run", "00000000", "--dry-run"}).out.ends_with("1 run would be removed\n"));
@@ -120,6 +127,25 @@ TEST_CASE("history: a check names wrong tokens and failed cells of the newest ru
   CHECK(contains(run.out, "not measured: " + kCell + ": failed in the newest run"));
 }
 
+TEST_CASE("history: a report draws the cells that the history has, and names the others") {
+  const ScratchFolder scratch;
+  const std::string night = stored_night(scratch, 1);
+  REQUIRE(history(scratch, {"add", night}).status == 0);
+  const auto page_of = [&](const char* branch) {
+    const ProgramRun run = run_program({"report", night, "--history", (scratch.path() / "history.db").string(),
+                                        "--branch", branch, "--format", "html"});
+    CAPTURE(run.err);
+    CHECK(run.status == 0);
+    return run.out;
+  };
+  const std::string absent = "tiny/cpu/bf16/single-stream: not in branch other of the history";
+  CHECK_FALSE(contains(page_of("main"), "not in branch"));
+  CHECK(contains(page_of("main"), "id=\"history\""));
+  CHECK(contains(page_of("other"), absent));
+  check_refused(run_program({"report", night, "--history", scratch.path().string(), "--format", "html"}),
+                "expected the file of a history, found a folder");
+}
+
 TEST_CASE("history: the default file is in the user's data folder") {
   const ScratchFolder scratch;
   const ProgramOptions options{.environment = {{"XDG_DATA_HOME", scratch.path().string()}}};
@@ -138,6 +164,14 @@ TEST_CASE("history: bad input is one line and status 2") {
   refused({"add", stored_night(scratch, 1), scratch.path().string()}, "run.json");
   CHECK_FALSE(std::filesystem::exists(scratch.path() / "history.db"));
   refused({"list"}, "there is no history");
+  const std::string undated = stored_night(scratch, 2);
+  for (const char* bad : {"2026-02-30T00:00:00Z", "2026-11-20T23:59:60Z", ""}) {
+    RunRecord record = run_on(2).record;
+    record.started_utc = bad;
+    REQUIRE_OK(write_file(std::filesystem::path(undated) / "run.json", to_json(record)));
+    refused({"add", undated}, "run.json: started_utc: expected a time such as 2026-11-20T07:43:00Z");
+    check_refused(run_program({"report", undated}), "run.json: started_utc: expected a time");
+  }
   REQUIRE(history(scratch, {"add", stored_night(scratch, 1)}).status == 0);
   refused({"prune"}, "expected --keep, --older-than or --run");
   // 2147483647 days ago is in no calendar; the date once came out as one in the future, and every run was removed.

@@ -107,15 +107,18 @@ TEST_CASE("a history has every value at its time, in order, and a run without a 
   older.ttft_e2e_p50_ns = 1e6;
   cell.outside_limits = "mean KL 0.07, at most 0.05 allowed";
   const HistoryCell cells[] = {cell, older};
-  const auto text = write_openmetrics(cells);
-  REQUIRE_OK(text);
+  std::set<std::string> left_out;
+  const auto text = write_openmetrics(cells, left_out);
+  CHECK(left_out.empty());
   const std::string sample =
       R"(secondsource_ttft_e2e_p50_seconds{branch="main",machine="M",bundle="tiny",backend="cpu",variant="bf16",)"
       R"(scenario="single-stream",tier="blessed"} )";
-  CHECK(contains(*text, sample + "0.001 1795161600\n" + sample + "0.002 1795248000\n# EOF\n"));
+  CHECK(contains(text, sample + "0.001 1795161600\n" + sample + "0.002 1795248000\n# EOF\n"));
   const std::string mark = "secondsource_cell_outside_limits" + sample.substr(sample.find('{'));
-  CHECK(contains(*text, mark + "0 1795161600\n" + mark + "1 1795248000\n"));
+  CHECK(contains(text, mark + "0 1795161600\n" + mark + "1 1795248000\n"));
   cell.started_utc = "yesterday";
-  CHECK_ERROR(write_openmetrics({&cell, 1}), ErrorCode::kInvalidInput,
-              "run 0123456789abcdef: started_utc: expected a time such as 2026-11-20T07:43:00Z, found \"yesterday\"");
+  // A run that began at no time hides no other one.
+  const HistoryCell with_bad_time[] = {cell, older};
+  CHECK(contains(write_openmetrics(with_bad_time, left_out), sample + "0.001 1795161600\n# EOF\n"));
+  CHECK(left_out == std::set<std::string>{"0123456789abcdef"});
 }
