@@ -28,6 +28,7 @@ struct SelftestOptions {
   SelftestPlan plan;
   bool real = false;
   bool server_starts = false;
+  bool anchor = false;
   std::string from;
   bool as_measured = false;
   std::string bundle, timed_bundle, backend = "cpu", variant = "bf16", scenario = "single-stream@128/16", budget = "1s";
@@ -89,6 +90,10 @@ Result<ExitStatus> run_selftest(const SelftestOptions& options, CommandContext& 
     SS_TRY_VOID(print_text(simulate_server_starts(options.plan, context.progress)));
     return ExitStatus::kOk;
   }
+  if (options.anchor) {
+    SS_TRY_VOID(print_text(simulate_anchor_checks(options.plan, context.progress)));
+    return ExitStatus::kOk;
+  }
   const SelftestResult result = simulate(options.plan, context.progress);
   SS_TRY_VOID(print_text(result.text));
   return result.meets_aims ? ExitStatus::kOk : ExitStatus::kRegressed;
@@ -112,6 +117,7 @@ void add_gate_flags(CommandNode& command, SelftestOptions& options) {
       ->capture_default_str();
   command.add_flag("--server-starts", options.server_starts,
                    "Simulate two servers that stay up for several pairs, with a variance from start to start");
+  command.add_flag("--anchor", options.anchor, "Simulate `history check`: the newest nights against pinned ones");
   command.add_flag("--real", options.real, "Measure pairs of this program with itself on this machine");
   command.add_option("--bundle", options.bundle, "--real: the bundle that judges the tokens");
   command.add_option("--timed-bundle", options.timed_bundle, "--real: the bundle to take times on, as for ab");

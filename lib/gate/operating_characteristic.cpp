@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/random.h"
+#include "gate/trend.h"
 
 namespace secondsource {
 namespace {
@@ -46,12 +47,28 @@ GateCounts judge_rows(const PairedGate& gate, std::span<const std::vector<double
   return counts;
 }
 
+Decision simulate_anchor(const AnchorNights& nights, std::int64_t n_verdicts, double change, std::uint64_t seed) {
+  NoiseStream stream(nights.noise, nights.sigma, seed);
+  const auto draw = [&](std::int64_t n, double level) {
+    std::vector<double> values(static_cast<std::size_t>(n));
+    for (double& value : values) value = level * std::exp(stream.next());
+    return values;
+  };
+  const std::vector<double> pinned = draw(nights.n_pinned, 1);
+  const auto verdict = compare_with_anchor(pinned, draw(nights.n_newest, 1 + change), GateRule{}, n_verdicts);
+  return verdict ? verdict->decision : Decision::kInconclusive;
+}
+
+void count(Decision decision, GateCounts& counts) {
+  (decision == Decision::kRegressed ? counts.n_regressed
+   : decision == Decision::kPass    ? counts.n_passed
+                                    : counts.n_inconclusive) += 1;
+}
+
 }  // namespace
 
 void GateCounts::add(const PairedVerdict& verdict) {
-  (verdict.decision == Decision::kRegressed ? n_regressed
-   : verdict.decision == Decision::kPass    ? n_passed
-                                            : n_inconclusive) += 1;
+  count(verdict.decision, *this);
   n_pairs += verdict.n_pairs;
 }
 
@@ -104,6 +121,26 @@ std::int64_t simulate_false_families(const PairedGate& gate, NoiseKind noise, do
       const auto index = static_cast<std::uint64_t>(family * n_cells + cell);
       if (simulate_gate(gate, noise, sigma, 0, random_bits(seed, index), starts).decision == Decision::kRegressed)
         return 1;
+    }
+    return 0;
+  });
+}
+
+GateCounts simulate_anchors(const AnchorNights& nights, std::int64_t n_verdicts, double change, std::int64_t n_trials,
+                            std::uint64_t seed, int n_threads) {
+  return sum_over_trials<GateCounts>(n_trials, n_threads, [&](std::int64_t trial) {
+    GateCounts counts;
+    count(simulate_anchor(nights, n_verdicts, change, random_bits(seed, static_cast<std::uint64_t>(trial))), counts);
+    return counts;
+  });
+}
+
+std::int64_t simulate_false_checks(const AnchorNights& nights, std::int64_t n_verdicts, std::int64_t n_families,
+                                   std::uint64_t seed, int n_threads) {
+  return sum_over_trials<std::int64_t>(n_families, n_threads, [&](std::int64_t family) -> std::int64_t {
+    for (std::int64_t verdict = 0; verdict < n_verdicts; ++verdict) {
+      const std::uint64_t bits = random_bits(seed, static_cast<std::uint64_t>(family * n_verdicts + verdict));
+      if (simulate_anchor(nights, n_verdicts, 0, bits) == Decision::kRegressed) return 1;
     }
     return 0;
   });

@@ -1,6 +1,6 @@
 #pragma once
 // Estimates how often the gate on interleaved pairs is right, by simulation under noise models that occur on real
-// machines and by resampling measured pairs. All results follow from the seed; the number of threads does not change
+// machines and by resampling measured pairs; and how often the comparison with a pinned anchor is. All results follow from the seed; the number of threads does not change
 // them.
 
 #include <cstdint>
@@ -46,6 +46,24 @@ struct ServerStarts {
 [[nodiscard]] std::int64_t simulate_false_families(const PairedGate& gate, NoiseKind noise, double sigma,
                                                    std::int64_t n_cells, std::int64_t n_families, std::uint64_t seed,
                                                    int n_threads, const ServerStarts& starts = {});
+
+/// One comparison of the newest nights with the pinned ones.
+struct AnchorNights {
+  std::int64_t n_pinned = 5;
+  std::int64_t n_newest = 10;
+  NoiseKind noise = NoiseKind::kGaussian;
+  double sigma = 0;  ///< from night to night, of the logarithm of a value
+};
+
+/// Simulates `n_trials` verdicts of compare_with_anchor(), each one of `n_verdicts` that share the error, where the newest
+/// nights are slower by `change`.
+[[nodiscard]] GateCounts simulate_anchors(const AnchorNights& nights, std::int64_t n_verdicts, double change,
+                                          std::int64_t n_trials, std::uint64_t seed, int n_threads);
+
+/// Simulates `n_families` checks of an unchanged program with `n_verdicts` independent verdicts each, and returns the
+/// number of checks in which any verdict failed.
+[[nodiscard]] std::int64_t simulate_false_checks(const AnchorNights& nights, std::int64_t n_verdicts,
+                                                 std::int64_t n_families, std::uint64_t seed, int n_threads);
 
 /// The differences ln(candidate / base) of measured pairs: one row per pair, one column per cell and metric.
 using PairPool = std::vector<std::vector<double>>;

@@ -242,6 +242,44 @@ std::string simulate_server_starts(const SelftestPlan& plan, Progress& progress)
       render_terminal(table));
 }
 
+std::string simulate_anchor_checks(const SelftestPlan& plan, Progress& progress) {
+  constexpr std::array<std::pair<std::int64_t, std::int64_t>, 3> kNights = {{{5, 5}, {5, 10}, {10, 10}}};
+  constexpr std::array kKinds = {NoiseKind::kGaussian, NoiseKind::kHeavyTailed};
+  constexpr std::array kSigmas = {0.02, 0.05, 0.08, 0.12};
+  constexpr std::array kSlower = {0.0, 0.15, 0.25, 0.50};
+  TextTable table;
+  table.columns = {"nights", "noise", "night to night", "false checks"};
+  for (const double change : kSlower) table.columns.push_back(fmt::format("+{:.0f} %", 100 * change));
+  table.right_aligned.assign(table.columns.size(), true);
+  table.right_aligned[1] = false;
+  progress.begin("simulating nights", std::ssize(kNights) * std::ssize(kKinds) * std::ssize(kSigmas));
+  std::int64_t n_done = 0;
+  for (const auto& [n_pinned, n_newest] : kNights) {
+    for (const NoiseKind kind : kKinds) {
+      for (const double sigma : kSigmas) {
+        const AnchorNights nights{n_pinned, n_newest, kind, sigma};
+        const std::int64_t n_false =
+            simulate_false_checks(nights, plan.n_cells, plan.n_families, plan.seed, plan.n_threads);
+        std::vector<std::string> row = {fmt::format("{}, {}", n_pinned, n_newest), std::string(to_string(kind)),
+                                        fmt::format("{:.0f} %", 100 * sigma), count_text(n_false, plan.n_families)};
+        for (const double change : kSlower) {
+          row.push_back(shares(
+              simulate_anchors(nights, plan.n_cells, change, plan.n_trials, plan.seed + 1, plan.n_threads)));
+        }
+        table.rows.push_back(std::move(row));
+        progress.update(++n_done);
+      }
+    }
+  }
+  return fmt::format(
+      "history check, threshold +10 %, {} verdicts (two for each cell), simulated with seed {}.\n"
+      "nights: pinned ones, newest ones. night to night: standard deviation of the logarithm of a value; heavy-tailed: "
+      "Student's t with 3 degrees of freedom and the same quartiles.\n"
+      "false checks: of {} checks of an unchanged program, those in which any verdict failed (95 % upper bound).\n"
+      "+0 % ...: percent regressed / inconclusive / passed of {} verdicts on one figure that is so much slower.\n\n{}",
+      plan.n_cells, plan.seed, plan.n_families, plan.n_trials, render_terminal(table));
+}
+
 std::string pool_report(const PairPool& pool, bool same_build, const SelftestPlan& plan) {
   const auto n_cells = static_cast<std::int64_t>(pool.front().size());
   std::string text =

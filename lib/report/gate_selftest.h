@@ -31,6 +31,10 @@ struct SelftestResult {
 /// and each number of pairs in a start. The text that `selftest gate --server-starts` prints.
 [[nodiscard]] std::string simulate_server_starts(const SelftestPlan& plan, Progress& progress);
 
+/// How often `history check` is right: one row for each number of nights, kind of noise and size of it. plan.n_cells is
+/// the number of verdicts, two for each cell. The text that `selftest gate --anchor` prints.
+[[nodiscard]] std::string simulate_anchor_checks(const SelftestPlan& plan, Progress& progress);
+
 /// Describes gates on measured pairs: the noise of the pairs, and how often the gate fails with and without an added
 /// slowdown. With `same_build`, both sides are one build: they are swapped at random and slowdowns are added.
 /// Otherwise, the pairs are judged as they are.

@@ -32,6 +32,16 @@ double standard_deviation(NoiseKind kind, double sigma) {
 
 }  // namespace
 
+TEST_CASE("unchanged nights seldom fail a check, and a loss of a half is found where nights differ by 5 %") {
+  // Of 300 checks with an error of at most 1 %, more than 9 fail with a probability of 0.1 %.
+  const AnchorNights noisy{.n_pinned = 5, .n_newest = 5, .noise = NoiseKind::kGaussian, .sigma = 0.12};
+  CHECK(simulate_false_checks(noisy, 40, 300, 1, 2) <= 9);
+  const AnchorNights quiet{.n_pinned = 10, .n_newest = 10, .noise = NoiseKind::kGaussian, .sigma = 0.05};
+  const GateCounts found = simulate_anchors(quiet, 40, 0.5, 400, 1, 2);
+  CHECK(found.n_regressed == found.n_gates());
+  CHECK(simulate_anchors(quiet, 40, 0.5, 400, 1, 1).n_regressed == found.n_regressed);
+}
+
 TEST_CASE("each noise model has its normal part, and its trouble on top") {
   CHECK(standard_deviation(NoiseKind::kGaussian, 0.05) == Approx(0.05).epsilon(0.03));
   // Half of the processes are slower by ln 1.08 = 0.077, which gives sqrt(0.05^2 + (0.077 / 2)^2).
