@@ -127,8 +127,8 @@ Result<ExitStatus> run_export(const HistoryOptions& options, CommandContext& con
     std::set<std::string> left_out;
     text = write_openmetrics(cells, left_out);
     for (const std::string& run_id : left_out) {
-      context.progress.note(fmt::format("run {} is left out: the time at which it began is none (history prune --run {})",
-                                        run_id, run_id));
+      context.progress.note(fmt::format(
+          "run {} is left out: the time at which it began is none (history prune --run {})", run_id, run_id));
     }
   } else {
     text = options.export_format == "csv" ? write_csv(cells) : to_json_lines(cells);
@@ -212,10 +212,13 @@ Result<ExitStatus> run_pin(const HistoryOptions& options, CommandContext&) {
 
 /// Adds a subcommand of `history` with the options that all of them share.
 CommandNode* add_subcommand(CommandNode* history, const Options& options, CommandAction& action, const char* name,
-                            const char* description, Result<ExitStatus> (*work)(const HistoryOptions&, CommandContext&)) {
+                            const char* description,
+                            Result<ExitStatus> (*work)(const HistoryOptions&, CommandContext&)) {
   CommandNode* command = history->add_subcommand(name, description);
   command->add_option("--db", options->db, "File of the history (default: history.db in the user's data folder)");
-  command->callback([options, work, &action] { action = [options, work](CommandContext& context) { return work(*options, context); }; });
+  command->callback([options, work, &action] {
+    action = [options, work](CommandContext& context) { return work(*options, context); };
+  });
   return command;
 }
 
@@ -295,7 +298,7 @@ CommandNode* add_history_command(CommandNode& app, CommandAction& action) {
   check->add_option("--recent", options->n_recent, "Newest runs to take")
       ->check(Range(5, 100000))
       ->capture_default_str();
-  check->add_option("--threshold", options->threshold_percent, "Percent by which cost or TTFT may have grown")
+  check->add_option("--threshold", options->threshold_percent, "Percent by which a metric may have grown")
       ->check(Range(0.1, 1000.0))
       ->capture_default_str();
   check->add_option("--waivers", options->waivers, "YAML file with accepted regressions");

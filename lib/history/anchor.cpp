@@ -83,8 +83,7 @@ struct CellRuns {
   std::vector<Standing> pinned_standing, newest_standing;
 
   [[nodiscard]] bool is_pinned_always(std::initializer_list<Standing> of) const {
-    return std::ranges::all_of(pinned_standing,
-                               [&](Standing one) { return std::ranges::find(of, one) != of.end(); });
+    return std::ranges::all_of(pinned_standing, [&](Standing one) { return std::ranges::find(of, one) != of.end(); });
   }
   /// No pinned run has the cell or was meant to measure it, so that there is nothing to hold it against.
   [[nodiscard]] bool is_new() const {
@@ -222,8 +221,8 @@ bool add_findings(const CellRuns& cell, const AnchorRuns& runs, GateReport& repo
       fmt::format("{}: {} the newest run, {}; so it is in {} of the {} newest{}", cell.id, finding,
                   run_and_date(runs.newest.front().run), in_how_many(now), n_newest,
                   now == Standing::kUnverified ? " (--allow-unverified judges it all the same)" : "");
-  const bool is_failure = now == Standing::kDeclined || now == Standing::kFailed || now == Standing::kNeverRan ||
-                          now == Standing::kPartial;
+  const bool is_failure =
+      now == Standing::kDeclined || now == Standing::kFailed || now == Standing::kNeverRan || now == Standing::kPartial;
   if (cell.is_declined()) {
     report.not_judged.push_back(text + ", and no pinned run measured it");
   } else {
@@ -243,8 +242,8 @@ std::vector<double> values_of(const std::vector<const HistoryCell*>& cells, cons
   return values;
 }
 
-void judge(const CellRuns& cell, std::string_view metric_name, const AnchorOptions& options,
-           std::int64_t n_verdicts, bool has_findings, GateReport& report) {
+void judge(const CellRuns& cell, std::string_view metric_name, const AnchorOptions& options, std::int64_t n_verdicts,
+           bool has_findings, GateReport& report) {
   const AnchorMetric& anchor_metric = *std::ranges::find(kAnchorMetrics, metric_name, &AnchorMetric::name);
   const HistoryMetric& metric = *find_history_metric(anchor_metric.column);
   const std::vector<double> pinned = values_of(cell.pinned, cell.pinned_standing, metric);

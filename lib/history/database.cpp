@@ -140,16 +140,18 @@ Result<Database> Database::open(const std::filesystem::path& path, DatabaseAcces
   SS_TRY(Database database, connect(name, SQLITE_OPEN_READONLY, name));
   // A file in WAL mode has its newest pages in another one, and readers keep an index of it beside both. Where the index
   // is missing and cannot be made, the file itself still has everything as long as the other one is empty.
-  const int status = sqlite3_exec(database.connection_.get(), "PRAGMA schema_version", nullptr, nullptr, nullptr) & 0xff;
+  const int status =
+      sqlite3_exec(database.connection_.get(), "PRAGMA schema_version", nullptr, nullptr, nullptr) & 0xff;
   if (status != SQLITE_CANTOPEN && status != SQLITE_READONLY) return database;
   std::error_code absent;
   const std::filesystem::path log = name + "-wal";
   const std::uintmax_t n_bytes = std::filesystem::file_size(log, absent);
   if (!absent && n_bytes > 0) {
-    return Error{ErrorCode::kIo,
-                 fmt::format("{}: cannot be read without writing beside it, since {} has changes that are not in it yet: "
-                             "read it once as a user who may write into its folder",
-                             name, log.string())};
+    return Error{
+        ErrorCode::kIo,
+        fmt::format("{}: cannot be read without writing beside it, since {} has changes that are not in it yet: "
+                    "read it once as a user who may write into its folder",
+                    name, log.string())};
   }
   return connect(immutable_uri(path), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, name);
 }

@@ -96,14 +96,14 @@ Result<void> complete_schema(Database& database, bool is_read_only) {
   for (const AddedTable& table : kAddedTables) {
     SS_TRY(const bool is_there, has_table(database, table.name));
     if (is_there) continue;
-    SS_TRY_VOID(database.execute(fmt::format("CREATE {} IF NOT EXISTS {}{}", is_read_only ? "TEMP TABLE" : "TABLE",
-                                             table.name, table.columns)));
+    SS_TRY_VOID(database.execute(
+        fmt::format("CREATE {} IF NOT EXISTS {}{}", is_read_only ? "TEMP TABLE" : "TABLE", table.name, table.columns)));
   }
   SS_TRY(std::vector<std::string> missing, missing_columns(database));
   if (missing.empty()) return {};
   if (is_read_only) {
-    return database.execute(
-        fmt::format("CREATE TEMP VIEW cells AS SELECT *, NULL AS {} FROM main.cells", fmt::join(missing, ", NULL AS ")));
+    return database.execute(fmt::format("CREATE TEMP VIEW cells AS SELECT *, NULL AS {} FROM main.cells",
+                                        fmt::join(missing, ", NULL AS ")));
   }
   SS_TRY(Transaction transaction, Transaction::begin(database));
   SS_TRY(missing, missing_columns(database));  // another process may have added them meanwhile
@@ -274,9 +274,9 @@ Result<void> History::add_cells(const SummarizedRun& run, std::int64_t row) {
     const bool measured = cell.status == CellStatus::kComplete || cell.status == CellStatus::kPartial;
     const bool counts = measured && has_credit(cell) && !has_planted_fault(run.record, cell.key.backend);
     const auto value = [&](std::size_t i) { return sql_value(history_metrics()[i].value(cell)); };
-    SS_TRY_VOID(
-        insert.run({cell.key.id(), row, setup, std::string(to_string(cell.golden)), std::string(to_string(cell.status)),
-                    std::int64_t{counts}, value(0), value(1), value(2), value(3), value(4), value(5), value(6), value(7)}));
+    SS_TRY_VOID(insert.run({cell.key.id(), row, setup, std::string(to_string(cell.golden)),
+                            std::string(to_string(cell.status)), std::int64_t{counts}, value(0), value(1), value(2),
+                            value(3), value(4), value(5), value(6), value(7)}));
     if (cell.tier == Tier::kOpportunistic) {
       SS_TRY(Statement mark, database_.prepare("INSERT INTO opportunistic(cell, run) VALUES (?, ?)"));
       SS_TRY_VOID(mark.run({cell.key.id(), row}));
@@ -301,11 +301,12 @@ Result<AddedRun> History::add(const SummarizedRun& run, const AddToHistory& how)
   SS_TRY_VOID(find.bind({record.run_id}));
   SS_TRY(const bool is_known, find.step());
   if (is_known) added = {.is_new = false, .pinned = find.integer(1) != 0, .branch_before = find.text(0)};
-  SS_TRY(Statement put,
-         database_.prepare("INSERT INTO runs(run_id, started_utc, branch, commit_id, label, program_version, machine) "
-                           "VALUES (?1, ?2, ifnull(?3, ?4), ifnull(?5, ?6), ifnull(?7, ''), ?8, ?9) ON CONFLICT(run_id) "
-                           "DO UPDATE SET branch = ifnull(?3, branch), commit_id = ifnull(?5, commit_id), label = "
-                           "ifnull(?7, label) RETURNING id, branch"));
+  SS_TRY(
+      Statement put,
+      database_.prepare("INSERT INTO runs(run_id, started_utc, branch, commit_id, label, program_version, machine) "
+                        "VALUES (?1, ?2, ifnull(?3, ?4), ifnull(?5, ?6), ifnull(?7, ''), ?8, ?9) ON CONFLICT(run_id) "
+                        "DO UPDATE SET branch = ifnull(?3, branch), commit_id = ifnull(?5, commit_id), label = "
+                        "ifnull(?7, label) RETURNING id, branch"));
   SS_TRY_VOID(put.bind({record.run_id, record.started_utc, sql_value(how.branch), kDefaultBranch, sql_value(how.commit),
                         record.commit, sql_value(how.label), record.program_version, machine_of(record)}));
   SS_TRY(const bool has_row, put.step());
@@ -352,8 +353,9 @@ Result<std::vector<std::string>> History::newest_cells(const std::string& branch
 }
 
 Result<bool> History::has_cell(const std::string& branch, const std::string& cell) {
-  SS_TRY(Statement find, database_.prepare("SELECT 1 FROM cells JOIN runs ON runs.id = cells.run WHERE cells.cell = ? AND "
-                                           "branch = ? LIMIT 1"));
+  SS_TRY(Statement find,
+         database_.prepare("SELECT 1 FROM cells JOIN runs ON runs.id = cells.run WHERE cells.cell = ? AND "
+                           "branch = ? LIMIT 1"));
   SS_TRY_VOID(find.bind({cell, branch}));
   return find.step();
 }
@@ -473,9 +475,7 @@ Result<std::vector<std::string>> History::prune(const PruneRule& rule, bool dry_
              "branch ORDER BY started_utc DESC, id DESC) AS place FROM runs) WHERE NOT pinned AND (?1 IS NULL "
              "OR branch = ?1) AND ((?2 IS NOT NULL AND place > ?2) OR (?3 IS NOT NULL AND started_utc < ?3)) "
              "ORDER BY started_utc"));
-  SS_TRY_VOID(select.bind({sql_value(rule.branch),
-                           sql_value(rule.keep_newest),
-                           sql_value(rule.not_before)}));
+  SS_TRY_VOID(select.bind({sql_value(rule.branch), sql_value(rule.keep_newest), sql_value(rule.not_before)}));
   std::vector<std::string> result;
   while (true) {
     SS_TRY(const bool has_row, select.step());
@@ -485,10 +485,11 @@ Result<std::vector<std::string>> History::prune(const PruneRule& rule, bool dry_
   for (const std::string& run_id : rule.run_ids) {
     SS_TRY(const HistoryRun run, find_run(run_id));
     if (run.pinned) {
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("{}: run {}: expected a run that is not pinned, found a pinned one (history pin --remove "
-                               "{})",
-                               database_.name(), run_id, run.run_id)};
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("{}: run {}: expected a run that is not pinned, found a pinned one (history pin --remove "
+                      "{})",
+                      database_.name(), run_id, run.run_id)};
     }
     if (std::ranges::find(result, run.run_id) == result.end()) result.push_back(run.run_id);
   }

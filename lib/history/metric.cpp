@@ -26,9 +26,7 @@ constexpr HistoryMetric kMetrics[] = {
      },
      &HistoryCell::peak_bytes},
     {"ttft_later_p50", "time to first token p50 of the turns after the first, ms", kMsPerNs, false,
-     [](const CellSummary& c) {
-       return c.conversation ? c.conversation->later_turns_ttft_p50_ns.value : std::nullopt;
-     },
+     [](const CellSummary& c) { return c.conversation ? c.conversation->later_turns_ttft_p50_ns.value : std::nullopt; },
      &HistoryCell::later_turns_ttft_p50_ns},
 };
 

@@ -263,8 +263,8 @@ std::string simulate_anchor_checks(const SelftestPlan& plan, Progress& progress)
         std::vector<std::string> row = {fmt::format("{}, {}", n_pinned, n_newest), std::string(to_string(kind)),
                                         fmt::format("{:.0f} %", 100 * sigma), count_text(n_false, plan.n_families)};
         for (const double change : kSlower) {
-          row.push_back(shares(
-              simulate_anchors(nights, plan.n_cells, change, plan.n_trials, plan.seed + 1, plan.n_threads)));
+          row.push_back(
+              shares(simulate_anchors(nights, plan.n_cells, change, plan.n_trials, plan.seed + 1, plan.n_threads)));
         }
         table.rows.push_back(std::move(row));
         progress.update(++n_done);

@@ -61,7 +61,8 @@ std::optional<Shift> estimate_shift(std::span<const double> a, std::span<const d
 
 std::optional<Shift> estimate_shift_of_sittings(std::span<const double> a, std::span<const double> b) {
   if (a.size() < kFewestSamples || b.size() < kFewestSamples) return std::nullopt;
-  constexpr double kShiftVarianceFactor = std::numbers::pi / 3;  // variance of a Hodges-Lehmann shift relative to that of a mean
+  constexpr double kShiftVarianceFactor =
+      std::numbers::pi / 3;  // variance of a Hodges-Lehmann shift relative to that of a mean
   const auto n_a = static_cast<double>(a.size());
   const auto n_b = static_cast<double>(b.size());
   const double variance = (sum_of_squares(a) + sum_of_squares(b)) / (n_a + n_b - 2);

@@ -232,8 +232,8 @@ TEST_CASE("a cell that its backend declines, or whose SLO no rate keeps, is name
   for (const FailureKind kind : {FailureKind::kUnsupported, FailureKind::kNoRate}) {
     const auto always = check_nights([&](int, SummarizedRun& run) { add_declined_cell(run, kind); });
     REQUIRE_OK(always);
-    CHECK(always->not_judged == std::vector<std::string>{kOtherCell + ": " + in_newest +
-                                                         "6 of the 6 newest, and no pinned run measured it"});
+    CHECK(always->not_judged ==
+          std::vector<std::string>{kOtherCell + ": " + in_newest + "6 of the 6 newest, and no pinned run measured it"});
     CHECK(always->failed.empty());
     CHECK(always->not_comparable.empty());
     CHECK(always->count(Decision::kPass) == 2);
@@ -296,8 +296,8 @@ TEST_CASE("each cell is judged by the metrics of the gate: tpot of a prescribed 
     return found;
   };
   using Found = std::vector<std::pair<std::string, Decision>>;
-  const auto slower_output = check_of(
-      "server-r4", [](double slowdown, CellSummary& cell) { cell.tpot_p50_ns.value = 2e6 * slowdown; });
+  const auto slower_output =
+      check_of("server-r4", [](double slowdown, CellSummary& cell) { cell.tpot_p50_ns.value = 2e6 * slowdown; });
   CHECK(decisions(slower_output) == Found{{"ttft", Decision::kPass}, {"tpot", Decision::kRegressed}});
   CHECK(*slower_output->verdicts[1].base_s == Approx(0.002));
   const auto lost_cache = check_of("offline-b4+turns=3", [](double slowdown, CellSummary& cell) {

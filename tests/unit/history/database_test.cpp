@@ -73,7 +73,8 @@ TEST_CASE("an error says whose fault it is: the file's, the machine's, ours") {
 
 TEST_CASE("an error of the disk says what the system said") {
   const ScratchFolder scratch;
-  CHECK_ERROR(Database::open(scratch.path() / "absent.db", DatabaseAccess::kWrite), ErrorCode::kIo, "No such file or directory");
+  CHECK_ERROR(Database::open(scratch.path() / "absent.db", DatabaseAccess::kWrite), ErrorCode::kIo,
+              "No such file or directory");
   auto database = Database::open(scratch.path() / "a.db", DatabaseAccess::kCreate);
   REQUIRE_OK(database);
   REQUIRE_OK(database->execute("CREATE TABLE t(a)"));

@@ -198,7 +198,8 @@ TEST_CASE("a damaged file, a foreign database, another version or no file is ref
                 "expected the file of a history, found a folder");
   }
   REQUIRE_OK(write_file(path, "this is not a database, but it is long enough to look like one, more or less"));
-  CHECK_ERROR(History::open(path, DatabaseAccess::kCreate), ErrorCode::kInvalidInput, "history.db: expected a history, found a damaged");
+  CHECK_ERROR(History::open(path, DatabaseAccess::kCreate), ErrorCode::kInvalidInput,
+              "history.db: expected a history, found a damaged");
   std::filesystem::remove(path);
   {
     auto foreign = Database::open(path, DatabaseAccess::kCreate);
@@ -213,7 +214,8 @@ TEST_CASE("a damaged file, a foreign database, another version or no file is ref
     REQUIRE_OK(newer);
     REQUIRE_OK(newer->execute("PRAGMA user_version = 9"));
   }
-  CHECK_ERROR(History::open(path, DatabaseAccess::kWrite), ErrorCode::kInvalidInput, "schema version: expected 1, found 9");
+  CHECK_ERROR(History::open(path, DatabaseAccess::kWrite), ErrorCode::kInvalidInput,
+              "schema version: expected 1, found 9");
 }
 
 TEST_CASE("a history of the first release, which knows no opportunistic variants, is read and gets runs") {
@@ -307,7 +309,8 @@ TEST_CASE("a history of a release that stored no later turns is read, and gets t
     REQUIRE_OK(history);
     add(*history, conversation);
   }
-  REQUIRE_OK(Database::open(path, DatabaseAccess::kWrite)->execute("ALTER TABLE cells DROP COLUMN ttft_later_p50; DROP TABLE declined"));
+  REQUIRE_OK(Database::open(path, DatabaseAccess::kWrite)
+                 ->execute("ALTER TABLE cells DROP COLUMN ttft_later_p50; DROP TABLE declined"));
   auto history = History::open(path, DatabaseAccess::kWrite);
   REQUIRE_OK(history);
   CHECK_FALSE(history->cells(std::nullopt)->at(0).later_turns_ttft_p50_ns);
@@ -339,9 +342,10 @@ TEST_CASE("a history that may only be read is read, also one of an earlier relea
   CHECK(read().outside_limits == outside.summary.cells[0].outside_limits);
   CHECK(History::open(path, DatabaseAccess::kWrite).error().code == ErrorCode::kIo);
   std::filesystem::remove(index);
-  REQUIRE_OK(Database::open(path, DatabaseAccess::kWrite)
-                 ->execute("DROP TABLE outside_limits; DROP TABLE opportunistic; DROP TABLE declined; ALTER TABLE cells "
-                           "DROP COLUMN ttft_later_p50"));
+  REQUIRE_OK(
+      Database::open(path, DatabaseAccess::kWrite)
+          ->execute("DROP TABLE outside_limits; DROP TABLE opportunistic; DROP TABLE declined; ALTER TABLE cells "
+                    "DROP COLUMN ttft_later_p50"));
   const std::string before = *read_file(path);
   std::filesystem::create_directories(index);
   CHECK(read().outside_limits.empty());
