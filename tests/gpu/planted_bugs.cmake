@@ -59,9 +59,10 @@ ss_decode_mutant(split_not_rescaled gfx90a "sums.sum[h] = sums.sum[h] * rescale 
 ss_gpu_mutant(lost_last_split gfx90a kernels/decode_split.h
   "s < split.n_splits && s * span.step" "s < split.n_splits - (BUG ? 1 : 0) && s * span.step" kernels/decode_attention.cpp)
 ss_gpu_mutant(combined_too_early sm_80 portable/last_block.h
-  "n_before + 1 == static_cast" "n_before + (BUG ? 2U : 1U) == static_cast" kernels/decode_attention.cpp)
+  "all_others_have_arrived(counter, 1, n_blocks, flag)" "all_others_have_arrived(counter, 1, n_blocks - (BUG ? 1 : 0), flag)"
+  kernels/decode_attention.cpp)
 ss_gpu_mutant(count_not_reset sm_80 portable/last_block.h
-  "if (is_last) *counter = 0;  // for the next launch" "if (is_last && !BUG) *counter = 0;" kernels/decode_attention.cpp)
+  "if (are_all) *counter = 0;  // for the next launch" "if (are_all && !BUG) *counter = 0;" kernels/decode_attention.cpp)
 ss_gpu_mutant(early_read sm_80 kernels/prefill_attention.cpp
   "wait_for_copies<0>();" "if (BUG) { wait_for_copies<1>(); } else { wait_for_copies<0>(); }" kernels/prefill_attention.cpp)
 ss_gpu_mutant(swapped_fragment_mma sm_80 portable/matrix_tile.h
@@ -195,7 +196,7 @@ ss_pass_mutant(missing_warp_barrier "sync_warp();  // this warp's sums are store
 ss_pass_mutant(early_sums "sync_warp();  // all lanes have read this pass's sums" "if (!BUG) sync_warp();")
 ss_pass_mutant(lines_past_end "const bool exists = first_row + line < n_rows;" "const bool exists = BUG || first_row + line < n_rows;")
 ss_gpu_mutant(stream_k_not_the_only_block sm_90a portable/last_block.h
-  "n_arrived == static_cast<std::uint32_t>(n_blocks - 1);" "n_arrived == static_cast<std::uint32_t>(n_blocks - (BUG ? 2 : 1));"
+  "all_others_have_arrived(counter, 0, n_blocks, flag)" "all_others_have_arrived(counter, 0, n_blocks - (BUG ? 1 : 0), flag)"
   kernels/stream_k_matmul.cpp)
 # Of products of clusters.
 function(ss_cluster_mutant name from to)
@@ -331,8 +332,8 @@ ss_gpu_mutant(fp8_other_largest gfx90a kernels/rows.cpp "448.0F" "240.0F" kernel
 ss_gpu_mutant(fp8_sign_lost gfx1100 portable/packed_numbers.h "(spread & 0x80008000U)" "(BUG ? 0U : spread & 0x80008000U)" kernels/tiled_matmul.cpp)
 ss_gpu_mutant(fp8_codes_swapped sm_90a portable/packed_numbers.h
   "word >>= 16 * pair;" "word >>= 16 * (BUG ? 1 - pair : pair);" kernels/tiled_matmul.cpp)
-ss_gpu_mutant(fp8_scale_of_first_token gfx942 kernels/grouped_matvec.cpp
-  "scale *= a.x_scales[x_row];" "scale *= a.x_scales[BUG ? 0 : x_row];" kernels/grouped_matvec.cpp)
+ss_gpu_mutant(fp8_scale_of_first_token gfx942 kernels/matvec_steps.h
+  "scale *= x_scales[x_row];" "scale *= x_scales[BUG ? 0 : x_row];" kernels/grouped_matvec.cpp)
 # Of zero points, and of scales for 128 columns.
 ss_gpu_mutant(zero_of_first_group sm_80 kernels/weight_code.h
   "zero = weight.group_zeros[at];" "zero = weight.group_zeros[BUG ? 0 : at];" kernels/matvec.cpp)
@@ -416,7 +417,7 @@ ss_grouped_matvec_mutant(expert_inputs_not_stored sm_90a "sync_block();  // this
 ss_grouped_matvec_mutant(experts_past_eight_lost gfx942 "const int of = first_chosen + j - slot + s;" "const int of = first_chosen + (BUG ? s : j - slot + s);")
 ss_matvec_steps_mutant(scale_of_first_row sm_80
   "groups[o].scale() * static_cast<float>(sum)" "groups[BUG ? 0 : o].scale() * static_cast<float>(sum)")
-ss_matvec_mutant(fp8_inputs_not_scaled sm_80 "scale *= a.x_scales[row];" "if (!BUG) scale *= a.x_scales[row];")
+ss_matvec_steps_mutant(fp8_inputs_not_scaled sm_80 "scale *= x_scales[x_row];" "{ if (!BUG) scale *= x_scales[x_row]; }")
 ss_matvec_steps_mutant(fp8_inputs_past_end gfx90a "if (vec * 4 < a.padded_cols) chunk = " "if (BUG || vec * 4 < a.padded_cols) chunk = ")
 ss_matvec_steps_mutant(wide_inputs_not_scaled gfx1100
   "a.x_scales[row * n_wide_groups_on_device(a.n_cols) + group]" "(BUG ? 1.0F : a.x_scales[row * n_wide_groups_on_device(a.n_cols) + group])")

@@ -61,11 +61,7 @@ SS_DEVICE float expert_sum(const GroupedMatmulArguments& a, const typename M::Su
                            int first_warp, int n_warps, int o, std::int64_t x_row, std::int64_t weight_row) {
   typename M::Sum sum = sums[first_warp][o];
   for (int w = 1; w < n_warps; ++w) sum += sums[first_warp + w][o];
-  float scale = kHasRowScales<M::kEncoding> ? a.weights.row_scales[weight_row] : 1.0F;
-  if (M::kQuantized || (!kHasWideGroups<M::kEncoding> && has_narrow_inputs<M::kEncoding>(a.x_scales))) {
-    scale *= a.x_scales[x_row];
-  }
-  return scale * static_cast<float>(sum);
+  return product_scale<M>(a.weights.row_scales, weight_row, a.x_scales, x_row) * static_cast<float>(sum);
 }
 
 /// As resident_blocks(), but 2 where three resident blocks leave too few registers for codes of four bits: sm_80 and sm_89 spilled 8 bytes

@@ -41,8 +41,7 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
                           int o, int m, int row, int output) {
   typename M::Sum sum = shared.sums[first_warp][o][m];
   for (int w = 1; w < n_warps; ++w) sum += shared.sums[first_warp + w][o][m];
-  float scale = kHasRowScales<M::kEncoding> ? a.weight.row_scales[output] : 1.0F;
-  if (!kHasWideGroups<M::kEncoding> && has_narrow_inputs<M::kEncoding>(a.x_scales)) scale *= a.x_scales[row];
+  float scale = product_scale<M>(a.weight.row_scales, output, a.x_scales, row);
   if constexpr (!M::kQuantized) {
     if (a.norm_weight != nullptr) {
       float squares = 0.0F;
@@ -50,7 +49,6 @@ SS_DEVICE float whole_sum(const MatmulArguments& a, const typename M::Shared& sh
       scale /= sqrtf(squares / static_cast<float>(a.weight.n_cols) + a.norm_eps);
     }
   }
-  if constexpr (M::kQuantized) return static_cast<float>(sum) * (a.x_scales[row] * scale);
   return scale * static_cast<float>(sum);
 }
 

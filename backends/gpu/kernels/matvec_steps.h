@@ -355,6 +355,17 @@ constexpr int resident_blocks() {
   return kRows == 1 && !kIsFourBit<kEncoding> ? 4 : 3;
 }
 
+/// The factor of the sum of row `weight_row` of the weight with row `x_row` of x: the scales of these rows, where they have any.
+template <typename M>
+SS_DEVICE float product_scale(const float* row_scales, std::int64_t weight_row, const float* x_scales,
+                              std::int64_t x_row) {
+  float scale = kHasRowScales<M::kEncoding> ? row_scales[weight_row] : 1.0F;
+  if (M::kQuantized || (!kHasWideGroups<M::kEncoding> && has_narrow_inputs<M::kEncoding>(x_scales))) {
+    scale *= x_scales[x_row];
+  }
+  return scale;
+}
+
 /// The binary logarithm of the number of warps that share the columns of a row. `n_warps`: the warps of the grid if none share columns.
 template <typename M>
 std::int32_t column_warps_log2(const LaunchContext& context, std::int32_t n_cols, std::int64_t n_warps) {

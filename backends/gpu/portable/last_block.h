@@ -33,20 +33,18 @@ SS_DEVICE void fence_device() {
 #endif
 }
 
-/// True, in every thread of the block, if all other of `n_blocks` blocks have called this with the same counter. `flag` is
-/// in shared memory; it may not be accessed otherwise between the block's first and last call.
-SS_DEVICE bool is_last_block(std::uint32_t* counter, int n_blocks, int& flag) {
-  fence_device();
-  sync_block();
+/// Adds `n_arriving` (0 or 1) to the count of blocks that have arrived. True, in every thread of the block, if all other of `n_blocks`
+/// blocks have arrived: the counter is 0 again then, and what they stored before is visible.
+SS_DEVICE bool all_others_have_arrived(std::uint32_t* counter, std::uint32_t n_arriving, int n_blocks, int& flag) {
   if (thread_x() == 0) {
 #if defined(SS_GPU_SHIM)
-    const std::uint32_t n_before = __atomic_fetch_add(counter, 1U, __ATOMIC_ACQ_REL);
+    const std::uint32_t n_before = __atomic_fetch_add(counter, n_arriving, __ATOMIC_ACQ_REL);
 #else
-    const std::uint32_t n_before = atomicAdd(counter, 1U);
+    const std::uint32_t n_before = atomicAdd(counter, n_arriving);
 #endif
-    const bool is_last = n_before + 1 == static_cast<std::uint32_t>(n_blocks);
-    if (is_last) *counter = 0;  // for the next launch
-    flag = is_last ? 1 : 0;
+    const bool are_all = n_before + 1 == static_cast<std::uint32_t>(n_blocks);
+    if (are_all) *counter = 0;  // for the next launch
+    flag = are_all ? 1 : 0;
   }
   sync_block();
   if (flag == 0) return false;
@@ -54,23 +52,18 @@ SS_DEVICE bool is_last_block(std::uint32_t* counter, int n_blocks, int& flag) {
   return true;
 }
 
+/// True, in every thread of the block, if all other of `n_blocks` blocks have called this with the same counter. `flag` is
+/// in shared memory; it may not be accessed otherwise between the block's first and last call.
+SS_DEVICE bool is_last_block(std::uint32_t* counter, int n_blocks, int& flag) {
+  fence_device();
+  sync_block();
+  return all_others_have_arrived(counter, 1, n_blocks, flag);
+}
+
 /// True, in every thread of the block, if all other of `n_blocks` blocks have called is_last_block() with the same counter. The counter is
 /// 0 again then, and this block must not call is_last_block(). A barrier of the block comes between two calls with the same flag.
 SS_DEVICE bool is_only_block_left(std::uint32_t* counter, int n_blocks, int& flag) {
-  if (thread_x() == 0) {
-#if defined(SS_GPU_SHIM)
-    const std::uint32_t n_arrived = __atomic_load_n(counter, __ATOMIC_ACQUIRE);
-#else
-    const std::uint32_t n_arrived = atomicAdd(counter, 0U);
-#endif
-    const bool is_only = n_arrived == static_cast<std::uint32_t>(n_blocks - 1);
-    if (is_only) *counter = 0;
-    flag = is_only ? 1 : 0;
-  }
-  sync_block();
-  if (flag == 0) return false;
-  fence_device();
-  return true;
+  return all_others_have_arrived(counter, 0, n_blocks, flag);
 }
 
 }  // namespace SS_GPU_TARGET
