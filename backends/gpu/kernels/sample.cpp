@@ -118,6 +118,14 @@ SS_DEVICE void visit_tokens(const Row& row, int begin, int end, const Visit& vis
   }
 }
 
+/// The same for the tokens of one piece.
+template <typename Visit>
+SS_DEVICE void visit_piece(const Row& row, int piece, const Visit& visit) {
+  const int begin = piece * kSamplePieceLogits;
+  const int end = begin + kSamplePieceLogits < row.n ? begin + kSamplePieceLogits : row.n;
+  visit_tokens<kLoads>(row, begin, end, visit);
+}
+
 /// The same for all tokens of the row except the forbidden one.
 template <int kInFlight, typename Visit>
 SS_DEVICE void visit_allowed(const Row& row, const Visit& visit) {
@@ -137,10 +145,8 @@ SS_DEVICE Rank first_rank(const Row& row, Shared& shared) {
 /// again with the result.
 SS_DEVICE Rank next_rank(const Row& row, Rank before, Shared& shared) {
   const int piece = index_of_rank(before) / kSamplePieceLogits;
-  const int begin = piece * kSamplePieceLogits;
-  const int end = begin + kSamplePieceLogits < row.n ? begin + kSamplePieceLogits : row.n;
   Rank best = 0;
-  visit_tokens<kLoads>(row, begin, end, [&](int id, float logit) {
+  visit_piece(row, piece, [&](int id, float logit) {
     const Rank rank = rank_of(logit, id);
     if (rank < before) best = max_rank(best, rank);
   });
@@ -385,7 +391,7 @@ SS_KERNEL(kThreads) sample_pieces_kernel(SampleArguments a) {
   float logits[kLoads][kAtOnce];
   SS_UNROLL
   for (int load = 0; load < kLoads; ++load) load_logits(row, first_of(load), logits[load]);
-  Count best = 0;
+  Rank best = 0;
   SS_UNROLL
   for (int load = 0; load < kLoads; ++load) {
     SS_UNROLL
@@ -427,13 +433,11 @@ SS_DEVICE double log_sum_exp(const Row& row, double row_max, Shared& shared) {
 SS_DEVICE Rank allowed_rank(const Row& row, Rank best, Shared& shared) {
   if (index_of_rank(best) != row.forbidden_id) return best;
   const int forbidden_piece = index_of_rank(best) / kSamplePieceLogits;
-  const int begin_rest = forbidden_piece * kSamplePieceLogits;
-  const int end_rest = begin_rest + kSamplePieceLogits < row.n ? begin_rest + kSamplePieceLogits : row.n;
-  Count rest = 0;
+  Rank rest = 0;
   for (int other = thread_x(); other < row.n_pieces; other += kThreads) {
     if (other != forbidden_piece) rest = max_rank(rest, row.pieces[other].best);
   }
-  visit_tokens<kLoads>(row, begin_rest, end_rest, [&](int id, float logit) {
+  visit_piece(row, forbidden_piece, [&](int id, float logit) {
     if (id != row.forbidden_id) rest = max_rank(rest, rank_of(logit, id));
   });
   return reduce_block(rest, shared.of_count, max_rank);
@@ -441,13 +445,11 @@ SS_DEVICE Rank allowed_rank(const Row& row, Rank best, Shared& shared) {
 
 /// Adds the tokens of this block's piece to the row's bins.
 SS_DEVICE void count_piece(const Row& row, const Draw& draw, SampleBins& bins, Shared& shared) {
-  const int first = block_x() * kSamplePieceLogits;
-  const int end = first + kSamplePieceLogits < row.n ? first + kSamplePieceLogits : row.n;
   sync_block();
   shared.sums[thread_x()] = {0, 0};
   shared.counts[thread_x()] = 0;
   sync_block();
-  visit_tokens<kLoads>(row, first, end, [&](int id, float logit) {
+  visit_piece(row, block_x(), [&](int id, float logit) {
     if (id == row.forbidden_id) return;
     const int bin = draw.bin_of(logit);
     add_shared(&shared.counts[bin], 1);
