@@ -34,7 +34,6 @@ SS_KERNEL(kThreads) rms_norm_kernel(RmsNormArguments a) {
     float total = 0.0F;
     for (int i = thread_x(); i < a.n_cols; i += kThreads) total += summed(i);
     mean = sum_block(total, scratch) / static_cast<float>(a.n_cols);
-    sync_block();  // the scratch memory is free again
   }
   float squares = 0.0F;
   for (int i = thread_x(); i < a.n_cols; i += kThreads) {

@@ -49,11 +49,11 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
   const int slot = a.batch.kv_slots[token];
   Bf16* cached = nullptr;
   if (!is_query) {
+    if (slot < 0) return;  // padding is not cached; the condition is the same in all lanes of the warp
     const int kv_head = (head - a.n_heads) % n_kv_heads;
     const std::int64_t page = slot / a.kv.page_tokens;
     const std::int64_t at = ((page * n_kv_heads + kv_head) * a.kv.page_tokens + slot % a.kv.page_tokens) * head_dim;
     cached = (is_value ? a.kv.values : a.kv.keys) + at;
-    if (slot < 0) return;  // padding is not cached; the condition is the same in all lanes of the warp
   }
   if (is_value) {
     for (int i = lane(); i < head_dim; i += kWarpSize) cached[i] = narrow(x[i]);

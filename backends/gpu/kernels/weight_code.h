@@ -41,8 +41,8 @@ inline constexpr bool kHasMinima = block_codes(kEncoding).has_minima;
 /// Encodings with one scale per row.
 template <WeightEncoding kEncoding>
 inline constexpr bool kHasRowScales = has_row_scale(kEncoding);
-SS_DEVICE bool has_row_scales(
-    WeightEncoding encoding) {  // a device may call has_row_scale() in constant expressions alone
+/// The same for an encoding that is read from the weight: kernels can call has_row_scale() in constant expressions only.
+SS_DEVICE bool has_row_scales(WeightEncoding encoding) {
   return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow ||
          encoding == WeightEncoding::kNvfp4Group16;
 }
@@ -173,10 +173,15 @@ SS_DEVICE float group_scale(const WeightView& weight, std::int64_t row, int col)
   return widen(weight.group_scales[row * (weight.padded_cols / kColumns) + col / kColumns]);
 }
 
+/// The bit of a word at which a column begins. `shifts`: one of kernels.h's lists of such bits.
+SS_DEVICE int shift_in_word(std::uint64_t shifts, int col) {
+  return static_cast<int>(shifts >> (col % 8 * 8) & 31U);
+}
+
 /// The E2M1 number of a column in its word, stored as kE2m1Shifts says, divided by kE2m1Unit.
 SS_DEVICE float e2m1_number(std::uint32_t word, int col) {
-  const std::uint32_t number = word >> (kE2m1Shifts >> (col % 8 * 8) & 31U) & 7U;
-  const std::uint32_t sign = word >> (kE2m1SignShifts >> (col % 8 * 8) & 31U) & 1U;
+  const std::uint32_t number = word >> shift_in_word(kE2m1Shifts, col) & 7U;
+  const std::uint32_t sign = word >> shift_in_word(kE2m1SignShifts, col) & 1U;
   return widen(F16{static_cast<std::uint16_t>(number << 9 | sign << 15)});
 }
 
@@ -199,7 +204,7 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
       const int zero = weight.encoding == WeightEncoding::kInt4Group32
                            ? kInt4Zero
                            : weight.group_zeros[row * (weight.padded_cols / kColumns) + col / kColumns];
-      const int q = static_cast<int>(word >> (kInt4Shifts >> (col % 8 * 8) & 31U) & 15U) - zero;
+      const int q = static_cast<int>(word >> shift_in_word(kInt4Shifts, col) & 15U) - zero;
       return group_scale(weight, row, col) * static_cast<float>(q);
     }
     case WeightEncoding::kInt8Group32:
