@@ -16,7 +16,7 @@ using StepLaunch = std::function<Result<void>(const LaunchContext&, const BatchU
 
 /// Layout of a product's scratch, in bytes from its beginning, where x lies in the type that is multiplied.
 struct ProductScratch {
-  std::size_t scales = 0;     ///< one f32 per row of x
+  std::size_t scales = 0;     ///< f32: one per row of x, or one per group of 128 columns with kFp8Group128
   std::size_t sums = 0;       ///< the library's [rows, N], or what MatmulArguments::partial says; 4 bytes per sum
   std::size_t by_expert = 0;  ///< the arrays of ExpertRows, one after the other
   std::size_t workspace = 0;  ///< the library's own workspace

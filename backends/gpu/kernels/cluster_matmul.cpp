@@ -44,8 +44,8 @@ struct ClusterShared {
   TileStage<Shape> stage[Shape::kStages];
   PassSums<Shape> sums;
   ArrivalBarrier filled[Shape::kStages];  ///< a phase is complete when the stage's bytes have arrived
-  ArrivalBarrier
-      emptied[Shape::kStages];  ///< a phase is complete when all warps of both blocks have multiplied the stage
+  /// A phase is complete when all warps of both blocks have multiplied the stage.
+  ArrivalBarrier emptied[Shape::kStages];
 };
 
 /// The warps of a block. Those that multiply come first; the warpgroup that copies follows.

@@ -444,8 +444,8 @@ struct AttentionArguments {
   const float* sinks;      ///< [n_heads] or null
   float* partial;          ///< [max_decode_splits, n_heads, value_dim]: sums of values
   float* partial_softmax;  ///< [max_decode_splits, n_heads, 2]: largest score, in powers of 2, and sum of exponentials
-  std::uint32_t*
-      n_arrived;  ///< [max_decode_splits, blocks of a share]: blocks that have stored their share; 0 between launches. Not used by latents
+  /// [max_decode_splits, blocks of a share]: blocks that have stored their share; 0 between launches. Not used by latents.
+  std::uint32_t* n_arrived;
   float scale;
   float softcap;
   std::int32_t window;

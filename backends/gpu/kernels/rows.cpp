@@ -5,7 +5,8 @@
 //   select_rows:    out[r] = x[rows[r]]
 //   select_columns: out[r, c] = x[r, columns[c]], or where each of a token's experts has columns of its own
 //                   out[t, j, c] = x[t, columns[expert[t, j], c]], with a row of x for each expert x[t, j, columns[expert[t, j], c]]
-//   quantize_rows:  q[r] = clamp(round-half-even(x[r] / s), +-127),   scales[r] = s = max|x[r]| / 127
+//   quantize_rows:  q[r] = clamp(round-half-even(x[r] / s), -127, 127), where scales[r] = s is max|x[r]| / 127; or with the static scale
+//                   as s, bounded to [-128, 127]
 //   narrow_rows:    out[r] = bf16(x[r]), or f16(x[r] / scales[r]) with the smallest power of two that avoids overflow, or with
 //     kE4m3            e4m3(x[r] / s) as BF16, where scales[r] = s is max|x[r]| / 448 or the static scale;
 //     kE4m3Groups      the same with an s for every 128 columns; kE4m3GroupsE8m0 rounds it up to a power of two, 2^-126 at least;

@@ -312,8 +312,8 @@ class WideScaleLoader {
   }
 
  private:
-  const float* from_ =
-      nullptr;  ///< of the row; null: without scales, or outside of the operand, where sums are never stored
+  /// The scales of the row; null: there are none, or the row is outside of the operand, where sums are never stored.
+  const float* from_ = nullptr;
   float held_ = 1.0F;
 };
 

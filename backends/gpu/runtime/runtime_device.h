@@ -19,7 +19,8 @@ struct DeviceSummary {
   std::string pci_bus_id;  ///< "0000:c1:00.0"
 };
 
-/// The devices visible to this process. Creates no context. Errors: kUnavailable, with the runtime's text.
+/// The devices visible to this process. Creates no context. Errors, with the runtime's text: kUnavailable if there is no driver or
+/// no device; kDeviceLost if a device cannot be described.
 [[nodiscard]] Result<std::vector<DeviceSummary>> list_devices();
 
 /// Versions of the runtime and of the newest runtime that the driver supports, such as "13.0".
