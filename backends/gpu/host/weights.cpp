@@ -222,8 +222,8 @@ Result<void> read_and_pack(const WeightSpec& spec, const WeightView& view, bool 
           zeros[g - n_scales] = static_cast<std::byte>(static_cast<int>(floats[g]) + kInt4Zero);
         }
       }
-      std::memcpy(piece.global_scales.data() + to * n_globals * sizeof(float), floats.data(),
-                  n_globals * sizeof(float));
+      const auto globals = std::as_bytes(floats.first(n_globals));
+      std::ranges::copy(globals, piece.global_scales.begin() + static_cast<std::ptrdiff_t>(to * globals.size()));
       pack_row(view, std::span(piece.source_values).subspan(from * value_bytes, value_bytes), floats, zeros,
                std::span(piece.values).subspan(to * row_bytes, row_bytes));
       if (!has_powers) continue;
