@@ -8,6 +8,8 @@
 #include <string_view>
 #include <thread>
 
+#include "vulkan/kernels/parameters.h"
+
 namespace secondsource::vulkan {
 namespace {
 
@@ -64,6 +66,7 @@ std::string why_unfit(VkPhysicalDevice device, const VkPhysicalDeviceProperties&
       (subgroups.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) == 0) {
     missing += "arithmetic of subgroups in compute shaders, ";
   }
+  if (subgroups.subgroupSize < std::uint32_t{kLeastSubgroup}) missing += "subgroups of 4 threads or more, ";
   const VkPhysicalDeviceLimits& limits = properties.limits;
   if (limits.maxComputeSharedMemorySize < kSharedBytes) missing += "32 KiB of shared memory, ";
   if (limits.maxComputeWorkGroupInvocations < kThreads || limits.maxComputeWorkGroupSize[0] < kThreads) {

@@ -7,7 +7,8 @@
 //   PARAMETERS(RmsNormParameters)     // the kernel reads them as `p`
 //   layout(local_size_x = 256) in;
 //
-// Shared memory, subgroups: a kernel may not depend on the size of a subgroup (8 to 64), and takes at most 32 KiB of shared memory.
+// Shared memory, subgroups: a kernel may not depend on the size of a subgroup, which has kLeastSubgroup threads or more, and takes at most
+// 32 KiB of shared memory.
 
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_scalar_block_layout : require

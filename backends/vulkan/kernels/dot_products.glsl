@@ -12,7 +12,7 @@
 const int kOutputs = 4;
 const int kMostRows = 4;
 const int kThreads = 128;
-const int kMostSubgroups = kThreads / 4;
+const int kMostSubgroups = kThreads / kLeastSubgroup;
 
 const bool kIsExact = kX == kXInt8 && kEncoding == kEncodingInt8;
 

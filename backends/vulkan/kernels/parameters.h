@@ -18,7 +18,7 @@ using uint = std::uint32_t;
 #pragma GCC diagnostic error "-Wpadded"
 #endif
 
-/// WeightEncoding, checked in launch.h.
+/// WeightEncoding, checked in launch_products.cpp.
 const int kEncodingF32 = 0;
 const int kEncodingBf16 = 1;
 const int kEncodingF16 = 2;
@@ -49,7 +49,7 @@ const int kXBf16Scaled = 3;  ///< E4M3 or NVFP4 numbers as BF16, rows of padded_
 const int kXBf16Groups = 4;  ///< the same with a scale for each 128 columns
 const int kXF16Scaled = 5;   ///< FP16, rows of padded_cols, with a power of two for each row: NarrowTo::kF16
 
-/// Epilogue, checked in launch.h.
+/// Epilogue, checked in launch_products.cpp.
 const int kEpilogueNone = 0;
 const int kEpilogueBias = 1;
 const int kEpilogueGelu = 2;
@@ -74,6 +74,9 @@ const int kGroupScoreSumOfTwo = 1;
 const int kMaxExperts = 512;
 const int kSamplePieceLogits = 4096;
 const int kSampleBins = 256;
+
+/// The fewest threads of a subgroup for which dot_products.glsl has shared memory, checked in physical_devices.cpp.
+const int kLeastSubgroup = 4;
 
 /// Checked in launch_rates.cpp.
 const int kF32Chains = 16;

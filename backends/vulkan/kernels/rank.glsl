@@ -14,4 +14,3 @@ uint bits_of_key(uint key) { return (key & 0x80000000u) != 0u ? key & 0x7fffffff
 uint64_t rank_of(uint bits, int index) { return uint64_t(key_of(bits)) << 32 | uint64_t(~uint(index)); }
 int index_of_rank(uint64_t rank) { return int(~uint(rank & 0xfffffffful)); }
 uint bits_of_rank(uint64_t rank) { return bits_of_key(uint(rank >> 32)); }
-uint64_t larger_rank(uint64_t a, uint64_t b) { return a > b ? a : b; }

@@ -41,7 +41,7 @@ uint64_t ranks[kSlots];
 /// Removes the best candidate and returns its number; of equally good ones the lowest number. Every thread must call it.
 int take() {
   uint64_t best = 0ul;
-  [[unroll]] for (int slot = 0; slot < kSlots; ++slot) best = larger_rank(best, ranks[slot]);
+  [[unroll]] for (int slot = 0; slot < kSlots; ++slot) best = larger_of(best, ranks[slot]);
   best = largest_wide(best);
   [[unroll]] for (int slot = 0; slot < kSlots; ++slot) {
     if (ranks[slot] == best) ranks[slot] = 0ul;

@@ -67,7 +67,7 @@ bool is_drawn(SampleRow params) { return params.forced_id < 0 && params.temperat
 /// The largest rank that the pieces hold; 0 if none. Every thread must call this function and the next two.
 uint64_t first_rank() {
   uint64_t best = 0ul;
-  for (int piece = thread; piece < n_pieces; piece += kThreads) best = larger_rank(best, SamplePieces(pieces).at[piece].best);
+  for (int piece = thread; piece < n_pieces; piece += kThreads) best = larger_of(best, SamplePieces(pieces).at[piece].best);
   return largest_wide(best);
 }
 
@@ -80,7 +80,7 @@ uint64_t next_rank(uint64_t before) {
   uint64_t best = 0ul;
   for (int id = begin + thread; id < end; id += kThreads) {
     const uint64_t rank = rank_of(logit_bits(id), id);
-    if (rank < before) best = larger_rank(best, rank);
+    if (rank < before) best = larger_of(best, rank);
   }
   best = largest_wide(best);
   // first_rank() reads this piece on the same thread, so that no barrier is needed.
@@ -96,10 +96,10 @@ uint64_t allowed_rank(uint64_t best) {
   const int end = min(begin + kSamplePieceLogits, n_logits);
   uint64_t rest = 0ul;
   for (int piece = thread; piece < n_pieces; piece += kThreads) {
-    if (piece != forbidden_piece) rest = larger_rank(rest, SamplePieces(pieces).at[piece].best);
+    if (piece != forbidden_piece) rest = larger_of(rest, SamplePieces(pieces).at[piece].best);
   }
   for (int id = begin + thread; id < end; id += kThreads) {
-    if (id != forbidden_id) rest = larger_rank(rest, rank_of(logit_bits(id), id));
+    if (id != forbidden_id) rest = larger_of(rest, rank_of(logit_bits(id), id));
   }
   return largest_wide(rest);
 }

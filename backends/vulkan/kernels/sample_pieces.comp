@@ -30,7 +30,7 @@ void main() {
   [[unroll]] for (int i = 0; i < kLogitsPerThread; ++i) {
     const int id = first + i * kThreads;
     const bool finite = (bits[i] & 0x7f800000u) != 0x7f800000u;
-    if (id < n_logits) best = larger_rank(best, finite ? rank_of(bits[i], id) : kNotFinite);
+    if (id < n_logits) best = larger_of(best, finite ? rank_of(bits[i], id) : kNotFinite);
   }
   best = largest_wide(best);
   uint64_t sum = 0ul;
