@@ -12,8 +12,6 @@
 namespace secondsource::onednn {
 namespace {
 
-constexpr std::int32_t kMaxHeadDim = 512;
-
 /// The instruction set that oneDNN dispatches to here: "avx512_core_bf16".
 std::string isa_name() {
   switch (dnnl::get_effective_cpu_isa()) {

@@ -306,7 +306,7 @@ Result<void> Kernels::run(const RopeAppend& op, const HostFrame& frame) {
   }
 #pragma omp parallel for num_threads(n_threads_) schedule(static)
   for (std::int64_t t = 0; t < qkv.rows(); ++t) {
-    std::array<float, 512> table;  // cosines, then sines; compile() refuses larger heads
+    std::array<float, kMaxHeadDim> table;  // cosines, then sines
     const auto position = static_cast<float>(frame.batch.positions[static_cast<std::size_t>(t)]);
     for (std::size_t i = 0; i < half; ++i) {
       const float angle = position * rope.inv_freq[i];
@@ -314,7 +314,7 @@ Result<void> Kernels::run(const RopeAppend& op, const HostFrame& frame) {
       table[i] = std::cos(angle) * size;
       table[half + i] = std::sin(angle) * size;
     }
-    std::array<float, 512> head;
+    std::array<float, kMaxHeadDim> head;
     const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
     const bool is_over_all = op.head_norm == HeadNorm::kRmsOfAllHeads;
     // Normalizes and rotates one head of `heads`, which are the heads of q or of k of the token.

@@ -16,6 +16,9 @@ namespace secondsource::onednn {
 /// The cache is kept in BF16.
 using KvPool = HostKvPool<Bf16>;
 
+/// The largest head_dim of a RopeAppend; compile() refuses larger ones.
+inline constexpr std::int32_t kMaxHeadDim = 512;
+
 class Kernels final : public HostKernels {
  public:
   /// All must outlive this.

@@ -3,7 +3,6 @@
 // copy in the layout that oneDNN chooses and frees the stored rows. An embedding reads its rows from that copy too, unless
 // the product needs them in another type.
 
-#include <array>
 #include <span>
 #include <vector>
 
