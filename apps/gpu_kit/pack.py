@@ -4,8 +4,9 @@
 
 It holds the program, conformance and kernel_bench of that build, the modules that are named, their variants, the shared
 libraries that they need, small bundles and the scripts. libc, libstdc++ and the vendor's driver and libraries come from
-the machine; that their symbols are no newer than those of Ubuntu 22.04, and that the folder is at most 40 MB, is checked. The build of `./dev gpu kit` is small enough:
-without the client of servers, and with compressed code.
+the machine. Packing fails if a symbol of these that is needed is newer than those of Ubuntu 22.04, or if the folder is larger than 40 MB.
+The build of `./dev gpu kit` is small enough: it is without the client of servers, and nvcc compresses its GPU code
+where it has the option for it.
 """
 
 import argparse

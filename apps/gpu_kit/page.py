@@ -5,6 +5,7 @@
 Of several kits or devices in one folder the latest one counts.
 """
 
+import json
 import pathlib
 import re
 import sys
@@ -100,7 +101,7 @@ def merge_peers(folder):
     """The steps of single models write files of their own; aims.py reads one."""
     cases = [case for file in sorted(folder.glob("peers-*.json")) for case in document(folder, file.name)["cases"]]
     if cases:
-        (folder / "peers.json").write_text(figures.json.dumps({"cases": cases}), encoding="utf-8")
+        (folder / "peers.json").write_text(json.dumps({"cases": cases}), encoding="utf-8")
 
 
 def overlapping_decode(folder):

@@ -22,7 +22,9 @@ STORED_FAMILIES = "matmul,matmul_w8a8,matmul_gated_bias,matmul_long,matmul_tall,
 ATTENTION_FAMILIES = "attention,attention_wide,attention_long,attention_chunks,attention_deep,window,layer,model"
 # Those of the bundles' variants that GPUs have: one that a named backend does not have counts as failed.
 GOLDEN_VARIANTS = "bf16,f16,int8,int8-g32,int4,int8-w8a8,int8-g32-w8a8,fp8"
+# Families under compute-sanitizer: those whose kernels exchange data through shared memory, and those of products by warpgroups.
 SHARED_MEMORY_FAMILIES = "matmul,matmul_w8a8,grouped_matmul_wide,attention,attention_wide"
+WARPGROUP_FAMILIES = "matmul,matmul_w8a8,matmul_tall,grouped_matmul_wide"
 
 
 def conformance(c, *arguments, **how):
@@ -232,7 +234,7 @@ def profiles(c):
 
 
 def sanitizer(name, *more):
-    """Sanitizers make everything tens of times slower: only the families whose kernels use shared memory cleverly."""
+    """Sanitizers make everything tens of times slower, so only families whose kernels exchange data through shared memory run."""
     def commands(c):
         tool = c.tool("compute-sanitizer")
         if c.backend != "cuda" or tool is None:
@@ -242,7 +244,7 @@ def sanitizer(name, *more):
         yield conformance(c, *base, under=under)
         if c.is_sm_90():
             yield conformance(c, "--require-one", "--option", "matmul=own", "--each", "tiles=wgmma128x256,streamk128x256,cluster128x256",
-                              "--family", "matmul,matmul_w8a8,matmul_tall,grouped_matmul_wide", under=under)
+                              "--family", WARPGROUP_FAMILIES, under=under)
     return commands
 
 

@@ -61,8 +61,8 @@ class Elsewhere(unittest.TestCase):
         cls.kit = cls.root / "kit"
         packed = subprocess.run([sys.executable, "-B", SOURCE / "apps/gpu_kit/pack.py", "--build", BUILD, "--out", cls.kit,
                                  # This kit is larger than a real one, because the build has libcurl and the shim module.
-                                 "--modules", "reference,gpu-shim", "--max-mb", "60"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                check=False)
+                                 "--modules", "reference,gpu-shim", "--max-mb", "60"],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         assert packed.returncode == 0, packed.stdout
         print(packed.stdout, end="")
 

@@ -22,7 +22,8 @@ def listed(*command):
 class Names(unittest.TestCase):
     def test_families(self):
         known = listed(CONFORMANCE, "--list")
-        for families in (steps.TILE_FAMILIES, steps.ATTENTION_FAMILIES, steps.SHARED_MEMORY_FAMILIES, "rms_norm"):
+        for families in (steps.TILE_FAMILIES, steps.STORED_FAMILIES, steps.ATTENTION_FAMILIES, steps.SHARED_MEMORY_FAMILIES,
+                         steps.WARPGROUP_FAMILIES, "rms_norm"):
             self.assertEqual(set(families.split(",")) - known, set())
 
     def test_models(self):
