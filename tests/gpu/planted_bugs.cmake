@@ -1,7 +1,7 @@
 # Bugs planted in the kernels: ss_gpu_mutant(<name> <target> <file of backends/gpu> <from> <to> <file to compile with it>).
 # In <to>, BUG stands for a condition that is true where the environment variable SECONDSOURCE_PLANTED_BUG has this bug's name
 # (planted.h). The bugs with such a condition share one module for each pair of a compiled file and a target, since one module for each
-# bug made a sixth of the time of the whole build. A bug without it, as in a compile-time constant, has a module of its own.
+# bug would take a sixth of the time of the whole build. A bug without it, as in a compile-time constant, has a module of its own.
 # mutants.cmake makes the modules, where GPU kernels are tested at length. That every <from> is in its file once is tested everywhere:
 # whoever changes a kernel, if only by its line breaks, learns it without those modules.
 set(mutant_folder ${CMAKE_CURRENT_BINARY_DIR}/mutants)

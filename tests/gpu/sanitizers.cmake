@@ -1,5 +1,5 @@
-# The sanitizers see the kernels of one target, the shim and the host part; the rest is as everywhere. Two GPU threads
-# that touch the same shared memory without a barrier between them are a data race to ThreadSanitizer.
+# Each program has the kernels of one target and the host part compiled with its sanitizer, and with AddressSanitizer the shim as well. Two
+# GPU threads that access the same shared memory without a barrier between them are a data race to ThreadSanitizer.
 if(SECONDSOURCE_SANITIZE OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   return()
 endif()
@@ -34,7 +34,7 @@ function(ss_gpu_under sanitizer target shim)
 endfunction()
 ss_gpu_under(address sm_80 "${shim_files}")
 ss_gpu_under(thread gfx90a $<TARGET_OBJECTS:gpu_shim_beside_thread>)
-# And each reports what it is there for.
+# Each sanitizer must report a mistake of its kind.
 add_test(NAME gpu_under_thread_reports COMMAND gpu_under_thread --plant missing-barrier)
 add_test(NAME gpu_under_thread_reports_in_warp COMMAND gpu_under_thread --plant missing-warp-barrier)
 set_tests_properties(gpu_under_thread_reports PROPERTIES
