@@ -48,9 +48,7 @@ struct StreamedShape : BlockShape<kTiles, 1, 4, kTiles == MatmulTiles::k16x64 ? 
 };
 
 /// Takes the place of the TileLoader for weights that are streamed.
-struct NoLoader {
-  static constexpr bool kAsync = true;
-};
+struct NoLoader {};
 
 /// The shape of the tiles of a weight.
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
