@@ -1,11 +1,13 @@
 // secondsource: the program. Parses the command line, runs the chosen subcommand, maps its result to an exit status.
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <new>
 #include <optional>
 #include <string>
@@ -14,6 +16,7 @@
 
 #include "command.h"
 #include "commands.h"
+#include "core/file.h"
 #include "core/program_path.h"
 #include "core/utf8.h"
 #include "installed_data.h"
@@ -26,6 +29,18 @@ namespace {
 // The only object of static storage in the program; a signal handler cannot reach any other.
 InterruptFlag interrupt_flag;
 
+/// Opens /dev/null in place of each standard descriptor that is closed, so that no file that is opened later, such as the
+/// journal of a run, gets its number and with it what is printed. Reading from the new stdin finds its end, and writing to
+/// the new stdout fails as it would to a closed one.
+void reserve_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    // The lowest free number is the one that is looked at: those below it are open.
+    if (::fcntl(descriptor, F_GETFD) < 0) {
+      static_cast<void>(::open("/dev/null", descriptor == STDERR_FILENO ? O_WRONLY : O_RDONLY));
+    }
+  }
+}
+
 void install_signal_handlers() {
   struct sigaction action {};
   action.sa_handler = [](int) { interrupt_flag.request(); };
@@ -34,6 +49,14 @@ void install_signal_handlers() {
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+  // A closed terminal. The shell and the kernel both send the signal, so that a second one must not end the program. nohup
+  // leaves it ignored.
+  struct sigaction hangup {};
+  ::sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) {
+    hangup.sa_handler = action.sa_handler;
+    ::sigaction(SIGHUP, &hangup, nullptr);
+  }
   // Ctrl-Z also stops the workers, which have process groups of their own. A shell without job control leaves the
   // signal ignored.
   struct sigaction pause {};
@@ -146,10 +169,20 @@ Result<void> print_text(std::string_view text) {
 }  // namespace secondsource
 
 int main(int argc, char** argv) {
+  secondsource::reserve_standard_descriptors();
   try {
     return secondsource::run_program(argc, argv);
   } catch (const std::bad_alloc&) {
     std::fputs("secondsource: out of memory\n", stderr);
+  } catch (const std::filesystem::filesystem_error& error) {
+    // Most calls return such errors as values. The system gives no other reason for those that throw.
+    std::fputs(fmt::format("secondsource: {}: the file system refuses this path: {}\n",
+                           secondsource::shown(error.path1().string()), error.code().message())
+                   .c_str(),
+               stderr);
+    if (secondsource::is_fault_of_path(error.code().value())) {
+      return static_cast<int>(secondsource::ExitStatus::kBadInput);
+    }
   } catch (const std::system_error& error) {
     // Threads of the standard library throw; nothing else that is used here does.
     std::fprintf(stderr, "secondsource: the system refuses a thread or a file: %s (ulimit -u, ulimit -n)\n",

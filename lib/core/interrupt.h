@@ -1,5 +1,5 @@
 #pragma once
-// The user's requests to stop, as a flag that long work checks between its pieces (Ctrl-C), and to pause (Ctrl-Z).
+// The user's requests to stop (Ctrl-C, a closed terminal), as a flag that long work checks, and to pause (Ctrl-Z).
 
 #include <sys/types.h>
 
@@ -14,7 +14,7 @@ namespace secondsource {
 /// The longest wait before an interrupt flag is checked again.
 inline constexpr std::int64_t kInterruptPeriodNs = 200'000'000;
 
-/// Set by the signal handlers of the program (SIGINT and SIGTERM: request(), SIGTSTP: pause()), read by the library.
+/// Set by the program's signal handlers (SIGINT, SIGTERM, SIGHUP: request(); SIGTSTP: pause()), read by the library.
 class InterruptFlag {
  public:
   void request() noexcept { requested_.store(true, std::memory_order_relaxed); }

@@ -134,7 +134,9 @@ TEST_CASE("kill -9 at random moments, then --resume: complete, nothing lost, not
   CHECK(lasting_lines(folder) == before);
 }
 
-TEST_CASE("Ctrl-C ends with 130 and a line that says how to go on") {
+TEST_CASE("Ctrl-C and a closed terminal end with 130 and a line that says how to go on") {
+  const int signal = GENERATE(SIGINT, SIGTERM, SIGHUP);
+  CAPTURE(signal);
   const test::ScratchFolder scratch;
   const std::filesystem::path folder = scratch.path() / "run";
   {
@@ -142,13 +144,29 @@ TEST_CASE("Ctrl-C ends with 130 and a line that says how to go on") {
     while (!std::filesystem::exists(folder / "samples.jsonl") && !program.wait_for(5)) {
     }
     program.wait_for(300);
-    program.send_signal(SIGINT);
+    program.send_signal(signal);
+    // The shell and the kernel each say that a terminal was closed.
+    if (signal == SIGHUP) program.send_signal(signal);
     CHECK(program.status() == 130);
     CHECK(program.err().find("secondsource run --resume " + folder.string()) != std::string::npos);
   }
   const test::ProgramRun resumed = test::run_program(resume_arguments(folder));
   CAPTURE(resumed.err);
   CHECK(is_complete(resumed.status));
+  check_complete(folder);
+}
+
+TEST_CASE("under nohup a run goes on when its terminal is closed") {
+  const test::ScratchFolder scratch;
+  const std::filesystem::path folder = scratch.path() / "run";
+  const auto before = ::signal(SIGHUP, SIG_IGN);
+  test::StartedProgram program(run_arguments(folder), scratch.path());
+  ::signal(SIGHUP, before);
+  while (!std::filesystem::exists(folder / "samples.jsonl") && !program.wait_for(5)) {
+  }
+  program.send_signal(SIGHUP);
+  CAPTURE(program.err());
+  CHECK(is_complete(program.status()));
   check_complete(folder);
 }
 
