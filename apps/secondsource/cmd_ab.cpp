@@ -419,8 +419,9 @@ void add_what_flags(CommandNode& command, AbOptions& options) {
       "Program of the base (default: this one), or with --build a revision; or a system: its name in the "
       "plan, NAME=URL or NAME=adapter:RUNTIME as for `run --system`, or an image with its digest");
   command.add_option("--cand", options.candidate, "The same for the candidate");
-  command.add_option("--base-args", options.base_args, "Flags of `run` for the base alone: the setting under test");
-  command.add_option("--cand-args", options.candidate_args, "The same for the candidate");
+  command.add_option("--base-args", options.base_args, "Flags of `run` for the base alone: the setting under test")
+      ->may_be_empty();
+  command.add_option("--cand-args", options.candidate_args, "The same for the candidate")->may_be_empty();
   command.add_option("--build", options.build, "Build both revisions with this command, in worktrees");
   command.add_option("--program", options.program, "Program that the build makes, relative to the worktree")
       ->capture_default_str();

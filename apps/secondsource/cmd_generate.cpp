@@ -22,7 +22,7 @@ struct GenerateCommandOptions {
   std::string prompt_file;
   std::vector<std::int32_t> ids;
   bool chat = false;
-  std::string system;
+  std::optional<std::string> system;  ///< it may be empty: some templates write another one where there is none
   std::int32_t max_new_tokens = 128;
   SamplingOptions sampling;
   std::vector<std::string> stop;
@@ -34,7 +34,7 @@ Result<std::vector<std::int32_t>> prompt_ids(const GenerateCommandOptions& optio
   if (n_given != 1) {
     return Error{ErrorCode::kInvalidInput, "generate: expected one of --prompt, --prompt-file and --ids"};
   }
-  if (!options.system.empty() && !options.chat) {
+  if (options.system && !options.chat) {
     return Error{ErrorCode::kInvalidInput,
                  "generate: --system: expected --chat beside it, since only a chat has a system message"};
   }
@@ -45,7 +45,7 @@ Result<std::vector<std::int32_t>> prompt_ids(const GenerateCommandOptions& optio
   }
   if (options.chat) {
     std::vector<ChatMessage> messages;
-    if (!options.system.empty()) messages.push_back({"system", options.system});
+    if (options.system) messages.push_back({"system", *options.system});
     messages.push_back({"user", prompt});
     SS_TRY(const std::string rendered, text.render(messages));
     return text.encode(rendered);
@@ -148,7 +148,11 @@ CommandNode* add_generate_command(CommandNode& app, CommandAction& action) {
   command->add_option("--prompt-file", options->prompt_file, "A file with the prompt's text");
   command->add_option("--ids", options->ids, "The prompt as token ids, separated by commas")->delimiter(',');
   command->add_flag("--chat", options->chat, "Put the prompt into the bundle's chat template, as the user's message");
-  command->add_option("--system", options->system, "With --chat: the system message");
+  command
+      ->add_option(
+          "--system", [options](const std::string& text) { options->system = text; },
+          "With --chat: the system message; an empty one is a message, too")
+      ->may_be_empty();
   command->add_option("--max-new-tokens", options->max_new_tokens)->check(Range(1, 1 << 24))->capture_default_str();
   command->add_option("--temperature", options->sampling.temperature, "0: greedy")->capture_default_str();
   command->add_option("--top-k", options->sampling.top_k, "0: all")->capture_default_str();

@@ -253,14 +253,12 @@ CommandNode* add_history_command(CommandNode& app, CommandAction& action) {
   add->add_option("runs", options->runs, "Run directories")->required();
   add_branch(add, options, "Branch that the runs measured (default: main, or the branch of a known run)");
   add->add_option(
-      "--commit",
-      [options](const std::string& commit) {
-        if (!commit.empty()) options->commit = commit;
-      },
+      "--commit", [options](const std::string& commit) { options->commit = commit; },
       "Commit that was measured (default: the one the program that ran was built from, or that of a known run)");
   add->add_option(
-      "--label", [options](const std::string& label) { options->label = label; },
-      "Label for these runs, as \"v1.4\" (default: none, or that of a known run)");
+         "--label", [options](const std::string& label) { options->label = label; },
+         "Label for these runs, as \"v1.4\" (default: none, or that of a known run)")
+      ->may_be_empty();
   add->footer("Example: secondsource history add runs/nightly --branch main --commit \"$GITHUB_SHA\"");
 
   CommandNode* list = add_subcommand(history, options, action, "list", "Runs, newest first", run_list);

@@ -162,7 +162,7 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
   }
   request.settings.oracle = kOracle;
   SS_TRY_VOID(apply_limit_flags(options, request.settings));
-  if (std::ranges::find(options.given, "--price") != options.given.end()) plan.price = options.price;
+  if (!options.price.empty()) plan.price = options.price;
   if (!options.price_per.empty()) plan.price_per = options.price_per;
   if (!options.price_book.empty()) plan.price_book = options.price_book;
   if (!options.out.empty()) plan.out = options.out;

@@ -125,7 +125,8 @@ void add_gate_flags(CommandNode& command, SelftestOptions& options) {
   command.add_option("--variant", options.variant, "--real: the variant")->capture_default_str();
   command.add_option("--scenario", options.scenario, "--real: the scenario")->capture_default_str();
   command.add_option("--budget", options.budget, "--real: time of the scenario in a process")->capture_default_str();
-  command.add_option("--cand-args", options.candidate_args, "--real: flags of `run` for one side: a planted slowdown");
+  command.add_option("--cand-args", options.candidate_args, "--real: flags of `run` for one side: a planted slowdown")
+      ->may_be_empty();
   command.add_option("--pairs", options.n_pairs, "--real: how many")
       ->check(Range(std::int64_t{1}, std::int64_t{1000}))
       ->capture_default_str();

@@ -177,7 +177,7 @@ CommandNode* add_tokenize_command(CommandNode& app, CommandAction& action) {
   CommandNode* command = app.add_subcommand("tokenize", "Token ids of a text and back, as JSON lines");
   command->add_option("tokenizer", options->path, "A bundle, a Hugging Face folder, a tokenizer.json or a GGUF file")
       ->required();
-  Flag* text = command->add_option("--text", options->text, "Tokenize this");
+  Flag* text = command->add_option("--text", options->text, "Tokenize this")->may_be_empty();
   command->add_option("--file", options->file, "Tokenize the whole of this file")->excludes(text);
   command->add_flag("--chat", options->chat, "Texts are a user's message: put them into the chat template first");
   command->add_option("--family", options->family,

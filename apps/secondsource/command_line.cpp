@@ -254,7 +254,7 @@ Flag* Flag::check(const FlagCheck& check) {
 
 Flag* Flag::delimiter(char separator) {
   option_->delimiter(separator);
-  is_list_ = true;
+  separator_ = separator;
   return this;
 }
 
@@ -269,12 +269,34 @@ Flag* Flag::excludes(const Flag* other) {
   return this;
 }
 
+Flag* Flag::may_be_empty() {
+  may_be_empty_ = true;
+  return this;
+}
+
 std::size_t Flag::count() const {
   return option_->count();
 }
 
+std::optional<std::string> Flag::fault_of_empty_value() const {
+  // A flag without a value has the words "true" and "false" as results.
+  const std::vector<std::string>& values = option_->results();
+  if (may_be_empty_ || std::ranges::find(values, "") == values.end()) return std::nullopt;
+  const char* const where = description_.is_positional() ? "the argument " : "";
+  return fmt::format("{}{}: expected {}, found \"\"", where, description_.name,
+                     values.size() == 1 ? "a value" : "values that are not empty");
+}
+
+std::optional<std::string> Flag::fault_of_empty_part(const std::string& word) const {
+  if (separator_ == 0 || word.empty()) return std::nullopt;  // an empty word is refused as an empty value
+  const bool has_empty_part = word.front() == separator_ || word.back() == separator_ ||
+                              word.find(std::string(2, separator_)) != std::string::npos;
+  if (!has_empty_part) return std::nullopt;
+  return fmt::format("{}: expected values that are not empty, found {}", description_.name, in_quotes(word));
+}
+
 std::optional<std::string> Flag::repeated_word() const {
-  if (!is_list_ || description_.value != kTextValue) return std::nullopt;
+  if (separator_ == 0 || description_.value != kTextValue) return std::nullopt;
   std::set<std::string_view> seen;
   for (const std::string& word : option_->results()) {
     if (!seen.insert(word).second) return word;
@@ -355,11 +377,39 @@ const CommandNode* CommandNode::find(const CLI::App* command) const {
 
 std::optional<std::string> CommandNode::fault_of_flags() const {
   for (const Flag& flag : flags_) {
+    if (std::optional<std::string> fault = flag.fault_of_empty_value()) return fault;
     const std::optional<std::string> word = flag.repeated_word();
     if (!word) continue;
     return fmt::format("{}: expected each word once, found {} twice", flag.description().name, in_quotes(*word));
   }
   return std::nullopt;
+}
+
+const Flag* CommandNode::flag_with_value(const std::string& name) const {
+  const auto flag = std::ranges::find_if(flags_, [&](const Flag& one) {
+    return name.starts_with("--") && one.description().name == name && !one.description().value.empty();
+  });
+  return flag == flags_.end() ? nullptr : &*flag;
+}
+
+Result<std::vector<std::string>> CommandNode::with_empty_values(const std::vector<std::string>& words) const {
+  std::vector<std::string> result;
+  const Flag* open = nullptr;  // the flag whose value is the next word
+  for (const std::string& word : words) {
+    const bool is_value = open != nullptr;
+    const std::size_t equals = word.find('=');
+    const Flag* const flag = is_value ? open : flag_with_value(word.substr(0, equals));
+    open = !is_value && equals == std::string::npos ? flag : nullptr;
+    const bool has_value = flag != nullptr && open == nullptr;
+    const std::string value = has_value && !is_value ? word.substr(equals + 1) : word;
+    if (has_value) {
+      if (const auto fault = flag->fault_of_empty_part(value)) return Error{ErrorCode::kInvalidInput, *fault};
+    }
+    const bool is_apart = has_value && !is_value && value.empty();
+    result.push_back(is_apart ? flag->description().name : word);
+    if (is_apart) result.emplace_back();
+  }
+  return result;
 }
 
 void CommandNode::callback(std::function<void()> action) {
@@ -398,7 +448,10 @@ std::optional<int> CommandLine::parse(int argc, const char* const* argv) {
     return 0;
   }
   try {
-    app_->parse(argc, argv);
+    Result<std::vector<std::string>> given = root_.find(find_place(*app_, words).command)->with_empty_values(words);
+    if (!given) return refuse(given.error().message);
+    std::ranges::reverse(*given);  // as CLI11 takes them
+    app_->parse(*std::move(given));
     const std::optional<std::string> fault = root_.find(given_command(*app_))->fault_of_flags();
     return fault ? std::optional(refuse(*fault)) : std::nullopt;
   } catch (const CLI::Success& done) {  // --help, --version

@@ -80,7 +80,14 @@ class Flag {
   Flag* delimiter(char separator);
   Flag* capture_default_str();  ///< the help shows the present value as the default
   Flag* excludes(const Flag* other);
+  /// An empty value says something. Without this it is refused: it is most often that of a variable that is not set, and
+  /// must not be taken for a flag that was not given.
+  Flag* may_be_empty();
   [[nodiscard]] std::size_t count() const;  ///< how often it was given
+  /// Why the values that were given are refused for one that is empty; nullopt if none is, or it may be.
+  [[nodiscard]] std::optional<std::string> fault_of_empty_value() const;
+  /// Why a word is refused in which a list has an empty value, as in "a,,b"; nullopt if it has none.
+  [[nodiscard]] std::optional<std::string> fault_of_empty_part(const std::string& word) const;
   /// For a list of words, a word that was given twice; nullopt if there is none.
   [[nodiscard]] std::optional<std::string> repeated_word() const;
   [[nodiscard]] const FlagDescription& description() const { return description_; }
@@ -88,7 +95,8 @@ class Flag {
  private:
   CLI::Option* option_;
   FlagDescription description_;
-  bool is_list_ = false;
+  char separator_ = 0;  ///< of the values of a list in one word; 0: there is one value in a word
+  bool may_be_empty_ = false;
 };
 
 /// Where the value of a flag is stored.
@@ -126,6 +134,11 @@ class CommandNode {
   Flag* add_option_to(const std::string& name, FlagTarget target, const std::string& description);
   /// Why the flags that were given are refused; nullopt if they are accepted.
   [[nodiscard]] std::optional<std::string> fault_of_flags() const;
+  /// The flag of that name if it has a value; nullptr otherwise.
+  [[nodiscard]] const Flag* flag_with_value(const std::string& name) const;
+  /// The words of a command line with each `--flag=` as two words, the flag and its empty value: CLI11 would take the next
+  /// word as the value. Errors: kInvalidInput for a list with an empty value, which CLI11 would leave out.
+  [[nodiscard]] Result<std::vector<std::string>> with_empty_values(const std::vector<std::string>& words) const;
 
   CLI::App* app_;
   std::string group_ = "Commands";

@@ -101,6 +101,7 @@ TEST_CASE("generate refuses in one line what it cannot do") {
   check_refused(run_program({"generate", kDefaultBundle}), "expected one of --prompt, --prompt-file and --ids");
   check_refused(generate({"--prompt", "x", "--variant", "int3"}), "int3");
   check_refused(generate({"--ids", "1,99999"}), "found 99999");
+  check_refused(generate({"--ids", ""}), "--ids: expected a value, found \"\"");
   check_refused(generate({"--prompt", "x", "--temperature", "-1"}), "temperature");
   check_refused(generate({"--prompt", "x", "--backend-option", "threads"}), "KEY=VALUE");
   check_refused(run_program({"generate", source_path("bundles/tiny-gqa8-hd64"), "--chat", "--prompt", "x"}),
