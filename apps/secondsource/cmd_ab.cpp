@@ -371,7 +371,7 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
   }
   std::optional<Output> sarif;
   if (!options.sarif.empty()) {
-    SS_TRY(Output opened, Output::open(options.sarif));
+    SS_TRY(Output opened, Output::open(options.sarif, {options.bundle, options.config, options.waivers}));
     sarif.emplace(std::move(opened));
   }
   Result<AbDirectory> directory =

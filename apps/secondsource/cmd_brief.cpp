@@ -13,6 +13,7 @@
 #include "core/hash.h"
 #include "core/shell_text.h"
 #include "core/utf8.h"
+#include "output.h"
 #include "report/brief_document.h"
 
 namespace secondsource {
@@ -82,15 +83,22 @@ class BriefMaker {
   std::vector<std::string> words_;  ///< of the command that makes this brief again
 };
 
+/// The file of the brief in this format.
+fs::path file_of(const BriefOptions& options, const std::string& format) {
+  return fs::path(options.out) / ("brief." + format);
+}
+
 Result<ExitStatus> run_brief(const BriefOptions& options) {
+  InputPaths inputs(options.runs.begin(), options.runs.end());
+  inputs.insert(inputs.end(), {options.prices, options.demand, options.quoted, options.waivers});
+  for (const std::string& format : options.formats) SS_TRY_VOID(check_is_no_input(file_of(options, format), inputs));
   SS_TRY(const Brief brief, BriefMaker(options).make());
   SS_TRY_VOID(create_folder(options.out));
   const Document document = brief_document(brief);
   for (const std::string& format : options.formats) {
-    const fs::path path = fs::path(options.out) / ("brief." + format);
-    SS_TRY_VOID(write_file(path, format == "json"   ? to_json(brief)
-                                 : format == "html" ? render_html(document)
-                                                    : render_markdown(document)));
+    SS_TRY_VOID(write_file(file_of(options, format), format == "json"   ? to_json(brief)
+                                                     : format == "html" ? render_html(document)
+                                                                        : render_markdown(document)));
   }
   SS_TRY_VOID(print_text(decision_headline(brief.decision) + "\n"));
   return ExitStatus::kOk;

@@ -13,6 +13,7 @@
 #include "core/json_text.h"
 #include "installed_data.h"
 #include "model_flags.h"
+#include "output.h"
 
 namespace secondsource {
 namespace {
@@ -68,6 +69,7 @@ Result<std::vector<Ids>> read_inputs(const EvalCommandOptions& options) {
 Result<std::optional<SafetensorsWriter>> open_logits(const EvalCommandOptions& options, const std::vector<Ids>& inputs,
                                                      std::int64_t vocab_size) {
   if (options.logits.empty()) return std::optional<SafetensorsWriter>();
+  SS_TRY_VOID(check_is_no_input(options.logits, {options.model.bundle, options.input}));
   std::vector<TensorToWrite> tensors;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     tensors.push_back(

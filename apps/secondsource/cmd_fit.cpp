@@ -88,7 +88,7 @@ Result<DType> kv_dtype_of(const std::string& name) {
 }
 
 Result<ExitStatus> run_fit(const FitOptions& options, CommandContext& context) {
-  SS_TRY(Output output, Output::open(options.out));
+  SS_TRY(Output output, Output::open(options.out, {options.model, options.hardware_file, options.prices}));
   FitRequest request;
   request.model = options.model;
   SS_TRY(ModelDescription model, model_of(options, context));

@@ -52,12 +52,19 @@ struct HistoryOptions {
 
 using Options = std::shared_ptr<HistoryOptions>;
 
+Result<std::filesystem::path> path_of_history(const HistoryOptions& options) {
+  if (!options.db.empty()) return std::filesystem::path(options.db);
+  return default_history_path();
+}
+
 Result<History> open_history(const HistoryOptions& options, DatabaseAccess access) {
-  std::filesystem::path path = options.db;
-  if (path.empty()) {
-    SS_TRY(path, default_history_path());
-  }
+  SS_TRY(const std::filesystem::path path, path_of_history(options));
   return History::open(path, access);
+}
+
+Result<Output> open_output(const HistoryOptions& options) {
+  SS_TRY(const std::filesystem::path history, path_of_history(options));
+  return Output::open(options.out, {history});
 }
 
 std::optional<std::string> branch_filter(const HistoryOptions& options) {
@@ -119,7 +126,7 @@ Result<ExitStatus> run_list(const HistoryOptions& options, CommandContext&) {
 }
 
 Result<ExitStatus> run_export(const HistoryOptions& options, CommandContext& context) {
-  SS_TRY(Output output, Output::open(options.out));
+  SS_TRY(Output output, open_output(options));
   SS_TRY(History history, open_history(options, DatabaseAccess::kRead));
   SS_TRY(const std::vector<HistoryCell> cells, history.cells(branch_filter(options)));
   std::string text;
@@ -138,7 +145,7 @@ Result<ExitStatus> run_export(const HistoryOptions& options, CommandContext& con
 }
 
 Result<ExitStatus> run_plot(const HistoryOptions& options, CommandContext&) {
-  SS_TRY(Output output, Output::open(options.out));
+  SS_TRY(Output output, open_output(options));
   const HistoryMetric* metric = find_history_metric(options.metric);
   SS_TRY(History history, open_history(options, DatabaseAccess::kRead));
   std::vector<std::string> cells = options.cells;

@@ -144,7 +144,7 @@ struct ImportOptions {
 };
 
 Result<ExitStatus> import_prices(const ImportOptions& options, Progress& progress) {
-  SS_TRY(Output output, Output::open(options.out));
+  SS_TRY(Output output, Output::open(options.out, {options.catalog}));
   const std::string read_on = options.read_on.empty() ? utc_timestamp().substr(0, 10) : options.read_on;
   if (options.origin.date != "undated" && !is_day_month_quarter_or_year(options.origin.date)) {
     return Error{ErrorCode::kInvalidInput,

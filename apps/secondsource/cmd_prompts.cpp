@@ -110,7 +110,9 @@ Result<ExitStatus> run_prompts_import(PromptImportFlags& options, CommandContext
   if (options.import.tags.empty()) options.import.tags = {"full"};
   options.read.format = *enum_from_name<RecordedFormat>(options.format);
   options.read.turn = *enum_from_name<RecordedTurn>(options.turn);
-  SS_TRY(Output output, Output::open(options.out));
+  InputPaths inputs(options.files.begin(), options.files.end());
+  inputs.emplace_back(options.tokenizer);
+  SS_TRY(Output output, Output::open(options.out, inputs));
   std::optional<TokenizerSource> source;
   CountTokens count_tokens;
   if (!options.tokenizer.empty()) {

@@ -2,10 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <optional>
+#include <system_error>
 
 #include "commands.h"
 #include "core/file.h"
+#include "core/utf8.h"
 #include "gate_output.h"
 #include "output.h"
 #include "report/annotations.h"
@@ -27,6 +31,7 @@ namespace secondsource {
 namespace {
 
 struct ReportOptions {
+  std::vector<std::string> given;  ///< the names of the flags on the command line
   std::vector<std::string> runs;
   std::string gate;
   std::string history;
@@ -124,8 +129,50 @@ Result<std::string> render_portability(const PortabilityMatrix& matrix, const st
                fmt::format("report: expected --portability as table, markdown, html or json, found {}", format)};
 }
 
+/// Refuses --history and --branch where nothing of them is shown.
+Result<void> check_is_used(const ReportOptions& options) {
+  const auto is_given = [&](const char* flag) { return std::ranges::find(options.given, flag) != options.given.end(); };
+  if (is_given("--branch") && !is_given("--history")) {
+    return Error{ErrorCode::kInvalidInput, "--branch: expected --history beside it, found none"};
+  }
+  if (!is_given("--history")) return {};
+  if (options.format != "html") {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("--history: expected --format html, which alone has charts, found {}", options.format)};
+  }
+  if (options.portability) {
+    return Error{ErrorCode::kInvalidInput,
+                 "--history: expected no --portability beside it, since the matrix is shown alone"};
+  }
+  if (options.runs.empty()) {
+    return Error{ErrorCode::kInvalidInput, "--history: expected run directories, whose cells it shows, found none"};
+  }
+  return {};
+}
+
+/// Refuses a run that is named twice, whatever the names: each of its rows would count as two.
+Result<void> check_runs_differ(const std::vector<std::string>& runs) {
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      std::error_code ignored;  // the reader says what is missing
+      if (!std::filesystem::equivalent(runs[i], runs[j], ignored)) continue;
+      return Error{ErrorCode::kInvalidInput,
+                   runs[i] == runs[j]
+                       ? fmt::format("report: expected each run once, found {} twice", in_quotes(runs[i]))
+                       : fmt::format("report: expected each run once, found {} and {}, which are one",
+                                     in_quotes(runs[j]), in_quotes(runs[i]))};
+    }
+  }
+  return {};
+}
+
 Result<ExitStatus> run_report(const ReportOptions& options) {
-  SS_TRY(Output output, Output::open(options.out));
+  InputPaths inputs(options.runs.begin(), options.runs.end());
+  inputs.insert(inputs.end(), options.conformance.begin(), options.conformance.end());
+  inputs.insert(inputs.end(), {options.gate, options.history});
+  SS_TRY(Output output, Output::open(options.out, inputs));
+  SS_TRY_VOID(check_is_used(options));
+  SS_TRY_VOID(check_runs_differ(options.runs));
   const bool is_of_cells = options.format == "csv" || options.format == "json" || options.format == "openmetrics";
   if (!options.gate.empty() && is_of_cells) {
     return Error{
@@ -188,7 +235,8 @@ CommandNode* add_report_command(CommandNode& app, CommandAction& action) {
   command->add_option("runs", options->runs, "Run directories");
   command->add_option("--gate", options->gate,
                       "A gate's verdict (gate.json, --format json of gate, ab and history check)");
-  command->add_option("--history", options->history, "A history whose trends of these cells go into the page");
+  command->add_option("--history", options->history,
+                      "A history whose trends of these cells go into the page (--format html)");
   command->add_option("--branch", options->branch, "Its branch")->capture_default_str();
   command
       ->add_option("--format", options->format,
@@ -205,7 +253,10 @@ CommandNode* add_report_command(CommandNode& app, CommandAction& action) {
       "Example: secondsource report runs/today --format html --out today.html\n"
       "Example: secondsource report --gate runs/ab/gate.json --format junit --out junit.xml\n"
       "Example: secondsource report runs/today --format openmetrics --out today.prom");
-  command->callback([options, &action] { action = [options](CommandContext&) { return run_report(*options); }; });
+  command->callback([options, command, &action] {
+    options->given = command->given();
+    action = [options](CommandContext&) { return run_report(*options); };
+  });
   return command;
 }
 

@@ -32,6 +32,7 @@
 #include "installed_data.h"
 #include "modules.h"
 #include "noise_limit.h"
+#include "output.h"
 #include "record/ranges.h"
 #include "record/slo.h"
 #include "run_outcome.h"
@@ -285,7 +286,12 @@ Result<void> check_before_work(const PlanFile& plan, const RunOptions& options) 
   constexpr std::int32_t kOtherThreads = 8;
   SS_TRY_VOID(check_threads_can_start((settings.threads > 0 ? settings.threads : n_usable_cpus()) + kOtherThreads));
   SS_TRY_VOID(check_cpus(settings.cpus));
-  if (!settings.trace_file.empty()) SS_TRY_VOID(OutputFile::create(settings.trace_file));
+  if (!settings.trace_file.empty()) {
+    InputPaths inputs = plan.request.bundles;
+    inputs.insert(inputs.end(), {options.config, plan.gate.baseline, plan.gate.waivers, plan.price_book});
+    SS_TRY_VOID(check_is_no_input(settings.trace_file, inputs));
+    SS_TRY_VOID(OutputFile::create(settings.trace_file));
+  }
   if (!options.resume.empty()) return {};
   // A folder with the time in its name is made where none is given, so that only its parent is in question then.
   if (plan.out.empty()) return RunDirectory::check_free(std::filesystem::path(kRunsFolder) / "new");

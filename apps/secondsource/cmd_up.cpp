@@ -10,6 +10,7 @@
 #include "commands.h"
 #include "core/utf8.h"
 #include "installed_data.h"
+#include "output.h"
 #include "runner/kept_server.h"
 #include "runner/plan_file.h"
 #include "runner/survey_systems.h"
@@ -47,6 +48,9 @@ Result<ExitStatus> run_up(const UpOptions& options, CommandContext& context) {
     SS_TRY(bundle, bundle_path(bundle, context.program));
   }
   const std::filesystem::path log = options.log.empty() ? system.name + ".log" : options.log;
+  InputPaths inputs = bundles;
+  inputs.emplace_back(options.config);
+  SS_TRY_VOID(check_is_no_input(log, inputs));
   const RunSettings& settings = plan.request.settings;
   const ChildLimits limits{.cpus = settings.cpus, .memory_max_bytes = settings.memory_max_bytes};
   SS_TRY(const SystemSurvey survey,

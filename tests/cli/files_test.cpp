@@ -99,6 +99,44 @@ TEST_CASE("a run with a closed stdin, stdout or stderr writes no report into its
   }
 }
 
+TEST_CASE("an --out that is an input, also by another name, or lies in one, is refused, and the input stays") {
+  const ScratchFolder scratch;
+  const std::string run = stored_run(scratch.path() / "run", 4);
+  const std::string samples = run + "/samples.jsonl";
+  const std::string history = (scratch.path() / "history.db").string();
+  REQUIRE(run_program({"history", "add", run, "--db", history}).status == 0);
+  const std::string catalog = (scratch.path() / "vms.csv").string();
+  const std::string link = (scratch.path() / "link.csv").string();
+  const std::string other_name = (scratch.path() / "other.csv").string();
+  REQUIRE_OK(write_file(catalog, "InstanceType,AcceleratorName\n"));
+  std::filesystem::create_symlink(catalog, link);
+  std::filesystem::create_hard_link(catalog, other_name);
+  const std::string recorded = (scratch.path() / "recorded.txt").string();
+  REQUIRE_OK(write_file(recorded, "a prompt\n"));
+  const std::string same = "expected another file than the input";
+  const std::string inside = "expected a file outside of the input";
+  const std::tuple<std::vector<std::string>, std::string, std::string> cases[] = {
+      {{"report", run, "--format", "csv", "--out", samples}, samples, inside},
+      {{"report", run, "--format", "csv", "--out", run + "/report.csv"}, samples, inside},
+      {{"report", "--gate", catalog, "--format", "junit", "--out", catalog}, catalog, same},
+      {{"history", "export", "--db", history, "--out", history}, history, same},
+      {{"history", "plot", "--db", history, "--out", history}, history, same},
+      {{"prices", "import", catalog, "--provider", "a", "--source", "b", "--out", catalog}, catalog, same},
+      {{"prices", "import", catalog, "--provider", "a", "--source", "b", "--out", link}, catalog, same},
+      {{"prices", "import", catalog, "--provider", "a", "--source", "b", "--out", other_name}, catalog, same},
+      {{"prompts", "import", recorded, "--format", "text", "--out", recorded}, recorded, same},
+      {{"fit", "Llama-3.1-8B", "--prices", catalog, "--out", catalog}, catalog, same},
+      {{"eval", bundle(), "--ids", "1", "--logits", bundle() + "/manifest.yaml"}, bundle() + "/manifest.yaml", inside},
+      {{"run", bundle(), "--waivers", recorded, "--trace", recorded}, recorded, same},
+      {{"brief", run, "--prices", catalog, "--demand", recorded, "--out", run}, samples, inside}};
+  for (const auto& [arguments, input, words] : cases) {
+    CAPTURE(arguments);
+    const std::string before = *read_file(input);
+    check_refused(run_program(arguments), words);
+    CHECK(*read_file(input) == before);
+  }
+}
+
 TEST_CASE("three reports into one file at once: all succeed, and the file is one of them") {
   const ScratchFolder scratch;
   const std::string out = (scratch.path() / "report.html").string();

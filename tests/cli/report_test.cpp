@@ -97,6 +97,24 @@ TEST_CASE("report puts several runs into one table") {
   CHECK(contains(both.out, "reference  int8     single-stream  passed"));
 }
 
+TEST_CASE("report refuses a run that is named twice, and a history that is not shown") {
+  const ScratchFolder scratch;
+  const std::string run = source_path("reports/samples/runs/cpu");
+  const std::string link = (scratch.path() / "link").string();
+  std::filesystem::create_directory_symlink(run, link);
+  check_refused(run_program({"report", run, run}), "expected each run once, found");
+  check_refused(run_program({"report", run, link}), "which are one");
+  const std::string history = (scratch.path() / "history.db").string();
+  REQUIRE(run_program({"history", "add", run, "--db", history}).status == 0);
+  for (const char* format : {"table", "markdown", "csv", "json", "junit", "openmetrics"}) {
+    check_refused(run_program({"report", run, "--history", history, "--format", format}), "expected --format html");
+  }
+  check_refused(run_program({"report", run, "--branch", "main"}), "--branch: expected --history beside it");
+  check_refused(run_program({"report", run, "--history", history, "--format", "html", "--portability"}),
+                "expected no --portability");
+  CHECK(run_program({"report", run, "--history", history, "--branch", "main", "--format", "html"}).status == 0);
+}
+
 TEST_CASE("report: a run without samples is shown from its summary, and marked") {
   const ScratchFolder scratch;
   const auto archived = scratch.path() / "archived";
