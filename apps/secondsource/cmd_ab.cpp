@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -110,6 +111,26 @@ Result<void> check_options_are_for_systems(const AbOptions& options) {
   return {};
 }
 
+/// Refuses what belongs to systems or to revisions alone.
+Result<void> check_options_are_for_programs(const AbOptions& options) {
+  const auto is_given = [&](const char* flag) { return std::ranges::find(options.given, flag) != options.given.end(); };
+  for (const char* const flag : {"--alternate", "--pairs-per-start"}) {
+    if (!is_given(flag)) continue;
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("{}: expected two systems as --base and --cand, found two programs, which no server is started for",
+                    flag)};
+  }
+  for (const char* const flag : {"--program", "--modules", "--repo", "--work"}) {
+    if (!options.build.empty() || !is_given(flag)) continue;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected --build with the command that builds both revisions, "
+                             "found none",
+                             flag)};
+  }
+  return {};
+}
+
 /// Refuses the keys of a plan that a comparison cannot honour, since it runs the plan's cells in pairs.
 Result<void> check_plan_is_for_pairs(const PlanFile& plan, const std::string& name, bool is_of_systems) {
   const RunRequest& request = plan.request;
@@ -154,7 +175,7 @@ Result<PlanFile> plan_with_flags(const AbOptions& options, TwoSystems& systems, 
   const std::string name = options.config.empty() ? std::string(kDefaultPlanName) : options.config;
   SS_TRY(PlanFile plan, options.config.empty() ? parse_plan(default_plan_text(), name) : read_plan_file(name));
   SS_TRY(systems, systems_under_test(options, plan.request.systems));
-  if (systems.are_named()) SS_TRY_VOID(check_options_are_for_systems(options));
+  SS_TRY_VOID(systems.are_named() ? check_options_are_for_systems(options) : check_options_are_for_programs(options));
   SS_TRY_VOID(check_plan_is_for_pairs(plan, name, systems.are_named()));
   RunRequest& request = plan.request;
   if (!options.bundle.empty()) request.bundles = {options.bundle};
@@ -250,10 +271,6 @@ Result<AbRequest> request_of(const AbOptions& options, const TwoSystems& systems
                              CommandContext& context) {
   if (!options.build.empty() && (options.base.empty() || options.candidate.empty())) {
     return Error{ErrorCode::kInvalidInput, "--build: expected revisions for --base and --cand"};
-  }
-  if (options.build.empty() && !options.modules.empty()) {
-    return Error{ErrorCode::kInvalidInput,
-                 "--modules: expected --build with the command that makes the modules, found none"};
   }
   AbRequest request;
   SS_TRY_VOID(set_arms(options, systems, plan, context, request));

@@ -82,14 +82,13 @@ class Check {
       context_.progress.note(fmt::format("{}: a fault was planted on purpose: {}", fault.first, fault.second));
       faults_.push_back(fault);
     }
-    for (const std::string& text : options_.backend_options) {
-      SS_TRY(BackendOption option, parse_backend_option_flag(text));
-      if (std::find(backends_.begin(), backends_.end(), option.backend) == backends_.end()) {
-        return Error{ErrorCode::kInvalidInput, fmt::format("--backend-option {}: expected an option of one of "
-                                                           "the backends that are checked, which are {}",
-                                                           text, fmt::join(backends_, ", "))};
-      }
-      chosen_options_.push_back(std::move(option));
+    SS_TRY(chosen_options_, parse_backend_option_flags(options_.backend_options));
+    for (const BackendOption& option : chosen_options_) {
+      if (std::find(backends_.begin(), backends_.end(), option.backend) != backends_.end()) continue;
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("--backend-option {}:{}={}: expected an option of one of the backends that are checked, "
+                               "which are {}",
+                               option.backend, option.key, option.value, fmt::join(backends_, ", "))};
     }
     return {};
   }

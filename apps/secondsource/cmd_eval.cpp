@@ -142,8 +142,8 @@ CommandNode* add_eval_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<EvalCommandOptions>();
   CommandNode* command = app.add_subcommand("eval", "Log-probabilities, or whole logits, of given token ids");
   add_model_flags(*command, options->model);
-  command->add_option("--ids", options->ids, "Token ids, separated by commas")->delimiter(',');
-  command->add_option("--input", options->input, "JSON lines {\"ids\": [...]}; default: stdin");
+  Flag* ids = command->add_option("--ids", options->ids, "Token ids, separated by commas")->delimiter(',');
+  command->add_option("--input", options->input, "JSON lines {\"ids\": [...]}; default: stdin")->excludes(ids);
   command->add_option("--logits", options->logits,
                       "Write all logits to this safetensors file, [tokens, vocabulary] each");
   command->add_option("--top", options->n_top, "Also print this many of the most likely tokens at each position")

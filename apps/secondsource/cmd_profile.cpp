@@ -52,7 +52,12 @@ Result<BackendOptions> options_for(const ProfileOptions& options, const std::str
   for (const std::string& text : options.faults) {
     SS_TRY(const auto fault, parse_fault_flag(text));
     SS_TRY_VOID(parse_fault(fault.second));
-    if (fault.first == backend) result.extra.emplace_back("fault", fault.second);
+    if (fault.first != backend) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("--fault {}: expected a fault for the backend that is profiled, which is {}", text, backend)};
+    }
+    result.extra.emplace_back("fault", fault.second);
   }
   return result;
 }

@@ -147,10 +147,8 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
     SS_TRY(auto fault, parse_fault_flag(text));
     request.faults.push_back(std::move(fault));
   }
-  for (const std::string& text : options.backend_options) {
-    SS_TRY(auto option, parse_backend_option_flag(text));
-    request.backend_options.push_back(std::move(option));
-  }
+  SS_TRY(const std::vector<BackendOption> of_backends, parse_backend_option_flags(options.backend_options));
+  request.backend_options.insert(request.backend_options.end(), of_backends.begin(), of_backends.end());
   if (!options.devices.empty()) request.devices.clear();
   for (const std::string& text : options.devices) {
     SS_TRY(auto device, parse_device_flag(text));
@@ -175,9 +173,20 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
   return {};
 }
 
-Result<void> set_price(PlanFile& plan) {
+Result<void> set_price(const RunOptions& options, PlanFile& plan) {
+  for (const auto& [flag, value] :
+       {std::pair{"--price-per", options.price_per}, std::pair{"--price-book", options.price_book}}) {
+    if (value.empty() || plan.price) continue;
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected --price beside it, found none", flag)};
+  }
   if (!plan.price) return {};
   const bool is_row = !parse_number<double>(*plan.price);
+  if (!is_row && !options.price_book.empty()) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("--price-book: expected the key of one of its rows as --price beside it, found {}, a price",
+                    in_quotes(*plan.price))};
+  }
   std::vector<PriceRow> book;
   if (!plan.price_book.empty()) {
     SS_TRY(book, read_price_book(plan.price_book));
@@ -220,7 +229,7 @@ Result<PlanFile> gather(const RunOptions& options, const CommandContext& context
   for (std::filesystem::path& bundle : plan.request.bundles) {
     SS_TRY(bundle, bundle_path(bundle, context.program));
   }
-  SS_TRY_VOID(set_price(plan));
+  SS_TRY_VOID(set_price(options, plan));
   return plan;
 }
 
@@ -586,8 +595,9 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
       ->delimiter(',');
   command->add_option("--slo", options->slo, "SLO that goodput counts: a preset, or ttft_ms=500,tpot_ms=30");
   command
-      ->add_option("--batching", options->batching,
-                   "How all scenarios are batched: continuous (default), static or dynamic")
+      ->add_option(
+          "--batching", options->batching,
+          "How all scenarios are batched, whatever they say themselves: continuous (default), static or dynamic")
       ->check(OneOf({"continuous", "static", "dynamic"}));
   command
       ->add_option("--shared-prefix", options->shared_prefix,

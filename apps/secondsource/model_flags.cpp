@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/utf8.h"
 #include "fault/faulty_backend.h"
 #include "modules.h"
 
@@ -30,7 +31,13 @@ Result<BackendOptions> backend_options(const ModelFlags& flags) {
     if (split == std::string::npos || split == 0) {
       return Error{ErrorCode::kInvalidInput, fmt::format("--backend-option: expected KEY=VALUE, found {}", text)};
     }
-    options.extra.emplace_back(text.substr(0, split), text.substr(split + 1));
+    const std::string key = text.substr(0, split);
+    for (const auto& [other, value] : options.extra) {
+      if (other != key) continue;
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("--backend-option {}: expected {} once, found {}, too", text, key, in_quotes(value))};
+    }
+    options.extra.emplace_back(key, text.substr(split + 1));
   }
   return options;
 }

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <vector>
 
 #include "core/number.h"
 #include "core/utf8.h"
@@ -51,11 +53,17 @@ Result<Slo> parse_slo(std::string_view text) {
   Slo slo;
   std::string_view rest = text;
   bool good = true;
+  std::vector<std::string_view> keys;
   while (good && !rest.empty()) {
     const std::string_view part = rest.substr(0, rest.find(','));
     rest.remove_prefix(std::min(rest.size(), part.size() + 1));
     const auto equals = std::min(part.find('='), part.size());
     const std::string_view key = part.substr(0, equals);
+    if (std::ranges::find(keys, key) != keys.end()) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("SLO {}: expected each limit once, found {} twice", in_quotes(text), shown(key))};
+    }
+    keys.push_back(key);
     double* const value = key == "ttft_ms"   ? &slo.ttft_ms
                           : key == "tpot_ms" ? &slo.tpot_ms
                           : key == "percent" ? &slo.percent

@@ -407,6 +407,20 @@ Result<BackendOption> parse_backend_option_flag(std::string_view text) {
   return option;
 }
 
+Result<std::vector<BackendOption>> parse_backend_option_flags(std::span<const std::string> texts) {
+  std::vector<BackendOption> options;
+  for (const std::string& text : texts) {
+    SS_TRY(BackendOption option, parse_backend_option_flag(text));
+    for (const BackendOption& other : options) {
+      if (other.backend != option.backend || other.key != option.key) continue;
+      return Error{ErrorCode::kInvalidInput, fmt::format("--backend-option {}: expected {}:{} once, found {}, too",
+                                                         text, option.backend, option.key, in_quotes(other.value))};
+    }
+    options.push_back(std::move(option));
+  }
+  return options;
+}
+
 Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view text) {
   const auto equals = text.find('=');
   if (equals == std::string_view::npos || equals == 0 || equals + 1 == text.size()) {

@@ -4,8 +4,10 @@
 
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/result.h"
 #include "runner/run_request.h"
@@ -63,6 +65,8 @@ Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view te
 Result<LoadClient> parse_client_flag(std::string_view text);
 /// Parses an option like "cpu:kv=int8". Errors: kInvalidInput, also for an option that has a flag of its own.
 Result<BackendOption> parse_backend_option_flag(std::string_view text);
+/// Parses all options of a command line. Errors: kInvalidInput, also for an option of a backend that is given twice.
+Result<std::vector<BackendOption>> parse_backend_option_flags(std::span<const std::string> texts);
 
 /// Parses "cuda=1" to {"cuda", "1"} and "1" to {"", "1"}. Errors: kInvalidInput.
 Result<std::pair<std::string, std::string>> parse_device_flag(std::string_view text);

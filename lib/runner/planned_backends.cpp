@@ -14,6 +14,7 @@
 #include "core/nearest_word.h"
 #include "fault/fault.h"
 #include "serving/preset.h"
+#include "systems/system_job.h"
 
 namespace secondsource {
 namespace {
@@ -40,7 +41,14 @@ Result<std::vector<NamedDevice>> devices_of_backends(const RunRequest& request) 
                                "device it then is",
                                id, id)};
     }
-    devices.emplace_back(backend.empty() ? named.front() : backend, id);
+    const std::string& name = backend.empty() ? named.front() : backend;
+    const auto other = std::ranges::find(devices, name, &NamedDevice::first);
+    if (other != devices.end()) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("--device {}={}: expected one device of a backend, found {}={}, too", name, id, name,
+                               other->second)};
+    }
+    devices.emplace_back(name, id);
   }
   return devices;
 }

@@ -64,10 +64,8 @@ bool parse_budget(std::string_view text, SwapPlan& swap) {
 /// Parses one of "zipf=1", "shares=3:1" and "requests=300".
 bool parse_swap_modifier(std::string_view name, std::string_view value, Scenario& scenario) {
   SwapPlan& swap = *scenario.swap;
-  if (name == "zipf" && swap.shares.empty() && swap.zipf == 0) {
-    return read_number(value, swap.zipf) && kZipfRange.contains(swap.zipf);
-  }
-  if (name == "shares" && swap.shares.empty() && swap.zipf == 0) return parse_shares(value, swap.shares);
+  if (name == "zipf") return read_number(value, swap.zipf) && kZipfRange.contains(swap.zipf);
+  if (name == "shares") return parse_shares(value, swap.shares);
   return name == "requests" && read_number(value, scenario.n_requests) && kRequestsRange.contains(scenario.n_requests);
 }
 
@@ -110,6 +108,26 @@ std::string bad_conversations(std::span<const std::string_view> modifiers, const
   if (kTurnsRange.contains(scenario.turns) && scenario.n_requests % scenario.turns != 0) {
     return fmt::format("+requests={}: expected whole conversations, a multiple of {} requests", scenario.n_requests,
                        scenario.turns);
+  }
+  return "";
+}
+
+/// What a modifier decides: two that decide the same cannot stand side by side.
+std::string_view subject_of(std::string_view modifier) {
+  const std::string_view name = modifier.substr(0, modifier.find('='));
+  if (name == "gamma" || name == "constant") return "arrivals";
+  if (enum_from_name<Batching>(name)) return "batching";
+  return name == "zipf" || name == "shares" ? "shares" : name;
+}
+
+/// Which modifiers of a scenario contradict or repeat each other; empty if none do.
+std::string bad_pair(std::span<const std::string_view> modifiers) {
+  for (std::size_t i = 0; i < modifiers.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (subject_of(modifiers[i]) != subject_of(modifiers[j])) continue;
+      if (modifiers[i] == modifiers[j]) return fmt::format("expected +{} once, found it twice", modifiers[i]);
+      return fmt::format("expected +{} or +{}, found both", modifiers[j], modifiers[i]);
+    }
   }
   return "";
 }
@@ -212,6 +230,9 @@ Result<std::vector<Scenario>> parse_scenario(std::string_view text) {
   }
   const bool all_depths = rest == "offline";
   if (!parse_kind(all_depths ? "offline:1" : rest, scenario)) return bad;
+  if (const std::string wrong = bad_pair(modifiers); !wrong.empty()) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("scenario {}: {}", in_quotes(text), wrong)};
+  }
   bool all_parsed = true;
   for (const std::string_view modifier : modifiers) all_parsed = parse_modifier(modifier, scenario) && all_parsed;
   if (const std::string wrong = bad_conversations(modifiers, scenario); !wrong.empty()) {

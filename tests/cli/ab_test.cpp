@@ -472,4 +472,7 @@ TEST_CASE("ab: each side runs with the modules that its own revision builds") {
   CHECK(record["base"]["modules"].get<std::string>().ends_with("/m"));
   CHECK(record["base"]["program"] == record["candidate"]["program"]);
   check_refused(ab(scratch.path() / "other", {"--modules", "m"}), "--modules: expected --build");
+  check_refused(ab(scratch.path() / "other", {"--program", "p"}), "--program: expected --build");
+  check_refused(ab(scratch.path() / "other", {"--alternate"}), "--alternate: expected two systems");
+  check_refused(ab(scratch.path() / "other", {"--pairs-per-start", "2"}), "--pairs-per-start: expected two systems");
 }

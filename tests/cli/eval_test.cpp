@@ -64,5 +64,8 @@ TEST_CASE("eval refuses in one line what it cannot do") {
   check_refused(run_program({"eval", bundle}, {.input = "{\"ids\": [1\n"}), "stdin: line 1: expected JSON");
   check_refused(run_program({"eval", bundle, "--ids", "1,512"}), "expected an id in [0, 512), found 512");
   check_refused(run_program({"eval", bundle, "--ids", "one"}), "--ids");
+  check_refused(run_program({"eval", bundle, "--ids", ""}), "--ids: expected a value, found \"\"");
+  check_refused(run_program({"eval", bundle, "--ids", "1,,2"}), "--ids: expected values that are not empty");
+  check_refused(run_program({"eval", bundle, "--ids", "1", "--input", "x"}), "expected --ids or --input, found both");
   check_refused(run_program({"eval", bundle, "--input", "/nowhere.jsonl"}), "/nowhere.jsonl");
 }

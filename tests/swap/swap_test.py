@@ -223,7 +223,7 @@ class Swap(unittest.TestCase):
                  ("swap:24MiB+shares=1:1:0.001", MODELS, "none is for tiny-gqa8-hd128"),
                  ("swap:24MiB+static", MODELS, "swap:BUDGET"), ("swap:", MODELS, "swap:BUDGET"), ("swap:0models", MODELS, "swap:BUDGET"),
                  ("swap:models", MODELS, "swap:BUDGET"),
-                 ("swap:24MiB+zipf=1+shares=1:1:1", MODELS, "swap:BUDGET"), ("swap:24MiB+shares=1::1", MODELS, "swap:BUDGET")]
+                 ("swap:24MiB+zipf=1+shares=1:1:1", MODELS, "expected +zipf=1 or +shares=1:1:1, found both"), ("swap:24MiB+shares=1::1", MODELS, "swap:BUDGET")]
         for scenario, names, words in cases:
             with self.subTest(scenario):
                 refused = run_swap(out, scenario, names=names, statuses=(2,))

@@ -227,6 +227,8 @@ TEST_CASE("the presets are those of the page, and what is none is refused") {
     CAPTURE(text);
     CHECK_ERROR(parse_slo(text), ErrorCode::kInvalidInput, "expected limits such as");
   }
+  CHECK_ERROR(parse_slo("ttft_ms=1000,ttft_ms=0.0001,tpot_ms=100"), ErrorCode::kInvalidInput,
+              "expected each limit once, found ttft_ms twice");
 }
 
 }  // namespace

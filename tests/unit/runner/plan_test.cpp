@@ -94,6 +94,21 @@ TEST_CASE("a scenario that is none is refused with what is expected") {
   }
 }
 
+TEST_CASE("modifiers of a scenario that repeat or contradict each other are refused") {
+  const std::pair<const char*, const char*> cases[] = {
+      {"server:5+constant+gamma=2", "expected +constant or +gamma=2, found both"},
+      {"offline:4+requests=3+requests=30", "expected +requests=3 or +requests=30, found both"},
+      {"offline:4+requests=3+requests=3", "expected +requests=3 once, found it twice"},
+      {"offline:4+turns=3+turns=4", "expected +turns=3 or +turns=4, found both"},
+      {"offline:4+static+prefix=9+dynamic", "expected +static or +dynamic, found both"},
+      {"swap:24MiB+zipf=1+shares=1:1", "expected +zipf=1 or +shares=1:1, found both"},
+  };
+  for (const auto& [text, words] : cases) {
+    CAPTURE(text);
+    CHECK_ERROR(parse_scenario(text), ErrorCode::kInvalidInput, words);
+  }
+}
+
 TEST_CASE("conversations that are none are refused with what is expected of them") {
   const std::pair<const char*, const char*> cases[] = {
       {"offline:4+turns=0", "+turns=0: expected +turns=COUNT, 2 to 1000 turns"},
@@ -107,8 +122,6 @@ TEST_CASE("conversations that are none are refused with what is expected of them
       {"offline:4+turns=3+think=3601", "0 to 3600 s"},
       {"offline:4+turns=3+think=exp:-1", "0 to 3600 s"},
       {"offline:4+turns=3+think", "expected +think=SECONDS"},
-      {"offline:4+turns=3+turns=0", "expected single-stream, offline"},
-      {"offline:4+turns=3+turns=4+requests=9", "a multiple of 4 requests"},
       {"offline:4+think=1", "expected +turns=COUNT beside +think"},
       {"single-stream+turns=3", "expected +turns only with offline:USERS"},
       {"server:slo-max+turns=3", "expected +turns only with offline:USERS"},
