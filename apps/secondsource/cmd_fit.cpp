@@ -61,8 +61,9 @@ Result<std::vector<Hardware>> devices_of(const FitOptions& options) {
          options.hardware_file.empty() ? known_hardware() : read_hardware_file(options.hardware_file));
   std::optional<double> memory_bytes;
   if (!options.memory.empty()) {
-    SS_TRY(const std::int64_t bytes, parse_bytes(options.memory));
-    memory_bytes = static_cast<double>(bytes);
+    const Result<std::int64_t> bytes = parse_bytes(options.memory);
+    if (!bytes) return bytes.error().with_context("--memory");
+    memory_bytes = static_cast<double>(*bytes);
   }
   std::vector<Hardware> devices;
   for (const std::string& id : options.on) {

@@ -104,27 +104,31 @@ struct CheckOptions {
 Result<ExitStatus> check_prices(const CheckOptions& options) {
   SS_TRY(const std::vector<PriceRow> book, read_price_book(options.book));
   std::string text;
+  const std::string today = options.today.empty() ? utc_timestamp().substr(0, 10) : options.today;
+  if (!days_since_1970(today)) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("--today: expected YYYY-MM-DD, found {}", in_quotes(today))};
+  }
   std::vector<PriceRow> stale;
-  if (options.max_age_days > 0) {
-    const std::string today = options.today.empty() ? utc_timestamp().substr(0, 10) : options.today;
-    if (!days_since_1970(today)) {
-      return Error{ErrorCode::kInvalidInput, fmt::format("--today: expected YYYY-MM-DD, found {}", in_quotes(today))};
-    }
-    stale = stale_rows(book, today, options.max_age_days);
+  if (options.max_age_days > 0) stale = stale_rows(book, today, options.max_age_days);
+  const std::vector<PriceRow> after = rows_after(book, today);
+  for (const PriceRow& row : after) {
+    text += fmt::format("{}: expected a price of {} or before, found {}, read on {}\n", row.key(), today, row.date,
+                        row.read_on);
   }
   for (const PriceRow& row : stale)
     text += fmt::format("{}: older than {}: {}\n", row.key(), counted(options.max_age_days, "day"), row.dated());
   std::size_t n_undated = 0;
   for (const PriceRow& row : book) n_undated += row.date == "undated" ? 1 : 0;
-  text += fmt::format("{}: {}, {} of them undated in their source, {} too old\n", options.book,
-                      counted(book.size(), "row"), n_undated, stale.size());
+  text += fmt::format("{}: {}, {} of them undated in their source, {} too old, {} from the future\n", options.book,
+                      counted(book.size(), "row"), n_undated, stale.size(), after.size());
   SS_TRY_VOID(print_text(text));
-  return stale.empty() ? ExitStatus::kOk : ExitStatus::kBadInput;
+  return stale.empty() && after.empty() ? ExitStatus::kOk : ExitStatus::kBadInput;
 }
 
 void add_check(CommandNode& prices, CommandAction& action) {
   auto options = std::make_shared<CheckOptions>();
-  CommandNode* command = prices.add_subcommand("check", "Is the book well-formed, and is any row too old?");
+  CommandNode* command =
+      prices.add_subcommand("check", "Is the book well-formed, and is any row too old or from the future?");
   command->add_option("book", options->book, "Price book, as reports/prices.yaml")->required();
   command->add_option("--max-age", options->max_age_days, "Days; an older row ends with status 2")
       ->check(Range(1, 36500));

@@ -295,4 +295,14 @@ std::vector<PriceRow> stale_rows(const std::vector<PriceRow>& book, std::string_
   return stale;
 }
 
+std::vector<PriceRow> rows_after(const std::vector<PriceRow>& book, std::string_view today) {
+  std::vector<PriceRow> after;
+  for (const PriceRow& row : book) {
+    // Days as text sort like days.
+    const bool is_dated_after = row.date != kUndated && first_day_of(row.date) > today;
+    if (is_dated_after || row.read_on > today) after.push_back(row);
+  }
+  return after;
+}
+
 }  // namespace secondsource

@@ -79,4 +79,7 @@ Result<PricedInstance> resolve_price(std::string_view text, const std::vector<Pr
 [[nodiscard]] std::vector<PriceRow> stale_rows(const std::vector<PriceRow>& book, std::string_view today,
                                                std::int64_t max_age_days);
 
+/// Rows whose price is dated, or whose source was read, after `today` (YYYY-MM-DD).
+[[nodiscard]] std::vector<PriceRow> rows_after(const std::vector<PriceRow>& book, std::string_view today);
+
 }  // namespace secondsource

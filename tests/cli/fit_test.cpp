@@ -136,6 +136,7 @@ TEST_CASE("fit: what cannot be answered is refused in one line") {
                 "expected 1 to 1000000000 sequences");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--reserve", "-1"}), "from 0 to below 100 %, found -1 %");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--memory", "512"}), "a size has a unit, as 512GiB");
+  check_refused(run_program({"fit", "Llama-3.1-8B", "--memory", "0GiB"}), "--memory: ");
   check_refused(run_program({"fit", "Llama-3.1-8B", "--variant", "mxfp4"}), "mxfp4: expected a mixture");
   // A flag with a list of values takes only one word, so that the model can follow it.
   CHECK(run_program({"fit", "--on", "h200,h100-sxm", "--variant", "bf16", "Llama-3.1-8B"}).status == 0);

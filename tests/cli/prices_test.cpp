@@ -1,7 +1,10 @@
 // Tests `secondsource prices` import, list and check.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "core/file.h"
 #include "expectations.h"
@@ -46,10 +49,31 @@ TEST_CASE("prices check counts the rows, and ends with 2 when one is too old or 
   CHECK(old.status == 2);
   CHECK(contains(old.out, "coreweave/unspecified/b200-x8/on-demand: older than 90 days: 2026-02"));
   CHECK(run_program({"prices", "check", kBook, "--max-age", "90", "--today", "tomorrow"}).status == 2);
+  check_refused(run_program({"prices", "check", kBook, "--today", "tomorrow"}), "--today: expected YYYY-MM-DD");
   CHECK(run_program({"prices", "check", source_path("reports/templates/prices.yaml")}).status == 0);
   const ProgramRun absent = run_program({"prices", "check", "/nonexistent.yaml"});
   CHECK(absent.status == 2);
   CHECK(is_one_line(absent.err));
+}
+
+TEST_CASE("prices check ends with 2 for a price that is dated, or was read, after today") {
+  const ScratchFolder scratch;
+  const std::string book = (scratch.path() / "book.yaml").string();
+  for (const auto& [read_on, date, n_after] :
+       {std::tuple("2026-11-20", "2026-11", 0), std::tuple("2062-11-20", "2026-11", 1),
+        std::tuple("2026-11-20", "2062", 1), std::tuple("2026-11-20", "undated", 0)}) {
+    CAPTURE(read_on, date);
+    REQUIRE_OK(write_file(book, fmt::format("version: 1\nread_on: {}\ncurrency: USD\nrows:\n"
+                                            "  - {{provider: a, region: b, instance: c, commitment: on-demand, "
+                                            "accelerator: h100-sxm, accelerators: 1, usd_per_hour: 3, date: {}, "
+                                            "source: ours}}\n",
+                                            read_on, date)));
+    const ProgramRun run = run_program({"prices", "check", book, "--today", "2026-12-01"});
+    CAPTURE(run.out, run.err);
+    CHECK(run.status == (n_after > 0 ? 2 : 0));
+    CHECK(contains(run.out, fmt::format("{} from the future", n_after)));
+    CHECK(contains(run.out, "a/b/c/on-demand: expected a price of 2026-12-01 or before") == (n_after > 0));
+  }
 }
 
 TEST_CASE("prices import writes a book that the other commands read, and says what it left out") {
