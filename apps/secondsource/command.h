@@ -23,7 +23,7 @@ namespace secondsource {
 struct CommandContext {
   std::filesystem::path program;  ///< resolved path of this executable, by which modules are found and workers started
   std::vector<std::string> arguments;  ///< the command line, for records
-  Progress& progress;                  ///< writes to stderr; silent when that is not a terminal
+  Progress& progress;                  ///< writes to stderr; where that is no terminal, once a minute
   const InterruptFlag& interrupt;
   const CommandDescription& commands;  ///< the program with all its commands
 };

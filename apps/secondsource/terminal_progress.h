@@ -1,8 +1,9 @@
 #pragma once
-// Shows progress on stderr: one line that is rewritten, with the completed share and the remaining time. If stderr is
-// not a terminal, only notes are written.
+// Shows progress on stderr, with the completed share and the remaining time: on a terminal as one line that is rewritten,
+// and elsewhere, as in the log of a CI job, as a line of its own once a minute. What ends within a minute writes none there.
 
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 #include "core/progress.h"
@@ -11,7 +12,9 @@ namespace secondsource {
 
 class TerminalProgress final : public Progress {
  public:
-  TerminalProgress();
+  /// How often lines are written where `out` is no terminal.
+  static constexpr std::int64_t kLineIntervalNs = 60'000'000'000;
+  explicit TerminalProgress(std::FILE* out = stderr, std::int64_t line_interval_ns = kLineIntervalNs);
   ~TerminalProgress() override;
   TerminalProgress(const TerminalProgress&) = delete;
   TerminalProgress& operator=(const TerminalProgress&) = delete;
@@ -21,14 +24,17 @@ class TerminalProgress final : public Progress {
   void note(std::string_view line) override;
 
  private:
+  [[nodiscard]] std::string line(std::int64_t n_done, std::int64_t now) const;
   void erase_line();
 
+  std::FILE* out_;
   bool is_terminal_;
+  std::int64_t interval_ns_;
   bool line_is_drawn_ = false;
   std::string task_;
   std::int64_t n_steps_ = 0;
   std::int64_t started_ns_ = 0;
-  std::int64_t drawn_ns_ = 0;
+  std::int64_t drawn_ns_;
 };
 
 }  // namespace secondsource

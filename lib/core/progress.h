@@ -1,6 +1,6 @@
 #pragma once
 // How the library reports progress; the library itself never prints. The program's terminal version writes to stderr
-// with the remaining time and is silent when stderr is not a terminal; tests use their own version.
+// with the remaining time, once a minute where stderr is not a terminal; tests use their own version.
 
 #include <cstdint>
 #include <string_view>
