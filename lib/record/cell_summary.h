@@ -129,7 +129,7 @@ struct CellSummary {
   std::optional<double> tok_per_s_per_device;  ///< output tokens/s / devices; a host counts as one device
   std::optional<double> rate_per_s;            ///< open loop: the requested rate, or the rate found by server:slo-max
   std::optional<double> achieved_rate_per_s;
-  /// Share of requests that kept the run's SLO, with the exact 95 % bounds of a probability (stats/proportion.h); empty
+  /// Share of requests that kept the run's SLO, with exact bounds of 95 % each (stats/proportion.h); empty
   /// if the run has none.
   Estimate slo_attainment;
   Estimate goodput_req_per_s;                      ///< requests per second that kept the SLO and ended in the window

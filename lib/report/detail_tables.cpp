@@ -277,7 +277,7 @@ TextTable load_table(std::span<const SummarizedRun> runs) {
                    percent("sent late", &CellSummary::late_send_share),
                    {"latest", latest_send_text},
                    {"too long", too_long_text},
-                   {"kept the SLO", attainment_text},
+                   {"kept the SLO (bounds of 95 % each)", attainment_text},
                    {"goodput req/s", goodput_text},
                    {"tok/s", [](const CellSummary& cell) { return plain(cell.goodput_tok_per_s); }},
                    percent("prefix hits", &CellSummary::prefix_hit_rate),

@@ -5,7 +5,7 @@
 
 namespace secondsource {
 
-/// One-sided 95 % bounds on a probability, exact for any n (Clopper and Pearson, Biometrika 26, 1934).
+/// One-sided 95 % bounds, exact for any n (Clopper and Pearson, Biometrika 26, 1934); both hold with 90 % confidence.
 struct ProportionBounds {
   double low = 0;
   double high = 1;
