@@ -67,7 +67,8 @@ def main():
                 for name, error_of in (("pooled", pooled_error), ("mad", mad_error)):
                     false = share(rng, kind, n_nights, sigma, 0, error_of, n_verdicts, arguments.trials)
                     found = [share(rng, kind, n_nights, sigma, slower, error_of, n_verdicts, arguments.trials // 10) for slower in SLOWER]
-                    print(f"{n_nights[0]:2}, {n_nights[1]:2}  {kind:8}  {sigma:.2f}   {name:6}  {100 * (1 - (1 - false) ** n_verdicts):14.2f}  " +
+                    false_checks = 100 * (1 - (1 - false) ** n_verdicts)
+                    print(f"{n_nights[0]:2}, {n_nights[1]:2}  {kind:8}  {sigma:.2f}   {name:6}  {false_checks:14.2f}  " +
                           "  ".join(f"{100 * one:5.1f}" for one in found), flush=True)
 
 
