@@ -20,7 +20,7 @@ TEST_CASE("what is bound comes back, and no value stays none") {
   REQUIRE_OK(insert);
   const std::string text("it's \0 \"text\"", 13);
   REQUIRE_OK(insert->run({std::int64_t{7}, 0.1, text}));
-  REQUIRE_OK(insert->run({nullptr, sql_value(std::nullopt), std::string()}));
+  REQUIRE_OK(insert->run({nullptr, sql_value(std::optional<double>()), std::string()}));
   auto select = database->prepare("SELECT a, b, c FROM t ORDER BY rowid");
   REQUIRE_OK(select);
   REQUIRE(*select->step());
