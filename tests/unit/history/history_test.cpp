@@ -328,9 +328,10 @@ TEST_CASE("a history that may only be read is read, also one of an earlier relea
     REQUIRE_OK(history);
     add(*history, outside);
   }
-  // A folder in the place of the index that readers keep beside the file: it cannot be made, as on a read-only file system.
+  // A link to nowhere in the place of the index that readers keep beside the file: it cannot be made, as on a read-only
+  // file system.
   const std::filesystem::path index = path.string() + "-shm";
-  std::filesystem::create_directories(index);
+  std::filesystem::create_symlink("/nowhere/index", index);
   const auto read = [&] {
     auto history = History::open(path, DatabaseAccess::kRead);
     REQUIRE_OK(history);
@@ -340,14 +341,14 @@ TEST_CASE("a history that may only be read is read, also one of an earlier relea
     return history->cells(std::nullopt)->at(0);
   };
   CHECK(read().outside_limits == outside.summary.cells[0].outside_limits);
-  CHECK(History::open(path, DatabaseAccess::kWrite).error().code == ErrorCode::kIo);
+  CHECK_ERROR(History::open(path, DatabaseAccess::kWrite), ErrorCode::kIo, "unable to open database file");
   std::filesystem::remove(index);
   REQUIRE_OK(
       Database::open(path, DatabaseAccess::kWrite)
           ->execute("DROP TABLE outside_limits; DROP TABLE opportunistic; DROP TABLE declined; ALTER TABLE cells "
                     "DROP COLUMN ttft_later_p50"));
   const std::string before = *read_file(path);
-  std::filesystem::create_directories(index);
+  std::filesystem::create_symlink("/nowhere/index", index);
   CHECK(read().outside_limits.empty());
   CHECK(*read_file(path) == before);
 }
@@ -360,7 +361,7 @@ TEST_CASE("a history with changes beside it that cannot be read is refused with 
   add(*writer, run_on(1));  // is in history.db-wal until the last connection ends
   const auto copy = scratch.path() / "copy.db";
   for (const char* part : {"", "-wal"}) std::filesystem::copy_file(path.string() + part, copy.string() + part);
-  std::filesystem::create_directories(copy.string() + "-shm");
+  std::filesystem::create_symlink("/nowhere/index", copy.string() + "-shm");
   CHECK_ERROR(History::open(copy, DatabaseAccess::kRead), ErrorCode::kIo, "copy.db-wal has changes that are not in it");
 }
 
