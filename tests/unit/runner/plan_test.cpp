@@ -32,7 +32,6 @@ TEST_CASE("scenarios are understood as people and records write them") {
       {"offline-b4+turns=3+think=0.5", "offline-b4+turns=3+think=0.5"},
       {"offline:4+turns=3+think=0", "offline-b4+turns=3"},
       {"server:2+gamma=0.5+turns=1000+think=exp:2.5+requests=2000", "server-r2+gamma=0.5+turns=1000+think=exp:2.5"},
-      {"server:trace=/tmp/load+turns=4.csv", "server-trace=load+turns=4"},
       {"swap:24MiB+zipf=1", "swap-24MiB+zipf=1"},
       {"swap:2models", "swap-2models"},
       {"swap-1model+shares=3:1", "swap-1model+shares=3:1"},
