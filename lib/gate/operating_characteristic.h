@@ -1,7 +1,7 @@
 #pragma once
 // Estimates how often the gate on interleaved pairs is right, by simulation under noise models that occur on real
-// machines and by resampling measured pairs; and how often the comparison with a pinned anchor is. All results follow from the seed; the number of threads does not change
-// them.
+// machines and by resampling measured pairs; and how often the comparison with a pinned anchor is. All results follow
+// from the seed; the number of threads does not change them.
 
 #include <cstdint>
 #include <functional>

@@ -20,10 +20,10 @@ struct Shift {
   [[nodiscard]] double upper_bound(double confidence) const;
 };
 
-/// For two sittings of several values each. The noise within a sitting is the robust sigma of each sample (median absolute deviation); the standard error
-/// accounts for the median's efficiency of 2/pi. In addition every sitting has an error of its own with standard
-/// deviation `extra_sigma`, one draw for a and one for b, which no number of repetitions averages out. nullopt if
-/// either side has fewer than five samples.
+/// For two sittings of several values each. The noise within a sitting is the robust sigma of each sample (median
+/// absolute deviation); the standard error accounts for the median's efficiency of 2/pi. In addition every sitting has
+/// an error of its own with standard deviation `extra_sigma`, one draw for a and one for b, which no number of
+/// repetitions averages out. nullopt if either side has fewer than five samples.
 [[nodiscard]] std::optional<Shift> estimate_shift(std::span<const double> a, std::span<const double> b,
                                                   double extra_sigma);
 
