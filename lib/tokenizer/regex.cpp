@@ -9,6 +9,7 @@
 
 #include "core/check.h"
 #include "core/utf8.h"
+#include "tokenizer/oniguruma.h"
 
 namespace secondsource::tokenizer {
 namespace {
@@ -21,29 +22,6 @@ constexpr std::array<std::uint32_t, 3> kChargedSteps = {50'000, 1'000'000, 10'00
 constexpr std::uint64_t kTextSteps = 20'000'000;
 constexpr std::uint64_t kTextStepsPerByte = 100;
 constexpr std::uint32_t kMaxHeapKib = 64 * 1024;
-
-// White_Space as ranges, because \s in PCRE2 also includes U+180E and a bitmap is faster than a property.
-constexpr std::string_view kWhitespace =
-    "\\x{9}-\\x{d} \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
-constexpr std::string_view kWord = "\\p{L}\\p{M}\\p{N}\\p{Pc}";
-constexpr std::string_view kHexDigit = "0-9a-fA-F";
-
-/// The members of the class that \letter means in Oniguruma; empty for a letter that has no special class.
-std::string_view class_members(char letter) {
-  switch (letter) {
-    case 's':
-    case 'S':
-      return kWhitespace;
-    case 'w':
-    case 'W':
-      return kWord;
-    case 'h':
-    case 'H':
-      return kHexDigit;
-    default:
-      return {};
-  }
-}
 
 std::string error_text(int code) {
   std::array<PCRE2_UCHAR, 256> buffer{};
@@ -113,52 +91,6 @@ Regex::~Regex() = default;
 Regex::Regex(Regex&&) noexcept = default;
 Regex& Regex::operator=(Regex&&) noexcept = default;
 
-Result<std::string> pattern_for_pcre2(std::string_view pattern) {
-  std::string result;
-  bool in_class = false;
-  for (std::size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c == '\\' && i + 1 < pattern.size()) {
-      const char letter = pattern[++i];
-      const std::string_view members = class_members(letter);
-      const bool is_negated = letter >= 'A' && letter <= 'Z';
-      if (members.empty() || (in_class && is_negated && letter != 'S')) {
-        result.push_back('\\');
-        result.push_back(letter);
-      } else if (in_class) {
-        result += is_negated ? std::string_view("\\P{White_Space}") : members;
-      } else {
-        fmt::format_to(std::back_inserter(result), "[{}{}]", is_negated ? "^" : "", members);
-      }
-      continue;
-    }
-    if (in_class && c == '[' && pattern.substr(i, 2) != "[:") {
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("pattern offset {}: a class inside a class is not supported", i)};
-    }
-    if (in_class && pattern.substr(i, 2) == "&&") {
-      return Error{ErrorCode::kInvalidInput, fmt::format("pattern offset {}: class intersection is not supported", i)};
-    }
-    if (in_class && c == '[') {  // a POSIX class such as [:alpha:]
-      const std::size_t close = pattern.find(":]", i);
-      const std::size_t end = close == std::string_view::npos ? pattern.size() : close + 2;
-      result += pattern.substr(i, end - i);
-      i = end - 1;
-      continue;
-    }
-    result.push_back(c);
-    if (!in_class && c == '[') {
-      in_class = true;
-      // A ']' directly after the opening is a member, as in "[]a]" and "[^]a]".
-      if (i + 1 < pattern.size() && pattern[i + 1] == '^') result.push_back(pattern[++i]);
-      if (i + 1 < pattern.size() && pattern[i + 1] == ']') result.push_back(pattern[++i]);
-    } else if (in_class && c == ']') {
-      in_class = false;
-    }
-  }
-  return result;
-}
-
 Result<Regex> Regex::compile(std::string_view pattern) {
   const auto refuse = [&](std::string_view reason) {
     return Error{ErrorCode::kInvalidInput, fmt::format("regex \"{}\": {}", printable(pattern.substr(0, 80)), reason)};
@@ -178,7 +110,10 @@ Result<Regex> Regex::compile(std::string_view pattern) {
   pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated->data()), translated->size(),
                                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_MULTILINE, &error,
                                    &error_offset, context.get());
-  if (code == nullptr) return refuse(fmt::format("offset {}: {}", error_offset, error_text(error)));
+  if (code == nullptr) {
+    const std::string form = *translated == pattern ? "" : fmt::format(" of \"{}\"", shown(*translated, 80));
+    return refuse(fmt::format("offset {}{}: {}", error_offset, form, error_text(error)));
+  }
   // Without JIT support, the interpreter runs the same pattern.
   (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
   return Regex(std::make_unique<Code>(code));

@@ -1,6 +1,6 @@
 #pragma once
-// Regular expressions of tokenizer files, run by PCRE2. The files are written for Oniguruma, so the few classes that
-// have another meaning there (\s, \w, \h) are spelled out before the pattern is compiled.
+// Regular expressions of tokenizer files, run by PCRE2. The files are written for Oniguruma; oniguruma.h spells out
+// what has another meaning there before the pattern is compiled.
 
 #include <cstddef>
 #include <cstdint>
@@ -60,8 +60,5 @@ class Regex {
   explicit Regex(std::unique_ptr<Code> code);
   std::unique_ptr<Code> code_;
 };
-
-/// Translates the pattern to PCRE2's syntax. Errors: kInvalidInput for a class inside a class.
-Result<std::string> pattern_for_pcre2(std::string_view pattern);
 
 }  // namespace secondsource::tokenizer
