@@ -54,6 +54,23 @@ Front classify_front(std::string_view bytes) {
   return {.length = length, .is_valid = true};
 }
 
+/// Appends what utf8proc makes of the text.
+Result<void> append_mapped(std::string& result, std::string_view text, int options) {
+  utf8proc_uint8_t* mapped = nullptr;
+  const utf8proc_ssize_t length =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
+                   &mapped, static_cast<utf8proc_option_t>(options));
+  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
+  if (length < 0) {
+    // The text is known to be valid UTF-8, so the only possible error is memory: utf8proc needs more than four bytes
+    // per character.
+    return Error{ErrorCode::kOutOfMemory,
+                 fmt::format("normalizing a text of {} bytes: {}", text.size(), utf8proc_errmsg(length))};
+  }
+  result.append(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(length));
+  return {};
+}
+
 }  // namespace
 
 Character character_at(std::string_view text, std::size_t offset) {
@@ -142,7 +159,9 @@ bool is_word(char32_t code_point) {
   const utf8proc_category_t category = category_of(code_point);
   // The categories are numbered LU LT LL LM LO MN MC ME ND NL NO PC ...
   return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) || category == UTF8PROC_CATEGORY_PC ||
-         (code_point >= 0x24b6 && code_point <= 0x24e9);
+         (code_point >= 0x24b6 && code_point <= 0x24e9) ||  // letters in circles and squares are Alphabetic
+         (code_point >= 0x1f130 && code_point <= 0x1f149) || (code_point >= 0x1f150 && code_point <= 0x1f169) ||
+         (code_point >= 0x1f170 && code_point <= 0x1f189);
 }
 
 bool is_mark(char32_t code_point) {
@@ -228,18 +247,17 @@ Result<std::string> normalize_unicode(std::string_view text, UnicodeForm form) {
   const bool composes = form == UnicodeForm::kNfc || form == UnicodeForm::kNfkc;
   options |= composes ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
   if (form == UnicodeForm::kNfkc || form == UnicodeForm::kNfkd) options |= UTF8PROC_COMPAT;
-  utf8proc_uint8_t* mapped = nullptr;
-  const utf8proc_ssize_t length =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
-                   &mapped, static_cast<utf8proc_option_t>(options));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
-  if (length < 0) {
-    // The text is known to be valid UTF-8, so the only possible error is memory: utf8proc needs more than four bytes
-    // per character.
-    return Error{ErrorCode::kOutOfMemory,
-                 fmt::format("normalizing a text of {} bytes: {}", text.size(), utf8proc_errmsg(length))};
+  // utf8proc takes U+11A7 for the first final consonant of Hangul, which is U+11A8, and drops it after a syllable. Since nothing
+  // composes with it and it is no mark, the text before it and the text after it have their forms alone.
+  constexpr std::string_view kBeforeFinalConsonants = "\xe1\x86\xa7";
+  std::string result;
+  while (true) {
+    const std::size_t end = composes ? text.find(kBeforeFinalConsonants) : std::string_view::npos;
+    SS_TRY_VOID(append_mapped(result, text.substr(0, end), options));
+    if (end == std::string_view::npos) return result;
+    result += kBeforeFinalConsonants;
+    text.remove_prefix(end + kBeforeFinalConsonants.size());
   }
-  return std::string(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(length));
 }
 
 }  // namespace secondsource::tokenizer
