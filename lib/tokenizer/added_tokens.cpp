@@ -133,6 +133,8 @@ void AddedTokenMatcher::split(std::string_view text, bool parse_special, std::ve
       end = end >= stripped.begin && end < stripped.end ? stripped.end : whitespace_end(text, end);
       stripped = {.begin = position, .end = end};
     }
+    // Its text may be white space that an earlier token took already.
+    if (begin >= end) continue;
     if (handed_out < begin) spans.push_back({.begin = handed_out, .end = begin});
     spans.push_back({.id = token->id, .begin = begin, .end = end});
     handed_out = end;
