@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tokenizer/unicode.h"
 
 namespace secondsource::tokenizer {
@@ -34,16 +36,22 @@ Result<std::optional<TextSpan>> PatternFinder::next_of_regex(const Regex& regex)
 }
 
 Result<std::string> replace_all(std::string_view text, const Pattern& pattern, std::string_view content,
-                                RegexScratch& scratch) {
+                                RegexScratch& scratch, std::size_t* first_end) {
   std::string result;
   result.reserve(text.size());
   std::size_t copied = 0;
+  std::size_t kept_first = 0;
   PatternFinder finder(pattern, text, scratch);
   while (true) {
     SS_TRY(const std::optional<TextSpan> match, finder.next());
     if (!match) break;
     result.append(text.substr(copied, match->begin - copied));
     result.append(content);
+    if (first_end != nullptr) {
+      kept_first += std::min(*first_end, match->begin) - std::min(*first_end, copied);
+      // What replaces a match comes from the last character of the match.
+      if (match->end <= *first_end) kept_first += content.size();
+    }
     copied = match->end;
     if (result.size() > text.size() + scratch.steps_left()) {
       return Error{ErrorCode::kInvalidInput,
@@ -53,6 +61,7 @@ Result<std::string> replace_all(std::string_view text, const Pattern& pattern, s
     }
   }
   result.append(text.substr(copied));
+  if (first_end != nullptr) *first_end += kept_first - std::min(*first_end, copied);
   return result;
 }
 

@@ -35,8 +35,9 @@ class PatternFinder {
   std::optional<std::size_t> last_match_end_;
 };
 
-/// `text` with every match replaced by `content`. Errors: those of Regex::find.
+/// `text` with every match replaced by `content`. `first_end`, if there is one, changes as in normalize().
+/// Errors: those of Regex::find.
 Result<std::string> replace_all(std::string_view text, const Pattern& pattern, std::string_view content,
-                                RegexScratch& scratch);
+                                RegexScratch& scratch, std::size_t* first_end = nullptr);
 
 }  // namespace secondsource::tokenizer

@@ -1,5 +1,6 @@
 #include "tokenizer/pre_tokenizer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "tokenizer/byte_alphabet.h"
@@ -8,7 +9,7 @@
 namespace secondsource::tokenizer {
 namespace {
 
-/// Takes the stretches of a text in order and without gaps, each marked as a match or not, and emits the words that the
+/// Takes the stretches of a text in order and without gaps, of which only matches may be empty, each marked as a match or not, and emits the words that the
 /// SplitBehavior makes of them. `emit(TextSpan)` returns Result<void>.
 template <typename Emit>
 class BehaviorMerger {
@@ -16,7 +17,11 @@ class BehaviorMerger {
   BehaviorMerger(SplitBehavior behavior, Emit emit) : behavior_(behavior), emit_(std::move(emit)) {}
 
   Result<void> add(TextSpan span, bool is_match) {
-    if (span.begin == span.end) return {};
+    if (span.begin == span.end) {
+      // An empty match ends the stretch before it and gives no word.
+      previous_is_match_ = is_match;
+      return finish();
+    }
     const bool was_match = std::exchange(previous_is_match_, is_match);
     switch (behavior_) {
       case SplitBehavior::kRemoved:
@@ -28,7 +33,7 @@ class BehaviorMerger {
       case SplitBehavior::kMergedWithPrevious:
         return join_or_start(span, is_match && !was_match);
       case SplitBehavior::kMergedWithNext:
-        if (!is_match && was_match) {
+        if (!is_match && was_match && pending_) {
           span.begin = pending_->begin;
           pending_.reset();
           return emit_(span);
@@ -75,11 +80,11 @@ Result<void> split_by_pattern(std::string_view text, const Pattern& pattern, Spl
   while (true) {
     SS_TRY(const std::optional<TextSpan> match, finder.next());
     if (!match) break;
-    SS_TRY_VOID(merger.add({position, match->begin}, invert));
+    if (position < match->begin) SS_TRY_VOID(merger.add({position, match->begin}, invert));
     SS_TRY_VOID(merger.add(*match, !invert));
     position = match->end;
   }
-  SS_TRY_VOID(merger.add({position, text.size()}, invert));
+  if (position < text.size()) SS_TRY_VOID(merger.add({position, text.size()}, invert));
   return merger.finish();
 }
 
@@ -91,13 +96,13 @@ Result<void> split_by_character(std::string_view text, Matches matches, SplitBeh
   for (std::size_t offset = 0; offset < text.size();) {
     const Character character = character_at(text, offset);
     if (matches(character.code_point)) {
-      SS_TRY_VOID(merger.add({unmatched_begin, offset}, false));
+      if (unmatched_begin < offset) SS_TRY_VOID(merger.add({unmatched_begin, offset}, false));
       SS_TRY_VOID(merger.add({offset, offset + character.length}, true));
       unmatched_begin = offset + character.length;
     }
     offset += character.length;
   }
-  SS_TRY_VOID(merger.add({unmatched_begin, text.size()}, false));
+  if (unmatched_begin < text.size()) SS_TRY_VOID(merger.add({unmatched_begin, text.size()}, false));
   return merger.finish();
 }
 
@@ -131,40 +136,44 @@ class Pipeline {
   Pipeline(const std::vector<PreTokenizerStep>& steps, PreTokenizerScratch& scratch, WordSink& sink)
       : steps_(steps), scratch_(scratch), sink_(sink) {}
 
-  Result<void> run(std::size_t level, std::string_view text, bool is_at_start) {
+  Result<void> run(std::size_t level, std::string_view text, std::size_t first_end) {
     if (text.empty()) return {};
+    first_end = std::min(first_end, text.size());
     if (level == steps_.size()) {
       sink_.word(text);
       return {};
     }
-    return std::visit([&](const auto& step) { return apply(step, level, text, is_at_start); }, steps_[level]);
+    return std::visit([&](const auto& step) { return apply(step, level, text, first_end); }, steps_[level]);
   }
 
  private:
   /// The function that a step calls for each of its pieces.
-  auto emitter(std::size_t level, std::string_view text, bool is_at_start) {
-    return [this, level, text, is_at_start](TextSpan span) {
-      return run(level + 1, text.substr(span.begin, span.end - span.begin), is_at_start && span.begin == 0);
+  auto emitter(std::size_t level, std::string_view text, std::size_t first_end) {
+    return [this, level, text, first_end](TextSpan span) {
+      return run(level + 1, text.substr(span.begin, span.end - span.begin),
+                 first_end - std::min(first_end, span.begin));
     };
   }
 
-  Result<void> apply(const SplitStep& step, std::size_t level, std::string_view text, bool is_at_start) {
+  Result<void> apply(const SplitStep& step, std::size_t level, std::string_view text, std::size_t first_end) {
     return split_by_pattern(text, step.pattern, step.behavior, step.invert, scratch_.regex,
-                            emitter(level, text, is_at_start));
+                            emitter(level, text, first_end));
   }
 
-  Result<void> apply(const ByteLevelStep& step, std::size_t level, std::string_view text, bool is_at_start) {
+  Result<void> apply(const ByteLevelStep& step, std::size_t level, std::string_view text, std::size_t first_end) {
     if (step.add_prefix_space && text.front() != ' ') {
       std::string& prefixed = scratch_.level_texts[level];
       prefixed.assign(1, ' ');
       prefixed.append(text);
       text = prefixed;
+      if (first_end > 0) ++first_end;
     }
-    if (level + 1 == steps_.size()) return split_byte_level(step, text, emitter(level, text, is_at_start));
+    if (level + 1 == steps_.size()) return split_byte_level(step, text, emitter(level, text, first_end));
     // Later steps expect the byte alphabet, so the conversion cannot be left to the model here.
     return split_byte_level(step, text, [&](TextSpan span) {
       const std::string mapped = to_byte_alphabet(text.substr(span.begin, span.end - span.begin));
-      return run(level + 1, mapped, is_at_start && span.begin == 0);
+      const std::size_t piece_first_end = first_end - std::min(first_end, span.begin);
+      return run(level + 1, mapped, to_byte_alphabet(text.substr(span.begin, piece_first_end)).size());
     });
   }
 
@@ -182,7 +191,7 @@ class Pipeline {
     return position < text.size() ? emit(TextSpan{position, text.size()}) : Result<void>();
   }
 
-  Result<void> apply(const MetaspaceStep& step, std::size_t level, std::string_view text, bool is_at_start) {
+  Result<void> apply(const MetaspaceStep& step, std::size_t level, std::string_view text, std::size_t first_end) {
     using Scheme = MetaspaceStep::PrependScheme;
     std::string& spaced = scratch_.level_texts[level];
     spaced.clear();
@@ -193,31 +202,36 @@ class Pipeline {
         spaced.push_back(c);
       }
     }
+    const auto n_first_spaces = static_cast<std::size_t>(std::ranges::count(text.substr(0, first_end), ' '));
     const bool prepends =
-        step.prepend_scheme == Scheme::kAlways || (step.prepend_scheme == Scheme::kFirst && is_at_start);
-    if (prepends && !spaced.starts_with(step.replacement)) spaced.insert(0, step.replacement);
-    if (!step.split) return run(level + 1, spaced, is_at_start);
+        step.prepend_scheme == Scheme::kAlways || (step.prepend_scheme == Scheme::kFirst && first_end > 0);
+    if (first_end > 0) first_end += n_first_spaces * (step.replacement.size() - 1);
+    if (prepends && !spaced.starts_with(step.replacement)) {
+      spaced.insert(0, step.replacement);
+      if (first_end > 0) first_end += step.replacement.size();
+    }
+    if (!step.split) return run(level + 1, spaced, first_end);
     const char32_t mark = character_at(step.replacement, 0).code_point;
     return split_by_character(
         spaced, [mark](char32_t c) { return c == mark; }, SplitBehavior::kMergedWithNext,
-        emitter(level, spaced, is_at_start));
+        emitter(level, spaced, first_end));
   }
 
-  Result<void> apply(const DigitsStep& step, std::size_t level, std::string_view text, bool is_at_start) {
+  Result<void> apply(const DigitsStep& step, std::size_t level, std::string_view text, std::size_t first_end) {
     const SplitBehavior behavior = step.individual_digits ? SplitBehavior::kIsolated : SplitBehavior::kContiguous;
-    return split_by_character(text, is_numeric, behavior, emitter(level, text, is_at_start));
+    return split_by_character(text, is_numeric, behavior, emitter(level, text, first_end));
   }
 
-  Result<void> apply(const PunctuationStep& step, std::size_t level, std::string_view text, bool is_at_start) {
-    return split_by_character(text, is_punctuation, step.behavior, emitter(level, text, is_at_start));
+  Result<void> apply(const PunctuationStep& step, std::size_t level, std::string_view text, std::size_t first_end) {
+    return split_by_character(text, is_punctuation, step.behavior, emitter(level, text, first_end));
   }
 
-  Result<void> apply(const WhitespaceStep&, std::size_t level, std::string_view text, bool is_at_start) {
-    return split_by_words(text, emitter(level, text, is_at_start));
+  Result<void> apply(const WhitespaceStep&, std::size_t level, std::string_view text, std::size_t first_end) {
+    return split_by_words(text, emitter(level, text, first_end));
   }
 
-  Result<void> apply(const WhitespaceSplitStep&, std::size_t level, std::string_view text, bool is_at_start) {
-    return split_by_character(text, is_whitespace, SplitBehavior::kRemoved, emitter(level, text, is_at_start));
+  Result<void> apply(const WhitespaceSplitStep&, std::size_t level, std::string_view text, std::size_t first_end) {
+    return split_by_character(text, is_whitespace, SplitBehavior::kRemoved, emitter(level, text, first_end));
   }
 
   const std::vector<PreTokenizerStep>& steps_;
@@ -231,10 +245,10 @@ std::string_view gpt2_pattern() {
   return R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 }
 
-Result<void> pre_tokenize(std::string_view text, bool is_at_start, const std::vector<PreTokenizerStep>& steps,
+Result<void> pre_tokenize(std::string_view text, std::size_t first_end, const std::vector<PreTokenizerStep>& steps,
                           PreTokenizerScratch& scratch, WordSink& sink) {
   scratch.level_texts.resize(steps.size());
-  return Pipeline(steps, scratch, sink).run(0, text, is_at_start);
+  return Pipeline(steps, scratch, sink).run(0, text, first_end);
 }
 
 }  // namespace secondsource::tokenizer

@@ -29,7 +29,7 @@ struct ByteLevelStep {
 };
 /// SentencePiece's step: spaces become `replacement`, one is put in front, and words begin at each of them.
 struct MetaspaceStep {
-  enum class PrependScheme { kFirst, kNever, kAlways };
+  enum class PrependScheme { kFirst, kNever, kAlways };  // kFirst: before the first character of the whole text
   std::string replacement = "\xe2\x96\x81";
   PrependScheme prepend_scheme = PrependScheme::kAlways;
   bool split = true;
@@ -66,11 +66,11 @@ struct PreTokenizerScratch {
   std::vector<std::string> level_texts;  // per step: its changed text, while its pieces go through the later steps
 };
 
-/// Splits one stretch of text. `is_at_start`: the stretch begins where the whole text begins (for
-/// PrependScheme::kFirst). If the last step is ByteLevel, its change of alphabet is left out, so that the words are raw
+/// Splits one stretch of text. `first_end`: the number of bytes at its front that come from the first character of the whole text, as
+/// in normalize() (for PrependScheme::kFirst). If the last step is ByteLevel, its change of alphabet is left out, so that the words are raw
 /// bytes (see BpeOptions).
 /// Errors: those of Regex::find.
-Result<void> pre_tokenize(std::string_view text, bool is_at_start, const std::vector<PreTokenizerStep>& steps,
+Result<void> pre_tokenize(std::string_view text, std::size_t first_end, const std::vector<PreTokenizerStep>& steps,
                           PreTokenizerScratch& scratch, WordSink& sink);
 
 }  // namespace secondsource::tokenizer

@@ -95,7 +95,7 @@ struct TokenizerState {
 
   Result<void> encode_text(std::string_view text, const EncodeOptions& options, EncoderScratch& scratch,
                            std::vector<std::int32_t>& ids) const;
-  Result<void> encode_normalized(std::string_view text, bool is_at_start, const EncodeOptions& options,
+  Result<void> encode_normalized(std::string_view text, std::size_t first_end, const EncodeOptions& options,
                                  EncoderScratch& scratch, std::vector<std::int32_t>& ids) const;
   [[nodiscard]] std::optional<std::string_view> token(std::int32_t id) const {
     const std::optional<std::string_view> added = parts.added_tokens.text_of(id);
@@ -110,11 +110,12 @@ struct TokenizerState {
   mutable ScratchPool scratch_pool;
 };
 
-Result<void> TokenizerState::encode_normalized(std::string_view text, bool is_at_start, const EncodeOptions& options,
-                                               EncoderScratch& scratch, std::vector<std::int32_t>& ids) const {
+Result<void> TokenizerState::encode_normalized(std::string_view text, std::size_t first_end,
+                                               const EncodeOptions& options, EncoderScratch& scratch,
+                                               std::vector<std::int32_t>& ids) const {
   ModelSink sink(model, scratch, ids);
   if (normalized_matcher.empty()) {
-    SS_TRY_VOID(pre_tokenize(text, is_at_start, parts.pre_tokenizer, scratch.pre_tokenizer, sink));
+    SS_TRY_VOID(pre_tokenize(text, first_end, parts.pre_tokenizer, scratch.pre_tokenizer, sink));
     return sink.result();
   }
   scratch.normalized_spans.clear();
@@ -125,7 +126,8 @@ Result<void> TokenizerState::encode_normalized(std::string_view text, bool is_at
       continue;
     }
     const std::string_view piece = text.substr(span.begin, span.end - span.begin);
-    SS_TRY_VOID(pre_tokenize(piece, is_at_start && span.begin == 0, parts.pre_tokenizer, scratch.pre_tokenizer, sink));
+    SS_TRY_VOID(pre_tokenize(piece, first_end - std::min(first_end, span.begin), parts.pre_tokenizer,
+                             scratch.pre_tokenizer, sink));
   }
   return sink.result();
 }
@@ -141,12 +143,13 @@ Result<void> TokenizerState::encode_text(std::string_view text, const EncodeOpti
     }
     const std::string_view piece = text.substr(span.begin, span.end - span.begin);
     const bool is_at_start = span.begin == 0;
+    std::size_t first_end = character_length(piece[0]);
     if (parts.normalizer.empty()) {
-      SS_TRY_VOID(encode_normalized(piece, is_at_start, options, scratch, ids));
+      SS_TRY_VOID(encode_normalized(piece, is_at_start ? first_end : 0, options, scratch, ids));
       continue;
     }
-    SS_TRY(const std::string normalized, normalize(piece, parts.normalizer, scratch.pre_tokenizer.regex));
-    SS_TRY_VOID(encode_normalized(normalized, is_at_start, options, scratch, ids));
+    SS_TRY(const std::string normalized, normalize(piece, parts.normalizer, scratch.pre_tokenizer.regex, &first_end));
+    SS_TRY_VOID(encode_normalized(normalized, is_at_start ? first_end : 0, options, scratch, ids));
   }
   return {};
 }

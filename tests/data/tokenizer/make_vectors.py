@@ -36,6 +36,15 @@ TEXTS = [
     "<s>[INST] Hi [/INST]</s> <unk> <0x41>",
     "def f(x):\n    return x ** 2  # square\n",
 ]
+# Not in the corpus of the tokenizers above.
+MORE_TEXTS = [
+    "      ...   a    b",
+    "\u000bKing  the world",
+    "\u0301abc e\u0301d",
+    "\uac00\u11a7 x\u1112\u1175\u11a7\u0301 \uac00\u11a8",
+    "\ufb01 \u3300x \U0001f130a\U0001f189",
+    "tHe first  HHello",
+]
 
 
 def train_byte_level():
@@ -116,6 +125,10 @@ def byte_level_patches():
         yield f"Split regex inverted {behavior}", {
             "pre_tokenizer": sequence(split({"Regex": r"\w+|\s"}, behavior, True), byte_level())
         }
+        for invert in (False, True):
+            yield f"Split at empty matches {behavior} {invert}", {
+                "pre_tokenizer": sequence(split({"Regex": r"(?=\p{Lu})|o|x*"}, behavior, invert), byte_level())
+            }
         yield f"Punctuation {behavior}", {
             "pre_tokenizer": sequence({"type": "Punctuation", "behavior": behavior}, byte_level(True))
         }
@@ -180,7 +193,11 @@ def byte_level_patches():
     yield "special tokens take white space", {
         "added_tokens": [{**token, "lstrip": True, "rstrip": True} for token in base]
     }
+    # A text of spaces gives the token once: the second match lies in white space that the first one took.
+    spaces = {"id": 600, "content": "  ", **NORMALIZED, "lstrip": True, "rstrip": True, "normalized": False}
+    yield "a token of white space takes white space", {"added_tokens": [*base, spaces]}
     yield "no decoder", {"decoder": None}
+    yield "Hangul in composed forms", {"normalizer": {"type": "NFKC"}, "pre_tokenizer": byte_level(True)}
 
 
 def sentencepiece_patches():
@@ -196,6 +213,24 @@ def sentencepiece_patches():
                 "pre_tokenizer": metaspace,
                 "decoder": metaspace,
             }
+    # The scheme "first" looks at the first character of the text as it was before the normalizer.
+    first = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": True}
+    starts = {
+        "Strip": {"type": "Strip", "strip_left": True, "strip_right": False},
+        "Nmt": {"type": "Nmt"},
+        "StripAccents": {"type": "StripAccents"},
+        "NFKC": {"type": "NFKC"},
+        "Lowercase": {"type": "Lowercase"},
+        "Replace by nothing": {"type": "Replace", "pattern": {"String": "H"}, "content": ""},
+        "Replace by more": {"type": "Replace", "pattern": {"Regex": "^[ Ht]"}, "content": "the"},
+        "Prepend": {"type": "Prepend", "prepend": " "},
+    }
+    for name, normalizer in starts.items():
+        yield f"{name}, Metaspace first", {"normalizer": normalizer, "pre_tokenizer": first}
+        yield f"{name}, Whitespace, Metaspace first", {
+            "normalizer": normalizer,
+            "pre_tokenizer": sequence({"type": "Whitespace"}, {"type": "Digits", "individual_digits": True}, first),
+        }
     yield "Gemma decoder", {
         "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
         "decoder": {
@@ -247,7 +282,7 @@ def with_required_fields(data):
 def case(name, file, patch, data):
     tokenizer = Tokenizer.from_str(json.dumps(data))
     rows = []
-    for text in TEXTS:
+    for text in TEXTS + MORE_TEXTS:
         tokenizer.encode_special_tokens = False
         ids = tokenizer.encode(text).ids
         row = {"text": text, "ids": ids}
