@@ -324,6 +324,9 @@ const Value* find_key(Runtime& runtime, const Dict& dict, const Value& key) {
 
 Result<void> check_key(const Runtime& runtime, const Value& key) {
   const Sequence* sequence = as_sequence(key);
+  if (sequence != nullptr && sequence->kind == SequenceKind::kTuple) {
+    for (const Value& item : sequence->items) SS_TRY_VOID(check_key(runtime, item));
+  }
   const bool can_change = as_dict(key) != nullptr || (sequence != nullptr && sequence->kind == SequenceKind::kList);
   if (!can_change) return {};
   return runtime.fail(fmt::format("dict: expected a key that cannot change, found {}", type_name(key)));

@@ -41,6 +41,11 @@ Result<Value> lower(Runtime& runtime, const Value& self, const Bound&) {
   return new_text(runtime, tokenizer::to_lower(bytes_of(self)));
 }
 
+Result<Value> casefold(Runtime& runtime, const Value& self, const Bound&) {
+  SS_TRY(const std::string folded, tokenizer::case_folded(bytes_of(self)));
+  return new_text(runtime, folded);
+}
+
 Result<Value> title(Runtime& runtime, const Value& self, const Bound&) {
   return new_text(runtime, titled(bytes_of(self)));
 }
@@ -98,6 +103,26 @@ Result<Value> zfill(Runtime& runtime, const Value& self, const Bound& arguments)
   if (has_sign) out.add(text.substr(0, 1));
   for (std::int64_t i = text_of(self).n_characters(); i < width && runtime.spend(); ++i) out.add("0");
   out.add(text.substr(has_sign ? 1 : 0));
+  return out.text();
+}
+
+Result<Value> expandtabs(Runtime& runtime, const Value& self, const Bound& arguments) {
+  SS_TRY(const std::int64_t tab_size, arguments.integer_or(runtime, 0, 8));
+  const std::string_view text = bytes_of(self);
+  TextBuilder out(runtime);
+  std::int64_t column = 0;
+  for (std::size_t i = 0; i < text.size() && out.is_open();) {
+    const std::string_view character = text.substr(i, tokenizer::character_length(text[i]));
+    i += character.size();
+    if (character != "\t") {
+      out.add(character);
+      column = character == "\n" || character == "\r" ? 0 : column + 1;
+      continue;
+    }
+    const std::int64_t n_spaces = tab_size > 0 ? tab_size - column % tab_size : 0;
+    for (std::int64_t space = 0; space < n_spaces && runtime.spend(); ++space) out.add(" ");
+    column += n_spaces;
+  }
   return out.text();
 }
 
@@ -362,6 +387,7 @@ Result<Value> istitle(Runtime& runtime, const Value& self, const Bound&) {
 constexpr std::array<Names, 1> kChars = {"chars"};
 constexpr std::array<Names, 2> kSplit = {"sep", "maxsplit"};
 constexpr std::array<Names, 1> kSeparator = {"sep"};
+constexpr std::array<Names, 1> kTabSize = {"tabsize"};
 constexpr std::array<Names, 1> kKeepEnds = {"keepends"};
 constexpr std::array<Names, 1> kIterable = {"iterable"};
 constexpr std::array<Names, 3> kReplace = {"old", "new", "count"};
@@ -374,7 +400,7 @@ constexpr Parameters kNone{.names = {}};
 constexpr std::array kMethods = {
     Method{"upper", kNone, upper},
     Method{"lower", kNone, lower},
-    Method{"casefold", kNone, lower},
+    Method{"casefold", kNone, casefold},
     Method{"title", kNone, title},
     Method{"capitalize", kNone, capitalize},
     Method{"swapcase", kNone, swapcase},
@@ -387,6 +413,7 @@ constexpr std::array kMethods = {
     Method{"ljust", {.names = kWidth, .n_required = 1}, justify<Ends::kLeft>},
     Method{"rjust", {.names = kWidth, .n_required = 1}, justify<Ends::kRight>},
     Method{"zfill", {.names = std::span(kWidth).first<1>(), .n_required = 1}, zfill},
+    Method{"expandtabs", {.names = kTabSize}, expandtabs},
     Method{"split", {.names = kSplit}, split<false>},
     Method{"rsplit", {.names = kSplit}, split<true>},
     Method{"splitlines", {.names = kKeepEnds}, splitlines},

@@ -224,6 +224,12 @@ std::string to_lower(std::string_view text) {
   return result;
 }
 
+Result<std::string> case_folded(std::string_view text) {
+  std::string result;
+  SS_TRY_VOID(append_mapped(result, text, UTF8PROC_STABLE | UTF8PROC_CASEFOLD));
+  return result;
+}
+
 std::string_view GraphemeFinder::next() {
   const std::size_t begin = offset_;
   Character previous = character_at(text_, offset_);

@@ -62,6 +62,8 @@ std::size_t append_lossy(std::string& text, std::string_view bytes, bool is_last
 
 /// Converts each character to lower case without regard to context (U+0130 becomes two characters).
 [[nodiscard]] std::string to_lower(std::string_view text);
+/// The full case folding of Unicode, by which texts are equal without regard to case: "ß" becomes "ss".
+Result<std::string> case_folded(std::string_view text);
 /// Converts each character to upper case, one character for one except that U+00DF becomes "SS".
 [[nodiscard]] std::string to_upper(std::string_view text);
 

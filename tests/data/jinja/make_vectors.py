@@ -111,6 +111,11 @@ WRITTEN = r"""
 {{ s.index('zz') }}
 {{ ','.join(['a', 'b']) }}{{ ','.join('abc') }}
 {{ ','.join([1]) }}
+{{ 'a\tbc\td\n\té\r\tf'.expandtabs() }}|{{ 'a\tbc'.expandtabs(4) }}|{{ 'a\tb'.expandtabs(0) }}|{{ 'a\tb'.expandtabs(tabsize=-3) }}
+{{ 'Straße ẞ ﬁ Σς İ \u0345'.casefold() }}{{ ''.casefold() }}
+{{ [(1, [2]), 3] | unique | list }}
+{{ [[1], [1]] | unique | list }}
+{{ {(1, [2]): 3} }}
 {{ 'abc'.center(8, '*') }}{{ 'abcd'.center(7, '*') }}{{ 'abc'.ljust(5) }}|{{ 'abc'.rjust(5, '.') }}{{ '-5'.zfill(4) }}{{ '5'.zfill(3) }}
 {{ 'a.b.c'.partition('.') }}{{ 'a.b.c'.rpartition('.') }}{{ 'abc'.partition('x') }}{{ 'abc'.rpartition('x') }}
 {{ 'prefix-x'.removeprefix('prefix-') }}{{ 'x.txt'.removesuffix('.txt') }}
