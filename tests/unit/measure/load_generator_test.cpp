@@ -259,29 +259,40 @@ TEST_CASE("a load whose requests fail is given up after twenty of them, and the 
   CHECK(load->requests.size() == 20);
 }
 
-TEST_CASE("single-stream keeps each request as it ends, on one clock without the pauses") {
-  NullSystem system({.first_token_ns = 3 * kMs, .token_gap_ns = 1 * kMs, .end_delay_ns = 20 * kMs});
+RepetitionPlan single_stream(std::int32_t n_requests, std::int32_t n_output_tokens) {
+  RepetitionPlan plan;
+  plan.cell = "b/s/v/single-stream";
+  plan.scenario = {.kind = ScenarioKind::kSingleStream, .n_requests = n_requests, .n_output_tokens = n_output_tokens};
+  return plan;
+}
+
+/// Measures the repetition and returns the units that were kept, the last of which is the repetition itself.
+std::vector<std::vector<JournalLine>> kept_of(SystemUnderTest& system, const RepetitionPlan& plan) {
   Kept kept;
   const InterruptFlag never;
   ProgressCount progress{0};
-  RepetitionPlan plan;
-  plan.cell = "b/s/v/single-stream";
-  plan.scenario = {.kind = ScenarioKind::kSingleStream, .n_requests = 4, .n_output_tokens = 3};
+  const auto items = items_of(plan.scenario.n_requests, plan.scenario.n_output_tokens);
+  REQUIRE_OK(measure_repetition(system, items, plan, {.interrupt = never, .progress = progress, .keep = kept.keep()}));
+  return std::move(kept.units);
+}
+
+TEST_CASE("single-stream keeps each request as it ends, on one clock without the pauses") {
+  NullSystem system({.first_token_ns = 3 * kMs, .token_gap_ns = 1 * kMs, .end_delay_ns = 20 * kMs});
+  RepetitionPlan plan = single_stream(4, 3);
   // Two requests were measured before an interruption, and ended at 11 ms.
   plan.n_done = 2;
   plan.clock_ns = 11 * kMs;
   plan.n_done_tokens = 6;
-  REQUIRE_OK(measure_repetition(system, items_of(4, 3), plan,
-                                {.interrupt = never, .progress = progress, .keep = kept.keep()}));
-  REQUIRE(kept.units.size() == 3);
-  const auto& first = std::get<RequestSample>(kept.units[0].front());
-  const auto& second = std::get<RequestSample>(kept.units[1].front());
+  const auto units = kept_of(system, plan);
+  REQUIRE(units.size() == 3);
+  const auto& first = std::get<RequestSample>(units[0].front());
+  const auto& second = std::get<RequestSample>(units[1].front());
   CHECK(first.request == 2);
   CHECK(first.sent_ns == 11 * kMs);
   CHECK(second.request == 3);
   // The second request had to wait for the end of the first, 20 ms after its last token.
   CHECK(second.sent_ns >= *first.last_token_ns + 20 * kMs);
-  const auto& end = std::get<Repetition>(kept.units[2].front());
+  const auto& end = std::get<Repetition>(units[2].front());
   CHECK(end.window_output_tokens == 12);
   CHECK(end.window_end_ns >= *second.last_token_ns + 20 * kMs);
   for (const CheckRecord& check : end.checks) {
@@ -291,28 +302,16 @@ TEST_CASE("single-stream keeps each request as it ends, on one clock without the
 }
 
 TEST_CASE("single-stream spends its time budget on ends of streams and on requests that fail") {
-  struct Case {
-    const char* what;
-    bool fails;
-    std::int64_t end_delay_ns;
-  };
-  for (const Case& one : {Case{"ends late", false, 40 * kMs}, Case{"fails after a while", true, 40 * kMs}}) {
-    CAPTURE(one.what);
-    AlteredSystem system({.first_token_ns = 1 * kMs, .end_delay_ns = one.end_delay_ns}, [&](SystemEvents& events) {
-      if (!one.fails) return;
+  for (const bool fails : {false, true}) {
+    CAPTURE(fails);
+    AlteredSystem system({.first_token_ns = 1 * kMs, .end_delay_ns = 40 * kMs}, [&](SystemEvents& events) {
+      if (!fails) return;
       events.tokens.clear();
       for (RequestEnd& end : events.ends) end.error = "planted";
     });
-    Kept kept;
-    const InterruptFlag never;
-    ProgressCount progress{0};
-    RepetitionPlan plan;
-    plan.cell = "b/s/v/single-stream";
-    plan.scenario = {.kind = ScenarioKind::kSingleStream, .n_requests = 30, .n_output_tokens = 1};
+    RepetitionPlan plan = single_stream(30, 1);
     plan.time_budget_ns = 100 * kMs;
-    REQUIRE_OK(measure_repetition(system, items_of(30, 1), plan,
-                                  {.interrupt = never, .progress = progress, .keep = kept.keep()}));
-    const std::size_t n_requests = kept.units.size() - 1;  // the last unit is the repetition
+    const std::size_t n_requests = kept_of(system, plan).size() - 1;
     CHECK(n_requests >= 1);
     CHECK(n_requests <= 3);  // each takes at least 41 ms
   }
@@ -322,16 +321,9 @@ TEST_CASE("single-stream is given up after twenty failed requests, and says what
   AlteredSystem failing({}, [](SystemEvents& events) {
     for (RequestEnd& end : events.ends) end.error = "planted";
   });
-  Kept kept;
-  const InterruptFlag never;
-  ProgressCount progress{0};
-  RepetitionPlan plan;
-  plan.cell = "b/s/v/single-stream";
-  plan.scenario = {.kind = ScenarioKind::kSingleStream, .n_requests = 100, .n_output_tokens = 2};
-  REQUIRE_OK(measure_repetition(failing, items_of(100, 2), plan,
-                                {.interrupt = never, .progress = progress, .keep = kept.keep()}));
-  REQUIRE(kept.units.size() == 21);  // twenty requests and the repetition
-  const auto& end = std::get<Repetition>(kept.units.back().front());
+  const auto units = kept_of(failing, single_stream(100, 2));
+  REQUIRE(units.size() == 21);  // twenty requests and the repetition
+  const auto& end = std::get<Repetition>(units.back().front());
   const auto check = std::ranges::find(end.checks, std::string("requests"), &CheckRecord::name);
   REQUIRE(check != end.checks.end());
   CHECK(check->outcome == CheckOutcome::kInvalid);
