@@ -28,11 +28,11 @@ Result<std::vector<std::string>> variants_for(const BackendRecord& backend, cons
   }
   if (!request.bundle.empty() && request.bundle != opened.record.name) return std::vector<std::string>();
   if (request.variant.empty()) return std::vector<std::string>{variants.front()};
-  if (!contains(opened.bundle.variants(), request.variant)) {
-    return Error{
-        ErrorCode::kInvalidInput,
-        fmt::format("system {}: variant: expected one of bundle {}: {}, found {}", request.name, opened.record.name,
-                    fmt::join(opened.bundle.variants(), ", "), in_quotes(request.variant))};
+  const std::vector<std::string> stored = opened.bundle.variants();
+  if (std::ranges::find(stored, request.variant) == stored.end()) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("system {}: variant: expected one of bundle {}: {}, found {}", request.name,
+                             opened.record.name, fmt::join(stored, ", "), in_quotes(request.variant))};
   }
   return std::vector<std::string>{request.variant};
 }
