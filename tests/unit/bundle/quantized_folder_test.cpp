@@ -237,8 +237,8 @@ TEST_CASE("a part of a quantized weight that is missing or of another type is re
        {std::tuple("fp8-blocks", "weight_scale_inv", "[3, 2]"), std::tuple("fp8-per-tensor", "weight_scale", "[32, 1]"),
         std::tuple("float-per-channel", "weight_scale", "[32, 1]")}) {
     ChangedCheckpoint scales(checkpoint);
-    std::erase_if(scales.tensors,
-                  [&](const HandMadeTensor& tensor) { return tensor.name == kQ + std::string(ending); });
+    const std::string name = kQ + std::string(ending);
+    std::erase_if(scales.tensors, [&](const HandMadeTensor& tensor) { return tensor.name == name; });
     scales.expect_refused(ErrorCode::kInvalidInput,
                           fmt::format("q_proj.{}: expected {}, found no such tensor", ending, shape));
   }
