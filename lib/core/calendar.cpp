@@ -9,7 +9,7 @@
 namespace secondsource {
 namespace {
 
-// Days since 1970 of 0000-01-01 and 9999-12-31, between which a day is written with four digits of a year.
+// The days 0000-01-01 and 9999-12-31 as numbers of days since 1970. Only between them has a year four digits.
 constexpr std::int64_t kFirstDay = -719'528;
 constexpr std::int64_t kLastDay = 2'932'896;
 

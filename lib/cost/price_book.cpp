@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/ascii.h"
 #include "core/calendar.h"
 #include "core/number.h"
 #include "core/utf8.h"
@@ -21,8 +22,7 @@ constexpr std::string_view kUndated = "undated";
 
 /// True for the texts that people leave in a table that they mean to fill in later.
 bool is_placeholder(std::string_view text) {
-  std::string lower;
-  for (const char c : text) lower += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  const std::string lower = ascii_lower(text);
   constexpr std::array<std::string_view, 15> kPlaceholders = {
       "", "-", "--", "?", "??", "...", "n/a", "na", "none", "unknown", "tbd", "todo", "xxx", "example", "fixme"};
   return lower.find_first_not_of(' ') == std::string::npos ||

@@ -8,6 +8,7 @@
 #include <regex>
 #include <utility>
 
+#include "core/ascii.h"
 #include "core/csv.h"
 #include "core/number.h"
 #include "core/utf8.h"
@@ -19,12 +20,6 @@ namespace {
 constexpr double kMaxNumber = 1e12;
 // No name is longer, and std::regex needs stack for each character.
 constexpr std::size_t kMaxFieldBytes = 1024;
-
-std::string lower(std::string_view text) {
-  std::string result;
-  for (const char c : text) result += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-  return result;
-}
 
 bool has_part(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
@@ -266,7 +261,7 @@ class CatalogReader {
 }  // namespace
 
 std::string accelerator_id(std::string_view provider, std::string_view instance, std::string_view catalog_name) {
-  std::string name = lower(catalog_name);
+  std::string name = ascii_lower(catalog_name);
   std::replace(name.begin(), name.end(), ' ', '-');
   static const std::map<std::string, std::string, std::less<>> kNames = {
       {"a100", "a100-40"},
@@ -279,7 +274,7 @@ std::string accelerator_id(std::string_view provider, std::string_view instance,
       {"rtxpro6000s", "rtx-pro-6000-server"},
       {"rtxpro6000ws", "rtx-pro-6000-workstation"},
   };
-  if (name == "h100") return h100_of(provider, lower(instance));
+  if (name == "h100") return h100_of(provider, ascii_lower(instance));
   const auto known = kNames.find(name);
   return known == kNames.end() ? name : known->second;
 }

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <optional>
 
+#include "core/ascii.h"
 #include "core/number.h"
 #include "core/utf8.h"
 #include "jinja/whitespace.h"
@@ -16,16 +17,12 @@
 namespace secondsource::jinja {
 namespace {
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 bool is_name_start(char c) {
   return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_' || static_cast<unsigned char>(c) >= 0x80;
 }
 
 bool is_name_part(char c) {
-  return is_name_start(c) || is_digit(c);
+  return is_name_start(c) || is_ascii_digit(c);
 }
 
 /// Line ends become \n, and one at the very end is dropped, as Jinja2 does by default.
@@ -210,7 +207,7 @@ class Lexer {
 
   Result<void> read_token(std::string& open) {
     const char c = source_[at_];
-    if (is_digit(c)) return read_number();
+    if (is_ascii_digit(c)) return read_number();
     if (is_name_start(c)) {
       std::size_t n = 1;
       while (at_ + n < source_.size() && is_name_part(source_[at_ + n])) ++n;
@@ -262,16 +259,16 @@ class Lexer {
 
   Result<void> read_number() {
     const auto at = [&](std::size_t i) { return at_ + i < source_.size() ? source_[at_ + i] : '\0'; };
-    std::size_t n = digits(at_, is_digit);
+    std::size_t n = digits(at_, is_ascii_digit);
     bool is_float = false;
     if (at_ == 0 || source_[at_ - 1] != '.') {
-      if (at(n) == '.' && is_digit(at(n + 1))) {
-        n += 1 + digits(at_ + n + 1, is_digit);
+      if (at(n) == '.' && is_ascii_digit(at(n + 1))) {
+        n += 1 + digits(at_ + n + 1, is_ascii_digit);
         is_float = true;
       }
       const std::size_t sign = at(n + 1) == '+' || at(n + 1) == '-' ? 1 : 0;
-      if ((at(n) == 'e' || at(n) == 'E') && is_digit(at(n + 1 + sign))) {
-        n += 1 + sign + digits(at_ + n + 1 + sign, is_digit);
+      if ((at(n) == 'e' || at(n) == 'E') && is_ascii_digit(at(n + 1 + sign))) {
+        n += 1 + sign + digits(at_ + n + 1 + sign, is_ascii_digit);
         is_float = true;
       }
     }

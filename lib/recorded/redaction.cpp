@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 
+#include "core/ascii.h"
 #include "core/utf8.h"
 
 namespace secondsource {
@@ -50,16 +51,12 @@ constexpr std::array kBuiltIn = {
     BuiltIn{SecretKind::kPhone, R"((?<![A-Za-z0-9.,-])0[0-9]{1,4}[ /-][0-9](?:[ -]?[0-9]){4,10}(?![A-Za-z0-9]))"},
 };
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 /// The checksum of card numbers (ISO/IEC 7812-1, annex B).
 bool passes_luhn(std::string_view digits) {
   int sum = 0;
   bool doubles = false;
   for (auto c = digits.rbegin(); c != digits.rend(); ++c) {
-    if (!is_digit(*c)) continue;
+    if (!is_ascii_digit(*c)) continue;
     const int value = (*c - '0') * (doubles ? 2 : 1);
     sum += value > 9 ? value - 9 : value;
     doubles = !doubles;
@@ -75,7 +72,7 @@ bool is_secret(SecretKind kind, std::string_view found) {
   const std::string address(found);
   std::array<unsigned char, sizeof(in6_addr)> bytes{};
   if (found.find(':') == std::string_view::npos) return ::inet_pton(AF_INET, address.c_str(), bytes.data()) == 1;
-  return std::ranges::any_of(found, is_digit) && ::inet_pton(AF_INET6, address.c_str(), bytes.data()) == 1;
+  return std::ranges::any_of(found, is_ascii_digit) && ::inet_pton(AF_INET6, address.c_str(), bytes.data()) == 1;
 }
 
 /// The same form: a letter for each letter, a digit for each digit, x for each other character beyond ASCII.
@@ -84,7 +81,7 @@ std::string same_form(std::string_view text, RandomStream& random) {
   for (const char c : text) {
     constexpr std::uint64_t kLetters = 26;
     constexpr std::uint64_t kDigits = 10;
-    if (is_digit(c)) {
+    if (is_ascii_digit(c)) {
       result += static_cast<char>('0' + random.next_below(kDigits));
     } else if (c >= 'a' && c <= 'z') {
       result += static_cast<char>('a' + random.next_below(kLetters));

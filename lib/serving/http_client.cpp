@@ -10,6 +10,7 @@
 #include <map>
 #include <utility>
 
+#include "core/ascii.h"
 #include "core/clock.h"
 #include "core/utf8.h"
 #include "serving/ready_sockets.h"
@@ -90,8 +91,7 @@ void keep_headers(Transfer& transfer) {
 /// The value of a line of a head, if the line has this name.
 std::optional<std::string_view> value_in(std::string_view line, std::string_view name) {
   if (line.size() <= name.size() || line[name.size()] != ':') return std::nullopt;
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  if (!std::ranges::equal(line.substr(0, name.size()), name, {}, lower)) return std::nullopt;
+  if (ascii_lower(line.substr(0, name.size())) != name) return std::nullopt;
   line.remove_prefix(name.size() + 1);
   constexpr std::string_view kSpace = " \t\r\n";
   const std::size_t begin = std::min(line.find_first_not_of(kSpace), line.size());

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/ascii.h"
 #include "core/json.h"
 #include "core/utf8.h"
 #include "serving/http_client.h"
@@ -31,8 +31,7 @@ std::string message_in(std::string_view body) {
 }  // namespace
 
 bool has_type(std::string_view content_type, std::string_view type) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::ranges::equal(content_type.substr(0, type.size()), type, {}, lower, lower);
+  return ascii_lower(content_type.substr(0, type.size())) == ascii_lower(type);
 }
 
 bool has_http2_without_tls(unsigned version) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "core/ascii.h"
 #include "core/number.h"
 #include "core/utf8.h"
 
@@ -14,10 +15,6 @@ namespace {
 
 bool is_blank(char c) {
   return c == ' ' || c == '\t';
-}
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
 }
 
 bool begins_name(char c) {
@@ -114,7 +111,7 @@ class SampleLine {
   std::string_view take_name(bool may_have_colons) {
     std::size_t n = 0;
     while (n < rest_.size() &&
-           (begins_name(rest_[n]) || (may_have_colons && rest_[n] == ':') || (n > 0 && is_digit(rest_[n])))) {
+           (begins_name(rest_[n]) || (may_have_colons && rest_[n] == ':') || (n > 0 && is_ascii_digit(rest_[n])))) {
       ++n;
     }
     return take_front(n);

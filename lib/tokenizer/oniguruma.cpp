@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/ascii.h"
 #include "core/utf8.h"
 #include "tokenizer/unicode.h"
 
@@ -46,20 +47,12 @@ CharacterSet word(bool in_class) {
   return {fmt::format("{}\\p{{M}}\\p{{Nd}}\\p{{Pc}}{}", kAlphabetic, in_class ? "" : kLatin1Numbers), ""};
 }
 
-bool is_ascii_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 bool is_ascii_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 bool is_hex_digit(char c) {
   return is_ascii_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
-char to_small(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
 /// The set of a name such as "alpha" that POSIX classes and properties share.
@@ -330,7 +323,7 @@ class Translator {
   Result<std::optional<Member>> set_escape(bool in_class) {
     const std::size_t begin = position_;
     const char letter = pattern_[begin + 1];
-    const char small = to_small(letter);
+    const char small = ascii_lower(letter);
     bool is_negated = letter != small;
     if (small != 'p') {
       const std::optional<CharacterSet> set = letter_set(small, in_class);
@@ -349,7 +342,7 @@ class Translator {
       written.remove_prefix(1);
     }
     for (const char c : written) {
-      if (c != ' ' && c != '_' && c != '-') name.push_back(to_small(c));
+      if (c != ' ' && c != '_' && c != '-') name.push_back(ascii_lower(c));
     }
     const std::optional<CharacterSet> set = property_set(name, in_class);
     if (!set) return refuse(begin, fmt::format("the property {} is not known", in_quotes(written)));
@@ -442,7 +435,8 @@ class Translator {
       if (!set) return character_escape(content.members);
     }
     if (set) {
-      // Oniguruma adds the other case of each member. PCRE2 does so for characters, and not for properties.
+      // Where case is ignored, a class of Oniguruma has the other case of each of its members. In PCRE2 this holds for the characters
+      // that are listed in the class, but not for its properties.
       const bool is_letters = set->set.members == "\\p{L}" && !set->is_negated;
       if (groups_.back().ignores_case && is_letters) {
         set->set.members += "\\x{345}";  // the only mark with a letter as its other case

@@ -1,6 +1,6 @@
 #pragma once
-// The patterns of tokenizer files are written for Oniguruma with its Ruby syntax, and PCRE2 runs them here. What has another
-// meaning in PCRE2 is spelled out in words that mean the same to both; what cannot be spelled out is refused.
+// Translates the patterns of tokenizer files, which are written for Oniguruma in its Ruby syntax, into patterns with the same matches
+// in PCRE2. Some constructs mean something else in PCRE2 and are written differently; those without an equivalent are refused.
 
 #include <string>
 #include <string_view>
