@@ -80,8 +80,8 @@ class Flag {
   Flag* delimiter(char separator);
   Flag* capture_default_str();  ///< the help shows the present value as the default
   Flag* excludes(const Flag* other);
-  /// An empty value says something. Without this it is refused: it is most often that of a variable that is not set, and
-  /// must not be taken for a flag that was not given.
+  /// Allows an empty value. Other flags refuse it: most often it comes from a shell variable that is not set, and it must
+  /// not be taken for a flag that was not given.
   Flag* may_be_empty();
   [[nodiscard]] std::size_t count() const;  ///< how often it was given
   /// Why the values that were given are refused for one that is empty; nullopt if none is, or it may be.

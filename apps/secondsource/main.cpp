@@ -49,8 +49,8 @@ void install_signal_handlers() {
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
-  // A closed terminal. The shell and the kernel both send the signal, so that a second one must not end the program. nohup
-  // leaves it ignored.
+  // SIGHUP says that the terminal was closed. The shell and the kernel may each send one, so that a second SIGHUP, unlike a
+  // second Ctrl-C, must not end the program. Under nohup the signal is ignored, and stays so.
   struct sigaction hangup {};
   ::sigaction(SIGHUP, nullptr, &hangup);
   if (hangup.sa_handler != SIG_IGN) {

@@ -1,5 +1,5 @@
 #pragma once
-// How a finished run ended: its exit statuses, and the text or JSON that `run` prints.
+// Derives the exit statuses of a finished run, and writes the text or JSON that `run` prints.
 
 #include <filesystem>
 #include <optional>

@@ -1,5 +1,5 @@
 #pragma once
-// The servers and adapters of a stored run that goes on.
+// Finds out how the servers and adapters of a stored run are reached or started when the run is resumed.
 
 #include <filesystem>
 #include <string>

@@ -31,8 +31,6 @@ RequestSample to_sample(const ObservedRequest& times, std::int64_t origin_ns) {
     sample.ttft_kernel_ns = times.end->ttft_kernel_ns;
     sample.parts = times.end->parts;
     sample.error = times.end->error;
-  }
-  if (times.end) {
     sample.finish = times.end->finish;
     sample.connect_ns = times.end->connect_ns;
     sample.connect_wait_ns = times.end->connect_wait_ns;

@@ -20,7 +20,7 @@ SteadyWindow steady_window(ScenarioKind kind, const LoadResult& load, std::int32
   if (load.requests.empty()) return window;
   window.start_ns = load.requests.front().scheduled_ns;
   window.end_ns = kind == ScenarioKind::kOffline && load.full_until_ns != 0 ? load.full_until_ns : last_token_ns(load);
-  // The next request of a single stream cannot be sent before this one has ended, so what a system does behind the last token counts.
+  // A single stream sends its next request when this one has ended. The time from the last token to that end counts, too.
   if (kind == ScenarioKind::kSingleStream) window.end_ns = load.end_ns;
   if (kind == ScenarioKind::kServer) {
     std::int64_t first_end_ns = INT64_MAX;

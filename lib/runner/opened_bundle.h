@@ -1,5 +1,5 @@
 #pragma once
-// The bundles of a run that is being planned: opened, with their files hashed.
+// Opens the bundles of a run that is being planned, and hashes their files.
 
 #include <filesystem>
 #include <string>

@@ -1,5 +1,5 @@
 #pragma once
-// The backends of a run that is being planned: modules of this program, then servers and adapters.
+// Plans the backends of a run: first modules of this program, then servers and adapters.
 
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
 #pragma once
-// The cells of a run that is being planned: every bundle, backend, variant and scenario that are measured together.
+// Plans the cells of a run. A cell is one bundle, backend, variant and scenario that are measured together.
 
 #include <cstdint>
 #include <string>

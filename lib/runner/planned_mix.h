@@ -1,5 +1,5 @@
 #pragma once
-// The mix of a run that is being planned: the scenario swap, in which all bundles of the run take turns (docs/scenarios.md).
+// Plans the cells of the scenario swap, in which all bundles of the run take turns (docs/scenarios.md).
 
 #include <optional>
 

@@ -1,5 +1,5 @@
 #pragma once
-// The scenarios of a run that is being planned, as far as they do not depend on one model (scenario_defaults.h adapts them to that).
+// Plans the scenarios of a run, as far as they are the same for every model. scenario_defaults.h then adapts them to each model.
 
 #include <string>
 #include <vector>

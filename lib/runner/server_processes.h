@@ -6,7 +6,7 @@
 //   ServerProcesses processes;                 // before the server is started
 //   processes.belong_to(server.group());
 //   ... processes.look(); ...                  // while it runs
-//   const std::string left = processes.end();  // after its first process has ended
+//   const std::string left = processes.end();  // when the server's first process has ended
 
 #include <cstdint>
 #include <map>

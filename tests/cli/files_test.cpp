@@ -34,15 +34,28 @@ std::string stored_run(const std::filesystem::path& folder, std::int32_t n_reque
   return folder.string();
 }
 
-/// Runs the program as a user without root's privileges, with at most `n_processes` processes.
-ProgramRun run_as_somebody(const std::vector<std::string>& arguments, const std::filesystem::path& scratch,
-                           rlim_t n_processes, const std::filesystem::path& program = program_path()) {
-  const std::filesystem::path err = scratch / "stderr";
+/// Replaces this process, which is a child of the test, by the program.
+[[noreturn]] void become(const std::filesystem::path& program, const std::vector<std::string>& arguments) {
   std::vector<std::string> texts = {program.string()};
   texts.insert(texts.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& text : texts) pointers.push_back(text.data());
   pointers.push_back(nullptr);
+  ::execv(pointers.front(), pointers.data());
+  ::_exit(127);
+}
+
+/// Waits for the end of a child. A signal that ended it counts 128 more, as in a shell.
+int status_of(pid_t child) {
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/// Runs the program as a user without root's privileges, with at most `n_processes` processes.
+ProgramRun run_as_somebody(const std::vector<std::string>& arguments, const std::filesystem::path& scratch,
+                           rlim_t n_processes, const std::filesystem::path& program = program_path()) {
+  const std::filesystem::path err = scratch / "stderr";
   const pid_t pid = ::fork();
   if (pid == 0) {
     const int file = ::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
@@ -51,13 +64,10 @@ ProgramRun run_as_somebody(const std::vector<std::string>& arguments, const std:
     constexpr uid_t kNobodyElse = 54321;  // a user with no other processes; RLIMIT_NPROC does not apply to root
     if (::geteuid() == 0 && ::setuid(kNobodyElse) != 0) ::_exit(126);
     ::setrlimit(RLIMIT_NPROC, &limit);
-    ::execv(pointers.front(), pointers.data());
-    ::_exit(127);
+    become(program, arguments);
   }
-  int status = 0;
-  ::waitpid(pid, &status, 0);
   ProgramRun run;
-  run.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  run.status = status_of(pid);
   const auto text = read_file(err);
   if (text) run.err = *text;
   return run;
@@ -65,20 +75,12 @@ ProgramRun run_as_somebody(const std::vector<std::string>& arguments, const std:
 
 /// Runs the program with one of its descriptors 0, 1 and 2 closed, and returns its exit status.
 int status_with_closed(int descriptor, const std::vector<std::string>& arguments) {
-  std::vector<std::string> texts = {program_path().string()};
-  texts.insert(texts.end(), arguments.begin(), arguments.end());
-  std::vector<char*> pointers;
-  for (std::string& text : texts) pointers.push_back(text.data());
-  pointers.push_back(nullptr);
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::close(descriptor);
-    ::execv(pointers.front(), pointers.data());
-    ::_exit(127);
+    become(program_path(), arguments);
   }
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return status_of(pid);
 }
 
 }  // namespace

@@ -62,8 +62,8 @@ TEST_CASE("calendar days are counted, and what is none is told apart") {
   }
   CHECK(add_days("2026-11-20", 42) == "2027-01-01");
   CHECK(add_days("2028-03-01", -1) == "2028-02-29");
-  // The first and the last day that has a text; Python's datetime counts 3652058 days from 0001-01-01 on, and the year 0
-  // has 366.
+  // Texts have years of four digits, so that these are the first and the last day that can be written. By Python's datetime
+  // there are 3652058 days from 0001-01-01 to 9999-12-31, and the year 0 before them has 366.
   CHECK(add_days("9999-12-31", -(366 + 3'652'058)) == "0000-01-01");
   CHECK(add_days("0000-01-01", 366 + 3'652'058) == "9999-12-31");
   for (const char* good : {"2026-11-20", "2026-11", "2026-Q2", "2026"}) CHECK(is_day_month_quarter_or_year(good));

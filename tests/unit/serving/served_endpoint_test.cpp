@@ -397,7 +397,8 @@ TEST_CASE("a request that a server drops on an open connection is an error, and 
     REQUIRE(request.end);
     CHECK(request.end->error == (request.tag % 3 == 2 ? "the server closed the connection without an answer" : ""));
   }
-  // The server writes a line for each answer; a dropped request that was sent again would have got one.
+  // The server logs one line for each answer. It would have answered a dropped request that came a second time, and the log would be
+  // longer.
   const std::string lines = read_file(log).value();
   CHECK(std::ranges::count(lines, '\n') == 6);
 }
