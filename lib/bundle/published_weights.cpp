@@ -5,13 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <memory>
-#include <utility>
 #include <vector>
 
 #include "backend/block_values.h"
 #include "bundle/gguf_blocks.h"
-#include "bundle/variant.h"
 #include "core/check.h"
 #include "core/checked.h"
 #include "core/e2m1.h"
@@ -25,45 +22,6 @@ namespace {
 /// The least and the largest zero point, which are those of the codes.
 constexpr int kLeastZero = -8;
 constexpr int kLargestZero = 7;
-
-bool is_by_row(WeightEncoding encoding) {
-  return encoding == WeightEncoding::kInt8PerRow || encoding == WeightEncoding::kFp8PerRow;
-}
-
-/// The shape with another innermost extent.
-Shape with_columns(const Shape& shape, std::int64_t n_cols) {
-  std::vector<std::int64_t> extents(shape.extents().begin(), shape.extents().end());
-  extents.back() = n_cols;
-  return Shape(extents);
-}
-
-/// The encoding that codes and scales of these types have in a variant, with or without zero points; nullopt for other
-/// types.
-std::optional<WeightEncoding> encoding_of_types(const Variant& variant, std::string_view codes, std::string_view scales,
-                                                bool has_zeros) {
-  using enum WeightEncoding;
-  // A GGUF file may mix block types, whatever type its variant is named after.
-  const bool is_gguf = variant.name.starts_with(kGgufMethod);
-  if (variant.matmul == kNvfp4Group16 || is_gguf) {
-    if (codes == "U8" && scales == "F8_E4M3" && !has_zeros) return kNvfp4Group16;
-    if (!is_gguf) return std::nullopt;
-  }
-  const bool may_have_e2m1 = variant.matmul == kMxfp4Group32 || is_gguf;
-  if (codes == "U8" && scales == "U8" && !has_zeros && may_have_e2m1) return kMxfp4Group32;
-  if (codes == "U8" && scales == "F16") return has_zeros ? kInt4Group32Zero : kInt4Group32;
-  if (has_zeros) return std::nullopt;
-  if (codes == "I8" && scales == "F16") return kInt8Group32;
-  if (codes == "I8" && scales == "F32") return kInt8PerRow;
-  if (codes == "F8_E4M3" && scales == "F32") return variant.matmul == kFp8Group128 ? kFp8Group128 : kFp8PerRow;
-  return std::nullopt;
-}
-
-/// Consecutive columns that share a stored scale in a tensor of this encoding (PublishedForm::group).
-std::int64_t group_of(const Variant& variant, WeightEncoding encoding) {
-  if (is_by_row(encoding)) return 0;
-  if (variant.name.starts_with(kGgufMethod)) return group_columns(encoding);
-  return variant.group;
-}
 
 /// The code of a column: a sign-extended nibble, or four bits that are an E2M1 number.
 std::int8_t four_bits_of(std::byte pair, bool is_second, bool is_signed) {
@@ -158,15 +116,15 @@ Shape stored_shape_of_codes(const PublishedForm& form, const Shape& shape) {
   const Shape rows = shape_of_rows(form, shape);
   const std::int64_t n_cols = rows.extent(rows.rank() - 1);
   if (const BlockForm blocks = block_form(form.encoding); blocks.n_cols > 0) {
-    return with_columns(rows, n_cols / blocks.n_cols * blocks.n_bytes);
+    return rows.with_last(n_cols / blocks.n_cols * blocks.n_bytes);
   }
-  return with_columns(rows, has_four_bit_codes(form.encoding) ? n_cols / 2 : n_cols);
+  return rows.with_last(has_four_bit_codes(form.encoding) ? n_cols / 2 : n_cols);
 }
 
 Shape stored_shape_of_scales(const PublishedForm& form, const Shape& shape) {
   const Shape rows = shape_of_rows(form, shape);
   const std::int64_t n_scales = stored_scales_per_row(form, rows.extent(rows.rank() - 1));
-  if (form.rows_of_scale() == 1) return with_columns(rows, n_scales);
+  if (form.rows_of_scale() == 1) return rows.with_last(n_scales);
   return {ceil_divide(shape.extent(0), form.rows_of_scale()), n_scales};
 }
 
@@ -310,199 +268,6 @@ Result<void> PublishedWeight::read_values(std::int64_t row, std::span<float> val
     const std::size_t place = columns.empty() ? i : static_cast<std::size_t>(columns[i]);
     values[place] = (code - zero_point) * row_scales[first_scale + group];
     if (is_nvfp4) values[place] *= global_scale;
-  }
-  return {};
-}
-
-namespace {
-
-/// The part of join_published_weights() for tensors of whole blocks in one encoding. refuse(info, expected) makes the
-/// error.
-template <typename Refuse>
-Result<void> join_blocks(WeightEncoding encoding, const Variant& variant,
-                         std::map<std::string, StoredTensor, std::less<>>& tensors, const Refuse& refuse) {
-  const std::string ending = ending_of_codes(encoding);
-  const BlockForm block = block_form(encoding);
-  std::vector<std::string> names;
-  for (const auto& [tensor, stored] : tensors) {
-    if (tensor.ends_with(ending)) names.push_back(tensor);
-  }
-  for (const std::string& name : names) {
-    const auto blocks = tensors.find(name);
-    const TensorInfo& info = blocks->second.info;
-    const std::size_t rank = info.shape.rank();
-    std::string tensor = name.substr(0, name.size() - ending.size());
-    const bool is_transposed = tensor.ends_with(kTransposedEnding);
-    if (is_transposed) tensor.resize(tensor.size() - kTransposedEnding.size());
-    if (!variant.name.starts_with(kGgufMethod))
-      return refuse(info, fmt::format("no blocks of GGUF in {}", variant.name));
-    if (info.dtype_name != "U8" || rank < 2 || rank > 3 || (is_transposed && rank != 3)) {
-      return refuse(info, "blocks U8 of a matrix, or of several where they are transposed");
-    }
-    const std::int64_t row_bytes = info.shape.extent(rank - 1);
-    if (*info.shape.n_elements() == 0 || row_bytes % block.n_bytes != 0) {
-      return refuse(info, fmt::format("rows of whole blocks of {} bytes", block.n_bytes));
-    }
-    const PublishedForm form{encoding, kScaleGroupSize, is_transposed};
-    const Shape shape = shape_of_rows(form, with_columns(info.shape, row_bytes / block.n_bytes * block.n_cols));
-    if (!checked_multiply<std::int64_t>(*info.shape.n_elements(), 16)) return refuse(info, "a size that fits");
-    StoredTensor joined{.info = {.name = tensor, .dtype_name = "F32", .dtype = DType::kF32, .shape = shape},
-                        .file = blocks->second.file};
-    joined.published = std::make_shared<const PublishedWeight>(PublishedWeight{form, std::move(blocks->second), {}});
-    tensors.erase(blocks);
-    if (!tensors.try_emplace(tensor, joined).second) return refuse(joined.info, "it once, by its values or its blocks");
-  }
-  return {};
-}
-
-/// Reads the order of columns that `stored` gives for codes of this form; empty if it is the weight's own order.
-/// refuse(info, expected) makes the error.
-template <typename Refuse>
-Result<std::vector<std::int32_t>> order_of_columns(const StoredTensor& stored, const PublishedForm& form,
-                                                   const Shape& shape, std::string_view name, const Refuse& refuse) {
-  const bool has_groups = form.encoding == WeightEncoding::kInt8Group32 || has_int4_codes(form.encoding);
-  if (!has_groups || form.group == 0 || shape.rank() != 2) {
-    return refuse(stored.info, "an order of columns only beside codes of a matrix with scales of groups");
-  }
-  const std::int64_t n_cols = shape.extent(1);
-  if (stored.info.dtype_name != "I32" || stored.info.shape != Shape{n_cols}) {
-    return refuse(stored.info, fmt::format("an order of columns I32 [{}]", n_cols));
-  }
-  std::vector<std::int32_t> columns(static_cast<std::size_t>(n_cols));
-  SS_TRY_VOID(stored.file->read_at(stored.info.offset_bytes, std::as_writable_bytes(std::span(columns))));
-  std::vector<bool> is_there(columns.size());
-  for (std::size_t i = 0; i < columns.size(); ++i) {
-    const std::int32_t column = columns[i];
-    if (column < 0 || column >= n_cols || is_there[static_cast<std::size_t>(column)]) {
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("{}: tensor {}: [{}]: expected every column from 0 to {} once, found {}", name,
-                               printable(stored.info.name), i, n_cols - 1, column)};
-    }
-    is_there[static_cast<std::size_t>(column)] = true;
-  }
-  if (std::ranges::is_sorted(columns)) columns.clear();
-  return columns;
-}
-
-/// Reads a single scale (of inputs, or a global one) from `stored`. refuse(info, expected) makes the error.
-template <typename Refuse>
-Result<float> read_one_scale(const StoredTensor& stored, std::string_view name, const Refuse& refuse) {
-  if (stored.info.dtype_name != "F32" || stored.info.shape != Shape{1}) return refuse(stored.info, "a scale F32 [1]");
-  float scale = 0.0F;
-  SS_TRY_VOID(stored.file->read_at(stored.info.offset_bytes, std::as_writable_bytes(std::span(&scale, 1))));
-  if (scale > 0.0F && std::isfinite(scale)) return scale;
-  return Error{ErrorCode::kInvalidInput, fmt::format("{}: tensor {}: expected a positive scale, found {}", name,
-                                                     printable(stored.info.name), scale)};
-}
-
-}  // namespace
-
-Result<void> join_published_weights(std::string_view variant, std::map<std::string, StoredTensor, std::less<>>& tensors,
-                                    std::string_view name) {
-  const Result<Variant> known = variant_from_name(variant);
-  if (!known) return known.error().with_context(fmt::format("{}: {}", name, kPublishedKey));
-  if (!is_published_variant(variant)) {
-    return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}: expected the name of a published variant, found {}",
-                                                       name, kPublishedKey, in_quotes(variant))};
-  }
-  const auto refuse = [&](const TensorInfo& info, std::string_view expected) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: tensor {}: expected {}, found {} {}", name, printable(info.name), expected,
-                             info.dtype_name, info.shape.to_string())};
-  };
-  std::vector<std::string> bases;
-  for (const auto& [tensor, stored] : tensors) {
-    if (tensor.ends_with(kCodesEnding)) bases.push_back(tensor.substr(0, tensor.size() - kCodesEnding.size()));
-  }
-  for (const WeightEncoding encoding : kBlockEncodings) {
-    SS_TRY_VOID(join_blocks(encoding, *known, tensors, refuse));
-  }
-  for (const std::string& base : bases) {
-    const auto codes = tensors.find(base + std::string(kCodesEnding));
-    const auto scales = tensors.find(base + std::string(kScalesEnding));
-    const auto zeros = tensors.find(base + std::string(kZerosEnding));
-    const TensorInfo& info = codes->second.info;
-    // A tensor of GGUF blocks, which join_blocks() has joined already, is not a tensor of scales.
-    if (scales == tensors.end() || scales->second.published) return refuse(info, "scales beside codes");
-    const TensorInfo& of_scales = scales->second.info;
-    const bool has_zeros = zeros != tensors.end();
-    if (has_zeros != (known->matmul == WeightEncoding::kInt4Group32Zero)) {
-      return refuse(has_zeros ? zeros->second.info : info,
-                    fmt::format("{} zero points in {}", has_zeros ? "no" : "codes beside", variant));
-    }
-    const auto encoding = encoding_of_types(*known, info.dtype_name, of_scales.dtype_name, has_zeros);
-    const std::size_t rank = info.shape.rank();
-    if (!encoding || rank < 2 || rank > 3) {
-      return refuse(
-          info,
-          has_zeros
-              ? "codes U8 of a matrix with zero points, with scales F16"
-              : "codes U8, I8 or F8_E4M3 of a matrix, with scales F16, F32, U8 or F8_E4M3, as the variant has them");
-    }
-    const bool is_transposed = base.ends_with(kTransposedEnding);
-    if (is_transposed && rank != 3) return refuse(info, "codes of several matrices where they are transposed");
-    // Any other extent is bounded by the size of the file.
-    if (*info.shape.n_elements() == 0) return refuse(info, "codes of a matrix with rows and columns");
-    if (*encoding == WeightEncoding::kFp8Group128 && rank != 2) return refuse(info, "codes of a matrix, in blocks");
-    if (has_global_scale(*encoding) && rank != 2) return refuse(info, "codes of a matrix with its global scale");
-    const std::int64_t n_cols = info.shape.extent(rank - 1) * (has_four_bit_codes(*encoding) ? 2 : 1);
-    const PublishedForm form{*encoding, group_of(*known, *encoding), is_transposed};
-    const Shape shape = shape_of_rows(form, with_columns(info.shape, n_cols));
-    if (of_scales.shape != stored_shape_of_scales(form, shape)) {
-      return refuse(of_scales, fmt::format("scales of {} as {} has them", info.shape.to_string(), variant));
-    }
-    if (has_zeros && (zeros->second.info.dtype_name != "I8" || zeros->second.info.shape != of_scales.shape)) {
-      return refuse(zeros->second.info, fmt::format("zero points I8 {}", of_scales.shape.to_string()));
-    }
-    const auto n_bytes = checked_multiply<std::int64_t>(*info.shape.n_elements(), 8);
-    if (!n_bytes) return refuse(info, "a size that fits");
-    std::vector<std::int32_t> order;
-    const auto columns = tensors.find(base + std::string(kColumnsEnding));
-    if (columns != tensors.end()) {
-      SS_TRY(order, order_of_columns(columns->second, form, shape, name, refuse));
-      tensors.erase(columns);
-    }
-    float input_scale = 0.0F;
-    if (has_stored_scale(known->activations)) {
-      const auto stored = tensors.find(base + std::string(kInputScaleEnding));
-      if (stored == tensors.end()) return refuse(info, fmt::format("a scale of inputs beside codes in {}", variant));
-      SS_TRY(input_scale, read_one_scale(stored->second, name, refuse));
-      tensors.erase(stored);
-    }
-    float global_scale = 0.0F;
-    if (has_global_scale(*encoding)) {
-      const auto stored = tensors.find(base + std::string(kGlobalScaleEnding));
-      if (stored == tensors.end()) return refuse(info, fmt::format("a global scale beside codes in {}", variant));
-      SS_TRY(global_scale, read_one_scale(stored->second, name, refuse));
-      tensors.erase(stored);
-    }
-    const std::string tensor = base.substr(0, base.size() - (is_transposed ? kTransposedEnding.size() : 0));
-    StoredTensor joined{.info = {.name = tensor, .dtype_name = "F32", .dtype = DType::kF32, .shape = shape},
-                        .file = codes->second.file};
-    PublishedWeight published{form, std::move(codes->second), std::move(scales->second)};
-    if (has_zeros) published.zeros = std::move(zeros->second);
-    published.columns = std::move(order);
-    published.input_scale = input_scale;
-    published.global_scale = global_scale;
-    joined.published = std::make_shared<const PublishedWeight>(std::move(published));
-    tensors.erase(codes);
-    tensors.erase(scales);
-    if (has_zeros) tensors.erase(zeros);
-    if (!tensors.try_emplace(tensor, std::move(joined)).second) {
-      return Error{
-          ErrorCode::kInvalidInput,
-          fmt::format("{}: tensor {}: expected it once, found its values and its codes", name, printable(tensor))};
-    }
-  }
-  for (const auto& [tensor, stored] : tensors) {
-    if (stored.published) continue;
-    if (tensor.ends_with(kScalesEnding)) return refuse(stored.info, "codes beside scales");
-    if (tensor.ends_with(kZerosEnding)) return refuse(stored.info, "codes beside zero points");
-    if (tensor.ends_with(kColumnsEnding)) return refuse(stored.info, "codes beside an order of columns");
-    if (tensor.ends_with(kGlobalScaleEnding)) return refuse(stored.info, "a global scale beside codes of NVFP4 alone");
-    if (tensor.ends_with(kInputScaleEnding)) {
-      return refuse(stored.info, "a scale of inputs beside codes of static FP8 or INT8 or of NVFP4 alone");
-    }
   }
   return {};
 }

@@ -22,7 +22,6 @@
 // ggml makes of a block, in FP32. The file's metadata names the variant under kPublishedKey.
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -119,12 +118,5 @@ struct PublishedWeight {
   Result<void> read_blocks(std::int64_t n_cols, std::int64_t first_row, std::int64_t n_rows,
                            std::span<std::byte> values, std::span<float> floats) const;
 };
-
-/// Joins the codes, scales, zero points and columns of each name in `tensors` into the one tensor whose weights they
-/// are, with type F32. `variant` is the one that the file's metadata names. Errors: kInvalidInput for an unknown
-/// variant, a part without the others, types and shapes that do not fit each other or the variant, and a list of
-/// columns that does not name every column once; kIo.
-Result<void> join_published_weights(std::string_view variant, std::map<std::string, StoredTensor, std::less<>>& tensors,
-                                    std::string_view name);
 
 }  // namespace secondsource

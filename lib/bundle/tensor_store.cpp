@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "bundle/foreign_model.h"
+#include "bundle/join_published_weights.h"
 #include "bundle/published_weights.h"
 #include "bundle/relative_path.h"
 #include "core/check.h"

@@ -18,6 +18,12 @@ std::optional<std::int64_t> Shape::n_elements() const {
   return product;
 }
 
+Shape Shape::with_last(std::int64_t extent) const {
+  Shape other = *this;
+  other.extents_.back() = extent;
+  return other;
+}
+
 std::string Shape::to_string() const {
   return fmt::format("[{}]", fmt::join(extents_, ", "));
 }

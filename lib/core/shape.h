@@ -24,6 +24,9 @@ class Shape {
   /// The number of elements; nullopt when an extent is negative or the product overflows.
   [[nodiscard]] std::optional<std::int64_t> n_elements() const;
 
+  /// The shape with another innermost extent. Its rank must not be 0.
+  [[nodiscard]] Shape with_last(std::int64_t extent) const;
+
   /// "[256, 128]"
   [[nodiscard]] std::string to_string() const;
 

@@ -422,7 +422,7 @@ TEST_CASE("blocks of GGUF are given by their parts, and their values have the bi
   refused("gguf-q4_k", {{"a.transposed.q6_k", DType::kU8, {2, 210}}, std::string(420, '\0')}, "blocks U8");
   CHECK_ERROR(
       opened(scratch, "gguf-q4_k", {matrix("a.q4_k", 144, q4_k), {{"a", DType::kBf16, {1}}, std::string(2, '\0')}}),
-      ErrorCode::kInvalidInput, "by its values or its blocks");
+      ErrorCode::kInvalidInput, "its values and its blocks");
   std::string infinite = q4_k;
   infinite[144 + 3] = '\x7c';
   const auto without = opened(scratch, "gguf-q4_k", {matrix("a.q4_k", 144, infinite)});
