@@ -265,6 +265,32 @@ Result<CheckpointScheme> quark_scheme(const JsonFields& fields) {
   return scheme;
 }
 
+/// How the runtimes quantize inputs by the `input_activations` of a group of modules.
+Result<CheckpointActivations> activations_of(const JsonFields& inputs) {
+  using enum CheckpointActivations;
+  SS_TRY(const std::string strategy, inputs.string_or("strategy", "tensor"));
+  SS_TRY(const std::string type, inputs.string_or("type", "int"));
+  SS_TRY(const bool is_symmetric, inputs.boolean_or("symmetric", true));
+  SS_TRY(const std::int64_t bits, inputs.integer("num_bits", {.min = 1, .max = 32}));
+  SS_TRY(const std::int64_t group_size, inputs.integer_or("group_size", 0, {.min = -1, .max = kMaxBlock}));
+  const Json* dynamic = inputs.find("dynamic");
+  const bool is_dynamic = dynamic != nullptr && dynamic->is_boolean() && dynamic->get<bool>();
+  const bool is_static = dynamic == nullptr || *dynamic == false;
+  const bool is_float = type == "float";
+  const bool is_int = type == "int";
+
+  if (dynamic != nullptr && *dynamic == "local") {
+    const bool is_nvfp4 = strategy == "tensor_group" && group_size == kNvfp4GroupSize && bits == 4 && is_float;
+    return is_nvfp4 && is_symmetric ? kNvfp4 : kOther;
+  }
+  if (bits != 8) return kOther;
+  if (!is_symmetric) return is_int ? kInt8ZeroPoints : kOther;
+  if (is_dynamic && strategy == "group" && group_size == kFp8GroupSize && is_float) return kFp8PerTokenGroup;
+  if (is_static && strategy == "tensor") return is_float ? kFp8Static : is_int ? kInt8Static : kOther;
+  if (is_dynamic && strategy == "token") return is_float ? kFp8PerToken : is_int ? kInt8PerToken : kOther;
+  return kOther;
+}
+
 /// How the runtimes quantize inputs, which must be the same for all groups of modules; kOther where the groups differ.
 Result<CheckpointActivations> activations_of_groups(const JsonFields& fields) {
   using enum CheckpointActivations;
@@ -275,30 +301,7 @@ Result<CheckpointActivations> activations_of_groups(const JsonFields& fields) {
       const std::string at = fmt::format("{}: config_groups: {}", fields.name(), printable(name));
       SS_TRY(const JsonFields group_fields, JsonFields::of(group, at));
       SS_TRY(const JsonFields inputs, group_fields.object("input_activations"));
-      SS_TRY(const std::string strategy, inputs.string_or("strategy", "tensor"));
-      SS_TRY(const std::string type, inputs.string_or("type", "int"));
-      SS_TRY(const bool is_symmetric, inputs.boolean_or("symmetric", true));
-      SS_TRY(const std::int64_t bits, inputs.integer("num_bits", {.min = 1, .max = 32}));
-      const Json* dynamic = inputs.find("dynamic");
-      const bool is_dynamic = dynamic != nullptr && dynamic->is_boolean() && dynamic->get<bool>();
-      const bool is_static =
-          (dynamic == nullptr || *dynamic == false) && strategy == "tensor" && is_symmetric && bits == 8;
-      const bool is_by_token = is_dynamic && strategy == "token" && is_symmetric && bits == 8;
-      SS_TRY(const std::int64_t group_size, inputs.integer_or("group_size", 0, {.min = -1, .max = kMaxBlock}));
-      const bool is_by_group =
-          is_dynamic && strategy == "group" && group_size == kFp8GroupSize && is_symmetric && bits == 8;
-      const bool is_nvfp4 = dynamic != nullptr && *dynamic == "local" && strategy == "tensor_group" &&
-                            group_size == kNvfp4GroupSize && is_symmetric && bits == 4 && type == "float";
-      const bool has_zero_points = !is_symmetric && bits == 8 && type == "int";
-      own = is_nvfp4                         ? kNvfp4
-            : has_zero_points                ? kInt8ZeroPoints
-            : is_by_group && type == "float" ? kFp8PerTokenGroup
-            : is_static && type == "float"   ? kFp8Static
-            : is_static && type == "int"     ? kInt8Static
-            : !is_by_token                   ? kOther
-            : type == "int"                  ? kInt8PerToken
-            : type == "float"                ? kFp8PerToken
-                                             : kOther;
+      SS_TRY(own, activations_of(inputs));
     }
     all = !all || *all == own ? own : kOther;
   }

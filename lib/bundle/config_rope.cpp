@@ -65,36 +65,54 @@ Result<std::int64_t> rotary_dim_of(const ConfigSource& source, const JsonFields&
   return found_in.mismatch(kKey, fmt::format("a share that gives an even part of head_dim = {}", head_dim));
 }
 
-Result<void> parse_rope_scaling(const ConfigSource& source, const JsonFields& scaling, ModelConfig& config,
-                                RopeConfig& rope) {
-  const JsonFields& fields = source.fields;
+Result<RopeType> rope_type_of(const ConfigSource& source, const JsonFields& scaling) {
   SS_TRY(std::string type, scaling.string_or(scaling.has("rope_type") ? "rope_type" : "type", "default"));
   const bool is_phi3 = source.defaults.architecture == Architecture::kPhi3;
   if (is_phi3 && (type == "su" || type == "yarn")) type = "longrope";  // its earlier names there
   const auto known = rope_type_from_name(type);
-  if (!known || (is_phi3 && *known != RopeType::kDefault && *known != RopeType::kLongRope)) {
-    return unsupported(
-        scaling, "rope_type",
-        fmt::format("expected {}, found {}",
-                    is_phi3 ? "default or longrope" : "default, linear, dynamic, yarn, llama3 or longrope",
-                    printable(type)));
-  }
-  rope.type = *known;
-  SS_TRY(rope.theta, scaling.number_or("rope_theta", rope.theta));
-  constexpr std::string_view kOriginal = "original_max_position_embeddings";
+  if (known && (!is_phi3 || *known == RopeType::kDefault || *known == RopeType::kLongRope)) return *known;
+  return unsupported(scaling, "rope_type",
+                     fmt::format("expected {}, found {}",
+                                 is_phi3 ? "default or longrope" : "default, linear, dynamic, yarn, llama3 or longrope",
+                                 printable(type)));
+}
+
+constexpr std::string_view kOriginalLength = "original_max_position_embeddings";
+
+/// The length that the model was trained with before its rotations were scaled.
+Result<std::int64_t> original_max_seq_len_of(const ConfigSource& source, const JsonFields& scaling, RopeType type,
+                                             std::int64_t max_seq_len) {
   const std::int64_t own = source.defaults.original_max_position_embeddings;
-  const bool is_of_kind = source.defaults.rope_local_base_freq > 0.0;
+  const bool is_scaled_by_length = type == RopeType::kYarn || type == RopeType::kLlama3 || type == RopeType::kLongRope;
+  const bool is_needed = source.defaults.grows_queries && !is_scaled_by_length;
+  if (is_needed && !scaling.has(kOriginalLength)) return scaling.mismatch(kOriginalLength, "an integer");
   // The key beside the scaling object takes precedence over the key in it, unless each kind of layer has an object of
   // its own.
-  const bool is_scaled_by_length =
-      rope.type == RopeType::kYarn || rope.type == RopeType::kLlama3 || rope.type == RopeType::kLongRope;
-  const bool grows = source.defaults.grows_queries;
-  if (grows && !is_scaled_by_length && !scaling.has(kOriginal)) return scaling.mismatch(kOriginal, "an integer");
-  const bool is_beside = !is_of_kind && (fields.has(kOriginal) || own != kDerived) && !(grows && !is_scaled_by_length);
-  SS_TRY(rope.original_max_seq_len,
-         (is_beside ? fields : scaling)
-             .integer_or(kOriginal, own != kDerived ? own : config.max_seq_len, {.min = 1, .max = kMaxSeqLen}));
-  const double length_ratio = static_cast<double>(config.max_seq_len) / static_cast<double>(rope.original_max_seq_len);
+  const bool is_of_kind = source.defaults.rope_local_base_freq > 0.0;
+  const bool is_beside = !is_of_kind && !is_needed && (source.fields.has(kOriginalLength) || own != kDerived);
+  return (is_beside ? source.fields : scaling)
+      .integer_or(kOriginalLength, own != kDerived ? own : max_seq_len, {.min = 1, .max = kMaxSeqLen});
+}
+
+Result<void> check_ranges(const JsonFields& scaling, const RopeConfig& rope) {
+  if (rope.type == RopeType::kLongRope) {
+    if (rope.factor > 1.0 && rope.original_max_seq_len == 1) return scaling.mismatch(kOriginalLength, "at least 2");
+    return {};
+  }
+  if (rope.factor < 1.0 || rope.factor > 1e6) return scaling.mismatch("factor", "a number from 1 to 1e6");
+  if (rope.beta_fast <= 0.0 || rope.beta_slow <= 0.0) return scaling.mismatch("beta_fast", "betas above 0");
+  if (rope.type == RopeType::kLlama3 && !(rope.low_freq_factor > 0.0 && rope.high_freq_factor > rope.low_freq_factor)) {
+    return scaling.mismatch("high_freq_factor", "a number above low_freq_factor, which is above 0");
+  }
+  return {};
+}
+
+/// Reads the scaling object's own numbers, except for those that depend on the width of a head.
+Result<void> parse_scaling_numbers(const ConfigSource& source, const JsonFields& scaling, std::int64_t max_seq_len,
+                                   RopeConfig& rope) {
+  SS_TRY(rope.theta, scaling.number_or("rope_theta", rope.theta));
+  SS_TRY(rope.original_max_seq_len, original_max_seq_len_of(source, scaling, rope.type, max_seq_len));
+  const double length_ratio = static_cast<double>(max_seq_len) / static_cast<double>(rope.original_max_seq_len);
   if (rope.type == RopeType::kYarn || rope.type == RopeType::kLongRope) {
     SS_TRY(rope.factor, scaling.number_or("factor", length_ratio));
   } else if (rope.type != RopeType::kDefault) {
@@ -109,14 +127,20 @@ Result<void> parse_rope_scaling(const ConfigSource& source, const JsonFields& sc
   SS_TRY(rope.truncate, scaling.boolean_or("truncate", true));
   SS_TRY(rope.mscale, scaling.number_or("mscale", 0.0));
   SS_TRY(rope.mscale_all_dim, scaling.number_or("mscale_all_dim", 0.0));
-  if (grows) {
-    constexpr std::string_view kBeta = "llama_4_scaling_beta";
-    SS_TRY(rope.query_beta, scaling.number(kBeta));
-    if (rope.query_beta < 0.0 || rope.query_beta > 100.0) return scaling.mismatch(kBeta, "a number from 0 to 100");
-  }
   if (scaling.has("attention_factor")) {
     SS_TRY(rope.attention_factor, scaling.number("attention_factor"));
   }
+  if (!source.defaults.grows_queries) return {};
+  constexpr std::string_view kBeta = "llama_4_scaling_beta";
+  SS_TRY(rope.query_beta, scaling.number(kBeta));
+  if (rope.query_beta >= 0.0 && rope.query_beta <= 100.0) return {};
+  return scaling.mismatch(kBeta, "a number from 0 to 100");
+}
+
+Result<void> parse_rope_scaling(const ConfigSource& source, const JsonFields& scaling, ModelConfig& config,
+                                RopeConfig& rope) {
+  SS_TRY(rope.type, rope_type_of(source, scaling));
+  SS_TRY_VOID(parse_scaling_numbers(source, scaling, config.max_seq_len, rope));
   if (scaling.has("partial_rotary_factor")) {
     SS_TRY(const double share, scaling.number("partial_rotary_factor"));
     SS_TRY(config.rotary_dim, rotary_dim_of(source, scaling, share, rotated_head_dim(config)));
@@ -124,15 +148,8 @@ Result<void> parse_rope_scaling(const ConfigSource& source, const JsonFields& sc
   if (rope.type == RopeType::kLongRope) {
     SS_TRY(rope.short_factors, parse_factors(scaling, "short_factor", config.rotary_dim / 2));
     SS_TRY(rope.long_factors, parse_factors(scaling, "long_factor", config.rotary_dim / 2));
-    if (rope.factor > 1.0 && rope.original_max_seq_len == 1) return scaling.mismatch(kOriginal, "at least 2");
-    return {};
   }
-  if (rope.factor < 1.0 || rope.factor > 1e6) return scaling.mismatch("factor", "a number from 1 to 1e6");
-  if (rope.beta_fast <= 0.0 || rope.beta_slow <= 0.0) return scaling.mismatch("beta_fast", "betas above 0");
-  if (rope.type == RopeType::kLlama3 && !(rope.low_freq_factor > 0.0 && rope.high_freq_factor > rope.low_freq_factor)) {
-    return scaling.mismatch("high_freq_factor", "a number above low_freq_factor, which is above 0");
-  }
-  return {};
+  return check_ranges(scaling, rope);
 }
 
 Error bad_theta(const JsonFields& fields, std::string_view key) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -31,14 +32,25 @@ constexpr std::string_view kMxfp4Method = "mxfp4";
 
 constexpr std::array<std::string_view, 4> kMxfp4Names = {"mxfp4", "gguf-mxfp4", "quark-mxfp4",
                                                          "compressed-tensors-mxfp4"};
-constexpr std::array<std::string_view, 3> kNvfp4Methods = {"modelopt-", "compressed-tensors-", kGgufMethod};
+constexpr std::array<std::string_view, 2> kNvfp4Methods = {"modelopt-", "compressed-tensors-"};
 /// The ending for activations in INT8 whose scales are found at run time.
 constexpr std::string_view kInt8InputsEnding = "-w8a8";
 /// The ending for weights in NVFP4 beside activations that are not quantized.
 constexpr std::string_view kNvfp4PlainInputsEnding = "-w4a16";
 
-/// The variant of a published name; nullopt for any other name.
-std::optional<Variant> published_from_name(std::string_view name) {
+/// The published variant of this encoding and group whose name this is, with one of these activations.
+std::optional<Variant> variant_with_activations(std::string_view name, std::string_view method, WeightEncoding encoding,
+                                                std::int64_t group, std::initializer_list<ActQuant> activations) {
+  for (const ActQuant act : activations) {
+    if (name != published_variant_name(method, encoding, group, act)) continue;
+    return Variant{
+        .name = std::string(name), .matmul = encoding, .rest = std::nullopt, .activations = act, .group = group};
+  }
+  return std::nullopt;
+}
+
+/// The variant of a GGUF file's block type.
+std::optional<Variant> gguf_variant(std::string_view name) {
   using enum WeightEncoding;
   if (name == "gguf-q4_0") return Variant{.name = "gguf-q4_0", .matmul = kInt4Group32, .rest = {}, .group = 32};
   if (name == "gguf-q8_0") return Variant{.name = "gguf-q8_0", .matmul = kInt8Group32, .rest = {}, .group = 32};
@@ -46,69 +58,72 @@ std::optional<Variant> published_from_name(std::string_view name) {
     if (!name.starts_with(kGgufMethod) || name.substr(kGgufMethod.size()) != to_string(encoding)) continue;
     return Variant{.name = std::string(name), .matmul = encoding, .rest = {}, .group = kScaleGroupSize};
   }
+  // GGUF files do not say whether activations are quantized, so they are never quantized here.
+  return variant_with_activations(name, kGgufMethod, kNvfp4Group16, kNvfp4GroupSize, {ActQuant::kNone});
+}
+
+/// The variant of a name such as "gptq-int4-g128-zp" or "compressed-tensors-int8-g64-w8a8": whole numbers with a scale
+/// for each group of columns.
+std::optional<Variant> variant_with_groups(std::string_view name, std::string_view method) {
+  using enum WeightEncoding;
+  std::string_view codes = name.substr(method.size());
+  const bool is_int4 = codes.starts_with("int4");
+  const bool is_awq = method == kAwqMethod;
+  Variant variant{.name = std::string(name), .rest = std::nullopt};
+  if (codes.ends_with(kInt8InputsEnding)) {
+    variant.activations = ActQuant::kInt8PerRow;
+    codes.remove_suffix(kInt8InputsEnding.size());
+  }
+  const bool has_zero_points = is_awq || codes.ends_with(kZeroPointEnding);
+  if (has_zero_points && variant.activations != ActQuant::kNone) return std::nullopt;
+  variant.matmul = !is_int4 ? kInt8Group32 : has_zero_points ? kInt4Group32Zero : kInt4Group32;
+  std::string_view rest = codes.substr(std::string_view("int4").size());
+  if (!is_awq && has_zero_points) rest.remove_suffix(kZeroPointEnding.size());
+  if (!rest.empty()) {
+    const auto group = parse_number<std::int64_t>(rest.substr(std::min<std::size_t>(rest.size(), 2)));
+    if (!group || *group < 1 || *group > (std::int64_t{1} << 20) || *group % kScaleGroupSize != 0) return std::nullopt;
+    variant.group = *group;
+  }
+  if (name != published_variant_name(method, variant.matmul, variant.group, variant.activations)) return std::nullopt;
+  return variant;
+}
+
+/// The variant of a name that begins with this method, of those whose codes are whole numbers or FP8.
+std::optional<Variant> variant_of_method(std::string_view name, std::string_view method) {
+  using enum WeightEncoding;
+  const std::string_view codes = name.substr(method.size());
+  const bool is_int4 = codes.starts_with("int4");
+  if (method == kAwqMethod && !is_int4) return std::nullopt;
+  if (method == kFp8Method && (is_int4 || codes.starts_with("int8"))) return std::nullopt;
+  if (is_int4 || codes.starts_with("int8-g")) return variant_with_groups(name, method);
+  if (codes.starts_with("int8")) {
+    return variant_with_activations(name, method, kInt8PerRow, 0,
+                                    {ActQuant::kNone, ActQuant::kInt8PerRow, ActQuant::kInt8Static});
+  }
+  if (auto by_row = variant_with_activations(name, method, kFp8PerRow, 0,
+                                             {ActQuant::kNone, ActQuant::kFp8PerRow, ActQuant::kFp8Static})) {
+    return by_row;
+  }
+  return variant_with_activations(name, method, kFp8Group128, kFp8GroupSize,
+                                  {ActQuant::kNone, ActQuant::kFp8PerGroup128, ActQuant::kFp8PerGroup128E8m0});
+}
+
+/// The variant of a published name; nullopt for any other name.
+std::optional<Variant> published_from_name(std::string_view name) {
+  using enum WeightEncoding;
+  if (auto gguf = gguf_variant(name)) return gguf;
   if (std::ranges::find(kMxfp4Names, name) != kMxfp4Names.end()) {
     return Variant{.name = std::string(name), .matmul = kMxfp4Group32, .rest = {}, .group = kScaleGroupSize};
   }
   for (const std::string_view method : kNvfp4Methods) {
-    for (const ActQuant act : {ActQuant::kNone, ActQuant::kNvfp4Static}) {
-      // GGUF files do not say whether activations are quantized, so they are never quantized here.
-      if (method == kGgufMethod && act != ActQuant::kNone) continue;
-      if (name != published_variant_name(method, kNvfp4Group16, kNvfp4GroupSize, act)) continue;
-      return Variant{
-          .name = std::string(name), .matmul = kNvfp4Group16, .rest = {}, .activations = act, .group = kNvfp4GroupSize};
+    if (auto nvfp4 = variant_with_activations(name, method, kNvfp4Group16, kNvfp4GroupSize,
+                                              {ActQuant::kNone, ActQuant::kNvfp4Static})) {
+      return nvfp4;
     }
   }
   for (const std::string_view method : kPublishedMethods) {
-    if (!name.starts_with(method) || method == kGgufMethod || method == kMxfp4Method) continue;
-    std::string_view codes = name.substr(method.size());
-    Variant variant{.name = std::string(name), .rest = std::nullopt};
-    const bool is_awq = method == kAwqMethod;
-    const bool has_fp8_alone = method == kFp8Method;
-    const bool is_int4 = codes.starts_with("int4");
-    if (is_awq && !is_int4) return std::nullopt;
-    if (has_fp8_alone && (is_int4 || codes.starts_with("int8"))) return std::nullopt;
-    if (is_int4 || codes.starts_with("int8-g")) {
-      if (codes.ends_with(kInt8InputsEnding)) {
-        variant.activations = ActQuant::kInt8PerRow;
-        codes.remove_suffix(kInt8InputsEnding.size());
-      }
-      const bool has_zero_points = is_awq || codes.ends_with(kZeroPointEnding);
-      if (has_zero_points && variant.activations != ActQuant::kNone) return std::nullopt;
-      variant.matmul = !is_int4 ? kInt8Group32 : has_zero_points ? kInt4Group32Zero : kInt4Group32;
-      std::string_view rest = codes.substr(std::string_view("int4").size());
-      if (!is_awq && has_zero_points) rest.remove_suffix(kZeroPointEnding.size());
-      if (!rest.empty()) {
-        const auto group = parse_number<std::int64_t>(rest.substr(std::min<std::size_t>(rest.size(), 2)));
-        if (!group || *group < 1 || *group > (std::int64_t{1} << 20) || *group % kScaleGroupSize != 0)
-          return std::nullopt;
-        variant.group = *group;
-      }
-      return published_variant_name(method, variant.matmul, variant.group, variant.activations) == name
-                 ? std::optional(variant)
-                 : std::nullopt;
-    }
-    if (codes.starts_with("int8")) {
-      for (const ActQuant act : {ActQuant::kNone, ActQuant::kInt8PerRow, ActQuant::kInt8Static}) {
-        if (name != published_variant_name(method, kInt8PerRow, 0, act)) continue;
-        variant.matmul = kInt8PerRow;
-        variant.activations = act;
-        return variant;
-      }
-      return std::nullopt;
-    }
-    for (const ActQuant act : {ActQuant::kNone, ActQuant::kFp8PerRow, ActQuant::kFp8Static}) {
-      if (name != published_variant_name(method, kFp8PerRow, 0, act)) continue;
-      variant.matmul = kFp8PerRow;
-      variant.activations = act;
-      return variant;
-    }
-    for (const ActQuant act : {ActQuant::kNone, ActQuant::kFp8PerGroup128, ActQuant::kFp8PerGroup128E8m0}) {
-      if (name != published_variant_name(method, kFp8Group128, kFp8GroupSize, act)) continue;
-      variant.matmul = kFp8Group128;
-      variant.activations = act;
-      variant.group = kFp8GroupSize;
-      return variant;
-    }
+    if (method == kGgufMethod || method == kMxfp4Method || !name.starts_with(method)) continue;
+    return variant_of_method(name, method);
   }
   return std::nullopt;
 }
