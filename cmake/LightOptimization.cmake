@@ -7,17 +7,21 @@
 #   ss_leave_unoptimized(<target>)    -O0 in a build with clang's sanitizers. It takes half the time of -O1, where clang spends the other
 #                                     half on optimizing the inserted checks. For tests, and for rooms without a fuzzed parser: with a
 #                                     slower parser, a fuzz target would try fewer inputs.
+# SECONDSOURCE_LIGHT_OPTIMIZATION and SECONDSOURCE_TEST_OPTIMIZATION are the options of the first two, for their precompiled headers.
 
 set(SECONDSOURCE_LIGHTLY_OPTIMIZED_ROOMS ab brief chat cost fit gate history hub jinja profile record
   recorded report runner setup summary verify)
 set(SECONDSOURCE_UNFUZZED_ROOMS ab brief history host profile sensors setup systems verify)
 
+set(SECONDSOURCE_LIGHT_OPTIMIZATION $<$<CONFIG:RelWithDebInfo,Release>:-O1>)
+set(SECONDSOURCE_TEST_OPTIMIZATION $<$<CONFIG:RelWithDebInfo,Release>:-Og>)
+
 function(ss_optimize_lightly target)
-  target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo,Release>:-O1>)
+  target_compile_options(${target} PRIVATE ${SECONDSOURCE_LIGHT_OPTIMIZATION})
 endfunction()
 
 function(ss_optimize_as_test target)
-  target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo,Release>:-Og>)
+  target_compile_options(${target} PRIVATE ${SECONDSOURCE_TEST_OPTIMIZATION})
 endfunction()
 
 function(ss_leave_unoptimized target)

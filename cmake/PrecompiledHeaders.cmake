@@ -4,9 +4,9 @@
 # Each file must still include what it uses: ./dev lint parses changed files alone and without precompiled headers, so that a missing
 # include is an error.
 # g++ uses precompiled headers only with the code generation options and the macros that they were made with; where they do not fit
-# it says so.
-#   ss_add_precompiled_headers(<name> <option> HEADERS <more> DEPENDS <libraries of those>)
-#   ss_precompile(<target> [<name>])   those of that name; by default `program` or `library`, by the kind of the target
+# it says so. From g++ 14 on, the level of optimization is among these options.
+#   ss_add_precompiled_headers(<name> OPTIONS <option>... HEADERS <more> DEPENDS <libraries of those>)
+#   ss_precompile(<target> [<name>])   those of that name; by default `library`
 #   ss_compile_with(OPTIONS <option>... SOURCES <file>...)   sources with options that the headers were not made with: these are
 #                                                            compiled without the headers, since g++ 12 may use them and crash
 
@@ -18,8 +18,8 @@ endif()
 set(ss_common_headers <fmt/format.h> <algorithm> <array> <cmath> <cstdint> <filesystem> <functional> <map> <memory>
   <optional> <set> <span> <string> <string_view> <utility> <variant> <vector>)
 
-function(ss_add_precompiled_headers name option)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "HEADERS;DEPENDS")
+function(ss_add_precompiled_headers name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "OPTIONS;HEADERS;DEPENDS")
   if(CMAKE_DISABLE_PRECOMPILE_HEADERS OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     return()
   endif()
@@ -27,8 +27,8 @@ function(ss_add_precompiled_headers name option)
   set(source ${CMAKE_CURRENT_BINARY_DIR}/${target}.cpp)
   file(CONFIGURE OUTPUT ${source} CONTENT "// Empty: its target is there for precompiled headers.\n")
   add_library(${target} OBJECT ${source})
-  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)  # <option> decides
-  target_compile_options(${target} PRIVATE ${option} -fpch-preprocess)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)  # the options decide
+  target_compile_options(${target} PRIVATE ${arg_OPTIONS} -fpch-preprocess)
   target_link_libraries(${target} PRIVATE fmt::fmt secondsource_flags ${arg_DEPENDS})
   target_precompile_headers(${target} PRIVATE ${ss_common_headers} ${arg_HEADERS})
 endfunction()
@@ -41,12 +41,7 @@ endfunction()
 function(ss_precompile target)
   set(name ${ARGN})
   if(NOT name)
-    get_target_property(kind ${target} TYPE)
-    if(kind STREQUAL "EXECUTABLE")
-      set(name program)
-    else()
-      set(name library)
-    endif()
+    set(name library)
   endif()
   if(TARGET secondsource_headers_${name})
     target_precompile_headers(${target} REUSE_FROM secondsource_headers_${name})

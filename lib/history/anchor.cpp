@@ -307,7 +307,8 @@ Result<GateReport> compare_with_pinned(History& history, const AnchorOptions& op
       report.compared.push_back(
           fmt::format("{}: left out of the {} newest runs: {}", cell.id, runs.newest.size(), without));
     }
-    for (const GateMetric& metric : gate_metrics_of(load_of_name(key_of_cell(cell.id).scenario))) {
+    const Scenario load = load_of_name(key_of_cell(cell.id).scenario);
+    for (const GateMetric& metric : gate_metrics_of(load)) {
       judge(cell, metric.name, options, n_verdicts, has_findings, report);
     }
   }

@@ -4,7 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <type_traits>
 
 #include "core/nearest_word.h"
 #include "core/number.h"
@@ -35,74 +37,128 @@ bool is_name(std::string_view name) {
   });
 }
 
+template <auto kMember>
+Result<void> set_text(SystemRequest& request, const std::string&, const std::string& value) {
+  request.*kMember = value;
+  return {};
+}
+
+template <auto kMember>
+Result<void> set_enum(SystemRequest& request, const std::string& what, const std::string& value) {
+  SS_TRY(request.*kMember, enum_of<std::remove_reference_t<decltype(request.*kMember)>>(what, value));
+  return {};
+}
+
+/// A setting of PlannedFeatures, under its key in the plan.
+Result<void> set_feature(const SystemRequest& request, std::string_view key, const std::string& value,
+                         std::string& feature) {
+  auto planned = planned_feature(key, value);
+  if (!planned) return planned.error().with_context("system " + request.name);
+  feature = *std::move(planned);
+  return {};
+}
+
+Result<void> set_models(SystemRequest& request, const std::string& what, const std::string& value) {
+  for (std::string_view rest = value; !rest.empty();) {
+    const std::string_view one = rest.substr(0, rest.find('+'));
+    rest.remove_prefix(std::min(rest.size(), one.size() + 1));
+    const std::size_t colon = one.find(':');
+    if (colon == std::string_view::npos) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: expected BUNDLE:MODEL+BUNDLE:MODEL, found {}", what, in_quotes(value))};
+    }
+    SS_TRY_VOID(add_served_model(request, one.substr(0, colon), one.substr(colon + 1)));
+  }
+  return {};
+}
+
+Result<void> set_timeout(SystemRequest& request, const std::string& what, const std::string& value) {
+  const auto seconds = parse_number<double>(value);
+  if (!seconds || !(*seconds > 0) || *seconds > kLongestTimeoutS) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected seconds up to {:g}, found {}", what, kLongestTimeoutS, in_quotes(value))};
+  }
+  request.timeout_s = *seconds;
+  return {};
+}
+
+Result<void> set_devices(SystemRequest& request, const std::string& what, const std::string& value) {
+  const auto number = parse_number<std::int32_t>(value);
+  if (!number || *number < 1 || *number > kMostDevices) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected a number from 1 to {}, found {}", what, kMostDevices, in_quotes(value))};
+  }
+  request.n_devices = *number;
+  return {};
+}
+
+Result<void> set_metrics(SystemRequest& request, const std::string& what, const std::string& value) {
+  if (value != kNoMetrics && !value.starts_with('/')) {
+    const Result<ServerUrl> url = parse_server_url(value, kMetricsPath);
+    if (!url) return url.error().with_context(what + ": expected a URL, a path such as /metrics, or none");
+  }
+  request.metrics = value;
+  return {};
+}
+
+Result<void> set_telemetry(SystemRequest& request, const std::string& what, const std::string& value) {
+  auto place = parse_telemetry_place(value);
+  if (!place) return place.error().with_context(what);
+  request.telemetry = *std::move(place);
+  return {};
+}
+
+/// A key that may follow a system's URL. `what` begins the messages of set().
+struct Setting {
+  std::string_view key;
+  Result<void> (*set)(SystemRequest& request, const std::string& what, const std::string& value);
+};
+
+constexpr auto kSettings = std::to_array<Setting>({
+    {"preset", set_enum<&SystemRequest::preset>},
+    {"api", set_enum<&SystemRequest::api>},
+    {"http", set_enum<&SystemRequest::http>},
+    {"model", set_text<&SystemRequest::model>},
+    {"models", set_models},
+    {"variant", set_text<&SystemRequest::variant>},
+    {"bundle", set_text<&SystemRequest::bundle>},
+    {"timeout", set_timeout},
+    {"devices", set_devices},
+    {"key_env",
+     [](SystemRequest& request, const std::string&, const std::string& value) -> Result<void> {
+       request.key.environment = value;
+       return {};
+     }},
+    {"key_file",
+     [](SystemRequest& request, const std::string&, const std::string& value) -> Result<void> {
+       request.key.file = value;
+       return {};
+     }},
+    {"metrics", set_metrics},
+    {"telemetry", set_telemetry},
+    {"speculative",
+     [](SystemRequest& request, const std::string&, const std::string& value) {
+       return set_feature(request, "speculative", value, request.features.speculative);
+     }},
+    {"prefix_cache",
+     [](SystemRequest& request, const std::string&, const std::string& value) {
+       return set_feature(request, "prefix_cache", value, request.features.prefix_cache);
+     }},
+    {"kv_cache",
+     [](SystemRequest& request, const std::string&, const std::string& value) {
+       return set_feature(request, "kv_cache", value, request.features.kv_cache);
+     }},
+});
+
 Result<void> assign(SystemRequest& request, const std::string& key, const std::string& value) {
   const std::string what = fmt::format("system {}: {}", request.name, shown(key));
   if (value.empty()) return Error{ErrorCode::kInvalidInput, what + ": expected a value, found none"};
-  if (key == "preset") {
-    SS_TRY(request.preset, enum_of<ServerPreset>(what, value));
-  } else if (key == "api") {
-    SS_TRY(request.api, enum_of<ServedApi>(what, value));
-  } else if (key == "http") {
-    SS_TRY(request.http, enum_of<HttpVersion>(what, value));
-  } else if (key == "model") {
-    request.model = value;
-  } else if (key == "models") {
-    for (std::string_view rest = value; !rest.empty();) {
-      const std::string_view one = rest.substr(0, rest.find('+'));
-      rest.remove_prefix(std::min(rest.size(), one.size() + 1));
-      const std::size_t colon = one.find(':');
-      if (colon == std::string_view::npos) {
-        return Error{ErrorCode::kInvalidInput,
-                     fmt::format("{}: expected BUNDLE:MODEL+BUNDLE:MODEL, found {}", what, in_quotes(value))};
-      }
-      SS_TRY_VOID(add_served_model(request, one.substr(0, colon), one.substr(colon + 1)));
-    }
-  } else if (key == "variant") {
-    request.variant = value;
-  } else if (key == "bundle") {
-    request.bundle = value;
-  } else if (key == "timeout") {
-    const auto seconds = parse_number<double>(value);
-    if (!seconds || !(*seconds > 0) || *seconds > kLongestTimeoutS) {
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("{}: expected seconds up to {:g}, found {}", what, kLongestTimeoutS, in_quotes(value))};
-    }
-    request.timeout_s = *seconds;
-  } else if (key == "devices") {
-    const auto number = parse_number<std::int32_t>(value);
-    if (!number || *number < 1 || *number > kMostDevices) {
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("{}: expected a number from 1 to {}, found {}", what, kMostDevices, in_quotes(value))};
-    }
-    request.n_devices = *number;
-  } else if (key == "key_env") {
-    request.key.environment = value;
-  } else if (key == "key_file") {
-    request.key.file = value;
-  } else if (key == "metrics") {
-    if (value != kNoMetrics && !value.starts_with('/')) {
-      const Result<ServerUrl> url = parse_server_url(value, kMetricsPath);
-      if (!url) return url.error().with_context(what + ": expected a URL, a path such as /metrics, or none");
-    }
-    request.metrics = value;
-  } else if (key == "telemetry") {
-    auto place = parse_telemetry_place(value);
-    if (!place) return place.error().with_context(what);
-    request.telemetry = *std::move(place);
-  } else if (key == "speculative" || key == "prefix_cache" || key == "kv_cache") {
-    auto planned = planned_feature(key, value);
-    if (!planned) return planned.error().with_context("system " + request.name);
-    (key == "speculative" ? request.features.speculative
-     : key == "kv_cache"  ? request.features.kv_cache
-                          : request.features.prefix_cache) = *std::move(planned);
-  } else {
-    const std::vector<std::string> known = {
-        "preset",  "api",     "http",     "model",   "models",    "variant",     "bundle",       "timeout",
-        "devices", "key_env", "key_file", "metrics", "telemetry", "speculative", "prefix_cache", "kv_cache"};
-    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected one of the settings {}; found this one{}", what,
-                                                       fmt::join(known, ", "), did_you_mean(key, known))};
-  }
-  return {};
+  const auto* const setting = std::ranges::find(kSettings, key, &Setting::key);
+  if (setting != kSettings.end()) return setting->set(request, what, value);
+  std::vector<std::string> known;
+  for (const Setting& one : kSettings) known.emplace_back(one.key);
+  return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected one of the settings {}; found this one{}", what,
+                                                     fmt::join(known, ", "), did_you_mean(key, known))};
 }
 
 Result<SystemRequest> with_adapter(SystemRequest request, std::string_view adapter,

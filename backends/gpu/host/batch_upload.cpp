@@ -17,13 +17,6 @@ Error bad(std::string message) {
   return Error{ErrorCode::kInvalidInput, "submit: " + std::move(message)};
 }
 
-/// The address in `staging` of an array in device memory.
-template <typename T>
-T* staged(const T* on_device, const DeviceBuffer& device, const DeviceBuffer& staging) {
-  const auto offset = reinterpret_cast<const std::byte*>(on_device) - device.data();
-  return reinterpret_cast<T*>(staging.data() + offset);
-}
-
 /// Checks the positions and page ids that a sequence's attention follows.
 Result<void> check_pages(const Batch& batch, std::int32_t seq, const BatchLimits& limits) {
   const auto s = static_cast<std::size_t>(seq);
@@ -49,7 +42,51 @@ Result<void> check_pages(const Batch& batch, std::int32_t seq, const BatchLimits
   return {};
 }
 
+/// Checks the ids of the batch's tokens, of which those below 0 are sampled ones that are still on the device, and the
+/// cache slots that their keys and values are written to.
+Result<void> check_tokens(const Batch& batch, const BatchLimits& limits, std::span<const std::int32_t> token_seqs,
+                          std::span<const std::int32_t> token_slots, const std::vector<bool>& sampled) {
+  const auto n_slots = static_cast<std::int32_t>(sampled.size());
+  for (std::size_t t = 0; t < token_seqs.size(); ++t) {
+    const std::int32_t id = batch.token_ids[t];
+    const std::int32_t slot = token_slots[t];
+    if (id < 0 && token_seqs[t] >= 0) {
+      if (slot < 0 || slot >= n_slots) {
+        return bad(fmt::format("token {}: expected a device slot in [0, {}), found {}", t, n_slots, slot));
+      }
+      if (!sampled[static_cast<std::size_t>(slot)]) {
+        return bad(fmt::format("token {}: nothing was sampled for device slot {} yet", t, slot));
+      }
+    }
+    if (limits.vocab_size > 0 && id >= limits.vocab_size) {
+      return bad(fmt::format("token {}: expected an id in [0, {}), found {}", t, limits.vocab_size, id));
+    }
+    const std::int32_t kv_slot = batch.kv_slots[t];
+    if (kv_slot < -1 || kv_slot >= limits.n_pages * limits.page_tokens) {
+      return bad(fmt::format("token {}: expected a cache slot in [-1, {}), found {}", t,
+                             limits.n_pages * limits.page_tokens, kv_slot));
+    }
+  }
+  return {};
+}
+
 }  // namespace
+
+/// Finds the arrays of a batch, which have addresses in device memory, in a staging buffer.
+class BatchUpload::Staging {
+ public:
+  Staging(const DeviceBuffer& device, const DeviceBuffer& staging) : device_(&device), staging_(&staging) {}
+
+  template <typename T>
+  T* operator()(const T* on_device) const {
+    const auto offset = reinterpret_cast<const std::byte*>(on_device) - device_->data();
+    return reinterpret_cast<T*>(staging_->data() + offset);
+  }
+
+ private:
+  const DeviceBuffer* device_;
+  const DeviceBuffer* staging_;
+};
 
 Result<BatchUpload> BatchUpload::create(DeviceMemory& memory, const Bucket& bucket, const DecodeSplitPlan& splits) {
   BatchUpload upload;
@@ -127,19 +164,13 @@ void BatchUpload::divide_decodes(const Batch& batch, const BatchLimits& limits, 
   std::ranges::fill(list.subspan(n_listed), DecodeSplit{});
 }
 
-Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, const BatchLimits& limits,
-                                            std::vector<bool>& sampled, int place, Event& before) {
-  SS_TRY_VOID(check_batch_counts(batch, bucket_));
-  DeviceBuffer& staging = staging_[place];
-  const auto at = [&](const auto* on_device) { return staged(on_device, device_, staging); };
-  const std::int32_t n_tokens = batch.n_tokens();
+Result<BatchUpload::Work> BatchUpload::stage_sequences(const Batch& batch, const BatchLimits& limits,
+                                                       const Staging& at) const {
   Work work;
   std::vector<std::int32_t> decode_tokens;
-
-  std::int32_t* const token_seqs = at(view_.token_seqs);
-  std::int32_t* const token_slots = at(view_.token_slots);
-  std::fill_n(token_seqs, n_tokens, -1);
-  std::fill_n(token_slots, n_tokens, -1);
+  const std::int32_t n_tokens = batch.n_tokens();
+  std::fill_n(at(view_.token_seqs), n_tokens, -1);
+  std::fill_n(at(view_.token_slots), n_tokens, -1);
   const auto add_tiles = [&](std::int32_t begin, std::int32_t end, std::int32_t seq) {
     for (std::int32_t t = begin; t < end; t += kQueryTileTokens) {
       at(view_.query_tiles)[work.n_query_tiles++] = {t, std::min(kQueryTileTokens, end - t), seq};
@@ -149,8 +180,8 @@ Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, 
     const auto s = static_cast<std::size_t>(seq);
     const std::int32_t begin = batch.q_starts[s];
     const std::int32_t end = batch.q_starts[s + 1];
-    std::fill(token_seqs + begin, token_seqs + end, seq);
-    std::fill(token_slots + begin, token_slots + end, batch.seq_slots[s]);
+    std::fill_n(at(view_.token_seqs) + begin, end - begin, seq);
+    std::fill_n(at(view_.token_slots) + begin, end - begin, batch.seq_slots[s]);
     if (end - begin == 1) {
       decode_tokens.push_back(begin);
     } else {
@@ -161,44 +192,26 @@ Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, 
                 at(view_.block_table) + std::ptrdiff_t{seq} * bucket_.max_pages_per_seq);
   }
   add_tiles(batch.q_starts.back(), n_tokens, -1);
-
   work.n_decodes = static_cast<std::int32_t>(decode_tokens.size());
   divide_decodes(batch, limits, decode_tokens, {at(view_.decode_splits), static_cast<std::size_t>(splits_.max_splits)});
+  return work;
+}
 
+Result<void> BatchUpload::stage_samples(const Batch& batch, const BatchLimits& limits, const Staging& at,
+                                        std::vector<bool>& sampled) const {
   const auto n_slots = static_cast<std::int32_t>(sampled.size());
-  for (std::int32_t t = 0; t < n_tokens; ++t) {
-    const auto i = static_cast<std::size_t>(t);
-    const std::int32_t id = batch.token_ids[i];
-    const std::int32_t slot = token_slots[i];
-    if (id < 0 && token_seqs[i] >= 0) {
-      if (slot < 0 || slot >= n_slots) {
-        return bad(fmt::format("token {}: expected a device slot in [0, {}), found {}", t, n_slots, slot));
-      }
-      if (!sampled[static_cast<std::size_t>(slot)]) {
-        return bad(fmt::format("token {}: nothing was sampled for device slot {} yet", t, slot));
-      }
-    }
-    if (limits.vocab_size > 0 && id >= limits.vocab_size) {
-      return bad(fmt::format("token {}: expected an id in [0, {}), found {}", t, limits.vocab_size, id));
-    }
-    const std::int32_t kv_slot = batch.kv_slots[i];
-    if (kv_slot < -1 || kv_slot >= limits.n_pages * limits.page_tokens) {
-      return bad(fmt::format("token {}: expected a cache slot in [-1, {}), found {}", t,
-                             limits.n_pages * limits.page_tokens, kv_slot));
-    }
-  }
   for (std::int32_t row = 0; row < batch.n_logit_rows(); ++row) {
     const auto i = static_cast<std::size_t>(row);
     const std::int32_t token = batch.logit_rows[i];
-    if (token < 0 || token >= n_tokens) {
-      return bad(fmt::format("logit row {}: expected a token in [0, {}), found {}", row, n_tokens, token));
+    if (token < 0 || token >= batch.n_tokens()) {
+      return bad(fmt::format("logit row {}: expected a token in [0, {}), found {}", row, batch.n_tokens(), token));
     }
     const SamplingParams& params = batch.sampling[i];
     if (limits.n_logits > 0 && params.forced_id >= limits.n_logits) {
       return bad(fmt::format("logit row {}: forced id {} is not in the vocabulary of {}", row, params.forced_id,
                              limits.n_logits));
     }
-    const std::int32_t slot = token_slots[token];
+    const std::int32_t slot = at(view_.token_slots)[token];
     const bool kept = slot >= 0 && slot < n_slots;
     if (kept && limits.n_logits > 0) sampled[static_cast<std::size_t>(slot)] = true;
     at(view_.samples)[row] = {.uniform = random_unit(params.seed, static_cast<std::uint64_t>(params.position)),
@@ -209,11 +222,22 @@ Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, 
                               .forbidden_id = params.forbidden_id,
                               .slot = kept ? slot : -1};
   }
+  return {};
+}
+
+Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, const BatchLimits& limits,
+                                            std::vector<bool>& sampled, int place, Event& before) {
+  SS_TRY_VOID(check_batch_counts(batch, bucket_));
+  const Staging at(device_, staging_[place]);
+  SS_TRY(const Work work, stage_sequences(batch, limits, at));
+  SS_TRY_VOID(check_tokens(batch, limits, {at(view_.token_seqs), static_cast<std::size_t>(batch.n_tokens())},
+                           {at(view_.token_slots), static_cast<std::size_t>(batch.n_tokens())}, sampled));
+  SS_TRY_VOID(stage_samples(batch, limits, at, sampled));
   std::ranges::copy(batch.token_ids, at(view_.token_ids));
   std::ranges::copy(batch.positions, at(view_.positions));
   std::ranges::copy(batch.kv_slots, at(view_.kv_slots));
   std::ranges::copy(batch.logit_rows, at(view_.logit_rows));
-  *at(view_.n_tokens) = n_tokens;
+  *at(view_.n_tokens) = batch.n_tokens();
   *at(view_.n_logit_rows) = batch.n_logit_rows();
   *at(view_.n_query_tiles) = work.n_query_tiles;
   *at(n_seqs_) = batch.n_seqs();
@@ -223,7 +247,7 @@ Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, 
                                                     static_cast<std::size_t>(bucket_.max_pages_per_seq) *
                                                     sizeof(std::int32_t);
   SS_TRY_VOID(stream.record(before));
-  SS_TRY_VOID(stream.copy(device_.data(), staging.data(), used_bytes));
+  SS_TRY_VOID(stream.copy(device_.data(), staging_[place].data(), used_bytes));
   return work;
 }
 

@@ -53,6 +53,13 @@ class BatchUpload {
                     int place, Event& before);
 
  private:
+  class Staging;
+
+  /// Fills what the kernels read of each sequence: its tokens' sequence and slot, its pages, and the lists of work.
+  Result<Work> stage_sequences(const Batch& batch, const BatchLimits& limits, const Staging& at) const;
+  /// Fills how each row of logits is sampled, and marks the slots that get a sampled id by it.
+  Result<void> stage_samples(const Batch& batch, const BatchLimits& limits, const Staging& at,
+                             std::vector<bool>& sampled) const;
   /// Fills the list of shares for the sequences whose only token is one of `tokens`.
   void divide_decodes(const Batch& batch, const BatchLimits& limits, std::span<const std::int32_t> tokens,
                       std::span<DecodeSplit> list) const;
