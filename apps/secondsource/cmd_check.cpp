@@ -71,16 +71,15 @@ class Check {
     if (!options_.step_deadline.empty()) {
       SS_TRY(settings_.step_deadline_s, parse_seconds_flag("--step-deadline", options_.step_deadline));
     }
-    for (const std::string& text : options_.faults) {
-      SS_TRY(const auto fault, parse_fault_flag(text));
-      SS_TRY_VOID(parse_fault(fault.second));
-      if (std::find(backends_.begin(), backends_.end(), fault.first) == backends_.end()) {
-        return Error{ErrorCode::kInvalidInput,
-                     fmt::format("--fault {}: expected a fault for one of the backends that are checked, which are {}",
-                                 text, fmt::join(backends_, ", "))};
+    SS_TRY(faults_, parse_fault_flags(options_.faults));
+    for (const auto& [backend, fault] : faults_) {
+      if (std::find(backends_.begin(), backends_.end(), backend) == backends_.end()) {
+        return Error{
+            ErrorCode::kInvalidInput,
+            fmt::format("--fault {}={}: expected a fault for one of the backends that are checked, which are {}",
+                        backend, fault, fmt::join(backends_, ", "))};
       }
-      context_.progress.note(fmt::format("{}: a fault was planted on purpose: {}", fault.first, fault.second));
-      faults_.push_back(fault);
+      context_.progress.note(planted_fault_note(backend, fault));
     }
     SS_TRY(chosen_options_, parse_backend_option_flags(options_.backend_options));
     for (const BackendOption& option : chosen_options_) {

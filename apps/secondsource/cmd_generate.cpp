@@ -65,7 +65,7 @@ class GeneratedText {
     return print_generated(stopper_.push(decoder_->push(id)));
   }
   Result<void> finish() {
-    if (decoder_) SS_TRY_VOID(print_generated(stopper_.push(decoder_->finish()) + stopper_.finish()));
+    if (decoder_) SS_TRY_VOID(print_generated(stopper_.finish(decoder_->finish())));
     return print("\n");
   }
   [[nodiscard]] bool stopped() const { return stopper_.stopped(); }
@@ -97,6 +97,11 @@ Result<ExitStatus> run_generate(const GenerateCommandOptions& options, CommandCo
   SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
   SS_TRY(const BundleText text, BundleText::load(bundle));
   Request request{.max_new_tokens = options.max_new_tokens, .sampling = options.sampling};
+  if (!options.stop.empty() && text.tokenizer() == nullptr) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("--stop: expected a tokenizer in {}, found none: without one there is no text to look in",
+                             path.string())};
+  }
   SS_TRY(request.prompt_ids, prompt_ids(options, text));
   // Without stop ids every token may be chosen and none ends the text. (Request::ignore_stop_ids would forbid the first of
   // them, as timed runs do, and change what comes before it is reached.)

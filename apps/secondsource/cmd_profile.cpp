@@ -49,15 +49,14 @@ Result<BackendOptions> options_for(const ProfileOptions& options, const std::str
   if (!options.cpus.empty()) {
     SS_TRY(result.cpus, parse_cpu_list(options.cpus));
   }
-  for (const std::string& text : options.faults) {
-    SS_TRY(const auto fault, parse_fault_flag(text));
-    SS_TRY_VOID(parse_fault(fault.second));
-    if (fault.first != backend) {
-      return Error{
-          ErrorCode::kInvalidInput,
-          fmt::format("--fault {}: expected a fault for the backend that is profiled, which is {}", text, backend)};
+  SS_TRY(const auto faults, parse_fault_flags(options.faults));
+  for (const auto& [name, fault] : faults) {
+    if (name != backend) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("--fault {}={}: expected a fault for the backend that is profiled, which is {}", name,
+                               fault, backend)};
     }
-    result.extra.emplace_back("fault", fault.second);
+    result.extra.emplace_back("fault", fault);
   }
   return result;
 }
@@ -72,13 +71,19 @@ Result<Scenario> scenario_of(const ProfileOptions& options) {
   return parsed[0];
 }
 
+/// The fault that is planted in the backend, if one is.
+std::optional<std::string> fault_of(const BackendOptions& options) {
+  const auto fault = std::ranges::find(options.extra, "fault", &std::pair<std::string, std::string>::first);
+  return fault == options.extra.end() ? std::nullopt : std::optional(fault->second);
+}
+
 Result<OperationProfile> profile(const ProfileOptions& options, const Bundle& bundle, const std::string& backend_name,
-                                 const std::string& variant, CommandContext& context) {
+                                 const std::string& variant, const BackendOptions& backend_options,
+                                 CommandContext& context) {
   ProfilePlan plan{.seed = options.seed};
   SS_TRY(plan.scenario, scenario_of(options));
   SS_TRY(const double budget_s, parse_seconds_flag("--budget", options.budget));
   plan.budget_ns = static_cast<std::int64_t>(1e9 * budget_s);
-  SS_TRY(const BackendOptions backend_options, options_for(options, backend_name));
   SS_TRY(std::unique_ptr<Backend> backend,
          load_backend_with_fault(module_folders(context.program), backend_name, backend_options));
   if (backend->device().is_host) {
@@ -116,11 +121,13 @@ nlohmann::ordered_json json_of(const std::optional<LimitShare>& of_limit) {
   return {{"share", of_limit->share}, {"limit", of_limit->limit}};
 }
 
-std::string json_text(const OperationProfile& profile, const std::string& backend, const std::string& variant) {
+std::string json_text(const OperationProfile& profile, const std::string& backend, const std::string& variant,
+                      const std::optional<std::string>& fault) {
   nlohmann::ordered_json json = {{"schema", "secondsource-profile"},
                                  {"version", 1},
                                  {"backend", backend},
                                  {"variant", variant},
+                                 {"fault", fault ? nlohmann::ordered_json(*fault) : nlohmann::ordered_json()},
                                  {"n_requests", profile.n_requests},
                                  {"prefill_s", per_request_s(profile, profile.prefill_ns)},
                                  {"decode_s", per_request_s(profile, profile.decode_ns)},
@@ -223,8 +230,11 @@ Result<ExitStatus> run_profile(const ProfileOptions& options, CommandContext& co
   SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
   SS_TRY(const std::string backend, choose_backend(options.backend, context));
   SS_TRY(const std::string variant, choose_variant(bundle, options.variant));
-  SS_TRY(const OperationProfile result, profile(options, bundle, backend, variant, context));
-  SS_TRY_VOID(options.json ? print(json_text(result, backend, variant))
+  SS_TRY(const BackendOptions backend_options, options_for(options, backend));
+  const std::optional<std::string> fault = fault_of(backend_options);
+  if (fault) context.progress.note(planted_fault_note(backend, *fault));
+  SS_TRY(const OperationProfile result, profile(options, bundle, backend, variant, backend_options, context));
+  SS_TRY_VOID(options.json ? print(json_text(result, backend, variant, fault))
                            : print_text(tables_text(result, options.layers)));
   return ExitStatus::kOk;
 }

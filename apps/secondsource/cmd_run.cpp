@@ -143,10 +143,7 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
   if (!options.client.empty()) {
     SS_TRY(request.client, parse_client_flag(options.client));
   }
-  for (const std::string& text : options.faults) {
-    SS_TRY(auto fault, parse_fault_flag(text));
-    request.faults.push_back(std::move(fault));
-  }
+  SS_TRY(request.faults, parse_fault_flags(options.faults));
   SS_TRY(const std::vector<BackendOption> of_backends, parse_backend_option_flags(options.backend_options));
   request.backend_options.insert(request.backend_options.end(), of_backends.begin(), of_backends.end());
   if (!options.devices.empty()) request.devices.clear();

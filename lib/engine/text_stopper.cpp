@@ -1,6 +1,7 @@
 #include "engine/text_stopper.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace secondsource {
@@ -12,11 +13,17 @@ TextStopper::TextStopper(std::vector<std::string> stop_strings) : stop_strings_(
 std::string TextStopper::push(std::string_view piece) {
   if (stopped_) return {};
   held_ += piece;
-  std::size_t first_stop = std::string::npos;
-  for (const std::string& stop : stop_strings_) first_stop = std::min(first_stop, held_.find(stop));
-  if (first_stop != std::string::npos) {
+  std::optional<std::size_t> begin;
+  std::size_t end = held_.size();
+  for (const std::string& stop : stop_strings_) {
+    const std::size_t found = held_.find(stop);
+    if (found == std::string::npos || found + stop.size() > end) continue;
+    begin = begin && found + stop.size() == end ? std::min(*begin, found) : found;
+    end = found + stop.size();
+  }
+  if (begin) {
     stopped_ = true;
-    std::string text = held_.substr(0, first_stop);
+    std::string text = held_.substr(0, *begin);
     held_.clear();
     return text;
   }
@@ -32,8 +39,10 @@ std::string TextStopper::push(std::string_view piece) {
   return text;
 }
 
-std::string TextStopper::finish() {
-  return std::exchange(held_, {});
+std::string TextStopper::finish(std::string_view last_piece) {
+  std::string text = push(last_piece);
+  text += std::exchange(held_, {});
+  return text;
 }
 
 }  // namespace secondsource

@@ -67,4 +67,8 @@ Result<FaultSpec> parse_fault(std::string_view text) {
   return spec;
 }
 
+std::string planted_fault_note(std::string_view backend, std::string_view fault) {
+  return fmt::format("{}: a fault was planted on purpose: {}", backend, fault);
+}
+
 }  // namespace secondsource

@@ -48,4 +48,7 @@ struct FaultSpec {
 /// Errors: kInvalidInput, with a list of the kinds.
 Result<FaultSpec> parse_fault(std::string_view text);
 
+/// Says whoever reads results of this backend that it has a fault.
+[[nodiscard]] std::string planted_fault_note(std::string_view backend, std::string_view fault);
+
 }  // namespace secondsource

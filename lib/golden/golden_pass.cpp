@@ -230,7 +230,9 @@ class Pass {
     record.duration_ns = duration_ns;
     if (!inputs_.unverified.empty() || tally.n_positions == 0) {
       record.verdict = GoldenVerdict::kUnverified;
-      record.reasons.push_back(inputs_.unverified.empty() ? "no golden prompt could be run" : inputs_.unverified);
+      record.reasons.push_back(!inputs_.unverified.empty() ? inputs_.unverified
+                               : n_prompts == 0            ? "no golden prompt could be run"
+                                                           : "no position of the golden prompts could be judged");
     } else {
       record.kl_mean = tally.kl_mean();
       record.kl_worst = tally.kl_worst;
@@ -306,6 +308,7 @@ Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& te
     inputs.cases.push_back({prompt, *found->second});
   }
   if (n_without_record > 0) {
+    inputs.n_left_out += n_without_record;
     inputs.left_out.push_back(
         fmt::format("{} no record of the reference", counted(n_without_record, "prompt has", "prompts have")));
   }

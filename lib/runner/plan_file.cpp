@@ -12,6 +12,7 @@
 #include "core/utf8.h"
 #include "core/yaml.h"
 #include "engine/scheduler.h"
+#include "fault/fault.h"
 #include "record/ranges.h"
 #include "record/slo.h"
 #include "serving/managed_start.h"
@@ -421,13 +422,25 @@ Result<std::vector<BackendOption>> parse_backend_option_flags(std::span<const st
   return options;
 }
 
-Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view text) {
-  const auto equals = text.find('=');
-  if (equals == std::string_view::npos || equals == 0 || equals + 1 == text.size()) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("fault {}: expected BACKEND=KIND[:ARGUMENT], for example cpu=slow:50", in_quotes(text))};
+Result<std::vector<std::pair<std::string, std::string>>> parse_fault_flags(const std::vector<std::string>& texts) {
+  std::vector<std::pair<std::string, std::string>> faults;
+  for (const std::string& text : texts) {
+    const auto equals = text.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("fault {}: expected BACKEND=KIND[:ARGUMENT], for example cpu=slow:50", in_quotes(text))};
+    }
+    const std::string backend = text.substr(0, equals);
+    SS_TRY_VOID(parse_fault(std::string_view(text).substr(equals + 1)));
+    const auto earlier = std::ranges::find(faults, backend, &std::pair<std::string, std::string>::first);
+    if (earlier != faults.end()) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("fault {}: expected one fault for a backend; {} has {} already", in_quotes(text),
+                               backend, earlier->second)};
+    }
+    faults.emplace_back(backend, text.substr(equals + 1));
   }
-  return std::pair(std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)));
+  return faults;
 }
 
 Result<LoadClient> parse_client_flag(std::string_view text) {

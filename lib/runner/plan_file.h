@@ -59,8 +59,9 @@ Result<std::int64_t> parse_memory_max(std::string_view text);
 Result<double> parse_seconds(std::string_view text);
 /// Parses the value of a flag, whose name an error begins with. Errors: kInvalidInput.
 Result<double> parse_seconds_flag(const char* flag, std::string_view text);
-/// Parses "cpu=slow:50" to {"cpu", "slow:50"}. Errors: kInvalidInput.
-Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view text);
+/// Parses flags such as "cpu=slow:50" to {"cpu", "slow:50"}. Errors: kInvalidInput, also for a fault that is not known
+/// (fault/fault.h), and for two faults of one backend, which can have only one.
+Result<std::vector<std::pair<std::string, std::string>>> parse_fault_flags(const std::vector<std::string>& texts);
 /// "2/4": the second of four clients that load the same servers at the same time. Errors: kInvalidInput.
 Result<LoadClient> parse_client_flag(std::string_view text);
 /// Parses an option like "cpu:kv=int8". Errors: kInvalidInput, also for an option that has a flag of its own.

@@ -108,7 +108,6 @@ Result<BackendRecord> module_record(const std::string& name, const RunRequest& r
   if (settings.strict) record.options.emplace_back("strict", "true");
   for (const auto& [backend, fault] : request.faults) {
     if (backend != name) continue;
-    SS_TRY_VOID(parse_fault(fault));
     record.options.emplace_back("fault", fault);
   }
   for (const BackendOption& option : request.backend_options) {

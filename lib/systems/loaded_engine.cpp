@@ -9,6 +9,7 @@
 #include "backend/module.h"
 #include "core/checked.h"
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/number.h"
 #include "core/utf8.h"
 #include "fault/faulty_backend.h"
@@ -70,10 +71,20 @@ class LoadedEngine final : public LoadedSystem {
              run_golden_pass(*session_, prompts_->golden, {.step_deadline_ns = job_.step_deadline_ns}, progress));
       return std::move(result.record);
     };
-    const auto against_oracle = [&](const OracleAnswers& oracle) {
-      return compare_with_oracle(oracle, [&](const std::vector<std::int32_t>& prompt, std::int32_t n_tokens) {
-        return answer(prompt, n_tokens, progress);
-      });
+    const auto against_oracle = [&](const OracleAnswers& oracle) -> Result<GoldenRecord> {
+      std::int64_t n_not_finite = 0;
+      const auto greedy_answer = [&](const std::vector<std::int32_t>& prompt,
+                                     std::int32_t n_tokens) -> Result<std::vector<std::int32_t>> {
+        SS_TRY(std::vector<std::int32_t> ids, answer(prompt, n_tokens, progress));
+        if (std::ssize(ids) < n_tokens) ++n_not_finite;
+        return ids;
+      };
+      SS_TRY(GoldenRecord record, compare_with_oracle(oracle, greedy_answer));
+      if (n_not_finite > 0) {
+        record.reasons.push_back(
+            fmt::format("{} ended early, because logits were a NaN or an infinity", counted(n_not_finite, "answer")));
+      }
+      return record;
     };
     return verify_tokens(job_, prompts_->golden, answers, {against_expected, against_oracle});
   }
@@ -84,6 +95,12 @@ class LoadedEngine final : public LoadedSystem {
       answers.prompts.push_back(
           random_prompt(job_.seed, index, kOraclePromptTokens, static_cast<std::int32_t>(bundle_.config().vocab_size)));
       SS_TRY(std::vector<std::int32_t> ids, answer(answers.prompts.back(), kOracleAnswerTokens, progress));
+      if (std::ssize(ids) < kOracleAnswerTokens) {
+        return Error{ErrorCode::kInternal,
+                     fmt::format("token {} of an answer: expected finite logits, found a NaN or an "
+                                 "infinity",
+                                 ids.size())};
+      }
       answers.answers.push_back(std::move(ids));
     }
     return answers;
@@ -94,7 +111,9 @@ class LoadedEngine final : public LoadedSystem {
     SchedulerOptions options = engine.scheduler().options();
     options.max_seqs = scenario.batch;
     options.batching = scenario.batching;
-    system_->forget_prefix();
+    // As in a server, the shared prefix stays cached from one repetition to the next, so that all do the same work.
+    if (scenario.n_shared_prefix != cached_prefix_tokens_) system_->forget_prefix();
+    cached_prefix_tokens_ = scenario.n_shared_prefix;
     SS_TRY_VOID(engine.set_scheduler(options));
     // Compiles all steps here, so that none is compiled while the clock runs.
     SS_TRY(const std::int64_t compile_ns, engine.prepare({}));
@@ -185,7 +204,7 @@ class LoadedEngine final : public LoadedSystem {
     return times;
   }
 
-  /// The greedy continuation of one prompt.
+  /// The greedy continuation of one prompt, which ends early only where logits are not finite.
   Result<std::vector<std::int32_t>> answer(const std::vector<std::int32_t>& prompt, std::int32_t n_tokens,
                                            Progress& progress) {
     Request request;
@@ -195,7 +214,9 @@ class LoadedEngine final : public LoadedSystem {
     std::vector<std::int32_t> ids;
     while (session_->engine().has_work()) {
       SS_TRY(const std::vector<TokenEvent> events, session_->engine().step({now_ns() + job_.step_deadline_ns}));
-      for (const TokenEvent& event : events) ids.push_back(event.id);
+      for (const TokenEvent& event : events) {
+        if (event.finish != FinishReason::kNonFinite) ids.push_back(event.id);
+      }
       progress.update(static_cast<std::int64_t>(ids.size()));
     }
     return ids;
@@ -206,6 +227,7 @@ class LoadedEngine final : public LoadedSystem {
   std::optional<LoadedPrompts> prompts_;
   std::unique_ptr<ModelSession> session_;
   std::optional<EngineSystem> system_;
+  std::int32_t cached_prefix_tokens_ = 0;  ///< of the scenario that was prepared last
   std::optional<BackendTelemetry> device_telemetry_;
 };
 

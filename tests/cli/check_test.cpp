@@ -179,6 +179,8 @@ TEST_CASE("check refuses in one line what it cannot do") {
   check_refused(run_program({"check", kTinyBundle, "--step-deadline", "soon"}), "found \"soon\"");
   check_refused(run_program({"check", kTinyBundle, "--fault", "cpu"}), "expected BACKEND=KIND");
   check_refused(run_program({"check", kTinyBundle, "--fault", "cpu=explode"}), "explode");
+  check_refused(run_program({"check", kTinyBundle, "--fault", "cpu=slow:20", "--fault", "cpu=garbage"}),
+                "fault \"cpu=garbage\": expected one fault for a backend; cpu has slow:20 already");
   check_refused(run_program({"check", kTinyBundle, "--backend", "cpu", "--fault", "gpu=crash"}),
                 "one of the backends that are checked, which are cpu");
 }

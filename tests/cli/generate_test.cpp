@@ -31,6 +31,9 @@ TEST_CASE("generate without a tokenizer prints the ids that PyTorch gives") {
   CHECK(run.out == joined(record.ids, ' ') + " \n");
   CHECK(contains(run.err, "31 prompt tokens"));
   CHECK(contains(run.err, "12 tokens"));
+  check_refused(
+      run_program({"generate", tiny_model_folder(scratch.path() / "stop", false), "--ids", "1", "--stop", "a"}),
+      "--stop: expected a tokenizer in");
 }
 
 TEST_CASE("generate continues a lookup with the value that PyTorch gives, on every backend") {

@@ -27,10 +27,13 @@ using test::kTinyBundle;
 
 /// Runs these scenarios on the reference backend. The exit status must be 0, or 6 if other load disturbed the run.
 StoredRun run_of(const test::ScratchFolder& scratch, const std::string& scenarios,
-                 const std::vector<std::string>& more = {}) {
-  std::vector<std::string> arguments = {"run",           kTinyBundle, "--backend",  "reference",
-                                        "--variant",     "bf16",      "--scenario", scenarios,
-                                        "--repetitions", "1",         "--out",      (scratch.path() / "run").string()};
+                 const std::vector<std::string>& more = {}, int n_repetitions = 1) {
+  std::vector<std::string> arguments = {"run",           kTinyBundle,
+                                        "--backend",     "reference",
+                                        "--variant",     "bf16",
+                                        "--scenario",    scenarios,
+                                        "--repetitions", std::to_string(n_repetitions),
+                                        "--out",         (scratch.path() / "run").string()};
   arguments.insert(arguments.end(), more.begin(), more.end());
   const test::ProgramRun run = test::run_program(arguments);
   CAPTURE(run.out, run.err);
@@ -198,12 +201,15 @@ TEST_CASE("run: how many requests of a trace are shortened is said before anythi
 
 TEST_CASE("run: prompts share a prefix when that is asked for, and the row says how much of it was not computed") {
   const test::ScratchFolder scratch;
-  const StoredRun run = run_of(scratch, "single-stream+requests=4@64/2,offline:2+prefix=48+requests=4@64/2");
+  const StoredRun run = run_of(scratch, "single-stream+requests=4@64/2,offline:2+prefix=48+requests=4@64/2", {}, 3);
   for (const RequestSample& sample : journal_lines<RequestSample>(run, "single-stream")) {
     CHECK(sample.n_cached_prompt_tokens == 0);
   }
-  for (const RequestSample& sample : journal_lines<RequestSample>(run, "offline-b2+prefix=48")) {
-    // The warm-up has computed the prefix already.
+  const auto shared = journal_lines<RequestSample>(run, "offline-b2+prefix=48");
+  CHECK(shared.size() == 12);
+  for (const RequestSample& sample : shared) {
+    CAPTURE(sample.repetition, sample.request);
+    // The warm-up has computed the prefix already, for every repetition.
     CHECK(sample.n_cached_prompt_tokens == 48);
   }
   for (const CellSummary& cell : summarize(run.record, run.journal).cells) {

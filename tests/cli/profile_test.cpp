@@ -84,3 +84,12 @@ TEST_CASE("profile: the JSON has the work of each operation, every layer and eve
   CHECK(json.at("engine_share_of_decode").get<double>() > 0);
   CHECK(json.at("engine_share_of_decode").get<double>() < 1);
 }
+
+TEST_CASE("profile: a planted fault is told on stderr and in the JSON") {
+  const ProgramRun faulty = profile({"--json", "--fault", "cpu=slow:400:matmul"});
+  CAPTURE(faulty.out, faulty.err);
+  REQUIRE(faulty.status == 0);
+  CHECK(contains(faulty.err, "cpu: a fault was planted on purpose: slow:400:matmul"));
+  CHECK(nlohmann::json::parse(faulty.out).at("fault") == "slow:400:matmul");
+  CHECK(nlohmann::json::parse(profile({"--json"}).out).at("fault").is_null());
+}

@@ -1,5 +1,8 @@
 #include "engine/text_stopper.h"
 
+#include <string>
+#include <vector>
+
 #include "support/catch.h"
 
 namespace secondsource {
@@ -33,6 +36,30 @@ TEST_CASE("the earliest of several stop strings wins") {
   CHECK(stopper.push("Hello world") == "Hel");
   CHECK(stopper.stopped());
   CHECK(stopper.push("more").empty());
+}
+
+TEST_CASE("the stop string that is complete first ends the text, and of two that end together the longer one") {
+  struct Case {
+    std::vector<std::string> stop;
+    std::string text, shown;
+  };
+  const std::vector<Case> cases = {{{"abcd", "bc"}, "xabcdy", "xa"}, {{"cd", "abcd"}, "xabcdy", "x"}};
+  for (const Case& one : cases) {
+    for (std::size_t piece = 1; piece <= one.text.size(); ++piece) {
+      CAPTURE(one.stop, piece);
+      TextStopper stopper(one.stop);
+      std::string shown;
+      for (std::size_t at = 0; at < one.text.size(); at += piece) shown += stopper.push(one.text.substr(at, piece));
+      CHECK(stopper.stopped());
+      CHECK(shown + stopper.finish() == one.shown);
+    }
+  }
+}
+
+TEST_CASE("what was held back comes before the last piece") {
+  TextStopper stopper({"abc"});
+  CHECK(stopper.push("xa") == "x");
+  CHECK(stopper.finish("?") == "a?");
 }
 
 }  // namespace

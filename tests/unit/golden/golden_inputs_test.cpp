@@ -44,5 +44,24 @@ TEST_CASE("prompts that cannot be encoded are counted and named where there are 
   CHECK(inputs->left_out[0].find("template") != std::string::npos);
 }
 
+TEST_CASE("prompts without a record of the reference count as left out") {
+  SilentProgress progress;
+  const auto bundle = Bundle::open(test::kTinyBundle, progress, InterruptFlag());
+  REQUIRE_OK(bundle);
+  const auto text = BundleText::load(*bundle);
+  REQUIRE_OK(text);
+  auto suite = load_prompt_suite(*bundle, *text, "all", "bf16");
+  REQUIRE_OK(suite);
+  const std::size_t n_prompts = suite->prompts.size();
+  REQUIRE(suite->expected->size() > 1);
+  suite->expected->resize(1);
+  const auto inputs = golden_inputs_of(*bundle, *text, *suite, "bf16");
+  REQUIRE_OK(inputs);
+  CHECK(inputs->cases.size() == 1);
+  CHECK(inputs->n_left_out == static_cast<std::int64_t>(n_prompts - 1));
+  REQUIRE(inputs->left_out.size() == 1);
+  CHECK(inputs->left_out[0].ends_with("no record of the reference"));
+}
+
 }  // namespace
 }  // namespace secondsource
