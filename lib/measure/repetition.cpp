@@ -138,20 +138,12 @@ class Measurement {
   /// Runs warm-up windows with the scenario's own kind of work. Every window sends the same requests, so that windows can be
   /// compared.
   Result<void> warm_up() {
-    if (!plan_.warm_up) return {};
-    const auto n_measured = static_cast<std::size_t>(plan_.scenario.n_requests);
-    const std::size_t n_requests = plan_.scenario.kind == ScenarioKind::kOffline
-                                       ? std::min(n_measured, static_cast<std::size_t>(plan_.scenario.batch))
-                                       : 1;
-    std::vector<TimedRequest> requests;
-    for (std::size_t index = 0; index < n_requests; ++index) {
-      // If there are enough items, the warm-up uses prompts of its own, taken from after the measured ones. Otherwise a
-      // server with a prefix cache would already know the measured prompts.
-      const bool has_own = n_measured + index < items_.size();
-      requests.push_back(items_[has_own ? n_measured + index : index].request);
-      requests.back().n_output_tokens = std::min(requests.back().n_output_tokens, kWarmUpTokens);
-      requests.back().cancel_after = 0;
-    }
+    if (!plan_.warm_up) return compute_shared_prefix();
+    const std::size_t n_requests =
+        plan_.scenario.kind == ScenarioKind::kOffline
+            ? static_cast<std::size_t>(std::min(plan_.scenario.n_requests, plan_.scenario.batch))
+            : 1;
+    const std::vector<TimedRequest> requests = warm_up_requests(n_requests);
     std::vector<double> values;
     const std::int64_t started_ns = now_ns();
     WarmUpState state = WarmUpState::kContinue;
@@ -169,6 +161,29 @@ class Measurement {
     record_.warmup_settled = state == WarmUpState::kSteady;
     record_.warmup_ns_per_token = std::move(values);
     return {};
+  }
+
+  /// Has the prefix that all requests share computed before the clock runs. Own kernels forget it between repetitions, a server may
+  /// have forgotten it, and the warm-up runs before the first repetition only; all repetitions are to do the same work.
+  Result<void> compute_shared_prefix() {
+    if (plan_.scenario.n_shared_prefix == 0) return {};
+    const std::vector<TimedRequest> requests = warm_up_requests(1);
+    SS_TRY_VOID(generate_load(system_, requests, {.in_flight = 1}, context_.interrupt, context_.progress));
+    return {};
+  }
+
+  [[nodiscard]] std::vector<TimedRequest> warm_up_requests(std::size_t n_requests) const {
+    const auto n_measured = static_cast<std::size_t>(plan_.scenario.n_requests);
+    std::vector<TimedRequest> requests;
+    for (std::size_t index = 0; index < n_requests; ++index) {
+      // If there are enough items, the warm-up uses prompts of its own, taken from after the measured ones. Otherwise a
+      // server with a prefix cache would already know the measured prompts.
+      const bool has_own = n_measured + index < items_.size();
+      requests.push_back(items_[has_own ? n_measured + index : index].request);
+      requests.back().n_output_tokens = std::min(requests.back().n_output_tokens, kWarmUpTokens);
+      requests.back().cancel_after = 0;
+    }
+    return requests;
   }
 
   Result<void> measure_one_by_one() {

@@ -111,9 +111,7 @@ class LoadedEngine final : public LoadedSystem {
     SchedulerOptions options = engine.scheduler().options();
     options.max_seqs = scenario.batch;
     options.batching = scenario.batching;
-    // As in a server, the shared prefix stays cached from one repetition to the next, so that all do the same work.
-    if (scenario.n_shared_prefix != cached_prefix_tokens_) system_->forget_prefix();
-    cached_prefix_tokens_ = scenario.n_shared_prefix;
+    system_->forget_prefix();
     SS_TRY_VOID(engine.set_scheduler(options));
     // Compiles all steps here, so that none is compiled while the clock runs.
     SS_TRY(const std::int64_t compile_ns, engine.prepare({}));
@@ -227,7 +225,6 @@ class LoadedEngine final : public LoadedSystem {
   std::optional<LoadedPrompts> prompts_;
   std::unique_ptr<ModelSession> session_;
   std::optional<EngineSystem> system_;
-  std::int32_t cached_prefix_tokens_ = 0;  ///< of the scenario that was prepared last
   std::optional<BackendTelemetry> device_telemetry_;
 };
 
