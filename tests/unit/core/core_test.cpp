@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/beside_limit.h"
 #include "core/checked.h"
 #include "core/counted.h"
 #include "core/file.h"
@@ -24,6 +25,15 @@
 #include "support/result.h"
 
 using namespace secondsource;
+
+TEST_CASE("a number beside its limit has as many digits as it takes to be on its side of it") {
+  CHECK(text_beside_limit(9.4, 10, 0) == "9");
+  CHECK(text_beside_limit(9.997, 10, 0) == "9.997");
+  CHECK(text_beside_limit(9.997, 10, 2) == "9.997");
+  CHECK(text_beside_limit(80.3, 80, 0) == "80.3");
+  CHECK(text_beside_limit(10, 10, 0) == "10");
+  CHECK(text_beside_limit(-0.04, 0, 1) == "-0.04");
+}
 
 TEST_CASE("a mistyped word is answered with the nearest known one, where one is near") {
   const std::vector<std::string> words = {"bf16", "int8", "int4", "gguf-q4_k"};
