@@ -9,10 +9,11 @@ namespace {
 constexpr double kSecondsPerHour = 3600;
 constexpr double kSecondsPerDay = 24 * kSecondsPerHour;
 constexpr double kDaysPerMonth = 365.0 / 12;
+constexpr double kMostOfAnything = 1e15;  ///< no sum of 24 such counts leaves the range of an integer
 
-/// Rounds up, except that a count which is whole up to arithmetic error stays as it is.
+/// Rounds up, except that a count which is whole up to arithmetic error stays as it is. Beyond kMostOfAnything, it is that.
 std::int64_t whole_units(double amount) {
-  return static_cast<std::int64_t>(std::ceil(amount - 1e-9));
+  return static_cast<std::int64_t>(std::min(std::ceil(amount - 1e-9), kMostOfAnything));
 }
 
 /// The replicas that the load of hour `hour` keeps busy, as a fraction, with the given headroom for interactive tokens.
