@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/counted.h"
 #include "gate/apply_waivers.h"
 #include "gate/comparable.h"
 #include "gate/metric.h"
@@ -215,10 +216,27 @@ class CellSorter {
           fmt::format("{}: the base did not measure it: {}", after.key.id(), why_incomplete(before)));
     } else if (const auto why = why_cells_differ(base_.record, candidate_.record, before, after, UnderTest::kCode)) {
       refuse(&before, &after, *why);
+    } else if (const auto none = why_without_value(before, after)) {
+      refuse(&before, &after, *none);
     } else {
       return true;
     }
     return false;
+  }
+
+  /// Why the repetitions that have a value would speak for others that have none; nullopt if all have one.
+  static std::optional<std::string> why_without_value(const CellSummary& before, const CellSummary& after) {
+    for (const GateMetric& metric : gate_metrics_of(after.scenario)) {
+      for (const auto& [side, cell] : {std::pair{"candidate", &after}, {"base", &before}}) {
+        const std::int64_t n = metric.n_without_value(*cell);
+        if (n == 0) continue;
+        const std::size_t n_recorded = metric.recorded(*cell).size();
+        return fmt::format("{}: {} of {} of the {} recorded {} that is not above 0", metric.name, n,
+                           counted(n_recorded, "repetition"), side,
+                           metric.name == "cost" ? "an output rate" : "a time");
+      }
+    }
+    return std::nullopt;
   }
 
   static constexpr const char* kUnproven = "the bundle is unverified (--allow-unverified judges it all the same)";

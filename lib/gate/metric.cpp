@@ -1,41 +1,35 @@
 #include "gate/metric.h"
 
+#include <algorithm>
+
 namespace secondsource {
 namespace {
 
-std::vector<double> seconds_per_output_token(const CellSummary& cell) {
-  std::vector<double> values;
-  for (const double rate : cell.output_tok_per_s_by_repetition) {
-    if (rate > 0) values.push_back(1 / rate);
-  }
-  return values;
+double seconds_of_rate(double tokens_per_s) {
+  return 1 / tokens_per_s;
+}
+double seconds_of_time(double ns) {
+  return 1e-9 * ns;
 }
 
-std::vector<double> seconds_of(const std::vector<double>& values_ns) {
-  std::vector<double> values;
-  for (const double ns : values_ns) {
-    if (ns > 0) values.push_back(1e-9 * ns);
-  }
-  return values;
+std::vector<double> output_rates(const CellSummary& cell) {
+  return cell.output_tok_per_s_by_repetition;
 }
-
-std::vector<double> ttft_seconds(const CellSummary& cell) {
-  return seconds_of(cell.ttft_p50_ns_by_repetition);
+std::vector<double> ttfts(const CellSummary& cell) {
+  return cell.ttft_p50_ns_by_repetition;
 }
-
-std::vector<double> tpot_seconds(const CellSummary& cell) {
-  return seconds_of(cell.tpot_p50_ns_by_repetition);
+std::vector<double> tpots(const CellSummary& cell) {
+  return cell.tpot_p50_ns_by_repetition;
 }
-
-std::vector<double> later_ttft_seconds(const CellSummary& cell) {
+std::vector<double> later_ttfts(const CellSummary& cell) {
   if (!cell.conversation) return {};
-  return seconds_of(cell.conversation->later_turns_ttft_p50_ns_by_repetition);
+  return cell.conversation->later_turns_ttft_p50_ns_by_repetition;
 }
 
-constexpr GateMetric kCost{"cost", seconds_per_output_token};
-constexpr GateMetric kTtft{"ttft", ttft_seconds};
-constexpr GateMetric kLaterTtft{"ttft_later", later_ttft_seconds};
-constexpr GateMetric kTpot{"tpot", tpot_seconds};
+constexpr GateMetric kCost{"cost", output_rates, seconds_of_rate};
+constexpr GateMetric kTtft{"ttft", ttfts, seconds_of_time};
+constexpr GateMetric kLaterTtft{"ttft_later", later_ttfts, seconds_of_time};
+constexpr GateMetric kTpot{"tpot", tpots, seconds_of_time};
 constexpr std::array<GateMetric, kMetricsPerCell> kOfSystem = {{kCost, kTtft}};
 constexpr std::array<GateMetric, kMetricsPerCell> kOfPrescribedRate = {{kTtft, kTpot}};
 
@@ -43,6 +37,18 @@ constexpr std::array<GateMetric, kMetricsPerCell> kOfConversations = {{kCost, kL
 constexpr std::array<GateMetric, kMetricsPerCell> kOfOfferedConversations = {{kLaterTtft, kTpot}};
 
 }  // namespace
+
+std::vector<double> GateMetric::values(const CellSummary& cell) const {
+  std::vector<double> values;
+  for (const double one : recorded(cell)) {
+    if (one > 0) values.push_back(to_seconds(one));
+  }
+  return values;
+}
+
+std::int64_t GateMetric::n_without_value(const CellSummary& cell) const {
+  return std::ranges::count_if(recorded(cell), [](double one) { return !(one > 0); });
+}
 
 const std::array<GateMetric, kMetricsPerCell>& gate_metrics_of(const Scenario& scenario) {
   const bool is_rate_prescribed = basis_of(scenario) == ThroughputBasis::kOfferedLoad;

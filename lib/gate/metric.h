@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -12,8 +13,14 @@ namespace secondsource {
 
 struct GateMetric {
   std::string_view name;
+  /// What the repetitions recorded: output tokens/s, or times in ns.
+  std::vector<double> (*recorded)(const CellSummary&);
+  double (*to_seconds)(double recorded);
+
   /// Values in seconds, one per repetition; repetitions without a value are left out.
-  std::vector<double> (*values)(const CellSummary&);
+  [[nodiscard]] std::vector<double> values(const CellSummary& cell) const;
+  /// The repetitions that recorded a number from which no value follows: a rate or a time that is not above 0.
+  [[nodiscard]] std::int64_t n_without_value(const CellSummary& cell) const;
 };
 
 /// Number of metrics that are judged of each cell.

@@ -285,6 +285,26 @@ TEST_CASE("wrong tokens and a backend that failed are never a pass") {
   CHECK(compare_runs(run_at(1.0), crashed, on("2026-11-20")).failed.size() == 1);
 }
 
+TEST_CASE("a repetition without a token or a time is never left out silently: its cell is not comparable") {
+  const auto refused = [](const SummarizedRun& base, const SummarizedRun& candidate) {
+    const GateReport report = compare_runs(base, candidate, on("2026-11-20"));
+    CHECK(report.verdicts.empty());
+    CHECK_FALSE(report.not_comparable.empty());
+    return report.not_comparable.empty() ? std::string() : report.not_comparable.front();
+  };
+  SummarizedRun stalls = run_at(1.0);
+  std::vector<double>& rates = stalls.summary.cells[0].output_tok_per_s_by_repetition;
+  REQUIRE(rates.size() > 2);
+  rates[0] = rates[1] = 0;
+  const std::string end = fmt::format("cost: 2 of {} repetitions of the ", rates.size());
+  CHECK(refused(run_at(1.0), stalls).find(end + "candidate recorded an output rate that is not above 0") !=
+        std::string::npos);
+  CHECK(refused(stalls, run_at(1.0)).find(end + "base recorded an output rate") != std::string::npos);
+  SummarizedRun timeless = run_at(1.0);
+  timeless.summary.cells[0].ttft_p50_ns_by_repetition[0] = 0;
+  CHECK(refused(run_at(1.0), timeless).find("ttft: 1 of") != std::string::npos);
+}
+
 TEST_CASE("no state of the base hides what is wrong with the candidate") {
   using Change = void (*)(CellSummary&);
   const auto run_with = [](Change change) {
