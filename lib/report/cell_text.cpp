@@ -11,19 +11,27 @@
 namespace secondsource {
 namespace {
 
+/// Three significant digits without an exponent, and no fewer than `least_decimals` digits behind the point; "0" for zero.
+std::string three_digits(double value, int least_decimals = 0) {
+  constexpr int kMostDecimals = 12;
+  if (value == 0) return "0";
+  const int magnitude = static_cast<int>(std::floor(std::log10(std::abs(value))));
+  return fmt::format("{:.{}f}", value, std::clamp(2 - magnitude, least_decimals, kMostDecimals));
+}
+
 /// Returns " ±3%"; empty without an interval.
 std::string spread_text(const Estimate& estimate) {
   if (!estimate.low || !estimate.high || !(*estimate.value > 0)) return "";
   const double distance = std::max(*estimate.high - *estimate.value, *estimate.value - *estimate.low) / *estimate.value;
-  return distance > 1 ? " ±>100%" : fmt::format(" ±{:.0f}%", 100 * distance);
+  if (distance > 1) return " ±>100%";
+  return distance > 0 && distance < 0.005 ? " ±<1%" : fmt::format(" ±{:.0f}%", 100 * distance);
 }
 
 }  // namespace
 
 std::string milliseconds_text(const Estimate& estimate) {
   if (!estimate.value) return kUnknown;
-  const double ms = *estimate.value / 1e6;
-  return fmt::format("{:.{}f}", ms, ms < 10 ? 2 : 1) + spread_text(estimate);
+  return three_digits(*estimate.value / 1e6, 1) + spread_text(estimate);
 }
 
 std::string duration_text(const Estimate& estimate) {
@@ -33,7 +41,7 @@ std::string duration_text(const Estimate& estimate) {
 
 std::string rate_text(const Estimate& estimate) {
   if (!estimate.value) return kUnknown;
-  return fmt::format("{:.{}f}", *estimate.value, *estimate.value < 100 ? 1 : 0) + spread_text(estimate);
+  return three_digits(*estimate.value) + spread_text(estimate);
 }
 
 bool has_capacity(const CellSummary& cell) {
@@ -47,10 +55,7 @@ std::string output_rate_text(const CellSummary& cell) {
 }
 
 std::string dollars_text(const std::optional<double>& usd) {
-  constexpr int kMostDecimals = 12;
-  if (!usd) return kUnknown;
-  const int magnitude = *usd > 0 ? static_cast<int>(std::floor(std::log10(*usd))) : 0;
-  return fmt::format("{:.{}f}", *usd, std::clamp(2 - magnitude, 0, kMostDecimals));
+  return usd ? three_digits(*usd) : kUnknown;
 }
 
 std::string dollars_per_million_text(const std::optional<double>& usd_per_1k) {

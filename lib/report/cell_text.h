@@ -11,11 +11,11 @@ namespace secondsource {
 
 inline constexpr const char* kUnknown = "-";
 
-/// Returns "17.5 ±3%": nanoseconds as milliseconds, with the distance to the farther bound.
+/// Returns "17.5 ±3%" or "0.0417 ±<1%": nanoseconds as milliseconds, with the distance to the farther bound.
 [[nodiscard]] std::string milliseconds_text(const Estimate& estimate);
 /// Returns "3.40 us ±3%": a duration in ns in the unit that suits it.
 [[nodiscard]] std::string duration_text(const Estimate& estimate);
-/// Returns "202 ±1%".
+/// Returns "202 ±1%" or "0.0490": three significant digits, so that a slow rate is not shown as none.
 [[nodiscard]] std::string rate_text(const Estimate& estimate);
 /// Returns the output rate of a cell: "202 ±1%", or "202 ±1% offered" where it is the load that was sent.
 [[nodiscard]] std::string output_rate_text(const CellSummary& cell);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "core/beside_limit.h"
 #include "core/enum_format.h"
 #include "core/units.h"
 #include "record/roofline.h"
@@ -100,11 +101,20 @@ std::string plain(const std::optional<double>& value) {
   return value ? fmt::format("{:.4g}", *value) : kUnknown;
 }
 
-std::string attainment_text(const CellSummary& cell) {
-  const Estimate& kept = cell.slo_attainment;
-  if (!kept.value) return kUnknown;
-  return fmt::format("{:.1f} % ({:.1f} to {:.1f})", 100 * *kept.value, 100 * kept.low.value_or(0),
-                     100 * kept.high.value_or(1));
+/// Shows the share of requests that kept the SLO with as many digits as it takes to differ from the share that must.
+Column attainment(std::span<const SummarizedRun> runs) {
+  return {"kept the SLO (bounds of 95 % each)", [runs](const CellSummary& cell) -> std::string {
+            const Estimate& kept = cell.slo_attainment;
+            if (!kept.value) return kUnknown;
+            double limit = 0;
+            for (const SummarizedRun& run : runs) {
+              const auto is_here = [&](const CellSummary& one) { return &one == &cell; };
+              if (run.record.slo && std::ranges::any_of(run.summary.cells, is_here)) limit = run.record.slo->percent;
+            }
+            const auto text = [&](double share) { return text_beside_limit(100 * share, limit, 1); };
+            return fmt::format("{} % ({} to {})", text(*kept.value), text(kept.low.value_or(0)),
+                               text(kept.high.value_or(1)));
+          }};
 }
 
 std::string goodput_text(const CellSummary& cell) {
@@ -277,7 +287,7 @@ TextTable load_table(std::span<const SummarizedRun> runs) {
                    percent("sent late", &CellSummary::late_send_share),
                    {"latest", latest_send_text},
                    {"too long", too_long_text},
-                   {"kept the SLO (bounds of 95 % each)", attainment_text},
+                   attainment(runs),
                    {"goodput req/s", goodput_text},
                    {"tok/s", [](const CellSummary& cell) { return plain(cell.goodput_tok_per_s); }},
                    percent("prefix hits", &CellSummary::prefix_hit_rate),

@@ -310,6 +310,34 @@ TEST_CASE("figures stand with the distance to their bounds, and a cell without c
   CHECK(load_table({&run, 1}).rows.empty());
 }
 
+TEST_CASE("a slow speed and a short time have three digits, and a small distance is not shown as none") {
+  const auto rate = [](double value, double distance) {
+    return rate_text(
+        {.value = value, .low = value * (1 - distance), .high = value * (1 + distance), .n = 5, .why_not = ""});
+  };
+  CHECK(rate(0.049, 0.1) == "0.0490 ±10%");
+  CHECK(rate(0.003, 0.0021) == "0.00300 ±<1%");
+  CHECK(rate(9.876, 0) == "9.88 ±0%");
+  CHECK(rate(44.84, 0.006) == "44.8 ±1%");
+  CHECK(rate(22430.4, 2) == "22430 ±>100%");
+  CHECK(rate_text({.value = 0.0, .low = {}, .high = {}, .n = 5, .why_not = ""}) == "0");
+  const auto ms = [](double value_ns) {
+    return milliseconds_text({.value = value_ns, .low = {}, .high = {}, .n = 5, .why_not = ""});
+  };
+  CHECK(ms(4200) == "0.00420");
+  CHECK(ms(1.08e6) == "1.08");
+  CHECK(ms(17.5e6) == "17.5");
+  CHECK(ms(1234.56e6) == "1234.6");
+}
+
+TEST_CASE("a share of kept requests has as many digits as it takes to differ from what was promised") {
+  SummarizedRun run = hand_made_run();
+  run.record.slo = Slo{"", 500, 50, 99};
+  CellSummary& cell = run.summary.cells[0];
+  cell.slo_attainment = {.value = 0.9899, .low = 0.98, .high = 0.99004, .n = 9999, .why_not = ""};
+  CHECK(contains(render_markdown(load_table({&run, 1})), "| 98.99 % (98.0 to 99.004) |"));
+}
+
 TEST_CASE("notes say what a reader must know") {
   SummarizedRun run = hand_made_run();
   run.record.bundles[0].verified = false;
