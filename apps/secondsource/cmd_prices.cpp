@@ -186,8 +186,8 @@ void add_import(CommandNode& prices, CommandAction& action) {
   command->footer(
       "What a catalog holds in place of a price (a machine without its GPUs, a spot price that repeats the other,\n"
       "a placeholder) is left out and counted on stderr; docs/cost.md has the list.\n"
-      "Example: secondsource prices import vms.csv --provider aws --date 2026-11-01 --accelerator h100-sxm\n"
-      "  --source \"skypilot-catalog v8 @ 00148f2a\" --out aws.yaml");
+      "Example: secondsource prices import vms.csv --provider aws --date 2026-11-01 --accelerator h100-sxm "
+      "--source \"skypilot-catalog v8 @ 00148f2a\" --out aws.yaml");
   command->callback([options, &action] {
     action = [options](CommandContext& context) { return import_prices(*options, context.progress); };
   });

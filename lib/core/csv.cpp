@@ -98,7 +98,8 @@ std::string csv_text(std::string_view text) {
   std::string field = shown(text, kMaxCharacters);  // tabs and line breaks become escapes
   // The second half are full-width forms, which some spreadsheets also read as the beginning of a formula.
   for (const char* sign : {"=", "+", "-", "@", "\xef\xbc\x9d", "\xef\xbc\x8b", "\xef\xbc\x8d", "\xef\xbc\xa0"}) {
-    if (field.starts_with(sign)) {
+    // Spreadsheets that trim a field look at what follows its spaces.
+    if (std::string_view(field).substr(std::min(field.find_first_not_of(' '), field.size())).starts_with(sign)) {
       field.insert(field.begin(), '\'');
       break;
     }

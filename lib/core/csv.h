@@ -24,8 +24,8 @@ struct CsvRow {
 Result<std::vector<CsvRow>> parse_csv(std::string_view text, std::string_view name);
 
 /// A field that holds a text, quoted if it must be. The text is cut and made printable as shown() does; since a
-/// spreadsheet would take a text that begins with = + - @ for a formula, a ' stands before it, as OWASP says (CSV
-/// Injection). Not for numbers, which are written as they are.
+/// spreadsheet would take a text that begins with = + - @, also after spaces, for a formula, a ' stands before it, as OWASP
+/// says (CSV Injection). Not for numbers, which are written as they are.
 [[nodiscard]] std::string csv_text(std::string_view text);
 
 }  // namespace secondsource

@@ -10,7 +10,8 @@
 namespace secondsource {
 namespace {
 
-constexpr double kLogFrom = 8;  ///< ratio of the largest to the smallest value
+constexpr double kLogFrom = 8;      ///< ratio of the largest to the smallest value
+constexpr double kCharacterPx = 8;  ///< the most that a character of a label is wide
 
 struct Extent {
   double low = 0;
@@ -96,7 +97,7 @@ std::string draw_x_axis(const PlotArea& area, const Axis& x) {
     double at = x.scale.at(tick);
     out += fmt::format("<path class=\"grid\" d=\"M{:.1f} {:.1f}V{:.1f}\"/>\n", at, area.top, area.bottom);
     const std::string label = tick_text(tick);
-    const double half_width = 4 * static_cast<double>(label.size());
+    const double half_width = 0.5 * kCharacterPx * static_cast<double>(label.size());
     at = std::clamp(at, half_width, kChartWidth - half_width);
     if (at - half_width < last_label_end + 4) continue;  // labels never overlap
     last_label_end = at + half_width;
@@ -113,8 +114,11 @@ std::string draw_y_axis(const PlotArea& area, const Axis& y) {
   for (const double tick : y.scale.ticks()) {
     const double at = y.scale.at(tick);
     out += fmt::format("<path class=\"grid\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>\n", area.left, at, area.right);
-    out += fmt::format("<text class=\"quiet\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", area.left - 6,
-                       at + 4, tick_text(tick));
+    const std::string label = tick_text(tick);
+    // A long label may come nearer to the axis, so that it is not cut at the left edge.
+    const double end = std::clamp(kCharacterPx * static_cast<double>(label.size()), area.left - 6, area.left - 2);
+    out += fmt::format("<text class=\"quiet\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", end, at + 4,
+                       label);
   }
   return out + fmt::format("<text x=\"0\" y=\"{:.1f}\">{}{}</text>\n", area.top - 12, escape_markup(y.title),
                            y.scale.is_logarithmic() ? ", log scale" : "");

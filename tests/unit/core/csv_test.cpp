@@ -37,6 +37,9 @@ TEST_CASE("a text that a spreadsheet would take for a formula gets a quote in fr
        "1"},  // a full-width equals sign
       {"a,\"b\"", "\"a,\"\"b\"\"\""},
       {"=a,b", "\"'=a,b\""},
+      {"  =1+1", "'  =1+1"},
+      {" a", " a"},
+      {"  ", "  "},
       {"a=1", "a=1"},
       {"", ""},
   }));
