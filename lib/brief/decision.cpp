@@ -5,13 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "brief/brief_text.h"
 
 namespace secondsource {
 namespace {
-
-constexpr double kNothingSaved = -1e9;  ///< below every saving
 
 class Decider {
  public:
@@ -21,15 +20,13 @@ class Decider {
 
   BriefDecision decide() {
     const BriefOption& stay = options_.front();
-    const BriefOption* best = best_of(false);
-    const double least = demand_.limits.min_saving_percent;
-    const bool is_worth_it = best != nullptr && surely_saved(*best) > least;
-    const bool stays = stay.is_eligible && !is_worth_it;
-    // An option that nobody asked for is named if the rule would choose it, had the buyer stated it.
-    const BriefOption* unasked = best_of(true);
-    const double to_beat = stays ? least : best != nullptr ? surely_saved(*best) : kNothingSaved;
-    if (unasked != nullptr && !(surely_saved(*unasked) > to_beat)) unasked = nullptr;
-    BriefDecision decision = stays ? stay_put(stay, best) : best == nullptr ? nothing() : change(*best, stay);
+    const BriefOption* best = taken(false);
+    const bool stays = stay.is_eligible && best == nullptr;
+    // An option that nobody asked for is named if the rule would choose it, had the buyer stated it, and if it is known
+    // what it saves.
+    const BriefOption* unasked = taken(true);
+    if (unasked != nullptr && (unasked->kind != OptionKind::kUnasked || !saving(*unasked).value)) unasked = nullptr;
+    BriefDecision decision = stays ? stay_put(stay) : best == nullptr ? nothing() : change(*best, stay);
     if (unasked != nullptr) {
       decision.unasked = unasked->name;
       decision.line = fmt::format("{} {}. Of your own options: {}", unasked->name, comparison(*unasked), decision.line);
@@ -42,25 +39,38 @@ class Decider {
   [[nodiscard]] const Figure& saving(const BriefOption& option) const {
     return demand_.decision_years == 1 ? option.saving_percent_1_year : option.saving_percent_3_years;
   }
-  /// The lower end of the saving's interval, on which the decision is based.
-  [[nodiscard]] double surely_saved(const BriefOption& option) const {
+  /// True if the option saves more than the buyer asks for, at the lower end of its interval where it has one.
+  [[nodiscard]] bool surely_saves(const BriefOption& option) const {
     const Figure& percent = saving(option);
-    return percent.low.value_or(percent.value.value_or(kNothingSaved));
+    return percent.value && percent.low.value_or(*percent.value) > demand_.limits.min_saving_percent;
+  }
+  /// What the options are ranked by: the saving, or where staying cannot be costed, the cost, which ranks alike.
+  [[nodiscard]] double merit(const BriefOption& option) const {
+    const Figure& usd = demand_.decision_years == 1 ? option.usd_1_year : option.usd_3_years;
+    return saving(option).value.value_or(-usd.value.value_or(std::numeric_limits<double>::infinity()));
   }
   [[nodiscard]] std::string over() const {
     return demand_.decision_years == 1 ? "over one year" : fmt::format("over {} years", demand_.decision_years);
   }
 
-  /// The option other than staying with the largest certain saving, among the options that nobody asked for (`unasked`)
-  /// or among those that the buyer stated.
-  [[nodiscard]] const BriefOption* best_of(bool unasked) const {
+  /// The option other than staying with the largest saving of those that are within the limits and for which `holds`.
+  /// Of equal ones, the first that the buyer stated.
+  template <typename Holds>
+  [[nodiscard]] const BriefOption* best_of(Holds holds) const {
     const BriefOption* best = nullptr;
     for (const BriefOption& option : options_) {
-      if (option.kind == OptionKind::kStay || !option.is_eligible) continue;
-      if ((option.kind == OptionKind::kUnasked) != unasked) continue;
-      if (best == nullptr || surely_saved(option) > surely_saved(*best)) best = &option;
+      if (option.kind == OptionKind::kStay || !option.is_eligible || !holds(option)) continue;
+      if (best == nullptr || merit(option) > merit(*best)) best = &option;
     }
     return best;
+  }
+  /// The option that the rule takes instead of staying, from those that the buyer stated or from all; nullptr for none.
+  /// It need not save anything where staying is not within the limits.
+  [[nodiscard]] const BriefOption* taken(bool with_unasked) const {
+    return best_of([&](const BriefOption& option) {
+      return (with_unasked || option.kind != OptionKind::kUnasked) &&
+             (!options_.front().is_eligible || surely_saves(option));
+    });
   }
 
   /// For example "is projected to cost 12 % (10 to 14 %) less than staying over 3 years and saves $1.2 M".
@@ -81,12 +91,14 @@ class Decider {
     return fmt::format(" ({} to {})", format_percent(low), format_percent(high));
   }
 
-  BriefDecision stay_put(const BriefOption& stay, const BriefOption* best) const {
+  BriefDecision stay_put(const BriefOption& stay) const {
     BriefDecision decision{.option = stay.name};
     decision.line = fmt::format(
         "{}. No other option that you asked for is within your limits and sure to save more than {:g} % {}.", stay.name,
         demand_.limits.min_saving_percent, over());
-    if (best != nullptr) decision.reasons.push_back(fmt::format("The nearest, {}, {}.", best->name, comparison(*best)));
+    const BriefOption* nearest = best_of([](const BriefOption& option) { return option.kind != OptionKind::kUnasked; });
+    if (nearest != nullptr)
+      decision.reasons.push_back(fmt::format("The nearest, {}, {}.", nearest->name, comparison(*nearest)));
     add_excluded(decision);
     return decision;
   }
