@@ -17,6 +17,13 @@ std::string three_digits(double number) {
   return fmt::format("{:.{}f}", std::round(number / step) * step, std::min(decimals, kMostDecimals));
 }
 
+/// The text of a number that rounds to zero, without the sign that its rounding has left.
+std::string without_negative_zero(std::string text) {
+  const bool is_zero = text.find_first_of("123456789") == std::string::npos;
+  if (is_zero && text.starts_with("-")) text.erase(0, 1);
+  return text;
+}
+
 /// "1234567" -> "1,234,567"
 std::string with_thousands(std::string text) {
   const std::size_t begin = text.starts_with("-") ? 1 : 0;
@@ -49,17 +56,18 @@ std::string format_usd(double usd) {
   if (amount >= kBillion) return fmt::format("{}${} billion", sign, three_digits(amount / kBillion));
   if (amount >= kMillion) return fmt::format("{}${} million", sign, three_digits(amount / kMillion));
   if (amount >= 1 && amount < 100) return fmt::format("{}${:.2f}", sign, amount);
-  return sign + "$" + with_thousands(three_digits(amount));
+  return without_negative_zero(sign + "$" + with_thousands(three_digits(amount)));
 }
 
 std::string format_percent(double percent) {
   const double size = std::abs(percent);
-  return fmt::format("{:.{}f} %", percent, size >= 10 || size < 0.005 ? 0 : size >= 1 ? 1 : 2);
+  return without_negative_zero(fmt::format("{:.{}f} %", percent, size >= 10 || size < 0.005 ? 0 : size >= 1 ? 1 : 2));
 }
 
 std::string format_number(double number) {
-  if (number == std::round(number) && std::abs(number) < 1000) return fmt::format("{:.0f}", number);
-  return with_thousands(three_digits(number));
+  if (number == std::round(number) && std::abs(number) < 1000)
+    return without_negative_zero(fmt::format("{:.0f}", number));
+  return without_negative_zero(with_thousands(three_digits(number)));
 }
 
 std::string format_value(const Figure& figure) {

@@ -27,6 +27,9 @@ namespace {
 
 constexpr double kSwing = 0.3;
 
+/// More machines than this are not sold; a demand that needs them has an error in its volume, growth or lengths.
+constexpr std::int64_t kMostMachines = 10'000'000;
+
 std::string shares_text(const std::vector<Share>& shares) {
   std::string text;
   for (const Share& share : shares)
@@ -34,14 +37,13 @@ std::string shares_text(const std::vector<Share>& shares) {
   return text;
 }
 
-std::string option_sentence(const OptionSpec& option, const Demand& demand) {
+std::string option_sentence(const OptionSpec& option, const Demand& demand, std::span<const Sku> skus) {
   std::string text = "Interactive load: " + shares_text(option.interactive);
   if (demand.batch_percent > 0) text += "; batch work: " + shares_text(option.batch);
   if (option.fallback) {
     text += fmt::format("; {} ready to carry {:g} % of the peak, ", option.fallback->sku, option.fallback->percent);
-    text += option.fallback->hours_per_year > 0
-                ? fmt::format("rented {:g} hours a year", option.fallback->hours_per_year)
-                : "running around the clock";
+    const std::optional<double> hours = rented_hours(*option.fallback, find_sku(skus, option.fallback->sku));
+    text += hours ? fmt::format("rented {:g} hours a year", *hours) : "running around the clock";
   }
   return text + ".";
 }
@@ -58,7 +60,7 @@ class OptionRow {
   }
 
   Result<BriefOption> row(std::string_view date) {
-    BriefOption row{.name = option_.name, .kind = option_.kind, .what = option_sentence(option_, demand_)};
+    BriefOption row{.name = option_.name, .kind = option_.kind, .what = option_sentence(option_, demand_, skus_)};
     SS_TRY(row.timeline, timeline_of(option_, date));
     row.not_costed = costs_.why_not(option_);
     const std::string stay_not_costed = costs_.why_not(demand_.stay());
@@ -66,6 +68,7 @@ class OptionRow {
       set_absent(row);
       return row;
     }
+    SS_TRY_VOID(check_size());
     add_costs(row);
     add_parts(row);
     if (option_.kind == OptionKind::kStay) {
@@ -92,6 +95,17 @@ class OptionRow {
     Evidence evidence = sku.at_slo.evidence.combined(sku.batch_speed().evidence);
     evidence = evidence.combined({.basis = {"price " + sku.price.key()}});
     return evidence.as_projected();
+  }
+
+  [[nodiscard]] Result<void> check_size() const {
+    for (const OptionPart& part : costs_.over_years(option_, 3, assume_as_known(skus_)).parts) {
+      if (part.cost.peak_instances <= kMostMachines) continue;
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("demand: the load needs more than {} machines of {} at its peak within three years: "
+                               "expected no more; look at volume, its growth, and the lengths of context_mix",
+                               kMostMachines, in_quotes(skus_[part.sku].spec.id))};
+    }
+    return {};
   }
 
   void set_absent(BriefOption& row) const {
@@ -176,7 +190,7 @@ class OptionRow {
         change(assumed, factor);
         const double stay = costs_.over_years(demand_.stay(), years_, assumed).total_usd();
         const double option = costs_.over_years(option_, years_, assumed).total_usd();
-        return Figure::of({.value = 100 * (1 - option / stay)}, "%", both);
+        return Figure::of({.value = saved_percent({.stay = stay, .option = option})}, "%", both);
       };
       row.sensitivities.push_back({std::move(what), saving_at(1 - kSwing), saving_at(1 + kSwing)});
     };
@@ -222,7 +236,7 @@ BriefApi api_row(const Demand& demand, std::span<const Sku> skus, const OptionCo
   row.usd_3_years = Figure::of({.value = over_years(3)}, "USD", quoted);
   if (const std::string why = costs.why_not(demand.stay()); !why.empty()) {
     row.first_requests_per_day = row.always_requests_per_day =
-        Figure::absent("requests/day", "staying cannot be costed: " + why);
+        Figure::absent("requests/day", "from no load that is known: staying cannot be costed: " + why);
     return row;
   }
   Assumed assumed = assume_as_known(skus);
@@ -230,16 +244,21 @@ BriefApi api_row(const Demand& demand, std::span<const Sku> skus, const OptionCo
     assumed.volume = volume;
     return costs.usd_of_day(demand.stay(), assumed);
   };
+  constexpr double kSmallest = 1e-4;
   const LoadBreakEven even = break_even_load(
-      own, [&](double volume) { return volume * usd_per_day; }, 1e-4, 100);
+      own, [&](double volume) { return volume * usd_per_day; }, kSmallest, 100);
   Evidence both = quoted;
   for (const std::size_t index : costs.skus_of(demand.stay())) both = both.combined(skus[index].at_slo.evidence);
   const auto figure = [&](const std::optional<double>& volume) {
-    return volume ? Figure::of({.value = *volume * demand.requests_per_day}, "requests/day", both)
-                  : Figure::absent("requests/day", "at no load up to 100 times yours");
+    if (!volume) return Figure::absent("requests/day", "at no load up to 100 times yours");
+    if (*volume <= kSmallest) return Figure::absent("requests/day", "at every load from a ten-thousandth of yours");
+    return Figure::of({.value = *volume * demand.requests_per_day}, "requests/day", both);
   };
   row.first_requests_per_day = figure(even.first);
   row.always_requests_per_day = figure(even.always);
+  // Where the smallest load wins and a larger one loses, the search has not found where the first crossing is.
+  if (even.first && *even.first <= kSmallest && !(even.always && *even.always <= kSmallest))
+    row.first_requests_per_day = Figure::absent("requests/day", "from a load below a ten-thousandth of yours on");
   return row;
 }
 
@@ -267,7 +286,8 @@ std::vector<std::string> demand_sentences(const Demand& demand) {
   return lines;
 }
 
-std::vector<std::string> assumption_sentences(const Demand& demand, std::span<const Sku> skus) {
+std::vector<std::string> assumption_sentences(const Demand& demand, std::span<const Sku> skus, const OptionCosts& costs,
+                                              const std::vector<BriefOption>& shown) {
   std::vector<std::string> lines = {
       "Prices stay as they are and the load grows steadily, month by month (365/12 days each).",
       fmt::format("Capacity of {:g} % beyond the load is kept free in every hour; no fewer than {} of a machine "
@@ -285,7 +305,32 @@ std::vector<std::string> assumption_sentences(const Demand& demand, std::span<co
   if (demand.outage) {
     lines.push_back(
         "An outage takes the machines of the vendor that serves most users, hour by hour; the other vendors go on, and a "
-        "fallback of another vendor carries its share.");
+        "fallback of another vendor carries its share for the hours that it is rented.");
+  }
+  std::vector<std::string> always_paid;
+  std::vector<std::string> still_owed;
+  const auto add_new = [](std::vector<std::string>& ids, const std::string& id) {
+    if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
+  };
+  for (const OptionSpec& option : demand.options) {
+    if (std::ranges::find(shown, option.name, &BriefOption::name) == shown.end()) continue;
+    if (option.fallback && option.fallback->hours_per_year) {
+      const Sku& sku = find_sku(skus, option.fallback->sku);
+      if (!rented_hours(*option.fallback, sku)) add_new(always_paid, sku.spec.id);
+    }
+    for (const std::size_t index : costs.skus_still_owed(option)) add_new(still_owed, skus[index].spec.id);
+  }
+  if (!always_paid.empty()) {
+    lines.push_back(
+        fmt::format("A fallback of committed or owned machines is paid around the clock as well, whatever its "
+                    "hours_per_year ({}).",
+                    fmt::join(always_paid, ", ")));
+  }
+  if (!still_owed.empty()) {
+    lines.push_back(
+        fmt::format("Machines that are committed or owned today cost nothing from the day on which the load has "
+                    "left them: what is still owed for them is in no figure ({}).",
+                    fmt::join(still_owed, ", ")));
   }
   std::vector<std::pair<std::string, std::string>> skus_of;  // an assumption, and the SKUs that rest on it
   for (const Sku& sku : skus) {
@@ -410,7 +455,7 @@ Result<Brief> build_brief(const BriefInputs& inputs) {
   brief.skus = evaluate_skus(demand, skus, brief.options, brief.decision);
   if (demand.api) brief.apis.push_back(api_row(demand, skus, costs));
   brief.demand = demand_sentences(demand);
-  brief.assumptions = assumption_sentences(demand, skus);
+  brief.assumptions = assumption_sentences(demand, skus, costs, brief.options);
   add_sources(inputs, skus, brief);
   brief.command = inputs.command;
   return brief;

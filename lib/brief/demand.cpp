@@ -322,7 +322,11 @@ class OptionReader {
     Fallback fallback;
     SS_TRY(fallback.sku, known_sku(node, "sku"));
     SS_TRY(fallback.percent, node.number("percent", {.min = 0.1, .max = 100}));
-    SS_TRY(fallback.hours_per_year, node.number_or("hours_per_year", 0, {.min = 0, .max = kHoursPerYear}));
+    SS_TRY(fallback.hours_per_year, optional_number(node, "hours_per_year", {.min = 0, .max = kHoursPerYear}));
+    if (fallback.hours_per_year == 0.0) {
+      SS_TRY(const YamlNode hours, node.at("hours_per_year"));
+      return hours.mismatch("a number above 0 (left out, the fallback runs around the clock)");
+    }
     return fallback;
   }
 

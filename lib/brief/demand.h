@@ -71,8 +71,8 @@ struct Share {
 /// Capacity that is held in reserve for an outage of the main SKU.
 struct Fallback {
   std::string sku{};
-  double percent = 0;         ///< share of the interactive load at its peak
-  double hours_per_year = 0;  ///< hours for which it is rented when needed; 0: it runs around the clock
+  double percent = 0;                      ///< share of the interactive load at its peak
+  std::optional<double> hours_per_year{};  ///< hours for which it is rented when needed; none: it runs around the clock
 };
 
 struct OptionSpec {
@@ -96,7 +96,7 @@ struct OptionSpec {
 struct RiskLimits {
   std::optional<double> max_single_vendor_percent{};
   std::optional<double> max_spot_percent{};
-  std::optional<double> max_speed_uncertainty_percent{};  ///< half the width of the interval / the value
+  std::optional<double> max_speed_uncertainty_percent{};  ///< wider side of the interval / the value
   std::optional<double> min_memory_headroom_percent{};
   std::optional<double> max_price_age_days{};
   bool require_passed_golden = true;  ///< for measured SKUs; false: unverified tokens give a warning only

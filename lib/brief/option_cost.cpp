@@ -32,6 +32,11 @@ double share_of(const std::vector<Share>& shares, const std::string& id) {
   return 0;
 }
 
+/// True if both speeds are those of the same cells, on machines that may have different prices.
+bool is_measured_together(const Sku& a, const Sku& b) {
+  return a.run != nullptr && a.run == b.run && a.cells == b.cells;
+}
+
 constexpr double kHoursPerYear = 8760;
 constexpr double kDaysPerMonth = 365.0 / 12;
 
@@ -43,6 +48,10 @@ struct OptionCosts::Part {
   ServedLoad load{};
   Fleet fleet{};
 };
+
+std::optional<double> rented_hours(const Fallback& fallback, const Sku& sku) {
+  return sku.pays_for_peak() ? std::nullopt : fallback.hours_per_year;
+}
 
 Assumed assume_as_known(std::span<const Sku> skus) {
   Assumed assumed;
@@ -129,8 +138,8 @@ std::vector<OptionCosts::Part> OptionCosts::parts_of(const OptionSpec& option, c
                   .usd_per_instance_hour = assumed.usd_per_hour[index],
                   .pays_for_peak = sku.pays_for_peak() || is_fallback};
     // The fallback is rented only when needed: the number of machines for the peak, for that share of the year.
-    if (is_fallback && option.fallback->hours_per_year > 0)
-      part.fleet.usd_per_instance_hour *= option.fallback->hours_per_year / kHoursPerYear;
+    if (is_fallback)
+      part.fleet.usd_per_instance_hour *= rented_hours(*option.fallback, sku).value_or(kHoursPerYear) / kHoursPerYear;
     parts.push_back(part);
   };
   for (std::size_t index = 0; index < skus_.size(); ++index) {
@@ -149,15 +158,28 @@ double OptionCosts::months_until_moved(const OptionSpec& option) const {
   return weeks * kDaysPerWeek / kDaysPerMonth;
 }
 
-double OptionCosts::percent_lost(const OptionSpec& option) const {
+double OptionCosts::outage_usd_per_year(const OptionSpec& option) const {
+  if (!demand_.outage) return 0;
+  const Outage& outage = *demand_.outage;
   const std::vector<Share>& shares = demand_.batch_percent < 100 ? option.interactive : option.batch;
   std::map<std::string, double> by_vendor;
   for (const Share& share : shares) by_vendor[find_sku(skus_, share.sku).spec.vendor] += share.percent;
   const auto main = std::max_element(by_vendor.begin(), by_vendor.end(),
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
-  // The outage stops all machines of that vendor, including those of a fallback.
-  const bool has_fallback = option.fallback && find_sku(skus_, option.fallback->sku).spec.vendor != main->first;
-  return std::max(0.0, main->second - (has_fallback ? option.fallback->percent : 0));
+  // Of several vendors with the largest share, the one whose outage costs most is taken.
+  double dearest = 0;
+  for (const auto& [vendor, percent] : by_vendor) {
+    if (percent < main->second - 1e-9) continue;
+    double percent_hours = percent * outage.hours_per_year;
+    // The outage stops all machines of that vendor, including those of a fallback.
+    if (option.fallback) {
+      const Sku& sku = find_sku(skus_, option.fallback->sku);
+      const double ready = std::min(outage.hours_per_year, rented_hours(*option.fallback, sku).value_or(kHoursPerYear));
+      if (sku.spec.vendor != vendor) percent_hours -= std::min(percent, option.fallback->percent) * ready;
+    }
+    dearest = std::max(dearest, percent_hours / 100 * outage.usd_per_hour);
+  }
+  return dearest;
 }
 
 OptionCost OptionCosts::over_years(const OptionSpec& option, std::int64_t years, const Assumed& assumed) const {
@@ -178,11 +200,8 @@ OptionCost OptionCosts::over_years(const OptionSpec& option, std::int64_t years,
   add_parts(demand_.stay(), {0, moved}, true);
   add_parts(option, {moved, months}, false);
   total.migration_usd = option.migration.usd();
-  if (demand_.outage) {
-    const double lost_months =
-        percent_lost(demand_.stay()) / 100 * moved + percent_lost(option) / 100 * (months - moved);
-    total.outage_usd = demand_.outage->hours_per_year * demand_.outage->usd_per_hour * lost_months / kMonthsPerYear;
-  }
+  total.outage_usd =
+      (outage_usd_per_year(demand_.stay()) * moved + outage_usd_per_year(option) * (months - moved)) / kMonthsPerYear;
   return total;
 }
 
@@ -192,6 +211,20 @@ std::vector<std::size_t> OptionCosts::skus_costed(const OptionSpec& option) cons
     for (const std::size_t index : skus_of(demand_.stay())) {
       if (std::find(result.begin(), result.end(), index) == result.end()) result.push_back(index);
     }
+  }
+  return result;
+}
+
+std::vector<std::size_t> OptionCosts::skus_still_owed(const OptionSpec& option) const {
+  const auto percent_of_load = [&](const OptionSpec& one, const std::string& id) {
+    return share_of(one.interactive, id) * (100 - demand_.batch_percent) / 100 +
+           share_of(one.batch, id) * demand_.batch_percent / 100;
+  };
+  std::vector<std::size_t> result;
+  for (const std::size_t index : skus_of(demand_.stay())) {
+    const Sku& sku = skus_[index];
+    const double less = percent_of_load(demand_.stay(), sku.spec.id) - percent_of_load(option, sku.spec.id);
+    if (sku.pays_for_peak() && less > 1e-9) result.push_back(index);
   }
   return result;
 }
@@ -216,45 +249,38 @@ Interval OptionCosts::total_usd(const OptionSpec& option, std::int64_t years) co
   return total;
 }
 
-OptionCosts::Saving OptionCosts::saving(const OptionSpec& option, const OptionSpec& stay, std::int64_t years) const {
+Saving OptionCosts::saving(const OptionSpec& option, const OptionSpec& stay, std::int64_t years) const {
+  constexpr std::size_t kPlaces = 9;
   Assumed assumed = assume_as_known(skus_);
-  const auto difference = [&] {
-    const double stay_usd = over_years(stay, years, assumed).total_usd();
-    const double saved = stay_usd - over_years(option, years, assumed).total_usd();
-    return std::pair(saved, 100 * saved / stay_usd);
-  };
-  Saving result;
-  std::tie(result.usd.value, result.percent.value) = difference();
+  const OptionCost stay_known = over_years(stay, years, assumed);
+  const OptionCost option_known = over_years(option, years, assumed);
+  const CostPair known{.stay = stay_known.total_usd(), .option = option_known.total_usd()};
   std::vector<std::size_t> used = skus_of(option);
   for (const std::size_t index : skus_of(stay)) {
     if (std::find(used.begin(), used.end(), index) == used.end()) used.push_back(index);
   }
   if (!std::all_of(used.begin(), used.end(), [&](std::size_t index) { return is_bounded(skus_[index]); }))
-    return result;
-  double usd_low = result.usd.value, usd_high = usd_low;
-  double percent_low = result.percent.value, percent_high = percent_low;
-  // The grid has nine positions per speed for up to four speeds; for more speeds, the two ends and the middle.
-  const int n_places = used.size() <= 4 ? 9 : 3;
-  // Counts through all combinations of positions like an odometer.
-  std::vector<int> places(used.size(), 0);
-  for (bool more = true; more;) {
-    for (std::size_t i = 0; i < used.size(); ++i) {
-      assumed.rates[used[i]] = rates_at(skus_[used[i]], static_cast<double>(places[i]) / (n_places - 1));
-    }
-    const auto [usd, percent] = difference();
-    usd_low = std::min(usd_low, usd);
-    usd_high = std::max(usd_high, usd);
-    percent_low = std::min(percent_low, percent);
-    percent_high = std::max(percent_high, percent);
-    std::size_t digit = 0;
-    while (digit < places.size() && ++places[digit] == n_places) places[digit++] = 0;
-    more = digit < places.size();
+    return {.usd = {.value = saved_usd(known)}, .percent = {.value = saved_percent(known)}};
+  // The input of a SKU is the first of those that were measured together.
+  const auto input_of = [&](std::size_t sku) {
+    const auto first = std::find_if(used.begin(), used.end(), [&](std::size_t other) {
+      return other == sku || is_measured_together(skus_[other], skus_[sku]);
+    });
+    return static_cast<std::size_t>(first - used.begin());
+  };
+  // The cost of each part depends on the speeds of its own SKU alone, so that all can be moved at once.
+  std::vector<CostsByPlace> inputs(used.size(), CostsByPlace(kPlaces));
+  for (std::size_t place = 0; place < kPlaces; ++place) {
+    for (const std::size_t index : used)
+      assumed.rates[index] = rates_at(skus_[index], static_cast<double>(place) / (kPlaces - 1));
+    for (const OptionPart& part : over_years(stay, years, assumed).parts)
+      inputs[input_of(part.sku)][place].stay += part.cost.usd;
+    for (const OptionPart& part : over_years(option, years, assumed).parts)
+      inputs[input_of(part.sku)][place].option += part.cost.usd;
   }
-  result.usd.low = usd_low;
-  result.usd.high = usd_high;
-  result.percent.low = percent_low;
-  result.percent.high = percent_high;
-  return result;
+  const CostPair fixed{.stay = known.stay - stay_known.machines_usd,
+                       .option = known.option - option_known.machines_usd};
+  return saving_interval(known, fixed, inputs);
 }
 
 std::optional<double> OptionCosts::break_even_usd_per_hour(const OptionSpec& option, const OptionSpec& stay,

@@ -13,6 +13,7 @@
 #include "cost/break_even.h"
 #include "cost/interval.h"
 #include "cost/load_cost.h"
+#include "cost/saving_interval.h"
 
 namespace secondsource {
 
@@ -49,6 +50,10 @@ struct OptionCost {
   [[nodiscard]] double total_usd() const { return machines_usd + migration_usd + outage_usd; }
 };
 
+/// The hours a year for which a fallback on `sku` is rented; nullopt where it is paid around the clock, as committed and
+/// owned machines always are.
+[[nodiscard]] std::optional<double> rented_hours(const Fallback& fallback, const Sku& sku);
+
 /// Costs the options of one demand.
 class OptionCosts {
  public:
@@ -72,11 +77,8 @@ class OptionCosts {
   /// the uncertainties would be too narrow.
   [[nodiscard]] Interval total_usd(const OptionSpec& option, std::int64_t years) const;
   /// What the option saves compared with `stay`, in USD and in percent of the cost of staying. The interval comes from
-  /// a grid over the measured intervals, because a speed that both options use changes the cost of both.
-  struct Saving {
-    Interval usd{};
-    Interval percent{};
-  };
+  /// nine places in the interval of each measured speed, because a speed that both options use changes the cost of both.
+  /// SKUs of the same measured cells are at the same place.
   [[nodiscard]] Saving saving(const OptionSpec& option, const OptionSpec& stay, std::int64_t years) const;
 
   /// The highest price per instance-hour of a SKU, which `stay` must not use, at which the option costs no more than
@@ -91,13 +93,17 @@ class OptionCosts {
   [[nodiscard]] std::vector<std::size_t> skus_of(const OptionSpec& option) const;
   /// The same SKUs and, if the load takes time to move, those that serve until it has moved.
   [[nodiscard]] std::vector<std::size_t> skus_costed(const OptionSpec& option) const;
+  /// The SKUs that serve today on committed or owned machines, and less or none of the load in the option. They are paid
+  /// no longer than they serve, whatever is still owed for them.
+  [[nodiscard]] std::vector<std::size_t> skus_still_owed(const OptionSpec& option) const;
 
  private:
   struct Part;
   [[nodiscard]] std::vector<Part> parts_of(const OptionSpec& option, const Assumed& assumed) const;
   [[nodiscard]] double months_until_moved(const OptionSpec& option) const;
-  /// The percentage of users that an outage of the main capacity leaves unserved.
-  [[nodiscard]] double percent_lost(const OptionSpec& option) const;
+  /// The expected loss in a year: hours of the main capacity's outage x the share of users that is left unserved x USD an
+  /// hour.
+  [[nodiscard]] double outage_usd_per_year(const OptionSpec& option) const;
   [[nodiscard]] std::size_t index_of(std::string_view id) const;
 
   const Demand& demand_;

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "core/beside_limit.h"
 #include "core/calendar.h"
 #include "core/enum_format.h"
 #include "gate/metric.h"
@@ -64,6 +65,7 @@ class RiskCollector {
     add_other_models();
     add_mixed_precision();
     add_evidence();
+    add_still_owed();
   }
 
   /// Percent of all requests that each SKU serves.
@@ -82,8 +84,8 @@ class RiskCollector {
                                           [](const auto& a, const auto& b) { return a.second < b.second; });
     const std::optional<double>& limit = in_.demand.limits.max_single_vendor_percent;
     if (limit && largest->second > *limit + 1e-9) {
-      add(kLimit, fmt::format("{:.0f} % of the load is on one supplier ({}); your limit is {:g} %", largest->second,
-                              largest->first, *limit));
+      add(kLimit, fmt::format("{} % of the load is on one supplier ({}); your limit is {:g} %",
+                              text_beside_limit(largest->second, *limit, 0), largest->first, *limit));
     } else if (largest->second > 99.9) {
       add(kWarning, fmt::format("single supplier: all of the load is on {}", largest->first));
     }
@@ -96,7 +98,8 @@ class RiskCollector {
     }
     if (!(on_spot > 0)) return;
     const std::optional<double>& limit = in_.demand.limits.max_spot_percent;
-    const std::string text = fmt::format("{:.0f} % of the load is on spot machines, which can be taken away", on_spot);
+    const std::string text = fmt::format("{} % of the load is on spot machines, which can be taken away",
+                                         text_beside_limit(on_spot, limit.value_or(0), 0));
     if (limit && on_spot > *limit + 1e-9) {
       add(kLimit, fmt::format("{}; your limit is {:g} %", text, *limit));
     } else {
@@ -143,6 +146,18 @@ class RiskCollector {
     }
   }
 
+  void add_still_owed() {
+    for (const std::size_t index : costs_.skus_still_owed(*option_)) {
+      const Sku& sku = in_.skus[index];
+      const std::string how = sku.price.commitment == Commitment::kOwn
+                                  ? std::string("owned")
+                                  : fmt::format("committed ({})", to_string(sku.price.commitment));
+      add(kWarning,
+          fmt::format("{}: {} today; what is still owed for it once the load has left it is not in the figures",
+                      sku.spec.id, how));
+    }
+  }
+
   // -- risks of a SKU
 
   void add_sku_risks(const Sku& sku) {
@@ -172,8 +187,8 @@ class RiskCollector {
           add(kWarning,
               fmt::format("{}: its speed {} has no interval: fewer than three repetitions", sku.spec.id, name));
       } else if (limit && *percent > *limit) {
-        add(kLimit, fmt::format("{}: its speed {} is known to ± {:.1f} %; your limit is {:g} %", sku.spec.id, name,
-                                *percent, *limit));
+        add(kLimit, fmt::format("{}: its speed {} is known to ± {} %; your limit is {:g} %", sku.spec.id, name,
+                                text_beside_limit(*percent, *limit, 1), *limit));
       } else {
         add(kNote, fmt::format("{}: its speed {} varied: known to ± {:.1f} %", sku.spec.id, name, *percent));
       }
@@ -240,15 +255,22 @@ class RiskCollector {
   }
 
   void add_memory(const Sku& sku) {
+    constexpr double kFewPercent = 10;
     const std::optional<double>& limit = in_.demand.limits.min_memory_headroom_percent;
     if (!sku.memory_headroom_percent) {
       if (limit) add(kWarning, fmt::format("{}: memory headroom not available: {}", sku.spec.id, sku.why_no_memory));
-    } else if (limit && *sku.memory_headroom_percent < *limit) {
-      add(kLimit, fmt::format("{}: {:.0f} % of its memory is free at the peak; your limit is {:g} %", sku.spec.id,
-                              *sku.memory_headroom_percent, *limit));
-    } else if (*sku.memory_headroom_percent < 10) {
-      add(kWarning, fmt::format("{}: only {:.0f} % of its memory is free at the peak", sku.spec.id,
-                                *sku.memory_headroom_percent));
+      return;
+    }
+    const double free = *sku.memory_headroom_percent;
+    const auto text = [&](double least) {
+      if (free < 0) return fmt::format("it needs {:.0f} % of its memory at the peak", 100 - free);
+      return fmt::format("{} % of its memory is free at the peak", text_beside_limit(free, least, 0));
+    };
+    if (limit && free < *limit) {
+      add(kLimit,
+          fmt::format("{}: {}; your limit is {:g} %{}", sku.spec.id, text(*limit), *limit, free < 0 ? " free" : ""));
+    } else if (free < kFewPercent) {
+      add(kWarning, fmt::format("{}: {}{}", sku.spec.id, free < 0 ? "" : "only ", text(kFewPercent)));
     }
   }
 

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "core/beside_limit.h"
 #include "cost/load_cost.h"
+#include "cost/saving_interval.h"
 #include "cost/token_cost.h"
 
 namespace secondsource {
@@ -206,7 +208,7 @@ bool serves_today(const std::string& sku, const Demand& demand) {
 /// 1 - fresh / incumbent in percent. If both have bounds, the interval reaches from the worst to the best combination
 /// for `fresh`.
 Interval saving_percent(const Interval& fresh, const Interval& incumbent) {
-  const auto percent = [](double now, double then) { return 100 * (1 - now / then); };
+  const auto percent = [](double now, double then) { return saved_percent({.stay = then, .option = now}); };
   Interval saving{.value = percent(fresh.value, incumbent.value)};
   if (fresh.is_bounded() && incumbent.is_bounded()) {
     saving.low = percent(*fresh.high, *incumbent.low);
@@ -262,9 +264,11 @@ void judge(BriefSku& row, const Sku& sku, const Demand& demand, const std::vecto
     const double sure = saving.low.value_or(*saving.value);
     if (sku.is_measured() && !saving.low) row.reasons.push_back("no interval: it needs at least three repetitions");
     if (!(sure > demand.limits.min_saving_percent)) {
-      row.reasons.push_back(fmt::format("saves {:.1f} %{}, not more than your {:g} %", *saving.value,
-                                        saving.low ? fmt::format(" (at least {:.1f} %)", *saving.low) : "",
-                                        demand.limits.min_saving_percent));
+      const double least = demand.limits.min_saving_percent;
+      const std::string surely =
+          saving.low ? fmt::format(" (at least {} %)", text_beside_limit(*saving.low, least, 1)) : "";
+      row.reasons.push_back(fmt::format("saves {} %{}, not more than your {:g} %",
+                                        text_beside_limit(*saving.value, least, 1), surely, least));
     }
   }
   const bool is_any_costed = std::any_of(options.begin(), options.end(), [](const BriefOption& option) {

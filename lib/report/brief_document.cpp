@@ -27,6 +27,11 @@ std::string with_interval(const Figure& figure) {
   return format_value(figure) + (interval.empty() ? "" : fmt::format(" ({})", interval));
 }
 
+/// True if the price has no age: its source gives no date, and only the day on which it was read is known.
+bool is_undated(const BriefPrice& price) {
+  return price.date.starts_with("undated");
+}
+
 std::string days_text(std::int64_t days) {
   return counted(days, "day");
 }
@@ -51,6 +56,16 @@ Figure a_million(Figure usd_per_1k) {
 
 std::string joined(const std::vector<std::string>& texts, std::string_view between) {
   return fmt::format("{}", fmt::join(texts, between));
+}
+
+/// What holds above the first load at which today's machines cost no more than buying tokens.
+std::string larger_loads_text(const BriefApi& api) {
+  const Figure& first = api.first_requests_per_day;
+  const Figure& always = api.always_requests_per_day;
+  if (!first.value && first.why_not == always.why_not) return "";  // it is said of all loads
+  if (!always.value) return ", but not for every larger load that was looked at";
+  if (first.value == always.value) return ", and for every larger load";
+  return fmt::format(", and for every larger load from about {} on", format_value(always));
 }
 
 constexpr std::string_view kNoFigure = "not available";  ///< in place of a mark, in a row without figures
@@ -124,14 +139,25 @@ class BriefPages {
     return brief_.decision_years == 1 ? option.saving_percent_1_year : option.saving_percent_3_years;
   }
 
+  /// "12 to 40 days", the ages of the prices whose source gives a date, or of those whose source gives none; empty if
+  /// there are none of them.
+  [[nodiscard]] std::string ages_of(bool undated) const {
+    std::vector<std::int64_t> ages;
+    for (const BriefPrice& price : brief_.prices) {
+      if (is_undated(price) == undated) ages.push_back(price.age_days);
+    }
+    if (ages.empty()) return "";
+    const auto [youngest, oldest] = std::minmax_element(ages.begin(), ages.end());
+    return *youngest == *oldest ? days_text(*oldest) : fmt::format("{} to {}", *youngest, days_text(*oldest));
+  }
+
   /// For example "Prices are 12 to 40 days old."
   [[nodiscard]] std::string price_ages() const {
-    const auto [youngest, oldest] =
-        std::minmax_element(brief_.prices.begin(), brief_.prices.end(),
-                            [](const BriefPrice& a, const BriefPrice& b) { return a.age_days < b.age_days; });
-    if (youngest == brief_.prices.end()) return "";
-    if (youngest->age_days == oldest->age_days) return fmt::format("Prices are {} old.", days_text(oldest->age_days));
-    return fmt::format("Prices are {} to {} old.", youngest->age_days, days_text(oldest->age_days));
+    const std::string dated = ages_of(false);
+    const std::string undated = ages_of(true);
+    if (undated.empty()) return dated.empty() ? "" : fmt::format("Prices are {} old.", dated);
+    if (dated.empty()) return fmt::format("Prices were read {} ago; their source gives no date.", undated);
+    return fmt::format("Prices are {} old; those whose source gives no date were read {} ago.", dated, undated);
   }
 
   void add_costs() {
@@ -439,7 +465,7 @@ class BriefPages {
     prices.columns = {"Option", "Machine type", "Price now", "Pays below", "Figures are"};
     prices.right_aligned = {false, false, true, true, false};
     TextTable loads;
-    loads.columns = {"Option", "Costs no more than staying from", "Figures are"};
+    loads.columns = {"Option", "Costs no more than staying from about", "Figures are"};
     loads.right_aligned = {false, true, false};
     TextTable swings;
     swings.columns = {"Option", "If this changes", "30 % lower", "30 % higher", "Figures are"};
@@ -465,7 +491,11 @@ class BriefPages {
     }
     if (!prices.rows.empty())
       add_marked("Price of an hour of one machine at which the option costs what staying costs.", prices);
-    if (!loads.rows.empty()) add_marked("Load from which on the option costs no more than staying.", loads);
+    if (!loads.rows.empty())
+      add_marked(
+          "Load from which on the option costs no more than staying. Machines come in whole numbers: a little above it, "
+          "there may be loads that were not looked at, for which it costs more.",
+          loads);
     if (!swings.rows.empty())
       add_marked(fmt::format("Saving over {} if one thing is 30 % lower or higher and all else stays.",
                              years_text(brief_.decision_years)),
@@ -482,19 +512,10 @@ class BriefPages {
       add(Paragraph{fmt::format("{} ({}, {}{}): {} in one year, {} in three ({}).", api.name, api.source, api.date, age,
                                 format_value(api.usd_1_year), format_value(api.usd_3_years), api.usd_1_year.mark)});
       const Figure& first = api.first_requests_per_day;
-      const Figure& always = api.always_requests_per_day;
-      if (!first.value) {
-        add(
-            Paragraph{fmt::format("No load is known from which on your machines of today cost no more than buying "
-                                  "tokens ({}).",
-                                  first.why_not)});
-        continue;
-      }
-      const std::string larger = always.value
-                                     ? fmt::format("and for every larger load from {} on", format_value(always))
-                                     : std::string("but not for every larger load that was looked at");
-      add(Paragraph{fmt::format("Your machines of today cost no more than buying tokens from {} on, {} ({}).",
-                                format_value(first), larger, first.mark)});
+      const std::string& mark = first.value ? first.mark : api.always_requests_per_day.mark;
+      add(Paragraph{fmt::format("Your machines of today cost no more than buying tokens {}{}{}.",
+                                first.value ? fmt::format("from about {} on", format_value(first)) : first.why_not,
+                                larger_loads_text(api), mark.empty() ? "" : fmt::format(" ({})", mark))});
     }
   }
 
@@ -524,12 +545,12 @@ class BriefPages {
     prices.columns = {"Key", "Machine", "Kind", "Source", "Date", "Age"};
     prices.right_aligned = {false, true, false, false, false, true};
     for (const BriefPrice& price : brief_.prices) {
-      prices.rows.push_back({price.key, format_value(price.usd_per_hour), price.usd_per_hour.mark,
-                             price.note.empty() ? price.source : price.source + "; " + price.note, price.date,
-                             days_text(price.age_days)});
+      prices.rows.push_back(
+          {price.key, format_value(price.usd_per_hour), price.usd_per_hour.mark,
+           price.note.empty() ? price.source : price.source + "; " + price.note, price.date,
+           is_undated(price) ? fmt::format("read {} ago", days_text(price.age_days)) : days_text(price.age_days)});
     }
-    add_table("Prices that this brief uses. The age of an undated one counts from the day on which it was read.",
-              prices);
+    add_table("Prices that this brief uses. Of an undated one only the day on which it was read is known.", prices);
     add(Subheading{"Input files"});
     TextTable inputs;
     inputs.columns = {"File", "SHA-256"};

@@ -54,16 +54,29 @@ def usd(x):
         return f"{sign}${three_digits(amount / 1e6)} million"
     if 1 <= amount < 100:
         return f"{sign}${amount:.2f}"
-    return sign + "$" + with_thousands(three_digits(amount))
+    return without_negative_zero(sign + "$" + with_thousands(three_digits(amount)))
 
 
 def percent(x):
     size = abs(x)
-    return f"{x:.{0 if size >= 10 or size < 0.005 else 1 if size >= 1 else 2}f} %"
+    return without_negative_zero(f"{x:.{0 if size >= 10 or size < 0.005 else 1 if size >= 1 else 2}f} %")
 
 
 def number(x):
-    return f"{x:.0f}" if x == round(x) and abs(x) < 1000 else with_thousands(three_digits(x))
+    return without_negative_zero(f"{x:.0f}" if x == round(x) and abs(x) < 1000 else with_thousands(three_digits(x)))
+
+
+def without_negative_zero(text):
+    return text if re.search("[1-9]", text) else text.removeprefix("-")
+
+
+def beside_limit(x, limit, decimals):
+    """As many digits as it takes to show on which side of the limit the number is."""
+    for digits in range(decimals, 13):
+        text = f"{x:.{digits}f}"
+        if x == limit or (float(text) > limit if x > limit else float(text) < limit):
+            break
+    return text
 
 
 def in_unit(x, unit):
@@ -216,6 +229,7 @@ class Sku:
         def has(run):
             return [cell for cell in run["cells"] if all(cell["key"][k] == wanted[k] for k in ("bundle", "backend", "variant"))]
         run = next(r for r in inputs.runs if r["run_id"].startswith(wanted.get("run", "")) and has(r))
+        self.cells_key = (run["run_id"], wanted["bundle"], wanted["backend"], wanted["variant"])
         cells = has(run)
         backend = next(b for b in run["backends"] if b["name"] == wanted["backend"])
         self.rated = float(backend["n_units_used"])
@@ -446,12 +460,16 @@ class Costs:
                 parts.append({"sku": id, "role": "serves", "interactive": i, "batch": b})
         if option.fallback:
             parts.append({"sku": option.fallback["sku"], "role": "fallback", "interactive": float(option.fallback["percent"]),
-                          "batch": 0.0, "hours": float(option.fallback.get("hours_per_year", 0))})
+                          "batch": 0.0, "hours": self.rented(option.fallback)})
         return parts
+
+    def rented(self, fallback):
+        """The hours a year for which a fallback is paid and ready."""
+        return 8760.0 if self.inputs.skus[fallback["sku"]].price.pays_for_peak else float(fallback.get("hours_per_year", 8760))
 
     def part_over(self, part, begin, end, assumed):
         total = {"usd": 0.0, "tokens": 0.0, "hours": 0.0, "idle": 0.0, "peak": 0}
-        rent = assumed["usd"][part["sku"]] * (part["hours"] / 8760 if part.get("hours") else 1)
+        rent = assumed["usd"][part["sku"]] * part.get("hours", 8760.0) / 8760
         tokens = self.inputs.requests * self.inputs.mean_out * assumed["volume"]
         batch = self.inputs.batch_percent / 100
         share = (1 - batch) * part["interactive"] / 100 + batch * part["batch"] / 100
@@ -490,19 +508,25 @@ class Costs:
             ids += self.used(self.inputs.options[0])
         return list(dict.fromkeys(ids))
 
-    def lost(self, option):
-        """The share of the load that nobody serves during an outage of the vendor with the largest share."""
+    def outage_usd_per_year(self, option):
+        """What the outages of a year cost: those of the vendor with the largest share, of several such vendors the dearest."""
+        if not self.inputs.outage:
+            return 0.0
+        outage_hours, usd_per_hour = (float(self.inputs.outage[key]) for key in ("hours_per_year", "usd_per_hour"))
         shares = option.interactive if self.inputs.batch_percent < 100 else option.batch
         vendors = {}
         for id, share in shares.items():
             vendor = self.inputs.skus[id].vendor
             vendors[vendor] = vendors.get(vendor, 0) + share
-        largest = max(sorted(vendors), key=vendors.get)
-        left = vendors[largest]
-        if option.fallback:
-            if self.inputs.skus[option.fallback["sku"]].vendor != largest:
-                left -= float(option.fallback["percent"])
-        return max(0.0, left) / 100
+        losses = []
+        for vendor, share in vendors.items():
+            if share < max(vendors.values()) - 1e-9:
+                continue
+            covered = 0.0
+            if option.fallback and self.inputs.skus[option.fallback["sku"]].vendor != vendor:
+                covered = min(share, float(option.fallback["percent"])) * min(outage_hours, self.rented(option.fallback))
+            losses.append((share * outage_hours - covered) / 100 * usd_per_hour)
+        return max(losses)
 
     def over_years(self, option, years, assumed):
         months = 12 * years
@@ -513,13 +537,17 @@ class Costs:
                 for part in self.parts(serving):
                     role = "until moved" if serving is not option else part["role"]
                     rows.append((part, role, self.part_over(part, begin, end, assumed)))
-        outage = 0.0
-        if self.inputs.outage:
-            outage = (float(self.inputs.outage["hours_per_year"]) * float(self.inputs.outage["usd_per_hour"]) / 12 *
-                      (self.lost(self.inputs.options[0]) * moved + self.lost(option) * (months - moved)))
+        outage = (self.outage_usd_per_year(self.inputs.options[0]) * moved + self.outage_usd_per_year(option) * (months - moved)) / 12
         return {"rows": rows, "outage": outage, "migration": option.migration_usd,
                 "usd": sum(row[2]["usd"] for row in rows) + outage + option.migration_usd,
                 "tokens": sum(total["tokens"] for part, _, total in rows if part["role"] != "fallback")}
+
+    def saved(self, stay_usd, usd_of_option):
+        """What the option saves in USD and in percent; what is below a thousand-millionth of the cost is nothing."""
+        saved = stay_usd - usd_of_option
+        if abs(saved) < 1e-9 * max(stay_usd, usd_of_option):
+            saved = 0.0
+        return saved, 100 * saved / stay_usd
 
     def at(self, ids, places):
         """assumed(), but with the speeds of `ids` at the given places in their intervals, from 0 (low) to 1 (high)."""
@@ -543,20 +571,21 @@ class Costs:
         return value, low, high
 
     def saving(self, option, years):
-        """What the option saves compared with staying, in USD and in percent, each as (value, low, high) over a grid of all speeds."""
+        """What the option saves compared with staying, in USD and in percent, each as (value, low, high) over nine places in the interval
+        of each speed; SKUs with the speed of the same cells are at the same place."""
         stay = self.inputs.options[0]
 
         def difference(assumed):
-            today = self.over_years(stay, years, assumed)["usd"]
-            saved = today - self.over_years(option, years, assumed)["usd"]
-            return saved, 100 * saved / today
+            return self.saved(*(self.over_years(o, years, assumed)["usd"] for o in (stay, option)))
         value = difference(self.assumed())
         ids = list(dict.fromkeys(self.used(option) + self.used(stay)))
         if not self.is_bounded(ids):
             return tuple((v, None, None) for v in value)
-        n = 9 if len(ids) <= 4 else 3
-        found = [value] + [difference(self.at(ids, [p / (n - 1) for p in places]))
-                           for places in itertools.product(range(n), repeat=len(ids))]
+        cells = [self.inputs.skus[id].cells_key for id in ids]
+        inputs = list(dict.fromkeys(cells))
+        # All combinations are tried, which the program need not do.
+        found = [value] + [difference(self.at(ids, [places[inputs.index(cell)] / 8 for cell in cells]))
+                           for places in itertools.product(range(9), repeat=len(inputs))]
         return tuple((v, min(f[i] for f in found), max(f[i] for f in found)) for i, v in enumerate(value))
 
 
@@ -564,7 +593,8 @@ def break_even_load(own, other, low, high):
     """The smallest load at which `own` costs no more than `other`, and the load from which this holds up to the largest one. Both are
     found on a grid of 2000 loads and refined by bisection."""
     def wins(load):
-        return own(load) <= other(load)
+        a, b = own(load), other(load)
+        return a <= b or a - b < 1e-9 * a
 
     loads = [low * (high / low) ** (i / 1999) for i in range(2000)]
     first = always = None
@@ -657,21 +687,31 @@ class Brief:
                 return False
         return True
 
-    def surely_saved(self, option):
+    def surely_saves(self, option):
         if option.name not in self.savings:
-            return -1e9
+            return False
         value, low, _ = self.savings[option.name][self.inputs.years][1]
-        return value if low is None else low
+        return six_digits(value if low is None else low) > self.inputs.least
+
+    def merit(self, option):
+        if option.name in self.savings:
+            return six_digits(self.savings[option.name][self.inputs.years][1][0])
+        return -six_digits(self.costs.total(option, self.inputs.years)[0])
 
     def decide(self):
         eligible = [o for o in self.inputs.options if o is not self.stay and self.is_eligible(o)]
-        best, unasked = (max((o for o in eligible if (o.kind == "unasked") == is_unasked), key=self.surely_saved, default=None)
-                         for is_unasked in (False, True))
-        stays = self.is_eligible(self.stay) and not (best and self.surely_saved(best) > self.inputs.least)
-        to_beat = self.inputs.least if stays else self.surely_saved(best) if best else -1e9
-        self.unasked = unasked if unasked and self.surely_saved(unasked) > to_beat else None
-        self.best, self.stays = best, stays
-        self.chosen = self.stay if stays else best
+        stated = [o for o in eligible if o.kind != "unasked"]
+
+        def taken(options):
+            if self.is_eligible(self.stay):
+                options = filter(self.surely_saves, options)
+            return max(options, key=self.merit, default=None)
+        best, with_unasked = taken(stated), taken(eligible)
+        is_named = with_unasked and with_unasked.kind == "unasked" and with_unasked.name in self.savings
+        self.unasked = with_unasked if is_named else None
+        self.stays = self.is_eligible(self.stay) and not best
+        self.nearest = max(stated, key=self.merit, default=None)
+        self.chosen = self.stay if self.stays else best
         compared = [self.stay] + [o for o in eligible if o.kind != "unasked"] + ([self.unasked] if self.unasked else [])
         self.compared = [sku for sku in self.inputs.skus.values()
                          if any(sku.id in self.costs.used_with_today(o) for o in compared if self.costs.is_known(o))]
@@ -715,7 +755,7 @@ class Brief:
         if self.chosen is None:
             return []
         if self.stays:
-            return [f"The nearest, {self.best.name}, {self.comparison(self.best)}."] if self.best else []
+            return [f"The nearest, {self.nearest.name}, {self.comparison(self.nearest)}."] if self.nearest else []
         option = next(o for o in self.expected["options"] if o["name"] == self.chosen.name)
         return [f"{option['name']} pays while an hour of {row['sku']} costs less than {usd(row['usd_per_hour']['value'])} "
                 f"(now {usd(row['usd_per_hour_now']['value'])})."
@@ -767,7 +807,7 @@ class Brief:
         assumed["usd"][id] = 0.0
         other = self.costs.over_years(option, years, assumed)["usd"]
         hours = (known - other) / price
-        pays = hours > 0 and target > other
+        pays = hours > 0 and self.costs.saved(target, other)[0] > 0
         return {"sku": id, "usd_per_hour_now": figure(price, self.price_mark(self.inputs.skus[id])),
                 "usd_per_hour": figure((target - other) / hours, both) if pays else ABSENT}
 
@@ -794,7 +834,7 @@ class Brief:
                 assumed = self.costs.assumed()
                 change(assumed, factor)
                 stay, cost = (self.costs.over_years(o, self.inputs.years, assumed)["usd"] for o in (self.stay, option))
-                return figure(100 * (1 - cost / stay), both)
+                return figure(self.costs.saved(stay, cost)[1], both)
             rows.append({"what": what, "saving_percent_if_lower": saving(1 - SWING), "saving_percent_if_higher": saving(1 + SWING)})
 
         def scale(names, key):
@@ -879,8 +919,9 @@ class Brief:
         saving = ABSENT
         if now and then and sku.model == incumbent.model:
             (value, low, high), (old, old_low, old_high) = now[0], then[0]
-            ends = (None, None) if low is None or old_low is None else (100 * (1 - high / old_low), 100 * (1 - low / old_high))
-            saving = figure((100 * (1 - value / old), *ends), self.load_evidence(sku) | self.load_evidence(incumbent))
+            pairs = [(old, value)] + ([] if low is None or old_low is None else [(old_low, high), (old_high, low)])
+            saved = [self.costs.saved(*pair)[1] for pair in pairs] + [None, None]
+            saving = figure(tuple(saved[:3]), self.load_evidence(sku) | self.load_evidence(incumbent))
         with_it = [o for o in kept if o.name in self.savings and sku.id in [p["sku"] for p in self.costs.parts(o)]]
         best = max(with_it, key=lambda o: self.savings[o.name][self.inputs.years][1][0], default=None)
         is_today = (self.inputs.batch_percent < 100 and sku.id in self.stay.interactive) or \
@@ -925,7 +966,7 @@ class Brief:
         for id in self.costs.used(self.stay):
             both = both | self.inputs.skus[id].evidence
         for name, volume in zip(("first_requests_per_day", "always_requests_per_day"), found):
-            row[name] = ABSENT if volume is None else figure(volume * inputs.requests, both)
+            row[name] = ABSENT if volume is None or volume <= 1e-4 else figure(volume * inputs.requests, both)
         return row
 
     def prices(self):
@@ -994,7 +1035,8 @@ class Page:
         sources = {sku.price.key: sku.price for sku in self.inputs.skus.values()}
         self.add(["Key", "Machine", "Kind", "Source", "Date", "Age"], [
             [row["key"], shown(row["usd_per_hour"], "USD/h"), row["usd_per_hour"]["mark"],
-             "; ".join(filter(None, (sources[row["key"]].source, sources[row["key"]].note))), row["date"], days(row["age_days"])]
+             "; ".join(filter(None, (sources[row["key"]].source, sources[row["key"]].note))), row["date"],
+             f"read {days(row['age_days'])} ago" if sources[row["key"]].dated == "undated" else days(row["age_days"])]
             for row in self.expected["prices"]])
 
     def add(self, columns, rows, is_marked=False):
@@ -1033,9 +1075,9 @@ class Page:
         if self.inputs.batch_percent > 0:
             text += "; batch work: " + on(option.batch)
         if option.fallback:
-            hours = float(option.fallback.get("hours_per_year", 0))
+            is_rented = "hours_per_year" in option.fallback and not self.inputs.skus[option.fallback["sku"]].price.pays_for_peak
             text += f"; {option.fallback['sku']} ready to carry {float(option.fallback['percent']):g} % of the peak, "
-            text += f"rented {hours:g} hours a year" if hours > 0 else "running around the clock"
+            text += f"rented {float(option.fallback['hours_per_year']):g} hours a year" if is_rented else "running around the clock"
         return text + "."
 
     def add_timeline(self):
@@ -1086,7 +1128,7 @@ class Page:
                    shown(row["usd_per_hour"], "USD/h") if row["usd_per_hour"]["value"] is not None else None,
                    row["usd_per_hour"]["mark"]] for o in options for row in o["break_even_prices"]], True)
         loads = [(o["name"], o["break_even_requests_per_day"]) for o in options if o["kind"] != "stay"]
-        self.add(["Option", "Costs no more than staying from", "Figures are"],
+        self.add(["Option", "Costs no more than staying from about", "Figures are"],
                  [[name, shown(load, "requests/day") if load["value"] is not None else None, load["mark"]]
                   for name, load in loads], True)
         self.add(["Option", "If this changes", "30 % lower", "30 % higher", "Figures are"],
@@ -1125,25 +1167,34 @@ class Page:
         if inputs.outage:
             yield (f"Without the main capacity for {float(inputs.outage['hours_per_year']):g} hours a year; an hour without service "
                    f"costs {usd(float(inputs.outage['usd_per_hour']))}.")
-        ages = [row["age_days"] for row in self.expected["prices"]]
-        old = days(ages[0]) if min(ages) == max(ages) else f"{min(ages)} to {days(max(ages))}"
-        yield f"Prices are {old} old."
+        def ages(undated):
+            found = [row["age_days"] for row in self.expected["prices"] if row["date"].startswith("undated") == undated]
+            return found and (days(found[0]) if min(found) == max(found) else f"{min(found)} to {days(max(found))}")
+        if not ages(False):
+            yield f"Prices were read {ages(True)} ago; their source gives no date."
+        else:
+            yield f"Prices are {ages(False)} old" + (
+                f"; those whose source gives no date were read {ages(True)} ago." if ages(True) else ".")
         for spec, api in zip([demand.get("api")], self.expected["apis"]):
             age = "" if spec["date"] == "undated" else f", {days((day(inputs.date) - day(spec['date'])).days)} old"
             yield (f"{spec['name']} ({spec['source']}, {spec['date']}{age}): {shown(api['usd_1_year'], 'USD')} in one year, "
                    f"{shown(api['usd_3_years'], 'USD')} in three ({api['usd_1_year']['mark']}).")
             first, always = (api[name] for name in ("first_requests_per_day", "always_requests_per_day"))
-            if first["value"] is not None:
-                larger = (f"and for every larger load from {shown(always, 'requests/day')} on" if always["value"] is not None
-                          else "but not for every larger load that was looked at")
-                yield (f"Your machines of today cost no more than buying tokens from {shown(first, 'requests/day')} on, "
-                       f"{larger} ({first['mark']}).")
+            if first["value"] is not None or always["value"] is not None:
+                begin = f"from about {shown(first, 'requests/day')} on" if first["value"] is not None else \
+                    "from a load below a ten-thousandth of yours on"
+                larger = (", but not for every larger load that was looked at" if always["value"] is None
+                          else ", and for every larger load" if first["value"] == always["value"]
+                          else f", and for every larger load from about {shown(always, 'requests/day')} on")
+                yield (f"Your machines of today cost no more than buying tokens {begin}{larger} ({first['mark'] or always['mark']}).")
         for sku in inputs.skus.values():
             if sku.is_scaled:
                 yield sku.scaling
             for speed in (sku.slo, sku.full):
                 if sku.is_measured and speed and speed[1] is not None:
-                    yield f"known to ± {uncertainty(speed):.1f} %"
+                    limit = float(inputs.limits.get("max_speed_uncertainty_percent", "inf"))
+                    share = uncertainty(speed)
+                    yield f"known to ± {beside_limit(share, limit, 1) if share > limit else f'{share:.1f}'} %"
 
     def loose_numbers(self):
         """Numbers in sentences about risks that are not recomputed as a whole: shares of the load, and savings that are too small."""
@@ -1155,9 +1206,12 @@ class Page:
                     sku = self.inputs.skus[id]
                     for group in ("vendor " + sku.vendor, "spot" if sku.price.commitment == "spot" else None):
                         shares[group] = shares.get(group, 0) + share * weight
-            yield from (f"{share:.0f}" for share in shares.values())
+            limits = {"spot": float(self.inputs.limits.get("max_spot_percent", 0))}
+            vendor_limit = float(self.inputs.limits.get("max_single_vendor_percent", 100))
+            yield from (beside_limit(share, limits.get(group, vendor_limit), 0) for group, share in shares.items() if group)
         for sku in self.expected["skus"]:
-            yield from (f"{sku['saving_percent'][end]:.1f}" for end in ("value", "low") if sku["saving_percent"][end] is not None)
+            yield from (beside_limit(sku["saving_percent"][end], self.inputs.least, 1).removeprefix("-")
+                        for end in ("value", "low") if sku["saving_percent"][end] is not None)
         for run in self.inputs.runs:
             yield from (f"{100 * cell[name]:.0f}" for cell in run["cells"] for name in ("others_cpu_share",) if cell.get(name))
 

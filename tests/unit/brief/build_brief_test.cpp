@@ -315,6 +315,66 @@ TEST_CASE("limits on uncertainty, memory, spot and the age of prices take option
   CHECK(has_risk(brief_of(spot), RiskLevel::kWarning, "25 % of the load is on spot machines", "Shift 25 % to B"));
 }
 
+TEST_CASE("a figure beyond a limit never reads as the limit, and a memory that is exceeded says what it would take") {
+  const std::string net = "  - {kind: fallback, name: net, sku: cpu, percent: 10}\n";
+  BriefInputs inputs = hand_made_inputs(kDemand + net + "risk_limits: {min_memory_headroom_percent: 75}\n");
+  CellSummary& cell = inputs.runs[0].summary.cells[0];
+  cell.memory->peak_bytes = 2502;  // of 10000
+  CHECK(has_risk(brief_of(inputs), RiskLevel::kLimit,
+                 "cpu: 74.98 % of its memory is free at the peak; your limit is 75 %", "net"));
+  cell.memory->peak_bytes = 30000;
+  CHECK(has_risk(brief_of(inputs), RiskLevel::kLimit,
+                 "cpu: it needs 300 % of its memory at the peak; your limit is 75 % free", "net"));
+  inputs.demand.limits.min_memory_headroom_percent.reset();
+  CHECK(has_risk(brief_of(inputs), RiskLevel::kWarning, "cpu: it needs 300 % of its memory at the peak", "net"));
+  const std::string shares = "[{sku: old, percent: 80.3}, {sku: new, percent: 19.7}]";
+  const Brief shared =
+      brief_of(hand_made_inputs(with(with(kDemand, "interactive: [{sku: new, percent: 100}]", "interactive: " + shares),
+                                     "batch: [{sku: new, percent: 100}]", "batch: " + shares) +
+                                "risk_limits: {max_single_vendor_percent: 80}\n"));
+  CHECK(has_risk(shared, RiskLevel::kLimit, "80.3 % of the load is on one supplier (A); your limit is 80 %", "all"));
+}
+
+TEST_CASE(
+    "what is still owed for machines that an option leaves is a warning, and so are the hours that do not count") {
+  BriefInputs inputs =
+      hand_made_inputs(kDemand + "  - {kind: fallback, name: net, sku: new, percent: 10, hours_per_year: 5}\n");
+  const std::string owed = "what is still owed for it once the load has left it is not in the figures";
+  const Brief on_demand = brief_of(inputs);
+  CHECK_FALSE(has_risk(on_demand, RiskLevel::kWarning, owed, "all"));
+  CHECK(contains(on_demand.options.at(3).what, "rented 5 hours a year"));
+  for (std::size_t i : {0, 1}) inputs.prices[i].commitment = Commitment::kThreeYears;
+  inputs.demand.skus[0].price = "p/r/old/3-years";
+  inputs.demand.skus[1].price = "p/r/new/3-years";
+  const Brief committed = brief_of(inputs);
+  CHECK(has_risk(committed, RiskLevel::kWarning, "old: committed (3-years) today; " + owed, "all"));
+  CHECK_FALSE(has_risk(committed, RiskLevel::kWarning, owed, "Stay"));
+  CHECK_FALSE(has_risk(committed, RiskLevel::kWarning, owed, "net"));
+  CHECK(contains(committed.options.at(3).what, "running around the clock"));
+  const std::string assumptions = fmt::format("{}", fmt::join(committed.assumptions, "\n"));
+  CHECK(contains(assumptions, "whatever its hours_per_year (new)."));
+  CHECK(contains(assumptions, "what is still owed for them is in no figure (old)."));
+}
+
+TEST_CASE("a load for more machines than are sold is refused, by the name of the SKU") {
+  BriefInputs inputs = hand_made_inputs();
+  inputs.demand.requests_per_day = 1e15;
+  CHECK_ERROR(build_brief(inputs), ErrorCode::kInvalidInput,
+              "demand: the load needs more than 10000000 machines of \"old\" at its peak within three years");
+}
+
+TEST_CASE("a price without a date has no age, but a day on which it was read") {
+  BriefInputs inputs = hand_made_inputs();
+  inputs.prices[0].date = "undated";
+  inputs.prices[0].read_on = "2026-11-18";
+  const std::string some = render_markdown(brief_document(brief_of(inputs)));
+  CHECK(contains(some, "Prices are 19 days old; those whose source gives no date were read 2 days ago."));
+  CHECK(contains(some, "| read 2 days ago |"));
+  for (PriceRow& row : inputs.prices) row.date = "undated";
+  CHECK(contains(render_markdown(brief_document(brief_of(inputs))),
+                 "Prices were read 0 to 2 days ago; their source gives no date."));
+}
+
 TEST_CASE("figures of another model are not compared, and a fallback that serves one says so") {
   BriefInputs inputs = hand_made_inputs(
       kDemand + "  - {kind: fallback, name: net, sku: cpu, percent: 10}\nrisk_limits: {require_measured: true}\n");
@@ -347,6 +407,20 @@ TEST_CASE("an API's bill, and the load from which own machines cost no more") {
   CHECK(brief.apis[0].first_requests_per_day.value == Approx(144000).epsilon(1e-4));
   CHECK(brief.apis[0].always_requests_per_day.value == Approx(204000).epsilon(1e-3));
   CHECK(brief.apis[0].usd_1_year.mark == "projected from quoted");
+}
+
+TEST_CASE("an API that is dearer, or cheaper, at every load that was looked at is said to be so, without a load") {
+  const auto [usd, why] = GENERATE(table<const char*, const char*>(
+      {{"99999", "at every load from a ten-thousandth of yours"}, {"0.0001", "at no load up to 100 times yours"}}));
+  const Brief brief = brief_of(hand_made_inputs(
+      kDemand +
+      fmt::format("api: {{name: an API, usd_per_million_input: 0, usd_per_million_output: {}, source: its page, "
+                  "date: 2026-11-01}}\n",
+                  usd)));
+  CHECK_FALSE(brief.apis.at(0).first_requests_per_day.value);
+  CHECK(brief.apis[0].first_requests_per_day.why_not == why);
+  CHECK(contains(render_markdown(brief_document(brief)),
+                 fmt::format("Your machines of today cost no more than buying tokens {}.", why)));
 }
 
 TEST_CASE("sensitivities and break-even prices are those of the costs") {
@@ -411,7 +485,7 @@ TEST_CASE("a table without any figure says so, and one without marks says nothin
   // The option costs less than staying at every load, so that there is no load to state.
   const std::string at_every_load = render_markdown(
       brief_document(brief_of(hand_made_inputs(with(kDemand, "  - {kind: shift, to: new, percent: 25}\n", "")))));
-  CHECK(contains(at_every_load, "Load from which on the option costs no more than staying.\n"));
+  CHECK(contains(at_every_load, "there may be loads that were not looked at, for which it costs more.\n"));
   const std::string not_costed = render_markdown(
       brief_document(brief_of(hand_made_inputs(with(kDemand, "slo: {ttft_ms: 500", "slo: {ttft_ms: 400")))));
   CHECK(contains(not_costed, "None of the figures is available."));

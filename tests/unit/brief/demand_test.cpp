@@ -120,6 +120,8 @@ TEST_CASE("a demand is refused with the line, the field and what was expected") 
        "percents that sum to 100, found 99"},
       {"interactive: [{sku: new, percent: 100}]", "interactive: [{sku: new, percent: 50}, {sku: new, percent: 50}]",
        "is given twice"},
+      {"{kind: shift, to: new, percent: 25}", "{kind: fallback, sku: new, percent: 25, hours_per_year: 0}",
+       "hours_per_year: expected a number above 0"},
       {"name: all", "name: Stay", "name \"Stay\" is given twice"},
       {"sizing:", "risk_limits: {max_spot: 3}\nsizing:", "found \"max_spot\""},
       {"sizing:", "api: {name: x, usd_per_million_input: 1, usd_per_million_output: 0, source: s, date: d}\nsizing:",

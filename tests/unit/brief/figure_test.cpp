@@ -45,6 +45,10 @@ TEST_CASE("numbers are written for people") {
   CHECK(format_percent(-3.44) == "-3.4 %");
   CHECK(format_percent(0.254) == "0.25 %");
   CHECK(format_percent(0) == "0 %");
+  CHECK(format_percent(-0.0) == "0 %");
+  CHECK(format_percent(-1e-13) == "0 %");
+  CHECK(format_usd(-1e-15) == "$0.000000000000");
+  CHECK(format_number(-0.0) == "0");
   CHECK(format_number(30550.5) == "30,600");
   CHECK(format_number(2) == "2");
   CHECK(format_number(2.5) == "2.50");

@@ -59,7 +59,7 @@ TEST_CASE("a quoted speed has no interval, and then neither has any cost with it
   CHECK_FALSE(costed.costs().saving(costed.option(1), costed.option(0), 3).percent.is_bounded());
 }
 
-TEST_CASE("the measured intervals go through to the total, and to the saving by a grid") {
+TEST_CASE("the measured intervals go through to the total, and to the saving by all combinations") {
   Costed costed(kDemand);
   costed.skus[0].at_slo.tok_per_s = Interval{.value = 400, .low = 384, .high = 416};
   costed.skus[0].full_load.tok_per_s = Interval{.value = 500, .low = 480, .high = 520};
@@ -70,13 +70,13 @@ TEST_CASE("the measured intervals go through to the total, and to the saving by 
   CHECK(stay.value == Approx(99572.0));
   CHECK(*stay.low == Approx(97382.0));
   CHECK(*stay.high == Approx(102492.0));
-  const OptionCosts::Saving all = costs.saving(costed.option(2), costed.option(0), 3);
+  const Saving all = costs.saving(costed.option(2), costed.option(0), 3);
   CHECK(*all.percent.low == Approx(26.724137931034488));
   CHECK(*all.percent.high == Approx(33.938746438746435));
   // Each SKU serves half of the load, so that the speed of the old one changes both sides of the comparison.
   OptionSpec half = costed.option(2);
   half.interactive = half.batch = {{"old", 50}, {"new", 50}};
-  const OptionCosts::Saving shared = costs.saving(half, costed.option(0), 3);
+  const Saving shared = costs.saving(half, costed.option(0), 3);
   CHECK(shared.percent.value == Approx(-22.360703812316718));
   CHECK(*shared.percent.low == Approx(-26.236881559220393));
   CHECK(*shared.percent.high == Approx(-19.141737891737897));
@@ -114,6 +114,82 @@ TEST_CASE("batch work can go elsewhere, and a fallback waits, around the clock o
   CHECK(costs.over_years(costed.option(5), 3, assumed).machines_usd == Approx(99653.98136986302));
   // The fallback serves no requests in normal operation and therefore adds no tokens.
   CHECK(fallback.output_tokens == Approx(33632966809.06543));
+}
+
+TEST_CASE("a fallback of committed machines is paid and ready around the clock, whatever its hours") {
+  const std::string demand = kDemand +
+                             "  - {kind: fallback, sku: cpu, percent: 10}\n"
+                             "  - {kind: fallback, name: rented, sku: cpu, percent: 10, hours_per_year: 5}\n"
+                             "outage: {hours_per_year: 10, usd_per_hour: 1000}\n";
+  Costed costed(demand);
+  const auto cost_of = [&](std::size_t option) {
+    return costed.costs().over_years(costed.option(option), 3, assume_as_known(costed.skus));
+  };
+  // Rented for 5 of the 10 hours, it carries a tenth of the load for so long, from day 56 of 1095 on:
+  // 30000 - 10 % x 5 h x 1000 USD x 1039/365 years.
+  CHECK(cost_of(4).outage_usd == Approx(30000 - 500 * 1039.0 / 365));
+  CHECK(cost_of(4).machines_usd - 99572 == Approx((cost_of(3).machines_usd - 99572) * 5 / 8760));
+  costed.skus[2].price.commitment = Commitment::kThreeYears;
+  CHECK(cost_of(4).machines_usd == Approx(109546.4));  // as in the test above, around the clock
+  CHECK(cost_of(4).outage_usd == Approx(27153.42465753425));
+  CHECK(cost_of(3).machines_usd == Approx(109546.4));
+}
+
+TEST_CASE("the outage of one of two equal vendors is that of the dearer one, whatever they are called") {
+  const auto [old_vendor, new_vendor] = GENERATE(table<const char*, const char*>({{"A", "Z"}, {"Z", "A"}}));
+  CAPTURE(old_vendor, new_vendor);
+  Costed costed(kDemand + "outage: {hours_per_year: 10, usd_per_hour: 1000}\n");
+  costed.skus[0].spec.vendor = old_vendor;
+  costed.skus[1].spec.vendor = new_vendor;
+  OptionSpec half = costed.option(2);
+  half.interactive = half.batch = {{"old", 50}, {"new", 50}};
+  half.fallback = Fallback{.sku = "new", .percent = 50, .hours_per_year = std::nullopt};
+  // The fallback covers an outage of the old one's vendor. One of its own vendor costs half of the users:
+  // 50 % x 10 h x 1000 USD x 3 years.
+  CHECK(costed.costs().over_years(half, 3, assume_as_known(costed.skus)).outage_usd == Approx(15000));
+}
+
+TEST_CASE("SKUs with the speed of the same cells vary together") {
+  // Sixteen times the load, so that the number of machines differs over the interval.
+  Costed costed(with(kDemand, "requests_per_day: 160000", "requests_per_day: 2560000"));
+  Sku twin = costed.skus[2];
+  twin.spec.id = costed.skus[0].spec.id;
+  twin.price.usd_per_hour *= 2;
+  costed.skus[0] = twin;
+  OptionSpec all_on_cpu = costed.option(2);
+  all_on_cpu.interactive = all_on_cpu.batch = {{"cpu", 100}};
+  const Saving saving = costed.costs().saving(all_on_cpu, costed.option(0), 3);
+  REQUIRE(saving.percent.is_bounded());
+  CHECK(*costed.costs().total_usd(all_on_cpu, 3).low < 0.98 * *costed.costs().total_usd(all_on_cpu, 3).high);
+  // The same machine at half the price saves half, however fast it is.
+  CHECK(*saving.percent.low == Approx(50));
+  CHECK(*saving.percent.high == Approx(50));
+  CHECK(*saving.usd.low < 0.99 * *saving.usd.high);
+}
+
+TEST_CASE("an option that is the same as staying saves nothing, whatever the order of the sums") {
+  for (int weeks = 1; weeks < 40; ++weeks) {
+    CAPTURE(weeks);
+    const Costed costed(kDemand);
+    OptionSpec same = costed.option(2);
+    same.interactive = costed.option(0).interactive;
+    same.batch = costed.option(0).batch;
+    same.migration.certify_weeks = weeks;
+    const Saving saving = costed.costs().saving(same, costed.option(0), 3);
+    CHECK(saving.usd.value == 0);
+    CHECK(saving.percent.value == 0);
+    CHECK(costed.costs().break_even_volume(same, costed.option(0), 3).always == Approx(0.01));
+  }
+}
+
+TEST_CASE("what is committed or owned today and left by an option is named") {
+  Costed costed(kDemand);
+  const auto owed = [&](std::size_t option) { return costed.costs().skus_still_owed(costed.option(option)); };
+  CHECK(owed(2).empty());  // on demand
+  costed.skus[0].price.commitment = GENERATE(Commitment::kOneYear, Commitment::kThreeYears, Commitment::kOwn);
+  CHECK(owed(0).empty());
+  CHECK(owed(1) == std::vector<std::size_t>{0});
+  CHECK(owed(2) == std::vector<std::size_t>{0});
 }
 
 TEST_CASE("an option without a speed that it needs is not costed, and says which") {
