@@ -10,6 +10,7 @@
 
 #include "core/beside_limit.h"
 #include "core/calendar.h"
+#include "core/counted.h"
 #include "core/enum_format.h"
 #include "gate/metric.h"
 
@@ -278,7 +279,8 @@ class RiskCollector {
     const PriceRow& price = sku.price;
     const std::optional<double>& limit = in_.demand.limits.max_price_age_days;
     if (limit && !stale_rows({price}, in_.today, static_cast<std::int64_t>(*limit)).empty()) {
-      add(kLimit, fmt::format("{}: its price is older than your {:g} days: {}", sku.spec.id, *limit, price.dated()));
+      const std::string_view age = price.date == "undated" ? "was read longer ago than" : "is older than";
+      add(kLimit, fmt::format("{}: its price {} your {}: {}", sku.spec.id, age, counted(*limit, "day"), price.dated()));
     } else if (price.date == "undated") {
       add(kNote, fmt::format("{}: its price has no date in its source ({})", sku.spec.id, price.dated()));
     }

@@ -523,7 +523,7 @@ class Costs:
             if share < max(vendors.values()) - 1e-9:
                 continue
             covered = 0.0
-            if option.fallback and self.inputs.skus[option.fallback["sku"]].vendor != vendor:
+            if option.fallback and self.inputs.batch_percent < 100 and self.inputs.skus[option.fallback["sku"]].vendor != vendor:
                 covered = min(share, float(option.fallback["percent"])) * min(outage_hours, self.rented(option.fallback))
             losses.append((share * outage_hours - covered) / 100 * usd_per_hour)
         return max(losses)

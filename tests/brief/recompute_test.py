@@ -84,7 +84,11 @@ class Recomputed(unittest.TestCase):
             ("second-gpu-supplier", ("decision_years: 3", "decision_years: 1"), ("{kind: stay, sku: h100}", "{kind: stay, interactive: "
              "[{sku: h100, percent: 60}, {sku: mi300x, percent: 40}], batch: [{sku: h100, percent: 100}]}"),
              ("percent: 5\n    migr", "percent: 5\n    hours_per_year: 72\n    migr")),
-            ("cpu-serving", ("max_spot_percent: 40", "max_spot_percent: 100"), ("hardware: similar", "hardware: same")),
+            # Two vendors with equal shares, and a fallback that is rented for less than the outage of 8 hours.
+            ("second-gpu-supplier", ("{kind: stay, sku: h100}", "{kind: stay, interactive: [{sku: h100, percent: 50}, {sku: mi300x, "
+             "percent: 50}], batch: [{sku: h100, percent: 100}]}"), ("percent: 5\n    migr", "percent: 5\n    hours_per_year: 3\n    migr")),
+            ("cpu-serving", ("max_spot_percent: 40", "max_spot_percent: 100"), ("hardware: similar", "hardware: same"),
+             ("usd_per_million_output: ", "usd_per_million_output: 9000")),
         ):
             with self.subTest(sample, changes=changes):
                 self.assertEqual(self.differences(*self.made(sample, *changes)), [])

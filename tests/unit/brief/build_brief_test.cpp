@@ -370,6 +370,10 @@ TEST_CASE("a price without a date has no age, but a day on which it was read") {
   const std::string some = render_markdown(brief_document(brief_of(inputs)));
   CHECK(contains(some, "Prices are 19 days old; those whose source gives no date were read 2 days ago."));
   CHECK(contains(some, "| read 2 days ago |"));
+  inputs.demand.limits.max_price_age_days = 1;
+  CHECK(has_risk(brief_of(inputs), RiskLevel::kLimit,
+                 "old: its price was read longer ago than your 1 day: undated, read 2026-11-18", "Stay"));
+  inputs.demand.limits.max_price_age_days.reset();
   for (PriceRow& row : inputs.prices) row.date = "undated";
   CHECK(contains(render_markdown(brief_document(brief_of(inputs))),
                  "Prices were read 0 to 2 days ago; their source gives no date."));
