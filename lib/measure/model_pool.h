@@ -37,6 +37,9 @@ class ModelPool : public SystemUnderTest {
   virtual Result<void> make_resident(std::int32_t model, std::int64_t tag) = 0;
   /// The resident models, the least recently used first.
   [[nodiscard]] virtual std::vector<std::int32_t> resident() const = 0;
+  /// Asks whether the resident models are resident still. This takes a while, so do not call it in a timed region. Errors:
+  /// kInvalidInput with the names of those that the system has evicted by a rule of its own; those of asking.
+  virtual Result<void> check_resident() = 0;
   /// Evicts every model, so that nothing is left in memory except pages of their files.
   virtual Result<void> evict_all() = 0;
   /// Evicts a resident model so that its next load takes it from memory of the host. Errors: kUnsupported where

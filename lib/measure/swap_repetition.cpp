@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "core/clock.h"
+#include "core/enum_format.h"
 #include "measure/load_generator.h"
 #include "measure/steady_window.h"
 
@@ -100,9 +102,14 @@ class SwapMeasurement {
     const std::int64_t began_ns = now_ns();
     SS_TRY_VOID(pool_.make_resident(model, -1));
     start.load_ns = now_ns() - began_ns;
-    SS_TRY(const LoadResult load, generate(std::span(&request, 1)));
+    const std::string part = fmt::format("start from {}", start.source);
+    SS_TRY(const LoadResult load, generate(std::span(&request, 1), part));
     const std::vector<std::int64_t>& tokens = load.requests.front().token_ns;
-    if (tokens.empty()) return Error{ErrorCode::kInternal, fmt::format("{}: no first token", start.model)};
+    if (tokens.empty()) {
+      return Error{ErrorCode::kUnavailable,
+                   fmt::format("{}, {}: expected a token, found an answer without one", start.model, part)};
+    }
+    SS_TRY_VOID(pool_.check_resident());
     start.first_token_ns = tokens.front() - began_ns;
     record_.starts.push_back(std::move(start));
     return {};
@@ -130,8 +137,9 @@ class SwapMeasurement {
     const std::vector<TimedRequest> requests = requests_of(model);
     // One request warms the model up. In the mix of models, too, only the first request after a load meets a cold
     // model.
-    SS_TRY([[maybe_unused]] const LoadResult warm, generate(std::span(requests).first(1)));
-    SS_TRY(const LoadResult load, generate(requests));
+    SS_TRY([[maybe_unused]] const LoadResult warm, generate(std::span(requests).first(1), "warm-up"));
+    SS_TRY(const LoadResult load, generate(requests, "alone"));
+    SS_TRY_VOID(pool_.check_resident());
     const SteadyWindow window = steady_window(ScenarioKind::kSwap, load);
     const ModelFootprint footprint = pool_.footprint(model);
     record_.models.push_back({.model = name_of(model),
@@ -181,6 +189,7 @@ class SwapMeasurement {
   }
 
   Result<void> keep(std::span<const JournalLine> lines) {
+    SS_TRY_VOID(pool_.check_resident());
     for (const PoolEvent& event : pool_.take_events()) {
       record_.events.push_back({.action = event.action,
                                 .model = name_of(event.model),
@@ -198,8 +207,16 @@ class SwapMeasurement {
     return context_.keep(own);
   }
 
-  Result<LoadResult> generate(std::span<const TimedRequest> requests) {
+  /// Sends the requests, all of one model, one after the other. `part` names the part of the repetition in messages.
+  /// Errors: kUnavailable if one of them failed. A request of the mix that fails is a sample with its error instead;
+  /// here there are no samples, and its time would be part of a figure.
+  Result<LoadResult> generate(std::span<const TimedRequest> requests, std::string_view part) {
     SS_TRY(LoadResult load, generate_load(pool_, requests, {.in_flight = 1}, context_.interrupt, context_.progress));
+    for (const ObservedRequest& request : load.requests) {
+      if (request.end->error.empty()) continue;
+      return Error{ErrorCode::kUnavailable, fmt::format("{}, {}: a request failed: {}", name_of(requests.front().model),
+                                                        part, request.end->error)};
+    }
     return load;
   }
 

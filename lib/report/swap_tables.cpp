@@ -83,6 +83,10 @@ std::vector<std::string> swap_lines(std::span<const SummarizedRun> runs) {
     if (std::ranges::find(lines, line) == lines.end()) lines.push_back(std::move(line));
   };
   for_each_swap(runs, [&](const SummarizedRun&, const CellSummary& cell, const SwapSummary& swap) {
+    if (cell.verified_share.value_or(0) == 0) {
+      add(fmt::format("{}: 0 % of the timed tokens were verified: the golden prompts alone show whether they are right",
+                      cell.key.backend));
+    }
     if (!swap.memory_why_not.empty()) add(fmt::format("{}: memory: {}", cell.key.backend, swap.memory_why_not));
     for (const SwapModelSummary& model : swap.models) {
       const std::pair<const char*, const Estimate*> starts[] = {{"from disk", &model.start_disk_ns},

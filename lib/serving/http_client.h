@@ -135,6 +135,9 @@ Result<void> check_http2_without_tls();
 /// True if a Content-Type names `type`, in whatever case and with whatever parameters (RFC 9110, section 8.3.1).
 [[nodiscard]] bool has_type(std::string_view content_type, std::string_view type);
 
+/// The sentence in the body of an error: servers nest it in different ways. The whole body if it has none.
+[[nodiscard]] std::string message_in(std::string_view body);
+
 /// Why a response is not what was asked for, in one sentence: a status other than 200, a redirect, another content type.
 /// Empty if it is fine. `body` is the text of the response, as far as it came. Keys are cut out.
 [[nodiscard]] std::string refusal_of(const HttpEnd& end, std::string_view body, std::string_view expected_type,

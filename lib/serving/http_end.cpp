@@ -10,9 +10,7 @@
 #include "serving/http_client.h"
 
 namespace secondsource {
-namespace {
 
-/// The sentence in an error body: servers nest it in different ways, or answer with plain text.
 std::string message_in(std::string_view body) {
   JsonLimits limits;
   limits.allow_duplicate_keys = true;
@@ -27,8 +25,6 @@ std::string message_in(std::string_view body) {
   }
   return std::string(body);
 }
-
-}  // namespace
 
 bool has_type(std::string_view content_type, std::string_view type) {
   return ascii_lower(content_type.substr(0, type.size())) == ascii_lower(type);

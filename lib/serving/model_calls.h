@@ -14,7 +14,7 @@ class ModelCalls {
  public:
   ModelCalls(const ServedSystem& system, std::string url, HttpClient client, OnWait on_wait);
 
-  /// Errors: kUnavailable for anything but status 200 with JSON or an empty body.
+  /// Errors: kUnavailable for anything but status 200 with an empty body or JSON, and for JSON that has an `error`.
   Result<nlohmann::json> get(const std::string& path);
   Result<nlohmann::json> post(const std::string& path, const nlohmann::ordered_json& body);
   /// Calls `is_done` until it returns true, at intervals of 2 % of the time so far, between 1 and 100 ms. Errors: those

@@ -12,6 +12,7 @@
 #include "core/folder.h"
 #include "core/json.h"
 #include "core/json_text.h"
+#include "core/utf8.h"
 #include "serving/model_calls.h"
 #include "serving/preset.h"
 #include "serving/server_url.h"
@@ -51,6 +52,10 @@ Result<nlohmann::json> ModelCalls::call(HttpCall call) {
   limits.allow_duplicate_keys = true;
   auto tree = parse_json(reply.body, url, limits);
   if (!tree) return Error{ErrorCode::kUnavailable, client_.key().cut_from(tree.error().message)};
+  if (tree->is_object() && !tree->value("error", nlohmann::json()).is_null()) {
+    return Error{ErrorCode::kUnavailable, client_.key().cut_from(fmt::format("{}: the server reports an error: {}", url,
+                                                                             shown(message_in(reply.body))))};
+  }
   return tree;
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/utf8.h"
 #include "serving/model_calls.h"
 
 namespace secondsource {
@@ -28,8 +29,16 @@ class OllamaModels final : public ModelHost {
       : models_(std::move(models)), calls_(std::move(calls)) {}
 
   Result<void> load(std::int32_t model) override {
-    SS_TRY([[maybe_unused]] const Json done, ask(model, kForever));
-    return {};
+    const auto not_loaded = [&](ErrorCode code, const std::string& why) {
+      return Error{code, fmt::format("{}: the server did not load it: {}", name_of(model), why)};
+    };
+    const Result<Json> answer = ask(model, kForever);
+    if (!answer) return not_loaded(answer.error().code, answer.error().message);
+    if (!answer->is_object() || answer->value("done", Json()) != false) return {};
+    const Json reason = answer->value("done_reason", Json());
+    return not_loaded(ErrorCode::kUnavailable,
+                      "/api/generate answered \"done\": false" +
+                          (reason.is_string() ? ", for the reason " + in_quotes(reason.get<std::string>()) : ""));
   }
 
   Result<void> unload(std::int32_t model, UnloadTo to) override {

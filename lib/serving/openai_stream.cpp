@@ -163,6 +163,8 @@ Result<ServedChunk> parse_served_chunk(std::string_view json) {
                                                     : said.dump(-1, ' ', true, Json::error_handler_t::replace)))};
   }
   ServedChunk chunk;
+  const Json* model = member(tree, "model");
+  if (model != nullptr && model->is_string()) chunk.model = model->get_ref<const std::string&>();
   SS_TRY_VOID(read_usage(tree, chunk));
   const Json* choices = member(tree, "choices");
   if (choices == nullptr && chunk.usage) return chunk;

@@ -37,6 +37,7 @@ struct ServedChunk {
   std::optional<ServedUsage> usage;
   ServedFinish finish = ServedFinish::kNone;
   std::string other_reason{};  ///< the server's own word, if `finish` is kOther
+  std::string model{};         ///< that answered, as the server names it; empty if it does not say
 
   friend bool operator==(const ServedChunk&, const ServedChunk&) = default;
   [[nodiscard]] bool has_text() const { return !text.empty() || !thought.empty() || !tool.empty(); }

@@ -164,6 +164,12 @@ class EventReader {
       return members(&EventReader::usage_member);
     }
     if (key == "error" || key == "timings") return null();
+    if (key == "model" && next_is('"')) {
+      std::string_view value;
+      if (!plain_string(value)) return false;
+      chunk_.model = value;
+      return true;
+    }
     return skip();
   }
 
@@ -253,6 +259,7 @@ bool read_token_event(std::string_view json, ServedChunk& chunk) {
   chunk.usage.reset();
   chunk.finish = ServedFinish::kNone;
   chunk.other_reason.clear();
+  chunk.model.clear();
   return EventReader(json, chunk).read();
 }
 

@@ -115,6 +115,9 @@ class EnginePool final : public ModelPool {
     return totals;
   }
 
+  /// Nothing is evicted here except by this pool.
+  Result<void> check_resident() override { return {}; }
+
   Result<void> make_resident(std::int32_t model, std::int64_t tag) override {
     resident_.use(model);
     if (resident_.is_resident(model)) return {};

@@ -5,7 +5,9 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "core/check.h"
 #include "core/clock.h"
@@ -13,6 +15,7 @@
 #include "core/open_files.h"
 #include "host/process_tree.h"
 #include "measure/arrival_trace.h"
+#include "serving/model_names.h"
 #include "serving/preset.h"
 #include "serving/server_metrics.h"
 #include "serving/server_url.h"
@@ -106,7 +109,13 @@ class LoadedServed final : public LoadedSystem {
   Result<void> open(HttpClient client) {
     allow_most_open_files();  // each stream has a connection, and shells allow 1024 files
     SS_TRY(prompts_, LoadedPrompts::load(bundle_, job_));
+    // A server that holds several models may answer with another one than was asked.
+    std::vector<std::string> names;
+    if (!job_.served->system.models.empty()) {
+      SS_TRY(names, names_on_server(client));
+    }
     endpoint_.emplace(job_.served->system, std::move(client), prompts_->text.tokenizer(), job_.step_deadline_ns);
+    endpoint_->expect_answers_of(std::move(names));
     telemetry_.emplace(endpoint_->connections());
     const ServedSystem& system = endpoint_->system();
     SS_TRY(server_metrics_, polled(system.metrics, known_server_metrics(), "server_metrics"));
@@ -116,6 +125,14 @@ class LoadedServed final : public LoadedSystem {
     }
     if (job_.served->process > 0) processes_.emplace(HostFiles(), job_.served->process, job_.served->is_container);
     return {};
+  }
+
+  /// The names that the server has for the model that is asked. Errors: kUnavailable if it does not answer.
+  Result<std::vector<std::string>> names_on_server(HttpClient& client) const {
+    const ServedSystem& system = job_.served->system;
+    SS_TRY(const HttpReply reply, client.fetch({.url = system.url + "/models",
+                                                .timeout_ns = static_cast<std::int64_t>(1e9 * system.timeout_s)}));
+    return names_of_model(reply.body, system.model);
   }
 
   /// Null for an empty URL.

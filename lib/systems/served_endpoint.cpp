@@ -12,6 +12,7 @@
 
 #include "core/clock.h"
 #include "core/utf8.h"
+#include "serving/model_names.h"
 #include "serving/openai_stream.h"
 #include "serving/preset.h"
 #include "serving/sse_parser.h"
@@ -82,10 +83,11 @@ struct ServedEndpoint::Stream {
   std::array<std::size_t, 3> last_begins{};    ///< where the text of the last event begins in each
   std::optional<std::int64_t> opened_in_ns{};  ///< present if this request opened a connection
   std::int64_t sent_ns = 0;
-  bool has_begun = false;                   ///< bytes of the stream have come
-  bool wants_created = false;               ///< until the first event has been read
-  std::optional<std::int64_t> created_s{};  ///< of the first event
-  ServedChunk chunk{};                      ///< the last one; its memory is reused
+  bool has_begun = false;                                 ///< bytes of the stream have come
+  bool wants_created = false;                             ///< until the first event has been read
+  std::optional<std::int64_t> created_s{};                ///< of the first event
+  ServedChunk chunk{};                                    ///< the last one; its memory is reused
+  const std::vector<std::string>* model_names = nullptr;  ///< that the answer may have; empty: any
 
   Result<void> push(std::string_view bytes, std::int64_t at_ns, std::vector<SystemToken>& arrived);
   Result<void> take(std::string_view data, std::int64_t at_ns, std::vector<SystemToken>& arrived);
@@ -120,6 +122,10 @@ Result<void> ServedEndpoint::Stream::take(std::string_view data, std::int64_t at
   if (std::exchange(wants_created, false)) created_s = created_of(data);
   if (!read_token_event(data, chunk)) {
     SS_TRY(chunk, parse_served_chunk(data));
+  }
+  if (!model_names->empty() && !chunk.model.empty() && !is_named(*model_names, chunk.model)) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("expected an answer of model {}, found one of {}",
+                                                       in_quotes(model_names->front()), in_quotes(chunk.model))};
   }
   add_tokens(at_ns, arrived);
   if (chunk.usage) usage = chunk.usage;
@@ -234,6 +240,7 @@ Result<void> ServedEndpoint::submit(const TimedRequest& request) {
   auto stream = std::make_unique<Stream>();
   stream->tag = request.tag;
   stream->n_asked = request.n_output_tokens;
+  stream->model_names = &model_names_;
   stream->n_prompt_tokens =
       static_cast<std::int32_t>(request.prompt != nullptr ? request.prompt->ids.size() : request.ids.size());
   // A request that is cancelled gets no count at its end, so its tokens are counted as they come.

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "measure/system_under_test.h"
@@ -42,6 +43,9 @@ class ServedEndpoint final : public SystemUnderTest {
   /// Computes in advance the form in which a prompt is sent; `prompt` must outlive this object. False if the server
   /// cannot be given exactly its ids; a similar prompt is sent then.
   bool remember(const EncodedPrompt& prompt);
+  /// From now on an answer that names another model is an error of its request: `names` are those of the model that
+  /// is asked. An answer that names none is taken.
+  void expect_answers_of(std::vector<std::string> names) { model_names_ = std::move(names); }
   /// Opens connections in advance, so that timed requests do not have to. A failure shows only when a request is sent.
   void open_connections(std::int32_t n_connections);
 
@@ -64,6 +68,7 @@ class ServedEndpoint final : public SystemUnderTest {
   HttpClient client_;
   const Tokenizer* tokenizer_;
   std::int64_t stall_ns_;
+  std::vector<std::string> model_names_;  ///< that answers may have; empty: any
   std::map<const EncodedPrompt*, ServedPrompt> remembered_;
   std::map<std::int64_t, std::unique_ptr<Stream>> open_;  ///< by tag
   ServerTimes created_;                                   ///< of answers whose responses had no Date

@@ -21,6 +21,10 @@
 namespace secondsource {
 namespace {
 
+// Between two requests of a mix the clock runs, so the server is asked only when this many times the duration of the
+// last question have passed: the questions take at most 1 % of the time.
+constexpr std::int64_t kPausePerQuestion = 100;
+
 class ServedPool final : public ModelPool {
  public:
   explicit ServedPool(ServedPoolParts parts) : parts_(std::move(parts)), resident_(parts_.models.size()) {}
@@ -46,9 +50,14 @@ class ServedPool final : public ModelPool {
   }
 
   Result<void> poll(std::int64_t until_ns, SystemEvents& events) override {
-    if (serving_) return endpoint_of(*serving_).poll(until_ns, events);
-    wait_until(until_ns);
-    return {};
+    if (!serving_) {
+      wait_until(until_ns);
+      return {};
+    }
+    const std::size_t n_before = events.ends.size();
+    SS_TRY_VOID(endpoint_of(*serving_).poll(until_ns, events));
+    const bool has_ended = events.ends.size() > n_before;
+    return has_ended && now_ns() >= next_question_ns_ ? check_resident() : Result<void>();
   }
 
   Result<void> abandon() override {
@@ -84,6 +93,14 @@ class ServedPool final : public ModelPool {
   }
 
   [[nodiscard]] std::vector<std::int32_t> resident() const override { return resident_.resident(); }
+
+  Result<void> check_resident() override {
+    const std::int64_t began_ns = now_ns();
+    SS_TRY(const std::vector<LoadedModel> loaded, parts_.host->loaded());
+    const std::int64_t ended_ns = now_ns();
+    next_question_ns_ = ended_ns + kPausePerQuestion * (ended_ns - began_ns);
+    return check_that_none_is_gone(loaded);
+  }
 
   Result<void> evict_all() override {
     // A model that sleeps in host memory must be woken before it can be discarded.
@@ -174,15 +191,21 @@ class ServedPool final : public ModelPool {
     if (bytes) resident_.note_bytes(one.model, *bytes);
   }
 
-  /// Records the sizes, and fails if the server evicted a model by a rule of its own, because the time of that is
-  /// unknown.
+  /// Records the sizes of the resident models, and checks that they are resident still.
   Result<void> look_at_server() {
     SS_TRY(const std::vector<LoadedModel> loaded, parts_.host->loaded());
+    for (const LoadedModel& one : loaded) {
+      if (resident_.is_resident(one.model)) note_bytes(one);
+    }
+    return check_that_none_is_gone(loaded);
+  }
+
+  /// Fails if the server evicted a model by a rule of its own, because the time of that, and of loading it again, is in
+  /// no figure.
+  [[nodiscard]] Result<void> check_that_none_is_gone(std::span<const LoadedModel> loaded) const {
     std::vector<std::string> gone;
     for (const std::int32_t model : resident()) {
-      const auto found = std::ranges::find(loaded, model, &LoadedModel::model);
-      if (found == loaded.end()) gone.push_back(name_of(model));
-      if (found != loaded.end()) note_bytes(*found);
+      if (std::ranges::find(loaded, model, &LoadedModel::model) == loaded.end()) gone.push_back(name_of(model));
     }
     if (gone.empty()) return {};
     return Error{
@@ -198,7 +221,8 @@ class ServedPool final : public ModelPool {
   std::set<std::int32_t> in_host_memory_;
   std::vector<PoolEvent> events_;
   std::optional<std::int32_t> serving_;
-  std::string why_no_memory_;  ///< of the model that was looked at last
+  std::int64_t next_question_ns_ = 0;  ///< poll() asks which models are loaded from this time on
+  std::string why_no_memory_;          ///< of the model that was looked at last
 };
 
 }  // namespace

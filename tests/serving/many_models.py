@@ -31,6 +31,10 @@ parser.add_argument("--models-max", type=int, default=4)  # llama-server: 0 is u
 parser.add_argument("--load-ms", type=float, default=0)
 parser.add_argument("--wake-ms", type=float, default=0)  # vllm, level 1
 parser.add_argument("--fails", default="")  # the model of this name cannot be loaded
+parser.add_argument("--load-says", default="")  # ollama: this JSON answers each request to load, which loads nothing
+parser.add_argument("--confuses", default="")  # NAME=OTHER: OTHER answers the requests for NAME
+parser.add_argument("--refuses-from", type=int, default=1 << 60)  # from this request for tokens on, each is refused
+parser.add_argument("--evicts-from", type=int, default=1 << 60)  # after this request for tokens and each later one, its model is evicted
 parser.add_argument("--log", default="")  # a line for each call that loads or unloads
 parser.add_argument("--port", type=int, default=0)
 options = parser.parse_args()
@@ -60,8 +64,9 @@ class Model:
         if self.name == options.fails:
             self.failed, self.loading = True, False
             return
+        # A model answers by its own name, as llama-server's router tells it to with --alias, and as Ollama and vLLM do.
         process = subprocess.Popen([sys.executable, STAND_IN, "--dialect", options.control, "--bundle", BUNDLES[self.name], "--models",
-                                    self.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                                    self.name, "--answers-as", self.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = int(process.stdout.readline())
         self.process, self.loading, self.failed, self.last_use = process, False, False, time.monotonic()
 
@@ -73,6 +78,7 @@ class Model:
 
 
 MODELS = {name: Model(name) for name in BUNDLES}
+COUNT = {"tokens": 0}  # requests for tokens
 SLEEP = {"level": 0, "weights": True, "kv_cache": True}  # vllm
 
 
@@ -175,6 +181,8 @@ class Handler(BaseHTTPRequestHandler):
                 one.stop()
                 return self.answer({"model": one.name, "response": "", "done": True, "done_reason": "unload"})
             say("load " + one.name)
+            if options.load_says:
+                return self.answer(json.loads(options.load_says))
             if not one.process:
                 one.start()
         if one.failed:
@@ -208,7 +216,13 @@ class Handler(BaseHTTPRequestHandler):
         name = untagged(tree.get("model", ""))
         if name not in MODELS:
             return self.refuse(400, "model name is missing from the request")
-        one = MODELS[name]
+        with LOCK:
+            COUNT["tokens"] += 1
+            count = COUNT["tokens"]
+        if count >= options.refuses_from:
+            return self.refuse(500, "planted: no more answers")
+        confused = dict([options.confuses.split("=", 1)]) if options.confuses else {}
+        one = MODELS[confused.get(name, name)]
         if options.control == "vllm" and (SLEEP["level"] or not SLEEP["weights"]):
             return self.refuse(500, "the engine sleeps, or its weights were not loaded again")
         with LOCK:
@@ -229,6 +243,10 @@ class Handler(BaseHTTPRequestHandler):
         while data := reply.read1(1 << 16):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             self.wfile.flush()
+        if count >= options.evicts_from:
+            with LOCK:
+                say("evicted " + one.name)
+                one.stop()
         self.wfile.write(b"0\r\n\r\n")
 
 

@@ -39,6 +39,7 @@ parser.add_argument("--no-scores", action="store_true")
 parser.add_argument("--key", default="")
 parser.add_argument("--version", default="1.2.3")
 parser.add_argument("--models", default="stand-in")
+parser.add_argument("--answers-as", default="")  # the model that the events of an answer name; empty: they name none
 parser.add_argument("--log", default="")
 parser.add_argument("--port", type=int, default=0)
 parser.add_argument("--certificate", default="")  # a file with certificate and key, for TLS
@@ -497,6 +498,8 @@ class Handler(BaseHTTPRequestHandler):
     def event(self, tree):
         if options.no_date and isinstance(tree, dict):
             tree = {**tree, "created": int(time.time())}
+        if options.answers_as and isinstance(tree, dict):
+            tree = {**tree, "model": options.answers_as}
         self.chunk(b"data: " + (tree if isinstance(tree, bytes) else json.dumps(tree).encode()) + b"\n\n")
 
     def begin(self, content_type="text/event-stream; charset=utf-8", headers=()):

@@ -60,14 +60,15 @@ class Servers(unittest.TestCase):
     def tearDownClass(cls):
         cls.scratch.cleanup()
 
-    def run_program(self, system, scenarios, out, statuses=(0, 6), names=MODELS, price=True):
+    def run_program(self, system, scenarios, out, statuses=(0, 6), names=MODELS, price=True, golden=True):
         plan = {"version": 1, "bundles": [str(self.folder / name) for name in names], "variants": ["bf16"], "repetitions": 1,
                 "noise_limit_percent": 100, "scenarios": scenarios, "systems": [{"name": "it", **system}]}
         if price:
             plan["price"] = {"usd_per_hour": 1.2, "per": "instance"}
         file = self.folder / f"{out}.yaml"
         file.write_text(json.dumps(plan))
-        run = subprocess.run([PROGRAM, "run", "--config", str(file), "--out", str(self.folder / out)], capture_output=True, text=True)
+        words = [PROGRAM, "run", "--config", str(file), "--out", str(self.folder / out), *([] if golden else ["--no-golden"])]
+        run = subprocess.run(words, capture_output=True, text=True)
         self.assertIn(run.returncode, statuses, run.stdout + run.stderr)
         return run
 
@@ -173,6 +174,41 @@ class Servers(unittest.TestCase):
             run = self.run_program({"preset": "llama-server", "url": server.url}, ["swap:2models+requests=24@/4"], "own-rule",
                                    statuses=(2,))
         self.assertRegex(run.stderr, r"it evicted \w+ by itself; give it a larger limit")
+
+    def test_a_server_that_evicts_after_each_answer_is_named_though_no_load_follows(self):
+        # The budget holds all three models, so the mix loads nothing. Evictions begin with the first request of all (of a start), or where the
+        # starts are over: three models, each started twice, or once where files stay in the page cache.
+        for control, first in (("ollama", 1), ("llama-server", 10)):
+            with Server(self.folder, control, MODELS, "--evicts-from", str(first)) as server:
+                run = self.run_program({"preset": control, "url": server.url}, ["swap:3models+requests=24@/4"], f"each-{control}",
+                                       statuses=(2,), golden=False)
+            self.assertRegex(run.stderr, r"it evicted \w+(, \w+)* by itself; give it a larger limit")
+            self.assertEqual(self.lines(f"each-{control}", "repetition"), [])
+
+    def test_a_server_that_evicts_in_the_mix_is_named(self):
+        # At most 6 requests are starts; 8 requests of each model, and one more to warm it up, are alone: from the 36th on they are the mix's.
+        with Server(self.folder, "ollama", MODELS, "--evicts-from", "36") as server:
+            run = self.run_program({"preset": "ollama", "url": server.url}, ["swap:3models+requests=24@/4"], "mix-evicts", statuses=(2,),
+                                   golden=False)
+            calls = server.calls()
+        self.assertRegex(run.stderr, r"it evicted \w+(, \w+)* by itself")
+        self.assertTrue([one for one in calls if one.startswith("evicted")])
+
+    def test_a_request_that_fails_before_the_mix_ends_the_row_with_the_words_of_the_server(self):
+        # The first requests are those of the starts; from the 7th on, all starts are over and each model is asked alone.
+        for first, part in ((1, "start from (disk|page cache)"), (7, "(warm-up|alone)"), (12, "alone")):
+            with Server(self.folder, "ollama", MODELS, "--refuses-from", str(first)) as server:
+                run = self.run_program({"preset": "ollama", "url": server.url}, ["swap:3models+requests=24@/4"], f"refuses-{first}",
+                                       statuses=(4,), golden=False)
+            self.assertRegex(run.stderr, rf"default, {part}: a request failed: HTTP 500: planted: no more answers")
+            self.assertEqual([one["kind"] for one in self.lines(f"refuses-{first}", "failure")], ["unavailable"])
+
+    def test_an_answer_of_another_model_is_an_error(self):
+        for control in ("llama-server", "ollama"):
+            with Server(self.folder, control, MODELS, "--confuses", "second=third") as server:
+                run = self.run_program({"preset": control, "url": server.url}, ["swap:3models+requests=24@/4"], f"confuses-{control}",
+                                       statuses=(4,), golden=False)
+            self.assertIn('expected an answer of model "second", found one of "third"', run.stderr)
 
     def test_a_model_that_cannot_be_loaded_is_a_failure_of_the_server(self):
         with Server(self.folder, "llama-server", MODELS, "--fails", "second") as server:

@@ -57,6 +57,13 @@ TEST_CASE("usage is the last word on counts, and timings say them as they go") {
   CHECK_FALSE(chunk_of(R"({"choices": [{"text": "a"}], "usage": null})").usage);
 }
 
+TEST_CASE("the model that answers is known where the chunk names it") {
+  CHECK(chunk_of(R"({"model": "a:latest", "choices": [{"text": "x"}]})").model == "a:latest");
+  CHECK(chunk_of(R"({"model": null, "choices": [{"text": "x"}]})").model.empty());
+  CHECK(chunk_of(R"({"model": 7, "choices": [{"text": "x"}]})").model.empty());
+  CHECK(chunk_of(R"({"choices": [{"text": "x"}]})").model.empty());
+}
+
 TEST_CASE("how an answer ended") {
   const auto [reason, finish] = GENERATE(table<std::string, ServedFinish>({{"\"length\"", ServedFinish::kLength},
                                                                            {"\"stop\"", ServedFinish::kStop},

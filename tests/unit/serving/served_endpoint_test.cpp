@@ -424,6 +424,24 @@ TEST_CASE("a server that takes no connection is given up after the time for that
   CHECK_ERROR(reply, ErrorCode::kUnavailable, "/v1/models: no connection within 0.7");
 }
 
+TEST_CASE("an answer that names another model than the one that is asked is an error, and one that names none is not") {
+  const auto [answers_as, names, error] = GENERATE(table<std::string, std::vector<std::string>, std::string>({
+      {"other", {"mine", "its-alias"}, "expected an answer of model \"mine\", found one of \"other\""},
+      {"its-alias", {"mine", "its-alias"}, ""},
+      {"mine:latest", {"mine"}, ""},
+      {"", {"mine"}, ""},
+      {"other", {}, ""},  // a row of a single model: any name is taken
+  }));
+  CAPTURE(answers_as, names);
+  const StandIn server({"--dialect", "vllm", "--answers-as", answers_as});
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, 10'000 * kMs);
+  endpoint.expect_answers_of(names);
+  const LoadResult load = load_of(endpoint, requests_of(1, 8), {});
+  REQUIRE(load.requests.size() == 1);
+  REQUIRE(load.requests[0].end);
+  CHECK(load.requests[0].end->error == error);
+}
+
 TEST_CASE("one broken stream leaves the others alone") {
   const StandIn server({"--dialect", "vllm", "--fault", "reset:3", "--gap-ms", "2"});
   ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, 10'000 * kMs);

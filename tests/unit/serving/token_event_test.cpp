@@ -26,6 +26,8 @@ const std::vector<std::string> kUsual = {
     R"({"choices":[],"usage":{"prompt_tokens":null,"completion_tokens":0,"prompt_tokens_details":null}})",
     R"({"choices":[{"text":"","token_ids":[]}]})",
     R"( {"choices":[{"text":null,"delta":{"content":"x"}}]} )",
+    R"({"choices":[{"text":"a"}],"model":null})",
+    R"({"choices":[{"text":"a"}],"model":7})",
 };
 
 // Chunks, valid or invalid, that this reader must leave to the other one.
@@ -65,6 +67,7 @@ TEST_CASE("the usual chunk of a stream is read in place, as the reader of all ch
   usual.text = "of the chunk before";
   usual.ids = {99};
   usual.other_reason = "of the chunk before";
+  usual.model = "of the chunk before";
   REQUIRE(read_token_event(json, usual));
   const auto chunk = parse_served_chunk(json);
   REQUIRE_OK(chunk);

@@ -143,6 +143,22 @@ TEST_CASE("Ollama loads by a request without a prompt, unloads by keep_alive 0 a
   CHECK(files->front() == source_path("bundles/default/model.safetensors"));
 }
 
+TEST_CASE("a load that Ollama answers with status 200 and an error, or that is not done, did not happen") {
+  const auto [said, expected] = GENERATE(table<std::string, std::string>({
+      {R"({"error": "model requires more system memory"})", "model requires more system memory"},
+      {R"({"model": "a", "done": false, "done_reason": "busy"})", R"(answered "done": false, for the reason "busy")"},
+  }));
+  CAPTURE(said);
+  const ScratchFolder folder;
+  const ManyModels server(folder, "ollama", {"a"}, {"--load-says", said});
+  const auto failed = host_of(system_of(ServerPreset::kOllama, server.url(), {"a"}))->load(0);
+  REQUIRE_FALSE(failed);
+  CHECK(failed.error().code == ErrorCode::kUnavailable);
+  CAPTURE(failed.error().message);
+  CHECK(failed.error().message.starts_with("a: the server did not load it: "));
+  CHECK(failed.error().message.find(expected) != std::string::npos);
+}
+
 TEST_CASE("vLLM sleeps at level 1 to memory of the host, and at level 2 it reads its weights again") {
   const ScratchFolder folder;
   const ManyModels first(folder, "vllm", {"a"});

@@ -175,6 +175,39 @@ TEST_CASE("a server that evicts by a rule of its own is an error, since nobody k
   CHECK(second.error().message.find("it evicted a by itself") != std::string::npos);
 }
 
+TEST_CASE("a model that the server evicts between two requests is found when the server is asked") {
+  Told told;
+  NullSystem endpoint;
+  const auto pool = pool_of(told, endpoint);
+  pool->set_budget(two_models());
+  REQUIRE_OK(pool->make_resident(0, 0));
+  REQUIRE_OK(pool->make_resident(1, 1));
+  REQUIRE_OK(pool->check_resident());
+  std::erase(told.loaded, 0);
+  const auto gone = pool->check_resident();
+  REQUIRE_FALSE(gone);
+  CHECK(gone.error().code == ErrorCode::kInvalidInput);
+  CHECK(gone.error().message.find("it evicted a by itself") != std::string::npos);
+}
+
+TEST_CASE("at the end of a request the server is asked whether the resident models are loaded still") {
+  Told told;
+  NullSystem endpoint;
+  const auto pool = pool_of(told, endpoint);
+  pool->set_budget(two_models());
+  REQUIRE_OK(pool->make_resident(0, 0));
+  TimedRequest request;
+  request.ids = {5};
+  request.n_output_tokens = 1;
+  REQUIRE_OK(pool->submit(request));
+  told.loaded.clear();
+  SystemEvents events;
+  Result<void> polled;
+  for (int poll = 0; polled && events.ends.empty() && poll < 10; ++poll) polled = pool->poll(0, events);
+  REQUIRE_FALSE(polled);
+  CHECK(polled.error().message.find("it evicted a by itself") != std::string::npos);
+}
+
 TEST_CASE("evictions for room keep the weights on the host where a server can, and clearing discards them") {
   Told told;
   told.keeps_in_host_memory = true;
