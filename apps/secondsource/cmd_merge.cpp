@@ -58,7 +58,8 @@ CommandNode* add_merge_command(CommandNode& app, CommandAction& action) {
       "--system NAME=URL, on each with a --client of its own. The merged run has the load of all of them: offline:16 at "
       "four clients is offline-b64. Clocks are related by the Date of the server's responses; by how much, and how closely "
       "that is known, stands in the run. Runs that are not the clients of one load end with 2, and so do clocks that are "
-      "not known to 1 % of the window.\n"
+      "not known to 1 % of the window, and runs of which no cell was measured by all clients together. A single such cell "
+      "is a failure of the merged run.\n"
       "Example: secondsource merge runs/client-1 runs/client-2 --out runs/both");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_merge(*options, context); }; });

@@ -74,10 +74,17 @@ Result<void> check_times(const StoredRun& run) {
   return {};
 }
 
-/// The repetition of `other` that overlaps most with `first`, with its clock offset; nullopt if none overlaps.
-Result<std::optional<ClientRepetition>> match_of(const ClientRepetition& first, const CellOfClient& other) {
-  std::optional<ClientRepetition> best;
-  double largest = 0;
+/// The repetition of another client that overlaps most with one of the first client, with its clock offset.
+struct Match {
+  std::optional<ClientRepetition> repetition{};  ///< nullopt if none overlaps
+  double share = 0;                              ///< of the longer of the two windows that they have in common
+  /// The repetitions of one client do not overlap, so none of them has two partners with which it has more than half of
+  /// its window in common: whoever has a partner here has the same one in the matching with the largest overlap.
+  [[nodiscard]] bool was_measured_together() const { return repetition && share >= kLeastCommonShare; }
+};
+
+Result<Match> match_of(const ClientRepetition& first, const CellOfClient& other) {
+  Match best;
   for (const ClientRepetition& candidate : other.repetitions) {
     if (other.used.contains(candidate.repetition->repetition)) continue;
     const auto offset = clock_offset(*first.repetition, *candidate.repetition);
@@ -91,15 +98,20 @@ Result<std::optional<ClientRepetition>> match_of(const ClientRepetition& first, 
     std::array<ClientRepetition, 2> both = {first, candidate};
     both[1].offset = **offset;
     const CommonWindow window = common_window(both);
-    if (window.is_empty() || window.share() <= largest) continue;
-    largest = window.share();
-    best = std::move(both[1]);
+    if (window.is_empty() || window.share() <= best.share) continue;
+    best = {.repetition = std::move(both[1]), .share = window.share()};
   }
   return best;
 }
 
-/// Why a repetition of the first client found no partner.
-std::string why_alone(const ClientRepetition& first, const CellOfClient& other) {
+/// Why a repetition of the first client found no partner; `nearest` is the best that there was.
+std::string why_alone(const ClientRepetition& first, const CellOfClient& other, const Match& nearest) {
+  if (nearest.repetition) {
+    return fmt::format(
+        "it was measured together with repetition {} of client {} in {:.0f} % of the longer of their windows, where at "
+        "least {:.0f} % are expected",
+        nearest.repetition->repetition->repetition, other.client.index, 100 * nearest.share, 100 * kLeastCommonShare);
+  }
   if (other.repetitions.empty()) return fmt::format("client {} has none", other.client.index);
   const auto has_turns = [](const ClientRepetition& one) {
     return one.repetition->server_clock && !one.repetition->server_clock->turns.empty();
@@ -127,6 +139,7 @@ class Merger {
     set_record();
     add_golden();
     for (std::size_t index = 0; index < merged_.record.cells.size(); ++index) SS_TRY_VOID(add_cell(index));
+    if (n_merged_cells_ == 0 && !why_no_cell_.empty()) return Error{ErrorCode::kInvalidInput, why_no_cell_};
     add_failures();
     return std::move(merged_);
   }
@@ -191,10 +204,13 @@ class Merger {
       std::vector<ClientRepetition> together = {first};
       std::string why;
       for (std::size_t other = 1; other < clients.size() && why.empty(); ++other) {
-        Result<std::optional<ClientRepetition>> match = match_of(first, clients[other]);
+        Result<Match> match = match_of(first, clients[other]);
         if (!match) return Error{match.error().code, fmt::format("cell {}: {}", shown(id), match.error().message)};
-        if (!*match) why = why_alone(first, clients[other]);
-        if (*match) together.push_back(**std::move(match));
+        if (match->was_measured_together()) {
+          together.push_back(*std::move(match->repetition));
+        } else {
+          why = why_alone(first, clients[other], *match);
+        }
       }
       if (why.empty() && common_window(together).is_empty())
         why = "there is no moment at which all clients were measuring";
@@ -212,13 +228,17 @@ class Merger {
       }
       ++n_merged;
     }
-    if (n_merged > 0) return {};
+    n_merged_cells_ += n_merged > 0 ? 1 : 0;
     const bool any = std::ranges::any_of(clients, [](const CellOfClient& one) { return !one.repetitions.empty(); });
-    if (!any) return {};  // the cell failed on all clients
-    if (why_none.empty())
+    if (n_merged > 0 || !any) return {};  // without a repetition, the cell failed on all clients
+    if (why_none.empty()) {
       why_none = fmt::format("cell {}: client {} has no repetition", shown(id), clients.front().client.index);
-    return Error{ErrorCode::kInvalidInput,
-                 why_none + ": expected repetitions that all clients measured at the same time"};
+      merged_.notes.push_back(why_none + "; the cell is left out");
+    }
+    const std::string why = why_none + ": expected repetitions that all clients measured at the same time";
+    merged_.lines.emplace_back(FailureRecord{planned.key.backend, planned.key.id(), FailureKind::kError, why});
+    if (why_no_cell_.empty()) why_no_cell_ = why;
+    return {};
   }
 
   /// Copies the failures of every client to the merged run.
@@ -237,6 +257,8 @@ class Merger {
   std::vector<std::map<std::string, CellLines, std::less<>>> lines_;
   std::map<std::string, std::string> merged_id_;  ///< of a cell, by the clients' own
   MergedRun merged_;
+  std::int32_t n_merged_cells_ = 0;
+  std::string why_no_cell_;  ///< why the first cell without a merged repetition has none
 };
 
 }  // namespace

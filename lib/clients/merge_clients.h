@@ -19,13 +19,13 @@ struct MergedRun {
   /// caller sets.
   RunRecord record;
   std::vector<JournalLine> lines;
-  std::vector<std::string> notes;  ///< repetitions that are in no merged one, one sentence each
+  std::vector<std::string> notes;  ///< repetitions that are in no merged one, and cells without any, one sentence each
 };
 
 /// `runs` may be in any order. Repetitions are matched by their overlap in time; a repetition that was not measured by
-/// all clients together is left out and noted. Errors: kInvalidInput for runs that are not the clients of one load
-/// (same_plan.h), for clocks that are not known closely enough (merged_repetition.h), and for a cell without a
-/// repetition that all clients share.
+/// all clients together is left out and noted, and a cell without one that was is a failure of the merged run. Errors:
+/// kInvalidInput for runs that are not the clients of one load (same_plan.h), for clocks that are not known closely
+/// enough (merged_repetition.h), and where no cell could be merged.
 Result<MergedRun> merge_clients(std::vector<StoredRun> runs);
 
 }  // namespace secondsource
