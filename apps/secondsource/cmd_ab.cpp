@@ -111,6 +111,16 @@ Result<void> check_options_are_for_systems(const AbOptions& options) {
   return {};
 }
 
+/// Refuses to alternate between servers of which this program starts none, since that would change nothing.
+Result<void> check_alternates_servers(const TwoSystems& systems, const std::string& name) {
+  const auto is_started = [](const std::optional<UnderTestSystem>& side) { return side->kind == ArmKind::kServer; };
+  if (is_started(systems.base) || is_started(systems.candidate)) return {};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: expected a server that ab starts as --base or --cand, found none: servers behind a URL "
+                           "stay as they are, and an adapter is started for each process anyway",
+                           name)};
+}
+
 /// Refuses what belongs to systems or to revisions alone.
 Result<void> check_options_are_for_programs(const AbOptions& options) {
   const auto is_given = [&](const char* flag) { return std::ranges::find(options.given, flag) != options.given.end(); };
@@ -204,6 +214,9 @@ Result<PlanFile> plan_with_flags(const AbOptions& options, TwoSystems& systems, 
   if (!options.waivers.empty()) plan.gate.waivers = options.waivers;
   if (options.pairs_per_start > 0) plan.gate.pairs_per_start = options.pairs_per_start;
   if (plan.gate.pairs_per_start == 0) plan.gate.pairs_per_start = kUsualPairsPerStart;
+  if (systems.are_named() && (options.alternate || plan.gate.alternate)) {
+    SS_TRY_VOID(check_alternates_servers(systems, options.alternate ? "--alternate" : name + ": gate: alternate"));
+  }
   plan.gate.alternate |= options.alternate;
   plan.gate.allow_unverified |= options.allow_unverified;
   plan.gate.allow_inconclusive |= options.allow_inconclusive;
@@ -318,6 +331,7 @@ Result<AbDirectory> begin(const AbOptions& options, const TwoSystems& systems, c
     folder = std::filesystem::path("runs") / ("ab-" + stamp);
   }
   SS_TRY_VOID(RunDirectory::check_free(folder));
+  SS_TRY_VOID(check_scenarios_of_pairs(plan.request.scenarios));
   SS_TRY_VOID(check_bundles(plan, systems.are_named(), context));
   SS_TRY(const AbRequest request, request_of(options, systems, plan, context));
   return AbDirectory::create(folder, [&] { return plan_ab(request, folder, context.progress, context.interrupt); });

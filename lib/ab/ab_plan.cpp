@@ -57,7 +57,8 @@ class AbPlanner {
     record_.max_others_share = request_.max_others_share;
     record_.waivers = request_.waivers.string();
     record_.allow_inconclusive = request_.allow_inconclusive;
-    SS_TRY_VOID(check_scenarios());
+    SS_TRY_VOID(check_scenarios_of_pairs(request_.scenarios));
+    record_.scenarios = request_.scenarios;
     SS_TRY(record_.base, with_hash(request_.base));
     SS_TRY(record_.candidate, with_hash(request_.candidate));
     if (request_.base_system && request_.candidate_system) SS_TRY_VOID(add_systems());
@@ -78,18 +79,6 @@ class AbPlanner {
 
  private:
   [[nodiscard]] double spent_s() const { return 1e-9 * static_cast<double>(now_ns() - began_ns_); }
-
-  Result<void> check_scenarios() {
-    for (const std::string& text : request_.scenarios) {
-      SS_TRY(const std::vector<Scenario> parsed, parse_scenario(text));
-      if (parsed.size() != 1) {
-        return Error{ErrorCode::kInvalidInput,
-                     fmt::format("scenario {}: expected one scenario, found {}: name the batch", text, parsed.size())};
-      }
-      record_.scenarios.push_back(text);
-    }
-    return {};
-  }
 
   static std::vector<std::string> opportunistic_of(const Bundle& bundle) {
     std::vector<std::string> names;
@@ -316,6 +305,23 @@ class AbPlanner {
 };
 
 }  // namespace
+
+Result<void> check_scenarios_of_pairs(const std::vector<std::string>& scenarios) {
+  for (const std::string& text : scenarios) {
+    SS_TRY(const std::vector<Scenario> parsed, parse_scenario(text));
+    if (parsed.size() != 1) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("scenario {}: expected one scenario, found {}: name the batch", text, parsed.size())};
+    }
+    if (parsed.front().kind != ScenarioKind::kSwap) continue;
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("scenario {}: expected a scenario of one model, since ab compares with one bundle, found a "
+                    "mix of several",
+                    text)};
+  }
+  return {};
+}
 
 Result<AbRecord> plan_ab(const AbRequest& request, const std::filesystem::path& folder, Progress& progress,
                          const InterruptFlag& interrupt) {

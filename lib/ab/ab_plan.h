@@ -46,6 +46,10 @@ struct AbRequest {
   std::vector<std::string> command{};
 };
 
+/// Errors: kInvalidInput for a scenario that a comparison cannot run: not one of those of `run`, several in one text, or
+/// a mix of several models, since a comparison has one bundle.
+Result<void> check_scenarios_of_pairs(const std::vector<std::string>& scenarios);
+
 /// Runs the golden prompts of each side, with the run directories FOLDER/golden-ARM, and returns the complete plan of
 /// the comparison. The folder exists and AbDirectory::create() holds it. Errors: kInvalidInput; kUnavailable when the
 /// base has no backend; kInconclusive when the machine is too busy (busy_machine.h); kIo; kInterrupted.

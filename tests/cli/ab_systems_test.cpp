@@ -230,6 +230,10 @@ TEST_CASE("ab over systems: what names nothing, or does not fit together, is ref
       {{"--base", "old", "--cand", "docker.io/vllm@sha256:12"}, "expected a system of the plan with an image"},
       {{"--base", "old", "--cand", "new=ftp://x"}, "expected a program, a system of the plan"},
       {{}, "systems: expected --base and --cand to name two of them"},
+      {{"--base", "old", "--cand", "new", "--scenario", "swap:2models"},
+       "scenario swap:2models: expected a scenario of one model, since ab compares with one bundle, found a mix of several"},
+      {{"--base", "old=http://127.0.0.1:9", "--cand", "new=http://127.0.0.1:8", "--alternate"},
+       "--alternate: expected a server that ab starts as --base or --cand, found none"},
   }));
   CAPTURE(one.more);
   const Comparison refused(process_entry("old") + process_entry("new"));
