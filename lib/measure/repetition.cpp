@@ -294,9 +294,11 @@ class Measurement {
     const std::vector<RequestSample> arrived = arrivals();
     record_.rate_per_s = rate_of_open_loop();
     if (record_.rate_per_s) record_.achieved_rate_per_s = sent_rate(arrived);
+    CheckRecord timestamps = check_timestamps(taken_);
+    if (!system_.computes_here()) suspect_late_arrivals(taken_, timestamps);
     record_.checks = {check_requests(taken_),
                       check_tokens(taken_, asked_),
-                      check_timestamps(taken_),
+                      timestamps,
                       check_rate(plan_.scenario, arrived),
                       check_queue(plan_.scenario, arrived),
                       check_prompt_cache(plan_.scenario, taken_),

@@ -224,6 +224,25 @@ CheckRecord check_timestamps(std::span<const RequestSample> samples) {
               format_duration_ns(std::llround(duration_ns)), format_duration_ns(std::llround(allowed_ns)))};
 }
 
+void suspect_late_arrivals(std::span<const RequestSample> samples, CheckRecord& timestamps) {
+  if (timestamps.outcome != kPassed) return;
+  std::vector<double> delays_ns, waits_ns;
+  for (const RequestSample& sample : samples) {
+    if (!sample.first_token_ns || !sample.first_received_ns) continue;
+    delays_ns.push_back(static_cast<double>(*sample.first_received_ns - *sample.first_token_ns));
+    waits_ns.push_back(static_cast<double>(*sample.first_received_ns - sample.sent_ns));
+  }
+  if (delays_ns.empty()) return;
+  const double delay_ns = *median(delays_ns);
+  const double wait_ns = *median(waits_ns);
+  if (delay_ns <= kLateArrivalShare * wait_ns + static_cast<double>(kStampToleranceNs)) return;
+  timestamps.outcome = kSuspect;
+  timestamps.detail = fmt::format(
+      "first tokens arrived {} after the times that the system itself stamped, of {} from sending to arrival (medians): "
+      "a user has them later than the row says",
+      format_duration_ns(std::llround(delay_ns)), format_duration_ns(std::llround(wait_ns)));
+}
+
 std::optional<double> scheduled_rate(std::span<const RequestSample> samples) {
   return rate_of(samples, &RequestSample::scheduled_ns);
 }

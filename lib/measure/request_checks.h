@@ -30,6 +30,9 @@ inline constexpr std::size_t kFewestTrendSteps = 100;
 /// The share and the time by which the tokens' own stamps may differ from the load generator's clock.
 inline constexpr double kStampTolerance = 0.01;
 inline constexpr std::int64_t kStampToleranceNs = 100'000;
+/// The share of the time to a first token by which it may arrive after its own stamp, beside kStampToleranceNs: half of the
+/// gate's threshold of 10 %.
+inline constexpr double kLateArrivalShare = 0.05;
 /// The quantile over requests that must exceed this tolerance. A wrong clock is wrong in every request, while a load
 /// generator that loses its CPU records some tokens too late; on a busy machine this can affect most requests.
 inline constexpr double kStampQuantile = 0.10;
@@ -62,6 +65,10 @@ inline constexpr std::string_view kFewReadings = "few readings: ";
 /// the requests. The detail of a difference begins with kFewReadings if it rests on fewer than ten readings; such a difference
 /// is suspect up to kLateReadingNs above the tolerance.
 [[nodiscard]] CheckRecord check_timestamps(std::span<const RequestSample> samples);
+/// For a system that stamps its tokens in another process: makes a `timestamps` that passed suspect if the median time from
+/// the stamp of a first token to its arrival is more than kLateArrivalShare of the median time to that arrival. The
+/// difference of the two clocks above does not show a delay that is the same for every token.
+void suspect_late_arrivals(std::span<const RequestSample> samples, CheckRecord& timestamps);
 /// "rate": checks the arrivals of an open loop; not available for a closed loop or for arrivals that end soon.
 [[nodiscard]] CheckRecord check_rate(const Scenario& scenario, std::span<const RequestSample> samples);
 /// Arrivals per second, from the first to the last; nullopt for fewer than two.

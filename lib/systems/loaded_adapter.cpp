@@ -1,6 +1,5 @@
 #include "systems/loaded_adapter.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <memory>
@@ -8,9 +7,8 @@
 #include <utility>
 
 #include "core/check.h"
-#include "core/file.h"
 #include "core/interrupt.h"
-#include "core/number.h"
+#include "host/process_tree.h"
 #include "measure/arrival_trace.h"
 #include "systems/adapter_endpoint.h"
 #include "systems/adapter_token_source.h"
@@ -45,13 +43,10 @@ class AdapterTelemetry final : public TelemetrySource {
   [[nodiscard]] TelemetryReading resident() const {
     TelemetryReading reading;
     reading.name = "adapter_rss_bytes";
-    const auto text = read_file(fmt::format("/proc/{}/statm", endpoint_.process_id()));
-    const std::size_t blank = text ? text->find(' ') : std::string::npos;
-    if (blank != std::string::npos) {
-      if (const auto pages = parse_number_prefix<std::int64_t>(std::string_view(*text).substr(blank + 1))) {
-        reading.value = static_cast<double>(pages->value) * static_cast<double>(::sysconf(_SC_PAGESIZE));
-        return reading;
-      }
+    const auto stat = read_process_stat(HostFiles(), endpoint_.process_id());
+    if (stat && !stat->is_ended) {
+      reading.value = static_cast<double>(stat->resident_pages) * static_cast<double>(::sysconf(_SC_PAGESIZE));
+      return reading;
     }
     reading.why_not = "not available: the process has ended";
     return reading;

@@ -14,7 +14,7 @@ import sys
 import time
 
 KNOWN = {"forced", "tokens", "fault", "after", "wrong_token", "wrong_scores", "step_ms", "moody", "in_flight", "child", "log",
-         "ends"}
+         "ends", "late_ms"}
 hello_fault = sys.argv[2] if len(sys.argv) > 2 else ""
 options, cases, texts, started, n_requests = {}, {}, {}, {}, 0
 VOCABULARY = 2048
@@ -229,6 +229,7 @@ def step():
             if options.get("fault") == "too many":
                 tokens.append(dict(token, index=token["index"] + 1))
     tokens, at_ns = spoil(tokens, time.monotonic_ns())
+    time.sleep(float(options.get("late_ms", "0")) / 1000)  # between the stamp and the line
     say(say="step", at_ns=at_ns, tokens=tokens)
     if log:
         log.write(json.dumps([at_ns, [[one["request"], one["index"]] for one in tokens]]) + "\n")

@@ -1,12 +1,14 @@
 // Systems behind adapters, from the plan and the command line to every report. The adapter is a stand-in that answers from the
 // bundle's expected outputs (tests/adapters/stand_in.py), so that its tokens are right unless a test plants wrong ones.
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "core/enum_names.h"
 #include "core/file.h"
+#include "record/record_json.h"
 #include "support/bundles.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
@@ -90,6 +92,22 @@ TEST_CASE("wrong tokens behind an adapter are found, whatever it shows") {
   CHECK(test::contains(measured.run().out, one.part));
 }
 
+TEST_CASE("an adapter whose lines come late after their own stamps makes its row suspect") {
+  const test::SystemRun measured = adapter_run(options_of("step_ms: 5, late_ms: 10"));
+  CAPTURE(measured.run().out, measured.run().err);
+  CHECK(measured.run().status == 0);
+  const auto run = read_run(measured.folder());
+  REQUIRE_OK(run);
+  for (const JournalLine& line : run->journal.lines) {
+    const auto* repetition = std::get_if<Repetition>(&line);
+    if (repetition == nullptr) continue;
+    const auto timestamps = std::ranges::find(repetition->checks, "timestamps", &CheckRecord::name);
+    REQUIRE(timestamps != repetition->checks.end());
+    CHECK(timestamps->outcome == CheckOutcome::kSuspect);
+    CHECK(test::contains(timestamps->detail, "after the times that the system itself stamped"));
+  }
+}
+
 TEST_CASE("run.json says what is behind the adapter, and the reports show the row beside our own") {
   const test::SystemRun measured = adapter_run(
       options_of("in_flight: 3") + "    env: {STAND_IN: yes}\n    devices: 2\n    telemetry: local:GPU-of-nobody\n",
@@ -111,7 +129,22 @@ TEST_CASE("run.json says what is behind the adapter, and the reports show the ro
   CHECK_FALSE(it.served);
   const std::string telemetry = read_file(measured.folder() / "samples.jsonl").value();
   CHECK(test::contains(telemetry, "adapter_line_delay_ns_max"));
-  CHECK(test::contains(telemetry, "adapter_rss_bytes"));
+  // A Python takes some MiB, and this one less than a gigabyte.
+  const auto run = read_run(measured.folder());
+  REQUIRE_OK(run);
+  std::vector<double> resident;
+  for (const JournalLine& line : run->journal.lines) {
+    const auto* repetition = std::get_if<Repetition>(&line);
+    if (repetition == nullptr) continue;
+    for (const TelemetryReading& reading : repetition->telemetry) {
+      if (reading.name == "adapter_rss_bytes") resident.push_back(reading.value.value_or(0));
+    }
+  }
+  CHECK_FALSE(resident.empty());
+  for (const double bytes : resident) {
+    CHECK(bytes > 4e6);
+    CHECK(bytes < 1e9);
+  }
   CHECK(test::contains(telemetry, R"({"name":"device_power_w","value":null,"why_not":"not available: )"));
   for (const char* format : {"markdown", "html", "csv", "junit", "json"}) {
     const test::ProgramRun report = test::run_program({"report", measured.folder().string(), "--format", format});

@@ -229,6 +229,32 @@ TEST_CASE("what one late reading explains is suspect of few readings, and a larg
   CHECK_FALSE(judged(10, 0, 500'000).detail.starts_with(kFewReadings));
 }
 
+TEST_CASE("tokens that arrive late after their own stamps are suspect, though each of them is as late as the others") {
+  // A first token is stamped 30 ms after its request was sent. With a delay d it arrives after 30 ms + d, of which 5 % and 0.1 ms may be
+  // the delay: 1.68 ms where it is 1.6 ms, and 1.69 ms where it is 1.8 ms.
+  const auto judged = [](std::int64_t delay_ns, std::size_t n_late) {
+    std::vector<RequestSample> samples = steady_load();
+    for (std::size_t index = 0; index < n_late; ++index) {
+      samples[index].first_received_ns = *samples[index].first_token_ns + delay_ns;
+      samples[index].last_received_ns = *samples[index].last_token_ns + delay_ns;
+    }
+    CheckRecord timestamps = check_timestamps(samples);
+    REQUIRE(timestamps.outcome == kPassed);
+    suspect_late_arrivals(samples, timestamps);
+    return timestamps;
+  };
+  CHECK(judged(1'600'000, 40).outcome == kPassed);
+  CHECK(judged(1'800'000, 40).outcome == kSuspect);
+  CHECK(
+      judged(1'800'000, 40).detail ==
+      "first tokens arrived 1.80 ms after the times that the system itself stamped, of 31.80 ms from sending to arrival "
+      "(medians): a user has them later than the row says");
+  CHECK(judged(100 * kMs, 19).outcome == kPassed);  // fewer than half of the requests are late
+  CheckRecord known{"timestamps", kInvalid, "out of order"};
+  suspect_late_arrivals(steady_load(), known);
+  CHECK(known.outcome == kInvalid);
+}
+
 TEST_CASE("the slow clock of a single request is invalid where it misses more than one late reading explains") {
   const auto judged = [](std::int64_t duration_ns) {
     std::vector<RequestSample> samples = steady_load();
