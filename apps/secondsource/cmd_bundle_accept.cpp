@@ -11,6 +11,7 @@
 #include <set>
 #include <system_error>
 
+#include "bundle/bundle_lock.h"
 #include "bundle/bundle_text.h"
 #include "bundle/content.h"
 #include "bundle/variant.h"
@@ -333,6 +334,39 @@ Manifest with_quality(Manifest manifest, const std::vector<MeasuredVariant>& mea
   return manifest;
 }
 
+/// What was measured, by the bundle's manifest before and now, as a phrase; empty if nothing of it changed meanwhile.
+std::string change_of_measured(const Manifest& before, const Manifest& now,
+                               const std::vector<MeasuredVariant>& measured) {
+  if (now.files != before.files) return "its files are not those that were measured";
+  if (now.chat_template != before.chat_template || now.chat_date != before.chat_date) {
+    return "its chat template is not the one with which it was measured";
+  }
+  const auto limits_in = [](const Manifest& manifest, const std::string& name) {
+    const ManifestVariant* variant = manifest.find_variant(name);
+    return variant != nullptr && variant->quality ? variant->quality->limits : QualityLimits{};
+  };
+  for (const MeasuredVariant& one : measured) {
+    const QualityLimits limits = limits_in(now, one.name);
+    if (one.is_base() || limits == limits_in(before, one.name) || limits == one.result.quality.limits) continue;
+    return fmt::format("the limits of {} are others now", one.name);
+  }
+  return "";
+}
+
+/// Writes the measured variants into the manifest as it is now, so that what another process wrote meanwhile stays.
+Result<void> write_measured(const std::filesystem::path& folder, const Manifest& before,
+                            const std::vector<MeasuredVariant>& measured, CommandContext& context) {
+  SS_TRY(const FileDescriptor lock, lock_bundle(folder, context.progress, context.interrupt));
+  SS_TRY(const Manifest now, read_manifest_file(folder));
+  if (const std::string change = change_of_measured(before, now, measured); !change.empty()) {
+    return Error{ErrorCode::kNotComparable,
+                 fmt::format("{}: another process changed the bundle meanwhile: {}; nothing was written: give the "
+                             "command again",
+                             folder.string(), change)};
+  }
+  return write_manifest_file(with_quality(now, measured), folder);
+}
+
 Result<ExitStatus> run_accept(AcceptCommandOptions options, CommandContext& context) {
   SS_TRY(options.model.bundle, bundle_path(options.model.bundle, context.program));
   SS_TRY(const Bundle bundle, Bundle::open(options.model.bundle, context.progress, context.interrupt));
@@ -355,7 +389,7 @@ Result<ExitStatus> run_accept(AcceptCommandOptions options, CommandContext& cont
   SS_TRY_VOID(options.json ? print(json_lines(measured, bundle.name(), options.suite))
                            : print_text(table_text(measured) + notes_of(measured, options)));
   if (options.writes) {
-    SS_TRY_VOID(write_manifest_file(with_quality(*bundle.manifest(), measured), folder));
+    SS_TRY_VOID(write_measured(folder, *bundle.manifest(), measured, context));
     context.progress.note(fmt::format("{}: limits and tiers were written", (folder / kManifestFile).string()));
   }
   const bool all_accepted =
@@ -385,7 +419,8 @@ CommandNode* add_bundle_accept_command(CommandNode& bundle, CommandAction& actio
   command->footer(
       "Every variant follows the reference's answers in bf16, so that it needs no expected outputs of its own.\n"
       "Ends with 0 (all accepted), 1 (a variant is outside its limits), 3 (the backend computes bf16 wrongly),\n"
-      "6 (the bundle has no expected outputs of bf16). docs/correctness.md defines the figures.\n"
+      "6 (the bundle has no expected outputs of bf16, or another process changed it meanwhile).\n"
+      "docs/correctness.md defines the figures.\n"
       "Example: secondsource bundle accept bundles/default --variant int8,int4 --limit perplexity_ratio=1.02");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_accept(*options, context); }; });

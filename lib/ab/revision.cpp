@@ -2,14 +2,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-
-#include <cerrno>
-#include <chrono>
-#include <thread>
 
 #include "ab/program_run.h"
 #include "core/file.h"
+#include "core/file_lock.h"
 #include "core/folder.h"
 #include "core/hash.h"
 #include "core/staging.h"
@@ -33,11 +29,7 @@ Result<ProgramEnd> run_shell(const std::string& script, std::vector<std::string>
 Result<FileDescriptor> lock_file(const std::filesystem::path& path, const InterruptFlag& interrupt) {
   FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
   if (!lock.is_open()) return errno_error(path, "open");
-  while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return errno_error(path, "lock");
-    SS_TRY_VOID(interrupt.check());
-    std::this_thread::sleep_for(std::chrono::nanoseconds(kInterruptPeriodNs));
-  }
+  SS_TRY_VOID(wait_for_lock(lock, path, interrupt));
   return lock;
 }
 

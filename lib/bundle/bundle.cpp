@@ -27,7 +27,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kMaxManifestBytes = std::int64_t{8} << 20;
 constexpr std::int64_t kMaxTextBytes = std::int64_t{128} << 20;
 
 /// Checks that every file of the manifest exists inside the folder and has its listed size.

@@ -10,6 +10,7 @@
 #include "bundle/relative_path.h"
 #include "bundle/variant.h"
 #include "core/calendar.h"
+#include "core/file.h"
 #include "core/number.h"
 #include "core/utf8.h"
 #include "core/yaml.h"
@@ -296,6 +297,12 @@ Result<Manifest> parse_manifest(std::string_view text, std::string_view name) {
   if (has_expected && !manifest.expected_from)
     return root.fault("expected \"expected_from\", found none beside expected outputs");
   return manifest;
+}
+
+Result<Manifest> read_manifest_file(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / kManifestFile;
+  SS_TRY(const std::string text, read_file(file, kMaxManifestBytes));
+  return parse_manifest(text, file.string());
 }
 
 }  // namespace secondsource

@@ -15,6 +15,7 @@
 namespace secondsource {
 
 inline constexpr std::string_view kManifestFile = "manifest.yaml";
+inline constexpr std::int64_t kMaxManifestBytes = std::int64_t{8} << 20;
 inline constexpr std::string_view kPromptsFolder = "prompts/";    ///< of the golden prompts, as paths begin
 inline constexpr std::string_view kExpectedFolder = "expected/";  ///< of the expected outputs, as paths begin
 
@@ -22,6 +23,8 @@ struct ManifestFile {
   std::string path;  ///< relative to the bundle's folder, separated by /
   std::int64_t size_bytes = 0;
   std::string sha256;  ///< 64 lower-case hexadecimal digits
+
+  friend bool operator==(const ManifestFile&, const ManifestFile&) = default;
 };
 
 /// How far a correct backend may deviate from the reference (docs/correctness.md). Only expect.py writes these numbers.
@@ -128,6 +131,9 @@ Result<void> check_bundle_name(std::string_view name);
 /// Parses a manifest.yaml. Error messages begin with `name`. Errors: kInvalidInput; kUnsupported for a later version of
 /// the format.
 Result<Manifest> parse_manifest(std::string_view text, std::string_view name);
+
+/// Reads the manifest.yaml of a bundle's folder. Errors: those of parse_manifest(); kInvalidInput if there is none; kIo.
+Result<Manifest> read_manifest_file(const std::filesystem::path& folder);
 
 /// Returns the text of a manifest.yaml from which parse_manifest() reads the same manifest.
 [[nodiscard]] std::string write_manifest(const Manifest& manifest);

@@ -8,11 +8,13 @@
 #include <system_error>
 #include <utility>
 
+#include "bundle/bundle_lock.h"
 #include "bundle/bundle_writer.h"
 #include "bundle/content.h"
 #include "bundle/extraction_cache.h"
 #include "bundle/relative_path.h"
 #include "bundle/staged_folder.h"
+#include "bundle/unfinished_attach.h"
 #include "core/counted.h"
 #include "core/file.h"
 #include "core/folder.h"
@@ -21,8 +23,6 @@ namespace secondsource {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::int64_t kMaxManifestBytes = std::int64_t{8} << 20;
 
 bool is_part_of_outputs(const ManifestFile& file) {
   return file.path.starts_with(kPromptsFolder) || file.path.starts_with(kExpectedFolder);
@@ -60,8 +60,7 @@ Result<Outputs> open_outputs(const fs::path& path, Progress& progress, const Int
                              "expected, or a zip of one; found no manifest.yaml",
                              path.string())};
   }
-  SS_TRY(const std::string text, read_file(manifest, kMaxManifestBytes));
-  SS_TRY(outputs.manifest, parse_manifest(text, manifest.string()));
+  SS_TRY(outputs.manifest, read_manifest_file(outputs.folder));
   if (std::ranges::none_of(outputs.manifest.variants, is_verified)) {
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("{}: expected a variant with expected outputs, found none", path.string())};
@@ -69,14 +68,16 @@ Result<Outputs> open_outputs(const fs::path& path, Progress& progress, const Int
   return outputs;
 }
 
+Result<void> check_is_folder(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) return {};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: expected a bundle's folder, which is changed in place; found {}", path.string(),
+                           fs::exists(path, error) ? "a file: extract it first" : "nothing")};
+}
+
 /// Opens the bundle to which outputs are added and checks its content against its manifest.
 Result<Bundle> open_target(const fs::path& path, Progress& progress, const InterruptFlag& interrupt) {
-  std::error_code error;
-  if (!fs::is_directory(path, error)) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: expected a bundle's folder, which is changed in place; found {}", path.string(),
-                             fs::exists(path, error) ? "a file: extract it first" : "nothing")};
-  }
   SS_TRY(Bundle bundle, Bundle::open(path, progress, interrupt));
   if (bundle.manifest() == nullptr) {
     return Error{
@@ -155,14 +156,10 @@ bool is_prompt(const ManifestFile& file) {
   return file.path.starts_with(kPromptsFolder);
 }
 
-bool is_same_file(const ManifestFile& a, const ManifestFile& b) {
-  return a.path == b.path && a.sha256 == b.sha256;
-}
-
 /// How the bundle's own expected outputs contradict the new ones, as a phrase; empty if both can be kept.
 std::string contradiction(const Manifest& bundle, const Manifest& outputs) {
   if (std::ranges::none_of(bundle.variants, is_verified)) return "";
-  if (!std::ranges::equal(files_where(bundle, is_prompt), files_where(outputs, is_prompt), is_same_file)) {
+  if (files_where(bundle, is_prompt) != files_where(outputs, is_prompt)) {
     return "expected the same prompts, found others";
   }
   const ExpectedFrom& a = *bundle.expected_from;
@@ -227,11 +224,11 @@ Result<void> copy_outputs(const Outputs& outputs, const Manifest& bundle, const 
   return {};
 }
 
-/// Removes the prompts and outputs that the manifest no longer lists.
-void remove_dropped(const Manifest& bundle, const Manifest& result, const fs::path& folder) {
-  for (const ManifestFile& file : bundle.files) {
-    std::error_code ignored;
-    if (result.find_file(file.path) == nullptr) fs::remove(folder / file.path, ignored);
+/// Adds to `record` the files that change between two manifests: those that `from` lists and `to` does not, with their
+/// content.
+void add_changes(const Manifest& from, const Manifest& to, UnfinishedAttach& record) {
+  for (const ManifestFile& file : from.files) {
+    if (is_part_of_outputs(file) && hash_in(to, file.path) != file.sha256) record.add(file);
   }
 }
 
@@ -259,6 +256,8 @@ Result<void> write_outputs(const Bundle& bundle, const fs::path& target, Progres
 Result<AttachedOutputs> attach_outputs(const AttachOptions& options, const PromptEncoderOf& encode, Progress& progress,
                                        const InterruptFlag& interrupt) {
   SS_TRY(const Outputs outputs, open_outputs(options.outputs, progress, interrupt));
+  SS_TRY_VOID(check_is_folder(options.bundle));
+  SS_TRY(const FileDescriptor lock, lock_bundle(options.bundle, progress, interrupt));
   SS_TRY(const Bundle bundle, open_target(options.bundle, progress, interrupt));
   const Manifest& before = *bundle.manifest();
   SS_TRY_VOID(check_same_model(before, outputs.manifest, options.bundle));
@@ -272,11 +271,15 @@ Result<AttachedOutputs> attach_outputs(const AttachOptions& options, const Promp
   AttachedOutputs attached;
   SS_TRY(attached.n_prompts, check_answers(outputs, bundle, encode));
   const Manifest result = merged(before, outputs.manifest, conflict.empty());
+  SS_TRY(UnfinishedAttach record, UnfinishedAttach::read(bundle.folder()));
+  add_changes(before, result, record);
+  add_changes(result, before, record);
+  SS_TRY_VOID(record.write());
   const Manifest meanwhile = without_what_changes(before, result);
   if (meanwhile.files.size() != before.files.size()) SS_TRY_VOID(write_manifest_file(meanwhile, bundle.folder()));
   SS_TRY_VOID(copy_outputs(outputs, before, bundle.folder(), interrupt));
   SS_TRY_VOID(write_manifest_file(result, bundle.folder()));
-  remove_dropped(before, result, bundle.folder());
+  SS_TRY_VOID(record.finish(result));
   for (const ManifestVariant& variant : result.variants) attached.variants.push_back(variant.name);
   attached.from = *result.expected_from;
   return attached;

@@ -40,8 +40,9 @@ struct AttachedOutputs {
 /// the same by path and hash and that the bundle's files have these hashes; that the files of the outputs have their
 /// hashes; that each output belongs to a prompt; and that the bundle's tokenizer and template encode each prompt to the
 /// ids that were answered. Variants without expected outputs are removed from the manifest. The manifest is written
-/// last and never lists a file that is about to change, so an attempt that was killed can be repeated. Errors:
-/// kInvalidInput, kUnsupported, kIo, kInterrupted.
+/// last and never lists a file that is about to change, so an attempt that was killed can be repeated, which also removes
+/// the files that it left over (unfinished_attach.h). The bundle's folder is locked, so of two processes that change one
+/// bundle each finds what the other wrote. Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.
 Result<AttachedOutputs> attach_outputs(const AttachOptions& options, const PromptEncoderOf& encode, Progress& progress,
                                        const InterruptFlag& interrupt);
 

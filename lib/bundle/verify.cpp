@@ -10,6 +10,7 @@
 #include "bundle/content.h"
 #include "bundle/finite_weights.h"
 #include "bundle/relative_path.h"
+#include "bundle/unfinished_attach.h"
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/json.h"
@@ -69,6 +70,10 @@ Result<void> check_unlisted_files(Verification& verification) {
   for (const fs::path& file : files) {
     const std::string path = file.lexically_relative(folder).generic_string();
     if (path == kManifestFile || verification.manifest.find_file(path) != nullptr) continue;
+    if (path == kUnfinishedAttachFile) {
+      verification.findings.fault(fmt::format("{}: a `bundle attach` was interrupted: give it again", path));
+      continue;
+    }
     verification.findings.fault(
         fmt::format("{}: expected every file in the manifest, found it unlisted", printable(path)));
   }

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include <cstring>
 #include <string>
 
+#include "core/file_lock.h"
 #include "core/folder.h"
 
 namespace secondsource {
@@ -34,18 +34,6 @@ std::string staged_prefix(const fs::path& target) {
 
 fs::path new_name(const fs::path& target) {
   return folder_of(target) / (staged_prefix(target) + random_digits() + std::string(kSuffix));
-}
-
-enum class Lock { kTaken, kHeldElsewhere, kNotPossible };
-
-/// Some network file systems have no locks. An entry there is never taken for abandoned, because nobody gets its lock.
-Lock try_lock(const FileDescriptor& descriptor) {
-  int result = 0;
-  do {
-    result = ::flock(descriptor.get(), LOCK_EX | LOCK_NB);
-  } while (result != 0 && errno == EINTR);
-  if (result == 0) return Lock::kTaken;
-  return errno == EWOULDBLOCK ? Lock::kHeldElsewhere : Lock::kNotPossible;
 }
 
 /// True if the entry still has a name. A cleaner may come between the creation of an entry and its lock.
@@ -78,7 +66,8 @@ void remove_if_abandoned(const fs::path& entry) {
   struct stat status {};
   if (!descriptor.is_open() || ::fstat(descriptor.get(), &status) != 0 || status.st_uid != ::geteuid()) return;
   if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) return;
-  if (try_lock(descriptor) != Lock::kTaken) return;
+  // Without locks in the file system an entry is never taken for abandoned, because nobody gets its lock.
+  if (try_lock(descriptor) != FileLock::kTaken) return;
   discard(entry);
 }
 
@@ -106,7 +95,7 @@ Result<StagedEntry> stage(const fs::path& target, const Create& create) {
       const ErrorCode code = is_fault_of_path(errno) ? ErrorCode::kInvalidInput : ErrorCode::kIo;
       return Error{code, fmt::format("{}: cannot create: {}", target.string(), std::strerror(errno))};
     }
-    if (try_lock(entry.descriptor) != Lock::kHeldElsewhere && has_name(entry.descriptor)) return entry;
+    if (try_lock(entry.descriptor) != FileLock::kHeldElsewhere && has_name(entry.descriptor)) return entry;
   }
   return Error{ErrorCode::kIo, fmt::format("{}: cannot create: no temporary name is free", target.string())};
 }

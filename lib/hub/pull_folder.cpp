@@ -2,13 +2,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 
-#include <cerrno>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "core/file_lock.h"
 #include "core/folder.h"
 #include "core/staging.h"
 
@@ -35,7 +34,7 @@ Result<PullFolder> PullFolder::open(const std::filesystem::path& target) {
   constexpr mode_t kMode = 0666;
   FileDescriptor lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kMode));
   if (!lock.is_open()) return errno_error(lock_path, "open");
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+  if (try_lock(lock) == FileLock::kHeldElsewhere) {
     return Error{
         ErrorCode::kInvalidInput,
         fmt::format("{}: another process is pulling into this folder; wait until it has ended", path.string())};

@@ -7,15 +7,23 @@
 
 #include <map>
 #include <set>
+#include <span>
 
 #include "backend_kit/weight_cache.h"
+#include "bundle/bundle_text.h"
 #include "bundle/extraction_cache.h"
+#include "bundle/outputs.h"
+#include "bundle/prompt_suite.h"
+#include "bundle/unfinished_attach.h"
+#include "bundle/verify.h"
 #include "core/file.h"
 #include "core/folder.h"
+#include "core/hash.h"
 #include "core/seal.h"
 #include "core/staging.h"
 #include "disturbed_process.h"
 #include "runner/run_directory.h"
+#include "support/bundles.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 #include "unit/bundle/zip_bytes.h"
@@ -108,9 +116,9 @@ constexpr Disturbance kDisturbances[] = {{ShimAction::kFail, ShimTarget::kSystem
 
 /// Runs `operation` once for each place at which it can be disturbed, and calls check(process) after each run.
 template <typename Prepare, typename Check>
-void disturb_everywhere(const fs::path& folder, const Prepare& prepare, const Operation& operation,
-                        const Check& check) {
-  for (const Disturbance& disturbance : kDisturbances) {
+void disturb_everywhere(const fs::path& folder, const Prepare& prepare, const Operation& operation, const Check& check,
+                        std::span<const Disturbance> disturbances = kDisturbances) {
+  for (const Disturbance& disturbance : disturbances) {
     ShimPlan plan{.action = ShimAction::kCount, .target = disturbance.target};
     prepare();
     DisturbedProcess counting(plan, folder.string(), operation);
@@ -268,6 +276,89 @@ int run_all_schedules(const fs::path& folder, const Prepare& prepare, const Oper
     }
   }
   return n_schedules;
+}
+
+Result<EncodedPrompts> encode(const Bundle& bundle, const GoldenPrompts& prompts) {
+  SS_TRY(const BundleText text, BundleText::load(bundle));
+  SS_TRY(EncodedSuite encoded, encode_prompts(prompts, "all", text, bundle.config().max_seq_len));
+  EncodedPrompts ids;
+  for (EncodedPrompt& prompt : encoded.prompts) ids.emplace(prompt.id, std::move(prompt.ids));
+  return ids;
+}
+
+Result<void> attach(const fs::path& bundle, const fs::path& outputs) {
+  SilentProgress progress;
+  SS_TRY_VOID(
+      attach_outputs({.bundle = bundle, .outputs = outputs, .replaces = true}, encode, progress, InterruptFlag()));
+  return {};
+}
+
+void check_whole_bundle(const fs::path& folder) {
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  const auto bundle = Bundle::open(folder, progress, interrupt);
+  REQUIRE_OK(bundle);
+  const auto findings = verify_bundle(*bundle, {}, progress, interrupt);
+  REQUIRE_OK(findings);
+  for (const Finding& finding : *findings) {
+    CAPTURE(finding.message);
+    REQUIRE(finding.severity != Severity::kFault);
+  }
+}
+
+TEST_CASE(
+    "a bundle to which outputs are attached is whole after the next attach, whatever failed before, and keeps what "
+    "no attach wrote") {
+  const ScratchFolder scratch;
+  const fs::path bundle = scratch.path() / "bundle";
+  const fs::path old = scratch.path() / "old";
+  const fs::path outputs = scratch.path() / "outputs";
+  // The old outputs have the same prompts in a file of another name.
+  fs::copy(kTinyBundle, old, fs::copy_options::recursive);
+  fs::rename(old / "prompts/conformance.yaml", old / "prompts/old-suite.yaml");
+  Manifest manifest = *read_manifest_file(old);
+  std::ranges::find(manifest.files, "prompts/conformance.yaml", &ManifestFile::path)->path = "prompts/old-suite.yaml";
+  REQUIRE_OK(write_manifest_file(manifest, old));
+  {
+    SilentProgress progress;
+    const auto tiny = Bundle::open(kTinyBundle, progress, InterruptFlag());
+    REQUIRE_OK(tiny);
+    REQUIRE_OK(write_outputs(*tiny, outputs, progress, InterruptFlag()));
+  }
+  const auto prepare = [&] {
+    fs::remove_all(bundle);
+    fs::copy(old, bundle, fs::copy_options::recursive);
+  };
+  constexpr Disturbance kOfFiles[] = {{ShimAction::kFail, ShimTarget::kSystemCalls},
+                                      {ShimAction::kDie, ShimTarget::kSystemCalls}};
+  bool is_attached_again = false;  // else the old outputs come back
+  disturb_everywhere(
+      bundle, prepare, [&](const Acknowledge&) { return attach(bundle, outputs); },
+      [&](DisturbedProcess&) {
+        is_attached_again = !is_attached_again;
+        REQUIRE_OK(attach(bundle, is_attached_again ? outputs : old));
+        check_whole_bundle(bundle);
+        REQUIRE(fs::exists(bundle / "prompts/old-suite.yaml") == !is_attached_again);
+        // A file of the user is not removed.
+        REQUIRE_OK(write_file(bundle / "prompts/notes.txt", "x"));
+        REQUIRE_OK(attach(bundle, is_attached_again ? old : outputs));
+        REQUIRE(fs::exists(bundle / "prompts/notes.txt"));
+      },
+      kOfFiles);
+}
+
+TEST_CASE("a record of an unfinished attach that names other files is refused, and they stay") {
+  const ScratchFolder scratch;
+  const fs::path bundle = scratch.path() / "bundle";
+  fs::copy(kTinyBundle, bundle, fs::copy_options::recursive);
+  REQUIRE_OK(write_file(scratch.path() / "mine", "x"));
+  const std::string path = GENERATE("config.json", "prompts/../../mine", "../mine", "prompts", "");
+  CAPTURE(path);
+  REQUIRE_OK(write_file(bundle / kUnfinishedAttachFile, sha256_hex("x") + "  " + path + "\n"));
+  CHECK_ERROR(attach(bundle, kTinyBundle), ErrorCode::kInvalidInput,
+              "unfinished-attach.txt:1: expected a SHA-256 and a path below prompts or expected");
+  CHECK(fs::exists(scratch.path() / "mine"));
+  CHECK(fs::exists(bundle / "config.json"));
 }
 
 TEST_CASE("two processes that continue one run lose nothing, whenever each of them is delayed") {
