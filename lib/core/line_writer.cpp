@@ -2,13 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "core/file_lock.h"
 #include "core/folder.h"
 #include "core/seal.h"
 
@@ -20,16 +21,57 @@ Error io_error(const std::filesystem::path& path, std::string_view what) {
 }
 
 Result<void> lock(const FileDescriptor& descriptor, const std::filesystem::path& path) {
-  int result = 0;
-  do {
-    result = ::flock(descriptor.get(), LOCK_EX | LOCK_NB);
-  } while (result != 0 && errno == EINTR);
-  if (result == 0) return {};
-  if (errno != EWOULDBLOCK) return io_error(path, "cannot lock");
+  const FileLock taken = try_lock(descriptor);
+  if (taken == FileLock::kTaken) return {};
+  if (taken == FileLock::kNotPossible) return io_error(path, "cannot lock");
   return Error{ErrorCode::kInvalidInput, fmt::format("{}: another process is writing to this run", path.string())};
 }
 
 }  // namespace
+
+Result<void> append_whole_line(const FileDescriptor& descriptor, const std::filesystem::path& path,
+                               std::int64_t n_bytes, std::string_view line) {
+  std::size_t n_written = 0;
+  while (n_written < line.size()) {
+    const ssize_t n = ::write(descriptor.get(), line.data() + n_written, line.size() - n_written);
+    if (n < 0 && errno == EINTR) continue;
+    // A short write does not say why it was short (a full disk, a quota, a limit on the file's size); writing the rest
+    // does.
+    if (n > 0) {
+      n_written += static_cast<std::size_t>(n);
+      continue;
+    }
+    const Error error = io_error(path, "cannot write a line");
+    if (n_written > 0 && ::ftruncate(descriptor.get(), n_bytes) != 0) {
+      return error.with_context("and the torn line could not be taken back");
+    }
+    return error;
+  }
+  return {};
+}
+
+Result<std::int64_t> cut_torn_end(const FileDescriptor& descriptor, const std::filesystem::path& path) {
+  struct stat status {};
+  if (::fstat(descriptor.get(), &status) != 0) return io_error(path, "cannot stat");
+  std::string block(std::size_t{64} << 10, '\0');
+  std::int64_t end = status.st_size;
+  while (end > 0) {
+    const std::int64_t begin = std::max<std::int64_t>(0, end - static_cast<std::int64_t>(block.size()));
+    const ssize_t n = ::pread(descriptor.get(), block.data(), static_cast<std::size_t>(end - begin), begin);
+    if (n < 0 && errno == EINTR) continue;
+    if (n != end - begin) return io_error(path, "cannot read");
+    const std::size_t newline = std::string_view(block).substr(0, static_cast<std::size_t>(n)).rfind('\n');
+    if (newline != std::string_view::npos) {
+      end = begin + static_cast<std::int64_t>(newline) + 1;
+      break;
+    }
+    end = begin;
+  }
+  if (end < status.st_size && ::ftruncate(descriptor.get(), end) != 0) {
+    return io_error(path, "cannot cut off the torn end");
+  }
+  return end;
+}
 
 Result<LineWriter> LineWriter::open(const std::filesystem::path& path) {
   FileDescriptor descriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644));
@@ -68,7 +110,11 @@ Result<void> LineWriter::truncate(std::size_t valid_bytes) {
 }
 
 Result<void> LineWriter::append(std::span<const std::string> objects) {
-  for (const std::string& object : objects) SS_TRY_VOID(write_line(sealed(object) + "\n"));
+  for (const std::string& object : objects) {
+    const std::string line = sealed(object) + "\n";
+    SS_TRY_VOID(append_whole_line(descriptor_, path_, n_bytes_, line));
+    n_bytes_ += static_cast<std::int64_t>(line.size());
+  }
   int result = 0;
   do {
     result = ::fdatasync(descriptor_.get());
@@ -76,23 +122,6 @@ Result<void> LineWriter::append(std::span<const std::string> objects) {
   // EINVAL means that this kind of file cannot be flushed, as with a pipe or /dev/full in a test.
   if (result != 0 && errno != EINVAL) return io_error(path_, "cannot flush");
   return {};
-}
-
-Result<void> LineWriter::write_line(const std::string& line) {
-  ssize_t n_written = 0;
-  do {
-    n_written = ::write(descriptor_.get(), line.data(), line.size());
-  } while (n_written < 0 && errno == EINTR);
-  if (n_written == static_cast<ssize_t>(line.size())) {
-    n_bytes_ += n_written;
-    return {};
-  }
-  if (n_written >= 0) errno = ENOSPC;  // a short write to a regular file means that the disk or the quota is full
-  const Error error = io_error(path_, "cannot write a line");
-  if (n_written > 0 && ::ftruncate(descriptor_.get(), n_bytes_) != 0) {
-    return error.with_context("and the torn line could not be taken back");
-  }
-  return error;
 }
 
 }  // namespace secondsource

@@ -36,8 +36,8 @@ struct LinesFile {
 };
 
 /// Parses line after line and compares their checksums. A last line without a newline is left out. If `zeros_are_torn`,
-/// a last line that cannot be parsed is left out too, since a power cut may leave a block of zeros at the end. Any other
-/// line that cannot be parsed is an error with its number, and so is one without a checksum behind one that has one.
+/// a last line with a zero byte is left out too, since a power cut may leave a block of zeros at the end. Any other line
+/// that cannot be parsed is an error with its number, and so is one without a checksum behind one that has one.
 /// `parse_line(text, name)` returns Result<Line>.
 template <typename Line, typename ParseLine>
 Result<LinesFile<Line>> read_lines(std::string_view text, std::string_view name, const ParseLine& parse_line,
@@ -62,12 +62,12 @@ Result<LinesFile<Line>> read_lines(std::string_view text, std::string_view name,
       if (seal_of(text.substr(begin, text.size() - begin - 1)) != Seal::kGood) break;
       return Error{ErrorCode::kInvalidInput, where + ": damaged: expected a newline at the end"};
     }
-    Result<Line> line = parse(text.substr(begin, newline - begin), where);
-    if (!line) {
-      file.torn_tail = zeros_are_torn && newline + 1 == text.size();
-      if (file.torn_tail) break;
-      return std::move(line).error();
-    }
+    const std::string_view object = text.substr(begin, newline - begin);
+    const bool is_last = newline + 1 == text.size();
+    file.torn_tail = zeros_are_torn && is_last && object.find('\0') != std::string_view::npos;
+    if (file.torn_tail) break;
+    Result<Line> line = parse(object, where);
+    if (!line) return std::move(line).error();
     file.lines.push_back(std::move(line).value());
     file.line_ends.push_back(newline + 1);
   }

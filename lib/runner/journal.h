@@ -17,8 +17,9 @@ namespace secondsource {
 /// Reads the journal of an interrupted run. The unit of resumption is the request in single-stream scenarios and the
 /// whole repetition in all others, because requests that share the machine cannot be resumed one by one. Therefore
 /// trailing samples of an unfinished offline or server repetition are dropped and measured again, and a torn last line
-/// is dropped too; the file must then be truncated to Journal::valid_bytes(). `cells` are the planned cells, which give
-/// the scenario of each sample. Errors: kInvalidInput for a malformed line that is not the last.
+/// (without its newline, or with zeros) is dropped too; the file must then be truncated to Journal::valid_bytes().
+/// `cells` are the planned cells, which give the scenario of each sample. Errors: kInvalidInput for any other malformed
+/// line.
 Result<Journal> read_journal_for_resume(std::string_view text, std::string_view name,
                                         std::span<const PlannedCell> cells);
 
@@ -33,8 +34,8 @@ class JournalWriter {
   /// Cuts the text off after `valid_bytes`. Errors: kIo.
   Result<void> truncate(std::size_t valid_bytes) { return lines_.truncate(valid_bytes); }
 
-  /// Writes each line with one write(), then flushes once to the disk; call it outside timed regions only. A line that
-  /// could not be written completely (disk full) is removed again, so that the journal stays readable. Errors: kIo.
+  /// Appends the lines, then flushes once to the disk; call it outside timed regions only. A line that could not be
+  /// written completely (disk full) is removed again, so that the journal stays readable. Errors: kIo.
   Result<void> append(std::span<const JournalLine> lines);
 
  private:

@@ -14,6 +14,7 @@
 #include "core/clock.h"
 #include "core/folder.h"
 #include "core/json_text.h"
+#include "core/line_writer.h"
 #include "core/staging.h"
 #include "core/utf8.h"
 #include "record/record_json.h"
@@ -24,12 +25,23 @@ namespace {
 
 constexpr const char* kRunFile = "run.json";
 constexpr const char* kSamplesFile = "samples.jsonl";
+constexpr const char* kSummaryFile = "summary.json";
 constexpr const char* kWorkersFolder = "workers";
 
 Error has_run(const std::filesystem::path& folder) {
   return Error{
       ErrorCode::kInvalidInput,
       fmt::format("{}: expected a new folder, found a run in it; `run --resume` continues it", folder.string())};
+}
+
+/// A run whose samples were removed, as in an archive, still has its figures in summary.json. Measuring its cells anew
+/// would replace the only copy of them.
+Error has_only_summary(const std::filesystem::path& folder) {
+  return Error{
+      ErrorCode::kInvalidInput,
+      fmt::format("{}: expected samples in samples.jsonl, found none beside the summary.json of a complete run, "
+                  "which measuring again would replace; give a new folder to `run --out`",
+                  folder.string())};
 }
 
 /// Whether a file of this name may be a remainder of a run that ended before its run.json was written.
@@ -93,6 +105,9 @@ Result<RunDirectory> RunDirectory::resume(const std::filesystem::path& folder,
   SS_TRY_VOID(check_run_folder(folder));
   const std::filesystem::path run_file = folder / kRunFile;
   const std::filesystem::path samples_file = folder / kSamplesFile;
+  const bool has_summary = path_exists(folder / kSummaryFile);
+  // Opening the journal would create it.
+  if (has_summary && !path_exists(samples_file)) return has_only_summary(folder);
   // What is read before the lock is held may be out of date when it is used: the process that held the lock may have
   // appended lines or finished the run.
   SS_TRY(JournalWriter journal, JournalWriter::open(samples_file));
@@ -100,6 +115,7 @@ Result<RunDirectory> RunDirectory::resume(const std::filesystem::path& folder,
   SS_TRY_VOID(check(record));
   SS_TRY(const std::string text, journal.read());
   SS_TRY(Journal state, read_journal_for_resume(text, samples_file.string(), record.cells));
+  if (has_summary && state.lines.empty()) return has_only_summary(folder);
   SS_TRY_VOID(create_folder(folder / kWorkersFolder));
   SS_TRY_VOID(journal.truncate(state.valid_bytes()));
   record.resumed_utc.push_back(utc_timestamp());
@@ -130,7 +146,10 @@ Result<void> RunDirectory::set_device_limits(std::string_view backend, const Lim
 Result<void> RunDirectory::append_telemetry(std::string_view stint, const TelemetrySnapshot& snapshot) {
   const std::filesystem::path path = folder_ / "telemetry.jsonl";
   if (!telemetry_.is_open()) {
-    telemetry_ = FileDescriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644));
+    FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644));
+    if (!file.is_open()) return errno_error(path, "open for writing");
+    SS_TRY(telemetry_bytes_, cut_torn_end(file, path));
+    telemetry_ = std::move(file);
   }
   nlohmann::ordered_json tree = {{"at_ns", snapshot.at_ns}, {"of", stint}};
   for (const TelemetryReading& reading : snapshot.readings) {
@@ -141,10 +160,8 @@ Result<void> RunDirectory::append_telemetry(std::string_view stint, const Teleme
     }
   }
   const std::string line = to_json_text(tree) + "\n";
-  if (!telemetry_.is_open() ||
-      ::write(telemetry_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-    return Error{ErrorCode::kIo, fmt::format("{}: cannot write: {}", path.string(), std::strerror(errno))};
-  }
+  SS_TRY_VOID(append_whole_line(telemetry_, path, telemetry_bytes_, line));
+  telemetry_bytes_ += static_cast<std::int64_t>(line.size());
   return {};
 }
 
@@ -158,7 +175,7 @@ Result<RunSummary> RunDirectory::write_summary() const {
   Journal journal;
   journal.lines = lines_;
   RunSummary summary = summarize(record_, journal);
-  SS_TRY_VOID(write_record(folder_ / "summary.json", summary));
+  SS_TRY_VOID(write_record(folder_ / kSummaryFile, summary));
   return summary;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // A run on disk: run.json, samples.jsonl, telemetry.jsonl, summary.json and the stderr output of its workers.
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -25,7 +26,8 @@ class RunDirectory {
   static Result<RunRecord> read_record(const std::filesystem::path& folder);
   /// Opens an interrupted run, notes the resumption in its run.json and truncates the incomplete end of its journal. The
   /// journal is locked before anything is read. `check` sees the record before anything is changed; its error is
-  /// returned. Errors: kInvalidInput, kIo.
+  /// returned. Errors: kInvalidInput, also for a run that has only its summary.json, which a resumption would replace;
+  /// kIo.
   static Result<RunDirectory> resume(const std::filesystem::path& folder,
                                      const std::function<Result<void>(const RunRecord&)>& check);
   /// Errors: kInvalidInput when create() would refuse the folder, so that this is said before any work.
@@ -44,7 +46,8 @@ class RunDirectory {
   Result<void> set_limits(const LimitLooks& looks);
   /// The same for the limits of the device of a backend that is in the record. Errors: kIo.
   Result<void> set_device_limits(std::string_view backend, const LimitLooks& looks);
-  /// Appends to telemetry.jsonl without flushing: telemetry may be lost, samples may not. Errors: kIo.
+  /// Appends to telemetry.jsonl without flushing: telemetry may be lost, samples may not. A line that could not be
+  /// written whole is removed again, and so is the torn end that an interrupted run left. Errors: kIo.
   Result<void> append_telemetry(std::string_view stint, const TelemetrySnapshot& snapshot);
   /// The file that receives the stderr of the stint's workers.
   [[nodiscard]] std::filesystem::path stderr_file(std::string_view stint) const;
@@ -63,6 +66,7 @@ class RunDirectory {
   JournalWriter journal_;
   std::vector<JournalLine> lines_;
   FileDescriptor telemetry_;
+  std::int64_t telemetry_bytes_ = 0;
 };
 
 }  // namespace secondsource

@@ -76,6 +76,13 @@ TEST_CASE("damage in the middle of a journal is refused with its line") {
               ErrorCode::kInvalidInput, "samples.jsonl:2");
 }
 
+TEST_CASE("a malformed last line with its newline is no torn line, and is refused with its number") {
+  const PlannedCell single = cell(ScenarioKind::kSingleStream);
+  const std::string line = text_of({sample_of(single, 0, 0)});
+  CHECK_ERROR(read_journal_for_resume(line + "garbage\n", "samples.jsonl", std::vector<PlannedCell>{single}),
+              ErrorCode::kInvalidInput, "samples.jsonl:2");
+}
+
 TEST_CASE("a block of zeros at the end is a torn line") {
   const PlannedCell single = cell(ScenarioKind::kSingleStream);
   const std::string line = text_of({sample_of(single, 0, 0)});
@@ -130,7 +137,8 @@ TEST_CASE("a line that does not fit on the disk is taken back") {
   const auto fits = writer->append(std::span(&line, 1));
   const auto does_not = writer->append(std::span(&line, 1));
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
-  CHECK_ERROR(does_not, ErrorCode::kIo, "samples.jsonl");
+  // The cause is the limit, and not a full disk.
+  CHECK_ERROR(does_not, ErrorCode::kIo, "samples.jsonl: cannot write a line: File too large");
   REQUIRE_OK(fits);
   CHECK(*read_file(path) == text);
   // The disk has room again.

@@ -2,6 +2,9 @@
 
 #include "runner/run_directory.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "core/file.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
@@ -129,4 +132,55 @@ TEST_CASE("a run that an earlier version wrote has no checksums, can be read and
   // An earlier version cannot have written a line without a checksum after one with a checksum.
   REQUIRE_OK(write_file(scratch.path() / "samples.jsonl", read_file(scratch.path() / "samples.jsonl").value() + text));
   CHECK_ERROR(read_run(scratch.path()), ErrorCode::kInvalidInput, "no checksum");
+}
+
+TEST_CASE(
+    "a complete run without its samples is not measured anew, since its summary is the only copy of its figures") {
+  const ScratchFolder scratch;
+  const std::filesystem::path folder = scratch.path() / "run";
+  {
+    auto run = RunDirectory::create(folder, hand_made_record(1));
+    REQUIRE_OK(run);
+    REQUIRE_OK(run->append(hand_made_journal(1, 3).lines));
+    REQUIRE_OK(run->write_summary());
+  }
+  const std::string record = *read_file(folder / "run.json");
+  const std::string summary = *read_file(folder / "summary.json");
+  std::filesystem::remove(folder / "samples.jsonl");
+  const bool has_empty_journal = GENERATE(false, true);
+  if (has_empty_journal) REQUIRE_OK(write_file(folder / "samples.jsonl", "{\"type\":\"sam"));
+  CHECK_ERROR(RunDirectory::resume(folder, nothing_against), ErrorCode::kInvalidInput,
+              "found none beside the summary.json");
+  CHECK(std::filesystem::exists(folder / "samples.jsonl") == has_empty_journal);
+  CHECK(*read_file(folder / "run.json") == record);
+  CHECK(*read_file(folder / "summary.json") == summary);
+}
+
+TEST_CASE("a line of telemetry that did not fit on the disk leaves no part behind, and neither does a crash") {
+  const ScratchFolder scratch;
+  const std::filesystem::path folder = scratch.path() / "run";
+  const std::filesystem::path file = folder / "telemetry.jsonl";
+  const TelemetrySnapshot snapshot{.at_ns = 1, .readings = {{"power_w", 3.5, ""}}};
+  std::string line;
+  {
+    auto run = RunDirectory::create(folder, hand_made_record(1));
+    REQUIRE_OK(run);
+    REQUIRE_OK(run->append_telemetry("a/b", snapshot));
+    line = *read_file(file);
+    // A limit on the file's size simulates a full disk: only half of the second line fits.
+    ::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const rlimit limited{line.size() + line.size() / 2, before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &limited) == 0);
+    const auto does_not_fit = run->append_telemetry("a/b", snapshot);
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+    CHECK_ERROR(does_not_fit, ErrorCode::kIo, "telemetry.jsonl");
+    CHECK(*read_file(file) == line);
+  }
+  REQUIRE_OK(write_file(file, line + line.substr(0, line.size() / 2)));
+  auto resumed = RunDirectory::resume(folder, nothing_against);
+  REQUIRE_OK(resumed);
+  REQUIRE_OK(resumed->append_telemetry("a/b", snapshot));
+  CHECK(*read_file(file) == line + line);
 }
