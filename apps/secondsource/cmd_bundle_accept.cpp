@@ -114,6 +114,7 @@ class Acceptance {
         context_.progress.note(fmt::format("{}: left out: {}", name, variant.error().message));
         continue;
       }
+      if (!variant && variant.error().code == ErrorCode::kInterrupted) return variant.error();
       if (!variant) return variant.error().with_context(name);
       if (!faults.empty()) return std::vector<MeasuredVariant>();
       measured.push_back(std::move(*variant));
@@ -156,8 +157,9 @@ class Acceptance {
     const std::int64_t window = std::min(kTextWindow, bundle_.config().max_seq_len);
     if (!text_ids_.empty()) engine_options.max_context = std::max(engine_options.max_context, window);
     SS_TRY(auto session, open_session(bundle_, flags, engine_options, context_));
+    const GoldenPassOptions pass{.interrupt = &context_.interrupt};
     if (name == kQualityBase) {
-      SS_TRY(const GoldenResult golden, run_golden_pass(*session, inputs, {}, context_.progress));
+      SS_TRY(const GoldenResult golden, run_golden_pass(*session, inputs, pass, context_.progress));
       if (golden.record.verdict != GoldenVerdict::kPassed) {
         faults = golden.record.reasons;
         faults.insert(faults.begin(), fmt::format("{} computes {} wrongly, so it cannot judge other variants",
@@ -166,9 +168,10 @@ class Acceptance {
       }
     }
     MeasuredVariant measured{.name = name, .result = {}, .listed = bundle_.manifest()->find_variant(name)};
-    SS_TRY(measured.result, run_quality_pass(*session, inputs, {}, context_.progress));
+    SS_TRY(measured.result, run_quality_pass(*session, inputs, pass, context_.progress));
     if (!text_ids_.empty()) {
-      SS_TRY(const double nll, mean_nll_of_text(session->engine(), text_ids_, window, context_.progress));
+      SS_TRY(const double nll,
+             mean_nll_of_text(session->engine(), text_ids_, window, context_.progress, context_.interrupt));
       if (name == kQualityBase) base_nll_ = nll;
       measured.result.quality.perplexity = std::exp(nll);
       measured.result.quality.perplexity_ratio = std::exp(nll - base_nll_);

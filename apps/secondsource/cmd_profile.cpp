@@ -80,14 +80,15 @@ std::optional<std::string> fault_of(const BackendOptions& options) {
 Result<OperationProfile> profile(const ProfileOptions& options, const Bundle& bundle, const std::string& backend_name,
                                  const std::string& variant, const BackendOptions& backend_options,
                                  CommandContext& context) {
-  ProfilePlan plan{.seed = options.seed};
+  ProfilePlan plan{.seed = options.seed, .interrupt = &context.interrupt};
   SS_TRY(plan.scenario, scenario_of(options));
   SS_TRY(const double budget_s, parse_seconds_flag("--budget", options.budget));
   plan.budget_ns = static_cast<std::int64_t>(1e9 * budget_s);
   SS_TRY(std::unique_ptr<Backend> backend,
          load_backend_with_fault(module_folders(context.program), backend_name, backend_options));
   if (backend->device().is_host) {
-    SS_TRY(plan.limits, measure_machine_limits(backend_options.n_threads, backend_options.cpus, HostFiles()));
+    SS_TRY(plan.limits, measure_machine_limits(backend_options.n_threads, backend_options.cpus, HostFiles(),
+                                               WhenDisturbed::kMeasureAgain, &context.interrupt));
   } else if (const Result<DeviceRates> rates = backend->measure_rates(RateEffort::kAll)) {
     plan.limits = limits_of_device(*rates);
   } else {

@@ -463,7 +463,7 @@ Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& ide
 /// Records the machine's limits, unless no backend of the run computes on the host. They are measured until two
 /// measurements by any processes on this host agree, or only once if the run accepts any noise. Later measurements are
 /// made beside each repetition and where a speed seems to exceed a limit.
-Result<void> look_at_limits(const RunSettings& settings, RunRecord& record, Progress& progress) {
+Result<void> look_at_limits(const RunSettings& settings, RunRecord& record, CommandContext& context) {
   if (std::ranges::none_of(record.backends, [](const BackendRecord& backend) { return backend.device.is_host; })) {
     return {};
   }
@@ -474,9 +474,9 @@ Result<void> look_at_limits(const RunSettings& settings, RunRecord& record, Prog
   if (!is_known) {
     const auto when_disturbed = one_look_is_enough ? WhenDisturbed::kAccept : WhenDisturbed::kMeasureAgain;
     SS_TRY(const MachineLimits look,
-           measure_machine_limits(settings.threads, settings.cpus, HostFiles(), when_disturbed));
+           measure_machine_limits(settings.threads, settings.cpus, HostFiles(), when_disturbed, &context.interrupt));
     if (const Result<void> added = store.add(look); !added) {
-      progress.note("the machine's limits are not kept for later runs: " + added.error().message);
+      context.progress.note("the machine's limits are not kept for later runs: " + added.error().message);
     }
   }
   record.limits = store.looks().best;
@@ -514,7 +514,7 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
       return print_dry_run(run_plan);
     }
     for (const std::string& note : run_plan.notes) context.progress.note(note);
-    SS_TRY_VOID(look_at_limits(plan.request.settings, run_plan.record, context.progress));
+    SS_TRY_VOID(look_at_limits(plan.request.settings, run_plan.record, context));
     SS_TRY(RunDirectory directory, RunDirectory::create(folder, run_plan.record));
     run = OpenRun{std::move(directory), paths_of(modules), keys_of(plan.request.systems), std::move(systems.servers),
                   std::move(systems.adapters)};

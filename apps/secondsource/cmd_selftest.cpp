@@ -72,29 +72,36 @@ Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext&
   return ExitStatus::kOk;
 }
 
-Result<ExitStatus> judge_pool(const SelftestOptions& options) {
+Result<std::string> judge_pool(const SelftestOptions& options) {
   SS_TRY(const std::string text, read_file(options.from));
   SS_TRY(const LinesFile<ProcessLine> pairs, pairs_from_text(text, options.from));
   const PairPool pool = pool_of(pairs.lines);
   if (pool.empty()) {
     return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected whole pairs, found none", options.from)};
   }
-  SS_TRY_VOID(print_text(pool_report(pool, !options.as_measured, options.plan)));
-  return ExitStatus::kOk;
+  return pool_report(pool, !options.as_measured, options.plan);
 }
 
-Result<ExitStatus> run_selftest(const SelftestOptions& options, CommandContext& context) {
+/// Computes what was asked for, and whether the gate meets its aims where that is judged.
+Result<SelftestResult> judge_gate(const SelftestOptions& options, Progress& progress) {
+  SelftestResult result{.text = {}, .meets_aims = true};
+  if (!options.from.empty()) {
+    SS_TRY(result.text, judge_pool(options));
+  } else if (options.server_starts) {
+    result.text = simulate_server_starts(options.plan, progress);
+  } else if (options.anchor) {
+    result.text = simulate_anchor_checks(options.plan, progress);
+  } else {
+    result = simulate(options.plan, progress);
+  }
+  return result;
+}
+
+Result<ExitStatus> run_selftest(SelftestOptions options, CommandContext& context) {
   if (options.real) return measure_pairs(options, context);
-  if (!options.from.empty()) return judge_pool(options);
-  if (options.server_starts) {
-    SS_TRY_VOID(print_text(simulate_server_starts(options.plan, context.progress)));
-    return ExitStatus::kOk;
-  }
-  if (options.anchor) {
-    SS_TRY_VOID(print_text(simulate_anchor_checks(options.plan, context.progress)));
-    return ExitStatus::kOk;
-  }
-  const SelftestResult result = simulate(options.plan, context.progress);
+  options.plan.work.interrupt = &context.interrupt;
+  SS_TRY(const SelftestResult result, judge_gate(options, context.progress));
+  SS_TRY_VOID(context.interrupt.check());  // the result of an interrupted simulation means nothing
   SS_TRY_VOID(print_text(result.text));
   return result.meets_aims ? ExitStatus::kOk : ExitStatus::kRegressed;
 }
@@ -112,7 +119,8 @@ void add_gate_flags(CommandNode& command, SelftestOptions& options) {
   command.add_option("--seed", options.plan.seed, "Seed of the simulation, which decides all its results")
       ->capture_default_str();
   command
-      .add_option("--threads", options.plan.n_threads, "Threads of the simulation; they change nothing in its results")
+      .add_option("--threads", options.plan.work.n_threads,
+                  "Threads of the simulation; they change nothing in its results")
       ->check(Range(1, 1024))
       ->capture_default_str();
   command.add_flag("--server-starts", options.server_starts,
@@ -141,7 +149,7 @@ CommandNode* add_selftest_command(CommandNode& app, CommandAction& action) {
   CommandNode* selftest = app.add_subcommand("selftest", "Tests of this program's own claims on this machine");
   selftest->require_subcommand();
   auto options = std::make_shared<SelftestOptions>();
-  options->plan.n_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  options->plan.work.n_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   CommandNode* gate =
       selftest->add_subcommand("gate", "The gate's operating characteristic: false failures, detection");
   add_gate_flags(*gate, *options);

@@ -12,14 +12,17 @@ namespace {
 
 /// Sums trial(i), a GateCounts or a number, over i in [0, n_trials).
 template <typename Sum, typename Trial>
-Sum sum_over_trials(std::int64_t n_trials, int n_threads, const Trial& trial) {
-  std::vector<Sum> sums(static_cast<std::size_t>(std::max(1, n_threads)));
+Sum sum_over_trials(std::int64_t n_trials, const SimulationWork& work, const Trial& trial) {
+  std::vector<Sum> sums(static_cast<std::size_t>(std::max(1, work.n_threads)));
   {
     std::vector<std::jthread> threads;
     for (std::size_t worker = 0; worker < sums.size(); ++worker) {
       threads.emplace_back([&, worker] {
         Sum sum{};
-        for (auto i = static_cast<std::int64_t>(worker); i < n_trials; i += std::ssize(sums)) sum += trial(i);
+        for (auto i = static_cast<std::int64_t>(worker); i < n_trials; i += std::ssize(sums)) {
+          if (work.interrupt != nullptr && work.interrupt->requested()) break;
+          sum += trial(i);
+        }
         sums[worker] = sum;
       });
     }
@@ -105,8 +108,8 @@ PairedVerdict simulate_gate(const PairedGate& gate, NoiseKind noise, double sigm
 }
 
 GateCounts simulate_gates(const PairedGate& gate, NoiseKind noise, double sigma, double change, std::int64_t n_trials,
-                          std::uint64_t seed, int n_threads, const ServerStarts& starts) {
-  return sum_over_trials<GateCounts>(n_trials, n_threads, [&](std::int64_t trial) {
+                          std::uint64_t seed, const SimulationWork& work, const ServerStarts& starts) {
+  return sum_over_trials<GateCounts>(n_trials, work, [&](std::int64_t trial) {
     GateCounts counts;
     counts.add(simulate_gate(gate, noise, sigma, change, random_bits(seed, static_cast<std::uint64_t>(trial)), starts));
     return counts;
@@ -114,9 +117,9 @@ GateCounts simulate_gates(const PairedGate& gate, NoiseKind noise, double sigma,
 }
 
 std::int64_t simulate_false_families(const PairedGate& gate, NoiseKind noise, double sigma, std::int64_t n_cells,
-                                     std::int64_t n_families, std::uint64_t seed, int n_threads,
+                                     std::int64_t n_families, std::uint64_t seed, const SimulationWork& work,
                                      const ServerStarts& starts) {
-  return sum_over_trials<std::int64_t>(n_families, n_threads, [&](std::int64_t family) -> std::int64_t {
+  return sum_over_trials<std::int64_t>(n_families, work, [&](std::int64_t family) -> std::int64_t {
     for (std::int64_t cell = 0; cell < n_cells; ++cell) {
       const auto index = static_cast<std::uint64_t>(family * n_cells + cell);
       if (simulate_gate(gate, noise, sigma, 0, random_bits(seed, index), starts).decision == Decision::kRegressed)
@@ -127,8 +130,8 @@ std::int64_t simulate_false_families(const PairedGate& gate, NoiseKind noise, do
 }
 
 GateCounts simulate_anchors(const AnchorNights& nights, std::int64_t n_verdicts, double change, std::int64_t n_trials,
-                            std::uint64_t seed, int n_threads) {
-  return sum_over_trials<GateCounts>(n_trials, n_threads, [&](std::int64_t trial) {
+                            std::uint64_t seed, const SimulationWork& work) {
+  return sum_over_trials<GateCounts>(n_trials, work, [&](std::int64_t trial) {
     GateCounts counts;
     count(simulate_anchor(nights, n_verdicts, change, random_bits(seed, static_cast<std::uint64_t>(trial))), counts);
     return counts;
@@ -136,8 +139,8 @@ GateCounts simulate_anchors(const AnchorNights& nights, std::int64_t n_verdicts,
 }
 
 std::int64_t simulate_false_checks(const AnchorNights& nights, std::int64_t n_verdicts, std::int64_t n_families,
-                                   std::uint64_t seed, int n_threads) {
-  return sum_over_trials<std::int64_t>(n_families, n_threads, [&](std::int64_t family) -> std::int64_t {
+                                   std::uint64_t seed, const SimulationWork& work) {
+  return sum_over_trials<std::int64_t>(n_families, work, [&](std::int64_t family) -> std::int64_t {
     for (std::int64_t verdict = 0; verdict < n_verdicts; ++verdict) {
       const std::uint64_t bits = random_bits(seed, static_cast<std::uint64_t>(family * n_verdicts + verdict));
       if (simulate_anchor(nights, n_verdicts, 0, bits) == Decision::kRegressed) return 1;
@@ -147,8 +150,8 @@ std::int64_t simulate_false_checks(const AnchorNights& nights, std::int64_t n_ve
 }
 
 GateCounts resample_gates(const PairedGate& gate, const PairPool& pool, Drawing drawing, double change,
-                          std::int64_t n_gates, std::uint64_t seed, int n_threads) {
-  return sum_over_trials<GateCounts>(n_gates, n_threads, [&](std::int64_t trial) {
+                          std::int64_t n_gates, std::uint64_t seed, const SimulationWork& work) {
+  return sum_over_trials<GateCounts>(n_gates, work, [&](std::int64_t trial) {
     RandomStream random(random_bits(seed, static_cast<std::uint64_t>(trial)));
     PairPool rows;
     for (std::int64_t pair = 0; pair < gate.plan().max_pairs(); ++pair) {

@@ -7,10 +7,18 @@
 #include <functional>
 #include <vector>
 
+#include "core/interrupt.h"
 #include "gate/noise_model.h"
 #include "gate/paired_gate.h"
 
 namespace secondsource {
+
+/// How a simulation is computed, which changes nothing in its result. One that is interrupted ends at once with the trials
+/// that were done by then, which its caller discards.
+struct SimulationWork {
+  int n_threads = 1;
+  const InterruptFlag* interrupt = nullptr;  ///< checked before each trial; may be nullptr
+};
 
 /// Counts of the verdicts of many gates under the same conditions.
 struct GateCounts {
@@ -38,14 +46,14 @@ struct ServerStarts {
 
 /// Simulates `n_trials` gates of one cell each.
 [[nodiscard]] GateCounts simulate_gates(const PairedGate& gate, NoiseKind noise, double sigma, double change,
-                                        std::int64_t n_trials, std::uint64_t seed, int n_threads,
+                                        std::int64_t n_trials, std::uint64_t seed, const SimulationWork& work,
                                         const ServerStarts& starts = {});
 
 /// Simulates `n_families` comparisons of a build with itself, each with `n_cells` cells, and returns the number of
 /// comparisons in which any cell failed. The cells are independent, which is the worst case for the family error.
 [[nodiscard]] std::int64_t simulate_false_families(const PairedGate& gate, NoiseKind noise, double sigma,
                                                    std::int64_t n_cells, std::int64_t n_families, std::uint64_t seed,
-                                                   int n_threads, const ServerStarts& starts = {});
+                                                   const SimulationWork& work, const ServerStarts& starts = {});
 
 /// One comparison of the newest nights with the pinned ones.
 struct AnchorNights {
@@ -58,12 +66,13 @@ struct AnchorNights {
 /// Simulates `n_trials` verdicts of compare_with_anchor(), each one of `n_verdicts` that share the error, where the newest
 /// nights are slower by `change`.
 [[nodiscard]] GateCounts simulate_anchors(const AnchorNights& nights, std::int64_t n_verdicts, double change,
-                                          std::int64_t n_trials, std::uint64_t seed, int n_threads);
+                                          std::int64_t n_trials, std::uint64_t seed, const SimulationWork& work);
 
 /// Simulates `n_families` checks of an unchanged program with `n_verdicts` independent verdicts each, and returns the
 /// number of checks in which any verdict failed.
 [[nodiscard]] std::int64_t simulate_false_checks(const AnchorNights& nights, std::int64_t n_verdicts,
-                                                 std::int64_t n_families, std::uint64_t seed, int n_threads);
+                                                 std::int64_t n_families, std::uint64_t seed,
+                                                 const SimulationWork& work);
 
 /// The differences ln(candidate / base) of measured pairs: one row per pair, one column per cell and metric.
 using PairPool = std::vector<std::vector<double>>;
@@ -76,7 +85,7 @@ enum class Drawing : std::uint8_t {
 /// Runs `n_gates` gates over all cells, each on pairs drawn from the pool with replacement and with the candidate
 /// slowed by a further `change`. A gate counts as regressed when any cell is, and as passed when all cells are.
 [[nodiscard]] GateCounts resample_gates(const PairedGate& gate, const PairPool& pool, Drawing drawing, double change,
-                                        std::int64_t n_gates, std::uint64_t seed, int n_threads);
+                                        std::int64_t n_gates, std::uint64_t seed, const SimulationWork& work);
 
 /// Does the same on consecutive pairs of the pool in measured order: one gate for each complete plan that fits.
 [[nodiscard]] GateCounts disjoint_gates(const PairedGate& gate, const PairPool& pool, double change);

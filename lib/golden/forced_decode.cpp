@@ -23,7 +23,7 @@ std::optional<std::int64_t> device_limit(const DeviceInfo& device) {
 }
 
 /// Decodes cases that share a document, or have none, and increments `n_done` for each finished case.
-Result<void> decode_group(Engine& engine, const std::vector<const GoldenCase*>& group, std::int64_t step_deadline_ns,
+Result<void> decode_group(Engine& engine, const std::vector<const GoldenCase*>& group, const GoldenPassOptions& options,
                           Progress& progress, const ForcedObserver& observe, std::int64_t& n_done) {
   std::optional<RequestId> parent;
   std::map<RequestId, const GoldenCase*> open;
@@ -41,7 +41,8 @@ Result<void> decode_group(Engine& engine, const std::vector<const GoldenCase*>& 
     open[*id] = one;
   }
   while (engine.has_work()) {
-    SS_TRY(const std::vector<TokenEvent> events, engine.step({now_ns() + step_deadline_ns}));
+    if (options.interrupt != nullptr) SS_TRY_VOID(options.interrupt->check());
+    SS_TRY(const std::vector<TokenEvent> events, engine.step({now_ns() + options.step_deadline_ns}));
     for (const TokenEvent& event : events) {
       observe(*open.at(event.request), event);
       if (event.finish != FinishReason::kNone) ++n_done;
@@ -83,7 +84,7 @@ RunnableCases runnable_cases(ModelSession& session, const GoldenInputs& inputs) 
   return runnable;
 }
 
-Result<void> decode_forced(Engine& engine, std::vector<const GoldenCase*> cases, std::int64_t step_deadline_ns,
+Result<void> decode_forced(Engine& engine, std::vector<const GoldenCase*> cases, const GoldenPassOptions& options,
                            Progress& progress, const ForcedObserver& observe) {
   // Group the cases by document, so that the cache holds one document at a time. Cases without a document run together.
   std::ranges::stable_sort(cases, {}, [](const GoldenCase* one) -> const std::string& { return one->prompt.document; });
@@ -91,7 +92,7 @@ Result<void> decode_forced(Engine& engine, std::vector<const GoldenCase*> cases,
   for (auto first = cases.begin(); first != cases.end();) {
     const auto last = std::find_if(
         first, cases.end(), [&](const GoldenCase* one) { return one->prompt.document != (*first)->prompt.document; });
-    SS_TRY_VOID(decode_group(engine, {first, last}, step_deadline_ns, progress, observe, n_done));
+    SS_TRY_VOID(decode_group(engine, {first, last}, options, progress, observe, n_done));
     first = last;
   }
   return {};

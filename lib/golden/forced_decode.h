@@ -31,8 +31,8 @@ using ForcedObserver = std::function<void(const GoldenCase& one, const TokenEven
 
 /// Decodes all cases along their records, with logits. Cases that share a document follow each other and fork its cache.
 /// The engine must be idle and able to return logits. Errors: those of the engine; kDeadline when one step takes
-/// longer than `step_deadline_ns`.
-Result<void> decode_forced(Engine& engine, std::vector<const GoldenCase*> cases, std::int64_t step_deadline_ns,
+/// longer than its deadline; kInterrupted.
+Result<void> decode_forced(Engine& engine, std::vector<const GoldenCase*> cases, const GoldenPassOptions& options,
                            Progress& progress, const ForcedObserver& observe);
 
 }  // namespace secondsource

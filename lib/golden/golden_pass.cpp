@@ -96,7 +96,7 @@ class Pass {
     result_.skipped = std::move(runnable.skipped);
     result_.record.n_skipped = static_cast<std::int32_t>(runnable.n_skipped + inputs_.n_left_out);
     progress_.begin(fmt::format("golden pass, {} {}", session_.backend().device().backend, inputs_.variant), n_cases);
-    SS_TRY_VOID(decode_forced(session_.engine(), runnable.cases, options_.step_deadline_ns, progress_,
+    SS_TRY_VOID(decode_forced(session_.engine(), runnable.cases, options_, progress_,
                               [this](const GoldenCase& one, const TokenEvent& event) { judge(one, event); }));
     SS_TRY_VOID(run_streams(runnable.cases));
     judge_answers(runnable.cases);
@@ -123,6 +123,7 @@ class Pass {
       open.emplace(*id, std::move(stream));
     }
     while (engine.has_work()) {
+      if (options_.interrupt != nullptr) SS_TRY_VOID(options_.interrupt->check());
       SS_TRY(const std::vector<TokenEvent> events, engine.step({now_ns() + options_.step_deadline_ns}));
       for (const TokenEvent& event : events) {
         Stream& stream = open.at(event.request);

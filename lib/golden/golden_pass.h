@@ -16,6 +16,7 @@
 
 #include "backend/backend.h"
 #include "bundle/prompt_suite.h"
+#include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
 #include "engine/model_session.h"
@@ -61,6 +62,7 @@ Result<GoldenInputs> load_golden_inputs(const Bundle& bundle, const BundleText& 
 
 struct GoldenPassOptions {
   std::int64_t step_deadline_ns = 600'000'000'000;
+  const InterruptFlag* interrupt = nullptr;  ///< checked before each step of the engine; may be nullptr
 };
 
 struct GoldenResult {
@@ -76,7 +78,7 @@ struct GoldenResult {
 inline constexpr std::string_view kGoldenLimitProperty = "golden_limit_tokens";
 
 /// Runs all cases that fit the device's limit and the engine's cache. The session's engine must be idle and able to
-/// return logits. Errors: those of the engine.
+/// return logits. Errors: those of the engine; kInterrupted.
 Result<GoldenResult> run_golden_pass(ModelSession& session, const GoldenInputs& inputs,
                                      const GoldenPassOptions& options, Progress& progress);
 

@@ -98,7 +98,7 @@ Result<QualityResult> run_quality_pass(ModelSession& session, const GoldenInputs
   QualityTally tally;
   progress.begin(fmt::format("quality, {} {}", session.backend().device().backend, session.variant().name),
                  static_cast<std::int64_t>(runnable.cases.size()));
-  SS_TRY_VOID(decode_forced(session.engine(), runnable.cases, options.step_deadline_ns, progress,
+  SS_TRY_VOID(decode_forced(session.engine(), runnable.cases, options, progress,
                             [&](const GoldenCase& one, const TokenEvent& event) {
                               const auto index = static_cast<std::size_t>(event.index);
                               const bool is_lost = event.finish == FinishReason::kNonFinite;
@@ -114,7 +114,7 @@ Result<QualityResult> run_quality_pass(ModelSession& session, const GoldenInputs
 }
 
 Result<double> mean_nll_of_text(Engine& engine, std::span<const std::int32_t> ids, std::int64_t window,
-                                Progress& progress) {
+                                Progress& progress, const InterruptFlag& interrupt) {
   if (ids.size() < 2 || window < 2) {
     return Error{ErrorCode::kInvalidInput, fmt::format("expected a text of two or more tokens, found {}", ids.size())};
   }
@@ -126,6 +126,7 @@ Result<double> mean_nll_of_text(Engine& engine, std::span<const std::int32_t> id
     const auto part = ids.subspan(begin, std::min(window_size, ids.size() - begin));
     SS_TRY_VOID(engine.submit({.prompt_ids = {part.begin(), part.end()}, .max_new_tokens = 0, .score_prompt = true}));
     while (engine.has_work()) {
+      SS_TRY_VOID(interrupt.check());
       SS_TRY(const std::vector<TokenEvent> events, engine.step());
       for (const TokenEvent& event : events) {
         if (event.finish == FinishReason::kNonFinite) {

@@ -40,13 +40,14 @@ struct QualityResult {
 /// kQualityBase, and the session's variant is the one to be judged. An answer counts as right if the variant's best
 /// tokens begin with it. Positions that decide no verdict on a backend, because rounding may choose another expert
 /// there, count like any other, because here the rounding of the variant is judged. Errors: those of the engine;
-/// kInvalidInput when no prompt can be run; kInternal for logits that are not finite.
+/// kInvalidInput when no prompt can be run; kInternal for logits that are not finite; kInterrupted.
 Result<QualityResult> run_quality_pass(ModelSession& session, const GoldenInputs& inputs,
                                        const GoldenPassOptions& options, Progress& progress);
 
 /// Mean negative log-likelihood a token, in nats, of a text's ids: each window of at most `window` ids is scored by
-/// itself, and its first id has no likelihood. Errors: those of the engine; kInvalidInput for fewer than two ids.
+/// itself, and its first id has no likelihood. Errors: those of the engine; kInvalidInput for fewer than two ids;
+/// kInterrupted.
 Result<double> mean_nll_of_text(Engine& engine, std::span<const std::int32_t> ids, std::int64_t window,
-                                Progress& progress);
+                                Progress& progress, const InterruptFlag& interrupt);
 
 }  // namespace secondsource

@@ -29,12 +29,18 @@ constexpr double kSteady = 0.01;
 constexpr int kMostRemeasurements = 3;
 constexpr std::int64_t kRemeasureForNs = 2'000'000'000;
 
-/// The highest rate of a loop at its steady state; `measure` returns the rate of one timing.
+bool is_stopped(const InterruptFlag* interrupt) {
+  return interrupt != nullptr && interrupt->requested();
+}
+
+/// The highest rate of a loop at its steady state; `measure` returns the rate of one timing. Ends early, with a rate that
+/// means nothing, when it is interrupted.
 template <typename Measure>
-double steady_best(const Measure& measure) {
+double steady_best(const InterruptFlag* interrupt, const Measure& measure) {
   double best = 0;
   int n_steady = 0;
   for (int repetition = 0; repetition < kMostRepetitions && n_steady < kSteadyRepetitions; ++repetition) {
+    if (is_stopped(interrupt)) break;
     const double rate = measure();
     n_steady = rate > (1 + kSteady) * best ? 0 : n_steady + 1;
     best = std::max(best, rate);
@@ -43,13 +49,13 @@ double steady_best(const Measure& measure) {
 }
 
 std::vector<ReadLimit> measure_read_ladder(const LimitLoops& loops, std::span<const std::byte> bytes, int n_threads,
-                                           CpuShare& share) {
+                                           CpuShare& share, const InterruptFlag* interrupt) {
   std::vector<ReadLimit> ladder;
   for (std::size_t size = kSmallestRead; size <= bytes.size(); size *= 2) {
     const std::size_t part = size / static_cast<std::size_t>(n_threads) / 256 * 256;
     if (part == 0) continue;
     const std::size_t n_passes = std::max<std::size_t>(1, kBytesPerTiming / size);
-    const double best = steady_best([&] {
+    const double best = steady_best(interrupt, [&] {
       const std::int64_t ns = time_threads(
           n_threads,
           [&](int thread) {
@@ -72,7 +78,7 @@ std::vector<ReadLimit> measure_read_ladder(const LimitLoops& loops, std::span<co
   return ladder;
 }
 
-Result<MachineLimits> measure_once(std::int32_t n_threads, std::size_t largest_read) {
+Result<MachineLimits> measure_once(std::int32_t n_threads, std::size_t largest_read, const InterruptFlag* interrupt) {
   const LimitLoops loops = best_limit_loops();
   CpuShare share;
   MachineLimits limits;
@@ -80,9 +86,9 @@ Result<MachineLimits> measure_once(std::int32_t n_threads, std::size_t largest_r
   limits.instruction_set = loops.instruction_set;
   MemoryAccount account;
   SS_TRY(const HostBuffer buffer, make_touched_buffer(account, largest_read, HugePages::kAdvise));
-  limits.reads = measure_read_ladder(loops, buffer.as<const std::byte>(), limits.n_threads, share);
+  limits.reads = measure_read_ladder(loops, buffer.as<const std::byte>(), limits.n_threads, share, interrupt);
   const auto peak = [&](const LimitLoop& loop) {
-    return steady_best([&] { return measure_compute(loop, limits.n_threads, 1, &share).best; });
+    return steady_best(interrupt, [&] { return measure_compute(loop, limits.n_threads, 1, &share).best; });
   };
   limits.f32_flops = peak(loops.f32);
   const auto add_peak = [&](std::optional<double>& limit, const std::vector<InstructionLoop>& loops_of_type) {
@@ -90,6 +96,7 @@ Result<MachineLimits> measure_once(std::int32_t n_threads, std::size_t largest_r
   };
   add_peak(limits.bf16_flops, loops.bf16);
   add_peak(limits.int8_ops, loops.int8);
+  if (interrupt != nullptr) SS_TRY_VOID(interrupt->check());
   limits.disturbed = std::max(
       0.0, 1 - static_cast<double>(share.cpu_ns) / static_cast<double>(std::max<std::int64_t>(1, share.wall_ns)));
   return limits;
@@ -98,16 +105,17 @@ Result<MachineLimits> measure_once(std::int32_t n_threads, std::size_t largest_r
 }  // namespace
 
 Result<MachineLimits> measure_machine_limits(std::int32_t n_threads, const std::vector<std::int32_t>& cpus,
-                                             const HostFiles& files, WhenDisturbed when_disturbed) {
+                                             const HostFiles& files, WhenDisturbed when_disturbed,
+                                             const InterruptFlag* interrupt) {
   const int n_most_again = when_disturbed == WhenDisturbed::kMeasureAgain ? kMostRemeasurements : 0;
   const auto largest_read = static_cast<std::size_t>(read_buffer_sizes(files).largest);
   Result<MachineLimits> limits = MachineLimits();
   on_cpus(cpus, [&] {
-    limits = measure_once(n_threads, largest_read);
+    limits = measure_once(n_threads, largest_read, interrupt);
     const std::int64_t until_ns = now_ns() + kRemeasureForNs;
     for (int n_more = 0; limits && limits->disturbed > kLimitsDisturbed && n_more < n_most_again; ++n_more) {
-      if (now_ns() >= until_ns) break;
-      const Result<MachineLimits> again = measure_once(n_threads, largest_read);
+      if (now_ns() >= until_ns || is_stopped(interrupt)) break;
+      const Result<MachineLimits> again = measure_once(n_threads, largest_read, interrupt);
       if (again) limits = add_look({.best = *limits, .second = {}}, *again).best;
     }
   });

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/interrupt.h"
 #include "core/result.h"
 #include "host/host_files.h"
 #include "record/machine_limits.h"
@@ -22,9 +23,11 @@ enum class WhenDisturbed : std::uint8_t {
 
 /// One look: read rates over buffers of 256 KiB to read_buffer_sizes().largest in powers of two, and the peaks of
 /// operations; each loop is repeated until it becomes no faster. `n_threads` 0: one per available CPU; `cpus` empty: all
-/// that this process may use. Takes about half a second. Errors: kOutOfMemory.
+/// that this process may use. Takes about half a second. `interrupt`, which may be nullptr, is checked after each timing. Errors:
+/// kOutOfMemory, kInterrupted.
 Result<MachineLimits> measure_machine_limits(std::int32_t n_threads, const std::vector<std::int32_t>& cpus,
                                              const HostFiles& files,
-                                             WhenDisturbed when_disturbed = WhenDisturbed::kMeasureAgain);
+                                             WhenDisturbed when_disturbed = WhenDisturbed::kMeasureAgain,
+                                             const InterruptFlag* interrupt = nullptr);
 
 }  // namespace secondsource

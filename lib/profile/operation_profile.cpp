@@ -132,6 +132,7 @@ class Profiler {
       SS_TRY([[maybe_unused]] const RequestId id, engine_.submit(std::move(request)));
     }
     while (engine_.has_work()) {
+      if (plan_.interrupt != nullptr) SS_TRY_VOID(plan_.interrupt->check());
       const std::int64_t started_ns = now_ns();
       SS_TRY(const std::vector<TokenEvent> events, engine_.step({started_ns + plan_.step_deadline_ns}));
       const std::int64_t text_started_ns = now_ns();

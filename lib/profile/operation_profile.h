@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
 #include "engine/model_session.h"
@@ -67,10 +68,11 @@ struct ProfilePlan {
   std::optional<MachineLimits> limits{};  ///< of the machine, or of the backend's own device
   /// What is done with each token that comes out, such as turning it into text; timed as the gap "text". May be empty.
   std::function<void(std::int32_t id)> on_token{};
+  const InterruptFlag* interrupt = nullptr;  ///< checked before each step of the engine; may be nullptr
 };
 
 /// Profiles the operations of the session's model. Errors: kUnsupported if the backend does not time the groups of a
-/// traced step; the errors of the engine.
+/// traced step; the errors of the engine; kInterrupted.
 Result<OperationProfile> profile_operations(ModelSession& session, const ProfilePlan& plan, Progress& progress);
 
 }  // namespace secondsource

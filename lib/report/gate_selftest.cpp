@@ -74,15 +74,14 @@ class PlanSimulation {
  private:
   std::vector<std::string> row(NoiseKind noise, double sigma) {
     const std::int64_t n_false =
-        simulate_false_families(gate_, noise, sigma, plan_.n_cells, plan_.n_families, plan_.seed, plan_.n_threads);
+        simulate_false_families(gate_, noise, sigma, plan_.n_cells, plan_.n_families, plan_.seed, plan_.work);
     worst_false_families_ = std::max(worst_false_families_, n_false);
     meets_aims_ = meets_aims_ && percent_of(n_false, plan_.n_families) < 100 * kMaxFalseFamilies;
-    const GateCounts same = simulate_gates(gate_, noise, sigma, 0, plan_.n_trials, plan_.seed, plan_.n_threads);
+    const GateCounts same = simulate_gates(gate_, noise, sigma, 0, plan_.n_trials, plan_.seed, plan_.work);
     std::vector<std::string> cells = {std::string(to_string(noise)), count_text(n_false, plan_.n_families),
                                       fmt::format("{:.0f}", mean_pairs(same))};
     for (const double change : kChanges) {
-      const GateCounts counts =
-          simulate_gates(gate_, noise, sigma, change, plan_.n_trials, plan_.seed + 1, plan_.n_threads);
+      const GateCounts counts = simulate_gates(gate_, noise, sigma, change, plan_.n_trials, plan_.seed + 1, plan_.work);
       cells.push_back(shares(counts));
       if (change != kDetected) continue;
       const double found = percent_of(counts.n_regressed, counts.n_gates());
@@ -157,7 +156,7 @@ BesideNeighbour simulate_beside_neighbour(const SelftestPlan& plan) {
   constexpr double kMinLargeDetection = 0.90;
   const PairedGate gate(interleaved_rule(), pull_request_plan(), kCells);
   const auto counted = [&](double change) {
-    return simulate_gates(gate, NoiseKind::kOneCore, kRunNoise, change, plan.n_trials, plan.seed + 3, plan.n_threads);
+    return simulate_gates(gate, NoiseKind::kOneCore, kRunNoise, change, plan.n_trials, plan.seed + 3, plan.work);
   };
   const GateCounts same = counted(0);
   const GateCounts slower = counted(kLarge);
@@ -219,11 +218,10 @@ std::string simulate_server_starts(const SelftestPlan& plan, Progress& progress)
     for (const std::int64_t n_pairs : kPairsPerStart) {
       const ServerStarts starts{sigma, n_pairs};
       const auto counted = [&](double change, std::uint64_t seed) {
-        return simulate_gates(gate, NoiseKind::kGaussian, kRunNoise, change, plan.n_trials, seed, plan.n_threads,
-                              starts);
+        return simulate_gates(gate, NoiseKind::kGaussian, kRunNoise, change, plan.n_trials, seed, plan.work, starts);
       };
       const std::int64_t n_false = simulate_false_families(gate, NoiseKind::kGaussian, kRunNoise, plan.n_cells,
-                                                           plan.n_families, plan.seed, plan.n_threads, starts);
+                                                           plan.n_families, plan.seed, plan.work, starts);
       std::vector<std::string> cells = {fmt::format("{:.0f} %", 100 * sigma), std::to_string(n_pairs),
                                         count_text(n_false, plan.n_families),
                                         fmt::format("{:.0f}", mean_pairs(counted(0, plan.seed)))};
@@ -258,13 +256,12 @@ std::string simulate_anchor_checks(const SelftestPlan& plan, Progress& progress)
     for (const NoiseKind kind : kKinds) {
       for (const double sigma : kSigmas) {
         const AnchorNights nights{n_pinned, n_newest, kind, sigma};
-        const std::int64_t n_false =
-            simulate_false_checks(nights, plan.n_cells, plan.n_families, plan.seed, plan.n_threads);
+        const std::int64_t n_false = simulate_false_checks(nights, plan.n_cells, plan.n_families, plan.seed, plan.work);
         std::vector<std::string> row = {fmt::format("{}, {}", n_pinned, n_newest), std::string(to_string(kind)),
                                         fmt::format("{:.0f} %", 100 * sigma), count_text(n_false, plan.n_families)};
         for (const double change : kSlower) {
           row.push_back(
-              shares(simulate_anchors(nights, plan.n_cells, change, plan.n_trials, plan.seed + 1, plan.n_threads)));
+              shares(simulate_anchors(nights, plan.n_cells, change, plan.n_trials, plan.seed + 1, plan.work)));
         }
         table.rows.push_back(std::move(row));
         progress.update(++n_done);
@@ -300,11 +297,11 @@ std::string pool_report(const PairPool& pool, bool same_build, const SelftestPla
     const std::string at_most = fmt::format("at most {} pairs", gate.plan().max_pairs());
     add(at_most + ", as measured", 0, disjoint_gates(gate, pool, 0));
     const Drawing drawing = same_build ? Drawing::kSwapSides : Drawing::kKeepSides;
-    add(at_most + ", resampled", 0, resample_gates(gate, pool, drawing, 0, plan.n_trials, plan.seed, plan.n_threads));
+    add(at_most + ", resampled", 0, resample_gates(gate, pool, drawing, 0, plan.n_trials, plan.seed, plan.work));
     for (const double change : kChanges) {
       if (!same_build) break;
       add(at_most + ", resampled", change,
-          resample_gates(gate, pool, drawing, change, plan.n_trials, plan.seed + 1, plan.n_threads));
+          resample_gates(gate, pool, drawing, change, plan.n_trials, plan.seed + 1, plan.work));
     }
   }
   text += fmt::format(
@@ -317,8 +314,7 @@ std::string pool_report(const PairPool& pool, bool same_build, const SelftestPla
   text += fmt::format("\nSimulation fitted to the noisiest column (run noise {:.2f} %), one cell:\n", 100 * sigma);
   for (const NoiseKind noise : {NoiseKind::kGaussian, NoiseKind::kHeavyTailed}) {
     for (const double change : {0.0, kDetected}) {
-      const GateCounts counts =
-          simulate_gates(gates[0], noise, sigma, change, plan.n_trials, plan.seed + 2, plan.n_threads);
+      const GateCounts counts = simulate_gates(gates[0], noise, sigma, change, plan.n_trials, plan.seed + 2, plan.work);
       text += fmt::format("  {}, +{:.0f} %: regressed {}, inconclusive {}, passed {} of {}\n", to_string(noise),
                           100 * change, counts.n_regressed, counts.n_inconclusive, counts.n_passed, counts.n_gates());
     }

@@ -15,7 +15,7 @@ struct SelftestPlan {
   std::int64_t n_families = 400;  ///< comparisons of a build with itself per noise model and run noise
   std::int64_t n_cells = 16;
   std::uint64_t seed = 1;
-  int n_threads = 1;
+  SimulationWork work{};  ///< after an interrupt the texts below mean nothing
 };
 
 struct SelftestResult {

@@ -53,11 +53,13 @@ LimitStore host_limits(const RunRecord& record, const RunSettings& settings) {
 
 }  // namespace
 
-RunChecks::RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs)
+RunChecks::RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs,
+                     const InterruptFlag& interrupt)
     : run_(run),
       settings_(std::move(settings)),
       limits_(host_limits(run.record(), settings_)),
-      watch_(std::move(inputs)) {}
+      watch_(std::move(inputs)),
+      interrupt_(interrupt) {}
 
 struct RunChecks::Limited {
   const BackendRecord* backend = nullptr;  ///< null: the repetition is of no backend in the record
@@ -171,7 +173,8 @@ Result<std::optional<MachineMoment>> RunChecks::moment_of(const Limited& limited
 
 Result<std::optional<MachineLimits>> RunChecks::another_look(const Limited& limited) const {
   if (limited.is_on_host()) {
-    SS_TRY(const MachineLimits look, measure_machine_limits(settings_.threads, settings_.cpus, HostFiles()));
+    SS_TRY(const MachineLimits look, measure_machine_limits(settings_.threads, settings_.cpus, HostFiles(),
+                                                            WhenDisturbed::kMeasureAgain, &interrupt_));
     return std::optional(look);
   }
   if (!limited.is_device()) return std::optional<MachineLimits>();

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "backend/device_rates.h"
+#include "core/interrupt.h"
 #include "core/result.h"
 #include "host/limit_store.h"
 #include "host/machine_probe.h"
@@ -27,8 +28,9 @@ using AskRates = std::function<Result<std::optional<DeviceRates>>(RateEffort eff
 
 class RunChecks {
  public:
-  /// `inputs` are the files and folders that must not change. `run` must outlive this object.
-  RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs);
+  /// `inputs` are the files and folders that must not change. `run` and `interrupt` must outlive this object.
+  RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs,
+            const InterruptFlag& interrupt);
 
   /// Measures the limits of the backend's own device until two looks agree, at most twice. Does nothing for a backend
   /// on the host, whose limits are already in the run's record. Errors: kIo; those of `ask`.
@@ -39,7 +41,7 @@ class RunChecks {
   /// another look at its limits. A limit that the repetition seems to exceed is measured again first, because other
   /// load may have lowered the earlier looks. If neighbours disturbed the repetition, they may explain why its time per
   /// token fell, so "warm_up" is then at most suspect. `ask` may be empty for a worker without a device. Errors: kIo,
-  /// kOutOfMemory; those of `ask`.
+  /// kOutOfMemory, kInterrupted; those of `ask`.
   Result<void> add_to(Repetition& repetition, std::int64_t n_requests, const AskRates& ask);
 
  private:
@@ -60,6 +62,7 @@ class RunChecks {
   RunSettings settings_;
   LimitStore limits_;  ///< those of the host
   InputWatch watch_;
+  const InterruptFlag& interrupt_;
   std::map<std::string, Moment> moments_;  ///< the last look, by backend; backends on the host share that of ""
 };
 

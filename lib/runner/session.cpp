@@ -62,7 +62,7 @@ class Session {
         interrupt_(interrupt),
         n_retried_lines_(options.retry_failed ? run.lines().size() : 0),
         finished_(run.lines(), n_retried_lines_),
-        checks_(run, settings_, inputs_of(run.record(), options)) {}
+        checks_(run, settings_, inputs_of(run.record(), options), interrupt) {}
 
   Result<void> run() {
     SS_TRY(const std::vector<Stint> stints, stints_of(run_.record()));

@@ -37,6 +37,13 @@ TEST_CASE("the limits of this machine have a rate for each buffer size and a pea
   CHECK(std::ranges::is_sorted(limits->reads, std::ranges::greater(), &ReadLimit::bytes_per_s));
 }
 
+TEST_CASE("an interrupt ends the measurement of the limits, which has no result then") {
+  InterruptFlag interrupt;
+  interrupt.request();
+  CHECK_ERROR(measure_machine_limits(2, {}, HostFiles(), WhenDisturbed::kMeasureAgain, &interrupt),
+              ErrorCode::kInterrupted, "interrupted");
+}
+
 TEST_CASE(
     "every instruction that Linux says this CPU multiplies by has a loop, and those with registers make the limit") {
   const LimitLoops loops = best_limit_loops();

@@ -55,7 +55,8 @@ const CheckRecord& check_named(const Repetition& repetition, const std::string& 
 struct DeviceRun {
   ScratchFolder folder;
   RunDirectory directory = std::move(RunDirectory::create(folder.path() / "run", record_with_device())).value();
-  RunChecks checks{directory, RunSettings(), {}};
+  InterruptFlag interrupt;
+  RunChecks checks{directory, RunSettings(), {}, interrupt};
   double factor = 1;
   std::vector<RateEffort> asked;
   AskRates ask = [this](RateEffort effort) -> Result<std::optional<DeviceRates>> {
