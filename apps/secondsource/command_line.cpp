@@ -10,10 +10,12 @@
 #include <iostream>
 #include <limits>
 #include <set>
+#include <sstream>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
+#include "command.h"
 #include "core/nearest_word.h"
 #include "core/number.h"
 #include "core/utf8.h"
@@ -436,16 +438,21 @@ std::optional<int> CommandLine::parse(int argc, const char* const* argv) {
     std::cerr << app_->get_name() << ": " << shown(why, kMaxRefusal) << '\n';
     return kBadInput;
   };
+  const auto print_help = [&](const std::string& text) {
+    const Result<void> printed = print(text);
+    if (printed) return 0;
+    refuse(printed.error().message);
+    return static_cast<int>(exit_status_of(printed.error().code));
+  };
   if (words.empty()) {
-    std::cout << app_->help();
-    return refuse("a command is required");
+    const int status = print_help(app_->help());
+    return status == 0 ? refuse("a command is required") : status;
   }
   if (words.front() == "help") {
     words.erase(words.begin());
     const auto [command, unknown] = find_place(*app_, words);
     if (!unknown.empty()) return refuse(refusal_of_word(*command, unknown));
-    std::cout << command->help();
-    return 0;
+    return print_help(command->help());
   }
   try {
     Result<std::vector<std::string>> given = root_.find(find_place(*app_, words).command)->with_empty_values(words);
@@ -455,7 +462,9 @@ std::optional<int> CommandLine::parse(int argc, const char* const* argv) {
     const std::optional<std::string> fault = root_.find(given_command(*app_))->fault_of_flags();
     return fault ? std::optional(refuse(*fault)) : std::nullopt;
   } catch (const CLI::Success& done) {  // --help, --version
-    return app_->exit(done);
+    std::ostringstream text;
+    app_->exit(done, text, std::cerr);
+    return print_help(text.str());
   } catch (const CLI::ParseError& error) {
     // CLI11 reports a missing option before an unknown one. If the option was mistyped, both errors have that cause, and
     // the unknown word is the better message.

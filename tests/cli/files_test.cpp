@@ -101,6 +101,17 @@ TEST_CASE("a run with a closed stdin, stdout or stderr writes no report into its
   }
 }
 
+TEST_CASE("help and the version that do not reach stdout end with 70 and one line") {
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"--help"}, {"--version"}, {"help", "run"}, {"run", "--help"}, {"bundle", "accept", "--help"}, {}}) {
+    const ProgramRun full = run_program(arguments, {.input = {}, .environment = {}, .out_path = "/dev/full"});
+    CAPTURE(arguments.empty() ? "" : arguments.front(), full.err);
+    CHECK(full.status == 70);
+    CHECK(full.err == "secondsource: cannot write to stdout\n");
+    CHECK(status_with_closed(STDOUT_FILENO, arguments) == 70);
+  }
+}
+
 TEST_CASE("an --out that is an input, also by another name, or lies in one, is refused, and the input stays") {
   const ScratchFolder scratch;
   const std::string run = stored_run(scratch.path() / "run", 4);
