@@ -185,7 +185,8 @@ int main(int argc, char** argv) {
     }
   } catch (const std::system_error& error) {
     // Threads of the standard library throw; nothing else that is used here does.
-    std::fprintf(stderr, "secondsource: the system refuses a thread or a file: %s (ulimit -u, ulimit -n)\n",
+    std::fprintf(stderr,
+                 "secondsource: the system refuses a thread, a file or memory: %s (ulimit -u, ulimit -n, ulimit -v)\n",
                  error.what());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "secondsource: internal error: %s\n", error.what());

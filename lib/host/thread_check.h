@@ -8,7 +8,8 @@
 namespace secondsource {
 
 /// Starts `n_threads` threads that do nothing, waits until all of them live at once, and ends them. Processes count
-/// against the same limit. Errors: kInvalidInput when the system refuses one of them (ulimit -u, the pids of a cgroup).
+/// against the same limit. Errors: kInvalidInput when the system refuses one of them (ulimit -u, the pids of a
+/// cgroup), or has no address space for its stack (ulimit -v).
 Result<void> check_threads_can_start(std::int32_t n_threads);
 
 }  // namespace secondsource
