@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ab/ab_record.h"
@@ -12,6 +13,9 @@
 #include "core/result.h"
 
 namespace secondsource {
+
+/// The subfolder of a comparison for the runs of its processes.
+inline constexpr std::string_view kProcessesFolder = "processes";
 
 class AbDirectory {
  public:
@@ -21,8 +25,8 @@ class AbDirectory {
   static Result<AbDirectory> create(const std::filesystem::path& folder, const std::function<Result<AbRecord>()>& plan);
   /// Reads the record of an existing comparison without changing anything. Errors: kInvalidInput, kIo.
   static Result<AbRecord> read_record(const std::filesystem::path& folder);
-  /// Opens a comparison to continue it: notes the resumption in ab.json and cuts off a torn last line. Errors:
-  /// kInvalidInput, kIo.
+  /// Opens a comparison to continue it: notes the resumption in ab.json, cuts off a torn last line, and removes the runs of
+  /// processes that were interrupted. Errors: kInvalidInput, kIo.
   static Result<AbDirectory> resume(const std::filesystem::path& folder);
 
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
@@ -40,6 +44,9 @@ class AbDirectory {
   LineWriter writer_;
   std::vector<ProcessLine> lines_;
 };
+
+/// The run directory of a process, relative to the comparison's folder.
+[[nodiscard]] std::string run_of_process(const AbStint& stint, Arm arm, std::int64_t pair, std::int64_t attempt);
 
 /// The file that receives the stderr of an arm's programs.
 [[nodiscard]] std::filesystem::path stderr_file(const std::filesystem::path& folder, const ArmRecord& arm);

@@ -164,8 +164,7 @@ class Session {
 
   static ProcessLine line_of(const PairTask& task, const ArmRecord& arm) {
     ProcessLine line{.pair = task.pair, .attempt = task.attempt, .stint = task.stint->id(), .arm = arm.name};
-    line.run = fmt::format("processes/{:04}-{}-{}-{}-{}", task.pair, task.attempt, task.stint->backend,
-                           task.stint->variant, arm.name);
+    line.run = run_of_process(*task.stint, arm.name, task.pair, task.attempt);
     line.started_utc = utc_timestamp();
     return line;
   }

@@ -109,12 +109,19 @@ TEST_CASE("ab: what was interrupted goes on where it was, and what changed meanw
   std::size_t end = 0;
   for (int i = 0; i < 3; ++i) end = lines.find('\n', end) + 1;
   REQUIRE_OK(write_file(out / "pairs.jsonl", lines.substr(0, end) + "{\"pair\": 1, \"att"));
+  // A later attempt of a process that no line names is removed, and what has another name is not.
+  const auto interrupted = out / "processes/0001-7-reference-bf16-base";
+  const auto of_user = out / "processes/0001-notes";
+  std::filesystem::create_directories(interrupted / "workers");
+  std::filesystem::create_directories(of_user);
   const ProgramRun resumed = run_program({"ab", "--resume", out.string()});
   CAPTURE(resumed.out, resumed.err);
   CHECK(resumed.status == 5);
   CHECK(contains(resumed.out, "gate: 0 regressed, 2 inconclusive"));
   CHECK(count_lines(out / "pairs.jsonl") == 5);  // the incomplete pair was measured again
   CHECK(contains(*read_file(out / "ab.json"), "resumed_utc"));
+  CHECK_FALSE(std::filesystem::exists(interrupted));
+  CHECK(std::filesystem::exists(of_user));
   std::string record = *read_file(out / "ab.json");
   const auto hash = record.find("\"program_sha256\": \"") + 19;
   record.replace(hash, 4, record.substr(hash, 4) == "0000" ? "1111" : "0000");
