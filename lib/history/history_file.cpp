@@ -133,6 +133,21 @@ Result<void> create_empty(const std::filesystem::path& path) {
   return flush_folder(folder_of(path));
 }
 
+/// A history that may not be written is bad input, and no failure of the disk, as which SQLite reports it. SQLite writes
+/// two files beside it as well, which stay while another process has the history open.
+Result<void> check_writable(const std::filesystem::path& path) {
+  std::vector<std::filesystem::path> places = {path};
+  if (!path_exists(path.string() + "-wal")) places.push_back(folder_of(path));
+  for (const std::filesystem::path& place : places) {
+    if (::access(place.c_str(), W_OK) == 0) continue;
+    const int why = errno;
+    return Error{is_fault_of_path(why) ? ErrorCode::kInvalidInput : ErrorCode::kIo,
+                 fmt::format("{}: expected a history that may be written: {}{}", path.string(),
+                             place == path ? "" : place.string() + ": ", std::strerror(why))};
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Database> open_history_file(const std::filesystem::path& path, DatabaseAccess access) {
@@ -149,6 +164,7 @@ Result<Database> open_history_file(const std::filesystem::path& path, DatabaseAc
     SS_TRY_VOID(create_empty(path));
   }
   const bool is_read_only = access == DatabaseAccess::kRead;
+  if (!is_read_only) SS_TRY_VOID(check_writable(path));
   SS_TRY(Database database, Database::open(path, is_read_only ? DatabaseAccess::kRead : DatabaseAccess::kWrite));
   SS_TRY(const std::int64_t application, database.integer("PRAGMA application_id"));
   if (application != kApplicationId) {

@@ -323,3 +323,28 @@ TEST_CASE("a limit on processes that a run cannot keep is said before any work")
   CHECK(contains(run.err, "ulimit -u"));
   CHECK_FALSE(std::filesystem::exists(scratch.path() / "run"));
 }
+
+TEST_CASE("a history that may not be written is bad input, and stays as it is") {
+  const ScratchFolder scratch;
+  REQUIRE(::chmod(scratch.path().c_str(), 0777) == 0);
+  const std::filesystem::path run = scratch.path() / "run";
+  stored_run(run, 4);
+  const std::filesystem::path folder = scratch.path() / "histories";
+  std::filesystem::create_directory(folder);
+  const std::string database = (folder / "history.db").string();
+  REQUIRE(run_program({"history", "add", run.string(), "--db", database}).status == 0);
+  const std::string before = *read_file(database);
+  const bool is_of_folder = GENERATE(false, true);
+  REQUIRE(::chmod(folder.c_str(), is_of_folder ? 0555 : 0777) == 0);
+  REQUIRE(::chmod(database.c_str(), is_of_folder ? 0666 : 0444) == 0);
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"history", "add", run.string(), "--db", database}, {"history", "prune", "--keep", "1", "--db", database}}) {
+    const ProgramRun refused = run_as_somebody(arguments, scratch.path(), RLIM_INFINITY);
+    CAPTURE(arguments[1], is_of_folder, refused.err);
+    CHECK(refused.status == 2);
+    CHECK(is_one_line(refused.err));
+    CHECK(contains(refused.err, "history.db: expected a history that may be written: "));
+  }
+  CHECK(*read_file(database) == before);
+  REQUIRE(::chmod(folder.c_str(), 0755) == 0);
+}
