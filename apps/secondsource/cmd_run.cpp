@@ -493,6 +493,7 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
                  "--dry-run: expected no --json beside it, since the plan is printed as text"};
   }
   if (!options.resume.empty()) SS_TRY_VOID(check_beside_resume(options.given, kBesideResume, "the run's run.json"));
+  SS_TRY_VOID(check_calendar_clock());
   SS_TRY(const PlanFile plan, gather(options, context));
   SS_TRY_VOID(check_before_work(plan, options));
   SS_TRY(const GateInput gate_input, read_gate_input(plan.gate));

@@ -9,6 +9,7 @@
 
 #include "core/beside_limit.h"
 #include "core/checked.h"
+#include "core/clock.h"
 #include "core/counted.h"
 #include "core/file.h"
 #include "core/half.h"
@@ -174,6 +175,19 @@ TEST_CASE("sizes and durations are printed with their unit") {
   CHECK(format_bytes(1536) == "1.5 KiB");
   CHECK(format_duration_ns(4'560'000) == "4.56 ms");
   CHECK(format_duration_ns(125'000'000'000) == "2 min 05 s");
+}
+
+TEST_CASE("a time that no record can hold is refused, and has a text nevertheless") {
+  CHECK(utc_timestamp(1'763'624'580) == "2025-11-20T07:43:00Z");
+  CHECK(utc_timestamp(253'402'300'799) == "9999-12-31T23:59:59Z");
+  REQUIRE_OK(check_calendar_clock(0));
+  REQUIRE_OK(check_calendar_clock(253'402'300'799));
+  const auto [unix_s, text, found] = GENERATE(table<std::int64_t, const char*, const char*>(
+      {{-1, "1970-01-01T00:00:00Z", "found 1 s before 1970"},
+       {253'402'300'800, "9999-12-31T23:59:59Z", "found 253402300800 s after 1970"},
+       {INT64_MAX, "9999-12-31T23:59:59Z", "s after 1970"}}));
+  CHECK(utc_timestamp(unix_s) == text);
+  CHECK_ERROR(check_calendar_clock(unix_s), ErrorCode::kInvalidInput, found);
 }
 
 TEST_CASE("a number of things is printed with the noun in the singular or in the plural") {
