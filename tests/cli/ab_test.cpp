@@ -110,7 +110,7 @@ TEST_CASE("ab: what was interrupted goes on where it was, and what changed meanw
   for (int i = 0; i < 3; ++i) end = lines.find('\n', end) + 1;
   REQUIRE_OK(write_file(out / "pairs.jsonl", lines.substr(0, end) + "{\"pair\": 1, \"att"));
   // A later attempt of a process that no line names is removed, and what has another name is not.
-  const auto interrupted = out / "processes/0001-7-reference-bf16-base";
+  const auto interrupted = out / "processes/0001-7-cpu-bf16-base";
   const auto of_user = out / "processes/0001-notes";
   std::filesystem::create_directories(interrupted / "workers");
   std::filesystem::create_directories(of_user);
