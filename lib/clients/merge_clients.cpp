@@ -215,9 +215,8 @@ class Merger {
       if (why.empty() && common_window(together).is_empty())
         why = "there is no moment at which all clients were measuring";
       if (!why.empty()) {
-        why_none = fmt::format("cell {}: repetition {} of client {}: {}", shown(id), first.repetition->repetition,
-                               first.client.index, why);
-        merged_.notes.push_back(why_none + "; it is left out");
+        why_none = fmt::format("repetition {} of client {}: {}", first.repetition->repetition, first.client.index, why);
+        merged_.notes.push_back(fmt::format("cell {}: {}; it is left out", shown(id), why_none));
         continue;
       }
       SS_TRY(std::vector<JournalLine> lines, merge_repetition(together, planned.key.id(), planned.scenario.turns));
@@ -232,12 +231,12 @@ class Merger {
     const bool any = std::ranges::any_of(clients, [](const CellOfClient& one) { return !one.repetitions.empty(); });
     if (n_merged > 0 || !any) return {};  // without a repetition, the cell failed on all clients
     if (why_none.empty()) {
-      why_none = fmt::format("cell {}: client {} has no repetition", shown(id), clients.front().client.index);
-      merged_.notes.push_back(why_none + "; the cell is left out");
+      why_none = fmt::format("client {} has no repetition", clients.front().client.index);
+      merged_.notes.push_back(fmt::format("cell {}: {}; the cell is left out", shown(id), why_none));
     }
     const std::string why = why_none + ": expected repetitions that all clients measured at the same time";
     merged_.lines.emplace_back(FailureRecord{planned.key.backend, planned.key.id(), FailureKind::kError, why});
-    if (why_no_cell_.empty()) why_no_cell_ = why;
+    if (why_no_cell_.empty()) why_no_cell_ = fmt::format("cell {}: {}", shown(id), why);
     return {};
   }
 

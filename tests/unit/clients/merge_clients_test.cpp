@@ -300,7 +300,7 @@ TEST_CASE("clients that each share most of their time with the first, but not wi
   }
   const auto merged = merge_clients(std::move(runs));
   REQUIRE_OK(merged);
-  const CheckRecord& common = ends_of(*merged).at(0).checks.back();
+  const CheckRecord common = ends_of(*merged).at(0).checks.back();
   CHECK(common.name == "clients");
   CHECK(common.outcome == CheckOutcome::kInvalid);
   CAPTURE(common.detail);
