@@ -1,6 +1,7 @@
 #pragma once
 // A file of JSON objects, one per line, that grows by whole lines and survives a crash. Each line gets a checksum
-// (core/seal.h), a call returns after its lines are on the disk, and a partly written line is removed again. Only one process writes at a time: the file is locked as long as the writer lives, so read it after locking.
+// (core/seal.h), a call returns after its lines are on the disk, and a partly written line is removed again. Only one process
+// writes at a time: the file is locked as long as the writer lives, so read it after locking.
 
 #include <cstdint>
 #include <filesystem>

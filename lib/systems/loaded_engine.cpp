@@ -97,9 +97,7 @@ class LoadedEngine final : public LoadedSystem {
       SS_TRY(std::vector<std::int32_t> ids, answer(answers.prompts.back(), kOracleAnswerTokens, progress));
       if (std::ssize(ids) < kOracleAnswerTokens) {
         return Error{ErrorCode::kInternal,
-                     fmt::format("token {} of an answer: expected finite logits, found a NaN or an "
-                                 "infinity",
-                                 ids.size())};
+                     fmt::format("token {}: expected finite logits, found a NaN or an infinity", ids.size())};
       }
       answers.answers.push_back(std::move(ids));
     }
