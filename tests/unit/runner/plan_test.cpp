@@ -188,7 +188,7 @@ TEST_CASE("sizes, times, CPU lists and faults of the flags") {
   CHECK(*parse_seconds("5min") == 300);
   CHECK(*parse_seconds("250ms") == Approx(0.25));
   CHECK(*parse_cpu_list("0,2-4") == std::vector<std::int32_t>{0, 2, 3, 4});
-  CHECK(parse_fault_flag("cpu=slow:50")->second == "slow:50");
+  CHECK(parse_fault_flags({"cpu=slow:50"})->front().second == "slow:50");
   const auto option = parse_backend_option_flag("cpu:kv=int8");
   REQUIRE(option);
   CHECK(option->backend == "cpu");
@@ -207,8 +207,9 @@ TEST_CASE("sizes, times, CPU lists and faults of the flags") {
     CAPTURE(text);
     CHECK_FALSE(parse_cpu_list(text));
   }
-  CHECK_FALSE(parse_fault_flag("cpu"));
-  CHECK_FALSE(parse_fault_flag("=crash"));
+  CHECK_FALSE(parse_fault_flags({"cpu"}));
+  CHECK_FALSE(parse_fault_flags({"=crash"}));
+  CHECK_FALSE(parse_fault_flags({"cpu=crash", "cpu=slow:50"}));
   for (const char* bad : {"cpu", "cpu:kv", ":kv=int8", "cpu:=int8", "cpu:threads=2", "cpu:env:PATH=x"}) {
     CHECK_FALSE(parse_backend_option_flag(bad));
   }
