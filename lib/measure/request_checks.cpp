@@ -225,7 +225,7 @@ CheckRecord check_timestamps(std::span<const RequestSample> samples) {
 }
 
 void suspect_late_arrivals(std::span<const RequestSample> samples, CheckRecord& timestamps) {
-  if (timestamps.outcome != kPassed) return;
+  if (timestamps.outcome != kPassed && timestamps.outcome != kSuspect) return;
   std::vector<double> delays_ns, waits_ns;
   for (const RequestSample& sample : samples) {
     if (!sample.first_token_ns || !sample.first_received_ns) continue;
@@ -236,11 +236,12 @@ void suspect_late_arrivals(std::span<const RequestSample> samples, CheckRecord& 
   const double delay_ns = *median(delays_ns);
   const double wait_ns = *median(waits_ns);
   if (delay_ns <= kLateArrivalShare * wait_ns + static_cast<double>(kStampToleranceNs)) return;
-  timestamps.outcome = kSuspect;
-  timestamps.detail = fmt::format(
+  const std::string late = fmt::format(
       "first tokens arrived {} after the times that the system itself stamped, of {} from sending to arrival (medians): "
       "a user has them later than the row says",
       format_duration_ns(std::llround(delay_ns)), format_duration_ns(std::llround(wait_ns)));
+  timestamps.detail = timestamps.outcome == kSuspect ? timestamps.detail + "; " + late : late;
+  timestamps.outcome = kSuspect;
 }
 
 std::optional<double> scheduled_rate(std::span<const RequestSample> samples) {

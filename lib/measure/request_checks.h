@@ -65,7 +65,7 @@ inline constexpr std::string_view kFewReadings = "few readings: ";
 /// the requests. The detail of a difference begins with kFewReadings if it rests on fewer than ten readings; such a difference
 /// is suspect up to kLateReadingNs above the tolerance.
 [[nodiscard]] CheckRecord check_timestamps(std::span<const RequestSample> samples);
-/// For a system that stamps its tokens in another process: makes a `timestamps` that passed suspect if the median time from
+/// For a system that stamps its tokens in another process: makes `timestamps`, if it is not INVALID, suspect if the median time from
 /// the stamp of a first token to its arrival is more than kLateArrivalShare of the median time to that arrival. The
 /// difference of the two clocks above does not show a delay that is the same for every token.
 void suspect_late_arrivals(std::span<const RequestSample> samples, CheckRecord& timestamps);

@@ -93,7 +93,7 @@ TEST_CASE("wrong tokens behind an adapter are found, whatever it shows") {
 }
 
 TEST_CASE("an adapter whose lines come late after their own stamps makes its row suspect") {
-  const test::SystemRun measured = adapter_run(options_of("step_ms: 5, late_ms: 10"));
+  const test::SystemRun measured = adapter_run(options_of("step_ms: 20, late_ms: 40"));
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 0);
   const auto run = read_run(measured.folder());

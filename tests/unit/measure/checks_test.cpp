@@ -250,6 +250,12 @@ TEST_CASE("tokens that arrive late after their own stamps are suspect, though ea
       "first tokens arrived 1.80 ms after the times that the system itself stamped, of 31.80 ms from sending to arrival "
       "(medians): a user has them later than the row says");
   CHECK(judged(100 * kMs, 19).outcome == kPassed);  // fewer than half of the requests are late
+  std::vector<RequestSample> late = steady_load();
+  for (RequestSample& sample : late) sample.first_received_ns = *sample.first_token_ns + 100 * kMs;
+  CheckRecord suspect{"timestamps", kSuspect, "few readings"};
+  suspect_late_arrivals(late, suspect);
+  CHECK(suspect.outcome == kSuspect);
+  CHECK(suspect.detail.starts_with("few readings; first tokens arrived 100"));
   CheckRecord known{"timestamps", kInvalid, "out of order"};
   suspect_late_arrivals(steady_load(), known);
   CHECK(known.outcome == kInvalid);
