@@ -16,6 +16,7 @@
 
 #include "core/checked.h"
 #include "core/file.h"
+#include "core/file_lock.h"
 #include "core/folder.h"
 #include "core/hash.h"
 
@@ -234,7 +235,7 @@ Result<void> WeightCache::store(const std::string& key, std::span<const std::spa
                                 const ForEach& for_each) {
   SS_TRY_VOID(create_folder(folder_));
   SS_TRY(const FileDescriptor lock, open_lock(folder_));
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return {};
+  if (try_lock(lock) != FileLock::kTaken) return {};
   const FileLayout layout = layout_of(key, pieces);
   std::vector<Checksum> checksums(layout.blocks.size());
   for_each(static_cast<std::int64_t>(layout.blocks.size()), [&](std::int64_t i) {
