@@ -337,7 +337,7 @@ Manifest with_quality(Manifest manifest, const std::vector<MeasuredVariant>& mea
   return manifest;
 }
 
-/// What was measured, by the bundle's manifest before and now, as a phrase; empty if nothing of it changed meanwhile.
+/// Says, as a phrase, what changed between the two manifests of that which was measured; empty if nothing did.
 std::string change_of_measured(const Manifest& before, const Manifest& now,
                                const std::vector<MeasuredVariant>& measured) {
   if (now.files != before.files) return "its files are not those that were measured";

@@ -256,7 +256,8 @@ BriefApi api_row(const Demand& demand, std::span<const Sku> skus, const OptionCo
   };
   row.first_requests_per_day = figure(even.first);
   row.always_requests_per_day = figure(even.always);
-  // Where the smallest load wins and a larger one loses, the search has not found where the first crossing is.
+  // If own machines win at the smallest load that is searched and lose at a larger one, the load at which they begin to win
+  // is below the range of the search.
   if (even.first && *even.first <= kSmallest && !(even.always && *even.always <= kSmallest))
     row.first_requests_per_day = Figure::absent("requests/day", "from a load below a ten-thousandth of yours on");
   return row;

@@ -44,7 +44,8 @@ class Decider {
     const Figure& percent = saving(option);
     return percent.value && percent.low.value_or(*percent.value) > demand_.limits.min_saving_percent;
   }
-  /// What the options are ranked by: the saving, or where staying cannot be costed, the cost, which ranks alike.
+  /// Returns the figure that options are ranked by: the saving, or, where staying cannot be costed, the negative cost,
+  /// which gives the same order.
   [[nodiscard]] double merit(const BriefOption& option) const {
     const Figure& usd = demand_.decision_years == 1 ? option.usd_1_year : option.usd_3_years;
     return saving(option).value.value_or(-usd.value.value_or(std::numeric_limits<double>::infinity()));

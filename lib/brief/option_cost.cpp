@@ -171,7 +171,8 @@ double OptionCosts::outage_usd_per_year(const OptionSpec& option) const {
   for (const auto& [vendor, percent] : by_vendor) {
     if (percent < main->second - 1e-9) continue;
     double percent_hours = percent * outage.hours_per_year;
-    // The outage stops all machines of that vendor, including those of a fallback, which is sized for interactive work.
+    // An outage stops a fallback of the same vendor, too. A fallback is sized for interactive work, so that it carries
+    // nothing where all work is batch.
     if (option.fallback && demand_.batch_percent < 100) {
       const Sku& sku = find_sku(skus_, option.fallback->sku);
       const double ready = std::min(outage.hours_per_year, rented_hours(*option.fallback, sku).value_or(kHoursPerYear));

@@ -8,7 +8,7 @@
 
 namespace secondsource {
 
-// The lock is on the folder itself, because a file of its own would be one that the manifest does not list.
+// Locks the folder itself, because a separate lock file would lie in the bundle without being listed in its manifest.
 Result<FileDescriptor> lock_bundle(const std::filesystem::path& folder, Progress& progress,
                                    const InterruptFlag& interrupt) {
   FileDescriptor lock(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

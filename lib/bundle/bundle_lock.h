@@ -1,5 +1,5 @@
 #pragma once
-// Keeps processes apart that change one bundle's folder.
+// Keeps two processes from changing one bundle's folder at the same time.
 
 #include <filesystem>
 

@@ -78,8 +78,8 @@ Result<void> check_times(const StoredRun& run) {
 struct Match {
   std::optional<ClientRepetition> repetition{};  ///< nullopt if none overlaps
   double share = 0;                              ///< of the longer of the two windows that they have in common
-  /// The repetitions of one client do not overlap, so none of them has two partners with which it has more than half of
-  /// its window in common: whoever has a partner here has the same one in the matching with the largest overlap.
+  /// The repetitions of one client do not overlap, so a repetition can share more than half of its window with one
+  /// repetition of another client only. The matching with the largest total overlap therefore has the same pairs.
   [[nodiscard]] bool was_measured_together() const { return repetition && share >= kLeastCommonShare; }
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// A number beside the limit that it is compared with.
+// Formats a number that is shown beside the limit that it is compared with.
 
 #include <fmt/format.h>
 

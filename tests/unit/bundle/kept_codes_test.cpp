@@ -232,8 +232,8 @@ TEST_CASE("the zero point beside one scale for all is a byte, also where codes a
         for (std::int64_t row = 0; row < kOutputs; ++row) {
           weight.read_row(row, values);
           for (std::int64_t i = 0; i < kInputs; ++i) {
-            // Each byte of a word holds two codes, that of the first input in its lower four bits. A code is stored with 8
-            // added to it.
+            // Each byte of a word holds the codes of two inputs, the first input's in its lower four bits. Codes are
+            // stored as code + 8.
             const int byte = static_cast<unsigned char>(words[static_cast<std::size_t>((row * kInputs + i) / 2)]);
             const int code = (i % 2 == 0 ? byte & 15 : byte >> 4) - 8;
             CHECK(values[static_cast<std::size_t>(i)] == 0.5F * static_cast<float>(code + 3));

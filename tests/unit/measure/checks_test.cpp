@@ -230,8 +230,8 @@ TEST_CASE("what one late reading explains is suspect of few readings, and a larg
 }
 
 TEST_CASE("tokens that arrive late after their own stamps are suspect, though each of them is as late as the others") {
-  // A first token is stamped 30 ms after its request was sent. With a delay d it arrives after 30 ms + d, of which 5 % and 0.1 ms may be
-  // the delay: 1.68 ms where it is 1.6 ms, and 1.69 ms where it is 1.8 ms.
+  // A first token is stamped 30 ms after its request was sent, and arrives a delay later. Of the time to its arrival, 5 % and 0.1 ms may
+  // be delay: a delay of 1.6 ms passes, because 0.05 x 31.6 + 0.1 = 1.68 ms are allowed, and one of 1.8 ms does not (1.69 ms).
   const auto judged = [](std::int64_t delay_ns, std::size_t n_late) {
     std::vector<RequestSample> samples = steady_load();
     for (std::size_t index = 0; index < n_late; ++index) {
