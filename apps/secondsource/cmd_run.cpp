@@ -10,6 +10,7 @@
 
 #include "backend_kit/host_device.h"
 #include "beside_resume.h"
+#include "build_commit.h"
 #include "commands.h"
 #include "core/child_process.h"
 #include "core/clock.h"
@@ -497,7 +498,7 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
   SS_TRY(const PlanFile plan, gather(options, context));
   SS_TRY_VOID(check_before_work(plan, options));
   SS_TRY(const GateInput gate_input, read_gate_input(plan.gate));
-  const ProgramIdentity identity{kVersionText,   kCommitText,       "g++ or compatible " __VERSION__,
+  const ProgramIdentity identity{kVersionText,   build_commit(),    "g++ or compatible " __VERSION__,
                                  kBuildTypeText, context.arguments, context.program};
   std::optional<OpenRun> run;
   if (!options.resume.empty()) {

@@ -14,6 +14,7 @@
 #include <system_error>
 #include <vector>
 
+#include "build_commit.h"
 #include "command.h"
 #include "commands.h"
 #include "core/file.h"
@@ -117,7 +118,7 @@ Result<void> check_names(int argc, char** argv, const std::filesystem::path& pro
 
 /// The version alone on the first line, for scripts; then the facts that a bug report should contain.
 std::string version_text(const std::filesystem::path& program) {
-  std::string text = fmt::format("secondsource {}\ncommit: {}\nbuilt: {}\nbackends: {}", kVersionText, kCommitText,
+  std::string text = fmt::format("secondsource {}\ncommit: {}\nbuilt: {}\nbackends: {}", kVersionText, build_commit(),
                                  kBuildOptionsText, kBackendsText);
   for (const auto& [name, why] : kBackendsLeftOut) text += fmt::format("\nnot built: {}, {}", name, why);
   return text + fmt::format("\ndata: {}", installed_data(program).string());
