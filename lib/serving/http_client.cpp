@@ -405,13 +405,18 @@ void HttpClient::State::take_ends(std::vector<HttpEnd>& ends) {
 
 Result<void> HttpClient::poll(std::int64_t until_ns, std::vector<HttpEnd>& ends) {
   const std::size_t n_ends = ends.size();
-  while (true) {
+  const auto has_news = [&] {
+    state_->take_ends(ends);
+    return std::exchange(state_->has_progress, false) || ends.size() > n_ends;
+  };
+  // start() may have received a whole answer already, and then no socket would end a wait.
+  if (has_news()) return {};
+  do {
     // The kernel wakes a process some ten microseconds late. The wait therefore ends earlier and the loop spins for the
     // rest, so that no request is sent late.
     SS_TRY_VOID(state_->sockets.work(until_ns - kWokenEarlyNs));
-    state_->take_ends(ends);
-    if (std::exchange(state_->has_progress, false) || ends.size() > n_ends || now_ns() >= until_ns) return {};
-  }
+  } while (!has_news() && now_ns() < until_ns);
+  return {};
 }
 
 Result<HttpReply> HttpClient::fetch(HttpCall call, const std::function<void()>& on_wait) {
