@@ -15,19 +15,19 @@ using Json = nlohmann::json;
 class VllmSleep final : public ModelHost {
  public:
   VllmSleep(std::vector<ServedModel> models, std::vector<ModelCalls> calls)
-      : models_(std::move(models)), calls_(std::move(calls)), is_discarded_(models_.size(), false) {}
+      : models_(std::move(models)), calls_(std::move(calls)), is_in_host_memory_(models_.size(), false) {}
 
   Result<void> load(std::int32_t model) override {
     const auto index = static_cast<std::size_t>(model);
     ModelCalls& calls = calls_[index];
-    if (!is_discarded_[index]) {
+    if (is_in_host_memory_[index]) {
       SS_TRY_VOID(post(calls, "/wake_up"));
     } else {
       SS_TRY_VOID(post(calls, "/wake_up?tags=weights"));
       SS_TRY([[maybe_unused]] const Json read, calls.post("/collective_rpc", {{"method", "reload_weights"}}));
       SS_TRY_VOID(post(calls, "/wake_up?tags=kv_cache"));
-      is_discarded_[index] = false;
     }
+    is_in_host_memory_[index] = false;
     return calls.wait_until([&] { return is_awake(calls); }, "waking " + models_[index].model);
   }
 
@@ -35,7 +35,7 @@ class VllmSleep final : public ModelHost {
     const auto index = static_cast<std::size_t>(model);
     ModelCalls& calls = calls_[index];
     SS_TRY_VOID(post(calls, to == UnloadTo::kHostMemory ? "/sleep?level=1" : "/sleep?level=2"));
-    is_discarded_[index] = to == UnloadTo::kFiles;
+    is_in_host_memory_[index] = to == UnloadTo::kHostMemory;
     return calls.wait_until(
         [&]() -> Result<bool> {
           SS_TRY(const bool awake, is_awake(calls));
@@ -79,7 +79,9 @@ class VllmSleep final : public ModelHost {
 
   std::vector<ServedModel> models_;
   std::vector<ModelCalls> calls_;
-  std::vector<bool> is_discarded_;
+  /// By model: this object put it to sleep with its weights. The server does not tell at which level a model sleeps that
+  /// it did not, as after an interrupted run, so such weights are read again.
+  std::vector<bool> is_in_host_memory_;
 };
 
 }  // namespace

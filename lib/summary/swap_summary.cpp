@@ -55,6 +55,27 @@ std::optional<std::int64_t> larger(const std::optional<std::int64_t>& a, const s
   return a < b ? b : a;
 }
 
+/// The largest resident set of a repetition; nullopt where the size of one that occurred is not known.
+std::optional<std::int64_t> peak_bytes_of(const SwapRecord& record) {
+  std::optional<std::int64_t> peak = record.resident_bytes_at_start;
+  for (const SwapEvent& event : record.events) {
+    if (!peak || !event.resident_bytes) return std::nullopt;
+    peak = std::max(*peak, *event.resident_bytes);
+  }
+  return peak;
+}
+
+/// The largest resident set of all repetitions; nullopt where that of one is not known.
+std::optional<std::int64_t> peak_bytes_of(std::span<const Repetition* const> repetitions) {
+  std::int64_t largest = 0;
+  for (const Repetition* repetition : repetitions) {
+    const std::optional<std::int64_t> peak = peak_bytes_of(*repetition->swap);
+    if (!peak) return std::nullopt;
+    largest = std::max(largest, *peak);
+  }
+  return largest;
+}
+
 double count_of(const SwapRecord& record, SwapAction action, const std::string& model = "") {
   return static_cast<double>(std::ranges::count_if(record.events, [&](const SwapEvent& event) {
     return event.action == action && (model.empty() || event.model == model);
@@ -127,11 +148,7 @@ std::optional<SwapSummary> summarize_swap(const CellLines& lines, const CellSumm
       alone_ns += one.alone_ns;
     }
     if (summary.memory_why_not.empty()) summary.memory_why_not = record.memory_why_not;
-    summary.peak_resident_bytes = larger(summary.peak_resident_bytes, record.resident_bytes_at_start);
-    for (const SwapEvent& event : record.events) {
-      event_ns += event.duration_ns;
-      summary.peak_resident_bytes = larger(summary.peak_resident_bytes, event.resident_bytes);
-    }
+    for (const SwapEvent& event : record.events) event_ns += event.duration_ns;
     loads.push_back(count_of(record, SwapAction::kLoad));
     evictions.push_back(count_of(record, SwapAction::kEviction));
     unswapped.push_back(rate_per_s(tokens, alone_ns));
@@ -145,6 +162,7 @@ std::optional<SwapSummary> summarize_swap(const CellLines& lines, const CellSumm
   }
   summary.loads = median(loads).value_or(0);
   summary.evictions = median(evictions).value_or(0);
+  summary.peak_resident_bytes = peak_bytes_of(lines.repetitions);
   summary.mean_resident_bytes = median(bytes);
   summary.mean_resident_models = median(models);
   summary.unswapped_tok_per_s = estimate_over_repetitions(unswapped);

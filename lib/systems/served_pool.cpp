@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -80,6 +81,13 @@ class ServedPool final : public ModelPool {
     resident_.add(model);
     in_host_memory_.erase(model);
     SS_TRY_VOID(look_at_server());
+    if (resident_.budget_bytes() > 0 && !resident_.bytes_of(model)) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("swap: expected a server that tells the size of each model, for a budget in bytes: {}: {}; "
+                      "give the budget as a number of models, as in swap:2models",
+                      name_of(model), why_no_bytes_.at(model))};
+    }
     if (resident_.is_too_large(model)) {
       const std::int64_t bytes = *resident_.bytes_of(model);
       return Error{
@@ -147,7 +155,9 @@ class ServedPool final : public ModelPool {
   }
 
   [[nodiscard]] std::string why_no_host_memory() const override { return parts_.host->why_no_host_memory(); }
-  [[nodiscard]] std::string why_no_memory() const override { return why_no_memory_; }
+  [[nodiscard]] std::string why_no_memory() const override {
+    return why_no_bytes_.empty() ? "" : why_no_bytes_.begin()->second;
+  }
   [[nodiscard]] std::vector<PoolEvent> take_events() override { return std::exchange(events_, {}); }
 
  private:
@@ -187,8 +197,12 @@ class ServedPool final : public ModelPool {
 
   void note_bytes(const LoadedModel& one) {
     const auto bytes = bytes_of(one);
-    why_no_memory_ = bytes ? "" : bytes.error().message;
-    if (bytes) resident_.note_bytes(one.model, *bytes);
+    if (bytes) {
+      resident_.note_bytes(one.model, *bytes);
+      why_no_bytes_.erase(one.model);
+    } else if (!resident_.bytes_of(one.model)) {
+      why_no_bytes_[one.model] = bytes.error().message;
+    }
   }
 
   /// Records the sizes of the resident models, and checks that they are resident still.
@@ -221,8 +235,8 @@ class ServedPool final : public ModelPool {
   std::set<std::int32_t> in_host_memory_;
   std::vector<PoolEvent> events_;
   std::optional<std::int32_t> serving_;
-  std::int64_t next_question_ns_ = 0;  ///< poll() asks which models are loaded from this time on
-  std::string why_no_memory_;          ///< of the model that was looked at last
+  std::int64_t next_question_ns_ = 0;                 ///< poll() asks which models are loaded from this time on
+  std::map<std::int32_t, std::string> why_no_bytes_;  ///< of the models that were loaded and whose size is unknown
 };
 
 }  // namespace

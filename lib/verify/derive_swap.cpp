@@ -121,7 +121,8 @@ void derive_swap(const Json& record, const std::vector<const Json*>& samples, co
   if (!scenario.contains("swap") || scenario.at("swap").is_null() || lines.repetitions.empty()) return;
   const Json plan = scenario.at("swap");
   Values loads, evictions, unswapped, lost, bytes, models, shares_of_time;
-  std::optional<std::int64_t> peak;
+  std::int64_t peak = 0;
+  bool peak_is_known = true;
   std::string why_no_memory;
   for (std::size_t i = 0; i < lines.repetitions.size(); ++i) {
     const Json& tree = lines.repetitions[i]->tree;
@@ -133,10 +134,14 @@ void derive_swap(const Json& record, const std::vector<const Json*>& samples, co
       alone_ns += one.at("alone_ns").get<double>();
     }
     if (why_no_memory.empty()) why_no_memory = swap.value("memory_why_not", "");
-    peak = std::max(peak, whole_or_null(swap, "resident_bytes_at_start"));
+    std::vector<std::optional<std::int64_t>> resident = {whole_or_null(swap, "resident_bytes_at_start")};
     for (const Json& event : swap.at("events")) {
       event_ns += event.at("duration_ns").get<double>();
-      peak = std::max(peak, whole_or_null(event, "resident_bytes"));
+      resident.push_back(whole_or_null(event, "resident_bytes"));
+    }
+    for (const std::optional<std::int64_t>& one : resident) {
+      peak_is_known = peak_is_known && one.has_value();
+      peak = std::max(peak, one.value_or(0));
     }
     loads.push_back(events_of(swap, "load"));
     evictions.push_back(events_of(swap, "eviction"));
@@ -154,7 +159,7 @@ void derive_swap(const Json& record, const std::vector<const Json*>& samples, co
                  {"evictions", quantile(evictions, 0.5).value_or(0)},
                  {"budget_models", plan.value("budget_models", 0)},
                  {"memory_why_not", why_no_memory},
-                 {"peak_resident_bytes", or_null(peak)},
+                 {"peak_resident_bytes", peak_is_known ? Json(peak) : Json(nullptr)},
                  {"mean_resident_bytes", or_null(quantile(bytes, 0.5))},
                  {"mean_resident_models", or_null(quantile(models, 0.5))},
                  {"unswapped_tok_per_s", figure_over_repetitions(unswapped)},

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.request
 
 from swap_test import LruCache
 
@@ -168,6 +169,29 @@ class Servers(unittest.TestCase):
                     self.assertEqual(own[index + 1:index + 3], [f"reload_weights {name}", f"wake kv_cache {name}"])
             self.assertIn(f"sleep 1 {name}", own)
             self.assertIn(f"sleep 2 {name}", own)
+
+    def test_a_model_that_sleeps_without_its_weights_before_the_run_is_given_them_again(self):
+        """An interrupted run leaves models at level 2, of which the server tells no more than that it sleeps."""
+        servers = [Server(self.folder, "vllm", [name]) for name in MODELS]
+        try:
+            for server in servers:
+                urllib.request.urlopen(urllib.request.Request(server.url + "/sleep?level=2", b"{}", method="POST")).read()
+            models = dict(zip(MODELS, [server.url for server in servers]))
+            self.run_program({"preset": "vllm", "models": models}, ["swap:1model+requests=12@/4"], "left-asleep")
+            calls = [server.calls() for server in servers]
+        finally:
+            for server in servers:
+                server.__exit__()
+        self.check_run("left-asleep", budget_models=1)
+        for name, own in zip(MODELS, calls):
+            self.assertEqual(own[1:3], [f"wake weights {name}", f"reload_weights {name}"], own)
+
+    def test_a_budget_in_bytes_needs_the_size_of_each_model(self):
+        with Server(self.folder, "ollama", MODELS, "--bytes", f"{MODELS[0]}=0") as server:
+            run = self.run_program({"preset": "ollama", "url": server.url, "models": {name: name for name in MODELS}},
+                                   ["swap:40MiB+requests=12@/4"], "no-size", statuses=(2,))
+        self.assertIn(f"swap: expected a server that tells the size of each model, for a budget in bytes: {MODELS[0]}", run.stderr)
+        self.assertIn("give the budget as a number of models", run.stderr)
 
     def test_a_server_that_evicts_by_itself_is_named(self):
         with Server(self.folder, "llama-server", MODELS, "--models-max", "1") as server:
