@@ -26,7 +26,6 @@
 #include "core/folder.h"
 #include "gate_output.h"
 #include "gate_status.h"
-#include "host/fingerprint.h"
 #include "installed_data.h"
 #include "modules.h"
 #include "noise_limit.h"
@@ -351,15 +350,25 @@ Result<PlanFile> plan_of_resumed(const AbOptions& options) {
 Result<AbDirectory> go_on(const AbOptions& options, CommandContext& context) {
   SS_TRY(const AbRecord record, AbDirectory::read_record(options.resume));
   SS_TRY_VOID(check_ab_resumable(record, options.resume, context.progress, context.interrupt));
-  SS_TRY(AbDirectory directory, AbDirectory::resume(options.resume));
-  // Where all is measured, only the verdict is printed again.
-  if (is_measured(record, directory.lines())) return directory;
+  return AbDirectory::resume(options.resume);
+}
+
+/// Why nothing can be timed now, because other processes take the CPUs; empty where they do not, or where nothing is
+/// left to time.
+Result<std::string> why_machine_is_busy(const AbOptions& options, const AbDirectory& directory,
+                                        CommandContext& context) {
+  const AbRecord& record = directory.record();
+  if (is_measured(record, directory.lines())) return std::string();
   const double max_others = options.max_others_percent ? *options.max_others_percent / 100 : record.max_others_share;
-  const std::string what_is_left = fmt::format(
-      "nothing more was measured; what was measured before is kept, and `secondsource ab --resume {}` goes on from there",
-      options.resume);
-  SS_TRY_VOID(check_host_is_free(max_others, what_is_left, context.progress, context.interrupt));
-  return directory;
+  const std::string what_is_left =
+      fmt::format("{}, and `secondsource ab --resume {}` goes on from there",
+                  directory.lines().empty() ? "tokens were judged and nothing was timed"
+                                            : "nothing more was measured; what was measured before is kept",
+                  directory.folder().string());
+  const Result<void> is_free = check_host_is_free(max_others, what_is_left, context.progress, context.interrupt);
+  if (is_free) return std::string();
+  if (is_free.error().code != ErrorCode::kInconclusive) return is_free.error();
+  return is_free.error().message;
 }
 
 /// The losses of regressed cells: those of the stored verdict of a comparison that was finished before, or measured now.
@@ -382,13 +391,38 @@ bool is_with_itself(const AbRecord& record) {
          base.modules == candidate.modules;
 }
 
-/// The verdict of a comparison that was not begun or does not go on.
-GateReport report_of_busy_machine(const PlanFile& plan, std::string why) {
-  GateReport report;
-  report.method = GateMethod::kInterleavedPairs;
-  report.threshold_percent = plan.gate.threshold_percent;
-  report.compared = {utc_timestamp() + ", " + host_line(host_fingerprint(HostFiles()))};
-  report.cannot_decide = std::move(why);
+/// Measures the pairs that are missing. What was measured before an error is kept.
+Result<void> measure_pairs(AbDirectory& directory, CommandContext& context) {
+  if (is_with_itself(directory.record())) {
+    context.progress.note(
+        "ab: base and candidate are the same program with the same flags, so this measures the noise");
+  }
+  const Result<void> done = run_pairs(directory, {}, context.progress, context.interrupt);
+  if (!done) {
+    Error error = done.error();
+    if (error.code != ErrorCode::kInvalidInput && error.code != ErrorCode::kNotComparable) {
+      error.message += fmt::format("; what was measured is kept, and `secondsource ab --resume {}` goes on from there",
+                                   directory.folder().string());
+    }
+    return error;
+  }
+  return {};
+}
+
+/// The verdict by what was measured until now.
+Result<GateReport> verdict_of(const AbOptions& options, const AbDirectory& directory, std::span<const Waiver> waivers,
+                              std::string why_cannot_decide, CommandContext& context) {
+  GateReport report = report_of(directory.record(), directory.lines(), waivers, utc_timestamp().substr(0, 10));
+  if (!why_cannot_decide.empty()) {
+    report.cannot_decide = std::move(why_cannot_decide);
+  } else if (!options.no_attribution) {
+    SS_TRY(report.losses, losses_of(options, directory, report, context));
+  }
+  for (GateVerdict& verdict : report.verdicts) verdict.why += loss_sentence(report, verdict);
+  report.compared = ab_header(directory.record(), directory.lines());
+  if (const auto golden = RunDirectory::read_record(golden_folder(directory.folder(), Arm::kBase))) {
+    report.compared.push_back(host_line(golden->host));
+  }
   return report;
 }
 
@@ -405,41 +439,15 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
     SS_TRY(Output opened, Output::open(options.sarif, {options.bundle, options.config, options.waivers}));
     sarif.emplace(std::move(opened));
   }
-  Result<AbDirectory> directory =
-      options.resume.empty() ? begin(options, systems, plan, context) : go_on(options, context);
-  if (!directory && directory.error().code == ErrorCode::kInconclusive) {
-    GateReport report = report_of_busy_machine(plan, directory.error().message);
-    if (sarif) SS_TRY_VOID(sarif->write(write_sarif(report)));
-    SS_TRY_VOID(print(render_gate(report, options.format)));
-    return most_serious(statuses_of(report, plan.gate.allow_inconclusive));
-  }
-  if (!directory) return directory.error();
-  if (is_with_itself(directory->record())) {
-    context.progress.note(
-        "ab: base and candidate are the same program with the same flags, so this measures the noise");
-  }
-  const Result<void> done = run_pairs(*directory, {}, context.progress, context.interrupt);
-  if (!done) {
-    Error error = done.error();
-    if (error.code != ErrorCode::kInvalidInput && error.code != ErrorCode::kNotComparable) {
-      error.message += fmt::format("; what was measured is kept, and `secondsource ab --resume {}` goes on from there",
-                                   directory->folder().string());
-    }
-    return error;
-  }
-  GateReport report = report_of(directory->record(), directory->lines(), waivers, utc_timestamp().substr(0, 10));
-  if (!options.no_attribution) {
-    SS_TRY(report.losses, losses_of(options, *directory, report, context));
-  }
-  for (GateVerdict& verdict : report.verdicts) verdict.why += loss_sentence(report, verdict);
-  report.compared = ab_header(directory->record(), directory->lines());
-  if (const auto golden = RunDirectory::read_record(golden_folder(directory->folder(), Arm::kBase))) {
-    report.compared.push_back(host_line(golden->host));
-  }
-  SS_TRY_VOID(write_file(directory->folder() / kVerdictFile, to_json(report)));
+  SS_TRY(AbDirectory directory,
+         options.resume.empty() ? begin(options, systems, plan, context) : go_on(options, context));
+  SS_TRY(std::string why_busy, why_machine_is_busy(options, directory, context));
+  if (why_busy.empty()) SS_TRY_VOID(measure_pairs(directory, context));
+  SS_TRY(const GateReport report, verdict_of(options, directory, waivers, std::move(why_busy), context));
+  SS_TRY_VOID(write_file(directory.folder() / kVerdictFile, to_json(report)));
   if (sarif) SS_TRY_VOID(sarif->write(write_sarif(report)));
   SS_TRY_VOID(print(render_gate(report, options.format)));
-  context.progress.note(fmt::format("comparison: {}", directory->folder().string()));
+  context.progress.note(fmt::format("comparison: {}", directory.folder().string()));
   return most_serious(statuses_of(report, plan.gate.allow_inconclusive));
 }
 

@@ -9,7 +9,6 @@
 
 #include "ab/ab_directory.h"
 #include "ab/ab_verdict.h"
-#include "ab/busy_machine.h"
 #include "ab/program_run.h"
 #include "ab/system_differences.h"
 #include "ab/timed_bundle.h"
@@ -66,7 +65,6 @@ class AbPlanner {
     record_.golden_bundle = std::filesystem::absolute(request_.bundle).string();
     SS_TRY(record_.golden_bundle_sha256, check_content(bundle, progress_, interrupt_));
     if (!request_.judge_opportunistic) record_.opportunistic = opportunistic_of(bundle);
-    SS_TRY_VOID(check_host_is_free(request_.max_others_share, "nothing was measured", progress_, interrupt_));
     SS_TRY_VOID(choose_backends());
     SS_TRY_VOID(judge_tokens(record_.base));
     if (!record_.golden_cut_short) SS_TRY_VOID(judge_tokens(record_.candidate));

@@ -76,6 +76,23 @@ std::optional<std::string> why_unlabelled(const BackendRecord& base, const Backe
   return std::nullopt;
 }
 
+/// Answers whose mean lengths differ by more than this are not compared: the cost of a token contains its share of the
+/// time to the first one, so that shorter answers would pass for slower decoding or hide it.
+constexpr double kMostLengthDifference = 0.05;
+
+std::optional<std::string> why_lengths_differ(const CellSummary& a, const CellSummary& b) {
+  // Where requests are cancelled, how many tokens arrive after that is a property of the system.
+  if (a.scenario.cancel_share > 0 || !a.mean_output_tokens || !b.mean_output_tokens) return std::nullopt;
+  // Recorded requests have lengths of their own, so other requests have another mean.
+  if (a.scenario.arrivals == ArrivalKind::kTrace && a.n_samples != b.n_samples) return std::nullopt;
+  const auto [shorter, longer] = std::minmax(*a.mean_output_tokens, *b.mean_output_tokens);
+  if (longer <= (1 + kMostLengthDifference) * shorter) return std::nullopt;
+  return fmt::format(
+      "the answers of the base have {:.1f} tokens on average and those of the candidate {:.1f}, and the cost of a token "
+      "depends on how many an answer has",
+      *a.mean_output_tokens, *b.mean_output_tokens);
+}
+
 }  // namespace
 
 std::optional<std::string> why_runs_differ(const RunRecord& base, const RunRecord& candidate) {
@@ -141,6 +158,7 @@ std::optional<std::string> why_cells_differ(const RunRecord& base, const RunReco
     return "the scenario's requests or lengths differ";
   }
   if (x.trace_sha256 != y.trace_sha256) return "the recorded arrivals differ";
+  if (auto why = why_lengths_differ(a, b)) return why;
   if (x.seeks_slo_rate && !same_promise(base.slo, candidate.slo))
     return "the SLO under which the rate was sought differs";
   return std::nullopt;

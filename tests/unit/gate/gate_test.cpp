@@ -242,6 +242,9 @@ TEST_CASE("what differs in bundle, device, options, host or method is refused, a
   CHECK(has(reason([](auto& run) { run.record.host.push_back({"affinity_cpus", "0", ""}); }), "host affinity_cpus"));
   CHECK(has(reason([](auto& run) { run.record.method_version = 99; }), "method version"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].scenario.n_output_tokens = 7; }), "lengths differ"));
+  // The cost of a token would hide a slower decoding behind shorter answers, and the other way round.
+  CHECK(has(reason([](auto& run) { *run.summary.cells[0].mean_output_tokens *= 0.25; }),
+            "the cost of a token depends on how many an answer has"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].scenario.trace_sha256 = "c"; }), "recorded arrivals differ"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].key.variant = "int8"; }), "no such cell"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].golden = GoldenVerdict::kUnverified; }), "unverified"));
@@ -252,6 +255,12 @@ TEST_CASE("what differs in bundle, device, options, host or method is refused, a
               run.summary.cells[0].notes = {"suspect: foreign_cpu: waited", "INVALID: tokens: one too few"};
             }),
             ": INVALID: tokens: one too few"));
+}
+
+TEST_CASE("answers that differ in length by a few percent are compared") {
+  SummarizedRun candidate = run_at(1.0);
+  *candidate.summary.cells[0].mean_output_tokens *= 0.97;
+  CHECK_FALSE(compare_runs(run_at(1.0), candidate, on("2026-11-20")).verdicts.empty());
 }
 
 TEST_CASE("rates that were sought under two promises are not compared") {
