@@ -170,6 +170,12 @@ Result<Statement> Database::prepare(std::string_view sql) {
   return Statement(statement, name_);
 }
 
+Result<std::string> Database::text(std::string_view sql) {
+  SS_TRY(Statement statement, prepare(sql));
+  SS_TRY(const bool has_row, statement.step());
+  return has_row ? statement.text(0) : std::string();
+}
+
 Result<std::int64_t> Database::integer(std::string_view sql) {
   SS_TRY(Statement statement, prepare(sql));
   SS_TRY(const bool has_row, statement.step());

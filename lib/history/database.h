@@ -73,6 +73,8 @@ class Database {
   Result<Statement> prepare(std::string_view sql);
   /// Runs a query whose result is one number.
   Result<std::int64_t> integer(std::string_view sql);
+  /// The first column of the first row as text; empty without a row.
+  Result<std::string> text(std::string_view sql);
   /// Number of rows that the last statement changed.
   [[nodiscard]] std::int64_t n_changed() const;
   [[nodiscard]] const std::string& name() const noexcept { return name_; }

@@ -4,7 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <ctime>
 
+#include "core/clock.h"
 #include "core/file.h"
 #include "core/utf8.h"
 #include "history/history_file.h"
@@ -12,6 +15,8 @@
 
 namespace secondsource {
 namespace {
+
+constexpr std::int64_t kSecondsPerDay = 86'400;
 
 std::string fact_of(const RunRecord& record, std::string_view name) {
   for (const HostFact& fact : record.host) {
@@ -150,6 +155,14 @@ Result<void> History::add_cells(const SummarizedRun& run, std::int64_t row) {
 
 Result<AddedRun> History::add(const SummarizedRun& run, const AddToHistory& how) {
   const RunRecord& record = run.record;
+  // Such a run would stay the newest one, and hide what is missing in those that follow. A day is left for time zones.
+  if (const std::string tomorrow = utc_timestamp(std::time(nullptr) + kSecondsPerDay); record.started_utc > tomorrow) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("run {}: started_utc: expected a time that has come, found {}; the clock of its machine was "
+                    "wrong, or that of this one is",
+                    record.run_id, record.started_utc)};
+  }
   SS_TRY(Transaction transaction, Transaction::begin(database_));
   AddedRun added;
   SS_TRY(Statement find, database_.prepare("SELECT branch, pinned FROM runs WHERE run_id = ?"));

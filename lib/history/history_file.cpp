@@ -176,6 +176,11 @@ Result<Database> open_history_file(const std::filesystem::path& path, DatabaseAc
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("{}: schema version: expected {}, found {}", path.string(), kSchemaVersion, version)};
   }
+  // SQLite reads a damaged page without an error as long as it looks like one, and rows would be missing.
+  SS_TRY(const std::string damage, database.text("PRAGMA quick_check(1)"));
+  if (damage != "ok") {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: damaged: {}", path.string(), damage)};
+  }
   SS_TRY_VOID(database.execute("PRAGMA foreign_keys = ON"));
   SS_TRY_VOID(complete_schema(database, is_read_only));
   return database;

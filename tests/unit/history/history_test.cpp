@@ -365,6 +365,40 @@ TEST_CASE("a history with changes beside it that cannot be read is refused with 
   CHECK_ERROR(History::open(copy, DatabaseAccess::kRead), ErrorCode::kIo, "copy.db-wal has changes that are not in it");
 }
 
+TEST_CASE("a run that was begun in the future is refused, since it would stay the newest one") {
+  const ScratchFolder scratch;
+  History history = open_new(scratch);
+  SummarizedRun run = run_on(1);
+  run.record.started_utc = "2099-01-01T00:00:00Z";
+  const auto added = history.add(run, {.branch = "main"});
+  REQUIRE_FALSE(added);
+  CHECK(added.error().code == ErrorCode::kInvalidInput);
+  CHECK(added.error().message.find("expected a time that has come, found 2099-01-01T00:00:00Z") != std::string::npos);
+  CHECK(history.runs(std::nullopt, 0)->empty());
+}
+
+TEST_CASE("a history of which rows are missing although every page can be read is refused") {
+  const ScratchFolder scratch;
+  const auto path = scratch.path() / "history.db";
+  {
+    auto history = History::open(path, DatabaseAccess::kCreate);
+    REQUIRE_OK(history);
+    for (int night = 0; night < 40; ++night) REQUIRE_OK(history->add(run_on(night), {.branch = "main"}));
+  }
+  {
+    // As after a lost write, an index has an entry of a row that its table has not.
+    auto database = Database::open(path, DatabaseAccess::kWrite);
+    REQUIRE_OK(database);
+    REQUIRE_OK(database->execute("PRAGMA writable_schema = ON"));
+    REQUIRE_OK(database->execute("UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = "
+                                 "'runs') WHERE name = 'cells'"));
+  }
+  const auto opened = History::open(path, DatabaseAccess::kRead);
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().code == ErrorCode::kInvalidInput);
+  CHECK(opened.error().message.find("history.db: damaged: ") != std::string::npos);
+}
+
 TEST_CASE("a history cut or flipped at any page is refused or read, and never ends the program") {
   const ScratchFolder scratch;
   const auto path = scratch.path() / "history.db";
