@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 #include <tuple>
 #include <utility>
 
+#include "core/enum_format.h"
 #include "record/roofline.h"
 
 namespace secondsource {
@@ -68,6 +70,12 @@ class MatrixBuilder {
       for (const auto& [what, reason] : refused) {
         matrix_.notes.push_back(fmt::format("{}: no {}: {}", matrix_.platforms[platform].backend, what, reason));
       }
+    }
+    for (const auto& [type_and_platform, why] : breakdowns_) {
+      const auto& [type, platform] = type_and_platform;
+      if (time_.contains(type_and_platform)) continue;
+      matrix_.notes.push_back(
+          fmt::format("{}: not measured with {}: {}", matrix_.platforms[platform].backend, type, why));
     }
     for (const auto& [key, sums] : sums_) {
       if (key.operation == kAll) note_fallbacks(key, sums);
@@ -172,14 +180,24 @@ class MatrixBuilder {
     sum.best_ns += 1e9 * std::max(time.bytes / *read, time.flops > 0 ? time.flops / *operations : 0);
   }
 
-  /// Adds the failure of a variant that a backend does not support.
+  /// Adds the failure of a variant that a backend does not support, or broke down with. The platform is then in the
+  /// matrix even if nothing of it was measured.
   void add(const SummarizedRun& run, const FailureRecord& failure) {
     const BackendRecord* const backend = backend_of(run, failure.backend);
-    if (failure.kind != FailureKind::kUnsupported || backend == nullptr || matrix_.platforms.empty()) return;
+    const bool is_unsupported = failure.kind == FailureKind::kUnsupported;
+    constexpr std::array kBreakdowns = {FailureKind::kCrash, FailureKind::kHang, FailureKind::kOutOfMemory,
+                                        FailureKind::kError};
+    const bool is_breakdown = std::ranges::find(kBreakdowns, failure.kind) != kBreakdowns.end();
+    if (backend == nullptr || matrix_.platforms.empty() || !(is_unsupported || is_breakdown)) return;
     for (const CellSummary& cell : run.summary.cells) {
       const bool concerns = cell.key.backend == failure.backend &&
                             (failure.cell.empty() || (cell.key.id() + "/").starts_with(failure.cell + "/"));
-      if (concerns) refused_[platform_of(run, *backend)].push_back({"", cell.key.variant, failure.message});
+      if (!concerns) continue;
+      const std::size_t platform = platform_of(run, *backend);
+      if (is_unsupported) refused_[platform].push_back({"", cell.key.variant, failure.message});
+      if (is_breakdown) {
+        breakdowns_[{cell.key.variant, platform}] = fmt::format("{}: {}", failure.kind, failure.message);
+      }
     }
   }
 
@@ -234,7 +252,8 @@ class MatrixBuilder {
   PortabilityPart absent_part(const Key& key, std::size_t platform) const {
     PortabilityPart part;
     part.state = PartState::kNotMeasured;
-    part.why = "no traced pass had it";
+    const auto broken = breakdowns_.find({key.type, platform});
+    part.why = broken == breakdowns_.end() ? "no traced pass had it" : broken->second;
     const auto refused = refused_.find(platform);
     if (refused == refused_.end()) return part;
     for (const Refusal& refusal : refused->second) {
@@ -278,7 +297,8 @@ class MatrixBuilder {
   std::span<const ConformanceRecord> conformance_;
   PortabilityMatrix matrix_;
   std::map<Key, Sums> sums_;
-  std::map<std::pair<std::string, std::size_t>, std::int64_t> time_;  ///< key: type and platform
+  std::map<std::pair<std::string, std::size_t>, std::int64_t> time_;       ///< key: type and platform
+  std::map<std::pair<std::string, std::size_t>, std::string> breakdowns_;  ///< key: type and platform
   std::map<std::size_t, std::map<std::string, std::string>> refusals_;
   std::map<std::size_t, std::vector<Refusal>> refused_;
   std::map<std::string, std::map<std::string, std::string>> outside_limits_;  ///< key: type and bundle

@@ -126,6 +126,19 @@ TEST_CASE("a backend that does not have a variant at all is unsupported in all o
   CHECK(row_of(matrix, "matmul").portability == 0.0);
 }
 
+TEST_CASE("a backend that broke down is a platform without a measurement, and the portability is unknown") {
+  SummarizedRun run = traced_run();
+  run.operations = {pass(run, 0, {product(1'000'000, 2e7, 5e6)})};
+  REQUIRE(portability_matrix({&run, 1}, {}).platforms.size() == 1);
+  run.summary.failures = {{"onednn", "tiny/onednn/bf16", FailureKind::kCrash, "signal 11"}};
+  const PortabilityMatrix matrix = portability_matrix({&run, 1}, {});
+  REQUIRE(matrix.platforms.size() == 2);
+  CHECK(row_of(matrix, "matmul").parts[1].state == PartState::kNotMeasured);
+  CHECK(row_of(matrix, "matmul").parts[1].why == "crash: signal 11");
+  CHECK_FALSE(row_of(matrix, "matmul").portability);
+  CHECK(matrix.notes == std::vector<std::string>{"onednn: not measured with bf16: crash: signal 11"});
+}
+
 TEST_CASE("wrong tokens and a failed conformance suite get no share") {
   SummarizedRun run = traced_run();
   run.operations = {pass(run, 0, {product(1'000'000, 2e7, 5e6)})};
