@@ -127,6 +127,11 @@ Scenario with_defaults(Scenario scenario, bool has_prompts, bool is_oracle, cons
   if (scenario.n_prompt_tokens == 0 && has_random_prompts) {
     const std::int32_t wanted = is_trace ? kTracePromptTokens : scenario.n_shared_prefix + kDefaultPromptTokens;
     scenario.n_prompt_tokens = std::min(wanted, max_seq_len / 2);
+    // A shared prefix is never cut: where the context does not hold it, the plan is refused.
+    if (scenario.n_shared_prefix > 0 && !is_trace) {
+      const std::int32_t most = max_seq_len - scenario.n_output_tokens;
+      scenario.n_prompt_tokens = std::max(std::min(wanted, most), scenario.n_shared_prefix + 1);
+    }
     if (scenario.has_conversations()) {
       const std::int32_t of_turn = max_seq_len / scenario.turns - scenario.n_output_tokens;
       scenario.n_prompt_tokens = std::max(1, std::min(kQuestionTokens, of_turn - 1));

@@ -53,6 +53,9 @@ TEST_CASE("run: what cannot be run is refused in one line with status 2") {
       {{"run", kTinyBundle, "--backend", "reference", "--scenario", "offline:2@/5000", "--dry-run"},
        "4096 tokens; found answers of 5000 tokens"},
       {{"run", kTinyBundle, "--backend", "reference", "--scenario", "server:4@4090/8"}, "found prompts of 4090 tokens"},
+      // A shared prefix is never cut.
+      {{"run", kTinyBundle, "--backend", "reference", "--scenario", "single-stream+prefix=4090", "--dry-run"},
+       "found prompts of 4091 tokens"},
       {{"run", kTinyBundle, "--suite", "nonsense", "--backend", "reference", "--dry-run", "--memory-max", "lots"},
        "--memory-max: expected a size such as"},
       {{"run", kTinyBundle, "--memory-max", "1"}, "--memory-max: expected at least 16.0 MiB"},
