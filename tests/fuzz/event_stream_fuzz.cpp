@@ -42,7 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (at_once.is_whole != one_by_one.is_whole || at_once.data != one_by_one.data) std::abort();
   for (const std::string& one : at_once.data) {
     const auto chunk = parse_served_chunk(one);
-    if (chunk && chunk->usage && chunk->usage->n_output_tokens < 0) std::abort();
+    if (chunk && chunk->usage && chunk->usage->n_output_tokens.value_or(0) < 0) std::abort();
     ServedChunk usual;
     if (read_token_event(one, usual) && (!chunk || usual != *chunk)) std::abort();
   }
