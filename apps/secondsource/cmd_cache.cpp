@@ -39,7 +39,7 @@ Result<ExitStatus> run_list() {
 
 Result<ExitStatus> run_clean(double keep_gib) {
   SS_TRY(const std::filesystem::path cache, cache_folder());
-  const auto keep_bytes = static_cast<std::int64_t>(keep_gib * 0x1p30);
+  const auto keep_bytes = static_cast<std::int64_t>(keep_gib * kGibibyte);
   SS_TRY(const std::vector<CacheEntry> removed, clean_cache(cache, keep_bytes));
   SS_TRY(const PackedFiles packed, clean_packed_weights(packed_weights_folder(cache), keep_bytes));
   std::string text;

@@ -7,6 +7,7 @@
 #include "gate/compare.h"
 #include "gate_output.h"
 #include "gate_status.h"
+#include "report/notes.h"
 #include "report/tables.h"
 
 namespace secondsource {

@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "core/staging.h"
 #include "report/clock_tables.h"
+#include "report/notes.h"
 #include "report/tables.h"
 #include "runner/run_directory.h"
 #include "summary/summarized_run.h"

@@ -21,6 +21,7 @@
 #include "report/html.h"
 #include "report/junit.h"
 #include "report/markdown.h"
+#include "report/notes.h"
 #include "report/openmetrics.h"
 #include "report/portability_table.h"
 #include "report/swap_tables.h"

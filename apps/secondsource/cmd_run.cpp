@@ -589,8 +589,10 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
       ->add_option(
           "--scenario", options->scenarios,
           "single-stream, offline[:BATCH], server:RATE, server:slo-max, server:trace=FILE, or with several "
-          "bundles swap:BUDGET (they take turns under a budget of memory or of models, as swap:24MiB+zipf=1 or swap:2models, also on a server that holds several); modifiers behind "
-          "it (+gamma=0.25, +constant, +static, +cancel=0.2:8; +turns=4+think=2 sends conversations, with a pause of 2 s before each later turn; ...: docs/scenarios.md); @PROMPT/OUTPUT sets the lengths")
+          "bundles swap:BUDGET (they take turns under a budget of memory or of models, as swap:24MiB+zipf=1 or "
+          "swap:2models, also on a server that holds several); modifiers behind it (+gamma=0.25, +constant, +static, "
+          "+cancel=0.2:8; +turns=4+think=2 sends conversations, with a pause of 2 s before each later turn; ...: "
+          "docs/scenarios.md); @PROMPT/OUTPUT sets the lengths")
       ->delimiter(',');
   command->add_option("--slo", options->slo, "SLO that goodput counts: a preset, or ttft_ms=500,tpot_ms=30");
   command

@@ -4,6 +4,7 @@
 #include "report/junit.h"
 #include "report/loss_table.h"
 #include "report/markdown.h"
+#include "report/notes.h"
 #include "report/tables.h"
 
 namespace secondsource {

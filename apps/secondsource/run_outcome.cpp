@@ -9,6 +9,7 @@
 #include "gate_status.h"
 #include "record/record_json.h"
 #include "report/detail_tables.h"
+#include "report/notes.h"
 #include "report/swap_tables.h"
 #include "report/tables.h"
 

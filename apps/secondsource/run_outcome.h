@@ -8,7 +8,7 @@
 
 #include "exit_status.h"
 #include "gate/compare.h"
-#include "runner/session.h"
+#include "runner/run_health.h"
 #include "summary/summarized_run.h"
 
 namespace secondsource {

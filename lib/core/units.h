@@ -1,10 +1,14 @@
 #pragma once
-// Numbers formatted for people. Sizes are in GiB (2^30) and rates in GB/s (10^9); the text states the unit.
+// Units of bytes, and numbers formatted for people. Sizes are in GiB (2^30) and rates in GB/s (10^9); the text states the unit.
 
 #include <cstdint>
 #include <string>
 
 namespace secondsource {
+
+/// Bytes of a binary unit.
+inline constexpr double kMebibyte = 0x1p20;
+inline constexpr double kGibibyte = 0x1p30;
 
 /// "512 B", "1.5 KiB", "5.2 MiB", "3.0 GiB"
 [[nodiscard]] std::string format_bytes(std::int64_t bytes);

@@ -7,10 +7,10 @@
 
 #include "core/file.h"
 #include "core/nearest_word.h"
+#include "core/units.h"
 #include "core/utf8.h"
 #include "core/yaml.h"
 #include "fit/hardware_text.h"
-#include "fit/quantity.h"
 
 namespace secondsource {
 namespace {

@@ -6,8 +6,6 @@
 
 namespace secondsource {
 
-inline constexpr double kGibibyte = 1024.0 * 1024.0 * 1024.0;
-
 [[nodiscard]] constexpr double real(std::int64_t count) {
   return static_cast<double>(count);
 }

@@ -8,7 +8,6 @@
 #include "core/counted.h"
 #include "core/enum_format.h"
 #include "core/units.h"
-#include "fit/quantity.h"
 #include "report/cell_text.h"
 #include "report/chart/bars.h"
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/counted.h"
+#include "core/units.h"
 #include "report/cell_text.h"
 #include "report/chart/bars.h"
 #include "report/chart/changes.h"
@@ -20,6 +21,7 @@
 #include "report/disturbances.h"
 #include "report/document.h"
 #include "report/loss_table.h"
+#include "report/notes.h"
 #include "report/overview.h"
 #include "report/portability_table.h"
 #include "report/price_text.h"
@@ -30,7 +32,6 @@
 namespace secondsource {
 namespace {
 
-constexpr double kMiB = 0x1p20;
 constexpr std::size_t kTimelines = 12;
 
 /// A cell with the data that is drawn for it.
@@ -203,7 +204,7 @@ void add_memory(Document& document, const Drawing& drawing) {
     }
     std::vector<StackedBar> bars;
     for (const auto& [label, memory] : largest) {
-      const auto mib = [](std::int64_t bytes) { return static_cast<double>(bytes) / kMiB; };
+      const auto mib = [](std::int64_t bytes) { return static_cast<double>(bytes) / kMebibyte; };
       bars.push_back(
           {label,
            {mib(memory.weights_bytes), mib(memory.kv_bytes), mib(memory.workspace_bytes), mib(memory.runtime_bytes)},

@@ -12,7 +12,7 @@
 #include "core/utf8.h"
 #include "report/cell_text.h"
 #include "report/disturbances.h"
-#include "report/tables.h"
+#include "report/notes.h"
 #include "report/text_table.h"
 
 namespace secondsource {

@@ -11,6 +11,7 @@
 #include "report/detail_tables.h"
 #include "report/disturbances.h"
 #include "report/loss_table.h"
+#include "report/notes.h"
 #include "report/overview.h"
 #include "report/portability_table.h"
 #include "report/swap_tables.h"

@@ -3,20 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 
 #include "core/enum_format.h"
 #include "core/units.h"
-#include "record/roofline.h"
 #include "report/cell_text.h"
 #include "report/clock_tables.h"
 #include "report/disturbances.h"
 #include "report/price_text.h"
-#include "report/shared_notes.h"
 
 namespace secondsource {
 namespace {
@@ -52,33 +48,9 @@ std::string same_text(const GoldenRecord& golden, const std::optional<std::int32
   return fmt::format("{} of {}", *count, *golden.n_repeated);
 }
 
-/// What a reader must know about a variant, beside its figures; empty for a blessed one.
-std::string tier_note(const CellSummary& cell) {
-  const std::string variant = fmt::format("{}, {}", cell.key.bundle, cell.key.variant);
-  if (!cell.outside_limits.empty()) {
-    return fmt::format("{}: outside the limits of its quality ({}): it decides no gate and is no option of a brief",
-                       variant, cell.outside_limits);
-  }
-  return cell.tier == Tier::kOpportunistic ? fmt::format("{}: opportunistic: it decides no gate", variant) : "";
-}
-
 std::string seconds(const std::optional<double>& value) {
   if (!value) return kUnknown;
   return format_duration_ns(static_cast<std::int64_t>(*value * 1e9));
-}
-
-/// How many of the weights' bytes are in huge pages; a part of a page may be left over.
-std::string huge_pages_text(double huge_bytes, double weights_bytes) {
-  constexpr double kMiB = 0x1p20;
-  if (huge_bytes >= 0.99 * weights_bytes) return "all weights in huge pages";
-  return fmt::format("{:.0f} of {:.0f} MiB of weights in huge pages", huge_bytes / kMiB, weights_bytes / kMiB);
-}
-
-/// True if a reader who divides the two medians of the row gets another change, by a percentage point or more.
-bool is_unlike_medians(const GateVerdict& verdict) {
-  if (!verdict.change_percent || !verdict.base_s || !verdict.candidate_s || !(*verdict.base_s > 0)) return false;
-  const double of_medians = 100 * (*verdict.candidate_s / *verdict.base_s - 1);
-  return std::abs(of_medians - *verdict.change_percent) >= 1;
 }
 
 }  // namespace
@@ -193,103 +165,6 @@ TextTable gate_table(const GateReport& gate) {
   return table;
 }
 
-std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
-  std::vector<std::string> notes;
-  std::unordered_set<std::string> seen;
-  const auto add = [&](std::string note) {
-    if (seen.insert(note).second) notes.push_back(std::move(note));
-  };
-  SharedNotes of_pages;
-  for (const SummarizedRun& run : runs) {
-    if (!run.has_samples) add(summary_only_note(run));
-    if (!run.has_checksums) {
-      add(
-          fmt::format("run {}: written by an earlier version without checksums, so damage to its files would not "
-                      "be noticed",
-                      run.record.run_id));
-    }
-    for (const BundleRecord& bundle : run.record.bundles) {
-      if (!bundle.verified) {
-        add(fmt::format("{}: unverified: no independent expected outputs, so nothing proves these tokens right",
-                        bundle.name));
-      }
-    }
-    for (const BackendRecord& backend : run.record.backends) {
-      if (!backend.unavailable.empty()) add(fmt::format("{}: not run: {}", backend.name, backend.unavailable));
-      if (backend.unavailable.empty() && backend.served && backend.served->features) {
-        add(fmt::format("{}: {}", backend.name, features_text(*backend.served->features)));
-      }
-      for (const auto& [key, value] : backend.options) {
-        if (key == "fault") add(fmt::format("{}: a fault was planted on purpose: {}", backend.name, value));
-      }
-    }
-    for (const CellSummary& cell : run.summary.cells) {
-      if (std::string note = tier_note(cell); !note.empty()) add(std::move(note));
-    }
-    SharedNotes of_golden;
-    for (const GoldenRecord& golden : run.summary.golden) {
-      const std::string row = fmt::format("{}/{}/{}", golden.bundle, golden.backend, golden.variant);
-      if (golden.level) {
-        of_golden.add(row, fmt::format("tokens {} at level {}, which cannot show {}", golden.verdict, *golden.level,
-                                       blind_spot(*golden.level)));
-      }
-      for (const std::string& reason : golden.reasons) of_golden.add(row, reason);
-    }
-    for (std::string& line : of_golden.lines()) add(std::move(line));
-    for (const FailureRecord& failure : run.summary.failures) {
-      add(fmt::format("{}: {}: {}", failure.cell.empty() ? failure.backend : failure.cell, failure.kind,
-                      failure.message));
-    }
-    for (const CellSummary& cell : run.summary.cells) {
-      if (!cell.memory || !cell.memory->huge_weights_bytes) continue;
-      of_pages.add(fmt::format("{}/{}/{}", cell.key.bundle, cell.key.backend, cell.key.variant),
-                   huge_pages_text(static_cast<double>(*cell.memory->huge_weights_bytes),
-                                   static_cast<double>(cell.memory->weights_bytes)));
-    }
-    SharedNotes of_cells;
-    for (const CellSummary& cell : run.summary.cells) {
-      for (const std::string& note : other_notes(cell)) of_cells.add(cell.key.id(), note);
-    }
-    for (std::string& line : of_cells.lines()) add(std::move(line));
-    const bool uses_host = std::ranges::any_of(run.record.backends, [](const auto& one) { return one.device.is_host; });
-    if (const std::string caveat = limits_caveat(run.record.limits); uses_host && !caveat.empty()) add(caveat);
-    if (!run.record.price) add("$/1M and $/1K: no price was given (--price)");
-  }
-  for (std::string& line : of_pages.lines()) add(std::move(line));
-  for (std::string& line : disturbance_lines(runs)) add(std::move(line));
-  return notes;
-}
-
-std::vector<std::string> gate_notes(const GateReport& gate) {
-  std::vector<std::string> notes;
-  if (!gate.cannot_decide.empty()) notes.push_back(gate.cannot_decide);
-  for (const std::string& cell : gate.wrong_tokens) notes.push_back("wrong tokens: " + cell);
-  for (const std::string& cell : gate.failed) notes.push_back("not measured: " + cell);
-  for (const std::string& reason : gate.not_comparable) notes.push_back("not comparable: " + reason);
-  for (const std::string& cell : gate.not_judged) notes.push_back("not judged: " + cell);
-  for (const std::string& error : gate.waiver_errors) notes.push_back(error);
-  for (const std::string& note : gate.waiver_notes) notes.push_back(note);
-  const std::string without_effect = "opportunistic, so without effect: ";
-  for (const std::string& finding : gate.without_effect) notes.push_back(without_effect + finding);
-  for (const GateVerdict& verdict : gate.verdicts) {
-    if (verdict.decision == Decision::kPass && !verdict.improved) continue;
-    notes.push_back(fmt::format("{}{}: {} {}: {}", verdict.decides ? "" : without_effect, to_string(verdict.decision),
-                                verdict.cell.id(), verdict.metric, verdict.why));
-  }
-  if (std::ranges::any_of(gate.verdicts, is_unlike_medians)) {
-    notes.emplace_back(
-        "base and candidate are medians; the change is the Hodges-Lehmann estimate from all repetitions or pairs, and "
-        "may differ from the ratio of the medians");
-  }
-  const bool any_decides = std::ranges::any_of(gate.verdicts, &GateVerdict::decides) || !gate.wrong_tokens.empty() ||
-                           !gate.failed.empty() || !gate.not_comparable.empty();
-  const bool any_opportunistic = !gate.verdicts.empty() || !gate.without_effect.empty();
-  if (any_opportunistic && !any_decides) {
-    notes.emplace_back("nothing here can fail: all variants are opportunistic (--gate-opportunistic judges them)");
-  }
-  return notes;
-}
-
 std::string gate_headline(const GateReport& gate) {
   if (!gate.cannot_decide.empty() && gate.verdicts.empty()) return "cannot decide here: nothing was timed";
   std::string text = fmt::format("{} regressed, {} inconclusive, {} pass, {} waived", gate.count(Decision::kRegressed),
@@ -350,13 +225,6 @@ bool any_quantized_at_source(std::span<const SummarizedRun> runs) {
 
 std::string_view source_of_figures(const SummarizedRun& run) {
   return run.has_samples ? "samples.jsonl" : "summary.json";
-}
-
-std::string summary_only_note(const SummarizedRun& run) {
-  return fmt::format(
-      "run {}: its figures are those of summary.json and were not derived again, because samples.jsonl is "
-      "missing or has no complete line",
-      run.record.run_id);
 }
 
 std::string run_line(const RunRecord& record) {

@@ -1,5 +1,5 @@
 #pragma once
-// The tables of every report. An unknown value is "-", and the notes below the table give the reason.
+// The tables of every report. An unknown value is "-", and the notes below the table (notes.h) give the reason.
 
 #include <span>
 #include <string>
@@ -22,11 +22,6 @@ namespace secondsource {
 /// One row per cell and metric: base, candidate, change, verdict.
 [[nodiscard]] TextTable gate_table(const GateReport& gate);
 
-/// The notes below the tables: failures, invalid cells and unverified bundles from runs; refused comparisons and
-/// waivers from gates.
-[[nodiscard]] std::vector<std::string> result_notes(std::span<const SummarizedRun> runs);
-[[nodiscard]] std::vector<std::string> gate_notes(const GateReport& gate);
-
 /// The name of the device that a backend of the run used; "-" if it had none.
 [[nodiscard]] std::string device_of(const SummarizedRun& run, std::string_view backend);
 /// The settings by which a served row is labelled, as "speculative off, prefix cache on, KV cache fp8"; "-" for others.
@@ -39,8 +34,6 @@ namespace secondsource {
 [[nodiscard]] bool any_quantized_at_source(std::span<const SummarizedRun> runs);
 /// The file of the run directory from which the figures come: "samples.jsonl", or "summary.json" if it has no samples.
 [[nodiscard]] std::string_view source_of_figures(const SummarizedRun& run);
-/// The mark of a run of which only the summary is stored.
-[[nodiscard]] std::string summary_only_note(const SummarizedRun& run);
 
 /// Returns "1 regressed, 0 inconclusive, 5 pass, 1 waived".
 [[nodiscard]] std::string gate_headline(const GateReport& gate);

@@ -355,8 +355,8 @@ std::optional<double> number_with_unit(std::string_view text, const std::array<U
 Result<std::int64_t> parse_bytes(std::string_view text) {
   constexpr std::array<Unit, 8> kUnits = {{{"", 1},
                                            {"KiB", 1024.0},
-                                           {"MiB", 1048576.0},
-                                           {"GiB", 1073741824.0},
+                                           {"MiB", kMebibyte},
+                                           {"GiB", kGibibyte},
                                            {"kB", 1e3},
                                            {"MB", 1e6},
                                            {"GB", 1e9},

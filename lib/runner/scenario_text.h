@@ -21,8 +21,8 @@ namespace secondsource {
 ///
 /// Modifiers are +gamma=SHAPE or +constant (arrivals), +speed=FACTOR (of a trace), +prefix=TOKENS (shared by all
 /// prompts), +turns=COUNT (of a conversation) and +think=SECONDS or +think=exp:SECONDS (between an answer and the next
-/// question), +requests=COUNT (per repetition), and +static or +dynamic (batching). Those of swap are +zipf=EXPONENT or +shares=3:1 (of the requests, by bundle) and
-/// +requests=COUNT.
+/// question), +requests=COUNT (per repetition), and +static or +dynamic (batching). Those of swap are +zipf=EXPONENT or
+/// +shares=3:1 (of the requests, by bundle) and +requests=COUNT.
 ///
 /// Lengths follow an @ and select random prompts instead of the suite's: offline:16@256/32 (prompt and output tokens;
 /// for a trace, their upper limits). @/64 sets the output length alone.

@@ -71,9 +71,8 @@ Result<void> check_settings(const RunSettings& settings) {
   return orders.result();
 }
 
-Result<void> check_cell(const PlannedCell& cell) {
+void check_counts(const PlannedCell& cell, Orders& orders) {
   const Scenario& scenario = cell.scenario;
-  Orders orders("cell " + shown(cell.key.id()));
   orders.in_range("repetitions", cell.repetitions, kRepetitionsRange);
   orders.in_range("batch", scenario.batch, kBatchRange);
   if (scenario.seeks_slo_rate) {
@@ -84,15 +83,31 @@ Result<void> check_cell(const PlannedCell& cell) {
   orders.zero_or_in_range("n_prompt_tokens", scenario.n_prompt_tokens, kTokensRange);
   orders.in_range("n_output_tokens", scenario.n_output_tokens, kTokensRange);
   orders.zero_or_in_range("n_shared_prefix", scenario.n_shared_prefix, kTokensRange);
+}
+
+void check_arrivals(const Scenario& scenario, Orders& orders) {
   orders.in_range("burstiness", scenario.burstiness, kLoadFactorRange);
   orders.in_range("trace_speed", scenario.trace_speed, kLoadFactorRange);
   orders.require(scenario.trace_context >= 0 && scenario.trace_context <= kTokensRange.max * 2, "trace_context",
                  "a number of tokens, or 0");
   orders.require(scenario.n_too_long >= 0 && scenario.n_too_long <= kRequestsRange.max, "n_too_long",
                  "a number of requests");
+  const bool needs_rate =
+      scenario.kind == ScenarioKind::kServer && !scenario.seeks_slo_rate && scenario.arrivals != ArrivalKind::kTrace;
+  orders.require(scenario.rate_per_s >= 0 && scenario.rate_per_s <= kFastestRatePerS, "rate_per_s",
+                 "a rate of at most 100000");
+  orders.require(scenario.rate_per_s > 0 || !needs_rate, "rate_per_s", "a rate above 0");
+  orders.require(scenario.arrivals == ArrivalKind::kTrace ? !scenario.trace.empty() : scenario.trace.empty(), "trace",
+                 "a path for recorded arrivals, and none for others");
+}
+
+void check_cancelling(const Scenario& scenario, Orders& orders) {
   orders.zero_or_in_range("cancel_share", scenario.cancel_share, kCancelShareRange);
   orders.require((scenario.cancel_share > 0) == (scenario.cancel_after > 0), "cancel_after",
                  "a number of tokens beside a share, and none without");
+}
+
+void check_conversations(const Scenario& scenario, Orders& orders) {
   orders.require(scenario.turns == 1 || kTurnsRange.contains(scenario.turns), "turns",
                  "1, or the turns of conversations");
   orders.require(scenario.turns <= 1 || scenario.n_requests % scenario.turns == 0, "n_requests",
@@ -103,29 +118,33 @@ Result<void> check_cell(const PlannedCell& cell) {
                  "turns", "conversations of random questions in the scenarios offline and server alone");
   orders.require(kThinkSecondsRange.contains(scenario.think_s) && (scenario.think_s == 0 || scenario.turns > 1),
                  "think_s", "0 to 3600 seconds, of conversations");
-  const bool needs_rate =
-      scenario.kind == ScenarioKind::kServer && !scenario.seeks_slo_rate && scenario.arrivals != ArrivalKind::kTrace;
-  orders.require(scenario.rate_per_s >= 0 && scenario.rate_per_s <= kFastestRatePerS, "rate_per_s",
-                 "a rate of at most 100000");
-  orders.require(scenario.rate_per_s > 0 || !needs_rate, "rate_per_s", "a rate above 0");
-  orders.require(scenario.arrivals == ArrivalKind::kTrace ? !scenario.trace.empty() : scenario.trace.empty(), "trace",
-                 "a path for recorded arrivals, and none for others");
+}
+
+void check_swap(const Scenario& scenario, Orders& orders) {
   orders.require((scenario.kind == ScenarioKind::kSwap) == scenario.swap.has_value(), "swap",
                  "a budget and a mix for the scenario swap, and none for others");
-  if (scenario.swap) {
-    const SwapPlan& swap = *scenario.swap;
-    orders.require(swap.budget_models == 0 || kBudgetModelsRange.contains(swap.budget_models), "budget_models",
-                   "a number of models");
-    orders.require((swap.memory_budget_bytes > 0) != (swap.budget_models > 0), "memory_budget_bytes",
-                   "a number above 0, or a number of models in its place");
-    orders.zero_or_in_range("zipf", swap.zipf, kZipfRange);
-    orders.require(swap.models.size() > 1, "models", "several bundles");
-    orders.require(swap.shares.empty() || swap.shares.size() == swap.models.size(), "shares",
-                   "one of each model, or none");
-    for (const double share : swap.shares) orders.in_range("shares", share, kLoadFactorRange);
-  }
-  orders.require(cell.key.scenario == scenario.name(), "key",
-                 fmt::format("the scenario's name, {}", shown(scenario.name())));
+  if (!scenario.swap) return;
+  const SwapPlan& swap = *scenario.swap;
+  orders.require(swap.budget_models == 0 || kBudgetModelsRange.contains(swap.budget_models), "budget_models",
+                 "a number of models");
+  orders.require((swap.memory_budget_bytes > 0) != (swap.budget_models > 0), "memory_budget_bytes",
+                 "a number above 0, or a number of models in its place");
+  orders.zero_or_in_range("zipf", swap.zipf, kZipfRange);
+  orders.require(swap.models.size() > 1, "models", "several bundles");
+  orders.require(swap.shares.empty() || swap.shares.size() == swap.models.size(), "shares",
+                 "one of each model, or none");
+  for (const double share : swap.shares) orders.in_range("shares", share, kLoadFactorRange);
+}
+
+Result<void> check_cell(const PlannedCell& cell) {
+  Orders orders("cell " + shown(cell.key.id()));
+  check_counts(cell, orders);
+  check_arrivals(cell.scenario, orders);
+  check_cancelling(cell.scenario, orders);
+  check_conversations(cell.scenario, orders);
+  check_swap(cell.scenario, orders);
+  orders.require(cell.key.scenario == cell.scenario.name(), "key",
+                 fmt::format("the scenario's name, {}", shown(cell.scenario.name())));
   return orders.result();
 }
 

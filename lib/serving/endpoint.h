@@ -49,9 +49,10 @@ inline constexpr std::string_view kAdapterUrl = "adapter:";
 inline constexpr std::string_view kAdaptersPlace = "{adapters}";
 inline constexpr double kDefaultAdapterDeadlineS = 600;
 
-/// Parses NAME=URL[,KEY=VALUE]... with the keys preset, api, http, model, models (BUNDLE:MODEL+BUNDLE:MODEL), variant, bundle,
-/// timeout, devices, key_env, key_file, metrics, telemetry, speculative, prefix_cache and kv_cache; or NAME=adapter:RUNTIME[,KEY=VALUE]... with the keys variant,
-/// bundle, devices, telemetry and python, and others that are options of the runtime. Errors: kInvalidInput, naming what was expected.
+/// Parses NAME=URL[,KEY=VALUE]... with the keys preset, api, http, model, models (BUNDLE:MODEL+BUNDLE:MODEL), variant,
+/// bundle, timeout, devices, key_env, key_file, metrics, telemetry, speculative, prefix_cache and kv_cache; or
+/// NAME=adapter:RUNTIME[,KEY=VALUE]... with the keys variant, bundle, devices, telemetry and python, and others that
+/// are options of the runtime. Errors: kInvalidInput, naming what was expected.
 Result<SystemRequest> parse_system_flag(std::string_view text);
 
 /// Builds a request from its parts; `parts` has the keys of parse_system_flag(). An empty `url` means that this program

@@ -4,14 +4,16 @@
 #include <cmath>
 #include <cstdint>
 
+#include "core/units.h"
+
 namespace secondsource {
 namespace {
 
 // The names are those of: vLLM, docs.vllm.ai/en/v0.32.0/usage/metrics; gpu_* are its names before 0.10. SGLang,
 // docs.sglang.io/references/production_metrics.html and python/sglang/srt/metrics/collector.py. TGI,
 // huggingface.co/docs/text-generation-inference/reference/metrics. llama-server, tools/server/README.md of
-// ggml-org/llama.cpp, "GET /metrics", and the page of a server of that project out of xllamacpp 2026.10.11549, which counts cached prompt tokens
-// apart from the others; kv_cache_usage_ratio is of builds before 2025. Read on 2026-11-22.
+// ggml-org/llama.cpp, "GET /metrics", and the page of a server of that project out of xllamacpp 2026.10.11549, which
+// counts cached prompt tokens apart from the others; kv_cache_usage_ratio is of builds before 2025. Read on 2026-11-22.
 constexpr std::array<KnownMetric, 10> kServerMetrics = {{
     {.reading = "server_requests_running",
      .names = {"vllm:num_requests_running", "sglang:num_running_reqs", "tgi_batch_current_size",
@@ -56,7 +58,6 @@ constexpr std::array<KnownMetric, 10> kServerMetrics = {{
 // NVIDIA/dcgm-exporter, etc/default-counters.csv (4.6.0-4.8.3), with the units that stand there; the bits are those of
 // nvml.h, nvmlClocksEventReason*: software power cap 0x4; software and hardware thermal slowdown 0x20 and 0x40; hardware
 // slowdown 0x8 and power brake 0x80. The readings have the names of our own sensors (backend_kit/device_sensors.h).
-constexpr double kMebibyte = 1024.0 * 1024.0;
 constexpr std::array<KnownMetric, 11> kDeviceMetrics = {{
     {.reading = "device_utilisation", .names = {"DCGM_FI_DEV_GPU_UTIL"}, .join = SeriesJoin::kMean, .scale = 0.01},
     {.reading = "device_memory_busy", .names = {"DCGM_FI_DEV_MEM_COPY_UTIL"}, .join = SeriesJoin::kMean, .scale = 0.01},

@@ -95,7 +95,8 @@ std::optional<ServerClock> ServerTimes::take(std::int64_t origin_ns, std::int64_
     return clock;
   }
   clock.why_not = fmt::format(
-      "its times contradict each other by {:.3g} ms: a clock that was set, a time that is not written anew for each response, or several servers behind one name",
+      "its times contradict each other by {:.3g} ms: a clock that was set, a time that is not written anew for each "
+      "response, or several servers behind one name",
       1e-6 * static_cast<double>(low_ns - high_ns));
   return clock;
 }

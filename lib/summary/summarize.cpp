@@ -13,6 +13,7 @@
 #include "stats/proportion.h"
 #include "stats/quantile.h"
 #include "summary/cell_lines.h"
+#include "summary/latency_summary.h"
 #include "summary/load_summary.h"
 #include "summary/metric_values.h"
 #include "summary/swap_summary.h"
@@ -22,90 +23,6 @@ namespace {
 
 double tokens_per_s(std::int64_t tokens, std::int64_t duration_ns) {
   return duration_ns > 0 ? 1e9 * static_cast<double>(tokens) / static_cast<double>(duration_ns) : 0;
-}
-
-void summarize_latency(std::span<const RequestSample* const> samples, std::span<const Repetition* const> repetitions,
-                       CellSummary& cell) {
-  const ComparableRequests comparable(samples, repetitions);
-  const MetricValues none(comparable.n_repetitions());
-  MetricValues ttft_e2e = none, ttft_sent = none, ttft_visible = none, ttft_kernel = none, e2e = none, tpot = none,
-               itl = none;
-  MetricValues queue = none, tokenize = none, transfer = none, prefill = none, sample_time = none;
-  std::int64_t output_tokens = 0;
-  std::int64_t prompt_tokens = 0;
-  std::int64_t cached_tokens = 0;
-  std::int64_t cacheable_tokens = 0;  // prompt tokens of the requests whose cached ones are known
-  std::int64_t verified_tokens = 0;
-  bool any_judged = false;
-  for (const RequestSample* sample : samples) {
-    if (!sample->error.empty()) {
-      ++cell.n_errors;
-      continue;
-    }
-    ++cell.n_samples;
-    const std::optional<std::size_t> repetition = comparable.repetition_of(*sample);
-    const auto keep = [&](MetricValues& into, const auto& value) {
-      if (value) into.add(static_cast<double>(*value), repetition);
-    };
-    keep(ttft_e2e, sample->ttft_e2e_ns());
-    keep(ttft_sent, sample->ttft_sent_ns());
-    keep(e2e, sample->e2e_ns());
-    keep(ttft_visible, sample->ttft_visible_ns());
-    keep(ttft_kernel, sample->ttft_kernel_ns);
-    keep(tpot, sample->tpot_ns());
-    keep(queue, sample->parts.queue_ns);
-    keep(tokenize, sample->parts.tokenize_ns);
-    keep(transfer, sample->parts.transfer_ns);
-    keep(prefill, sample->parts.prefill_ns);
-    keep(sample_time, sample->parts.sample_ns);
-    for (const std::int64_t gap : sample->itl_ns) itl.add(static_cast<double>(gap), repetition);
-    output_tokens += sample->n_output_tokens;
-    prompt_tokens += sample->n_prompt_tokens;
-    if (sample->n_cached_prompt_tokens) {
-      cached_tokens += *sample->n_cached_prompt_tokens;
-      cacheable_tokens += sample->n_prompt_tokens;
-    }
-    verified_tokens += sample->verified_tokens.value_or(0);
-    any_judged = any_judged || sample->verified_tokens.has_value();
-  }
-  if (cell.n_samples > 0) {
-    cell.mean_prompt_tokens = static_cast<double>(prompt_tokens) / static_cast<double>(cell.n_samples);
-    cell.mean_output_tokens = static_cast<double>(output_tokens) / static_cast<double>(cell.n_samples);
-  }
-  if (any_judged && output_tokens > 0) {
-    cell.verified_share = static_cast<double>(verified_tokens) / static_cast<double>(output_tokens);
-  }
-  if (cacheable_tokens > 0) {
-    cell.prefix_hit_rate = static_cast<double>(cached_tokens) / static_cast<double>(cacheable_tokens);
-  }
-  for (MetricValues* times : {&ttft_e2e, &ttft_sent, &ttft_visible, &ttft_kernel, &e2e, &tpot, &itl, &queue, &tokenize,
-                              &transfer, &prefill, &sample_time}) {
-    times->sort();
-  }
-  cell.ttft_e2e_p50_ns = ttft_e2e.quantile(0.5);
-  cell.ttft_e2e_p95_ns = ttft_e2e.quantile(0.95);
-  cell.ttft_e2e_p99_ns = ttft_e2e.quantile(0.99);
-  cell.ttft_sent_p50_ns = ttft_sent.quantile(0.5);
-  cell.ttft_visible_p50_ns = ttft_visible.quantile(0.5);
-  cell.ttft_kernel_p50_ns = ttft_kernel.quantile(0.5);
-  cell.ttft_queue_p50_ns = queue.quantile(0.5);
-  cell.ttft_tokenize_p50_ns = tokenize.quantile(0.5);
-  cell.ttft_transfer_p50_ns = transfer.quantile(0.5);
-  cell.ttft_prefill_p50_ns = prefill.quantile(0.5);
-  cell.ttft_sample_p50_ns = sample_time.quantile(0.5);
-  cell.e2e_p50_ns = e2e.quantile(0.5);
-  cell.e2e_p99_ns = e2e.quantile(0.99);
-  cell.tpot_mean_ns = tpot.mean();
-  cell.tpot_p50_ns = tpot.quantile(0.5);
-  cell.tpot_p90_ns = tpot.quantile(0.9);
-  cell.tpot_p95_ns = tpot.quantile(0.95);
-  cell.tpot_p99_ns = tpot.quantile(0.99);
-  cell.itl_mean_ns = itl.mean();
-  cell.itl_p50_ns = itl.quantile(0.5);
-  cell.itl_p90_ns = itl.quantile(0.9);
-  cell.itl_p95_ns = itl.quantile(0.95);
-  cell.itl_p99_ns = itl.quantile(0.99);
-  if (cell.tpot_p50_ns.value && *cell.tpot_p50_ns.value > 0) cell.tok_per_s_per_user = 1e9 / *cell.tpot_p50_ns.value;
 }
 
 std::optional<double> median_reading(std::span<const Repetition* const> repetitions, std::string_view name) {
@@ -297,21 +214,6 @@ void summarize_slo(const RunRecord& record, const CellLines& lines, CellSummary&
   cell.goodput_tok_per_s = median(tokens_per_s_each);
 }
 
-/// Computes the median TTFT and TPOT of each complete repetition, for the gate.
-void summarize_latency_by_repetition(std::span<const RequestSample* const> samples,
-                                     std::span<const Repetition* const> repetitions, CellSummary& cell) {
-  std::map<std::int32_t, std::vector<double>> ttft_of, tpot_of;
-  for (const RequestSample* sample : samples) {
-    if (!sample->error.empty()) continue;
-    if (const auto ns = sample->ttft_e2e_ns()) ttft_of[sample->repetition].push_back(static_cast<double>(*ns));
-    if (const auto ns = sample->tpot_ns()) tpot_of[sample->repetition].push_back(*ns);
-  }
-  for (const Repetition* repetition : repetitions) {
-    if (const auto middle = median(ttft_of[repetition->repetition])) cell.ttft_p50_ns_by_repetition.push_back(*middle);
-    if (const auto middle = median(tpot_of[repetition->repetition])) cell.tpot_p50_ns_by_repetition.push_back(*middle);
-  }
-}
-
 /// The price of what the cell's backend used; nullopt without a price.
 std::optional<Price> charged_price(const RunRecord& record, const CellSummary& cell) {
   const std::optional<PriceShare> share = price_share_of(record, cell.key.backend);
@@ -373,10 +275,9 @@ CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, 
                 : cell.n_repetitions < planned.repetitions ? CellStatus::kPartial
                                                            : CellStatus::kComplete;
   const std::vector<const RequestSample*> counted = lines.counted();
-  summarize_latency(counted, lines.repetitions, cell);
+  summarize_latency({counted, lines.repetitions}, cell);
   summarize_throughput(lines.repetitions, cell);
   summarize_checks(lines.repetitions, cell);
-  summarize_latency_by_repetition(counted, lines.repetitions, cell);
   summarize_bound(record, lines.repetitions, cell);
   summarize_slo(record, {counted, lines.repetitions}, cell);
   summarize_load({counted, lines.repetitions}, cell);

@@ -11,6 +11,7 @@
 #include "report/document.h"
 #include "report/junit.h"
 #include "report/markdown.h"
+#include "report/notes.h"
 #include "report/openmetrics.h"
 #include "report/sarif.h"
 #include "report/tables.h"

@@ -4,7 +4,7 @@
 
 #include "bundle/named_shape.h"
 #include "core/file.h"
-#include "fit/quantity.h"
+#include "core/units.h"
 #include "report/fit_document.h"
 #include "support/catch.h"
 #include "support/result.h"

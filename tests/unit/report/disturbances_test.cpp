@@ -9,6 +9,7 @@
 
 #include "report/csv.h"
 #include "report/junit.h"
+#include "report/notes.h"
 #include "report/overview.h"
 #include "report/tables.h"
 #include "support/catch.h"

@@ -11,6 +11,7 @@
 #include "report/junit.h"
 #include "report/loss_table.h"
 #include "report/markdown.h"
+#include "report/notes.h"
 #include "report/openmetrics.h"
 #include "report/portability_table.h"
 #include "report/sarif.h"

@@ -7,6 +7,7 @@
 #include "report/html.h"
 #include "report/junit.h"
 #include "report/markdown.h"
+#include "report/notes.h"
 #include "report/overview.h"
 #include "report/sarif.h"
 #include "report/tables.h"

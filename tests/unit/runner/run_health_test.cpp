@@ -1,6 +1,7 @@
+#include "runner/run_health.h"
+
 #include <algorithm>
 
-#include "runner/session.h"
 #include "support/catch.h"
 #include "unit/summary/sample_run.h"
 
