@@ -102,7 +102,8 @@ enum class ActQuant : std::uint8_t {
   /// As kFp8PerRow, with an s of its own for each kFp8GroupSize consecutive columns; the sum of a group's products is
   /// multiplied by the scales of both sides. Used with WeightEncoding::kFp8Group128.
   kFp8PerGroup128,
-  /// As kFp8PerGroup128, but every s is rounded up to a power of two, 2^-126 at least, so that E8M0 holds it (DeepSeek-V3.1). s = 0 stays 0.
+  /// As kFp8PerGroup128, but every s is rounded up to a power of two, 2^-126 at least, so that E8M0 holds it
+  /// (DeepSeek-V3.1). s = 0 stays 0.
   kFp8PerGroup128E8m0,
 };
 

@@ -1,7 +1,8 @@
 #pragma once
-// How a published checkpoint in safetensors stores quantized weights: what the quantization_config of its config.json says.
-// Formats: FP8 of DeepSeek, GPTQ (as AutoGPTQ writes it), AWQ (as AutoAWQ writes it), AutoRound, compressed-tensors (of vLLM's llm-compressor),
-// FP8 and NVFP4 of NVIDIA's ModelOpt, FP8, INT8 and MXFP4 of AMD's Quark, MXFP4 of gpt-oss.
+// How a published checkpoint in safetensors stores quantized weights: what the quantization_config of its config.json
+// says. Formats: FP8 of DeepSeek, GPTQ (as AutoGPTQ writes it), AWQ (as AutoAWQ writes it), AutoRound,
+// compressed-tensors (of vLLM's llm-compressor), FP8 and NVFP4 of NVIDIA's ModelOpt, FP8, INT8 and MXFP4 of AMD's
+// Quark, MXFP4 of gpt-oss.
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>

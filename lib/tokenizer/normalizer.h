@@ -47,9 +47,10 @@ struct NmtNormalizer {};
 using NormalizerStep = std::variant<UnicodeNormalizer, PrependNormalizer, ReplaceNormalizer, LowercaseNormalizer,
                                     StripAccentsNormalizer, StripNormalizer, PrecompiledNormalizer, NmtNormalizer>;
 
-/// Runs all steps in order and returns the text. `first_end`, if there is one, is the number of bytes at the front that come from the
-/// first character of the whole text, before and after: a step may remove that character, or put others in front of it. Errors: those of Regex::find, and kInvalidInput if the steps make the
-/// text larger by more than `scratch` has left for it.
+/// Runs all steps in order and returns the text. `first_end`, if there is one, is the number of bytes at the front that
+/// come from the first character of the whole text, before and after: a step may remove that character, or put others
+/// in front of it. Errors: those of Regex::find, and kInvalidInput if the steps make the text larger by more than
+/// `scratch` has left for it.
 Result<std::string> normalize(std::string_view text, const std::vector<NormalizerStep>& steps, RegexScratch& scratch,
                               std::size_t* first_end = nullptr);
 

@@ -9,8 +9,8 @@
 namespace secondsource::tokenizer {
 namespace {
 
-/// Takes the stretches of a text in order and without gaps, of which only matches may be empty, each marked as a match or not, and emits the words that the
-/// SplitBehavior makes of them. `emit(TextSpan)` returns Result<void>.
+/// Takes the stretches of a text in order and without gaps, of which only matches may be empty, each marked as a match
+/// or not, and emits the words that the SplitBehavior makes of them. `emit(TextSpan)` returns Result<void>.
 template <typename Emit>
 class BehaviorMerger {
  public:

@@ -1,7 +1,8 @@
 #pragma once
-// Text to token ids and back: byte-level BPE (GPT-2, Llama 3, Qwen, ...), SentencePiece-style BPE (Llama 2, Phi-3, ...) and
-// Unigram (T5, ALBERT, XLM-RoBERTa, ...), from a Hugging Face tokenizer.json or from the vocabulary of a GGUF file. encode() gives the same ids as the
-// Hugging Face `tokenizers` package. Parts of a file that this reader does not support are refused by name.
+// Text to token ids and back: byte-level BPE (GPT-2, Llama 3, Qwen, ...), SentencePiece-style BPE (Llama 2, Phi-3, ...)
+// and Unigram (T5, ALBERT, XLM-RoBERTa, ...), from a Hugging Face tokenizer.json or from the vocabulary of a GGUF file.
+// encode() gives the same ids as the Hugging Face `tokenizers` package. Parts of a file that this reader does not
+// support are refused by name.
 //
 //   SS_TRY(const Tokenizer tokenizer, Tokenizer::from_json(json_text, "tokenizer.json"));
 //   SS_TRY(const std::vector<std::int32_t> ids, tokenizer.encode("Hello", {}));
