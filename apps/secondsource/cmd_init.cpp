@@ -67,7 +67,7 @@ Result<ExitStatus> run_init(const InitOptions& options, CommandContext& context)
   SS_TRY(const ModuleSurvey survey, survey_modules({}, context));
   const StarterKit kit = starter_kit(repository, view_of_machine(survey),
                                      {.host = enum_from_name<CiHost>(options.ci), .program_version = kVersionText});
-  std::string text;
+  std::string text, to_do;
   for (const auto& [what, sentence] : kit.findings) text += fmt::format("{:<12} {}\n", what, sentence);
   text += "\n";
   // Everything is read before anything is written.
@@ -88,9 +88,11 @@ Result<ExitStatus> run_init(const InitOptions& options, CommandContext& context)
     SS_TRY_VOID(create_folder(folder_of(path)));
     SS_TRY_VOID(write_file(path, file.text));
     text += fmt::format("{}: written: {}\n", file.path.string(), file.why);
+    if (!file.to_do.empty()) to_do += file.to_do + "\n";
   }
-  if (!options.dry_run)
-    text += "\nTry it here: secondsource run --dry-run, and without that flag. Then commit the files.\n";
+  if (!options.dry_run) {
+    text += "\nTry it here: secondsource run --dry-run, and without that flag.\n" + to_do + "Then commit the files.\n";
+  }
   SS_TRY_VOID(print_text(text));
   return ExitStatus::kOk;
 }

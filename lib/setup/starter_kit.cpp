@@ -176,7 +176,8 @@ StarterFile ci_file(CiHost host, const Repository& repository, const MachineView
   const Subject subject = subject_of(repository);
   const bool is_github = host == CiHost::kGithub;
   const bool on_gpu = has_gpu(machine);
-  StarterFile file{.role = StarterRole::kCi, .path = ".github/workflows/performance.yml", .text = {}, .why = {}};
+  StarterFile file{
+      .role = StarterRole::kCi, .path = ".github/workflows/performance.yml", .text = {}, .why = {}, .to_do = {}};
   // An existing pipeline has to include the new file.
   if (!is_github) file.path = repository.has_gitlab_file ? ".gitlab/secondsource.yml" : ".gitlab-ci.yml";
   CiTemplate which = is_github ? CiTemplate::kGithubMeasure : CiTemplate::kGitlabMeasure;
@@ -191,14 +192,16 @@ StarterFile ci_file(CiHost host, const Repository& repository, const MachineView
     file.text = fill_template(
         text, {{"file", file.path.string()},
                {"what", what_is_measured(repository)},
-               {"wheel", "secondsource==" + choices.program_version},
-               {"deb", fmt::format("secondsource_{}_amd64.deb", choices.program_version)},
+               {"version", choices.program_version},
                {"build", yaml_text(build_command(repository))},
                {"modules", std::string(kModulesFolder)},
                {"runner", on_gpu ? "[self-hosted, gpu]" : "ubuntu-24.04"},
                {"runner_note", on_gpu ? "the labels of your machine with a GPU"
                                       : "a machine of your own with nothing beside this job tells smaller changes"},
                {"tags", on_gpu ? "  tags: [gpu]  # of your machine with a GPU\n" : ""}});
+    file.to_do =
+        fmt::format("Set PACKAGE in {}: it is empty, and the job installs secondsource from the {} that it names.",
+                    file.path.string(), subject == Subject::kBackends ? ".deb" : "wheel");
   }
   file.why = subject == Subject::kModel || subject == Subject::kNothing
                  ? "measures each change: no build of it could be compared with that of its base"

@@ -42,7 +42,8 @@ struct StarterFile {
   StarterRole role = StarterRole::kPlan;
   std::filesystem::path path;  ///< relative to the repository
   std::string text;
-  std::string why;  ///< a clause
+  std::string why;      ///< a clause
+  std::string to_do{};  ///< a sentence: what must be filled in before the file works; empty if nothing
 };
 
 struct StarterKit {

@@ -251,7 +251,7 @@ class InitFiles(unittest.TestCase):
     # Replaces the build of the module. tests/packaging builds a real one.
     BUILD = 'echo built >> "$RECORDED"; mkdir -p build/secondsource && cp "$PROGRAM_FOLDER/libsecondsource-cpu.so" build/secondsource/'
 
-    def github(self, host, environment, statuses):
+    def github(self, host, environment, statuses, green):
         workflow = yaml.safe_load((host.remote / ".github/workflows/performance.yml").read_text())
         for job in workflow["jobs"].values():
             job["runs-on"] = ["self-hosted", "performance"]  # a runner that keeps its disk, as the file's comment proposes
@@ -263,7 +263,7 @@ class InitFiles(unittest.TestCase):
             logs = "\n".join(run.logs)
             status = [run.context[key] for key in run.context if key.endswith(".outputs.status")][0]
             self.assertIn(status, statuses, logs)
-            self.assertEqual(list(ended.values()), [status in ("0", "5")], logs)
+            self.assertEqual(list(ended.values()), [status in green], logs)
             self.assertEqual(run.executed, [step["name"] for job in workflow["jobs"].values() for step in job["steps"]], logs)
             results = sorted(path.name for path in (host.artifacts / "performance").iterdir())
             self.assertTrue({"html", "junit", "markdown"} <= {name.split(".")[-1] for name in results}, results)
@@ -273,15 +273,16 @@ class InitFiles(unittest.TestCase):
     def test_a_model_on_github(self):
         host, said = self.host("https://github.com/o/r.git", self.model())
         self.assertIn("the model models/tiny", said)
-        self.github(host, {}, ("0", "6"))  # on a busy machine the measurement may be invalid (6)
-        self.assertIn("install --quiet secondsource==", host.recorded.read_text())
+        # On a busy machine the measurement may be invalid (6), which is a warning.
+        self.github(host, {"PACKAGE": "dist/secondsource.whl"}, ("0", "6"), green=("0", "6"))
+        self.assertIn("install --quiet dist/secondsource.whl", host.recorded.read_text())
 
     def test_backend_modules_on_github(self):
         host, said = self.host("git@github.com:o/r.git", self.MODULE)
         self.assertIn("the backend cpu, of kernels", said)
         package = host.folder / "secondsource.deb"
         package.write_text("")
-        self.github(host, {"PACKAGE": str(package), "BUILD": self.BUILD}, ("0", "1", "5", "6"))
+        self.github(host, {"PACKAGE": str(package), "BUILD": self.BUILD}, ("0", "1", "5", "6"), green=("0", "5"))
         # The base was built once and each of the two changes once: the second comparison takes the base from the cache.
         self.assertEqual(host.recorded.read_text().count("built\n"), 3)
         record = json.loads((host.artifacts / "performance/ab/ab.json").read_text())
@@ -314,7 +315,9 @@ class InitFiles(unittest.TestCase):
 
     def test_a_model_on_gitlab(self):
         host, _ = self.host("git@gitlab.example.com:g/r.git", self.model())
-        self.gitlab(host, {})
+        self.gitlab(host, {"PACKAGE": "dist/secondsource.whl"})
+        job = yaml.safe_load((host.remote / ".gitlab-ci.yml").read_text())["performance"]
+        self.assertEqual(job["allow_failure"], {"exit_codes": [6]})
 
     def test_backend_modules_on_gitlab(self):
         host, _ = self.host("git@gitlab.example.com:g/r.git", self.MODULE)
@@ -322,6 +325,37 @@ class InitFiles(unittest.TestCase):
         package.write_text("")
         self.gitlab(host, {"PACKAGE": str(package), "BUILD": self.BUILD})
         self.assertEqual(host.recorded.read_text().count("built\n"), 3)
+
+    def test_the_measuring_job_fails_on_all_but_an_invalid_measurement(self):
+        host, _ = self.host("https://github.com/o/r.git", self.model())
+        host.checkout(host.change("change"))
+        workflow = yaml.safe_load((host.remote / ".github/workflows/performance.yml").read_text())
+        end = workflow["jobs"]["measure"]["steps"][-1]
+        for given, expected in (("0", True), ("2", False), ("3", False), ("4", False), ("6", True), ("", False)):
+            run = Workflow(host, workflow, {"steps.measure.outputs.status": given}, {})
+            self.assertEqual(run.run_step(end), expected, given)
+            self.assertEqual("::warning::" in run.logs[0], given == "6", run.logs)
+
+    def test_a_job_without_a_package_says_so_before_it_installs_anything(self):
+        for files in (self.model(), self.MODULE):
+            host, said = self.host("https://github.com/o/r.git", files)
+            self.assertIn("Set PACKAGE in .github/workflows/performance.yml", said)
+            host.checkout(host.change("change"))
+            workflow = yaml.safe_load((host.remote / ".github/workflows/performance.yml").read_text())
+            first = next(iter(workflow["jobs"].values()))["steps"][0]
+            run = Workflow(host, workflow, {}, {})
+            self.assertFalse(run.run_step(first), run.logs)
+            self.assertIn("::error::PACKAGE in .github/workflows/performance.yml is empty", run.logs[0])
+            self.assertTrue(Workflow(host, workflow, {}, {"PACKAGE": "x"}).run_step(first))
+            host, said = self.host("git@gitlab.example.com:g/r.git", files)
+            self.assertIn("Set PACKAGE in .gitlab-ci.yml", said)
+            host.checkout(host.change("change"))
+            job = yaml.safe_load((host.remote / ".gitlab-ci.yml").read_text())["performance"]
+            variables = {key: str(value) for key, value in job["variables"].items()}
+            run = host.shell("\n".join([*job["before_script"], *job["script"]]), variables)
+            self.assertEqual((run.returncode, run.stderr.count("\n")), (2, 1), run.stdout + run.stderr)
+            self.assertIn("PACKAGE in .gitlab-ci.yml is empty", run.stderr)
+            self.assertFalse(host.recorded.exists() and "install" in host.recorded.read_text())
 
     def test_a_pipeline_that_is_there_stays(self):
         host, said = self.host("git@gitlab.example.com:g/r.git", {".gitlab-ci.yml": "test: {script: [make]}\n"})

@@ -69,6 +69,7 @@ TEST_CASE(
   CHECK(contains(github.out, "GitHub: the remote is on github.com"));
   CHECK_FALSE(contains(github.out, "secret"));
   CHECK(fs::exists(scratch.path() / kGithubFile));
+  CHECK(contains(github.out, std::string("Set PACKAGE in ") + kGithubFile));
   check_readable(scratch.path());
   git(scratch.path(), "remote set-url origin git@gitlab.example.com:g/r.git");
   CHECK(contains(init(scratch.path()).out, "GitLab: the remote is on gitlab.example.com"));

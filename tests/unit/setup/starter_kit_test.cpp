@@ -173,6 +173,10 @@ TEST_CASE("every CI file is YAML, says the version that wrote it, and runs on a 
           continue;
         }
         CHECK(contains(own, "1.2.3"));
+        // Nothing is in an index under the program's name: whoever registers it first must not be installed.
+        CHECK(contains(own, "PACKAGE: \"\"  # fill in"));
+        CHECK_FALSE(contains(own, "secondsource=="));
+        CHECK(contains(file_of(kit_of(repository, machine, host), StarterRole::kCi).to_do, "Set PACKAGE in "));
         const bool is_github = host == CiHost::kGithub;
         CHECK(contains(own, is_github ? "[self-hosted, gpu]" : "tags: [gpu]") ==
               machine.backends[1].unavailable.empty());
