@@ -246,8 +246,10 @@ CommandNode* add_report_command(CommandNode& app, CommandAction& action) {
       ->capture_default_str();
   command->add_flag("--portability", options->portability,
                     "Only how well each operation runs on each backend, of runs that were traced (run --trace)");
-  command->add_option("--conformance", options->conformance,
-                      "What `conformance --json FILE` found about a backend; once for each");
+  command->add_option(
+      "--conformance", options->conformance,
+      "What `conformance --json FILE`, a program that is built from the sources, found about a backend; "
+      "once for each");
   command->add_option("--out", options->out, "File to write instead of stdout");
   command->footer(
       "A page needs no network and no script, and prints on A4.\n"

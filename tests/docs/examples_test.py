@@ -75,7 +75,8 @@ def main() -> int:
         shutil.copytree(folder, scratch.work, dirs_exist_ok=True)
         (scratch.bin / "secondsource").symlink_to(PROGRAM)
         {"model": begin_model, "backend": begin_backend, "server": begin_server}[name](scratch)
-        repository = "printf 'build*/\\nruns/\\n' > .gitignore && git init -q && git add . && git commit -qm Begin && git switch -qc change"
+        # A reader has a repository; the page of the backend itself commits the example.
+        repository = "git init -q" if name == "backend" else "git init -q && git add . && git commit -qm Begin"
         for place, script, expected in [("the repository", repository, (0,))] + [
                 (f"docs/examples/{name}/README.md:{block.line}", block.script, block.statuses) for block in blocks if not block.reason]:
             begin = time.monotonic()

@@ -27,7 +27,7 @@ REASONS = {
     "elsewhere": "another test runs it, whose file is named",
 }
 PROGRAMS = {"secondsource", "./dev", "cmake", "ctest", "python", "python3", "pip", "apt-get", "git", "podman", "docker", "cd", "cp",
-            "sed", "head", "rm", "curl", "promtool", "nvcc", "hipcc", "g++", "clang++-19"}
+            "printf", "sed", "head", "rm", "curl", "promtool", "nvcc", "hipcc", "g++", "clang++-19"}
 ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
 FENCE = re.compile(r"^\s*(```|~~~)\s*([\w+-]*)")
 MARK = re.compile(r"^\s*<!-- (ends with|not run): (.*?) -->\s*$")
