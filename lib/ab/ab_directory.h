@@ -20,7 +20,7 @@ inline constexpr std::string_view kProcessesFolder = "processes";
 class AbDirectory {
  public:
   /// Creates pairs.jsonl in a folder that has no comparison yet, locks it, and writes the record that `plan` makes into
-  /// ab.json. Planning measures golden runs in the folder, so another process must be kept out before. Errors:
+  /// ab.json. `plan` runs the golden prompts inside the folder, so the lock is taken before it is called. Errors:
   /// kInvalidInput, kIo, those of `plan`.
   static Result<AbDirectory> create(const std::filesystem::path& folder, const std::function<Result<AbRecord>()>& plan);
   /// Reads the record of an existing comparison without changing anything. Errors: kInvalidInput, kIo.

@@ -37,8 +37,9 @@ struct LatentWeights {
   WeightId kv_a{};                      ///< [kv_rank + rotary_dim, dim]
   std::optional<WeightId> kv_a_bias{};  ///< [1, kv_rank + rotary_dim]
   WeightId kv_norm{};                   ///< [1, kv_rank]: of LatentAppend
-  WeightId query_heads{};  ///< of HeadMatmul, [kv_rank, plain_dim] a head: plain parts to queries of latents
-  WeightId value_heads{};  ///< of HeadMatmul, [value_dim, kv_rank] a head: attended latents to outputs
+  /// Of HeadMatmul, [kv_rank, plain_dim] per head: turns the unrotated part of a query into a query on latents.
+  WeightId query_heads{};
+  WeightId value_heads{};  ///< of HeadMatmul, [value_dim, kv_rank] per head: turns attended latents into outputs
 };
 
 /// Weights of one layer. Shapes are [outputs, inputs].
@@ -51,8 +52,9 @@ struct LayerWeights {
   std::optional<WeightId>
       k;  ///< [n_kv_heads * head_dim, dim]: present where k is stored in another form than q; with v
   std::optional<WeightId> k_bias;  ///< [1, n_kv_heads * head_dim]; with k
-  std::optional<WeightId> v;       ///< [n_kv_heads * head_dim, dim]: present where q, k and v have not all one form
-  std::optional<WeightId> v_bias;  ///< [1, n_kv_heads * head_dim]; with v
+  std::optional<WeightId>
+      v;  ///< [n_kv_heads * head_dim, dim]: present where q, k and v are not all stored in the same form
+  std::optional<WeightId> v_bias;       ///< [1, n_kv_heads * head_dim]; with v
   std::optional<LatentWeights> latent;  ///< if present, there are neither qkv nor k and v
   std::optional<WeightId> q_norm;       ///< of RopeAppend
   std::optional<WeightId> k_norm;

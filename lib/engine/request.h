@@ -25,8 +25,8 @@ struct SamplingOptions {
 struct Request {
   std::vector<std::int32_t> prompt_ids{};  ///< at least one id
   std::int32_t max_new_tokens = 0;         ///< 0 means that only the prompt is computed (a document to fork, or scores)
-  /// How many tokens the generation might have had that this one repeats, if more than max_new_tokens. A model with
-  /// LongRoPE rotates by the length that a sequence may reach.
+  /// When a longer generation is replayed: the number of tokens that it was allowed. A model with LongRoPE rotates by
+  /// the length that a sequence may reach.
   std::int32_t may_generate = 0;
   SamplingOptions sampling{};
   /// Forced decode: the i-th generated token is forced_ids[i] whatever the model computes. Its log-probability is

@@ -1,5 +1,5 @@
 #pragma once
-// The filter tojson as transformers defines it: Python's json.dumps. And the way from JSON to values.
+// Writes values as JSON, as the filter tojson of transformers does (Python's json.dumps), and reads values from JSON.
 
 #include <nlohmann/json_fwd.hpp>
 #include <optional>

@@ -14,8 +14,7 @@ enum class LimitKind : std::uint8_t { kRead, kCompute };
 SS_ENUM_NAMES(LimitKind, "read", "compute")
 SS_SCHEMA_SAYS_STRING(LimitKind)
 
-/// The share that a speed reaches of the limit that bounds it, which is either reading or computing, whichever is
-/// closer (roofline.h).
+/// A speed divided by the limit that is nearer to it: that of reading or that of computing (roofline.h).
 struct LimitShare {
   double share = 0;
   LimitKind limit = LimitKind::kRead;

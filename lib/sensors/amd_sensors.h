@@ -1,5 +1,5 @@
 #pragma once
-// The sensors of an AMD GPU, read by the newest library of the machine.
+// The sensors of an AMD GPU, read by AMD SMI, or by ROCm SMI where that cannot be used.
 
 #include <memory>
 #include <string>
