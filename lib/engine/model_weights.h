@@ -52,8 +52,8 @@ struct LayerWeights {
   std::optional<WeightId>
       k;  ///< [n_kv_heads * head_dim, dim]: present where k is stored in another form than q; with v
   std::optional<WeightId> k_bias;  ///< [1, n_kv_heads * head_dim]; with k
-  std::optional<WeightId>
-      v;  ///< [n_kv_heads * head_dim, dim]: present where q, k and v are not all stored in the same form
+  /// [n_kv_heads * head_dim, dim]: present where q, k and v are not all stored in the same form.
+  std::optional<WeightId> v;
   std::optional<WeightId> v_bias;       ///< [1, n_kv_heads * head_dim]; with v
   std::optional<LatentWeights> latent;  ///< if present, there are neither qkv nor k and v
   std::optional<WeightId> q_norm;       ///< of RopeAppend
