@@ -15,6 +15,7 @@
 #include "core/utf8.h"
 #include "cost/price_book.h"
 #include "fit/memory_fit.h"
+#include "installed_data.h"
 #include "output.h"
 #include "report/fit_document.h"
 #include "runner/plan_file.h"
@@ -33,7 +34,7 @@ struct FitOptions {
 
 /// A built-in shape, or what describe_model() takes.
 Result<ModelDescription> model_of(const FitOptions& options, CommandContext& context) {
-  const std::filesystem::path path = options.model;
+  SS_TRY(const std::filesystem::path path, bundle_path(options.model, context.program));
   if (path_exists(path)) return describe_model(path, context.progress, context.interrupt);
   Result<NamedShape> shape = find_named_shape(options.model);
   if (!shape) {

@@ -15,6 +15,7 @@
 #include "bundle/sentencepiece_files.h"
 #include "core/file.h"
 #include "core/folder.h"
+#include "installed_data.h"
 
 namespace secondsource {
 namespace {
@@ -101,7 +102,8 @@ Result<TokenizerSource> open_bundle(const fs::path& path, CommandContext& contex
 
 }  // namespace
 
-Result<TokenizerSource> open_tokenizer(const fs::path& path, CommandContext& context) {
+Result<TokenizerSource> open_tokenizer(const fs::path& named, CommandContext& context) {
+  SS_TRY(const fs::path path, bundle_path(named, context.program));
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
     // A folder without a manifest may have a tokenizer but no weights.

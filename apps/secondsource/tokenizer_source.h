@@ -20,7 +20,8 @@ struct TokenizerSource {
   ChatTemplateSource chat;
 };
 
-/// Errors: kInvalidInput for a path without a tokenizer; those of the readers.
-Result<TokenizerSource> open_tokenizer(const std::filesystem::path& path, CommandContext& context);
+/// `named` is a path, or an installed bundle as bundle_path() takes it. Errors: kInvalidInput for a path without a
+/// tokenizer; those of the readers.
+Result<TokenizerSource> open_tokenizer(const std::filesystem::path& named, CommandContext& context);
 
 }  // namespace secondsource

@@ -131,7 +131,19 @@ TEST_CASE(
   const ProgramRun info = run_program({"bundle", "info", "installed:default"});
   CHECK(info.status == 0);
   CHECK(info.out.starts_with("default: "));
+  const ProgramRun tokens = run_program({"tokenize", "installed:default", "--text", "Hello"});
+  CHECK(tokens.status == 0);
+  CHECK(tokens.out.starts_with("{\"ids\":"));
+  CHECK(run_program({"fit", "installed:default", "--on", "h200"}).status == 0);
+  const ScratchFolder scratch;
+  const std::string recorded = (scratch.path() / "recorded.txt").string();
+  REQUIRE_OK(write_file(recorded, "Hello\n"));
+  CHECK(run_program({"prompts", "import", recorded, "--format", "text", "--tokenizer", "installed:default", "--out",
+                     (scratch.path() / "suite.yaml").string()})
+            .status == 0);
   check_refused(run_program({"check", "installed:defautl"}), "default");
+  check_refused(run_program({"tokenize", "installed:defautl", "--text", "Hello"}), "there are default");
+  check_refused(run_program({"fit", "installed:defautl"}), "there are default");
   check_refused(run_program({"run", "installed:../default", "--dry-run"}), "installed:");
   check_refused(run_program({"ab", "installed:none"}), "installed:none: expected the name of a bundle");
 }
