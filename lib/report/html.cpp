@@ -59,6 +59,7 @@ class Drawing {
         const std::string backend = (ambiguous ? run.summary.run_id.substr(0, 8) + " " : "") + cell.key.backend;
         const SeriesLook look{colour_of.emplace(backend, colour_of.size()).first->second,
                               shape_of.emplace(cell.key.variant, shape_of.size()).first->second};
+        ++n_rows_;
         if (!has_credit(cell)) continue;
         const auto series = std::find_if(run.series.begin(), run.series.end(),
                                          [&](const CellSeries& one) { return one.cell == cell.key.id(); });
@@ -69,6 +70,7 @@ class Drawing {
   }
 
   [[nodiscard]] const std::vector<Drawn>& cells() const { return drawn_; }
+  [[nodiscard]] bool has_only_rows_without_credit() const { return drawn_.empty() && n_rows_ > 0; }
 
   /// Groups the cells by name; the groups are in the order of their first cell.
   template <typename Name>
@@ -85,6 +87,7 @@ class Drawing {
 
  private:
   std::vector<Drawn> drawn_;
+  std::size_t n_rows_ = 0;  ///< with and without credit
 };
 
 std::string bundle_of(const Drawn& drawn) {
@@ -94,9 +97,13 @@ std::string bundle_and_scenario(const Drawn& drawn) {
   return drawn.cell->key.bundle + ", " + drawn.cell->key.scenario;
 }
 
-void add_charts(Document& document, const std::vector<Chart>& charts, std::string_view when_there_are_none) {
+/// Without a chart, says why: `when_there_are_none` where some row has credit.
+void add_charts(Document& document, const Drawing& drawing, const std::vector<Chart>& charts,
+                std::string_view when_there_are_none) {
   if (std::any_of(charts.begin(), charts.end(), [](const Chart& chart) { return !chart.body.empty(); })) {
     document.add(Charts{charts});
+  } else if (drawing.has_only_rows_without_credit()) {
+    document.add(Paragraph{"Not drawn: no row has figures that count: their tokens are wrong or they are INVALID."});
   } else {
     document.add(Paragraph{std::string(when_there_are_none)});
   }
@@ -122,7 +129,7 @@ void add_pareto(Document& document, const Drawing& drawing) {
     }
     charts.push_back(pareto_chart(bundle, series));
   }
-  add_charts(document, charts, "Not drawn: no cell has both figures.");
+  add_charts(document, drawing, charts, "Not drawn: no cell has both figures.");
 }
 
 void add_latency(Document& document, std::span<const SummarizedRun> runs, const Drawing& drawing) {
@@ -141,7 +148,7 @@ void add_latency(Document& document, std::span<const SummarizedRun> runs, const 
       }
       charts.push_back(distribution_chart(name, of, "ms", series));
     }
-    add_charts(document, charts, "Not drawn: there are no samples.");
+    add_charts(document, drawing, charts, "Not drawn: there are no samples.");
   };
   add("Time to first token, from the scheduled arrival", "requests", &CellSeries::ttft_ms);
   add("Time between tokens", "gaps", &CellSeries::itl_ms);
@@ -182,7 +189,7 @@ void add_cost(Document& document, const Drawing& drawing) {
     charts.push_back(bar_chart(
         name, is_offered ? "$ per million output tokens at the offered load" : "$ per million output tokens", bars));
   }
-  add_charts(document, charts, "Not drawn: no price was given (--price).");
+  add_charts(document, drawing, charts, "Not drawn: no price was given (--price).");
   if (without_interval) document.add(Paragraph{"Where no interval is drawn, a cell has fewer than three repetitions."});
 }
 
@@ -212,7 +219,7 @@ void add_memory(Document& document, const Drawing& drawing) {
     }
     charts.push_back(stack_chart(bundle, "MiB", parts, "peak", bars));
   }
-  add_charts(document, charts, "Not drawn: no memory was reported.");
+  add_charts(document, drawing, charts, "Not drawn: no memory was reported.");
 }
 
 void add_roofline(Document& document, std::span<const SummarizedRun> runs, const Drawing& drawing) {
@@ -250,7 +257,7 @@ void add_roofline(Document& document, std::span<const SummarizedRun> runs, const
                 [&](const std::string& name) { return name == backend.name; });
     }
   }
-  add_charts(document, charts,
+  add_charts(document, drawing, charts,
              "Not drawn: the runs have no measured limits of the machine, or no record of the work in their steps.");
 }
 
@@ -329,7 +336,7 @@ void add_timelines(Document& document, const Drawing& drawing) {
     }
     charts.push_back(timeline_chart(drawn.cell->key.id(), drawn.series->timeline, drawn.series->n_left_out));
   }
-  add_charts(document, charts, "Not drawn: there are no samples.");
+  add_charts(document, drawing, charts, "Not drawn: there are no samples.");
   if (n_left_out > 0)
     document.add(
         Paragraph{fmt::format("{} in samples.jsonl.", counted(n_left_out, "more cell is not drawn; its samples are",

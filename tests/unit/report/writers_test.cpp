@@ -52,6 +52,22 @@ TEST_CASE("wrong tokens get no credit: the row says so and has no speed") {
   CHECK_FALSE(contains(page, "<rect"));
 }
 
+TEST_CASE("a chart that is not drawn because no row has credit says so, and gives no other reason") {
+  SummarizedRun run = hand_made_run();
+  run.summary.cells.resize(1);
+  const std::string why = "Not drawn: no row has figures that count: their tokens are wrong or they are INVALID.";
+  CHECK_FALSE(contains(write_html({&run, 1}, {}), why));
+  const bool is_wrong = GENERATE(true, false);
+  if (is_wrong) run.summary.cells[0].golden = GoldenVerdict::kFailed;
+  if (!is_wrong) run.summary.cells[0].status = CellStatus::kInvalid;
+  const std::string page = write_html({&run, 1}, {});
+  CHECK(contains(page, why));
+  for (const char* reason : {"no price was given", "no memory was reported", "there are no samples",
+                             "no measured limits", "no cell has both figures"}) {
+    CHECK_FALSE(contains(page, reason));
+  }
+}
+
 TEST_CASE("markup in names is escaped in HTML, XML, Markdown and CSV") {
   SummarizedRun run = hand_made_run();
   run.summary.cells[0].key.bundle = "a|b<script>,\"";
