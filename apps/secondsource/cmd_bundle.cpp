@@ -64,12 +64,14 @@ Result<ExitStatus> run_synth(const SynthCommandOptions& options, CommandContext&
 void add_synth_command(CommandNode& bundle, CommandAction& action) {
   auto options = std::make_shared<SynthCommandOptions>();
   CommandNode* command = bundle.add_subcommand("synth", "Write a bundle with random weights in the shape of a model");
-  command->add_option("--like", options->like, "A named shape (--list)");
-  command->add_option("--config", options->config, "A config.json as Hugging Face writes it");
-  command->add_option("--out", options->out, "The folder to write; it must be new or empty");
-  command->add_option("--name", options->name, "The bundle's name; default: the shape's");
-  command->add_option("--seed", options->seed, "Seed of the weights and the prompts")->capture_default_str();
-  command->add_flag("--list", options->list, "Print the named shapes");
+  Flag* list = command->add_flag("--list", options->list, "Print the named shapes");
+  command->add_option("--like", options->like, "A named shape (--list)")->excludes(list);
+  command->add_option("--config", options->config, "A config.json as Hugging Face writes it")->excludes(list);
+  command->add_option("--out", options->out, "The folder to write; it must be new or empty")->excludes(list);
+  command->add_option("--name", options->name, "The bundle's name; default: the shape's")->excludes(list);
+  command->add_option("--seed", options->seed, "Seed of the weights and the prompts")
+      ->excludes(list)
+      ->capture_default_str();
   command->footer("Example: secondsource bundle synth --like demo-50m --out /tmp/demo-50m");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_synth(*options, context); }; });

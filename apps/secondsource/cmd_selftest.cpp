@@ -123,24 +123,38 @@ void add_gate_flags(CommandNode& command, SelftestOptions& options) {
                   "Threads of the simulation; they change nothing in its results")
       ->check(Range(1, 1024))
       ->capture_default_str();
-  command.add_flag("--server-starts", options.server_starts,
-                   "Simulate two servers that stay up for several pairs, with a variance from start to start");
-  command.add_flag("--anchor", options.anchor, "Simulate `history check`: the newest nights against pinned ones");
-  command.add_flag("--real", options.real, "Measure pairs of this program with itself on this machine");
-  command.add_option("--bundle", options.bundle, "--real: the bundle that judges the tokens");
-  command.add_option("--timed-bundle", options.timed_bundle, "--real: the bundle to take times on, as for ab");
-  command.add_option("--backend", options.backend, "--real: the backend")->capture_default_str();
-  command.add_option("--variant", options.variant, "--real: the variant")->capture_default_str();
-  command.add_option("--scenario", options.scenario, "--real: the scenario")->capture_default_str();
-  command.add_option("--budget", options.budget, "--real: time of the scenario in a process")->capture_default_str();
+  Flag* server_starts =
+      command.add_flag("--server-starts", options.server_starts,
+                       "Simulate two servers that stay up for several pairs, with a variance from start to start");
+  Flag* anchor =
+      command.add_flag("--anchor", options.anchor, "Simulate `history check`: the newest nights against pinned ones")
+          ->excludes(server_starts);
+  Flag* real = command.add_flag("--real", options.real, "Measure pairs of this program with itself on this machine")
+                   ->excludes(server_starts)
+                   ->excludes(anchor);
+  command.add_option("--bundle", options.bundle, "--real: the bundle that judges the tokens")->needs(real);
+  command.add_option("--timed-bundle", options.timed_bundle, "--real: the bundle to take times on, as for ab")
+      ->needs(real);
+  command.add_option("--backend", options.backend, "--real: the backend")->needs(real)->capture_default_str();
+  command.add_option("--variant", options.variant, "--real: the variant")->needs(real)->capture_default_str();
+  command.add_option("--scenario", options.scenario, "--real: the scenario")->needs(real)->capture_default_str();
+  command.add_option("--budget", options.budget, "--real: time of the scenario in a process")
+      ->needs(real)
+      ->capture_default_str();
   command.add_option("--cand-args", options.candidate_args, "--real: flags of `run` for one side: a planted slowdown")
+      ->needs(real)
       ->may_be_empty();
   command.add_option("--pairs", options.n_pairs, "--real: how many")
+      ->needs(real)
       ->check(Range(std::int64_t{1}, std::int64_t{1000}))
       ->capture_default_str();
-  command.add_option("--out", options.out, "--real: folder of the pairs; continued when it has some");
-  command.add_option("--from", options.from, "Judge the gate on measured pairs: a pairs.jsonl of --real or of ab");
-  command.add_flag("--as-measured", options.as_measured, "--from: the two sides differ; do not swap them");
+  command.add_option("--out", options.out, "--real: folder of the pairs; continued when it has some")->needs(real);
+  Flag* from =
+      command.add_option("--from", options.from, "Judge the gate on measured pairs: a pairs.jsonl of --real or of ab")
+          ->excludes(real)
+          ->excludes(server_starts)
+          ->excludes(anchor);
+  command.add_flag("--as-measured", options.as_measured, "--from: the two sides differ; do not swap them")->needs(from);
 }
 
 }  // namespace

@@ -222,6 +222,10 @@ std::string refusal_of(const CLI::ParseError& error, CLI::App& command, const st
     const auto [one, other] = parted(text, " excludes ");
     return fmt::format("expected {} or {}, found both", one, other);
   }
+  if (code == CLI::ExitCodes::RequiresError) {
+    const auto [one, other] = parted(text, " requires ");
+    return fmt::format("{}: expected {} beside it, found none", one, other);
+  }
   return text;
 }
 
@@ -268,6 +272,11 @@ Flag* Flag::capture_default_str() {
 
 Flag* Flag::excludes(const Flag* other) {
   option_->excludes(other->option_);
+  return this;
+}
+
+Flag* Flag::needs(const Flag* other) {
+  option_->needs(other->option_);
   return this;
 }
 
@@ -330,9 +339,9 @@ Flag* CommandNode::add_option_to(const std::string& name, FlagTarget target, con
           .name = name, .value = value_name(target), .description = description, .is_repeated = takes_several(target)});
 }
 
-void CommandNode::add_flag(const std::string& name, bool& target, const std::string& description) {
-  flags_.emplace_back(app_->add_flag(name, target, description),
-                      FlagDescription{.name = name, .description = description});
+Flag* CommandNode::add_flag(const std::string& name, bool& target, const std::string& description) {
+  return &flags_.emplace_back(app_->add_flag(name, target, description),
+                              FlagDescription{.name = name, .description = description});
 }
 
 void CommandNode::require_subcommand() {

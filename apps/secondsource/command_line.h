@@ -69,7 +69,7 @@ inline FlagCheck NotNegative() {
   return {FlagCheck::NotNegative()};
 }
 
-/// A flag with a value, or a positional argument.
+/// A flag, or a positional argument.
 class Flag {
  public:
   Flag(CLI::Option* option, FlagDescription description) : option_(option), description_(std::move(description)) {}
@@ -80,6 +80,7 @@ class Flag {
   Flag* delimiter(char separator);
   Flag* capture_default_str();  ///< the help shows the present value as the default
   Flag* excludes(const Flag* other);
+  Flag* needs(const Flag* other);  ///< without the other flag this one is refused, since it would have no effect
   /// Allows an empty value. Other flags refuse it: most often it comes from a shell variable that is not set, and it must
   /// not be taken for a flag that was not given.
   Flag* may_be_empty();
@@ -118,7 +119,7 @@ class CommandNode {
   }
   Flag* add_option(const std::string& name, const std::function<void(const std::string&)>& take,
                    const std::string& description);
-  void add_flag(const std::string& name, bool& target, const std::string& description);
+  Flag* add_flag(const std::string& name, bool& target, const std::string& description);
   void require_subcommand();
   void footer(const std::string& text);  ///< the end of the help, with an example
   void group(const std::string& name);   ///< the heading in the help of the command above; empty: not shown

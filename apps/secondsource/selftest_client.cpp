@@ -159,8 +159,10 @@ void add_selftest_client(CommandNode& selftest, CommandAction& action) {
       ->check(Range(0.01, 600.0))
       ->capture_default_str();
   client->add_option("--seed", options->seed, "The arrivals follow from it")->capture_default_str();
-  client->add_flag("--serve", options->serve, "Be the null server until interrupted; prints the port first");
+  Flag* serve =
+      client->add_flag("--serve", options->serve, "Be the null server until interrupted; prints the port first");
   client->add_option("--port", options->port, "--serve: the port; 0: a free one")
+      ->needs(serve)
       ->check(Range(0, 65'535))
       ->capture_default_str();
   client->footer(

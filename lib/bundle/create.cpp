@@ -127,10 +127,6 @@ Result<void> add_chat_template(const CreateOptions& options, const fs::path& mod
                                Manifest& manifest, Progress& progress) {
   SS_TRY(const std::optional<ChatTemplateSource> source, chosen_template(options, model_folder));
   if (!source || !source->templates.contains("default")) return {};
-  if (!days_since_1970(options.chat_date)) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("--chat-date: expected a day YYYY-MM-DD, found {}", in_quotes(options.chat_date))};
-  }
   if (const Result<ChatTemplate> parsed = ChatTemplate::parse(*source); !parsed) {
     if (options.chat_template) return parsed.error();
     progress.note(fmt::format("{}; prompts with messages will be skipped", parsed.error().message));
@@ -278,6 +274,10 @@ Result<void> check_create_options(const CreateOptions& options) {
   if (!options.name.empty()) {
     const Result<void> may_be_name = check_bundle_name(options.name);
     if (!may_be_name) return may_be_name.error().with_context("--name");
+  }
+  if (!days_since_1970(options.chat_date)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("--chat-date: expected a day YYYY-MM-DD, found {}", in_quotes(options.chat_date))};
   }
   return options.prompts ? check_prompts(*options.prompts) : Result<void>();
 }

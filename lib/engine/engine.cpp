@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/check.h"
 #include "core/checked.h"
@@ -153,11 +154,12 @@ Result<void> Engine::check(const Request& request) const {
                     max_context_, n_prompt + n_forced));
   }
   const SamplingOptions& sampling = request.sampling;
-  const bool is_sane =
-      sampling.temperature >= 0.0F && sampling.top_k >= 0 && sampling.top_p > 0.0F && sampling.top_p <= 1.0F;
+  const bool is_sane = sampling.temperature >= 0.0F && std::isfinite(sampling.temperature) && sampling.top_k >= 0 &&
+                       sampling.top_p > 0.0F && sampling.top_p <= 1.0F;
   if (!is_sane) {
-    return bad_request(fmt::format("expected temperature >= 0, top_k >= 0 and top_p in (0, 1], found {}, {} and {}",
-                                   sampling.temperature, sampling.top_k, sampling.top_p));
+    return bad_request(
+        fmt::format("expected a finite temperature >= 0, top_k >= 0 and top_p in (0, 1], found {}, {} and {}",
+                    sampling.temperature, sampling.top_k, sampling.top_p));
   }
   return {};
 }

@@ -381,6 +381,19 @@ TEST_CASE("selftest gate: the simulation follows from its seed, and judges a poo
   CHECK(contains(judged.out, "resampled"));
 }
 
+TEST_CASE("selftest gate refuses flags that would have no effect") {
+  const auto gate = [](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"selftest", "gate"});
+    return run_program(flags);
+  };
+  check_refused(gate({"--bundle", kTinyBundle}), "--bundle: expected --real beside it, found none");
+  check_refused(gate({"--backend", "cpu", "--trials", "10"}), "--backend: expected --real");
+  check_refused(gate({"--pairs", "3"}), "--pairs: expected --real");
+  check_refused(gate({"--as-measured"}), "--as-measured: expected --from beside it, found none");
+  check_refused(gate({"--anchor", "--server-starts"}), ", found both");
+  check_refused(gate({"--from", "pairs.jsonl", "--real"}), ", found both");
+}
+
 TEST_CASE("waiver check: against a gate's verdicts it finds what is exceeded, unmatched or twice") {
   const ScratchFolder scratch;
   GateReport report;

@@ -106,6 +106,7 @@ TEST_CASE("generate refuses in one line what it cannot do") {
   check_refused(generate({"--ids", "1,99999"}), "found 99999");
   check_refused(generate({"--ids", ""}), "--ids: expected a value, found \"\"");
   check_refused(generate({"--prompt", "x", "--temperature", "-1"}), "temperature");
+  check_refused(generate({"--prompt", "x", "--temperature", "1e999"}), "expected a finite temperature >= 0");
   check_refused(generate({"--prompt", "x", "--backend-option", "threads"}), "KEY=VALUE");
   check_refused(run_program({"generate", source_path("bundles/tiny-gqa8-hd64"), "--chat", "--prompt", "x"}),
                 "chat template");
