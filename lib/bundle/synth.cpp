@@ -20,9 +20,9 @@ using OrderedJson = nlohmann::ordered_json;
 /// The configuration, with the byte tokenizer's special ids and the stored type filled in.
 Result<std::string> adapted_config(const SynthOptions& options) {
   // The text is checked first, because ordered_json's own parser is less strict.
-  SS_TRY_VOID(check_json(options.config_json, "config.json", {.max_bytes = 1 << 20}));
+  SS_TRY_VOID(check_json(options.config_json, options.source, {.max_bytes = 1 << 20}));
   OrderedJson config = OrderedJson::parse(options.config_json, nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object()) return Error{ErrorCode::kInvalidInput, "config.json: expected an object"};
+  if (!config.is_object()) return Error{ErrorCode::kInvalidInput, options.source + ": expected an object"};
   const bool has_part = config.contains("text_config") && config["text_config"].is_object();
   OrderedJson& text = has_part ? config["text_config"] : config;
   text["bos_token_id"] = nullptr;
@@ -59,10 +59,10 @@ Result<void> synthesize_bundle(const SynthOptions& options, const std::filesyste
     return may_be_name.error().with_context("--name");
   }
   SS_TRY(const std::string config_text, adapted_config(options));
-  SS_TRY(const ModelConfig config, parse_model_config(config_text, "config.json"));
+  SS_TRY(const ModelConfig config, parse_model_config(config_text, options.source));
   if (config.vocab_size < kByteVocabularyMin) {
     return Error{ErrorCode::kUnsupported,
-                 fmt::format("config.json: vocab_size: expected at least {} for the byte tokenizer, found {}",
+                 fmt::format("{}: vocab_size: expected at least {} for the byte tokenizer, found {}", options.source,
                              kByteVocabularyMin, config.vocab_size)};
   }
   SS_TRY(StagedFolder folder, StagedFolder::create(target));

@@ -16,7 +16,7 @@ namespace secondsource {
 
 struct SynthOptions {
   std::string name;    ///< the name of the bundle
-  std::string source;  ///< the source of the dimensions, for the manifest
+  std::string source;  ///< the source of the dimensions, for the manifest and for messages
   /// As Hugging Face writes it; the end-of-text ids and the dtype are replaced by those of the bundle.
   std::string config_json;
   std::uint64_t seed = 1;

@@ -192,7 +192,7 @@ std::string_view blind_spot(VerdictLevel level) {
       return "errors in the logits of other ids than the reference's best: the adapter gives log-probabilities "
              "for those alone";
     case VerdictLevel::kForced:
-      return "how large an error is that changes no best id: the server does not give all logits";
+      return "how large an error is that changes no best id: the system does not give all logits";
     case VerdictLevel::kLogprob:
       return "which id the server would choose instead: the server gives the log-probability of the reference's "
              "id alone";

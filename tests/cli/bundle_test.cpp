@@ -154,6 +154,13 @@ TEST_CASE("bundle synth writes a whole bundle in a named shape or in that of a c
   check_refused(run_program({"bundle", "synth", "--like", "GPT-5", "--out", bundle + "2"}),
                 "expected the name of a built-in shape");
   check_refused(run_program({"bundle", "synth", "--out", bundle + "2"}), "--like");
+  check_refused(run_program({"bundle", "synth", "--list", "--out", bundle + "2"}), ", found both");
+  const std::string broken = (scratch.path() / "ff.json").string();
+  REQUIRE_OK(write_file(broken, "{"));
+  check_refused(run_program({"bundle", "synth", "--config", broken, "--out", bundle + "2"}), broken + ": ");
+  REQUIRE_OK(write_file(broken, "[]"));
+  check_refused(run_program({"bundle", "synth", "--config", broken, "--out", bundle + "2"}),
+                broken + ": expected an object");
   CHECK_FALSE(std::filesystem::exists(bundle + "2"));
 }
 
@@ -211,6 +218,8 @@ TEST_CASE("bundle create: a name and prompts that no bundle can have are refused
   check_refused(create(model, {"--prompts", file}), "found a file: name the folder");
   check_refused(create(model, {"--prompts", model}), "(*.yaml), found no prompts in it");
   check_refused(create(model, {"--prompts", "/nowhere"}), "(*.yaml), found nothing");
+  check_refused(create(model, {"--chat-date", "2024-13-45"}),
+                "--chat-date: expected a day YYYY-MM-DD, found \"2024-13-45\"");
   CHECK_FALSE(std::filesystem::exists(out));
 }
 

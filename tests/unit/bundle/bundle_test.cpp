@@ -173,13 +173,13 @@ TEST_CASE("an interrupted or refused synthesis leaves nothing behind") {
   quiet.interrupt.request();
   const auto shape = find_named_shape("small-gqa8-hd64");
   REQUIRE_OK(shape);
-  SynthOptions options{.name = "x", .source = "", .config_json = shape->config_json};
+  SynthOptions options{.name = "x", .source = "shape.json", .config_json = shape->config_json};
   CHECK_ERROR(synthesize_bundle(options, scratch.path() / "b", quiet.progress, quiet.interrupt),
               ErrorCode::kInterrupted, "");
   CHECK(fs::is_empty(scratch.path()));
   options.config_json = "{";
   CHECK_ERROR(synthesize_bundle(options, scratch.path() / "b", quiet.progress, {}), ErrorCode::kInvalidInput,
-              "config.json");
+              "shape.json");
   REQUIRE_OK(write_file(scratch.path() / "taken", ""));
   options.config_json = shape->config_json;
   CHECK_ERROR(synthesize_bundle(options, scratch.path() / "taken", quiet.progress, {}), ErrorCode::kInvalidInput,
