@@ -218,7 +218,7 @@ bool add_findings(const CellRuns& cell, const AnchorRuns& runs, GateReport& repo
     return has_wrong || cell.is_new();
   }
   const std::string text =
-      fmt::format("{}: {} the newest run, {}; so it is in {} of the {} newest{}", cell.id, finding,
+      fmt::format("{}: {} the newest run, {}; that holds for {} of the {} newest runs{}", cell.id, finding,
                   run_and_date(runs.newest.front().run), in_how_many(now), n_newest,
                   now == Standing::kUnverified ? " (--allow-unverified judges it all the same)" : "");
   const bool is_failure =

@@ -140,7 +140,11 @@ std::string write_junit(std::span<const SummarizedRun> runs, const GateReport* g
     add(gate->waiver_errors, Outcome::kFailure, "waiver");
     add(gate->without_effect, Outcome::kSkipped, "opportunistic");
     if (!gate->cannot_decide.empty()) add({gate->cannot_decide}, Outcome::kSkipped, "inconclusive");
-    append_suite(out, "gate " + gate->base_run_id + " " + gate->candidate_run_id, tests);
+    std::string name = "gate";
+    for (const std::string& run_id : {gate->base_run_id, gate->candidate_run_id}) {
+      if (!run_id.empty()) name += " " + run_id;
+    }
+    append_suite(out, name, tests);
   }
   return out + "</testsuites>\n";
 }

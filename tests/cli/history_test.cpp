@@ -180,7 +180,14 @@ TEST_CASE("history: bad input is one line and status 2") {
   refused({"pin", "ffff"}, "expected one run of this id, found none");
   refused({"plot", "--cell", "a/b/c/d"}, "no cell a/b/c/d");
   refused({"plot", "--branch", "other"}, "branch other has no runs");
+  refused({"list", "--branch", "other"}, "no run of branch other is stored; there are runs of main");
+  refused({"export", "--branch", "other"}, "no run of branch other is stored; there are runs of main");
+  CHECK(history(scratch, {"list", "--branch", "main"}).status == 0);
   CHECK(history(scratch, {"plot", "--metric", "beauty"}).status == 2);
+  REQUIRE(history(scratch, {"prune", "--run", "00000001"}).status == 0);
+  const ProgramRun empty = history(scratch, {"list", "--branch", "other"});
+  CHECK(empty.status == 0);
+  CHECK(contains(empty.err, "no run is stored in this history"));
   REQUIRE_OK(write_file(scratch.path() / "history.db", std::string(8192, 'x')));
   for (const char* side : {"-wal", "-shm"})
     std::filesystem::remove(scratch.path() / (std::string("history.db") + side));

@@ -171,7 +171,7 @@ TEST_CASE("a newest run that could not measure a cell, or not validly, is never 
     return check_after(scratch, 3, [&](SummarizedRun& run) { run.summary.cells[0].status = status; });
   };
   const std::string newest_run =
-      "the newest run, 0000000d00000000 of 2023-11-27T22:13:20Z; so it is in 3 of the 9 newest";
+      "the newest run, 0000000d00000000 of 2023-11-27T22:13:20Z; that holds for 3 of the 9 newest runs";
   for (const auto& [status, what] :
        {std::pair(CellStatus::kFailed, "failed in "), std::pair(CellStatus::kMissing, "never ran in "),
         std::pair(CellStatus::kPartial, "has fewer repetitions than planned in ")}) {
@@ -228,12 +228,12 @@ Result<GateReport> check_nights(Change change) {
 }  // namespace
 
 TEST_CASE("a cell that its backend declines, or whose SLO no rate keeps, is named and fails nothing") {
-  const std::string in_newest = "declined in the newest run, 0000000a00000000 of 2023-11-24T22:13:20Z; so it is in ";
+  const std::string in_newest = "declined in the newest run, 0000000a00000000 of 2023-11-24T22:13:20Z; that holds for ";
   for (const FailureKind kind : {FailureKind::kUnsupported, FailureKind::kNoRate}) {
     const auto always = check_nights([&](int, SummarizedRun& run) { add_declined_cell(run, kind); });
     REQUIRE_OK(always);
-    CHECK(always->not_judged ==
-          std::vector<std::string>{kOtherCell + ": " + in_newest + "6 of the 6 newest, and no pinned run measured it"});
+    CHECK(always->not_judged == std::vector<std::string>{kOtherCell + ": " + in_newest +
+                                                         "6 of the 6 newest runs, and no pinned run measured it"});
     CHECK(always->failed.empty());
     CHECK(always->not_comparable.empty());
     CHECK(always->count(Decision::kPass) == 2);
@@ -246,7 +246,7 @@ TEST_CASE("a cell that its backend declines, or whose SLO no rate keeps, is name
       }
     });
     REQUIRE_OK(lately);
-    CHECK(lately->failed == std::vector<std::string>{kOtherCell + ": " + in_newest + "2 of the 6 newest"});
+    CHECK(lately->failed == std::vector<std::string>{kOtherCell + ": " + in_newest + "2 of the 6 newest runs"});
     CHECK(lately->not_judged.empty());
   }
 }

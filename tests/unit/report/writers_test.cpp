@@ -198,6 +198,7 @@ TEST_CASE("a comparison that was not begun is inconclusive in every format, with
   GateReport gate;
   gate.cannot_decide = "cannot decide here: for 20 s other processes took 97 % of all CPUs";
   CHECK(gate_headline(gate) == "cannot decide here: nothing was timed");
+  CHECK(contains(write_junit({}, &gate), "<testsuite name=\"gate\" "));
   CHECK(contains(write_junit({}, &gate), "type=\"inconclusive\" message=\"cannot decide here: for 20 s"));
   CHECK(write_annotations(gate).starts_with("::warning title=inconclusive::cannot decide here"));
   for (const std::string& text : {write_markdown({}, &gate), write_html({}, {.gate = &gate})}) {
