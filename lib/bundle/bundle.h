@@ -58,6 +58,8 @@ class Bundle {
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   /// The folder with the files. For a zip this is its extracted copy, which stays in the cache while this object lives.
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
+  /// True if folder() is the extracted copy of a zip.
+  [[nodiscard]] bool is_extracted() const noexcept { return lease_ != nullptr; }
   /// The manifest; nullptr for a plain model folder.
   [[nodiscard]] const Manifest* manifest() const noexcept { return manifest_ ? &*manifest_ : nullptr; }
   [[nodiscard]] const ModelConfig& config() const noexcept { return config_; }

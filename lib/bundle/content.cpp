@@ -99,9 +99,12 @@ Result<std::string> check_content(const Bundle& bundle, Progress& progress, cons
       SS_TRY(const fs::path path, resolve_inside(folder, file.path));
       SS_TRY(const std::string hash, hasher.hash_of(path, file.sha256));
       if (hash == file.sha256) continue;
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("{}: {}: damaged: expected SHA-256 {:.12}... as the manifest says, found {:.12}...",
-                               folder.string(), printable(file.path), file.sha256, hash)};
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format(
+              "{}: {}: damaged: expected SHA-256 {:.12}... as the manifest says, found {:.12}...{}", folder.string(),
+              printable(file.path), file.sha256, hash,
+              bundle.is_extracted() ? "; this is the copy of a zip, which secondsource cache clean removes" : "")};
     }
     return bundle.content_hash();
   }

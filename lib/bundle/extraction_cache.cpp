@@ -36,10 +36,21 @@ fs::path entries_folder(const fs::path& cache) {
   return cache / "bundles";
 }
 
+/// True for an errno of a file that may be read and not written.
+bool may_not_be_written(int error) {
+  return error == EROFS || error == EACCES || error == EPERM;
+}
+
+/// Opens a lock file for reading where the cache may not be written, which is enough for flock().
 Result<FileDescriptor> open_lock(const fs::path& path) {
   FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
-  if (!lock.is_open()) return errno_error(path, "create");
-  return lock;
+  if (lock.is_open()) return lock;
+  const int why = errno;
+  const Error error = errno_error(path, "create");
+  if (!may_not_be_written(why)) return error;
+  FileDescriptor read_only(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!read_only.is_open()) return error;
+  return read_only;
 }
 
 /// Returns false if another process holds a lock that excludes `operation`.
@@ -93,6 +104,8 @@ Result<void> lock_present_entry(const fs::path& zip, const fs::path& entry, cons
       // again.
       continue;
     }
+    // Some network file systems lock no file that is open for reading alone.
+    if (errno != EWOULDBLOCK && errno != EINTR) return errno_error(entry, "lock");
     // The process that holds the lock is extracting or cleaning. Once it has finished we get the lock.
     if (!std::exchange(is_waiting, true)) progress.begin("waiting for another process to extract the zip", 0);
     SS_TRY_VOID(interrupt.check());
@@ -135,8 +148,11 @@ Result<CacheLease> extract_to_cache(const fs::path& zip, Progress& progress, con
   const fs::path lock_path = folder / (hash + std::string(kLockSuffix));
   SS_TRY(FileDescriptor lock, open_lock(lock_path));
   SS_TRY_VOID(lock_present_entry(zip, entry, lock, progress, interrupt, options.cache_limit_bytes));
-  if (::futimens(lock.get(), nullptr) != 0) return errno_error(lock_path, "touch");
-  SS_TRY_VOID(clean_cache(cache, options.cache_limit_bytes));
+  if (::futimens(lock.get(), nullptr) == 0) {
+    SS_TRY_VOID(clean_cache(cache, options.cache_limit_bytes));
+  } else if (!may_not_be_written(errno)) {
+    return errno_error(lock_path, "touch");
+  }
   return CacheLease(std::move(lock), find_bundle_folder(entry));
 }
 

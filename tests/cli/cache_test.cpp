@@ -115,6 +115,24 @@ TEST_CASE("a zip that is no bundle, or is cut off, is refused in one line and le
   CHECK(contains(run_with_cache(cache, {"cache", "list"}).out, "0 entries"));
 }
 
+TEST_CASE("a damaged copy of a zip is refused with what removes it") {
+  const ScratchFolder scratch;
+  const fs::path cache = scratch.path() / "cache";
+  const std::string zip = zip_of(scratch.path() / "tiny.zip", "tiny-gqa8-hd64", "");
+  REQUIRE(run_with_cache(cache, {"bundle", "info", zip}).status == 0);
+  for (const auto& item : fs::recursive_directory_iterator(cache)) {
+    if (item.path().filename() != "model.safetensors") continue;
+    auto bytes = read_file(item.path());
+    REQUIRE_OK(bytes);
+    bytes->back() ^= 1;
+    REQUIRE_OK(write_file(item.path(), *bytes));
+  }
+  const std::vector<std::string> check = {"check", zip, "--backend", "cpu", "--variant", "bf16"};
+  check_refused(run_with_cache(cache, check), "this is the copy of a zip: remove it (secondsource cache clean)");
+  CHECK(run_with_cache(cache, {"cache", "clean"}).status == 0);
+  CHECK(run_with_cache(cache, check).status == 0);
+}
+
 TEST_CASE("packed weights are kept when asked for, found again, refused when damaged, and cleaned") {
   const ScratchFolder scratch;
   const fs::path cache = scratch.path() / "cache";

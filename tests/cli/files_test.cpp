@@ -14,6 +14,7 @@
 #include "expectations.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
+#include "unit/bundle/zip_bytes.h"
 #include "unit/summary/sample_run.h"
 
 using namespace secondsource;
@@ -310,6 +311,38 @@ TEST_CASE("a folder that may not be read or written is one line, and no exceptio
     CHECK_FALSE(contains(run.err, "internal error"));
   }
   REQUIRE(::chmod(closed.c_str(), 0755) == 0);
+}
+
+TEST_CASE("a cache that may only be read is listed, and what is extracted in it is used") {
+  const ScratchFolder scratch;
+  REQUIRE(::chmod(scratch.path().c_str(), 0777) == 0);
+  std::vector<HandMadeEntry> entries;
+  for (const auto& item : std::filesystem::recursive_directory_iterator(bundle())) {
+    if (!item.is_regular_file()) continue;
+    const auto content = read_file(item.path());
+    REQUIRE_OK(content);
+    entries.push_back({.name = item.path().lexically_relative(bundle()).generic_string(), .data = *content});
+  }
+  const std::filesystem::path zip = scratch.path() / "tiny.zip";
+  REQUIRE_OK(write_file(zip, zip_bytes(entries)));
+  const std::string cache = (scratch.path() / "cache").string();
+  const ProgramOptions options{.environment = {{"XDG_CACHE_HOME", cache}}};
+  REQUIRE(run_program({"bundle", "verify", zip.string()}, options).status == 0);
+  for (const auto& item : std::filesystem::recursive_directory_iterator(cache)) {
+    REQUIRE(::chmod(item.path().c_str(), item.is_directory() ? 0555 : 0444) == 0);
+  }
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"cache", "list"}, {"bundle", "verify", zip.string()}}) {
+    std::vector<std::string> arguments = {"XDG_CACHE_HOME=" + cache, program_path().string()};
+    arguments.insert(arguments.end(), words.begin(), words.end());
+    const ProgramRun run = run_as_somebody(arguments, scratch.path(), RLIM_INFINITY, "/usr/bin/env");
+    CAPTURE(words.front(), run.err);
+    CHECK(run.status == 0);
+    CHECK_FALSE(contains(run.err, "cannot"));
+  }
+  for (const auto& item : std::filesystem::recursive_directory_iterator(cache)) {
+    if (item.is_directory()) REQUIRE(::chmod(item.path().c_str(), 0755) == 0);
+  }
 }
 
 TEST_CASE("a limit on processes that a run cannot keep is said before any work") {
