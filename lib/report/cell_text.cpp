@@ -63,7 +63,10 @@ std::string dollars_per_million_text(const std::optional<double>& usd_per_1k) {
 }
 
 std::string percent_text(const std::optional<double>& share) {
-  return share ? fmt::format("{:.0f} %", 100 * *share) : kUnknown;
+  if (!share) return kUnknown;
+  std::string digits = fmt::format("{:.0f}", 100 * *share);
+  if (digits == "0" && *share > 0) digits = "<1";  // 0 % is none at all
+  return digits + " %";
 }
 
 std::string tokens_text(const CellSummary& cell) {

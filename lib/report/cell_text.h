@@ -25,7 +25,7 @@ inline constexpr const char* kUnknown = "-";
 [[nodiscard]] std::string dollars_text(const std::optional<double>& usd);
 /// The cost of a million tokens, given that of a thousand.
 [[nodiscard]] std::string dollars_per_million_text(const std::optional<double>& usd_per_1k);
-/// Returns "83 %".
+/// Returns "83 %"; "<1 %" for a share above 0 that would be rounded to 0.
 [[nodiscard]] std::string percent_text(const std::optional<double>& share);
 /// Returns the tokens' verdict with what limits its use: "passed, outside its limits", "WRONG TOKENS".
 [[nodiscard]] std::string tokens_text(const CellSummary& cell);

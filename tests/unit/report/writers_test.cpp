@@ -348,6 +348,14 @@ TEST_CASE("a slow speed and a short time have three digits, and a small distance
   CHECK(ms(1234.56e6) == "1234.6");
 }
 
+TEST_CASE("a small share is not shown as none") {
+  CHECK(percent_text(0.0035) == "<1 %");
+  CHECK(percent_text(0.0) == "0 %");
+  CHECK(percent_text(0.009) == "1 %");
+  CHECK(percent_text(0.83) == "83 %");
+  CHECK(percent_text(std::nullopt) == "-");
+}
+
 TEST_CASE("a share of kept requests has as many digits as it takes to differ from what was promised") {
   SummarizedRun run = hand_made_run();
   run.record.slo = Slo{"", 500, 50, 99};
