@@ -203,7 +203,7 @@ GateReport report_of(const AbRecord& record, std::span<const ProcessLine> lines,
     if (any_open || all.empty()) add_process_failures(stint, lines, record.decides(stint.variant), report);
   }
   add_untimed(record, lines, report);
-  if (report.verdicts.empty() && report.cannot_decide.empty() && report.wrong_tokens.empty() && report.failed.empty() &&
+  if (record.stints.empty() && report.cannot_decide.empty() && report.wrong_tokens.empty() && report.failed.empty() &&
       report.not_comparable.empty() && report.without_effect.empty()) {
     report.not_comparable.emplace_back("base and candidate have no backend and variant in common");
   }

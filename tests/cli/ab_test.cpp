@@ -162,12 +162,12 @@ TEST_CASE(
 
 TEST_CASE("ab: the time ends the golden prompts, which is inconclusive") {
   const ScratchFolder scratch;
-  const ProgramRun run = ab(scratch.path() / "ab", {"--suite", "full", "--max-time", "0.2s"});
+  const ProgramRun run = ab(scratch.path() / "ab", {"--suite", "full", "--max-time", "0.001s"});
   CAPTURE(run.out, run.err);
   CHECK(run.status == 5);
   CHECK(contains(
       run.out,
-      "0.2 s of --max-time were used up before the golden prompts of the base ended; judged until then: none"));
+      "0.001 s of --max-time were used up before the golden prompts of the base ended; judged until then: none"));
   CHECK(contains(run.out, "nothing was timed"));
   CHECK(contains(run.out, "cannot decide here: nothing was timed"));
 }
