@@ -158,11 +158,18 @@ CommandNode* add_generate_command(CommandNode& app, CommandAction& action) {
           "--system", [options](const std::string& text) { options->system = text; },
           "With --chat: the system message; an empty one is a message, too")
       ->may_be_empty();
-  command->add_option("--max-new-tokens", options->max_new_tokens)->check(Range(1, 1 << 24))->capture_default_str();
-  command->add_option("--temperature", options->sampling.temperature, "0: greedy")->capture_default_str();
-  command->add_option("--top-k", options->sampling.top_k, "0: all")->capture_default_str();
-  command->add_option("--top-p", options->sampling.top_p)->capture_default_str();
-  command->add_option("--seed", options->sampling.seed)->capture_default_str();
+  command->add_option("--max-new-tokens", options->max_new_tokens, "Tokens after which the answer ends")
+      ->check(Range(1, 1 << 24))
+      ->capture_default_str();
+  command->add_option("--temperature", options->sampling.temperature, "Divides the logits; 0 takes the likeliest token")
+      ->capture_default_str();
+  command->add_option("--top-k", options->sampling.top_k, "Draw from so many of the likeliest tokens; 0: from all")
+      ->capture_default_str();
+  command
+      ->add_option("--top-p", options->sampling.top_p,
+                   "Draw from the likeliest tokens whose probabilities add up to this")
+      ->capture_default_str();
+  command->add_option("--seed", options->sampling.seed, "The draws follow from it")->capture_default_str();
   command->add_option("--stop", options->stop, "Ends the text before this string; may be given several times");
   command->add_flag("--ignore-eos", options->ignore_eos, "Do not end at an end-of-text token");
   command->footer(
