@@ -107,26 +107,24 @@ std::string tokens_of(const HistoryRun& run) {
          (run.n_outside_limits > 0 ? fmt::format(", outside limits in {}", run.n_outside_limits) : "");
 }
 
-/// Refuses a --branch of which no run is stored, with those of which there are some. A history without any run is no
-/// error, and said to be so.
-Result<void> check_branch(const HistoryOptions& options, History& history, Progress& progress) {
+/// Says if no run of --branch is stored, and of which branches there are some: the name may be misspelt, or its first
+/// run is still to come.
+Result<void> note_branch_without_runs(const HistoryOptions& options, History& history, Progress& progress) {
   if (options.any_branch) return {};
   SS_TRY(const std::vector<HistoryRun> of_branch, history.runs(options.branch, 1));
   if (!of_branch.empty()) return {};
   SS_TRY(const std::vector<HistoryRun> runs, history.runs(std::nullopt, 0));
-  if (runs.empty()) {
-    progress.note("no run is stored in this history, of no branch");
-    return {};
-  }
   std::set<std::string> branches;
-  for (const HistoryRun& run : runs) branches.insert(run.branch);
-  return Error{ErrorCode::kInvalidInput, fmt::format("--branch: no run of branch {} is stored; there are runs of {}",
-                                                     shown(options.branch), fmt::join(branches, ", "))};
+  for (const HistoryRun& run : runs) branches.insert(shown(run.branch));
+  progress.note(branches.empty() ? "no run is stored in this history"
+                                 : fmt::format("no run of branch {} is stored; there are runs of {}",
+                                               shown(options.branch), fmt::join(branches, ", ")));
+  return {};
 }
 
 Result<ExitStatus> run_list(const HistoryOptions& options, CommandContext& context) {
   SS_TRY(History history, open_history(options, DatabaseAccess::kRead));
-  SS_TRY_VOID(check_branch(options, history, context.progress));
+  SS_TRY_VOID(note_branch_without_runs(options, history, context.progress));
   SS_TRY(const std::vector<HistoryRun> runs, history.runs(branch_filter(options), options.limit));
   if (options.json) {
     SS_TRY_VOID(print(to_json(runs)));
@@ -147,7 +145,7 @@ Result<ExitStatus> run_list(const HistoryOptions& options, CommandContext& conte
 Result<ExitStatus> run_export(const HistoryOptions& options, CommandContext& context) {
   SS_TRY(Output output, open_output(options));
   SS_TRY(History history, open_history(options, DatabaseAccess::kRead));
-  SS_TRY_VOID(check_branch(options, history, context.progress));
+  SS_TRY_VOID(note_branch_without_runs(options, history, context.progress));
   SS_TRY(const std::vector<HistoryCell> cells, history.cells(branch_filter(options)));
   std::string text;
   if (options.export_format == "openmetrics") {

@@ -104,7 +104,7 @@ Result<std::string> check_content(const Bundle& bundle, Progress& progress, cons
           fmt::format(
               "{}: {}: damaged: expected SHA-256 {:.12}... as the manifest says, found {:.12}...{}", folder.string(),
               printable(file.path), file.sha256, hash,
-              bundle.is_extracted() ? "; this is the copy of a zip, which secondsource cache clean removes" : "")};
+              bundle.is_extracted() ? "; this is the copy of a zip: remove it (secondsource cache clean)" : "")};
     }
     return bundle.content_hash();
   }
