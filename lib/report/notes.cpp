@@ -30,7 +30,8 @@ std::string tier_note(const CellSummary& cell) {
 /// How many of the weights' bytes are in huge pages; a part of a page may be left over.
 std::string huge_pages_text(double huge_bytes, double weights_bytes) {
   if (huge_bytes >= 0.99 * weights_bytes) return "all weights in huge pages";
-  return fmt::format("{:.0f} of {:.0f} MiB of weights in huge pages", huge_bytes / kMebibyte, weights_bytes / kMebibyte);
+  return fmt::format("{:.0f} of {:.0f} MiB of weights in huge pages", huge_bytes / kMebibyte,
+                     weights_bytes / kMebibyte);
 }
 
 /// True if a reader who divides the two medians of the row gets another change, by a percentage point or more.

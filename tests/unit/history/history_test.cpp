@@ -390,8 +390,9 @@ TEST_CASE("a history of which rows are missing although every page can be read i
     auto database = Database::open(path, DatabaseAccess::kWrite);
     REQUIRE_OK(database);
     REQUIRE_OK(database->execute("PRAGMA writable_schema = ON"));
-    REQUIRE_OK(database->execute("UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = "
-                                 "'runs') WHERE name = 'cells'"));
+    REQUIRE_OK(
+        database->execute("UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = "
+                          "'runs') WHERE name = 'cells'"));
   }
   const auto opened = History::open(path, DatabaseAccess::kRead);
   REQUIRE_FALSE(opened);
