@@ -155,7 +155,8 @@ Result<void> History::add_cells(const SummarizedRun& run, std::int64_t row) {
 
 Result<AddedRun> History::add(const SummarizedRun& run, const AddToHistory& how) {
   const RunRecord& record = run.record;
-  // Such a run would stay the newest one, and hide what is missing in those that follow. A day is left for time zones.
+  // A run of the future would stay the newest one, and hide what is missing in later runs. A day is left for clocks that
+  // are a little ahead.
   if (const std::string tomorrow = utc_timestamp(std::time(nullptr) + kSecondsPerDay); record.started_utc > tomorrow) {
     return Error{
         ErrorCode::kInvalidInput,

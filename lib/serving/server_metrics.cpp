@@ -9,11 +9,13 @@
 namespace secondsource {
 namespace {
 
-// The names are those of: vLLM, docs.vllm.ai/en/v0.32.0/usage/metrics; gpu_* are its names before 0.10. SGLang,
-// docs.sglang.io/references/production_metrics.html and python/sglang/srt/metrics/collector.py. TGI,
-// huggingface.co/docs/text-generation-inference/reference/metrics. llama-server, tools/server/README.md of
-// ggml-org/llama.cpp, "GET /metrics", and the page of a server of that project out of xllamacpp 2026.10.11549, which
-// counts cached prompt tokens apart from the others; kv_cache_usage_ratio is of builds before 2025. Read on 2026-11-22.
+// Where the names are documented (read on 2026-11-22):
+// - vLLM: docs.vllm.ai/en/v0.32.0/usage/metrics. The names with gpu_ are those before 0.10.
+// - SGLang: docs.sglang.io/references/production_metrics.html and python/sglang/srt/metrics/collector.py.
+// - TGI: huggingface.co/docs/text-generation-inference/reference/metrics.
+// - llama-server: tools/server/README.md of ggml-org/llama.cpp, "GET /metrics", and the metrics that the server in the
+//   Python package xllamacpp 2026.10.11549 shows, which counts cached prompt tokens apart from the others. Builds before
+//   2025 have kv_cache_usage_ratio.
 constexpr std::array<KnownMetric, 10> kServerMetrics = {{
     {.reading = "server_requests_running",
      .names = {"vllm:num_requests_running", "sglang:num_running_reqs", "tgi_batch_current_size",

@@ -79,8 +79,8 @@ class VllmSleep final : public ModelHost {
 
   std::vector<ServedModel> models_;
   std::vector<ModelCalls> calls_;
-  /// By model: this object put it to sleep with its weights. The server does not tell at which level a model sleeps that
-  /// it did not, as after an interrupted run, so such weights are read again.
+  /// By model: true if this object put it to sleep at level 1, with its weights. The server does not tell at which level
+  /// a model sleeps, so the weights of one that was asleep before, as after an interrupted run, are read again.
   std::vector<bool> is_in_host_memory_;
 };
 
