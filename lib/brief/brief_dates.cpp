@@ -35,6 +35,13 @@ Result<void> check_dates(const BriefInputs& inputs, std::span<const Sku> skus) {
   }
   for (const Sku& sku : skus) {
     SS_TRY_VOID(check_source("price " + sku.price.key(), sku.price.date, sku.price.read_on, inputs.date));
+    if (sku.spec.committed && sku.spec.committed->until < inputs.date) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("sku {}: committed until {}: expected no earlier than {}, {}; leave `committed` out once "
+                      "it has ended",
+                      sku.spec.id, sku.spec.committed->until, inputs.date, kToday)};
+    }
     if (!sku.spec.quoted) continue;
     for (const QuotedRow& row : inputs.quoted) {
       if (row.id != sku.spec.quoted->full_load && row.id != sku.spec.quoted->slo) continue;

@@ -30,8 +30,9 @@ enum class PartRole : std::uint8_t {
   kServes,
   kFallback,
   kUntilMoved,  ///< serves as today until the load has moved
+  kOwed,        ///< serves nothing: machines that are committed and that the load does not need
 };
-SS_ENUM_NAMES(PartRole, "serves", "fallback", "until moved")
+SS_ENUM_NAMES(PartRole, "serves", "fallback", "until moved", "owed")
 SS_SCHEMA_SAYS_STRING(PartRole)
 
 /// How serious a risk is, the most serious first. A risk of level kLimit excludes an option.

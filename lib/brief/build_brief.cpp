@@ -57,6 +57,11 @@ class OptionRow {
       evidence_ = evidence_.combined(evidence_of(skus_[index]));
     for (const std::size_t index : costs_.skus_of(demand.stay()))
       stay_evidence_ = stay_evidence_.combined(evidence_of(skus_[index]));
+    for (const Sku& sku : skus_) {
+      if (!sku.spec.committed) continue;
+      evidence_ = evidence_.combined(price_evidence(sku));
+      stay_evidence_ = stay_evidence_.combined(price_evidence(sku));
+    }
   }
 
   Result<BriefOption> row(std::string_view date) {
@@ -92,10 +97,11 @@ class OptionRow {
  private:
   /// Figures over years assume that load and prices stay as they are, so that all of them count as projected.
   static Evidence evidence_of(const Sku& sku) {
-    Evidence evidence = sku.at_slo.evidence.combined(sku.batch_speed().evidence);
-    evidence = evidence.combined({.basis = {"price " + sku.price.key()}});
-    return evidence.as_projected();
+    const Evidence speed = sku.at_slo.evidence.combined(sku.batch_speed().evidence);
+    return speed.combined(price_evidence(sku)).as_projected();
   }
+
+  static Evidence price_evidence(const Sku& sku) { return {.basis = {"price " + sku.price.key()}}; }
 
   [[nodiscard]] Result<void> check_size() const {
     for (const OptionPart& part : costs_.over_years(option_, 3, assume_as_known(skus_)).parts) {
@@ -131,9 +137,12 @@ class OptionRow {
 
   void add_parts(BriefOption& row) const {
     const OptionCost cost = costs_.over_years(option_, years_, assume_as_known(skus_));
+    const std::vector<std::size_t> costed = costs_.skus_costed(option_);
     for (const OptionPart& part : cost.parts) {
       const Sku& sku = skus_[part.sku];
-      const Evidence evidence = evidence_of(sku);
+      // How many machines are owed depends on the speed of the SKU only where it serves.
+      const bool is_costed = std::ranges::count(costed, part.sku) > 0;
+      const Evidence evidence = is_costed ? evidence_of(sku) : price_evidence(sku).as_projected();
       row.parts.push_back(
           {.sku = sku.spec.id,
            .role = part.role,
@@ -157,6 +166,7 @@ class OptionRow {
     const std::vector<std::size_t> used_by_stay = costs_.skus_of(demand_.stay());
     for (const std::size_t index : costs_.skus_of(option_)) {
       if (std::find(used_by_stay.begin(), used_by_stay.end(), index) != used_by_stay.end()) continue;
+      if (skus_[index].spec.committed) continue;  // its price is agreed, and staying pays it, too
       const PriceRow& price = skus_[index].price;
       const std::optional<double> usd = costs_.break_even_usd_per_hour(option_, demand_.stay(), index, years_);
       row.break_even_prices.push_back(
@@ -309,7 +319,7 @@ std::vector<std::string> assumption_sentences(const Demand& demand, std::span<co
         "fallback of another vendor carries its share for the hours that it is rented.");
   }
   std::vector<std::string> always_paid;
-  std::vector<std::string> still_owed;
+  std::vector<std::string> owed_unstated;
   const auto add_new = [](std::vector<std::string>& ids, const std::string& id) {
     if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
   };
@@ -319,7 +329,7 @@ std::vector<std::string> assumption_sentences(const Demand& demand, std::span<co
       const Sku& sku = find_sku(skus, option.fallback->sku);
       if (!rented_hours(*option.fallback, sku)) add_new(always_paid, sku.spec.id);
     }
-    for (const std::size_t index : costs.skus_still_owed(option)) add_new(still_owed, skus[index].spec.id);
+    for (const std::size_t index : costs.skus_owed_unstated(option)) add_new(owed_unstated, skus[index].spec.id);
   }
   if (!always_paid.empty()) {
     lines.push_back(
@@ -327,11 +337,23 @@ std::vector<std::string> assumption_sentences(const Demand& demand, std::span<co
                     "hours_per_year ({}).",
                     fmt::join(always_paid, ", ")));
   }
-  if (!still_owed.empty()) {
+  if (!owed_unstated.empty()) {
     lines.push_back(
         fmt::format("Machines that are committed or owned today cost nothing from the day on which the load has "
-                    "left them: what is still owed for them is in no figure ({}).",
-                    fmt::join(still_owed, ", ")));
+                    "left them: what is still owed for them is in no figure, since the demand does not say until when "
+                    "they are committed ({}).",
+                    fmt::join(owed_unstated, ", ")));
+  }
+  std::vector<std::string> committed;
+  for (const Sku& sku : skus) {
+    if (sku.spec.committed)
+      committed.push_back(fmt::format("{} of {} until {}", counted(sku.spec.committed->machines, "machine"),
+                                      sku.spec.id, sku.spec.committed->until));
+  }
+  if (!committed.empty()) {
+    lines.push_back(
+        fmt::format("Committed machines are paid to their last day, whether or not the load needs them: {}.{}",
+                    fmt::join(committed, ", "), demand.api ? " The cost of buying tokens does not include them." : ""));
   }
   std::vector<std::pair<std::string, std::string>> skus_of;  // an assumption, and the SKUs that rest on it
   for (const Sku& sku : skus) {
@@ -442,7 +464,7 @@ Result<Brief> build_brief(const BriefInputs& inputs) {
   SS_TRY_VOID(check_model(demand, skus));
   SS_TRY_VOID(check_dates(inputs, skus));
   for (OptionSpec& option : unasked_options(inputs.demand)) demand.options.push_back(std::move(option));
-  const OptionCosts costs(demand, skus);
+  const OptionCosts costs(demand, skus, inputs.date);
   Brief brief{
       .title = demand.title, .date = inputs.date, .model = demand.model, .decision_years = demand.decision_years};
   brief.risks = risks_of({demand, skus, inputs.prices, inputs.waivers, inputs.date}, costs);

@@ -145,8 +145,9 @@ class Decider {
   }
 
   [[nodiscard]] bool rests_on_quotes(const BriefOption& option) const {
-    return std::any_of(option.parts.begin(), option.parts.end(),
-                       [&](const BriefPart& part) { return !find_sku(skus_, part.sku).is_measured(); });
+    return std::any_of(option.parts.begin(), option.parts.end(), [&](const BriefPart& part) {
+      return part.has_load() && !find_sku(skus_, part.sku).is_measured();
+    });
   }
   [[nodiscard]] std::string why_no_interval(const BriefOption& option) const {
     return rests_on_quotes(option) || rests_on_quotes(options_.front())
@@ -166,7 +167,7 @@ class Decider {
           return false;
         }
         return std::any_of(option.parts.begin(), option.parts.end(),
-                           [&](const BriefPart& part) { return part.sku == sku.spec.id; });
+                           [&](const BriefPart& part) { return part.has_load() && part.sku == sku.spec.id; });
       });
       if (is_compared && holds(sku)) ids.push_back(sku.spec.id);
     }

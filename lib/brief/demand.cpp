@@ -132,14 +132,28 @@ Result<void> parse_rules(const YamlNode& root, Demand& demand) {
 
 // -- SKUs and options
 
+Result<CommittedMachines> parse_committed(const YamlNode& node) {
+  SS_TRY_VOID(node.expect_keys({"machines", "until"}));
+  CommittedMachines committed;
+  SS_TRY(committed.machines, node.integer("machines", 1, 10'000'000));
+  SS_TRY(const YamlNode until, node.at("until"));
+  SS_TRY(committed.until, until.as_string());
+  if (!days_since_1970(committed.until)) return until.mismatch("a day as YYYY-MM-DD, the last one that is paid");
+  return committed;
+}
+
 Result<SkuSpec> parse_sku(const YamlNode& node) {
-  SS_TRY_VOID(node.expect_keys({"id", "description", "vendor", "price", "machines_per_replica", "measured", "quoted"}));
+  SS_TRY_VOID(node.expect_keys(
+      {"id", "description", "vendor", "price", "machines_per_replica", "committed", "measured", "quoted"}));
   SkuSpec sku;
   SS_TRY(sku.id, text_of(node, "id"));
   SS_TRY(sku.description, text_of(node, "description"));
   SS_TRY(sku.vendor, text_of(node, "vendor"));
   SS_TRY(sku.price, text_of(node, "price"));
   SS_TRY(sku.machines_per_replica, node.integer_or("machines_per_replica", 1, 1, 1000));
+  if (const auto committed = node.find("committed")) {
+    SS_TRY(sku.committed, parse_committed(*committed));
+  }
   const auto measured = node.find("measured");
   const auto quoted = node.find("quoted");
   if (measured.has_value() == quoted.has_value()) return node.fault("expected either measured or quoted");

@@ -38,13 +38,20 @@ struct QuotedSpeed {
   std::string slo{};
 };
 
+/// Machines that are paid until the end of a day, whether or not they serve.
+struct CommittedMachines {
+  std::int64_t machines = 0;
+  std::string until{};  ///< YYYY-MM-DD, the last day
+};
+
 /// Something that can be bought, and the source of its speed: cells of a run, or quoted rows.
 struct SkuSpec {
   std::string id{};
   std::string description{};
-  std::string vendor{};                     ///< vendor of the chip, as counted for "single supplier"
-  std::string price{};                      ///< key of the price book
-  std::int64_t machines_per_replica = 1;    ///< machines that serve only together
+  std::string vendor{};                   ///< vendor of the chip, as counted for "single supplier"
+  std::string price{};                    ///< key of the price book
+  std::int64_t machines_per_replica = 1;  ///< machines that serve only together
+  std::optional<CommittedMachines> committed{};
   std::optional<MeasuredSpeed> measured{};  ///< exactly one of `measured` and `quoted` is set
   std::optional<QuotedSpeed> quoted{};
 };

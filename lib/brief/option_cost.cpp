@@ -6,6 +6,8 @@
 #include <cmath>
 #include <map>
 
+#include "core/calendar.h"
+
 namespace secondsource {
 namespace {
 
@@ -45,8 +47,7 @@ constexpr double kDaysPerMonth = 365.0 / 12;
 /// A part with the load and the fleet that its cost follows from.
 struct OptionCosts::Part {
   OptionPart part{};
-  ServedLoad load{};
-  Fleet fleet{};
+  FleetLoad served{};
 };
 
 std::optional<double> rented_hours(const Fallback& fallback, const Sku& sku) {
@@ -61,6 +62,15 @@ Assumed assume_as_known(std::span<const Sku> skus) {
     assumed.usd_per_hour.push_back(sku.price.usd_per_hour);
   }
   return assumed;
+}
+
+OptionCosts::OptionCosts(const Demand& demand, std::span<const Sku> skus, std::string_view date)
+    : demand_(demand), skus_(skus) {
+  for (const Sku& sku : skus) {
+    const std::optional<CommittedMachines>& committed = sku.spec.committed;
+    const std::int64_t days = committed ? *days_since_1970(committed->until) - *days_since_1970(date) + 1 : 0;
+    committed_months_.push_back(static_cast<double>(days) / kDaysPerMonth);
+  }
 }
 
 std::size_t OptionCosts::index_of(std::string_view id) const {
@@ -129,17 +139,18 @@ std::vector<OptionCosts::Part> OptionCosts::parts_of(const OptionSpec& option, c
                        .role = is_fallback ? PartRole::kFallback : PartRole::kServes,
                        .interactive_percent = interactive_percent,
                        .batch_percent = batch_percent}};
-    part.load = {.interactive_tokens_per_day = tokens_per_day * (1 - batch_share) * interactive_percent / 100,
-                 .profile = demand_.profile,
-                 .batch_tokens_per_day = tokens_per_day * batch_share * batch_percent / 100};
-    part.fleet = {.interactive_tok_per_s = assumed.rates[index].interactive_tok_per_s,
-                  .batch_tok_per_s = assumed.rates[index].batch_tok_per_s,
-                  .instances_per_replica = sku.instances_per_replica,
-                  .usd_per_instance_hour = assumed.usd_per_hour[index],
-                  .pays_for_peak = sku.pays_for_peak() || is_fallback};
+    part.served.load = {.interactive_tokens_per_day = tokens_per_day * (1 - batch_share) * interactive_percent / 100,
+                        .profile = demand_.profile,
+                        .batch_tokens_per_day = tokens_per_day * batch_share * batch_percent / 100};
+    part.served.fleet = {.interactive_tok_per_s = assumed.rates[index].interactive_tok_per_s,
+                         .batch_tok_per_s = assumed.rates[index].batch_tok_per_s,
+                         .instances_per_replica = sku.instances_per_replica,
+                         .usd_per_instance_hour = assumed.usd_per_hour[index],
+                         .pays_for_peak = sku.pays_for_peak() || is_fallback};
     // The fallback is rented only when needed: the number of machines for the peak, for that share of the year.
     if (is_fallback)
-      part.fleet.usd_per_instance_hour *= rented_hours(*option.fallback, sku).value_or(kHoursPerYear) / kHoursPerYear;
+      part.served.fleet.usd_per_instance_hour *=
+          rented_hours(*option.fallback, sku).value_or(kHoursPerYear) / kHoursPerYear;
     parts.push_back(part);
   };
   for (std::size_t index = 0; index < skus_.size(); ++index) {
@@ -183,6 +194,28 @@ double OptionCosts::outage_usd_per_year(const OptionSpec& option) const {
   return dearest;
 }
 
+std::vector<OptionPart> OptionCosts::owed_parts(const OptionSpec& option, double moved, double months,
+                                                const Assumed& assumed) const {
+  std::vector<OptionPart> result;
+  for (std::size_t index = 0; index < skus_.size(); ++index) {
+    if (!skus_[index].spec.committed) continue;
+    const CommittedInstances committed{.instances = skus_[index].spec.committed->machines,
+                                       .until_month = committed_months_[index],
+                                       .usd_per_instance_hour = assumed.usd_per_hour[index]};
+    const auto owed_beside = [&](const OptionSpec& serving, const MonthSpan& span) {
+      std::vector<FleetLoad> served;
+      for (const Part& part : parts_of(serving, assumed)) {
+        if (part.part.sku == index) served.push_back(part.served);
+      }
+      return owed_over_horizon(committed, served, demand_.sizing, demand_.growth_percent_per_year, span);
+    };
+    const HorizonCost cost = joined(moved > 0 ? owed_beside(demand_.stay(), {0, moved}) : HorizonCost(),
+                                    owed_beside(option, {moved, months}));
+    if (cost.instance_hours > 0) result.push_back({.sku = index, .role = PartRole::kOwed, .cost = cost});
+  }
+  return result;
+}
+
 OptionCost OptionCosts::over_years(const OptionSpec& option, std::int64_t years, const Assumed& assumed) const {
   constexpr double kMonthsPerYear = 12;
   const double months = kMonthsPerYear * static_cast<double>(years);
@@ -191,7 +224,8 @@ OptionCost OptionCosts::over_years(const OptionSpec& option, std::int64_t years,
   const auto add_parts = [&](const OptionSpec& serving, const MonthSpan& span, bool until_moved) {
     if (!(span.from < span.until)) return;
     for (Part& part : parts_of(serving, assumed)) {
-      part.part.cost = cost_of_horizon(part.load, part.fleet, demand_.sizing, demand_.growth_percent_per_year, span);
+      part.part.cost =
+          cost_of_horizon(part.served.load, part.served.fleet, demand_.sizing, demand_.growth_percent_per_year, span);
       total.machines_usd += part.part.cost.usd;
       if (part.part.role != PartRole::kFallback) total.output_tokens += part.part.cost.output_tokens;
       if (until_moved) part.part.role = PartRole::kUntilMoved;
@@ -200,6 +234,10 @@ OptionCost OptionCosts::over_years(const OptionSpec& option, std::int64_t years,
   };
   add_parts(demand_.stay(), {0, moved}, true);
   add_parts(option, {moved, months}, false);
+  for (const OptionPart& owed : owed_parts(option, moved, months, assumed)) {
+    total.machines_usd += owed.cost.usd;
+    total.parts.push_back(owed);
+  }
   total.migration_usd = option.migration.usd();
   total.outage_usd =
       (outage_usd_per_year(demand_.stay()) * moved + outage_usd_per_year(option) * (months - moved)) / kMonthsPerYear;
@@ -216,7 +254,7 @@ std::vector<std::size_t> OptionCosts::skus_costed(const OptionSpec& option) cons
   return result;
 }
 
-std::vector<std::size_t> OptionCosts::skus_still_owed(const OptionSpec& option) const {
+std::vector<std::size_t> OptionCosts::skus_owed_unstated(const OptionSpec& option) const {
   const auto percent_of_load = [&](const OptionSpec& one, const std::string& id) {
     return share_of(one.interactive, id) * (100 - demand_.batch_percent) / 100 +
            share_of(one.batch, id) * demand_.batch_percent / 100;
@@ -225,14 +263,15 @@ std::vector<std::size_t> OptionCosts::skus_still_owed(const OptionSpec& option) 
   for (const std::size_t index : skus_of(demand_.stay())) {
     const Sku& sku = skus_[index];
     const double less = percent_of_load(demand_.stay(), sku.spec.id) - percent_of_load(option, sku.spec.id);
-    if (sku.pays_for_peak() && less > 1e-9) result.push_back(index);
+    if (sku.pays_for_peak() && !sku.spec.committed && less > 1e-9) result.push_back(index);
   }
   return result;
 }
 
 double OptionCosts::usd_of_day(const OptionSpec& option, const Assumed& assumed) const {
   double usd = 0;
-  for (const Part& part : parts_of(option, assumed)) usd += cost_of_day(part.load, part.fleet, demand_.sizing).usd;
+  for (const Part& part : parts_of(option, assumed))
+    usd += cost_of_day(part.served.load, part.served.fleet, demand_.sizing).usd;
   return usd;
 }
 
@@ -269,18 +308,30 @@ Saving OptionCosts::saving(const OptionSpec& option, const OptionSpec& stay, std
     });
     return static_cast<std::size_t>(first - used.begin());
   };
-  // The cost of each part depends on the speeds of its own SKU alone, so that all can be moved at once.
+  // The cost of each part depends on the speeds of its own SKU alone, so that all can be moved at once. That of a SKU which
+  // serves in neither, but is owed, depends on none.
+  const auto depends_on_speed = [&](const OptionPart& part) {
+    return std::find(used.begin(), used.end(), part.sku) != used.end();
+  };
+  const auto fixed_usd = [&](const OptionCost& cost) {
+    double usd = cost.migration_usd + cost.outage_usd;
+    for (const OptionPart& part : cost.parts) {
+      if (!depends_on_speed(part)) usd += part.cost.usd;
+    }
+    return usd;
+  };
   std::vector<CostsByPlace> inputs(used.size(), CostsByPlace(kPlaces));
   for (std::size_t place = 0; place < kPlaces; ++place) {
     for (const std::size_t index : used)
       assumed.rates[index] = rates_at(skus_[index], static_cast<double>(place) / (kPlaces - 1));
-    for (const OptionPart& part : over_years(stay, years, assumed).parts)
-      inputs[input_of(part.sku)][place].stay += part.cost.usd;
-    for (const OptionPart& part : over_years(option, years, assumed).parts)
-      inputs[input_of(part.sku)][place].option += part.cost.usd;
+    for (const OptionPart& part : over_years(stay, years, assumed).parts) {
+      if (depends_on_speed(part)) inputs[input_of(part.sku)][place].stay += part.cost.usd;
+    }
+    for (const OptionPart& part : over_years(option, years, assumed).parts) {
+      if (depends_on_speed(part)) inputs[input_of(part.sku)][place].option += part.cost.usd;
+    }
   }
-  const CostPair fixed{.stay = known.stay - stay_known.machines_usd,
-                       .option = known.option - option_known.machines_usd};
+  const CostPair fixed{.stay = fixed_usd(stay_known), .option = fixed_usd(option_known)};
   return saving_interval(known, fixed, inputs);
 }
 

@@ -57,8 +57,8 @@ struct OptionCost {
 /// Costs the options of one demand.
 class OptionCosts {
  public:
-  /// `demand` and `skus` must outlive this object.
-  OptionCosts(const Demand& demand, std::span<const Sku> skus) : demand_(demand), skus_(skus) {}
+  /// `demand` and `skus` must outlive this object. `date` is today, a valid YYYY-MM-DD.
+  OptionCosts(const Demand& demand, std::span<const Sku> skus, std::string_view date);
 
   /// If the option needs a SKU whose variant is outside the limits of its quality, that SKU with the figures; otherwise
   /// empty. Always empty for what serves today.
@@ -93,13 +93,16 @@ class OptionCosts {
   [[nodiscard]] std::vector<std::size_t> skus_of(const OptionSpec& option) const;
   /// The same SKUs and, if the load takes time to move, those that serve until it has moved.
   [[nodiscard]] std::vector<std::size_t> skus_costed(const OptionSpec& option) const;
-  /// The SKUs that serve today on committed or owned machines, and less or none of the load in the option. They are paid
-  /// no longer than they serve, whatever is still owed for them.
-  [[nodiscard]] std::vector<std::size_t> skus_still_owed(const OptionSpec& option) const;
+  /// The SKUs that serve today on committed or owned machines, and less or none of the load in the option, and of which the
+  /// demand does not say until when they are committed. They are paid no longer than they serve, whatever is still owed.
+  [[nodiscard]] std::vector<std::size_t> skus_owed_unstated(const OptionSpec& option) const;
 
  private:
   struct Part;
   [[nodiscard]] std::vector<Part> parts_of(const OptionSpec& option, const Assumed& assumed) const;
+  /// What is paid for committed machines of each SKU beyond those that the load needs; empty where nothing is.
+  [[nodiscard]] std::vector<OptionPart> owed_parts(const OptionSpec& option, double moved, double months,
+                                                   const Assumed& assumed) const;
   [[nodiscard]] double months_until_moved(const OptionSpec& option) const;
   /// The expected loss in a year: hours of the main capacity's outage x the share of users that is left unserved x USD an
   /// hour.
@@ -108,6 +111,8 @@ class OptionCosts {
 
   const Demand& demand_;
   std::span<const Sku> skus_;
+  /// Months from today to the end of the last day of the committed machines, by SKU; 0 where there are none.
+  std::vector<double> committed_months_{};
 };
 
 }  // namespace secondsource

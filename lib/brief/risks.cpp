@@ -66,7 +66,7 @@ class RiskCollector {
     add_other_models();
     add_mixed_precision();
     add_evidence();
-    add_still_owed();
+    add_owed();
   }
 
   /// Percent of all requests that each SKU serves.
@@ -147,8 +147,8 @@ class RiskCollector {
     }
   }
 
-  void add_still_owed() {
-    for (const std::size_t index : costs_.skus_still_owed(*option_)) {
+  void add_owed() {
+    for (const std::size_t index : costs_.skus_owed_unstated(*option_)) {
       const Sku& sku = in_.skus[index];
       const std::string how = sku.price.commitment == Commitment::kOwn
                                   ? std::string("owned")
@@ -156,6 +156,15 @@ class RiskCollector {
       add(kWarning,
           fmt::format("{}: {} today; what is still owed for it once the load has left it is not in the figures",
                       sku.spec.id, how));
+    }
+    if (!costs_.why_not(*option_).empty()) return;
+    const OptionCost cost = costs_.over_years(*option_, in_.demand.decision_years, assume_as_known(in_.skus));
+    for (const OptionPart& part : cost.parts) {
+      if (part.role != PartRole::kOwed) continue;
+      const SkuSpec& spec = in_.skus[part.sku].spec;
+      const std::string machines = counted(spec.committed->machines, "machine is", "machines are");
+      add(kWarning, fmt::format("{}: {} committed until {}; the cost includes those that the load does not need",
+                                spec.id, machines, spec.committed->until));
     }
   }
 

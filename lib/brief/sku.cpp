@@ -490,6 +490,12 @@ Result<std::vector<Sku>> resolve_skus(const Demand& demand, std::span<const Brie
     Result<PriceRow> price = find_price(spec.price, prices);
     if (!price) return price.error().with_context(fmt::format("sku {}: price", spec.id));
     sku.price = std::move(price).value();
+    if (spec.committed && !sku.pays_for_peak()) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("sku {}: committed: expected a price of committed or owned machines, found {}, which is "
+                               "paid by the hour",
+                               spec.id, in_quotes(sku.price.key()))};
+    }
     if (spec.measured) {
       SS_TRY_VOID(MeasuredSku(sku, demand).resolve(runs));
     } else {

@@ -67,7 +67,8 @@ struct Sku {
 };
 
 /// Returns the SKUs in the order of `demand.skus`. `runs` must outlive the result. Errors: kInvalidInput for a price, a
-/// cell or a quoted row that is missing or ambiguous, and for a speed of one accelerator with the price of another.
+/// cell or a quoted row that is missing or ambiguous, for a speed of one accelerator with the price of another, and for
+/// committed machines with a price by the hour.
 Result<std::vector<Sku>> resolve_skus(const Demand& demand, std::span<const BriefRun> runs,
                                       const std::vector<QuotedRow>& quoted, const std::vector<PriceRow>& prices);
 

@@ -218,8 +218,9 @@ Interval saving_percent(const Interval& fresh, const Interval& incumbent) {
 }
 
 bool uses(const BriefOption& option, const std::string& sku) {
-  return std::any_of(option.parts.begin(), option.parts.end(),
-                     [&](const BriefPart& part) { return part.sku == sku && part.role != PartRole::kUntilMoved; });
+  return std::any_of(option.parts.begin(), option.parts.end(), [&](const BriefPart& part) {
+    return part.sku == sku && part.has_load() && part.role != PartRole::kUntilMoved;
+  });
 }
 
 const Figure& saving_of(const BriefOption& option, const Demand& demand) {

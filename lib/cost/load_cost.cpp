@@ -7,7 +7,8 @@ namespace secondsource {
 namespace {
 
 constexpr double kSecondsPerHour = 3600;
-constexpr double kSecondsPerDay = 24 * kSecondsPerHour;
+constexpr double kHoursPerDay = 24;
+constexpr double kSecondsPerDay = kHoursPerDay * kSecondsPerHour;
 constexpr double kDaysPerMonth = 365.0 / 12;
 constexpr double kMostOfAnything = 1e15;  ///< no sum of 24 such counts leaves the range of an integer
 
@@ -25,6 +26,25 @@ double busy_replicas(const ServedLoad& load, const Fleet& fleet, std::size_t hou
   }
   if (load.batch_tokens_per_day > 0) replicas += load.batch_tokens_per_day / kSecondsPerDay / fleet.batch_tok_per_s;
   return replicas;
+}
+
+std::int64_t peak_of(const DayCost& day) {
+  return *std::max_element(day.instances.begin(), day.instances.end());
+}
+
+/// The load in a month, counted from 0 today.
+ServedLoad after_growth(ServedLoad load, double growth_percent, double month) {
+  const double growth = std::pow(1 + growth_percent / 100, month / 12);
+  load.interactive_tokens_per_day *= growth;
+  load.batch_tokens_per_day *= growth;
+  return load;
+}
+
+/// Calls body(month, days) for each month that the span touches, with the number of days of it that lie in the span.
+template <typename Body>
+void for_each_month(const MonthSpan& span, Body body) {
+  for (double month = std::floor(span.from); month < span.until; ++month)
+    body(month, kDaysPerMonth * (std::min(month + 1, span.until) - std::max(month, span.from)));
 }
 
 }  // namespace
@@ -45,7 +65,7 @@ DayCost cost_of_day(const ServedLoad& load, const Fleet& fleet, const SizingRule
         std::max(rule.minimum_replicas, whole_units(busy_replicas(load, fleet, hour, rule.headroom_percent / 100)));
     day.instances[hour] = whole_units(static_cast<double>(replicas) * fleet.instances_per_replica);
   }
-  if (fleet.pays_for_peak) day.instances.fill(*std::max_element(day.instances.begin(), day.instances.end()));
+  if (fleet.pays_for_peak) day.instances.fill(peak_of(day));
   for (const std::int64_t instances : day.instances) day.instance_hours += instances;
   day.usd = static_cast<double>(day.instance_hours) * fleet.usd_per_instance_hour;
   day.idle_share = 1 - busy * fleet.instances_per_replica / static_cast<double>(day.instance_hours);
@@ -56,22 +76,44 @@ HorizonCost cost_of_horizon(const ServedLoad& load, const Fleet& fleet, const Si
                             const MonthSpan& span) {
   HorizonCost total;
   double idle_hours = 0;
-  for (double month = std::floor(span.from); month < span.until; ++month) {
-    const double days = kDaysPerMonth * (std::min(month + 1, span.until) - std::max(month, span.from));
-    const double growth = std::pow(1 + growth_percent / 100, month / 12);
-    ServedLoad grown = load;
-    grown.interactive_tokens_per_day *= growth;
-    grown.batch_tokens_per_day *= growth;
+  for_each_month(span, [&](double month, double days) {
+    const ServedLoad grown = after_growth(load, growth_percent, month);
     const DayCost day = cost_of_day(grown, fleet, rule);
     const double hours = static_cast<double>(day.instance_hours) * days;
     total.usd += day.usd * days;
     total.output_tokens += (grown.interactive_tokens_per_day + grown.batch_tokens_per_day) * days;
     total.instance_hours += hours;
     idle_hours += day.idle_share * hours;
-    total.peak_instances =
-        std::max(total.peak_instances, *std::max_element(day.instances.begin(), day.instances.end()));
-  }
+    total.peak_instances = std::max(total.peak_instances, peak_of(day));
+  });
   if (total.instance_hours > 0) total.idle_share = idle_hours / total.instance_hours;
+  return total;
+}
+
+HorizonCost joined(const HorizonCost& a, const HorizonCost& b) {
+  HorizonCost both{.usd = a.usd + b.usd,
+                   .output_tokens = a.output_tokens + b.output_tokens,
+                   .instance_hours = a.instance_hours + b.instance_hours,
+                   .peak_instances = std::max(a.peak_instances, b.peak_instances)};
+  if (both.instance_hours > 0)
+    both.idle_share = (a.idle_share * a.instance_hours + b.idle_share * b.instance_hours) / both.instance_hours;
+  return both;
+}
+
+HorizonCost owed_over_horizon(const CommittedInstances& committed, std::span<const FleetLoad> served,
+                              const SizingRule& rule, double growth_percent, const MonthSpan& span) {
+  HorizonCost total;
+  for_each_month({span.from, std::min(span.until, committed.until_month)}, [&](double month, double days) {
+    std::int64_t unneeded = committed.instances;
+    for (const FleetLoad& one : served)
+      unneeded -= peak_of(cost_of_day(after_growth(one.load, growth_percent, month), one.fleet, rule));
+    if (unneeded <= 0) return;
+    const double hours = kHoursPerDay * static_cast<double>(unneeded) * days;
+    total.usd += hours * committed.usd_per_instance_hour;
+    total.instance_hours += hours;
+    total.peak_instances = std::max(total.peak_instances, unneeded);
+    total.idle_share = 1;
+  });
   return total;
 }
 

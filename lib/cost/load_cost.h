@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace secondsource {
@@ -67,5 +68,27 @@ struct HorizonCost {
 };
 [[nodiscard]] HorizonCost cost_of_horizon(const ServedLoad& load, const Fleet& fleet, const SizingRule& rule,
                                           double growth_percent, const MonthSpan& span);
+
+/// The cost of two spans of time together.
+[[nodiscard]] HorizonCost joined(const HorizonCost& a, const HorizonCost& b);
+
+/// Instances that are paid around the clock until a day, whether or not a load needs them.
+struct CommittedInstances {
+  std::int64_t instances = 0;
+  double until_month = 0;
+  double usd_per_instance_hour = 0;
+};
+
+/// A load and the instances that serve it.
+struct FleetLoad {
+  ServedLoad load{};
+  Fleet fleet{};
+};
+
+/// What is owed for committed instances that no load needs: those beyond the day's peak of the loads that they serve, of
+/// which each grows as in cost_of_horizon(). No load is paid twice, since the instances that the loads need are in their
+/// own cost.
+[[nodiscard]] HorizonCost owed_over_horizon(const CommittedInstances& committed, std::span<const FleetLoad> served,
+                                            const SizingRule& rule, double growth_percent, const MonthSpan& span);
 
 }  // namespace secondsource

@@ -528,6 +528,31 @@ class Costs:
             losses.append((share * outage_hours - covered) / 100 * usd_per_hour)
         return max(losses)
 
+    def owed(self, option, moved, months, assumed):
+        """A row for each SKU with committed machines that are not needed, day by day until the last one."""
+        rows = []
+        for id, sku in self.inputs.skus.items():
+            if "committed" not in sku.spec:
+                continue
+            machines, last = int(sku.spec["committed"]["machines"]), day(sku.spec["committed"]["until"])
+            paid = ((last - day(self.inputs.date)).days + 1) / DAYS_PER_MONTH  # in months
+            total = {"usd": 0.0, "tokens": 0.0, "hours": 0.0, "idle": 0.0, "peak": 0}
+            for serving, begin, end in ((self.inputs.options[0], 0, moved), (option, moved, months)):
+                # Between two of these moments the number of machines that are needed does not change.
+                moments = sorted({begin, min(end, paid), *(m for m in range(months) if begin < m < min(end, paid))})
+                for start, stop in zip(moments, moments[1:]):
+                    growth = (1 + self.inputs.growth) ** (math.floor(start) / 12)
+                    needed = sum(self.day(part, growth, assumed)[1] for part in self.parts(serving) if part["sku"] == id)
+                    if machines > needed and stop <= paid:
+                        hours = 24 * (machines - needed) * (stop - start) * DAYS_PER_MONTH
+                        total["hours"] += hours
+                        total["idle"] += hours
+                        total["usd"] += hours * assumed["usd"][id]
+                        total["peak"] = max(total["peak"], machines - needed)
+            if total["hours"] > 0:
+                rows.append(({"sku": id, "role": "owed", "interactive": 0.0, "batch": 0.0}, "owed", total))
+        return rows
+
     def over_years(self, option, years, assumed):
         months = 12 * years
         moved = min(months, self.months_until_moved(option))
@@ -537,6 +562,7 @@ class Costs:
                 for part in self.parts(serving):
                     role = "until moved" if serving is not option else part["role"]
                     rows.append((part, role, self.part_over(part, begin, end, assumed)))
+        rows += self.owed(option, moved, months, assumed)
         outage = (self.outage_usd_per_year(self.inputs.options[0]) * moved + self.outage_usd_per_year(option) * (months - moved)) / 12
         return {"rows": rows, "outage": outage, "migration": option.migration_usd,
                 "usd": sum(row[2]["usd"] for row in rows) + outage + option.migration_usd,
@@ -794,7 +820,8 @@ class Brief:
         row["saving_percent_1_year"], row["saving_percent_3_years"] = (figure(savings[y][1], both) for y in (1, 3))
         row["saving_usd"] = figure(savings[years][0], both)
         row["break_even_prices"] = [self.break_even_price(option, id, both)
-                                    for id in costs.used(option) if id not in costs.used(self.stay)]
+                                    for id in costs.used(option)
+                                    if id not in costs.used(self.stay) and "committed" not in self.inputs.skus[id].spec]
         row["break_even_requests_per_day"] = self.break_even_volume(option, both)
         row["sensitivities"] = self.sensitivities(option, both)
         return row
@@ -1164,6 +1191,10 @@ class Page:
                "requests.")
         yield (f"Where the cost of an hour is split between tokens in and out, they count {inputs.weights['input']:g} : "
                f"{inputs.weights['output']:g}; you have {inputs.mean_in / inputs.mean_out:.3g} input tokens for each output token.")
+        committed = [f"{int(sku.spec['committed']['machines'])} {'machine' if int(sku.spec['committed']['machines']) == 1 else 'machines'} "
+                     f"of {sku.id} until {sku.spec['committed']['until']}" for sku in inputs.skus.values() if "committed" in sku.spec]
+        if committed:
+            yield f"Committed machines are paid to their last day, whether or not the load needs them: {', '.join(committed)}."
         if inputs.outage:
             yield (f"Without the main capacity for {float(inputs.outage['hours_per_year']):g} hours a year; an hour without service "
                    f"costs {usd(float(inputs.outage['usd_per_hour']))}.")

@@ -32,9 +32,8 @@ def write(path, text):
 DATE = re.search(r"--date (\S+)", content_of(os.path.join(SAMPLES, "make.sh"))).group(1)
 
 
-def inputs(demand):
-    return ["--demand", demand, "--prices", os.path.join(REPORTS, "prices.yaml"), "--quoted", os.path.join(REPORTS, "quoted.yaml"),
-            "--date", DATE]
+def inputs(demand, prices=os.path.join(REPORTS, "prices.yaml")):
+    return ["--demand", demand, "--prices", prices, "--quoted", os.path.join(REPORTS, "quoted.yaml"), "--date", DATE]
 
 
 class Recomputed(unittest.TestCase):
@@ -43,14 +42,14 @@ class Recomputed(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.folder = scratch.name
 
-    def differences(self, demand, brief, *more):
+    def differences(self, demand, brief, *more, **prices):
         run = os.path.join(SAMPLES, "runs", "cpu")
-        done = subprocess.run([sys.executable, RECOMPUTE, *inputs(demand), "--brief", brief, *more, run],
+        done = subprocess.run([sys.executable, RECOMPUTE, *inputs(demand, **prices), "--brief", brief, *more, run],
                               stdout=subprocess.PIPE, encoding="utf-8")
         self.assertEqual(done.returncode, 1 if done.stdout else 0)
         return done.stdout.splitlines()
 
-    def made(self, sample, *changes):
+    def made(self, sample, *changes, **prices):
         """Writes a changed copy of a sample's demand and lets the program make a brief of it. Returns both paths."""
         text = content_of(os.path.join(SAMPLES, sample, "demand.yaml"))
         for old, new in changes:
@@ -58,7 +57,7 @@ class Recomputed(unittest.TestCase):
             text = text.replace(old, new)
         demand, brief = os.path.join(self.folder, "demand.yaml"), os.path.join(self.folder, "brief")
         write(demand, text)
-        subprocess.run([PROGRAM, "brief", os.path.join(SAMPLES, "runs", "cpu"), *inputs(demand), "--out", brief], check=True,
+        subprocess.run([PROGRAM, "brief", os.path.join(SAMPLES, "runs", "cpu"), *inputs(demand, **prices), "--out", brief], check=True,
                        stdout=subprocess.DEVNULL)
         return demand, brief
 
@@ -92,6 +91,20 @@ class Recomputed(unittest.TestCase):
         ):
             with self.subTest(sample, changes=changes):
                 self.assertEqual(self.differences(*self.made(sample, *changes)), [])
+
+    def test_machines_that_are_committed(self):
+        prices, row = os.path.join(self.folder, "prices.yaml"), "instance: BM.GPU.H100.8, commitment: "
+        write(prices, content_of(os.path.join(REPORTS, "prices.yaml")).replace(row + "on-demand", row + "3-years"))
+        for machines, until in ((20, "2028-03-05"), (9, "2026-12-31"), (1, "2036-01-01")):
+            with self.subTest(machines=machines, until=until):
+                demand, brief = self.made("second-gpu-supplier", (
+                    "BM.GPU.H100.8/on-demand\n", f"BM.GPU.H100.8/3-years\n    committed: {{machines: {machines}, until: {until}}}\n"),
+                    prices=prices)
+                self.assertEqual(self.differences(demand, brief, prices=prices), [])
+                options = json.loads(content_of(os.path.join(brief, "brief.json")))["options"]
+                owed = {option["name"]: [part for part in option["parts"] if part["role"] == "owed"] for option in options}
+                self.assertEqual([part["sku"] for part in owed["All on AMD"]], ["h100"])
+                self.assertEqual(bool(owed["Stay"]), machines > 1)
 
     def test_a_figure_that_was_changed_is_found(self):
         sample, brief = os.path.join(SAMPLES, "cpu-serving"), os.path.join(self.folder, "changed")

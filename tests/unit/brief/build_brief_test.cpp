@@ -353,7 +353,44 @@ TEST_CASE(
   CHECK(contains(committed.options.at(3).what, "running around the clock"));
   const std::string assumptions = fmt::format("{}", fmt::join(committed.assumptions, "\n"));
   CHECK(contains(assumptions, "whatever its hours_per_year (new)."));
-  CHECK(contains(assumptions, "what is still owed for them is in no figure (old)."));
+  CHECK(contains(assumptions, "since the demand does not say until when they are committed (old)."));
+}
+
+TEST_CASE("what is owed for committed machines is in the figures, the risks and the assumptions") {
+  const std::string demand =
+      with(kDemand, "price: p/r/old, ", "price: p/r/old/3-years, committed: {machines: 6, until: 2028-04-02}, ");
+  BriefInputs inputs = hand_made_inputs(demand);
+  inputs.prices[0].commitment = Commitment::kThreeYears;
+  const Brief brief = brief_of(inputs);
+  const BriefPart& owed = brief.options.at(2).parts.back();
+  CHECK(owed.role == PartRole::kOwed);
+  CHECK(owed.sku == "old");
+  CHECK(*owed.usd.value == Approx(6 * 500 * 24 * 2.40));
+  CHECK(*owed.idle_percent.value == 100);
+  CHECK(has_risk(brief, RiskLevel::kWarning, "old: 6 machines are committed until 2028-04-02; the cost includes those",
+                 "all"));
+  CHECK_FALSE(has_risk(brief, RiskLevel::kWarning, "what is still owed for it", "all"));
+  const std::string assumptions = fmt::format("{}", fmt::join(brief.assumptions, "\n"));
+  CHECK(contains(assumptions, "whether or not the load needs them: 6 machines of old until 2028-04-02."));
+  CHECK_FALSE(contains(assumptions, "buying tokens"));
+  // The old machines are no option's choice where they are only owed.
+  CHECK(brief.skus.at(0).best_option != "all");
+}
+
+TEST_CASE("a commitment with a price by the hour, or one that has ended, is refused") {
+  const std::string committed =
+      with(kDemand, "price: p/r/old, ", "price: p/r/old, committed: {machines: 6, until: 2026-11-19}, ");
+  BriefInputs inputs = hand_made_inputs(committed);
+  auto brief = build_brief(inputs);
+  REQUIRE_FALSE(brief);
+  CHECK(contains(brief.error().message, "sku old: committed: expected a price of committed or owned machines, found"));
+  inputs.prices[0].commitment = Commitment::kThreeYears;
+  inputs.demand.skus[0].price = "p/r/old/3-years";
+  brief = build_brief(inputs);
+  REQUIRE_FALSE(brief);
+  CHECK(contains(brief.error().message, "sku old: committed until 2026-11-19: expected no earlier than 2026-11-20"));
+  inputs.demand.skus[0].committed->until = inputs.date;  // the last day is paid
+  REQUIRE_OK(build_brief(inputs));
 }
 
 TEST_CASE("a load for more machines than are sold is refused, by the name of the SKU") {

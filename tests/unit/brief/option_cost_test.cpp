@@ -19,7 +19,7 @@ struct Costed {
     REQUIRE_OK(resolved);
     skus = std::move(resolved).value();
   }
-  [[nodiscard]] OptionCosts costs() const { return {inputs.demand, skus}; }
+  [[nodiscard]] OptionCosts costs() const { return {inputs.demand, skus, inputs.date}; }
   [[nodiscard]] const OptionSpec& option(std::size_t i) const { return inputs.demand.options.at(i); }
 };
 
@@ -189,12 +189,66 @@ TEST_CASE("an option that is the same as staying saves nothing, whatever the ord
 
 TEST_CASE("what is committed or owned today and left by an option is named") {
   Costed costed(kDemand);
-  const auto owed = [&](std::size_t option) { return costed.costs().skus_still_owed(costed.option(option)); };
+  const auto owed = [&](std::size_t option) { return costed.costs().skus_owed_unstated(costed.option(option)); };
   CHECK(owed(2).empty());  // on demand
   costed.skus[0].price.commitment = GENERATE(Commitment::kOneYear, Commitment::kThreeYears, Commitment::kOwn);
   CHECK(owed(0).empty());
   CHECK(owed(1) == std::vector<std::size_t>{0});
   CHECK(owed(2) == std::vector<std::size_t>{0});
+  costed.skus[0].spec.committed = {.machines = 1, .until = "2027-01-01"};
+  CHECK(owed(2).empty());  // the demand says until when
+}
+
+TEST_CASE("committed machines are paid to their last day, those that the load does not need as a part of their own") {
+  Costed costed(kDemand);
+  costed.skus[0].price.commitment = Commitment::kThreeYears;
+  // Six machines for 500 days from 2026-11-20 on, at 2.40 USD an hour: 28800 USD a machine.
+  costed.skus[0].spec.committed = {.machines = 6, .until = "2028-04-02"};
+  const Assumed assumed = assume_as_known(costed.skus);
+  const auto owed_of = [&](std::size_t option, std::int64_t years) {
+    const OptionCost cost = costed.costs().over_years(costed.option(option), years, assumed);
+    double usd = cost.migration_usd;
+    for (const OptionPart& part : cost.parts) usd += part.cost.usd;
+    CHECK(cost.total_usd() == Approx(usd));
+    return cost.parts.back();
+  };
+  // Nothing is left on them, without a migration, so that all six are owed for all of the 500 days.
+  const OptionPart all = owed_of(2, 3);
+  CHECK(all.sku == 0);
+  CHECK(all.role == PartRole::kOwed);
+  CHECK(all.cost.usd == Approx(6 * 28800));
+  CHECK(all.cost.peak_instances == 6);
+  CHECK(owed_of(2, 1).cost.usd == Approx(6 * 365 * 24 * 2.40));
+  // Staying needs one of them for two months of 365/12 days, and then two.
+  const OptionPart stay = owed_of(0, 3);
+  CHECK(stay.role == PartRole::kOwed);
+  CHECK(stay.cost.usd == Approx((2 * 5 + (500 / (365.0 / 12) - 2) * 4) * 365 / 12 * 24 * 2.40));
+  CHECK(stay.cost.idle_share == 1);
+  // A quarter is shifted after 56 days. The rest needs one for ten months, and then two.
+  CHECK(owed_of(1, 3).cost.usd == Approx((10 * 5 + (500 / (365.0 / 12) - 10) * 4) * 365 / 12 * 24 * 2.40));
+  // The saving counts what both sides owe, so that it is that without commitment, less what only the option owes.
+  const Saving with = costed.costs().saving(costed.option(2), costed.option(0), 3);
+  costed.skus[0].spec.committed.reset();
+  const Saving without = costed.costs().saving(costed.option(2), costed.option(0), 3);
+  CHECK(with.usd.value == Approx(without.usd.value - (all.cost.usd - stay.cost.usd)));
+}
+
+TEST_CASE("committed machines that serve nothing cost the same in every option, and leave intervals as they are") {
+  Costed costed(kDemand);
+  for (Sku& sku : costed.skus) {
+    for (Speed* speed : {&sku.at_slo, &sku.full_load})
+      speed->tok_per_s = Interval{.value = 400, .low = 390, .high = 410};
+  }
+  const Saving before = costed.costs().saving(costed.option(2), costed.option(0), 3);
+  costed.skus[2].price.commitment = Commitment::kOwn;
+  costed.skus[2].spec.committed = {.machines = 2, .until = "2027-11-21"};
+  const Saving after = costed.costs().saving(costed.option(2), costed.option(0), 3);
+  CHECK(after.usd.value == Approx(before.usd.value));
+  REQUIRE(after.usd.is_bounded());
+  CHECK(*after.usd.low == Approx(*before.usd.low));
+  CHECK(*after.usd.high == Approx(*before.usd.high));
+  // In percent the same saving is a smaller share of what is paid.
+  CHECK(after.percent.value < before.percent.value);
 }
 
 TEST_CASE("an option without a speed that it needs is not costed, and says which") {

@@ -174,6 +174,27 @@ TEST_CASE("worked example: three years with growth") {
   committed.pays_for_peak = true;
   CHECK(cost_of_horizon(load, committed, kRule, 50, {0, 36}).usd == Approx(175200.0));
   check_documented("paid for the peak", "175200 USD");
+  // 500 days of 24 hours at 2.40 USD: one machine for the first 16 months, and three for all days.
+  constexpr double kMonths = 500 / (365.0 / 12);
+  const CommittedInstances three_machines{.instances = 3, .until_month = kMonths, .usd_per_instance_hour = 2.40};
+  const std::vector<FleetLoad> served = {{load, committed}};
+  const HorizonCost beside = owed_over_horizon(three_machines, served, kRule, 50, {0, 36});
+  CHECK(beside.usd == Approx(16 * 365.0 / 12 * 24 * 2.40));
+  CHECK(beside.peak_instances == 1);
+  CHECK(beside.idle_share == 1);
+  CHECK(beside.output_tokens == 0);
+  check_documented("owed beside the load", fmt::format("{:.0f} USD", beside.usd));
+  const HorizonCost without = owed_over_horizon(three_machines, {}, kRule, 50, {0, 36});
+  CHECK(without.usd == Approx(500 * 24 * 3 * 2.40));
+  CHECK(without.peak_instances == 3);
+  check_documented("owed without it", fmt::format("{:.0f} USD", without.usd));
+  // The parts of a commitment add up, and what lies behind its last day is nothing.
+  const HorizonCost parts = joined(owed_over_horizon(three_machines, served, kRule, 50, {0, 2.75}),
+                                   owed_over_horizon(three_machines, served, kRule, 50, {2.75, 36}));
+  CHECK(parts.usd == Approx(beside.usd));
+  CHECK(parts.instance_hours == Approx(beside.instance_hours));
+  CHECK(parts.idle_share == 1);
+  CHECK(owed_over_horizon(three_machines, {}, kRule, 50, {17, 36}).instance_hours == 0);
 }
 
 TEST_CASE("worked example: the price below which an option wins") {
