@@ -197,12 +197,11 @@ std::string incumbent_of(const Demand& demand) {
       ->sku;
 }
 
-bool serves_today(const std::string& sku, const Demand& demand) {
+bool serves(const OptionSpec& option, const std::string& sku, const Demand& demand) {
   const auto has = [&](const std::vector<Share>& shares) {
     return std::any_of(shares.begin(), shares.end(), [&](const Share& share) { return share.sku == sku; });
   };
-  return (demand.batch_percent < 100 && has(demand.stay().interactive)) ||
-         (demand.batch_percent > 0 && has(demand.stay().batch));
+  return (demand.batch_percent < 100 && has(option.interactive)) || (demand.batch_percent > 0 && has(option.batch));
 }
 
 /// 1 - fresh / incumbent in percent. If both have bounds, the interval reaches from the worst to the best combination
@@ -217,10 +216,10 @@ Interval saving_percent(const Interval& fresh, const Interval& incumbent) {
   return saving;
 }
 
-bool uses(const BriefOption& option, const std::string& sku) {
-  return std::any_of(option.parts.begin(), option.parts.end(), [&](const BriefPart& part) {
-    return part.sku == sku && part.has_load() && part.role != PartRole::kUntilMoved;
-  });
+/// True if the SKU serves in the option or is its fallback, even if the load moves after the years of the decision.
+bool uses(const BriefOption& option, const std::string& sku, const Demand& demand) {
+  const auto spec = std::ranges::find(demand.options, option.name, &OptionSpec::name);
+  return serves(*spec, sku, demand) || (spec->fallback && spec->fallback->sku == sku);
 }
 
 const Figure& saving_of(const BriefOption& option, const Demand& demand) {
@@ -232,7 +231,7 @@ void set_best_option(BriefSku& row, const std::vector<BriefOption>& options, con
   row.best_option_saving_percent = Figure::absent("%", "no option with it that can be compared with staying");
   for (const BriefOption& option : options) {
     const Figure& saving = saving_of(option, demand);
-    if (option.kind == OptionKind::kStay || !saving.value || !uses(option, row.id)) continue;
+    if (option.kind == OptionKind::kStay || !saving.value || !uses(option, row.id, demand)) continue;
     if (!row.best_option.empty() && *saving.value <= *row.best_option_saving_percent.value) continue;
     row.best_option = option.name;
     row.best_option_saving_percent = saving;
@@ -243,7 +242,7 @@ void judge(BriefSku& row, const Sku& sku, const Demand& demand, const std::vecto
            const BriefDecision& decision) {
   const bool is_decided = decision.status == DecisionStatus::kDecided;
   const bool is_used = std::any_of(options.begin(), options.end(), [&](const BriefOption& option) {
-    return option.name == decision.option && uses(option, row.id);
+    return option.name == decision.option && uses(option, row.id, demand);
   });
   if (is_decided && is_used) {
     row.verdict = SkuVerdict::kBuy;
@@ -301,7 +300,7 @@ std::vector<BriefSku> evaluate_skus(const Demand& demand, std::span<const Sku> s
                                       evaluation.load_evidence().combined(incumbent_evaluation.load_evidence()));
     }
     set_best_option(row, options, demand);
-    if (serves_today(sku.spec.id, demand)) {
+    if (serves(demand.stay(), sku.spec.id, demand)) {
       row.verdict = SkuVerdict::kInUse;
     } else {
       judge(row, sku, demand, options, decision);

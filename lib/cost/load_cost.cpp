@@ -41,8 +41,10 @@ ServedLoad after_growth(ServedLoad load, double growth_percent, double month) {
 }
 
 /// Calls body(month, days) for each month that the span touches, with the number of days of it that lie in the span.
+/// A span that ends before it begins touches none.
 template <typename Body>
 void for_each_month(const MonthSpan& span, Body body) {
+  if (span.until <= span.from) return;
   for (double month = std::floor(span.from); month < span.until; ++month)
     body(month, kDaysPerMonth * (std::min(month + 1, span.until) - std::max(month, span.from)));
 }

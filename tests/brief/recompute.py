@@ -808,10 +808,11 @@ class Brief:
         row["outage_usd"] = figure(known["outage"], "stated") if self.inputs.outage else ABSENT
         row["parts"] = []
         for part, role, total in known["rows"]:
-            mark = self.years_evidence([part["sku"]])
+            # How many machines are owed depends on a speed only where the SKU serves.
+            mark = self.years_evidence([part["sku"]] if part["sku"] in costs.used_with_today(option) else [])
             row["parts"].append({
                 "sku": part["sku"], "role": role, "interactive_percent": part["interactive"], "batch_percent": part["batch"],
-                "peak_instances": figure(total["peak"], mark), "idle_percent": figure(100 * total["idle"] / total["hours"], mark),
+                "peak_instances": figure(total["peak"], mark), "idle_percent": figure(100 * total["idle"] / total["hours"] if total["hours"] > 0 else 0.0, mark),
                 "usd": figure(total["usd"], mark)})
         if option is self.stay or not costs.is_known(self.stay):
             names = ("saving_percent_1_year", "saving_percent_3_years", "saving_usd", "break_even_requests_per_day")
@@ -1221,8 +1222,9 @@ class Page:
         for sku in inputs.skus.values():
             if sku.is_scaled:
                 yield sku.scaling
+            is_used = any(sku.id in self.brief.costs.used(option) for option in self.brief.kept)
             for speed in (sku.slo, sku.full):
-                if sku.is_measured and speed and speed[1] is not None:
+                if sku.is_measured and is_used and speed and speed[1] is not None:
                     limit = float(inputs.limits.get("max_speed_uncertainty_percent", "inf"))
                     share = uncertainty(speed)
                     yield f"known to ± {beside_limit(share, limit, 1) if share > limit else f'{share:.1f}'} %"
