@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "report/chart/axes.h"
 
@@ -98,17 +101,87 @@ TextTable table_of(std::span<const ParetoSeries> series, const std::vector<Place
   return table;
 }
 
+constexpr PlotArea kParetoArea{.left = 52, .top = 26, .right = 466, .bottom = 274};
+
+/// Draws the series, each with a line through its points, and the front.
+class ParetoDrawing {
+ public:
+  ParetoDrawing(std::span<const ParetoSeries> series, const std::vector<Placed>& all)
+      : series_(series),
+        x_{Scale::spanning(values_of(all, &ParetoPoint::tok_per_s_per_user), kParetoArea.left, kParetoArea.right),
+           "tokens/s for each user"},
+        y_{Scale::spanning(values_of(all, &ParetoPoint::tok_per_s_per_device), kParetoArea.bottom, kParetoArea.top),
+           "output tokens/s per device"} {
+    for (const ParetoSeries& one : series_) curves_.push_back(curve_of(one));
+    for (const Placed& placed : all) labels_.avoid_point(x_of(*placed.point), y_of(*placed.point));
+    for (const std::vector<ParetoPoint>& curve : curves_) {
+      for (std::size_t i = 1; i < curve.size(); ++i)
+        labels_.avoid_line(x_of(curve[i - 1]), y_of(curve[i - 1]), x_of(curve[i]), y_of(curve[i]));
+    }
+  }
+
+  void draw(const std::vector<Placed>& front, Chart& chart) {
+    chart.body = draw_axes(kParetoArea, x_, y_);
+    std::vector<ParetoPoint> points_of_front;
+    for (const Placed& placed : front) points_of_front.push_back(*placed.point);
+    chart.body += fmt::format("<path class=\"front\" d=\"{}\"/>\n", path_through(points_of_front));
+    for (std::size_t i = 0; i < series_.size(); ++i) draw_series(series_[i], curves_[i], chart);
+    chart.legend.push_back({"the front", "<path class=\"front\" d=\"M0 6H26\"/>"});
+  }
+
+ private:
+  static std::vector<double> values_of(const std::vector<Placed>& all, double ParetoPoint::*value) {
+    std::vector<double> values;
+    for (const Placed& placed : all) values.push_back(placed.point->*value);
+    return values;
+  }
+
+  /// The points of a series by speed per user, without those whose load limits the throughput.
+  static std::vector<ParetoPoint> curve_of(const ParetoSeries& series) {
+    std::vector<ParetoPoint> curve = series.points;
+    std::erase_if(curve, [](const ParetoPoint& point) { return point.is_load_limited; });
+    std::sort(curve.begin(), curve.end(),
+              [](const ParetoPoint& a, const ParetoPoint& b) { return a.tok_per_s_per_user < b.tok_per_s_per_user; });
+    return curve;
+  }
+
+  [[nodiscard]] double x_of(const ParetoPoint& point) const { return x_.scale.at(point.tok_per_s_per_user); }
+  [[nodiscard]] double y_of(const ParetoPoint& point) const { return y_.scale.at(point.tok_per_s_per_device); }
+
+  [[nodiscard]] std::string path_through(const std::vector<ParetoPoint>& points) const {
+    std::string path;
+    for (const ParetoPoint& point : points)
+      path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x_of(point), y_of(point));
+    return path;
+  }
+
+  void draw_series(const ParetoSeries& one, const std::vector<ParetoPoint>& curve, Chart& chart) {
+    chart.body += fmt::format("<path class=\"{}\" d=\"{}\"/>\n", line_class(one.look), path_through(curve));
+    for (const ParetoPoint& point : one.points) {
+      chart.body += marker(x_of(point), y_of(point), one.look,
+                           fmt::format("{}, {}: {} tokens/s for each user, {} per device", one.label, point.scenario,
+                                       figure_text(point.tok_per_s_per_user), figure_text(point.tok_per_s_per_device)));
+      chart.body += labels_.label(x_of(point), y_of(point), point.scenario);
+    }
+    chart.legend.push_back(line_legend(one.label, one.look));
+  }
+
+  std::span<const ParetoSeries> series_;
+  Axis x_, y_;
+  std::vector<std::vector<ParetoPoint>> curves_;  ///< one for each series
+  LabelPlaces labels_{kParetoArea};
+};
+
+std::string name_of(const Placed& placed) {
+  return placed.series->label + ", " + placed.point->scenario;
+}
+
 }  // namespace
 
 Chart pareto_chart(std::string title, std::span<const ParetoSeries> series) {
   std::vector<Placed> all;
-  std::vector<double> xs, ys;
   for (const ParetoSeries& one : series) {
-    for (const ParetoPoint& point : one.points) {
-      all.push_back({&one, &point});
-      xs.push_back(point.tok_per_s_per_user);
-      ys.push_back(point.tok_per_s_per_device);
-    }
+    for (const ParetoPoint& point : one.points) all.push_back({&one, &point});
   }
   const std::vector<Placed> front = front_of(all);
   Chart chart;
@@ -116,58 +189,11 @@ Chart pareto_chart(std::string title, std::span<const ParetoSeries> series) {
   chart.table = table_of(series, front);
   if (all.empty()) return chart;
   chart.height = 320;
-  const PlotArea area{.left = 52, .top = 26, .right = 466, .bottom = 274};
-  const Axis x{Scale::spanning(xs, area.left, area.right), "tokens/s for each user"};
-  const Axis y{Scale::spanning(ys, area.bottom, area.top), "output tokens/s per device"};
   chart.description = fmt::format(
       "Each point is one backend, variant and scenario. {} of {} points are on the front: {} gives the fastest stream "
-      "to a "
-      "user, {} the most tokens from a device.",
-      front.size(), all.size(), front.front().series->label + ", " + front.front().point->scenario,
-      front.back().series->label + ", " + front.back().point->scenario);
-  chart.body = draw_axes(area, x, y);
-  const auto path_through = [&](const auto& points, const auto& point_of) {
-    std::string path;
-    for (const auto& each : points) {
-      const ParetoPoint& point = point_of(each);
-      path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x.scale.at(point.tok_per_s_per_user),
-                          y.scale.at(point.tok_per_s_per_device));
-    }
-    return path;
-  };
-  chart.body +=
-      fmt::format("<path class=\"front\" d=\"{}\"/>\n",
-                  path_through(front, [](const Placed& placed) -> const ParetoPoint& { return *placed.point; }));
-  LabelPlaces labels(area);
-  for (const Placed& placed : all) {
-    labels.avoid_point(x.scale.at(placed.point->tok_per_s_per_user), y.scale.at(placed.point->tok_per_s_per_device));
-  }
-  std::vector<std::vector<ParetoPoint>> curves;
-  for (const ParetoSeries& one : series) {
-    std::vector<ParetoPoint>& curve = curves.emplace_back(one.points);
-    std::erase_if(curve, [](const ParetoPoint& point) { return point.is_load_limited; });
-    std::sort(curve.begin(), curve.end(),
-              [](const ParetoPoint& a, const ParetoPoint& b) { return a.tok_per_s_per_user < b.tok_per_s_per_user; });
-    for (std::size_t i = 1; i < curve.size(); ++i) {
-      labels.avoid_line(x.scale.at(curve[i - 1].tok_per_s_per_user), y.scale.at(curve[i - 1].tok_per_s_per_device),
-                        x.scale.at(curve[i].tok_per_s_per_user), y.scale.at(curve[i].tok_per_s_per_device));
-    }
-  }
-  for (const ParetoSeries& one : series) {
-    const std::vector<ParetoPoint>& curve = curves[static_cast<std::size_t>(&one - series.data())];
-    chart.body += fmt::format("<path class=\"{}\" d=\"{}\"/>\n", line_class(one.look),
-                              path_through(curve, [](const ParetoPoint& p) -> const ParetoPoint& { return p; }));
-    for (const ParetoPoint& point : one.points) {
-      const double at_x = x.scale.at(point.tok_per_s_per_user);
-      const double at_y = y.scale.at(point.tok_per_s_per_device);
-      chart.body += marker(at_x, at_y, one.look,
-                           fmt::format("{}, {}: {} tokens/s for each user, {} per device", one.label, point.scenario,
-                                       figure_text(point.tok_per_s_per_user), figure_text(point.tok_per_s_per_device)));
-      chart.body += labels.label(at_x, at_y, point.scenario);
-    }
-    chart.legend.push_back(line_legend(one.label, one.look));
-  }
-  chart.legend.push_back({"the front", "<path class=\"front\" d=\"M0 6H26\"/>"});
+      "to a user, {} the most tokens from a device.",
+      front.size(), all.size(), name_of(front.front()), name_of(front.back()));
+  ParetoDrawing(series, all).draw(front, chart);
   return chart;
 }
 
