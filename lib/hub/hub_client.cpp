@@ -28,6 +28,11 @@ constexpr std::int64_t kLongestPauseNs = 30 * kNsPerS;
 constexpr std::string_view kErrorCode = "x-error-code";
 constexpr std::string_view kErrorMessage = "x-error-message";
 
+/// True for the statuses of a response whose body is the file or a range of it.
+bool is_content(long status) {
+  return status == 200 || status == 206;
+}
+
 bool is_redirect(long status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
@@ -104,66 +109,76 @@ HubSetback HubClient::refusal(const HttpEnd& end, const HubRequest& request, std
   return setback;
 }
 
+Result<HubClient::Received> HubClient::receive(const Hop& hop, const HubRequest& request) {
+  Received received;
+  HttpCall call;
+  call.url = hop.url;
+  call.accept = request.accept;
+  call.timeout_ns = kLongestTransferNs;
+  call.stall_timeout_ns = settings_.stall_timeout_ns;
+  call.max_body_bytes = INT64_MAX;
+  call.headers = request.headers;
+  call.sends_key = hop.is_hub;
+  for (const std::string_view name :
+       {kEtag, kLinkedEtag, kRepositoryCommit, kContentRange, kErrorCode, kErrorMessage}) {
+    call.wanted_headers.emplace_back(name);
+  }
+  call.on_body = [&](const HttpHead& head, std::string_view bytes, std::int64_t) {
+    if (!is_content(head.status)) {
+      received.said += bytes;
+      return received.said.size() <= kLongestRefusal;
+    }
+    std::optional<HubSetback>& setback = received.setback;
+    const bool is_first = !std::exchange(received.has_content, true);
+    if (is_first && hop.is_hub && request.check_head) setback = request.check_head(*head.headers);
+    if (!setback) setback = request.take(head, bytes);
+    return !setback;
+  };
+  SS_TRY(received.end, run(std::move(call)));
+  return received;
+}
+
+std::optional<HubSetback> HubClient::setback_of_content(const Received& received, const Hop& hop,
+                                                        const HubRequest& request) {
+  const HttpEnd& end = received.end;
+  if (!end.error.empty()) {
+    const std::string reason = settings_.token.cut_from(end.error);
+    const std::string message = fmt::format("{}: {}: {}", request.what, shown(origin_of(hop.url)), reason);
+    return HubSetback{.error = {ErrorCode::kIo, message}, .may_pass = has_answered_ || end.status != 0};
+  }
+  has_answered_ = true;
+  if (!received.has_content && hop.is_hub && request.check_head) return request.check_head(end.headers);
+  return std::nullopt;
+}
+
+std::optional<HubSetback> HubClient::follow(const HttpEnd& end, const HubRequest& request, Hop& hop) const {
+  if (hop.is_hub && request.check_head) {
+    if (std::optional<HubSetback> setback = request.check_head(end.headers)) return setback;
+  }
+  const std::string where = fmt::format("{}: {} answers {}", request.what, shown(origin_of(hop.url)), end.status);
+  if (!has_address(end.redirect)) {
+    return HubSetback{.error = {ErrorCode::kIo, where + ", a redirect without an address"}, .may_pass = true};
+  }
+  // Only the origin of the redirect is shown, because its address may contain a signature that is valid for some hours.
+  if (hop.url.starts_with("https://") && !end.redirect.starts_with("https://")) {
+    return final_setback(ErrorCode::kIo, fmt::format("{}, a redirect to {}: expected https, as before it", where,
+                                                     shown(origin_of(end.redirect))));
+  }
+  hop = {.url = end.redirect, .is_hub = hop.is_hub && origin_of(end.redirect) == origin_of(settings_.endpoint)};
+  return std::nullopt;
+}
+
 std::optional<HubSetback> HubClient::attempt(const HubRequest& request) {
-  const std::string hub(origin_of(settings_.endpoint));
-  std::string url = settings_.endpoint + request.path;
-  bool is_hub = true;  // until the first redirect to another address
+  Hop hop{.url = settings_.endpoint + request.path};
   for (int n_redirects = 0; n_redirects <= kMostRedirects; ++n_redirects) {
-    std::optional<HubSetback> setback;
-    std::string said;  // the body of a response that has no content of the file
-    bool has_begun = false;
-    HttpCall call;
-    call.url = url;
-    call.accept = request.accept;
-    call.timeout_ns = kLongestTransferNs;
-    call.stall_timeout_ns = settings_.stall_timeout_ns;
-    call.max_body_bytes = INT64_MAX;
-    call.headers = request.headers;
-    call.sends_key = is_hub;
-    for (const std::string_view name :
-         {kEtag, kLinkedEtag, kRepositoryCommit, kContentRange, kErrorCode, kErrorMessage}) {
-      call.wanted_headers.emplace_back(name);
-    }
-    call.on_body = [&](const HttpHead& head, std::string_view bytes, std::int64_t) {
-      if (head.status != 200 && head.status != 206) {
-        said += bytes;
-        return said.size() <= kLongestRefusal;
-      }
-      if (!std::exchange(has_begun, true) && is_hub && request.check_head) setback = request.check_head(*head.headers);
-      if (!setback) setback = request.take(head, bytes);
-      return !setback;
-    };
-    Result<HttpEnd> ended = run(std::move(call));
-    if (!ended) return HubSetback{.error = ended.error(), .may_pass = false};
-    const HttpEnd end = std::move(ended).value();
-    if (setback) return setback;
-    const std::string_view origin = origin_of(url);
-    if (end.status == 0 || (end.status == 200 || end.status == 206)) {
-      if (!end.error.empty()) {
-        const std::string reason = settings_.token.cut_from(end.error);
-        return HubSetback{.error = {ErrorCode::kIo, fmt::format("{}: {}: {}", request.what, shown(origin), reason)},
-                          .may_pass = has_answered_ || end.status != 0};
-      }
-      has_answered_ = true;
-      if (!has_begun && is_hub && request.check_head) return request.check_head(end.headers);
-      return std::nullopt;
-    }
+    const Result<Received> received = receive(hop, request);
+    if (!received) return HubSetback{.error = received.error(), .may_pass = false};
+    if (received->setback) return received->setback;
+    const HttpEnd& end = received->end;
+    if (end.status == 0 || is_content(end.status)) return setback_of_content(*received, hop, request);
     has_answered_ = true;
-    if (!is_redirect(end.status)) return refusal(end, request, said, origin);
-    if (is_hub && request.check_head) setback = request.check_head(end.headers);
-    if (setback) return setback;
-    const std::string where = fmt::format("{}: {} answers {}", request.what, shown(origin), end.status);
-    if (!has_address(end.redirect)) {
-      return HubSetback{.error = {ErrorCode::kIo, where + ", a redirect without an address"}, .may_pass = true};
-    }
-    // Only the origin of the redirect is shown, because its address may contain a signature that is valid for some
-    // hours.
-    if (url.starts_with("https://") && !end.redirect.starts_with("https://")) {
-      return final_setback(ErrorCode::kIo, fmt::format("{}, a redirect to {}: expected https, as before it", where,
-                                                       shown(origin_of(end.redirect))));
-    }
-    is_hub = is_hub && origin_of(end.redirect) == hub;
-    url = end.redirect;
+    if (!is_redirect(end.status)) return refusal(end, request, received->said, origin_of(hop.url));
+    if (std::optional<HubSetback> setback = follow(end, request, hop)) return setback;
   }
   return final_setback(ErrorCode::kIo,
                        fmt::format("{}: expected at most {} redirects, found more", request.what, kMostRedirects));

@@ -60,7 +60,25 @@ class HubClient {
  private:
   HubClient(HubSettings settings, HttpClient http, const InterruptFlag& interrupt)
       : settings_(std::move(settings)), http_(std::move(http)), interrupt_(&interrupt) {}
+  /// An address of a request: the hub's, or one to which it redirects.
+  struct Hop {
+    std::string url{};
+    bool is_hub = true;  ///< until the first redirect to another origin
+  };
+  /// What came from an address.
+  struct Received {
+    HttpEnd end{};
+    std::string said{};        ///< the body of a response that has no content of the file
+    bool has_content = false;  ///< a piece of the content came
+    std::optional<HubSetback> setback{};
+  };
   Result<HttpEnd> run(HttpCall call);
+  /// Errors: kInterrupted, and as for HttpClient::start().
+  Result<Received> receive(const Hop& hop, const HubRequest& request);
+  /// What is wrong with content, or with the lack of any response; nullopt if the content is whole.
+  std::optional<HubSetback> setback_of_content(const Received& received, const Hop& hop, const HubRequest& request);
+  /// Sets `hop` to the address of a redirect, unless it must not be followed.
+  [[nodiscard]] std::optional<HubSetback> follow(const HttpEnd& end, const HubRequest& request, Hop& hop) const;
   [[nodiscard]] HubSetback refusal(const HttpEnd& end, const HubRequest& request, std::string_view said,
                                    std::string_view origin) const;
 
