@@ -34,6 +34,7 @@ NAVIGATION = {
     ],
     "docs/examples/README.md": [("", ["docs/examples/*/README.md"])],
     "docs/ci.md": [("", ["docs/ci/README.md"])],
+    "docs/cpu-results.md": [("", ["docs/cpu-results/*.md"])],
     "bundles/README.md": [("", ["bundles/recipes/*.md", "bundles/shapes/README.md"])],
     "reports/README.md": [("", ["reports/*/README.md", "reports/samples/*/*.md"])],
     "lib/README.md": [("", ["lib/*/README.md"])],
