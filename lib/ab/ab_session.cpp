@@ -288,6 +288,10 @@ class Session {
         line.others_cpu_share = std::max(line.others_cpu_share.value_or(0), *cell.others_cpu_share);
       }
       for (const GateMetric& metric : gate_metrics_of(cell.scenario)) {
+        if (const auto why = metric.why_without_value(cell, "")) {
+          line.failure = fmt::format("{}{}: {}", kInvalid, cell.key.id(), *why);
+          return {};
+        }
         // The fastest repetition: whatever else ran can only have made one slower (Chen and Revels, Robust benchmarking
         // in noisy environments, 2016).
         const std::vector<double> values = metric.values(cell);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/counted.h"
 #include "gate/apply_waivers.h"
 #include "gate/comparable.h"
 #include "gate/metric.h"
@@ -227,14 +226,8 @@ class CellSorter {
   /// Why the repetitions that have a value would speak for others that have none; nullopt if all have one.
   static std::optional<std::string> why_without_value(const CellSummary& before, const CellSummary& after) {
     for (const GateMetric& metric : gate_metrics_of(after.scenario)) {
-      for (const auto& [side, cell] : {std::pair{"candidate", &after}, {"base", &before}}) {
-        const std::int64_t n = metric.n_without_value(*cell);
-        if (n == 0) continue;
-        const std::size_t n_recorded = metric.recorded(*cell).size();
-        return fmt::format("{}: {} of {} of the {} recorded {} that is not above 0", metric.name, n,
-                           counted(n_recorded, "repetition"), side,
-                           metric.name == "cost" ? "an output rate" : "a time");
-      }
+      if (auto why = metric.why_without_value(after, " of the candidate")) return why;
+      if (auto why = metric.why_without_value(before, " of the base")) return why;
     }
     return std::nullopt;
   }

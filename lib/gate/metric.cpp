@@ -1,6 +1,10 @@
 #include "gate/metric.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+
+#include "core/counted.h"
 
 namespace secondsource {
 namespace {
@@ -46,8 +50,12 @@ std::vector<double> GateMetric::values(const CellSummary& cell) const {
   return values;
 }
 
-std::int64_t GateMetric::n_without_value(const CellSummary& cell) const {
-  return std::ranges::count_if(recorded(cell), [](double one) { return !(one > 0); });
+std::optional<std::string> GateMetric::why_without_value(const CellSummary& cell, std::string_view whose) const {
+  const std::vector<double> numbers = recorded(cell);
+  const auto n = std::ranges::count_if(numbers, [](double one) { return !(one > 0); });
+  if (n == 0) return std::nullopt;
+  return fmt::format("{}: {} of {}{} recorded {} that is not above 0", name, n, counted(numbers.size(), "repetition"),
+                     whose, name == "cost" ? "an output rate" : "a time");
 }
 
 const std::array<GateMetric, kMetricsPerCell>& gate_metrics_of(const Scenario& scenario) {

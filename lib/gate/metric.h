@@ -4,6 +4,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,8 +21,9 @@ struct GateMetric {
 
   /// Values in seconds, one per repetition; repetitions without a value are left out.
   [[nodiscard]] std::vector<double> values(const CellSummary& cell) const;
-  /// The repetitions that recorded a number from which no value follows: a rate or a time that is not above 0.
-  [[nodiscard]] std::int64_t n_without_value(const CellSummary& cell) const;
+  /// Why the repetitions that have a value must not speak for others: "cost: 2 of 5 repetitions of the base recorded an
+  /// output rate that is not above 0", with " of the base" as `whose`. Nullopt if all have a value.
+  [[nodiscard]] std::optional<std::string> why_without_value(const CellSummary& cell, std::string_view whose) const;
 };
 
 /// Number of metrics that are judged of each cell.

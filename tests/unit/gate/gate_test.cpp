@@ -7,6 +7,7 @@
 #include "core/random.h"
 #include "gate/apply_waivers.h"
 #include "gate/compare.h"
+#include "gate/metric.h"
 #include "support/older_json.h"
 #include "support/result.h"
 #include "support/source_path.h"
@@ -312,6 +313,12 @@ TEST_CASE("a repetition without a token or a time is never left out silently: it
   SummarizedRun timeless = run_at(1.0);
   timeless.summary.cells[0].ttft_p50_ns_by_repetition[0] = 0;
   CHECK(refused(run_at(1.0), timeless).find("ttft: 1 of") != std::string::npos);
+  // `ab` asks the same of each process.
+  const CellSummary& cell = timeless.summary.cells[0];
+  const auto& [cost, ttft] = gate_metrics_of(cell.scenario);
+  CHECK_FALSE(cost.why_without_value(cell, ""));
+  CHECK(ttft.why_without_value(cell, "") == fmt::format("ttft: 1 of {} repetitions recorded a time that is not above 0",
+                                                        cell.ttft_p50_ns_by_repetition.size()));
 }
 
 TEST_CASE("no state of the base hides what is wrong with the candidate") {
