@@ -6,6 +6,7 @@ recompute.py finds a figure that was changed.
 
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -34,6 +35,33 @@ DATE = re.search(r"--date (\S+)", content_of(os.path.join(SAMPLES, "make.sh"))).
 
 def inputs(demand, prices=os.path.join(REPORTS, "prices.yaml")):
     return ["--demand", demand, "--prices", prices, "--quoted", os.path.join(REPORTS, "quoted.yaml"), "--date", DATE]
+
+
+def random_demand(draw):
+    """Changes of the sample with two GPU suppliers, and a price book with contracts of some machines."""
+    book, changes = content_of(os.path.join(REPORTS, "prices.yaml")), []
+    for instance in ("BM.GPU.H100.8", "BM.GPU.MI300X.8", "VM.Standard.E5.Flex$_128_1024"):
+        contract = draw.choice(["1-year", "3-years", "on-demand"])
+        row = re.compile(f'(instance: "?{re.escape(instance)}"?, commitment: )on-demand')
+        book, n_rows = row.subn(rf"\g<1>{contract}", book, count=1)
+        assert n_rows == 1, instance
+        committed = ""
+        if contract != "on-demand" and draw.random() < 0.7:
+            until = f"{draw.randint(2027, 2030)}-{draw.randint(1, 12):02}-{draw.randint(1, 28):02}"
+            committed = f"\n    committed: {{machines: {draw.choice([1, 2, 5, 9, 20, 60])}, until: {until}}}"
+        changes.append((instance + "/on-demand", f"{instance}/{contract}{committed}"))
+    changes += [("growth_percent_per_year: 40", f"growth_percent_per_year: {draw.choice([-60, -20, 0, 40, 150])}"),
+                ("batch_percent: 20", f"batch_percent: {draw.choice([0, 20, 70, 100])}"),
+                ("decision_years: 3", f"decision_years: {draw.choice([1, 3])}"),
+                ("requests_per_day: 20000000", f"requests_per_day: {draw.choice([2000, 300000, 20000000])}")]
+    if draw.random() < 0.4:
+        changes.append(("{kind: stay, sku: h100}", "{kind: stay, interactive: [{sku: h100, percent: 60}, {sku: mi300x, percent: 40}], "
+                        "batch: [{sku: h100, percent: 100}]}"))
+    if draw.random() < 0.4:  # the load moves after the first year
+        changes.append(("certify_weeks: 4, ramp_weeks: 4", "certify_weeks: 60, ramp_weeks: 30"))
+    if draw.random() < 0.4:  # a fallback on a machine that may serve as well
+        changes.append(("    sku: cpu\n    percent: 5", "    sku: mi300x\n    percent: 15"))
+    return changes, book
 
 
 class Recomputed(unittest.TestCase):
@@ -105,6 +133,16 @@ class Recomputed(unittest.TestCase):
                 owed = {option["name"]: [part for part in option["parts"] if part["role"] == "owed"] for option in options}
                 self.assertEqual([part["sku"] for part in owed["All on AMD"]], ["h100"])
                 self.assertEqual(bool(owed["Stay"]), machines > 1)
+
+    def test_random_demands(self):
+        """Demands with random contracts, growth, sizes and migrations. The environment says how many, and from which seed on."""
+        first = int(os.environ.get("SECONDSOURCE_FIRST_SEED", 1))
+        for seed in range(first, first + int(os.environ.get("SECONDSOURCE_RANDOM_DEMANDS", 3))):
+            with self.subTest(seed=seed):
+                changes, book = random_demand(random.Random(seed))
+                prices = os.path.join(self.folder, "prices.yaml")
+                write(prices, book)
+                self.assertEqual(self.differences(*self.made("second-gpu-supplier", *changes, prices=prices), prices=prices), [])
 
     def test_a_figure_that_was_changed_is_found(self):
         sample, brief = os.path.join(SAMPLES, "cpu-serving"), os.path.join(self.folder, "changed")
