@@ -1,4 +1,5 @@
-"""Tests the locks, bills of materials and Containerfiles of backends/* without a container engine; nothing is built.
+"""Tests the locks, bills of materials and Containerfiles of backends/*, and which backends the packages have, without a container
+engine; nothing is built.
 
 The requirements of SPDX 2.3 are written down here independently, from its specification (clauses 6, 7 and 11). If spdx-tools is
 installed, its validator checks the documents as well.
@@ -59,6 +60,22 @@ class Locks(unittest.TestCase):
         with open(path_of("cuda", "Containerfile")) as image, open(os.path.join(ROOT, "dev")) as dev:
             of_setup = re.search(r"cuda_wheels=\(([^)]*)\)", dev.read()).group(1)
             self.assertEqual(sorted(pattern.findall(image.read())), sorted(pattern.findall(of_setup)))
+
+
+class Packages(unittest.TestCase):
+    def test_no_package_contains_a_backend_for_gpus(self):
+        optional = set()
+        for name in os.listdir(os.path.join(ROOT, "backends")):
+            path = path_of(name, "CMakeLists.txt")
+            if os.path.exists(path):
+                with open(path) as file:
+                    optional.update(re.findall(r"(?m)^ss_backend_option\((\w+)", file.read()))
+        expected = {(name.upper(), "ON" if name == "onednn" else "OFF") for name in optional}
+        self.assertGreater(len(expected), 3)
+        for path, pattern in (("pyproject.toml", r'(?m)^SECONDSOURCE_WITH_(\w+) = "(\w+)"$'),
+                              ("backends/packaging/release.sh", r"-DSECONDSOURCE_WITH_(\w+)=(\w+)")):
+            with self.subTest(path=path), open(os.path.join(ROOT, path)) as file:
+                self.assertEqual(set(re.findall(pattern, file.read())), expected)
 
 
 class Sbom(unittest.TestCase):
