@@ -127,17 +127,36 @@ std::string zsh_script(const CommandDescription& program) {
                      program.name, functions);
 }
 
+/// The commands that have a subcommand of this name: history, prices, ... for "check".
+std::vector<std::string> parents_of(const CommandDescription& program, std::string_view name) {
+  std::vector<std::string> parents;
+  for (const CommandDescription& command : program.subcommands) {
+    const auto has_name = [&](const CommandDescription& child) { return child.word() == name; };
+    if (std::ranges::any_of(command.subcommands, has_name)) parents.push_back(command.word());
+  }
+  return parents;
+}
+
+/// Whether the words of a line are those of a command, as a condition of fish.
+std::string fish_condition(const CommandDescription& program, const std::string& path) {
+  std::string condition;
+  std::string_view rest = path;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find(' '), rest.size());
+    condition +=
+        fmt::format("{}__fish_seen_subcommand_from {}", condition.empty() ? "" : "; and ", rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  // fish looks for a word anywhere on the line, so that "history check" would look like "check", too.
+  const std::vector<std::string> parents = parents_of(program, path);
+  if (!parents.empty()) condition += fmt::format("; and not __fish_seen_subcommand_from {}", fmt::join(parents, " "));
+  return condition;
+}
+
 std::string fish_script(const CommandDescription& program) {
   std::string out = fmt::format("# Completion of {0} in fish: {0} completion fish | source\n", program.name);
   visit_commands(program, "", [&](const CommandDescription& command, const std::string& path) {
-    std::string condition;
-    std::string_view rest = path;
-    while (!rest.empty()) {
-      const std::size_t end = std::min(rest.find(' '), rest.size());
-      condition +=
-          fmt::format("{}__fish_seen_subcommand_from {}", condition.empty() ? "" : "; and ", rest.substr(0, end));
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
+    const std::string condition = fish_condition(program, path);
     std::vector<std::string> children;
     for (const CommandDescription& child : command.subcommands) children.push_back(child.word());
     const std::string before =

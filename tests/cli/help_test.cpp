@@ -146,6 +146,16 @@ TEST_CASE("the completions of all shells name every command and its flags; an un
   check_refused(run_program({"completion", "tcsh"}), "tcsh");
 }
 
+TEST_CASE("fish offers the flags of a command not for a subcommand of the same name") {
+  const std::string script = run_program({"completion", "fish"}).out;
+  const std::string of_check = script.substr(0, script.find(" -l suite "));
+  const std::string condition = of_check.substr(of_check.rfind("complete "));
+  CAPTURE(condition);
+  CHECK(contains(condition, "__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from "));
+  for (const char* parent : {"history", "prices", "waiver"}) CHECK(contains(condition, std::string(" ") + parent));
+  CHECK(contains(script, "'__fish_seen_subcommand_from waiver; and __fish_seen_subcommand_from check' -l gate "));
+}
+
 TEST_CASE("there is a manual page for each command, with its flags and its example") {
   const ScratchFolder folder;
   const std::filesystem::path pages = folder.path() / "share/man1";

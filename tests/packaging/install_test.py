@@ -68,7 +68,9 @@ class Installed(unittest.TestCase):
         self.assertIn("PASSED", call(self.program, "check", "installed:default", "--backend", "cpu", "--variant", "bf16",
                                      "--suite", "smoke", cwd=self.folder))
         self.assertTrue((self.prefix / "share/man/man1/secondsource-init.1").exists())
-        self.assertTrue((self.prefix / "share/bash-completion/completions/secondsource").exists())
+        for file in ("bash-completion/completions/secondsource", "fish/vendor_completions.d/secondsource.fish",
+                     "zsh/site-functions/_secondsource", "zsh/vendor-completions/_secondsource"):
+            self.assertTrue((self.prefix / "share" / file).exists(), file)
 
     def build(self, source, name, *options):
         build = self.folder / f"build-{name}"
