@@ -31,7 +31,7 @@ std::string number_or_dash(std::optional<double> value, std::string_view unit) {
   return value ? fmt::format("{:.1f} {}", *value, unit) : "-";
 }
 
-/// The number of starts of each side's server, and the median of what one took.
+/// ": ", the number of starts of each side's server, and the median of what one took; empty where nothing was timed.
 std::string starts_text(std::span<const ProcessLine> lines) {
   std::vector<std::string> texts;
   std::vector<double> took_s;
@@ -44,7 +44,8 @@ std::string starts_text(std::span<const ProcessLine> lines) {
     }
     if (!starts.empty()) texts.push_back(fmt::format("{} {}", arm, starts.size()));
   }
-  return fmt::format("{} starts, {} each (median)", fmt::join(texts, " and "), number_or_dash(median(took_s), "s"));
+  if (texts.empty()) return "";
+  return fmt::format(": {} starts, {} each (median)", fmt::join(texts, " and "), number_or_dash(median(took_s), "s"));
 }
 
 /// The starts behind each pair of a stint, in the order of series_of().
@@ -107,7 +108,7 @@ std::string found_from(const AbRecord& record, std::span<const ProcessLine> line
 
 std::string side_by_side_line(const AbRecord& record, std::span<const ProcessLine> lines) {
   std::string text = fmt::format(
-      "sittings: side by side, servers started anew after every {}: {}; all pairs of one start share its "
+      "sittings: side by side, servers started anew after every {}{}; all pairs of one start share its "
       "effects (memory layout, placement)",
       counted(record.pairs_per_start, "pair"), starts_text(lines));
   std::vector<std::string> spread;
@@ -128,7 +129,7 @@ std::string alternating_line(const AbRecord& record, std::span<const ProcessLine
     if (line.failure.empty()) pair_s.push_back(2 * line.wall_s);
   }
   return fmt::format(
-      "sittings: alternating, one server at a time, started anew for each process: {}; a pair takes {}, and its "
+      "sittings: alternating, one server at a time, started anew for each process{}; a pair takes {}, and its "
       "difference includes whatever else changes on the machine in that time or with a start{}",
       starts_text(lines), number_or_dash(median(pair_s), "s (median)"), found_from(record, lines));
 }

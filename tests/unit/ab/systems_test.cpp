@@ -162,6 +162,9 @@ TEST_CASE("a comparison of two systems says how they sat, and that of two progra
       together[0].starts_with("sittings: side by side, servers started anew after every 4 pairs: base 2 and candidate "
                               "2 starts, 1.5 s each (median)"));
   CHECK(together[0].find("--pairs-per-start 1") == std::string::npos);
+  CHECK(sittings_lines(record, {}) ==
+        std::vector<std::string>{"sittings: side by side, servers started anew after every 4 pairs; all pairs of one "
+                                 "start share its effects (memory layout, placement)"});
   for (ProcessLine& line : lines) {
     for (CellValue& value : line.values) value.seconds *= line.arm == Arm::kBase || line.pair < 4 ? 1 : 1.2;
   }
