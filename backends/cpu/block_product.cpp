@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/checked.h"
 #include "cpu/cpu_features.h"
 
 namespace secondsource::cpu {
@@ -50,8 +51,24 @@ std::array<const std::byte*, 2> BlockProduct::packed_slices(const TilePair& pair
   return {first, pair.n_tiles == 2 ? first + weight_.tile_bytes : nullptr};
 }
 
+OutputRows BlockProduct::outputs_of_pass(const Epilogue& epilogue, const Group& group, const TilePair& pair,
+                                         const Slice& pass) const {
+  const std::int64_t n_steps_left = n_steps() - pass.first_step;
+  const std::int64_t n_passes_left = ceil_divide(n_steps_left, pass_steps(unpacking_));
+  if (epilogue.outputs == nullptr || n_passes_left > 2) return {};
+  const float* const first = epilogue.outputs + row_block(group, 0).first * epilogue.output_stride +
+                             pair.first_tile / kTilePair * epilogue.columns_of_pair;
+  constexpr auto kFloatBytes = std::int64_t{sizeof(float)};
+  const int half = cut_.block_rows / 2;
+  return {.first = reinterpret_cast<const std::byte*>(first),
+          .row_bytes = epilogue.columns_of_pair * kFloatBytes,
+          .stride_bytes = epilogue.output_stride * kFloatBytes,
+          .begin_row = n_passes_left == 2 || pass.first_step == 0 ? 0 : half,
+          .end_row = n_passes_left == 2 ? half : cut_.block_rows};
+}
+
 void BlockProduct::multiply_pair(const Group& group, const TilePair& pair, const Slice& slice,
-                                 std::span<std::byte> unpacked, float* sums) const {
+                                 std::span<std::byte> unpacked, float* sums, const Epilogue& epilogue) const {
   const std::int64_t n_pass_steps = pass_steps(unpacking_);
   for (std::int64_t step = slice.first_step; step < slice.end_step; step += n_pass_steps) {
     const std::int64_t first_column = step * kernel_.vec;
@@ -67,7 +84,8 @@ void BlockProduct::multiply_pair(const Group& group, const TilePair& pair, const
                    .n_blocks = group.n_blocks,
                    .block_rows = cut_.block_rows,
                    .c = sums,
-                   .accumulate = step > 0};
+                   .accumulate = step > 0,
+                   .outputs = outputs_of_pass(epilogue, group, pair, {step, end_step})};
     const std::array<const std::byte*, 2> packed = packed_slices(pair, first_column);
     const std::int64_t packed_bytes = n_columns * weight_.tile_bytes / weight_.k_padded;
     for (int t = 0; t < pair.n_tiles; ++t) {
@@ -104,7 +122,7 @@ void BlockProduct::finish_pair(const Group& group, const TilePair& pair, float* 
 }
 
 void BlockProduct::multiply(const std::byte* rows, int group_index, std::int64_t first_tile, std::int64_t n_tiles,
-                            ScratchCutter scratch, const Finish& finish) const {
+                            ScratchCutter scratch, const Epilogue& epilogue) const {
   const int first_block = cut_.group_begin(group_index);
   const Group group{
       .rows = rows, .first_block = first_block, .n_blocks = cut_.group_begin(group_index + 1) - first_block};
@@ -118,8 +136,8 @@ void BlockProduct::multiply(const std::byte* rows, int group_index, std::int64_t
       const TilePair pair{tile, std::min(kTilePair, end_tile - tile)};
       const std::int64_t kept = cut_.n_slices == 1 ? 0 : (tile - first_tile) / kTilePair;
       float* const c = sums.data() + kept * cut_.group_blocks() * std::int64_t{kBlockSums};
-      multiply_pair(group, pair, slice, unpacked, c);
-      if (slice.end_step == n_steps()) finish_pair(group, pair, c, finish);
+      multiply_pair(group, pair, slice, unpacked, c, epilogue);
+      if (slice.end_step == n_steps()) finish_pair(group, pair, c, epilogue.finish);
     }
   }
   kernel_.blocks->release();

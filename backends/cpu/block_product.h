@@ -46,10 +46,17 @@ class BlockProduct {
 
   /// Called with the sums of a row block and a pair of tiles, which are not yet scaled.
   using Finish = std::function<void(const TileSums&, const RowBlock&)>;
+  struct Epilogue {
+    Finish finish;
+    /// The matrix that `finish` writes, [rows of the product][..], whose lines are prefetched before; null: nothing is.
+    const float* outputs = nullptr;
+    std::int64_t output_stride = 0;    ///< floats
+    std::int64_t columns_of_pair = 0;  ///< of the outputs, that belong to a pair of tiles
+  };
   /// Multiplies the row blocks of one group of the cut with tiles [first_tile, first_tile + n_tiles); first_tile is even. rows: all
   /// packed rows of the product. scratch: of the calling thread.
   void multiply(const std::byte* rows, int group, std::int64_t first_tile, std::int64_t n_tiles, ScratchCutter scratch,
-                const Finish& finish) const;
+                const Epilogue& epilogue) const;
 
  private:
   /// One or two adjacent tiles.
@@ -74,9 +81,12 @@ class BlockProduct {
   [[nodiscard]] RowBlock row_block(const Group& group, int index) const;
   /// Where the columns from `first_column` on begin in each tile of a pair; null for a missing second tile.
   [[nodiscard]] std::array<const std::byte*, 2> packed_slices(const TilePair& pair, std::int64_t first_column) const;
+  /// The outputs of a pair that are prefetched during a pass: in each of its last two passes, half of the rows of every block.
+  [[nodiscard]] OutputRows outputs_of_pass(const Epilogue& epilogue, const Group& group, const TilePair& pair,
+                                           const Slice& pass) const;
   /// sums (+)= the rows of a group times a pair of tiles, over one slice. unpacked: scratch memory of unpacked_bytes_of_pass() bytes.
   void multiply_pair(const Group& group, const TilePair& pair, const Slice& slice, std::span<std::byte> unpacked,
-                     float* sums) const;
+                     float* sums, const Epilogue& epilogue) const;
   void finish_pair(const Group& group, const TilePair& pair, float* sums, const Finish& finish) const;
 
   ProductKernel kernel_;

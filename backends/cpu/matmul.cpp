@@ -398,10 +398,16 @@ void MatmulRunner::run_in_blocks(const Call& call) {
   const BlockProduct product = block_product(call.plan, call.weight, call.n_rows);
   const BlockCut& cut = product.cut();
   const std::int64_t n_tiles = call.weight.n_tiles;
-  const auto finish = [&](const TileSums& sums, const RowBlock& block) { finish_block(call, sums, block); };
+  BlockProduct::Epilogue epilogue{
+      .finish = [&](const TileSums& sums, const RowBlock& block) { finish_block(call, sums, block); }};
+  if (!call.plan.writes_past_caches) {
+    epilogue.outputs = call.out.data();
+    epilogue.output_stride = call.out.stride();
+    epilogue.columns_of_pair = kTilePair / call.weight.tiles_per_column() * kTileRows;
+  }
   const auto multiply = [&](const Panel& panel, int group, int thread) {
     product.multiply(call.activations.rows, group, panel.first_tile, panel.n_tiles,
-                     ScratchCutter(scratch_.of_thread(thread)), finish);
+                     ScratchCutter(scratch_.of_thread(thread)), epilogue);
   };
   if (cut.n_blocks == 1) {
     // The product is limited by memory, so each thread reads one stream, as in run().

@@ -327,10 +327,10 @@ void MixtureRunner::multiply_chunk(const RoutedMatmul& matmul, const Plan& plan,
   ScratchCutter cutter(scratch_.of_thread(thread));
   if (chosen.in_blocks) {
     const BlockProduct product = block_product(weight, chosen, group.expert, group.n_rows);
-    const auto finish = [&](const TileSums& sums, const RowBlock& block) {
+    const BlockProduct::Epilogue epilogue{.finish = [&](const TileSums& sums, const RowBlock& block) {
       finish_block(matmul, plan, activations.row_scales, group, sums, block);
-    };
-    product.multiply(packed, chunk.cut_group, chunk.first_tile, chunk.n_tiles, cutter, finish);
+    }};
+    product.multiply(packed, chunk.cut_group, chunk.first_tile, chunk.n_tiles, cutter, epilogue);
     return;
   }
   const std::span<std::byte> panel = cutter.take<std::byte>(panel_bytes(chosen));

@@ -243,6 +243,15 @@ inline constexpr int kMaxGroupBlocks = 16;
 inline constexpr int kBlockSumStride = 2 * kTileRows;
 inline constexpr int kBlockSums = kMaxRowBlock * kBlockSumStride;
 
+/// Some rows of each row block in the matrix that an epilogue writes, and the columns of a pair of tiles in them.
+struct OutputRows {
+  const std::byte* first = nullptr;  ///< the first of these columns in the first row of the first block
+  std::int64_t row_bytes = 0;        ///< of these columns
+  std::int64_t stride_bytes = 0;
+  int begin_row = 0;  ///< of each block
+  int end_row = 0;
+};
+
 /// Several row blocks times a pair of weight tiles, over a slice of the columns:
 ///
 ///   c[block][m][16 t + r] (+)= sum_{k in slice} a[block][m, k] * tile_t[r, k]
@@ -259,6 +268,7 @@ struct BlockArgs {
   bool accumulate = false;              ///< add to c instead of replacing it
   const std::byte* next_tiles[2] = {};  ///< prefetched into the second-level cache meanwhile; null: nothing
   std::int64_t next_bytes = 0;          ///< of each
+  OutputRows outputs = {};              ///< likewise
 };
 
 /// The kernel of a product for many rows on CPUs with tile registers. One thread calls configure(), then multiply() any number

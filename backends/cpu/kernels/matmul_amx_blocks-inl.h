@@ -58,97 +58,136 @@ inline constexpr std::int64_t kStepTileBytes = std::int64_t{Product::kWeightPiec
 /// Which operands are loaded before tiles are multiplied; the others are still in the registers.
 enum class Loads : std::uint8_t { kBoth, kRows, kWeights };
 
+/// Where the sums of a register lie within those of a block, in floats.
+template <int kSum>
+inline constexpr int kSumOffset = kSum / 2 * kTileLines* kBlockSumStride + kSum % 2 * kTileRows;
+static_assert(kSum00 == 0 && kSum01 == 1 && kSum10 == 2 && kSum11 == 3);
+inline constexpr std::int64_t kSumStrideBytes = kBlockSumStride * 4;
+
+/// Called before the first product of each register of sums. In most steps the registers keep their sums.
+struct KeepSums {
+  template <int kSum>
+  void before_product() const {}
+};
+/// In the first step of a block, stores the sums of the block before and loads its own, or zeros. One register at a time between the
+/// products takes less time than all of them between two blocks, when there is nothing to multiply.
+template <typename Tiles>
+struct SwitchSums {
+  float* block_before = nullptr;  ///< null for the first block
+  const float* block = nullptr;
+  bool accumulate = false;
+  template <int kSum>
+  void before_product() const {
+    if (block_before != nullptr) Tiles::template store<kSum>(block_before + kSumOffset<kSum>, kSumStrideBytes);
+    if (accumulate) {
+      Tiles::template load<kSum>(block + kSumOffset<kSum>, kSumStrideBytes);
+    } else {
+      Tiles::template zero<kSum>();
+    }
+  }
+};
+
 /// Multiplies one piece of the activations with one piece of the weights: 32 rows x 32 weight rows x 64 bytes of columns. Loads
 /// alternate with products, because the first product needs only one operand of each side.
-template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles, Loads kLoads>
-inline void multiply_pieces_of_step(const std::byte* x, const StepTiles& w) {
+template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles, Loads kLoads, typename Sums>
+inline void multiply_pieces_of_step(const std::byte* x, const StepTiles& w, const Sums& sums) {
   constexpr bool kLoadsRows = kLoads != Loads::kWeights;
   constexpr bool kLoadsWeights = kLoads != Loads::kRows;
   constexpr std::int64_t kRowBytes = kStepRowBytes<Product>;
   if constexpr (kLoadsRows) Tiles::template stream_load<kRows0>(x, kRowBytes);
   if constexpr (kLoadsWeights) Tiles::template load<kWeights0>(w.first);
+  sums.template before_product<kSum00>();
   Product::template dot<Tiles, kSum00, kRows0, kWeights0>();
   if constexpr (kTwoWeightTiles) {
     if constexpr (kLoadsWeights) Tiles::template load<kWeights1>(w.second);
+    sums.template before_product<kSum01>();
     Product::template dot<Tiles, kSum01, kRows0, kWeights1>();
   }
   if constexpr (kTwoRowTiles) {
     if constexpr (kLoadsRows) Tiles::template stream_load<kRows1>(x + kTileLines * kRowBytes, kRowBytes);
+    sums.template before_product<kSum10>();
     Product::template dot<Tiles, kSum10, kRows1, kWeights0>();
-    if constexpr (kTwoWeightTiles) Product::template dot<Tiles, kSum11, kRows1, kWeights1>();
+    if constexpr (kTwoWeightTiles) {
+      sums.template before_product<kSum11>();
+      Product::template dot<Tiles, kSum11, kRows1, kWeights1>();
+    }
   }
 }
 
 /// Multiplies all pairs of pieces of one step. The second pieces of the activations are multiplied before their first pieces, which can
 /// then stay in the registers for both pieces of the weights.
-template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles>
-inline void multiply_step(const std::byte* x, const StepTiles& w) {
-  constexpr bool kTwoRowPieces = Product::kRowPieces == 2;
-  if constexpr (kTwoRowPieces) {
-    multiply_pieces_of_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles, Loads::kBoth>(x + kLineBytes, w);
+template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles, typename Sums>
+inline void multiply_step(const std::byte* x, const StepTiles& w, const Sums& sums) {
+  const KeepSums keep;
+  if constexpr (Product::kRowPieces == 2) {
+    multiply_pieces_of_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles, Loads::kBoth>(x + kLineBytes, w, sums);
+    multiply_pieces_of_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles, Loads::kRows>(x, w, keep);
+  } else {
+    multiply_pieces_of_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles, Loads::kBoth>(x, w, sums);
   }
-  multiply_pieces_of_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles, kTwoRowPieces ? Loads::kRows : Loads::kBoth>(
-      x, w);
   if constexpr (Product::kWeightPieces == 2) {
     multiply_pieces_of_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles, Loads::kWeights>(
-        x, {w.first + kTileBytes, w.second + kTileBytes});
-  }
-}
-
-/// Loads the sums of a block: zeros, or what the slice before has stored.
-template <typename Tiles, bool kTwoRowTiles, bool kTwoWeightTiles>
-inline void load_sums(const float* c, bool accumulate) {
-  if (!accumulate) {
-    Tiles::template zero<kSum00>();
-    if constexpr (kTwoWeightTiles) Tiles::template zero<kSum01>();
-    if constexpr (kTwoRowTiles) Tiles::template zero<kSum10>();
-    if constexpr (kTwoRowTiles && kTwoWeightTiles) Tiles::template zero<kSum11>();
-    return;
-  }
-  constexpr std::int64_t kStrideBytes = kBlockSumStride * 4;
-  const float* const second_rows = c + kTileLines * kBlockSumStride;
-  Tiles::template load<kSum00>(c, kStrideBytes);
-  if constexpr (kTwoWeightTiles) Tiles::template load<kSum01>(c + kTileRows, kStrideBytes);
-  if constexpr (kTwoRowTiles) Tiles::template load<kSum10>(second_rows, kStrideBytes);
-  if constexpr (kTwoRowTiles && kTwoWeightTiles) {
-    Tiles::template load<kSum11>(second_rows + kTileRows, kStrideBytes);
+        x, {w.first + kTileBytes, w.second + kTileBytes}, keep);
   }
 }
 
 template <typename Tiles, bool kTwoRowTiles, bool kTwoWeightTiles>
 inline void store_sums(float* c) {
-  constexpr std::int64_t kStrideBytes = kBlockSumStride * 4;
-  float* const second_rows = c + kTileLines * kBlockSumStride;
-  Tiles::template store<kSum00>(c, kStrideBytes);
-  if constexpr (kTwoWeightTiles) Tiles::template store<kSum01>(c + kTileRows, kStrideBytes);
-  if constexpr (kTwoRowTiles) Tiles::template store<kSum10>(second_rows, kStrideBytes);
+  Tiles::template store<kSum00>(c + kSumOffset<kSum00>, kSumStrideBytes);
+  if constexpr (kTwoWeightTiles) Tiles::template store<kSum01>(c + kSumOffset<kSum01>, kSumStrideBytes);
+  if constexpr (kTwoRowTiles) Tiles::template store<kSum10>(c + kSumOffset<kSum10>, kSumStrideBytes);
   if constexpr (kTwoRowTiles && kTwoWeightTiles) {
-    Tiles::template store<kSum11>(second_rows + kTileRows, kStrideBytes);
+    Tiles::template store<kSum11>(c + kSumOffset<kSum11>, kSumStrideBytes);
   }
 }
 
-/// Prefetches the next slices of both weight tiles into the second-level cache, an equal share of their lines at each step.
-class SlicePrefetcher {
+/// What the steps of a call prefetch: into the second-level cache the next slices of both weight tiles and the rows that the epilogue will
+/// write, which are too far apart for the hardware to foresee; into the first the sums of the next block. All of it changes in registers
+/// only: a load of a variable would wait behind the loads of tiles, and each step for the one before.
+class StepPrefetch {
  public:
-  SlicePrefetcher(const BlockArgs& args, std::int64_t n_steps)
-      : first_(args.next_tiles[0]), second_(args.next_tiles[1] == nullptr ? first_ : args.next_tiles[1]) {
-    if (first_ == nullptr) return;
-    n_lines_ = (args.next_bytes + kLineBytes - 1) / kLineBytes;
-    per_step_ = (n_lines_ + n_steps - 1) / n_steps;
+  StepPrefetch(const BlockArgs& args, std::int64_t n_steps)
+      : next_(args.next_tiles[0]),
+        end_(next_ + args.next_bytes),
+        second_(args.next_tiles[1] == nullptr ? 0 : args.next_tiles[1] - args.next_tiles[0]),
+        n_weight_lines_(lines_per_step(args.next_bytes, n_steps * args.n_blocks)),
+        n_sum_lines_(lines_per_step(kBlockSums * 4, n_steps)),
+        n_rows_((args.outputs.end_row - args.outputs.begin_row + n_steps - 1) / n_steps),
+        row_bytes_(args.outputs.row_bytes),
+        stride_bytes_(args.outputs.stride_bytes) {}
+
+  /// sums_of_next: of the block after this one. rows: the first of this block that is prefetched.
+  void begin_block(const float* sums_of_next, const std::byte* rows) {
+    sums_ = reinterpret_cast<const std::byte*>(sums_of_next);
+    row_ = rows;
   }
   void next_step() {
-    for (std::int64_t i = 0; i < per_step_ && line_ < n_lines_; ++i, ++line_) {
-      prefetch_far(first_ + line_ * kLineBytes);
-      prefetch_far(second_ + line_ * kLineBytes);
+    if (next_ < end_) {
+      for (std::int64_t i = 0; i < n_weight_lines_; ++i, next_ += kLineBytes) {
+        prefetch_far(next_);
+        prefetch_far(next_ + second_);
+      }
+    }
+    for (std::int64_t i = 0; i < n_sum_lines_; ++i, sums_ += kLineBytes) prefetch(sums_);
+    for (std::int64_t i = 0; i < n_rows_; ++i, row_ += stride_bytes_) {
+      for (std::int64_t at = 0; at < row_bytes_; at += kLineBytes) prefetch_far(row_ + at);
     }
   }
 
  private:
-  const std::byte* first_;
-  const std::byte* second_;
-  std::int64_t n_lines_ = 0;
-  std::int64_t per_step_ = 0;
-  std::int64_t line_ = 0;
+  static std::int64_t lines_per_step(std::int64_t bytes, std::int64_t n_steps) {
+    return ((bytes + kLineBytes - 1) / kLineBytes + n_steps - 1) / n_steps;
+  }
+  const std::byte* next_;
+  const std::byte* end_;
+  std::int64_t second_;  ///< from a line of the first tile to that of the second
+  std::int64_t n_weight_lines_;
+  std::int64_t n_sum_lines_;
+  std::int64_t n_rows_;
+  std::int64_t row_bytes_;
+  std::int64_t stride_bytes_;
+  const std::byte* sums_ = nullptr;
+  const std::byte* row_ = nullptr;
 };
 
 template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles>
@@ -165,31 +204,37 @@ void multiply_blocks_of(const BlockArgs& args) {
       __builtin_memcpy(padded + t * kStepBytes, args.tiles[t] + n_whole * kStepBytes, static_cast<std::size_t>(left));
     }
   }
-  // If there is one tile only, the second pointer equals the first and is not read: no offset may be added to a null pointer.
+  // If there is one tile only, the second is not read: no offset may be added to a null pointer.
   const std::byte* const first = args.tiles[0];
-  const std::byte* const second = kTwoWeightTiles ? args.tiles[1] : first;
-  const std::int64_t n_steps = n_whole + (left > 0 ? 1 : 0);
-  SlicePrefetcher prefetcher(args, n_steps * args.n_blocks);
-  const std::int64_t sum_lines_per_step = (kBlockSums * 4 / kLineBytes + n_steps - 1) / n_steps;
+  const std::int64_t second = kTwoWeightTiles ? args.tiles[1] - first : 0;
+  const std::byte* const end = first + n_whole * kStepBytes;
+  StepPrefetch prefetch(args, n_whole + (left > 0 ? 1 : 0));
+  const std::byte* rows = args.outputs.first + args.outputs.begin_row * args.outputs.stride_bytes;
+  SwitchSums<Tiles> sums{.accumulate = args.accumulate};
   for (int block = 0; block < args.n_blocks; ++block) {
     const std::byte* x = args.blocks[block].rows;
     const std::int64_t step_bytes = std::int64_t{args.blocks[block].n_rows} * kStepRowBytes<Product>;
     float* const c = args.c + block * kBlockSums;
-    load_sums<Tiles, kTwoRowTiles, kTwoWeightTiles>(c, args.accumulate);
-    const auto* next_sums = reinterpret_cast<const std::byte*>(c + kBlockSums);
-    for (std::int64_t step = 0; step < n_whole; ++step, x += step_bytes) {
-      prefetcher.next_step();
-      if (args.accumulate) {
-        for (std::int64_t i = 0; i < sum_lines_per_step; ++i, next_sums += kLineBytes) prefetch(next_sums);
+    sums.block = c;
+    prefetch.begin_block(c + kBlockSums, rows);
+    rows += args.blocks[block].n_rows * args.outputs.stride_bytes;
+    const std::byte* w = first;
+    if (w < end) {
+      prefetch.next_step();
+      multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(x, {w, w + second}, sums);
+      for (w += kStepBytes, x += step_bytes; w < end; w += kStepBytes, x += step_bytes) {
+        prefetch.next_step();
+        multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(x, {w, w + second}, KeepSums());
       }
-      multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(
-          x, {first + step * kStepBytes, second + step * kStepBytes});
+      if (left > 0) {
+        multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(x, {padded, padded + kStepBytes}, KeepSums());
+      }
+    } else {
+      multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(x, {padded, padded + kStepBytes}, sums);
     }
-    if (left > 0) {
-      multiply_step<Tiles, Product, kTwoRowTiles, kTwoWeightTiles>(x, {padded, padded + kStepBytes});
-    }
-    store_sums<Tiles, kTwoRowTiles, kTwoWeightTiles>(c);
+    sums.block_before = c;
   }
+  store_sums<Tiles, kTwoRowTiles, kTwoWeightTiles>(sums.block_before);
 }
 
 template <typename Tiles, typename Product>
