@@ -204,7 +204,7 @@ LimitLoops best_limit_loops() {
   }
   const auto add_amx = [&loops](AmxType type, std::vector<InstructionLoop>& of_type) {
     for (const InstructionLoop& loop : amx_loops(type)) {
-      (loop.reads_cache ? loops.others : of_type).push_back(loop);
+      (loop.is_peak ? of_type : loops.others).push_back(loop);
       loops.has_amx = true;
     }
   };

@@ -18,7 +18,8 @@ struct LimitLoop {
 struct InstructionLoop {
   const char* name = "";
   LimitLoop loop;
-  bool reads_cache = false;  ///< its operands come from a cache, so it is no peak
+  bool is_peak =
+      true;  ///< no if its operands come from a cache, or are numbers for which the clock is lower than for zeros
 };
 
 struct LimitLoops {
@@ -30,7 +31,7 @@ struct LimitLoops {
   /// property of the CPU: vdpbf16ps does half as much as f32 on a Sapphire Rapids and twice as much on a Zen 4.
   std::vector<InstructionLoop> bf16;
   std::vector<InstructionLoop> int8;
-  /// Rates that explain why kernels may stay below the limit: AMX with operands from caches, and FP16, in which no
+  /// Rates that explain why kernels may stay below the limit: AMX with operands from caches or without zeros, and FP16, in which no
   /// kernel multiplies.
   std::vector<InstructionLoop> others;
   bool has_amx = false;

@@ -46,14 +46,9 @@ inline float digit_scale(const float* x, std::int64_t n) {
   return kDigits > 1 && scale < kLeast ? kLeast : scale;
 }
 
-/// With vecs of 32 columns, up to this many rows are stored as d + 128, for an instruction whose left operand is unsigned (vpdpbusd).
-template <int kDigits>
-inline constexpr int kBiasedDigitRows = kDigits == 1 ? 4 : 2;
-
 /// Packs rows into [k_padded / vec][n_rows][kDigits][vec] int8; kNibbleOrder: in the order of an int4 tile's nibbles.
 template <int kDigits, bool kNibbleOrder>
 inline void pack_digits(const PackArgs& args) {
-  const bool is_biased = args.vec == kGroupColumns && args.n_rows <= kBiasedDigitRows<kDigits>;
   for (int m = 0; m < args.n_rows; ++m) {
     const float* const x = args.x + m * args.x_stride;
     const float scale = digit_scale<kDigits>(x, args.k);
@@ -68,8 +63,7 @@ inline void pack_digits(const PackArgs& args) {
         const Digits<kDigits> digits = digits_of<kDigits>(values, is_zero ? 1.0F : scale);
 #pragma GCC unroll 3
         for (int digit = 0; digit < kDigits; ++digit) {
-          const I32 value = is_biased ? add_i32(digits.digit[digit], to_i32(broadcast(128.0F))) : digits.digit[digit];
-          store_bytes<kNibbleOrder>(out + digit * args.vec + i, value);
+          store_bytes<kNibbleOrder>(out + digit * args.vec + i, digits.digit[digit]);
         }
       }
     }
@@ -86,8 +80,6 @@ void pack_with_digits(const PackArgs& args) {
       return pack_digits<1, true>(args);
     case ActType::kDigits:
       return pack_digits<kActivationDigits, false>(args);
-    case ActType::kDigitsNibbles:
-      return pack_digits<kActivationDigits, true>(args);
     default:
       return kOthers(args);
   }

@@ -30,10 +30,10 @@ inline constexpr int kUnpackGroupsFromRows = 9;
 /// 4, 3.7 to 4.0 for 8 and, in tiles, 3.4 to 3.6 for 9; by vdpbf16ps 1.6, 3.3, 5.7 and 6.5 (November 2026).
 inline constexpr int kUnpackFp8FromRows = 9;
 inline constexpr int kUnpackInt4FromRows = kPieceRows + 1;
-/// For int4 with zero points, which no kernel with tile registers reads without unpacking. Fewer rows are multiplied in f32. In tiles one
-/// thread of a Xeon with AMX took 1.14 of the time for 6 rows, 0.96 for 7, which is within the noise, and in two runs 0.92 and 0.63 for 8
-/// (medians of three to five pairs beside a busy neighbour, November 2026).
-inline constexpr int kUnpackInt4ZeroFromRows = 8;
+/// For int4 with zero points, which no kernel with tile registers reads without unpacking. Fewer rows are multiplied by digits, as on
+/// avx512_vnni. One thread of a Xeon with AMX had with them, over tiles, 1.00 of the rate for 8 rows, 0.98 for 9, 0.90 for 10 and 0.78 for
+/// 12; over f32 it had 1.23 for 1 row, 1.42 for 4 and 1.39 for 6 (medians of five and six pairs, December 2026).
+inline constexpr int kUnpackInt4ZeroFromRows = 9;
 /// With fewer rows, weights of f16 are widened to f32, and for int4-w8a8 the sums of each group are scaled. For f16, one thread of a Xeon
 /// with AMX had 1.11 of the rate of f32 with 16 rows (1.0 beside a busy hardware thread of the same core), 1.20 with 20 and 1.46 with 24.
 /// For int4-w8a8 it had 0.91 of the rate of scaled sums with 128 rows and 1.27 with 256 (November 2026).
@@ -72,67 +72,69 @@ inline void pack_as_base(const PackArgs& args) {
   kernels_avx512_bf16().pack(args);
 }
 
-/// From this many rows on, int4 is multiplied in BF16 pieces: one thread of a Xeon with AMX took 0.65 of the time of digits for 8
-/// rows, and 1.05 for 5 (November 2026).
-inline constexpr int kInt4PiecesFromRows = 6;
-inline constexpr ProductKernel kInt4Pieces = {
+inline constexpr ProductKernel kInt8GroupInTiles = {ActType::kDigits,
+                                                    kGroupColumns,
+                                                    kGroupColumns,
+                                                    kDigitRows,
+                                                    multiply_digit_groups<Tiles, Int8Groups, kActivationDigits>,
+                                                    "matmul_int8g32_digits_f32acc"};
+inline constexpr ProductKernel kInt4InPieces = {
     ActType::kBf16Pieces,
     kGroupColumns,
     kGroupColumns,
     kPieceRows,
     multiply_pieces<Tiles, Int4Groups, nibble_group_values<Int4Pairs>, load_f16>,
     "matmul_int4_bf16pieces_f32acc"};
-inline constexpr ProductKernel kMxfp4Pieces = {
+inline constexpr ProductKernel kMxfp4InPieces = {
     ActType::kBf16Pieces,
     kGroupColumns,
     kGroupColumns,
     kPieceRows,
     multiply_pieces<Tiles, Mxfp4Groups, nibble_group_values<Mxfp4Pairs>, load_e8m0>,
     "matmul_mxfp4_bf16pieces_f32acc"};
+inline constexpr ProductKernel kInt8GroupQuantizedInTiles = {ActType::kI8,
+                                                             kGroupColumns,
+                                                             kGroupColumns,
+                                                             kAmxRows,
+                                                             multiply_digit_groups<Tiles, Int8Groups, 1>,
+                                                             "matmul_int8g32_int8_f32acc"};
+inline constexpr ProductKernel kInt4QuantizedInTiles = {
+    ActType::kI8Nibbles,      kGroupColumns, kGroupColumns, kAmxRows, multiply_digit_groups<Tiles, Int4Groups, 1>,
+    "matmul_int4_int8_f32acc"};
+
+/// From these numbers of rows on, groups are multiplied in tile registers; fewer rows by vpdpbusd, as on avx512_vnni. One thread of a Xeon
+/// with AMX (2048 x 16384; medians of four pairs on quiet cores, December 2026) had with vpdpbusd, over tile registers, these rates:
+///
+///   rows                 1      2      3      4      5      6      8      10     12     16
+///   int8-g32             1.01   1.10   0.96   0.84   1.02   1.10   -      -      -      -
+///   int4                 1.05   1.09   1.06   1.03   1.09   0.90 (6 rows of int4 and mxfp4 beside pieces)
+///   mxfp4                1.19   1.13   1.05   1.10   1.05   0.99
+///   int8-g32-w8a8        1.09   1.06   -      1.04   0.82   -      -      -      -      -
+///   int4-w8a8            1.07   1.16   -      1.15   1.14   1.22   1.22   1.12   1.00   0.75
+inline constexpr int kInt8GroupTilesFromRows = 3;
+inline constexpr int kPiecesFromRows = 6;
+inline constexpr int kInt8GroupQuantizedTilesFromRows = 5;
+inline constexpr int kInt4QuantizedTilesFromRows = 13;
+
+template <Product kProduct>
+void use_tiles_from_rows(KernelTable& table, const ProductKernel& in_tiles, int from_rows) {
+  ProductKernel& product = table.products[int(kProduct)];
+  product = kernels_avx512_vnni().products[int(kProduct)];
+  product.many = &in_tiles;
+  product.many_from_rows = from_rows;
+}
 
 inline void use_digits(KernelTable& table) {
   table.pack = pack_with_digits<pack_as_base>;
   table.products[int(Product::kInt8)] = {ActType::kDigits,           64, 4, kDigitRows, multiply_int8_digits<Tiles>,
                                          "matmul_int8_digits_f32acc"};
-  table.products[int(Product::kInt8Group)] = {ActType::kDigits,
-                                              kGroupColumns,
-                                              kGroupColumns,
-                                              kDigitRows,
-                                              multiply_digit_groups<Tiles, DotU8, Int8Groups, kActivationDigits>,
-                                              "matmul_int8g32_digits_f32acc"};
-  table.products[int(Product::kInt4)] = {ActType::kDigitsNibbles,
-                                         kGroupColumns,
-                                         kGroupColumns,
-                                         kDigitRows,
-                                         multiply_digit_groups<Tiles, DotU8, Int4Groups, kActivationDigits>,
-                                         "matmul_int4_digits_f32acc",
-                                         "",
-                                         nullptr,
-                                         &kInt4Pieces,
-                                         kInt4PiecesFromRows};
-  // Unpacking mxfp4 takes as many instructions as unpacking int4, so mxfp4 takes the same kernels for the same numbers of rows; not timed.
-  table.products[int(Product::kMxfp4)] = {ActType::kDigitsNibbles,
-                                          kGroupColumns,
-                                          kGroupColumns,
-                                          kDigitRows,
-                                          multiply_digit_groups<Tiles, DotU8, Mxfp4Groups, kActivationDigits>,
-                                          "matmul_mxfp4_digits_f32acc",
-                                          "",
-                                          nullptr,
-                                          &kMxfp4Pieces,
-                                          kInt4PiecesFromRows};
-  table.products[int(Product::kInt8GroupQuantized)] = {ActType::kI8,
-                                                       kGroupColumns,
-                                                       kGroupColumns,
-                                                       kAmxRows,
-                                                       multiply_digit_groups<Tiles, DotU8, Int8Groups, 1>,
-                                                       "matmul_int8g32_int8_f32acc"};
-  table.products[int(Product::kInt4Quantized)] = {ActType::kI8Nibbles,
-                                                  kGroupColumns,
-                                                  kGroupColumns,
-                                                  kAmxRows,
-                                                  multiply_digit_groups<Tiles, DotU8, Int4Groups, 1>,
-                                                  "matmul_int4_int8_f32acc"};
+  table.products[int(Product::kInt4Zero)] = kernels_avx512_vnni().products[int(Product::kInt4Zero)];
+  use_tiles_from_rows<Product::kInt8Group>(table, kInt8GroupInTiles, kInt8GroupTilesFromRows);
+  use_tiles_from_rows<Product::kInt4>(table, kInt4InPieces, kPiecesFromRows);
+  use_tiles_from_rows<Product::kMxfp4>(table, kMxfp4InPieces, kPiecesFromRows);
+  use_tiles_from_rows<Product::kInt8GroupQuantized>(table, kInt8GroupQuantizedInTiles,
+                                                    kInt8GroupQuantizedTilesFromRows);
+  use_tiles_from_rows<Product::kInt4Quantized>(table, kInt4QuantizedInTiles, kInt4QuantizedTilesFromRows);
 }
 
 template <ActType kAct>
@@ -198,11 +200,8 @@ inline KernelTable table_over(const KernelTable& base) {
   table.unpack[int(Product::kInt8GroupQuantized)] = {};
   table.unpack[int(Product::kInt4Zero)] = {Product::kBf16, int4_zero_tile_to_bf16, kUnpackInt4ZeroFromRows};
   // CPUs with AMX do twice as many multiply-adds in f32 as by vdpbf16ps (product_choice.cpp).
-  constexpr Product kInF32[] = {Product::kFp8, Product::kInt4Zero};
-  for (const Product product : kInF32) {
-    table.products[int(product)] = kernels_avx512().products[int(product)];
-    table.products[int(product)].isa = kernels_avx512().isa;
-  }
+  table.products[int(Product::kFp8)] = kernels_avx512().products[int(Product::kFp8)];
+  table.products[int(Product::kFp8)].isa = kernels_avx512().isa;
   use_digits(table);
   use_pieces(table);
   use_blocks_in_tiles(table);

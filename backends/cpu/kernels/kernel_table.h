@@ -142,7 +142,6 @@ enum class ActType : std::uint8_t {
   kI8Groups,    ///< quantized value, 32 columns are an Int8Group (int8_groups-inl.h)
   kI8GroupsInOrder,  ///< as kI8Groups, but in column order
   kDigits,  ///< not quantized: three int8 digits (activation_digits-inl.h), those of the same place of a vec side by side
-  kDigitsNibbles,       ///< as kDigits, but in the order of kU8Nibbles
   kDigitGroups,         ///< not quantized: 32 columns are a DigitGroup (digit_groups-inl.h)
   kDigitGroupsInOrder,  ///< as kDigitGroups, but in column order
   kDigitPairs,          ///< not quantized: two digits of a byte (attention_digits-inl.h), for attention
@@ -151,8 +150,7 @@ enum class ActType : std::uint8_t {
 };
 
 static inline bool has_digits(ActType act) {
-  return act == ActType::kDigits || act == ActType::kDigitsNibbles || act == ActType::kDigitGroups ||
-         act == ActType::kDigitGroupsInOrder;
+  return act == ActType::kDigits || act == ActType::kDigitGroups || act == ActType::kDigitGroupsInOrder;
 }
 
 /// Whether activations are quantized to E4M3 with a scale for each group of kFp8GroupColumns.
@@ -189,7 +187,6 @@ static constexpr std::int64_t act_bytes(ActType act) {
     case ActType::kDigitGroupsInOrder:
       return 4;
     case ActType::kDigits:
-    case ActType::kDigitsNibbles:
     case ActType::kBf16Groups:
       return 3;
     case ActType::kBf16:

@@ -1,19 +1,21 @@
 #pragma once
-// Matmul of int8, int8-g32, int4 and mxfp4 weights by AMX's int8 instruction, for up to 16 rows, whose products are limited by how fast
-// weights are read:
+// Matmul of int8, int8-g32 and int4 weights by AMX's int8 instruction, for up to 32 rows, whose products are limited by how fast weights
+// are read:
 //
 //   c[m, n] = sum_k a[m, k] * q[n, k]                                      int8
-//   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k]     int8-g32, int4, mxfp4: groups of 32 columns
+//   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k]     int8-g32, int4: groups of 32 columns
 //
-// Activations are int8 digits (activation_digits-inl.h). Each row takes kDigits lines of a tile, so that 16 rows with three digits fill
-// three tiles. The products of one digit are summed in int32, which is exact: over all columns of an int8 weight, of which there are at
-// most 2^17, or over a group of 32 columns. The sums of the digits, and those of the groups in the order of k, are added in f32. Packed
-// weights already have the layout of AMX's right-hand operand: 16 lines of 64 bytes hold 64 columns of int8, and 8 lines hold a group of
-// int8-g32. In registers, an int4 weight is multiplied by 16 and an mxfp4 weight by 2, which makes it an int8; it is then stored in a
-// buffer that stays in the first-level cache.
+// Activations are three int8 digits (activation_digits-inl.h), or one if they are quantized to int8, as they always are for int4. Each row
+// takes kDigits lines of a tile, so that 16 rows with three digits fill three tiles. The products of one digit are summed in int32, which
+// is exact: over all columns of an int8 weight, of which there are at most 2^17, or over a group of 32 columns. The sums of the digits, and
+// those of the groups in the order of k, are added in f32. Packed weights already have the layout of AMX's right-hand operand: 16 lines of
+// 64 bytes hold 64 columns of int8, and 8 lines hold a group of int8-g32. In registers, an int4 weight is multiplied by 16, which makes it
+// an int8; it is then stored in a buffer that stays in the first-level cache.
 //
-// a: [k / vec][n_rows][kDigits][vec] int8, with vec 64 for int8 and 32 for groups; for int4 and mxfp4 the columns have the order of their
-// nibbles. The kernel reads up to 64 bytes past the end of a. Tiles of weights are laid out as kernel_table.h says, 64-byte aligned.
+// With groups, the kernels of avx512_vnni are faster for the fewest rows (isa_amx.cpp).
+//
+// a: [k / vec][n_rows][kDigits][vec] int8, with vec 64 for int8 and 32 for groups; for int4 the columns have the order of their nibbles.
+// The kernel reads up to 64 bytes past the end of a. Tiles of weights are laid out as kernel_table.h says, 64-byte aligned.
 // c: [n_rows, 16 * n_tiles] f32. None of these arrays overlaps another.
 
 #include "cpu/kernels/activation_digits-inl.h"
@@ -137,19 +139,6 @@ void multiply_int8_digits(const TileArgs& args) {
   if (lines.n_tiles == 3) multiply_int8_digits_of<Tiles, 3>(args, lines.n_lines);
   Tiles::release();
 }
-
-/// The groups of mxfp4. They become int8 of twice their value, and their scales are halved to make up for it (as in Int4Groups).
-struct Mxfp4Groups {
-  static constexpr int kBytes = kMxfp4GroupBytes;
-  static constexpr int kVectors = kInt8GroupVectors / 2;
-  static constexpr int kQuads = 2;
-  static void load_quads(const std::byte* p, I32 (&quads)[kQuads]) {
-    const I32 lanes = load_i32(p);
-    quads[0] = doubled_e2m1_bytes<false>(lanes);
-    quads[1] = doubled_e2m1_bytes<true>(lanes);
-  }
-  static F32 load_scale(const std::byte* p) { return mul(load_e8m0(p), broadcast(0.5F)); }
-};
 
 /// Groups that are multiplied one after the other before any of their sums is read, so that nothing waits for a store.
 inline constexpr int kChunkGroups = 4;
@@ -311,64 +300,9 @@ class GroupedTiles {
   alignas(64) std::byte sums_[2 * kChunkGroups * kMostDigitLines * kLineBytes];
 };
 
-/// Multiplies a few rows by vpdpbusd, which takes fewer cycles than storing a tile for each group. For this, digits are stored as d + 128
-/// (pack_digits). Policy: the sums of quads of columns, DotU8.
-template <typename Policy, typename Groups, int kDigits, int kRows>
-void multiply_few_digit_rows(const TileArgs& args) {
-  constexpr int kLines = kRows * kDigits;
-  for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
-    const std::byte* w = args.tiles + tile * args.tile_bytes;
-    const auto* x = static_cast<const std::uint8_t*>(args.a);
-    F32 total[kLines];
-#pragma GCC unroll 6
-    for (int line = 0; line < kLines; ++line) total[line] = zero();
-    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += Groups::kBytes, x += kLines * kGroupColumns) {
-      typename Policy::Acc sum[kLines];
-#pragma GCC unroll 6
-      for (int line = 0; line < kLines; ++line) sum[line] = Policy::init();
-      GroupOffset<Policy> offset;
-      prefetch(w + kNearPrefetchBytes + kLineBytes * Groups::kVectors);
-#pragma GCC unroll 8
-      for (int vector = 0; vector < Groups::kVectors; ++vector) {
-        prefetch(w + kNearPrefetchBytes + vector * kLineBytes);
-        I32 quads[Groups::kQuads];
-        Groups::load_quads(w + vector * kLineBytes, quads);
-#pragma GCC unroll 2
-        for (int quad = 0; quad < Groups::kQuads; ++quad) {
-          offset.add(quads[quad]);
-          const int column = (vector * Groups::kQuads + quad) * 4;
-#pragma GCC unroll 6
-          for (int line = 0; line < kLines; ++line) {
-            Policy::step(sum[line], quads[quad], x + line * kGroupColumns + column);
-          }
-        }
-      }
-      const F32 scale = Groups::load_scale(w + kLineBytes * Groups::kVectors);
-#pragma GCC unroll 6
-      for (int line = 0; line < kLines; ++line) total[line] = fma(offset.taken_from(sum[line]), scale, total[line]);
-    }
-#pragma GCC unroll 4
-    for (int m = 0; m < kRows; ++m) {
-      F32 sum = total[m * kDigits];
-#pragma GCC unroll 2
-      for (int digit = 1; digit < kDigits; ++digit) {
-        sum = fma(total[m * kDigits + digit], broadcast(kDigitUnits[digit]), sum);
-      }
-      store(args.c + m * args.c_stride + tile * kTileRows, sum);
-    }
-  }
-}
-
-/// `FewRows`: the policy of multiply_few_digit_rows().
-template <typename Tiles, typename FewRows, typename Groups, int kDigits>
+/// kDigits: kActivationDigits, or 1 for activations that are quantized to int8.
+template <typename Tiles, typename Groups, int kDigits>
 void multiply_digit_groups(const TileArgs& args) {
-  if (args.n_rows == 1) return multiply_few_digit_rows<FewRows, Groups, kDigits, 1>(args);
-  if (args.n_rows == 2) return multiply_few_digit_rows<FewRows, Groups, kDigits, 2>(args);
-  static_assert(kBiasedDigitRows<kActivationDigits> == 2 && kBiasedDigitRows<1> == 4);
-  if constexpr (kDigits == 1) {
-    if (args.n_rows == 3) return multiply_few_digit_rows<FewRows, Groups, kDigits, 3>(args);
-    if (args.n_rows == 4) return multiply_few_digit_rows<FewRows, Groups, kDigits, 4>(args);
-  }
   const TileConfig config = digit_config(line_tiles<kDigits>(args.n_rows).n_lines, kGroupColumns);
   Tiles::configure(config);
   GroupedTiles<Tiles, Groups, DigitProducts<Groups, kDigits>>(args).multiply();

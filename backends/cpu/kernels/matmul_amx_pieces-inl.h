@@ -5,8 +5,7 @@
 //
 // q is exact in BF16. An activation is two BF16 pieces, x = p0 + p1 + e with |e| <= 2^-16 |x|, whose products are added in the tile. So a
 // row leaves one f32 vector for each group, where three digits leave three of int32. That takes fewer instructions for vectors, which are
-// slow beside tiles, but more to unpack a group. Fewer rows are faster in matmul_amx_digits-inl.h; isa_amx.cpp has the measured number of
-// rows from which this kernel is chosen.
+// slow beside tiles, but more to unpack a group. isa_amx.cpp has the measured number of rows from which this kernel is chosen.
 //
 // a: [k / 32][n_rows][2][32] BF16. Tiles and c: as in matmul_amx_digits-inl.h. Accumulated in f32.
 
@@ -17,6 +16,12 @@ namespace secondsource::cpu::SS_CPU_ISA {
 inline constexpr int kActivationPieces = 2;
 /// Rows of activations multiplied at once: those of a tile register.
 inline constexpr int kPieceRows = kTileLines;
+
+/// The groups of mxfp4.
+struct Mxfp4Groups {
+  static constexpr int kBytes = kMxfp4GroupBytes;
+  static constexpr int kVectors = Int4Groups::kVectors;
+};
 
 /// How the sums of a group are made of BF16 pieces. kUnpack: writes the values of a group as BF16 [k / 2][16][2], not scaled. kScale: loads
 /// its scales.

@@ -34,8 +34,8 @@ std::int64_t place_in_vec(ActType act, std::int64_t vec, std::int64_t k) {
   constexpr int kU8Nibbles[8] = {0, 2, 4, 6, 1, 3, 5, 7};
   constexpr int kI16Nibbles[8] = {0, 1, 4, 5, 2, 3, 6, 7};
   if (act == ActType::kI16) return k % vec / 4 * 4 + kI16[k % 4];
-  if (act == ActType::kU8Nibbles || act == ActType::kI8Nibbles || act == ActType::kDigitsNibbles ||
-      act == ActType::kDigitGroups || act == ActType::kI8Groups) {
+  if (act == ActType::kU8Nibbles || act == ActType::kI8Nibbles || act == ActType::kDigitGroups ||
+      act == ActType::kI8Groups) {
     return k % vec / 8 * 8 + kU8Nibbles[k % 8];
   }
   if (act == ActType::kI16Nibbles) return k % vec / 8 * 8 + kI16Nibbles[k % 8];
@@ -103,13 +103,11 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
   const std::int64_t place = place_in_vec(act, vec, k);
   if (has_digits(act)) {
     double value = 0.0;
-    // A DigitGroup has room for four lines of 32 bytes, of which three are digits, and these are stored without a bias.
+    // A DigitGroup has room for four lines of 32 bytes, of which three are digits.
     const bool is_group = act == ActType::kDigitGroups || act == ActType::kDigitGroupsInOrder;
-    const int bias = vec == kGroupColumns && n_rows <= 2 && !is_group ? 128 : 0;
     for (int digit = 0; digit < 3; ++digit) {
       const std::int64_t line = is_group ? step_row * 4 + digit : step_row * 3 + digit;
-      const std::byte byte = packed[static_cast<std::size_t>(line * vec + place)];
-      const int d = bias == 0 ? int{static_cast<std::int8_t>(byte)} : std::to_integer<int>(byte) - bias;
+      const auto d = int{static_cast<std::int8_t>(packed[static_cast<std::size_t>(line * vec + place)])};
       CHECK(std::abs(d) <= 127);
       value += d / std::pow(254.0, digit);
     }
@@ -149,10 +147,9 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
       return std::to_integer<int>(*at) - 128;
     case ActType::kI8Groups:
     case ActType::kI8GroupsInOrder:
-      return static_cast<std::int8_t>(*at);
     case ActType::kI8:
     case ActType::kI8Nibbles:
-      return n_rows <= 4 ? std::to_integer<int>(*at) - 128 : int{static_cast<std::int8_t>(*at)};
+      return static_cast<std::int8_t>(*at);
     default:
       std::memcpy(&i16, at, sizeof(i16));
       return i16;

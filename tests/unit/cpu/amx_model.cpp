@@ -108,7 +108,7 @@ ProductKernel group_product(ActType act) {
           .vec = kGroupColumns,
           .k_multiple = kGroupColumns,
           .max_rows = kDigits == 1 ? kAmxRows : kDigitRows,
-          .multiply = multiply_digit_groups<Tiles, OneRowU8, Groups, kDigits>,
+          .multiply = multiply_digit_groups<Tiles, Groups, kDigits>,
           .name = "matmul_groups"};
 }
 
@@ -131,10 +131,8 @@ KernelTable model_table() {
   table.products[int(Product::kInt8)] = {ActType::kDigits,           64, 4, kDigitRows, multiply_int8_digits<Tiles>,
                                          "matmul_int8_digits_f32acc"};
   table.products[int(Product::kInt8Group)] = group_product<Int8Groups, kActivationDigits>(ActType::kDigits);
-  table.products[int(Product::kInt4)] = group_product<Int4Groups, kActivationDigits>(ActType::kDigitsNibbles);
-  table.products[int(Product::kInt4)].many = &kInt4Pieces;
-  table.products[int(Product::kMxfp4)] = group_product<Mxfp4Groups, kActivationDigits>(ActType::kDigitsNibbles);
-  table.products[int(Product::kMxfp4)].many = &kMxfp4Pieces;
+  table.products[int(Product::kInt4)] = kInt4Pieces;
+  table.products[int(Product::kMxfp4)] = kMxfp4Pieces;
   table.products[int(Product::kInt8GroupQuantized)] = group_product<Int8Groups, 1>(ActType::kI8);
   table.products[int(Product::kInt4Quantized)] = group_product<Int4Groups, 1>(ActType::kI8Nibbles);
   table.products[int(Product::kTwoPieces)] = kPieceProduct<2>;

@@ -256,15 +256,8 @@ TEST_CASE("products of groups over tiles are those of plain loops, with digits, 
                                                         {WeightEncoding::kInt4Group32, Product::kInt4},
                                                         {WeightEncoding::kMxfp4Group32, Product::kMxfp4},
                                                         {WeightEncoding::kInt4Group32, Product::kInt4Quantized}};
-  std::vector<std::pair<WeightEncoding, const ProductKernel*>> products;
   for (const auto& [encoding, index] : formats) {
     const ProductKernel& product = kernels_amx_model().products[int(index)];
-    products.emplace_back(encoding, &product);
-    if (product.many != nullptr) products.emplace_back(encoding, product.many);
-  }
-  REQUIRE(products.size() == 7);
-  for (const auto& [encoding, kernel] : products) {
-    const ProductKernel& product = *kernel;
     // One group to two chunks of four and one group.
     for (const std::int64_t k : {32, 96, 128, 160, 288}) {
       for (const int n_tiles : {1, 2}) {
