@@ -60,7 +60,7 @@ enum class Loads : std::uint8_t { kBoth, kRows, kWeights };
 
 /// Where the sums of a register lie within those of a block, in floats.
 template <int kSum>
-inline constexpr int kSumOffset = kSum / 2 * kTileLines* kBlockSumStride + kSum % 2 * kTileRows;
+inline constexpr int kSumOffset = (kSum / 2) * int{kTileLines * kBlockSumStride} + (kSum % 2) * kTileRows;
 static_assert(kSum00 == 0 && kSum01 == 1 && kSum10 == 2 && kSum11 == 3);
 inline constexpr std::int64_t kSumStrideBytes = kBlockSumStride * 4;
 
