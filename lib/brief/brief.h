@@ -71,7 +71,7 @@ struct BriefPart {
   Figure idle_percent{};
   Figure usd{};  ///< over the years of the decision
 
-  /// False for machines that are only owed, whose cost depends on no speed.
+  /// False for machines that are owed and serve nothing.
   [[nodiscard]] bool has_load() const { return role != PartRole::kOwed; }
 };
 SS_FIELDS(BriefPart, sku, role, interactive_percent, batch_percent, peak_instances, idle_percent, usd)

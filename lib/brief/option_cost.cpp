@@ -244,14 +244,16 @@ OptionCost OptionCosts::over_years(const OptionSpec& option, std::int64_t years,
   return total;
 }
 
-std::vector<std::size_t> OptionCosts::skus_costed(const OptionSpec& option) const {
-  std::vector<std::size_t> result = skus_of(option);
-  if (months_until_moved(option) > 0) {
-    for (const std::size_t index : skus_of(demand_.stay())) {
-      if (std::find(result.begin(), result.end(), index) == result.end()) result.push_back(index);
-    }
+std::vector<std::size_t> OptionCosts::skus_of_either(const OptionSpec& first, const OptionSpec& second) const {
+  std::vector<std::size_t> result = skus_of(first);
+  for (const std::size_t index : skus_of(second)) {
+    if (std::find(result.begin(), result.end(), index) == result.end()) result.push_back(index);
   }
   return result;
+}
+
+std::vector<std::size_t> OptionCosts::skus_costed(const OptionSpec& option) const {
+  return months_until_moved(option) > 0 ? skus_of_either(option, demand_.stay()) : skus_of(option);
 }
 
 std::vector<std::size_t> OptionCosts::skus_owed_unstated(const OptionSpec& option) const {
@@ -295,10 +297,7 @@ Saving OptionCosts::saving(const OptionSpec& option, const OptionSpec& stay, std
   const OptionCost stay_known = over_years(stay, years, assumed);
   const OptionCost option_known = over_years(option, years, assumed);
   const CostPair known{.stay = stay_known.total_usd(), .option = option_known.total_usd()};
-  std::vector<std::size_t> used = skus_of(option);
-  for (const std::size_t index : skus_of(stay)) {
-    if (std::find(used.begin(), used.end(), index) == used.end()) used.push_back(index);
-  }
+  const std::vector<std::size_t> used = skus_of_either(option, stay);
   if (!std::all_of(used.begin(), used.end(), [&](std::size_t index) { return is_bounded(skus_[index]); }))
     return {.usd = {.value = saved_usd(known)}, .percent = {.value = saved_percent(known)}};
   // The input of a SKU is the first of those that were measured together.
@@ -308,8 +307,8 @@ Saving OptionCosts::saving(const OptionSpec& option, const OptionSpec& stay, std
     });
     return static_cast<std::size_t>(first - used.begin());
   };
-  // The cost of each part depends on the speeds of its own SKU alone, so that all can be moved at once. That of a SKU which
-  // serves in neither, but is owed, depends on none.
+  // The cost of each part depends on the speeds of its own SKU alone, so that the speeds of all SKUs can be moved at once. The cost of
+  // machines that are owed, and whose SKU serves in neither option, depends on no speed.
   const auto depends_on_speed = [&](const OptionPart& part) {
     return std::find(used.begin(), used.end(), part.sku) != used.end();
   };

@@ -91,7 +91,9 @@ class OptionCosts {
 
   /// Indices of the SKUs that serve in the option, without duplicates.
   [[nodiscard]] std::vector<std::size_t> skus_of(const OptionSpec& option) const;
-  /// The same SKUs and, if the load takes time to move, those that serve until it has moved.
+  /// The SKUs that serve in at least one of two options, those of the first in front.
+  [[nodiscard]] std::vector<std::size_t> skus_of_either(const OptionSpec& first, const OptionSpec& second) const;
+  /// The SKUs of skus_of() and, if the load takes time to move, those that serve until it has moved.
   [[nodiscard]] std::vector<std::size_t> skus_costed(const OptionSpec& option) const;
   /// The SKUs that serve today on committed or owned machines, and less or none of the load in the option, and of which the
   /// demand does not say until when they are committed. They are paid no longer than they serve, whatever is still owed.

@@ -61,8 +61,9 @@ class OptionRow {
       return row;
     }
     SS_TRY_VOID(check_size());
-    add_costs(row);
-    add_parts(row);
+    const OptionCost cost = costs_.over_years(option_, years_, assume_as_known(skus_));
+    add_costs(cost, row);
+    add_parts(cost, row);
     if (option_.kind == OptionKind::kStay) {
       const Figure none = Figure::absent("%", "this is staying");
       row.saving_percent_1_year = row.saving_percent_3_years = none;
@@ -110,10 +111,10 @@ class OptionRow {
     row.break_even_requests_per_day = Figure::absent("requests/day", row.not_costed);
   }
 
-  void add_costs(BriefOption& row) const {
+  /// cost: over the years of the decision.
+  void add_costs(const OptionCost& cost, BriefOption& row) const {
     row.usd_1_year = Figure::of(costs_.total_usd(option_, 1), "USD", evidence_);
     row.usd_3_years = Figure::of(costs_.total_usd(option_, 3), "USD", evidence_);
-    const OptionCost cost = costs_.over_years(option_, years_, assume_as_known(skus_));
     const Interval total = costs_.total_usd(option_, years_);
     row.usd_per_1k_output =
         Figure::of(map_rising(total, [&](double usd) { return 1000 * usd / cost.output_tokens; }), "USD/1K", evidence_);
@@ -122,12 +123,11 @@ class OptionRow {
         demand_.outage ? Figure::stated(cost.outage_usd, "USD") : Figure::absent("USD", "no outage was stated");
   }
 
-  void add_parts(BriefOption& row) const {
-    const OptionCost cost = costs_.over_years(option_, years_, assume_as_known(skus_));
+  void add_parts(const OptionCost& cost, BriefOption& row) const {
     const std::vector<std::size_t> costed = costs_.skus_costed(option_);
     for (const OptionPart& part : cost.parts) {
       const Sku& sku = skus_[part.sku];
-      // How many machines are owed depends on the speed of the SKU only where it serves.
+      // A speed decides how many machines are owed only if the SKU also serves load.
       const bool is_costed = std::ranges::count(costed, part.sku) > 0;
       const Evidence evidence = is_costed ? evidence_of(sku) : price_evidence(sku).as_projected();
       row.parts.push_back(
@@ -176,10 +176,6 @@ class OptionRow {
   }
 
   void add_sensitivities(BriefOption& row) const {
-    std::vector<std::size_t> used = costs_.skus_of(option_);
-    for (const std::size_t index : costs_.skus_of(demand_.stay())) {
-      if (std::find(used.begin(), used.end(), index) == used.end()) used.push_back(index);
-    }
     const Evidence both = evidence_.combined(stay_evidence_);
     const auto add = [&](std::string what, auto change) {
       const auto saving_at = [&](double factor) {
@@ -191,7 +187,7 @@ class OptionRow {
       };
       row.sensitivities.push_back({std::move(what), saving_at(1 - kSwing), saving_at(1 + kSwing)});
     };
-    for (const std::size_t index : used) {
+    for (const std::size_t index : costs_.skus_of_either(option_, demand_.stay())) {
       const std::string& id = skus_[index].spec.id;
       add("price of " + id, [index](Assumed& assumed, double factor) { assumed.usd_per_hour[index] *= factor; });
       add("speed of " + id, [index](Assumed& assumed, double factor) {

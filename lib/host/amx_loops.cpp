@@ -107,7 +107,7 @@ SS_AMX_TARGET float from_registers(std::int64_t n) {
   const FullTiles config;
   begin_tiles(config);
   if constexpr (kOperands == Operands::kNumbers) {
-    const std::vector<std::uint16_t> values = make_operands<kType>();
+    static const std::vector<std::uint16_t> values = make_operands<kType>();
     const auto* const from = reinterpret_cast<const std::byte*>(values.data());
     __asm__ volatile("" : : "r"(from) : "memory");  // g++ 12 does not know that _tile_loadd reads memory
     _tile_loadd(4, from, kLineBytes);

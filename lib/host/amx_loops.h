@@ -3,8 +3,8 @@
 //
 // A step is a fifth of a block of four products of 16 x 16 sums, as a matmul does them: (rows 0-15, rows 16-31) times (first,
 // second weight tile). The operands stay in registers, or are loaded for each block as a matmul loads them, four tiles for
-// four products, from a buffer that one level of the caches holds. The operands are zeros, with which the clock is highest, so that no
-// product is faster than this peak; one loop shows how much of it other numbers leave.
+// four products, from a buffer that one level of the caches holds. The operands are zeros: the clock is highest with them, so that
+// no product of other numbers is faster. One loop multiplies numbers that are not zeros, and shows what is left of this peak.
 
 #include <vector>
 

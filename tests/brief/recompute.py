@@ -808,7 +808,7 @@ class Brief:
         row["outage_usd"] = figure(known["outage"], "stated") if self.inputs.outage else ABSENT
         row["parts"] = []
         for part, role, total in known["rows"]:
-            # How many machines are owed depends on a speed only where the SKU serves.
+            # A speed decides how many machines are owed only if the SKU also serves load.
             mark = self.years_evidence([part["sku"]] if part["sku"] in costs.used_with_today(option) else [])
             row["parts"].append({
                 "sku": part["sku"], "role": role, "interactive_percent": part["interactive"], "batch_percent": part["batch"],

@@ -60,9 +60,11 @@ inline TileConfig digit_config(int n_lines, int vec_bytes) {
 }
 
 // How far ahead weights are prefetched: near into the first-level cache where little else is done, far into the second-level
-// cache otherwise. From memory that one thread reads at 17 to 19 GB/s (a shared Xeon with AMX, November 2026), eight rows of int8 have 12.9
-// GB/s with 3 KiB and 14.1 with 16 far ahead, four rows of int8-g32 12.4 and 13.3; one row of int4, by vpdpbusd, has 16.1 GB/s with 2 KiB,
-// 15.0 with 3, 13.5 with 4 and 12.6 with 6.
+// cache otherwise. Measured by one thread of a shared Xeon with AMX that reads memory at 17 to 19 GB/s (November 2026):
+//
+//   eight rows of int8        12.9 GB/s with 3 KiB near, 14.1 with 16 KiB far
+//   four rows of int8-g32     12.4 GB/s with 3 KiB near, 13.3 with 16 KiB far
+//   one row of int4           16.1 GB/s with 2 KiB near, 15.0 with 3 KiB, 13.5 with 4 KiB, 12.6 with 6 KiB
 inline constexpr std::int64_t kNearPrefetchBytes = 2048;
 inline constexpr std::int64_t kFarPrefetchBytes = 16384;
 

@@ -274,7 +274,7 @@ inline F32 finished_tile(const FinishArgs& args, int m, std::int64_t column, std
 }
 
 /// The loops for one kind of epilogue. What does not change from tile to tile is decided outside: in AMX tiles two tiles of a row are
-/// finished at once, and with all decisions inside this took 16 cycles for 16 sums.
+/// finished at once, and with all decisions in the inner loop 16 sums took 16 cycles.
 template <Finish kFinish, bool kScaled, bool kCapped>
 void finish_rows_as(const FinishArgs& args) {
   for (int m = 0; m < args.n_rows; ++m) {

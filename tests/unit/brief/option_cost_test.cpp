@@ -202,7 +202,7 @@ TEST_CASE("what is committed or owned today and left by an option is named") {
 TEST_CASE("committed machines are paid to their last day, those that the load does not need as a part of their own") {
   Costed costed(kDemand);
   costed.skus[0].price.commitment = Commitment::kThreeYears;
-  // Six machines for 500 days from 2026-11-20 on, at 2.40 USD an hour: 28800 USD a machine.
+  // Six machines are committed for 500 days from 2026-11-20 on, which costs 28800 USD a machine at 2.40 USD an hour.
   costed.skus[0].spec.committed = {.machines = 6, .until = "2028-04-02"};
   const Assumed assumed = assume_as_known(costed.skus);
   const auto owed_of = [&](std::size_t option, std::int64_t years) {

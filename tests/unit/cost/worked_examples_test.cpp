@@ -188,7 +188,7 @@ TEST_CASE("worked example: three years with growth") {
   CHECK(without.usd == Approx(500 * 24 * 3 * 2.40));
   CHECK(without.peak_instances == 3);
   check_documented("owed without it", fmt::format("{:.0f} USD", without.usd));
-  // The parts of a commitment add up, and what lies behind its last day is nothing.
+  // A commitment costs as much in two spans of time as in one, and nothing after its last day.
   const HorizonCost parts = joined(owed_over_horizon(three_machines, served, kRule, 50, {0, 2.75}),
                                    owed_over_horizon(three_machines, served, kRule, 50, {2.75, 36}));
   CHECK(parts.usd == Approx(beside.usd));
