@@ -16,7 +16,7 @@ import sys
 STREAMING = ("multiply_k_blocks_of", "multiply_tiles", "multiply_few_rows", "multiply_nibbles_widened",
              "multiply_byte_groups_widened", "multiply_quantized_group", "k_block_tile_to_f32")
 STREAMING_ON_X86 = ("multiply_codes_of", "multiply_nibbles_dot", "multiply_int8_group_dot", "GroupedTiles",
-                    "multiply_int8_digits_of", "multiply_blocks_of", "block_tile_to_bf16")
+                    "multiply_int8_digits_of", "multiply_by_words", "multiply_blocks_of", "block_tile_to_bf16")
 PREFETCH = re.compile(r"\t(?:prefetch\w*|prfm)\s")
 
 

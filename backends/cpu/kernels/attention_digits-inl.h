@@ -1,17 +1,13 @@
 #pragma once
-// Attention over an int8 cache by vpdpbusd (byte_products-inl.h). Formulas, shapes and aliasing are those of attention-inl.h. K and V are
-// multiplied as they are stored. Queries and softmax weights are not quantized; each of them is written as two digits of one byte:
+// The form of attention_integers-inl.h for vpdpbusd (byte_products-inl.h): a number n is two digits of one byte,
 //
-//   q         = u (256 h + l) + e,   u = max|q| / 32512 of the row,              h and l signed,     |e| about 2^-16 max|q| at most
-//   w v_scale = u (256 h + l) + e,   u = its maximum / 65535 in row and block,   h and l unsigned,   |e| about 2^-17 of it at most
+//   n = 256 h + l,   |n| <= 32512 and h and l signed for queries,   n <= 65535 and h and l unsigned for weights
 //
-// For comparison, rounding to BF16 adds up to 2^-8 of each number. The maximum is that of a block, so that tokens of small weight
-// keep their digits beside a token with a large one in another block. Sums of products are exact in int32: of scores for up to 2^15
-// dimensions, of values for the 128 tokens of a block.
+// so that |e| is about 2^-16 max|q| for queries, and 2^-17 of the maximum for weights. Sums of scores are exact for up to 2^15 dimensions,
+// and those of values for the 128 tokens of a block.
 
-#include "cpu/kernels/attention-inl.h"
+#include "cpu/kernels/attention_integers-inl.h"
 #include "cpu/kernels/byte_products-inl.h"
-#include "cpu/kernels/row_kernels-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
@@ -23,14 +19,6 @@ inline F32 value_of_pair(const I32& high, const I32& low) {
 /// 127 * 256, so that the first digit is from -127 to 127 and the second from -128 to 127.
 inline constexpr float kLargestSignedPair = 32512.0F;
 inline constexpr float kLargestUnsignedPair = 65535.0F;
-/// A unit below 2^-128 would have a reciprocal that is not finite in f32.
-inline constexpr float kLeastPairUnit = 0x1p-120F;
-
-/// The unit of numbers whose largest magnitude is `largest`; NaN if that is NaN.
-inline float pair_unit(float largest, float largest_pair) {
-  const float unit = largest / largest_pair;
-  return unit < kLeastPairUnit ? kLeastPairUnit : unit;
-}
 
 /// ActType::kDigitPairs: packs rows into [k_padded / 4][n_rows][high, low][4] int8, with u as the scale of a row.
 inline void pack_digit_pairs(const PackArgs& args) {
@@ -38,7 +26,7 @@ inline void pack_digit_pairs(const PackArgs& args) {
   const std::int64_t step_bytes = std::int64_t{args.n_rows} * 2 * kQuadBytes;
   for (int m = 0; m < args.n_rows; ++m) {
     const float* const x = args.x + m * args.x_stride;
-    const float unit = pair_unit(abs_max(x, args.k), kLargestSignedPair);
+    const float unit = unit_of(abs_max(x, args.k), kLargestSignedPair);
     args.row_scales[m] = unit;
     std::byte* out = static_cast<std::byte*>(args.out) + m * 2 * kQuadBytes;
     for (std::int64_t k = 0; k < args.k_padded; k += 16) {
@@ -135,9 +123,6 @@ template <int kRows, int kTiles>
   }
 }
 
-/// Bytes of the weights of a row: the first digits of its tokens, then the second ones.
-inline constexpr std::int64_t kWeightRowBytes = 2 * kBlockTokens;
-
 /// Stores n weights, a multiple of 16 and none below 0, as digits. Returns their unit; NaN if one is NaN.
 inline float store_digit_weights(const float* weights, int n, std::byte* digits) {
   // The bits of numbers that are not negative have the same order as integers, and those of NaN are above them all.
@@ -146,7 +131,7 @@ inline float store_digit_weights(const float* weights, int n, std::byte* digits)
   const unsigned bits = reduce_max_unsigned(largest);
   float maximum;
   __builtin_memcpy(&maximum, &bits, sizeof maximum);
-  const float unit = pair_unit(maximum, kLargestUnsignedPair);
+  const float unit = unit_of(maximum, kLargestUnsignedPair);
   const F32 per_unit = broadcast(1.0F / unit);
   for_vectors(0, n, [&](int i) {
     const I32 pairs = to_i32(mul(load(weights + i), per_unit));
@@ -197,46 +182,29 @@ template <int kRows, int kTiles>
     float* const out = args.state.o + (first_row + m) * o_stride + first_dim_tile * kTileRows;
 #pragma GCC unroll 4
     for (int t = 0; t < kTiles; ++t) {
-      store(out + t * kTileRows,
-            fma(load(out + t * kTileRows), factor, mul(value_of_pair(high[m][t], low[m][t]), unit)));
+      add_values(out + t * kTileRows, factor, value_of_pair(high[m][t], low[m][t]), unit);
     }
   }
 }
 
-/// Attends over the whole block, for queries packed as kDigitPairs.
-inline void attend_by_digits(const AttendArgs& args) {
-  const int n_blocks = (args.n_rows + kDigitQueryRows - 1) / kDigitQueryRows;
-  const auto for_row_blocks = [&](const auto& body) {
-    for (int block = 0; block < n_blocks; ++block) {
-      const int first = row_block_begin(args.n_rows, kDigitQueryRows, block);
-      const int n = row_block_begin(args.n_rows, kDigitQueryRows, block + 1) - first;
-      dispatch_rows(n, [&]<int kRows>() {
-        if constexpr (kRows <= kDigitQueryRows) body.template operator()<kRows>(first);
-      });
-    }
-  };
-  Prefetcher v_prefetcher(args.v_prefetch);
-  for_row_blocks([&]<int kRows>(int first) {
-    const std::byte* const q = static_cast<const std::byte*>(args.q) + std::int64_t{2} * first * args.head_dim;
-    const ScoreOffsets offsets(q, kRows, args.head_dim);
-    dispatch_tiles<tiles_per_call<kRows, false>()>(args.n_tiles, [&]<int kTiles>(int tile) {
-      score_digit_tiles<kRows, kTiles>(args, q, offsets, first, tile, v_prefetcher);
-    });
-  });
-  Prefetcher k_prefetcher(args.k_prefetch);
-  float rescale[kMaxQueryRows];
-  float units[kMaxQueryRows];
-  weigh_rows(args, args.scores, rescale, v_prefetcher, k_prefetcher);
-  for (int row = 0; row < args.n_rows; ++row) {
-    units[row] = store_digit_weights(args.scores + std::int64_t{row} * kBlockTokens, args.n_tiles * kTileRows,
-                                     static_cast<std::byte*>(args.weights) + row * kWeightRowBytes);
+/// The form of queries that are packed as kDigitPairs.
+struct DigitPairForm {
+  static constexpr int kQueryRows = kDigitQueryRows;
+  using Queries = ScoreOffsets;
+
+  template <int kRows, int kTiles>
+  static void score_tiles(const AttendArgs& args, const std::byte* q, const ScoreOffsets& offsets, int first_row,
+                          int first_tile, Prefetcher& v_prefetcher) {
+    score_digit_tiles<kRows, kTiles>(args, q, offsets, first_row, first_tile, v_prefetcher);
   }
-  for_row_blocks([&]<int kRows>(int first) {
-    dispatch_tiles<tiles_per_call<kRows, false>()>(args.n_dim_tiles, [&]<int kTiles>(int tile) {
-      value_digit_tiles<kRows, kTiles>(args, rescale, units, first, tile, k_prefetcher);
-    });
-  });
-  k_prefetcher.next_lines(k_prefetcher.n_left());
-}
+  static float store_weights(const float* weights, int n, std::byte* digits) {
+    return store_digit_weights(weights, n, digits);
+  }
+  template <int kRows, int kTiles>
+  static void value_tiles(const AttendArgs& args, const float* rescale, const float* units, int first_row,
+                          int first_dim_tile, Prefetcher& k_prefetcher) {
+    value_digit_tiles<kRows, kTiles>(args, rescale, units, first_row, first_dim_tile, k_prefetcher);
+  }
+};
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

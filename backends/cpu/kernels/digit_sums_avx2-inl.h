@@ -20,9 +20,9 @@ class MaddubsSums {
   static constexpr float kBias = 0.0F;
   static constexpr bool kTakesEightBits = false;
 
-  [[gnu::always_inline]] MaddubsSums() {
+  [[gnu::always_inline]] MaddubsSums() : first_two_(zero_i32()), last_(zero_i32()) {
 #pragma GCC unroll 3
-    for (int i = 0; i < kActivationDigits; ++i) of_span_[i] = of_group_[i] = zero_i32();
+    for (int i = 0; i < kActivationDigits; ++i) of_span_[i] = zero_i32();
   }
 
   static CodeBytes operands(const CodeBytes& codes) {
@@ -35,36 +35,49 @@ class MaddubsSums {
     add_four(codes.of_high_nibbles, x.digits[0] + first + 4);
   }
 
+  /// The sums of the first two digits are added here, in units of the second one: 254 * 2^20 and less, exact in int32.
   [[gnu::always_inline]] void end_span() {
-    const __m256i ones = _mm256_set1_epi16(1);
+    first_two_ = add_i32(first_two_, sums_of_pairs(of_span_[0], static_cast<short>(kDigitBase)));
+    first_two_ = add_i32(first_two_, sums_of_pairs(of_span_[1], 1));
+    last_ = add_i32(last_, sums_of_pairs(of_span_[2], 1));
 #pragma GCC unroll 3
-    for (int i = 0; i < kActivationDigits; ++i) {
-      of_group_[i] =
-          add_i32(of_group_[i], {_mm256_madd_epi16(of_span_[i].a, ones), _mm256_madd_epi16(of_span_[i].b, ones)});
-      of_span_[i] = zero_i32();
-    }
+    for (int i = 0; i < kActivationDigits; ++i) of_span_[i] = zero_i32();
   }
 
   /// The sums of all spans that have ended.
   [[nodiscard, gnu::always_inline]] F32 value() const {
-    return value_of_digits(of_group_);
+    return fma(to_f32(last_), broadcast(kDigitUnits[2]), mul(to_f32(first_two_), broadcast(kDigitUnits[1])));
   }
 
  private:
   [[gnu::always_inline]] void add_four(const I32& codes, const std::int8_t* digits) {
+    I32 products[kActivationDigits];
 #pragma GCC unroll 3
     for (int i = 0; i < kActivationDigits; ++i) {
       const __m256i of_four = _mm256_set1_epi32(read<std::int32_t>(digits + i * kGroupColumns));
+      products[i] = {_mm256_maddubs_epi16(codes.a, of_four), _mm256_maddubs_epi16(codes.b, of_four)};
+    }
+    // All multiplications come before the additions, as in WordSums (matmul_word_digits-inl.h): 1.02 to 1.07 times the rate on a Zen 1.
+    __asm__(""
+            : "+x"(products[0].a), "+x"(products[0].b), "+x"(products[1].a), "+x"(products[1].b), "+x"(products[2].a),
+              "+x"(products[2].b));
+#pragma GCC unroll 3
+    for (int i = 0; i < kActivationDigits; ++i) {
       I32& sum = of_span_[i];
-      sum = {_mm256_add_epi16(sum.a, _mm256_maddubs_epi16(codes.a, of_four)),
-             _mm256_add_epi16(sum.b, _mm256_maddubs_epi16(codes.b, of_four))};
+      sum = {_mm256_add_epi16(sum.a, products[i].a), _mm256_add_epi16(sum.b, products[i].b)};
       // Without this g++ adds the products of a span in pairs, and has to keep them in memory until then.
       __asm__("" : "+x"(sum.a), "+x"(sum.b));
     }
   }
 
-  I32 of_span_[kActivationDigits];   ///< two sums of 16 bits for each row, of the span that has not ended
-  I32 of_group_[kActivationDigits];  ///< one sum of 32 bits for each row, of the spans that have ended
+  /// The sums of the two 16-bit numbers of each lane, times `unit`.
+  [[gnu::always_inline]] static I32 sums_of_pairs(const I32& pairs, short unit) {
+    const __m256i units = _mm256_set1_epi16(unit);
+    return {_mm256_madd_epi16(pairs.a, units), _mm256_madd_epi16(pairs.b, units)};
+  }
+
+  I32 of_span_[kActivationDigits];  ///< two sums of 16 bits for each row, of the span that has not ended
+  I32 first_two_, last_;            ///< a sum of 32 bits for each row, of the spans that have ended
 };
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

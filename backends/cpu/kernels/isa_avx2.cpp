@@ -3,10 +3,12 @@
 #define SS_CPU_ISA avx2
 #define SS_CPU_SIMD_AVX2
 
+#include "cpu/kernels/attention_words-inl.h"
 #include "cpu/kernels/digit_sums_avx2-inl.h"
 #include "cpu/kernels/int8_sums_avx2-inl.h"
 #include "cpu/kernels/kernel_table-inl.h"
 #include "cpu/kernels/matmul_codes-inl.h"
+#include "cpu/kernels/matmul_word_digits-inl.h"
 
 namespace secondsource::cpu {
 namespace {
@@ -31,8 +33,13 @@ void use_digits_of_avx2(KernelTable& table) {
 
 KernelTable table_of_avx2() {
   KernelTable table = avx2::widening_table("avx2");
-  table.pack = avx2::pack_with_int8_groups<avx2::pack_with_digit_groups>;
+  table.pack =
+      avx2::pack_with_words<avx2::pack_with_digit_words<avx2::pack_with_int8_groups<avx2::pack_with_digit_groups>>>;
+  table.attend_int8 = {ActType::kWords, 4, avx2::WordForm::kQueryRows, avx2::attend_by_integers<avx2::WordForm>,
+                       "attention_int8_words_f32acc"};
   use_digits_of_avx2(table);
+  avx2::use_word_digits<Product::kInt8, false>(table, "matmul_int8_words_f32acc");
+  avx2::use_word_digits<Product::kInt8Group, true>(table, "matmul_int8g32_words_f32acc");
   using Int4ByInt8 = avx2::NibbleProduct<avx2::Int4Codes>;
   table.products[int(Product::kInt4Quantized)] =
       avx2::codes_kernel<avx2::Int8MaddubsSums, Int4ByInt8, avx2::kRowBlock>(kGroupColumns, "matmul_int4_int8_f32acc");
@@ -41,13 +48,23 @@ KernelTable table_of_avx2() {
   constexpr Product kByDigits[] = {Product::kQ2K, Product::kQ3K, Product::kQ41,
                                    Product::kQ50, Product::kQ51, Product::kNvfp4};
   for (const Product product : kByDigits) table.unpack[int(product)].from_rows = 5;
-  // Weights with scales for groups take so many instructions to decode that unpacking them first pays from three row blocks on. On a
-  // Zen 3, 16 rows took 0.64 (mxfp4) to 0.91 (q4_k) of the time in which every row block decoded them anew (the best of four turns).
-  constexpr Product kDecodedByGroups[] = {Product::kInt8Group, Product::kInt4, Product::kInt4Zero, Product::kMxfp4,
-                                          Product::kQ4K,       Product::kQ5K,  Product::kQ6K};
-  for (const Product product : kDecodedByGroups) {
-    table.unpack[int(product)].from_rows = 2 * avx2::kRowBlock + 1;
-  }
+  // Other weights are unpacked first where that takes less time than decoding them for two row blocks, or for three. The rates of unpacked
+  // tiles on a Zen 1, as ratios to those of decoding for each block (medians of two or three turns in alternation, 2048 x 16384,
+  // 2026-12-01):
+  //
+  //                            8 rows          12              16              24
+  //   int8, int8-g32, f16      0.85 to 1.01    1.00 to 1.07    1.04 to 1.12    1.15 to 1.24
+  //   fp8-g128, fp8            1.01, 1.09      1.07, 1.16      1.17, 1.24      1.27, 1.34
+  //   int4, int4-zp            1.03, 1.19      1.16, 1.29      -               -
+  //   mxfp4, q4_k, q5_k, q6_k  1.28 to 1.32    1.24 to 1.42    -               -
+  //
+  // On a Zen 3 16 rows took 0.64 (mxfp4) to 0.91 (q4_k) of the time. A single block of up to six rows has 0.65 to 1.09 of the rate if it is
+  // unpacked.
+  constexpr Product kForTwoBlocks[] = {Product::kFp8,   Product::kFp8Group, Product::kInt4, Product::kInt4Zero,
+                                       Product::kMxfp4, Product::kQ4K,      Product::kQ5K,  Product::kQ6K};
+  for (const Product product : kForTwoBlocks) table.unpack[int(product)].from_rows = avx2::kRowBlock + 1;
+  constexpr Product kForThreeBlocks[] = {Product::kInt8, Product::kInt8Group, Product::kF16};
+  for (const Product product : kForThreeBlocks) table.unpack[int(product)].from_rows = 2 * avx2::kRowBlock + 1;
   return table;
 }
 

@@ -29,7 +29,8 @@ inline KernelTable table_over(const KernelTable& base) {
   table.products[int(Product::kInt4Quantized)] =
       codes_kernel<Int8Sums, NibbleProduct<Int4Codes>, kRowBlock>(kGroupColumns, "matmul_int4_int8_f32acc");
   table.pack = pack_with_digit_pairs<pack_with_int8_groups<pack_with_digit_groups>>;
-  table.attend_int8 = {ActType::kDigitPairs, 4, kDigitQueryRows, attend_by_digits, "attention_int8_digits_f32acc"};
+  table.attend_int8 = {ActType::kDigitPairs, 4, kDigitQueryRows, attend_by_integers<DigitPairForm>,
+                       "attention_int8_digits_f32acc"};
   use_digits(table);
   use_codes<Product::kQ6K, DigitSums, Q6KProduct, kDigitRows>(table, "matmul_q6k_digits_f32acc", kQ6KInF32FromRows);
   return table;

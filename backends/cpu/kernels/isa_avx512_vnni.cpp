@@ -29,7 +29,8 @@ inline KernelTable table_over(const KernelTable& base) {
       ActType::kU8Nibbles,      8, kGroupColumns, kRowBlock, multiply_quantized_groups<DotU8, Int4Groups>,
       "matmul_int4_int8_f32acc"};
   table.pack = pack_with_digit_pairs<pack_with_digit_groups>;
-  table.attend_int8 = {ActType::kDigitPairs, 4, kDigitQueryRows, attend_by_digits, "attention_int8_digits_f32acc"};
+  table.attend_int8 = {ActType::kDigitPairs, 4, kDigitQueryRows, attend_by_integers<DigitPairForm>,
+                       "attention_int8_digits_f32acc"};
   use_digits(table);
   use_digits_for_few<Product::kQ6K, Q6KProduct>(table, "matmul_q6k_digits_f32acc");
   return table;

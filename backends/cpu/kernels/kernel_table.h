@@ -53,6 +53,9 @@ inline constexpr int kIq4NlGroupBytes = 16 * kGroupColumns * 4 / 8 + 16 * 2;
 /// kFourBitCurve plus 128.
 inline constexpr std::uint8_t kCurvePlus128[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                                    129, 141, 153, 166, 181, 197, 217, 241};
+
+/// Twice the E2M1 numbers, plus 12.
+inline constexpr std::uint8_t kDoubledE2m1Plus12[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 /// A group of iq4_xs has nibbles as in iq4_nl and 16 int8 scales. After the eighth group come 16 FP16 units.
 inline constexpr int kIq4XsGroupBytes = 16 * kGroupColumns * 4 / 8 + 16;
 inline constexpr int kIq4XsBlockBytes = kBlockGroups * kIq4XsGroupBytes + 16 * 2;
@@ -145,12 +148,15 @@ enum class ActType : std::uint8_t {
   kDigitGroups,         ///< not quantized: 32 columns are a DigitGroup (digit_groups-inl.h)
   kDigitGroupsInOrder,  ///< as kDigitGroups, but in column order
   kDigitPairs,          ///< not quantized: two digits of a byte (attention_digits-inl.h), for attention
-  kBf16Groups,          ///< 32 columns are a Bf16Group (bf16_sums-inl.h)
-  kBf16Pieces  ///< two BF16 whose sum is nearly the value (matmul_amx_pieces-inl.h), side by side as digits are
+  kWords,       ///< not quantized: one int16 (attention_words-inl.h), quads in the order 0, 2, 1, 3; for attention
+  kDigitWords,  ///< not quantized: two digits of 16 bits (matmul_word_digits-inl.h), those of a quad side by side
+  kBf16Groups,  ///< 32 columns are a Bf16Group (bf16_sums-inl.h)
+  kBf16Pieces   ///< two BF16 whose sum is nearly the value (matmul_amx_pieces-inl.h), side by side as digits are
 };
 
 static inline bool has_digits(ActType act) {
-  return act == ActType::kDigits || act == ActType::kDigitGroups || act == ActType::kDigitGroupsInOrder;
+  return act == ActType::kDigits || act == ActType::kDigitGroups || act == ActType::kDigitGroupsInOrder ||
+         act == ActType::kDigitWords;
 }
 
 /// Whether activations are quantized to E4M3 with a scale for each group of kFp8GroupColumns.
@@ -185,6 +191,7 @@ static constexpr std::int64_t act_bytes(ActType act) {
     case ActType::kBf16Pieces:
     case ActType::kDigitGroups:
     case ActType::kDigitGroupsInOrder:
+    case ActType::kDigitWords:
       return 4;
     case ActType::kDigits:
     case ActType::kBf16Groups:
@@ -198,6 +205,7 @@ static constexpr std::int64_t act_bytes(ActType act) {
     case ActType::kI8Groups:
     case ActType::kI8GroupsInOrder:
     case ActType::kDigitPairs:
+    case ActType::kWords:
       return 2;
     default:
       return 1;
@@ -324,7 +332,7 @@ struct Unpacking {
 /// rounded to E4M3, half to even. With kE4m3Groups each group of columns has an s of its own; with kE4m3GroupsE8m0 this s is rounded up to
 /// a power of two, 2^-126 at least. If there is a static_scale, it is the s of all rows, and integers are from -128 to 127. Types of NVFP4
 /// are quantized as kNvfp4Static of op.h says, with static_scale as g, which is left out of the packed values. A vec has 4, 8, 16 or 64
-/// bytes; for int8, digits, BF16 groups and BF16 pieces it has 32 or 64 columns, for kDigitPairs 4.
+/// bytes; for int8, digits, BF16 groups and BF16 pieces it has 32 or 64 columns, for kDigitPairs, kWords and kDigitWords 4.
 struct PackArgs {
   const float* x = nullptr;
   std::int64_t x_stride = 0;

@@ -104,9 +104,6 @@ struct Int4ZeroCodes : Int4Codes {
   static F32 offset(const std::byte* group) { return sub(broadcast(-8.0F), load_i8(group + kInt4GroupBytes)); }
 };
 
-/// Twice the E2M1 numbers, plus 12.
-inline constexpr std::uint8_t kDoubledE2m1Plus12[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
-
 struct Mxfp4Codes {
   static constexpr int kGroupBytes = kMxfp4GroupBytes;
   static constexpr bool kHasTwoSpans = true;

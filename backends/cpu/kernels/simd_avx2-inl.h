@@ -213,24 +213,31 @@ inline F32 nibble_at(const I32& x) {
   return to_f32(
       {_mm256_and_si256(_mm256_slli_epi32(x.a, kLeft), top), _mm256_and_si256(_mm256_slli_epi32(x.b, kLeft), top)});
 }
-/// The E2M1 number in the four bits from kLow on of each lane: its magnitude from a table of eight, of whose index only three bits count,
-/// and its sign. If its bits were moved to their places in an f32 instead, 0.5 would be subnormal, and a product with it takes more than a
-/// hundred cycles on CPUs of Intel.
-template <int kLow>
-inline F32 e2m1_at(const I32& x) {
-  const __m256 magnitudes = _mm256_setr_ps(0, 0.5F, 1, 1.5F, 2, 3, 4, 6);
-  const __m256i sign = _mm256_set1_epi32(static_cast<int>(0x80000000U));
-  const auto number = [magnitudes, sign](__m256i lanes) {
-    const __m256 magnitude = _mm256_permutevar8x32_ps(magnitudes, _mm256_srli_epi32(lanes, kLow));
-    return _mm256_or_ps(magnitude, _mm256_castsi256_ps(_mm256_and_si256(_mm256_slli_epi32(lanes, 28 - kLow), sign)));
-  };
-  return {number(x.a), number(x.b)};
-}
 /// For each byte of x, which is below 16, the byte of the 16-byte `table` at that index.
 inline I32 look_up(const std::uint8_t* table, const I32& x) {
   const __m128i numbers = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   const __m256i twice = _mm256_broadcastsi128_si256(numbers);
   return {_mm256_shuffle_epi8(twice, x.a), _mm256_shuffle_epi8(twice, x.b)};
+}
+/// The E2M1 number in the four bits from kLow on of each lane. A table has twice the number plus 12, of four nibbles at once. Below the
+/// exponent of 2^22 the lowest bit of a mantissa is worth 1/2, so that these are the low bits of 2^22 + 6 + the number, from which the rest
+/// is subtracted exactly. On a Zen 1 one to six rows have 1.18 to 1.29 times the rate that they have with a permutation of magnitudes in
+/// f32. If the bits of the number were moved to their places in an f32, 0.5 would be subnormal, and a product with it takes more than a
+/// hundred cycles on CPUs of Intel.
+template <int kLow>
+inline F32 e2m1_at(const I32& x) {
+  constexpr char kNone = -1;  // makes a byte 0
+  constexpr char kByte = kLow / 8;
+  const I32 numbers = look_up(kDoubledE2m1Plus12, shifted_bits<kLow % 8, 0x0f0f0f0fU>(x));
+  const __m256i lowest =
+      _mm256_broadcastsi128_si256(_mm_setr_epi8(kByte, kNone, kNone, kNone, kByte + 4, kNone, kNone, kNone, kByte + 8,
+                                                kNone, kNone, kNone, kByte + 12, kNone, kNone, kNone));
+  const __m256i exponent = _mm256_castps_si256(_mm256_set1_ps(0x1p22F));
+  const auto number = [&](__m256i lanes) {
+    const __m256i bits = _mm256_or_si256(_mm256_shuffle_epi8(lanes, lowest), exponent);
+    return _mm256_sub_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(0x1p22F + 6.0F));
+  };
+  return {number(numbers.a), number(numbers.b)};
 }
 /// 16 scales in E8M0. The least one, 2^-127, is subnormal in f32.
 inline F32 load_e8m0(const void* p) {

@@ -33,7 +33,7 @@ std::int64_t place_in_vec(ActType act, std::int64_t vec, std::int64_t k) {
   constexpr int kI16[4] = {0, 2, 1, 3};
   constexpr int kU8Nibbles[8] = {0, 2, 4, 6, 1, 3, 5, 7};
   constexpr int kI16Nibbles[8] = {0, 1, 4, 5, 2, 3, 6, 7};
-  if (act == ActType::kI16) return k % vec / 4 * 4 + kI16[k % 4];
+  if (act == ActType::kI16 || act == ActType::kDigitWords) return k % vec / 4 * 4 + kI16[k % 4];
   if (act == ActType::kU8Nibbles || act == ActType::kI8Nibbles || act == ActType::kDigitGroups ||
       act == ActType::kI8Groups) {
     return k % vec / 8 * 8 + kU8Nibbles[k % 8];
@@ -101,6 +101,15 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
   const std::int64_t vec = product.vec;
   const std::int64_t step_row = k / vec * n_rows + m;
   const std::int64_t place = place_in_vec(act, vec, k);
+  if (act == ActType::kDigitWords) {
+    std::int16_t words[2];
+    for (int i = 0; i < 2; ++i) {
+      std::memcpy(&words[i], packed.data() + ((step_row * 2 + i) * vec + place) * 2, sizeof(words[i]));
+    }
+    CHECK(std::abs(words[0]) <= 32767);
+    CHECK(std::abs(words[1]) <= 16384);
+    return words[0] + words[1] * 0x1p-15;
+  }
   if (has_digits(act)) {
     double value = 0.0;
     // A DigitGroup has room for four lines of 32 bytes, of which three are digits.
@@ -236,15 +245,15 @@ TEST_CASE("activations are packed vec by vec with the rows side by side, padded 
           for (int m = 0; m < n_rows; ++m) {
             for (std::int64_t k = 0; k < padded; ++k) {
               const float value = k < n ? x.data()[m * n + k] : 0.0F;
-              const double found = packed_value(packed.bytes, product, n_rows, m, k);
+              double found = packed_value(packed.bytes, product, n_rows, m, k);
+              if (has_digits(product.act)) found *= packed.scales[static_cast<std::size_t>(m)];
               const bool is_bf16 = product.act == ActType::kBf16 || product.act == ActType::kBf16Groups;
-              const float expected = has_digits(product.act)      ? value / static_cast<float>(m + 1)
-                                     : has_row_scale(product.act) ? std::nearbyint(value / static_cast<float>(m + 1))
-                                     : is_bf16                    ? round_to_bf16(value)
-                                                                  : value;
-              // For digits, the bound of activation_digits-inl.h and the rounding of the quotient above; for two BF16 pieces, the
-              // rounding of each of them.
-              const double tolerance = has_digits(product.act)               ? 127.0 * 0x1p-22
+              const bool is_quantized = has_row_scale(product.act) && !has_digits(product.act);
+              const float expected = is_quantized ? std::nearbyint(value / static_cast<float>(m + 1))
+                                     : is_bf16    ? round_to_bf16(value)
+                                                  : value;
+              // For digits, the bound of activation_digits-inl.h; for two BF16 pieces, the rounding of each of them.
+              const double tolerance = has_digits(product.act)               ? 127.0 * (m + 1) * 0x1p-23
                                        : product.act == ActType::kBf16Pieces ? std::fabs(double{value}) * 0x1p-16
                                                                              : 0.0;
               all_equal = all_equal && std::fabs(found - double{expected}) <= tolerance;
@@ -257,7 +266,7 @@ TEST_CASE("activations are packed vec by vec with the rows side by side, padded 
   }
 }
 
-TEST_CASE("three digits hold an activation to 2^-23 of the largest of its row, whatever its size") {
+TEST_CASE("digits hold an activation to 2^-23 of the largest of its row, whatever its size") {
   for (const Isa isa : usable_isas()) {
     const KernelTable& table = kernel_table(isa);
     for (const ProductKernel& product : table.products) {

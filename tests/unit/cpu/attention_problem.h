@@ -27,6 +27,8 @@ struct AttentionShape {
   int page_tokens = 32;
   bool is_int8 = false;
   int v_scale_powers = 1;  ///< for int8: scales of V differ by a factor of up to 2 to the power of this
+  bool has_largest_sums =
+      false;  ///< for int8: keys are 127 and queries equal, so that the sums of scores are the largest there are
 };
 
 /// Heads of each size with every kind of last block: one token, whole and broken tiles, whole and several blocks.
@@ -88,7 +90,7 @@ class AttentionProblem {
     v_scales_.resize(k_scales_.size(), 1.0F);
     for (std::int64_t token = 0; token < n_tiles_ * kTileRows; ++token) fill(token);
     for (std::int64_t i = 0; i < std::int64_t{shape.n_rows} * shape.head_dim; ++i) {
-      q_.push_back(static_cast<float>(value_at(3, i)));
+      q_.push_back(shape.has_largest_sums ? 2.0F : static_cast<float>(value_at(3, i)));
     }
     for (int row = 0; row < shape.n_rows; ++row) {
       // Some rows see a few tokens less, and with few tokens some see none.
@@ -252,7 +254,8 @@ class AttentionProblem {
       return shape_.is_int8 ? std::nearbyint(63.0 * x) : static_cast<double>(round_to_bf16(static_cast<float>(x)));
     };
     for (int dim = 0; dim < shape_.head_dim; ++dim) {
-      k_[static_cast<std::size_t>(key_index(token, dim))] = is_token ? value(1, dim) : kNan;
+      const double key = shape_.has_largest_sums ? 127.0 : value(1, dim);
+      k_[static_cast<std::size_t>(key_index(token, dim))] = is_token ? key : kNan;
     }
     for (int dim = 0; dim < n_dim_tiles_ * kTileRows; ++dim) {
       v_[static_cast<std::size_t>(value_index(token, dim))] = is_token && dim < shape_.head_dim ? value(2, dim) : 0.0;
@@ -290,9 +293,14 @@ class AttentionProblem {
     const auto cap = static_cast<double>(shape_.softcap);
     return cap > 0.0 ? cap * std::tanh(scaled / cap) : scaled;
   }
-  /// How much two digits of queries change a score of the row: half a unit, where a unit is the largest query / 32512, and f32's rounding.
+  /// Whether queries and weights are multiplied as whole numbers of 16 bits.
+  [[nodiscard]] bool has_whole_numbers() const { return act_ == ActType::kDigitPairs || act_ == ActType::kWords; }
+  /// How much whole numbers of 16 bits change a score of the row: half a unit, where a unit is the largest query / the largest number of
+  /// attention_digits-inl.h or attention_words-inl.h, and f32's rounding.
   [[nodiscard]] double score_bound(int row, std::int64_t first) const {
-    if (act_ != ActType::kDigitPairs) return 0.0;
+    if (!has_whole_numbers()) return 0.0;
+    const double largest_number =
+        act_ == ActType::kDigitPairs ? 32512.0 : std::min(32767.0, std::floor(0x1p24 / shape_.head_dim));
     const auto dims = static_cast<std::size_t>(shape_.head_dim);
     double largest_q = 0.0;
     for (std::size_t dim = 0; dim < dims; ++dim) {
@@ -306,15 +314,15 @@ class AttentionProblem {
       }
       bound = std::max(bound, sum * static_cast<double>(k_scales_[static_cast<std::size_t>(token)]));
     }
-    return bound * largest_q * 0x1.04p-16 * std::fabs(static_cast<double>(shape_.scale));
+    return bound * largest_q / largest_number * 0.504 * std::fabs(static_cast<double>(shape_.scale));
   }
   /// How much rounding changes the weights w, which belong to the tokens from `first` on, in units of w. BF16 changes each by half a unit
-  /// of eight bits, and digits by half a unit of sixteen bits of the largest w v_scale of a block.
+  /// of eight bits, and whole numbers by half a unit of sixteen bits of the largest w v_scale of a block.
   [[nodiscard]] std::vector<double> weight_bounds(const std::vector<double>& w, std::int64_t first) const {
     std::vector<double> bounds(w.size(), 0.0);
     for (std::size_t i = 0; i < w.size(); ++i) {
       if (act_ == ActType::kBf16) bounds[i] = w[i] * 0x1p-8;
-      if (act_ != ActType::kDigitPairs) continue;
+      if (!has_whole_numbers()) continue;
       const auto v_scale = [&](std::size_t j) {
         return static_cast<double>(v_scales_[static_cast<std::size_t>(first) + j]);
       };
@@ -325,7 +333,7 @@ class AttentionProblem {
       for (std::size_t j = 0; j < w.size(); ++j) {
         if (block_of(j) == block_of(i)) largest = std::max(largest, w[j] * v_scale(j));
       }
-      bounds[i] = largest / 65535.0 / 2.0 / v_scale(i);
+      bounds[i] = largest / (act_ == ActType::kDigitPairs ? 65535.0 : 32767.0) / 2.0 / v_scale(i);
     }
     return bounds;
   }

@@ -60,6 +60,17 @@ TEST_CASE("weights of tokens whose values are large keep their digits beside one
   check_kernels({.head_dim = 64, .n_rows = 4, .end_token = 300, .scale = 2.0F, .is_int8 = true, .v_scale_powers = 20});
 }
 
+TEST_CASE("the largest sums of scores are exact for heads of any size") {
+  for (const int head_dim : {64, 512, 516, 576, 1024, 2048}) {
+    check_kernels({.head_dim = head_dim,
+                   .n_rows = 3,
+                   .end_token = 200,
+                   .scale = 0.5F / static_cast<float>(head_dim),
+                   .is_int8 = true,
+                   .has_largest_sums = true});
+  }
+}
+
 TEST_CASE("a query or a scale that is not finite reaches the outputs of its rows") {
   for (const Isa isa : usable_isas()) {
     CAPTURE(std::string(to_string(isa)));

@@ -133,7 +133,7 @@ TEST_CASE(
   // 65572 columns are more than an int32 sum of codes of eight bits and digits holds; 36 and 132 end in a part of a group.
   for (const Isa isa : usable_isas()) {
     const KernelTable& table = kernel_table(isa);
-    const ProductKernel& product = table.products[int(Product::kInt8)];
+    const ProductKernel& of_one_row = table.products[int(Product::kInt8)];
     for (const std::int64_t n_cols : {4, 32, 36, 132, 16384, 65572}) {
       std::vector<std::byte> storage(static_cast<std::size_t>(n_cols) * 16 + 64);
       auto* const tile =
@@ -148,7 +148,8 @@ TEST_CASE(
             tile[(k / 4 * 16 + row) * 4 + k % 4] = static_cast<std::byte>(weight(row, k));
           }
         }
-        for (const int n_rows : {1, 2, product.max_rows}) {
+        for (const int n_rows : {1, 2, kernel_for_rows(of_one_row, 2).max_rows}) {
+          const ProductKernel& product = kernel_for_rows(of_one_row, n_rows);
           CAPTURE(std::string(to_string(isa)), n_cols, at_bounds, n_rows);
           // Multiples of 1/64 from 0.5 to 1.5, or 1: BF16 holds them all.
           std::vector<float> x(static_cast<std::size_t>(n_cols) * static_cast<std::size_t>(n_rows), 1.0F);
@@ -356,8 +357,10 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
     for (int m = 0; m < n_rows; ++m) {
       const float row_scale = row_scales[static_cast<std::size_t>(m)];
       if (!has_digits(product.act)) REQUIRE(row_scale == 1.0F);  // the initial value, if the kernel writes none
-      // The error of each activation in digits (activation_digits-inl.h).
-      const double rest = has_digits(product.act) ? 127.0 * double{row_scale} * 0x1p-23 : 0.0;
+      // The error of each activation in digits (activation_digits-inl.h, matmul_word_digits-inl.h), in which the scale is the largest
+      // activation divided by the largest digit.
+      const double largest_digit = product.act == ActType::kDigitWords ? 32767.0 : 127.0;
+      const double rest = has_digits(product.act) ? largest_digit * double{row_scale} * 0x1p-23 : 0.0;
       for (std::int64_t row = 0; row < 16; ++row) {
         double sum = 0.0;
         double magnitude = 0.0;

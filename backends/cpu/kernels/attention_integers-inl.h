@@ -1,0 +1,80 @@
+#pragma once
+// Attention over an int8 cache by integer instructions. Formulas, shapes and aliasing are those of attention-inl.h. K and V are multiplied
+// as they are stored. Queries and softmax weights become whole numbers of 16 bits times a unit:
+//
+//   q         = u n + e,   u = max|q| of the row / the largest n
+//   w v_scale = u n + e,   u = its maximum in row and block / the largest n
+//
+// |e| is at most 2^-16 of the maximum. For comparison, rounding to BF16 adds up to 2^-8 of each number. The maximum is that of a block, so
+// that tokens of small weight keep their digits beside a token with a large one in another block. Sums of products are exact in int32.
+//
+// A form says how the numbers are stored and multiplied: two bytes by vpdpbusd (attention_digits-inl.h), or int16 by vpmaddwd
+// (attention_words-inl.h). It has
+//
+//   kQueryRows                               query rows that are multiplied at once
+//   Queries(q, n_rows, head_dim)             what is computed once for a row block, whose packed queries are at q
+//   score_tiles<kRows, kTiles>(...)          as score_tiles() of attention-inl.h, multiplied by the unit of the row
+//   store_weights(weights, n, numbers)       stores n weights, a multiple of 16 and none below 0; returns their unit, NaN if one is NaN
+//   value_tiles<kRows, kTiles>(...)          as value_tiles() of attention-inl.h
+
+#include "cpu/kernels/attention-inl.h"
+#include "cpu/kernels/row_kernels-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+/// A unit below 2^-128 would have a reciprocal that is not finite in f32.
+inline constexpr float kLeastUnit = 0x1p-120F;
+
+/// The unit of numbers whose largest magnitude is `largest`; NaN if that is NaN.
+inline float unit_of(float largest, float largest_number) {
+  const float unit = largest / largest_number;
+  return unit < kLeastUnit ? kLeastUnit : unit;
+}
+
+/// Bytes of a number of 16 bits, and of the weights of a row.
+inline constexpr std::int64_t kNumberBytes = 2;
+inline constexpr std::int64_t kWeightRowBytes = kNumberBytes * kBlockTokens;
+
+/// o = rescale * o + unit * sum for 16 dimensions.
+inline void add_values(float* o, const F32& rescale, const F32& sum, const F32& unit) {
+  store(o, fma(load(o), rescale, mul(sum, unit)));
+}
+
+/// Attends over the whole block, for queries packed as the form packs them.
+template <typename Form>
+inline void attend_by_integers(const AttendArgs& args) {
+  const int n_blocks = (args.n_rows + Form::kQueryRows - 1) / Form::kQueryRows;
+  const auto for_row_blocks = [&](const auto& body) {
+    for (int block = 0; block < n_blocks; ++block) {
+      const int first = row_block_begin(args.n_rows, Form::kQueryRows, block);
+      const int n = row_block_begin(args.n_rows, Form::kQueryRows, block + 1) - first;
+      dispatch_rows(n, [&]<int kRows>() {
+        if constexpr (kRows <= Form::kQueryRows) body.template operator()<kRows>(first);
+      });
+    }
+  };
+  Prefetcher v_prefetcher(args.v_prefetch);
+  for_row_blocks([&]<int kRows>(int first) {
+    const std::byte* const q = static_cast<const std::byte*>(args.q) + kNumberBytes * first * args.head_dim;
+    const typename Form::Queries queries(q, kRows, args.head_dim);
+    dispatch_tiles<tiles_per_call<kRows, false>()>(args.n_tiles, [&]<int kTiles>(int tile) {
+      Form::template score_tiles<kRows, kTiles>(args, q, queries, first, tile, v_prefetcher);
+    });
+  });
+  Prefetcher k_prefetcher(args.k_prefetch);
+  float rescale[kMaxQueryRows];
+  float units[kMaxQueryRows];
+  weigh_rows(args, args.scores, rescale, v_prefetcher, k_prefetcher);
+  for (int row = 0; row < args.n_rows; ++row) {
+    units[row] = Form::store_weights(args.scores + std::int64_t{row} * kBlockTokens, args.n_tiles * kTileRows,
+                                     static_cast<std::byte*>(args.weights) + row * kWeightRowBytes);
+  }
+  for_row_blocks([&]<int kRows>(int first) {
+    dispatch_tiles<tiles_per_call<kRows, false>()>(args.n_dim_tiles, [&]<int kTiles>(int tile) {
+      Form::template value_tiles<kRows, kTiles>(args, rescale, units, first, tile, k_prefetcher);
+    });
+  });
+  k_prefetcher.next_lines(k_prefetcher.n_left());
+}
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

@@ -1,0 +1,121 @@
+#pragma once
+// Matmul of one row of activations by int8 and int8-g32 weights with vpmaddwd (word_products-inl.h). Each activation is two digits of 16
+// bits, so that none is quantized:
+//
+//   x = s (w0 + w1 / 2^15) + e,   s = max|x| / 32767 of the row,   |w0| <= 32767,   |w1| <= 2^14
+//
+// |e| is at most 2^-23 max|x|, as with digits of eight bits (activation_digits-inl.h); f32's rounding of the remainder leaves far less. c is
+// in units of s.
+//
+// a: [k / 4][2][4] int16, each four columns in the order 0, 2, 1, 3. Tiles, c: as in matmul-inl.h and matmul_groups-inl.h.
+
+#include "cpu/kernels/matmul_groups-inl.h"
+#include "cpu/kernels/row_kernels-inl.h"
+#include "cpu/kernels/word_products-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+/// The worth of the second digit, in units of the first.
+inline constexpr float kSecondWordUnit = 0x1p-15F;
+/// The digits of four columns.
+inline constexpr std::int64_t kWordsOfFour = 8;
+
+/// ActType::kDigitWords: packs rows into [k_padded / 4][n_rows][2][4] int16. The scale of a row is NaN if any of its values is not finite.
+inline void pack_digit_words(const PackArgs& args) {
+  constexpr float kLeastScale = 0x1p-100F;  // its reciprocal is finite
+  const std::int64_t step_bytes = std::int64_t{args.n_rows} * kWordsOfFour * 2;
+  for (int m = 0; m < args.n_rows; ++m) {
+    const float* const x = args.x + m * args.x_stride;
+    const float largest = abs_max(x, args.k) / 32767.0F;
+    const float scale = largest < kLeastScale ? kLeastScale : largest;
+    args.row_scales[m] = scale;
+    const bool is_finite = scale > 0.0F;
+    std::byte* out = static_cast<std::byte*>(args.out) + m * kWordsOfFour * 2;
+    for (std::int64_t k = 0; k < args.k_padded; k += 16) {
+      const F32 values = is_finite && k < args.k ? load_some(x + k, args.k - k) : zero();
+      const F32 first = round_even(mul(values, broadcast(1.0F / scale)));
+      const F32 rest = fma(first, broadcast(-scale), values);
+      const F32 second = round_even(mul(rest, broadcast(1.0F / kSecondWordUnit / scale)));
+      alignas(32) std::byte words[2][32];
+      store_words<false>(words[0], to_i32(first));
+      store_words<false>(words[1], to_i32(second));
+      for (std::int64_t i = 0; i < 4 && k + 4 * i < args.k_padded; ++i, out += step_bytes) {
+        __builtin_memcpy(out, words[0] + 8 * i, 8);
+        __builtin_memcpy(out + 8, words[1] + 8 * i, 8);
+      }
+    }
+  }
+}
+
+/// Packs activations as digits of 16 bits; other types are packed by kOthers.
+template <void (*kOthers)(const PackArgs&)>
+void pack_with_digit_words(const PackArgs& args) {
+  if (args.act == ActType::kDigitWords) return pack_digit_words(args);
+  kOthers(args);
+}
+
+/// The sums of products with each digit, for 16 rows of the weight. They are exact for kExactColumns columns.
+class WordSums {
+ public:
+  /// 2^7 * 2^15 * 256 is half of what an int32 holds.
+  static constexpr std::int64_t kExactColumns = 256;
+
+  [[gnu::always_inline]] WordSums() : first_(zero_i32()), second_(zero_i32()) {}
+
+  /// Four columns, with their digits at x.
+  [[gnu::always_inline]] void add(const ColumnPairs& columns, const std::int16_t* x) {
+    add_products(first_, columns, x);
+    add_products(second_, columns, x + 4);
+  }
+
+  [[nodiscard, gnu::always_inline]] F32 value() const {
+    return fma(to_f32(second_), broadcast(kSecondWordUnit), to_f32(first_));
+  }
+
+ private:
+  I32 first_, second_;
+};
+
+/// int8-g32, or without kHasGroups int8, whose sums have no scales here.
+template <bool kHasGroups>
+void multiply_by_words(const TileArgs& args) {
+  constexpr std::int64_t kSpan = kHasGroups ? kGroupColumns : WordSums::kExactColumns;
+  for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
+    const std::byte* w = args.tiles + tile * args.tile_bytes;
+    const auto* x = static_cast<const std::int16_t*>(args.a);
+    F32 total = zero();
+    for (std::int64_t first = 0; first < args.k; first += kSpan) {
+      const std::int64_t n = kHasGroups ? kSpan : smaller(args.k - first, kSpan);
+      WordSums sums;
+#pragma GCC unroll 8
+      for (std::int64_t k = 0; k < n; k += 4, w += 64, x += kWordsOfFour) {
+        prefetch(w + kPrefetchBytes);
+        sums.add(ColumnPairs(load_i32(w)), x);
+      }
+      if constexpr (kHasGroups) {
+        total = fma(sums.value(), load_f16(w), total);
+        w += kInt8GroupBytes - 16 * kGroupColumns;
+      } else {
+        total = add(total, sums.value());
+      }
+    }
+    store(args.c + tile * kTileRows, total);
+  }
+}
+
+/// Registers the kernel for one row of a product; more rows keep the kernel of the table.
+template <Product kProduct, bool kHasGroups>
+void use_word_digits(KernelTable& table, const char* name) {
+  ProductKernel& present = table.products[int(kProduct)];
+  static const ProductKernel more_rows = present;
+  present = {.act = ActType::kDigitWords,
+             .vec = 4,
+             .k_multiple = more_rows.k_multiple,
+             .max_rows = 1,
+             .multiply = multiply_by_words<kHasGroups>,
+             .name = name};
+  present.many = &more_rows;
+  present.many_from_rows = 2;
+}
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

@@ -1,0 +1,33 @@
+#pragma once
+// Products of int8 and int16 by vpmaddwd, which multiplies 16 pairs of int16 and adds them in twos. int8 becomes int16 in registers: three
+// instructions for 32 of them, where f32 takes twelve.
+
+#include "cpu/kernels/simd-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+/// Four columns of int8, [16][4], as int16: columns 0 and 2, and columns 1 and 3 of each row.
+struct ColumnPairs {
+  I32 even, odd;
+
+  [[gnu::always_inline]] explicit ColumnPairs(const I32& codes)
+      : even{_mm256_srai_epi16(_mm256_slli_epi16(codes.a, 8), 8), _mm256_srai_epi16(_mm256_slli_epi16(codes.b, 8), 8)},
+        odd{_mm256_srai_epi16(codes.a, 8), _mm256_srai_epi16(codes.b, 8)} {}
+};
+
+/// Adds the products of four columns and four int16 at x, which are in the order 0, 2, 1, 3. |sum| has to stay below 2^31.
+[[gnu::always_inline]] inline void add_products(I32& sum, const ColumnPairs& columns, const std::int16_t* x) {
+  const __m256i x_even = _mm256_set1_epi32(read<std::int32_t>(x));
+  const __m256i x_odd = _mm256_set1_epi32(read<std::int32_t>(x + 2));
+  I32 even = {_mm256_madd_epi16(columns.even.a, x_even), _mm256_madd_epi16(columns.even.b, x_even)};
+  I32 odd = {_mm256_madd_epi16(columns.odd.a, x_odd), _mm256_madd_epi16(columns.odd.b, x_odd)};
+  // All four multiplications come before the additions, which are made one after the other. The order of g++ 12 has 0.75 of the rate on a
+  // Zen 1, whose only port for multiplications takes additions, too.
+  __asm__("" : "+x"(even.a), "+x"(even.b), "+x"(odd.a), "+x"(odd.b));
+  sum = add_i32(sum, even);
+  __asm__("" : "+x"(sum.a), "+x"(sum.b));
+  sum = add_i32(sum, odd);
+  __asm__("" : "+x"(sum.a), "+x"(sum.b));
+}
+
+}  // namespace secondsource::cpu::SS_CPU_ISA
