@@ -85,17 +85,21 @@ void multiply_by_words(const TileArgs& args) {
     const auto* x = static_cast<const std::int16_t*>(args.a);
     F32 total = zero();
     for (std::int64_t first = 0; first < args.k; first += kSpan) {
-      const std::int64_t n = kHasGroups ? kSpan : smaller(args.k - first, kSpan);
       WordSums sums;
-#pragma GCC unroll 8
-      for (std::int64_t k = 0; k < n; k += 4, w += 64, x += kWordsOfFour) {
+      const auto add_four = [&]() __attribute__((always_inline)) {
         prefetch(w + kPrefetchBytes);
         sums.add(ColumnPairs(load_i32(w)), x);
-      }
+        w += 64;
+        x += kWordsOfFour;
+      };
       if constexpr (kHasGroups) {
+#pragma GCC unroll 8
+        for (int vector = 0; vector < kInt8GroupVectors; ++vector) add_four();
         total = fma(sums.value(), load_f16(w), total);
-        w += kInt8GroupBytes - 16 * kGroupColumns;
+        w += kInt8GroupBytes - 64 * kInt8GroupVectors;
       } else {
+        const std::int64_t n = smaller(args.k - first, kSpan);
+        for (std::int64_t k = 0; k < n; k += 4) add_four();
         total = add(total, sums.value());
       }
     }

@@ -15,19 +15,23 @@ struct ColumnPairs {
         odd{_mm256_srai_epi16(codes.a, 8), _mm256_srai_epi16(codes.b, 8)} {}
 };
 
+/// In assembly, because with the intrinsic g++ 12 copies sums from register to register in every step of a loop.
+[[gnu::always_inline]] inline void add_in_place(I32& sum, const I32& x) {
+  __asm__("vpaddd %1, %0, %0" : "+x"(sum.a) : "x"(x.a));
+  __asm__("vpaddd %1, %0, %0" : "+x"(sum.b) : "x"(x.b));
+}
+
 /// Adds the products of four columns and four int16 at x, which are in the order 0, 2, 1, 3. |sum| has to stay below 2^31.
 [[gnu::always_inline]] inline void add_products(I32& sum, const ColumnPairs& columns, const std::int16_t* x) {
   const __m256i x_even = _mm256_set1_epi32(read<std::int32_t>(x));
   const __m256i x_odd = _mm256_set1_epi32(read<std::int32_t>(x + 2));
   I32 even = {_mm256_madd_epi16(columns.even.a, x_even), _mm256_madd_epi16(columns.even.b, x_even)};
   I32 odd = {_mm256_madd_epi16(columns.odd.a, x_odd), _mm256_madd_epi16(columns.odd.b, x_odd)};
-  // All four multiplications come before the additions, which are made one after the other. The order of g++ 12 has 0.75 of the rate on a
-  // Zen 1, whose only port for multiplications takes additions, too.
+  // All four multiplications come before the additions. The order of g++ 12 has 0.75 of the rate on a Zen 1, whose only port for
+  // multiplications takes additions, too.
   __asm__("" : "+x"(even.a), "+x"(even.b), "+x"(odd.a), "+x"(odd.b));
-  sum = add_i32(sum, even);
-  __asm__("" : "+x"(sum.a), "+x"(sum.b));
-  sum = add_i32(sum, odd);
-  __asm__("" : "+x"(sum.a), "+x"(sum.b));
+  add_in_place(sum, even);
+  add_in_place(sum, odd);
 }
 
 }  // namespace secondsource::cpu::SS_CPU_ISA
