@@ -51,6 +51,7 @@ std::string limits_to_text(const MachineLimits& limits, std::string text) {
   add_operations("f32 operations", limits.f32_flops);
   add_operations("bf16 operations", limits.bf16_flops);
   add_operations("int8 operations", limits.int8_ops);
+  add_operations("int4 by int8", limits.int4_ops);
   if (!limits.unmeasured.empty()) {
     text += fmt::format("  not measured: {}, so the limit of operations is not known\n", limits.unmeasured);
   }

@@ -17,9 +17,9 @@ namespace {
 /// Operations/s at best for products of this dtype. f16 is multiplied in f32, or with BF16 pieces, which takes three products for one.
 std::optional<double> peak_of(const MachineLimits& limits, std::string_view dtype) {
   if (!limits.unmeasured.empty()) return std::nullopt;
-  if (multiplies_int8(dtype) && limits.int8_ops) return limits.int8_ops;
   if (dtype == "f32") return limits.f32_flops;
-  return std::max(limits.f32_flops, limits.bf16_flops.value_or(0) / (dtype == "f16" ? 3.0 : 1.0));
+  if (dtype == "f16") return std::max(limits.f32_flops, limits.bf16_flops.value_or(0) / 3);
+  return operations_limit(limits, dtype);
 }
 
 /// The shares of both limits at this many operations of the row per second.

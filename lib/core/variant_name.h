@@ -66,6 +66,11 @@ inline constexpr std::array<std::string_view, 10> kPublishedMethods = {
   return multiplies_fp8(variant) || variant.ends_with("fp8-w8a16") || variant.ends_with("fp8-block128-w8a16");
 }
 
+/// True if the variant's matmul weights are whole numbers with scales.
+[[nodiscard]] constexpr bool has_integer_weights(std::string_view variant) {
+  return !variant.ends_with("f32") && !variant.ends_with("f16") && !has_fp8_weights(variant);  // "bf16" ends with "f16"
+}
+
 /// True if the variant's matmuls multiply 8-bit integers, so that the int8 peak of the device is their limit.
 [[nodiscard]] constexpr bool multiplies_int8(std::string_view variant) {
   return variant.ends_with("w8a8") || variant.ends_with("int8-static");

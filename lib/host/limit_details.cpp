@@ -125,7 +125,7 @@ Result<LimitDetails> measure_limit_details(const LimitDetailsOptions& options) {
       details.rates.push_back({name, n_threads, measure_compute(loop, n_threads, options.n_repetitions)});
   };
   add_operations("f32 multiply-adds", loops.f32);
-  for (const auto* const of_type : {&loops.bf16, &loops.int8, &loops.others}) {
+  for (const auto* const of_type : {&loops.bf16, &loops.int8, &loops.int4, &loops.others}) {
     for (const InstructionLoop& one : *of_type) add_operations(one.name, one.loop);
   }
   return details;

@@ -53,6 +53,7 @@ LimitLooks add_look(LimitLooks looks, const MachineLimits& look) {
   take(looks.best.f32_flops, looks.second.f32_flops, look.f32_flops);
   take(looks.best.bf16_flops, looks.second.bf16_flops, look.bf16_flops);
   take(looks.best.int8_ops, looks.second.int8_ops, look.int8_ops);
+  take(looks.best.int4_ops, looks.second.int4_ops, look.int4_ops);
   looks.best.disturbed = std::min(looks.best.disturbed, look.disturbed);
   return looks;
 }
@@ -62,6 +63,7 @@ bool adds_to(const LimitLooks& looks, const MachineLimits& look) {
   const LimitLooks after = add_look(looks, look);
   const auto differs = [](const MachineLimits& a, const MachineLimits& b) {
     return a.f32_flops != b.f32_flops || a.bf16_flops != b.bf16_flops || a.int8_ops != b.int8_ops ||
+           a.int4_ops != b.int4_ops ||
            !std::ranges::equal(a.reads, b.reads, {}, &ReadLimit::bytes_per_s, &ReadLimit::bytes_per_s);
   };
   return differs(after.best, looks.best) || differs(after.second, looks.second);
@@ -76,6 +78,7 @@ bool is_settled(const LimitLooks& looks) {
   return looks.best.disturbed <= kLimitsDisturbed && agree(looks.best.f32_flops, looks.second.f32_flops) &&
          agree_if_measured(looks.best.bf16_flops, looks.second.bf16_flops) &&
          agree_if_measured(looks.best.int8_ops, looks.second.int8_ops) &&
+         agree_if_measured(looks.best.int4_ops, looks.second.int4_ops) &&
          std::ranges::equal(looks.best.reads, looks.second.reads, agree, &ReadLimit::bytes_per_s,
                             &ReadLimit::bytes_per_s);
 }

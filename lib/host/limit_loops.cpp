@@ -155,10 +155,12 @@ __attribute__((target("avx512f,avx512bf16"))) float bf16_avx512(std::int64_t n) 
 SS_INSTRUCTION_LOOP(int8_vnni_512, "avx512f", __m512, "v", _mm512_set1_ps, "vpdpbusd %2, %2, %0")
 // The form of CPUs without AVX-512 (Alder Lake).
 SS_INSTRUCTION_LOOP(int8_vnni_256, "avx2", __m256, "x", _mm256_set1_ps, "%{vex%} vpdpbusd %2, %2, %0")
-// The cost of exact INT8 products without VNNI: values are widened to 16 bits, and two products are summed. vpmaddubsw
-// reads bytes directly, but it saturates and needs a vpmaddwd after it, which uses the same ports.
+// The cost of exact INT8 products without VNNI: values are widened to 16 bits, and two products are summed. vpmaddubsw reads bytes directly.
+// With int8 it saturates, and needs a vpmaddwd after it, which uses the same ports. With codes of four bits it does not, and its sums are
+// added in 16 bits.
 SS_INSTRUCTION_LOOP(int8_madd_512, "avx512bw", __m512, "v", _mm512_set1_ps, "vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0")
 SS_INSTRUCTION_LOOP(int8_madd_256, "avx2", __m256, "x", _mm256_set1_ps, "vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0")
+SS_INSTRUCTION_LOOP(int4_madd_256, "avx2", __m256, "x", _mm256_set1_ps, "vpmaddubsw %2, %2, %1\n\tvpaddw %1, %0, %0")
 SS_INSTRUCTION_LOOP(fp16_avx512, "avx512f", __m512, "v", _mm512_set1_ps, "vfmadd231ph %2, %2, %0")
 
 #undef SS_INSTRUCTION_LOOP
@@ -173,6 +175,7 @@ LimitLoops best_limit_loops() {
                    .f32 = {f32_portable, kChains * 4 * 2.0},
                    .bf16 = {},
                    .int8 = {},
+                   .int4 = {},
                    .others = {}};
 #ifdef SECONDSOURCE_X86_LOOPS
   __builtin_cpu_init();
@@ -181,6 +184,10 @@ LimitLoops best_limit_loops() {
     loops.read = read_avx2;
     loops.f32 = {f32_avx2, kChains * 8 * 2.0};
     loops.int8.push_back({"vpmaddwd, 256 bits", {int8_madd_256, kChains * 16 * 2.0}});
+    // The kernels for AVX-512 do not use it.
+    if (!__builtin_cpu_supports("avx512f")) {
+      loops.int4.push_back({"vpmaddubsw, 256 bits", {int4_madd_256, kChains * 32 * 2.0}});
+    }
   }
   if (__builtin_cpu_supports("avx512f")) {
     loops.instruction_set = "avx512";

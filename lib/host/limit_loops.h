@@ -31,6 +31,8 @@ struct LimitLoops {
   /// property of the CPU: vdpbf16ps does half as much as f32 on a Sapphire Rapids and twice as much on a Zen 4.
   std::vector<InstructionLoop> bf16;
   std::vector<InstructionLoop> int8;
+  /// Instructions that multiply codes of four bits by int8, but not int8 by int8 exactly.
+  std::vector<InstructionLoop> int4;
   /// Rates that explain why kernels may stay below the limit: AMX with operands from caches or without zeros, and FP16, in which no
   /// kernel multiplies.
   std::vector<InstructionLoop> others;

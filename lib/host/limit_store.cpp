@@ -20,7 +20,7 @@ namespace secondsource {
 namespace {
 
 /// Increase it when the loops or their buffers change, so that new looks are not compared with old ones.
-constexpr int kLoopsVersion = 3;
+constexpr int kLoopsVersion = 4;
 constexpr std::int64_t kMostFileBytes = std::int64_t{16} << 20;
 /// The facts that decide how fast a host is.
 constexpr std::array kFacts = {"cpu_model",    "cpu_flags",      "logical_cpus",    "physical_cores", "sockets",
@@ -36,7 +36,8 @@ std::string key_of(const std::vector<HostFact>& host, std::int32_t n_threads, co
 bool is_plausible(const MachineLimits& look) {
   const auto is_rate = [](double rate) { return std::isfinite(rate) && rate >= 0; };
   return look.n_threads > 0 && is_rate(look.f32_flops) && is_rate(look.bf16_flops.value_or(0)) &&
-         is_rate(look.int8_ops.value_or(0)) && std::ranges::all_of(look.reads, is_rate, &ReadLimit::bytes_per_s) &&
+         is_rate(look.int8_ops.value_or(0)) && is_rate(look.int4_ops.value_or(0)) &&
+         std::ranges::all_of(look.reads, is_rate, &ReadLimit::bytes_per_s) &&
          std::ranges::is_sorted(look.reads, {}, &ReadLimit::buffer_bytes);
 }
 

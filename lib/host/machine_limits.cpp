@@ -96,6 +96,7 @@ Result<MachineLimits> measure_once(std::int32_t n_threads, std::size_t largest_r
   };
   add_peak(limits.bf16_flops, loops.bf16);
   add_peak(limits.int8_ops, loops.int8);
+  add_peak(limits.int4_ops, loops.int4);
   if (interrupt != nullptr) SS_TRY_VOID(interrupt->check());
   limits.disturbed = std::max(
       0.0, 1 - static_cast<double>(share.cpu_ns) / static_cast<double>(std::max<std::int64_t>(1, share.wall_ns)));

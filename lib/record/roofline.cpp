@@ -27,9 +27,13 @@ std::optional<double> read_limit(const MachineLimits& limits, double working_set
 
 std::optional<double> operations_limit(const MachineLimits& limits, std::string_view variant) {
   if (!limits.unmeasured.empty() || !(limits.f32_flops > 0)) return std::nullopt;
-  double limit = std::max(limits.f32_flops, limits.bf16_flops.value_or(0));
-  if (multiplies_int8(variant)) limit = std::max(limit, limits.int8_ops.value_or(0));
-  return limit;
+  const double floats = std::max(limits.f32_flops, limits.bf16_flops.value_or(0));
+  const double int8 = limits.int8_ops.value_or(0);
+  const double integers = has_int4_weights(variant) ? std::max(int8, limits.int4_ops.value_or(0)) : int8;
+  if (multiplies_int8(variant)) return std::max(floats, integers);
+  // Activations that are not quantized may be multiplied as three digits of eight bits (backends/cpu/README.md, Digits).
+  constexpr double kDigits = 3.0;
+  return has_integer_weights(variant) ? std::max(floats, integers / kDigits) : floats;
 }
 
 RooflineUse roofline_use(const StepWork& work, const MachineLimits& limits, std::string_view variant,

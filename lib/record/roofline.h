@@ -21,8 +21,9 @@ inline constexpr double kLimitsDisturbed = 0.10;
 /// that is not larger than it, since a smaller buffer is never slower. nullopt without a measurement.
 [[nodiscard]] std::optional<double> read_limit(const MachineLimits& limits, double working_set_bytes);
 
-/// The highest rate in operations/s for a variant's products: 8-bit integers if its activations are quantized,
-/// otherwise BF16 or f32. nullopt if the CPU has matrix units that were not measured.
+/// The highest rate in operations/s for a variant's products: that of integers if its activations are quantized,
+/// otherwise of BF16, f32, or three products of integers for one of a whole number with an activation. nullopt if the
+/// CPU has matrix units that were not measured.
 [[nodiscard]] std::optional<double> operations_limit(const MachineLimits& limits, std::string_view variant);
 
 struct RooflineUse {

@@ -382,6 +382,29 @@ void derive_cost(const Json& record, const Json& key, Json& cell) {
 }
 
 /// The sum of one kind of steps over all repetitions, and how near it came to the machine's limits.
+/// Operations/s of this variant's integers. Runs before 2026-12-01 have no rate of codes of four bits.
+double integer_peak(const Json& limits, std::string_view variant) {
+  const double int8 = number(limits, "int8_ops").value_or(0);
+  const double int4 = limits.contains("int4_ops") ? number(limits, "int4_ops").value_or(0) : 0;
+  const bool has_four_bits = variant.starts_with("int4") || variant.find("-int4") != std::string_view::npos ||
+                             variant.starts_with("gguf-q4_") || variant.starts_with("gguf-iq4_") ||
+                             variant.find("mxfp4") != std::string_view::npos ||
+                             variant.find("nvfp4") != std::string_view::npos;
+  return has_four_bits ? std::max(int8, int4) : int8;
+}
+
+/// The highest rate in operations/s that any way of multiplying this variant has.
+double operations_peak(const Json& limits, std::string_view variant) {
+  const double floats = std::max(number(limits, "f32_flops").value_or(0), number(limits, "bf16_flops").value_or(0));
+  if (variant.ends_with("w8a8") || variant.ends_with("int8-static")) {
+    return std::max(floats, integer_peak(limits, variant));
+  }
+  const bool has_integers =
+      !variant.ends_with("f32") && !variant.ends_with("f16") && variant.find("fp8") == std::string_view::npos;
+  // Activations that are not quantized may be three digits of eight bits.
+  return has_integers ? std::max(floats, integer_peak(limits, variant) / 3) : floats;
+}
+
 struct Steps {
   double n = 0, tokens = 0, ns = 0, flops = 0, bytes = 0;
   std::optional<double> read{}, compute{};
@@ -408,12 +431,9 @@ Steps steps_of(const CellLines& lines, const char* kind, const Json& limits, con
     }
     steps.read = steps.bytes * 1e9 / steps.ns / fitting->at("bytes_per_s").get<double>();
   }
-  double peak = number(limits, "f32_flops").value_or(0);
-  const bool is_known = limits.at("unmeasured").get_ref<const std::string&>().empty() && peak > 0;
-  peak = std::max(peak, number(limits, "bf16_flops").value_or(0));
-  if (variant.ends_with("w8a8") || variant.ends_with("int8-static"))
-    peak = std::max(peak, number(limits, "int8_ops").value_or(0));
-  if (is_known && steps.flops > 0) steps.compute = steps.flops * 1e9 / steps.ns / peak;
+  const bool is_known =
+      limits.at("unmeasured").get_ref<const std::string&>().empty() && number(limits, "f32_flops").value_or(0) > 0;
+  if (is_known && steps.flops > 0) steps.compute = steps.flops * 1e9 / steps.ns / operations_peak(limits, variant);
   return steps;
 }
 

@@ -23,6 +23,7 @@ std::vector<Roof> roofs_of(const MachineLimits& limits) {
   std::vector<Roof> roofs = {{"f32", limits.f32_flops}};
   if (limits.bf16_flops) roofs.push_back({"bf16", *limits.bf16_flops});
   if (limits.int8_ops) roofs.push_back({"int8", *limits.int8_ops});
+  if (limits.int4_ops) roofs.push_back({"int4 by int8", *limits.int4_ops});
   std::erase_if(roofs, [](const Roof& roof) { return !(roof.flops_per_s > 0); });
   return roofs;
 }

@@ -59,6 +59,8 @@ TEST_CASE(
   CHECK(has_loop(loops.int8, "vpmaddwd, 512 bits") == (has_avx512 && has_flag("avx512bw")));
   CHECK(has_loop(loops.int8, "vpdpbusd, 512 bits") == (has_avx512 && has_flag("avx512_vnni")));
   CHECK(has_loop(loops.int8, "vpdpbusd, 256 bits") == has_flag("avx_vnni"));
+  // int4-w8a8 is multiplied by it where there is no AVX-512.
+  CHECK(has_loop(loops.int4, "vpmaddubsw, 256 bits") == (has_flag("avx2") && has_flag("fma") && !has_avx512));
   CHECK(has_loop(loops.others, "FP16 multiply-adds") == (has_avx512 && has_flag("avx512_fp16")));
   // Linux may refuse AMX to a process on a CPU that has it.
   CHECK(has_loop(loops.bf16, "AMX BF16, registers") == loops.has_amx);
@@ -69,6 +71,7 @@ TEST_CASE(
   REQUIRE_OK(limits);
   CHECK(limits->bf16_flops.has_value() == !loops.bf16.empty());
   CHECK(limits->int8_ops.has_value() == !loops.int8.empty());
+  CHECK(limits->int4_ops.has_value() == !loops.int4.empty());
   CHECK(limits->unmeasured == (has_flag("amx_tile") && !loops.has_amx ? "AMX" : ""));
 }
 

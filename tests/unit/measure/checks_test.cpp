@@ -613,6 +613,24 @@ TEST_CASE("shares of the roofline are those of the memory that the working set f
   // 10 Gflop in 50 ms are 200 Gflop/s; the limit is 250.
   CHECK(*roofline_use(repetition.prefill, limits, "bf16").operations == Approx(0.8));
   CHECK(*roofline_use(repetition.prefill, limits, "int8-w8a8").operations == Approx(0.4));
+  CHECK(*roofline_use(repetition.prefill, limits, "int4-w8a8").operations == Approx(0.4));
+  // Without BF16, three digits in int8 may be faster than f32; f16 and E4M3 have no digits.
+  MachineLimits without_bf16 = limits;
+  without_bf16.bf16_flops = std::nullopt;
+  for (const char* const variant : {"int8", "int8-g32", "int4", "gguf-q4_k", "gptq-int4-g128", "mxfp4"}) {
+    CAPTURE(variant);
+    CHECK(*roofline_use(repetition.prefill, without_bf16, variant).operations == Approx(1.2));
+  }
+  for (const char* const variant : {"f32", "bf16", "f16", "gguf-bf16", "fp8", "fp8-fp8-block128-w8a16"}) {
+    CAPTURE(variant);
+    CHECK(*roofline_use(repetition.prefill, without_bf16, variant).operations == Approx(200.0 / 120.0));
+  }
+  // Codes of four bits may be multiplied faster than int8.
+  without_bf16.int4_ops = 750e9;
+  CHECK(*roofline_use(repetition.prefill, without_bf16, "int4-w8a8").operations == Approx(200.0 / 750.0));
+  CHECK(*roofline_use(repetition.prefill, without_bf16, "int4").operations == Approx(200.0 / 250.0));
+  CHECK(*roofline_use(repetition.prefill, without_bf16, "int8-w8a8").operations == Approx(0.4));
+  CHECK(*roofline_use(repetition.prefill, without_bf16, "int8").operations == Approx(1.2));
   // A model of 2 MB stays in the cache.
   repetition.decode.weight_bytes = 2e6 * 90;
   repetition.decode.kv_bytes = 0;
