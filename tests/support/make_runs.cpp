@@ -73,6 +73,7 @@ RunRecord record_of(std::string run_id, std::string started_utc) {
                                 .f32_flops = 180e9,
                                 .bf16_flops = 640e9,
                                 .int8_ops = std::nullopt,
+                                .int4_ops = std::nullopt,
                                 .unmeasured = ""};
   record.suite = "smoke";
   return record;
