@@ -7,12 +7,12 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-inline constexpr float kLargestWord = 32767.0F;
+inline constexpr int kLargestWord = 32767;
 
 /// The largest number of a query of `head_dim` dimensions: 128 times their sum is below 2^31.
 inline float largest_query_word(std::int64_t head_dim) {
-  const float largest = static_cast<float>(((std::int64_t{1} << 24) - 1) / head_dim);
-  return largest < kLargestWord ? largest : kLargestWord;
+  const std::int64_t largest = ((std::int64_t{1} << 24) - 1) / head_dim;
+  return static_cast<float>(smaller(largest, std::int64_t{kLargestWord}));
 }
 
 /// ActType::kWords: packs rows into [k_padded / 4][n_rows][4] int16, with u as the scale of a row.
@@ -78,7 +78,7 @@ struct WordForm {
   }
 
   static float store_weights(const float* weights, int n, std::byte* words) {
-    const float unit = unit_of(abs_max(weights, n), kLargestWord);
+    const float unit = unit_of(abs_max(weights, n), float{kLargestWord});
     const F32 per_unit = broadcast(1.0F / unit);
     for_vectors(0, n,
                 [&](int i) { store_words<false>(words + kNumberBytes * i, to_i32(mul(load(weights + i), per_unit))); });
