@@ -381,7 +381,6 @@ void derive_cost(const Json& record, const Json& key, Json& cell) {
   cell["usd_per_1k_total"] = 1000 * usd_per_s / (rate * tokens_per_output_token);
 }
 
-/// The sum of one kind of steps over all repetitions, and how near it came to the machine's limits.
 /// Operations/s of this variant's integers. Runs before 2026-12-01 have no rate of codes of four bits.
 double integer_peak(const Json& limits, std::string_view variant) {
   const double int8 = number(limits, "int8_ops").value_or(0);
@@ -405,6 +404,7 @@ double operations_peak(const Json& limits, std::string_view variant) {
   return has_integers ? std::max(floats, integer_peak(limits, variant) / 3) : floats;
 }
 
+/// The sum of one kind of steps over all repetitions, and how near it came to the machine's limits.
 struct Steps {
   double n = 0, tokens = 0, ns = 0, flops = 0, bytes = 0;
   std::optional<double> read{}, compute{};

@@ -1,9 +1,10 @@
 #pragma once
-// The form of attention_integers-inl.h for vpdpbusd (byte_products-inl.h): a number n is two digits of one byte,
+// How attention_integers-inl.h stores numbers and multiplies them by vpdpbusd (byte_products-inl.h). A number n is two digits of one byte:
 //
-//   n = 256 h + l,   |n| <= 32512 and h and l signed for queries,   n <= 65535 and h and l unsigned for weights
+//   n = 256 h + l,   |n| <= 32512, h and l signed     in queries
+//                    n <= 65535, h and l unsigned     in weights
 //
-// so that |e| is about 2^-16 max|q| for queries, and 2^-17 of the maximum for weights. Sums of scores are exact for up to 2^15 dimensions,
+// Hence |e| is about 2^-16 max|q| for queries, and 2^-17 of the maximum for weights. Sums of scores are exact for up to 2^15 dimensions,
 // and those of values for the 128 tokens of a block.
 
 #include "cpu/kernels/attention_integers-inl.h"
@@ -111,16 +112,9 @@ template <int kRows, int kTiles>
       }
     }
   }
-#pragma GCC unroll 12
-  for (int m = 0; m < kRows; ++m) {
-    const F32 unit = broadcast(args.q_scales[first_row + m]);
-    float* const out = args.scores + std::int64_t{first_row + m} * kBlockTokens + first_tile * kTileRows;
-#pragma GCC unroll 4
-    for (int t = 0; t < kTiles; ++t) {
-      const F32 score = value_of_pair(add_i32(high[m][t], offsets.high(m)), add_i32(low[m][t], offsets.low(m)));
-      store(out + t * kTileRows, mul(score, unit));
-    }
-  }
+  store_scores<kRows, kTiles>(args, first_row, first_tile, [&](int m, int t) {
+    return value_of_pair(add_i32(high[m][t], offsets.high(m)), add_i32(low[m][t], offsets.low(m)));
+  });
 }
 
 /// Stores n weights, a multiple of 16 and none below 0, as digits. Returns their unit; NaN if one is NaN.
@@ -174,17 +168,8 @@ template <int kRows, int kTiles>
       }
     }
   }
-  const std::int64_t o_stride = std::int64_t{args.n_dim_tiles} * kTileRows;
-#pragma GCC unroll 12
-  for (int m = 0; m < kRows; ++m) {
-    const F32 unit = broadcast(units[first_row + m]);
-    const F32 factor = broadcast(rescale[first_row + m]);
-    float* const out = args.state.o + (first_row + m) * o_stride + first_dim_tile * kTileRows;
-#pragma GCC unroll 4
-    for (int t = 0; t < kTiles; ++t) {
-      add_values(out + t * kTileRows, factor, value_of_pair(high[m][t], low[m][t]), unit);
-    }
-  }
+  add_values<kRows, kTiles>(args, rescale, units, first_row, first_dim_tile,
+                            [&](int m, int t) { return value_of_pair(high[m][t], low[m][t]); });
 }
 
 /// The form of queries that are packed as kDigitPairs.

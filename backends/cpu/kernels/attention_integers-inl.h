@@ -5,17 +5,18 @@
 //   q         = u n + e,   u = max|q| of the row / the largest n
 //   w v_scale = u n + e,   u = its maximum in row and block / the largest n
 //
-// |e| is at most 2^-16 of the maximum. For comparison, rounding to BF16 adds up to 2^-8 of each number. The maximum is that of a block, so
-// that tokens of small weight keep their digits beside a token with a large one in another block. Sums of products are exact in int32.
+// |e| is at most 2^-16 of the maximum; for heads of more than 512 dimensions vpmaddwd needs larger units. For comparison, rounding to BF16
+// adds up to 2^-8 of each number. Each block of tokens has a maximum of its own, so that a token with a large weight takes no digits from
+// tokens in other blocks. Sums of products are exact in int32.
 //
-// A form says how the numbers are stored and multiplied: two bytes by vpdpbusd (attention_digits-inl.h), or int16 by vpmaddwd
-// (attention_words-inl.h). It has
+// A class, here called Form, says how the numbers are stored and multiplied: DigitPairForm stores two bytes and multiplies by vpdpbusd
+// (attention_digits-inl.h), and WordForm stores an int16 and multiplies by vpmaddwd (attention_words-inl.h). Its members are
 //
-//   kQueryRows                               query rows that are multiplied at once
-//   Queries(q, n_rows, head_dim)             what is computed once for a row block, whose packed queries are at q
-//   score_tiles<kRows, kTiles>(...)          as score_tiles() of attention-inl.h, multiplied by the unit of the row
-//   store_weights(weights, n, numbers)       stores n weights, a multiple of 16 and none below 0; returns their unit, NaN if one is NaN
-//   value_tiles<kRows, kTiles>(...)          as value_tiles() of attention-inl.h
+//   kQueryRows                            the number of query rows that are multiplied at once
+//   Queries(q, n_rows, head_dim)          a class for what is computed once for a row block; q points to its packed queries
+//   score_tiles<kRows, kTiles>(...)       computes what score_tiles() of attention-inl.h computes, times the unit of each row
+//   store_weights(weights, n, numbers)    stores n weights, a multiple of 16 and none below 0; returns their unit, NaN if one is NaN
+//   value_tiles<kRows, kTiles>(...)       computes what value_tiles() of attention-inl.h computes
 
 #include "cpu/kernels/attention-inl.h"
 #include "cpu/kernels/row_kernels-inl.h"
@@ -35,9 +36,34 @@ inline float unit_of(float largest, float largest_number) {
 inline constexpr std::int64_t kNumberBytes = 2;
 inline constexpr std::int64_t kWeightRowBytes = kNumberBytes * kBlockTokens;
 
-/// o = rescale * o + unit * sum for 16 dimensions.
-inline void add_values(float* o, const F32& rescale, const F32& sum, const F32& unit) {
-  store(o, fma(load(o), rescale, mul(sum, unit)));
+/// scores = unit of the row * sum_of(m, t), for row first_row + m and the 16 tokens of tile first_tile + t.
+template <int kRows, int kTiles, typename SumOf>
+[[gnu::always_inline]] inline void store_scores(const AttendArgs& args, int first_row, int first_tile,
+                                                const SumOf& sum_of) {
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m) {
+    const F32 unit = broadcast(args.q_scales[first_row + m]);
+    float* const out = args.scores + std::int64_t{first_row + m} * kBlockTokens + first_tile * kTileRows;
+#pragma GCC unroll 4
+    for (int t = 0; t < kTiles; ++t) store(out + t * kTileRows, mul(sum_of(m, t), unit));
+  }
+}
+
+/// o = rescale * o + unit of the row's weights * sum_of(m, t), for row first_row + m and the 16 dimensions of tile first_dim_tile + t.
+template <int kRows, int kTiles, typename SumOf>
+[[gnu::always_inline]] inline void add_values(const AttendArgs& args, const float* rescale, const float* units,
+                                              int first_row, int first_dim_tile, const SumOf& sum_of) {
+  const std::int64_t o_stride = std::int64_t{args.n_dim_tiles} * kTileRows;
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m) {
+    const F32 unit = broadcast(units[first_row + m]);
+    const F32 factor = broadcast(rescale[first_row + m]);
+    float* const out = args.state.o + (first_row + m) * o_stride + first_dim_tile * kTileRows;
+#pragma GCC unroll 4
+    for (int t = 0; t < kTiles; ++t) {
+      store(out + t * kTileRows, fma(load(out + t * kTileRows), factor, mul(sum_of(m, t), unit)));
+    }
+  }
 }
 
 /// Attends over the whole block, for queries packed as the form packs them.

@@ -7,8 +7,6 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-inline constexpr int kLargestWord = 32767;
-
 /// The largest number of a query of `head_dim` dimensions: 128 times their sum is below 2^31.
 inline float largest_query_word(std::int64_t head_dim) {
   const std::int64_t largest = ((std::int64_t{1} << 24) - 1) / head_dim;
@@ -28,9 +26,9 @@ inline void pack_words(const PackArgs& args) {
       const F32 values = k < args.k ? load_some(x + k, args.k - k) : zero();
       alignas(32) std::byte words[32];
       store_words<false>(words, to_i32(mul(values, broadcast(1.0F / unit))));
-      for (std::int64_t i = 0; i < 4 && k + 4 * i < args.k_padded; ++i, out += step_bytes) {
-        __builtin_memcpy(out, words + i * kQuadBytes, kQuadBytes);
-      }
+      const std::int64_t n_quads = smaller(args.k_padded - k, 16) / 4;
+      interleave_vecs<kQuadBytes>(words, n_quads, step_bytes, out);
+      out += n_quads * step_bytes;
     }
   }
 }
@@ -68,13 +66,7 @@ struct WordForm {
         for (int m = 0; m < kRows; ++m) add_products(sums[m][t], tokens, x + 4 * m);
       }
     }
-#pragma GCC unroll 4
-    for (int m = 0; m < kRows; ++m) {
-      const F32 unit = broadcast(args.q_scales[first_row + m]);
-      float* const out = args.scores + std::int64_t{first_row + m} * kBlockTokens + first_tile * kTileRows;
-#pragma GCC unroll 4
-      for (int t = 0; t < kTiles; ++t) store(out + t * kTileRows, mul(to_f32(sums[m][t]), unit));
-    }
+    store_scores<kRows, kTiles>(args, first_row, first_tile, [&](int m, int t) { return to_f32(sums[m][t]); });
   }
 
   static float store_weights(const float* weights, int n, std::byte* words) {
@@ -105,15 +97,8 @@ struct WordForm {
         }
       }
     }
-    const std::int64_t o_stride = std::int64_t{args.n_dim_tiles} * kTileRows;
-#pragma GCC unroll 4
-    for (int m = 0; m < kRows; ++m) {
-      const F32 unit = broadcast(units[first_row + m]);
-      const F32 factor = broadcast(rescale[first_row + m]);
-      float* const out = args.state.o + (first_row + m) * o_stride + first_dim_tile * kTileRows;
-#pragma GCC unroll 4
-      for (int t = 0; t < kTiles; ++t) add_values(out + t * kTileRows, factor, to_f32(sums[m][t]), unit);
-    }
+    add_values<kRows, kTiles>(args, rescale, units, first_row, first_dim_tile,
+                              [&](int m, int t) { return to_f32(sums[m][t]); });
   }
 
  private:

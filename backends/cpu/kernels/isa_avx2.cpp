@@ -38,8 +38,11 @@ KernelTable table_of_avx2() {
   table.attend_int8 = {ActType::kWords, 4, avx2::WordForm::kQueryRows, avx2::attend_by_integers<avx2::WordForm>,
                        "attention_int8_words_f32acc"};
   use_digits_of_avx2(table);
-  avx2::use_word_digits<Product::kInt8, false>(table, "matmul_int8_words_f32acc");
-  avx2::use_word_digits<Product::kInt8Group, true>(table, "matmul_int8g32_words_f32acc");
+  constexpr int kOtherKernelFromRows = 2;
+  avx2::use_for_few_rows<Product::kInt8>(table, avx2::word_digits_kernel<false>("matmul_int8_words_f32acc"),
+                                         kOtherKernelFromRows);
+  avx2::use_for_few_rows<Product::kInt8Group>(table, avx2::word_digits_kernel<true>("matmul_int8g32_words_f32acc"),
+                                              kOtherKernelFromRows);
   using Int4ByInt8 = avx2::NibbleProduct<avx2::Int4Codes>;
   table.products[int(Product::kInt4Quantized)] =
       avx2::codes_kernel<avx2::Int8MaddubsSums, Int4ByInt8, avx2::kRowBlock>(kGroupColumns, "matmul_int4_int8_f32acc");
@@ -48,9 +51,9 @@ KernelTable table_of_avx2() {
   constexpr Product kByDigits[] = {Product::kQ2K, Product::kQ3K, Product::kQ41,
                                    Product::kQ50, Product::kQ51, Product::kNvfp4};
   for (const Product product : kByDigits) table.unpack[int(product)].from_rows = 5;
-  // Other weights are unpacked first where that takes less time than decoding them for two row blocks, or for three. The rates of unpacked
-  // tiles on a Zen 1, as ratios to those of decoding for each block (medians of two or three turns in alternation, 2048 x 16384,
-  // 2026-12-01):
+  // Other weights are unpacked first where that takes less time than decoding them for two row blocks, or for three. On a Zen 1 unpacked
+  // tiles have the following multiples of the rate of tiles that are decoded for each row block (medians of two or three turns in
+  // alternation, 2048 x 16384, 2026-12-01):
   //
   //                            8 rows          12              16              24
   //   int8, int8-g32, f16      0.85 to 1.01    1.00 to 1.07    1.04 to 1.12    1.15 to 1.24

@@ -423,16 +423,24 @@ constexpr ProductKernel codes_kernel(int k_multiple, const char* name) {
           .name = name};
 }
 
-/// Registers Kernel for a product of fewer rows than `many_from_rows`, in blocks of at most kMaxRows. More rows keep the kernel that the
-/// table has for many. If that kernel takes a single row only, Kernel replaces it for all rows that are not unpacked.
-template <Product kProduct, typename Sums, typename Kernel, int kMaxRows>
-void use_codes(KernelTable& table, const char* name, int many_from_rows) {
+/// Registers a kernel for a product of fewer rows than `many_from_rows`. More rows keep the kernel that the table has for many. If that
+/// kernel takes a single row only, the new one replaces it for all rows that are not unpacked. To be called once for each product and
+/// instruction set.
+template <Product kProduct>
+void use_for_few_rows(KernelTable& table, const ProductKernel& kernel, int many_from_rows) {
   ProductKernel& present = table.products[int(kProduct)];
   static const ProductKernel more_rows = present.many != nullptr ? *present.many : present;
-  present = codes_kernel<Sums, Kernel, kMaxRows>(present.k_multiple, name);
+  present = kernel;
   if (more_rows.max_rows == 1) return;
   present.many = &more_rows;
   present.many_from_rows = many_from_rows;
+}
+
+/// Registers Kernel in the same way, in blocks of at most kMaxRows.
+template <Product kProduct, typename Sums, typename Kernel, int kMaxRows>
+void use_codes(KernelTable& table, const char* name, int many_from_rows) {
+  const int k_multiple = table.products[int(kProduct)].k_multiple;
+  use_for_few_rows<kProduct>(table, codes_kernel<Sums, Kernel, kMaxRows>(k_multiple, name), many_from_rows);
 }
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

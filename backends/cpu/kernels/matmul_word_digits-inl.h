@@ -23,14 +23,15 @@ inline constexpr std::int64_t kWordsOfFour = 8;
 /// ActType::kDigitWords: packs rows into [k_padded / 4][n_rows][2][4] int16. The scale of a row is NaN if any of its values is not finite.
 inline void pack_digit_words(const PackArgs& args) {
   constexpr float kLeastScale = 0x1p-100F;  // its reciprocal is finite
-  const std::int64_t step_bytes = std::int64_t{args.n_rows} * kWordsOfFour * 2;
+  constexpr std::int64_t kQuadBytes = 4 * 2;
+  const std::int64_t step_bytes = args.n_rows * 2 * kQuadBytes;
   for (int m = 0; m < args.n_rows; ++m) {
     const float* const x = args.x + m * args.x_stride;
-    const float largest = abs_max(x, args.k) / 32767.0F;
+    const float largest = abs_max(x, args.k) / float{kLargestWord};
     const float scale = largest < kLeastScale ? kLeastScale : largest;
     args.row_scales[m] = scale;
     const bool is_finite = scale > 0.0F;
-    std::byte* out = static_cast<std::byte*>(args.out) + m * kWordsOfFour * 2;
+    std::byte* out = static_cast<std::byte*>(args.out) + m * 2 * kQuadBytes;
     for (std::int64_t k = 0; k < args.k_padded; k += 16) {
       const F32 values = is_finite && k < args.k ? load_some(x + k, args.k - k) : zero();
       const F32 first = round_even(mul(values, broadcast(1.0F / scale)));
@@ -39,10 +40,10 @@ inline void pack_digit_words(const PackArgs& args) {
       alignas(32) std::byte words[2][32];
       store_words<false>(words[0], to_i32(first));
       store_words<false>(words[1], to_i32(second));
-      for (std::int64_t i = 0; i < 4 && k + 4 * i < args.k_padded; ++i, out += step_bytes) {
-        __builtin_memcpy(out, words[0] + 8 * i, 8);
-        __builtin_memcpy(out + 8, words[1] + 8 * i, 8);
-      }
+      const std::int64_t n_quads = smaller(args.k_padded - k, 16) / 4;
+      interleave_vecs<kQuadBytes>(words[0], n_quads, step_bytes, out);
+      interleave_vecs<kQuadBytes>(words[1], n_quads, step_bytes, out + kQuadBytes);
+      out += n_quads * step_bytes;
     }
   }
 }
@@ -107,19 +108,15 @@ void multiply_by_words(const TileArgs& args) {
   }
 }
 
-/// Registers the kernel for one row of a product; more rows keep the kernel of the table.
-template <Product kProduct, bool kHasGroups>
-void use_word_digits(KernelTable& table, const char* name) {
-  ProductKernel& present = table.products[int(kProduct)];
-  static const ProductKernel more_rows = present;
-  present = {.act = ActType::kDigitWords,
-             .vec = 4,
-             .k_multiple = more_rows.k_multiple,
-             .max_rows = 1,
-             .multiply = multiply_by_words<kHasGroups>,
-             .name = name};
-  present.many = &more_rows;
-  present.many_from_rows = 2;
+/// The entry of a kernel table for multiply_by_words().
+template <bool kHasGroups>
+constexpr ProductKernel word_digits_kernel(const char* name) {
+  return {.act = ActType::kDigitWords,
+          .vec = 4,
+          .k_multiple = kHasGroups ? kGroupColumns : 4,
+          .max_rows = 1,
+          .multiply = multiply_by_words<kHasGroups>,
+          .name = name};
 }
 
 }  // namespace secondsource::cpu::SS_CPU_ISA

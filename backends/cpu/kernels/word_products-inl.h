@@ -1,10 +1,12 @@
 #pragma once
-// Products of int8 and int16 by vpmaddwd, which multiplies 16 pairs of int16 and adds them in twos. int8 becomes int16 in registers: three
-// instructions for 32 of them, where f32 takes twelve.
+// Products of int8 and int16 by vpmaddwd. This instruction multiplies 16 pairs of int16 and adds each two neighbouring products. Three
+// instructions widen 32 values of int8 to int16 in registers; widening them to f32 takes twelve.
 
 #include "cpu/kernels/simd-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
+
+inline constexpr int kLargestWord = 32767;
 
 /// Four columns of int8, [16][4], as int16: columns 0 and 2, and columns 1 and 3 of each row.
 struct ColumnPairs {

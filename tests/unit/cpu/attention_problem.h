@@ -27,8 +27,8 @@ struct AttentionShape {
   int page_tokens = 32;
   bool is_int8 = false;
   int v_scale_powers = 1;  ///< for int8: scales of V differ by a factor of up to 2 to the power of this
-  bool has_largest_sums =
-      false;  ///< for int8: keys are 127 and queries equal, so that the sums of scores are the largest there are
+  /// For int8: all keys are 127 and all queries are equal, so that the sums of scores are the largest possible ones.
+  bool has_largest_sums = false;
 };
 
 /// Heads of each size with every kind of last block: one token, whole and broken tiles, whole and several blocks.

@@ -35,6 +35,7 @@ TEST_CASE("of several looks each limit keeps the two best, and a look does not a
   CHECK(looks.second.reads[0].bytes_per_s == 0);
   MachineLimits other = look(90, 60, 200.5);
   other.bf16_flops = 400;
+  other.int4_ops = 800;
   other.disturbed = 0.1;
   CHECK(adds_to(looks, other));
   looks = add_look(looks, other);
@@ -46,6 +47,11 @@ TEST_CASE("of several looks each limit keeps the two best, and a look does not a
   CHECK(looks.second.f32_flops == 200);
   CHECK(looks.best.bf16_flops == 400);
   CHECK(looks.second.bf16_flops == 0);
+  CHECK(looks.best.int4_ops == 800);
+  CHECK(looks.second.int4_ops == 0);
+  MachineLimits faster_codes = look(10, 10, 10);
+  faster_codes.int4_ops = 810;
+  CHECK(adds_to(looks, faster_codes));
   CHECK(looks.best.disturbed == 0.1);
   CHECK_FALSE(adds_to(looks, look(10, 10, 10)));
   // From a look with other buffer sizes, only the rates of operations are used.
@@ -73,6 +79,12 @@ TEST_CASE("looks are settled when the two best agree within 5 % in every limit a
   CHECK_FALSE(is_settled(with_bf16));
   with_bf16.second.bf16_flops = 399;
   CHECK(is_settled(with_bf16));
+  LimitLooks with_codes = add_look(once, calm(96, 48, 191));
+  with_codes.best.int4_ops = 800;
+  with_codes.second.int4_ops = 700;
+  CHECK_FALSE(is_settled(with_codes));
+  with_codes.second.int4_ops = 790;
+  CHECK(is_settled(with_codes));
   CHECK_FALSE(is_settled(add_look(add_look({}, look(100, 50, 200)), look(96, 48, 191))));  // disturbed
 }
 

@@ -59,7 +59,7 @@ TEST_CASE(
   CHECK(has_loop(loops.int8, "vpmaddwd, 512 bits") == (has_avx512 && has_flag("avx512bw")));
   CHECK(has_loop(loops.int8, "vpdpbusd, 512 bits") == (has_avx512 && has_flag("avx512_vnni")));
   CHECK(has_loop(loops.int8, "vpdpbusd, 256 bits") == has_flag("avx_vnni"));
-  // int4-w8a8 is multiplied by it where there is no AVX-512.
+  // On CPUs without AVX-512 vpmaddubsw multiplies int4-w8a8.
   CHECK(has_loop(loops.int4, "vpmaddubsw, 256 bits") == (has_flag("avx2") && has_flag("fma") && !has_avx512));
   CHECK(has_loop(loops.others, "FP16 multiply-adds") == (has_avx512 && has_flag("avx512_fp16")));
   // Linux may refuse AMX to a process on a CPU that has it.

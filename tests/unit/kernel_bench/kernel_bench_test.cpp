@@ -226,6 +226,7 @@ TEST_CASE("the limits beside a row are the better of two looks, and the peak is 
   limits.int4_ops = 800;
   CHECK(peak("int8-w8a8") == Approx(200));
   CHECK(peak("int4-w8a8") == Approx(400));
+  CHECK(peak("i8") == Approx(200));
   CHECK(peak("f16") == Approx(50));
   CHECK(peak("f32") == Approx(50));
   limits.bf16_flops = 1500;  // as with AMX, where three BF16 matmuls are faster than one in f32

@@ -49,6 +49,7 @@ TEST_CASE("labels of roofs at about the same height stand below each other") {
   MachineLimits limits = limits_of(10e9, 100e9);
   limits.bf16_flops = 101e9;
   limits.int8_ops = 102e9;
+  limits.int4_ops = 103e9;
   const std::vector<RooflinePoint> points = {point_at(1, 5e9)};
   const Chart chart = roofline_chart("run", limits, points);
   std::vector<double> heights;
@@ -56,9 +57,10 @@ TEST_CASE("labels of roofs at about the same height stand below each other") {
        at = chart.body.find("<text class=\"label\"", at + 1)) {
     heights.push_back(std::strtod(chart.body.c_str() + chart.body.find(" y=\"", at) + 4, nullptr));
   }
-  REQUIRE(heights.size() == 3);
+  REQUIRE(heights.size() == 4);
   CHECK(heights[1] - heights[0] >= 14);
   CHECK(heights[2] - heights[1] >= 14);
+  CHECK(heights[3] - heights[2] >= 14);
 }
 
 TEST_CASE("each verdict of a gate has its colour, its shape and its word") {

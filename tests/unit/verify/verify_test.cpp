@@ -115,6 +115,58 @@ TEST_CASE("a run whose figures follow from its samples is accepted") {
   REQUIRE_OK(verified(texts, sealed(texts.summary)));
 }
 
+TEST_CASE("the peak of each variant is that of what multiplies it, in the summary and in this check") {
+  // f32 has 1e12 operations/s. A third of the rate of int8 is more, and codes of four bits have twice the rate of int8.
+  constexpr double kInt8 = 4.5e12;
+  constexpr double kInt4 = 9e12;
+  const std::vector<std::pair<const char*, double>> peaks = {{"f32", 1e12},
+                                                             {"bf16", 1e12},
+                                                             {"f16", 1e12},
+                                                             {"fp8", 1e12},
+                                                             {"gguf-bf16", 1e12},
+                                                             {"int8", 1.5e12},
+                                                             {"int8-g32", 1.5e12},
+                                                             {"gguf-q6_k", 1.5e12},
+                                                             {"int4", 3e12},
+                                                             {"mxfp4", 3e12},
+                                                             {"gptq-int4-g128", 3e12},
+                                                             {"gguf-q4_k", 3e12},
+                                                             {"gguf-iq4_xs", 3e12},
+                                                             {"int8-w8a8", kInt8},
+                                                             {"int8-g32-w8a8", kInt8},
+                                                             {"compressed-tensors-int8-static", kInt8},
+                                                             {"int4-w8a8", kInt4},
+                                                             {"fp8-fp8-block128-w8a16", 1e12}};
+  for (const auto& [variant, peak] : peaks) {
+    CAPTURE(variant);
+    FullRun run;
+    run.record.limits->int8_ops = kInt8;
+    run.record.limits->int4_ops = kInt4;
+    for (PlannedCell& cell : run.record.cells) cell.key.variant = variant;
+    const std::string id = run.record.cells[0].key.id();
+    for (JournalLine& line : run.journal.lines) {
+      std::visit(
+          [&id](auto& one) {
+            if constexpr (requires { one.cell; }) {
+              if (one.cell == cell_key("cpu").id()) one.cell = id;
+            }
+          },
+          line);
+    }
+    // The prefill of a repetition is 3e11 operations in 0.6 s, and reads hardly anything here.
+    for (JournalLine& line : run.journal.lines) {
+      if (auto* const end = std::get_if<Repetition>(&line)) end->prefill.weight_bytes = end->prefill.kv_bytes = 1;
+    }
+    const std::optional<LimitShare> share = summarize(run.record, run.journal).cells[0].prefill_of_limit;
+    CHECK((share ? share->share : -1) == Approx(5e11 / peak));
+    const Texts texts = run.texts();
+    const auto found = verified(texts, texts.summary);
+    REQUIRE_OK(found);
+    CHECK(all_faults(*found).empty());
+    CHECK(found->n_samples == 360);
+  }
+}
+
 TEST_CASE("what was charged follows from what the backend is, and not from the share that the record states") {
   const auto after = [](double n_units_used, const PriceShare& share) {
     FullRun run;
