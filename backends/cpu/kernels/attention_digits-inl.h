@@ -168,6 +168,14 @@ template <int kRows, int kTiles>
       }
     }
   }
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m) {
+#pragma GCC unroll 4
+    for (int t = 0; t < kTiles; ++t) {
+      keep_in_registers(high[m][t]);
+      keep_in_registers(low[m][t]);
+    }
+  }
   add_values<kRows, kTiles>(args, rescale, units, first_row, first_dim_tile,
                             [&](int m, int t) { return value_of_pair(high[m][t], low[m][t]); });
 }

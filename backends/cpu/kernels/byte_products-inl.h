@@ -23,6 +23,11 @@ namespace secondsource::cpu::SS_CPU_ISA {
                                                          const I32& signed_bytes) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sums.v) : "v"(unsigned_bytes.v), "v"(signed_bytes.v));
 }
+/// To be called for each sum behind a loop. Without it g++ 12 chooses registers for the loop and for what follows it together, and has none
+/// left for some of the sums in the loop.
+[[gnu::always_inline]] inline void keep_in_registers(I32& sums) {
+  asm("" : "+v"(sums.v));
+}
 /// The same four bytes in each lane.
 [[gnu::always_inline]] inline I32 four_bytes(const void* p) {
   return {_mm512_set1_epi32(read<std::int32_t>(p))};
@@ -65,6 +70,9 @@ inline void nibbles_in_column_order(const I32& of_low, const I32& of_high, I32 (
                                                          const I32& signed_bytes) {
   asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums.a) : "x"(unsigned_bytes.a), "x"(signed_bytes.a));
   asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums.b) : "x"(unsigned_bytes.b), "x"(signed_bytes.b));
+}
+[[gnu::always_inline]] inline void keep_in_registers(I32& sums) {
+  asm("" : "+x"(sums.a), "+x"(sums.b));
 }
 [[gnu::always_inline]] inline I32 four_bytes(const void* p) {
   const __m256i lanes = _mm256_set1_epi32(read<std::int32_t>(p));
