@@ -155,9 +155,9 @@ __attribute__((target("avx512f,avx512bf16"))) float bf16_avx512(std::int64_t n) 
 SS_INSTRUCTION_LOOP(int8_vnni_512, "avx512f", __m512, "v", _mm512_set1_ps, "vpdpbusd %2, %2, %0")
 // The form of CPUs without AVX-512 (Alder Lake).
 SS_INSTRUCTION_LOOP(int8_vnni_256, "avx2", __m256, "x", _mm256_set1_ps, "%{vex%} vpdpbusd %2, %2, %0")
-// The cost of exact INT8 products without VNNI: values are widened to 16 bits, and two products are summed. vpmaddubsw reads bytes directly.
-// With int8 it saturates, and needs a vpmaddwd after it, which uses the same ports. With codes of four bits it does not, and its sums are
-// added in 16 bits.
+// The cost of exact INT8 products without VNNI: values are widened to 16 bits, and two products are summed. vpmaddubsw multiplies bytes
+// without widening them. Its sums of two products saturate with int8, and then a vpmaddwd has to follow, which uses the same ports. With
+// codes of four bits they do not saturate, and are added in 16 bits.
 SS_INSTRUCTION_LOOP(int8_madd_512, "avx512bw", __m512, "v", _mm512_set1_ps, "vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0")
 SS_INSTRUCTION_LOOP(int8_madd_256, "avx2", __m256, "x", _mm256_set1_ps, "vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0")
 SS_INSTRUCTION_LOOP(int4_madd_256, "avx2", __m256, "x", _mm256_set1_ps, "vpmaddubsw %2, %2, %1\n\tvpaddw %1, %0, %0")

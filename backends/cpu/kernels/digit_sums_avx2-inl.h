@@ -57,8 +57,8 @@ class MaddubsSums {
       const __m256i of_four = _mm256_set1_epi32(read<std::int32_t>(digits + i * kGroupColumns));
       products[i] = {_mm256_maddubs_epi16(codes.a, of_four), _mm256_maddubs_epi16(codes.b, of_four)};
     }
-    // All multiplications come before the additions, as in word_products-inl.h. On a Zen 1 this has 0.97 to 1.07 times the rate of additions
-    // after each multiplication, and most with int4 and int4-zp.
+    // All multiplications come before the additions, as in word_products-inl.h. On a Zen 1 this has 0.97 to 1.07 times the rate of
+    // additions after each multiplication, and most with int4 and int4-zp.
     __asm__(""
             : "+x"(products[0].a), "+x"(products[0].b), "+x"(products[1].a), "+x"(products[1].b), "+x"(products[2].a),
               "+x"(products[2].b));
