@@ -84,11 +84,19 @@ class Reading(WithRuns):
         shutil.copytree(self.real, folder)
         return folder
 
+    def without_absent_limits(self, reported, folder):
+        """The run of the report, its limits without the fields that the run's file does not have: the package gives limits as the
+        file has them, and the report writes null for a field that was added after the run."""
+        recorded = json.loads((folder / "run.json").read_text())
+        return reported | {name: {field: value for field, value in reported[name].items() if field in recorded[name] or value is not None}
+                           for name in ("limits", "second_limits") if reported[name]}
+
     def test_the_figures_are_those_of_the_report(self):
         for folder in (COMMITTED, self.real):
             entry, = json.loads(program("report", folder, "--format", "json"))
             run = secondsource.read_run(folder)
-            self.assertEqual(as_json(run.record), {name: value for name, value in entry["run"].items() if name != "checksum"})
+            self.assertEqual(as_json(run.record), {name: value for name, value in self.without_absent_limits(entry["run"], folder).items()
+                                                   if name != "checksum"})
             for name in ("cells", "golden", "failures"):
                 self.assertEqual([as_json(one) for one in getattr(run.summary, name)], entry["summary"][name], (folder, name))
             self.assertGreater(len(run.cells), 3)

@@ -649,7 +649,7 @@ class RunRecord:
     cells: Tuple[PlannedCell, ...]
     price: Optional[Price]
     slo: Optional[Slo]
-    limits: Optional[Mapping[str, Any]]  # the machine's measured limits, as in run.json
+    limits: Optional[Mapping[str, Any]]  # the machine's measured limits, as in run.json: an older run lacks later fields
     suite: str
     settings: Mapping[str, str]
     second_limits: Optional[Mapping[str, Any]] = None
