@@ -98,8 +98,8 @@ Result<OperationProfile> profile(const ProfileOptions& options, const Bundle& bu
   engine.scheduler.max_seqs = plan.scenario.batch;
   engine.max_context = plan.scenario.n_prompt_tokens + plan.scenario.n_output_tokens + backend->device().page_tokens;
   engine.kv_tokens = engine.max_context * plan.scenario.batch;
-  SS_TRY(auto session,
-         ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), variant, engine, context.progress));
+  SS_TRY(auto session, ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), variant, engine,
+                                          context.progress, context.interrupt));
   // Detokenizes each token as it is generated, as a streaming server does.
   SS_TRY(const std::optional<std::string> tokenizer_json, bundle.tokenizer_json());
   std::optional<Tokenizer> tokenizer;  // must outlive the decoder

@@ -58,7 +58,8 @@ Result<std::unique_ptr<ModelSession>> open_session(const Bundle& bundle, const M
   SS_TRY(const std::string variant, choose_variant(bundle, flags.variant));
   SS_TRY(const BackendOptions created, backend_options(flags));
   SS_TRY(std::unique_ptr<Backend> backend, load_backend_with_fault(module_folders(context.program), name, created));
-  return ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), variant, options, context.progress);
+  return ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), variant, options, context.progress,
+                            context.interrupt);
 }
 
 }  // namespace secondsource

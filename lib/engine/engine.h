@@ -3,7 +3,7 @@
 // and compiled steps; the backend owns the bytes. It uses one thread, and only Backend::wait() blocks.
 //
 //   SS_TRY(const ModelWeights weights,
-//          prepare_model_weights(*backend, config, bundle.tensors(), variant, name, progress));
+//          prepare_model_weights(*backend, config, bundle.tensors(), variant, name, progress, interrupt));
 //   SS_TRY(auto engine, Engine::create(*backend, config, weights, {.act = variant.activations}));
 //   SS_TRY(const RequestId id,
 //          engine->submit({.prompt_ids = ids, .max_new_tokens = 32, .stop_ids = config.eos_ids}));

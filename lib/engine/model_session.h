@@ -2,7 +2,7 @@
 // A backend with one model in one variant, ready for requests. The session owns everything that an Engine borrows.
 //
 //   SS_TRY(auto session, ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), "bf16", {},
-//                                           progress));
+//                                           progress, interrupt));
 //   SS_TRY(const RequestId id, session->engine().submit(request));
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include "bundle/model_config.h"
 #include "bundle/tensor_store.h"
 #include "bundle/variant.h"
+#include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
 #include "engine/engine.h"
@@ -24,11 +25,12 @@ namespace secondsource {
 class ModelSession {
  public:
   /// Prepares the weights and allocates the cache. EngineOptions::act is taken from the variant, and the value in
-  /// `options` is ignored. Errors: kInvalidInput for an unknown variant or bad tensors, kUnsupported, the errors of the
-  /// backend.
+  /// `options` is ignored. Errors: kInvalidInput for an unknown variant or bad tensors, kUnsupported, kInterrupted, the
+  /// errors of the backend.
   static Result<std::unique_ptr<ModelSession>> open(std::unique_ptr<Backend> backend, const ModelConfig& config,
                                                     const TensorStore& tensors, std::string_view variant,
-                                                    EngineOptions options, Progress& progress);
+                                                    EngineOptions options, Progress& progress,
+                                                    const InterruptFlag& interrupt);
 
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] Backend& backend() { return *backend_; }

@@ -37,11 +37,17 @@ enum class JoinedProjections : std::uint8_t {
   kNone,  ///< k has another type than q in llama.cpp's files of Mixtral-8x7B, and in others with a choice of types for each tensor
 };
 
+/// The unit of the progress.
+constexpr std::int64_t in_millions(std::int64_t n_elements) {
+  return n_elements / 1'000'000;
+}
+
 /// Makes the WeightSpecs one by one and passes them to the backend.
 class Preparer {
  public:
-  Preparer(Backend& backend, const TensorStore& tensors, const Variant& variant, Progress& progress)
-      : backend_(backend), tensors_(tensors), variant_(variant), progress_(progress) {}
+  Preparer(Backend& backend, const TensorStore& tensors, const Variant& variant, Progress& progress,
+           const InterruptFlag& interrupt)
+      : backend_(backend), tensors_(tensors), variant_(variant), progress_(progress), interrupt_(interrupt) {}
 
   /// Prepares a matrix from these rows; with `n_experts` > 1, the parts are those of one expert after the other.
   Result<WeightId> matrix(std::string label, const std::vector<MatrixPart>& parts, Join join,
@@ -250,6 +256,7 @@ class Preparer {
 
   /// `order` is the order of the columns, as in ModelWeights::column_orders; empty for the model's order.
   Result<WeightId> prepare(const WeightSpec& spec, const StoredForm& form, std::span<const std::int32_t> order) {
+    SS_TRY_VOID(interrupt_.check());
     auto id = backend_.prepare_weight(spec);
     if (!id) return id.error().with_context(fmt::format("weight {}", spec.name));
     extents_[*id] = {.bytes = encoded_bytes(spec.encoding, spec.n_rows, spec.n_cols),
@@ -258,7 +265,8 @@ class Preparer {
                      .encoding = spec.encoding};
     if (!order.empty()) column_orders_[*id].assign(order.begin(), order.end());
     if (form.input_scale > 0.0F) input_scales_[*id] = form.input_scale;
-    progress_.update(++n_prepared_);
+    n_prepared_ += spec.n_rows * spec.n_cols;
+    progress_.update(in_millions(n_prepared_));
     return id;
   }
 
@@ -266,7 +274,8 @@ class Preparer {
   const TensorStore& tensors_;
   const Variant& variant_;
   Progress& progress_;
-  std::int64_t n_prepared_ = 0;
+  const InterruptFlag& interrupt_;
+  std::int64_t n_prepared_ = 0;  ///< elements of the weights so far
   std::map<WeightId, WeightExtent> extents_;
   std::map<WeightId, std::vector<std::int32_t>> column_orders_;
   std::map<WeightId, float> input_scales_;
@@ -476,7 +485,8 @@ Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config
 }  // namespace
 
 Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& config, const TensorStore& tensors,
-                                           const Variant& variant, std::string_view name, Progress& progress) {
+                                           const Variant& variant, std::string_view name, Progress& progress,
+                                           const InterruptFlag& interrupt) {
   SS_TRY_VOID(check_tensors(config, tensors, name));
   if (variant.is_published() && variant.name != tensors.published_variant()) {
     return Error{ErrorCode::kUnsupported,
@@ -487,10 +497,14 @@ Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& 
     return Error{ErrorCode::kUnsupported,
                  fmt::format("backend {}: variant {}: {}", backend.device().backend, variant.name, support.reason)};
   }
-  progress.begin(fmt::format("preparing {} weights", variant.name), 0);
-  Preparer preparer(backend, tensors, variant, progress);
-  ModelWeights weights;
   const std::string embedding(kEmbeddingTensor);
+  Preparer preparer(backend, tensors, variant, progress, interrupt);
+  SS_TRY(const bool one_weight, preparer.is_stored_alike(embedding));
+  const bool is_embedding_prepared_twice = config.tied_embeddings && !one_weight;
+  const std::int64_t n_elements =
+      n_parameters(config) + (is_embedding_prepared_twice ? config.vocab_size * config.dim : 0);
+  progress.begin(fmt::format("preparing {} weights (million parameters)", variant.name), in_millions(n_elements));
+  ModelWeights weights;
   SS_TRY(weights.embedding, preparer.table("embedding", embedding, TensorRole::kEmbedding));
   for (std::int64_t layer = 0; layer < config.n_layers; ++layer) {
     SS_TRY(const LayerWeights prepared, prepare_layer(preparer, config, layer));
@@ -504,7 +518,6 @@ Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& 
     SS_TRY(weights.final_norm_bias,
            preparer.vector("final_norm_bias", {{bias_name(kFinalNormTensor)}}, TensorRole::kBias));
   }
-  SS_TRY(const bool one_weight, preparer.is_stored_alike(embedding));
   if (config.tied_embeddings && one_weight) {
     weights.head = weights.embedding;  // prepared once, for lookups and for the matmul
   } else {

@@ -13,6 +13,7 @@
 #include "bundle/model_config.h"
 #include "bundle/tensor_store.h"
 #include "bundle/variant.h"
+#include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
 
@@ -106,8 +107,9 @@ struct ModelWeights {
 
 /// Prepares all weights of the model in the variant. Error messages begin with `name`. Errors: kInvalidInput naming a
 /// tensor that is missing or whose shape contradicts the configuration; kUnsupported, before anything is prepared, if
-/// the backend lacks an encoding; the errors of the backend.
+/// the backend lacks an encoding; kInterrupted, checked before each weight; the errors of the backend.
 Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& config, const TensorStore& tensors,
-                                           const Variant& variant, std::string_view name, Progress& progress);
+                                           const Variant& variant, std::string_view name, Progress& progress,
+                                           const InterruptFlag& interrupt);
 
 }  // namespace secondsource

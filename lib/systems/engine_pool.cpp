@@ -209,7 +209,8 @@ class EnginePool final : public ModelPool {
     SS_TRY(Bundle bundle, Bundle::open(job_.models[index].bundle, progress_, never));
     const EngineOptions room = room_for(prompts_[index], bundle.config(), backend->device());
     SS_TRY(std::unique_ptr<ModelSession> session,
-           ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), job_.variant, room, progress_));
+           ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), job_.variant, room, progress_,
+                              never));
     SS_TRY([[maybe_unused]] const std::int64_t compile_ns, session->engine().prepare({}));
     ResidentModel& resident =
         slots_[index].resident.emplace(ResidentModel{std::move(bundle), std::move(session), nullptr});

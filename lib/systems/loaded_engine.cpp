@@ -53,7 +53,7 @@ class LoadedEngine final : public LoadedSystem {
            load_backend_with_fault(module_folders(job.program), job.backend, options));
     SS_TRY(Bundle bundle, Bundle::open(job.bundle, progress, never));
     auto loaded = std::unique_ptr<LoadedEngine>(new LoadedEngine(job, std::move(bundle)));
-    SS_TRY_VOID(loaded->open(std::move(backend), progress));
+    SS_TRY_VOID(loaded->open(std::move(backend), progress, never));
     return std::unique_ptr<LoadedSystem>(std::move(loaded));
   }
 
@@ -139,11 +139,11 @@ class LoadedEngine final : public LoadedSystem {
  private:
   LoadedEngine(const SystemJob& job, Bundle bundle) : job_(job), bundle_(std::move(bundle)) {}
 
-  Result<void> open(std::unique_ptr<Backend> backend, Progress& progress) {
+  Result<void> open(std::unique_ptr<Backend> backend, Progress& progress, const InterruptFlag& interrupt) {
     SS_TRY(prompts_, LoadedPrompts::load(bundle_, job_));
     const EngineOptions options = engine_options(backend->device());
     SS_TRY(session_, ModelSession::open(std::move(backend), bundle_.config(), bundle_.tensors(), job_.variant, options,
-                                        progress));
+                                        progress, interrupt));
     system_.emplace(*session_, prompts_->text.tokenizer(), job_.step_deadline_ns);
     device_telemetry_.emplace(session_->backend());
     return {};

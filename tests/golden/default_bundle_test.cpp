@@ -32,7 +32,7 @@ TEST_CASE("the bundle's suite passes on every backend in every variant that it s
     for (const Module& module : test::available_backends()) {
       CAPTURE(module.name, variant);
       auto session = ModelSession::open(test::make_backend(module.name), bundle->config(), bundle->tensors(), variant,
-                                        golden_engine_options(*inputs), progress);
+                                        golden_engine_options(*inputs), progress, InterruptFlag());
       if (!session && session.error().code == ErrorCode::kUnsupported) {
         std::cout << module.name << " " << variant << ": skipped: " << session.error().message << "\n";
         continue;

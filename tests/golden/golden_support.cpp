@@ -31,8 +31,8 @@ std::unique_ptr<Backend> make_backend(const std::string& name) {
 std::unique_ptr<ModelSession> open_session(const std::string& backend, const Bundle& bundle, const std::string& variant,
                                            const EngineOptions& options) {
   SilentProgress progress;
-  auto session =
-      ModelSession::open(make_backend(backend), bundle.config(), bundle.tensors(), variant, options, progress);
+  auto session = ModelSession::open(make_backend(backend), bundle.config(), bundle.tensors(), variant, options,
+                                    progress, InterruptFlag());
   if (!session) FAIL(backend << ", " << variant << ": " << session.error().message);
   return std::move(*session);
 }

@@ -48,7 +48,8 @@ Outcome run_stories(Bug bug) {
   if (!folder || !expected) return {};
   const Bundle bundle = Bundle::open_model_folder(*folder).value();
   SilentProgress progress;
-  auto session = ModelSession::open(test::make_mutant(bug), bundle.config(), bundle.tensors(), "f32", {}, progress);
+  auto session = ModelSession::open(test::make_mutant(bug), bundle.config(), bundle.tensors(), "f32", {}, progress,
+                                    InterruptFlag());
   if (!session) return {.ran = true, .killed = true, .finding = session.error().message};
   constexpr std::size_t kTokens = 48;  // three pages
   const auto cases = test::read_stories_cases(*expected);
@@ -89,7 +90,7 @@ struct Golden {
     const auto inputs = load_golden_inputs(bundle, text, suite, variant_of(bug));
     if (!inputs) FAIL(inputs.error().message);
     auto session = ModelSession::open(test::make_mutant(bug), bundle.config(), bundle.tensors(), variant_of(bug),
-                                      golden_engine_options(*inputs), progress);
+                                      golden_engine_options(*inputs), progress, InterruptFlag());
     if (!session) return {.ran = true, .killed = true, .finding = session.error().message};
     const auto result = run_golden_pass(**session, *inputs, {}, progress);
     if (!result) return {.ran = true, .killed = true, .finding = result.error().message};

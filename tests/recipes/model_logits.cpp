@@ -93,7 +93,7 @@ Result<void> run_jobs(const std::vector<std::string>& arguments) {
     engine.kv_pages = ceil_divide<std::int64_t>(engine.max_context, backend->device().page_tokens);
     SilentProgress progress;
     SS_TRY(const auto session, ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(),
-                                                  arguments.at(2), engine, progress));
+                                                  arguments.at(2), engine, progress, InterruptFlag()));
     SS_TRY(Json done, run_job(session->engine(), job));
     SS_TRY(const std::int64_t largest_resident, peak_rss_bytes(HostFiles{}));
     done["memory"] = memory_of(session->backend(), resident_before, largest_resident);

@@ -57,7 +57,8 @@ TEST_CASE("the peak of memory while loading is at most a tenth more than the wei
     const std::int64_t huge_before = huge_page_bytes_of_process();
     const auto before = peak_rss_bytes(HostFiles());
     REQUIRE_OK(before);
-    REQUIRE_OK(prepare_model_weights(*backend, bundle->config(), bundle->tensors(), *variant, "m", progress));
+    REQUIRE_OK(
+        prepare_model_weights(*backend, bundle->config(), bundle->tensors(), *variant, "m", progress, InterruptFlag()));
     const auto peak = peak_rss_bytes(HostFiles());
     REQUIRE_OK(peak);
     const auto weights = static_cast<double>(backend->memory().weights_bytes);

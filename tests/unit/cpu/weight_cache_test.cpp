@@ -61,7 +61,8 @@ class CachedModel {
   Result<void> prepare(CpuBackend& backend, const char* variant_name) {
     SS_TRY(const Bundle opened, Bundle::open(bundle(), progress_, interrupt_));
     SS_TRY(const Variant variant, variant_from_name(variant_name));
-    auto weights = prepare_model_weights(backend, opened.config(), opened.tensors(), variant, "m", progress_);
+    auto weights =
+        prepare_model_weights(backend, opened.config(), opened.tensors(), variant, "m", progress_, interrupt_);
     if (!weights) return weights.error();
     return {};
   }

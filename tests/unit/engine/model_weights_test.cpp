@@ -14,6 +14,7 @@
 #include "bundle/safetensors_writer.h"
 #include "bundle/tensor_store.h"
 #include "bundle/variant.h"
+#include "core/interrupt.h"
 #include "core/progress.h"
 #include "engine/model_graph.h"
 #include "fake_backend.h"
@@ -24,11 +25,12 @@
 namespace secondsource {
 namespace {
 
-ModelConfig tiny_config(bool tied) {
-  const std::string text = R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 32, "intermediate_size": 48,
-      "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 64,
-      "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "tie_word_embeddings": )" +
-                           std::string(tied ? "true}" : "false}");
+ModelConfig tiny_config(bool tied, int hidden_size = 32, int vocab_size = 64) {
+  const std::string text = fmt::format(
+      R"({{"architectures": ["LlamaForCausalLM"], "hidden_size": {}, "intermediate_size": 48,
+      "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": {},
+      "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "tie_word_embeddings": {}}})",
+      hidden_size, vocab_size, tied);
   auto config = parse_model_config(text, "test");
   if (!config) FAIL(config.error().message);
   return *config;
@@ -63,10 +65,62 @@ TEST_CASE("a tied head is the embedding's own weight where the variant stores bo
   test::FakeLog log;
   test::FakeBackend backend(log);
   SilentProgress progress;
-  const auto weights =
-      prepare_model_weights(backend, config, tensors, variant_from_name(variant_name).value(), "test", progress);
+  const auto weights = prepare_model_weights(backend, config, tensors, variant_from_name(variant_name).value(), "test",
+                                             progress, InterruptFlag());
   REQUIRE_OK(weights);
   CHECK((weights->head == weights->embedding) == one_weight);
+}
+
+/// Keeps the last task, its number of steps and how many of them are done, and requests an interrupt after some weights.
+class LastTask final : public Progress {
+ public:
+  explicit LastTask(int n_weights_before_interrupt = -1) : n_weights_before_interrupt_(n_weights_before_interrupt) {}
+  void begin(std::string_view task, std::int64_t n_steps) override {
+    name = task;
+    n_total = n_steps;
+  }
+  void update(std::int64_t n_steps_done) override {
+    n_done = n_steps_done;
+    if (++n_updates == n_weights_before_interrupt_) interrupt.request();
+  }
+  void note(std::string_view) override {}
+
+  std::string name;
+  std::int64_t n_total = 0;
+  std::int64_t n_done = 0;
+  int n_updates = 0;  ///< one for each weight
+  InterruptFlag interrupt;
+
+ private:
+  int n_weights_before_interrupt_;
+};
+
+TEST_CASE("the progress ends at its total, also where the embedding is prepared once more as the head") {
+  const auto [variant_name, tied, n_millions] = GENERATE(
+      table<std::string, bool, int>({{"bf16", true, 4}, {"int8", true, 8}, {"bf16", false, 8}, {"int8", false, 8}}));
+  CAPTURE(variant_name, tied);
+  const test::ScratchFolder scratch;
+  const ModelConfig config = tiny_config(tied, 512, 8000);  // an embedding of 4.1 million elements
+  test::FakeLog log;
+  test::FakeBackend backend(log);
+  LastTask progress;
+  REQUIRE_OK(prepare_model_weights(backend, config, zero_tensors(scratch, config),
+                                   variant_from_name(variant_name).value(), "test", progress, progress.interrupt));
+  CHECK(progress.name == "preparing " + variant_name + " weights (million parameters)");
+  CHECK(progress.n_total / 4 * 4 == n_millions);
+  CHECK(progress.n_done == progress.n_total);
+}
+
+TEST_CASE("an interrupt is seen before the next weight") {
+  const test::ScratchFolder scratch;
+  const ModelConfig config = tiny_config(false);
+  test::FakeLog log;
+  test::FakeBackend backend(log);
+  LastTask progress(2);
+  CHECK_ERROR(prepare_model_weights(backend, config, zero_tensors(scratch, config), variant_from_name("bf16").value(),
+                                    "test", progress, progress.interrupt),
+              ErrorCode::kInterrupted, "interrupted");
+  CHECK(progress.n_updates == 2);
 }
 
 /// Writes the tensors, whose bytes are concatenated in `bytes`, as the weights of a published variant, and opens the file.
@@ -126,7 +180,7 @@ TEST_CASE("values or keys of another encoding than queries are a weight and a pr
   test::FakeBackend backend(log);
   SilentProgress progress;
   const auto weights = prepare_model_weights(backend, model.config, model.tensors,
-                                             variant_from_name("gguf-q4_k").value(), "test", progress);
+                                             variant_from_name("gguf-q4_k").value(), "test", progress, InterruptFlag());
   REQUIRE_OK(weights);
   const auto extent = [&](WeightId id) { return weights->extents.at(id); };
 
@@ -238,7 +292,7 @@ TEST_CASE(
   test::FakeLog log;
   test::FakeBackend backend(log);
   SilentProgress progress;
-  const auto weights = prepare_model_weights(backend, *config, tensors, variant, "test", progress);
+  const auto weights = prepare_model_weights(backend, *config, tensors, variant, "test", progress, InterruptFlag());
   REQUIRE_OK(weights);
   CHECK_FALSE(weights->layers[0].v.has_value());
   CHECK(weights->layers[1].v.has_value());
@@ -262,16 +316,16 @@ TEST_CASE(
                                                {"layers.1.ffn.down", 0.25F},
                                                {"head", 0.0F}});
   // In any other variant the weights are used by value, and no activations are quantized.
-  const auto plain =
-      prepare_model_weights(backend, *config, tensors, variant_from_name("bf16").value(), "test", progress);
+  const auto plain = prepare_model_weights(backend, *config, tensors, variant_from_name("bf16").value(), "test",
+                                           progress, InterruptFlag());
   REQUIRE_OK(plain);
   CHECK(plain->input_scales.empty());
 
   const test::ScratchFolder other;
   stored["model.layers.1.mlp.up_proj.weight"] = 0.75F;
   const TensorStore different = static_tensors(other, *config, variant, stored);
-  CHECK_ERROR(prepare_model_weights(backend, *config, different, variant, "test", progress), ErrorCode::kUnsupported,
-              "expected one scale of inputs, found 0.25 and 0.75");
+  CHECK_ERROR(prepare_model_weights(backend, *config, different, variant, "test", progress, InterruptFlag()),
+              ErrorCode::kUnsupported, "expected one scale of inputs, found 0.25 and 0.75");
 }
 
 TEST_CASE(
@@ -293,7 +347,7 @@ TEST_CASE(
     test::FakeLog log;
     test::FakeBackend backend(log);
     SilentProgress progress;
-    const auto weights = prepare_model_weights(backend, *config, tensors, variant, "test", progress);
+    const auto weights = prepare_model_weights(backend, *config, tensors, variant, "test", progress, InterruptFlag());
     REQUIRE_OK(weights);
     const StepGraph graph = build_step_graph(*config, *weights, {.act = variant.activations});
     REQUIRE_OK(check_graph(graph));
@@ -370,8 +424,8 @@ TEST_CASE("inputs of codes in act order are brought to that order, and what has 
   test::FakeLog log;
   test::FakeBackend backend(log);
   SilentProgress progress;
-  const auto weights =
-      prepare_model_weights(backend, *config, tensors, variant_from_name("gptq-int4-g32").value(), "test", progress);
+  const auto weights = prepare_model_weights(backend, *config, tensors, variant_from_name("gptq-int4-g32").value(),
+                                             "test", progress, InterruptFlag());
   REQUIRE_OK(weights);
   const auto order_of = [&](WeightId id) {
     const auto found = weights->column_orders.find(id);
@@ -423,8 +477,8 @@ TEST_CASE("inputs of codes in act order are brought to that order, and what has 
                                             "layers.2.ffn.down", "head"});
 
   // In any other variant the weights are used by value, in the model's order.
-  const auto plain =
-      prepare_model_weights(backend, *config, tensors, variant_from_name("bf16").value(), "test", progress);
+  const auto plain = prepare_model_weights(backend, *config, tensors, variant_from_name("bf16").value(), "test",
+                                           progress, InterruptFlag());
   REQUIRE_OK(plain);
   CHECK(plain->column_orders.empty());
   CHECK(build_step_graph(*config, *plain, {}).column_lists.empty());
@@ -458,7 +512,7 @@ TEST_CASE(
   test::FakeBackend backend(log);
   SilentProgress progress;
   const Variant variant = variant_from_name("gptq-int4-g32").value();
-  const auto weights = prepare_model_weights(backend, *config, tensors, variant, "test", progress);
+  const auto weights = prepare_model_weights(backend, *config, tensors, variant, "test", progress, InterruptFlag());
   REQUIRE_OK(weights);
   const auto order_of = [&](WeightId id) {
     const auto found = weights->column_orders.find(id);
