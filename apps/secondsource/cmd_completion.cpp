@@ -1,7 +1,10 @@
 // secondsource completion SHELL writes the script with which a shell completes commands and flags.
 
 #include <memory>
+#include <string>
+#include <vector>
 
+#include "backend/module.h"
 #include "commands.h"
 #include "completion.h"
 
@@ -17,7 +20,9 @@ CommandNode* add_completion_command(CommandNode& app, CommandAction& action) {
       "Example: source <(secondsource completion bash)");
   command->callback([shell, &action] {
     action = [shell](CommandContext& context) -> Result<ExitStatus> {
-      SS_TRY_VOID(print(completion_script(*enum_from_name<Shell>(*shell), context.commands)));
+      std::vector<std::string> backends;
+      for (const ModuleFile& module : list_modules(module_folders(context.program))) backends.push_back(module.name);
+      SS_TRY_VOID(print(completion_script(*enum_from_name<Shell>(*shell), context.commands, backends)));
       return ExitStatus::kOk;
     };
   });

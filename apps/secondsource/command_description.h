@@ -15,6 +15,7 @@ struct FlagDescription {
   std::string present{};             ///< its value when it is not given, where the help shows it
   std::string description{};
   bool is_repeated = false;  ///< takes several values
+  char separator = 0;        ///< between values in one word; 0: there is one value in a word
   bool is_required = false;
 
   [[nodiscard]] bool is_positional() const { return !name.starts_with("-"); }

@@ -260,7 +260,7 @@ Flag* Flag::check(const FlagCheck& check) {
 
 Flag* Flag::delimiter(char separator) {
   option_->delimiter(separator);
-  separator_ = separator;
+  description_.separator = separator;
   return this;
 }
 
@@ -299,15 +299,16 @@ std::optional<std::string> Flag::fault_of_empty_value() const {
 }
 
 std::optional<std::string> Flag::fault_of_empty_part(const std::string& word) const {
-  if (separator_ == 0 || word.empty()) return std::nullopt;  // an empty word is refused as an empty value
-  const bool has_empty_part = word.front() == separator_ || word.back() == separator_ ||
-                              word.find(std::string(2, separator_)) != std::string::npos;
+  if (description_.separator == 0 || word.empty()) return std::nullopt;  // an empty word is refused as an empty value
+  const char separator = description_.separator;
+  const bool has_empty_part = word.front() == separator || word.back() == separator ||
+                              word.find(std::string(2, separator)) != std::string::npos;
   if (!has_empty_part) return std::nullopt;
   return fmt::format("{}: expected values that are not empty, found {}", description_.name, in_quotes(word));
 }
 
 std::optional<std::string> Flag::repeated_word() const {
-  if (separator_ == 0 || description_.value != kTextValue) return std::nullopt;
+  if (description_.separator == 0 || description_.value != kTextValue) return std::nullopt;
   std::set<std::string_view> seen;
   for (const std::string& word : option_->results()) {
     if (!seen.insert(word).second) return word;

@@ -96,7 +96,6 @@ class Flag {
  private:
   CLI::Option* option_;
   FlagDescription description_;
-  char separator_ = 0;  ///< of the values of a list in one word; 0: there is one value in a word
   bool may_be_empty_ = false;
 };
 

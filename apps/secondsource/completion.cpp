@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/shell_text.h"
+#include "core/variant_name.h"
 
 namespace secondsource {
 namespace {
@@ -41,7 +42,14 @@ std::vector<std::string> words_of(const CommandDescription& command) {
   return words;
 }
 
-std::string bash_script(const CommandDescription& program) {
+/// The values that are offered for a flag; none: names of files.
+std::vector<std::string> offered_values(const FlagDescription& flag, const std::vector<std::string>& backends) {
+  if (flag.name == "--backend" || flag.name == "--require") return backends;
+  if (flag.name == "--variant") return {kVariantNames.begin(), kVariantNames.end()};  // others are allowed, too
+  return flag.words;
+}
+
+std::string bash_script(const CommandDescription& program, const std::vector<std::string>& backends) {
   std::string paths, values, words;
   visit_commands(program, "", [&](const CommandDescription& command, const std::string& path) {
     if (!path.empty()) paths += (paths.empty() ? "" : " | ") + single_quoted(path);
@@ -49,15 +57,16 @@ std::string bash_script(const CommandDescription& program) {
                          single_quoted(fmt::format("{}", fmt::join(words_of(command), " "))));
     for (const FlagDescription& flag : command.flags) {
       if (flag.is_positional() || flag.value.empty()) continue;
-      // Without fixed values bash completes file names.
-      values += fmt::format("    {}) COMPREPLY=($(compgen -W {} -- \"$word\")); return ;;\n",
-                            single_quoted(path + " " + flag.name),
-                            single_quoted(fmt::format("{}", fmt::join(flag.words, " "))));
+      // Without values bash completes file names. Of a list the last value is completed, behind those before it.
+      values += fmt::format("    {}) COMPREPLY=($(compgen {}-W {} -- \"{}\")); return ;;\n",
+                            single_quoted(path + " " + flag.name), flag.separator == 0 ? "" : "-P \"$before\" ",
+                            single_quoted(fmt::format("{}", fmt::join(offered_values(flag, backends), " "))),
+                            flag.separator == 0 ? "$word" : "${word##*,}");
     }
   });
   return fmt::format(R"(# Completion of {0} in bash: source <({0} completion bash)
 _{0}() {{
-  local word=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} command= words= i longer
+  local word=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} command= words= before= i longer
   for ((i = 1; i < COMP_CWORD; i++)); do
     longer=${{command:+$command }}${{COMP_WORDS[i]}}
     case $longer in
@@ -65,6 +74,7 @@ _{0}() {{
     esac
   done
   COMPREPLY=()
+  [[ $word == *,* ]] && before=${{word%,*}},
   case "$command $previous" in
 {2}  esac
   case $command in
@@ -77,12 +87,15 @@ complete -o bashdefault -o default -F _{0} {0}
 }
 
 /// A specification for _arguments: '--threads[Threads of each backend]:N:'.
-std::string zsh_argument(const FlagDescription& flag) {
-  const std::string files = flag.words.empty() ? "_files" : fmt::format("({})", fmt::join(flag.words, " "));
-  if (flag.is_positional()) return fmt::format("{}:{}:{}", flag.is_repeated ? "*" : "", flag.name, files);
+std::string zsh_argument(const FlagDescription& flag, const std::vector<std::string>& backends) {
+  const std::vector<std::string> offered = offered_values(flag, backends);
+  const std::string words = fmt::format("{}", fmt::join(offered, " "));
+  std::string values = "_files";
+  if (!offered.empty()) values = flag.separator == 0 ? fmt::format("({})", words) : "_values -s , value " + words;
+  if (flag.is_positional()) return fmt::format("{}:{}:{}", flag.is_repeated ? "*" : "", flag.name, values);
   const std::string text = escaped(flag.description, "[]:\\", "\\");
   return fmt::format("{}{}[{}]{}", flag.is_repeated ? "*" : "", flag.name, text,
-                     flag.value.empty() ? "" : fmt::format(":{}:{}", flag.value, files));
+                     flag.value.empty() ? "" : fmt::format(":{}:{}", flag.value, values));
 }
 
 /// "_secondsource_bundle_create".
@@ -92,13 +105,13 @@ std::string zsh_function(const CommandDescription& command) {
   return name;
 }
 
-std::string zsh_script(const CommandDescription& program) {
+std::string zsh_script(const CommandDescription& program, const std::vector<std::string>& backends) {
   std::string functions;
   visit_commands(program, "", [&](const CommandDescription& command, const std::string&) {
     functions += zsh_function(command) + "() {\n";
     std::string arguments;
     for (const FlagDescription& flag : command.flags)
-      arguments += fmt::format(" \\\n    {}", single_quoted(zsh_argument(flag)));
+      arguments += fmt::format(" \\\n    {}", single_quoted(zsh_argument(flag, backends)));
     if (command.subcommands.empty()) {
       functions += fmt::format("  _arguments{}\n}}\n", arguments);
       return;
@@ -153,7 +166,13 @@ std::string fish_condition(const CommandDescription& program, const std::string&
   return condition;
 }
 
-std::string fish_script(const CommandDescription& program) {
+/// The values as fish's "-a" takes them.
+std::string fish_values(const FlagDescription& flag, const std::vector<std::string>& offered) {
+  const std::string words = fmt::format("{}", fmt::join(offered, " "));
+  return flag.separator == 0 ? words : fmt::format("(__fish_append , {})", words);
+}
+
+std::string fish_script(const CommandDescription& program, const std::vector<std::string>& backends) {
   std::string out = fmt::format("# Completion of {0} in fish: {0} completion fish | source\n", program.name);
   visit_commands(program, "", [&](const CommandDescription& command, const std::string& path) {
     const std::string condition = fish_condition(program, path);
@@ -168,12 +187,11 @@ std::string fish_script(const CommandDescription& program) {
     }
     for (const FlagDescription& flag : command.flags) {
       if (flag.is_positional()) continue;
+      const std::vector<std::string> offered = offered_values(flag, backends);
       out += fmt::format("complete -c {} {} -l {}{}{} -d {}\n", program.name,
                          path.empty() ? "-n __fish_use_subcommand" : "-n " + single_quoted(condition),
                          flag.name.substr(2), flag.value.empty() ? "" : " -r",
-                         flag.words.empty()
-                             ? ""
-                             : fmt::format(" -f -a {}", single_quoted(fmt::format("{}", fmt::join(flag.words, " ")))),
+                         offered.empty() ? "" : fmt::format(" -f -a {}", single_quoted(fish_values(flag, offered))),
                          single_quoted(escaped(flag.description, "\\", "\\")));
     }
   });
@@ -182,14 +200,15 @@ std::string fish_script(const CommandDescription& program) {
 
 }  // namespace
 
-std::string completion_script(Shell shell, const CommandDescription& program) {
+std::string completion_script(Shell shell, const CommandDescription& program,
+                              const std::vector<std::string>& backends) {
   switch (shell) {
     case Shell::kBash:
-      return bash_script(program);
+      return bash_script(program, backends);
     case Shell::kZsh:
-      return zsh_script(program);
+      return zsh_script(program, backends);
     case Shell::kFish:
-      return fish_script(program);
+      return fish_script(program, backends);
   }
   return {};
 }

@@ -124,12 +124,15 @@ std::string completed(const std::string& words) {
   return out;
 }
 
-TEST_CASE("bash completes commands, their flags, and the values of a flag that has a fixed set") {
+TEST_CASE("bash completes commands, their flags, the values of a flag that has a fixed set, and names in lists") {
   CHECK(completed("secondsource ver") == "verify\n");
   CHECK(completed("secondsource bundle cr") == "create\n");
   CHECK(completed("secondsource run --bat") == "--batching\n");
   CHECK(completed("secondsource run bundles/default --batching ''") == "continuous\nstatic\ndynamic\n");
   CHECK(completed("secondsource waiver check --ga") == "--gate\n");
+  CHECK(completed("secondsource generate --backend ref") == "reference\n");
+  CHECK(completed("secondsource run --variant int8-g") == "int8-g32\nint8-g32-w8a8\n");
+  CHECK(completed("secondsource run --variant bf16,int4-") == "bf16,int4-w8a8\n");
   CHECK(completed("secondsource run --out ''") == "\n");  // none offered: bash completes file names
   CHECK_FALSE(contains(run_program({"completion", "bash"}).out, "worker"));
 }
