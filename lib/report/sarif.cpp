@@ -50,6 +50,27 @@ void add_regression(const GateReport& report, const GateVerdict& verdict, Ordere
   if (!has_place) results.push_back(result(kRegression, level, what, kProjectFile, 1));
 }
 
+void notify(std::string_view level, const std::string& text, OrderedJson& notifications) {
+  notifications.push_back({{"level", level}, {"message", {{"text", text}}}});
+}
+
+/// How the gate's own work ended. Not successful if something was left undecided: without results, a reader would take it for a pass.
+OrderedJson invocation(const GateReport& report) {
+  OrderedJson notifications = OrderedJson::array();
+  for (const GateVerdict& verdict : report.verdicts) {
+    if (verdict.decision == Decision::kInconclusive && verdict.decides) {
+      notify("warning", fmt::format("{} {}: inconclusive: {}", verdict.cell.id(), verdict.metric, verdict.why),
+             notifications);
+    }
+  }
+  if (!report.cannot_decide.empty()) notify("warning", report.cannot_decide, notifications);
+  for (const std::string& what : report.not_comparable) notify("warning", "not comparable: " + what, notifications);
+  for (const std::string& what : report.waiver_errors) notify("error", "waiver: " + what, notifications);
+  const bool is_decided = notifications.empty();
+  for (const std::string& cell : report.not_judged) notify("note", "not judged: " + cell, notifications);
+  return {{"executionSuccessful", is_decided}, {"toolExecutionNotifications", notifications}};
+}
+
 }  // namespace
 
 std::string write_sarif(const GateReport& report) {
@@ -66,7 +87,9 @@ std::string write_sarif(const GateReport& report) {
   const OrderedJson rules = {rule(kRegression, "Cost per token or time to the first token grew past the threshold"),
                              rule(kWrongTokens, "Generated tokens failed their golden check"),
                              rule(kNotMeasured, "A backend that the base has could not be measured")};
-  const OrderedJson run = {{"tool", {{"driver", {{"name", "secondsource"}, {"rules", rules}}}}}, {"results", results}};
+  const OrderedJson run = {{"tool", {{"driver", {{"name", "secondsource"}, {"rules", rules}}}}},
+                           {"invocations", OrderedJson::array({invocation(report)})},
+                           {"results", results}};
   const OrderedJson document = {{"$schema", "https://json.schemastore.org/sarif-2.1.0.json"},
                                 {"version", "2.1.0"},
                                 {"runs", OrderedJson::array({run})}};

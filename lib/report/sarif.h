@@ -9,7 +9,9 @@
 
 namespace secondsource {
 
-/// Regressions are errors, and waived ones are notes. Wrong tokens and failed cells are errors without a location.
+/// Regressions are errors, and waived ones are notes. Wrong tokens and failed cells are errors at the file that defines the build.
+/// What could not be compared or decided is a notification of the invocation, which then was not successful: it belongs to no line of
+/// the code.
 [[nodiscard]] std::string write_sarif(const GateReport& report);
 
 }  // namespace secondsource

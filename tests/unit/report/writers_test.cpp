@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "report/annotations.h"
 #include "report/cell_text.h"
 #include "report/csv.h"
@@ -569,4 +571,26 @@ TEST_CASE("verdicts on opportunistic variants are shown as such and are no failu
   const std::string junit = write_junit({}, &gate);
   CHECK(contains(junit, "failures=\"0\" errors=\"0\" skipped=\"2\""));
   CHECK(contains(write_sarif(gate), "\"level\": \"note\""));
+}
+
+TEST_CASE("SARIF without results says whether all was decided") {
+  const auto invocation = [](const GateReport& gate) {
+    const auto run = nlohmann::json::parse(write_sarif(gate))["runs"][0];
+    CHECK(run["results"].empty());
+    return run["invocations"][0];
+  };
+  GateReport gate;
+  gate.verdicts = {{.cell = {"m", "cpu", "bf16", "s"}, .metric = "cost", .decision = Decision::kPass, .why = "+1 %"}};
+  gate.not_judged = {"m/cpu/int8/s: new"};
+  CHECK(invocation(gate)["executionSuccessful"] == true);
+  CHECK(invocation(gate)["toolExecutionNotifications"][0]["message"]["text"] == "not judged: m/cpu/int8/s: new");
+
+  gate.not_comparable = {"m/cpu/bf16/t: another host"};
+  gate.verdicts.front().decision = Decision::kInconclusive;
+  const auto undecided = invocation(gate);
+  CHECK(undecided["executionSuccessful"] == false);
+  const auto& notifications = undecided["toolExecutionNotifications"];
+  REQUIRE(notifications.size() == 3);
+  CHECK(notifications[0]["message"]["text"] == "m/cpu/bf16/s cost: inconclusive: +1 %");
+  CHECK(notifications[1]["message"]["text"] == "not comparable: m/cpu/bf16/t: another host");
 }
