@@ -87,6 +87,10 @@ fs::path hash_folder() {
   return folder ? *folder : fs::path();
 }
 
+std::string_view remedy_of_damage(const Bundle& bundle) {
+  return bundle.is_extracted() ? "; this is the copy of a zip: remove it (secondsource cache clean)" : "";
+}
+
 Result<std::string> check_content(const Bundle& bundle, Progress& progress, const InterruptFlag& interrupt,
                                   const fs::path& cache) {
   ContentHasher hasher(cache, progress, interrupt);
@@ -99,12 +103,9 @@ Result<std::string> check_content(const Bundle& bundle, Progress& progress, cons
       SS_TRY(const fs::path path, resolve_inside(folder, file.path));
       SS_TRY(const std::string hash, hasher.hash_of(path, file.sha256));
       if (hash == file.sha256) continue;
-      return Error{
-          ErrorCode::kInvalidInput,
-          fmt::format(
-              "{}: {}: damaged: expected SHA-256 {:.12}... as the manifest says, found {:.12}...{}", folder.string(),
-              printable(file.path), file.sha256, hash,
-              bundle.is_extracted() ? "; this is the copy of a zip: remove it (secondsource cache clean)" : "")};
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: {}: damaged: expected SHA-256 {:.12}... as the manifest says, found {:.12}...{}",
+                               folder.string(), printable(file.path), file.sha256, hash, remedy_of_damage(bundle))};
     }
     return bundle.content_hash();
   }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "bundle/bundle.h"
 #include "core/interrupt.h"
@@ -22,6 +23,9 @@ namespace secondsource {
 /// verify_bundle() always reads everything. Errors: kInvalidInput, naming the damaged file; kIo, kInterrupted.
 Result<std::string> check_content(const Bundle& bundle, Progress& progress, const InterruptFlag& interrupt,
                                   const std::filesystem::path& cache = hash_folder());
+
+/// What a message about a damaged file ends with: how the extracted copy of a zip is removed; empty for any other bundle.
+[[nodiscard]] std::string_view remedy_of_damage(const Bundle& bundle);
 
 /// SHA-256 of a file that may be large: reports progress after each piece, and stops when it is interrupted. `n_bytes`
 /// counts the bytes that were hashed before, and after the call also those of this file. Errors: kIo, kInterrupted.

@@ -58,7 +58,8 @@ Result<void> check_hashes(Verification& verification) {
     SS_TRY(const fs::path path, resolve_inside(verification.bundle.folder(), file.path));
     SS_TRY(const std::string hash, hash_large_file(path, verification.progress, verification.interrupt, n_bytes));
     if (hash != file.sha256) {
-      verification.findings.fault(fmt::format("{}: expected SHA-256 {}, found {}", file.path, file.sha256, hash));
+      verification.findings.fault(fmt::format("{}: expected SHA-256 {}, found {}{}", file.path, file.sha256, hash,
+                                              remedy_of_damage(verification.bundle)));
     }
   }
   return {};

@@ -128,7 +128,9 @@ TEST_CASE("a damaged copy of a zip is refused with what removes it") {
     REQUIRE_OK(write_file(item.path(), *bytes));
   }
   const std::vector<std::string> check = {"check", zip, "--backend", "cpu", "--variant", "bf16"};
-  check_refused(run_with_cache(cache, check), "this is the copy of a zip: remove it (secondsource cache clean)");
+  const std::string remedy = "this is the copy of a zip: remove it (secondsource cache clean)";
+  check_refused(run_with_cache(cache, check), remedy);
+  CHECK(contains(run_with_cache(cache, {"bundle", "verify", zip}).out, remedy));
   CHECK(run_with_cache(cache, {"cache", "clean"}).status == 0);
   CHECK(run_with_cache(cache, check).status == 0);
 }
