@@ -107,22 +107,24 @@ Result<ExitStatus> run_selftest(SelftestOptions options, CommandContext& context
 }
 
 void add_gate_flags(CommandNode& command, SelftestOptions& options) {
-  command.add_option("--trials", options.plan.n_trials, "Gates of one cell for each noise, size and change")
-      ->check(Range(std::int64_t{10}, std::int64_t{10'000'000}))
-      ->capture_default_str();
-  command.add_option("--families", options.plan.n_families, "Comparisons of a build with itself, 16 cells each")
-      ->check(Range(std::int64_t{10}, std::int64_t{10'000'000}))
-      ->capture_default_str();
-  command.add_option("--cells", options.plan.n_cells, "Cells of a comparison")
-      ->check(Range(std::int64_t{1}, std::int64_t{1000}))
-      ->capture_default_str();
+  Flag* trials =
+      command.add_option("--trials", options.plan.n_trials, "Gates of one cell for each noise, size and change")
+          ->check(Range(std::int64_t{10}, std::int64_t{10'000'000}))
+          ->capture_default_str();
+  Flag* families =
+      command.add_option("--families", options.plan.n_families, "Comparisons of a build with itself, 16 cells each")
+          ->check(Range(std::int64_t{10}, std::int64_t{10'000'000}))
+          ->capture_default_str();
+  Flag* cells = command.add_option("--cells", options.plan.n_cells, "Cells of a comparison")
+                    ->check(Range(std::int64_t{1}, std::int64_t{1000}))
+                    ->capture_default_str();
   command.add_option("--seed", options.plan.seed, "Seed of the simulation, which decides all its results")
       ->capture_default_str();
-  command
-      .add_option("--threads", options.plan.work.n_threads,
-                  "Threads of the simulation; they change nothing in its results")
-      ->check(Range(1, 1024))
-      ->capture_default_str();
+  Flag* threads = command
+                      .add_option("--threads", options.plan.work.n_threads,
+                                  "Threads of the simulation; they change nothing in its results")
+                      ->check(Range(1, 1024))
+                      ->capture_default_str();
   Flag* server_starts =
       command.add_flag("--server-starts", options.server_starts,
                        "Simulate two servers that stay up for several pairs, with a variance from start to start");
@@ -131,7 +133,11 @@ void add_gate_flags(CommandNode& command, SelftestOptions& options) {
           ->excludes(server_starts);
   Flag* real = command.add_flag("--real", options.real, "Measure pairs of this program with itself on this machine")
                    ->excludes(server_starts)
-                   ->excludes(anchor);
+                   ->excludes(anchor)
+                   ->excludes(trials)
+                   ->excludes(families)
+                   ->excludes(cells)
+                   ->excludes(threads);
   command.add_option("--bundle", options.bundle, "--real: the bundle that judges the tokens")->needs(real);
   command.add_option("--timed-bundle", options.timed_bundle, "--real: the bundle to take times on, as for ab")
       ->needs(real);

@@ -123,20 +123,23 @@ void add_selftest_checks(CommandNode& selftest, CommandAction& action) {
   CommandNode* checks = selftest.add_subcommand(
       "checks", "The checks of a measurement: false alarms, and whether planted faults are found");
   checks->add_option("run", options->runs, "Run directories whose repetitions are judged");
-  checks->add_flag("--real", options->real, "Measure on this machine first; a folder that has a run is continued");
-  checks->add_option("--bundle", options->bundle, "--real: the bundle");
-  checks->add_option("--backend", options->backend, "--real: the backend")->capture_default_str();
-  checks->add_option("--variant", options->variant, "--real: the variant")->capture_default_str();
-  checks->add_option("--scenario", options->scenarios, "--real: the scenarios")->capture_default_str();
+  Flag* real =
+      checks->add_flag("--real", options->real, "Measure on this machine first; a folder that has a run is continued");
+  checks->add_option("--bundle", options->bundle, "--real: the bundle")->needs(real);
+  checks->add_option("--backend", options->backend, "--real: the backend")->needs(real)->capture_default_str();
+  checks->add_option("--variant", options->variant, "--real: the variant")->needs(real)->capture_default_str();
+  checks->add_option("--scenario", options->scenarios, "--real: the scenarios")->needs(real)->capture_default_str();
   checks->add_option("--repetitions", options->n_repetitions, "--real: of each scenario")
+      ->needs(real)
       ->check(Range(1, 10'000))
       ->capture_default_str();
   checks
       ->add_option("--load", options->load,
                    "--real: beside it, none, bursts (one thread half of the time) or busy (all CPUs)")
+      ->needs(real)
       ->check(OneOf({"none", "bursts", "busy"}))
       ->capture_default_str();
-  checks->add_option("--out", options->out, "--real: the run's folder");
+  checks->add_option("--out", options->out, "--real: the run's folder")->needs(real);
   checks->footer(
       "Ends with 1 when more than 1 % of the right repetitions are INVALID (docs/checks.md).\n"
       "Example: secondsource selftest checks --real --bundle bundles/default --load bursts --out pool");

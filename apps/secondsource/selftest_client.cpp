@@ -139,28 +139,35 @@ void add_selftest_client(CommandNode& selftest, CommandAction& action) {
   auto options = std::make_shared<ClientOptions>();
   CommandNode* client = selftest.add_subcommand(
       "client", "The client of servers: its CPU time for a token event, and how far its times are off");
-  client->add_option("--streams", options->streams, "Concurrent streams, one measurement each")
-      ->delimiter(',')
-      ->check(Range(1, 100'000))
-      ->capture_default_str();
+  Flag* streams = client->add_option("--streams", options->streams, "Concurrent streams, one measurement each")
+                      ->delimiter(',')
+                      ->check(Range(1, 100'000))
+                      ->capture_default_str();
   client->add_option("--first-ms", options->first_ms, "Of the null server: from a request to its first token")
       ->check(Range(0.0, 60'000.0))
       ->capture_default_str();
   client->add_option("--gap-ms", options->gap_ms, "Of the null server: between the tokens of one stream, at least")
       ->check(Range(0.01, 60'000.0))
       ->capture_default_str();
-  client->add_option("--events", options->events_per_s, "Most token events a second; with more streams the gap grows")
-      ->check(Range(1.0, 10'000'000.0))
-      ->capture_default_str();
-  client->add_option("--arrivals", options->arrivals_per_s, "Requests a second, Poisson")
-      ->check(Range(0.1, 1'000'000.0))
-      ->capture_default_str();
-  client->add_option("--seconds", options->seconds, "Length of an answer")
-      ->check(Range(0.01, 600.0))
-      ->capture_default_str();
-  client->add_option("--seed", options->seed, "The arrivals follow from it")->capture_default_str();
+  Flag* events =
+      client
+          ->add_option("--events", options->events_per_s, "Most token events a second; with more streams the gap grows")
+          ->check(Range(1.0, 10'000'000.0))
+          ->capture_default_str();
+  Flag* arrivals = client->add_option("--arrivals", options->arrivals_per_s, "Requests a second, Poisson")
+                       ->check(Range(0.1, 1'000'000.0))
+                       ->capture_default_str();
+  Flag* seconds = client->add_option("--seconds", options->seconds, "Length of an answer")
+                      ->check(Range(0.01, 600.0))
+                      ->capture_default_str();
+  Flag* seed = client->add_option("--seed", options->seed, "The arrivals follow from it")->capture_default_str();
   Flag* serve =
-      client->add_flag("--serve", options->serve, "Be the null server until interrupted; prints the port first");
+      client->add_flag("--serve", options->serve, "Be the null server until interrupted; prints the port first")
+          ->excludes(streams)
+          ->excludes(events)
+          ->excludes(arrivals)
+          ->excludes(seconds)
+          ->excludes(seed);
   client->add_option("--port", options->port, "--serve: the port; 0: a free one")
       ->needs(serve)
       ->check(Range(0, 65'535))

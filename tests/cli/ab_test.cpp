@@ -392,6 +392,9 @@ TEST_CASE("selftest gate refuses flags that would have no effect") {
   check_refused(gate({"--as-measured"}), "--as-measured: expected --from beside it, found none");
   check_refused(gate({"--anchor", "--server-starts"}), ", found both");
   check_refused(gate({"--from", "pairs.jsonl", "--real"}), ", found both");
+  check_refused(gate({"--real", "--bundle", kTinyBundle, "--out", "pool", "--trials", "10"}), ", found both");
+  check_refused(run_program({"selftest", "checks", "reports/samples/runs/cpu", "--repetitions", "3"}),
+                "--repetitions: expected --real beside it, found none");
 }
 
 TEST_CASE("waiver check: against a gate's verdicts it finds what is exceeded, unmatched or twice") {

@@ -49,10 +49,13 @@ TEST_CASE("selftest client: what is no number of streams, rate or time is refuse
   CHECK(run.err.find(flag) != std::string::npos);
 }
 
-TEST_CASE("selftest client: a port is one of --serve, and refused without it") {
+TEST_CASE("selftest client: a port is one of --serve, and refused without it; streams are refused beside it") {
   const ProgramRun run = run_program({"selftest", "client", "--port", "8000"});
   CHECK(run.status == 2);
   CHECK(run.err.find("--port: expected --serve beside it, found none") != std::string::npos);
+  const ProgramRun both = run_program({"selftest", "client", "--serve", "--streams", "3"});
+  CHECK(both.status == 2);
+  CHECK(both.err.find(", found both") != std::string::npos);
 }
 
 }  // namespace
