@@ -31,9 +31,11 @@ std::optional<double> operations_limit(const MachineLimits& limits, std::string_
   const double int8 = limits.int8_ops.value_or(0);
   const double integers = has_int4_weights(variant) ? std::max(int8, limits.int4_ops.value_or(0)) : int8;
   if (multiplies_int8(variant)) return std::max(floats, integers);
-  // Activations that are not quantized may be multiplied as three digits of eight bits (backends/cpu/README.md, Digits).
+  // Kernels for x86, and no others, may multiply activations that are not quantized as three digits of eight bits (backends/cpu/README.md,
+  // Digits).
   constexpr double kDigits = 3.0;
-  return has_integer_weights(variant) ? std::max(floats, integers / kDigits) : floats;
+  const bool may_have_digits = limits.instruction_set.starts_with("avx") && has_integer_weights(variant);
+  return may_have_digits ? std::max(floats, integers / kDigits) : floats;
 }
 
 RooflineUse roofline_use(const StepWork& work, const MachineLimits& limits, std::string_view variant,

@@ -209,7 +209,7 @@ TEST_CASE("the limits beside a row are the better of two looks, and the peak is 
   MachineLimits limits;
   limits.f32_flops = 100;
   limits.bf16_flops = 200;
-  limits.int8_ops = 400;
+  limits.int8_ops = 600;
   const MachineMoment before{.read_bytes_per_s = 5, .f32_flops = 40, .buffer_bytes = 128 << 20};
   const MachineMoment after{.read_bytes_per_s = 4, .f32_flops = 50, .buffer_bytes = 128 << 20};
   limits.reads = {{1 << 20, 20}, {256 << 20, 6}};
@@ -222,11 +222,12 @@ TEST_CASE("the limits beside a row are the better of two looks, and the peak is 
   CHECK(host_rate_limits(limits, before, after, small, "bf16").read_bytes_per_s == 20);  // from a cache
   CHECK(peak("bf16") == Approx(100));  // half of the limit, because f32 now reaches half of its limit
   CHECK(peak("int4") == Approx(100));
-  CHECK(peak("int8-w8a8") == Approx(200));
+  CHECK(peak("int8-w8a8") == Approx(300));
+  CHECK(peak("i8") == Approx(150));  // two digits of eight bits
   limits.int4_ops = 800;
-  CHECK(peak("int8-w8a8") == Approx(200));
+  CHECK(peak("int8-w8a8") == Approx(300));
   CHECK(peak("int4-w8a8") == Approx(400));
-  CHECK(peak("i8") == Approx(200));
+  CHECK(peak("i8") == Approx(300));  // by vpmaddwd
   CHECK(peak("f16") == Approx(50));
   CHECK(peak("f32") == Approx(50));
   limits.bf16_flops = 1500;  // as with AMX, where three BF16 matmuls are faster than one in f32

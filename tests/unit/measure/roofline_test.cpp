@@ -46,6 +46,7 @@ TEST_CASE("shares of the roofline are those of the memory that the working set f
   CHECK(*roofline_use(repetition.prefill, limits, "int4-w8a8").operations == Approx(0.4));
   // Without BF16, three digits in int8 may be faster than f32; f16 and E4M3 have no digits.
   MachineLimits without_bf16 = limits;
+  without_bf16.instruction_set = "avx512";
   without_bf16.bf16_flops = std::nullopt;
   for (const char* const variant : {"int8", "int8-g32", "int4", "gguf-q4_k", "gptq-int4-g128", "mxfp4"}) {
     CAPTURE(variant);
@@ -55,6 +56,11 @@ TEST_CASE("shares of the roofline are those of the memory that the working set f
     CAPTURE(variant);
     CHECK(*roofline_use(repetition.prefill, without_bf16, variant).operations == Approx(200.0 / 120.0));
   }
+  // Kernels of a GPU have no digits, whatever its rates are.
+  MachineLimits gpu = limits;
+  gpu.instruction_set = "sm_89";
+  gpu.int8_ops = 1000e9;
+  CHECK(*roofline_use(repetition.prefill, gpu, "int4").operations == Approx(0.8));
   // Codes of four bits may be multiplied faster than int8.
   without_bf16.int4_ops = 750e9;
   CHECK(*roofline_use(repetition.prefill, without_bf16, "int4-w8a8").operations == Approx(200.0 / 750.0));
