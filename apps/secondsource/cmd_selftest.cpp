@@ -118,7 +118,9 @@ void add_gate_flags(CommandNode& command, SelftestOptions& options) {
   Flag* cells = command.add_option("--cells", options.plan.n_cells, "Cells of a comparison")
                     ->check(Range(std::int64_t{1}, std::int64_t{1000}))
                     ->capture_default_str();
-  command.add_option("--seed", options.plan.seed, "Seed of the simulation, which decides all its results")
+  command
+      .add_option("--seed", options.plan.seed,
+                  "Seed of the simulation, which decides all its results; --real: of the pairs")
       ->capture_default_str();
   Flag* threads = command
                       .add_option("--threads", options.plan.work.n_threads,
@@ -159,7 +161,9 @@ void add_gate_flags(CommandNode& command, SelftestOptions& options) {
       command.add_option("--from", options.from, "Judge the gate on measured pairs: a pairs.jsonl of --real or of ab")
           ->excludes(real)
           ->excludes(server_starts)
-          ->excludes(anchor);
+          ->excludes(anchor)
+          ->excludes(families)
+          ->excludes(cells);
   command.add_flag("--as-measured", options.as_measured, "--from: the two sides differ; do not swap them")->needs(from);
 }
 

@@ -66,7 +66,7 @@ inline constexpr std::array<std::string_view, 10> kPublishedMethods = {
   return multiplies_fp8(variant) || variant.ends_with("fp8-w8a16") || variant.ends_with("fp8-block128-w8a16");
 }
 
-/// True if the variant's matmul weights are whole numbers with scales.
+/// True if the variant's matmul weights are whole numbers with scales, or become whole by a factor, as E2M1 does.
 [[nodiscard]] constexpr bool has_integer_weights(std::string_view variant) {
   return !variant.ends_with("f32") && !variant.ends_with("f16") && !has_fp8_weights(variant);  // "bf16" ends with "f16"
 }

@@ -5,7 +5,7 @@
 //
 //   SS_TRY(const GoldenInputs inputs, load_golden_inputs(bundle, text, "smoke", "int8"));
 //   SS_TRY(auto session, ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), "int8",
-//                                           golden_engine_options(inputs), progress));
+//                                           golden_engine_options(inputs), progress, interrupt));
 //   SS_TRY(const GoldenResult result, run_golden_pass(*session, inputs, {}, progress));
 
 #include <cstdint>

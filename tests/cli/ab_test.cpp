@@ -393,6 +393,7 @@ TEST_CASE("selftest gate refuses flags that would have no effect") {
   check_refused(gate({"--anchor", "--server-starts"}), ", found both");
   check_refused(gate({"--from", "pairs.jsonl", "--real"}), ", found both");
   check_refused(gate({"--real", "--bundle", kTinyBundle, "--out", "pool", "--trials", "10"}), ", found both");
+  check_refused(gate({"--from", "pairs.jsonl", "--families", "10"}), ", found both");
   check_refused(run_program({"selftest", "checks", "reports/samples/runs/cpu", "--repetitions", "3"}),
                 "--repetitions: expected --real beside it, found none");
 }

@@ -131,6 +131,7 @@ TEST_CASE("bash completes commands, their flags, the values of a flag that has a
   CHECK(completed("secondsource run bundles/default --batching ''") == "continuous\nstatic\ndynamic\n");
   CHECK(completed("secondsource waiver check --ga") == "--gate\n");
   CHECK(completed("secondsource generate --backend ref") == "reference\n");
+  CHECK(completed("secondsource run --require cpu,re") == "cpu,reference\n");
   CHECK(completed("secondsource run --variant int8-g") == "int8-g32\nint8-g32-w8a8\n");
   CHECK(completed("secondsource run --variant bf16,int4-") == "bf16,int4-w8a8\n");
   CHECK(completed("secondsource run --out ''") == "\n");  // none offered: bash completes file names
@@ -145,6 +146,11 @@ TEST_CASE("the completions of all shells name every command and its flags; an un
     CHECK(run.status == 0);
     for (const std::string& command : commands) CHECK(contains(run.out, command));
     CHECK(contains(run.out, std::string(shell) == "fish" ? "-l from-hf" : "--from-hf"));
+    // A list, of which the last value is completed behind a comma.
+    const std::string list = std::string(shell) == "bash"  ? "compgen -P \"$before\" -W "
+                             : std::string(shell) == "zsh" ? "_values -s , value f32 bf16 "
+                                                           : "(__fish_append , f32 bf16 ";
+    CHECK(contains(run.out, list));
   }
   check_refused(run_program({"completion", "tcsh"}), "tcsh");
 }

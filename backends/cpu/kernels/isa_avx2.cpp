@@ -61,8 +61,8 @@ KernelTable table_of_avx2() {
   //   int4, int4-zp            1.03, 1.19      1.16, 1.29      -               -
   //   mxfp4, q4_k, q5_k, q6_k  1.28 to 1.32    1.24 to 1.42    -               -
   //
-  // On a Zen 3 16 rows took 0.64 (mxfp4) to 0.91 (q4_k) of the time. A single block of up to six rows has 0.65 to 1.09 of the rate if it is
-  // unpacked.
+  // On a Zen 3 16 rows took 0.64 (mxfp4) to 0.91 (q4_k) of the time of row blocks that decode them anew. A single block of up to six rows
+  // has 0.65 to 1.09 of the rate if it is unpacked.
   constexpr Product kForTwoBlocks[] = {Product::kFp8,   Product::kFp8Group, Product::kInt4, Product::kInt4Zero,
                                        Product::kMxfp4, Product::kQ4K,      Product::kQ5K,  Product::kQ6K};
   for (const Product product : kForTwoBlocks) table.unpack[int(product)].from_rows = avx2::kRowBlock + 1;

@@ -53,9 +53,9 @@ inline constexpr int kIq4NlGroupBytes = 16 * kGroupColumns * 4 / 8 + 16 * 2;
 /// kFourBitCurve plus 128.
 inline constexpr std::uint8_t kCurvePlus128[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                                    129, 141, 153, 166, 181, 197, 217, 241};
-
 /// Twice the E2M1 numbers, plus 12.
 inline constexpr std::uint8_t kDoubledE2m1Plus12[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+
 /// A group of iq4_xs has nibbles as in iq4_nl and 16 int8 scales. After the eighth group come 16 FP16 units.
 inline constexpr int kIq4XsGroupBytes = 16 * kGroupColumns * 4 / 8 + 16;
 inline constexpr int kIq4XsBlockBytes = kBlockGroups * kIq4XsGroupBytes + 16 * 2;

@@ -2,10 +2,10 @@
 // Matmul of one row of activations by int8 and int8-g32 weights with vpmaddwd (word_products-inl.h). Each activation is two digits of 16
 // bits, so that none is quantized:
 //
-//   x = s (w0 + w1 / 2^15) + e,   s = max|x| / 32767 of the row,   |w0| <= 32767,   |w1| <= 2^14
+//   x = s (w0 + w1 / 2^15) + e,   s = max|x| / 32767 of the row,   |w0| <= 32767,   |w1| <= 2^14 + 2^7
 //
-// |e| is at most 2^-23 max|x|, as with digits of eight bits (activation_digits-inl.h); f32's rounding of the remainder leaves far less. c is
-// in units of s.
+// w1 may be larger than 2^14, because x times the reciprocal of s, which is rounded, is off by up to 2^-8. |e| is about 2^-31 max|x| at
+// most, far less than the f32 sums are rounded by. c is in units of s.
 //
 // a: [k / 4][2][4] int16, each four columns in the order 0, 2, 1, 3. Tiles, c: as in matmul-inl.h and matmul_groups-inl.h.
 
@@ -96,6 +96,8 @@ void multiply_by_words(const TileArgs& args) {
       if constexpr (kHasGroups) {
 #pragma GCC unroll 8
         for (int vector = 0; vector < kInt8GroupVectors; ++vector) add_four();
+        // Every second group starts in the middle of a line, so its last line is prefetched by none of its vectors.
+        prefetch(w + kPrefetchBytes);
         total = fma(sums.value(), load_f16(w), total);
         w += kInt8GroupBytes - 64 * kInt8GroupVectors;
       } else {

@@ -593,4 +593,16 @@ TEST_CASE("SARIF without results says whether all was decided") {
   REQUIRE(notifications.size() == 3);
   CHECK(notifications[0]["message"]["text"] == "m/cpu/bf16/s cost: inconclusive: +1 %");
   CHECK(notifications[1]["message"]["text"] == "not comparable: m/cpu/bf16/t: another host");
+
+  // What decides nothing leaves nothing undecided.
+  gate.not_comparable.clear();
+  gate.verdicts.front().decides = false;
+  CHECK(invocation(gate)["executionSuccessful"] == true);
+  gate.cannot_decide = "the machine was too busy";
+  CHECK(invocation(gate)["toolExecutionNotifications"][0]["level"] == "warning");
+  CHECK(invocation(gate)["executionSuccessful"] == false);
+  gate.cannot_decide.clear();
+  gate.waiver_errors = {"w1: expired"};
+  CHECK(invocation(gate)["toolExecutionNotifications"][0]["level"] == "error");
+  CHECK(invocation(gate)["executionSuccessful"] == false);
 }
